@@ -1,0 +1,1 @@
+int vmsig_shim_version(void){return 1;}

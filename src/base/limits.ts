@@ -1,0 +1,52 @@
+/**
+ * Every maximum in one place; relations between them are asserted below. A number that the contract fixes says so.
+ * @module
+ */
+import { assert } from "./assert.ts";
+
+/** Endpoints a daemon can carry (contract: the endpoint mask has 64 bits). */
+export const MAX_ENDPOINTS = 64;
+/** Bytes of an event's inline zone (contract). */
+export const INLINE_BYTES = 48;
+/** Bytes of a wire frame before its body (contract). */
+export const FRAME_HEADER_BYTES = 96;
+/** Bytes of a frame's body at most (contract). */
+export const MAX_BODY_BYTES = 65_536;
+/** Bytes of a whole frame at most. */
+export const MAX_FRAME_BYTES: number = FRAME_HEADER_BYTES + MAX_BODY_BYTES;
+/** File descriptors in one frame (contract). */
+export const MAX_FRAME_FDS = 8;
+/** Input records in one atomic frame (contract). */
+export const MAX_INPUT_RECORDS = 256;
+/** Bytes of one input record (contract). */
+export const INPUT_RECORD_BYTES = 24;
+/** Bytes of one MEMWRITE (contract: VMSIG_MEMWRITE_MAX). */
+export const MAX_MEMWRITE_BYTES = 4096;
+/** Events waiting for one control, unless the config says otherwise (contract). */
+export const DEFAULT_QUEUE_EVENTS = 1024;
+/** Controls of a daemon, unless the config says otherwise (contract). */
+export const DEFAULT_MAX_CONTROLS = 1024;
+/** How long a peer may take to say HELLO (contract), ms. */
+export const HELLO_TIMEOUT_MS = 5000;
+/** Events that may wait in the context in one lane when the policy names no max_inflight. */
+export const MAX_LANE_EVENTS = 65_536;
+/** Commands in flight at once to one endpoint's adapters. */
+export const MAX_OUTSTANDING = 65_536;
+/** Frames taken from one socket in one turn of the loop, so that no peer starves another. */
+export const RECEIVE_BATCH = 32;
+/** Frames given to one socket in one turn of the loop. */
+export const SEND_BATCH = 64;
+/** In-band QMP commands in flight (QEMU suspends the monitor's input past 8). */
+export const MAX_QMP_INFLIGHT = 8;
+/** Bytes of one QMP line; a longer one is a protocol error. */
+export const MAX_QMP_LINE_BYTES = 16 * 1024 * 1024;
+/** Characters of an endpoint's name (contract: char[32], NUL-padded, in UTF-8). */
+export const MAX_NAME_BYTES = 31;
+
+assert(INPUT_RECORD_BYTES <= INLINE_BYTES, "an input record fits the inline zone");
+assert((MAX_INPUT_RECORDS - 1) * INPUT_RECORD_BYTES <= MAX_BODY_BYTES, "a full input frame fits a body");
+assert(MAX_MEMWRITE_BYTES <= MAX_BODY_BYTES, "a full memory write fits a body");
+assert(
+  RECEIVE_BATCH < DEFAULT_QUEUE_EVENTS / 2,
+  "a batch of commands cannot fill a control's queue with answers",
+);

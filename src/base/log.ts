@@ -1,0 +1,88 @@
+/**
+ * The log: one structured line an entry on stderr, which journald and a person both read.
+ * `<level>` comes first as a syslog priority when journald listens (`<4>…`), then `key=value` pairs.
+ * It buffers nothing and never throws.
+ * @module
+ */
+
+/** Levels, with syslog's numbers. */
+export const LOG_LEVEL = { error: 3, warn: 4, info: 6, debug: 7 } as const;
+/** A level by its name. */
+export type LogLevel = keyof typeof LOG_LEVEL;
+/** What a log line may carry. */
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** Where lines go; injected, so that tests read them. */
+export type LogSink = (line: string) => void;
+
+/** A leveled log of one component. */
+export class Log {
+  readonly #threshold: number;
+  readonly #sink: LogSink;
+  readonly #component: string;
+  readonly #journal: boolean;
+
+  /**
+   * @param component which part speaks
+   * @param level the least important level that is written
+   * @param sink where a line goes (without its newline)
+   * @param journal true to prefix syslog priorities
+   */
+  constructor(component: string, level: LogLevel, sink: LogSink, journal = false) {
+    this.#component = component;
+    this.#threshold = LOG_LEVEL[level];
+    this.#sink = sink;
+    this.#journal = journal;
+  }
+
+  /** The same log under another component's name. */
+  for(component: string): Log {
+    const level = (Object.keys(LOG_LEVEL) as LogLevel[]).find((name) => LOG_LEVEL[name] === this.#threshold);
+    return new Log(component, level ?? "info", this.#sink, this.#journal);
+  }
+
+  /** Whether a level is written: lets a caller skip the work of composing a line. */
+  wants(level: LogLevel): boolean {
+    return LOG_LEVEL[level] <= this.#threshold;
+  }
+
+  error(message: string, fields?: LogFields): void {
+    this.#write("error", message, fields);
+  }
+  warn(message: string, fields?: LogFields): void {
+    this.#write("warn", message, fields);
+  }
+  info(message: string, fields?: LogFields): void {
+    this.#write("info", message, fields);
+  }
+  debug(message: string, fields?: LogFields): void {
+    this.#write("debug", message, fields);
+  }
+
+  #write(level: LogLevel, message: string, fields?: LogFields): void {
+    if (!this.wants(level)) return;
+    let line = this.#journal ? `<${LOG_LEVEL[level]}>` : `${level.padEnd(5)} `;
+    line += `${this.#component}: ${oneLine(message)}`;
+    for (const key in fields) {
+      const value = fields[key];
+      if (value !== undefined) line += ` ${key}=${quoted(String(value))}`;
+    }
+    this.#sink(line);
+  }
+}
+
+/** A log that drops everything, for libraries and tests. */
+export const SILENT: Log = new Log("", "error", () => {});
+
+function oneLine(text: string): string {
+  let out = "";
+  for (const c of text) {
+    const code = c.codePointAt(0) ?? 0;
+    out += code < 32 || code === 127 ? `\\x${code.toString(16).padStart(2, "0")}` : c;
+  }
+  return out;
+}
+
+function quoted(text: string): string {
+  return /^[\w.:/@+,-]+$/.test(text) ? text : JSON.stringify(text);
+}
