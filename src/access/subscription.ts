@@ -1,0 +1,26 @@
+/**
+ * A subscription: which UP events a control wants. It only narrows; what it gets is subscription ∩ grant. As in the seed header 000,
+ * an endpoint mask of 0 means every VM. A source mask is taken as it stands: 0 wants no broadcast at all, and still gets its answers.
+ * @module
+ */
+import { ALL_SOURCES } from "../event/source.ts";
+import { ALL_ENDPOINTS, type EndpointMask } from "./grant.ts";
+
+/** What a control wants to receive. */
+export interface Subscription {
+  /** Sources, bit 1 << source. */
+  readonly sources: number;
+  /** Events below this priority are not wanted. */
+  readonly prioMin: number;
+  /** Endpoints, already widened: "0 = all" of the wire is ALL_ENDPOINTS here. */
+  readonly endpoints: EndpointMask;
+}
+
+/** Everything. */
+export const SUBSCRIBE_ALL: Subscription = { sources: ALL_SOURCES, prioMin: 0, endpoints: ALL_ENDPOINTS };
+
+/** A subscription from the wire's numbers. */
+export function subscriptionOf(sources: number, prioMin: number, endpoints: EndpointMask): Subscription {
+  const all = endpoints.lo === 0 && endpoints.hi === 0;
+  return { sources, prioMin, endpoints: all ? ALL_ENDPOINTS : endpoints };
+}

@@ -1,0 +1,110 @@
+/**
+ * The adapter port: the seam between the core and one endpoint's sensor or actuator. An adapter lives on the loop's thread, never
+ * blocks it, and speaks to the bus only through its seat.
+ *
+ * Contract of an adapter:
+ * - every command it is given it answers exactly once by {@linkcode Seat.ack} or {@linkcode Seat.reply}, now or later; the core
+ *   answers what is left when the adapter is closed;
+ * - a command's event is borrowed for the call; `retain()` keeps it, `release()` lets go;
+ * - it emits SEAM_UP when it is usable, SEAM_DOWN (with the reason) when it is not any more, and may come up again.
+ * @module
+ */
+import type { EndpointId } from "../base/ids.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { LeaseClass } from "../event/body_number.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+
+/** Told when a watched fd is ready. */
+export interface FdHandler {
+  /** @param events epoll's bits */
+  onReady(events: number): void;
+}
+
+/** Told when a deadline has come. One object, one pending deadline: arming again moves it. */
+export interface TimerHandler {
+  /** @param nowNs the loop's time */
+  onTimer(nowNs: number): void;
+}
+
+/** What the loop offers to whoever lives on its thread. */
+export interface LoopPort {
+  /** The loop's clock. */
+  readonly clock: Clock;
+  /** Watches an fd with epoll's `events`; the handler is called on the loop's thread until {@linkcode unwatch}. */
+  watch(fd: number, events: number, handler: FdHandler): void;
+  /** Changes the events of a watched fd. */
+  rewatch(fd: number, events: number): void;
+  /** Stops watching, before the fd is closed. Events of this turn that were not delivered yet are dropped. */
+  unwatch(fd: number): void;
+  /** Calls `handler` at `deadlineNs` (CLOCK_MONOTONIC); moves an earlier arming of the same handler. */
+  arm(handler: TimerHandler, deadlineNs: number): void;
+  /** Forgets a handler's deadline; harmless when there is none. */
+  disarm(handler: TimerHandler): void;
+  /** Calls `task` at the end of this turn, when no callback of an adapter or a control is on the stack. */
+  defer(task: () => void): void;
+}
+
+/** What the core gives an adapter: its place on the bus. Valid from `open` to `close`. */
+export interface Seat {
+  readonly endpoint: EndpointId;
+  /** The endpoint's name, for logs and errors. */
+  readonly endpointName: string;
+  readonly loop: LoopPort;
+  readonly log: Log;
+  /** A blank UP event of this adapter's endpoint and source, stamped now; fill it and {@linkcode emit} it. */
+  event(kind: number): TransferEvent;
+  /** Sends an event up. Takes it over whatever happens. Broadcast; seams are noted for the roster. */
+  emit(event: TransferEvent): void;
+  /** A shorthand: emits an ERROR event. `text` is cut to 40 bytes of UTF-8. */
+  emitError(code: number, detail: number, text: string): void;
+  /**
+   * Answers a command with one ACT_ACK. A second answer to the same ticket is dropped and logged as our own defect.
+   *
+   * @param ticket `event.ticket` of the command
+   * @param code 0 done, else one of the contract's codes
+   * @param detail the actuator's own number, 0 for none
+   * @param doneNs when the actuator confirmed; 0 or left out = now
+   */
+  ack(ticket: number, code: number, detail?: number, doneNs?: number): void;
+  /** Answers a command with an event of its own instead of an ACT_ACK (made by {@linkcode event}); the core addresses it. */
+  reply(ticket: number, event: TransferEvent): void;
+  /** Whether the lease under which a command was admitted is still the live one: ask again before a late step. */
+  leaseIsLive(cls: LeaseClass, token: number): boolean;
+  /** Sends an audit line of this endpoint. */
+  audit(kind: number, code: number, fields: AuditFields): void;
+}
+
+/** What an adapter adds to an audit line. */
+export interface AuditFields {
+  readonly ticket?: number;
+  readonly cls?: LeaseClass;
+  readonly detail?: string;
+}
+
+/** Why an adapter is closed. */
+export type CloseReason = "detached" | "shutting-down" | "replaced";
+
+/** One seam of one endpoint. */
+export interface Adapter {
+  /** Which seam: a source number. */
+  readonly source: number;
+  /** For logs: "vmhost", "input/qmp", …. */
+  readonly name: string;
+  /** Starts. Nothing is emitted or answered before; failures are told by SEAM_DOWN or ERROR, not thrown. */
+  open(seat: Seat): void;
+  /** A command that was admitted for this seam. */
+  command(event: TransferEvent): void;
+  /**
+   * Brings what an owner left behind to rest: queued commands that are not sent yet are answered with stale-lease, held keys and
+   * buttons are released. Absent: nothing to do for any class.
+   *
+   * @param cls the class of lease that ended
+   * @param done to be called exactly once, when the guest is neutral or can no longer be reached
+   */
+  finalize?(cls: LeaseClass, done: () => void): void;
+  /** Called before anything that stops the VM reaches it: releases what is held, then `done` exactly once. The lease stays. */
+  beforeStop?(done: () => void): void;
+  /** Ends: fds closed, timers disarmed, payloads released. `closed` is called once nothing of it is left on the loop. */
+  close(reason: CloseReason, closed: () => void): void;
+}

@@ -1,0 +1,49 @@
+/**
+ * The control port: the seam between the core and whoever watches and steers, in the process or on a socket. The core treats both
+ * alike.
+ * @module
+ */
+import type { ControlId } from "../base/ids.ts";
+import type { Grant } from "../access/grant.ts";
+import type { Subscription } from "../access/subscription.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+
+/**
+ * What became of a command that a control handed in.
+ * `taken`: it is the core's now and will be answered. `blocked`: the lane is full by policy "block"; the event stays the control's,
+ * which stops reading and offers it again when {@linkcode Control.onRoom} is called.
+ */
+export type HandIn = "taken" | "blocked";
+
+/** What the core gives a control. Valid until `close`. */
+export interface ControlSeat {
+  readonly id: ControlId;
+  /** The live grant; it may shrink while the control lives. */
+  readonly grant: Grant;
+  /** A blank event with this control as its origin. */
+  event(kind: number): TransferEvent;
+  /** Hands in a DOWN command. */
+  send(event: TransferEvent): HandIn;
+  /** Hands in an UP event to publish (needs PUBLISH). Takes it over. */
+  publish(event: TransferEvent): void;
+  /** Leaves the bus. The core calls `close` once no callback of this control is on the stack. */
+  leave(reason: string): void;
+}
+
+/** One control. */
+export interface Control {
+  /** For audit and logs. */
+  readonly name: string;
+  /** What it wants; the core narrows it by the grant. Asked at attach. */
+  readonly subscription: Subscription;
+  /** Called once, when it is on the bus; retained state follows by `deliver`, then live events. */
+  open(seat: ControlSeat): void;
+  /** One event for it. Borrowed: `retain()` to keep it. Must not block and must not throw. */
+  deliver(event: TransferEvent): void;
+  /** End of the core's turn: what was delivered may be flushed now, in one batch. */
+  flush?(): void;
+  /** The lane that answered `blocked` has room again. */
+  onRoom?(): void;
+  /** It is off the bus: nothing is delivered after this. */
+  close(reason: string): void;
+}

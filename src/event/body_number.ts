@@ -1,0 +1,92 @@
+/**
+ * The numbers inside inline bodies: lease classes and denials, VM states and operations, reasons. As in the seed header 001
+ * and section 1 of the contract.
+ * @module
+ */
+
+/** Classes of leases. */
+export const LEASE_CLASS = { INPUT: 0, POWER: 1, MEMWRITE: 2 } as const;
+/** A lease class's number. */
+export type LeaseClass = (typeof LEASE_CLASS)[keyof typeof LEASE_CLASS];
+/** How many lease classes there are. */
+export const LEASE_CLASS_COUNT = 3;
+/** Class number to the name that the commands use. */
+export const LEASE_CLASS_NAMES: readonly string[] = ["input", "power", "memwrite"];
+
+/** Why a lease is denied (LEASE_DENIED.reason). */
+export const LEASE_DENY = { HELD: 0, NOCAP: 1, NOGRANT: 2, BADCLASS: 3, LOWER_PRIO: 4 } as const;
+/** Why a lease was taken away (LEASE_REVOKED.reason). */
+export const LEASE_REVOKE = { PREEMPTED: 0, OWNER_GONE: 1, ENDPOINT_GONE: 2, NOT_KEPT_ALIVE: 3 } as const;
+
+/** Operations of CMD_LIFECYCLE. */
+export const LIFE = { POWERDOWN: 0, RESET: 1, WAKEUP: 2, PAUSE: 3, RESUME: 4 } as const;
+/** Operations of CMD_VM. */
+export const VM_OP = { QUERY: 0, CONT: 1, STOP: 2, RESET: 3, POWERDOWN: 4, QUIT: 5 } as const;
+
+/** States of VM_LIFECYCLE. */
+export const VM_STATE_NUMBER = {
+  RUNNING: 0,
+  PAUSED: 1,
+  SHUTDOWN: 2,
+  RESET: 3,
+  POWERDOWN: 4,
+  CRASHED: 5,
+  UNKNOWN: 6,
+  SUSPENDED: 7,
+} as const;
+/** State number to its name. */
+export const VM_STATE_NAMES: readonly string[] = Object.keys(VM_STATE_NUMBER).map((name) =>
+  name.toLowerCase()
+);
+/** QEMU's reason behind a state (VM_LIFECYCLE.detail). */
+export const VM_DETAIL = {
+  NONE: 0,
+  HOST_REQUEST: 1,
+  GUEST_REQUEST: 2,
+  HOST_SIGNAL: 3,
+  PANIC: 4,
+  WATCHDOG: 5,
+  IO_ERROR: 6,
+  MIGRATION: 7,
+} as const;
+/** Detail number to its name. */
+export const VM_DETAIL_NAMES: readonly string[] = Object.keys(VM_DETAIL).map((name) =>
+  name.toLowerCase().replace("_", "-")
+);
+
+/** Why a seam came up or went down. */
+export const SEAM_REASON = {
+  ASKED: 0,
+  PEER_CLOSED: 1,
+  HEARTBEAT_STALE: 2,
+  PROTOCOL_ERROR: 3,
+  NO_PERMISSION: 4,
+  PROCESS_GONE: 5,
+} as const;
+
+/** Kinds of an input record. */
+export const INPUT_KIND = { ABS: 0, REL: 1, BTN: 2, KEY: 3, SCROLL: 4 } as const;
+/** INPUT_HELD.flags: more is held than ten entries can tell. */
+export const INPUT_HELD_TRUNC = 0x1;
+/** Entries of one INPUT_HELD. */
+export const INPUT_HELD_ENTRIES = 10;
+
+/** CMD_MEMWRITE.flags. */
+export const MEMWRITE_FLAG = { INLINE: 0x1, PAYLOAD: 0x2, CR3: 0x4, SEQLOCK: 0x8 } as const;
+
+/** MEMCTX.guestOs. */
+export const GUEST_OS = { UNKNOWN: 0, LINUX: 1, WINDOWS: 2 } as const;
+/** MEMCTX.flags: the guest separates user and kernel tables (KPTI, KVA shadow). */
+export const MEMCTX_KPTI = 0x1;
+/** Why an epoch ended (MEMCTX_INVALIDATED.reason). */
+export const INVALIDATED = { RESET: 0, ENDPOINT_GONE: 1, KERNEL_CHANGED: 2, MAP_CHANGED: 3 } as const;
+
+/** ROSTER.state. */
+export const ROSTER_STATE = { GONE: 0, ATTACHING: 1, UP: 2, DOWN: 3 } as const;
+/** Roster state number to the name that the commands print. */
+export const ROSTER_STATE_NAMES: readonly string[] = ["gone", "attaching", "up", "down"];
+
+/** VGPU_STATUS.state. */
+export const VGPU_STATE = { LOST: 0, CANDIDATE: 1, ALIVE: 2 } as const;
+/** FRAME_INFO.source. */
+export const FRAME_SOURCE = { VGPU: 1, SCREENDUMP: 2 } as const;

@@ -1,0 +1,38 @@
+/**
+ * Sources: the logical seam an event crosses. Roles, not drivers: used for routing, for a default priority and for
+ * the subscription filter, never to interpret a body. Numbers as in the seed header 001.
+ * @module
+ */
+
+/** Source by name, as numbers travel. */
+export const SOURCE = {
+  NONE: 0,
+  FRAME: 1,
+  INPUT: 2,
+  CONTROL: 3,
+  CORE: 4,
+  VMHOST: 5,
+  MEMCTX: 6,
+} as const;
+
+/** A source's name. */
+export type SourceName = keyof typeof SOURCE;
+/** A source's number. */
+export type Source = (typeof SOURCE)[SourceName];
+
+/** One past the largest source. */
+export const SOURCE_MAX = 7;
+/** The mask with every source's bit. */
+export const ALL_SOURCES: number = (1 << SOURCE_MAX) - 1;
+
+const NAMES = Object.keys(SOURCE) as SourceName[];
+
+/** The name of a source number, `source-N` for one that has none. */
+export function sourceName(source: number): string {
+  return NAMES[source] ?? `source-${source}`;
+}
+
+/** The number of a source by its name, in any case; undefined for an unknown one. */
+export function sourceByName(name: string): Source | undefined {
+  return SOURCE[name.toUpperCase() as SourceName];
+}
