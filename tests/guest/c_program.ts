@@ -1,0 +1,107 @@
+/**
+ * Compiles the guests' C programs, statically, so that a guest needs no library. Results are cached by the
+ * sources, the flags and the compiler. A program NAME is tests/guest/programs/NAME.c, or all C files of the folder
+ * tests/guest/programs/NAME, or a list of sources from elsewhere.
+ * @module
+ */
+import { Fault } from "../../src/base/fault.ts";
+import { cached, contentHash, exists } from "./content_cache.ts";
+
+/** A program by its name under tests/guest/programs, or by its sources. */
+export type ProgramSource = string | {
+  /** The name in the guest's /bin. */
+  readonly name: string;
+  /** Absolute paths of its C files. */
+  readonly sources: readonly string[];
+  /** More flags for the compiler: -I, -D, -l. */
+  readonly flags?: readonly string[];
+};
+
+/** A compiled program. */
+export interface CompiledProgram {
+  /** The name in the guest's /bin. */
+  readonly name: string;
+  /** The static executable. */
+  readonly path: string;
+}
+
+const PROGRAMS_DIR = new URL("./programs/", import.meta.url).pathname;
+const FLAGS = ["-std=gnu11", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"];
+
+let compiler: Promise<string> | undefined;
+
+/**
+ * Compiles a program, or finds it compiled.
+ *
+ * @throws {Fault} `missing` when there is no such program or no compiler, `bad-argument` with the compiler's words
+ */
+export async function compiledProgram(program: ProgramSource): Promise<CompiledProgram> {
+  const name = typeof program === "string" ? program : program.name;
+  const sources = typeof program === "string" ? await sourcesOf(program) : [...program.sources];
+  const flags = [...FLAGS, ...(typeof program === "string" ? [] : program.flags ?? [])];
+  compiler ??= ccVersion();
+  const parts = [await compiler, flags.join("\0")];
+  for (const file of await withHeaders(sources)) parts.push(file, await Deno.readTextFile(file));
+  const path = await cached("programs", `${name}-${await contentHash(parts)}`, (staging) => {
+    return compile(name, sources, flags, staging);
+  });
+  return { name, path };
+}
+
+async function sourcesOf(name: string): Promise<string[]> {
+  if (await exists(`${PROGRAMS_DIR}${name}.c`)) return [`${PROGRAMS_DIR}${name}.c`];
+  const folder = `${PROGRAMS_DIR}${name}`;
+  if (!await exists(folder)) {
+    throw new Fault("missing", `Cannot build a guest: no program ${name} in ${PROGRAMS_DIR}`);
+  }
+  return filesIn(folder).filter((path) => path.endsWith(".c"));
+}
+
+/** The sources, and every header in their folders and in programs/: a changed header is a new program. */
+async function withHeaders(sources: readonly string[]): Promise<string[]> {
+  const folders = new Set([
+    PROGRAMS_DIR.slice(0, -1),
+    ...sources.map((path) => path.slice(0, path.lastIndexOf("/"))),
+  ]);
+  const headers: string[] = [];
+  for (const folder of folders) {
+    if (await exists(folder)) headers.push(...filesIn(folder).filter((path) => path.endsWith(".h")));
+  }
+  return [...sources, ...headers.sort()];
+}
+
+function filesIn(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].filter((entry) => entry.isFile).map((entry) =>
+    `${folder}/${entry.name}`
+  ).sort();
+}
+
+async function ccVersion(): Promise<string> {
+  try {
+    const { stdout } = await new Deno.Command("cc", { args: ["--version"], stdout: "piped" }).output();
+    return new TextDecoder().decode(stdout);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Fault(
+      "missing",
+      "Cannot build a guest: no C compiler; install it: apt-get install gcc libc6-dev",
+    );
+  }
+}
+
+async function compile(
+  name: string,
+  sources: readonly string[],
+  flags: readonly string[],
+  outputPath: string,
+): Promise<void> {
+  const libraries = flags.filter((flag) => flag.startsWith("-l"));
+  const others = flags.filter((flag) => !flag.startsWith("-l"));
+  const args = [...others, `-I${PROGRAMS_DIR}`, "-o", outputPath, ...sources, ...libraries, "-s"];
+  const { success, stderr } = await new Deno.Command("cc", { args, stderr: "piped" }).output();
+  if (success) return;
+  throw new Fault(
+    "bad-argument",
+    `Cannot compile the guest program ${name}:\n${new TextDecoder().decode(stderr)}`,
+  );
+}

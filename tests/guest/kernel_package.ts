@@ -1,0 +1,123 @@
+/**
+ * Debian's kernels for the test guests: the package behind `linux-image-cloud-amd64` or `linux-image-amd64`
+ * is downloaded and unpacked into the cache, never installed. Knows nothing of initramfs or QEMU.
+ * @module
+ */
+import { Fault } from "../../src/base/fault.ts";
+import { cached, exists } from "./content_cache.ts";
+
+/** Which kernel: small and quick to boot, or with drivers for everything (uinput, PS/2, USB, DRM). */
+export type KernelFlavour = "cloud" | "generic";
+
+/** An unpacked kernel. */
+export interface Kernel {
+  /** The release, as uname -r says it: "6.1.0-56-cloud-amd64". */
+  readonly release: string;
+  /** The bootable image. */
+  readonly imagePath: string;
+  /** The folder of its modules (modules.builtin, kernel/…). */
+  readonly modulesDir: string;
+}
+
+const META_PACKAGES: Record<KernelFlavour, string> = {
+  cloud: "linux-image-cloud-amd64",
+  generic: "linux-image-amd64",
+};
+
+/** Of the 300 MB of the generic kernel's modules, what no test guest can have a device for. */
+const LEFT_OUT = ["sound", "drivers/net/wireless", "drivers/media", "drivers/gpu/drm/amd", "drivers/staging"];
+
+const resolved = new Map<KernelFlavour, Promise<Kernel>>();
+
+/**
+ * The newest kernel of a flavour that the machine's package lists know.
+ *
+ * @throws {Fault} `missing` when apt cannot tell or bring it
+ */
+export function kernelOf(flavour: KernelFlavour): Promise<Kernel> {
+  let kernel = resolved.get(flavour);
+  if (kernel === undefined) {
+    kernel = unpackedKernel(flavour);
+    resolved.set(flavour, kernel);
+  }
+  return kernel;
+}
+
+async function unpackedKernel(flavour: KernelFlavour): Promise<Kernel> {
+  const { name, version } = await packageOf(flavour);
+  const folder = await cached("kernels", `${name}_${version.replaceAll(":", "%3a")}`, async (staging) => {
+    await Deno.mkdir(staging);
+    await unpack(`${name}=${version}`, staging);
+  });
+  const release = name.replace(/^linux-image-/, "");
+  const modules = `lib/modules/${release}`;
+  const usr = `${folder}/usr/${modules}`;
+  return {
+    release,
+    imagePath: `${folder}/boot/vmlinuz-${release}`,
+    modulesDir: await exists(usr) ? usr : `${folder}/${modules}`,
+  };
+}
+
+/** The versioned package that a meta-package depends on. */
+async function packageOf(flavour: KernelFlavour): Promise<{ name: string; version: string }> {
+  const meta = META_PACKAGES[flavour];
+  let name = await dependencyOf(meta);
+  if (name === undefined && Deno.uid() === 0) {
+    const updated = await output("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=300", "update"]);
+    if (!updated.success) throw missing(meta, `apt-get update: ${updated.stderr}`);
+    name = await dependencyOf(meta);
+  }
+  if (name === undefined) throw missing(meta, "apt does not know it; run apt-get update as root");
+  const policy = await output("apt-cache", ["policy", name]);
+  const version = policy.stdout.match(/Candidate: (\S+)/)?.[1];
+  if (version === undefined || version === "(none)") throw missing(name, "apt has no candidate for it");
+  return { name, version };
+}
+
+async function dependencyOf(meta: string): Promise<string | undefined> {
+  const depends = await output("apt-cache", ["depends", "--important", meta]);
+  return depends.stdout.match(/Depends: (linux-image-[0-9]\S*)/)?.[1];
+}
+
+async function unpack(exactPackage: string, folder: string): Promise<void> {
+  const download = await Deno.makeTempDir({ dir: folder });
+  // Without its sandbox user apt may write into a folder of ours; the hash is checked all the same.
+  const options = ["-qq", "-o", "APT::Sandbox::User=root"];
+  const got = await output("apt-get", [...options, "download", exactPackage], download);
+  const file = [...Deno.readDirSync(download)].find((entry) => entry.name.endsWith(".deb"))?.name;
+  if (!got.success || file === undefined) throw missing(exactPackage, got.stderr);
+  const out = await output("dpkg-deb", ["-x", `${download}/${file}`, folder]);
+  if (!out.success) throw missing(exactPackage, out.stderr);
+  await Deno.remove(download, { recursive: true });
+  for (const modules of [`${folder}/lib/modules`, `${folder}/usr/lib/modules`]) {
+    if (!await exists(modules)) continue;
+    for (const release of Deno.readDirSync(modules)) {
+      for (const left of LEFT_OUT) {
+        const path = `${modules}/${release.name}/kernel/${left}`;
+        if (await exists(path)) await Deno.remove(path, { recursive: true });
+      }
+    }
+  }
+}
+
+function missing(what: string, why: string): Fault {
+  return new Fault("missing", `Cannot get the guest kernel ${what}: ${why.trim().replaceAll("\n", "; ")}`);
+}
+
+async function output(
+  program: string,
+  args: string[],
+  cwd?: string,
+): Promise<{ success: boolean; stdout: string; stderr: string }> {
+  try {
+    const options: Deno.CommandOptions = { args, stdout: "piped", stderr: "piped", env: { LC_ALL: "C" } };
+    if (cwd !== undefined) options.cwd = cwd;
+    const { success, stdout, stderr } = await new Deno.Command(program, options).output();
+    const decoder = new TextDecoder();
+    return { success, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Fault("missing", `Cannot get a guest kernel: no ${program} here; a Debian host is needed`);
+  }
+}
