@@ -50,3 +50,14 @@ assert(
   RECEIVE_BATCH < DEFAULT_QUEUE_EVENTS / 2,
   "a batch of commands cannot fill a control's queue with answers",
 );
+
+/** Guest-physical addresses end here: a frame number is an int32 (8 TiB of 4 KiB pages). */
+export const MAX_GUEST_GPA: number = 2 ** 43;
+/** Pages of a source that cannot be mapped, kept at once. */
+export const MAX_PAGE_CACHE = 4096;
+/** Physical runs that one range is split into at most. */
+export const MAX_RUNS = 65_536;
+/** Page-table entries that one enumeration of a (perhaps hostile) address space reads at most. */
+export const MAX_SCAN_ENTRIES: number = 2 ** 26;
+/** Processes, mappings or modules in one listing. */
+export const MAX_LISTING = 262_144;

@@ -1,0 +1,339 @@
+/**
+ * A guest address space: a page-table root over physical memory, read as bytes, words, strings and runs.
+ *
+ * An address is a double as src/base/ids.ts says. Under 5 levels a kernel address is exact only to 8 bytes, so every
+ * word access takes an 8-aligned base and a small offset apart, and adds them as integers. Words are read through the same
+ * walk as everything else, without a cache and without garbage: {@linkcode load64} leaves two int32 halves in fields.
+ *
+ * It never writes. Who writes asks {@linkcode runs} for the pages and what they allow, and stores through a mapping of its own.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { MAX_RUNS } from "../base/limits.ts";
+import type { Paging, WalkFailure } from "./paging.ts";
+import { PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
+import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
+import { Walker } from "./walker.ts";
+
+const HIGH = 2 ** 32;
+const UTF8 = new TextDecoder();
+const NAN = Number.NaN;
+
+/** What a mapping allows, all levels together. */
+export interface Access {
+  /** May be written. */
+  readonly writable: boolean;
+  /** Reachable from user mode. */
+  readonly user: boolean;
+  /** May be executed. */
+  readonly executable: boolean;
+}
+
+/** The outcome of a translation that a person or a policy asks about. */
+export type Translation =
+  | ({ readonly ok: true; readonly gpa: number; readonly pageBytes: number } & Access)
+  | { readonly ok: false; readonly reason: WalkFailure };
+
+/** A run of guest-physical bytes behind a run of virtual ones. */
+export interface PhysicalRun extends Access {
+  /** First virtual address. */
+  readonly gva: number;
+  /** First physical address. */
+  readonly gpa: number;
+  /** How many bytes. */
+  readonly sizeBytes: number;
+}
+
+/** The runs of a range; `ok` is false when some page of it is not mapped. */
+export interface RunList {
+  /** Whether the whole range is mapped. */
+  readonly ok: boolean;
+  /** What is mapped, from the start as far as the first page that is not. */
+  readonly runs: readonly PhysicalRun[];
+  /** Bytes that those runs cover. */
+  readonly sizeBytes: number;
+  /** Why it ended early; `too-many` after {@linkcode MAX_RUNS} runs. */
+  readonly reason?: WalkFailure | "too-many";
+}
+
+/**
+ * What stands behind an entry that is not present: Windows keeps pages in transition and prototype entries.
+ *
+ * @returns the page's frame number, or a negative WALK code
+ */
+export type SoftwarePage = (entryHi: number, entryLo: number, hi: number, lo: number) => number;
+
+/** A page-table root over guest RAM. Not reentrant. */
+export class AddressSpace {
+  /** The RAM underneath. */
+  readonly memory: PhysicalMemory;
+  /** The paging mode. */
+  readonly paging: Paging;
+  /** Guest-physical address of the root table. */
+  readonly root: number;
+  /** Frame number of the root table. */
+  readonly rootFrame: number;
+  /** The walker; its fields tell about the last access. */
+  readonly walker: Walker;
+  /** After {@linkcode load64}: low half, int32. */
+  lo = 0;
+  /** After {@linkcode load64}: high half, int32. */
+  hi = 0;
+  /** After a read that ended early: the negative WALK code of the page that stopped it. */
+  failure: number = WALK.notPresent;
+
+  readonly #software: SoftwarePage | undefined;
+  readonly #text = new Uint8Array(4096);
+
+  /**
+   * An address space; nothing is read yet.
+   *
+   * @param memory the guest's RAM
+   * @param paging the paging mode
+   * @param root guest-physical address of the root table (flag bits of a CR3 are ignored)
+   * @param software what to make of entries that are not present (last level only)
+   */
+  constructor(memory: PhysicalMemory, paging: Paging, root: number, software?: SoftwarePage) {
+    assert(root >= 0 && root < 2 ** 52, "a page-table root is a physical address");
+    this.memory = memory;
+    this.paging = paging;
+    this.rootFrame = Math.floor(root / PAGE_BYTES) > 0x7fff_ffff
+      ? 0x7fff_ffff
+      : Math.floor(root / PAGE_BYTES);
+    this.root = Math.floor(root / PAGE_BYTES) * PAGE_BYTES;
+    this.walker = new Walker(memory, paging);
+    this.#software = software;
+  }
+
+  /** Another root over the same memory and paging. */
+  withRoot(root: number): AddressSpace {
+    return new AddressSpace(this.memory, this.paging, root, this.#software);
+  }
+
+  /**
+   * The frame behind an address given as halves; the hot path under everything else.
+   *
+   * @returns the frame number, or a negative WALK code
+   */
+  frameAt(hi: number, lo: number): number {
+    const frame = this.walker.walk(this.rootFrame, hi, lo);
+    if (frame >= 0 || this.#software === undefined || frame !== WALK.notPresent || this.walker.shift !== 12) {
+      return frame;
+    }
+    return this.#software(this.walker.entryHi, this.walker.entryLo, hi, lo);
+  }
+
+  /**
+   * Translates an address.
+   *
+   * @param gva the address
+   * @param offset added to it as an integer
+   * @returns the physical address, or a negative WALK code
+   */
+  translate(gva: number, offset = 0): number {
+    const sum = (gva >>> 0) + offset;
+    const lo = sum | 0;
+    const hi = (((gva - (gva >>> 0)) / HIGH) + Math.floor(sum / HIGH)) | 0;
+    const frame = this.frameAt(hi, lo);
+    return frame < 0 ? frame : frame * PAGE_BYTES + (lo & 0xfff);
+  }
+
+  /** Translates an address and says what the mapping allows, or why there is none. */
+  probe(gva: number): Translation {
+    const gpa = this.translate(gva);
+    if (gpa < 0) return { ok: false, reason: walkFailure(gpa) };
+    return {
+      ok: true,
+      gpa,
+      pageBytes: this.walker.shift === 12 ? PAGE_BYTES : 2 ** this.walker.shift,
+      ...this.#access(),
+    };
+  }
+
+  /**
+   * Splits a range into physical runs; neighbours that touch and allow the same are one.
+   *
+   * @param gva first address
+   * @param sizeBytes how many bytes, at least 1
+   */
+  runs(gva: number, sizeBytes: number): RunList {
+    const runs: PhysicalRun[] = [];
+    let done = 0;
+    while (done < sizeBytes) {
+      const at = gva + done;
+      const gpa = this.translate(at);
+      if (gpa < 0) return { ok: false, runs, sizeBytes: done, reason: walkFailure(gpa) };
+      const pageBytes = 2 ** this.walker.shift;
+      const inPage = ((at % pageBytes) + pageBytes) % pageBytes;
+      const n = Math.min(pageBytes - inPage, sizeBytes - done);
+      const access = this.#access();
+      const last = runs[runs.length - 1];
+      if (last !== undefined && last.gpa + last.sizeBytes === gpa && sameAccess(last, access)) {
+        runs[runs.length - 1] = { ...last, sizeBytes: last.sizeBytes + n };
+      } else {
+        if (runs.length >= MAX_RUNS) return { ok: false, runs, sizeBytes: done, reason: "too-many" };
+        runs.push({ gva: at, gpa, sizeBytes: n, ...access });
+      }
+      done += n;
+    }
+    return { ok: true, runs, sizeBytes: done };
+  }
+
+  /**
+   * Copies bytes out, exactly as far as pages are mapped and have RAM.
+   *
+   * @param gva first address
+   * @param into receives the bytes
+   * @param offset where in `into`
+   * @param length how many bytes
+   * @returns how many were copied; when fewer than `length`, {@linkcode failure} says why
+   */
+  read(gva: number, into: Uint8Array, offset = 0, length: number = into.length - offset): number {
+    let lo = gva | 0;
+    let hi = ((gva - (gva >>> 0)) / HIGH) | 0;
+    let done = 0;
+    while (done < length) {
+      const frame = this.frameAt(hi, lo);
+      if (frame < 0) {
+        this.failure = frame;
+        return done;
+      }
+      const skip = lo & 0xfff;
+      const n = Math.min(PAGE_BYTES - skip, length - done);
+      if (!this.memory.copyPage(frame, skip, into, offset + done, n)) {
+        this.failure = WALK.outOfRam;
+        return done;
+      }
+      done += n;
+      const next = (lo >>> 0) + n;
+      lo = next | 0;
+      if (next >= HIGH) hi = (hi + 1) | 0;
+    }
+    return done;
+  }
+
+  /**
+   * Loads eight bytes into {@linkcode lo} and {@linkcode hi}.
+   *
+   * @param gva base address
+   * @param offset added to it as an integer
+   * @returns false when they cannot be read (the halves are then 0)
+   */
+  load64(gva: number, offset = 0): boolean {
+    if (!this.load32(gva, offset + 4)) {
+      this.lo = 0;
+      this.hi = 0;
+      return false;
+    }
+    this.hi = this.lo;
+    return this.load32(gva, offset);
+  }
+
+  /** Loads four bytes into {@linkcode lo}; false when they cannot be read. They may cross a page. */
+  load32(gva: number, offset = 0): boolean {
+    const sum = (gva >>> 0) + offset;
+    const lo = sum | 0;
+    const hi = (((gva - (gva >>> 0)) / HIGH) + Math.floor(sum / HIGH)) | 0;
+    this.lo = 0;
+    if ((lo & 3) !== 0) return this.#loadUnaligned(hi, lo);
+    const frame = this.frameAt(hi, lo);
+    if (frame < 0) {
+      this.failure = frame;
+      return false;
+    }
+    const memory = this.memory;
+    if (!memory.locate(frame)) {
+      this.failure = WALK.outOfRam;
+      return false;
+    }
+    if (memory.isHeld(frame)) this.lo = memory.words[memory.wordBase + (lo >>> 2 & 0x3ff)] as number;
+    return true;
+  }
+
+  /** A u8, or NaN when it cannot be read. */
+  readU8(gva: number, offset = 0): number {
+    return this.#loadUnalignedAt(gva, offset) ? this.lo & 0xff : NAN;
+  }
+
+  /** A u16, or NaN when it cannot be read. */
+  readU16(gva: number, offset = 0): number {
+    return this.#loadUnalignedAt(gva, offset, 2) ? this.lo & 0xffff : NAN;
+  }
+
+  /** A u32, or NaN when it cannot be read. */
+  readU32(gva: number, offset = 0): number {
+    return this.load32(gva, offset) ? this.lo >>> 0 : NAN;
+  }
+
+  /** An i32, or NaN when it cannot be read. */
+  readS32(gva: number, offset = 0): number {
+    return this.load32(gva, offset) ? this.lo : NAN;
+  }
+
+  /** An i64 (so: a pointer as {@linkcode Gva} holds it), or NaN; exact below 2^53, else to 8 bytes. */
+  readS64(gva: number, offset = 0): number {
+    return this.load64(gva, offset) ? this.hi * HIGH + (this.lo >>> 0) : NAN;
+  }
+
+  /** A u64 as the nearest double, or NaN. */
+  readU64(gva: number, offset = 0): number {
+    return this.load64(gva, offset) ? (this.hi >>> 0) * HIGH + (this.lo >>> 0) : NAN;
+  }
+
+  /**
+   * A NUL-terminated string, decoded as UTF-8 (bad bytes become U+FFFD).
+   *
+   * @param gva its address
+   * @param maxBytes where to give up: a longer one is cut there
+   * @returns undefined when its first byte, or a page before its end, cannot be read
+   */
+  cstring(gva: number, maxBytes = 4096): string | undefined {
+    const limit = Math.min(maxBytes, this.#text.length);
+    let have = 0;
+    let at = gva;
+    while (have < limit) {
+      const inPage = ((at % PAGE_BYTES) + PAGE_BYTES) % PAGE_BYTES;
+      const n = Math.min(limit - have, PAGE_BYTES - inPage);
+      if (this.read(at, this.#text, have, n) < n) return undefined;
+      const nul = this.#text.subarray(have, have + n).indexOf(0);
+      if (nul >= 0) return UTF8.decode(this.#text.subarray(0, have + nul));
+      have += n;
+      at += n;
+    }
+    return UTF8.decode(this.#text.subarray(0, limit));
+  }
+
+  #loadUnalignedAt(gva: number, offset: number, bytes = 1): boolean {
+    const sum = (gva >>> 0) + offset;
+    return this.#loadUnaligned((((gva - (gva >>> 0)) / HIGH) + Math.floor(sum / HIGH)) | 0, sum | 0, bytes);
+  }
+
+  /** Up to four bytes one at a time: they may cross a page, and are rare. */
+  #loadUnaligned(hi: number, lo: number, bytes = 4): boolean {
+    let value = 0;
+    for (let i = 0; i < bytes; i++) {
+      const next = (lo >>> 0) + i;
+      const frame = this.frameAt(next >= HIGH ? (hi + 1) | 0 : hi, next | 0);
+      if (frame < 0 || !this.memory.locate(frame)) {
+        this.failure = frame < 0 ? frame : WALK.outOfRam;
+        this.lo = 0;
+        return false;
+      }
+      const word = this.memory.isHeld(frame)
+        ? this.memory.words[this.memory.wordBase + (next >>> 2 & 0x3ff)] as number
+        : 0;
+      value |= (word >>> ((next & 3) * 8) & 0xff) << (i * 8);
+    }
+    this.lo = value;
+    return true;
+  }
+
+  #access(): Access {
+    const { allowLo, forbidHi } = this.walker;
+    return { writable: (allowLo & PTE_W) !== 0, user: (allowLo & PTE_U) !== 0, executable: forbidHi === 0 };
+  }
+}
+
+function sameAccess(a: Access, b: Access): boolean {
+  return a.writable === b.writable && a.user === b.user && a.executable === b.executable;
+}

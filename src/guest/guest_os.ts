@@ -1,0 +1,74 @@
+/**
+ * The port through which everyone asks a guest's system: Linux and Windows implement it alike. Found by
+ * {@linkcode findGuest}; good for one epoch of the guest (until its reset), and it says so itself with {@linkcode GuestOs.stillThere}.
+ *
+ * Nothing here writes. Everything is read anew at each call: nothing about processes is kept.
+ * @module
+ */
+import type { AddressSpace } from "./address_space.ts";
+import type { Listing, MemoryMap, Module, Process } from "./process.ts";
+
+/** What the contract's MEMCTX calls guest_os. */
+export const GUEST_OS_NUMBER = { unknown: 0, linux: 1, windows: 2 } as const;
+
+/** A symbol and how far past it an address is. */
+export interface NearestSymbol {
+  /** The symbol's name. */
+  readonly name: string;
+  /** Its address. */
+  readonly address: number;
+  /** Bytes from it to the address that was asked for. */
+  readonly offsetBytes: number;
+}
+
+/** A guest's system, found in its RAM. */
+export interface GuestOs {
+  /** Which system. */
+  readonly kind: "linux" | "windows";
+  /** Its version: "6.1.0-30-cloud-amd64", "10.0.19045". */
+  readonly version: string;
+  /** The kernel's address space. */
+  readonly kernel: AddressSpace;
+  /** Levels of its page tables. */
+  readonly levels: 4 | 5;
+  /** Whether user processes have a page-table root apart from the kernel's (KPTI, KVA shadow). */
+  readonly isolated: boolean;
+  /** Where the kernel's image starts (Linux: _text; Windows: ntoskrnl's base). */
+  readonly kernelBase: number;
+
+  /** Whether the same kernel is still running: false after a reset or another kernel's start. */
+  stillThere(): boolean;
+  /** All processes. Kernel threads included. */
+  processes(): Listing<Process>;
+  /** One process by number; undefined when there is none. */
+  process(pid: number): Process | undefined;
+  /** The address space of a process: the kernel's for a kernel thread. */
+  spaceOf(process: Process): AddressSpace;
+  /** The command line, as arguments (Windows: one string); empty when it has none or it is paged out. */
+  commandLine(process: Process): readonly string[];
+  /** The mappings of a process, by address; none for a kernel thread. */
+  maps(process: Process): Listing<MemoryMap>;
+  /** The kernel's modules (drivers). */
+  modules(): Listing<Module>;
+  /** A process's modules (Windows: the PEB's list; Linux: its mapped executables and libraries). */
+  modulesOf(process: Process): Listing<Module>;
+  /** Address of a kernel symbol or export; undefined when there is none of that name. */
+  symbol(name: string): number | undefined;
+  /** The last symbol at or below a kernel address; undefined outside the kernel's image. */
+  nearestSymbol(address: number): NearestSymbol | undefined;
+}
+
+/** Why no system was found. */
+export type NoGuest = {
+  readonly found: false;
+  /**
+   * no-kernel: firmware or a boot loader still runs, or RAM is empty; unknown-os: something runs that is neither;
+   * unsupported: the system was found, but a structure or format in it is not known (`detail` says which).
+   */
+  readonly reason: "no-kernel" | "unknown-os" | "unsupported";
+  /** For a person. */
+  readonly detail: string;
+};
+
+/** The outcome of looking for a system in RAM. */
+export type FindResult<Os extends GuestOs = GuestOs> = { readonly found: true; readonly os: Os } | NoGuest;

@@ -1,0 +1,97 @@
+/**
+ * x86-64 paging as data: what a level is, which of its entries may be pages, which bits must be zero. The one walker
+ * reads these tables; another architecture with 512-entry tables of 8 bytes is another table.
+ *
+ * Addresses travel as two int32 halves; `shift` counts from bit 0 of the whole address.
+ * @module
+ */
+
+/** Present. */
+export const PTE_P = 1;
+/** Writable. */
+export const PTE_W = 2;
+/** User. */
+export const PTE_U = 4;
+/** Page size: the entry is a page, above the last level. */
+export const PTE_PS = 0x80;
+/** No execute, in the entry's high half. */
+export const PTE_NX_HI = 0x8000_0000 | 0;
+/** Frame bits of the high half: address bits 32 to 51. */
+export const PTE_FRAME_HI = 0xf_ffff;
+
+/** One level of tables, from the root down. */
+export interface PagingLevel {
+  /** First address bit that indexes it. */
+  readonly shift: number;
+  /** Whether an entry with PS set is a page. */
+  readonly mayBePage: boolean;
+  /** Bits of an entry's low half that must be zero when it is a page (bit 12 is PAT). */
+  readonly reservedInPage: number;
+}
+
+/** A paging mode. */
+export interface Paging {
+  /** Its name, for people. */
+  readonly name: string;
+  /** How many levels. */
+  readonly levels: 4 | 5;
+  /** Root first. */
+  readonly table: readonly PagingLevel[];
+  /** Bits of a canonical address. */
+  readonly addressBits: 48 | 57;
+}
+
+const LAST: PagingLevel = { shift: 12, mayBePage: true, reservedInPage: 0 };
+const MIB2: PagingLevel = { shift: 21, mayBePage: true, reservedInPage: 0x001f_e000 };
+const GIB1: PagingLevel = { shift: 30, mayBePage: true, reservedInPage: 0x3fff_e000 };
+const TOP4: PagingLevel = { shift: 39, mayBePage: false, reservedInPage: 0 };
+const TOP5: PagingLevel = { shift: 48, mayBePage: false, reservedInPage: 0 };
+
+/** Long mode, four levels. */
+export const X64_4: Paging = {
+  name: "x86-64, 4 levels",
+  levels: 4,
+  table: [TOP4, GIB1, MIB2, LAST],
+  addressBits: 48,
+};
+/** Long mode, five levels (LA57). */
+export const X64_5: Paging = {
+  name: "x86-64, 5 levels",
+  levels: 5,
+  table: [TOP5, TOP4, GIB1, MIB2, LAST],
+  addressBits: 57,
+};
+
+/** The paging mode of so many levels. */
+export function pagingOf(levels: 4 | 5): Paging {
+  return levels === 5 ? X64_5 : X64_4;
+}
+
+/** How a walk can end without a page: negative, so that a frame number (or an address) and a failure share one number. */
+export const WALK = {
+  /** An entry on the way is not present. */
+  notPresent: -1,
+  /** A table, or the page, lies where the guest has no RAM. */
+  outOfRam: -2,
+  /** A reserved bit is set. */
+  reserved: -3,
+  /** The address is not canonical. */
+  nonCanonical: -4,
+} as const;
+
+/** Why a walk ended without a page. */
+export type WalkFailure = "not-present" | "out-of-ram" | "reserved-bit" | "non-canonical";
+
+/** The name of a negative walk result. */
+export function walkFailure(result: number): WalkFailure {
+  switch (result) {
+    case WALK.outOfRam:
+      return "out-of-ram";
+    case WALK.reserved:
+      return "reserved-bit";
+    case WALK.nonCanonical:
+      return "non-canonical";
+    default:
+      return "not-present";
+  }
+}

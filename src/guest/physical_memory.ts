@@ -1,0 +1,342 @@
+/**
+ * Guest-physical memory as the walker and every reader see it: numbers in, 32-bit words out.
+ *
+ * Pages are named by frame number (gpa / 4096), an int32: RAM ends below 8 TiB. Each GiB of the address space has one
+ * view, so that an index into it stays below 2^28 (typed arrays are slow past 2^31) and finding the view is one
+ * table look-up. A GiB that several segments share has its largest one in the table, the others are found
+ * by a search; a segment that is not mapped is fetched into a small page cache.
+ *
+ * Holes: reading a page that the host does not hold would make the host allocate it, through any kind of mapping. Data
+ * reads therefore ask a bitmap first, and ask the source again before they believe "hole": such a page reads as zeros. Page
+ * tables are read without asking (the guest wrote them, so they are held).
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { Fault } from "../base/fault.ts";
+import { MAX_GUEST_GPA, MAX_PAGE_CACHE } from "../base/limits.ts";
+import type { RamPort, RamSegment } from "./ram_port.ts";
+
+/** Bytes of the smallest page. */
+export const PAGE_BYTES = 4096;
+/** Frames of one view: 1 GiB. */
+const GIB_FRAMES = 1 << 18;
+const GIB_BYTES = 2 ** 30;
+const GIBS = MAX_GUEST_GPA / GIB_BYTES;
+const NO_WORDS = new Int32Array(0);
+const NO_BYTES = new Uint8Array(0);
+
+/** What {@linkcode PhysicalMemory.refresh} found. */
+export interface Residency {
+  /** RAM that the host holds, bytes. */
+  readonly residentBytes: number;
+  /** Runs of held pages. */
+  readonly runs: number;
+}
+
+/** The guest's RAM. Not reentrant: results are in {@linkcode words} and {@linkcode wordBase} until the next call. */
+export class PhysicalMemory implements Disposable {
+  /** The source behind it. */
+  readonly port: RamPort;
+  /** RAM in all. */
+  readonly ramBytes: number;
+  /** First address past the last segment. */
+  readonly endGpa: number;
+  /** View of each GiB, as int32 words; empty where no RAM is mapped. For the walker. */
+  readonly views: Int32Array[];
+  /** First frame, within its GiB, of each view. For the walker. */
+  readonly firstFrame: Int32Array;
+  /** After {@linkcode locate}: the words that hold the page. */
+  words: Int32Array = NO_WORDS;
+  /** After {@linkcode locate}: index in {@linkcode words} of the page's first word. */
+  wordBase = 0;
+
+  readonly #bytes: Uint8Array[];
+  readonly #held: (Int32Array | undefined)[];
+  readonly #cache: Map<number, Int32Array> = new Map();
+  #lastSegment = 0;
+  #disposed = false;
+
+  /**
+   * Indexes a source's segments; nothing is read yet.
+   *
+   * @param port the source; owned from now on
+   */
+  constructor(port: RamPort) {
+    this.port = port;
+    this.views = new Array<Int32Array>(GIBS).fill(NO_WORDS);
+    this.#bytes = new Array<Uint8Array>(GIBS).fill(NO_BYTES);
+    this.#held = new Array<Int32Array | undefined>(GIBS).fill(undefined);
+    this.firstFrame = new Int32Array(GIBS);
+    let end = 0;
+    let ramBytes = 0;
+    for (const segment of port.segments) {
+      assert(segment.gpa >= end && segment.gpa % PAGE_BYTES === 0, "segments are sorted and page-aligned");
+      assert(segment.sizeBytes > 0 && segment.sizeBytes % PAGE_BYTES === 0, "a segment is whole pages");
+      end = segment.gpa + segment.sizeBytes;
+      if (end > MAX_GUEST_GPA) {
+        throw new Fault(
+          "too-large",
+          "Cannot open the guest's RAM: it reaches past 8 TiB, which this walker does not index",
+        );
+      }
+      ramBytes += segment.sizeBytes;
+      this.#slice(segment);
+    }
+    this.ramBytes = ramBytes;
+    this.endGpa = end;
+  }
+
+  /** Whether RAM stands behind this address (held by the host or not). */
+  isRam(gpa: number): boolean {
+    return this.#segmentAt(Math.floor(gpa / PAGE_BYTES)) !== undefined;
+  }
+
+  /**
+   * Finds the words of a page, whatever its source.
+   *
+   * @param frame the page's frame number
+   * @returns false when no RAM is there; else {@linkcode words} and {@linkcode wordBase} are set
+   */
+  locate(frame: number): boolean {
+    const gib = frame >>> 18;
+    if (frame < 0 || gib >= GIBS) return false;
+    const view = this.views[gib] as Int32Array;
+    const base = ((frame & (GIB_FRAMES - 1)) - (this.firstFrame[gib] as number)) << 10;
+    if (base >= 0 && base < view.length) {
+      this.words = view;
+      this.wordBase = base;
+      return true;
+    }
+    return this.#locateSlowly(frame);
+  }
+
+  /** Whether the host holds this page: reading it allocates nothing. Asks the source when the bitmap says no. */
+  isHeld(frame: number): boolean {
+    const gib = frame >>> 18;
+    const held = this.#held[gib];
+    const at = frame & (GIB_FRAMES - 1);
+    if (held !== undefined && ((held[at >>> 5] as number) >>> (at & 31) & 1) === 1) return true;
+    return this.#askHeld(frame);
+  }
+
+  /**
+   * Copies guest-physical bytes out, exactly as far as RAM goes. A hole reads as zeros and is not touched.
+   *
+   * @param gpa where to start
+   * @param into receives the bytes
+   * @param offset where in `into`
+   * @param length how many bytes
+   * @returns how many were copied: less than `length` when RAM ends
+   */
+  read(gpa: number, into: Uint8Array, offset = 0, length: number = into.length - offset): number {
+    let frame = Math.floor(gpa / PAGE_BYTES);
+    let skip = gpa - frame * PAGE_BYTES;
+    let done = 0;
+    while (done < length) {
+      const n = Math.min(PAGE_BYTES - skip, length - done);
+      if (!this.copyPage(frame, skip, into, offset + done, n)) break;
+      done += n;
+      skip = 0;
+      frame++;
+    }
+    return done;
+  }
+
+  /**
+   * Copies bytes that lie within one page (or, in a mapped segment, within one run of pages that are all held).
+   *
+   * @returns false when no RAM is there
+   */
+  copyPage(frame: number, skip: number, into: Uint8Array, offset: number, length: number): boolean {
+    if (!this.locate(frame)) return false;
+    if (!this.isHeld(frame)) {
+      into.fill(0, offset, offset + length);
+      return true;
+    }
+    const gib = frame >>> 18;
+    const words = this.words;
+    const at = this.wordBase * 4 + skip;
+    const bytes = words === this.views[gib]
+      ? this.#bytes[gib] as Uint8Array
+      : new Uint8Array(words.buffer, words.byteOffset, words.length * 4);
+    into.set(bytes.subarray(at, at + length), offset);
+    return true;
+  }
+
+  /**
+   * Asks the source anew which pages are held, drops fetched pages, and looks whether the source has shrunk.
+   * Called at the start of every scan, listing and bootstrap.
+   *
+   * @throws {Fault} `refused` when the source is no longer as large as it was
+   */
+  refresh(): Residency {
+    this.verify();
+    this.#cache.clear();
+    this.#held.fill(undefined);
+    let residentBytes = 0;
+    let runs = 0;
+    for (const { gpa, sizeBytes } of this.port.segments) {
+      const end = gpa + sizeBytes;
+      let at = this.port.nextData(gpa, end);
+      while (at < end) {
+        const stop = this.port.nextHole(at, end);
+        if (stop <= at) break;
+        this.#markHeld(at / PAGE_BYTES, Math.ceil(stop / PAGE_BYTES));
+        residentBytes += stop - at;
+        runs++;
+        at = this.port.nextData(stop, end);
+      }
+    }
+    return { residentBytes, runs };
+  }
+
+  /**
+   * Looks whether the source is still whole; cheap (one system call).
+   *
+   * @throws {Fault} `refused` when it shrank, `seam-down` when this memory was closed
+   */
+  verify(): void {
+    if (this.#disposed) {
+      throw new Fault("seam-down", "Cannot read the guest's RAM: it was closed; open it again");
+    }
+    this.port.verify();
+  }
+
+  /**
+   * Calls `visit` with each run of pages that are held and mapped alike, at most 1 GiB each: what a scan goes through.
+   *
+   * @param visit gets the words, the index of the run's first word, how many words, and the run's address; true stops the scan
+   */
+  forEachHeldRun(
+    visit: (words: Int32Array, first: number, count: number, gpa: number) => boolean | void,
+  ): void {
+    for (const { gpa, sizeBytes } of this.port.segments) {
+      const last = (gpa + sizeBytes) / PAGE_BYTES;
+      let frame = gpa / PAGE_BYTES;
+      while ((frame = this.#nextInBitmap(frame, last, 1)) < last) {
+        if (!this.locate(frame)) {
+          frame++;
+          continue;
+        }
+        const room = (this.words.length - this.wordBase) >>> 10;
+        const stop = Math.min(this.#nextInBitmap(frame, last, 0), frame + room);
+        if (visit(this.words, this.wordBase, (stop - frame) << 10, frame * PAGE_BYTES) === true) return;
+        frame = stop;
+      }
+    }
+  }
+
+  /** Ends every mapping. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.views.fill(NO_WORDS);
+    this.#bytes.fill(NO_BYTES);
+    this.#held.fill(undefined);
+    this.#cache.clear();
+    this.words = NO_WORDS;
+    this.port[Symbol.dispose]();
+  }
+
+  /** Cuts a mapped segment at GiB borders; a GiB's largest piece goes into the table. */
+  #slice(segment: RamSegment): void {
+    if (segment.mapped === undefined) return;
+    const { buffer, byteOffset } = segment.mapped;
+    const end = segment.gpa + segment.sizeBytes;
+    for (let at = segment.gpa; at < end;) {
+      const gib = Math.floor(at / GIB_BYTES);
+      const stop = Math.min(end, (gib + 1) * GIB_BYTES);
+      if ((stop - at) / 4 > (this.views[gib] as Int32Array).length) {
+        const offset = byteOffset + (at - segment.gpa);
+        this.views[gib] = new Int32Array(buffer, offset, (stop - at) / 4);
+        this.#bytes[gib] = new Uint8Array(buffer, offset, stop - at);
+        this.firstFrame[gib] = (at - gib * GIB_BYTES) / PAGE_BYTES;
+      }
+      at = stop;
+    }
+  }
+
+  #segmentAt(frame: number): RamSegment | undefined {
+    const gpa = frame * PAGE_BYTES;
+    const segments = this.port.segments;
+    const recent = segments[this.#lastSegment];
+    if (recent !== undefined && gpa >= recent.gpa && gpa < recent.gpa + recent.sizeBytes) return recent;
+    for (let i = 0; i < segments.length; i++) {
+      const segment = segments[i] as RamSegment;
+      if (gpa >= segment.gpa && gpa < segment.gpa + segment.sizeBytes) {
+        this.#lastSegment = i;
+        return segment;
+      }
+    }
+    return undefined;
+  }
+
+  #locateSlowly(frame: number): boolean {
+    if (this.#disposed) return false;
+    const segment = this.#segmentAt(frame);
+    if (segment === undefined) return false;
+    if (segment.mapped !== undefined) {
+      const { buffer, byteOffset } = segment.mapped;
+      this.words = new Int32Array(buffer, byteOffset + (frame * PAGE_BYTES - segment.gpa), PAGE_BYTES / 4);
+      this.wordBase = 0;
+      return true;
+    }
+    let words = this.#cache.get(frame);
+    if (words === undefined) {
+      words = new Int32Array(PAGE_BYTES / 4);
+      if (!this.port.fetch(frame * PAGE_BYTES, new Uint8Array(words.buffer))) return false;
+      if (this.#cache.size >= MAX_PAGE_CACHE) this.#cache.clear();
+      this.#cache.set(frame, words);
+    }
+    this.words = words;
+    this.wordBase = 0;
+    return true;
+  }
+
+  #askHeld(frame: number): boolean {
+    const segment = this.#segmentAt(frame);
+    if (segment === undefined) return false;
+    // A fetched page allocates nothing on the host: it is as good as held.
+    if (segment.mapped === undefined) return true;
+    const gpa = frame * PAGE_BYTES;
+    if (this.port.nextData(gpa, gpa + PAGE_BYTES) !== gpa) return false;
+    this.#markHeld(frame, frame + 1);
+    return true;
+  }
+
+  #bitmapOf(gib: number): Int32Array {
+    return this.#held[gib] ??= new Int32Array(GIB_FRAMES / 32);
+  }
+
+  #markHeld(from: number, to: number): void {
+    for (let frame = from; frame < to;) {
+      const bits = this.#bitmapOf(frame >>> 18);
+      const at = frame & (GIB_FRAMES - 1);
+      if ((at & 31) === 0 && to - frame >= 32) {
+        bits[at >>> 5] = -1;
+        frame += 32;
+      } else {
+        bits[at >>> 5] = (bits[at >>> 5] as number) | 1 << (at & 31);
+        frame++;
+      }
+    }
+  }
+
+  /** First frame in [from, to) whose held bit is `wanted`, or `to`; whole words are skipped at once. */
+  #nextInBitmap(from: number, to: number, wanted: 0 | 1): number {
+    const dull = wanted === 1 ? 0 : -1;
+    for (let frame = from; frame < to;) {
+      const bits = this.#held[frame >>> 18];
+      const at = frame & (GIB_FRAMES - 1);
+      const word = bits === undefined ? 0 : bits[at >>> 5] as number;
+      if (word === dull) {
+        frame += 32 - (at & 31);
+      } else if ((word >>> (at & 31) & 1) === wanted) {
+        return frame;
+      } else {
+        frame++;
+      }
+    }
+    return to;
+  }
+}

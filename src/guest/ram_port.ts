@@ -1,0 +1,42 @@
+/**
+ * The port behind guest-physical memory: what a source of RAM (a running QEMU's memfd, a raw image, an ELF
+ * core, a synthetic image in a test) gives to {@linkcode PhysicalMemory}. Segments say where RAM is and, when
+ * it is mapped here, in which buffer; a source that cannot be mapped is fetched page by page.
+ *
+ * It knows nothing of paging, and it never writes.
+ * @module
+ */
+
+/** A run of guest-physical RAM, in whole 4 KiB pages. */
+export interface RamSegment {
+  /** Guest-physical address of its first byte, 4 KiB aligned. */
+  readonly gpa: number;
+  /** Its size, a multiple of 4096. */
+  readonly sizeBytes: number;
+  /** The buffer that maps it, when it is mapped: `byteOffset` (a multiple of 4) is where the segment starts. */
+  readonly mapped?: { readonly buffer: ArrayBuffer; readonly byteOffset: number } | undefined;
+}
+
+/** A source of guest RAM. Disposing it ends every mapping: a stale use throws, it does not fault. */
+export interface RamPort extends Disposable {
+  /** All RAM, sorted by address, without overlap. */
+  readonly segments: readonly RamSegment[];
+  /** What a person should be told this is: "memfd of pid 4711", "file ram.bin". */
+  readonly description: string;
+  /** First address >= `gpa` and < `end` whose page the host holds; `end` when there is none. */
+  nextData(gpa: number, end: number): number;
+  /** First address >= `gpa` and < `end` whose page the host does not hold (reading it would allocate); else `end`. */
+  nextHole(gpa: number, end: number): number;
+  /**
+   * Reads one 4 KiB page of a segment that is not mapped.
+   *
+   * @returns false when the source has no such page (a core cut short, a process that has gone)
+   */
+  fetch(gpa: number, into: Uint8Array): boolean;
+  /**
+   * Looks whether the source is still as large as it was: a mapping of a file that shrank would kill the process.
+   *
+   * @throws {Fault} `refused` when it is not
+   */
+  verify(): void;
+}
