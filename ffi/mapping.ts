@@ -1,0 +1,97 @@
+/**
+ * Memory that is not the engine's: a file mapped, or zeros of our own that C may keep the address of.
+ *
+ * Disposal unmaps it and detaches its ArrayBuffer, so that a stale use is an exception (or an empty array) and not a crash
+ * of the process. What disposal cannot catch: writing to a read-only mapping (SIGSEGV) and reading past the end of a file
+ * that shrank (SIGBUS). Check seals or the size before, and keep views of a read-only mapping away from writers.
+ * @module
+ */
+import { assert } from "../src/base/assert.ts";
+import { Fault } from "../src/base/fault.ts";
+import { OsError } from "./os_error.ts";
+import { shim } from "./shim.ts";
+
+/** Bytes of a page of this machine (x86-64). */
+export const PAGE_BYTES = 4096;
+
+/** A piece of mapped memory. */
+export class Mapping implements Disposable {
+  #buffer: ArrayBuffer | undefined;
+  readonly #address: number;
+  /** Bytes mapped. */
+  readonly length: number;
+  /** Whether it may be written to. */
+  readonly writable: boolean;
+
+  private constructor(address: number, length: number, writable: boolean) {
+    const pointer = Deno.UnsafePointer.create(BigInt(address));
+    assert(pointer !== null, "a mapping has an address");
+    this.#address = address;
+    this.#buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, length);
+    this.length = length;
+    this.writable = writable;
+  }
+
+  /**
+   * Maps a file, shared: what others write is seen here, and the other way round.
+   *
+   * @param fd the file, borrowed; it may be closed afterwards
+   * @param offset where in the file, a multiple of 4096
+   * @param length bytes; reading past the file's end kills the process, so check its size before
+   * @param options `write`: also for writing (the fd must be open for both)
+   * @throws {OsError} EACCES when the fd is not open for it, ENODEV when it is not a file that maps
+   */
+  static map(fd: number, offset: number, length: number, options: { write: boolean }): Mapping {
+    checkRange(offset, length);
+    assert(fd >= 0, "a mapped file is open");
+    return Mapping.#of(fd, offset, length, options.write);
+  }
+
+  /** Zeroed memory of this process alone, at an address that does not move. */
+  static anonymous(length: number): Mapping {
+    checkRange(0, length);
+    return Mapping.#of(-1, 0, length, true);
+  }
+
+  static #of(fd: number, offset: number, length: number, write: boolean): Mapping {
+    const address = shim().vmsig_mmap(fd, offset, length, write ? 1 : 0);
+    if (address < 0) throw new OsError("mmap", address);
+    return new Mapping(address, length, write);
+  }
+
+  /** The memory. Asserts that it is still mapped. */
+  get buffer(): ArrayBuffer {
+    assert(this.#buffer !== undefined, "a mapping is not used after it was disposed of");
+    return this.#buffer;
+  }
+
+  /** Where it is in this process. Asserts that it is still mapped. */
+  get address(): number {
+    assert(this.#buffer !== undefined, "a mapping is not used after it was disposed of");
+    return this.#address;
+  }
+
+  /** Whether it was disposed of. */
+  get disposed(): boolean {
+    return this.#buffer === undefined;
+  }
+
+  /** Unmaps it and detaches its buffer and all views; nothing the second time. */
+  [Symbol.dispose](): void {
+    if (this.#buffer === undefined) return;
+    // Detach first: from here on no view reaches the memory.
+    this.#buffer.transfer();
+    this.#buffer = undefined;
+    const result = shim().vmsig_munmap(this.#address, this.length);
+    assert(result === 0, "a mapping unmaps");
+  }
+}
+
+function checkRange(offset: number, length: number): void {
+  if (!(Number.isSafeInteger(length) && length > 0)) {
+    throw new Fault("bad-argument", `Cannot map ${length} bytes: a mapping has at least one byte`);
+  }
+  if (!(Number.isSafeInteger(offset) && offset >= 0 && offset % PAGE_BYTES === 0)) {
+    throw new Fault("bad-argument", `Cannot map at offset ${offset}: it must be a multiple of ${PAGE_BYTES}`);
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * A file descriptor with one owner: who holds it closes it, once. Borrowed descriptors are plain numbers.
+ *
+ * A closed number is soon given to something else, so a use after close must be an error here and not a write into a
+ * stranger's file.
+ * @module
+ */
+import { assert } from "../src/base/assert.ts";
+import { check } from "./os_error.ts";
+import { shim } from "./shim.ts";
+
+let open = 0;
+
+/** How many {@linkcode OwnedFd}s of this thread are open: leak tests compare it before and after. */
+export function openFdCount(): number {
+  return open;
+}
+
+/** Closes a descriptor that nobody wraps, such as one just received. */
+export function closeFd(fd: number): void {
+  check(shim().vmsig_close(fd), "close");
+}
+
+/** An owned file descriptor. */
+export class OwnedFd implements Disposable {
+  #fd: number;
+
+  /**
+   * Takes ownership.
+   *
+   * @param fd the descriptor, which this object owns from now on
+   */
+  constructor(fd: number) {
+    assert(Number.isInteger(fd) && fd >= 0, "an owned fd is a descriptor");
+    this.#fd = fd;
+    open++;
+  }
+
+  /** The number, to be used while this object is open and not kept. Asserts that it is open. */
+  get fd(): number {
+    assert(this.#fd >= 0, "an fd is not used after it was closed or released");
+    return this.#fd;
+  }
+
+  /** Whether it was closed or released. */
+  get closed(): boolean {
+    return this.#fd < 0;
+  }
+
+  /** Gives up ownership: the caller closes the number from now on. */
+  release(): number {
+    const fd = this.fd;
+    this.#fd = -1;
+    open--;
+    return fd;
+  }
+
+  /** A second descriptor of the same open file, owned on its own. */
+  dup(): OwnedFd {
+    return new OwnedFd(check(shim().vmsig_dup(this.fd), "dup"));
+  }
+
+  /** Closes it; nothing when it was closed or released before. */
+  close(): void {
+    if (this.#fd < 0) return;
+    // Whatever close answers, the descriptor is gone on Linux: closing again could hit a stranger's.
+    shim().vmsig_close(this.release());
+  }
+
+  /** The same as {@linkcode OwnedFd.close}. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

@@ -1,0 +1,93 @@
+/*
+ * Unix sockets: see vmsig_shim.h for the conventions.
+ */
+#define _GNU_SOURCE
+#include "vmsig_shim.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int32_t vmsig_socket(int32_t type)
+{
+    return vmsig_result(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+int32_t vmsig_socketpair(int32_t type, int32_t *out)
+{
+    return vmsig_result(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, out));
+}
+
+/* A path as a socket address; -1 with errno set when it does not fit. */
+static int address_of(const char *path, struct sockaddr_un *out)
+{
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof out->sun_path) {
+        errno = length == 0 ? EINVAL : ENAMETOOLONG;
+        return -1;
+    }
+    memset(out, 0, sizeof *out);
+    out->sun_family = AF_UNIX;
+    memcpy(out->sun_path, path, length);
+    return 0;
+}
+
+int32_t vmsig_bind(int32_t fd, const char *path)
+{
+    struct sockaddr_un address;
+    if (address_of(path, &address) < 0)
+        return -errno;
+    return vmsig_result(bind(fd, (struct sockaddr *)&address, sizeof address));
+}
+
+int32_t vmsig_listen(int32_t fd, int32_t backlog)
+{
+    return vmsig_result(listen(fd, backlog));
+}
+
+int32_t vmsig_connect(int32_t fd, const char *path)
+{
+    struct sockaddr_un address;
+    if (address_of(path, &address) < 0)
+        return -errno;
+    return vmsig_result(connect(fd, (struct sockaddr *)&address, sizeof address));
+}
+
+int32_t vmsig_accept(int32_t fd)
+{
+    return vmsig_result(accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+int32_t vmsig_shutdown(int32_t fd, int32_t how)
+{
+    return vmsig_result(shutdown(fd, how));
+}
+
+int32_t vmsig_peer_credentials(int32_t fd, uint32_t *out)
+{
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+        return -errno;
+    out[0] = (uint32_t)peer.pid;
+    out[1] = peer.uid;
+    out[2] = peer.gid;
+    return 0;
+}
+
+/* The pending error of a socket, negated; reading it clears it. */
+int32_t vmsig_socket_error(int32_t fd)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
+        return -errno;
+    return -error;
+}
+
+int32_t vmsig_set_socket_option(int32_t fd, int32_t option, int32_t value)
+{
+    return vmsig_result(setsockopt(fd, SOL_SOCKET, option, &value, sizeof value));
+}
