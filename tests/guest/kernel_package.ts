@@ -24,6 +24,8 @@ const META_PACKAGES: Record<KernelFlavour, string> = {
   generic: "linux-image-amd64",
 };
 
+const APT_LISTS = "/var/lib/apt/lists";
+
 /** Of the 300 MB of the generic kernel's modules, what no test guest can have a device for. */
 const LEFT_OUT = ["sound", "drivers/net/wireless", "drivers/media", "drivers/gpu/drm/amd", "drivers/staging"];
 
@@ -44,7 +46,24 @@ export function kernelOf(flavour: KernelFlavour): Promise<Kernel> {
 }
 
 async function unpackedKernel(flavour: KernelFlavour): Promise<Kernel> {
-  const { name, version } = await packageOf(flavour);
+  const meta = META_PACKAGES[flavour];
+  try {
+    return await unpackedPackage(await packageOf(meta));
+  } catch (error) {
+    // Lists may be absent, or so old that the archive no longer has what they name.
+    if (!(error instanceof Fault) || Deno.uid() !== 0) throw error;
+    const updated = await output("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=300", "update"]);
+    if (!updated.success) throw missing(meta, `apt-get update: ${updated.stderr}`);
+    return await unpackedPackage(await packageOf(meta));
+  }
+}
+
+interface ExactPackage {
+  readonly name: string;
+  readonly version: string;
+}
+
+async function unpackedPackage({ name, version }: ExactPackage): Promise<Kernel> {
   const folder = await cached("kernels", `${name}_${version.replaceAll(":", "%3a")}`, async (staging) => {
     await Deno.mkdir(staging);
     await unpack(`${name}=${version}`, staging);
@@ -59,19 +78,18 @@ async function unpackedKernel(flavour: KernelFlavour): Promise<Kernel> {
   };
 }
 
-/** The versioned package that a meta-package depends on. */
-async function packageOf(flavour: KernelFlavour): Promise<{ name: string; version: string }> {
-  const meta = META_PACKAGES[flavour];
-  let name = await dependencyOf(meta);
-  if (name === undefined && Deno.uid() === 0) {
-    const updated = await output("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=300", "update"]);
-    if (!updated.success) throw missing(meta, `apt-get update: ${updated.stderr}`);
-    name = await dependencyOf(meta);
-  }
-  if (name === undefined) throw missing(meta, "apt does not know it; run apt-get update as root");
-  const policy = await output("apt-cache", ["policy", name]);
-  const version = policy.stdout.match(/Candidate: (\S+)/)?.[1];
-  if (version === undefined || version === "(none)") throw missing(name, "apt has no candidate for it");
+/** The versioned package that a meta-package depends on; asked of apt once for each state of its lists. */
+async function packageOf(meta: string): Promise<ExactPackage> {
+  const lists = await exists(APT_LISTS) ? (await Deno.stat(APT_LISTS)).mtime?.getTime() : 0;
+  const answer = await cached("resolved", `${meta}-${lists}`, async (staging) => {
+    const name = await dependencyOf(meta);
+    if (name === undefined) throw missing(meta, "apt does not know it; run apt-get update as root");
+    const policy = await output("apt-cache", ["policy", name]);
+    const version = policy.stdout.match(/Candidate: (\S+)/)?.[1];
+    if (version === undefined || version === "(none)") throw missing(name, "apt has no candidate for it");
+    await Deno.writeTextFile(staging, `${name} ${version}`);
+  });
+  const [name = "", version = ""] = (await Deno.readTextFile(answer)).split(" ");
   return { name, version };
 }
 
