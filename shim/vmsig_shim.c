@@ -277,3 +277,14 @@ void vmsig_store(double address, int32_t size, uint32_t low, uint32_t high)
         break;
     }
 }
+
+/* Copies between a mapping and an array, where a part of an array would cost JavaScript an object a copy. */
+void vmsig_copy_in(double address, const uint8_t *bytes, double offset, int32_t length)
+{
+    memcpy((void *)(uintptr_t)address, bytes + (size_t)offset, (size_t)length);
+}
+
+void vmsig_copy_out(double address, uint8_t *bytes, double offset, int32_t length)
+{
+    memcpy(bytes + (size_t)offset, (const void *)(uintptr_t)address, (size_t)length);
+}

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 2
+#define VMSIG_SHIM_VERSION 3
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -64,6 +64,8 @@ VMSIG_API double vmsig_mmap(int32_t fd, double offset, double length, int32_t wr
 VMSIG_API int32_t vmsig_munmap(double address, double length);
 VMSIG_API double vmsig_load64(double address);
 VMSIG_API void vmsig_store(double address, int32_t size, uint32_t low, uint32_t high);
+VMSIG_API void vmsig_copy_in(double address, const uint8_t *bytes, double offset, int32_t length);
+VMSIG_API void vmsig_copy_out(double address, uint8_t *bytes, double offset, int32_t length);
 
 /* Unix sockets */
 VMSIG_API int32_t vmsig_socket(int32_t type);

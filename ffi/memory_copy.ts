@@ -1,0 +1,47 @@
+/**
+ * Copies between a mapping and an array without making anything: a part of an array would otherwise cost a view of it,
+ * 23 ns and garbage for each copy, against 10 ns here (measured for 64 bytes).
+ *
+ * It checks that both ranges lie in what they are parts of; what the bytes mean, and whether the other process that maps
+ * them is changing them meanwhile, is its caller's business.
+ * @module
+ */
+import type { Mapping } from "./mapping.ts";
+import { shim } from "./shim.ts";
+
+/**
+ * Copies a part of an array into a writable mapping.
+ *
+ * @param mapping where to
+ * @param at first byte in the mapping
+ * @param source where from
+ * @param from first byte in the array
+ * @param length how many bytes
+ */
+export function copyIn(mapping: Mapping, at: number, source: Uint8Array, from: number, length: number): void {
+  checkCopy(mapping, at, source, from, length);
+  if (!mapping.writable) throw new RangeError("what is copied into is writable");
+  shim().vmsig_copy_in(mapping.address + at, source as Uint8Array<ArrayBuffer>, from, length);
+}
+
+/**
+ * Copies a part of a mapping into an array.
+ *
+ * @param mapping where from
+ * @param at first byte in the mapping
+ * @param target where to
+ * @param to first byte in the array
+ * @param length how many bytes
+ */
+export function copyOut(mapping: Mapping, at: number, target: Uint8Array, to: number, length: number): void {
+  checkCopy(mapping, at, target, to, length);
+  shim().vmsig_copy_out(mapping.address + at, target as Uint8Array<ArrayBuffer>, to, length);
+}
+
+function checkCopy(mapping: Mapping, at: number, bytes: Uint8Array, from: number, length: number): void {
+  if (
+    !(length >= 0 && at >= 0 && from >= 0 && at + length <= mapping.length && from + length <= bytes.length)
+  ) {
+    throw new RangeError("what is copied lies in its mapping and in its array");
+  }
+}
