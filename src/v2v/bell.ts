@@ -1,0 +1,21 @@
+/**
+ * The port of a ring half towards the rest: the other end's doorbell, and the word that the other end broke the rules.
+ * @module
+ */
+import type { Fault } from "../base/fault.ts";
+
+/** What a ring half tells the outside. */
+export interface Bell {
+  /** Rings the other end. Never blocks, never throws for a peer that is gone: its absence shows elsewhere. */
+  ring(): void;
+  /** The other end wrote what no correct one writes. Told once, before the fault is thrown. */
+  broken(fault: Fault): void;
+}
+
+/**
+ * The notify rule of the contract: after moving an index from `before` to `now`, the other end must hear if its
+ * threshold lies in (before, now], in u32 arithmetic.
+ */
+export function passes(before: number, now: number, event: number): boolean {
+  return ((now - event) >>> 0) < ((now - before) >>> 0);
+}
