@@ -9,6 +9,7 @@ import { buildGuest, type BuiltGuest, type GuestSpec, INPUT_MODULES, PVPANIC_MOD
 import { exists } from "./content_cache.ts";
 import { GuestAgent, isConnectionEnd } from "./guest_agent.ts";
 import { GuestError, within } from "./guest_process.ts";
+import { TestQmp } from "./test_qmp.ts";
 
 /** Devices by a short name: `virtio-input` is a keyboard and a tablet, with their modules in the guest. */
 export type DeviceShorthand = "virtio-input" | "pvpanic" | "no-vga";
@@ -78,9 +79,33 @@ export async function startGuest(options: GuestOptions = {}): Promise<Qemu> {
   }
 }
 
-/** Starts a QEMU without any system: its firmware runs, finds nothing to boot and waits. Ready for QMP in 0.2 s. */
+/**
+ * Starts a QEMU without any system: its firmware runs, finds nothing to boot and waits. For tests of QMP.
+ *
+ * @throws {GuestError} when QEMU refuses its arguments, with its words
+ */
 export async function startFirmware(options: MachineOptions = {}): Promise<Qemu> {
-  return await Qemu.start({ ramMiB: 128, ...options }, []);
+  const machine = await Qemu.start({ ramMiB: 128, ...options }, []);
+  // QEMU makes its devices only after its sockets: it stands once a monitor has answered.
+  const path = machine.qmpPaths[0];
+  if (path === undefined) return machine;
+  const ended = machine.ended.then(() => {
+    throw new GuestError(`Cannot start QEMU: ${machine.errorText.trim()}`);
+  });
+  ended.catch(() => {});
+  try {
+    await Promise.race([answers(path), ended]);
+    return machine;
+  } catch (error) {
+    // A refused QEMU goes a moment after its socket: its own words tell more than the socket's end.
+    await machine[Symbol.asyncDispose]();
+    throw machine.errorText === "" ? error : new GuestError(`Cannot start QEMU: ${machine.errorText.trim()}`);
+  }
+}
+
+async function answers(qmpPath: string): Promise<void> {
+  await using qmp = await TestQmp.connect(qmpPath);
+  await qmp.execute("query-status");
 }
 
 /** A running QEMU. */
@@ -122,8 +147,9 @@ export class Qemu implements AsyncDisposable {
     this.agent = new GuestAgent(port);
     this.#console = console;
     this.#port = port;
-    this.ended = ended.then((status) => {
+    this.ended = ended.then(async (status) => {
       this.#running = false;
+      await errors.done;
       this.errorText = errors.text;
       return status;
     });
