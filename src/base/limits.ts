@@ -38,6 +38,8 @@ export const RECEIVE_BATCH = 32;
 export const SEND_BATCH = 64;
 /** In-band QMP commands in flight (QEMU suspends the monitor's input past 8). */
 export const MAX_QMP_INFLIGHT = 8;
+/** QMP commands of one monitor that wait for a place among those in flight. */
+export const MAX_QMP_QUEUE = 65_536;
 /** Bytes of one QMP line; a longer one is a protocol error. */
 export const MAX_QMP_LINE_BYTES = 16 * 1024 * 1024;
 /** Characters of an endpoint's name (contract: char[32], NUL-padded, in UTF-8). */
@@ -61,3 +63,27 @@ export const MAX_RUNS = 65_536;
 export const MAX_SCAN_ENTRIES: number = 2 ** 26;
 /** Processes, mappings or modules in one listing. */
 export const MAX_LISTING = 262_144;
+
+/** Events that wait in the client library for one consumer before it stops reading the socket. */
+export const CLIENT_BUFFER_EVENTS = 1024;
+/** The same while a command awaits its answer, which cannot arrive unless reading goes on; past it the client drops as the daemon would. */
+export const CLIENT_BUFFER_MAX_EVENTS: number = 4 * CLIENT_BUFFER_EVENTS;
+/** Frames that wait in the client library for the socket to take them. */
+export const CLIENT_OUTGOING_FRAMES = 1024;
+
+/** Slots of a vgpu ring at least (contract). */
+export const MIN_VGPU_SLOTS = 2;
+/** Slots of a vgpu ring at most (contract). */
+export const MAX_VGPU_SLOTS = 8;
+/** Bytes of one vgpu slot (contract): no frame is larger. */
+export const MAX_VGPU_SLOT_BYTES: number = 128 * 1024 * 1024;
+/** How often one call begins to copy a frame anew before it answers "busy". */
+export const MAX_FRAME_ATTEMPTS = 8;
+/** How often one call reads a small seqlock-guarded record anew before it answers "busy". */
+export const MAX_RECORD_ATTEMPTS = 64;
+/** Candidates that one look for vgpu regions keeps: a guest can write as many headers as it likes. */
+export const MAX_VGPU_CANDIDATES = 64;
+/** Candidates of one process: one that writes many headers does not hide another's region. */
+export const MAX_VGPU_CANDIDATES_PER_PROCESS = 4;
+/** Headers whose heartbeat stood still, remembered so that the next look passes them by. */
+export const MAX_VGPU_DEAD = 1024;

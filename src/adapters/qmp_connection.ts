@@ -1,0 +1,128 @@
+/**
+ * One connection to a QMP socket on the loop: reads whatever QEMU writes (what is not read grows QEMU's memory without bound),
+ * and writes commands, keeping what the socket does not take. It knows bytes, not messages.
+ * @module
+ */
+import { ERR, HUP, IN, OUT } from "../../ffi/poller.ts";
+import { isPeerGone, sendOne } from "../../ffi/datagram.ts";
+import { ERRNO } from "../../ffi/os_error.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { readInto } from "../../ffi/stream.ts";
+import type { FdHandler, LoopPort } from "../core/adapter_port.ts";
+import type { QmpOutput } from "../qmp/qmp_client.ts";
+
+/** Who takes what comes. */
+export interface QmpConnectionListener {
+  /** Bytes of the stream, valid during the call. */
+  onBytes(bytes: Uint8Array, length: number): void;
+  /** The stream has ended; nothing comes after it. */
+  onEnd(): void;
+}
+
+interface Unsent {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly fds: readonly number[];
+  offset: number;
+}
+
+const NO_FDS: readonly number[] = [];
+/** Read in one turn of the loop at most, so that a flooding monitor starves nobody. */
+const TURN_BYTES = 1024 * 1024;
+const READ_BYTES = 65_536;
+/** All connections read into it: what it holds is taken before anything else is read. */
+let readBuffer: Uint8Array<ArrayBuffer> | undefined;
+
+/** A connected socket under the loop's watch. */
+export class QmpConnection implements FdHandler, QmpOutput {
+  readonly #socket: OwnedFd;
+  readonly #loop: LoopPort;
+  readonly #listener: QmpConnectionListener;
+  #unsent: Unsent[] = [];
+  #open = true;
+
+  /** Takes over a connected socket and starts watching it. */
+  constructor(socket: OwnedFd, loop: LoopPort, listener: QmpConnectionListener) {
+    this.#socket = socket;
+    this.#loop = loop;
+    this.#listener = listener;
+    loop.watch(socket.fd, IN, this);
+  }
+
+  /** Takes a command's bytes; what the socket does not take now goes when it can. */
+  sendCommand(bytes: Uint8Array<ArrayBuffer>, length: number, fds: readonly number[]): void {
+    if (!this.#open) return;
+    let sent = 0;
+    let kept = fds;
+    if (this.#unsent.length === 0) {
+      const result = sendOne(this.#socket.fd, bytes, 0, length, fds);
+      // A peer that is gone is told by the end of the stream, which is read next.
+      if (isPeerGone(result)) return;
+      if (result > 0) {
+        sent = result;
+        kept = NO_FDS;
+      }
+    }
+    if (sent === length) return;
+    if (this.#unsent.length === 0) this.#loop.rewatch(this.#socket.fd, IN | OUT);
+    this.#unsent.push({ bytes: bytes.slice(sent, length), fds: kept, offset: 0 });
+  }
+
+  /** Called by the loop. */
+  onReady(events: number): void {
+    if ((events & OUT) !== 0) this.#flush();
+    if ((events & (IN | HUP | ERR)) !== 0) this.drain();
+  }
+
+  /** Reads what is there, at most a turn's worth; the loop comes back for the rest. */
+  drain(): void {
+    const buffer = readBuffer ??= new Uint8Array(READ_BYTES);
+    let left = TURN_BYTES;
+    while (this.#open && left > 0) {
+      const n = readInto(this.#socket.fd, buffer, 0, buffer.length);
+      if (n === -ERRNO.EAGAIN) return;
+      if (n <= 0) {
+        this.close();
+        this.#listener.onEnd();
+        return;
+      }
+      this.#listener.onBytes(buffer, n);
+      // A short read of a stream socket has emptied it: the next event tells of more, or of the end.
+      if (n < buffer.length) return;
+      left -= n;
+    }
+  }
+
+  /** Ends it: the listener is told nothing more. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#unsent = [];
+    this.#loop.unwatch(this.#socket.fd);
+    this.#socket.close();
+  }
+
+  #flush(): void {
+    while (this.#open) {
+      const first = this.#unsent[0];
+      if (first === undefined) {
+        this.#loop.rewatch(this.#socket.fd, IN);
+        return;
+      }
+      const fds = first.offset === 0 ? first.fds : NO_FDS;
+      const result = sendOne(
+        this.#socket.fd,
+        first.bytes,
+        first.offset,
+        first.bytes.length - first.offset,
+        fds,
+      );
+      if (isPeerGone(result)) {
+        this.#unsent = [];
+        continue;
+      }
+      if (result <= 0) return;
+      first.offset += result;
+      if (first.offset === first.bytes.length) this.#unsent.shift();
+    }
+  }
+}

@@ -1,0 +1,409 @@
+/**
+ * One monitor, shared by an endpoint's adapters: it connects, keeps the connection, notices its loss and why, and connects again
+ * with a growing pause. It starts with its first user and ends with its last.
+ *
+ * - `up` means: greeted, capabilities agreed, and query-status answered, because events of the time before are lost. Each time
+ *   it comes up it has a new generation.
+ * - A QEMU that is silent (SIGSTOP) keeps its connection: it is down until it says something, and then up again. The same holds
+ *   for a monitor that another client has: QEMU greets as soon as that one leaves, and until then nothing ticks.
+ * - The heartbeat is a query-status, sent only when nothing was heard for 0.75 to 1 s, on a grid of 250 ms that all monitors share, so that
+ *   many of them wake the loop together. Silence is told 2.75 s after the last sign of life.
+ *
+ * It gives no meaning to events: its users do.
+ * @module
+ */
+import { IN } from "../../ffi/poller.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { pidfdOpen } from "../../ffi/signals.ts";
+import { isOsError, OsError } from "../../ffi/os_error.ts";
+import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
+import { assert } from "../base/assert.ts";
+import { MS, NEVER, SECOND } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import { type Log, SILENT } from "../base/log.ts";
+import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
+import { QmpClient, type QmpReply, type QmpReplyHandler } from "../qmp/qmp_client.ts";
+import { isObject, type QmpEvent } from "../qmp/qmp_message.ts";
+import { QmpConnection } from "./qmp_connection.ts";
+import {
+  connectLoss,
+  HELD,
+  PEER_CLOSED,
+  PROCESS_GONE,
+  protocolLoss,
+  type QmpLoss,
+  STALE,
+} from "./qmp_loss.ts";
+
+/** How a link is made. */
+export interface QmpLinkOptions {
+  /** The QMP socket's path. */
+  readonly path: string;
+  /** The loop it lives on. */
+  readonly loop: LoopPort;
+  /** Where it tells what happens to it. */
+  readonly log?: Log;
+  /** False for a peer that need not be watched: no heartbeat, no timer while it is up. */
+  readonly heartbeat?: boolean;
+}
+
+/** One of a link's users. All are told in the order in which they came. */
+export interface QmpLinkUser {
+  /**
+   * The monitor can be used.
+   *
+   * @param status QEMU's run state: "running", "paused", …
+   * @param pid QEMU's process, 0 when it cannot be seen
+   */
+  onLinkUp(status: string, pid: number): void;
+  /** It cannot be used (any more). Everything that was under way is answered already. Told once a reason. */
+  onLinkDown(loss: QmpLoss): void;
+  /** An event of QEMU's, while up. */
+  onQmpEvent(event: QmpEvent): void;
+}
+
+/** Where a link stands; `held` and `stale` have a connection that says nothing. */
+export type QmpLinkState = "idle" | "pausing" | "opening" | "held" | "up" | "stale" | "ending";
+
+const GREETING_NS = SECOND;
+const FIRST_ANSWER_NS = 2.75 * SECOND;
+const QUIET_NS = 0.75 * SECOND;
+const GRID_NS = 250 * MS;
+const STALE_NS = 2.75 * SECOND;
+/** A heartbeat gets this long at least, also when the loop itself was away. */
+const HEARTBEAT_ANSWER_NS = 1.5 * SECOND;
+/** How long an ended stream may wait for the end of its process: QEMU gives its guest's RAM back meanwhile. */
+const PROCESS_END_NS = 300 * MS;
+const PAUSE_FIRST_NS = 50 * MS;
+const PAUSE_LONGEST_NS = SECOND;
+/** A connection that lived this long starts the pauses afresh. */
+const STEADY_NS = 2 * SECOND;
+
+/** A monitor. */
+export class QmpLink implements TimerHandler {
+  /** The QMP socket's path. */
+  readonly path: string;
+  readonly #loop: LoopPort;
+  readonly #log: Log;
+  readonly #heartbeat: boolean;
+  readonly #users: QmpLinkUser[] = [];
+  #state: QmpLinkState = "idle";
+  #generation = 0;
+  #pid = 0;
+  #version = "";
+  #client: QmpClient | null = null;
+  #connection: QmpConnection | null = null;
+  #pidfd: OwnedFd | null = null;
+  #loss: QmpLoss | null = null;
+  readonly #toldReasons = new Set<number>();
+  #watchingPidfd = false;
+  #armedNs = NEVER;
+  #dueNs = NEVER;
+  #heardNs = 0;
+  #upNs = 0;
+  #pauseNs = PAUSE_FIRST_NS;
+  #heartbeatSentNs = 0;
+
+  /** Makes one that rests until it is used. */
+  constructor(options: QmpLinkOptions) {
+    this.path = options.path;
+    this.#loop = options.loop;
+    this.#log = options.log ?? SILENT;
+    this.#heartbeat = options.heartbeat ?? true;
+  }
+
+  /** Where it stands. */
+  get state(): QmpLinkState {
+    return this.#state;
+  }
+  /** Whether commands reach QEMU. */
+  get isUp(): boolean {
+    return this.#state === "up";
+  }
+  /** How often it has come up: state learnt under another generation is stale. */
+  get generation(): number {
+    return this.#generation;
+  }
+  /** QEMU's process while connected, 0 when unknown. */
+  get pid(): number {
+    return this.#pid;
+  }
+  /** QEMU's version as it greeted: "7.2.22". */
+  get version(): string {
+    return this.#version;
+  }
+  /** Commands under way or waiting. */
+  get load(): number {
+    return this.#client === null ? 0 : this.#client.inFlight + this.#client.queued;
+  }
+
+  /** Joins. The user is told at once when the link is up, or known to be down. */
+  use(user: QmpLinkUser): void {
+    assert(!this.#users.includes(user), "a link's user joins once");
+    this.#users.push(user);
+    if (this.#state === "idle") this.#connect();
+    else if (this.#state !== "up" && this.#loss !== null) user.onLinkDown(this.#loss);
+    else if (this.#state === "up") this.#askStatus((status) => this.#tellUp(user, status));
+  }
+
+  /** Leaves; is told nothing more. With the last user the connection ends. */
+  leave(user: QmpLinkUser): void {
+    const at = this.#users.indexOf(user);
+    if (at < 0) return;
+    this.#users.splice(at, 1);
+    if (this.#users.length > 0) return;
+    this.#drop();
+    this.#state = "idle";
+    this.#loss = null;
+    this.#toldReasons.clear();
+    this.#pauseNs = PAUSE_FIRST_NS;
+  }
+
+  /**
+   * Sends a command. The handler is told its reply exactly once, maybe before this returns (`unsent` when down).
+   *
+   * @param args plain JSON
+   * @param tag comes back with the reply
+   * @param timeoutNs how long to wait for QEMU's answer, from now
+   * @param fds descriptors that go along, borrowed until the reply
+   */
+  execute(
+    command: string,
+    args: object | undefined,
+    handler: QmpReplyHandler,
+    tag: number,
+    timeoutNs: number,
+    fds?: readonly number[],
+  ): void {
+    const client = this.#client;
+    if (client === null || this.#state !== "up") {
+      handler({ outcome: "unsent" }, tag);
+      return;
+    }
+    const deadlineNs = this.#loop.clock.nowNs() + timeoutNs;
+    client.execute(command, args, handler, tag, deadlineNs, fds);
+    if (deadlineNs < this.#armedNs) this.#rearm();
+  }
+
+  /** Called by the loop. */
+  onTimer(nowNs: number): void {
+    this.#armedNs = NEVER;
+    this.#client?.tick(nowNs);
+    if (nowNs >= this.#dueNs) this.#onDue(nowNs);
+    this.#rearm();
+  }
+
+  #onDue(nowNs: number): void {
+    this.#dueNs = NEVER;
+    switch (this.#state) {
+      case "pausing":
+        return this.#connect();
+      case "opening":
+        // The connection stays: QEMU greets when the other client leaves, answers when it runs again.
+        return this.#fallSilent(this.#client?.state === "greeting" ? HELD : STALE);
+      case "ending":
+        return this.#lose(PEER_CLOSED);
+      case "up":
+        return this.#checkPulse(nowNs);
+      default:
+        return;
+    }
+  }
+
+  #connect(): void {
+    assert(this.#connection === null, "a link has one connection");
+    let socket: OwnedFd;
+    try {
+      socket = connectUnix(this.path, SOCKET.STREAM);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return this.#lose(connectLoss(error));
+    }
+    this.#pid = peerCredentials(socket.fd).pid;
+    this.#pidfd = openPidfd(this.#pid);
+    this.#state = "opening";
+    const connection = new QmpConnection(socket, this.#loop, {
+      onBytes: (bytes, length) => this.#onBytes(bytes, length),
+      onEnd: () => this.#onEnd(),
+    });
+    this.#connection = connection;
+    this.#client = new QmpClient(connection, {
+      onGreeting: (version) => {
+        this.#version = version;
+        if (this.#state === "held") this.#state = "opening";
+        this.#due(this.#loop.clock.nowNs() + FIRST_ANSWER_NS);
+      },
+      onReady: () => this.#askStatus((status) => this.#comeUp(status)),
+      onEvent: (event) => this.#onEvent(event),
+      onProtocolError: (why) => this.#lose(protocolLoss(why)),
+    });
+    this.#due(this.#loop.clock.nowNs() + GREETING_NS);
+  }
+
+  #onBytes(bytes: Uint8Array, length: number): void {
+    this.#heardNs = this.#loop.clock.nowNs();
+    const client = this.#client;
+    client?.receive(bytes, length);
+    // It speaks again: what it said while it was given up is old, so its state is asked for anew.
+    if (this.#state === "stale" && this.#client === client && client?.state === "ready") {
+      this.#state = "opening";
+      this.#due(this.#heardNs + FIRST_ANSWER_NS);
+      this.#askStatus((status) => this.#comeUp(status));
+    }
+  }
+
+  #onEvent(event: QmpEvent): void {
+    if (this.#state !== "up") return;
+    for (const user of [...this.#users]) user.onQmpEvent(event);
+  }
+
+  #askStatus(then: (status: string) => void): void {
+    const client = this.#client;
+    client?.execute("query-status", undefined, (reply: QmpReply) => {
+      if (reply.outcome !== "done" || this.#client !== client) return;
+      then(statusOf(reply));
+    });
+  }
+
+  #comeUp(status: string): void {
+    if (this.#state !== "opening" && this.#state !== "held") return;
+    this.#state = "up";
+    this.#generation++;
+    this.#loss = null;
+    this.#toldReasons.clear();
+    this.#upNs = this.#loop.clock.nowNs();
+    this.#due(this.#heartbeat ? onGrid(this.#upNs + QUIET_NS) : NEVER);
+    this.#log.info("monitor up", { path: this.path, pid: this.#pid, qemu: this.#version, status });
+    for (const user of [...this.#users]) this.#tellUp(user, status);
+  }
+
+  #tellUp(user: QmpLinkUser, status: string): void {
+    if (this.#state === "up" && this.#users.includes(user)) user.onLinkUp(status, this.#pid);
+  }
+
+  // Sends a heartbeat after some quiet, or gives QEMU up after a long one.
+  #checkPulse(nowNs: number): void {
+    const quietNs = nowNs - this.#heardNs;
+    if (quietNs < QUIET_NS) return this.#due(onGrid(this.#heardNs + QUIET_NS));
+    if (this.#heartbeatSentNs <= this.#heardNs) {
+      this.#heartbeatSentNs = nowNs;
+      this.#client?.execute("query-status", undefined, noOp);
+      return this.#due(Math.max(this.#heardNs + STALE_NS, nowNs + HEARTBEAT_ANSWER_NS));
+    }
+    // What has come in since belongs to the verdict: the loop itself may have been away.
+    this.#connection?.drain();
+    if (this.#state !== "up") return;
+    if (this.#heardNs >= this.#heartbeatSentNs) return this.#due(onGrid(this.#heardNs + QUIET_NS));
+    this.#fallSilent(STALE);
+  }
+
+  #fallSilent(loss: QmpLoss): void {
+    // While it opens, the handshake's own commands stay: their late answer is what brings it up.
+    const wasUp = this.#state === "up";
+    this.#state = loss === HELD ? "held" : "stale";
+    this.#due(NEVER);
+    if (wasUp) this.#client?.abandon();
+    this.#tellDown(loss);
+  }
+
+  #onEnd(): void {
+    this.#connection = null;
+    const pidfd = this.#pidfd;
+    const client = this.#client;
+    this.#state = "ending";
+    client?.close();
+    if (this.#state !== "ending") return;
+    if (pidfd === null) return this.#lose(this.#pid > 0 && isGone(this.#pid) ? PROCESS_GONE : PEER_CLOSED);
+    const watcher: FdHandler = { onReady: () => this.#lose(PROCESS_GONE) };
+    this.#loop.watch(pidfd.fd, IN, watcher);
+    this.#watchingPidfd = true;
+    this.#due(this.#loop.clock.nowNs() + PROCESS_END_NS);
+  }
+
+  #lose(loss: QmpLoss): void {
+    const steady = this.#generation > 0 && this.#upNs > 0 &&
+      this.#loop.clock.nowNs() - this.#upNs >= STEADY_NS;
+    this.#drop();
+    if (steady) this.#pauseNs = PAUSE_FIRST_NS;
+    this.#state = "pausing";
+    this.#due(this.#loop.clock.nowNs() + this.#pauseNs);
+    this.#pauseNs = Math.min(2 * this.#pauseNs, PAUSE_LONGEST_NS);
+    this.#tellDown(loss);
+  }
+
+  #tellDown(loss: QmpLoss): void {
+    // Once a reason, until it has been up again: the tries that follow find the same in other words.
+    if (this.#toldReasons.has(loss.reason)) return;
+    this.#toldReasons.add(loss.reason);
+    this.#loss = loss;
+    this.#log.warn(loss.text, { path: this.path, pid: this.#pid, remedy: loss.remedy });
+    for (const user of [...this.#users]) if (this.#users.includes(user)) user.onLinkDown(loss);
+  }
+
+  #drop(): void {
+    this.#upNs = 0;
+    this.#due(NEVER);
+    const client = this.#client;
+    this.#client = null;
+    this.#connection?.close();
+    this.#connection = null;
+    if (this.#pidfd !== null) {
+      if (this.#watchingPidfd) this.#loop.unwatch(this.#pidfd.fd);
+      this.#watchingPidfd = false;
+      this.#pidfd.close();
+      this.#pidfd = null;
+    }
+    // Down before the answers: whoever asks again from inside one is told `unsent`.
+    this.#state = "pausing";
+    client?.close();
+  }
+
+  #due(deadlineNs: number): void {
+    this.#dueNs = deadlineNs;
+    this.#rearm();
+  }
+
+  // The timer is moved only to fire earlier: one that fires too early looks again, and costs less than moving it each time.
+  #rearm(): void {
+    const wanted = Math.min(this.#dueNs, this.#client?.deadlineNs ?? NEVER);
+    if (wanted === NEVER) {
+      if (this.#armedNs !== NEVER) this.#loop.disarm(this);
+      this.#armedNs = NEVER;
+    } else if (wanted < this.#armedNs) {
+      this.#armedNs = wanted;
+      this.#loop.arm(this, wanted);
+    }
+  }
+}
+
+function noOp(): void {}
+
+function onGrid(ns: number): number {
+  return Math.ceil(ns / GRID_NS) * GRID_NS;
+}
+
+/** The run state in query-status's reply; "" when it has none. */
+export function statusOf(reply: QmpReply): string {
+  const value = reply.outcome === "done" ? reply.value : undefined;
+  return isObject(value) && typeof value["status"] === "string" ? value["status"] : "";
+}
+
+function openPidfd(pid: number): OwnedFd | null {
+  if (pid === 0) return null;
+  try {
+    return pidfdOpen(pid);
+  } catch (error) {
+    // Gone already, or a kernel without pidfds: the end of the stream will tell.
+    if (error instanceof OsError) return null;
+    throw error;
+  }
+}
+
+function isGone(pid: number): boolean {
+  try {
+    pidfdOpen(pid).close();
+    return false;
+  } catch (error) {
+    return isOsError(error, "ESRCH");
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * From QEMU's events to states of the VM: what is told, with which reason, and what is a repetition. Pure: it is told events and the
+ * time, and answers with states.
+ *
+ * QEMU's STOP says nothing of its cause. A cause that came just before it (panic, watchdog, I/O error) is its reason; without
+ * one the run state is asked for, because a migration stops a VM as silently as a person does.
+ *
+ * One reset gives two RESETs, QEMU's and then the firmware's: the second is folded into the first when it comes within
+ * {@linkcode RESET_FOLD_NS} in which the VM ran.
+ * @module
+ */
+import { NEVER, SECOND } from "../../base/clock.ts";
+import { VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
+import type { QmpEvent } from "../../qmp/qmp_message.ts";
+import { detailOfCause, type VmState, vmStateOf } from "./run_state.ts";
+
+/**
+ * How long after a RESET the firmware's own counts as the same. Measured under TCG on two busy cores: 55 to 600 ms.
+ */
+export const RESET_FOLD_NS: number = 2 * SECOND;
+
+/** What an event amounts to: a state to tell, nothing, or "ask QEMU for the run state to know". */
+export type Told = VmState | "nothing" | "ask";
+
+const { RUNNING, PAUSED, SHUTDOWN, RESET, POWERDOWN, CRASHED, SUSPENDED } = VM_STATE_NUMBER;
+
+/** The events that this file knows. */
+export const TRACKED_EVENTS: ReadonlySet<string> = new Set([
+  "STOP",
+  "RESUME",
+  "RESET",
+  "SHUTDOWN",
+  "POWERDOWN",
+  "SUSPEND",
+  "WAKEUP",
+  "GUEST_PANICKED",
+  "WATCHDOG",
+  "BLOCK_IO_ERROR",
+]);
+
+/** One VM's state, as far as its events tell. */
+export class VmTracker {
+  #state: number = VM_STATE_NUMBER.UNKNOWN;
+  #detail: number = VM_DETAIL.NONE;
+  #stopCause: number = VM_DETAIL.NONE;
+  #foldUntilNs = 0;
+  #folding = false;
+  #wakeAsked = false;
+  #stopsAsked = 0;
+
+  /** The state it is in now; RESET and POWERDOWN are happenings and no states. */
+  get current(): VmState {
+    return { state: this.#state, detail: this.#detail };
+  }
+
+  /** A monitor came up, or the run state was asked for: what QEMU says holds. */
+  onRunState(runState: string): VmState {
+    const told = vmStateOf(runState);
+    // QEMU's "shutdown" does not say why; what its event said stays.
+    if (told.state === SHUTDOWN && this.#state === SHUTDOWN) return this.current;
+    this.#stopCause = VM_DETAIL.NONE;
+    return this.#become(told.state, told.detail);
+  }
+
+  /** A wake-up was asked for by the bus: the next WAKEUP has a cause. */
+  onWakeAsked(): void {
+    this.#wakeAsked = true;
+  }
+
+  /** A stop by the bus is on its way to QEMU (+1), or was answered (-1): a STOP meanwhile has a cause. */
+  onStopAsked(change: 1 | -1): void {
+    this.#stopsAsked += change;
+  }
+
+  /** Something happens before the run state was told: the STOP it was asked for counts as the host's. */
+  onStopUnexplained(): VmState {
+    return this.#become(PAUSED, VM_DETAIL.HOST_REQUEST);
+  }
+
+  /** What an event tells. `ask`: hand the run state to {@linkcode onRunState} and tell what that says. */
+  onEvent(event: QmpEvent, nowNs: number): Told {
+    switch (event.name) {
+      case "STOP":
+        return this.#onStop(nowNs);
+      case "RESUME":
+        return this.#onResume(nowNs);
+      case "RESET":
+        return this.#onReset(event, nowNs);
+      case "SHUTDOWN":
+        return this.#onShutdown(event);
+      case "POWERDOWN":
+        return this.#takeCause(POWERDOWN, VM_DETAIL.HOST_REQUEST);
+      case "SUSPEND":
+        return this.#becomeOnce(SUSPENDED, VM_DETAIL.GUEST_REQUEST);
+      case "WAKEUP":
+        return this.#onWakeup();
+      case "GUEST_PANICKED":
+        this.#stopCause = VM_DETAIL.PANIC;
+        return this.#becomeOnce(CRASHED, VM_DETAIL.PANIC);
+      case "WATCHDOG":
+        return this.#onWatchdog(event);
+      case "BLOCK_IO_ERROR":
+        if (event.data["action"] === "stop") this.#stopCause = VM_DETAIL.IO_ERROR;
+        return "nothing";
+      default:
+        return "nothing";
+    }
+  }
+
+  #onStop(nowNs: number): Told {
+    // A VM that is stopped does not run its firmware: the fold waits with it.
+    if (this.#folding && nowNs <= this.#foldUntilNs) this.#foldUntilNs = NEVER;
+    const cause = this.#stopCause;
+    this.#stopCause = VM_DETAIL.NONE;
+    // QEMU stops a VM that has crashed or shut down; it stays what it is.
+    if (this.#state === CRASHED || this.#state === SHUTDOWN) return "nothing";
+    if (cause !== VM_DETAIL.NONE) return this.#becomeOnce(PAUSED, cause);
+    return this.#stopsAsked > 0 ? this.#becomeOnce(PAUSED, VM_DETAIL.HOST_REQUEST) : "ask";
+  }
+
+  #onResume(nowNs: number): Told {
+    if (this.#folding && this.#foldUntilNs === NEVER) this.#foldUntilNs = nowNs + RESET_FOLD_NS;
+    this.#stopCause = VM_DETAIL.NONE;
+    return this.#becomeOnce(RUNNING, VM_DETAIL.HOST_REQUEST);
+  }
+
+  #onWakeup(): Told {
+    const detail = this.#wakeAsked ? VM_DETAIL.HOST_REQUEST : VM_DETAIL.NONE;
+    this.#wakeAsked = false;
+    return this.#becomeOnce(RUNNING, detail);
+  }
+
+  #onReset(event: QmpEvent, nowNs: number): Told {
+    // The firmware's own is a guest's; two by the host are two.
+    const again = this.#folding && nowNs <= this.#foldUntilNs && event.data["reason"] === "guest-reset";
+    this.#folding = !again;
+    this.#foldUntilNs = nowNs + RESET_FOLD_NS;
+    // A reset wakes a suspended VM; one that has shut down stays stopped until `cont`.
+    if (this.#state === SUSPENDED) this.#become(RUNNING, VM_DETAIL.NONE);
+    else if (this.#state === CRASHED || this.#state === SHUTDOWN) {
+      this.#become(PAUSED, VM_DETAIL.HOST_REQUEST);
+    }
+    if (this.#state === PAUSED) this.#foldUntilNs = NEVER;
+    if (again) return "nothing";
+    return this.#takeCause(RESET, detailOfCause(event.data["reason"]));
+  }
+
+  #onShutdown(event: QmpEvent): Told {
+    const cause = detailOfCause(event.data["reason"]);
+    const detail = this.#stopCause === VM_DETAIL.WATCHDOG ? VM_DETAIL.WATCHDOG : cause;
+    this.#stopCause = VM_DETAIL.NONE;
+    return this.#becomeOnce(SHUTDOWN, detail);
+  }
+
+  #onWatchdog(event: QmpEvent): Told {
+    switch (event.data["action"]) {
+      case "none":
+      case "debug":
+      case "inject-nmi":
+        return "nothing";
+      case "poweroff":
+        // QEMU exits on the spot, with no SHUTDOWN.
+        return this.#becomeOnce(SHUTDOWN, VM_DETAIL.WATCHDOG);
+      default:
+        // pause, reset, shutdown: their own event follows, and this is its cause.
+        this.#stopCause = VM_DETAIL.WATCHDOG;
+        return "nothing";
+    }
+  }
+
+  // A happening, which leaves the state as it is; a watchdog just before it is its cause.
+  #takeCause(state: number, detail: number): VmState {
+    const watchdog = this.#stopCause === VM_DETAIL.WATCHDOG;
+    if (watchdog) this.#stopCause = VM_DETAIL.NONE;
+    return { state, detail: watchdog ? VM_DETAIL.WATCHDOG : detail };
+  }
+
+  #becomeOnce(state: number, detail: number): Told {
+    return state === this.#state ? "nothing" : this.#become(state, detail);
+  }
+
+  #become(state: number, detail: number): VmState {
+    this.#state = state;
+    this.#detail = detail;
+    return { state, detail };
+  }
+}

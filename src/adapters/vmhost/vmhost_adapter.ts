@@ -1,0 +1,223 @@
+/**
+ * The VMHOST seam of a VM that QEMU runs: its states from QMP events, and the operations of CMD_VM and CMD_LIFECYCLE with QEMU's
+ * verdict. Each command is answered once, also when QEMU ends before it answers.
+ *
+ * It neither decides who may stop a VM nor releases what is held in the guest before: that is admission's and the core's.
+ * @module
+ */
+import { CODE } from "../../base/codes.ts";
+import { SECOND } from "../../base/clock.ts";
+import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
+import { OPERATION, SEAM, VM_STATE } from "../../event/body_layout.ts";
+import { LIFE, SEAM_REASON, VM_OP } from "../../event/body_number.ts";
+import { KIND } from "../../event/kind.ts";
+import { SOURCE } from "../../event/source.ts";
+import type { TransferEvent } from "../../event/transfer_event.ts";
+import type { QmpReply } from "../../qmp/qmp_client.ts";
+import type { QmpEvent } from "../../qmp/qmp_message.ts";
+import { type QmpLink, type QmpLinkUser, statusOf } from "../qmp_link.ts";
+import type { QmpLoss } from "../qmp_loss.ts";
+import type { VmState } from "./run_state.ts";
+import { TRACKED_EVENTS, VmTracker } from "./vm_tracker.ts";
+
+/** How long QEMU may take for an operation: stopping flushes the guest's disks. */
+const ANSWER_NS = 10 * SECOND;
+
+// CMD_VM's operation to QEMU's command; QUERY has its own way.
+const VM_COMMANDS: readonly (string | undefined)[] = [];
+const LIFE_COMMANDS: readonly (string | undefined)[] = [];
+const commands = (
+  table: readonly (string | undefined)[],
+  entries: readonly (readonly [number, string])[],
+) => {
+  for (const [op, name] of entries) (table as (string | undefined)[])[op] = name;
+};
+commands(VM_COMMANDS, [
+  [VM_OP.CONT, "cont"],
+  [VM_OP.STOP, "stop"],
+  [VM_OP.RESET, "system_reset"],
+  [VM_OP.POWERDOWN, "system_powerdown"],
+  [VM_OP.QUIT, "quit"],
+]);
+commands(LIFE_COMMANDS, [
+  [LIFE.POWERDOWN, "system_powerdown"],
+  [LIFE.RESET, "system_reset"],
+  [LIFE.WAKEUP, "system_wakeup"],
+  [LIFE.PAUSE, "stop"],
+  [LIFE.RESUME, "cont"],
+]);
+
+/** The adapter of one VM's host plane. */
+export class VmhostAdapter implements Adapter, QmpLinkUser {
+  readonly source: number = SOURCE.VMHOST;
+  readonly name = "vmhost";
+  readonly #link: QmpLink;
+  #tracker = new VmTracker();
+  #seat: Seat | null = null;
+  #up = false;
+  #downTold = false;
+  #pid = 0;
+  /** The question for a STOP's cause that is under way, by its number; 0 when none is. */
+  #asking = 0;
+  #questions = 0;
+
+  /** Makes it over the endpoint's monitor, which it shares with others. */
+  constructor(link: QmpLink) {
+    this.#link = link;
+  }
+
+  open(seat: Seat): void {
+    this.#seat = seat;
+    this.#link.use(this);
+  }
+
+  command(event: TransferEvent): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    const op = event.view.getUint32(OPERATION.at.op, true);
+    if (event.kind === KIND.CMD_VM && op === VM_OP.QUERY) return this.#query(seat, event.ticket);
+    const table = event.kind === KIND.CMD_VM ? VM_COMMANDS : LIFE_COMMANDS;
+    const command = event.kind === KIND.CMD_VM || event.kind === KIND.CMD_LIFECYCLE ? table[op] : undefined;
+    if (command === undefined) return seat.ack(event.ticket, CODE["bad-argument"]);
+    this.#execute(seat, command, event.ticket);
+  }
+
+  close(_reason: CloseReason, closed: () => void): void {
+    this.#seat = null;
+    this.#link.leave(this);
+    closed();
+  }
+
+  /** Called by the link. */
+  onLinkUp(status: string, pid: number): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    // Another process is another VM: what the last one's events left behind says nothing of it.
+    if (pid !== this.#pid) this.#tracker = new VmTracker();
+    this.#up = true;
+    this.#downTold = false;
+    this.#asking = 0;
+    this.#pid = pid;
+    this.#emitSeam(seat, KIND.SEAM_UP, SEAM_REASON.ASKED);
+    this.#tell(this.#tracker.onRunState(status));
+  }
+
+  /** Called by the link. */
+  onLinkDown(loss: QmpLoss): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    this.#up = false;
+    this.#asking = 0;
+    if (!this.#downTold) {
+      this.#downTold = true;
+      this.#emitSeam(seat, KIND.SEAM_DOWN, loss.reason);
+    }
+    seat.emitError(loss.code, loss.reason, loss.text);
+  }
+
+  /** Called by the link. */
+  onQmpEvent(event: QmpEvent): void {
+    const seat = this.#seat;
+    if (seat === null || !this.#up || !TRACKED_EVENTS.has(event.name)) return;
+    if (this.#asking > 0) {
+      this.#asking = 0;
+      this.#tell(this.#tracker.onStopUnexplained());
+    }
+    const told = this.#tracker.onEvent(event, seat.loop.clock.nowNs());
+    if (told === "ask") this.#askWhyStopped();
+    else if (told !== "nothing") this.#tell(told);
+  }
+
+  #execute(seat: Seat, command: string, ticket: number): void {
+    const tracker = this.#tracker;
+    if (command === "system_wakeup") tracker.onWakeAsked();
+    if (command === "stop") tracker.onStopAsked(1);
+    this.#link.execute(
+      command,
+      undefined,
+      (reply) => {
+        if (command === "stop") tracker.onStopAsked(-1);
+        // Closed meanwhile: the core has answered what was left.
+        if (this.#seat !== seat) return;
+        seat.ack(ticket, command === "quit" ? codeOfQuit(reply) : codeOf(reply));
+        if (reply.outcome === "error") {
+          seat.log.info("QEMU refuses", { vm: seat.endpointName, command, why: reply.errorText });
+        }
+      },
+      0,
+      ANSWER_NS,
+    );
+  }
+
+  #query(seat: Seat, ticket: number): void {
+    this.#link.execute(
+      "query-status",
+      undefined,
+      (reply) => {
+        if (this.#seat !== seat) return;
+        if (reply.outcome !== "done") return seat.ack(ticket, codeOf(reply));
+        const answer = seat.event(KIND.VM_LIFECYCLE);
+        fill(answer, this.#tracker.onRunState(statusOf(reply)));
+        seat.reply(ticket, answer);
+      },
+      0,
+      ANSWER_NS,
+    );
+  }
+
+  // QEMU sends events and replies in one order: what the reply says is the state right after the STOP, or a later one.
+  #askWhyStopped(): void {
+    const question = this.#asking = ++this.#questions;
+    this.#link.execute(
+      "query-status",
+      undefined,
+      (reply) => {
+        if (this.#asking !== question) return;
+        this.#asking = 0;
+        if (reply.outcome === "done") this.#tell(this.#tracker.onRunState(statusOf(reply)));
+      },
+      0,
+      ANSWER_NS,
+    );
+  }
+
+  #tell(state: VmState): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    const event = seat.event(KIND.VM_LIFECYCLE);
+    fill(event, state);
+    seat.emit(event);
+  }
+
+  #emitSeam(seat: Seat, kind: number, reason: number): void {
+    const event = seat.event(kind);
+    event.view.setUint32(SEAM.at.reason, reason, true);
+    event.view.setUint32(SEAM.at.pid, this.#pid, true);
+    seat.emit(event);
+  }
+}
+
+function fill(event: TransferEvent, { state, detail }: VmState): void {
+  event.view.setUint32(VM_STATE.at.state, state, true);
+  event.view.setUint32(VM_STATE.at.detail, detail, true);
+}
+
+/** The contract's code for a reply of QEMU's. */
+export function codeOf(reply: QmpReply): number {
+  switch (reply.outcome) {
+    case "done":
+      return CODE.ok;
+    case "error":
+      return CODE.refused;
+    case "timed-out":
+      return CODE["timed-out"];
+    case "closed":
+    case "unsent":
+      return CODE["seam-down"];
+  }
+}
+
+// QEMU may end before its answer is out: the end of the stream is the answer.
+function codeOfQuit(reply: QmpReply): number {
+  return reply.outcome === "closed" ? CODE.ok : codeOf(reply);
+}

@@ -1,0 +1,289 @@
+/**
+ * A QMP client over a byte stream: greeting, capabilities, numbered commands, events. It is told its input and the time and
+ * calls back; it owns no socket, no timer and no promise, because it lives on a synchronous loop.
+ *
+ * At most {@linkcode MAX_QMP_INFLIGHT} commands are at QEMU, the rest waits in order: past that QEMU stops reading the monitor.
+ * A command whose time is over is answered, but keeps its place among the eight until its late reply comes or the stream ends:
+ * QEMU still has it.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { NEVER } from "../base/clock.ts";
+import { MAX_QMP_INFLIGHT, MAX_QMP_QUEUE } from "../base/limits.ts";
+import { LineSplitter } from "./line_splitter.ts";
+import { parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";
+
+/**
+ * What became of a command. `done`, `error`: QEMU said so. `timed-out`: it was sent, and QEMU has not answered in time.
+ * `closed`: it was sent, and the stream ended. `unsent`: it never left.
+ */
+export type QmpReply =
+  | { readonly outcome: "done"; readonly value: unknown }
+  | { readonly outcome: "error"; readonly errorClass: string; readonly errorText: string }
+  | { readonly outcome: "timed-out" | "closed" | "unsent" };
+
+/** Told the reply to a command, exactly once. `tag` is the number that was handed in with it. */
+export type QmpReplyHandler = (reply: QmpReply, tag: number) => void;
+
+/** Where commands go. */
+export interface QmpOutput {
+  /**
+   * Takes a command's bytes whole, buffering what does not go out at once; they are the client's again after the call.
+   *
+   * @param fds descriptors that travel with the first byte, borrowed for the call
+   */
+  sendCommand(bytes: Uint8Array<ArrayBuffer>, length: number, fds: readonly number[]): void;
+}
+
+/** Who uses the client. */
+export interface QmpClientListener {
+  /** QEMU has greeted: it is ours and not another client's. */
+  onGreeting(version: string): void;
+  /** Capabilities are agreed: commands may be sent. */
+  onReady(): void;
+  /** An event, in the order of the stream. */
+  onEvent(event: QmpEvent): void;
+  /** The peer does not speak QMP; the client is closed, everything is answered. */
+  onProtocolError(why: string): void;
+}
+
+interface Pending {
+  readonly id: number;
+  readonly text: string;
+  readonly fds: readonly number[];
+  readonly tag: number;
+  readonly deadlineNs: number;
+  handler: QmpReplyHandler | null;
+}
+
+/** How far the conversation is. */
+export type QmpClientState = "greeting" | "negotiating" | "ready" | "closed";
+
+const NO_FDS: readonly number[] = [];
+const COMPACT_AFTER = 4096;
+const TIMED_OUT: QmpReply = { outcome: "timed-out" };
+const CLOSED: QmpReply = { outcome: "closed" };
+const UNSENT: QmpReply = { outcome: "unsent" };
+
+/** One conversation with one monitor. */
+export class QmpClient {
+  readonly #output: QmpOutput;
+  readonly #listener: QmpClientListener;
+  readonly #lines: LineSplitter;
+  readonly #sent = new Map<number, Pending>();
+  #queue: Pending[] = [];
+  #queueHead = 0;
+  #state: QmpClientState = "greeting";
+  #nextId = 1;
+  #earliestNs = NEVER;
+  #buffer = new Uint8Array(1024);
+  readonly #encoder = new TextEncoder();
+
+  /** Waits for the greeting; `output` takes what is sent. */
+  constructor(output: QmpOutput, listener: QmpClientListener) {
+    this.#output = output;
+    this.#listener = listener;
+    this.#lines = new LineSplitter((bytes, from, to) => {
+      this.#onMessage(parseQmpLine(bytes, from, to));
+      return this.#state !== "closed";
+    });
+  }
+
+  /** How far it is. */
+  get state(): QmpClientState {
+    return this.#state;
+  }
+
+  /** Commands that QEMU has and has not answered, those included whose time is over. */
+  get inFlight(): number {
+    return this.#sent.size;
+  }
+
+  /** Commands that wait for a place. */
+  get queued(): number {
+    return this.#queue.length - this.#queueHead;
+  }
+
+  /** When {@linkcode tick} has something to do; never too late, maybe too early. */
+  get deadlineNs(): number {
+    return this.#earliestNs;
+  }
+
+  /**
+   * Sends a command, or queues it. When nothing can be sent any more, or the queue is full, it is answered `unsent` at once.
+   *
+   * @param args its arguments, plain JSON
+   * @param handler told the reply
+   * @param tag comes back with the reply
+   * @param deadlineNs until when to wait for the reply
+   * @param fds descriptors that go with it; borrowed until it is sent
+   */
+  execute(
+    command: string,
+    args: object | undefined,
+    handler: QmpReplyHandler,
+    tag = 0,
+    deadlineNs: number = NEVER,
+    fds: readonly number[] = NO_FDS,
+  ): void {
+    if (this.#state !== "ready" || this.queued >= MAX_QMP_QUEUE) {
+      handler(UNSENT, tag);
+      return;
+    }
+    this.#submit(command, args, handler, tag, deadlineNs, fds);
+  }
+
+  #submit(
+    command: string,
+    args: object | undefined,
+    handler: QmpReplyHandler,
+    tag: number,
+    deadlineNs: number,
+    fds: readonly number[],
+  ): void {
+    const id = this.#nextId++;
+    const text = args === undefined
+      ? `{"execute":"${command}","id":${id}}\n`
+      : `{"execute":"${command}","arguments":${JSON.stringify(args)},"id":${id}}\n`;
+    const pending = { id, text, fds, tag, deadlineNs, handler };
+    if (deadlineNs < this.#earliestNs) this.#earliestNs = deadlineNs;
+    if (this.#sent.size >= MAX_QMP_INFLIGHT || this.queued > 0) this.#queue.push(pending);
+    else this.#send(pending);
+  }
+
+  /** Takes bytes that QEMU sent. */
+  receive(bytes: Uint8Array, length: number): void {
+    if (this.#state === "closed") return;
+    if (!this.#lines.push(bytes, length)) this.#fail("a line is longer than allowed");
+  }
+
+  /** Answers the commands whose time is over. */
+  tick(nowNs: number): void {
+    if (nowNs < this.#earliestNs) return;
+    const late: Pending[] = [];
+    let earliestNs = NEVER;
+    const look = (pending: Pending): boolean => {
+      if (pending.handler === null) return true;
+      if (pending.deadlineNs <= nowNs) late.push(pending);
+      else earliestNs = Math.min(earliestNs, pending.deadlineNs);
+      return pending.deadlineNs > nowNs;
+    };
+    for (const pending of this.#sent.values()) look(pending);
+    this.#queue = this.#queue.slice(this.#queueHead).filter(look);
+    this.#queueHead = 0;
+    this.#earliestNs = earliestNs;
+    for (const pending of late) answer(pending, TIMED_OUT);
+  }
+
+  /** Answers all that is under way as `timed-out`, all that waits as `unsent`; the conversation may go on later. */
+  abandon(): void {
+    const sent = [...this.#sent.values()];
+    const queue = this.#takeQueue();
+    this.#earliestNs = NEVER;
+    for (const pending of sent) answer(pending, TIMED_OUT);
+    for (const pending of queue) answer(pending, UNSENT);
+  }
+
+  /** The stream has ended: everything is answered, and nothing is said any more. */
+  close(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    const sent = [...this.#sent.values()];
+    this.#sent.clear();
+    const queue = this.#takeQueue();
+    this.#earliestNs = NEVER;
+    for (const pending of sent) answer(pending, CLOSED);
+    for (const pending of queue) answer(pending, UNSENT);
+  }
+
+  #takeQueue(): Pending[] {
+    const queue = this.#queue.slice(this.#queueHead);
+    this.#queue = [];
+    this.#queueHead = 0;
+    return queue;
+  }
+
+  #onMessage(message: QmpMessage): void {
+    switch (message.kind) {
+      case "greeting":
+        return this.#onGreeting(message.version);
+      case "return":
+      case "error":
+        return this.#onReply(message);
+      case "event":
+        // Before the handshake QEMU sends none, and has no right to.
+        if (this.#state === "greeting") return this.#fail("an event comes before the greeting");
+        return this.#listener.onEvent(message.event);
+      case "garbage":
+        return this.#fail(message.why);
+    }
+  }
+
+  #onGreeting(version: string): void {
+    if (this.#state !== "greeting") return this.#fail("a second greeting");
+    this.#state = "negotiating";
+    this.#listener.onGreeting(version);
+    // The listener may have closed it.
+    if (this.#state !== "negotiating") return;
+    this.#submit("qmp_capabilities", undefined, this.#onCapabilities, 0, NEVER, NO_FDS);
+  }
+
+  readonly #onCapabilities = (reply: QmpReply): void => {
+    if (reply.outcome === "done") {
+      this.#state = "ready";
+      this.#listener.onReady();
+    } else if (reply.outcome === "error") {
+      this.#fail(`qmp_capabilities is refused: ${reply.errorText.slice(0, 80)}`);
+    }
+  };
+
+  #onReply(message: Extract<QmpMessage, { kind: "return" | "error" }>): void {
+    const pending = this.#sent.get(message.id);
+    if (pending === undefined) return this.#fail("a reply to a command that was not sent");
+    this.#sent.delete(message.id);
+    // First the next ones go out: QEMU works while the reply is looked at.
+    this.#sendQueued();
+    answer(
+      pending,
+      message.kind === "return" ? { outcome: "done", value: message.value } : {
+        outcome: "error",
+        errorClass: message.errorClass,
+        errorText: message.errorText,
+      },
+    );
+  }
+
+  #sendQueued(): void {
+    while (this.#queueHead < this.#queue.length && this.#sent.size < MAX_QMP_INFLIGHT) {
+      const pending = this.#queue[this.#queueHead++];
+      assert(pending !== undefined, "a queued command is there");
+      // What was taken is forgotten in large pieces, so that taking costs the same however much waits.
+      if (this.#queueHead === this.#queue.length || this.#queueHead >= COMPACT_AFTER) {
+        this.#queue = this.#queue.slice(this.#queueHead);
+        this.#queueHead = 0;
+      }
+      this.#send(pending);
+    }
+  }
+
+  #send(pending: Pending): void {
+    const room = 3 * pending.text.length;
+    if (this.#buffer.length < room) this.#buffer = new Uint8Array(room);
+    this.#sent.set(pending.id, pending);
+    const { written } = this.#encoder.encodeInto(pending.text, this.#buffer);
+    this.#output.sendCommand(this.#buffer, written, pending.fds);
+  }
+
+  #fail(why: string): void {
+    if (this.#state === "closed") return;
+    this.close();
+    this.#listener.onProtocolError(why);
+  }
+}
+
+function answer(pending: Pending, reply: QmpReply): void {
+  const handler = pending.handler;
+  if (handler === null) return;
+  pending.handler = null;
+  handler(reply, pending.tag);
+}

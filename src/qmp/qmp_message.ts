@@ -1,0 +1,92 @@
+/**
+ * One line of QMP as one of four messages, checked: what a peer sends is never trusted to have a shape. QEMU's own
+ * docs/interop/qmp-spec describes them.
+ * @module
+ */
+
+/** A QMP event, such as STOP. */
+export interface QmpEvent {
+  /** Its name: "STOP". */
+  readonly name: string;
+  /** Its data; empty when it carries none. */
+  readonly data: QmpData;
+}
+
+/** An object of a message, its members unchecked. */
+export type QmpData = Readonly<Record<string, unknown>>;
+
+/** A line's meaning; `garbage` says what is wrong with one that has none. */
+export type QmpMessage =
+  | { readonly kind: "greeting"; readonly version: string }
+  | { readonly kind: "return"; readonly id: number; readonly value: unknown }
+  | {
+    readonly kind: "error";
+    readonly id: number;
+    readonly errorClass: string;
+    readonly errorText: string;
+  }
+  | { readonly kind: "event"; readonly event: QmpEvent }
+  | { readonly kind: "garbage"; readonly why: string };
+
+const NOTHING: QmpData = Object.freeze({});
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** Reads one line: `bytes[from..to)`. */
+export function parseQmpLine(bytes: Uint8Array, from: number, to: number): QmpMessage {
+  let message: unknown;
+  try {
+    message = JSON.parse(decoder.decode(bytes.subarray(from, to)));
+  } catch {
+    // The expected outcome of a peer that does not speak QMP.
+    return garbage("a line is not JSON");
+  }
+  if (!isObject(message)) return garbage("a line is not a JSON object");
+  if ("return" in message) {
+    const id = message["id"];
+    return isId(id) ? { kind: "return", id, value: message["return"] } : garbage("a reply has no id of ours");
+  }
+  if ("event" in message) return eventOf(message);
+  if ("error" in message) return errorOf(message);
+  if ("QMP" in message) return { kind: "greeting", version: versionOf(message["QMP"]) };
+  return garbage("an object is no QMP message");
+}
+
+/** Whether a value is a JSON object. */
+export function isObject(value: unknown): value is QmpData {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function eventOf(message: QmpData): QmpMessage {
+  const name = message["event"];
+  if (typeof name !== "string") return garbage("an event has no name");
+  const data = message["data"];
+  return { kind: "event", event: { name, data: isObject(data) ? data : NOTHING } };
+}
+
+function errorOf(message: QmpData): QmpMessage {
+  const id = message["id"];
+  const error = message["error"];
+  if (!isObject(error)) return garbage("an error is no object");
+  const errorClass = typeof error["class"] === "string" ? error["class"] : "";
+  const errorText = typeof error["desc"] === "string" ? error["desc"] : "";
+  // QEMU answers what it could not parse without an id; we send nothing of that kind.
+  if (!isId(id)) return garbage(`an error has no id of ours: ${errorText.slice(0, 80)}`);
+  return { kind: "error", id, errorClass, errorText };
+}
+
+/** "7.2.22" of a greeting; empty when it does not say. */
+function versionOf(greeting: unknown): string {
+  const version = isObject(greeting) ? greeting["version"] : undefined;
+  const qemu = isObject(version) ? version["qemu"] : undefined;
+  if (!isObject(qemu)) return "";
+  const parts = [qemu["major"], qemu["minor"], qemu["micro"]];
+  return parts.every((part) => typeof part === "number") ? parts.join(".") : "";
+}
+
+function isId(id: unknown): id is number {
+  return typeof id === "number" && Number.isSafeInteger(id) && id > 0;
+}
+
+function garbage(why: string): QmpMessage {
+  return { kind: "garbage", why };
+}
