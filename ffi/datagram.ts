@@ -66,7 +66,8 @@ export class ReceiveBatch implements Disposable {
   readonly #shim: ShimSymbols = shim();
   readonly #block: Block;
   readonly #words: Int32Array<ArrayBuffer>;
-  readonly #address: number;
+  // 0 once disposed of: C must not get the address of memory that is gone.
+  #address: number;
   readonly #recordWords: number;
   #received = 0;
 
@@ -98,6 +99,7 @@ export class ReceiveBatch implements Disposable {
    * @throws {OsError} anything but EAGAIN, EINTR and ECONNRESET
    */
   receive(fd: number): number {
+    assert(this.#address !== 0, "a batch is not used after it was disposed of");
     this.closeFds();
     this.wouldBlock = false;
     this.closed = false;
@@ -183,6 +185,7 @@ export class ReceiveBatch implements Disposable {
   /** Closes what was not taken and gives the memory back. */
   [Symbol.dispose](): void {
     this.closeFds();
+    this.#address = 0;
     this.#block[Symbol.dispose]();
   }
 }
@@ -202,7 +205,8 @@ export class SendBatch implements Disposable {
   readonly #shim: ShimSymbols = shim();
   readonly #block: Block;
   readonly #words: Int32Array<ArrayBuffer>;
-  readonly #address: number;
+  // 0 once disposed of: C must not get the address of memory that is gone.
+  #address: number;
   readonly #recordWords: number;
   readonly #maxFds: number;
   #count = 0;
@@ -282,6 +286,7 @@ export class SendBatch implements Disposable {
    * @throws {OsError} EMSGSIZE when a frame is larger than the socket can ever take, EBADF when one of its fds is closed
    */
   send(fd: number): number {
+    assert(this.#address !== 0, "a batch is not used after it was disposed of");
     if (this.#sent === this.#count) return 0;
     const n = this.#shim.vmsig_batch_send(fd, this.#address, this.#sent, this.#count);
     if (n > 0) {
@@ -295,6 +300,7 @@ export class SendBatch implements Disposable {
 
   /** Gives the memory back. */
   [Symbol.dispose](): void {
+    this.#address = 0;
     this.#block[Symbol.dispose]();
   }
 }

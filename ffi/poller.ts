@@ -44,7 +44,8 @@ export class Poller implements Disposable {
   readonly #words: Uint32Array<ArrayBuffer>;
   readonly #address: number;
   readonly #maxEvents: number;
-  readonly #fd: number;
+  // Kept apart: it is read at every wait. -1 once disposed of, for then the memory is gone as well.
+  #fd: number;
   #preciseWait = true;
   #pending = false;
 
@@ -156,6 +157,7 @@ export class Poller implements Disposable {
   /** Closes it. */
   [Symbol.dispose](): void {
     assert(!this.#pending, "no asynchronous wait runs when its poller is disposed of");
+    this.#fd = -1;
     this.#epoll.close();
     this.#memory[Symbol.dispose]();
   }

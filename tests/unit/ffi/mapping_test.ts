@@ -1,0 +1,109 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { AssertionFault } from "../../../src/base/assert.ts";
+import { Fault } from "../../../src/base/fault.ts";
+import { Mapping, PAGE_BYTES } from "../../../ffi/mapping.ts";
+import { createMemfd, OPEN, reopen } from "../../../ffi/memfd.ts";
+import { OsError } from "../../../ffi/os_error.ts";
+import { preadInto, pwriteFrom } from "../../../ffi/stream.ts";
+
+Deno.test("a mapping and its file are the same bytes, both ways", () => {
+  const file = createMemfd("mapped", 3 * PAGE_BYTES);
+  using whole = Mapping.map(file.fd, 0, 3 * PAGE_BYTES, { write: true });
+  using second = Mapping.map(file.fd, PAGE_BYTES, 100, { write: false });
+  assertEquals([whole.length, whole.writable, second.length, second.writable], [12288, true, 100, false]);
+  assertEquals(second.buffer.byteLength, 100);
+  new Uint8Array(whole.buffer)[PAGE_BYTES + 5] = 77;
+  assertEquals(new Uint8Array(second.buffer)[5], 77);
+  pwriteFrom(file.fd, new Uint8Array([1, 2, 3]), 0, 3, PAGE_BYTES);
+  assertEquals([...new Uint8Array(second.buffer, 0, 3)], [1, 2, 3]);
+  const out = new Uint8Array(1);
+  preadInto(file.fd, out, 0, 1, PAGE_BYTES + 5);
+  assertEquals(out[0], 77);
+  file.close();
+  assertEquals(new Uint8Array(second.buffer)[5], 77);
+});
+
+Deno.test("use after dispose is an exception or nothing, never a crash", () => {
+  const file = createMemfd("gone", PAGE_BYTES);
+  const mapping = Mapping.map(file.fd, 0, PAGE_BYTES, { write: true });
+  const buffer = mapping.buffer;
+  const bytes = new Uint8Array(buffer);
+  const words = new Int32Array(buffer);
+  const view = new DataView(buffer);
+  bytes[0] = 1;
+  mapping[Symbol.dispose]();
+  assert(mapping.disposed);
+  mapping[Symbol.dispose]();
+  assert(buffer.detached);
+  assertThrows(() => mapping.buffer, AssertionFault);
+  assertThrows(() => mapping.address, AssertionFault);
+  assertThrows(() => view.getUint8(0), TypeError);
+  assertThrows(() => Atomics.load(words, 0), TypeError);
+  assertThrows(() => new Uint8Array(buffer, 0, 4), TypeError);
+  assertEquals([bytes.length, bytes[0]], [0, undefined]);
+  file.close();
+});
+
+Deno.test("code that ran hot on a mapping notices its disposal as well", () => {
+  const sum = (bytes: Uint8Array): number => {
+    let total = 0;
+    for (let i = 0; i < bytes.length; i++) total += bytes[i] ?? 0;
+    return total;
+  };
+  for (let turn = 0; turn < 200; turn++) {
+    const mapping = Mapping.anonymous(PAGE_BYTES);
+    const bytes = new Uint8Array(mapping.buffer).fill(1);
+    assertEquals(sum(bytes), PAGE_BYTES);
+    mapping[Symbol.dispose]();
+    assertEquals(sum(bytes), 0);
+  }
+});
+
+Deno.test("disposal gives the address space back", () => {
+  const name = crypto.randomUUID();
+  const file = createMemfd(name, PAGE_BYTES);
+  const regions = () => Deno.readTextFileSync("/proc/self/maps").split("\n").filter((l) => l.includes(name));
+  const mappings = Array.from({ length: 50 }, () => Mapping.map(file.fd, 0, PAGE_BYTES, { write: false }));
+  assert(regions().length > 0);
+  for (const mapping of mappings) mapping[Symbol.dispose]();
+  assertEquals(regions(), []);
+  file.close();
+});
+
+Deno.test("a mapping may be far larger than memory", () => {
+  const size = 64 * 2 ** 30;
+  const file = createMemfd("huge", size);
+  const mapping = Mapping.map(file.fd, 0, size, { write: true });
+  const bytes = new Uint8Array(mapping.buffer, size - 16, 16);
+  bytes[15] = 9;
+  const out = new Uint8Array(1);
+  preadInto(file.fd, out, 0, 1, size - 1);
+  assertEquals(out[0], 9);
+  mapping[Symbol.dispose]();
+  assertEquals(bytes.length, 0);
+  file.close();
+});
+
+Deno.test("anonymous memory is zero, and stays where it is", () => {
+  using mapping = Mapping.anonymous(10_000);
+  const bytes = new Uint8Array(mapping.buffer);
+  assertEquals(bytes.every((byte) => byte === 0), true);
+  const pointer = Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+  assertEquals(Number(pointer), mapping.address);
+  assertEquals(mapping.address % PAGE_BYTES, 0);
+});
+
+Deno.test("what cannot be mapped is refused", () => {
+  const file = createMemfd("refused", PAGE_BYTES);
+  for (const [offset, length] of [[0, 0], [0, -1], [0, 1.5], [100, 1], [-PAGE_BYTES, 1]] as const) {
+    assertEquals(
+      assertThrows(() => Mapping.map(file.fd, offset, length, { write: false }), Fault).code,
+      "bad-argument",
+    );
+  }
+  const readOnly = reopen(file.fd, OPEN.READ_ONLY);
+  assertThrows(() => Mapping.map(readOnly.fd, 0, 1, { write: true }), OsError, "EACCES");
+  assertThrows(() => Mapping.map(1_000_000, 0, 1, { write: false }), OsError, "EBADF");
+  readOnly.close();
+  file.close();
+});

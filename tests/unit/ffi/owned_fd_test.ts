@@ -1,0 +1,47 @@
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { AssertionFault } from "../../../src/base/assert.ts";
+import { createMemfd, statFd } from "../../../ffi/memfd.ts";
+import { OsError } from "../../../ffi/os_error.ts";
+import { closeFd, openFdCount, OwnedFd } from "../../../ffi/owned_fd.ts";
+
+Deno.test("an owned fd is closed once, and refuses use afterwards", () => {
+  const before = openFdCount();
+  const file = createMemfd("owned", 1);
+  const number = file.fd;
+  assertEquals(openFdCount(), before + 1);
+  assertEquals(statFd(number).sizeBytes, 1);
+  file.close();
+  assert(file.closed);
+  file.close();
+  file[Symbol.dispose]();
+  assertEquals(openFdCount(), before);
+  assertThrows(() => file.fd, AssertionFault);
+  assertThrows(() => file.release(), AssertionFault);
+  assertThrows(() => file.dup(), AssertionFault);
+});
+
+Deno.test("release hands the number over without closing it", () => {
+  const before = openFdCount();
+  const file = createMemfd("released", 3);
+  const number = file.release();
+  assertEquals(openFdCount(), before);
+  file.close();
+  assertEquals(statFd(number).sizeBytes, 3);
+  closeFd(number);
+});
+
+Deno.test("a duplicate is the same file with a life of its own", () => {
+  const file = createMemfd("dup", 5);
+  const copy = file.dup();
+  assertNotEquals(copy.fd, file.fd);
+  assertEquals(statFd(copy.fd).ino, statFd(file.fd).ino);
+  file.close();
+  assertEquals(statFd(copy.fd).sizeBytes, 5);
+  copy.close();
+});
+
+Deno.test("what is no descriptor is not owned or closed", () => {
+  assertThrows(() => new OwnedFd(-1), AssertionFault);
+  assertThrows(() => new OwnedFd(0.5), AssertionFault);
+  assertThrows(() => closeFd(1_000_000), OsError, "EBADF");
+});
