@@ -342,9 +342,9 @@ export class QmpLink implements TimerHandler {
 
   #drop(): void {
     this.#upNs = 0;
-    this.#due(NEVER);
     const client = this.#client;
     this.#client = null;
+    this.#due(NEVER);
     this.#connection?.close();
     this.#connection = null;
     if (this.#pidfd !== null) {

@@ -5,8 +5,8 @@
  * QEMU's STOP says nothing of its cause. A cause that came just before it (panic, watchdog, I/O error) is its reason; without
  * one the run state is asked for, because a migration stops a VM as silently as a person does.
  *
- * One reset gives two RESETs, QEMU's and then the firmware's: the second is folded into the first when it comes within
- * {@linkcode RESET_FOLD_NS} in which the VM ran.
+ * One reset gives two or three RESETs, QEMU's own and then the firmware's: those of the firmware are folded into the first when they come
+ * within {@linkcode RESET_FOLD_NS} in which the VM ran. A guest that resets itself in a circle is told once in that time.
  * @module
  */
 import { NEVER, SECOND } from "../../base/clock.ts";
@@ -14,10 +14,8 @@ import { VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
 import type { QmpEvent } from "../../qmp/qmp_message.ts";
 import { detailOfCause, type VmState, vmStateOf } from "./run_state.ts";
 
-/**
- * How long after a RESET the firmware's own counts as the same. Measured under TCG on two busy cores: 55 to 600 ms.
- */
-export const RESET_FOLD_NS: number = 2 * SECOND;
+/** How long after a RESET the firmware's own count as the same. They came 25 to 68 ms after it (SeaBIOS, TCG, q35 and pc, 12 resets). */
+export const RESET_FOLD_NS: number = SECOND;
 
 /** What an event amounts to: a state to tell, nothing, or "ask QEMU for the run state to know". */
 export type Told = VmState | "nothing" | "ask";
@@ -44,7 +42,6 @@ export class VmTracker {
   #detail: number = VM_DETAIL.NONE;
   #stopCause: number = VM_DETAIL.NONE;
   #foldUntilNs = 0;
-  #folding = false;
   #wakeAsked = false;
   #stopsAsked = 0;
 
@@ -109,7 +106,7 @@ export class VmTracker {
 
   #onStop(nowNs: number): Told {
     // A VM that is stopped does not run its firmware: the fold waits with it.
-    if (this.#folding && nowNs <= this.#foldUntilNs) this.#foldUntilNs = NEVER;
+    if (nowNs <= this.#foldUntilNs) this.#foldUntilNs = NEVER;
     const cause = this.#stopCause;
     this.#stopCause = VM_DETAIL.NONE;
     // QEMU stops a VM that has crashed or shut down; it stays what it is.
@@ -119,7 +116,7 @@ export class VmTracker {
   }
 
   #onResume(nowNs: number): Told {
-    if (this.#folding && this.#foldUntilNs === NEVER) this.#foldUntilNs = nowNs + RESET_FOLD_NS;
+    if (this.#foldUntilNs === NEVER) this.#foldUntilNs = nowNs + RESET_FOLD_NS;
     this.#stopCause = VM_DETAIL.NONE;
     return this.#becomeOnce(RUNNING, VM_DETAIL.HOST_REQUEST);
   }
@@ -132,15 +129,14 @@ export class VmTracker {
 
   #onReset(event: QmpEvent, nowNs: number): Told {
     // The firmware's own is a guest's; two by the host are two.
-    const again = this.#folding && nowNs <= this.#foldUntilNs && event.data["reason"] === "guest-reset";
-    this.#folding = !again;
-    this.#foldUntilNs = nowNs + RESET_FOLD_NS;
+    const again = nowNs <= this.#foldUntilNs && event.data["reason"] === "guest-reset";
+    if (!again) this.#foldUntilNs = nowNs + RESET_FOLD_NS;
     // A reset wakes a suspended VM; one that has shut down stays stopped until `cont`.
     if (this.#state === SUSPENDED) this.#become(RUNNING, VM_DETAIL.NONE);
     else if (this.#state === CRASHED || this.#state === SHUTDOWN) {
       this.#become(PAUSED, VM_DETAIL.HOST_REQUEST);
     }
-    if (this.#state === PAUSED) this.#foldUntilNs = NEVER;
+    if (this.#state === PAUSED && !again) this.#foldUntilNs = NEVER;
     if (again) return "nothing";
     return this.#takeCause(RESET, detailOfCause(event.data["reason"]));
   }
