@@ -20,7 +20,9 @@ export interface ControlSeat {
   readonly id: ControlId;
   /** The live grant; it may shrink while the control lives. */
   readonly grant: Grant;
-  /** A blank event with this control as its origin. */
+  /** How many of its commands are not answered yet. */
+  readonly outstanding: number;
+  /** A blank event, stamped now. */
   event(kind: number): TransferEvent;
   /** Hands in a DOWN command. */
   send(event: TransferEvent): HandIn;

@@ -48,6 +48,8 @@ export class TransferEvent {
   ticket = 0;
   /** How many older events of this kind were folded into this one. */
   coalesced = 0;
+  /** Until when a coalescing window holds it back, ns; 0 = not at all. The context's. */
+  dueNs = 0;
   bodyFormat = 0;
   /** The body: `bodyBytes` bytes of `body` from `bodyOffset`. */
   body: Uint8Array = EMPTY;
@@ -127,6 +129,40 @@ export class TransferEvent {
     this.fds = fds;
     this.payloadOwner = owner;
     this.payloadFlags = PAYLOAD.OWNED;
+  }
+
+  /** Exchanges inline zone, stamp and payload with another event: how a newer one takes an older one's place in a queue. */
+  exchangeContent(other: TransferEvent): void {
+    for (let i = 0; i < this.words.length; i++) {
+      const word = this.words[i] as number;
+      this.words[i] = other.words[i] as number;
+      other.words[i] = word;
+    }
+    let n = this.tsNs;
+    this.tsNs = other.tsNs;
+    other.tsNs = n;
+    n = this.bodyFormat;
+    this.bodyFormat = other.bodyFormat;
+    other.bodyFormat = n;
+    n = this.bodyOffset;
+    this.bodyOffset = other.bodyOffset;
+    other.bodyOffset = n;
+    n = this.bodyBytes;
+    this.bodyBytes = other.bodyBytes;
+    other.bodyBytes = n;
+    n = this.payloadFlags;
+    this.payloadFlags = other.payloadFlags;
+    other.payloadFlags = n;
+    const { body, fds, payloadOwner } = this;
+    const store = this.#store;
+    this.body = other.body;
+    this.fds = other.fds;
+    this.payloadOwner = other.payloadOwner;
+    this.#store = other.#store;
+    other.body = body;
+    other.fds = fds;
+    other.payloadOwner = payloadOwner;
+    other.#store = store;
   }
 
   /** Called by the pool: makes it new. */

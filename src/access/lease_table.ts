@@ -1,0 +1,283 @@
+/**
+ * The lease machine: who owns what can hurt, one slot an (endpoint, class). The mechanism only; the policy (deny or pre-empt) is given. Pure: it is
+ * told the time and reports what happened, it sends nothing and runs no finalization itself.
+ *
+ * A slot is free, held, or in handover: its owner is gone (released, pre-empted, dead, not kept alive), its finalization runs, and perhaps a
+ * successor waits. No command is admitted in a handover, so there is no moment with two owners; the successor is told only by
+ * {@linkcode LeaseTable.finalized}. Tokens come from one counter: they grow with every grant and are never reused while the daemon runs.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { NEVER } from "../base/clock.ts";
+import { MAX_ENDPOINTS } from "../base/limits.ts";
+import { LEASE_CLASS_COUNT, LEASE_DENY, type LeaseClass } from "../event/body_number.ts";
+import type { Grant } from "./grant.ts";
+
+/** A control as the lease machine sees it. */
+export interface LeaseParty {
+  readonly id: number;
+  readonly grant: Grant;
+}
+
+/** What to do when a live owner's lease is wanted by another. */
+export type ArbitrationDecision = "deny" | "preempt";
+/** Called only against a live owner. */
+export type ArbitrationPolicy = (
+  endpoint: number,
+  cls: LeaseClass,
+  incumbent: Grant,
+  contender: Grant,
+) => ArbitrationDecision;
+
+/** The default: strictly higher arb_prio pre-empts, ties stay with the owner. */
+export const byArbPrio: ArbitrationPolicy = (_endpoint, _cls, incumbent, contender) =>
+  contender.arbPrio > incumbent.arbPrio ? "preempt" : "deny";
+
+/** What an acquire led to. `displaced`: a successor that waited and lost its place to a stronger one. */
+export type AcquireOutcome =
+  | { readonly kind: "granted"; readonly token: number; readonly ttlMs: number }
+  | { readonly kind: "denied"; readonly reason: number }
+  | {
+    readonly kind: "handover";
+    /** The owner that loses it now; 0 when a handover was already under way. */
+    readonly revoked: number;
+    /** The token that ended; 0 likewise. */
+    readonly token: number;
+    /** The waiting successor that gives way, with its corr; null for none. */
+    readonly displaced: Successor | null;
+  };
+
+/** Who gets a slot when its finalization is done. */
+export interface Successor {
+  readonly party: LeaseParty;
+  readonly corr: number;
+  readonly ttlMs: number;
+}
+
+interface Slot {
+  owner: LeaseParty | null;
+  token: number;
+  ttlMs: number;
+  seenNs: number;
+  handover: boolean;
+  successor: Successor | null;
+}
+
+/** The leases of all endpoints. */
+export class LeaseTable {
+  readonly #slots: Slot[] = Array.from(
+    { length: MAX_ENDPOINTS * LEASE_CLASS_COUNT },
+    () => ({ owner: null, token: 0, ttlMs: 0, seenNs: 0, handover: false, successor: null }),
+  );
+  #lastToken = 0;
+  /** Held slots that have a ttl: without one, keeping alive costs nothing. */
+  #withTtl = 0;
+  #policy: ArbitrationPolicy;
+
+  /** @param policy deny or pre-empt, asked only against a live owner */
+  constructor(policy: ArbitrationPolicy = byArbPrio) {
+    this.#policy = policy;
+  }
+
+  /** Replaces the policy. */
+  setPolicy(policy: ArbitrationPolicy): void {
+    this.#policy = policy;
+  }
+
+  /** Whether `token` is the live lease of (endpoint, class): held, not in handover. Called on the hot path. */
+  isLive(endpoint: number, cls: number, token: number): boolean {
+    const slot = this.#slot(endpoint, cls);
+    return token !== 0 && slot.token === token && slot.owner !== null;
+  }
+
+  /** The token under which a control owns (endpoint, class) now; 0 when it does not. Called on the hot path. */
+  tokenOf(endpoint: number, cls: number, controlId: number): number {
+    const slot = this.#slot(endpoint, cls);
+    return slot.owner !== null && slot.owner.id === controlId ? slot.token : 0;
+  }
+
+  /** The live owner, or null. */
+  ownerOf(endpoint: number, cls: number): LeaseParty | null {
+    return this.#slot(endpoint, cls).owner;
+  }
+
+  /** Whether a finalization is under way. */
+  inHandover(endpoint: number, cls: number): boolean {
+    return this.#slot(endpoint, cls).handover;
+  }
+
+  /**
+   * A control wants a lease.
+   *
+   * @returns `granted`: it owns it now (again, with the same token, when it did already). `denied`: with the header's reason. `handover`: it is the
+   * successor, and owns it when the finalization is done; if `revoked` is not 0 the caller tells that owner and starts the finalization
+   */
+  acquire(
+    endpoint: number,
+    cls: LeaseClass,
+    party: LeaseParty,
+    corr: number,
+    ttlMs: number,
+    nowNs: number,
+  ): AcquireOutcome {
+    const slot = this.#slot(endpoint, cls);
+    if (slot.owner !== null) {
+      if (slot.owner.id === party.id) {
+        this.#withTtl += (ttlMs > 0 ? 1 : 0) - (slot.ttlMs > 0 ? 1 : 0);
+        slot.ttlMs = ttlMs;
+        slot.seenNs = nowNs;
+        return { kind: "granted", token: slot.token, ttlMs };
+      }
+      if (this.#policy(endpoint, cls, slot.owner.grant, party.grant) === "deny") {
+        return { kind: "denied", reason: denialOf(slot.owner.grant, party.grant) };
+      }
+      const revoked = slot.owner.id;
+      const token = this.#end(slot);
+      slot.successor = { party, corr, ttlMs };
+      return { kind: "handover", revoked, token, displaced: null };
+    }
+    if (slot.handover) return this.#queue(endpoint, cls, slot, { party, corr, ttlMs });
+    return this.#grant(slot, party, ttlMs, nowNs);
+  }
+
+  /** The owner gives it up: a handover begins. False when `controlId` does not own it. */
+  release(endpoint: number, cls: LeaseClass, controlId: number): boolean {
+    const slot = this.#slot(endpoint, cls);
+    if (slot.owner === null || slot.owner.id !== controlId) return false;
+    this.#end(slot);
+    return true;
+  }
+
+  /**
+   * The finalization is done: the waiting successor owns the slot now, or it is free.
+   *
+   * @returns the new owner with its token and corr, or null
+   */
+  finalized(
+    endpoint: number,
+    cls: LeaseClass,
+    nowNs: number,
+  ): { readonly successor: Successor; readonly token: number } | null {
+    const slot = this.#slot(endpoint, cls);
+    assert(slot.handover && slot.owner === null, "a finalization belongs to a handover");
+    slot.handover = false;
+    const successor = slot.successor;
+    slot.successor = null;
+    if (successor === null) return null;
+    const granted = this.#grant(slot, successor.party, successor.ttlMs, nowNs);
+    return { successor, token: granted.token };
+  }
+
+  /**
+   * A control is gone, or lost its right: it owns nothing any more and waits for nothing.
+   *
+   * @param filter which slots; left out = all
+   * @param ended called for each slot that it owned; a handover has begun there
+   * @param dismissed called for each slot where it waited as successor
+   */
+  withdraw(
+    controlId: number,
+    filter: (endpoint: number, cls: LeaseClass) => boolean,
+    ended: (endpoint: number, cls: LeaseClass, token: number) => void,
+    dismissed: (endpoint: number, cls: LeaseClass, successor: Successor) => void,
+  ): void {
+    for (let index = 0; index < this.#slots.length; index++) {
+      const slot = this.#slots[index] as Slot;
+      const endpoint = Math.floor(index / LEASE_CLASS_COUNT);
+      const cls = (index % LEASE_CLASS_COUNT) as LeaseClass;
+      const { successor } = slot;
+      if (successor !== null && successor.party.id === controlId && filter(endpoint, cls)) {
+        slot.successor = null;
+        dismissed(endpoint, cls, successor);
+      }
+      if (slot.owner !== null && slot.owner.id === controlId && filter(endpoint, cls)) {
+        ended(endpoint, cls, this.#end(slot));
+      }
+    }
+  }
+
+  /** Something came from this control: its leases are kept alive. */
+  touch(controlId: number, nowNs: number): void {
+    if (this.#withTtl === 0) return;
+    for (const slot of this.#slots) {
+      if (slot.owner !== null && slot.owner.id === controlId && slot.ttlMs > 0) slot.seenNs = nowNs;
+    }
+  }
+
+  /** When the next lease with a ttl runs out unless its owner speaks, ns; NEVER when none has one. */
+  deadline(): number {
+    let earliest = NEVER;
+    if (this.#withTtl === 0) return earliest;
+    for (const slot of this.#slots) {
+      if (slot.owner !== null && slot.ttlMs > 0) {
+        earliest = Math.min(earliest, slot.seenNs + slot.ttlMs * 1_000_000);
+      }
+    }
+    return earliest;
+  }
+
+  /** Ends every lease whose ttl ran out; `ended` is called for each, a handover has begun there. */
+  expire(
+    nowNs: number,
+    ended: (endpoint: number, cls: LeaseClass, token: number, owner: number) => void,
+  ): void {
+    for (let index = 0; index < this.#slots.length; index++) {
+      const slot = this.#slots[index] as Slot;
+      if (slot.owner === null || slot.ttlMs === 0) continue;
+      if (slot.seenNs + slot.ttlMs * 1_000_000 > nowNs) continue;
+      const owner = slot.owner.id;
+      const endpoint = Math.floor(index / LEASE_CLASS_COUNT);
+      ended(endpoint, (index % LEASE_CLASS_COUNT) as LeaseClass, this.#end(slot), owner);
+    }
+  }
+
+  #slot(endpoint: number, cls: number): Slot {
+    return this.#slots[endpoint * LEASE_CLASS_COUNT + cls] as Slot;
+  }
+
+  /** Ends the owner's lease and begins the handover; returns the token that ended. */
+  #end(slot: Slot): number {
+    assert(slot.owner !== null && !slot.handover, "a held lease ends");
+    slot.owner = null;
+    slot.handover = true;
+    if (slot.ttlMs > 0) this.#withTtl--;
+    slot.ttlMs = 0;
+    return slot.token;
+  }
+
+  #grant(
+    slot: Slot,
+    party: LeaseParty,
+    ttlMs: number,
+    nowNs: number,
+  ): { readonly kind: "granted"; readonly token: number; readonly ttlMs: number } {
+    slot.owner = party;
+    slot.token = ++this.#lastToken;
+    slot.ttlMs = ttlMs;
+    slot.seenNs = nowNs;
+    if (ttlMs > 0) this.#withTtl++;
+    return { kind: "granted", token: slot.token, ttlMs };
+  }
+
+  #queue(endpoint: number, cls: LeaseClass, slot: Slot, successor: Successor): AcquireOutcome {
+    const waiting = slot.successor;
+    if (waiting === null) {
+      slot.successor = successor;
+      return { kind: "handover", revoked: 0, token: 0, displaced: null };
+    }
+    if (waiting.party.id === successor.party.id) {
+      // Asked twice while waiting: the first question is answered now, the second one when the slot is free.
+      slot.successor = successor;
+      return { kind: "handover", revoked: 0, token: 0, displaced: waiting };
+    }
+    if (this.#policy(endpoint, cls, waiting.party.grant, successor.party.grant) === "deny") {
+      return { kind: "denied", reason: denialOf(waiting.party.grant, successor.party.grant) };
+    }
+    slot.successor = successor;
+    return { kind: "handover", revoked: 0, token: 0, displaced: waiting };
+  }
+}
+
+function denialOf(incumbent: Grant, contender: Grant): number {
+  return contender.arbPrio < incumbent.arbPrio ? LEASE_DENY.LOWER_PRIO : LEASE_DENY.HELD;
+}

@@ -1,0 +1,155 @@
+/**
+ * A VM that is none: the VMHOST seam of a stub endpoint, which answers like one. For developing a control, for tests and benchmarks of the bus, and for replaying a recording.
+ * It keeps the state that a VM would have, and emits CURSOR_STATE at a rate when asked to.
+ * @module
+ */
+import { CODE } from "../../base/codes.ts";
+import { SECOND } from "../../base/clock.ts";
+import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
+import { CURSOR } from "../../event/body_layout.ts";
+import { LIFE, VM_DETAIL, VM_OP, VM_STATE_NUMBER } from "../../event/body_number.ts";
+import { KIND } from "../../event/kind.ts";
+import { PRIO } from "../../event/priority.ts";
+import { SOURCE } from "../../event/source.ts";
+import type { TransferEvent } from "../../event/transfer_event.ts";
+
+/** The VMHOST seam of a stub endpoint. */
+export class StubVmhost implements Adapter {
+  readonly source: number = SOURCE.VMHOST;
+  readonly name: string = "vmhost/stub";
+  #seat: Seat | null = null;
+  #state: number = VM_STATE_NUMBER.RUNNING;
+
+  open(seat: Seat): void {
+    this.#seat = seat;
+    const event = seat.event(KIND.SEAM_UP);
+    seat.emit(event);
+  }
+
+  command(event: TransferEvent): void {
+    const op = event.words[0] as number;
+    if (event.kind === KIND.CMD_VM) this.#vm(event, op);
+    else this.#life(event, op);
+  }
+
+  close(_reason: CloseReason, closed: () => void): void {
+    this.#seat = null;
+    closed();
+  }
+
+  #vm(event: TransferEvent, op: number): void {
+    const seat = this.#seat as Seat;
+    switch (op) {
+      case VM_OP.QUERY: {
+        const answer = seat.event(KIND.VM_LIFECYCLE);
+        answer.words[0] = this.#state;
+        seat.reply(event.ticket, answer);
+        return;
+      }
+      case VM_OP.CONT:
+        return this.#enter(event, VM_STATE_NUMBER.RUNNING);
+      case VM_OP.STOP:
+        return this.#enter(event, VM_STATE_NUMBER.PAUSED);
+      case VM_OP.RESET:
+        return this.#pass(event, VM_STATE_NUMBER.RESET);
+      case VM_OP.POWERDOWN:
+        return this.#pass(event, VM_STATE_NUMBER.POWERDOWN);
+      case VM_OP.QUIT:
+        return this.#enter(event, VM_STATE_NUMBER.SHUTDOWN);
+      default:
+        seat.ack(event.ticket, CODE["bad-argument"]);
+    }
+  }
+
+  #life(event: TransferEvent, op: number): void {
+    switch (op) {
+      case LIFE.POWERDOWN:
+        return this.#pass(event, VM_STATE_NUMBER.POWERDOWN);
+      case LIFE.RESET:
+        return this.#pass(event, VM_STATE_NUMBER.RESET);
+      case LIFE.WAKEUP:
+        // Like QEMU: a VM that is not suspended cannot be woken.
+        return (this.#seat as Seat).ack(event.ticket, CODE.refused);
+      case LIFE.PAUSE:
+        return this.#enter(event, VM_STATE_NUMBER.PAUSED);
+      case LIFE.RESUME:
+        return this.#enter(event, VM_STATE_NUMBER.RUNNING);
+      default:
+        (this.#seat as Seat).ack(event.ticket, CODE["bad-argument"]);
+    }
+  }
+
+  /** Enters a state and stays there; no event when it is there already, as with QEMU. */
+  #enter(event: TransferEvent, state: number): void {
+    const seat = this.#seat as Seat;
+    if (this.#state !== state) {
+      this.#state = state;
+      this.#tell(state);
+    }
+    seat.ack(event.ticket, CODE.ok);
+  }
+
+  /** Tells of something that leaves the state as it is. */
+  #pass(event: TransferEvent, state: number): void {
+    this.#tell(state);
+    (this.#seat as Seat).ack(event.ticket, CODE.ok);
+  }
+
+  #tell(state: number): void {
+    const seat = this.#seat as Seat;
+    const event = seat.event(KIND.VM_LIFECYCLE);
+    event.prio = PRIO.URGENT;
+    event.words[0] = state;
+    event.words[1] = VM_DETAIL.HOST_REQUEST;
+    seat.emit(event);
+  }
+}
+
+/** The FRAME seam of a stub endpoint: a cursor that runs along a line, so many times a second. */
+export class StubCursor implements Adapter, TimerHandler {
+  readonly source: number = SOURCE.FRAME;
+  readonly name: string = "frame/stub";
+  readonly #periodNs: number;
+  #seat: Seat | null = null;
+  #seq = 0;
+  #nextNs = 0;
+
+  /** @param rateHz events a second */
+  constructor(rateHz: number) {
+    this.#periodNs = SECOND / rateHz;
+  }
+
+  open(seat: Seat): void {
+    this.#seat = seat;
+    seat.emit(seat.event(KIND.SEAM_UP));
+    this.#nextNs = seat.loop.clock.nowNs() + this.#periodNs;
+    seat.loop.arm(this, this.#nextNs);
+  }
+
+  command(event: TransferEvent): void {
+    this.#seat?.ack(event.ticket, CODE["not-supported"]);
+  }
+
+  onTimer(nowNs: number): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    // As many as are due: a rate above what the timer's turns allow is kept all the same.
+    for (let burst = 0; this.#nextNs <= nowNs && burst < 64; burst++) {
+      const event = seat.event(KIND.CURSOR_STATE);
+      event.words[CURSOR.at.x / 4] = this.#seq % 1920;
+      event.words[CURSOR.at.y / 4] = 540;
+      event.words[CURSOR.at.visible / 4] = 1;
+      event.words[CURSOR.at.seq / 4] = ++this.#seq;
+      seat.emit(event);
+      this.#nextNs += this.#periodNs;
+    }
+    if (this.#nextNs <= nowNs) this.#nextNs = nowNs + this.#periodNs;
+    seat.loop.arm(this, this.#nextNs);
+  }
+
+  close(_reason: CloseReason, closed: () => void): void {
+    this.#seat?.loop.disarm(this);
+    this.#seat = null;
+    closed();
+  }
+}

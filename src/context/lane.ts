@@ -1,0 +1,82 @@
+/**
+ * One lane of the transfer context: the events of one (source, direction) that wait, in a FIFO a priority class, with the lane's pacing and
+ * coalescing state. It does not choose between lanes; `transfer_context.ts` does.
+ *
+ * Coalescing may only replace an event by a newer one of the same kind when nothing of another kind came to this lane in between:
+ * a run is a stretch of events of one kind, and only events of the current run are open. That is what keeps order between kinds.
+ * When the run ends, its windows end too: nothing more can be folded in, so waiting would be for nothing.
+ * @module
+ */
+import { MAX_ENDPOINTS, MAX_LANE_EVENTS } from "../base/limits.ts";
+import { EventQueue } from "../event/event_queue.ts";
+import { PRIO, PRIO_COUNT } from "../event/priority.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import { type LanePolicy, PASS_THROUGH } from "./policy.ts";
+
+/** Waiting events of one source and direction. */
+export class Lane {
+  policy: LanePolicy = PASS_THROUGH;
+  readonly queues: readonly EventQueue[] = Array.from({ length: PRIO_COUNT }, () => new EventQueue());
+  /** How many wait, all classes together. */
+  count = 0;
+  /** When the next delivery is allowed, ns. */
+  nextNs = 0;
+  /** A submit was answered "blocked" since the last time there was room. */
+  refused = false;
+  #runKind = -1;
+  /** Sequence number of the first event of the current run. */
+  #runSeq = 0;
+  /** Endpoint to the event of the current run that a newer one may replace. */
+  readonly #open: (TransferEvent | null)[] = new Array(MAX_ENDPOINTS).fill(null);
+
+  /** How many may wait. */
+  get capacity(): number {
+    return this.policy.maxInflight === 0 ? MAX_LANE_EVENTS : this.policy.maxInflight;
+  }
+
+  /** The waiting event that `event` may take the place of, or null. */
+  openFor(event: TransferEvent): TransferEvent | null {
+    if (this.policy.coalesceNs === 0 || event.kind !== this.#runKind) return null;
+    const older = this.#open[event.endpoint];
+    if (older === null || older === undefined) return null;
+    // An event that owes an answer must be delivered; an urgent one is never held back.
+    if (older.ticket !== 0 || older.origin !== event.origin || older.prio !== event.prio) return null;
+    return older;
+  }
+
+  /** Appends; takes over the reference. `event.seq` and `event.prio` are set. */
+  push(event: TransferEvent, nowNs: number): void {
+    if (event.kind !== this.#runKind) {
+      this.#runKind = event.kind;
+      this.#runSeq = event.seq;
+      if (this.policy.coalesceNs > 0) this.#open.fill(null);
+    }
+    if (this.policy.coalesceNs > 0 && event.prio !== PRIO.URGENT && event.ticket === 0) {
+      event.dueNs = nowNs + this.policy.coalesceNs;
+      if (event.endpoint < MAX_ENDPOINTS) this.#open[event.endpoint] = event;
+    }
+    (this.queues[event.prio] as EventQueue).push(event);
+    this.count++;
+  }
+
+  /** Takes the oldest of a class; its reference passes to the caller. */
+  shift(prio: number): TransferEvent {
+    const event = (this.queues[prio] as EventQueue).shift() as TransferEvent;
+    this.count--;
+    this.forget(event);
+    return event;
+  }
+
+  /** An event left the lane by another way than {@linkcode shift}. */
+  forget(event: TransferEvent): void {
+    if (event.endpoint < MAX_ENDPOINTS && this.#open[event.endpoint] === event) {
+      this.#open[event.endpoint] = null;
+    }
+  }
+
+  /** When the oldest event of a class may be delivered, ns. */
+  readyNs(head: TransferEvent): number {
+    const due = head.seq >= this.#runSeq ? head.dueNs : 0;
+    return due > this.nextNs ? due : this.nextNs;
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The opening of the control socket (contract, section 2): HELLO in, WELCOME or REFUSED out. Bodies are CBOR maps; what a peer sends is checked field by field.
+ * @module
+ */
+import { decode, encode } from "cborg";
+import { FRAME_HEADER_BYTES } from "../../base/limits.ts";
+import { type Grant, maskAnd, maskFromCbor, maskToBigInt } from "../../access/grant.ts";
+import { type Subscription, subscriptionOf } from "../../access/subscription.ts";
+import { ERROR } from "../../event/body_layout.ts";
+import { DIR } from "../../event/defaults.ts";
+import { encodeFrame, FRAME } from "../../event/frame.ts";
+import { writeText } from "../../event/inline_text.ts";
+import { KIND } from "../../event/kind.ts";
+import { PRIO, PRIO_COUNT } from "../../event/priority.ts";
+import { ALL_SOURCES, SOURCE } from "../../event/source.ts";
+import { BODY, EventPool, type TransferEvent } from "../../event/transfer_event.ts";
+
+/** The protocol's version. */
+export const PROTOCOL = 1;
+const MAX_NAME_CHARACTERS = 64;
+
+/** A HELLO that is in order, or what is wrong with it. */
+export type Hello =
+  | { readonly ok: true; readonly name: string; readonly subscription: Subscription }
+  | { readonly ok: false; readonly reason: string; readonly unsupported: boolean };
+
+/** Reads a HELLO's body. Absent parts of `sub` want everything. */
+export function readHello(body: Uint8Array): Hello {
+  let map: unknown;
+  try {
+    map = decode(body);
+  } catch (error) {
+    return bad(`HELLO is no CBOR: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (!isRecord(map)) return bad("HELLO is no CBOR map");
+  if (map["proto"] !== PROTOCOL) {
+    return {
+      ok: false,
+      unsupported: true,
+      reason: `this daemon speaks protocol ${PROTOCOL}, not ${String(map["proto"])}`,
+    };
+  }
+  const name = map["name"] ?? "";
+  if (typeof name !== "string") return bad("HELLO: name is no text");
+  const sub = map["sub"] ?? {};
+  if (!isRecord(sub)) return bad("HELLO: sub is no map");
+  const sources = sub["sources"] ?? ALL_SOURCES;
+  if (!isU32(sources)) return bad("HELLO: sub.sources is no 32-bit mask");
+  const prioMin = sub["prio_min"] ?? 0;
+  if (!isU32(prioMin) || prioMin >= PRIO_COUNT) return bad("HELLO: sub.prio_min is no priority from 0 to 3");
+  const endpoints = maskFromCbor(sub["endpoints"] ?? 0);
+  if (endpoints === undefined) return bad("HELLO: sub.endpoints is no 64-bit mask");
+  return {
+    ok: true,
+    name: name.slice(0, MAX_NAME_CHARACTERS),
+    subscription: subscriptionOf(sources, prioMin, endpoints),
+  };
+}
+
+/** A WELCOME frame: what of the grant the subscription leaves. */
+export function welcomeFrame(control: number, grant: Grant, subscription: Subscription): Uint8Array {
+  return frame(KIND.WELCOME, {
+    proto: PROTOCOL,
+    control,
+    principal: grant.principal,
+    endpoints: maskToBigInt(maskAnd(grant.endpoints, subscription.endpoints)),
+    sources: grant.sources & subscription.sources,
+    caps: grant.caps,
+    arb_prio: grant.arbPrio,
+  });
+}
+
+/** An ERROR frame with code protocol-error, for a peer that is not on the bus. */
+export function errorFrame(code: number, text: string): Uint8Array {
+  const event = new EventPool(0).acquire();
+  event.kind = KIND.ERROR;
+  event.source = SOURCE.CORE;
+  event.dir = DIR.UP;
+  event.prio = PRIO.URGENT;
+  event.endpoint = 0xffffffff;
+  event.view.setUint32(ERROR.at.code, code, true);
+  writeText(event.inline, ERROR.at.text, 40, text);
+  return encoded(event);
+}
+
+/** A REFUSED frame. */
+export function refusedFrame(code: number, reason: string): Uint8Array {
+  return frame(KIND.REFUSED, { code, reason });
+}
+
+/** A HELLO frame, as a client sends it. */
+export function helloFrame(name: string, sub: Record<string, unknown>): Uint8Array {
+  const bytes = frame(KIND.HELLO, { proto: PROTOCOL, name, sub });
+  bytes[FRAME.dir] = DIR.DOWN;
+  return bytes;
+}
+
+function frame(kind: number, body: Record<string, unknown>): Uint8Array {
+  const event = new EventPool(0).acquire();
+  event.kind = kind;
+  event.source = SOURCE.CORE;
+  event.dir = DIR.UP;
+  event.prio = PRIO.URGENT;
+  event.setBody(BODY.CBOR, encode(body));
+  return encoded(event);
+}
+
+function encoded(event: TransferEvent): Uint8Array {
+  const bytes = new Uint8Array(FRAME_HEADER_BYTES + event.bodyBytes);
+  encodeFrame(event, 0, new DataView(bytes.buffer), bytes, 0);
+  event.release();
+  return bytes;
+}
+
+function bad(reason: string): Hello {
+  return { ok: false, unsupported: false, reason };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    !(value instanceof Uint8Array);
+}
+
+function isU32(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0xffffffff;
+}

@@ -1,0 +1,200 @@
+/**
+ * What waits for one socket: a bounded queue by priority, sent in batches. Sequence numbers are given out when a frame is really sent, so a receiver sees none missing
+ * but after an OVERRUN, which tells how many are.
+ *
+ * When it is full the lowest priority gives way, oldest first; an URGENT event never does, nor does an answer to the control's own command (the core takes no
+ * more commands from a control whose queue is half full, so answers are bounded too). A queue that is full of URGENT alone cannot be helped: `overflowed`.
+ * @module
+ */
+import type { SendBatch } from "../../../ffi/datagram.ts";
+import { OPEN, reopen } from "../../../ffi/memfd.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { OsError } from "../../../ffi/os_error.ts";
+import { SEND_BATCH } from "../../base/limits.ts";
+import { OVERRUN } from "../../event/body_layout.ts";
+import { defaultPrio, DIR } from "../../event/defaults.ts";
+import { EventRing } from "../../event/event_ring.ts";
+import { encodeFrame } from "../../event/frame.ts";
+import { KIND } from "../../event/kind.ts";
+import { PRIO, PRIO_COUNT } from "../../event/priority.ts";
+import { SOURCE } from "../../event/source.ts";
+import type { EventPool, TransferEvent } from "../../event/transfer_event.ts";
+
+/** How a flush ended. */
+export type Flushed = "empty" | "would-block" | "closed";
+
+/** The outgoing queue of one socket control. */
+export class SendQueue {
+  readonly #queues: readonly EventRing[] = Array.from({ length: PRIO_COUNT }, () => new EventRing());
+  readonly #capacity: number;
+  readonly #pool: EventPool;
+  /** Openings made for the batch that is being sent. */
+  readonly #fresh: OwnedFd[] = [];
+  #count = 0;
+  #seq = 0;
+  #lost = 0;
+  #highestLost = 0;
+  /** URGENT events filled it: the control is to be closed. */
+  overflowed = false;
+
+  /**
+   * @param capacity how many events may wait
+   * @param pool where OVERRUN events come from
+   */
+  constructor(capacity: number, pool: EventPool) {
+    this.#capacity = capacity;
+    this.#pool = pool;
+  }
+
+  /** How many wait. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** More than half full: no commands are taken from this control. */
+  get isHalfFull(): boolean {
+    return this.#count > this.#capacity / 2;
+  }
+
+  /** How many were lost since the last OVERRUN. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /** Appends an event; it is borrowed, and retained here. */
+  push(event: TransferEvent): void {
+    if (this.#count >= this.#capacity && !this.#makeRoom(event)) return;
+    (this.#queues[event.prio] as EventRing).push(event.retain());
+    this.#count++;
+  }
+
+  /**
+   * Sends what the socket takes.
+   *
+   * @param fd the socket
+   * @param batch shared scratch
+   */
+  flush(fd: number, batch: SendBatch): Flushed {
+    while (this.#count > 0 || this.#lost > 0) {
+      if (this.#lost > 0) this.#pushOverrun();
+      const staged = this.#stage(batch);
+      const sent = batch.send(fd);
+      this.#closeFresh();
+      this.#drop(sent);
+      if (batch.closed) return "closed";
+      if (sent < staged) return "would-block";
+    }
+    return "empty";
+  }
+
+  /** Releases everything. */
+  clear(): void {
+    for (const queue of this.#queues) {
+      while (queue.length > 0) queue.shift().release();
+    }
+    this.#count = 0;
+  }
+
+  /** Encodes the next frames into the batch, highest priority first, without taking them out. */
+  #stage(batch: SendBatch): number {
+    batch.begin();
+    let seq = this.#seq;
+    let staged = 0;
+    for (let prio = PRIO_COUNT - 1; prio >= 0; prio--) {
+      const queue = this.#queues[prio] as EventRing;
+      for (let i = 0; i < queue.length && staged < SEND_BATCH; i++) {
+        const event = queue.at(i);
+        seq = (seq + 1) >>> 0;
+        const length = encodeFrame(event, seq, batch.view, batch.bytes, batch.offset(staged));
+        if (event.fds.length > 0) this.#appendWithFds(batch, length, event);
+        else batch.append(length);
+        if (event.kind === KIND.OVERRUN) seq = (seq + (event.words[0] as number)) >>> 0;
+        staged++;
+      }
+    }
+    return staged;
+  }
+
+  /** File descriptors of a MEMCTX travel as fresh read-only openings, so that no two holders share a file position or a lock. */
+  #appendWithFds(batch: SendBatch, length: number, event: TransferEvent): void {
+    if (event.kind !== KIND.MEMCTX) return batch.append(length, event.fds);
+    const first = this.#fresh.length;
+    try {
+      for (const fd of event.fds) this.#fresh.push(reopen(fd, OPEN.READ_ONLY));
+      batch.append(length, this.#fresh.slice(first).map((fd) => fd.fd));
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      // The inode may not be opened anew any more (its mode was taken away): the opening that we hold is read-only all the same.
+      batch.append(length, event.fds);
+    }
+  }
+
+  #closeFresh(): void {
+    for (const fd of this.#fresh) fd.close();
+    this.#fresh.length = 0;
+  }
+
+  #drop(sent: number): void {
+    for (let prio = PRIO_COUNT - 1; prio >= 0 && sent > 0; prio--) {
+      const queue = this.#queues[prio] as EventRing;
+      while (sent > 0 && queue.length > 0) {
+        const event = queue.shift();
+        this.#seq = (this.#seq + 1) >>> 0;
+        if (event.kind === KIND.OVERRUN) this.#seq = (this.#seq + (event.words[0] as number)) >>> 0;
+        event.release();
+        this.#count--;
+        sent--;
+      }
+    }
+  }
+
+  #pushOverrun(): void {
+    const event = this.#pool.acquire();
+    event.kind = KIND.OVERRUN;
+    event.source = SOURCE.CORE;
+    event.dir = DIR.UP;
+    event.prio = defaultPrio(KIND.OVERRUN, true);
+    event.endpoint = 0xffffffff;
+    event.words[OVERRUN.at.lost / 4] = this.#lost;
+    event.words[OVERRUN.at.highestPrioLost / 4] = this.#highestLost;
+    this.#lost = this.#highestLost = 0;
+    (this.#queues[PRIO.URGENT] as EventRing).unshift(event);
+    this.#count++;
+  }
+
+  /** Makes room for an arriving event. False: there is none, and it is the one that is lost (or the queue has overflowed). */
+  #makeRoom(arriving: TransferEvent): boolean {
+    for (let prio = 0; prio < PRIO.URGENT && prio <= arriving.prio; prio++) {
+      const queue = this.#queues[prio] as EventRing;
+      const victim = takeOldestUnaddressed(queue);
+      if (victim === null) continue;
+      this.#count--;
+      this.#noteLost(victim.prio);
+      victim.release();
+      return true;
+    }
+    if (arriving.origin !== 0 && arriving.prio < PRIO.URGENT) return true;
+    if (arriving.prio >= PRIO.URGENT) {
+      if (this.#hasLowerThanUrgent()) return true;
+      this.overflowed = true;
+    } else this.#noteLost(arriving.prio);
+    return false;
+  }
+
+  #hasLowerThanUrgent(): boolean {
+    for (let prio = 0; prio < PRIO.URGENT; prio++) {
+      if ((this.#queues[prio] as EventRing).length > 0) return true;
+    }
+    return false;
+  }
+
+  #noteLost(prio: number): void {
+    this.#lost++;
+    if (prio > this.#highestLost) this.#highestLost = prio;
+  }
+}
+
+function takeOldestUnaddressed(queue: EventRing): TransferEvent | null {
+  for (let i = 0; i < queue.length; i++) if (queue.at(i).origin === 0) return queue.take(i);
+  return null;
+}

@@ -1,0 +1,227 @@
+/**
+ * A control on a unix socket: frames in, frames out (contract, section 2). It reads in batches, hands commands to the core, and sends what the core delivers at the end of
+ * the turn. It never blocks: what the socket does not take waits in its own bounded queue, and while that queue (or the number of its unanswered commands) is
+ * more than half of the bound, it is not read, so that no answer is ever dropped and no other control notices.
+ * @module
+ */
+import type { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
+import { ERR, HUP, IN, OUT, RDHUP } from "../../../ffi/poller.ts";
+import { closeFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
+import { CODE } from "../../base/codes.ts";
+import type { Log } from "../../base/log.ts";
+import type { Subscription } from "../../access/subscription.ts";
+import type { FdHandler, LoopPort } from "../../core/adapter_port.ts";
+import type { Control, ControlSeat } from "../../core/control_port.ts";
+import { ERROR } from "../../event/body_layout.ts";
+import { DIR } from "../../event/defaults.ts";
+import { EventRing } from "../../event/event_ring.ts";
+import { checkFrame, decodeFrame, FRAME } from "../../event/frame.ts";
+import { writeText } from "../../event/inline_text.ts";
+import { CLASS, KIND, kindClass } from "../../event/kind.ts";
+import { PRIO } from "../../event/priority.ts";
+import { SOURCE } from "../../event/source.ts";
+import {
+  type EventPool,
+  PAYLOAD,
+  type PayloadOwner,
+  type TransferEvent,
+} from "../../event/transfer_event.ts";
+import { SendQueue } from "./send_queue.ts";
+
+/** Scratch memory that all socket controls of a loop share: nothing in it outlives a callback. */
+export interface SocketScratch {
+  readonly receive: ReceiveBatch;
+  readonly send: SendBatch;
+}
+
+/** What a socket control is made of. */
+export interface SocketControlOptions {
+  readonly socket: OwnedFd;
+  readonly name: string;
+  readonly subscription: Subscription;
+  readonly loop: LoopPort;
+  readonly pool: EventPool;
+  readonly scratch: SocketScratch;
+  readonly log: Log;
+  /** Events that may wait for it. */
+  readonly queueEvents: number;
+  /** Called when it is off the bus and its socket is closed. */
+  readonly onClosed: (control: SocketControl) => void;
+}
+
+/** Closes file descriptors that came with a frame. */
+const CLOSE_FDS: PayloadOwner = {
+  releasePayload(event: TransferEvent): void {
+    for (const fd of event.fds) closeFd(fd);
+  },
+};
+
+/** One peer on the control socket, after its HELLO was accepted. */
+export class SocketControl implements Control, FdHandler {
+  readonly name: string;
+  readonly subscription: Subscription;
+  readonly #options: SocketControlOptions;
+  readonly #fd: number;
+  readonly #queue: SendQueue;
+  /** Commands that were read but not taken by the core yet: its lane is full by policy. */
+  readonly #backlog = new EventRing();
+  #seat: ControlSeat | null = null;
+  #interest = IN | RDHUP;
+  #wouldBlock = false;
+  #closed = false;
+
+  constructor(options: SocketControlOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.subscription = options.subscription;
+    this.#fd = options.socket.fd;
+    this.#queue = new SendQueue(options.queueEvents, options.pool);
+  }
+
+  /** How many events wait for it. */
+  get queued(): number {
+    return this.#queue.count;
+  }
+
+  open(seat: ControlSeat): void {
+    this.#seat = seat;
+    this.#options.loop.watch(this.#fd, this.#interest, this);
+  }
+
+  deliver(event: TransferEvent): void {
+    if (this.#closed) return;
+    this.#queue.push(event);
+    if (this.#queue.overflowed) this.#leave("its queue is full of urgent events");
+  }
+
+  flush(): void {
+    if (this.#closed) return;
+    if (!this.#wouldBlock) this.#send();
+    this.#updateInterest();
+  }
+
+  onRoom(): void {
+    this.#drainBacklog();
+    this.#updateInterest();
+  }
+
+  onReady(events: number): void {
+    if (this.#closed) return;
+    if ((events & OUT) !== 0) {
+      this.#wouldBlock = false;
+      this.#send();
+    }
+    if ((events & (IN | RDHUP | HUP | ERR)) !== 0 && !this.#closed) {
+      if (this.#mayRead) this.#receive();
+      else if ((events & (HUP | ERR)) !== 0) this.#leave("peer closed");
+    }
+    if (!this.#closed) this.#updateInterest();
+  }
+
+  close(_reason: string): void {
+    this.#closed = true;
+    this.#options.loop.unwatch(this.#fd);
+    this.#queue.clear();
+    while (this.#backlog.length > 0) this.#backlog.shift().release();
+    this.#options.socket.close();
+    this.#options.onClosed(this);
+  }
+
+  get #mayRead(): boolean {
+    const half = this.#options.queueEvents / 2;
+    return !this.#queue.isHalfFull && this.#backlog.length === 0 && (this.#seat?.outstanding ?? 0) <= half;
+  }
+
+  #receive(): void {
+    const { receive } = this.#options.scratch;
+    const count = receive.receive(this.#fd);
+    for (let i = 0; i < count && !this.#closed; i++) this.#take(receive, i);
+    const { closed } = receive;
+    receive.closeFds();
+    if (closed) this.#leave("peer closed");
+  }
+
+  #take(receive: ReceiveBatch, i: number): void {
+    const offset = receive.offset(i);
+    const fdCount = receive.fdCount(i);
+    const defect = receive.truncated(i)
+      ? "body length does not match"
+      : receive.fdsTruncated(i)
+      ? "number of fds does not match"
+      : checkFrame(receive.view, offset, receive.length(i), fdCount);
+    if (defect !== "") return this.#refuse(defect);
+    const kind = receive.view.getUint16(offset + FRAME.kind, true);
+    if (kindClass(kind) === CLASS.HANDSHAKE) return this.#refuse("handshake frame after the handshake");
+    const event = this.#options.pool.acquire();
+    decodeFrame(event, receive.bytes, receive.view, offset);
+    if (fdCount > 0) {
+      const fds: number[] = [];
+      for (let k = 0; k < fdCount; k++) fds.push(receive.takeFd(i, k));
+      event.own(fds, CLOSE_FDS);
+    } else if (event.bodyBytes > 0) event.payloadFlags = PAYLOAD.OWNED;
+    if (event.dir === DIR.UP) (this.#seat as ControlSeat).publish(event);
+    else if (this.#backlog.length > 0) this.#backlog.push(event);
+    else this.#hand(event);
+  }
+
+  #hand(event: TransferEvent): void {
+    if ((this.#seat as ControlSeat).send(event) === "blocked") this.#backlog.unshift(event);
+  }
+
+  #drainBacklog(): void {
+    while (this.#backlog.length > 0 && !this.#closed) {
+      const event = this.#backlog.shift();
+      if ((this.#seat as ControlSeat).send(event) === "blocked") {
+        this.#backlog.unshift(event);
+        return;
+      }
+    }
+  }
+
+  /** A protocol error: one ERROR, and the socket closes. */
+  #refuse(text: string): void {
+    const event = this.#options.pool.acquire();
+    event.kind = KIND.ERROR;
+    event.source = SOURCE.CORE;
+    event.dir = DIR.UP;
+    event.prio = PRIO.URGENT;
+    event.endpoint = 0xffffffff;
+    event.origin = this.#seat?.id ?? 0;
+    event.tsNs = this.#options.loop.clock.nowNs();
+    event.view.setUint32(ERROR.at.code, CODE["protocol-error"], true);
+    writeText(event.inline, ERROR.at.text, 40, text);
+    this.#queue.push(event);
+    event.release();
+    this.#queue.flush(this.#fd, this.#options.scratch.send);
+    this.#options.log.warn("control broke the protocol", { control: this.name, what: text });
+    this.#leave(`protocol error: ${text}`);
+  }
+
+  #send(): void {
+    switch (this.#queue.flush(this.#fd, this.#options.scratch.send)) {
+      case "empty":
+        return;
+      case "would-block":
+        this.#wouldBlock = true;
+        return;
+      case "closed":
+        this.#leave("peer closed");
+    }
+  }
+
+  #updateInterest(): void {
+    if (this.#closed) return;
+    const interest = (this.#mayRead ? IN | RDHUP : 0) | (this.#wouldBlock ? OUT : 0);
+    if (interest === this.#interest) return;
+    this.#interest = interest;
+    this.#options.loop.rewatch(this.#fd, interest);
+  }
+
+  #leave(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    // Not watched any more: a hung-up socket would wake the loop until the reap.
+    this.#options.loop.unwatch(this.#fd);
+    this.#seat?.leave(reason);
+  }
+}

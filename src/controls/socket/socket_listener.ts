@@ -1,0 +1,257 @@
+/**
+ * The control socket's door: accepts peers, waits for their HELLO, asks the admission who they are, and puts them on the bus or refuses them. A peer that says nothing for
+ * five seconds is closed; while it says nothing it costs one descriptor and a deadline.
+ * @module
+ */
+import { ReceiveBatch, SendBatch, sendOne } from "../../../ffi/datagram.ts";
+import { isOsError } from "../../../ffi/os_error.ts";
+import { HUP, IN, RDHUP } from "../../../ffi/poller.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { acceptUnix, peerCredentials } from "../../../ffi/unix_socket.ts";
+import { CODE } from "../../base/codes.ts";
+import { MS } from "../../base/clock.ts";
+import {
+  HELLO_TIMEOUT_MS,
+  MAX_FRAME_BYTES,
+  MAX_FRAME_FDS,
+  RECEIVE_BATCH,
+  SEND_BATCH,
+} from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
+import { type Grant, isEmptyGrant } from "../../access/grant.ts";
+import type { FdHandler, LoopPort, TimerHandler } from "../../core/adapter_port.ts";
+import { NO_ENDPOINT } from "../../core/audit_trail.ts";
+import type { Core } from "../../core/core.ts";
+import { checkFrame, FRAME } from "../../event/frame.ts";
+import { KIND } from "../../event/kind.ts";
+import { errorFrame, readHello, refusedFrame, welcomeFrame } from "./handshake.ts";
+import { SocketControl, type SocketScratch } from "./socket_control.ts";
+
+/** Who is at the door. */
+export interface Peer {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What the door decides, or why not. */
+export type Verdict =
+  | { readonly ok: true; readonly grant: Grant }
+  | { readonly ok: false; readonly code: number; readonly reason: string };
+
+/** Who is let in, and with which rights: the daemon's policy. */
+export interface Doorkeeper {
+  /** Asked once a HELLO. */
+  admit(peer: Peer): Verdict;
+  /** A peer with this uid has left. */
+  left(peer: Peer): void;
+}
+
+/** What a listener is made of. */
+export interface SocketListenerOptions {
+  readonly listener: OwnedFd;
+  readonly core: Core;
+  readonly loop: LoopPort;
+  readonly log: Log;
+  readonly doorkeeper: Doorkeeper;
+  readonly maxControls: number;
+  readonly queueEvents: number;
+}
+
+/** Listens on the control socket. */
+export class SocketListener implements FdHandler {
+  readonly #options: SocketListenerOptions;
+  readonly #scratch: SocketScratch;
+  readonly #first = new ReceiveBatch(1, MAX_FRAME_BYTES, MAX_FRAME_FDS);
+  readonly #greeters = new Set<Greeter>();
+  readonly #controls = new Map<SocketControl, { readonly peer: Peer; readonly id: number }>();
+  #closing = false;
+
+  constructor(options: SocketListenerOptions) {
+    this.#options = options;
+    this.#scratch = {
+      receive: new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS),
+      send: new SendBatch(SEND_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS),
+    };
+    options.loop.watch(options.listener.fd, IN, this);
+  }
+
+  /** Controls on the bus by this door, with who they are. */
+  get controls(): ReadonlyMap<SocketControl, { readonly peer: Peer; readonly id: number }> {
+    return this.#controls;
+  }
+
+  onReady(): void {
+    // A bounded number a turn: a flood of connects must not hold up those who are in.
+    for (let i = 0; i < 64; i++) {
+      let socket: OwnedFd | undefined;
+      try {
+        socket = acceptUnix(this.#options.listener.fd);
+      } catch (error) {
+        if (!isOsError(error, "EMFILE") && !isOsError(error, "ENFILE")) throw error;
+        this.#options.log.error("cannot accept: no file descriptors left; raise the limit (LimitNOFILE)");
+        this.#pause();
+        return;
+      }
+      if (socket === undefined) return;
+      this.#greeters.add(new Greeter(this, socket, this.#options.loop));
+    }
+  }
+
+  /** A peer said something, or left, before it was let in. Called by its greeter. */
+  greet(greeter: Greeter, socket: OwnedFd): void {
+    // One frame only: what a hasty peer sends behind its HELLO stays in the socket for its control.
+    const receive = this.#first;
+    const count = receive.receive(socket.fd);
+    if (count === 0) {
+      if (receive.closed) this.dismiss(greeter);
+      return;
+    }
+    const offset = receive.offset(0);
+    const defect = receive.truncated(0)
+      ? "body length does not match"
+      : checkFrame(receive.view, offset, receive.length(0), receive.fdCount(0));
+    receive.closeFds();
+    if (defect !== "" || receive.view.getUint16(offset + FRAME.kind, true) !== KIND.HELLO) {
+      const what = defect === "" ? "the first frame is no HELLO" : defect;
+      this.#say(socket, errorFrame(CODE["protocol-error"], what));
+      this.#options.log.warn("peer broke the protocol before its HELLO", { what });
+      return this.dismiss(greeter);
+    }
+    const start = offset + FRAME.body;
+    const body = receive.bytes.slice(start, offset + receive.length(0));
+    this.#hello(greeter, socket, body);
+  }
+
+  /** A greeter is done with: its socket is closed, nothing was said. */
+  dismiss(greeter: Greeter): void {
+    this.#greeters.delete(greeter);
+    greeter.release().close();
+  }
+
+  /** Stops listening and takes every control off the bus. */
+  close(): void {
+    this.#closing = true;
+    this.#options.loop.unwatch(this.#options.listener.fd);
+    for (const greeter of [...this.#greeters]) this.dismiss(greeter);
+  }
+
+  /** Gives the scratch memory back; every control must be gone. */
+  dispose(): void {
+    this.#scratch.receive[Symbol.dispose]();
+    this.#scratch.send[Symbol.dispose]();
+    this.#first[Symbol.dispose]();
+  }
+
+  #hello(greeter: Greeter, socket: OwnedFd, body: Uint8Array): void {
+    const hello = readHello(body);
+    if (!hello.ok) {
+      const code = hello.unsupported ? CODE["not-supported"] : CODE["protocol-error"];
+      return this.#turnAway(greeter, socket, code, hello.reason);
+    }
+    if (this.#closing) return this.#turnAway(greeter, socket, CODE["shutting-down"], "the daemon stops");
+    const { core, loop, log, doorkeeper, maxControls, queueEvents } = this.#options;
+    if (this.#controls.size >= maxControls) {
+      return this.#turnAway(greeter, socket, CODE.busy, `${maxControls} controls are connected already`);
+    }
+    const peer = peerCredentials(socket.fd);
+    const verdict = doorkeeper.admit(peer);
+    if (!verdict.ok || isEmptyGrant(verdict.grant)) {
+      const code = verdict.ok ? CODE["not-admitted"] : verdict.code;
+      const reason = verdict.ok ? `uid ${peer.uid} has no rights here` : verdict.reason;
+      core.audit.write({
+        principal: peer.uid,
+        control: 0,
+        endpoint: NO_ENDPOINT,
+        kind: KIND.REFUSED,
+        code,
+        detail: reason,
+      });
+      return this.#turnAway(greeter, socket, code, reason);
+    }
+    this.#greeters.delete(greeter);
+    const owned = greeter.release();
+    const name = hello.name === "" ? `pid:${peer.pid}` : hello.name;
+    const control = new SocketControl({
+      socket: owned,
+      name,
+      subscription: hello.subscription,
+      loop,
+      pool: core.bus.pool,
+      scratch: this.#scratch,
+      log,
+      queueEvents,
+      onClosed: (closed) => {
+        this.#controls.delete(closed);
+        doorkeeper.left(peer);
+      },
+    });
+    const id = core.nextControlId;
+    const welcome = welcomeFrame(id, verdict.grant, hello.subscription);
+    // Into a fresh socket's empty buffer: it cannot block.
+    const sent = this.#say(owned, welcome);
+    this.#controls.set(control, { peer, id });
+    const seat = core.addControl(control, verdict.grant);
+    if (sent < 0) seat.leave("peer closed");
+    core.audit.write({
+      principal: peer.uid,
+      control: id,
+      endpoint: NO_ENDPOINT,
+      kind: KIND.WELCOME,
+      code: CODE.ok,
+      detail: `${name} pid ${peer.pid}`,
+    });
+  }
+
+  #turnAway(greeter: Greeter, socket: OwnedFd, code: number, reason: string): void {
+    this.#say(socket, refusedFrame(code, reason));
+    this.#options.log.info("refused", { code, reason });
+    this.dismiss(greeter);
+  }
+
+  #say(socket: OwnedFd, frame: Uint8Array): number {
+    return sendOne(socket.fd, frame as Uint8Array<ArrayBuffer>, 0, frame.length);
+  }
+
+  /** Out of descriptors: a listener that stays readable would spin. It is looked at again in a second. */
+  #pause(): void {
+    const { loop, listener } = this.#options;
+    loop.unwatch(listener.fd);
+    const resume: TimerHandler = {
+      onTimer: () => {
+        if (!this.#closing) loop.watch(listener.fd, IN, this);
+      },
+    };
+    loop.arm(resume, loop.clock.nowNs() + 1000 * MS);
+  }
+}
+
+/** A connected peer that has not said HELLO yet. */
+class Greeter implements FdHandler, TimerHandler {
+  readonly #listener: SocketListener;
+  readonly #socket: OwnedFd;
+  readonly #loop: LoopPort;
+
+  constructor(listener: SocketListener, socket: OwnedFd, loop: LoopPort) {
+    this.#listener = listener;
+    this.#socket = socket;
+    this.#loop = loop;
+    loop.watch(socket.fd, IN | RDHUP, this);
+    loop.arm(this, loop.clock.nowNs() + HELLO_TIMEOUT_MS * MS);
+  }
+
+  onReady(events: number): void {
+    if ((events & (IN | RDHUP | HUP)) !== 0) this.#listener.greet(this, this.#socket);
+  }
+
+  onTimer(): void {
+    this.#listener.dismiss(this);
+  }
+
+  /** Lets go of the socket, unwatched; the caller owns it. */
+  release(): OwnedFd {
+    this.#loop.disarm(this);
+    this.#loop.unwatch(this.#socket.fd);
+    return this.#socket;
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * The seat of one adapter: the narrow door through which it reaches the bus. It stamps what the adapter must not choose itself (endpoint, source, direction)
+ * and closes for good when the adapter is closed.
+ * @module
+ */
+import type { EndpointId } from "../base/ids.ts";
+import type { Log } from "../base/log.ts";
+import type { LeaseTable } from "../access/lease_table.ts";
+import { SEAM } from "../event/body_layout.ts";
+import type { LeaseClass } from "../event/body_number.ts";
+import { KIND } from "../event/kind.ts";
+import { SOURCE } from "../event/source.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import type { AuditFields, LoopPort, Seat } from "./adapter_port.ts";
+import { NO_ENDPOINT } from "./audit_trail.ts";
+import type { Bus } from "./bus.ts";
+import type { EndpointSlot } from "./endpoint_slot.ts";
+
+/** Told when a seam comes or goes. */
+export type SeamListener = (slot: EndpointSlot, source: number, up: boolean, reason: number) => void;
+
+/** A seat of the core. */
+export class AdapterSeat implements Seat {
+  readonly endpoint: EndpointId;
+  readonly endpointName: string;
+  readonly loop: LoopPort;
+  readonly log: Log;
+  readonly #slot: EndpointSlot;
+  readonly #source: number;
+  readonly #bus: Bus;
+  readonly #leases: LeaseTable;
+  readonly #onSeam: SeamListener;
+  #closed = false;
+
+  constructor(
+    slot: EndpointSlot,
+    source: number,
+    bus: Bus,
+    loop: LoopPort,
+    leases: LeaseTable,
+    log: Log,
+    onSeam: SeamListener,
+  ) {
+    this.#slot = slot;
+    this.#source = source;
+    this.#bus = bus;
+    this.#leases = leases;
+    this.#onSeam = onSeam;
+    this.endpoint = slot.id;
+    this.endpointName = slot.name;
+    this.loop = loop;
+    this.log = log;
+  }
+
+  event(kind: number): TransferEvent {
+    return this.#bus.event(kind, this.#source, this.endpoint);
+  }
+
+  emit(event: TransferEvent): void {
+    if (this.#closed) return event.release();
+    event.source = this.#source;
+    event.endpoint = this.endpoint;
+    const seam = event.kind === KIND.SEAM_UP ? 1 : event.kind === KIND.SEAM_DOWN ? -1 : 0;
+    const reason = event.words[SEAM.at.reason / 4] as number;
+    const pid = event.words[SEAM.at.pid / 4] as number;
+    this.#bus.up(event);
+    if (seam === 0) return;
+    const bit = 1 << this.#source;
+    this.#slot.seams = seam > 0 ? this.#slot.seams | bit : this.#slot.seams & ~bit;
+    if (seam > 0 && this.#source === SOURCE.VMHOST && pid !== 0) this.#slot.pid = pid;
+    this.#onSeam(this.#slot, this.#source, seam > 0, reason);
+  }
+
+  emitError(code: number, detail: number, text: string): void {
+    if (this.#closed) return;
+    this.#bus.error(this.#source, this.endpoint, 0, 0, code, detail, text);
+  }
+
+  ack(ticket: number, code: number, detail = 0, doneNs = 0): void {
+    if (this.#closed) return;
+    this.#bus.ack(ticket, code, detail, doneNs, this.#source);
+  }
+
+  reply(ticket: number, event: TransferEvent): void {
+    if (this.#closed) return event.release();
+    this.#bus.reply(ticket, event);
+  }
+
+  leaseIsLive(cls: LeaseClass, token: number): boolean {
+    return this.#leases.isLive(this.endpoint, cls, token);
+  }
+
+  audit(kind: number, code: number, fields: AuditFields): void {
+    const { ledger } = this.#bus;
+    const index = fields.ticket === undefined ? -1 : ledger.find(fields.ticket);
+    const control = index < 0 ? 0 : ledger.origin(index);
+    this.#bus.audit.write({
+      principal: control === 0 ? 0 : this.#bus.originOf(control)?.principal ?? 0,
+      control,
+      endpoint: this.#closed ? NO_ENDPOINT : this.endpoint,
+      kind,
+      code,
+      cls: fields.cls,
+      token: index < 0 || ledger.token(index) === 0 ? undefined : ledger.token(index),
+      detail: fields.detail,
+    });
+  }
+
+  /** Nothing passes any more: what a closed adapter still says is dropped. */
+  close(): void {
+    this.#closed = true;
+  }
+}

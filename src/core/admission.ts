@@ -1,0 +1,66 @@
+/**
+ * Admission: may this control send this command now? The codes are the contract's (section 1), in its order: capability, endpoint mask, then lease. A refused command
+ * never reaches the context.
+ * @module
+ */
+import { CODE } from "../base/codes.ts";
+import { MAX_ENDPOINTS } from "../base/limits.ts";
+import { type Grant, maskHas } from "../access/grant.ts";
+import type { LeaseTable } from "../access/lease_table.ts";
+import { BAD_OPERATION, capsFor, leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
+import { LEASE_DENY } from "../event/body_number.ts";
+import { KIND } from "../event/kind.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+
+/**
+ * Judges a command. When a lease is needed and the command names none, the token that the control holds is filled in.
+ *
+ * @param command its `token` may be set here
+ * @param controlId who sends it
+ * @param grant the sender's live grant
+ * @param attached whether the endpoint is attached
+ * @param leases the lease machine
+ * @returns 0, or the code to refuse with
+ */
+export function judge(
+  command: TransferEvent,
+  controlId: number,
+  grant: Grant,
+  attached: boolean,
+  leases: LeaseTable,
+): number {
+  const caps = capsFor(command);
+  // An operation that does not exist has no capability of its own: it is told to whoever may reach the endpoint.
+  if (caps !== BAD_OPERATION && (grant.caps & caps) === 0) return CODE["no-capability"];
+  if (!maskHas(grant.endpoints, command.endpoint)) return CODE["outside-grant"];
+  if (caps === BAD_OPERATION) return CODE["bad-argument"];
+  if (!attached) return CODE["no-endpoint"];
+  const cls = leaseClassFor(command);
+  if (cls === NO_LEASE_CLASS) return CODE.ok;
+  const own = leases.tokenOf(command.endpoint, cls, controlId);
+  if (command.token === 0) {
+    if (own === 0) return CODE["no-lease"];
+    command.token = own;
+    return CODE.ok;
+  }
+  return command.token === own ? CODE.ok : CODE["stale-lease"];
+}
+
+/**
+ * How a refused CMD_ACQUIRE is denied.
+ *
+ * @returns a LEASE_DENIED reason; -1 when the refusal has none and is an ACT_ACK
+ */
+export function denialOf(command: TransferEvent, code: number): number {
+  if (command.kind !== KIND.CMD_ACQUIRE || command.endpoint >= MAX_ENDPOINTS) return -1;
+  switch (code) {
+    case CODE["no-capability"]:
+      return LEASE_DENY.NOCAP;
+    case CODE["outside-grant"]:
+      return LEASE_DENY.NOGRANT;
+    case CODE["bad-argument"]:
+      return LEASE_DENY.BADCLASS;
+    default:
+      return -1;
+  }
+}

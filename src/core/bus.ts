@@ -1,0 +1,208 @@
+/**
+ * The bus inside the core: the context, the pool, the ledger, and the two ways by which anything goes up: an event of a seam, or an answer to a command. What an
+ * adapter or a control may do is decided elsewhere (admission, route, leases); here it is only made to happen exactly once.
+ * @module
+ */
+import type { Clock } from "../base/clock.ts";
+import { CODE } from "../base/codes.ts";
+import { writeU64 } from "../base/layout.ts";
+import { MAX_LANE_EVENTS } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import { SUBMIT, TransferContext } from "../context/transfer_context.ts";
+import { writeText } from "../event/inline_text.ts";
+import { ACT_ACK, ERROR } from "../event/body_layout.ts";
+import { DIR } from "../event/defaults.ts";
+import { EventQueue } from "../event/event_queue.ts";
+import { KIND, kindName } from "../event/kind.ts";
+import { SOURCE_MAX } from "../event/source.ts";
+import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import type { AuditTrail } from "./audit_trail.ts";
+import { Ledger } from "./ledger.ts";
+
+/** Who a command came from, as answers and audit need it; null when it is gone. */
+export interface Origin {
+  readonly principal: number;
+}
+
+/** The shared middle of the core. */
+export class Bus {
+  readonly pool: EventPool = new EventPool();
+  readonly ledger: Ledger = new Ledger();
+  readonly context: TransferContext;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Set by the core right after construction. */
+  audit!: AuditTrail;
+  /** Looks up a control; null when it is gone. */
+  originOf: (control: number) => Origin | null = () => null;
+  /** Told when a control's command is answered or cancelled. */
+  onSettled: (control: number) => void = () => {};
+  /** Told when a DOWN lane has room again. */
+  onRoomDown: (source: number) => void = () => {};
+  /** Events answered with BLOCKED, by source, in order: see `transfer_context.ts` on BLOCK. */
+  readonly #parked: readonly EventQueue[] = Array.from({ length: SOURCE_MAX }, () => new EventQueue());
+
+  /** Makes the context and listens to it. */
+  constructor(clock: Clock, log: Log) {
+    this.clock = clock;
+    this.log = log;
+    this.context = new TransferContext({
+      onDrop: (event) => this.#onDrop(event),
+      onRoom: (dir, source) => (dir === DIR.UP ? this.#unpark(source) : this.onRoomDown(source)),
+    });
+  }
+
+  /** A blank UP event, stamped now. */
+  event(kind: number, source: number, endpoint: number): TransferEvent {
+    const event = this.pool.acquire();
+    event.kind = kind;
+    event.source = source;
+    event.dir = DIR.UP;
+    event.endpoint = endpoint;
+    event.tsNs = this.clock.nowNs();
+    return event;
+  }
+
+  /** Sends an event up; takes it over whatever happens. */
+  up(event: TransferEvent): void {
+    const parked = this.#parked[event.source] as EventQueue;
+    if (parked.length === 0) {
+      if (this.context.submit(DIR.UP, event, this.clock.nowNs()) !== SUBMIT.BLOCKED) return;
+    }
+    if (parked.length >= MAX_LANE_EVENTS) {
+      const victim = parked.shift() as TransferEvent;
+      this.log.warn("parked event dropped", { kind: kindName(victim.kind) });
+      victim.release();
+    }
+    parked.push(event);
+  }
+
+  /** An ERROR event: to one control when `control` is not 0, else to all of the endpoint. */
+  error(
+    source: number,
+    endpoint: number,
+    control: number,
+    corr: number,
+    code: number,
+    detail: number,
+    text: string,
+  ): void {
+    const event = this.event(KIND.ERROR, source, endpoint);
+    event.origin = control;
+    event.corr = corr;
+    event.view.setUint32(ERROR.at.code, code, true);
+    event.view.setUint32(ERROR.at.detail, detail, true);
+    writeText(event.inline, ERROR.at.text, 40, text);
+    this.up(event);
+  }
+
+  /**
+   * Answers a ticket with an ACT_ACK. The first answer counts; another one is our own defect, found and logged.
+   */
+  ack(ticket: number, code: number, detail: number, doneNs: number, source: number): void {
+    const index = this.ledger.find(ticket);
+    if (index < 0) {
+      this.log.error("a command was answered twice", { ticket, code });
+      return;
+    }
+    this.#auditVerdict(index, code);
+    const origin = this.ledger.origin(index);
+    const corr = this.ledger.corr(index);
+    const kind = this.ledger.kind(index);
+    const endpoint = this.ledger.endpoint(index);
+    this.ledger.close(index);
+    this.onSettled(origin);
+    if (corr === 0 && code === CODE.ok) return;
+    this.sendAck(origin, corr, endpoint, source, kind, code, detail, doneNs);
+  }
+
+  /** Sends an ACT_ACK that no ticket stands for: a refusal at admission. */
+  sendAck(
+    origin: number,
+    corr: number,
+    endpoint: number,
+    source: number,
+    kind: number,
+    code: number,
+    detail: number,
+    doneNs: number,
+  ): void {
+    const event = this.event(KIND.ACT_ACK, source, endpoint);
+    event.origin = origin;
+    event.corr = corr;
+    const { words } = event;
+    words[ACT_ACK.at.ok / 4] = code === CODE.ok ? 1 : 0;
+    words[ACT_ACK.at.code / 4] = code;
+    words[ACT_ACK.at.cmdKind / 4] = kind;
+    words[ACT_ACK.at.detail / 4] = detail;
+    writeU64(event.view, ACT_ACK.at.doneNs, doneNs === 0 ? event.tsNs : doneNs);
+    this.up(event);
+  }
+
+  /** Answers a ticket with an event of its own, which takes the command's origin, corr and endpoint. */
+  reply(ticket: number, event: TransferEvent): void {
+    const index = this.ledger.find(ticket);
+    if (index < 0) {
+      this.log.error("a command was answered twice", { ticket, kind: kindName(event.kind) });
+      event.release();
+      return;
+    }
+    event.origin = this.ledger.origin(index);
+    event.corr = this.ledger.corr(index);
+    event.endpoint = this.ledger.endpoint(index);
+    this.ledger.close(index);
+    this.onSettled(event.origin);
+    this.up(event);
+  }
+
+  /** Closes a ticket without an answer: its control is gone, or the command never left it. */
+  cancel(ticket: number): void {
+    const index = this.ledger.find(ticket);
+    if (index < 0) return;
+    this.ledger.close(index);
+    this.onSettled(this.ledger.origin(index));
+  }
+
+  /** Releases everything that waits. */
+  clear(): void {
+    this.context.clear();
+    for (const parked of this.#parked) {
+      for (let event = parked.shift(); event !== null; event = parked.shift()) event.release();
+    }
+  }
+
+  /** Answers a DOWN event that is taken out of the context before it was routed. Borrowed. */
+  refuseQueued(event: TransferEvent, code: number): void {
+    if (event.ticket !== 0) this.ack(event.ticket, code, 0, 0, event.source);
+  }
+
+  #onDrop(event: TransferEvent): void {
+    if (event.dir === DIR.DOWN) this.refuseQueued(event, CODE.dropped);
+  }
+
+  #unpark(source: number): void {
+    const parked = this.#parked[source] as EventQueue;
+    for (let event = parked.shift(); event !== null; event = parked.shift()) {
+      if (this.context.submit(DIR.UP, event, this.clock.nowNs()) === SUBMIT.BLOCKED) {
+        parked.unshift(event);
+        return;
+      }
+    }
+  }
+
+  #auditVerdict(index: number, code: number): void {
+    const kind = this.ledger.kind(index);
+    // Delivered input and answered questions are not news; refusals and everything that changes a VM are.
+    if (code === CODE.ok && (kind === KIND.CMD_INPUT || kind === KIND.CMD_MEMWRITE)) return;
+    const cls = this.ledger.cls(index);
+    this.audit.write({
+      principal: this.originOf(this.ledger.origin(index))?.principal ?? 0,
+      control: this.ledger.origin(index),
+      endpoint: this.ledger.endpoint(index),
+      kind,
+      code,
+      cls: cls < 0 ? undefined : cls,
+      token: cls < 0 ? undefined : this.ledger.token(index),
+    });
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * One control on the bus, from the core's side: its grant and subscription, folded into the masks that the fan-out compares. Recomputed when the grant
+ * changes, never per event.
+ * @module
+ */
+import type { ControlId } from "../base/ids.ts";
+import { type EndpointMask, type Grant, maskAnd, maskHas } from "../access/grant.ts";
+import { UP_CAPS } from "../access/requirement.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import type { Control } from "./control_port.ts";
+
+/** A control with its effective rights. */
+export class ControlSlot {
+  readonly id: ControlId;
+  readonly control: Control;
+  /** It has said that it leaves; reaped at the end of the turn. */
+  leaving = false;
+  leaveReason = "";
+  /** It is in the list of those to flush at the end of the turn. */
+  dirty = false;
+  /** Commands of it that are not answered yet. */
+  outstanding = 0;
+  /** Endpoints whose retained FRAME_RING it published: they are forgotten with it. */
+  readonly rings: Set<number> = new Set();
+  /** Lanes that answered "blocked" to it, bit 1 << source. */
+  blockedOn = 0;
+  #grant: Grant;
+  #endpoints: EndpointMask;
+  #sources = 0;
+  #prioMin = 0;
+
+  constructor(id: ControlId, control: Control, grant: Grant) {
+    this.id = id;
+    this.control = control;
+    this.#grant = grant;
+    this.#endpoints = grant.endpoints;
+    this.regrant(grant);
+  }
+
+  /** Its live grant. */
+  get grant(): Grant {
+    return this.#grant;
+  }
+
+  /** Its endpoints: subscription ∩ grant. */
+  get endpoints(): EndpointMask {
+    return this.#endpoints;
+  }
+
+  /** Takes a changed grant. */
+  regrant(grant: Grant): void {
+    this.#grant = grant;
+    const { subscription } = this.control;
+    this.#endpoints = maskAnd(grant.endpoints, subscription.endpoints);
+    this.#sources = grant.sources & subscription.sources;
+    this.#prioMin = subscription.prioMin;
+  }
+
+  /** Whether a broadcast event of an endpoint that it may see is for it. Called for every event and control. */
+  wants(event: TransferEvent): boolean {
+    return (
+      ((this.#sources >>> event.source) & 1) === 1 && event.prio >= this.#prioMin &&
+      (this.#grant.caps & (UP_CAPS[event.kind] as number)) !== 0
+    );
+  }
+
+  /** {@linkcode wants}, and the endpoint too. Events without an endpoint pass. */
+  admits(event: TransferEvent): boolean {
+    if (event.endpoint < 64 && !maskHas(this.#endpoints, event.endpoint)) return false;
+    return this.wants(event);
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The ledger of commands under way: what makes "exactly one answer" a mechanism instead of a habit. Every admitted command gets a ticket; the first
+ * answer to a ticket closes it, a second one is found out. Struct of arrays: a command costs no allocation.
+ * @module
+ */
+import { MAX_OUTSTANDING } from "../base/limits.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+
+const INDEX_RANGE = 65_536;
+
+/** Open commands. A ticket is generation × 65536 + index, never 0. */
+export class Ledger {
+  readonly #origin = new Int32Array(MAX_OUTSTANDING);
+  readonly #corr = new Uint32Array(MAX_OUTSTANDING);
+  readonly #kind = new Uint16Array(MAX_OUTSTANDING);
+  readonly #source = new Uint8Array(MAX_OUTSTANDING);
+  readonly #endpoint = new Uint32Array(MAX_OUTSTANDING);
+  readonly #token = new Float64Array(MAX_OUTSTANDING);
+  readonly #cls = new Int8Array(MAX_OUTSTANDING);
+  readonly #generation = new Uint32Array(MAX_OUTSTANDING).fill(1);
+  readonly #open = new Uint8Array(MAX_OUTSTANDING);
+  readonly #free = new Int32Array(MAX_OUTSTANDING);
+  #freeCount = 0;
+  #used = 0;
+  #count = 0;
+
+  /** How many commands are open. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Opens an entry for a command and returns its ticket; 0 when there are too many. */
+  open(command: TransferEvent, cls: number): number {
+    let index: number;
+    if (this.#freeCount > 0) index = this.#free[--this.#freeCount] as number;
+    else if (this.#used < MAX_OUTSTANDING) index = this.#used++;
+    else return 0;
+    this.#origin[index] = command.origin;
+    this.#corr[index] = command.corr;
+    this.#kind[index] = command.kind;
+    this.#source[index] = command.source;
+    this.#endpoint[index] = command.endpoint;
+    this.#token[index] = command.token;
+    this.#cls[index] = cls;
+    this.#open[index] = 1;
+    this.#count++;
+    return (this.#generation[index] as number) * INDEX_RANGE + index;
+  }
+
+  /** The index of an open ticket, or -1 when it was closed already (or never was one). */
+  find(ticket: number): number {
+    const index = ticket % INDEX_RANGE;
+    if (ticket <= 0 || index >= this.#used || this.#open[index] !== 1) return -1;
+    return (this.#generation[index] as number) * INDEX_RANGE + index === ticket ? index : -1;
+  }
+
+  /** Closes an entry; what it says stays readable until the next `open`. */
+  close(index: number): void {
+    this.#open[index] = 0;
+    // Generations stay below 2^31, so that a ticket is an exact double.
+    this.#generation[index] = ((this.#generation[index] as number) % 0x7fffffff) + 1;
+    this.#free[this.#freeCount++] = index;
+    this.#count--;
+  }
+
+  /** Who sent it. */
+  origin(index: number): number {
+    return this.#origin[index] as number;
+  }
+  /** Its corr; 0 = no answer wanted. */
+  corr(index: number): number {
+    return this.#corr[index] as number;
+  }
+  /** Its kind. */
+  kind(index: number): number {
+    return this.#kind[index] as number;
+  }
+  /** Its seam. */
+  source(index: number): number {
+    return this.#source[index] as number;
+  }
+  /** Its endpoint. */
+  endpoint(index: number): number {
+    return this.#endpoint[index] as number;
+  }
+  /** The lease token it was admitted under; 0 = none. */
+  token(index: number): number {
+    return this.#token[index] as number;
+  }
+  /** Its lease class; -1 = none. */
+  cls(index: number): number {
+    return this.#cls[index] as number;
+  }
+
+  /** The tickets of all open commands of an endpoint, oldest index first. */
+  ticketsOf(endpoint: number): number[] {
+    const tickets: number[] = [];
+    for (let index = 0; index < this.#used; index++) {
+      if (this.#open[index] === 1 && this.#endpoint[index] === endpoint) {
+        tickets.push((this.#generation[index] as number) * INDEX_RANGE + index);
+      }
+    }
+    return tickets;
+  }
+}

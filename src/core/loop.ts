@@ -1,0 +1,217 @@
+/**
+ * The loop: one synchronous epoll_wait, on a thread of its own, with no promise in it. It watches descriptors, keeps deadlines (one timerfd, armed only while
+ * something is due, so an idle loop does not wake), and after the callbacks of a turn lets the core move its events.
+ *
+ * Two runners: `run` for a thread that has nothing else to do, `runYielding` for a program that embeds the core on a thread with promises.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { type Clock, NEVER } from "../base/clock.ts";
+import { messageOf } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
+import { Poller } from "../../ffi/poller.ts";
+import { TimerFd } from "../../ffi/timer_fd.ts";
+import type { FdHandler, LoopPort, TimerHandler } from "./adapter_port.ts";
+import { Histogram } from "./histogram.ts";
+import { Timers } from "./timers.ts";
+
+const IN = 0x1;
+const TIMER_TAG = 0;
+const FD_BITS = 20;
+const FD_MASK = (1 << FD_BITS) - 1;
+const EVENTS_A_TURN = 256;
+
+/** What runs between the callbacks of a turn and the next wait. */
+export interface TurnHook {
+  /** Moves what the callbacks left behind. */
+  turn(nowNs: number): void;
+  /** When it must be called again at the latest, ns; NEVER = when something happens. */
+  deadlineNs(): number;
+}
+
+interface Watch {
+  readonly handler: FdHandler;
+  readonly tag: number;
+}
+
+/** Options of a loop. */
+export interface LoopOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Spin for so long before sleeping, ns: latency for those who pay a core for it. */
+  readonly spinNs?: number;
+}
+
+/** An epoll loop with timers. */
+export class Loop implements LoopPort, Disposable {
+  readonly clock: Clock;
+  /** How long turns took, ns: what `loop never blocks` is judged by. */
+  readonly turns: Histogram = new Histogram();
+  readonly #log: Log;
+  readonly #spinNs: number;
+  readonly #poller = new Poller(EVENTS_A_TURN);
+  readonly #timer: TimerFd = TimerFd.create();
+  readonly #timers = new Timers();
+  readonly #watches: (Watch | undefined)[] = [];
+  #deferred: (() => void)[] = [];
+  #hook: TurnHook | null = null;
+  #armedNs = NEVER;
+  #generation = 0;
+  #watched = 0;
+  #stopped = false;
+
+  /** Makes a loop that watches nothing yet. */
+  constructor(options: LoopOptions) {
+    this.clock = options.clock;
+    this.#log = options.log;
+    this.#spinNs = options.spinNs ?? 0;
+    this.#poller.add(this.#timer.fd, IN, TIMER_TAG);
+  }
+
+  /** How many descriptors are watched. */
+  get watched(): number {
+    return this.#watched;
+  }
+
+  /** How many deadlines are armed. */
+  get armed(): number {
+    return this.#timers.size;
+  }
+
+  /** Sets what runs once a turn. */
+  setHook(hook: TurnHook): void {
+    this.#hook = hook;
+  }
+
+  watch(fd: number, events: number, handler: FdHandler): void {
+    assert(fd <= FD_MASK && this.#watches[fd] === undefined, "a descriptor is watched once");
+    this.#generation = (this.#generation + 1) & 0xfff;
+    // Tag 0 is the timer's; a generation keeps an event of a closed descriptor from its successor of the same number.
+    const tag = ((this.#generation << FD_BITS) | fd) >>> 0;
+    this.#watches[fd] = { handler, tag };
+    this.#poller.add(fd, events, tag);
+    this.#watched++;
+  }
+
+  rewatch(fd: number, events: number): void {
+    const watch = this.#watches[fd];
+    assert(watch !== undefined, "only a watched descriptor is changed");
+    this.#poller.modify(fd, events, watch.tag);
+  }
+
+  unwatch(fd: number): void {
+    if (this.#watches[fd] === undefined) return;
+    this.#watches[fd] = undefined;
+    this.#watched--;
+    this.#poller.remove(fd);
+  }
+
+  arm(handler: TimerHandler, deadlineNs: number): void {
+    this.#timers.arm(handler, deadlineNs);
+  }
+
+  disarm(handler: TimerHandler): void {
+    this.#timers.disarm(handler);
+  }
+
+  defer(task: () => void): void {
+    this.#deferred.push(task);
+  }
+
+  /** Makes `run` return at the end of this turn. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** Whether it was stopped. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Runs until {@linkcode stop}. The thread does nothing else meanwhile. */
+  run(): void {
+    while (!this.#stopped) this.turn(-1);
+  }
+
+  /**
+   * Runs until {@linkcode stop} on a thread that has promises of its own: waits without blocking it and yields after each turn.
+   *
+   * @param onTurn called after each turn, for instance to look at an AbortSignal
+   */
+  async runYielding(onTurn?: () => void): Promise<void> {
+    while (!this.#stopped) {
+      this.#arm();
+      if (this.#deferred.length === 0) await this.#poller.waitAsync(100);
+      this.turn(0);
+      onTurn?.();
+    }
+  }
+
+  /**
+   * One turn: waits, calls back, moves events, runs what was deferred.
+   *
+   * @param timeoutMs how long it may wait at most; -1 = until something happens
+   */
+  turn(timeoutMs: number): void {
+    this.#arm();
+    const count = this.#deferred.length > 0 ? this.#poller.wait(0) : this.#wait(timeoutMs);
+    const startNs = this.clock.nowNs();
+    for (let i = 0; i < count; i++) this.#dispatch(this.#poller.tag(i), this.#poller.events(i));
+    this.#timers.fire(this.clock.nowNs());
+    this.#hook?.turn(startNs);
+    this.#runDeferred();
+    this.turns.note(this.clock.nowNs() - startNs);
+  }
+
+  /** Closes the loop's own descriptors. Whoever watched something has unwatched it. */
+  [Symbol.dispose](): void {
+    this.#poller.remove(this.#timer.fd);
+    this.#timer[Symbol.dispose]();
+    this.#poller[Symbol.dispose]();
+  }
+
+  #wait(timeoutMs: number): number {
+    if (this.#spinNs > 0 && timeoutMs !== 0) {
+      const untilNs = this.clock.nowNs() + this.#spinNs;
+      do {
+        const count = this.#poller.wait(0);
+        if (count > 0) return count;
+      } while (this.clock.nowNs() < untilNs);
+    }
+    return this.#poller.wait(timeoutMs);
+  }
+
+  #dispatch(tag: number, events: number): void {
+    if (tag === TIMER_TAG) {
+      this.#timer.drain();
+      this.#armedNs = NEVER;
+      return;
+    }
+    const watch = this.#watches[tag & FD_MASK];
+    if (watch === undefined || watch.tag !== tag) return;
+    watch.handler.onReady(events);
+  }
+
+  #arm(): void {
+    const hookNs = this.#hook === null ? NEVER : this.#hook.deadlineNs();
+    const dueNs = Math.min(this.#timers.earliestNs, hookNs);
+    // An earlier alarm than needed costs one empty turn; moving it later each time would cost a system call a turn.
+    if (dueNs >= this.#armedNs) return;
+    this.#timer.armAt(Math.max(dueNs, 1));
+    this.#armedNs = dueNs;
+  }
+
+  #runDeferred(): void {
+    if (this.#deferred.length === 0) return;
+    const tasks = this.#deferred;
+    this.#deferred = [];
+    for (const task of tasks) {
+      try {
+        task();
+      } catch (error) {
+        this.#log.error("deferred task failed", { error: messageOf(error) });
+        throw error;
+      }
+    }
+  }
+}
