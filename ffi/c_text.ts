@@ -19,7 +19,8 @@ export function cText(text: string): Uint8Array<ArrayBuffer> {
       `Cannot use ${JSON.stringify(text)} as a name: it has a NUL character inside`,
     );
   }
-  return ENCODER.encode(text + "\0");
+  // The copy is for the types of Deno 2.4, where encode() may give a view of shared memory.
+  return new Uint8Array(ENCODER.encode(text + "\0"));
 }
 
 /** The text that C wrote: up to the first NUL, or all of it. */

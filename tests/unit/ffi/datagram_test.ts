@@ -7,6 +7,7 @@ import { ERRNO, OsError } from "../../../ffi/os_error.ts";
 import { closeFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { CountedFile } from "./held_descriptors.ts";
+import "./loaded_shim.ts";
 
 function withPair(use: (near: OwnedFd, far: OwnedFd) => void): () => void {
   return () => {

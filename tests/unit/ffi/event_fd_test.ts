@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { AssertionFault } from "../../../src/base/assert.ts";
 import { EventFd } from "../../../ffi/event_fd.ts";
+import "./loaded_shim.ts";
 
 Deno.test("an eventfd counts until it is drained", () => {
   using event = EventFd.create();

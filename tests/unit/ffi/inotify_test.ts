@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { decodeInotify, INOTIFY, Inotify, type InotifyEvent } from "../../../ffi/inotify.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { IN, Poller } from "../../../ffi/poller.ts";
+import "./loaded_shim.ts";
 
 async function inFolder(use: (folder: string) => void): Promise<void> {
   const folder = await Deno.makeTempDir();

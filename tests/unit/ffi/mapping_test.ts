@@ -5,6 +5,7 @@ import { Mapping, PAGE_BYTES } from "../../../ffi/mapping.ts";
 import { createMemfd, OPEN, reopen } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { preadInto, pwriteFrom } from "../../../ffi/stream.ts";
+import "./loaded_shim.ts";
 
 Deno.test("a mapping and its file are the same bytes, both ways", () => {
   const file = createMemfd("mapped", 3 * PAGE_BYTES);

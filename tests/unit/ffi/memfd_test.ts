@@ -17,6 +17,7 @@ import {
 import { OsError } from "../../../ffi/os_error.ts";
 import { pwriteFrom, readInto } from "../../../ffi/stream.ts";
 import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import "./loaded_shim.ts";
 
 const BYTE = new Uint8Array([1]);
 

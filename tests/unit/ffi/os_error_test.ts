@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { exitCodeOf, Fault } from "../../../src/base/fault.ts";
 import { check, ERRNO, isOsError, OsError } from "../../../ffi/os_error.ts";
+import "./loaded_shim.ts";
 
 Deno.test("an error says which call, what went wrong, and its symbol", () => {
   const error = new OsError("open /nowhere", -ERRNO.ENOENT, "make it");

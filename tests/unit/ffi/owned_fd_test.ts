@@ -3,6 +3,7 @@ import { AssertionFault } from "../../../src/base/assert.ts";
 import { createMemfd, statFd } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { closeFd, openFdCount, OwnedFd } from "../../../ffi/owned_fd.ts";
+import "./loaded_shim.ts";
 
 Deno.test("an owned fd is closed once, and refuses use afterwards", () => {
   const before = openFdCount();

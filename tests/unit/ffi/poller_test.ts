@@ -6,6 +6,7 @@ import { EventFd } from "../../../ffi/event_fd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { HUP, IN, OUT, Poller, RDHUP } from "../../../ffi/poller.ts";
 import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import "./loaded_shim.ts";
 
 Deno.test("a wait gives tags and events of what is ready, and only that", () => {
   using poller = new Poller();

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { OsError } from "../../../ffi/os_error.ts";
 import { HUP, IN, Poller } from "../../../ffi/poller.ts";
 import { kill, pidfdOpen, SIGNAL, signalPidfd, signalToEventFd } from "../../../ffi/signals.ts";
+import "./loaded_shim.ts";
 
 const FFI = new URL("../../../ffi/", import.meta.url).href;
 

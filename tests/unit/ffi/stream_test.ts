@@ -3,6 +3,7 @@ import { createMemfd, reopen } from "../../../ffi/memfd.ts";
 import { ERRNO, OsError } from "../../../ffi/os_error.ts";
 import { preadInto, pwriteFrom, readInto, sendWithFds, writeFrom } from "../../../ffi/stream.ts";
 import { pipe, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import "./loaded_shim.ts";
 
 Deno.test("reading: what is there, nothing yet, the end", () => {
   const [read, write] = pipe();
@@ -84,7 +85,7 @@ Deno.test("errors are thrown with the call's name, ranges are checked", () => {
 
 Deno.test("sendWithFds sends text with a descriptor on a stream", () => {
   const [near, far] = socketPair(SOCKET.STREAM);
-  const text = new TextEncoder().encode('{"execute": "add-fd"}\r\n');
+  const text = new Uint8Array(new TextEncoder().encode('{"execute": "add-fd"}\r\n'));
   assertEquals(sendWithFds(near.fd, text, [near.fd]), text.length);
   const out = new Uint8Array(64);
   const n = readInto(far.fd, out, 0, out.length);

@@ -3,6 +3,7 @@ import { MS } from "../../../src/base/clock.ts";
 import { monotonicClock, realtimeNs } from "../../../ffi/clock.ts";
 import { IN, Poller } from "../../../ffi/poller.ts";
 import { TimerFd } from "../../../ffi/timer_fd.ts";
+import "./loaded_shim.ts";
 
 Deno.test("it fires at its absolute deadline and not before", () => {
   using poller = new Poller();

@@ -24,6 +24,7 @@ import {
   sysname,
   writeEvents,
 } from "../../../ffi/uinput.ts";
+import "./loaded_shim.ts";
 
 const IDENTITY = { name: "vmsig test", bus: 6, vendor: 1, product: 2, version: 3 };
 

@@ -15,6 +15,7 @@ import {
   socketPair,
   unlinkSocket,
 } from "../../../ffi/unix_socket.ts";
+import "./loaded_shim.ts";
 
 async function inFolder(use: (folder: string) => void | Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
