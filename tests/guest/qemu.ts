@@ -313,15 +313,21 @@ function machineArgs(options: MachineOptions, layout: Layout): string[] {
 
 /** setpriv makes the kernel kill QEMU when we die, however that happens. */
 async function spawn(qemuArgs: readonly string[]): Promise<Deno.ChildProcess> {
-  const qemu = ["qemu-system-x86_64", ...qemuArgs];
-  const guarded = await exists("/usr/bin/setpriv")
-    ? ["/usr/bin/setpriv", "--pdeathsig", "KILL", ...qemu]
-    : qemu;
-  if (!await exists("/usr/bin/qemu-system-x86_64")) {
+  const qemu = await onPath("qemu-system-x86_64");
+  if (qemu === undefined) {
     throw new Fault("missing", "Cannot start a guest: no qemu-system-x86_64; run scripts/setup.sh guest");
   }
-  const [program = "", ...args] = guarded;
+  const setpriv = await onPath("setpriv");
+  const command = setpriv === undefined ? [qemu] : [setpriv, "--pdeathsig", "KILL", qemu];
+  const [program = "", ...args] = [...command, ...qemuArgs];
   return new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
+}
+
+async function onPath(program: string): Promise<string | undefined> {
+  for (const folder of (Deno.env.get("PATH") ?? "/usr/bin").split(":")) {
+    if (await exists(`${folder}/${program}`)) return `${folder}/${program}`;
+  }
+  return undefined;
 }
 
 function readErrors(process: Deno.ChildProcess): { text: string; done: Promise<void> } {
