@@ -1,0 +1,185 @@
+/**
+ * The transport between two processes: four eventfds and the socket of the rendezvous, whose hang-up tells that the
+ * other end is gone.
+ *
+ * Sleeping is an edge-triggered epoll that never reads the eventfds: a ring is noticed all the same, one system call is
+ * saved, and no trick of the other end can make a read block. They are read only to make a descriptor that was given
+ * to the program unreadable ({@linkcode ProcessLink.clear}), and only when they are readable.
+ *
+ * "L->C space" can be read as the doorbell from L to C, or as the one for room in the ring L->C, which C rings. Data is
+ * the same either way. For room both are rung and both are heard, so that a peer of either reading is understood: one
+ * more write of 0.3 us, and only when somebody sleeps because a ring is full.
+ * @module
+ */
+import { EventFd } from "../../ffi/event_fd.ts";
+import { OsError } from "../../ffi/os_error.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { ERR, ET, HUP, IN, Poller, RDHUP } from "../../ffi/poller.ts";
+import { MS } from "../base/clock.ts";
+import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
+import type { Role } from "../v2v/region_layout.ts";
+import type { MappedRegion } from "./mapped_region.ts";
+
+/** The doorbells in the contract's order. */
+export type Doorbells = readonly [
+  listenerData: EventFd,
+  listenerSpace: EventFd,
+  connectorData: EventFd,
+  connectorSpace: EventFd,
+];
+
+/** Something else that is to be served while a channel sleeps, such as the listening socket. */
+export interface SideWatch {
+  /** The descriptor, borrowed; undefined once it is closed. */
+  readonly fd: number | undefined;
+  /** Called when it is readable. */
+  readonly serve: () => void;
+}
+
+const TAG_BELL = 0;
+const TAG_SOCKET = 1;
+const TAG_SIDE = 2;
+const TAG_WAKE = 3;
+const NO_WAIT = 0;
+
+/** A transport over eventfds and a socket, all of which it owns. */
+export class ProcessLink implements ChannelLink {
+  readonly #bells: Doorbells;
+  readonly #data: EventFd;
+  readonly #space: readonly [EventFd, EventFd];
+  readonly #heardData: EventFd;
+  readonly #heardSpace: EventFd;
+  readonly #socket: OwnedFd;
+  readonly #region: MappedRegion;
+  readonly #side: SideWatch | undefined;
+  readonly #sync: Poller;
+  readonly #control: Poller;
+  #async: Poller | undefined;
+  #wake: EventFd | undefined;
+  #waiting: Promise<void> | undefined;
+  #gone = false;
+  #closed = false;
+
+  /**
+   * Takes ownership of what a rendezvous made.
+   *
+   * @param role which end we are
+   * @param bells the four eventfds
+   * @param socket the rendezvous' connection
+   * @param region the memory, unmapped when the link closes
+   * @param side what else to serve in a sleep
+   */
+  constructor(role: Role, bells: Doorbells, socket: OwnedFd, region: MappedRegion, side?: SideWatch) {
+    const listener = role === "listener";
+    this.#bells = bells;
+    this.#data = bells[listener ? 0 : 2];
+    this.#space = [bells[1], bells[3]];
+    this.#heardSpace = bells[listener ? 3 : 1];
+    this.#heardData = bells[listener ? 2 : 0];
+    this.#socket = socket;
+    this.#region = region;
+    this.#side = side;
+    this.#control = new Poller(1);
+    this.#control.add(socket.fd, RDHUP | HUP | ERR, TAG_SOCKET);
+    this.#sync = this.#poller();
+  }
+
+  #poller(): Poller {
+    const poller = new Poller(8);
+    for (const bell of [this.#heardData, this.#bells[1], this.#bells[3]]) {
+      poller.add(bell.fd, IN | ET, TAG_BELL);
+    }
+    poller.add(this.#control.fd, IN, TAG_SOCKET);
+    const side = this.#side?.fd;
+    if (side !== undefined) poller.add(side, IN, TAG_SIDE);
+    return poller;
+  }
+
+  /** See `ChannelLink`. */
+  ringData(): void {
+    ring(this.#data);
+  }
+
+  /** See `ChannelLink`. */
+  ringSpace(): void {
+    ring(this.#space[0]);
+    ring(this.#space[1]);
+  }
+
+  /** See `ChannelLink`. */
+  wait(timeoutNs: number): void {
+    this.#handle(this.#sync, this.#sync.waitNs(this.#gone ? NO_WAIT : timeoutNs));
+  }
+
+  /** See `ChannelLink`. All that wait share one sleep. */
+  waitAsync(timeoutNs: number): Promise<void> {
+    return this.#waiting ??= this.#sleep(timeoutNs).finally(() => this.#waiting = undefined);
+  }
+
+  async #sleep(timeoutNs: number): Promise<void> {
+    if (this.#async === undefined) {
+      this.#wake = EventFd.create();
+      this.#async = this.#poller();
+      this.#async.add(this.#wake.fd, IN, TAG_WAKE);
+    }
+    const poller = this.#async;
+    const count = await poller.waitAsync(this.#gone ? NO_WAIT : Math.ceil(timeoutNs / MS));
+    if (this.#closed) this.#closeAsync();
+    else this.#handle(poller, count);
+  }
+
+  #handle(poller: Poller, count: number): void {
+    for (let i = 0; i < count; i++) {
+      if (poller.tag(i) === TAG_SOCKET) this.#gone = true;
+      else if (poller.tag(i) === TAG_SIDE) this.#side?.serve();
+    }
+  }
+
+  /** See `ChannelLink`. */
+  peerPresent(): boolean {
+    if (!this.#gone && !this.#closed) this.#gone = this.#control.wait(NO_WAIT) > 0;
+    return !this.#gone;
+  }
+
+  /** See `ChannelLink`. */
+  get fds(): ChannelFds {
+    return { receive: this.#heardData.fd, send: this.#heardSpace.fd, control: this.#control.fd };
+  }
+
+  /** See `ChannelLink`. */
+  clear(which: "receive" | "send"): void {
+    const bell = which === "receive" ? this.#heardData : this.#heardSpace;
+    using readable = new Poller(1);
+    readable.add(bell.fd, IN, TAG_BELL);
+    if (readable.wait(NO_WAIT) > 0) bell.drain();
+  }
+
+  /** Closes and unmaps everything. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#sync[Symbol.dispose]();
+    if (this.#waiting === undefined) this.#closeAsync();
+    else this.#wake?.signal(); // the sleeper closes its own
+    this.#control[Symbol.dispose]();
+    this.#socket.close();
+    for (const bell of this.#bells) bell[Symbol.dispose]();
+    this.#region[Symbol.dispose]();
+  }
+
+  #closeAsync(): void {
+    this.#async?.[Symbol.dispose]();
+    this.#wake?.[Symbol.dispose]();
+    this.#async = undefined;
+    this.#wake = undefined;
+  }
+}
+
+/** What the other end gave as a doorbell may refuse to be rung: that hurts nobody but it. */
+function ring(bell: EventFd): void {
+  try {
+    bell.signal();
+  } catch (error) {
+    if (!(error instanceof OsError)) throw error;
+  }
+}

@@ -1,0 +1,305 @@
+/**
+ * The listening end between two processes: it holds the prefix's socket, invites who connects, and makes a channel of
+ * the first that takes its place in the region.
+ *
+ * Each invitation has a region of its own with a generation of its own, so that who was invited and left, or was too
+ * slow, can never reach the memory of the next. The prefix stays held while the channel lives: a second connector is
+ * told that the listener is busy, a second listener that the prefix is in use.
+ * @module
+ */
+import { monotonicClock } from "../../ffi/clock.ts";
+import { sendOne } from "../../ffi/datagram.ts";
+import { EventFd } from "../../ffi/event_fd.ts";
+import { addSeals, createMemfd, SEAL } from "../../ffi/memfd.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { ERR, ET, HUP, IN, Poller, RDHUP } from "../../ffi/poller.ts";
+import { acceptUnix, listenUnix, peerCredentials, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
+import { type Clock, MS, SECOND } from "../base/clock.ts";
+import { Fault } from "../base/fault.ts";
+import { Channel, type ChannelTuning, SLICE_NS } from "../v2v/channel.ts";
+import type { EndpointState } from "../v2v/endpoint_state.ts";
+import { RegionHeader } from "../v2v/region_header.ts";
+import { MAX_ORDER, regionBytes } from "../v2v/region_layout.ts";
+import { ownUserRule, type PeerRule } from "./admission.ts";
+import { encodeInvitation, encodeRefusal } from "./invitation.ts";
+import { MappedRegion } from "./mapped_region.ts";
+import { socketFolder, socketPathOf } from "./prefix.ts";
+import { type Doorbells, ProcessLink, type SideWatch } from "./process_link.ts";
+
+/** How to listen. */
+export interface ListenOptions {
+  /** Order of the outgoing ring: 4096 << order bytes. 4 (64 KiB) unless told. */
+  readonly prodOrder?: number;
+  /** Order of the incoming ring. 4 unless told. */
+  readonly consOrder?: number;
+  /** Who may connect; our own user and root unless told. */
+  readonly rule?: PeerRule;
+  /** Permission bits of the socket's file; 0o600 unless told. Widen it together with `rule`. */
+  readonly socketMode?: number;
+  /** How its channels behave. */
+  readonly tuning?: ChannelTuning;
+  /** The time. */
+  readonly clock?: Clock;
+}
+
+/** Order of both rings unless told otherwise. */
+export const DEFAULT_ORDER = 4;
+/** How long an invited peer may take to take its place. */
+const JOIN_NS = 5 * SECOND;
+/** How often to look whether it did: a peer need not ring for that. */
+const JOIN_SLICE_NS = 2 * MS;
+/** States of a connector that took its place, if only to leave again. */
+const TOOK_PLACE: ReadonlySet<EndpointState> = new Set(["connected", "disconnecting", "disconnected"]);
+const TAG_LISTEN = 0;
+const TAG_GUEST = 1;
+
+/** Somebody who was invited and has not taken its place yet. */
+interface Guest {
+  readonly socket: OwnedFd;
+  readonly region: MappedRegion;
+  readonly header: RegionHeader;
+  readonly bells: Doorbells;
+  readonly generation: number;
+  readonly deadlineNs: number;
+}
+
+/** A prefix that is listened on. */
+export class ProcessListener implements Disposable {
+  /** The prefix. */
+  readonly prefix: string;
+  readonly #path: string;
+  readonly #prodOrder: number;
+  readonly #consOrder: number;
+  readonly #rule: PeerRule;
+  readonly #clock: Clock;
+  readonly #tuning: ChannelTuning;
+  readonly #socket: OwnedFd;
+  readonly #poller = new Poller(8);
+  #generation = 0;
+  #guest: Guest | undefined;
+  #channel: Channel | undefined;
+
+  /**
+   * Starts to listen: from now on the prefix is ours.
+   *
+   * @param runtimeDir the runtime directory; its folder `v2v` is made when it is not there
+   * @param prefix the channel's name
+   * @throws {Fault} `bad-argument` for a prefix or an order that cannot be, `busy` when the prefix is in use
+   */
+  constructor(runtimeDir: string, prefix: string, options: ListenOptions = {}) {
+    this.#path = socketPathOf(runtimeDir, prefix);
+    this.prefix = prefix;
+    this.#prodOrder = checkOrder(options.prodOrder ?? DEFAULT_ORDER, "outgoing");
+    this.#consOrder = checkOrder(options.consOrder ?? DEFAULT_ORDER, "incoming");
+    this.#rule = options.rule ?? ownUserRule();
+    this.#clock = options.clock ?? monotonicClock;
+    this.#tuning = options.tuning ?? {};
+    Deno.mkdirSync(socketFolder(runtimeDir), { recursive: true, mode: 0o755 });
+    this.#socket = listenUnix(this.#path, SOCKET.SEQPACKET, {
+      mode: options.socketMode ?? 0o600,
+      backlog: 8,
+    });
+    this.#poller.add(this.#socket.fd, IN, TAG_LISTEN);
+  }
+
+  /**
+   * Waits for a connector, and stops the thread meanwhile.
+   *
+   * @throws {Fault} `timed-out` when none came
+   */
+  accept(timeoutMs: number): Channel {
+    const deadlineNs = this.#deadline(timeoutMs);
+    for (;;) {
+      const channel = this.#step();
+      if (channel !== undefined) return channel;
+      const sleepNs = this.#sleepNs(deadlineNs);
+      if (sleepNs <= 0) throw this.#timedOut(timeoutMs);
+      this.#poller.waitNs(sleepNs);
+    }
+  }
+
+  /**
+   * Waits for a connector while the thread goes on.
+   *
+   * @throws {Fault} `timed-out` when none came
+   */
+  async acceptAsync(timeoutMs: number): Promise<Channel> {
+    const deadlineNs = this.#deadline(timeoutMs);
+    for (;;) {
+      const channel = this.#step();
+      if (channel !== undefined) return channel;
+      const sleepNs = this.#sleepNs(deadlineNs);
+      if (sleepNs <= 0) throw this.#timedOut(timeoutMs);
+      await this.#poller.waitAsync(Math.ceil(sleepNs / MS));
+    }
+  }
+
+  /** Gives the prefix up. A channel that it made lives on. Not while an asynchronous accept waits. */
+  [Symbol.dispose](): void {
+    if (this.#socket.closed) return;
+    this.#dismiss();
+    this.#poller[Symbol.dispose]();
+    unlinkSocket(this.#path); // before the close: afterwards the name could be the next listener's
+    this.#socket.close();
+  }
+
+  #deadline(timeoutMs: number): number {
+    if (!(timeoutMs >= 0)) {
+      throw new Fault("bad-argument", `Cannot wait for ${timeoutMs} ms: give 0 or more.`);
+    }
+    if (this.#channel !== undefined && !this.#channel.closed) {
+      throw new Fault(
+        "busy",
+        `Cannot accept on ${this.prefix}: its channel is still in use, disconnect it first.`,
+      );
+    }
+    return this.#clock.nowNs() + timeoutMs * MS;
+  }
+
+  #sleepNs(deadlineNs: number): number {
+    return Math.min(deadlineNs - this.#clock.nowNs(), this.#guest === undefined ? SLICE_NS : JOIN_SLICE_NS);
+  }
+
+  #timedOut(timeoutMs: number): Fault {
+    return new Fault(
+      "timed-out",
+      `Cannot accept on ${this.prefix}: nobody connected within ${timeoutMs} ms.`,
+    );
+  }
+
+  /** Everything that can be done without sleeping. */
+  #step(): Channel | undefined {
+    this.#serve();
+    const guest = this.#guest;
+    if (guest === undefined) return undefined;
+    // First whether it is there: a guest that took its place, sent something and left at once was there.
+    const gone = this.#isGone(guest);
+    if (!TOOK_PLACE.has(guest.header.state("connector"))) {
+      if (gone || this.#clock.nowNs() > guest.deadlineNs) this.#dismiss();
+      return undefined;
+    }
+    if (guest.header.connectorGeneration !== guest.generation) {
+      this.#dismiss(); // stale: never accepted
+      return undefined;
+    }
+    return this.#establish(guest);
+  }
+
+  #isGone(guest: Guest): boolean {
+    using look = new Poller(1);
+    look.add(guest.socket.fd, RDHUP | HUP | ERR, TAG_GUEST);
+    return look.wait(0) > 0;
+  }
+
+  #establish(guest: Guest): Channel {
+    this.#guest = undefined;
+    this.#poller.remove(guest.socket.fd);
+    for (const bell of guest.bells) this.#poller.remove(bell.fd);
+    guest.header.setState("listener", "connected");
+    const link = new ProcessLink("listener", guest.bells, guest.socket, guest.region, this.#latecomers());
+    this.#channel = new Channel({
+      role: "listener",
+      region: guest.region,
+      header: guest.header,
+      prodOrder: this.#prodOrder,
+      consOrder: this.#consOrder,
+      generation: guest.generation,
+      link,
+      clock: this.#clock,
+      tuning: this.#tuning,
+    });
+    link.ringData();
+    link.ringSpace();
+    return this.#channel;
+  }
+
+  /** What a channel's sleep serves for us: a second connector hears at once that it is one too many. */
+  #latecomers(): SideWatch {
+    const socket = this.#socket;
+    const serve = (): void => this.#serve();
+    return {
+      get fd(): number | undefined {
+        return socket.closed ? undefined : socket.fd;
+      },
+      serve,
+    };
+  }
+
+  /** Takes who knocks: invites the first, sends the others away. */
+  #serve(): void {
+    for (let i = 0; i < 8; i++) {
+      const socket = acceptUnix(this.#socket.fd);
+      if (socket === undefined) return;
+      const peer = peerCredentials(socket.fd);
+      if (!this.#rule(peer)) {
+        turnAway(
+          socket,
+          "not-admitted",
+          `user ${peer.uid} is not admitted to ${this.prefix}; ask who runs the listener`,
+        );
+      } else if (this.#guest !== undefined || (this.#channel !== undefined && !this.#channel.closed)) {
+        turnAway(
+          socket,
+          "busy",
+          `${this.prefix} has a connector already; disconnect that one, or listen on another prefix`,
+        );
+      } else {
+        this.#invite(socket);
+      }
+    }
+  }
+
+  #invite(socket: OwnedFd): void {
+    this.#generation = (this.#generation + 1) >>> 0;
+    const sizeBytes = regionBytes(this.#prodOrder, this.#consOrder);
+    using file = createMemfd(`v2v-${this.prefix}`, sizeBytes, { sealable: true });
+    addSeals(file.fd, SEAL.SHRINK | SEAL.GROW | SEAL.SEAL);
+    const region = new MappedRegion(file.fd, sizeBytes);
+    const header = new RegionHeader(region);
+    const plan = { generation: this.#generation, prodOrder: this.#prodOrder, consOrder: this.#consOrder };
+    header.initialise(plan);
+    const bells = [EventFd.create(), EventFd.create(), EventFd.create(), EventFd.create()] as const;
+    const packet = encodeInvitation(plan);
+    const sent = sendOne(socket.fd, packet, 0, packet.length, [file.fd, ...bells.map((bell) => bell.fd)]);
+    this.#guest = {
+      socket,
+      region,
+      header,
+      bells,
+      generation: this.#generation,
+      deadlineNs: this.#clock.nowNs() + JOIN_NS,
+    };
+    this.#poller.add(socket.fd, RDHUP | HUP | ERR | ET, TAG_GUEST);
+    for (const bell of bells) this.#poller.add(bell.fd, IN | ET, TAG_GUEST);
+    if (sent !== packet.length) this.#dismiss(); // gone before it was invited
+  }
+
+  /** Forgets who was invited; its region is never used again. */
+  #dismiss(): void {
+    const guest = this.#guest;
+    if (guest === undefined) return;
+    this.#guest = undefined;
+    guest.header.setState("listener", "disconnected");
+    this.#poller.remove(guest.socket.fd);
+    for (const bell of guest.bells) {
+      this.#poller.remove(bell.fd);
+      bell[Symbol.dispose]();
+    }
+    guest.socket.close();
+    guest.region[Symbol.dispose]();
+  }
+}
+
+function turnAway(socket: OwnedFd, code: "busy" | "not-admitted", reason: string): void {
+  const packet = encodeRefusal(code, reason);
+  sendOne(socket.fd, packet, 0, packet.length); // one that is gone by now needs no answer
+  socket.close();
+}
+
+function checkOrder(order: number, which: string): number {
+  if (Number.isInteger(order) && order >= 0 && order <= MAX_ORDER) return order;
+  throw new Fault(
+    "bad-argument",
+    `Cannot listen with an order of ${order} for the ${which} ring: use 0 (4 KiB) to ${MAX_ORDER} (1 MiB).`,
+  );
+}

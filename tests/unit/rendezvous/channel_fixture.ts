@@ -1,0 +1,24 @@
+/**
+ * Both ends of a channel in one process, for tests, in a runtime directory of their own.
+ * @module
+ */
+import { connectProcessAsync } from "../../../src/rendezvous/process_connector.ts";
+import { type ListenOptions, ProcessListener } from "../../../src/rendezvous/process_listener.ts";
+import type { Channel } from "../../../src/v2v/channel.ts";
+
+/** A runtime directory that goes with its owner. */
+export function runtimeDir(): Disposable & { readonly path: string } {
+  const path = Deno.makeTempDirSync({ prefix: "vmsig-v2v-" });
+  return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
+}
+
+/** A listener and the two ends of its first channel. */
+export async function channelPair(
+  path: string,
+  options: ListenOptions = {},
+  prefix = "pair",
+): Promise<{ listener: ProcessListener; left: Channel; right: Channel }> {
+  const listener = new ProcessListener(path, prefix, options);
+  const [left, right] = await Promise.all([listener.acceptAsync(5000), connectProcessAsync(path, prefix)]);
+  return { listener, left, right };
+}
