@@ -8,11 +8,23 @@
  */
 import { assert } from "../src/base/assert.ts";
 import { Fault } from "../src/base/fault.ts";
-import { OsError } from "./os_error.ts";
+import { check, OsError } from "./os_error.ts";
 import { shim } from "./shim.ts";
 
 /** Bytes of a page of this machine (x86-64). */
 export const PAGE_BYTES = 4096;
+
+/** A part of a file, and where it lies in a range that {@linkcode Mapping.assemble} maps. */
+export interface MappedPiece {
+  /** Byte in the range, a multiple of 4096. */
+  readonly at: number;
+  /** The file, borrowed; it may be closed afterwards. */
+  readonly fd: number;
+  /** Byte in the file, a multiple of 4096. */
+  readonly offset: number;
+  /** How many bytes. */
+  readonly length: number;
+}
 
 /** A piece of mapped memory. */
 export class Mapping implements Disposable {
@@ -51,6 +63,28 @@ export class Mapping implements Disposable {
   static anonymous(length: number): Mapping {
     checkRange(0, length);
     return Mapping.#of(-1, 0, length, true);
+  }
+
+  /**
+   * Maps pieces of files at places of one range, read-only; between them are zeros, which take no memory.
+   *
+   * @param length bytes of the whole range
+   * @param pieces where in the range (a multiple of 4096) which part of which file lies
+   */
+  static assemble(length: number, pieces: readonly MappedPiece[]): Mapping {
+    checkRange(0, length);
+    const mapping = Mapping.#of(-1, 0, length, false);
+    try {
+      for (const { at, fd, offset, length: bytes } of pieces) {
+        checkRange(offset, bytes);
+        assert(at % PAGE_BYTES === 0 && at >= 0 && at + bytes <= length, "a piece lies in its range");
+        check(shim().vmsig_mmap_over(mapping.address + at, fd, offset, bytes), "mmap");
+      }
+    } catch (error) {
+      mapping[Symbol.dispose]();
+      throw error;
+    }
+    return mapping;
   }
 
   static #of(fd: number, offset: number, length: number, write: boolean): Mapping {

@@ -248,6 +248,14 @@ double vmsig_mmap(int32_t fd, double offset, double length, int32_t write)
     return address == MAP_FAILED ? -errno : (double)(uintptr_t)address;
 }
 
+/* A piece of a file, read-only, in place of what is mapped there: the caller owns the whole range. */
+double vmsig_mmap_over(double address, int32_t fd, double offset, double length)
+{
+    void *place = (void *)(uintptr_t)address;
+    void *mapped = mmap(place, (size_t)length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+    return mapped == MAP_FAILED ? -errno : (double)(uintptr_t)mapped;
+}
+
 int32_t vmsig_munmap(double address, double length)
 {
     return vmsig_result(munmap((void *)(uintptr_t)address, (size_t)length));

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 3
+#define VMSIG_SHIM_VERSION 4
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -61,6 +61,7 @@ VMSIG_API int32_t vmsig_memfd_create(const char *name, int32_t flags);
 VMSIG_API int32_t vmsig_add_seals(int32_t fd, int32_t seals);
 VMSIG_API int32_t vmsig_get_seals(int32_t fd);
 VMSIG_API double vmsig_mmap(int32_t fd, double offset, double length, int32_t write);
+VMSIG_API double vmsig_mmap_over(double address, int32_t fd, double offset, double length);
 VMSIG_API int32_t vmsig_munmap(double address, double length);
 VMSIG_API double vmsig_load64(double address);
 VMSIG_API void vmsig_store(double address, int32_t size, uint32_t low, uint32_t high);
