@@ -87,3 +87,19 @@ export const MAX_VGPU_CANDIDATES = 64;
 export const MAX_VGPU_CANDIDATES_PER_PROCESS = 4;
 /** Headers whose heartbeat stood still, remembered so that the next look passes them by. */
 export const MAX_VGPU_DEAD = 1024;
+/** VMCOREINFO notes that one scan keeps: one a boot, and those of kernels that ran before. */
+export const MAX_NOTES = 64;
+/** Symbols of a kernel (Debian's 6.1 has 87,347 of its own; modules are not in the table). */
+export const MAX_KALLSYMS = 2_000_000;
+/** Bytes of the compressed names. */
+export const MAX_KALLSYMS_BYTES: number = 32 * 1024 * 1024;
+/** Bytes of a kernel's BTF. */
+export const MAX_BTF_BYTES: number = 64 * 1024 * 1024;
+/** Anonymous members within anonymous members. */
+export const MAX_BTF_DEPTH = 16;
+/** Components of a path that is put together from dentries. */
+export const MAX_PATH_DEPTH = 256;
+/** Bytes of a command line that is read. */
+export const MAX_COMMAND_LINE_BYTES = 131_072;
+/** Levels of a maple tree: 2^64 addresses with at least 5 slots a node. */
+export const MAX_MAPLE_DEPTH = 28;

@@ -1,0 +1,146 @@
+/**
+ * An event as a control in another process receives it: the frame's header, its 48 inline bytes, its body, and the file descriptors that came
+ * along. It owns those descriptors: whoever disposes of the event closes the ones that were not taken.
+ *
+ * It interprets nothing: `typed_body.ts` gives the fields their types, `describe_event.ts` their names for people and JSON.
+ * @module
+ */
+import { OwnedFd } from "../../ffi/owned_fd.ts";
+import { assert } from "../base/assert.ts";
+import { readU64 } from "../base/layout.ts";
+import { INLINE_BYTES } from "../base/limits.ts";
+import { FRAME } from "../event/frame.ts";
+import { KIND, type KindName, kindName } from "../event/kind.ts";
+import { prioName } from "../event/priority.ts";
+import { sourceName } from "../event/source.ts";
+import { type BodyOf, readBody, type TypedKind } from "./typed_body.ts";
+
+/** One received event. */
+export class ClientEvent implements Disposable {
+  /** Its kind, see `event/kind.ts`. */
+  readonly kind: number;
+  /** The seam it crossed, see `event/source.ts`. */
+  readonly source: number;
+  /** 0 up, 1 down. */
+  readonly dir: number;
+  /** Its priority class. */
+  readonly prio: number;
+  /** Which VM; of a CORE event that concerns none, 0. */
+  readonly endpoint: number;
+  /** The core's number of it, for this control. */
+  readonly seq: number;
+  /** The command that it answers; 0 = none. */
+  readonly corr: number;
+  /** CLOCK_MONOTONIC at emit, ns. */
+  readonly tsNs: number;
+  /** How the body is encoded, see `BODY`. */
+  readonly bodyFormat: number;
+  /** The whole frame as it came, a copy: what `record` writes. */
+  readonly frame: Uint8Array<ArrayBuffer>;
+  /** The inline zone, 48 bytes. */
+  readonly inline: Uint8Array<ArrayBuffer>;
+  /** The inline zone as a DataView. */
+  readonly view: DataView<ArrayBuffer>;
+  /** The body; empty when there is none. */
+  readonly body: Uint8Array<ArrayBuffer>;
+  readonly #fds: (OwnedFd | undefined)[];
+
+  /**
+   * Reads a checked frame. Everything is copied, nothing of the buffer is kept.
+   *
+   * @param view over the receive buffer
+   * @param offset where the frame starts
+   * @param fds what came with it; owned by the event from now on
+   */
+  constructor(view: DataView<ArrayBuffer>, offset: number, fds: readonly OwnedFd[] = []) {
+    this.kind = view.getUint16(offset + FRAME.kind, true);
+    this.source = view.getUint8(offset + FRAME.source);
+    this.dir = view.getUint8(offset + FRAME.dir);
+    this.prio = view.getUint8(offset + FRAME.prio);
+    this.bodyFormat = view.getUint8(offset + FRAME.bodyFormat);
+    this.endpoint = view.getUint32(offset + FRAME.endpoint, true);
+    this.seq = view.getUint32(offset + FRAME.seq, true);
+    this.corr = view.getUint32(offset + FRAME.corr, true);
+    this.tsNs = readU64(view, offset + FRAME.tsNs);
+    const bodyBytes = view.getUint32(offset + FRAME.bodyBytes, true);
+    const first = view.byteOffset + offset;
+    const frame = view.buffer.slice(first, first + FRAME.body + bodyBytes);
+    this.frame = new Uint8Array(frame);
+    this.inline = this.frame.subarray(FRAME.inline, FRAME.body);
+    this.view = new DataView(frame, FRAME.inline, INLINE_BYTES);
+    this.body = this.frame.subarray(FRAME.body);
+    this.#fds = [...fds];
+  }
+
+  /** The kind's name: "VM_LIFECYCLE". */
+  get kindName(): string {
+    return kindName(this.kind);
+  }
+
+  /** The source's name: "VMHOST". */
+  get sourceName(): string {
+    return sourceName(this.source);
+  }
+
+  /** The priority's name: "URGENT". */
+  get prioName(): string {
+    return prioName(this.prio);
+  }
+
+  /**
+   * The inline fields with their types, when the event is of that kind.
+   *
+   * @example
+   * ```ts
+   * const vm = event.as("VM_LIFECYCLE");
+   * if (vm?.state === VM_STATE_NUMBER.CRASHED) console.log(`VM ${event.endpoint} crashed`);
+   * ```
+   */
+  as<K extends TypedKind>(name: K): BodyOf<K> | undefined {
+    return this.kind === KIND[name as KindName] ? readBody(name, this.view) : undefined;
+  }
+
+  /** How many descriptors came along, taken ones included. */
+  get fdCount(): number {
+    return this.#fds.length;
+  }
+
+  /** Descriptor number `i`, borrowed: valid until it is taken or the event is disposed of. */
+  fd(i: number): number {
+    const fd = this.#fds[i];
+    assert(fd !== undefined, "a descriptor that is looked at came along and was not taken");
+    return fd.fd;
+  }
+
+  /** Takes descriptor number `i`: it stays open when the event goes, and is the caller's. */
+  takeFd(i: number): OwnedFd {
+    const fd = this.#fds[i];
+    assert(fd !== undefined, "a descriptor is there and taken once");
+    this.#fds[i] = undefined;
+    return fd;
+  }
+
+  /** Takes whatever was not taken yet. */
+  takeFds(): OwnedFd[] {
+    const fds = this.#fds.filter((fd) => fd !== undefined);
+    this.#fds.fill(undefined);
+    return fds;
+  }
+
+  /** The same event with the descriptors that were not taken, which leave this one: for who keeps it longer than its stream does. */
+  detach(): ClientEvent {
+    return new ClientEvent(new DataView(this.frame.buffer), 0, this.takeFds());
+  }
+
+  /** The same event once more with descriptors of its own, for a second consumer. An event without any is shared. */
+  share(): ClientEvent {
+    if (this.#fds.length === 0) return this;
+    const fds = this.#fds.map((fd) => fd?.dup()).filter((fd) => fd !== undefined);
+    return new ClientEvent(new DataView(this.frame.buffer), 0, fds);
+  }
+
+  /** Closes the descriptors that were not taken. */
+  [Symbol.dispose](): void {
+    for (const fd of this.takeFds()) fd.close();
+  }
+}

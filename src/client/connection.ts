@@ -1,0 +1,196 @@
+/**
+ * One connection to the daemon's control socket: frames in, frames out, on the program's own thread without ever stopping it. Waiting is done by
+ * a nonblocking system call, so timers, other sockets and the program's own promises go on.
+ *
+ * Reading can be held back: then the socket fills and the daemon's own rules for a slow control apply. It knows frames, not what they mean.
+ * @module
+ */
+import { isPeerGone, ReceiveBatch, sendOne } from "../../ffi/datagram.ts";
+import { EventFd } from "../../ffi/event_fd.ts";
+import { ERRNO } from "../../ffi/os_error.ts";
+import { OwnedFd } from "../../ffi/owned_fd.ts";
+import { IN, OUT, Poller } from "../../ffi/poller.ts";
+import { Fault, messageOf } from "../base/fault.ts";
+import { CLIENT_OUTGOING_FRAMES, MAX_FRAME_BYTES, MAX_FRAME_FDS, RECEIVE_BATCH } from "../base/limits.ts";
+import { checkFrame, encodeFrame } from "../event/frame.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import { ClientEvent } from "./client_event.ts";
+
+const TAG_SOCKET = 1;
+const TAG_WAKE = 2;
+
+/** Who a connection talks to. */
+export interface ConnectionSink {
+  /** A checked frame. The event is the sink's, descriptors included. */
+  onEvent(event: ClientEvent): void;
+  /** Whether the next frames may be read now. False: {@linkcode Connection.wake} when that changes. */
+  mayRead(): boolean;
+  /** The end, once: the daemon went, or said something that is no frame. Not called after {@linkcode Connection.close}. */
+  onEnd(fault: Fault): void;
+}
+
+/** A connected socket with its pump. */
+export class Connection {
+  readonly #socket: OwnedFd;
+  readonly #sink: ConnectionSink;
+  readonly #poller: Poller = new Poller(2);
+  readonly #wake: EventFd = EventFd.create();
+  readonly #batch: ReceiveBatch = new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS);
+  readonly #scratch: Uint8Array<ArrayBuffer> = new Uint8Array(MAX_FRAME_BYTES);
+  readonly #scratchView: DataView<ArrayBuffer> = new DataView(this.#scratch.buffer);
+  readonly #outgoing: Uint8Array<ArrayBuffer>[] = [];
+  #interest = IN;
+  #held: PromiseWithResolvers<void> | undefined;
+  #closing = false;
+  #pump: Promise<void> | undefined;
+
+  /**
+   * Takes a connected socket over; nothing is read before {@linkcode Connection.start}.
+   *
+   * @param socket SEQPACKET and nonblocking; owned from now on
+   * @param sink who is told
+   */
+  constructor(socket: OwnedFd, sink: ConnectionSink) {
+    this.#socket = socket;
+    this.#sink = sink;
+    this.#poller.add(socket.fd, IN, TAG_SOCKET);
+    this.#poller.add(this.#wake.fd, IN, TAG_WAKE);
+  }
+
+  /** The socket, borrowed. */
+  get fd(): number {
+    return this.#socket.fd;
+  }
+
+  /** Whether frames wait for the socket to take them. */
+  get congested(): boolean {
+    return this.#outgoing.length > 0;
+  }
+
+  /** Begins to read. */
+  start(): void {
+    this.#pump = this.#run();
+  }
+
+  /**
+   * Sends an event as a frame, at once or as soon as the socket takes it. The event is borrowed.
+   *
+   * @throws {Fault} `busy` when too many frames wait already; `unreachable` when the daemon is gone
+   */
+  send(event: TransferEvent): void {
+    const length = encodeFrame(event, 0, this.#scratchView, this.#scratch, 0);
+    if (this.#outgoing.length === 0) {
+      const result = sendOne(this.#socket.fd, this.#scratch, 0, length, event.fds);
+      if (result >= 0) return;
+      if (isPeerGone(result)) throw gone();
+    }
+    if (event.fds.length > 0) {
+      throw new Fault("busy", "Cannot send descriptors now: the socket is full; read events and try again");
+    }
+    if (this.#outgoing.length >= CLIENT_OUTGOING_FRAMES) {
+      throw new Fault(
+        "busy",
+        `Cannot send: ${CLIENT_OUTGOING_FRAMES} frames wait for the daemon already; await answers before sending more`,
+      );
+    }
+    this.#outgoing.push(this.#scratch.slice(0, length));
+    this.wake();
+  }
+
+  /** Lets the pump look again whether it may read and what it has to send. */
+  wake(): void {
+    if (this.#closing) return;
+    this.#held?.resolve();
+    this.#held = undefined;
+    this.#wake.signal();
+  }
+
+  /** Ends the pump and closes the socket. Called twice, it does nothing the second time. */
+  async close(): Promise<void> {
+    if (!this.#closing) {
+      this.wake();
+      this.#closing = true;
+    }
+    await this.#pump;
+    if (this.#socket.closed) return;
+    this.#batch[Symbol.dispose]();
+    this.#poller[Symbol.dispose]();
+    this.#wake[Symbol.dispose]();
+    this.#socket.close();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (!this.#closing) {
+        if (this.#outgoing.length > 0) this.#flush();
+        if (this.#sink.mayRead()) {
+          if (this.#receive()) {
+            this.#end(gone());
+            return;
+          }
+          if (this.#closing) return;
+          this.#watch();
+          await this.#poller.waitAsync(-1);
+          this.#wake.drain();
+        } else {
+          this.#held = Promise.withResolvers();
+          await this.#held.promise;
+        }
+      }
+    } catch (error) {
+      this.#end(error instanceof Fault ? error : new Fault("refused", messageOf(error), { cause: error }));
+    }
+  }
+
+  #end(fault: Fault): void {
+    if (!this.#closing) this.#sink.onEnd(fault);
+  }
+
+  #watch(): void {
+    const interest = this.#outgoing.length > 0 ? IN | OUT : IN;
+    if (interest === this.#interest) return;
+    this.#interest = interest;
+    this.#poller.modify(this.#socket.fd, interest, TAG_SOCKET);
+  }
+
+  #flush(): void {
+    let sent = 0;
+    for (const frame of this.#outgoing) {
+      const result = sendOne(this.#socket.fd, frame, 0, frame.length);
+      if (result === -ERRNO.EAGAIN) break;
+      // A daemon that went may have said why: what it sent last is read before the end is told.
+      sent++;
+    }
+    this.#outgoing.splice(0, sent);
+  }
+
+  /** Reads one batch; true when the daemon has closed the connection. */
+  #receive(): boolean {
+    const batch = this.#batch;
+    const frames = batch.receive(this.#socket.fd);
+    for (let i = 0; i < frames; i++) {
+      const defect = batch.truncated(i)
+        ? "frame too long"
+        : checkFrame(batch.view, batch.offset(i), batch.length(i), batch.fdCount(i));
+      if (defect !== "" || batch.fdsTruncated(i)) {
+        throw new Fault(
+          "protocol-error",
+          `Cannot understand the daemon: ${
+            defect || "a frame lost descriptors"
+          }; is it a vmsig daemon of this version?`,
+        );
+      }
+      const fds: OwnedFd[] = [];
+      for (let k = 0; k < batch.fdCount(i); k++) fds.push(new OwnedFd(batch.takeFd(i, k)));
+      this.#sink.onEvent(new ClientEvent(batch.view, batch.offset(i), fds));
+    }
+    return batch.closed;
+  }
+}
+
+function gone(): Fault {
+  return new Fault(
+    "unreachable",
+    "Cannot go on: the daemon closed the connection; look at its log, and connect again when it runs",
+  );
+}

@@ -1,0 +1,132 @@
+/**
+ * A received event as fields with names, for `watch --json`, `record` and whoever prints: the header's fields, the inline fields, and what the body
+ * says: a CBOR map's entries are merged in, memory segments are listed, anything else is told by its size.
+ * @module
+ */
+import { decode } from "cborg";
+import { hexOfBytes } from "../base/hex.ts";
+import { readU64 } from "../base/layout.ts";
+import { messageOf } from "../base/fault.ts";
+import { type Described, describeInline } from "../event/describe.ts";
+import { KIND } from "../event/kind.ts";
+import { BODY } from "../event/transfer_event.ts";
+import type { ClientEvent } from "./client_event.ts";
+
+/** Bytes of one memory segment (contract, "memseg"). */
+export const MEMSEG_BYTES = 32;
+
+const MAX_DEPTH = 8;
+const MAX_RAW_BYTES = 64;
+
+/** One run of guest memory in one of the descriptors that a MEMCTX brings. */
+export interface MemorySegment {
+  /** Guest-physical address of its first byte. */
+  readonly gpa: number;
+  /** Where it lies in the file. */
+  readonly fileOffset: number;
+  /** Its size. */
+  readonly bytes: number;
+  /** Which of the event's descriptors. */
+  readonly fdIndex: number;
+}
+
+/** The segments of a MEMCTX: what its raw body lists. */
+export function memorySegments(event: ClientEvent): MemorySegment[] {
+  const view = new DataView(event.body.buffer, event.body.byteOffset, event.body.byteLength);
+  const segments: MemorySegment[] = [];
+  for (let at = 0; at + MEMSEG_BYTES <= view.byteLength; at += MEMSEG_BYTES) {
+    segments.push({
+      gpa: readU64(view, at),
+      fileOffset: readU64(view, at + 8),
+      bytes: readU64(view, at + 16),
+      fdIndex: view.getUint32(at + 24, true),
+    });
+  }
+  return segments;
+}
+
+/** The fields of an event's inline zone and body by their contract names in camelCase. */
+export function describeBody(event: ClientEvent): Record<string, Described> {
+  const fields = describeInline(event.kind, event.inline);
+  if (event.body.length === 0) return fields;
+  if (event.bodyFormat === BODY.CBOR) return { ...fields, ...describeCbor(event.body) };
+  if (event.kind === KIND.MEMCTX) {
+    const segments = memorySegments(event).map(({ gpa, fileOffset, bytes, fdIndex }) => ({
+      gpa: "0x" + gpa.toString(16),
+      fileOffset,
+      bytes,
+      fdIndex,
+    }));
+    return { ...fields, segments };
+  }
+  const short = event.body.subarray(0, MAX_RAW_BYTES);
+  return { ...fields, bodyBytes: event.body.length, body: hexOfBytes(short) };
+}
+
+/** An event whole: header fields first, then its body's. What `watch --json` prints. */
+export function describeEvent(event: ClientEvent): Record<string, Described> {
+  return {
+    kind: event.kindName,
+    source: event.sourceName,
+    prio: event.prioName,
+    endpoint: event.endpoint,
+    seq: event.seq,
+    corr: event.corr,
+    tsNs: event.tsNs,
+    ...withoutHeaderNames(describeBody(event)),
+    ...(event.fdCount > 0 ? { fds: event.fdCount } : {}),
+  };
+}
+
+// The header's names are spoken for (an AUDIT has a kind and an endpoint of its own, a cursor its seq): the body's get a prefix.
+const HEADER_NAMES: ReadonlySet<string> = new Set([
+  "kind",
+  "source",
+  "prio",
+  "endpoint",
+  "seq",
+  "corr",
+  "tsNs",
+]);
+
+function withoutHeaderNames(fields: Record<string, Described>): Record<string, Described> {
+  const out: Record<string, Described> = {};
+  for (const name in fields) {
+    const key = HEADER_NAMES.has(name) ? `body${name.charAt(0).toUpperCase()}${name.slice(1)}` : name;
+    out[key] = fields[name] as Described;
+  }
+  return out;
+}
+
+function describeCbor(body: Uint8Array): Record<string, Described> {
+  try {
+    const value = plain(decode(body), 0);
+    if (typeof value === "object" && !Array.isArray(value)) return value as Record<string, Described>;
+    return { body: value };
+  } catch (error) {
+    return { bodyBytes: body.length, bodyError: messageOf(error) };
+  }
+}
+
+function plain(value: unknown, depth: number): Described {
+  if (depth > MAX_DEPTH) return "…";
+  switch (typeof value) {
+    case "number":
+      return Number.isFinite(value) ? value : String(value);
+    case "string":
+    case "boolean":
+      return value;
+    case "bigint":
+      return "0x" + value.toString(16);
+    case "object": {
+      if (value === null) return "null";
+      if (value instanceof Uint8Array) return hexOfBytes(value);
+      if (Array.isArray(value)) return value.map((item) => plain(item, depth + 1));
+      const out: Record<string, Described> = {};
+      for (const [key, item] of Object.entries(value)) out[key] = plain(item, depth + 1);
+      return out;
+    }
+    default:
+      return String(value);
+  }
+}

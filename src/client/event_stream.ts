@@ -1,0 +1,195 @@
+/**
+ * One consumer's events: a bounded buffer and an async iterator over it.
+ *
+ * The bound has two steps. At {@linkcode CLIENT_BUFFER_EVENTS} the stream counts as full and the client stops reading its socket, so that the daemon's
+ * rules for a slow control apply to it: events wait there, the lowest priority goes first, an OVERRUN tells how many. But an answer that a
+ * command awaits arrives on the same socket, so while one is awaited (or a lease is held, whose loss must be told) the client reads on; up to
+ * {@linkcode CLIENT_BUFFER_MAX_EVENTS} the stream takes more, and past that it drops by the daemon's rules itself and puts a local OVERRUN first.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { CLIENT_BUFFER_EVENTS, CLIENT_BUFFER_MAX_EVENTS } from "../base/limits.ts";
+import { OVERRUN } from "../event/body_layout.ts";
+import { DIR } from "../event/defaults.ts";
+import { FRAME, FRAME_MAGIC } from "../event/frame.ts";
+import { KIND } from "../event/kind.ts";
+import { PRIO } from "../event/priority.ts";
+import { SOURCE } from "../event/source.ts";
+import { ClientEvent } from "./client_event.ts";
+import { type EventFilter, matcherOf } from "./event_filter.ts";
+
+/** What a stream tells its client. */
+export interface StreamOwner {
+  /** The stream has room again. */
+  onRoom(): void;
+  /** The stream has ended: nothing is pushed to it any more. */
+  onStreamEnd(stream: EventStream): void;
+}
+
+/**
+ * The events of one consumer. Iterate it once; leaving the loop ends it. An event's descriptors are closed when the next event is asked for,
+ * unless they were taken.
+ */
+export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDisposable {
+  readonly #owner: StreamOwner;
+  readonly #matches: (event: ClientEvent) => boolean;
+  readonly #buffer: ClientEvent[] = [];
+  #given: ClientEvent | undefined;
+  #waiter: PromiseWithResolvers<IteratorResult<ClientEvent>> | undefined;
+  #ended = false;
+  #fault: Fault | undefined;
+  #lost = 0;
+  #highestLost = 0;
+
+  /**
+   * Made by `Client.events`.
+   *
+   * @param owner who is told about room and end
+   * @param filter which events
+   */
+  constructor(owner: StreamOwner, filter: EventFilter) {
+    this.#owner = owner;
+    this.#matches = matcherOf(filter);
+  }
+
+  /** Events that wait. */
+  get buffered(): number {
+    return this.#buffer.length;
+  }
+
+  /** Whether the client should stop reading for this stream's sake. */
+  get full(): boolean {
+    return this.#buffer.length >= CLIENT_BUFFER_EVENTS;
+  }
+
+  /** Whether this consumer wants an event. An OVERRUN passes every filter: what was lost may have been what it waits for. */
+  wants(event: ClientEvent): boolean {
+    return !this.#ended && (event.kind === KIND.OVERRUN || this.#matches(event));
+  }
+
+  /** Gives it an event; descriptors included, it is the stream's. */
+  push(event: ClientEvent): void {
+    if (this.#ended) {
+      event[Symbol.dispose]();
+      return;
+    }
+    if (this.#waiter !== undefined) {
+      const waiter = this.#waiter;
+      this.#waiter = undefined;
+      this.#given = event;
+      waiter.resolve({ done: false, value: event });
+      return;
+    }
+    this.#buffer.push(event);
+    if (this.#buffer.length > CLIENT_BUFFER_MAX_EVENTS) this.#dropOne();
+  }
+
+  /** Ends it: after what is buffered, the iteration ends, with a fault if there is one. */
+  end(fault?: Fault): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#fault = fault;
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    if (waiter === undefined) return;
+    if (fault === undefined) waiter.resolve({ done: true, value: undefined });
+    else waiter.reject(this.#takeFault());
+  }
+
+  /** The next event; descriptors of the one before are closed unless they were taken. */
+  next(): Promise<IteratorResult<ClientEvent>> {
+    this.#given?.[Symbol.dispose]();
+    this.#given = undefined;
+    const event = this.#overrun() ?? this.#buffer.shift();
+    if (event !== undefined) {
+      this.#given = event;
+      if (this.#buffer.length === CLIENT_BUFFER_EVENTS - 1) this.#owner.onRoom();
+      return Promise.resolve({ done: false, value: event });
+    }
+    if (this.#fault !== undefined) return Promise.reject(this.#takeFault());
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    if (this.#waiter !== undefined) {
+      return Promise.reject(
+        new Fault("busy", "Cannot await two events of one stream at once; open a second stream"),
+      );
+    }
+    this.#waiter = Promise.withResolvers();
+    return this.#waiter.promise;
+  }
+
+  /** Ends the stream and lets go of what it buffered; what a loop does when it is left. */
+  return(): Promise<IteratorResult<ClientEvent>> {
+    this.#given?.[Symbol.dispose]();
+    this.#given = undefined;
+    for (const event of this.#buffer.splice(0)) event[Symbol.dispose]();
+    this.#fault = undefined;
+    this.#lost = 0;
+    const wasEnded = this.#ended;
+    this.end();
+    if (!wasEnded) this.#owner.onStreamEnd(this);
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** Everything that waits, taken out: how the first stream takes over what came before it. */
+  drain(): ClientEvent[] {
+    return this.#buffer.splice(0);
+  }
+
+  /** Itself: a stream is iterated once. */
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** The same as leaving the loop. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  #takeFault(): Fault {
+    const fault = this.#fault as Fault;
+    this.#fault = undefined;
+    return fault;
+  }
+
+  /** Drops the lowest priority, oldest first; a stream full of URGENT alone ends with a fault. */
+  #dropOne(): void {
+    let victim = 0;
+    let prio: number = PRIO.URGENT;
+    for (let i = 0; i < this.#buffer.length && prio > PRIO.BULK; i++) {
+      const event = this.#buffer[i] as ClientEvent;
+      if (event.prio < prio) {
+        prio = event.prio;
+        victim = i;
+      }
+    }
+    if (prio === PRIO.URGENT) {
+      this.end(
+        new Fault(
+          "too-large",
+          "Cannot keep the events: too many urgent ones wait; iterate the stream faster",
+        ),
+      );
+      this.#owner.onStreamEnd(this);
+      return;
+    }
+    const [dropped] = this.#buffer.splice(victim, 1);
+    dropped?.[Symbol.dispose]();
+    this.#lost++;
+    this.#highestLost = Math.max(this.#highestLost, prio);
+  }
+
+  #overrun(): ClientEvent | undefined {
+    if (this.#lost === 0) return undefined;
+    const view = new DataView(new ArrayBuffer(FRAME.body));
+    view.setUint32(FRAME.magic, FRAME_MAGIC, true);
+    view.setUint16(FRAME.kind, KIND.OVERRUN, true);
+    view.setUint8(FRAME.source, SOURCE.CORE);
+    view.setUint8(FRAME.dir, DIR.UP);
+    view.setUint8(FRAME.prio, PRIO.URGENT);
+    view.setUint32(FRAME.inline + OVERRUN.at.lost, this.#lost, true);
+    view.setUint32(FRAME.inline + OVERRUN.at.highestPrioLost, this.#highestLost, true);
+    this.#lost = 0;
+    this.#highestLost = 0;
+    return new ClientEvent(view, 0);
+  }
+}

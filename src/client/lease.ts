@@ -1,0 +1,126 @@
+/**
+ * A lease that this client holds: exclusive ownership of one class on one endpoint. It releases itself when it goes out of scope, is kept alive while it has
+ * a ttl, and says when it is lost.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { LEASE_CLASS_NAMES } from "../event/body_number.ts";
+
+/** Classes of leases by their names. */
+export type LeaseClassName = "input" | "power" | "memwrite";
+
+/** Why a lease was lost. */
+export type LeaseLoss = "preempted" | "owner-gone" | "endpoint-gone" | "not-kept-alive" | "disconnected";
+
+const LOSSES: readonly LeaseLoss[] = ["preempted", "owner-gone", "endpoint-gone", "not-kept-alive"];
+
+/** Why a lease was lost, by LEASE_REVOKED.reason. */
+export function leaseLossOf(reason: number): LeaseLoss {
+  return LOSSES[reason] ?? "preempted";
+}
+
+/** What a lease asks of its client. */
+export interface LeaseHome {
+  /** Gives the lease back if this was its last handle; resolves when the daemon has confirmed. */
+  releaseLease(lease: Lease): Promise<void>;
+  /** Tells the daemon that the owner lives. */
+  keepLease(lease: Lease): Promise<void>;
+}
+
+/**
+ * A held lease.
+ *
+ * @example
+ * ```ts
+ * await using lease = await client.acquire("web", "power");
+ * await client.vm("web", "reset");
+ * ```
+ */
+export class Lease implements AsyncDisposable {
+  /** The endpoint. */
+  readonly endpoint: number;
+  /** The class's number. */
+  readonly cls: number;
+  /** The fencing token: it grows with every grant of this endpoint and class. */
+  readonly token: number;
+  /** How often its owner must be heard, ms; 0 = never. The client takes care of it. */
+  readonly ttlMs: number;
+  /** Resolves when the lease is lost otherwise than by {@linkcode Lease.release}; stays pending for ever when it is not. */
+  readonly lost: Promise<LeaseLoss>;
+  readonly #home: LeaseHome;
+  readonly #aborter = new AbortController();
+  readonly #lost = Promise.withResolvers<LeaseLoss>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #held = true;
+
+  /**
+   * Made by `Client.acquire`.
+   *
+   * @param home the client
+   * @param endpoint the endpoint's number
+   * @param cls the class's number
+   * @param token the fencing token
+   * @param ttlMs the promise to be heard, 0 for none
+   */
+  constructor(home: LeaseHome, endpoint: number, cls: number, token: number, ttlMs: number) {
+    this.#home = home;
+    this.endpoint = endpoint;
+    this.cls = cls;
+    this.token = token;
+    this.ttlMs = ttlMs;
+    this.lost = this.#lost.promise;
+    if (ttlMs > 0) this.#timer = setInterval(() => this.#keepAlive(), Math.max(1, Math.floor(ttlMs / 3)));
+  }
+
+  /** The class's name. */
+  get className(): LeaseClassName {
+    return LEASE_CLASS_NAMES[this.cls] as LeaseClassName;
+  }
+
+  /** Whether it is held still. */
+  get held(): boolean {
+    return this.#held;
+  }
+
+  /** Aborted when the lease is lost: hand it to whatever must stop then. */
+  get signal(): AbortSignal {
+    return this.#aborter.signal;
+  }
+
+  /** Called by the client: the lease is gone. */
+  lose(reason: LeaseLoss): void {
+    if (!this.#end()) return;
+    this.#lost.resolve(reason);
+    this.#aborter.abort(
+      new Fault("stale-lease", `Cannot go on: the ${this.className} lease is lost (${reason})`),
+    );
+  }
+
+  /**
+   * Gives it back; resolves when the guest is neutral again (held keys released). Nothing when it is gone already.
+   *
+   * @throws {Fault} when the daemon does not confirm
+   */
+  async release(): Promise<void> {
+    if (this.#end()) await this.#home.releaseLease(this);
+  }
+
+  /** The same as {@linkcode Lease.release}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  #end(): boolean {
+    const was = this.#held;
+    this.#held = false;
+    clearInterval(this.#timer);
+    return was;
+  }
+
+  #keepAlive(): void {
+    this.#home.keepLease(this).catch((error) => {
+      // A keepalive that gets no answer needs no report of its own: the loss of the lease, or of the daemon, is told.
+      if (!(error instanceof Fault)) throw error;
+    });
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * The client library: what a scripted control imports.
+ *
+ * @example
+ * ```ts
+ * import { connect } from "./src/client/mod.ts";
+ *
+ * await using client = await connect({ name: "hello" });
+ * await client.vm("web", "stop");
+ * console.log(await client.vmState("web"));
+ * ```
+ * @module
+ */
+export { Fault } from "../base/fault.ts";
+export { CAP } from "../event/capability.ts";
+export { KIND } from "../event/kind.ts";
+export { PRIO } from "../event/priority.ts";
+export { SOURCE } from "../event/source.ts";
+export * from "../event/body_number.ts";
+export { Client, type VmOperation, type VmState } from "./client.ts";
+export { ClientEvent } from "./client_event.ts";
+export { connect, type ConnectOptions } from "./connect.ts";
+export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
+export type { EventFilter } from "./event_filter.ts";
+export { EventStream } from "./event_stream.ts";
+export type { SubscribeOptions, Welcome } from "./handshake.ts";
+export { Lease, type LeaseClassName, type LeaseLoss } from "./lease.ts";
+export type { EndpointRef, RosterEntry } from "./roster_view.ts";
+export type { CommandOptions } from "./session.ts";

@@ -1,0 +1,92 @@
+/**
+ * Who is there, as the retained ROSTER events tell it: one entry an endpoint.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { ROSTER_STATE, ROSTER_STATE_NAMES } from "../event/body_number.ts";
+import { SOURCE, SOURCE_MAX, sourceName } from "../event/source.ts";
+import type { ClientEvent } from "./client_event.ts";
+
+/** One endpoint. */
+export interface RosterEntry {
+  /** Its number. */
+  readonly endpoint: number;
+  /** Its name. */
+  readonly name: string;
+  /** "attaching", "up" or "down". */
+  readonly state: string;
+  /** Names of the seams that are up, in lower case. */
+  readonly seams: readonly string[];
+  /** The VM's process; 0 when there is none. */
+  readonly pid: number;
+  /** The VM's number in the config; 0 when it has none. */
+  readonly vmid: number;
+}
+
+/** An endpoint by its name or its number. */
+export type EndpointRef = string | number;
+
+/** The roster as far as it has arrived. */
+export class RosterView {
+  readonly #entries = new Map<number, RosterEntry>();
+
+  /** All entries, by number. */
+  list(): RosterEntry[] {
+    return [...this.#entries.values()].sort((a, b) => a.endpoint - b.endpoint);
+  }
+
+  /** The entry of an endpoint's number. */
+  get(endpoint: number): RosterEntry | undefined {
+    return this.#entries.get(endpoint);
+  }
+
+  /** What an endpoint is called: its name, or its number as text. */
+  nameOf(endpoint: number): string {
+    const name = this.#entries.get(endpoint)?.name;
+    return name === undefined || name === "" ? String(endpoint) : name;
+  }
+
+  /** Finds an endpoint; undefined when it is not in the roster. A name goes before a number. */
+  find(ref: EndpointRef): number | undefined {
+    if (typeof ref === "string") {
+      for (const entry of this.#entries.values()) if (entry.name === ref) return entry.endpoint;
+      if (!/^[0-9]+$/.test(ref)) return undefined;
+    }
+    return this.#entries.has(Number(ref)) ? Number(ref) : undefined;
+  }
+
+  /** Takes a ROSTER event in. */
+  update(event: ClientEvent): void {
+    const body = event.as("ROSTER");
+    if (body === undefined) return;
+    if (body.state === ROSTER_STATE.GONE) {
+      this.#entries.delete(event.endpoint);
+      return;
+    }
+    this.#entries.set(event.endpoint, {
+      endpoint: event.endpoint,
+      name: body.name,
+      state: ROSTER_STATE_NAMES[body.state] ?? `state-${body.state}`,
+      seams: seamNames(body.seams),
+      pid: body.pid,
+      vmid: body.vmid,
+    });
+  }
+
+  /** The fault for an endpoint that is not there, naming those that are. */
+  unknown(ref: EndpointRef): Fault {
+    const known = this.list().map(({ endpoint, name }) => `${endpoint} ${name}`.trim());
+    const there = known.length === 0
+      ? "the daemon has no endpoints (or your grant shows none); vmsig probe tells what could be attached"
+      : `there are: ${known.join(", ")}`;
+    return new Fault("no-endpoint", `Cannot find endpoint ${ref}: ${there}`);
+  }
+}
+
+function seamNames(mask: number): string[] {
+  const names: string[] = [];
+  for (let source: number = SOURCE.FRAME; source < SOURCE_MAX; source++) {
+    if ((mask >>> source) & 1) names.push(sourceName(source).toLowerCase());
+  }
+  return names;
+}

@@ -1,0 +1,72 @@
+/**
+ * A refusal as a sentence: what the codes of the contract mean to a person, with what to do about it.
+ * @module
+ */
+import { CODE, type CodeName, codeName } from "../base/codes.ts";
+import { Fault, type FaultCode } from "../base/fault.ts";
+import { LEASE_DENY } from "../event/body_number.ts";
+
+const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
+  "no-capability": "your grant lacks the capability for it; add it to `caps` in your [[admission]] rule",
+  "outside-grant": "the endpoint is not in your grant; add it to `endpoints` in your [[admission]] rule",
+  "no-lease": "it needs a lease that you do not hold; acquire it first (vmsig lease)",
+  "stale-lease": "the lease was lost to another; acquire it again",
+  "no-endpoint": "there is no such endpoint; vmsig ls lists them",
+  "seam-down":
+    "the endpoint's connection to the VM is down; vmsig ls shows its seams, vmsig probe what the VM lacks",
+  "bad-argument": "an argument is out of range; see the command's --help",
+  "not-mapped": "the address is not mapped in the guest; check it and the address space (vmsig mem)",
+  "outside-extent":
+    "the address lies outside what may be written; add it to [write] extents in the daemon's config",
+  refused: "the VM refused it; the daemon's log has its words",
+  "timed-out": "the VM did not confirm in time; is it stopped or wedged? (vmsig vm query)",
+  dropped: "it was dropped by the lane's policy; send more slowly, or change [[policy]]",
+  "protocol-error": "the daemon did not understand it; are client and daemon of the same version?",
+  "too-large": "it is too large; split it",
+  "not-supported": "this endpoint cannot do it; vmsig probe tells what the VM lacks",
+  "shutting-down": "the daemon is shutting down; try again when it runs",
+  "not-admitted": "this user is not let in; add an [[admission]] rule for it to the daemon's config",
+  busy:
+    "another one holds it; wait until it is released (vmsig lease ENDPOINT CLASS status tells whose it is)",
+};
+
+/**
+ * The fault that a refusal becomes.
+ *
+ * @param what what was to be done: "reset web"
+ * @param code the code that came
+ * @param detail more, in a few words, from the actuator
+ */
+export function faultOfCode(what: string, code: number, detail?: string): Fault {
+  const name = codeName(code);
+  const why = WHY[name as Exclude<CodeName, "ok">];
+  const extra = detail === undefined || detail === "" ? "" : ` (${detail})`;
+  if (why === undefined || code === CODE.ok) {
+    return new Fault("refused", `Cannot ${what}: the daemon answered ${name}${extra}; update this client`);
+  }
+  return new Fault(name as FaultCode, `Cannot ${what}: ${why}${extra}`);
+}
+
+/**
+ * The fault that a denied lease becomes.
+ *
+ * @param what what was to be done: "acquire input of web"
+ * @param reason LEASE_DENIED.reason
+ */
+export function faultOfDenial(what: string, reason: number): Fault {
+  switch (reason) {
+    case LEASE_DENY.NOCAP:
+      return faultOfCode(what, CODE["no-capability"]);
+    case LEASE_DENY.NOGRANT:
+      return faultOfCode(what, CODE["outside-grant"]);
+    case LEASE_DENY.BADCLASS:
+      return faultOfCode(what, CODE["bad-argument"]);
+    case LEASE_DENY.LOWER_PRIO:
+      return new Fault(
+        "busy",
+        `Cannot ${what}: one with a higher arb_prio holds it; wait until it is released, or raise yours`,
+      );
+    default:
+      return faultOfCode(what, CODE.busy);
+  }
+}
