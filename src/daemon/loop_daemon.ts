@@ -1,0 +1,161 @@
+/**
+ * The daemon on the loop's thread: the composition root. It makes the loop, the core, the control socket and the roster, attaches what the config names, and takes them down in the
+ * right order: no new commands, endpoints detached (held keys released, epochs invalidated), answers flushed, controls closed, sockets gone.
+ * @module
+ */
+import { EventFd } from "../../ffi/event_fd.ts";
+import { monotonicClock } from "../../ffi/clock.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { IN } from "../../ffi/poller.ts";
+import { listenUnix, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
+import { MS } from "../base/clock.ts";
+import { Log } from "../base/log.ts";
+import { SharedRing } from "../context/shared_ring.ts";
+import { SocketListener } from "../controls/socket/socket_listener.ts";
+import { Core } from "../core/core.ts";
+import { Loop } from "../core/loop.ts";
+import { DIR } from "../event/defaults.ts";
+import { checkFrame, decodeFrame } from "../event/frame.ts";
+import { Roster } from "../roster/roster.ts";
+import { EndpointMaker } from "./endpoint_maker.ts";
+import { Doorman } from "./doorman.ts";
+import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
+
+/** How long detaching may take before the daemon stops without it. */
+const DETACH_LIMIT_MS = 1500;
+
+/** The daemon's loop side. */
+export class LoopDaemon {
+  readonly #plan: LoopPlan;
+  readonly #report: (report: LoopReport) => void;
+  readonly #log: Log;
+  readonly #loop: Loop;
+  readonly #core: Core;
+  readonly #roster: Roster;
+  readonly #doorman: Doorman;
+  readonly #maker: EndpointMaker;
+  readonly #inbox: SharedRing;
+  readonly #listening: OwnedFd;
+  readonly #listener: SocketListener;
+  #stopping = false;
+
+  /**
+   * Makes everything and listens; nothing runs yet.
+   *
+   * @param plan what to serve
+   * @param report to the main thread
+   * @throws {Fault} when the socket cannot be had, before anything else was touched
+   */
+  constructor(plan: LoopPlan, report: (report: LoopReport) => void) {
+    this.#plan = plan;
+    this.#report = report;
+    this.#log = new Log("vmsig", plan.log, writeLine, plan.journal);
+    this.#doorman = new Doorman(Deno.uid() ?? -1);
+    this.#listening = listenUnix(plan.socketPath, SOCKET.SEQPACKET, {
+      // Who may do what is decided by uid at HELLO. With rules for others the socket must let them knock.
+      mode: this.#doorman.admitsOthers ? 0o666 : 0o600,
+      backlog: 1024,
+    });
+    this.#loop = new Loop({ clock: monotonicClock, log: this.#log, spinNs: plan.spinUs * 1000 });
+    this.#core = new Core({ loop: this.#loop, log: this.#log });
+    this.#loop.setHook(this.#core);
+    this.#roster = new Roster(this.#core, this.#log, () => this.#regrant());
+    this.#listener = new SocketListener({
+      listener: this.#listening,
+      core: this.#core,
+      loop: this.#loop,
+      log: this.#log.for("socket"),
+      doorkeeper: this.#doorman,
+      maxControls: plan.maxControls,
+      queueEvents: plan.queueEvents,
+    });
+    this.#maker = new EndpointMaker(plan, this.#loop, this.#log);
+    this.#inbox = new SharedRing(plan.inbox);
+    this.#loop.watch(plan.inbox.eventFd, IN, { onReady: () => this.#readInbox() });
+    for (const lane of plan.lanes) this.#core.setPolicy(lane.source, lane.dir, lane.policy);
+  }
+
+  /** Attaches what the plan names, says that it is ready, and serves until it is told to stop. */
+  run(): void {
+    for (const request of this.#maker.requests()) {
+      const outcome = this.#roster.attach(request);
+      if (!outcome.ok) this.#log.error(`cannot attach ${request.name}: ${outcome.reason}`);
+    }
+    this.#report({ type: "ready" });
+    this.#loop.run();
+    this.#dispose();
+    this.#report({ type: "stopped" });
+  }
+
+  #readInbox(): void {
+    this.#inbox.drain((tag, message) => {
+      switch (tag) {
+        case INBOX.STOP:
+          return this.#stop();
+        case INBOX.FRAME:
+          return this.#submitForeign(message);
+        default:
+          this.#log.error("unknown message in the inbox", { tag });
+      }
+    });
+  }
+
+  /** An event from another thread of this process, as a wire frame. */
+  #submitForeign(bytes: Uint8Array): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const defect = checkFrame(view, 0, bytes.length, 0);
+    if (defect !== "") return this.#log.error("foreign frame refused", { defect });
+    const event = this.#core.bus.pool.acquire();
+    decodeFrame(event, bytes, view, 0);
+    if (event.dir === DIR.UP) this.#core.bus.up(event);
+    else event.release();
+  }
+
+  #regrant(): void {
+    for (const [, { peer, id }] of this.#listener.controls) {
+      this.#core.regrant(id as Parameters<Core["regrant"]>[0], this.#doorman.grantOf(peer));
+    }
+  }
+
+  #stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#log.info("stopping");
+    this.#listener.close();
+    const names = this.#roster.names();
+    let left = names.length;
+    const done = () => {
+      if (--left <= 0) this.#loop.defer(() => this.#closeControls());
+    };
+    // A VM that does not answer must not keep the daemon: its keys are released by the next one.
+    const limit = { onTimer: () => this.#closeControls() };
+    this.#loop.arm(limit, this.#loop.clock.nowNs() + DETACH_LIMIT_MS * MS);
+    if (names.length === 0) this.#loop.defer(() => this.#closeControls());
+    for (const name of names) this.#roster.detach(name, "shutting-down", done);
+  }
+
+  #closeControls(): void {
+    if (this.#loop.stopped) return;
+    this.#core.turn(this.#loop.clock.nowNs());
+    for (const slot of this.#core.fanOut.controls.values()) this.#core.leave(slot, "the daemon stops");
+    this.#loop.defer(() => this.#loop.stop());
+  }
+
+  #dispose(): void {
+    this.#loop.unwatch(this.#plan.inbox.eventFd);
+    unlinkSocket(this.#plan.socketPath);
+    this.#listening.close();
+    this.#listener.dispose();
+    this.#core.dispose();
+    this.#loop[Symbol.dispose]();
+    EventFd.borrow(this.#plan.inbox.eventFd).drain();
+  }
+}
+
+const encoder = new TextEncoder();
+
+function writeLine(line: string): void {
+  const bytes = encoder.encode(line + "\n");
+  let written = 0;
+  while (written < bytes.length) written += Deno.stderr.writeSync(bytes.subarray(written));
+}

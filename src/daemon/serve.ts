@@ -1,0 +1,60 @@
+/**
+ * `vmsig serve`: the main thread of the daemon. It makes the loop's thread, takes signals, and waits. What the loop must not do (anything asynchronous or slow) is done here.
+ * @module
+ */
+import { EventFd } from "../../ffi/event_fd.ts";
+import { Fault, type FaultCode } from "../base/fault.ts";
+import { SharedRing } from "../context/shared_ring.ts";
+import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
+
+const INBOX_BYTES = 1 << 20;
+/** How long an orderly shutdown may take before the process ends without it. */
+const STOP_LIMIT_MS = 1900;
+
+/** What to serve; the inbox is made here. */
+export type ServeOptions = Omit<LoopPlan, "inbox" | "journal">;
+
+/**
+ * Serves until SIGTERM or SIGINT.
+ *
+ * @param options what to serve
+ * @param onReady called when the control socket listens
+ * @throws {Fault} when it cannot start
+ */
+export async function serve(options: ServeOptions, onReady: (socketPath: string) => void): Promise<void> {
+  using bell = EventFd.create();
+  const inbox = SharedRing.create(INBOX_BYTES, bell.fd);
+  const worker = new Worker(new URL("./loop_worker.ts", import.meta.url), { type: "module" });
+  const journal = Deno.env.get("JOURNAL_STREAM") !== undefined;
+  const plan: LoopPlan = { ...options, inbox: inbox.handle, journal };
+  const ended = Promise.withResolvers<void>();
+  const stop = (): void => {
+    inbox.push(INBOX.STOP, new Uint8Array(0));
+    Deno.unrefTimer(setTimeout(() => Deno.exit(1), STOP_LIMIT_MS));
+  };
+  worker.onmessage = ({ data }: MessageEvent<LoopReport>) => {
+    switch (data.type) {
+      case "ready":
+        onReady(options.socketPath);
+        return;
+      case "failed":
+        return ended.reject(new Fault(data.code as FaultCode, data.message));
+      case "stopped":
+        return ended.resolve();
+    }
+  };
+  worker.onerror = (event) => {
+    event.preventDefault();
+    ended.reject(new Fault("refused", `Cannot go on: the loop's thread failed: ${event.message}`));
+  };
+  Deno.addSignalListener("SIGTERM", stop);
+  Deno.addSignalListener("SIGINT", stop);
+  try {
+    worker.postMessage(plan);
+    await ended.promise;
+  } finally {
+    Deno.removeSignalListener("SIGTERM", stop);
+    Deno.removeSignalListener("SIGINT", stop);
+    worker.terminate();
+  }
+}
