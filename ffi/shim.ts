@@ -24,7 +24,21 @@ let loaded: ShimSymbols | undefined;
  * @throws {Fault} `missing` when the library is not there, cannot be loaded, or is of another version
  */
 export function shim(): ShimSymbols {
-  return loaded ??= Deno.build.standalone ? loadEmbedded(readLibrary(LIBRARY)) : loadFile(LIBRARY);
+  return loaded ??= isEmbedded(LIBRARY, Deno.build.standalone)
+    ? loadEmbedded(readLibrary(LIBRARY))
+    : loadFile(LIBRARY);
+}
+
+/**
+ * Whether a file is inside a compiled executable. In a Worker Deno 2.4.2 does not tell (`standalone` is undefined there), but
+ * the embedded files of an executable APP always lie under TMPDIR/deno-compile-APP, where nothing is on disk.
+ * To be wrong about a real file of such a name does no harm: its bytes are read and loaded as well.
+ *
+ * @param file where the library would be
+ * @param standalone what `Deno.build.standalone` says on this thread
+ */
+export function isEmbedded(file: URL, standalone: boolean | undefined): boolean {
+  return standalone === true || file.pathname.includes("/deno-compile-");
 }
 
 /**

@@ -68,7 +68,7 @@ function turn(): void {
 
 turn();
 const [before, ownedBefore] = [descriptors(), openFdCount()];
-for (let i = 0; i < 1000; i++) turn();
+for (let i = 0; i < 200; i++) turn();
 const memfdMappings =
   Deno.readTextFileSync("/proc/self/maps").split("\n").filter((l) => l.includes("memfd:leaked")).length;
 console.log(

@@ -5,7 +5,7 @@
  */
 import { assertEquals } from "@std/assert";
 
-Deno.test("a thousand turns through ffi/ leave no descriptor and no mapping", async () => {
+Deno.test("two hundred turns through ffi/ leave no descriptor and no mapping", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {

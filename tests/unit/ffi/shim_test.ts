@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
-import { loadEmbedded, loadFile, shim } from "../../../ffi/shim.ts";
+import { isEmbedded, loadEmbedded, loadFile, shim } from "../../../ffi/shim.ts";
 import { SHIM_VERSION, SYMBOLS } from "../../../ffi/symbols.ts";
 import "./loaded_shim.ts";
 
@@ -141,6 +141,14 @@ Deno.test("embedded: nothing in TMPDIR, no descriptor left, and plain --allow-ff
   } finally {
     await Deno.remove(empty);
   }
+});
+
+Deno.test("a compiled executable is told by Deno or, where a Worker is not told, by where its files lie", () => {
+  assert(isEmbedded(LIBRARY, true));
+  assert(!isEmbedded(LIBRARY, false));
+  assert(!isEmbedded(LIBRARY, undefined));
+  assert(isEmbedded(new URL("file:///tmp/deno-compile-vmsig/shim/libvmsig_shim.so"), undefined));
+  assert(isEmbedded(new URL("file:///tmp/deno-compile-vmsig/shim/libvmsig_shim.so"), false));
 });
 
 Deno.test("without --allow-ffi: one clear line that says so", async () => {
