@@ -87,8 +87,7 @@ Deno.test("a Worker that sits in epoll_wait hears of a SIGTERM", async () => {
      signalToEventFd(SIGNAL.TERM, event.fd);
      self.postMessage("sitting");
      while (poller.wait(-1) === 0);
-     self.postMessage("heard " + event.drain());
-     self.close();`.replaceAll("FFI/", FFI);
+     self.postMessage("heard " + event.drain());`.replaceAll("FFI/", FFI);
   await run(
     `const url = URL.createObjectURL(new Blob([${JSON.stringify(worker)}], { type: "text/typescript" }));
      new Worker(url, { type: "module" }).onmessage = (message) => {
