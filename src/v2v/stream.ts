@@ -1,0 +1,275 @@
+/**
+ * A reliable stream of bytes in both directions over a channel: messages of type 1 carry the bytes, in chunks of any
+ * size; record boundaries are not kept.
+ *
+ * A send that finds the ring full takes in what has arrived meanwhile and keeps it in a queue of its own: otherwise two
+ * ends that both send and do not read would wait for each other for ever. The queue is bounded; past it such a send
+ * waits, until its timeout.
+ *
+ * The contract has no half-close. We add one that others do not notice: an empty message of type 1 with flag 1 says "I
+ * send no more"; who does not know it reads no bytes from it. Messages of other types are passed over and counted.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { MAX_STREAM_QUEUE_BYTES } from "../base/limits.ts";
+import { MS } from "../base/clock.ts";
+import type { Channel, WaitOutcome } from "./channel.ts";
+import { MESSAGE_HEADER_BYTES, STREAM_TYPE } from "./region_layout.ts";
+
+/** How a send ended, and how many bytes went. "closed": the other end is going or gone. */
+export interface SendResult {
+  /** Bytes sent: all of them, unless the outcome is another than "done". */
+  readonly sent: number;
+  /** How it ended. */
+  readonly outcome: "done" | "closed" | "timed-out";
+}
+
+/** How a receive ended. "closed" only when nothing is left to read. */
+export type ReceiveResult =
+  | { readonly outcome: "data"; readonly received: number }
+  | { readonly outcome: "closed" | "timed-out"; readonly received: 0 };
+
+/** The flag of the empty message that ends a direction. */
+const END_FLAG = 1;
+const CLOSED: ReceiveResult = { outcome: "closed", received: 0 };
+const TIMED_OUT: ReceiveResult = { outcome: "timed-out", received: 0 };
+
+/** A stream, attached to a channel. Use one thread, and one send and one receive at a time. */
+export class Stream {
+  /** Messages passed over because they were no stream's. */
+  foreignMessages = 0;
+  /** Whether the other end said that it sends no more, and all before that was read. */
+  remoteEnded = false;
+
+  readonly #channel: Channel;
+  readonly #chunkBytes: number;
+  readonly #fastChunkBytes: number;
+  readonly #queue: Uint8Array<ArrayBuffer>[] = [];
+  #queuedBytes = 0;
+  #headUsed = 0; // bytes taken off the queue's first chunk
+  #messageUsed = 0; // bytes taken off the ring's first message
+  #endQueued = false;
+  #detached = false;
+
+  /**
+   * Attaches a stream to a channel; from now on all its messages are the stream's.
+   *
+   * @throws {Fault} `busy` when one is attached already
+   */
+  constructor(channel: Channel) {
+    channel.attach("stream");
+    this.#channel = channel;
+    // A quarter of the ring: one chunk is written while the one before it is read.
+    this.#chunkBytes = Math.max(64, (channel.sender.maxPayloadBytes >> 1) - MESSAGE_HEADER_BYTES);
+    this.#fastChunkBytes = this.#chunkBytes >> 2;
+  }
+
+  /** Detaches it. What was received and not read is discarded; the channel stays. */
+  detach(): void {
+    if (this.#detached) return;
+    this.#detached = true;
+    this.#queue.length = 0;
+    this.#queuedBytes = 0;
+    if (this.#messageUsed > 0) this.#channel.receiver.finish();
+    this.#channel.detach();
+  }
+
+  /** Bytes that arrived while we were sending, and wait to be read. */
+  get queuedBytes(): number {
+    return this.#queuedBytes - this.#headUsed;
+  }
+
+  /**
+   * Sends all of `bytes`, and stops the thread while the ring is full.
+   *
+   * @throws {Fault} `bad-argument` after {@linkcode detach}
+   */
+  send(bytes: Uint8Array, timeoutMs: number): SendResult {
+    const deadlineNs = this.#begin(timeoutMs);
+    if (this.#channel.remoteClosing()) return { sent: 0, outcome: "closed" };
+    for (let sent = 0;;) {
+      sent = this.#push(bytes, sent);
+      if (sent === bytes.length) return { sent, outcome: "done" };
+      const outcome = this.#blocked()
+        ? "ready"
+        : this.#channel.wait(this.#stuckOn(), this.#leftMs(deadlineNs));
+      if (outcome !== "ready") return { sent, outcome };
+    }
+  }
+
+  /** {@linkcode send} while the thread goes on. */
+  async sendAsync(bytes: Uint8Array, timeoutMs: number): Promise<SendResult> {
+    const deadlineNs = this.#begin(timeoutMs);
+    if (this.#channel.remoteClosing()) return { sent: 0, outcome: "closed" };
+    for (let sent = 0;;) {
+      sent = this.#push(bytes, sent);
+      if (sent === bytes.length) return { sent, outcome: "done" };
+      const outcome = this.#blocked()
+        ? "ready"
+        : await this.#channel.waitAsync(this.#stuckOn(), this.#leftMs(deadlineNs));
+      if (outcome !== "ready") return { sent, outcome };
+    }
+  }
+
+  /**
+   * Receives up to `target.length` bytes. It waits until there are any, and no longer.
+   *
+   * @throws {Fault} `bad-argument` after {@linkcode detach} or for an empty target, `protocol-error`
+   */
+  receive(target: Uint8Array, timeoutMs: number): ReceiveResult {
+    const deadlineNs = this.#begin(timeoutMs);
+    mustHaveRoom(target);
+    for (;;) {
+      const received = this.#pull(target);
+      if (received > 0) return { outcome: "data", received };
+      if (this.remoteEnded) return CLOSED;
+      const outcome = this.#channel.wait("receive", this.#leftMs(deadlineNs));
+      if (outcome !== "ready") return this.#ended(outcome);
+    }
+  }
+
+  /** {@linkcode receive} while the thread goes on. */
+  async receiveAsync(target: Uint8Array, timeoutMs: number): Promise<ReceiveResult> {
+    const deadlineNs = this.#begin(timeoutMs);
+    mustHaveRoom(target);
+    for (;;) {
+      const received = this.#pull(target);
+      if (received > 0) return { outcome: "data", received };
+      if (this.remoteEnded) return CLOSED;
+      const outcome = await this.#channel.waitAsync("receive", this.#leftMs(deadlineNs));
+      if (outcome !== "ready") return this.#ended(outcome);
+    }
+  }
+
+  /** What can be received without waiting; 0 when nothing is there. */
+  tryReceive(target: Uint8Array): number {
+    this.#begin(0);
+    return this.#pull(target);
+  }
+
+  /** Tells the other end that no more comes. It may go on sending. */
+  async endAsync(timeoutMs: number): Promise<"done" | "closed" | "timed-out"> {
+    const deadlineNs = this.#begin(timeoutMs);
+    while (this.#channel.sender.prepare(0, STREAM_TYPE, END_FLAG) === "retry") {
+      if (this.#blocked()) continue;
+      const outcome = await this.#channel.waitAsync(this.#stuckOn(), this.#leftMs(deadlineNs));
+      if (outcome !== "ready") return outcome;
+    }
+    this.#channel.sender.send();
+    return "done";
+  }
+
+  #begin(timeoutMs: number): number {
+    if (this.#detached) {
+      throw new Fault("bad-argument", "Cannot use a stream that was detached: attach a new one.");
+    }
+    return this.#channel.clock.nowNs() + timeoutMs * MS;
+  }
+
+  #leftMs(deadlineNs: number): number {
+    return Math.max(0, (deadlineNs - this.#channel.clock.nowNs()) / MS);
+  }
+
+  #ended(outcome: Exclude<WaitOutcome, "ready">): ReceiveResult {
+    return outcome === "closed" ? CLOSED : TIMED_OUT;
+  }
+
+  /** Puts as much on the ring as fits; how much has been sent by then. */
+  #push(bytes: Uint8Array, from: number): number {
+    const { sender } = this.#channel;
+    const chunkBytes = sender.peerWantsFastWakeup() ? this.#fastChunkBytes : this.#chunkBytes;
+    let sent = from;
+    while (sent < bytes.length) {
+      const wanted = Math.min(bytes.length - sent, chunkBytes);
+      const there = sender.bytesAvailable();
+      // Less than wanted is taken when it is worth a message; else the ring tells when all of it fits.
+      const length = there >= wanted || there < chunkBytes >> 1 ? wanted : there;
+      if (sender.prepareCopy(bytes, STREAM_TYPE, 0, sent, length) === "retry") break;
+      sender.send();
+      sent += length;
+    }
+    return sent;
+  }
+
+  /**
+   * The ring out is full: takes in what has arrived, so that the other end can go on, too.
+   *
+   * @returns whether anything was taken in: then the ring is worth another look before a sleep
+   */
+  #blocked(): boolean {
+    const { receiver } = this.#channel;
+    let took = false;
+    while (this.#mayTakeIn() && receiver.get()) {
+      took = true;
+      if (receiver.type !== STREAM_TYPE) this.foreignMessages++;
+      else if (receiver.flags === END_FLAG && receiver.payloadBytes === 0) this.#endQueued = true;
+      else if (receiver.payloadBytes > this.#messageUsed) {
+        const chunk = new Uint8Array(receiver.payloadBytes - this.#messageUsed);
+        receiver.copyPayload(chunk, 0, this.#messageUsed);
+        this.#queue.push(chunk);
+        this.#queuedBytes += chunk.length;
+      }
+      this.#messageUsed = 0;
+      receiver.finish();
+    }
+    return took;
+  }
+
+  /** What a stuck send waits for: also for what arrives, since the other end may be stuck on that. */
+  #stuckOn(): "any" | "send" {
+    return this.#mayTakeIn() ? "any" : "send";
+  }
+
+  #mayTakeIn(): boolean {
+    return this.queuedBytes < MAX_STREAM_QUEUE_BYTES && !this.#endQueued && !this.remoteEnded;
+  }
+
+  /** Takes what there is, the queue first, without waiting. */
+  #pull(target: Uint8Array): number {
+    let received = this.#pullQueue(target);
+    if (this.#endQueued) {
+      if (this.#queue.length === 0) this.remoteEnded = true;
+      return received;
+    }
+    const { receiver } = this.#channel;
+    while (received < target.length && !this.remoteEnded && receiver.get()) {
+      if (receiver.type !== STREAM_TYPE) {
+        this.foreignMessages++;
+        receiver.finish();
+        continue;
+      }
+      const length = Math.min(receiver.payloadBytes - this.#messageUsed, target.length - received);
+      receiver.copyPayload(target, received, this.#messageUsed, length);
+      received += length;
+      this.#messageUsed += length;
+      if (this.#messageUsed < receiver.payloadBytes) break;
+      if (receiver.payloadBytes === 0 && receiver.flags === END_FLAG) this.remoteEnded = true;
+      this.#messageUsed = 0;
+      receiver.finish();
+    }
+    return received;
+  }
+
+  #pullQueue(target: Uint8Array): number {
+    let received = 0;
+    while (received < target.length) {
+      const chunk = this.#queue[0];
+      if (chunk === undefined) break;
+      const length = Math.min(chunk.length - this.#headUsed, target.length - received);
+      target.set(chunk.subarray(this.#headUsed, this.#headUsed + length), received);
+      received += length;
+      this.#headUsed += length;
+      if (this.#headUsed < chunk.length) break;
+      this.#queue.shift();
+      this.#queuedBytes -= chunk.length;
+      this.#headUsed = 0;
+    }
+    return received;
+  }
+}
+
+function mustHaveRoom(target: Uint8Array): void {
+  if (target.length === 0) {
+    throw new Fault("bad-argument", "Cannot receive into no bytes: give a larger array.");
+  }
+}
