@@ -33,6 +33,9 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
 
 const ROOT = new URL("../", import.meta.url);
 
+/** Who imports whom, by paths relative to the top. */
+export type ImportGraph = ReadonlyMap<string, ReadonlySet<string>>;
+
 interface Dependency {
   readonly code?: { readonly specifier?: string };
   readonly type?: { readonly specifier?: string };
@@ -98,8 +101,8 @@ async function importGraph(files: readonly string[]): Promise<Map<string, Set<st
   return graph;
 }
 
-/** Imports that the ranks forbid, one line each. */
-function rankFaults(graph: ReadonlyMap<string, ReadonlySet<string>>): string[] {
+/** Imports that the ranks forbid, one line each; the graph tells what each file imports, by paths relative to the top. */
+export function rankFaults(graph: ImportGraph): string[] {
   const faults: string[] = [];
   for (const [file, targets] of graph) {
     const from = placeOf(file);
@@ -121,7 +124,7 @@ function rankFaults(graph: ReadonlyMap<string, ReadonlySet<string>>): string[] {
 }
 
 /** Circles of imports between files, one line each. */
-function circles(graph: ReadonlyMap<string, ReadonlySet<string>>): string[] {
+export function circles(graph: ImportGraph): string[] {
   const found: string[] = [];
   const done = new Set<string>();
   const path: string[] = [];
@@ -138,8 +141,10 @@ function circles(graph: ReadonlyMap<string, ReadonlySet<string>>): string[] {
   return found;
 }
 
-const graph = await importGraph(sourceFiles());
-const faults = [...rankFaults(graph), ...circles(graph)];
-for (const fault of faults) console.error(`vmsig: layers: ${fault}`);
-if (faults.length > 0) Deno.exit(1);
-console.log(`layers: ${graph.size} files, no import upwards, sideways or in a circle`);
+if (import.meta.main) {
+  const graph = await importGraph(sourceFiles());
+  const faults = [...rankFaults(graph), ...circles(graph)];
+  for (const fault of faults) console.error(`vmsig: layers: ${fault}`);
+  if (faults.length > 0) Deno.exit(1);
+  console.log(`layers: ${graph.size} files, no import upwards, sideways or in a circle`);
+}

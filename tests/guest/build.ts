@@ -7,7 +7,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli";
-import { messageOf } from "../../src/base/fault.ts";
+import { exitCodeOf, messageOf } from "../../src/base/fault.ts";
 import { compiledProgram, type ProgramSource } from "./c_program.ts";
 import { cached, contentHash, fileHash, forgetOldest } from "./content_cache.ts";
 import { CpioWriter } from "./cpio_writer.ts";
@@ -163,6 +163,6 @@ if (import.meta.main) {
     console.log(JSON.stringify(guest));
   } catch (error) {
     console.error(`vmsig: ${messageOf(error)}`);
-    Deno.exit(1);
+    Deno.exit(exitCodeOf(error));
   }
 }

@@ -13,7 +13,7 @@ import {
 import { Fault } from "../../src/base/fault.ts";
 import { buildGuest } from "./build.ts";
 import { compiledProgram } from "./c_program.ts";
-import { cached } from "./content_cache.ts";
+import { CACHE_DIR, cached, exists, forgetOldest } from "./content_cache.ts";
 import { CpioWriter } from "./cpio_writer.ts";
 import { GUEST_DENO } from "./deno_payload.ts";
 import { modulesInOrder } from "./kernel_modules.ts";
@@ -70,35 +70,55 @@ Deno.test("builder: what is not there is told in one line", async () => {
 });
 
 Deno.test("builder: a thing that many build at once is there once, and whole", async () => {
-  const name = `race-${crypto.randomUUID()}`;
+  const kind = `test-${crypto.randomUUID()}`;
   let made = 0;
-  const paths = await Promise.all(Array.from({ length: 8 }, () =>
-    cached("races", name, async (staging) => {
-      made++;
-      await Deno.mkdir(staging);
-      await Deno.writeTextFile(`${staging}/content`, "whole");
-    })));
+  const make = async (staging: string) => {
+    made++;
+    await Deno.mkdir(staging);
+    await Deno.writeTextFile(`${staging}/content`, "whole");
+  };
+  const paths = await Promise.all(Array.from({ length: 8 }, () => cached(kind, "thing", make)));
   try {
     assert(made >= 1);
     assertEquals(new Set(paths).size, 1);
     assertEquals(await Deno.readTextFile(`${paths[0]}/content`), "whole");
-    const left = [...Deno.readDirSync(`${paths[0]}/..`)].filter((entry) =>
-      entry.name.startsWith(".staging-")
-    );
-    assertEquals(left, []);
+    assertEquals([...Deno.readDirSync(`${CACHE_DIR}${kind}`)].map((entry) => entry.name), ["thing"]);
   } finally {
-    await Deno.remove(paths[0] ?? "", { recursive: true });
+    await Deno.remove(`${CACHE_DIR}${kind}`, { recursive: true });
   }
 });
 
 Deno.test("builder: a failed build leaves nothing in the cache", async () => {
-  const name = `failed-${crypto.randomUUID()}`;
-  const failing = () =>
-    cached("races", name, () => Promise.reject(new Fault("refused", "Cannot build: on purpose")));
-  await assertRejects(failing, Fault, "on purpose");
-  const path = await cached("races", name, (staging) => Deno.writeTextFile(staging, "second try"));
-  assertEquals(await Deno.readTextFile(path), "second try");
-  await Deno.remove(path);
+  const kind = `test-${crypto.randomUUID()}`;
+  try {
+    const failing = () =>
+      cached(kind, "thing", () => Promise.reject(new Fault("refused", "Cannot build: on purpose")));
+    await assertRejects(failing, Fault, "on purpose");
+    assertEquals([...Deno.readDirSync(`${CACHE_DIR}${kind}`)], []);
+    const path = await cached(kind, "thing", (staging) => Deno.writeTextFile(staging, "second try"));
+    assertEquals(await Deno.readTextFile(path), "second try");
+  } finally {
+    await Deno.remove(`${CACHE_DIR}${kind}`, { recursive: true });
+  }
+});
+
+Deno.test("builder: the oldest of a kind is forgotten, what was just used is not", async () => {
+  const kind = `test-${crypto.randomUUID()}`;
+  try {
+    const paths: string[] = [];
+    for (const name of ["old", "older", "fresh"]) {
+      paths.push(await cached(kind, name, (staging) => Deno.writeFile(staging, new Uint8Array(1000))));
+    }
+    const [old = "", older = "", fresh = ""] = paths;
+    await Deno.utime(old, new Date(1_000_000), new Date(1_000_000));
+    await Deno.utime(older, new Date(500_000), new Date(500_000));
+    await forgetOldest(kind, 2000);
+    assertEquals([await exists(old), await exists(older), await exists(fresh)], [true, false, true]);
+    await forgetOldest(kind, 0);
+    assertEquals([await exists(old), await exists(fresh)], [false, true]);
+  } finally {
+    await Deno.remove(`${CACHE_DIR}${kind}`, { recursive: true });
+  }
 });
 
 Deno.test("builder: archives are newc: aligned, with folders before files and an end", () => {

@@ -63,8 +63,7 @@ export async function cached(
   const folder = `${CACHE_DIR}${kind}`;
   const path = `${folder}/${name}`;
   if (await exists(path)) {
-    const now = new Date();
-    await Deno.utime(path, now, now);
+    await markUsed(path);
     return path;
   }
   await Deno.mkdir(folder, { recursive: true });
@@ -81,6 +80,18 @@ export async function cached(
     await Deno.remove(staging, { recursive: true });
   }
   return path;
+}
+
+async function markUsed(path: string): Promise<void> {
+  const now = new Date();
+  try {
+    await Deno.utime(path, now, now);
+  } catch (error) {
+    // Another user's cache, which we may read only, or a thing just forgotten and about to be missed.
+    if (!(error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotFound)) {
+      throw error;
+    }
+  }
 }
 
 /** Forgets the least recently used files of a kind until they take at most `maxBytes`. */

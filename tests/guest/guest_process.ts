@@ -15,6 +15,7 @@ export interface GuestOutput {
 
 /** A request that the guest refused, or that it can no longer answer. */
 export class GuestError extends Error {
+  /** The class's name, as the stack shows it. */
   override name = "GuestError";
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { buildGuest } from "./build.ts";
-import { type GuestOptions, Qemu, startGuest } from "./qemu.ts";
+import { type GuestOptions, type Qemu, startGuest } from "./qemu.ts";
 
 /** Guests that live and die together. */
 export class Guests implements AsyncDisposable {
