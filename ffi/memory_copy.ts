@@ -39,8 +39,10 @@ export function copyOut(mapping: Mapping, at: number, target: Uint8Array, to: nu
 }
 
 function checkCopy(mapping: Mapping, at: number, bytes: Uint8Array, from: number, length: number): void {
+  // The length goes to C as an i32.
   if (
-    !(length >= 0 && at >= 0 && from >= 0 && at + length <= mapping.length && from + length <= bytes.length)
+    !(length >= 0 && length <= 0x7fff_ffff && at >= 0 && from >= 0 && at + length <= mapping.length &&
+      from + length <= bytes.length)
   ) {
     throw new RangeError("what is copied lies in its mapping and in its array");
   }

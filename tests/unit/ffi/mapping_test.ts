@@ -94,6 +94,31 @@ Deno.test("anonymous memory is zero, and stays where it is", () => {
   assertEquals(mapping.address % PAGE_BYTES, 0);
 });
 
+Deno.test("pieces of files lie where they were put, read-only, with zeros between", () => {
+  const [first, second] = [createMemfd("first", 2 * PAGE_BYTES), createMemfd("second", PAGE_BYTES)];
+  pwriteFrom(first.fd, new Uint8Array([1, 2]), 0, 1, 0);
+  pwriteFrom(first.fd, new Uint8Array([1, 2]), 1, 1, PAGE_BYTES);
+  pwriteFrom(second.fd, new Uint8Array([3]), 0, 1, 0);
+  const mapping = Mapping.assemble(4 * PAGE_BYTES, [
+    { at: 0, fd: first.fd, offset: PAGE_BYTES, length: PAGE_BYTES },
+    { at: 3 * PAGE_BYTES, fd: second.fd, offset: 0, length: PAGE_BYTES },
+    { at: PAGE_BYTES, fd: first.fd, offset: 0, length: PAGE_BYTES },
+  ]);
+  const bytes = new Uint8Array(mapping.buffer);
+  assertEquals([0, 1, 2, 3].map((page) => bytes[page * PAGE_BYTES]), [2, 1, 0, 3]);
+  assert(!mapping.writable);
+  for (const at of [-PAGE_BYTES, 100, 4 * PAGE_BYTES]) {
+    const piece = { at, fd: first.fd, offset: 0, length: PAGE_BYTES };
+    assertThrows(() => Mapping.assemble(4 * PAGE_BYTES, [piece]), AssertionFault);
+  }
+  const closed = { at: 0, fd: 1_000_000, offset: 0, length: PAGE_BYTES };
+  assertThrows(() => Mapping.assemble(PAGE_BYTES, [closed]), OsError, "EBADF");
+  mapping[Symbol.dispose]();
+  assertEquals(bytes.length, 0);
+  first.close();
+  second.close();
+});
+
 Deno.test("what cannot be mapped is refused", () => {
   const file = createMemfd("refused", PAGE_BYTES);
   for (const [offset, length] of [[0, 0], [0, -1], [0, 1.5], [100, 1], [-PAGE_BYTES, 1]] as const) {
