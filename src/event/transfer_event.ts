@@ -169,19 +169,18 @@ export class TransferEvent {
   renew(): void {
     assert(this.#references === 0, "a pooled event has no holder");
     this.#references = 1;
-    this.kind =
-      this.source =
-      this.dir =
-      this.endpoint =
-      this.seq =
-      this.corr =
-      this.origin =
-        0;
-    this.tsNs =
-      this.token =
-      this.ticket =
-      this.coalesced =
-        0;
+    this.kind = 0;
+    this.source = 0;
+    this.dir = 0;
+    this.endpoint = 0;
+    this.seq = 0;
+    this.corr = 0;
+    this.origin = 0;
+    this.tsNs = 0;
+    this.token = 0;
+    this.ticket = 0;
+    this.coalesced = 0;
+    this.dueNs = 0;
     this.prio = PRIO_DEFAULT;
     this.words.fill(0);
   }
