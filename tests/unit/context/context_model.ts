@@ -32,6 +32,7 @@ export class ContextModel {
   readonly dropped: number[] = [];
   readonly #nextNs = new Map<number, number>();
   readonly #run = new Map<number, { kind: number; run: number }>();
+  readonly #youngest = new Map<number, Waiting>();
   #order = 0;
 
   submit(event: Omit<Waiting, "dueNs" | "run" | "order" | "folded">, nowNs: number): ModelSubmit {
@@ -40,10 +41,11 @@ export class ContextModel {
     const last = this.#run.get(event.source);
     const inRun = last !== undefined && last.kind === event.kind;
     if (policy.coalesceNs > 0 && inRun) {
-      // The youngest event of this run and endpoint is the only one that may be replaced.
-      const older = lane.filter((w) => w.run === last.run && w.endpoint === event.endpoint && w.dueNs > 0).at(
-        -1,
-      );
+      // The youngest held event of this run and endpoint is the only one that may be replaced, while it waits.
+      const youngest = this.#youngest.get(event.source * 64 + event.endpoint);
+      const older = youngest !== undefined && youngest.run === last.run && lane.includes(youngest)
+        ? youngest
+        : undefined;
       if (
         older !== undefined && older.ticket === 0 && older.origin === event.origin &&
         older.prio === event.prio
@@ -69,13 +71,15 @@ export class ContextModel {
     const run = inRun ? last.run : ++this.#order;
     this.#run.set(event.source, { kind: event.kind, run });
     const isHeld = policy.coalesceNs > 0 && event.prio !== URGENT && event.ticket === 0;
-    this.waiting.push({
+    const waiting: Waiting = {
       ...event,
       dueNs: isHeld ? nowNs + policy.coalesceNs : 0,
       run,
       order: ++this.#order,
       folded: 0,
-    });
+    };
+    this.waiting.push(waiting);
+    if (isHeld) this.#youngest.set(event.source * 64 + event.endpoint, waiting);
     return "queued";
   }
 
