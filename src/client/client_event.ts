@@ -5,7 +5,7 @@
  * It interprets nothing: `typed_body.ts` gives the fields their types, `describe_event.ts` their names for people and JSON.
  * @module
  */
-import { OwnedFd } from "../../ffi/owned_fd.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
 import { readU64 } from "../base/layout.ts";
 import { INLINE_BYTES } from "../base/limits.ts";

@@ -8,6 +8,7 @@ import { hexOfBytes } from "../base/hex.ts";
 import { readU64 } from "../base/layout.ts";
 import { messageOf } from "../base/fault.ts";
 import { type Described, describeInline } from "../event/describe.ts";
+import { ROSTER_STATE_NAMES, VM_DETAIL_NAMES, VM_STATE_NAMES } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import { BODY } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
@@ -74,6 +75,7 @@ export function describeEvent(event: ClientEvent): Record<string, Described> {
     corr: event.corr,
     tsNs: event.tsNs,
     ...withoutHeaderNames(describeBody(event)),
+    ...namesOf(event),
     ...(event.fdCount > 0 ? { fds: event.fdCount } : {}),
   };
 }
@@ -96,6 +98,17 @@ function withoutHeaderNames(fields: Record<string, Described>): Record<string, D
     out[key] = fields[name] as Described;
   }
   return out;
+}
+
+// What the numbers are called, beside the numbers.
+function namesOf(event: ClientEvent): Record<string, string> {
+  const vm = event.as("VM_LIFECYCLE");
+  if (vm !== undefined) {
+    return { stateName: VM_STATE_NAMES[vm.state] ?? "", detailName: VM_DETAIL_NAMES[vm.detail] ?? "" };
+  }
+  const roster = event.as("ROSTER");
+  if (roster !== undefined) return { stateName: ROSTER_STATE_NAMES[roster.state] ?? "" };
+  return {};
 }
 
 function describeCbor(body: Uint8Array): Record<string, Described> {

@@ -198,7 +198,7 @@ export class Session implements ConnectionSink, StreamOwner {
 
   /**
    * Resolves when the retained roster has arrived. The contract marks no end of it; but it is sent first and in order with what has the same priority, as the
-   * answer to CMD_QUERY_INPUT has. Where that cannot be asked, 50 ms without another entry are taken for the end.
+   * answer to CMD_QUERY_INPUT has. Where nobody can be asked that without being refused, 50 ms without another entry are taken for the end.
    */
   async rosterArrived(): Promise<void> {
     this.#rosterWaits++;
@@ -207,7 +207,7 @@ export class Session implements ConnectionSink, StreamOwner {
       for (let seen = -1; seen !== this.#rosterEvents;) {
         seen = this.#rosterEvents;
         const asked = this.#rosterProbe();
-        // Whatever the answer says, what came before it is here.
+        // Whatever the answer says: what was sent before it is here.
         if (asked !== undefined) {
           await this.request(KIND.CMD_QUERY_INPUT, asked, "read the roster", () => {}, {});
           return;
@@ -223,7 +223,10 @@ export class Session implements ConnectionSink, StreamOwner {
   #rosterProbe(): number | undefined {
     const { caps, endpoints } = this.grant;
     if ((caps & CAP.INPUT) === 0) return undefined;
-    return this.roster.list().find(({ endpoint }) => maskHas(endpoints, endpoint))?.endpoint;
+    const hasInput = this.roster.list().find((entry) =>
+      entry.seams.includes("input") && maskHas(endpoints, entry.endpoint)
+    );
+    return hasInput?.endpoint;
   }
 
   /** Leaves the bus: no lease is released in order, no answer awaited any more. */

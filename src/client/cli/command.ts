@@ -1,0 +1,80 @@
+/**
+ * What a command is: one file each, named after it, whose exported {@linkcode CommandModule} the command table loads when it is chosen.
+ * @module
+ */
+import type { Client } from "../client.ts";
+import type { SubscribeOptions } from "../handshake.ts";
+import type { Output } from "./output.ts";
+
+/** An option of a command. */
+export interface OptionSpec {
+  /** What it takes: nothing, a text, a number, several texts separated by commas, or a text that may be given again and again. */
+  readonly takes: "nothing" | "text" | "number" | "list";
+  /** What the usage calls its value: "MS". */
+  readonly value?: string;
+  /** A letter for short: "o". */
+  readonly letter?: string;
+  /** What it does, for the help. */
+  readonly help: string;
+  /** Smallest number. */
+  readonly min?: number;
+  /** Largest number. */
+  readonly max?: number;
+}
+
+/** Options by their names. */
+export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
+
+/** A command. */
+export interface CommandModule {
+  /** Its own options; `--json`, `--socket` and `--help` are everybody's. */
+  readonly options?: OptionSpecs;
+  /** How many arguments it takes; any number unless told. */
+  readonly args?: { readonly min: number; readonly max: number };
+  /** Whether `-- COMMAND…` may follow. */
+  readonly takesCommand?: boolean;
+  /** Whether it talks to a daemon: then `--socket PATH` is understood. True unless told. */
+  readonly isClient?: boolean;
+  /** What `--help` says below the usage. */
+  readonly details: string;
+  /** Lines that can be typed as they stand, without "vmsig". */
+  readonly examples: readonly string[];
+  /** Does it; the number is the exit code, 0 when it gives none. */
+  run(call: Call): Promise<number | void>;
+}
+
+/** What a command is called with. */
+export interface Call {
+  /** Arguments that are no options. */
+  readonly args: readonly string[];
+  /** What came after `--`; undefined without one. */
+  readonly rest: readonly string[] | undefined;
+  /** Whether `--json` was given. */
+  readonly json: boolean;
+  /** Where the command prints. */
+  readonly out: Output;
+  /** Aborted by Ctrl-C or SIGTERM. */
+  readonly signal: AbortSignal;
+  /** `--socket`, undefined when it was not given. */
+  readonly socket: string | undefined;
+  /** A text option. */
+  text(name: string): string | undefined;
+  /** A number option. */
+  number(name: string): number | undefined;
+  /** A list option. */
+  list(name: string): readonly string[] | undefined;
+  /** Whether an option without a value was given. */
+  flag(name: string): boolean;
+  /** Joins the bus; the caller closes the client. */
+  connect(sub?: SubscribeOptions): Promise<Client>;
+}
+
+/** One line of the command table. */
+export interface CommandEntry {
+  /** What it does, in half a line. */
+  readonly summary: string;
+  /** How it is called, without "vmsig": one line each form. */
+  readonly usage: readonly string[];
+  /** Loads it. A literal import, so that `deno compile` sees it. */
+  load(): Promise<CommandModule>;
+}

@@ -1,0 +1,130 @@
+/**
+ * A command's line: options by their specification, the rest as arguments, what follows `--` apart. Everything that cannot be understood is a usage error that says what could
+ * have been meant. `-3` is an argument, not an option.
+ * @module
+ */
+import { parseArgs } from "@std/cli";
+import { Fault } from "../../base/fault.ts";
+import { suggestion } from "./closest_name.ts";
+import type { CommandModule, OptionSpec, OptionSpecs } from "./command.ts";
+
+/** Options that every command understands. */
+export const COMMON_OPTIONS: OptionSpecs = {
+  help: { takes: "nothing", letter: "h", help: "tell how it is used" },
+  json: { takes: "nothing", help: "print one JSON object a line" },
+};
+/** Options that every command understands which talks to a daemon. */
+export const CLIENT_OPTIONS: OptionSpecs = {
+  socket: { takes: "text", value: "PATH", help: "the daemon's control socket" },
+};
+
+/** A line, understood. */
+export interface CommandLine {
+  readonly args: readonly string[];
+  readonly rest: readonly string[] | undefined;
+  readonly options: Readonly<Record<string, string | number | readonly string[] | true>>;
+}
+
+// Keeps a negative number away from the parser, which would take it for letters of options.
+const NEGATIVE = "\u0000";
+
+/** The options that a command understands, the common ones included. */
+export function optionsOf(command: CommandModule): OptionSpecs {
+  const client = command.isClient === false ? {} : CLIENT_OPTIONS;
+  return { ...command.options, ...client, ...COMMON_OPTIONS };
+}
+
+/**
+ * Understands what stands behind a command's name.
+ *
+ * @throws {Fault} `usage`
+ */
+export function parseCommandLine(name: string, command: CommandModule, argv: readonly string[]): CommandLine {
+  const specs = optionsOf(command);
+  const split = argv.indexOf("--");
+  const own = split < 0 ? argv : argv.slice(0, split);
+  const names = Object.keys(specs);
+  const letters: Record<string, string> = {};
+  for (const option of names) {
+    const { letter } = specs[option] as OptionSpec;
+    if (letter !== undefined) letters[letter] = option;
+  }
+  const parsed = parseArgs(own.map((arg) => /^-[0-9.]/.test(arg) ? NEGATIVE + arg : arg), {
+    boolean: names.filter((option) => specs[option]?.takes === "nothing"),
+    string: ["_", ...names.filter((option) => specs[option]?.takes !== "nothing")],
+    collect: names.filter((option) => specs[option]?.takes === "list"),
+    alias: letters,
+    unknown: (arg, key) => {
+      if (key !== undefined) throw unknownOption(name, arg, specs);
+      return true;
+    },
+  });
+  const options: Record<string, string | number | readonly string[] | true> = {};
+  for (const option of names) {
+    const value = readOption(name, option, specs[option] as OptionSpec, parsed[option]);
+    if (value !== undefined) options[option] = value;
+  }
+  const args = parsed._.map((arg) => String(arg).replace(NEGATIVE, ""));
+  return withRest(name, command, { args, rest: split < 0 ? undefined : argv.slice(split + 1), options });
+}
+
+// What follows `--` is a command to start where one may follow; elsewhere it is arguments, whatever they begin with.
+function withRest(name: string, command: CommandModule, line: CommandLine): CommandLine {
+  const whole = command.takesCommand || line.rest === undefined
+    ? line
+    : { ...line, args: [...line.args, ...line.rest], rest: undefined };
+  const { min, max } = command.args ?? { min: 0, max: Infinity };
+  if (whole.options["help"] !== true) {
+    if (whole.args.length < min) throw usage(name, "an argument is missing");
+    if (whole.args.length > max) throw usage(name, `one argument too many: ${whole.args[max]}`);
+  }
+  return whole;
+}
+
+function readOption(
+  name: string,
+  option: string,
+  spec: OptionSpec,
+  value: unknown,
+): string | number | readonly string[] | true | undefined {
+  switch (spec.takes) {
+    case "nothing":
+      return value === true ? true : undefined;
+    case "text":
+      if (value === undefined) return undefined;
+      if (typeof value !== "string" || value === "") throw usage(name, `--${option} needs a value`);
+      return value;
+    case "number":
+      return value === undefined ? undefined : readNumber(name, option, spec, value);
+    case "list": {
+      if (!Array.isArray(value) || value.length === 0) return undefined;
+      const items = value.flatMap((text) => String(text).split(",")).map((item) => item.trim());
+      if (items.some((item) => item === "")) throw usage(name, `--${option} needs a value`);
+      return items;
+    }
+  }
+}
+
+function readNumber(name: string, option: string, spec: OptionSpec, value: unknown): number {
+  const text = String(value).replace(NEGATIVE, "");
+  const { min = 0, max = Number.MAX_SAFE_INTEGER } = spec;
+  if (text === "") throw usage(name, `--${option} needs a value`);
+  if (!/^-?[0-9]+(\.[0-9]+)?$/.test(text) || Number(text) < min || Number(text) > max) {
+    const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+    throw usage(name, `--${option} is ${text}, and must be a number ${range}`);
+  }
+  return Number(text);
+}
+
+function unknownOption(name: string, arg: string, specs: OptionSpecs): Fault {
+  const typed = arg.replace(/=.*$/, "");
+  return usage(
+    name,
+    `there is no option ${typed}${suggestion(typed, Object.keys(specs).map((s) => `--${s}`))}`,
+  );
+}
+
+/** A usage error of a command. */
+export function usage(name: string, why: string): Fault {
+  return new Fault("usage", `Cannot run ${name}: ${why}; see vmsig ${name} --help`);
+}

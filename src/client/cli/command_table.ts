@@ -1,0 +1,30 @@
+/**
+ * The commands, in the order in which the help lists them. Each is loaded only when it is chosen, so that `vmsig version` does not pay for `vmsig mem`. To
+ * add one: a file of its own in this folder, and an entry here.
+ * @module
+ */
+import type { CommandEntry } from "./command.ts";
+
+/** Command name to its entry. */
+export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  ls: {
+    summary: "list the endpoints: who is there, with which seams",
+    usage: ["ls"],
+    load: async () => (await import("./ls.ts")).ls,
+  },
+  watch: {
+    summary: "print events as they come",
+    usage: ["watch [ENDPOINT…] [--source S,…] [--kind K,…] [--count N] [--for MS]"],
+    load: async () => (await import("./watch.ts")).watch,
+  },
+  vm: {
+    summary: "query, stop, continue, reset, … a VM",
+    usage: ["vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]"],
+    load: async () => (await import("./vm.ts")).vm,
+  },
+  version: {
+    summary: "tell the versions of vmsig, its protocol and its runtime",
+    usage: ["version"],
+    load: async () => (await import("./version.ts")).version,
+  },
+};

@@ -1,0 +1,146 @@
+/**
+ * An event as one line for a person: time, source, kind, endpoint by name, and what its body says, in aligned columns.
+ * @module
+ */
+import type { Described } from "../../event/describe.ts";
+import {
+  LEASE_CLASS_NAMES,
+  ROSTER_STATE_NAMES,
+  VM_DETAIL_NAMES,
+  VM_STATE_NAMES,
+} from "../../event/body_number.ts";
+import { codeName } from "../../base/codes.ts";
+import { KIND, kindName } from "../../event/kind.ts";
+import { PRIO } from "../../event/priority.ts";
+import { SOURCE_MAX, sourceName } from "../../event/source.ts";
+import type { ClientEvent } from "../client_event.ts";
+import { describeBody } from "../describe_event.ts";
+import type { RosterView } from "../roster_view.ts";
+import type { Output, Tone } from "./output.ts";
+import { line, visible } from "./table.ts";
+
+const WIDTHS = [13, 7, 19, 12];
+const TITLES = ["SECONDS", "SOURCE", "KIND", "ENDPOINT", "WHAT"];
+const NO_ENDPOINT = 0xffff_ffff;
+const SEAM_REASONS = [
+  "asked",
+  "peer closed",
+  "heartbeat stale",
+  "protocol error",
+  "no permission",
+  "process gone",
+];
+const REVOKE_REASONS = ["preempted", "owner gone", "endpoint gone", "not kept alive"];
+const INVALID_REASONS = ["reset", "endpoint gone", "kernel changed", "memory map changed"];
+const GUEST_NAMES = ["unknown", "Linux", "Windows"];
+
+/** Prints events. */
+export class EventLine {
+  readonly #out: Output;
+  readonly #roster: RosterView;
+  #hasHead = false;
+
+  /**
+   * Prints to `out`; nothing before the first event.
+   *
+   * @param roster gives names to the endpoints' numbers
+   */
+  constructor(out: Output, roster: RosterView) {
+    this.#out = out;
+    this.#roster = roster;
+  }
+
+  /** Prints one event, below a head when it is the first. */
+  print(event: ClientEvent): void {
+    if (!this.#hasHead) {
+      this.#hasHead = true;
+      this.#out.line(line(this.#out, TITLES.map((text) => ({ text, tone: "dim" })), WIDTHS));
+    }
+    const tone = toneOf(event);
+    const row = [
+      { text: (event.tsNs / 1e9).toFixed(6), tone: "dim" as Tone },
+      event.sourceName,
+      { text: event.kindName, tone },
+      event.endpoint === NO_ENDPOINT ? "-" : this.#roster.nameOf(event.endpoint),
+      whatOf(event),
+    ];
+    this.#out.line(line(this.#out, row, WIDTHS));
+  }
+}
+
+function toneOf(event: ClientEvent): Tone {
+  if (event.kind === KIND.ERROR || event.kind === KIND.SEAM_DOWN || event.kind === KIND.OVERRUN) return "bad";
+  if (event.kind === KIND.SEAM_UP) return "good";
+  return event.prio === PRIO.URGENT ? "warn" : "bold";
+}
+
+function whatOf(event: ClientEvent): string {
+  const vm = event.as("VM_LIFECYCLE");
+  if (vm !== undefined) {
+    const detail = VM_DETAIL_NAMES[vm.detail] ?? `detail ${vm.detail}`;
+    return `${nameOf(VM_STATE_NAMES, vm.state)}${vm.detail === 0 ? "" : ` (${detail})`}`;
+  }
+  const roster = event.as("ROSTER");
+  if (roster !== undefined) {
+    const seams: string[] = [];
+    for (let i = 1; i < SOURCE_MAX; i++) {
+      if ((roster.seams >>> i) & 1) seams.push(sourceName(i).toLowerCase());
+    }
+    const pid = roster.pid === 0 ? "" : ` pid ${roster.pid}`;
+    return `${roster.name} ${nameOf(ROSTER_STATE_NAMES, roster.state)} [${seams.join(" ")}]${pid}`;
+  }
+  const seam = event.as("SEAM_DOWN") ?? event.as("SEAM_UP");
+  if (seam !== undefined) {
+    const reason = event.kind === KIND.SEAM_UP ? "" : nameOf(SEAM_REASONS, seam.reason);
+    return [reason, seam.pid === 0 ? "" : `pid ${seam.pid}`].filter((part) => part !== "").join(", ");
+  }
+  return memoryOf(event) ?? leaseOf(event) ?? auditOf(event) ?? fieldsOf(event);
+}
+
+function memoryOf(event: ClientEvent): string | undefined {
+  const context = event.as("MEMCTX");
+  if (context !== undefined) {
+    const os = nameOf(GUEST_NAMES, context.guestOs);
+    const mib = Math.round(context.ramBytes / 2 ** 20);
+    return `${os}, ${mib} MiB, root 0x${
+      context.kcr3.toString(16)
+    }, epoch ${context.epoch}, ${event.fdCount} fds`;
+  }
+  const ended = event.as("MEMCTX_INVALIDATED");
+  return ended === undefined
+    ? undefined
+    : `epoch ${ended.epoch} ended: ${nameOf(INVALID_REASONS, ended.reason)}`;
+}
+
+function leaseOf(event: ClientEvent): string | undefined {
+  const revoked = event.as("LEASE_REVOKED");
+  if (revoked === undefined) return undefined;
+  return `${nameOf(LEASE_CLASS_NAMES, revoked.cls)}: ${nameOf(REVOKE_REASONS, revoked.reason)}`;
+}
+
+function auditOf(event: ClientEvent): string | undefined {
+  if (event.kind !== KIND.AUDIT) return undefined;
+  const { kind, code, principal, control, cls, token, detail } = describeBody(event);
+  const parts = [
+    `${kindName(Number(kind))} ${codeName(Number(code))}`,
+    `uid ${principal}`,
+    `control ${control}`,
+  ];
+  if (cls !== undefined) parts.push(nameOf(LEASE_CLASS_NAMES, Number(cls)));
+  if (token !== undefined) parts.push(`token ${token}`);
+  if (detail !== undefined) parts.push(String(detail));
+  return parts.join(", ");
+}
+
+function fieldsOf(event: ClientEvent): string {
+  return Object.entries(describeBody(event)).map(([name, value]) => `${name}=${valueOf(value)}`).join(" ");
+}
+
+function valueOf(value: Described): string {
+  if (typeof value === "string") return /^[\w.:/+-]+$/.test(value) ? value : JSON.stringify(visible(value));
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+function nameOf(names: readonly string[], number: number): string {
+  return names[number] ?? String(number);
+}

@@ -1,0 +1,76 @@
+/**
+ * What a command prints: a line at once, a JSON object a line, a table. Colour only on a terminal, and not when NO_COLOR is set.
+ *
+ * A reader that went away (`vmsig watch | head`) is no error: it is told by {@linkcode OutputClosed}, and the command ends quietly.
+ * @module
+ */
+
+/** Thrown when nobody reads the output any more. */
+export class OutputClosed extends Error {
+  override name = "OutputClosed";
+}
+
+/** What something printed means; a colour on a terminal. */
+export type Tone = "plain" | "good" | "warn" | "bad" | "dim" | "bold";
+
+const SEQUENCES: Readonly<Record<Tone, string>> = {
+  plain: "",
+  good: "\x1b[32m",
+  warn: "\x1b[33m",
+  bad: "\x1b[31m",
+  dim: "\x1b[2m",
+  bold: "\x1b[1m",
+};
+const RESET = "\x1b[0m";
+
+/** Takes all bytes, or throws {@linkcode OutputClosed}. */
+export type Writer = (bytes: Uint8Array) => void;
+
+/** Where a command prints. */
+export class Output {
+  readonly #write: Writer;
+  readonly #encoder = new TextEncoder();
+  /** Whether colour is wanted. */
+  readonly colour: boolean;
+
+  /**
+   * Prints to `write`.
+   *
+   * @param write takes the bytes
+   * @param colour whether colour is wanted
+   */
+  constructor(write: Writer, colour: boolean) {
+    this.#write = write;
+    this.colour = colour;
+  }
+
+  /** One line. */
+  line(text = ""): void {
+    this.#write(this.#encoder.encode(text + "\n"));
+  }
+
+  /** One JSON object, on one line. */
+  json(value: unknown): void {
+    this.line(JSON.stringify(value));
+  }
+
+  /** Text with a tone; as it is where colour is not wanted. */
+  paint(tone: Tone, text: string): string {
+    return this.colour && tone !== "plain" ? SEQUENCES[tone] + text + RESET : text;
+  }
+}
+
+/** The process's standard output. */
+export function standardOutput(): Output {
+  const colour = Deno.stdout.isTerminal() && (Deno.env.get("NO_COLOR") ?? "") === "";
+  return new Output(writeStdout, colour);
+}
+
+function writeStdout(bytes: Uint8Array): void {
+  try {
+    for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) throw new OutputClosed();
+    throw error;
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Aligned columns for a person. Control characters of names that come from elsewhere are made visible, never sent to the terminal.
+ * @module
+ */
+import type { Output, Tone } from "./output.ts";
+
+/** A cell: text, or text with a tone. */
+export type Cell = string | { readonly text: string; readonly tone: Tone };
+
+/** Prints rows below a head, every column as wide as its widest cell. */
+export function printTable(out: Output, head: readonly string[], rows: readonly (readonly Cell[])[]): void {
+  const widths = head.map((title, i) =>
+    Math.max(title.length, ...rows.map((row) => textOf(row[i] ?? "").length))
+  );
+  out.line(line(out, head.map((text) => ({ text, tone: "dim" })), widths));
+  for (const row of rows) out.line(line(out, row, widths));
+}
+
+/** One row. Widths beyond the last column are not padded. */
+export function line(out: Output, row: readonly Cell[], widths: readonly number[]): string {
+  let text = "";
+  row.forEach((cell, i) => {
+    const plain = textOf(cell);
+    const last = i === row.length - 1;
+    const pad = last ? "" : " ".repeat(Math.max(0, (widths[i] ?? 0) - plain.length) + 2);
+    text += out.paint(typeof cell === "string" ? "plain" : cell.tone, plain) + pad;
+  });
+  return text.trimEnd();
+}
+
+/** Text that a terminal shows as it stands: control characters are escaped. */
+export function visible(text: string): string {
+  let out = "";
+  for (const c of text) {
+    const code = c.codePointAt(0) ?? 0;
+    const hidden = code < 32 || (code >= 127 && code < 160) || code === 0x2028 || code === 0x2029;
+    out += hidden ? `\\x${code.toString(16).padStart(2, "0")}` : c;
+  }
+  return out;
+}
+
+function textOf(cell: Cell): string {
+  return visible(typeof cell === "string" ? cell : cell.text);
+}
