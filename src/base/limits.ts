@@ -107,3 +107,9 @@ export const MAX_PATH_DEPTH = 256;
 export const MAX_COMMAND_LINE_BYTES = 131_072;
 /** Levels of a maple tree: 2^64 addresses with at least 5 slots a node. */
 export const MAX_MAPLE_DEPTH = 28;
+/** Pieces of RAM in a flat view. */
+export const MAX_FLAT_VIEW_PIECES = 4096;
+/** RAM is mapped into one range at its guest-physical addresses up to here. */
+export const MAX_LINEAR_BYTES: number = 128 * 2 ** 30;
+/** Program headers of an ELF core that are read. */
+export const MAX_CORE_SEGMENTS = 4096;

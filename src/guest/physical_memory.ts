@@ -283,8 +283,9 @@ export class PhysicalMemory implements Disposable {
     }
     let words = this.#cache.get(frame);
     if (words === undefined) {
-      words = new Int32Array(PAGE_BYTES / 4);
-      if (!this.port.fetch(frame * PAGE_BYTES, new Uint8Array(words.buffer))) return false;
+      const page = new ArrayBuffer(PAGE_BYTES);
+      if (!this.port.fetch(frame * PAGE_BYTES, new Uint8Array(page))) return false;
+      words = new Int32Array(page);
       if (this.#cache.size >= MAX_PAGE_CACHE) this.#cache.clear();
       this.#cache.set(frame, words);
     }

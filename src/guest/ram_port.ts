@@ -32,7 +32,7 @@ export interface RamPort extends Disposable {
    *
    * @returns false when the source has no such page (a core cut short, a process that has gone)
    */
-  fetch(gpa: number, into: Uint8Array): boolean;
+  fetch(gpa: number, into: Uint8Array<ArrayBuffer>): boolean;
   /**
    * Looks whether the source is still as large as it was: a mapping of a file that shrank would kill the process.
    *

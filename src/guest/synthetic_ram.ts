@@ -77,7 +77,7 @@ export class SyntheticRam implements RamPort {
     return this.#next(gpa, end, true);
   }
 
-  fetch(_gpa: number, _into: Uint8Array): boolean {
+  fetch(_gpa: number, _into: Uint8Array<ArrayBuffer>): boolean {
     return false;
   }
 

@@ -1,0 +1,114 @@
+/**
+ * The path of an open file, put together from dentries and mounts as the kernel's d_path does, seen from the topmost root.
+ *
+ * Files that no directory names (memfd, shared memory, anonymous inodes) are written as /proc/PID/maps writes them. Depth is bounded; whatever
+ * cannot be read makes the path "" rather than half of one.
+ * @module
+ */
+import { MAX_PATH_DEPTH } from "../../base/limits.ts";
+import type { KernelView } from "./kernel_view.ts";
+
+const NAME_BYTES = 256;
+
+/** Reads paths of one kernel. */
+export class FilePath {
+  readonly #view: KernelView;
+  readonly #offsets: readonly number[] | undefined;
+
+  /**
+   * Reads nothing yet.
+   *
+   * @param view the kernel
+   */
+  constructor(view: KernelView) {
+    this.#view = view;
+    this.#offsets = view.all(
+      "file.f_path",
+      "path.mnt",
+      "path.dentry",
+      "dentry.d_parent",
+      "dentry.d_name",
+      "dentry.d_hash",
+      "qstr.name",
+      "mount.mnt",
+      "mount.mnt_parent",
+      "mount.mnt_mountpoint",
+      "vfsmount.mnt_root",
+      "dentry.d_op",
+    );
+  }
+
+  /** The path of a struct file; "" when it cannot be told. */
+  of(file: number): string {
+    if (this.#offsets === undefined) return "";
+    const [fPath, pathMnt, pathDentry] = this.#offsets as [number, number, number];
+    const vfsmount = this.#view.pointer(file, fPath + pathMnt);
+    const dentry = this.#view.pointer(file, fPath + pathDentry);
+    if (vfsmount === undefined || dentry === undefined) return "";
+    return this.#climb(vfsmount, dentry);
+  }
+
+  #climb(vfsmount: number, first: number): string {
+    const view = this.#view;
+    const [, , , dParent, dName, dHash, qName, mntAt, mntParent, mntPoint, mntRoot] = this
+      .#offsets as number[] as [
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+        number,
+      ];
+    let mount = vfsmount - mntAt;
+    let dentry = first;
+    let path = "";
+    for (let depth = 0; depth < MAX_PATH_DEPTH; depth++) {
+      const root = view.pointer(mount, mntAt + mntRoot);
+      const parent = view.pointer(dentry, dParent);
+      if (root === undefined || parent === undefined) return "";
+      if (dentry === root) {
+        const up = view.pointer(mount, mntParent);
+        if (up === undefined) return "";
+        if (up === mount) return this.#finish(path === "" ? "/" : path, first, dParent, dHash);
+        const point = view.pointer(mount, mntPoint);
+        if (point === undefined) return "";
+        dentry = point;
+        mount = up;
+        continue;
+      }
+      if (dentry === parent) return this.#nameless(dentry, dName + qName);
+      const name = this.#name(dentry, dName + qName);
+      if (name === "") return "";
+      path = `/${name}${path}`;
+      dentry = parent;
+    }
+    return "";
+  }
+
+  /** A file that was unlinked has left its directory's hash. */
+  #finish(path: string, dentry: number, dParent: number, dHash: number): string {
+    const space = this.#view.space;
+    const isRoot = space.readS64(dentry, dParent) === dentry;
+    const unhashed = space.load64(dentry, dHash + 8) && space.hi === 0 && space.lo === 0;
+    return unhashed && !isRoot ? `${path} (deleted)` : path;
+  }
+
+  /** A dentry that is its own parent and no mount's root: it names itself. */
+  #nameless(dentry: number, nameAt: number): string {
+    const name = this.#name(dentry, nameAt);
+    if (name === "") return "";
+    const operations = this.#view.pointer(dentry, (this.#offsets as number[])[11] as number);
+    const anonymous = this.#view.symbol("anon_inodefs_dentry_operations");
+    return operations !== undefined && operations === anonymous ? `anon_inode:${name}` : `/${name} (deleted)`;
+  }
+
+  #name(dentry: number, nameAt: number): string {
+    const at = this.#view.space.readS64(dentry, nameAt);
+    return at < 0 ? this.#view.space.cstring(at, NAME_BYTES) ?? "" : "";
+  }
+}

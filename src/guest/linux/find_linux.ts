@@ -1,0 +1,104 @@
+/**
+ * Finds a Linux kernel in RAM, without a profile: by its VMCOREINFO note, and only if its page tables bear the note out.
+ *
+ * A note is believed when walking from its `swapper_pg_dir` maps `_stext` and `swapper_pg_dir` itself to where the note says that the
+ * image lies; when the caller knows the live page-table root (a vCPU's CR3), that one must map `_stext` there too. The last boot's
+ * note, which survives a reset, fails this.
+ * @module
+ */
+import { AddressSpace } from "../address_space.ts";
+import type { FindResult } from "../guest_os.ts";
+import { pagingOf } from "../paging.ts";
+import type { PhysicalMemory } from "../physical_memory.ts";
+import { LinuxGuest } from "./linux_guest.ts";
+import { checkProfile, type KernelProfile, readProfile } from "./profile.ts";
+import { findNotes, type Vmcoreinfo } from "./vmcoreinfo.ts";
+
+/** Where x86-64 maps the kernel's image: 0xffffffff80000000. */
+const IMAGE_MAP = -0x8000_0000;
+
+/** Profiles by BUILD-ID; a caller fills it from its file and keeps what is added. A plain Map serves. */
+export interface ProfileCache {
+  /** The profile of a build; anything that does not check is ignored. */
+  get(buildId: string): unknown;
+  /** Keeps a profile. */
+  set(buildId: string, profile: KernelProfile): unknown;
+}
+
+/** What a caller knows. */
+export interface FindLinuxOptions {
+  /** Profiles of kernels met before. */
+  readonly cache?: ProfileCache | undefined;
+  /** A vCPU's CR3: a kernel that it does not map is not the running one. */
+  readonly liveRoot?: number | undefined;
+}
+
+/**
+ * Looks for a Linux kernel.
+ *
+ * @param memory the guest's RAM, refreshed
+ * @param options a cache of profiles, a live root
+ */
+export function findLinux(memory: PhysicalMemory, options: FindLinuxOptions = {}): FindResult<LinuxGuest> {
+  const notes = findNotes(memory);
+  if (notes.length === 0) return { found: false, reason: "no-kernel", detail: "no VMCOREINFO note in RAM" };
+  for (const note of notes) {
+    const space = spaceOf(memory, note);
+    if (space === undefined || !isBorneOut(note, space) || !isLive(note, space, options.liveRoot)) continue;
+    const buildId = note.line("BUILD-ID");
+    const cached = buildId === undefined ? undefined : checkProfile(options.cache?.get(buildId));
+    if (typeof cached === "object" && cached.buildId === buildId) {
+      const guest = new LinuxGuest(note, space, cached, isBorneOut);
+      // A cache that lies shows here: its init_task is no list.
+      if (guest.processes().end.complete) return { found: true, os: guest };
+    }
+    const read = readProfile(space, note);
+    if (!read.ok) {
+      const release = note.line("OSRELEASE") ?? "?";
+      return { found: false, reason: "unsupported", detail: `Linux ${release}: ${read.unsupported}` };
+    }
+    if (buildId !== undefined) options.cache?.set(buildId, read.profile);
+    return { found: true, os: new LinuxGuest(note, space, read.profile, isBorneOut, read.table) };
+  }
+  return {
+    found: false,
+    reason: "no-kernel",
+    detail: `${notes.length} VMCOREINFO note(s) in RAM, none of a kernel that runs now`,
+  };
+}
+
+function spaceOf(memory: PhysicalMemory, note: Vmcoreinfo): AddressSpace | undefined {
+  const root = imageGpa(note, note.symbol("swapper_pg_dir"));
+  if (root === undefined || root % 4096 !== 0) return undefined;
+  const levels = note.number("pgtable_l5_enabled") === 1 ? 5 : 4;
+  return new AddressSpace(memory, pagingOf(levels), root);
+}
+
+/** Whether the page tables map the image where the note says it is. */
+function isBorneOut(note: Vmcoreinfo, space: AddressSpace): boolean {
+  for (const name of ["_stext", "swapper_pg_dir"]) {
+    const address = note.symbol(name);
+    const gpa = imageGpa(note, address);
+    if (address === undefined || gpa === undefined || space.translate(address) !== gpa) return false;
+  }
+  return true;
+}
+
+function isLive(note: Vmcoreinfo, space: AddressSpace, liveRoot: number | undefined): boolean {
+  if (liveRoot === undefined) return true;
+  // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is no address.
+  const root = Math.floor((liveRoot % 2 ** 52 + 2 ** 52) % 2 ** 52 / 4096) * 4096;
+  const stext = note.symbol("_stext");
+  if (stext === undefined) return false;
+  const gpa = space.translate(stext);
+  return space.withRoot(root).translate(stext) === gpa ||
+    space.withRoot(root - root % 8192).translate(stext) === gpa;
+}
+
+/** Physical address of a place in the kernel's image. */
+function imageGpa(note: Vmcoreinfo, address: number | undefined): number | undefined {
+  const physBase = note.number("phys_base");
+  if (address === undefined || physBase === undefined) return undefined;
+  const gpa = address - IMAGE_MAP + physBase;
+  return gpa >= 0 && gpa < 2 ** 52 ? gpa : undefined;
+}

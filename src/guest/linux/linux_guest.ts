@@ -1,0 +1,189 @@
+/**
+ * A Linux guest: the {@linkcode GuestOs} port over its kernel's own structures. Nothing but the note, the profile and, once a symbol is asked
+ * for that the profile lacks, the symbol table is kept; processes, mappings and modules are read anew at each call.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { MAX_COMMAND_LINE_BYTES } from "../../base/limits.ts";
+import type { AddressSpace } from "../address_space.ts";
+import type { GuestOs, NearestSymbol } from "../guest_os.ts";
+import { PTE_NX_HI, PTE_P, PTE_U } from "../paging.ts";
+import type { Listing, MemoryMap, Module, Process } from "../process.ts";
+import { Kallsyms } from "./kallsyms.ts";
+import { KernelView } from "./kernel_view.ts";
+import { readModules } from "./module_list.ts";
+import { kallsymsPlaces, type KernelProfile } from "./profile.ts";
+import { TaskList } from "./task_list.ts";
+import { readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
+import { VmaList } from "./vma_list.ts";
+
+const UTF8 = new TextDecoder();
+/** Look-ups of single unknown names before the whole table is decoded into a map. */
+const SINGLE_LOOKUPS = 3;
+const USER_ENTRIES = 256;
+
+/** Looks whether a note's kernel is mapped as it says; injected by find_linux.ts. */
+export type NoteCheck = (note: Vmcoreinfo, space: AddressSpace) => boolean;
+
+/** A Linux kernel that runs in the guest. */
+export class LinuxGuest implements GuestOs {
+  readonly kind = "linux";
+  readonly version: string;
+  readonly kernel: AddressSpace;
+  readonly levels: 4 | 5;
+  readonly kernelBase: number;
+  /** The profile: keep it for the next guest of this build. */
+  readonly profile: KernelProfile;
+  /** The note it was found by. */
+  readonly note: Vmcoreinfo;
+
+  readonly #view: KernelView;
+  readonly #tasks: TaskList;
+  readonly #vmas: VmaList;
+  readonly #check: NoteCheck;
+  #table: Kallsyms | undefined;
+  #lookups = 0;
+  #isolated: boolean | undefined;
+
+  /**
+   * Puts a guest together; find_linux.ts has checked all of it.
+   *
+   * @param note the kernel's note
+   * @param kernel the kernel's address space
+   * @param profile symbols and offsets of its build
+   * @param check looks whether the note's kernel is mapped as it says
+   * @param table the symbol table, when it was read already
+   */
+  constructor(
+    note: Vmcoreinfo,
+    kernel: AddressSpace,
+    profile: KernelProfile,
+    check: NoteCheck,
+    table?: Kallsyms,
+  ) {
+    this.note = note;
+    this.kernel = kernel;
+    this.profile = profile;
+    this.version = note.line("OSRELEASE") ?? "";
+    this.levels = kernel.paging.levels;
+    this.#check = check;
+    this.#table = table;
+    this.#view = new KernelView(kernel, profile, note.kernelOffset);
+    const base = this.#view.symbol("_text");
+    assert(base !== undefined, "a checked profile has _text");
+    this.kernelBase = base;
+    this.#tasks = new TaskList(this.#view);
+    this.#vmas = new VmaList(this.#view);
+  }
+
+  get isolated(): boolean {
+    this.#isolated ??= this.#looksIsolated();
+    return this.#isolated;
+  }
+
+  /**
+   * Whether the same kernel is still in RAM and mapped as it says. Right after a reset, before the firmware or the next kernel
+   * has written over it, it still is: who knows of a reset must not ask but look anew.
+   */
+  stillThere(): boolean {
+    this.kernel.memory.verify();
+    const note = readNote(this.kernel.memory, this.note.gpa);
+    return note !== undefined && note.text === this.note.text && this.#check(note, this.kernel);
+  }
+
+  processes(): Listing<Process> {
+    this.kernel.memory.verify();
+    return this.#tasks.read();
+  }
+
+  process(pid: number): Process | undefined {
+    this.kernel.memory.verify();
+    return this.#tasks.find(pid);
+  }
+
+  spaceOf(process: Process): AddressSpace {
+    return process.root === 0 ? this.kernel : this.kernel.withRoot(process.root);
+  }
+
+  commandLine(process: Process): readonly string[] {
+    const mm = this.#tasks.mmOf(process);
+    const places = this.#view.all("mm_struct.arg_start", "mm_struct.arg_end");
+    if (mm === undefined || places === undefined || process.root === 0) return [];
+    const start = this.kernel.readU64(mm, places[0]);
+    const size = this.kernel.readU64(mm, places[1]) - start;
+    if (!(size > 0)) return [];
+    const bytes = new Uint8Array(Math.min(size, MAX_COMMAND_LINE_BYTES));
+    const have = this.spaceOf(process).read(start, bytes);
+    const text = UTF8.decode(bytes.subarray(0, have));
+    const words = text.split("\0");
+    // The last word's own NUL ends the text; a process that rewrote its line may have left padding.
+    while (words.length > 0 && words[words.length - 1] === "") words.pop();
+    return words;
+  }
+
+  maps(process: Process): Listing<MemoryMap> {
+    const mm = this.#tasks.mmOf(process);
+    if (mm === undefined) return { items: [], end: { complete: true } };
+    return this.#vmas.read(mm);
+  }
+
+  modules(): Listing<Module> {
+    this.kernel.memory.verify();
+    return readModules(this.#view);
+  }
+
+  modulesOf(process: Process): Listing<Module> {
+    const { items, end } = this.maps(process);
+    const byName = new Map<string, { base: number; end: number; executable: boolean }>();
+    for (const map of items) {
+      if (!map.name.startsWith("/")) continue;
+      const known = byName.get(map.name);
+      const executable = map.perms.includes("x");
+      if (known === undefined) byName.set(map.name, { base: map.start, end: map.end, executable });
+      else {
+        known.end = map.end;
+        known.executable ||= executable;
+      }
+    }
+    const modules = [...byName].filter(([, m]) => m.executable)
+      .map(([name, m]) => ({ base: m.base, sizeBytes: m.end - m.base, name }));
+    return { items: modules, end };
+  }
+
+  symbol(name: string): number | undefined {
+    const known = this.#view.symbol(name) ?? this.note.symbol(name);
+    if (known !== undefined) return known;
+    const table = this.#symbols();
+    if (table === undefined) return undefined;
+    if (++this.#lookups > SINGLE_LOOKUPS) table.decodeAll();
+    return table.lookup([name]).get(name);
+  }
+
+  nearestSymbol(address: number): NearestSymbol | undefined {
+    return this.#symbols()?.nearest(address);
+  }
+
+  #symbols(): Kallsyms | undefined {
+    if (this.#table !== undefined) return this.#table;
+    const places = kallsymsPlaces(this.note);
+    if ("unsupported" in places) return undefined;
+    const loaded = Kallsyms.load(this.kernel, places, []);
+    if ("unsupported" in loaded) return undefined;
+    this.#table = loaded.table;
+    return this.#table;
+  }
+
+  /** Under KPTI the kernel's copy of a process's root forbids execution of the whole user half. */
+  #looksIsolated(): boolean {
+    const { memory } = this.kernel;
+    for (const process of this.#tasks.read().items) {
+      if (process.root === 0 || !memory.locate(process.root / 4096)) continue;
+      for (let i = 0; i < USER_ENTRIES; i++) {
+        const lo = memory.words[memory.wordBase + 2 * i] as number;
+        const hi = memory.words[memory.wordBase + 2 * i + 1] as number;
+        if ((lo & PTE_P) !== 0 && (lo & PTE_U) !== 0) return (hi & PTE_NX_HI) !== 0;
+      }
+    }
+    return false;
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * The kernel's modules, as the guest's /proc/modules shows them: name, first address and size. Kernels since 6.4 keep a table of
+ * regions a module, those before a core and an init layout; the size is the sum of all, which is what /proc prints.
+ * @module
+ */
+import { MAX_LISTING } from "../../base/limits.ts";
+import type { ListEnd, Listing, Module } from "../process.ts";
+import type { KernelView } from "./kernel_view.ts";
+
+const NAME_BYTES = 56;
+/** Regions of a module: text, data, rodata, ro_after_init, and three of init. */
+const REGIONS = 7;
+
+/** Reads the module list; `undefined` symbols make it empty (a kernel without modules). */
+export function readModules(view: KernelView, limit: number = MAX_LISTING): Listing<Module> {
+  const items: Module[] = [];
+  const ended = (end: ListEnd): Listing<Module> => ({ items, end });
+  const head = view.symbol("modules");
+  const fields = view.all("module.list", "module.name");
+  if (head === undefined || fields === undefined) return ended({ complete: true });
+  const [listAt, nameAt] = fields;
+  const seen = new Set<number>();
+  let link = head;
+  for (;;) {
+    const next = view.pointer(link, 0);
+    if (next === undefined || view.space.readS64(next, 8) !== link) {
+      return ended({ complete: false, reason: "wild-pointer", at: link });
+    }
+    if (next === head) return ended({ complete: true });
+    if (seen.has(next)) return ended({ complete: false, reason: "cycle", at: next });
+    if (items.length >= limit) return ended({ complete: false, reason: "too-many", at: next });
+    seen.add(next);
+    const object = next - listAt;
+    const place = placeOf(view, object);
+    const name = view.space.cstring(object + nameAt, NAME_BYTES);
+    if (place === undefined || name === undefined) {
+      return ended({ complete: false, reason: "wild-pointer", at: object });
+    }
+    items.push({ base: place.base, sizeBytes: place.sizeBytes, name });
+    link = next;
+  }
+}
+
+function placeOf(view: KernelView, object: number): { base: number; sizeBytes: number } | undefined {
+  const regions = view.all("module.mem", "module_memory.base", "module_memory.size");
+  const regionBytes = view.profile.offsets["sizeof module_memory"];
+  if (regions !== undefined && regionBytes !== undefined) {
+    const [memAt, baseAt, sizeAt] = regions;
+    const base = view.space.readS64(object, memAt + baseAt);
+    let sizeBytes = 0;
+    for (let i = 0; i < REGIONS; i++) {
+      sizeBytes += view.space.readU32(object, memAt + i * regionBytes + sizeAt);
+    }
+    return Number.isNaN(base + sizeBytes) ? undefined : { base, sizeBytes };
+  }
+  const layouts = view.all(
+    "module.core_layout",
+    "module.init_layout",
+    "module_layout.base",
+    "module_layout.size",
+  );
+  if (layouts === undefined) return undefined;
+  const [coreAt, initAt, baseAt, sizeAt] = layouts;
+  const base = view.space.readS64(object, coreAt + baseAt);
+  const sizeBytes = view.space.readU32(object, coreAt + sizeAt) + view.space.readU32(object, initAt + sizeAt);
+  return Number.isNaN(base + sizeBytes) ? undefined : { base, sizeBytes };
+}

@@ -1,0 +1,187 @@
+/**
+ * What must be known of a kernel to read its processes: the addresses of a few symbols and the offsets of a few fields.
+ *
+ * It comes from the kernel's own tables (kallsyms and BTF), not from a file; a profile that was made once serves every
+ * guest that runs the same build: it is keyed by BUILD-ID and holds addresses without KASLR. It is plain data: a
+ * caller may keep it as JSON. A profile that comes from outside is checked before it is believed.
+ * @module
+ */
+import type { AddressSpace } from "../address_space.ts";
+import { Btf } from "./btf.ts";
+import { Kallsyms, type KallsymsPlaces } from "./kallsyms.ts";
+import type { Vmcoreinfo } from "./vmcoreinfo.ts";
+
+/** A kernel's symbols and offsets. */
+export interface KernelProfile {
+  /** The build it is true for. */
+  readonly buildId: string;
+  /** Addresses without KASLR's offset. */
+  readonly symbols: Readonly<Record<string, number>>;
+  /** "struct.field" to byte offset, "sizeof struct" to bytes. */
+  readonly offsets: Readonly<Record<string, number>>;
+}
+
+/** Symbols without which nothing can be read. */
+export const SYMBOLS = ["init_task", "_text", "__start_BTF", "__stop_BTF"] as const;
+/** Symbols that a kernel may lack. */
+const OPTIONAL_SYMBOLS = [
+  "modules",
+  "special_mapping_vmops",
+  "vsyscall_mode",
+  "gate_vma",
+  "anon_inodefs_dentry_operations",
+] as const;
+
+/** Fields without which processes cannot be listed. */
+export const FIELDS = [
+  "task_struct.tasks",
+  "task_struct.pid",
+  "task_struct.tgid",
+  "task_struct.comm",
+  "task_struct.mm",
+  "task_struct.real_parent",
+  "mm_struct.pgd",
+] as const;
+
+/** Fields that some versions lack, or that only one question needs: the question says so. */
+export const OPTIONAL_FIELDS = [
+  "task_struct.flags",
+  "mm_struct.mm_mt",
+  "mm_struct.mmap",
+  "mm_struct.map_count",
+  "mm_struct.arg_start",
+  "mm_struct.arg_end",
+  "mm_struct.start_brk",
+  "mm_struct.brk",
+  "mm_struct.start_stack",
+  "mm_struct.context",
+  "mm_context_t.flags",
+  "maple_tree.ma_root",
+  "vm_area_struct.vm_start",
+  "vm_area_struct.vm_end",
+  "vm_area_struct.vm_flags",
+  "vm_area_struct.vm_file",
+  "vm_area_struct.vm_pgoff",
+  "vm_area_struct.vm_mm",
+  "vm_area_struct.vm_next",
+  "vm_area_struct.vm_ops",
+  "vm_area_struct.vm_private_data",
+  "vm_area_struct.anon_name",
+  "anon_vma_name.name",
+  "vm_special_mapping.name",
+  "file.f_path",
+  "path.mnt",
+  "path.dentry",
+  "dentry.d_parent",
+  "dentry.d_name",
+  "dentry.d_hash",
+  "dentry.d_op",
+  "qstr.name",
+  "mount.mnt",
+  "mount.mnt_parent",
+  "mount.mnt_mountpoint",
+  "vfsmount.mnt_root",
+  "module.list",
+  "module.name",
+  "module.mem",
+  "module_memory.base",
+  "module_memory.size",
+  "module.core_layout",
+  "module.init_layout",
+  "module_layout.base",
+  "module_layout.size",
+] as const;
+const SIZES = ["module_memory", "module"] as const;
+
+/** A symbol that every profile has. */
+export type RequiredSymbol = (typeof SYMBOLS)[number];
+/** A field that every profile has. */
+export type RequiredField = (typeof FIELDS)[number];
+/** A field that a profile may have. */
+export type OptionalField = (typeof OPTIONAL_FIELDS)[number];
+
+/** A profile, and the symbol table when it had to be read. */
+export type ProfileResult =
+  | { readonly ok: true; readonly profile: KernelProfile; readonly table: Kallsyms }
+  | { readonly ok: false; readonly unsupported: string };
+
+/** Where the note says that kallsyms' tables are; a text when it does not say (kernels before 6.0). */
+export function kallsymsPlaces(note: Vmcoreinfo): KallsymsPlaces | { readonly unsupported: string } {
+  const names = note.symbol("kallsyms_names");
+  const count = note.symbol("kallsyms_num_syms");
+  const tokenTable = note.symbol("kallsyms_token_table");
+  const tokenIndex = note.symbol("kallsyms_token_index");
+  const offsets = note.symbol("kallsyms_offsets");
+  const stext = note.symbol("_stext");
+  if (
+    names === undefined || count === undefined || tokenTable === undefined || tokenIndex === undefined ||
+    offsets === undefined || stext === undefined
+  ) {
+    return { unsupported: "its VMCOREINFO note does not tell where kallsyms is (kernels before 6.0)" };
+  }
+  return {
+    names,
+    count,
+    tokenTable,
+    tokenIndex,
+    offsets,
+    stext,
+    relativeBase: note.symbol("kallsyms_relative_base"),
+  };
+}
+
+/** Makes a kernel's profile from its own tables. */
+export function readProfile(space: AddressSpace, note: Vmcoreinfo): ProfileResult {
+  const places = kallsymsPlaces(note);
+  if ("unsupported" in places) return { ok: false, unsupported: places.unsupported };
+  const loaded = Kallsyms.load(space, places, [...SYMBOLS, ...OPTIONAL_SYMBOLS]);
+  if ("unsupported" in loaded) return { ok: false, unsupported: loaded.unsupported };
+  const symbols: Record<string, number> = {};
+  for (const [name, address] of loaded.found) symbols[name] = address - note.kernelOffset;
+  const start = loaded.found.get("__start_BTF");
+  const stop = loaded.found.get("__stop_BTF");
+  if (start === undefined || stop === undefined) {
+    return { ok: false, unsupported: "it was built without BTF (CONFIG_DEBUG_INFO_BTF)" };
+  }
+  const fields = [...FIELDS, ...OPTIONAL_FIELDS];
+  const structs = new Set(fields.map((field) => field.slice(0, field.indexOf("."))));
+  const btf = Btf.load(space, start, stop, [...structs]);
+  if ("unsupported" in btf) return { ok: false, unsupported: btf.unsupported };
+  const offsets: Record<string, number> = {};
+  for (const name of fields) {
+    const dot = name.indexOf(".");
+    const offset = btf.offsetOf(name.slice(0, dot), name.slice(dot + 1));
+    if (offset !== undefined) offsets[name] = offset;
+  }
+  for (const name of SIZES) {
+    const size = btf.sizeOf(name);
+    if (size !== undefined) offsets[`sizeof ${name}`] = size;
+  }
+  const profile = checkProfile({ buildId: note.line("BUILD-ID") ?? "", symbols, offsets });
+  return typeof profile === "string"
+    ? { ok: false, unsupported: profile }
+    : { ok: true, profile, table: loaded.table };
+}
+
+/**
+ * Checks a profile, wherever it comes from (a cache file is input like any other).
+ *
+ * @returns the profile, or what is wrong with it
+ */
+export function checkProfile(value: unknown): KernelProfile | string {
+  if (typeof value !== "object" || value === null) return "it is no profile";
+  const { buildId, symbols, offsets } = value as Partial<Record<keyof KernelProfile, unknown>>;
+  if (typeof buildId !== "string" || !isNumbers(symbols) || !isNumbers(offsets)) return "it is no profile";
+  for (const name of SYMBOLS) if (symbols[name] === undefined) return `it has no symbol ${name}`;
+  for (const name of FIELDS) if (offsets[name] === undefined) return `its BTF has no ${name}`;
+  for (const name in offsets) {
+    const offset = offsets[name] as number;
+    if (!(offset >= 0 && offset < 65_536)) return `its ${name} is at ${offset}`;
+  }
+  return { buildId, symbols, offsets };
+}
+
+function isNumbers(value: unknown): value is Record<string, number> {
+  return typeof value === "object" && value !== null &&
+    Object.values(value).every((number) => Number.isSafeInteger(number));
+}

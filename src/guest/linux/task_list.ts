@@ -1,0 +1,116 @@
+/**
+ * The process list: `init_task.tasks`, one entry a thread group, walked in a guest that runs.
+ *
+ * Each step checks that the next entry points back. A link that was torn while we looked is tried again from the start a few times; a
+ * list that stays broken is told as such, with what was found before it broke. Length and cycles are bounded.
+ * @module
+ */
+import { MAX_LISTING } from "../../base/limits.ts";
+import type { ListEnd, Listing, Process } from "../process.ts";
+import { isKernelPointer, type KernelView } from "./kernel_view.ts";
+
+const COMM_BYTES = 16;
+const PF_KTHREAD = 0x0020_0000;
+/** A guest that changes its list under every one of so many looks has a broken one. */
+const ATTEMPTS = 4;
+const UTF8 = new TextDecoder();
+
+/** Reads the process list of one kernel. */
+export class TaskList {
+  readonly #view: KernelView;
+  readonly #comm = new Uint8Array(COMM_BYTES);
+
+  /**
+   * Reads nothing yet.
+   *
+   * @param view the kernel
+   */
+  constructor(view: KernelView) {
+    this.#view = view;
+  }
+
+  /** All processes in the kernel's order; `swapper` (pid 0) is none. */
+  read(limit: number = MAX_LISTING): Listing<Process> {
+    let listing = this.#once(limit);
+    for (let i = 1; i < ATTEMPTS && !listing.end.complete && listing.end.reason !== "too-many"; i++) {
+      listing = this.#once(limit);
+    }
+    return listing;
+  }
+
+  /** One process by its number. */
+  find(pid: number): Process | undefined {
+    return this.read().items.find((process) => process.pid === pid);
+  }
+
+  /** The process's mm_struct now; undefined when it has none (a kernel thread, a zombie). */
+  mmOf(process: Process): number | undefined {
+    return this.#view.pointer(process.object, this.#view.offset("task_struct.mm"));
+  }
+
+  #once(limit: number): Listing<Process> {
+    const view = this.#view;
+    const init = view.symbol("init_task") as number;
+    const links = view.offset("task_struct.tasks");
+    const items: Process[] = [];
+    const seen = new Set<number>();
+    const ended = (end: ListEnd): Listing<Process> => ({ items, end });
+    let task = init;
+    for (;;) {
+      const next = view.pointer(task, links);
+      if (next === undefined) return ended({ complete: false, reason: "wild-pointer", at: task });
+      const object = next - links;
+      // The list is doubly linked: who does not point back was unlinked, or never was a task.
+      if (view.space.readS64(object, links + 8) !== task + links) {
+        return ended({ complete: false, reason: "wild-pointer", at: object });
+      }
+      if (object === init) return ended({ complete: true });
+      if (seen.has(object)) return ended({ complete: false, reason: "cycle", at: object });
+      if (items.length >= limit) return ended({ complete: false, reason: "too-many", at: object });
+      seen.add(object);
+      const process = this.#describe(object);
+      if (process === undefined) return ended({ complete: false, reason: "wild-pointer", at: object });
+      items.push(process);
+      task = object;
+    }
+  }
+
+  #describe(object: number): Process | undefined {
+    const view = this.#view;
+    const space = view.space;
+    const pid = space.readS32(object, view.offset("task_struct.tgid"));
+    const mm = space.readS64(object, view.offset("task_struct.mm"));
+    const parent = space.readS64(object, view.offset("task_struct.real_parent"));
+    if (!(pid > 0) || Number.isNaN(mm)) return undefined;
+    const ppid = isKernelPointer(parent) ? space.readS32(parent, view.offset("task_struct.tgid")) : 0;
+    const flagsAt = view.maybe("task_struct.flags");
+    const flags = flagsAt === undefined ? NaN : space.readU32(object, flagsAt);
+    return {
+      pid,
+      ppid: ppid > 0 ? ppid : 0,
+      name: this.#name(object),
+      root: isKernelPointer(mm) ? this.#rootOf(mm) : 0,
+      kernelThread: Number.isNaN(flags) ? mm === 0 : (flags & PF_KTHREAD) !== 0,
+      object,
+    };
+  }
+
+  #name(object: number): string {
+    const at = this.#view.offset("task_struct.comm");
+    const words = new DataView(this.#comm.buffer);
+    for (let i = 0; i < COMM_BYTES; i += 4) {
+      if (!this.#view.space.load32(object, at + i)) return "";
+      words.setInt32(i, this.#view.space.lo, true);
+    }
+    const end = this.#comm.indexOf(0);
+    return UTF8.decode(this.#comm.subarray(0, end < 0 ? COMM_BYTES : end));
+  }
+
+  /** Physical address of a process's root table: mm->pgd lies in the direct map. 0 when it does not translate. */
+  #rootOf(mm: number): number {
+    const pgd = this.#view.pointer(mm, this.#view.offset("mm_struct.pgd"));
+    if (pgd === undefined) return 0;
+    const gpa = this.#view.space.translate(pgd);
+    return gpa < 0 || gpa % 4096 !== 0 ? 0 : gpa;
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * VMCOREINFO: the note that a Linux kernel keeps in RAM about itself, for whoever looks at its memory from outside.
+ *
+ * It is an ELF note at a page's start: name size 11, type 0, name "VMCOREINFO", then `KEY=VALUE` lines. The scan compares one word
+ * of each page that the host holds; only a page that passes is read further. A note says nothing about being current: after a
+ * reset the RAM still holds that of the last boot. find_linux.ts decides.
+ * @module
+ */
+import { parseAddress } from "../../base/ids.ts";
+import { MAX_NOTES } from "../../base/limits.ts";
+import { PAGE_BYTES, type PhysicalMemory } from "../physical_memory.ts";
+
+const NAME_BYTES = 11;
+/** "VMCO", "REIN", "FO\0\0" as little-endian words. */
+const NAME_WORDS = [0x4f43_4d56, 0x4e49_4552, 0x0000_4f46] as const;
+const DESC_AT = 24;
+const LATIN1 = new TextDecoder("latin1");
+
+/** What a note says. */
+export class Vmcoreinfo {
+  /** Guest-physical address of its page. */
+  readonly gpa: number;
+  /** Its lines as they stand. */
+  readonly text: string;
+  readonly #lines: Map<string, string> = new Map();
+
+  /**
+   * Splits a note's text into lines.
+   *
+   * @param gpa where it was found
+   * @param text its lines
+   */
+  constructor(gpa: number, text: string) {
+    this.gpa = gpa;
+    this.text = text;
+    for (const line of text.split("\n")) {
+      const equals = line.indexOf("=");
+      if (equals > 0) this.#lines.set(line.slice(0, equals), line.slice(equals + 1));
+    }
+  }
+
+  /** A line's value: `OSRELEASE`, `BUILD-ID`. */
+  line(key: string): string | undefined {
+    return this.#lines.get(key);
+  }
+
+  /** A `NUMBER(…)`: signed decimal. */
+  number(name: string): number | undefined {
+    const value = this.#lines.get(`NUMBER(${name})`);
+    return value !== undefined && /^-?[0-9]{1,19}$/.test(value) ? Number(value) : undefined;
+  }
+
+  /** A `SYMBOL(…)`: the address, KASLR included. */
+  symbol(name: string): number | undefined {
+    return hex(this.#lines.get(`SYMBOL(${name})`));
+  }
+
+  /** An `OFFSET(…)`: bytes. */
+  offset(name: string): number | undefined {
+    const value = this.#lines.get(`OFFSET(${name})`);
+    return value !== undefined && /^[0-9]{1,6}$/.test(value) ? Number(value) : undefined;
+  }
+
+  /** `KERNELOFFSET`: how far KASLR moved the image; 0 when the kernel does not say. */
+  get kernelOffset(): number {
+    return hex(this.#lines.get("KERNELOFFSET")) ?? 0;
+  }
+}
+
+/**
+ * Finds all notes in the RAM that the host holds, by address; at most {@linkcode MAX_NOTES}.
+ *
+ * @param memory the guest's RAM, refreshed
+ */
+export function findNotes(memory: PhysicalMemory): Vmcoreinfo[] {
+  const found: number[] = [];
+  memory.forEachHeldRun((words, first, count, gpa) => {
+    const end = first + count;
+    for (let at = first; at < end; at += PAGE_BYTES / 4) {
+      if (words[at] === NAME_BYTES && isNote(words, at)) {
+        found.push(gpa + (at - first) * 4);
+        if (found.length >= MAX_NOTES) return true;
+      }
+    }
+    return false;
+  });
+  const notes: Vmcoreinfo[] = [];
+  for (const gpa of found) {
+    const note = readNote(memory, gpa);
+    if (note !== undefined) notes.push(note);
+  }
+  return notes;
+}
+
+/** Reads the note at a page's start; undefined when there is none (any more). */
+export function readNote(memory: PhysicalMemory, gpa: number): Vmcoreinfo | undefined {
+  const page = new Uint8Array(PAGE_BYTES);
+  if (memory.read(gpa, page) < PAGE_BYTES) return undefined;
+  if (!isNote(new Int32Array(page.buffer), 0)) return undefined;
+  const size = new DataView(page.buffer).getUint32(4, true);
+  const text = LATIN1.decode(page.subarray(DESC_AT, Math.min(PAGE_BYTES, DESC_AT + size)));
+  const end = text.indexOf("\0");
+  const lines = end < 0 ? text : text.slice(0, end);
+  return lines.startsWith("OSRELEASE=") ? new Vmcoreinfo(gpa, lines) : undefined;
+}
+
+function isNote(words: Int32Array, at: number): boolean {
+  return words[at] === NAME_BYTES && words[at + 2] === 0 && words[at + 3] === NAME_WORDS[0] &&
+    words[at + 4] === NAME_WORDS[1] && words[at + 5] === NAME_WORDS[2];
+}
+
+function hex(value: string | undefined): number | undefined {
+  return value === undefined ? undefined : parseAddress(value.startsWith("0x") ? value : "0x" + value);
+}

@@ -1,0 +1,49 @@
+/**
+ * How QEMU's pc and q35 machines split their RAM at the hole below 4 GiB: what holds when no monitor is there to ask.
+ *
+ * pc keeps all RAM low below 3584 MiB, else 3 GiB; q35 all below 2816 MiB, else 2 GiB; `max-ram-below-4g` lowers
+ * it (measured on QEMU 7.2.22, exact at the borders). The rest starts at 4 GiB. Machines with so much memory that an AMD vCPU moves it to
+ * 1 TiB need the flat view.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+/** Past this address an AMD machine keeps out of the HyperTransport range. */
+const AMD_LIMIT = 0xfd_0000_0000;
+
+/** A machine family whose split is known. */
+export type MachineFamily = "pc" | "q35";
+
+/** The family of a machine type: "pc-i440fx-7.2" is pc, "pc-q35-7.2" is q35; undefined for others. */
+export function machineFamily(type: string): MachineFamily | undefined {
+  if (type === "q35" || type.startsWith("pc-q35")) return "q35";
+  if (type === "pc" || type.startsWith("pc-i440fx")) return "pc";
+  return undefined;
+}
+
+/**
+ * Bytes of RAM below the hole.
+ *
+ * @param family the machine's family
+ * @param ramBytes all its RAM
+ * @param maxBelow `max-ram-below-4g`, when it was given
+ * @throws {Fault} `not-supported` for a machine so large that the rule does not tell
+ */
+export function lowRamBytes(family: MachineFamily, ramBytes: number, maxBelow?: number): number {
+  if (ramBytes + 4 * GIB >= AMD_LIMIT) {
+    throw new Fault(
+      "not-supported",
+      "Cannot tell where a machine of about 1 TiB has its RAM: give the daemon its QMP socket",
+    );
+  }
+  let low: number;
+  if (family === "pc") {
+    const limit = maxBelow ?? 3584 * MIB;
+    low = ramBytes >= limit ? Math.min(limit, 3 * GIB) : limit;
+  } else {
+    low = Math.min(ramBytes >= 2816 * MIB ? 2 * GIB : 2816 * MIB, maxBelow ?? 4 * GIB);
+  }
+  return Math.min(low, ramBytes);
+}

@@ -1,0 +1,55 @@
+/**
+ * Which pages of a host process are there, by its /proc/PID/pagemap: for RAM whose file cannot tell its holes (huge pages), or that has no
+ * file. A page that was swapped out counts as there.
+ * @module
+ */
+import { preadInto } from "../../ffi/stream.ts";
+import { OPEN, reopen } from "../../ffi/memfd.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+
+const PAGE_BYTES = 4096;
+const ENTRY_BYTES = 8;
+const PRESENT_OR_SWAPPED = 0xc000_0000;
+const WINDOW_PAGES = 8192;
+
+/** Presence of a process's pages. */
+export class Pagemap implements Disposable {
+  readonly #fd: OwnedFd;
+  readonly #entries = new Uint8Array(WINDOW_PAGES * ENTRY_BYTES);
+  readonly #view = new DataView(this.#entries.buffer);
+
+  /**
+   * Opens it.
+   *
+   * @param pid the process
+   * @throws {OsError} when it may not be looked at
+   */
+  constructor(pid: number) {
+    this.#fd = reopen(`/proc/${pid}/pagemap`, OPEN.READ_ONLY);
+  }
+
+  /** First page-aligned address in [from, end) that is there (`wanted`) or is not; `end` when there is none. */
+  next(from: number, end: number, wanted: boolean): number {
+    let page = Math.floor(from / PAGE_BYTES);
+    const last = Math.ceil(end / PAGE_BYTES);
+    // One page is asked for often, a long run seldom: the window grows.
+    for (let window = 1; page < last; window = Math.min(window * 8, WINDOW_PAGES)) {
+      const count = Math.min(window, last - page);
+      const have = preadInto(this.#fd.fd, this.#entries, 0, count * ENTRY_BYTES, page * ENTRY_BYTES);
+      const pages = Math.max(0, Math.floor(have / ENTRY_BYTES));
+      for (let i = 0; i < pages; i++) {
+        const there = (this.#view.getUint32(i * ENTRY_BYTES + 4, true) & PRESENT_OR_SWAPPED) !== 0;
+        if (there === wanted) return Math.max(from, (page + i) * PAGE_BYTES);
+      }
+      // Past the end of its address space nothing is there.
+      if (pages === 0) return wanted ? end : Math.max(from, page * PAGE_BYTES);
+      page += pages;
+    }
+    return end;
+  }
+
+  /** Closes it. */
+  [Symbol.dispose](): void {
+    this.#fd.close();
+  }
+}

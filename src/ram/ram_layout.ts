@@ -1,0 +1,93 @@
+/**
+ * Where a machine's RAM lies: which part of which backend at which guest-physical address. A plain list, made from QEMU's flat view
+ * when there is a monitor, else from the machine's rule; both are checked against the backends' sizes.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+
+/** A part of a backend in the guest's physical address space (contract: memseg). */
+export interface RamPiece {
+  /** Guest-physical address. */
+  readonly gpa: number;
+  /** Where in the backend's file it starts. */
+  readonly fileOffset: number;
+  /** Its size. */
+  readonly sizeBytes: number;
+  /** Which backend: index into the list of backends. */
+  readonly backend: number;
+}
+
+/** A backend as a layout sees it. */
+export interface BackendSize {
+  /** Its id, which the flat view names. */
+  readonly id: string;
+  /** Its size. */
+  readonly sizeBytes: number;
+}
+
+const PAGE_BYTES = 4096;
+
+/**
+ * Sorts pieces, joins neighbours, and checks them.
+ *
+ * @throws {Fault} `refused` when they overlap, are no whole pages, or reach past their backend
+ */
+export function checkedLayout(pieces: readonly RamPiece[], backends: readonly BackendSize[]): RamPiece[] {
+  const sorted = [...pieces].sort((a, b) => a.gpa - b.gpa);
+  const out: RamPiece[] = [];
+  for (const piece of sorted) {
+    const backend = backends[piece.backend];
+    const last = out[out.length - 1];
+    if (backend === undefined || piece.fileOffset + piece.sizeBytes > backend.sizeBytes) {
+      throw new Fault(
+        "refused",
+        `Cannot use this memory map: 0x${piece.gpa.toString(16)} lies past the end of backend ${
+          backend?.id ?? piece.backend
+        }`,
+      );
+    }
+    if (
+      piece.gpa % PAGE_BYTES !== 0 || piece.fileOffset % PAGE_BYTES !== 0 ||
+      piece.sizeBytes % PAGE_BYTES !== 0
+    ) {
+      throw new Fault(
+        "refused",
+        `Cannot use this memory map: 0x${piece.gpa.toString(16)} is not in whole pages`,
+      );
+    }
+    if (last !== undefined && last.gpa + last.sizeBytes > piece.gpa) {
+      throw new Fault(
+        "refused",
+        `Cannot use this memory map: two pieces of RAM at 0x${piece.gpa.toString(16)}`,
+      );
+    }
+    if (
+      last !== undefined && last.backend === piece.backend && last.gpa + last.sizeBytes === piece.gpa &&
+      last.fileOffset + last.sizeBytes === piece.fileOffset
+    ) {
+      out[out.length - 1] = { ...last, sizeBytes: last.sizeBytes + piece.sizeBytes };
+    } else {
+      out.push(piece);
+    }
+  }
+  if (out.length === 0) {
+    throw new Fault("refused", "Cannot use this memory map: it has no RAM of these backends");
+  }
+  return out;
+}
+
+/** Lays backends, one after the other, below `low` and from 4 GiB on. */
+export function splitLayout(backends: readonly BackendSize[], low: number): RamPiece[] {
+  const pieces: RamPiece[] = [];
+  let offset = 0;
+  backends.forEach(({ sizeBytes }, backend) => {
+    const below = Math.max(0, Math.min(sizeBytes, low - offset));
+    if (below > 0) pieces.push({ gpa: offset, fileOffset: 0, sizeBytes: below, backend });
+    if (below < sizeBytes) {
+      const gpa = 2 ** 32 + Math.max(0, offset - low);
+      pieces.push({ gpa, fileOffset: below, sizeBytes: sizeBytes - below, backend });
+    }
+    offset += sizeBytes;
+  });
+  return checkedLayout(pieces, backends);
+}
