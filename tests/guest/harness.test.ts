@@ -231,3 +231,39 @@ Deno.test("guest: several share an image, and one that fails takes the others wi
   const failing = () => startGuests([{}, { extraArgs: ["-device", "no-such-device"] }]);
   await assertRejects(failing, GuestError, "no-such-device");
 });
+
+const ORPHAN_MAKER = `
+import { startFirmware } from "${new URL("./qemu.ts", import.meta.url).href}";
+const vm = await startFirmware();
+console.log(JSON.stringify({ pid: vm.pid, dir: vm.dir }));
+await new Promise(() => setInterval(() => {}, 1000));
+`;
+
+Deno.test("guest: QEMU goes when the process that started it is killed", async () => {
+  const folder = await Deno.makeTempDir();
+  const left = [folder];
+  try {
+    await Deno.writeTextFile(`${folder}/maker.ts`, ORPHAN_MAKER);
+    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const command = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", `--config=${config}`, `${folder}/maker.ts`],
+      stdout: "piped",
+      stderr: "null",
+    });
+    const maker = command.spawn();
+    const reader = maker.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    const first = await reader.read();
+    maker.kill("SIGKILL");
+    await maker.status;
+    await reader.cancel();
+    const { pid, dir } = JSON.parse(first.value ?? "{}") as { pid: number; dir: string };
+    left.push(dir);
+    const deadline = performance.now() + 20_000;
+    while (await alive(pid) && performance.now() < deadline) {
+      await new Promise((wake) => setTimeout(wake, 20));
+    }
+    assertEquals(await alive(pid), false);
+  } finally {
+    for (const path of left) await Deno.remove(path, { recursive: true });
+  }
+});
