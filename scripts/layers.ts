@@ -26,8 +26,8 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
   ["src/controls", 4],
   ["src/roster", 5],
   ["src/daemon", 6],
+  ["src/client/cli", 7],
   ["src/client", 6],
-  ["src/cli", 7],
   ["main.ts", 8],
 ];
 

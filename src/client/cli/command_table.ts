@@ -7,6 +7,11 @@ import type { CommandEntry } from "./command.ts";
 
 /** Command name to its entry. */
 export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  serve: {
+    summary: "run the daemon, in the foreground",
+    usage: ["serve [--config FILE] [--socket PATH] [--stub N [--stub-rate HZ]]"],
+    load: async () => (await import("./serve.ts")).serve,
+  },
   ls: {
     summary: "list the endpoints: who is there, with which seams",
     usage: ["ls"],

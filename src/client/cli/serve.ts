@@ -1,0 +1,44 @@
+/**
+ * `vmsig serve`: the daemon, in the foreground. Ready when it prints "ready SOCKET" on stdout; logs go to stderr.
+ * @module
+ */
+import type { CommandModule } from "./command.ts";
+
+/** The command. */
+export const serve: CommandModule = {
+  args: { min: 0, max: 0 },
+  options: {
+    config: {
+      takes: "text",
+      value: "FILE",
+      help: "the config (default /etc/vmsig/vmsigd.toml when it is there)",
+    },
+    stub: {
+      takes: "number",
+      value: "N",
+      min: 0,
+      max: 64,
+      help: "add N built-in endpoints without any VM, which answer like one",
+    },
+    "stub-rate": {
+      takes: "number",
+      value: "HZ",
+      min: 0,
+      max: 100_000,
+      help: "each stub endpoint also emits CURSOR_STATE HZ times a second",
+    },
+  },
+  details:
+    "Runs until SIGTERM or Ctrl-C; SIGHUP reads the config again. Held keys are released and sockets removed on the way out.",
+  examples: ["serve --stub 1", "serve --config ./vmsigd.toml --socket ./control.sock"],
+  async run(call) {
+    const { planServe } = await import("../../daemon/serve_plan.ts");
+    const { serve: serveUntilStopped } = await import("../../daemon/serve.ts");
+    const options = planServe({
+      configPath: call.text("config"),
+      socketPath: call.socket,
+      stub: { count: call.number("stub") ?? 0, rateHz: call.number("stub-rate") ?? 0 },
+    });
+    await serveUntilStopped(options, (path) => call.out.line(`ready ${path}`));
+  },
+};
