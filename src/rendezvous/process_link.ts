@@ -136,8 +136,8 @@ export class ProcessLink implements ChannelLink {
   }
 
   /** See `ChannelLink`. */
-  peerPresent(): boolean {
-    if (!this.#gone && !this.#closed) this.#gone = this.#control.wait(NO_WAIT) > 0;
+  peerPresent(look: boolean): boolean {
+    if (look && !this.#gone && !this.#closed) this.#gone = this.#control.wait(NO_WAIT) > 0;
     return !this.#gone;
   }
 

@@ -214,10 +214,10 @@ export class Channel implements Disposable {
     return this.#seenState;
   }
 
-  #remote(): EndpointState {
+  #remote(look = true): EndpointState {
     if (this.#fault !== undefined) return "crashed";
     // First whether it is there: an end sets its last state before it goes.
-    const present = this.#link.peerPresent();
+    const present = this.#link.peerPresent(look);
     const state = this.#header.state(this.role === "listener" ? "connector" : "listener");
     if (this.#header.generation !== this.generation) return "disconnected"; // the region has been listened on anew
     if (present) return state;
@@ -370,7 +370,7 @@ export class Channel implements Disposable {
     try {
       const data = what === "receive" || what === "any";
       if (data && this.receiver.pending()) return "ready";
-      const remote = this.#remote();
+      const remote = this.#remote(false); // a sleep that is not to be ends at once, and has seen it
       if (what === "control") return remote === this.#seenState ? undefined : "ready";
       if (requestsDisconnect(remote)) {
         // Looked at again, behind the goodbye: what was sent before it is seen.

@@ -28,8 +28,12 @@ export interface ChannelLink {
   wait(timeoutNs: number): void;
   /** The same without stopping the thread. Several may run at once: each ends when one would. */
   waitAsync(timeoutNs: number): Promise<void>;
-  /** Whether the transport still sees the other end; a cheap look that sleeps never. */
-  peerPresent(): boolean;
+  /**
+   * Whether the transport still sees the other end. It never sleeps.
+   *
+   * @param look true to look now; false for what the last look or wait saw, which costs no system call
+   */
+  peerPresent(look: boolean): boolean;
   /** The descriptors, if it has any. */
   readonly fds: ChannelFds | undefined;
   /** Forgets the doorbells for data (or room) rung so far: the descriptor is not readable until the next. */
