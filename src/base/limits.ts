@@ -40,6 +40,8 @@ export const SEND_BATCH = 64;
 export const MAX_QMP_INFLIGHT = 8;
 /** QMP commands of one monitor that wait for a place among those in flight. */
 export const MAX_QMP_QUEUE = 65_536;
+/** CMD_INPUT commands of one endpoint that wait for its driver. */
+export const MAX_INPUT_QUEUE = 4096;
 /** Bytes of one QMP line; a longer one is a protocol error. */
 export const MAX_QMP_LINE_BYTES = 16 * 1024 * 1024;
 /** Characters of an endpoint's name (contract: char[32], NUL-padded, in UTF-8). */
@@ -59,6 +61,8 @@ assert(
 
 /** Guest-physical addresses end here: a frame number is an int32 (8 TiB of 4 KiB pages). */
 export const MAX_GUEST_GPA: number = 2 ** 43;
+/** Bytes of the walker's linear view: its word indices stay below 2^31. */
+export const MAX_LINEAR_VIEW_BYTES: number = 2 ** 33 - 4096;
 /** Pages of a source that cannot be mapped, kept at once. */
 export const MAX_PAGE_CACHE = 4096;
 /** Physical runs that one range is split into at most. */
@@ -113,3 +117,5 @@ export const MAX_FLAT_VIEW_PIECES = 4096;
 export const MAX_LINEAR_BYTES: number = 128 * 2 ** 30;
 /** Program headers of an ELF core that are read. */
 export const MAX_CORE_SEGMENTS = 4096;
+/** Pixels of a picture in a row or a column: what a caller may ask to hold or to look for. */
+export const MAX_PICTURE_SIDE = 32_768;

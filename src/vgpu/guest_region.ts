@@ -28,7 +28,7 @@ export class GuestRegion implements RegionMemory {
   wordBase = 0;
   readonly #space: AddressSpace;
   readonly #spans: (GuestSpan | undefined)[] = [];
-  readonly #own: Int32Array = new Int32Array(PAGE_WORDS);
+  readonly #own: Int32Array<ArrayBuffer> = new Int32Array(PAGE_WORDS);
 
   /**
    * @param space the producer's address space; borrowed
@@ -206,7 +206,7 @@ function isMapped(memory: PhysicalMemory, frame: number): boolean {
 }
 
 /** Copies a page anew: from the source when it is not mapped, zeros when the host does not hold it. */
-function copyUnmapped(memory: PhysicalMemory, frame: number, into: Uint8Array): boolean {
+function copyUnmapped(memory: PhysicalMemory, frame: number, into: Uint8Array<ArrayBuffer>): boolean {
   if (!isMapped(memory, frame)) return memory.port.fetch(frame * PAGE_BYTES, into);
   into.fill(0);
   return true;
