@@ -54,6 +54,7 @@ const AT = HEADER.at;
 export class RegionHeader {
   readonly #words: Int32Array;
   readonly #sizeBytes: number;
+  #beats = 0;
 
   /**
    * Looks at a region's head; nothing is read or written yet.
@@ -164,9 +165,9 @@ export class RegionHeader {
   /** Adds 1 to our end's heartbeat. */
   beat(role: Role): void {
     const at = role === "listener" ? AT.listenerHeartbeat : AT.connectorHeartbeat;
-    const low = (this.#load(at) + 1) | 0;
-    if (low === 0) this.#store(at + 4, (this.#load(at + 4) + 1) | 0);
-    this.#store(at, low);
+    this.#beats++;
+    this.#store(at + 4, Math.floor(this.#beats / 2 ** 32));
+    this.#store(at, this.#beats);
   }
 
   #load(at: number): number {

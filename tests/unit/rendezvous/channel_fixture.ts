@@ -2,7 +2,8 @@
  * Both ends of a channel in one process, for tests, in a runtime directory of their own.
  * @module
  */
-import { connectProcessAsync } from "../../../src/rendezvous/process_connector.ts";
+import { Fault } from "../../../src/base/fault.ts";
+import { type ConnectOptions, connectProcessAsync } from "../../../src/rendezvous/process_connector.ts";
 import { type ListenOptions, ProcessListener } from "../../../src/rendezvous/process_listener.ts";
 import type { Channel } from "../../../src/v2v/channel.ts";
 
@@ -10,6 +11,22 @@ import type { Channel } from "../../../src/v2v/channel.ts";
 export function runtimeDir(): Disposable & { readonly path: string } {
   const path = Deno.makeTempDirSync({ prefix: "vmsig-v2v-" });
   return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
+}
+
+/** Connects as soon as somebody listens there. */
+export async function connectWhenThere(
+  path: string,
+  prefix: string,
+  options?: ConnectOptions,
+): Promise<Channel> {
+  for (let tries = 0;; tries++) {
+    try {
+      return await connectProcessAsync(path, prefix, options);
+    } catch (error) {
+      if (!(error instanceof Fault && error.code === "no-endpoint" && tries < 1000)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
 }
 
 /** A listener and the two ends of its first channel. */
