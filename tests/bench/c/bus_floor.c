@@ -1,0 +1,252 @@
+/*
+ * The floor of the bus benchmarks, in C: an epoll echo server on SOCK_SEQPACKET, and the clients that measure both it and vmsig with the same code.
+ *
+ *   bus_floor server PATH                     echoes each packet; a packet with the word 1 at byte 12 is fanned out to all other connections instead
+ *   bus_floor pingpong PATH N [hello]         one at a time: prints "p50 p99" in us
+ *   bus_floor inflight PATH N DEPTH [hello]   DEPTH in flight: prints packets a second
+ *   bus_floor fanout PATH N WATCHERS [hello]  one event to WATCHERS connections: prints the median us until the last one has it
+ *   bus_floor deliver PATH N WATCHERS ENDPOINT hello   the same, watchers and trigger on one endpoint
+ *   bus_floor acquire PATH N                  vmsig only: CMD_ACQUIRE until LEASE_GRANTED (released in between, not measured): median us
+ *
+ * With "hello" the peer is vmsig: the client says HELLO first, and its packets are CMD_VM query frames, which travel socket -> admission -> context -> adapter ->
+ * context -> socket. The frames are those of the contract, written by hand.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FRAME 96
+#define MAX_CONNECTIONS 4096
+
+static void die(const char *what) {
+  perror(what);
+  exit(1);
+}
+
+static double now_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
+}
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
+static void put16(uint8_t *p, uint16_t v) { memcpy(p, &v, 2); }
+static uint16_t get16(const uint8_t *p) {
+  uint16_t v;
+  memcpy(&v, p, 2);
+  return v;
+}
+
+static void address(const char *path, struct sockaddr_un *a) {
+  memset(a, 0, sizeof *a);
+  a->sun_family = AF_UNIX;
+  if (strlen(path) >= sizeof a->sun_path) {
+    fprintf(stderr, "path too long\n");
+    exit(2);
+  }
+  strcpy(a->sun_path, path);
+}
+
+/* A frame's header and inline zone. */
+static void frame(uint8_t *f, uint16_t kind, uint32_t endpoint, uint32_t corr, uint32_t word0, uint32_t word1) {
+  memset(f, 0, FRAME);
+  put32(f, 0x31475356);
+  put16(f + 4, kind);
+  f[7] = 1;
+  f[8] = 1;
+  put32(f + 12, endpoint);
+  put32(f + 20, corr);
+  put32(f + 48, word0);
+  put32(f + 52, word1);
+}
+
+static int dial(const char *path, int hello, uint32_t sources) {
+  struct sockaddr_un a;
+  address(path, &a);
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) die("connect");
+  if (!hello) return fd;
+  /* {proto: 1, name: "bench", sub: {sources: N, prio_min: 0, endpoints: 0}} */
+  static const uint8_t head[] = {0xa3, 0x65, 'p', 'r', 'o', 't', 'o', 1, 0x64, 'n', 'a', 'm', 'e', 0x65, 'b', 'e', 'n', 'c', 'h',
+                                 0x63, 's', 'u', 'b', 0xa3, 0x67, 's', 'o', 'u', 'r', 'c', 'e', 's', 0x18};
+  static const uint8_t tail[] = {0x68, 'p', 'r', 'i', 'o', '_', 'm', 'i', 'n', 0, 0x69, 'e', 'n', 'd', 'p', 'o', 'i', 'n', 't', 's', 0};
+  uint8_t f[FRAME + 128];
+  frame(f, 96, 0, 0, 0, 0);
+  uint8_t *b = f + FRAME;
+  memcpy(b, head, sizeof head);
+  b += sizeof head;
+  *b++ = (uint8_t)sources;
+  memcpy(b, tail, sizeof tail);
+  b += sizeof tail;
+  uint32_t body = (uint32_t)(b - f - FRAME);
+  f[9] = 2;
+  put32(f + 24, body);
+  if (send(fd, f, FRAME + body, 0) < 0) die("send hello");
+  uint8_t r[70000];
+  ssize_t n = recv(fd, r, sizeof r, 0);
+  if (n < FRAME || get16(r + 4) != 97) {
+    fprintf(stderr, "no WELCOME\n");
+    exit(1);
+  }
+  return fd;
+}
+
+static void server(const char *path) {
+  struct sockaddr_un a;
+  address(path, &a);
+  unlink(path);
+  int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (listener < 0 || bind(listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(listener, 1024) < 0) die("listen");
+  int ep = epoll_create1(0);
+  struct epoll_event e = {.events = EPOLLIN, .data.fd = listener}, events[256];
+  epoll_ctl(ep, EPOLL_CTL_ADD, listener, &e);
+  static int connections[MAX_CONNECTIONS];
+  int count = 0;
+  printf("ready\n");
+  fflush(stdout);
+  uint8_t buffer[70000];
+  for (;;) {
+    int n = epoll_wait(ep, events, 256, -1);
+    for (int i = 0; i < n; i++) {
+      int fd = events[i].data.fd;
+      if (fd == listener) {
+        int c = accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (c < 0 || count == MAX_CONNECTIONS) continue;
+        e.events = EPOLLIN;
+        e.data.fd = c;
+        epoll_ctl(ep, EPOLL_CTL_ADD, c, &e);
+        connections[count++] = c;
+        continue;
+      }
+      ssize_t got = recv(fd, buffer, sizeof buffer, 0);
+      if (got <= 0) {
+        for (int k = 0; k < count; k++)
+          if (connections[k] == fd) connections[k] = connections[--count];
+        close(fd);
+        continue;
+      }
+      uint32_t word;
+      memcpy(&word, buffer + 12, 4);
+      if (word != 1)
+        send(fd, buffer, got, MSG_NOSIGNAL);
+      else
+        for (int k = 0; k < count; k++)
+          if (connections[k] != fd) send(connections[k], buffer, got, MSG_NOSIGNAL);
+    }
+  }
+}
+
+static void pingpong(const char *path, int n, int hello) {
+  int fd = dial(path, hello, 0);
+  uint8_t f[FRAME], r[70000];
+  frame(f, 70, 0, 7, 0, 0);
+  double *t = malloc(sizeof *t * n);
+  for (int i = -2000; i < n; i++) {
+    double a = now_us();
+    if (send(fd, f, FRAME, 0) != FRAME) die("send");
+    if (recv(fd, r, sizeof r, 0) < FRAME) die("recv");
+    if (i >= 0) t[i] = now_us() - a;
+  }
+  qsort(t, n, sizeof *t, by_value);
+  printf("%.2f %.2f\n", t[n / 2], t[(int)(n * 0.99)]);
+}
+
+static void inflight(const char *path, int n, int depth, int hello) {
+  int fd = dial(path, hello, 0);
+  uint8_t f[FRAME], r[70000];
+  frame(f, 70, 0, 7, 0, 0);
+  double a = 0;
+  int sent = 0;
+  for (int i = 0; i < depth; i++, sent++) send(fd, f, FRAME, 0);
+  for (int got = 0; got < n; got++) {
+    if (got == n / 10) a = now_us();
+    if (recv(fd, r, sizeof r, 0) < FRAME) die("recv");
+    if (sent < n) {
+      send(fd, f, FRAME, 0);
+      sent++;
+    }
+  }
+  printf("%.0f\n", (n - n / 10) / (now_us() - a) * 1e6);
+}
+
+static void fanout(const char *path, int n, int watchers, uint32_t endpoint, int hello) {
+  int trigger = dial(path, hello, 0);
+  int ep = epoll_create1(0);
+  /* Source VMHOST alone. */
+  for (int i = 0; i < watchers; i++) {
+    int fd = dial(path, hello, 1 << 5);
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+    epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+  }
+  uint8_t f[FRAME], r[70000];
+  double *t = malloc(sizeof *t * n);
+  struct epoll_event events[1024];
+  usleep(100000);
+  for (int i = -50; i < n; i++) {
+    /* vmsig: stop and cont in turn; the C server: a packet that is fanned out. */
+    frame(f, 70, hello ? endpoint : 1, 7, hello ? (i & 1 ? 1 : 2) : 0, 0);
+    double a = now_us();
+    if (send(trigger, f, FRAME, 0) != FRAME) die("send");
+    for (int got = 0; got < watchers;) {
+      int k = epoll_wait(ep, events, 1024, 5000);
+      if (k <= 0) {
+        fprintf(stderr, "a watcher got nothing\n");
+        exit(1);
+      }
+      for (int j = 0; j < k; j++)
+        while (recv(events[j].data.fd, r, sizeof r, MSG_DONTWAIT) >= FRAME) got++;
+    }
+    if (i >= 0) t[i] = now_us() - a;
+    if (hello && recv(trigger, r, sizeof r, 0) < FRAME) die("ack");
+  }
+  qsort(t, n, sizeof *t, by_value);
+  printf("%.2f\n", t[n / 2]);
+}
+
+static void acquire(const char *path, int n) {
+  int fd = dial(path, 1, 0);
+  uint8_t f[FRAME], r[70000];
+  double *t = malloc(sizeof *t * n);
+  for (int i = -500; i < n; i++) {
+    frame(f, 73, 0, 7, 1, 0);
+    double a = now_us();
+    send(fd, f, FRAME, 0);
+    if (recv(fd, r, sizeof r, 0) < FRAME || get16(r + 4) != 50) die("no LEASE_GRANTED");
+    if (i >= 0) t[i] = now_us() - a;
+    frame(f, 74, 0, 8, 1, 0);
+    send(fd, f, FRAME, 0);
+    if (recv(fd, r, sizeof r, 0) < FRAME || get16(r + 4) != 52) die("no LEASE_RELEASED");
+  }
+  qsort(t, n, sizeof *t, by_value);
+  printf("%.2f\n", t[n / 2]);
+}
+
+int main(int argc, char **argv) {
+  if (argc < 3) return 2;
+  const char *what = argv[1], *path = argv[2];
+  int hello = argc > 3 && !strcmp(argv[argc - 1], "hello");
+  if (!strcmp(what, "server")) server(path);
+  if (argc < 4) return 2;
+  int n = atoi(argv[3]);
+  if (!strcmp(what, "pingpong")) pingpong(path, n, hello);
+  else if (!strcmp(what, "inflight") && argc > 4) inflight(path, n, atoi(argv[4]), hello);
+  else if (!strcmp(what, "fanout") && argc > 4) fanout(path, n, atoi(argv[4]), 0, hello);
+  else if (!strcmp(what, "deliver") && argc > 5) fanout(path, n, atoi(argv[4]), (uint32_t)atoi(argv[5]), 1);
+  else if (!strcmp(what, "acquire")) acquire(path, n);
+  else return 2;
+  return 0;
+}

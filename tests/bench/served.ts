@@ -1,0 +1,81 @@
+/**
+ * Processes that the bus benchmarks measure: the daemon with stub endpoints, and the C echo server. Each says "ready …" on stdout; both end with their scope.
+ * @module
+ */
+
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
+
+/** A process that has said that it is ready. */
+export interface Served extends AsyncDisposable {
+  readonly pid: number;
+  readonly socket: string;
+  /** From its start until it said so, ms. */
+  readonly readyMs: number;
+}
+
+/** Starts the daemon with stub endpoints. */
+export function serveStubs(count: number, args: readonly string[] = []): Promise<Served> {
+  return start(
+    "vmsig",
+    (socket) => [
+      Deno.execPath(),
+      [
+        "run",
+        "-A",
+        "--no-check",
+        "--config",
+        CONFIG,
+        MAIN,
+        "serve",
+        "--stub",
+        `${count}`,
+        "--socket",
+        socket,
+        ...args,
+      ],
+    ],
+  );
+}
+
+/** Starts the C echo server. */
+export function serveEcho(floor: string): Promise<Served> {
+  return start("echo", (socket) => [floor, ["server", socket]]);
+}
+
+async function start(
+  name: string,
+  commandOf: (socket: string) => [string, readonly string[]],
+): Promise<Served> {
+  const folder = Deno.makeTempDirSync({ prefix: `vmsig-bench-${name}-` });
+  const socket = `${folder}/control.sock`;
+  const [program, args] = commandOf(socket);
+  const started = performance.now();
+  const child = new Deno.Command(program, {
+    args: [...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  let text = "";
+  while (!text.includes("ready")) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`${name} ended before it was ready`);
+    text += new TextDecoder().decode(value);
+  }
+  const readyMs = performance.now() - started;
+  return {
+    pid: child.pid,
+    socket,
+    readyMs,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      const late = setTimeout(() => child.kill("SIGKILL"), 4000);
+      await child.status;
+      clearTimeout(late);
+      await reader.cancel();
+      Deno.removeSync(folder, { recursive: true });
+    },
+  };
+}
