@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "@std/cli";
 import { Fault } from "../../base/fault.ts";
-import { suggestion } from "./closest_name.ts";
+import { suggestion } from "../../base/closest_name.ts";
 import type { CommandModule, OptionSpec, OptionSpecs } from "./command.ts";
 
 /** Options that every command understands. */

@@ -4,7 +4,7 @@
  */
 import { exitCodeOf, Fault, messageOf } from "../../base/fault.ts";
 import { connect, defaultSocketPathHere } from "../connect.ts";
-import { suggestion } from "./closest_name.ts";
+import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { type CommandLine, parseCommandLine } from "./command_line.ts";
 import { COMMANDS } from "./command_table.ts";

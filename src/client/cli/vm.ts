@@ -4,7 +4,7 @@
  */
 import { Fault } from "../../base/fault.ts";
 import type { Client, VmOperation } from "../client.ts";
-import { suggestion } from "./closest_name.ts";
+import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { visible } from "./table.ts";

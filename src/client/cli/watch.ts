@@ -8,7 +8,7 @@ import type { Client } from "../client.ts";
 import type { ClientEvent } from "../client_event.ts";
 import { describeEvent } from "../describe_event.ts";
 import type { EventStream } from "../event_stream.ts";
-import { suggestion } from "./closest_name.ts";
+import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { EventLine } from "./event_line.ts";

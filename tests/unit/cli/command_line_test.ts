@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
-import { closestName } from "../../../src/client/cli/closest_name.ts";
+import { closestName } from "../../../src/base/closest_name.ts";
 import type { CommandModule } from "../../../src/client/cli/command.ts";
 import { parseCommandLine } from "../../../src/client/cli/command_line.ts";
 

@@ -1,0 +1,349 @@
+/**
+ * The daemon's configuration (contract, section 5): TOML in, a checked value out. An unknown key, a bad type, a number out of range or a duplicate name is refused with file, line
+ * and key, and nothing of the text is used.
+ *
+ * It reads no file and knows no defaults that depend on the machine: `undefined` means "as the daemon's user has it".
+ * @module
+ */
+import type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
+import type { WriteExtent } from "../access/write_extent.ts";
+import { parseAddress } from "../base/ids.ts";
+import {
+  DEFAULT_MAX_CONTROLS,
+  DEFAULT_QUEUE_EVENTS,
+  MAX_ENDPOINTS,
+  MAX_NAME_BYTES,
+  RECEIVE_BATCH,
+} from "../base/limits.ts";
+import { LOG_LEVEL, type LogLevel } from "../base/log.ts";
+import { DROP, type LanePolicy } from "../context/policy.ts";
+import { ALL_CAPS, CAP, capByName } from "../event/capability.ts";
+import { DIR } from "../event/defaults.ts";
+import { PRIO, PRIO_DEFAULT, type PrioName } from "../event/priority.ts";
+import { ALL_SOURCES, SOURCE, sourceByName } from "../event/source.ts";
+import { type TableReader, TomlSource } from "./table_reader.ts";
+
+export type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
+export type { WriteExtent } from "../access/write_extent.ts";
+
+const MAX_U32 = 0xffff_ffff;
+const MAX_UID = MAX_U32 - 1;
+const MAX_SOCKET_PATH = 107;
+
+/** One VM to attach: an `[[endpoint]]`, or a file in the trigger directory. */
+export interface EndpointConfig {
+  /** What it is called. */
+  readonly name: string;
+  /** Its number among the host's VMs; 0 = none. */
+  readonly vmid: number;
+  /** Path of a QMP socket of our own; undefined = none. */
+  readonly qmp: string | undefined;
+  /** Where its RAM is to be had. */
+  readonly memory: "auto" | "memfd" | "file" | "none";
+  /** Which driver brings input to it. */
+  readonly input: "qmp" | "uinput" | "none";
+  /** What runs in it. */
+  readonly guest: "auto" | "linux" | "windows" | "none";
+}
+
+/** The policy of one lane. */
+export interface PolicyRule {
+  /** Which source. */
+  readonly source: number;
+  /** Which direction. */
+  readonly dir: number;
+  /** What holds there. */
+  readonly policy: LanePolicy;
+}
+
+/** A whole configuration. */
+export interface Config {
+  /** `[daemon]`. */
+  readonly daemon: {
+    /** The control socket; undefined = the user's default. */
+    readonly socket: string | undefined;
+    /** Where sockets and state files are; undefined = the control socket's folder. */
+    readonly runtimeDir: string | undefined;
+    /** The least important level that is logged. */
+    readonly log: LogLevel;
+    /** How long the loop spins before it sleeps, µs. */
+    readonly spinUs: number;
+    /** Controls at once. */
+    readonly maxControls: number;
+    /** Events that may wait for one control. */
+    readonly queueEvents: number;
+  };
+  /** `[discovery]`. */
+  readonly discovery: {
+    /** Where endpoints are dropped as files; undefined = `endpoints.d` in the runtime directory. */
+    readonly triggerDir: string | undefined;
+    /** Whether running QEMU processes with a free monitor are attached by themselves. */
+    readonly probe: boolean;
+  };
+  /** `[[endpoint]]`. */
+  readonly endpoints: readonly EndpointConfig[];
+  /** `[[admission]]`. */
+  readonly admission: readonly AdmissionRule[];
+  /** `[[policy]]`. */
+  readonly policy: readonly PolicyRule[];
+  /** `[write]`: where MEMWRITE may land. */
+  readonly write: readonly WriteExtent[];
+}
+
+/**
+ * Reads a configuration.
+ *
+ * @param text its TOML
+ * @param file what the messages call it
+ * @throws {Fault} `bad-argument`: "…: FILE:LINE: KEY: …"
+ */
+export function parseConfig(text: string, file: string): Config {
+  const { root } = new TomlSource(text, file);
+  const config: Config = {
+    daemon: readDaemon(root.table("daemon")),
+    discovery: readDiscovery(root.table("discovery")),
+    endpoints: readEndpoints(root.tables("endpoint")),
+    admission: root.tables("admission").map(readAdmission),
+    policy: readPolicies(root.tables("policy")),
+    write: readWrite(root.table("write")),
+  };
+  root.finish();
+  return config;
+}
+
+/**
+ * Reads one endpoint: what a file in the trigger directory holds.
+ *
+ * @throws {Fault} `bad-argument`, as {@linkcode parseConfig}
+ */
+export function parseEndpointTable(text: string, file: string): EndpointConfig {
+  return readEndpoint(new TomlSource(text, file).root);
+}
+
+function readDaemon(table: TableReader): Config["daemon"] {
+  const socket = table.path("socket");
+  if (socket !== undefined && new TextEncoder().encode(socket).length > MAX_SOCKET_PATH) {
+    throw table.fault("socket", `is longer than the ${MAX_SOCKET_PATH} bytes that a socket's path may have`);
+  }
+  const daemon = {
+    socket,
+    runtimeDir: table.path("runtime_dir"),
+    log: table.choice("log", Object.keys(LOG_LEVEL) as LogLevel[], "info"),
+    spinUs: table.integer("spin_us", 0, 1_000_000, 0),
+    maxControls: table.integer("max_controls", 1, 65_536, DEFAULT_MAX_CONTROLS),
+    // A batch of commands must not fill half a queue with its answers.
+    queueEvents: table.integer("queue_events", 4 * RECEIVE_BATCH, 1 << 20, DEFAULT_QUEUE_EVENTS),
+  };
+  table.finish();
+  return daemon;
+}
+
+function readDiscovery(table: TableReader): Config["discovery"] {
+  const discovery = { triggerDir: table.path("trigger_dir"), probe: table.boolean("probe", true) };
+  table.finish();
+  return discovery;
+}
+
+function readEndpoints(tables: readonly TableReader[]): EndpointConfig[] {
+  if (tables.length > MAX_ENDPOINTS) {
+    throw (tables[MAX_ENDPOINTS] as TableReader).fault(
+      "",
+      `is one too many: ${MAX_ENDPOINTS} endpoints are possible`,
+    );
+  }
+  const names = new Set<string>();
+  const vmids = new Set<number>();
+  return tables.map((table) => {
+    const endpoint = readEndpoint(table);
+    if (names.has(endpoint.name)) {
+      throw table.fault("name", `is ${endpoint.name}, and another endpoint has that name`);
+    }
+    if (endpoint.vmid !== 0 && vmids.has(endpoint.vmid)) {
+      throw table.fault("vmid", `is ${endpoint.vmid}, and another endpoint has that vmid`);
+    }
+    names.add(endpoint.name);
+    vmids.add(endpoint.vmid);
+    return endpoint;
+  });
+}
+
+function readEndpoint(table: TableReader): EndpointConfig {
+  const name = table.text("name");
+  if (name === undefined) throw table.fault("name", "is missing; every endpoint has one");
+  const defect = nameDefect(name);
+  if (defect !== undefined) throw table.fault("name", defect);
+  const qmp = table.path("qmp");
+  if (qmp !== undefined && new TextEncoder().encode(qmp).length > MAX_SOCKET_PATH) {
+    throw table.fault("qmp", `is longer than the ${MAX_SOCKET_PATH} bytes that a socket's path may have`);
+  }
+  const endpoint: EndpointConfig = {
+    name,
+    vmid: table.integer("vmid", 0, MAX_U32, 0),
+    qmp,
+    memory: table.choice("memory", ["auto", "memfd", "file", "none"], "auto"),
+    input: table.choice("input", ["qmp", "uinput", "none"], qmp === undefined ? "none" : "qmp"),
+    guest: table.choice("guest", ["auto", "linux", "windows", "none"], "auto"),
+  };
+  table.finish();
+  if (endpoint.input === "qmp" && qmp === undefined) {
+    throw table.fault("input", 'is "qmp", and there is no qmp socket; add qmp = "/path.sock"');
+  }
+  return endpoint;
+}
+
+/** What is wrong with an endpoint's name; undefined when nothing is. */
+export function nameDefect(name: string): string | undefined {
+  if (new TextEncoder().encode(name).length > MAX_NAME_BYTES) {
+    return `is longer than the ${MAX_NAME_BYTES} bytes that a name may have`;
+  }
+  // A digit-only name would be taken for a number, `pid:N` and `file:PATH` have a meaning to `vmsig mem`.
+  if (/^[0-9]+$/.test(name)) return `is ${name}, and a name of digits alone would be taken for a number`;
+  if (!/^[\p{L}\p{N}_][\p{L}\p{N}_.+@-]*$/u.test(name)) {
+    return `is ${JSON.stringify(name)}, and may have letters, digits and _ . + @ - only`;
+  }
+  return undefined;
+}
+
+function readAdmission(table: TableReader): AdmissionRule {
+  const subject = readSubject(table);
+  const endpoints = table.texts("endpoints");
+  if (endpoints === undefined) {
+    throw table.fault("endpoints", 'is missing; name the endpoints, or ["*"] for all');
+  }
+  const caps = readCaps(table);
+  const sources = readSources(table);
+  const arbPrio = table.integer("arb_prio", 0, MAX_U32, 10);
+  table.finish();
+  return { subject, endpoints: readNames(table, endpoints), sources, caps, arbPrio };
+}
+
+function readSubject(table: TableReader): AdmissionSubject {
+  const uid = table.integer("uid", 0, MAX_UID, -1);
+  const user = table.text("user");
+  const gid = table.integer("gid", 0, MAX_UID, -1);
+  const group = table.text("group");
+  const given = ["uid", "user", "gid", "group"].filter((key) => table.has(key));
+  if (given.length === 0) throw table.fault("", "does not say for whom; add one of uid, user, gid, group");
+  if (given.length > 1) {
+    throw table.fault(given[1] ?? "", `stands beside ${given[0]}; a rule has one of uid, user, gid, group`);
+  }
+  if (uid >= 0) return { kind: "uid", uid };
+  if (user !== undefined) return { kind: "user", name: user };
+  if (gid >= 0) return { kind: "gid", gid };
+  return { kind: "group", name: group ?? "" };
+}
+
+function readNames(table: TableReader, names: readonly string[]): "all" | readonly string[] {
+  if (names.includes("*")) return "all";
+  names.forEach((name, i) => {
+    const defect = nameDefect(name);
+    if (defect !== undefined) throw table.fault("endpoints", `name ${i + 1} ${defect}`);
+  });
+  return names;
+}
+
+function readCaps(table: TableReader): number {
+  const names = table.texts("caps");
+  const known = Object.keys(CAP).join(", ").toLowerCase();
+  if (names === undefined) throw table.fault("caps", `is missing; give some of ${known}, or ["*"] for all`);
+  return names.reduce((mask, name) => {
+    if (name === "*") return ALL_CAPS;
+    const bit = capByName(name);
+    if (bit === undefined) throw table.fault("caps", `has ${name}, and must be of ${known}, or "*"`);
+    return mask | bit;
+  }, 0);
+}
+
+function readSources(table: TableReader): number {
+  const names = table.texts("sources");
+  if (names === undefined) return ALL_SOURCES;
+  return names.reduce(
+    (mask, name) => name === "*" ? ALL_SOURCES : mask | (1 << sourceOf(table, "sources", name)),
+    0,
+  );
+}
+
+function sourceOf(table: TableReader, key: string, name: string): number {
+  const source = sourceByName(name);
+  if (source === undefined || source === SOURCE.NONE) {
+    const known = Object.keys(SOURCE).filter((each) => each !== "NONE").join(", ").toLowerCase();
+    throw table.fault(key, `has ${name}, and must be of ${known}`);
+  }
+  return source;
+}
+
+function readPolicies(tables: readonly TableReader[]): PolicyRule[] {
+  const lanes = new Set<string>();
+  return tables.map((table) => {
+    const rule = readPolicy(table);
+    const lane = `${rule.source} ${rule.dir}`;
+    if (lanes.has(lane)) throw table.fault("", "is a second policy of the same source and dir; keep one");
+    lanes.add(lane);
+    return rule;
+  });
+}
+
+function readPolicy(table: TableReader): PolicyRule {
+  const name = table.text("source");
+  if (name === undefined) throw table.fault("source", "is missing; say which source the policy is for");
+  const dir = table.choice("dir", ["up", "down", "UP", "DOWN"], "up");
+  if (!table.has("dir")) throw table.fault("dir", 'is missing; say "up" or "down"');
+  const rule: PolicyRule = {
+    source: sourceOf(table, "source", name),
+    dir: DIR[dir.toUpperCase() as keyof typeof DIR],
+    policy: {
+      prio: readPrio(table),
+      minGapNs: table.integer("min_gap_ns", 0, MAX_U32, 0),
+      coalesceNs: table.integer("coalesce_ns", 0, MAX_U32, 0),
+      maxInflight: table.integer("max_inflight", 0, 1 << 20, 0),
+      drop: DROP[
+        table.choice("drop", ["oldest", "newest", "block"], "oldest").toUpperCase() as keyof typeof DROP
+      ],
+    },
+  };
+  table.finish();
+  return rule;
+}
+
+function readPrio(table: TableReader): number {
+  const names = Object.keys(PRIO).map((name) => name.toLowerCase());
+  if (!table.has("prio")) {
+    table.text("prio");
+    return PRIO_DEFAULT;
+  }
+  return PRIO[table.choice("prio", names, "").toUpperCase() as PrioName];
+}
+
+function readWrite(table: TableReader): WriteExtent[] {
+  const extents = table.tables("extents").map((extent) => {
+    const endpoint = extent.text("endpoint");
+    if (endpoint === undefined) {
+      throw extent.fault("endpoint", 'is missing; name an endpoint, or "*" for all');
+    }
+    const defect = endpoint === "*" ? undefined : nameDefect(endpoint);
+    if (defect !== undefined) throw extent.fault("endpoint", defect);
+    const space = extent.choice("space", ["kernel", "process"], "process");
+    if (!extent.has("space")) throw extent.fault("space", 'is missing; say "kernel" or "process"');
+    const from = readAddress(extent, "from", space);
+    const to = readAddress(extent, "to", space);
+    extent.finish();
+    if (from >= to) throw extent.fault("to", "must be above from: it is the first address behind the range");
+    return { endpoint, space, from, to };
+  });
+  table.finish();
+  return extents;
+}
+
+const HALF = 2 ** 56;
+
+function readAddress(table: TableReader, key: string, space: "kernel" | "process"): number {
+  const text = table.text(key);
+  if (text === undefined) throw table.fault(key, 'is missing; write an address like "0x7f0000000000"');
+  const address = /^0x/i.test(text) ? parseAddress(text) : undefined;
+  if (address === undefined) {
+    throw table.fault(key, `is ${text}, and must be an address like "0x7f0000000000"`);
+  }
+  const inHalf = space === "kernel" ? address < 0 && address >= -HALF : address >= 0 && address <= HALF;
+  if (!inHalf) throw table.fault(key, `is ${text}, which is no address of a ${space}`);
+  return address;
+}

@@ -1,0 +1,223 @@
+/**
+ * On which line each key of a TOML text stands: the parser does not tell, and a config error without its line is a search. A scanner of its own that maps
+ * key paths ("endpoint[1].qmp") to lines; it understands tables, arrays of tables, dotted and quoted keys, inline tables, arrays and every kind of string.
+ *
+ * It judges only what the parser lets through or tells badly: a key given twice, a value left out, `__proto__`. What is no TOML otherwise is the parser's to refuse.
+ * @module
+ */
+
+/** What is wrong with a text, where. */
+export interface TomlDefect {
+  /** From 1. */
+  readonly line: number;
+  /** Which key; empty when none. */
+  readonly path: string;
+  /** What is wrong, and what to do. */
+  readonly why: string;
+}
+
+/** Key paths with their lines, or the first defect. */
+export type TomlScan =
+  | { readonly ok: true; readonly lines: ReadonlyMap<string, number> }
+  | { readonly ok: false; readonly defect: TomlDefect };
+
+/** Scans a text. */
+export function scanToml(text: string): TomlScan {
+  const scanner = new Scanner(text);
+  try {
+    scanner.run();
+    return { ok: true, lines: scanner.lines };
+  } catch (error) {
+    if (error instanceof Defect) return { ok: false, defect: error.defect };
+    throw error;
+  }
+}
+
+/** A key path with one more key. */
+export function childPath(path: string, key: string): string {
+  const name = /^[A-Za-z0-9_-]+$/.test(key) ? key : JSON.stringify(key);
+  return path === "" ? name : `${path}.${name}`;
+}
+
+class Defect extends Error {
+  readonly defect: TomlDefect;
+
+  constructor(defect: TomlDefect) {
+    super(defect.why);
+    this.defect = defect;
+  }
+}
+
+const MAX_DEPTH = 32;
+
+class Scanner {
+  readonly lines = new Map<string, number>();
+  readonly #text: string;
+  readonly #arrays = new Map<string, number>();
+  #at = 0;
+  #line = 1;
+  #table = "";
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  run(): void {
+    for (;;) {
+      this.#skip("\n");
+      if (this.#at >= this.#text.length) return;
+      if (this.#peek() === "[") this.#header();
+      else this.#pair(this.#table, 0);
+    }
+  }
+
+  #peek(ahead = 0): string {
+    return this.#text[this.#at + ahead] ?? "";
+  }
+
+  #take(): string {
+    const c = this.#peek();
+    if (c === "\n") this.#line++;
+    this.#at++;
+    return c;
+  }
+
+  /** Skips blanks and comments, and line ends where `more` has them. */
+  #skip(more: "" | "\n"): void {
+    for (;;) {
+      const c = this.#peek();
+      if (c === " " || c === "\t" || c === "\r" || (c === "\n" && more === "\n")) this.#take();
+      else if (c === "#") { while (this.#peek() !== "\n" && this.#peek() !== "") this.#take(); }
+      else return;
+    }
+  }
+
+  #header(): void {
+    const line = this.#line;
+    this.#take();
+    const isArray = this.#peek() === "[";
+    if (isArray) this.#take();
+    const keys = this.#keys();
+    while (this.#peek() !== "\n" && this.#peek() !== "") this.#take();
+    const last = keys.pop() ?? "";
+    let path = "";
+    for (const key of keys) path = this.#current(childPath(path, key));
+    path = childPath(path, last);
+    if (isArray) {
+      const index = (this.#arrays.get(path) ?? -1) + 1;
+      this.#arrays.set(path, index);
+      if (index === 0) this.#note(path, line);
+      path = `${path}[${index}]`;
+    }
+    this.#note(path, line);
+    this.#table = path;
+  }
+
+  /** Where a key of a header leads: into the last table of an array of tables. */
+  #current(path: string): string {
+    const index = this.#arrays.get(path);
+    return index === undefined ? path : `${path}[${index}]`;
+  }
+
+  #pair(table: string, depth: number): void {
+    const line = this.#line;
+    let path = table;
+    const keys = this.#keys();
+    for (const key of keys) path = childPath(path, key);
+    if (keys.length === 0 || this.#peek() !== "=") {
+      // No key, or nothing behind it: the parser says what it thinks of it. On with the next line.
+      while (this.#peek() !== "\n" && this.#peek() !== "") this.#take();
+      return;
+    }
+    this.#note(path, line);
+    this.#take();
+    this.#value(path, depth);
+  }
+
+  #note(path: string, line: number): void {
+    const before = this.lines.get(path);
+    if (before !== undefined) {
+      throw new Defect({ line, path, why: `is given twice, first on line ${before}; keep one` });
+    }
+    this.lines.set(path, line);
+  }
+
+  #keys(): string[] {
+    const keys: string[] = [];
+    for (;;) {
+      this.#skip("");
+      const c = this.#peek();
+      let key = "";
+      if (c === '"' || c === "'") key = this.#string(c);
+      else while (/[A-Za-z0-9_-]/.test(this.#peek())) key += this.#take();
+      if (key === "" && c !== '"' && c !== "'") return keys;
+      if (key === "__proto__") throw new Defect({ line: this.#line, path: key, why: "is no key; remove it" });
+      keys.push(key);
+      this.#skip("");
+      if (this.#peek() !== ".") return keys;
+      this.#take();
+    }
+  }
+
+  #value(path: string, depth: number): void {
+    this.#skip("");
+    const c = this.#peek();
+    if (depth > MAX_DEPTH) throw new Defect({ line: this.#line, path, why: "is nested too deeply" });
+    if (c === "" || c === "\n" || c === "," || c === "]" || c === "}") {
+      throw new Defect({ line: this.#line, path, why: "has no value; write one behind the =" });
+    }
+    if (c === '"' || c === "'") this.#string(c);
+    else if (c === "[") this.#array(path, depth);
+    else if (c === "{") this.#inlineTable(path, depth);
+    else while (!/[,\]}\n#]/.test(this.#peek()) && this.#peek() !== "") this.#take();
+  }
+
+  #array(path: string, depth: number): void {
+    this.#take();
+    for (let i = 0;; i++) {
+      this.#skip("\n");
+      if (this.#peek() === "]") this.#take();
+      if (this.#peek() === "" || this.#text[this.#at - 1] === "]") return;
+      const item = `${path}[${i}]`;
+      this.#note(item, this.#line);
+      this.#value(item, depth + 1);
+      this.#skip("\n");
+      if (this.#peek() === ",") this.#take();
+      else if (this.#peek() !== "]") return;
+    }
+  }
+
+  #inlineTable(path: string, depth: number): void {
+    this.#take();
+    for (;;) {
+      this.#skip("\n");
+      if (this.#peek() === "}") this.#take();
+      if (this.#peek() === "" || this.#text[this.#at - 1] === "}") return;
+      const before = this.#at;
+      this.#pair(path, depth + 1);
+      this.#skip("\n");
+      if (this.#peek() === ",") this.#take();
+      else if (this.#at === before) return;
+    }
+  }
+
+  /** Takes a string with its quotes; gives what stands between them, escapes as they are. */
+  #string(quote: string): string {
+    const long = this.#peek(1) === quote && this.#peek(2) === quote;
+    const close = long ? quote.repeat(3) : quote;
+    this.#at += close.length;
+    let out = "";
+    while (this.#at < this.#text.length) {
+      if (this.#text.startsWith(close, this.#at)) {
+        this.#at += close.length;
+        // Up to two quotes may stand right before the closing ones.
+        while (long && this.#peek() === quote) this.#at++;
+        return out;
+      }
+      if (!long && this.#peek() === "\n") return out;
+      if (quote === '"' && this.#peek() === "\\") out += this.#take();
+      out += this.#take();
+    }
+    return out;
+  }
+}
