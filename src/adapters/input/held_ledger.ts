@@ -1,0 +1,119 @@
+/**
+ * What is down in the guest, together with the record of it for the next daemon: the set follows what the guest acknowledged, the record runs
+ * ahead of it.
+ * @module
+ */
+import type { Log } from "../../base/log.ts";
+import type { TransferEvent } from "../../event/transfer_event.ts";
+import { decodeHeldRecord, encodeHeldRecord, type HeldStore, MAX_HELD_RECORD_BYTES } from "./held_record.ts";
+import { heldEntry, HeldSet } from "./held_set.ts";
+import type { InputFrame } from "./input_frame.ts";
+import { isTransition } from "./input_step.ts";
+
+/** The held set and its record. */
+export class HeldLedger {
+  readonly #held = new HeldSet();
+  /** What the record names. */
+  readonly #recorded = new Set<number>();
+  readonly #store: HeldStore | undefined;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  #pid = 0;
+
+  /** @param store where the record is kept; undefined to keep none */
+  constructor(store?: HeldStore) {
+    this.#store = store;
+    this.#bytes = new Uint8Array(store === undefined ? 0 : MAX_HELD_RECORD_BYTES);
+  }
+
+  /** How many keys and buttons are down. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** The entries that are down, oldest first. */
+  [Symbol.iterator](): Iterator<number> {
+    return this.#held[Symbol.iterator]();
+  }
+
+  /** Takes over what the last daemon left behind. */
+  load(log: Log): void {
+    const bytes = this.#store?.load();
+    if (bytes === undefined || bytes.length === 0) return;
+    const record = decodeHeldRecord(bytes);
+    if (record === undefined) {
+      log.warn("the record of held keys is damaged and not used");
+      return;
+    }
+    this.#pid = record.pid;
+    for (const entry of record.entries) {
+      this.#held.add(entry);
+      this.#recorded.add(entry);
+    }
+    if (record.entries.length > 0) {
+      log.info("the last daemon left keys down", { count: record.entries.length, pid: record.pid });
+    }
+  }
+
+  /** The process that runs the guest: what another one held is gone with it. A pid of 0 is unknown and changes nothing. */
+  attach(pid: number): void {
+    const known = this.#pid;
+    this.#pid = pid;
+    if (pid === known || pid === 0 || known === 0) return;
+    this.#held.clear();
+    this.note();
+  }
+
+  /** Records are about to be sent: what they press is in the record before. */
+  expect(frame: InputFrame, from: number, to: number): void {
+    if (this.#store === undefined) return;
+    let fresh = false;
+    for (let i = from; i < to; i++) {
+      if (!isTransition(frame.kinds[i]) || frame.values[i] !== 1) continue;
+      const entry = heldEntry(frame.kinds[i] ?? 0, frame.codes[i] ?? 0);
+      if (this.#recorded.has(entry)) continue;
+      this.#recorded.add(entry);
+      fresh = true;
+    }
+    if (fresh) this.#save();
+  }
+
+  /** Records have reached the guest. */
+  apply(frame: InputFrame, from: number, to: number): void {
+    this.#held.apply(frame, from, to);
+  }
+
+  /** Records may have reached the guest: what they press counts as down, what they release as well. */
+  suspect(frame: InputFrame, from: number, to: number): void {
+    for (let i = from; i < to; i++) {
+      if (isTransition(frame.kinds[i]) && frame.values[i] === 1) {
+        this.#held.add(heldEntry(frame.kinds[i] ?? 0, frame.codes[i] ?? 0));
+      }
+    }
+  }
+
+  /** Nothing is under way: the record is brought to exactly what is down. */
+  note(): void {
+    if (this.#store === undefined) return;
+    let same = this.#recorded.size === this.#held.size;
+    for (const entry of this.#held) same &&= this.#recorded.has(entry);
+    if (same) return;
+    this.#recorded.clear();
+    for (const entry of this.#held) this.#recorded.add(entry);
+    this.#save();
+  }
+
+  /** Fills the body of an INPUT_HELD. */
+  fill(event: TransferEvent): void {
+    this.#held.fill(event);
+  }
+
+  /** Ends it. */
+  close(): void {
+    this.#store?.close();
+  }
+
+  #save(): void {
+    const length = encodeHeldRecord(this.#bytes, this.#pid, this.#recorded);
+    this.#store?.save(this.#bytes, length);
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * Flow control for QEMU's virtio input devices. QEMU acknowledges input-send-event also when the device's ring is full, and then drops the
+ * step without a word; nothing comes back from a guest that lags behind. The ring itself can be looked at (x-query-virtio-queue-element, QEMU 7.2 and
+ * later): what the guest has made available less what the device has used is free.
+ *
+ * It holds back once {@linkcode WINDOW_ENTRIES} of the ring's 64 are not known to be taken by the guest. That is less than the ring has, because what the
+ * guest's kernel takes from it goes into a buffer of 64 for each reader of /dev/input, which loses what its reader does not fetch in time.
+ *
+ * A device whose driver does not run has no ring: QEMU then gives its input to another device, and there is nothing to gauge. Where the command is not known,
+ * or changes, steps go by {@linkcode Pace} alone.
+ * @module
+ */
+import { MS, SECOND } from "../../base/clock.ts";
+import type { QmpReply } from "../../qmp/qmp_client.ts";
+import { isObject } from "../../qmp/qmp_message.ts";
+import type { QmpLink } from "../qmp_link.ts";
+
+/** Ring entries that may be on their way to the guest; a key and its SYN_REPORT are two. */
+export const WINDOW_ENTRIES = 40;
+/** From so many on the ring is looked at again. */
+const LOOK_FROM_ENTRIES = 16;
+const ANSWER_NS = 5 * SECOND;
+/** How long to wait before a full ring is looked at again. */
+export const LOOK_GAP_NS: number = 5 * MS;
+/** A guest that takes nothing for so long has hung: input goes to QEMU all the same, whose verdict is then all there is. */
+const HUNG_NS = SECOND;
+/** A device without a driver is looked at again after this long, when there is input. */
+const IDLE_LOOK_NS = SECOND / 2;
+const U16 = 0x1_0000;
+
+/** One virtio input device's ring. */
+export class VirtioGauge {
+  readonly #link: QmpLink;
+  readonly #path: string;
+  readonly #onRoom: () => void;
+  readonly #onLook = (reply: QmpReply, tag: number) => this.#looked(reply, tag);
+  #live = false;
+  /** Entries sent that the guest is not known to have taken. */
+  #outstanding = 0;
+  /** Entries sent after the look that is under way. */
+  #sentSince = 0;
+  #looking = false;
+  #nextIdleLookNs = 0;
+  #generation = 0;
+  #size = 0;
+  #available = -1;
+  /** Since when steps are held back without any progress; 0 when they are not. */
+  #fullSinceNs = 0;
+  #hung = false;
+
+  /**
+   * Makes it and looks at once.
+   *
+   * @param path QEMU's object path of the device
+   * @param onRoom called when there is room again
+   */
+  constructor(link: QmpLink, path: string, onRoom: () => void) {
+    this.#link = link;
+    this.#path = path;
+    this.#onRoom = onRoom;
+    this.#look();
+  }
+
+  /** Whether the guest's driver runs: input goes here. */
+  get live(): boolean {
+    return this.#live;
+  }
+
+  /** Whether a step of this many entries may go. */
+  hasRoom(entries: number, nowNs: number): boolean {
+    if (!this.#live) {
+      if (nowNs >= this.#nextIdleLookNs) {
+        this.#nextIdleLookNs = nowNs + IDLE_LOOK_NS;
+        this.#look();
+      }
+      return true;
+    }
+    if (this.#outstanding + entries <= WINDOW_ENTRIES || this.#outstanding === 0 || this.#hung) return true;
+    if (this.#fullSinceNs === 0) this.#fullSinceNs = nowNs;
+    else if (nowNs - this.#fullSinceNs >= HUNG_NS) this.#hung = true;
+    this.#look();
+    return this.#hung;
+  }
+
+  /** A step went. */
+  take(entries: number): void {
+    if (!this.#live) return;
+    this.#outstanding += entries;
+    this.#sentSince += entries;
+    if (this.#outstanding >= LOOK_FROM_ENTRIES) this.#look();
+  }
+
+  /** The guest was reset: its ring is gone. */
+  reset(): void {
+    this.#live = false;
+    this.#outstanding = this.#sentSince = 0;
+    // A look that is under way saw the old ring.
+    this.#generation++;
+    this.#looking = false;
+  }
+
+  #look(): void {
+    if (this.#looking) return;
+    this.#looking = true;
+    this.#sentSince = 0;
+    this.#link.execute(
+      "x-query-virtio-queue-element",
+      { path: this.#path, queue: 0 },
+      this.#onLook,
+      this.#generation,
+      ANSWER_NS,
+    );
+  }
+
+  // QEMU works in order: what was sent before the look is in the ring that it saw, what was sent since is not.
+  #looked(reply: QmpReply, generation: number): void {
+    if (generation !== this.#generation) return;
+    this.#looking = false;
+    const ring = ringOf(reply);
+    if (ring === undefined) {
+      this.#live = false;
+      this.#outstanding = 0;
+      this.#onRoom();
+      return;
+    }
+    if (ring.available !== this.#available) {
+      this.#available = ring.available;
+      this.#fullSinceNs = 0;
+      this.#hung = false;
+    }
+    const free = (ring.available - ring.used + U16) % U16;
+    // The guest fills its ring when it starts: the most that was ever free is its size.
+    this.#size = Math.max(this.#size, free);
+    this.#live = true;
+    this.#outstanding = this.#size - free + this.#sentSince;
+    if (this.#outstanding < WINDOW_ENTRIES) this.#onRoom();
+  }
+}
+
+/** The ring's indices in the reply: a u16 each, and free running. Undefined when the device has no ring. */
+function ringOf(reply: QmpReply): { available: number; used: number } | undefined {
+  const value = reply.outcome === "done" ? reply.value : undefined;
+  if (!isObject(value) || !isObject(value["avail"]) || !isObject(value["used"])) return undefined;
+  const available = value["avail"]["idx"];
+  const used = value["used"]["idx"];
+  return typeof available === "number" && typeof used === "number" ? { available, used } : undefined;
+}
