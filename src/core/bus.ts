@@ -67,7 +67,8 @@ export class Bus {
   up(event: TransferEvent): void {
     const parked = this.#parked[event.source] as EventQueue;
     if (parked.length === 0) {
-      if (this.context.submit(DIR.UP, event, this.clock.nowNs()) !== SUBMIT.BLOCKED) return;
+      // Its stamp is its time of submission: one look at the clock less for every event.
+      if (this.context.submit(DIR.UP, event, event.tsNs) !== SUBMIT.BLOCKED) return;
     }
     if (parked.length >= MAX_LANE_EVENTS) {
       const victim = parked.shift() as TransferEvent;

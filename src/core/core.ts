@@ -328,8 +328,8 @@ export class Core implements TurnHook {
 
   turn(nowNs: number): void {
     this.#leaseService.expire(nowNs);
-    this.#pumpDown();
-    this.#pumpUp();
+    this.#pumpDown(nowNs);
+    this.#pumpUp(nowNs);
     if (this.#roomDown !== 0) this.#tellRoom();
     this.fanOut.flush();
   }
@@ -348,10 +348,9 @@ export class Core implements TurnHook {
     assert(this.bus.pool.live === 0, "every event was released");
   }
 
-  #pumpDown(): void {
+  #pumpDown(nowNs: number = this.bus.clock.nowNs()): void {
     const { context } = this.bus;
     if (context.waiting(DIR.DOWN) === 0) return;
-    const nowNs = this.bus.clock.nowNs();
     for (let command = context.next(DIR.DOWN, nowNs); command !== null;) {
       this.#route(command);
       command.release();
@@ -359,10 +358,9 @@ export class Core implements TurnHook {
     }
   }
 
-  #pumpUp(): void {
+  #pumpUp(nowNs: number = this.bus.clock.nowNs()): void {
     const { context } = this.bus;
     if (context.waiting(DIR.UP) === 0) return;
-    const nowNs = this.bus.clock.nowNs();
     for (let event = context.next(DIR.UP, nowNs); event !== null;) {
       this.fanOut.deliver(event);
       event.release();

@@ -157,7 +157,7 @@ export class Loop implements LoopPort, Disposable {
     const count = this.#deferred.length > 0 ? this.#poller.wait(0) : this.#wait(timeoutMs);
     const startNs = this.clock.nowNs();
     for (let i = 0; i < count; i++) this.#dispatch(this.#poller.tag(i), this.#poller.events(i));
-    this.#timers.fire(this.clock.nowNs());
+    this.#timers.fire(startNs);
     this.#hook?.turn(startNs);
     this.#runDeferred();
     this.turns.note(this.clock.nowNs() - startNs);

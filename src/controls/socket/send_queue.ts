@@ -6,7 +6,7 @@
  * more commands from a control whose queue is half full, so answers are bounded too). A queue that is full of URGENT alone cannot be helped: `overflowed`.
  * @module
  */
-import type { SendBatch } from "../../../ffi/datagram.ts";
+import { isPeerGone, type SendBatch, sendOne } from "../../../ffi/datagram.ts";
 import { OPEN, reopen } from "../../../ffi/memfd.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
@@ -77,6 +77,10 @@ export class SendQueue {
   flush(fd: number, batch: SendBatch): Flushed {
     while (this.#count > 0 || this.#lost > 0) {
       if (this.#lost > 0) this.#pushOverrun();
+      if (this.#count === 1) {
+        const single = this.#flushSingle(fd, batch);
+        if (single !== null) return single;
+      }
       const staged = this.#stage(batch);
       const sent = batch.send(fd);
       this.#closeFresh();
@@ -84,6 +88,21 @@ export class SendQueue {
       if (batch.closed) return "closed";
       if (sent < staged) return "would-block";
     }
+    return "empty";
+  }
+
+  /** One plain frame is the usual case, and a plain send is cheaper than a batch of one. Null: it is not plain. */
+  #flushSingle(fd: number, batch: SendBatch): Flushed | null {
+    let event: TransferEvent | null = null;
+    for (let prio = PRIO_COUNT - 1; event === null; prio--) {
+      const queue = this.#queues[prio] as EventRing;
+      if (queue.length > 0) event = queue.at(0);
+    }
+    if (event.fds.length > 0) return null;
+    const length = encodeFrame(event, (this.#seq + 1) >>> 0, batch.view, batch.bytes, 0);
+    const sent = sendOne(fd, batch.bytes, 0, length);
+    if (sent < 0) return isPeerGone(sent) ? "closed" : "would-block";
+    this.#drop(1);
     return "empty";
   }
 

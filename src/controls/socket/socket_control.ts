@@ -31,6 +31,8 @@ import { SendQueue } from "./send_queue.ts";
 /** Scratch memory that all socket controls of a loop share: nothing in it outlives a callback. */
 export interface SocketScratch {
   readonly receive: ReceiveBatch;
+  /** Takes one frame: recvmmsg with room for more would look for a second one, which costs a quarter of a ping-pong's path. */
+  readonly receiveOne: ReceiveBatch;
   readonly send: SendBatch;
 }
 
@@ -49,6 +51,8 @@ export interface SocketControlOptions {
   readonly onClosed: (control: SocketControl) => void;
 }
 
+const BATCH_EVERY = 8;
+
 /** Closes file descriptors that came with a frame. */
 const CLOSE_FDS: PayloadOwner = {
   releasePayload(event: TransferEvent): void {
@@ -66,6 +70,8 @@ export class SocketControl implements Control, FdHandler {
   /** Commands that were read but not taken by the core yet: its lane is full by policy. */
   readonly #backlog = new EventRing();
   #seat: ControlSeat | null = null;
+  /** Receives since the last full batch was tried; see {@linkcode #chooseBatch}. */
+  #singles = 0;
   #interest = IN | RDHUP;
   #wouldBlock = false;
   #closed = false;
@@ -133,12 +139,21 @@ export class SocketControl implements Control, FdHandler {
   }
 
   #receive(): void {
-    const { receive } = this.#options.scratch;
+    const receive = this.#chooseBatch();
     const count = receive.receive(this.#fd);
+    if (receive.frames > 1) this.#singles = count > 1 ? BATCH_EVERY : 0;
     for (let i = 0; i < count && !this.#closed; i++) this.#take(receive, i);
     const { closed } = receive;
     receive.closeFds();
     if (closed) this.#leave("peer closed");
+  }
+
+  /** One frame at a time for a peer that waits for each answer; a batch every few times finds out whether it sends more by now, and then stays. */
+  #chooseBatch(): ReceiveBatch {
+    const { receive, receiveOne } = this.#options.scratch;
+    if (this.#singles >= BATCH_EVERY) return receive;
+    this.#singles++;
+    return receiveOne;
   }
 
   #take(receive: ReceiveBatch, i: number): void {

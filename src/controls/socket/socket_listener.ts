@@ -62,7 +62,6 @@ export interface SocketListenerOptions {
 export class SocketListener implements FdHandler {
   readonly #options: SocketListenerOptions;
   readonly #scratch: SocketScratch;
-  readonly #first = new ReceiveBatch(1, MAX_FRAME_BYTES, MAX_FRAME_FDS);
   readonly #greeters = new Set<Greeter>();
   readonly #controls = new Map<SocketControl, { readonly peer: Peer; readonly id: number }>();
   #closing = false;
@@ -71,6 +70,7 @@ export class SocketListener implements FdHandler {
     this.#options = options;
     this.#scratch = {
       receive: new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS),
+      receiveOne: new ReceiveBatch(1, MAX_FRAME_BYTES, MAX_FRAME_FDS),
       send: new SendBatch(SEND_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS),
     };
     options.loop.watch(options.listener.fd, IN, this);
@@ -101,7 +101,7 @@ export class SocketListener implements FdHandler {
   /** A peer said something, or left, before it was let in. Called by its greeter. */
   greet(greeter: Greeter, socket: OwnedFd): void {
     // One frame only: what a hasty peer sends behind its HELLO stays in the socket for its control.
-    const receive = this.#first;
+    const receive = this.#scratch.receiveOne;
     const count = receive.receive(socket.fd);
     if (count === 0) {
       if (receive.closed) this.dismiss(greeter);
@@ -140,7 +140,7 @@ export class SocketListener implements FdHandler {
   dispose(): void {
     this.#scratch.receive[Symbol.dispose]();
     this.#scratch.send[Symbol.dispose]();
-    this.#first[Symbol.dispose]();
+    this.#scratch.receiveOne[Symbol.dispose]();
   }
 
   #hello(greeter: Greeter, socket: OwnedFd, body: Uint8Array): void {
