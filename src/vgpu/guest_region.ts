@@ -195,9 +195,8 @@ function tableRun(
   return n;
 }
 
-/** Whether the page that `memory` has just located is a view of the guest's RAM, and not a copy that somebody fetched. */
+/** Whether a page is mapped here: not so, `memory` gives copies that it fetched some time ago. */
 function isMapped(memory: PhysicalMemory, frame: number): boolean {
-  if (memory.words === memory.views[frame >>> 18]) return true;
   const gpa = frame * PAGE_BYTES;
   for (const segment of memory.port.segments) {
     if (gpa >= segment.gpa && gpa < segment.gpa + segment.sizeBytes) return segment.mapped !== undefined;
