@@ -10,7 +10,7 @@
  * @module
  */
 import { CODE } from "../../base/codes.ts";
-import { MS, SECOND } from "../../base/clock.ts";
+import { SECOND } from "../../base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
 import { INPUT_KIND } from "../../event/body_number.ts";
 import type { QmpReply } from "../../qmp/qmp_client.ts";
@@ -23,12 +23,9 @@ import type { InputFrame } from "./input_frame.ts";
 import { stepEnd } from "./input_step.ts";
 import { Pace } from "./pace.ts";
 import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";
+import { STEP_BURST, STEP_GAP_NS } from "./step_pace.ts";
 import { LOOK_GAP_NS, VirtioGauge } from "./virtio_gauge.ts";
 
-/** Time between the steps of a frame, or of frames that follow each other without a wait. */
-export const STEP_GAP_NS: number = 0.6 * MS;
-/** Steps that may go at once after a rest: a chord of four keys. */
-export const STEP_BURST = 8;
 const MAX_STEPS_UNDER_WAY = 4;
 /** Longer than the link takes to notice a silent QEMU: that is what ends the wait. */
 const ANSWER_NS = 5 * SECOND;
