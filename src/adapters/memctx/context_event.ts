@@ -1,0 +1,82 @@
+/**
+ * The MEMCTX event of one epoch: inline zone, the memsegs as its body, and read-only descriptors that it owns and closes with its last
+ * holder.
+ * @module
+ */
+import { closeFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
+import { writeU64 } from "../../base/layout.ts";
+import { MEMCTX } from "../../event/body_layout.ts";
+import { GUEST_OS, MEMCTX_KPTI } from "../../event/body_number.ts";
+import { BODY, type PayloadOwner, type TransferEvent } from "../../event/transfer_event.ts";
+import type { SharedRam } from "./shared_ram.ts";
+
+/** Bytes of a memseg (contract). */
+export const MEMSEG_BYTES = 32;
+
+/** The guest's system of one epoch. */
+export interface GuestContext {
+  /** Which system; undefined when the config says that none is looked for. */
+  readonly kind: "linux" | "windows" | undefined;
+  /** The kernel's page-table root; 0 without a system. */
+  readonly root: number;
+  /** Levels of its tables; 0 without a system. */
+  readonly levels: 0 | 4 | 5;
+  /** Whether user processes have a root apart from the kernel's. */
+  readonly isolated: boolean;
+}
+
+/** A context of RAM alone. */
+export const NO_GUEST: GuestContext = { kind: undefined, root: 0, levels: 0, isolated: false };
+
+/** Closes an event's descriptors with its last holder. */
+const CLOSER: PayloadOwner = {
+  releasePayload(event) {
+    for (const fd of event.fds) closeFd(fd);
+  },
+};
+
+/**
+ * Fills a blank event.
+ *
+ * @param event takes over fresh openings of the RAM's files
+ * @param epoch the context's number
+ * @throws {OsError} when the files cannot be opened anew; the event is untouched then
+ */
+export function fillContext(
+  event: TransferEvent,
+  ram: SharedRam,
+  guest: GuestContext,
+  epoch: number,
+): void {
+  const fds: OwnedFd[] = ram.openReadOnly();
+  const { view } = event;
+  writeU64(view, MEMCTX.at.kcr3, guest.root);
+  writeU64(view, MEMCTX.at.ramBytes, ram.ramBytes);
+  writeU64(view, MEMCTX.at.low, ram.lowBytes);
+  view.setUint32(MEMCTX.at.epoch, epoch, true);
+  view.setUint32(MEMCTX.at.nseg, ram.pieces.length, true);
+  view.setUint32(MEMCTX.at.guestOs, osNumber(guest.kind), true);
+  view.setUint32(MEMCTX.at.levels, guest.levels, true);
+  view.setUint32(MEMCTX.at.flags, guest.isolated ? MEMCTX_KPTI : 0, true);
+  view.setUint32(MEMCTX.at.nfd, fds.length, true);
+  event.setBody(BODY.RAW, encodeMemsegs(ram));
+  event.own(fds.map((fd) => fd.release()), CLOSER);
+}
+
+function encodeMemsegs(ram: SharedRam): Uint8Array {
+  const bytes = new Uint8Array(ram.pieces.length * MEMSEG_BYTES);
+  const view = new DataView(bytes.buffer);
+  ram.pieces.forEach(({ gpa, fileOffset, sizeBytes, backend }, i) => {
+    const at = i * MEMSEG_BYTES;
+    writeU64(view, at, gpa);
+    writeU64(view, at + 8, fileOffset);
+    writeU64(view, at + 16, sizeBytes);
+    view.setUint32(at + 24, backend, true);
+  });
+  return bytes;
+}
+
+function osNumber(kind: GuestContext["kind"]): number {
+  if (kind === undefined) return GUEST_OS.UNKNOWN;
+  return kind === "linux" ? GUEST_OS.LINUX : GUEST_OS.WINDOWS;
+}

@@ -1,0 +1,167 @@
+/**
+ * Watches for a guest's system until it is found: asks QEMU for the vCPUs' registers, and when one of them runs under page tables, has
+ * RAM looked through; else, and when nothing was found, again after a growing pause. Found, it rests: an idle VM costs nothing.
+ *
+ * Each {@linkcode start} begins anew, and what an earlier one still hears is dropped: an answer that was asked for before a reset says
+ * nothing of the kernel after it.
+ * @module
+ */
+import { MS, SECOND } from "../../base/clock.ts";
+import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
+import type { QmpReply } from "../../qmp/qmp_client.ts";
+import type { QmpLink } from "../qmp_link.ts";
+import type { GuestContext } from "./context_event.ts";
+import type { ScanAnswer, ScanPort } from "./scan_port.ts";
+import type { SharedRam } from "./shared_ram.ts";
+import { liveVcpu, parseVcpus, type Vcpu } from "./vcpu_state.ts";
+
+const FIRST_PAUSE_NS = 100 * MS;
+const LONGEST_PAUSE_NS = 2 * SECOND;
+/** A guest that has run under page tables for so long without being found is told as unknown, and looked at more seldom. */
+const UNKNOWN_AFTER_NS = 60 * SECOND;
+const UNKNOWN_PAUSE_NS = 30 * SECOND;
+/** How long a found kernel may have no user process before it is taken as it is. */
+const SETTLE_NS = 10 * SECOND;
+const ANSWER_NS = 2 * SECOND;
+
+/** What is told of a watch. */
+export interface GuestWatchListener {
+  /** A system was found; the watch rests. */
+  onGuest(guest: GuestContext, version: string): void;
+  /** Something runs that is not known; told once a start. The watch goes on. */
+  onUnknownGuest(detail: string): void;
+}
+
+/** What a watch needs. */
+export interface GuestWatchOptions {
+  readonly loop: LoopPort;
+  readonly link: QmpLink;
+  readonly scanner: ScanPort;
+  readonly guest: "auto" | "linux" | "windows";
+  readonly name: string;
+  readonly listener: GuestWatchListener;
+}
+
+/** Looks for the system of one VM. */
+export class GuestWatch implements TimerHandler {
+  readonly #options: GuestWatchOptions;
+  #ram: SharedRam | null = null;
+  /** Grows with each start and stop: what was asked under another one is stale. */
+  #round = 0;
+  #running = false;
+  #waiting = false;
+  #pauseNs = FIRST_PAUSE_NS;
+  /** When paging was first seen in this round; 0 = not yet. */
+  #pagingSinceNs = 0;
+  #unknownTold = false;
+
+  /** Makes one that rests. */
+  constructor(options: GuestWatchOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Looks again and again while the VM runs, until something is found or it is stopped.
+   *
+   * @param ram where; borrowed until {@linkcode stop}
+   * @param lookNow false after a reset: no kernel runs yet, and a guest that resets in a circle costs nothing
+   */
+  start(ram: SharedRam, lookNow: boolean): void {
+    this.stop();
+    this.#ram = ram;
+    this.#pauseNs = FIRST_PAUSE_NS;
+    this.#pagingSinceNs = 0;
+    this.#unknownTold = false;
+    if (lookNow) this.#look();
+    else this.#lookLater();
+  }
+
+  /** Rests. What is under way is forgotten. */
+  stop(): void {
+    this.#round++;
+    this.#ram = null;
+    this.#waiting = false;
+    this.#options.loop.disarm(this);
+  }
+
+  /** Tells whether the VM runs: one that is paused does not change, so it is not looked at again. */
+  setRunning(running: boolean): void {
+    this.#running = running;
+    if (!this.#waiting) return;
+    const { loop } = this.#options;
+    if (running) loop.arm(this, loop.clock.nowNs() + FIRST_PAUSE_NS);
+    else loop.disarm(this);
+  }
+
+  /** Called by the loop. */
+  onTimer(): void {
+    if (!this.#waiting) return;
+    this.#waiting = false;
+    this.#look();
+  }
+
+  #look(): void {
+    const round = this.#round;
+    this.#options.link.execute(
+      "human-monitor-command",
+      { "command-line": "info registers -a" },
+      (reply: QmpReply) => {
+        if (round === this.#round) this.#onRegisters(reply);
+      },
+      0,
+      ANSWER_NS,
+    );
+  }
+
+  #onRegisters(reply: QmpReply): void {
+    const text = reply.outcome === "done" && typeof reply.value === "string" ? reply.value : "";
+    const vcpu = liveVcpu(parseVcpus(text));
+    // Without paging in long mode firmware or a boot loader runs: RAM need not be looked at.
+    if (vcpu === undefined) return this.#lookLater();
+    if (this.#pagingSinceNs === 0) this.#pagingSinceNs = this.#nowNs();
+    this.#scan(vcpu);
+  }
+
+  #scan(vcpu: Vcpu): void {
+    const { scanner, guest, name } = this.#options;
+    const ram = this.#ram;
+    if (ram === null) return;
+    const round = this.#round;
+    const { pid, pieces } = ram;
+    const [liveRoot, liveInUserMode] = [vcpu.cr3, vcpu.userMode];
+    const request = { name, pid, files: ram.scanFiles(), pieces, guest, liveRoot, liveInUserMode };
+    scanner.scan(request, (answer) => {
+      if (round === this.#round) this.#onAnswer(answer);
+    });
+  }
+
+  #onAnswer(answer: ScanAnswer): void {
+    const pagingNs = this.#nowNs() - this.#pagingSinceNs;
+    if (answer.outcome === "found" && (answer.settled || pagingNs >= SETTLE_NS)) {
+      const { kind, root, levels, isolated, version } = answer;
+      this.stop();
+      return this.#options.listener.onGuest({ kind, root, levels, isolated }, version);
+    }
+    const isUnknown = answer.outcome === "none" &&
+      (answer.reason === "unsupported" || pagingNs >= UNKNOWN_AFTER_NS);
+    if (isUnknown && pagingNs >= SETTLE_NS) {
+      this.#pauseNs = UNKNOWN_PAUSE_NS;
+      if (!this.#unknownTold) {
+        this.#unknownTold = true;
+        this.#options.listener.onUnknownGuest(answer.detail);
+      }
+    }
+    this.#lookLater();
+  }
+
+  #lookLater(): void {
+    const { loop } = this.#options;
+    this.#waiting = true;
+    if (this.#running) loop.arm(this, this.#nowNs() + this.#pauseNs);
+    this.#pauseNs = Math.max(this.#pauseNs, Math.min(2 * this.#pauseNs, LONGEST_PAUSE_NS));
+  }
+
+  #nowNs(): number {
+    return this.#options.loop.clock.nowNs();
+  }
+}

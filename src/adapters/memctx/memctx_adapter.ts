@@ -1,0 +1,316 @@
+/**
+ * The MEMCTX seam of a VM that QEMU runs: its RAM by read-only descriptors, the root of its kernel's address space, valid for an epoch; and
+ * the one way to write into that memory.
+ *
+ * - The seam is up when the RAM can be shared. A context is told when a system was found in it; the next one has the next epoch.
+ * - A context ends with a reset, with another memory map, with the guest's or QEMU's end, and that is told before anything else of the VM: the adapter has
+ *   to be the monitor's first user, so that it hears of a RESET before the host plane does.
+ * - Looking for a system happens elsewhere (scan_port.ts), the watching in guest_watch.ts.
+ * @module
+ */
+import { CODE } from "../../base/codes.ts";
+import { SECOND } from "../../base/clock.ts";
+import { Fault, messageOf } from "../../base/fault.ts";
+import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
+import { MEMCTX_INVALIDATED, SEAM } from "../../event/body_layout.ts";
+import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../../event/body_number.ts";
+import { KIND } from "../../event/kind.ts";
+import { SOURCE } from "../../event/source.ts";
+import type { TransferEvent } from "../../event/transfer_event.ts";
+import type { QmpReply } from "../../qmp/qmp_client.ts";
+import type { QmpEvent } from "../../qmp/qmp_message.ts";
+import type { QmpLink, QmpLinkUser } from "../qmp_link.ts";
+import type { QmpLoss } from "../qmp_loss.ts";
+import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
+import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
+import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
+import { MemwriteRequest } from "./memwrite_request.ts";
+import type { ScanPort } from "./scan_port.ts";
+import { SharedRam } from "./shared_ram.ts";
+import { type WriteExtent, WriteExtents } from "./write_extent.ts";
+
+/** What an adapter is made of. */
+export interface MemctxOptions {
+  /** The endpoint's monitor. */
+  readonly link: QmpLink;
+  /** Who looks through RAM. */
+  readonly scanner: ScanPort;
+  /** Which kind of backend the config asks for. */
+  readonly memory?: "auto" | "memfd" | "file";
+  /** Which system the config asks for; `none`: RAM alone. */
+  readonly guest?: "auto" | "linux" | "windows" | "none";
+  /** Where MEMWRITE may land; nowhere when left out. */
+  readonly extents?: readonly WriteExtent[];
+  /** Write into pages that the guest has mapped read-only, too. */
+  readonly forceReadOnly?: boolean;
+}
+
+const ANSWER_NS = 2 * SECOND;
+/** Events after which the memory map is read anew: it may have changed. */
+const MAP_EVENTS: ReadonlySet<string> = new Set([
+  "MEMORY_DEVICE_SIZE_CHANGE",
+  "ACPI_DEVICE_OST",
+  "DEVICE_DELETED",
+]);
+
+/** The adapter of one VM's memory. */
+export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
+  readonly source: number = SOURCE.MEMCTX;
+  readonly name = "memctx";
+  readonly #options: MemctxOptions;
+  readonly #extents: WriteExtents;
+  readonly #request = new MemwriteRequest();
+  #seat: Seat | null = null;
+  #watch: GuestWatch | null = null;
+  #ram: SharedRam | null = null;
+  #writer: MemoryWriter | null = null;
+  /** The context that is valid now, for the writer; null when none is. */
+  #context: WriteContext | null = null;
+  /** Number of the last context that was told. */
+  #epoch = 0;
+  /** Questions to QEMU that were asked before the last loss of the monitor are stale. */
+  #round = 0;
+  #pid = 0;
+  #up = false;
+  #downTold = false;
+
+  /**
+   * Makes it over the endpoint's monitor, which it shares with others.
+   *
+   * @throws {Fault} `bad-argument` for a write extent that is none
+   */
+  constructor(options: MemctxOptions) {
+    this.#options = options;
+    this.#extents = new WriteExtents(options.extents ?? []);
+  }
+
+  open(seat: Seat): void {
+    this.#seat = seat;
+    const { link, scanner, guest = "auto" } = this.#options;
+    if (guest !== "none") {
+      const name = seat.endpointName;
+      this.#watch = new GuestWatch({ loop: seat.loop, link, scanner, guest, name, listener: this });
+    }
+    link.use(this);
+  }
+
+  command(event: TransferEvent): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    if (event.kind !== KIND.CMD_MEMWRITE) return seat.ack(event.ticket, CODE["not-supported"]);
+    const request = this.#request;
+    let code = request.read(event);
+    let inOrder = 0;
+    if (code === CODE.ok) code = this.#admit(event, request);
+    if (code === CODE.ok) {
+      code = this.#write(request);
+      inOrder = this.#writer?.inOrder ?? 0;
+    }
+    const cls = LEASE_CLASS.MEMWRITE;
+    seat.audit(event.kind, code, { ticket: event.ticket, cls, detail: describe(request) });
+    seat.ack(event.ticket, code, code === CODE.ok ? 0 : inOrder);
+  }
+
+  close(_reason: CloseReason, closed: () => void): void {
+    // The core tells that the epoch has ended: it knows what controls still hold.
+    this.#options.link.leave(this);
+    this.#round++;
+    this.#context = null;
+    this.#dropRam();
+    this.#watch = null;
+    this.#seat = null;
+    closed();
+  }
+
+  /** Called by the link. */
+  onLinkUp(status: string, pid: number): void {
+    this.#pid = pid;
+    this.#watch?.setRunning(status === "running");
+    this.#openRam();
+  }
+
+  /** Called by the link. */
+  onLinkDown(loss: QmpLoss): void {
+    const seat = this.#seat;
+    this.#round++;
+    this.#invalidate(INVALIDATED.ENDPOINT_GONE);
+    this.#dropRam();
+    if (seat !== null) this.#goDown(seat, loss.reason);
+  }
+
+  /** Called by the link, before it tells its other users. */
+  onQmpEvent({ name }: QmpEvent): void {
+    switch (name) {
+      case "RESET":
+        this.#invalidate(INVALIDATED.RESET);
+        return this.#find(false);
+      case "SHUTDOWN":
+        // Its memory may outlive it, but no kernel runs in it until a RESET.
+        this.#watch?.stop();
+        return this.#invalidate(INVALIDATED.ENDPOINT_GONE);
+      case "GUEST_CRASHLOADED":
+        this.#invalidate(INVALIDATED.KERNEL_CHANGED);
+        return this.#find(false);
+      case "STOP":
+        return this.#watch?.setRunning(false);
+      case "RESUME":
+        return this.#watch?.setRunning(true);
+      default:
+        if (MAP_EVENTS.has(name)) this.#openRam();
+    }
+  }
+
+  /** Called by the watch. */
+  onGuest(guest: GuestContext, version: string): void {
+    const seat = this.#seat;
+    const ram = this.#ram;
+    if (seat === null || ram === null) return;
+    const event = seat.event(KIND.MEMCTX);
+    try {
+      fillContext(event, ram, guest, this.#epoch + 1);
+    } catch (error) {
+      event.release();
+      return this.#refuse(seat, error);
+    }
+    this.#epoch++;
+    this.#context = {
+      rootFrame: guest.root / 4096,
+      levels: guest.levels === 5 ? 5 : 4,
+      paired: guest.kind === "linux" && guest.isolated,
+      sharesLastEntry: guest.kind === "linux",
+    };
+    seat.log.info("context", { epoch: this.#epoch, guest: guest.kind ?? "none", version, root: guest.root });
+    seat.emit(event);
+  }
+
+  /** Called by the watch. */
+  onUnknownGuest(detail: string): void {
+    this.#seat?.log.warn("no known guest system in RAM", { detail });
+    this.#seat?.emitError(CODE["not-supported"], 0, "no known guest system in RAM");
+  }
+
+  /** What a write needs beside its own form: a context, the live lease, an extent. */
+  #admit(event: TransferEvent, request: MemwriteRequest): number {
+    if (this.#context === null || this.#ram === null) return CODE["seam-down"];
+    // Routing has asked the lease machine too; a write cannot be taken back, so it is asked where it happens.
+    if (this.#seat?.leaseIsLive(LEASE_CLASS.MEMWRITE, event.token) !== true) return CODE["stale-lease"];
+    const kernel = request.isKernelHalf || !request.hasRoot;
+    if (!this.#extents.allow(kernel, request.hi, request.lo, request.span)) return CODE["outside-extent"];
+    return CODE.ok;
+  }
+
+  #write(request: MemwriteRequest): number {
+    const { forceReadOnly = false } = this.#options;
+    try {
+      this.#writer ??= new MemoryWriter(this.#ram as SharedRam);
+      return this.#writer.write(request, this.#context as WriteContext, forceReadOnly);
+    } catch (error) {
+      this.#seat?.log.error("cannot write guest memory", { why: messageOf(error) });
+      return CODE.refused;
+    }
+  }
+
+  /** Asks for the memory map and opens RAM; when it is open already, looks whether it still is the same. */
+  #openRam(): void {
+    const round = this.#round;
+    this.#options.link.execute(
+      "human-monitor-command",
+      { "command-line": "info mtree -f" },
+      (reply) => {
+        if (round === this.#round) this.#onMemoryMap(reply);
+      },
+      0,
+      ANSWER_NS,
+    );
+  }
+
+  #onMemoryMap(reply: QmpReply): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    let ram: SharedRam;
+    try {
+      if (reply.outcome !== "done" || typeof reply.value !== "string") {
+        throw new Fault("refused", `Cannot read QEMU's memory map: ${whyNot(reply)}`);
+      }
+      ram = SharedRam.open(this.#pid, reply.value, this.#options.memory ?? "auto");
+    } catch (error) {
+      return this.#refuse(seat, error);
+    }
+    if (this.#ram?.isSameAs(ram) === true) return ram[Symbol.dispose]();
+    this.#invalidate(INVALIDATED.MAP_CHANGED);
+    this.#dropRam();
+    this.#ram = ram;
+    if (!this.#up) this.#goUp(seat);
+    this.#find(true);
+  }
+
+  /** Begins a context: at once when no system is looked for, else when the watch has found one. */
+  #find(lookNow: boolean): void {
+    if (this.#ram === null) return;
+    if (this.#watch !== null) this.#watch.start(this.#ram, lookNow);
+    else this.onGuest(NO_GUEST, "");
+  }
+
+  #invalidate(reason: number): void {
+    if (this.#context === null) return;
+    this.#context = null;
+    const seat = this.#seat;
+    if (seat === null) return;
+    const event = seat.event(KIND.MEMCTX_INVALIDATED);
+    event.view.setUint32(MEMCTX_INVALIDATED.at.epoch, this.#epoch, true);
+    event.view.setUint32(MEMCTX_INVALIDATED.at.reason, reason, true);
+    seat.emit(event);
+  }
+
+  #dropRam(): void {
+    this.#watch?.stop();
+    this.#writer?.[Symbol.dispose]();
+    this.#writer = null;
+    this.#ram?.[Symbol.dispose]();
+    this.#ram = null;
+  }
+
+  #goUp(seat: Seat): void {
+    this.#up = true;
+    this.#downTold = false;
+    this.#emitSeam(seat, KIND.SEAM_UP, SEAM_REASON.ASKED);
+  }
+
+  #goDown(seat: Seat, reason: number): void {
+    this.#up = false;
+    if (this.#downTold) return;
+    this.#downTold = true;
+    this.#emitSeam(seat, KIND.SEAM_DOWN, reason);
+  }
+
+  /** RAM cannot be had: the rest of the endpoint goes on without. */
+  #refuse(seat: Seat, error: unknown): void {
+    const code = error instanceof Fault ? (CODE as Record<string, number>)[error.code] : undefined;
+    seat.log.error(messageOf(error));
+    this.#invalidate(INVALIDATED.MAP_CHANGED);
+    this.#dropRam();
+    this.#goDown(seat, SEAM_REASON.NO_PERMISSION);
+    const notShared = error instanceof Fault && error.code === "not-supported";
+    const text = notShared ? "RAM is not shared: see vmsig probe" : "RAM cannot be opened: see the log";
+    seat.emitError(code ?? CODE.refused, 0, text);
+  }
+
+  #emitSeam(seat: Seat, kind: number, reason: number): void {
+    const event = seat.event(kind);
+    event.view.setUint32(SEAM.at.reason, reason, true);
+    event.view.setUint32(SEAM.at.pid, this.#pid, true);
+    seat.emit(event);
+  }
+}
+
+/** For the audit: where and how much, never what. */
+function describe({ hi, lo, length, hasRoot, rootFrame, seqlock }: MemwriteRequest): string {
+  const low = (lo >>> 0).toString(16);
+  const gva = hi === 0 ? low : (hi >>> 0).toString(16) + low.padStart(8, "0");
+  const root = hasRoot ? ` root=0x${(rootFrame * 4096).toString(16)}` : "";
+  return `gva=0x${gva} len=${length}${root}${seqlock ? " seqlock" : ""}`;
+}
+
+function whyNot(reply: QmpReply): string {
+  return reply.outcome === "error" ? reply.errorText : reply.outcome;
+}

@@ -1,0 +1,99 @@
+/**
+ * The port through which MEMCTX has a guest's RAM looked through: a scan takes 15 to 300 ms, which the loop does not have. Behind it
+ * stand a worker thread in the daemon, or the calling thread in a program that embeds the core.
+ *
+ * Requests and answers are plain data, fit for postMessage and JSON. A request borrows descriptors: the scanner opens each anew
+ * and looks whether it still is the file that was meant, so nothing is handed over and nothing leaks when a scanner dies.
+ * @module
+ */
+import type { RamPiece } from "../../ram/ram_layout.ts";
+
+/** A file of the guest's RAM, as another thread of this process finds it. */
+export interface ScanFile {
+  /** Descriptor number; may be closed (or another file's) by the time it is looked at. */
+  readonly fd: number;
+  /** Device and inode that it must be. */
+  readonly dev: number;
+  /** See `dev`. */
+  readonly ino: number;
+  /** How large it must be at least. */
+  readonly sizeBytes: number;
+  /** Whether it has huge pages: then its holes are asked of the QEMU process, which has it mapped at `hostAddress`. */
+  readonly huge: boolean;
+  /** Where QEMU has it mapped. */
+  readonly hostAddress: number;
+}
+
+/** A look for a guest's system. */
+export interface ScanRequest {
+  /** For logs: the endpoint's name. */
+  readonly name: string;
+  /** QEMU's process. */
+  readonly pid: number;
+  /** The files of its RAM. */
+  readonly files: readonly ScanFile[];
+  /** Where their parts lie. */
+  readonly pieces: readonly RamPiece[];
+  /** Which systems to look for. */
+  readonly guest: "auto" | "linux" | "windows";
+  /** A vCPU's CR3; a kernel that it does not map is not the running one. */
+  readonly liveRoot: number;
+  /** Whether that vCPU ran in user mode, where a root need not map the kernel. */
+  readonly liveInUserMode: boolean;
+}
+
+/** What a look found. */
+export type ScanAnswer =
+  | {
+    readonly outcome: "found";
+    readonly kind: "linux" | "windows";
+    readonly version: string;
+    /** The kernel's page-table root. */
+    readonly root: number;
+    readonly levels: 4 | 5;
+    /** Whether user processes have a root apart from the kernel's. */
+    readonly isolated: boolean;
+    /** Whether that can be known yet: before the first user process it cannot. */
+    readonly settled: boolean;
+    /** How long it took, ms. */
+    readonly ms: number;
+  }
+  | {
+    readonly outcome: "none";
+    readonly reason: "no-kernel" | "unknown-os" | "unsupported";
+    readonly detail: string;
+  }
+  /** The look itself failed: RAM is gone, or the scanner. */
+  | { readonly outcome: "failed"; readonly detail: string };
+
+/** Has RAM looked through. */
+export interface ScanPort {
+  /**
+   * Looks.
+   *
+   * @param request what to look through
+   * @param done told once, on the caller's thread, maybe before this returns
+   */
+  scan(request: ScanRequest, done: (answer: ScanAnswer) => void): void;
+}
+
+/** Reads an answer that crossed a thread: checked like any input, since its numbers come out of a guest. */
+export function checkScanAnswer(value: unknown): ScanAnswer {
+  if (typeof value !== "object" || value === null) return { outcome: "failed", detail: "no answer" };
+  const answer = value as Record<string, unknown>;
+  if (answer["outcome"] === "found") {
+    const { kind, version, root, levels, isolated, settled, ms } = answer;
+    const good = (kind === "linux" || kind === "windows") && typeof version === "string" &&
+      Number.isSafeInteger(root) && (root as number) >= 0 && (root as number) < 2 ** 52 &&
+      (levels === 4 || levels === 5) && typeof isolated === "boolean" && typeof settled === "boolean" &&
+      typeof ms === "number";
+    return good ? value as ScanAnswer : { outcome: "failed", detail: "a scan's answer makes no sense" };
+  }
+  if (answer["outcome"] === "none" && typeof answer["detail"] === "string") {
+    const { reason } = answer;
+    if (reason === "no-kernel" || reason === "unknown-os" || reason === "unsupported") {
+      return value as ScanAnswer;
+    }
+  }
+  return { outcome: "failed", detail: String(answer["detail"] ?? "a scan gave no reason") };
+}
