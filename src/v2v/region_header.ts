@@ -170,15 +170,17 @@ export class RegionHeader {
     this.#store(at, this.#beats);
   }
 
+  // A region that was unmapped has no words left: it reads as zeros, and what is written goes nowhere.
+
   #load(at: number): number {
-    return Atomics.load(this.#words, at >> 2);
+    return this.#words.length === 0 ? 0 : Atomics.load(this.#words, at >> 2);
   }
 
   #loadU32(at: number): number {
-    return Atomics.load(this.#words, at >> 2) >>> 0;
+    return this.#load(at) >>> 0;
   }
 
   #store(at: number, value: number): void {
-    Atomics.store(this.#words, at >> 2, value | 0);
+    if (this.#words.length > 0) Atomics.store(this.#words, at >> 2, value | 0);
   }
 }

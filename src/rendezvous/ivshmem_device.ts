@@ -1,0 +1,258 @@
+/**
+ * A host process as a client of an ivshmem server: the same place that a VM's device has, so that a process can be an
+ * end of a channel whose other end is a guest. It takes the memory and the doorbells of all clients, and notices who
+ * comes and who goes.
+ *
+ * What the server hands over is checked as an invitation is: memory that could shrink, or a doorbell that is no eventfd,
+ * is refused.
+ * @module
+ */
+import { ReceiveBatch } from "../../ffi/datagram.ts";
+import { EventFd } from "../../ffi/event_fd.ts";
+import { getSeals, SEAL, statFd } from "../../ffi/memfd.ts";
+import { isOsError } from "../../ffi/os_error.ts";
+import { OwnedFd } from "../../ffi/owned_fd.ts";
+import { IN, Poller } from "../../ffi/poller.ts";
+import { connectUnix, SOCKET } from "../../ffi/unix_socket.ts";
+import { Fault } from "../base/fault.ts";
+import { RINGS_AT } from "../v2v/region_layout.ts";
+import {
+  IVSHMEM_MEMORY,
+  IVSHMEM_MESSAGE_BYTES,
+  IVSHMEM_VECTORS,
+  IVSHMEM_VERSION,
+  ivshmemNumber,
+  MAX_IVSHMEM_ID,
+} from "./ivshmem_protocol.ts";
+import { MappedRegion } from "./mapped_region.ts";
+
+const S_IFMT = 0o170000;
+const MAX_REGION_BYTES = 1 << 30;
+const MAX_PEERS = 64;
+const MAX_VECTORS = 64;
+
+/** Who uses a device, and is closed with it at the latest. */
+export interface DeviceUser {
+  /** Ends the use. */
+  close(): void;
+}
+
+/** An ivshmem device of a process. */
+export class IvshmemDevice implements Disposable {
+  /** Where its server listens. */
+  readonly socketPath: string;
+  readonly #socket: OwnedFd;
+  readonly #batch = new ReceiveBatch(16, IVSHMEM_MESSAGE_BYTES, 1);
+  readonly #peers = new Map<number, EventFd[]>();
+  readonly #links = new Set<DeviceUser>();
+  #version = false;
+  #ownId = -1;
+  #region: MappedRegion | undefined;
+  #serverGone = false;
+
+  /**
+   * Connects to a server; {@linkcode open} waits until everything has arrived.
+   *
+   * @throws {Fault} `no-endpoint` when no server is there
+   */
+  constructor(socketPath: string) {
+    this.socketPath = socketPath;
+    try {
+      this.#socket = connectUnix(socketPath, SOCKET.STREAM);
+    } catch (error) {
+      this.#batch[Symbol.dispose]();
+      if (isOsError(error, "ENOENT") || isOsError(error, "ECONNREFUSED")) {
+        throw new Fault("no-endpoint", `Cannot open ${socketPath}: no ivshmem server is there.`, {
+          cause: error,
+        });
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Waits until the server has handed everything over, and stops the thread meanwhile.
+   *
+   * @throws {Fault} `timed-out`, `refused`, `protocol-error`
+   */
+  static open(socketPath: string, timeoutMs = 5000): IvshmemDevice {
+    const device = new IvshmemDevice(socketPath);
+    try {
+      using poller = new Poller(1);
+      poller.add(device.fd, IN, 0);
+      const end = Date.now() + timeoutMs;
+      while (!device.ready) {
+        if (Date.now() >= end) throw device.#late(timeoutMs);
+        poller.wait(Math.max(1, end - Date.now()));
+        device.hear();
+      }
+      return device;
+    } catch (error) {
+      device[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** {@linkcode open} while the thread goes on. */
+  static async openAsync(socketPath: string, timeoutMs = 5000): Promise<IvshmemDevice> {
+    const device = new IvshmemDevice(socketPath);
+    try {
+      using poller = new Poller(1);
+      poller.add(device.fd, IN, 0);
+      const end = Date.now() + timeoutMs;
+      while (!device.ready) {
+        if (Date.now() >= end) throw device.#late(timeoutMs);
+        await poller.waitAsync(Math.max(1, end - Date.now()));
+        device.hear();
+      }
+      return device;
+    } catch (error) {
+      device[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** The connection, borrowed: readable when the server has something to say. */
+  get fd(): number {
+    return this.#socket.fd;
+  }
+
+  /** Whether everything has arrived: memory, id and own doorbells. */
+  get ready(): boolean {
+    return this.#region !== undefined && (this.#peers.get(this.#ownId)?.length ?? 0) >= IVSHMEM_VECTORS;
+  }
+
+  /** Our id. */
+  get id(): number {
+    return this.#ownId;
+  }
+
+  /** Whether the server has ended: who comes and goes is not known any more. */
+  get serverGone(): boolean {
+    return this.#serverGone;
+  }
+
+  /** The memory. */
+  get region(): MappedRegion {
+    if (this.#region === undefined) {
+      throw new Fault("seam-down", `Cannot use ${this.socketPath}: its device is not open.`);
+    }
+    return this.#region;
+  }
+
+  /** A client's doorbells by vector, ours too; undefined when there is no such client. */
+  bells(id: number): readonly EventFd[] | undefined {
+    return this.#peers.get(id);
+  }
+
+  /** Ids of the other clients. */
+  get others(): number[] {
+    return [...this.#peers.keys()].filter((id) => id !== this.#ownId);
+  }
+
+  /** Notes a user; it is closed when the device is disposed of before it. */
+  use(user: DeviceUser): void {
+    this.#links.add(user);
+  }
+
+  /** The end of {@linkcode use}. */
+  unuse(user: DeviceUser): void {
+    this.#links.delete(user);
+  }
+
+  /** Takes what the server has said meanwhile; never waits. */
+  hear(): void {
+    for (;;) {
+      const count = this.#serverGone ? 0 : this.#batch.receive(this.#socket.fd);
+      for (let i = 0; i < count; i++) {
+        const fd = this.#batch.fdCount(i) > 0 ? new OwnedFd(this.#batch.takeFd(i, 0)) : undefined;
+        try {
+          this.#take(this.#batch.length(i), this.#batch.offset(i), fd);
+        } catch (error) {
+          fd?.close();
+          throw error;
+        }
+      }
+      if (this.#batch.closed) this.#end();
+      if (count < this.#batch.frames) return;
+    }
+  }
+
+  #take(length: number, offset: number, fd: OwnedFd | undefined): void {
+    const number = length === IVSHMEM_MESSAGE_BYTES ? ivshmemNumber(this.#batch.view, offset) : undefined;
+    if (number === undefined || number < IVSHMEM_MEMORY || number > MAX_IVSHMEM_ID) {
+      throw this.#wrong("a message is no number");
+    }
+    if (!this.#version) {
+      if (number !== IVSHMEM_VERSION || fd !== undefined) throw this.#wrong(`it speaks version ${number}`);
+      this.#version = true;
+    } else if (this.#ownId < 0) {
+      if (number < 0 || fd !== undefined) throw this.#wrong("it gave no id");
+      this.#ownId = number;
+    } else if (number === IVSHMEM_MEMORY) {
+      this.#map(fd);
+    } else if (fd === undefined) {
+      this.#forget(number);
+    } else {
+      this.#meet(number, fd);
+    }
+  }
+
+  #map(fd: OwnedFd | undefined): void {
+    if (fd === undefined || this.#region !== undefined) {
+      throw this.#wrong("it gave no memory, or gave it twice");
+    }
+    const status = statFd(fd.fd);
+    if (!status.isRegular || (getSeals(fd.fd) & SEAL.SHRINK) === 0) {
+      throw this.#wrong("its memory is no memfd that is sealed against shrinking");
+    }
+    if (status.sizeBytes < RINGS_AT || status.sizeBytes > MAX_REGION_BYTES || status.sizeBytes % 4096 !== 0) {
+      throw this.#wrong(`its memory has ${status.sizeBytes} bytes`);
+    }
+    this.#region = new MappedRegion(fd.fd, status.sizeBytes);
+    fd.close();
+  }
+
+  #meet(id: number, fd: OwnedFd): void {
+    const bells = this.#peers.get(id) ?? [];
+    if (bells.length >= MAX_VECTORS || this.#peers.size >= MAX_PEERS) {
+      throw this.#wrong("it has too many clients or vectors");
+    }
+    if ((statFd(fd.fd).mode & S_IFMT) !== 0) throw this.#wrong("a doorbell is no eventfd");
+    bells.push(EventFd.own(fd));
+    this.#peers.set(id, bells);
+  }
+
+  #forget(id: number): void {
+    for (const bell of this.#peers.get(id) ?? []) bell[Symbol.dispose]();
+    this.#peers.delete(id);
+  }
+
+  #end(): void {
+    this.#serverGone = true;
+    if (!this.ready) {
+      throw new Fault("refused", `Cannot open ${this.socketPath}: the server hung up; does it admit us?`);
+    }
+  }
+
+  #late(timeoutMs: number): Fault {
+    return new Fault(
+      "timed-out",
+      `Cannot open ${this.socketPath}: its server said too little within ${timeoutMs} ms.`,
+    );
+  }
+
+  #wrong(why: string): Fault {
+    return new Fault("protocol-error", `Cannot use the ivshmem server at ${this.socketPath}: ${why}.`);
+  }
+
+  /** Closes and unmaps everything; its channels should be disconnected by then. */
+  [Symbol.dispose](): void {
+    for (const link of [...this.#links]) link.close();
+    for (const id of [...this.#peers.keys()]) this.#forget(id);
+    this.#region?.[Symbol.dispose]();
+    this.#region = undefined;
+    this.#batch[Symbol.dispose]();
+    this.#socket.close();
+  }
+}

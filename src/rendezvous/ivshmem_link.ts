@@ -1,0 +1,183 @@
+/**
+ * The transport of a host process that is an end of a channel over ivshmem: the clients' eventfds as doorbells, the
+ * server's word and the other end's heartbeat as signs of its life.
+ *
+ * The heartbeat is ours as well: every wait shows it, and a timer while the thread's event loop turns. A program that
+ * computes for two seconds without either is taken for dead by the other end, as the contract has it.
+ * @module
+ */
+import { EventFd } from "../../ffi/event_fd.ts";
+import { ET, IN, Poller } from "../../ffi/poller.ts";
+import { type Clock, MS, SECOND } from "../base/clock.ts";
+import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
+import type { RegionHeader } from "../v2v/region_header.ts";
+import type { Role } from "../v2v/region_layout.ts";
+import type { IvshmemDevice } from "./ivshmem_device.ts";
+
+/** How often an end shows that it lives (contract). */
+export const HEARTBEAT_NS: number = 200 * MS;
+/** After how long without a sign an end is taken for dead (contract). */
+export const HEARTBEAT_STALE_NS: number = 2 * SECOND;
+
+const TAG_BELL = 0;
+const TAG_SERVER = 1;
+const TAG_WAKE = 2;
+// The contract's order; for room both readings of it, as between processes (process_link.ts).
+const LISTENER_DATA = 0;
+const CONNECTOR_DATA = 2;
+const SPACE_VECTORS = [1, 3] as const;
+
+/** A transport over an ivshmem device, which it borrows. */
+export class IvshmemLink implements ChannelLink {
+  readonly #device: IvshmemDevice;
+  readonly #header: RegionHeader;
+  readonly #role: Role;
+  readonly #other: Role;
+  readonly #clock: Clock;
+  readonly #vectorBase: number;
+  readonly #poller = new Poller(8);
+  #async: Poller | undefined;
+  #wake: EventFd | undefined;
+  #waiting: Promise<void> | undefined;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #peerId = -1;
+  #beatAtNs = 0;
+  #seenBeat: number;
+  #seenAtNs: number;
+  #closed = false;
+
+  /**
+   * Starts to show life.
+   *
+   * @param device the device, open; it outlives the link
+   * @param header the region's head
+   * @param role which end we are
+   * @param vectorBase the listener's first vector
+   * @param clock the time
+   */
+  constructor(device: IvshmemDevice, header: RegionHeader, role: Role, vectorBase: number, clock: Clock) {
+    this.#device = device;
+    this.#header = header;
+    this.#role = role;
+    this.#other = role === "listener" ? "connector" : "listener";
+    this.#clock = clock;
+    this.#vectorBase = vectorBase;
+    this.#watch(this.#poller);
+    this.#seenBeat = header.heartbeat(this.#other);
+    this.#seenAtNs = clock.nowNs();
+    this.#timer = setInterval(() => this.#beat(), HEARTBEAT_NS / MS);
+    Deno.unrefTimer(Number(this.#timer));
+    device.use(this);
+    this.#beat();
+  }
+
+  #watch(poller: Poller): void {
+    for (const bell of this.#device.bells(this.#device.id) ?? []) poller.add(bell.fd, IN | ET, TAG_BELL);
+    poller.add(this.#device.fd, IN, TAG_SERVER);
+  }
+
+  /** Who is rung: the client that the other end says it is. */
+  meet(peerId: number): void {
+    this.#peerId = peerId;
+    this.#seenAtNs = this.#clock.nowNs();
+  }
+
+  /** See `ChannelLink`. */
+  ringData(): void {
+    this.#ring(this.#role === "listener" ? LISTENER_DATA : CONNECTOR_DATA);
+  }
+
+  /** See `ChannelLink`. */
+  ringSpace(): void {
+    for (const vector of SPACE_VECTORS) this.#ring(vector);
+  }
+
+  #ring(vector: number): void {
+    this.#device.bells(this.#peerId)?.[this.#vectorBase + vector]?.signal();
+  }
+
+  /** See `ChannelLink`. */
+  wait(timeoutNs: number): void {
+    this.#beat();
+    this.#handle(this.#poller, this.#poller.waitNs(timeoutNs));
+  }
+
+  /** See `ChannelLink`. All that wait share one sleep. */
+  waitAsync(timeoutNs: number): Promise<void> {
+    return this.#waiting ??= this.#sleep(timeoutNs).finally(() => this.#waiting = undefined);
+  }
+
+  async #sleep(timeoutNs: number): Promise<void> {
+    this.#beat();
+    if (this.#async === undefined) {
+      this.#wake = EventFd.create();
+      this.#async = new Poller(8);
+      this.#watch(this.#async);
+      this.#async.add(this.#wake.fd, IN, TAG_WAKE);
+    }
+    const poller = this.#async;
+    const count = await poller.waitAsync(Math.ceil(timeoutNs / MS));
+    if (this.#closed) this.#closeAsync();
+    else this.#handle(poller, count);
+  }
+
+  #handle(poller: Poller, count: number): void {
+    for (let i = 0; i < count; i++) {
+      if (poller.tag(i) !== TAG_SERVER) continue;
+      this.#device.hear();
+      if (this.#device.serverGone) this.#unwatchServer();
+    }
+  }
+
+  /** A server that ended would end every sleep at once; the channel does not need it any more. */
+  #unwatchServer(): void {
+    for (const poller of [this.#poller, this.#async]) poller?.remove(this.#device.fd);
+  }
+
+  /** See `ChannelLink`. */
+  peerPresent(look: boolean): boolean {
+    if (this.#closed) return false;
+    if (look && !this.#device.serverGone) this.#device.hear();
+    if (this.#peerId >= 0 && this.#device.bells(this.#peerId) === undefined) return false;
+    const nowNs = this.#clock.nowNs();
+    const beat = this.#header.heartbeat(this.#other);
+    if (beat !== this.#seenBeat) {
+      this.#seenBeat = beat;
+      this.#seenAtNs = nowNs;
+    }
+    return nowNs - this.#seenAtNs < HEARTBEAT_STALE_NS;
+  }
+
+  #beat(): void {
+    const nowNs = this.#clock.nowNs();
+    if (this.#closed || nowNs - this.#beatAtNs < HEARTBEAT_NS) return;
+    this.#beatAtNs = nowNs;
+    this.#header.beat(this.#role);
+  }
+
+  /** See `ChannelLink`: none, since data and room come on vectors that are one epoll here. */
+  get fds(): ChannelFds | undefined {
+    return undefined;
+  }
+
+  /** See `ChannelLink`: nothing to clear. */
+  clear(): void {}
+
+  /** Stops showing life. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#device.unuse(this);
+    this.#poller[Symbol.dispose]();
+    if (this.#waiting === undefined) this.#closeAsync();
+    else this.#wake?.signal();
+  }
+
+  #closeAsync(): void {
+    this.#async?.[Symbol.dispose]();
+    this.#wake?.[Symbol.dispose]();
+    this.#async = undefined;
+    this.#wake = undefined;
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * QEMU's ivshmem client-server protocol, version 0: what both ends of it share. Each message is one signed 64-bit
+ * little-endian number, some with a descriptor: the version, the client's own id, -1 with the shared memory, and an id
+ * with one eventfd for each vector of each client (its own come last); an id alone: that client is gone.
+ * @module
+ */
+import { sendOne } from "../../ffi/datagram.ts";
+
+/** The protocol's version. */
+export const IVSHMEM_VERSION = 0;
+/** Bytes of a message. */
+export const IVSHMEM_MESSAGE_BYTES = 8;
+/** The message that brings the memory. */
+export const IVSHMEM_MEMORY = -1;
+/** Largest peer id. */
+export const MAX_IVSHMEM_ID = 65_535;
+/** Vectors of a peer: the four doorbells of a channel, in the contract's order. */
+export const IVSHMEM_VECTORS = 4;
+
+/** A message's number; ids are small, so the low word tells all but its sign. undefined for a number out of range. */
+export function ivshmemNumber(view: DataView, offset: number): number | undefined {
+  const low = view.getInt32(offset, true);
+  const high = view.getInt32(offset + 4, true);
+  return high === (low < 0 ? -1 : 0) ? low : undefined;
+}
+
+const message = new Uint8Array(IVSHMEM_MESSAGE_BYTES);
+const view = new DataView(message.buffer);
+
+/**
+ * Sends one message.
+ *
+ * @returns false when the client's socket takes no more, or it is gone: it is to be dropped
+ */
+export function sendIvshmem(fd: number, number: number, descriptor?: number): boolean {
+  view.setInt32(0, number, true);
+  view.setInt32(4, number < 0 ? -1 : 0, true);
+  const fds = descriptor === undefined ? undefined : [descriptor];
+  return sendOne(fd, message, 0, IVSHMEM_MESSAGE_BYTES, fds) === IVSHMEM_MESSAGE_BYTES;
+}

@@ -1,0 +1,158 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { openFdCount } from "../../../ffi/owned_fd.ts";
+import { connectUnix, SOCKET } from "../../../ffi/unix_socket.ts";
+import { Fault } from "../../../src/base/fault.ts";
+import { connectIvshmem, IvshmemListener } from "../../../src/rendezvous/ivshmem_channel.ts";
+import { IvshmemDevice } from "../../../src/rendezvous/ivshmem_device.ts";
+import { type IvshmemOptions, IvshmemServer } from "../../../src/rendezvous/ivshmem_server.ts";
+import { PollerRegistrar } from "../../../src/rendezvous/poller_registrar.ts";
+import { HEADER } from "../../../src/v2v/region_layout.ts";
+import { Stream } from "../../../src/v2v/stream.ts";
+import { runtimeDir } from "./channel_fixture.ts";
+
+const bytes = (words: string): Uint8Array => new TextEncoder().encode(words);
+
+/** Runs a server while `body` runs; all descriptors must be closed afterwards. */
+async function withServer(
+  options: Omit<IvshmemOptions, "socketPath">,
+  body: (path: string, server: IvshmemServer) => Promise<void>,
+): Promise<void> {
+  const before = openFdCount();
+  {
+    using dir = runtimeDir();
+    using loop = new PollerRegistrar();
+    const server = new IvshmemServer({ socketPath: `${dir.path}/ivshmem.sock`, ...options });
+    server.addTo(loop);
+    const running = loop.run();
+    try {
+      await body(server.socketPath, server);
+    } finally {
+      server[Symbol.dispose]();
+      loop.stop();
+      await running;
+    }
+  }
+  assertEquals(openFdCount(), before, "every descriptor is closed");
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; !condition(); i++) {
+    assert(i < 500, "what was waited for has not come");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+Deno.test("ivshmem: two processes over the server, messages both ways, and who comes and goes", async () => {
+  await withServer({}, async (path, server) => {
+    assertEquals(server.sizeBytes, 1 << 20);
+    using one = await IvshmemDevice.openAsync(path);
+    using two = await IvshmemDevice.openAsync(path);
+    assertEquals(server.peers.map((peer) => peer.id), [one.id, two.id]);
+    one.hear();
+    assertEquals([one.others, two.others], [[two.id], [one.id]]);
+    assertEquals(assertThrows(() => connectIvshmem(two), Fault).code, "no-endpoint");
+    const listener = new IvshmemListener(one, { prodOrder: 2, consOrder: 3 });
+    const accepting = listener.acceptAsync(5000);
+    const right = connectIvshmem(two);
+    const left = await accepting;
+    assertEquals(assertThrows(() => connectIvshmem(two), Fault).code, "busy");
+    const woken = right.waitAsync("receive", 5000);
+    left.sendMessage(bytes("over there"), 3);
+    assertEquals(await woken, "ready");
+    assertEquals(right.receiveMessage(), bytes("over there"));
+    right.sendMessage(bytes("and back"));
+    assertEquals(left.waitReceive(1000), "ready");
+    assertEquals(left.receiveMessage(), bytes("and back"));
+    const bye = left.disconnectAsync(2000);
+    assertEquals(await right.waitAsync("control", 1000), "ready");
+    right.disconnect();
+    assertEquals(await bye, "clean");
+    // The next listen is the next generation.
+    using again = new IvshmemListener(one);
+    const second = connectIvshmem(two);
+    const other = await again.acceptAsync(1000);
+    assertEquals([other.generation, second.generation], [left.generation + 1, left.generation + 1]);
+    two[Symbol.dispose](); // without a goodbye
+    await until(() => other.remoteState() === "crashed");
+    assertEquals(server.peers.length, 1);
+    assertEquals(other.waitReceive(1000), "closed");
+    other[Symbol.dispose]();
+  });
+});
+
+Deno.test("ivshmem: a stream, whole to the last byte", async () => {
+  await withServer({ order: 2 }, async (path) => {
+    using one = await IvshmemDevice.openAsync(path);
+    using two = await IvshmemDevice.openAsync(path);
+    using listener = new IvshmemListener(one, { prodOrder: 1, consOrder: 2 });
+    const right = connectIvshmem(two);
+    const left = await listener.acceptAsync(1000);
+    const sent = Uint8Array.from({ length: 1_000_003 }, (_, i) => (i * 40503) >>> 5);
+    const stream = new Stream(right);
+    const received = new Uint8Array(sent.length);
+    const sending = new Stream(left).sendAsync(sent, 5000);
+    for (let at = 0; at < sent.length;) {
+      const result = await stream.receiveAsync(received.subarray(at), 5000);
+      assertEquals(result.outcome, "data");
+      at += result.received;
+    }
+    assertEquals((await sending).outcome, "done");
+    assertEquals(received, sent);
+    right[Symbol.dispose]();
+    left[Symbol.dispose]();
+  });
+});
+
+Deno.test("ivshmem: an end whose heartbeat stops is crashed within its time, and hangs nobody", async () => {
+  await withServer({}, async (path) => {
+    using one = await IvshmemDevice.openAsync(path);
+    using two = await IvshmemDevice.openAsync(path);
+    using listener = new IvshmemListener(one);
+    // A connector that took its place and never beats: only the words of the handshake.
+    const words = new Int32Array(two.region.buffer, 0, 64);
+    words[HEADER.at.connectorPeerId >> 2] = two.id;
+    words[HEADER.at.connectorGeneration >> 2] = words[HEADER.at.generation >> 2] as number;
+    words[HEADER.at.connectorState >> 2] = 0x125;
+    const left = await listener.acceptAsync(1000);
+    assertEquals(await left.waitAsync("receive", 10_000), "closed");
+    assertEquals(left.remoteState(), "crashed");
+    left[Symbol.dispose]();
+  });
+});
+
+Deno.test("ivshmem: a stale connector is never accepted", async () => {
+  await withServer({}, async (path) => {
+    using one = await IvshmemDevice.openAsync(path);
+    using _two = await IvshmemDevice.openAsync(path);
+    using listener = new IvshmemListener(one);
+    const words = new Int32Array(one.region.buffer, 0, 64);
+    words[HEADER.at.connectorGeneration >> 2] = (words[HEADER.at.generation >> 2] as number) - 1;
+    words[HEADER.at.connectorState >> 2] = 0x125;
+    assertEquals((await assertRejects(() => listener.acceptAsync(100), Fault)).code, "timed-out");
+  });
+});
+
+Deno.test("ivshmem: strangers, speakers, and too many are dropped; the others do not notice", async () => {
+  await withServer({ rule: () => false }, async (path, server) => {
+    assertEquals((await assertRejects(() => IvshmemDevice.openAsync(path, 1000), Fault)).code, "refused");
+    assertEquals(server.peers.length, 0);
+  });
+  await withServer({}, async (path, server) => {
+    using one = await IvshmemDevice.openAsync(path);
+    {
+      using speaker = connectUnix(path, SOCKET.STREAM);
+      await until(() => server.peers.length === 2);
+      const { sendOne } = await import("../../../ffi/datagram.ts");
+      sendOne(speaker.fd, new Uint8Array(8), 0, 8);
+      await until(() => server.peers.length === 1);
+    }
+    const others: IvshmemDevice[] = [];
+    while (server.peers.length < 8) others.push(await IvshmemDevice.openAsync(path));
+    assertEquals((await assertRejects(() => IvshmemDevice.openAsync(path, 1000), Fault)).code, "refused");
+    one.hear();
+    assertEquals(one.others.length, 7);
+    for (const other of others) other[Symbol.dispose]();
+    await until(() => server.peers.length === 1);
+    await until(() => (one.hear(), one.others.length === 0));
+  });
+});
