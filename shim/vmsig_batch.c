@@ -134,8 +134,18 @@ int32_t vmsig_batch_receive(int32_t fd, double address)
     struct shape shape = shape_of_batch(batch);
     struct mmsghdr *headers = (struct mmsghdr *)((uint8_t *)batch + shape.headers);
     batch->fds_received = 0;
-    int32_t n = vmsig_result(
-        recvmmsg(fd, headers, (unsigned)batch->frames, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL));
+    int32_t n;
+    if (batch->frames == 1) {
+        /* For a single packet the plain call is the cheaper one. */
+        n = vmsig_result(recvmsg(fd, &headers->msg_hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+        if (n >= 0) {
+            headers->msg_len = (unsigned)n;
+            n = 1;
+        }
+    } else {
+        n = vmsig_result(
+            recvmmsg(fd, headers, (unsigned)batch->frames, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL));
+    }
     for (int32_t i = 0; i < n; i++) {
         struct record *record = record_at(batch, &shape, i);
         struct msghdr *message = &headers[i].msg_hdr;
