@@ -8,6 +8,7 @@
  * - Looking for a system happens elsewhere (scan_port.ts), the watching in guest_watch.ts.
  * @module
  */
+import type { WriteExtent } from "../../access/write_extent.ts";
 import { CODE } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -27,7 +28,7 @@ import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
 import type { ScanPort } from "./scan_port.ts";
 import { SharedRam } from "./shared_ram.ts";
-import { type WriteExtent, WriteExtents } from "./write_extent.ts";
+import { WriteExtents } from "./write_extents.ts";
 
 /** What an adapter is made of. */
 export interface MemctxOptions {
@@ -39,7 +40,7 @@ export interface MemctxOptions {
   readonly memory?: "auto" | "memfd" | "file";
   /** Which system the config asks for; `none`: RAM alone. */
   readonly guest?: "auto" | "linux" | "windows" | "none";
-  /** Where MEMWRITE may land; nowhere when left out. */
+  /** Where MEMWRITE may land, of all endpoints; nowhere when left out. */
   readonly extents?: readonly WriteExtent[];
   /** Write into pages that the guest has mapped read-only, too. */
   readonly forceReadOnly?: boolean;
@@ -58,8 +59,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
   readonly source: number = SOURCE.MEMCTX;
   readonly name = "memctx";
   readonly #options: MemctxOptions;
-  readonly #extents: WriteExtents;
   readonly #request = new MemwriteRequest();
+  #extents = new WriteExtents([], "");
   #seat: Seat | null = null;
   #watch: GuestWatch | null = null;
   #ram: SharedRam | null = null;
@@ -74,19 +75,15 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
   #up = false;
   #downTold = false;
 
-  /**
-   * Makes it over the endpoint's monitor, which it shares with others.
-   *
-   * @throws {Fault} `bad-argument` for a write extent that is none
-   */
+  /** Makes it over the endpoint's monitor, which it shares with others. */
   constructor(options: MemctxOptions) {
     this.#options = options;
-    this.#extents = new WriteExtents(options.extents ?? []);
   }
 
   open(seat: Seat): void {
     this.#seat = seat;
-    const { link, scanner, guest = "auto" } = this.#options;
+    const { link, scanner, guest = "auto", extents = [] } = this.#options;
+    this.#extents = new WriteExtents(extents, seat.endpointName);
     if (guest !== "none") {
       const name = seat.endpointName;
       this.#watch = new GuestWatch({ loop: seat.loop, link, scanner, guest, name, listener: this });
