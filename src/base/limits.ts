@@ -119,3 +119,17 @@ export const MAX_LINEAR_BYTES: number = 128 * 2 ** 30;
 export const MAX_CORE_SEGMENTS = 4096;
 /** Pixels of a picture in a row or a column: what a caller may ask to hold or to look for. */
 export const MAX_PICTURE_SIDE = 32_768;
+/** Bytes of a Windows image (kernel, driver, DLL): what its headers may claim. */
+export const MAX_PE_IMAGE_BYTES: number = 512 * 1024 * 1024;
+/** Exports of one Windows image that are read (ntoskrnl has about 3,000). */
+export const MAX_PE_EXPORTS = 65_536;
+/** Places that a look for a Windows kernel without its entry point tries. */
+export const MAX_KERNEL_PLACES: number = 2 ** 20;
+/** Page tables that could be a Windows kernel's root, tried in one look. */
+export const MAX_ROOT_CANDIDATES = 16;
+/** Levels of a balanced tree of address ranges. */
+export const MAX_VAD_DEPTH = 64;
+/** Processes that are looked at to learn where a Windows build keeps its fields. */
+export const MAX_SAMPLE_PROCESSES = 32;
+/** Bytes of a pattern that `mem find` looks for. */
+export const MAX_SEARCH_PATTERN_BYTES = 4096;

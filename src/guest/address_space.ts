@@ -16,6 +16,7 @@ import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
 import { Walker } from "./walker.ts";
 
 const HIGH = 2 ** 32;
+const LOW = 2 ** -32;
 const UTF8 = new TextDecoder();
 const NAN = Number.NaN;
 
@@ -117,30 +118,27 @@ export class AddressSpace {
    */
   frameAt(hi: number, lo: number): number {
     const frame = this.walker.walk(this.rootFrame, hi, lo);
-    if (frame >= 0 || this.#software === undefined || frame !== WALK.notPresent || this.walker.shift !== 12) {
-      return frame;
-    }
-    return this.#software(this.walker.entryHi, this.walker.entryLo, hi, lo);
+    return frame >= 0 ? frame : this.#softly(frame, hi, lo);
   }
 
   /**
    * Translates an address.
    *
-   * @param gva the address
-   * @param offset added to it as an integer
    * @returns the physical address, or a negative WALK code
    */
-  translate(gva: number, offset = 0): number {
-    const sum = (gva >>> 0) + offset;
-    const lo = sum | 0;
-    const hi = (((gva - (gva >>> 0)) / HIGH) + Math.floor(sum / HIGH)) | 0;
-    const frame = this.frameAt(hi, lo);
-    return frame < 0 ? frame : frame * PAGE_BYTES + (lo & 0xfff);
+  translate(gva: number): number {
+    const lo = gva | 0;
+    // The high half, rounded down; Math.floor, or taking the low half off first, would lengthen the walk's critical path.
+    const hi = (gva * LOW | 0) - (gva < 0 && lo !== 0 ? 1 : 0);
+    const frame = this.walker.walk(this.rootFrame, hi, lo);
+    if (frame >= 0) return frame * PAGE_BYTES + (lo & 0xfff);
+    const soft = this.#softly(frame, hi, lo);
+    return soft < 0 ? soft : soft * PAGE_BYTES + (lo & 0xfff);
   }
 
   /** Translates an address and says what the mapping allows, or why there is none. */
   probe(gva: number): Translation {
-    const gpa = this.translate(gva);
+    const gpa = this.#explain(gva);
     if (gpa < 0) return { ok: false, reason: walkFailure(gpa) };
     return {
       ok: true,
@@ -161,8 +159,9 @@ export class AddressSpace {
     let done = 0;
     while (done < sizeBytes) {
       const at = gva + done;
-      const gpa = this.translate(at);
+      const gpa = this.#explain(at);
       if (gpa < 0) return { ok: false, runs, sizeBytes: done, reason: walkFailure(gpa) };
+      if (!this.memory.isRam(gpa)) return { ok: false, runs, sizeBytes: done, reason: "out-of-ram" };
       const pageBytes = 2 ** this.walker.shift;
       const inPage = ((at % pageBytes) + pageBytes) % pageBytes;
       const n = Math.min(pageBytes - inPage, sizeBytes - done);
@@ -190,7 +189,7 @@ export class AddressSpace {
    */
   read(gva: number, into: Uint8Array, offset = 0, length: number = into.length - offset): number {
     let lo = gva | 0;
-    let hi = ((gva - (gva >>> 0)) / HIGH) | 0;
+    let hi = (gva - (lo >>> 0)) / HIGH | 0;
     let done = 0;
     while (done < length) {
       const frame = this.frameAt(hi, lo);
@@ -216,7 +215,7 @@ export class AddressSpace {
    * Loads eight bytes into {@linkcode lo} and {@linkcode hi}.
    *
    * @param gva base address
-   * @param offset added to it as an integer
+   * @param offset added to it as an integer, from 0 to 2^31
    * @returns false when they cannot be read (the halves are then 0)
    */
   load64(gva: number, offset = 0): boolean {
@@ -231,9 +230,9 @@ export class AddressSpace {
 
   /** Loads four bytes into {@linkcode lo}; false when they cannot be read. They may cross a page. */
   load32(gva: number, offset = 0): boolean {
-    const sum = (gva >>> 0) + offset;
-    const lo = sum | 0;
-    const hi = (((gva - (gva >>> 0)) / HIGH) + Math.floor(sum / HIGH)) | 0;
+    const base = gva | 0;
+    const lo = base + offset | 0;
+    const hi = ((gva - (base >>> 0)) / HIGH | 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
     this.lo = 0;
     if ((lo & 3) !== 0) return this.#loadUnaligned(hi, lo);
     const frame = this.frameAt(hi, lo);
@@ -304,8 +303,10 @@ export class AddressSpace {
   }
 
   #loadUnalignedAt(gva: number, offset: number, bytes = 1): boolean {
-    const sum = (gva >>> 0) + offset;
-    return this.#loadUnaligned((((gva - (gva >>> 0)) / HIGH) + Math.floor(sum / HIGH)) | 0, sum | 0, bytes);
+    const base = gva | 0;
+    const lo = base + offset | 0;
+    const carry = lo >>> 0 < base >>> 0 ? 1 : 0;
+    return this.#loadUnaligned(((gva - (base >>> 0)) / HIGH | 0) + carry, lo, bytes);
   }
 
   /** Up to four bytes one at a time: they may cross a page, and are rare. */
@@ -326,6 +327,20 @@ export class AddressSpace {
     }
     this.lo = value;
     return true;
+  }
+
+  /** What a failed walk is to a system that keeps pages in entries that are not present. */
+  #softly(frame: number, hi: number, lo: number): number {
+    if (this.#software === undefined || frame !== WALK.notPresent || this.walker.shift !== 12) return frame;
+    return this.#software(this.walker.entryHi, this.walker.entryLo, hi, lo);
+  }
+
+  /** Translates, and leaves the page's size and permissions in the walker. */
+  #explain(gva: number): number {
+    const lo = gva | 0;
+    const hi = (gva - (lo >>> 0)) / HIGH | 0;
+    const frame = this.#softly(this.walker.explain(this.rootFrame, hi, lo), hi, lo);
+    return frame < 0 ? frame : frame * PAGE_BYTES + (lo & 0xfff);
   }
 
   #access(): Access {

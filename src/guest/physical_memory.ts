@@ -13,7 +13,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
-import { MAX_GUEST_GPA, MAX_PAGE_CACHE } from "../base/limits.ts";
+import { MAX_GUEST_GPA, MAX_LINEAR_VIEW_BYTES, MAX_PAGE_CACHE } from "../base/limits.ts";
 import type { RamPort, RamSegment } from "./ram_port.ts";
 
 /** Bytes of the smallest page. */
@@ -41,17 +41,25 @@ export class PhysicalMemory implements Disposable {
   readonly ramBytes: number;
   /** First address past the last segment. */
   readonly endGpa: number;
-  /** View of each GiB, as int32 words; empty where no RAM is mapped. For the walker. */
-  readonly views: Int32Array[];
-  /** First frame, within its GiB, of each view. For the walker. */
-  readonly firstFrame: Int32Array;
+  /**
+   * The words from address 0 on, as far as the source maps RAM at its guest-physical address, at most 8 GiB (the last index that an
+   * int32 holds). Gaps in it read as zeros. For the walker.
+   */
+  readonly linear: Int32Array;
+  /** One bit a frame of the linear view: whether the host was seen to hold it. For the batch reader. */
+  readonly held: Int32Array;
   /** After {@linkcode locate}: the words that hold the page. */
   words: Int32Array = NO_WORDS;
   /** After {@linkcode locate}: index in {@linkcode words} of the page's first word. */
   wordBase = 0;
 
+  /** View of each GiB, as int32 words and as bytes; empty where no RAM is mapped. */
+  readonly #views: Int32Array[];
   readonly #bytes: Uint8Array[];
-  readonly #held: (Int32Array | undefined)[];
+  /** First frame, within its GiB, of each view. */
+  readonly #firstFrame: Int32Array;
+  /** The bitmap of what {@linkcode held} does not reach, a GiB each. */
+  readonly #heldAbove: Map<number, Int32Array> = new Map();
   readonly #cache: Map<number, Int32Array> = new Map();
   #lastSegment = 0;
   #disposed = false;
@@ -63,10 +71,9 @@ export class PhysicalMemory implements Disposable {
    */
   constructor(port: RamPort) {
     this.port = port;
-    this.views = new Array<Int32Array>(GIBS).fill(NO_WORDS);
+    this.#views = new Array<Int32Array>(GIBS).fill(NO_WORDS);
     this.#bytes = new Array<Uint8Array>(GIBS).fill(NO_BYTES);
-    this.#held = new Array<Int32Array | undefined>(GIBS).fill(undefined);
-    this.firstFrame = new Int32Array(GIBS);
+    this.#firstFrame = new Int32Array(GIBS);
     let end = 0;
     let ramBytes = 0;
     for (const segment of port.segments) {
@@ -84,6 +91,8 @@ export class PhysicalMemory implements Disposable {
     }
     this.ramBytes = ramBytes;
     this.endGpa = end;
+    this.linear = linearWords(port.segments);
+    this.held = new Int32Array(Math.ceil(this.linear.length / 1024 / 32));
   }
 
   /** Whether RAM stands behind this address (held by the host or not). */
@@ -100,8 +109,8 @@ export class PhysicalMemory implements Disposable {
   locate(frame: number): boolean {
     const gib = frame >>> 18;
     if (frame < 0 || gib >= GIBS) return false;
-    const view = this.views[gib] as Int32Array;
-    const base = ((frame & (GIB_FRAMES - 1)) - (this.firstFrame[gib] as number)) << 10;
+    const view = this.#views[gib] as Int32Array;
+    const base = ((frame & (GIB_FRAMES - 1)) - (this.#firstFrame[gib] as number)) << 10;
     if (base >= 0 && base < view.length) {
       this.words = view;
       this.wordBase = base;
@@ -112,11 +121,9 @@ export class PhysicalMemory implements Disposable {
 
   /** Whether the host holds this page: reading it allocates nothing. Asks the source when the bitmap says no. */
   isHeld(frame: number): boolean {
-    const gib = frame >>> 18;
-    const held = this.#held[gib];
-    const at = frame & (GIB_FRAMES - 1);
-    if (held !== undefined && ((held[at >>> 5] as number) >>> (at & 31) & 1) === 1) return true;
-    return this.#askHeld(frame);
+    const word = frame >>> 5;
+    const bits = word < this.held.length ? this.held[word] as number : this.#heldWord(word);
+    return (bits >>> (frame & 31) & 1) === 1 || this.#askHeld(frame);
   }
 
   /**
@@ -156,7 +163,7 @@ export class PhysicalMemory implements Disposable {
     const gib = frame >>> 18;
     const words = this.words;
     const at = this.wordBase * 4 + skip;
-    const bytes = words === this.views[gib]
+    const bytes = words === this.#views[gib]
       ? this.#bytes[gib] as Uint8Array
       : new Uint8Array(words.buffer, words.byteOffset, words.length * 4);
     into.set(bytes.subarray(at, at + length), offset);
@@ -172,7 +179,8 @@ export class PhysicalMemory implements Disposable {
   refresh(): Residency {
     this.verify();
     this.#cache.clear();
-    this.#held.fill(undefined);
+    this.held.fill(0);
+    this.#heldAbove.clear();
     let residentBytes = 0;
     let runs = 0;
     for (const { gpa, sizeBytes } of this.port.segments) {
@@ -230,9 +238,9 @@ export class PhysicalMemory implements Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.views.fill(NO_WORDS);
+    this.#views.fill(NO_WORDS);
     this.#bytes.fill(NO_BYTES);
-    this.#held.fill(undefined);
+    this.#heldAbove.clear();
     this.#cache.clear();
     this.words = NO_WORDS;
     this.port[Symbol.dispose]();
@@ -246,11 +254,11 @@ export class PhysicalMemory implements Disposable {
     for (let at = segment.gpa; at < end;) {
       const gib = Math.floor(at / GIB_BYTES);
       const stop = Math.min(end, (gib + 1) * GIB_BYTES);
-      if ((stop - at) / 4 > (this.views[gib] as Int32Array).length) {
+      if ((stop - at) / 4 > (this.#views[gib] as Int32Array).length) {
         const offset = byteOffset + (at - segment.gpa);
-        this.views[gib] = new Int32Array(buffer, offset, (stop - at) / 4);
+        this.#views[gib] = new Int32Array(buffer, offset, (stop - at) / 4);
         this.#bytes[gib] = new Uint8Array(buffer, offset, stop - at);
-        this.firstFrame[gib] = (at - gib * GIB_BYTES) / PAGE_BYTES;
+        this.#firstFrame[gib] = (at - gib * GIB_BYTES) / PAGE_BYTES;
       }
       at = stop;
     }
@@ -305,21 +313,27 @@ export class PhysicalMemory implements Disposable {
     return true;
   }
 
-  #bitmapOf(gib: number): Int32Array {
-    return this.#held[gib] ??= new Int32Array(GIB_FRAMES / 32);
+  /** 32 bits of the bitmap; `word` is a frame number / 32. */
+  #heldWord(word: number): number {
+    if (word < this.held.length) return this.held[word] as number;
+    return this.#heldAbove.get(word >>> 13)?.[word & 0x1fff] ?? 0;
+  }
+
+  #setHeld(word: number, bits: number): void {
+    if (word < this.held.length) {
+      this.held[word] = (this.held[word] as number) | bits;
+      return;
+    }
+    let above = this.#heldAbove.get(word >>> 13);
+    if (above === undefined) this.#heldAbove.set(word >>> 13, above = new Int32Array(GIB_FRAMES / 32));
+    above[word & 0x1fff] = (above[word & 0x1fff] as number) | bits;
   }
 
   #markHeld(from: number, to: number): void {
     for (let frame = from; frame < to;) {
-      const bits = this.#bitmapOf(frame >>> 18);
-      const at = frame & (GIB_FRAMES - 1);
-      if ((at & 31) === 0 && to - frame >= 32) {
-        bits[at >>> 5] = -1;
-        frame += 32;
-      } else {
-        bits[at >>> 5] = (bits[at >>> 5] as number) | 1 << (at & 31);
-        frame++;
-      }
+      const whole = (frame & 31) === 0 && to - frame >= 32;
+      this.#setHeld(frame >>> 5, whole ? -1 : 1 << (frame & 31));
+      frame += whole ? 32 : 1;
     }
   }
 
@@ -327,17 +341,24 @@ export class PhysicalMemory implements Disposable {
   #nextInBitmap(from: number, to: number, wanted: 0 | 1): number {
     const dull = wanted === 1 ? 0 : -1;
     for (let frame = from; frame < to;) {
-      const bits = this.#held[frame >>> 18];
-      const at = frame & (GIB_FRAMES - 1);
-      const word = bits === undefined ? 0 : bits[at >>> 5] as number;
-      if (word === dull) {
-        frame += 32 - (at & 31);
-      } else if ((word >>> (at & 31) & 1) === wanted) {
-        return frame;
-      } else {
-        frame++;
-      }
+      const word = this.#heldWord(frame >>> 5);
+      if (word === dull) frame += 32 - (frame & 31);
+      else if ((word >>> (frame & 31) & 1) === wanted) return frame;
+      else frame++;
     }
     return to;
   }
+}
+
+/** The words of all segments that one buffer maps at their guest-physical addresses. */
+function linearWords(segments: readonly RamSegment[]): Int32Array {
+  const buffer = segments[0]?.mapped?.buffer;
+  let end = 0;
+  for (const { gpa, sizeBytes, mapped } of segments) {
+    if (buffer === undefined || mapped?.buffer !== buffer || mapped.byteOffset !== gpa) break;
+    end = gpa + sizeBytes;
+  }
+  return buffer === undefined || end === 0
+    ? NO_WORDS
+    : new Int32Array(buffer, 0, Math.min(end, MAX_LINEAR_VIEW_BYTES) / 4);
 }

@@ -2,31 +2,38 @@
  * A batch of scattered eight-byte reads: one pass over the addresses finds the pages, a second one fetches the words.
  *
  * Shared tables are read once: a small direct-mapped cache keeps, for each 2 MiB that was met, its last-level table (or
- * the large page), and is forgotten when the batch ends, so that no stale translation outlives a call. The two passes are apart because
- * a processor overlaps cache misses only as far as its window reaches: with the table look-up and the data access in one loop body a
- * third fewer misses were under way.
+ * the large page), and is forgotten when the batch ends, so that no stale translation outlives a call. The passes are apart because a
+ * processor overlaps cache misses only as far as its window of instructions reaches: each loop is as short as it can be, and
+ * hands the next one a word's index. 65,536 reads over 64 MiB of scattered pages: 9.6 ns each, against 5.2 ns for the same in C.
  *
  * Results are two int32 halves an address, and a status byte; nothing is allocated but when a batch is larger than any before.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { AddressSpace } from "./address_space.ts";
-import { PTE_FRAME_HI, PTE_P, WALK } from "./paging.ts";
+import { PTE_P, WALK } from "./paging.ts";
 
 const SLOT_BITS = 12;
 const SLOTS = 1 << SLOT_BITS;
-const HIGH = 2 ** 32;
+const LOW = 2 ** -32;
+const IRREGULAR = -1;
+/** Marks a large page's frame; negative, and stays so when an index is added. */
+const LARGE = 0x8000_0000 | 0;
+
+/** Batches between two clearings of the cache: their number stands above the 11 bits of an address that the tag does not hold. */
+const BATCH_STEP = 1 << 11;
 
 /** Reads batches of one address space. Reusable; not reentrant. */
 export class ScatterReader {
   readonly #space: AddressSpace;
-  /** Which 2 MiB a slot holds: address bits 21 to 52, and those above. */
-  readonly #tagLo = new Int32Array(SLOTS);
-  readonly #tagHi = new Int32Array(SLOTS);
-  /** The last-level table's frame; or the one's complement of a large page's first frame. */
-  readonly #table = new Int32Array(SLOTS);
-  readonly #batch = new Int32Array(SLOTS);
-  #number = 0;
-  #frames = new Int32Array(0);
+  /** Which 2 MiB a slot holds: address bits 21 to 52. */
+  readonly #tags = new Int32Array(SLOTS);
+  /** The batch that filled it, with address bits 53 to 63. */
+  readonly #keys = new Int32Array(SLOTS);
+  /** Word index of the last-level table in the linear view; or a large page's first frame, with LARGE. */
+  readonly #tables = new Int32Array(SLOTS);
+  #batch = 0;
+  #indices = new Int32Array(0);
 
   /**
    * A reader without state but its buffers.
@@ -47,108 +54,98 @@ export class ScatterReader {
    */
   read(addresses: Float64Array, values: Int32Array, status: Int8Array): number {
     const n = addresses.length;
-    if (this.#frames.length < n) this.#frames = new Int32Array(n);
+    assert(values.length >= 2 * n && status.length >= n, "a batch's results have room");
+    if (this.#indices.length < n) this.#indices = new Int32Array(n);
     this.#forget();
-    this.#findPages(addresses, n);
+    this.#findWords(addresses, n);
     return this.#fetchWords(addresses, n, values, status);
   }
 
   /** Entries of earlier batches no longer count. */
   #forget(): void {
-    this.#number = (this.#number + 1) | 0;
-    if (this.#number === 0) {
-      this.#batch.fill(0);
-      this.#number = 1;
+    this.#batch = (this.#batch + BATCH_STEP) | 0;
+    if (this.#batch === 0) {
+      this.#keys.fill(0);
+      this.#batch = BATCH_STEP;
     }
   }
 
-  #findPages(addresses: Float64Array, n: number): void {
-    const memory = this.#space.memory;
-    const views = memory.views;
-    const firstFrame = memory.firstFrame;
-    const tagLos = this.#tagLo;
-    const tagHis = this.#tagHi;
-    const tables = this.#table;
-    const batches = this.#batch;
-    const frames = this.#frames;
-    const number = this.#number;
+  /** For each address the index of its first word in the linear view; negative for whatever is not regular. */
+  #findWords(addresses: Float64Array, n: number): void {
+    const linear = this.#space.memory.linear;
+    const end = linear.length;
+    const tags = this.#tags;
+    const keys = this.#keys;
+    const tables = this.#tables;
+    const indices = this.#indices;
+    const batch = this.#batch;
     for (let i = 0; i < n; i++) {
       const address = addresses[i] as number;
       const lo = address | 0;
-      const hi = ((address - (lo >>> 0)) / HIGH) | 0;
-      const tagLo = hi << 11 | lo >>> 21;
-      const slot = (tagLo ^ tagLo >>> SLOT_BITS) & (SLOTS - 1);
-      if (batches[slot] !== number || tagLos[slot] !== tagLo || tagHis[slot] !== hi >> 21) {
-        frames[i] = this.#walk(hi, lo, slot, tagLo);
+      const hi = (address * LOW | 0) - (address < 0 && lo !== 0 ? 1 : 0);
+      const tag = hi << 11 | lo >>> 21;
+      const slot = (tag ^ tag >>> SLOT_BITS) & (SLOTS - 1);
+      if (keys[slot] !== (batch | hi >>> 21) || tags[slot] !== tag) {
+        indices[i] = this.#walk(hi, lo, slot, tag);
         continue;
       }
-      const table = tables[slot] as number;
-      if (table < 0) {
-        frames[i] = ~table | lo >>> 12 & 0x1ff;
+      const at = (tables[slot] as number) + (lo >>> 11 & 1022);
+      if (at < 0 || at >= end) {
+        indices[i] = largePageIndex(tables[slot] as number, lo);
         continue;
       }
-      const gib = table >>> 18;
-      const view = views[gib] as Int32Array;
-      const at = (((table & 0x3_ffff) - (firstFrame[gib] as number)) << 10) + (lo >>> 11 & 0x3fe);
-      if (at < 0 || at >= view.length) {
-        frames[i] = this.#space.frameAt(hi, lo);
-        continue;
-      }
-      const entryLo = view[at] as number;
-      const entryHi = view[at + 1] as number;
-      frames[i] = (entryLo & PTE_P) === 0 || (entryHi & PTE_FRAME_HI) >= 0x800
-        ? this.#space.frameAt(hi, lo)
-        : (entryHi & PTE_FRAME_HI) << 20 | entryLo >>> 12;
+      const entryLo = linear[at] as number;
+      const entryHi = linear[at + 1] as number;
+      indices[i] = entryHi & 0xffffe | lo & 7 | ~entryLo & PTE_P
+        ? IRREGULAR
+        : entryHi << 30 | entryLo >>> 12 << 10 | lo >>> 2 & 0x3ff;
     }
   }
 
   /** Walks from the root, and remembers the last table (or large page) that it came by. */
-  #walk(hi: number, lo: number, slot: number, tagLo: number): number {
-    const space = this.#space;
-    const frame = space.frameAt(hi, lo);
-    if (frame < 0) return frame;
-    const walker = space.walker;
-    if (walker.shift === 12) this.#table[slot] = walker.tableFrame;
-    else this.#table[slot] = ~(frame & ~0x1ff);
-    this.#tagLo[slot] = tagLo;
-    this.#tagHi[slot] = hi >> 21;
-    this.#batch[slot] = this.#number;
-    return frame;
+  #walk(hi: number, lo: number, slot: number, tag: number): number {
+    const { walker, rootFrame, memory } = this.#space;
+    const frame = walker.explain(rootFrame, hi, lo);
+    const frames = memory.linear.length >>> 10;
+    if (frame < 0 || walker.tableFrame >= frames || frame >= frames) return IRREGULAR;
+    this.#tables[slot] = walker.shift === 12 ? walker.tableFrame << 10 : frame & ~0x1ff | LARGE;
+    this.#tags[slot] = tag;
+    this.#keys[slot] = this.#batch | hi >>> 21;
+    return (lo & 7) !== 0 ? IRREGULAR : frame << 10 | lo >>> 2 & 0x3ff;
   }
 
   #fetchWords(addresses: Float64Array, n: number, values: Int32Array, status: Int8Array): number {
-    const memory = this.#space.memory;
-    const views = memory.views;
-    const firstFrame = memory.firstFrame;
-    const frames = this.#frames;
-    let count = 0;
+    const { linear, held } = this.#space.memory;
+    const end = linear.length;
+    const indices = this.#indices;
+    let failed = 0;
+    status.fill(0, 0, n);
     for (let i = 0; i < n; i++) {
-      const frame = frames[i] as number;
-      const lo = (addresses[i] as number) | 0;
-      if (frame >= 0 && (lo & 3) === 0 && (lo & 0xfff) <= 0xff8) {
-        const gib = frame >>> 18;
-        const view = views[gib] as Int32Array;
-        const at = (((frame & 0x3_ffff) - (firstFrame[gib] as number)) << 10) + (lo >>> 2 & 0x3ff);
-        if (at >= 0 && at < view.length && memory.isHeld(frame)) {
-          values[2 * i] = view[at] as number;
-          values[2 * i + 1] = view[at + 1] as number;
-          status[i] = 0;
-          count++;
-          continue;
-        }
+      const at = indices[i] as number;
+      if (at < 0 || at >= end || ((held[at >>> 15] as number) >>> (at >>> 10) & 1) === 0) {
+        failed += this.#fetchOne(addresses[i] as number, i, values, status);
+        continue;
       }
-      count += this.#fetchOne(addresses[i] as number, i, values, status);
+      values[i << 1] = linear[at] as number;
+      values[i << 1 | 1] = linear[at + 1] as number;
     }
-    return count;
+    return n - failed;
   }
 
-  /** Whatever is not an aligned word of a mapped, held page. */
+  /** Whatever is not an aligned word of a held page of the linear view: translated again, from the root. */
   #fetchOne(address: number, i: number, values: Int32Array, status: Int8Array): number {
     const space = this.#space;
     const ok = space.load64(address);
     values[2 * i] = space.lo;
     values[2 * i + 1] = space.hi;
     status[i] = ok ? 0 : Math.min(space.failure, WALK.notPresent);
-    return ok ? 1 : 0;
+    return ok ? 0 : 1;
   }
+}
+
+/** Index of a word of a large page. */
+function largePageIndex(table: number, lo: number): number {
+  return table >= 0 || (lo & 7) !== 0
+    ? IRREGULAR
+    : (table & ~LARGE | lo >>> 12 & 0x1ff) << 10 | lo >>> 2 & 0x3ff;
 }
