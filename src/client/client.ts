@@ -1,13 +1,23 @@
 /**
  * A control in a process of its own: what `connect` gives. Events come as async iterators, commands are promises that the daemon's one answer settles.
  *
- * It is thin: `session.ts` says when the socket is read and what a slow program gets; `keyboard`, `mouse` and typed text are in `input_control.ts`.
+ * It is thin: `session.ts` says when the socket is read and what a slow program gets; keyboard and mouse are in `input_control.ts`.
  * @module
  */
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
-import { LEASE_CLASS_NAMES, LIFE, VM_DETAIL_NAMES, VM_OP, VM_STATE_NAMES } from "../event/body_number.ts";
+import { hexOfGva } from "../base/ids.ts";
+import { INPUT_HELD } from "../event/body_layout.ts";
+import {
+  INPUT_HELD_ENTRIES,
+  INPUT_HELD_TRUNC,
+  LEASE_CLASS_NAMES,
+  LIFE,
+  VM_DETAIL_NAMES,
+  VM_OP,
+  VM_STATE_NAMES,
+} from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND } from "../event/kind.ts";
@@ -17,6 +27,7 @@ import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import type { SubscribeOptions, Welcome } from "./handshake.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
+import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
 import type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session } from "./session.ts";
 import { faultOfCode, faultOfDenial } from "./verdict.ts";
@@ -30,6 +41,14 @@ export interface VmState {
   readonly state: string;
   /** Why, as QEMU tells: "none", "host-request", … */
   readonly detail: string;
+}
+
+/** What is held down. */
+export interface HeldInput {
+  /** Keys and buttons: `kind` as in `INPUT_KIND`, `code` evdev's. */
+  readonly entries: readonly { readonly kind: number; readonly code: number }[];
+  /** More is held than was told. */
+  readonly truncated: boolean;
 }
 
 /** A connected control. */
@@ -228,6 +247,42 @@ export class Client implements AsyncDisposable, LeaseHome {
     const [kind, op] = VM_COMMANDS[operation];
     return await this.command(kind, endpoint, `${operation} ${this.roster.nameOf(endpoint)}`, (event) => {
       event.words[0] = op;
+    }, options);
+  }
+
+  /** Which keys and buttons an endpoint's actuator holds down now; `truncated` when there are more than ten. */
+  async held(ref: EndpointRef, options: CommandOptions = {}): Promise<HeldInput> {
+    const endpoint = await this.endpoint(ref);
+    const what = `ask what is held on ${this.roster.nameOf(endpoint)}`;
+    const answer = await this.command(KIND.CMD_QUERY_INPUT, endpoint, what, () => {}, options);
+    const held = answer.as("INPUT_HELD");
+    if (held === undefined) throw unexpected(what, answer);
+    const view = answer.view;
+    const entries = Array.from({ length: Math.min(held.count, INPUT_HELD_ENTRIES) }, (_, i) => ({
+      kind: view.getUint16(INPUT_HELD.at.entries + 4 * i, true),
+      code: view.getUint16(INPUT_HELD.at.entries + 4 * i + 2, true),
+    }));
+    return { entries, truncated: (held.flags & INPUT_HELD_TRUNC) !== 0 };
+  }
+
+  /**
+   * Writes guest memory under the MEMWRITE lease, which this client must hold: all of it or nothing, and an aligned write of 1, 2, 4 or 8 bytes in one store.
+   *
+   * @param gva guest virtual address, signed as `base/ids.ts` holds it
+   * @param bytes 1 to 4096 of them
+   * @returns the ACT_ACK
+   * @throws {Fault} `outside-extent`, `not-mapped`, `no-lease`, `too-large`
+   */
+  async writeMemory(
+    ref: EndpointRef,
+    gva: number,
+    bytes: Uint8Array,
+    options: CommandOptions & MemoryWriteOptions = {},
+  ): Promise<ClientEvent> {
+    const endpoint = await this.endpoint(ref);
+    const what = `write ${bytes.length} bytes at ${hexOfGva(gva)} of ${this.roster.nameOf(endpoint)}`;
+    return await this.command(KIND.CMD_MEMWRITE, endpoint, what, (event) => {
+      writeMemoryCommand(event, gva, bytes, options);
     }, options);
   }
 

@@ -17,13 +17,27 @@ export { KIND } from "../event/kind.ts";
 export { PRIO } from "../event/priority.ts";
 export { SOURCE } from "../event/source.ts";
 export * from "../event/body_number.ts";
-export { Client, type VmOperation, type VmState } from "./client.ts";
+export { parseChord } from "./chord.ts";
+export { Client, type HeldInput, type VmOperation, type VmState } from "./client.ts";
 export { ClientEvent } from "./client_event.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
 export type { EventFilter } from "./event_filter.ts";
 export { EventStream } from "./event_stream.ts";
 export type { SubscribeOptions, Welcome } from "./handshake.ts";
+export { type DragOptions, InputControl, takeInput } from "./input_control.ts";
+export {
+  absRecord,
+  buttonRecord,
+  type InputRecord,
+  keyRecord,
+  relRecord,
+  scrollRecord,
+} from "./input_record.ts";
+export { keyCode, keyName } from "./key_codes.ts";
 export { Lease, type LeaseClassName, type LeaseLoss } from "./lease.ts";
+export type { MemoryWriteOptions } from "./memory_write.ts";
+export { type ButtonName, BUTTONS, MAX_ABS, type Point } from "./mouse_frames.ts";
 export type { EndpointRef, RosterEntry } from "./roster_view.ts";
 export type { CommandOptions } from "./session.ts";
+export { framesOfText } from "./us_layout.ts";

@@ -27,6 +27,36 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     usage: ["vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]"],
     load: async () => (await import("./vm.ts")).vm,
   },
+  lease: {
+    summary: "see who holds input, power or memory writes of a VM, or hold it",
+    usage: [
+      "lease ENDPOINT input|power|memwrite status",
+      "lease ENDPOINT input|power|memwrite hold [--ttl MS] [-- COMMAND…]",
+    ],
+    load: async () => (await import("./lease.ts")).lease,
+  },
+  key: {
+    summary: "press keys: ctrl-alt-delete",
+    usage: ["key ENDPOINT CHORD…"],
+    load: async () => (await import("./key.ts")).key,
+  },
+  type: {
+    summary: "type text on a US keyboard",
+    usage: ["type ENDPOINT TEXT"],
+    load: async () => (await import("./type.ts")).type,
+  },
+  mouse: {
+    summary: "move, click, drag, scroll",
+    usage: [
+      "mouse ENDPOINT move X Y | click [left|middle|right] | down B | up B | drag X1 Y1 X2 Y2 | scroll N",
+    ],
+    load: async () => (await import("./mouse.ts")).mouse,
+  },
+  held: {
+    summary: "tell which keys and buttons are down",
+    usage: ["held ENDPOINT"],
+    load: async () => (await import("./held.ts")).held,
+  },
   version: {
     summary: "tell the versions of vmsig, its protocol and its runtime",
     usage: ["version"],

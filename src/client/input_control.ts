@@ -1,0 +1,203 @@
+/**
+ * The keyboard and mouse of one endpoint, in one's hands: the input lease together with what is done under it. Everything is a frame that the daemon confirms; text and drags keep a
+ * few frames in flight, and stop at the first that is refused.
+ * @module
+ */
+import { KIND } from "../event/kind.ts";
+import { parseChord, pressRecords, releaseRecords } from "./chord.ts";
+import type { Client } from "./client.ts";
+import { buttonRecord, type InputRecord, scrollRecord, writeInputFrame } from "./input_record.ts";
+import type { Lease } from "./lease.ts";
+import {
+  type ButtonName,
+  BUTTONS,
+  clickFrames,
+  moveFrame,
+  type Point,
+  pointsBetween,
+} from "./mouse_frames.ts";
+import type { CommandOptions } from "./session.ts";
+import { framesOfText } from "./us_layout.ts";
+
+/** Frames that await their acknowledgement at once. */
+export const FRAMES_IN_FLIGHT = 8;
+
+/** How a drag goes. */
+export interface DragOptions {
+  /** Steps on the way; 16 unless told. */
+  readonly steps?: number;
+  /** Which button; left unless told. */
+  readonly button?: ButtonName;
+  /** How long the whole way takes, ms; as fast as the VM confirms unless told. */
+  readonly durationMs?: number;
+}
+
+/**
+ * Input under a lease. Made by `takeInput`.
+ *
+ * @example
+ * ```ts
+ * await using input = await takeInput(client, "web");
+ * await input.key("ctrl-alt-f2");
+ * await input.type("root\n");
+ * ```
+ */
+export class InputControl implements AsyncDisposable {
+  /** The lease that it holds. */
+  readonly lease: Lease;
+  readonly #client: Client;
+  readonly #options: CommandOptions;
+
+  /**
+   * Input under a lease that is held already; it is released with this object.
+   *
+   * @param options for every frame
+   */
+  constructor(client: Client, lease: Lease, options: CommandOptions = {}) {
+    this.#client = client;
+    this.lease = lease;
+    this.#options = { ...options, token: lease.token };
+  }
+
+  /** Sends one atomic frame and awaits its acknowledgement. */
+  async frame(records: readonly InputRecord[]): Promise<void> {
+    const what = `send input to ${this.#client.roster.nameOf(this.lease.endpoint)}`;
+    await this.#client.command(KIND.CMD_INPUT, this.lease.endpoint, what, (event) => {
+      writeInputFrame(event, records);
+    }, this.#options);
+  }
+
+  /** Sends frames in order, up to {@linkcode FRAMES_IN_FLIGHT} at once. Throws what the first refused one says; none is begun after it. */
+  async frames(all: readonly (readonly InputRecord[])[]): Promise<void> {
+    const flying = new Set<Promise<void>>();
+    let failure: { readonly error: unknown } | undefined;
+    for (const records of all) {
+      while (flying.size >= FRAMES_IN_FLIGHT) await Promise.race(flying);
+      if (failure !== undefined) break;
+      const sent: Promise<void> = this.frame(records)
+        .catch((error) => {
+          failure ??= { error };
+        })
+        .finally(() => flying.delete(sent));
+      flying.add(sent);
+    }
+    await Promise.all(flying);
+    if (failure !== undefined) throw failure.error;
+  }
+
+  /**
+   * Presses a chord and releases it, the last key first.
+   *
+   * @param chord "ctrl-alt-delete"; see `chord.ts`
+   * @param holdMs how long it stays down; 0 unless told: one frame
+   */
+  async key(chord: string, holdMs = 0): Promise<void> {
+    const codes = parseChord(chord);
+    if (holdMs <= 0) return await this.frame([...pressRecords(codes), ...releaseRecords(codes)]);
+    await this.#around(pressRecords(codes), releaseRecords(codes), () => this.wait(holdMs));
+  }
+
+  /**
+   * Types text on a US keyboard.
+   *
+   * @throws {Fault} `bad-argument` before anything is sent, when a character is not on it
+   */
+  async type(text: string): Promise<void> {
+    await this.frames(framesOfText(text));
+  }
+
+  /** Moves the pointer; 0 to 0x7FFF on each axis. */
+  async move(x: number, y: number): Promise<void> {
+    await this.frame(moveFrame({ x, y }));
+  }
+
+  /** Presses a button and releases it. */
+  async click(button: ButtonName = "left"): Promise<void> {
+    await this.frames(clickFrames(button));
+  }
+
+  /** Presses a button. It is released with the lease at the latest. */
+  async down(button: ButtonName = "left"): Promise<void> {
+    await this.frame([buttonRecord(BUTTONS[button], true)]);
+  }
+
+  /** Releases a button. */
+  async up(button: ButtonName = "left"): Promise<void> {
+    await this.frame([buttonRecord(BUTTONS[button], false)]);
+  }
+
+  /** Turns the wheel: notches up, or down when negative. `axis` 1 is the horizontal one: right, or left when negative. */
+  async scroll(notches: number, axis = 0): Promise<void> {
+    await this.frame([scrollRecord(axis, notches)]);
+  }
+
+  /** Drags from one point to another. The button is released also when a step is refused. */
+  async drag(from: Point, to: Point, options: DragOptions = {}): Promise<void> {
+    const { steps = 16, button = "left", durationMs = 0 } = options;
+    const way = pointsBetween(from, to, Math.max(1, steps)).map(moveFrame);
+    await this.frame(moveFrame(from));
+    const press = [buttonRecord(BUTTONS[button], true)];
+    await this.#around(press, [buttonRecord(BUTTONS[button], false)], async () => {
+      if (durationMs <= 0) return await this.frames(way);
+      for (const step of way) {
+        await this.frame(step);
+        await this.wait(durationMs / way.length);
+      }
+    });
+  }
+
+  /** Keeps a chord down while `during` runs. */
+  async hold(chord: string, during: () => Promise<void>): Promise<void> {
+    const codes = parseChord(chord);
+    await this.#around(pressRecords(codes), releaseRecords(codes), during);
+  }
+
+  /** Releases the lease; what is held is released in the guest by then. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.lease.release();
+  }
+
+  async #around(
+    before: readonly InputRecord[],
+    after: readonly InputRecord[],
+    during: () => Promise<void>,
+  ): Promise<void> {
+    await this.frame(before);
+    try {
+      await during();
+    } finally {
+      // Without the lease there is nothing to undo: the daemon has released what was held. The signal must not stop this one.
+      if (this.lease.held) await new InputControl(this.#client, this.lease).frame(after);
+    }
+  }
+
+  /** Waits; shorter when the lease is lost or the signal aborts, which the next frame then says. */
+  async wait(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const signals = [this.lease.signal, this.#options.signal].filter((signal) => signal !== undefined);
+    const timer = setTimeout(resolve, ms);
+    const done = () => resolve();
+    for (const signal of signals) {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", done, { once: true });
+    }
+    await promise;
+    clearTimeout(timer);
+    for (const signal of signals) signal.removeEventListener("abort", done);
+  }
+}
+
+/**
+ * Acquires the input lease of an endpoint and gives its keyboard and mouse.
+ *
+ * @param options for the lease and for every frame
+ * @throws {Fault} as `Client.acquire`
+ */
+export async function takeInput(
+  client: Client,
+  ref: string | number,
+  options: CommandOptions & { readonly ttlMs?: number } = {},
+): Promise<InputControl> {
+  const lease = await client.acquire(ref, "input", options);
+  return new InputControl(client, lease, options);
+}

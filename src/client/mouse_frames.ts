@@ -1,0 +1,56 @@
+/**
+ * What a pointer does, as frames. Coordinates are those of the contract, 0 to 0x7FFF on each axis whatever the screen's size.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { absRecord, buttonRecord, type InputRecord } from "./input_record.ts";
+
+/** The largest coordinate. */
+export const MAX_ABS = 0x7fff;
+
+/** Buttons by name, with their evdev codes. */
+export const BUTTONS = { left: 0x110, right: 0x111, middle: 0x112, side: 0x113, extra: 0x114 } as const;
+/** A button's name. */
+export type ButtonName = keyof typeof BUTTONS;
+
+/** A point on the screen. */
+export interface Point {
+  /** From the left, 0 to 0x7FFF. */
+  readonly x: number;
+  /** From the top, 0 to 0x7FFF. */
+  readonly y: number;
+}
+
+/**
+ * The pointer to a point.
+ *
+ * @throws {Fault} `bad-argument` when it is out of range
+ */
+export function moveFrame({ x, y }: Point): InputRecord[] {
+  for (const value of [x, y]) {
+    if (!Number.isInteger(value) || value < 0 || value > MAX_ABS) {
+      throw new Fault(
+        "bad-argument",
+        `Cannot move the pointer to ${x} ${y}: coordinates are whole numbers from 0 to ${MAX_ABS}, whatever the screen's size`,
+      );
+    }
+  }
+  return [absRecord(0, x), absRecord(1, y)];
+}
+
+/** A button down and up, as two frames: a guest that looks at states only must see both. */
+export function clickFrames(button: ButtonName): InputRecord[][] {
+  return [[buttonRecord(BUTTONS[button], true)], [buttonRecord(BUTTONS[button], false)]];
+}
+
+/**
+ * The points of a straight way, the last one included, the first one not.
+ *
+ * @param steps how many, at least 1
+ */
+export function pointsBetween(from: Point, to: Point, steps: number): Point[] {
+  return Array.from({ length: steps }, (_, i) => ({
+    x: Math.round(from.x + (to.x - from.x) * (i + 1) / steps),
+    y: Math.round(from.y + (to.y - from.y) * (i + 1) / steps),
+  }));
+}
