@@ -283,13 +283,14 @@ export class QmpLink implements TimerHandler {
 
   // Sends a heartbeat after some quiet, or gives QEMU up after a long one.
   #checkPulse(nowNs: number): void {
-    const quietNs = nowNs - this.#heardNs;
-    if (quietNs < QUIET_NS) return this.#due(onGrid(this.#heardNs + QUIET_NS));
+    if (nowNs - this.#heardNs < QUIET_NS) return this.#due(onGrid(this.#heardNs + QUIET_NS));
     if (this.#heartbeatSentNs <= this.#heardNs) {
       this.#heartbeatSentNs = nowNs;
       this.#client?.execute("query-status", undefined, noOp);
-      return this.#due(Math.max(this.#heardNs + STALE_NS, nowNs + HEARTBEAT_ANSWER_NS));
+      return this.#due(onGrid(nowNs + QUIET_NS));
     }
+    const staleNs = Math.max(this.#heardNs + STALE_NS, this.#heartbeatSentNs + HEARTBEAT_ANSWER_NS);
+    if (nowNs < staleNs) return this.#due(staleNs);
     // What has come in since belongs to the verdict: the loop itself may have been away.
     this.#connection?.drain();
     if (this.#state !== "up") return;
