@@ -1,43 +1,95 @@
 /**
- * Who is let in, with which rights: the daemon's admission at the control socket's door. Without rules the daemon's own uid has every capability on every endpoint, and
- * nobody else is let in (contract, section 5).
+ * Who is let in, with which rights: the daemon's admission at the control socket's door, from the rules of the config (contract, section 5) and with limits per uid, so that one user
+ * cannot take every place.
  * @module
  */
 import { CODE } from "../base/codes.ts";
-import { fullGrant, type Grant, NO_ENDPOINTS } from "../access/grant.ts";
+import type { Clock } from "../base/clock.ts";
+import { Admission, type AdmissionRule } from "../access/admission.ts";
+import { type Grant, maskOf, NO_ENDPOINTS } from "../access/grant.ts";
+import { UserDatabase } from "../access/user_database.ts";
 import type { Doorkeeper, Peer, Verdict } from "../controls/socket/socket_listener.ts";
 
-/** Admits peers by uid. */
-export class Doorman implements Doorkeeper {
-  readonly #ownUid: number;
+/** What a doorman is made of. */
+export interface DoormanOptions {
+  readonly rules: readonly AdmissionRule[];
+  readonly ownUid: number;
+  readonly clock: Clock;
+  /** Controls at once, all users together; one user other than the daemon's own gets half of them at most. */
+  readonly maxControls: number;
+  /** The number of an endpoint by its name, as the roster has it now. */
+  readonly idOf: (name: string) => number | undefined;
+}
 
-  /** @param ownUid the daemon's uid */
-  constructor(ownUid: number) {
-    this.#ownUid = ownUid;
+/** Admits peers by rules. */
+export class Doorman implements Doorkeeper {
+  readonly #options: DoormanOptions;
+  readonly #admission: Admission;
+  /** Controls by uid. */
+  readonly #inside = new Map<number, number>();
+
+  /** Makes one that admits by the rules given. */
+  constructor(options: DoormanOptions) {
+    this.#options = options;
+    const users = new UserDatabase(readText, options.clock);
+    this.#admission = new Admission(options.rules, options.ownUid, users, (names) => this.#slotsOf(names));
   }
 
   /** Whether any rule admits somebody else than the daemon's own uid. */
   get admitsOthers(): boolean {
-    return false;
+    return this.#admission.admitsOthers;
+  }
+
+  /** Takes the rules of a reloaded config; every live grant has to be asked for anew. */
+  replace(rules: readonly AdmissionRule[]): void {
+    this.#admission.replace(rules);
   }
 
   admit(peer: Peer): Verdict {
-    if (peer.uid === this.#ownUid) return { ok: true, grant: fullGrant(peer.uid) };
-    return {
-      ok: false,
-      code: CODE["not-admitted"],
-      reason: `uid ${peer.uid} is not admitted; add an [[admission]] to the daemon's config`,
-    };
+    const grant = this.#admission.grant(peer);
+    if (grant === undefined) {
+      return {
+        ok: false,
+        code: CODE["not-admitted"],
+        reason: `uid ${peer.uid} is not admitted; add an [[admission]] to the daemon's config`,
+      };
+    }
+    const inside = this.#inside.get(peer.uid) ?? 0;
+    const limit = Math.max(1, Math.floor(this.#options.maxControls / 2));
+    if (peer.uid !== this.#options.ownUid && inside >= limit) {
+      return { ok: false, code: CODE.busy, reason: `uid ${peer.uid} has ${inside} controls already` };
+    }
+    this.#inside.set(peer.uid, inside + 1);
+    return { ok: true, grant };
   }
 
   /** The grant of a peer that is in, as the rules and the roster are now. */
   grantOf(peer: Peer): Grant {
-    const verdict = this.admit(peer);
-    if (verdict.ok) return verdict.grant;
-    return { principal: peer.uid, endpoints: NO_ENDPOINTS, sources: 0, caps: 0, arbPrio: 0 };
+    return this.#admission.grant(peer) ??
+      { principal: peer.uid, endpoints: NO_ENDPOINTS, sources: 0, caps: 0, arbPrio: 0 };
   }
 
-  left(_peer: Peer): void {
-    // Nothing is counted per uid yet.
+  left(peer: Peer): void {
+    const inside = this.#inside.get(peer.uid) ?? 0;
+    if (inside <= 1) this.#inside.delete(peer.uid);
+    else this.#inside.set(peer.uid, inside - 1);
+  }
+
+  #slotsOf(names: readonly string[]): ReturnType<typeof maskOf> {
+    const ids: number[] = [];
+    for (const name of names) {
+      const id = this.#options.idOf(name);
+      if (id !== undefined) ids.push(id);
+    }
+    return maskOf(ids);
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return "";
+    throw error;
   }
 }

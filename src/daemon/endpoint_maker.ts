@@ -5,34 +5,47 @@
 import type { EndpointId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { StubCursor, StubVmhost } from "../adapters/stub/stub_vmhost.ts";
+import { HeldFile } from "../adapters/input/held_file.ts";
+import { InputAdapter } from "../adapters/input/input_adapter.ts";
+import type { InputDriver } from "../adapters/input/input_driver.ts";
+import { QmpInputDriver } from "../adapters/input/qmp_input_driver.ts";
+import { UinputDriver } from "../adapters/input/uinput_driver.ts";
 import { QmpLink } from "../adapters/qmp_link.ts";
 import { VmhostAdapter } from "../adapters/vmhost/vmhost_adapter.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
 import type { EndpointRequest } from "../roster/roster.ts";
-import type { EndpointPlan, LoopPlan } from "./plan.ts";
+import type { Config, EndpointConfig } from "./config.ts";
+import type { LoopPlan } from "./plan.ts";
 
 /** Turns plans into attachable endpoints. */
 export class EndpointMaker {
   readonly #plan: LoopPlan;
   readonly #loop: LoopPort;
   readonly #log: Log;
+  #config: Config;
 
   constructor(plan: LoopPlan, loop: LoopPort, log: Log) {
     this.#plan = plan;
+    this.#config = plan.config;
     this.#loop = loop;
     this.#log = log;
+  }
+
+  /** Takes a reloaded config: what is made from now on follows it. */
+  setConfig(config: Config): void {
+    this.#config = config;
   }
 
   /** The endpoints that the plan names, stubs first. */
   requests(): EndpointRequest[] {
     const requests: EndpointRequest[] = [];
     for (let i = 0; i < this.#plan.stub.count; i++) requests.push(this.#stub(i));
-    for (const endpoint of this.#plan.endpoints) requests.push(this.request(endpoint));
+    for (const endpoint of this.#config.endpoints) requests.push(this.request(endpoint));
     return requests;
   }
 
   /** One endpoint over a real VM. */
-  request(plan: EndpointPlan): EndpointRequest {
+  request(plan: EndpointConfig): EndpointRequest {
     return { name: plan.name, vmid: plan.vmid, make: () => this.#make(plan) };
   }
 
@@ -46,9 +59,30 @@ export class EndpointMaker {
     };
   }
 
-  #make(plan: EndpointPlan): Adapter[] {
+  #make(plan: EndpointConfig): Adapter[] {
     if (plan.qmp === undefined) return [];
     const link = new QmpLink({ path: plan.qmp, loop: this.#loop, log: this.#log.for(`qmp[${plan.name}]`) });
-    return [new VmhostAdapter(link)];
+    // In the order in which the link tells its users: whoever must hear of a reset first is made first.
+    const adapters: Adapter[] = [];
+    const input = this.#inputDriver(plan, link);
+    if (input !== null) {
+      const log = this.#log.for(`input[${plan.name}]`);
+      adapters.push(
+        new InputAdapter(input, new HeldFile(`${this.#plan.runtimeDir}/held-${plan.name}.bin`, log)),
+      );
+    }
+    adapters.push(new VmhostAdapter(link));
+    return adapters;
+  }
+
+  #inputDriver(plan: EndpointConfig, link: QmpLink): InputDriver | null {
+    switch (plan.input) {
+      case "qmp":
+        return new QmpInputDriver(link, {});
+      case "uinput":
+        return new UinputDriver({ link });
+      case "none":
+        return null;
+    }
   }
 }

@@ -14,7 +14,10 @@ import { SharedRing } from "../context/shared_ring.ts";
 import { SocketListener } from "../controls/socket/socket_listener.ts";
 import { Core } from "../core/core.ts";
 import { Loop } from "../core/loop.ts";
+import { PASS_THROUGH } from "../context/policy.ts";
 import { DIR } from "../event/defaults.ts";
+import { SOURCE_MAX } from "../event/source.ts";
+import type { Config, EndpointConfig } from "./config.ts";
 import { checkFrame, decodeFrame } from "../event/frame.ts";
 import { Roster } from "../roster/roster.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
@@ -37,6 +40,7 @@ export class LoopDaemon {
   readonly #inbox: SharedRing;
   readonly #listening: OwnedFd;
   readonly #listener: SocketListener;
+  #config: Config;
   #stopping = false;
 
   /**
@@ -48,15 +52,23 @@ export class LoopDaemon {
    */
   constructor(plan: LoopPlan, report: (report: LoopReport) => void) {
     this.#plan = plan;
+    this.#config = plan.config;
     this.#report = report;
-    this.#log = new Log("vmsig", plan.log, writeLine, plan.journal);
-    this.#doorman = new Doorman(Deno.uid() ?? -1);
+    const { daemon } = plan.config;
+    this.#log = new Log("vmsig", daemon.log, writeLine, plan.journal);
+    this.#doorman = new Doorman({
+      rules: plan.config.admission,
+      ownUid: Deno.uid() ?? -1,
+      clock: monotonicClock,
+      maxControls: daemon.maxControls,
+      idOf: (name) => this.#roster.idOf(name),
+    });
     this.#listening = listenUnix(plan.socketPath, SOCKET.SEQPACKET, {
       // Who may do what is decided by uid at HELLO. With rules for others the socket must let them knock.
       mode: this.#doorman.admitsOthers ? 0o666 : 0o600,
       backlog: 1024,
     });
-    this.#loop = new Loop({ clock: monotonicClock, log: this.#log, spinNs: plan.spinUs * 1000 });
+    this.#loop = new Loop({ clock: monotonicClock, log: this.#log, spinNs: daemon.spinUs * 1000 });
     this.#core = new Core({ loop: this.#loop, log: this.#log });
     this.#loop.setHook(this.#core);
     this.#roster = new Roster(this.#core, this.#log, () => this.#regrant());
@@ -66,13 +78,13 @@ export class LoopDaemon {
       loop: this.#loop,
       log: this.#log.for("socket"),
       doorkeeper: this.#doorman,
-      maxControls: plan.maxControls,
-      queueEvents: plan.queueEvents,
+      maxControls: daemon.maxControls,
+      queueEvents: daemon.queueEvents,
     });
     this.#maker = new EndpointMaker(plan, this.#loop, this.#log);
     this.#inbox = new SharedRing(plan.inbox);
     this.#loop.watch(plan.inbox.eventFd, IN, { onReady: () => this.#readInbox() });
-    for (const lane of plan.lanes) this.#core.setPolicy(lane.source, lane.dir, lane.policy);
+    this.#setPolicies(plan.config);
   }
 
   /** Attaches what the plan names, says that it is ready, and serves until it is told to stop. */
@@ -92,6 +104,8 @@ export class LoopDaemon {
       switch (tag) {
         case INBOX.STOP:
           return this.#stop();
+        case INBOX.CONFIG:
+          return this.#reload(JSON.parse(new TextDecoder().decode(message)) as Config);
         case INBOX.FRAME:
           return this.#submitForeign(message);
         default:
@@ -109,6 +123,42 @@ export class LoopDaemon {
     decodeFrame(event, bytes, view, 0);
     if (event.dir === DIR.UP) this.#core.bus.up(event);
     else event.release();
+  }
+
+  #setPolicies(config: Config): void {
+    for (let source = 1; source < SOURCE_MAX; source++) {
+      for (const dir of [DIR.UP, DIR.DOWN]) {
+        const rule = config.policy.find((each) => each.source === source && each.dir === dir);
+        this.#core.setPolicy(source, dir, rule?.policy ?? PASS_THROUGH);
+      }
+    }
+  }
+
+  /** A new config, validated whole by the main thread: rules, policies and endpoints change at once, the rest at the next start. */
+  #reload(config: Config): void {
+    this.#doorman.replace(config.admission);
+    this.#setPolicies(config);
+    const before = new Map(this.#config.endpoints.map((endpoint) => [endpoint.name, endpoint]));
+    const after = new Map(config.endpoints.map((endpoint) => [endpoint.name, endpoint]));
+    const extentsChanged = JSON.stringify(this.#config.write) !== JSON.stringify(config.write);
+    this.#config = config;
+    this.#maker.setConfig(config);
+    for (const [name, endpoint] of before) {
+      const kept = !extentsChanged && JSON.stringify(after.get(name)) === JSON.stringify(endpoint);
+      if (kept) after.delete(name);
+      else if (after.has(name)) continue;
+      else this.#roster.detach(name, "detached");
+    }
+    for (const endpoint of after.values()) this.#reattach(endpoint);
+    this.#regrant();
+    this.#log.info("config reloaded", { endpoints: config.endpoints.length, rules: config.admission.length });
+  }
+
+  #reattach(endpoint: EndpointConfig): void {
+    this.#roster.detach(endpoint.name, "replaced", () => {
+      const outcome = this.#roster.attach(this.#maker.request(endpoint));
+      if (!outcome.ok) this.#log.error(`cannot attach ${endpoint.name}: ${outcome.reason}`);
+    });
   }
 
   #regrant(): void {

@@ -3,8 +3,7 @@
  * @module
  */
 import type { SharedRingHandle } from "../context/shared_ring.ts";
-import type { LanePolicy } from "../context/policy.ts";
-import type { LogLevel } from "../base/log.ts";
+import type { Config } from "./config.ts";
 
 /** Built-in endpoints without any VM. */
 export interface StubPlan {
@@ -14,40 +13,23 @@ export interface StubPlan {
   readonly rateHz: number;
 }
 
-/** One endpoint to attach, as the config or a trigger file names it. */
-export interface EndpointPlan {
-  readonly name: string;
-  /** 0 = none. */
-  readonly vmid: number;
-  /** Path of a QMP socket of our own; undefined = no host seam. */
-  readonly qmp: string | undefined;
-  readonly memory: "auto" | "memfd" | "file" | "none";
-  readonly input: "qmp" | "uinput" | "none";
-  readonly guest: "auto" | "linux" | "windows" | "none";
-}
-
-/** The policy of one lane. */
-export interface LanePlan {
-  readonly source: number;
-  readonly dir: number;
-  readonly policy: LanePolicy;
-}
-
 /** Everything the loop's thread needs. */
 export interface LoopPlan {
+  /** What the config says; defaults filled in. */
+  readonly config: Config;
   readonly socketPath: string;
   readonly runtimeDir: string;
-  readonly log: LogLevel;
-  readonly spinUs: number;
-  readonly maxControls: number;
-  readonly queueEvents: number;
-  readonly endpoints: readonly EndpointPlan[];
-  readonly lanes: readonly LanePlan[];
   readonly stub: StubPlan;
   /** From the main thread (and any other) to the loop. */
   readonly inbox: SharedRingHandle;
   /** Prefix log lines with syslog priorities: journald listens. */
   readonly journal: boolean;
+}
+
+/** What to serve; the inbox is made by the main thread. */
+export interface ServeOptions extends Omit<LoopPlan, "inbox" | "journal"> {
+  /** Where the config came from: read again on SIGHUP. */
+  readonly configPath: string;
 }
 
 /** Tags of messages in the inbox. */

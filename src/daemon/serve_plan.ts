@@ -5,9 +5,11 @@
  */
 import { defaultSocketPath } from "../base/default_socket.ts";
 import { Fault, messageOf } from "../base/fault.ts";
-import { DEFAULT_MAX_CONTROLS, DEFAULT_QUEUE_EVENTS } from "../base/limits.ts";
-import type { StubPlan } from "./plan.ts";
-import type { ServeOptions } from "./serve.ts";
+import { type Config, parseConfig } from "./config.ts";
+import type { ServeOptions, StubPlan } from "./plan.ts";
+
+/** Where the config is unless told (contract, section 5). */
+export const DEFAULT_CONFIG_PATH = "/etc/vmsig/vmsigd.toml";
 
 /** What the command line says. */
 export interface ServeRequest {
@@ -22,21 +24,35 @@ export interface ServeRequest {
  * @throws {Fault} with the file, line and key of a config error, or what is wrong with the socket's folder
  */
 export function planServe(request: ServeRequest): ServeOptions {
-  const socketPath = request.socketPath ??
+  const configPath = request.configPath ?? DEFAULT_CONFIG_PATH;
+  const config = readConfig(configPath, request.configPath !== undefined);
+  const socketPath = request.socketPath ?? config.daemon.socket ??
     defaultSocketPath(Deno.uid() ?? -1, Deno.env.get("XDG_RUNTIME_DIR"));
-  const runtimeDir = folderOf(socketPath);
+  const runtimeDir = config.daemon.runtimeDir ?? folderOf(socketPath);
+  makeFolder(folderOf(socketPath));
   makeFolder(runtimeDir);
-  return {
-    socketPath,
-    runtimeDir,
-    log: "info",
-    spinUs: 0,
-    maxControls: DEFAULT_MAX_CONTROLS,
-    queueEvents: DEFAULT_QUEUE_EVENTS,
-    endpoints: [],
-    lanes: [],
-    stub: request.stub,
-  };
+  return { config, configPath, socketPath, runtimeDir, stub: request.stub };
+}
+
+/**
+ * Reads the config file.
+ *
+ * @param path the file
+ * @param mustExist whether its absence is an error; without it an absent file is an empty one
+ * @throws {Fault} what is wrong, with file, line and key
+ */
+export function readConfig(path: string, mustExist: boolean): Config {
+  let text = "";
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound) || mustExist) {
+      throw new Fault("bad-argument", `Cannot read the config ${path}: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+  return parseConfig(text, path);
 }
 
 function folderOf(path: string): string {
