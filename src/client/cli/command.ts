@@ -35,6 +35,8 @@ export interface CommandModule {
   readonly takesCommand?: boolean;
   /** Whether it talks to a daemon: then `--socket PATH` is understood. True unless told. */
   readonly isClient?: boolean;
+  /** Whether it takes SIGTERM and Ctrl-C itself: a daemon that is told to stop has done what it was asked. False unless told. */
+  readonly takesSignals?: boolean;
   /** What `--help` says below the usage. */
   readonly details: string;
   /** Lines that can be typed as they stand, without "vmsig". */

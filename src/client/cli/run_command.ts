@@ -46,6 +46,9 @@ async function choose(argv: readonly string[], out: Output): Promise<number> {
 }
 
 async function run(name: string, command: CommandModule, line: CommandLine, out: Output): Promise<number> {
+  if (command.takesSignals === true) {
+    return await command.run(callOf(name, line, out, new AbortController().signal)) ?? 0;
+  }
   using interrupt = new Interrupt();
   try {
     const code = await command.run(callOf(name, line, out, interrupt.signal));

@@ -7,6 +7,7 @@ import type { CommandModule } from "./command.ts";
 /** The command. */
 export const serve: CommandModule = {
   args: { min: 0, max: 0 },
+  takesSignals: true,
   options: {
     config: {
       takes: "text",

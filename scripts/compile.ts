@@ -1,0 +1,89 @@
+/**
+ * `deno task compile`: makes the one executable. Everything that is loaded by URL at run time (the C shim, the entry points of Workers) is named, because the compiler follows imports only.
+ *
+ *   deno run -A scripts/compile.ts [OUTPUT]      default: dist/vmsig
+ *
+ * @module
+ */
+import { Fault } from "../src/base/fault.ts";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+
+/** What the executable may do: the loop needs FFI whole, the rest is files, environment, and the command behind `lease hold --`. */
+const PERMISSIONS = [
+  "--allow-ffi",
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-sys",
+  "--allow-run",
+  "--allow-net=127.0.0.1",
+];
+
+/** Entry points of Workers, relative to the top. */
+export function workerFiles(): string[] {
+  const found: string[] = [];
+  const folders = ["src"];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (const entry of Deno.readDirSync(`${ROOT}${folder}`)) {
+      const path = `${folder}/${entry.name}`;
+      if (entry.isDirectory) folders.push(path);
+      else if (entry.name.endsWith("_worker.ts")) found.push(path);
+    }
+  }
+  return found.sort();
+}
+
+/** The arguments of `deno`, with the output's path. */
+export function compileArguments(output: string): string[] {
+  const included = ["shim/libvmsig_shim.so", ...workerFiles()].flatMap((file) => ["--include", file]);
+  // Without --no-code-cache the executable writes a file of a predictable name into TMPDIR.
+  return [
+    "compile",
+    "--quiet",
+    "--no-check",
+    "--no-code-cache",
+    ...PERMISSIONS,
+    ...included,
+    "--output",
+    output,
+    "main.ts",
+  ];
+}
+
+/**
+ * Compiles.
+ *
+ * @param deno which Deno
+ * @param output the executable's path
+ * @param env more environment, for the runtime base
+ * @throws {Fault} with the compiler's words
+ */
+export async function compile(
+  deno: string,
+  output: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const { code, stderr } = await new Deno.Command(deno, {
+    args: compileArguments(output),
+    cwd: ROOT,
+    env: { ...env, NO_COLOR: "1" },
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  if (code !== 0) {
+    throw new Fault("refused", `Cannot compile: ${new TextDecoder().decode(stderr).trim()}`);
+  }
+}
+
+if (import.meta.main) {
+  const output = Deno.args[0] ?? "dist/vmsig";
+  try {
+    await compile(Deno.execPath(), output);
+    console.log(`made ${output} (${Math.round(Deno.statSync(output).size / 1e6)} MB)`);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    console.error(`vmsig: ${error.code}: ${error.message}`);
+    Deno.exit(1);
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * `deno task compile:check`: really compiles, with the oldest supported Deno and its runtime base (scripts/setup.sh compile brings both), then runs the result from another directory with an
+ * empty HOME and TMPDIR, and drives a stub endpoint through it. It also sees that the executable leaves nothing behind.
+ * @module
+ */
+import { Fault, messageOf } from "../src/base/fault.ts";
+import { compile } from "./compile.ts";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+const DENO = `${ROOT}.tools/deno-oldest/bin/deno`;
+
+function pin(name: string): string {
+  const found = new RegExp(`^${name}=(.*)$`, "m").exec(Deno.readTextFileSync(`${ROOT}scripts/pins.sh`));
+  if (found?.[1] === undefined) throw new Fault("missing", `Cannot find ${name} in scripts/pins.sh`);
+  return found[1];
+}
+
+/** A scratch home in which the executable runs. */
+class Scratch {
+  readonly folder = Deno.makeTempDirSync({ prefix: "vmsig-compile-" });
+  readonly executable = `${this.folder}/bin/vmsig`;
+  readonly socket = `${this.folder}/run/control.sock`;
+  readonly #env: Record<string, string>;
+
+  constructor() {
+    for (const name of ["bin", "home", "tmp", "work"]) Deno.mkdirSync(`${this.folder}/${name}`);
+    this.#env = {
+      HOME: `${this.folder}/home`,
+      TMPDIR: `${this.folder}/tmp`,
+      PATH: "/usr/bin:/bin",
+      NO_COLOR: "1",
+    };
+  }
+
+  command(args: readonly string[], stdout: "piped" | "null" = "piped"): Deno.Command {
+    return new Deno.Command(this.executable, {
+      args: [...args],
+      cwd: `${this.folder}/work`,
+      clearEnv: true,
+      env: this.#env,
+      stdin: "null",
+      stdout,
+      stderr: "piped",
+    });
+  }
+
+  async run(args: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    const { code, stdout, stderr } = await this.command([...args, "--socket", this.socket]).output();
+    const decoder = new TextDecoder();
+    return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  }
+
+  /** Files that the executable left in its HOME and TMPDIR. */
+  left(): string[] {
+    return ["home", "tmp", "work"].flatMap((name) =>
+      [...Deno.readDirSync(`${this.folder}/${name}`)].map((entry) => `${name}/${entry.name}`)
+    );
+  }
+}
+
+function expect(condition: boolean, what: string): void {
+  if (!condition) throw new Fault("refused", `Cannot pass the compiled executable: ${what}`);
+}
+
+async function drive(scratch: Scratch): Promise<void> {
+  const version = await scratch.run(["version", "--json"]).catch((error) => ({
+    code: -1,
+    stdout: "",
+    stderr: messageOf(error),
+  }));
+  // `version` takes no socket: it is told so, with the usage code.
+  expect(
+    version.code === 2,
+    `version with --socket must be a usage error, and was ${version.code}: ${version.stderr}`,
+  );
+  const daemon = scratch.command(["serve", "--stub", "1", "--socket", scratch.socket]).spawn();
+  try {
+    const reader = daemon.stdout.getReader();
+    const { value } = await reader.read();
+    const line = new TextDecoder().decode(value);
+    expect(line === `ready ${scratch.socket}\n`, `serve printed ${JSON.stringify(line)}`);
+    const ls = await scratch.run(["ls", "--json"]);
+    expect(ls.code === 0 && JSON.parse(ls.stdout).name === "stub0", `ls: ${ls.stdout}${ls.stderr}`);
+    const stop = await scratch.run(["vm", "stub0", "stop"]);
+    expect(stop.code === 0, `vm stop: ${stop.stderr}`);
+    const query = await scratch.run(["vm", "stub0", "query", "--json"]);
+    expect(JSON.parse(query.stdout).state === "paused", `vm query: ${query.stdout}${query.stderr}`);
+    const bad = await scratch.run(["vm", "nobody", "query"]);
+    expect(bad.code === 1 && bad.stderr.startsWith("vmsig: no-endpoint:"), `bad endpoint: ${bad.stderr}`);
+    await reader.cancel();
+  } finally {
+    daemon.kill("SIGTERM");
+    const [{ code }] = await Promise.all([daemon.status, daemon.stderr.cancel()]);
+    expect(code === 0, `serve ended with ${code} on SIGTERM`);
+  }
+  const gone = await scratch.run(["ls"]);
+  expect(gone.code === 4, `ls without a daemon ended with ${gone.code}: ${gone.stderr}`);
+  expect(scratch.left().length === 0, `it left ${scratch.left().join(", ")}`);
+}
+
+const scratch = new Scratch();
+try {
+  const base = `${ROOT}.tools/denort-${pin("DENO_OLDEST")}`;
+  for (const file of [DENO, base]) {
+    try {
+      Deno.statSync(file);
+    } catch (error) {
+      throw new Fault("missing", `Cannot check: no ${file}; run scripts/setup.sh compile`, { cause: error });
+    }
+  }
+  const started = performance.now();
+  await compile(DENO, scratch.executable, { DENORT_BIN: base });
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const megabytes = Math.round(Deno.statSync(scratch.executable).size / 1e6);
+  await drive(scratch);
+  console.log(
+    `compile:check: ${megabytes} MB, compiled in ${seconds} s, serves a stub, leaves nothing behind`,
+  );
+} catch (error) {
+  if (!(error instanceof Fault)) throw error;
+  console.error(`vmsig: ${error.code}: ${error.message}`);
+  Deno.exitCode = error.code === "missing" ? 3 : 1;
+} finally {
+  Deno.removeSync(scratch.folder, { recursive: true });
+}
