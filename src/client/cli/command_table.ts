@@ -57,6 +57,19 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     usage: ["held ENDPOINT"],
     load: async () => (await import("./held.ts")).held,
   },
+  screen: {
+    summary: "take a picture of a VM's screen",
+    usage: ["screen ENDPOINT|pid:N [-o FILE.png] [--source vgpu|qmp|auto]"],
+    load: async () => (await import("./screen.ts")).screen,
+  },
+  vgpu: {
+    summary: "ask a guest's vgpu producer, or ask something of it",
+    usage: [
+      "vgpu ENDPOINT|pid:N status|cursor|geometry",
+      "vgpu ENDPOINT set [--state S] [--fps N] [--draw-cursor 0|1] [--full-frame] [--timeout MS]",
+    ],
+    load: async () => (await import("./vgpu.ts")).vgpu,
+  },
   version: {
     summary: "tell the versions of vmsig, its protocol and its runtime",
     usage: ["version"],

@@ -21,6 +21,9 @@ const SOURCES = ["auto", "vgpu", "qmp"];
 /** How long a producer is given to finish a frame. */
 const FRAME_WAIT_MS = 2000;
 
+/** What no other source would help against: no daemon, no such VM, no QEMU. */
+const HOPELESS: ReadonlySet<string> = new Set(["unreachable", "interrupted", "no-endpoint", "bad-argument"]);
+
 /** A picture that was taken. */
 interface Shot {
   readonly source: "vgpu" | "qmp";
