@@ -1,0 +1,281 @@
+/** The commands as a user runs them: processes of their own, against a daemon that the test scripts. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { ClientEvent } from "../../../src/client/client_event.ts";
+import { COMMANDS } from "../../../src/client/cli/command_table.ts";
+import { parseCommandLine } from "../../../src/client/cli/command_line.ts";
+import { KIND } from "../../../src/event/kind.ts";
+import { FakeDaemon, type Peer, type Script } from "../client/fake_daemon.ts";
+
+const MAIN = new URL("../../../main.ts", import.meta.url).pathname;
+
+interface Ran {
+  code: number;
+  out: string;
+  err: string;
+}
+
+function command(args: readonly string[], env: Record<string, string> = {}): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", MAIN, ...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1", ...env },
+  });
+}
+
+async function vmsig(...args: string[]): Promise<Ran> {
+  const { code, stdout, stderr } = await command(args).output();
+  const decoder = new TextDecoder();
+  return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
+}
+
+/** Answers as a core would that refuses nothing. */
+function agreeable(state = 1): Script {
+  return {
+    endpoints: ["alpha", "beta"],
+    onCommand(command: ClientEvent, peer: Peer) {
+      const first = command.view.getUint32(0, true);
+      switch (command.kind) {
+        case KIND.CMD_ACQUIRE:
+          return peer.reply(command, KIND.LEASE_GRANTED, [first, 0, 8, 0, 0]);
+        case KIND.CMD_RELEASE:
+          return peer.reply(command, KIND.LEASE_RELEASED, [first]);
+        case KIND.CMD_LEASE_STATUS:
+          return peer.reply(command, KIND.LEASE_STATUS, [first, 1, 4711]);
+        case KIND.CMD_QUERY_INPUT:
+          return peer.reply(command, KIND.INPUT_HELD, [1, 0, (30 << 16) | 3]);
+        case KIND.CMD_VM:
+          if (first === 0) return peer.reply(command, KIND.VM_LIFECYCLE, [state, 1]);
+      }
+      peer.ack(command);
+    },
+  };
+}
+
+async function withDaemon(
+  script: Script,
+  body: (daemon: FakeDaemon, at: string[]) => Promise<void>,
+): Promise<void> {
+  await using daemon = new FakeDaemon(script);
+  await body(daemon, ["--socket", daemon.path]);
+}
+
+function kindsOf(peer: Peer | undefined): string[] {
+  return (peer?.commands ?? []).map(({ kindName }) => kindName);
+}
+
+Deno.test("ls: columns for a person, objects for a program", async () => {
+  await withDaemon(agreeable(), async (_daemon, at) => {
+    const table = await vmsig("ls", ...at);
+    assertEquals([table.code, table.err], [0, ""]);
+    assertEquals(table.out.split("\n"), [
+      "#  NAME   STATE  SEAMS                PID   VMID",
+      "0  alpha  up     input,vmhost,memctx  4000  100",
+      "1  beta   up     input,vmhost,memctx  4001  101",
+      "",
+    ]);
+    const json = await vmsig("ls", "--json", ...at);
+    assertEquals(json.out.trim().split("\n").map((line) => JSON.parse(line)), [
+      { endpoint: 0, name: "alpha", state: "up", seams: ["input", "vmhost", "memctx"], pid: 4000, vmid: 100 },
+      { endpoint: 1, name: "beta", state: "up", seams: ["input", "vmhost", "memctx"], pid: 4001, vmid: 101 },
+    ]);
+  });
+});
+
+Deno.test("vm: query, an operation, and one under the power lease", async () => {
+  await withDaemon(agreeable(), async (daemon, at) => {
+    assertEquals((await vmsig("vm", "alpha", "query", ...at)).out, "paused (host-request)\n");
+    assertEquals(JSON.parse((await vmsig("vm", "1", "query", "--json", ...at)).out), {
+      endpoint: 1,
+      state: "paused",
+      detail: "host-request",
+    });
+    const reset = await vmsig("vm", "beta", "reset", ...at);
+    assertEquals([reset.code, reset.out], [0, "beta: reset\n"]);
+    assertEquals(kindsOf(daemon.peers.at(-1)).filter((kind) => kind !== "CMD_QUERY_INPUT"), [
+      "CMD_ACQUIRE",
+      "CMD_VM",
+      "CMD_RELEASE",
+    ]);
+  });
+});
+
+Deno.test("a refusal is exit 1 with the code's name and what to do; the lease is released all the same", async () => {
+  const agree = agreeable();
+  const script: Script = {
+    ...agree,
+    onCommand: (command, peer) =>
+      command.kind === KIND.CMD_VM ? peer.ack(command, 10) : agree.onCommand?.(command, peer),
+  };
+  await withDaemon(script, async (daemon, at) => {
+    const ran = await vmsig("vm", "alpha", "reset", ...at);
+    assertEquals([ran.code, ran.out], [1, ""]);
+    assertMatch(ran.err, /^vmsig: refused: Cannot reset alpha: .*log.*\n$/);
+    assertEquals(kindsOf(daemon.peers.at(-1)).at(-1), "CMD_RELEASE");
+    const unknown = await vmsig("vm", "gamma", "stop", ...at);
+    assertEquals(unknown.code, 1);
+    assertMatch(unknown.err, /^vmsig: no-endpoint: .*0 alpha, 1 beta\n$/);
+  });
+});
+
+Deno.test("key, type, mouse, held and lease", async () => {
+  await withDaemon(agreeable(), async (daemon, at) => {
+    assertEquals((await vmsig("key", "alpha", "ctrl-c", "enter", ...at)).out, "alpha: 2 pressed\n");
+    assertEquals(kindsOf(daemon.peers.at(-1)).filter((kind) => kind === "CMD_INPUT").length, 2);
+    const typed = await vmsig("type", "alpha", "Hi!", "--json", ...at);
+    const { endpoint, ok, characters } = JSON.parse(typed.out);
+    assertEquals([endpoint, ok, characters], [0, true, 3]);
+    assertEquals((await vmsig("mouse", "alpha", "scroll", "-3", ...at)).out, "alpha: scroll\n");
+    assertEquals(
+      (await vmsig("held", "alpha", "--json", ...at)).out,
+      '{"kind":"key","code":30,"name":"a"}\n',
+    );
+    assertEquals(
+      (await vmsig("lease", "beta", "power", "status", "--json", ...at)).out,
+      `${JSON.stringify({ endpoint: 1, class: "power", busy: true, ownerPrincipal: 4711 })}\n`,
+    );
+    const under = await vmsig(
+      "lease",
+      "beta",
+      "power",
+      "hold",
+      ...at,
+      "--",
+      "sh",
+      "-c",
+      "echo under; exit 7",
+    );
+    assertEquals([under.code, under.out], [7, "under\n"]);
+    assertEquals(kindsOf(daemon.peers.at(-1)).at(-1), "CMD_RELEASE");
+    const none = await vmsig("lease", "beta", "power", "hold", ...at, "--", "/no/such/program");
+    assertEquals(none.code, 1);
+    assertStringIncludes(none.err, "there is no such program");
+  });
+});
+
+Deno.test("a text that cannot be typed is refused before the daemon is asked", async () => {
+  const ran = await vmsig("type", "alpha", "naïve", "--socket", "/nowhere/at/all.sock");
+  assertEquals(ran.code, 1);
+  assertMatch(ran.err, /^vmsig: bad-argument: .*character 3 .*nothing was typed\n$/);
+});
+
+Deno.test("watch: filters, --count, --for, columns", async () => {
+  await withDaemon(agreeable(), async (daemon, at) => {
+    const counted = await vmsig("watch", "--json", "--count", "2", ...at);
+    const [first] = counted.out.trim().split("\n").map((line) => JSON.parse(line));
+    assertEquals(first, {
+      kind: "ROSTER",
+      source: "CORE",
+      prio: "NORMAL",
+      endpoint: 0,
+      seq: 1,
+      corr: 0,
+      tsNs: 1000,
+      state: 2,
+      seams: 0b1100100,
+      pid: 4000,
+      vmid: 100,
+      name: "alpha",
+      stateName: "up",
+    });
+    assertEquals(counted.out.trim().split("\n").length, 2);
+    const named = await vmsig("watch", "beta", "--for", "50", ...at);
+    assertEquals(named.out.split("\n").map((line) => line.trim().split(/\s{2,}/)), [
+      ["SECONDS", "SOURCE", "KIND", "ENDPOINT", "WHAT"],
+      ["0.000001", "CORE", "ROSTER", "beta", "beta up [input vmhost memctx] pid 4001"],
+      [""],
+    ]);
+    const none = await vmsig("watch", "--kind", "vm_lifecycle", "--source", "vmhost", "--for", "50", ...at);
+    assertEquals([none.code, none.out, none.err], [0, "", ""]);
+    assertEquals(daemon.peers.length, 3);
+  });
+});
+
+Deno.test("Ctrl-C releases the lease and exits 130, SIGTERM 143", async () => {
+  for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    await withDaemon(agreeable(), async (daemon, at) => {
+      const child = command(["lease", "alpha", "input", "hold", ...at]).spawn();
+      while (!kindsOf(daemon.peers[0]).includes("CMD_ACQUIRE")) await new Promise((r) => setTimeout(r, 5));
+      const reader = child.stdout.getReader();
+      const { value } = await reader.read();
+      assertStringIncludes(new TextDecoder().decode(value), "alpha: input is held (token 8)");
+      child.kill(signal);
+      const ended = await child.status;
+      await reader.cancel();
+      const err = await new Response(child.stderr).text();
+      assertEquals([ended.code, err], [code, ""]);
+      assertEquals(kindsOf(daemon.peers[0]).at(-1), "CMD_RELEASE");
+    });
+  }
+});
+
+Deno.test("a lease that is lost ends hold and what runs under it", async () => {
+  await withDaemon(agreeable(), async (daemon, at) => {
+    const child = command(["lease", "alpha", "input", "hold", ...at, "--", "sleep", "60"]).spawn();
+    while (!kindsOf(daemon.peers[0]).includes("CMD_ACQUIRE")) await new Promise((r) => setTimeout(r, 5));
+    daemon.peer.send(KIND.LEASE_REVOKED);
+    const { code, stderr } = await child.output();
+    assertEquals(code, 1);
+    assertMatch(new TextDecoder().decode(stderr), /^vmsig: stale-lease: .*preempted.*\n$/);
+  });
+});
+
+Deno.test("a reader that goes away ends watch quietly", async () => {
+  await withDaemon(agreeable(), async (daemon, at) => {
+    const child = command(["watch", ...at]).spawn();
+    const reader = child.stdout.getReader();
+    await reader.read();
+    await reader.cancel();
+    const ticking = setInterval(() => daemon.peers[0]?.send(KIND.VM_LIFECYCLE), 5);
+    const ended = await child.status;
+    clearInterval(ticking);
+    assertEquals([ended.code, await new Response(child.stderr).text()], [0, ""]);
+  });
+});
+
+Deno.test("usage errors are exit 2, an absent daemon exit 4, each in one line", async () => {
+  const cases: [string[], number, RegExp][] = [
+    [[], 2, /^vmsig: usage: .*vmsig help/],
+    [["wacth"], 2, /^vmsig: usage: .*did you mean watch\?/],
+    [["watch", "--cuont", "3"], 2, /^vmsig: usage: .*did you mean --count\?/],
+    [["watch", "--kind", "nope"], 2, /^vmsig: usage: .*no kind nope/],
+    [["watch", "--source", "vmhots"], 2, /^vmsig: usage: .*did you mean VMHOST\?/],
+    [["vm", "a", "rest"], 2, /^vmsig: usage: .*did you mean reset\?/],
+    [["vm", "a"], 2, /^vmsig: usage: .*argument is missing/],
+    [["mouse", "a", "move", "1"], 2, /^vmsig: usage: .*move X Y/],
+    [["help", "wacth"], 2, /^vmsig: usage: .*did you mean watch\?/],
+    [
+      ["ls", "--socket", "/nowhere/x.sock"],
+      4,
+      /^vmsig: unreachable: .*\/nowhere\/x\.sock: there is no such socket/,
+    ],
+  ];
+  for (const [args, code, line] of cases) {
+    const ran = await vmsig(...args);
+    assertEquals([ran.code, ran.out], [code, ""], args.join(" "));
+    assertMatch(ran.err, line);
+    assertEquals(ran.err.trim().split("\n").length, 1, ran.err);
+  }
+});
+
+Deno.test("version tells the version of deno.json", async () => {
+  const { version } = JSON.parse(await Deno.readTextFile(new URL("../../../deno.json", import.meta.url)));
+  assertEquals(JSON.parse((await vmsig("version", "--json")).out).version, version);
+  assertStringIncludes((await vmsig("--version")).out, `vmsig ${version} `);
+});
+
+Deno.test("every command has help, and its examples are valid lines", async () => {
+  const overview = (await vmsig("help")).out;
+  for (const [name, entry] of Object.entries(COMMANDS)) {
+    assertStringIncludes(overview, entry.summary);
+    for (const usage of entry.usage) assertStringIncludes(overview, `vmsig ${usage}`);
+    const module = await entry.load();
+    assert(module.details.length > 20, `${name} explains itself`);
+    for (const example of module.examples) {
+      const [first, ...rest] = example.match(/'[^']*'|\$'[^']*'|\S+/g) ?? [];
+      assertEquals(first, name, example);
+      parseCommandLine(name, module, rest);
+    }
+  }
+});
