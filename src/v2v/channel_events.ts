@@ -43,6 +43,8 @@ export async function dispatchEvents(
 ): Promise<void> {
   const { receiver, sender } = channel;
   let seen = channel.remoteState();
+  let told = sender.refusals;
+  if (sender.wantsRoom) told--;
   while (!channel.closed && signal?.aborted !== true) {
     const state = channel.remoteState();
     if (state !== seen) callbacks.onControl?.();
@@ -55,7 +57,11 @@ export async function dispatchEvents(
       if (channel.closed) return;
       stalled = receiver.pending() && receiver.queuedBytes === waiting;
     }
-    if (sender.wantsRoom && sender.roomReady()) callbacks.onSend?.();
+    // By refusals, not by what is wanted now: a wait that found the room has forgotten the wish.
+    if (sender.refusals !== told && sender.roomReady()) {
+      told = sender.refusals;
+      callbacks.onSend?.();
+    }
     if (channel.closed || (requestsDisconnect(state) && !receiver.pending())) return;
     // What a callback left unread must not make this loop spin.
     if (stalled) await channel.pauseAsync();

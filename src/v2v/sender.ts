@@ -37,6 +37,8 @@ export class Sender {
   payloadAt = 0;
   /** Its length. */
   payloadBytes = 0;
+  /** How often {@linkcode prepare} has answered "retry". */
+  refusals = 0;
   /** The largest payload that a message may have: half the ring, less the header. */
   readonly maxPayloadBytes: number;
 
@@ -91,7 +93,10 @@ export class Sender {
     let at = this.#prepared & this.#mask;
     const toEnd = this.#ringBytes - at;
     const total = needed <= toEnd ? needed : needed + toEnd;
-    if (total > this.#room() && !this.#findRoom(total)) return "retry";
+    if (total > this.#room() && !this.#findRoom(total)) {
+      this.refusals++;
+      return "retry";
+    }
     const words = this.#words;
     if (needed > toEnd) {
       const pad = (this.#ringAt + at) >> 2;

@@ -6,8 +6,8 @@
  * that order only for a SharedArrayBuffer. On x86-64 it holds for a mapping too: V8 compiles Atomics.store on an
  * Int32Array to `xchg` whatever kind of buffer lies below, which is a full fence, Atomics.load to a plain load, which
  * x86 never reorders with a later access; and the compiler moves no access over either, since both may have side
- * effects. tests/unit/v2v/ordering.test.ts runs the store-buffer litmus on a mapping between two threads and shows
- * that plain stores break it while Atomics do not.
+ * effects. tests/unit/ffi/shared_word_test.ts runs publication and the store-buffer litmus on a mapping between two
+ * threads: plain stores break the second, Atomics do not.
  * @module
  */
 

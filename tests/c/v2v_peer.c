@@ -9,6 +9,7 @@
  *       send                  standard input as a stream, then disconnects
  *       receive               the stream to standard output, until the circuit is closed
  *       flood                 produces for ever, until it is killed
+ *       die                   sends one message, prepares another, and is killed before it sends that
  *
  * It reads "L->C space" as the doorbell from L to C; with --by-ring as the one for room in the ring L->C.
  */
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,6 +277,14 @@ static void consume(struct v2v_channel *channel, size_t bytes, long count)
     free(expected);
 }
 
+static void die(struct v2v_channel *channel)
+{
+    volatile void *at;
+    must(v2v_send_message(channel, "sent", 4, 1, TIMEOUT_MS), "send");
+    must(v2v_prepare(channel, 100, 1, 0, &at), "prepare");
+    raise(SIGKILL);
+}
+
 static void echo(struct v2v_channel *channel)
 {
     static uint8_t message[1 << 20];
@@ -325,6 +335,8 @@ int main(int argc, char **argv)
         consume(&channel, (size_t)atol(argv[next + 1]), atol(argv[next + 2]));
     else if (strcmp(what, "flood") == 0)
         produce(&channel, 64, -1);
+    else if (strcmp(what, "die") == 0)
+        die(&channel);
     else if (strcmp(what, "echo") == 0)
         echo(&channel);
     else if (strcmp(what, "send") == 0)
