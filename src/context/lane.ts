@@ -39,8 +39,8 @@ export class Lane {
     if (this.policy.coalesceNs === 0 || event.kind !== this.#runKind) return null;
     const older = this.#open[event.endpoint];
     if (older === null || older === undefined) return null;
-    // An event that owes an answer must be delivered; an urgent one is never held back.
-    if (older.ticket !== 0 || older.origin !== event.origin || older.prio !== event.prio) return null;
+    // A command that is owed an answer must be delivered; an urgent one is never held back.
+    if (older.ticket !== 0 || event.origin !== 0 || older.prio !== event.prio) return null;
     return older;
   }
 
@@ -51,7 +51,9 @@ export class Lane {
       this.#runSeq = event.seq;
       if (this.policy.coalesceNs > 0) this.#open.fill(null);
     }
-    if (this.policy.coalesceNs > 0 && event.prio !== PRIO.URGENT && event.ticket === 0) {
+    // What has an origin is a command or an answer: each one counts, so none is held back for another to replace it.
+    const mayFold = event.prio !== PRIO.URGENT && event.ticket === 0 && event.origin === 0;
+    if (this.policy.coalesceNs > 0 && mayFold) {
       event.dueNs = nowNs + this.policy.coalesceNs;
       if (event.endpoint < MAX_ENDPOINTS) this.#open[event.endpoint] = event;
     }
@@ -62,6 +64,15 @@ export class Lane {
   /** Takes the oldest of a class; its reference passes to the caller. */
   shift(prio: number): TransferEvent {
     const event = (this.queues[prio] as EventQueue).shift() as TransferEvent;
+    this.count--;
+    this.forget(event);
+    return event;
+  }
+
+  /** Takes the oldest of a class that is no answer to a control; null when all of them are. */
+  takeBroadcast(prio: number): TransferEvent | null {
+    const event = (this.queues[prio] as EventQueue).takeBroadcast();
+    if (event === null) return null;
     this.count--;
     this.forget(event);
     return event;

@@ -5,7 +5,8 @@
  * Order: strict priority between classes; within a class first in, first out over all lanes. A lane that is paced or whose head still waits in
  * its coalescing window stands aside without holding the others back; within a lane nothing overtakes in its class.
  *
- * Full lanes: see `policy.ts`. An URGENT event is never dropped or blocked. `submit` never waits: with the policy BLOCK it answers BLOCKED and
+ * Full lanes: see `policy.ts`. An URGENT event is never dropped or blocked, nor is an answer on its way up to its control (each command gets exactly
+ * one, whatever the policy); how many answers there can be is bounded by the commands that are taken. `submit` never waits: with the policy BLOCK it answers BLOCKED and
  * leaves the event with its submitter. When the submitter is the loop itself that means: a socket control keeps the command and is not read
  * until there is room; an adapter's event is parked by the core, in order, in front of all later ones of that lane. A submitter on
  * another thread sees its ring stay full, and waits there.
@@ -15,7 +16,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { NEVER } from "../base/clock.ts";
-import { defaultPrio } from "../event/defaults.ts";
+import { defaultPrio, DIR } from "../event/defaults.ts";
 import type { EventQueue } from "../event/event_queue.ts";
 import { PRIO, PRIO_COUNT, PRIO_DEFAULT } from "../event/priority.ts";
 import { SOURCE_MAX } from "../event/source.ts";
@@ -123,7 +124,7 @@ export class TransferContext {
       this.#coalesced++;
       return SUBMIT.COALESCED;
     }
-    if (lane.count >= lane.capacity && event.prio !== PRIO.URGENT) {
+    if (lane.count >= lane.capacity && event.prio !== PRIO.URGENT && !isAnswer(dir, event)) {
       if (lane.policy.drop === DROP.BLOCK) {
         lane.refused = true;
         this.#blocked++;
@@ -231,7 +232,8 @@ export class TransferContext {
       for (let prio = 0; prio <= event.prio && prio < PRIO.URGENT; prio++) {
         const queue = lane.queues[prio] as EventQueue;
         if (queue.length === 0) continue;
-        const victim = lane.shift(prio);
+        const victim = dir === DIR.UP ? lane.takeBroadcast(prio) : lane.shift(prio);
+        if (victim === null) continue;
         this.#waiting[dir]!--;
         this.#noteEmptied(queue, dir, prio, victim.source);
         this.#listener.onDrop(victim);
@@ -253,4 +255,9 @@ export class TransferContext {
     lane.refused = false;
     this.#listener.onRoom(dir, source);
   }
+}
+
+/** What goes up to one control alone. */
+function isAnswer(dir: number, event: TransferEvent): boolean {
+  return dir === DIR.UP && event.origin !== 0;
 }

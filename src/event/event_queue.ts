@@ -50,6 +50,23 @@ export class EventQueue {
     return event;
   }
 
+  /** Takes the oldest that is for everybody (no origin); null when there is none. Linear in how many stand before it. */
+  takeBroadcast(): TransferEvent | null {
+    let previous: TransferEvent | null = null;
+    for (let event = this.#head; event !== null; event = event.next) {
+      if (event.origin === 0) {
+        if (previous === null) this.#head = event.next;
+        else previous.next = event.next;
+        if (event.next === null) this.#tail = previous;
+        event.next = null;
+        this.#length--;
+        return event;
+      }
+      previous = event;
+    }
+    return null;
+  }
+
   /** Takes every event for which `pick` is true, oldest first, and hands each (with its reference) to `take`. */
   extract(pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): number {
     let previous: TransferEvent | null = null;

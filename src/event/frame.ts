@@ -148,7 +148,7 @@ export function decodeFrame(
     words[i] = view.getUint32(offset + FRAME.inline + 4 * i, true);
   }
   const bodyBytes = view.getUint32(offset + FRAME.bodyBytes, true);
-  if (bodyBytes > 0) {
-    event.copyBody(view.getUint8(offset + FRAME.bodyFormat), bytes, offset + FRAME.body, bodyBytes);
-  }
+  const format = view.getUint8(offset + FRAME.bodyFormat);
+  if (bodyBytes > 0) event.copyBody(format, bytes, offset + FRAME.body, bodyBytes);
+  else event.bodyFormat = format;
 }

@@ -25,7 +25,12 @@ export type ModelSubmit = "queued" | "coalesced" | "dropped" | "blocked";
 
 const URGENT = 3;
 
-/** One direction of the context. */
+/** Urgent events and answers are never held, dropped or blocked. */
+function isExempt(event: { readonly prio: number; readonly origin: number }): boolean {
+  return event.prio === URGENT || event.origin !== 0;
+}
+
+/** The UP direction of the context. */
 export class ContextModel {
   readonly policies = new Map<number, LanePolicy>();
   readonly waiting: Waiting[] = [];
@@ -47,8 +52,7 @@ export class ContextModel {
         ? youngest
         : undefined;
       if (
-        older !== undefined && older.ticket === 0 && older.origin === event.origin &&
-        older.prio === event.prio
+        older !== undefined && older.ticket === 0 && event.origin === 0 && older.prio === event.prio
       ) {
         older.id = event.id;
         older.ticket = event.ticket;
@@ -56,9 +60,9 @@ export class ContextModel {
         return "coalesced";
       }
     }
-    if (policy.maxInflight > 0 && lane.length >= policy.maxInflight && event.prio !== URGENT) {
+    if (policy.maxInflight > 0 && lane.length >= policy.maxInflight && !isExempt(event)) {
       if (policy.drop === DROP.BLOCK) return "blocked";
-      const victims = lane.filter((w) => w.prio <= event.prio && w.prio < URGENT);
+      const victims = lane.filter((w) => w.prio <= event.prio && !isExempt(w));
       if (policy.drop === DROP.NEWEST || victims.length === 0) {
         this.dropped.push(event.id);
         return "dropped";
@@ -70,7 +74,7 @@ export class ContextModel {
     }
     const run = inRun ? last.run : ++this.#order;
     this.#run.set(event.source, { kind: event.kind, run });
-    const isHeld = policy.coalesceNs > 0 && event.prio !== URGENT && event.ticket === 0;
+    const isHeld = policy.coalesceNs > 0 && !isExempt(event) && event.ticket === 0;
     const waiting: Waiting = {
       ...event,
       dueNs: isHeld ? nowNs + policy.coalesceNs : 0,

@@ -248,3 +248,27 @@ function agreesWithModel(random: SeededRandom): void {
   rig.context.clear();
   assertEquals(rig.pool.live, 0);
 }
+
+Deno.test("an answer is never folded, held back, dropped or blocked, whatever the lane's policy", () => {
+  const rig = new Rig();
+  const answer = (id: number) => {
+    const event = rig.event(SOURCE.INPUT, KIND.ACT_ACK, PRIO.NORMAL, id);
+    event.origin = 7;
+    return rig.context.submit(DIR.UP, event, 0);
+  };
+  for (const drop of Object.values(DROP)) {
+    rig.context.setPolicy(SOURCE.INPUT, DIR.UP, policy({ coalesceNs: 50, maxInflight: 2, drop }));
+    assertEquals([1, 2, 3, 4].map(answer), [SUBMIT.QUEUED, SUBMIT.QUEUED, SUBMIT.QUEUED, SUBMIT.QUEUED]);
+    // Answers alone fill the lane: what comes for everybody finds nothing that may give way to it.
+    const broadcast = rig.submit(SOURCE.INPUT, KIND.SEAM_UP, PRIO.NORMAL, 5);
+    assertEquals(broadcast, drop === DROP.BLOCK ? SUBMIT.BLOCKED : SUBMIT.DROPPED);
+    assertEquals(rig.drain(), [1, 2, 3, 4]);
+  }
+  rig.context.setPolicy(SOURCE.INPUT, DIR.UP, policy({ maxInflight: 3 }));
+  answer(6);
+  rig.submit(SOURCE.INPUT, KIND.SEAM_UP, PRIO.NORMAL, 7);
+  answer(8);
+  rig.submit(SOURCE.INPUT, KIND.SEAM_UP, PRIO.NORMAL, 9); // 7 gives way, from between two answers
+  assertEquals(rig.drain(), [6, 8, 9]);
+  assertEquals(rig.pool.live, 0);
+});
