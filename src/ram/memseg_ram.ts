@@ -1,0 +1,79 @@
+/**
+ * Guest RAM from what a MEMCTX event carries: its memsegs and its read-only descriptors (contract, section 1). What a control opens to look
+ * at a guest's memory by itself. A peer's numbers are checked before anything is mapped.
+ * @module
+ */
+import { isOsError } from "../../ffi/os_error.ts";
+import { OPEN, reopen, statFd } from "../../ffi/memfd.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { Fault } from "../base/fault.ts";
+import { readU64 } from "../base/layout.ts";
+import { PhysicalMemory } from "../guest/physical_memory.ts";
+import { MappedRam } from "./mapped_ram.ts";
+import { checkedLayout, type RamPiece } from "./ram_layout.ts";
+
+/** Bytes of a memseg (contract). */
+export const MEMSEG_BYTES = 32;
+
+/**
+ * Opens the RAM of a MEMCTX.
+ *
+ * @param body the event's body: memsegs
+ * @param fds its descriptors, borrowed: each is opened anew when this process may, else duplicated
+ * @param description what a person should be told this is
+ * @returns the memory; its disposal ends every mapping
+ * @throws {Fault} `protocol-error` for a body that is none, `refused` for segments that do not fit their files
+ * @throws {OsError} when a file does not map
+ */
+export function openMemsegs(
+  body: Uint8Array,
+  fds: readonly OwnedFd[],
+  description: string,
+): PhysicalMemory {
+  const sizes = fds.map(({ fd }, i) => ({ id: `fd ${i}`, sizeBytes: statFd(fd).sizeBytes }));
+  const pieces = checkedLayout(parseMemsegs(body, fds.length), sizes);
+  const open = (huge: boolean): MappedRam => {
+    const files = fds.map((fd, i) => ({
+      fd: openAgain(fd),
+      sizeBytes: (sizes[i] as { sizeBytes: number }).sizeBytes,
+      huge,
+    }));
+    return new MappedRam(description, files, pieces);
+  };
+  try {
+    return new PhysicalMemory(open(false));
+  } catch (error) {
+    // Huge pages map only as a whole.
+    if (!isOsError(error, "EINVAL")) throw error;
+    return new PhysicalMemory(open(true));
+  }
+}
+
+/** Reads memsegs. */
+export function parseMemsegs(body: Uint8Array, fdCount: number): RamPiece[] {
+  if (body.length === 0 || body.length % MEMSEG_BYTES !== 0) {
+    throw new Fault("protocol-error", `Cannot read a context: its body has ${body.length} bytes`);
+  }
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  const pieces: RamPiece[] = [];
+  for (let at = 0; at < body.length; at += MEMSEG_BYTES) {
+    const backend = view.getUint32(at + 24, true);
+    if (backend >= fdCount) {
+      throw new Fault("protocol-error", `Cannot read a context: a segment names descriptor ${backend}`);
+    }
+    const [gpa, fileOffset, sizeBytes] = [readU64(view, at), readU64(view, at + 8), readU64(view, at + 16)];
+    pieces.push({ gpa, fileOffset, sizeBytes, backend });
+  }
+  return pieces;
+}
+
+/** A descriptor with a position of its own, because looking for holes moves it. */
+function openAgain(fd: OwnedFd): OwnedFd {
+  try {
+    return reopen(fd.fd, OPEN.READ_ONLY);
+  } catch (error) {
+    // Another user's memfd may not be opened again; the socket has made this descriptor for us alone.
+    if (!isOsError(error, "EACCES") && !isOsError(error, "EPERM")) throw error;
+    return fd.dup();
+  }
+}
