@@ -74,6 +74,7 @@ async function drive(scratch: Scratch): Promise<void> {
     `version with --socket must be a usage error, and was ${version.code}: ${version.stderr}`,
   );
   const daemon = scratch.command(["serve", "--stub", "1", "--socket", scratch.socket]).spawn();
+  const log = new Response(daemon.stderr).text();
   try {
     const reader = daemon.stdout.getReader();
     const { value } = await reader.read();
@@ -90,8 +91,8 @@ async function drive(scratch: Scratch): Promise<void> {
     await reader.cancel();
   } finally {
     daemon.kill("SIGTERM");
-    const [{ code }] = await Promise.all([daemon.status, daemon.stderr.cancel()]);
-    expect(code === 0, `serve ended with ${code} on SIGTERM`);
+    const [{ code }, words] = await Promise.all([daemon.status, log]);
+    expect(code === 0, `serve ended with ${code} on SIGTERM; its log: ${words}`);
   }
   const gone = await scratch.run(["ls"]);
   expect(gone.code === 4, `ls without a daemon ended with ${gone.code}: ${gone.stderr}`);
