@@ -12,7 +12,7 @@ const PAGE_BYTES = 4096;
 export class SyntheticRam implements RamPort {
   readonly segments: readonly RamSegment[];
   readonly description = "synthetic RAM";
-  readonly #views: readonly DataView[];
+  readonly #views: readonly DataView<ArrayBuffer>[];
   readonly #holes = new Set<number>();
   /** How often a hole's presence was asked for; tests read it. */
   asked = 0;
@@ -64,6 +64,12 @@ export class SyntheticRam implements RamPort {
     new Uint8Array(view.buffer, at, bytes.length).set(bytes);
   }
 
+  /** The bytes at an address, as a view: what is written to it is in RAM. */
+  bytes(gpa: number, length: number): Uint8Array<ArrayBuffer> {
+    const [view, at] = this.#at(gpa);
+    return new Uint8Array(view.buffer, at, length);
+  }
+
   /** Stores UTF-8 text and a NUL. */
   putText(gpa: number, text: string): void {
     this.putBytes(gpa, new TextEncoder().encode(text + "\0"));
@@ -97,7 +103,7 @@ export class SyntheticRam implements RamPort {
     return end;
   }
 
-  #at(gpa: number): [DataView, number] {
+  #at(gpa: number): [DataView<ArrayBuffer>, number] {
     const i = this.segments.findIndex((s) => gpa >= s.gpa && gpa < s.gpa + s.sizeBytes);
     const segment = this.segments[i];
     const view = this.#views[i];
