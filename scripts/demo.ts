@@ -1,24 +1,31 @@
 /**
- * The demonstration: a small real Linux guest under TCG, and vmsig at work on it. Everything that it starts is its
- * own and is gone at the end, also after Ctrl-C. scripts/demo sets up what it needs and runs it.
+ * The demonstration: a small real Linux guest under TCG, the daemon beside it, and a scripted control that sees and steers it through the bus. Everything that it starts is its own and is
+ * gone at the end, also after Ctrl-C. scripts/demo sets up what it needs and runs it.
  * @module
  */
 import { exitCodeOf, messageOf } from "../src/base/fault.ts";
+import { type Client, connect } from "../src/client/mod.ts";
+import { EventLine } from "../src/client/cli/event_line.ts";
+import { standardOutput } from "../src/client/cli/output.ts";
 import { type Qemu, startGuest } from "../tests/guest/qemu.ts";
+
+const MAIN = new URL("../main.ts", import.meta.url).pathname;
+const NAME = "demo";
 
 /** One aligned line. */
 function show(what: string, detail: string): void {
   console.log(`${what.padEnd(12)} ${detail}`);
 }
 
-/** Boots the guest that everything is shown on: 512 MiB of shared RAM, a keyboard and a tablet. */
+/** Boots the guest that everything is shown on: 512 MiB of shared RAM, a keyboard, a tablet and a screen. */
 async function bootGuest(): Promise<Qemu> {
   const started = performance.now();
   const vm = await startGuest({
-    programs: ["evrec"],
+    programs: ["evrec", "procs"],
     devices: ["virtio-input", "pvpanic"],
-    qmpSockets: 1,
-    name: "demo",
+    extraArgs: ["-vga", "std"],
+    qmpSockets: 2,
+    name: NAME,
   });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   show(
@@ -28,20 +35,113 @@ async function bootGuest(): Promise<Qemu> {
   return vm;
 }
 
+/** The daemon in a process of its own, with one endpoint in its config. */
+class Daemon implements AsyncDisposable {
+  readonly folder: string = Deno.makeTempDirSync({ prefix: "vmsig-demo-" });
+  readonly socket: string = `${this.folder}/control.sock`;
+  readonly #child: Deno.ChildProcess;
+
+  constructor(vm: Qemu) {
+    const config = `${this.folder}/vmsigd.toml`;
+    Deno.writeTextFileSync(
+      config,
+      `[daemon]\nlog = "warn"\n[discovery]\nprobe = false\n[[endpoint]]\nname = "${NAME}"\nqmp = "${vm.qmpPath}"\n`,
+    );
+    this.#child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "-A", MAIN, "serve", "--config", config, "--socket", this.socket],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+  }
+
+  /** Waits until it says that it is ready. */
+  async ready(): Promise<void> {
+    const started = performance.now();
+    const reader = this.#child.stdout.getReader();
+    const { value } = await reader.read();
+    if (value === undefined) throw new Error("the daemon ended before it was ready; its log is above");
+    reader.releaseLock();
+    show(
+      "daemon",
+      `process ${this.#child.pid}, ready in ${Math.round(performance.now() - started)} ms on ${this.socket}`,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGTERM");
+    await this.#child.stdout.cancel();
+    await this.#child.status;
+    Deno.removeSync(this.folder, { recursive: true });
+  }
+}
+
+/** Prints every event as it comes, and counts them. */
+class Narrator {
+  readonly counts = new Map<string, number>();
+  readonly #done: Promise<void>;
+
+  constructor(client: Client) {
+    this.#done = this.#listen(client);
+  }
+
+  async #listen(client: Client): Promise<void> {
+    const lines = new EventLine(standardOutput(), client.roster);
+    for await (const event of client.events()) {
+      using held = event;
+      if (held.kindName === "AUDIT") continue;
+      this.counts.set(held.kindName, (this.counts.get(held.kindName) ?? 0) + 1);
+      lines.print(held);
+    }
+  }
+
+  /** Resolves when the client is closed. */
+  get done(): Promise<void> {
+    return this.#done;
+  }
+}
+
+/** Pauses, resumes and resets the guest. */
+async function steer(client: Client, vm: Qemu): Promise<void> {
+  show("control", "pauses the guest, and lets it go on");
+  await client.vm(NAME, "stop");
+  show("control", `the guest is ${(await client.vmState(NAME)).state}`);
+  await client.vm(NAME, "cont");
+  show("control", `the guest is ${(await client.vmState(NAME)).state}`);
+  show("control", "takes the power lease, and resets the guest");
+  {
+    await using _lease = await client.acquire(NAME, "power");
+    await client.vm(NAME, "reset");
+  }
+  await vm.agent.ready(2);
+  show("guest", "is up again after the reset");
+}
+
 async function demo(): Promise<void> {
+  const started = performance.now();
   await using vm = await bootGuest();
+  await using daemon = new Daemon(vm);
   const interrupt = () => {
-    vm[Symbol.asyncDispose]().then(() => Deno.exit(130), () => Deno.exit(130));
+    daemon[Symbol.asyncDispose]().then(() => vm[Symbol.asyncDispose]()).finally(() => Deno.exit(130));
   };
   Deno.addSignalListener("SIGINT", interrupt);
   try {
-    show("qmp", vm.qmpPath);
+    await daemon.ready();
+    const client = await connect({ socket: daemon.socket, name: "demo" });
+    const narrator = new Narrator(client);
+    await steer(client, vm);
+    await client.close();
+    await narrator.done;
+    const total = [...narrator.counts.values()].reduce((sum, count) => sum + count, 0);
+    const kinds = [...narrator.counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
+    show("summary", `${total} events: ${kinds}`);
   } finally {
     Deno.removeSignalListener("SIGINT", interrupt);
   }
-  await vm.agent.power("poweroff");
-  await vm.ended;
-  show("guest", "powered off; nothing is left behind");
+  show(
+    "summary",
+    `${((performance.now() - started) / 1000).toFixed(1)} s in all; guest, daemon and files are gone`,
+  );
 }
 
 try {
