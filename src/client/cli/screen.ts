@@ -67,9 +67,7 @@ async function byProducer(call: Call, ref: string, orQmp: boolean): Promise<Shot
     if (found !== undefined) return { source: "vgpu", ...await sample(found.region, call.signal) };
   } catch (error) {
     // Without a look into the guest there may still be a monitor.
-    if (!orQmp || !(error instanceof Fault) || error.code === "unreachable" || error.code === "interrupted") {
-      throw error;
-    }
+    if (!orQmp || !(error instanceof Fault) || HOPELESS.has(error.code)) throw error;
     why = error;
   }
   try {
