@@ -16,7 +16,9 @@ export interface OptionSpec {
   readonly letter?: string;
   /** What it does, for the help. */
   readonly help: string;
-  /** Smallest number. */
+  /** Whether a number may have a fraction. */
+  readonly fraction?: boolean;
+  /** Smallest number; 0 unless told. */
   readonly min?: number;
   /** Largest number. */
   readonly max?: number;

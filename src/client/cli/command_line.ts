@@ -109,9 +109,13 @@ function readNumber(name: string, option: string, spec: OptionSpec, value: unkno
   const text = String(value).replace(NEGATIVE, "");
   const { min = 0, max = Number.MAX_SAFE_INTEGER } = spec;
   if (text === "") throw usage(name, `--${option} needs a value`);
-  if (!/^-?[0-9]+(\.[0-9]+)?$/.test(text) || Number(text) < min || Number(text) > max) {
+  const form = spec.fraction ? /^-?[0-9]+(\.[0-9]+)?$/ : /^-?[0-9]+$/;
+  if (!form.test(text) || Number(text) < min || Number(text) > max) {
     const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
-    throw usage(name, `--${option} is ${text}, and must be a number ${range}`);
+    throw usage(
+      name,
+      `--${option} is ${text}, and must be a ${spec.fraction ? "" : "whole "}number ${range}`,
+    );
   }
   return Number(text);
 }

@@ -70,6 +70,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     ],
     load: async () => (await import("./vgpu.ts")).vgpu,
   },
+  doctor: {
+    summary: "look at this machine: what vmsig lacks here, with the remedy",
+    usage: ["doctor [--config FILE]"],
+    load: async () => (await import("./doctor.ts")).doctor,
+  },
   version: {
     summary: "tell the versions of vmsig, its protocol and its runtime",
     usage: ["version"],

@@ -73,7 +73,7 @@ Deno.test("what cannot be understood is refused, with what could have been meant
   assertStringIncludes(refused("a", "-z"), "there is no option -z");
   assertStringIncludes(refused("a", "--count", "11"), "from 1 to 10");
   assertStringIncludes(refused("a", "--count", "0"), "from 1 to 10");
-  assertStringIncludes(refused("a", "--count", "1e1"), "must be a number");
+  assertStringIncludes(refused("a", "--count", "1e1"), "must be a whole number");
   assertStringIncludes(refused("a", "--count", "-3"), "from 1 to 10");
   assertStringIncludes(refused("a", "--count"), "--count needs a value");
   assertStringIncludes(refused("a", "-o"), "--output needs a value");

@@ -1,0 +1,195 @@
+/**
+ * What vmsig needs of a machine, one check each: whether it is there, and the remedy when it is not. The checks use what the daemon uses, rather than guess from version numbers.
+ * @module
+ */
+import { EventFd } from "../../../ffi/event_fd.ts";
+import { Inotify } from "../../../ffi/inotify.ts";
+import { createMemfd, getSeals } from "../../../ffi/memfd.ts";
+import { closeFd } from "../../../ffi/owned_fd.ts";
+import { Poller } from "../../../ffi/poller.ts";
+import { shim } from "../../../ffi/shim.ts";
+import { pidfdOpen } from "../../../ffi/signals.ts";
+import { SHIM_VERSION } from "../../../ffi/symbols.ts";
+import { TimerFd } from "../../../ffi/timer_fd.ts";
+import { openUinput } from "../../../ffi/uinput.ts";
+import { messageOf } from "../../base/fault.ts";
+import { parseConfig } from "../../daemon/config.ts";
+import { DEFAULT_CONFIG_PATH } from "../../daemon/serve_plan.ts";
+import { defaultSocketPathHere } from "../connect.ts";
+
+/** One thing that was looked at. */
+export interface Finding {
+  /** What. */
+  readonly check: string;
+  /** ok; missing: something does not work without it; note: only some uses need it. */
+  readonly state: "ok" | "note" | "missing";
+  /** What was found. */
+  readonly found: string;
+  /** What to do, when it is not ok. */
+  readonly remedy?: string;
+}
+
+const CAP_SYS_PTRACE = 19;
+
+/** The checks, in order; each is run when it is called. */
+export function examineMachine(configPath: string | undefined): (() => Finding)[] {
+  return [
+    examineSystem,
+    examineShim,
+    examineKernel,
+    examineProcesses,
+    examineUinput,
+    examineFolder,
+    () => examineConfig(configPath),
+  ];
+}
+
+function examineSystem(): Finding {
+  const { os, arch } = Deno.build;
+  const release = textOf("/proc/sys/kernel/osrelease") ?? "unknown release";
+  const found = `${os} ${arch}, ${release}, Deno ${Deno.version.deno}`;
+  if (os === "linux" && arch === "x86_64") return { check: "system", state: "ok", found };
+  return { check: "system", state: "missing", found, remedy: "run vmsig on Linux on x86-64" };
+}
+
+function examineShim(): Finding {
+  try {
+    shim();
+    return { check: "shim", state: "ok", found: `version ${SHIM_VERSION}` };
+  } catch (error) {
+    return { check: "shim", state: "missing", found: "not loaded", remedy: messageOf(error) };
+  }
+}
+
+/** What the loop is made of, made for real. */
+function examineKernel(): Finding {
+  const parts: readonly (readonly [string, () => void])[] = [
+    ["epoll", () => new Poller(1)[Symbol.dispose]()],
+    ["eventfd", () => EventFd.create()[Symbol.dispose]()],
+    ["timerfd", () => TimerFd.create()[Symbol.dispose]()],
+    ["inotify", () => Inotify.create()[Symbol.dispose]()],
+    ["pidfd", () => pidfdOpen(Deno.pid).close()],
+    ["memfd", () => {
+      using memfd = createMemfd("vmsig-doctor", 4096, { sealable: true });
+      getSeals(memfd.fd);
+    }],
+  ];
+  const lacking: string[] = [];
+  let why = "";
+  for (const [name, make] of parts) {
+    try {
+      make();
+    } catch (error) {
+      lacking.push(name);
+      why = messageOf(error);
+    }
+  }
+  if (lacking.length === 0) {
+    return { check: "kernel", state: "ok", found: parts.map(([name]) => name).join(", ") };
+  }
+  return {
+    check: "kernel",
+    state: "missing",
+    found: `no ${lacking.join(", ")}`,
+    remedy: `${why}; Linux 5.3 or newer is needed, and a container must not filter these calls`,
+  };
+}
+
+/** A VM's memory is reached through its process: that takes the same user, root, or CAP_SYS_PTRACE. */
+function examineProcesses(): Finding {
+  const uid = Deno.uid() ?? -1;
+  const caps = /^CapEff:\s*([0-9a-f]+)$/m.exec(textOf("/proc/self/status") ?? "")?.[1] ?? "0";
+  const canTrace = (BigInt(`0x${caps}`) >> BigInt(CAP_SYS_PTRACE)) & 1n;
+  if (canTrace === 1n) {
+    return { check: "processes", state: "ok", found: `uid ${uid} may read every VM's memory` };
+  }
+  return {
+    check: "processes",
+    state: "note",
+    found: `uid ${uid} may read the memory of its own VMs only`,
+    remedy: "for VMs of other users run the daemon as root, or give it CAP_SYS_PTRACE",
+  };
+}
+
+function examineUinput(): Finding {
+  try {
+    closeFd(openUinput().release());
+    return { check: "uinput", state: "ok", found: "/dev/uinput can be written" };
+  } catch (error) {
+    return {
+      check: "uinput",
+      state: "missing",
+      found: "/dev/uinput cannot be used",
+      remedy: `${messageOf(error)}. Only input = "uinput" needs it: QEMU then takes each device with ` +
+        `-object input-linux,id=ID,evdev=/dev/input/eventN`,
+    };
+  }
+}
+
+/** The folder in which the daemon of this user makes its socket. */
+function examineFolder(): Finding {
+  let socket: string;
+  try {
+    socket = defaultSocketPathHere();
+  } catch (error) {
+    return { check: "socket", state: "missing", found: "no default path", remedy: messageOf(error) };
+  }
+  const folder = socket.slice(0, socket.lastIndexOf("/"));
+  const parent = folder.slice(0, folder.lastIndexOf("/"));
+  for (const path of [folder, parent]) {
+    const info = statOf(path);
+    if (info === undefined) continue;
+    const isOurs = Deno.uid() === 0 || info.uid === Deno.uid();
+    if (info.isDirectory && isOurs) return { check: "socket", state: "ok", found: socket };
+    const found = info.isDirectory ? `${path} belongs to uid ${info.uid}` : `${path} is no directory`;
+    return {
+      check: "socket",
+      state: "missing",
+      found,
+      remedy: `make ${folder} for this user, or start the daemon with --socket PATH in a folder of its own`,
+    };
+  }
+  return {
+    check: "socket",
+    state: "missing",
+    found: `${parent} is not there`,
+    remedy: `make it: mkdir -p ${folder}`,
+  };
+}
+
+function examineConfig(path = DEFAULT_CONFIG_PATH): Finding {
+  const text = textOf(path);
+  if (text === undefined) {
+    if (statOf(path) === undefined && path === DEFAULT_CONFIG_PATH) {
+      return { check: "config", state: "ok", found: `no ${path}: the defaults hold` };
+    }
+    const remedy = `make ${path} readable to this user, or give another with --config FILE`;
+    return { check: "config", state: "missing", found: `${path} cannot be read`, remedy };
+  }
+  try {
+    const { endpoints, admission } = parseConfig(text, path);
+    const found = `${path}: ${endpoints.length} endpoints, ${admission.length} admission rules`;
+    return { check: "config", state: "ok", found };
+  } catch (error) {
+    return { check: "config", state: "missing", found: `${path} is not valid`, remedy: messageOf(error) };
+  }
+}
+
+/** A file's text without the last line end; undefined when it cannot be read. */
+function textOf(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path).trimEnd();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return undefined;
+  }
+}
+
+function statOf(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return undefined;
+  }
+}
