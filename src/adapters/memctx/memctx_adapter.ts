@@ -191,6 +191,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
     if (this.#context === null || this.#ram === null) return CODE["seam-down"];
     // Routing has asked the lease machine too; a write cannot be taken back, so it is asked where it happens.
     if (this.#seat?.leaseIsLive(LEASE_CLASS.MEMWRITE, event.token) !== true) return CODE["stale-lease"];
+    if (!request.isCanonical(this.#context.levels)) return CODE["bad-argument"];
     const kernel = request.isKernelHalf || !request.hasRoot;
     if (!this.#extents.allow(kernel, request.hi, request.lo, request.span)) return CODE["outside-extent"];
     return CODE.ok;

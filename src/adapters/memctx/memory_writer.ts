@@ -113,7 +113,7 @@ export class MemoryWriter implements Disposable {
     let { hi, lo } = request;
     this.#pages = 0;
     while (this.inOrder < request.span) {
-      const frame = walker.walk(root, hi, lo);
+      const frame = walker.explain(root, hi, lo);
       if (frame < 0) return frame === WALK.nonCanonical ? CODE["bad-argument"] : CODE["not-mapped"];
       if (!force && (walker.allowLo & PTE_W) === 0) return CODE.refused;
       const skip = lo & (PAGE_BYTES - 1);

@@ -44,6 +44,12 @@ export class MemwriteRequest {
     return this.hi < 0;
   }
 
+  /** Whether the first address is one at all, under so many levels of page tables. */
+  isCanonical(levels: 4 | 5): boolean {
+    const unused = levels === 4 ? 16 : 7;
+    return this.hi << unused >> unused === this.hi;
+  }
+
   /**
    * Reads a command. The source stays where it is: it is valid as long as the event.
    *
