@@ -10,6 +10,8 @@ import { InputAdapter } from "../adapters/input/input_adapter.ts";
 import type { InputDriver } from "../adapters/input/input_driver.ts";
 import { QmpInputDriver } from "../adapters/input/qmp_input_driver.ts";
 import { UinputDriver } from "../adapters/input/uinput_driver.ts";
+import { MemctxAdapter } from "../adapters/memctx/memctx_adapter.ts";
+import type { ScanPort } from "../adapters/memctx/scan_port.ts";
 import { QmpLink } from "../adapters/qmp_link.ts";
 import { VmhostAdapter } from "../adapters/vmhost/vmhost_adapter.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
@@ -22,13 +24,13 @@ export class EndpointMaker {
   readonly #plan: LoopPlan;
   readonly #loop: LoopPort;
   readonly #log: Log;
-  #config: Config;
-
-  constructor(plan: LoopPlan, loop: LoopPort, log: Log) {
+  readonly #scanner: ScanPort;
+  /** @param scanner looks through guests' RAM off the loop */
+  constructor(plan: LoopPlan, loop: LoopPort, log: Log, scanner: ScanPort) {
     this.#plan = plan;
-    this.#config = plan.config;
     this.#loop = loop;
     this.#log = log;
+    this.#scanner = scanner;
   }
 
   /** Takes a reloaded config: what is made from now on follows it. */
@@ -36,12 +38,9 @@ export class EndpointMaker {
     this.#config = config;
   }
 
-  /** The endpoints that the plan names, stubs first. */
-  requests(): EndpointRequest[] {
-    const requests: EndpointRequest[] = [];
-    for (let i = 0; i < this.#plan.stub.count; i++) requests.push(this.#stub(i));
-    for (const endpoint of this.#config.endpoints) requests.push(this.request(endpoint));
-    return requests;
+  /** The stub endpoints that the plan asks for. */
+  stubs(): EndpointRequest[] {
+    return Array.from({ length: this.#plan.stub.count }, (_, i) => this.#stub(i));
   }
 
   /** One endpoint over a real VM. */
@@ -64,6 +63,11 @@ export class EndpointMaker {
     const link = new QmpLink({ path: plan.qmp, loop: this.#loop, log: this.#log.for(`qmp[${plan.name}]`) });
     // In the order in which the link tells its users: whoever must hear of a reset first is made first.
     const adapters: Adapter[] = [];
+    const { memory, guest } = plan;
+    if (memory !== "none") {
+      const extents = () => this.#config.write;
+      adapters.push(new MemctxAdapter({ link, scanner: this.#scanner, memory, guest, extents }));
+    }
     const input = this.#inputDriver(plan, link);
     if (input !== null) {
       const log = this.#log.for(`input[${plan.name}]`);

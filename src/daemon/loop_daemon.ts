@@ -17,10 +17,13 @@ import { Loop } from "../core/loop.ts";
 import { PASS_THROUGH } from "../context/policy.ts";
 import { DIR } from "../event/defaults.ts";
 import { SOURCE_MAX } from "../event/source.ts";
-import type { Config, EndpointConfig } from "./config.ts";
+import { type Config, type EndpointConfig, parseEndpointTable } from "./config.ts";
 import { checkFrame, decodeFrame } from "../event/frame.ts";
+import { Desired } from "../roster/desired.ts";
 import { Roster } from "../roster/roster.ts";
+import { TriggerDirectory } from "../roster/trigger_directory.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
+import { LoopScanner } from "./loop_scanner.ts";
 import { Doorman } from "./doorman.ts";
 import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
 
@@ -37,9 +40,12 @@ export class LoopDaemon {
   readonly #roster: Roster;
   readonly #doorman: Doorman;
   readonly #maker: EndpointMaker;
+  readonly #scanner: LoopScanner;
   readonly #inbox: SharedRing;
   readonly #listening: OwnedFd;
   readonly #listener: SocketListener;
+  readonly #desired: Desired<EndpointConfig>;
+  readonly #triggers: TriggerDirectory;
   #config: Config;
   #stopping = false;
 
@@ -81,7 +87,10 @@ export class LoopDaemon {
       maxControls: daemon.maxControls,
       queueEvents: daemon.queueEvents,
     });
-    this.#maker = new EndpointMaker(plan, this.#loop, this.#log);
+    this.#scanner = new LoopScanner((call) => report({ type: "scan", call }), this.#log.for("scan"));
+    this.#maker = new EndpointMaker(plan, this.#loop, this.#log, this.#scanner);
+    this.#desired = new Desired(this.#roster, (endpoint) => this.#maker.request(endpoint), this.#log);
+    this.#triggers = this.#watchTriggers();
     this.#inbox = new SharedRing(plan.inbox);
     this.#loop.watch(plan.inbox.eventFd, IN, { onReady: () => this.#readInbox() });
     this.#setPolicies(plan.config);
@@ -89,10 +98,11 @@ export class LoopDaemon {
 
   /** Attaches what the plan names, says that it is ready, and serves until it is told to stop. */
   run(): void {
-    for (const request of this.#maker.requests()) {
+    for (const request of this.#maker.stubs()) {
       const outcome = this.#roster.attach(request);
       if (!outcome.ok) this.#log.error(`cannot attach ${request.name}: ${outcome.reason}`);
     }
+    this.#wantConfigured();
     this.#report({ type: "ready" });
     this.#loop.run();
     this.#dispose();
@@ -106,6 +116,8 @@ export class LoopDaemon {
           return this.#stop();
         case INBOX.CONFIG:
           return this.#reload(JSON.parse(new TextDecoder().decode(message)) as Config);
+        case INBOX.SCANNED:
+          return this.#scanner.onMessage(message);
         case INBOX.FRAME:
           return this.#submitForeign(message);
         default:
@@ -138,26 +150,36 @@ export class LoopDaemon {
   #reload(config: Config): void {
     this.#doorman.replace(config.admission);
     this.#setPolicies(config);
-    const before = new Map(this.#config.endpoints.map((endpoint) => [endpoint.name, endpoint]));
-    const after = new Map(config.endpoints.map((endpoint) => [endpoint.name, endpoint]));
     const extentsChanged = JSON.stringify(this.#config.write) !== JSON.stringify(config.write);
     this.#config = config;
     this.#maker.setConfig(config);
-    for (const [name, endpoint] of before) {
-      const kept = !extentsChanged && JSON.stringify(after.get(name)) === JSON.stringify(endpoint);
-      if (kept) after.delete(name);
-      else if (after.has(name)) continue;
-      else this.#roster.detach(name, "detached");
-    }
-    for (const endpoint of after.values()) this.#reattach(endpoint);
+    this.#wantConfigured();
+    // Where MEMWRITE may land is known to each endpoint's adapter: a narrower range must hold at once.
+    if (extentsChanged) this.#desired.renew();
     this.#regrant();
     this.#log.info("config reloaded", { endpoints: config.endpoints.length, rules: config.admission.length });
   }
 
-  #reattach(endpoint: EndpointConfig): void {
-    this.#roster.detach(endpoint.name, "replaced", () => {
-      const outcome = this.#roster.attach(this.#maker.request(endpoint));
-      if (!outcome.ok) this.#log.error(`cannot attach ${endpoint.name}: ${outcome.reason}`);
+  #wantConfigured(): void {
+    const askers = new Set(this.#config.endpoints.map((endpoint) => `config:${endpoint.name}`));
+    for (const asker of this.#desired.askers()) {
+      if (asker.startsWith("config:") && !askers.has(asker)) this.#desired.drop(asker);
+    }
+    for (const endpoint of this.#config.endpoints) this.#desired.want(`config:${endpoint.name}`, endpoint);
+  }
+
+  #watchTriggers(): TriggerDirectory {
+    const path = this.#config.discovery.triggerDir ?? `${this.#plan.runtimeDir}/endpoints.d`;
+    return new TriggerDirectory({
+      path,
+      loop: this.#loop,
+      log: this.#log,
+      ownUid: Deno.uid() ?? -1,
+      listener: {
+        onFile: (name, text) =>
+          this.#desired.want(`file:${name}`, parseEndpointTable(text, `${path}/${name}`)),
+        onGone: (name) => this.#desired.drop(`file:${name}`),
+      },
     });
   }
 
@@ -172,6 +194,7 @@ export class LoopDaemon {
     this.#stopping = true;
     this.#log.info("stopping");
     this.#listener.close();
+    this.#triggers.close();
     const names = this.#roster.names();
     let left = names.length;
     const done = () => {

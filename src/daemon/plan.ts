@@ -4,6 +4,7 @@
  */
 import type { SharedRingHandle } from "../context/shared_ring.ts";
 import type { Config } from "./config.ts";
+import type { ScanCall } from "./loop_scanner.ts";
 
 /** Built-in endpoints without any VM. */
 export interface StubPlan {
@@ -51,5 +52,5 @@ export type LoopReport =
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly code: string; readonly message: string }
   | { readonly type: "stopped" }
-  | { readonly type: "scan"; readonly request: unknown }
+  | { readonly type: "scan"; readonly call: ScanCall }
   | { readonly type: "metrics"; readonly id: number; readonly text: string };

@@ -6,6 +6,7 @@ import { EventFd } from "../../ffi/event_fd.ts";
 import { Fault, type FaultCode, messageOf } from "../base/fault.ts";
 import { Log } from "../base/log.ts";
 import { SharedRing } from "../context/shared_ring.ts";
+import { ScanHost } from "./scan_host.ts";
 import { readConfig } from "./serve_plan.ts";
 import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan.ts";
 
@@ -28,6 +29,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   const { config, configPath, socketPath, runtimeDir, stub } = options;
   const plan: LoopPlan = { config, socketPath, runtimeDir, stub, inbox: inbox.handle, journal };
   const log = new Log("vmsig", config.daemon.log, (line) => console.error(line), journal);
+  using scanHost = new ScanHost(inbox, log);
   const ended = Promise.withResolvers<void>();
   const stop = (): void => {
     inbox.push(INBOX.STOP, new Uint8Array(0));
@@ -51,6 +53,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
         return ended.reject(new Fault(data.code as FaultCode, data.message));
       case "stopped":
         return ended.resolve();
+      case "scan":
+        return scanHost.take(data.call);
     }
   };
   worker.onerror = (event) => {

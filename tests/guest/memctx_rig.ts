@@ -64,6 +64,12 @@ export class Listener {
   }
 }
 
+/** What an endpoint's MEMCTX is made of, beside its monitor. */
+export interface RigOptions extends Partial<Omit<MemctxOptions, "extents">> {
+  /** Where MEMWRITE may land; the endpoint is called "vm". */
+  readonly extents?: readonly WriteExtent[];
+}
+
 /** The core and what stands on it. */
 export class MemctxRig implements AsyncDisposable {
   readonly loop: Loop = new Loop({ clock: monotonicClock, log: SILENT });
@@ -71,10 +77,16 @@ export class MemctxRig implements AsyncDisposable {
   readonly #listeners: Listener[] = [];
 
   /** Attaches one endpoint. */
-  constructor(qmpPath: string, options: Partial<MemctxOptions> & { extents?: readonly WriteExtent[] } = {}) {
+  constructor(qmpPath: string, options: RigOptions = {}) {
     this.loop.setHook(this.core);
+    const { extents = [] } = options;
     const link = new QmpLink({ path: qmpPath, loop: this.loop });
-    const memctx = new MemctxAdapter({ link, scanner: new InlineScanner(), ...options });
+    const memctx = new MemctxAdapter({
+      link,
+      scanner: new InlineScanner(),
+      ...options,
+      extents: () => extents,
+    });
     const adapters = [memctx, new VmhostAdapter(link)];
     this.core.attach({ id: 0 as EndpointId, name: "vm", vmid: 0, adapters });
   }

@@ -40,8 +40,8 @@ export interface MemctxOptions {
   readonly memory?: "auto" | "memfd" | "file";
   /** Which system the config asks for; `none`: RAM alone. */
   readonly guest?: "auto" | "linux" | "windows" | "none";
-  /** Where MEMWRITE may land, of all endpoints; nowhere when left out. */
-  readonly extents?: readonly WriteExtent[];
+  /** Where MEMWRITE may land, of all endpoints, as the config says now; nowhere when left out. */
+  readonly extents?: () => readonly WriteExtent[];
   /** Write into pages that the guest has mapped read-only, too. */
   readonly forceReadOnly?: boolean;
 }
@@ -61,6 +61,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
   readonly #options: MemctxOptions;
   readonly #request = new MemwriteRequest();
   #extents = new WriteExtents([], "");
+  /** What `#extents` was made of: another array is another config. */
+  #configured: readonly WriteExtent[] = [];
   #seat: Seat | null = null;
   #watch: GuestWatch | null = null;
   #ram: SharedRam | null = null;
@@ -82,8 +84,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
 
   open(seat: Seat): void {
     this.#seat = seat;
-    const { link, scanner, guest = "auto", extents = [] } = this.#options;
-    this.#extents = new WriteExtents(extents, seat.endpointName);
+    const { link, scanner, guest = "auto" } = this.#options;
     if (guest !== "none") {
       const name = seat.endpointName;
       this.#watch = new GuestWatch({ loop: seat.loop, link, scanner, guest, name, listener: this });
@@ -193,8 +194,19 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
     if (this.#seat?.leaseIsLive(LEASE_CLASS.MEMWRITE, event.token) !== true) return CODE["stale-lease"];
     if (!request.isCanonical(this.#context.levels)) return CODE["bad-argument"];
     const kernel = request.isKernelHalf || !request.hasRoot;
-    if (!this.#extents.allow(kernel, request.hi, request.lo, request.span)) return CODE["outside-extent"];
+    if (!this.#currentExtents().allow(kernel, request.hi, request.lo, request.span)) {
+      return CODE["outside-extent"];
+    }
     return CODE.ok;
+  }
+
+  #currentExtents(): WriteExtents {
+    const configured = this.#options.extents?.() ?? this.#configured;
+    if (configured !== this.#configured) {
+      this.#extents = new WriteExtents(configured, this.#seat?.endpointName ?? "");
+      this.#configured = configured;
+    }
+    return this.#extents;
   }
 
   #write(request: MemwriteRequest): number {

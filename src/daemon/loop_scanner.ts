@@ -1,0 +1,70 @@
+/**
+ * The loop's side of the scanner: hands requests to the main thread, which has a worker for them, and takes the answers that come back
+ * through the inbox. Answers of a scanner that died come too; a request that was sent is answered once.
+ * @module
+ */
+import {
+  checkScanAnswer,
+  type ScanAnswer,
+  type ScanPort,
+  type ScanRequest,
+} from "../adapters/memctx/scan_port.ts";
+import { messageOf } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
+
+/** A request on its way from the loop to the scanner. */
+export interface ScanCall {
+  /** Its number: comes back with the answer. */
+  readonly id: number;
+  /** What to look through. */
+  readonly request: ScanRequest;
+}
+
+/** An answer on its way back, as JSON. */
+export interface ScanReturn {
+  /** The call's number. */
+  readonly id: number;
+  /** What was found; checked by the loop. */
+  readonly answer: unknown;
+}
+
+const decoder = new TextDecoder();
+
+/** The scan port of the daemon's endpoints. */
+export class LoopScanner implements ScanPort {
+  readonly #send: (call: ScanCall) => void;
+  readonly #log: Log;
+  readonly #waiting = new Map<number, { name: string; done: (answer: ScanAnswer) => void }>();
+  #lastId = 0;
+
+  /** @param send hands a call to the main thread */
+  constructor(send: (call: ScanCall) => void, log: Log) {
+    this.#send = send;
+    this.#log = log;
+  }
+
+  scan(request: ScanRequest, done: (answer: ScanAnswer) => void): void {
+    const id = ++this.#lastId;
+    this.#waiting.set(id, { name: request.name, done });
+    this.#send({ id, request });
+  }
+
+  /** Takes an answer's message out of the inbox. */
+  onMessage(message: Uint8Array): void {
+    let id: unknown;
+    let answer: unknown;
+    try {
+      ({ id, answer } = JSON.parse(decoder.decode(message)) as Partial<ScanReturn>);
+    } catch (error) {
+      return this.#log.error("an answer of the scanner cannot be read", { why: messageOf(error) });
+    }
+    const waiting = this.#waiting.get(id as number);
+    if (waiting === undefined) return this.#log.error("an answer to no scan", { id: String(id) });
+    this.#waiting.delete(id as number);
+    const checked = checkScanAnswer(answer);
+    if (checked.outcome === "failed") {
+      this.#log.warn("a scan failed", { vm: waiting.name, why: checked.detail });
+    } else this.#log.debug("scanned", { vm: waiting.name, outcome: checked.outcome });
+    waiting.done(checked);
+  }
+}

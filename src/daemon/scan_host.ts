@@ -1,0 +1,94 @@
+/**
+ * The main thread's side of the scanner: one worker for all endpoints, started with the first request, which looks through guests' RAM one
+ * after the other. A worker that dies, or takes longer than any honest guest makes it, is replaced; what it owed is answered as failed.
+ * @module
+ */
+import type { Log } from "../base/log.ts";
+import type { SharedRing } from "../context/shared_ring.ts";
+import type { ScanCall, ScanReturn } from "./loop_scanner.ts";
+import { INBOX } from "./plan.ts";
+
+/** How long one look may take: 16 GiB of file-backed RAM take about 2 s, and a guest chooses what is in its memory. */
+const LOOK_LIMIT_MS = 30_000;
+/** The loop takes its inbox every turn; a full one is tried again. */
+const RETRY_MS = 5;
+
+const encoder = new TextEncoder();
+
+/** Runs scans for the loop. */
+export class ScanHost implements Disposable {
+  readonly #inbox: SharedRing;
+  readonly #log: Log;
+  readonly #queue: ScanCall[] = [];
+  #worker: Worker | null = null;
+  #current: ScanCall | null = null;
+  #limit: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  /** @param inbox where the loop takes answers */
+  constructor(inbox: SharedRing, log: Log) {
+    this.#inbox = inbox;
+    this.#log = log.for("scan");
+  }
+
+  /** Takes a request of the loop's. */
+  take(call: ScanCall): void {
+    this.#queue.push(call);
+    this.#next();
+  }
+
+  /** Ends the worker. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#queue.length = 0;
+    this.#current = null;
+    this.#endWorker();
+  }
+
+  #next(): void {
+    if (this.#closed || this.#current !== null) return;
+    const call = this.#queue.shift();
+    if (call === undefined) return;
+    this.#current = call;
+    this.#worker ??= this.#startWorker();
+    this.#limit = setTimeout(() => this.#fail("it took too long"), LOOK_LIMIT_MS);
+    this.#worker.postMessage(call);
+  }
+
+  #startWorker(): Worker {
+    const worker = new Worker(new URL("./scan_worker.ts", import.meta.url), { type: "module" });
+    worker.onmessage = ({ data }: MessageEvent<ScanReturn>) => {
+      if (worker === this.#worker && data.id === this.#current?.id) this.#answer(data);
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      if (worker === this.#worker) this.#fail(event.message);
+    };
+    return worker;
+  }
+
+  #fail(why: string): void {
+    const call = this.#current;
+    this.#log.error("the scanner is replaced", { why, vm: call?.request.name });
+    this.#endWorker();
+    if (call !== null) this.#answer({ id: call.id, answer: { outcome: "failed", detail: why } });
+  }
+
+  #answer(answer: ScanReturn): void {
+    clearTimeout(this.#limit);
+    this.#current = null;
+    this.#hand(encoder.encode(JSON.stringify(answer)));
+    this.#next();
+  }
+
+  #hand(message: Uint8Array): void {
+    if (this.#closed || this.#inbox.push(INBOX.SCANNED, message)) return;
+    setTimeout(() => this.#hand(message), RETRY_MS);
+  }
+
+  #endWorker(): void {
+    clearTimeout(this.#limit);
+    this.#worker?.terminate();
+    this.#worker = null;
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * The scanner's thread: a Worker that gets one request after the other and answers each. What it learns of a kernel's build serves
+ * every later guest of that build.
+ * @module
+ */
+import { scanGuest } from "../adapters/memctx/scan_guest.ts";
+import type { KernelProfile } from "../guest/linux/profile.ts";
+import type { ScanCall, ScanReturn } from "./loop_scanner.ts";
+
+const worker = self as unknown as {
+  onmessage: ((message: MessageEvent<ScanCall>) => void) | null;
+  postMessage(answer: ScanReturn): void;
+};
+
+/** A daemon meets few builds; a guest could invent many. */
+const MAX_PROFILES = 64;
+
+const profiles = new Map<string, KernelProfile>();
+
+worker.onmessage = ({ data }) => {
+  const answer = scanGuest(data.request, profiles);
+  for (const [oldest] of profiles) {
+    if (profiles.size <= MAX_PROFILES) break;
+    profiles.delete(oldest);
+  }
+  worker.postMessage({ id: data.id, answer });
+};
