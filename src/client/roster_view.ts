@@ -7,6 +7,9 @@ import { ROSTER_STATE, ROSTER_STATE_NAMES } from "../event/body_number.ts";
 import { SOURCE, SOURCE_MAX, sourceName } from "../event/source.ts";
 import type { ClientEvent } from "./client_event.ts";
 
+/** The endpoint's number of an event that concerns none. */
+export const NO_ENDPOINT = 0xffff_ffff;
+
 /** One endpoint. */
 export interface RosterEntry {
   /** Its number. */
@@ -40,8 +43,9 @@ export class RosterView {
     return this.#entries.get(endpoint);
   }
 
-  /** What an endpoint is called: its name, or its number as text. */
+  /** What an endpoint is called: its name, its number as text while it is not in the roster, "-" for none. */
   nameOf(endpoint: number): string {
+    if (endpoint === NO_ENDPOINT) return "-";
     const name = this.#entries.get(endpoint)?.name;
     return name === undefined || name === "" ? String(endpoint) : name;
   }

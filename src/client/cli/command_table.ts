@@ -70,6 +70,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     ],
     load: async () => (await import("./vgpu.ts")).vgpu,
   },
+  record: {
+    summary: "write a session's events into a file",
+    usage: ["record -o FILE [--for MS] [--max-size MIB] [--keep N]"],
+    load: async () => (await import("./record.ts")).record,
+  },
   doctor: {
     summary: "look at this machine: what vmsig lacks here, with the remedy",
     usage: ["doctor [--config FILE]"],

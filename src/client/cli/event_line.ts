@@ -21,7 +21,6 @@ import { line, visible } from "./table.ts";
 
 const WIDTHS = [13, 7, 19, 12];
 const TITLES = ["SECONDS", "SOURCE", "KIND", "ENDPOINT", "WHAT"];
-const NO_ENDPOINT = 0xffff_ffff;
 const SEAM_REASONS = [
   "asked",
   "peer closed",
@@ -61,7 +60,7 @@ export class EventLine {
       { text: (event.tsNs / 1e9).toFixed(6), tone: "dim" as Tone },
       event.sourceName,
       { text: event.kindName, tone },
-      event.endpoint === NO_ENDPOINT ? "-" : this.#roster.nameOf(event.endpoint),
+      this.#roster.nameOf(event.endpoint),
       whatOf(event),
     ];
     this.#out.line(line(this.#out, row, WIDTHS));

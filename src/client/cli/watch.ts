@@ -11,6 +11,7 @@ import type { EventStream } from "../event_stream.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
+import { endAfter } from "./end_after.ts";
 import { EventLine } from "./event_line.ts";
 import { visible } from "./table.ts";
 
@@ -73,20 +74,6 @@ function tellLoss(event: ClientEvent): void {
   Deno.stderr.writeSync(
     new TextEncoder().encode(`vmsig: dropped: ${lost} events were lost, because this watch was too slow\n`),
   );
-}
-
-function endAfter(stream: EventStream, { number, signal }: Call): Disposable {
-  const end = () => stream.end();
-  const limit = number("for");
-  const timer = limit === undefined ? undefined : setTimeout(end, limit);
-  signal.addEventListener("abort", end, { once: true });
-  if (signal.aborted) end();
-  return {
-    [Symbol.dispose]() {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-    },
-  };
 }
 
 async function endpointsOf(client: Client, refs: readonly string[]): Promise<number[] | undefined> {

@@ -1,0 +1,146 @@
+/**
+ * The format of a recording: a CBOR sequence (RFC 8742), first a header, then one map an event. Every item stands by itself, so a file that was cut off is good up to its last whole
+ * item, and any CBOR tool reads it.
+ *
+ * It writes and reads items; files, sizes and time are others'. File descriptors cannot be recorded: an event says how many it had.
+ * @module
+ */
+import { decodeFirst, encode } from "cborg";
+import { INLINE_BYTES, MAX_BODY_BYTES, MAX_ENDPOINTS } from "../base/limits.ts";
+import { CLASS, kindClass, kindName } from "./kind.ts";
+import { SOURCE_MAX } from "./source.ts";
+
+/** What the header's `format` says. */
+export const RECORDING_FORMAT = "vmsig-recording";
+/** The header's `version`. */
+export const RECORDING_VERSION = 1;
+
+/** One endpoint, as it was when the file was begun. */
+export interface RecordedEndpoint {
+  readonly endpoint: number;
+  readonly name: string;
+  readonly state: string;
+  readonly seams: readonly string[];
+  readonly pid: number;
+  readonly vmid: number;
+}
+
+/** The first item. */
+export interface RecordingHeader {
+  /** The machine's name and kernel. */
+  readonly host: { readonly name: string; readonly kernel: string };
+  /** Versions: vmsig, protocol, … */
+  readonly versions: Readonly<Record<string, string | number>>;
+  /** Wall-clock time at which the file was begun, ISO 8601. */
+  readonly startedAt: string;
+  /** Who was there. */
+  readonly roster: readonly RecordedEndpoint[];
+}
+
+/** Every other item. */
+export interface RecordedEvent {
+  readonly kind: number;
+  readonly source: number;
+  readonly prio: number;
+  readonly endpoint: number;
+  readonly seq: number;
+  readonly corr: number;
+  /** CLOCK_MONOTONIC at emit, ns. */
+  readonly tsNs: number;
+  readonly inline: Uint8Array;
+  readonly bodyFormat: number;
+  readonly body: Uint8Array;
+  /** How many descriptors came along. */
+  readonly fds: number;
+}
+
+/** What a read item is, or what is wrong with it. */
+export type RecordingItem =
+  | { readonly type: "header"; readonly header: RecordingHeader }
+  | { readonly type: "event"; readonly event: RecordedEvent }
+  | { readonly type: "defect"; readonly why: string };
+
+/** The header as an item. */
+export function encodeRecordingHeader(header: RecordingHeader): Uint8Array {
+  return encode({ format: RECORDING_FORMAT, version: RECORDING_VERSION, ...header });
+}
+
+/** An event as an item. Its kind's name goes along, for whoever reads the file with another tool. */
+export function encodeRecordedEvent(event: RecordedEvent): Uint8Array {
+  const { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat, body, fds } = event;
+  const head = { kind, name: kindName(kind), source, prio, endpoint, seq, corr, tsNs, inline };
+  return encode(body.length > 0 || fds > 0 ? { ...head, bodyFormat, body, fds } : head);
+}
+
+/**
+ * Reads the items of a file.
+ *
+ * @param bytes the whole file
+ * @returns one after another; a defect is the last one
+ */
+export function* decodeRecording(bytes: Uint8Array): Generator<RecordingItem> {
+  let rest = bytes;
+  for (let index = 0; rest.length > 0; index++) {
+    let value: unknown;
+    try {
+      [value, rest] = decodeFirst(rest);
+    } catch {
+      const at = bytes.length - rest.length;
+      yield { type: "defect", why: `item ${index} at byte ${at} is cut off or no CBOR` };
+      return;
+    }
+    const item = index === 0 ? headerOf(value) : eventOf(value, index);
+    yield item;
+    if (item.type === "defect") return;
+  }
+  if (bytes.length === 0) yield { type: "defect", why: "it is empty" };
+}
+
+function headerOf(value: unknown): RecordingItem {
+  const bad = (why: string): RecordingItem => ({ type: "defect", why });
+  if (!isRecord(value) || value["format"] !== RECORDING_FORMAT) {
+    return bad("it does not begin with a recording's header");
+  }
+  if (value["version"] !== RECORDING_VERSION) {
+    return bad(`it is of version ${String(value["version"])}, and ${RECORDING_VERSION} is needed`);
+  }
+  const { host, versions, startedAt, roster } = value;
+  if (!isRecord(host) || !isRecord(versions) || typeof startedAt !== "string" || !Array.isArray(roster)) {
+    return bad("its header is incomplete");
+  }
+  if (roster.length > MAX_ENDPOINTS || !roster.every(isEndpoint)) {
+    return bad("its header's roster is not valid");
+  }
+  const header = { host, versions, startedAt, roster } as unknown as RecordingHeader;
+  return { type: "header", header };
+}
+
+function isEndpoint(value: unknown): value is RecordedEndpoint {
+  return isRecord(value) && isBelow(value["endpoint"], MAX_ENDPOINTS) && typeof value["name"] === "string" &&
+    typeof value["state"] === "string" && Array.isArray(value["seams"]) &&
+    value["seams"].every((seam) => typeof seam === "string") &&
+    isBelow(value["pid"], 2 ** 32) && isBelow(value["vmid"], 2 ** 32);
+}
+
+function eventOf(value: unknown, index: number): RecordingItem {
+  const bad: RecordingItem = { type: "defect", why: `item ${index} is no event` };
+  if (!isRecord(value)) return bad;
+  const { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat = 0, fds = 0 } = value;
+  const body = value["body"] ?? new Uint8Array(0);
+  const isSound = isBelow(kind, 2 ** 16) && kindClass(kind) === CLASS.UP && isBelow(source, SOURCE_MAX) &&
+    isBelow(prio, 4) && isBelow(endpoint, 2 ** 32) && isBelow(seq, 2 ** 32) && isBelow(corr, 2 ** 32) &&
+    isBelow(tsNs, 2 ** 53) && inline instanceof Uint8Array && inline.length === INLINE_BYTES &&
+    isBelow(bodyFormat, 3) && isBelow(fds, 9) && body instanceof Uint8Array && body.length <= MAX_BODY_BYTES;
+  if (!isSound) return bad;
+  const event = { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat, body, fds };
+  return { type: "event", event: event as RecordedEvent };
+}
+
+function isBelow(value: unknown, limit: number): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value < limit;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    !(value instanceof Uint8Array);
+}
