@@ -31,6 +31,8 @@ export type ReceiveResult =
 
 /** The flag of the empty message that ends a direction. */
 const END_FLAG = 1;
+/** Messages taken before the time is looked at again. */
+const MESSAGES_A_LOOK = 4096;
 const CLOSED: ReceiveResult = { outcome: "closed", received: 0 };
 const TIMED_OUT: ReceiveResult = { outcome: "timed-out", received: 0 };
 
@@ -87,12 +89,13 @@ export class Stream {
   send(bytes: Uint8Array, timeoutMs: number): SendResult {
     const deadlineNs = this.#begin(timeoutMs);
     if (this.#channel.remoteClosing()) return { sent: 0, outcome: "closed" };
-    for (let sent = 0;;) {
+    for (let sent = 0, last = false;;) {
       sent = this.#push(bytes, sent);
       if (sent === bytes.length) return { sent, outcome: "done" };
-      const outcome = this.#blocked()
-        ? "ready"
-        : this.#channel.wait(this.#stuckOn(), this.#leftMs(deadlineNs));
+      if (last) return { sent, outcome: "timed-out" };
+      const leftMs = this.#leftMs(deadlineNs);
+      last = leftMs === 0;
+      const outcome = this.#blocked() ? "ready" : this.#channel.wait(this.#stuckOn(), leftMs);
       if (outcome !== "ready") return { sent, outcome };
     }
   }
@@ -101,12 +104,13 @@ export class Stream {
   async sendAsync(bytes: Uint8Array, timeoutMs: number): Promise<SendResult> {
     const deadlineNs = this.#begin(timeoutMs);
     if (this.#channel.remoteClosing()) return { sent: 0, outcome: "closed" };
-    for (let sent = 0;;) {
+    for (let sent = 0, last = false;;) {
       sent = this.#push(bytes, sent);
       if (sent === bytes.length) return { sent, outcome: "done" };
-      const outcome = this.#blocked()
-        ? "ready"
-        : await this.#channel.waitAsync(this.#stuckOn(), this.#leftMs(deadlineNs));
+      if (last) return { sent, outcome: "timed-out" };
+      const leftMs = this.#leftMs(deadlineNs);
+      last = leftMs === 0;
+      const outcome = this.#blocked() ? "ready" : await this.#channel.waitAsync(this.#stuckOn(), leftMs);
       if (outcome !== "ready") return { sent, outcome };
     }
   }
@@ -119,11 +123,14 @@ export class Stream {
   receive(target: Uint8Array, timeoutMs: number): ReceiveResult {
     const deadlineNs = this.#begin(timeoutMs);
     mustHaveRoom(target);
-    for (;;) {
+    for (let last = false;;) {
       const received = this.#pull(target);
       if (received > 0) return { outcome: "data", received };
       if (this.remoteEnded) return CLOSED;
-      const outcome = this.#channel.wait("receive", this.#leftMs(deadlineNs));
+      if (last) return TIMED_OUT; // there was something, but no bytes
+      const leftMs = this.#leftMs(deadlineNs);
+      last = leftMs === 0;
+      const outcome = this.#channel.wait("receive", leftMs);
       if (outcome !== "ready") return this.#ended(outcome);
     }
   }
@@ -132,11 +139,14 @@ export class Stream {
   async receiveAsync(target: Uint8Array, timeoutMs: number): Promise<ReceiveResult> {
     const deadlineNs = this.#begin(timeoutMs);
     mustHaveRoom(target);
-    for (;;) {
+    for (let last = false;;) {
       const received = this.#pull(target);
       if (received > 0) return { outcome: "data", received };
       if (this.remoteEnded) return CLOSED;
-      const outcome = await this.#channel.waitAsync("receive", this.#leftMs(deadlineNs));
+      if (last) return TIMED_OUT; // there was something, but no bytes
+      const leftMs = this.#leftMs(deadlineNs);
+      last = leftMs === 0;
+      const outcome = await this.#channel.waitAsync("receive", leftMs);
       if (outcome !== "ready") return this.#ended(outcome);
     }
   }
@@ -198,9 +208,10 @@ export class Stream {
    */
   #blocked(): boolean {
     const { receiver } = this.#channel;
-    let took = false;
-    while (this.#mayTakeIn() && receiver.get()) {
-      took = true;
+    let took = 0;
+    // An end that sends empty messages without pause must not hold us here.
+    while (took < MESSAGES_A_LOOK && this.#mayTakeIn() && receiver.get()) {
+      took++;
       if (receiver.type !== STREAM_TYPE) this.foreignMessages++;
       else if (receiver.flags === END_FLAG && receiver.payloadBytes === 0) this.#endQueued = true;
       else if (receiver.payloadBytes > this.#messageUsed) {
@@ -212,7 +223,7 @@ export class Stream {
       this.#messageUsed = 0;
       receiver.finish();
     }
-    return took;
+    return took > 0;
   }
 
   /** What a stuck send waits for: also for what arrives, since the other end may be stuck on that. */
@@ -232,7 +243,8 @@ export class Stream {
       return received;
     }
     const { receiver } = this.#channel;
-    while (received < target.length && !this.remoteEnded && receiver.get()) {
+    for (let n = 0; n < MESSAGES_A_LOOK && received < target.length && !this.remoteEnded; n++) {
+      if (!receiver.get()) break;
       if (receiver.type !== STREAM_TYPE) {
         this.foreignMessages++;
         receiver.finish();
