@@ -1,0 +1,202 @@
+/**
+ * A control's end of the control socket for a thread that waits in poll and has no promises: HELLO, WELCOME, then frames in and out.
+ *
+ * It is a plain control: what it may see and say, the daemon decides. When the daemon does not take a frame at once, it waits a
+ * moment, since nobody else lives on this thread; a daemon that takes nothing for longer is given up.
+ * @module
+ */
+import { encode } from "cborg";
+import { monotonicClock } from "../../../ffi/clock.ts";
+import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
+import { ERRNO } from "../../../ffi/os_error.ts";
+import { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { IN, OUT, Poller } from "../../../ffi/poller.ts";
+import { connectUnix, SOCKET } from "../../../ffi/unix_socket.ts";
+import { MS, SECOND } from "../../base/clock.ts";
+import { Fault } from "../../base/fault.ts";
+import {
+  HELLO_TIMEOUT_MS,
+  INLINE_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_FRAME_FDS,
+  RECEIVE_BATCH,
+} from "../../base/limits.ts";
+import { DIR, PRIO_OF_KIND } from "../../event/defaults.ts";
+import { checkFrame, decodeFrame, encodeFrame } from "../../event/frame.ts";
+import { KIND } from "../../event/kind.ts";
+import { SOURCE } from "../../event/source.ts";
+import { BODY, EventPool, type TransferEvent } from "../../event/transfer_event.ts";
+
+/** Told about each event; its descriptors are the listener's. */
+export interface BusListener {
+  /**
+   * An event.
+   *
+   * @param event borrowed for the call
+   * @param fds its descriptors, the listener's from now on
+   */
+  onEvent(event: TransferEvent, fds: readonly OwnedFd[]): void;
+}
+
+const SEND_LIMIT_NS = 2 * SECOND;
+const SOCKET_TAG = 0;
+const BELL_TAG = 1;
+
+/** One connection to the daemon. */
+export class BusConnection implements Disposable {
+  readonly #socket: OwnedFd;
+  readonly #poller = new Poller(4);
+  readonly #batch = new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS);
+  readonly #pool = new EventPool(4);
+  readonly #out = new Uint8Array(MAX_FRAME_BYTES);
+  readonly #outView = new DataView(this.#out.buffer);
+  #open = false;
+  #closed = false;
+
+  private constructor(socket: OwnedFd, bellFd: number) {
+    this.#socket = socket;
+    this.#poller.add(socket.fd, IN, SOCKET_TAG);
+    if (bellFd >= 0) this.#poller.add(bellFd, IN, BELL_TAG);
+  }
+
+  /**
+   * Joins the bus.
+   *
+   * @param path the control socket
+   * @param name how the control calls itself
+   * @param sources which sources it wants, bit 1 << source
+   * @param bellFd an eventfd that ends every wait; -1 for none
+   * @throws {Fault} `unreachable`, `not-admitted` with the daemon's words, `timed-out`
+   */
+  static open(path: string, name: string, sources: number, bellFd: number): BusConnection {
+    const connection = new BusConnection(connectUnix(path, SOCKET.SEQPACKET), bellFd);
+    try {
+      connection.#hello(path, name, sources);
+      return connection;
+    } catch (error) {
+      connection[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Whether the daemon has ended the connection. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Waits for frames (or the bell) and hands each on.
+   *
+   * @param untilNs when to come back without any
+   */
+  turn(untilNs: number, listener: BusListener): void {
+    const waitNs = Math.max(0, untilNs - monotonicClock.nowNs());
+    this.#poller.waitNs(waitNs);
+    if (this.#closed) return;
+    const count = this.#batch.receive(this.#socket.fd);
+    for (let i = 0; i < count; i++) this.#take(i, listener);
+    if (this.#batch.closed) this.#closed = true;
+  }
+
+  /**
+   * Publishes an UP event of source FRAME.
+   *
+   * @param inline its inline zone
+   * @param fd a descriptor that goes along, borrowed; -1 for none
+   * @returns false when the daemon has gone
+   */
+  publish(kind: number, endpoint: number, inline: Uint8Array, fd: number): boolean {
+    const event = this.#pool.acquire();
+    event.kind = kind;
+    event.source = SOURCE.FRAME;
+    event.dir = DIR.UP;
+    event.prio = PRIO_OF_KIND[kind] ?? 0;
+    event.endpoint = endpoint;
+    event.tsNs = monotonicClock.nowNs();
+    event.inline.set(inline.subarray(0, INLINE_BYTES));
+    if (fd >= 0) event.fds = [fd];
+    this.#send(event, fd >= 0 ? [fd] : undefined);
+    event.release();
+    return !this.#closed;
+  }
+
+  /** Leaves the bus. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#batch[Symbol.dispose]();
+    this.#poller[Symbol.dispose]();
+    this.#socket.close();
+  }
+
+  #hello(path: string, name: string, sources: number): void {
+    const event = this.#pool.acquire();
+    event.kind = KIND.HELLO;
+    event.dir = DIR.DOWN;
+    event.prio = 0;
+    event.setBody(BODY.CBOR, encode({ proto: 1, name, sub: { sources, prio_min: 0, endpoints: 0 } }));
+    this.#send(event, undefined);
+    event.release();
+    let refused = "";
+    const listener: BusListener = {
+      onEvent: (answer, fds) => {
+        for (const fd of fds) fd.close();
+        if (answer.kind === KIND.WELCOME) this.#open = true;
+        else if (answer.kind === KIND.REFUSED) refused = textOf(answer);
+      },
+    };
+    const deadlineNs = monotonicClock.nowNs() + HELLO_TIMEOUT_MS * MS;
+    while (!this.#open) {
+      this.turn(deadlineNs, listener);
+      if (refused !== "") throw new Fault("not-admitted", `Cannot join the bus at ${path}: ${refused}`);
+      if (this.#closed) {
+        throw new Fault("unreachable", `Cannot join the bus at ${path}: the daemon closed it`);
+      }
+      if (monotonicClock.nowNs() >= deadlineNs) {
+        throw new Fault("timed-out", `Cannot join the bus at ${path}: the daemon does not answer`);
+      }
+    }
+  }
+
+  #take(index: number, listener: BusListener): void {
+    const batch = this.#batch;
+    const offset = batch.offset(index);
+    const count = batch.fdCount(index);
+    const defect = checkFrame(batch.view, offset, batch.length(index), count);
+    if (defect !== "" || batch.truncated(index)) {
+      this.#closed = true;
+      return;
+    }
+    const fds: OwnedFd[] = [];
+    for (let k = 0; k < count; k++) fds.push(new OwnedFd(batch.takeFd(index, k)));
+    const event = this.#pool.acquire();
+    decodeFrame(event, batch.bytes, batch.view, offset);
+    try {
+      listener.onEvent(event, fds);
+    } finally {
+      event.release();
+    }
+  }
+
+  #send(event: TransferEvent, fds: readonly number[] | undefined): void {
+    if (this.#closed) return;
+    const length = encodeFrame(event, 0, this.#outView, this.#out, 0);
+    const deadlineNs = monotonicClock.nowNs() + SEND_LIMIT_NS;
+    for (;;) {
+      const sent = sendOne(this.#socket.fd, this.#out, 0, length, fds);
+      if (sent >= 0) return;
+      if (sent !== -ERRNO.EAGAIN || monotonicClock.nowNs() >= deadlineNs) {
+        this.#closed = true;
+        return;
+      }
+      this.#poller.modify(this.#socket.fd, OUT, SOCKET_TAG);
+      this.#poller.waitNs(deadlineNs - monotonicClock.nowNs());
+      this.#poller.modify(this.#socket.fd, IN, SOCKET_TAG);
+    }
+  }
+}
+
+/** The words of a REFUSED, as far as they can be read without trusting them. */
+function textOf(event: TransferEvent): string {
+  const text = new TextDecoder().decode(event.bodyView());
+  return text.replace(/[^\x20-\x7e]+/g, " ").trim().slice(0, 200) || "refused";
+}

@@ -1,0 +1,164 @@
+/**
+ * The perception control: joins the bus, opens an eye for each endpoint whose memory it is given, and lets them look. One thread, no
+ * promises; it ends when its bell is rung. When the daemon goes it waits for the next one.
+ * @module
+ */
+import { EventFd } from "../../../ffi/event_fd.ts";
+import { IN, Poller } from "../../../ffi/poller.ts";
+import { monotonicClock } from "../../../ffi/clock.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { NEVER, SECOND } from "../../base/clock.ts";
+import { Fault, messageOf } from "../../base/fault.ts";
+import { MAX_ENDPOINTS } from "../../base/limits.ts";
+import { readU64 } from "../../base/layout.ts";
+import type { Log } from "../../base/log.ts";
+import { MEMCTX } from "../../event/body_layout.ts";
+import { KIND } from "../../event/kind.ts";
+import { SOURCE } from "../../event/source.ts";
+import type { TransferEvent } from "../../event/transfer_event.ts";
+import { BusConnection, type BusListener } from "./bus_connection.ts";
+import type { EndpointSegment } from "./endpoint_ram.ts";
+import { Eye } from "./eye.ts";
+import type { EyePort } from "./eye_port.ts";
+
+/** How a perception control is set up. */
+export interface PerceptionOptions {
+  /** The daemon's control socket. */
+  readonly socketPath: string;
+  /** An eventfd that ends it when it is signalled. */
+  readonly bellFd: number;
+  /** Whether frames are copied into rings for consumers; true unless told. */
+  readonly ring?: boolean;
+  /** Whether to wait for another daemon when this one ends; true unless told. */
+  readonly reconnect?: boolean;
+  /** Told once it is on the bus, each time. */
+  readonly onJoined?: () => void;
+}
+
+const MEMSEG_BYTES = 32;
+const RECONNECT_NS = SECOND;
+const NAME = "perception";
+
+/** The control, on the thread that calls {@linkcode run}. */
+export class PerceptionLoop implements BusListener, EyePort {
+  readonly #options: PerceptionOptions;
+  readonly #log: Log;
+  readonly #eyes = new Map<number, Eye>();
+  #connection: BusConnection | undefined;
+  #stopped = false;
+
+  /**
+   * Sets it up; nothing happens before {@linkcode run}.
+   *
+   * @param options where and how
+   * @param log for people
+   */
+  constructor(options: PerceptionOptions, log: Log) {
+    this.#options = options;
+    this.#log = log;
+  }
+
+  /**
+   * Watches until the bell is rung.
+   *
+   * @throws {Fault} when it cannot join and is not to wait, and when the daemon does not admit it
+   */
+  run(): void {
+    const { socketPath, bellFd, reconnect = true } = this.#options;
+    while (!this.#stopped) {
+      try {
+        using connection = BusConnection.open(
+          socketPath,
+          NAME,
+          1 << SOURCE.MEMCTX | 1 << SOURCE.CORE,
+          bellFd,
+        );
+        this.#connection = connection;
+        this.#options.onJoined?.();
+        this.#watch(connection);
+      } catch (error) {
+        const patient = reconnect && error instanceof Fault && error.code !== "not-admitted";
+        if (!patient) throw error;
+        this.#log.debug(messageOf(error));
+      } finally {
+        this.#connection = undefined;
+        for (const eye of this.#eyes.values()) eye[Symbol.dispose]();
+        this.#eyes.clear();
+      }
+      if (!reconnect) return;
+      if (!this.#stopped) this.#rest();
+    }
+  }
+
+  /** An event of the bus. */
+  onEvent(event: TransferEvent, fds: readonly OwnedFd[]): void {
+    if (event.kind === KIND.MEMCTX && event.endpoint < MAX_ENDPOINTS) {
+      const kcr3 = readU64(event.view, MEMCTX.at.kcr3);
+      this.#eyeOf(event.endpoint).onContext(kcr3, segmentsOf(event), fds);
+      return;
+    }
+    for (const fd of fds) fd.close();
+    if (event.kind === KIND.MEMCTX_INVALIDATED) this.#eyes.get(event.endpoint)?.onInvalidated();
+    else if (event.kind === KIND.ROSTER && event.view.getUint32(0, true) === 0) this.#drop(event.endpoint);
+    else if (event.kind === KIND.ERROR) {
+      this.#log.warn("refused by the daemon", { code: event.view.getUint32(0, true) });
+    }
+  }
+
+  /** An eye's event. */
+  publish(kind: number, endpoint: number, inline: Uint8Array, fd: number): void {
+    this.#connection?.publish(kind, endpoint, inline, fd);
+  }
+
+  /** An eye's words. */
+  say(endpoint: number, text: string): void {
+    this.#log.warn(text, { endpoint });
+  }
+
+  #watch(connection: BusConnection): void {
+    while (!connection.closed && !this.#stopped) {
+      let nextNs = NEVER;
+      for (const eye of this.#eyes.values()) nextNs = Math.min(nextNs, eye.nextNs);
+      connection.turn(nextNs, this);
+      this.#stopped = EventFd.borrow(this.#options.bellFd).drain() > 0;
+      const nowNs = monotonicClock.nowNs();
+      for (const eye of this.#eyes.values()) eye.step(nowNs);
+    }
+  }
+
+  #rest(): void {
+    using poller = new Poller(1);
+    poller.add(this.#options.bellFd, IN, 0);
+    poller.waitNs(RECONNECT_NS);
+    this.#stopped = EventFd.borrow(this.#options.bellFd).drain() > 0;
+  }
+
+  #eyeOf(endpoint: number): Eye {
+    let eye = this.#eyes.get(endpoint);
+    if (eye === undefined) {
+      eye = new Eye(endpoint, this, { ring: this.#options.ring ?? true, pid: Deno.pid });
+      this.#eyes.set(endpoint, eye);
+    }
+    return eye;
+  }
+
+  #drop(endpoint: number): void {
+    this.#eyes.get(endpoint)?.[Symbol.dispose]();
+    this.#eyes.delete(endpoint);
+  }
+}
+
+function segmentsOf(event: TransferEvent): EndpointSegment[] {
+  const body = event.bodyView();
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const segments: EndpointSegment[] = [];
+  for (let at = 0; at + MEMSEG_BYTES <= view.byteLength; at += MEMSEG_BYTES) {
+    segments.push({
+      gpa: readU64(view, at),
+      fileOffset: readU64(view, at + 8),
+      bytes: readU64(view, at + 16),
+      fdIndex: view.getUint32(at + 24, true),
+    });
+  }
+  return segments;
+}
