@@ -33,6 +33,8 @@ export interface RecordingHeader {
   readonly versions: Readonly<Record<string, string | number>>;
   /** Wall-clock time at which the file was begun, ISO 8601. */
   readonly startedAt: string;
+  /** CLOCK_MONOTONIC at that moment, ns: what the events' times are counted from. */
+  readonly startedNs: number;
   /** Who was there. */
   readonly roster: readonly RecordedEndpoint[];
 }
@@ -104,14 +106,17 @@ function headerOf(value: unknown): RecordingItem {
   if (value["version"] !== RECORDING_VERSION) {
     return bad(`it is of version ${String(value["version"])}, and ${RECORDING_VERSION} is needed`);
   }
-  const { host, versions, startedAt, roster } = value;
-  if (!isRecord(host) || !isRecord(versions) || typeof startedAt !== "string" || !Array.isArray(roster)) {
+  const { host, versions, startedAt, startedNs, roster } = value;
+  if (
+    !isRecord(host) || !isRecord(versions) || typeof startedAt !== "string" || !Array.isArray(roster) ||
+    !isBelow(startedNs, 2 ** 53)
+  ) {
     return bad("its header is incomplete");
   }
   if (roster.length > MAX_ENDPOINTS || !roster.every(isEndpoint)) {
     return bad("its header's roster is not valid");
   }
-  const header = { host, versions, startedAt, roster } as unknown as RecordingHeader;
+  const header = { host, versions, startedAt, startedNs, roster } as unknown as RecordingHeader;
   return { type: "header", header };
 }
 

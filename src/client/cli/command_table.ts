@@ -75,10 +75,30 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     usage: ["record -o FILE [--for MS] [--max-size MIB] [--keep N]"],
     load: async () => (await import("./record.ts")).record,
   },
+  replay: {
+    summary: "play a recording to a control, without the VM",
+    usage: ["replay FILE [--speed N]"],
+    load: async () => (await import("./replay.ts")).replay,
+  },
+  probe: {
+    summary: "tell what runs on this host, and what each VM lacks to be attached",
+    usage: ["probe"],
+    load: async () => (await import("./probe.ts")).probe,
+  },
   doctor: {
     summary: "look at this machine: what vmsig lacks here, with the remedy",
     usage: ["doctor [--config FILE]"],
     load: async () => (await import("./doctor.ts")).doctor,
+  },
+  mem: {
+    summary: "read and write a guest's memory; list its processes, mappings, modules",
+    usage: [
+      "mem ENDPOINT|pid:N|file:PATH info | ps | maps PID | modules",
+      "mem ENDPOINT|pid:N|file:PATH read PID|kernel GVA LEN [--raw]",
+      "mem ENDPOINT|pid:N write PID|kernel GVA HEX",
+      "mem ENDPOINT|pid:N|file:PATH find PID|kernel HEX [--limit N]",
+    ],
+    load: async () => (await import("./mem.ts")).mem,
   },
   version: {
     summary: "tell the versions of vmsig, its protocol and its runtime",

@@ -60,7 +60,8 @@ export class EventLine {
       { text: (event.tsNs / 1e9).toFixed(6), tone: "dim" as Tone },
       event.sourceName,
       { text: event.kindName, tone },
-      this.#roster.nameOf(event.endpoint),
+      // An entry that is gone has left the roster already.
+      event.as("ROSTER")?.name ?? this.#roster.nameOf(event.endpoint),
       whatOf(event),
     ];
     this.#out.line(line(this.#out, row, WIDTHS));

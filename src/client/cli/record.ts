@@ -2,6 +2,7 @@
  * `vmsig record`: a session's events into a file.
  * @module
  */
+import { monotonicClock } from "../../../ffi/clock.ts";
 import { VERSION } from "../../base/version.ts";
 import { encodeRecordedEvent, encodeRecordingHeader } from "../../event/recording.ts";
 import type { Client } from "../client.ts";
@@ -64,6 +65,7 @@ function headerOf(client: Client): Uint8Array {
     host: { name: kernelText("hostname"), kernel: kernelText("osrelease") },
     versions: { vmsig: VERSION, protocol: PROTOCOL, deno: Deno.version.deno },
     startedAt: new Date().toISOString(),
+    startedNs: Math.round(monotonicClock.nowNs()),
     roster: client.roster.list(),
   });
 }

@@ -1,0 +1,108 @@
+/**
+ * What a recording gives to play: its endpoints with their seams, and its events in order with the time at which each is due. What cannot be played is counted: answers, leases and audit
+ * lines are the core's own to say, and what came with file descriptors came with something that no file holds.
+ * @module
+ */
+import { isPlayable } from "../adapters/replay/replay_seam.ts";
+import { Fault } from "../base/fault.ts";
+import { MAX_ENDPOINTS } from "../base/limits.ts";
+import { ROSTER } from "../event/body_layout.ts";
+import { readText } from "../event/inline_text.ts";
+import { KIND } from "../event/kind.ts";
+import { decodeRecording, type RecordedEvent, type RecordingHeader } from "../event/recording.ts";
+import { sourceByName } from "../event/source.ts";
+
+/** One endpoint to play. */
+export interface ReplayEndpoint {
+  /** Its number in the recording. */
+  readonly recorded: number;
+  readonly name: string;
+  readonly vmid: number;
+  /** Sources of its seams; true: up when the recording began. */
+  readonly seams: ReadonlyMap<number, boolean>;
+}
+
+/** One event to play. */
+export interface ReplayStep {
+  /** After the beginning, at recorded speed, ns. */
+  readonly dueNs: number;
+  readonly event: RecordedEvent;
+}
+
+/** A whole recording. */
+export interface ReplayPlan {
+  readonly endpoints: readonly ReplayEndpoint[];
+  readonly steps: readonly ReplayStep[];
+  /** Events that are not played. */
+  readonly skipped: number;
+  /** What is wrong with the file's end; undefined when nothing is. */
+  readonly defect: string | undefined;
+}
+
+interface Draft {
+  recorded: number;
+  name: string;
+  vmid: number;
+  seams: Map<number, boolean>;
+}
+
+/**
+ * Reads a recording.
+ *
+ * @param file for messages
+ * @throws {Fault} `bad-argument` when it is none; a file that was cut off is played up to there
+ */
+export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
+  const drafts = new Map<number, Draft>();
+  const steps: ReplayStep[] = [];
+  let skipped = 0;
+  let header: RecordingHeader | undefined;
+  let defect: string | undefined;
+  let dueNs = 0;
+  for (const item of decodeRecording(bytes)) {
+    if (item.type === "defect") defect = item.why;
+    else if (item.type === "header") {
+      header = item.header;
+      for (const entry of header.roster) addEndpoint(drafts, entry);
+    } else {
+      const { event } = item;
+      if (event.kind === KIND.ROSTER) addLate(drafts, event);
+      const draft = drafts.get(event.endpoint);
+      if (!isPlayable(event) || draft === undefined) {
+        skipped++;
+        continue;
+      }
+      if (!draft.seams.has(event.source)) draft.seams.set(event.source, false);
+      // What was retained is older than the recording; and an urgent event overtakes: neither turns the time back.
+      dueNs = Math.max(dueNs, event.tsNs - (header?.startedNs ?? 0));
+      steps.push({ dueNs, event });
+    }
+  }
+  if (header === undefined) {
+    throw new Fault(
+      "bad-argument",
+      `Cannot replay ${file}: ${defect ?? "it is empty"}; give a file that vmsig record wrote`,
+    );
+  }
+  return { endpoints: [...drafts.values()], steps, skipped, defect };
+}
+
+function addEndpoint(drafts: Map<number, Draft>, entry: RecordingHeader["roster"][number]): void {
+  const seams = new Map<number, boolean>();
+  for (const seam of entry.seams) {
+    const source = sourceByName(seam);
+    if (source !== undefined) seams.set(source, true);
+  }
+  drafts.set(entry.endpoint, { recorded: entry.endpoint, name: entry.name, vmid: entry.vmid, seams });
+}
+
+/** An endpoint that came while it was recorded. */
+function addLate(drafts: Map<number, Draft>, event: RecordedEvent): void {
+  if (drafts.has(event.endpoint) || event.endpoint >= MAX_ENDPOINTS) return;
+  const view = new DataView(event.inline.buffer, event.inline.byteOffset, event.inline.byteLength);
+  const name = readText(event.inline, ROSTER.at.name, 32);
+  const isTaken = [...drafts.values()].some((draft) => draft.name === name);
+  if (name === "" || isTaken) return;
+  const vmid = view.getUint32(ROSTER.at.vmid, true);
+  drafts.set(event.endpoint, { recorded: event.endpoint, name, vmid, seams: new Map() });
+}

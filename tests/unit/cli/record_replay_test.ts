@@ -1,0 +1,203 @@
+/** Recording a scripted daemon, and playing that recording to a client over a real core. */
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { openFdCount } from "../../../ffi/owned_fd.ts";
+import { Fault } from "../../../src/base/fault.ts";
+import { SILENT } from "../../../src/base/log.ts";
+import { connect } from "../../../src/client/connect.ts";
+import { RecordingFile } from "../../../src/client/cli/recording_file.ts";
+import { replay } from "../../../src/daemon/replay_daemon.ts";
+import { planReplay } from "../../../src/daemon/replay_plan.ts";
+import {
+  encodeRecordedEvent,
+  encodeRecordingHeader,
+  type RecordedEvent,
+} from "../../../src/event/recording.ts";
+
+const MS = 1_000_000;
+const START = 1000 * MS;
+
+function event(
+  kind: number,
+  atMs: number,
+  words: number[] = [],
+  more: Partial<RecordedEvent> = {},
+): RecordedEvent {
+  const inline = new Uint8Array(48);
+  words.forEach((word, i) => new DataView(inline.buffer).setUint32(4 * i, word, true));
+  return {
+    kind,
+    source: 5,
+    prio: 3,
+    endpoint: 7,
+    seq: 0,
+    corr: 0,
+    tsNs: START + atMs * MS,
+    inline,
+    bodyFormat: 0,
+    body: new Uint8Array(0),
+    fds: 0,
+    ...more,
+  };
+}
+
+function recording(events: readonly RecordedEvent[]): Uint8Array {
+  const header = encodeRecordingHeader({
+    host: { name: "h", kernel: "k" },
+    versions: {},
+    startedAt: "",
+    startedNs: START,
+    roster: [{ endpoint: 7, name: "web", state: "up", seams: ["vmhost", "input"], pid: 1, vmid: 0 }],
+  });
+  return Uint8Array.from([header, ...events.map(encodeRecordedEvent)].flatMap((part) => [...part]));
+}
+
+Deno.test("a plan keeps the order, never turns the time back, and leaves out what cannot be played", () => {
+  const late = new Uint8Array(48);
+  late.set(new TextEncoder().encode("late"), 16);
+  const plan = planReplay(
+    recording([
+      event(49, -500),
+      event(49, 10, [1]),
+      event(49, 5, [0]),
+      event(48, 11, [], { corr: 3 }),
+      event(77, 12, [], { fds: 1 }),
+      event(80, 13, [], { endpoint: 9, source: 4, inline: late }),
+      event(1, 14, [], { endpoint: 9 }),
+      event(84, 15, [], { source: 4, endpoint: 0xffffffff }),
+      event(37, 20, [], { source: 1 }),
+    ]),
+    "x",
+  );
+  assertEquals(plan.steps.map((step) => [step.event.kind, step.event.endpoint, step.dueNs / MS]), [
+    [49, 7, 0],
+    [49, 7, 10],
+    [49, 7, 10],
+    [1, 9, 14],
+    [37, 7, 20],
+  ]);
+  assertEquals(plan.skipped, 4);
+  assertEquals(plan.endpoints.map(({ name, seams }) => [name, [...seams]]), [
+    ["web", [[5, true], [2, true], [1, false]]],
+    ["late", [[5, false]]],
+  ]);
+});
+
+Deno.test("what is no recording is refused, one that was cut off is played up to there", () => {
+  const fault = assertThrows(() => planReplay(new TextEncoder().encode("hello"), "f.cbor"), Fault) as Fault;
+  assertEquals(fault.code, "bad-argument");
+  assertStringIncludes(fault.message, "Cannot replay f.cbor");
+  const whole = recording([event(49, 1), event(49, 2)]);
+  const plan = planReplay(whole.subarray(0, whole.length - 1), "x");
+  assertEquals(plan.steps.length, 1);
+  assertStringIncludes(plan.defect ?? "", "cut off");
+});
+
+Deno.test("a control sees what was recorded, at the speed asked for, and its commands are answered", async () => {
+  const before = openFdCount();
+  const directory = await Deno.makeTempDir();
+  try {
+    const socketPath = `${directory}/replay.sock`;
+    const plan = planReplay(
+      recording([event(49, 0, [1, 1]), event(49, 200, [5, 4]), event(2, 400, [5])]),
+      "x",
+    );
+    const ready = Promise.withResolvers<void>();
+    const playing = replay({
+      plan,
+      socketPath,
+      speed: 4,
+      log: SILENT,
+      signal: new AbortController().signal,
+      onReady: ready.resolve,
+    });
+    await ready.promise;
+    const client = await connect({ socket: socketPath, name: "tester" });
+    const stream = client.events({ kinds: ["VM_LIFECYCLE", "SEAM_DOWN"] });
+    assertEquals(client.roster.nameOf(await client.endpoint("web")), "web");
+    const first = (await stream.next()).value;
+    assertEquals(first.as("VM_LIFECYCLE"), { state: 1, detail: 1 });
+    assertEquals(await client.vmState("web"), { state: "paused", detail: "host-request" });
+    await client.vm("web", "stop");
+    {
+      await using _lease = await client.acquire("web", "power");
+      await client.vm("web", "reset");
+    }
+    assertEquals((await client.held("web")).entries, []);
+    const second = (await stream.next()).value;
+    assertEquals(second.as("VM_LIFECYCLE"), { state: 5, detail: 4 });
+    // 200 ms at four times the speed: at least 50 between the two.
+    assert(second.tsNs - first.tsNs >= 50 * MS, `${second.tsNs - first.tsNs}`);
+    assertEquals((await stream.next()).value.as("SEAM_DOWN")?.reason, 5);
+    assertEquals(await playing, 3);
+    await assertRejects(() => client.vmState("web"), Fault);
+    await client.close();
+    assertEquals([...Deno.readDirSync(directory)].length, 0, "the socket is gone");
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+  assertEquals(openFdCount(), before);
+});
+
+Deno.test("a replay waits for its first control, and can be ended", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const aborter = new AbortController();
+    const playing = replay({
+      plan: planReplay(recording([event(49, 0)]), "x"),
+      socketPath: `${directory}/r.sock`,
+      speed: 0,
+      log: SILENT,
+      signal: aborter.signal,
+      onReady: () => setTimeout(() => aborter.abort(), 30),
+    });
+    assertEquals(await playing, 0);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("a recording is bounded: full files are kept as FILE.1, FILE.2, each with its header", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const path = `${directory}/r`;
+    const bytes = (n: number) => new Uint8Array(n).fill(n);
+    let headers = 0;
+    {
+      using file = new RecordingFile(path, { maxBytes: 100, keep: 2 }, () => {
+        headers++;
+        return bytes(10);
+      });
+      for (let n = 0; n < 9; n++) file.append(bytes(45));
+      assertEquals(file.totalBytes, 9 * 45 + 5 * 10);
+    }
+    assertEquals(headers, 5);
+    assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), ["r", "r.1", "r.2"]);
+    assertEquals(Deno.readFileSync(`${path}.1`).length, 100);
+    assertEquals(Deno.readFileSync(`${path}.1`).subarray(0, 10), bytes(10));
+    assertEquals(Deno.readFileSync(path).length, 55);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("with nothing kept a full file is begun anew; a disk that is full is told", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const path = `${directory}/r`;
+    {
+      using file = new RecordingFile(path, { maxBytes: 20, keep: 0 }, () => new Uint8Array(1));
+      for (let n = 0; n < 5; n++) file.append(new Uint8Array(15));
+    }
+    assertEquals([...Deno.readDirSync(directory)].length, 1);
+    assertEquals(Deno.readFileSync(path).length, 16);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+  const bounds = { maxBytes: 100, keep: 1 };
+  assertThrows(
+    () => new RecordingFile("/dev/full", bounds, () => new Uint8Array(5)),
+    Fault,
+    "Cannot write the recording /dev/full",
+  );
+  assertThrows(() => new RecordingFile("/nowhere/r", bounds, () => new Uint8Array(5)), Fault, "Cannot write");
+});
