@@ -23,10 +23,12 @@ export class PollPace {
   /** A new frame was seen. */
   onFrame(nowNs: number): void {
     const intervalNs = nowNs - this.#lastFrameNs;
-    // Short of a mean, quick to follow: an eighth of the way to each new interval.
-    this.#intervalNs = this.#intervalNs === 0 || intervalNs > IDLE_NS
-      ? Math.min(intervalNs, MAX_NS * LOOKS)
-      : this.#intervalNs + (intervalNs - this.#intervalNs) / 8;
+    if (this.#intervalNs === 0 || intervalNs > IDLE_NS) {
+      this.#intervalNs = Math.min(intervalNs, MAX_NS * LOOKS);
+    } else {
+      // Quick to follow a faster producer, slow to believe that one has slowed down.
+      this.#intervalNs += (intervalNs - this.#intervalNs) / (intervalNs < this.#intervalNs ? 2 : 8);
+    }
     this.#lastFrameNs = nowNs;
     this.#lastChangeNs = nowNs;
   }
