@@ -148,6 +148,14 @@ export class LeaseTable {
     return true;
   }
 
+  /** Takes the waiting successor out of a handover: it will not get the slot. Null when none waits. */
+  dismiss(endpoint: number, cls: LeaseClass): Successor | null {
+    const slot = this.#slot(endpoint, cls);
+    const { successor } = slot;
+    slot.successor = null;
+    return successor;
+  }
+
   /**
    * The finalization is done: the waiting successor owns the slot now, or it is free.
    *

@@ -6,7 +6,7 @@
 import type { EndpointId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
-import { SEAM } from "../event/body_layout.ts";
+import { MEMCTX, SEAM } from "../event/body_layout.ts";
 import type { LeaseClass } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
@@ -60,6 +60,9 @@ export class AdapterSeat implements Seat {
     if (this.#closed) return event.release();
     event.source = this.#source;
     event.endpoint = this.endpoint;
+    if (event.kind === KIND.MEMCTX) {
+      this.#slot.memctxEpoch = event.words[MEMCTX.at.epoch / 4] as number;
+    } else if (event.kind === KIND.MEMCTX_INVALIDATED) this.#slot.memctxEpoch = -1;
     const seam = event.kind === KIND.SEAM_UP ? 1 : event.kind === KIND.SEAM_DOWN ? -1 : 0;
     const reason = event.words[SEAM.at.reason / 4] as number;
     const pid = event.words[SEAM.at.pid / 4] as number;
@@ -95,7 +98,7 @@ export class AdapterSeat implements Seat {
     const index = fields.ticket === undefined ? -1 : ledger.find(fields.ticket);
     const control = index < 0 ? 0 : ledger.origin(index);
     this.#bus.audit.write({
-      principal: control === 0 ? 0 : this.#bus.originOf(control)?.principal ?? 0,
+      principal: index < 0 ? 0 : ledger.principal(index),
       control,
       endpoint: this.#closed ? NO_ENDPOINT : this.endpoint,
       kind,

@@ -11,8 +11,10 @@ import type { Log } from "../base/log.ts";
 import { SUBMIT, TransferContext } from "../context/transfer_context.ts";
 import { writeText } from "../event/inline_text.ts";
 import { ACT_ACK, ERROR } from "../event/body_layout.ts";
-import { DIR } from "../event/defaults.ts";
+import { defaultPrio, DIR } from "../event/defaults.ts";
 import { EventQueue } from "../event/event_queue.ts";
+import { mayTakeBack, takesBack } from "../event/overtaking.ts";
+import { PRIO, PRIO_DEFAULT } from "../event/priority.ts";
 import { KIND, kindName } from "../event/kind.ts";
 import { SOURCE_MAX } from "../event/source.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
@@ -23,6 +25,12 @@ import { Ledger } from "./ledger.ts";
 export interface Origin {
   readonly principal: number;
 }
+
+/**
+ * The ticket of an answer to a command that was never admitted. An UP event with a ticket answers a command: the fan-out counts the command as answered when the event has reached
+ * its control, and not before, so that a control whose answers wait somewhere is not read.
+ */
+export const REFUSAL = -1;
 
 /** The shared middle of the core. */
 export class Bus {
@@ -35,8 +43,8 @@ export class Bus {
   audit!: AuditTrail;
   /** Looks up a control; null when it is gone. */
   originOf: (control: number) => Origin | null = () => null;
-  /** Told when a control's command is answered or cancelled. */
-  onSettled: (control: number) => void = () => {};
+  /** Told when a control's command is settled without an event that would tell it so. */
+  onSilent: (control: number) => void = () => {};
   /** Told when a DOWN lane has room again. */
   onRoomDown: (source: number) => void = () => {};
   /** Events answered with BLOCKED, by source, in order: see `transfer_context.ts` on BLOCK. */
@@ -65,20 +73,45 @@ export class Bus {
 
   /** Sends an event up; takes it over whatever happens. */
   up(event: TransferEvent): void {
+    if (mayTakeBack(event.kind)) this.#letGoFirst(event);
     const parked = this.#parked[event.source] as EventQueue;
-    if (parked.length === 0) {
+    // What waits for room is overtaken by what is never blocked, and by nothing else.
+    if (parked.length === 0 || this.#isUrgent(event)) {
       // Its stamp is its time of submission: one look at the clock less for every event.
       if (this.context.submit(DIR.UP, event, event.tsNs) !== SUBMIT.BLOCKED) return;
     }
-    if (parked.length >= MAX_LANE_EVENTS) {
-      const victim = parked.shift() as TransferEvent;
-      this.log.warn("parked event dropped", { kind: kindName(victim.kind) });
-      victim.release();
-    }
     parked.push(event);
+    if (parked.length <= MAX_LANE_EVENTS) return;
+    const victim = parked.takeBroadcast();
+    if (victim === null) return;
+    this.log.warn("parked event dropped", { kind: kindName(victim.kind) });
+    victim.release();
   }
 
-  /** An ERROR event: to one control when `control` is not 0, else to all of the endpoint. */
+  /** What an event takes back must not arrive after it: it goes up now, as urgently. */
+  #letGoFirst(event: TransferEvent): void {
+    const pick = (earlier: TransferEvent): boolean =>
+      earlier.prio !== PRIO.URGENT && takesBack(event, earlier);
+    const raise = (earlier: TransferEvent): void => {
+      earlier.prio = PRIO.URGENT;
+      earlier.dueNs = 0;
+      this.context.submit(DIR.UP, earlier, event.tsNs);
+    };
+    this.context.extract(DIR.UP, pick, raise);
+    for (const parked of this.#parked) if (parked.length > 0) parked.extract(pick, raise);
+  }
+
+  #isUrgent(event: TransferEvent): boolean {
+    if (event.prio !== PRIO_DEFAULT) return event.prio === PRIO.URGENT;
+    const { prio } = this.context.policyOf(event.source, DIR.UP);
+    return (prio >= 0 ? prio : defaultPrio(event.kind, event.origin !== 0)) === PRIO.URGENT;
+  }
+
+  /**
+   * An ERROR event: to one control when `control` is not 0, else to all of the endpoint.
+   *
+   * @param ticket what the event carries as its own, see {@linkcode REFUSAL}; 0 for none
+   */
   error(
     source: number,
     endpoint: number,
@@ -87,9 +120,11 @@ export class Bus {
     code: number,
     detail: number,
     text: string,
+    ticket = 0,
   ): void {
     const event = this.event(KIND.ERROR, source, endpoint);
     event.origin = control;
+    event.ticket = ticket;
     event.corr = corr;
     event.view.setUint32(ERROR.at.code, code, true);
     event.view.setUint32(ERROR.at.detail, detail, true);
@@ -112,12 +147,11 @@ export class Bus {
     const kind = this.ledger.kind(index);
     const endpoint = this.ledger.endpoint(index);
     this.ledger.close(index);
-    this.onSettled(origin);
-    if (corr === 0 && code === CODE.ok) return;
-    this.sendAck(origin, corr, endpoint, source, kind, code, detail, doneNs);
+    if (corr === 0 && code === CODE.ok) return this.onSilent(origin);
+    this.sendAck(origin, corr, endpoint, source, kind, code, detail, doneNs, ticket);
   }
 
-  /** Sends an ACT_ACK that no ticket stands for: a refusal at admission. */
+  /** Sends an ACT_ACK; `ticket` is {@linkcode REFUSAL} when it is a refusal at admission. */
   sendAck(
     origin: number,
     corr: number,
@@ -127,9 +161,11 @@ export class Bus {
     code: number,
     detail: number,
     doneNs: number,
+    ticket: number,
   ): void {
     const event = this.event(KIND.ACT_ACK, source, endpoint);
     event.origin = origin;
+    event.ticket = ticket;
     event.corr = corr;
     const { words } = event;
     words[ACT_ACK.at.ok / 4] = code === CODE.ok ? 1 : 0;
@@ -151,8 +187,8 @@ export class Bus {
     event.origin = this.ledger.origin(index);
     event.corr = this.ledger.corr(index);
     event.endpoint = this.ledger.endpoint(index);
+    event.ticket = ticket;
     this.ledger.close(index);
-    this.onSettled(event.origin);
     this.up(event);
   }
 
@@ -161,15 +197,16 @@ export class Bus {
     const index = this.ledger.find(ticket);
     if (index < 0) return;
     this.ledger.close(index);
-    this.onSettled(this.ledger.origin(index));
+    this.onSilent(this.ledger.origin(index));
   }
 
   /** Releases everything that waits. */
   clear(): void {
-    this.context.clear();
+    // Parked ones first, or the room that the context then has would let them in again.
     for (const parked of this.#parked) {
       for (let event = parked.shift(); event !== null; event = parked.shift()) event.release();
     }
+    this.context.clear();
   }
 
   /** Answers a DOWN event that is taken out of the context before it was routed. Borrowed. */
@@ -196,14 +233,15 @@ export class Bus {
     // Delivered input and answered questions are not news; refusals and everything that changes a VM are.
     if (code === CODE.ok && (kind === KIND.CMD_INPUT || kind === KIND.CMD_MEMWRITE)) return;
     const cls = this.ledger.cls(index);
+    const token = this.ledger.token(index);
     this.audit.write({
-      principal: this.originOf(this.ledger.origin(index))?.principal ?? 0,
+      principal: this.ledger.principal(index),
       control: this.ledger.origin(index),
       endpoint: this.ledger.endpoint(index),
       kind,
       code,
       cls: cls < 0 ? undefined : cls,
-      token: cls < 0 ? undefined : this.ledger.token(index),
+      token: cls < 0 || token === 0 ? undefined : token,
     });
   }
 }

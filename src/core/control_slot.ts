@@ -18,10 +18,8 @@ export class ControlSlot {
   leaveReason = "";
   /** It is in the list of those to flush at the end of the turn. */
   dirty = false;
-  /** Commands of it that are not answered yet. */
+  /** Commands of it whose answer has not reached it yet. */
   outstanding = 0;
-  /** Endpoints whose retained FRAME_RING it published: they are forgotten with it. */
-  readonly rings: Set<number> = new Set();
   /** Lanes that answered "blocked" to it, bit 1 << source. */
   blockedOn = 0;
   #grant: Grant;

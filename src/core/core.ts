@@ -11,29 +11,31 @@ import { CODE } from "../base/codes.ts";
 import type { ControlId, EndpointId } from "../base/ids.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import type { Grant } from "../access/grant.ts";
+import { type Grant, maskHas } from "../access/grant.ts";
 import { type ArbitrationPolicy, LeaseTable } from "../access/lease_table.ts";
-import { leaseClassFor, NO_LEASE_CLASS, PUBLISHABLE } from "../access/requirement.ts";
-import { maskHas } from "../access/grant.ts";
+import { BAD_OPERATION, capsFor, leaseClassFor, PUBLISHABLE } from "../access/requirement.ts";
 import type { LanePolicy } from "../context/policy.ts";
 import { SUBMIT } from "../context/transfer_context.ts";
-import { ROSTER, SEAM } from "../event/body_layout.ts";
-import { INVALIDATED, LEASE_CLASS, type LeaseClass, LIFE, SEAM_REASON, VM_OP } from "../event/body_number.ts";
+import { ROSTER } from "../event/body_layout.ts";
+import type { LeaseClass } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
 import { DIR, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { writeText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
 import { PRIO_DEFAULT } from "../event/priority.ts";
-import { SOURCE, SOURCE_MAX } from "../event/source.ts";
+import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
-import { AdapterSeat, type SeamListener } from "./adapter_seat.ts";
+import type { CloseReason, LoopPort } from "./adapter_port.ts";
+import type { SeamListener } from "./adapter_seat.ts";
 import { denialOf, judge } from "./admission.ts";
 import { AuditTrail } from "./audit_trail.ts";
-import { Bus } from "./bus.ts";
+import { Bus, REFUSAL } from "./bus.ts";
+import { CommandRoute } from "./command_route.ts";
 import type { Control, ControlSeat, HandIn } from "./control_port.ts";
 import { ControlSlot } from "./control_slot.ts";
-import { EndpointSlot, type EndpointSpec } from "./endpoint_slot.ts";
+import { CoreSeat } from "./core_seat.ts";
+import type { EndpointSlot, EndpointSpec } from "./endpoint_slot.ts";
+import { Endpoints } from "./endpoints.ts";
 import { FanOut } from "./fan_out.ts";
 import { LeaseService } from "./lease_service.ts";
 import type { TurnHook } from "./loop.ts";
@@ -55,43 +57,43 @@ export class Core implements TurnHook {
   readonly fanOut: FanOut;
   readonly audit: AuditTrail;
   readonly #loop: LoopPort;
-  readonly #log: Log;
   readonly #retained = new Retained();
+  readonly #endpoints: Endpoints;
   readonly #leaseService: LeaseService;
-  readonly #endpoints: (EndpointSlot | null)[] = new Array(MAX_ENDPOINTS).fill(null);
-  readonly #seats = new Map<Adapter, AdapterSeat>();
-  #onSeam: SeamListener;
+  readonly #route: CommandRoute;
+  /** Which control published the FRAME_RING of an endpoint last: it is forgotten with it. */
+  readonly #ringOwner = new Int32Array(MAX_ENDPOINTS);
   #leaving: ControlSlot[] = [];
   #lastControl = 0;
   /** Sources of DOWN lanes that have room again: their controls are told at the end of the turn. */
   #roomDown = 0;
+  #isPumpingUp = false;
 
+  /** Makes a core without endpoints and controls; the loop's hook is the caller's to set. */
   constructor(options: CoreOptions) {
-    this.#loop = options.loop;
-    this.#log = options.log.for("core");
-    this.bus = new Bus(options.loop.clock, this.#log);
-    this.audit = new AuditTrail(
-      options.loop.clock,
-      options.log.for("audit"),
-      this.bus.pool,
-      (event) => this.bus.up(event),
-    );
-    this.bus.audit = this.audit;
+    const { loop } = options;
+    const log = options.log.for("core");
+    this.#loop = loop;
+    this.bus = new Bus(loop.clock, log);
+    const { bus } = this;
+    this.audit = new AuditTrail(loop.clock, options.log.for("audit"), bus.pool, (event) => bus.up(event));
+    bus.audit = this.audit;
     this.leases = new LeaseTable(options.arbitration);
     this.fanOut = new FanOut(this.#retained);
-    this.#leaseService = new LeaseService(this.bus, this.leases, (id) => this.#endpoints[id] ?? null);
-    this.#onSeam = options.onSeam ?? (() => {});
-    this.bus.originOf = (id) => this.fanOut.controls.get(id)?.grant ?? null;
-    this.bus.onSettled = (id) => {
-      const slot = this.fanOut.controls.get(id);
-      if (slot !== undefined) slot.outstanding--;
-    };
-    this.bus.onRoomDown = (source) => (this.#roomDown |= 1 << source);
+    const leaseService = new LeaseService(bus, this.leases, (id) => this.#endpoints.get(id));
+    this.#leaseService = leaseService;
+    this.#endpoints = new Endpoints({ bus, loop, leases: this.leases, leaseService, log });
+    if (options.onSeam !== undefined) this.#endpoints.onSeam = options.onSeam;
+    const { controls } = this.fanOut;
+    this.#route = new CommandRoute(bus, this.#endpoints, this.leases, leaseService, controls);
+    bus.originOf = (id) => controls.get(id)?.grant ?? null;
+    bus.onSilent = (id) => this.fanOut.settleSilently(id);
+    bus.onRoomDown = (source) => (this.#roomDown |= 1 << source);
   }
 
   /** Sets who is told of seams. */
   set onSeam(listener: SeamListener) {
-    this.#onSeam = listener;
+    this.#endpoints.onSeam = listener;
   }
 
   /** Sets the policy of a lane. */
@@ -99,38 +101,19 @@ export class Core implements TurnHook {
     this.bus.context.setPolicy(source, dir, policy);
   }
 
-  // ---- endpoints -------------------------------------------------------------------------------------------------------
-
   /** An attached endpoint, or null. */
   endpoint(id: number): EndpointSlot | null {
-    return this.#endpoints[id] ?? null;
+    return this.#endpoints.get(id);
   }
 
   /** Attached endpoints by number. */
   endpoints(): EndpointSlot[] {
-    return this.#endpoints.filter((slot) => slot !== null);
+    return this.#endpoints.list();
   }
 
   /** Attaches an endpoint and opens its adapters. Each comes up by itself, or says why not; none holds the others back. */
   attach(spec: EndpointSpec): EndpointSlot {
-    assert(this.#endpoints[spec.id] === null, "an endpoint's number is free");
-    const slot = new EndpointSlot(spec);
-    this.#endpoints[spec.id] = slot;
-    for (const adapter of spec.adapters) {
-      const log = this.#log.for(`${adapter.name}[${spec.name}]`);
-      const seat = new AdapterSeat(
-        slot,
-        adapter.source,
-        this.bus,
-        this.#loop,
-        this.leases,
-        log,
-        (endpoint, source, up, reason) => this.#onSeam(endpoint, source, up, reason),
-      );
-      this.#seats.set(adapter, seat);
-      adapter.open(seat);
-    }
-    return slot;
+    return this.#endpoints.attach(spec);
   }
 
   /**
@@ -140,57 +123,7 @@ export class Core implements TurnHook {
    * @param done called once, when the number is free again
    */
   detach(id: EndpointId, reason: CloseReason, done: () => void): void {
-    const slot = this.#endpoints[id];
-    assert(slot !== null && slot !== undefined && !slot.leaving, "only an attached endpoint is detached");
-    slot.leaving = true;
-    this.bus.context.extract(DIR.DOWN, (event) => event.endpoint === id, (event) => {
-      this.bus.refuseQueued(event, CODE["no-endpoint"]);
-      event.release();
-    });
-    for (const cls of Object.values(LEASE_CLASS)) this.#leaseService.endpointGone(id, cls);
-    // INPUT first: releasing keys needs the monitor that VMHOST may close.
-    const order = [SOURCE.INPUT, SOURCE.MEMCTX, SOURCE.VMHOST, SOURCE.FRAME];
-    this.#closeNext(slot, order, 0, reason, done);
-  }
-
-  #closeNext(slot: EndpointSlot, order: number[], at: number, reason: CloseReason, done: () => void): void {
-    for (let i = at; i < order.length; i++) {
-      const adapter = slot.adapters[order[i] as number];
-      if (adapter === null || adapter === undefined) continue;
-      let closed = false;
-      adapter.close(reason, () => {
-        assert(!closed, "an adapter closes once");
-        closed = true;
-        this.#seamClosed(slot, adapter);
-        this.#closeNext(slot, order, i + 1, reason, done);
-      });
-      return;
-    }
-    for (const ticket of this.bus.ledger.ticketsOf(slot.id)) {
-      this.bus.ack(ticket, CODE["seam-down"], 0, 0, SOURCE.CORE);
-    }
-    this.#endpoints[slot.id] = null;
-    done();
-  }
-
-  #seamClosed(slot: EndpointSlot, adapter: Adapter): void {
-    const bit = 1 << adapter.source;
-    if (adapter.source === SOURCE.MEMCTX && this.#retained.get(KIND.MEMCTX, slot.id) !== null) {
-      const event = this.bus.event(KIND.MEMCTX_INVALIDATED, SOURCE.MEMCTX, slot.id);
-      event.words[0] = this.#retained.get(KIND.MEMCTX, slot.id)?.words[6] ?? 0;
-      event.words[1] = INVALIDATED.ENDPOINT_GONE;
-      this.bus.up(event);
-    }
-    if ((slot.seams & bit) !== 0) {
-      slot.seams &= ~bit;
-      const event = this.bus.event(KIND.SEAM_DOWN, adapter.source, slot.id);
-      event.words[SEAM.at.reason / 4] = SEAM_REASON.ASKED;
-      event.words[SEAM.at.pid / 4] = slot.pid;
-      this.bus.up(event);
-      this.#onSeam(slot, adapter.source, false, SEAM_REASON.ASKED);
-    }
-    this.#seats.get(adapter)?.close();
-    this.#seats.delete(adapter);
+    this.#endpoints.detach(id, reason, done);
   }
 
   /** Publishes an endpoint's roster entry; retained until {@linkcode forget}. */
@@ -215,10 +148,9 @@ export class Core implements TurnHook {
   /** Forgets what is retained of an endpoint that is gone. Events that still wait are delivered first. */
   forget(endpoint: number): void {
     this.#pumpUp();
-    for (const kind of [KIND.ROSTER, KIND.MEMCTX, KIND.FRAME_RING]) this.#retained.drop(kind, endpoint);
+    this.#retained.forget(endpoint);
+    this.fanOut.flush();
   }
-
-  // ---- controls --------------------------------------------------------------------------------------------------------
 
   /** The number that the next control will have. */
   get nextControlId(): ControlId {
@@ -229,8 +161,8 @@ export class Core implements TurnHook {
   addControl(control: Control, grant: Grant): ControlSeat {
     const id = ++this.#lastControl as ControlId;
     const slot = new ControlSlot(id, control, grant);
-    const seat = new Seated(this, slot);
-    // Events on their way are not for a control that came after them, or it would get retained ones twice.
+    const seat = new CoreSeat(this, slot);
+    // Events on their way come before a control that comes now: what they leave behind is replayed to it, in order.
     this.#pumpUp();
     this.fanOut.add(slot);
     this.audit.setListeners(this.fanOut.auditors);
@@ -240,14 +172,39 @@ export class Core implements TurnHook {
     return seat;
   }
 
-  /** Changes a control's grant: a smaller one takes effect at once, leases included. */
+  /** Changes a control's grant: a smaller one takes effect at once, on leases and on commands that still wait, too. */
   regrant(id: ControlId, grant: Grant): void {
     const slot = this.fanOut.controls.get(id);
     if (slot === undefined) return;
-    slot.regrant(grant);
-    this.fanOut.reindex(slot);
+    this.fanOut.regrant(slot, grant);
     this.audit.setListeners(this.fanOut.auditors);
     this.#leaseService.regranted(slot);
+    this.#refuseUngranted(slot);
+  }
+
+  /** Answers those of a control's waiting commands that its grant does not cover any more. */
+  #refuseUngranted(slot: ControlSlot): void {
+    const { caps, endpoints } = slot.grant;
+    const hasCap = (event: TransferEvent): boolean => {
+      const needed = capsFor(event);
+      return needed === BAD_OPERATION || (caps & needed) !== 0;
+    };
+    this.bus.context.extract(
+      DIR.DOWN,
+      (event) => event.origin === slot.id && !(hasCap(event) && maskHas(endpoints, event.endpoint)),
+      (event) => {
+        this.bus.refuseQueued(event, CODE[hasCap(event) ? "outside-grant" : "no-capability"]);
+        event.release();
+      },
+    );
+  }
+
+  /** A blank event, stamped now. */
+  event(kind: number): TransferEvent {
+    const event = this.bus.pool.acquire();
+    event.kind = kind;
+    event.tsNs = this.bus.clock.nowNs();
+    return event;
   }
 
   /** Takes a control off at the end of this turn. */
@@ -263,56 +220,49 @@ export class Core implements TurnHook {
   send(slot: ControlSlot, command: TransferEvent): HandIn {
     command.dir = DIR.DOWN;
     command.origin = slot.id;
-    command.source = SOURCE_OF_KIND[command.kind] as number;
+    command.source = SOURCE_OF_KIND[command.kind] ?? SOURCE.NONE;
     const nowNs = this.bus.clock.nowNs();
     this.leases.touch(slot.id, nowNs);
-    const endpoint = this.#endpoints[command.endpoint] ?? null;
+    const endpoint = this.#endpoints.get(command.endpoint);
     const attached = endpoint !== null && !endpoint.leaving;
     const code = judge(command, slot.id, slot.grant, attached, this.leases);
-    if (code !== CODE.ok) {
-      this.#refuse(slot, command, code);
-      command.release();
-      return "taken";
-    }
-    const cls = leaseClassFor(command);
+    if (code !== CODE.ok) return this.#refuse(slot, command, code);
     const isLease = command.source === SOURCE.CORE;
     if (isLease) {
       // A lease command is a barrier: what its control sent before it is routed before it.
       this.#pumpDown();
       command.prio = PRIO_DEFAULT;
     }
-    command.ticket = this.bus.ledger.open(command, isLease ? (command.words[0] as number) : cls);
-    if (command.ticket === 0) {
-      this.#refuse(slot, command, CODE.busy);
-      command.release();
-      return "taken";
-    }
+    const cls = isLease ? (command.words[0] as number) : leaseClassFor(command);
+    command.ticket = this.bus.ledger.open(command, cls, slot.grant.principal);
+    if (command.ticket === 0) return this.#refuse(slot, command, CODE.busy);
+    const { source, ticket } = command;
     slot.outstanding++;
-    const { ticket } = command;
     if (this.bus.context.submit(DIR.DOWN, command, nowNs) === SUBMIT.BLOCKED) {
-      this.bus.cancel(ticket);
+      slot.outstanding--;
+      this.bus.ledger.close(this.bus.ledger.find(ticket));
       command.ticket = 0;
-      slot.blockedOn |= 1 << command.source;
+      slot.blockedOn |= 1 << source;
       return "blocked";
     }
     if (isLease) this.#pumpDown();
     return "taken";
   }
 
-  /** An UP event of a control. */
+  /** An UP event of a control. A kind that no control may publish is a protocol error, and the control is taken off. */
   publish(slot: ControlSlot, event: TransferEvent): void {
     const { kind, endpoint, corr } = event;
-    let code: number = CODE.ok;
-    if ((slot.grant.caps & CAP.PUBLISH) === 0) code = CODE["no-capability"];
-    else if (!PUBLISHABLE.has(kind)) code = CODE["protocol-error"];
-    else if (!maskHas(slot.grant.endpoints, endpoint)) code = CODE["outside-grant"];
-    else if (this.#endpoints[endpoint] === null || this.#endpoints[endpoint]?.leaving) {
-      code = CODE["no-endpoint"];
-    }
+    this.leases.touch(slot.id, this.bus.clock.nowNs());
+    const code = this.#judgePublish(slot, event);
     if (code !== CODE.ok) {
       event.release();
-      this.bus.error(SOURCE.CORE, endpoint, slot.id, corr, code, kind, "publish refused");
+      slot.outstanding++;
+      this.bus.error(SOURCE.CORE, endpoint, slot.id, corr, code, kind, "publish refused", REFUSAL);
       this.#auditRefusal(slot, kind, endpoint, code);
+      // Only after this turn, or it would not hear why.
+      if (code === CODE["protocol-error"]) {
+        this.#loop.defer(() => this.leave(slot, "protocol error: bad publish"));
+      }
       return;
     }
     event.dir = DIR.UP;
@@ -320,11 +270,19 @@ export class Core implements TurnHook {
     event.origin = 0;
     event.prio = PRIO_DEFAULT;
     event.tsNs = this.bus.clock.nowNs();
-    if (kind === KIND.FRAME_RING) slot.rings.add(endpoint);
+    if (kind === KIND.FRAME_RING) this.#ringOwner[endpoint] = slot.id;
     this.bus.up(event);
   }
 
-  // ---- the turn --------------------------------------------------------------------------------------------------------
+  #judgePublish(slot: ControlSlot, event: TransferEvent): number {
+    if (!PUBLISHABLE.has(event.kind)) return CODE["protocol-error"];
+    if ((slot.grant.caps & CAP.PUBLISH) === 0) return CODE["no-capability"];
+    if (!maskHas(slot.grant.endpoints, event.endpoint)) return CODE["outside-grant"];
+    const endpoint = this.#endpoints.get(event.endpoint);
+    if (endpoint === null || endpoint.leaving) return CODE["no-endpoint"];
+    // Descriptors go to everybody who watches: a ring is one, and nothing else brings any.
+    return event.fds.length === (event.kind === KIND.FRAME_RING ? 1 : 0) ? CODE.ok : CODE["bad-argument"];
+  }
 
   turn(nowNs: number): void {
     this.#leaseService.expire(nowNs);
@@ -352,7 +310,7 @@ export class Core implements TurnHook {
     const { context } = this.bus;
     if (context.waiting(DIR.DOWN) === 0) return;
     for (let command = context.next(DIR.DOWN, nowNs); command !== null;) {
-      this.#route(command);
+      this.#route.route(command);
       command.release();
       command = context.next(DIR.DOWN, nowNs);
     }
@@ -360,61 +318,35 @@ export class Core implements TurnHook {
 
   #pumpUp(nowNs: number = this.bus.clock.nowNs()): void {
     const { context } = this.bus;
-    if (context.waiting(DIR.UP) === 0) return;
+    // From within a delivery the events that wait must not overtake the one that is being delivered.
+    if (this.#isPumpingUp || context.waiting(DIR.UP) === 0) return;
+    this.#isPumpingUp = true;
     for (let event = context.next(DIR.UP, nowNs); event !== null;) {
       this.fanOut.deliver(event);
       event.release();
       event = context.next(DIR.UP, nowNs);
     }
+    this.#isPumpingUp = false;
   }
 
-  /** Hands a command to its adapter, after asking the lease machine once more. Borrowed. */
-  #route(command: TransferEvent): void {
-    const slot = this.#endpoints[command.endpoint] ?? null;
-    if (slot === null || slot.leaving) return this.bus.refuseQueued(command, CODE["no-endpoint"]);
-    const cls = leaseClassFor(command);
-    if (cls !== NO_LEASE_CLASS && !this.leases.isLive(command.endpoint, cls, command.token)) {
-      return this.bus.refuseQueued(command, CODE["stale-lease"]);
-    }
-    if (command.source === SOURCE.CORE) return this.#routeLease(command);
-    const adapter = slot.adapters[command.source];
-    if (adapter === null || adapter === undefined) {
-      return this.bus.refuseQueued(command, CODE["not-supported"]);
-    }
-    const input = slot.adapters[SOURCE.INPUT];
-    if (stopsVm(command) && input?.beforeStop !== undefined) {
-      command.retain();
-      input.beforeStop(() => {
-        if (slot.leaving) this.bus.refuseQueued(command, CODE["no-endpoint"]);
-        else adapter.command(command);
-        command.release();
-      });
-      return;
-    }
-    adapter.command(command);
-  }
-
-  #routeLease(command: TransferEvent): void {
-    const slot = this.fanOut.controls.get(command.origin);
-    if (slot === undefined) return this.bus.cancel(command.ticket);
-    if (command.kind === KIND.CMD_ACQUIRE) this.#leaseService.acquire(command, slot);
-    else if (command.kind === KIND.CMD_RELEASE) this.#leaseService.release(command, slot);
-    else this.#leaseService.status(command);
-  }
-
-  #refuse(slot: ControlSlot, command: TransferEvent, code: number): void {
-    const { kind, endpoint, corr } = command;
+  /** Answers a command that is not admitted; takes it over. */
+  #refuse(slot: ControlSlot, command: TransferEvent, code: number): HandIn {
+    const { kind, endpoint, corr, token, source } = command;
+    slot.outstanding++;
     const reason = denialOf(command, code);
     if (reason >= 0) {
       const event = this.bus.event(KIND.LEASE_DENIED, SOURCE.CORE, endpoint);
       event.origin = slot.id;
       event.corr = corr;
+      event.ticket = REFUSAL;
       event.words[0] = command.words[0] as number;
       event.words[1] = reason;
       this.bus.up(event);
-    } else this.bus.sendAck(slot.id, corr, endpoint, command.source, kind, code, 0, 0);
+    } else this.bus.sendAck(slot.id, corr, endpoint, source, kind, code, 0, 0, REFUSAL);
     const cls = leaseClassFor(command);
-    this.#auditRefusal(slot, kind, endpoint, code, cls < 0 ? undefined : (cls as LeaseClass), command.token);
+    command.release();
+    this.#auditRefusal(slot, kind, endpoint, code, cls < 0 ? undefined : (cls as LeaseClass), token);
+    return "taken";
   }
 
   #auditRefusal(
@@ -451,67 +383,18 @@ export class Core implements TurnHook {
       this.audit.setListeners(this.fanOut.auditors);
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
       this.audit.forget(slot.id);
-      for (const endpoint of slot.rings) this.#retained.drop(KIND.FRAME_RING, endpoint);
+      this.#forgetRings(slot);
       slot.control.close(slot.leaveReason);
     }
     this.#pumpUp();
     this.fanOut.flush();
   }
-}
 
-/** A control's seat. */
-class Seated implements ControlSeat {
-  readonly #core: Core;
-  readonly #slot: ControlSlot;
-
-  constructor(core: Core, slot: ControlSlot) {
-    this.#core = core;
-    this.#slot = slot;
-  }
-
-  get id(): ControlId {
-    return this.#slot.id;
-  }
-
-  get grant(): Grant {
-    return this.#slot.grant;
-  }
-
-  get outstanding(): number {
-    return this.#slot.outstanding;
-  }
-
-  event(kind: number): TransferEvent {
-    const event = this.#core.bus.pool.acquire();
-    event.kind = kind;
-    event.tsNs = this.#core.bus.clock.nowNs();
-    return event;
-  }
-
-  send(event: TransferEvent): HandIn {
-    if (this.#slot.leaving) {
-      event.release();
-      return "taken";
+  #forgetRings(slot: ControlSlot): void {
+    for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) {
+      if (this.#ringOwner[endpoint] !== slot.id) continue;
+      this.#ringOwner[endpoint] = 0;
+      this.#retained.drop(KIND.FRAME_RING, endpoint);
     }
-    return this.#core.send(this.#slot, event);
-  }
-
-  publish(event: TransferEvent): void {
-    if (this.#slot.leaving) return event.release();
-    this.#core.publish(this.#slot, event);
-  }
-
-  leave(reason: string): void {
-    this.#core.leave(this.#slot, reason);
   }
 }
-
-/** Whether a command stops the VM's CPUs, so that a held key could not be released any more. */
-function stopsVm(command: TransferEvent): boolean {
-  const op = command.words[0];
-  if (command.kind === KIND.CMD_VM) return op === VM_OP.STOP || op === VM_OP.QUIT;
-  return command.kind === KIND.CMD_LIFECYCLE && op === LIFE.PAUSE;
-}
-
-/** Every source has an adapter slot. */
-assert(SOURCE_MAX > SOURCE.MEMCTX, "sources index the adapters");

@@ -7,7 +7,7 @@
  * twice or not at all.
  * @module
  */
-import { maskHas } from "../access/grant.ts";
+import { type Grant, maskHas } from "../access/grant.ts";
 import { CAP } from "../event/capability.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { KIND, KIND_MAX } from "../event/kind.ts";
@@ -53,10 +53,26 @@ export class FanOut {
     this.#unindex(slot);
   }
 
-  /** Its effective endpoints changed. */
-  reindex(slot: ControlSlot): void {
+  /** Changes a control's grant; what is retained and was out of its reach until now is replayed to it. */
+  regrant(slot: ControlSlot, grant: Grant): void {
+    const known = new Set<TransferEvent>();
+    this.#retained.replay((event) => {
+      if (slot.admits(event)) known.add(event);
+    });
+    slot.regrant(grant);
     this.#unindex(slot);
     this.#index(slot);
+    this.#retained.replay((event) => {
+      if (!known.has(event) && slot.admits(event)) this.#give(slot, event);
+    });
+  }
+
+  /** A command of a control was settled though nothing is delivered to it: it may read on, and is flushed at the end of this turn. */
+  settleSilently(control: number): void {
+    const slot = this.#controls.get(control);
+    if (slot === undefined) return;
+    slot.outstanding--;
+    this.#markDirty(slot);
   }
 
   /** Gives a control what is retained and admitted: ROSTER, then MEMCTX, then FRAME_RING. */
@@ -71,16 +87,19 @@ export class FanOut {
     this.delivered[event.kind]!++;
     if (event.origin !== 0) {
       const slot = this.#controls.get(event.origin);
-      if (slot !== undefined) this.#give(slot, event);
+      if (slot === undefined) return;
+      if (event.ticket !== 0) slot.outstanding--;
+      this.#give(slot, event);
       return;
     }
     this.#retained.note(event);
     if (event.kind === KIND.MEMCTX_INVALIDATED) this.#retained.drop(KIND.MEMCTX, event.endpoint);
     if (event.endpoint < MAX_ENDPOINTS) {
       const slots = this.#byEndpoint[event.endpoint] as ControlSlot[];
-      for (let i = 0; i < slots.length; i++) {
-        const slot = slots[i] as ControlSlot;
-        if (slot.wants(event)) this.#give(slot, event);
+      // One that is added by a callback of this very loop got the event by replay, if it is for it.
+      for (let i = 0, count = slots.length; i < count; i++) {
+        const slot = slots[i];
+        if (slot !== undefined && slot.wants(event)) this.#give(slot, event);
       }
     } else for (const slot of this.#controls.values()) if (slot.wants(event)) this.#give(slot, event);
   }
@@ -103,10 +122,13 @@ export class FanOut {
   #give(slot: ControlSlot, event: TransferEvent): void {
     if (slot.leaving) return;
     slot.control.deliver(event);
-    if (!slot.dirty) {
-      slot.dirty = true;
-      this.#dirty.push(slot);
-    }
+    this.#markDirty(slot);
+  }
+
+  #markDirty(slot: ControlSlot): void {
+    if (slot.dirty) return;
+    slot.dirty = true;
+    this.#dirty.push(slot);
   }
 
   #index(slot: ControlSlot): void {

@@ -12,7 +12,7 @@ import { maskHas } from "../access/grant.ts";
 import type { LeaseTable, Successor } from "../access/lease_table.ts";
 import { CAP_OF_CLASS, leaseClassFor } from "../access/requirement.ts";
 import { ACQUIRE, LEASE_GRANTED } from "../event/body_layout.ts";
-import { LEASE_DENY, LEASE_REVOKE, type LeaseClass } from "../event/body_number.ts";
+import { LEASE_CLASS, LEASE_DENY, LEASE_REVOKE, type LeaseClass } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
@@ -24,6 +24,9 @@ import type { EndpointSlot } from "./endpoint_slot.ts";
 /** Which adapter brings a class to rest; 0 = none does. */
 const FINALIZER: readonly number[] = [SOURCE.INPUT, 0, SOURCE.MEMCTX];
 
+/** LEASE_REVOKED.reason, for audit. */
+const REVOCATIONS: readonly string[] = ["pre-empted", "owner gone", "endpoint gone", "not kept alive"];
+
 /** Acquire, release, status; revocation for every reason. */
 export class LeaseService {
   readonly #bus: Bus;
@@ -31,8 +34,8 @@ export class LeaseService {
   readonly #endpointOf: (endpoint: number) => EndpointSlot | null;
   /** Tickets of releases whose finalization runs, by slot. */
   readonly #releasing = new Map<number, number>();
-  /** Handovers under way. */
-  #handovers = 0;
+  /** What ends a handover that its adapter did not end, by slot. */
+  readonly #ending = new Map<number, () => void>();
 
   constructor(bus: Bus, table: LeaseTable, endpointOf: (endpoint: number) => EndpointSlot | null) {
     this.#bus = bus;
@@ -42,7 +45,7 @@ export class LeaseService {
 
   /** How many handovers are under way. */
   get handovers(): number {
-    return this.#handovers;
+    return this.#ending.size;
   }
 
   /** When a lease runs out unless its owner speaks, ns. */
@@ -62,10 +65,13 @@ export class LeaseService {
         this.#auditGrant(slot.grant, slot.id, endpoint, cls, outcome.token);
         return;
       case "denied":
-        this.deny(ticket, cls, outcome.reason, slot);
+        this.#deny(ticket, endpoint, cls, outcome.reason, slot.grant.principal, slot.id);
         return;
       case "handover":
-        if (outcome.displaced !== null) this.#dismiss(cls, outcome.displaced, LEASE_DENY.LOWER_PRIO);
+        if (outcome.displaced !== null) {
+          const again = outcome.displaced.party.id === slot.id;
+          this.#dismiss(endpoint, cls, outcome.displaced, again ? LEASE_DENY.HELD : LEASE_DENY.LOWER_PRIO);
+        }
         if (outcome.revoked !== 0) {
           this.#tellRevoked(outcome.revoked, endpoint, cls, LEASE_REVOKE.PREEMPTED, outcome.token);
           this.#handover(endpoint, cls, outcome.token);
@@ -74,21 +80,20 @@ export class LeaseService {
   }
 
   /** Answers an acquire with LEASE_DENIED. */
-  deny(ticket: number, cls: number, reason: number, slot: ControlSlot): void {
-    const index = this.#bus.ledger.find(ticket);
-    const endpoint = index < 0 ? 0 : this.#bus.ledger.endpoint(index);
+  #deny(
+    ticket: number,
+    endpoint: number,
+    cls: LeaseClass,
+    reason: number,
+    principal: number,
+    control: number,
+  ): void {
     const event = this.#bus.event(KIND.LEASE_DENIED, SOURCE.CORE, endpoint);
     event.words[0] = cls;
     event.words[1] = reason;
     this.#bus.reply(ticket, event);
-    this.#bus.audit.write({
-      principal: slot.grant.principal,
-      control: slot.id,
-      endpoint,
-      kind: KIND.LEASE_DENIED,
-      code: codeOfDenial(reason),
-      cls,
-    });
+    const code = codeOfDenial(reason);
+    this.#bus.audit.write({ principal, control, endpoint, kind: KIND.LEASE_DENIED, code, cls });
   }
 
   /** CMD_RELEASE, admitted. Answered when the finalization is done. */
@@ -96,9 +101,12 @@ export class LeaseService {
     const cls = command.words[0] as LeaseClass;
     const { endpoint, ticket } = command;
     const token = this.#table.tokenOf(endpoint, cls, slot.id);
+    // A release that names the token of an earlier lease must not end the present one.
+    if (command.token !== 0 && command.token !== token) {
+      return this.#bus.ack(ticket, CODE["stale-lease"], 0, 0, SOURCE.CORE);
+    }
     if (!this.#table.release(endpoint, cls, slot.id)) {
-      this.#bus.ack(ticket, CODE["no-lease"], 0, 0, SOURCE.CORE);
-      return;
+      return this.#bus.ack(ticket, CODE["no-lease"], 0, 0, SOURCE.CORE);
     }
     this.#auditEnd(KIND.LEASE_RELEASED, slot.grant.principal, slot.id, endpoint, cls, token);
     this.#releasing.set(keyOf(endpoint, cls), ticket);
@@ -138,10 +146,13 @@ export class LeaseService {
       slot.id,
       forbidden,
       (endpoint, cls, token) => {
-        this.#tellRevoked(slot.id, endpoint, cls, LEASE_REVOKE.PREEMPTED, token);
+        this.#tellRevoked(slot.id, endpoint, cls, LEASE_REVOKE.PREEMPTED, token, "grant shrunk");
         this.#handover(endpoint, cls, token);
       },
-      (_endpoint, cls, successor) => this.#dismiss(cls, successor, LEASE_DENY.NOGRANT),
+      (endpoint, cls, successor) => {
+        const reason = maskHas(grant.endpoints, endpoint) ? LEASE_DENY.NOCAP : LEASE_DENY.NOGRANT;
+        this.#dismiss(endpoint, cls, successor, reason);
+      },
     );
   }
 
@@ -160,6 +171,11 @@ export class LeaseService {
     );
   }
 
+  /** All adapters of an endpoint are closed: a finalization that none of them ended is over, for nothing can be reached any more. */
+  endpointClosed(endpoint: number): void {
+    for (const cls of Object.values(LEASE_CLASS)) this.#ending.get(keyOf(endpoint, cls))?.();
+  }
+
   /** Ends the leases whose owners did not keep them alive. */
   expire(nowNs: number): void {
     if (this.#table.deadline() > nowNs) return;
@@ -170,26 +186,39 @@ export class LeaseService {
   }
 
   #handover(endpoint: number, cls: LeaseClass, token: number): void {
-    this.#bus.context.extract(
-      DIR.DOWN,
-      (event) => event.endpoint === endpoint && event.token === token && leaseClassFor(event) === cls,
-      (event) => {
-        this.#bus.refuseQueued(event, CODE["stale-lease"]);
-        event.release();
-      },
-    );
-    this.#handovers++;
-    let done = false;
-    const finish = (): void => {
-      assert(!done, "a finalization ends once");
-      done = true;
-      this.#handovers--;
+    const slot = this.#endpointOf(endpoint);
+    this.#refuseStale(slot, endpoint, cls, token);
+    let isDone = false;
+    let isForced = false;
+    const end = (): void => {
+      isDone = true;
+      this.#ending.delete(keyOf(endpoint, cls));
       this.#finalized(endpoint, cls);
     };
-    const source = FINALIZER[cls] as number;
-    const adapter = source === 0 ? null : this.#endpointOf(endpoint)?.adapters[source] ?? null;
+    this.#ending.set(keyOf(endpoint, cls), () => {
+      isForced = true;
+      end();
+    });
+    const finish = (): void => {
+      if (isForced) return;
+      assert(!isDone, "a finalization ends once");
+      end();
+    };
+    const adapter = slot?.adapters[FINALIZER[cls] as number] ?? null;
     if (adapter?.finalize === undefined) finish();
     else adapter.finalize(cls, finish);
+  }
+
+  /** Answers what a former owner sent under a lease and what is still on its way. */
+  #refuseStale(slot: EndpointSlot | null, endpoint: number, cls: LeaseClass, token: number): void {
+    const pick = (event: TransferEvent): boolean =>
+      event.endpoint === endpoint && event.token === token && leaseClassFor(event) === cls;
+    const refuse = (event: TransferEvent): void => {
+      this.#bus.refuseQueued(event, CODE["stale-lease"]);
+      event.release();
+    };
+    this.#bus.context.extract(DIR.DOWN, pick, refuse);
+    slot?.held.extract(pick, refuse);
   }
 
   #finalized(endpoint: number, cls: LeaseClass): void {
@@ -203,16 +232,14 @@ export class LeaseService {
         this.#bus.reply(ticket, event);
       }
     }
+    const slot = this.#endpointOf(endpoint);
+    if (slot === null || slot.leaving) {
+      const waiting = this.#table.dismiss(endpoint, cls);
+      if (waiting !== null) this.#bus.ack(waiting.corr, CODE["no-endpoint"], 0, 0, SOURCE.CORE);
+    }
     const granted = this.#table.finalized(endpoint, cls, this.#bus.clock.nowNs());
     if (granted === null) return;
     const { successor, token } = granted;
-    const slot = this.#endpointOf(endpoint);
-    if (slot === null || slot.leaving) {
-      this.#table.release(endpoint, cls, successor.party.id);
-      this.#table.finalized(endpoint, cls, 0);
-      this.#bus.ack(successor.corr, CODE["no-endpoint"], 0, 0, SOURCE.CORE);
-      return;
-    }
     this.#replyGranted(successor.corr, cls, token, successor.ttlMs);
     this.#auditGrant(successor.party.grant, successor.party.id, endpoint, cls, token);
   }
@@ -225,22 +252,27 @@ export class LeaseService {
     this.#bus.reply(ticket, event);
   }
 
-  #dismiss(cls: number, successor: Successor, reason: number): void {
+  /** A waiting successor does not get the slot. */
+  #dismiss(endpoint: number, cls: LeaseClass, successor: Successor, reason: number): void {
     if (this.#bus.ledger.find(successor.corr) < 0) return;
-    const event = this.#bus.event(KIND.LEASE_DENIED, SOURCE.CORE, 0);
-    event.words[0] = cls;
-    event.words[1] = reason;
-    this.#bus.reply(successor.corr, event);
+    const { id, grant } = successor.party;
+    this.#deny(successor.corr, endpoint, cls, reason, grant.principal, id);
   }
 
-  #tellRevoked(control: number, endpoint: number, cls: number, reason: number, token: number): void {
+  #tellRevoked(
+    control: number,
+    endpoint: number,
+    cls: number,
+    reason: number,
+    token: number,
+    why: string = REVOCATIONS[reason] ?? "",
+  ): void {
     const event = this.#bus.event(KIND.LEASE_REVOKED, SOURCE.CORE, endpoint);
     event.origin = control;
     event.words[0] = cls;
     event.words[1] = reason;
     this.#bus.up(event);
     const principal = this.#bus.originOf(control)?.principal ?? 0;
-    const why = ["pre-empted", "owner gone", "endpoint gone", "not kept alive"][reason];
     this.#auditEnd(KIND.LEASE_REVOKED, principal, control, endpoint, cls, token, why);
   }
 

@@ -11,6 +11,7 @@ const INDEX_RANGE = 65_536;
 /** Open commands. A ticket is generation × 65536 + index, never 0. */
 export class Ledger {
   readonly #origin = new Int32Array(MAX_OUTSTANDING);
+  readonly #principal = new Uint32Array(MAX_OUTSTANDING);
   readonly #corr = new Uint32Array(MAX_OUTSTANDING);
   readonly #kind = new Uint16Array(MAX_OUTSTANDING);
   readonly #source = new Uint8Array(MAX_OUTSTANDING);
@@ -29,13 +30,20 @@ export class Ledger {
     return this.#count;
   }
 
-  /** Opens an entry for a command and returns its ticket; 0 when there are too many. */
-  open(command: TransferEvent, cls: number): number {
+  /**
+   * Opens an entry for a command.
+   *
+   * @param cls its lease class; -1 = none
+   * @param principal who is behind its control, for audit: the control may be gone when the verdict comes
+   * @returns its ticket; 0 when there are too many
+   */
+  open(command: TransferEvent, cls: number, principal: number): number {
     let index: number;
     if (this.#freeCount > 0) index = this.#free[--this.#freeCount] as number;
     else if (this.#used < MAX_OUTSTANDING) index = this.#used++;
     else return 0;
     this.#origin[index] = command.origin;
+    this.#principal[index] = principal;
     this.#corr[index] = command.corr;
     this.#kind[index] = command.kind;
     this.#source[index] = command.source;
@@ -66,6 +74,10 @@ export class Ledger {
   /** Who sent it. */
   origin(index: number): number {
     return this.#origin[index] as number;
+  }
+  /** Who is behind the control that sent it. */
+  principal(index: number): number {
+    return this.#principal[index] as number;
   }
   /** Its corr; 0 = no answer wanted. */
   corr(index: number): number {

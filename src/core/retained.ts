@@ -4,6 +4,8 @@
  * @module
  */
 import { MAX_ENDPOINTS } from "../base/limits.ts";
+import { ROSTER } from "../event/body_layout.ts";
+import { ROSTER_STATE } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
@@ -14,8 +16,11 @@ const KINDS: readonly number[] = [KIND.ROSTER, KIND.MEMCTX, KIND.FRAME_RING];
 export class Retained {
   readonly #slots: (TransferEvent | null)[] = new Array(KINDS.length * MAX_ENDPOINTS).fill(null);
 
-  /** Keeps an event if its kind is retained, in place of the older one. */
+  /** Keeps an event if its kind is retained, in place of the older one. Of an endpoint that is gone nothing is kept. */
   note(event: TransferEvent): void {
+    if (event.kind === KIND.ROSTER && event.words[ROSTER.at.state / 4] === ROSTER_STATE.GONE) {
+      return this.forget(event.endpoint);
+    }
     const row = KINDS.indexOf(event.kind);
     if (row < 0 || event.endpoint >= MAX_ENDPOINTS) return;
     const index = row * MAX_ENDPOINTS + event.endpoint;
@@ -31,6 +36,11 @@ export class Retained {
     const index = row * MAX_ENDPOINTS + endpoint;
     this.#slots[index]?.release();
     this.#slots[index] = null;
+  }
+
+  /** Forgets all of an endpoint. */
+  forget(endpoint: number): void {
+    for (const kind of KINDS) this.drop(kind, endpoint);
   }
 
   /** The newest of a kind, or null. */

@@ -2,6 +2,8 @@
  * A control in the process of the core: an algorithm embedded as two callbacks. It has a grant and a subscription like any other; events are borrowed for the call.
  * @module
  */
+import { messageOf } from "../../base/fault.ts";
+import { MAX_LANE_EVENTS } from "../../base/limits.ts";
 import type { Subscription } from "../../access/subscription.ts";
 import type { Control, ControlSeat, HandIn } from "../../core/control_port.ts";
 import { EventRing } from "../../event/event_ring.ts";
@@ -17,7 +19,9 @@ export interface InprocCallbacks {
 
 /** An in-process control. */
 export class InprocControl implements Control {
+  /** For audit and logs. */
   readonly name: string;
+  /** What it wants to receive. */
   readonly subscription: Subscription;
   readonly #callbacks: InprocCallbacks;
   /** Commands that their lane had no room for: sent, in order, when it has. */
@@ -41,12 +45,19 @@ export class InprocControl implements Control {
     return this.#seat;
   }
 
+  /** Called by the core: it is on the bus. */
   open(seat: ControlSeat): void {
     this.#seat = seat;
   }
 
+  /** Called by the core with each event; what the callback throws takes the control off the bus. */
   deliver(event: TransferEvent): void {
-    this.#callbacks.onEvent(event);
+    try {
+      this.#callbacks.onEvent(event);
+    } catch (error) {
+      // It is told by onClose; the bus and everybody else on it go on.
+      this.#seat?.leave(`failed: ${messageOf(error)}`);
+    }
   }
 
   /**
@@ -55,10 +66,10 @@ export class InprocControl implements Control {
    * @param kind a CMD_ kind
    * @param endpoint which VM
    * @param fill writes the inline zone and the body
-   * @returns its corr, by which the answer is known; 0 when it is not on the bus
+   * @returns its corr, by which the answer is known; 0 when it is not on the bus, or too many commands wait for room already
    */
   send(kind: number, endpoint: number, fill?: (event: TransferEvent) => void): number {
-    if (this.#seat === null) return 0;
+    if (this.#seat === null || this.#waiting.length >= MAX_LANE_EVENTS) return 0;
     const event = this.#seat.event(kind);
     event.endpoint = endpoint;
     this.#corr = (this.#corr % 0xffffffff) + 1;
@@ -75,6 +86,7 @@ export class InprocControl implements Control {
     this.#seat?.leave("left");
   }
 
+  /** Called by the core: commands that found no room are sent now. */
   onRoom(): void {
     while (this.#waiting.length > 0) {
       const event = this.#waiting.shift();
@@ -85,6 +97,7 @@ export class InprocControl implements Control {
     }
   }
 
+  /** Called by the core: it is off the bus. */
   close(reason: string): void {
     this.#seat = null;
     while (this.#waiting.length > 0) this.#waiting.shift().release();

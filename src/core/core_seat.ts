@@ -1,0 +1,71 @@
+/**
+ * A control's seat: the narrow door through which it reaches the core. Once the control leaves, nothing passes any more.
+ * @module
+ */
+import type { ControlId } from "../base/ids.ts";
+import type { Grant } from "../access/grant.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import type { ControlSeat, HandIn } from "./control_port.ts";
+import type { ControlSlot } from "./control_slot.ts";
+
+/** What a seat leads to. */
+export interface CoreDoor {
+  /** A blank event, stamped now. */
+  event(kind: number): TransferEvent;
+  /** Takes a command of a control. */
+  send(slot: ControlSlot, command: TransferEvent): HandIn;
+  /** Takes an UP event of a control. */
+  publish(slot: ControlSlot, event: TransferEvent): void;
+  /** Takes a control off at the end of this turn. */
+  leave(slot: ControlSlot, reason: string): void;
+}
+
+/** The seat of one control. */
+export class CoreSeat implements ControlSeat {
+  readonly #door: CoreDoor;
+  readonly #slot: ControlSlot;
+
+  /** @param slot whose seat it is */
+  constructor(door: CoreDoor, slot: ControlSlot) {
+    this.#door = door;
+    this.#slot = slot;
+  }
+
+  /** The control's number. */
+  get id(): ControlId {
+    return this.#slot.id;
+  }
+
+  /** Its live grant. */
+  get grant(): Grant {
+    return this.#slot.grant;
+  }
+
+  /** How many of its commands are not answered yet, or the answer has not reached it. */
+  get outstanding(): number {
+    return this.#slot.outstanding;
+  }
+
+  /** A blank event, stamped now. */
+  event(kind: number): TransferEvent {
+    return this.#door.event(kind);
+  }
+
+  /** Hands in a command; one of a control that leaves is dropped. */
+  send(event: TransferEvent): HandIn {
+    if (!this.#slot.leaving) return this.#door.send(this.#slot, event);
+    event.release();
+    return "taken";
+  }
+
+  /** Hands in an event to publish; one of a control that leaves is dropped. */
+  publish(event: TransferEvent): void {
+    if (this.#slot.leaving) event.release();
+    else this.#door.publish(this.#slot, event);
+  }
+
+  /** Leaves the bus. */
+  leave(reason: string): void {
+    this.#door.leave(this.#slot, reason);
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The endpoints of the core: attaching them with their adapters, and taking them off without leaving anything behind. Leases end, every open command is
+ * answered, each adapter closes before the next one does, and what the endpoint last said (a seam up, a memory context) is taken back.
+ *
+ * Which endpoints there are is the roster's business.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { CODE } from "../base/codes.ts";
+import type { EndpointId } from "../base/ids.ts";
+import { MAX_ENDPOINTS } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { LeaseTable } from "../access/lease_table.ts";
+import { MEMCTX_INVALIDATED, SEAM } from "../event/body_layout.ts";
+import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../event/body_number.ts";
+import { DIR } from "../event/defaults.ts";
+import { KIND } from "../event/kind.ts";
+import { SOURCE } from "../event/source.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
+import { AdapterSeat, type SeamListener } from "./adapter_seat.ts";
+import type { Bus } from "./bus.ts";
+import { EndpointSlot, type EndpointSpec } from "./endpoint_slot.ts";
+import type { LeaseService } from "./lease_service.ts";
+
+/** INPUT first: releasing keys needs the monitor that VMHOST may close. */
+const CLOSING_ORDER: readonly number[] = [SOURCE.INPUT, SOURCE.MEMCTX, SOURCE.VMHOST, SOURCE.FRAME];
+
+/** What the endpoints need of the core. */
+export interface EndpointsOptions {
+  /** Where events go up and answers are given. */
+  readonly bus: Bus;
+  /** The loop on which the adapters live. */
+  readonly loop: LoopPort;
+  /** The lease machine, which adapters may ask. */
+  readonly leases: LeaseTable;
+  /** Ends the leases of an endpoint that goes. */
+  readonly leaseService: LeaseService;
+  /** Each adapter's log is made of it. */
+  readonly log: Log;
+}
+
+/** Attached endpoints by number. */
+export class Endpoints {
+  readonly #slots: (EndpointSlot | null)[] = new Array(MAX_ENDPOINTS).fill(null);
+  readonly #seats = new Map<Adapter, AdapterSeat>();
+  readonly #options: EndpointsOptions;
+  /** Told when a seam comes or goes. */
+  onSeam: SeamListener = () => {};
+
+  /** Starts with none. */
+  constructor(options: EndpointsOptions) {
+    this.#options = options;
+  }
+
+  /** An attached endpoint, or null; any number may be asked for. */
+  get(id: number): EndpointSlot | null {
+    return id < MAX_ENDPOINTS ? this.#slots[id] ?? null : null;
+  }
+
+  /** All that are attached, by number. */
+  list(): EndpointSlot[] {
+    return this.#slots.filter((slot) => slot !== null);
+  }
+
+  /** Attaches an endpoint and opens its adapters. Each comes up by itself, or says why not; none holds the others back. */
+  attach(spec: EndpointSpec): EndpointSlot {
+    assert(this.#slots[spec.id] === null, "an endpoint's number is free");
+    const { bus, loop, leases, log } = this.#options;
+    const slot = new EndpointSlot(spec);
+    this.#slots[spec.id] = slot;
+    for (const adapter of spec.adapters) {
+      const seat = new AdapterSeat(
+        slot,
+        adapter.source,
+        bus,
+        loop,
+        leases,
+        log.for(`${adapter.name}[${spec.name}]`),
+        (endpoint, source, up, reason) => this.onSeam(endpoint, source, up, reason),
+      );
+      this.#seats.set(adapter, seat);
+      adapter.open(seat);
+    }
+    return slot;
+  }
+
+  /**
+   * Takes an endpoint off.
+   *
+   * @param reason why, for the adapters
+   * @param done called once, when the number is free again
+   */
+  detach(id: EndpointId, reason: CloseReason, done: () => void): void {
+    const slot = this.get(id);
+    assert(slot !== null && !slot.leaving, "only an attached endpoint is detached");
+    slot.leaving = true;
+    const refuse = (event: TransferEvent): void => this.#refuse(event);
+    this.#options.bus.context.extract(DIR.DOWN, (event) => event.endpoint === id, refuse);
+    if (slot.stopping !== null) this.#refuse(slot.stopping);
+    slot.stopping = null;
+    slot.held.extract(() => true, refuse);
+    for (const cls of Object.values(LEASE_CLASS)) this.#options.leaseService.endpointGone(id, cls);
+    this.#closeNext(slot, 0, reason, done);
+  }
+
+  #refuse(event: TransferEvent): void {
+    this.#options.bus.refuseQueued(event, CODE["no-endpoint"]);
+    event.release();
+  }
+
+  #closeNext(slot: EndpointSlot, at: number, reason: CloseReason, done: () => void): void {
+    const { bus, leaseService } = this.#options;
+    for (let i = at; i < CLOSING_ORDER.length; i++) {
+      const adapter = slot.adapters[CLOSING_ORDER[i] as number] ?? null;
+      if (adapter === null) continue;
+      let isClosed = false;
+      adapter.close(reason, () => {
+        assert(!isClosed, "an adapter closes once");
+        isClosed = true;
+        this.#seamClosed(slot, adapter);
+        this.#closeNext(slot, i + 1, reason, done);
+      });
+      return;
+    }
+    leaseService.endpointClosed(slot.id);
+    for (const ticket of bus.ledger.ticketsOf(slot.id)) {
+      bus.ack(ticket, CODE["seam-down"], 0, 0, SOURCE.CORE);
+    }
+    this.#slots[slot.id] = null;
+    done();
+  }
+
+  /** Takes back, in a closed adapter's name, what it had said and did not take back itself. */
+  #seamClosed(slot: EndpointSlot, adapter: Adapter): void {
+    const seat = this.#seats.get(adapter) as AdapterSeat;
+    if (adapter.source === SOURCE.MEMCTX && slot.memctxEpoch >= 0) {
+      const event = seat.event(KIND.MEMCTX_INVALIDATED);
+      event.words[MEMCTX_INVALIDATED.at.epoch / 4] = slot.memctxEpoch;
+      event.words[MEMCTX_INVALIDATED.at.reason / 4] = INVALIDATED.ENDPOINT_GONE;
+      seat.emit(event);
+    }
+    if ((slot.seams & (1 << adapter.source)) !== 0) {
+      const event = seat.event(KIND.SEAM_DOWN);
+      event.words[SEAM.at.reason / 4] = SEAM_REASON.ASKED;
+      event.words[SEAM.at.pid / 4] = slot.pid;
+      seat.emit(event);
+    }
+    seat.close();
+    this.#seats.delete(adapter);
+  }
+}
