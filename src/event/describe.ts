@@ -16,7 +16,7 @@ export type Described = number | string | boolean | readonly unknown[] | {
   readonly [field: string]: Described;
 };
 
-const ADDRESSES: ReadonlySet<string> = new Set(["kcr3", "gva", "low"]);
+const ADDRESSES: ReadonlySet<string> = new Set(["kcr3", "gva"]);
 
 /**
  * The fields of an inline zone by their contract names in camelCase.

@@ -1,16 +1,16 @@
 /**
  * One look through a guest's RAM for its system: the work behind the scan port, on whatever thread may take the time.
  *
- * It opens the RAM itself, read-only, and closes it before it returns. A system that is found must be the running one: a vCPU's root
- * has to map its kernel where the kernel's own root does.
+ * It opens the RAM itself, read-only, and closes it before it returns. A system that is found must be the running one: the finders
+ * are told a vCPU's root, which has to map its kernel.
  * @module
  */
 import { OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { findGuest, type GuestFinder } from "../../guest/find_guest.ts";
-import type { GuestOs } from "../../guest/guest_os.ts";
 import { findLinux, type ProfileCache } from "../../guest/linux/find_linux.ts";
 import { PhysicalMemory } from "../../guest/physical_memory.ts";
+import { findWindows } from "../../guest/win32/find_windows.ts";
 import { MappedRam, type RamFile } from "../../ram/mapped_ram.ts";
 import { Pagemap } from "../../ram/pagemap.ts";
 import type { ScanAnswer, ScanFile, ScanPort, ScanRequest } from "./scan_port.ts";
@@ -38,10 +38,6 @@ export function scanGuest(request: ScanRequest, cache: ProfileCache): ScanAnswer
     const result = findGuest(memory, findersFor(request, cache));
     if (!result.found) return { outcome: "none", reason: result.reason, detail: result.detail };
     const { os } = result;
-    if (!runsUnder(os, request)) {
-      const detail = `${os.kind} ${os.version} is in RAM, but no vCPU runs under its tables`;
-      return { outcome: "none", reason: "no-kernel", detail };
-    }
     return {
       outcome: "found",
       kind: os.kind,
@@ -64,15 +60,12 @@ function findersFor(request: ScanRequest, cache: ProfileCache): GuestFinder[] {
   if (request.guest !== "windows") {
     finders.push((memory) => findLinux(memory, { cache, liveRoot: request.liveRoot }));
   }
+  if (request.guest !== "linux") {
+    // A shadowed root, under which user mode runs, maps no kernel: it cannot bear witness.
+    const liveRoot = request.liveInUserMode ? undefined : request.liveRoot;
+    finders.push((memory) => findWindows(memory, { liveRoot }));
+  }
   return finders;
-}
-
-/** Whether the vCPU's root maps the kernel where the kernel's own root does. */
-function runsUnder(os: GuestOs, { liveRoot, liveInUserMode }: ScanRequest): boolean {
-  // Linux was found under this root already, both halves of a KPTI pair tried. A shadowed Windows root maps no kernel.
-  if (os.kind === "linux" || liveInUserMode) return true;
-  const root = Math.floor(liveRoot / 4096) * 4096;
-  return os.kernel.withRoot(root).translate(os.kernelBase) === os.kernel.translate(os.kernelBase);
 }
 
 function openRam(request: ScanRequest): PhysicalMemory {

@@ -49,6 +49,11 @@ export class Output {
     this.#write(this.#encoder.encode(text + "\n"));
   }
 
+  /** Bytes as they are. */
+  bytes(bytes: Uint8Array): void {
+    this.#write(bytes);
+  }
+
   /** One JSON object, on one line. */
   json(value: unknown): void {
     this.line(JSON.stringify(value));

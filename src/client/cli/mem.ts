@@ -1,0 +1,276 @@
+/**
+ * `vmsig mem`: a guest's memory, seen and written from outside. With an endpoint it works as a control: MEMCTX gives it the RAM, MEMWRITE
+ * writes. With `pid:N` or `file:PATH` it needs no daemon.
+ * @module
+ */
+import { suggestion } from "../../base/closest_name.ts";
+import { Fault } from "../../base/fault.ts";
+import { bytesOfHex, hexOfBytes } from "../../base/hex.ts";
+import { hexOfGva, parseAddress } from "../../base/ids.ts";
+import { MAX_MEMWRITE_BYTES, MAX_SEARCH_PATTERN_BYTES } from "../../base/limits.ts";
+import type { AddressSpace } from "../../guest/address_space.ts";
+import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
+import { searchMemory } from "../../guest/memory_search.ts";
+import { kernelHalf, userHalf } from "../../guest/page_scan.ts";
+import { walkFailure } from "../../guest/paging.ts";
+import type { Process } from "../../guest/process.ts";
+import { isTarget, type MemoryTarget, openTarget } from "../../ram/open_target.ts";
+import { RamWriter } from "../../ram/ram_writer.ts";
+import type { Client } from "../client.ts";
+import { GUEST_FINDERS, GuestView } from "../guest_view.ts";
+import type { Call, CommandModule } from "./command.ts";
+import { usage } from "./command_line.ts";
+import { printHexDump } from "./hex_dump.ts";
+import { type ContextFacts, printInfo, printMaps, printModules, printProcesses } from "./mem_listing.ts";
+import { visible } from "./table.ts";
+
+/** How many words follow each action. */
+const ACTIONS: Readonly<Record<string, number>> = {
+  info: 0,
+  ps: 0,
+  maps: 1,
+  modules: 0,
+  read: 3,
+  write: 3,
+  find: 2,
+};
+const MAX_READ_BYTES = 2 ** 30;
+const CHUNK_BYTES = 65_536;
+const DEFAULT_LIMIT = 1024;
+
+/** An opened guest, wherever it comes from. */
+interface Opened extends AsyncDisposable {
+  readonly os: GuestOs;
+  readonly facts: ContextFacts;
+  /** Fails when what was read may be another guest's by now. */
+  check(): Promise<void>;
+  /** Writes bytes that the caller has not translated. */
+  write(space: AddressSpace, root: number | undefined, gva: number, bytes: Uint8Array): Promise<void>;
+}
+
+/** The command. */
+export const mem: CommandModule = {
+  args: { min: 2, max: 5 },
+  options: {
+    raw: { takes: "nothing", help: "read: the bytes as they are, for another program" },
+    limit: {
+      takes: "number",
+      value: "N",
+      min: 1,
+      max: 1_000_000,
+      help: `find: how many at most (${DEFAULT_LIMIT})`,
+    },
+  },
+  details:
+    `info tells the guest's system, ps its processes, maps the mappings of one, modules the kernel's modules. read shows LEN
+bytes at GVA, write writes HEX there, find looks for HEX. PID or "kernel" says in whose address space; addresses are 0x… or decimal.
+
+In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image or an ELF core: no daemon is needed.
+write to an endpoint takes the memwrite lease for itself and lands only where the daemon's config has an extent; write to pid:N
+needs the right to write QEMU's memory. Pages that the guest has mapped read-only are not written.`,
+  examples: [
+    "mem web ps",
+    "mem web read 1 0x7ffd00001000 64",
+    "mem pid:4711 info --json",
+    'mem file:ram.bin find kernel "4c 69 6e 75 78"',
+  ],
+  async run(call) {
+    const [target = "", action = "", ...rest] = call.args;
+    const wanted = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
+    if (wanted === undefined) {
+      const close = suggestion(action, Object.keys(ACTIONS));
+      throw usage("mem", `there is no action ${visible(action)}${close}`);
+    }
+    if (rest.length !== wanted) {
+      throw usage("mem", `${action} takes ${wanted} more arguments, not ${rest.length}`);
+    }
+    const request = requestOf(action, rest);
+    if (isTarget(target)) {
+      await using opened = openHere(target);
+      await act(call, opened, request);
+      return;
+    }
+    await using client = await call.connect({ sources: ["CORE", "MEMCTX"] });
+    await using opened = await openThere(client, target, call.signal);
+    await act(call, opened, request);
+  },
+};
+
+/** The words behind the action, understood: whatever is wrong with them is told before a VM is looked at. */
+interface Request {
+  readonly action: string;
+  readonly pid: number | "kernel";
+  readonly gva: number;
+  readonly length: number;
+  readonly bytes: Uint8Array;
+}
+
+function requestOf(action: string, [who = "kernel", first = "", second = ""]: readonly string[]): Request {
+  const pid = who === "kernel" ? "kernel" : Number(/^[0-9]{1,10}$/.test(who) ? who : NaN);
+  if (Number.isNaN(pid)) throw usage("mem", `${visible(who)} is neither a process number nor "kernel"`);
+  if (action === "maps" && pid === "kernel") throw usage("mem", "maps takes a process number");
+  const isRange = action === "read" || action === "write";
+  const gva = isRange ? parseAddress(first) : 0;
+  if (gva === undefined) throw usage("mem", `${visible(first)} is no address`);
+  const length = action === "read" ? parseAddress(second) : 0;
+  if (length === undefined || (action === "read" && !(length > 0))) {
+    throw usage("mem", `${visible(second)} is no length`);
+  }
+  if (length > MAX_READ_BYTES) {
+    throw new Fault(
+      "too-large",
+      `Cannot read ${length} bytes at once: at most ${MAX_READ_BYTES}; read in pieces`,
+    );
+  }
+  const hex = action === "write" ? second : action === "find" ? first : "";
+  const bytes = hex === "" && !isRange && action !== "find" ? new Uint8Array(0) : bytesOfHex(hex || "-");
+  if (action === "read") return { action, pid, gva, length, bytes: new Uint8Array(0) };
+  if (bytes === undefined) throw usage("mem", `${visible(hex)} are no bytes in hexadecimal`);
+  const most = action === "write" ? MAX_MEMWRITE_BYTES : MAX_SEARCH_PATTERN_BYTES;
+  if (bytes.length > most) {
+    throw new Fault("too-large", `Cannot ${action} ${bytes.length} bytes: at most ${most} at once`);
+  }
+  return { action, pid, gva, length, bytes };
+}
+
+async function act(call: Call, opened: Opened, request: Request): Promise<void> {
+  const { out, json } = call;
+  const { os } = opened;
+  switch (request.action) {
+    case "info":
+      printInfo(out, json, os, opened.facts);
+      break;
+    case "ps":
+      printProcesses(out, json, os);
+      break;
+    case "modules":
+      printModules(out, json, os);
+      break;
+    case "maps":
+      printMaps(out, json, os, processOf(os, request.pid as number));
+      break;
+    case "read":
+      read(call, spaceOf(os, request.pid), request);
+      break;
+    case "find":
+      find(call, spaceOf(os, request.pid), request);
+      break;
+    default:
+      return await write(call, opened, request);
+  }
+  await opened.check();
+}
+
+function processOf(os: GuestOs, pid: number): Process {
+  const process = os.process(pid);
+  if (process !== undefined) return process;
+  throw new Fault("bad-argument", `Cannot find process ${pid} in the guest; vmsig mem … ps lists them`);
+}
+
+function spaceOf(os: GuestOs, pid: number | "kernel"): AddressSpace {
+  return pid === "kernel" ? os.kernel : os.spaceOf(processOf(os, pid));
+}
+
+function read(call: Call, space: AddressSpace, { gva, length }: Request): void {
+  const { out, json } = call;
+  const isRaw = call.flag("raw");
+  const whole = json ? new Uint8Array(length) : new Uint8Array(Math.min(length, CHUNK_BYTES));
+  let done = 0;
+  while (done < length) {
+    const at = json ? done : 0;
+    const n = Math.min(CHUNK_BYTES, length - done);
+    const have = space.read(gva + done, whole, at, n);
+    if (isRaw && !json) out.bytes(whole.subarray(0, have));
+    else if (!json) printHexDump(out, gva + done, whole.subarray(0, have));
+    done += have;
+    if (have < n) break;
+  }
+  if (json && done > 0) out.json({ gva: hexOfGva(gva), hex: hexOfBytes(whole.subarray(0, done)) });
+  if (done === length) return;
+  throw new Fault(
+    "not-mapped",
+    `Cannot read ${length} bytes at ${hexOfGva(gva)}: after ${done} bytes, ${hexOfGva(gva + done)} is ${
+      walkFailure(space.failure)
+    }`,
+  );
+}
+
+function find(call: Call, space: AddressSpace, { bytes, pid }: Request): void {
+  const limit = call.number("limit") ?? DEFAULT_LIMIT;
+  const { from, to } = pid === "kernel" ? kernelHalf(space) : userHalf(space);
+  const { addresses } = searchMemory(space, bytes, from, to, limit);
+  for (const gva of addresses) {
+    if (call.json) call.out.json({ gva: hexOfGva(gva) });
+    else call.out.line(hexOfGva(gva));
+  }
+  if (addresses.length === 0) {
+    throw new Fault("not-mapped", `Cannot find these ${bytes.length} bytes: no mapped page holds them`);
+  }
+}
+
+async function write(call: Call, opened: Opened, { pid, gva, bytes }: Request): Promise<void> {
+  const { os } = opened;
+  const process = pid === "kernel" ? undefined : processOf(os, pid);
+  const space = process === undefined ? os.kernel : os.spaceOf(process);
+  await opened.write(space, process === undefined ? undefined : space.root, gva, bytes);
+  if (call.json) call.out.json({ gva: hexOfGva(gva), bytes: bytes.length, ok: true });
+  else call.out.line(`${bytes.length} bytes written at ${hexOfGva(gva)}`);
+}
+
+function found(guest: FindResult, name: string): GuestOs {
+  if (guest.found) return guest.os;
+  const code = guest.reason === "no-kernel" ? "seam-down" : "not-supported";
+  throw new Fault(code, `Cannot read the guest of ${name}: ${guest.reason}: ${guest.detail}`);
+}
+
+async function openThere(client: Client, ref: string, signal: AbortSignal): Promise<Opened> {
+  const view = await GuestView.open(client, ref, { signal });
+  try {
+    const { epoch, ramBytes, lowBytes, endpoint } = view;
+    return {
+      os: found(view.guest, ref),
+      facts: { epoch, ramBytes, lowBytes },
+      check: () => view.check(),
+      async write(_space, root, gva, bytes) {
+        await using _lease = await client.acquire(endpoint, "memwrite", { signal });
+        await client.writeMemory(endpoint, gva, bytes, root === undefined ? {} : { cr3: root });
+      },
+      [Symbol.asyncDispose]: () => view[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await view[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function openHere(name: string): Opened {
+  const target = openTarget(name, GUEST_FINDERS);
+  try {
+    const { memory, lowBytes, guest } = target;
+    return {
+      os: found(guest, name),
+      facts: { epoch: null, ramBytes: memory.ramBytes, lowBytes },
+      check: () => Promise.resolve(memory.verify()),
+      write: (space, _root, gva, bytes) => Promise.resolve(writeHere(target, space, gva, bytes)),
+      [Symbol.asyncDispose]: () => Promise.resolve(target[Symbol.dispose]()),
+    };
+  } catch (error) {
+    target[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function writeHere(target: MemoryTarget, space: AddressSpace, gva: number, bytes: Uint8Array): void {
+  const where = `Cannot write ${bytes.length} bytes at ${hexOfGva(gva)}`;
+  if (target.qemu === undefined) {
+    throw new Fault("not-supported", `${where}: ${target.name} is an image, which is only read`);
+  }
+  const { ok, runs, sizeBytes, reason } = space.runs(gva, bytes.length);
+  if (!ok) throw new Fault("not-mapped", `${where}: ${hexOfGva(gva + sizeBytes)} is ${reason}`);
+  const fixed = runs.find((run) => !run.writable);
+  if (fixed !== undefined) {
+    throw new Fault("refused", `${where}: the guest has ${hexOfGva(fixed.gva)} mapped read-only`);
+  }
+  using writer = new RamWriter(target.qemu.backends, target.qemu.pieces);
+  if (!writer.store(runs, bytes)) throw new Fault("not-mapped", `${where}: it is not in QEMU's shared RAM`);
+}

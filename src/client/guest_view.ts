@@ -1,0 +1,160 @@
+/**
+ * A guest's memory and system as a control sees them by itself: the RAM of the endpoint's MEMCTX, mapped read-only here, and the system found in it.
+ *
+ * Valid for one epoch. {@linkcode GuestView.check} says whether that has ended; nothing that was read before it was asked is certain.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { readU64 } from "../base/layout.ts";
+import { GUEST_OS } from "../event/body_number.ts";
+import { MEMCTX } from "../event/body_layout.ts";
+import { findGuest, type GuestFinder } from "../guest/find_guest.ts";
+import type { FindResult } from "../guest/guest_os.ts";
+import { findLinux } from "../guest/linux/find_linux.ts";
+import type { PhysicalMemory } from "../guest/physical_memory.ts";
+import { findWindows } from "../guest/win32/find_windows.ts";
+import { openMemsegs } from "../ram/memseg_ram.ts";
+import type { Client } from "./client.ts";
+import type { ClientEvent } from "./client_event.ts";
+import type { EventStream } from "./event_stream.ts";
+import type { EndpointRef } from "./roster_view.ts";
+import type { CommandOptions } from "./session.ts";
+
+/** A context is retained: it comes with the join, unless there is none. */
+const CONTEXT_WAIT_MS = 3000;
+
+/** A guest's memory, open. Ends with its disposal. */
+export class GuestView implements AsyncDisposable {
+  /** The endpoint's number. */
+  readonly endpoint: number;
+  /** The context's epoch. */
+  readonly epoch: number;
+  /** The kernel's page-table root as the daemon told it; 0 when it looks for no system. */
+  readonly kcr3: number;
+  /** RAM in all. */
+  readonly ramBytes: number;
+  /** RAM below the 4 GiB hole. */
+  readonly lowBytes: number;
+  /** Whether user processes have a root apart from the kernel's. */
+  readonly kpti: boolean;
+  /** The guest's memory. */
+  readonly memory: PhysicalMemory;
+  /** The system in it, or why there is none. */
+  readonly guest: FindResult;
+  readonly #ended: EventStream;
+  readonly #name: string;
+
+  private constructor(event: ClientEvent, ended: EventStream, name: string) {
+    const { view } = event;
+    this.endpoint = event.endpoint;
+    this.#ended = ended;
+    this.#name = name;
+    this.epoch = view.getUint32(MEMCTX.at.epoch, true);
+    this.kcr3 = readU64(view, MEMCTX.at.kcr3);
+    this.ramBytes = readU64(view, MEMCTX.at.ramBytes);
+    this.lowBytes = readU64(view, MEMCTX.at.low);
+    this.kpti = (view.getUint32(MEMCTX.at.flags, true) & 1) !== 0;
+    const fds = event.takeFds();
+    try {
+      this.memory = openMemsegs(event.body, fds, `RAM of ${name}`);
+    } finally {
+      for (const fd of fds) fd.close();
+    }
+    try {
+      this.guest = findGuest(this.memory, this.#finders(view.getUint32(MEMCTX.at.guestOs, true)));
+    } catch (error) {
+      this.memory[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Opens an endpoint's memory.
+   *
+   * @param client must receive MEMCTX: source MEMCTX in its subscription and its grant
+   * @param ref which VM
+   * @throws {Fault} `no-endpoint`, `seam-down` when there is no context (the text says why, as far as the roster knows), `refused` when its RAM does not open
+   */
+  static async open(client: Client, ref: EndpointRef, options: CommandOptions = {}): Promise<GuestView> {
+    const endpoint = await client.endpoint(ref);
+    const endpoints = [endpoint];
+    const name = client.roster.nameOf(endpoint);
+    const ended = client.events({ kinds: ["MEMCTX", "MEMCTX_INVALIDATED"], endpoints });
+    try {
+      const event = await firstContext(client, ended, endpoint, options);
+      return new GuestView(event, ended, name);
+    } catch (error) {
+      await ended.return();
+      throw error;
+    }
+  }
+
+  /**
+   * Makes sure that the epoch still is the guest's.
+   *
+   * @throws {Fault} `seam-down` when it has ended: the guest was reset, or its VM has ended
+   */
+  async check(): Promise<void> {
+    // What has arrived is taken in by the client's own reading of the socket, which needs the event loop.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    if (this.#ended.buffered === 0) return;
+    throw new Fault(
+      "seam-down",
+      `Cannot trust what was read from ${this.#name}: the guest was reset or ended meanwhile; try again`,
+    );
+  }
+
+  /** Unmaps the memory. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.memory[Symbol.dispose]();
+    await this.#ended.return();
+  }
+
+  #finders(guestOs: number): GuestFinder[] {
+    const liveRoot = this.kcr3 === 0 ? undefined : this.kcr3;
+    const linux: GuestFinder = (memory) => findLinux(memory, { liveRoot });
+    const windows: GuestFinder = (memory) => findWindows(memory, { liveRoot });
+    if (guestOs === GUEST_OS.LINUX) return [linux];
+    return guestOs === GUEST_OS.WINDOWS ? [windows] : [linux, windows];
+  }
+}
+
+/** The finders for memory without a daemon, the likeliest first. */
+export const GUEST_FINDERS: readonly GuestFinder[] = [
+  (memory) => findLinux(memory),
+  (memory) => findWindows(memory),
+];
+
+async function firstContext(
+  client: Client,
+  stream: EventStream,
+  endpoint: number,
+  { timeoutMs = CONTEXT_WAIT_MS, signal }: CommandOptions,
+): Promise<ClientEvent> {
+  const giveUp = (): void => stream.end(new Fault("interrupted", "Cannot await the context: interrupted"));
+  const timer = setTimeout(() => stream.end(noContext(client, endpoint)), timeoutMs);
+  signal?.addEventListener("abort", giveUp, { once: true });
+  if (signal?.aborted) giveUp();
+  try {
+    for (;;) {
+      const { done, value } = await stream.next();
+      if (done) throw noContext(client, endpoint);
+      // An ended epoch: the next one is awaited.
+      if (value.kindName === "MEMCTX") return value.detach();
+    }
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", giveUp);
+  }
+}
+
+function noContext(client: Client, endpoint: number): Fault {
+  const entry = client.roster.get(endpoint);
+  const name = client.roster.nameOf(endpoint);
+  let why = "its memory seam is up, but no known system was found in it (yet): it may still be starting";
+  if (entry?.state !== "up") why = `it is ${entry?.state ?? "gone"}`;
+  else if (!entry.seams.includes("memctx")) {
+    why = "its memory seam is down: vmsig probe tells what QEMU needs, the daemon's log what failed";
+  }
+  return new Fault("seam-down", `Cannot look at the memory of ${name}: ${why}`);
+}
