@@ -25,12 +25,15 @@ export class EndpointMaker {
   readonly #loop: LoopPort;
   readonly #log: Log;
   readonly #scanner: ScanPort;
+  #config: Config;
+
   /** @param scanner looks through guests' RAM off the loop */
   constructor(plan: LoopPlan, loop: LoopPort, log: Log, scanner: ScanPort) {
     this.#plan = plan;
     this.#loop = loop;
     this.#log = log;
     this.#scanner = scanner;
+    this.#config = plan.config;
   }
 
   /** Takes a reloaded config: what is made from now on follows it. */

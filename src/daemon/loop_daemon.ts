@@ -150,12 +150,9 @@ export class LoopDaemon {
   #reload(config: Config): void {
     this.#doorman.replace(config.admission);
     this.#setPolicies(config);
-    const extentsChanged = JSON.stringify(this.#config.write) !== JSON.stringify(config.write);
     this.#config = config;
     this.#maker.setConfig(config);
     this.#wantConfigured();
-    // Where MEMWRITE may land is known to each endpoint's adapter: a narrower range must hold at once.
-    if (extentsChanged) this.#desired.renew();
     this.#regrant();
     this.#log.info("config reloaded", { endpoints: config.endpoints.length, rules: config.admission.length });
   }
