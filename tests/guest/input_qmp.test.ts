@@ -135,7 +135,7 @@ Deno.test("input by QMP reaches a virtio keyboard and tablet: keys, chords, abs,
   });
 });
 
-Deno.test("1,000 characters typed by QMP all arrive once and in order, at 500 a second or more", async () => {
+Deno.test("1,000 characters typed by QMP all arrive once and in order", async () => {
   await withGuest({ devices: ["virtio-input"] }, async ({ rig, recorder }) => {
     const letters = Array.from({ length: 1000 }, (_, i) => 16 + (i * 7) % 10);
     const from = recorder.text.length;
@@ -175,5 +175,18 @@ Deno.test("input by QMP reaches a PS/2 keyboard and mouse and a USB tablet", asy
     await sent(recording, [{ kind: REL, code: 0, value: 10 }, { kind: REL, code: 1, value: -5 }], [
       "2:0:10 2:1:-5",
     ]);
+    // Twenty key-ups are more than the keyboard's queue in QEMU holds.
+    const { rig, recorder } = recording;
+    const codes = Array.from({ length: 20 }, (_, i) => 2 + i).filter((code) => code !== 14 && code !== 15);
+    await sent(
+      recording,
+      codes.map((code) => ({ kind: KEY, code, value: 1 })),
+      codes.map((code) => `1:${code}:1`),
+    );
+    const from = recorder.text.length;
+    let done = false;
+    rig.adapter.finalize?.(LEASE_CLASS.INPUT, () => done = true);
+    await rig.until("the release", () => done && frames(recorder, from).length >= codes.length);
+    assertEquals(frames(recorder, from), codes.map((code) => `1:${code}:0`));
   });
 });

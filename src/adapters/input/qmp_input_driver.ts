@@ -1,10 +1,13 @@
 /**
  * Input through QEMU's monitor: a step of a frame is one input-send-event, several are under way, in order, and a frame is done when QEMU has acknowledged all.
  *
- * Pace, measured with Debian's cloud kernel under TCG on two cores, 2,000 key transitions a run, one a command: with a guest that runs, QEMU itself carries out
- * 1,500 to 1,900 commands a second (950 to 1,150 beside other load), however many are under way; one alone takes 0.5 ms. Virtio and PS/2 keyboards lost nothing at
- * that pace on a quiet machine; on a loaded one a reader in the guest once lost events of its kernel buffer. Hence {@linkcode STEP_GAP_NS} between steps (833 characters
- * a second), {@linkcode VirtioGauge} against a guest that lags, and few under way: more gain nothing and keep others of the monitor waiting.
+ * Pace, measured with Debian's cloud kernel under TCG on two cores, 2,000 key transitions a run, one a command: QEMU 7.2 itself carries out
+ * 1,500 to 1,900 such commands a second (950 to 1,150 beside other load), however many are under way, because it reads its monitor at 3 us a byte; one alone takes
+ * 0.5 ms. Virtio and PS/2 keyboards lost nothing at that pace on a quiet machine; on a loaded one a reader in the guest once lost events of its kernel
+ * buffer. Hence the pace of step_pace.ts between steps, {@linkcode VirtioGauge} against a guest that lags, and few under way: more gain nothing and keep
+ * others of the monitor waiting. 1,000 characters, all of them in the guest: 816 and 828 a second.
+ *
+ * For the same reason a release of 20 keys, one command of 1.5 KB, takes 5 ms, and as 20 commands 9 ms.
  *
  * A step that comes alone, when nothing is under way, is not paced: who waits for each acknowledgement has QEMU's own pace.
  * @module
@@ -18,10 +21,11 @@ import { isObject, type QmpEvent } from "../../qmp/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../qmp_link.ts";
 import type { QmpLoss } from "../qmp_loss.ts";
 import { codeOf } from "../vmhost/vmhost_adapter.ts";
-import type { InputDriver, InputDriverHost, StepOutcome } from "./input_driver.ts";
+import type { InputDriver, InputDriverHost } from "./input_driver.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { stepEnd } from "./input_step.ts";
 import { Pace } from "./pace.ts";
+import { eventsOf, hasAbsolute, hasKeys, notchEvents, outcomeOf } from "./qmp_input_events.ts";
 import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";
 import { STEP_BURST, STEP_GAP_NS } from "./step_pace.ts";
 import { LOOK_GAP_NS, VirtioGauge } from "./virtio_gauge.ts";
@@ -33,11 +37,10 @@ const ANSWER_NS = 5 * SECOND;
 const RELEASE_GROUP_VIRTIO = 30;
 /** For PS/2 and USB keyboards, whose queues in QEMU hold 16 bytes and 16 events: a key-up is up to 3 bytes. */
 const RELEASE_GROUP_OTHER = 5;
-/** A group of PS/2 key-ups is as heavy as so many steps. */
-const RELEASE_WEIGHT_OTHER = 5;
+/** Such a group of key-ups is as heavy as so many steps: 80 us a byte for the guest to read. */
+const RELEASE_WEIGHT_OTHER = 2;
 
-const { ABS, REL, BTN, KEY, SCROLL } = INPUT_KIND;
-const AXES = ["x", "y"] as const;
+const { SCROLL } = INPUT_KIND;
 
 /** Options of the driver. */
 export interface QmpInputOptions {
@@ -71,6 +74,8 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   readonly #fractions = new Float64Array(2);
   /** Notches of the scroll record under way that are still to be sent; NaN when it was not begun. */
   #notches = NaN;
+  #hasTablet = false;
+  #askingForTablet = false;
 
   /** Makes it over a monitor that others use, too. */
   constructor(link: QmpLink, options: QmpInputOptions = {}) {
@@ -122,6 +127,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   /** Called by the link. */
   onLinkUp(status: string, pid: number): void {
     this.#up = true;
+    this.#hasTablet = false;
     this.#pace = new Pace(STEP_GAP_NS, STEP_BURST);
     this.#findVirtio();
     this.#host?.onDriverUp(pid);
@@ -169,11 +175,36 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       if (frame.stepsUnderWay === 0) host.onFrameDone(frame);
       return true;
     }
+    if (!this.#hasTablet && frame.nextRecord === 0 && hasAbsolute(frame)) {
+      this.#askForTablet(frame);
+      return false;
+    }
     const nowNs = loop.clock.nowNs();
     const to = stepEnd(frame, frame.nextRecord, this.#releaseGroup());
     if (!this.#mayGo(frame, to, nowNs)) return false;
     this.#send(host, frame, to, nowNs);
     return true;
+  }
+
+  // Without a tablet QEMU refuses absolute motion, in the middle of a frame if it comes there: so the whole frame is refused before.
+  #askForTablet(frame: InputFrame): void {
+    if (this.#askingForTablet) return;
+    this.#askingForTablet = true;
+    this.#link.execute(
+      "query-mice",
+      undefined,
+      (reply) => {
+        this.#askingForTablet = false;
+        const mice = reply.outcome === "done" && Array.isArray(reply.value) ? reply.value : [];
+        this.#hasTablet = mice.some((mouse) => isObject(mouse) && mouse["absolute"] === true);
+        if (!this.#hasTablet && this.#frame === frame) {
+          frame.code = reply.outcome === "done" ? CODE.refused : codeOf(reply);
+        }
+        this.poke();
+      },
+      0,
+      ANSWER_NS,
+    );
   }
 
   #releaseGroup(): number {
@@ -185,9 +216,8 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   #mayGo(frame: InputFrame, to: number, nowNs: number): boolean {
     const from = frame.nextRecord;
     const entries = to - from + 1;
-    const isKey = frame.kinds[from] === KEY;
     for (const { keyboard, gauge } of this.#gauges) {
-      if ((keyboard === isKey || frame.isRelease) && !gauge.hasRoom(entries, nowNs)) {
+      if (keyboard === hasKeys(frame, from, to) && !gauge.hasRoom(entries, nowNs)) {
         this.#loop?.arm(this, nowNs + LOOK_GAP_NS);
         return false;
       }
@@ -217,10 +247,6 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     }
     const heavy = frame.isRelease && this.#releaseGroup() === RELEASE_GROUP_OTHER;
     this.#pace.take(nowNs, heavy ? RELEASE_WEIGHT_OTHER : 1);
-    const isKey = frame.kinds[from] === KEY;
-    for (const { keyboard, gauge } of this.#gauges) {
-      if (keyboard === isKey || frame.isRelease) gauge.take(to - from + 1);
-    }
     host.onStepSending(frame, from, to);
     frame.stepsUnderWay++;
     this.#underWay++;
@@ -245,13 +271,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     if (this.#notches === 0) return null;
     const forward = this.#notches > 0;
     this.#notches -= forward ? 1 : -1;
-    const button = axis === 0
-      ? (forward ? "wheel-up" : "wheel-down")
-      : (forward ? "wheel-right" : "wheel-left");
-    return [
-      { type: "btn", data: { button, down: true } },
-      { type: "btn", data: { button, down: false } },
-    ];
+    return notchEvents(axis, forward);
   }
 
   #remember(step: StepUnderWay): number {
@@ -323,42 +343,4 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       ANSWER_NS,
     );
   }
-}
-
-function outcomeOf(reply: QmpReply): StepOutcome {
-  switch (reply.outcome) {
-    case "done":
-      return "applied";
-    case "error":
-    case "unsent":
-      return "refused";
-    default:
-      return "uncertain";
-  }
-}
-
-function eventsOf(frame: InputFrame, from: number, to: number): object[] {
-  const events: object[] = [];
-  for (let i = from; i < to; i++) {
-    const code = frame.codes[i] ?? 0;
-    const value = frame.values[i] ?? 0;
-    switch (frame.kinds[i]) {
-      case KEY:
-        events.push({
-          type: "key",
-          data: { key: { type: "qcode", data: QCODE_OF_KEY[code] }, down: value === 1 },
-        });
-        break;
-      case BTN:
-        events.push({ type: "btn", data: { button: QEMU_BUTTON_OF[code], down: value === 1 } });
-        break;
-      case ABS:
-        events.push({ type: "abs", data: { axis: AXES[code], value } });
-        break;
-      case REL:
-        events.push({ type: "rel", data: { axis: AXES[code], value } });
-        break;
-    }
-  }
-  return events;
 }
