@@ -40,7 +40,8 @@ export const TYPED_LAYOUTS = {
 /** A kind with inline fields. */
 export type TypedKind = keyof typeof TYPED_LAYOUTS;
 
-type ValueOf<Name, F> = F extends readonly [number, Scalar, ...unknown[]] ? number
+/** A field's type: numbers, text for names and texts, else bytes. */
+export type ValueOf<Name, F> = F extends readonly [number, Scalar, ...unknown[]] ? number
   : Name extends "name" | "text" ? string
   : Uint8Array<ArrayBuffer>;
 

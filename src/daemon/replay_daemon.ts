@@ -24,10 +24,13 @@ const LINGER_MS = 200;
 
 /** How to replay. */
 export interface ReplayOptions {
+  /** What is played. */
   readonly plan: ReplayPlan;
+  /** Where it listens. */
   readonly socketPath: string;
   /** 1: as recorded, 2: twice as fast, 0: without any pause. */
   readonly speed: number;
+  /** For what goes wrong on the way. */
   readonly log: Log;
   /** Ends it early. */
   readonly signal: AbortSignal;

@@ -16,7 +16,9 @@ import { sourceByName } from "../event/source.ts";
 export interface ReplayEndpoint {
   /** Its number in the recording. */
   readonly recorded: number;
+  /** Its name. */
   readonly name: string;
+  /** The VM's number on its host; 0 = none. */
   readonly vmid: number;
   /** Sources of its seams; true: up when the recording began. */
   readonly seams: ReadonlyMap<number, boolean>;
@@ -26,12 +28,15 @@ export interface ReplayEndpoint {
 export interface ReplayStep {
   /** After the beginning, at recorded speed, ns. */
   readonly dueNs: number;
+  /** What is emitted. */
   readonly event: RecordedEvent;
 }
 
 /** A whole recording. */
 export interface ReplayPlan {
+  /** Who is there. */
   readonly endpoints: readonly ReplayEndpoint[];
+  /** What happens, in order. */
   readonly steps: readonly ReplayStep[];
   /** Events that are not played. */
   readonly skipped: number;

@@ -17,11 +17,17 @@ export const RECORDING_VERSION = 1;
 
 /** One endpoint, as it was when the file was begun. */
 export interface RecordedEndpoint {
+  /** Its number. */
   readonly endpoint: number;
+  /** Its name. */
   readonly name: string;
+  /** "attaching", "up" or "down". */
   readonly state: string;
+  /** Names of the seams that were up. */
   readonly seams: readonly string[];
+  /** The VM's process; 0 = none. */
   readonly pid: number;
+  /** The VM's number on its host; 0 = none. */
   readonly vmid: number;
 }
 
@@ -41,16 +47,25 @@ export interface RecordingHeader {
 
 /** Every other item. */
 export interface RecordedEvent {
+  /** See `kind.ts`. */
   readonly kind: number;
+  /** See `source.ts`. */
   readonly source: number;
+  /** See `priority.ts`. */
   readonly prio: number;
+  /** Its number, when it was recorded. */
   readonly endpoint: number;
+  /** The core's number of it, for the control that recorded. */
   readonly seq: number;
+  /** The command that it answered; 0 = none. */
   readonly corr: number;
   /** CLOCK_MONOTONIC at emit, ns. */
   readonly tsNs: number;
+  /** The inline zone, 48 bytes. */
   readonly inline: Uint8Array;
+  /** How the body is encoded. */
   readonly bodyFormat: number;
+  /** The body; empty when there was none. */
   readonly body: Uint8Array;
   /** How many descriptors came along. */
   readonly fds: number;

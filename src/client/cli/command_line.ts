@@ -20,8 +20,11 @@ export const CLIENT_OPTIONS: OptionSpecs = {
 
 /** A line, understood. */
 export interface CommandLine {
+  /** Arguments that are no options. */
   readonly args: readonly string[];
+  /** What stood behind `--`, where a command may stand there. */
   readonly rest: readonly string[] | undefined;
+  /** Options that were given. */
   readonly options: Readonly<Record<string, string | number | readonly string[] | true>>;
 }
 

@@ -7,6 +7,7 @@
 
 /** Thrown when nobody reads the output any more. */
 export class OutputClosed extends Error {
+  /** The class, as for every error. */
   override name = "OutputClosed";
 }
 

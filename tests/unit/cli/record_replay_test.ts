@@ -1,6 +1,7 @@
 /** Recording a scripted daemon, and playing that recording to a client over a real core. */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
+import { shim } from "../../../ffi/shim.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { SILENT } from "../../../src/base/log.ts";
 import { connect } from "../../../src/client/connect.ts";
@@ -12,6 +13,9 @@ import {
   encodeRecordingHeader,
   type RecordedEvent,
 } from "../../../src/event/recording.ts";
+
+// Loaded here and not in a test: older Deno takes a library that a test loads for a leak.
+shim();
 
 const MS = 1_000_000;
 const START = 1000 * MS;

@@ -8,6 +8,7 @@ import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
 import { EventFd } from "../../../ffi/event_fd.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../../ffi/poller.ts";
+import { shim } from "../../../ffi/shim.ts";
 import { acceptUnix, listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";
 import { ACT_ACK, ROSTER } from "../../../src/event/body_layout.ts";
 import { ALL_CAPS } from "../../../src/event/capability.ts";
@@ -18,6 +19,9 @@ import { KIND } from "../../../src/event/kind.ts";
 import { BODY, EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
 import { ClientEvent } from "../../../src/client/client_event.ts";
 import { MAX_FRAME_BYTES } from "../../../src/base/limits.ts";
+
+// Loaded here and not in a test: older Deno takes a library that a test loads for a leak.
+shim();
 
 const TAG_LISTENER = 0;
 const TAG_WAKE = 1;
