@@ -11,7 +11,7 @@ export interface Process {
   readonly pid: number;
   /** Its parent's number; 0 for none. */
   readonly ppid: number;
-  /** Its name as the kernel keeps it (Linux: comm, 15 bytes; Windows: image name, 14). */
+  /** Its name as the kernel keeps it (Linux: comm, 15 bytes, or a kernel thread's full name; Windows: image name, 14). */
   readonly name: string;
   /** Guest-physical address of its page table's root; 0 for a kernel thread, which has none of its own. */
   readonly root: number;

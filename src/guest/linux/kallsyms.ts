@@ -153,12 +153,14 @@ export class Kallsyms {
       if (notAbove(this.addressAt(middle), address)) low = middle + 1;
       else high = middle;
     }
-    if (low === 0) return undefined;
+    // Below the first symbol of the image, and past its last one, is something else: user memory, a module.
+    if (low === 0 || address >= 0) return undefined;
+    if (low === this.count && this.addressAt(low - 1) !== address) return undefined;
     let index = low - 1;
     const at = this.addressAt(index);
     // Of several names of one address the first is the one that /proc/kallsyms readers print.
     while (index > 0 && this.addressAt(index - 1) === at) index--;
-    if (at >= 0 !== address >= 0) return undefined;
+    if (at >= 0) return undefined;
     return { name: this.nameAt(index), address: at, offsetBytes: address - at };
   }
 

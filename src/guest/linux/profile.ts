@@ -46,6 +46,8 @@ export const FIELDS = [
 /** Fields that some versions lack, or that only one question needs: the question says so. */
 export const OPTIONAL_FIELDS = [
   "task_struct.flags",
+  "task_struct.worker_private",
+  "kthread.full_name",
   "mm_struct.mm_mt",
   "mm_struct.mmap",
   "mm_struct.map_count",

@@ -10,7 +10,9 @@ import type { ListEnd, Listing, Process } from "../process.ts";
 import { isKernelPointer, type KernelView } from "./kernel_view.ts";
 
 const COMM_BYTES = 16;
+const FULL_NAME_BYTES = 256;
 const PF_KTHREAD = 0x0020_0000;
+const PF_WQ_WORKER = 0x20;
 /** A guest that changes its list under every one of so many looks has a broken one. */
 const ATTEMPTS = 4;
 const UTF8 = new TextDecoder();
@@ -18,7 +20,7 @@ const UTF8 = new TextDecoder();
 /** Reads the process list of one kernel. */
 export class TaskList {
   readonly #view: KernelView;
-  readonly #comm = new Uint8Array(COMM_BYTES);
+  readonly #text = new Uint8Array(COMM_BYTES);
 
   /**
    * Reads nothing yet.
@@ -85,25 +87,38 @@ export class TaskList {
     const ppid = isKernelPointer(parent) ? space.readS32(parent, view.offset("task_struct.tgid")) : 0;
     const flagsAt = view.maybe("task_struct.flags");
     const flags = flagsAt === undefined ? NaN : space.readU32(object, flagsAt);
+    const kernelThread = Number.isNaN(flags) ? mm === 0 : (flags & PF_KTHREAD) !== 0;
     return {
       pid,
       ppid: ppid > 0 ? ppid : 0,
-      name: this.#name(object),
+      // A work queue's thread is shown by comm, with what it works on behind it: that is left to /proc.
+      name: (kernelThread && (flags & PF_WQ_WORKER) === 0 ? this.#fullName(object) : undefined) ??
+        this.#comm(object),
       root: isKernelPointer(mm) ? this.#rootOf(mm) : 0,
-      kernelThread: Number.isNaN(flags) ? mm === 0 : (flags & PF_KTHREAD) !== 0,
+      kernelThread,
       object,
     };
   }
 
-  #name(object: number): string {
+  /** A kernel thread whose name is longer than comm keeps all of it elsewhere (since 5.17), and /proc shows that. */
+  #fullName(object: number): string | undefined {
+    const view = this.#view;
+    const offsets = view.all("task_struct.worker_private", "kthread.full_name");
+    const kthread = offsets === undefined ? undefined : view.pointer(object, offsets[0]);
+    if (offsets === undefined || kthread === undefined) return undefined;
+    const name = view.pointer(kthread, offsets[1]);
+    return name === undefined ? undefined : view.space.cstring(name, FULL_NAME_BYTES);
+  }
+
+  #comm(object: number): string {
     const at = this.#view.offset("task_struct.comm");
-    const words = new DataView(this.#comm.buffer);
+    const words = new DataView(this.#text.buffer);
     for (let i = 0; i < COMM_BYTES; i += 4) {
       if (!this.#view.space.load32(object, at + i)) return "";
       words.setInt32(i, this.#view.space.lo, true);
     }
-    const end = this.#comm.indexOf(0);
-    return UTF8.decode(this.#comm.subarray(0, end < 0 ? COMM_BYTES : end));
+    const end = this.#text.indexOf(0);
+    return UTF8.decode(this.#text.subarray(0, end < 0 ? COMM_BYTES : end));
   }
 
   /** Physical address of a process's root table: mm->pgd lies in the direct map. 0 when it does not translate. */
