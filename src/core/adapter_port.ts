@@ -71,7 +71,7 @@ export interface Seat {
   reply(ticket: number, event: TransferEvent): void;
   /** Whether the lease under which a command was admitted is still the live one: ask again before a late step. */
   leaseIsLive(cls: LeaseClass, token: number): boolean;
-  /** Sends an audit line of this endpoint. */
+  /** Sends an audit line of this endpoint. With the ticket of a command of that kind it is that command's: the core writes none for its verdict. */
   audit(kind: number, code: number, fields: AuditFields): void;
 }
 

@@ -62,7 +62,11 @@ export class AdapterSeat implements Seat {
     event.endpoint = this.endpoint;
     if (event.kind === KIND.MEMCTX) {
       this.#slot.memctxEpoch = event.words[MEMCTX.at.epoch / 4] as number;
-    } else if (event.kind === KIND.MEMCTX_INVALIDATED) this.#slot.memctxEpoch = -1;
+    } else if (event.kind === KIND.MEMCTX_INVALIDATED) {
+      this.#slot.memctxEpoch = -1;
+      // It is urgent and overtakes: a context that still waits would be told, and retained, after its end.
+      this.#bus.withdraw(KIND.MEMCTX, this.#source, this.endpoint);
+    }
     const seam = event.kind === KIND.SEAM_UP ? 1 : event.kind === KIND.SEAM_DOWN ? -1 : 0;
     const reason = event.words[SEAM.at.reason / 4] as number;
     const pid = event.words[SEAM.at.pid / 4] as number;
@@ -97,6 +101,7 @@ export class AdapterSeat implements Seat {
     const { ledger } = this.#bus;
     const index = fields.ticket === undefined ? -1 : ledger.find(fields.ticket);
     const control = index < 0 ? 0 : ledger.origin(index);
+    if (index >= 0 && kind === ledger.kind(index)) ledger.noteAudited(index);
     this.#bus.audit.write({
       principal: index < 0 ? 0 : ledger.principal(index),
       control,

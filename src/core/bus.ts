@@ -200,6 +200,14 @@ export class Bus {
     this.onSilent(this.ledger.origin(index));
   }
 
+  /** Takes back the waiting UP events of a kind and endpoint: what overtakes them has made them untrue. */
+  withdraw(kind: number, source: number, endpoint: number): void {
+    const isMeant = (event: TransferEvent): boolean => event.kind === kind && event.endpoint === endpoint;
+    const release = (event: TransferEvent): void => event.release();
+    (this.#parked[source] as EventQueue).extract(isMeant, release);
+    this.context.extract(DIR.UP, isMeant, release);
+  }
+
   /** Releases everything that waits. */
   clear(): void {
     // Parked ones first, or the room that the context then has would let them in again.
@@ -230,6 +238,7 @@ export class Bus {
 
   #auditVerdict(index: number, code: number): void {
     const kind = this.ledger.kind(index);
+    if (this.ledger.isAudited(index)) return;
     // Delivered input and answered questions are not news; refusals and everything that changes a VM are.
     if (code === CODE.ok && (kind === KIND.CMD_INPUT || kind === KIND.CMD_MEMWRITE)) return;
     const cls = this.ledger.cls(index);

@@ -19,6 +19,7 @@ export class Ledger {
   readonly #token = new Float64Array(MAX_OUTSTANDING);
   readonly #cls = new Int8Array(MAX_OUTSTANDING);
   readonly #generation = new Uint32Array(MAX_OUTSTANDING).fill(1);
+  readonly #audited = new Uint8Array(MAX_OUTSTANDING);
   readonly #open = new Uint8Array(MAX_OUTSTANDING);
   readonly #free = new Int32Array(MAX_OUTSTANDING);
   #freeCount = 0;
@@ -50,6 +51,7 @@ export class Ledger {
     this.#endpoint[index] = command.endpoint;
     this.#token[index] = command.token;
     this.#cls[index] = cls;
+    this.#audited[index] = 0;
     this.#open[index] = 1;
     this.#count++;
     return (this.#generation[index] as number) * INDEX_RANGE + index;
@@ -102,6 +104,15 @@ export class Ledger {
   /** Its lease class; -1 = none. */
   cls(index: number): number {
     return this.#cls[index] as number;
+  }
+
+  /** Its adapter has written the audit entry of its verdict, with what only it knows. */
+  noteAudited(index: number): void {
+    this.#audited[index] = 1;
+  }
+  /** Whether that is so. */
+  isAudited(index: number): boolean {
+    return this.#audited[index] === 1;
   }
 
   /** The tickets of all open commands of an endpoint, oldest index first. */

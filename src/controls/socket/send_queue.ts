@@ -16,6 +16,7 @@ import { defaultPrio, DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
 import { encodeFrame } from "../../event/frame.ts";
 import { KIND } from "../../event/kind.ts";
+import { mayTakeBack, takesBack } from "../../event/overtaking.ts";
 import { PRIO, PRIO_COUNT } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { EventPool, TransferEvent } from "../../event/transfer_event.ts";
@@ -63,9 +64,22 @@ export class SendQueue {
 
   /** Appends an event; it is borrowed, and retained here. */
   push(event: TransferEvent): void {
+    if (mayTakeBack(event.kind)) this.#letGoFirst(event);
+    if (event.kind === KIND.MEMCTX_INVALIDATED) this.#withdrawContext(event.endpoint);
     if (this.#count >= this.#capacity && !this.#makeRoom(event)) return;
     (this.#queues[event.prio] as EventRing).push(event.retain());
     this.#count++;
+  }
+
+  /** What an event takes back must not arrive after it: it waits among the urgent ones, in front. */
+  #letGoFirst(event: TransferEvent): void {
+    for (let prio = 0; prio < PRIO.URGENT; prio++) {
+      const queue = this.#queues[prio] as EventRing;
+      for (let i = 0; i < queue.length;) {
+        if (takesBack(event, queue.at(i))) (this.#queues[PRIO.URGENT] as EventRing).push(queue.take(i));
+        else i++;
+      }
+    }
   }
 
   /**
@@ -73,6 +87,7 @@ export class SendQueue {
    *
    * @param fd the socket
    * @param batch shared scratch
+   * @throws {OsError} what is wrong with this socket alone: too many descriptors on their way, no memory for it
    */
   flush(fd: number, batch: SendBatch): Flushed {
     while (this.#count > 0 || this.#lost > 0) {
@@ -81,9 +96,14 @@ export class SendQueue {
         const single = this.#flushSingle(fd, batch);
         if (single !== null) return single;
       }
-      const staged = this.#stage(batch);
-      const sent = batch.send(fd);
-      this.#closeFresh();
+      let staged: number;
+      let sent: number;
+      try {
+        staged = this.#stage(batch);
+        sent = batch.send(fd);
+      } finally {
+        this.#closeFresh();
+      }
       this.#drop(sent);
       if (batch.closed) return "closed";
       if (sent < staged) return "would-block";
@@ -148,6 +168,18 @@ export class SendQueue {
     }
   }
 
+  /** A context that waits here behind its own end would be taken for a live one: it is not told at all. */
+  #withdrawContext(endpoint: number): void {
+    for (const queue of this.#queues) {
+      for (let i = queue.length - 1; i >= 0; i--) {
+        const event = queue.at(i);
+        if (event.kind !== KIND.MEMCTX || event.endpoint !== endpoint) continue;
+        queue.take(i).release();
+        this.#count--;
+      }
+    }
+  }
+
   #closeFresh(): void {
     for (const fd of this.#fresh) fd.close();
     this.#fresh.length = 0;
@@ -194,16 +226,10 @@ export class SendQueue {
     }
     if (arriving.origin !== 0 && arriving.prio < PRIO.URGENT) return true;
     if (arriving.prio >= PRIO.URGENT) {
-      if (this.#hasLowerThanUrgent()) return true;
+      // Answers do not give way either: what remains to be bounded is how many urgent ones stand beside them.
+      if ((this.#queues[PRIO.URGENT] as EventRing).length < this.#capacity) return true;
       this.overflowed = true;
     } else this.#noteLost(arriving.prio);
-    return false;
-  }
-
-  #hasLowerThanUrgent(): boolean {
-    for (let prio = 0; prio < PRIO.URGENT; prio++) {
-      if ((this.#queues[prio] as EventRing).length > 0) return true;
-    }
     return false;
   }
 
