@@ -1,9 +1,10 @@
 /**
  * Pairs of events where the later one takes back what the earlier one said, and has the higher priority: a seam that came up and went down, a lease that was
- * granted and revoked, a memory context that was told and invalidated. Whoever queues by priority lets the earlier one go first all the same; a
+ * granted and revoked. Whoever queues by priority lets the earlier one go first all the same; a
  * receiver that got them the other way round would go on believing what is no longer so.
  *
- * Everything else may overtake: that is what priority is for.
+ * Everything else may overtake: that is what priority is for. (A memory context that was not told yet when its epoch ends is not told at
+ * all: whoever queues it withdraws it.)
  * @module
  */
 import { KIND } from "./kind.ts";
@@ -11,7 +12,7 @@ import type { TransferEvent } from "./transfer_event.ts";
 
 /** Whether a kind takes back what another kind said: asked for every event, so that {@linkcode takesBack} is asked for few. */
 export function mayTakeBack(kind: number): boolean {
-  return kind === KIND.SEAM_DOWN || kind === KIND.LEASE_REVOKED || kind === KIND.MEMCTX_INVALIDATED;
+  return kind === KIND.SEAM_DOWN || kind === KIND.LEASE_REVOKED;
 }
 
 /** Whether `later` takes back what `earlier` said, and must not arrive before it. */
@@ -23,8 +24,6 @@ export function takesBack(later: TransferEvent, earlier: TransferEvent): boolean
     case KIND.LEASE_REVOKED:
       return earlier.kind === KIND.LEASE_GRANTED && earlier.origin === later.origin &&
         earlier.words[0] === later.words[0];
-    case KIND.MEMCTX_INVALIDATED:
-      return earlier.kind === KIND.MEMCTX;
     default:
       return false;
   }

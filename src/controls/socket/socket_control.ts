@@ -5,10 +5,12 @@
  * @module
  */
 import type { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
+import { OsError } from "../../../ffi/os_error.ts";
 import { ERR, HUP, IN, OUT, RDHUP } from "../../../ffi/poller.ts";
 import { closeFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { CODE } from "../../base/codes.ts";
 import type { Log } from "../../base/log.ts";
+import { PUBLISHABLE } from "../../access/requirement.ts";
 import type { Subscription } from "../../access/subscription.ts";
 import type { FdHandler, LoopPort } from "../../core/adapter_port.ts";
 import type { Control, ControlSeat } from "../../core/control_port.ts";
@@ -26,6 +28,7 @@ import {
   type PayloadOwner,
   type TransferEvent,
 } from "../../event/transfer_event.ts";
+import { closeGently } from "./close_gently.ts";
 import { SendQueue } from "./send_queue.ts";
 
 /** Scratch memory that all socket controls of a loop share: nothing in it outlives a callback. */
@@ -74,6 +77,7 @@ export class SocketControl implements Control, FdHandler {
   #singles = 0;
   #interest = IN | RDHUP;
   #wouldBlock = false;
+  #isDeaf = false;
   #closed = false;
 
   constructor(options: SocketControlOptions) {
@@ -89,28 +93,40 @@ export class SocketControl implements Control, FdHandler {
     return this.#queue.count;
   }
 
+  /** Called by the core: it is on the bus. */
   open(seat: ControlSeat): void {
     this.#seat = seat;
     this.#options.loop.watch(this.#fd, this.#interest, this);
   }
 
+  /** The peer hears nothing any more: nothing is kept for it. What it has sent is still read, to the end. */
+  stopSending(): void {
+    this.#isDeaf = true;
+    this.#wouldBlock = false;
+    this.#queue.clear();
+  }
+
+  /** Called by the core with each event: it waits for the end of the turn. */
   deliver(event: TransferEvent): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#isDeaf) return;
     this.#queue.push(event);
     if (this.#queue.overflowed) this.#leave("its queue is full of urgent events");
   }
 
+  /** Called by the core at the end of a turn. */
   flush(): void {
     if (this.#closed) return;
     if (!this.#wouldBlock) this.#send();
     this.#updateInterest();
   }
 
+  /** Called by the core: commands that found no room are handed in again. */
   onRoom(): void {
     this.#drainBacklog();
     this.#updateInterest();
   }
 
+  /** Called by the loop: the socket can be read or written, or the peer is gone. */
   onReady(events: number): void {
     if (this.#closed) return;
     if ((events & OUT) !== 0) {
@@ -118,22 +134,25 @@ export class SocketControl implements Control, FdHandler {
       this.#send();
     }
     if ((events & (IN | RDHUP | HUP | ERR)) !== 0 && !this.#closed) {
+      // A peer that is gone waits for no answer, and can send no more: what it sent is carried out.
+      if ((events & (HUP | ERR)) !== 0) this.stopSending();
       if (this.#mayRead) this.#receive();
-      else if ((events & (HUP | ERR)) !== 0) this.#leave("peer closed");
     }
     if (!this.#closed) this.#updateInterest();
   }
 
+  /** Called by the core: it is off the bus. */
   close(_reason: string): void {
     this.#closed = true;
     this.#options.loop.unwatch(this.#fd);
     this.#queue.clear();
     while (this.#backlog.length > 0) this.#backlog.shift().release();
-    this.#options.socket.close();
+    closeGently(this.#options.socket, this.#options.scratch.receive);
     this.#options.onClosed(this);
   }
 
   get #mayRead(): boolean {
+    if (this.#isDeaf) return true;
     const half = this.#options.queueEvents / 2;
     return !this.#queue.isHalfFull && this.#backlog.length === 0 && (this.#seat?.outstanding ?? 0) <= half;
   }
@@ -142,10 +161,21 @@ export class SocketControl implements Control, FdHandler {
     const receive = this.#chooseBatch();
     const count = receive.receive(this.#fd);
     if (receive.frames > 1) this.#singles = count > 1 ? BATCH_EVERY : 0;
+    this.#takeAll(receive, count);
+    if (receive.closed && !this.#closed) this.#lookAgain(receive);
+  }
+
+  #takeAll(receive: ReceiveBatch, count: number): void {
     for (let i = 0; i < count && !this.#closed; i++) this.#take(receive, i);
-    const { closed } = receive;
     receive.closeFds();
-    if (closed) this.#leave("peer closed");
+  }
+
+  /** "Closed" is the end; or the reset that a peer leaves which did not read all, in front of what it had sent; or an empty packet. */
+  #lookAgain(receive: ReceiveBatch): void {
+    const count = receive.receive(this.#fd);
+    if (count > 0) this.#takeAll(receive, count);
+    else if (receive.closed) this.#leave("peer closed");
+    else this.#refuse("short frame");
   }
 
   /** One frame at a time for a peer that waits for each answer; a batch every few times finds out whether it sends more by now, and then stays. */
@@ -166,7 +196,11 @@ export class SocketControl implements Control, FdHandler {
       : checkFrame(receive.view, offset, receive.length(i), fdCount);
     if (defect !== "") return this.#refuse(defect);
     const kind = receive.view.getUint16(offset + FRAME.kind, true);
-    if (kindClass(kind) === CLASS.HANDSHAKE) return this.#refuse("handshake frame after the handshake");
+    const way = kindClass(kind);
+    if (way === CLASS.HANDSHAKE) return this.#refuse("handshake frame after the handshake");
+    if (way === CLASS.UP && !PUBLISHABLE.has(kind)) {
+      return this.#refuse("kind is not for a control to publish");
+    }
     const event = this.#options.pool.acquire();
     decodeFrame(event, receive.bytes, receive.view, offset);
     if (fdCount > 0) {
@@ -207,20 +241,21 @@ export class SocketControl implements Control, FdHandler {
     writeText(event.inline, ERROR.at.text, 40, text);
     this.#queue.push(event);
     event.release();
-    this.#queue.flush(this.#fd, this.#options.scratch.send);
+    this.#send();
     this.#options.log.warn("control broke the protocol", { control: this.name, what: text });
     this.#leave(`protocol error: ${text}`);
   }
 
   #send(): void {
-    switch (this.#queue.flush(this.#fd, this.#options.scratch.send)) {
-      case "empty":
-        return;
-      case "would-block":
-        this.#wouldBlock = true;
-        return;
-      case "closed":
-        this.#leave("peer closed");
+    if (this.#isDeaf) return;
+    try {
+      const outcome = this.#queue.flush(this.#fd, this.#options.scratch.send);
+      if (outcome === "would-block") this.#wouldBlock = true;
+      else if (outcome === "closed") this.stopSending();
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      this.#options.log.warn("cannot send to a control", { control: this.name, error: error.message });
+      this.#leave("cannot be sent to");
     }
   }
 

@@ -17,6 +17,7 @@ import {
   RECEIVE_BATCH,
   SEND_BATCH,
 } from "../../base/limits.ts";
+import { messageOf } from "../../base/fault.ts";
 import type { Log } from "../../base/log.ts";
 import { type Grant, isEmptyGrant } from "../../access/grant.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "../../core/adapter_port.ts";
@@ -24,6 +25,7 @@ import { NO_ENDPOINT } from "../../core/audit_trail.ts";
 import type { Core } from "../../core/core.ts";
 import { checkFrame, FRAME } from "../../event/frame.ts";
 import { KIND } from "../../event/kind.ts";
+import { closeGently } from "./close_gently.ts";
 import { errorFrame, readHello, refusedFrame, welcomeFrame } from "./handshake.ts";
 import { SocketControl, type SocketScratch } from "./socket_control.ts";
 
@@ -58,13 +60,19 @@ export interface SocketListenerOptions {
   readonly queueEvents: number;
 }
 
+/** What makes accepting fail for a while, and is nobody's mistake. */
+const SHORTAGES = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const;
+
 /** Listens on the control socket. */
 export class SocketListener implements FdHandler {
   readonly #options: SocketListenerOptions;
   readonly #scratch: SocketScratch;
   readonly #greeters = new Set<Greeter>();
   readonly #controls = new Map<SocketControl, { readonly peer: Peer; readonly id: number }>();
-  #closing = false;
+  /** Looks at the listener again some time after it had to be left alone for lack of descriptors. */
+  readonly #resume: TimerHandler = {
+    onTimer: () => this.#options.loop.watch(this.#options.listener.fd, IN, this),
+  };
 
   constructor(options: SocketListenerOptions) {
     this.#options = options;
@@ -88,13 +96,19 @@ export class SocketListener implements FdHandler {
       try {
         socket = acceptUnix(this.#options.listener.fd);
       } catch (error) {
-        if (!isOsError(error, "EMFILE") && !isOsError(error, "ENFILE")) throw error;
-        this.#options.log.error("cannot accept: no file descriptors left; raise the limit (LimitNOFILE)");
+        if (!SHORTAGES.some((name) => isOsError(error, name))) throw error;
+        const what = messageOf(error);
+        this.#options.log.error("cannot accept; raise the limit of descriptors (LimitNOFILE)", { what });
         this.#pause();
         return;
       }
       if (socket === undefined) return;
-      this.#greeters.add(new Greeter(this, socket, this.#options.loop));
+      if (this.#greeters.size < this.#options.maxControls) {
+        this.#greeters.add(new Greeter(this, socket, this.#options.loop));
+      } else {
+        this.#say(socket, refusedFrame(CODE.busy, "too many peers have not said HELLO yet"));
+        closeGently(socket, this.#scratch.receive);
+      }
     }
   }
 
@@ -104,36 +118,41 @@ export class SocketListener implements FdHandler {
     const receive = this.#scratch.receiveOne;
     const count = receive.receive(socket.fd);
     if (count === 0) {
-      if (receive.closed) this.dismiss(greeter);
-      return;
+      if (!receive.closed) return;
+      // The end, or an empty packet: then there is something behind it, or nothing yet.
+      const isEnd = receive.receive(socket.fd) === 0 && receive.closed;
+      return isEnd ? this.dismiss(greeter) : this.#breach(greeter, socket, "short frame");
     }
     const offset = receive.offset(0);
     const defect = receive.truncated(0)
       ? "body length does not match"
+      : receive.fdsTruncated(0)
+      ? "number of fds does not match"
       : checkFrame(receive.view, offset, receive.length(0), receive.fdCount(0));
     receive.closeFds();
-    if (defect !== "" || receive.view.getUint16(offset + FRAME.kind, true) !== KIND.HELLO) {
-      const what = defect === "" ? "the first frame is no HELLO" : defect;
-      this.#say(socket, errorFrame(CODE["protocol-error"], what));
-      this.#options.log.warn("peer broke the protocol before its HELLO", { what });
-      return this.dismiss(greeter);
+    if (defect !== "") return this.#breach(greeter, socket, defect);
+    if (receive.view.getUint16(offset + FRAME.kind, true) !== KIND.HELLO) {
+      return this.#breach(greeter, socket, "the first frame is no HELLO");
     }
     const start = offset + FRAME.body;
     const body = receive.bytes.slice(start, offset + receive.length(0));
     this.#hello(greeter, socket, body);
   }
 
-  /** A greeter is done with: its socket is closed, nothing was said. */
+  /** A greeter is done with: its socket is closed. */
   dismiss(greeter: Greeter): void {
     this.#greeters.delete(greeter);
-    greeter.release().close();
+    closeGently(greeter.release(), this.#scratch.receive);
   }
 
-  /** Stops listening and takes every control off the bus. */
+  /** Stops listening; whoever has not said HELLO yet is refused. Controls stay: the core takes them off. */
   close(): void {
-    this.#closing = true;
-    this.#options.loop.unwatch(this.#options.listener.fd);
-    for (const greeter of [...this.#greeters]) this.dismiss(greeter);
+    const { loop, listener } = this.#options;
+    loop.unwatch(listener.fd);
+    loop.disarm(this.#resume);
+    for (const greeter of [...this.#greeters]) {
+      this.#turnAway(greeter, greeter.socket, CODE["shutting-down"], "the daemon stops");
+    }
   }
 
   /** Gives the scratch memory back; every control must be gone. */
@@ -149,7 +168,6 @@ export class SocketListener implements FdHandler {
       const code = hello.unsupported ? CODE["not-supported"] : CODE["protocol-error"];
       return this.#turnAway(greeter, socket, code, hello.reason);
     }
-    if (this.#closing) return this.#turnAway(greeter, socket, CODE["shutting-down"], "the daemon stops");
     const { core, loop, log, doorkeeper, maxControls, queueEvents } = this.#options;
     if (this.#controls.size >= maxControls) {
       return this.#turnAway(greeter, socket, CODE.busy, `${maxControls} controls are connected already`);
@@ -191,8 +209,9 @@ export class SocketListener implements FdHandler {
     // Into a fresh socket's empty buffer: it cannot block.
     const sent = this.#say(owned, welcome);
     this.#controls.set(control, { peer, id });
-    const seat = core.addControl(control, verdict.grant);
-    if (sent < 0) seat.leave("peer closed");
+    core.addControl(control, verdict.grant);
+    // It may have left already; what it sent behind its HELLO is carried out all the same.
+    if (sent < 0) control.stopSending();
     core.audit.write({
       principal: peer.uid,
       control: id,
@@ -201,6 +220,13 @@ export class SocketListener implements FdHandler {
       code: CODE.ok,
       detail: `${name} pid ${peer.pid}`,
     });
+  }
+
+  /** A protocol error before the HELLO: one ERROR, and the socket closes. */
+  #breach(greeter: Greeter, socket: OwnedFd, what: string): void {
+    this.#say(socket, errorFrame(CODE["protocol-error"], what));
+    this.#options.log.warn("peer broke the protocol before its HELLO", { what });
+    this.dismiss(greeter);
   }
 
   #turnAway(greeter: Greeter, socket: OwnedFd, code: number, reason: string): void {
@@ -217,31 +243,26 @@ export class SocketListener implements FdHandler {
   #pause(): void {
     const { loop, listener } = this.#options;
     loop.unwatch(listener.fd);
-    const resume: TimerHandler = {
-      onTimer: () => {
-        if (!this.#closing) loop.watch(listener.fd, IN, this);
-      },
-    };
-    loop.arm(resume, loop.clock.nowNs() + 1000 * MS);
+    loop.arm(this.#resume, loop.clock.nowNs() + 1000 * MS);
   }
 }
 
 /** A connected peer that has not said HELLO yet. */
 class Greeter implements FdHandler, TimerHandler {
+  readonly socket: OwnedFd;
   readonly #listener: SocketListener;
-  readonly #socket: OwnedFd;
   readonly #loop: LoopPort;
 
   constructor(listener: SocketListener, socket: OwnedFd, loop: LoopPort) {
     this.#listener = listener;
-    this.#socket = socket;
+    this.socket = socket;
     this.#loop = loop;
     loop.watch(socket.fd, IN | RDHUP, this);
     loop.arm(this, loop.clock.nowNs() + HELLO_TIMEOUT_MS * MS);
   }
 
   onReady(events: number): void {
-    if ((events & (IN | RDHUP | HUP)) !== 0) this.#listener.greet(this, this.#socket);
+    if ((events & (IN | RDHUP | HUP)) !== 0) this.#listener.greet(this, this.socket);
   }
 
   onTimer(): void {
@@ -251,7 +272,7 @@ class Greeter implements FdHandler, TimerHandler {
   /** Lets go of the socket, unwatched; the caller owns it. */
   release(): OwnedFd {
     this.#loop.disarm(this);
-    this.#loop.unwatch(this.#socket.fd);
-    return this.#socket;
+    this.#loop.unwatch(this.socket.fd);
+    return this.socket;
   }
 }
