@@ -201,7 +201,7 @@ export class Client implements AsyncDisposable, LeaseHome {
     const granted = answer.as("LEASE_GRANTED");
     if (granted === undefined) throw unexpected(what, answer);
     const lease = new Lease(this, endpoint, cls, granted.token, granted.ttlMs);
-    this.#session.leases.add(lease);
+    this.#session.leases.add(lease, answer.seq);
     if (this.#session.ended) this.#session.leases.loseAll();
     return lease;
   }

@@ -2,12 +2,14 @@
  * The leases of one client, by endpoint and class. Acquiring twice gives two handles of one lease; the daemon is told of the release of the last.
  * @module
  */
+import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { LEASE_CLASS_COUNT } from "../event/body_number.ts";
 import type { Lease, LeaseLoss } from "./lease.ts";
 
 /** The book. */
 export class LeaseBook {
   readonly #held = new Map<number, Set<Lease>>();
+  readonly #revocations = new Map<number, { readonly seq: number; readonly reason: LeaseLoss }>();
 
   /** Handles that are held. */
   get size(): number {
@@ -24,9 +26,18 @@ export class LeaseBook {
     return this.#held.has(endpoint * LEASE_CLASS_COUNT + cls);
   }
 
-  /** Takes a handle in. */
-  add(lease: Lease): void {
+  /**
+   * Takes a handle in. Between the arrival of the grant and this call a revocation may have arrived already: then the handle is lost at once.
+   *
+   * @param grantSeq the core's number of the LEASE_GRANTED
+   */
+  add(lease: Lease, grantSeq: number): void {
     const key = lease.endpoint * LEASE_CLASS_COUNT + lease.cls;
+    const revocation = this.#revocations.get(key);
+    if (revocation !== undefined && ((revocation.seq - grantSeq) | 0) > 0) {
+      lease.lose(revocation.reason);
+      return;
+    }
     const handles = this.#held.get(key);
     if (handles === undefined) this.#held.set(key, new Set([lease]));
     else handles.add(lease);
@@ -40,9 +51,15 @@ export class LeaseBook {
     return handles.size === 0 && this.#held.delete(key);
   }
 
-  /** The daemon took a lease away. */
-  revoke(endpoint: number, cls: number, reason: LeaseLoss): void {
+  /**
+   * The daemon took a lease away.
+   *
+   * @param seq the core's number of the LEASE_REVOKED
+   */
+  revoke(endpoint: number, cls: number, reason: LeaseLoss, seq: number): void {
     const key = endpoint * LEASE_CLASS_COUNT + cls;
+    // Bounded: endpoints and classes are, and what is out of their range is nobody's lease.
+    if (endpoint < MAX_ENDPOINTS && cls < LEASE_CLASS_COUNT) this.#revocations.set(key, { seq, reason });
     const handles = this.#held.get(key);
     this.#held.delete(key);
     for (const lease of handles ?? []) lease.lose(reason);

@@ -277,7 +277,9 @@ export class Session implements ConnectionSink, StreamOwner {
       this.roster.update(event);
     } else if (event.kind === KIND.LEASE_REVOKED) {
       const body = event.as("LEASE_REVOKED");
-      if (body !== undefined) this.leases.revoke(event.endpoint, body.cls, leaseLossOf(body.reason));
+      if (body !== undefined) {
+        this.leases.revoke(event.endpoint, body.cls, leaseLossOf(body.reason), event.seq);
+      }
     } else if (event.kind === KIND.ERROR) {
       const body = event.as("ERROR");
       if (body?.code === CODE["protocol-error"]) this.#lastError = body.text || "protocol error";

@@ -95,6 +95,7 @@ async function runUnder(
   lost: Promise<never>,
   [program = "", ...args]: readonly string[],
 ): Promise<number> {
+  if (!held.held) await lost;
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(program, { args, stdin: "inherit", stdout: "inherit", stderr: "inherit" })
@@ -107,6 +108,7 @@ async function runUnder(
   const end = () => terminate(child);
   held.signal.addEventListener("abort", end, { once: true });
   signal.addEventListener("abort", end, { once: true });
+  if (held.signal.aborted || signal.aborted) end();
   try {
     const ended = await Promise.race([child.status, lost]);
     return ended.code;

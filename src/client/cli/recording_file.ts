@@ -33,7 +33,12 @@ export class RecordingFile implements Disposable {
     this.#bounds = bounds;
     this.#header = header;
     this.#file = this.#open();
-    this.#write(header());
+    try {
+      this.#write(header());
+    } catch (error) {
+      this.#file.close();
+      throw error;
+    }
   }
 
   /** Bytes written, all files together. */

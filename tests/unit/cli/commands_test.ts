@@ -227,7 +227,10 @@ Deno.test("a reader that goes away ends watch quietly", async () => {
     const reader = child.stdout.getReader();
     await reader.read();
     await reader.cancel();
-    const ticking = setInterval(() => daemon.peers[0]?.send(KIND.VM_LIFECYCLE), 5);
+    const ticking = setInterval(() => {
+      const [peer] = daemon.peers;
+      if (peer !== undefined && !peer.fd.closed) peer.send(KIND.VM_LIFECYCLE);
+    }, 5);
     const ended = await child.status;
     clearInterval(ticking);
     assertEquals([ended.code, await new Response(child.stderr).text()], [0, ""]);
@@ -273,7 +276,7 @@ Deno.test("every command has help, and its examples are valid lines", async () =
     const module = await entry.load();
     assert(module.details.length > 20, `${name} explains itself`);
     for (const example of module.examples) {
-      const [first, ...rest] = example.match(/'[^']*'|\$'[^']*'|\S+/g) ?? [];
+      const [first, ...rest] = example.match(/'[^']*'|"[^"]*"|\$'[^']*'|\S+/g) ?? [];
       assertEquals(first, name, example);
       parseCommandLine(name, module, rest);
     }

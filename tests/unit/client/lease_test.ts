@@ -102,6 +102,18 @@ Deno.test("a lost lease says why, and is not released", async () => {
   }
 });
 
+Deno.test("a lease that is revoked in the same breath as it is granted is lost", async () => {
+  const script = granting((command, peer) => {
+    if (command.kind === KIND.CMD_ACQUIRE) peer.send(KIND.LEASE_REVOKED);
+  });
+  await withClient(script, async (client) => {
+    const lease = await client.acquire("alpha", "input");
+    assertEquals([lease.held, await lease.lost], [false, "preempted"]);
+    // The next grant is another matter.
+    assertEquals((await client.acquire("alpha", "power")).held, true);
+  });
+});
+
 Deno.test("a lease with a ttl is kept alive until it is released", async () => {
   await withClient(granting(), async (client, peer) => {
     const lease = await client.acquire("alpha", "input", { ttlMs: 60 });
