@@ -31,7 +31,9 @@ const UTF8 = new TextDecoder();
 export interface WindowsProcess extends Process {
   /** Whether it has ended, and is only still referred to. */
   readonly exited: boolean;
-  /** Whether it was found on the scheduler's list only: somebody took it off the list of processes. */
+  /**
+   * Whether it was found on the scheduler's list only: somebody took it off the list of processes, or it is just being started or ended.
+   */
   readonly unlinked: boolean;
   /** Its PEB; 0 for none (a minimal process), or when the layout does not say where that is. */
   readonly peb: number;
@@ -85,8 +87,10 @@ export class ProcessList {
       items.push(process);
       return true;
     };
-    const end = walkLinks(this.#space, this.#system + layout.links, KERNEL_LINKS, limit, take);
-    if (!end.complete && end.reason !== "too-many") this.#backward(layout, limit, listed, take);
+    const end = walkLinks(this.#space, this.#system + layout.links, KERNEL_LINKS, limit - 1, take);
+    if (!end.complete && end.reason !== "too-many") {
+      this.#backward(layout, limit - items.length, listed, take);
+    }
     if (layout.scheduled !== undefined) this.#unlinked(layout, layout.scheduled, limit, listed, items);
     return { items, end };
   }

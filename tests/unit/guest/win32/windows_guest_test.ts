@@ -127,6 +127,12 @@ Deno.test("a kernel whose first pages are all mapped is found as one with VBS ga
   checkAll({ layout: BUILD_19045, whole: true });
 });
 
+Deno.test("a kernel that large pages map is found, with and without a low stub", () => {
+  for (const lowStub of [true, false]) {
+    for (const levels of [4, 5] as const) checkAll({ layout: BUILD_24H2, largePages: true, lowStub, levels });
+  }
+});
+
 Deno.test("RAM without a linear view gives the same", () => {
   checkAll({ layout: BUILD_24H2, scattered: true, kvaShadow: true });
 });

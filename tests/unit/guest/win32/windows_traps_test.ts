@@ -3,6 +3,7 @@
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { MAX_LISTING } from "../../../../src/base/limits.ts";
 import type { NoGuest } from "../../../../src/guest/guest_os.ts";
 import { PhysicalMemory } from "../../../../src/guest/physical_memory.ts";
 import { SyntheticRam } from "../../../../src/guest/synthetic_ram.ts";
@@ -243,6 +244,61 @@ Deno.test("where the address tree is not understood, the present pages are shown
     items: [run(at(0), 2, "rw-p"), run(at(1), 2, "rw-p"), run(at(3), 1, "r-xp"), run(at(4), 1, "r-xp")],
     end: { complete: true },
   });
+});
+
+Deno.test("a list of 300,000 processes is cut at the bound, and told", () => {
+  const image = new WindowsImage({ layout: BUILD_19045, unscheduled: true });
+  const os = open(image);
+  // Objects that overlap: 32 bytes apart, each with its own number and links.
+  const count = 300_000;
+  const strideBytes = 32;
+  const { pid, links } = BUILD_19045;
+  const area = image.pool.allocate(count * strideBytes + 0x1000, "Proc");
+  const link = (i: number): number => signed(area) + links + i * strideBytes;
+  const put = (va: number, value: number): void => {
+    const gpa = os.kernel.translate(va);
+    assert(gpa >= 0);
+    image.ram.putNumber(gpa, value);
+  };
+  for (let i = 0; i < count; i++) {
+    put(link(i) + pid - links, 8 + 4 * i);
+    put(link(i), link(i + 1));
+    put(link(i) + 8, link(i - 1));
+  }
+  const system = signed(image.process("System").object) + links;
+  put(system, link(0));
+  put(link(0) + 8, system);
+  const { items, end } = os.processes();
+  assert(!end.complete);
+  assertEquals([end.reason, items.length, items.at(-1)?.pid], [
+    "too-many",
+    MAX_LISTING,
+    4 * MAX_LISTING,
+  ]);
+});
+
+Deno.test("tables that all name themselves are looked through once, not for ever", () => {
+  const image = new WindowsImage({ ...forged(0, 0, 0), lowStub: false });
+  // Below each self-mapped root, each table is the table itself: 2^36 places, and each of them an image that is no kernel.
+  const loop = image.tables.allocate();
+  for (let i = 0; i < 512; i++) image.tables.set(loop, i, BigInt(loop) | 0x63n);
+  for (const { root } of image.built) image.tables.set(root, 0x1f0, BigInt(loop) | 0x63n);
+  const { reason, detail } = declined(image);
+  assertEquals(reason, "unknown-os");
+  assertStringIncludes(detail, "no ntoskrnl.exe under it");
+  // The process's own tables loop too.
+  const whole = new WindowsImage({ layout: BUILD_19045 });
+  const os = open(whole);
+  const process = os.process(4120);
+  assert(process !== undefined);
+  const own = whole.tables.allocate();
+  for (let i = 0; i < 512; i++) whole.tables.set(own, i, BigInt(own) | (i % 2 === 0 ? 0x67n : 0x65n));
+  whole.tables.set(process.root, 0, BigInt(own) | 0x67n);
+  for (const built of whole.built) whole.poke(built.object + BigInt(BUILD_19045.vadRoot), 0n);
+  const maps = open(whole).maps(process);
+  assert(!maps.end.complete);
+  assertEquals(maps.end.reason, "too-many");
+  assert(maps.items.length > 1000 && maps.items.length <= MAX_LISTING);
 });
 
 Deno.test("nothing of Windows: no kernel", () => {
