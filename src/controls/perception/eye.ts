@@ -15,7 +15,7 @@ import { INLINE_BYTES } from "../../base/limits.ts";
 import { writeU64 } from "../../base/layout.ts";
 import { CURSOR, FRAME_INFO, FRAME_RING, VGPU_STATUS } from "../../event/body_layout.ts";
 import { KIND } from "../../event/kind.ts";
-import type { GuestOs } from "../../guest/guest_os.ts";
+import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
 import type { PhysicalMemory } from "../../guest/physical_memory.ts";
 import type { RegionCandidate } from "../../vgpu/discovery.ts";
 import { FRAME_SOURCE } from "../../vgpu/frame_source.ts";
@@ -46,6 +46,8 @@ export interface EyeOptions {
   readonly ring: boolean;
   /** This process's pid, which the ring's header names. */
   readonly pid: number;
+  /** Finds the guest's system; {@linkcode findSystem} unless told. */
+  readonly find?: (memory: PhysicalMemory, liveRoot: number | undefined) => FindResult;
 }
 
 /** The eye on one endpoint. */
@@ -67,7 +69,8 @@ export class Eye implements Disposable {
   #ring: FrameRing | undefined;
   #pace = new PollPace();
   #told: number = EYE_STATE.lost;
-  #toldText = "";
+  readonly #toldState = new ProducerState();
+  #toldPid = 0;
   #beat = 0;
   #beatNs = 0;
   #frameId = 0;
@@ -154,7 +157,8 @@ export class Eye implements Disposable {
 
   #findSystem(nowNs: number, memory: PhysicalMemory): number {
     memory.refresh();
-    const found = findSystem(memory, this.#liveRoot === 0 ? undefined : this.#liveRoot);
+    const find = this.#options.find ?? findSystem;
+    const found = find(memory, this.#liveRoot === 0 ? undefined : this.#liveRoot);
     if (!found.found) return nowNs + SYSTEM_GAP_NS;
     this.#os = found.os;
     this.#search = new RegionSearch(found.os);
@@ -290,10 +294,10 @@ export class Eye implements Disposable {
   #tell(state: number): boolean {
     const s = this.#state;
     const pid = this.#producer?.region.header.producerPid ?? 0;
-    const text = `${state} ${s.runEpoch} ${s.status} ${s.backend} ${s.errorCode} ${s.appliedFps} ${pid}`;
-    if (state === this.#told && (text === this.#toldText || state !== EYE_STATE.alive)) return false;
+    if (state === this.#told && (state !== EYE_STATE.alive || !this.#isNews(s, pid))) return false;
     this.#told = state;
-    this.#toldText = text;
+    Object.assign(this.#toldState, s);
+    this.#toldPid = pid;
     const view = this.#blank();
     const { at } = VGPU_STATUS;
     const known = state !== EYE_STATE.candidate;
@@ -306,6 +310,12 @@ export class Eye implements Disposable {
     view.setUint32(at.producerPid, pid, true);
     this.#port.publish(KIND.VGPU_STATUS, this.#endpoint, this.#inline, -1);
     return true;
+  }
+
+  #isNews(s: ProducerState, pid: number): boolean {
+    const told = this.#toldState;
+    return s.runEpoch !== told.runEpoch || s.status !== told.status || s.backend !== told.backend ||
+      s.errorCode !== told.errorCode || s.appliedFps !== told.appliedFps || pid !== this.#toldPid;
   }
 
   #publishCursor(cursor: Cursor): void {

@@ -8,7 +8,7 @@ import { MS, SECOND } from "../../base/clock.ts";
 /** Shortest period. */
 const MIN_NS = 2 * MS;
 /** Longest period: also what a ring's heartbeat and a cursor can live with. */
-const MAX_NS = 25 * MS;
+const MAX_NS = 40 * MS;
 /** Looks a frame. */
 const LOOKS = 4;
 /** Nothing new for so long is idle. */
