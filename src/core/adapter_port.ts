@@ -79,7 +79,8 @@ export interface Seat {
 export interface AuditFields {
   readonly ticket?: number;
   readonly cls?: LeaseClass;
-  readonly detail?: string;
+  /** A function is asked only when the line is written somewhere: a busy seam pays for no text that nobody reads. */
+  readonly detail?: string | (() => string);
 }
 
 /** Why an adapter is closed. */

@@ -27,7 +27,8 @@ export interface AuditEntry {
   readonly code: number;
   readonly cls?: number | undefined;
   readonly token?: number | undefined;
-  readonly detail?: string | undefined;
+  /** More about it; a function is asked only when the entry is written somewhere. */
+  readonly detail?: string | (() => string) | undefined;
 }
 
 /** An entry's endpoint when no VM is meant. */
@@ -109,7 +110,7 @@ export class AuditTrail {
       endpoint: entry.endpoint === NO_ENDPOINT ? undefined : entry.endpoint,
       class: entry.cls === undefined ? undefined : LEASE_CLASS_NAMES[entry.cls] ?? entry.cls,
       token: entry.token,
-      detail: entry.detail,
+      detail: detailOf(entry),
     });
   }
 }
@@ -119,6 +120,10 @@ function auditBody(entry: AuditEntry, ns: number): Record<string, unknown> {
   const body: Record<string, unknown> = { ns: Math.round(ns), principal, control, endpoint, kind, code };
   if (entry.cls !== undefined) body["cls"] = entry.cls;
   if (entry.token !== undefined) body["token"] = entry.token;
-  if (entry.detail !== undefined) body["detail"] = entry.detail;
+  if (entry.detail !== undefined) body["detail"] = detailOf(entry);
   return body;
+}
+
+function detailOf({ detail }: AuditEntry): string | undefined {
+  return typeof detail === "function" ? detail() : detail;
 }

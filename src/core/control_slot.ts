@@ -6,6 +6,8 @@
 import type { ControlId } from "../base/ids.ts";
 import { type EndpointMask, type Grant, maskAnd, maskHas } from "../access/grant.ts";
 import { UP_CAPS } from "../access/requirement.ts";
+import { CAP } from "../event/capability.ts";
+import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Control } from "./control_port.ts";
 
@@ -43,6 +45,11 @@ export class ControlSlot {
   /** Its endpoints: subscription ∩ grant. */
   get endpoints(): EndpointMask {
     return this.#endpoints;
+  }
+
+  /** Whether AUDIT reaches it: its capability, and the source in its subscription. Its priority is the policy's business. */
+  get isAuditor(): boolean {
+    return (this.#grant.caps & CAP.AUDIT) !== 0 && ((this.#sources >>> SOURCE.CORE) & 1) === 1;
   }
 
   /** Takes a changed grant. */

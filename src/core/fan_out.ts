@@ -8,7 +8,6 @@
  * @module
  */
 import { type Grant, maskHas } from "../access/grant.ts";
-import { CAP } from "../event/capability.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { KIND, KIND_MAX } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -37,7 +36,7 @@ export class FanOut {
   /** How many of them receive AUDIT. */
   get auditors(): number {
     let count = 0;
-    for (const slot of this.#controls.values()) if ((slot.grant.caps & CAP.AUDIT) !== 0) count++;
+    for (const slot of this.#controls.values()) if (slot.isAuditor) count++;
     return count;
   }
 

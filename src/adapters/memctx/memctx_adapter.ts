@@ -60,6 +60,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
   readonly name = "memctx";
   readonly #options: MemctxOptions;
   readonly #request = new MemwriteRequest();
+  readonly #describeRequest = (): string => describe(this.#request);
   #extents = new WriteExtents([], "");
   /** What `#extents` was made of: another array is another config. */
   #configured: readonly WriteExtent[] = [];
@@ -105,7 +106,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
       inOrder = this.#writer?.inOrder ?? 0;
     }
     const cls = LEASE_CLASS.MEMWRITE;
-    seat.audit(event.kind, code, { ticket: event.ticket, cls, detail: describe(request) });
+    seat.audit(event.kind, code, { ticket: event.ticket, cls, detail: this.#describeRequest });
     seat.ack(event.ticket, code, code === CODE.ok ? 0 : inOrder);
   }
 

@@ -6,6 +6,7 @@
  * @module
  */
 import { Mapping } from "../../../ffi/mapping.ts";
+import { getSeals, SEAL } from "../../../ffi/memfd.ts";
 import { copyIn } from "../../../ffi/memory_copy.ts";
 import { storeAtomic } from "../../../ffi/shared_word.ts";
 import { assert } from "../../base/assert.ts";
@@ -45,6 +46,7 @@ export class MemoryWriter implements Disposable {
   readonly #files: readonly Mapping[];
   readonly #views: readonly DataView[];
   readonly #memory: PhysicalMemory;
+  readonly #canShrink: boolean;
   readonly #walkers: { readonly 4: Walker; readonly 5: Walker };
   /** The resolved pages of the write under way. */
   readonly #file = new Int32Array(MAX_PAGES);
@@ -62,6 +64,8 @@ export class MemoryWriter implements Disposable {
     this.#ram = ram;
     const fds = ram.openWritable();
     const files: Mapping[] = [];
+    // QEMU seals its memfds: what cannot shrink need not be looked at before each write.
+    this.#canShrink = fds.some(({ fd }) => (getSeals(fd) & SEAL.SHRINK) === 0);
     try {
       fds.forEach((fd, i) => files.push(Mapping.map(fd.fd, 0, ram.sizeOf(i), { write: true })));
     } catch (error) {
@@ -86,7 +90,7 @@ export class MemoryWriter implements Disposable {
    * @throws {Fault} `refused` when the RAM's file shrank
    */
   write(request: MemwriteRequest, context: WriteContext, force: boolean): number {
-    this.#ram.verify();
+    if (this.#canShrink) this.#ram.verify();
     this.inOrder = 0;
     let root = context.rootFrame;
     if (request.hasRoot) {

@@ -3,8 +3,6 @@
  * halves, because a double cannot tell the last three bits of a 57-bit kernel address.
  * @module
  */
-import { Fault } from "../../base/fault.ts";
-import { hexOfGva } from "../../base/ids.ts";
 import type { WriteExtent } from "../../access/write_extent.ts";
 
 interface Range {
@@ -26,7 +24,6 @@ export class WriteExtents {
    *
    * @param extents of all endpoints
    * @param endpoint whose to take: by its name, and those of "*"
-   * @throws {Fault} `bad-argument` for a range that is empty
    */
   constructor(extents: readonly WriteExtent[], endpoint: string) {
     this.#ranges = extents.filter((e) => e.endpoint === endpoint || e.endpoint === "*").map(rangeOf);
@@ -60,10 +57,6 @@ function isBelow(aHi: number, aLo: number, bHi: number, bLo: number): boolean {
 }
 
 function rangeOf({ space, from, to }: WriteExtent): Range {
-  if (!(from < to)) {
-    const range = `${hexOfGva(from)} to ${hexOfGva(to)}`;
-    throw new Fault("bad-argument", `Cannot use the write extent ${range}: it is empty`);
-  }
   const [fromHi, fromLo] = halvesOf(from);
   const [toHi, toLo] = halvesOf(to);
   return { kernel: space === "kernel", fromHi, fromLo, toHi, toLo };
