@@ -29,6 +29,7 @@ import {
   type TransferEvent,
 } from "../../event/transfer_event.ts";
 import { closeGently } from "./close_gently.ts";
+import { isHungUp } from "./hung_up.ts";
 import { SendQueue } from "./send_queue.ts";
 
 /** Scratch memory that all socket controls of a loop share: nothing in it outlives a callback. */
@@ -172,10 +173,10 @@ export class SocketControl implements Control, FdHandler {
 
   /** "Closed" is the end; or the reset that a peer leaves which did not read all, in front of what it had sent; or an empty packet. */
   #lookAgain(receive: ReceiveBatch): void {
+    if (!isHungUp(this.#fd)) return this.#refuse("short frame");
     const count = receive.receive(this.#fd);
     if (count > 0) this.#takeAll(receive, count);
-    else if (receive.closed) this.#leave("peer closed");
-    else this.#refuse("short frame");
+    else this.#leave("peer closed");
   }
 
   /** One frame at a time for a peer that waits for each answer; a batch every few times finds out whether it sends more by now, and then stays. */

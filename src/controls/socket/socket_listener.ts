@@ -27,6 +27,7 @@ import { checkFrame, FRAME } from "../../event/frame.ts";
 import { KIND } from "../../event/kind.ts";
 import { closeGently } from "./close_gently.ts";
 import { errorFrame, readHello, refusedFrame, welcomeFrame } from "./handshake.ts";
+import { isHungUp } from "./hung_up.ts";
 import { SocketControl, type SocketScratch } from "./socket_control.ts";
 
 /** Who is at the door. */
@@ -119,9 +120,7 @@ export class SocketListener implements FdHandler {
     const count = receive.receive(socket.fd);
     if (count === 0) {
       if (!receive.closed) return;
-      // The end, or an empty packet: then there is something behind it, or nothing yet.
-      const isEnd = receive.receive(socket.fd) === 0 && receive.closed;
-      return isEnd ? this.dismiss(greeter) : this.#breach(greeter, socket, "short frame");
+      return isHungUp(socket.fd) ? this.dismiss(greeter) : this.#breach(greeter, socket, "short frame");
     }
     const offset = receive.offset(0);
     const defect = receive.truncated(0)
