@@ -101,7 +101,7 @@ export function refusalOf(body: Uint8Array, socket: string): Fault {
   const name = typeof code === "number" ? codeName(code) : "refused";
   const known = typeof code === "number" && code > 0 && !name.startsWith("code-");
   const why = typeof reason === "string" && reason !== "" ? reason : name;
-  const remedy = name === "not-admitted"
+  const remedy = name === "not-admitted" && !why.includes("[[admission]]")
     ? "; let the daemon's administrator add an [[admission]] rule for this user"
     : "";
   return new Fault(
