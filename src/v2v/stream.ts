@@ -33,6 +33,8 @@ export type ReceiveResult =
 const END_FLAG = 1;
 /** Messages taken before the time is looked at again. */
 const MESSAGES_A_LOOK = 4096;
+/** How often a send that is stuck beside a waiting receive looks around. */
+const LOOK_MS = 100;
 const CLOSED: ReceiveResult = { outcome: "closed", received: 0 };
 const TIMED_OUT: ReceiveResult = { outcome: "timed-out", received: 0 };
 
@@ -52,6 +54,7 @@ export class Stream {
   #messageUsed = 0; // bytes taken off the ring's first message
   #endQueued = false;
   #detached = false;
+  #receiving = false; // an asynchronous receive waits: what arrives is its
 
   /**
    * Attaches a stream to a channel; from now on all its messages are the stream's.
@@ -110,9 +113,16 @@ export class Stream {
       if (last) return { sent, outcome: "timed-out" };
       const leftMs = this.#leftMs(deadlineNs);
       last = leftMs === 0;
-      const outcome = this.#blocked() ? "ready" : await this.#channel.waitAsync(this.#stuckOn(), leftMs);
+      const outcome = this.#blocked() ? "ready" : await this.#waitStuck(leftMs);
       if (outcome !== "ready") return { sent, outcome };
     }
+  }
+
+  /** While a receive takes what arrives, a stuck send only looks now and then whether one still does. */
+  async #waitStuck(leftMs: number): Promise<WaitOutcome> {
+    if (!this.#receiving) return await this.#channel.waitAsync(this.#stuckOn(), leftMs);
+    const outcome = await this.#channel.waitAsync("send", Math.min(leftMs, LOOK_MS));
+    return outcome === "timed-out" && leftMs > LOOK_MS ? "ready" : outcome;
   }
 
   /**
@@ -146,8 +156,17 @@ export class Stream {
       if (last) return TIMED_OUT; // there was something, but no bytes
       const leftMs = this.#leftMs(deadlineNs);
       last = leftMs === 0;
-      const outcome = await this.#channel.waitAsync("receive", leftMs);
+      const outcome = await this.#waitData(leftMs);
       if (outcome !== "ready") return this.#ended(outcome);
+    }
+  }
+
+  async #waitData(leftMs: number): Promise<WaitOutcome> {
+    this.#receiving = true;
+    try {
+      return await this.#channel.waitAsync("receive", leftMs);
+    } finally {
+      this.#receiving = false;
     }
   }
 
@@ -162,7 +181,7 @@ export class Stream {
     const deadlineNs = this.#begin(timeoutMs);
     while (this.#channel.sender.prepare(0, STREAM_TYPE, END_FLAG) === "retry") {
       if (this.#blocked()) continue;
-      const outcome = await this.#channel.waitAsync(this.#stuckOn(), this.#leftMs(deadlineNs));
+      const outcome = await this.#waitStuck(this.#leftMs(deadlineNs));
       if (outcome !== "ready") return outcome;
     }
     this.#channel.sender.send();
@@ -232,7 +251,8 @@ export class Stream {
   }
 
   #mayTakeIn(): boolean {
-    return this.queuedBytes < MAX_STREAM_QUEUE_BYTES && !this.#endQueued && !this.remoteEnded;
+    return !this.#receiving && this.queuedBytes < MAX_STREAM_QUEUE_BYTES && !this.#endQueued &&
+      !this.remoteEnded;
   }
 
   /** Takes what there is, the queue first, without waiting. */

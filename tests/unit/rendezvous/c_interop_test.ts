@@ -4,7 +4,7 @@ import { socketFolder, socketPathOf } from "../../../src/rendezvous/prefix.ts";
 import type { Channel } from "../../../src/v2v/channel.ts";
 import { Stream } from "../../../src/v2v/stream.ts";
 import { webStreams } from "../../../src/v2v/web_streams.ts";
-import { consume, produce } from "../../bench/v2v_peer.ts";
+import { consume, produce } from "../../../src/rendezvous/bench_load.ts";
 import { startCPeer } from "./c_peer.ts";
 import { connectWhenThere, runtimeDir } from "./channel_fixture.ts";
 

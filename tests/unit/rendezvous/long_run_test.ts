@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { ProcessListener } from "../../../src/rendezvous/process_listener.ts";
-import { consume } from "../../bench/v2v_peer.ts";
+import { consume } from "../../../src/rendezvous/bench_load.ts";
 import { channelPair, runtimeDir } from "./channel_fixture.ts";
 
 /** The whole run is 100000000: VMSIG_V2V_MESSAGES says so. */
