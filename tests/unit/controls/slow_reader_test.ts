@@ -1,0 +1,312 @@
+import { assert, assertEquals } from "@std/assert";
+import { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
+import { setReceiveBufferBytes, setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import { SOURCE } from "../../../src/event/source.ts";
+import { SendQueue } from "../../../src/controls/socket/send_queue.ts";
+import { EventPool } from "../../../src/event/transfer_event.ts";
+import { KIND } from "../../../src/event/kind.ts";
+import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
+import { type ParsedFrame, parseFrame } from "./raw_frame.ts";
+import { type RawClient, SocketRig } from "./socket_rig.ts";
+
+const OVERRUN = 99;
+const CURSOR = 37;
+const ACT_ACK = 48;
+const CMD_VM = 70;
+
+function withRig(body: (rig: SocketRig) => void, options = {}): void {
+  const rig = new SocketRig(options);
+  try {
+    body(rig);
+  } finally {
+    rig.end();
+  }
+}
+
+/** Each frame's seq is one more than the last, but after an OVERRUN, which says how many are missing. */
+function assertSeqs(frames: readonly ParsedFrame[], first = 0): void {
+  let expected = first;
+  for (const frame of frames) {
+    assertEquals(frame.seq, expected, `seq of kind ${frame.kind}`);
+    expected = frame.seq + 1;
+    if (frame.kind === OVERRUN) expected += frame.words[0]!;
+  }
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0);
+}
+
+Deno.test("a control that stops reading loses the lowest priority, oldest first, is told how many first of all, and nobody else notices", () => {
+  withRig((rig) => {
+    const [host, frame] = rig.attach(0, SOURCE.VMHOST, SOURCE.FRAME);
+    const slow = rig.join();
+    const brisk = rig.join();
+    const emit = (adapter: typeof host, kind: number, n: number) => {
+      const event = adapter!.at.event(kind);
+      event.words[0] = n;
+      adapter!.at.emit(event);
+    };
+    let urgents = 0;
+    for (let n = 1; n <= 1500; n++) {
+      emit(frame, CURSOR, n);
+      if (n % 20 === 0) emit(host, 1, n); // SEAM_UP, NORMAL
+      if (n % 50 === 0) emit(host, 3, ++urgents); // ERROR, URGENT
+      rig.turn(1);
+      const fresh = brisk.read();
+      assertEquals(
+        fresh.map((f) => f.kind).sort(),
+        [CURSOR, ...n % 20 === 0 ? [1] : [], ...n % 50 === 0 ? [3] : []].sort(),
+      );
+    }
+    assertSeqs(brisk.frames);
+    const inSocket = slow.read().length;
+    rig.turn(40);
+    for (let i = 0; i < 100; i++) {
+      slow.read();
+      rig.turn(2);
+    }
+    assertSeqs(slow.frames);
+    // What the kernel's buffer had not taken starts with the OVERRUN.
+    assertEquals(slow.frames[1 + inSocket]?.kind, OVERRUN);
+    const lost = slow.of(OVERRUN);
+    assertEquals(lost.map((f) => f.prio), lost.map(() => 3));
+    assertEquals(
+      slow.of(3).map((f) => f.words[0]),
+      Array.from({ length: urgents }, (_, i) => i + 1),
+      "no urgent one is lost",
+    );
+    assertEquals(slow.of(1).length, 75, "higher ones stay while lower ones can go");
+    const cursors = slow.of(CURSOR).map((f) => f.words[0]!);
+    assertEquals(sum(lost.map((f) => f.words[0]!)), 1500 - cursors.length);
+    assertEquals(sum(lost.map((f) => f.words[1]!)), 0, "only BULK was lost");
+    assertEquals(cursors.at(-1), 1500, "the newest are kept");
+    assertEquals(cursors, [...cursors].sort((a, b) => a - b));
+  }, { queueEvents: 256 });
+});
+
+Deno.test("a control that does not read is not read either; none of its answers is lost", () => {
+  withRig((rig) => {
+    const [host, frame] = rig.attach(0, SOURCE.VMHOST, SOURCE.FRAME);
+    const slow = rig.join();
+    let sent = 0;
+    for (let i = 0; i < 3000; i++) {
+      frame!.at.emit(frame!.at.event(CURSOR));
+      if (trySend(slow, sent + 1)) sent++;
+      rig.turn(1);
+    }
+    assert(sent > 200 && sent < 3000, `the sender was held back after ${sent}`);
+    assert(host!.commands.length <= sent);
+    for (let i = 0; i < 300; i++) {
+      slow.read();
+      rig.turn(2);
+    }
+    assertEquals(host!.commands.length, sent, "in the end all are carried out");
+    assertEquals(slow.of(ACT_ACK).map((f) => f.corr), Array.from({ length: sent }, (_, i) => i + 1));
+    assertSeqs(slow.frames);
+    assert(slow.of(OVERRUN).length > 0);
+  }, { queueEvents: 64 });
+});
+
+function trySend(client: RawClient, corr: number): boolean {
+  const bytes = new Uint8Array(96);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, 0x31475356, true);
+  view.setUint16(4, CMD_VM, true);
+  view.setUint8(7, 1);
+  view.setUint8(8, 1);
+  view.setUint32(20, corr, true);
+  view.setUint32(48, 1, true);
+  return client.sendBytes(bytes) > 0;
+}
+
+Deno.test("a control whose queue fills with urgent events alone is closed", () => {
+  withRig((rig) => {
+    const [host] = rig.attach(0, SOURCE.VMHOST);
+    const slow = rig.join();
+    const brisk = rig.join();
+    let n = 0;
+    for (; rig.core.fanOut.controls.size === 2 && n < 5000; n++) {
+      host!.at.emitError(1, n, "urgent");
+      rig.turn(1);
+      brisk.read();
+    }
+    assert(n > 16 && n < 5000, `closed after ${n}`);
+    rig.turn();
+    slow.read();
+    assert(slow.ended);
+    assertEquals(brisk.of(3).map((f) => f.words[1]), Array.from({ length: n }, (_, i) => i));
+    assert(!brisk.ended);
+  }, { queueEvents: 16 });
+});
+
+Deno.test("a queue with answers in it is bounded against urgent events too", () => {
+  const pool = new EventPool();
+  const queue = new SendQueue(8, pool);
+  const push = (kind: number, prio: number, origin: number) => {
+    const event = pool.acquire();
+    event.kind = kind;
+    event.prio = prio;
+    event.origin = origin;
+    queue.push(event);
+    event.release();
+  };
+  push(KIND.ACT_ACK, 1, 5);
+  for (let i = 0; i < 100 && !queue.overflowed; i++) push(KIND.ERROR, 3, 0);
+  assert(queue.overflowed);
+  assertEquals(queue.count, 9);
+  queue.clear();
+  assertEquals(pool.live, 0);
+});
+
+Deno.test("what is taken back does not arrive after what takes it back", () => {
+  const pool = new EventPool();
+  const queue = new SendQueue(64, pool);
+  const push = (
+    kind: number,
+    prio: number,
+    fields: { origin?: number; source?: number; endpoint?: number; cls?: number } = {},
+  ) => {
+    const event = pool.acquire();
+    event.kind = kind;
+    event.prio = prio;
+    event.origin = fields.origin ?? 0;
+    event.source = fields.source ?? 5;
+    event.endpoint = fields.endpoint ?? 1;
+    event.words[0] = fields.cls ?? 0;
+    queue.push(event);
+    event.release();
+  };
+  push(KIND.SEAM_UP, 1, { source: 5 });
+  push(KIND.SEAM_UP, 1, { source: 2 });
+  push(KIND.SEAM_UP, 1, { source: 5, endpoint: 2 });
+  push(KIND.LEASE_GRANTED, 2, { origin: 9, cls: 0 });
+  push(KIND.LEASE_GRANTED, 2, { origin: 9, cls: 1 });
+  push(KIND.SEAM_DOWN, 3, { source: 5 });
+  push(KIND.LEASE_REVOKED, 3, { origin: 9, cls: 1 });
+  const [near, far] = socketPair(SOCKET.SEQPACKET);
+  using batch = new SendBatch(64, 96 + 65_536, 8);
+  using receive = new ReceiveBatch(64, 96 + 65_536, 8);
+  assertEquals(queue.flush(near.fd, batch), "empty");
+  const count = receive.receive(far.fd);
+  const frames = Array.from(
+    { length: count },
+    (_, i) => parseFrame(receive.bytes.slice(receive.offset(i), receive.offset(i) + receive.length(i))),
+  );
+  assertEquals(frames.map((f) => [f.kind, f.endpoint, f.source, f.words[0]]), [
+    [KIND.SEAM_UP, 1, 5, 0],
+    [KIND.SEAM_DOWN, 1, 5, 0],
+    [KIND.LEASE_GRANTED, 1, 5, 1],
+    [KIND.LEASE_REVOKED, 1, 5, 1],
+    [KIND.LEASE_GRANTED, 1, 5, 0],
+    [KIND.SEAM_UP, 1, 2, 0],
+    [KIND.SEAM_UP, 2, 5, 0],
+  ]);
+  assertSeqs(frames, 1);
+  near.close();
+  far.close();
+  assertEquals(pool.live, 0);
+});
+
+Deno.test("the send queue agrees with a plain model, over a socket that is read now and then", () => {
+  for (let round = 0; round < 15; round++) withSeed(agreesWithModel);
+});
+
+interface Item {
+  readonly id: number;
+  readonly prio: number;
+  readonly isAnswer: boolean;
+}
+
+/** What waits, as plainly as it can be said. */
+class QueueModel {
+  readonly waiting: Item[] = [];
+  lost: Item[] = [];
+  readonly #capacity: number;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /** False: it is to be closed. */
+  push(item: Item): boolean {
+    if (this.waiting.length >= this.#capacity) {
+      const victims = this.waiting.filter((w) => w.prio < 3 && !w.isAnswer && w.prio <= item.prio);
+      if (victims.length > 0) {
+        const lowest = Math.min(...victims.map((w) => w.prio));
+        const victim = victims.find((w) => w.prio === lowest)!;
+        this.waiting.splice(this.waiting.indexOf(victim), 1);
+        this.lost.push(victim);
+      } else if (item.prio === 3) {
+        if (this.waiting.filter((w) => w.prio === 3).length >= this.#capacity) return false;
+      } else if (!item.isAnswer) {
+        this.lost.push(item);
+        return true;
+      }
+    }
+    this.waiting.push(item);
+    return true;
+  }
+
+  /** The next to be sent. */
+  next(): Item | undefined {
+    const highest = Math.max(...this.waiting.map((w) => w.prio));
+    const item = this.waiting.find((w) => w.prio === highest);
+    if (item !== undefined) this.waiting.splice(this.waiting.indexOf(item), 1);
+    return item;
+  }
+}
+
+function agreesWithModel(random: SeededRandom): void {
+  const pool = new EventPool();
+  const capacity = 1 + random.below(40);
+  const queue = new SendQueue(capacity, pool);
+  const model = new QueueModel(capacity);
+  const [near, far] = socketPair(SOCKET.SEQPACKET);
+  setSendBufferBytes(near.fd, 4608);
+  setReceiveBufferBytes(far.fd, 4608);
+  using batch = new SendBatch(64, 96 + 65_536, 8);
+  using receive = new ReceiveBatch(64, 96 + 65_536, 8);
+  const got: ParsedFrame[] = [];
+  let isOpen = true;
+  const read = () => {
+    const count = receive.receive(far.fd);
+    for (let i = 0; i < count; i++) {
+      got.push(parseFrame(receive.bytes.slice(receive.offset(i), receive.offset(i) + receive.length(i))));
+    }
+    receive.closeFds();
+  };
+  const expected: number[] = [];
+  for (let id = 1; id <= 600 && isOpen; id++) {
+    const item = { id, prio: random.oneIn(12) ? 3 : random.below(3), isAnswer: random.oneIn(5) };
+    // The core does not let a control have more answers than this.
+    if (item.isAnswer && model.waiting.filter((w) => w.isAnswer).length > capacity) continue;
+    const event = pool.acquire();
+    event.kind = item.isAnswer ? KIND.ACT_ACK : KIND.ERROR;
+    event.prio = item.prio;
+    event.origin = item.isAnswer ? 1 : 0;
+    event.corr = id;
+    queue.push(event);
+    event.release();
+    isOpen = model.push(item);
+    assertEquals(queue.overflowed, !isOpen, `overflow at ${id}`);
+    assertEquals(queue.count, model.waiting.length, `count at ${id}`);
+    assertEquals(queue.lost, model.lost.length, `lost at ${id}`);
+    if (!random.oneIn(3)) continue;
+    const before = queue.count;
+    const overruns = model.lost.length > 0 ? 1 : 0;
+    // The OVERRUN stands in front of all; whether it goes now or with the next flush, it is one of those that wait.
+    if (overruns > 0) model.waiting.unshift({ id: -model.lost.length, prio: 3, isAnswer: false });
+    model.lost = [];
+    assert(queue.flush(near.fd, batch) !== "closed");
+    for (let gone = before + overruns - queue.count; gone > 0; gone--) expected.push(model.next()!.id);
+    if (random.oneIn(2)) read();
+  }
+  for (let i = 0; i < 50; i++) read();
+  assertEquals(got.map((f) => f.kind === OVERRUN ? -f.words[0]! : f.corr), expected);
+  assertSeqs(got, 1);
+  queue.clear();
+  near.close();
+  far.close();
+  assertEquals(pool.live, 0);
+}
