@@ -12,7 +12,7 @@ import { OwnedFd } from "./owned_fd.ts";
 import { shim } from "./shim.ts";
 
 /** Kinds of socket: a stream of bytes, or packets in order. */
-export const SOCKET = { STREAM: 1, SEQPACKET: 5 } as const;
+export const SOCKET = { STREAM: 1, DATAGRAM: 2, SEQPACKET: 5 } as const;
 /** A kind of socket. */
 export type SocketType = (typeof SOCKET)[keyof typeof SOCKET];
 /** Which half {@linkcode shutdown} ends. */

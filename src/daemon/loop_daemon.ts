@@ -25,6 +25,8 @@ import { TriggerDirectory } from "../roster/trigger_directory.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
 import { LoopScanner } from "./loop_scanner.ts";
 import { Doorman } from "./doorman.ts";
+import type { FoundVm } from "./host_watch.ts";
+import { renderMetrics } from "./metrics.ts";
 import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
 
 /** How long detaching may take before the daemon stops without it. */
@@ -120,6 +122,16 @@ export class LoopDaemon {
           return this.#scanner.onMessage(message);
         case INBOX.FRAME:
           return this.#submitForeign(message);
+        case INBOX.METRICS:
+          return this.#report({
+            type: "metrics",
+            id: new DataView(message.buffer).getUint32(0, true),
+            text: renderMetrics(this.#core, this.#loop.turns, this.#listener),
+          });
+        case INBOX.PROBED:
+          return this.#wantFound(JSON.parse(new TextDecoder().decode(message)) as FoundVm[]);
+        case INBOX.PING:
+          return this.#report({ type: "alive" });
         default:
           this.#log.error("unknown message in the inbox", { tag });
       }
@@ -163,6 +175,28 @@ export class LoopDaemon {
       if (asker.startsWith("config:") && !askers.has(asker)) this.#desired.drop(asker);
     }
     for (const endpoint of this.#config.endpoints) this.#desired.want(`config:${endpoint.name}`, endpoint);
+  }
+
+  /** Attaches what the host probe found, unless somebody named it already, and lets go of what has ended. */
+  #wantFound(found: readonly FoundVm[]): void {
+    const running = new Set(found.map((vm) => `probe:${vm.pid}`));
+    for (const asker of this.#desired.askers()) {
+      if (asker.startsWith("probe:") && !running.has(asker)) this.#desired.drop(asker);
+    }
+    for (const vm of found) {
+      const asker = `probe:${vm.pid}`;
+      if (vm.qmp === "" || this.#desired.wantedBy(asker) !== undefined) continue;
+      // A VM that the config or a trigger file names has a monitor there, whichever of its monitors is free.
+      if (this.#desired.some((endpoint) => endpoint.qmp === vm.qmp || endpoint.name === vm.name)) continue;
+      this.#desired.want(asker, {
+        name: vm.name,
+        vmid: 0,
+        qmp: vm.qmp,
+        memory: vm.hasMemory ? "auto" : "none",
+        input: "qmp",
+        guest: "auto",
+      });
+    }
   }
 
   #watchTriggers(): TriggerDirectory {

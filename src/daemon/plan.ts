@@ -43,8 +43,12 @@ export const INBOX = {
   FRAME: 3,
   /** An answer of the scanner: JSON. */
   SCANNED: 4,
-  /** Ask for the metrics: JSON {id}. */
+  /** Ask for a page of metrics: u32 id. */
   METRICS: 5,
+  /** Which QEMUs run here: JSON of FoundVm[]. */
+  PROBED: 6,
+  /** Is the loop alive? No payload. */
+  PING: 7,
 } as const;
 
 /** From the loop's thread to the main thread. */
@@ -53,4 +57,5 @@ export type LoopReport =
   | { readonly type: "failed"; readonly code: string; readonly message: string }
   | { readonly type: "stopped" }
   | { readonly type: "scan"; readonly call: ScanCall }
+  | { readonly type: "alive" }
   | { readonly type: "metrics"; readonly id: number; readonly text: string };

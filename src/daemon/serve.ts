@@ -2,11 +2,15 @@
  * `vmsig serve`: the main thread of the daemon. It makes the loop's thread, takes signals, and waits. What the loop must not do (anything asynchronous or slow) is done here.
  * @module
  */
+import { monotonicClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
 import { Fault, type FaultCode, messageOf } from "../base/fault.ts";
 import { Log } from "../base/log.ts";
 import { SharedRing } from "../context/shared_ring.ts";
+import { HostWatch } from "./host_watch.ts";
+import { MetricsServer } from "./metrics_server.ts";
 import { ScanHost } from "./scan_host.ts";
+import { ServiceManager } from "./service_manager.ts";
 import { readConfig } from "./serve_plan.ts";
 import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan.ts";
 
@@ -29,30 +33,54 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   const { config, configPath, socketPath, runtimeDir, stub } = options;
   const plan: LoopPlan = { config, socketPath, runtimeDir, stub, inbox: inbox.handle, journal };
   const log = new Log("vmsig", config.daemon.log, (line) => console.error(line), journal);
+  const manager = new ServiceManager((name) => Deno.env.get(name), log);
+  const tell = (tag: number, value: unknown): boolean =>
+    inbox.push(tag, new TextEncoder().encode(JSON.stringify(value)));
+  using hostWatch = new HostWatch((found) => tell(INBOX.PROBED, found));
+  await using metrics = new MetricsServer(`${runtimeDir}/metrics.sock`, (id) => {
+    return inbox.push(INBOX.METRICS, new Uint8Array(new Uint32Array([id]).buffer));
+  });
+  let watchdog: ReturnType<typeof setInterval> | undefined;
+  const ready = (): void => {
+    onReady(socketPath);
+    metrics.start(log);
+    if (config.discovery.probe) hostWatch.start();
+    manager.notify("READY=1", `STATUS=serving on ${socketPath}`);
+    if (manager.watchdogMs > 0) {
+      watchdog = setInterval(() => inbox.push(INBOX.PING, new Uint8Array(0)), manager.watchdogMs);
+      Deno.unrefTimer(watchdog);
+    }
+  };
   using scanHost = new ScanHost(inbox, log);
   const ended = Promise.withResolvers<void>();
   const stop = (): void => {
+    manager.notify("STOPPING=1");
     inbox.push(INBOX.STOP, new Uint8Array(0));
     Deno.unrefTimer(setTimeout(() => Deno.exit(1), STOP_LIMIT_MS));
   };
   const reload = (): void => {
+    manager.notify("RELOADING=1", `MONOTONIC_USEC=${Math.round(monotonicClock.nowNs() / 1000)}`);
     try {
-      const fresh = readConfig(configPath, true);
-      inbox.push(INBOX.CONFIG, new TextEncoder().encode(JSON.stringify(fresh)));
+      tell(INBOX.CONFIG, readConfig(configPath, true));
+      if (config.discovery.probe) hostWatch.look();
     } catch (error) {
       // The old one stays in force, whole.
       log.error(messageOf(error));
     }
+    manager.notify("READY=1");
   };
   worker.onmessage = ({ data }: MessageEvent<LoopReport>) => {
     switch (data.type) {
       case "ready":
-        onReady(options.socketPath);
-        return;
+        return ready();
       case "failed":
         return ended.reject(new Fault(data.code as FaultCode, data.message));
       case "stopped":
         return ended.resolve();
+      case "alive":
+        return manager.notify("WATCHDOG=1");
+      case "metrics":
+        return metrics.take(data.id, data.text);
       case "scan":
         return scanHost.take(data.call);
     }
@@ -71,6 +99,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
     Deno.removeSignalListener("SIGTERM", stop);
     Deno.removeSignalListener("SIGINT", stop);
     Deno.removeSignalListener("SIGHUP", reload);
+    if (watchdog !== undefined) clearInterval(watchdog);
     worker.terminate();
   }
 }

@@ -25,12 +25,17 @@ export interface ServeRequest {
  */
 export function planServe(request: ServeRequest): ServeOptions {
   const configPath = request.configPath ?? DEFAULT_CONFIG_PATH;
-  const config = readConfig(configPath, request.configPath !== undefined);
+  const read = readConfig(configPath, request.configPath !== undefined);
+  // Stub endpoints without a config are for developing and testing: such a daemon must not reach for the VMs of this host.
+  const isBench = request.stub.count > 0 && request.configPath === undefined;
+  const config: Config = isBench ? { ...read, discovery: { ...read.discovery, probe: false } } : read;
   const socketPath = request.socketPath ?? config.daemon.socket ??
     defaultSocketPath(Deno.uid() ?? -1, Deno.env.get("XDG_RUNTIME_DIR"));
   const runtimeDir = config.daemon.runtimeDir ?? folderOf(socketPath);
   makeFolder(folderOf(socketPath));
   makeFolder(runtimeDir);
+  // A place of one's own is made ready for trigger files; one that the config names is its administrator's.
+  if (config.discovery.triggerDir === undefined) makeFolder(`${runtimeDir}/endpoints.d`);
   return { config, configPath, socketPath, runtimeDir, stub: request.stub };
 }
 

@@ -1,0 +1,111 @@
+/**
+ * The daemon's metrics in Prometheus' text format (version 0.0.4): read from the core's own counters when somebody asks, never kept twice.
+ * @module
+ */
+import type { SocketListener } from "../controls/socket/socket_listener.ts";
+import type { Core } from "../core/core.ts";
+import type { Histogram } from "../core/histogram.ts";
+import { LEASE_CLASS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
+import { DIR } from "../event/defaults.ts";
+import { kindName } from "../event/kind.ts";
+import { SOURCE_MAX, sourceName } from "../event/source.ts";
+
+/** Composes a page of metrics. */
+class Page {
+  #text = "";
+
+  head(name: string, type: "counter" | "gauge" | "histogram", help: string): void {
+    this.#text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
+  }
+
+  value(name: string, labels: Readonly<Record<string, string>>, value: number): void {
+    const shown = Object.entries(labels).map(([key, text]) => `${key}="${escaped(text)}"`).join(",");
+    this.#text += `${name}${shown === "" ? "" : `{${shown}}`} ${value}\n`;
+  }
+
+  get text(): string {
+    return this.#text;
+  }
+}
+
+function escaped(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+}
+
+/** A page of everything there is to tell. */
+export function renderMetrics(core: Core, turns: Histogram, listener: SocketListener): string {
+  const page = new Page();
+  renderEvents(page, core);
+  renderEndpoints(page, core);
+  renderControls(page, listener);
+  renderTurns(page, turns);
+  return page.text;
+}
+
+function renderEvents(page: Page, core: Core): void {
+  page.head("vmsig_events_total", "counter", "Events that left the context upwards, by kind.");
+  core.fanOut.delivered.forEach((count, kind) => {
+    if (count > 0) page.value("vmsig_events_total", { kind: kindName(kind) }, count);
+  });
+  const { submitted, delivered, coalesced, dropped, blocked } = core.bus.context.counters;
+  page.head("vmsig_context_total", "counter", "What the transfer context did with events, both directions.");
+  for (const [what, count] of Object.entries({ submitted, delivered, coalesced, dropped, blocked })) {
+    page.value("vmsig_context_total", { what }, count);
+  }
+  page.head("vmsig_lane_depth", "gauge", "Events that wait in the context, by lane.");
+  for (let source = 1; source < SOURCE_MAX; source++) {
+    for (const dir of [DIR.UP, DIR.DOWN]) {
+      const labels = { source: sourceName(source), dir: dir === DIR.UP ? "up" : "down" };
+      page.value("vmsig_lane_depth", labels, core.bus.context.depth(source, dir));
+    }
+  }
+  page.head("vmsig_commands_open", "gauge", "Commands that are not answered yet.");
+  page.value("vmsig_commands_open", {}, core.bus.ledger.count);
+  page.head("vmsig_audit_entries_total", "counter", "Audit entries written.");
+  page.value("vmsig_audit_entries_total", {}, core.audit.entries);
+}
+
+function renderEndpoints(page: Page, core: Core): void {
+  page.head("vmsig_seam_up", "gauge", "Whether a seam of an endpoint is up.");
+  for (const slot of core.endpoints()) {
+    for (let source = 1; source < SOURCE_MAX; source++) {
+      if (slot.adapters[source] === null) continue;
+      const labels = { endpoint: slot.name, seam: sourceName(source).toLowerCase() };
+      page.value("vmsig_seam_up", labels, (slot.seams >>> source) & 1);
+    }
+  }
+  page.head("vmsig_lease_held", "gauge", "Whether a lease is held.");
+  for (const slot of core.endpoints()) {
+    for (const cls of Object.values(LEASE_CLASS)) {
+      const held = core.leases.ownerOf(slot.id, cls) !== null;
+      page.value(
+        "vmsig_lease_held",
+        { endpoint: slot.name, class: LEASE_CLASS_NAMES[cls] ?? "" },
+        held ? 1 : 0,
+      );
+    }
+  }
+}
+
+function renderControls(page: Page, listener: SocketListener): void {
+  page.head("vmsig_controls", "gauge", "Controls on the socket.");
+  page.value("vmsig_controls", {}, listener.controls.size);
+  page.head("vmsig_queue_depth_max", "gauge", "The longest queue of a control.");
+  let longest = 0;
+  for (const control of listener.controls.keys()) longest = Math.max(longest, control.queued);
+  page.value("vmsig_queue_depth_max", {}, longest);
+}
+
+function renderTurns(page: Page, turns: Histogram): void {
+  const name = "vmsig_loop_turn_seconds";
+  page.head(name, "histogram", "How long the loop's turns took.");
+  let seen = 0;
+  turns.counts.forEach((count, bucket) => {
+    seen += count;
+    // From 1 us to 4 s: what lies below and above is in the edges.
+    if (bucket >= 10 && bucket <= 32) page.value(`${name}_bucket`, { le: `${2 ** bucket / 1e9}` }, seen);
+  });
+  page.value(`${name}_bucket`, { le: "+Inf" }, seen);
+  page.value(`${name}_sum`, {}, turns.sumNs / 1e9);
+  page.value(`${name}_count`, {}, seen);
+}
