@@ -96,6 +96,12 @@ Deno.test("an entry that leads nowhere is not resident", () => {
     0xb00f_7fff_0000n << 16n | 0x400n,
     0xffff_ffff_0000n << 16n | 0x400n,
   ];
+  // The last one and the one in the user half would lead to the page, were they followed.
+  const page = image.tables.translate(image.kernelRoot, prototype) ?? 0;
+  image.tables.map(image.kernelRoot, 0xffff_ffff_ffff_0000n, page - page % 4096, {});
+  image.poke(0xffff_ffff_ffff_0000n, BigInt(gpa) | 0x121n);
+  image.tables.map(image.kernelRoot, prototype & 0x7fff_ffff_f000n, page - page % 4096, {});
+  assertEquals(space.probe(Number(PAGE)).ok, true);
   for (const value of values) {
     entry(value);
     assertEquals(space.probe(Number(PAGE)), { ok: false, reason: "not-present" }, value.toString(16));

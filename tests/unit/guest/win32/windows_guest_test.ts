@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { findWindows } from "../../../../src/guest/win32/find_windows.ts";
+import { findLowStubs } from "../../../../src/guest/win32/low_stub.ts";
 import type { WindowsGuest } from "../../../../src/guest/win32/windows_guest.ts";
 import {
   BUILD_17763,
@@ -15,9 +16,11 @@ import {
   PROCESSES,
   RVA,
   signed,
+  STUB_GPA,
   WindowsImage,
   type WindowsSpec,
 } from "../../../fixtures/windows_image.ts";
+import { utf16 } from "../../../fixtures/windows_pool.ts";
 import type { BuiltProcess } from "../../../fixtures/windows_process.ts";
 
 const LAYOUTS: readonly BuildLayout[] = [BUILD_17763, BUILD_19045, BUILD_24H2];
@@ -82,6 +85,11 @@ function checkAll(spec: WindowsSpec): void {
     address: signed(KERNEL_BASE) + RVA.NtBuildNumber,
     offsetBytes: 3,
   });
+  assertEquals(os.nearestSymbol(signed(KERNEL_BASE) + 0x4560), {
+    name: "ZwClose",
+    address: signed(KERNEL_BASE) + 0x4560,
+    offsetBytes: 0,
+  });
   assertEquals(os.nearestSymbol(signed(KERNEL_BASE) + 8), undefined, "below the first export");
   assertEquals(os.nearestSymbol(-1), undefined, "outside the image");
   assertEquals(os.stillThere(), true);
@@ -131,6 +139,44 @@ Deno.test("a kernel that large pages map is found, with and without a low stub",
   for (const lowStub of [true, false]) {
     for (const levels of [4, 5] as const) checkAll({ layout: BUILD_24H2, largePages: true, lowStub, levels });
   }
+});
+
+Deno.test("the low stub says entry point, root and levels", () => {
+  for (const levels of [4, 5] as const) {
+    const image = new WindowsImage({ layout: BUILD_19045, levels });
+    const entry = signed(KERNEL_BASE) + 0xa1_0040;
+    assertEquals(findLowStubs(image.memory), [{ gpa: STUB_GPA, entry, root: image.kernelRoot, levels }]);
+    for (
+      const [at, hi, lo] of [[0, 0, 0x0006_4de9], [0, 1, 0x0006_4de8], [0x70, 0x7ff8, 0], [
+        0xa0,
+        0,
+        0x123,
+      ]] as const
+    ) {
+      const spoilt = new WindowsImage({ layout: BUILD_19045, levels });
+      spoilt.ram.put64(STUB_GPA + at, hi, lo);
+      assertEquals(findLowStubs(spoilt.memory), []);
+    }
+  }
+});
+
+Deno.test("the kernel's root is that of the System process, whichever root the stub has", () => {
+  const image = new WindowsImage({ layout: BUILD_19045 });
+  image.ram.put64(STUB_GPA + 0xa0, 0, image.process("smss.exe").root);
+  assertEquals(open(image).kernel.root, image.kernelRoot);
+});
+
+Deno.test("a command line longer than a page is read whole", () => {
+  const image = new WindowsImage({ layout: BUILD_19045 });
+  const os = open(image);
+  const { root } = image.process("explorer.exe");
+  const line = Array.from({ length: 2600 }, (_, i) => String.fromCharCode(0x3b1 + i % 24)).join("");
+  image.tables.pokeBytes(root, 0x1a0_00000900n, utf16(line));
+  image.tables.poke64(root, 0x1a0_00000170n, BigInt(line.length * 2));
+  image.tables.poke64(root, 0x1a0_00000178n, 0x1a0_00000900n);
+  const process = os.process(4120);
+  assert(process !== undefined);
+  assertEquals(os.commandLine(process), [line]);
 });
 
 Deno.test("RAM without a linear view gives the same", () => {

@@ -133,6 +133,16 @@ Deno.test("a wild link ends the list; what lies past it is found from behind", (
   }
 });
 
+Deno.test("an element that does not point back is where the list ends", () => {
+  const image = new WindowsImage({ layout: BUILD_19045, unscheduled: true });
+  const os = open(image);
+  const link = image.process("wininit.exe").object + BigInt(BUILD_19045.links);
+  image.poke(link + 8n, image.process("smss.exe").object + BigInt(BUILD_19045.links));
+  const { items, end } = os.processes();
+  assertEquals(end, { complete: false, reason: "wild-pointer", at: signed(link) });
+  assertEquals(items.map((p) => p.pid), [4, 108, 380, 500, 5216, 4120, 720, 576]);
+});
+
 Deno.test("a process whose number makes no sense is no process", () => {
   const image = new WindowsImage({ layout: BUILD_19045, unscheduled: true });
   const os = open(image);
@@ -216,7 +226,26 @@ Deno.test("an address tree that is torn shows its sound part", () => {
   assertEquals(torn.end, { complete: false, reason: "wild-pointer", at: signed(root) });
   assertEquals(torn.items.map((m) => m.start), explorer.ranges.slice(0, 3).map((r) => Number(r.start)));
   image.poke(root + 8n, right);
-  // A node out of order is left out.
+  // Another process's node is no child of this one.
+  image.poke(root + 8n, image.process("smss.exe").nodes[4] as bigint);
+  assertEquals(os.maps(process).end, { complete: false, reason: "wild-pointer", at: signed(root) });
+  assertEquals(os.maps(process).items.length, 3);
+  image.poke(root + 8n, right);
+  // A node that overlaps the one before is left out.
+  const second = explorer.nodes[1] as bigint;
+  const range = image.peek(second + 0x18n);
+  const high = image.peek(second + 0x20n);
+  image.poke(second + 0x18n, image.peek((explorer.nodes[0] as bigint) + 0x18n));
+  image.poke(second + 0x20n, image.peek((explorer.nodes[0] as bigint) + 0x20n));
+  const overlap = os.maps(process);
+  assertEquals([overlap.items.length, overlap.end], [4, {
+    complete: false,
+    reason: "wild-pointer",
+    at: signed(second),
+  }]);
+  image.poke(second + 0x18n, range);
+  image.poke(second + 0x20n, high);
+  // So is one that ends before it starts.
   const first = explorer.nodes[0] as bigint;
   image.poke(first + 0x18n, 0xffff_ffffn);
   assertEquals(os.maps(process).items.length, 4);
@@ -228,6 +257,9 @@ Deno.test("where the address tree is not understood, the present pages are shown
   for (const built of image.built) image.poke(built.object + BigInt(BUILD_19045.vadRoot), 0n);
   const os = open(image);
   assertEquals(os.layout.vad, undefined);
+  // A page of the kernel's in the user half is none of the process's.
+  const { root } = image.process("explorer.exe");
+  image.tables.map(root, 0x1a0_00002000n, image.tables.allocate(), { writable: true });
   const process = os.process(4120);
   assert(process !== undefined);
   const { ranges, peb } = image.process("explorer.exe");
@@ -366,6 +398,17 @@ Deno.test("a kernel that lies about its sizes is found as far as it is true, or 
     assertEquals(reason, "unsupported", `0x${value.toString(16)} at 0x${at.toString(16)}`);
     assertStringIncludes(detail, "exports no NtBuildNumber");
   }
+  // Headers too far from the image's start.
+  const far = new WindowsImage({
+    layout: BUILD_19045,
+    forge: (pages) => {
+      const page = pages.get(0);
+      assert(page !== undefined);
+      page.copyWithin(0xa00, PE_AT.pe, PE_AT.pe + 0x400);
+      new DataView(page.buffer).setUint32(PE_AT.lfanew, 0xa00, true);
+    },
+  });
+  assertEquals(declined(far).reason, "unknown-os");
   // Counts without end: those that are there are found.
   for (const at of [EXPORTS_AT.names, EXPORTS_AT.functions]) {
     const os = open(new WindowsImage(forged(EXPORTS_PAGE, at, 0xffff_ffff)));
@@ -440,8 +483,13 @@ Deno.test("the kernel is gone once its image or its System process is", () => {
   });
   image.poke(object + BigInt(BUILD_19045.pid), 4n);
   assertEquals(os.stillThere(), true);
+  image.poke(image.variable("PsInitialSystemProcess"), image.process("smss.exe").object);
+  assertEquals(os.stillThere(), false);
+  image.poke(image.variable("PsInitialSystemProcess"), object);
   const header = image.tables.translate(image.kernelRoot, KERNEL_BASE);
   assert(header !== undefined);
+  image.ram.put32(header + PE_AT.pe + 8, 1);
+  assertEquals(os.stillThere(), false, "another build's header");
   image.ram.putBytes(header, new Uint8Array(4096));
   assertEquals(os.stillThere(), false);
 });
