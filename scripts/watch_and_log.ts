@@ -3,7 +3,7 @@
  *
  *     deno run -P=script scripts/watch_and_log.ts FILE [SOCKET]
  *
- * The file is in the current folder (the permission set allows no other); it is appended to, and a line is whole or not there.
+ * The file is in this checkout (the permission set allows no other folder); it is appended to, and a line is whole or not there.
  * @module
  */
 import { connect, describeEvent } from "../src/client/mod.ts";
