@@ -282,3 +282,41 @@ Deno.test("every command has help, and its examples are valid lines", async () =
     }
   }
 });
+
+Deno.test("doctor tells what is there, and what is missing with its remedy", async () => {
+  await withDaemon(agreeable(), async (_daemon, at) => {
+    const directory = await Deno.makeTempDir();
+    try {
+      const config = `${directory}/bad.toml`;
+      await Deno.writeTextFile(config, "[daemon]\nlgo = 1\n");
+      const ran = await vmsig("doctor", "--json", "--config", config, ...at);
+      const findings = ran.out.trim().split("\n").map((line) => JSON.parse(line));
+      assertEquals(findings.map(({ check }) => check), [
+        "system",
+        "shim",
+        "kernel",
+        "processes",
+        "uinput",
+        "socket",
+        "config",
+        "daemon",
+      ]);
+      const of = (name: string) => findings.find(({ check }) => check === name);
+      for (const name of ["system", "shim", "kernel"]) assertEquals(of(name).state, "ok");
+      assertMatch(of("daemon").found, /^it answers; uid 1000 may observe, /);
+      assertEquals(of("config").state, "missing");
+      assertStringIncludes(
+        of("config").remedy,
+        `${config}:2: daemon.lgo: there is no such key (did you mean log?)`,
+      );
+      for (const { state, remedy } of findings) assertEquals(state === "ok", remedy === undefined);
+      assertEquals(ran.code, 3);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  });
+  const alone = await vmsig("doctor", "--socket", "/nowhere/x.sock");
+  assertEquals(alone.code, 3);
+  assertMatch(alone.out, /^daemon +missing +unreachable$/m);
+  assertMatch(alone.out, /^daemon: Cannot reach the daemon at \/nowhere\/x\.sock: .*vmsig serve/m);
+});
