@@ -7,6 +7,8 @@
  *
  * Reading goes on while the output is slow: what cannot be written yet waits in memory, so that the
  * kernel's small buffer for each reader does not overflow (it would show as SYN_DROPPED, 0 3 0).
+ * "evrec --late" writes only once nothing has come for 200 ms: the guest's serial line is so slow that a burst of input
+ * which is told while it comes can starve the recorder itself.
  * "evrec --time" puts the kernel's time of the event (CLOCK_MONOTONIC, ns) before each event line.
  */
 #define _GNU_SOURCE
@@ -27,7 +29,7 @@
 enum { MAX_DEVICES = 64 };
 
 static struct device { int fd; char name[32]; } devices[MAX_DEVICES];
-static int device_count, with_time;
+static int device_count, with_time, late;
 static char *waiting;
 static size_t waiting_bytes, waiting_capacity;
 
@@ -103,7 +105,11 @@ static void close_device(int i) {
 }
 
 int main(int count, char **arguments) {
-  with_time = count > 1 && strcmp(arguments[1], "--time") == 0;
+  for (int i = 1; i < count; i++) {
+    with_time |= strcmp(arguments[i], "--time") == 0;
+    late |= strcmp(arguments[i], "--late") == 0;
+  }
+  int writing = 1;
   fcntl(1, F_SETFL, O_NONBLOCK);
   int changes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   /* Without any input device there is no folder yet; then /dev is watched for it too. */
@@ -116,16 +122,21 @@ int main(int count, char **arguments) {
     int opened = device_count;
     for (int i = 0; i < opened; i++) wait[i] = (struct pollfd){.fd = devices[i].fd, .events = POLLIN};
     wait[opened] = (struct pollfd){.fd = changes, .events = POLLIN};
-    wait[opened + 1] = (struct pollfd){.fd = 1, .events = waiting_bytes > 0 ? POLLOUT : 0};
-    if (poll(wait, (nfds_t)opened + 2, -1) < 0) continue;
+    wait[opened + 1] = (struct pollfd){.fd = 1, .events = writing && waiting_bytes > 0 ? POLLOUT : 0};
+    int ready = poll(wait, (nfds_t)opened + 2, late && !writing && waiting_bytes > 0 ? 200 : -1);
+    if (ready < 0) continue;
+    if (late) writing = ready == 0 || (writing && waiting_bytes > 0);
     for (int i = opened - 1; i >= 0; i--)
-      if (wait[i].revents && !read_device(&devices[i])) close_device(i);
+      if (wait[i].revents) {
+        if (late) writing = 0;
+        if (!read_device(&devices[i])) close_device(i);
+      }
     if (wait[opened].revents) {
       char drop[4096];
       while (read(changes, drop, sizeof drop) > 0) {}
       inotify_add_watch(changes, "/dev/input", IN_CREATE);
       open_all();
     }
-    flush_waiting();
+    if (writing) flush_waiting();
   }
 }
