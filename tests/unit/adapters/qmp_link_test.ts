@@ -206,6 +206,21 @@ Deno.test("silence after the greeting is told as stale within 3 s; a late answer
   });
 });
 
+Deno.test("silence within the handshake is told; the late answers bring it up all the same", async () => {
+  await inPlace(async ({ rig, path, link }) => {
+    await using peer = new ScriptedQmp(path);
+    peer.silent = true;
+    rig.open();
+    await rig.event("SEAM_DOWN");
+    assertEquals([downs(rig), link().state], [[SEAM_REASON.HEARTBEAT_STALE], "stale"]);
+    peer.silent = false;
+    await peer.say(`{"return": {}, "id": ${peer.commands[0]?.id}}\r\n`);
+    await rig.event("SEAM_UP");
+    assertEquals([link().generation, peer.connections, rig.of("SEAM_DOWN").length], [1, 1, 1]);
+    assertEquals((await rig.answered(rig.operate(KIND.CMD_VM, VM_OP.STOP))).code, CODE.ok);
+  });
+});
+
 Deno.test("a peer that talks is not asked for its pulse, one that is quiet is", async () => {
   await inPlace(async ({ rig, path }) => {
     await using peer = new ScriptedQmp(path);

@@ -1,0 +1,165 @@
+/**
+ * When a guest is looked at: not in firmware, not while paused, again with a growing pause, never once it is found, and never by an answer of
+ * another boot.
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import type { GuestContext } from "../../../../src/adapters/memctx/context_event.ts";
+import { GuestWatch } from "../../../../src/adapters/memctx/guest_watch.ts";
+import type { ScanAnswer, ScanRequest } from "../../../../src/adapters/memctx/scan_port.ts";
+import type { SharedRam } from "../../../../src/adapters/memctx/shared_ram.ts";
+import { MS, SECOND } from "../../../../src/base/clock.ts";
+import type { LoopPort, TimerHandler } from "../../../../src/core/adapter_port.ts";
+import type { QmpReplyHandler } from "../../../../src/qmp/qmp_client.ts";
+
+const FIRMWARE = "CPU#0\nCPL=0\nCR0=00000011 CR3=00000000\nEFER=0000000000000000\n";
+const LONG_MODE = "CPU#0\nCPL=0\nCR0=80050033 CR3=0000000000abc000\nEFER=0000000000000d01\n";
+const FOUND: ScanAnswer = {
+  outcome: "found",
+  kind: "linux",
+  version: "6.1.0",
+  root: 0x2000,
+  levels: 4,
+  isolated: true,
+  settled: true,
+  ms: 1,
+};
+const NONE: ScanAnswer = { outcome: "none", reason: "no-kernel", detail: "no note" };
+const RAM = { pid: 7, pieces: [], scanFiles: () => [] } as unknown as SharedRam;
+
+class Bench {
+  nowNs: number = SECOND;
+  armedNs = Infinity;
+  readonly asked: QmpReplyHandler[] = [];
+  readonly scans: { request: ScanRequest; done: (answer: ScanAnswer) => void }[] = [];
+  readonly found: GuestContext[] = [];
+  readonly unknown: string[] = [];
+  readonly watch: GuestWatch;
+
+  constructor() {
+    const loop = {
+      clock: { nowNs: () => this.nowNs },
+      arm: (_handler: TimerHandler, deadlineNs: number) => (this.armedNs = deadlineNs),
+      disarm: () => (this.armedNs = Infinity),
+    } as unknown as LoopPort;
+    this.watch = new GuestWatch({
+      loop,
+      link: { execute: (_command, _args, handler) => this.asked.push(handler) },
+      scanner: { scan: (request, done) => this.scans.push({ request, done }) },
+      guest: "auto",
+      name: "vm",
+      listener: {
+        onGuest: (guest) => this.found.push(guest),
+        onUnknownGuest: (detail) => this.unknown.push(detail),
+      },
+    });
+    this.watch.setRunning(true);
+  }
+
+  registers(text: string): void {
+    this.asked.shift()?.({ outcome: "done", value: text }, 0);
+  }
+
+  answer(answer: ScanAnswer): void {
+    this.scans.shift()?.done(answer);
+  }
+
+  /** Lets the armed deadline come; how long that was, ms. */
+  wait(): number {
+    const waitedNs = this.armedNs - this.nowNs;
+    this.nowNs = this.armedNs;
+    this.armedNs = Infinity;
+    this.watch.onTimer();
+    return waitedNs / MS;
+  }
+
+  get state(): [asked: number, scans: number, armed: boolean] {
+    return [this.asked.length, this.scans.length, this.armedNs !== Infinity];
+  }
+}
+
+Deno.test("firmware is not scanned; the pauses grow to 2 s; a found guest is left alone", () => {
+  const bench = new Bench();
+  bench.watch.start(RAM, true);
+  const pauses: number[] = [];
+  for (let i = 0; i < 7; i++) {
+    bench.registers(FIRMWARE);
+    assertEquals(bench.state, [0, 0, true], "no scan without paging");
+    pauses.push(bench.wait());
+  }
+  assertEquals(pauses, [100, 200, 400, 800, 1600, 2000, 2000]);
+  bench.registers(LONG_MODE);
+  assertEquals(bench.scans[0]?.request.liveRoot, 0xabc000);
+  bench.answer(FOUND);
+  assertEquals(bench.found, [{ kind: "linux", root: 0x2000, levels: 4, isolated: true }]);
+  assertEquals(bench.state, [0, 0, false], "idle costs nothing");
+});
+
+Deno.test("a paused VM is looked at once, and again when it runs", () => {
+  const bench = new Bench();
+  bench.watch.setRunning(false);
+  bench.watch.start(RAM, true);
+  bench.registers(FIRMWARE);
+  assertEquals(bench.state, [0, 0, false]);
+  bench.watch.setRunning(true);
+  bench.wait();
+  assertEquals(bench.state, [1, 0, false]);
+  bench.watch.setRunning(false);
+  bench.registers(LONG_MODE);
+  bench.answer(NONE);
+  assertEquals(bench.state, [0, 0, false]);
+});
+
+Deno.test("answers of an earlier boot are dropped, whichever was under way", () => {
+  const bench = new Bench();
+  bench.watch.start(RAM, true);
+  bench.watch.start(RAM, false);
+  bench.registers(LONG_MODE);
+  assertEquals(bench.state, [0, 0, true], "registers asked for before the reset say nothing");
+  bench.wait();
+  bench.registers(LONG_MODE);
+  bench.watch.start(RAM, false);
+  bench.answer(FOUND);
+  assertEquals(bench.found, [], "nor does a scan");
+  bench.wait();
+  bench.watch.stop();
+  bench.registers(LONG_MODE);
+  assertEquals(bench.state, [0, 0, false]);
+});
+
+Deno.test("a kernel without a user process is awaited, but not for ever", () => {
+  const bench = new Bench();
+  bench.watch.start(RAM, true);
+  for (let i = 0; bench.found.length === 0; i++) {
+    assertEquals(i < 20, true, "it ends");
+    bench.registers(LONG_MODE);
+    bench.answer({ ...FOUND, settled: false, isolated: false });
+    if (bench.found.length === 0) bench.wait();
+  }
+  assertEquals(bench.nowNs - SECOND >= 10 * SECOND, true);
+});
+
+Deno.test("a system that nobody knows is told once, and looked at seldom from then on", () => {
+  const bench = new Bench();
+  bench.watch.start(RAM, true);
+  let longestMs = 0;
+  for (let i = 0; i < 80; i++) {
+    bench.registers(LONG_MODE);
+    bench.answer(NONE);
+    longestMs = Math.max(longestMs, bench.wait());
+  }
+  assertEquals(bench.unknown, ["no note"]);
+  assertEquals(longestMs, 30_000);
+});
+
+Deno.test("a monitor that does not answer, and a scanner that fails, are tried again", () => {
+  const bench = new Bench();
+  bench.watch.start(RAM, true);
+  bench.asked.shift()?.({ outcome: "timed-out" }, 0);
+  assertEquals(bench.state, [0, 0, true]);
+  bench.wait();
+  bench.registers(LONG_MODE);
+  bench.answer({ outcome: "failed", detail: "gone" });
+  assertEquals(bench.state, [0, 0, true]);
+  assertEquals(bench.unknown, []);
+});

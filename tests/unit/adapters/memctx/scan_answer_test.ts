@@ -1,0 +1,45 @@
+/**
+ * A scan's answer crossed a thread and came out of a guest: what does not make sense is a failed scan.
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { checkScanAnswer } from "../../../../src/adapters/memctx/scan_port.ts";
+
+const FOUND = {
+  outcome: "found",
+  kind: "linux",
+  version: "6.1.0",
+  root: 0x2000,
+  levels: 5,
+  isolated: false,
+  settled: true,
+  ms: 12.5,
+};
+
+Deno.test("good answers pass unchanged", () => {
+  assertEquals(checkScanAnswer(FOUND), FOUND as unknown as ReturnType<typeof checkScanAnswer>);
+  const none = { outcome: "none", reason: "unsupported", detail: "Linux 5.10: too old" } as const;
+  assertEquals(checkScanAnswer(none), none);
+});
+
+Deno.test("everything else is a failure with a text", () => {
+  const bad: unknown[] = [
+    null,
+    1,
+    "found",
+    {},
+    { ...FOUND, kind: "plan9" },
+    { ...FOUND, root: -1 },
+    { ...FOUND, root: 2 ** 52 },
+    { ...FOUND, root: 0.5 },
+    { ...FOUND, levels: 3 },
+    { ...FOUND, settled: undefined },
+    { outcome: "none", reason: "whim", detail: "x" },
+    { outcome: "failed" },
+  ];
+  for (const value of bad) {
+    const answer = checkScanAnswer(value);
+    assertEquals(answer.outcome, "failed", JSON.stringify(value));
+    assertEquals(typeof (answer as { detail: string }).detail, "string");
+  }
+});

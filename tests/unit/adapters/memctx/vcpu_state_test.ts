@@ -1,0 +1,32 @@
+/**
+ * Which virtual CPU bears witness to a kernel, out of QEMU's register dump.
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { liveVcpu, parseVcpus } from "../../../../src/adapters/memctx/vcpu_state.ts";
+
+const cpu = (n: number, cr0: string, cr3: string, efer: string, cpl: number) =>
+  `\r\nCPU#${n}\r\nRAX=0000000000000000 RBX=0000000000000000\r\nRIP=ffffffff8100 RFL=00000246 [---Z-P-] CPL=${cpl} II=0\r\n` +
+  `CR0=${cr0} CR2=0000000000000000 CR3=${cr3} CR4=000006f0\r\nEFER=${efer}\r\n`;
+
+Deno.test("firmware, protected mode and 32-bit paging are no long mode", () => {
+  // Before the first instruction, SeaBIOS, a 32-bit kernel, long mode.
+  const text = cpu(0, "60000010", "00000000", "0000000000000000", 0) +
+    cpu(1, "00000011", "00000000", "0000000000000000", 0) +
+    cpu(2, "80050033", "000000000012a000", "0000000000000000", 0) +
+    cpu(3, "80050033", "800000001f2b4006", "0000000000000d01", 3);
+  assertEquals(parseVcpus(text).map(({ longMode, userMode }) => [longMode, userMode]), [
+    [false, false],
+    [false, false],
+    [false, false],
+    [true, true],
+  ]);
+  assertEquals(liveVcpu(parseVcpus(text))?.cr3, 0x800000001f2b4006);
+});
+
+Deno.test("a CPU in kernel mode goes before one in user mode; none is none", () => {
+  const text = cpu(0, "80050033", "1000", "d01", 3) + cpu(1, "80050033", "2000", "d01", 0);
+  assertEquals(liveVcpu(parseVcpus(text)), { longMode: true, cr3: 0x2000, userMode: false });
+  assertEquals(liveVcpu(parseVcpus("")), undefined);
+  assertEquals(parseVcpus("CPU#0\r\nCR0=80050033\r\n"), [], "a dump that lacks registers is left out");
+});
