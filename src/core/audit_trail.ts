@@ -1,6 +1,6 @@
 /**
  * The audit trail: who did what to which VM, and the verdict. Each entry is a structured log line and, when somebody with AUDIT listens, an AUDIT event with
- * a CBOR body (contract, section 1). Log lines of refusals are rate-limited per control, because a peer chooses how many there are; AUDIT events are
+ * a CBOR body (contract, section 1). Log lines are rate-limited per control, because a peer chooses how many there are; AUDIT events are
  * BULK and give way by themselves.
  *
  * Not audited: a command that only looks (query, status, held) and went well, and each single input that was delivered: the lease under
@@ -64,9 +64,12 @@ export class AuditTrail {
     this.#listeners = count;
   }
 
-  /** A control is gone: its rate limit is forgotten. */
+  /** A control is gone: its rate limit is forgotten, and what it left out is told. */
   forget(control: number): void {
+    const lines = this.#lines.get(control);
+    if (lines === undefined) return;
     this.#lines.delete(control);
+    this.#tellSuppressed(control, lines.suppressed);
   }
 
   /** Writes one entry. */
@@ -93,9 +96,7 @@ export class AuditTrail {
       this.#lines.set(entry.control, lines);
     }
     if (nowNs - lines.sinceNs >= SECOND) {
-      if (lines.suppressed > 0) {
-        this.#log.warn("audit lines left out", { control: entry.control, count: lines.suppressed });
-      }
+      this.#tellSuppressed(entry.control, lines.suppressed);
       lines.sinceNs = nowNs;
       lines.count = lines.suppressed = 0;
     }
@@ -112,6 +113,10 @@ export class AuditTrail {
       token: entry.token,
       detail: detailOf(entry),
     });
+  }
+
+  #tellSuppressed(control: number, count: number): void {
+    if (count > 0) this.#log.warn("audit lines left out", { control, count });
   }
 }
 

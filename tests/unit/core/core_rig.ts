@@ -10,6 +10,7 @@ import { readU64 } from "../../../src/base/layout.ts";
 import { fullGrant, type Grant } from "../../../src/access/grant.ts";
 import { SUBSCRIBE_ALL, type Subscription } from "../../../src/access/subscription.ts";
 import type { ControlSeat } from "../../../src/core/control_port.ts";
+import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
 import { Core } from "../../../src/core/core.ts";
 import { KIND, kindName } from "../../../src/event/kind.ts";
 import type { TransferEvent } from "../../../src/event/transfer_event.ts";
@@ -132,9 +133,9 @@ export class CoreRig {
     return outcome;
   }
 
-  /** Adds a control; what it got on joining is forgotten unless `keep`. */
+  /** Adds a control, with every right but AUDIT unless a test says otherwise. */
   join(part: Partial<Grant> = {}, subscription: Subscription = SUBSCRIBE_ALL): TestControl {
-    const grant = { ...fullGrant(1000), ...part };
+    const grant = { ...fullGrant(1000), caps: ALL_CAPS & ~CAP.AUDIT, ...part };
     return new TestControl(this.core, grant, subscription, "test");
   }
 
