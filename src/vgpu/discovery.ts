@@ -65,7 +65,11 @@ export class RegionScan implements UserPageVisitor {
   #room = 0;
   readonly #roomOfProcess: number;
 
-  /** @param os the guest's system; borrowed, good for one epoch */
+  /**
+   * A look at a guest; nothing is read yet.
+   *
+   * @param os the guest's system; borrowed, good for one epoch
+   */
   constructor(os: GuestOs) {
     this.#os = os;
     this.#memory = os.kernel.memory;

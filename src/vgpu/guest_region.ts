@@ -31,6 +31,8 @@ export class GuestRegion implements RegionMemory {
   readonly #own: Int32Array<ArrayBuffer> = new Int32Array(PAGE_WORDS);
 
   /**
+   * A region's memory; nothing is read yet.
+   *
    * @param space the producer's address space; borrowed
    * @param gva where the region starts, page-aligned, in the user half
    */

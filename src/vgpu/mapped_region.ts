@@ -16,7 +16,11 @@ export class MappedRegion implements RegionMemory {
   readonly #bytes: Uint8Array;
   readonly #spans: (MappedSpan | undefined)[] = [];
 
-  /** @param buffer the whole region, page-aligned */
+  /**
+   * A region's memory in this process.
+   *
+   * @param buffer the whole region, page-aligned
+   */
   constructor(buffer: ArrayBufferLike) {
     this.roomBytes = Math.floor(buffer.byteLength / REGION_PAGE_BYTES) * REGION_PAGE_BYTES;
     this.words = new Int32Array(buffer, 0, this.roomBytes / 4);

@@ -42,7 +42,11 @@ export class RegionSearch {
   #nextAllNs = 0;
   #living: RegionCandidate[] = [];
 
-  /** @param os the guest's system, good for one epoch */
+  /**
+   * A search; nothing is read yet.
+   *
+   * @param os the guest's system, good for one epoch
+   */
   constructor(os: GuestOs) {
     this.#scan = new RegionScan(os);
   }

@@ -18,7 +18,11 @@ export class ScreenPart {
   #frameId = 0;
   #seen = false;
 
-  /** @param part in the frame's pixels; what lies outside the frame is ignored */
+  /**
+   * Follows a part from the first frame that it is told.
+   *
+   * @param part in the frame's pixels; what lies outside the frame is ignored
+   */
   constructor(part?: Rectangle) {
     this.#part = part;
   }

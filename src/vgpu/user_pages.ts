@@ -31,7 +31,11 @@ export class UserPages {
   readonly #space: AddressSpace;
   readonly #end: number;
 
-  /** @param space the process's address space; borrowed */
+  /**
+   * A look from address 0 on; nothing is read yet.
+   *
+   * @param space the process's address space; borrowed
+   */
   constructor(space: AddressSpace) {
     this.#space = space;
     this.#end = userHalfBytes(space);

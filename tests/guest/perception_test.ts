@@ -46,7 +46,8 @@ class Stage implements AsyncDisposable {
     };
   }
 
-  static async set(vm: Qemu): Promise<Stage> {
+  /** @param late whether the control joins when the context is there already, and not before */
+  static async set(vm: Qemu, late: boolean): Promise<Stage> {
     const dir = await Deno.makeTempDir();
     const socket = `${dir}/control.sock`;
     await Deno.writeTextFile(
@@ -75,6 +76,10 @@ extents = [{ endpoint = "vm", space = "process", from = "0x1000", to = "0x7fffff
     const { value } = await reader.read();
     assert(new TextDecoder().decode(value).startsWith("ready "));
     await reader.cancel();
+    if (late) {
+      await using client = await connect({ socket, name: "first" });
+      using _context = await client.next({ kinds: ["MEMCTX"] }, { timeoutMs: 20_000 });
+    }
     const bell = EventFd.create();
     const worker = new Worker(new URL("src/daemon/perception_worker.ts", ROOT), { type: "module" });
     const stage = new Stage(dir, socket, daemon, bell, worker);
@@ -171,7 +176,7 @@ async function view(ring: ClientEvent, frames: number): Promise<void> {
 
 Deno.test("perception: a producer comes, shows frames to two viewers, breaks its session, stands still, dies, comes back", async () => {
   await using vm = await startGuest({ programs: ["vgpu_producer"] });
-  await using stage = await Stage.set(vm);
+  await using stage = await Stage.set(vm, true);
   await using client = await connect({ socket: stage.socket, name: "watcher" });
   const kinds = ["VGPU_STATUS", "FRAME_INFO", "CURSOR_STATE", "FRAME_RING"] as const;
   await using status = client.events({ kinds: ["VGPU_STATUS"] });
@@ -232,7 +237,7 @@ Deno.test("perception: a producer comes, shows frames to two viewers, breaks its
 
 Deno.test("perception: a guest that reboots is found again in its new epoch", async () => {
   await using vm = await startGuest({ programs: ["vgpu_producer"] });
-  await using stage = await Stage.set(vm);
+  await using stage = await Stage.set(vm, false);
   await using client = await connect({ socket: stage.socket, name: "watcher" });
   await using status = client.events({ kinds: ["VGPU_STATUS"] });
   await startProducer(vm, 1);

@@ -61,6 +61,15 @@ async function tell(producer: GuestProcess, line: string): Promise<string | unde
   return await producer.line();
 }
 
+/** Runs a vmsig command. */
+async function vmsig(...args: string[]): Promise<{ code: number; out: string; error: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "main.ts", ...args],
+    cwd: new URL("../..", import.meta.url).pathname,
+  }).output();
+  return { code, out: new TextDecoder().decode(stdout), error: new TextDecoder().decode(stderr) };
+}
+
 async function startProducer(vm: Qemu, ...options: string[]): Promise<GuestProcess> {
   const producer = await vm.agent.start("vgpu_producer", ...options);
   await producer.lineMatching(/^ready/);
@@ -179,6 +188,27 @@ Deno.test("vgpu: pause, frame rate, cursor drawing and a full frame are asked fo
   await pause(1000);
   await until("more frames", () => region.sampleFrame(into, info) === READ.FRESH);
   assert(info.frameId - first <= 12, `${info.frameId - first} frames in a second at 7 a second`);
+
+  const set = await vmsig(
+    "vgpu",
+    `pid:${vm.pid}`,
+    "set",
+    "--state",
+    "pause",
+    "--fps",
+    "9",
+    "--draw-cursor",
+    "0",
+    "--full-frame",
+    "--json",
+  );
+  assertEquals([set.code, set.error], [0, ""]);
+  const { ok, status, appliedFps, fullFrameAck } = JSON.parse(set.out);
+  assertEquals([ok, status, appliedFps, fullFrameAck], [true, 3, 9, 2]);
+  assertEquals(await tell(producer, "control"), "control 2 9 0 2");
+  const said = await vmsig("vgpu", `pid:${vm.pid}`, "status", "--json");
+  assertEquals([said.code, said.error], [0, ""]);
+  assertEquals(JSON.parse(said.out).producerPid, producer.pid);
 });
 
 Deno.test("vgpu: pages that the kernel moves, a fork, a dead copy and a page of a file", async () => {
@@ -276,12 +306,9 @@ Deno.test("vgpu: the guest's framebuffer by its producer and by QEMU's screendum
     const pictures = [];
     for (const source of ["vgpu", "qmp"]) {
       const path = `${dir}/${source}.png`;
-      const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "main.ts", "screen", `pid:${vm.pid}`, "-o", path, "--source", source, "--json"],
-        cwd: new URL("../..", import.meta.url).pathname,
-      }).output();
-      assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
-      const said = JSON.parse(new TextDecoder().decode(stdout));
+      const taken = await vmsig("screen", `pid:${vm.pid}`, "-o", path, "--source", source, "--json");
+      assertEquals([taken.code, taken.error], [0, ""]);
+      const said = JSON.parse(taken.out);
       assertEquals([said.source, said.width, said.height], [source, 1280, 800]);
       // The console's cursor blinks in the rows above.
       pictures.push(crop(decodePng(await Deno.readFile(path)), { x: 0, y: 64, width: 1280, height: 736 }));

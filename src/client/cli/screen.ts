@@ -13,7 +13,7 @@ import { FrameInfo } from "../../vgpu/snapshots.ts";
 import { READ } from "../../vgpu/vgpu_region.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
-import { openGuestView, pidOf } from "./guest_view.ts";
+import { openGuest, pidOf } from "./open_guest.ts";
 import { visible } from "./table.ts";
 import { findRegion, requireRegion } from "./vgpu_view.ts";
 
@@ -22,7 +22,13 @@ const SOURCES = ["auto", "vgpu", "qmp"];
 const FRAME_WAIT_MS = 2000;
 
 /** What no other source would help against: no daemon, no such VM, no QEMU. */
-const HOPELESS: ReadonlySet<string> = new Set(["unreachable", "interrupted", "no-endpoint", "bad-argument"]);
+const HOPELESS: ReadonlySet<string> = new Set([
+  "unreachable",
+  "interrupted",
+  "no-endpoint",
+  "bad-argument",
+  "usage",
+]);
 
 /** A picture that was taken. */
 interface Shot {
@@ -62,7 +68,7 @@ A screendump needs a monitor that no other client uses (-qmp unix:PATH,server=on
 async function byProducer(call: Call, ref: string, orQmp: boolean): Promise<Shot> {
   let why: unknown;
   try {
-    await using view = await openGuestView(call, ref);
+    await using view = await openGuest(call, ref);
     const found = orQmp ? await findRegion(view, call.signal) : await requireRegion(view, call.signal);
     if (found !== undefined) return { source: "vgpu", ...await sample(found.region, call.signal) };
   } catch (error) {

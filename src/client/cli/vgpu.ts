@@ -3,11 +3,14 @@
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
-import { assert } from "../../base/assert.ts";
 import { Fault } from "../../base/fault.ts";
+import type { GuestOs } from "../../guest/guest_os.ts";
+import type { QemuRam } from "../../ram/qemu_ram.ts";
+import { RamWriter } from "../../ram/ram_writer.ts";
 import {
   buildControlWrite,
   type ControlIntent,
+  type ControlWrite,
   isApplied,
   isFullFrameDone,
 } from "../../vgpu/control_write.ts";
@@ -17,7 +20,7 @@ import { ControlState, Cursor, Geometry, ProducerState } from "../../vgpu/snapsh
 import { READ, type ReadResult, type VgpuRegion } from "../../vgpu/vgpu_region.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
-import { type GuestView, openGuestView, pidOf } from "./guest_view.ts";
+import { type OpenGuest, openGuest } from "./open_guest.ts";
 import { visible } from "./table.ts";
 import { requireRegion } from "./vgpu_view.ts";
 
@@ -54,9 +57,9 @@ export const vgpu: CommandModule = {
     },
   },
   details: `status, cursor and geometry are read from the guest's memory; the producer is found by itself.
-set writes the producer's control block through the daemon, under the memwrite lease, and waits until the producer has applied it;
-the daemon's config must allow writes there ([write] extents of space "process").
-The target is an endpoint of the daemon, or pid:N for a QEMU process: then no daemon is needed, and set is not possible.`,
+set writes the producer's control block and waits until the producer has applied it. For an endpoint that goes through the daemon,
+under the memwrite lease, and its config must allow writes there ([write] extents of space "process").
+The target is an endpoint of the daemon, or pid:N for a QEMU process: then no daemon is needed, but the right to write its memory for set.`,
   examples: [
     "vgpu web status",
     "vgpu pid:4711 cursor",
@@ -73,13 +76,7 @@ The target is an endpoint of the daemon, or pid:N for a QEMU process: then no da
       throw usage("vgpu", "set needs something to set: --state, --fps, --draw-cursor or --full-frame");
     }
     if (operation !== "set" && intent !== undefined) throw usage("vgpu", `${operation} sets nothing`);
-    if (operation === "set" && pidOf(ref) !== undefined) {
-      throw new Fault(
-        "not-supported",
-        `Cannot set anything in ${ref}: writes go through a daemon, under its lease and extents; name an endpoint instead`,
-      );
-    }
-    await using view = await openGuestView(call, ref);
+    await using view = await openGuest(call, ref);
     const found = await requireRegion(view, call.signal);
     switch (operation) {
       case "status":
@@ -187,21 +184,21 @@ async function geometry({ json, out }: Call, region: VgpuRegion): Promise<void> 
 
 async function set(
   call: Call,
-  { via, name }: GuestView,
+  { via, name, os }: OpenGuest,
   region: VgpuRegion,
   intent: ControlIntent,
 ): Promise<void> {
-  assert(via !== undefined, "set has a daemon");
-  const { client, endpoint } = via;
-  await using _lease = await client.acquire(endpoint, "memwrite", { signal: call.signal });
   const before = new ControlState();
-  await settled(() => region.readControl(before), region);
-  const write = buildControlWrite(region, before, intent);
-  await client.writeMemory(endpoint, write.gva, write.source, {
-    cr3: write.root,
-    seqlock: true,
-    signal: call.signal,
-  });
+  if (via.kind === "daemon") {
+    const { client, endpoint } = via;
+    await using _lease = await client.acquire(endpoint, "memwrite", { signal: call.signal });
+    await settled(() => region.readControl(before), region);
+    const { gva, source, root } = buildControlWrite(region, before, intent);
+    await client.writeMemory(endpoint, gva, source, { cr3: root, seqlock: true, signal: call.signal });
+  } else {
+    await settled(() => region.readControl(before), region);
+    store(via.qemu, os, buildControlWrite(region, before, intent), before.ctrlGen);
+  }
   const state = new ProducerState();
   const deadline = performance.now() + (call.number("timeout") ?? DEFAULT_TIMEOUT_MS);
   for (;;) {
@@ -219,7 +216,6 @@ async function set(
   }
   if (call.json) {
     call.out.json({
-      endpoint,
       ok: true,
       ctrlAck: state.ctrlAck,
       fullFrameAck: state.fullFrameAck,
@@ -229,6 +225,21 @@ async function set(
   } else {
     call.out.line(`applied: ${nameIn(PRODUCER_STATUS, state.status)}, ${state.appliedFps} frames/s`);
   }
+}
+
+/** The write as the daemon's memory seam does it: the sequence word odd, the source, the word even. */
+function store(qemu: QemuRam, os: GuestOs, write: ControlWrite, generation: number): void {
+  const space = os.kernel.withRoot(write.root);
+  const { ok, runs } = space.runs(write.gva, 4);
+  const source = space.runs(write.gva + 4, write.source.length);
+  if (!ok || !source.ok || !runs.every((run) => run.writable)) {
+    throw new Fault("not-mapped", "Cannot write the control block: its page is not there any more");
+  }
+  using writer = new RamWriter(qemu.backends, qemu.pieces);
+  const word = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
+  const done = writer.store(runs, word(generation + 1)) && writer.store(source.runs, write.source) &&
+    writer.store(runs, word(generation + 2));
+  if (!done) throw new Fault("not-mapped", "Cannot write the control block: it is not in QEMU's shared RAM");
 }
 
 /** A read that a writer may keep busy for a moment. */

@@ -8,7 +8,7 @@ import { MS, SECOND } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
 import type { RegionCandidate } from "../../vgpu/discovery.ts";
 import { RegionSearch } from "../../vgpu/region_search.ts";
-import type { GuestView } from "./guest_view.ts";
+import type { OpenGuest } from "./open_guest.ts";
 
 /** How long a command looks for a region. */
 const SEARCH_NS = 3 * SECOND;
@@ -18,7 +18,7 @@ const SEARCH_NS = 3 * SECOND;
  *
  * @returns undefined when no process has a living one
  */
-export async function findRegion(view: GuestView, signal: AbortSignal): Promise<RegionCandidate | undefined> {
+export async function findRegion(view: OpenGuest, signal: AbortSignal): Promise<RegionCandidate | undefined> {
   const search = new RegionSearch(view.os);
   const endNs = monotonicClock.nowNs() + SEARCH_NS;
   for (;;) {
@@ -36,7 +36,7 @@ export async function findRegion(view: GuestView, signal: AbortSignal): Promise<
 }
 
 /** The same, when there must be one. */
-export async function requireRegion(view: GuestView, signal: AbortSignal): Promise<RegionCandidate> {
+export async function requireRegion(view: OpenGuest, signal: AbortSignal): Promise<RegionCandidate> {
   const found = await findRegion(view, signal);
   if (found !== undefined) return found;
   throw new Fault(

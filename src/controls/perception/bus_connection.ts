@@ -66,12 +66,19 @@ export class BusConnection implements Disposable {
    * @param name how the control calls itself
    * @param sources which sources it wants, bit 1 << source
    * @param bellFd an eventfd that ends every wait; -1 for none
+   * @param listener told what comes right behind WELCOME: the retained events may be in the same batch
    * @throws {Fault} `unreachable`, `not-admitted` with the daemon's words, `timed-out`
    */
-  static open(path: string, name: string, sources: number, bellFd: number): BusConnection {
+  static open(
+    path: string,
+    name: string,
+    sources: number,
+    bellFd: number,
+    listener: BusListener,
+  ): BusConnection {
     const connection = new BusConnection(connectUnix(path, SOCKET.SEQPACKET), bellFd);
     try {
-      connection.#hello(path, name, sources);
+      connection.#hello(path, name, sources, listener);
       return connection;
     } catch (error) {
       connection[Symbol.dispose]();
@@ -128,7 +135,7 @@ export class BusConnection implements Disposable {
     this.#socket.close();
   }
 
-  #hello(path: string, name: string, sources: number): void {
+  #hello(path: string, name: string, sources: number, next: BusListener): void {
     const event = this.#pool.acquire();
     event.kind = KIND.HELLO;
     event.dir = DIR.DOWN;
@@ -139,6 +146,7 @@ export class BusConnection implements Disposable {
     let refused = "";
     const listener: BusListener = {
       onEvent: (answer, fds) => {
+        if (this.#open) return next.onEvent(answer, fds);
         for (const fd of fds) fd.close();
         if (answer.kind === KIND.WELCOME) this.#open = true;
         else if (answer.kind === KIND.REFUSED) refused = textOf(answer);

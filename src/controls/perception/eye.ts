@@ -17,12 +17,12 @@ import { CURSOR, FRAME_INFO, FRAME_RING, VGPU_STATUS } from "../../event/body_la
 import { KIND } from "../../event/kind.ts";
 import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
 import type { PhysicalMemory } from "../../guest/physical_memory.ts";
+import { openMemsegs } from "../../ram/memseg_ram.ts";
 import type { RegionCandidate } from "../../vgpu/discovery.ts";
 import { FRAME_SOURCE } from "../../vgpu/frame_source.ts";
 import { RegionSearch } from "../../vgpu/region_search.ts";
 import { Cursor, FrameInfo, Geometry, ProducerState } from "../../vgpu/snapshots.ts";
 import { READ } from "../../vgpu/vgpu_region.ts";
-import { type EndpointSegment, openEndpointRam } from "./endpoint_ram.ts";
 import type { EyePort } from "./eye_port.ts";
 import { findSystem } from "./find_system.ts";
 import { FrameRing } from "./frame_ring.ts";
@@ -102,17 +102,19 @@ export class Eye implements Disposable {
    * Takes a MEMCTX: what was seen in the last epoch is gone.
    *
    * @param kcr3 the kernel's root, 0 when the daemon knows none
-   * @param segments its segments
+   * @param body its body: memsegs
    * @param fds its descriptors; owned from now on
    */
-  onContext(kcr3: number, segments: readonly EndpointSegment[], fds: readonly OwnedFd[]): void {
+  onContext(kcr3: number, body: Uint8Array, fds: readonly OwnedFd[]): void {
     this.onInvalidated();
     try {
-      this.#memory = openEndpointRam(`RAM of endpoint ${this.#endpoint}`, segments, fds);
+      this.#memory = openMemsegs(body, fds, `RAM of endpoint ${this.#endpoint}`);
       this.#liveRoot = kcr3;
       this.#nextNs = 0;
     } catch (error) {
       this.#port.say(this.#endpoint, messageOf(error));
+    } finally {
+      for (const fd of fds) fd.close();
     }
   }
 

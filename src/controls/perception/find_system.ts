@@ -5,6 +5,7 @@
 import { findGuest } from "../../guest/find_guest.ts";
 import type { FindResult } from "../../guest/guest_os.ts";
 import { findLinux, type ProfileCache } from "../../guest/linux/find_linux.ts";
+import { findWindows } from "../../guest/win32/find_windows.ts";
 import type { PhysicalMemory } from "../../guest/physical_memory.ts";
 
 /**
@@ -15,5 +16,8 @@ import type { PhysicalMemory } from "../../guest/physical_memory.ts";
  * @param cache profiles of kernels met before
  */
 export function findSystem(memory: PhysicalMemory, liveRoot?: number, cache?: ProfileCache): FindResult {
-  return findGuest(memory, [(ram) => findLinux(ram, { cache, liveRoot })]);
+  return findGuest(memory, [
+    (ram) => findLinux(ram, { cache, liveRoot }),
+    (ram) => findWindows(ram, { liveRoot }),
+  ]);
 }

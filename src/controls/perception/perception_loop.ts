@@ -17,7 +17,6 @@ import { KIND } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import { BusConnection, type BusListener } from "./bus_connection.ts";
-import type { EndpointSegment } from "./endpoint_ram.ts";
 import { Eye } from "./eye.ts";
 import type { EyePort } from "./eye_port.ts";
 
@@ -35,7 +34,6 @@ export interface PerceptionOptions {
   readonly onJoined?: () => void;
 }
 
-const MEMSEG_BYTES = 32;
 const RECONNECT_NS = SECOND;
 const NAME = "perception";
 
@@ -72,6 +70,7 @@ export class PerceptionLoop implements BusListener, EyePort {
           NAME,
           1 << SOURCE.MEMCTX | 1 << SOURCE.CORE,
           bellFd,
+          this,
         );
         this.#connection = connection;
         this.#options.onJoined?.();
@@ -94,7 +93,7 @@ export class PerceptionLoop implements BusListener, EyePort {
   onEvent(event: TransferEvent, fds: readonly OwnedFd[]): void {
     if (event.kind === KIND.MEMCTX && event.endpoint < MAX_ENDPOINTS) {
       const kcr3 = readU64(event.view, MEMCTX.at.kcr3);
-      this.#eyeOf(event.endpoint).onContext(kcr3, segmentsOf(event), fds);
+      this.#eyeOf(event.endpoint).onContext(kcr3, event.bodyView(), fds);
       return;
     }
     for (const fd of fds) fd.close();
@@ -146,19 +145,4 @@ export class PerceptionLoop implements BusListener, EyePort {
     this.#eyes.get(endpoint)?.[Symbol.dispose]();
     this.#eyes.delete(endpoint);
   }
-}
-
-function segmentsOf(event: TransferEvent): EndpointSegment[] {
-  const body = event.bodyView();
-  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  const segments: EndpointSegment[] = [];
-  for (let at = 0; at + MEMSEG_BYTES <= view.byteLength; at += MEMSEG_BYTES) {
-    segments.push({
-      gpa: readU64(view, at),
-      fileOffset: readU64(view, at + 8),
-      bytes: readU64(view, at + 16),
-      fdIndex: view.getUint32(at + 24, true),
-    });
-  }
-  return segments;
 }

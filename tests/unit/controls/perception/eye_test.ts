@@ -17,6 +17,15 @@ import { TestGuest } from "../../../fixtures/vgpu_guest.ts";
 const GVA = 0x7f00_0000_0000;
 const RAM_BYTES = 2 << 20;
 
+/** One memseg from address 0 and offset 0. */
+function memseg(bytes: number, fdIndex: number): Uint8Array {
+  const body = new Uint8Array(32);
+  const view = new DataView(body.buffer);
+  view.setBigUint64(16, BigInt(bytes), true);
+  view.setUint32(24, fdIndex, true);
+  return body;
+}
+
 /** A guest whose RAM others can map, an eye on it, and everything that the eye said. */
 class Rig implements Disposable, EyePort {
   readonly guest = new TestGuest(RAM_BYTES);
@@ -42,8 +51,7 @@ class Rig implements Disposable, EyePort {
 
   context(): void {
     this.flush();
-    const segments = [{ gpa: 0, fileOffset: 0, bytes: RAM_BYTES, fdIndex: 0 }];
-    this.eye.onContext(0x1000, segments, [reopen(this.#file.fd, OPEN.READ_ONLY)]);
+    this.eye.onContext(0x1000, memseg(RAM_BYTES, 0), [reopen(this.#file.fd, OPEN.READ_ONLY)]);
   }
 
   /** Brings what the test wrote to where the eye reads. */
@@ -178,11 +186,12 @@ Deno.test("a context that does not hold together is told in words, and its descr
     using rig = new Rig();
     using file = createMemfd("short", 4096);
     for (const [bytes, fdIndex] of [[8192, 0], [4096, 1], [100, 0], [2 ** 60, 0]] as const) {
-      rig.eye.onContext(0, [{ gpa: 0, fileOffset: 0, bytes, fdIndex }], [file.dup()]);
+      rig.eye.onContext(0, memseg(bytes, fdIndex), [file.dup()]);
       assertEquals(rig.eye.nextNs, NEVER);
     }
-    rig.eye.onContext(0, [], []);
-    assertEquals(rig.words.length, 5);
+    rig.eye.onContext(0, new Uint8Array(0), []);
+    rig.eye.onContext(0, new Uint8Array(31), [file.dup()]);
+    assertEquals(rig.words.length, 6);
     assertEquals(rig.said, []);
   }
   assertEquals(openFdCount(), before);

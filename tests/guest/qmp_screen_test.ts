@@ -1,0 +1,67 @@
+/**
+ * Screendump as a source of frames, on a QEMU without a guest: fresh, unchanged, paced; a monitor that somebody else has; a QEMU that ends.
+ * @module
+ */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { openFdCount } from "../../ffi/owned_fd.ts";
+import { Fault } from "../../src/base/fault.ts";
+import { QmpConversation } from "../../src/controls/perception/qmp_conversation.ts";
+import { QmpScreen } from "../../src/controls/perception/qmp_screen.ts";
+import { qmpSocketsOf } from "../../src/controls/perception/qmp_sockets.ts";
+import { FrameInfo } from "../../src/vgpu/snapshots.ts";
+import { READ } from "../../src/vgpu/vgpu_region.ts";
+import { startFirmware } from "./qemu.ts";
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+Deno.test("qmp screen: the firmware's text screen, once; nothing twice, nothing too soon, nothing left behind", async () => {
+  const before = openFdCount();
+  await using vm = await startFirmware({ qmpSockets: 2 });
+  assertEquals(qmpSocketsOf(vm.pid), [...vm.qmpPaths]);
+  await pause(1500);
+  const info = new FrameInfo();
+  const into = new Uint8Array(1280 * 1024 * 4);
+  {
+    using screen = QmpScreen.open(vm.qmpPaths[0]!, { gapMs: 200 });
+    assertEquals([screen.sampleFrame(new Uint8Array(64), info), screen.why], [READ.NOTHING, "too-large"]);
+    screen.forgetFrames();
+    assertEquals(screen.sampleFrame(into, info), READ.FRESH);
+    assertEquals([info.format, info.stride, info.bytes], [2, info.width * 4, info.width * info.height * 4]);
+    assert(info.width >= 640 && info.height >= 350, `${info.width}x${info.height}`);
+    const colours = new Set(new Int32Array(into.buffer, 0, info.width * info.height));
+    assert(colours.size > 1, "there is text on it");
+    assertEquals([screen.sampleFrame(into, info), screen.why], [READ.NOTHING, "same"]);
+    screen.forgetFrames();
+    const first = info.frameId;
+    assertEquals([screen.sampleFrame(into, info), info.frameId], [READ.FRESH, first + 1]);
+
+    const busy = assertThrows(
+      () => QmpConversation.open(vm.qmpPaths[0]!, 300),
+      Fault,
+      "another client has it",
+    );
+    assertEquals(busy.code, "busy");
+  }
+  using again = QmpConversation.open(vm.qmpPaths[0]!);
+  assertEquals(again.execute("query-fdsets"), [], "the set is gone with its maker");
+  assertThrows(() => again.execute("screendump", { filename: "/dev/fdset/77" }), Fault, "QEMU says");
+  again[Symbol.dispose]();
+  assertEquals(openFdCount(), before);
+});
+
+Deno.test("qmp screen: a QEMU that ends is gone, and one that is stopped times out", async () => {
+  await using vm = await startFirmware({ qmpSockets: 2 });
+  using screen = QmpScreen.open(vm.qmpPaths[0]!, { gapMs: 0 });
+  using other = QmpConversation.open(vm.qmpPaths[1]!);
+  vm.kill("SIGSTOP");
+  const late = assertThrows(() => other.execute("query-status", undefined, [], 200), Fault);
+  assertEquals(late.code, "timed-out");
+  vm.kill("SIGCONT");
+  assertEquals((other.execute("query-status") as { running: boolean }).running, true);
+  vm.kill("SIGKILL");
+  await vm.ended;
+  assertEquals(screen.sampleFrame(new Uint8Array(1 << 23), new FrameInfo()), READ.GONE);
+  assertThrows(() => QmpConversation.open(vm.qmpPaths[0]!), Fault);
+});
