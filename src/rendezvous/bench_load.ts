@@ -125,3 +125,18 @@ export function pingPong(channel: Channel, count: number, fast: boolean): Float6
   }
   return times;
 }
+
+/**
+ * Does what the words of a measured end say, then disconnects once all is taken.
+ *
+ * @param words `produce BYTES COUNT BATCH`, `echo COUNT fast|slow` or `stream BYTES`
+ */
+export function doWords(channel: Channel, words: readonly string[]): void {
+  const [what, first = "", second = "", third = "1"] = words;
+  if (what === "produce") produce(channel, Number(first), Number(second), Number(third));
+  else if (what === "echo") echo(channel, Number(first), second === "fast");
+  else if (what === "stream") streamBytes(channel, Number(first));
+  else throw new Error(`the other end was told to ${what}, which it cannot`);
+  while (!channel.sender.drained() && !channel.remoteClosing()) channel.waitControl(5);
+  channel.disconnect();
+}

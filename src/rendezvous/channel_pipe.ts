@@ -10,7 +10,8 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
-import { type Channel, SLICE_NS } from "../v2v/channel.ts";
+import type { Channel } from "../v2v/channel.ts";
+import { SLICE_NS } from "../v2v/channel_parts.ts";
 import { MS } from "../base/clock.ts";
 import { Stream } from "../v2v/stream.ts";
 

@@ -6,7 +6,8 @@
 import { monotonicClock } from "../../ffi/clock.ts";
 import { type Clock, MS } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
-import { Channel, type ChannelTuning } from "../v2v/channel.ts";
+import { Channel } from "../v2v/channel.ts";
+import type { ChannelTuning } from "../v2v/channel_parts.ts";
 import { RegionHeader, type RegionPlan } from "../v2v/region_header.ts";
 import { MAX_ORDER, regionBytes } from "../v2v/region_layout.ts";
 import type { IvshmemDevice } from "./ivshmem_device.ts";

@@ -11,7 +11,7 @@ export const IVSHMEM_VERSION = 0;
 /** Bytes of a message. */
 export const IVSHMEM_MESSAGE_BYTES = 8;
 /** The message that brings the memory. */
-export const IVSHMEM_MEMORY = -1;
+export const IVSHMEM_MEMORY: number = -1;
 /** Largest peer id. */
 export const MAX_IVSHMEM_ID = 65_535;
 /** Vectors of a peer: the four doorbells of a channel, in the contract's order. */

@@ -12,7 +12,8 @@ import { assert } from "../base/assert.ts";
 import { type Clock, MS } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import type { Bell } from "./bell.ts";
-import type { ChannelLink } from "./channel_link.ts";
+import type { ChannelFds, ChannelLink } from "./channel_link.ts";
+import { type ChannelParts, SLICE_NS, type WaitFor, type WaitOutcome } from "./channel_parts.ts";
 import { type EndpointState, requestsDisconnect } from "./endpoint_state.ts";
 import { Receiver } from "./receiver.ts";
 import type { RegionHeader } from "./region_header.ts";
@@ -25,46 +26,8 @@ import {
 } from "./region_layout.ts";
 import { Sender } from "./sender.ts";
 import type { SharedRegion } from "./shared_region.ts";
+import { DEFAULT_SPIN_NS, SpinPolicy } from "./spin_policy.ts";
 
-/** How a wait ended: what was waited for is there; the time is over; the other end is going or gone. */
-export type WaitOutcome = "ready" | "timed-out" | "closed";
-/** What can be waited for; "any" is a message, or the room that a prepare() was refused. */
-export type WaitFor = "receive" | "send" | "any" | "control";
-
-/** How a channel behaves towards its user. */
-export interface ChannelTuning {
-  /** How long a wait looks before it sleeps, in fast-receive mode, ns. */
-  readonly spinNs?: number;
-}
-
-/** What a channel is made of. */
-export interface ChannelParts {
-  /** Which end we are. */
-  readonly role: Role;
-  /** The memory. */
-  readonly region: SharedRegion;
-  /** Its head, laid out and checked. */
-  readonly header: RegionHeader;
-  /** Order of the ring from the listener to the connector. */
-  readonly prodOrder: number;
-  /** Order of the other one. */
-  readonly consOrder: number;
-  /** The generation that both ends agreed on. */
-  readonly generation: number;
-  /** The transport. */
-  readonly link: ChannelLink;
-  /** The time. */
-  readonly clock: Clock;
-  /** How it behaves. */
-  readonly tuning?: ChannelTuning;
-}
-
-/** A sleep is looked up from at least this often, for what nobody rings for. */
-export const SLICE_NS: number = 100 * MS;
-/** How long a wait looks before it sleeps when fast receive is on, unless told otherwise. */
-export const DEFAULT_SPIN_NS = 50_000;
-/** How long a wait looks when the other end says that it is in the middle of a batch. */
-const BATCH_SPIN_NS = 5_000;
 const LOOKS_PER_CLOCK = 32;
 
 /** An established channel. */
@@ -83,8 +46,7 @@ export class Channel implements Disposable {
   readonly #header: RegionHeader;
   readonly #link: ChannelLink;
   readonly #clock: Clock;
-  readonly #spinNs: number;
-  #fast = false;
+  readonly #spinning: SpinPolicy;
   #fdsGiven = false;
   #seenState: EndpointState = "connected";
   #fault: Fault | undefined;
@@ -103,7 +65,8 @@ export class Channel implements Disposable {
     this.#header = parts.header;
     this.#link = parts.link;
     this.#clock = parts.clock;
-    this.#spinNs = parts.tuning?.spinNs ?? DEFAULT_SPIN_NS;
+    const { spinNs = DEFAULT_SPIN_NS, learnsToSpin = true } = parts.tuning ?? {};
+    this.#spinning = new SpinPolicy(spinNs, learnsToSpin);
     const first = { ringAt: RINGS_AT, ringBytes: ringBytes(parts.prodOrder) };
     const second = { ringAt: RINGS_AT + first.ringBytes, ringBytes: ringBytes(parts.consOrder) };
     const listener = parts.role === "listener";
@@ -161,7 +124,7 @@ export class Channel implements Disposable {
 
   /**
    * `receiver.get()`, and when there is nothing: the receive event is cleared and armed, as header 004 has it, for who
-   * waits on {@linkcode receiveFd} himself.
+   * waits on {@linkcode fds} himself.
    */
   getMessage(): boolean {
     if (this.receiver.get()) return true;
@@ -172,40 +135,25 @@ export class Channel implements Disposable {
   }
 
   /**
-   * The receive event as a descriptor: readable when there may be messages; {@linkcode getMessage} clears it when there
-   * are none. undefined where the transport has none.
+   * The events of header 004 as descriptors, for who waits himself; undefined where the transport has none. `receive` is
+   * readable when there may be messages, until {@linkcode getMessage} finds none; `send` when there may be room after a
+   * "retry", until {@linkcode clearSend}; `control` when the other end may have gone ({@linkcode remoteState}).
    */
-  get receiveFd(): number | undefined {
-    return this.#giveFds()?.receive;
-  }
-
-  /**
-   * The send event as a descriptor: readable when there may be room again after a "retry". {@linkcode clearSend} clears
-   * it.
-   */
-  get sendFd(): number | undefined {
-    return this.#giveFds()?.send;
-  }
-
-  /** The control event as a descriptor: readable when the other end may have gone; see {@linkcode remoteState}. */
-  get controlFd(): number | undefined {
-    return this.#giveFds()?.control;
+  get fds(): ChannelFds | undefined {
+    const fds = this.#link.fds;
+    this.#fdsGiven = fds !== undefined;
+    if (this.#fdsGiven) this.receiver.armData();
+    return fds;
   }
 
   /**
    * Clears the send event, and looks once more.
    *
-   * @returns true when it is safe to wait for {@linkcode sendFd}; false when the room is there
+   * @returns true when it is safe to wait for the descriptor; false when the room is there
    */
   clearSend(): boolean {
     this.#link.clear("send");
     return !this.sender.armSpace();
-  }
-
-  #giveFds(): ReturnType<() => ChannelLink["fds"]> {
-    this.#fdsGiven = this.#link.fds !== undefined;
-    if (this.#fdsGiven) this.receiver.armData();
-    return this.#link.fds;
   }
 
   /** The state of the other end now. Its death without a goodbye is `crashed`; a word that is no state, `unknown`. */
@@ -231,13 +179,13 @@ export class Channel implements Disposable {
 
   /** Asks for low latency: the other end hears of it, and our waits look for a while before they sleep. */
   requestFastReceive(): void {
-    this.#fast = true;
+    this.#spinning.fast = true;
     this.receiver.setFastReceive(true);
   }
 
   /** The end of {@linkcode requestFastReceive}, however often that was called. */
   cancelFastReceive(): void {
-    this.#fast = false;
+    this.#spinning.fast = false;
     this.receiver.setFastReceive(false);
   }
 
@@ -260,13 +208,14 @@ export class Channel implements Disposable {
   wait(what: WaitFor, timeoutMs: number): WaitOutcome {
     const deadlineNs = this.#deadline(timeoutMs);
     let outcome = this.#lookup(what) ?? this.#spin(what, deadlineNs);
-    while (outcome === undefined) {
-      const leftNs = deadlineNs - this.#clock.nowNs();
-      if (leftNs <= 0) return "timed-out";
+    const sinceNs = this.#clock.nowNs();
+    for (let nowNs = sinceNs; outcome === undefined; nowNs = this.#clock.nowNs()) {
+      if (nowNs >= deadlineNs) return "timed-out";
       outcome = this.#arm(what);
       if (outcome !== undefined) break;
-      this.#link.wait(Math.min(leftNs, SLICE_NS));
+      this.#link.wait(Math.min(deadlineNs - nowNs, SLICE_NS));
       outcome = this.#lookup(what);
+      if (outcome === "ready") this.#spinning.slept(this.#clock.nowNs() - sinceNs);
     }
     return outcome;
   }
@@ -299,38 +248,21 @@ export class Channel implements Disposable {
    * @returns "clean", or "timed-out" when the other end did not disconnect; all is given back in either case
    */
   disconnect(timeoutMs = 2000): "clean" | "timed-out" {
-    if (this.#closed) return "clean";
-    const gone = this.#beginDisconnect();
-    const deadlineNs = this.#deadline(timeoutMs);
-    let outcome: "clean" | "timed-out" = "clean";
-    while (!gone() && outcome === "clean") {
-      const leftNs = deadlineNs - this.#clock.nowNs();
-      if (leftNs <= 0) outcome = "timed-out";
-      else this.#link.wait(Math.min(leftNs, SLICE_NS));
-    }
-    this.#finish();
-    return outcome;
+    const leftNs = this.#beginDisconnect(timeoutMs);
+    for (let ns = leftNs(); ns > 0; ns = leftNs()) this.#link.wait(Math.min(ns, SLICE_NS));
+    return this.#finish();
   }
 
   /** {@linkcode disconnect} while the thread goes on. */
   async disconnectAsync(timeoutMs = 2000): Promise<"clean" | "timed-out"> {
-    if (this.#closed) return "clean";
-    const gone = this.#beginDisconnect();
-    const deadlineNs = this.#deadline(timeoutMs);
-    let outcome: "clean" | "timed-out" = "clean";
-    while (!gone() && outcome === "clean") {
-      const leftNs = deadlineNs - this.#clock.nowNs();
-      if (leftNs <= 0) outcome = "timed-out";
-      else await this.#link.waitAsync(Math.min(leftNs, SLICE_NS));
-    }
-    this.#finish();
-    return outcome;
+    const leftNs = this.#beginDisconnect(timeoutMs);
+    for (let ns = leftNs(); ns > 0; ns = leftNs()) await this.#link.waitAsync(Math.min(ns, SLICE_NS));
+    return this.#finish();
   }
 
   /** Disconnects without waiting for anybody. */
   [Symbol.dispose](): void {
-    if (this.#closed) return;
-    this.#beginDisconnect();
+    this.#beginDisconnect(0);
     this.#finish();
   }
 
@@ -399,14 +331,17 @@ export class Channel implements Disposable {
   /** Looks without pause for a bounded time: in fast-receive mode, or while the other end composes a batch. */
   #spin(what: WaitFor, deadlineNs: number): WaitOutcome | undefined {
     const receive = what !== "send";
-    const spinNs = this.#fast ? this.#spinNs : receive && this.receiver.peerIsProducing() ? BATCH_SPIN_NS : 0;
+    const spinNs = this.#spinning.budgetNs(receive && this.receiver.peerIsProducing());
     if (spinNs <= 0 || what === "control") return undefined;
     const endNs = Math.min(this.#clock.nowNs() + spinNs, deadlineNs);
     if (receive) this.receiver.setSpinning(true);
     try {
       do {
         for (let i = 0; i < LOOKS_PER_CLOCK; i++) {
-          if (receive ? this.receiver.pending() : this.sender.roomReady()) return "ready";
+          if (receive ? this.receiver.pending() : this.sender.roomReady()) {
+            this.#spinning.hit();
+            return "ready";
+          }
         }
       } while (this.#clock.nowNs() < endNs);
     } catch (error) {
@@ -415,6 +350,7 @@ export class Channel implements Disposable {
     } finally {
       if (receive) this.receiver.setSpinning(false);
     }
+    this.#spinning.miss();
     return undefined;
   }
 
@@ -426,17 +362,26 @@ export class Channel implements Disposable {
     this.#link.ringSpace();
   }
 
-  #beginDisconnect(): () => boolean {
+  /** Says goodbye; what is returned tells how long the other end is still to be waited for. */
+  #beginDisconnect(timeoutMs: number): () => number {
+    if (this.#closed) return () => 0;
+    const deadlineNs = this.#deadline(timeoutMs);
     if (this.#fault === undefined) {
       this.#header.setState(this.role, this.role === "listener" ? "disconnecting" : "disconnected");
     }
     this.#link.ringData();
     this.#link.ringSpace();
-    return () => this.role === "connector" || requestsDisconnect(this.#remote());
+    return () => this.#closed || this.#hasLeft() ? 0 : deadlineNs - this.#clock.nowNs();
   }
 
-  #finish(): void {
-    if (this.#closed) return;
+  /** Whether a disconnect has nobody to wait for. */
+  #hasLeft(): boolean {
+    return this.role === "connector" || requestsDisconnect(this.#remote());
+  }
+
+  #finish(): "clean" | "timed-out" {
+    if (this.#closed) return "clean";
+    const outcome = this.#hasLeft() ? "clean" : "timed-out";
     this.#closed = true;
     if (this.#fault === undefined && this.#header.generation === this.generation) {
       this.#header.setState(this.role, "disconnected");
@@ -447,5 +392,6 @@ export class Channel implements Disposable {
     this.sender.shut(over);
     this.receiver.shut(over);
     this.#link.close();
+    return outcome;
   }
 }

@@ -5,7 +5,8 @@
  */
 import { Fault } from "../base/fault.ts";
 import { MS } from "../base/clock.ts";
-import { type Channel, SLICE_NS } from "./channel.ts";
+import type { Channel } from "./channel.ts";
+import { SLICE_NS } from "./channel_parts.ts";
 import { requestsDisconnect } from "./endpoint_state.ts";
 
 /** What to call; each may be left out. A callback that throws ends the dispatch. */

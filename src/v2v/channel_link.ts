@@ -7,7 +7,7 @@
 
 /** Descriptors that a program may wait on itself; borrowed, and only where the transport has them. */
 export interface ChannelFds {
-  /** Readable once the other end rang for data; see Channel.receiveFd. */
+  /** Readable once the other end rang for data; see Channel.fds. */
   readonly receive: number;
   /** Readable once the other end rang for room. */
   readonly send: number;

@@ -13,7 +13,8 @@
 import { Fault } from "../base/fault.ts";
 import { MAX_STREAM_QUEUE_BYTES } from "../base/limits.ts";
 import { MS } from "../base/clock.ts";
-import type { Channel, WaitOutcome } from "./channel.ts";
+import type { Channel } from "./channel.ts";
+import type { WaitOutcome } from "./channel_parts.ts";
 import { MESSAGE_HEADER_BYTES, STREAM_TYPE } from "./region_layout.ts";
 
 /** How a send ended, and how many bytes went. "closed": the other end is going or gone. */

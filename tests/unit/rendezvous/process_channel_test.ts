@@ -131,9 +131,10 @@ Deno.test("descriptors as events: readable when there is something, not when it 
   using _right = right;
   const { Poller, IN } = await import("../../../ffi/poller.ts");
   using poller = new Poller();
-  assert(right.receiveFd !== undefined && right.controlFd !== undefined);
-  poller.add(right.receiveFd, IN, 1);
-  poller.add(right.controlFd, IN, 2);
+  const fds = right.fds;
+  assert(fds !== undefined);
+  poller.add(fds.receive, IN, 1);
+  poller.add(fds.control, IN, 2);
   while (right.getMessage()) right.receiver.finish(); // forgets the doorbells of the handshake
   assertEquals(poller.wait(0), 0);
   left.sendMessage(bytes("x"));

@@ -1,0 +1,106 @@
+/**
+ * The v2v benchmarks: one end here, the other wherever the caller starts it: a Worker for `vmsig v2v bench`, a process for
+ * `deno task bench`. What is measured, and how, is the same; each figure is one round's.
+ * @module
+ */
+import type { ListenOptions } from "./process_listener.ts";
+import { ProcessListener } from "./process_listener.ts";
+import { consume, drainStream, pingPong } from "./bench_load.ts";
+import type { Channel } from "../v2v/channel.ts";
+
+/** Starts the other end: connects to the prefix and does what the words say (bench_load.ts); resolves when it is done. */
+export type StartOther = (runtimeDir: string, prefix: string, words: readonly string[]) => Promise<void>;
+
+/** One benchmark. */
+export interface V2vMeasure {
+  /** Its name (contract, section 6). */
+  readonly name: string;
+  /** Unit of its figure. */
+  readonly unit: string;
+  /** Which way is better. */
+  readonly better: "lower" | "higher";
+  /** Measures once. */
+  readonly round: (runtimeDir: string, start: StartOther) => Promise<number>;
+}
+
+/** How long a wait looks before it sleeps in the fast ping-pong. */
+const SPIN_NS = 2_000_000;
+const SMALL_BYTES = 64, SMALL_COUNT = 4_000_000, SMALL_ORDER = 4, SMALL_BATCH = 128;
+const LARGE_BYTES = 65_536, LARGE_COUNT = 30_000, LARGE_ORDER = 8;
+const ROUND_TRIPS = 5000, WARM_UP = 1000;
+const STREAM_BYTES = 1536 * 1024 * 1024, STREAM_ORDER = 8;
+
+/** The benchmarks, in the contract's order. */
+export const V2V_MEASURES: readonly V2vMeasure[] = [
+  {
+    name: "v2v.msg64",
+    unit: "messages/s",
+    better: "higher",
+    round: (dir, start) => throughput(dir, start, SMALL_BYTES, SMALL_COUNT, SMALL_ORDER, SMALL_BATCH),
+  },
+  {
+    name: "v2v.msg64k",
+    unit: "GB/s",
+    better: "higher",
+    round: async (dir, start) =>
+      await throughput(dir, start, LARGE_BYTES, LARGE_COUNT, LARGE_ORDER, 1) * LARGE_BYTES / 1e9,
+  },
+  { name: "v2v.pingpong", unit: "us", better: "lower", round: (dir, start) => latency(dir, start, false) },
+  { name: "v2v.pingpongFast", unit: "us", better: "lower", round: (dir, start) => latency(dir, start, true) },
+  { name: "v2v.stream", unit: "GB/s", better: "higher", round: streaming },
+];
+
+/** Messages a second, each copied in and out, and checked. */
+function throughput(
+  dir: string,
+  start: StartOther,
+  bytes: number,
+  count: number,
+  order: number,
+  batch: number,
+): Promise<number> {
+  const words = ["produce", String(bytes), String(count), String(batch)];
+  return withOther(dir, start, words, { prodOrder: 0, consOrder: order }, (channel) => {
+    channel.waitReceive(10_000);
+    const startedMs = performance.now();
+    consume(channel, bytes, count);
+    return count / ((performance.now() - startedMs) / 1000);
+  });
+}
+
+/** The median round trip in us. */
+function latency(dir: string, start: StartOther, fast: boolean): Promise<number> {
+  const words = ["echo", String(WARM_UP + ROUND_TRIPS), fast ? "fast" : "slow"];
+  return withOther(dir, start, words, { tuning: { spinNs: SPIN_NS } }, (channel) => {
+    const times = pingPong(channel, WARM_UP + ROUND_TRIPS, fast).subarray(WARM_UP).sort();
+    return times[times.length >> 1] ?? NaN;
+  });
+}
+
+function streaming(dir: string, start: StartOther): Promise<number> {
+  const words = ["stream", String(STREAM_BYTES)];
+  return withOther(dir, start, words, { prodOrder: 0, consOrder: STREAM_ORDER }, (channel) => {
+    channel.waitReceive(10_000);
+    const startedMs = performance.now();
+    return drainStream(channel) / 1e6 / (performance.now() - startedMs);
+  });
+}
+
+async function withOther(
+  dir: string,
+  start: StartOther,
+  words: readonly string[],
+  options: ListenOptions,
+  measure: (channel: Channel) => number,
+): Promise<number> {
+  using listener = new ProcessListener(dir, "bench", options);
+  const other = start(dir, "bench", words);
+  const channel = await Promise.race([
+    listener.acceptAsync(20_000),
+    other.then(() => Promise.reject(new Error("the other end of the benchmark ended before it began"))),
+  ]);
+  const figure = measure(channel);
+  await channel.disconnectAsync(5000);
+  await other;
+  return figure;
+}
