@@ -35,7 +35,7 @@ export interface GuestWatchListener {
 /** What a watch needs. */
 export interface GuestWatchOptions {
   readonly loop: LoopPort;
-  readonly link: QmpLink;
+  readonly link: Pick<QmpLink, "execute">;
   readonly scanner: ScanPort;
   readonly guest: "auto" | "linux" | "windows";
   readonly name: string;

@@ -10,7 +10,7 @@
 export interface Vcpu {
   /** Whether it is in long mode with paging on. */
   readonly longMode: boolean;
-  /** CR3, with its flag bits. */
+  /** CR3 with its low flag bits; 52 bits of it. */
   readonly cr3: number;
   /** Whether it ran in user mode when it was asked. */
   readonly userMode: boolean;
@@ -30,7 +30,9 @@ export function parseVcpus(text: string): Vcpu[] {
     if (cr0 === undefined || cr3 === undefined || efer === undefined) continue;
     const paging = (parseInt(cr0, 16) & PAGING) !== 0;
     const long = (parseInt(efer, 16) & LONG_MODE_ACTIVE) !== 0;
-    vcpus.push({ longMode: paging && long, cr3: parseInt(cr3, 16), userMode: cpl === "3" });
+    // Bits 52 to 63 are no address, and would cost a double its low bits.
+    const root = parseInt(cr3.slice(-13), 16);
+    vcpus.push({ longMode: paging && long, cr3: root, userMode: cpl === "3" });
   }
   return vcpus;
 }

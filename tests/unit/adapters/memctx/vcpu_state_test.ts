@@ -21,7 +21,7 @@ Deno.test("firmware, protected mode and 32-bit paging are no long mode", () => {
     [false, false],
     [true, true],
   ]);
-  assertEquals(liveVcpu(parseVcpus(text))?.cr3, 0x800000001f2b4006);
+  assertEquals(liveVcpu(parseVcpus(text))?.cr3, 0x1f2b4006);
 });
 
 Deno.test("a CPU in kernel mode goes before one in user mode; none is none", () => {
