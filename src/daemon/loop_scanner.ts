@@ -37,7 +37,11 @@ export class LoopScanner implements ScanPort {
   readonly #waiting = new Map<number, { name: string; done: (answer: ScanAnswer) => void }>();
   #lastId = 0;
 
-  /** @param send hands a call to the main thread */
+  /**
+   * Makes one with nothing under way.
+   *
+   * @param send hands a call to the main thread
+   */
   constructor(send: (call: ScanCall) => void, log: Log) {
     this.#send = send;
     this.#log = log;

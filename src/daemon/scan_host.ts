@@ -25,7 +25,11 @@ export class ScanHost implements Disposable {
   #limit: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  /** @param inbox where the loop takes answers */
+  /**
+   * Makes one; its worker starts with the first request.
+   *
+   * @param inbox where the loop takes answers
+   */
   constructor(inbox: SharedRing, log: Log) {
     this.#inbox = inbox;
     this.#log = log.for("scan");

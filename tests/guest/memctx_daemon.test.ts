@@ -29,7 +29,7 @@ async function serve(vm: Qemu, write = ""): Promise<Daemon> {
   const config = `${vm.dir}/vmsigd.toml`;
   await Deno.writeTextFile(
     config,
-    `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\n${write}`,
+    `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\n[discovery]\nprobe = false\n${write}`,
   );
   const child = new Deno.Command(Deno.execPath(), {
     args: [...DENO, "serve", "--config", config, "--socket", socket],

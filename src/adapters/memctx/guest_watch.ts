@@ -34,11 +34,17 @@ export interface GuestWatchListener {
 
 /** What a watch needs. */
 export interface GuestWatchOptions {
+  /** Where its timer lives. */
   readonly loop: LoopPort;
+  /** Whom it asks for registers. */
   readonly link: Pick<QmpLink, "execute">;
+  /** Who looks through RAM. */
   readonly scanner: ScanPort;
+  /** Which systems to look for. */
   readonly guest: "auto" | "linux" | "windows";
+  /** The endpoint's name, for logs. */
   readonly name: string;
+  /** Who is told. */
   readonly listener: GuestWatchListener;
 }
 
