@@ -116,7 +116,10 @@ class TableSearch {
       const hi = memory.words[memory.wordBase + 2 * i + 1] as number;
       const next = (hi & PTE_FRAME_HI) << 20 | lo >>> 12;
       // The entry that names the root maps the tables themselves: nothing to find there.
-      if ((lo & PTE_P) === 0 || next < 0 || (isTop && next === this.#space.rootFrame)) continue;
+      // Past 8 TiB there is no RAM that we know, and a frame would not be an int32.
+      if ((lo & PTE_P) === 0 || (hi & PTE_FRAME_HI) >= 0x800 || (isTop && next === this.#space.rootFrame)) {
+        continue;
+      }
       const address = base + (isTop ? i - 256 : i) * 2 ** shift;
       const found = this.#entry(address, shift, next, (lo & PTE_PS) !== 0);
       if (found !== undefined) return found;

@@ -19,6 +19,8 @@ const TRANSITION_FRAME_HI = 0xdfff;
 const PRESENT_FRAME_HI = 0xf_ffff;
 /** A frame is an int32: past 8 TiB there is no RAM that we know. */
 const FRAME_HI_LIMIT = 0x800;
+/** Low bits of a prototype's address: it is 8-aligned. */
+const UNALIGNED = 0x7_0000;
 /** A prototype address from here on means "look the page up in the VAD". */
 const ASK_THE_VAD = -0x1_0000_0000;
 
@@ -36,9 +38,8 @@ export function windowsPages(memory: PhysicalMemory, paging: Paging, kernelRoot:
     if ((entryLo & (PTE_P | PROTOTYPE)) === 0) {
       return (entryLo & TRANSITION) === 0 ? WALK.notPresent : frameOf(entryHi & TRANSITION_FRAME_HI, entryLo);
     }
-    // Its address is the entry's upper 48 bits: sign-extended it is a kernel address, or it is none.
-    if ((entryLo & PROTOTYPE) === 0 || entryHi >= 0) return WALK.notPresent;
-    if ((entryLo & 0x7_0000) !== 0) return WALK.notPresent;
+    if ((entryLo & PROTOTYPE) === 0 || (entryLo & UNALIGNED) !== 0) return WALK.notPresent;
+    // Its address is the entry's upper 48 bits, sign-extended; one in the user half comes out positive, and is none.
     const address = (entryHi >> 16) * 2 ** 32 + ((entryHi << 16 | entryLo >>> 16) >>> 0);
     if (address >= ASK_THE_VAD || !kernel.load64(address)) return WALK.notPresent;
     const { hi, lo } = kernel;
