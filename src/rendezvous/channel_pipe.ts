@@ -95,7 +95,7 @@ class Pipe {
       this.#ends.signal?.removeEventListener("abort", onAbort);
       // A terminal's read cannot be cancelled: its promise is left behind, as the process is about to be.
       reader.cancel().catch(() => {});
-      await Promise.race([upward, new Promise((resolve) => setTimeout(resolve, 2 * SLICE_NS / MS))]);
+      await within(upward, 2 * SLICE_NS / MS);
     }
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#channel.remoteState() === "crashed") {
@@ -160,6 +160,13 @@ class Pipe {
     await this.#channel.pauseAsync();
     return "quiet";
   }
+}
+
+/** Waits for a promise, but no longer than this. */
+async function within(promise: Promise<unknown>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([promise, new Promise((resolve) => timer = setTimeout(resolve, ms))]);
+  clearTimeout(timer);
 }
 
 /** Bytes, as a stream. */

@@ -2,6 +2,7 @@
  * Both ends of a channel in one process, for tests, in a runtime directory of their own.
  * @module
  */
+import "../ffi/loaded_shim.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { type ConnectOptions, connectProcessAsync } from "../../../src/rendezvous/process_connector.ts";
 import { type ListenOptions, ProcessListener } from "../../../src/rendezvous/process_listener.ts";
