@@ -4,6 +4,8 @@
  */
 import type { EndpointId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
+import { StubInputDriver } from "../adapters/stub/stub_input_driver.ts";
+import { StubMachine } from "../adapters/stub/stub_machine.ts";
 import { StubCursor, StubVmhost } from "../adapters/stub/stub_vmhost.ts";
 import { HeldFile } from "../adapters/input/held_file.ts";
 import { InputAdapter } from "../adapters/input/input_adapter.ts";
@@ -56,8 +58,11 @@ export class EndpointMaker {
     return {
       name: `stub${i}`,
       vmid: 0,
-      make: (_id: EndpointId): Adapter[] =>
-        rateHz > 0 ? [new StubVmhost(), new StubCursor(rateHz)] : [new StubVmhost()],
+      make: (_id: EndpointId): Adapter[] => {
+        const machine = new StubMachine();
+        const adapters = [new InputAdapter(new StubInputDriver(machine)), new StubVmhost(machine)];
+        return rateHz > 0 ? [...adapters, new StubCursor(rateHz)] : adapters;
+      },
     };
   }
 

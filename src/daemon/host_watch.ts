@@ -3,10 +3,15 @@
  * longer than the loop may stand still. A process that was no QEMU is not looked at again.
  * @module
  */
+import { messageOf } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
 import { type HostView, probeHost } from "../roster/host_probe.ts";
 import { ProcHost } from "../roster/proc_host.ts";
 
 const PERIOD_MS = 5000;
+// Numbers of linux/capability.h.
+const CAP_DAC_OVERRIDE = 1n;
+const CAP_SYS_PTRACE = 19n;
 
 /** A QEMU that the daemon could attach, or has attached. */
 export interface FoundVm {
@@ -22,12 +27,14 @@ export interface FoundVm {
 export class HostWatch implements Disposable {
   readonly #view = new RememberingHost();
   readonly #tell: (found: readonly FoundVm[]) => void;
+  readonly #log: Log;
   #timer: ReturnType<typeof setInterval> | undefined;
   #last = "";
 
   /** @param tell called with every QEMU that runs, when that has changed */
-  constructor(tell: (found: readonly FoundVm[]) => void) {
+  constructor(tell: (found: readonly FoundVm[]) => void, log: Log) {
     this.#tell = tell;
+    this.#log = log;
   }
 
   /** Looks now, and every five seconds from now on. */
@@ -39,10 +46,21 @@ export class HostWatch implements Disposable {
 
   /** Looks once. */
   look(): void {
+    try {
+      this.#look();
+    } catch (error) {
+      // Without a look at the host the daemon still serves what the config and the trigger directory name.
+      this.#log.error(`cannot look for VMs: ${messageOf(error)}`);
+      this[Symbol.dispose]();
+    }
+  }
+
+  #look(): void {
     const ownUid = Deno.uid();
+    const reachesOthers = ownUid === 0 || hasCapabilities();
     const found = probeHost(this.#view)
-      // Another user's VM is not ours to steer, unless we are root.
-      .filter((vm) => ownUid === 0 || vm.uid === ownUid)
+      // Another user's VM is out of reach, unless we are root or have been given what it takes.
+      .filter((vm) => reachesOthers || vm.uid === ownUid)
       .map(({ pid, name, qmp, memory }) => ({
         pid,
         name,
@@ -95,6 +113,13 @@ class RememberingHost implements HostView {
   unixSockets(): string {
     return this.#host.unixSockets();
   }
+}
+
+/** Whether this process may open other users' sockets and look into their processes, as the systemd unit lets it. */
+function hasCapabilities(): boolean {
+  const effective = /^CapEff:\s+([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1] ?? "0";
+  const bits = BigInt(`0x${effective}`);
+  return [CAP_DAC_OVERRIDE, CAP_SYS_PTRACE].every((bit) => ((bits >> bit) & 1n) === 1n);
 }
 
 /** Shells and wrappers execute something else in a moment. */

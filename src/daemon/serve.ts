@@ -36,7 +36,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   const manager = new ServiceManager((name) => Deno.env.get(name), log);
   const tell = (tag: number, value: unknown): boolean =>
     inbox.push(tag, new TextEncoder().encode(JSON.stringify(value)));
-  using hostWatch = new HostWatch((found) => tell(INBOX.PROBED, found));
+  using hostWatch = new HostWatch((found) => tell(INBOX.PROBED, found), log);
   await using metrics = new MetricsServer(`${runtimeDir}/metrics.sock`, (id) => {
     return inbox.push(INBOX.METRICS, new Uint8Array(new Uint32Array([id]).buffer));
   });

@@ -11,6 +11,7 @@ import { LIFE, VM_DETAIL, VM_OP, VM_STATE_NUMBER } from "../../event/body_number
 import { KIND } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
+import { StubMachine } from "./stub_machine.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 
 /** The VMHOST seam of a stub endpoint. */
@@ -18,7 +19,12 @@ export class StubVmhost implements Adapter {
   readonly source: number = SOURCE.VMHOST;
   readonly name: string = "vmhost/stub";
   #seat: Seat | null = null;
-  #state: number = VM_STATE_NUMBER.RUNNING;
+  readonly #machine: StubMachine;
+
+  /** Makes it over a machine of its own, or over one that other seams share. */
+  constructor(machine: StubMachine = new StubMachine()) {
+    this.#machine = machine;
+  }
 
   open(seat: Seat): void {
     this.#seat = seat;
@@ -42,7 +48,7 @@ export class StubVmhost implements Adapter {
     switch (op) {
       case VM_OP.QUERY: {
         const answer = seat.event(KIND.VM_LIFECYCLE);
-        answer.words[0] = this.#state;
+        answer.words[0] = this.#machine.state;
         seat.reply(event.ticket, answer);
         return;
       }
@@ -82,15 +88,13 @@ export class StubVmhost implements Adapter {
   /** Enters a state and stays there; no event when it is there already, as with QEMU. */
   #enter(event: TransferEvent, state: number): void {
     const seat = this.#seat as Seat;
-    if (this.#state !== state) {
-      this.#state = state;
-      this.#tell(state);
-    }
+    if (this.#machine.enter(state)) this.#tell(state);
     seat.ack(event.ticket, CODE.ok);
   }
 
   /** Tells of something that leaves the state as it is. */
   #pass(event: TransferEvent, state: number): void {
+    if (state === VM_STATE_NUMBER.RESET) this.#machine.reset();
     this.#tell(state);
     (this.#seat as Seat).ack(event.ticket, CODE.ok);
   }

@@ -1,0 +1,73 @@
+/**
+ * The input driver of a stub endpoint: every key, button and axis that the contract knows arrives at once at a machine that is none. A stopped one refuses, as QEMU does.
+ * @module
+ */
+import { CODE } from "../../base/codes.ts";
+import { isKeyboardKey, isPointerButton } from "../input/uinput_devices.ts";
+import type { InputDriver, InputDriverHost } from "../input/input_driver.ts";
+import type { StubMachine, StubMachineListener } from "./stub_machine.ts";
+
+/** Carries frames out on a {@linkcode StubMachine}. */
+export class StubInputDriver implements InputDriver, StubMachineListener {
+  readonly name = "stub";
+  readonly #machine: StubMachine;
+  #host: InputDriverHost | null = null;
+  #pumping = false;
+
+  /** Makes it over the machine that the VMHOST seam steers. */
+  constructor(machine: StubMachine) {
+    this.#machine = machine;
+  }
+
+  hasKey(code: number): boolean {
+    return isKeyboardKey(code);
+  }
+
+  hasButton(code: number): boolean {
+    return isPointerButton(code);
+  }
+
+  open(host: InputDriverHost): void {
+    this.#host = host;
+    this.#machine.setListener(this);
+    host.onDriverUp(0);
+  }
+
+  poke(): void {
+    if (this.#pumping || this.#host === null) return;
+    this.#pumping = true;
+    const host = this.#host;
+    for (let frame = host.nextFrame(); frame !== null; frame = host.nextFrame()) {
+      const outcome = this.#machine.isRunning ? "applied" : "refused";
+      host.onStepSending(frame, 0, frame.count);
+      host.onStepDone(frame, 0, frame.count, outcome);
+      if (outcome === "refused") frame.code = CODE.refused;
+      host.onFrameDone(frame);
+    }
+    this.#pumping = false;
+  }
+
+  forgetFractions(): void {
+    // Scrolling has no effect here: there are none.
+  }
+
+  close(): void {
+    this.#machine.setListener(null);
+    this.#host = null;
+  }
+
+  /** Called by the machine. */
+  onStubStopped(): void {
+    this.#host?.onGuestStopped();
+  }
+
+  /** Called by the machine. */
+  onStubRuns(): void {
+    this.#host?.onGuestRuns();
+  }
+
+  /** Called by the machine. */
+  onStubReset(): void {
+    this.#host?.onGuestReset();
+  }
+}
