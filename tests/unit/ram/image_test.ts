@@ -1,0 +1,269 @@
+/** RAM in files: raw images, ELF cores, files that shrink, writers. @module */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { openFdCount } from "../../../ffi/owned_fd.ts";
+import { createMemfd, ftruncate } from "../../../ffi/memfd.ts";
+import { pwriteFrom } from "../../../ffi/stream.ts";
+import { Fault } from "../../../src/base/fault.ts";
+import type { GuestFinder } from "../../../src/guest/find_guest.ts";
+import { PhysicalMemory } from "../../../src/guest/physical_memory.ts";
+import { ElfCore } from "../../../src/ram/elf_core.ts";
+import { MappedRam } from "../../../src/ram/mapped_ram.ts";
+import { isTarget, openTarget } from "../../../src/ram/open_target.ts";
+import { RamWriter } from "../../../src/ram/ram_writer.ts";
+
+const PAGE = 4096;
+const MIB = 2 ** 20;
+
+/** A memfd with a mark at the start of some pages. */
+function marked(sizeBytes: number, pages: readonly number[]) {
+  const fd = createMemfd("ram", sizeBytes);
+  for (const page of pages) pwriteFrom(fd.fd, new Uint8Array([page & 0xff, 7]), 0, 2, page * PAGE);
+  return fd;
+}
+
+function byteAt(memory: PhysicalMemory, gpa: number): number | undefined {
+  const into = new Uint8Array(1);
+  return memory.read(gpa, into) === 1 ? into[0] : undefined;
+}
+
+Deno.test("files are mapped at their guest addresses, holes stay holes, and all is closed again", () => {
+  const before = openFdCount();
+  const fd = marked(4 * MIB, [0, 1, 300, 800]);
+  const pieces = [
+    { gpa: 0, fileOffset: 0, sizeBytes: 2 * MIB, backend: 0 },
+    { gpa: 2 ** 32, fileOffset: 2 * MIB, sizeBytes: 2 * MIB, backend: 0 },
+  ];
+  const memory = new PhysicalMemory(
+    new MappedRam("a test", [{ fd, sizeBytes: 4 * MIB, huge: false }], pieces),
+  );
+  assertEquals(memory.refresh(), { residentBytes: 4 * PAGE, runs: 3 });
+  assertEquals([byteAt(memory, 300 * PAGE), byteAt(memory, 2 ** 32 + 288 * PAGE), byteAt(memory, PAGE + 1)], [
+    44,
+    800 & 0xff,
+    7,
+  ]);
+  assertEquals(byteAt(memory, 5 * PAGE), 0);
+  assertEquals(memory.refresh().residentBytes, 4 * PAGE, "reading a hole did not fill it");
+  assertEquals([byteAt(memory, 2 * MIB), byteAt(memory, 3 * 2 ** 30)], [undefined, undefined]);
+  pwriteFrom(fd.fd, new Uint8Array([99]), 0, 1, 5 * PAGE);
+  assertEquals(byteAt(memory, 5 * PAGE), 99, "a page that came since the last look is seen");
+  memory[Symbol.dispose]();
+  assertEquals(byteAt(memory, 0), undefined);
+  assertEquals(openFdCount(), before);
+});
+
+Deno.test("a file that shrank is refused at the next look, and when it is opened", () => {
+  const fd = marked(MIB, [0]);
+  using memory = new PhysicalMemory(
+    new MappedRam("a test", [{ fd, sizeBytes: MIB, huge: false }], [{
+      gpa: 0,
+      fileOffset: 0,
+      sizeBytes: MIB,
+      backend: 0,
+    }]),
+  );
+  memory.refresh();
+  ftruncate(fd.fd, PAGE);
+  assertThrows(() => memory.refresh(), Fault, "shrank from 1048576 to 4096");
+  const before = openFdCount();
+  assertThrows(
+    () =>
+      new MappedRam("b", [{ fd: marked(PAGE, []), sizeBytes: MIB, huge: false }], [{
+        gpa: 0,
+        fileOffset: 0,
+        sizeBytes: MIB,
+        backend: 0,
+      }]),
+    Fault,
+    "shrank",
+  );
+  assertEquals(openFdCount(), before, "what was handed over is closed when opening fails");
+});
+
+interface Load {
+  gpa: number;
+  offset: number;
+  size: number;
+}
+
+function core(loads: readonly Load[], change: (view: DataView) => void = () => {}, size = 2 * MIB) {
+  const fd = createMemfd("core", size);
+  const head = new Uint8Array(64 + 56 * (loads.length + 1));
+  const view = new DataView(head.buffer);
+  head.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  view.setUint16(16, 4, true);
+  view.setUint16(18, 62, true);
+  view.setUint32(32, 64, true);
+  view.setUint16(54, 56, true);
+  view.setUint16(56, loads.length + 1, true);
+  view.setUint32(64, 4, true);
+  loads.forEach(({ gpa, offset, size }, i) => {
+    const at = 64 + 56 * (i + 1);
+    view.setUint32(at, 1, true);
+    view.setBigUint64(at + 8, BigInt(offset), true);
+    view.setBigUint64(at + 24, BigInt(gpa), true);
+    view.setBigUint64(at + 32, BigInt(size), true);
+    for (let page = 0; page < size / PAGE && offset + page * PAGE < 2 * MIB; page++) {
+      pwriteFrom(fd.fd, new Uint8Array([(gpa / PAGE + page) & 0xff]), 0, 1, offset + page * PAGE);
+    }
+  });
+  change(view);
+  pwriteFrom(fd.fd, head, 0, head.length, 0);
+  return fd;
+}
+
+Deno.test("an ELF core's segments are RAM at their physical addresses, aligned in the file or not", () => {
+  const before = openFdCount();
+  for (const shift of [0, 4, 2]) {
+    const fd = core([
+      { gpa: 2 ** 32, offset: 0x20_000 + shift, size: 4 * PAGE },
+      { gpa: 0, offset: 0x1000 + shift, size: 16 * PAGE },
+      { gpa: 17 * PAGE, offset: 0x40_000 + shift, size: 2 * PAGE + 100 },
+      // Tells the same RAM again.
+      { gpa: 2 * PAGE, offset: 0x3000 + shift, size: PAGE },
+    ]);
+    using memory = new PhysicalMemory(new ElfCore(fd, "a core"));
+    memory.refresh();
+    for (const page of [0, 5, 15, 17, 18, 2 ** 20, 2 ** 20 + 3]) {
+      assertEquals(byteAt(memory, page * PAGE), page & 0xff, `page ${page}`);
+    }
+    for (const page of [16, 19, 2 ** 20 + 4]) assertEquals(byteAt(memory, page * PAGE), undefined);
+    assertEquals(memory.ramBytes, 22 * PAGE);
+  }
+  assertEquals(openFdCount(), before);
+});
+
+Deno.test("a core that is cut short, lies, or is none, is refused by name", () => {
+  const before = openFdCount();
+  const good: Load[] = [{ gpa: 0, offset: 0x1000, size: 4 * PAGE }];
+  const cases: [string, () => unknown][] = [
+    ["bytes are missing", () => new ElfCore(core([{ gpa: 0, offset: 0x1000, size: 4 * MIB }]), "x")],
+    [
+      "bytes are missing",
+      () => new ElfCore(core(good, (v) => v.setBigUint64(64 + 56 + 8, 2n ** 63n, true)), "x"),
+    ],
+    ["within its headers", () => new ElfCore(core(good, (v) => v.setBigUint64(32, 2n ** 60n, true)), "x")],
+    ["no ELF core", () => new ElfCore(core(good, (v) => v.setUint16(16, 2, true)), "x")],
+    ["no ELF core", () => new ElfCore(core(good, (v) => v.setUint16(18, 183, true)), "x")],
+    ["program headers", () => new ElfCore(core(good, (v) => v.setUint16(56, 0, true)), "x")],
+    ["holds no memory", () => new ElfCore(core([{ gpa: 0, offset: 0x1000, size: 100 }]), "x")],
+    ["overlap", () => new ElfCore(core([...good, { gpa: 2 * PAGE, offset: 0x20_000, size: 8 * PAGE }]), "x")],
+  ];
+  for (const [text, open] of cases) assertThrows(open, Fault, text);
+  assertEquals(openFdCount(), before);
+});
+
+const NOTHING: GuestFinder = () => ({ found: false, reason: "no-kernel", detail: "nothing" });
+
+Deno.test("targets: words that are none, files that are no memory, raw images", () => {
+  const folder = Deno.makeTempDirSync({ prefix: "vmsig-test-" });
+  const before = openFdCount();
+  try {
+    const file = (name: string, bytes: Uint8Array) => {
+      Deno.writeFileSync(`${folder}/${name}`, bytes);
+      return `file:${folder}/${name}`;
+    };
+    for (const word of ["", "x", "pid:", "pid:0", "pid:x", "pid:99999999", "file:", "PID:3"]) {
+      assertThrows(() => openTarget(word, [NOTHING]), Fault, "say pid:N");
+    }
+    assertEquals(["pid:1", "file:x", "vm1", "profile:x"].map(isTarget), [true, true, false, false]);
+    assertThrows(() => openTarget(`file:${folder}/none`, [NOTHING]), Fault, "ENOENT");
+    assertThrows(() => openTarget(`file:${folder}`, [NOTHING]), Fault, "no regular file");
+    assertThrows(() => openTarget(file("short", new Uint8Array(100)), [NOTHING]), Fault, "whole pages");
+    assertThrows(() => openTarget(file("empty", new Uint8Array(0)), [NOTHING]), Fault, "whole pages");
+    assertThrows(
+      () => openTarget(file("kdump", new TextEncoder().encode("KDUMP   ".padEnd(4096))), [NOTHING]),
+      Fault,
+      "kdump",
+    );
+    assertThrows(() => openTarget(`pid:${Deno.pid}`, [NOTHING]), Fault, "not QEMU");
+    assertThrows(() => openTarget("pid:4194303", [NOTHING]), Fault, "there is none");
+    using target = openTarget(file("ram", new Uint8Array(4 * PAGE).fill(5)), [NOTHING]);
+    assertEquals([target.lowBytes, target.memory.ramBytes, byteAt(target.memory, 3 * PAGE)], [
+      4 * PAGE,
+      4 * PAGE,
+      5,
+    ]);
+    assert(!target.guest.found && target.guest.detail === "nothing");
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+  assertEquals(openFdCount(), before);
+});
+
+Deno.test("a large raw image gets the layout in which a system is found", () => {
+  const folder = Deno.makeTempDirSync({ prefix: "vmsig-test-" });
+  const before = openFdCount();
+  try {
+    const path = `${folder}/ram`;
+    using file = Deno.openSync(path, { create: true, write: true });
+    file.truncateSync(4 * 2 ** 30);
+    // The mark lies at 3 GiB of the file: at 5 GiB for q35, at 4 GiB for pc, at 3 GiB without a hole.
+    file.seekSync(3 * 2 ** 30, Deno.SeekMode.Start);
+    file.writeSync(new Uint8Array([77]));
+    for (const [gpa, low] of [[5, 2], [4, 3], [3, 4]] as const) {
+      const finder: GuestFinder = (memory) =>
+        byteAt(memory, gpa * 2 ** 30) === 77
+          ? { found: true, os: { kind: "linux" } as never }
+          : { found: false, reason: "no-kernel", detail: "" };
+      using target = openTarget(`file:${path}`, [finder]);
+      assertEquals([target.guest.found, target.lowBytes], [true, low * 2 ** 30]);
+    }
+    using none = openTarget(`file:${path}`, [NOTHING]);
+    assertEquals(none.lowBytes, 2 * 2 ** 30);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+  assertEquals(openFdCount(), before);
+});
+
+Deno.test("a writer stores runs, whole or not at all", () => {
+  using fd = marked(2 * MIB, []);
+  const backend = {
+    id: "r",
+    kind: "memfd" as const,
+    procPath: `/proc/self/fd/${fd.fd}`,
+    sizeBytes: 2 * MIB,
+    hostAddress: 0,
+  };
+  const pieces = [{ gpa: 0, fileOffset: 0, sizeBytes: MIB, backend: 0 }, {
+    gpa: 2 ** 32,
+    fileOffset: MIB,
+    sizeBytes: MIB,
+    backend: 0,
+  }];
+  using writer = new RamWriter([backend], pieces);
+  const access = { writable: true, user: true, executable: false, gva: 0 };
+  const memory = new PhysicalMemory(
+    new MappedRam("t", [{ fd: fd.dup(), sizeBytes: 2 * MIB, huge: false }], pieces),
+  );
+  using _memory = memory;
+  const bytes = (gpa: number, n: number) => {
+    const into = new Uint8Array(n);
+    memory.read(gpa, into);
+    return [...into];
+  };
+  for (const n of [1, 2, 4, 8, 3, 16]) {
+    const data = Uint8Array.from({ length: n }, (_, i) => n * 16 + i);
+    assert(writer.store([{ ...access, gpa: 2 ** 32 + 256 * n, sizeBytes: n }], data));
+    assertEquals(bytes(2 ** 32 + 256 * n, n), [...data]);
+    assertEquals(bytes(2 ** 32 + 256 * n + n, 1), [0]);
+  }
+  assert(
+    writer.store(
+      [{ ...access, gpa: 4094, sizeBytes: 2 }, { ...access, gpa: 8192, sizeBytes: 2 }],
+      new Uint8Array([1, 2, 3, 4]),
+    ),
+  );
+  assertEquals([bytes(4094, 2), bytes(8192, 2)], [[1, 2], [3, 4]]);
+  assert(
+    !writer.store(
+      [{ ...access, gpa: 100, sizeBytes: 2 }, { ...access, gpa: MIB, sizeBytes: 2 }],
+      new Uint8Array([9, 9, 9, 9]),
+    ),
+  );
+  assert(!writer.store([{ ...access, gpa: 100, sizeBytes: 4 }], new Uint8Array([9, 9])));
+  assertEquals(bytes(100, 4), [0, 0, 0, 0], "nothing of a refused write is stored");
+  assertThrows(() => new RamWriter([], []), Fault, "no shared memory backend");
+  assertThrows(() => new RamWriter([{ ...backend, sizeBytes: 4 * MIB }], pieces), Fault, "shrank");
+});
