@@ -19,7 +19,11 @@ export class HeldLedger {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   #pid = 0;
 
-  /** @param store where the record is kept; undefined to keep none */
+  /**
+   * Makes one with nothing down.
+   *
+   * @param store where the record is kept; undefined to keep none
+   */
   constructor(store?: HeldStore) {
     this.#store = store;
     this.#bytes = new Uint8Array(store === undefined ? 0 : MAX_HELD_RECORD_BYTES);

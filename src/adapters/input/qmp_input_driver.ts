@@ -28,7 +28,7 @@ import { Pace } from "./pace.ts";
 import { eventsOf, hasAbsolute, hasKeys, notchEvents, outcomeOf } from "./qmp_input_events.ts";
 import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";
 import { STEP_BURST, STEP_GAP_NS } from "./step_pace.ts";
-import { LOOK_GAP_NS, RELEASE_WINDOW_ENTRIES, VirtioGauge, WINDOW_ENTRIES } from "./virtio_gauge.ts";
+import { ALONE_WINDOW_ENTRIES, LOOK_GAP_NS, VirtioGauge, WINDOW_ENTRIES } from "./virtio_gauge.ts";
 
 const MAX_STEPS_UNDER_WAY = 4;
 /** Longer than the link takes to notice a silent QEMU: that is what ends the wait. */
@@ -216,22 +216,29 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   #mayGo(frame: InputFrame, to: number, nowNs: number): boolean {
     const from = frame.nextRecord;
     const entries = to - from + 1;
-    const window = frame.isRelease ? RELEASE_WINDOW_ENTRIES : WINDOW_ENTRIES;
+    const alone = this.#isAlone(frame, to);
+    const window = alone || frame.isRelease ? ALONE_WINDOW_ENTRIES : WINDOW_ENTRIES;
     for (const { keyboard, gauge } of this.#gauges) {
       if (keyboard === hasKeys(frame, from, to) && !gauge.hasRoom(entries, nowNs, window)) {
         this.#loop?.arm(this, nowNs + LOOK_GAP_NS);
         return false;
       }
     }
-    const alone = this.#underWay === 0 && from === 0 && to === frame.count && frame.kinds[from] !== SCROLL;
     const nextNs = this.#pace.nextNs();
     if (alone || nextNs <= nowNs) return true;
     this.#loop?.arm(this, nextNs);
     return false;
   }
 
+  // A frame of one step, with nothing under way: its sender waits for each.
+  #isAlone(frame: InputFrame, to: number): boolean {
+    return this.#underWay === 0 && frame.nextRecord === 0 && to === frame.count && frame.kinds[0] !== SCROLL;
+  }
+
   #send(host: InputDriverHost, frame: InputFrame, to: number, nowNs: number): void {
     const from = frame.nextRecord;
+    const alone = this.#isAlone(frame, to);
+    const keys = hasKeys(frame, from, to);
     const isScroll = frame.kinds[from] === SCROLL;
     const events = isScroll ? this.#wheelEvents(frame, from) : eventsOf(frame, from, to);
     const over = !isScroll || this.#notches === 0;
@@ -247,7 +254,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       return;
     }
     const heavy = frame.isRelease && this.#releaseGroup() === RELEASE_GROUP_OTHER;
-    this.#pace.take(nowNs, heavy ? RELEASE_WEIGHT_OTHER : 1);
+    if (!alone) this.#pace.take(nowNs, heavy ? RELEASE_WEIGHT_OTHER : 1);
     host.onStepSending(frame, from, to);
     frame.stepsUnderWay++;
     this.#underWay++;
@@ -261,7 +268,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     );
     // After it, because a look at the ring would go first.
     for (const { keyboard, gauge } of this.#gauges) {
-      if (keyboard === hasKeys(frame, from, to)) gauge.take(to - from + 1);
+      if (keyboard === keys) gauge.take(to - from + 1, alone);
     }
   }
 
