@@ -24,6 +24,7 @@ export { connect, type ConnectOptions } from "./connect.ts";
 export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
 export type { EventFilter } from "./event_filter.ts";
 export { EventStream } from "./event_stream.ts";
+export { GuestView } from "./guest_view.ts";
 export type { SubscribeOptions, Welcome } from "./handshake.ts";
 export { type DragOptions, InputControl, takeInput } from "./input_control.ts";
 export {

@@ -124,7 +124,11 @@ export class GuestWatch implements TimerHandler {
     const vcpu = liveVcpu(parseVcpus(text));
     // Without paging in long mode firmware or a boot loader runs: RAM need not be looked at.
     if (vcpu === undefined) return this.#lookLater();
-    if (this.#pagingSinceNs === 0) this.#pagingSinceNs = this.#nowNs();
+    if (this.#pagingSinceNs === 0) {
+      // A kernel has just begun to start: it is awaited as closely as at first, however long the firmware took.
+      this.#pagingSinceNs = this.#nowNs();
+      this.#pauseNs = FIRST_PAUSE_NS;
+    }
     this.#scan(vcpu);
   }
 
