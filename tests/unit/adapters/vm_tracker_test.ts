@@ -1,3 +1,4 @@
+import "../ffi/loaded_shim.ts";
 import { assertEquals } from "@std/assert";
 import { connectLoss, HELD } from "../../../src/adapters/qmp_loss.ts";
 import { RESET_FOLD_NS, VmTracker } from "../../../src/adapters/vmhost/vm_tracker.ts";
