@@ -108,4 +108,6 @@ function renderTurns(page: Page, turns: Histogram): void {
   page.value(`${name}_bucket`, { le: "+Inf" }, seen);
   page.value(`${name}_sum`, {}, turns.sumNs / 1e9);
   page.value(`${name}_count`, {}, seen);
+  page.head(`${name}_max`, "gauge", "The longest turn so far.");
+  page.value(`${name}_max`, {}, turns.maxNs / 1e9);
 }
