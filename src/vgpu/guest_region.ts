@@ -17,6 +17,8 @@ import type { RegionMemory, SlotSpan } from "./region_memory.ts";
 
 const HIGH = 2 ** 32;
 const PAGE_WORDS = PAGE_BYTES / 4;
+/** Frame bits of an entry's high half that no RAM of ours has: past 8 TiB. */
+const PAST_RAM = PTE_FRAME_HI & ~0x7ff;
 const NO_WORDS = new Int32Array(0);
 
 /** A region at an address of a guest's process. */
@@ -146,8 +148,17 @@ function eachFrame(space: AddressSpace, gva: number, frames: Int32Array, compare
   for (let i = 0; i < pages;) {
     const address = gva + i * PAGE_BYTES;
     const lo = address | 0;
-    const first = space.frameAt(Math.floor(address / HIGH) | 0, lo);
-    if (first < 0) return false;
+    const hi = Math.floor(address / HIGH) | 0;
+    // Not the fast walk: what it leaves in the walker's fields is another walk's.
+    const first = walker.explain(space.rootFrame, hi, lo);
+    if (first < 0) {
+      // A page that only the guest's own bookkeeping still knows (Windows: in transition).
+      const frame = space.frameAt(hi, lo);
+      if (frame < 0 || compare && frames[i] !== frame) return false;
+      frames[i] = frame;
+      i++;
+      continue;
+    }
     if (walker.shift !== 12) {
       const small = 1 << (walker.shift - 12);
       const n = Math.min(small - (lo >>> 12 & (small - 1)), pages - i);
@@ -156,13 +167,6 @@ function eachFrame(space: AddressSpace, gva: number, frames: Int32Array, compare
         else if (frames[i + k] !== first + k) return false;
       }
       i += n;
-      continue;
-    }
-    if ((walker.entryLo & PTE_P) === 0) {
-      // A page that only the guest's own bookkeeping still knows (Windows: in transition).
-      if (!compare) frames[i] = first;
-      else if (frames[i] !== first) return false;
-      i++;
       continue;
     }
     const n = tableRun(memory, walker.tableFrame, lo >>> 12 & 511, frames, i, compare);
@@ -182,17 +186,38 @@ function tableRun(
   compare: boolean,
 ): number {
   if (!memory.locate(table)) return 0;
-  const words = memory.words;
   const n = Math.min(512 - index, frames.length - from);
-  let at = memory.wordBase + 2 * index;
-  for (let k = 0; k < n; k++, at += 2) {
+  const at = memory.wordBase + 2 * index;
+  return compare
+    ? compareEntries(memory.words, at, frames, from, n)
+    : noteEntries(memory.words, at, frames, from, n);
+}
+
+/** Notes the frames of present entries; how many there are, 0 when one lies past all RAM. */
+function noteEntries(words: Int32Array, start: number, frames: Int32Array, from: number, n: number): number {
+  for (let k = 0, at = start; k < n; k++, at += 2) {
     const lo = words[at] as number;
     const hi = (words[at + 1] as number) & PTE_FRAME_HI;
     if ((lo & PTE_P) === 0) return k;
     if (hi >= 0x800) return 0;
-    const frame = hi << 20 | lo >>> 12;
-    if (!compare) frames[from + k] = frame;
-    else if (frames[from + k] !== frame) return 0;
+    frames[from + k] = hi << 20 | lo >>> 12;
+  }
+  return n;
+}
+
+/** Compares the frames of present entries; how many there are, 0 when one differs. A loop of its own: it runs after every frame. */
+function compareEntries(
+  words: Int32Array,
+  start: number,
+  frames: Int32Array,
+  from: number,
+  n: number,
+): number {
+  for (let k = 0, at = start; k < n; k++, at += 2) {
+    const lo = words[at] as number;
+    const hi = words[at + 1] as number;
+    if ((lo & PTE_P) === 0) return k;
+    if (((hi & PAST_RAM) | ((hi << 20 | lo >>> 12) ^ (frames[from + k] as number))) !== 0) return 0;
   }
   return n;
 }

@@ -53,6 +53,32 @@ Deno.test("a region inside a 2 MiB page", () => {
   assertEquals(into, bytes.slot(0).slice(0, 2048));
 });
 
+Deno.test("what the walker met last says nothing about the pages of a slot", () => {
+  const guest = new TestGuest(16 << 20);
+  const process = guest.addProcess(5);
+  const bytes = new RegionBytes({ slotStride: 16 * 4096 });
+  pattern(bytes, 0, 7);
+  bytes.frame(0, { width: 1000, height: 15, stride: 4096 });
+  guest.place(process.root, GVA, bytes.bytes);
+  guest.map(process.root, 0x4000_0000, guest.largePage(2 << 20), 0x67, 2 << 20);
+  const space = guest.space(process.root);
+  const result = VgpuRegion.open(new GuestRegion(space, GVA));
+  assert(result.ok);
+  const into = new Uint8Array(15 * 4096);
+  // Absent at each level, and in a large page.
+  for (const address of [0x10_0000_0000, 0x7f00_4000_0000, 0x7f00_0000_0000, 0x4000_1000, 0x7f00_0040_0000]) {
+    space.probe(address);
+    result.region.forgetFrames();
+    guest.memory.refresh();
+    assertEquals(result.region.sampleFrame(into, new FrameInfo()), READ.FRESH);
+    assertEquals(into, bytes.slot(0).slice(0, 15 * 4096));
+  }
+  const fresh = new GuestRegion(space, GVA);
+  space.probe(0x4000_1000);
+  const views = fresh.span(0, 0x2000, 15 * 4096)!.views;
+  assertEquals(views.length, 15, "every page has a place of its own");
+});
+
 Deno.test("pages that the guest moved are found where they are now; the old place is never believed", () => {
   withSeed((random) => {
     const guest = new TestGuest(32 << 20);
