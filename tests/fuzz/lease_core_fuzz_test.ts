@@ -114,7 +114,7 @@ class World {
   readonly closing: (() => void)[] = [];
   wrong = "";
   readonly #lastToken = new Map<string, number>();
-  readonly #current = new Map<string, number>();
+  readonly #holder = new Map<number, string>();
 
   constructor(random: SeededRandom) {
     this.random = random;
@@ -129,20 +129,24 @@ class World {
     };
     control.onEvent = () => {
       const seen = control.seen.at(-1) as Seen;
-      if (seen.kind === "LEASE_GRANTED") this.#granted(seen);
+      if (seen.kind === "LEASE_GRANTED") this.#granted(control, seen);
       if (control.seen.length >= player.diesAt) control.control.leave();
     };
     this.players.push(player);
   }
 
-  #granted(seen: Seen): void {
-    const key = `${seen.endpoint}/${seen.words[0]}`;
+  /** Each control sees tokens grow, and no token is ever two controls' or two slots'. (Priority may let two controls hear of theirs in another order.) */
+  #granted(control: TestControl, seen: Seen): void {
+    const { id } = control.seat;
+    const slot = `${seen.endpoint}/${seen.words[0]}`;
     const token = tokenOf(seen);
-    if (this.#current.get(key) === token) return;
+    const last = this.#lastToken.get(`${id} ${slot}`) ?? 0;
+    const holder = this.#holder.get(token) ?? `${id} ${slot}`;
     // A callback that throws would only lose its control: what is wrong is told by check().
-    if (token <= (this.#lastToken.get(key) ?? 0)) this.wrong = `token ${token} of ${key} has not grown`;
-    this.#lastToken.set(key, token);
-    this.#current.set(key, token);
+    if (token < last) this.wrong = `token ${token} of ${slot} came after ${last}`;
+    if (holder !== `${id} ${slot}`) this.wrong = `token ${token} is ${holder}'s and ${id} ${slot}'s`;
+    this.#lastToken.set(`${id} ${slot}`, token);
+    this.#holder.set(token, `${id} ${slot}`);
   }
 
   attach(id: number): void {
