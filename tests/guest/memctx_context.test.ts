@@ -3,6 +3,7 @@
  * descriptors that give nothing but reading.
  * @module
  */
+import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { Mapping } from "../../ffi/mapping.ts";
 import { OPEN, reopen, statFd } from "../../ffi/memfd.ts";

@@ -3,6 +3,7 @@
  * and no work once a context stands.
  * @module
  */
+import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { Mapping } from "../../ffi/mapping.ts";
 import { statFd } from "../../ffi/memfd.ts";

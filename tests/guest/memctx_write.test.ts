@@ -3,6 +3,7 @@
  * leaves no byte behind.
  * @module
  */
+import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { OPEN, reopen } from "../../ffi/memfd.ts";
 import { CODE, codeName } from "../../src/base/codes.ts";

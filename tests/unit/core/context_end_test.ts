@@ -3,6 +3,7 @@
  * neither in the core nor in the queue of a control that is slow.
  * @module
  */
+import "../ffi/loaded_shim.ts";
 import { assertEquals } from "@std/assert";
 import { SendBatch } from "../../../ffi/datagram.ts";
 import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
