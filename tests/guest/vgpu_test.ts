@@ -320,3 +320,34 @@ Deno.test("vgpu: the guest's framebuffer by its producer and by QEMU's screendum
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+for (
+  const [name, options] of [
+    ["five levels", { cpu: "max" }],
+    ["page-table isolation", { append: "pti=on" }],
+    ["both, on pc", { cpu: "max", append: "pti=on", machine: "pc" }],
+  ] as const
+) {
+  Deno.test(`vgpu: ${name}: found, whole frames, small pages and large ones`, async () => {
+    await using vm = await startGuest({ programs: ["vgpu_producer"], ...options });
+    using ram = openQemuRam(vm.pid);
+    const os = systemOf(ram);
+    if ("cpu" in options) assertEquals(os.levels, 5);
+    if ("append" in options) assertEquals(os.isolated, true);
+    for (const huge of [0, 1]) {
+      const producer = await startProducer(vm, "width=1280", "height=800", "fps=20", `huge=${huge}`);
+      const alive = await living(os);
+      assertEquals(alive.map(({ process }) => process.pid), [producer.pid]);
+      const { region } = alive[0]!;
+      const info = new FrameInfo();
+      const into = new Uint8Array(1280 * 800 * 4);
+      const words = new Int32Array(into.buffer);
+      for (let seen = 0; seen < 5; seen++) {
+        await until("a frame", () => region.sampleFrame(into, info) === READ.FRESH);
+        assertEquals(checkStamp(words, info.bytes), info.frameId);
+      }
+      await producer.kill(9);
+      await producer.wait();
+    }
+  });
+}
