@@ -4,13 +4,15 @@
  * @module
  */
 import { exitCodeOf, messageOf } from "../src/base/fault.ts";
-import { type Client, connect } from "../src/client/mod.ts";
+import { type Client, connect, keyName, takeInput } from "../src/client/mod.ts";
 import { EventLine } from "../src/client/cli/event_line.ts";
 import { standardOutput } from "../src/client/cli/output.ts";
 import { type Qemu, startGuest } from "../tests/guest/qemu.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const NAME = "demo";
+/** Where the guest's screen is saved, in the current folder: the one thing that stays. */
+const PICTURE = "vmsig-demo.png";
 
 /** One aligned line. */
 function show(what: string, detail: string): void {
@@ -117,6 +119,52 @@ async function steer(client: Client, vm: Qemu): Promise<void> {
   show("guest", "is up again after the reset");
 }
 
+/** Types into the guest, and shows what its kernel received. */
+async function type(client: Client, vm: Qemu): Promise<void> {
+  const text = "Hello, guest!";
+  const recorder = await vm.agent.start("evrec", "--late");
+  await recorder.lineMatching(/^device .*[Kk]eyboard/);
+  show("control", `takes the input lease, and types "${text}"`);
+  {
+    await using input = await takeInput(client, NAME);
+    await input.type(text);
+  }
+  const received: string[] = [];
+  const presses = text.length + [...text].filter((c) => /[A-Z!]/.test(c)).length;
+  while (received.length < presses) {
+    // A line is "event3 TYPE CODE VALUE": type 1 is a key, value 1 its press.
+    const line = await recorder.line();
+    if (line === undefined) throw new Error("the guest's recorder ended");
+    const code = /^event\d+ 1 (\d+) 1$/.exec(line)?.[1];
+    if (code !== undefined) received.push(keyName(Number(code)) ?? code);
+  }
+  await recorder.kill();
+  show("guest", `its kernel received the keys ${received.join(" ")}`);
+}
+
+/** Shows the guest's processes, read out of its memory from the host. */
+async function lookInside(daemon: Daemon): Promise<void> {
+  const listing = await vmsig(daemon, ["mem", NAME, "ps"]);
+  const rows = listing.trimEnd().split("\n");
+  show(
+    "memory",
+    `${rows.length - 1} processes, read out of the guest's RAM without an agent in it; those of the user:`,
+  );
+  for (const [i, row] of rows.entries()) {
+    if (i === 0 || !row.includes("[")) console.log(`${" ".repeat(13)}${row}`);
+  }
+}
+
+/** Runs one of the commands, as a person would, and gives its output. */
+async function vmsig(daemon: Daemon, args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-A", MAIN, ...args, "--socket", daemon.socket],
+    env: { NO_COLOR: "1" },
+  }).output();
+  if (code !== 0) throw new Error(`vmsig ${args.join(" ")}: ${new TextDecoder().decode(stderr).trim()}`);
+  return new TextDecoder().decode(stdout);
+}
+
 async function demo(): Promise<void> {
   const started = performance.now();
   await using vm = await bootGuest();
@@ -130,6 +178,10 @@ async function demo(): Promise<void> {
     const client = await connect({ socket: daemon.socket, name: "demo" });
     const narrator = new Narrator(client);
     await steer(client, vm);
+    await type(client, vm);
+    await lookInside(daemon);
+    await vmsig(daemon, ["screen", NAME, "-o", PICTURE, "--source", "auto"]);
+    show("screen", `saved as ${PICTURE}`);
     await client.close();
     await narrator.done;
     const total = [...narrator.counts.values()].reduce((sum, count) => sum + count, 0);
