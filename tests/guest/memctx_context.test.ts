@@ -4,7 +4,7 @@
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
-import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertThrows } from "@std/assert";
 import { Mapping } from "../../ffi/mapping.ts";
 import { OPEN, reopen, statFd } from "../../ffi/memfd.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -17,6 +17,7 @@ import { openMemsegs } from "../../src/ram/memseg_ram.ts";
 import type { PhysicalMemory } from "../../src/guest/physical_memory.ts";
 import { compiledProgram } from "./c_program.ts";
 import { MemctxRig, type Told } from "./memctx_rig.ts";
+import { TestQmp } from "./test_qmp.ts";
 import { type GuestOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";
 
 /** The guest behind a MEMCTX, read through its own descriptors. */
@@ -178,6 +179,26 @@ Deno.test("MEMCTX: firmware is no kernel; a kill ends the epoch before the seam"
   const late = rig.join("late");
   rig.loop.turn(0);
   assertEquals(late.of("MEMCTX"), []);
+});
+
+Deno.test("MEMCTX: a paused guest is found all the same, and looking costs the host no memory", async () => {
+  await using vm = await startGuest({ ramMiB: 2048, qmpSockets: 2 });
+  await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
+  await qmp.execute("stop");
+  const held = () => {
+    const ram = [...Deno.readDirSync(`/proc/${vm.pid}/fd`)].map(({ name }) => `/proc/${vm.pid}/fd/${name}`)
+      .find((path) => Deno.readLinkSync(path).startsWith("/memfd:"));
+    using file = reopen(ram ?? "", OPEN.READ_ONLY);
+    return statFd(file.fd).allocatedBytes;
+  };
+  const before = held();
+  await using rig = new MemctxRig(vm.qmpPath);
+  const told = await rig.event(rig.join(), "MEMCTX");
+  assertLess(held() - before, 2 ** 20);
+  assertLess(before, 2 ** 30, "most of the guest's RAM was never touched, so that growth would show");
+  const { memory } = linuxOf(told);
+  memory[Symbol.dispose]();
+  assertLess(held() - before, 2 ** 20);
 });
 
 Deno.test("MEMCTX: RAM that is not shared is told once, and the host plane goes on", async () => {
