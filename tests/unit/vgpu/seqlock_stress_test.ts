@@ -4,6 +4,7 @@
  * writer does get in between.
  * @module
  */
+import "../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { MappedRegion } from "../../../src/vgpu/mapped_region.ts";
 import type { RegionMemory, SlotSpan } from "../../../src/vgpu/region_memory.ts";

@@ -1,4 +1,5 @@
 // The ring of frames: read by the region's own reader, sealed against everybody else, never torn.
+import "../../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Mapping } from "../../../../ffi/mapping.ts";
 import { ftruncate, getSeals, OPEN, reopen, SEAL, statFd } from "../../../../ffi/memfd.ts";
