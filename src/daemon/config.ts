@@ -56,6 +56,16 @@ export interface PolicyRule {
   readonly policy: LanePolicy;
 }
 
+/** One `[[channel]]`: memory between VMs (or a VM and the host) that the daemon serves over ivshmem. */
+export interface ChannelConfig {
+  /** What it is called: its socket is v2v/NAME.ivshmem in the runtime directory. */
+  readonly name: string;
+  /** The largest rings that fit, of 4096 << order bytes each. */
+  readonly order: number;
+  /** Who may connect besides the daemon's own user and root: names or numbers of the users that run the QEMUs. */
+  readonly users: readonly string[];
+}
+
 /** A whole configuration. */
 export interface Config {
   /** `[daemon]`. */
@@ -82,6 +92,8 @@ export interface Config {
   };
   /** `[[endpoint]]`. */
   readonly endpoints: readonly EndpointConfig[];
+  /** `[[channel]]`. */
+  readonly channels: readonly ChannelConfig[];
   /** `[[admission]]`. */
   readonly admission: readonly AdmissionRule[];
   /** `[[policy]]`. */
@@ -103,6 +115,7 @@ export function parseConfig(text: string, file: string): Config {
     daemon: readDaemon(root.table("daemon")),
     discovery: readDiscovery(root.table("discovery")),
     endpoints: readEndpoints(root.tables("endpoint")),
+    channels: readChannels(root.tables("channel")),
     admission: root.tables("admission").map(readAdmission),
     policy: readPolicies(root.tables("policy")),
     write: readWrite(root.table("write")),
@@ -189,6 +202,22 @@ function readEndpoint(table: TableReader): EndpointConfig {
     throw table.fault("input", 'is "qmp", and there is no qmp socket; add qmp = "/path.sock"');
   }
   return endpoint;
+}
+
+function readChannels(tables: readonly TableReader[]): ChannelConfig[] {
+  const names = new Set<string>();
+  return tables.map((table) => {
+    const name = table.text("name");
+    if (name === undefined) throw table.fault("name", "is missing; every channel has one");
+    if (!/^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$/.test(name)) {
+      throw table.fault("name", `is ${JSON.stringify(name)}, and may have letters, digits and _ . - only`);
+    }
+    if (names.has(name)) throw table.fault("name", `is ${name}, and another channel has that name`);
+    names.add(name);
+    const channel = { name, order: table.integer("order", 0, 8, 6), users: table.texts("users") ?? [] };
+    table.finish();
+    return channel;
+  });
 }
 
 /** What is wrong with an endpoint's name; undefined when nothing is. */

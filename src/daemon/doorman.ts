@@ -23,6 +23,8 @@ export interface DoormanOptions {
 
 /** Admits peers by rules. */
 export class Doorman implements Doorkeeper {
+  /** Who is who on this machine. */
+  readonly users: UserDatabase;
   readonly #options: DoormanOptions;
   readonly #admission: Admission;
   /** Controls by uid. */
@@ -31,8 +33,13 @@ export class Doorman implements Doorkeeper {
   /** Makes one that admits by the rules given. */
   constructor(options: DoormanOptions) {
     this.#options = options;
-    const users = new UserDatabase(readText, options.clock);
-    this.#admission = new Admission(options.rules, options.ownUid, users, (names) => this.#slotsOf(names));
+    this.users = new UserDatabase(readText, options.clock);
+    this.#admission = new Admission(
+      options.rules,
+      options.ownUid,
+      this.users,
+      (names) => this.#slotsOf(names),
+    );
   }
 
   /** Whether any rule admits somebody else than the daemon's own uid. */

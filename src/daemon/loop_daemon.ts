@@ -22,6 +22,7 @@ import { checkFrame, decodeFrame } from "../event/frame.ts";
 import { Desired } from "../roster/desired.ts";
 import { Roster } from "../roster/roster.ts";
 import { TriggerDirectory } from "../roster/trigger_directory.ts";
+import { ChannelServers } from "./channel_server.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
 import { LoopScanner } from "./loop_scanner.ts";
 import { Doorman } from "./doorman.ts";
@@ -48,6 +49,7 @@ export class LoopDaemon {
   readonly #listener: SocketListener;
   readonly #desired: Desired<EndpointConfig>;
   readonly #triggers: TriggerDirectory;
+  readonly #channels: ChannelServers;
   #config: Config;
   #stopping = false;
 
@@ -93,6 +95,7 @@ export class LoopDaemon {
     this.#maker = new EndpointMaker(plan, this.#loop, this.#log, this.#scanner);
     this.#desired = new Desired(this.#roster, (endpoint) => this.#maker.request(endpoint), this.#log);
     this.#triggers = this.#watchTriggers();
+    this.#channels = new ChannelServers(plan.runtimeDir, this.#loop, this.#doorman.users, this.#log);
     this.#inbox = new SharedRing(plan.inbox);
     this.#loop.watch(plan.inbox.eventFd, IN, { onReady: () => this.#readInbox() });
     this.#setPolicies(plan.config);
@@ -105,6 +108,7 @@ export class LoopDaemon {
       if (!outcome.ok) this.#log.error(`cannot attach ${request.name}: ${outcome.reason}`);
     }
     this.#wantConfigured();
+    this.#channels.serve(this.#config.channels);
     this.#report({ type: "ready" });
     this.#loop.run();
     this.#dispose();
@@ -165,6 +169,7 @@ export class LoopDaemon {
     this.#config = config;
     this.#maker.setConfig(config);
     this.#wantConfigured();
+    this.#channels.serve(config.channels);
     this.#regrant();
     this.#log.info("config reloaded", { endpoints: config.endpoints.length, rules: config.admission.length });
   }
@@ -226,6 +231,7 @@ export class LoopDaemon {
     this.#log.info("stopping");
     this.#listener.close();
     this.#triggers.close();
+    this.#channels.close();
     const names = this.#roster.names();
     let left = names.length;
     const done = () => {

@@ -70,6 +70,15 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     ],
     load: async () => (await import("./vgpu.ts")).vgpu,
   },
+  v2v: {
+    summary: "a record channel or byte stream over shared memory, as a pipe",
+    usage: [
+      "v2v listen PREFIX [--stream] [--order N] [--ivshmem PATH] [--wait MS]",
+      "v2v connect PREFIX [--stream] [--ivshmem PATH] [--wait MS]",
+      "v2v bench [NAME…]",
+    ],
+    load: async () => (await import("./v2v.ts")).v2v,
+  },
   record: {
     summary: "write a session's events into a file",
     usage: ["record -o FILE [--for MS] [--max-size MIB] [--keep N]"],

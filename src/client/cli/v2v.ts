@@ -1,0 +1,89 @@
+/**
+ * `vmsig v2v`: a channel as a pipe for a shell, and its benchmark. Needs no daemon between two processes of this host; between VMs the daemon serves the memory (`--ivshmem`).
+ * @module
+ */
+import { defaultSocketPathHere } from "../connect.ts";
+import type { Call, CommandModule } from "./command.ts";
+import { usage } from "./command_line.ts";
+
+/** The command. */
+export const v2v: CommandModule = {
+  args: { min: 1, max: 64 },
+  options: {
+    stream: { takes: "nothing", help: "bytes instead of one message a line" },
+    order: {
+      takes: "number",
+      value: "N",
+      min: 0,
+      max: 8,
+      help: "listen: rings of 4096 << N bytes each way (4)",
+    },
+    ivshmem: {
+      takes: "text",
+      value: "PATH",
+      help: "over the socket of an ivshmem server ([[channel]] in the config), the other end is in a VM",
+    },
+    wait: {
+      takes: "number",
+      value: "MS",
+      max: 2_147_483_647,
+      help: "how long to wait for the other end (listen: for ever; connect: not at all)",
+    },
+  },
+  details:
+    `listen and connect pipe standard input to the other end and what comes from there to standard output, like socat. PREFIX names the
+channel: its socket is v2v/PREFIX.sock in the runtime directory (the folder of the control socket). Only the same user and
+root are let in. bench measures the channel on this machine; names or prefixes of names may follow.`,
+  examples: [
+    "v2v listen backup --stream > copy.tar",
+    "v2v connect backup --stream < copy.tar",
+    "v2v bench v2v.msg64",
+  ],
+  async run(call) {
+    const [what, ...rest] = call.args;
+    if (what === "bench") return await bench(call, rest);
+    if (what !== "listen" && what !== "connect") {
+      throw usage("v2v", `no ${what}; there are listen PREFIX, connect PREFIX and bench`);
+    }
+    const [prefix] = rest;
+    if (prefix === undefined || rest.length > 1) throw usage("v2v", `${what} takes one PREFIX`);
+    const { v2vListen, v2vConnect } = await import("../../rendezvous/v2v_command.ts");
+    const order = call.number("order");
+    const ivshmem = call.text("ivshmem");
+    const waitMs = call.number("wait");
+    const options = {
+      runtimeDir: runtimeDirOf(call),
+      stream: call.flag("stream"),
+      input: Deno.stdin.readable,
+      output: Deno.stdout.writable,
+      signal: call.signal,
+      ...(order === undefined ? {} : { order }),
+      ...(ivshmem === undefined ? {} : { ivshmem }),
+      ...(waitMs === undefined ? {} : { waitMs }),
+    };
+    await (what === "listen" ? v2vListen(prefix, options) : v2vConnect(prefix, options));
+  },
+};
+
+async function bench(call: Call, names: readonly string[]): Promise<void> {
+  const { v2vBench } = await import("../../rendezvous/v2v_bench_command.ts");
+  for await (const figure of v2vBench({ names, signal: call.signal })) {
+    if (call.json) call.out.json(figure);
+    else {
+      const { name, ours, unit, peer, peerName, ratio } = figure;
+      const beside = peer === null ? "" : `  (${peerName}: ${short(peer)}, ratio ${ratio?.toFixed(2)})`;
+      call.out.line(`${name.padEnd(18)} ${short(ours).padStart(12)} ${unit}${beside}`);
+    }
+  }
+}
+
+function short(figure: number): string {
+  return figure >= 1000 ? Math.round(figure).toLocaleString("en") : figure.toPrecision(3);
+}
+
+/** The runtime directory: the folder of the control socket. */
+function runtimeDirOf(call: Call): string {
+  const socket = call.socket ?? defaultSocketPathHere();
+  const slash = socket.lastIndexOf("/");
+  return slash < 0 ? "." : socket.slice(0, Math.max(slash, 1));
+}
