@@ -9,6 +9,7 @@ import { Log } from "../base/log.ts";
 import { SharedRing } from "../context/shared_ring.ts";
 import { HostWatch } from "./host_watch.ts";
 import { MetricsServer } from "./metrics_server.ts";
+import { PerceptionHost } from "./perception_host.ts";
 import { ScanHost } from "./scan_host.ts";
 import { ServiceManager } from "./service_manager.ts";
 import { readConfig } from "./serve_plan.ts";
@@ -51,6 +52,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
       Deno.unrefTimer(watchdog);
     }
   };
+  using perception = new PerceptionHost(socketPath, config.daemon.log, journal, log);
   using scanHost = new ScanHost(inbox, log);
   const ended = Promise.withResolvers<void>();
   const stop = (): void => {
@@ -82,6 +84,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
       case "metrics":
         return metrics.take(data.id, data.text);
       case "scan":
+        // A guest whose memory is looked through may have a screen to look at, too.
+        perception.want();
         return scanHost.take(data.call);
     }
   };

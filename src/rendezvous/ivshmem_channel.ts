@@ -16,9 +16,9 @@ import { DEFAULT_ORDER } from "./process_listener.ts";
 
 /** How an end over ivshmem behaves. */
 export interface IvshmemChannelOptions {
-  /** Listener: order of the outgoing ring, 4 unless told. */
+  /** Listener: order of the outgoing ring; 4, or what the memory holds, unless told. */
   readonly prodOrder?: number;
-  /** Listener: order of the incoming ring, 4 unless told. */
+  /** Listener: order of the incoming ring; 4, or what the memory holds, unless told. */
   readonly consOrder?: number;
   /** How the channel behaves. */
   readonly tuning?: ChannelTuning;
@@ -45,7 +45,8 @@ export class IvshmemListener implements Disposable {
    * @throws {Fault} `bad-argument` for an order that cannot be, `too-large` when the rings do not fit the memory
    */
   constructor(device: IvshmemDevice, options: IvshmemChannelOptions = {}) {
-    const { prodOrder = DEFAULT_ORDER, consOrder = DEFAULT_ORDER } = options;
+    const usual = usualOrder(device);
+    const { prodOrder = usual, consOrder = usual } = options;
     checkFit(device, prodOrder, consOrder);
     this.#device = device;
     this.#clock = options.clock ?? monotonicClock;
@@ -161,6 +162,13 @@ export function connectIvshmem(device: IvshmemDevice, options: IvshmemChannelOpt
     generation: found.generation,
     tuning: options.tuning ?? {},
   });
+}
+
+/** The usual order, or the largest that the device's memory holds twice. */
+function usualOrder(device: IvshmemDevice): number {
+  let order = DEFAULT_ORDER;
+  while (order > 0 && regionBytes(order, order) > device.region.sizeBytes) order--;
+  return order;
 }
 
 function checkFit(device: IvshmemDevice, prodOrder: number, consOrder: number): void {
