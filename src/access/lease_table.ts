@@ -15,7 +15,9 @@ import type { Grant } from "./grant.ts";
 
 /** A control as the lease machine sees it. */
 export interface LeaseParty {
+  /** Its number, from 1. */
   readonly id: number;
+  /** Its live grant. */
   readonly grant: Grant;
 }
 
@@ -30,8 +32,14 @@ export type ArbitrationPolicy = (
 ) => ArbitrationDecision;
 
 /** The default: strictly higher arb_prio pre-empts, ties stay with the owner. */
-export const byArbPrio: ArbitrationPolicy = (_endpoint, _cls, incumbent, contender) =>
-  contender.arbPrio > incumbent.arbPrio ? "preempt" : "deny";
+export function byArbPrio(
+  _endpoint: number,
+  _cls: LeaseClass,
+  incumbent: Grant,
+  contender: Grant,
+): ArbitrationDecision {
+  return contender.arbPrio > incumbent.arbPrio ? "preempt" : "deny";
+}
 
 /** What an acquire led to. `displaced`: a successor that waited and lost its place to a stronger one. */
 export type AcquireOutcome =
@@ -49,8 +57,11 @@ export type AcquireOutcome =
 
 /** Who gets a slot when its finalization is done. */
 export interface Successor {
+  /** Who waits. */
   readonly party: LeaseParty;
+  /** What its acquire is answered by; the caller chose it. */
   readonly corr: number;
+  /** The keepalive that it promised; 0 = none. */
   readonly ttlMs: number;
 }
 
@@ -74,7 +85,11 @@ export class LeaseTable {
   #withTtl = 0;
   #policy: ArbitrationPolicy;
 
-  /** @param policy deny or pre-empt, asked only against a live owner */
+  /**
+   * Starts with every slot free.
+   *
+   * @param policy deny or pre-empt, asked only against a live owner
+   */
   constructor(policy: ArbitrationPolicy = byArbPrio) {
     this.#policy = policy;
   }

@@ -11,7 +11,7 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 /** A command's capability when its operation is out of range: no bit, bad-argument. */
 export const BAD_OPERATION = 0;
 /** "No lease needed". */
-export const NO_LEASE_CLASS = -1;
+export const NO_LEASE_CLASS: number = -1;
 
 const LIFE_CAP: readonly number[] = [];
 const VM_CAP: readonly number[] = [];

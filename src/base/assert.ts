@@ -6,6 +6,7 @@
 
 /** Thrown by {@linkcode assert}: a defect of vmsig, not of its input. */
 export class AssertionFault extends Error {
+  /** The error's name, as it is printed. */
   override name = "AssertionFault";
 }
 

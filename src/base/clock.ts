@@ -15,6 +15,7 @@ export interface Clock {
 export class ManualClock implements Clock {
   #nowNs: number;
 
+  /** Stops the clock at a time; one second after boot unless told. */
   constructor(startNs = 1_000_000_000) {
     this.#nowNs = startNs;
   }

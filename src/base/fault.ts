@@ -13,11 +13,14 @@ export type FaultCode = Exclude<CodeName, "ok"> | "usage" | "missing" | "unreach
 
 /** A thrown error with a stable code; the commands print it as "vmsig: CODE: MESSAGE". */
 export class Fault extends Error {
+  /** The error's name, as it is printed. */
   override name = "Fault";
   /** The stable code. */
   readonly code: FaultCode;
 
   /**
+   * Makes a fault; it is thrown by the caller.
+   *
    * @param code the stable code
    * @param message what cannot be done, why, and what to do about it, in one line
    * @param options `cause`: the error underneath

@@ -9,8 +9,10 @@
  * @module
  */
 
-declare const brand: unique symbol;
-type Branded<Kind extends string> = number & { readonly [brand]: Kind };
+/** Exists for the compiler only: what sets a branded number apart. */
+export declare const brand: unique symbol;
+/** A number of one kind only. */
+export type Branded<Kind extends string> = number & { readonly [brand]: Kind };
 
 /** Number of an endpoint (one VM), 0 to 63. */
 export type EndpointId = Branded<"EndpointId">;

@@ -14,6 +14,16 @@ export type Field = readonly [offset: number, type: Scalar | "bytes", count?: nu
 /** A structure's fields by name. */
 export type Fields = Readonly<Record<string, Field>>;
 
+/** A checked layout. */
+export interface Layout<F extends Fields> {
+  /** Bytes of the whole structure. */
+  readonly sizeBytes: number;
+  /** Its fields as they were declared. */
+  readonly fields: F;
+  /** Each field's offset. */
+  readonly at: { readonly [K in keyof F]: number };
+}
+
 /**
  * Declares a layout and checks it: fields in order, none overlapping, naturally aligned, the whole as large as told.
  *
@@ -24,7 +34,7 @@ export type Fields = Readonly<Record<string, Field>>;
 export function layout<const F extends Fields>(
   sizeBytes: number,
   fields: F,
-): { readonly sizeBytes: number; readonly fields: F; readonly at: { readonly [K in keyof F]: number } } {
+): Layout<F> {
   let end = 0;
   const at: Record<string, number> = {};
   for (const name in fields) {

@@ -23,6 +23,8 @@ export class Log {
   readonly #journal: boolean;
 
   /**
+   * Makes a log; it writes nothing by itself.
+   *
    * @param component which part speaks
    * @param level the least important level that is written
    * @param sink where a line goes (without its newline)
@@ -46,15 +48,19 @@ export class Log {
     return LOG_LEVEL[level] <= this.#threshold;
   }
 
+  /** Something went wrong and somebody should look. */
   error(message: string, fields?: LogFields): void {
     this.#write("error", message, fields);
   }
+  /** Something is off, and was dealt with. */
   warn(message: string, fields?: LogFields): void {
     this.#write("warn", message, fields);
   }
+  /** Something that an operator wants to know happened. */
   info(message: string, fields?: LogFields): void {
     this.#write("info", message, fields);
   }
+  /** A detail for who hunts a defect. */
   debug(message: string, fields?: LogFields): void {
     this.#write("debug", message, fields);
   }

@@ -15,7 +15,9 @@ import { type LanePolicy, PASS_THROUGH } from "./policy.ts";
 
 /** Waiting events of one source and direction. */
 export class Lane {
+  /** How it paces, folds and drops. */
   policy: LanePolicy = PASS_THROUGH;
+  /** What waits, by priority class. */
   readonly queues: readonly EventQueue[] = Array.from({ length: PRIO_COUNT }, () => new EventQueue());
   /** How many wait, all classes together. */
   count = 0;

@@ -18,7 +18,9 @@ const MESSAGE_HEADER_BYTES = 8;
 
 /** What a writer thread needs to attach: plain values, fit for postMessage. */
 export interface SharedRingHandle {
+  /** The ring's header and bytes. */
   readonly memory: SharedArrayBuffer;
+  /** The eventfd that is rung after a write; borrowed. */
   readonly eventFd: number;
 }
 
@@ -31,7 +33,11 @@ export class SharedRing {
   /** Pass it to other threads. */
   readonly handle: SharedRingHandle;
 
-  /** @param handle of a ring that {@linkcode SharedRing.create} made, perhaps on another thread; the eventfd is borrowed */
+  /**
+   * Attaches to a ring.
+   *
+   * @param handle of a ring that {@linkcode SharedRing.create} made, perhaps on another thread; the eventfd is borrowed
+   */
   constructor(handle: SharedRingHandle) {
     this.handle = handle;
     this.#words = new Int32Array(handle.memory, 0, HEADER_BYTES / 4);

@@ -39,10 +39,15 @@ export interface ContextListener {
 
 /** Counters since start. */
 export interface ContextCounters {
+  /** Events that were taken in, folded ones included. */
   readonly submitted: number;
+  /** Events that came out by `next`. */
   readonly delivered: number;
+  /** Events that took the place of an older one. */
   readonly coalesced: number;
+  /** Events that a full lane dropped. */
   readonly dropped: number;
+  /** Submits that were answered BLOCKED. */
   readonly blocked: number;
 }
 
@@ -60,7 +65,11 @@ export class TransferContext {
   #dropped = 0;
   #blocked = 0;
 
-  /** @param listener told of drops and of room */
+  /**
+   * Starts empty, with lanes that pass everything through.
+   *
+   * @param listener told of drops and of room
+   */
   constructor(listener: ContextListener) {
     this.#listener = listener;
   }

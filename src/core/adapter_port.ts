@@ -17,13 +17,21 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 
 /** Told when a watched fd is ready. */
 export interface FdHandler {
-  /** @param events epoll's bits */
+  /**
+   * Called on the loop's thread.
+   *
+   * @param events epoll's bits
+   */
   onReady(events: number): void;
 }
 
 /** Told when a deadline has come. One object, one pending deadline: arming again moves it. */
 export interface TimerHandler {
-  /** @param nowNs the loop's time */
+  /**
+   * Called on the loop's thread, once an arming.
+   *
+   * @param nowNs the loop's time
+   */
   onTimer(nowNs: number): void;
 }
 
@@ -47,10 +55,13 @@ export interface LoopPort {
 
 /** What the core gives an adapter: its place on the bus. Valid from `open` to `close`. */
 export interface Seat {
+  /** The endpoint's number. */
   readonly endpoint: EndpointId;
   /** The endpoint's name, for logs and errors. */
   readonly endpointName: string;
+  /** The loop that it lives on. */
   readonly loop: LoopPort;
+  /** The adapter's own log. */
   readonly log: Log;
   /** A blank UP event of this adapter's endpoint and source, stamped now; fill it and {@linkcode emit} it. */
   event(kind: number): TransferEvent;
@@ -77,7 +88,9 @@ export interface Seat {
 
 /** What an adapter adds to an audit line. */
 export interface AuditFields {
+  /** The command that the line is about. */
   readonly ticket?: number;
+  /** The class of lease that matters. */
   readonly cls?: LeaseClass;
   /** A function is asked only when the line is written somewhere: a busy seam pays for no text that nobody reads. */
   readonly detail?: string | (() => string);

@@ -21,9 +21,12 @@ export type SeamListener = (slot: EndpointSlot, source: number, up: boolean, rea
 
 /** A seat of the core. */
 export class AdapterSeat implements Seat {
+  /** The endpoint's number. */
   readonly endpoint: EndpointId;
   readonly endpointName: string;
+  /** The loop that the adapter lives on. */
   readonly loop: LoopPort;
+  /** The adapter's own log. */
   readonly log: Log;
   readonly #slot: EndpointSlot;
   readonly #source: number;
@@ -32,6 +35,7 @@ export class AdapterSeat implements Seat {
   readonly #onSeam: SeamListener;
   #closed = false;
 
+  /** Makes the seat of one adapter of an endpoint. */
   constructor(
     slot: EndpointSlot,
     source: number,

@@ -20,12 +20,19 @@ import { BODY, type EventPool, type TransferEvent } from "../event/transfer_even
 
 /** One entry. `endpoint` 0xffffffff: no VM is meant. */
 export interface AuditEntry {
+  /** Who: the uid behind the control. */
   readonly principal: number;
+  /** Which control; 0 = none, or not on the bus. */
   readonly control: number;
+  /** Which VM. */
   readonly endpoint: number;
+  /** What: the command's kind, or that of the event which says what happened. */
   readonly kind: number;
+  /** The verdict. */
   readonly code: number;
+  /** The class of lease that mattered. */
   readonly cls?: number | undefined;
+  /** The lease token that mattered. */
   readonly token?: number | undefined;
   /** More about it; a function is asked only when the entry is written somewhere. */
   readonly detail?: string | (() => string) | undefined;
@@ -46,7 +53,11 @@ export class AuditTrail {
   #listeners = 0;
   #entries = 0;
 
-  /** @param emit sends an AUDIT event up; it takes the event over */
+  /**
+   * Starts without listeners: entries are log lines only.
+   *
+   * @param emit sends an AUDIT event up; it takes the event over
+   */
   constructor(clock: Clock, log: Log, pool: EventPool, emit: (event: TransferEvent) => void) {
     this.#clock = clock;
     this.#log = log;

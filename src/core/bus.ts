@@ -23,6 +23,7 @@ import { Ledger } from "./ledger.ts";
 
 /** Who a command came from, as answers and audit need it; null when it is gone. */
 export interface Origin {
+  /** The uid behind it. */
   readonly principal: number;
 }
 
@@ -30,14 +31,19 @@ export interface Origin {
  * The ticket of an answer to a command that was never admitted. An UP event with a ticket answers a command: the fan-out counts the command as answered when the event has reached
  * its control, and not before, so that a control whose answers wait somewhere is not read.
  */
-export const REFUSAL = -1;
+export const REFUSAL: number = -1;
 
 /** The shared middle of the core. */
 export class Bus {
+  /** Where events come from and return to. */
   readonly pool: EventPool = new EventPool();
+  /** Commands that are not answered yet. */
   readonly ledger: Ledger = new Ledger();
+  /** What orders and paces. */
   readonly context: TransferContext;
+  /** The loop's clock. */
   readonly clock: Clock;
+  /** The core's log. */
   readonly log: Log;
   /** Set by the core right after construction. */
   audit!: AuditTrail;

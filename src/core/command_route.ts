@@ -29,7 +29,11 @@ export class CommandRoute {
   readonly #leaseService: LeaseService;
   readonly #controls: ReadonlyMap<number, ControlSlot>;
 
-  /** @param controls those on the bus, by number: whoever asks for a lease must still be there */
+  /**
+   * Joins what it routes between.
+   *
+   * @param controls those on the bus, by number: whoever asks for a lease must still be there
+   */
   constructor(
     bus: Bus,
     endpoints: Endpoints,

@@ -17,6 +17,7 @@ export type HandIn = "taken" | "blocked";
 
 /** What the core gives a control. Valid until `close`. */
 export interface ControlSeat {
+  /** Its number, from 1. */
   readonly id: ControlId;
   /** The live grant; it may shrink while the control lives. */
   readonly grant: Grant;

@@ -13,10 +13,13 @@ import type { Control } from "./control_port.ts";
 
 /** A control with its effective rights. */
 export class ControlSlot {
+  /** Its number, from 1. */
   readonly id: ControlId;
+  /** The control itself. */
   readonly control: Control;
   /** It has said that it leaves; reaped at the end of the turn. */
   leaving = false;
+  /** Why it leaves. */
   leaveReason = "";
   /** It is in the list of those to flush at the end of the turn. */
   dirty = false;
@@ -29,6 +32,7 @@ export class ControlSlot {
   #sources = 0;
   #prioMin = 0;
 
+  /** Makes the slot of a control with what it was granted. */
   constructor(id: ControlId, control: Control, grant: Grant) {
     this.id = id;
     this.control = control;

@@ -13,12 +13,11 @@ import { MAX_ENDPOINTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import { type ArbitrationPolicy, LeaseTable } from "../access/lease_table.ts";
-import { BAD_OPERATION, capsFor, leaseClassFor, PUBLISHABLE } from "../access/requirement.ts";
+import { BAD_OPERATION, capsFor, leaseClassFor } from "../access/requirement.ts";
 import type { LanePolicy } from "../context/policy.ts";
 import { SUBMIT } from "../context/transfer_context.ts";
 import { ROSTER } from "../event/body_layout.ts";
 import type { LeaseClass } from "../event/body_number.ts";
-import { CAP } from "../event/capability.ts";
 import { DIR, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { writeText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
@@ -39,12 +38,16 @@ import { Endpoints } from "./endpoints.ts";
 import { FanOut } from "./fan_out.ts";
 import { LeaseService } from "./lease_service.ts";
 import type { TurnHook } from "./loop.ts";
+import { judgePublish } from "./publish_rule.ts";
 import { Retained } from "./retained.ts";
 
 /** What a core is made of. */
 export interface CoreOptions {
+  /** The loop that drives it. */
   readonly loop: LoopPort;
+  /** Where its parts log. */
   readonly log: Log;
+  /** Who wins a contested lease; the higher arb_prio unless told. */
   readonly arbitration?: ArbitrationPolicy;
   /** Told when a seam comes or goes: the roster. */
   readonly onSeam?: SeamListener;
@@ -52,9 +55,13 @@ export interface CoreOptions {
 
 /** The core of the bus. */
 export class Core implements TurnHook {
+  /** The shared middle: context, ledger, pool. */
   readonly bus: Bus;
+  /** The lease machine. */
   readonly leases: LeaseTable;
+  /** The controls, and who gets what. */
   readonly fanOut: FanOut;
+  /** Who did what. */
   readonly audit: AuditTrail;
   readonly #loop: LoopPort;
   readonly #retained = new Retained();
@@ -253,7 +260,7 @@ export class Core implements TurnHook {
   publish(slot: ControlSlot, event: TransferEvent): void {
     const { kind, endpoint, corr } = event;
     this.leases.touch(slot.id, this.bus.clock.nowNs());
-    const code = this.#judgePublish(slot, event);
+    const code = judgePublish(event, slot.grant, this.#endpoints.get(endpoint));
     if (code !== CODE.ok) {
       event.release();
       slot.outstanding++;
@@ -272,16 +279,6 @@ export class Core implements TurnHook {
     event.tsNs = this.bus.clock.nowNs();
     if (kind === KIND.FRAME_RING) this.#ringOwner[endpoint] = slot.id;
     this.bus.up(event);
-  }
-
-  #judgePublish(slot: ControlSlot, event: TransferEvent): number {
-    if (!PUBLISHABLE.has(event.kind)) return CODE["protocol-error"];
-    if ((slot.grant.caps & CAP.PUBLISH) === 0) return CODE["no-capability"];
-    if (!maskHas(slot.grant.endpoints, event.endpoint)) return CODE["outside-grant"];
-    const endpoint = this.#endpoints.get(event.endpoint);
-    if (endpoint === null || endpoint.leaving) return CODE["no-endpoint"];
-    // Descriptors go to everybody who watches: a ring is one, and nothing else brings any.
-    return event.fds.length === (event.kind === KIND.FRAME_RING ? 1 : 0) ? CODE.ok : CODE["bad-argument"];
   }
 
   turn(nowNs: number): void {

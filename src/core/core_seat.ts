@@ -25,7 +25,11 @@ export class CoreSeat implements ControlSeat {
   readonly #door: CoreDoor;
   readonly #slot: ControlSlot;
 
-  /** @param slot whose seat it is */
+  /**
+   * Makes the seat of a control.
+   *
+   * @param slot whose seat it is
+   */
   constructor(door: CoreDoor, slot: ControlSlot) {
     this.#door = door;
     this.#slot = slot;

@@ -37,7 +37,7 @@ export class EndpointSlot {
   /** The VM's process as a seam told it; 0 unknown. */
   pid = 0;
   /** The epoch of the memory context that is told and not invalidated; -1 = none is. */
-  memctxEpoch = -1;
+  memctxEpoch: number = -1;
   /** It is being detached: no command reaches it any more. */
   leaving = false;
   /** The command that will stop the VM as soon as what is held is released; the slot holds a reference to it. */
@@ -45,7 +45,11 @@ export class EndpointSlot {
   /** Commands that came after {@linkcode stopping} and must not overtake it. */
   readonly held: EventQueue = new EventQueue();
 
-  /** @param spec its adapters must have distinct sources */
+  /**
+   * Makes a slot with every seam down.
+   *
+   * @param spec its adapters must have distinct sources
+   */
   constructor(spec: EndpointSpec) {
     this.id = spec.id;
     this.name = spec.name;

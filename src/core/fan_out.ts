@@ -24,6 +24,7 @@ export class FanOut {
   /** Delivered events by kind, for the metrics. */
   readonly delivered: Float64Array = new Float64Array(KIND_MAX);
 
+  /** Starts without controls. */
   constructor(retained: Retained) {
     this.#retained = retained;
   }

@@ -37,6 +37,7 @@ export class LeaseService {
   /** What ends a handover that its adapter did not end, by slot. */
   readonly #ending = new Map<number, () => void>();
 
+  /** Starts with nothing under way; what is owned is the table's. */
   constructor(bus: Bus, table: LeaseTable, endpointOf: (endpoint: number) => EndpointSlot | null) {
     this.#bus = bus;
     this.#table = table;

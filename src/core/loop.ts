@@ -36,7 +36,9 @@ interface Watch {
 
 /** Options of a loop. */
 export interface LoopOptions {
+  /** The time that everything on the loop goes by. */
   readonly clock: Clock;
+  /** Where a failed task is told. */
   readonly log: Log;
   /** Spin for so long before sleeping, ns: latency for those who pay a core for it. */
   readonly spinNs?: number;
@@ -44,6 +46,7 @@ export interface LoopOptions {
 
 /** An epoll loop with timers. */
 export class Loop implements LoopPort, Disposable {
+  /** The time that everything on the loop goes by. */
   readonly clock: Clock;
   /** How long turns took, ns: what `loop never blocks` is judged by. */
   readonly turns: Histogram = new Histogram();

@@ -3,56 +3,101 @@
  * seed header 001). One table serves the encoders, the JSON that the commands print, and the layout test.
  * @module
  */
-import { type Fields, layout } from "../base/layout.ts";
+import { type Fields, type Layout, layout, type Scalar } from "../base/layout.ts";
 import { INLINE_BYTES } from "../base/limits.ts";
 import { KIND, KIND_MAX } from "./kind.ts";
 
-const inline = <const F extends Fields>(fields: F) => layout(INLINE_BYTES, fields);
+/** The types of a table's fields by name. */
+export type FieldTypes = Readonly<Record<string, Scalar | "bytes">>;
+/** The layout of one kind's inline zone: 48 bytes. */
+export type InlineTable<T extends FieldTypes> = Layout<
+  { readonly [Name in keyof T & string]: readonly [offset: number, type: T[Name], count?: number] }
+>;
+
+const inline = <const F extends Fields>(fields: F): Layout<F> => layout(INLINE_BYTES, fields);
 
 const LEASE_FIELDS = { cls: [0, "u32"], reason: [4, "u32"] } as const;
 
 /** ACT_ACK: the verdict on one command. `doneNs`: when the actuator confirmed, CLOCK_MONOTONIC. */
-export const ACT_ACK = inline({
-  ok: [0, "u32"],
-  code: [4, "u32"],
-  cmdKind: [8, "u32"],
-  detail: [12, "u32"],
-  doneNs: [16, "u64"],
-});
+export const ACT_ACK: InlineTable<{ ok: "u32"; code: "u32"; cmdKind: "u32"; detail: "u32"; doneNs: "u64" }> =
+  inline({
+    ok: [0, "u32"],
+    code: [4, "u32"],
+    cmdKind: [8, "u32"],
+    detail: [12, "u32"],
+    doneNs: [16, "u64"],
+  });
 /** ERROR: what went wrong in an adapter or the core. `text` is UTF-8, NUL-padded. */
-export const ERROR = inline({ code: [0, "u32"], detail: [4, "u32"], text: [8, "bytes", 40] });
+export const ERROR: InlineTable<{ code: "u32"; detail: "u32"; text: "bytes" }> = inline({
+  code: [0, "u32"],
+  detail: [4, "u32"],
+  text: [8, "bytes", 40],
+});
 /** SEAM_UP and SEAM_DOWN. */
-export const SEAM = inline({ reason: [0, "u32"], pid: [4, "u32"] });
+export const SEAM: InlineTable<{ reason: "u32"; pid: "u32" }> = inline({
+  reason: [0, "u32"],
+  pid: [4, "u32"],
+});
 /** vmsig_lease_req: the lease commands and LEASE_DENIED, LEASE_RELEASED, LEASE_REVOKED. */
-export const LEASE = inline(LEASE_FIELDS);
+export const LEASE: InlineTable<{ cls: "u32"; reason: "u32" }> = inline(LEASE_FIELDS);
 /** CMD_ACQUIRE: with the keepalive that the owner promises. */
-export const ACQUIRE = inline({ ...LEASE_FIELDS, ttlMs: [8, "u32"] });
+export const ACQUIRE: InlineTable<{ cls: "u32"; reason: "u32"; ttlMs: "u32" }> = inline({
+  ...LEASE_FIELDS,
+  ttlMs: [8, "u32"],
+});
 /** LEASE_GRANTED: with the fencing token. */
-export const LEASE_GRANTED = inline({ ...LEASE_FIELDS, token: [8, "u64"], ttlMs: [16, "u32"] });
+export const LEASE_GRANTED: InlineTable<{ cls: "u32"; reason: "u32"; token: "u64"; ttlMs: "u32" }> = inline({
+  ...LEASE_FIELDS,
+  token: [8, "u64"],
+  ttlMs: [16, "u32"],
+});
 /** LEASE_STATUS. */
-export const LEASE_STATUS = inline({ cls: [0, "u32"], busy: [4, "u32"], ownerPrincipal: [8, "u32"] });
+export const LEASE_STATUS: InlineTable<{ cls: "u32"; busy: "u32"; ownerPrincipal: "u32" }> = inline({
+  cls: [0, "u32"],
+  busy: [4, "u32"],
+  ownerPrincipal: [8, "u32"],
+});
 /** VM_LIFECYCLE: vmsig_vm_state. */
-export const VM_STATE = inline({ state: [0, "u32"], detail: [4, "u32"] });
+export const VM_STATE: InlineTable<{ state: "u32"; detail: "u32" }> = inline({
+  state: [0, "u32"],
+  detail: [4, "u32"],
+});
 /** CMD_LIFECYCLE and CMD_VM: the operation. */
-export const OPERATION = inline({ op: [0, "u32"] });
+export const OPERATION: InlineTable<{ op: "u32" }> = inline({ op: [0, "u32"] });
 /** CMD_INPUT: vmsig_input. */
-export const INPUT = inline({
+export const INPUT: InlineTable<{ kind: "u32"; code: "i32"; value: "i32"; scroll: "f64" }> = inline({
   kind: [0, "u32"],
   code: [4, "i32"],
   value: [8, "i32"],
   scroll: [16, "f64"],
 });
 /** INPUT_HELD: vmsig_input_held; `entries` are ten pairs of u16 kind and code. */
-export const INPUT_HELD = inline({ count: [0, "u32"], flags: [4, "u32"], entries: [8, "bytes", 40] });
+export const INPUT_HELD: InlineTable<{ count: "u32"; flags: "u32"; entries: "bytes" }> = inline({
+  count: [0, "u32"],
+  flags: [4, "u32"],
+  entries: [8, "bytes", 40],
+});
 /** CMD_MEMWRITE: vmsig_memwrite; the inline tail from 16. */
-export const MEMWRITE = inline({
+export const MEMWRITE: InlineTable<{ gva: "u64"; len: "u32"; flags: "u32"; tail: "bytes" }> = inline({
   gva: [0, "u64"],
   len: [8, "u32"],
   flags: [12, "u32"],
   tail: [16, "bytes", 32],
 });
 /** MEMCTX: one endpoint's address-space context. */
-export const MEMCTX = inline({
+export const MEMCTX: InlineTable<
+  {
+    kcr3: "u64";
+    ramBytes: "u64";
+    low: "u64";
+    epoch: "u32";
+    nseg: "u32";
+    guestOs: "u32";
+    levels: "u32";
+    flags: "u32";
+    nfd: "u32";
+  }
+> = inline({
   kcr3: [0, "u64"],
   ramBytes: [8, "u64"],
   low: [16, "u64"],
@@ -64,19 +109,39 @@ export const MEMCTX = inline({
   nfd: [44, "u32"],
 });
 /** MEMCTX_INVALIDATED. */
-export const MEMCTX_INVALIDATED = inline({ epoch: [0, "u32"], reason: [4, "u32"] });
-/** CURSOR_STATE: vmsig_cursor. */
-export const CURSOR = inline({ x: [0, "i32"], y: [4, "i32"], visible: [8, "u32"], seq: [12, "u32"] });
-/** ROSTER: one endpoint's entry. */
-export const ROSTER = inline({
-  state: [0, "u32"],
-  seams: [4, "u32"],
-  pid: [8, "u32"],
-  vmid: [12, "u32"],
-  name: [16, "bytes", 32],
+export const MEMCTX_INVALIDATED: InlineTable<{ epoch: "u32"; reason: "u32" }> = inline({
+  epoch: [0, "u32"],
+  reason: [4, "u32"],
 });
+/** CURSOR_STATE: vmsig_cursor. */
+export const CURSOR: InlineTable<{ x: "i32"; y: "i32"; visible: "u32"; seq: "u32" }> = inline({
+  x: [0, "i32"],
+  y: [4, "i32"],
+  visible: [8, "u32"],
+  seq: [12, "u32"],
+});
+/** ROSTER: one endpoint's entry. */
+export const ROSTER: InlineTable<{ state: "u32"; seams: "u32"; pid: "u32"; vmid: "u32"; name: "bytes" }> =
+  inline({
+    state: [0, "u32"],
+    seams: [4, "u32"],
+    pid: [8, "u32"],
+    vmid: [12, "u32"],
+    name: [16, "bytes", 32],
+  });
 /** FRAME_INFO: a frame that can be sampled. */
-export const FRAME_INFO = inline({
+export const FRAME_INFO: InlineTable<
+  {
+    frameId: "u64";
+    timestampNs: "u64";
+    width: "u32";
+    height: "u32";
+    stride: "u32";
+    format: "u32";
+    source: "u32";
+    runEpoch: "u32";
+  }
+> = inline({
   frameId: [0, "u64"],
   timestampNs: [8, "u64"],
   width: [16, "u32"],
@@ -87,7 +152,17 @@ export const FRAME_INFO = inline({
   runEpoch: [36, "u32"],
 });
 /** VGPU_STATUS: the producer's state. */
-export const VGPU_STATUS = inline({
+export const VGPU_STATUS: InlineTable<
+  {
+    state: "u32";
+    runEpoch: "u32";
+    status: "u32";
+    backend: "u32";
+    errorCode: "u32";
+    appliedFps: "u32";
+    producerPid: "u32";
+  }
+> = inline({
   state: [0, "u32"],
   runEpoch: [4, "u32"],
   status: [8, "u32"],
@@ -97,17 +172,24 @@ export const VGPU_STATUS = inline({
   producerPid: [24, "u32"],
 });
 /** FRAME_RING: the memfd's shape. */
-export const FRAME_RING = inline({
-  bytes: [0, "u64"],
-  slotCount: [8, "u32"],
-  slotStride: [12, "u32"],
-  runEpoch: [16, "u32"],
-});
+export const FRAME_RING: InlineTable<{ bytes: "u64"; slotCount: "u32"; slotStride: "u32"; runEpoch: "u32" }> =
+  inline({
+    bytes: [0, "u64"],
+    slotCount: [8, "u32"],
+    slotStride: [12, "u32"],
+    runEpoch: [16, "u32"],
+  });
 /** OVERRUN: what a slow control lost. */
-export const OVERRUN = inline({ lost: [0, "u32"], highestPrioLost: [4, "u32"] });
+export const OVERRUN: InlineTable<{ lost: "u32"; highestPrioLost: "u32" }> = inline({
+  lost: [0, "u32"],
+  highestPrioLost: [4, "u32"],
+});
 
 /** A kind's inline layout. */
-export type InlineLayout = { readonly fields: Fields };
+export interface InlineLayout {
+  /** The fields by name. */
+  readonly fields: Fields;
+}
 
 /** Kind number to its inline layout; undefined where the kind has none (AUDIT and the handshake are all body). */
 export const LAYOUT_OF_KIND: (InlineLayout | undefined)[] = new Array(KIND_MAX).fill(undefined);

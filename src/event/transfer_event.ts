@@ -28,11 +28,15 @@ const NO_FDS: readonly number[] = [];
 
 /** One event. Create them by {@linkcode EventPool.acquire}. */
 export class TransferEvent {
+  /** What it means: one of {@linkcode KIND}. */
   kind = 0;
+  /** The seam that it crosses. */
   source = 0;
+  /** 0 up, 1 down. */
   dir = 0;
   /** Priority class, or PRIO_DEFAULT to let the policy choose. */
   prio: number = PRIO_DEFAULT;
+  /** Which VM; 0xffffffff = none in particular. */
   endpoint = 0;
   /** Set by the context. */
   seq = 0;
@@ -50,15 +54,19 @@ export class TransferEvent {
   coalesced = 0;
   /** Until when a coalescing window holds it back, ns; 0 = not at all. The context's. */
   dueNs = 0;
+  /** One of {@linkcode BODY}. */
   bodyFormat = 0;
   /** The body: `bodyBytes` bytes of `body` from `bodyOffset`. */
   body: Uint8Array = EMPTY;
+  /** Where the body begins in `body`. */
   bodyOffset = 0;
+  /** The body's length. */
   bodyBytes = 0;
   /** File descriptors that travel along, owned by `payloadOwner` or borrowed. */
   fds: readonly number[] = NO_FDS;
   /** One of {@linkcode PAYLOAD}. */
   payloadFlags = 0;
+  /** Who is told when the last holder lets go. */
   payloadOwner: PayloadOwner | null = null;
   /** Next in a queue. A queue owns it while the event is in that queue. */
   next: TransferEvent | null = null;
@@ -72,7 +80,11 @@ export class TransferEvent {
   #store: Uint8Array = EMPTY;
   readonly #pool: EventPool;
 
-  /** @param pool where it returns to */
+  /**
+   * Makes a blank event; use {@linkcode EventPool.acquire}.
+   *
+   * @param pool where it returns to
+   */
   constructor(pool: EventPool) {
     this.words = new Uint32Array(INLINE_BYTES / 4);
     this.inline = new Uint8Array(this.words.buffer);
@@ -207,7 +219,11 @@ export class EventPool {
   #live = 0;
   readonly #keep: number;
 
-  /** @param keep how many unused events stay for later; the rest is left to the collector */
+  /**
+   * Starts empty.
+   *
+   * @param keep how many unused events stay for later; the rest is left to the collector
+   */
   constructor(keep = 4096) {
     this.#keep = keep;
   }

@@ -14,6 +14,7 @@ import { Slots } from "./slots.ts";
 
 /** What the roster must know of an endpoint to attach it. */
 export interface EndpointRequest {
+  /** What it is called; unique. */
   readonly name: string;
   /** 0 = none. */
   readonly vmid: number;
@@ -44,7 +45,11 @@ export class Roster {
   readonly #entries = new Map<string, Entry>();
   readonly #onChange: () => void;
 
-  /** @param onChange told when a name came or went: grants by name are computed anew */
+  /**
+   * Starts without endpoints, and listens to the core's seams.
+   *
+   * @param onChange told when a name came or went: grants by name are computed anew
+   */
   constructor(core: Core, log: Log, onChange: () => void) {
     this.#core = core;
     this.#log = log.for("roster");

@@ -118,7 +118,11 @@ export class StubCursor implements Adapter, TimerHandler {
   #seq = 0;
   #nextNs = 0;
 
-  /** @param rateHz events a second */
+  /**
+   * Makes a cursor that stands still until it is opened.
+   *
+   * @param rateHz events a second
+   */
   constructor(rateHz: number) {
     this.#periodNs = SECOND / rateHz;
   }
@@ -134,6 +138,7 @@ export class StubCursor implements Adapter, TimerHandler {
     this.#seat?.ack(event.ticket, CODE["not-supported"]);
   }
 
+  /** Called by the loop: the next positions are due. */
   onTimer(nowNs: number): void {
     const seat = this.#seat;
     if (seat === null) return;

@@ -30,6 +30,8 @@ export class InprocControl implements Control {
   #corr = 0;
 
   /**
+   * Makes a control; the core puts it on the bus.
+   *
    * @param name for audit and logs
    * @param subscription what it wants
    * @param callbacks what it does

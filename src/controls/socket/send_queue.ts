@@ -39,6 +39,8 @@ export class SendQueue {
   overflowed = false;
 
   /**
+   * Starts empty.
+   *
    * @param capacity how many events may wait
    * @param pool where OVERRUN events come from
    */

@@ -34,20 +34,29 @@ import { SendQueue } from "./send_queue.ts";
 
 /** Scratch memory that all socket controls of a loop share: nothing in it outlives a callback. */
 export interface SocketScratch {
+  /** Takes many frames in one system call. */
   readonly receive: ReceiveBatch;
   /** Takes one frame: recvmmsg with room for more would look for a second one, which costs a quarter of a ping-pong's path. */
   readonly receiveOne: ReceiveBatch;
+  /** Gives many frames in one system call. */
   readonly send: SendBatch;
 }
 
 /** What a socket control is made of. */
 export interface SocketControlOptions {
+  /** The connected socket, owned by the control from now on. */
   readonly socket: OwnedFd;
+  /** What the peer calls itself. */
   readonly name: string;
+  /** What the peer wants to receive. */
   readonly subscription: Subscription;
+  /** The loop that watches the socket. */
   readonly loop: LoopPort;
+  /** Where events come from. */
   readonly pool: EventPool;
+  /** Shared memory for sending and receiving. */
   readonly scratch: SocketScratch;
+  /** Where protocol errors are told. */
   readonly log: Log;
   /** Events that may wait for it. */
   readonly queueEvents: number;
@@ -81,6 +90,7 @@ export class SocketControl implements Control, FdHandler {
   #isDeaf = false;
   #closed = false;
 
+  /** Makes a control; the core opens it. */
   constructor(options: SocketControlOptions) {
     this.#options = options;
     this.name = options.name;

@@ -5,18 +5,12 @@
  */
 import { ReceiveBatch, SendBatch, sendOne } from "../../../ffi/datagram.ts";
 import { isOsError } from "../../../ffi/os_error.ts";
-import { HUP, IN, RDHUP } from "../../../ffi/poller.ts";
+import { IN } from "../../../ffi/poller.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { acceptUnix, peerCredentials } from "../../../ffi/unix_socket.ts";
 import { CODE } from "../../base/codes.ts";
 import { MS } from "../../base/clock.ts";
-import {
-  HELLO_TIMEOUT_MS,
-  MAX_FRAME_BYTES,
-  MAX_FRAME_FDS,
-  RECEIVE_BATCH,
-  SEND_BATCH,
-} from "../../base/limits.ts";
+import { MAX_FRAME_BYTES, MAX_FRAME_FDS, RECEIVE_BATCH, SEND_BATCH } from "../../base/limits.ts";
 import { messageOf } from "../../base/fault.ts";
 import type { Log } from "../../base/log.ts";
 import { type Grant, isEmptyGrant } from "../../access/grant.ts";
@@ -26,14 +20,18 @@ import type { Core } from "../../core/core.ts";
 import { checkFrame, FRAME } from "../../event/frame.ts";
 import { KIND } from "../../event/kind.ts";
 import { closeGently } from "./close_gently.ts";
+import { Greeter, type GreeterHost } from "./greeter.ts";
 import { errorFrame, readHello, refusedFrame, welcomeFrame } from "./handshake.ts";
 import { isHungUp } from "./hung_up.ts";
 import { SocketControl, type SocketScratch } from "./socket_control.ts";
 
 /** Who is at the door. */
 export interface Peer {
+  /** Its process. */
   readonly pid: number;
+  /** Its user. */
   readonly uid: number;
+  /** Its user's primary group. */
   readonly gid: number;
 }
 
@@ -52,12 +50,19 @@ export interface Doorkeeper {
 
 /** What a listener is made of. */
 export interface SocketListenerOptions {
+  /** The listening socket, borrowed. */
   readonly listener: OwnedFd;
+  /** The bus that peers are let onto. */
   readonly core: Core;
+  /** The loop that watches the sockets. */
   readonly loop: LoopPort;
+  /** Where refusals are told. */
   readonly log: Log;
+  /** Who decides. */
   readonly doorkeeper: Doorkeeper;
+  /** How many may be in; and how many more may stand at the door. */
   readonly maxControls: number;
+  /** Events that may wait for each. */
   readonly queueEvents: number;
 }
 
@@ -65,16 +70,18 @@ export interface SocketListenerOptions {
 const SHORTAGES = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const;
 
 /** Listens on the control socket. */
-export class SocketListener implements FdHandler {
+export class SocketListener implements FdHandler, GreeterHost {
   readonly #options: SocketListenerOptions;
   readonly #scratch: SocketScratch;
   readonly #greeters = new Set<Greeter>();
   readonly #controls = new Map<SocketControl, { readonly peer: Peer; readonly id: number }>();
+  #listening: OwnedFd;
   /** Looks at the listener again some time after it had to be left alone for lack of descriptors. */
   readonly #resume: TimerHandler = {
-    onTimer: () => this.#options.loop.watch(this.#options.listener.fd, IN, this),
+    onTimer: () => this.#options.loop.watch(this.#listening.fd, IN, this),
   };
 
+  /** Starts to listen. */
   constructor(options: SocketListenerOptions) {
     this.#options = options;
     this.#scratch = {
@@ -82,7 +89,17 @@ export class SocketListener implements FdHandler {
       receiveOne: new ReceiveBatch(1, MAX_FRAME_BYTES, MAX_FRAME_FDS),
       send: new SendBatch(SEND_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS),
     };
+    this.#listening = options.listener;
     options.loop.watch(options.listener.fd, IN, this);
+  }
+
+  /** Goes on with another listening socket, borrowed: the path of the one before is gone. */
+  listenOn(listener: OwnedFd): void {
+    const { loop } = this.#options;
+    loop.disarm(this.#resume);
+    loop.unwatch(this.#listening.fd);
+    this.#listening = listener;
+    loop.watch(listener.fd, IN, this);
   }
 
   /** Controls on the bus by this door, with who they are. */
@@ -90,12 +107,13 @@ export class SocketListener implements FdHandler {
     return this.#controls;
   }
 
+  /** Called by the loop: peers stand at the door. */
   onReady(): void {
     // A bounded number a turn: a flood of connects must not hold up those who are in.
     for (let i = 0; i < 64; i++) {
       let socket: OwnedFd | undefined;
       try {
-        socket = acceptUnix(this.#options.listener.fd);
+        socket = acceptUnix(this.#listening.fd);
       } catch (error) {
         if (!SHORTAGES.some((name) => isOsError(error, name))) throw error;
         const what = messageOf(error);
@@ -146,8 +164,8 @@ export class SocketListener implements FdHandler {
 
   /** Stops listening; whoever has not said HELLO yet is refused. Controls stay: the core takes them off. */
   close(): void {
-    const { loop, listener } = this.#options;
-    loop.unwatch(listener.fd);
+    const { loop } = this.#options;
+    loop.unwatch(this.#listening.fd);
     loop.disarm(this.#resume);
     for (const greeter of [...this.#greeters]) {
       this.#turnAway(greeter, greeter.socket, CODE["shutting-down"], "the daemon stops");
@@ -240,38 +258,8 @@ export class SocketListener implements FdHandler {
 
   /** Out of descriptors: a listener that stays readable would spin. It is looked at again in a second. */
   #pause(): void {
-    const { loop, listener } = this.#options;
-    loop.unwatch(listener.fd);
+    const { loop } = this.#options;
+    loop.unwatch(this.#listening.fd);
     loop.arm(this.#resume, loop.clock.nowNs() + 1000 * MS);
-  }
-}
-
-/** A connected peer that has not said HELLO yet. */
-class Greeter implements FdHandler, TimerHandler {
-  readonly socket: OwnedFd;
-  readonly #listener: SocketListener;
-  readonly #loop: LoopPort;
-
-  constructor(listener: SocketListener, socket: OwnedFd, loop: LoopPort) {
-    this.#listener = listener;
-    this.socket = socket;
-    this.#loop = loop;
-    loop.watch(socket.fd, IN | RDHUP, this);
-    loop.arm(this, loop.clock.nowNs() + HELLO_TIMEOUT_MS * MS);
-  }
-
-  onReady(events: number): void {
-    if ((events & (IN | RDHUP | HUP)) !== 0) this.#listener.greet(this, this.socket);
-  }
-
-  onTimer(): void {
-    this.#listener.dismiss(this);
-  }
-
-  /** Lets go of the socket, unwatched; the caller owns it. */
-  release(): OwnedFd {
-    this.#loop.disarm(this);
-    this.#loop.unwatch(this.socket.fd);
-    return this.socket;
   }
 }

@@ -1,0 +1,28 @@
+/**
+ * What a control may publish: the kinds of the FRAME seam, with PUBLISH, for the attached endpoints of its grant. The other way round from admission: these go up.
+ * @module
+ */
+import { CODE } from "../base/codes.ts";
+import { type Grant, maskHas } from "../access/grant.ts";
+import { PUBLISHABLE } from "../access/requirement.ts";
+import { CAP } from "../event/capability.ts";
+import { KIND } from "../event/kind.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import type { EndpointSlot } from "./endpoint_slot.ts";
+
+/**
+ * Judges an event that a control wants to publish.
+ *
+ * @param event its kind, its endpoint and how many descriptors it brings
+ * @param grant the publisher's live grant
+ * @param endpoint the endpoint that the event names, null when it is not attached
+ * @returns 0, or the code to refuse with; protocol-error for a kind that no control may publish
+ */
+export function judgePublish(event: TransferEvent, grant: Grant, endpoint: EndpointSlot | null): number {
+  if (!PUBLISHABLE.has(event.kind)) return CODE["protocol-error"];
+  if ((grant.caps & CAP.PUBLISH) === 0) return CODE["no-capability"];
+  if (!maskHas(grant.endpoints, event.endpoint)) return CODE["outside-grant"];
+  if (endpoint === null || endpoint.leaving) return CODE["no-endpoint"];
+  // Descriptors go to everybody who watches: a ring is one, and nothing else brings any.
+  return event.fds.length === (event.kind === KIND.FRAME_RING ? 1 : 0) ? CODE.ok : CODE["bad-argument"];
+}
