@@ -82,6 +82,12 @@ export function fullGrant(principal: number, arbPrio = 10): Grant {
   return { principal, endpoints: ALL_ENDPOINTS, sources: ALL_SOURCES, caps: ALL_CAPS, arbPrio };
 }
 
+/** Whether two grants are the same rights of the same user. */
+export function isSameGrant(a: Grant, b: Grant): boolean {
+  return a.caps === b.caps && a.sources === b.sources && a.arbPrio === b.arbPrio &&
+    a.principal === b.principal && a.endpoints.lo === b.endpoints.lo && a.endpoints.hi === b.endpoints.hi;
+}
+
 /** Whether a grant allows anything at all; an empty one is not let in. */
 export function isEmptyGrant(grant: Grant): boolean {
   return grant.caps === 0 || (grant.endpoints.lo === 0 && grant.endpoints.hi === 0);

@@ -3,11 +3,11 @@
  * right order: no new commands, endpoints detached (held keys released, epochs invalidated), answers flushed, controls closed, sockets gone.
  * @module
  */
+import { type Grant, isSameGrant } from "../access/grant.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN } from "../../ffi/poller.ts";
-import { listenUnix, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
 import { MS } from "../base/clock.ts";
 import { Log } from "../base/log.ts";
 import { SharedRing } from "../context/shared_ring.ts";
@@ -28,6 +28,7 @@ import { LoopScanner } from "./loop_scanner.ts";
 import { Doorman } from "./doorman.ts";
 import type { FoundVm } from "./host_watch.ts";
 import { renderMetrics } from "./metrics.ts";
+import { SocketPlace } from "./socket_place.ts";
 import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
 
 /** How long detaching may take before the daemon stops without it. */
@@ -45,7 +46,7 @@ export class LoopDaemon {
   readonly #maker: EndpointMaker;
   readonly #scanner: LoopScanner;
   readonly #inbox: SharedRing;
-  readonly #listening: OwnedFd;
+  readonly #place: SocketPlace;
   readonly #listener: SocketListener;
   readonly #desired: Desired<EndpointConfig>;
   readonly #triggers: TriggerDirectory;
@@ -73,17 +74,13 @@ export class LoopDaemon {
       maxControls: daemon.maxControls,
       idOf: (name) => this.#roster.idOf(name),
     });
-    this.#listening = listenUnix(plan.socketPath, SOCKET.SEQPACKET, {
-      // Who may do what is decided by uid at HELLO. With rules for others the socket must let them knock.
-      mode: this.#doorman.admitsOthers ? 0o666 : 0o600,
-      backlog: 1024,
-    });
+    this.#place = new SocketPlace(plan.socketPath, this.#doorman.admitsOthers, this.#log.for("socket"));
     this.#loop = new Loop({ clock: monotonicClock, log: this.#log, spinNs: daemon.spinUs * 1000 });
     this.#core = new Core({ loop: this.#loop, log: this.#log });
     this.#loop.setHook(this.#core);
     this.#roster = new Roster(this.#core, this.#log, () => this.#regrant());
     this.#listener = new SocketListener({
-      listener: this.#listening,
+      listener: this.#place.socket,
       core: this.#core,
       loop: this.#loop,
       log: this.#log.for("socket"),
@@ -99,6 +96,7 @@ export class LoopDaemon {
     this.#inbox = new SharedRing(plan.inbox);
     this.#loop.watch(plan.inbox.eventFd, IN, { onReady: () => this.#readInbox() });
     this.#setPolicies(plan.config);
+    this.#place.watch(this.#loop, { onListening: (socket) => this.#listenAgain(socket) });
   }
 
   /** Attaches what the plan names, says that it is ready, and serves until it is told to stop. */
@@ -165,6 +163,7 @@ export class LoopDaemon {
   /** A new config, validated whole by the main thread: rules, policies and endpoints change at once, the rest at the next start. */
   #reload(config: Config): void {
     this.#doorman.replace(config.admission);
+    this.#place.admitOthers(this.#doorman.admitsOthers);
     this.#setPolicies(config);
     this.#config = config;
     this.#maker.setConfig(config);
@@ -219,10 +218,27 @@ export class LoopDaemon {
     });
   }
 
+  /** Gives every control the grant that it has by now. Most have the one that they had: with a thousand controls it counts that nothing is done for those. */
   #regrant(): void {
+    const byUser = new Map<string, Grant>();
     for (const [, { peer, id }] of this.#listener.controls) {
-      this.#core.regrant(id as Parameters<Core["regrant"]>[0], this.#doorman.grantOf(peer));
+      const user = `${peer.uid}:${peer.gid}`;
+      const grant = byUser.get(user) ?? this.#doorman.grantOf(peer);
+      byUser.set(user, grant);
+      const before = this.#core.fanOut.controls.get(id)?.grant;
+      if (before === undefined || isSameGrant(before, grant)) continue;
+      this.#core.regrant(id as Parameters<Core["regrant"]>[0], grant);
     }
+  }
+
+  /** The socket's folder was removed and is there again: what else belongs in it is made anew, and looked at. */
+  #listenAgain(socket: OwnedFd): void {
+    this.#listener.listenOn(socket);
+    if (this.#config.discovery.triggerDir === undefined) {
+      Deno.mkdirSync(`${this.#plan.runtimeDir}/endpoints.d`, { recursive: true, mode: 0o755 });
+    }
+    this.#triggers.lookAgain();
+    this.#report({ type: "listening-again" });
   }
 
   #stop(): void {
@@ -230,6 +246,7 @@ export class LoopDaemon {
     this.#stopping = true;
     this.#log.info("stopping");
     this.#listener.close();
+    this.#place.leave();
     this.#triggers.close();
     this.#channels.close();
     const names = this.#roster.names();
@@ -253,8 +270,7 @@ export class LoopDaemon {
 
   #dispose(): void {
     this.#loop.unwatch(this.#plan.inbox.eventFd);
-    unlinkSocket(this.#plan.socketPath);
-    this.#listening.close();
+    this.#place.close();
     this.#listener.dispose();
     this.#core.dispose();
     this.#loop[Symbol.dispose]();

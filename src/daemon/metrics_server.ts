@@ -39,6 +39,12 @@ export class MetricsServer implements AsyncDisposable {
     }
   }
 
+  /** Listens anew: the folder of its socket was removed under it. */
+  async restart(log: Log): Promise<void> {
+    await this.#server?.shutdown();
+    this.start(log);
+  }
+
   /** A page has come. */
   take(id: number, text: string): void {
     this.#waiting.get(id)?.(text);

@@ -58,4 +58,6 @@ export type LoopReport =
   | { readonly type: "stopped" }
   | { readonly type: "scan"; readonly call: ScanCall }
   | { readonly type: "alive" }
+  /** The folder of the sockets was removed, and is there again. */
+  | { readonly type: "listening-again" }
   | { readonly type: "metrics"; readonly id: number; readonly text: string };

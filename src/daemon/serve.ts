@@ -81,6 +81,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
         return ended.resolve();
       case "alive":
         return manager.notify("WATCHDOG=1");
+      case "listening-again":
+        return void metrics.restart(log);
       case "metrics":
         return metrics.take(data.id, data.text);
       case "scan":

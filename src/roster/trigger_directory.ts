@@ -96,6 +96,12 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
     for (const name of names) this.#look(name);
   }
 
+  /** Looks at everything anew: the folder above was removed and made again, which nobody watches any more. */
+  lookAgain(): void {
+    this.#rescan = true;
+    this.#options.loop.arm(this, this.#options.loop.clock.nowNs());
+  }
+
   /** Stops watching. Files that are known stay known: their endpoints go with the daemon. */
   close(): void {
     this.#options.loop.disarm(this);
