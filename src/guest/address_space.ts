@@ -16,7 +16,6 @@ import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
 import { Walker } from "./walker.ts";
 
 const HIGH = 2 ** 32;
-const LOW = 2 ** -32;
 const UTF8 = new TextDecoder();
 const NAN = Number.NaN;
 
@@ -129,11 +128,11 @@ export class AddressSpace {
   translate(gva: number): number {
     const lo = gva | 0;
     // The high half, rounded down; Math.floor, or taking the low half off first, would lengthen the walk's critical path.
-    const hi = (gva * LOW | 0) - (gva < 0 && lo !== 0 ? 1 : 0);
-    const frame = this.walker.walk(this.rootFrame, hi, lo);
-    if (frame >= 0) return frame * PAGE_BYTES + (lo & 0xfff);
-    const soft = this.#softly(frame, hi, lo);
-    return soft < 0 ? soft : soft * PAGE_BYTES + (lo & 0xfff);
+    // Literals, not names: a module's constant is a load and a check at each use.
+    const hi = (gva * 2 ** -32 | 0) - (gva < 0 && lo !== 0 ? 1 : 0);
+    const walker = this.walker;
+    const frame = walker.regular(this.rootFrame, hi, lo, walker.regularWords);
+    return frame >= 0 ? frame * 4096 + (lo & 0xfff) : this.#translateOtherwise(hi, lo);
   }
 
   /** Translates an address and says what the mapping allows, or why there is none. */
@@ -327,6 +326,11 @@ export class AddressSpace {
     }
     this.lo = value;
     return true;
+  }
+
+  #translateOtherwise(hi: number, lo: number): number {
+    const frame = this.frameAt(hi, lo);
+    return frame < 0 ? frame : frame * PAGE_BYTES + (lo & 0xfff);
   }
 
   /** What a failed walk is to a system that keeps pages in entries that are not present. */

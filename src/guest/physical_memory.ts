@@ -114,7 +114,7 @@ export class PhysicalMemory implements Disposable {
     const gib = frame >>> 18;
     if (frame < 0 || frame !== (frame | 0)) return false;
     const view = this.#views[gib] as Int32Array;
-    const base = ((frame & (GIB_FRAMES - 1)) - (this.#firstFrame[gib] as number)) << 10;
+    const base = ((frame & 0x3_ffff) - (this.#firstFrame[gib] as number)) << 10;
     if (base >= 0 && base < view.length) {
       this.words = view;
       this.wordBase = base;

@@ -39,6 +39,9 @@ export class Walker {
   /** PTE_NX_HI when some level forbids execution. */
   forbidHi = 0;
 
+  /** Words of the linear view, for {@linkcode regular}; 0 where the regular case does not begin with four levels. */
+  readonly regularWords: number;
+
   readonly #memory: PhysicalMemory;
   readonly #shifts: Int32Array;
   readonly #reserved: Int32Array;
@@ -46,7 +49,6 @@ export class Walker {
   readonly #canonicalShift: number;
   // Plain properties: a private name costs the hot path bytecode, and with it its inlining.
   private readonly linear: Int32Array;
-  private readonly linearWords: number;
   private readonly five: boolean;
 
   /**
@@ -63,8 +65,8 @@ export class Walker {
     this.#pages = Int32Array.from(paging.table, (level) => level.mayBePage ? 1 : 0);
     this.#canonicalShift = paging.addressBits - 33;
     this.linear = memory.linear;
-    this.linearWords = memory.linear.length;
     this.five = paging.levels === 5;
+    this.regularWords = this.five ? 0 : memory.linear.length;
   }
 
   /**
@@ -76,17 +78,22 @@ export class Walker {
    * @returns the frame number of the 4 KiB page, or a negative {@linkcode WALK} code
    */
   walk(rootFrame: number, hi: number, lo: number): number {
-    const frame = this.five ? this.regular5(rootFrame, hi, lo) : this.regular(rootFrame, hi, lo);
-    return frame >= 0 ? frame : this.explain(rootFrame, hi, lo);
+    const frame = this.regular(rootFrame, hi, lo, this.regularWords);
+    return frame >= 0 ? frame : this.#otherwise(rootFrame, hi, lo);
   }
 
   /**
    * Four levels from `table` on, when all is regular; of a canonical address, or below a fifth level. Entries are 8-aligned, so `| 1` finds
    * the high half without the overflow check of `+ 1`; a frame past 8 GiB (bits 33 and up of an address) is looked at once, at the end.
+   *
+   * @param table frame number of the table
+   * @param hi the address's high half
+   * @param lo the address's low half
+   * @param end {@linkcode regularWords}
+   * @returns the frame number, or a negative number that says only: not regular, ask {@linkcode walk}
    */
-  private regular(table: number, hi: number, lo: number): number {
+  regular(table: number, hi: number, lo: number, end: number): number {
     const words = this.linear;
-    const end = this.linearWords;
     let at = table << 10 | hi >>> 6 & 1022;
     regular: if (at < end && hi << 16 >> 16 === hi) {
       let e = words[at] as number;
@@ -117,18 +124,26 @@ export class Walker {
       if ((high | h) & 0xffffe | ~e & 1) break regular;
       return h << 20 | e >>> 12;
     }
-    return IRREGULAR;
+    return -9; // IRREGULAR, spelt out: a module's constant costs bytecode
+  }
+
+  /** What is not the regular case of four levels: that of five, or anything else. */
+  #otherwise(rootFrame: number, hi: number, lo: number): number {
+    const frame = this.five ? this.#regular5(rootFrame, hi, lo) : IRREGULAR;
+    return frame >= 0 ? frame : this.explain(rootFrame, hi, lo);
   }
 
   /** The fifth level, then the other four. */
-  private regular5(table: number, hi: number, lo: number): number {
-    if (hi << 7 >> 7 !== hi || table >= this.linearWords >>> 10) return IRREGULAR;
+  #regular5(table: number, hi: number, lo: number): number {
+    const words = this.linear;
+    const end = words.length;
+    if (hi << 7 >> 7 !== hi || table >= end >>> 10) return IRREGULAR;
     const at = table << 10 | hi >>> 15 & 1022;
-    const e = this.linear[at] as number;
-    const h = this.linear[at + 1] as number;
+    const e = words[at] as number;
+    const h = words[at + 1] as number;
     if ((e & 0x81) !== 1 || (h & 0xffffe) !== 0) return IRREGULAR;
     // The fourth level's index is bits 39 to 47; what is above was the fifth's.
-    return this.regular(h << 20 | e >>> 12, hi << 16 >> 16, lo);
+    return this.regular(h << 20 | e >>> 12, hi << 16 >> 16, lo, end);
   }
 
   /**

@@ -7,6 +7,10 @@ const SOURCE = new URL("./c/mem_floor.c", import.meta.url).pathname;
 
 const SYMBOLS = {
   floor_translate: { parameters: ["pointer", "u64", "u64", "u64", "i32", "buffer", "u32"], result: "u64" },
+  floor_translate_chain: {
+    parameters: ["pointer", "u64", "u64", "u64", "i32", "buffer", "u32", "u32"],
+    result: "u64",
+  },
   floor_scatter_plain: {
     parameters: ["pointer", "u64", "u64", "u64", "i32", "buffer", "u32", "buffer"],
     result: "u64",

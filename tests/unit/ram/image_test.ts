@@ -1,5 +1,6 @@
 /** RAM in files: raw images, ELF cores, files that shrink, writers. @module */
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import "../ffi/loaded_shim.ts";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { createMemfd, ftruncate } from "../../../ffi/memfd.ts";
 import { pwriteFrom } from "../../../ffi/stream.ts";
