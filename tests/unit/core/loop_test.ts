@@ -1,0 +1,199 @@
+import "../ffi/loaded_shim.ts";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { monotonicClock } from "../../../ffi/clock.ts";
+import { EventFd } from "../../../ffi/event_fd.ts";
+import { ManualClock, MS } from "../../../src/base/clock.ts";
+import { SILENT } from "../../../src/base/log.ts";
+import { Histogram } from "../../../src/core/histogram.ts";
+import { Ledger } from "../../../src/core/ledger.ts";
+import { Loop } from "../../../src/core/loop.ts";
+import { Timers } from "../../../src/core/timers.ts";
+import { EventPool } from "../../../src/event/transfer_event.ts";
+import { withSeed } from "../../fixtures/seeded_random.ts";
+
+const IN = 1;
+
+Deno.test("the loop calls back who is watched, and nobody who is not any more", () => {
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  using a = EventFd.create();
+  using b = EventFd.create();
+  const called: string[] = [];
+  const handlerB = { onReady: () => called.push("b") };
+  loop.watch(a.fd, IN, {
+    onReady: () => {
+      called.push("a");
+      a.drain();
+      // Both are ready in this turn; b is put away, and another takes the same number.
+      loop.unwatch(b.fd);
+      loop.watch(b.fd, IN, { onReady: () => (b.drain(), called.push("c")) });
+    },
+  });
+  loop.watch(b.fd, IN, handlerB);
+  assertEquals(loop.watched, 2);
+  a.signal();
+  b.signal();
+  loop.turn(0);
+  assert(called.includes("a"));
+  assertEquals(called.filter((name) => name === "b").length, called[0] === "b" ? 1 : 0);
+  loop.turn(0);
+  assertEquals(called.at(-1), "c");
+  loop.turn(0);
+  assertEquals(called.filter((name) => name === "c").length, 1);
+  assertThrows(() => loop.watch(a.fd, IN, handlerB));
+  loop.unwatch(a.fd);
+  loop.unwatch(b.fd);
+  loop.unwatch(b.fd);
+  assertEquals(loop.watched, 0);
+});
+
+Deno.test("a turn: callbacks, timers, the hook, then what was deferred; the hook's deadline wakes it", () => {
+  const clock = new ManualClock();
+  using loop = new Loop({ clock, log: SILENT });
+  const order: string[] = [];
+  const deadlines = [Infinity];
+  loop.setHook({ turn: () => order.push("hook"), deadlineNs: () => deadlines[0] as number });
+  using bell = EventFd.create();
+  loop.watch(bell.fd, IN, { onReady: () => (bell.drain(), order.push("fd")) });
+  const timer = { onTimer: () => order.push("timer") };
+  loop.arm(timer, clock.nowNs() + 5);
+  loop.defer(() => order.push("deferred"));
+  bell.signal();
+  loop.turn(-1);
+  assertEquals(order, ["fd", "hook", "deferred"]);
+  clock.advance(5);
+  loop.turn(-1);
+  assertEquals(order.slice(3), ["timer", "hook"]);
+  assertEquals(loop.armed, 0);
+  // Would wait for ever without a deadline; with one in the past it does not.
+  deadlines[0] = clock.nowNs();
+  loop.turn(-1);
+  assertEquals(order.slice(5), ["hook"]);
+  assertEquals(loop.turns.count, 3);
+  loop.unwatch(bell.fd);
+});
+
+Deno.test("run goes on until stop, and a deferred task that fails is not swallowed", () => {
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  let turns = 0;
+  const again = {
+    onTimer: () => (++turns === 3 ? loop.stop() : loop.arm(again, monotonicClock.nowNs() + MS)),
+  };
+  loop.arm(again, 0);
+  loop.run();
+  assertEquals([turns, loop.stopped], [3, true]);
+  loop.defer(() => {
+    throw new Error("deferred");
+  });
+  assertThrows(() => loop.turn(0), Error, "deferred");
+});
+
+Deno.test("runYielding lets promises run between turns", async () => {
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  let ticks = 0;
+  const interval = setInterval(() => (++ticks === 3 && loop.stop()), 1);
+  await loop.runYielding();
+  clearInterval(interval);
+  assert(ticks >= 3);
+});
+
+Deno.test("timers agree with a plain map", () => {
+  withSeed((random) => {
+    const timers = new Timers();
+    const model = new Map<number, number>();
+    const fired: number[] = [];
+    const handlers = Array.from({ length: 12 }, (_, id) => ({ onTimer: () => fired.push(id) }));
+    for (let step = 0, now = 0; step < 2000; step++) {
+      const id = random.below(12);
+      const handler = handlers[id]!;
+      switch (random.below(4)) {
+        case 0: {
+          const at = random.oneIn(10) ? Infinity : now + random.below(50);
+          timers.arm(handler, at);
+          if (at === Infinity) model.delete(id);
+          else model.set(id, at);
+          break;
+        }
+        case 1:
+          timers.disarm(handler);
+          model.delete(id);
+          break;
+        default: {
+          now += random.below(10);
+          fired.length = 0;
+          timers.fire(now);
+          const due = [...model].filter(([, at]) => at <= now).map(([key]) => key);
+          assertEquals([...fired].sort(), due.sort());
+          for (const key of due) model.delete(key);
+        }
+      }
+      assertEquals(timers.size, model.size);
+      assertEquals(timers.earliestNs, Math.min(Infinity, ...model.values()));
+    }
+  });
+});
+
+Deno.test("a timer that arms itself for now, or disarms another of the same round", () => {
+  const timers = new Timers();
+  const fired: string[] = [];
+  const a = { onTimer: () => (fired.push("a"), timers.arm(a, 0), timers.disarm(b)) };
+  const b = { onTimer: () => fired.push("b") };
+  timers.arm(a, 1);
+  timers.arm(b, 2);
+  timers.fire(5);
+  assertEquals(fired, ["a"]);
+  assertEquals([timers.size, timers.earliestNs], [1, 0]);
+  timers.fire(5);
+  assertEquals(fired, ["a", "a"]);
+});
+
+Deno.test("a histogram counts in powers of two and bounds its quantiles", () => {
+  const histogram = new Histogram();
+  assertEquals([histogram.count, histogram.quantileNs(0.5)], [0, 0]);
+  for (const ns of [0, 1, 2, 3, 1000, 2 ** 31, 2 ** 33, 2 ** 60]) histogram.note(ns);
+  assertEquals(histogram.count, 8);
+  assertEquals([histogram.counts[0], histogram.counts[1], histogram.counts[2], histogram.counts[10]], [
+    1,
+    1,
+    2,
+    1,
+  ]);
+  assertEquals([histogram.counts[32], histogram.counts[34], histogram.counts[39]], [1, 1, 1]);
+  assertEquals(histogram.maxNs, 2 ** 60);
+  assert(histogram.quantileNs(0.5) >= 3 && histogram.quantileNs(0.5) <= 4);
+});
+
+Deno.test("the ledger gives each command a ticket that fits once", () => {
+  withSeed((random) => {
+    const ledger = new Ledger();
+    const pool = new EventPool();
+    const open = new Map<number, number>();
+    const closed: number[] = [];
+    for (let step = 0; step < 3000; step++) {
+      if (random.oneIn(2)) {
+        const command = pool.acquire();
+        command.corr = step;
+        command.endpoint = step % 3;
+        const ticket = ledger.open(command, -1, 5);
+        command.release();
+        assert(ticket > 0 && !open.has(ticket) && !closed.includes(ticket), "a fresh ticket");
+        open.set(ticket, step);
+      } else {
+        const ticket = [...open.keys()][random.below(open.size)];
+        if (ticket === undefined) continue;
+        const index = ledger.find(ticket);
+        assertEquals([ledger.corr(index), ledger.principal(index)], [open.get(ticket), 5]);
+        ledger.close(index);
+        open.delete(ticket);
+        closed.push(ticket);
+      }
+      assertEquals(ledger.count, open.size);
+      if (step % 100 > 0) continue;
+      for (const ticket of closed) assertEquals(ledger.find(ticket), -1);
+      for (const endpoint of [0, 1, 2]) {
+        const expected = [...open].filter(([, corr]) => corr % 3 === endpoint).map(([ticket]) => ticket);
+        assertEquals(ledger.ticketsOf(endpoint).sort(), expected.sort());
+      }
+    }
+    for (const nonsense of [0, -1, 65_535, 2 ** 47, 1.5]) assertEquals(ledger.find(nonsense), -1);
+  });
+});
