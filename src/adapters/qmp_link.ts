@@ -217,7 +217,7 @@ export class QmpLink implements TimerHandler {
       socket = connectUnix(this.path, SOCKET.STREAM);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      return this.#lose(connectLoss(error));
+      return this.#lose(connectLoss(error, isSocket(this.path)));
     }
     this.#pid = peerCredentials(socket.fd).pid;
     this.#pidfd = openPidfd(this.#pid);
@@ -396,6 +396,16 @@ function openPidfd(pid: number): OwnedFd | null {
   } catch (error) {
     // Gone already, or a kernel without pidfds: the end of the stream will tell.
     if (error instanceof OsError) return null;
+    throw error;
+  }
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return Deno.statSync(path).isSocket !== false;
+  } catch (error) {
+    // Gone meanwhile, or out of reach: connect has said what there is to say.
+    if (error instanceof Error) return true;
     throw error;
   }
 }

@@ -60,8 +60,12 @@ export function protocolLoss(why: string): QmpLoss {
   };
 }
 
-/** A connection that did not come about. */
-export function connectLoss(error: unknown): QmpLoss {
+/**
+ * A connection that did not come about.
+ *
+ * @param isSocket false when something else than a socket has the path: the kernel refuses that as it refuses a socket on which nobody listens
+ */
+export function connectLoss(error: unknown, isSocket = true): QmpLoss {
   const remedy = messageOf(error);
   const gone = { reason: SEAM_REASON.PROCESS_GONE, code: CODE["seam-down"], remedy };
   const wrong = { reason: SEAM_REASON.PROTOCOL_ERROR, code: CODE["bad-argument"], remedy };
@@ -71,6 +75,7 @@ export function connectLoss(error: unknown): QmpLoss {
     case ERRNO.ENOTDIR:
       return { ...gone, text: "there is no QMP socket at its path" };
     case ERRNO.ECONNREFUSED:
+      if (!isSocket) return { ...gone, text: "the QMP path is not a socket" };
       return { ...gone, text: "nobody listens on the QMP socket" };
     case ERRNO.EAGAIN:
       return HELD;
