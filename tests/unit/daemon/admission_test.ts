@@ -142,13 +142,15 @@ others("one user cannot take every place", async () => {
 others("a folder that its user may not write in is one clear line", async () => {
   const folder = await Deno.makeTempDir({ prefix: "vmsig-daemon-" });
   try {
+    await Deno.chmod(folder, 0o755);
     const started = DaemonProcess.start({
       folder,
       wrapper: asUser({ uid: STRANGER, gid: STRANGER }),
       env: { DENO_DIR: Deno.env.get("DENO_DIR") ?? "", HOME: "/nonexistent" },
     });
     const message = await started.then(() => "it started", (error: Error) => error.message);
-    assertStringIncludes(message, "the daemon ended before it was ready: vmsig: ");
+    assertStringIncludes(message, "the daemon ended before it was ready: vmsig: refused: ");
+    assertStringIncludes(message, "no permission; give --socket PATH in a folder of yours");
     assertEquals(message.trim().split("\n").length, 1, message);
   } finally {
     await Deno.remove(folder, { recursive: true });
