@@ -44,12 +44,7 @@ export interface SoakReport {
   readonly before: Holdings;
   readonly after: Holdings;
   /** Turns of the loop in the rest of the time, and how many took longer than 4.2 and 8.4 ms. */
-  readonly turns: {
-    readonly all: number;
-    readonly over4: number;
-    readonly over8: number;
-    readonly maxMs: number;
-  };
+  readonly turns: LoopTurns;
   /** Commands that the daemon still thinks open, at rest. */
   readonly openCommands: number;
   readonly stopMs: number;
