@@ -1,0 +1,164 @@
+/**
+ * Input on the bus: what a command costs until QEMU has acknowledged it, how fast text reaches a guest, and how fast the input lease changes hands when its owner holds keys.
+ *
+ * All on a Linux guest with a virtio keyboard under TCG. The peer is a bare C client of QEMU's monitor, on a monitor of its own of the same VM, in turn with ours.
+ * Pre-emption needs two users of different priority, so it runs as root.
+ * @module
+ */
+import { connect } from "../../src/client/connect.ts";
+import { takeInput } from "../../src/client/input_control.ts";
+import { recordsOfStroke, US_LAYOUT } from "../../src/client/us_layout.ts";
+import { KIND } from "../../src/event/kind.ts";
+import { SOURCE } from "../../src/event/source.ts";
+import { FRAME } from "../../src/event/frame.ts";
+import { ROSTER } from "../../src/event/body_layout.ts";
+import { SeededRandom } from "../fixtures/seeded_random.ts";
+import type { GuestProcess } from "../guest/guest_process.ts";
+import { type Qemu, startGuest } from "../guest/qemu.ts";
+import { type Bench, type BenchResult, resultOf } from "./bench.ts";
+import { cFloor, numbersOf } from "./c_floor.ts";
+import { RawControl } from "./raw_control.ts";
+import { type Served, serveStubs } from "./served.ts";
+
+const ROUNDS = 7;
+const COMMANDS = 1000;
+const CHARACTERS = 1000;
+const PREEMPTIONS = 100;
+/** Whom the owner that gives way runs as; any number that is not ours. */
+const OTHER_UID = 65_534;
+const SLOT = 1;
+const SEED = 1;
+
+interface Bed {
+  readonly vm: Qemu;
+  readonly daemon: Served;
+}
+
+/** A guest, a daemon that has it, and the measure in between. */
+async function withGuest<T>(more: string, measure: (bed: Bed) => Promise<T>): Promise<T> {
+  await using vm = await startGuest({ devices: ["virtio-input"], programs: ["evrec"], qmpSockets: 2 });
+  const path = await Deno.makeTempFile({ prefix: "vmsig-bench-", suffix: ".toml" });
+  try {
+    const endpoint = `[[endpoint]]\nname = "vm"\nvmid = ${SLOT}\nqmp = "${vm.qmpPath}"\n` +
+      `input = "qmp"\nmemory = "none"\nguest = "none"\n`;
+    await Deno.writeTextFile(path, `${endpoint}${more}[discovery]\nprobe = false\n`);
+    await using daemon = await serveStubs(0, ["--config", path]);
+    {
+      using control = new RawControl(daemon.socket);
+      control.await((kind, view) =>
+        kind === KIND.ROSTER &&
+        (view.getUint32(FRAME.inline + ROSTER.at.seams, true) & 1 << SOURCE.INPUT) !== 0
+      );
+    }
+    return await measure({ vm, daemon });
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+const column = (rows: readonly number[][], i: number): number[] => rows.map((row) => row[i] as number);
+
+function bareAck({ vm }: Bed): Promise<number[]> {
+  return numbersOf(cFloor("qmp_client"), ["ack", vm.qmpPaths[1] ?? "", `${COMMANDS}`]);
+}
+
+function acknowledged(): Promise<BenchResult> {
+  return withGuest("", async (bed) => {
+    const ack = () => numbersOf(cFloor("input_client"), ["ack", bed.daemon.socket, `${SLOT}`, `${COMMANDS}`]);
+    const ours: number[][] = [];
+    const peer: number[][] = [];
+    await ack();
+    await bareAck(bed);
+    for (let round = 0; round < ROUNDS; round++) {
+      peer.push(await bareAck(bed));
+      ours.push(await ack());
+    }
+    const peerName = "C QMP client, same command, own monitor";
+    return resultOf("input.ack.p50", "us", "lower", column(ours, 0), column(peer, 0), peerName);
+  });
+}
+
+/** Key events that the guest recorded: "30:1"; repeats of the guest's own are left out. */
+function keysOf(text: string): string[] {
+  if (/^event\d+ 0 3 0$/m.test(text)) throw new Error("the recorder in the guest lost events");
+  return [...text.matchAll(/^event\d+ 1 (\d+) ([01])$/gm)].map(([, code, value]) => `${code}:${value}`);
+}
+
+/** Reads until as many keys have come, and says whether they are the ones. */
+async function mustHaveRecorded(recorder: GuestProcess, from: number, expected: string[]): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  let seen: string[] = [];
+  while ((seen = keysOf(recorder.text.slice(from))).length < expected.length) {
+    if (performance.now() > deadline) break;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const wrong = expected.findIndex((key, i) => key !== seen[i]);
+  if (wrong < 0 && seen.length === expected.length) return;
+  throw new Error(
+    `the guest saw ${seen.length} of ${expected.length} key events; the first wrong is ${wrong}`,
+  );
+}
+
+/** Small letters, digits and spaces, and one capital in 25. */
+function textOf(random: SeededRandom): string {
+  const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789    ";
+  return Array.from({ length: CHARACTERS }, () => {
+    const character = alphabet[random.below(alphabet.length)] as string;
+    return random.oneIn(25) ? character.toUpperCase() : character;
+  }).join("");
+}
+
+function type(): Promise<BenchResult> {
+  return withGuest("", async ({ vm, daemon }) => {
+    const recorder = await vm.agent.start("evrec", "--late");
+    await recorder.lineMatching(/^recording/);
+    await using client = await connect({ socket: daemon.socket, name: "bench" });
+    await using input = await takeInput(client, "vm");
+    const random = new SeededRandom(SEED);
+    const rates: number[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const text = textOf(random);
+      const expected = [...text].flatMap((character) => {
+        const stroke = US_LAYOUT.get(character);
+        return stroke === undefined
+          ? []
+          : recordsOfStroke(stroke).map(({ code, value }) => `${code}:${value}`);
+      });
+      const from = recorder.text.length;
+      const startedMs = performance.now();
+      await input.type(text);
+      rates.push(CHARACTERS / (performance.now() - startedMs) * 1000);
+      await mustHaveRecorded(recorder, from, expected);
+    }
+    return resultOf("input.type", "characters/s", "higher", rates, null, null);
+  });
+}
+
+async function preempt(): Promise<BenchResult> {
+  if (Deno.uid() !== 0) throw new Error("two users of different priority are needed: run it as root");
+  const rule = (uid: number, prio: number) =>
+    `[[admission]]\nuid = ${uid}\nendpoints = ["*"]\ncaps = ["*"]\narb_prio = ${prio}\n`;
+  return await withGuest(rule(0, 20) + rule(OTHER_UID, 10), async (bed) => {
+    const { socket } = bed.daemon;
+    // The other user has to get to the socket.
+    await Deno.chmod(socket.slice(0, socket.lastIndexOf("/")), 0o755);
+    const args = ["preempt", socket, `${SLOT}`, `${PREEMPTIONS}`, `${OTHER_UID}`];
+    const preemptions = () => numbersOf(cFloor("input_client"), args);
+    const ours: number[][] = [];
+    const peer: number[][] = [];
+    await preemptions();
+    for (let round = 0; round < ROUNDS; round++) {
+      peer.push(await bareAck(bed));
+      ours.push(await preemptions());
+    }
+    const peerName = "p50 of one acknowledged key, C QMP client (ours is the p99, 20 keys)";
+    return resultOf("lease.preempt", "us", "lower", column(ours, 1), column(peer, 0), peerName);
+  });
+}
+
+/** The benchmarks of this file. */
+export const benches: readonly Bench[] = [
+  { name: "input.ack.p50", run: acknowledged },
+  { name: "input.type", run: type },
+  { name: "lease.preempt", run: preempt },
+];
