@@ -9,7 +9,7 @@
  * There are two of it. {@linkcode Walker.explain} goes by the tables of paging.ts, wherever the RAM is, and tells all about the page or
  * the failure. {@linkcode Walker.walk} first tries the regular case written out: present tables within the linear view, a page of 4 KiB
  * or 2 MiB; whatever else it meets, it leaves to the other. Measured on 64 MiB of scattered pages: 33 ns by the tables with a view a GiB, 10 ns
- * written out; the larger half of that was the engine's inlining limit (460 bytes of bytecode), which is why `#regular` is as terse as it is.
+ * written out; the larger half of that was the engine's inlining limit (460 bytes of bytecode), which is why `regular` is as terse as it is.
  *
  * It keeps no cache: the guest changes its tables while we look, and a cache on RAM in this process has been measured
  * slower than none (memflow). A batch has its own, for the time of the batch: see scatter.ts.

@@ -3,6 +3,7 @@
  * old kernel's note must not be believed.
  * @module
  */
+import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
 import type { GuestFinder } from "../../src/guest/find_guest.ts";

@@ -5,6 +5,7 @@
  * A covering subset runs by default; VMSIG_FULL_MATRIX=1 runs pc and q35 x memfd and file x 512 MiB, 2 GiB, 4 GiB x default, PTI, LA57 x cloud and generic.
  * @module
  */
+import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { ScatterReader } from "../../src/guest/scatter.ts";
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
