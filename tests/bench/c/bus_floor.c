@@ -5,7 +5,8 @@
  *   bus_floor pingpong PATH N [hello]         one at a time: prints "p50 p99" in us
  *   bus_floor inflight PATH N DEPTH [hello]   DEPTH in flight: prints packets a second
  *   bus_floor fanout PATH N WATCHERS [hello]  one event to WATCHERS connections: prints the median us until the last one has it
- *   bus_floor deliver PATH N WATCHERS ENDPOINT hello   the same, watchers and trigger on one endpoint
+ *   bus_floor deliver PATH N WATCHERS ENDPOINTS ENDPOINT hello   vmsig only: WATCHERS connections to each endpoint 0 … ENDPOINTS-1, each of which wants that endpoint alone; one event of
+ *                                             ENDPOINT (-1: of each in turn) to its watchers: prints the median us until the last one has it
  *   bus_floor acquire PATH N                  vmsig only: CMD_ACQUIRE until LEASE_GRANTED (released in between, not measured): median us
  *
  * With "hello" the peer is vmsig: the client says HELLO first, and its packets are CMD_VM query frames, which travel socket -> admission -> context -> adapter ->
@@ -74,16 +75,17 @@ static void frame(uint8_t *f, uint16_t kind, uint32_t endpoint, uint32_t corr, u
   put32(f + 52, word1);
 }
 
-static int dial(const char *path, int hello, uint32_t sources) {
+/* endpoints: a mask, 0 = all. */
+static int dial(const char *path, int hello, uint32_t sources, uint64_t endpoints) {
   struct sockaddr_un a;
   address(path, &a);
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) die("connect");
   if (!hello) return fd;
-  /* {proto: 1, name: "bench", sub: {sources: N, prio_min: 0, endpoints: 0}} */
+  /* {proto: 1, name: "bench", sub: {sources: N, prio_min: 0, endpoints: MASK}} */
   static const uint8_t head[] = {0xa3, 0x65, 'p', 'r', 'o', 't', 'o', 1, 0x64, 'n', 'a', 'm', 'e', 0x65, 'b', 'e', 'n', 'c', 'h',
                                  0x63, 's', 'u', 'b', 0xa3, 0x67, 's', 'o', 'u', 'r', 'c', 'e', 's', 0x18};
-  static const uint8_t tail[] = {0x68, 'p', 'r', 'i', 'o', '_', 'm', 'i', 'n', 0, 0x69, 'e', 'n', 'd', 'p', 'o', 'i', 'n', 't', 's', 0};
+  static const uint8_t tail[] = {0x68, 'p', 'r', 'i', 'o', '_', 'm', 'i', 'n', 0, 0x69, 'e', 'n', 'd', 'p', 'o', 'i', 'n', 't', 's'};
   uint8_t f[FRAME + 128];
   frame(f, 96, 0, 0, 0, 0);
   uint8_t *b = f + FRAME;
@@ -92,6 +94,11 @@ static int dial(const char *path, int hello, uint32_t sources) {
   *b++ = (uint8_t)sources;
   memcpy(b, tail, sizeof tail);
   b += sizeof tail;
+  if (endpoints == 0) *b++ = 0;
+  else {
+    *b++ = 0x1b;
+    for (int shift = 56; shift >= 0; shift -= 8) *b++ = (uint8_t)(endpoints >> shift);
+  }
   uint32_t body = (uint32_t)(b - f - FRAME);
   f[9] = 2;
   put32(f + 24, body);
@@ -151,7 +158,7 @@ static void server(const char *path) {
 }
 
 static void pingpong(const char *path, int n, int hello) {
-  int fd = dial(path, hello, 0);
+  int fd = dial(path, hello, 0, 0);
   uint8_t f[FRAME], r[70000];
   frame(f, 70, 0, 7, 0, 0);
   double *t = malloc(sizeof *t * n);
@@ -166,7 +173,7 @@ static void pingpong(const char *path, int n, int hello) {
 }
 
 static void inflight(const char *path, int n, int depth, int hello) {
-  int fd = dial(path, hello, 0);
+  int fd = dial(path, hello, 0, 0);
   uint8_t f[FRAME], r[70000];
   frame(f, 70, 0, 7, 0, 0);
   double a = 0;
@@ -183,12 +190,14 @@ static void inflight(const char *path, int n, int depth, int hello) {
   printf("%.0f\n", (n - n / 10) / (now_us() - a) * 1e6);
 }
 
-static void fanout(const char *path, int n, int watchers, uint32_t endpoint, int hello) {
-  int trigger = dial(path, hello, 0);
+/* With `endpoints` > 0 the watchers are those of each endpoint; with `endpoint` < 0 the events go round. */
+static void fanout(const char *path, int n, int watchers, int endpoints, int endpoint, int hello) {
+  int trigger = dial(path, hello, 0, 0);
   int ep = epoll_create1(0);
+  int groups = endpoints > 0 ? endpoints : 1;
   /* Source VMHOST alone. */
-  for (int i = 0; i < watchers; i++) {
-    int fd = dial(path, hello, 1 << 5);
+  for (int i = 0; i < watchers * groups; i++) {
+    int fd = dial(path, hello, 1 << 5, endpoints > 0 ? 1ull << (i % endpoints) : 0);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
     epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
   }
@@ -196,9 +205,14 @@ static void fanout(const char *path, int n, int watchers, uint32_t endpoint, int
   double *t = malloc(sizeof *t * n);
   struct epoll_event events[1024];
   usleep(100000);
-  for (int i = -50; i < n; i++) {
+  /* Each VM is stopped and continued as often: the next run finds it running. */
+  int turn = endpoint < 0 ? groups : 1, warm = turn > 1 ? 2 * turn : 50;
+  n -= n % (2 * turn);
+  for (int i = -warm; i < n; i++) {
     /* vmsig: stop and cont in turn; the C server: a packet that is fanned out. */
-    frame(f, 70, hello ? endpoint : 1, 7, hello ? (i & 1 ? 1 : 2) : 0, 0);
+    int round = i + warm;
+    uint32_t on = (uint32_t)(endpoint < 0 ? round % groups : endpoint);
+    frame(f, 70, hello ? on : 1, 7, hello ? (round / turn & 1 ? 1 : 2) : 0, 0);
     double a = now_us();
     if (send(trigger, f, FRAME, 0) != FRAME) die("send");
     for (int got = 0; got < watchers;) {
@@ -218,7 +232,7 @@ static void fanout(const char *path, int n, int watchers, uint32_t endpoint, int
 }
 
 static void acquire(const char *path, int n) {
-  int fd = dial(path, 1, 0);
+  int fd = dial(path, 1, 0, 0);
   uint8_t f[FRAME], r[70000];
   double *t = malloc(sizeof *t * n);
   for (int i = -500; i < n; i++) {
@@ -244,8 +258,8 @@ int main(int argc, char **argv) {
   int n = atoi(argv[3]);
   if (!strcmp(what, "pingpong")) pingpong(path, n, hello);
   else if (!strcmp(what, "inflight") && argc > 4) inflight(path, n, atoi(argv[4]), hello);
-  else if (!strcmp(what, "fanout") && argc > 4) fanout(path, n, atoi(argv[4]), 0, hello);
-  else if (!strcmp(what, "deliver") && argc > 5) fanout(path, n, atoi(argv[4]), (uint32_t)atoi(argv[5]), 1);
+  else if (!strcmp(what, "fanout") && argc > 4) fanout(path, n, atoi(argv[4]), 0, 0, hello);
+  else if (!strcmp(what, "deliver") && argc > 6) fanout(path, n, atoi(argv[4]), atoi(argv[5]), atoi(argv[6]), 1);
   else if (!strcmp(what, "acquire")) acquire(path, n);
   else return 2;
   return 0;
