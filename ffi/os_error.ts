@@ -28,6 +28,7 @@ export const ERRNO = {
   ENOTTY: 25,
   EFBIG: 27,
   ENOSPC: 28,
+  EROFS: 30,
   EPIPE: 32,
   ENAMETOOLONG: 36,
   ENOSYS: 38,

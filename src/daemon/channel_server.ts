@@ -19,7 +19,11 @@ export class ChannelServers {
   readonly #log: Log;
   readonly #servers = new Map<string, { readonly key: string; readonly server: IvshmemServer }>();
 
-  /** @param runtimeDir where the sockets go, in a folder `v2v` */
+  /**
+   * Serves nothing yet.
+   *
+   * @param runtimeDir where the sockets go, in a folder `v2v`
+   */
   constructor(runtimeDir: string, loop: LoopPort, users: UserLookup, log: Log) {
     this.#folder = `${runtimeDir}/v2v`;
     this.#loop = loop;

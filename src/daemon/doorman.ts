@@ -12,8 +12,11 @@ import type { Doorkeeper, Peer, Verdict } from "../controls/socket/socket_listen
 
 /** What a doorman is made of. */
 export interface DoormanOptions {
+  /** The rules of the config, in order. */
   readonly rules: readonly AdmissionRule[];
+  /** The daemon's uid. */
   readonly ownUid: number;
+  /** Says when what is known of users is too old. */
   readonly clock: Clock;
   /** Controls at once, all users together; one user other than the daemon's own gets half of them at most. */
   readonly maxControls: number;

@@ -29,7 +29,11 @@ export class EndpointMaker {
   readonly #scanner: ScanPort;
   #config: Config;
 
-  /** @param scanner looks through guests' RAM off the loop */
+  /**
+   * Makes one for a plan.
+   *
+   * @param scanner looks through guests' RAM off the loop
+   */
   constructor(plan: LoopPlan, loop: LoopPort, log: Log, scanner: ScanPort) {
     this.#plan = plan;
     this.#loop = loop;

@@ -15,7 +15,9 @@ const CAP_SYS_PTRACE = 19n;
 
 /** A QEMU that the daemon could attach, or has attached. */
 export interface FoundVm {
+  /** Its process. */
   readonly pid: number;
+  /** Its name, as an endpoint may have it. */
   readonly name: string;
   /** A free monitor; "" when none is free now. */
   readonly qmp: string;
@@ -31,7 +33,11 @@ export class HostWatch implements Disposable {
   #timer: ReturnType<typeof setInterval> | undefined;
   #last = "";
 
-  /** @param tell called with every QEMU that runs, when that has changed */
+  /**
+   * Looks at nothing yet.
+   *
+   * @param tell called with every QEMU that runs, when that has changed
+   */
   constructor(tell: (found: readonly FoundVm[]) => void, log: Log) {
     this.#tell = tell;
     this.#log = log;
@@ -72,6 +78,7 @@ export class HostWatch implements Disposable {
     this.#last = key;
     this.#tell(found);
   }
+  /** Looks no more. */
 
   [Symbol.dispose](): void {
     if (this.#timer !== undefined) clearInterval(this.#timer);

@@ -49,6 +49,7 @@ export class PerceptionHost implements Disposable {
     };
     worker.postMessage(plan);
   }
+  /** Ends the Worker. */
 
   [Symbol.dispose](): void {
     this.#closed = true;

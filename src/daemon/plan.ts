@@ -18,8 +18,11 @@ export interface StubPlan {
 export interface LoopPlan {
   /** What the config says; defaults filled in. */
   readonly config: Config;
+  /** The control socket. */
   readonly socketPath: string;
+  /** Where other sockets and state files go. */
   readonly runtimeDir: string;
+  /** Endpoints without a VM. */
   readonly stub: StubPlan;
   /** From the main thread (and any other) to the loop. */
   readonly inbox: SharedRingHandle;

@@ -13,8 +13,11 @@ export const DEFAULT_CONFIG_PATH = "/etc/vmsig/vmsigd.toml";
 
 /** What the command line says. */
 export interface ServeRequest {
+  /** `--config`. */
   readonly configPath: string | undefined;
+  /** `--socket`. */
   readonly socketPath: string | undefined;
+  /** `--stub` and `--stub-rate`. */
   readonly stub: StubPlan;
 }
 

@@ -132,7 +132,7 @@ export class SocketPlace implements FdHandler, TimerHandler {
       return socket;
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
-      const remedy = isOsError(error, "EACCES") || isOsError(error, "EPERM") || isOsError(error, "EROFS")
+      const remedy = ["EACCES", "EPERM", "EROFS"].includes(error.errnoName)
         ? "no permission to make a socket in its folder; give --socket PATH in a folder of yours, or run as root"
         : error.message;
       throw new Fault("refused", `Cannot listen on ${this.#path}: ${remedy}`, { cause: error });

@@ -8,6 +8,7 @@ import type { EndpointRequest, Roster } from "./roster.ts";
 
 /** What an asker wants; a change of its JSON is a change of the endpoint. */
 export interface WantedEndpoint {
+  /** What it is called. */
   readonly name: string;
   /** 0 = none. */
   readonly vmid: number;
@@ -80,7 +81,11 @@ export class Desired<E extends WantedEndpoint> {
 
   /** Attaches whatever is wanted and can be: a name or a number may have become free. */
   #attachAll(): void {
-    for (const [asker, wish] of this.#wishes) if (!wish.attached) this.#attach(asker, wish);
+    for (const [asker, wish] of this.#wishes) {
+      // Hundreds may wait for a number: there is nothing to try when none is free.
+      if (this.#roster.isFull) return;
+      if (!wish.attached) this.#attach(asker, wish);
+    }
   }
 
   #attach(asker: string, wish: Wish<E>): void {

@@ -8,6 +8,7 @@ import { type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
 
 /** One running QEMU. */
 export interface ProbedVm {
+  /** Its process. */
   readonly pid: number;
   /** The user that runs it. */
   readonly uid: number;
@@ -19,9 +20,11 @@ export interface ProbedVm {
   readonly monitors: readonly { readonly path: string; readonly busy: boolean }[];
   /** What backs its RAM: "memfd", "file", … that can be shared, "private", or "file (private)". */
   readonly memory: string;
+  /** Its RAM. */
   readonly ramBytes: number;
   /** Its keyboards and pointers. */
   readonly input: readonly string[];
+  /** The display device and what shows it: "std/none". */
   readonly display: string;
   /** Whether the daemon can attach it: there is a free monitor. */
   readonly attachable: boolean;

@@ -22,19 +22,22 @@ export interface QemuSetup {
   readonly machine: string;
   /** RAM in bytes, as -m says; QEMU's default otherwise. */
   readonly ramBytes: number;
+  /** Its QMP sockets, in the order given. */
   readonly qmp: readonly QmpOffer[];
   /** What backs the RAM. `shared`: another process can read it. */
   readonly memory: { readonly backend: string; readonly shared: boolean; readonly path: string };
   /** Names of keyboard and pointer devices, with those that the machine has by itself. */
   readonly keyboards: readonly string[];
+  /** Names of pointer devices, likewise. */
   readonly pointers: readonly string[];
   /** Whether there is an absolute pointer. */
   readonly hasTablet: boolean;
   /** The display device and what shows it. */
   readonly display: string;
 }
+/** An option's argument by its keys. */
 
-type Properties = ReadonlyMap<string, string>;
+export type Properties = ReadonlyMap<string, string>;
 
 /** Reads an option's argument: the value without a key is found under "". */
 export function readProperties(text: string): Properties {

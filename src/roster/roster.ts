@@ -4,6 +4,7 @@
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
+import { MAX_ENDPOINTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Adapter, CloseReason } from "../core/adapter_port.ts";
 import type { Core } from "../core/core.ts";
@@ -61,6 +62,11 @@ export class Roster {
   idOf(name: string): EndpointId | undefined {
     const entry = this.#entries.get(name);
     return entry === undefined || entry.leaving ? undefined : entry.id;
+  }
+
+  /** Whether every number is taken. */
+  get isFull(): boolean {
+    return this.#slots.taken === MAX_ENDPOINTS;
   }
 
   /** Names of all endpoints that are there. */

@@ -5,7 +5,8 @@
  * Who may write here may steer VMs. So only plain files of the daemon's own user or root count, that nobody else may write, in a directory of which the same is
  * true; anything else is refused with a line in the log. Names that begin with a dot or end in `~`, `.tmp` or `.swp` are somebody's half-done work and are passed over.
  *
- * Changes are gathered for a moment, so that a file written in several steps is read once.
+ * Changes are gathered for a moment, so that a file written in several steps is read once. Then they are looked at one a turn of the loop: attaching tells every control, and hundreds of files
+ * at once must not keep the loop from anybody.
  * @module
  */
 import { INOTIFY, Inotify } from "../../ffi/inotify.ts";
@@ -37,9 +38,13 @@ export interface TriggerListener {
 
 /** What a trigger directory is made of. */
 export interface TriggerDirectoryOptions {
+  /** The directory. */
   readonly path: string;
+  /** The loop that watches. */
   readonly loop: LoopPort;
+  /** Where refusals are told. */
   readonly log: Log;
+  /** Who is told. */
   readonly listener: TriggerListener;
   /** The daemon's uid: files of this user and of root count. */
   readonly ownUid: number;
@@ -58,6 +63,8 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
   #directoryWatch = -1;
   #parentWatch = -1;
   #rescan = true;
+  /** Files are being looked at, one a turn. */
+  #working = false;
 
   /** Starts watching, and looks at what is there in the loop's next turn. */
   constructor(options: TriggerDirectoryOptions) {
@@ -81,7 +88,8 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
         else this.#dirty.add(name);
       }
     }
-    if (this.#rescan || this.#dirty.size > 0) {
+    // While there is one file after another to look at, what comes joins the queue.
+    if (!this.#working && (this.#rescan || this.#dirty.size > 0)) {
       this.#options.loop.arm(this, this.#options.loop.clock.nowNs() + SETTLE_MS * MS);
     }
   }
@@ -91,9 +99,13 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
       this.#rescan = false;
       this.#lookAtAll();
     }
-    const names = [...this.#dirty];
-    this.#dirty.clear();
-    for (const name of names) this.#look(name);
+    const [name] = this.#dirty;
+    if (name !== undefined) {
+      this.#dirty.delete(name);
+      this.#look(name);
+    }
+    this.#working = this.#dirty.size > 0;
+    if (this.#working) this.#options.loop.arm(this, this.#options.loop.clock.nowNs());
   }
 
   /** Looks at everything anew: the folder above was removed and made again, which nobody watches any more. */

@@ -6,7 +6,7 @@
  * @module
  */
 import { assert } from "../base/assert.ts";
-import { layout } from "../base/layout.ts";
+import { type Layout, layout } from "../base/layout.ts";
 import { MAX_VGPU_SLOTS } from "../base/limits.ts";
 
 /** The bytes `VGPU`: low word of the magic. */
@@ -34,8 +34,8 @@ export const CRC_END = 0x02c;
 /** Where the slot descriptors start. */
 export const SLOTS_OFFSET = 0x140;
 
-/** The header page, up to the slot descriptors. */
-export const REGION = layout(SLOTS_OFFSET, {
+/** Fields of the header page, up to the slot descriptors. */
+export const REGION_FIELDS = {
   magic: [0x000, "u64"],
   abiVersion: [0x008, "u32"],
   headerBytes: [0x00c, "u32"],
@@ -75,10 +75,12 @@ export const REGION = layout(SLOTS_OFFSET, {
   capY: [0x0dc, "i32"],
   refreshMhz: [0x0e0, "u32"],
   latest: [0x100, "u32"],
-});
+} as const;
+/** The header page, up to the slot descriptors. */
+export const REGION: Layout<typeof REGION_FIELDS> = layout(SLOTS_OFFSET, REGION_FIELDS);
 
-/** One slot's descriptor. */
-export const SLOT = layout(64, {
+/** Fields of one slot's descriptor. */
+export const SLOT_FIELDS = {
   seq: [0, "u32"],
   width: [4, "u32"],
   height: [8, "u32"],
@@ -91,10 +93,12 @@ export const SLOT = layout(64, {
   damageY: [44, "i32"],
   damageW: [48, "i32"],
   damageH: [52, "i32"],
-});
+} as const;
+/** One slot's descriptor. */
+export const SLOT: Layout<typeof SLOT_FIELDS> = layout(64, SLOT_FIELDS);
 
-/** The control block, from {@linkcode CONTROL_OFFSET}. Only a writer through MEMWRITE touches it. */
-export const CONTROL = layout(0x24, {
+/** Fields of the control block. */
+export const CONTROL_FIELDS = {
   ctrlGen: [0x00, "u32"],
   desiredState: [0x04, "u32"],
   targetFps: [0x08, "u32"],
@@ -102,7 +106,9 @@ export const CONTROL = layout(0x24, {
   fullFrameReq: [0x10, "u32"],
   consumerTick: [0x18, "u64"],
   consumerAttached: [0x20, "u32"],
-});
+} as const;
+/** The control block, from {@linkcode CONTROL_OFFSET}. Only a writer through MEMWRITE touches it. */
+export const CONTROL: Layout<typeof CONTROL_FIELDS> = layout(0x24, CONTROL_FIELDS);
 
 assert(
   SLOTS_OFFSET + MAX_VGPU_SLOTS * SLOT.sizeBytes <= CONTROL_OFFSET,

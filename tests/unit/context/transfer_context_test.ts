@@ -6,7 +6,7 @@ import { KIND } from "../../../src/event/kind.ts";
 import { PRIO } from "../../../src/event/priority.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
-import { SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
+import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 import { ContextModel } from "./context_model.ts";
 
 const OUTCOMES = ["queued", "coalesced", "dropped", "blocked"];

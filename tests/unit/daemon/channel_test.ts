@@ -43,19 +43,19 @@ Deno.test("two processes meet over a channel that the daemon's config names, and
     assert(received.every((byte, i) => byte === sent[i]));
     assertEquals((await connector.output()).code, 0);
   } finally {
-    for (const child of running) {
-      try {
-        child.kill("SIGTERM");
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error; // it has ended already
-      }
-    }
-    const { code, stderr } = await new Response(daemon.stderr).text().then(async (text) => ({
-      code: (await daemon.status).code,
-      stderr: text,
-    }));
-    assertEquals(code, 0, stderr);
+    for (const child of running) end(child);
+    const log = await new Response(daemon.stderr).text();
+    assertEquals((await daemon.status).code, 0, log);
     assertEquals([...Deno.readDirSync(folder)].map((e) => e.name).filter((n) => n.endsWith(".sock")), []);
     Deno.removeSync(folder, { recursive: true });
   }
 });
+
+/** Ends a process that may have ended already. */
+function end(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGTERM");
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+}

@@ -21,6 +21,7 @@ Deno.test("an empty config is the defaults", () => {
     },
     discovery: { triggerDir: undefined, probe: true },
     endpoints: [],
+    channels: [],
     admission: [],
     policy: [],
     write: [],
