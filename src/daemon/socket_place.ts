@@ -4,7 +4,7 @@
  * @module
  */
 import { INOTIFY, Inotify } from "../../ffi/inotify.ts";
-import { isOsError, OsError } from "../../ffi/os_error.ts";
+import { OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN } from "../../ffi/poller.ts";
 import { listenUnix, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
