@@ -14,8 +14,8 @@ Deno.test("layers: downwards and within a folder is allowed", () => {
     "src/base/a.ts": [],
     "src/base/b.ts": ["src/base/a.ts"],
     "src/core/loop.ts": ["src/base/a.ts", "src/event/kinds.ts", "ffi/poller.ts"],
-    "src/cli/main.ts": ["src/client/client.ts", "src/daemon/daemon.ts"],
-    "main.ts": ["src/cli/main.ts"],
+    "src/client/cli/ls.ts": ["src/client/client.ts", "src/daemon/daemon.ts"],
+    "main.ts": ["src/client/cli/ls.ts"],
   });
   assertEquals(rankFaults(imports), []);
   assertEquals(circles(imports), []);
