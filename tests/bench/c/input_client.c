@@ -4,6 +4,8 @@
  *   input_client ack SOCKET ENDPOINT N            CMD_INPUT (key "a" down, up in turn) until its ACT_ACK, one at a time: prints "p50 p99" in us
  *   input_client preempt SOCKET ENDPOINT N UID    UID's control owns INPUT and holds 20 keys; ours takes it: from CMD_ACQUIRE until LEASE_GRANTED, prints "p50 p99" in us.
  *                                                 Each time: UID's control was told, and nothing is held any more.
+ *   input_client stream SOCKET ENDPOINT           For tests: owns INPUT and sends frames until it is killed, four at a time; one presses keys 2 to 11, the next releases them,
+ *                                                 last first. Says "streaming" once ten are acknowledged.
  */
 #include "control.h"
 
@@ -68,13 +70,34 @@ static void preempt(int strong, int weak, int n, double *t) {
   print(t, n);
 }
 
+static void stream(int fd) {
+  int codes[2][10];
+  for (int i = 0; i < 10; i++) {
+    codes[0][i] = 2 + i;
+    codes[1][i] = -(11 - i);
+  }
+  lease(fd, CMD_ACQUIRE, LEASE_GRANTED);
+  for (int sent = 0, acked = 0;; sent++) {
+    size_t length = keys_frame(f, endpoint, ++corr, 0, codes[sent & 1], 10);
+    if (send(fd, f, length, MSG_NOSIGNAL) != (ssize_t)length) die("send");
+    if (sent < 4) continue;
+    if (recv(fd, r, sizeof r, 0) < HEAD || get16(r + 4) != ACT_ACK || get32(r + 52) != 0) die("a frame is not acknowledged");
+    if (++acked == 10) {
+      printf("streaming\n");
+      fflush(stdout);
+    }
+  }
+}
+
 int main(int argc, char **argv) {
   int is_preempt = argc == 6 && !strcmp(argv[1], "preempt");
-  if (!is_preempt && !(argc == 5 && !strcmp(argv[1], "ack"))) {
-    fprintf(stderr, "usage: input_client ack SOCKET ENDPOINT N | preempt SOCKET ENDPOINT N UID\n");
+  int is_stream = argc == 4 && !strcmp(argv[1], "stream");
+  if (!is_preempt && !is_stream && !(argc == 5 && !strcmp(argv[1], "ack"))) {
+    fprintf(stderr, "usage: input_client ack SOCKET ENDPOINT N | preempt SOCKET ENDPOINT N UID | stream SOCKET ENDPOINT\n");
     return 2;
   }
   endpoint = (uint32_t)strtoul(argv[3], NULL, 10);
+  if (is_stream) stream(join_as(argv[2], 0));
   int n = atoi(argv[4]);
   double *t = n > 0 ? malloc((size_t)n * sizeof *t) : NULL;
   if (t == NULL) return 2;
