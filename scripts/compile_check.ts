@@ -1,10 +1,12 @@
 /**
  * `deno task compile:check`: really compiles, with the oldest supported Deno and its runtime base (scripts/setup.sh compile brings both), then runs the result from another directory with an
- * empty HOME and TMPDIR, and drives a stub endpoint through it. It also sees that the executable leaves nothing behind.
+ * empty HOME and TMPDIR, and drives a stub endpoint through it. It also sees that the executable leaves nothing behind, and that the Debian package made of it is whole.
  * @module
  */
 import { Fault, messageOf } from "../src/base/fault.ts";
+import { parseConfig } from "../src/daemon/config.ts";
 import { compile } from "./compile.ts";
+import { buildDeb } from "./deb.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 const DENO = `${ROOT}.tools/deno-oldest/bin/deno`;
@@ -99,6 +101,26 @@ async function drive(scratch: Scratch): Promise<void> {
   expect(scratch.left().length === 0, `it left ${scratch.left().join(", ")}`);
 }
 
+/** Packages the executable, and looks into the package. */
+async function pack(scratch: Scratch): Promise<void> {
+  const deb = await buildDeb({ executable: scratch.executable, output: `${scratch.folder}/deb` });
+  const listing = await new Deno.Command("dpkg-deb", { args: ["--contents", deb], stdout: "piped" }).output();
+  const text = new TextDecoder().decode(listing.stdout);
+  for (
+    const path of [
+      "./usr/bin/vmsig",
+      "./lib/systemd/system/vmsigd.service",
+      "./usr/lib/tmpfiles.d/vmsig.conf",
+      "./etc/vmsig/vmsigd.toml",
+      "./usr/share/man/man1/vmsig.1.gz",
+      "./usr/share/bash-completion/completions/vmsig",
+    ]
+  ) expect(text.includes(` ${path}\n`), `the package has no ${path}`);
+  const config = `${ROOT}config/vmsigd.toml`;
+  const both = Deno.readTextFileSync(config) + Deno.readTextFileSync(`${ROOT}config/deb/vmsigd.toml`);
+  expect(parseConfig(both, "the package's vmsigd.toml").admission.length === 3, "its config has other rules");
+}
+
 const scratch = new Scratch();
 try {
   const base = `${ROOT}.tools/denort-${pin("DENO_OLDEST")}`;
@@ -114,8 +136,9 @@ try {
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const megabytes = Math.round(Deno.statSync(scratch.executable).size / 1e6);
   await drive(scratch);
+  await pack(scratch);
   console.log(
-    `compile:check: ${megabytes} MB, compiled in ${seconds} s, serves a stub, leaves nothing behind`,
+    `compile:check: ${megabytes} MB, compiled in ${seconds} s, serves a stub, leaves nothing behind, and is packaged`,
   );
 } catch (error) {
   if (!(error instanceof Fault)) throw error;
