@@ -16,7 +16,8 @@ import { Core } from "../core/core.ts";
 import { Loop } from "../core/loop.ts";
 import { PASS_THROUGH } from "../context/policy.ts";
 import { DIR } from "../event/defaults.ts";
-import { SOURCE_MAX } from "../event/source.ts";
+import { CLASS, kindClass } from "../event/kind.ts";
+import { SOURCE, SOURCE_MAX } from "../event/source.ts";
 import { type Config, type EndpointConfig, parseEndpointTable } from "./config.ts";
 import { checkFrame, decodeFrame } from "../event/frame.ts";
 import { Desired } from "../roster/desired.ts";
@@ -147,8 +148,13 @@ export class LoopDaemon {
     if (defect !== "") return this.#log.error("foreign frame refused", { defect });
     const event = this.#core.bus.pool.acquire();
     decodeFrame(event, bytes, view, 0);
-    if (event.dir === DIR.UP) this.#core.bus.up(event);
-    else event.release();
+    if (kindClass(event.kind) !== CLASS.UP || event.source >= SOURCE_MAX || event.source === SOURCE.NONE) {
+      this.#log.error("foreign frame refused", { kind: event.kind, source: event.source });
+      return event.release();
+    }
+    // Its stamp is the time of submission here: the context paces by it.
+    event.tsNs = this.#loop.clock.nowNs();
+    this.#core.bus.up(event);
   }
 
   #setPolicies(config: Config): void {
