@@ -95,7 +95,8 @@ export class Desired<E extends WantedEndpoint> {
       wish.obstacle = "";
       return;
     }
-    // Told once a reason: it is tried again whenever something is detached.
+    // It is tried again whenever something is detached: nothing to tell when that is under way, and once a reason else.
+    if (outcome.passes) return;
     if (outcome.reason !== wish.obstacle) {
       this.#log.error(`cannot attach ${wish.endpoint.name} of ${asker}: ${outcome.reason}`);
     }

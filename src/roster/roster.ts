@@ -26,7 +26,8 @@ export interface EndpointRequest {
 /** What became of an attach. */
 export type AttachOutcome =
   | { readonly ok: true; readonly id: EndpointId }
-  | { readonly ok: false; readonly reason: string };
+  /** `passes`: what stands in the way is on its way out; its `done` tells when. */
+  | { readonly ok: false; readonly reason: string; readonly passes: boolean };
 
 interface Entry {
   readonly id: EndpointId;
@@ -77,15 +78,20 @@ export class Roster {
   /** Attaches an endpoint. Its seams come up by themselves, each for itself. */
   attach(request: EndpointRequest): AttachOutcome {
     const { name, vmid } = request;
-    if (this.#entries.has(name)) return { ok: false, reason: `the name ${name} is taken` };
+    const namesake = this.#entries.get(name);
+    if (namesake !== undefined) {
+      return { ok: false, reason: `the name ${name} is taken`, passes: namesake.leaving };
+    }
     if (vmid > 0) {
       for (const other of this.#entries.values()) {
-        if (other.vmid === vmid) return { ok: false, reason: `vmid ${vmid} is ${other.name}'s already` };
+        if (other.vmid !== vmid) continue;
+        return { ok: false, reason: `vmid ${vmid} is ${other.name}'s already`, passes: other.leaving };
       }
     }
     const id = this.#slots.take(vmid, name);
     if (id === undefined) {
-      return { ok: false, reason: "all 64 endpoints are taken; detach one before another is attached" };
+      const reason = "all 64 endpoints are taken; detach one before another is attached";
+      return { ok: false, reason, passes: false };
     }
     this.#entries.set(name, { id, name, vmid, wasUp: false, leaving: false, onGone: [] });
     this.#onChange();
