@@ -25,6 +25,7 @@ import { Roster } from "../roster/roster.ts";
 import { TriggerDirectory } from "../roster/trigger_directory.ts";
 import { ChannelServers } from "./channel_server.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
+import { LogWriter } from "./log_writer.ts";
 import { LoopScanner } from "./loop_scanner.ts";
 import { Doorman } from "./doorman.ts";
 import type { FoundVm } from "./host_watch.ts";
@@ -34,11 +35,13 @@ import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
 
 /** How long detaching may take before the daemon stops without it. */
 const DETACH_LIMIT_MS = 1500;
+const STDERR = 2;
 
 /** The daemon's loop side. */
 export class LoopDaemon {
   readonly #plan: LoopPlan;
   readonly #report: (report: LoopReport) => void;
+  readonly #logWriter: LogWriter;
   readonly #log: Log;
   readonly #loop: Loop;
   readonly #core: Core;
@@ -67,7 +70,8 @@ export class LoopDaemon {
     this.#config = plan.config;
     this.#report = report;
     const { daemon } = plan.config;
-    this.#log = new Log("vmsig", daemon.log, writeLine, plan.journal);
+    this.#logWriter = new LogWriter(STDERR, plan.journal);
+    this.#log = new Log("vmsig", daemon.log, (line) => this.#logWriter.write(line), plan.journal);
     this.#doorman = new Doorman({
       rules: plan.config.admission,
       ownUid: Deno.uid() ?? -1,
@@ -280,14 +284,7 @@ export class LoopDaemon {
     this.#listener.dispose();
     this.#core.dispose();
     this.#loop[Symbol.dispose]();
+    this.#logWriter[Symbol.dispose]();
     EventFd.borrow(this.#plan.inbox.eventFd).drain();
   }
-}
-
-const encoder = new TextEncoder();
-
-function writeLine(line: string): void {
-  const bytes = encoder.encode(line + "\n");
-  let written = 0;
-  while (written < bytes.length) written += Deno.stderr.writeSync(bytes.subarray(written));
 }
