@@ -30,6 +30,7 @@ import { LoopScanner } from "./loop_scanner.ts";
 import { Doorman } from "./doorman.ts";
 import type { FoundVm } from "./host_watch.ts";
 import { renderMetrics } from "./metrics.ts";
+import { OneATurn } from "./one_a_turn.ts";
 import { SocketPlace } from "./socket_place.ts";
 import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
 
@@ -51,6 +52,7 @@ export class LoopDaemon {
   readonly #scanner: LoopScanner;
   readonly #inbox: SharedRing;
   readonly #place: SocketPlace;
+  readonly #reloading: OneATurn;
   readonly #listener: SocketListener;
   readonly #desired: Desired<EndpointConfig>;
   readonly #triggers: TriggerDirectory;
@@ -83,6 +85,7 @@ export class LoopDaemon {
     this.#loop = new Loop({ clock: monotonicClock, log: this.#log, spinNs: daemon.spinUs * 1000 });
     this.#core = new Core({ loop: this.#loop, log: this.#log });
     this.#loop.setHook(this.#core);
+    this.#reloading = new OneATurn(this.#loop);
     this.#roster = new Roster(this.#core, this.#log, () => this.#regrant());
     this.#listener = new SocketListener({
       listener: this.#place.socket,
@@ -110,7 +113,7 @@ export class LoopDaemon {
       const outcome = this.#roster.attach(request);
       if (!outcome.ok) this.#log.error(`cannot attach ${request.name}: ${outcome.reason}`);
     }
-    this.#wantConfigured();
+    for (const task of this.#configured()) task();
     this.#channels.serve(this.#config.channels);
     this.#report({ type: "ready" });
     this.#loop.run();
@@ -177,18 +180,23 @@ export class LoopDaemon {
     this.#setPolicies(config);
     this.#config = config;
     this.#maker.setConfig(config);
-    this.#wantConfigured();
+    this.#reloading.replace(this.#configured());
     this.#channels.serve(config.channels);
     this.#regrant();
     this.#log.info("config reloaded", { endpoints: config.endpoints.length, rules: config.admission.length });
   }
 
-  #wantConfigured(): void {
+  /** What there is to do so that the config's endpoints are there, and no others of an older one: each attaches or detaches one. */
+  #configured(): (() => void)[] {
+    const tasks: (() => void)[] = [];
     const askers = new Set(this.#config.endpoints.map((endpoint) => `config:${endpoint.name}`));
     for (const asker of this.#desired.askers()) {
-      if (asker.startsWith("config:") && !askers.has(asker)) this.#desired.drop(asker);
+      if (asker.startsWith("config:") && !askers.has(asker)) tasks.push(() => this.#desired.drop(asker));
     }
-    for (const endpoint of this.#config.endpoints) this.#desired.want(`config:${endpoint.name}`, endpoint);
+    for (const endpoint of this.#config.endpoints) {
+      tasks.push(() => this.#desired.want(`config:${endpoint.name}`, endpoint));
+    }
+    return tasks;
   }
 
   /** Attaches what the host probe found, unless somebody named it already, and lets go of what has ended. */
@@ -257,6 +265,7 @@ export class LoopDaemon {
     this.#log.info("stopping");
     this.#listener.close();
     this.#place.leave();
+    this.#reloading.replace([]);
     this.#triggers.close();
     this.#channels.close();
     const names = this.#roster.names();
