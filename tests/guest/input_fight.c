@@ -7,7 +7,7 @@
  * A control asks for the lease, sends some frames under it, and gives it back; meanwhile the other asks, too. A frame is a chord that ends neutral, or presses keys
  * and leaves them down. Now and then a frame carries the token of an earlier lease, or comes without any lease.
  *
- * It checks that every command is answered once, with an answer that its sender can expect; that tokens grow; that, in the order of the tokens, each lease was granted only after the one
+ * It checks that what the last owner held is released when a lease is granted; that every command is answered once, with an answer that its sender can expect; that tokens grow; that, in the order of the tokens, each lease was granted only after the one
  * before had ended (by the daemon's own times). It ends with status 1 and a word on the first breach. What the guest must have seen is for the caller to check: for each grant, in the order of the tokens,
  *
  *   grant TOKEN CONTROL FRAME …      the frames that were acknowledged, in order; a frame is its keys as +CODE (down) and -CODE (up), joined
@@ -18,7 +18,7 @@
 
 enum { MAX_FRAMES = 4, MAX_KEYS = 5, MAX_OPEN = 16, KEY_COUNT = 12, OK = 0, NO_LEASE = 3, STALE = 4 };
 /* What an open command is. */
-enum { NOTHING, ACQUIRE, RELEASE, FRAME, OLD_FRAME, BARE_FRAME };
+enum { NOTHING, ACQUIRE, RELEASE, FRAME, OLD_FRAME, BARE_FRAME, QUERY };
 enum { HELD_BY_OTHER = 0, LOWER_PRIO = 4 };
 
 /* Letters and digits of the main block: nothing that a kernel takes as a command of its own. */
@@ -81,9 +81,9 @@ static void transmit(struct control *c, size_t length) {
   if (send(c->fd, f, length, MSG_NOSIGNAL) != (ssize_t)length) die("send");
 }
 
-static void ask_lease(struct control *c, int what) {
+static void ask(struct control *c, int what) {
   struct sent *s = slot_of(c, what);
-  head(f, what == ACQUIRE ? CMD_ACQUIRE : CMD_RELEASE, endpoint, s->corr, CLASS_INPUT, 0);
+  head(f, what == ACQUIRE ? CMD_ACQUIRE : what == RELEASE ? CMD_RELEASE : CMD_QUERY_INPUT, endpoint, s->corr, CLASS_INPUT, 0);
   transmit(c, HEAD);
 }
 
@@ -128,6 +128,8 @@ static void on_granted(struct control *c, uint64_t token) {
   c->frames_left = 1 + (int)below(3);
   grants[token].control = 1 + (int)(c - controls);
   grants[token].granted_ns = get64(r + 32);
+  /* Only while no other can have pressed anything since: the weaker one may be pre-empted already. */
+  if (c == controls) ask(c, QUERY);
 }
 
 static void on_input_answer(struct control *c, struct sent *s, uint32_t code) {
@@ -178,7 +180,9 @@ static void on_packet(struct control *c) {
   } else if (kind == LEASE_RELEASED && s->what == RELEASE) c->releasing = 0;
   /* Pre-empted while the release was on its way. */
   else if (kind == ACT_ACK && s->what == RELEASE && word1 == NO_LEASE) c->releasing = 0;
-  else if (kind == ACT_ACK && get32(r + 56) == CMD_INPUT) on_input_answer(c, s, word1);
+  else if (kind == INPUT_HELD && s->what == QUERY) {
+    if (word0 != 0) breach("granted while keys of the last owner are down", c);
+  } else if (kind == ACT_ACK && get32(r + 56) == CMD_INPUT) on_input_answer(c, s, word1);
   else breach("an answer of the wrong kind", c);
   s->what = NOTHING;
 }
@@ -196,7 +200,7 @@ static int act(struct control *c, double now) {
     /* Sometimes its last frames are still on their way. */
     if (open_count(c) > 0 && below(4) != 0) return 0;
     c->releasing = 1;
-    ask_lease(c, RELEASE);
+    ask(c, RELEASE);
     lease_ended(c, (uint64_t)(now * 1e3));
     c->next_us = now + below(3000);
     return 1;
@@ -205,7 +209,7 @@ static int act(struct control *c, double now) {
   if (open_count(c) > 0 || now < c->next_us || granted >= rounds) return 0;
   if (below(16) == 0) send_frame(c, BARE_FRAME, 0);
   c->waiting = 1;
-  ask_lease(c, ACQUIRE);
+  ask(c, ACQUIRE);
   return 1;
 }
 
