@@ -88,13 +88,6 @@ export function refusedFrame(code: number, reason: string): Uint8Array {
   return frame(KIND.REFUSED, { code, reason });
 }
 
-/** A HELLO frame, as a client sends it. */
-export function helloFrame(name: string, sub: Record<string, unknown>): Uint8Array {
-  const bytes = frame(KIND.HELLO, { proto: PROTOCOL, name, sub });
-  bytes[FRAME.dir] = DIR.DOWN;
-  return bytes;
-}
-
 function frame(kind: number, body: Record<string, unknown>): Uint8Array {
   const event = new EventPool(0).acquire();
   event.kind = kind;
