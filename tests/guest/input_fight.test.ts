@@ -6,7 +6,7 @@
  * 2,000 grants each; 10,000 with VMSIG_LONG=1.
  * @module
  */
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assertEquals, assertGreater } from "@std/assert";
 import { takeInput } from "../../src/client/input_control.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { SeededRandom } from "../fixtures/seeded_random.ts";
@@ -65,9 +65,12 @@ async function fight(daemon: DaemonProcess, seed: number, otherUid: number): Pro
   return { expected: leases.flatMap(seenOf), granted, denied, revoked, stale };
 }
 
+/** The guest's kernel says (SYN_DROPPED) that the recorder was not scheduled in time: its log shows nothing then. */
+class RecorderFellBehind extends Error {}
+
 /** What evdev recorded, as `expected` has it; the guest's own repeats are left out. */
 function recorded(text: string): string[] {
-  assert(!/^event\d+ 0 3 0$/m.test(text), "the recorder keeps up");
+  if (/^event\d+ 0 3 0$/m.test(text)) throw new RecorderFellBehind("the recorder in the guest fell behind");
   return [...text.matchAll(/^event\d+ 1 (\d+) ([01])$/gm)].map(([, code, value]) => `${code}:${value}`);
 }
 
@@ -113,7 +116,15 @@ async function fightInGuest(seed: number, otherUid: number): Promise<Fight> {
 async function withNamedSeed(body: (seed: number) => Promise<void>): Promise<void> {
   const { seed } = new SeededRandom();
   try {
-    await body(seed);
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await body(seed);
+      } catch (error) {
+        // On a very busy machine; a log with a gap is no proof, so it is fought again.
+        if (!(error instanceof RecorderFellBehind) || attempt === 3) throw error;
+        console.log(error.message);
+      }
+    }
   } catch (error) {
     throw new Error(`with VMSIG_SEED=${seed}: ${error instanceof Error ? error.message : error}`, {
       cause: error,
