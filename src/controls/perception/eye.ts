@@ -192,7 +192,7 @@ export class Eye implements Disposable {
     this.#cursorSeq = this.#geometrySeq = -1;
     if (producer.region.readState(this.#state) === READ.GONE) return this.#again(nowNs);
     this.#beat = this.#state.heartbeat;
-    this.#runEpoch = this.#state.runEpoch;
+    // Its run is taken as new by the watch, which then tells of the ring again: the one that is retained names the run before.
     return this.#watch(nowNs, producer);
   }
 

@@ -1,0 +1,275 @@
+/**
+ * Perception as the daemon runs it by itself: started with the first guest there is to look into and not before, told to controls over the socket, asked by
+ * commands as a person types them, and ended with the daemon.
+ * @module
+ */
+import "../unit/ffi/loaded_shim.ts";
+import { assert, assertEquals, assertGreater, assertMatch, assertThrows } from "@std/assert";
+import { Mapping } from "../../ffi/mapping.ts";
+import { OsError } from "../../ffi/os_error.ts";
+import type { Client, ClientEvent, EventStream } from "../../src/client/mod.ts";
+import { MappedRegion } from "../../src/vgpu/mapped_region.ts";
+import { FrameInfo, ProducerState } from "../../src/vgpu/snapshots.ts";
+import { READ, VgpuRegion } from "../../src/vgpu/vgpu_region.ts";
+import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { checkStamp } from "../fixtures/vgpu_stamp.ts";
+import type { GuestProcess } from "./guest_process.ts";
+import { type Qemu, startGuest } from "./qemu.ts";
+
+const WIDTH = 320;
+const HEIGHT = 200;
+const BYTES = WIDTH * HEIGHT * 4;
+const LOST = 0;
+const ALIVE = 2;
+const WAIT_MS = 30_000;
+
+function configOf(vm: Qemu, more = ""): string {
+  return `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\n${more}
+[write]\nextents = [{ endpoint = "vm", space = "process", from = "0x1000", to = "0x7fffffffffff" }]\n`;
+}
+
+async function startProducer(vm: Qemu, epoch: number, ...options: string[]): Promise<GuestProcess> {
+  const words = [`width=${WIDTH}`, `height=${HEIGHT}`, `epoch=${epoch}`, ...options];
+  const producer = await vm.agent.start("vgpu_producer", ...words);
+  await producer.lineMatching(/^ready/);
+  return producer;
+}
+
+/** The first event that fits; others are passed by. It is the caller's. */
+async function firstOf(
+  stream: EventStream,
+  what: string,
+  fits: (event: ClientEvent) => boolean,
+): Promise<ClientEvent> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), WAIT_MS);
+  });
+  try {
+    for (;;) {
+      const { value, done } = await Promise.race([stream.next(), late]);
+      if (done) throw new Error(`the stream ended before ${what}`);
+      if (fits(value)) return value.detach();
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function state(stream: EventStream, wanted: number, epoch?: number): Promise<void> {
+  using _event = await firstOf(stream, `state ${wanted} of epoch ${epoch}`, (event) => {
+    const status = event.as("VGPU_STATUS");
+    return status?.state === wanted && (epoch === undefined || status.runEpoch === epoch);
+  });
+}
+
+/** A consumer of the ring: mapped read-only, sampled like a guest's region. */
+class Viewer implements Disposable {
+  readonly runEpoch: number;
+  readonly #mapping: Mapping;
+  readonly #region: VgpuRegion;
+
+  constructor(event: ClientEvent) {
+    const shape = event.as("FRAME_RING");
+    assert(shape !== undefined);
+    this.runEpoch = shape.runEpoch;
+    using fd = event.takeFd(0);
+    assertThrows(() => Mapping.map(fd.fd, 0, shape.bytes, { write: true }), OsError, "EACCES");
+    this.#mapping = Mapping.map(fd.fd, 0, shape.bytes, { write: false });
+    const opened = VgpuRegion.open(new MappedRegion(this.#mapping.buffer));
+    assert(opened.ok, opened.ok ? "" : opened.defect);
+    this.#region = opened.region;
+    const { slotCount, slotStride } = opened.region.header;
+    assertEquals([slotCount, slotStride], [shape.slotCount, shape.slotStride]);
+  }
+
+  /** Samples until so many frames were seen, each newer than the one before and whole. */
+  async view(frames: number): Promise<void> {
+    const into = new Uint8Array(BYTES);
+    const words = new Int32Array(into.buffer);
+    const info = new FrameInfo();
+    let last = 0;
+    for (let seen = 0, tries = 0; seen < frames; tries++) {
+      assert(tries < 10_000, `${seen} frames in the ring`);
+      if (this.#region.sampleFrame(into, info) !== READ.FRESH) {
+        await new Promise((resolve) => setTimeout(resolve, 3));
+        continue;
+      }
+      assertEquals([info.width, info.height, checkStamp(words, info.bytes)], [WIDTH, HEIGHT, info.frameId]);
+      assertGreater(info.frameId, last);
+      last = info.frameId;
+      seen++;
+    }
+  }
+
+  /** Its heartbeat: it stands once nobody writes the ring any more. */
+  beat(): number {
+    const state = new ProducerState();
+    assertEquals(this.#region.readState(state), READ.FRESH);
+    return state.heartbeat;
+  }
+
+  [Symbol.dispose](): void {
+    this.#mapping[Symbol.dispose]();
+  }
+}
+
+/** A viewer that comes now: the ring is retained for it. */
+async function lateViewer(daemon: DaemonProcess): Promise<Viewer> {
+  await using client = await daemon.connect("late viewer");
+  using event = await client.next({ kinds: ["FRAME_RING"] }, { timeoutMs: WAIT_MS });
+  return new Viewer(event);
+}
+
+/** The threads of the daemon that run a Worker: the loop's, the scanner's, perception's. */
+function workers(daemon: DaemonProcess): number {
+  return [...Deno.readDirSync(`/proc/${daemon.pid}/task`)]
+    .filter(({ name }) =>
+      Deno.readTextFileSync(`/proc/${daemon.pid}/task/${name}/comm`).startsWith("worker-")
+    )
+    .length;
+}
+
+Deno.test("perception in the daemon: not without a guest to look into; stopped while it starts, it ends at once", async () => {
+  await using daemon = await DaemonProcess.start({ stubs: 1 });
+  await using vm = await startGuest({ ramMiB: 256 });
+  await using client = await daemon.connect("watcher");
+  daemon.drop("blind", `name = "blind"\nqmp = "${vm.qmpPath}"\nmemory = "none"\ninput = "qmp"\n`);
+  await until("it is up", () => client.roster.get(client.roster.find("blind") ?? -1)?.state === "up");
+  assertEquals([workers(daemon), await daemon.metric("vmsig_controls")], [1, 1], "the loop, and this client");
+  daemon.take("blind");
+  await until("it is gone", () => client.roster.find("blind") === undefined);
+  daemon.drop("vm", `name = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\n`);
+  await until("the scanner and perception are started", () => workers(daemon) === 3);
+  // It is compiling its modules, joins, or is just there: whichever, status 0 means within the daemon's own limit of 1.9 s.
+  assertEquals((await daemon.stop()).code, 0, daemon.logText);
+});
+
+Deno.test("perception in the daemon: producers come, die and come back, the guest is reset, and the daemon ends", async () => {
+  await using vm = await startGuest({ programs: ["vgpu_producer"] });
+  await using daemon = await DaemonProcess.start({ config: configOf(vm) });
+  await using client = await daemon.connect("watcher");
+  await using status = client.events({ kinds: ["VGPU_STATUS"] });
+  await using all = client.events({ kinds: ["FRAME_INFO", "CURSOR_STATE", "FRAME_RING"] });
+
+  let producer = await startProducer(vm, 3, "fps=25");
+  using alive = await firstOf(status, "life", (event) => event.as("VGPU_STATUS")?.state === ALIVE);
+  const told = alive.as("VGPU_STATUS")!;
+  assertEquals([told.producerPid, told.runEpoch, told.status, told.backend], [producer.pid, 3, 2, 1]);
+  await seen(all);
+  {
+    using late = await lateViewer(daemon);
+    using other = await lateViewer(daemon);
+    assertEquals(late.runEpoch, 3);
+    await Promise.all([late.view(20), other.view(20)]);
+  }
+
+  await producer.kill(9);
+  await producer.wait();
+  await state(status, LOST);
+  producer = await startProducer(vm, 9, "fps=25");
+  await state(status, ALIVE, 9);
+  {
+    using late = await lateViewer(daemon);
+    assertEquals(late.runEpoch, 9, "the retained ring is of the new run");
+    await late.view(5);
+  }
+
+  await reset(vm, client, status);
+  await startProducer(vm, 11, "fps=25");
+  await state(status, ALIVE, 11);
+  using viewer = await lateViewer(daemon);
+  await viewer.view(5);
+
+  const { code } = await daemon.stop();
+  assertEquals(code, 0, daemon.logText);
+  const left = [...Deno.readDirSync(daemon.folder)].map(({ name }) => name).sort();
+  assertEquals(left.filter((name) => !name.startsWith("held-")), ["endpoints.d", "vmsigd.toml"]);
+  assertThrows(() => Deno.statSync(`/proc/${daemon.pid}`), Deno.errors.NotFound);
+  const last = viewer.beat();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assertEquals(viewer.beat(), last, "what a consumer has mapped stays, and is seen to stand still");
+  assertEquals(/panic|failed/.exec(daemon.logText), null, daemon.logText);
+});
+
+/** A cursor, the ring and a frame have been told, as the producer has them. */
+async function seen(all: EventStream): Promise<void> {
+  using cursor = await firstOf(all, "a cursor", (event) => event.kindName === "CURSOR_STATE");
+  assertEquals(cursor.as("CURSOR_STATE")!.visible, 1);
+  using ring = await firstOf(all, "the ring", (event) => event.kindName === "FRAME_RING");
+  assertEquals(ring.fdCount, 1);
+  using frame = await firstOf(all, "a frame", (event) => event.kindName === "FRAME_INFO");
+  const { width, height, stride, format, source, runEpoch } = frame.as("FRAME_INFO")!;
+  assertEquals([width, height, stride, format, source, runEpoch], [WIDTH, HEIGHT, WIDTH * 4, 1, 1, 3]);
+}
+
+/** Resets the guest through the daemon; the control hears of the lost producer and of the new epoch. */
+async function reset(vm: Qemu, client: Client, status: EventStream): Promise<void> {
+  await using contexts = client.events({ kinds: ["MEMCTX"] });
+  const booted = vm.agent.ready(2);
+  {
+    await using _power = await client.acquire("vm", "power");
+    await client.vm("vm", "reset");
+  }
+  await state(status, LOST);
+  await booted;
+  using _context = await firstOf(contexts, "epoch 2", (event) => (event.as("MEMCTX")?.epoch ?? 0) >= 2);
+}
+
+Deno.test("perception in the daemon: as commands, and frames folded into one by policy", async () => {
+  await using vm = await startGuest({ programs: ["vgpu_producer"] });
+  const producer = await startProducer(vm, 5, "fps=40", "cursor=off");
+  await producer.write("geometry 1280 800 110 75000\n");
+  await producer.lineMatching(/^geometry/);
+  await producer.write("cursor 17 23 1 5\n");
+  await producer.lineMatching(/^cursor/);
+  const policy = '[[policy]]\nsource = "FRAME"\ndir = "up"\ncoalesce_ns = 200_000_000\n';
+  await using daemon = await DaemonProcess.start({ config: configOf(vm, policy) });
+  {
+    await using client = await daemon.connect("watcher");
+    await using frames = client.events({ kinds: ["FRAME_INFO"] });
+    const ids: number[] = [];
+    while (ids.length < 6) {
+      using event = await firstOf(frames, "a frame", () => true);
+      ids.push(event.as("FRAME_INFO")!.frameId);
+    }
+    const steps = ids.slice(1).map((id, i) => id - ids[i]!);
+    assert(steps.every((step) => step > 0) && Math.max(...steps) > 1, `frames ${ids} are folded`);
+    assertGreater(await daemon.metric('vmsig_context_total{what="coalesced"}'), 0);
+  }
+  const run = async (...args: string[]) => {
+    const { code, text, errors } = await vmsig([...args, "--socket", daemon.socket]);
+    assertEquals([code, errors], [0, ""], args.join(" "));
+    return text;
+  };
+  const json = async (...args: string[]) => JSON.parse(await run("vgpu", "vm", ...args, "--json"));
+  const told = await json("status");
+  assertEquals([told.producerPid, told.runEpoch, told.statusName], [producer.pid, 5, "running"]);
+  assertMatch(
+    await run("vgpu", "vm", "status"),
+    /^running, synthetic, 40 frames\/s, epoch 5, error 0\nprocess /,
+  );
+  assertMatch(await run("vgpu", "vm", "cursor"), /^shown at 17,23, hand, /);
+  const { virtW, virtH, dpi, refreshMhz } = await json("geometry");
+  assertEquals([virtW, virtH, dpi, refreshMhz], [2560, 800, 110, 75000]);
+  await using client = await daemon.connect("watcher");
+  await using status = client.events({ kinds: ["VGPU_STATUS"] });
+  const set = await json("set", "--state", "pause", "--fps", "7", "--full-frame");
+  assertEquals([set.ok, set.status, set.appliedFps, set.fullFrameAck], [true, 3, 7, 1]);
+  using paused = await firstOf(status, "the pause", (event) => event.as("VGPU_STATUS")?.status === 3);
+  assertEquals(paused.as("VGPU_STATUS")!.appliedFps, 7);
+  const path = `${daemon.folder}/shot.png`;
+  assertMatch(
+    await run("screen", "vm", "-o", path),
+    new RegExp(`shot\\.png: ${WIDTH}x${HEIGHT}, by vgpu\n$`),
+  );
+  const png = new DataView((await Deno.readFile(path)).buffer);
+  assertEquals([png.getUint32(0), png.getUint32(16), png.getUint32(20)], [0x89504e47, WIDTH, HEIGHT]);
+  await Deno.remove(path);
+
+  await producer.kill(9);
+  await producer.wait();
+  const none = await vmsig(["vgpu", "vm", "status", "--socket", daemon.socket]);
+  assertEquals([none.code, none.text], [1, ""], none.errors);
+  assertMatch(none.errors, /^vmsig: no-endpoint: Cannot find a vgpu producer in vm: /);
+});
