@@ -8,7 +8,7 @@ import { type Grant, maskAnd, maskFromCbor, maskToBigInt } from "../../access/gr
 import { type Subscription, subscriptionOf } from "../../access/subscription.ts";
 import { ERROR } from "../../event/body_layout.ts";
 import { DIR } from "../../event/defaults.ts";
-import { encodeFrame, FRAME } from "../../event/frame.ts";
+import { encodeFrame } from "../../event/frame.ts";
 import { writeText } from "../../event/inline_text.ts";
 import { KIND } from "../../event/kind.ts";
 import { PRIO, PRIO_COUNT } from "../../event/priority.ts";
