@@ -49,8 +49,8 @@ export class PerceptionHost implements Disposable {
     };
     worker.postMessage(plan);
   }
-  /** Ends the Worker. */
 
+  /** Ends the Worker. */
   [Symbol.dispose](): void {
     this.#closed = true;
     if (this.#restart !== undefined) clearTimeout(this.#restart);
@@ -60,7 +60,8 @@ export class PerceptionHost implements Disposable {
   }
 
   #failed(message: string): void {
-    if (this.#closed) return;
+    // A Worker that throws may tell of it both ways.
+    if (this.#closed || this.#restart !== undefined) return;
     this.#log.error(`it failed, and is started again: ${message}`);
     this.#worker?.terminate();
     this.#worker = null;

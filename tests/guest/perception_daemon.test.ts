@@ -192,6 +192,18 @@ Deno.test("perception in the daemon: producers come, die and come back, the gues
   assertEquals(/panic|failed/.exec(daemon.logText), null, daemon.logText);
 });
 
+Deno.test("perception in the daemon: a config that takes its right to tell is said once, not with each frame", async () => {
+  await using vm = await startGuest({ programs: ["vgpu_producer"], ramMiB: 256 });
+  await startProducer(vm, 1, "fps=50");
+  const rule = `[[admission]]\nuid = ${Deno.uid()}\nendpoints = ["*"]\ncaps = ["MEMCTX", "ROSTER"]\n`;
+  await using daemon = await DaemonProcess.start({ config: rule + configOf(vm) });
+  await daemon.says(/PUBLISH/);
+  // 25 frames later.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assertEquals(daemon.logText.split("PUBLISH").length - 1, 1, daemon.logText);
+  assertEquals((await daemon.stop()).code, 0);
+});
+
 /** A cursor, the ring and a frame have been told, as the producer has them. */
 async function seen(all: EventStream): Promise<void> {
   using cursor = await firstOf(all, "a cursor", (event) => event.kindName === "CURSOR_STATE");

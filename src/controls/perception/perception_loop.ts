@@ -8,11 +8,13 @@ import { IN, Poller } from "../../../ffi/poller.ts";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
+import { PUBLISHABLE } from "../../access/requirement.ts";
+import { CODE } from "../../base/codes.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { MAX_ENDPOINTS } from "../../base/limits.ts";
 import { readU64 } from "../../base/layout.ts";
 import type { Log } from "../../base/log.ts";
-import { MEMCTX } from "../../event/body_layout.ts";
+import { ERROR, MEMCTX } from "../../event/body_layout.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
@@ -44,6 +46,8 @@ export class PerceptionLoop implements BusListener, EyePort {
   readonly #eyes = new Map<number, Eye>();
   #connection: BusConnection | undefined;
   #stopped = false;
+  /** The last refusal that was told: each frame would be refused alike. */
+  #refusal = 0;
 
   /**
    * Sets it up; nothing happens before {@linkcode run}.
@@ -73,6 +77,7 @@ export class PerceptionLoop implements BusListener, EyePort {
           this,
         );
         this.#connection = connection;
+        this.#refusal = 0;
         this.#options.onJoined?.();
         this.#watch(connection);
       } catch (error) {
@@ -99,8 +104,9 @@ export class PerceptionLoop implements BusListener, EyePort {
     for (const fd of fds) fd.close();
     if (event.kind === KIND.MEMCTX_INVALIDATED) this.#eyes.get(event.endpoint)?.onInvalidated();
     else if (event.kind === KIND.ROSTER && event.view.getUint32(0, true) === 0) this.#drop(event.endpoint);
-    else if (event.kind === KIND.ERROR) {
-      this.#log.warn("refused by the daemon", { code: event.view.getUint32(0, true) });
+    else if (event.kind === KIND.ERROR && PUBLISHABLE.has(event.view.getUint32(ERROR.at.detail, true))) {
+      // Other errors are the adapters', told to everybody.
+      if (event.source === SOURCE.CORE) this.#onRefused(event.view.getUint32(ERROR.at.code, true));
     }
   }
 
@@ -112,6 +118,16 @@ export class PerceptionLoop implements BusListener, EyePort {
   /** An eye's words. */
   say(endpoint: number, text: string): void {
     this.#log.warn(text, { endpoint });
+  }
+
+  #onRefused(code: number): void {
+    // Its last words of an endpoint that has just gone are no news.
+    if (code === this.#refusal || code === CODE["no-endpoint"]) return;
+    this.#refusal = code;
+    const why = code === CODE["no-capability"]
+      ? "what it sees is refused: [[admission]] has to give the daemon's own user the capability PUBLISH"
+      : "what it sees is refused by the daemon";
+    this.#log.warn(why, { code });
   }
 
   #watch(connection: BusConnection): void {
