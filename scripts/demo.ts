@@ -71,7 +71,12 @@ class Daemon implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGTERM");
+    try {
+      this.#child.kill("SIGTERM");
+    } catch (error) {
+      // It has ended by itself; its folder goes all the same.
+      if (!(error instanceof TypeError)) throw error;
+    }
     await this.#child.stdout.cancel();
     await this.#child.status;
     Deno.removeSync(this.folder, { recursive: true });

@@ -70,7 +70,12 @@ async function start(
     socket,
     readyMs,
     async [Symbol.asyncDispose]() {
-      child.kill("SIGTERM");
+      try {
+        child.kill("SIGTERM");
+      } catch (error) {
+        // It has ended by itself; its folder goes all the same.
+        if (!(error instanceof TypeError)) throw error;
+      }
       const late = setTimeout(() => child.kill("SIGKILL"), 4000);
       await child.status;
       clearTimeout(late);
