@@ -61,7 +61,10 @@ async function start(
   let text = "";
   while (!text.includes("ready")) {
     const { value, done } = await reader.read();
-    if (done) throw new Error(`${name} ended before it was ready`);
+    if (done) {
+      Deno.removeSync(folder, { recursive: true });
+      throw new Error(`${name} ended before it was ready`);
+    }
     text += new TextDecoder().decode(value);
   }
   const readyMs = performance.now() - started;
