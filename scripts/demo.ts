@@ -3,7 +3,7 @@
  * gone at the end, also after Ctrl-C. scripts/demo sets up what it needs and runs it.
  * @module
  */
-import { exitCodeOf, messageOf } from "../src/base/fault.ts";
+import { exitCodeOf, Fault, messageOf } from "../src/base/fault.ts";
 import { type Client, connect, keyName, takeInput } from "../src/client/mod.ts";
 import { EventLine } from "../src/client/cli/event_line.ts";
 import { standardOutput } from "../src/client/cli/output.ts";
@@ -42,6 +42,7 @@ class Daemon implements AsyncDisposable {
   readonly folder: string = Deno.makeTempDirSync({ prefix: "vmsig-demo-" });
   readonly socket: string = `${this.folder}/control.sock`;
   readonly #child: Deno.ChildProcess;
+  readonly #output: ReadableStreamDefaultReader<Uint8Array>;
 
   constructor(vm: Qemu) {
     const config = `${this.folder}/vmsigd.toml`;
@@ -55,15 +56,14 @@ class Daemon implements AsyncDisposable {
       stdout: "piped",
       stderr: "inherit",
     }).spawn();
+    this.#output = this.#child.stdout.getReader();
   }
 
   /** Waits until it says that it is ready. */
   async ready(): Promise<void> {
     const started = performance.now();
-    const reader = this.#child.stdout.getReader();
-    const { value } = await reader.read();
+    const { value } = await this.#output.read();
     if (value === undefined) throw new Error("the daemon ended before it was ready; its log is above");
-    reader.releaseLock();
     show(
       "daemon",
       `process ${this.#child.pid}, ready in ${Math.round(performance.now() - started)} ms on ${this.socket}`,
@@ -77,7 +77,7 @@ class Daemon implements AsyncDisposable {
       // It has ended by itself; its folder goes all the same.
       if (!(error instanceof TypeError)) throw error;
     }
-    await this.#child.stdout.cancel();
+    await this.#output.cancel();
     await this.#child.status;
     Deno.removeSync(this.folder, { recursive: true });
   }
@@ -170,28 +170,37 @@ async function vmsig(daemon: Daemon, args: readonly string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
+/** What is shown once the daemon is there. */
+async function tour(vm: Qemu, daemon: Daemon): Promise<void> {
+  await daemon.ready();
+  const client = await connect({ socket: daemon.socket, name: "demo" });
+  const narrator = new Narrator(client);
+  await steer(client, vm);
+  await type(client, vm);
+  await lookInside(daemon);
+  await vmsig(daemon, ["screen", NAME, "-o", PICTURE, "--source", "auto"]);
+  show("screen", `saved as ${PICTURE}`);
+  await client.close();
+  await narrator.done;
+  const total = [...narrator.counts.values()].reduce((sum, count) => sum + count, 0);
+  const kinds = [...narrator.counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
+  show("summary", `${total} events: ${kinds}`);
+}
+
 async function demo(): Promise<void> {
   const started = performance.now();
-  await using vm = await bootGuest();
-  await using daemon = new Daemon(vm);
-  const interrupt = () => {
-    daemon[Symbol.asyncDispose]().then(() => vm[Symbol.asyncDispose]()).finally(() => Deno.exit(130));
-  };
+  const interrupted = Promise.withResolvers<never>();
+  // Ctrl-C ends the tour where it is; the guest and the daemon go by the same way as at its end.
+  const interrupt = () => interrupted.reject(new Fault("interrupted", "Cannot go on: interrupted"));
+  interrupted.promise.catch(() => {});
   Deno.addSignalListener("SIGINT", interrupt);
   try {
-    await daemon.ready();
-    const client = await connect({ socket: daemon.socket, name: "demo" });
-    const narrator = new Narrator(client);
-    await steer(client, vm);
-    await type(client, vm);
-    await lookInside(daemon);
-    await vmsig(daemon, ["screen", NAME, "-o", PICTURE, "--source", "auto"]);
-    show("screen", `saved as ${PICTURE}`);
-    await client.close();
-    await narrator.done;
-    const total = [...narrator.counts.values()].reduce((sum, count) => sum + count, 0);
-    const kinds = [...narrator.counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
-    show("summary", `${total} events: ${kinds}`);
+    await using vm = await bootGuest();
+    await using daemon = new Daemon(vm);
+    const toured = tour(vm, daemon);
+    // After an interrupt what it still waits for fails when the daemon goes: that is no news.
+    toured.catch(() => {});
+    await Promise.race([toured, interrupted.promise]);
   } finally {
     Deno.removeSignalListener("SIGINT", interrupt);
   }
@@ -201,9 +210,13 @@ async function demo(): Promise<void> {
   );
 }
 
+globalThis.addEventListener("unhandledrejection", (event) => {
+  // The narrator's, when the daemon goes in the middle: the tour's own error is the one to tell.
+  event.preventDefault();
+});
 try {
   await demo();
 } catch (error) {
-  console.error(`vmsig: ${messageOf(error)}`);
+  console.error(`vmsig: ${error instanceof Fault ? `${error.code}: ` : ""}${messageOf(error)}`);
   Deno.exit(exitCodeOf(error));
 }
