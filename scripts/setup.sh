@@ -94,7 +94,8 @@ denort() {
 case "${1:-base}" in
   base) base ;;
   demo) base; guest cloud ;;
-  guest) base; guest cloud generic ;;
+  # The control in Python (tests/python) and the rights of other users (setpriv) are the tests' alone.
+  guest) base; need_apt python3 python3; need_apt setpriv util-linux; guest cloud generic ;;
   compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort ;;
   *) printf 'usage: scripts/setup.sh base|demo|guest|compile\n' >&2; exit 2 ;;
 esac

@@ -67,3 +67,21 @@ export function writeU64(view: DataView, offset: number, value: number): void {
 export function readS64(view: DataView, offset: number): number {
   return view.getInt32(offset + 4, true) * HIGH + view.getUint32(offset, true);
 }
+
+/** Reads a field's number; `u64` as a non-negative double. For people and programs outside the hot paths, which know their fields. */
+export function readScalar(view: DataView, offset: number, type: Scalar): number {
+  switch (type) {
+    case "u8":
+      return view.getUint8(offset);
+    case "u16":
+      return view.getUint16(offset, true);
+    case "u32":
+      return view.getUint32(offset, true);
+    case "i32":
+      return view.getInt32(offset, true);
+    case "u64":
+      return readU64(view, offset);
+    case "f64":
+      return view.getFloat64(offset, true);
+  }
+}

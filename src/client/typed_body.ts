@@ -3,7 +3,7 @@
  * guest virtual addresses signed as `base/ids.ts` says; text is a string; other raw zones are bytes.
  * @module
  */
-import { type Field, type Fields, readS64, readU64, type Scalar } from "../base/layout.ts";
+import { type Field, type Fields, readS64, readScalar, type Scalar } from "../base/layout.ts";
 import * as table from "../event/body_layout.ts";
 import { readText } from "../event/inline_text.ts";
 
@@ -68,22 +68,9 @@ export function readBody<K extends TypedKind>(name: K, view: DataView<ArrayBuffe
 
 function readField(name: string, field: Field, view: DataView<ArrayBuffer>): unknown {
   const [offset, type, count = 1] = field;
-  switch (type) {
-    case "u8":
-      return view.getUint8(offset);
-    case "u16":
-      return view.getUint16(offset, true);
-    case "u32":
-      return view.getUint32(offset, true);
-    case "i32":
-      return view.getInt32(offset, true);
-    case "f64":
-      return view.getFloat64(offset, true);
-    case "u64":
-      return name === "gva" ? readS64(view, offset) : readU64(view, offset);
-    case "bytes": {
-      const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, count);
-      return name === "name" || name === "text" ? readText(bytes, 0, count) : bytes;
-    }
+  if (type === "bytes") {
+    const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, count);
+    return name === "name" || name === "text" ? readText(bytes, 0, count) : bytes;
   }
+  return type === "u64" && name === "gva" ? readS64(view, offset) : readScalar(view, offset, type);
 }

@@ -5,7 +5,7 @@
  */
 import { codeName } from "../base/codes.ts";
 import { hexOfBytes } from "../base/hex.ts";
-import { type Field, readU64 } from "../base/layout.ts";
+import { type Field, readScalar } from "../base/layout.ts";
 import { INPUT_HELD_ENTRIES } from "./body_number.ts";
 import { LAYOUT_OF_KIND } from "./body_layout.ts";
 import { readText } from "./inline_text.ts";
@@ -45,24 +45,12 @@ export function describeInline(kind: number, inline: Uint8Array): Record<string,
 
 function describeField(name: string, field: Field, view: DataView, inline: Uint8Array): Described {
   const [offset, type, count = 1] = field;
-  switch (type) {
-    case "u8":
-      return view.getUint8(offset);
-    case "u16":
-      return view.getUint16(offset, true);
-    case "u32":
-      return view.getUint32(offset, true);
-    case "i32":
-      return view.getInt32(offset, true);
-    case "f64":
-      return view.getFloat64(offset, true);
-    case "u64":
-      return ADDRESSES.has(name) ? hexOfU64(view, offset) : readU64(view, offset);
-    case "bytes":
-      return name === "text" || name === "name"
-        ? readText(inline, offset, count)
-        : hexOfBytes(inline.subarray(offset, offset + count));
+  if (type === "bytes") {
+    return name === "text" || name === "name"
+      ? readText(inline, offset, count)
+      : hexOfBytes(inline.subarray(offset, offset + count));
   }
+  return type === "u64" && ADDRESSES.has(name) ? hexOfU64(view, offset) : readScalar(view, offset, type);
 }
 
 function hexOfU64(view: DataView, offset: number): string {
