@@ -33,6 +33,7 @@ const SEQUENCE = 0;
 const WIDE = 16;
 const DONE = 64;
 const LIMIT = 96;
+const READER_HERE = 128;
 const PATIENCE_MS = 2000;
 const PLAIN_AT = 2048;
 const PLAIN_WORDS = 16;
@@ -69,12 +70,16 @@ function publish(words: SharedWords, buffer: ArrayBuffer, side: number, rounds: 
 
 function torn(words: SharedWords, _buffer: ArrayBuffer, side: number, rounds: number): ExperimentResult {
   if (side === 0) {
+    // Begun before the reader is there, on a busy machine all stores are over before its first look.
+    const untilMs = performance.now() + PATIENCE_MS;
+    while (words.load32(READER_HERE) === 0 && performance.now() < untilMs);
     for (let i = 1; i <= rounds; i++) words.store64(WIDE / 2, (i & 0xf_ffff) * HALVES);
     words.store32(DONE, 1);
     return { looks: 0, violations: 0 };
   }
   let looks = 0;
   let violations = 0;
+  words.store32(READER_HERE, 1);
   for (; words.load32(DONE) === 0; looks++) {
     if (words.load64(WIDE / 2) % HALVES !== 0) violations++;
   }
