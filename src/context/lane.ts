@@ -2,12 +2,16 @@
  * One lane of the transfer context: the events of one (source, direction) that wait, in a FIFO a priority class, with the lane's pacing and
  * coalescing state. It does not choose between lanes; `transfer_context.ts` does.
  *
+ * A kind that only says what is newest (FRAME_INFO, see `event/defaults.ts`) is folded without any policy as well, with no window: what still waits takes the newer one's
+ * content, and nothing is held back for it.
+ *
  * Coalescing may only replace an event by a newer one of the same kind when nothing of another kind came to this lane in between:
  * a run is a stretch of events of one kind, and only events of the current run are open. That is what keeps order between kinds.
  * When the run ends, its windows end too: nothing more can be folded in, so waiting would be for nothing.
  * @module
  */
 import { MAX_ENDPOINTS, MAX_LANE_EVENTS } from "../base/limits.ts";
+import { isNewestOnly } from "../event/defaults.ts";
 import { EventQueue } from "../event/event_queue.ts";
 import { PRIO, PRIO_COUNT } from "../event/priority.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -28,7 +32,7 @@ export class Lane {
   #runKind = -1;
   /** Sequence number of the first event of the current run. */
   #runSeq = 0;
-  /** Endpoint to the event of the current run that a newer one may replace. */
+  /** Endpoint to the waiting event that a newer one may replace, if it is of the current run. */
   readonly #open: (TransferEvent | null)[] = new Array(MAX_ENDPOINTS).fill(null);
 
   /** How many may wait. */
@@ -38,9 +42,9 @@ export class Lane {
 
   /** The waiting event that `event` may take the place of, or null. */
   openFor(event: TransferEvent): TransferEvent | null {
-    if (this.policy.coalesceNs === 0 || event.kind !== this.#runKind) return null;
+    if (event.kind !== this.#runKind || !this.#folds(event.kind)) return null;
     const older = this.#open[event.endpoint];
-    if (older === null || older === undefined) return null;
+    if (older === null || older === undefined || older.seq < this.#runSeq) return null;
     // A command that is owed an answer must be delivered; an urgent one is never held back.
     if (older.ticket !== 0 || event.origin !== 0 || older.prio !== event.prio) return null;
     return older;
@@ -51,12 +55,13 @@ export class Lane {
     if (event.kind !== this.#runKind) {
       this.#runKind = event.kind;
       this.#runSeq = event.seq;
-      if (this.policy.coalesceNs > 0) this.#open.fill(null);
     }
     // What has an origin is a command or an answer: each one counts, so none is held back for another to replace it.
     const mayFold = event.prio !== PRIO.URGENT && event.ticket === 0 && event.origin === 0;
-    if (this.policy.coalesceNs > 0 && mayFold) {
-      event.dueNs = nowNs + this.policy.coalesceNs;
+    if (mayFold && this.#folds(event.kind)) {
+      const { coalesceNs } = this.policy;
+      // Without a window it is due at once, however old the loop's idea of the time.
+      if (coalesceNs > 0) event.dueNs = nowNs + coalesceNs;
       if (event.endpoint < MAX_ENDPOINTS) this.#open[event.endpoint] = event;
     }
     (this.queues[event.prio] as EventQueue).push(event);
@@ -91,5 +96,9 @@ export class Lane {
   readyNs(head: TransferEvent): number {
     const due = head.seq >= this.#runSeq ? head.dueNs : 0;
     return due > this.nextNs ? due : this.nextNs;
+  }
+
+  #folds(kind: number): boolean {
+    return this.policy.coalesceNs > 0 || isNewestOnly(kind);
   }
 }

@@ -9,7 +9,7 @@ export const DROP = { OLDEST: 0, NEWEST: 1, BLOCK: 2 } as const;
 /** A drop policy's number. */
 export type Drop = (typeof DROP)[keyof typeof DROP];
 
-/** One lane's policy. All zeros pass everything through as it comes. */
+/** One lane's policy. All zeros pass everything through as it comes, but for frame news that still waits: see `lane.ts`. */
 export interface LanePolicy {
   /** Default priority; -1 = the kind's own (see `event/defaults.ts`). */
   readonly prio: number;
@@ -23,7 +23,7 @@ export interface LanePolicy {
   readonly drop: Drop;
 }
 
-/** No pacing, no coalescing, the kind's own priority. */
+/** No pacing, no coalescing window, the kind's own priority. */
 export const PASS_THROUGH: LanePolicy = {
   prio: -1,
   minGapNs: 0,

@@ -68,3 +68,8 @@ export function defaultPrio(kind: number, addressed: boolean): number {
   if (kind === KIND.VM_LIFECYCLE && addressed) return PRIO.HIGH;
   return PRIO_OF_KIND[kind] ?? PRIO.NORMAL;
 }
+
+/** Whether an event of this kind says nothing that the next one of its endpoint does not say as well: the context folds it without being told to. */
+export function isNewestOnly(kind: number): boolean {
+  return kind === KIND.FRAME_INFO;
+}

@@ -4,6 +4,7 @@
  */
 import type { LanePolicy } from "../../../src/context/policy.ts";
 import { DROP } from "../../../src/context/policy.ts";
+import { KIND } from "../../../src/event/kind.ts";
 
 /** A waiting event. */
 export interface Waiting {
@@ -45,8 +46,10 @@ export class ContextModel {
     const lane = this.waiting.filter((w) => w.source === event.source);
     const last = this.#run.get(event.source);
     const inRun = last !== undefined && last.kind === event.kind;
-    if (policy.coalesceNs > 0 && inRun) {
-      // The youngest held event of this run and endpoint is the only one that may be replaced, while it waits.
+    // A frame's news is folded without any policy: what waits takes the newer one's content, and nothing is held back for it.
+    const folds = policy.coalesceNs > 0 || event.kind === KIND.FRAME_INFO;
+    if (folds && inRun) {
+      // The youngest open event of this run and endpoint is the only one that may be replaced, while it waits.
       const youngest = this.#youngest.get(event.source * 64 + event.endpoint);
       const older = youngest !== undefined && youngest.run === last.run && lane.includes(youngest)
         ? youngest
@@ -74,16 +77,16 @@ export class ContextModel {
     }
     const run = inRun ? last.run : ++this.#order;
     this.#run.set(event.source, { kind: event.kind, run });
-    const isHeld = policy.coalesceNs > 0 && !isExempt(event) && event.ticket === 0;
+    const isOpen = folds && !isExempt(event) && event.ticket === 0;
     const waiting: Waiting = {
       ...event,
-      dueNs: isHeld ? nowNs + policy.coalesceNs : 0,
+      dueNs: isOpen && policy.coalesceNs > 0 ? nowNs + policy.coalesceNs : 0,
       run,
       order: ++this.#order,
       folded: 0,
     };
     this.waiting.push(waiting);
-    if (isHeld) this.#youngest.set(event.source * 64 + event.endpoint, waiting);
+    if (isOpen) this.#youngest.set(event.source * 64 + event.endpoint, waiting);
     return "queued";
   }
 

@@ -77,8 +77,8 @@ Deno.test("an emitter that names no priority gets the policy's, or the kind's ow
 Deno.test("a min gap spaces a lane and tells the next deadline; other lanes go on", () => {
   const rig = new Rig();
   rig.context.setPolicy(SOURCE.FRAME, DIR.UP, policy({ minGapNs: 100 }));
-  rig.submit(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.NORMAL, 1);
-  rig.submit(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.NORMAL, 2);
+  rig.submit(SOURCE.FRAME, KIND.CURSOR_STATE, PRIO.NORMAL, 1);
+  rig.submit(SOURCE.FRAME, KIND.CURSOR_STATE, PRIO.NORMAL, 2);
   rig.submit(SOURCE.CORE, KIND.ROSTER, PRIO.NORMAL, 3);
   assertEquals(rig.drain(1000), [1, 3]);
   assertEquals(rig.context.deadline(DIR.UP), 1100);
@@ -112,6 +112,56 @@ Deno.test("coalescing never reorders against another kind of the same source", (
   // The first run has ended: there is nothing left to wait for.
   assertEquals(rig.drain(2), [1, 2]);
   assertEquals(rig.drain(52), [3]);
+});
+
+Deno.test("frame news is folded without a policy: what waits turns into the newest, at once and in its place", () => {
+  const rig = new Rig();
+  const frame = (id: number, endpoint = 0) =>
+    rig.submit(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.BULK, id, 1000, endpoint);
+  assertEquals(frame(1), SUBMIT.QUEUED);
+  assertEquals(frame(2, 7), SUBMIT.QUEUED);
+  rig.submit(SOURCE.CORE, KIND.AUDIT, PRIO.BULK, 3);
+  assertEquals(frame(4), SUBMIT.COALESCED);
+  assertEquals(frame(5), SUBMIT.COALESCED);
+  // Held back by nothing: it may be taken by a loop whose time is older than the event.
+  assertEquals(rig.context.deadline(DIR.UP), 0);
+  const first = rig.context.next(DIR.UP, 0) as TransferEvent;
+  assertEquals([first.corr, first.seq, first.coalesced], [5, 1, 2]);
+  // What was handed out is its holder's: a newer one is an event of its own.
+  assertEquals(frame(6), SUBMIT.QUEUED);
+  first.release();
+  assertEquals(rig.drain(0), [2, 3, 6]);
+  assertEquals(rig.pool.live, 0);
+});
+
+Deno.test("frame news is folded across nothing else of its lane, and nothing else is folded without a policy", () => {
+  const rig = new Rig();
+  const kinds = [KIND.FRAME_INFO, KIND.FRAME_INFO, KIND.CURSOR_STATE, KIND.CURSOR_STATE, KIND.FRAME_INFO];
+  const outcomes = kinds.map((kind, i) => rig.submit(SOURCE.FRAME, kind, PRIO.BULK, i + 1));
+  const { QUEUED, COALESCED } = SUBMIT;
+  assertEquals(outcomes, [QUEUED, COALESCED, QUEUED, QUEUED, QUEUED]);
+  // Another priority is another queue; an urgent one is delivered, each of them.
+  assertEquals(rig.submit(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.HIGH, 6), QUEUED);
+  assertEquals(rig.submit(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.URGENT, 7), QUEUED);
+  assertEquals(rig.submit(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.URGENT, 8), QUEUED);
+  assertEquals(rig.drain(), [7, 8, 6, 2, 3, 4, 5]);
+  assertEquals(rig.pool.live, 0);
+});
+
+Deno.test("a paced lane gives the newest frame at each gap, and neither drops nor blocks the news in between", () => {
+  const rig = new Rig();
+  const { DROPPED, BLOCKED } = SUBMIT;
+  for (const drop of Object.values(DROP)) {
+    rig.context.setPolicy(SOURCE.FRAME, DIR.UP, policy({ minGapNs: 100, maxInflight: 1, drop }));
+    const from = 1000 * (1 + drop);
+    rig.submit(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.BULK, 1, from);
+    assertEquals(rig.drain(from), [1]);
+    const outcomes = [2, 3, 4].map((id) => rig.submit(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.BULK, id, from));
+    assert(outcomes.every((outcome) => outcome !== DROPPED && outcome !== BLOCKED), `${outcomes}`);
+    assertEquals(rig.drain(from + 99), []);
+    assertEquals(rig.drain(from + 100), [4]);
+  }
+  assertEquals(rig.pool.live, 0);
 });
 
 Deno.test("a full lane drops its oldest of the lowest class, or the arriving one, but never an urgent one", () => {
