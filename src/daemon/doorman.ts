@@ -7,8 +7,9 @@ import { CODE } from "../base/codes.ts";
 import type { Clock } from "../base/clock.ts";
 import { Admission, type AdmissionRule } from "../access/admission.ts";
 import { type Grant, maskOf, NO_ENDPOINTS } from "../access/grant.ts";
-import { UserDatabase } from "../access/user_database.ts";
+import type { UserDatabase } from "../access/user_database.ts";
 import type { Doorkeeper, Peer, Verdict } from "../controls/socket/socket_listener.ts";
+import { systemUsers } from "./system_users.ts";
 
 /** What a doorman is made of. */
 export interface DoormanOptions {
@@ -36,7 +37,7 @@ export class Doorman implements Doorkeeper {
   /** Makes one that admits by the rules given. */
   constructor(options: DoormanOptions) {
     this.#options = options;
-    this.users = new UserDatabase(readText, options.clock);
+    this.users = systemUsers(options.clock);
     this.#admission = new Admission(
       options.rules,
       options.ownUid,
@@ -92,14 +93,5 @@ export class Doorman implements Doorkeeper {
       if (id !== undefined) ids.push(id);
     }
     return maskOf(ids);
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return "";
-    throw error;
   }
 }

@@ -3,9 +3,13 @@
  * other, behind the control socket: a daemon without guests does not pay for it, and one whose Worker stalls does not notice.
  * @module
  */
+import { monotonicClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
+import type { AdmissionRule } from "../access/admission.ts";
 import type { Log, LogLevel } from "../base/log.ts";
+import { perceptionLacks } from "./perception_rights.ts";
 import type { PerceptionPlan, PerceptionReport } from "./perception_worker.ts";
+import { systemUsers } from "./system_users.ts";
 
 const RESTART_MS = 5000;
 
@@ -26,6 +30,18 @@ export class PerceptionHost implements Disposable {
     this.#level = level;
     this.#journal = journal;
     this.#log = log.for("perception");
+  }
+
+  /** Says once that these rules leave perception without what it needs; called with each new set of them. */
+  tellOfRules(rules: readonly AdmissionRule[]): void {
+    const uid = Deno.uid() ?? -1;
+    const lacks = perceptionLacks(rules, { uid, gid: Deno.gid() ?? -1 }, systemUsers(monotonicClock));
+    if (lacks.length === 0) return;
+    this.#log.warn(
+      "it reports no frames and cursors: the first [[admission]] rule that fits the daemon's own user takes from it what it needs; " +
+        "give it there, or put a rule for that user in front",
+      { uid, lacks: lacks.join(", ") },
+    );
   }
 
   /** There is a guest to look into. Starts the Worker when it does not run. */

@@ -53,6 +53,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
     }
   };
   using perception = new PerceptionHost(socketPath, config.daemon.log, journal, log);
+  perception.tellOfRules(config.admission);
   using scanHost = new ScanHost(inbox, log);
   const ended = Promise.withResolvers<void>();
   const stop = (): void => {
@@ -63,7 +64,9 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   const reload = (): void => {
     manager.notify("RELOADING=1", `MONOTONIC_USEC=${Math.round(monotonicClock.nowNs() / 1000)}`);
     try {
-      tell(INBOX.CONFIG, readConfig(configPath, true));
+      const next = readConfig(configPath, true);
+      tell(INBOX.CONFIG, next);
+      perception.tellOfRules(next.admission);
       if (config.discovery.probe) hostWatch.look();
     } catch (error) {
       // The old one stays in force, whole.
