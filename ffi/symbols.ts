@@ -6,7 +6,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 4;
+export const SHIM_VERSION = 5;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -54,6 +54,7 @@ export const SYMBOLS = {
   vmsig_timerfd: { parameters: [], result: "i32" },
   vmsig_timerfd_settime: { parameters: ["i32", "f64"], result: "i32" },
   vmsig_clock_ns: { parameters: ["i32"], result: "f64" },
+  vmsig_set_realtime: { parameters: ["i32"], result: "i32" },
   // Memory
   vmsig_memfd_create: { parameters: ["buffer", "i32"], result: "i32" },
   vmsig_add_seals: { parameters: ["i32", "i32"], result: "i32" },

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -220,6 +221,15 @@ double vmsig_clock_ns(int32_t clock)
     if (clock_gettime(clock, &now) < 0)
         return -errno;
     return (double)now.tv_sec * NS_PER_SECOND + (double)now.tv_nsec;
+}
+
+/* The calling thread alone: SCHED_RR with a priority, SCHED_OTHER with 0. Threads that it makes later are ordinary ones. */
+int32_t vmsig_set_realtime(int32_t priority)
+{
+    struct sched_param param = { .sched_priority = priority };
+    /* The flag stays set on the way back: only the privileged may take it away. */
+    int policy = (priority > 0 ? SCHED_RR : SCHED_OTHER) | SCHED_RESET_ON_FORK;
+    return vmsig_result(sched_setscheduler(0, policy, &param));
 }
 
 /* Memory */

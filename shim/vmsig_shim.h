@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 4
+#define VMSIG_SHIM_VERSION 5
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -55,6 +55,7 @@ VMSIG_API double vmsig_eventfd_read(int32_t fd);
 VMSIG_API int32_t vmsig_timerfd(void);
 VMSIG_API int32_t vmsig_timerfd_settime(int32_t fd, double deadline_ns);
 VMSIG_API double vmsig_clock_ns(int32_t clock);
+VMSIG_API int32_t vmsig_set_realtime(int32_t priority);
 
 /* Memory */
 VMSIG_API int32_t vmsig_memfd_create(const char *name, int32_t flags);

@@ -4,6 +4,8 @@
  */
 
 const BUCKETS = 40;
+/** A turn of the loop that takes longer is late, ns. */
+export const LATE_NS = 5_000_000;
 
 /** Counts of durations: bucket i has those below 2^i ns and not below 2^(i-1). */
 export class Histogram {
@@ -13,6 +15,8 @@ export class Histogram {
   maxNs = 0;
   /** The sum, ns. */
   sumNs = 0;
+  /** How many were longer than {@linkcode LATE_NS}, which lies within a bucket. */
+  late = 0;
 
   /** Notes one duration. */
   note(ns: number): void {
@@ -20,6 +24,7 @@ export class Histogram {
     const bucket = whole >= 2 ** 31 ? 63 - Math.clz32(whole / 2 ** 31) : 32 - Math.clz32(whole);
     this.counts[bucket < BUCKETS ? bucket : BUCKETS - 1]!++;
     this.sumNs += whole;
+    if (whole > LATE_NS) this.late++;
     if (whole > this.maxNs) this.maxNs = whole;
   }
 

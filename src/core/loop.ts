@@ -13,6 +13,7 @@ import { Poller } from "../../ffi/poller.ts";
 import { TimerFd } from "../../ffi/timer_fd.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "./adapter_port.ts";
 import { Histogram } from "./histogram.ts";
+import { LoopPriority, type SetRealtime } from "./loop_priority.ts";
 import { Timers } from "./timers.ts";
 
 const IN = 0x1;
@@ -42,6 +43,8 @@ export interface LoopOptions {
   readonly log: Log;
   /** Spin for so long before sleeping, ns: latency for those who pay a core for it. */
   readonly spinNs?: number;
+  /** Makes the loop's thread realtime while it is mostly idle (loop_priority.ts). Left out: it is scheduled like any other. Called on the thread that makes the loop. */
+  readonly setRealtime?: SetRealtime;
 }
 
 /** An epoll loop with timers. */
@@ -50,6 +53,8 @@ export class Loop implements LoopPort, Disposable {
   readonly clock: Clock;
   /** How long turns took, ns: what `loop never blocks` is judged by. */
   readonly turns: Histogram = new Histogram();
+  /** How its thread is scheduled; null when nobody asked. */
+  readonly priority: LoopPriority | null;
   readonly #log: Log;
   readonly #spinNs: number;
   readonly #poller = new Poller(EVENTS_A_TURN);
@@ -69,6 +74,9 @@ export class Loop implements LoopPort, Disposable {
     this.#log = options.log;
     this.#spinNs = options.spinNs ?? 0;
     this.#poller.add(this.#timer.fd, IN, TIMER_TAG);
+    this.priority = options.setRealtime === undefined
+      ? null
+      : new LoopPriority(options.setRealtime, options.clock.nowNs());
   }
 
   /** How many descriptors are watched. */
@@ -163,7 +171,9 @@ export class Loop implements LoopPort, Disposable {
     this.#timers.fire(startNs);
     this.#hook?.turn(startNs);
     this.#runDeferred();
-    this.turns.note(this.clock.nowNs() - startNs);
+    const endNs = this.clock.nowNs();
+    this.turns.note(endNs - startNs);
+    this.priority?.note(endNs - startNs, endNs);
   }
 
   /** Closes the loop's own descriptors. Whoever watched something has unwatched it. */

@@ -78,6 +78,8 @@ export interface Config {
     readonly log: LogLevel;
     /** How long the loop spins before it sleeps, µs. */
     readonly spinUs: number;
+    /** Whether the loop's thread is realtime where it may be: true unless it spins. */
+    readonly realtime: boolean;
     /** Controls at once. */
     readonly maxControls: number;
     /** Events that may wait for one control. */
@@ -138,11 +140,17 @@ function readDaemon(table: TableReader): Config["daemon"] {
   if (socket !== undefined && new TextEncoder().encode(socket).length > MAX_SOCKET_PATH) {
     throw table.fault("socket", `is longer than the ${MAX_SOCKET_PATH} bytes that a socket's path may have`);
   }
+  const spinUs = table.integer("spin_us", 0, 1_000_000, 0);
+  const realtime = table.boolean("realtime", spinUs === 0);
+  if (realtime && spinUs > 0) {
+    throw table.fault("realtime", "cannot be true with spin_us: a thread that spins must not be realtime");
+  }
   const daemon = {
     socket,
     runtimeDir: table.path("runtime_dir"),
     log: table.choice("log", Object.keys(LOG_LEVEL) as LogLevel[], "info"),
-    spinUs: table.integer("spin_us", 0, 1_000_000, 0),
+    spinUs,
+    realtime,
     maxControls: table.integer("max_controls", 1, 65_536, DEFAULT_MAX_CONTROLS),
     // A batch of commands must not fill half a queue with its answers.
     queueEvents: table.integer("queue_events", 4 * RECEIVE_BATCH, 1 << 20, DEFAULT_QUEUE_EVENTS),

@@ -7,6 +7,7 @@ import { type Grant, isSameGrant } from "../access/grant.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { setThreadRealtime } from "../../ffi/scheduler.ts";
 import { IN } from "../../ffi/poller.ts";
 import { MS } from "../base/clock.ts";
 import { Log } from "../base/log.ts";
@@ -82,7 +83,15 @@ export class LoopDaemon {
       idOf: (name) => this.#roster.idOf(name),
     });
     this.#place = new SocketPlace(plan.socketPath, this.#doorman.admitsOthers, this.#log.for("socket"));
-    this.#loop = new Loop({ clock: monotonicClock, log: this.#log, spinNs: daemon.spinUs * 1000 });
+    this.#loop = new Loop({
+      clock: monotonicClock,
+      log: this.#log,
+      spinNs: daemon.spinUs * 1000,
+      ...daemon.realtime ? { setRealtime: setThreadRealtime } : {},
+    });
+    if (this.#loop.priority?.permitted === false) {
+      this.#log.debug("the loop is scheduled like any other thread; vmsig doctor tells the remedy");
+    }
     this.#core = new Core({ loop: this.#loop, log: this.#log });
     this.#loop.setHook(this.#core);
     this.#reloading = new OneATurn(this.#loop);
@@ -136,7 +145,7 @@ export class LoopDaemon {
           return this.#report({
             type: "metrics",
             id: new DataView(message.buffer).getUint32(0, true),
-            text: renderMetrics(this.#core, this.#loop.turns, this.#listener),
+            text: renderMetrics(this.#core, this.#loop, this.#listener),
           });
         case INBOX.PROBED:
           return this.#wantFound(JSON.parse(new TextDecoder().decode(message)) as FoundVm[]);
@@ -290,6 +299,7 @@ export class LoopDaemon {
   #dispose(): void {
     this.#loop.unwatch(this.#plan.inbox.eventFd);
     this.#place.close();
+    this.#triggers[Symbol.dispose]();
     this.#listener.dispose();
     this.#core.dispose();
     this.#loop[Symbol.dispose]();

@@ -4,7 +4,7 @@
  */
 import type { SocketListener } from "../controls/socket/socket_listener.ts";
 import type { Core } from "../core/core.ts";
-import type { Histogram } from "../core/histogram.ts";
+import type { Loop } from "../core/loop.ts";
 import { LEASE_CLASS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
 import { kindName } from "../event/kind.ts";
@@ -33,12 +33,12 @@ function escaped(text: string): string {
 }
 
 /** A page of everything there is to tell. */
-export function renderMetrics(core: Core, turns: Histogram, listener: SocketListener): string {
+export function renderMetrics(core: Core, loop: Loop, listener: SocketListener): string {
   const page = new Page();
   renderEvents(page, core);
   renderEndpoints(page, core);
   renderControls(page, listener);
-  renderTurns(page, turns);
+  renderTurns(page, loop);
   return page.text;
 }
 
@@ -96,7 +96,7 @@ function renderControls(page: Page, listener: SocketListener): void {
   page.value("vmsig_queue_depth_max", {}, longest);
 }
 
-function renderTurns(page: Page, turns: Histogram): void {
+function renderTurns(page: Page, { turns, priority }: Loop): void {
   const name = "vmsig_loop_turn_seconds";
   page.head(name, "histogram", "How long the loop's turns took.");
   let seen = 0;
@@ -110,4 +110,8 @@ function renderTurns(page: Page, turns: Histogram): void {
   page.value(`${name}_count`, {}, seen);
   page.head(`${name}_max`, "gauge", "The longest turn so far.");
   page.value(`${name}_max`, {}, turns.maxNs / 1e9);
+  page.head("vmsig_loop_late_turns_total", "counter", "Turns of the loop that took longer than 5 ms.");
+  page.value("vmsig_loop_late_turns_total", {}, turns.late);
+  page.head("vmsig_loop_realtime", "gauge", "Whether the loop's thread is scheduled before ordinary ones.");
+  page.value("vmsig_loop_realtime", {}, priority?.realtime === true ? 1 : 0);
 }

@@ -111,12 +111,11 @@ export class SocketPlace implements FdHandler, TimerHandler {
     if (this.#inotify === undefined) return;
     this.#loop?.disarm(this);
     this.#loop?.unwatch(this.#inotify.fd);
-    this.#inotify[Symbol.dispose]();
-    this.#inotify = undefined;
   }
 
-  /** Closes the socket and removes its file, if that is still ours. */
+  /** Closes the socket and removes its file, if that is still ours. After the last turn: the kernel takes up to 15 ms to put an inotify instance away. */
   close(): void {
+    this.#inotify?.[Symbol.dispose]();
     if (this.#isThere()) unlinkSocket(this.#path);
     this.#socket.close();
   }

@@ -118,6 +118,10 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
   close(): void {
     this.#options.loop.disarm(this);
     this.#options.loop.unwatch(this.#inotify.fd);
+  }
+
+  /** Gives the descriptor back, after {@linkcode close} and the last turn: the kernel takes up to 15 ms to put an inotify instance away. */
+  [Symbol.dispose](): void {
     this.#inotify[Symbol.dispose]();
   }
 

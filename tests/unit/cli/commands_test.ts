@@ -296,6 +296,7 @@ Deno.test("doctor tells what is there, and what is missing with its remedy", asy
         "shim",
         "kernel",
         "processes",
+        "scheduling",
         "uinput",
         "socket",
         "config",

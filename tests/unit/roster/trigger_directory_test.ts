@@ -56,6 +56,7 @@ class Rig implements Disposable {
 
   [Symbol.dispose](): void {
     this.triggers.close();
+    this.triggers[Symbol.dispose]();
     this.loop[Symbol.dispose]();
     Deno.removeSync(this.folder, { recursive: true });
   }
@@ -122,6 +123,7 @@ Deno.test("a link, a directory, a pipe, a file too large, one of others, and no 
   });
   assert(rig.settle(() => rig.says("symbolic link") && rig.says("is a directory")));
   again.close();
+  again[Symbol.dispose]();
   assertEquals(rig.files.size, 0);
 });
 

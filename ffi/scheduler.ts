@@ -1,0 +1,22 @@
+/**
+ * How the kernel schedules the calling thread: SCHED_RR comes before every ordinary thread, so that a thread which wakes others is not put aside for them.
+ * @module
+ */
+import { check, ERRNO } from "./os_error.ts";
+import { shim } from "./shim.ts";
+
+/** The lowest realtime priority: before everything ordinary, after everything else that is realtime. */
+const LOWEST = 1;
+
+/**
+ * Makes the calling thread realtime (SCHED_RR, lowest priority), or ordinary again. Threads that it makes are ordinary.
+ *
+ * @returns false when this process may not: that takes CAP_SYS_NICE or an RLIMIT_RTPRIO of 1, and a cgroup with realtime budget
+ * @throws {OsError} on any other failure
+ */
+export function setThreadRealtime(realtime: boolean): boolean {
+  const result = shim().vmsig_set_realtime(realtime ? LOWEST : 0);
+  if (result === -ERRNO.EPERM || result === -ERRNO.ENOSYS) return false;
+  check(result, "sched_setscheduler");
+  return true;
+}

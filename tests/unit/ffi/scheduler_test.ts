@@ -1,0 +1,21 @@
+import { assertEquals } from "@std/assert";
+import { setThreadRealtime } from "../../../ffi/scheduler.ts";
+import "./loaded_shim.ts";
+
+/** The kernel's word on the calling thread: its policy, field 41 of its stat (0 ordinary, 2 SCHED_RR), and its priority, field 40. */
+function policyHere(): { policy: number; priority: number } {
+  const stat = Deno.readTextFileSync("/proc/thread-self/stat");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
+  return { policy: fields[38] as number, priority: fields[37] as number };
+}
+
+Deno.test("a thread becomes realtime where it may, and ordinary again", () => {
+  const before = policyHere();
+  const permitted = setThreadRealtime(true);
+  try {
+    assertEquals(policyHere(), permitted ? { policy: 2, priority: 1 } : before);
+  } finally {
+    assertEquals(setThreadRealtime(false), true);
+  }
+  assertEquals(policyHere(), { policy: 0, priority: 0 });
+});
