@@ -51,7 +51,18 @@ class Daemon implements AsyncDisposable {
       `[daemon]\nlog = "warn"\n[discovery]\nprobe = false\n[[endpoint]]\nname = "${NAME}"\nqmp = "${vm.qmpPath}"\n`,
     );
     this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "-A", MAIN, "serve", "--config", config, "--socket", this.socket],
+      args: [
+        "run",
+        "--v8-flags=--no-lazy",
+        "--quiet",
+        "-A",
+        MAIN,
+        "serve",
+        "--config",
+        config,
+        "--socket",
+        this.socket,
+      ],
       stdin: "null",
       stdout: "piped",
       stderr: "inherit",

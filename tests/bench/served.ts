@@ -22,6 +22,8 @@ export function serveStubs(count: number, args: readonly string[] = []): Promise
       Deno.execPath(),
       [
         "run",
+        // As `deno task serve` and the executable have it.
+        "--v8-flags=--no-lazy",
         "-A",
         "--no-check",
         "--config",
