@@ -1,6 +1,6 @@
 /**
  * Log lines from the loop's thread to standard error, without ever waiting for whoever reads them: a terminal that is held, a pipe that nobody empties, or a journal that is stuck must not hold up the
- * bus. What cannot be written at once is counted, and told as soon as there is room; when the reader has gone for good, lines are dropped in silence.
+ * bus. What cannot be written at once is counted, and told before the first line that there is room for; when the reader has gone for good, lines are dropped in silence.
  * @module
  */
 import { isOsError, OsError } from "../../ffi/os_error.ts";
