@@ -7,6 +7,7 @@ import type { ControlId } from "../base/ids.ts";
 import { type EndpointMask, type Grant, maskAnd, maskHas } from "../access/grant.ts";
 import { UP_CAPS } from "../access/requirement.ts";
 import { CAP } from "../event/capability.ts";
+import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Control } from "./control_port.ts";
@@ -21,8 +22,10 @@ export class ControlSlot {
   leaving = false;
   /** Why it leaves. */
   leaveReason = "";
-  /** It is in the list of those to flush at the end of the turn. */
+  /** It is in the list of those to flush. */
   dirty = false;
+  /** Where it stands in the fan-out's list of each of its endpoints. */
+  readonly places: Int32Array = new Int32Array(MAX_ENDPOINTS);
   /** Commands of it whose answer has not reached it yet. */
   outstanding = 0;
   /** Lanes that answered "blocked" to it, bit 1 << source. */

@@ -53,6 +53,11 @@ export interface CoreOptions {
   readonly onSeam?: SeamListener;
 }
 
+/** After how long the flush of a turn is continued in the next one, ns: some 500 sends. */
+const FLUSH_NS = 1_500_000;
+/** Deliveries to queues of controls that a turn's callbacks may leave it, at some 60 ns each. */
+const DELIVERIES_A_TURN = 20_000;
+
 /** The core of the bus. */
 export class Core implements TurnHook {
   /** The shared middle: context, ledger, pool. */
@@ -75,6 +80,8 @@ export class Core implements TurnHook {
   /** Sources of DOWN lanes that have room again: their controls are told at the end of the turn. */
   #roomDown = 0;
   #isPumpingUp = false;
+  /** UP events that the last pump left, because their time has not come. */
+  #pacedUp = 0;
 
   /** Makes a core without endpoints and controls; the loop's hook is the caller's to set. */
   constructor(options: CoreOptions) {
@@ -86,7 +93,7 @@ export class Core implements TurnHook {
     this.audit = new AuditTrail(loop.clock, options.log.for("audit"), bus.pool, (event) => bus.up(event));
     bus.audit = this.audit;
     this.leases = new LeaseTable(options.arbitration);
-    this.fanOut = new FanOut(this.#retained);
+    this.fanOut = new FanOut(this.#retained, loop.clock);
     const leaseService = new LeaseService(bus, this.leases, (id) => this.#endpoints.get(id));
     this.#leaseService = leaseService;
     this.#endpoints = new Endpoints({ bus, loop, leases: this.leases, leaseService, log });
@@ -156,7 +163,6 @@ export class Core implements TurnHook {
   forget(endpoint: number): void {
     this.#pumpUp();
     this.#retained.forget(endpoint);
-    this.fanOut.flush();
   }
 
   /** The number that the next control will have. */
@@ -175,7 +181,6 @@ export class Core implements TurnHook {
     this.audit.setListeners(this.fanOut.auditors);
     control.open(seat);
     this.fanOut.replay(slot);
-    this.fanOut.flush();
     return seat;
   }
 
@@ -286,10 +291,16 @@ export class Core implements TurnHook {
     this.#pumpDown(nowNs);
     this.#pumpUp(nowNs);
     if (this.#roomDown !== 0) this.#tellRoom();
-    this.fanOut.flush();
+    this.fanOut.flush(this.bus.clock.nowNs() + FLUSH_NS);
+  }
+
+  get isLoaded(): boolean {
+    const fresh = this.bus.context.waiting(DIR.UP) - this.#pacedUp;
+    return fresh * this.fanOut.reach > DELIVERIES_A_TURN;
   }
 
   deadlineNs(): number {
+    if (this.fanOut.isDirty) return 0;
     const { context } = this.bus;
     return Math.min(context.deadline(DIR.UP), context.deadline(DIR.DOWN), this.#leaseService.deadlineNs);
   }
@@ -316,7 +327,7 @@ export class Core implements TurnHook {
   #pumpUp(nowNs: number = this.bus.clock.nowNs()): void {
     const { context } = this.bus;
     // From within a delivery the events that wait must not overtake the one that is being delivered.
-    if (this.#isPumpingUp || context.waiting(DIR.UP) === 0) return;
+    if (this.#isPumpingUp) return;
     this.#isPumpingUp = true;
     for (let event = context.next(DIR.UP, nowNs); event !== null;) {
       this.fanOut.deliver(event);
@@ -324,6 +335,7 @@ export class Core implements TurnHook {
       event = context.next(DIR.UP, nowNs);
     }
     this.#isPumpingUp = false;
+    this.#pacedUp = context.waiting(DIR.UP);
   }
 
   /** Answers a command that is not admitted; takes it over. */
@@ -376,6 +388,7 @@ export class Core implements TurnHook {
     const leaving = this.#leaving;
     this.#leaving = [];
     for (const slot of leaving) {
+      this.fanOut.flushLast(slot);
       this.fanOut.remove(slot);
       this.audit.setListeners(this.fanOut.auditors);
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
@@ -384,7 +397,6 @@ export class Core implements TurnHook {
       slot.control.close(slot.leaveReason);
     }
     this.#pumpUp();
-    this.fanOut.flush();
   }
 
   #forgetRings(slot: ControlSlot): void {

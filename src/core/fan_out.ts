@@ -5,28 +5,39 @@
  *
  * Retained events are noted here, at delivery: who subscribed before gets the event live, who comes after gets it by replay, nobody gets it
  * twice or not at all.
+ *
+ * Sending is what costs (3 us a control): a turn that has something for a thousand of them sends for a while, and the rest is sent in the next turns, first come, first served.
  * @module
  */
 import { type Grant, maskHas } from "../access/grant.ts";
+import type { Clock } from "../base/clock.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { KIND, KIND_MAX } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { Retained } from "./retained.ts";
 
+/** How many controls are flushed between two looks at the clock. */
+const FLUSHES_A_LOOK = 8;
+
 /** Delivers UP events. */
 export class FanOut {
   readonly #controls = new Map<number, ControlSlot>();
   readonly #byEndpoint: ControlSlot[][] = Array.from({ length: MAX_ENDPOINTS }, () => []);
   readonly #retained: Retained;
-  /** Controls that were given something this turn. */
-  #dirty: ControlSlot[] = [];
+  readonly #clock: Clock;
+  /** Controls that were given something and have not sent it yet. */
+  readonly #dirty: ControlSlot[] = [];
+  /** Sum of the lengths of the lists by endpoint. */
+  #entries = 0;
+  #auditors = 0;
   /** Delivered events by kind, for the metrics. */
   readonly delivered: Float64Array = new Float64Array(KIND_MAX);
 
   /** Starts without controls. */
-  constructor(retained: Retained) {
+  constructor(retained: Retained, clock: Clock) {
     this.#retained = retained;
+    this.#clock = clock;
   }
 
   /** Controls on the bus. */
@@ -36,9 +47,17 @@ export class FanOut {
 
   /** How many of them receive AUDIT. */
   get auditors(): number {
-    let count = 0;
-    for (const slot of this.#controls.values()) if (slot.isAuditor) count++;
-    return count;
+    return this.#auditors;
+  }
+
+  /** How many controls an event reaches on average, at most. */
+  get reach(): number {
+    return this.#entries / MAX_ENDPOINTS;
+  }
+
+  /** Whether some control has not sent yet what it was given. */
+  get isDirty(): boolean {
+    return this.#dirty.length > 0;
   }
 
   /** Adds a control; what is retained follows by {@linkcode replay}. */
@@ -56,17 +75,18 @@ export class FanOut {
   /** Changes a control's grant; what is retained and was out of its reach until now is replayed to it. */
   regrant(slot: ControlSlot, grant: Grant): void {
     const { endpoints, sources, caps } = slot.grant;
-    const seesTheSame = grant.endpoints.lo === endpoints.lo && grant.endpoints.hi === endpoints.hi &&
-      grant.sources === sources && grant.caps === caps;
-    // Only its standing among others changes: with a thousand controls, looking at each one's index would hold the loop up.
-    if (seesTheSame) return slot.regrant(grant);
+    const reachesMore = (grant.endpoints.lo & ~endpoints.lo) !== 0 || (grant.endpoints.hi & ~endpoints.hi) !== 0 ||
+      (grant.sources & ~sources) !== 0 || (grant.caps & ~caps) !== 0;
     const known = new Set<TransferEvent>();
-    this.#retained.replay((event) => {
-      if (slot.admits(event)) known.add(event);
-    });
-    slot.regrant(grant);
+    if (reachesMore) {
+      this.#retained.replay((event) => {
+        if (slot.admits(event)) known.add(event);
+      });
+    }
     this.#unindex(slot);
+    slot.regrant(grant);
     this.#index(slot);
+    if (!reachesMore) return;
     this.#retained.replay((event) => {
       if (!known.has(event) && slot.admits(event)) this.#give(slot, event);
     });
@@ -109,19 +129,35 @@ export class FanOut {
     } else for (const slot of this.#controls.values()) if (slot.wants(event)) this.#give(slot, event);
   }
 
-  /** Lets every control that was given something send it, in one batch each. */
-  flush(): void {
-    if (this.#dirty.length === 0) return;
+  /**
+   * Lets the controls that were given something send it, in one batch each.
+   *
+   * @param untilNs when to stop; the rest stays {@linkcode isDirty}. Left out: all of them
+   */
+  flush(untilNs: number = Infinity): void {
     const dirty = this.#dirty;
-    this.#dirty = [];
-    for (let i = 0; i < dirty.length; i++) {
-      const slot = dirty[i] as ControlSlot;
-      slot.dirty = false;
-      if (!slot.leaving) slot.control.flush?.();
+    const count = dirty.length;
+    let done = 0;
+    while (done < count) {
+      this.#flushOne(dirty[done++] as ControlSlot);
+      if (done % FLUSHES_A_LOOK === 0 && this.#clock.nowNs() >= untilNs) break;
     }
-    // The array is used again: a busy loop makes no garbage here.
-    dirty.length = 0;
-    if (this.#dirty.length === 0) this.#dirty = dirty;
+    // In place: a busy loop makes no garbage here.
+    dirty.copyWithin(0, done);
+    dirty.length -= done;
+  }
+
+  /** Lets one control send what it was given, before it goes. */
+  flushLast(slot: ControlSlot): void {
+    const index = slot.dirty ? this.#dirty.indexOf(slot) : -1;
+    if (index < 0) return;
+    this.#dirty.splice(index, 1);
+    this.#flushOne(slot);
+  }
+
+  #flushOne(slot: ControlSlot): void {
+    slot.dirty = false;
+    slot.control.flush?.();
   }
 
   #give(slot: ControlSlot, event: TransferEvent): void {
@@ -138,14 +174,26 @@ export class FanOut {
 
   #index(slot: ControlSlot): void {
     for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) {
-      if (maskHas(slot.endpoints, endpoint)) (this.#byEndpoint[endpoint] as ControlSlot[]).push(slot);
+      if (!maskHas(slot.endpoints, endpoint)) continue;
+      slot.places[endpoint] = (this.#byEndpoint[endpoint] as ControlSlot[]).push(slot) - 1;
+      this.#entries++;
     }
+    if (slot.isAuditor) this.#auditors++;
   }
 
+  /** Takes a control out of the lists that it is in; the last one of each takes its place there. */
   #unindex(slot: ControlSlot): void {
-    for (const slots of this.#byEndpoint) {
-      const index = slots.indexOf(slot);
-      if (index >= 0) slots.splice(index, 1);
+    for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) {
+      if (!maskHas(slot.endpoints, endpoint)) continue;
+      const slots = this.#byEndpoint[endpoint] as ControlSlot[];
+      const last = slots.pop() as ControlSlot;
+      if (last !== slot) {
+        const place = slot.places[endpoint] as number;
+        slots[place] = last;
+        last.places[endpoint] = place;
+      }
+      this.#entries--;
     }
+    if (slot.isAuditor) this.#auditors--;
   }
 }

@@ -2,6 +2,9 @@
  * The loop: one synchronous epoll_wait, on a thread of its own, with no promise in it. It watches descriptors, keeps deadlines (one timerfd, armed only while
  * something is due, so an idle loop does not wake), and after the callbacks of a turn lets the core move its events.
  *
+ * A turn is short however much there is to do: after 1.5 ms of callbacks, or when they have left the core enough to move, the rest of what is ready and due waits for the next turn,
+ * in front of what becomes ready meanwhile.
+ *
  * Two runners: `run` for a thread that has nothing else to do, `runYielding` for a program that embeds the core on a thread with promises.
  * @module
  */
@@ -20,14 +23,18 @@ const IN = 0x1;
 const TIMER_TAG = 0;
 const FD_BITS = 20;
 const FD_MASK = (1 << FD_BITS) - 1;
-const EVENTS_A_TURN = 256;
+const EVENTS_A_WAIT = 256;
+/** Callbacks of one turn may take so long, ns; a callback that has begun is not interrupted. */
+const CALLBACKS_NS = 1_500_000;
 
 /** What runs between the callbacks of a turn and the next wait. */
 export interface TurnHook {
   /** Moves what the callbacks left behind. */
   turn(nowNs: number): void;
-  /** When it must be called again at the latest, ns; NEVER = when something happens. */
+  /** When it must be called again at the latest, ns; NEVER = when something happens, 0 = in the next turn, which comes at once. */
   deadlineNs(): number;
+  /** Whether the callbacks have left it as much as one turn should move. */
+  readonly isLoaded: boolean;
 }
 
 interface Watch {
@@ -57,13 +64,19 @@ export class Loop implements LoopPort, Disposable {
   readonly priority: LoopPriority | null;
   readonly #log: Log;
   readonly #spinNs: number;
-  readonly #poller = new Poller(EVENTS_A_TURN);
+  readonly #poller = new Poller(EVENTS_A_WAIT);
   readonly #timer: TimerFd = TimerFd.create();
   readonly #timers = new Timers();
   readonly #watches: (Watch | undefined)[] = [];
   #deferred: (() => void)[] = [];
   #hook: TurnHook | null = null;
   #armedNs = NEVER;
+  /** Events of the last wait, and how many of them were dispatched. */
+  #ready = 0;
+  #dispatched = 0;
+  #startNs = 0;
+  /** The hook wants its next turn at once. */
+  #isDue = false;
   #generation = 0;
   #watched = 0;
   #stopped = false;
@@ -152,7 +165,7 @@ export class Loop implements LoopPort, Disposable {
   async runYielding(onTurn?: () => void): Promise<void> {
     while (!this.#stopped) {
       this.#arm();
-      if (this.#deferred.length === 0) await this.#poller.waitAsync(100);
+      if (!this.#goesOn) await this.#poller.waitAsync(100);
       this.turn(0);
       onTurn?.();
     }
@@ -165,10 +178,18 @@ export class Loop implements LoopPort, Disposable {
    */
   turn(timeoutMs: number): void {
     this.#arm();
-    const count = this.#deferred.length > 0 ? this.#poller.wait(0) : this.#wait(timeoutMs);
+    if (this.#dispatched === this.#ready) {
+      this.#dispatched = 0;
+      this.#ready = this.#goesOn ? this.#poller.wait(0) : this.#wait(timeoutMs);
+    }
     const startNs = this.clock.nowNs();
-    for (let i = 0; i < count; i++) this.#dispatch(this.#poller.tag(i), this.#poller.events(i));
-    this.#timers.fire(startNs);
+    this.#startNs = startNs;
+    while (this.#dispatched < this.#ready) {
+      const i = this.#dispatched++;
+      this.#dispatch(this.#poller.tag(i), this.#poller.events(i));
+      if (this.#dispatched < this.#ready && this.#mayStop()) break;
+    }
+    this.#timers.fire(startNs, this.#mayStop);
     this.#hook?.turn(startNs);
     this.#runDeferred();
     const endNs = this.clock.nowNs();
@@ -182,6 +203,15 @@ export class Loop implements LoopPort, Disposable {
     this.#timer[Symbol.dispose]();
     this.#poller[Symbol.dispose]();
   }
+
+  /** Whether there is something to do that no descriptor tells of. */
+  get #goesOn(): boolean {
+    return this.#deferred.length > 0 || this.#dispatched < this.#ready || this.#isDue;
+  }
+
+  /** Whether the callbacks of this turn have done enough. */
+  readonly #mayStop = (): boolean =>
+    this.#hook?.isLoaded === true || this.clock.nowNs() - this.#startNs > CALLBACKS_NS;
 
   #wait(timeoutMs: number): number {
     if (this.#spinNs > 0 && timeoutMs !== 0) {
@@ -207,6 +237,9 @@ export class Loop implements LoopPort, Disposable {
 
   #arm(): void {
     const hookNs = this.#hook === null ? NEVER : this.#hook.deadlineNs();
+    // What is due at once needs no alarm.
+    this.#isDue = hookNs === 0;
+    if (this.#isDue) return;
     const dueNs = Math.min(this.#timers.earliestNs, hookNs);
     // An earlier alarm than needed costs one empty turn; moving it later each time would cost a system call a turn.
     if (dueNs >= this.#armedNs) return;

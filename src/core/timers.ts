@@ -38,8 +38,12 @@ export class Timers {
     if (before === this.#earliest) this.#rescan();
   }
 
-  /** Calls every handler that is due, once each; one that arms itself anew for a time in the past is called next time. */
-  fire(nowNs: number): void {
+  /**
+   * Calls every handler that is due, once each; one that arms itself anew for a time in the past is called next time.
+   *
+   * @param mayStop asked after each: when it says so, the rest is called next time, before those that were called now
+   */
+  fire(nowNs: number, mayStop?: () => boolean): void {
     if (this.#earliest > nowNs) return;
     const due: TimerHandler[] = [];
     for (const [handler, deadline] of this.#deadlines) if (deadline <= nowNs) due.push(handler);
@@ -49,6 +53,7 @@ export class Timers {
       if (deadline === undefined || deadline > nowNs) continue;
       this.#deadlines.delete(handler);
       handler.onTimer(nowNs);
+      if (mayStop?.()) break;
     }
     this.#rescan();
   }

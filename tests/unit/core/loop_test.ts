@@ -51,7 +51,11 @@ Deno.test("a turn: callbacks, timers, the hook, then what was deferred; the hook
   using loop = new Loop({ clock, log: SILENT });
   const order: string[] = [];
   const deadlines = [Infinity];
-  loop.setHook({ turn: () => order.push("hook"), deadlineNs: () => deadlines[0] as number });
+  loop.setHook({
+    turn: () => order.push("hook"),
+    deadlineNs: () => deadlines[0] as number,
+    isLoaded: false,
+  });
   using bell = EventFd.create();
   loop.watch(bell.fd, IN, { onReady: () => (bell.drain(), order.push("fd")) });
   const timer = { onTimer: () => order.push("timer") };
@@ -70,6 +74,86 @@ Deno.test("a turn: callbacks, timers, the hook, then what was deferred; the hook
   assertEquals(order.slice(5), ["hook"]);
   assertEquals(loop.turns.count, 3);
   loop.unwatch(bell.fd);
+});
+
+Deno.test("a turn is short: what is ready and due beyond its time waits for the next ones, and keeps its place", () => {
+  const clock = new ManualClock();
+  using loop = new Loop({ clock, log: SILENT });
+  const order: string[] = [];
+  const bells = ["a", "b", "c", "d"].map((name) => {
+    const bell = EventFd.create();
+    loop.watch(bell.fd, IN, { onReady: () => (bell.drain(), order.push(name), clock.advance(MS)) });
+    bell.signal();
+    return bell;
+  });
+  const timer = (name: string) => ({ onTimer: () => (order.push(name), clock.advance(2 * MS)) });
+  const [x, y] = [timer("x"), timer("y")];
+  loop.arm(x, clock.nowNs());
+  loop.arm(y, clock.nowNs());
+  const turn = () => {
+    order.length = 0;
+    loop.turn(-1);
+    return order.join("");
+  };
+  // Callbacks of 1 ms each: a second one may begin, a third may not; of the timers one is called every time.
+  const first = turn();
+  assertEquals([first.length, first.at(-1)], [3, "x"]);
+  bells[0]?.signal();
+  const second = turn();
+  assertEquals([first.slice(0, 2) + second.slice(0, 2), second.at(-1)].sort().join(""), "abcdy");
+  // The loop's own alarm may have been the last one.
+  assertEquals(turn() || turn(), "a");
+  for (const bell of bells) {
+    loop.unwatch(bell.fd);
+    bell[Symbol.dispose]();
+  }
+});
+
+Deno.test("a turn ends early when its callbacks have left the core enough, and the next comes at once when the core asks for it", () => {
+  using loop = new Loop({ clock: new ManualClock(), log: SILENT });
+  let called = 0;
+  let turns = 0;
+  using a = EventFd.create();
+  using b = EventFd.create();
+  const hook = { turn: () => turns++, deadlineNs: () => (turns < 3 ? 0 : Infinity), isLoaded: true };
+  loop.setHook(hook);
+  for (const bell of [a, b]) loop.watch(bell.fd, IN, { onReady: () => (bell.drain(), called++) });
+  a.signal();
+  b.signal();
+  loop.turn(-1);
+  assertEquals([called, turns], [1, 1]);
+  loop.turn(-1);
+  assertEquals([called, turns], [2, 2]);
+  // Nothing is ready any more; it would wait for ever.
+  loop.turn(-1);
+  assertEquals([called, turns], [2, 3]);
+  loop.unwatch(a.fd);
+  loop.unwatch(b.fd);
+});
+
+Deno.test("a descriptor that is unwatched while its event waits for the next turn is not called any more", () => {
+  const clock = new ManualClock();
+  using loop = new Loop({ clock, log: SILENT });
+  using a = EventFd.create();
+  using b = EventFd.create();
+  const called: string[] = [];
+  const watch = (name: string, bell: EventFd) =>
+    loop.watch(bell.fd, IN, { onReady: () => (bell.drain(), called.push(name), clock.advance(2 * MS)) });
+  watch("a", a);
+  watch("b", b);
+  a.signal();
+  b.signal();
+  loop.turn(0);
+  assertEquals(called.length, 1);
+  const [left, name] = called[0] === "a" ? [b, "b2"] : [a, "a2"];
+  loop.unwatch(left.fd);
+  watch(name, left);
+  loop.turn(0);
+  assertEquals(called.length, 1);
+  loop.turn(0);
+  assertEquals(called[1], name);
+  loop.unwatch(a.fd);
+  loop.unwatch(b.fd);
 });
 
 Deno.test("run goes on until stop, and a deferred task that fails is not swallowed", () => {
