@@ -71,7 +71,8 @@ export class EndpointMaker {
   }
 
   #make(plan: EndpointConfig): Adapter[] {
-    if (plan.qmp === undefined) return [];
+    // Without a monitor there is nothing of the VM but devices that its QEMU was given.
+    if (plan.qmp === undefined) return plan.input === "uinput" ? [this.#input(plan, new UinputDriver())] : [];
     const link = new QmpLink({ path: plan.qmp, loop: this.#loop, log: this.#log.for(`qmp[${plan.name}]`) });
     // In the order in which the link tells its users: whoever must hear of a reset first is made first.
     const adapters: Adapter[] = [];
@@ -80,15 +81,15 @@ export class EndpointMaker {
       const extents = () => this.#config.write;
       adapters.push(new MemctxAdapter({ link, scanner: this.#scanner, memory, guest, extents }));
     }
-    const input = this.#inputDriver(plan, link);
-    if (input !== null) {
-      const log = this.#log.for(`input[${plan.name}]`);
-      adapters.push(
-        new InputAdapter(input, new HeldFile(`${this.#plan.runtimeDir}/held-${plan.name}.bin`, log)),
-      );
-    }
+    const driver = this.#inputDriver(plan, link);
+    if (driver !== null) adapters.push(this.#input(plan, driver));
     adapters.push(new VmhostAdapter(link));
     return adapters;
+  }
+
+  #input(plan: EndpointConfig, driver: InputDriver): InputAdapter {
+    const log = this.#log.for(`input[${plan.name}]`);
+    return new InputAdapter(driver, new HeldFile(`${this.#plan.runtimeDir}/held-${plan.name}.bin`, log));
   }
 
   #inputDriver(plan: EndpointConfig, link: QmpLink): InputDriver | null {
