@@ -75,7 +75,8 @@ export class FanOut {
   /** Changes a control's grant; what is retained and was out of its reach until now is replayed to it. */
   regrant(slot: ControlSlot, grant: Grant): void {
     const { endpoints, sources, caps } = slot.grant;
-    const reachesMore = (grant.endpoints.lo & ~endpoints.lo) !== 0 || (grant.endpoints.hi & ~endpoints.hi) !== 0 ||
+    const reachesMore = (grant.endpoints.lo & ~endpoints.lo) !== 0 ||
+      (grant.endpoints.hi & ~endpoints.hi) !== 0 ||
       (grant.sources & ~sources) !== 0 || (grant.caps & ~caps) !== 0;
     const known = new Set<TransferEvent>();
     if (reachesMore) {

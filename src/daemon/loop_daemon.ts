@@ -3,7 +3,6 @@
  * right order: no new commands, endpoints detached (held keys released, epochs invalidated), answers flushed, controls closed, sockets gone.
  * @module
  */
-import { type Grant, isSameGrant } from "../access/grant.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -32,6 +31,7 @@ import { Doorman } from "./doorman.ts";
 import type { FoundVm } from "./host_watch.ts";
 import { renderMetrics } from "./metrics.ts";
 import { OneATurn } from "./one_a_turn.ts";
+import { Regranter } from "./regranter.ts";
 import { SocketPlace } from "./socket_place.ts";
 import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
 
@@ -54,6 +54,8 @@ export class LoopDaemon {
   readonly #inbox: SharedRing;
   readonly #place: SocketPlace;
   readonly #reloading: OneATurn;
+  readonly #probing: OneATurn;
+  readonly #regranter: Regranter;
   readonly #listener: SocketListener;
   readonly #desired: Desired<EndpointConfig>;
   readonly #triggers: TriggerDirectory;
@@ -95,7 +97,8 @@ export class LoopDaemon {
     this.#core = new Core({ loop: this.#loop, log: this.#log });
     this.#loop.setHook(this.#core);
     this.#reloading = new OneATurn(this.#loop);
-    this.#roster = new Roster(this.#core, this.#log, () => this.#regrant());
+    this.#probing = new OneATurn(this.#loop);
+    this.#roster = new Roster(this.#core, this.#log, () => this.#regranter.run());
     this.#listener = new SocketListener({
       listener: this.#place.socket,
       core: this.#core,
@@ -104,6 +107,13 @@ export class LoopDaemon {
       doorkeeper: this.#doorman,
       maxControls: daemon.maxControls,
       queueEvents: daemon.queueEvents,
+    });
+    this.#regranter = new Regranter({
+      loop: this.#loop,
+      members: () => this.#listener.controls.values(),
+      grantOf: (peer) => this.#doorman.grantOf(peer),
+      present: (id) => this.#core.fanOut.controls.get(id)?.grant,
+      regrant: (id, grant) => this.#core.regrant(id, grant),
     });
     this.#scanner = new LoopScanner((call) => report({ type: "scan", call }), this.#log.for("scan"));
     this.#maker = new EndpointMaker(plan, this.#loop, this.#log, this.#scanner);
@@ -191,7 +201,7 @@ export class LoopDaemon {
     this.#maker.setConfig(config);
     this.#reloading.replace(this.#configured());
     this.#channels.serve(config.channels);
-    this.#regrant();
+    this.#regranter.run();
     this.#log.info("config reloaded", { endpoints: config.endpoints.length, rules: config.admission.length });
   }
 
@@ -208,26 +218,33 @@ export class LoopDaemon {
     return tasks;
   }
 
-  /** Attaches what the host probe found, unless somebody named it already, and lets go of what has ended. */
+  /** Attaches what the host probe found, unless somebody named it already, and lets go of what has ended; one VM a turn. */
   #wantFound(found: readonly FoundVm[]): void {
+    if (this.#stopping) return;
     const running = new Set(found.map((vm) => `probe:${vm.pid}`));
+    const tasks: (() => void)[] = [];
     for (const asker of this.#desired.askers()) {
-      if (asker.startsWith("probe:") && !running.has(asker)) this.#desired.drop(asker);
+      if (asker.startsWith("probe:") && !running.has(asker)) tasks.push(() => this.#desired.drop(asker));
     }
     for (const vm of found) {
-      const asker = `probe:${vm.pid}`;
-      if (vm.qmp === "" || this.#desired.wantedBy(asker) !== undefined) continue;
-      // A VM that the config or a trigger file names has a monitor there, whichever of its monitors is free.
-      if (this.#desired.some((endpoint) => endpoint.qmp === vm.qmp || endpoint.name === vm.name)) continue;
-      this.#desired.want(asker, {
-        name: vm.name,
-        vmid: 0,
-        qmp: vm.qmp,
-        memory: vm.hasMemory ? "auto" : "none",
-        input: "qmp",
-        guest: "auto",
-      });
+      if (vm.qmp !== "" && this.#desired.wantedBy(`probe:${vm.pid}`) === undefined) {
+        tasks.push(() => this.#wantFoundOne(vm));
+      }
     }
+    this.#probing.replace(tasks);
+  }
+
+  #wantFoundOne(vm: FoundVm): void {
+    // A VM that the config or a trigger file names has a monitor there, whichever of its monitors is free.
+    if (this.#desired.some((endpoint) => endpoint.qmp === vm.qmp || endpoint.name === vm.name)) return;
+    this.#desired.want(`probe:${vm.pid}`, {
+      name: vm.name,
+      vmid: 0,
+      qmp: vm.qmp,
+      memory: vm.hasMemory ? "auto" : "none",
+      input: "qmp",
+      guest: "auto",
+    });
   }
 
   #watchTriggers(): TriggerDirectory {
@@ -243,19 +260,6 @@ export class LoopDaemon {
         onGone: (name) => this.#desired.drop(`file:${name}`),
       },
     });
-  }
-
-  /** Gives every control the grant that it has by now. Most have the one that they had: with a thousand controls it counts that nothing is done for those. */
-  #regrant(): void {
-    const byUser = new Map<string, Grant>();
-    for (const [, { peer, id }] of this.#listener.controls) {
-      const user = `${peer.uid}:${peer.gid}`;
-      const grant = byUser.get(user) ?? this.#doorman.grantOf(peer);
-      byUser.set(user, grant);
-      const before = this.#core.fanOut.controls.get(id)?.grant;
-      if (before === undefined || isSameGrant(before, grant)) continue;
-      this.#core.regrant(id as Parameters<Core["regrant"]>[0], grant);
-    }
   }
 
   /** The socket's folder was removed and is there again: what else belongs in it is made anew, and looked at. */
@@ -274,7 +278,8 @@ export class LoopDaemon {
     this.#log.info("stopping");
     this.#listener.close();
     this.#place.leave();
-    this.#reloading.replace([]);
+    this.#probing.replace([]);
+    this.#regranter.stop();
     this.#triggers.close();
     this.#channels.close();
     const names = this.#roster.names();
@@ -286,7 +291,7 @@ export class LoopDaemon {
     const limit = { onTimer: () => this.#closeControls() };
     this.#loop.arm(limit, this.#loop.clock.nowNs() + DETACH_LIMIT_MS * MS);
     if (names.length === 0) this.#loop.defer(() => this.#closeControls());
-    for (const name of names) this.#roster.detach(name, "shutting-down", done);
+    this.#reloading.replace(names.map((name) => () => this.#roster.detach(name, "shutting-down", done)));
   }
 
   #closeControls(): void {
