@@ -13,8 +13,10 @@ import { OneATurn } from "./one_a_turn.ts";
 const WIDENED_A_TURN = 32;
 
 /** A control at the socket. */
-interface Member {
+export interface Member {
+  /** Who is behind it. */
   readonly peer: Peer;
+  /** Its number on the bus. */
   readonly id: number;
 }
 
