@@ -2,8 +2,9 @@
  * Memory that is not the engine's: a file mapped, or zeros of our own that C may keep the address of.
  *
  * Disposal unmaps it and detaches its ArrayBuffer, so that a stale use is an exception (or an empty array) and not a crash
- * of the process. What disposal cannot catch: writing to a read-only mapping (SIGSEGV) and reading past the end of a file
- * that shrank (SIGBUS). Check seals or the size before, and keep views of a read-only mapping away from writers.
+ * of the process. A file that somebody cuts while it is mapped is none either: what was in it reads as zeros from then on, and
+ * {@linkcode Mapping.lost} tells (see `shim/vmsig_guard.c`). What nothing catches: writing to a read-only mapping (SIGSEGV). Keep its views
+ * away from writers.
  * @module
  */
 import { assert } from "../src/base/assert.ts";
@@ -30,6 +31,8 @@ export interface MappedPiece {
 export class Mapping implements Disposable {
   #buffer: ArrayBuffer | undefined;
   readonly #address: number;
+  /** Guards of its parts that are files, by number. */
+  readonly #guards: number[] = [];
   /** Bytes mapped. */
   readonly length: number;
   /** Whether it may be written to. */
@@ -49,7 +52,7 @@ export class Mapping implements Disposable {
    *
    * @param fd the file, borrowed; it may be closed afterwards
    * @param offset where in the file, a multiple of 4096
-   * @param length bytes; reading past the file's end kills the process, so check its size before
+   * @param length bytes; check the file's size before: what is not there reads as zeros, and counts as lost once it is touched
    * @param options `write`: also for writing (the fd must be open for both)
    * @throws {OsError} EACCES when the fd is not open for it, ENODEV when it is not a file that maps
    */
@@ -79,6 +82,7 @@ export class Mapping implements Disposable {
         checkRange(offset, bytes);
         assert(at % PAGE_BYTES === 0 && at >= 0 && at + bytes <= length, "a piece lies in its range");
         check(shim().vmsig_mmap_over(mapping.address + at, fd, offset, bytes), "mmap");
+        mapping.#guard(at, bytes);
       }
     } catch (error) {
       mapping[Symbol.dispose]();
@@ -90,7 +94,20 @@ export class Mapping implements Disposable {
   static #of(fd: number, offset: number, length: number, write: boolean): Mapping {
     const address = shim().vmsig_mmap(fd, offset, length, write ? 1 : 0);
     if (address < 0) throw new OsError("mmap", address);
-    return new Mapping(address, length, write);
+    const mapping = new Mapping(address, length, write);
+    if (fd < 0) return mapping;
+    try {
+      mapping.#guard(0, length);
+      return mapping;
+    } catch (error) {
+      mapping[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #guard(at: number, length: number): void {
+    const guard = shim().vmsig_guard(this.#address + at, length, this.writable ? 1 : 0);
+    this.#guards.push(check(guard, "guard of a mapping"));
   }
 
   /** The memory. Asserts that it is still mapped. */
@@ -105,6 +122,14 @@ export class Mapping implements Disposable {
     return this.#address;
   }
 
+  /**
+   * Whether something in it was touched that its file no longer had: what was read since then may be zeros, what was written is nowhere. To be asked before what was
+   * read is believed; two calls of the shim at most for RAM in one file.
+   */
+  get lost(): boolean {
+    return this.#guards.some((guard) => shim().vmsig_guard_lost(guard) === 1);
+  }
+
   /** Whether it was disposed of. */
   get disposed(): boolean {
     return this.#buffer === undefined;
@@ -116,6 +141,9 @@ export class Mapping implements Disposable {
     // Detach first: from here on no view reaches the memory.
     this.#buffer.transfer();
     this.#buffer = undefined;
+    // The guards next: from munmap on the addresses may be somebody else's.
+    for (const guard of this.#guards) shim().vmsig_unguard(guard);
+    this.#guards.length = 0;
     const result = shim().vmsig_munmap(this.#address, this.length);
     assert(result === 0, "a mapping unmaps");
   }

@@ -6,7 +6,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 5;
+export const SHIM_VERSION = 6;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -62,6 +62,9 @@ export const SYMBOLS = {
   vmsig_mmap: { parameters: ["i32", "f64", "f64", "i32"], result: "f64" },
   vmsig_mmap_over: { parameters: ["f64", "i32", "f64", "f64"], result: "f64" },
   vmsig_munmap: { parameters: ["f64", "f64"], result: "i32" },
+  vmsig_guard: { parameters: ["f64", "f64", "i32"], result: "i32" },
+  vmsig_guard_lost: { parameters: ["i32"], result: "i32" },
+  vmsig_unguard: { parameters: ["i32"], result: "i32" },
   vmsig_load64: { parameters: ["f64"], result: "f64" },
   vmsig_store: { parameters: ["f64", "i32", "u32", "u32"], result: "void" },
   vmsig_copy_in: { parameters: ["f64", "buffer", "f64", "i32"], result: "void" },

@@ -1,5 +1,6 @@
 /*
- * The C shim: what Deno cannot call by itself. One function a system call, no policy, no parsing of anybody's data.
+ * The C shim: what Deno cannot call by itself. One function a system call, no policy, no parsing of anybody's data; beside
+ * them what has to be done within a signal's handler (vmsig_signal.c, vmsig_guard.c).
  *
  * Conventions, so that a call costs nothing on the JavaScript side:
  *   - a result below zero is a negated errno, everything else is what the call returned;
@@ -15,7 +16,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 5
+#define VMSIG_SHIM_VERSION 6
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -64,6 +65,9 @@ VMSIG_API int32_t vmsig_get_seals(int32_t fd);
 VMSIG_API double vmsig_mmap(int32_t fd, double offset, double length, int32_t write);
 VMSIG_API double vmsig_mmap_over(double address, int32_t fd, double offset, double length);
 VMSIG_API int32_t vmsig_munmap(double address, double length);
+VMSIG_API int32_t vmsig_guard(double address, double length, int32_t write);
+VMSIG_API int32_t vmsig_guard_lost(int32_t guard);
+VMSIG_API int32_t vmsig_unguard(int32_t guard);
 VMSIG_API double vmsig_load64(double address);
 VMSIG_API void vmsig_store(double address, int32_t size, uint32_t low, uint32_t high);
 VMSIG_API void vmsig_copy_in(double address, const uint8_t *bytes, double offset, int32_t length);

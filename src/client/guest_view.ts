@@ -90,14 +90,14 @@ export class GuestView implements AsyncDisposable {
   }
 
   /**
-   * Makes sure that the epoch still is the guest's.
+   * Makes sure that the epoch still is the guest's, and that its memory was there to be read.
    *
-   * @throws {Fault} `seam-down` when it has ended: the guest was reset, or its VM has ended
+   * @throws {Fault} `seam-down` when it has ended: the guest was reset, or its VM has ended; `refused` when the RAM's file was cut
    */
   async check(): Promise<void> {
     // What has arrived is taken in by the client's own reading of the socket, which needs the event loop.
     await new Promise((resolve) => setTimeout(resolve, 0));
-    if (this.#ended.buffered === 0) return;
+    if (this.#ended.buffered === 0) return this.memory.verify();
     throw new Fault(
       "seam-down",
       `Cannot trust what was read from ${this.#name}: the guest was reset or ended meanwhile; try again`,

@@ -34,7 +34,8 @@ export interface RamPort extends Disposable {
    */
   fetch(gpa: number, into: Uint8Array<ArrayBuffer>): boolean;
   /**
-   * Looks whether the source is still as large as it was: a mapping of a file that shrank would kill the process.
+   * Looks whether the source is still whole: what a mapped file has lost reads as zeros. To be asked before a look, and
+   * after one whose outcome counts.
    *
    * @throws {Fault} `refused` when it is not
    */

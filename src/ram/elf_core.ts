@@ -88,6 +88,9 @@ export class ElfCore implements RamPort {
         `Cannot read ${this.description}: it shrank from ${this.#sizeBytes} to ${now} bytes`,
       );
     }
+    if (this.#mapping.lost) {
+      throw new Fault("refused", `Cannot read ${this.description}: it was cut while it was read`);
+    }
   }
 
   /** Ends the mapping and closes the file. */

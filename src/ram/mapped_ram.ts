@@ -2,8 +2,8 @@
  * RAM in files that are mapped here, read-only: a QEMU's backends, a raw image, a core.
  *
  * Where it can be, all pieces are mapped into one range at their guest-physical addresses, so that address and index agree (the walker's
- * fast case); huge pages and ranges past {@linkcode MAX_LINEAR_BYTES} are mapped file by file. The files stay open: their sizes are looked at again
- * before use, since reading past the end of a file that shrank would kill the process.
+ * fast case); huge pages and ranges past {@linkcode MAX_LINEAR_BYTES} are mapped file by file. The files stay open: whether they are still whole is looked
+ * at before use and after it, since what a file has lost reads as zeros.
  * @module
  */
 import { seekData, seekHole, statFd } from "../../ffi/memfd.ts";
@@ -85,6 +85,12 @@ export class MappedRam implements RamPort {
           `Cannot read ${this.description}: its file shrank from ${sizeBytes} to ${now} bytes; open it again`,
         );
       }
+    }
+    if (this.#mappings.some((mapping) => mapping.lost)) {
+      throw new Fault(
+        "refused",
+        `Cannot read ${this.description}: its file was cut while it was read; open it again`,
+      );
     }
   }
 

@@ -65,6 +65,7 @@ export class RamWriter implements Disposable {
    * @param runs where, all of it RAM
    * @param bytes as many as the runs have
    * @returns false when a run is no RAM of these backends: then nothing was stored
+   * @throws {Fault} `refused` when a backend was cut meanwhile: then the bytes are nowhere
    */
   store(runs: readonly PhysicalRun[], bytes: Uint8Array): boolean {
     const places: FileRun[] = [];
@@ -73,11 +74,15 @@ export class RamWriter implements Disposable {
     }
     if (places.reduce((sum, place) => sum + place.sizeBytes, 0) !== bytes.length) return false;
     const [only] = places;
-    if (only !== undefined && places.length === 1 && this.#storeAtOnce(only, bytes)) return true;
-    let done = 0;
-    for (const { mapping, offset, sizeBytes } of places) {
-      new Uint8Array(mapping.buffer, offset, sizeBytes).set(bytes.subarray(done, done + sizeBytes));
-      done += sizeBytes;
+    if (only === undefined || places.length > 1 || !this.#storeAtOnce(only, bytes)) {
+      let done = 0;
+      for (const { mapping, offset, sizeBytes } of places) {
+        new Uint8Array(mapping.buffer, offset, sizeBytes).set(bytes.subarray(done, done + sizeBytes));
+        done += sizeBytes;
+      }
+    }
+    if (places.some(({ mapping }) => mapping.lost)) {
+      throw new Fault("refused", "Cannot write guest RAM: its file was cut meanwhile");
     }
     return true;
   }

@@ -1,8 +1,9 @@
 /**
  * The one writer of a guest's memory: it alone has the RAM mapped for writing, from its first write on.
  *
- * A write is resolved whole before its first byte is stored, and then nothing can fail any more: all or nothing. An aligned write of
- * 1, 2, 4 or 8 bytes is one atomic store. It does not know leases, extents or audit; the adapter has asked them.
+ * A write is resolved whole before its first byte is stored, and then nothing can fail any more: all or nothing. (RAM in a file that somebody
+ * cuts at that very moment is the exception: the write is refused, whatever was stored.) An aligned write of 1, 2, 4 or 8 bytes is one
+ * atomic store. It does not know leases, extents or audit; the adapter has asked them.
  * @module
  */
 import { Mapping } from "../../../ffi/mapping.ts";
@@ -11,6 +12,7 @@ import { copyIn } from "../../../ffi/memory_copy.ts";
 import { storeAtomic } from "../../../ffi/shared_word.ts";
 import { assert } from "../../base/assert.ts";
 import { CODE } from "../../base/codes.ts";
+import { Fault } from "../../base/fault.ts";
 import { X64_4, X64_5 } from "../../guest/paging.ts";
 import { PTE_W, WALK } from "../../guest/paging.ts";
 import { PAGE_BYTES, PhysicalMemory } from "../../guest/physical_memory.ts";
@@ -90,7 +92,21 @@ export class MemoryWriter implements Disposable {
    * @throws {Fault} `refused` when the RAM's file shrank
    */
   write(request: MemwriteRequest, context: WriteContext, force: boolean): number {
-    if (this.#canShrink) this.#ram.verify();
+    if (!this.#canShrink) return this.#write(request, context, force);
+    this.#ram.verify();
+    const code = this.#write(request, context, force);
+    if (this.#files.some((mapping) => mapping.lost)) {
+      throw new Fault("refused", "Cannot write guest RAM: its file was cut meanwhile");
+    }
+    return code;
+  }
+
+  /** Unmaps. */
+  [Symbol.dispose](): void {
+    this.#memory[Symbol.dispose]();
+  }
+
+  #write(request: MemwriteRequest, context: WriteContext, force: boolean): number {
     this.inOrder = 0;
     let root = context.rootFrame;
     if (request.hasRoot) {
@@ -105,11 +121,6 @@ export class MemoryWriter implements Disposable {
     if (request.seqlock) this.#storeUnderSequence(request);
     else this.#store(request, 0);
     return CODE.ok;
-  }
-
-  /** Unmaps. */
-  [Symbol.dispose](): void {
-    this.#memory[Symbol.dispose]();
   }
 
   /** Finds every page of the write, and that it may be written. */

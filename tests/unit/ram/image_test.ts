@@ -81,6 +81,34 @@ Deno.test("a file that shrank is refused at the next look, and when it is opened
   assertEquals(openFdCount(), before, "what was handed over is closed when opening fails");
 });
 
+Deno.test("a file that is cut between the look and the read gives zeros, and the next look says so", () => {
+  const fd = marked(MIB, [1, 200]);
+  using memory = new PhysicalMemory(
+    new MappedRam("a test", [{ fd, sizeBytes: MIB, huge: false }], [{
+      gpa: 0,
+      fileOffset: 0,
+      sizeBytes: MIB,
+      backend: 0,
+    }]),
+  );
+  memory.refresh();
+  assertEquals([byteAt(memory, PAGE), byteAt(memory, 200 * PAGE)], [1, 200]);
+  ftruncate(fd.fd, 2 * PAGE);
+  assertEquals([byteAt(memory, PAGE), byteAt(memory, 200 * PAGE)], [1, 0]);
+  assertThrows(() => memory.verify(), Fault, "shrank from 1048576 to 8192");
+  // Grown again it has its old size, and is another file all the same.
+  ftruncate(fd.fd, MIB);
+  assertThrows(() => memory.refresh(), Fault, "its file was cut while it was read; open it again");
+  const dump = core([{ gpa: 0, offset: 0x1000, size: MIB }]);
+  using dumped = new PhysicalMemory(new ElfCore(dump, "a core"));
+  dumped.refresh();
+  assertEquals(byteAt(dumped, 3 * PAGE), 3);
+  ftruncate(dump.fd, 0);
+  assertEquals(byteAt(dumped, 3 * PAGE), 0);
+  ftruncate(dump.fd, 2 * MIB);
+  assertThrows(() => dumped.verify(), Fault, "a core: it was cut while it was read");
+});
+
 interface Load {
   gpa: number;
   offset: number;
@@ -267,4 +295,8 @@ Deno.test("a writer stores runs, whole or not at all", () => {
   assertEquals(bytes(100, 4), [0, 0, 0, 0], "nothing of a refused write is stored");
   assertThrows(() => new RamWriter([], []), Fault, "no shared memory backend");
   assertThrows(() => new RamWriter([{ ...backend, sizeBytes: 4 * MIB }], pieces), Fault, "shrank");
+  ftruncate(fd.fd, MIB);
+  const write = () =>
+    writer.store([{ ...access, gpa: 2 ** 32 + 256, sizeBytes: 8 }], new Uint8Array(8).fill(1));
+  assertThrows(write, Fault, "its file was cut meanwhile");
 });
