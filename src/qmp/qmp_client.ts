@@ -6,15 +6,16 @@
  * A command whose time is over is answered, but keeps its place among the eight until its late reply comes or the stream ends:
  * QEMU still has it.
  *
- * A command's id is the number of its place, one digit: QEMU 7.2 reads its monitor byte by byte (one recvmsg each), which makes 3 us a
- * byte (query-status 0.14 ms, with 1,000 spaces in it 3.1 ms): the length of a command is most of its time.
+ * A command's id is the number of its place, one digit; a command in place 0, the first that is taken, is sent without one, and QEMU's reply then has none. At most one
+ * such command is unanswered at a time, so a reply without id is that one's, and a protocol error when there is none. QEMU 7.2 reads its monitor byte by byte (one recvmsg
+ * each), which makes 3 us a byte (query-status 0.14 ms, with 1,000 spaces in it 3.1 ms): the length of a command is most of its time, and an id is 7 bytes.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { NEVER } from "../base/clock.ts";
 import { MAX_QMP_INFLIGHT, MAX_QMP_QUEUE } from "../base/limits.ts";
 import { LineSplitter } from "./line_splitter.ts";
-import { parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";
+import { NO_ID, parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";
 
 /**
  * What became of a command. `done`, `error`: QEMU said so. `timed-out`: it was sent, and QEMU has not answered in time.
@@ -73,8 +74,8 @@ export class QmpClient {
   readonly #output: QmpOutput;
   readonly #listener: QmpClientListener;
   readonly #lines: LineSplitter;
-  /** What QEMU has, by id; 0 is no id. */
-  readonly #sent: (Pending | null)[] = new Array(MAX_QMP_INFLIGHT + 1).fill(null);
+  /** What QEMU has, by id; that in place 0 has none. */
+  readonly #sent: (Pending | null)[] = new Array(MAX_QMP_INFLIGHT).fill(null);
   #inFlight = 0;
   #queue: Pending[] = [];
   #queueHead = 0;
@@ -272,11 +273,10 @@ export class QmpClient {
   }
 
   #send(pending: Pending): void {
-    let id = 1;
-    while (this.#sent[id] !== null) id++;
+    const id = this.#sent.indexOf(null);
     this.#sent[id] = pending;
     this.#inFlight++;
-    const text = `${pending.text},"id":${id}}\n`;
+    const text = id === NO_ID ? `${pending.text}}\n` : `${pending.text},"id":${id}}\n`;
     const room = 3 * text.length;
     if (this.#buffer.length < room) this.#buffer = new Uint8Array(room);
     const { written } = this.#encoder.encodeInto(text, this.#buffer);

@@ -15,7 +15,10 @@ export interface QmpEvent {
 /** An object of a message, its members unchecked. */
 export type QmpData = Readonly<Record<string, unknown>>;
 
-/** A line's meaning; `garbage` says what is wrong with one that has none. */
+/** The id of a reply that has none: to a command that was sent without. */
+export const NO_ID = 0;
+
+/** A line's meaning; `garbage` says what is wrong with one that has none. A reply's id is above 0, or {@linkcode NO_ID}. */
 export type QmpMessage =
   | { readonly kind: "greeting"; readonly version: string }
   | { readonly kind: "return"; readonly id: number; readonly value: unknown }
@@ -42,8 +45,10 @@ export function parseQmpLine(bytes: Uint8Array, from: number, to: number): QmpMe
   }
   if (!isObject(message)) return garbage("a line is not a JSON object");
   if ("return" in message) {
-    const id = message["id"];
-    return isId(id) ? { kind: "return", id, value: message["return"] } : garbage("a reply has no id of ours");
+    const id = idOf(message);
+    return id === undefined
+      ? garbage("a reply's id is none of ours")
+      : { kind: "return", id, value: message["return"] };
   }
   if ("event" in message) return eventOf(message);
   if ("error" in message) return errorOf(message);
@@ -64,13 +69,12 @@ function eventOf(message: QmpData): QmpMessage {
 }
 
 function errorOf(message: QmpData): QmpMessage {
-  const id = message["id"];
+  const id = idOf(message);
   const error = message["error"];
   if (!isObject(error)) return garbage("an error is no object");
   const errorClass = typeof error["class"] === "string" ? error["class"] : "";
   const errorText = typeof error["desc"] === "string" ? error["desc"] : "";
-  // QEMU answers what it could not parse without an id; we send nothing of that kind.
-  if (!isId(id)) return garbage(`an error has no id of ours: ${errorText.slice(0, 80)}`);
+  if (id === undefined) return garbage(`an error's id is none of ours: ${errorText.slice(0, 80)}`);
   return { kind: "error", id, errorClass, errorText };
 }
 
@@ -83,8 +87,11 @@ function versionOf(greeting: unknown): string {
   return parts.every((part) => typeof part === "number") ? parts.join(".") : "";
 }
 
-function isId(id: unknown): id is number {
-  return typeof id === "number" && Number.isSafeInteger(id) && id > 0;
+/** A reply's id; undefined when it is none that we could have sent. */
+function idOf(message: QmpData): number | undefined {
+  if (!("id" in message)) return NO_ID;
+  const id = message["id"];
+  return typeof id === "number" && Number.isSafeInteger(id) && id > NO_ID ? id : undefined;
 }
 
 function garbage(why: string): QmpMessage {

@@ -9,7 +9,7 @@ const GREETING =
 
 interface Sent {
   readonly execute: string;
-  readonly id: number;
+  readonly id?: number;
   readonly arguments?: unknown;
 }
 
@@ -37,6 +37,10 @@ class Peer {
 
   reply(index: number, value: unknown = {}): void {
     this.say(JSON.stringify({ return: value, id: this.sent[index]?.id }) + "\r\n");
+  }
+
+  fail(index: number, desc: string): void {
+    this.say(JSON.stringify({ id: this.sent[index]?.id, error: { class: "GenericError", desc } }) + "\r\n");
   }
 
   static ready(): Peer {
@@ -71,12 +75,61 @@ Deno.test("replies find their commands by id, also out of order; errors carry QE
   peer.client.execute("query-status", undefined, note, 1);
   peer.client.execute("screendump", { filename: 'a"\n\u{1F600}' }, note, 2);
   assertEquals(peer.sent[1]?.arguments, { filename: 'a"\n\u{1F600}' });
-  peer.say(`{"id": ${peer.sent[1]?.id}, "error": {"class": "GenericError", "desc": "no"}}\n`);
+  peer.fail(1, "no");
   peer.reply(0, { status: "running" });
   assertEquals(replies, [
     [2, { outcome: "error", errorClass: "GenericError", errorText: "no" }],
     [1, { outcome: "done", value: { status: "running" } }],
   ]);
+});
+
+Deno.test("the first in flight has no id, the others do; they are answered in any order", () => {
+  for (const order of [[0, 1, 2], [2, 1, 0], [1, 0, 2]]) {
+    const peer = Peer.ready();
+    const done: number[] = [];
+    for (let i = 0; i < 3; i++) peer.client.execute("a", undefined, (_, tag) => done.push(tag), i);
+    assertEquals(peer.sent.map((command) => command.id), [undefined, 1, 2]);
+    for (const index of order) peer.reply(index);
+    assertEquals([done, peer.errors], [order, []]);
+  }
+});
+
+Deno.test("only one without id is unanswered at a time, also one whose time is over", () => {
+  const peer = Peer.ready();
+  const replies: [number, string][] = [];
+  const note = (reply: QmpReply, tag: number) => replies.push([tag, reply.outcome]);
+  peer.client.execute("a", undefined, note, 0, 100);
+  peer.client.execute("a", undefined, note, 1);
+  peer.reply(1);
+  peer.client.tick(100);
+  peer.client.execute("a", undefined, note, 2);
+  assertEquals(peer.sent.map((command) => command.id), [undefined, 1, 1]);
+  // The late reply is that of the first, and not told a second time; then the place is free again.
+  peer.reply(0);
+  peer.client.execute("a", undefined, note, 3);
+  assertEquals(peer.sent[3]?.id, undefined);
+  peer.fail(3, "no");
+  peer.reply(2);
+  assertEquals(replies, [[1, "done"], [0, "timed-out"], [3, "error"], [2, "done"]]);
+  assertEquals([peer.client.inFlight, peer.errors], [0, []]);
+});
+
+Deno.test("a reply or an error without id is that of the command without, and a protocol error when there is none", () => {
+  for (
+    const answer of ['{"return": {}}\n', '{"error": {"class": "GenericError", "desc": "JSON parse error"}}\n']
+  ) {
+    const peer = Peer.ready();
+    const outcomes: string[] = [];
+    const note = (reply: QmpReply) => outcomes.push(reply.outcome);
+    peer.client.execute("a", undefined, note);
+    peer.client.execute("a", undefined, note);
+    peer.say(answer);
+    assertEquals(outcomes, [answer.includes("error") ? "error" : "done"]);
+    assertEquals([peer.client.state, peer.client.inFlight], ["ready", 1]);
+    peer.say(answer);
+    assertMatch(peer.errors.join("|"), /not sent/);
+    assertEquals([outcomes[1], peer.client.state], ["closed", "closed"]);
+  }
 });
 
 Deno.test("at most eight are in flight, the others wait in order and keep their order", () => {
@@ -138,10 +191,12 @@ Deno.test("what is not QMP ends the conversation with one protocol error and ans
     ["garbage\n", /not JSON/],
     ["[1]\n", /not a JSON object/],
     ["{}\n", /no QMP message/],
-    ['{"return": {}}\n', /no id of ours/],
-    ['{"return": {}, "id": "x"}\n', /no id of ours/],
+    ['{"return": {}, "id": "x"}\n', /none of ours/],
+    ['{"return": {}, "id": null}\n', /none of ours/],
+    ['{"return": {}, "id": 0}\n', /none of ours/],
+    ['{"return": {}, "id": 1}\n', /not sent/],
     ['{"return": {}, "id": 999}\n', /not sent/],
-    ['{"error": {"class": "GenericError", "desc": "JSON parse error"}}\n', /JSON parse error/],
+    ['{"error": {"class": "GenericError", "desc": "busy"}, "id": [1]}\n', /none of ours: busy/],
     ['{"error": 1, "id": 2}\n', /no object/],
     ['{"event": 5}\n', /no name/],
     [GREETING, /second greeting/],
@@ -164,7 +219,7 @@ Deno.test("an event before the greeting, and refused capabilities, are protocol 
   assertEquals([early.errors.length, early.client.state], [1, "closed"]);
   const refused = new Peer();
   refused.say(GREETING);
-  refused.say(`{"error": {"class": "CommandNotFound", "desc": "no"}, "id": ${refused.sent[0]?.id}}\n`);
+  refused.fail(0, "no");
   assertEquals([refused.errors.length, refused.ready], [1, 0]);
 });
 
@@ -198,9 +253,11 @@ Deno.test("a stream torn and damaged at random never throws and answers each com
         );
       }
       for (const command of peer.sent.slice(step === 0 ? 0 : first)) {
-        text += random.oneIn(3)
-          ? `{"id":${command.id},"error":{"class":"x","desc":"y"}}\r\n`
-          : `{"return":{"a":[1,{"b":null}]},"id":${command.id}}\r\n`;
+        const { id } = command;
+        const answer = random.oneIn(3)
+          ? { id, error: { class: "x", desc: "y" } }
+          : { return: { a: [1, { b: null }] }, id };
+        text += JSON.stringify(answer) + "\r\n";
         if (random.oneIn(4)) text += '{"event":"RTC_CHANGE","data":{"offset":1},"timestamp":{}}\r\n';
       }
     }
