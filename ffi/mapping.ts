@@ -130,6 +130,15 @@ export class Mapping implements Disposable {
     return this.#guards.some((guard) => shim().vmsig_guard_lost(guard) === 1);
   }
 
+  /**
+   * Takes its pages out of this process: they count as its memory no more, stay in their file, and come back one by one when they are touched. For what was
+   * looked through once, a guest's RAM for instance. Asserts that it is read-only: memory of our own would be lost.
+   */
+  letGo(): void {
+    assert(!this.writable, "only what others hold is let go");
+    check(shim().vmsig_let_go(this.address, this.length), "madvise");
+  }
+
   /** Whether it was disposed of. */
   get disposed(): boolean {
     return this.#buffer === undefined;

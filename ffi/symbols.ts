@@ -6,7 +6,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 6;
+export const SHIM_VERSION = 7;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -61,6 +61,7 @@ export const SYMBOLS = {
   vmsig_get_seals: { parameters: ["i32"], result: "i32" },
   vmsig_mmap: { parameters: ["i32", "f64", "f64", "i32"], result: "f64" },
   vmsig_mmap_over: { parameters: ["f64", "i32", "f64", "f64"], result: "f64" },
+  vmsig_let_go: { parameters: ["f64", "f64"], result: "i32" },
   vmsig_munmap: { parameters: ["f64", "f64"], result: "i32" },
   vmsig_guard: { parameters: ["f64", "f64", "i32"], result: "i32" },
   vmsig_guard_lost: { parameters: ["i32"], result: "i32" },

@@ -266,6 +266,12 @@ double vmsig_mmap_over(double address, int32_t fd, double offset, double length)
     return mapped == MAP_FAILED ? -errno : (double)(uintptr_t)mapped;
 }
 
+/* Takes the pages of mapped files out of our page tables; they stay in their files, and come back when they are touched. */
+int32_t vmsig_let_go(double address, double length)
+{
+    return vmsig_result(madvise((void *)(uintptr_t)address, (size_t)length, MADV_DONTNEED));
+}
+
 int32_t vmsig_munmap(double address, double length)
 {
     return vmsig_result(munmap((void *)(uintptr_t)address, (size_t)length));

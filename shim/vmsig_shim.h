@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 6
+#define VMSIG_SHIM_VERSION 7
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -64,6 +64,7 @@ VMSIG_API int32_t vmsig_add_seals(int32_t fd, int32_t seals);
 VMSIG_API int32_t vmsig_get_seals(int32_t fd);
 VMSIG_API double vmsig_mmap(int32_t fd, double offset, double length, int32_t write);
 VMSIG_API double vmsig_mmap_over(double address, int32_t fd, double offset, double length);
+VMSIG_API int32_t vmsig_let_go(double address, double length);
 VMSIG_API int32_t vmsig_munmap(double address, double length);
 VMSIG_API int32_t vmsig_guard(double address, double length, int32_t write);
 VMSIG_API int32_t vmsig_guard_lost(int32_t guard);

@@ -33,6 +33,8 @@ export interface RamPort extends Disposable {
    * @returns false when the source has no such page (a core cut short, a process that has gone)
    */
   fetch(gpa: number, into: Uint8Array<ArrayBuffer>): boolean;
+  /** Lets mapped pages count as the caller's memory no more, until they are touched again. Left out where nothing is mapped from a file. */
+  letGo?(): void;
   /**
    * Looks whether the source is still whole: what a mapped file has lost reads as zeros. To be asked before a look, and
    * after one whose outcome counts.

@@ -76,6 +76,10 @@ export class MappedRam implements RamPort {
     return false;
   }
 
+  letGo(): void {
+    for (const mapping of this.#mappings) mapping.letGo();
+  }
+
   verify(): void {
     for (const { fd, sizeBytes } of this.files) {
       const now = statFd(fd.fd).sizeBytes;

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { AssertionFault } from "../../../src/base/assert.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { Mapping, PAGE_BYTES } from "../../../ffi/mapping.ts";
@@ -118,6 +118,38 @@ Deno.test("pieces of files lie where they were put, read-only, with zeros betwee
   first.close();
   second.close();
 });
+
+Deno.test("what is let go is ours no more, and there again when it is touched", () => {
+  const pages = 2048;
+  const file = createMemfd("let go", pages * PAGE_BYTES);
+  const written = Mapping.map(file.fd, 0, pages * PAGE_BYTES, { write: true });
+  const writing = new Int32Array(written.buffer);
+  for (let page = 0; page < pages; page++) writing[page * 1024] = page + 1;
+  assertThrows(() => written.letGo(), AssertionFault);
+  written[Symbol.dispose]();
+  const pieces = [{ at: 0, fd: file.fd, offset: 0, length: pages * PAGE_BYTES }];
+  const mapping = Mapping.assemble((pages + 1) * PAGE_BYTES, pieces);
+  const words = new Int32Array(mapping.buffer);
+  const sum = (): number => {
+    let all = 0;
+    for (let page = 0; page <= pages; page++) all += words[page * 1024]!;
+    return all;
+  };
+  const expected = pages * (pages + 1) / 2;
+  assertEquals(sum(), expected);
+  const touched = sharedKb();
+  mapping.letGo();
+  assertLess(sharedKb(), touched - pages * 3);
+  assertEquals(sum(), expected);
+  mapping[Symbol.dispose]();
+  assertThrows(() => mapping.letGo(), AssertionFault);
+  file.close();
+});
+
+/** Shared memory that counts as this process's, kB. */
+function sharedKb(): number {
+  return Number(/^RssShmem:\s+(\d+) kB/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1]);
+}
 
 Deno.test("what cannot be mapped is refused", () => {
   const file = createMemfd("refused", PAGE_BYTES);

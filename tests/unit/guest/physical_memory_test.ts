@@ -25,6 +25,19 @@ Deno.test("a hole reads as zeros and its bytes are never seen; a page that comes
   assertEquals(words[0], 0xdead_0004);
 });
 
+Deno.test("to renew asks for nothing that is known, and sees a page that has come", () => {
+  const ram = new SyntheticRam([{ gpa: 0, sizeBytes: 64 * PAGE }]);
+  ram.setHole(4 * PAGE, true);
+  using memory = new PhysicalMemory(ram);
+  memory.refresh();
+  const asked = ram.asked;
+  memory.renew();
+  assertEquals([ram.asked, memory.isHeld(5), ram.asked], [asked, true, asked]);
+  ram.setHole(4 * PAGE, false);
+  memory.renew();
+  assert(memory.isHeld(4));
+});
+
 Deno.test("a scan visits held runs only, over GiB borders and shared GiBs", () => {
   const gib = 2 ** 30;
   const ram = new SyntheticRam([
