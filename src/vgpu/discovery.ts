@@ -34,6 +34,8 @@ export interface RegionCandidate {
 /** Which processes a look takes: all, or those that the last complete look did not see. */
 export type ScanScope = "all" | "new";
 
+/** A process that has just been forked may become another program in a moment: the list is read so many times more. */
+const LISTS_AFTER_BIRTH = 2;
 /** Table entries of one process that a look goes through, whatever RAM there is. */
 const MIN_SCAN_ROOM = 1 << 18;
 
@@ -48,6 +50,8 @@ export class RegionScan implements UserPageVisitor {
   readonly candidates: RegionCandidate[] = [];
   /** Table entries and pages looked at since {@linkcode begin}. */
   looked = 0;
+  /** Processes of this look that the last complete one did not see. */
+  fresh = 0;
   /** Whether the process list came to its end; a broken list is looked through as far as it goes. */
   listComplete = true;
 
@@ -55,6 +59,10 @@ export class RegionScan implements UserPageVisitor {
   readonly #memory: PhysicalMemory;
   readonly #state = new ProducerState();
   readonly #dead = new Set<string>();
+  #refreshed = false;
+  #listed = false;
+  #births: number | undefined;
+  #listsToCome = 0;
   #seen = new Set<string>();
   #seeing = new Set<string>();
   #queue: Process[] = [];
@@ -78,10 +86,19 @@ export class RegionScan implements UserPageVisitor {
 
   /** Starts a look. What the last one found is forgotten, what was dead is not. */
   begin(scope: ScanScope = "all"): void {
-    this.#memory.refresh();
+    if (this.#refreshed) this.#memory.renew();
+    else this.#memory.refresh();
+    this.#refreshed = true;
     this.candidates.length = 0;
     this.looked = 0;
+    this.fresh = 0;
     this.#pages = undefined;
+    this.#listed = this.#mayHaveNew() || scope === "all";
+    if (!this.#listed) {
+      this.#seeing = this.#seen;
+      this.#queue = [];
+      return;
+    }
     const listing = this.#os.processes();
     this.listComplete = listing.end.complete;
     this.#seeing = new Set();
@@ -96,6 +113,7 @@ export class RegionScan implements UserPageVisitor {
       if (!this.#seen.has(key)) fresh.push(process);
       else if (scope === "all") known.push(process);
     }
+    this.fresh = fresh.length;
     // Taken from the end: what is new comes first.
     this.#queue = [...known.reverse(), ...fresh.reverse()];
   }
@@ -164,6 +182,17 @@ export class RegionScan implements UserPageVisitor {
     this.candidates.push({ process, gva, region: opened.region, heartbeat });
   }
 
+  /** Whether the list may have changed since it was last read; to be asked once a look. */
+  #mayHaveNew(): boolean {
+    const births = this.#os.births();
+    if (births === undefined || births !== this.#births || !this.listComplete) {
+      this.#listsToCome = LISTS_AFTER_BIRTH;
+    } else if (this.#listsToCome > 0) this.#listsToCome--;
+    else return false;
+    this.#births = births;
+    return true;
+  }
+
   #nextProcess(): boolean {
     const process = this.#queue.pop();
     if (process === undefined) return false;
@@ -176,6 +205,7 @@ export class RegionScan implements UserPageVisitor {
   }
 
   #finish(): void {
+    if (this.#listed) this.#memory.letGo();
     this.#seen = this.#seeing;
     // A region that is shared or copied shows in several processes: its producer's own comes first.
     this.candidates.sort((a, b) => Number(!isOwn(a)) - Number(!isOwn(b)) || a.process.pid - b.process.pid);

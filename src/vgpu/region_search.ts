@@ -3,10 +3,11 @@
  * it is told the time and says when it wants to be told again; the waiting and the thread are its caller's.
  *
  * The first look takes every process. While nothing is found, new processes are looked through every second, since a producer that starts
- * is one, and all of them every ten, since a process may make its region late.
+ * is one, and all of them after ten, since a process may make its region late; after twenty, and so on up to sixty, while no process starts: a host
+ * has many guests that never have a region.
  * @module
  */
-import { MS, SECOND } from "../base/clock.ts";
+import { MS, NEVER, SECOND } from "../base/clock.ts";
 import type { GuestOs } from "../guest/guest_os.ts";
 import { type RegionCandidate, RegionScan } from "./discovery.ts";
 import { HEARTBEAT_PERIOD_MS } from "./region_layout.ts";
@@ -21,6 +22,7 @@ const LAST_LOOK_NS = 6 * HEARTBEAT_PERIOD_MS * MS;
 const LOOK_GAP_NS = 50 * MS;
 const NEW_GAP_NS = SECOND;
 const ALL_GAP_NS = 10 * SECOND;
+const LONGEST_ALL_GAP_NS = 60 * SECOND;
 
 /** How a search stands: `looking` wants another step at once, `waiting` at {@linkcode RegionSearch.nextNs}. */
 export type SearchState = "looking" | "waiting" | "found";
@@ -40,6 +42,7 @@ export class RegionSearch {
   #phase: "idle" | "scanning" | "confirming" = "idle";
   #foundAtNs = 0;
   #nextAllNs = 0;
+  #allGapNs = ALL_GAP_NS;
   #living: RegionCandidate[] = [];
 
   /**
@@ -57,8 +60,8 @@ export class RegionSearch {
       case "idle": {
         if (nowNs < this.nextNs) return "waiting";
         const all = nowNs >= this.#nextAllNs;
-        if (all) this.#nextAllNs = nowNs + ALL_GAP_NS;
         this.#scan.begin(all ? "all" : "new");
+        this.#planNextAll(nowNs, all);
         this.#phase = "scanning";
         return "looking";
       }
@@ -77,7 +80,18 @@ export class RegionSearch {
     this.cameUpEmpty = false;
     this.#phase = "idle";
     this.#nextAllNs = 0;
+    this.#allGapNs = ALL_GAP_NS;
     this.nextNs = 0;
+  }
+
+  #planNextAll(nowNs: number, all: boolean): void {
+    if (this.#scan.fresh > 0) {
+      this.#allGapNs = ALL_GAP_NS;
+      this.#nextAllNs = Math.min(all ? NEVER : this.#nextAllNs, nowNs + ALL_GAP_NS);
+    } else if (all) {
+      this.#allGapNs = Math.min(2 * this.#allGapNs, LONGEST_ALL_GAP_NS);
+      this.#nextAllNs = nowNs + this.#allGapNs;
+    }
   }
 
   #looked(nowNs: number): SearchState {

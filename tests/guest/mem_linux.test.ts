@@ -107,6 +107,13 @@ for (const c of CASES) {
       checkPattern(os, patternPid, patternBase);
     });
     await t.step("a whole scan makes QEMU no larger", () => checkGrowth(vm, ram, patternPid));
+    await t.step("a process that starts is counted", async () => {
+      const before = os.births();
+      const late = await vm.agent.start("procs", "1", "1");
+      await late.lineMatching(/^ready/);
+      os.kernel.memory.renew();
+      assert(before !== undefined && os.births() !== before, `${before}`);
+    });
   });
 }
 

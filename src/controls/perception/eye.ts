@@ -33,10 +33,14 @@ export const EYE_STATE = { lost: 0, candidate: 1, alive: 2 } as const;
 
 /** A heartbeat that stands for so long is lost: ten of the contract's periods, for guests that run late. */
 const STALE_NS = SECOND;
-/** How often the kernel itself is looked after. */
+/** How often the kernel itself is looked after: while there is a producer, and while there is none. A reset is told by the bus. */
 const KERNEL_LOOK_NS = SECOND;
-/** When the system is looked for again, after it was not found. */
+const IDLE_KERNEL_LOOK_NS = 5 * SECOND;
+/** When the system is looked for again, after it was not found: twice as late each time. The daemon looks too, and tells a new context when it finds one. */
 const SYSTEM_GAP_NS = 2 * SECOND;
+const LONGEST_SYSTEM_GAP_NS = 30 * SECOND;
+/** Eyes without a producer look together, so that many of them wake the thread together. */
+const IDLE_GRID_NS = 500 * MS;
 /** How often a region that stands still is looked at, while others are searched for. */
 const STALE_LOOK_NS = 50 * MS;
 
@@ -79,6 +83,7 @@ export class Eye implements Disposable {
   #geometrySeq = -1;
   #nextNs = NEVER;
   #kernelNs = 0;
+  #systemGapNs = SYSTEM_GAP_NS;
 
   /**
    * An eye without a context: it sees nothing yet.
@@ -110,6 +115,7 @@ export class Eye implements Disposable {
     try {
       this.#memory = openMemsegs(body, fds, `RAM of endpoint ${this.#endpoint}`);
       this.#liveRoot = kcr3;
+      this.#systemGapNs = SYSTEM_GAP_NS;
       this.#nextNs = 0;
     } catch (error) {
       this.#port.say(this.#endpoint, messageOf(error));
@@ -150,7 +156,7 @@ export class Eye implements Disposable {
   #step(nowNs: number, memory: PhysicalMemory): number {
     if (this.#os === undefined) return this.#findSystem(nowNs, memory);
     if (nowNs >= this.#kernelNs) {
-      this.#kernelNs = nowNs + KERNEL_LOOK_NS;
+      this.#kernelNs = nowNs + (this.#producer === undefined ? IDLE_KERNEL_LOOK_NS : KERNEL_LOOK_NS);
       if (!this.#os.stillThere()) return this.#forgetSystem(nowNs);
     }
     if (this.#producer !== undefined) return this.#watch(nowNs, this.#producer);
@@ -161,7 +167,13 @@ export class Eye implements Disposable {
     memory.refresh();
     const find = this.#options.find ?? findSystem;
     const found = find(memory, this.#liveRoot === 0 ? undefined : this.#liveRoot);
-    if (!found.found) return nowNs + SYSTEM_GAP_NS;
+    // All of its RAM was looked through: with 64 guests it would be ours by the gigabyte.
+    memory.letGo();
+    if (!found.found) {
+      const gapNs = this.#systemGapNs;
+      this.#systemGapNs = Math.min(2 * gapNs, LONGEST_SYSTEM_GAP_NS);
+      return nowNs + gapNs;
+    }
     this.#os = found.os;
     this.#search = new RegionSearch(found.os);
     this.#kernelNs = nowNs + KERNEL_LOOK_NS;
@@ -172,6 +184,7 @@ export class Eye implements Disposable {
     this.#lose();
     this.#os = undefined;
     this.#search = undefined;
+    this.#systemGapNs = SYSTEM_GAP_NS;
     return nowNs + SYSTEM_GAP_NS;
   }
 
@@ -181,11 +194,13 @@ export class Eye implements Disposable {
     if (state === "found") return this.#adopt(nowNs, search.found as RegionCandidate);
     if (search.candidates.length > 0 && this.#told === EYE_STATE.lost) this.#tell(EYE_STATE.candidate);
     else if (search.candidates.length === 0 && this.#told === EYE_STATE.candidate) this.#tell(EYE_STATE.lost);
-    return Math.min(search.nextNs, this.#kernelNs);
+    const nextNs = Math.min(search.nextNs, this.#kernelNs);
+    return search.candidates.length > 0 ? nextNs : Math.ceil(nextNs / IDLE_GRID_NS) * IDLE_GRID_NS;
   }
 
   #adopt(nowNs: number, producer: RegionCandidate): number {
     this.#producer = producer;
+    this.#kernelNs = Math.min(this.#kernelNs, nowNs + KERNEL_LOOK_NS);
     this.#pace = new PollPace();
     this.#beatNs = nowNs;
     this.#frameId = 0;

@@ -4,20 +4,20 @@
  */
 import { findGuest } from "../../guest/find_guest.ts";
 import type { FindResult } from "../../guest/guest_os.ts";
-import { findLinux, type ProfileCache } from "../../guest/linux/find_linux.ts";
+import { findLinux } from "../../guest/linux/find_linux.ts";
 import { findWindows } from "../../guest/win32/find_windows.ts";
 import type { PhysicalMemory } from "../../guest/physical_memory.ts";
 
 /**
- * Finds the system that runs in RAM.
+ * Finds the system that runs in RAM. Kept for as long as the guest runs, for each of many guests: what it does not need to list processes, it does not keep.
+ * A profile is made of each guest's own kernel, because one that another guest had made could blind us.
  *
  * @param memory the guest's RAM, refreshed
  * @param liveRoot the running kernel's page-table root, when somebody knows it
- * @param cache profiles of kernels met before
  */
-export function findSystem(memory: PhysicalMemory, liveRoot?: number, cache?: ProfileCache): FindResult {
+export function findSystem(memory: PhysicalMemory, liveRoot?: number): FindResult {
   return findGuest(memory, [
-    (ram) => findLinux(ram, { cache, liveRoot }),
+    (ram) => findLinux(ram, { liveRoot, keepTable: false }),
     (ram) => findWindows(ram, { liveRoot }),
   ]);
 }

@@ -31,6 +31,8 @@ export interface FindLinuxOptions {
   readonly cache?: ProfileCache | undefined;
   /** A vCPU's CR3: a kernel that it does not map is not the running one. */
   readonly liveRoot?: number | undefined;
+  /** False: the symbol table (3 to 5 MB) is not kept once the profile is made; it is read again when it is asked for a symbol that the profile lacks. */
+  readonly keepTable?: boolean | undefined;
 }
 
 /**
@@ -58,7 +60,8 @@ export function findLinux(memory: PhysicalMemory, options: FindLinuxOptions = {}
       return { found: false, reason: "unsupported", detail: `Linux ${release}: ${read.unsupported}` };
     }
     if (buildId !== undefined) options.cache?.set(buildId, read.profile);
-    return { found: true, os: new LinuxGuest(note, space, read.profile, isBorneOut, read.table) };
+    const table = options.keepTable === false ? undefined : read.table;
+    return { found: true, os: new LinuxGuest(note, space, read.profile, isBorneOut, table) };
   }
   return {
     found: false,

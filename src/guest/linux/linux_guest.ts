@@ -91,6 +91,13 @@ export class LinuxGuest implements GuestOs {
     return note !== undefined && note.text === this.note.text && this.#check(note, this.kernel);
   }
 
+  /** The kernel's count of forks, threads included, as far as 32 bits go. */
+  births(): number | undefined {
+    const place = this.#view.symbol("total_forks");
+    const forks = place === undefined ? NaN : this.kernel.readU32(place);
+    return Number.isNaN(forks) ? undefined : forks;
+  }
+
   processes(): Listing<Process> {
     this.kernel.memory.verify();
     return this.#tasks.read();

@@ -27,6 +27,7 @@ export const SYMBOLS = ["init_task", "_text", "__start_BTF", "__stop_BTF"] as co
 const OPTIONAL_SYMBOLS = [
   "modules",
   "special_mapping_vmops",
+  "total_forks",
   "vsyscall_mode",
   "gate_vma",
   "anon_inodefs_dentry_operations",

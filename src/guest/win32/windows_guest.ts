@@ -78,6 +78,11 @@ export class WindowsGuest implements GuestOs {
    * Whether the same kernel is still in RAM and mapped as it was. Right after a reset it still is: who knows of a reset must
    * not ask but look anew.
    */
+  /** None that is exported. */
+  births(): undefined {
+    return undefined;
+  }
+
   stillThere(): boolean {
     this.kernel.memory.verify();
     const image = readPeImage(this.kernel, this.image.base);

@@ -270,6 +270,25 @@ Deno.test("no note, no kernel; a reset guest is no longer there", () => {
   assert(!result.found && result.reason === "no-kernel");
 });
 
+Deno.test("the count of forks is the kernel's own", () => {
+  const kernel = new SyntheticLinux();
+  const os = guestOf(kernel);
+  const place = kernel.gpa(kernel.symbols.get("total_forks")!);
+  assertEquals(os.births(), 0);
+  kernel.ram.put32(place, 0xffff_fff0);
+  assertEquals(os.births(), 0xffff_fff0);
+});
+
+Deno.test("without its symbol table a guest is the same guest; the table is read again when it is needed", () => {
+  const kernel = new SyntheticLinux();
+  kernel.processes([{ pid: 1, name: "init" }]);
+  const result = findLinux(memoryOf(kernel), { keepTable: false });
+  assert(result.found);
+  assertEquals(result.os.process(1)?.name, "init");
+  assertEquals(result.os.symbol(kernel.longName), kernel.symbols.get(kernel.longName));
+  assertEquals(result.os.nearestSymbol(kernel.initTask + 8)?.name, "init_task");
+});
+
 Deno.test("what a kernel lacks is said by name", () => {
   const noMm = findLinux(memoryOf(new SyntheticLinux({ withoutStruct: "mm_struct" })));
   assert(!noMm.found && noMm.reason === "unsupported" && noMm.detail.includes("mm_struct.pgd"));

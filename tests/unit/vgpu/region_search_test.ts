@@ -88,3 +88,62 @@ Deno.test("after again() everything is looked through at once", () => {
   assertEquals(settle(search, 200 * MS), "waiting");
   assertEquals(search.candidates.length, 1);
 });
+
+/** A guest that counts how often its process list is read. */
+function counted(guest: TestGuest) {
+  const os = guest.os();
+  const count = { lists: 0 };
+  const processes = (): ReturnType<typeof os.processes> => {
+    count.lists++;
+    return os.processes();
+  };
+  return { os: { ...os, processes }, count };
+}
+
+Deno.test("while no process starts the list is left alone; after one has, it is read until it has settled", () => {
+  const guest = new TestGuest();
+  guest.addProcess(1);
+  guest.births = 40;
+  const { os, count } = counted(guest);
+  const search = new RegionSearch(os);
+  let nowNs = 0;
+  const lists = (seconds: number): number => {
+    const before = count.lists;
+    for (const endNs = nowNs + seconds * SECOND; nowNs < endNs; nowNs += 100 * MS) settle(search, nowNs);
+    return count.lists - before;
+  };
+  assertEquals(lists(4), 3, "the first look, and two more");
+  assertEquals(lists(5), 0);
+  guest.births++;
+  assertEquals(lists(5), 3);
+  guest.births = undefined;
+  assertEquals(lists(5), 5, "a system that keeps no count is listed each time");
+});
+
+Deno.test("all processes are looked through more and more seldom, and as soon as at first when one has started", () => {
+  const guest = new TestGuest();
+  const process = guest.addProcess(1);
+  guest.place(process.root, GVA, new Uint8Array(4096));
+  const search = new RegionSearch(guest.os());
+  /** When a look went through pages that were looked through before, s. */
+  const looks: number[] = [];
+  let tables = 0;
+  const locate = guest.memory.locate.bind(guest.memory);
+  guest.memory.locate = (frame) => {
+    if (frame === process.root / 4096) tables++;
+    return locate(frame);
+  };
+  const run = (fromS: number, toS: number): void => {
+    for (let s = fromS; s < toS; s++) {
+      tables = 0;
+      settle(search, s * SECOND);
+      if (tables > 0) looks.push(s);
+    }
+  };
+  run(0, 200);
+  assertEquals(looks, [0, 10, 30, 70, 130, 190]);
+  looks.length = 0;
+  guest.addProcess(2);
+  run(200, 240);
+  assertEquals(looks, [210, 230]);
+});
