@@ -6,7 +6,7 @@
  *   it comes up it has a new generation.
  * - A QEMU that is silent (SIGSTOP) keeps its connection: it is down until it says something, and then up again. The same holds
  *   for a monitor that another client has: QEMU greets as soon as that one leaves, and until then nothing ticks.
- * - The heartbeat is a query-status, sent only when nothing was heard for 0.75 to 1 s, on a grid of 250 ms that all monitors share, so that
+ * - The heartbeat is a query-status, sent only when nothing was heard for 1.25 to 1.5 s, on a grid of 250 ms that all monitors share, so that
  *   many of them wake the loop together. Silence is told 2.75 s after the last sign of life.
  *
  * It gives no meaning to events: its users do.
@@ -67,11 +67,11 @@ export type QmpLinkState = "idle" | "pausing" | "opening" | "held" | "up" | "sta
 
 const GREETING_NS = SECOND;
 const FIRST_ANSWER_NS = 2.75 * SECOND;
-const QUIET_NS = 0.75 * SECOND;
+const QUIET_NS = 1.25 * SECOND;
 const GRID_NS = 250 * MS;
 const STALE_NS = 2.75 * SECOND;
 /** A heartbeat gets this long at least, also when the loop itself was away. */
-const HEARTBEAT_ANSWER_NS = 1.5 * SECOND;
+const HEARTBEAT_ANSWER_NS = 1.25 * SECOND;
 /** How long an ended stream may wait for the end of its process: QEMU gives its guest's RAM back meanwhile. */
 const PROCESS_END_NS = 300 * MS;
 const PAUSE_FIRST_NS = 50 * MS;
