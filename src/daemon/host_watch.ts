@@ -1,14 +1,28 @@
 /**
  * Looks every few seconds which QEMUs run here, and tells the loop's thread of those that offer a free monitor (`discovery.probe`). On the main thread, because /proc of a large host takes
- * longer than the loop may stand still. A process that was no QEMU is not looked at again.
+ * longer than the loop may stand still.
+ *
+ * A look costs little while nothing changes (64 QEMUs and a thousand controls: 10 ms for a whole one, 1 ms for most): a QEMU is read once, and known by its number
+ * and its start; a process that was something else is not looked at again for a minute; and the kernel's table of sockets, which grows with every
+ * control, is read when a QEMU has come and at every third look.
  * @module
  */
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
-import { type HostView, probeHost } from "../roster/host_probe.ts";
+import {
+  connectedPaths,
+  describeVm,
+  type HostView,
+  type QemuProcess,
+  readProcess,
+} from "../roster/host_probe.ts";
 import { ProcHost } from "../roster/proc_host.ts";
 
 const PERIOD_MS = 5000;
+/** Looks until the monitors are looked at again: one that another client gives back is noticed then. */
+const LOOKS_A_TABLE = 3;
+/** Looks until processes that were something else are looked at again: their numbers may be others' by then. */
+const LOOKS_A_MEMORY = 12;
 // Numbers of linux/capability.h.
 const CAP_DAC_OVERRIDE = 1n;
 const CAP_SYS_PTRACE = 19n;
@@ -25,9 +39,25 @@ export interface FoundVm {
   readonly hasMemory: boolean;
 }
 
+/** What a watch looks at; {@linkcode ProcHost} unless a test has another. */
+export interface WatchedHost extends HostView {
+  /** When a process was started: with its number it says which process it is. "" when it is gone. */
+  started(pid: number): string;
+}
+
+interface Known {
+  readonly started: string;
+  readonly process: QemuProcess;
+}
+
 /** Watches the host's processes. */
 export class HostWatch implements Disposable {
-  readonly #view = new RememberingHost();
+  readonly #host: WatchedHost;
+  readonly #qemus = new Map<number, Known>();
+  /** Processes that were something else. */
+  #others = new Set<number>();
+  #busy: ReadonlySet<string> = new Set();
+  #looks = 0;
   readonly #tell: (found: readonly FoundVm[]) => void;
   readonly #log: Log;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -37,21 +67,29 @@ export class HostWatch implements Disposable {
    * Looks at nothing yet.
    *
    * @param tell called with every QEMU that runs, when that has changed
+   * @param host where
    */
-  constructor(tell: (found: readonly FoundVm[]) => void, log: Log) {
+  constructor(tell: (found: readonly FoundVm[]) => void, log: Log, host: WatchedHost = new ProcHost()) {
     this.#tell = tell;
     this.#log = log;
+    this.#host = host;
   }
 
   /** Looks now, and every five seconds from now on. */
   start(): void {
     this.look();
-    this.#timer = setInterval(() => this.look(), PERIOD_MS);
+    this.#timer = setInterval(() => this.tick(), PERIOD_MS);
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Looks once. */
+  /** Looks once, at everything. */
   look(): void {
+    this.#looks = 0;
+    this.tick();
+  }
+
+  /** One of its regular looks. */
+  tick(): void {
     try {
       this.#look();
     } catch (error) {
@@ -64,7 +102,8 @@ export class HostWatch implements Disposable {
   #look(): void {
     const ownUid = Deno.uid();
     const reachesOthers = ownUid === 0 || hasCapabilities();
-    const found = probeHost(this.#view)
+    const found = this.#vms()
+      .map((process) => describeVm(process, this.#busy))
       // Another user's VM is out of reach, unless we are root or have been given what it takes.
       .filter((vm) => reachesOthers || vm.uid === ownUid)
       .map(({ pid, name, qmp, memory }) => ({
@@ -78,47 +117,42 @@ export class HostWatch implements Disposable {
     this.#last = key;
     this.#tell(found);
   }
-  /** Looks no more. */
 
+  /** The QEMUs that run now, by pid; what is known of their monitors is renewed when it is due. */
+  #vms(): QemuProcess[] {
+    const look = this.#looks++;
+    if (look % LOOKS_A_MEMORY === 0) this.#others.clear();
+    const pids = this.#host.pids();
+    const running = new Set(pids);
+    for (const pid of this.#qemus.keys()) if (!running.has(pid)) this.#qemus.delete(pid);
+    for (const pid of this.#others) if (!running.has(pid)) this.#others.delete(pid);
+    let hasCome = false;
+    for (const pid of pids) if (!this.#others.has(pid) && this.#meet(pid)) hasCome = true;
+    if (hasCome || look % LOOKS_A_TABLE === 0) this.#busy = connectedPaths(this.#host.unixSockets());
+    return [...this.#qemus.values()].map(({ process }) => process).sort((a, b) => a.pid - b.pid);
+  }
+
+  /** Looks at a process that is not known to be something else; whether it is a QEMU that was not there. */
+  #meet(pid: number): boolean {
+    const known = this.#qemus.get(pid);
+    const started = known === undefined ? "" : this.#host.started(pid);
+    if (known !== undefined && known.started === started) return false;
+    this.#qemus.delete(pid);
+    const path = this.#host.exe(pid);
+    if (path !== "" && !/qemu|kvm/.test(path)) {
+      // A process that is just being started may still be its parent's program: only long-lived ones are remembered.
+      if (isSettled(path)) this.#others.add(pid);
+      return false;
+    }
+    const process = readProcess(this.#host, pid);
+    if (process === undefined) return false;
+    this.#qemus.set(pid, { started: this.#host.started(pid), process });
+    return true;
+  }
+
+  /** Looks no more. */
   [Symbol.dispose](): void {
     if (this.#timer !== undefined) clearInterval(this.#timer);
-  }
-}
-
-/** /proc, without the processes that are known to be something else. */
-class RememberingHost implements HostView {
-  readonly #host = new ProcHost();
-  #others = new Set<number>();
-
-  pids(): number[] {
-    const all = this.#host.pids();
-    const others = new Set<number>();
-    for (const pid of all) if (this.#others.has(pid)) others.add(pid);
-    this.#others = others;
-    return all.filter((pid) => !others.has(pid));
-  }
-
-  exe(pid: number): string {
-    const path = this.#host.exe(pid);
-    // A process that is just being started may still be its parent's program: only long-lived ones are remembered.
-    if (path !== "" && !/qemu|kvm/.test(path) && isSettled(path)) this.#others.add(pid);
-    return path;
-  }
-
-  args(pid: number): string[] {
-    return this.#others.has(pid) ? [] : this.#host.args(pid);
-  }
-
-  uid(pid: number): number {
-    return this.#host.uid(pid);
-  }
-
-  cwd(pid: number): string {
-    return this.#host.cwd(pid);
-  }
-
-  unixSockets(): string {
-    return this.#host.unixSockets();
   }
 }
 

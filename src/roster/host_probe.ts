@@ -48,30 +48,44 @@ export interface HostView {
   unixSockets(): string;
 }
 
-const CONNECTED = "03";
+/** What of a QEMU stays the same for as long as it runs. */
+export interface QemuProcess {
+  /** Its process. */
+  readonly pid: number;
+  /** The user that runs it. */
+  readonly uid: number;
+  /** Its working directory, for relative paths; "" unknown. */
+  readonly cwd: string;
+  /** What its command line says. */
+  readonly setup: QemuSetup;
+}
 
 /** Every running QEMU system emulator, by pid. */
 export function probeHost(view: HostView): ProbedVm[] {
   const busy = connectedPaths(view.unixSockets());
   const found: ProbedVm[] = [];
   for (const pid of view.pids()) {
-    const program = view.exe(pid).split("/").at(-1) ?? "";
-    const args = view.args(pid);
-    const named = program !== "" ? program : (args[0] ?? "").split("/").at(-1) ?? "";
-    if (!/^(qemu-system-|qemu-kvm|kvm$)/.test(named.replace(/ \(deleted\)$/, ""))) continue;
-    const setup = readQemuCommandLine(args.slice(1));
-    found.push(describe(pid, view.uid(pid), view.cwd(pid), setup, busy));
+    const process = readProcess(view, pid);
+    if (process !== undefined) found.push(describeVm(process, busy));
   }
   return found.sort((a, b) => a.pid - b.pid);
 }
 
-function describe(
-  pid: number,
-  uid: number,
-  cwd: string,
-  setup: QemuSetup,
-  busy: ReadonlySet<string>,
-): ProbedVm {
+/** A process as a QEMU system emulator; undefined when it is none. */
+export function readProcess(view: HostView, pid: number): QemuProcess | undefined {
+  const program = view.exe(pid).split("/").at(-1) ?? "";
+  const args = view.args(pid);
+  const named = program !== "" ? program : (args[0] ?? "").split("/").at(-1) ?? "";
+  if (!/^(qemu-system-|qemu-kvm|kvm$)/.test(named.replace(/ \(deleted\)$/, ""))) return undefined;
+  return { pid, uid: view.uid(pid), cwd: view.cwd(pid), setup: readQemuCommandLine(args.slice(1)) };
+}
+
+/**
+ * A QEMU as it stands now.
+ *
+ * @param busy paths at which somebody is connected, from {@linkcode connectedPaths}
+ */
+export function describeVm({ pid, uid, cwd, setup }: QemuProcess, busy: ReadonlySet<string>): ProbedVm {
   const monitors = setup.qmp.filter((offer) => offer.listens).map(({ path }) => {
     const absolute = path.startsWith("/") ? path : `${cwd}/${path}`;
     // The kernel's table has the path as it was bound.
@@ -118,13 +132,21 @@ function cleanName(name: string, pid: number): string {
   return cut === "" || /^[0-9]+$/.test(cut) ? `qemu-${pid}` : cut;
 }
 
-/** Paths at which a server has a connected peer: an accepted socket carries its listener's path. */
-function connectedPaths(table: string): Set<string> {
+/**
+ * Paths at which a server has a connected peer: an accepted socket carries its listener's path. A host with a thousand controls has thousands of rows, most of
+ * them without a path, so what can be skipped is not taken apart.
+ *
+ * @param table /proc/net/unix
+ */
+export function connectedPaths(table: string): Set<string> {
   const paths = new Set<string>();
-  for (const row of table.split("\n").slice(1)) {
-    // Num RefCount Protocol Flags Type St Inode Path
-    const found = /^\S+ \S+ \S+ (\S+) \S+ (\S+)\s+\d+ (.+)$/.exec(row.trim());
-    if (found !== null && found[2] === CONNECTED) paths.add(found[3] as string);
+  // Num RefCount Protocol Flags Type St Inode Path; the first row is the head, a connected socket's state is 03.
+  for (let row = table.indexOf("\n") + 1; row > 0; row = table.indexOf("\n", row) + 1) {
+    CONNECTED_ROW.lastIndex = row;
+    const path = CONNECTED_ROW.exec(table)?.[1];
+    if (path !== undefined) paths.add(path);
   }
   return paths;
 }
+
+const CONNECTED_ROW = /[0-9a-fA-F]+: [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ 03 +\d+ (.+)/y;

@@ -23,6 +23,13 @@ export class ProcHost implements HostView {
     return text === "" ? [] : text.replace(/\0$/, "").split("\0");
   }
 
+  /** When a process was started, in the kernel's ticks since boot: with its number it says which process it is. "" when it is gone. */
+  started(pid: number): string {
+    // The name, in parentheses, may hold anything; what follows are numbers, the 22nd field being the start.
+    const text = quietly(() => Deno.readTextFileSync(`/proc/${pid}/stat`));
+    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  }
+
   uid(pid: number): number {
     const status = quietly(() => Deno.readTextFileSync(`/proc/${pid}/status`));
     return Number(/^Uid:\s+(\d+)/m.exec(status)?.[1] ?? -1);

@@ -127,5 +127,6 @@ Deno.test("the real /proc: this process is there, is no QEMU, and a pid that is 
   assertEquals(real.uid(Deno.pid), Deno.uid());
   assertEquals(real.cwd(Deno.pid), Deno.cwd());
   assertEquals([real.exe(2 ** 30), real.args(2 ** 30), real.uid(2 ** 30)], ["", [], -1]);
+  assertEquals([/^\d+$/.test(real.started(Deno.pid)), real.started(2 ** 30)], [true, ""]);
   assertEquals(probeHost(real).some(({ pid }) => pid === Deno.pid), false);
 });
