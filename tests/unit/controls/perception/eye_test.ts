@@ -29,6 +29,10 @@ function memseg(bytes: number, fdIndex: number): Uint8Array {
 
 /** A guest whose RAM others can map, an eye on it, and everything that the eye said. */
 class Rig implements Disposable, EyePort {
+  /** Whether its system is found when it is looked for. */
+  hasSystem = true;
+  /** When its system was looked for, ms since the start. */
+  readonly searches: number[] = [];
   readonly guest = new TestGuest(RAM_BYTES);
   readonly bytes = new RegionBytes({ producerPid: 5 });
   readonly process: Process;
@@ -46,7 +50,11 @@ class Rig implements Disposable, EyePort {
     this.eye = new Eye(3, this, {
       ring,
       pid: 99,
-      find: (memory) => ({ found: true, os: this.guest.os(memory) }),
+      find: (memory) => {
+        this.searches.push((this.nowNs - SECOND) / MS);
+        if (!this.hasSystem) return { found: false, reason: "unknown-os", detail: "" };
+        return { found: true, os: this.guest.os(memory) };
+      },
     });
   }
 
@@ -120,6 +128,29 @@ Deno.test("candidate, alive, cursor, frames; nothing twice", () => {
   assertEquals(rig.run(500), []);
   rig.bytes.frame(1, { frameId: 8 });
   assertEquals(rig.run(100), ["frame 8 epoch 0"]);
+});
+
+Deno.test("a system that is not found is looked for more and more seldom, and at once in a new context", () => {
+  using rig = new Rig();
+  rig.hasSystem = false;
+  rig.context();
+  rig.run(100_000);
+  assertEquals(rig.searches, [0, 2000, 6000, 14_000, 30_000, 60_000, 90_000]);
+  rig.context();
+  rig.run(3000);
+  assertEquals(rig.searches.slice(7), [100_000, 102_000]);
+});
+
+Deno.test("an eye without a producer looks when the others do", () => {
+  using rig = new Rig();
+  rig.guest.processes.length = 0;
+  rig.nowNs += 123 * MS;
+  rig.context();
+  rig.run(100);
+  for (let i = 0; i < 10; i++) {
+    assertEquals(rig.eye.nextNs % (500 * MS), 0, `${rig.eye.nextNs}`);
+    rig.run(700);
+  }
 });
 
 Deno.test("without a ring frames are told all the same", () => {
