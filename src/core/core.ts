@@ -9,7 +9,6 @@
 import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
 import type { ControlId, EndpointId } from "../base/ids.ts";
-import { MAX_ENDPOINTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import { type ArbitrationPolicy, LeaseTable } from "../access/lease_table.ts";
@@ -73,8 +72,6 @@ export class Core implements TurnHook {
   readonly #endpoints: Endpoints;
   readonly #leaseService: LeaseService;
   readonly #route: CommandRoute;
-  /** Which control published the FRAME_RING of an endpoint last: it is forgotten with it. */
-  readonly #ringOwner = new Int32Array(MAX_ENDPOINTS);
   #leaving: ControlSlot[] = [];
   #lastControl = 0;
   /** Sources of DOWN lanes that have room again: their controls are told at the end of the turn. */
@@ -282,7 +279,7 @@ export class Core implements TurnHook {
     event.origin = 0;
     event.prio = PRIO_DEFAULT;
     event.tsNs = this.bus.clock.nowNs();
-    if (kind === KIND.FRAME_RING) this.#ringOwner[endpoint] = slot.id;
+    this.#retained.noteControl(slot.id, kind, endpoint);
     this.bus.up(event);
   }
 
@@ -393,17 +390,9 @@ export class Core implements TurnHook {
       this.audit.setListeners(this.fanOut.auditors);
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
       this.audit.forget(slot.id);
-      this.#forgetRings(slot);
+      this.#retained.dropOf(slot.id);
       slot.control.close(slot.leaveReason);
     }
     this.#pumpUp();
-  }
-
-  #forgetRings(slot: ControlSlot): void {
-    for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) {
-      if (this.#ringOwner[endpoint] !== slot.id) continue;
-      this.#ringOwner[endpoint] = 0;
-      this.#retained.drop(KIND.FRAME_RING, endpoint);
-    }
   }
 }

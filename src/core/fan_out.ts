@@ -101,7 +101,7 @@ export class FanOut {
     this.#markDirty(slot);
   }
 
-  /** Gives a control what is retained and admitted: ROSTER, then MEMCTX, then FRAME_RING. */
+  /** Gives a control what is retained and admitted, in the order of {@linkcode Retained.replay}. */
   replay(slot: ControlSlot): void {
     this.#retained.replay((event) => {
       if (slot.admits(event)) this.#give(slot, event);

@@ -23,9 +23,8 @@ export const watch: CommandModule = {
     count: { takes: "number", value: "N", min: 1, help: "end after N events" },
     for: { takes: "number", value: "MS", min: 0, max: 2_147_483_647, help: "end after this time" },
   },
-  details:
-    `Prints the events that your grant lets through: first what is retained (roster, memory contexts), then live ones,
-until Ctrl-C. Kinds: ${upKinds().join(", ")}.`,
+  details: `Prints the events that your grant lets through: first what is retained (roster, memory contexts,
+frame rings and their producers), then live ones, until Ctrl-C. Kinds: ${upKinds().join(", ")}.`,
   examples: ["watch", "watch web --kind VM_LIFECYCLE", "watch --source vmhost,core --json --for 5000"],
   async run(call) {
     const kinds = call.list("kind")?.map(kindOf);

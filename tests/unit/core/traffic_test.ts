@@ -5,7 +5,8 @@ import { DROP, PASS_THROUGH } from "../../../src/context/policy.ts";
 import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { SOURCE } from "../../../src/event/source.ts";
-import { VM_OP } from "../../../src/event/body_number.ts";
+import { VGPU_STATUS } from "../../../src/event/body_layout.ts";
+import { VGPU_STATE, VM_OP } from "../../../src/event/body_number.ts";
 import { maskOf } from "../../../src/access/grant.ts";
 import { acquire, CoreRig, type Seen } from "./core_rig.ts";
 
@@ -163,6 +164,9 @@ Deno.test("a memory context that was not told when its epoch ended is not told, 
 Deno.test("retained events are replayed in order, newest only, and a gone endpoint leaves nothing", () => {
   const rig = new CoreRig();
   const [memory, frame] = rig.attach(9, SOURCE.MEMCTX, SOURCE.FRAME);
+  const producer = frame!.at.event(KIND.VGPU_STATUS);
+  producer.words[0] = VGPU_STATE.ALIVE;
+  frame!.at.emit(producer);
   frame!.at.emit(frame!.at.event(KIND.FRAME_RING));
   memory!.at.emit(memory!.at.event(KIND.MEMCTX));
   for (const state of [1, 2]) rig.core.publishRoster(9, state, 0, 0, 0, "nine");
@@ -173,6 +177,7 @@ Deno.test("retained events are replayed in order, newest only, and a gone endpoi
     ["ROSTER", 9],
     ["MEMCTX", 9],
     ["FRAME_RING", 9],
+    ["VGPU_STATUS", 9],
   ]);
   rig.core.publishRoster(9, 0, 0, 0, 0, "nine");
   rig.settle();
@@ -206,6 +211,42 @@ Deno.test("publishing: no capability 1, outside the grant 2, no endpoint 5, desc
   assertEquals(codes(powerless.seen), [1, 13]);
   assert(powerless.closed?.startsWith("protocol error"));
   assertEquals(watcher.kinds, ["CURSOR_STATE"]);
+  rig.end();
+});
+
+Deno.test("a producer is replayed to who comes late, as long as it is there and its publisher is", () => {
+  const rig = new CoreRig();
+  rig.attach(0, SOURCE.VMHOST);
+  const [watcher, publisher] = [rig.join(), rig.join()];
+  const tell = (state: number, fps = 0) => {
+    publisher.publish(KIND.VGPU_STATUS, 0, (event) => {
+      event.words[VGPU_STATUS.at.state / 4] = state;
+      event.words[VGPU_STATUS.at.appliedFps / 4] = fps;
+    });
+    rig.settle();
+  };
+  const late = () => {
+    const control = rig.join();
+    const seen = control.of("VGPU_STATUS").map((event) => [event.words[0], event.words[5]]);
+    control.control.leave();
+    rig.settle();
+    return seen;
+  };
+  assertEquals(late(), []);
+  tell(VGPU_STATE.CANDIDATE);
+  assertEquals(late(), [[VGPU_STATE.CANDIDATE, 0]]);
+  tell(VGPU_STATE.ALIVE, 30);
+  tell(VGPU_STATE.ALIVE, 60);
+  assertEquals(late(), [[VGPU_STATE.ALIVE, 60]]);
+  assertEquals(rig.join({ caps: ALL_CAPS & ~CAP.OBSERVE }).of("VGPU_STATUS"), []);
+  tell(VGPU_STATE.LOST);
+  assertEquals(late(), []);
+  tell(VGPU_STATE.ALIVE, 60);
+  publisher.control.leave();
+  rig.settle();
+  assertEquals(late(), []);
+  // Who was there before has heard each of them once.
+  assertEquals(watcher.of("VGPU_STATUS").map((event) => event.words[0]), [1, 2, 2, 0, 2]);
   rig.end();
 });
 
