@@ -17,6 +17,9 @@ import { liveVcpu, parseVcpus, type Vcpu } from "./vcpu_state.ts";
 
 const FIRST_PAUSE_NS = 100 * MS;
 const LONGEST_PAUSE_NS = 2 * SECOND;
+/** Firmware that has run for so long waits for somebody, or has nothing to boot. */
+const IDLE_FIRMWARE_AFTER_NS = 60 * SECOND;
+const IDLE_FIRMWARE_PAUSE_NS = 5 * SECOND;
 /** A guest that has run under page tables for so long without being found is told as unknown, and looked at more seldom. */
 const UNKNOWN_AFTER_NS = 60 * SECOND;
 const UNKNOWN_PAUSE_NS = 30 * SECOND;
@@ -57,6 +60,8 @@ export class GuestWatch implements TimerHandler {
   #running = false;
   #waiting = false;
   #pauseNs = FIRST_PAUSE_NS;
+  /** When this round began. */
+  #startNs = 0;
   /** When paging was first seen in this round; 0 = not yet. */
   #pagingSinceNs = 0;
   #unknownTold = false;
@@ -75,6 +80,7 @@ export class GuestWatch implements TimerHandler {
   start(ram: SharedRam, lookNow: boolean): void {
     this.stop();
     this.#ram = ram;
+    this.#startNs = this.#nowNs();
     this.#pauseNs = FIRST_PAUSE_NS;
     this.#pagingSinceNs = 0;
     this.#unknownTold = false;
@@ -168,7 +174,12 @@ export class GuestWatch implements TimerHandler {
     const { loop } = this.#options;
     this.#waiting = true;
     if (this.#running) loop.arm(this, this.#nowNs() + this.#pauseNs);
-    this.#pauseNs = Math.max(this.#pauseNs, Math.min(2 * this.#pauseNs, LONGEST_PAUSE_NS));
+    this.#pauseNs = Math.max(this.#pauseNs, Math.min(2 * this.#pauseNs, this.#longestPauseNs()));
+  }
+
+  #longestPauseNs(): number {
+    const isIdle = this.#pagingSinceNs === 0 && this.#nowNs() - this.#startNs >= IDLE_FIRMWARE_AFTER_NS;
+    return isIdle ? IDLE_FIRMWARE_PAUSE_NS : LONGEST_PAUSE_NS;
   }
 
   #nowNs(): number {

@@ -95,6 +95,21 @@ Deno.test("firmware is not scanned; the pauses grow to 2 s; a found guest is lef
   assertEquals(bench.state, [0, 0, false], "idle costs nothing");
 });
 
+Deno.test("firmware that goes nowhere is asked every 5 s; the kernel that it starts at last is awaited as closely as any", () => {
+  const bench = new Bench();
+  bench.watch.start(RAM, true);
+  const pauses: number[] = [];
+  while (bench.nowNs < 90 * SECOND) {
+    bench.registers(FIRMWARE);
+    pauses.push(bench.wait());
+  }
+  assertEquals(pauses.slice(5, 33), new Array(28).fill(2000));
+  assertEquals(pauses.slice(35, 38), [4000, 5000, 5000]);
+  bench.registers(LONG_MODE);
+  bench.answer(NONE);
+  assertEquals(bench.wait(), 100);
+});
+
 Deno.test("a paused VM is looked at once, and again when it runs", () => {
   const bench = new Bench();
   bench.watch.setRunning(false);
