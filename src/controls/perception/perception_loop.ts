@@ -121,13 +121,10 @@ export class PerceptionLoop implements BusListener, EyePort {
   }
 
   #onRefused(code: number): void {
-    // Its last words of an endpoint that has just gone are no news.
-    if (code === this.#refusal || code === CODE["no-endpoint"]) return;
+    // Its last words of an endpoint that has just gone are no news. What the rules take from it the daemon tells when it reads them.
+    if (code === this.#refusal || code === CODE["no-endpoint"] || code === CODE["no-capability"]) return;
     this.#refusal = code;
-    const why = code === CODE["no-capability"]
-      ? "what it sees is refused: [[admission]] has to give the daemon's own user the capability PUBLISH"
-      : "what it sees is refused by the daemon";
-    this.#log.warn(why, { code });
+    this.#log.warn("what it sees is refused by the daemon", { code });
   }
 
   #watch(connection: BusConnection): void {
