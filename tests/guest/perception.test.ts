@@ -1,13 +1,15 @@
 /**
- * Perception as the daemon runs it by itself: started with the first guest there is to look into and not before, told to controls over the socket, asked by
- * commands as a person types them, and ended with the daemon.
+ * Perception as the daemon runs it by itself: started with the first guest there is to look into and not before, and ended with the daemon. What controls hear
+ * as a producer comes, works, breaks its session, stands still, dies and comes back, and as the guest boots anew; the ring of frames; and what commands say of it, as a person types them.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertGreater, assertMatch, assertThrows } from "@std/assert";
+import { EventFd } from "../../ffi/event_fd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import { OsError } from "../../ffi/os_error.ts";
 import type { Client, ClientEvent, EventStream } from "../../src/client/mod.ts";
+import type { PerceptionPlan, PerceptionReport } from "../../src/daemon/perception_worker.ts";
 import { MappedRegion } from "../../src/vgpu/mapped_region.ts";
 import { FrameInfo, ProducerState } from "../../src/vgpu/snapshots.ts";
 import { READ, VgpuRegion } from "../../src/vgpu/vgpu_region.ts";
@@ -83,7 +85,7 @@ class Viewer implements Disposable {
     assertEquals([slotCount, slotStride], [shape.slotCount, shape.slotStride]);
   }
 
-  /** Samples until so many frames were seen, each newer than the one before and whole. */
+  /** Samples until so many frames were seen, each newer than the one before and whole; their producer runs. */
   async view(frames: number): Promise<void> {
     const into = new Uint8Array(BYTES);
     const words = new Int32Array(into.buffer);
@@ -100,13 +102,16 @@ class Viewer implements Disposable {
       last = info.frameId;
       seen++;
     }
+    const { heartbeat, status } = this.state();
+    assertGreater(heartbeat, 0);
+    assertEquals(status, 2);
   }
 
-  /** Its heartbeat: it stands once nobody writes the ring any more. */
-  beat(): number {
+  /** What the ring says of the producer; its heartbeat stands once nobody writes the ring any more. */
+  state(): ProducerState {
     const state = new ProducerState();
     assertEquals(this.#region.readState(state), READ.FRESH);
-    return state.heartbeat;
+    return state;
   }
 
   [Symbol.dispose](): void {
@@ -119,6 +124,41 @@ async function lateViewer(daemon: DaemonProcess): Promise<Viewer> {
   await using client = await daemon.connect("late viewer");
   using event = await client.next({ kinds: ["FRAME_RING"] }, { timeoutMs: WAIT_MS });
   return new Viewer(event);
+}
+
+/** One more perception control on the daemon's bus, which comes when everything it needs is retained. */
+class LatePerception implements AsyncDisposable {
+  readonly #bell = EventFd.create();
+  readonly #worker: Worker;
+  readonly #stopped = Promise.withResolvers<PerceptionReport>();
+
+  constructor(socketPath: string) {
+    const url = new URL("../../src/daemon/perception_worker.ts", import.meta.url);
+    this.#worker = new Worker(url, { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<PerceptionReport>) => {
+      if (data.type !== "joined") this.#stopped.resolve(data);
+    };
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#stopped.resolve({ type: "failed", code: "refused", message: event.message });
+    };
+    const plan: PerceptionPlan = {
+      socketPath,
+      bellFd: this.#bell.fd,
+      ring: true,
+      log: "error",
+      journal: false,
+    };
+    this.#worker.postMessage(plan);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#bell.signal();
+    const report = await this.#stopped.promise;
+    this.#worker.terminate();
+    this.#bell[Symbol.dispose]();
+    assertEquals(report, { type: "stopped" });
+  }
 }
 
 /** The threads of the daemon that run a Worker: the loop's, the scanner's, perception's. */
@@ -145,7 +185,7 @@ Deno.test("perception in the daemon: not without a guest to look into; stopped w
   assertEquals((await daemon.stop()).code, 0, daemon.logText);
 });
 
-Deno.test("perception in the daemon: producers come, die and come back, the guest is reset, and the daemon ends", async () => {
+Deno.test("perception in the daemon: producers come, break their session, stand still, die and come back, the guest is reset and boots anew, and the daemon ends", async () => {
   await using vm = await startGuest({ programs: ["vgpu_producer"] });
   await using daemon = await DaemonProcess.start({ config: configOf(vm) });
   await using client = await daemon.connect("watcher");
@@ -156,13 +196,27 @@ Deno.test("perception in the daemon: producers come, die and come back, the gues
   using alive = await firstOf(status, "life", (event) => event.as("VGPU_STATUS")?.state === ALIVE);
   const told = alive.as("VGPU_STATUS")!;
   assertEquals([told.producerPid, told.runEpoch, told.status, told.backend], [producer.pid, 3, 2, 1]);
-  await seen(all);
   {
+    using first = await seen(all);
+    // A viewer that comes late gets the ring that is retained; both look at once, while frames go on.
     using late = await lateViewer(daemon);
-    using other = await lateViewer(daemon);
-    assertEquals(late.runEpoch, 3);
-    await Promise.all([late.view(20), other.view(20)]);
+    assertEquals([first.runEpoch, late.runEpoch], [3, 3]);
+    await Promise.all([first.view(20), late.view(20)]);
   }
+  await hearLatePerception(daemon, all);
+
+  await producer.write("epoch\n");
+  await state(status, ALIVE, 4);
+  using _anew = await firstOf(
+    all,
+    "a frame of the new run",
+    (event) => event.as("FRAME_INFO")?.runEpoch === 4,
+  );
+
+  vm.kill("SIGSTOP");
+  await state(status, LOST);
+  vm.kill("SIGCONT");
+  await state(status, ALIVE, 4);
 
   await producer.kill(9);
   await producer.wait();
@@ -175,9 +229,15 @@ Deno.test("perception in the daemon: producers come, die and come back, the gues
     await late.view(5);
   }
 
-  await reset(vm, client, status);
+  await bootAnew(vm, 2, client, status, async () => {
+    await using _power = await client.acquire("vm", "power");
+    await client.vm("vm", "reset");
+  });
   await startProducer(vm, 11, "fps=25");
   await state(status, ALIVE, 11);
+  await bootAnew(vm, 3, client, status, () => vm.agent.power("reboot"));
+  await startProducer(vm, 12, "fps=25");
+  await state(status, ALIVE, 12);
   using viewer = await lateViewer(daemon);
   await viewer.view(5);
 
@@ -186,9 +246,13 @@ Deno.test("perception in the daemon: producers come, die and come back, the gues
   const left = [...Deno.readDirSync(daemon.folder)].map(({ name }) => name).sort();
   assertEquals(left.filter((name) => !name.startsWith("held-")), ["endpoints.d", "vmsigd.toml"]);
   assertThrows(() => Deno.statSync(`/proc/${daemon.pid}`), Deno.errors.NotFound);
-  const last = viewer.beat();
+  const last = viewer.state().heartbeat;
   await new Promise((resolve) => setTimeout(resolve, 100));
-  assertEquals(viewer.beat(), last, "what a consumer has mapped stays, and is seen to stand still");
+  assertEquals(
+    viewer.state().heartbeat,
+    last,
+    "what a consumer has mapped stays, and is seen to stand still",
+  );
   assertEquals(/panic|failed/.exec(daemon.logText), null, daemon.logText);
 });
 
@@ -197,15 +261,16 @@ Deno.test("perception in the daemon: a config that takes its right to tell is sa
   await startProducer(vm, 1, "fps=50");
   const rule = `[[admission]]\nuid = ${Deno.uid()}\nendpoints = ["*"]\ncaps = ["MEMCTX", "ROSTER"]\n`;
   await using daemon = await DaemonProcess.start({ config: rule + configOf(vm) });
-  await daemon.says(/PUBLISH/);
+  await daemon.says(/audit: FRAME_INFO verdict=no-capability/);
   // 25 frames later.
   await new Promise((resolve) => setTimeout(resolve, 500));
-  assertEquals(daemon.logText.split("PUBLISH").length - 1, 1, daemon.logText);
+  assertEquals(daemon.logText.match(/warn +perception: .*/g)?.length, 1, daemon.logText);
+  assertMatch(daemon.logText, /warn +perception: .*\[\[admission\]\].* lacks=PUBLISH$/m);
   assertEquals((await daemon.stop()).code, 0);
 });
 
-/** A cursor, the ring and a frame have been told, as the producer has them. */
-async function seen(all: EventStream): Promise<void> {
+/** A cursor, the ring and a frame have been told, as the producer has them; a viewer of that ring. */
+async function seen(all: EventStream): Promise<Viewer> {
   using cursor = await firstOf(all, "a cursor", (event) => event.kindName === "CURSOR_STATE");
   assertEquals(cursor.as("CURSOR_STATE")!.visible, 1);
   using ring = await firstOf(all, "the ring", (event) => event.kindName === "FRAME_RING");
@@ -213,19 +278,36 @@ async function seen(all: EventStream): Promise<void> {
   using frame = await firstOf(all, "a frame", (event) => event.kindName === "FRAME_INFO");
   const { width, height, stride, format, source, runEpoch } = frame.as("FRAME_INFO")!;
   assertEquals([width, height, stride, format, source, runEpoch], [WIDTH, HEIGHT, WIDTH * 4, 1, 1, 3]);
+  return new Viewer(ring);
 }
 
-/** Resets the guest through the daemon; the control hears of the lost producer and of the new epoch. */
-async function reset(vm: Qemu, client: Client, status: EventStream): Promise<void> {
+/** A perception control that joins now is given the context that is retained, finds the producer, and tells of a ring of its own. */
+async function hearLatePerception(daemon: DaemonProcess, all: EventStream): Promise<void> {
+  await using _late = new LatePerception(daemon.socket);
+  using event = await firstOf(all, "another ring", (event) => event.kindName === "FRAME_RING");
+  using viewer = new Viewer(event);
+  assertEquals(viewer.runEpoch, 3);
+  await viewer.view(5);
+}
+
+/** The guest boots for the n-th time; the control hears of the lost producer and of a new epoch. */
+async function bootAnew(
+  vm: Qemu,
+  boots: number,
+  client: Client,
+  status: EventStream,
+  boot: () => Promise<void>,
+): Promise<void> {
   await using contexts = client.events({ kinds: ["MEMCTX"] });
-  const booted = vm.agent.ready(2);
-  {
-    await using _power = await client.acquire("vm", "power");
-    await client.vm("vm", "reset");
-  }
+  const booted = vm.agent.ready(boots);
+  await boot();
   await state(status, LOST);
   await booted;
-  using _context = await firstOf(contexts, "epoch 2", (event) => (event.as("MEMCTX")?.epoch ?? 0) >= 2);
+  using _context = await firstOf(
+    contexts,
+    `epoch ${boots}`,
+    (event) => (event.as("MEMCTX")?.epoch ?? 0) >= boots,
+  );
 }
 
 Deno.test("perception in the daemon: as commands, and frames folded into one by policy", async () => {
