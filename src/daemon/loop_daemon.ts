@@ -115,7 +115,10 @@ export class LoopDaemon {
       present: (id) => this.#core.fanOut.controls.get(id)?.grant,
       regrant: (id, grant) => this.#core.regrant(id, grant),
     });
-    this.#scanner = new LoopScanner((call) => report({ type: "scan", call }), this.#log.for("scan"));
+    this.#scanner = new LoopScanner({
+      scan: (call) => report({ type: "scan", call }),
+      openRam: (call) => report({ type: "open-ram", call }),
+    }, this.#log.for("scan"));
     this.#maker = new EndpointMaker(plan, this.#loop, this.#log, this.#scanner);
     this.#desired = new Desired(this.#roster, (endpoint) => this.#maker.request(endpoint), this.#log);
     this.#triggers = this.#watchTriggers();
@@ -149,6 +152,8 @@ export class LoopDaemon {
           return this.#reload(JSON.parse(new TextDecoder().decode(message)) as Config);
         case INBOX.SCANNED:
           return this.#scanner.onMessage(message);
+        case INBOX.RAM:
+          return this.#scanner.onRam(message);
         case INBOX.FRAME:
           return this.#submitForeign(message);
         case INBOX.METRICS:

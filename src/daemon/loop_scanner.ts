@@ -1,10 +1,12 @@
 /**
- * The loop's side of the scanner: hands requests to the main thread, which has a worker for them, and takes the answers that come back
+ * The loop's side of the scanner: hands requests to the main thread, which opens RAM itself and has a worker for scans, and takes the answers that come back
  * through the inbox. Answers of a scanner that died come too; a request that was sent is answered once.
  * @module
  */
 import {
   checkScanAnswer,
+  type RamAnswer,
+  type RamRequest,
   type ScanAnswer,
   type ScanPort,
   type ScanRequest,
@@ -20,7 +22,23 @@ export interface ScanCall {
   readonly request: ScanRequest;
 }
 
-/** An answer on its way back, as JSON. */
+/** RAM to be opened, on its way from the loop to the main thread. */
+export interface RamCall {
+  /** Its number: comes back with the answer. */
+  readonly id: number;
+  /** Whose RAM. */
+  readonly request: RamRequest;
+}
+
+/** Opened RAM on its way back, as JSON. */
+export interface RamReturn {
+  /** The call's number. */
+  readonly id: number;
+  /** What became of it: of the same process, and not checked. */
+  readonly answer: RamAnswer;
+}
+
+/** An answer of the scanner on its way back, as JSON. */
 export interface ScanReturn {
   /** The call's number. */
   readonly id: number;
@@ -30,27 +48,47 @@ export interface ScanReturn {
 
 const decoder = new TextDecoder();
 
+/** Hands calls to the main thread. */
+export interface ScanSender {
+  /** A scan. */
+  scan(call: ScanCall): void;
+  /** RAM to be opened. */
+  openRam(call: RamCall): void;
+}
+
 /** The scan port of the daemon's endpoints. */
 export class LoopScanner implements ScanPort {
-  readonly #send: (call: ScanCall) => void;
+  readonly #send: ScanSender;
   readonly #log: Log;
   readonly #waiting = new Map<number, { name: string; done: (answer: ScanAnswer) => void }>();
+  readonly #opening = new Map<number, (answer: RamAnswer) => void>();
   #lastId = 0;
 
-  /**
-   * Makes one with nothing under way.
-   *
-   * @param send hands a call to the main thread
-   */
-  constructor(send: (call: ScanCall) => void, log: Log) {
+  /** Makes one with nothing under way. */
+  constructor(send: ScanSender, log: Log) {
     this.#send = send;
     this.#log = log;
+  }
+
+  openRam(request: RamRequest, done: (answer: RamAnswer) => void): void {
+    const id = ++this.#lastId;
+    this.#opening.set(id, done);
+    this.#send.openRam({ id, request });
+  }
+
+  /** Takes the answer to {@linkcode LoopScanner.openRam} out of the inbox. */
+  onRam(message: Uint8Array): void {
+    const { id, answer } = JSON.parse(decoder.decode(message)) as RamReturn;
+    const done = this.#opening.get(id);
+    if (done === undefined) return this.#log.error("RAM was opened that nobody asked for", { id });
+    this.#opening.delete(id);
+    done(answer);
   }
 
   scan(request: ScanRequest, done: (answer: ScanAnswer) => void): void {
     const id = ++this.#lastId;
     this.#waiting.set(id, { name: request.name, done });
-    this.#send({ id, request });
+    this.#send.scan({ id, request });
   }
 
   /** Takes an answer's message out of the inbox. */

@@ -4,7 +4,7 @@
  */
 import type { SharedRingHandle } from "../context/shared_ring.ts";
 import type { Config } from "./config.ts";
-import type { ScanCall } from "./loop_scanner.ts";
+import type { RamCall, ScanCall } from "./loop_scanner.ts";
 
 /** Built-in endpoints without any VM. */
 export interface StubPlan {
@@ -52,6 +52,8 @@ export const INBOX = {
   PROBED: 6,
   /** Is the loop alive? No payload. */
   PING: 7,
+  /** RAM that was opened: JSON of a RamReturn. */
+  RAM: 8,
 } as const;
 
 /** From the loop's thread to the main thread. */
@@ -60,6 +62,7 @@ export type LoopReport =
   | { readonly type: "failed"; readonly code: string; readonly message: string }
   | { readonly type: "stopped" }
   | { readonly type: "scan"; readonly call: ScanCall }
+  | { readonly type: "open-ram"; readonly call: RamCall }
   | { readonly type: "alive" }
   /** The folder of the sockets was removed, and is there again. */
   | { readonly type: "listening-again" }

@@ -1,11 +1,14 @@
 /**
  * The main thread's side of the scanner: one worker for all endpoints, started with the first request, which looks through guests' RAM one
  * after the other. A worker that dies, or takes longer than any honest guest makes it, is replaced; what it owed is answered as failed.
+ *
+ * RAM is opened here and now: it waits for no scan, and the main thread may wait for a QEMU.
  * @module
  */
+import { openSharedRam } from "../adapters/memctx/open_shared_ram.ts";
 import type { Log } from "../base/log.ts";
 import type { SharedRing } from "../context/shared_ring.ts";
-import type { ScanCall, ScanReturn } from "./loop_scanner.ts";
+import type { RamCall, RamReturn, ScanCall, ScanReturn } from "./loop_scanner.ts";
 import { INBOX } from "./plan.ts";
 
 /** How long one look may take: 16 GiB of file-backed RAM take about 2 s, and a guest chooses what is in its memory. */
@@ -39,6 +42,13 @@ export class ScanHost implements Disposable {
   take(call: ScanCall): void {
     this.#queue.push(call);
     this.#next();
+  }
+
+  /** Opens RAM for the loop, which owns the descriptors from then on. */
+  openRam({ id, request }: RamCall): void {
+    if (this.#closed) return;
+    const opened: RamReturn = { id, answer: openSharedRam(request) };
+    this.#hand(INBOX.RAM, opened);
   }
 
   /** Ends the worker. */
@@ -81,13 +91,13 @@ export class ScanHost implements Disposable {
   #answer(answer: ScanReturn): void {
     clearTimeout(this.#limit);
     this.#current = null;
-    this.#hand(encoder.encode(JSON.stringify(answer)));
+    this.#hand(INBOX.SCANNED, answer);
     this.#next();
   }
 
-  #hand(message: Uint8Array): void {
-    if (this.#closed || this.#inbox.push(INBOX.SCANNED, message)) return;
-    setTimeout(() => this.#hand(message), RETRY_MS);
+  #hand(tag: number, answer: ScanReturn | RamReturn): void {
+    if (this.#closed || this.#inbox.push(tag, encoder.encode(JSON.stringify(answer)))) return;
+    setTimeout(() => this.#hand(tag, answer), RETRY_MS);
   }
 
   #endWorker(): void {

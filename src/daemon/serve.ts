@@ -92,6 +92,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
         // A guest whose memory is looked through may have a screen to look at, too.
         perception.want();
         return scanHost.take(data.call);
+      case "open-ram":
+        return scanHost.openRam(data.call);
     }
   };
   worker.onerror = (event) => {

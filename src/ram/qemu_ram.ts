@@ -62,20 +62,60 @@ export interface QemuRam extends Disposable {
 export function openQemuRam(pid: number, options: OpenQemuOptions = {}): QemuRam {
   const found = findQemuMemory(pid);
   if (!found.ram.shared) {
-    if (options.sharedOnly === true) {
-      throw new Fault("not-supported", `Cannot share the RAM of QEMU ${pid}: ${found.ram.detail}`);
-    }
+    if (options.sharedOnly === true) throw notShared(pid, found.ram.detail);
     return openThroughProcess(found, options);
   }
   const { backends } = found.ram;
   const pieces = layoutOf(found, backends, options.flatView);
   const ram = new MappedRam(`RAM of QEMU ${pid}`, openFiles(pid, backends), pieces);
-  const kinds = new Set(backends.map((backend) => backend.kind));
   return wrap(ram, pieces, options, {
-    access: kinds.has("hugetlbfs") ? "hugetlbfs" : kinds.has("file") ? "file" : "memfd",
+    access: accessOf(backends),
     backends,
     fds: ram.files.map((file) => file.fd.fd),
   });
+}
+
+/** The shared RAM of a running QEMU: its files, open but not mapped. */
+export interface QemuFiles {
+  /** How it is reached. */
+  readonly access: BackendKind;
+  /** The backends, in the order of {@linkcode RamPiece.backend}. */
+  readonly backends: readonly QemuBackend[];
+  /** Their files, read-only, in that order; owned by the caller. */
+  readonly files: readonly OwnedFd[];
+  /** Where their parts lie. */
+  readonly pieces: readonly RamPiece[];
+}
+
+/**
+ * Opens the files of a QEMU's shared RAM.
+ *
+ * @param pid the QEMU process
+ * @param flatView the text of `info mtree -f`
+ * @throws {Fault} as {@linkcode openQemuRam} with `sharedOnly`
+ */
+export function openQemuFiles(pid: number, flatView: string): QemuFiles {
+  const { ram } = findQemuMemory(pid);
+  if (!ram.shared) throw notShared(pid, ram.detail);
+  const { backends } = ram;
+  const pieces = parseFlatView(flatView, backends);
+  const files: OwnedFd[] = [];
+  try {
+    for (const { procPath } of backends) files.push(openReadOnly(pid, procPath));
+  } catch (error) {
+    for (const fd of files) fd.close();
+    throw error;
+  }
+  return { access: accessOf(backends), backends, files, pieces };
+}
+
+function notShared(pid: number, detail: string): Fault {
+  return new Fault("not-supported", `Cannot share the RAM of QEMU ${pid}: ${detail}`);
+}
+
+function accessOf(backends: readonly QemuBackend[]): BackendKind {
+  const kinds = new Set(backends.map((backend) => backend.kind));
+  return kinds.has("hugetlbfs") ? "hugetlbfs" : kinds.has("file") ? "file" : "memfd";
 }
 
 function wrap(

@@ -128,7 +128,8 @@ Deno.test("MEMCTX: ten reboots are ten epochs, each ended before its RESET is to
     const marker = await rig.during(vm.agent.start("procs", "1"));
     const { memory, os } = linuxOf(told);
     assertEquals(os.kernel.root, Number(told.fields["kcr3"]));
-    assertEquals(os.process(marker.pid)?.name, "procs");
+    // The agent answers when it has forked; the name comes with the exec.
+    await rig.until("the marker", () => os.process(marker.pid)?.name === "procs");
     memory[Symbol.dispose]();
     if (boot === 10) break;
     await rig.during(vm.agent.power("reboot"));

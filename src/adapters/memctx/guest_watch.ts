@@ -42,7 +42,7 @@ export interface GuestWatchOptions {
   /** Whom it asks for registers. */
   readonly link: Pick<QmpLink, "execute">;
   /** Who looks through RAM. */
-  readonly scanner: ScanPort;
+  readonly scanner: Pick<ScanPort, "scan">;
   /** Which systems to look for. */
   readonly guest: "auto" | "linux" | "windows";
   /** The endpoint's name, for logs. */

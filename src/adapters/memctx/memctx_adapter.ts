@@ -9,6 +9,7 @@
  * @module
  */
 import type { WriteExtent } from "../../access/write_extent.ts";
+import { closeFd } from "../../../ffi/owned_fd.ts";
 import { CODE } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -26,7 +27,7 @@ import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
 import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
 import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
-import type { ScanPort } from "./scan_port.ts";
+import type { RamAnswer, ScanPort } from "./scan_port.ts";
 import { SharedRam } from "./shared_ram.ts";
 import { WriteExtents } from "./write_extents.ts";
 
@@ -34,7 +35,7 @@ import { WriteExtents } from "./write_extents.ts";
 export interface MemctxOptions {
   /** The endpoint's monitor. */
   readonly link: QmpLink;
-  /** Who looks through RAM. */
+  /** Who opens RAM and looks through it. */
   readonly scanner: ScanPort;
   /** Which kind of backend the config asks for. */
   readonly memory?: "auto" | "memfd" | "file";
@@ -238,12 +239,23 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
   #onMemoryMap(reply: QmpReply): void {
     const seat = this.#seat;
     if (seat === null) return;
+    if (reply.outcome !== "done" || typeof reply.value !== "string") {
+      return this.#refuse(seat, new Fault("refused", `Cannot read QEMU's memory map: ${whyNot(reply)}`));
+    }
+    const { scanner, memory: wanted = "auto" } = this.#options;
+    const round = this.#round;
+    scanner.openRam({ pid: this.#pid, flatView: reply.value, wanted }, (answer) => {
+      if (round === this.#round) this.#onOpened(answer);
+      else if (answer.outcome === "open") { for (const fd of answer.ram.fds) closeFd(fd); }
+    });
+  }
+
+  #onOpened(answer: RamAnswer): void {
+    const seat = this.#seat as Seat;
     let ram: SharedRam;
     try {
-      if (reply.outcome !== "done" || typeof reply.value !== "string") {
-        throw new Fault("refused", `Cannot read QEMU's memory map: ${whyNot(reply)}`);
-      }
-      ram = SharedRam.open(this.#pid, reply.value, this.#options.memory ?? "auto");
+      if (answer.outcome === "failed") throw new Fault(answer.code, answer.detail);
+      ram = new SharedRam(answer.ram);
     } catch (error) {
       return this.#refuse(seat, error);
     }

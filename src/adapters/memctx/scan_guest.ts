@@ -13,11 +13,16 @@ import { PhysicalMemory } from "../../guest/physical_memory.ts";
 import { findWindows } from "../../guest/win32/find_windows.ts";
 import { MappedRam, type RamFile } from "../../ram/mapped_ram.ts";
 import { Pagemap } from "../../ram/pagemap.ts";
-import type { ScanAnswer, ScanFile, ScanPort, ScanRequest } from "./scan_port.ts";
+import { openSharedRam } from "./open_shared_ram.ts";
+import type { RamAnswer, RamRequest, ScanAnswer, ScanFile, ScanPort, ScanRequest } from "./scan_port.ts";
 
 /** Looks through RAM on the calling thread: for programs that embed the core, and for tests. */
 export class InlineScanner implements ScanPort {
   readonly #cache: ProfileCache = new Map();
+
+  openRam(request: RamRequest, done: (answer: RamAnswer) => void): void {
+    done(openSharedRam(request));
+  }
 
   scan(request: ScanRequest, done: (answer: ScanAnswer) => void): void {
     done(scanGuest(request, this.#cache));

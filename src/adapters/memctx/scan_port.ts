@@ -1,11 +1,15 @@
 /**
- * The port through which MEMCTX has a guest's RAM looked through: a scan takes 15 to 300 ms, which the loop does not have. Behind it
- * stand a worker thread in the daemon, or the calling thread in a program that embeds the core.
+ * The port through which MEMCTX has a guest's RAM opened and looked through. A scan takes 15 to 300 ms, which the loop does not have; opening asks
+ * QEMU's /proc entries, which takes 2 ms at best and as long as it likes when that process is busy with its own memory or swapped out. Behind it
+ * stand other threads in the daemon, or the calling thread in a program that embeds the core.
  *
- * Requests and answers are plain data, fit for postMessage and JSON. A request borrows descriptors: the scanner opens each anew
- * and looks whether it still is the file that was meant, so nothing is handed over and nothing leaks when a scanner dies.
+ * Requests and answers are plain data, fit for postMessage and JSON. A scan borrows descriptors: the scanner opens each anew
+ * and looks whether it still is the file that was meant, so nothing is handed over and nothing leaks when a scanner dies. What was opened is handed over
+ * as descriptor numbers of this process.
  * @module
  */
+import type { FaultCode } from "../../base/fault.ts";
+import type { BackendKind, QemuBackend } from "../../ram/qemu_backends.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
 
 /** A file of the guest's RAM, as another thread of this process finds it. */
@@ -66,8 +70,44 @@ export type ScanAnswer =
   /** The look itself failed: RAM is gone, or the scanner. */
   | { readonly outcome: "failed"; readonly detail: string };
 
-/** Has RAM looked through. */
+/** RAM to be opened. */
+export interface RamRequest {
+  /** QEMU's process. */
+  readonly pid: number;
+  /** The text of `info mtree -f`. */
+  readonly flatView: string;
+  /** Which kind of backend the config asks for. */
+  readonly wanted: "auto" | "memfd" | "file";
+}
+
+/** RAM that was opened, for whoever adopts it. */
+export interface OpenedRam {
+  /** QEMU's process. */
+  readonly pid: number;
+  /** How it is reached. */
+  readonly access: BackendKind;
+  /** The backends. */
+  readonly backends: readonly QemuBackend[];
+  /** A read-only descriptor of each: whoever takes the answer closes it. */
+  readonly fds: readonly number[];
+  /** Where their parts lie. */
+  readonly pieces: readonly RamPiece[];
+}
+
+/** What became of a {@linkcode RamRequest}. */
+export type RamAnswer =
+  | { readonly outcome: "open"; readonly ram: OpenedRam }
+  | { readonly outcome: "failed"; readonly code: FaultCode; readonly detail: string };
+
+/** Has RAM opened and looked through. */
 export interface ScanPort {
+  /**
+   * Opens.
+   *
+   * @param request whose RAM
+   * @param done told once, on the caller's thread, maybe before this returns; it owns the descriptors
+   */
+  openRam(request: RamRequest, done: (answer: RamAnswer) => void): void;
   /**
    * Looks.
    *

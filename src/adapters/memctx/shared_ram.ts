@@ -1,24 +1,18 @@
 /**
- * A VM's RAM as MEMCTX holds it while the seam is up: the read-only files, where their parts lie, and the way to more descriptors.
- *
- * A memfd's inode is 0777: whoever has a read-only descriptor of it could open it anew for writing through /proc/self/fd. So its mode is
- * taken down to 0400 before any descriptor leaves; QEMU's own descriptor and mappings are not touched by that. A file that has a
- * name keeps the mode that its owner gave it: who may open it for writing is the owner's decision, and needs no descriptor of ours.
+ * A VM's RAM as MEMCTX holds it while the seam is up: the read-only files, where their parts lie, and the way to more descriptors. Nothing is mapped here.
  * @module
  */
 import { fchmod, OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
-import { isOsError, OsError } from "../../../ffi/os_error.ts";
-import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { isOsError } from "../../../ffi/os_error.ts";
+import { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { Fault } from "../../base/fault.ts";
-import { openQemuRam, type QemuRam } from "../../ram/qemu_ram.ts";
+import type { QemuBackend } from "../../ram/qemu_backends.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
-import type { ScanFile } from "./scan_port.ts";
+import { OWNER_READS } from "./open_shared_ram.ts";
+import type { OpenedRam, ScanFile } from "./scan_port.ts";
 import { lowBytesOf, wholeRam } from "./whole_ram.ts";
 
-/** Read by the owner: enough for whoever opens it again as QEMU's user or as root. */
-const OWNER_READS = 0o400;
 const OWNER_WRITES = 0o600;
-const OTHERS_WRITE = 0o022;
 
 /** RAM that can be shared. */
 export class SharedRam implements Disposable {
@@ -30,57 +24,41 @@ export class SharedRam implements Disposable {
   readonly ramBytes: number;
   /** RAM below the 4 GiB hole. */
   readonly lowBytes: number;
-  readonly #ram: QemuRam;
-
-  private constructor(pid: number, ram: QemuRam) {
-    this.pid = pid;
-    this.#ram = ram;
-    this.pieces = wholeRam(ram.pieces, ram.backends);
-    this.ramBytes = this.pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0);
-    this.lowBytes = lowBytesOf(this.pieces);
-  }
+  readonly #files: readonly OwnedFd[];
+  readonly #backends: readonly QemuBackend[];
 
   /**
-   * Opens a QEMU's RAM and sees to it that nobody else can open it for writing by way of us.
+   * Takes over what was opened.
    *
-   * @param pid the QEMU process
-   * @param flatView the text of `info mtree -f`
-   * @param wanted which kind of backend the config asks for
-   * @throws {Fault} `not-supported` when RAM is not shared, or another kind than wanted; `refused` when it may not be opened or does not fit
+   * @throws {Fault} `refused` when it does not fit together; the files are closed then
    */
-  static open(pid: number, flatView: string, wanted: "auto" | "memfd" | "file"): SharedRam {
-    const ram = openQemuRam(pid, { flatView, sharedOnly: true });
+  constructor({ pid, backends, fds, pieces }: OpenedRam) {
+    this.pid = pid;
+    this.#backends = backends;
+    this.#files = fds.map((fd) => new OwnedFd(fd));
     try {
-      const kind = ram.access === "memfd" ? "memfd" : "file";
-      if (wanted !== "auto" && wanted !== kind) {
-        throw new Fault(
-          "not-supported",
-          `Cannot use the RAM of QEMU ${pid}: it is a ${ram.access}, and the config says memory = "${wanted}"`,
-        );
-      }
-      ram.backends.forEach((backend, i) => {
-        if (isMemfd(backend.procPath)) protect(pid, ram.fds[i] as number);
-      });
-      return new SharedRam(pid, ram);
+      this.pieces = wholeRam(pieces, backends);
+      this.ramBytes = this.pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0);
+      this.lowBytes = lowBytesOf(this.pieces);
     } catch (error) {
-      ram[Symbol.dispose]();
+      this[Symbol.dispose]();
       throw error;
     }
   }
 
   /** How many files. */
   get fileCount(): number {
-    return this.#ram.fds.length;
+    return this.#files.length;
   }
 
   /** Size of a file. */
   sizeOf(file: number): number {
-    return this.#ram.backends[file]?.sizeBytes ?? 0;
+    return this.#backends[file]?.sizeBytes ?? 0;
   }
 
   /** Fresh read-only openings of all files, for an event to own. */
   openReadOnly(): OwnedFd[] {
-    return openAll(this.#ram.fds, (fd) => reopen(fd, OPEN.READ_ONLY));
+    return openAll(this.#files, (fd) => reopen(fd, OPEN.READ_ONLY));
   }
 
   /**
@@ -89,14 +67,14 @@ export class SharedRam implements Disposable {
    * @throws {OsError} when this process may not write the files
    */
   openWritable(): OwnedFd[] {
-    return openAll(this.#ram.fds, openForWriting);
+    return openAll(this.#files, openForWriting);
   }
 
   /** What a scanner needs to find the files. */
   scanFiles(): ScanFile[] {
-    return this.#ram.fds.map((fd, i) => {
+    return this.#files.map(({ fd }, i) => {
       const { dev, ino } = statFd(fd);
-      const backend = this.#ram.backends[i];
+      const backend = this.#backends[i];
       const sizeBytes = backend?.sizeBytes ?? 0;
       const hostAddress = backend?.hostAddress ?? 0;
       return { fd, dev, ino, sizeBytes, huge: backend?.kind === "hugetlbfs", hostAddress };
@@ -114,36 +92,23 @@ export class SharedRam implements Disposable {
    * @throws {Fault} `refused` when one shrank
    */
   verify(): void {
-    this.#ram.memory.verify();
+    this.#files.forEach(({ fd }, i) => {
+      const now = statFd(fd).sizeBytes;
+      if (now >= this.sizeOf(i)) return;
+      throw new Fault(
+        "refused",
+        `Cannot use the RAM of QEMU ${this.pid}: a file shrank from ${this.sizeOf(i)} to ${now} bytes`,
+      );
+    });
   }
 
   /** Closes the files. */
   [Symbol.dispose](): void {
-    this.#ram[Symbol.dispose]();
+    for (const fd of this.#files) fd.close();
   }
 
   #inodes(): string[] {
     return this.scanFiles().map(({ dev, ino }) => `${dev}:${ino}`);
-  }
-}
-
-/** A memfd has no name and no owner's wish behind its mode; with huge pages it is one all the same. */
-function isMemfd(procPath: string): boolean {
-  return Deno.readLinkSync(procPath).startsWith("/memfd:");
-}
-
-function protect(pid: number, fd: number): void {
-  try {
-    fchmod(fd, OWNER_READS);
-  } catch (error) {
-    if (!(error instanceof OsError)) throw error;
-    // Somebody else's file, but closed to others already: as good.
-    if ((statFd(fd).mode & OTHERS_WRITE) === 0) return;
-    throw new Fault(
-      "refused",
-      `Cannot share the RAM of QEMU ${pid}: its memfd stays writable for others (${error.errnoName}); run the daemon as QEMU's user, or as root`,
-      { cause: error },
-    );
   }
 }
 
@@ -162,10 +127,10 @@ function openForWriting(fd: number): OwnedFd {
   }
 }
 
-function openAll(fds: readonly number[], open: (fd: number) => OwnedFd): OwnedFd[] {
+function openAll(files: readonly OwnedFd[], open: (fd: number) => OwnedFd): OwnedFd[] {
   const out: OwnedFd[] = [];
   try {
-    for (const fd of fds) out.push(open(fd));
+    for (const { fd } of files) out.push(open(fd));
     return out;
   } catch (error) {
     for (const fd of out) fd.close();

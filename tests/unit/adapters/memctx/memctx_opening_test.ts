@@ -1,0 +1,127 @@
+/**
+ * How MEMCTX takes RAM that was opened for it elsewhere: the answer may come when nobody wants it any more. What is done with real RAM is tested on guests.
+ * @module
+ */
+import { assertEquals, assertThrows } from "@std/assert";
+import { createMemfd, OPEN, reopen, statFd } from "../../../../ffi/memfd.ts";
+import { OsError } from "../../../../ffi/os_error.ts";
+import { openFdCount, type OwnedFd } from "../../../../ffi/owned_fd.ts";
+import { MemctxAdapter } from "../../../../src/adapters/memctx/memctx_adapter.ts";
+import type { OpenedRam, RamAnswer, RamRequest } from "../../../../src/adapters/memctx/scan_port.ts";
+import type { QmpLink, QmpLinkUser } from "../../../../src/adapters/qmp_link.ts";
+import { CODE } from "../../../../src/base/codes.ts";
+import type { QmpReplyHandler } from "../../../../src/qmp/qmp_client.ts";
+import { AdapterRig } from "../../../fixtures/adapter_rig.ts";
+
+const BYTES = 1 << 20;
+const FLAT_VIEW = "FlatView";
+
+/** The adapter over a monitor that answers at once, and an opener that answers when the test says so. */
+class Bench implements Disposable {
+  readonly files: OwnedFd[] = [createMemfd("ram", BYTES), createMemfd("other", BYTES)];
+  readonly asked: { request: RamRequest; done: (answer: RamAnswer) => void }[] = [];
+  readonly rig: AdapterRig;
+  user!: QmpLinkUser;
+
+  constructor() {
+    const link = {
+      use: (user: QmpLinkUser) => (this.user = user),
+      leave: () => {},
+      execute: (_command: string, _args: unknown, handler: QmpReplyHandler) =>
+        handler({ outcome: "done", value: FLAT_VIEW }, 0),
+    } as unknown as QmpLink;
+    const scanner = {
+      scan: () => {},
+      openRam: (request: RamRequest, done: (answer: RamAnswer) => void) => this.asked.push({ request, done }),
+    };
+    this.rig = new AdapterRig(() => new MemctxAdapter({ link, scanner, guest: "none", memory: "memfd" }));
+    this.rig.open();
+  }
+
+  /** Answers the oldest request with fresh descriptors of a file; their numbers. */
+  answer(file: number): number[] {
+    const fds = [reopen((this.files[file] as OwnedFd).fd, OPEN.READ_ONLY).release()];
+    const ram: OpenedRam = {
+      pid: 7,
+      access: "memfd",
+      backends: [{ id: "ram0", kind: "memfd", procPath: "", sizeBytes: BYTES, hostAddress: 0 }],
+      fds,
+      pieces: [{ gpa: 0, fileOffset: 0, sizeBytes: BYTES, backend: 0 }],
+    };
+    this.asked.shift()?.done({ outcome: "open", ram });
+    return fds;
+  }
+
+  get kinds(): string[] {
+    return this.rig.events.splice(0).map(({ kind }) => kind);
+  }
+
+  [Symbol.dispose](): void {
+    for (const file of this.files) file.close();
+    this.rig[Symbol.dispose]();
+  }
+}
+
+function assertClosed(fds: readonly number[]): void {
+  for (const fd of fds) assertThrows(() => statFd(fd), OsError, "EBADF");
+}
+
+Deno.test("RAM that is opened when it is not wanted any more is closed, and nothing is said", async () => {
+  const before = openFdCount();
+  {
+    using bench = new Bench();
+    bench.user.onLinkUp("running", 7);
+    assertEquals(bench.asked[0]?.request, { pid: 7, flatView: FLAT_VIEW, wanted: "memfd" });
+    bench.user.onLinkDown({ reason: 2, code: 0, text: "", remedy: "" });
+    bench.kinds;
+    assertClosed(bench.answer(0));
+    bench.user.onLinkUp("running", 7);
+    await bench.rig.close();
+    assertClosed(bench.answer(0));
+    assertEquals(bench.kinds, []);
+  }
+  assertEquals(openFdCount(), before);
+});
+
+Deno.test("the same RAM once more is closed again; other RAM ends the context and begins one", async () => {
+  const before = openFdCount();
+  {
+    using bench = new Bench();
+    bench.user.onLinkUp("running", 7);
+    const first = bench.answer(0);
+    assertEquals(bench.kinds, ["SEAM_UP", "MEMCTX"]);
+    const changed = () => bench.user.onQmpEvent?.({ name: "DEVICE_DELETED", data: {} });
+    changed();
+    assertClosed(bench.answer(0));
+    assertEquals(bench.kinds, []);
+    changed();
+    const second = bench.answer(1);
+    assertEquals(bench.kinds, ["MEMCTX_INVALIDATED", "MEMCTX"]);
+    assertClosed(first);
+    await bench.rig.close();
+    assertClosed(second);
+  }
+  assertEquals(openFdCount(), before);
+});
+
+Deno.test("RAM that cannot be opened takes the seam down with the reason, once; the next map may bring it back", async () => {
+  using bench = new Bench();
+  bench.user.onLinkUp("running", 7);
+  const fail = () =>
+    bench.asked.shift()?.done({ outcome: "failed", code: "not-supported", detail: "it is private" });
+  fail();
+  const [down, error] = bench.rig.events;
+  assertEquals([down?.kind, error?.kind, error?.fields["code"]], [
+    "SEAM_DOWN",
+    "ERROR",
+    CODE["not-supported"],
+  ]);
+  bench.kinds;
+  bench.user.onQmpEvent?.({ name: "DEVICE_DELETED", data: {} });
+  fail();
+  assertEquals(bench.kinds, ["ERROR"]);
+  bench.user.onQmpEvent?.({ name: "DEVICE_DELETED", data: {} });
+  bench.answer(0);
+  assertEquals(bench.kinds, ["SEAM_UP", "MEMCTX"]);
+  await bench.rig.close();
+});
