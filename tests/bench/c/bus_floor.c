@@ -6,7 +6,9 @@
  *   bus_floor inflight PATH N DEPTH [hello]   DEPTH in flight: prints packets a second
  *   bus_floor fanout PATH N WATCHERS [hello]  one event to WATCHERS connections: prints the median us until the last one has it
  *   bus_floor deliver PATH N WATCHERS ENDPOINTS ENDPOINT hello   vmsig only: WATCHERS connections to each endpoint 0 … ENDPOINTS-1, each of which wants that endpoint alone; one event of
- *                                             ENDPOINT (-1: of each in turn) to its watchers: prints the median us until the last one has it
+ *                                             ENDPOINT (-1: of each in turn) to its watchers: prints the median us until the last one has it, from the command
+ *                                             and from the event's own stamp: the second one is the daemon's alone, without the VM's own time
+ *   bus_floor hold PATH N ENDPOINTS hello     vmsig only: N connections, each of which wants all of one endpoint, in turn; says "held", and reads whatever comes until stdin ends
  *   bus_floor acquire PATH N                  vmsig only: CMD_ACQUIRE until LEASE_GRANTED (released in between, not measured): median us
  *
  * With "hello" the peer is vmsig: the client says HELLO first, and its packets are CMD_VM query frames, which travel socket -> admission -> context -> adapter ->
@@ -202,7 +204,7 @@ static void fanout(const char *path, int n, int watchers, int endpoints, int end
     epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
   }
   uint8_t f[FRAME], r[70000];
-  double *t = malloc(sizeof *t * n);
+  double *t = malloc(sizeof *t * n), *since = malloc(sizeof *since * n);
   struct epoll_event events[1024];
   usleep(100000);
   /* Each VM is stopped and continued as often: the next run finds it running. */
@@ -213,7 +215,7 @@ static void fanout(const char *path, int n, int watchers, int endpoints, int end
     int round = i + warm;
     uint32_t on = (uint32_t)(endpoint < 0 ? round % groups : endpoint);
     frame(f, 70, hello ? on : 1, 7, hello ? (round / turn & 1 ? 1 : 2) : 0, 0);
-    double a = now_us();
+    double a = now_us(), stamped = a;
     if (send(trigger, f, FRAME, 0) != FRAME) die("send");
     for (int got = 0; got < watchers;) {
       int k = epoll_wait(ep, events, 1024, 5000);
@@ -224,11 +226,46 @@ static void fanout(const char *path, int n, int watchers, int endpoints, int end
       for (int j = 0; j < k; j++)
         while (recv(events[j].data.fd, r, sizeof r, MSG_DONTWAIT) >= FRAME) got++;
     }
-    if (i >= 0) t[i] = now_us() - a;
+    double b = now_us();
+    if (hello) {
+      uint64_t ns;
+      memcpy(&ns, r + 32, 8);
+      stamped = (double)ns / 1e3;
+    }
+    if (i >= 0) {
+      t[i] = b - a;
+      since[i] = b - stamped;
+    }
     if (hello && recv(trigger, r, sizeof r, 0) < FRAME) die("ack");
   }
   qsort(t, n, sizeof *t, by_value);
-  printf("%.2f\n", t[n / 2]);
+  qsort(since, n, sizeof *since, by_value);
+  if (endpoints > 0) printf("%.2f %.2f\n", t[n / 2], since[n / 2]);
+  else printf("%.2f\n", t[n / 2]);
+}
+
+/* Controls that stand by and keep up. */
+static void hold(const char *path, int n, int endpoints) {
+  int ep = epoll_create1(0);
+  struct epoll_event e = {.events = EPOLLIN, .data.fd = STDIN_FILENO}, events[256];
+  /* A control's own end ends us: nobody is to be missing without notice. */
+  epoll_ctl(ep, EPOLL_CTL_ADD, STDIN_FILENO, &e);
+  for (int i = 0; i < n; i++) {
+    e.data.fd = dial(path, 1, 0x7f, 1ull << (i % endpoints));
+    epoll_ctl(ep, EPOLL_CTL_ADD, e.data.fd, &e);
+  }
+  printf("held\n");
+  fflush(stdout);
+  uint8_t r[70000];
+  for (;;) {
+    int k = epoll_wait(ep, events, 256, -1);
+    for (int j = 0; j < k; j++) {
+      int fd = events[j].data.fd;
+      if (fd == STDIN_FILENO) return;
+      ssize_t got = recv(fd, r, sizeof r, MSG_DONTWAIT);
+      if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) die("a control is gone");
+    }
+  }
 }
 
 static void acquire(const char *path, int n) {
@@ -260,6 +297,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(what, "inflight") && argc > 4) inflight(path, n, atoi(argv[4]), hello);
   else if (!strcmp(what, "fanout") && argc > 4) fanout(path, n, atoi(argv[4]), 0, 0, hello);
   else if (!strcmp(what, "deliver") && argc > 6) fanout(path, n, atoi(argv[4]), atoi(argv[5]), atoi(argv[6]), 1);
+  else if (!strcmp(what, "hold") && argc > 5) hold(path, n, atoi(argv[4]));
   else if (!strcmp(what, "acquire")) acquire(path, n);
   else return 2;
   return 0;
