@@ -1,6 +1,7 @@
 /**
  * The main thread's side of the scanner: one worker for all endpoints, started with the first request, which looks through guests' RAM one
- * after the other. A worker that dies, or takes longer than any honest guest makes it, is replaced; what it owed is answered as failed.
+ * after the other. A worker that dies, or takes longer than any honest guest makes it, is replaced; what it owed is answered as failed. One that has
+ * nothing to do for a while is ended, because it keeps the memory that its last scans took.
  *
  * RAM is opened here and now: it waits for no scan, and the main thread may wait for a QEMU.
  * @module
@@ -13,6 +14,8 @@ import { INBOX } from "./plan.ts";
 
 /** How long one look may take: 16 GiB of file-backed RAM take about 2 s, and a guest chooses what is in its memory. */
 const LOOK_LIMIT_MS = 30_000;
+/** How long a worker may have nothing to do. */
+const IDLE_MS = 30_000;
 /** The loop takes its inbox every turn; a full one is tried again. */
 const RETRY_MS = 5;
 
@@ -26,16 +29,25 @@ export class ScanHost implements Disposable {
   #worker: Worker | null = null;
   #current: ScanCall | null = null;
   #limit: ReturnType<typeof setTimeout> | undefined;
+  #idle: ReturnType<typeof setTimeout> | undefined;
+  readonly #idleMs: number;
   #closed = false;
 
   /**
    * Makes one; its worker starts with the first request.
    *
    * @param inbox where the loop takes answers
+   * @param idleMs how long it keeps a worker that has nothing to do
    */
-  constructor(inbox: SharedRing, log: Log) {
+  constructor(inbox: SharedRing, log: Log, idleMs: number = IDLE_MS) {
     this.#inbox = inbox;
     this.#log = log.for("scan");
+    this.#idleMs = idleMs;
+  }
+
+  /** Whether it has a worker now. */
+  get hasWorker(): boolean {
+    return this.#worker !== null;
   }
 
   /** Takes a request of the loop's. */
@@ -61,8 +73,13 @@ export class ScanHost implements Disposable {
 
   #next(): void {
     if (this.#closed || this.#current !== null) return;
+    clearTimeout(this.#idle);
     const call = this.#queue.shift();
-    if (call === undefined) return;
+    if (call === undefined) {
+      this.#idle = setTimeout(() => this.#endWorker(), this.#idleMs);
+      Deno.unrefTimer(this.#idle);
+      return;
+    }
     this.#current = call;
     this.#worker ??= this.#startWorker();
     this.#limit = setTimeout(() => this.#fail("it took too long"), LOOK_LIMIT_MS);
@@ -102,6 +119,7 @@ export class ScanHost implements Disposable {
 
   #endWorker(): void {
     clearTimeout(this.#limit);
+    clearTimeout(this.#idle);
     this.#worker?.terminate();
     this.#worker = null;
   }
