@@ -13,6 +13,7 @@
 #include "vmsig_shim.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -32,7 +33,8 @@ struct guard {
 };
 
 static struct guard guards[MAX_GUARDS];
-static atomic_flag changing = ATOMIC_FLAG_INIT;
+/* Not a spin lock: the loop's thread may be realtime, and would keep the one that has the lock from its processor. */
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
 static int installed;
 static struct sigaction former;
 
@@ -126,12 +128,11 @@ int32_t vmsig_guard(double address, double length, int32_t write)
 {
     uintptr_t start = (uintptr_t)address;
     uintptr_t end = (start + (uintptr_t)length + 4095) & ~(uintptr_t)4095;
-    while (atomic_flag_test_and_set(&changing))
-        ;
+    pthread_mutex_lock(&changing);
     int32_t result = install();
     if (result == 0)
         result = take_guard(start, end, write ? PROT_READ | PROT_WRITE : PROT_READ);
-    atomic_flag_clear(&changing);
+    pthread_mutex_unlock(&changing);
     return result;
 }
 
@@ -145,9 +146,8 @@ int32_t vmsig_unguard(int32_t guard)
 {
     if (guard < 0 || guard >= MAX_GUARDS)
         return -EINVAL;
-    while (atomic_flag_test_and_set(&changing))
-        ;
+    pthread_mutex_lock(&changing);
     set_guard(&guards[guard], 0, 0, 0);
-    atomic_flag_clear(&changing);
+    pthread_mutex_unlock(&changing);
     return 0;
 }
