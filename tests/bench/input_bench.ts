@@ -17,6 +17,7 @@ import { SeededRandom } from "../fixtures/seeded_random.ts";
 import { type Qemu, startGuest } from "../guest/qemu.ts";
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";
 import { cFloor, numbersOf } from "./c_floor.ts";
+import { goFirst, type RunFloor } from "./go_first.ts";
 import { RawControl } from "./raw_control.ts";
 import { mustHaveRecorded } from "./recorded_keys.ts";
 import { type Served, serveStubs } from "./served.ts";
@@ -40,6 +41,8 @@ const TWENTY_UPS = JSON.stringify(
 interface Bed {
   readonly vm: Qemu;
   readonly daemon: Served;
+  /** Runs the C floors. */
+  readonly run: RunFloor;
 }
 
 /** A guest, a daemon that has it, and the measure in between. */
@@ -58,7 +61,7 @@ async function withGuest<T>(more: string, measure: (bed: Bed) => Promise<T>): Pr
         (view.getUint32(FRAME.inline + ROSTER.at.seams, true) & 1 << SOURCE.INPUT) !== 0
       );
     }
-    return await measure({ vm, daemon });
+    return await measure({ vm, daemon, run: numbersOf });
   } finally {
     await Deno.remove(path);
   }
@@ -67,8 +70,8 @@ async function withGuest<T>(more: string, measure: (bed: Bed) => Promise<T>): Pr
 const column = (rows: readonly number[][], i: number): number[] => rows.map((row) => row[i] as number);
 
 /** The bare C client on its own monitor: p50 and p99 of one acknowledged key, or of the same `events` again and again. */
-function bareAck({ vm }: Bed, count = COMMANDS, ...events: string[]): Promise<number[]> {
-  return numbersOf(cFloor("qmp_client"), ["ack", vm.qmpPaths[1] ?? "", `${count}`, ...events]);
+function bareAck({ vm, run }: Bed, count = COMMANDS, ...events: string[]): Promise<number[]> {
+  return run(cFloor("qmp_client"), ["ack", vm.qmpPaths[1] ?? "", `${count}`, ...events]);
 }
 
 function acknowledged(): Promise<BenchResult> {
@@ -126,12 +129,14 @@ async function preempt(): Promise<BenchResult[]> {
   if (Deno.uid() !== 0) throw new Error("two users of different priority are needed: run it as root");
   const rule = (uid: number, prio: number) =>
     `[[admission]]\nuid = ${uid}\nendpoints = ["*"]\ncaps = ["*"]\narb_prio = ${prio}\n`;
-  return await withGuest(rule(0, 20) + rule(OTHER_UID, 10), async (bed) => {
-    const { socket } = bed.daemon;
+  return await withGuest(rule(0, 20) + rule(OTHER_UID, 10), async ({ vm, daemon }) => {
+    const { socket } = daemon;
     // The other user has to get to the socket.
     await Deno.chmod(socket.slice(0, socket.lastIndexOf("/")), 0o755);
+    const run = await goFirst(vm.pid);
+    const bed = { vm, daemon, run };
     const args = ["preempt", socket, `${SLOT}`, `${PREEMPTIONS}`, `${OTHER_UID}`];
-    const preemptions = () => numbersOf(cFloor("input_client"), args);
+    const preemptions = () => run(cFloor("input_client"), args);
     const ours: number[][] = [];
     const oneKey: number[][] = [];
     const oneFrame: number[][] = [];

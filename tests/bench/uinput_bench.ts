@@ -10,6 +10,7 @@ import { GUEST_DENO } from "../guest/deno_payload.ts";
 import type { GuestAgent } from "../guest/guest_agent.ts";
 import { startGuest } from "../guest/qemu.ts";
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";
+import { goFirst } from "./go_first.ts";
 import { mustHaveRecorded } from "./recorded_keys.ts";
 
 const ROUNDS = 7;
@@ -59,6 +60,7 @@ async function preempt(): Promise<BenchResult> {
     files: { [CONFIG_PATH]: configText() },
     ramMiB: 1200,
   });
+  await goFirst(vm.pid);
   const { agent } = vm;
   const serve = ["serve", "--config", CONFIG_PATH, "--socket", SOCKET_PATH];
   const daemon = await agent.start(...GUEST_DENO, "/repo/main.ts", ...serve);
