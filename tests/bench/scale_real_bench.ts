@@ -31,14 +31,17 @@ async function realHouse(): Promise<BenchResult[]> {
   if (Deno.uid() !== 0) throw new Error("two users of different priority are needed: run it as root");
   await using scene = await RealScene.start();
   const results: BenchResult[] = [];
+  /** Of the house while it rests and while it is stressed, MB. */
+  const rss: number[] = [];
   {
     await using _standing = await hold(scene.daemon.socket, CONTROLS - GUESTS);
     results.push(await attach(scene));
-    results.push(await idle(scene));
-    results.push(await loop(scene));
+    results.push(await idle(scene, rss));
+    results.push(await loop(scene, rss));
   }
   results.push(await deliver(scene));
-  results.push(resultOf("scale.real.rss", "MB", "lower", [scene.daemon.rssMb()], null, scene.words));
+  const words = `${scene.words}, ${CONTROLS} controls; at most ${Math.max(...rss).toFixed(0)}`;
+  results.push(resultOf("scale.real.rss", "MB", "lower", rss, null, words));
   return results;
 }
 
@@ -68,7 +71,7 @@ async function attach(scene: RealScene): Promise<BenchResult> {
 }
 
 /** The daemon's processor time while nothing happens, by what the scheduler counted for its threads. */
-async function idle(scene: RealScene): Promise<BenchResult> {
+async function idle(scene: RealScene, rss: number[]): Promise<BenchResult> {
   await pause(SETTLE_MS);
   const shares: number[] = [];
   for (let round = 0; round < IDLE_ROUNDS; round++) {
@@ -79,6 +82,7 @@ async function idle(scene: RealScene): Promise<BenchResult> {
     let spentMs = 0;
     for (const [thread, ms] of after) spentMs += ms - (before.get(thread) ?? 0);
     shares.push(spentMs / (performance.now() - startedMs) * 100);
+    rss.push(scene.daemon.rssMb());
   }
   return resultOf(
     "scale.real.idle",
@@ -90,12 +94,13 @@ async function idle(scene: RealScene): Promise<BenchResult> {
   );
 }
 
-async function loop(scene: RealScene): Promise<BenchResult> {
+async function loop(scene: RealScene, rss: number[]): Promise<BenchResult> {
   const figures: number[] = [];
   let [turns, late] = [0, 0];
   for (let round = 0; round < STRESS_ROUNDS; round++) {
     const outcome = await stress(scene, STRESS_MS);
     figures.push(outcome.longestMs);
+    rss.push(scene.daemon.rssMb());
     turns += outcome.turns;
     late += outcome.late;
   }

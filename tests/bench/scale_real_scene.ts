@@ -5,7 +5,6 @@
  */
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { buildGuest, INPUT_MODULES } from "../guest/build.ts";
-import { exists } from "../guest/content_cache.ts";
 import { type Qemu, startGuest } from "../guest/qemu.ts";
 import { cFloor } from "./c_floor.ts";
 
@@ -92,9 +91,11 @@ export class RealScene implements AsyncDisposable {
 
 /** A daemon with one real VM: what an event costs when nobody else is there. */
 export async function serveOne(vm: Qemu): Promise<DaemonProcess> {
-  const daemon = await startDaemon(0);
+  await using owned = new AsyncDisposableStack();
+  const daemon = owned.use(await startDaemon(0));
   attach(daemon, "vm0", vm);
   await until("all seams are up", async () => seamsUp(await daemon.metrics(), "vm0") === SEAMS);
+  owned.move();
   return daemon;
 }
 
@@ -128,11 +129,13 @@ export async function hold(socket: string, count: number): Promise<AsyncDisposab
 }
 
 async function startDaemon(stubs: number): Promise<DaemonProcess> {
-  const daemon = await DaemonProcess.start({ stubs, config: configOf(20) });
+  await using owned = new AsyncDisposableStack();
+  const daemon = owned.use(await DaemonProcess.start({ stubs, config: configOf(20) }));
   // The other user has to get to the socket.
   await Deno.chmod(daemon.folder, 0o755);
   // It says that it is ready a moment before it serves its metrics.
-  await until("its metrics are served", () => exists(`${daemon.folder}/metrics.sock`));
+  await until("its metrics are served", () => daemon.metrics().then(() => true, () => false));
+  owned.move();
   return daemon;
 }
 
