@@ -100,10 +100,11 @@ export class HostWatch implements Disposable {
   }
 
   #look(): void {
+    if (!this.#hasNews()) return;
     const ownUid = Deno.uid();
     const reachesOthers = ownUid === 0 || hasCapabilities();
-    const found = this.#vms()
-      .map((process) => describeVm(process, this.#busy))
+    const found = [...this.#qemus.values()]
+      .map(({ process }) => describeVm(process, this.#busy))
       // Another user's VM is out of reach, unless we are root or have been given what it takes.
       .filter((vm) => reachesOthers || vm.uid === ownUid)
       .map(({ pid, name, qmp, memory }) => ({
@@ -112,27 +113,30 @@ export class HostWatch implements Disposable {
         qmp,
         hasMemory: !/private/.test(memory),
       }));
+    found.sort((a, b) => a.pid - b.pid);
     const key = JSON.stringify(found);
     if (key === this.#last) return;
     this.#last = key;
     this.#tell(found);
   }
 
-  /** The QEMUs that run now, by pid; what is known of their monitors is renewed when it is due. */
-  #vms(): QemuProcess[] {
+  /** Looks who runs, and at the monitors when that is due; whether there may be something to tell. */
+  #hasNews(): boolean {
     const look = this.#looks++;
     if (look % LOOKS_A_MEMORY === 0) this.#others.clear();
     const pids = this.#host.pids();
     const running = new Set(pids);
-    for (const pid of this.#qemus.keys()) if (!running.has(pid)) this.#qemus.delete(pid);
+    let hasGone = false;
+    for (const pid of this.#qemus.keys()) if (!running.has(pid)) hasGone = this.#qemus.delete(pid);
     for (const pid of this.#others) if (!running.has(pid)) this.#others.delete(pid);
     let hasCome = false;
     for (const pid of pids) if (!this.#others.has(pid) && this.#meet(pid)) hasCome = true;
-    if (hasCome || look % LOOKS_A_TABLE === 0) this.#busy = connectedPaths(this.#host.unixSockets());
-    return [...this.#qemus.values()].map(({ process }) => process).sort((a, b) => a.pid - b.pid);
+    const isTableDue = hasCome || look % LOOKS_A_TABLE === 0;
+    if (isTableDue) this.#busy = connectedPaths(this.#host.unixSockets());
+    return hasGone || isTableDue;
   }
 
-  /** Looks at a process that is not known to be something else; whether it is a QEMU that was not there. */
+  /** Looks at a process that is not known to be something else; whether that changes which QEMUs there are. */
   #meet(pid: number): boolean {
     const known = this.#qemus.get(pid);
     const started = known === undefined ? "" : this.#host.started(pid);
@@ -142,10 +146,10 @@ export class HostWatch implements Disposable {
     if (path !== "" && !/qemu|kvm/.test(path)) {
       // A process that is just being started may still be its parent's program: only long-lived ones are remembered.
       if (isSettled(path)) this.#others.add(pid);
-      return false;
+      return known !== undefined;
     }
     const process = readProcess(this.#host, pid);
-    if (process === undefined) return false;
+    if (process === undefined) return known !== undefined;
     this.#qemus.set(pid, { started: this.#host.started(pid), process });
     return true;
   }

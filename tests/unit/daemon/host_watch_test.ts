@@ -85,6 +85,9 @@ Deno.test("another QEMU with the number of one that went is another QEMU", () =>
   host.processes.get(7)!.line = "qemu -name other -qmp unix:/run/other.qmp,server=on,wait=off";
   watch.tick();
   assertEquals(told, ["vm7=/run/7.qmp", "other=/run/other.qmp"]);
+  host.processes.set(7, { exe: "/usr/bin/top", line: "top", started: "3" });
+  watch.tick();
+  assertEquals(told.at(-1), "", "and a program with its number is none");
 });
 
 Deno.test("a monitor that is given back is noticed by the third look", () => {
