@@ -5,6 +5,7 @@
 import { check, ERRNO } from "./os_error.ts";
 import { shim } from "./shim.ts";
 
+const CLOCK_THREAD_CPUTIME_ID = 3;
 /** The lowest realtime priority: before everything ordinary, after everything else that is realtime. */
 const LOWEST = 1;
 
@@ -19,4 +20,9 @@ export function setThreadRealtime(realtime: boolean): boolean {
   if (result === -ERRNO.EPERM || result === -ERRNO.ENOSYS) return false;
   check(result, "sched_setscheduler");
   return true;
+}
+
+/** Processor time of the calling thread so far, ns. */
+export function threadCpuNs(): number {
+  return shim().vmsig_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }

@@ -16,7 +16,7 @@ import { Poller } from "../../ffi/poller.ts";
 import { TimerFd } from "../../ffi/timer_fd.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "./adapter_port.ts";
 import { Histogram } from "./histogram.ts";
-import { LoopPriority, type SetRealtime } from "./loop_priority.ts";
+import { LoopPriority, type ThreadScheduling } from "./loop_priority.ts";
 import { Timers } from "./timers.ts";
 
 const IN = 0x1;
@@ -51,7 +51,7 @@ export interface LoopOptions {
   /** Spin for so long before sleeping, ns: latency for those who pay a core for it. */
   readonly spinNs?: number;
   /** Makes the loop's thread realtime while it is mostly idle (loop_priority.ts). Left out: it is scheduled like any other. Called on the thread that makes the loop. */
-  readonly setRealtime?: SetRealtime;
+  readonly scheduling?: ThreadScheduling;
 }
 
 /** An epoll loop with timers. */
@@ -87,9 +87,9 @@ export class Loop implements LoopPort, Disposable {
     this.#log = options.log;
     this.#spinNs = options.spinNs ?? 0;
     this.#poller.add(this.#timer.fd, IN, TIMER_TAG);
-    this.priority = options.setRealtime === undefined
+    this.priority = options.scheduling === undefined
       ? null
-      : new LoopPriority(options.setRealtime, options.clock.nowNs());
+      : new LoopPriority(options.scheduling, options.clock.nowNs());
   }
 
   /** How many descriptors are watched. */
@@ -194,7 +194,7 @@ export class Loop implements LoopPort, Disposable {
     this.#runDeferred();
     const endNs = this.clock.nowNs();
     this.turns.note(endNs - startNs);
-    this.priority?.note(endNs - startNs, endNs);
+    this.priority?.note(endNs);
   }
 
   /** Closes the loop's own descriptors. Whoever watched something has unwatched it. */

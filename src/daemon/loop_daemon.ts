@@ -6,7 +6,7 @@
 import { EventFd } from "../../ffi/event_fd.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { setThreadRealtime } from "../../ffi/scheduler.ts";
+import { setThreadRealtime, threadCpuNs } from "../../ffi/scheduler.ts";
 import { IN } from "../../ffi/poller.ts";
 import { MS } from "../base/clock.ts";
 import { Log } from "../base/log.ts";
@@ -89,7 +89,7 @@ export class LoopDaemon {
       clock: monotonicClock,
       log: this.#log,
       spinNs: daemon.spinUs * 1000,
-      ...daemon.realtime ? { setRealtime: setThreadRealtime } : {},
+      ...daemon.realtime ? { scheduling: { setRealtime: setThreadRealtime, cpuNs: threadCpuNs } } : {},
     });
     if (this.#loop.priority?.permitted === false) {
       this.#log.debug("the loop is scheduled like any other thread; vmsig doctor tells the remedy");

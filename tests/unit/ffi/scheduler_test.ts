@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { setThreadRealtime } from "../../../ffi/scheduler.ts";
+import { setThreadRealtime, threadCpuNs } from "../../../ffi/scheduler.ts";
 import "./loaded_shim.ts";
 
 /** The kernel's word on the calling thread: its policy, field 41 of its stat (0 ordinary, 2 SCHED_RR), and its priority, field 40. */
@@ -18,4 +18,12 @@ Deno.test("a thread becomes realtime where it may, and ordinary again", () => {
     assertEquals(setThreadRealtime(false), true);
   }
   assertEquals(policyHere(), { policy: 0, priority: 0 });
+});
+
+Deno.test("a thread's processor time grows with its work, and not with its sleep", async () => {
+  const start = threadCpuNs();
+  while (threadCpuNs() - start < 2_000_000);
+  const worked = threadCpuNs();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assertEquals(threadCpuNs() - worked < 90_000_000, true);
 });
