@@ -6,7 +6,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 7;
+export const SHIM_VERSION = 8;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -22,7 +22,7 @@ export const SYMBOLS = {
   // Descriptors and files
   vmsig_open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   vmsig_close: { parameters: ["i32"], result: "i32" },
-  vmsig_dup: { parameters: ["i32"], result: "i32" },
+  vmsig_dup: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_unlink: { parameters: ["buffer"], result: "i32" },
   vmsig_chmod: { parameters: ["buffer", "i32"], result: "i32" },
   vmsig_fchmod: { parameters: ["i32", "i32"], result: "i32" },

@@ -64,9 +64,10 @@ int32_t vmsig_close(int32_t fd)
     return vmsig_result(close(fd));
 }
 
-int32_t vmsig_dup(int32_t fd)
+/* The new number is `least` or above. */
+int32_t vmsig_dup(int32_t fd, int32_t least)
 {
-    return vmsig_result(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    return vmsig_result(fcntl(fd, F_DUPFD_CLOEXEC, least));
 }
 
 int32_t vmsig_unlink(const char *path)

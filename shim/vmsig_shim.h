@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 7
+#define VMSIG_SHIM_VERSION 8
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -30,7 +30,7 @@ VMSIG_API int32_t vmsig_errno_text(int32_t error, char *out, int32_t bytes);
 /* Descriptors and files */
 VMSIG_API int32_t vmsig_open(const char *path, int32_t flags, int32_t mode);
 VMSIG_API int32_t vmsig_close(int32_t fd);
-VMSIG_API int32_t vmsig_dup(int32_t fd);
+VMSIG_API int32_t vmsig_dup(int32_t fd, int32_t least);
 VMSIG_API int32_t vmsig_unlink(const char *path);
 VMSIG_API int32_t vmsig_chmod(const char *path, int32_t mode);
 VMSIG_API int32_t vmsig_fchmod(int32_t fd, int32_t mode);

@@ -4,7 +4,9 @@
  */
 import { monotonicClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
+import { reserveDescriptors } from "../../ffi/owned_fd.ts";
 import { Fault, type FaultCode, messageOf } from "../base/fault.ts";
+import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { Log } from "../base/log.ts";
 import { SharedRing } from "../context/shared_ring.ts";
 import { HostWatch } from "./host_watch.ts";
@@ -16,6 +18,10 @@ import { readConfig } from "./serve_plan.ts";
 import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan.ts";
 
 const INBOX_BYTES = 1 << 20;
+/** A monitor, a few files of RAM for reading and writing, the held record, three uinput devices; and the same once more while it is replaced. */
+const FDS_AN_ENDPOINT = 24;
+/** What Deno and the daemon's own threads have open. */
+const OWN_FDS = 256;
 /** How long an orderly shutdown may take before the process ends without it. */
 const STOP_LIMIT_MS = 1900;
 
@@ -44,6 +50,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   let watchdog: ReturnType<typeof setInterval> | undefined;
   const ready = (): void => {
     onReady(socketPath);
+    // It takes 10 to 30 ms, which the start should not, and which the loop does not have.
+    reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_AN_ENDPOINT + OWN_FDS);
     metrics.start(log);
     if (config.discovery.probe) hostWatch.start();
     manager.notify("READY=1", `STATUS=serving on ${socketPath}`);

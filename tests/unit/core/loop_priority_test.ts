@@ -34,10 +34,10 @@ Deno.test("a loop that computes most of the time is no longer realtime, until it
     priority.note(nowNs);
     return priority.realtime;
   };
-  // Half of the time is allowed; what happens within a window counts together.
-  assertEquals([pass(50, 100), pass(30, 50), pass(30, 50)], [true, true, false]);
-  assertEquals([pass(30, 100), pass(90, 100), pass(25, 100)], [false, false, false]);
-  assertEquals([pass(24, 100), pass(0, 5000), pass(51, 99), pass(0, 1)], [true, true, true, false]);
+  // 60 % of a second is allowed; what happens within one counts together.
+  assertEquals([pass(600, 1000), pass(310, 500), pass(310, 500)], [true, true, false]);
+  assertEquals([pass(310, 1000), pass(900, 1000), pass(300, 1000)], [false, false, false]);
+  assertEquals([pass(290, 1000), pass(0, 5000), pass(610, 990), pass(0, 10)], [true, true, true, false]);
   assertEquals(thread.asked, [true, false, true, false]);
 });
 
@@ -46,19 +46,19 @@ Deno.test("a process that may not have realtime threads is asked once", () => {
   thread.answers.push(false);
   const priority = new LoopPriority(thread, 0);
   for (let i = 1; i < 10; i++) {
-    thread.cpu += (i % 2) * 100 * MS;
-    priority.note(i * 100 * MS);
+    thread.cpu += (i % 2) * 1000 * MS;
+    priority.note(i * 1000 * MS);
   }
   assertEquals([priority.permitted, priority.realtime, thread.asked.length], [false, false, 1]);
   // Permission that is taken away while it runs: ordinary for good.
   const losing = new FakeThread();
   losing.answers.push(true, true, false);
   const lost = new LoopPriority(losing, 0);
-  losing.cpu = 100 * MS;
-  lost.note(100 * MS);
+  losing.cpu = 1000 * MS;
+  lost.note(1000 * MS);
   assertEquals([lost.permitted, lost.realtime], [true, false]);
-  lost.note(200 * MS);
-  lost.note(300 * MS);
+  lost.note(2000 * MS);
+  lost.note(3000 * MS);
   assertEquals([lost.permitted, lost.realtime, losing.asked.length], [false, false, 3]);
 });
 
@@ -70,8 +70,8 @@ Deno.test("the loop lets its priority be judged after each turn", () => {
   loop.watch(bell.fd, 1, {
     onReady: () => {
       bell.drain();
-      clock.advance(60 * MS);
-      thread.cpu += 60 * MS;
+      clock.advance(601 * MS);
+      thread.cpu += 601 * MS;
     },
   });
   for (let i = 0; i < 2; i++) {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert
 import { AssertionFault } from "../../../src/base/assert.ts";
 import { createMemfd, statFd } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
-import { closeFd, openFdCount, OwnedFd } from "../../../ffi/owned_fd.ts";
+import { closeFd, openFdCount, OwnedFd, reserveDescriptors } from "../../../ffi/owned_fd.ts";
 import "./loaded_shim.ts";
 
 Deno.test("an owned fd is closed once, and refuses use afterwards", () => {
@@ -45,4 +45,20 @@ Deno.test("what is no descriptor is not owned or closed", () => {
   assertThrows(() => new OwnedFd(-1), AssertionFault);
   assertThrows(() => new OwnedFd(0.5), AssertionFault);
   assertThrows(() => closeFd(1_000_000), OsError, "EBADF");
+});
+
+Deno.test("room for descriptors: the table grows at once, as far as the limit allows, and nothing stays open", () => {
+  const status = () => Deno.readTextFileSync("/proc/self/status");
+  const open = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  const tableSize = () => Number(/^FDSize:\s+(\d+)$/m.exec(status())?.[1]);
+  const before = open();
+  const wanted = Math.min(2 * tableSize() + 1, 5000);
+  const room = reserveDescriptors(wanted);
+  assert(room > 3 && tableSize() >= room, `${room} of ${wanted} in a table of ${tableSize()}`);
+  const limit = Number(/^Max open files\s+(\d+)/m.exec(Deno.readTextFileSync("/proc/self/limits"))?.[1]);
+  assertEquals(room >= Math.min(wanted, limit / 2), true);
+  // More than the limit: as many as there may be, to a factor of two.
+  const most = reserveDescriptors(limit < 2 ** 20 ? limit * 3 : 100);
+  assert(most <= limit && most > 3, `${most} with a limit of ${limit}`);
+  assertEquals(open(), before);
 });
