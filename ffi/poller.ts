@@ -36,6 +36,19 @@ const EVENT_WORDS = 3;
 const MS = 1_000_000;
 const MAX_TIMEOUT_MS = 0x7fff_ffff;
 
+/**
+ * What of a descriptor holds now, without waiting and without an epoll instance (whose making and unmaking changes the process's memory map).
+ *
+ * @param fd the descriptor
+ * @param events IN, RDHUP, … or'ed; HUP and ERR are told always
+ * @returns those that hold
+ */
+export function pollNow(fd: number, events: number): number {
+  const result = shim().vmsig_poll(fd, events);
+  // Interrupted: ask again another time.
+  return result === -ERRNO.EINTR ? 0 : check(result, "poll");
+}
+
 /** An epoll instance. */
 export class Poller implements Disposable {
   readonly #shim: ShimSymbols = shim();

@@ -6,7 +6,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 8;
+export const SHIM_VERSION = 9;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -48,6 +48,7 @@ export const SYMBOLS = {
     nonblocking: true,
   },
   vmsig_epoll_wait_ns: { parameters: ["i32", "f64", "i32", "f64"], result: "i32" },
+  vmsig_poll: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_eventfd: { parameters: ["i32"], result: "i32" },
   vmsig_eventfd_write: { parameters: ["i32", "f64"], result: "i32" },
   vmsig_eventfd_read: { parameters: ["i32"], result: "f64" },

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -182,6 +183,14 @@ int32_t vmsig_epoll_wait_ns(int32_t epoll, double events, int32_t max, double ti
     timeout.tv_nsec = (long)(timeout_ns - (double)timeout.tv_sec * NS_PER_SECOND);
     return vmsig_result(
         syscall(SYS_epoll_pwait2, epoll, (struct epoll_event *)(uintptr_t)events, max, &timeout, NULL, 0));
+}
+
+/* What of `events` (EPOLLIN and so on, which are POLLIN and so on) holds now; HUP and ERR always count. */
+int32_t vmsig_poll(int32_t fd, int32_t events)
+{
+    struct pollfd one = { .fd = fd, .events = (short)events };
+    int count = poll(&one, 1, 0);
+    return count < 0 ? -errno : one.revents;
 }
 
 int32_t vmsig_eventfd(int32_t semaphore)

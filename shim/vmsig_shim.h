@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 8
+#define VMSIG_SHIM_VERSION 9
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -50,6 +50,7 @@ VMSIG_API int32_t vmsig_epoll_create(void);
 VMSIG_API int32_t vmsig_epoll_ctl(int32_t epoll, int32_t operation, int32_t fd, uint32_t events, uint32_t tag);
 VMSIG_API int32_t vmsig_epoll_wait(int32_t epoll, double events, int32_t max, int32_t timeout_ms);
 VMSIG_API int32_t vmsig_epoll_wait_ns(int32_t epoll, double events, int32_t max, double timeout_ns);
+VMSIG_API int32_t vmsig_poll(int32_t fd, int32_t events);
 VMSIG_API int32_t vmsig_eventfd(int32_t semaphore);
 VMSIG_API int32_t vmsig_eventfd_write(int32_t fd, double count);
 VMSIG_API double vmsig_eventfd_read(int32_t fd);

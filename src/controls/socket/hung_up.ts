@@ -3,11 +3,9 @@
  * rare cases only.
  * @module
  */
-import { HUP, Poller, RDHUP } from "../../../ffi/poller.ts";
+import { HUP, pollNow, RDHUP } from "../../../ffi/poller.ts";
 
 /** Asks the kernel, without waiting. */
 export function isHungUp(fd: number): boolean {
-  using poller = new Poller(1);
-  poller.add(fd, RDHUP, 0);
-  return poller.wait(0) > 0 && (poller.events(0) & (RDHUP | HUP)) !== 0;
+  return (pollNow(fd, RDHUP) & (RDHUP | HUP)) !== 0;
 }

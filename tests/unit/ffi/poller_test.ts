@@ -4,7 +4,7 @@ import { MS } from "../../../src/base/clock.ts";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import { EventFd } from "../../../ffi/event_fd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
-import { HUP, IN, OUT, Poller, RDHUP } from "../../../ffi/poller.ts";
+import { HUP, IN, OUT, Poller, pollNow, RDHUP } from "../../../ffi/poller.ts";
 import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import "./loaded_shim.ts";
 
@@ -111,4 +111,13 @@ Deno.test("a poller that was disposed of refuses", () => {
   poller[Symbol.dispose]();
   assertThrows(() => poller.wait(0), OsError, "EBADF");
   assertThrows(() => poller.add(0, IN, 1), AssertionFault);
+});
+
+Deno.test("pollNow tells what holds at this moment, asked for or not when the peer is gone", () => {
+  const [one, other] = socketPair(SOCKET.STREAM);
+  assertEquals([pollNow(one.fd, IN | OUT), pollNow(one.fd, IN | RDHUP)], [OUT, 0]);
+  other.close();
+  assertEquals(pollNow(one.fd, 0), HUP);
+  assertEquals(pollNow(one.fd, RDHUP), HUP | RDHUP);
+  one.close();
 });
