@@ -303,7 +303,13 @@ export class LoopDaemon {
     if (this.#loop.stopped) return;
     this.#core.turn(this.#loop.clock.nowNs());
     for (const slot of this.#core.fanOut.controls.values()) this.#core.leave(slot, "the daemon stops");
-    this.#loop.defer(() => this.#loop.stop());
+    this.#stopWhenEmpty();
+  }
+
+  /** Controls are taken off a few dozen a turn. */
+  #stopWhenEmpty(): void {
+    if (this.#core.fanOut.controls.size === 0) this.#loop.stop();
+    else this.#loop.defer(() => this.#stopWhenEmpty());
   }
 
   #dispose(): void {

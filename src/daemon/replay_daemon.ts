@@ -123,7 +123,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
     for (const name of this.#roster.names()) this.#roster.detach(name, "shutting-down");
     this.#core.turn(this.#loop.clock.nowNs());
     for (const slot of [...this.#core.fanOut.controls.values()]) this.#core.leave(slot, "the replay is over");
-    this.#loop.turn(0);
+    while (this.#core.fanOut.controls.size > 0) this.#loop.turn(0);
     unlinkSocket(this.#options.socketPath);
     this.#listening.close();
     this.#listener.dispose();
