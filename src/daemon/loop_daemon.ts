@@ -118,6 +118,7 @@ export class LoopDaemon {
     this.#scanner = new LoopScanner({
       scan: (call) => report({ type: "scan", call }),
       openRam: (call) => report({ type: "open-ram", call }),
+      closeRam: (fds) => report({ type: "close-ram", fds }),
     }, this.#log.for("scan"));
     this.#maker = new EndpointMaker(plan, this.#loop, this.#log, this.#scanner);
     this.#desired = new Desired(this.#roster, (endpoint) => this.#maker.request(endpoint), this.#log);

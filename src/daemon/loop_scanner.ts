@@ -54,6 +54,8 @@ export interface ScanSender {
   scan(call: ScanCall): void;
   /** RAM to be opened. */
   openRam(call: RamCall): void;
+  /** Descriptors to be closed; the main thread's from now on. */
+  closeRam(fds: readonly number[]): void;
 }
 
 /** The scan port of the daemon's endpoints. */
@@ -74,6 +76,10 @@ export class LoopScanner implements ScanPort {
     const id = ++this.#lastId;
     this.#opening.set(id, done);
     this.#send.openRam({ id, request });
+  }
+
+  closeRam(fds: readonly number[]): void {
+    this.#send.closeRam(fds);
   }
 
   /** Takes the answer to {@linkcode LoopScanner.openRam} out of the inbox. */

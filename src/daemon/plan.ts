@@ -63,6 +63,7 @@ export type LoopReport =
   | { readonly type: "stopped" }
   | { readonly type: "scan"; readonly call: ScanCall }
   | { readonly type: "open-ram"; readonly call: RamCall }
+  | { readonly type: "close-ram"; readonly fds: readonly number[] }
   | { readonly type: "alive" }
   /** The folder of the sockets was removed, and is there again. */
   | { readonly type: "listening-again" }

@@ -6,7 +6,9 @@
  * RAM is opened here and now: it waits for no scan, and the main thread may wait for a QEMU.
  * @module
  */
+import { closeFdElsewhere } from "../../ffi/owned_fd.ts";
 import { openSharedRam } from "../adapters/memctx/open_shared_ram.ts";
+import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 import type { SharedRing } from "../context/shared_ring.ts";
 import type { RamCall, RamReturn, ScanCall, ScanReturn } from "./loop_scanner.ts";
@@ -61,6 +63,15 @@ export class ScanHost implements Disposable {
     if (this.#closed) return;
     const opened: RamReturn = { id, answer: openSharedRam(request) };
     this.#hand(INBOX.RAM, opened);
+  }
+
+  /** Closes descriptors of RAM, on yet another thread: the last one may have a guest's whole memory to free. */
+  closeRam(fds: readonly number[]): void {
+    for (const fd of fds) {
+      closeFdElsewhere(fd).catch((error) => {
+        this.#log.error("cannot close a file of RAM", { why: messageOf(error) });
+      });
+    }
   }
 
   /** Ends the worker. */

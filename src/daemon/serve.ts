@@ -102,6 +102,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
         return scanHost.take(data.call);
       case "open-ram":
         return scanHost.openRam(data.call);
+      case "close-ram":
+        return scanHost.closeRam(data.fds);
     }
   };
   worker.onerror = (event) => {

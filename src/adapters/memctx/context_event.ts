@@ -3,7 +3,7 @@
  * holder.
  * @module
  */
-import { closeFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { writeU64 } from "../../base/layout.ts";
 import { MEMCTX } from "../../event/body_layout.ts";
 import { GUEST_OS, MEMCTX_KPTI } from "../../event/body_number.ts";
@@ -28,18 +28,12 @@ export interface GuestContext {
 /** A context of RAM alone. */
 export const NO_GUEST: GuestContext = { kind: undefined, root: 0, levels: 0, isolated: false };
 
-/** Closes an event's descriptors with its last holder. */
-const CLOSER: PayloadOwner = {
-  releasePayload(event) {
-    for (const fd of event.fds) closeFd(fd);
-  },
-};
-
 /**
  * Fills a blank event.
  *
  * @param event takes over fresh openings of the RAM's files
  * @param epoch the context's number
+ * @param closer closes the event's descriptors with its last holder
  * @throws {OsError} when the files cannot be opened anew; the event is untouched then
  */
 export function fillContext(
@@ -47,6 +41,7 @@ export function fillContext(
   ram: SharedRam,
   guest: GuestContext,
   epoch: number,
+  closer: PayloadOwner,
 ): void {
   const fds: OwnedFd[] = ram.openReadOnly();
   const { view } = event;
@@ -60,7 +55,7 @@ export function fillContext(
   view.setUint32(MEMCTX.at.flags, guest.isolated ? MEMCTX_KPTI : 0, true);
   view.setUint32(MEMCTX.at.nfd, fds.length, true);
   event.setBody(BODY.RAW, encodeMemsegs(ram));
-  event.own(fds.map((fd) => fd.release()), CLOSER);
+  event.own(fds.map((fd) => fd.release()), closer);
 }
 
 function encodeMemsegs(ram: SharedRam): Uint8Array {

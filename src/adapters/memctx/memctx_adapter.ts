@@ -9,7 +9,6 @@
  * @module
  */
 import type { WriteExtent } from "../../access/write_extent.ts";
-import { closeFd } from "../../../ffi/owned_fd.ts";
 import { CODE } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -18,7 +17,7 @@ import { MEMCTX_INVALIDATED, SEAM } from "../../event/body_layout.ts";
 import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
-import type { TransferEvent } from "../../event/transfer_event.ts";
+import type { PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
 import type { QmpReply } from "../../qmp/qmp_client.ts";
 import type { QmpEvent } from "../../qmp/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../qmp_link.ts";
@@ -61,6 +60,9 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
   readonly name = "memctx";
   readonly #options: MemctxOptions;
   readonly #request = new MemwriteRequest();
+  readonly #closer: PayloadOwner = {
+    releasePayload: (event) => this.#options.scanner.closeRam([...event.fds]),
+  };
   readonly #describeRequest = (): string => describe(this.#request);
   #extents = new WriteExtents([], "");
   /** What `#extents` was made of: another array is another config. */
@@ -167,7 +169,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
     if (seat === null || ram === null) return;
     const event = seat.event(KIND.MEMCTX);
     try {
-      fillContext(event, ram, guest, this.#epoch + 1);
+      fillContext(event, ram, guest, this.#epoch + 1, this.#closer);
     } catch (error) {
       event.release();
       return this.#refuse(seat, error);
@@ -246,7 +248,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
     const round = this.#round;
     scanner.openRam({ pid: this.#pid, flatView: reply.value, wanted }, (answer) => {
       if (round === this.#round) this.#onOpened(answer);
-      else if (answer.outcome === "open") { for (const fd of answer.ram.fds) closeFd(fd); }
+      else if (answer.outcome === "open") scanner.closeRam(answer.ram.fds);
     });
   }
 
@@ -255,7 +257,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
     let ram: SharedRam;
     try {
       if (answer.outcome === "failed") throw new Fault(answer.code, answer.detail);
-      ram = new SharedRam(answer.ram);
+      ram = new SharedRam(answer.ram, (fds) => this.#options.scanner.closeRam(fds));
     } catch (error) {
       return this.#refuse(seat, error);
     }

@@ -6,6 +6,7 @@
  * @module
  */
 import { OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
+import { closeFd } from "../../../ffi/owned_fd.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { findGuest, type GuestFinder } from "../../guest/find_guest.ts";
 import { findLinux, type ProfileCache } from "../../guest/linux/find_linux.ts";
@@ -22,6 +23,10 @@ export class InlineScanner implements ScanPort {
 
   openRam(request: RamRequest, done: (answer: RamAnswer) => void): void {
     done(openSharedRam(request));
+  }
+
+  closeRam(fds: readonly number[]): void {
+    for (const fd of fds) closeFd(fd);
   }
 
   scan(request: ScanRequest, done: (answer: ScanAnswer) => void): void {

@@ -109,6 +109,12 @@ export interface ScanPort {
    */
   openRam(request: RamRequest, done: (answer: RamAnswer) => void): void;
   /**
+   * Closes descriptors of RAM. When QEMU has ended, the last one gives the guest's memory back to the system: a second for 10 GiB.
+   *
+   * @param fds whose owner is the port from now on
+   */
+  closeRam(fds: readonly number[]): void;
+  /**
    * Looks.
    *
    * @param request what to look through

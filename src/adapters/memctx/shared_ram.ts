@@ -9,7 +9,7 @@ import { Fault } from "../../base/fault.ts";
 import type { QemuBackend } from "../../ram/qemu_backends.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
 import { OWNER_READS } from "./open_shared_ram.ts";
-import type { OpenedRam, ScanFile } from "./scan_port.ts";
+import type { OpenedRam, ScanFile, ScanPort } from "./scan_port.ts";
 import { lowBytesOf, wholeRam } from "./whole_ram.ts";
 
 const OWNER_WRITES = 0o600;
@@ -26,14 +26,17 @@ export class SharedRam implements Disposable {
   readonly lowBytes: number;
   readonly #files: readonly OwnedFd[];
   readonly #backends: readonly QemuBackend[];
+  readonly #close: ScanPort["closeRam"];
 
   /**
    * Takes over what was opened.
    *
+   * @param close closes the files at the end
    * @throws {Fault} `refused` when it does not fit together; the files are closed then
    */
-  constructor({ pid, backends, fds, pieces }: OpenedRam) {
+  constructor({ pid, backends, fds, pieces }: OpenedRam, close: ScanPort["closeRam"]) {
     this.pid = pid;
+    this.#close = close;
     this.#backends = backends;
     this.#files = fds.map((fd) => new OwnedFd(fd));
     try {
@@ -104,7 +107,7 @@ export class SharedRam implements Disposable {
 
   /** Closes the files. */
   [Symbol.dispose](): void {
-    for (const fd of this.#files) fd.close();
+    this.#close(this.#files.map((fd) => fd.release()));
   }
 
   #inodes(): string[] {

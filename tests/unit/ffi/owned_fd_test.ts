@@ -1,8 +1,14 @@
-import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { AssertionFault } from "../../../src/base/assert.ts";
 import { createMemfd, statFd } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
-import { closeFd, openFdCount, OwnedFd, reserveDescriptors } from "../../../ffi/owned_fd.ts";
+import {
+  closeFd,
+  closeFdElsewhere,
+  openFdCount,
+  OwnedFd,
+  reserveDescriptors,
+} from "../../../ffi/owned_fd.ts";
 import "./loaded_shim.ts";
 
 Deno.test("an owned fd is closed once, and refuses use afterwards", () => {
@@ -61,4 +67,11 @@ Deno.test("room for descriptors: the table grows at once, as far as the limit al
   const most = reserveDescriptors(limit < 2 ** 20 ? limit * 3 : 100);
   assert(most <= limit && most > 3, `${most} with a limit of ${limit}`);
   assertEquals(open(), before);
+});
+
+Deno.test("a descriptor is closed elsewhere, once; a second time is an error", async () => {
+  const number = createMemfd("elsewhere", 1).release();
+  await closeFdElsewhere(number);
+  assertThrows(() => statFd(number), OsError, "EBADF");
+  await assertRejects(() => closeFdElsewhere(number), OsError, "EBADF");
 });

@@ -5,7 +5,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { createMemfd, OPEN, reopen, statFd } from "../../../../ffi/memfd.ts";
 import { OsError } from "../../../../ffi/os_error.ts";
-import { openFdCount, type OwnedFd } from "../../../../ffi/owned_fd.ts";
+import { closeFd, openFdCount, type OwnedFd } from "../../../../ffi/owned_fd.ts";
 import { MemctxAdapter } from "../../../../src/adapters/memctx/memctx_adapter.ts";
 import type { OpenedRam, RamAnswer, RamRequest } from "../../../../src/adapters/memctx/scan_port.ts";
 import type { QmpLink, QmpLinkUser } from "../../../../src/adapters/qmp_link.ts";
@@ -32,6 +32,7 @@ class Bench implements Disposable {
     } as unknown as QmpLink;
     const scanner = {
       scan: () => {},
+      closeRam: (fds: readonly number[]) => fds.forEach(closeFd),
       openRam: (request: RamRequest, done: (answer: RamAnswer) => void) => this.asked.push({ request, done }),
     };
     this.rig = new AdapterRig(() => new MemctxAdapter({ link, scanner, guest: "none", memory: "memfd" }));
