@@ -14,7 +14,7 @@
 import { EventFd } from "../../ffi/event_fd.ts";
 import { OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { ERR, ET, HUP, IN, Poller, RDHUP } from "../../ffi/poller.ts";
+import { ERR, ET, HUP, IN, Poller, pollNow, RDHUP } from "../../ffi/poller.ts";
 import { MS } from "../base/clock.ts";
 import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
 import type { Role } from "../v2v/region_layout.ts";
@@ -149,9 +149,7 @@ export class ProcessLink implements ChannelLink {
   /** See `ChannelLink`. */
   clear(which: "receive" | "send"): void {
     const bell = which === "receive" ? this.#heardData : this.#heardSpace;
-    using readable = new Poller(1);
-    readable.add(bell.fd, IN, TAG_BELL);
-    if (readable.wait(NO_WAIT) > 0) bell.drain();
+    if (pollNow(bell.fd, IN) !== 0) bell.drain();
   }
 
   /** Closes and unmaps everything. */

@@ -12,7 +12,7 @@ import { sendOne } from "../../ffi/datagram.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
 import { addSeals, createMemfd, SEAL } from "../../ffi/memfd.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { ERR, ET, HUP, IN, Poller, RDHUP } from "../../ffi/poller.ts";
+import { ERR, ET, HUP, IN, Poller, pollNow, RDHUP } from "../../ffi/poller.ts";
 import { acceptUnix, listenUnix, peerCredentials, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
 import { type Clock, MS, SECOND } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
@@ -187,9 +187,7 @@ export class ProcessListener implements Disposable {
   }
 
   #isGone(guest: Guest): boolean {
-    using look = new Poller(1);
-    look.add(guest.socket.fd, RDHUP | HUP | ERR, TAG_GUEST);
-    return look.wait(0) > 0;
+    return pollNow(guest.socket.fd, RDHUP) !== 0;
   }
 
   #establish(guest: Guest): Channel {
