@@ -17,9 +17,9 @@ const PERMISSIONS = ["--allow-all"];
 
 /**
  * V8 compiles each function when its module is loaded, not when it is called first: the first VM that was attached took the loop's thread 7 to 14 ms, most of it compiling (now 3 to 4).
- * It costs 6 MB; the start takes as long as before.
+ * It costs 6 MB; the start takes as long as before. Whoever runs the daemon from the sources gives it too (`deno task serve` in deno.json has it written out).
  */
-const EAGER = ["--v8-flags=--no-lazy"];
+export const EAGER = ["--v8-flags=--no-lazy"];
 
 /** Entry points of Workers, relative to the top. */
 export function workerFiles(): string[] {

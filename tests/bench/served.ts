@@ -2,6 +2,7 @@
  * Processes that the bus benchmarks measure: the daemon with stub endpoints, and the C echo server. Each says "ready …" on stdout; both end with their scope.
  * @module
  */
+import { EAGER } from "../../scripts/compile.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
@@ -22,8 +23,7 @@ export function serveStubs(count: number, args: readonly string[] = []): Promise
       Deno.execPath(),
       [
         "run",
-        // As `deno task serve` and the executable have it.
-        "--v8-flags=--no-lazy",
+        ...EAGER,
         "-A",
         "--no-check",
         "--config",
