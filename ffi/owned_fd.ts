@@ -105,3 +105,19 @@ export class OwnedFd implements Disposable {
     this.close();
   }
 }
+
+/**
+ * Opens one descriptor for each of several things, or none: when one cannot be opened, those before it are closed.
+ *
+ * @throws whatever `open` throws
+ */
+export function openAll<T>(things: readonly T[], open: (thing: T) => OwnedFd): OwnedFd[] {
+  const opened: OwnedFd[] = [];
+  try {
+    for (const thing of things) opened.push(open(thing));
+    return opened;
+  } catch (error) {
+    for (const fd of opened) fd.close();
+    throw error;
+  }
+}

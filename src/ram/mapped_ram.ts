@@ -81,15 +81,7 @@ export class MappedRam implements RamPort {
   }
 
   verify(): void {
-    for (const { fd, sizeBytes } of this.files) {
-      const now = statFd(fd.fd).sizeBytes;
-      if (now < sizeBytes) {
-        throw new Fault(
-          "refused",
-          `Cannot read ${this.description}: its file shrank from ${sizeBytes} to ${now} bytes; open it again`,
-        );
-      }
-    }
+    checkSizes(this.description, this.files);
     if (this.#mappings.some((mapping) => mapping.lost)) {
       throw new Fault(
         "refused",
@@ -151,5 +143,22 @@ export class MappedRam implements RamPort {
     if (file.presence !== undefined) at = file.presence.next(from, stop + shift, wanted);
     else at = wanted ? seekData(file.fd.fd, from) : seekHole(file.fd.fd, from);
     return at < 0 || at - shift > stop ? stop : at - shift;
+  }
+}
+
+/**
+ * Looks whether files are still as large as they were.
+ *
+ * @param description what a person should be told they are
+ * @throws {Fault} `refused` when one shrank
+ */
+export function checkSizes(description: string, files: readonly Pick<RamFile, "fd" | "sizeBytes">[]): void {
+  for (const { fd, sizeBytes } of files) {
+    const now = statFd(fd.fd).sizeBytes;
+    if (now >= sizeBytes) continue;
+    throw new Fault(
+      "refused",
+      `Cannot read ${description}: its file shrank from ${sizeBytes} to ${now} bytes; open it again`,
+    );
   }
 }

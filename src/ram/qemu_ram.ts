@@ -7,7 +7,7 @@
  */
 import { ERRNO, OsError } from "../../ffi/os_error.ts";
 import { OPEN, reopen } from "../../ffi/memfd.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { openAll, type OwnedFd } from "../../ffi/owned_fd.ts";
 import { Fault } from "../base/fault.ts";
 import { PhysicalMemory } from "../guest/physical_memory.ts";
 import { parseFlatView } from "./flat_view.ts";
@@ -27,8 +27,6 @@ export interface OpenQemuOptions {
   readonly flatView?: string | undefined;
   /** Host address of the RAM block (gpa2hva of GPA 0), for RAM without a shared backend. */
   readonly hostAddress?: number | undefined;
-  /** Refuse RAM without a shared backend instead of reading through the process. */
-  readonly sharedOnly?: boolean | undefined;
 }
 
 /** A QEMU's RAM, open. Owns everything; ends with its disposal. */
@@ -56,15 +54,12 @@ export interface QemuRam extends Disposable {
  *
  * @param pid the QEMU process
  * @param options what the caller knows
- * @throws {Fault} `no-endpoint`, `bad-argument` (no QEMU), `refused` (may not be opened, or does not fit), `not-supported` (no shared
- *   backend and `sharedOnly`; a machine whose rule is not known and no flat view)
+ * @throws {Fault} `no-endpoint`, `bad-argument` (no QEMU), `refused` (may not be opened, or does not fit), `not-supported` (a
+ *   machine whose rule is not known and no flat view; RAM that cannot be told apart)
  */
 export function openQemuRam(pid: number, options: OpenQemuOptions = {}): QemuRam {
   const found = findQemuMemory(pid);
-  if (!found.ram.shared) {
-    if (options.sharedOnly === true) throw notShared(pid, found.ram.detail);
-    return openThroughProcess(found, options);
-  }
+  if (!found.ram.shared) return openThroughProcess(found, options);
   const { backends } = found.ram;
   const pieces = layoutOf(found, backends, options.flatView);
   const ram = new MappedRam(`RAM of QEMU ${pid}`, openFiles(pid, backends), pieces);
@@ -92,25 +87,15 @@ export interface QemuFiles {
  *
  * @param pid the QEMU process
  * @param flatView the text of `info mtree -f`
- * @throws {Fault} as {@linkcode openQemuRam} with `sharedOnly`
+ * @throws {Fault} as {@linkcode openQemuRam}; `not-supported` when it is not shared
  */
 export function openQemuFiles(pid: number, flatView: string): QemuFiles {
   const { ram } = findQemuMemory(pid);
-  if (!ram.shared) throw notShared(pid, ram.detail);
+  if (!ram.shared) throw new Fault("not-supported", `Cannot share the RAM of QEMU ${pid}: ${ram.detail}`);
   const { backends } = ram;
   const pieces = parseFlatView(flatView, backends);
-  const files: OwnedFd[] = [];
-  try {
-    for (const { procPath } of backends) files.push(openReadOnly(pid, procPath));
-  } catch (error) {
-    for (const fd of files) fd.close();
-    throw error;
-  }
+  const files = openAll(backends, ({ procPath }) => openReadOnly(pid, procPath));
   return { access: accessOf(backends), backends, files, pieces };
-}
-
-function notShared(pid: number, detail: string): Fault {
-  return new Fault("not-supported", `Cannot share the RAM of QEMU ${pid}: ${detail}`);
 }
 
 function accessOf(backends: readonly QemuBackend[]): BackendKind {

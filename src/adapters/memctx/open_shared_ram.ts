@@ -36,7 +36,7 @@ export function openSharedRam({ pid, flatView, wanted }: RamRequest): RamAnswer 
     backends.forEach((backend, i) => {
       if (isMemfd(backend.procPath)) protect(pid, files[i]?.fd as number);
     });
-    return { outcome: "open", ram: { pid, access, backends, pieces, fds: files.map((fd) => fd.release()) } };
+    return { outcome: "open", ram: { pid, backends, pieces, fds: files.map((fd) => fd.release()) } };
   } catch (error) {
     for (const fd of opened?.files ?? []) fd.close();
     const code = error instanceof Fault ? error.code : "refused";

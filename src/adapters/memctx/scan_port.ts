@@ -9,7 +9,7 @@
  * @module
  */
 import type { FaultCode } from "../../base/fault.ts";
-import type { BackendKind, QemuBackend } from "../../ram/qemu_backends.ts";
+import type { QemuBackend } from "../../ram/qemu_backends.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
 
 /** A file of the guest's RAM, as another thread of this process finds it. */
@@ -84,8 +84,6 @@ export interface RamRequest {
 export interface OpenedRam {
   /** QEMU's process. */
   readonly pid: number;
-  /** How it is reached. */
-  readonly access: BackendKind;
   /** The backends. */
   readonly backends: readonly QemuBackend[];
   /** A read-only descriptor of each: whoever takes the answer closes it. */

@@ -4,8 +4,8 @@
  */
 import { fchmod, OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
 import { isOsError } from "../../../ffi/os_error.ts";
-import { OwnedFd } from "../../../ffi/owned_fd.ts";
-import { Fault } from "../../base/fault.ts";
+import { openAll, OwnedFd } from "../../../ffi/owned_fd.ts";
+import { checkSizes } from "../../ram/mapped_ram.ts";
 import type { QemuBackend } from "../../ram/qemu_backends.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
 import { OWNER_READS } from "./open_shared_ram.ts";
@@ -61,7 +61,7 @@ export class SharedRam implements Disposable {
 
   /** Fresh read-only openings of all files, for an event to own. */
   openReadOnly(): OwnedFd[] {
-    return openAll(this.#files, (fd) => reopen(fd, OPEN.READ_ONLY));
+    return openAll(this.#files, ({ fd }) => reopen(fd, OPEN.READ_ONLY));
   }
 
   /**
@@ -70,7 +70,7 @@ export class SharedRam implements Disposable {
    * @throws {OsError} when this process may not write the files
    */
   openWritable(): OwnedFd[] {
-    return openAll(this.#files, openForWriting);
+    return openAll(this.#files, ({ fd }) => openForWriting(fd));
   }
 
   /** What a scanner needs to find the files. */
@@ -95,14 +95,7 @@ export class SharedRam implements Disposable {
    * @throws {Fault} `refused` when one shrank
    */
   verify(): void {
-    this.#files.forEach(({ fd }, i) => {
-      const now = statFd(fd).sizeBytes;
-      if (now >= this.sizeOf(i)) return;
-      throw new Fault(
-        "refused",
-        `Cannot use the RAM of QEMU ${this.pid}: a file shrank from ${this.sizeOf(i)} to ${now} bytes`,
-      );
-    });
+    checkSizes(`RAM of QEMU ${this.pid}`, this.#files.map((fd, i) => ({ fd, sizeBytes: this.sizeOf(i) })));
   }
 
   /** Closes the files. */
@@ -127,16 +120,5 @@ function openForWriting(fd: number): OwnedFd {
     return reopen(fd, OPEN.READ_WRITE);
   } finally {
     fchmod(fd, OWNER_READS);
-  }
-}
-
-function openAll(files: readonly OwnedFd[], open: (fd: number) => OwnedFd): OwnedFd[] {
-  const out: OwnedFd[] = [];
-  try {
-    for (const { fd } of files) out.push(open(fd));
-    return out;
-  } catch (error) {
-    for (const fd of out) fd.close();
-    throw error;
   }
 }

@@ -44,7 +44,6 @@ class Bench implements Disposable {
     const fds = [reopen((this.files[file] as OwnedFd).fd, OPEN.READ_ONLY).release()];
     const ram: OpenedRam = {
       pid: 7,
-      access: "memfd",
       backends: [{ id: "ram0", kind: "memfd", procPath: "", sizeBytes: BYTES, hostAddress: 0 }],
       fds,
       pieces: [{ gpa: 0, fileOffset: 0, sizeBytes: BYTES, backend: 0 }],
