@@ -198,3 +198,17 @@ Deno.test("what a VM lacks does not hold its other seams back, and is said", asy
   assertStringIncludes(watcher.roster().join(), "vm up");
   assertEquals((await watcher.client.vmState("vm")).state, "running");
 });
+
+Deno.test("a VM that dies while it is being attached: each seam says that its process is gone, whatever was under way", async () => {
+  await using daemon = await DaemonProcess.start();
+  await using watcher = new Watcher(await daemon.connect("watch"));
+  for (let i = 0; i < 20; i++) {
+    await using vm = await startFirmware({ ramMiB: 64 });
+    daemon.drop("vm", endpoint("vm", vm.qmpPath, `vmid = ${i + 1}`));
+    // The directory settles for 20 ms: from before its monitor is asked, over its memory map and its RAM, to when all is up.
+    await new Promise((resolve) => setTimeout(resolve, 20 + i));
+    await killed(vm, [watcher], i + 1);
+    daemon.take("vm");
+    await until("it is forgotten", () => watcher.roster().length === 0);
+  }
+});

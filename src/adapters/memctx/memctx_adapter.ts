@@ -10,9 +10,9 @@
  */
 import type { WriteExtent } from "../../access/write_extent.ts";
 import { CODE } from "../../base/codes.ts";
-import { SECOND } from "../../base/clock.ts";
+import { NEVER, SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
-import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
+import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
 import { MEMCTX_INVALIDATED, SEAM } from "../../event/body_layout.ts";
 import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
@@ -46,7 +46,8 @@ export interface MemctxOptions {
   readonly forceReadOnly?: boolean;
 }
 
-const ANSWER_NS = 2 * SECOND;
+/** When a question that found the monitor's queue full is asked again. */
+const RETRY_NS = SECOND;
 /** Events after which the memory map is read anew: it may have changed. */
 const MAP_EVENTS: ReadonlySet<string> = new Set([
   "MEMORY_DEVICE_SIZE_CHANGE",
@@ -55,7 +56,7 @@ const MAP_EVENTS: ReadonlySet<string> = new Set([
 ]);
 
 /** The adapter of one VM's memory. */
-export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
+export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, TimerHandler {
   readonly source: number = SOURCE.MEMCTX;
   readonly name = "memctx";
   readonly #options: MemctxOptions;
@@ -116,9 +117,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
   close(_reason: CloseReason, closed: () => void): void {
     // The core tells that the epoch has ended: it knows what controls still hold.
     this.#options.link.leave(this);
-    this.#round++;
+    this.#forget();
     this.#context = null;
-    this.#dropRam();
     this.#watch = null;
     this.#seat = null;
     closed();
@@ -133,11 +133,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
 
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
-    const seat = this.#seat;
-    this.#round++;
-    this.#invalidate(INVALIDATED.ENDPOINT_GONE);
-    this.#dropRam();
-    if (seat !== null) this.#goDown(seat, loss.reason);
+    this.#lose(loss.reason);
   }
 
   /** Called by the link, before it tells its other users. */
@@ -160,6 +156,11 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
       default:
         if (MAP_EVENTS.has(name)) this.#openRam();
     }
+  }
+
+  /** Called by the loop. */
+  onTimer(): void {
+    this.#openRam();
   }
 
   /** Called by the watch. */
@@ -234,13 +235,17 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
         if (round === this.#round) this.#onMemoryMap(reply);
       },
       0,
-      ANSWER_NS,
+      // A QEMU that answers nothing is given up by the link.
+      NEVER,
     );
   }
 
   #onMemoryMap(reply: QmpReply): void {
     const seat = this.#seat;
     if (seat === null) return;
+    // The link has lost QEMU, or given it up: it is about to tell why. So it may be with what was not sent; else the queue was full.
+    if (reply.outcome === "closed" || reply.outcome === "timed-out") return;
+    if (reply.outcome === "unsent") return seat.loop.arm(this, seat.loop.clock.nowNs() + RETRY_NS);
     if (reply.outcome !== "done" || typeof reply.value !== "string") {
       return this.#refuse(seat, new Fault("refused", `Cannot read QEMU's memory map: ${whyNot(reply)}`));
     }
@@ -253,6 +258,9 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
   }
 
   #onOpened(answer: RamAnswer): void {
+    if (answer.outcome === "failed" && answer.code === "no-endpoint") {
+      return this.#lose(SEAM_REASON.PROCESS_GONE);
+    }
     const seat = this.#seat as Seat;
     let ram: SharedRam;
     try {
@@ -306,6 +314,20 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener {
     if (this.#downTold) return;
     this.#downTold = true;
     this.#emitSeam(seat, KIND.SEAM_DOWN, reason);
+  }
+
+  /** What was asked is stale, what was open is closed. */
+  #forget(): void {
+    this.#round++;
+    this.#seat?.loop.disarm(this);
+    this.#dropRam();
+  }
+
+  /** QEMU is gone, or cannot be asked any more: nothing that was true of its memory is. */
+  #lose(reason: number): void {
+    this.#invalidate(INVALIDATED.ENDPOINT_GONE);
+    this.#forget();
+    if (this.#seat !== null) this.#goDown(this.#seat, reason);
   }
 
   /** RAM cannot be had: the rest of the endpoint goes on without. */

@@ -9,6 +9,7 @@
 import { fchmod, statFd } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
+import { hasEnded } from "../../ram/process_maps.ts";
 import { openQemuFiles, type QemuFiles } from "../../ram/qemu_ram.ts";
 import type { RamAnswer, RamRequest } from "./scan_port.ts";
 
@@ -19,7 +20,8 @@ const OTHERS_WRITE = 0o022;
 /**
  * Opens a QEMU's RAM and sees to it that nobody else can open it for writing by way of us.
  *
- * @returns never throws: `not-supported` when RAM is not shared, or another kind than wanted; `refused` when it may not be opened or does not fit
+ * @returns never throws: `no-endpoint` when the process has ended, `not-supported` when RAM is not shared, or another kind than wanted; `refused` when
+ *   it may not be opened or does not fit
  */
 export function openSharedRam({ pid, flatView, wanted }: RamRequest): RamAnswer {
   let opened: QemuFiles | undefined;
@@ -39,6 +41,8 @@ export function openSharedRam({ pid, flatView, wanted }: RamRequest): RamAnswer 
     return { outcome: "open", ram: { pid, backends, pieces, fds: files.map((fd) => fd.release()) } };
   } catch (error) {
     for (const fd of opened?.files ?? []) fd.close();
+    // One that is killed meanwhile loses its memory first, then its files: what was missed then says nothing of its RAM.
+    if (hasEnded(pid)) return { outcome: "failed", code: "no-endpoint", detail: `QEMU ${pid} has ended` };
     const code = error instanceof Fault ? error.code : "refused";
     return { outcome: "failed", code, detail: messageOf(error) };
   }

@@ -7,17 +7,22 @@ import { createMemfd, OPEN, reopen, statFd } from "../../../../ffi/memfd.ts";
 import { OsError } from "../../../../ffi/os_error.ts";
 import { closeFd, openFdCount, type OwnedFd } from "../../../../ffi/owned_fd.ts";
 import { MemctxAdapter } from "../../../../src/adapters/memctx/memctx_adapter.ts";
+import { openSharedRam } from "../../../../src/adapters/memctx/open_shared_ram.ts";
 import type { OpenedRam, RamAnswer, RamRequest } from "../../../../src/adapters/memctx/scan_port.ts";
 import type { QmpLink, QmpLinkUser } from "../../../../src/adapters/qmp_link.ts";
 import { CODE } from "../../../../src/base/codes.ts";
+import { SEAM_REASON } from "../../../../src/event/body_number.ts";
 import type { QmpReplyHandler } from "../../../../src/qmp/qmp_client.ts";
+import { hasEnded } from "../../../../src/ram/process_maps.ts";
 import { AdapterRig } from "../../../fixtures/adapter_rig.ts";
 
 const BYTES = 1 << 20;
 const FLAT_VIEW = "FlatView";
 
-/** The adapter over a monitor that answers at once, and an opener that answers when the test says so. */
+/** The adapter over a monitor that answers at once, or is silent, and an opener that answers when the test says so. */
 class Bench implements Disposable {
+  /** When set, the monitor answers nothing by itself: its questions. */
+  silent: QmpReplyHandler[] | null = null;
   readonly files: OwnedFd[] = [createMemfd("ram", BYTES), createMemfd("other", BYTES)];
   readonly asked: { request: RamRequest; done: (answer: RamAnswer) => void }[] = [];
   readonly rig: AdapterRig;
@@ -27,8 +32,10 @@ class Bench implements Disposable {
     const link = {
       use: (user: QmpLinkUser) => (this.user = user),
       leave: () => {},
-      execute: (_command: string, _args: unknown, handler: QmpReplyHandler) =>
-        handler({ outcome: "done", value: FLAT_VIEW }, 0),
+      execute: (_command: string, _args: unknown, handler: QmpReplyHandler) => {
+        if (this.silent !== null) this.silent.push(handler);
+        else handler({ outcome: "done", value: FLAT_VIEW }, 0);
+      },
     } as unknown as QmpLink;
     const scanner = {
       scan: () => {},
@@ -124,4 +131,54 @@ Deno.test("RAM that cannot be opened takes the seam down with the reason, once; 
   bench.answer(0);
   assertEquals(bench.kinds, ["SEAM_UP", "MEMCTX"]);
   await bench.rig.close();
+});
+
+Deno.test("a QEMU that dies while it is asked, or while its RAM is opened: the seam tells that, and not that something is forbidden", async () => {
+  const gone = { reason: SEAM_REASON.PROCESS_GONE, code: 0, text: "", remedy: "" };
+  for (const outcome of ["closed", "timed-out", "unsent"] as const) {
+    using bench = new Bench();
+    bench.silent = [];
+    bench.user.onLinkUp("running", 7);
+    bench.silent.shift()?.({ outcome }, 0);
+    assertEquals(bench.kinds, [], outcome);
+    bench.user.onLinkDown(gone);
+    assertEquals(bench.rig.events[0]?.fields["reason"], SEAM_REASON.PROCESS_GONE);
+    assertEquals(bench.kinds, ["SEAM_DOWN"]);
+    await bench.rig.close();
+  }
+  using bench = new Bench();
+  bench.user.onLinkUp("running", 7);
+  bench.asked.shift()?.done({ outcome: "failed", code: "no-endpoint", detail: "QEMU 7 has ended" });
+  assertEquals(bench.rig.events[0]?.fields["reason"], SEAM_REASON.PROCESS_GONE);
+  bench.user.onLinkDown(gone);
+  assertEquals(bench.kinds, ["SEAM_DOWN"]);
+  await bench.rig.close();
+});
+
+Deno.test("a question that the monitor's queue had no place for is asked again", async () => {
+  using bench = new Bench();
+  bench.silent = [];
+  bench.user.onLinkUp("running", 7);
+  bench.silent.shift()?.({ outcome: "unsent" }, 0);
+  bench.silent = null;
+  await bench.rig.until("it is asked again", () => bench.asked.length > 0);
+  bench.answer(0);
+  assertEquals(bench.kinds, ["SEAM_UP", "MEMCTX"]);
+  await bench.rig.close();
+});
+
+Deno.test("a process that is dead and not yet waited for has ended, and so has one that is not there", async () => {
+  const command = new Deno.Command("sh", { args: ["-c", "true & echo $!; exec sleep 60"], stdout: "piped" });
+  await using child = command.spawn();
+  const output = child.stdout.getReader();
+  const { value } = await output.read();
+  const zombie = Number(new TextDecoder().decode(value));
+  await output.cancel();
+  while (!hasEnded(zombie)) await new Promise((resolve) => setTimeout(resolve, 1));
+  const answer = openSharedRam({ pid: zombie, flatView: FLAT_VIEW, wanted: "auto" });
+  assertEquals(answer.outcome === "failed" && answer.code, "no-endpoint");
+  assertEquals(hasEnded(Deno.pid), false);
+  child.kill();
+  await child.status;
+  assertEquals(hasEnded(child.pid), true);
 });
