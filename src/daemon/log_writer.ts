@@ -1,24 +1,31 @@
 /**
  * Log lines from the loop's thread to standard error, without ever waiting for whoever reads them: a terminal that is held, a pipe that nobody empties, or a journal that is stuck must not hold up the
- * bus. What cannot be written at once is counted, and told before the first line that there is room for; when the reader has gone for good, lines are dropped in silence.
+ * bus. What cannot be written at once waits, in order and within a bound, until the loop says that there is room; beyond that lines are counted, and the number is told in their place. When the
+ * reader has gone for good, lines are dropped in silence.
  * @module
  */
 import { isOsError, OsError } from "../../ffi/os_error.ts";
-import { OUT, Poller } from "../../ffi/poller.ts";
+import { OUT, pollNow } from "../../ffi/poller.ts";
 import { writeFrom } from "../../ffi/stream.ts";
+import type { FdHandler, LoopPort } from "../core/adapter_port.ts";
 
 /** A pipe that can be written takes this much without blocking (PIPE_BUF). */
 const MAX_LINE_BYTES = 4096;
+/** What may wait: four times what a pipe holds, a few thousand lines. */
+const MAX_WAITING_BYTES = 256 << 10;
+/** Waiting lines that are written in one turn of the loop. */
+const LINES_A_TURN = 64;
 const EAGAIN = -11;
 const encoder = new TextEncoder();
 
 /** Writes whole lines to one descriptor. */
-export class LogWriter implements Disposable {
+export class LogWriter implements FdHandler, Disposable {
   readonly #fd: number;
   readonly #prefix: string;
-  readonly #poller: Poller = new Poller(1);
-  /** A file takes every write, and cannot be polled. */
-  #isFile = false;
+  #loop: LoopPort | null = null;
+  readonly #waiting: Uint8Array<ArrayBuffer>[] = [];
+  #waitingBytes = 0;
+  #watching = false;
   #isGone = false;
   #lost = 0;
 
@@ -31,14 +38,12 @@ export class LogWriter implements Disposable {
   constructor(fd: number, journal: boolean) {
     this.#fd = fd;
     this.#prefix = journal ? "<4>" : "warn  ";
-    try {
-      this.#poller.add(fd, OUT, 0);
-    } catch (error) {
-      if (isOsError(error, "EPERM")) this.#isFile = true;
-      // Closed from the start (2>&-): there is nobody to tell.
-      else if (isOsError(error, "EBADF")) this.#isGone = true;
-      else throw error;
-    }
+  }
+
+  /** From now on `loop` tells when there is room again. */
+  watchOn(loop: LoopPort): void {
+    this.#loop = loop;
+    this.#watch();
   }
 
   /** How many lines were lost and not told of yet. */
@@ -46,39 +51,91 @@ export class LogWriter implements Disposable {
     return this.#lost;
   }
 
-  /** Writes a line, or counts it. */
+  /** Writes a line, keeps it until there is room, or counts it. */
   write(line: string): void {
     if (this.#isGone) return;
+    const bytes = bytesOf(line);
     if (this.#lost > 0) {
-      const told = `${this.#prefix}log: ${this.#lost} lines were lost: whoever reads this log was too slow`;
-      if (!this.#put(told)) {
+      const told = bytesOf(
+        `${this.#prefix}log: ${this.#lost} lines were lost: whoever reads this log was too slow`,
+      );
+      if (!this.#take(told, bytes.length)) {
         this.#lost++;
         return;
       }
       this.#lost = 0;
     }
-    if (!this.#put(line)) this.#lost++;
+    if (!this.#take(bytes, 0)) this.#lost++;
   }
 
-  /** Lets go of the descriptor; it stays open. */
-  [Symbol.dispose](): void {
-    this.#poller[Symbol.dispose]();
-  }
-
-  #put(line: string): boolean {
-    if (!this.#isFile && this.#poller.wait(0) === 0) return false;
-    const bytes = encoder.encode(line + "\n");
-    const length = Math.min(bytes.length, MAX_LINE_BYTES);
-    bytes[length - 1] = 0x0a;
-    try {
-      const written = writeFrom(this.#fd, bytes, 0, length);
-      if (written === EAGAIN) return false;
-      if (written < 0) this.#isGone = true;
-    } catch (error) {
-      if (!(error instanceof OsError)) throw error;
-      // A disk that is full, a terminal that hung up: the bus goes on.
-      return false;
+  /** Called by the loop when there is room, or the reader has gone. */
+  onReady(): void {
+    for (let i = 0; i < LINES_A_TURN || this.#isGone; i++) {
+      const [bytes] = this.#waiting;
+      if (bytes === undefined || this.#put(bytes) === "later") break;
+      this.#waiting.shift();
+      this.#waitingBytes -= bytes.length;
     }
+    if (this.#waiting.length === 0) this.#unwatch();
+  }
+
+  /** Writes what waits and still finds room, and lets go of the loop; the descriptor stays open. */
+  [Symbol.dispose](): void {
+    while (this.#waiting.length > 0) {
+      const before = this.#waiting.length;
+      this.onReady();
+      if (this.#waiting.length === before) break;
+    }
+    this.#unwatch();
+    this.#loop = null;
+  }
+
+  #watch(): void {
+    if (this.#loop === null || this.#watching || this.#waiting.length === 0) return;
+    this.#loop.watch(this.#fd, OUT, this);
+    this.#watching = true;
+  }
+
+  #unwatch(): void {
+    if (this.#watching) this.#loop?.unwatch(this.#fd);
+    this.#watching = false;
+  }
+
+  /** Writes or keeps a line. False: there is no room for it and the `more` bytes that are to follow. */
+  #take(bytes: Uint8Array<ArrayBuffer>, more: number): boolean {
+    if (this.#waiting.length === 0) {
+      const outcome = this.#put(bytes);
+      if (outcome !== "later") return outcome === "written";
+    }
+    if (this.#waitingBytes + bytes.length + more > MAX_WAITING_BYTES) return false;
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    this.#watch();
     return true;
   }
+
+  #put(bytes: Uint8Array<ArrayBuffer>): "written" | "later" | "failed" {
+    if (this.#isGone) return "failed";
+    try {
+      // A file, a closed descriptor and a pipe without a reader have something to tell, too: the write does.
+      if (pollNow(this.#fd, OUT) === 0) return "later";
+      const written = writeFrom(this.#fd, bytes, 0, bytes.length);
+      if (written === EAGAIN) return "later";
+      if (written < 0) this.#isGone = true;
+      return written < 0 ? "failed" : "written";
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      // Closed from the start (2>&-): there is nobody to tell. A disk that is full, a terminal that hung up: the bus goes on.
+      if (isOsError(error, "EBADF")) this.#isGone = true;
+      return "failed";
+    }
+  }
+}
+
+/** A line as it is written: what is longer than a pipe takes whole is cut. */
+function bytesOf(line: string): Uint8Array<ArrayBuffer> {
+  const bytes = encoder.encode(line + "\n");
+  if (bytes.length <= MAX_LINE_BYTES) return bytes;
+  bytes[MAX_LINE_BYTES - 1] = 0x0a;
+  return bytes.slice(0, MAX_LINE_BYTES);
 }

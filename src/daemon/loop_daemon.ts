@@ -94,6 +94,7 @@ export class LoopDaemon {
     if (this.#loop.priority?.permitted === false) {
       this.#log.debug("the loop is scheduled like any other thread; vmsig doctor tells the remedy");
     }
+    this.#logWriter.watchOn(this.#loop);
     this.#core = new Core({ loop: this.#loop, log: this.#log });
     this.#loop.setHook(this.#core);
     this.#reloading = new OneATurn(this.#loop);
@@ -319,8 +320,8 @@ export class LoopDaemon {
     this.#triggers[Symbol.dispose]();
     this.#listener.dispose();
     this.#core.dispose();
-    this.#loop[Symbol.dispose]();
     this.#logWriter[Symbol.dispose]();
+    this.#loop[Symbol.dispose]();
     EventFd.borrow(this.#plan.inbox.eventFd).drain();
   }
 }

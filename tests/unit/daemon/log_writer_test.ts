@@ -1,7 +1,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { monotonicClock } from "../../../ffi/clock.ts";
 import { OPEN, reopen } from "../../../ffi/memfd.ts";
 import { readInto } from "../../../ffi/stream.ts";
 import { pipe } from "../../../ffi/unix_socket.ts";
+import { SILENT } from "../../../src/base/log.ts";
+import { Loop } from "../../../src/core/loop.ts";
 import { LogWriter } from "../../../src/daemon/log_writer.ts";
 import { RawControl } from "../../bench/raw_control.ts";
 import { DaemonProcess, until } from "../../fixtures/daemon_process.ts";
@@ -16,25 +19,87 @@ function textIn(fd: number): string {
   return text;
 }
 
-Deno.test("a pipe that nobody empties loses lines, which are counted and told; it never waits", () => {
+Deno.test("what a pipe has no room for waits, in order, and goes when there is room", () => {
   const [read, write] = pipe();
-  using writer = new LogWriter(write.fd, false);
-  for (let i = 0; i < 2000; i++) writer.write(`info  line ${i} ${"x".repeat(100)}`);
-  assert(writer.lost > 1000, `${writer.lost}`);
-  const lost = writer.lost;
-  const lines = textIn(read.fd).trimEnd().split("\n");
-  assertEquals(lines.length, 2000 - lost);
-  writer.write("info  after");
-  assertEquals(
-    textIn(read.fd),
-    `warn  log: ${lost} lines were lost: whoever reads this log was too slow\ninfo  after\n`,
-  );
-  writer.write("y".repeat(10_000));
-  assertMatch(textIn(read.fd), /^y{4095}\n$/);
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  const lines = Array.from({ length: 2000 }, (_, i) => `info  line ${i} ${"x".repeat(100)}`);
+  {
+    using writer = new LogWriter(write.fd, false);
+    for (const line of lines.slice(0, 1000)) writer.write(line);
+    assertEquals(loop.watched, 0);
+    writer.watchOn(loop);
+    for (const line of lines.slice(1000)) writer.write(line);
+    assertEquals([writer.lost, loop.watched], [0, 1]);
+    let text = "";
+    for (let turn = 0; loop.watched > 0 && turn < 200; turn++) {
+      text += textIn(read.fd);
+      loop.turn(0);
+    }
+    text += textIn(read.fd);
+    assertEquals(text, lines.join("\n") + "\n");
+    assertEquals(loop.watched, 0);
+    writer.write("info  after");
+    assertEquals(textIn(read.fd), "info  after\n");
+    writer.write("y".repeat(10_000));
+    assertMatch(textIn(read.fd), /^y{4095}\n$/);
+    for (const line of lines.slice(0, 1000)) writer.write(line);
+    assertEquals(loop.watched, 1);
+    read.close();
+    // The reader has gone: nothing is thrown, nothing is watched, nothing waits.
+    loop.turn(0);
+    assertEquals(loop.watched, 0);
+    writer.write("to nobody");
+    writer.write("to nobody");
+    assertEquals(loop.watched, 0);
+  }
+  write.close();
+});
+
+Deno.test("beyond what may wait lines are lost, counted and told in their place; it never waits", () => {
+  const [read, write] = pipe();
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  {
+    using writer = new LogWriter(write.fd, false);
+    writer.watchOn(loop);
+    for (let i = 0; i < 6000; i++) writer.write(`info  line ${i} ${"x".repeat(100)}`);
+    const { lost } = writer;
+    assert(lost > 2000 && lost < 4000, `${lost}`);
+    let text = textIn(read.fd);
+    loop.turn(0);
+    writer.write("info  after");
+    for (let turn = 0; loop.watched > 0 && turn < 200; turn++) {
+      text += textIn(read.fd);
+      loop.turn(0);
+    }
+    const seen = (text + textIn(read.fd)).trimEnd().split("\n");
+    assertEquals(seen.length, 6000 - lost + 2);
+    assertEquals(seen.slice(-2), [
+      `warn  log: ${lost} lines were lost: whoever reads this log was too slow`,
+      "info  after",
+    ]);
+  }
   read.close();
-  // The reader has gone: nothing is thrown.
-  writer.write("to nobody");
-  writer.write("to nobody");
+  write.close();
+});
+
+Deno.test("what waits when the daemon ends is written as far as there is room, and no further", () => {
+  const [read, write] = pipe();
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  let before = "";
+  {
+    using writer = new LogWriter(write.fd, false);
+    writer.watchOn(loop);
+    for (let i = 0; i < 2000; i++) writer.write(`info  line ${i} ${"x".repeat(100)}`);
+    before = textIn(read.fd);
+  }
+  const after = textIn(read.fd);
+  assert(after.length > 32_768, `${after.length}`);
+  assertEquals(
+    (before + after).split("\n").slice(0, -1).map((line) => line.split(" ")[3]),
+    Array.from((before + after).matchAll(/\n/g), (_, i) => `${i}`),
+  );
+  assertEquals(loop.watched, 0);
+  read.close();
   write.close();
 });
 
@@ -56,8 +121,8 @@ Deno.test("a file takes every line; a full disk is no error", () => {
 
 Deno.test("a log that nobody reads holds up nobody on the bus", async () => {
   await using daemon = await DaemonProcess.start({ stubs: 1 });
-  // Nothing is read from its standard error while this loop runs: a line of audit a control is twice what a pipe holds.
-  for (let i = 0; i < 1800; i++) {
+  // Nothing is read from its standard error while this loop runs: a line of audit a control is more than a pipe holds and than may wait.
+  for (let i = 0; i < 8000; i++) {
     using _passing = new RawControl(daemon.socket, 0);
   }
   // It is told with the first line for which there is room: whoever comes before the pipe is empty again is lost, too.
