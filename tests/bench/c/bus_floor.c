@@ -14,109 +14,21 @@
  * With "hello" the peer is vmsig: the client says HELLO first, and its packets are CMD_VM query frames, which travel socket -> admission -> context -> adapter ->
  * context -> socket. The frames are those of the contract, written by hand.
  */
-#define _GNU_SOURCE
-#include <errno.h>
+#include "control.h"
 #include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
-#define FRAME 96
 #define MAX_CONNECTIONS 4096
 
-static void die(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static double now_us(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
-}
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
-static void put16(uint8_t *p, uint16_t v) { memcpy(p, &v, 2); }
-static uint16_t get16(const uint8_t *p) {
-  uint16_t v;
-  memcpy(&v, p, 2);
-  return v;
-}
-
-static void address(const char *path, struct sockaddr_un *a) {
-  memset(a, 0, sizeof *a);
-  a->sun_family = AF_UNIX;
-  if (strlen(path) >= sizeof a->sun_path) {
-    fprintf(stderr, "path too long\n");
-    exit(2);
-  }
-  strcpy(a->sun_path, path);
-}
-
-/* A frame's header and inline zone. */
-static void frame(uint8_t *f, uint16_t kind, uint32_t endpoint, uint32_t corr, uint32_t word0, uint32_t word1) {
-  memset(f, 0, FRAME);
-  put32(f, 0x31475356);
-  put16(f + 4, kind);
-  f[7] = 1;
-  f[8] = 1;
-  put32(f + 12, endpoint);
-  put32(f + 20, corr);
-  put32(f + 48, word0);
-  put32(f + 52, word1);
-}
-
-/* endpoints: a mask, 0 = all. */
-static int dial(const char *path, int hello, uint32_t sources, uint64_t endpoints) {
-  struct sockaddr_un a;
-  address(path, &a);
-  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) die("connect");
-  if (!hello) return fd;
-  /* {proto: 1, name: "bench", sub: {sources: N, prio_min: 0, endpoints: MASK}} */
-  static const uint8_t head[] = {0xa3, 0x65, 'p', 'r', 'o', 't', 'o', 1, 0x64, 'n', 'a', 'm', 'e', 0x65, 'b', 'e', 'n', 'c', 'h',
-                                 0x63, 's', 'u', 'b', 0xa3, 0x67, 's', 'o', 'u', 'r', 'c', 'e', 's', 0x18};
-  static const uint8_t tail[] = {0x68, 'p', 'r', 'i', 'o', '_', 'm', 'i', 'n', 0, 0x69, 'e', 'n', 'd', 'p', 'o', 'i', 'n', 't', 's'};
-  uint8_t f[FRAME + 128];
-  frame(f, 96, 0, 0, 0, 0);
-  uint8_t *b = f + FRAME;
-  memcpy(b, head, sizeof head);
-  b += sizeof head;
-  *b++ = (uint8_t)sources;
-  memcpy(b, tail, sizeof tail);
-  b += sizeof tail;
-  if (endpoints == 0) *b++ = 0;
-  else {
-    *b++ = 0x1b;
-    for (int shift = 56; shift >= 0; shift -= 8) *b++ = (uint8_t)(endpoints >> shift);
-  }
-  uint32_t body = (uint32_t)(b - f - FRAME);
-  f[9] = 2;
-  put32(f + 24, body);
-  if (send(fd, f, FRAME + body, 0) < 0) die("send hello");
-  uint8_t r[70000];
-  ssize_t n = recv(fd, r, sizeof r, 0);
-  if (n < FRAME || get16(r + 4) != 97) {
-    fprintf(stderr, "no WELCOME\n");
-    exit(1);
-  }
+/* With `hello` the peer is vmsig. */
+static int join(const char *path, int hello, uint8_t sources, uint64_t endpoints) {
+  int fd = dial(path);
+  if (hello) say_hello(fd, sources, endpoints);
   return fd;
 }
 
 static void server(const char *path) {
-  struct sockaddr_un a;
-  address(path, &a);
+  struct sockaddr_un a = address(path);
   unlink(path);
   int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (listener < 0 || bind(listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(listener, 1024) < 0) die("listen");
@@ -127,7 +39,7 @@ static void server(const char *path) {
   int count = 0;
   printf("ready\n");
   fflush(stdout);
-  uint8_t buffer[70000];
+  uint8_t buffer[PACKET];
   for (;;) {
     int n = epoll_wait(ep, events, 256, -1);
     for (int i = 0; i < n; i++) {
@@ -160,14 +72,14 @@ static void server(const char *path) {
 }
 
 static void pingpong(const char *path, int n, int hello) {
-  int fd = dial(path, hello, 0, 0);
-  uint8_t f[FRAME], r[70000];
-  frame(f, 70, 0, 7, 0, 0);
+  int fd = join(path, hello, 0, 0);
+  uint8_t f[HEAD], r[PACKET];
+  head(f, CMD_VM, 0, 7, 0, 0);
   double *t = malloc(sizeof *t * n);
   for (int i = -2000; i < n; i++) {
     double a = now_us();
-    if (send(fd, f, FRAME, 0) != FRAME) die("send");
-    if (recv(fd, r, sizeof r, 0) < FRAME) die("recv");
+    if (send(fd, f, HEAD, 0) != HEAD) die("send");
+    if (recv(fd, r, sizeof r, 0) < HEAD) die("recv");
     if (i >= 0) t[i] = now_us() - a;
   }
   qsort(t, n, sizeof *t, by_value);
@@ -175,17 +87,17 @@ static void pingpong(const char *path, int n, int hello) {
 }
 
 static void inflight(const char *path, int n, int depth, int hello) {
-  int fd = dial(path, hello, 0, 0);
-  uint8_t f[FRAME], r[70000];
-  frame(f, 70, 0, 7, 0, 0);
+  int fd = join(path, hello, 0, 0);
+  uint8_t f[HEAD], r[PACKET];
+  head(f, CMD_VM, 0, 7, 0, 0);
   double a = 0;
   int sent = 0;
-  for (int i = 0; i < depth; i++, sent++) send(fd, f, FRAME, 0);
+  for (int i = 0; i < depth; i++, sent++) send(fd, f, HEAD, 0);
   for (int got = 0; got < n; got++) {
     if (got == n / 10) a = now_us();
-    if (recv(fd, r, sizeof r, 0) < FRAME) die("recv");
+    if (recv(fd, r, sizeof r, 0) < HEAD) die("recv");
     if (sent < n) {
-      send(fd, f, FRAME, 0);
+      send(fd, f, HEAD, 0);
       sent++;
     }
   }
@@ -194,16 +106,16 @@ static void inflight(const char *path, int n, int depth, int hello) {
 
 /* With `endpoints` > 0 the watchers are those of each endpoint; with `endpoint` < 0 the events go round. */
 static void fanout(const char *path, int n, int watchers, int endpoints, int endpoint, int hello) {
-  int trigger = dial(path, hello, 0, 0);
+  int trigger = join(path, hello, 0, 0);
   int ep = epoll_create1(0);
   int groups = endpoints > 0 ? endpoints : 1;
   /* Source VMHOST alone. */
   for (int i = 0; i < watchers * groups; i++) {
-    int fd = dial(path, hello, 1 << 5, endpoints > 0 ? 1ull << (i % endpoints) : 0);
+    int fd = join(path, hello, 1 << 5, endpoints > 0 ? 1ull << (i % endpoints) : 0);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
     epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
   }
-  uint8_t f[FRAME], r[70000];
+  uint8_t f[HEAD], r[PACKET];
   double *t = malloc(sizeof *t * n), *since = malloc(sizeof *since * n);
   struct epoll_event events[1024];
   usleep(100000);
@@ -214,9 +126,9 @@ static void fanout(const char *path, int n, int watchers, int endpoints, int end
     /* vmsig: stop and cont in turn; the C server: a packet that is fanned out. */
     int round = i + warm;
     uint32_t on = (uint32_t)(endpoint < 0 ? round % groups : endpoint);
-    frame(f, 70, hello ? on : 1, 7, hello ? (round / turn & 1 ? 1 : 2) : 0, 0);
+    head(f, CMD_VM, hello ? on : 1, 7, hello ? (round / turn & 1 ? 1 : 2) : 0, 0);
     double a = now_us(), stamped = a;
-    if (send(trigger, f, FRAME, 0) != FRAME) die("send");
+    if (send(trigger, f, HEAD, 0) != HEAD) die("send");
     for (int got = 0; got < watchers;) {
       int k = epoll_wait(ep, events, 1024, 5000);
       if (k <= 0) {
@@ -224,7 +136,7 @@ static void fanout(const char *path, int n, int watchers, int endpoints, int end
         exit(1);
       }
       for (int j = 0; j < k; j++)
-        while (recv(events[j].data.fd, r, sizeof r, MSG_DONTWAIT) >= FRAME) got++;
+        while (recv(events[j].data.fd, r, sizeof r, MSG_DONTWAIT) >= HEAD) got++;
     }
     double b = now_us();
     if (hello) {
@@ -236,7 +148,7 @@ static void fanout(const char *path, int n, int watchers, int endpoints, int end
       t[i] = b - a;
       since[i] = b - stamped;
     }
-    if (hello && recv(trigger, r, sizeof r, 0) < FRAME) die("ack");
+    if (hello && recv(trigger, r, sizeof r, 0) < HEAD) die("ack");
   }
   qsort(t, n, sizeof *t, by_value);
   qsort(since, n, sizeof *since, by_value);
@@ -251,12 +163,12 @@ static void hold(const char *path, int n, int endpoints) {
   /* A control's own end ends us: nobody is to be missing without notice. */
   epoll_ctl(ep, EPOLL_CTL_ADD, STDIN_FILENO, &e);
   for (int i = 0; i < n; i++) {
-    e.data.fd = dial(path, 1, 0x7f, 1ull << (i % endpoints));
+    e.data.fd = join(path, 1, 0x7f, 1ull << (i % endpoints));
     epoll_ctl(ep, EPOLL_CTL_ADD, e.data.fd, &e);
   }
   printf("held\n");
   fflush(stdout);
-  uint8_t r[70000];
+  uint8_t r[PACKET];
   for (;;) {
     int k = epoll_wait(ep, events, 256, -1);
     for (int j = 0; j < k; j++) {
@@ -269,18 +181,18 @@ static void hold(const char *path, int n, int endpoints) {
 }
 
 static void acquire(const char *path, int n) {
-  int fd = dial(path, 1, 0, 0);
-  uint8_t f[FRAME], r[70000];
+  int fd = join(path, 1, 0, 0);
+  uint8_t f[HEAD], r[PACKET];
   double *t = malloc(sizeof *t * n);
   for (int i = -500; i < n; i++) {
-    frame(f, 73, 0, 7, 1, 0);
+    head(f, CMD_ACQUIRE, 0, 7, CLASS_POWER, 0);
     double a = now_us();
-    send(fd, f, FRAME, 0);
-    if (recv(fd, r, sizeof r, 0) < FRAME || get16(r + 4) != 50) die("no LEASE_GRANTED");
+    send(fd, f, HEAD, 0);
+    if (recv(fd, r, sizeof r, 0) < HEAD || get16(r + 4) != LEASE_GRANTED) die("no LEASE_GRANTED");
     if (i >= 0) t[i] = now_us() - a;
-    frame(f, 74, 0, 8, 1, 0);
-    send(fd, f, FRAME, 0);
-    if (recv(fd, r, sizeof r, 0) < FRAME || get16(r + 4) != 52) die("no LEASE_RELEASED");
+    head(f, CMD_RELEASE, 0, 8, CLASS_POWER, 0);
+    send(fd, f, HEAD, 0);
+    if (recv(fd, r, sizeof r, 0) < HEAD || get16(r + 4) != LEASE_RELEASED) die("no LEASE_RELEASED");
   }
   qsort(t, n, sizeof *t, by_value);
   printf("%.2f\n", t[n / 2]);

@@ -25,12 +25,14 @@ enum {
   LEASE_REVOKED = 53,
   INPUT_HELD = 55,
   CMD_INPUT = 64,
+  CMD_VM = 70,
   CMD_ACQUIRE = 73,
   CMD_RELEASE = 74,
   CMD_QUERY_INPUT = 76,
   HELLO = 96,
   WELCOME = 97,
   CLASS_INPUT = 0,
+  CLASS_POWER = 1,
   KIND_KEY = 3,
 };
 
@@ -94,35 +96,55 @@ static inline size_t keys_frame(uint8_t *f, uint32_t endpoint, uint32_t corr, ui
   return HEAD + body;
 }
 
-/* Joins as `uid` (its effective uid at connect is what the daemon sees); 0 joins as who runs this. It subscribes to nothing: answers come all the same. */
-static inline int join_as(const char *path, uid_t uid) {
+static inline struct sockaddr_un address(const char *path) {
   struct sockaddr_un a = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof a.sun_path) {
     fprintf(stderr, "path too long\n");
     exit(2);
   }
   strcpy(a.sun_path, path);
+  return a;
+}
+
+static inline int dial(const char *path) {
+  struct sockaddr_un a = address(path);
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) die("socket");
-  if (uid != 0 && seteuid(uid) < 0) die("seteuid");
   if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) die("connect");
-  if (uid != 0 && seteuid(0) < 0) die("seteuid back");
-  /* {proto: 1, name: "test", sub: {sources: 0, prio_min: 0, endpoints: 0}} */
-  static const uint8_t hello[] = {0xa3, 0x65, 'p', 'r', 'o', 't', 'o', 1, 0x64, 'n', 'a', 'm', 'e', 0x64, 't', 'e', 's', 't', 0x63, 's', 'u', 'b',
-                                  0xa3, 0x67, 's', 'o', 'u', 'r', 'c', 'e', 's', 0, 0x68, 'p', 'r', 'i', 'o', '_', 'm', 'i', 'n', 0,
-                                  0x69, 'e', 'n', 'd', 'p', 'o', 'i', 'n', 't', 's', 0};
-  uint8_t f[HEAD + sizeof hello];
+  return fd;
+}
+
+/* Says HELLO, and takes WELCOME. `sources` of one byte, and `endpoints`, a mask, as in the contract: 0 subscribes to no source (answers come all the same), and to all endpoints. */
+static inline void say_hello(int fd, uint8_t sources, uint64_t endpoints) {
+  /* {proto: 1, name: "bench", sub: {sources: N, prio_min: 0, endpoints: MASK}} */
+  static const uint8_t first[] = {0xa3, 0x65, 'p', 'r', 'o', 't', 'o', 1, 0x64, 'n', 'a', 'm', 'e', 0x65, 'b', 'e', 'n', 'c', 'h',
+                                  0x63, 's', 'u', 'b', 0xa3, 0x67, 's', 'o', 'u', 'r', 'c', 'e', 's', 0x18};
+  static const uint8_t then[] = {0x68, 'p', 'r', 'i', 'o', '_', 'm', 'i', 'n', 0, 0x69, 'e', 'n', 'd', 'p', 'o', 'i', 'n', 't', 's', 0x1b};
+  static uint8_t f[PACKET];
+  uint8_t *b = f + HEAD;
   head(f, HELLO, 0, 0, 0, 0);
+  memcpy(b, first, sizeof first);
+  b += sizeof first;
+  *b++ = sources;
+  memcpy(b, then, sizeof then);
+  b += sizeof then;
+  for (int shift = 56; shift >= 0; shift -= 8) *b++ = (uint8_t)(endpoints >> shift);
   f[9] = 2;
-  put32(f + 24, sizeof hello);
-  memcpy(f + HEAD, hello, sizeof hello);
-  if (send(fd, f, sizeof f, MSG_NOSIGNAL) < 0) die("send hello");
-  static uint8_t r[PACKET];
-  ssize_t n = recv(fd, r, sizeof r, 0);
-  if (n < HEAD || get16(r + 4) != WELCOME) {
+  put32(f + 24, (uint32_t)(b - f - HEAD));
+  if (send(fd, f, (size_t)(b - f), MSG_NOSIGNAL) < 0) die("send hello");
+  ssize_t n = recv(fd, f, sizeof f, 0);
+  if (n < HEAD || get16(f + 4) != WELCOME) {
     fprintf(stderr, "no WELCOME\n");
     exit(1);
   }
+}
+
+/* Joins as `uid` (its effective uid at connect is what the daemon sees); 0 joins as who runs this. It subscribes to nothing. */
+static inline int join_as(const char *path, uid_t uid) {
+  if (uid != 0 && seteuid(uid) < 0) die("seteuid");
+  int fd = dial(path);
+  if (uid != 0 && seteuid(0) < 0) die("seteuid back");
+  say_hello(fd, 0, 0);
   return fd;
 }
 
