@@ -20,6 +20,8 @@ Deno.test("held keys go up in the guest: at SIGTERM at once, after SIGKILL with 
   const shift = keyCode("shift") ?? 42;
   const hold = async (daemon: DaemonProcess): Promise<AsyncDisposable> => {
     const client = await daemon.connect("holder");
+    // QEMU takes a while to let go of the daemon before.
+    await until("input is up", () => client.roster.list()[0]?.seams.includes("input") === true);
     const input = await takeInput(client, "vm");
     await input.frame([keyRecord(shift, true)]);
     await recorder.lineMatching(new RegExp(`^event\\d+ 1 ${shift} 1$`));
