@@ -382,6 +382,9 @@ export class Core implements TurnHook {
     }
   }
 
+  readonly #withdrawPublished = (kind: number, endpoint: number): void =>
+    this.bus.withdraw(kind, SOURCE.FRAME, endpoint);
+
   readonly #reap = (): void => {
     // What it sent in this turn is carried out first, and what was answered is handed over.
     this.#pumpDown();
@@ -394,7 +397,7 @@ export class Core implements TurnHook {
       this.audit.setListeners(this.fanOut.auditors);
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
       this.audit.forget(slot.id);
-      this.#retained.dropOf(slot.id);
+      this.#retained.dropOf(slot.id, this.#withdrawPublished);
       slot.control.close(slot.leaveReason);
     }
     this.#pumpUp();

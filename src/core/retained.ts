@@ -43,13 +43,18 @@ export class Retained {
     if (row >= 0 && endpoint < MAX_ENDPOINTS) this.#publishers[row * MAX_ENDPOINTS + endpoint] = control;
   }
 
-  /** Forgets what a control that is gone has published, where nobody else has published since. */
-  dropOf(control: number): void {
+  /**
+   * Forgets what a control that is gone has published, where nobody else has published since.
+   *
+   * @param dropped told each kind and endpoint: what still waits on its way here would be kept for good
+   */
+  dropOf(control: number, dropped: (kind: number, endpoint: number) => void): void {
     for (let index = 0; index < this.#slots.length; index++) {
       if (this.#publishers[index] !== control) continue;
       this.#publishers[index] = 0;
       this.#slots[index]?.release();
       this.#slots[index] = null;
+      dropped(KINDS[Math.floor(index / MAX_ENDPOINTS)] as number, index % MAX_ENDPOINTS);
     }
   }
 

@@ -269,6 +269,29 @@ Deno.test("a ring is forgotten with its publisher, unless another one has publis
   rig.end();
 });
 
+Deno.test("a ring that a policy still holds back goes with its publisher: nobody would take it away later", () => {
+  const rig = new CoreRig();
+  rig.attach(0, SOURCE.VMHOST);
+  rig.core.setPolicy(SOURCE.FRAME, 0, { ...PASS_THROUGH, minGapNs: SECOND });
+  const publisher = rig.join();
+  let released = 0;
+  const publish = () =>
+    publisher.publish(KIND.FRAME_RING, 0, (event) => event.own([1], { releasePayload: () => released++ }));
+  publish();
+  rig.settle();
+  assertEquals(rig.join().of("FRAME_RING").length, 1);
+  publish();
+  rig.settle();
+  assertEquals(released, 0, "the second one waits");
+  publisher.control.leave();
+  rig.settle();
+  assertEquals(released, 2);
+  rig.loop.turn(2 * SECOND);
+  rig.settle();
+  assertEquals(rig.join().of("FRAME_RING").length, 0);
+  rig.end();
+});
+
 Deno.test("audit: who, what, which VM, verdict, as the contract's CBOR", () => {
   const rig = new CoreRig();
   const [host] = rig.attach(3, SOURCE.VMHOST, SOURCE.INPUT);
