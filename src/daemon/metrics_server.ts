@@ -49,8 +49,8 @@ export class MetricsServer implements AsyncDisposable {
   take(id: number, text: string): void {
     this.#waiting.get(id)?.(text);
   }
-  /** Listens no more; its socket is gone. */
 
+  /** Listens no more; its socket is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#server === undefined) return;
     await this.#server.shutdown();

@@ -121,7 +121,13 @@ export class SocketControl implements Control, FdHandler {
   deliver(event: TransferEvent): void {
     if (this.#closed || this.#isDeaf) return;
     this.#queue.push(event);
-    if (this.#queue.overflowed) this.#leave("its queue is full of urgent events");
+    if (!this.#queue.overflowed) return;
+    this.#options.log.warn("control closed: its queue is full of urgent events", {
+      control: this.name,
+      queue_events: this.#options.queueEvents,
+      remedy: "it has to read faster, or subscribe to less; more may wait with [daemon] queue_events",
+    });
+    this.#leave("its queue is full of urgent events");
   }
 
   /** Called by the core at the end of a turn. */

@@ -2,9 +2,13 @@
  * What the daemon gets that it should not get, and what a person sees then: one clear line, and everybody else is served on.
  * @module
  */
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import type { Client } from "../../../src/client/client.ts";
+import { VM_OP } from "../../../src/event/body_number.ts";
+import { KIND } from "../../../src/event/kind.ts";
+import { SOURCE } from "../../../src/event/source.ts";
+import { RawControl } from "../../bench/raw_control.ts";
 import { configText, DaemonProcess, until, vmsig } from "../../fixtures/daemon_process.ts";
 
 const endpoint = (name: string, more = "") => `name = "${name}"\nqmp = "/nonexistent/${name}.qmp"\n${more}\n`;
@@ -199,6 +203,30 @@ function sources(folder: string): string[] {
       : []
   );
 }
+
+Deno.test("a control that reads nothing is closed when urgent events fill its queue, and the log says who, why and what helps", async () => {
+  await using daemon = await DaemonProcess.start({ stubs: 1, config: "[daemon]\nqueue_events = 128\n" });
+  using silent = new RawControl(daemon.socket, 1 << SOURCE.VMHOST);
+  using hand = new RawControl(daemon.socket, 1 << SOURCE.CORE);
+  // What the socket itself takes comes first; each is a change of state, which is told to all.
+  for (let i = 0; i < 2000; i++) {
+    for (const op of [VM_OP.STOP, VM_OP.CONT]) {
+      hand.ask(hand.frameOf(KIND.CMD_VM, 0, (event) => event.words[0] = op));
+    }
+  }
+  await daemon.says(
+    /warn .*control closed: its queue is full of urgent events control=bench queue_events=128 remedy=".*queue_events/,
+  );
+  assertThrows(
+    () => {
+      for (;;) silent.await(() => false);
+    },
+    Error,
+    "closed the socket",
+  );
+  // Nobody else notices.
+  RawControl.mustBeOk(hand.ask(hand.frameOf(KIND.CMD_VM, 0, (event) => event.words[0] = VM_OP.STOP)));
+});
 
 Deno.test("an orderly stop: leases end, commands are answered, files and sockets are gone", async () => {
   await using daemon = await DaemonProcess.start({ stubs: 2 });
