@@ -224,7 +224,9 @@ export class AddressSpace {
       return false;
     }
     this.hi = this.lo;
-    return this.load32(gva, offset);
+    if (this.load32(gva, offset)) return true;
+    this.hi = 0;
+    return false;
   }
 
   /** Loads four bytes into {@linkcode lo}; false when they cannot be read. They may cross a page. */

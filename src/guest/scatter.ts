@@ -125,9 +125,8 @@ export class ScatterReader {
   #fetchOne(address: number, i: number, values: Int32Array, status: Int8Array): number {
     const space = this.#space;
     const ok = space.load64(address);
-    // A word that reaches into a page that cannot be read leaves its other half behind.
-    values[2 * i] = ok ? space.lo : 0;
-    values[2 * i + 1] = ok ? space.hi : 0;
+    values[2 * i] = space.lo;
+    values[2 * i + 1] = space.hi;
     status[i] = ok ? 0 : Math.min(space.failure, WALK.notPresent);
     return ok ? 0 : 1;
   }

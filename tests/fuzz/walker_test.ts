@@ -188,6 +188,8 @@ forEachSeed("words at any offset, and the batch, agree with the model", (random,
       if (value === undefined) {
         assert(status[i]! < 0, `${gva} cannot be read`);
         assertEquals([values[2 * i], values[2 * i + 1]], [0, 0]);
+        assert(!space.load64(gva));
+        assertEquals([space.lo, space.hi], [0, 0], `load64 at ${gva}`);
       } else {
         expectedCount++;
         const want = [Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n))];
