@@ -9,75 +9,23 @@ import { Mapping } from "../../ffi/mapping.ts";
 import { statFd } from "../../ffi/memfd.ts";
 import { OsError } from "../../ffi/os_error.ts";
 import { assertThrows } from "@std/assert";
-import { connect } from "../../src/client/connect.ts";
 import type { ClientEvent } from "../../src/client/client_event.ts";
 import { GuestView } from "../../src/client/guest_view.ts";
 import { MEMCTX } from "../../src/event/body_layout.ts";
+import { DaemonProcess, vmsig } from "../fixtures/daemon_process.ts";
 import { type Qemu, startGuest } from "./qemu.ts";
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
-const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
-const DENO = ["run", "-A", "--no-check", "--config", CONFIG, MAIN];
-
-interface Daemon extends AsyncDisposable {
-  readonly socket: string;
-  readonly pid: number;
-}
-
-/** A daemon with one endpoint, "vm". */
-async function serve(vm: Qemu, write = ""): Promise<Daemon> {
-  const socket = `${vm.dir}/control.sock`;
-  const config = `${vm.dir}/vmsigd.toml`;
-  await Deno.writeTextFile(
-    config,
-    `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\n[discovery]\nprobe = false\n${write}`,
-  );
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...DENO, "serve", "--config", config, "--socket", socket],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const reader = child.stdout.getReader();
-  let text = "";
-  while (!text.includes("ready")) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error(`the daemon ended before it was ready: ${text}`);
-    text += new TextDecoder().decode(value);
-  }
-  return {
-    socket,
-    pid: child.pid,
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGTERM");
-      const late = setTimeout(() => child.kill("SIGKILL"), 5000);
-      await child.status;
-      clearTimeout(late);
-      await reader.cancel();
-    },
-  };
-}
-
-async function vmsig(
-  ...args: string[]
-): Promise<{ code: number; text: string; errors: string; bytes: Uint8Array }> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args: [...DENO, ...args] })
-    .output();
-  const decoder = new TextDecoder();
-  return { code, text: decoder.decode(stdout), errors: decoder.decode(stderr), bytes: stdout };
-}
+/** The config of a daemon with one endpoint, "vm". */
+const config = (vm: Qemu, more = "") =>
+  `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\n${more}`;
 
 const lines = (text: string) => text.trim().split("\n").map((line) => JSON.parse(line));
 const epochOf = (event: ClientEvent) => event.view.getUint32(MEMCTX.at.epoch, true);
-const cpuTicks = async (pid: number) => {
-  const fields = (await Deno.readTextFile(`/proc/${pid}/stat`)).split(") ")[1]?.split(" ") ?? [];
-  return Number(fields[11]) + Number(fields[12]);
-};
 
 Deno.test("mem over the daemon: context, reboot, late subscribers, and rest", async () => {
   await using vm = await startGuest({ programs: ["procs"] });
-  await using daemon = await serve(vm);
-  await using early = await connect({ socket: daemon.socket, name: "early" });
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await using early = await daemon.connect("early");
   const stream = early.events({ kinds: ["MEMCTX", "MEMCTX_INVALIDATED", "VM_LIFECYCLE"] });
   const next = async (kind: string): Promise<ClientEvent> => {
     for (;;) {
@@ -94,7 +42,7 @@ Deno.test("mem over the daemon: context, reboot, late subscribers, and rest", as
   }
   // A late subscriber opens the guest by itself: its processes are the guest's own.
   {
-    await using late = await connect({ socket: daemon.socket, name: "late" });
+    await using late = await daemon.connect("late");
     await using view = await GuestView.open(late, "vm");
     assert(view.guest.found);
     const { items, end } = view.guest.os.processes();
@@ -115,9 +63,9 @@ Deno.test("mem over the daemon: context, reboot, late subscribers, and rest", as
   assertEquals(epochOf(second), 2);
   // With a context it rests: 2 s of a daemon that polled would show.
   await new Promise((resolve) => setTimeout(resolve, 500));
-  const before = await cpuTicks(daemon.pid);
+  const before = daemon.cpuMs();
   await new Promise((resolve) => setTimeout(resolve, 2000));
-  assertLess(await cpuTicks(daemon.pid) - before, 10, "ticks of 10 ms in 2 s");
+  assertLess(daemon.cpuMs() - before, 100, "ms in 2 s");
   await stream.return();
 });
 
@@ -128,14 +76,14 @@ Deno.test("mem as a command: over the daemon and by pid, for a person and as JSO
   const pid = `${program.pid}`;
   const write =
     `[write]\nextents = [{ endpoint = "vm", space = "process", from = "${base}", to = "0x7fffffffffff" }]\n`;
-  await using daemon = await serve(vm, write);
+  await using daemon = await DaemonProcess.start({ config: config(vm, write) });
   for (
     const [target, ...more] of [["vm", "--socket", daemon.socket], [`pid:${vm.pid}`]] as [
       string,
       ...string[],
     ][]
   ) {
-    const mem = (...args: string[]) => vmsig("mem", target, ...args, ...more);
+    const mem = (...args: string[]) => vmsig(["mem", target, ...args, ...more]);
     const info = lines((await mem("info", "--json")).text)[0];
     assertEquals([info.os, info.levels, info.kpti, info.ramBytes], ["linux", 4, false, 512 * 2 ** 20]);
     assertEquals([info.version, info.epoch], [vm.agent.release, target === "vm" ? 1 : null]);

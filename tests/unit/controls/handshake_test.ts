@@ -4,21 +4,12 @@ import { maskOf } from "../../../src/access/grant.ts";
 import { CAP } from "../../../src/event/capability.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { cborOf, rawFrame, rawHello } from "./raw_frame.ts";
-import { type RawClient, SocketRig } from "./socket_rig.ts";
+import { type RawClient, withRig } from "./socket_rig.ts";
 
 const HELLO = 96;
 const WELCOME = 97;
 const REFUSED = 98;
 const ERROR = 3;
-
-function withRig(body: (rig: SocketRig) => void, options = {}): void {
-  const rig = new SocketRig(options);
-  try {
-    body(rig);
-  } finally {
-    rig.end();
-  }
-}
 
 /** What a client that is sent away got: nothing but one frame of a kind, then the end. */
 function soleFrame(client: RawClient, kind: number) {

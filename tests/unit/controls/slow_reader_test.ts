@@ -7,21 +7,12 @@ import { EventPool } from "../../../src/event/transfer_event.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 import { type ParsedFrame, parseFrame } from "./raw_frame.ts";
-import { type RawClient, SocketRig } from "./socket_rig.ts";
+import { type RawClient, withRig } from "./socket_rig.ts";
 
 const OVERRUN = 99;
 const CURSOR = 37;
 const ACT_ACK = 48;
 const CMD_VM = 70;
-
-function withRig(body: (rig: SocketRig) => void, options = {}): void {
-  const rig = new SocketRig(options);
-  try {
-    body(rig);
-  } finally {
-    rig.end();
-  }
-}
 
 /** Each frame's seq is one more than the last, but after an OVERRUN, which says how many are missing. */
 function assertSeqs(frames: readonly ParsedFrame[], first = 0): void {

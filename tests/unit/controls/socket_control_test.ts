@@ -8,7 +8,7 @@ import { DROP, PASS_THROUGH } from "../../../src/context/policy.ts";
 import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { type RawFrame, rawFrame, rawHello } from "./raw_frame.ts";
-import { type RawClient, SocketRig } from "./socket_rig.ts";
+import { type RawClient, withRig } from "./socket_rig.ts";
 
 const ERROR = 3;
 const CURSOR_STATE = 37;
@@ -16,15 +16,6 @@ const ACT_ACK = 48;
 const CMD_VM = 70;
 const FRAME_RING = 83;
 const CONT = [1];
-
-function withRig(body: (rig: SocketRig) => void, options = {}): void {
-  const rig = new SocketRig(options);
-  try {
-    body(rig);
-  } finally {
-    rig.end();
-  }
-}
 
 /** The control got one ERROR 13 and then the end. */
 function assertThrownOut(client: RawClient, what: string): void {

@@ -175,3 +175,13 @@ export class SocketRig {
     Deno.removeSync(this.#dir, { recursive: true });
   }
 }
+
+/** Runs a test with a rig, and ends the rig however the test ends. */
+export function withRig(body: (rig: SocketRig) => void, options: RigOptions = {}): void {
+  const rig = new SocketRig(options);
+  try {
+    body(rig);
+  } finally {
+    rig.end();
+  }
+}
