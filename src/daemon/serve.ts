@@ -29,7 +29,7 @@ const STOP_LIMIT_MS = 1900;
  * Serves until SIGTERM or SIGINT.
  *
  * @param options what to serve
- * @param onReady called when the control socket listens
+ * @param onReady called when the control socket and the metrics listen
  * @throws {Fault} when it cannot start
  */
 export async function serve(options: ServeOptions, onReady: (socketPath: string) => void): Promise<void> {
@@ -49,10 +49,10 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   });
   let watchdog: ReturnType<typeof setInterval> | undefined;
   const ready = (): void => {
+    metrics.start(log);
     onReady(socketPath);
     // It takes 10 to 30 ms, which the start should not, and which the loop does not have.
     reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_AN_ENDPOINT + OWN_FDS);
-    metrics.start(log);
     if (config.discovery.probe) hostWatch.start();
     manager.notify("READY=1", `STATUS=serving on ${socketPath}`);
     if (manager.watchdogMs > 0) {
