@@ -244,7 +244,7 @@ Deno.test("perception in the daemon: producers come, break their session, stand 
   const { code } = await daemon.stop();
   assertEquals(code, 0, daemon.logText);
   const left = [...Deno.readDirSync(daemon.folder)].map(({ name }) => name).sort();
-  assertEquals(left.filter((name) => !name.startsWith("held-")), ["endpoints.d", "vmsigd.toml"]);
+  assertEquals(left, ["endpoints.d", "vmsigd.toml"]);
   assertThrows(() => Deno.statSync(`/proc/${daemon.pid}`), Deno.errors.NotFound);
   const last = viewer.state().heartbeat;
   await new Promise((resolve) => setTimeout(resolve, 100));

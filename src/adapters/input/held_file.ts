@@ -1,9 +1,11 @@
 /**
  * The held record as a file beside the control socket: kept open, one pwrite a change, no fsync (it is for the death of the daemon, not of the
- * machine). A file that cannot be had is told once and done without: input works, and a killed daemon leaves keys down.
+ * machine). It is made with the first key and removed when nothing is held at the end: VMs come and go by the thousand. A file that cannot be had is told once and
+ * done without: input works, and a killed daemon leaves keys down.
  * @module
  */
 import { fchmod, OPEN, reopen } from "../../../ffi/memfd.ts";
+import { isOsError } from "../../../ffi/os_error.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { preadInto, pwriteFrom } from "../../../ffi/stream.ts";
 import { messageOf } from "../../base/fault.ts";
@@ -19,14 +21,14 @@ export class HeldFile implements HeldStore {
   readonly #log: Log;
   #file: OwnedFd | null | undefined;
 
-  /** Opens nothing yet: the file is made by the first {@linkcode load} or {@linkcode save}. */
+  /** Opens nothing yet: the file is made by the first {@linkcode save}. */
   constructor(path: string, log: Log) {
     this.#path = path;
     this.#log = log;
   }
 
   load(): Uint8Array {
-    const file = this.#open();
+    const file = this.#open(0);
     if (file === null) return new Uint8Array(0);
     const bytes = new Uint8Array(MAX_HELD_RECORD_BYTES);
     try {
@@ -38,7 +40,7 @@ export class HeldFile implements HeldStore {
   }
 
   save(bytes: Uint8Array<ArrayBuffer>, length: number): void {
-    const file = this.#open();
+    const file = this.#open(O_CREAT);
     if (file === null) return;
     try {
       pwriteFrom(file.fd, bytes, 0, length, 0);
@@ -47,19 +49,31 @@ export class HeldFile implements HeldStore {
     }
   }
 
-  close(): void {
-    this.#file?.close();
+  close(keep: boolean): void {
+    const file = this.#file;
     this.#file = undefined;
+    if (file === undefined || file === null) return;
+    file.close();
+    if (keep) return;
+    try {
+      Deno.removeSync(this.#path);
+    } catch (error) {
+      // Its folder may have been removed under the daemon.
+      if (!(error instanceof Error)) throw error;
+      this.#log.debug("the record of held keys is gone already", { path: this.#path, why: error.message });
+    }
   }
 
-  #open(): OwnedFd | null {
+  /** The file; null when it cannot be had, or is not there and not to be made. */
+  #open(create: number): OwnedFd | null {
     if (this.#file !== undefined) return this.#file;
     try {
       // Not through a symlink that somebody left there. It is made with no rights and then given ours.
-      const file = reopen(this.#path, OPEN.READ_WRITE | OPEN.NOFOLLOW | O_CREAT);
+      const file = reopen(this.#path, OPEN.READ_WRITE | OPEN.NOFOLLOW | create);
       this.#file = file;
       fchmod(file.fd, OWNER_ONLY);
     } catch (error) {
+      if (create === 0 && isOsError(error, "ENOENT")) return null;
       this.#giveUp(error);
     }
     return this.#file ?? null;

@@ -18,8 +18,8 @@ export interface HeldStore {
   load(): Uint8Array;
   /** Keeps a record in place of the last; valid during the call. Must not throw. */
   save(bytes: Uint8Array<ArrayBuffer>, length: number): void;
-  /** Ends it. */
-  close(): void;
+  /** Ends it. `keep`: the last record is for the next daemon; else there is none any more. */
+  close(keep: boolean): void;
 }
 
 /** A record's content. */

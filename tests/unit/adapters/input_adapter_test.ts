@@ -4,12 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { InputAdapter } from "../../../src/adapters/input/input_adapter.ts";
-import {
-  decodeHeldRecord,
-  encodeHeldRecord,
-  type HeldStore,
-  MAX_HELD_RECORD_BYTES,
-} from "../../../src/adapters/input/held_record.ts";
+import { decodeHeldRecord, type HeldStore } from "../../../src/adapters/input/held_record.ts";
 import { heldEntry } from "../../../src/adapters/input/held_set.ts";
 import type { InputDriver, InputDriverHost, StepOutcome } from "../../../src/adapters/input/input_driver.ts";
 import type { InputFrame } from "../../../src/adapters/input/input_frame.ts";
@@ -136,7 +131,9 @@ class MemoryStore implements HeldStore {
     this.saves++;
     this.bytes = bytes.slice(0, length);
   }
-  close(): void {}
+  close(keep: boolean): void {
+    if (!keep) this.bytes = new Uint8Array(0);
+  }
 }
 
 function down(code: number): InputRecord {
@@ -321,7 +318,7 @@ Deno.test("the queue is bounded", async () => {
   await rig.close();
 });
 
-Deno.test("the record is written before a key goes down, and is empty at rest", async () => {
+Deno.test("the record is written before a key goes down, and there is none when all is up", async () => {
   const store = new MemoryStore();
   const driver = new PlayedDriver();
   using rig = rigWith(driver, store);
@@ -360,8 +357,21 @@ Deno.test("the record is written before a key goes down, and is empty at rest", 
   const closing = rig.close();
   driver.all();
   await closing;
-  const empty = new Uint8Array(MAX_HELD_RECORD_BYTES);
-  assertEquals(store.bytes, empty.slice(0, encodeHeldRecord(empty, PID, [])));
+  assertEquals(store.bytes.length, 0);
+});
+
+Deno.test("what cannot be released any more stays in the record as long as the guest's process lives", async () => {
+  for (const [pid, isKept] of [[Deno.pid, true], [2 ** 22 + 1, false]] as const) {
+    const store = new MemoryStore();
+    const driver = new PlayedDriver();
+    using rig = rigWith(driver, store);
+    driver.rise(pid);
+    rig.input(down(42));
+    driver.all();
+    driver.fall(true);
+    await rig.close();
+    assertEquals(decodeHeldRecord(store.bytes)?.entries, isKept ? [heldEntry(KEY, 42)] : undefined);
+  }
 });
 
 Deno.test("a hostile record is not used", async () => {
