@@ -1,6 +1,6 @@
 /**
  * The trigger directory: a file that appears in it (by rename, or closed after writing) is an endpoint, one that disappears takes it away, one that changes makes it anew (contract, section 5).
- * Watched by inotify, without polling; a lost event (queue overflow) or a directory that was removed and made again leads to a look at everything.
+ * A hard link to a file that is whole counts, too. Watched by inotify, without polling; a lost event (queue overflow) or a directory that was removed and made again leads to a look at everything.
  *
  * Who may write here may steer VMs. So only plain files of the daemon's own user or root count, that nobody else may write, in a directory of which the same is
  * true; anything else is refused with a line in the log. Names that begin with a dot or end in `~`, `.tmp` or `.swp` are somebody's half-done work and are passed over.
@@ -23,8 +23,8 @@ import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts"
 const SETTLE_MS = 20;
 /** A trigger file is one small table. */
 const MAX_FILE_BYTES = 65_536;
-const DIRECTORY_EVENTS = INOTIFY.CLOSE_WRITE | INOTIFY.MOVED_TO | INOTIFY.MOVED_FROM | INOTIFY.DELETE |
-  INOTIFY.ATTRIB | INOTIFY.DELETE_SELF | INOTIFY.MOVE_SELF | INOTIFY.ONLYDIR;
+const DIRECTORY_EVENTS = INOTIFY.CREATE | INOTIFY.CLOSE_WRITE | INOTIFY.MOVED_TO | INOTIFY.MOVED_FROM |
+  INOTIFY.DELETE | INOTIFY.ATTRIB | INOTIFY.DELETE_SELF | INOTIFY.MOVE_SELF | INOTIFY.ONLYDIR;
 const PARENT_EVENTS = INOTIFY.CREATE | INOTIFY.MOVED_TO | INOTIFY.ONLYDIR;
 const WRITABLE_BY_OTHERS = 0o022;
 
@@ -85,7 +85,7 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
           this.#directoryWatch = -1;
           this.#rescan = true;
         } else if (name === "") this.#rescan = true;
-        else this.#dirty.add(name);
+        else if ((mask & INOTIFY.CREATE) === 0 || this.#isWhole(name)) this.#dirty.add(name);
       }
     }
     // While there is one file after another to look at, what comes joins the queue.
@@ -129,10 +129,25 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
     return this.#options.path.slice(this.#options.path.lastIndexOf("/") + 1);
   }
 
+  /** Whether nobody has to close what was just made: a plain file is about to be written, unless it is a link to one that has been. */
+  #isWhole(name: string): boolean {
+    try {
+      const { isFile, nlink } = Deno.lstatSync(`${this.#options.path}/${name}`);
+      return !isFile || (nlink ?? 1) > 1;
+    } catch (error) {
+      // Gone again, or out of reach, which the look at the directory tells.
+      if (error instanceof Error) return false;
+      throw error;
+    }
+  }
+
   #lookAtAll(): void {
     const present = this.#watchDirectory() ? this.#list() : [];
     const there = new Set(present);
     for (const name of [...this.#known]) if (!there.has(name)) this.#forget(name);
+    for (const name of this.#complaints.keys()) {
+      if (!there.has(name) && name !== "") this.#complaints.delete(name);
+    }
     for (const name of present) this.#dirty.add(name);
   }
 
@@ -193,7 +208,8 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
     const read = this.#directoryWatch < 0 ? { ok: false, gone: true, why: "" } as const : this.#read(name);
     if (!read.ok) {
       this.#forget(name);
-      if (!read.gone) this.#complain(name, `${this.#options.path}/${name} is not used: ${read.why}`);
+      if (read.gone) this.#complaints.delete(name);
+      else this.#complain(name, `${this.#options.path}/${name} is not used: ${read.why}`);
       return;
     }
     try {

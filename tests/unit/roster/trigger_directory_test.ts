@@ -110,21 +110,33 @@ Deno.test("a link, a directory, a pipe, a file too large, one of others, and no 
   Deno.writeFileSync(`${rig.path}/binary`, new Uint8Array([0xff, 0xfe, 0]));
   Deno.writeTextFileSync(`${rig.path}/open`, "text");
   Deno.chmodSync(`${rig.path}/open`, 0o666);
-  // Directories and links come without a close: they are found by the next look at everything.
-  assert(
-    rig.settle(() => rig.says("others may write it") && rig.says("larger than") && rig.says("no UTF-8")),
-  );
-  const again = new TriggerDirectory({
-    path: rig.path,
-    loop: rig.loop,
-    log: rig.log,
-    ownUid: Deno.uid() ?? -1,
-    listener: { onFile: () => {}, onGone: () => {} },
-  });
-  assert(rig.settle(() => rig.says("symbolic link") && rig.says("is a directory")));
-  again.close();
-  again[Symbol.dispose]();
-  assertEquals(rig.files.size, 0);
+  const pipe = new Deno.Command("mkfifo", { args: [`${rig.path}/pipe`] }).outputSync();
+  assertEquals(pipe.code, 0);
+  const reasons = [
+    "link is not used: it is a symbolic link",
+    "folder is not used: it is a directory",
+    "large is not used: it is larger than",
+    "binary is not used: it is no UTF-8",
+    "open is not used: others may write it",
+    "pipe is not used: it is no plain file",
+  ];
+  assert(rig.settle(() => reasons.every((reason) => rig.says(reason))), rig.lines.join("\n"));
+  assertEquals([rig.files.size, rig.lines.length], [0, reasons.length]);
+});
+
+Deno.test("a hard link to a file that is whole counts at once; who takes a bad file away and puts it there again is told again", () => {
+  using rig = new Rig();
+  Deno.writeTextFileSync(`${rig.folder}/whole`, "text");
+  Deno.chmodSync(`${rig.folder}/whole`, 0o644);
+  Deno.linkSync(`${rig.folder}/whole`, `${rig.path}/vm`);
+  assert(rig.settle(() => rig.files.get("vm") === "text"));
+  for (const times of [1, 2]) {
+    rig.drop("vm", "bad");
+    assert(rig.settle(() => rig.lines.length === times));
+    Deno.removeSync(`${rig.path}/vm`);
+    rig.settle(() => false, 80);
+  }
+  assertEquals(rig.told, ["+vm", "-vm"]);
 });
 
 Deno.test({
