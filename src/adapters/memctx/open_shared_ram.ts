@@ -43,7 +43,8 @@ export function openSharedRam({ pid, flatView, wanted }: RamRequest): RamAnswer 
     for (const fd of opened?.files ?? []) fd.close();
     // One that is killed meanwhile loses its memory first, then its files: what was missed then says nothing of its RAM.
     if (hasEnded(pid)) return { outcome: "failed", code: "no-endpoint", detail: `QEMU ${pid} has ended` };
-    const code = error instanceof Fault ? error.code : "refused";
+    // It lives: a file that is not there any more is one that it has let go.
+    const code = error instanceof Fault && error.code !== "no-endpoint" ? error.code : "refused";
     return { outcome: "failed", code, detail: messageOf(error) };
   }
 }
