@@ -16,6 +16,9 @@ const MAX_WAITING_BYTES = 256 << 10;
 /** Waiting lines that are written in one turn of the loop. */
 const LINES_A_TURN = 64;
 const EAGAIN = -11;
+/** Outcomes of a write beside a number of bytes. */
+const LATER = 0;
+const FAILED = -1;
 const encoder = new TextEncoder();
 
 /** Writes whole lines to one descriptor. */
@@ -72,9 +75,13 @@ export class LogWriter implements FdHandler, Disposable {
   onReady(): void {
     for (let i = 0; i < LINES_A_TURN || this.#isGone; i++) {
       const [bytes] = this.#waiting;
-      if (bytes === undefined || this.#put(bytes) === "later") break;
-      this.#waiting.shift();
-      this.#waitingBytes -= bytes.length;
+      if (bytes === undefined) break;
+      const written = this.#put(bytes);
+      if (written === LATER) break;
+      this.#waitingBytes -= written === FAILED ? bytes.length : written;
+      if (written === FAILED) this.#lost++;
+      if (written === FAILED || written === bytes.length) this.#waiting.shift();
+      else this.#waiting[0] = bytes.subarray(written);
     }
     if (this.#waiting.length === 0) this.#unwatch();
   }
@@ -103,31 +110,35 @@ export class LogWriter implements FdHandler, Disposable {
 
   /** Writes or keeps a line. False: there is no room for it and the `more` bytes that are to follow. */
   #take(bytes: Uint8Array<ArrayBuffer>, more: number): boolean {
+    let rest = bytes;
     if (this.#waiting.length === 0) {
-      const outcome = this.#put(bytes);
-      if (outcome !== "later") return outcome === "written";
+      const written = this.#put(bytes);
+      if (written === FAILED || written === bytes.length) return written !== FAILED;
+      // What has begun is ended, bound or not.
+      if (written !== LATER) rest = bytes.subarray(written);
     }
-    if (this.#waitingBytes + bytes.length + more > MAX_WAITING_BYTES) return false;
-    this.#waiting.push(bytes);
-    this.#waitingBytes += bytes.length;
+    if (rest === bytes && this.#waitingBytes + bytes.length + more > MAX_WAITING_BYTES) return false;
+    this.#waiting.push(rest);
+    this.#waitingBytes += rest.length;
     this.#watch();
     return true;
   }
 
-  #put(bytes: Uint8Array<ArrayBuffer>): "written" | "later" | "failed" {
-    if (this.#isGone) return "failed";
+  /** Writes what finds room: how many bytes, or LATER, or FAILED. */
+  #put(bytes: Uint8Array<ArrayBuffer>): number {
+    if (this.#isGone) return FAILED;
     try {
       // A file, a closed descriptor and a pipe without a reader have something to tell, too: the write does.
-      if (pollNow(this.#fd, OUT) === 0) return "later";
+      if (pollNow(this.#fd, OUT) === 0) return LATER;
       const written = writeFrom(this.#fd, bytes, 0, bytes.length);
-      if (written === EAGAIN) return "later";
+      if (written === EAGAIN) return LATER;
       if (written < 0) this.#isGone = true;
-      return written < 0 ? "failed" : "written";
+      return written < 0 ? FAILED : written;
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
       // Closed from the start (2>&-): there is nobody to tell. A disk that is full, a terminal that hung up: the bus goes on.
       if (isOsError(error, "EBADF")) this.#isGone = true;
-      return "failed";
+      return FAILED;
     }
   }
 }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import { OPEN, reopen } from "../../../ffi/memfd.ts";
 import { readInto } from "../../../ffi/stream.ts";
-import { pipe } from "../../../ffi/unix_socket.ts";
+import { pipe, setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { SILENT } from "../../../src/base/log.ts";
 import { Loop } from "../../../src/core/loop.ts";
 import { LogWriter } from "../../../src/daemon/log_writer.ts";
@@ -53,6 +53,27 @@ Deno.test("what a pipe has no room for waits, in order, and goes when there is r
     assertEquals(loop.watched, 0);
   }
   write.close();
+});
+
+Deno.test("a socket that takes half a line gets the other half first", () => {
+  const [near, far] = socketPair(SOCKET.STREAM);
+  setSendBufferBytes(near.fd, 4608);
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  {
+    using writer = new LogWriter(near.fd, false);
+    writer.watchOn(loop);
+    const lines = Array.from({ length: 60 }, (_, i) => `info  line ${i} ${"x".repeat(3000)}`);
+    let text = "";
+    for (const line of lines) writer.write(line);
+    for (let turn = 0; loop.watched > 0 && turn < 500; turn++) {
+      text += textIn(far.fd);
+      loop.turn(0);
+    }
+    assertEquals(text + textIn(far.fd), lines.join("\n") + "\n");
+    assertEquals(writer.lost, 0);
+  }
+  near.close();
+  far.close();
 });
 
 Deno.test("beyond what may wait lines are lost, counted and told in their place; it never waits", () => {
