@@ -4,9 +4,11 @@
  * Valid for one epoch. {@linkcode GuestView.check} says whether that has ended; nothing that was read before it was asked is certain.
  * @module
  */
+import { CAP_OF_CLASS } from "../access/requirement.ts";
 import { Fault } from "../base/fault.ts";
 import { readU64 } from "../base/layout.ts";
-import { GUEST_OS } from "../event/body_number.ts";
+import { GUEST_OS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
+import { CAP } from "../event/capability.ts";
 import { MEMCTX } from "../event/body_layout.ts";
 import { findGuest, type GuestFinder } from "../guest/find_guest.ts";
 import type { FindResult } from "../guest/guest_os.ts";
@@ -17,11 +19,14 @@ import { openMemsegs } from "../ram/memseg_ram.ts";
 import type { Client } from "./client.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventStream } from "./event_stream.ts";
+import type { LeaseClassName } from "./lease.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
 
 /** A context is retained: it comes with the join, unless there is none. */
 const CONTEXT_WAIT_MS = 3000;
+/** How long what was sent may be on its way to this client. */
+const QUIET_MS = 50;
 
 /** A guest's memory, open. Ends with its disposal. */
 export class GuestView implements AsyncDisposable {
@@ -41,11 +46,13 @@ export class GuestView implements AsyncDisposable {
   readonly memory: PhysicalMemory;
   /** The system in it, or why there is none. */
   readonly guest: FindResult;
+  readonly #client: Client;
   readonly #ended: EventStream;
   readonly #name: string;
 
-  private constructor(event: ClientEvent, ended: EventStream, name: string) {
+  private constructor(client: Client, event: ClientEvent, ended: EventStream, name: string) {
     const { view } = event;
+    this.#client = client;
     this.endpoint = event.endpoint;
     this.#ended = ended;
     this.#name = name;
@@ -82,7 +89,7 @@ export class GuestView implements AsyncDisposable {
     const ended = client.events({ kinds: ["MEMCTX", "MEMCTX_INVALIDATED"], endpoints });
     try {
       const event = await firstContext(client, ended, endpoint, options);
-      return new GuestView(event, ended, name);
+      return new GuestView(client, event, ended, name);
     } catch (error) {
       await ended.return();
       throw error;
@@ -90,18 +97,32 @@ export class GuestView implements AsyncDisposable {
   }
 
   /**
-   * Makes sure that the epoch still is the guest's, and that its memory was there to be read.
+   * Makes sure that the epoch still is the guest's, and that its memory was there to be read: asks the daemon something, and looks what came before the answer.
    *
-   * @throws {Fault} `seam-down` when it has ended: the guest was reset, or its VM has ended; `refused` when the RAM's file was cut
+   * @throws {Fault} `seam-down` when it has ended: the guest was reset, or its VM has ended; `refused` when the RAM's file was cut; what the question throws
    */
   async check(): Promise<void> {
-    // What has arrived is taken in by the client's own reading of the socket, which needs the event loop.
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await this.#hearAll();
     if (this.#ended.buffered === 0) return this.memory.verify();
     throw new Fault(
       "seam-down",
       `Cannot trust what was read from ${this.#name}: the guest was reset or ended meanwhile; try again`,
     );
+  }
+
+  /** The end of an epoch is urgent: what the daemon knew of it when it was asked comes before its answer. */
+  async #hearAll(): Promise<void> {
+    const { caps } = this.#client.grant;
+    const cls = CAP_OF_CLASS.findIndex((cap) => (caps & (cap | CAP.OBSERVE)) !== 0);
+    const className = LEASE_CLASS_NAMES[cls] as LeaseClassName | undefined;
+    // Who may only read memory can ask nothing without being refused, which would be noted as such.
+    if (className === undefined) return await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+    try {
+      await this.#client.leaseStatus(this.endpoint, className);
+    } catch (error) {
+      // An endpoint that is gone has told its end.
+      if (!(error instanceof Fault) || error.code !== "no-endpoint") throw error;
+    }
   }
 
   /** Unmaps the memory. */
