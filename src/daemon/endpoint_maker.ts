@@ -19,6 +19,7 @@ import { VmhostAdapter } from "../adapters/vmhost/vmhost_adapter.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
 import type { EndpointRequest } from "../roster/roster.ts";
 import type { Config, EndpointConfig } from "./config.ts";
+import { heldPath } from "./held_sweep.ts";
 import type { LoopPlan } from "./plan.ts";
 
 /** Turns plans into attachable endpoints. */
@@ -89,7 +90,7 @@ export class EndpointMaker {
 
   #input(plan: EndpointConfig, driver: InputDriver): InputAdapter {
     const log = this.#log.for(`input[${plan.name}]`);
-    return new InputAdapter(driver, new HeldFile(`${this.#plan.runtimeDir}/held-${plan.name}.bin`, log));
+    return new InputAdapter(driver, new HeldFile(heldPath(this.#plan.runtimeDir, plan.name), log));
   }
 
   #inputDriver(plan: EndpointConfig, link: QmpLink): InputDriver | null {

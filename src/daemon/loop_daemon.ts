@@ -25,6 +25,7 @@ import { Roster } from "../roster/roster.ts";
 import { TriggerDirectory } from "../roster/trigger_directory.ts";
 import { ChannelServers } from "./channel_server.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
+import { sweepHeld } from "./held_sweep.ts";
 import { LogWriter } from "./log_writer.ts";
 import { LoopScanner } from "./loop_scanner.ts";
 import { Doorman } from "./doorman.ts";
@@ -133,6 +134,7 @@ export class LoopDaemon {
 
   /** Attaches what the plan names, says that it is ready, and serves until it is told to stop. */
   run(): void {
+    sweepHeld(this.#plan.runtimeDir, this.#log.for("input"));
     for (const request of this.#maker.stubs()) {
       const outcome = this.#roster.attach(request);
       if (!outcome.ok) this.#log.error(`cannot attach ${request.name}: ${outcome.reason}`);
