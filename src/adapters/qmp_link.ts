@@ -15,7 +15,7 @@
 import { IN } from "../../ffi/poller.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { pidfdOpen } from "../../ffi/signals.ts";
-import { isOsError, OsError } from "../../ffi/os_error.ts";
+import { OsError } from "../../ffi/os_error.ts";
 import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
 import { assert } from "../base/assert.ts";
 import { MS, NEVER, SECOND } from "../base/clock.ts";
@@ -24,6 +24,7 @@ import { type Log, SILENT } from "../base/log.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
 import { QmpClient, type QmpReply, type QmpReplyHandler } from "../qmp/qmp_client.ts";
 import { isObject, type QmpEvent } from "../qmp/qmp_message.ts";
+import { hasEnded } from "../ram/process_end.ts";
 import { QmpConnection } from "./qmp_connection.ts";
 import {
   connectLoss,
@@ -314,7 +315,7 @@ export class QmpLink implements TimerHandler {
     this.#state = "ending";
     client?.close();
     if (this.#state !== "ending") return;
-    if (pidfd === null) return this.#lose(this.#pid > 0 && isGone(this.#pid) ? PROCESS_GONE : PEER_CLOSED);
+    if (pidfd === null) return this.#lose(hasEnded(this.#pid) ? PROCESS_GONE : PEER_CLOSED);
     const watcher: FdHandler = { onReady: () => this.#lose(PROCESS_GONE) };
     this.#loop.watch(pidfd.fd, IN, watcher);
     this.#watchingPidfd = true;
@@ -407,14 +408,5 @@ function isSocket(path: string): boolean {
     // Gone meanwhile, or out of reach: connect has said what there is to say.
     if (error instanceof Error) return true;
     throw error;
-  }
-}
-
-function isGone(pid: number): boolean {
-  try {
-    pidfdOpen(pid).close();
-    return false;
-  } catch (error) {
-    return isOsError(error, "ESRCH");
   }
 }

@@ -7,9 +7,9 @@
 import { CAP_OF_CLASS } from "../access/requirement.ts";
 import { Fault } from "../base/fault.ts";
 import { readU64 } from "../base/layout.ts";
+import { MEMCTX } from "../event/body_layout.ts";
 import { GUEST_OS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
-import { MEMCTX } from "../event/body_layout.ts";
 import { findGuest, type GuestFinder } from "../guest/find_guest.ts";
 import type { FindResult } from "../guest/guest_os.ts";
 import { findLinux } from "../guest/linux/find_linux.ts";

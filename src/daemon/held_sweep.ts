@@ -6,7 +6,7 @@
 import { decodeHeldRecord } from "../adapters/input/held_record.ts";
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
-import { hasEnded } from "../ram/process_maps.ts";
+import { hasEnded } from "../ram/process_end.ts";
 
 const NAME = /^held-.*\.bin$/;
 
@@ -30,7 +30,7 @@ export function sweepHeld(runtimeDir: string, log: Log): void {
       // What cannot be read is told when its endpoint is attached; a pid that is not known may be anybody's.
       if (record === undefined) continue;
       const { entries, pid } = record;
-      if (entries.length === 0 || (pid > 0 && hasEnded(pid))) Deno.removeSync(path);
+      if (entries.length === 0 || hasEnded(pid)) Deno.removeSync(path);
     }
   } catch (error) {
     if (!(error instanceof Error)) throw error;

@@ -66,16 +66,6 @@ export function readProc(pid: number, name: string): string {
   }
 }
 
-/** Whether a process has ended, or has given its memory back and is about to end. Kernel threads never had any: not for them. */
-export function hasEnded(pid: number): boolean {
-  try {
-    return readProc(pid, "cmdline") === "";
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    return error.code === "no-endpoint";
-  }
-}
-
 /** Descriptors of a process and what each is open on. */
 export function descriptorsOf(pid: number): { readonly fd: number; readonly target: string }[] {
   const out: { fd: number; target: string }[] = [];

@@ -5,7 +5,7 @@
  */
 import type { Log } from "../../base/log.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
-import { hasEnded } from "../../ram/process_maps.ts";
+import { hasEnded } from "../../ram/process_end.ts";
 import { decodeHeldRecord, encodeHeldRecord, type HeldStore, MAX_HELD_RECORD_BYTES } from "./held_record.ts";
 import { heldEntry, HeldSet } from "./held_set.ts";
 import type { InputFrame } from "./input_frame.ts";
@@ -114,7 +114,7 @@ export class HeldLedger {
 
   /** Ends it. The record stays only for keys that are down in a guest that still runs. */
   close(): void {
-    this.#store?.close(this.#held.size > 0 && !(this.#pid > 0 && hasEnded(this.#pid)));
+    this.#store?.close(this.#held.size > 0 && !hasEnded(this.#pid));
   }
 
   #save(): void {

@@ -9,7 +9,7 @@
 import { fchmod, statFd } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
-import { hasEnded } from "../../ram/process_maps.ts";
+import { hasEnded } from "../../ram/process_end.ts";
 import { openQemuFiles, type QemuFiles } from "../../ram/qemu_ram.ts";
 import type { RamAnswer, RamRequest } from "./scan_port.ts";
 

@@ -13,7 +13,7 @@ import type { QmpLink, QmpLinkUser } from "../../../../src/adapters/qmp_link.ts"
 import { CODE } from "../../../../src/base/codes.ts";
 import { SEAM_REASON } from "../../../../src/event/body_number.ts";
 import type { QmpReplyHandler } from "../../../../src/qmp/qmp_client.ts";
-import { hasEnded } from "../../../../src/ram/process_maps.ts";
+import { hasEnded } from "../../../../src/ram/process_end.ts";
 import { AdapterRig } from "../../../fixtures/adapter_rig.ts";
 
 const BYTES = 1 << 20;
