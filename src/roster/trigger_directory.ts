@@ -55,7 +55,8 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
   readonly #options: TriggerDirectoryOptions;
   readonly #log: Log;
   readonly #inotify: Inotify = Inotify.create();
-  readonly #dirty = new Set<string>();
+  /** Names to look at; true for one that has only been made so far. */
+  readonly #dirty = new Map<string, boolean>();
   /** Files that the listener knows. */
   readonly #known = new Set<string>();
   /** What was said of a file last, so that it is said once. */
@@ -85,7 +86,8 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
           this.#directoryWatch = -1;
           this.#rescan = true;
         } else if (name === "") this.#rescan = true;
-        else if ((mask & INOTIFY.CREATE) === 0 || this.#isWhole(name)) this.#dirty.add(name);
+        else if ((mask & INOTIFY.CREATE) === 0) this.#dirty.set(name, false);
+        else if (!this.#dirty.has(name)) this.#dirty.set(name, true);
       }
     }
     // While there is one file after another to look at, what comes joins the queue.
@@ -99,10 +101,11 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
       this.#rescan = false;
       this.#lookAtAll();
     }
-    const [name] = this.#dirty;
-    if (name !== undefined) {
+    const [next] = this.#dirty;
+    if (next !== undefined) {
+      const [name, isJustMade] = next;
       this.#dirty.delete(name);
-      this.#look(name);
+      if (!isJustMade || this.#isWhole(name)) this.#look(name);
     }
     this.#working = this.#dirty.size > 0;
     if (this.#working) this.#options.loop.arm(this, this.#options.loop.clock.nowNs());
@@ -148,7 +151,7 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
     for (const name of this.#complaints.keys()) {
       if (!there.has(name) && name !== "") this.#complaints.delete(name);
     }
-    for (const name of present) this.#dirty.add(name);
+    for (const name of present) this.#dirty.set(name, false);
   }
 
   /** Watches the directory and the one above it. False: there is none, or it cannot be trusted. */
