@@ -1,9 +1,13 @@
 /**
  * The log: one structured line an entry on stderr, which journald and a person both read.
  * `<level>` comes first as a syslog priority when journald listens (`<4>…`), then `key=value` pairs.
- * It buffers nothing and never throws.
+ * It buffers nothing and never throws. What a line carries may come from outside: every value is bounded and escaped (printable.ts), and so is the message.
  * @module
  */
+import { oneLine, printable } from "./printable.ts";
+
+/** Characters of a message: it is ours, but may quote an error's text. */
+const MOST_MESSAGE = 2048;
 
 /** Levels, with syslog's numbers. */
 export const LOG_LEVEL = { error: 3, warn: 4, info: 6, debug: 7 } as const;
@@ -68,10 +72,10 @@ export class Log {
   #write(level: LogLevel, message: string, fields?: LogFields): void {
     if (!this.wants(level)) return;
     let line = this.#journal ? `<${LOG_LEVEL[level]}>` : `${level.padEnd(5)} `;
-    line += `${this.#component}: ${oneLine(message)}`;
+    line += `${this.#component}: ${oneLine(message.slice(0, MOST_MESSAGE))}`;
     for (const key in fields) {
       const value = fields[key];
-      if (value !== undefined) line += ` ${key}=${quoted(String(value))}`;
+      if (value !== undefined) line += ` ${key}=${quoted(printable(String(value)))}`;
     }
     this.#sink(line);
   }
@@ -80,15 +84,6 @@ export class Log {
 /** A log that drops everything, for libraries and tests. */
 export const SILENT: Log = new Log("", "error", () => {});
 
-function oneLine(text: string): string {
-  let out = "";
-  for (const c of text) {
-    const code = c.codePointAt(0) ?? 0;
-    out += code < 32 || code === 127 ? `\\x${code.toString(16).padStart(2, "0")}` : c;
-  }
-  return out;
-}
-
 function quoted(text: string): string {
-  return /^[\w.:/@+,-]+$/.test(text) ? text : JSON.stringify(text);
+  return /^[\w.:/@+,-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`;
 }

@@ -17,7 +17,7 @@ import type { ClientEvent } from "../client_event.ts";
 import { describeBody } from "../describe_event.ts";
 import type { RosterView } from "../roster_view.ts";
 import type { Output, Tone } from "./output.ts";
-import { line, visible } from "./table.ts";
+import { line } from "./table.ts";
 
 const WIDTHS = [13, 7, 19, 12];
 const TITLES = ["SECONDS", "SOURCE", "KIND", "ENDPOINT", "WHAT"];
@@ -137,7 +137,8 @@ function fieldsOf(event: ClientEvent): string {
 }
 
 function valueOf(value: Described): string {
-  if (typeof value === "string") return /^[\w.:/+-]+$/.test(value) ? value : JSON.stringify(visible(value));
+  // The cell is escaped as a whole.
+  if (typeof value === "string") return /^[\w.:/+-]+$/.test(value) ? value : `"${value}"`;
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 

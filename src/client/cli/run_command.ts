@@ -4,6 +4,7 @@
  */
 import { exitCodeOf, Fault, messageOf } from "../../base/fault.ts";
 import { connect, defaultSocketPathHere } from "../connect.ts";
+import { oneLine } from "../../base/printable.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { type CommandLine, parseCommandLine } from "./command_line.ts";
@@ -106,17 +107,17 @@ function tell(error: unknown): number {
   if (error instanceof OutputClosed) return 0;
   const code = exitCodeOf(error);
   if (error instanceof Fault) {
-    print(`vmsig: ${error.code}: ${visible(error.message)}`);
+    print(`vmsig: ${error.code}: ${oneLine(error.message)}`);
     return code;
   }
   if (error instanceof Deno.errors.NotCapable) {
-    print(`vmsig: missing: Cannot go on without a permission of Deno: ${visible(error.message)}`);
+    print(`vmsig: missing: Cannot go on without a permission of Deno: ${oneLine(error.message)}`);
     return exitCodeOf(new Fault("missing", error.message));
   }
   // A defect of ours: the stack is what a report of it needs.
   print(
     `vmsig: internal: Cannot go on: ${
-      visible(messageOf(error))
+      oneLine(messageOf(error))
     }; this is a defect of vmsig, please report it`,
   );
   if (error instanceof Error && error.stack !== undefined) print(error.stack);

@@ -2,6 +2,7 @@
  * Aligned columns for a person. Control characters of names that come from elsewhere are made visible, never sent to the terminal.
  * @module
  */
+import { printable } from "../../base/printable.ts";
 import type { Output, Tone } from "./output.ts";
 
 /** A cell: text, or text with a tone. */
@@ -28,15 +29,9 @@ export function line(out: Output, row: readonly Cell[], widths: readonly number[
   return text.trimEnd();
 }
 
-/** Text that a terminal shows as it stands: control characters are escaped. */
+/** Text that a terminal shows as it stands, in the reversible form of `printable.ts`; not cut, because what a person asked for is shown whole. */
 export function visible(text: string): string {
-  let out = "";
-  for (const c of text) {
-    const code = c.codePointAt(0) ?? 0;
-    const hidden = code < 32 || (code >= 127 && code < 160) || code === 0x2028 || code === 0x2029;
-    out += hidden ? `\\x${code.toString(16).padStart(2, "0")}` : c;
-  }
-  return out;
+  return printable(text, Infinity);
 }
 
 function textOf(cell: Cell): string {

@@ -98,7 +98,7 @@ Deno.test("a log line is one line, whatever a peer puts into it", () => {
   log.debug("not this");
   log.for("audit").error("bad");
   assertEquals(lines, [
-    'info  core: one\\x0atwo name="evil\\"\\n<3>fake" n=5 path=/run/x.sock',
+    'info  core: one\\x0atwo name="evil\\"\\x0a<3>fake" n=5 path=/run/x.sock',
     "error audit: bad",
   ]);
   assertEquals([log.wants("warn"), log.wants("debug")], [true, false]);
