@@ -90,7 +90,7 @@ export class Core implements TurnHook {
     this.#loop = loop;
     this.bus = new Bus(loop.clock, log);
     const { bus } = this;
-    this.audit = new AuditTrail(loop.clock, options.log.for("audit"), bus.pool, (event) => bus.up(event));
+    this.audit = new AuditTrail(loop, options.log.for("audit"), bus.pool, (event) => bus.up(event));
     bus.audit = this.audit;
     this.leases = new LeaseTable(options.arbitration);
     this.fanOut = new FanOut(this.#retained, loop.clock);
@@ -308,6 +308,7 @@ export class Core implements TurnHook {
 
   /** Releases everything that waits; to be called when all controls and endpoints are gone. */
   dispose(): void {
+    this.audit.close();
     this.#pumpUp();
     this.fanOut.flush();
     this.#retained.clear();
@@ -396,7 +397,6 @@ export class Core implements TurnHook {
       this.fanOut.remove(slot);
       this.audit.setListeners(this.fanOut.auditors);
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
-      this.audit.forget(slot.id);
       this.#retained.dropOf(slot.id, this.#withdrawPublished);
       slot.control.close(slot.leaveReason);
     }
