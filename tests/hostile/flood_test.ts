@@ -47,6 +47,8 @@ class Reader implements AsyncDisposable {
   readonly downs: number[] = [];
   readonly errors: string[] = [];
   ups = 0;
+  /** How its stream ended before its time: its control was thrown off. */
+  fault: unknown;
   readonly #end: () => Promise<void>;
   readonly #reading: Promise<void>;
 
@@ -64,7 +66,7 @@ class Reader implements AsyncDisposable {
         const error = event.as("ERROR");
         if (error !== undefined) this.errors.push(error.text);
       }
-    })();
+    })().catch((error) => this.fault = error);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -104,6 +106,7 @@ Deno.test("5,000 RESETs in a burst: who steers another VM stays and keeps its le
         () => reader.downs.length > downs || stateOf(operator, "evil") !== "up",
       );
     }
+    assertEquals(reader.fault, undefined);
     assert(evil.connections <= 4, `a pause stands between, not ${evil.connections} connections`);
     assertEquals([operator.fault, power.held, input.held], [undefined, true, true]);
     await operator.vm("good", "stop");
