@@ -24,6 +24,14 @@ export const INPUT_RECORD_BYTES = 24;
 export const MAX_MEMWRITE_BYTES = 4096;
 /** Events waiting for one control, unless the config says otherwise (contract). */
 export const DEFAULT_QUEUE_EVENTS = 1024;
+/** Bytes of bodies of the events that wait for one control. */
+export const MAX_QUEUE_BYTES: number = 8 * 1024 * 1024;
+/** Bytes of bodies of the events that wait for all controls of one uid. */
+export const MAX_PRINCIPAL_EVENT_BYTES: number = 32 * 1024 * 1024;
+/** Bytes of bodies of the commands of one uid that wait; past it its controls are not read. */
+export const MAX_PRINCIPAL_COMMAND_BYTES: number = 8 * 1024 * 1024;
+/** Urgent events of one endpoint and kind that wait for one control and are all told, however many more come: past it the oldest of those that are no longer so goes. */
+export const MAX_UNFOLDED_EVENTS = 32;
 /** Controls of a daemon, unless the config says otherwise (contract). */
 export const DEFAULT_MAX_CONTROLS = 1024;
 /** How long a peer may take to say HELLO (contract), ms. */
@@ -42,8 +50,14 @@ export const MAX_QMP_INFLIGHT = 8;
 export const MAX_QMP_QUEUE = 65_536;
 /** CMD_INPUT commands of one endpoint that wait for its driver. */
 export const MAX_INPUT_QUEUE = 4096;
-/** Bytes of one QMP line; a longer one is a protocol error. */
-export const MAX_QMP_LINE_BYTES = 16 * 1024 * 1024;
+/** Bytes of one QMP line while QEMU owes the answer to an HMP command (`info mtree -f` of a large machine); a longer one is a protocol error. */
+export const MAX_QMP_LINE_BYTES: number = 4 * 1024 * 1024;
+/** Bytes of any other QMP line: events, and the answers to all other commands, which are short. */
+export const MAX_QMP_SHORT_LINE_BYTES: number = 64 * 1024;
+/** Objects and lists within each other in one QMP line. */
+export const MAX_QMP_DEPTH = 64;
+/** Values and strings in one QMP line: what bounds the time that reading it takes. */
+export const MAX_QMP_PARTS = 16_384;
 /** Characters of an endpoint's name (contract: char[32], NUL-padded, in UTF-8). */
 export const MAX_NAME_BYTES = 31;
 /** Bytes that a v2v stream keeps of what arrives while its own send is stuck. */

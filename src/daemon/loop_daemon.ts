@@ -76,8 +76,13 @@ export class LoopDaemon {
     this.#config = plan.config;
     this.#report = report;
     const { daemon } = plan.config;
-    this.#logWriter = new LogWriter(STDERR, plan.journal);
-    this.#log = new Log("vmsig", daemon.log, (line) => this.#logWriter.write(line), plan.journal);
+    this.#logWriter = new LogWriter(STDERR, plan.journal, monotonicClock);
+    this.#log = new Log(
+      "vmsig",
+      daemon.log,
+      (line, isRecord) => this.#logWriter.write(line, isRecord),
+      plan.journal,
+    );
     this.#doorman = new Doorman({
       rules: plan.config.admission,
       ownUid: Deno.uid() ?? -1,
