@@ -13,6 +13,7 @@ import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
 import type { RegionHeader } from "../v2v/region_header.ts";
 import type { Role } from "../v2v/region_layout.ts";
 import type { IvshmemDevice } from "./ivshmem_device.ts";
+import { ring } from "./ring_bell.ts";
 
 /** How often an end shows that it lives (contract). */
 export const HEARTBEAT_NS: number = 200 * MS;
@@ -36,6 +37,8 @@ export class IvshmemLink implements ChannelLink {
   readonly #clock: Clock;
   readonly #vectorBase: number;
   readonly #poller = new Poller(8);
+  /** The pollers that watch the server's word. */
+  readonly #hearing = new Set<Poller>();
   #async: Poller | undefined;
   #wake: EventFd | undefined;
   #waiting: Promise<void> | undefined;
@@ -73,7 +76,9 @@ export class IvshmemLink implements ChannelLink {
 
   #watch(poller: Poller): void {
     for (const bell of this.#device.bells(this.#device.id) ?? []) poller.add(bell.fd, IN | ET, TAG_BELL);
+    if (this.#device.serverGone) return;
     poller.add(this.#device.fd, IN, TAG_SERVER);
+    this.#hearing.add(poller);
   }
 
   /** Who is rung: the client that the other end says it is. */
@@ -83,17 +88,19 @@ export class IvshmemLink implements ChannelLink {
   }
 
   /** See `ChannelLink`. */
-  ringData(): void {
-    this.#ring(this.#role === "listener" ? LISTENER_DATA : CONNECTOR_DATA);
+  ringData(): boolean {
+    return this.#ring(this.#role === "listener" ? LISTENER_DATA : CONNECTOR_DATA);
   }
 
   /** See `ChannelLink`. */
-  ringSpace(): void {
-    for (const vector of SPACE_VECTORS) this.#ring(vector);
+  ringSpace(): boolean {
+    const first = this.#ring(SPACE_VECTORS[0]);
+    return this.#ring(SPACE_VECTORS[1]) && first;
   }
 
-  #ring(vector: number): void {
-    this.#device.bells(this.#peerId)?.[this.#vectorBase + vector]?.signal();
+  #ring(vector: number): boolean {
+    const bell = this.#device.bells(this.#peerId)?.[this.#vectorBase + vector];
+    return bell === undefined || ring(bell);
   }
 
   /** See `ChannelLink`. */
@@ -109,16 +116,25 @@ export class IvshmemLink implements ChannelLink {
 
   async #sleep(timeoutNs: number): Promise<void> {
     this.#beat();
-    if (this.#async === undefined) {
-      this.#wake = EventFd.create();
-      this.#async = new Poller(8);
-      this.#watch(this.#async);
-      this.#async.add(this.#wake.fd, IN, TAG_WAKE);
-    }
+    this.#wake ??= EventFd.create();
+    this.#async ??= this.#asyncPoller(this.#wake);
     const poller = this.#async;
     const count = await poller.waitAsync(Math.ceil(timeoutNs / MS));
     if (this.#closed) this.#closeAsync();
     else this.#handle(poller, count);
+  }
+
+  #asyncPoller(wake: EventFd): Poller {
+    const poller = new Poller(8);
+    try {
+      this.#watch(poller);
+      poller.add(wake.fd, IN, TAG_WAKE);
+      return poller;
+    } catch (error) {
+      this.#hearing.delete(poller);
+      poller[Symbol.dispose]();
+      throw error;
+    }
   }
 
   #handle(poller: Poller, count: number): void {
@@ -131,7 +147,8 @@ export class IvshmemLink implements ChannelLink {
 
   /** A server that ended would end every sleep at once; the channel does not need it any more. */
   #unwatchServer(): void {
-    for (const poller of [this.#poller, this.#async]) poller?.remove(this.#device.fd);
+    for (const poller of this.#hearing) poller.remove(this.#device.fd);
+    this.#hearing.clear();
   }
 
   /** See `ChannelLink`. */

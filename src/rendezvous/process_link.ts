@@ -1,31 +1,32 @@
 /**
- * The transport between two processes: four eventfds and the socket of the rendezvous, whose hang-up tells that the
- * other end is gone.
+ * The transport between two processes: four doorbells (eventfds) and the socket of the rendezvous, whose hang-up tells
+ * that the other end is gone.
  *
- * Sleeping is an edge-triggered epoll that never reads the eventfds: a ring is noticed all the same, one system call is
- * saved, and no trick of the other end can make a read block. They are read only to make a descriptor that was given
- * to the program unreadable ({@linkcode ProcessLink.clear}), and only when they are readable.
+ * Sleeping is an edge-triggered epoll that never reads the eventfds: a ring is noticed all the same, and one system call
+ * is saved. They are read only to make a descriptor that was given to the program unreadable
+ * ({@linkcode ProcessLink.clear}).
  *
  * "L->C space" can be read as the doorbell from L to C, or as the one for room in the ring L->C, which C rings. Data is
  * the same either way. For room both are rung and both are heard, so that a peer of either reading is understood: one
  * more write of 0.3 us, and only when somebody sleeps because a ring is full.
  * @module
  */
+import type { Doorbell } from "../../ffi/doorbell.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
-import { OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { ERR, ET, HUP, IN, Poller, pollNow, RDHUP } from "../../ffi/poller.ts";
+import { ERR, ET, HUP, IN, Poller, RDHUP } from "../../ffi/poller.ts";
 import { MS } from "../base/clock.ts";
 import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
 import type { Role } from "../v2v/region_layout.ts";
 import type { MappedRegion } from "./mapped_region.ts";
+import { ring } from "./ring_bell.ts";
 
 /** The doorbells in the contract's order. */
 export type Doorbells = readonly [
-  listenerData: EventFd,
-  listenerSpace: EventFd,
-  connectorData: EventFd,
-  connectorSpace: EventFd,
+  listenerData: Doorbell,
+  listenerSpace: Doorbell,
+  connectorData: Doorbell,
+  connectorSpace: Doorbell,
 ];
 
 /** Something else that is to be served while a channel sleeps, such as the listening socket. */
@@ -45,10 +46,10 @@ const NO_WAIT = 0;
 /** A transport over eventfds and a socket, all of which it owns. */
 export class ProcessLink implements ChannelLink {
   readonly #bells: Doorbells;
-  readonly #data: EventFd;
-  readonly #space: readonly [EventFd, EventFd];
-  readonly #heardData: EventFd;
-  readonly #heardSpace: EventFd;
+  readonly #data: Doorbell;
+  readonly #space: readonly [Doorbell, Doorbell];
+  readonly #heardData: Doorbell;
+  readonly #heardSpace: Doorbell;
   readonly #socket: OwnedFd;
   readonly #region: MappedRegion;
   readonly #side: SideWatch | undefined;
@@ -61,7 +62,7 @@ export class ProcessLink implements ChannelLink {
   #closed = false;
 
   /**
-   * Takes ownership of what a rendezvous made.
+   * Takes ownership of what a rendezvous made; when it throws, for lack of descriptors, that stays the caller's.
    *
    * @param role which end we are
    * @param bells the four eventfds
@@ -79,31 +80,35 @@ export class ProcessLink implements ChannelLink {
     this.#socket = socket;
     this.#region = region;
     this.#side = side;
-    this.#control = new Poller(1);
-    this.#control.add(socket.fd, RDHUP | HUP | ERR, TAG_SOCKET);
-    this.#sync = this.#poller();
+    this.#control = polling(1, (poller) => poller.add(socket.fd, RDHUP | HUP | ERR, TAG_SOCKET));
+    try {
+      this.#sync = this.#poller();
+    } catch (error) {
+      this.#control[Symbol.dispose]();
+      throw error;
+    }
   }
 
   #poller(): Poller {
-    const poller = new Poller(8);
-    for (const bell of [this.#heardData, this.#bells[1], this.#bells[3]]) {
-      poller.add(bell.fd, IN | ET, TAG_BELL);
-    }
-    poller.add(this.#control.fd, IN, TAG_SOCKET);
-    const side = this.#side?.fd;
-    if (side !== undefined) poller.add(side, IN, TAG_SIDE);
-    return poller;
+    return polling(8, (poller) => {
+      for (const bell of [this.#heardData, this.#bells[1], this.#bells[3]]) {
+        poller.add(bell.fd, IN | ET, TAG_BELL);
+      }
+      poller.add(this.#control.fd, IN, TAG_SOCKET);
+      const side = this.#side?.fd;
+      if (side !== undefined) poller.add(side, IN, TAG_SIDE);
+    });
   }
 
   /** See `ChannelLink`. */
-  ringData(): void {
-    ring(this.#data);
+  ringData(): boolean {
+    return ring(this.#data);
   }
 
   /** See `ChannelLink`. */
-  ringSpace(): void {
-    ring(this.#space[0]);
-    ring(this.#space[1]);
+  ringSpace(): boolean {
+    const first = ring(this.#space[0]);
+    return ring(this.#space[1]) && first;
   }
 
   /** See `ChannelLink`. */
@@ -117,15 +122,18 @@ export class ProcessLink implements ChannelLink {
   }
 
   async #sleep(timeoutNs: number): Promise<void> {
-    if (this.#async === undefined) {
-      this.#wake = EventFd.create();
-      this.#async = this.#poller();
-      this.#async.add(this.#wake.fd, IN, TAG_WAKE);
-    }
+    this.#wake ??= EventFd.create();
+    this.#async ??= this.#asyncPoller(this.#wake);
     const poller = this.#async;
     const count = await poller.waitAsync(this.#gone ? NO_WAIT : Math.ceil(timeoutNs / MS));
     if (this.#closed) this.#closeAsync();
     else this.#handle(poller, count);
+  }
+
+  #asyncPoller(wake: EventFd): Poller {
+    const poller = this.#poller();
+    poller.add(wake.fd, IN, TAG_WAKE);
+    return poller;
   }
 
   #handle(poller: Poller, count: number): void {
@@ -149,7 +157,7 @@ export class ProcessLink implements ChannelLink {
   /** See `ChannelLink`. */
   clear(which: "receive" | "send"): void {
     const bell = which === "receive" ? this.#heardData : this.#heardSpace;
-    if (pollNow(bell.fd, IN) !== 0) bell.drain();
+    bell.hush();
   }
 
   /** Closes and unmaps everything. */
@@ -173,11 +181,14 @@ export class ProcessLink implements ChannelLink {
   }
 }
 
-/** What the other end gave as a doorbell may refuse to be rung: that hurts nobody but it. */
-function ring(bell: EventFd): void {
+/** A poller that watches something, or none: when that fails, nothing of it is left. */
+function polling(maxEvents: number, add: (poller: Poller) => void): Poller {
+  const poller = new Poller(maxEvents);
   try {
-    bell.signal();
+    add(poller);
+    return poller;
   } catch (error) {
-    if (!(error instanceof OsError)) throw error;
+    poller[Symbol.dispose]();
+    throw error;
   }
 }
