@@ -23,6 +23,8 @@ export const HEARTBEAT_STALE_NS: number = 2 * SECOND;
 const TAG_BELL = 0;
 const TAG_SERVER = 1;
 const TAG_WAKE = 2;
+/** Events that a wait tells at once; the rest comes with the next. */
+const MAX_EVENTS = 8;
 // The contract's order; for room both readings of it, as between processes (process_link.ts).
 const LISTENER_DATA = 0;
 const CONNECTOR_DATA = 2;
@@ -36,11 +38,11 @@ export class IvshmemLink implements ChannelLink {
   readonly #other: Role;
   readonly #clock: Clock;
   readonly #vectorBase: number;
-  readonly #poller = new Poller(8);
+  readonly #sync: Poller;
+  readonly #async: Poller;
+  readonly #wake: EventFd;
   /** The pollers that watch the server's word. */
   readonly #hearing = new Set<Poller>();
-  #async: Poller | undefined;
-  #wake: EventFd | undefined;
   #waiting: Promise<void> | undefined;
   readonly #timer: ReturnType<typeof setInterval>;
   #peerId = -1;
@@ -65,7 +67,14 @@ export class IvshmemLink implements ChannelLink {
     this.#other = role === "listener" ? "connector" : "listener";
     this.#clock = clock;
     this.#vectorBase = vectorBase;
-    this.#watch(this.#poller);
+    // All that it will ever need: a channel that is established does not end for lack of descriptors.
+    using made = new DisposableStack();
+    this.#sync = made.use(new Poller(MAX_EVENTS));
+    this.#async = made.use(new Poller(MAX_EVENTS));
+    this.#wake = made.use(EventFd.create());
+    for (const poller of [this.#sync, this.#async]) this.#watch(poller);
+    this.#async.add(this.#wake.fd, IN, TAG_WAKE);
+    made.move();
     this.#seenBeat = header.heartbeat(this.#other);
     this.#seenAtNs = clock.nowNs();
     this.#timer = setInterval(() => this.#beat(), HEARTBEAT_NS / MS);
@@ -106,7 +115,7 @@ export class IvshmemLink implements ChannelLink {
   /** See `ChannelLink`. */
   wait(timeoutNs: number): void {
     this.#beat();
-    this.#handle(this.#poller, this.#poller.waitNs(timeoutNs));
+    this.#handle(this.#sync, this.#sync.waitNs(timeoutNs));
   }
 
   /** See `ChannelLink`. All that wait share one sleep. */
@@ -116,25 +125,10 @@ export class IvshmemLink implements ChannelLink {
 
   async #sleep(timeoutNs: number): Promise<void> {
     this.#beat();
-    this.#wake ??= EventFd.create();
-    this.#async ??= this.#asyncPoller(this.#wake);
     const poller = this.#async;
     const count = await poller.waitAsync(Math.ceil(timeoutNs / MS));
     if (this.#closed) this.#closeAsync();
     else this.#handle(poller, count);
-  }
-
-  #asyncPoller(wake: EventFd): Poller {
-    const poller = new Poller(8);
-    try {
-      this.#watch(poller);
-      poller.add(wake.fd, IN, TAG_WAKE);
-      return poller;
-    } catch (error) {
-      this.#hearing.delete(poller);
-      poller[Symbol.dispose]();
-      throw error;
-    }
   }
 
   #handle(poller: Poller, count: number): void {
@@ -186,15 +180,13 @@ export class IvshmemLink implements ChannelLink {
     this.#closed = true;
     clearInterval(this.#timer);
     this.#device.unuse(this);
-    this.#poller[Symbol.dispose]();
+    this.#sync[Symbol.dispose]();
     if (this.#waiting === undefined) this.#closeAsync();
-    else this.#wake?.signal();
+    else this.#wake.signal();
   }
 
   #closeAsync(): void {
-    this.#async?.[Symbol.dispose]();
-    this.#wake?.[Symbol.dispose]();
-    this.#async = undefined;
-    this.#wake = undefined;
+    this.#async[Symbol.dispose]();
+    this.#wake[Symbol.dispose]();
   }
 }

@@ -42,6 +42,8 @@ const TAG_SOCKET = 1;
 const TAG_SIDE = 2;
 const TAG_WAKE = 3;
 const NO_WAIT = 0;
+/** Events that a wait tells at once; the rest comes with the next. */
+const MAX_EVENTS = 8;
 
 /** A transport over eventfds and a socket, all of which it owns. */
 export class ProcessLink implements ChannelLink {
@@ -55,8 +57,8 @@ export class ProcessLink implements ChannelLink {
   readonly #side: SideWatch | undefined;
   readonly #sync: Poller;
   readonly #control: Poller;
-  #async: Poller | undefined;
-  #wake: EventFd | undefined;
+  readonly #async: Poller;
+  readonly #wake: EventFd;
   #waiting: Promise<void> | undefined;
   #gone = false;
   #closed = false;
@@ -80,24 +82,25 @@ export class ProcessLink implements ChannelLink {
     this.#socket = socket;
     this.#region = region;
     this.#side = side;
-    this.#control = polling(1, (poller) => poller.add(socket.fd, RDHUP | HUP | ERR, TAG_SOCKET));
-    try {
-      this.#sync = this.#poller();
-    } catch (error) {
-      this.#control[Symbol.dispose]();
-      throw error;
-    }
+    // All that it will ever need: a channel that is established does not end for lack of descriptors.
+    using made = new DisposableStack();
+    this.#control = made.use(new Poller(1));
+    this.#control.add(socket.fd, RDHUP | HUP | ERR, TAG_SOCKET);
+    this.#sync = made.use(new Poller(MAX_EVENTS));
+    this.#async = made.use(new Poller(MAX_EVENTS));
+    this.#wake = made.use(EventFd.create());
+    for (const poller of [this.#sync, this.#async]) this.#watch(poller);
+    this.#async.add(this.#wake.fd, IN, TAG_WAKE);
+    made.move();
   }
 
-  #poller(): Poller {
-    return polling(8, (poller) => {
-      for (const bell of [this.#heardData, this.#bells[1], this.#bells[3]]) {
-        poller.add(bell.fd, IN | ET, TAG_BELL);
-      }
-      poller.add(this.#control.fd, IN, TAG_SOCKET);
-      const side = this.#side?.fd;
-      if (side !== undefined) poller.add(side, IN, TAG_SIDE);
-    });
+  #watch(poller: Poller): void {
+    for (const bell of [this.#heardData, this.#bells[1], this.#bells[3]]) {
+      poller.add(bell.fd, IN | ET, TAG_BELL);
+    }
+    poller.add(this.#control.fd, IN, TAG_SOCKET);
+    const side = this.#side?.fd;
+    if (side !== undefined) poller.add(side, IN, TAG_SIDE);
   }
 
   /** See `ChannelLink`. */
@@ -122,18 +125,10 @@ export class ProcessLink implements ChannelLink {
   }
 
   async #sleep(timeoutNs: number): Promise<void> {
-    this.#wake ??= EventFd.create();
-    this.#async ??= this.#asyncPoller(this.#wake);
     const poller = this.#async;
     const count = await poller.waitAsync(this.#gone ? NO_WAIT : Math.ceil(timeoutNs / MS));
     if (this.#closed) this.#closeAsync();
     else this.#handle(poller, count);
-  }
-
-  #asyncPoller(wake: EventFd): Poller {
-    const poller = this.#poller();
-    poller.add(wake.fd, IN, TAG_WAKE);
-    return poller;
   }
 
   #handle(poller: Poller, count: number): void {
@@ -166,7 +161,7 @@ export class ProcessLink implements ChannelLink {
     this.#closed = true;
     this.#sync[Symbol.dispose]();
     if (this.#waiting === undefined) this.#closeAsync();
-    else this.#wake?.signal(); // the sleeper closes its own
+    else this.#wake.signal(); // the sleeper closes its own
     this.#control[Symbol.dispose]();
     this.#socket.close();
     for (const bell of this.#bells) bell[Symbol.dispose]();
@@ -174,21 +169,7 @@ export class ProcessLink implements ChannelLink {
   }
 
   #closeAsync(): void {
-    this.#async?.[Symbol.dispose]();
-    this.#wake?.[Symbol.dispose]();
-    this.#async = undefined;
-    this.#wake = undefined;
-  }
-}
-
-/** A poller that watches something, or none: when that fails, nothing of it is left. */
-function polling(maxEvents: number, add: (poller: Poller) => void): Poller {
-  const poller = new Poller(maxEvents);
-  try {
-    add(poller);
-    return poller;
-  } catch (error) {
-    poller[Symbol.dispose]();
-    throw error;
+    this.#async[Symbol.dispose]();
+    this.#wake[Symbol.dispose]();
   }
 }
