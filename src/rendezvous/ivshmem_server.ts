@@ -294,8 +294,11 @@ export class IvshmemServer implements Disposable {
     this.#log.info("a client is gone", { socket: this.socketPath, peer: client.id, why });
     this.#clients.delete(client.socket.fd);
     this.#registrar?.unwatch(client.socket.fd);
-    for (const bell of client.bells) bell[Symbol.dispose]();
     client.socket.close();
+    for (const bell of client.bells) {
+      bell.hush(); // nobody reads it any more: a QEMU that is stuck ringing it, because somebody filled it, is freed
+      bell[Symbol.dispose]();
+    }
     return true;
   }
 
