@@ -62,8 +62,10 @@ export const MAX_QMP_PARTS = 16_384;
 export const MAX_NAME_BYTES = 31;
 /** Bytes that a v2v stream keeps of what arrives while its own send is stuck. */
 export const MAX_STREAM_QUEUE_BYTES = 64 * 1024 * 1024;
-/** Peers of one ivshmem channel at a time: its two ends, and those that are just being replaced. */
-export const MAX_IVSHMEM_PEERS = 8;
+/** Peers that one user has on one ivshmem channel at a time: its two ends, and those that are just being replaced. */
+export const MAX_IVSHMEM_PEERS_OF_USER = 8;
+/** Peers of one ivshmem channel at a time, without those of root and of the daemon's own user. */
+export const MAX_IVSHMEM_PEERS = 32;
 
 assert(INPUT_RECORD_BYTES <= INLINE_BYTES, "an input record fits the inline zone");
 assert((MAX_INPUT_RECORDS - 1) * INPUT_RECORD_BYTES <= MAX_BODY_BYTES, "a full input frame fits a body");
