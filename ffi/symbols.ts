@@ -6,7 +6,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 9;
+export const SHIM_VERSION = 10;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -79,6 +79,7 @@ export const SYMBOLS = {
   vmsig_bind: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_listen: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_connect: { parameters: ["i32", "buffer"], result: "i32" },
+  vmsig_connect_abstract: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   vmsig_accept: { parameters: ["i32"], result: "i32" },
   vmsig_shutdown: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_peer_credentials: { parameters: ["i32", "buffer"], result: "i32" },
