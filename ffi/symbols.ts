@@ -84,6 +84,7 @@ export const SYMBOLS = {
   vmsig_bind: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_listen: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_connect: { parameters: ["i32", "buffer"], result: "i32" },
+  vmsig_connect_abstract: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   vmsig_accept: { parameters: ["i32"], result: "i32" },
   vmsig_shutdown: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_peer_credentials: { parameters: ["i32", "buffer"], result: "i32" },

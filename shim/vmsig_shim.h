@@ -88,6 +88,7 @@ VMSIG_API int32_t vmsig_socketpair(int32_t type, int32_t *out);
 VMSIG_API int32_t vmsig_bind(int32_t fd, const char *path);
 VMSIG_API int32_t vmsig_listen(int32_t fd, int32_t backlog);
 VMSIG_API int32_t vmsig_connect(int32_t fd, const char *path);
+VMSIG_API int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t length);
 VMSIG_API int32_t vmsig_accept(int32_t fd);
 VMSIG_API int32_t vmsig_shutdown(int32_t fd, int32_t how);
 VMSIG_API int32_t vmsig_peer_credentials(int32_t fd, uint32_t *out);
