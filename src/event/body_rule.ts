@@ -1,14 +1,22 @@
 /**
- * Which body a control's frame may have, by its kind (contract, section 1): further input records, the source of a memory write, and none for anything else. What a body
- * says is for whoever carries the command out; here it is only kept from being carried around for nothing.
+ * Which body a control's frame may have, by its kind, made from the catalogue: further input records, the source of a memory write, and none for anything else. What a body says is for
+ * whoever carries the command out; here it is only kept from being carried around for nothing.
  * @module
  */
 import { CODE } from "../base/codes.ts";
-import { INPUT_RECORD_BYTES, MAX_INPUT_RECORDS, MAX_MEMWRITE_BYTES } from "../base/limits.ts";
-import { KIND } from "./kind.ts";
+import { ROWS } from "./catalogue.ts";
+import { KIND_MAX } from "./kind.ts";
 import { BODY } from "./transfer_event.ts";
 
-const MOST_INPUT_BYTES = (MAX_INPUT_RECORDS - 1) * INPUT_RECORD_BYTES;
+/** DOWN kind to the bytes of its body at most. */
+const MOST_BYTES = new Uint32Array(KIND_MAX);
+/** DOWN kind to the format of its body. */
+const FORMAT = new Uint8Array(KIND_MAX);
+for (const [, row] of ROWS) {
+  if (row.way !== "down") continue;
+  MOST_BYTES[row.number] = row.bodyBytes;
+  FORMAT[row.number] = row.body === "none" ? BODY.NONE : row.body === "cbor" ? BODY.CBOR : BODY.RAW;
+}
 
 /**
  * Judges the body of a frame that a control sends.
@@ -17,11 +25,7 @@ const MOST_INPUT_BYTES = (MAX_INPUT_RECORDS - 1) * INPUT_RECORD_BYTES;
  */
 export function judgeBody(kind: number, format: number, bytes: number): number {
   if (bytes === 0) return CODE.ok;
-  const most = kind === KIND.CMD_INPUT
-    ? MOST_INPUT_BYTES
-    : kind === KIND.CMD_MEMWRITE
-    ? MAX_MEMWRITE_BYTES
-    : 0;
-  if (most === 0 || format !== BODY.RAW) return CODE["bad-argument"];
+  const most = MOST_BYTES[kind] ?? 0;
+  if (most === 0 || format !== FORMAT[kind]) return CODE["bad-argument"];
   return bytes > most ? CODE["too-large"] : CODE.ok;
 }

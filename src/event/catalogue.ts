@@ -7,6 +7,7 @@
  * @module
  */
 import { assert } from "../base/assert.ts";
+import { INPUT_RECORD_BYTES, MAX_BODY_BYTES, MAX_INPUT_RECORDS, MAX_MEMWRITE_BYTES } from "../base/limits.ts";
 import * as inline from "./body_layout.ts";
 import { LEASE_CLASS, LIFE, VM_OP } from "./body_number.ts";
 import { ALL_CAPS, CAP } from "./capability.ts";
@@ -141,6 +142,7 @@ export const CATALOGUE = {
     needs: anyOf(CAP.INPUT, LEASE_CLASS.INPUT),
     ...PLAIN,
     body: "raw-or-none",
+    bodyBytes: (MAX_INPUT_RECORDS - 1) * INPUT_RECORD_BYTES,
   },
   CMD_LIFECYCLE: {
     // The input role's by its history; what carries it out is the VM's host plane.
@@ -230,6 +232,7 @@ export const CATALOGUE = {
     needs: anyOf(CAP.MEMCTX),
     ...PLAIN,
     body: "raw",
+    bodyBytes: MAX_BODY_BYTES,
     retained: 2,
     fds: 8,
   },
@@ -251,6 +254,7 @@ export const CATALOGUE = {
     needs: anyOf(CAP.MEMWRITE, LEASE_CLASS.MEMWRITE),
     ...PLAIN,
     body: "raw-or-none",
+    bodyBytes: MAX_MEMWRITE_BYTES,
     audited: true,
   },
   ROSTER: {
@@ -307,6 +311,7 @@ export const CATALOGUE = {
     needs: anyOf(CAP.AUDIT),
     ...PLAIN,
     body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
   },
   HELLO: {
     number: 96,
@@ -317,6 +322,7 @@ export const CATALOGUE = {
     needs: NOBODY,
     ...PLAIN,
     body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
   },
   WELCOME: {
     number: 97,
@@ -327,6 +333,7 @@ export const CATALOGUE = {
     needs: NOBODY,
     ...PLAIN,
     body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
   },
   REFUSED: {
     number: 98,
@@ -337,6 +344,7 @@ export const CATALOGUE = {
     needs: NOBODY,
     ...PLAIN,
     body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
   },
   OVERRUN: {
     number: 99,

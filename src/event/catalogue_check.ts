@@ -40,6 +40,9 @@ export function catalogueFaults(
     if (row.publishable && row.source !== SOURCE.FRAME) {
       faults.push(`${name}: only kinds of FRAME are published`);
     }
+    if ((row.body === "none") !== (row.bodyBytes === 0)) {
+      faults.push(`${name}: a body has a bound, and no body has none`);
+    }
     if (row.fds > 0 && row.way !== "up") faults.push(`${name}: only kinds that go up carry descriptors`);
   }
   return faults;

@@ -45,6 +45,8 @@ export interface KindRow {
   readonly inline: InlineLayout | null;
   /** Its body. */
   readonly body: BodyRule;
+  /** Bytes of its body at most; 0 where it has none. */
+  readonly bodyBytes: number;
   /** What it takes to receive or to send it. */
   readonly needs: Needs;
   /** Its place, from 1, in what a late subscriber gets of each endpoint's newest events; 0 = it is not kept. */
@@ -76,6 +78,7 @@ export const NOBODY: Needs = { by: "nobody" };
 /** What most kinds are: nothing but an inline zone, for whoever watches. */
 export const PLAIN = {
   body: "none",
+  bodyBytes: 0,
   retained: 0,
   publishable: false,
   newestOnly: false,

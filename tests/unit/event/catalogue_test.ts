@@ -39,6 +39,7 @@ Deno.test("catalogue: what compiles and is wrong all the same is told by its row
       "NEWS",
       "NEWS: only kinds of FRAME are published",
     ],
+    [{ ...ROW, body: "raw" }, "NEWS", "NEWS: a body has a bound, and no body has none"],
     [{ ...ROW, way: "down", fds: 1 }, "CMD_NEWS", "CMD_NEWS: only kinds that go up carry descriptors"],
   ];
   assertEquals(catalogueFaults(ROWS, ALL_CAPS), []);
