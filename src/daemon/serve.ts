@@ -9,12 +9,14 @@ import { Fault, type FaultCode, messageOf } from "../base/fault.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { Log } from "../base/log.ts";
 import { SharedRing } from "../context/shared_ring.ts";
+import { DiscoveryUsers } from "./discovery_users.ts";
 import { HostWatch } from "./host_watch.ts";
 import { MetricsServer } from "./metrics_server.ts";
 import { PerceptionHost } from "./perception_host.ts";
 import { ScanHost } from "./scan_host.ts";
 import { ServiceManager } from "./service_manager.ts";
 import { readConfig } from "./serve_plan.ts";
+import { systemUsers } from "./system_users.ts";
 import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan.ts";
 
 const INBOX_BYTES = 1 << 20;
@@ -43,7 +45,13 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   const manager = new ServiceManager((name) => Deno.env.get(name), log);
   const tell = (tag: number, value: unknown): boolean =>
     inbox.push(tag, new TextEncoder().encode(JSON.stringify(value)));
-  using hostWatch = new HostWatch((found) => tell(INBOX.PROBED, found), log);
+  const ownUid = Deno.uid() ?? -1;
+  const users = new DiscoveryUsers(config.discovery.users, systemUsers(monotonicClock), ownUid, log);
+  using hostWatch = new HostWatch({
+    tell: (found) => tell(INBOX.PROBED, found),
+    users: () => users.uids(),
+    log,
+  });
   await using metrics = new MetricsServer(`${runtimeDir}/metrics.sock`, (id) => {
     return inbox.push(INBOX.METRICS, new Uint8Array(new Uint32Array([id]).buffer));
   });
@@ -75,7 +83,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
       const next = readConfig(configPath, true);
       tell(INBOX.CONFIG, next);
       perception.tellOfRules(next.admission);
-      if (config.discovery.probe) hostWatch.look();
+      users.replace(next.discovery.users);
+      if (config.discovery.probe) void hostWatch.look();
     } catch (error) {
       // The old one stays in force, whole.
       log.error(messageOf(error));
