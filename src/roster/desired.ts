@@ -134,17 +134,18 @@ export class Desired<E extends WantedEndpoint> {
     wish.obstacle = obstacle;
   }
 
-  /** What is attached and stands in the way of a wish. */
+  /** What is attached and stands in the way of a wish; of several, who is trusted most: nobody is put out for one that could not be there all the same. */
   #rivalOf({ endpoint }: Wish<E>): Wish<E> | undefined {
     const { name, vmid, qmp } = endpoint;
+    let rival: Wish<E> | undefined;
     for (const other of this.#wishes.values()) {
       const its = other.endpoint;
-      if (!other.attached || its === endpoint) continue;
+      if (!other.attached || (rival !== undefined && other.trust <= rival.trust)) continue;
       if (its.name === name || (vmid > 0 && its.vmid === vmid) || (qmp !== undefined && its.qmp === qmp)) {
-        return other;
+        rival = other;
       }
     }
-    return undefined;
+    return rival;
   }
 
   /** Of what is attached and less trusted than that, what is trusted least and came last. */
