@@ -31,6 +31,8 @@ interface Wish<E extends WantedEndpoint> {
   obstacle: string;
 }
 
+const PUT_OUT = "put out";
+
 /** Keeps the roster as its askers want it. */
 export class Desired<E extends WantedEndpoint> {
   readonly #roster: Roster;
@@ -128,7 +130,8 @@ export class Desired<E extends WantedEndpoint> {
   }
 
   #tell(asker: string, wish: Wish<E>, obstacle: string): void {
-    if (obstacle !== wish.obstacle) {
+    // Why it was put out has been said: what it meets the next time is the same in other words.
+    if (obstacle !== wish.obstacle && wish.obstacle !== PUT_OUT) {
       this.#log.error(`cannot attach ${wish.endpoint.name} of ${asker}: ${obstacle}`);
     }
     wish.obstacle = obstacle;
@@ -160,7 +163,7 @@ export class Desired<E extends WantedEndpoint> {
   /** Detaches what somebody who is trusted more needs; it waits from now on. */
   #putOut(wish: Wish<E>, why: string): void {
     wish.attached = false;
-    wish.obstacle = why;
+    wish.obstacle = PUT_OUT;
     this.#log.warn(`${wish.endpoint.name} is detached: ${why}`);
     this.#roster.detach(wish.endpoint.name, "replaced", () => this.#attachAll());
   }
