@@ -116,7 +116,7 @@ export const MAX_QEMU_ARGUMENTS = 4096;
 /** Monitors of one QEMU that are looked at. */
 export const MAX_QEMU_MONITORS = 16;
 /** VMs of one user that the probe attaches, unless they are root's or the daemon's own: nobody takes every number. */
-export const MAX_PROBED_A_USER = 16;
+export const MAX_PROBED_A_USER = 48;
 /** VMs that one look at the host tells of. */
 export const MAX_PROBED_VMS: number = 4 * MAX_ENDPOINTS;
 /** Levels of a maple tree: 2^64 addresses with at least 5 slots a node. */
