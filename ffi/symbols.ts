@@ -88,6 +88,7 @@ export const SYMBOLS = {
   vmsig_accept: { parameters: ["i32"], result: "i32" },
   vmsig_shutdown: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_peer_credentials: { parameters: ["i32", "buffer"], result: "i32" },
+  vmsig_peer_pidfd: { parameters: ["i32"], result: "i32" },
   vmsig_socket_error: { parameters: ["i32"], result: "i32" },
   vmsig_set_socket_option: { parameters: ["i32", "i32", "i32"], result: "i32" },
   // Packets

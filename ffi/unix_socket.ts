@@ -151,6 +151,18 @@ export function peerCredentials(fd: number): PeerCredentials {
 }
 
 /**
+ * A descriptor of the process at the other end of a connection, the same that {@linkcode peerCredentials} tells, whoever has its number by now.
+ *
+ * @returns undefined when the kernel cannot tell (it can from 6.5 on) or the process is not visible
+ * @throws {OsError} ESRCH or EINVAL when it has ended, EMFILE
+ */
+export function peerPidfd(fd: number): OwnedFd | undefined {
+  const result = shim().vmsig_peer_pidfd(fd);
+  if (result === -ERRNO.ENOPROTOOPT || result === -ERRNO.ENODATA) return undefined;
+  return new OwnedFd(check(result, "getsockopt SO_PEERPIDFD"));
+}
+
+/**
  * Ends a half of a connection, or both.
  *
  * @param how one of {@linkcode SHUTDOWN}

@@ -16,6 +16,7 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
   ["src/guest", 1],
   ["src/v2v", 1],
   ["src/qmp", 1],
+  ["src/qemu", 1],
   ["src/context", 2],
   ["src/access", 2],
   ["src/vgpu", 2],

@@ -92,6 +92,7 @@ VMSIG_API int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t l
 VMSIG_API int32_t vmsig_accept(int32_t fd);
 VMSIG_API int32_t vmsig_shutdown(int32_t fd, int32_t how);
 VMSIG_API int32_t vmsig_peer_credentials(int32_t fd, uint32_t *out);
+VMSIG_API int32_t vmsig_peer_pidfd(int32_t fd);
 VMSIG_API int32_t vmsig_socket_error(int32_t fd);
 VMSIG_API int32_t vmsig_set_socket_option(int32_t fd, int32_t option, int32_t value);
 

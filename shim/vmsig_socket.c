@@ -11,6 +11,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* Linux 6.5; older headers do not have it. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
 int32_t vmsig_socket(int32_t type)
 {
     return vmsig_result(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -87,6 +92,15 @@ int32_t vmsig_peer_credentials(int32_t fd, uint32_t *out)
     out[1] = peer.uid;
     out[2] = peer.gid;
     return 0;
+}
+
+int32_t vmsig_peer_pidfd(int32_t fd)
+{
+    int pidfd = -1;
+    socklen_t length = sizeof pidfd;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length) < 0)
+        return -errno;
+    return pidfd;
 }
 
 /* The pending error of a socket, negated; reading it clears it. */

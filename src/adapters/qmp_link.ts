@@ -14,15 +14,16 @@
  */
 import { IN } from "../../ffi/poller.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { pidfdOpen } from "../../ffi/signals.ts";
-import { OsError } from "../../ffi/os_error.ts";
-import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
+import { pidfdOpen, signalPidfd } from "../../ffi/signals.ts";
+import { isOsError, OsError } from "../../ffi/os_error.ts";
+import { connectUnix, peerCredentials, peerPidfd, SOCKET } from "../../ffi/unix_socket.ts";
 import { assert } from "../base/assert.ts";
 import { MS, NEVER, SECOND } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { type Log, SILENT } from "../base/log.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
 import { EventGauge } from "../qmp/event_gauge.ts";
+import { type ProcessIdentity, startOf } from "../qemu/process_identity.ts";
 import { QmpClient, type QmpReply, type QmpReplyHandler } from "../qmp/qmp_client.ts";
 import { isObject, type QmpEvent } from "../qmp/qmp_message.ts";
 import { hasEnded } from "../ram/process_end.ts";
@@ -31,6 +32,7 @@ import {
   connectLoss,
   FLOOD,
   HELD,
+  impostorLoss,
   PEER_CLOSED,
   PROCESS_GONE,
   protocolLoss,
@@ -44,6 +46,11 @@ export interface QmpLinkOptions {
   readonly path: string;
   /** The loop it lives on. */
   readonly loop: LoopPort;
+  /**
+   * The process that must listen there, as the kernel tells (SO_PEERCRED): nobody vouches for a path but the process that names it. Absent: whoever listens is the one, by the word of whoever
+   * named the path; under socket activation that is not QEMU itself.
+   */
+  readonly expected?: ProcessIdentity;
   /** Where it tells what happens to it. */
   readonly log?: Log;
   /** False for a peer that need not be watched: no heartbeat, no timer while it is up. */
@@ -79,6 +86,9 @@ const HEARTBEAT_ANSWER_NS = 1.25 * SECOND;
 const PROCESS_END_NS = 300 * MS;
 const PAUSE_FIRST_NS = 50 * MS;
 const PAUSE_LONGEST_NS = SECOND;
+/** To a monitor of somebody else's we come back seldom: each time disturbs it. */
+const REFUSED_FIRST_NS = SECOND;
+const REFUSED_LONGEST_NS = 60 * SECOND;
 /** A connection that lived this long starts the pauses afresh. */
 const STEADY_NS = 2 * SECOND;
 /** Pauses after a flood of events, doubled each time, until it was up for the longest one. */
@@ -92,6 +102,7 @@ export class QmpLink implements TimerHandler {
   readonly #loop: LoopPort;
   readonly #log: Log;
   readonly #heartbeat: boolean;
+  readonly #expected: ProcessIdentity | undefined;
   readonly #users: QmpLinkUser[] = [];
   #state: QmpLinkState = "idle";
   #generation = 0;
@@ -118,6 +129,7 @@ export class QmpLink implements TimerHandler {
     this.#loop = options.loop;
     this.#log = options.log ?? SILENT;
     this.#heartbeat = options.heartbeat ?? true;
+    this.#expected = options.expected;
   }
 
   /** Where it stands. */
@@ -228,8 +240,13 @@ export class QmpLink implements TimerHandler {
       if (!(error instanceof Fault)) throw error;
       return this.#lose(connectLoss(error, isSocket(this.path)));
     }
-    this.#pid = peerCredentials(socket.fd).pid;
-    this.#pidfd = openPidfd(this.#pid);
+    const { pid } = peerCredentials(socket.fd);
+    if (this.#expected !== undefined && !isProcess(socket.fd, pid, this.#expected)) {
+      socket.close();
+      return this.#refuse(impostorLoss(pid, this.#expected.pid));
+    }
+    this.#pid = pid;
+    this.#pidfd = openPidfd(socket.fd, pid);
     this.#state = "opening";
     const connection = new QmpConnection(socket, this.#loop, {
       onBytes: (bytes, length) => this.#onBytes(bytes, length),
@@ -332,12 +349,22 @@ export class QmpLink implements TimerHandler {
     this.#due(this.#loop.clock.nowNs() + PROCESS_END_NS);
   }
 
+  // Whoever listens is not the process that named the path. It may yet be: a VM that is just started takes over the path of the one before it.
+  #refuse(loss: QmpLoss): void {
+    this.#state = "pausing";
+    this.#pauseNs = Math.max(this.#pauseNs, REFUSED_FIRST_NS);
+    this.#due(this.#loop.clock.nowNs() + this.#pauseNs);
+    this.#pauseNs = Math.min(2 * this.#pauseNs, REFUSED_LONGEST_NS);
+    this.#tellDown(loss);
+  }
+
   #lose(loss: QmpLoss): void {
     const steady = this.#generation > 0 && this.#upNs > 0 &&
       this.#loop.clock.nowNs() - this.#upNs >= STEADY_NS;
     const long = this.#upNs > 0 && this.#loop.clock.nowNs() - this.#upNs >= FLOOD_PAUSE_LONGEST_NS;
     this.#drop();
-    if (steady) this.#pauseNs = PAUSE_FIRST_NS;
+    // What a pause for somebody else's monitor has grown to does not count for ours.
+    this.#pauseNs = steady ? PAUSE_FIRST_NS : Math.min(this.#pauseNs, PAUSE_LONGEST_NS);
     if (long) this.#floodPauseNs = FLOOD_PAUSE_FIRST_NS;
     if (loss === FLOOD) {
       this.#pauseNs = this.#floodPauseNs;
@@ -406,13 +433,27 @@ export function statusOf(reply: QmpReply): string {
   return isObject(value) && typeof value["status"] === "string" ? value["status"] : "";
 }
 
-function openPidfd(pid: number): OwnedFd | null {
+/** The process at the other end; null when it is gone, or the kernel is too old to tell. */
+function openPidfd(socket: number, pid: number): OwnedFd | null {
   if (pid === 0) return null;
   try {
-    return pidfdOpen(pid);
+    return peerPidfd(socket) ?? pidfdOpen(pid);
   } catch (error) {
     // Gone already, or a kernel without pidfds: the end of the stream will tell.
     if (error instanceof OsError) return null;
+    throw error;
+  }
+}
+
+/** Whether whoever listens is that process, and not one that had its number before or has it since. */
+function isProcess(socket: number, pid: number, expected: ProcessIdentity): boolean {
+  if (pid !== expected.pid || startOf(pid) !== expected.started) return false;
+  try {
+    // A listener that has ended, and whose socket somebody else keeps, is not who has its number now.
+    using pidfd = peerPidfd(socket);
+    return pidfd === undefined || signalPidfd(pidfd.fd, 0);
+  } catch (error) {
+    if (error instanceof OsError) return isOsError(error, "EPERM");
     throw error;
   }
 }

@@ -58,6 +58,22 @@ export const FLOOD: QmpLoss = {
   remedy: "look for what this QEMU does; it is connected again after a pause that grows each time",
 };
 
+/**
+ * Somebody else listens where a process said that its monitor is.
+ *
+ * @param pid who listens; 0 when that cannot be seen
+ */
+export function impostorLoss(pid: number, expected: number): QmpLoss {
+  return {
+    reason: SEAM_REASON.NO_PERMISSION,
+    code: CODE.refused,
+    text: "another process listens on the QMP path",
+    remedy: `process ${expected} names this monitor, and ${
+      pid === 0 ? "another" : `process ${pid}`
+    } listens there; if that is meant (socket activation), name it by an [[endpoint]]`,
+  };
+}
+
 /** The peer does not speak QMP. */
 export function protocolLoss(why: string): QmpLoss {
   return {

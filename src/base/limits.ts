@@ -125,6 +125,16 @@ export const MAX_BTF_DEPTH = 16;
 export const MAX_PATH_DEPTH = 256;
 /** Bytes of a command line that is read. */
 export const MAX_COMMAND_LINE_BYTES = 131_072;
+/** Bytes of a QEMU's command line on the host; a VM with hundreds of disks has half as many. */
+export const MAX_QEMU_LINE_BYTES = 262_144;
+/** Words of a QEMU's command line on the host. */
+export const MAX_QEMU_ARGUMENTS = 4096;
+/** Monitors of one QEMU that are looked at. */
+export const MAX_QEMU_MONITORS = 16;
+/** VMs of one user that the probe attaches, unless they are root's or the daemon's own: nobody takes every number. */
+export const MAX_PROBED_A_USER = 48;
+/** VMs that one look at the host tells of. */
+export const MAX_PROBED_VMS: number = 4 * MAX_ENDPOINTS;
 /** Levels of a maple tree: 2^64 addresses with at least 5 slots a node. */
 export const MAX_MAPLE_DEPTH = 28;
 /** Pieces of RAM in a flat view. */

@@ -91,6 +91,8 @@ export interface Config {
     readonly triggerDir: string | undefined;
     /** Whether running QEMU processes with a free monitor are attached by themselves. */
     readonly probe: boolean;
+    /** Whose: names or numbers of users; undefined = root and the daemon's own. */
+    readonly users: readonly string[] | undefined;
   };
   /** `[[endpoint]]`. */
   readonly endpoints: readonly EndpointConfig[];
@@ -160,7 +162,16 @@ function readDaemon(table: TableReader): Config["daemon"] {
 }
 
 function readDiscovery(table: TableReader): Config["discovery"] {
-  const discovery = { triggerDir: table.path("trigger_dir"), probe: table.boolean("probe", true) };
+  const discovery = {
+    triggerDir: table.path("trigger_dir"),
+    probe: table.boolean("probe", true),
+    users: table.texts("users"),
+  };
+  for (const user of discovery.users ?? []) {
+    if (/^[0-9]+$/.test(user) ? Number(user) > MAX_UID : !/^[^\s:/,\0]{1,256}$/.test(user)) {
+      throw table.fault("users", `has ${JSON.stringify(user)}, which is neither a user's name nor a number`);
+    }
+  }
   table.finish();
   return discovery;
 }

@@ -17,10 +17,17 @@ import type { ScanPort } from "../adapters/memctx/scan_port.ts";
 import { QmpLink } from "../adapters/qmp_link.ts";
 import { VmhostAdapter } from "../adapters/vmhost/vmhost_adapter.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
+import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import type { EndpointRequest } from "../roster/roster.ts";
 import type { Config, EndpointConfig } from "./config.ts";
 import { heldPath } from "./held_sweep.ts";
 import type { LoopPlan } from "./plan.ts";
+
+/** What to attach, and how far its monitor's path is to be believed. */
+export interface PlannedEndpoint extends EndpointConfig {
+  /** The process that named the path, when nobody else did: no other may listen there. */
+  readonly expected?: ProcessIdentity;
+}
 
 /** Turns plans into attachable endpoints. */
 export class EndpointMaker {
@@ -54,7 +61,7 @@ export class EndpointMaker {
   }
 
   /** One endpoint over a real VM. */
-  request(plan: EndpointConfig): EndpointRequest {
+  request(plan: PlannedEndpoint): EndpointRequest {
     return { name: plan.name, vmid: plan.vmid, make: () => this.#make(plan) };
   }
 
@@ -71,10 +78,15 @@ export class EndpointMaker {
     };
   }
 
-  #make(plan: EndpointConfig): Adapter[] {
+  #make(plan: PlannedEndpoint): Adapter[] {
     // Without a monitor there is nothing of the VM but devices that its QEMU was given.
     if (plan.qmp === undefined) return plan.input === "uinput" ? [this.#input(plan, new UinputDriver())] : [];
-    const link = new QmpLink({ path: plan.qmp, loop: this.#loop, log: this.#log.for(`qmp[${plan.name}]`) });
+    const link = new QmpLink({
+      path: plan.qmp,
+      loop: this.#loop,
+      log: this.#log.for(`qmp[${plan.name}]`),
+      ...plan.expected === undefined ? {} : { expected: plan.expected },
+    });
     // In the order in which the link tells its users: whoever must hear of a reset first is made first.
     const adapters: Adapter[] = [];
     const { memory, guest } = plan;

@@ -18,14 +18,14 @@ import { PASS_THROUGH } from "../context/policy.ts";
 import { DIR } from "../event/defaults.ts";
 import { CLASS, kindClass } from "../event/kind.ts";
 import { SOURCE, SOURCE_MAX } from "../event/source.ts";
-import { type Config, type EndpointConfig, parseEndpointTable } from "./config.ts";
+import { type Config, parseEndpointTable } from "./config.ts";
 import { ConfigIntake } from "./config_courier.ts";
 import { checkFrame, decodeFrame } from "../event/frame.ts";
-import { Desired } from "../roster/desired.ts";
+import { Desired, TRUST } from "../roster/desired.ts";
 import { Roster } from "../roster/roster.ts";
 import { TriggerDirectory } from "../roster/trigger_directory.ts";
 import { ChannelServers } from "./channel_server.ts";
-import { EndpointMaker } from "./endpoint_maker.ts";
+import { EndpointMaker, type PlannedEndpoint } from "./endpoint_maker.ts";
 import { sweepHeld } from "./held_sweep.ts";
 import { LogWriter } from "./log_writer.ts";
 import { LoopScanner } from "./loop_scanner.ts";
@@ -62,7 +62,7 @@ export class LoopDaemon {
   readonly #probing: OneATurn;
   readonly #regranter: Regranter;
   readonly #listener: SocketListener;
-  readonly #desired: Desired<EndpointConfig>;
+  readonly #desired: Desired<PlannedEndpoint>;
   readonly #triggers: TriggerDirectory;
   readonly #channels: ChannelServers;
   #config: Config;
@@ -245,13 +245,17 @@ export class LoopDaemon {
   /** Attaches what the host probe found, unless somebody named it already, and lets go of what has ended; one VM a turn. */
   #wantFound(found: readonly FoundVm[]): void {
     if (this.#stopping) return;
-    const running = new Set(found.map((vm) => `probe:${vm.pid}`));
+    const running = new Map(found.map((vm) => [askerOf(vm), vm]));
     const tasks: (() => void)[] = [];
     for (const asker of this.#desired.askers()) {
-      if (asker.startsWith("probe:") && !running.has(asker)) tasks.push(() => this.#desired.drop(asker));
+      if (!asker.startsWith("probe:")) continue;
+      // One that goes by another name now (it has left root's rights) is another endpoint.
+      if (running.get(asker)?.name !== this.#desired.wantedBy(asker)?.name) {
+        tasks.push(() => this.#desired.drop(asker));
+      }
     }
     for (const vm of found) {
-      if (vm.qmp !== "" && this.#desired.wantedBy(`probe:${vm.pid}`) === undefined) {
+      if (vm.qmp !== "" && this.#desired.wantedBy(askerOf(vm))?.name !== vm.name) {
         tasks.push(() => this.#wantFoundOne(vm));
       }
     }
@@ -260,15 +264,18 @@ export class LoopDaemon {
 
   #wantFoundOne(vm: FoundVm): void {
     // A VM that the config or a trigger file names has a monitor there, whichever of its monitors is free.
-    if (this.#desired.some((endpoint) => endpoint.qmp === vm.qmp || endpoint.name === vm.name)) return;
-    this.#desired.want(`probe:${vm.pid}`, {
+    const isThis = (endpoint: PlannedEndpoint) => endpoint.qmp === vm.qmp || endpoint.name === vm.name;
+    if (this.#desired.some(isThis, TRUST.NAMED)) return;
+    const endpoint: PlannedEndpoint = {
       name: vm.name,
       vmid: 0,
       qmp: vm.qmp,
       memory: vm.hasMemory ? "auto" : "none",
       input: "qmp",
       guest: "auto",
-    });
+      expected: { pid: vm.pid, started: vm.started },
+    };
+    this.#desired.want(askerOf(vm), endpoint, vm.trusted ? TRUST.OWN : TRUST.FOUND);
   }
 
   #watchTriggers(): TriggerDirectory {
@@ -341,4 +348,9 @@ export class LoopDaemon {
     this.#loop[Symbol.dispose]();
     EventFd.borrow(this.#plan.inbox.eventFd).drain();
   }
+}
+
+/** A process, whoever had its number before. */
+function askerOf(vm: FoundVm): string {
+  return `probe:${vm.pid}:${vm.started}`;
 }

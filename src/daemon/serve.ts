@@ -10,6 +10,7 @@ import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { Log } from "../base/log.ts";
 import { oneLine } from "../base/printable.ts";
 import { SharedRing } from "../context/shared_ring.ts";
+import { DiscoveryUsers } from "./discovery_users.ts";
 import { HostWatch } from "./host_watch.ts";
 import { MetricsServer } from "./metrics_server.ts";
 import { PerceptionHost } from "./perception_host.ts";
@@ -19,11 +20,11 @@ import { configMessages } from "./config_courier.ts";
 import { InboxWriter } from "./inbox_writer.ts";
 import { RuntimeLock } from "./runtime_lock.ts";
 import { readConfig } from "./serve_plan.ts";
+import { systemUsers } from "./system_users.ts";
 import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan.ts";
 
 const INBOX_BYTES = 1 << 20;
 /** VMs that the probe tells of at once. */
-const MAX_FOUND = 1024;
 /** Messages that may wait for the loop before pages of metrics are refused. */
 const MAX_WAITING = 1024;
 /** A monitor, a few files of RAM for reading and writing, the held record, three uinput devices; and the same once more while it is replaced. */
@@ -53,13 +54,16 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   const plan: LoopPlan = { config, socketPath, runtimeDir, stub, inbox: inbox.handle, journal };
   const log = new Log("vmsig", config.daemon.log, (line) => console.error(line), journal);
   const manager = new ServiceManager((name) => Deno.env.get(name), log);
-  using hostWatch = new HostWatch((found) => {
-    // Far more than there are endpoints; the message has to fit the ring.
-    if (found.length > MAX_FOUND) {
-      log.warn("more QEMUs run here than are looked at", { looked_at: MAX_FOUND });
-    }
-    writer.replace([[INBOX.PROBED, new TextEncoder().encode(JSON.stringify(found.slice(0, MAX_FOUND)))]]);
-  }, log);
+  const ownUid = Deno.uid() ?? -1;
+  const users = new DiscoveryUsers(config.discovery.users, systemUsers(monotonicClock), ownUid, log);
+  using hostWatch = new HostWatch({
+    tell: (found) => {
+      writer.replace([[INBOX.PROBED, new TextEncoder().encode(JSON.stringify(found))]]);
+      return true;
+    },
+    users: () => users.uids(),
+    log,
+  });
   await using metrics = new MetricsServer(`${runtimeDir}/metrics.sock`, (id) => {
     // Behind so many pages that nobody got, another one would be too late as well.
     if (writer.waiting >= MAX_WAITING) return false;
@@ -97,7 +101,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
       // The last piece comes back as "reloaded".
       writer.replace(configMessages(next, ++reloads));
       perception.tellOfRules(next.admission);
-      if (config.discovery.probe) hostWatch.look();
+      users.replace(next.discovery.users);
+      if (config.discovery.probe) void hostWatch.look();
     } catch (error) {
       // The old one stays in force, whole.
       log.error(messageOf(error));

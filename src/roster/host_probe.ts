@@ -1,23 +1,42 @@
 /**
- * The host probe: which QEMUs run here, what each offers and what it lacks to be attached, with the exact option to add. It reads /proc and nothing else: it never connects to a monitor to see
- * whether it is free, because a connection that is dropped again disturbs whoever comes next; the kernel's table of unix sockets tells who is connected.
+ * The host probe: which QEMUs run here, what each offers and what it lacks to be attached, with the exact option to add. It reads /proc and the file system and nothing else: it never connects to
+ * a monitor to see whether it is free, because a connection that is dropped again disturbs whoever comes next; the kernel's table of unix sockets tells who is connected.
+ *
+ * A process says itself what it is called and where its monitor is. What it says is believed as far as the kernel confirms it: its program, its user, whose socket it names, who is connected there.
  * @module
  */
-import { MAX_NAME_BYTES } from "../base/limits.ts";
+import { messageOf } from "../base/fault.ts";
+import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
+import type { ProcessIdentity } from "../qemu/process_identity.ts";
+import { cleanName, endpointName } from "./endpoint_name.ts";
 import { type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
+import { SocketTable } from "./socket_table.ts";
+
+/** Longest path of a unix socket, in bytes. */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+/** A monitor of a VM. */
+export interface ProbedMonitor {
+  /** Where it listens; a path that is longer than a socket's can be is cut. */
+  readonly path: string;
+  /** Whether somebody is connected. */
+  readonly busy: boolean;
+}
 
 /** One running QEMU. */
 export interface ProbedVm {
   /** Its process. */
   readonly pid: number;
-  /** The user that runs it. */
+  /** The user that runs it; -1 when it has more than one, or none that can be seen. */
   readonly uid: number;
   /** Its -name, or `qemu-PID`. */
   readonly name: string;
+  /** What it is called in the roster: its name; with its user behind it when that is neither root nor the daemon's own. */
+  readonly endpoint: string;
   /** A QMP socket of its own that nobody is connected to; "" when there is none. */
   readonly qmp: string;
   /** All its QMP sockets, and whether somebody is connected. */
-  readonly monitors: readonly { readonly path: string; readonly busy: boolean }[];
+  readonly monitors: readonly ProbedMonitor[];
   /** What backs its RAM: "memfd", "file", … that can be shared, "private", or "file (private)". */
   readonly memory: string;
   /** Its RAM. */
@@ -28,75 +47,188 @@ export interface ProbedVm {
   readonly display: string;
   /** Whether the daemon can attach it: there is a free monitor. */
   readonly attachable: boolean;
+  /** Why it is not attached though it offers a monitor; "" when nothing is in the way. */
+  readonly refusal: string;
   /** Options of QEMU that would give what is missing, each as it is to be typed. */
   readonly missing: readonly string[];
 }
 
-/** Reads of the system, injected for tests. */
-export interface HostView {
-  /** Numbers of all processes. */
-  pids(): number[];
-  /** Where /proc/PID/exe points; "" when it may not be read or the process is gone. */
-  exe(pid: number): string;
-  /** The arguments of a process; empty when they cannot be read. */
-  args(pid: number): string[];
-  /** Its user; -1 unknown. */
-  uid(pid: number): number;
-  /** Its working directory, for relative paths; "" unknown. */
-  cwd(pid: number): string;
-  /** /proc/net/unix. */
-  unixSockets(): string;
+/** The arguments of a process. */
+export interface Arguments {
+  /** The program's name and what follows; empty when they cannot be read. */
+  readonly words: readonly string[];
+  /** Whether that is all of them. */
+  readonly isWhole: boolean;
 }
 
+/** Reads of the system, injected for tests. What a hostile process can make slow or endless is a promise. */
+export interface HostView {
+  /** The uid that looks: the daemon's, or whoever asks for a probe. */
+  readonly ownUid: number;
+  /** Numbers of all processes. */
+  pids(): Promise<number[]>;
+  /** Where /proc/PID/exe points; "" when it may not be read or the process is gone. */
+  exe(pid: number): string;
+  /** The arguments of a process, as far as they are read. */
+  args(pid: number): Promise<Arguments>;
+  /** Its user; -1 unknown, or more than one. */
+  uid(pid: number): number;
+  /** When it was started: with its number it says which process it is. "" when it is gone. */
+  started(pid: number): string;
+  /** Its working directory, for relative paths; "" unknown. */
+  cwd(pid: number): string;
+  /** /proc/net/unix, in pieces. */
+  unixSockets(): AsyncIterable<string>;
+  /** Numbers (inodes) of the sockets that a process has open; undefined when that may not be seen. */
+  sockets(pid: number): Promise<ReadonlySet<string> | undefined>;
+  /** Why a monitor that a process of this user names cannot be trusted; "" when it can. */
+  placeDefect(path: string, uid: number): Promise<string>;
+}
+
+/** What of that is asked about one QEMU. */
+export type VmView = Pick<HostView, "ownUid" | "sockets" | "placeDefect">;
+
 /** What of a QEMU stays the same for as long as it runs. */
-export interface QemuProcess {
-  /** Its process. */
-  readonly pid: number;
-  /** The user that runs it. */
+export interface QemuProcess extends ProcessIdentity {
+  /** The user that runs it; -1 unknown. */
   readonly uid: number;
   /** Its working directory, for relative paths; "" unknown. */
   readonly cwd: string;
+  /** Whether the kernel says that its program is a QEMU; without that there is only what it calls itself. */
+  readonly isConfirmed: boolean;
   /** What its command line says. */
   readonly setup: QemuSetup;
+  /** Sockets that are known to be its own: it need not be asked for them again. */
+  readonly ownSockets: Set<string>;
 }
 
-/** Every running QEMU system emulator, by pid. */
-export function probeHost(view: HostView): ProbedVm[] {
-  const busy = connectedPaths(view.unixSockets());
-  const found: ProbedVm[] = [];
-  for (const pid of view.pids()) {
-    const process = readProcess(view, pid);
-    if (process !== undefined) found.push(describeVm(process, busy));
+/**
+ * Every running QEMU system emulator, by pid.
+ *
+ * @param passOver told of what could not be read: one process keeps nobody else from being seen
+ */
+export async function probeHost(
+  view: HostView,
+  passOver: (pid: number, why: string) => void = () => {},
+): Promise<ProbedVm[]> {
+  /** Users of whom something did not answer: nothing else of theirs is waited for. */
+  const slow = new Set<number>();
+  const attempt = async <T>(pid: number, uid: number, ask: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      if (!slow.has(uid)) return await ask();
+      passOver(pid, "something else of its user's does not answer");
+    } catch (error) {
+      slow.add(uid);
+      passOver(pid, messageOf(error));
+    }
+    return undefined;
+  };
+  const processes: QemuProcess[] = [];
+  for (const pid of await view.pids()) {
+    const process = await attempt(pid, view.uid(pid), () => readProcess(view, pid));
+    if (process !== undefined) processes.push(process);
   }
-  return found.sort((a, b) => a.pid - b.pid);
+  processes.sort((a, b) => a.pid - b.pid);
+  const connected = await readConnections(view, processes);
+  const found: ProbedVm[] = [];
+  for (const process of processes) {
+    const vm = await attempt(process.pid, process.uid, () => describeVm(view, process, connected));
+    if (vm !== undefined) found.push(vm);
+  }
+  return found;
+}
+
+/** Whether a program of this path is a QEMU system emulator. */
+export function isQemu(program: string): boolean {
+  const name = program.slice(program.lastIndexOf("/") + 1).replace(/ \(deleted\)$/, "");
+  return /^(qemu-system-|qemu-kvm|kvm$)/.test(name);
 }
 
 /** A process as a QEMU system emulator; undefined when it is none. */
-export function readProcess(view: HostView, pid: number): QemuProcess | undefined {
-  const program = view.exe(pid).split("/").at(-1) ?? "";
-  const args = view.args(pid);
-  const named = program !== "" ? program : (args[0] ?? "").split("/").at(-1) ?? "";
-  if (!/^(qemu-system-|qemu-kvm|kvm$)/.test(named.replace(/ \(deleted\)$/, ""))) return undefined;
-  return { pid, uid: view.uid(pid), cwd: view.cwd(pid), setup: readQemuCommandLine(args.slice(1)) };
+export async function readProcess(view: HostView, pid: number): Promise<QemuProcess | undefined> {
+  const program = view.exe(pid);
+  if (program !== "" && !isQemu(program)) return undefined;
+  const started = view.started(pid);
+  const { words, isWhole } = await view.args(pid);
+  if (program === "" && !isQemu(words[0] ?? "")) return undefined;
+  const setup = readQemuCommandLine(words.slice(1));
+  return {
+    pid,
+    started,
+    uid: view.uid(pid),
+    cwd: view.cwd(pid),
+    isConfirmed: program !== "",
+    setup: isWhole ? setup : { ...setup, isWhole },
+    ownSockets: new Set(),
+  };
+}
+
+/** By path, the sockets that say they are connected to a monitor of one of these. */
+export async function readConnections(
+  view: HostView,
+  processes: Iterable<QemuProcess>,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const wanted = new Set<string>();
+  for (const process of processes) {
+    for (const { path, absolute } of monitorsOf(process)) wanted.add(path).add(absolute);
+  }
+  const table = new SocketTable(wanted);
+  if (wanted.size > 0) { for await (const piece of view.unixSockets()) table.take(piece); }
+  return table.connected;
+}
+
+interface Monitor {
+  /** As it was given, and as the kernel's table has it. */
+  readonly path: string;
+  readonly absolute: string;
+  readonly fits: boolean;
+}
+
+function monitorsOf({ cwd, setup }: QemuProcess): Monitor[] {
+  return setup.qmp.filter((offer) => offer.listens).map(({ path }) => {
+    const absolute = path.startsWith("/") ? path : `${cwd}/${path}`;
+    if (fitsSocket(absolute)) return { path, absolute, fits: true };
+    const cut = `${absolute.slice(0, MAX_SOCKET_PATH_BYTES)}…`;
+    return { path: cut, absolute: cut, fits: false };
+  });
+}
+
+function fitsSocket(path: string): boolean {
+  return path.length <= MAX_SOCKET_PATH_BYTES &&
+    new TextEncoder().encode(path).length <= MAX_SOCKET_PATH_BYTES;
 }
 
 /**
  * A QEMU as it stands now.
  *
- * @param busy paths at which somebody is connected, from {@linkcode connectedPaths}
+ * @param connected from {@linkcode readConnections}
  */
-export function describeVm({ pid, uid, cwd, setup }: QemuProcess, busy: ReadonlySet<string>): ProbedVm {
-  const monitors = setup.qmp.filter((offer) => offer.listens).map(({ path }) => {
-    const absolute = path.startsWith("/") ? path : `${cwd}/${path}`;
-    // The kernel's table has the path as it was bound.
-    return { path: absolute, busy: busy.has(path) || busy.has(absolute) };
-  });
-  const free = monitors.find((monitor) => !monitor.busy)?.path ?? "";
+export async function describeVm(
+  view: VmView,
+  process: QemuProcess,
+  connected: ReadonlyMap<string, readonly string[]>,
+): Promise<ProbedVm> {
+  const { pid, uid, setup } = process;
+  const monitors: ProbedMonitor[] = [];
+  let refusal = processRefusal(process);
+  let free = "";
+  for (const { path, absolute, fits } of monitorsOf(process)) {
+    const claims = [...connected.get(path) ?? [], ...path === absolute ? [] : connected.get(absolute) ?? []];
+    const busy = claims.length > 0 && await isOwn(view, process, claims);
+    monitors.push({ path: absolute, busy });
+    if (busy || free !== "" || processRefusal(process) !== "") continue;
+    const defect = fits
+      ? await view.placeDefect(absolute, uid)
+      : `its monitor's path is longer than the ${MAX_SOCKET_PATH_BYTES} bytes that a socket's can have`;
+    if (defect === "") free = absolute;
+    else if (refusal === "") refusal = defect;
+  }
   const { memory } = setup;
   return {
     pid,
     uid,
     name: cleanName(setup.name, pid),
+    endpoint: endpointName(setup.name, pid, uid, uid === 0 || uid === view.ownUid),
     qmp: free,
     monitors,
     memory: memory.shared || memory.backend === "private" ? memory.backend : `${memory.backend} (private)`,
@@ -104,8 +236,28 @@ export function describeVm({ pid, uid, cwd, setup }: QemuProcess, busy: Readonly
     input: [...setup.keyboards, ...setup.pointers],
     display: setup.display,
     attachable: free !== "",
-    missing: missingOf(pid, setup, free !== ""),
+    refusal: free !== "" ? "" : refusal,
+    missing: missingOf(pid, setup, free !== "" || (refusal !== "" && monitors.some(({ busy }) => !busy))),
   };
+}
+
+/** Why no monitor of a process is used, whichever it is; "" when none stands in the way. */
+function processRefusal({ uid, isConfirmed, setup }: QemuProcess): string {
+  if (!isConfirmed) return "its program may not be seen: only its arguments say that it is QEMU";
+  if (uid < 0) return "it does not run as one user";
+  if (setup.isWhole) return "";
+  return `its command line is longer than the ${MAX_QEMU_ARGUMENTS} words or ${MAX_QEMU_LINE_BYTES} bytes that are read; name it by an [[endpoint]]`;
+}
+
+/** Whether any of these sockets is a process's; one that may not be asked is believed. */
+async function isOwn(view: VmView, process: QemuProcess, claims: readonly string[]): Promise<boolean> {
+  if (claims.some((claim) => process.ownSockets.has(claim))) return true;
+  const sockets = await view.sockets(process.pid);
+  if (sockets === undefined) return true;
+  const own = claims.filter((claim) => sockets.has(claim));
+  process.ownSockets.clear();
+  for (const claim of own) process.ownSockets.add(claim);
+  return own.length > 0;
 }
 
 function missingOf(pid: number, setup: QemuSetup, hasMonitor: boolean): string[] {
@@ -114,39 +266,12 @@ function missingOf(pid: number, setup: QemuSetup, hasMonitor: boolean): string[]
   if (!hasMonitor) missing.push(`-qmp unix:/run/vmsig/${name}.qmp,server=on,wait=off`);
   if (!setup.memory.shared) {
     const mib = Math.round(setup.ramBytes / 2 ** 20);
+    // It is to be typed: a machine that is called otherwise is none, and might be something else to a shell.
+    const machine = /^[\w.-]+$/.test(setup.machine) ? setup.machine : "pc";
     missing.push(
-      `-object memory-backend-memfd,id=ram0,size=${mib}M,share=on -machine ${
-        setup.machine === "" ? "pc" : setup.machine
-      },memory-backend=ram0`,
+      `-object memory-backend-memfd,id=ram0,size=${mib}M,share=on -machine ${machine},memory-backend=ram0`,
     );
   }
   if (!setup.hasTablet) missing.push("-device virtio-tablet-pci");
   return missing;
 }
-
-/** A name as an endpoint may have it. */
-function cleanName(name: string, pid: number): string {
-  const clean = name.replace(/[^\p{L}\p{N}_.+@-]/gu, "-").replace(/^[.+@-]+/, "");
-  let cut = clean;
-  while (new TextEncoder().encode(cut).length > MAX_NAME_BYTES) cut = cut.slice(0, -1);
-  return cut === "" || /^[0-9]+$/.test(cut) ? `qemu-${pid}` : cut;
-}
-
-/**
- * Paths at which a server has a connected peer: an accepted socket carries its listener's path. A host with a thousand controls has thousands of rows, most of
- * them without a path, so what can be skipped is not taken apart.
- *
- * @param table /proc/net/unix
- */
-export function connectedPaths(table: string): Set<string> {
-  const paths = new Set<string>();
-  // Num RefCount Protocol Flags Type St Inode Path; the first row is the head, a connected socket's state is 03.
-  for (let row = table.indexOf("\n") + 1; row > 0; row = table.indexOf("\n", row) + 1) {
-    CONNECTED_ROW.lastIndex = row;
-    const path = CONNECTED_ROW.exec(table)?.[1];
-    if (path !== undefined) paths.add(path);
-  }
-  return paths;
-}
-
-const CONNECTED_ROW = /[0-9a-fA-F]+: [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ [0-9A-F]+ 03 +\d+ (.+)/y;

@@ -1,15 +1,31 @@
 /**
- * The host as /proc shows it: what the probe looks at on a real machine.
+ * The host as /proc and the file system show it: what the probe looks at on a real machine.
+ *
+ * What is asked of many processes at each look is read at once, from entries that the kernel answers without waiting for the process. What can make its reader wait is not: a command line is read
+ * under the process's own lock, a path can lie on a file system that does not answer, the table of sockets has no end that we know. Those are promises, and what does not come in time is not there.
  * @module
  */
-import type { HostView } from "./host_probe.ts";
+import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
+import { startOf } from "../qemu/process_identity.ts";
+import type { Arguments, HostView } from "./host_probe.ts";
+import { placeDefect, type PlaceInfo, type PlaceView } from "./monitor_place.ts";
 
-/** Reads /proc. A process that is gone, or may not be looked at, has nothing to tell. */
-export class ProcHost implements HostView {
-  pids(): number[] {
+/** How long a process, or the file system under a path that it names, may take to answer. */
+const PATIENCE_MS = 2000;
+const TABLE_PIECE_BYTES = 65_536;
+/** The table of 300,000 sockets; what comes behind is not looked at. */
+const MAX_TABLE_BYTES = 32 * 2 ** 20;
+/** A process that has room for more descriptors is not asked for them. */
+const MAX_FDS = 16_384;
+
+/** Reads the host. A process that is gone, or may not be looked at, has nothing to tell. */
+export class ProcHost implements HostView, PlaceView {
+  readonly ownUid: number = Deno.uid() ?? -1;
+
+  async pids(): Promise<number[]> {
     const pids: number[] = [];
-    for (const entry of Deno.readDirSync("/proc")) {
-      if (/^[1-9][0-9]*$/.test(entry.name)) pids.push(Number(entry.name));
+    for await (const { name } of Deno.readDir("/proc")) {
+      if (/^[1-9][0-9]*$/.test(name)) pids.push(Number(name));
     }
     return pids;
   }
@@ -18,29 +34,121 @@ export class ProcHost implements HostView {
     return quietly(() => Deno.readLinkSync(`/proc/${pid}/exe`));
   }
 
-  args(pid: number): string[] {
-    const text = quietly(() => Deno.readTextFileSync(`/proc/${pid}/cmdline`));
-    return text === "" ? [] : text.replace(/\0$/, "").split("\0");
+  async args(pid: number): Promise<Arguments> {
+    // A byte more than is read: then it is known that there is more.
+    const bytes = await inTime(
+      `/proc/${pid}/cmdline`,
+      readSome(`/proc/${pid}/cmdline`, MAX_QEMU_LINE_BYTES + 1),
+    );
+    return splitWords(bytes);
   }
 
-  /** When a process was started, in the kernel's ticks since boot: with its number it says which process it is. "" when it is gone. */
   started(pid: number): string {
-    // The name, in parentheses, may hold anything; what follows are numbers, the 22nd field being the start.
-    const text = quietly(() => Deno.readTextFileSync(`/proc/${pid}/stat`));
-    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+    return startOf(pid);
   }
 
   uid(pid: number): number {
     const status = quietly(() => Deno.readTextFileSync(`/proc/${pid}/status`));
-    return Number(/^Uid:\s+(\d+)/m.exec(status)?.[1] ?? -1);
+    // Real, effective, saved, file system: a program with the rights of another than its user is neither's.
+    const uids = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)$/m.exec(status)?.slice(1) ?? [];
+    return uids.length === 4 && uids.every((uid) => uid === uids[0]) ? Number(uids[0]) : -1;
   }
 
   cwd(pid: number): string {
     return quietly(() => Deno.readLinkSync(`/proc/${pid}/cwd`));
   }
 
-  unixSockets(): string {
-    return Deno.readTextFileSync("/proc/net/unix");
+  async *unixSockets(): AsyncGenerator<string> {
+    using file = await Deno.open("/proc/net/unix");
+    const bytes = new Uint8Array(TABLE_PIECE_BYTES);
+    const decoder = new TextDecoder();
+    for (let all = 0; all < MAX_TABLE_BYTES;) {
+      const length = await file.read(bytes);
+      if (length === null) return;
+      all += length;
+      yield decoder.decode(bytes.subarray(0, length), { stream: true });
+    }
+  }
+
+  async sockets(pid: number): Promise<ReadonlySet<string> | undefined> {
+    const sockets = new Set<string>();
+    // The list of a folder comes whole.
+    const status = quietly(() => Deno.readTextFileSync(`/proc/${pid}/status`));
+    if (!(Number(/^FDSize:\s+(\d+)$/m.exec(status)?.[1] ?? NaN) <= MAX_FDS)) return undefined;
+    try {
+      for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {
+        const number = /^socket:\[(\d+)\]$/.exec(quietly(() => Deno.readLinkSync(`/proc/${pid}/fd/${name}`)))
+          ?.[1];
+        if (number !== undefined) sockets.add(number);
+      }
+    } catch (error) {
+      if (isExpected(error)) return undefined;
+      throw error;
+    }
+    return sockets;
+  }
+
+  placeDefect(path: string, uid: number): Promise<string> {
+    return inTime(path, placeDefect(this, path, uid, this.ownUid));
+  }
+
+  realPath(path: string): Promise<string> {
+    return Deno.realPath(path);
+  }
+
+  async look(path: string): Promise<PlaceInfo> {
+    const { uid, gid, mode, isSocket } = await Deno.lstat(path);
+    return { uid: uid ?? -1, gid: gid ?? -1, mode: mode ?? 0o777, isSocket: isSocket === true };
+  }
+}
+
+/** The words of a /proc/PID/cmdline, each of which ends with a NUL. */
+function splitWords(bytes: Uint8Array): Arguments {
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(0, MAX_QEMU_LINE_BYTES));
+  const words: string[] = [];
+  let at = 0;
+  // The program's name is one of them.
+  while (at < text.length && words.length <= MAX_QEMU_ARGUMENTS) {
+    const nul = text.indexOf("\0", at);
+    const end = nul < 0 ? text.length : nul;
+    words.push(text.slice(at, end));
+    at = end + 1;
+  }
+  return { words, isWhole: at >= text.length && bytes.length <= MAX_QEMU_LINE_BYTES };
+}
+
+/** The first bytes of a file; none when it cannot be read. */
+async function readSome(path: string, most: number): Promise<Uint8Array> {
+  try {
+    using file = await Deno.open(path);
+    let bytes = new Uint8Array(Math.min(most, 16_384));
+    let length = 0;
+    while (length < most) {
+      if (length === bytes.length) {
+        const more = new Uint8Array(Math.min(most, 4 * length));
+        more.set(bytes);
+        bytes = more;
+      }
+      const got = await file.read(bytes.subarray(length));
+      if (got === null) break;
+      length += got;
+    }
+    return bytes.subarray(0, length);
+  } catch (error) {
+    if (isExpected(error)) return new Uint8Array(0);
+    throw error;
+  }
+}
+
+/** What is read, or a rejection when it does not come: the reader waits on, and is heard no more. */
+async function inTime<T>(what: string, read: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`${what} does not answer`)), PATIENCE_MS);
+  try {
+    return await Promise.race([read, late.promise]);
+  } finally {
+    clearTimeout(timer);
+    read.catch(() => {});
   }
 }
 
@@ -48,10 +156,13 @@ function quietly(read: () => string): string {
   try {
     return read();
   } catch (error) {
-    if (
-      error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied ||
-      error instanceof Deno.errors.NotCapable || (error instanceof Error && "code" in error)
-    ) return "";
+    if (isExpected(error)) return "";
     throw error;
   }
+}
+
+/** Gone, out of reach, or an error of the system that has a code of its own. */
+function isExpected(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied ||
+    error instanceof Deno.errors.NotCapable || (error instanceof Error && "code" in error);
 }

@@ -1,14 +1,17 @@
 /**
- * A QEMU command line, read for what vmsig needs of a VM: its name, its QMP sockets, what backs its RAM, its keyboards and pointers, its display. QEMU's option syntax as its manual page gives
- * it: `key=value` lists separated by commas, a doubled comma for one in a value, a first value without a key.
+ * A QEMU command line, read for what the host probe says of a VM: its name, its QMP sockets, what backs its RAM, its keyboards and pointers, its display. How the words are taken apart, and what
+ * they say about memory, is `src/qemu`'s.
  *
  * It knows nothing of processes; `host_probe.ts` does.
  * @module
  */
+import { MAX_QEMU_MONITORS } from "../base/limits.ts";
+import { CommandLine, isOn, type Properties } from "../qemu/command_line.ts";
+import { type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
 
 /** A QMP socket that a VM offers. */
 export interface QmpOffer {
-  /** Path of the unix socket. */
+  /** Path of the unix socket, as it was given. */
   readonly path: string;
   /** QEMU listens there (and does not call somebody else). */
   readonly listens: boolean;
@@ -16,13 +19,15 @@ export interface QmpOffer {
 
 /** What a command line says. */
 export interface QemuSetup {
+  /** Whether all of it was read; what follows is only part of the truth when not. */
+  readonly isWhole: boolean;
   /** From -name; "" without one. */
   readonly name: string;
   /** "pc", "q35", … as given; "" when QEMU's default stands. */
   readonly machine: string;
   /** RAM in bytes, as -m says; QEMU's default otherwise. */
   readonly ramBytes: number;
-  /** Its QMP sockets, in the order given. */
+  /** Its QMP sockets, in the order given; a few dozen at most. */
   readonly qmp: readonly QmpOffer[];
   /** What backs the RAM. `shared`: another process can read it. */
   readonly memory: { readonly backend: string; readonly shared: boolean; readonly path: string };
@@ -35,150 +40,97 @@ export interface QemuSetup {
   /** The display device and what shows it. */
   readonly display: string;
 }
-/** An option's argument by its keys. */
 
-export type Properties = ReadonlyMap<string, string>;
-
-/** Reads an option's argument: the value without a key is found under "". */
-export function readProperties(text: string): Properties {
-  const properties = new Map<string, string>();
-  const parts = text.replaceAll(",,", "\0").split(",").map((part) => part.replaceAll("\0", ","));
-  parts.forEach((part, i) => {
-    const equals = part.indexOf("=");
-    if (equals < 0 && i === 0) properties.set("", part);
-    else if (equals < 0) properties.set(part, "on");
-    else properties.set(part.slice(0, equals), part.slice(equals + 1));
-  });
-  return properties;
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  B: 1,
-  K: 2 ** 10,
-  M: 2 ** 20,
-  G: 2 ** 30,
-  T: 2 ** 40,
-};
-
-/** A size as -m and memory backends give it; `bare` is the unit of a number without one. */
-export function readSize(text: string, bare: number): number | undefined {
-  const found = /^(\d+(?:\.\d+)?)([BKMGT]?)$/i.exec(text);
-  if (found === null) return undefined;
-  const unit = (found[2] as string).toUpperCase();
-  return Number(found[1]) * (unit === "" ? bare : UNITS[unit] as number);
-}
-
-const DEFAULT_RAM_BYTES = 128 * 2 ** 20;
+/** Characters of a name that are looked at: an endpoint's has far fewer. */
+const MAX_NAME_CHARS = 256;
+/** Characters of a device's name; the longest of QEMU's own has half as many. */
+const MAX_DEVICE_CHARS = 64;
+/** Input devices of one kind that are told. */
+const MAX_DEVICES = 16;
 
 /** Reads a whole command line, without the program's name. */
 export function readQemuCommandLine(args: readonly string[]): QemuSetup {
-  const options = new Map<string, Properties[]>();
-  const bare = new Map<string, string[]>();
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i] as string;
-    if (!arg.startsWith("-")) continue;
-    const name = arg.replace(/^--?/, "");
-    const value = args[i + 1];
-    const taken = value !== undefined && !value.startsWith("-") ? value : "";
-    options.set(name, [...(options.get(name) ?? []), readProperties(taken)]);
-    bare.set(name, [...(bare.get(name) ?? []), taken]);
-    if (taken !== "") i++;
-  }
-  const all = (name: string): Properties[] => options.get(name) ?? [];
-  const machine = [...all("machine"), ...all("M")];
+  const line = new CommandLine(args);
+  const memory = readMemoryOptions(line);
+  const devices = line.lists("device", "driver").map((device) => device.get("driver") ?? "")
+    .filter((driver) => driver.length <= MAX_DEVICE_CHARS);
   return {
-    name: nameOf(all("name")),
-    machine: machine.map((m) => m.get("type") ?? m.get("") ?? "").find((type) => type !== "") ?? "",
-    ramBytes: ramBytesOf(all("m")),
-    qmp: qmpOf(bare, all),
-    memory: memoryOf(machine, all("object"), bare.get("mem-path")?.[0]),
-    ...inputOf(all("device"), bare.get("usbdevice") ?? [], machine),
-    display: displayOf(all, bare),
+    isWhole: line.isWhole,
+    name: (line.merged("name", "guest").get("guest") ?? "").slice(0, MAX_NAME_CHARS),
+    machine: memory.machine.slice(0, MAX_DEVICE_CHARS),
+    ramBytes: memory.ramBytes,
+    qmp: qmpOf(line),
+    memory: memoryOf(memory, line.texts("mem-path").at(-1)),
+    ...inputOf(line, devices),
+    display: displayOf(line, devices),
   };
 }
 
-function nameOf(names: readonly Properties[]): string {
-  return names.map((name) => name.get("guest") ?? name.get("") ?? "").find((name) => name !== "") ?? "";
-}
-
-function ramBytesOf(sizes: readonly Properties[]): number {
-  for (const size of sizes) {
-    const text = size.get("size") ?? size.get("");
-    const bytes = text === undefined ? undefined : readSize(text, 2 ** 20);
-    if (bytes !== undefined) return bytes;
+function qmpOf(line: CommandLine): QmpOffer[] {
+  const chardevs = new Map<string, Properties>();
+  for (const chardev of line.lists("chardev", "backend")) {
+    const id = chardev.get("id");
+    if (id !== undefined && !chardevs.has(id)) chardevs.set(id, chardev);
   }
-  return DEFAULT_RAM_BYTES;
-}
-
-function qmpOf(
-  bare: ReadonlyMap<string, readonly string[]>,
-  all: (name: string) => Properties[],
-): QmpOffer[] {
   const offers: QmpOffer[] = [];
-  for (const text of [...(bare.get("qmp") ?? []), ...(bare.get("qmp-pretty") ?? [])]) {
-    if (!text.startsWith("unix:")) continue;
-    const properties = readProperties(text.slice("unix:".length));
-    const path = properties.get("") ?? properties.get("path");
-    if (path !== undefined) offers.push({ path, listens: isOn(properties.get("server")) });
+  const offer = (socket: Properties | undefined): void => {
+    const path = socket?.get("path");
+    if (socket === undefined || path === undefined || offers.length === MAX_QEMU_MONITORS) return;
+    // An abstract socket has no path, and no permissions either.
+    if (isOn(socket.get("abstract"))) return;
+    offers.push({ path, listens: isOn(socket.get("server")) });
+  };
+  for (const text of [...line.texts("qmp"), ...line.texts("qmp-pretty")]) {
+    if (text.startsWith("unix:")) offer(line.take(text.slice("unix:".length), "path"));
+    else if (text.startsWith("chardev:")) offer(socketOf(chardevs, text.slice("chardev:".length)));
   }
-  for (const monitor of all("mon")) {
-    if (monitor.get("mode") !== "control") continue;
-    const id = monitor.get("chardev") ?? monitor.get("");
-    const chardev = all("chardev").find((each) => each.get("id") === id && each.get("") === "socket");
-    const path = chardev?.get("path");
-    if (path !== undefined) offers.push({ path, listens: isOn(chardev?.get("server")) });
+  for (const monitor of line.lists("mon", "chardev")) {
+    if (monitor.get("mode") === "control") offer(socketOf(chardevs, monitor.get("chardev")));
   }
   return offers;
 }
 
-function memoryOf(
-  machines: readonly Properties[],
-  objects: readonly Properties[],
-  memPath: string | undefined,
-): QemuSetup["memory"] {
-  const id = machines.map((machine) => machine.get("memory-backend")).find((each) => each !== undefined);
-  const backend = objects.find((object) =>
-    (object.get("") ?? object.get("qom-type") ?? "").startsWith("memory-backend-") && object.get("id") === id
-  );
-  if (backend === undefined) {
+function socketOf(chardevs: ReadonlyMap<string, Properties>, id: string | undefined): Properties | undefined {
+  const chardev = chardevs.get(id ?? "");
+  return chardev?.get("backend") === "socket" ? chardev : undefined;
+}
+
+function memoryOf({ backends, ramIds }: MemoryOptions, memPath: string | undefined): QemuSetup["memory"] {
+  const byId = new Map(backends.map((backend) => [backend.id, backend]));
+  const ram = ramIds.map((id) => byId.get(id));
+  const [first] = ram;
+  if (first === undefined) {
     return memPath === undefined
       ? { backend: "private", shared: false, path: "" }
       : { backend: "mem-path", shared: false, path: memPath };
   }
-  const type = (backend.get("") ?? backend.get("qom-type") ?? "").slice("memory-backend-".length);
-  // A memfd backend is shared unless said otherwise; a file or ram backend is not.
-  const shared = isOn(backend.get("share") ?? (type === "memfd" ? "on" : "off"));
-  return { backend: type, shared, path: backend.get("mem-path") ?? "" };
+  return {
+    backend: first.type.slice("memory-backend-".length).slice(0, MAX_DEVICE_CHARS),
+    shared: ram.every((backend) => backend?.share === true),
+    path: first.path ?? "",
+  };
 }
 
 function inputOf(
-  devices: readonly Properties[],
-  usb: readonly string[],
-  machines: readonly Properties[],
+  line: CommandLine,
+  devices: readonly string[],
 ): Pick<QemuSetup, "keyboards" | "pointers" | "hasTablet"> {
-  const names = [...devices.map((device) => device.get("driver") ?? device.get("") ?? ""), ...usb];
-  const keyboards = names.filter((name) => /keyboard|kbd/.test(name));
-  const pointers = names.filter((name) => /tablet|mouse|multitouch/.test(name));
+  const usb = line.texts("usbdevice").filter((name) => name.length <= MAX_DEVICE_CHARS);
+  const names = [...devices, ...usb];
+  const keyboards = names.filter((name) => /keyboard|kbd/.test(name)).slice(0, MAX_DEVICES);
+  const pointers = names.filter((name) => /tablet|mouse|multitouch/.test(name)).slice(0, MAX_DEVICES);
   // pc and q35 have a PS/2 keyboard and mouse unless i8042 is off.
-  if (!machines.some((machine) => machine.get("i8042") === "off")) {
+  if (line.merged("machine", "type").get("i8042") !== "off") {
     keyboards.push("ps2-kbd");
     pointers.push("ps2-mouse");
   }
   return { keyboards, pointers, hasTablet: pointers.some((name) => /tablet|multitouch/.test(name)) };
 }
 
-function displayOf(
-  all: (name: string) => Properties[],
-  bare: ReadonlyMap<string, readonly string[]>,
-): string {
-  const devices = all("device").map((device) => device.get("driver") ?? device.get("") ?? "");
+function displayOf(line: CommandLine, devices: readonly string[]): string {
   const adapter = devices.find((name) => /vga|gpu|qxl|ramfb|bochs-display/i.test(name)) ??
-    bare.get("vga")?.[0] ?? "std";
-  const shown = bare.get("display")?.[0]?.split(",")[0] ?? (bare.has("nographic") ? "none" : "default");
-  return `${adapter}/${shown}`;
-}
-
-function isOn(value: string | undefined): boolean {
-  return value === "on" || value === "yes" || value === "true" || value === "";
+    line.texts("vga").at(-1) ?? (line.has("nodefaults") ? "none" : "std");
+  const shown = line.lists("display", "type").at(-1)?.get("type") ??
+    (line.has("nographic") ? "none" : "default");
+  return `${adapter}/${shown}`.slice(0, 2 * MAX_DEVICE_CHARS);
 }

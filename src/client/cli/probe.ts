@@ -1,44 +1,77 @@
 /**
- * `vmsig probe`: what runs on this host, and what each VM lacks to be attached, with the exact QEMU option to add. Needs no daemon.
+ * `vmsig probe`: what runs on this host, and what each VM lacks to be attached, with the exact QEMU option to add. Needs no daemon; whose VMs a daemon attaches is read from its config, when that
+ * can be read.
  * @module
  */
+import { monotonicClock } from "../../../ffi/clock.ts";
+import { Fault } from "../../base/fault.ts";
+import { SILENT } from "../../base/log.ts";
+import { DiscoveryUsers } from "../../daemon/discovery_users.ts";
+import { DEFAULT_CONFIG_PATH, readConfig } from "../../daemon/serve_plan.ts";
+import { systemUsers } from "../../daemon/system_users.ts";
 import { probeHost } from "../../roster/host_probe.ts";
 import { ProcHost } from "../../roster/proc_host.ts";
 import type { CommandModule } from "./command.ts";
-import { printTable } from "./table.ts";
+import { printTable, visible } from "./table.ts";
 
 /** The command. */
 export const probe: CommandModule = {
   args: { min: 0, max: 0 },
   isClient: false,
   details:
-    "Reads /proc only: it connects to no monitor and disturbs no VM. A VM can be attached when it offers a QMP socket that nobody is connected to; with a shared RAM backend its memory can be read too.",
+    "Reads /proc only: it connects to no monitor and disturbs no VM. A VM can be attached when it offers a QMP socket that nobody is connected to, in a place that only its own user and root may write; with a shared RAM backend its memory can be read too. VMs of other users than root and the daemon's own are attached when [discovery] users in the config has them, under a name with their number: web@1000.",
   examples: ["probe", "probe --json"],
-  run({ json, out }) {
-    const vms = probeHost(new ProcHost());
+  async run({ json, out }) {
+    const passedOver: { readonly pid: number; readonly why: string }[] = [];
+    const vms = await probeHost(new ProcHost(), (pid, why) => passedOver.push({ pid, why }));
+    const users = configuredUsers();
     if (json) {
-      for (const vm of vms) out.json({ ...vm });
-      return Promise.resolve();
+      for (const vm of vms) out.json({ ...vm, listed: users.has(vm.uid) });
+      return;
     }
-    if (vms.length === 0) {
-      out.line("no QEMU runs here (or none that this user may look at)");
-      return Promise.resolve();
-    }
+    for (const { pid, why } of passedOver) out.line(`process ${pid} is passed over: ${visible(why)}`);
+    if (vms.length === 0) return out.line("no QEMU runs here (or none that this user may look at)");
     printTable(
       out,
       ["PID", "NAME", "QMP", "MEMORY", "INPUT", "ATTACHABLE"],
       vms.map((vm) => [
         `${vm.pid}`,
-        vm.name,
-        vm.qmp !== "" ? vm.qmp : vm.monitors.length > 0 ? "held by another client" : "-",
+        vm.endpoint,
+        vm.qmp !== ""
+          ? vm.qmp
+          : vm.refusal !== ""
+          ? "-"
+          : vm.monitors.length > 0
+          ? "held by another client"
+          : "-",
         vm.memory,
         vm.input.join(" "),
-        vm.attachable ? "yes" : "no",
+        vm.attachable && users.has(vm.uid) ? "yes" : "no",
       ]),
     );
     for (const vm of vms) {
-      for (const option of vm.missing) out.line(`${vm.name} (${vm.pid}) lacks: ${option}`);
+      const name = `${vm.endpoint} (${vm.pid})`;
+      if (vm.refusal !== "") out.line(`${name} is not attached: ${visible(vm.refusal)}`);
+      if (vm.uid >= 0 && !users.has(vm.uid)) {
+        const wanted = [...users, vm.uid].map((uid) => `"${uid}"`).join(", ");
+        out.line(
+          `${name} is of uid ${vm.uid} and not attached; add to ${DEFAULT_CONFIG_PATH}: [discovery] users = [${wanted}]`,
+        );
+      }
+      for (const option of vm.missing) out.line(`${name} lacks: ${option}`);
     }
-    return Promise.resolve();
   },
 };
+
+/** Numbers of the users whose VMs a daemon of this user attaches. */
+function configuredUsers(): ReadonlySet<number> {
+  const uidsOf = (users: readonly string[] | undefined) =>
+    new DiscoveryUsers(users, systemUsers(monotonicClock), Deno.uid() ?? -1, SILENT).uids();
+  try {
+    return uidsOf(readConfig(DEFAULT_CONFIG_PATH, false).discovery.users);
+  } catch (error) {
+    // A config that is not ours to read, or that no daemon would take: what holds without one.
+    if (error instanceof Fault) return uidsOf(undefined);
+    throw error;
+  }
+}

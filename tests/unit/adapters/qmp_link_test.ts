@@ -9,6 +9,7 @@ import { VmhostAdapter } from "../../../src/adapters/vmhost/vmhost_adapter.ts";
 import { CODE } from "../../../src/base/codes.ts";
 import { SEAM_REASON, VM_OP, VM_STATE_NUMBER } from "../../../src/event/body_number.ts";
 import { KIND } from "../../../src/event/kind.ts";
+import { type ProcessIdentity, startOf } from "../../../src/qemu/process_identity.ts";
 import { AdapterRig } from "../../fixtures/adapter_rig.ts";
 import { doneLine, ScriptedQmp } from "../../fixtures/scripted_qmp.ts";
 
@@ -18,13 +19,17 @@ interface Place {
   readonly path: string;
 }
 
-async function inPlace(body: (place: Place) => Promise<void>): Promise<void> {
+async function inPlace(body: (place: Place) => Promise<void>, expected?: ProcessIdentity): Promise<void> {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-qmp-" });
   const before = openFdCount();
   try {
     const path = `${dir}/qmp.sock`;
     let link: QmpLink | undefined;
-    using rig = new AdapterRig((loop) => new VmhostAdapter(link = new QmpLink({ path, loop })));
+    using rig = new AdapterRig((loop) => {
+      return new VmhostAdapter(
+        link = new QmpLink({ path, loop, ...expected === undefined ? {} : { expected } }),
+      );
+    });
     await body({
       rig,
       path,
@@ -281,4 +286,68 @@ Deno.test("200 comings and goings leave no descriptor, no watch, no timer", asyn
     assertEquals(peer.connections, 200);
     rig.open();
   });
+});
+
+Deno.test("the process that named the path listens there: it comes up", async () => {
+  await inPlace(async ({ rig, path, link }) => {
+    await using _peer = new ScriptedQmp(path);
+    rig.open();
+    await rig.event("SEAM_UP");
+    assertEquals(link().pid, Deno.pid);
+  }, { pid: Deno.pid, started: startOf(Deno.pid) });
+});
+
+Deno.test("another process listens where one said that its monitor is: refused, told once, and hardly disturbed", async () => {
+  const impostors: ProcessIdentity[] = [
+    { pid: Deno.ppid, started: startOf(Deno.ppid) },
+    // The same number, and another process had it.
+    { pid: Deno.pid, started: "1" },
+    { pid: 2 ** 30, started: "" },
+  ];
+  for (const expected of impostors) {
+    await inPlace(async ({ rig, path, link }) => {
+      await using peer = new ScriptedQmp(path);
+      rig.open();
+      await rig.event("SEAM_DOWN");
+      await rig.forMs(1200);
+      assertEquals(downs(rig), [SEAM_REASON.NO_PERMISSION]);
+      assertEquals(texts(rig), ["another process listens on the QMP path"]);
+      assertEquals([peer.commands, link().state], [[], "pausing"], "nothing was said to it");
+      assertLess(peer.connections, 4);
+      assertEquals((await rig.answered(rig.operate(KIND.CMD_VM, VM_OP.STOP))).code, CODE["seam-down"]);
+    }, expected);
+  }
+});
+
+Deno.test("a listener whose process has ended is nobody's, though another has its socket", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "vmsig-qmp-" });
+  const path = `${dir}/q`;
+  // The parent listens, ends, and leaves the socket to its child.
+  const code =
+    `import os,socket,sys,time\ns=socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\nprint(os.getpid(),flush=True)\nsys.stdin.readline()\nif os.fork()==0:\n print(os.getpid(),flush=True)\n time.sleep(60)`;
+  const parent = new Deno.Command("python3", {
+    args: ["-c", code, path],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const reader = parent.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let child = 0;
+  try {
+    const pid = Number((await reader.read()).value);
+    const expected = { pid, started: startOf(pid) };
+    const writer = parent.stdin.getWriter();
+    await writer.write(new TextEncoder().encode("\n"));
+    await writer.close();
+    child = Number((await reader.read()).value);
+    await parent.status;
+    using rig = new AdapterRig((loop) => new VmhostAdapter(new QmpLink({ path, loop, expected })));
+    rig.open();
+    await rig.event("SEAM_DOWN");
+    assertEquals(downs(rig), [SEAM_REASON.NO_PERMISSION]);
+    await rig.close();
+  } finally {
+    if (child > 0) Deno.kill(child, "SIGKILL");
+    await reader.cancel();
+    await Deno.remove(dir, { recursive: true });
+  }
 });

@@ -20,7 +20,7 @@ Deno.test("an empty config is the defaults", () => {
       maxControls: 1024,
       queueEvents: 1024,
     },
-    discovery: { triggerDir: undefined, probe: true },
+    discovery: { triggerDir: undefined, probe: true, users: undefined },
     endpoints: [],
     channels: [],
     admission: [],
@@ -55,6 +55,7 @@ max_controls = 7
 queue_events = 4096
 [discovery]
 trigger_dir = "/run/v/e.d"
+users = ["root", "4242"]
 probe = false
 [[endpoint]]
 name = "web"
@@ -97,7 +98,7 @@ extents = [{ endpoint = "web", space = "kernel", from = "0xffff888000000000", to
     maxControls: 7,
     queueEvents: 4096,
   });
-  assertEquals(config.discovery, { triggerDir: "/run/v/e.d", probe: false });
+  assertEquals(config.discovery, { triggerDir: "/run/v/e.d", probe: false, users: ["root", "4242"] });
   assertEquals(config.endpoints, [
     { name: "web", vmid: 100, qmp: "/run/web.sock", memory: "memfd", input: "uinput", guest: "linux" },
     { name: "bare", vmid: 0, qmp: undefined, memory: "auto", input: "none", guest: "auto" },
@@ -142,6 +143,11 @@ Deno.test("a defect is told with file, line and key", () => {
     ["daemon = 5", "vmsigd.toml:1: daemon: is the number 5, and must be a table: [daemon]"],
     ['[daemon]\nsocket = "a.sock"', "daemon.socket: is a.sock, and must be an absolute path"],
     [`[daemon]\nsocket = "/${"x".repeat(107)}"`, "daemon.socket: is longer than the 107 bytes"],
+    [
+      '[discovery]\nusers = ["root", "a b"]',
+      'discovery.users: has "a b", which is neither a user\'s name nor a number',
+    ],
+    ['[discovery]\nusers = ["4294967295"]', 'discovery.users: has "4294967295", which is neither'],
     ["[discovery]\nprobe = 1", "discovery.probe: is the number 1, and must be true or false"],
     [
       "[endpoint]\nname = 'x'",

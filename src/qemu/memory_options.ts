@@ -1,0 +1,78 @@
+/**
+ * What a QEMU's command line says about its memory: machine type, size, backends, and which of them are its RAM, in order. It believes the words; what the process really has mapped is for
+ * `src/ram` to find out.
+ * @module
+ */
+import { type CommandLine, isOn, type Properties, readSize } from "./command_line.ts";
+
+const MIB = 2 ** 20;
+const DEFAULT_RAM_BYTES = 128 * MIB;
+
+/** A memory backend as the command line defines it. */
+export interface BackendOption {
+  /** Which kind of object: "memory-backend-memfd", "memory-backend-file", "memory-backend-ram", "memory-backend-shm". */
+  readonly type: string;
+  /** Its id. */
+  readonly id: string;
+  /** Its size; undefined when it is not said. */
+  readonly sizeBytes: number | undefined;
+  /** Whether it is shared; a memfd is unless told otherwise, POSIX shared memory always. */
+  readonly share: boolean;
+  /** `mem-path`, for a file. */
+  readonly path: string | undefined;
+}
+
+/** What was found. */
+export interface MemoryOptions {
+  /** The machine type; "" when none is named. */
+  readonly machine: string;
+  /** Size of RAM; 128 MiB when none is named. */
+  readonly ramBytes: number;
+  /** `max-ram-below-4g`. */
+  readonly maxBelow: number | undefined;
+  /** All backends, in the order in which they are given. */
+  readonly backends: readonly BackendOption[];
+  /** Ids of those that are the machine's RAM, in the order in which they make it up; empty when it has no backend. */
+  readonly ramIds: readonly string[];
+}
+
+/** Reads what is said about memory. */
+export function readMemoryOptions(line: CommandLine): MemoryOptions {
+  const machine = line.merged("machine", "type");
+  const memory = line.merged("m", "size");
+  const backend = machine.get("memory-backend");
+  return {
+    machine: machine.get("type") ?? "",
+    ramBytes: readSize(memory.get("size"), MIB) ?? DEFAULT_RAM_BYTES,
+    maxBelow: readSize(machine.get("max-ram-below-4g"), 1),
+    backends: line.lists("object", "qom-type").flatMap(backendOf),
+    ramIds: backend !== undefined ? [backend] : nodeBackends(line.lists("numa", "type")),
+  };
+}
+
+/** RAM is made up of the nodes by their numbers; one that names none gets the number of nodes so far. */
+function nodeBackends(numa: readonly Properties[]): string[] {
+  const nodes: { readonly number: number; readonly memdev: string | undefined }[] = [];
+  for (const options of numa) {
+    if ((options.get("type") ?? "node") !== "node") continue;
+    const number = readSize(options.get("nodeid"), 1) ?? nodes.length;
+    nodes.push({ number, memdev: options.get("memdev") });
+  }
+  nodes.sort((a, b) => a.number - b.number);
+  return nodes.flatMap(({ memdev }) => memdev ?? []);
+}
+
+function backendOf(options: Properties): BackendOption[] {
+  const type = options.get("qom-type") ?? "";
+  const id = options.get("id");
+  if (!type.startsWith("memory-backend-") || id === undefined) return [];
+  const share = options.get("share");
+  return [{
+    type,
+    id,
+    sizeBytes: readSize(options.get("size"), 1),
+    share: type === "memory-backend-shm" ||
+      (share === undefined ? type === "memory-backend-memfd" : isOn(share)),
+    path: options.get("mem-path"),
+  }];
+}

@@ -1,0 +1,46 @@
+/**
+ * The names of VMs that nobody named for us. A VM says itself what it is called, so its name is made one that an endpoint may have; and rights are granted by name, so a VM of another user
+ * than root or the daemon's own has that user's number in its name: `web@1000`. No rule that names `web` covers it, whoever starts first.
+ * @module
+ */
+import { MAX_NAME_BYTES } from "../base/limits.ts";
+
+/**
+ * A VM's own name as an endpoint may have it.
+ *
+ * @param name as QEMU's command line has it
+ * @param pid what it is called by when nothing of that can be used: `qemu-PID`
+ * @param most bytes at most
+ */
+export function cleanName(name: string, pid: number, most: number = MAX_NAME_BYTES): string {
+  // Whatever comes behind cannot be in the name: a character has a byte at least, and a few in front may go.
+  const clean = name.slice(0, 4 * MAX_NAME_BYTES).replace(/[^\p{L}\p{N}_.+@-]/gu, "-").replace(
+    /^[.+@-]+/,
+    "",
+  );
+  const cut = firstBytes(clean, most);
+  return cut === "" || /^[0-9]+$/.test(cut) ? `qemu-${pid}` : cut;
+}
+
+/**
+ * What the VM of a process is called in the roster.
+ *
+ * @param trusted whether the process is root's or the daemon's own user's: only their VMs have a bare name
+ */
+export function endpointName(name: string, pid: number, uid: number, trusted: boolean): string {
+  if (trusted) return cleanName(name, pid);
+  const suffix = `@${uid}`;
+  return cleanName(name, pid, MAX_NAME_BYTES - suffix.length) + suffix;
+}
+
+/** As many whole characters as have this many bytes in UTF-8. */
+function firstBytes(text: string, most: number): string {
+  let bytes = 0;
+  let end = 0;
+  for (const character of text) {
+    bytes += new TextEncoder().encode(character).length;
+    if (bytes > most) break;
+    end += character.length;
+  }
+  return text.slice(0, end);
+}
