@@ -53,6 +53,8 @@ export interface Decoder {
   readonly decode: (input: Bytes, random: SeededRandom) => string;
   /** Outcomes that must come up. A Fault's is `fault:CODE`. */
   readonly mustMeet: readonly string[];
+  /** Fewer than 100,000 inputs, where each is a connection of its own or many messages: how many, in thousandths. */
+  readonly share?: number;
   /** Called after the last input, for what must hold then. */
   readonly after?: () => void;
 }
@@ -66,7 +68,7 @@ const SHORTEN_NS = 5e9;
 
 /** Makes a test out of a decoder. */
 export function fuzz(decoder: Decoder): void {
-  const count = numberFrom("VMSIG_FUZZ_INPUTS") ?? INPUTS;
+  const count = Math.ceil((numberFrom("VMSIG_FUZZ_INPUTS") ?? INPUTS) * (decoder.share ?? 1000) / 1000);
   Deno.test(`${decoder.name}: ${count} inputs`, () => new Run(decoder).all(count));
 }
 

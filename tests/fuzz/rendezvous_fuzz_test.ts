@@ -141,6 +141,8 @@ fuzz({
     steps([65_535, BELL]),
     steps([-2, NOTHING]),
   ],
+  // A connection and about eight messages each.
+  share: 200,
   // Those that go on: the opening is right.
   repair: (input) => input.set(steps(...opening).subarray(0, input.length)),
   decode: (input, random: SeededRandom) => {
