@@ -46,7 +46,7 @@ fuzz({
     cborBytes(WELCOME),
   ],
   make: (random) => cborBytes(withDefects(random, WELCOME)),
-  largest: 65_536,
+  largest: 8192,
   words: [...CBOR_WORDS, ...Object.keys(WELCOME).map(cborBytes)],
   openers: CBOR_OPENERS,
   decode: (body) => {
@@ -64,7 +64,7 @@ fuzz({
     cborBytes({ code: 18, reason: "" }),
   ],
   make: (random) => cborBytes(withDefects(random, REFUSED)),
-  largest: 65_536,
+  largest: 8192,
   words: [...CBOR_WORDS, ...Object.keys(REFUSED).map(cborBytes)],
   openers: CBOR_OPENERS,
   decode: (body) => {
@@ -110,7 +110,7 @@ fuzz({
   ],
   make: event,
   // Not the daemon's loop, but a client's program: only that it comes to an end.
-  largest: 16_384,
+  largest: 8192,
   words: CBOR_WORDS,
   openers: CBOR_OPENERS,
   repair: (input) => {

@@ -1,8 +1,7 @@
 /** Command lines of processes that call themselves QEMU, and what is told of them: anybody's, and as long as the kernel lets them be. */
 import { assert } from "@std/assert";
 import { parseQemuCommandLine } from "../../src/ram/qemu_command_line.ts";
-import { connectedPaths, describeVm, type HostView, readProcess } from "../../src/roster/host_probe.ts";
-import { nameDefect } from "../../src/daemon/config.ts";
+import { readQemuCommandLine } from "../../src/roster/qemu_command_line.ts";
 import type { SeededRandom } from "../fixtures/seeded_random.ts";
 import { fuzz } from "./harness.ts";
 import { jsonText, withDefects } from "./structured.ts";
@@ -123,28 +122,17 @@ fuzz({
   words: [...OPTIONS, ...VALUES, ...NAMES, "\0", ",", "=", ",,", "\0\0", "\0-qmp\0unix:"],
   openers: [",", ",a=", "\0-qmp\0", "\0-object\0{", "\0-device\0", '{"a":'],
   decode: (input) => {
-    const text = decoder.decode(input);
-    const view: HostView = {
-      pids: () => [7],
-      exe: () => "/usr/bin/qemu-system-x86_64",
-      args: () => text.replace(/\0$/, "").split("\0"),
-      uid: () => 1000,
-      cwd: () => "/home/u",
-      unixSockets: () => "",
-    };
-    const process = readProcess(view, 7);
-    if (process === undefined) return "no QEMU";
-    const vm = describeVm(process, new Set(["/run/web.qmp"]));
-    assert(nameDefect(vm.name) === undefined, `${JSON.stringify(vm.name)} is no name`);
-    assert(Number.isFinite(vm.ramBytes) && vm.ramBytes >= 0, `RAM of ${vm.ramBytes} bytes`);
-    for (const { path } of vm.monitors) {
-      assert(path.startsWith("/"), "a path is absolute");
-      assert(new TextEncoder().encode(path).length <= 107, "a socket's path has at most 107 bytes");
+    const setup = readQemuCommandLine(decoder.decode(input).split("\0").slice(1));
+    assert(Number.isFinite(setup.ramBytes) && setup.ramBytes >= 0, `RAM of ${setup.ramBytes} bytes`);
+    for (const { path, listens } of setup.qmp) {
+      assert(path !== "" && !path.includes("\0") && typeof listens === "boolean");
     }
-    assert(vm.missing.every((option) => option.length < 1000), "what is missing is told in short");
-    return vm.attachable ? "attachable" : "not attachable";
+    const { name, machine, memory, display, keyboards, pointers } = setup;
+    const texts = [name, machine, memory.backend, memory.path, display, ...keyboards, ...pointers];
+    assert(texts.every((text) => typeof text === "string"), "texts");
+    return setup.qmp.length > 0 ? "monitors" : "no monitor";
   },
-  mustMeet: ["attachable", "not attachable"],
+  mustMeet: ["monitors", "no monitor"],
 });
 
 fuzz({
@@ -171,33 +159,4 @@ fuzz({
     return options.ramIds.length > 0 ? "backends" : "none";
   },
   mustMeet: ["backends", "none"],
-});
-
-const UNIX = `Num       RefCount Protocol Flags    Type St Inode Path
-0000000000000000: 00000002 00000000 00010000 0001 01 20001 /run/web.qmp
-0000000000000000: 00000003 00000000 00000000 0001 03 20002 /run/web.qmp
-ffff888004d3b800: 00000003 00000000 00000000 0001 03    25 @/tmp/.X11-unix/X0
-0000000000000000: 00000003 00000000 00000000 0005 03 20003
-0000000000000000: 00000003 00000000 00000000 0001 03 20004 /a path\\nwith a line end
-`;
-
-fuzz({
-  name: "/proc/net/unix",
-  corpus: () => [UNIX, UNIX.slice(0, 56), ""],
-  largest: 65_536,
-  words: [
-    "\n",
-    " 03 ",
-    " 01 ",
-    ": ",
-    "/run/web.qmp",
-    "00000003",
-    "0000000000000000: 00000003 00000000 00000000 0001 03 2 /x\n",
-  ],
-  decode: (input) => {
-    const paths = connectedPaths(decoder.decode(input));
-    for (const path of paths) assert(path.length > 0 && !path.includes("\n"));
-    return paths.size > 0 ? "connected" : "none";
-  },
-  mustMeet: ["connected", "none"],
 });

@@ -84,6 +84,7 @@ class Run {
     : undefined;
   #slowestNs = 0;
   #slowest = 0;
+  #decodingNs = 0;
 
   constructor(decoder: Decoder) {
     this.#decoder = decoder;
@@ -95,11 +96,14 @@ class Run {
   all(count: number): void {
     const only = numberFrom("VMSIG_FUZZ_INPUT");
     if (only !== undefined) return this.#one(only);
+    const startNs = threadCpuNs();
     // The corpus itself first, as the inputs before 0: it has to be understood.
     for (let n = -this.#corpus.length; n < count; n++) this.#one(n);
     const outcomes = [...this.#outcomes].sort((a, b) => b[1] - a[1]);
     console.log(
-      `${this.#decoder.name}: VMSIG_SEED=${this.#seed}, slowest ${
+      `${this.#decoder.name}: VMSIG_SEED=${this.#seed}, ${
+        inSeconds(threadCpuNs() - startNs)
+      } s of processor time, ${inSeconds(this.#decodingNs)} of them to decode, slowest ${
         (this.#slowestNs / 1e6).toFixed(2)
       } ms (input ${this.#slowest}), ${outcomes.map(([outcome, times]) => `${outcome} ${times}`).join(", ")}`,
     );
@@ -135,6 +139,7 @@ class Run {
   #one(n: number): void {
     const input = this.#input(n);
     const { outcome, unexpected, ns } = this.#decode(input, n);
+    this.#decodingNs += ns;
     if (unexpected !== undefined) return this.#fail(n, input, unexpected);
     if (n < 0 && outcome.startsWith("fault:")) {
       return this.#fail(n, input, `a valid input is refused: ${outcome}`);
@@ -201,6 +206,10 @@ class Run {
     }
     return best;
   }
+}
+
+function inSeconds(ns: number): string {
+  return (ns / 1e9).toFixed(1);
 }
 
 /** What failed, and where; numbers differ from input to input. */

@@ -33,7 +33,7 @@ fuzz({
     FLAT_VIEW.replaceAll("\n", "\r\n"),
     'FlatView #0\n AS "memory", root: system\n  0000000000000000-0000000000000fff (prio 0, ram): ram0\n',
   ],
-  largest: 65_536,
+  largest: 32_768,
   words: [
     "FlatView #2\n",
     ' AS "memory", root: system\n',
@@ -86,7 +86,7 @@ fuzz({
     REGISTERS.replaceAll("\n", "\r\n"),
     "CPU#0\nEIP=0000fff0\nCR0=60000010 CR3=00000000\nEFER=0000000000000000 CPL=0",
   ],
-  largest: 65_536,
+  largest: 32_768,
   words: ["CPU#2\n", "CR0=", "CR3=", "EFER=", "CPL=", "ffffffffffffffffff", "\n", "\r"],
   decode: (input) => {
     const vcpus = parseVcpus(decoder.decode(input));

@@ -20,7 +20,7 @@ const LONG_NUMBER = /[0-9a-f]{17}/;
 fuzz({
   name: "/proc/PID/maps",
   corpus: () => [MAPS, MAPS.slice(100), ""],
-  largest: 65_536,
+  largest: 16_384,
   words: [
     "\n",
     " ",
@@ -55,7 +55,7 @@ fuzz({
     PASSWD,
     "toString:x:1:2:::\0__proto__:x:2:constructor,toString\n",
   ],
-  largest: 65_536,
+  largest: 16_384,
   words: [
     "\0",
     "\n",

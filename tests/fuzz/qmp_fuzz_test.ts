@@ -52,7 +52,7 @@ fuzz({
     lines([GREETING, { return: {} }, STATUS, ...EVENTS.slice(6), ERROR]),
   ],
   make: conversation,
-  largest: 65_536,
+  largest: 16_384,
   words: [
     '"event":',
     '"return":',

@@ -6,37 +6,42 @@ import { scanToml } from "../../src/daemon/toml_lines.ts";
 import { fuzz } from "./harness.ts";
 
 const decoder = new TextDecoder();
-const CONFIG = `[daemon]
+const CONFIGS = [
+  `[daemon]
 socket = "/run/vmsig/control.sock"
 log = 'debug'
 max_controls = 1_024
 realtime = false
-
-[[endpoint]]
+`,
+  `[[endpoint]]
 name = "web" # a comment
 qmp = "/run/web.qmp"
-memory = "auto"
 
 [[endpoint]]
 name = "db"
 vmid = 0x7
-input = "none"
-
-[[admission]]
+`,
+  `[[admission]]
 user = "op"
 endpoints = ["web", "db"]
 caps = [ "observe",
   "input" ]
 arb_prio = 20
-
-[[policy]]
+`,
+  `[[policy]]
 source = "frame"
 dir = "up"
 min_gap_ns = 1000
-
-[write]
+[discovery]
+probe = true
+`,
+  `[write]
 extents = [{ endpoint = "web", space = "process", from = "0x1000", to = "0x2000" }]
-`;
+[[channel]]
+name = "c"
+`,
+  "",
+];
 const WORDS = [
   "[",
   "]",
@@ -92,7 +97,7 @@ const OPENERS = ["[", "{a=", "a=[", "[[", "a.", '"', "[a.", "a={a="];
 
 fuzz({
   name: "config",
-  corpus: () => [CONFIG, CONFIG.slice(0, 300), ""],
+  corpus: () => CONFIGS,
   largest: 8192,
   words: WORDS,
   openers: OPENERS,
@@ -114,10 +119,14 @@ fuzz({
   largest: 65_536,
   words: WORDS,
   openers: OPENERS,
-  decode: (input) => {
+  decode: (input, random) => {
     const text = decoder.decode(input);
-    const scan = scanToml(text);
-    if (scan.ok) { for (const line of scan.lines.values()) assert(line >= 1 && line <= text.length + 1); }
+    if (random.oneIn(4)) {
+      const scan = scanToml(text);
+      if (!scan.ok) return "a defect";
+      for (const line of scan.lines.values()) assert(line >= 1 && line <= text.length + 1);
+      return "scanned";
+    }
     const endpoint = parseEndpointTable(text, "it");
     assert(nameDefect(endpoint.name) === undefined);
     return endpoint.qmp === undefined ? "without a monitor" : "with a monitor";
