@@ -126,7 +126,7 @@ fuzz({
     scene ??= new Scene();
     return scene.send(input, random);
   },
-  mustMeet: ["taken", "answered", "no frame", "a frame that is not for a control"],
+  mustMeet: ["answered", "no frame", "a frame that is not for a control"],
   after: () => {
     scene?.end();
     scene = undefined;

@@ -69,7 +69,10 @@ fuzz({
     "__proto__:x:5:5:::\n",
   ],
   decode: (input) => {
-    const [passwd = "", group = ""] = decoder.decode(input).split("\0", 2);
+    // A text whose last line is not whole is one that is being written.
+    const [passwd = "", group = ""] = decoder.decode(input).split("\0", 2).map((text) =>
+      text.replace(/[^\n]$/, "$&\n")
+    );
     const users = new UserDatabase((path) => path === "/etc/passwd" ? passwd : group, new ManualClock());
     for (const name of ["root", "web", "op", "toString", "__proto__", ""]) {
       const [uid, gid] = [users.uidOf(name), users.gidOf(name)];
