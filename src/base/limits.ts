@@ -121,6 +121,10 @@ export const MAX_KALLSYMS_BYTES: number = 32 * 1024 * 1024;
 export const MAX_BTF_BYTES: number = 64 * 1024 * 1024;
 /** Anonymous members within anonymous members. */
 export const MAX_BTF_DEPTH = 16;
+/** Members that one look for a field goes through (task_struct has about 300). */
+export const MAX_BTF_MEMBERS = 20_000;
+/** Structures of one name. */
+export const MAX_BTF_NAMESAKES = 64;
 /** Components of a path that is put together from dentries. */
 export const MAX_PATH_DEPTH = 256;
 /** Bytes of a command line that is read. */
