@@ -24,7 +24,6 @@ import { systemUsers } from "./system_users.ts";
 import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan.ts";
 
 const INBOX_BYTES = 1 << 20;
-/** VMs that the probe tells of at once. */
 /** Messages that may wait for the loop before pages of metrics are refused. */
 const MAX_WAITING = 1024;
 /** A monitor, a few files of RAM for reading and writing, the held record, three uinput devices; and the same once more while it is replaced. */

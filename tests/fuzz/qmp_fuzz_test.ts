@@ -87,7 +87,10 @@ fuzz({
       onEvent: (event) => {
         events.push(event);
         const told = tracker.onEvent(event, nowNs += 1e8);
-        if (typeof told === "object") assert(told.state >= 0 && told.detail >= 0);
+        if (typeof told === "object") {
+          const { state, detail } = "verify" in told ? told.told : told;
+          assert(state >= 0 && detail >= 0);
+        }
       },
       onProtocolError: (why) => {
         assert(why.length < 300, `a protocol error of ${why.length} characters`);
