@@ -32,6 +32,8 @@ export interface Attacker extends AsyncDisposable {
   finish(): Promise<AttackTotals>;
   /** Ends it, and gives what it has done so far. */
   stop(): Promise<AttackTotals>;
+  /** Tells it to end. */
+  end(): void;
 }
 
 /**
@@ -97,6 +99,7 @@ export async function attack(program: string, args: readonly string[], uid: numb
       tell("SIGTERM");
       return finish();
     },
+    end: () => tell("SIGTERM"),
     async [Symbol.asyncDispose]() {
       // Its workers die with it.
       tell("SIGKILL");

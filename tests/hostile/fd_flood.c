@@ -1,7 +1,8 @@
 /*
  * A control that was let in and hands over descriptors that are not what it says: pipes, sockets (its own connection too), folders,
  * unsealed and half-sealed memfds, more than a frame may carry, fewer than it claims, with kinds that carry none.
- * After a breach it joins again. None of what it sends is a frame ring that may be published: a daemon keeps none of it.
+ * Behind each frame it asks something and waits for the answer, so that the daemon has dealt with it; after a breach it joins again, and
+ * what it hands over last is its own connection. None of what it sends is a frame ring that may be published: a daemon keeps none of it.
  *
  *   fd_flood PATH WORKERS COUNT SECONDS SEED      COUNT descriptors in all
  *
@@ -15,9 +16,12 @@
 #define MOST 253
 /* Frames of one connection at most. */
 #define ENOUGH 64
+enum { FRAME_RING = 83, SOURCE_FRAME = 1, ASKED = 4711 };
 
 static const char *path;
-static const uint16_t KINDS[] = {83, 83, 83, 83, 37, 81, 82, 77, 80, 48, 3, 84, CMD_VM, CMD_INPUT, 79, HELLO, 99};
+/* Mostly those that a control may publish: the others are a breach, however many descriptors they bring. */
+static const uint16_t KINDS[] = {FRAME_RING, FRAME_RING, FRAME_RING, FRAME_RING, FRAME_RING, FRAME_RING, FRAME_RING, FRAME_RING,
+                                 37, 37, 81, 81, 82, 82, 77, 80, 48, 3, 84, CMD_VM, CMD_INPUT, 79, HELLO, 99};
 
 /* A descriptor of one of the sorts; `own` stands for the connection itself. */
 static int made(uint64_t *random, int own) {
@@ -78,28 +82,28 @@ static int join(void) {
   return -1;
 }
 
-/* Sends one frame with descriptors; how many went, -1 when the other side has gone, 0 when it could not be sent. */
-static int hand_over(int fd, uint64_t *random) {
+/* Sends one frame with descriptors; how many went, -1 when the other side has gone, 0 when it could not be sent. As `last` it is a ring in order that is its own connection. */
+static int hand_over(int fd, uint64_t *random, bool last) {
   static uint8_t f[HEAD + 4096];
   int fds[MOST];
   uint32_t manner = below(random, 16);
-  int count = manner == 0 ? 9 + (int)below(random, MOST - 8) : manner < 9 ? 1 : 1 + (int)below(random, 8);
+  int count = last ? 1 : manner == 0 ? 9 + (int)below(random, MOST - 8) : manner < 11 ? 1 : 1 + (int)below(random, 8);
   for (int i = 0; i < count; i++) {
-    fds[i] = made(random, fd);
+    fds[i] = last ? dup(fd) : made(random, fd);
     if (fds[i] < 0) die("a descriptor");
   }
-  uint16_t kind = KINDS[below(random, sizeof KINDS / sizeof *KINDS)];
-  head(f, kind, below(random, 8) == 0 ? 77 : below(random, 2), 7, 65536, 0);
-  f[6] = 6;
+  uint16_t kind = last ? FRAME_RING : KINDS[below(random, sizeof KINDS / sizeof *KINDS)];
+  head(f, kind, !last && below(random, 8) == 0 ? 77 : below(random, 2), 0, 65536, 0);
+  f[6] = SOURCE_FRAME;
   f[7] = kind >= 64 && kind < 80 && kind != 77 ? 1 : 0;
   f[8] = 2;
   put32(f + 56, 2);
   put32(f + 60, 4096);
-  uint32_t body = below(random, 4) == 0 ? below(random, 4096) : 0;
+  uint32_t body = !last && below(random, 8) == 0 ? below(random, 4096) : 0;
   f[9] = body > 0 ? 1 : 0;
   put32(f + 24, body);
   /* Mostly what is there, sometimes more or fewer. */
-  put16(f + 10, (uint16_t)(below(random, 10) == 0 ? below(random, 12) : (uint32_t)count));
+  put16(f + 10, (uint16_t)(!last && below(random, 10) == 0 ? below(random, 12) : (uint32_t)count));
   static union {
     struct cmsghdr align;
     uint8_t bytes[CMSG_SPACE(sizeof(int) * MOST)];
@@ -125,25 +129,37 @@ static int hand_over(int fd, uint64_t *random) {
   return -1;
 }
 
+/* Asks for a VM's state and waits for the answer; false when the other side has ended the connection instead. */
+static bool in_step(int fd) {
+  static uint8_t f[PACKET];
+  head(f, CMD_VM, 0, ASKED, 0, 0);
+  ssize_t n = send(fd, f, HEAD, MSG_NOSIGNAL);
+  for (int frames = 0; n > 0 && frames < 100000; frames++) {
+    n = recv(fd, f, sizeof f, 0);
+    if (n >= HEAD) atomic_fetch_add(&totals->answered, 1);
+    if (n >= HEAD && get32(f + 20) == ASKED) return true;
+    if (n < 0 && errno == EAGAIN) atomic_fetch_add(&totals->late, 1);
+  }
+  return false;
+}
+
 static void work(int worker, uint64_t random) {
   (void)worker;
-  static uint8_t answer[PACKET];
   while (!over() && atomic_load(&totals->taken) < wanted) {
     int fd = join();
     if (fd == -2) return;
     if (fd < 0) continue;
-    for (int frames = 0; frames < ENOUGH && !over() && atomic_load(&totals->taken) < wanted; frames++) {
-      int went = hand_over(fd, &random);
+    bool open = true;
+    for (int frames = 0; open && frames < ENOUGH && !over(); frames++) {
+      bool last = frames == ENOUGH - 1 || atomic_load(&totals->taken) >= wanted;
+      int went = hand_over(fd, &random, last);
       if (went > 0) {
         atomic_fetch_add(&totals->taken, went);
         atomic_fetch_add(&totals->sent, went);
       }
-      ssize_t n = 1;
-      while (went >= 0 && (n = recv(fd, answer, sizeof answer, MSG_DONTWAIT)) > 0) atomic_fetch_add(&totals->answered, 1);
-      if (went < 0 || n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-        atomic_fetch_add(&totals->closed, 1);
-        break;
-      }
+      open = went >= 0 && in_step(fd);
+      if (!open) atomic_fetch_add(&totals->closed, 1);
+      if (last) break;
     }
     close(fd);
   }

@@ -14,6 +14,7 @@
 #define LARGEST (17 * 1024 * 1024)
 /* Lines of one connection at most. */
 #define ENOUGH 400
+#define BREACHES 64
 /* A throttled peer takes nothing for so long, ms, before this end gives the connection up. */
 #define STUCK_MS 4000
 
@@ -33,11 +34,16 @@ static void repeat(const char *pattern, size_t times) {
   for (size_t i = 0; i < times && length + n < LARGEST; i++, length += n) memcpy(line + length, pattern, n);
 }
 
+static void nested(size_t depth) {
+  repeat("[", depth);
+  repeat("]", depth);
+}
+
 static const char *NAMES[] = {"RESET", "STOP", "RESUME", "SHUTDOWN", "POWERDOWN", "GUEST_PANICKED", "SUSPEND", "WAKEUP", "BLOCK_IO_ERROR",
                               "MEMORY_DEVICE_SIZE_CHANGE", "DEVICE_DELETED", "MIGRATION", "\\u0000\\u001b[2J", "__proto__", "constructor"};
 
-/* One line; most of them may stand in a stream that goes on. */
-static void compose(uint64_t *random, long serial) {
+/* One line; true when whoever reads it is right to hang up. Those are one in BREACHES, or a connection would end before it has begun. */
+static bool compose(uint64_t *random, long serial) {
   length = 0;
   const char *name = NAMES[below(random, sizeof NAMES / sizeof *NAMES)];
   /* The largest ones are rare: they are slow to make, not only to read. */
@@ -45,43 +51,45 @@ static void compose(uint64_t *random, long serial) {
     put("{\"event\": \"");
     repeat("A", LARGEST - 64);
     put("\"}\r\n");
-    return;
+    return true;
   }
   if (serial % 2003 == 2002) {
     put("{\"event\": \"%s\", \"data\": ", name);
-    repeat("[", 500000);
-    repeat("]", 500000);
+    nested(500000);
     put("}\r\n");
-    return;
+    return true;
   }
-  switch (below(random, 26)) {
+  bool breach = below(random, BREACHES) == 0;
+  switch (breach ? 100 + below(random, 16) : below(random, 11)) {
     case 0: put("{\"event\": \"%s\"}\r\n", name); break;
     case 1: put("{\"event\": \"RESET\", \"data\": {\"guest\": true, \"reason\": \"guest-reset\"}, \"timestamp\": {\"seconds\": 1, \"microseconds\": 2}}\r\n"); break;
     case 2: put("{\"event\": \"STOP\"}\r\n{\"event\": \"RESUME\"}\r\n"); break;
-    case 3: put("{\"event\": %u}\r\n", below(random, 100)); break;
-    case 4: put("{\"event\": null, \"data\": 5}\r\n"); break;
-    case 5: put("{\"event\": \"%s\", \"data\": [1, 2, 3]}\r\n", name); break;
-    case 6: put("{\"event\": \"%s\", \"data\": {\"reason\": {\"a\": 1}, \"guest\": \"no\"}}\r\n", name); break;
-    case 7: put("{\"event\": \"%s\", \"data\": {\"__proto__\": {\"reason\": \"x\"}, \"constructor\": 1}}\r\n", name); break;
-    case 8: put("{\"event\": \"%s\", \"data\": {\"reason\": \"", name); repeat("\\u202e\\u001b]0;x\\u0007", below(random, 2000)); put("\"}}\r\n"); break;
-    case 9: put("{\"event\": \""); repeat("\xe2\x80\xae", below(random, 20000)); put("\"}\r\n"); break;
-    case 10: put("{\"return\": {}, \"id\": %u}\r\n", below(random, 100000)); break;
-    case 11: put("{\"return\": {}}\r\n"); break;
-    case 12: put("{\"error\": {\"class\": \"GenericError\", \"desc\": \""); repeat("x\\n", below(random, 20000)); put("\"}}\r\n"); break;
-    case 13: put("{\"error\": 5, \"id\": 1}\r\n"); break;
-    case 14: put("{\"error\": {\"class\": 1, \"desc\": []}, \"id\": 1e308}\r\n"); break;
-    case 15: put("{\"QMP\": {\"version\": {\"qemu\": {\"major\": \"x\"}}, \"capabilities\": {}}}\r\n"); break;
-    case 16: put("[]\r\n"); break;
-    case 17: put("%u\r\n", below(random, 1000)); break;
-    case 18: put("{\"event\": \"%s\", \"data\": ", name); repeat("{\"a\":", below(random, 3000)); put("\r\n"); break;
-    case 19: put("\xff\xfe\xc0\x80\r\n"); break;
-    case 20: put("\r\n"); break;
-    case 21: put("{}\r\n"); break;
-    case 22: put("{\"event\": \"%s\", \"data\": ", name); { size_t n = below(random, 3000); repeat("[", n); repeat("]", n); } put("}\r\n"); break;
-    case 23: put("{\"event\": \"%s\", \"timestamp\": {\"seconds\": -1e400, \"microseconds\": \"\"}}\r\n", name); break;
-    case 24: repeat("\"", below(random, 3000)); put("\r\n"); break;
-    default: for (int n = 20; n > 0; n--) put("{\"event\": \"RESET\"}\r\n");
+    case 3: put("{\"event\": \"%s\", \"data\": [1, 2, 3]}\r\n", name); break;
+    case 4: put("{\"event\": \"%s\", \"data\": {\"reason\": {\"a\": 1}, \"guest\": \"no\"}}\r\n", name); break;
+    case 5: put("{\"event\": \"%s\", \"data\": {\"__proto__\": {\"reason\": \"x\"}, \"constructor\": 1}}\r\n", name); break;
+    case 6: put("{\"event\": \"%s\", \"data\": {\"reason\": \"", name); repeat("\\u202e\\u001b]0;x\\u0007", below(random, 2000)); put("\"}}\r\n"); break;
+    case 7: put("{\"event\": \""); repeat("\xe2\x80\xae", below(random, 20000)); put("\"}\r\n"); break;
+    case 8: put("{\"event\": \"%s\", \"data\": ", name); nested(below(random, 30)); put("}\r\n"); break;
+    case 9: put("{\"event\": \"%s\", \"timestamp\": {\"seconds\": -1e400, \"microseconds\": \"\"}}\r\n", name); break;
+    case 10: for (int n = 20; n > 0; n--) put("{\"event\": \"RESET\"}\r\n"); break;
+    case 100: put("{\"event\": %u}\r\n", below(random, 100)); break;
+    case 101: put("{\"event\": null, \"data\": 5}\r\n"); break;
+    case 102: put("{\"return\": {}, \"id\": %u}\r\n", below(random, 100000)); break;
+    case 103: put("{\"return\": {}}\r\n"); break;
+    case 104: put("{\"error\": {\"class\": \"GenericError\", \"desc\": \""); repeat("x\\n", below(random, 20000)); put("\"}}\r\n"); break;
+    case 105: put("{\"error\": 5, \"id\": 1}\r\n"); break;
+    case 106: put("{\"error\": {\"class\": 1, \"desc\": []}, \"id\": 1e308}\r\n"); break;
+    case 107: put("{\"QMP\": {\"version\": {\"qemu\": {\"major\": \"x\"}}, \"capabilities\": {}}}\r\n"); break;
+    case 108: put("[]\r\n"); break;
+    case 109: put("%u\r\n", below(random, 1000)); break;
+    case 110: put("{\"event\": \"%s\", \"data\": ", name); repeat("{\"a\":", below(random, 3000)); put("\r\n"); break;
+    case 111: put("\xff\xfe\xc0\x80\r\n"); break;
+    case 112: put("\r\n"); break;
+    case 113: put("{}\r\n"); break;
+    case 114: put("{\"event\": \"%s\", \"data\": ", name); nested(below(random, 3000)); put("}\r\n"); break;
+    default: repeat("\"", below(random, 3000)); put("\r\n");
   }
+  return breach;
 }
 
 /* Sends all of it; 0 when the other side has gone, -1 when it takes nothing any more. */
@@ -121,7 +129,11 @@ static int listen_to(int fd, int wait_ms) {
     *to = 0;
     const char *id = strstr(from, "\"id\":");
     char reply[256];
-    const char *value = strstr(from, "query-status") != 0 ? "{\"status\": \"running\", \"running\": true}" : "{}";
+    /* What is asked besides gets an answer of some other shape. */
+    static const char *others[] = {"{}", "[]", "null", "\"done\"", "7", "{\"status\": 5}", "[{\"id\": 1}]", "\"AS \\\"memory\\\"\\r\\n  0-f (prio 0, ram): x @-1\\r\\n\""};
+    static unsigned turn;
+    const char *value = strstr(from, "query-status") != 0 ? "{\"status\": \"running\", \"running\": true}"
+                        : strstr(from, "qmp_capabilities") != 0 ? "{}" : others[turn++ % (sizeof others / sizeof *others)];
     int size = id != 0 ? snprintf(reply, sizeof reply, "{\"return\": %s, \"id\": %ld}\r\n", value, atol(id + 5))
                        : snprintf(reply, sizeof reply, "{\"return\": %s}\r\n", value);
     if (say(fd, reply, (size_t)size) < 1) return -1;
@@ -151,11 +163,14 @@ static void converse(int fd, uint64_t *random) {
   for (int said = 0; said < ENOUGH && !over(); said++) {
     long serial = atomic_fetch_add(&totals->taken, 1);
     if (serial >= wanted) return;
-    compose(random, serial);
+    bool breach = compose(random, serial);
     int taken = say(fd, line, length);
     if (taken > 0) atomic_fetch_add(&totals->sent, 1);
     else atomic_fetch_sub(&totals->taken, 1);
-    if (taken < 1 || listen_to(fd, 0) < 0) {
+    int heard = taken > 0 ? listen_to(fd, 0) : -1;
+    /* Lines behind one that ends the conversation would never be read: its end is waited for. */
+    for (int tries = 0; breach && heard >= 0 && tries < 10; tries++) heard = listen_to(fd, 50);
+    if (heard < 0) {
       atomic_fetch_add(taken < 0 ? &totals->late : &totals->closed, 1);
       return;
     }
