@@ -77,7 +77,7 @@ volume(
   "hostile HELLOs from two users, one of them let in: the daemon lives and weighs as before",
   async () => {
     await using scene = await VolumeScene.start();
-    const flood = await placeAttacker("hello_flood", scene.daemon.folder);
+    const flood = `${scene.daemon.folder}/hello_flood`;
     await ordeal(scene, "HELLOs", COUNT.hellos, async (count, seed) => {
       // Who is not let in is not listened to, so half of it comes from somebody who is.
       const half = Math.ceil(count / 2);
