@@ -2,7 +2,7 @@
  * Volume: a great many hostile HELLOs, QMP lines and descriptors. The daemon lives, an admitted control is answered all the while, and afterwards its descriptors are as before and its
  * memory is within 5 % of what it was after a first portion of the same.
  *
- * In the gate the counts are small; `deno task hostile:volume` (VMSIG_HOSTILE_VOLUME=full) runs those of the issue: 10^6 HELLOs, 10^5 lines, 10^4 descriptors. VMSIG_BENCH_ROOT
+ * In the gate the counts are small; `deno task hostile:volume` (VMSIG_HOSTILE_VOLUME=full, or a share of it such as 0.1) runs those of the issue: 10^6 HELLOs, 10^5 lines, 10^4 descriptors. VMSIG_BENCH_ROOT
  * names a checkout whose daemon is attacked instead of this one's. What was attacked and held is told on the console, with counts. Seeds are fixed.
  * @module
  */
@@ -11,13 +11,18 @@ import { whyNotOthers } from "../unit/daemon/foreign_control.ts";
 import { attack, type AttackTotals, placeAttacker } from "./attacker.ts";
 import { OBSERVER, PUBLISHER, STRANGER, VolumeScene, type Weight } from "./volume_scene.ts";
 
-const FULL = Deno.env.get("VMSIG_HOSTILE_VOLUME") === "full";
+const VOLUME = Deno.env.get("VMSIG_HOSTILE_VOLUME") ?? "";
+/** Of the issue's numbers; 0 in the gate. */
+const SHARE = VOLUME === "full" ? 1 : Number(VOLUME);
+if (!(SHARE >= 0 && SHARE <= 1)) {
+  throw new Error(`VMSIG_HOSTILE_VOLUME=${VOLUME}: it is "full", or a share of that from 0 to 1`);
+}
 /** How many, and how long an attacker may take, s: an end for attackers, not a verdict. */
-const COUNT = FULL
-  ? { hellos: 1_000_000, lines: 100_000, descriptors: 10_000, seconds: 3000 }
+const COUNT = SHARE > 0
+  ? { hellos: 1_000_000 * SHARE, lines: 100_000 * SHARE, descriptors: 10_000 * SHARE, seconds: 3000 }
   : { hellos: 20_000, lines: 10_000, descriptors: 2000, seconds: 150 };
 /** Of the attack that goes first, so that what V8 does once is not counted. */
-const WARM_SHARE = FULL ? 0.1 : 0.3;
+const WARM_SHARE = SHARE > 0 ? 0.1 : 0.3;
 
 const why = whyNotOthers();
 
