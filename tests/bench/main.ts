@@ -1,18 +1,35 @@
 /**
- * `deno task bench [NAME-OR-PREFIX…] [--json]`: runs the benchmarks whose names match and prints them as a table, or one JSON object a line (contract, section 6).
+ * `deno task bench [NAME-OR-PREFIX…] [--json] [--root CHECKOUT]`: runs the benchmarks whose names match and prints them as a table, or one JSON object a line (contract, section 6).
+ * With a root it measures the daemon of another checkout (an older build); what runs in the benchmark's own process (context.*, mem.*, vgpu.*, v2v.*) stays this one's: compare.ts
+ * compares that, too.
  * Figures are for comparing within one run; what counts is the ratio to the peer.
  * @module
  */
 import { messageOf } from "../../src/base/fault.ts";
+import { daemonRoot } from "../fixtures/daemon_root.ts";
 import type { Bench, BenchResult } from "./bench.ts";
 
 const here = new URL("./", import.meta.url);
-const json = Deno.args.includes("--json");
-const wanted = Deno.args.filter((arg) => !arg.startsWith("--"));
-const unknownOption = Deno.args.find((arg) => arg.startsWith("--") && arg !== "--json");
-if (unknownOption !== undefined) {
-  console.error(`vmsig: usage: no option ${unknownOption}; deno task bench [NAME-OR-PREFIX…] [--json]`);
-  Deno.exit(2);
+const USAGE = "deno task bench [NAME-OR-PREFIX…] [--json] [--root CHECKOUT]";
+let json = false;
+const wanted: string[] = [];
+for (let i = 0; i < Deno.args.length; i++) {
+  const arg = Deno.args[i] as string;
+  const root = arg === "--root" ? Deno.args[++i] : arg.startsWith("--root=") ? arg.slice(7) : undefined;
+  if (root !== undefined && root !== "") Deno.env.set("VMSIG_BENCH_ROOT", root);
+  else if (arg === "--json") json = true;
+  else if (!arg.startsWith("--")) wanted.push(arg);
+  else {
+    const why = arg.startsWith("--root") ? `${arg} names no checkout` : `no option ${arg}`;
+    console.error(`vmsig: usage: ${why}; ${USAGE}`);
+    Deno.exit(2);
+  }
+}
+try {
+  daemonRoot();
+} catch (error) {
+  console.error(`vmsig: missing: ${messageOf(error)}`);
+  Deno.exit(3);
 }
 
 const benches: Bench[] = [];

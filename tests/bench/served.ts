@@ -1,11 +1,12 @@
 /**
- * Processes that the bus benchmarks measure: the daemon with stub endpoints, and the C echo server. Each says "ready …" on stdout; both end with their scope.
+ * Processes that the bus benchmarks measure: the daemon with stub endpoints (this checkout's, or the one that VMSIG_BENCH_ROOT names), and C servers. Each says "ready …" on stdout;
+ * all end with their scope.
  * @module
  */
 import { EAGER } from "../../scripts/compile.ts";
+import { daemonRoot } from "../fixtures/daemon_root.ts";
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
-const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
+const ROOT = daemonRoot();
 
 /** A process that has said that it is ready. */
 export interface Served extends AsyncDisposable {
@@ -27,8 +28,8 @@ export function serveStubs(count: number, args: readonly string[] = []): Promise
         "-A",
         "--no-check",
         "--config",
-        CONFIG,
-        MAIN,
+        `${ROOT}deno.json`,
+        `${ROOT}main.ts`,
         "serve",
         "--stub",
         `${count}`,
@@ -43,6 +44,11 @@ export function serveStubs(count: number, args: readonly string[] = []): Promise
 /** Starts the C echo server. */
 export function serveEcho(floor: string): Promise<Served> {
   return start("echo", (socket) => [floor, ["server", socket]]);
+}
+
+/** Starts a C listener that accepts and closes. */
+export function serveDoor(floor: string): Promise<Served> {
+  return start("door", (socket) => [floor, ["door", socket]]);
 }
 
 async function start(

@@ -3,6 +3,8 @@
  *
  *   bus_floor server PATH                     echoes each packet; a packet with the word 1 at byte 12 is fanned out to all other connections instead
  *   bus_floor pingpong PATH N [hello]         one at a time: prints "p50 p99" in us
+ *   bus_floor pinger PATH SECONDS [hello]     the same on one connection, a round for each line "N" on stdin: prints "p50 p99 longest pings" in us; a round ends after SECONDS at the latest
+ *   bus_floor door PATH                       accepts and closes, and does nothing else: what a flood of connects costs by itself
  *   bus_floor inflight PATH N DEPTH [hello]   DEPTH in flight: prints packets a second
  *   bus_floor fanout PATH N WATCHERS [hello]  one event to WATCHERS connections: prints the median us until the last one has it
  *   bus_floor deliver PATH N WATCHERS ENDPOINTS ENDPOINT hello   vmsig only: WATCHERS connections to each endpoint 0 … ENDPOINTS-1, each of which wants that endpoint alone; one event of
@@ -17,8 +19,10 @@
 #include "control.h"
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 
 #define MAX_CONNECTIONS 4096
+#define MAX_PINGS 1000000
 
 /* With `hello` the peer is vmsig. */
 static int join(const char *path, int hello, uint8_t sources, uint64_t endpoints) {
@@ -71,19 +75,59 @@ static void server(const char *path) {
   }
 }
 
-static void pingpong(const char *path, int n, int hello) {
-  int fd = join(path, hello, 0, 0);
+/* Sends and receives one packet at a time, n times or until it has taken so many seconds; sorted, in us. */
+static int ping(int fd, int n, double seconds, double *t) {
   uint8_t f[HEAD], r[PACKET];
   head(f, CMD_VM, 0, 7, 0, 0);
-  double *t = malloc(sizeof *t * n);
-  for (int i = -2000; i < n; i++) {
+  double end = now_us() + seconds * 1e6;
+  int i = 0;
+  while (i < n) {
     double a = now_us();
     if (send(fd, f, HEAD, 0) != HEAD) die("send");
     if (recv(fd, r, sizeof r, 0) < HEAD) die("recv");
-    if (i >= 0) t[i] = now_us() - a;
+    double b = now_us();
+    t[i++] = b - a;
+    if (b > end) break;
   }
-  qsort(t, n, sizeof *t, by_value);
+  qsort(t, i, sizeof *t, by_value);
+  return i;
+}
+
+static void pingpong(const char *path, int n, int hello) {
+  int fd = join(path, hello, 0, 0);
+  double *t = malloc(sizeof *t * (n > 2000 ? n : 2000));
+  ping(fd, 2000, 1e6, t);
+  ping(fd, n, 1e6, t);
   printf("%.2f %.2f\n", t[n / 2], t[(int)(n * 0.99)]);
+}
+
+static void pinger(const char *path, double seconds, int hello) {
+  int fd = join(path, hello, 0, 0);
+  double *t = malloc(sizeof *t * MAX_PINGS);
+  char line[64];
+  printf("joined\n");
+  fflush(stdout);
+  while (fgets(line, sizeof line, stdin)) {
+    int n = atoi(line);
+    n = ping(fd, n < 1 ? 1 : n > MAX_PINGS ? MAX_PINGS : n, seconds, t);
+    printf("%.2f %.2f %.2f %d\n", t[n / 2], t[(int)(n * 0.99)], t[n - 1], n);
+    fflush(stdout);
+  }
+}
+
+static void door(const char *path) {
+  struct sockaddr_un a = address(path);
+  unlink(path);
+  int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (listener < 0 || bind(listener, (struct sockaddr *)&a, sizeof a) < 0 || listen(listener, 1024) < 0) die("listen");
+  /* Whoever may knock at the daemon's door may knock at this one. */
+  if (chmod(path, 0666) < 0) die("chmod");
+  printf("ready\n");
+  fflush(stdout);
+  for (;;) {
+    int c = accept4(listener, 0, 0, SOCK_CLOEXEC);
+    if (c >= 0) close(c);
+  }
 }
 
 static void inflight(const char *path, int n, int depth, int hello) {
@@ -203,9 +247,11 @@ int main(int argc, char **argv) {
   const char *what = argv[1], *path = argv[2];
   int hello = argc > 3 && !strcmp(argv[argc - 1], "hello");
   if (!strcmp(what, "server")) server(path);
+  if (!strcmp(what, "door")) door(path);
   if (argc < 4) return 2;
   int n = atoi(argv[3]);
   if (!strcmp(what, "pingpong")) pingpong(path, n, hello);
+  else if (!strcmp(what, "pinger")) pinger(path, n, hello);
   else if (!strcmp(what, "inflight") && argc > 4) inflight(path, n, atoi(argv[4]), hello);
   else if (!strcmp(what, "fanout") && argc > 4) fanout(path, n, atoi(argv[4]), 0, 0, hello);
   else if (!strcmp(what, "deliver") && argc > 6) fanout(path, n, atoi(argv[4]), atoi(argv[5]), atoi(argv[6]), 1);
