@@ -282,6 +282,76 @@ Deno.test("13c: a link, a pipe, a folder and another user's file are not recorde
   });
 });
 
+Deno.test({
+  name: "13c: a picture into a pipe that nobody reads is waited for until SIGTERM, and no longer",
+  ignore: !new Deno.Command("sh", { args: ["-c", "command -v qemu-system-x86_64"], stdout: "null" })
+    .outputSync()
+    .success,
+  fn: async () => {
+    await inFolder(async (folder) => {
+      await run("mkfifo", [`${folder}/pipe`]);
+      const vm = new Deno.Command("qemu-system-x86_64", {
+        args: [
+          "-display",
+          "none",
+          "-accel",
+          "tcg",
+          "-S",
+          "-m",
+          "64M",
+          "-qmp",
+          `unix:${folder}/a.qmp,server=on,wait=off`,
+        ],
+        stdin: "null",
+        stdout: "null",
+        stderr: "null",
+      }).spawn();
+      try {
+        await until("the monitor", () => Deno.stat(`${folder}/a.qmp`).then(() => true, () => false));
+        const main = new URL("../../main.ts", import.meta.url).pathname;
+        const screen = new Deno.Command(Deno.execPath(), {
+          args: [
+            "run",
+            "-A",
+            "--no-check",
+            main,
+            "screen",
+            `pid:${vm.pid}`,
+            "--source",
+            "qmp",
+            "-o",
+            `${folder}/pipe`,
+          ],
+          stdin: "null",
+          stdout: "null",
+          stderr: "null",
+        }).spawn();
+        // Where the kernel does not tell what a thread waits for, SIGTERM comes a while later.
+        const opens = () => {
+          for (const { name } of Deno.readDirSync(`/proc/${screen.pid}/task`)) {
+            try {
+              const waitsIn = Deno.readTextFileSync(`/proc/${screen.pid}/task/${name}/wchan`);
+              if (/fifo|wait_for_partner/.test(waitsIn)) return true;
+            } catch {
+              // A thread that has ended.
+            }
+          }
+          return false;
+        };
+        await until("it waits for a reader", opens, 10_000).catch(() => {});
+        screen.kill("SIGTERM");
+        const limit = setTimeout(() => screen.kill("SIGKILL"), 20_000);
+        const { code } = await screen.status;
+        clearTimeout(limit);
+        assertEquals(code, 143);
+      } finally {
+        vm.kill("SIGKILL");
+        await vm.status;
+      }
+    });
+  },
+});
+
 /** A service manager's socket, in Python. */
 class Notified {
   readonly #address: string;
