@@ -155,8 +155,8 @@ Deno.test("13b: a config that is too large, a pipe, a folder or no text is refus
     const refusals: [string, () => Promise<void>, RegExp][] = [
       [
         "too large",
-        () => Deno.writeTextFile(daemon.configPath, configText(manyRules(40_000))),
-        /has \d+ bytes, and may have 2097152/,
+        () => Deno.writeTextFile(daemon.configPath, configText(manyRules(20_000))),
+        /has \d+ bytes, and may have 1048576/,
       ],
       ["folder", () => Deno.mkdir(daemon.configPath), /is a folder, and must be a plain file/],
       ["pipe", () => run("mkfifo", [daemon.configPath]), /is a pipe, a socket or a device/],
@@ -196,7 +196,7 @@ Deno.test("13b: a config that is too large, a pipe, a folder or no text is refus
 Deno.test("13b: a stop is not lost while the inbox is full of a config", async () => {
   await inFolder(async (folder) => {
     await using daemon = await DaemonProcess.start({ folder, stubs: 1 });
-    await Deno.writeTextFile(daemon.configPath, configText(manyRules(20_000)));
+    await Deno.writeTextFile(daemon.configPath, configText(manyRules(12_000)));
     daemon.kill("SIGHUP");
     assertEquals((await daemon.stop()).code, 0);
   });
