@@ -49,6 +49,7 @@ export async function buildDeb(options: DebOptions): Promise<string> {
     await put("usr/share/bash-completion/completions/vmsig", await completion());
     await put("usr/share/doc/vmsig/copyright", read("LICENSE"));
     await put("usr/share/doc/vmsig/README.md", read("README.md"));
+    await put("usr/share/doc/vmsig/SECURITY.md", read("src/SECURITY.md"));
     await put("DEBIAN/control", control(options.version ?? VERSION, sizeKib(root)));
     await put("DEBIAN/conffiles", "/etc/vmsig/vmsigd.toml\n");
     for (const script of ["postinst", "prerm", "postrm"]) {

@@ -94,6 +94,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   };
   let reloads = 0;
   const reload = (): void => {
+    // A large config takes this thread, which hands the loop's signs of life on, a while.
+    if (manager.watchdogMs > 0) manager.notify("WATCHDOG=1");
     manager.notify("RELOADING=1", `MONOTONIC_USEC=${Math.round(monotonicClock.nowNs() / 1000)}`);
     try {
       const next = readConfig(configPath, true);

@@ -14,9 +14,10 @@ import type { ServeOptions, StubPlan } from "./plan.ts";
 /** Where the config is unless told (contract, section 5). */
 export const DEFAULT_CONFIG_PATH = "/etc/vmsig/vmsigd.toml";
 /**
- * The largest config that is read: about 25,000 admission rules. Reading it takes a second or two, in which the main thread answers nobody (systemd's watchdog waits ten).
+ * The largest config that is read: about 12,000 admission rules. Reading it takes half a second, and several on a machine that is overloaded; the main thread answers nobody meanwhile (systemd's
+ * watchdog waits ten).
  */
-export const MAX_CONFIG_BYTES = 2 << 20;
+export const MAX_CONFIG_BYTES = 1 << 20;
 
 /** What the command line says. */
 export interface ServeRequest {

@@ -136,7 +136,7 @@ class LatePerception implements AsyncDisposable {
     const url = new URL("../../src/daemon/perception_worker.ts", import.meta.url);
     this.#worker = new Worker(url, { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<PerceptionReport>) => {
-      if (data.type !== "joined") this.#stopped.resolve(data);
+      if (data.type !== "joined" && data.type !== "alive") this.#stopped.resolve(data);
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();

@@ -60,7 +60,7 @@ A screendump needs a monitor that no other client uses (-qmp unix:PATH,server=on
     }
     const path = call.text("out") ?? "screen.png";
     const shot = source === "qmp" ? await byQmp(call, ref) : await byProducer(call, ref, source === "auto");
-    await write(path, encodePng(toPicture(shot.bytes, shot.info)));
+    await write(path, encodePng(toPicture(shot.bytes, shot.info)), call.signal);
     report(call, path, shot);
   },
 };
@@ -150,13 +150,19 @@ function noFrame(why: string): Fault {
   return new Fault("timed-out", `Cannot take a frame: ${texts[why] ?? `the source has gone (${why})`}`);
 }
 
-async function write(path: string, png: Uint8Array): Promise<void> {
+/** Writes the picture, also into a pipe: one that nobody reads is waited for until Ctrl-C. */
+async function write(path: string, png: Uint8Array, signal: AbortSignal): Promise<void> {
+  const { promise: interrupted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(new Fault("interrupted", "Cannot write the picture: interrupted"));
+  signal.addEventListener("abort", abort);
   try {
-    await Deno.writeFile(path, png);
+    await Promise.race([Deno.writeFile(path, png), interrupted]);
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
+    if (error instanceof Deno.errors.NotCapable || error instanceof Fault) throw error;
     const detail = error instanceof Error ? error.message : String(error);
     throw new Fault("refused", `Cannot write ${path}: ${detail}`, { cause: error });
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 
