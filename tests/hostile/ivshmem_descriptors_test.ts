@@ -38,7 +38,13 @@ async function works(daemon: DaemonProcess, channel: string): Promise<void> {
   await using listener = new HostileProgram([...DENO, `${ROOT}main.ts`, "v2v", "listen", ...ends]);
   await using connector = new HostileProgram([...DENO, `${ROOT}main.ts`, "v2v", "connect", ...ends]);
   await connector.tell("from end to end");
-  await listener.says(/from end to end/);
+  try {
+    await listener.says(/from end to end/);
+  } catch (error) {
+    throw new Error(
+      `${error}\nthe connector: ${connector.errors}\nthe daemon: ${daemon.logText.slice(-2000)}`,
+    );
+  }
 }
 
 Deno.test("connections of another user use up the descriptors: the daemon lives, and the channels work afterwards", async () => {
@@ -104,5 +110,54 @@ Deno.test("one user's connections keep no other user out of a channel, and are n
     await works(daemon, "a");
   }
   assert((daemon.logText.match(/a client was refused/g) ?? []).length <= 3, daemon.logText);
+  assertEquals((await daemon.stop()).code, 0, daemon.logText);
+});
+
+/** Sends a TCP socket that lingers for an hour, with bytes that nobody reads: whoever drops the last reference to it waits. */
+const LINGERER = `
+import array, socket, struct, sys
+kept = []
+for path in sys.argv[1:]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    lingering = socket.create_connection(listener.getsockname())
+    kept += [listener, listener.accept()]
+    lingering.setblocking(False)
+    try:
+        while True:
+            lingering.send(bytes(65536))
+    except BlockingIOError:
+        pass
+    lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.connect(path)
+    sock.sendmsg([b"12345678"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [lingering.fileno()]))])
+    lingering.close()
+    sock.shutdown(socket.SHUT_WR)
+    kept.append(sock)
+print("sent", flush=True)
+sys.stdin.read()
+`;
+
+Deno.test("a client that sends a descriptor whose close waits holds nobody up", async () => {
+  await using daemon = await DaemonProcess.start({
+    config: CHANNEL("a") + '[[channel]]\nname = "b"\n',
+    stubs: 1,
+  });
+  Deno.chmodSync(daemon.folder, 0o755);
+  const paths = ["a", "b"].map((name) => `${daemon.folder}/v2v/${name}.ivshmem`);
+  for (const path of paths) Deno.chmodSync(path, 0o666); // b knows no other user: one that is refused does the same harm
+  await using client = await daemon.connect("inside");
+  await using hostile = new HostileProgram([
+    ...asUser(OTHER_UID),
+    "/usr/bin/python3",
+    "-c",
+    LINGERER,
+    ...paths,
+  ]);
+  await hostile.says(/sent/);
+  await daemon.says(/a client is gone.*why="?it /);
+  await daemon.says(/a client was refused: its user is not admitted/);
+  assertEquals((await client.leaseStatus("stub0", "power")).busy, false, "the bus answers");
+  await works(daemon, "a");
   assertEquals((await daemon.stop()).code, 0, daemon.logText);
 });
