@@ -113,14 +113,18 @@ Deno.test("one user's connections keep no other user out of a channel, and are n
   assertEquals((await daemon.stop()).code, 0, daemon.logText);
 });
 
-/** Sends a TCP socket that lingers for an hour, with bytes that nobody reads: whoever drops the last reference to it waits. */
+/**
+ * Sends TCP sockets that linger for an hour, with bytes that nobody reads: whoever drops the last reference to one waits. Its own it
+ * drops at once behind the send; where it is too late and waits itself, that is on a thread, and another try from another processor may be in time.
+ */
 const LINGERER = `
-import array, socket, struct, sys
+import array, os, socket, struct, sys, threading
 kept = []
-for path in sys.argv[1:]:
+def attempt(path, processor):
+    os.sched_setaffinity(0, [processor])
     listener = socket.create_server(("127.0.0.1", 0))
     lingering = socket.create_connection(listener.getsockname())
-    kept += [listener, listener.accept()]
+    kept.extend([listener, listener.accept()])
     lingering.setblocking(False)
     try:
         while True:
@@ -128,14 +132,25 @@ for path in sys.argv[1:]:
     except BlockingIOError:
         pass
     lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+    fd = lingering.detach()
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.connect(path)
-    sock.sendmsg([b"12345678"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [lingering.fileno()]))])
-    lingering.close()
-    sock.shutdown(socket.SHUT_WR)
     kept.append(sock)
+    try:
+        sock.sendmsg([b"12345678"], rights)
+    except OSError:
+        pass # it was turned away already
+    os.close(fd)
+processors = sorted(os.sched_getaffinity(0))
+for i in range(6):
+    for path in sys.argv[1:]:
+        thread = threading.Thread(target=attempt, args=[path, processors[i % len(processors)]], daemon=True)
+        thread.start()
+        thread.join(0.2)
 print("sent", flush=True)
 sys.stdin.read()
+os._exit(0)
 `;
 
 Deno.test("a client that sends a descriptor whose close waits holds nobody up", async () => {
