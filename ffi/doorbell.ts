@@ -7,7 +7,7 @@
  * @module
  */
 import { check, ERRNO } from "./os_error.ts";
-import { closeFdElsewhere, OwnedFd } from "./owned_fd.ts";
+import { OwnedFd } from "./owned_fd.ts";
 import { shim, type ShimSymbols } from "./shim.ts";
 
 /** An eventfd that is shared with a peer, owned. */
@@ -75,13 +75,4 @@ export class Doorbell implements Disposable {
   [Symbol.dispose](): void {
     this.#owner.close();
   }
-}
-
-/**
- * Closes a descriptor that a peer sent and that is not what it should be, on a thread of Deno's pool: closing a file whose
- * server is the peer's (FUSE) waits for that server.
- */
-export function closeForeign(fd: OwnedFd): void {
-  if (fd.closed) return;
-  closeFdElsewhere(fd.release()).catch(() => {}); // whatever close answers, the number is free
 }

@@ -22,6 +22,7 @@ export const SYMBOLS = {
   // Descriptors and files
   vmsig_open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   vmsig_close: { parameters: ["i32"], result: "i32" },
+  vmsig_close_elsewhere: { parameters: ["i32", "i32"], result: "i32" },
   /** The same call off the thread. */
   vmsig_close_async: { name: "vmsig_close", parameters: ["i32"], result: "i32", nonblocking: true },
   vmsig_dup: { parameters: ["i32", "i32"], result: "i32" },

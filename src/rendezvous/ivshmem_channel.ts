@@ -134,7 +134,7 @@ export function connectIvshmem(device: IvshmemDevice, options: IvshmemChannelOpt
   const found = header.inspect();
   if (!found.ok) {
     throw new Fault(
-      header.generation === 0 ? "no-endpoint" : "protocol-error",
+      found.isBlank ? "no-endpoint" : "protocol-error",
       `Cannot connect over ${device.socketPath}: its region cannot be used: ${found.reason}. Does the other end listen?`,
     );
   }

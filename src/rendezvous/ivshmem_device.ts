@@ -8,9 +8,9 @@
  * @module
  */
 import { ReceiveBatch } from "../../ffi/datagram.ts";
-import { closeForeign, Doorbell } from "../../ffi/doorbell.ts";
+import { Doorbell } from "../../ffi/doorbell.ts";
 import { isOsError } from "../../ffi/os_error.ts";
-import { OwnedFd } from "../../ffi/owned_fd.ts";
+import { closeConnection, closeForeignFd, OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../ffi/poller.ts";
 import { connectUnix, SOCKET } from "../../ffi/unix_socket.ts";
 import { Fault } from "../base/fault.ts";
@@ -29,6 +29,8 @@ import { MappedRegion } from "./mapped_region.ts";
 const MAX_REGION_BYTES = 1 << 30;
 const MAX_PEERS = 64;
 const MAX_VECTORS = 64;
+/** As many as the kernel lets one message have: what is not taken the kernel would close here, and that can wait. */
+const MAX_MESSAGE_FDS = 253;
 /** A server that talks without pause must not hold us here. */
 const BATCHES_A_LOOK = 64;
 
@@ -43,7 +45,7 @@ export class IvshmemDevice implements Disposable {
   /** Where its server listens. */
   readonly socketPath: string;
   readonly #socket: OwnedFd;
-  readonly #batch = new ReceiveBatch(16, IVSHMEM_MESSAGE_BYTES, 1);
+  readonly #batch = new ReceiveBatch(16, IVSHMEM_MESSAGE_BYTES, MAX_MESSAGE_FDS);
   readonly #peers = new Map<number, Doorbell[]>();
   readonly #links = new Set<DeviceUser>();
   #version = false;
@@ -166,11 +168,15 @@ export class IvshmemDevice implements Disposable {
     for (let n = 0; n < BATCHES_A_LOOK; n++) {
       const count = this.#serverGone ? 0 : this.#batch.receive(this.#socket.fd);
       for (let i = 0; i < count; i++) {
+        if (this.#batch.fdCount(i) > 1) {
+          this.#batch.closeFds();
+          throw this.#wrong("a message has several descriptors");
+        }
         const fd = this.#batch.fdCount(i) > 0 ? new OwnedFd(this.#batch.takeFd(i, 0)) : undefined;
         try {
           this.#take(this.#batch.length(i), this.#batch.offset(i), fd);
         } catch (error) {
-          if (fd !== undefined) closeForeign(fd);
+          if (fd !== undefined && !fd.closed) closeForeignFd(fd.release());
           throw error;
         }
       }
@@ -254,6 +260,6 @@ export class IvshmemDevice implements Disposable {
     this.#region?.[Symbol.dispose]();
     this.#region = undefined;
     this.#batch[Symbol.dispose]();
-    this.#socket.close();
+    if (!this.#socket.closed) closeConnection(this.#socket.release());
   }
 }

@@ -14,9 +14,8 @@
 import { AcceptLoop, isShortage, type Reception } from "../../ffi/accept_loop.ts";
 import { Doorbell } from "../../ffi/doorbell.ts";
 import { addSeals, createMemfd, SEAL } from "../../ffi/memfd.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { closeConnection, type OwnedFd } from "../../ffi/owned_fd.ts";
 import { ERR, HUP, IN, RDHUP } from "../../ffi/poller.ts";
-import { readInto } from "../../ffi/stream.ts";
 import {
   listenUnix,
   type PeerCredentials,
@@ -170,7 +169,7 @@ export class IvshmemServer implements Disposable {
     const refusal = this.#refusal(credentials);
     if (refusal === undefined) return this.#welcome(socket, credentials);
     this.#tellRefusal(refusal, credentials);
-    socket.close();
+    closeConnection(socket.release());
     return "turned-away";
   }
 
@@ -206,7 +205,7 @@ export class IvshmemServer implements Disposable {
     const others = [...this.#clients.values()];
     this.#clients.set(socket.fd, client);
     try {
-      const onReady = (): void => this.#guarded(client, () => this.#hear(client));
+      const onReady = (events: number): void => this.#guarded(client, () => this.#hear(client, events));
       this.#registrar?.watch(socket.fd, IN | RDHUP | HUP | ERR, { onReady });
       this.#greet(client, others);
     } catch (error) {
@@ -219,7 +218,7 @@ export class IvshmemServer implements Disposable {
     try {
       return Doorbell.createAll(IVSHMEM_VECTORS);
     } catch (error) {
-      socket.close();
+      closeConnection(socket.release());
       if (!isShortage(error)) throw error;
       this.#tellRefusal(`${messageOf(error)}; raise the limit of descriptors (LimitNOFILE)`, credentials);
       return undefined;
@@ -260,12 +259,13 @@ export class IvshmemServer implements Disposable {
     return this.#nextId++;
   }
 
-  /** A client never says anything: what is readable is its end, or a mistake of its. */
-  #hear(client: Client): void {
-    if (client.socket.closed) return;
-    const n = readInto(client.socket.fd, new Uint8Array(8), 0, 8);
-    if (n > 0) this.#drop(client, "it spoke, which no client of this protocol does");
-    else if (n === 0 || n === -104) this.#drop(client, "it left");
+  /**
+   * A client never says anything: what is readable is its end, or a mistake of its. It is not read: a descriptor that came
+   * along would be closed here, which can wait for as long as its sender likes (shim/vmsig_closer.c).
+   */
+  #hear(client: Client, events: number): void {
+    const hasLeft = (events & (RDHUP | HUP | ERR)) !== 0;
+    this.#drop(client, hasLeft ? "it left" : "it spoke, which no client of this protocol does");
   }
 
   /** Drops a client, and those who do not take the news of it. */
@@ -294,7 +294,7 @@ export class IvshmemServer implements Disposable {
     this.#log.info("a client is gone", { socket: this.socketPath, peer: client.id, why });
     this.#clients.delete(client.socket.fd);
     this.#registrar?.unwatch(client.socket.fd);
-    client.socket.close();
+    closeConnection(client.socket.release());
     for (const bell of client.bells) {
       bell.hush(); // nobody reads it any more: a QEMU that is stuck ringing it, because somebody filled it, is freed
       bell[Symbol.dispose]();

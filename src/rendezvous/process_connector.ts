@@ -8,9 +8,9 @@
  */
 import { monotonicClock } from "../../ffi/clock.ts";
 import { ReceiveBatch } from "../../ffi/datagram.ts";
-import { closeForeign, Doorbell } from "../../ffi/doorbell.ts";
+import { Doorbell } from "../../ffi/doorbell.ts";
 import { isOsError } from "../../ffi/os_error.ts";
-import { OwnedFd } from "../../ffi/owned_fd.ts";
+import { closeConnection, closeForeignFd, OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../ffi/poller.ts";
 import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
 import type { Clock } from "../base/clock.ts";
@@ -39,6 +39,8 @@ export interface ConnectOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
+/** As many as the kernel lets one packet have: what is not taken the kernel would close here, and that can wait. */
+const MAX_PACKET_FDS = 253;
 
 /**
  * Connects to a prefix, and stops the thread until the listener answers.
@@ -90,7 +92,7 @@ class Call implements Disposable {
       const socket = connectUnix(path, SOCKET.SEQPACKET);
       const peer = peerCredentials(socket.fd);
       if ((this.#options.rule ?? ownUserRule())(peer)) return socket;
-      socket.close();
+      closeConnection(socket.release());
       throw new Fault(
         "not-admitted",
         `Cannot connect to ${this.#who}: user ${peer.uid} listens there, who is neither we nor root nor admitted.`,
@@ -114,7 +116,7 @@ class Call implements Disposable {
   answer(): Channel {
     const socket = this.#socket;
     if (socket === undefined) throw new Fault("bad-argument", "Cannot take an answer twice.");
-    using batch = new ReceiveBatch(1, MAX_INVITATION_BYTES, INVITATION_FDS);
+    using batch = new ReceiveBatch(1, MAX_INVITATION_BYTES, MAX_PACKET_FDS);
     if (batch.receive(socket.fd) === 0) {
       if (batch.wouldBlock) {
         throw new Fault(
@@ -130,7 +132,7 @@ class Call implements Disposable {
       const invitation = decodeInvitation(batch.bytes.slice(0, batch.length(0)), this.#who);
       return this.#join(socket, invitation, fds);
     } finally {
-      for (const fd of fds) closeForeign(fd);
+      for (const fd of fds) if (!fd.closed) closeForeignFd(fd.release());
     }
   }
 
@@ -211,6 +213,6 @@ class Call implements Disposable {
 
   [Symbol.dispose](): void {
     this.poller[Symbol.dispose]();
-    this.#socket?.close();
+    if (this.#socket !== undefined) closeConnection(this.#socket.release());
   }
 }

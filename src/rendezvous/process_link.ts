@@ -13,7 +13,7 @@
  */
 import type { Doorbell } from "../../ffi/doorbell.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { closeConnection, type OwnedFd } from "../../ffi/owned_fd.ts";
 import { ERR, ET, HUP, IN, Poller, RDHUP } from "../../ffi/poller.ts";
 import { MS } from "../base/clock.ts";
 import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
@@ -163,7 +163,7 @@ export class ProcessLink implements ChannelLink {
     if (this.#waiting === undefined) this.#closeAsync();
     else this.#wake.signal(); // the sleeper closes its own
     this.#control[Symbol.dispose]();
-    this.#socket.close();
+    closeConnection(this.#socket.release());
     for (const bell of this.#bells) bell[Symbol.dispose]();
     this.#region[Symbol.dispose]();
   }

@@ -15,7 +15,7 @@ import { monotonicClock } from "../../ffi/clock.ts";
 import { sendOne } from "../../ffi/datagram.ts";
 import { Doorbell } from "../../ffi/doorbell.ts";
 import { addSeals, createMemfd, SEAL } from "../../ffi/memfd.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { closeConnection, type OwnedFd } from "../../ffi/owned_fd.ts";
 import { ERR, ET, HUP, IN, Poller, pollNow, RDHUP } from "../../ffi/poller.ts";
 import { listenUnix, peerCredentials, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
 import { type Clock, MS, SECOND } from "../base/clock.ts";
@@ -341,7 +341,7 @@ export class ProcessListener implements Disposable {
     guest.header.setState("listener", "disconnected");
     this.#unwatch(guest);
     for (const bell of guest.bells) bell[Symbol.dispose]();
-    guest.socket.close();
+    closeConnection(guest.socket.release());
     guest.region[Symbol.dispose]();
   }
 }
@@ -349,7 +349,7 @@ export class ProcessListener implements Disposable {
 function turnAway(socket: OwnedFd, code: "busy" | "not-admitted", reason: string): Reception {
   const packet = encodeRefusal(code, reason);
   sendOne(socket.fd, packet, 0, packet.length); // one that is gone by now needs no answer
-  socket.close();
+  closeConnection(socket.release());
   return "turned-away";
 }
 

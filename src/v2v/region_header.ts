@@ -46,7 +46,12 @@ export type Inspection =
     readonly vectorBase: number;
     readonly listenerPeerId: number;
   }
-  | { readonly ok: false; readonly reason: string };
+  | {
+    readonly ok: false;
+    readonly reason: string;
+    /** Nobody has laid it out, or somebody is just doing it: look again. */
+    readonly isBlank: boolean;
+  };
 
 const AT = HEADER.at;
 
@@ -93,12 +98,13 @@ export class RegionHeader {
 
   /** Checks a head that somebody else wrote. Each field is read once. */
   inspect(): Inspection {
-    if (this.#load(AT.magicLow) !== (MAGIC_LOW | 0) || this.#load(AT.magicHigh) !== (MAGIC_HIGH | 0)) {
-      return { ok: false, reason: "it has no V2VRING1 magic" };
+    const low = this.#load(AT.magicLow), high = this.#load(AT.magicHigh);
+    if (low !== (MAGIC_LOW | 0) || high !== (MAGIC_HIGH | 0)) {
+      return { ok: false, reason: "it has no V2VRING1 magic", isBlank: low === 0 || high === 0 };
     }
     const version = this.#loadU32(AT.version);
     if (version !== REGION_VERSION) {
-      return { ok: false, reason: `its version is ${version}, not ${REGION_VERSION}` };
+      return { ok: false, reason: `its version is ${version}, not ${REGION_VERSION}`, isBlank: false };
     }
     const prodOrder = this.#loadU32(AT.prodOrder);
     const consOrder = this.#loadU32(AT.consOrder);
@@ -106,11 +112,13 @@ export class RegionHeader {
       return {
         ok: false,
         reason: `its ring orders are ${prodOrder} and ${consOrder}, at most ${MAX_ORDER} is possible`,
+        isBlank: false,
       };
     }
     const needed = regionBytes(prodOrder, consOrder);
     if (needed > this.#sizeBytes) {
-      return { ok: false, reason: `it has ${this.#sizeBytes} bytes, and its rings need ${needed}` };
+      const reason = `it has ${this.#sizeBytes} bytes, and its rings need ${needed}`;
+      return { ok: false, reason, isBlank: false };
     }
     return {
       ok: true,

@@ -38,7 +38,13 @@ async function works(daemon: DaemonProcess, channel: string): Promise<void> {
   await using listener = new HostileProgram([...DENO, `${ROOT}main.ts`, "v2v", "listen", ...ends]);
   await using connector = new HostileProgram([...DENO, `${ROOT}main.ts`, "v2v", "connect", ...ends]);
   await connector.tell("from end to end");
-  await listener.says(/from end to end/);
+  try {
+    await listener.says(/from end to end/);
+  } catch (error) {
+    throw new Error(
+      `${error}\nthe connector: ${connector.errors}\nthe daemon: ${daemon.logText.slice(-2000)}`,
+    );
+  }
 }
 
 Deno.test("connections of another user use up the descriptors: the daemon lives, and the channels work afterwards", async () => {
@@ -104,5 +110,69 @@ Deno.test("one user's connections keep no other user out of a channel, and are n
     await works(daemon, "a");
   }
   assert((daemon.logText.match(/a client was refused/g) ?? []).length <= 3, daemon.logText);
+  assertEquals((await daemon.stop()).code, 0, daemon.logText);
+});
+
+/**
+ * Sends TCP sockets that linger for an hour, with bytes that nobody reads: whoever drops the last reference to one waits. Its own it
+ * drops at once behind the send; where it is too late and waits itself, that is on a thread, and another try from another processor may be in time.
+ */
+const LINGERER = `
+import array, os, socket, struct, sys, threading
+kept = []
+def attempt(path, processor):
+    os.sched_setaffinity(0, [processor])
+    listener = socket.create_server(("127.0.0.1", 0))
+    lingering = socket.create_connection(listener.getsockname())
+    kept.extend([listener, listener.accept()])
+    lingering.setblocking(False)
+    try:
+        while True:
+            lingering.send(bytes(65536))
+    except BlockingIOError:
+        pass
+    lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+    fd = lingering.detach()
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.connect(path)
+    kept.append(sock)
+    try:
+        sock.sendmsg([b"12345678"], rights)
+    except OSError:
+        pass # it was turned away already
+    os.close(fd)
+processors = sorted(os.sched_getaffinity(0))
+for i in range(6):
+    for path in sys.argv[1:]:
+        thread = threading.Thread(target=attempt, args=[path, processors[i % len(processors)]], daemon=True)
+        thread.start()
+        thread.join(0.2)
+print("sent", flush=True)
+sys.stdin.read()
+os._exit(0)
+`;
+
+Deno.test("a client that sends a descriptor whose close waits holds nobody up", async () => {
+  await using daemon = await DaemonProcess.start({
+    config: CHANNEL("a") + '[[channel]]\nname = "b"\n',
+    stubs: 1,
+  });
+  Deno.chmodSync(daemon.folder, 0o755);
+  const paths = ["a", "b"].map((name) => `${daemon.folder}/v2v/${name}.ivshmem`);
+  for (const path of paths) Deno.chmodSync(path, 0o666); // b knows no other user: one that is refused does the same harm
+  await using client = await daemon.connect("inside");
+  await using hostile = new HostileProgram([
+    ...asUser(OTHER_UID),
+    "/usr/bin/python3",
+    "-c",
+    LINGERER,
+    ...paths,
+  ]);
+  await hostile.says(/sent/);
+  await daemon.says(/a client is gone.*why="?it /);
+  await daemon.says(/a client was refused: its user is not admitted/);
+  assertEquals((await client.leaseStatus("stub0", "power")).busy, false, "the bus answers");
+  await works(daemon, "a");
   assertEquals((await daemon.stop()).code, 0, daemon.logText);
 });

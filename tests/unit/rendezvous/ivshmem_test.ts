@@ -136,6 +136,20 @@ Deno.test("ivshmem: the doorbells of who leaves are emptied, so that nobody stay
   });
 });
 
+Deno.test("ivshmem: a region that is just being laid out has no listener yet; one of another layout is refused", async () => {
+  await withServer({}, async (path) => {
+    using one = await IvshmemDevice.openAsync(path);
+    using two = await IvshmemDevice.openAsync(path);
+    const words = new Int32Array(two.region.buffer, 0, 64);
+    words[HEADER.at.generation >> 2] = 7; // the magic comes last
+    assertEquals(assertThrows(() => connectIvshmem(one), Fault).code, "no-endpoint");
+    words[HEADER.at.magicLow >> 2] = 0x52563256;
+    assertEquals(assertThrows(() => connectIvshmem(one), Fault).code, "no-endpoint");
+    words[HEADER.at.magicHigh >> 2] = 0x12345678;
+    assertEquals(assertThrows(() => connectIvshmem(one), Fault).code, "protocol-error");
+  });
+});
+
 Deno.test("ivshmem: a stale connector is never accepted", async () => {
   await withServer({}, async (path) => {
     using one = await IvshmemDevice.openAsync(path);
