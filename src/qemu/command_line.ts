@@ -37,6 +37,8 @@ export class CommandLine {
   /** Characters looked at so far: what reading it has cost. */
   looked = 0;
   readonly #options = new Map<string, string[]>();
+  /** Those that were taken apart already. */
+  readonly #lists = new Map<string, readonly Properties[]>();
 
   /**
    * Takes a command line apart.
@@ -80,10 +82,14 @@ export class CommandLine {
   /**
    * Its arguments, in order, each taken apart.
    *
-   * @param implied the key of a first value that has none
+   * @param implied the key of a first value that has none, which is always the same for an option
    */
-  lists(name: string, implied: string): Properties[] {
-    return this.texts(name).map((text) => this.take(text, implied));
+  lists(name: string, implied: string): readonly Properties[] {
+    const before = this.#lists.get(name);
+    if (before !== undefined) return before;
+    const lists = this.texts(name).map((text) => this.take(text, implied));
+    this.#lists.set(name, lists);
+    return lists;
   }
 
   /** All lists of an option as one, for those that QEMU merges: of a key that is given twice the last one counts. */
