@@ -104,6 +104,12 @@ export class Poller implements Disposable {
     check(this.#control(CTL_DELETE, fd, 0, 0), "epoll_ctl remove");
   }
 
+  /** Ends watching a descriptor that may not be watched at all. */
+  forget(fd: number): void {
+    const result = this.#control(CTL_DELETE, fd, 0, 0);
+    if (result !== -ERRNO.ENOENT) check(result, "epoll_ctl remove");
+  }
+
   #control(operation: number, fd: number, events: number, tag: number): number {
     return this.#shim.vmsig_epoll_ctl(this.#epoll.fd, operation, fd, events >>> 0, tag >>> 0);
   }

@@ -6,7 +6,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 9;
+export const SHIM_VERSION = 10;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -58,6 +58,11 @@ export const SYMBOLS = {
   vmsig_timerfd_settime: { parameters: ["i32", "f64"], result: "i32" },
   vmsig_clock_ns: { parameters: ["i32"], result: "f64" },
   vmsig_set_realtime: { parameters: ["i32"], result: "i32" },
+  // Doorbells that a peer holds as well
+  vmsig_bell_ring: { parameters: ["i32"], result: "i32" },
+  vmsig_bell_ring_timed: { parameters: ["i32"], result: "i32" },
+  vmsig_bell_hush: { parameters: ["i32"], result: "f64" },
+  vmsig_is_eventfd: { parameters: ["i32"], result: "i32" },
   // Memory
   vmsig_memfd_create: { parameters: ["buffer", "i32"], result: "i32" },
   vmsig_add_seals: { parameters: ["i32", "i32"], result: "i32" },
@@ -79,6 +84,7 @@ export const SYMBOLS = {
   vmsig_bind: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_listen: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_connect: { parameters: ["i32", "buffer"], result: "i32" },
+  vmsig_connect_abstract: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   vmsig_accept: { parameters: ["i32"], result: "i32" },
   vmsig_shutdown: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_peer_credentials: { parameters: ["i32", "buffer"], result: "i32" },

@@ -2,12 +2,13 @@
  * Unix sockets by path, and pairs of them. All are nonblocking and close-on-exec.
  *
  * A listener takes over a socket file that a dead one left, and never one that somebody listens on. Looking, removing and
- * binding happen under a lock of the folder, so that of two that start at once one wins and the other is told.
+ * binding happen under a lock file beside it, so that of two that start at once one wins and the other is told.
  * @module
  */
 import { Fault } from "../src/base/fault.ts";
 import { cText } from "./c_text.ts";
 import { check, ERRNO, OsError } from "./os_error.ts";
+import { LockFile } from "./lock_file.ts";
 import { OwnedFd } from "./owned_fd.ts";
 import { shim } from "./shim.ts";
 
@@ -26,10 +27,8 @@ const S_IFMT = 0o170000;
 const S_IFSOCK = 0o140000;
 const STAT_MODE = 3;
 const STAT_FIELDS = 8;
-const O_DIRECTORY = 0o200000;
-const LOCK_EXCLUSIVE_NONBLOCKING = 2 | 4;
-const LOCK_TRIES = 100;
-const LOCK_PAUSE_MS = 10;
+/** Looking, removing and binding take microseconds. */
+const LOCK_WAIT_MS = 1000;
 
 /** Who is at the other end, as it was when it connected (SO_PEERCRED). */
 export interface PeerCredentials {
@@ -59,7 +58,7 @@ export interface ListenOptions {
 export function listenUnix(path: string, type: SocketType, options: ListenOptions = {}): OwnedFd {
   const name = socketPath(path);
   const mode = options.mode ?? 0o600;
-  using _lock = lockFolder(path);
+  using _lock = LockFile.take(lockPathOf(path), { waitMs: LOCK_WAIT_MS, purpose: `listen on ${path}` });
   const socket = newSocket(type);
   try {
     // Linux gives the file the socket's own mode: it is never open to more than it should be, not even for a moment.
@@ -93,6 +92,24 @@ export function connectUnix(path: string, type: SocketType): OwnedFd {
   if (result < 0) {
     socket.close();
     throw new OsError(`connect to ${path}`, result);
+  }
+  return socket;
+}
+
+/**
+ * Connects to an abstract name (unix(7)): one that no file has. A name is exactly its bytes.
+ *
+ * @param abstractName without the leading NUL, 1 to {@linkcode MAX_SOCKET_PATH_BYTES} bytes
+ * @throws {Fault} `bad-argument` when it is empty or too long
+ * @throws {OsError} as {@linkcode connectUnix}, but ECONNREFUSED when there is none
+ */
+export function connectAbstract(abstractName: string, type: SocketType): OwnedFd {
+  const name = socketPath(abstractName);
+  const socket = newSocket(type);
+  const result = shim().vmsig_connect_abstract(socket.fd, name, name.length - 1);
+  if (result < 0) {
+    socket.close();
+    throw new OsError(`connect to the abstract socket @${abstractName}`, result);
   }
   return socket;
 }
@@ -211,37 +228,25 @@ function removeStale(path: string, type: SocketType): void {
     case -ERRNO.ENOENT:
       return;
     case 0:
+      // Its credentials are those of the one that called listen.
+      throw occupied(path, ` (pid ${peerCredentials(probe.fd).pid})`);
     case -ERRNO.EAGAIN:
     case -ERRNO.EPROTOTYPE:
-      throw new Fault(
-        "busy",
-        `Cannot listen on ${path}: another process listens there; stop it or use another path`,
-      );
+      throw occupied(path, "");
     default:
       throw new OsError(`find out who listens on ${path}`, result);
   }
 }
 
-// A lock of the folder itself leaves no lock file behind; it goes with its descriptor.
-function lockFolder(path: string): OwnedFd {
-  const folder = path.slice(0, path.lastIndexOf("/") + 1) || ".";
-  const lock = new OwnedFd(check(shim().vmsig_open(cText(folder), O_DIRECTORY, 0), `open ${folder}`));
-  for (let i = 0; i < LOCK_TRIES; i++) {
-    const result = shim().vmsig_flock(lock.fd, LOCK_EXCLUSIVE_NONBLOCKING);
-    if (result === 0) return lock;
-    if (result !== -ERRNO.EAGAIN && result !== -ERRNO.EINTR) {
-      lock.close();
-      throw new OsError(`lock ${folder}`, result);
-    }
-    pause(LOCK_PAUSE_MS);
-  }
-  lock.close();
-  throw new Fault(
+function occupied(path: string, who: string): Fault {
+  return new Fault(
     "busy",
-    `Cannot listen on ${path}: another process keeps its folder locked; see who with lslocks`,
+    `Cannot listen on ${path}: another process listens there; stop it${who} or use another path`,
   );
 }
 
-function pause(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+// Hidden, beside the socket: whoever may make the socket may make it.
+function lockPathOf(path: string): string {
+  const slash = path.lastIndexOf("/") + 1;
+  return `${path.slice(0, slash)}.${path.slice(slash)}.lock`;
 }

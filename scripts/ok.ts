@@ -46,6 +46,7 @@ function allSteps(): Step[] {
     { name: "lint", args: ["lint"], limitSeconds: 60 },
     { name: "check", args: ["check"], limitSeconds: 120 },
     { name: "layers", args: ["run", "-A", "scripts/layers.ts"], limitSeconds: 60 },
+    { name: "pages", args: ["run", "-A", "scripts/pages.ts"], limitSeconds: 60 },
     { name: "docs", args: ["doc", "--lint", ...documentedFiles()], limitSeconds: 60 },
     { name: "unit", args: tests("unit"), limitSeconds: 600, isTest: true },
     { name: "fuzz", args: tests("fuzz"), limitSeconds: 600, isTest: true },

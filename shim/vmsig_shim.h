@@ -1,6 +1,7 @@
 /*
  * The C shim: what Deno cannot call by itself. One function a system call, no policy, no parsing of anybody's data; beside
- * them what has to be done within a signal's handler (vmsig_signal.c, vmsig_guard.c).
+ * them what has to be done within a signal's handler (vmsig_signal.c, vmsig_guard.c), and the one call that has to be put together
+ * so that a peer cannot make it wait (vmsig_doorbell.c).
  *
  * Conventions, so that a call costs nothing on the JavaScript side:
  *   - a result below zero is a negated errno, everything else is what the call returned;
@@ -16,7 +17,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 9
+#define VMSIG_SHIM_VERSION 10
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -59,6 +60,12 @@ VMSIG_API int32_t vmsig_timerfd_settime(int32_t fd, double deadline_ns);
 VMSIG_API double vmsig_clock_ns(int32_t clock);
 VMSIG_API int32_t vmsig_set_realtime(int32_t priority);
 
+/* Doorbells that a peer holds as well; see vmsig_doorbell.c */
+VMSIG_API int32_t vmsig_bell_ring(int32_t fd);
+VMSIG_API int32_t vmsig_bell_ring_timed(int32_t fd);
+VMSIG_API double vmsig_bell_hush(int32_t fd);
+VMSIG_API int32_t vmsig_is_eventfd(int32_t fd);
+
 /* Memory */
 VMSIG_API int32_t vmsig_memfd_create(const char *name, int32_t flags);
 VMSIG_API int32_t vmsig_add_seals(int32_t fd, int32_t seals);
@@ -81,6 +88,7 @@ VMSIG_API int32_t vmsig_socketpair(int32_t type, int32_t *out);
 VMSIG_API int32_t vmsig_bind(int32_t fd, const char *path);
 VMSIG_API int32_t vmsig_listen(int32_t fd, int32_t backlog);
 VMSIG_API int32_t vmsig_connect(int32_t fd, const char *path);
+VMSIG_API int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t length);
 VMSIG_API int32_t vmsig_accept(int32_t fd);
 VMSIG_API int32_t vmsig_shutdown(int32_t fd, int32_t how);
 VMSIG_API int32_t vmsig_peer_credentials(int32_t fd, uint32_t *out);

@@ -5,6 +5,7 @@
 #include "vmsig_shim.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -58,6 +59,17 @@ int32_t vmsig_connect(int32_t fd, const char *path)
     if (address_of(path, &address) < 0)
         return -errno;
     return vmsig_result(connect(fd, (struct sockaddr *)&address, sizeof address));
+}
+
+/* A name in the abstract namespace: a NUL and exactly `length` bytes, for there the length counts. */
+int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t length)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    if (length <= 0 || (size_t)length >= sizeof address.sun_path)
+        return length <= 0 ? -EINVAL : -ENAMETOOLONG;
+    memcpy(address.sun_path + 1, name, (size_t)length);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+    return vmsig_result(connect(fd, (struct sockaddr *)&address, size));
 }
 
 int32_t vmsig_accept(int32_t fd)

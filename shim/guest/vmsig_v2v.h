@@ -47,7 +47,9 @@ enum {
 /* How a channel reaches the other end. */
 struct v2v_link {
     void *context;
-    /* Rings the doorbell `which` of the other end: 0 data, 1 space. */
+    /* Rings the doorbell `which` of the other end: 0 data, 1 space. It must not wait for that end, which may be hostile: the
+       O_NONBLOCK of an eventfd that both hold is the other end's to take off, and its counter to fill (a register of an
+       ivshmem device cannot be spoilt so). */
     void (*ring)(void *context, int which);
     /* Sleeps until a doorbell or for at most this long; it may return early. */
     void (*sleep)(void *context, int timeout_ms);

@@ -8,8 +8,9 @@ import { isPeerGone, sendOne } from "../../ffi/datagram.ts";
 import { ERRNO } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { readInto } from "../../ffi/stream.ts";
-import type { FdHandler, LoopPort } from "../core/adapter_port.ts";
+import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
 import type { QmpOutput } from "../qmp/qmp_client.ts";
+import { ReadingBudget } from "./reading_budget.ts";
 
 /** Who takes what comes. */
 export interface QmpConnectionListener {
@@ -26,18 +27,20 @@ interface Unsent {
 }
 
 const NO_FDS: readonly number[] = [];
-/** Read in one turn of the loop at most, so that a flooding monitor starves nobody. */
-const TURN_BYTES = 1024 * 1024;
-const READ_BYTES = 65_536;
+/** Small enough that what one read brings takes well under a millisecond: see reading_budget.ts. */
+const READ_BYTES = 16_384;
 /** All connections read into it: what it holds is taken before anything else is read. */
 let readBuffer: Uint8Array<ArrayBuffer> | undefined;
 
 /** A connected socket under the loop's watch. */
-export class QmpConnection implements FdHandler, QmpOutput {
+export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
   readonly #socket: OwnedFd;
   readonly #loop: LoopPort;
   readonly #listener: QmpConnectionListener;
   #unsent: Unsent[] = [];
+  readonly #budget = new ReadingBudget();
+  /** The budget is used up: nothing is read until the timer comes. */
+  #isPausing = false;
   #open = true;
 
   /** Takes over a connected socket and starts watching it. */
@@ -63,7 +66,7 @@ export class QmpConnection implements FdHandler, QmpOutput {
       }
     }
     if (sent === length) return;
-    if (this.#unsent.length === 0) this.#loop.rewatch(this.#socket.fd, IN | OUT);
+    if (this.#unsent.length === 0) this.#rewatch(true);
     this.#unsent.push({ bytes: bytes.slice(sent, length), fds: kept, offset: 0 });
   }
 
@@ -75,11 +78,12 @@ export class QmpConnection implements FdHandler, QmpOutput {
 
   /** Reads what is there, at most a turn's worth; the loop comes back for the rest. */
   drain(): void {
+    const { clock } = this.#loop;
     const buffer = readBuffer ??= new Uint8Array(READ_BYTES);
-    let left = TURN_BYTES;
-    while (this.#open && left > 0) {
+    this.#budget.begin(clock.nowNs());
+    while (this.#open) {
       const n = readInto(this.#socket.fd, buffer, 0, buffer.length);
-      if (n === -ERRNO.EAGAIN) return;
+      if (n === -ERRNO.EAGAIN) break;
       if (n <= 0) {
         this.close();
         this.#listener.onEnd();
@@ -87,9 +91,27 @@ export class QmpConnection implements FdHandler, QmpOutput {
       }
       this.#listener.onBytes(buffer, n);
       // A short read of a stream socket has emptied it: the next event tells of more, or of the end.
-      if (n < buffer.length) return;
-      left -= n;
+      if (n < buffer.length || this.#budget.isSliceOver(clock.nowNs())) break;
     }
+    const resumeNs = this.#budget.end(clock.nowNs());
+    if (resumeNs > 0 && this.#open) this.#pause(resumeNs);
+  }
+
+  /** Called by the loop: reading goes on. */
+  onTimer(): void {
+    this.#isPausing = false;
+    this.#rewatch(this.#unsent.length > 0);
+  }
+
+  #pause(untilNs: number): void {
+    this.#loop.arm(this, untilNs);
+    if (this.#isPausing) return;
+    this.#isPausing = true;
+    this.#rewatch(this.#unsent.length > 0);
+  }
+
+  #rewatch(forRoom: boolean): void {
+    this.#loop.rewatch(this.#socket.fd, (this.#isPausing ? 0 : IN) | (forRoom ? OUT : 0));
   }
 
   /** Ends it: the listener is told nothing more. */
@@ -97,6 +119,7 @@ export class QmpConnection implements FdHandler, QmpOutput {
     if (!this.#open) return;
     this.#open = false;
     this.#unsent = [];
+    this.#loop.disarm(this);
     this.#loop.unwatch(this.#socket.fd);
     this.#socket.close();
   }
@@ -105,7 +128,7 @@ export class QmpConnection implements FdHandler, QmpOutput {
     while (this.#open) {
       const first = this.#unsent[0];
       if (first === undefined) {
-        this.#loop.rewatch(this.#socket.fd, IN);
+        this.#rewatch(false);
         return;
       }
       const fds = first.offset === 0 ? first.fds : NO_FDS;

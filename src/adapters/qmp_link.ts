@@ -21,12 +21,14 @@ import { Fault } from "../base/fault.ts";
 import { type Log, SILENT } from "../base/log.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
+import { EventGauge } from "../qmp/event_gauge.ts";
 import { QmpClient, type QmpReply, type QmpReplyHandler } from "../qmp/qmp_client.ts";
 import { isObject, type QmpEvent } from "../qmp/qmp_message.ts";
 import { hasEnded } from "../ram/process_end.ts";
 import { QmpConnection } from "./qmp_connection.ts";
 import {
   connectLoss,
+  FLOOD,
   HELD,
   impostorLoss,
   PEER_CLOSED,
@@ -88,6 +90,9 @@ const REFUSED_FIRST_NS = SECOND;
 const REFUSED_LONGEST_NS = 60 * SECOND;
 /** A connection that lived this long starts the pauses afresh. */
 const STEADY_NS = 2 * SECOND;
+/** Pauses after a flood of events, doubled each time, until it was up for the longest one. */
+const FLOOD_PAUSE_FIRST_NS = SECOND;
+const FLOOD_PAUSE_LONGEST_NS = 60 * SECOND;
 
 /** A monitor. */
 export class QmpLink implements TimerHandler {
@@ -113,6 +118,8 @@ export class QmpLink implements TimerHandler {
   #heardNs = 0;
   #upNs = 0;
   #pauseNs = PAUSE_FIRST_NS;
+  #floodPauseNs = FLOOD_PAUSE_FIRST_NS;
+  #gauge = new EventGauge();
   #heartbeatSentNs = 0;
 
   /** Makes one that rests until it is used. */
@@ -192,6 +199,7 @@ export class QmpLink implements TimerHandler {
       handler({ outcome: "unsent" }, tag);
       return;
     }
+    this.#gauge.noteCommand(command);
     const deadlineNs = this.#loop.clock.nowNs() + timeoutNs;
     client.execute(command, args, handler, tag, deadlineNs, fds);
     if (deadlineNs < this.#armedNs) this.#rearm();
@@ -271,6 +279,7 @@ export class QmpLink implements TimerHandler {
 
   #onEvent(event: QmpEvent): void {
     if (this.#state !== "up") return;
+    if (!this.#gauge.admits(event.name, this.#heardNs)) return this.#lose(FLOOD);
     for (const user of [...this.#users]) user.onQmpEvent(event);
   }
 
@@ -289,6 +298,7 @@ export class QmpLink implements TimerHandler {
     this.#loss = null;
     this.#toldReasons.clear();
     this.#upNs = this.#loop.clock.nowNs();
+    this.#gauge = new EventGauge();
     this.#due(this.#heartbeat ? onGrid(this.#upNs + QUIET_NS) : NEVER);
     this.#log.info("monitor up", { path: this.path, pid: this.#pid, qemu: this.#version, status });
     for (const user of [...this.#users]) this.#tellUp(user, status);
@@ -350,8 +360,15 @@ export class QmpLink implements TimerHandler {
   #lose(loss: QmpLoss): void {
     const steady = this.#generation > 0 && this.#upNs > 0 &&
       this.#loop.clock.nowNs() - this.#upNs >= STEADY_NS;
+    const long = this.#upNs > 0 && this.#loop.clock.nowNs() - this.#upNs >= FLOOD_PAUSE_LONGEST_NS;
     this.#drop();
+    // What a pause for somebody else's monitor has grown to does not count for ours.
     this.#pauseNs = steady ? PAUSE_FIRST_NS : Math.min(this.#pauseNs, PAUSE_LONGEST_NS);
+    if (long) this.#floodPauseNs = FLOOD_PAUSE_FIRST_NS;
+    if (loss === FLOOD) {
+      this.#pauseNs = this.#floodPauseNs;
+      this.#floodPauseNs = Math.min(2 * this.#floodPauseNs, FLOOD_PAUSE_LONGEST_NS);
+    }
     this.#state = "pausing";
     this.#due(this.#loop.clock.nowNs() + this.#pauseNs);
     this.#pauseNs = Math.min(2 * this.#pauseNs, PAUSE_LONGEST_NS);

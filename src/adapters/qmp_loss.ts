@@ -50,6 +50,14 @@ export const HELD: QmpLoss = {
     "give vmsig a monitor of its own (-qmp unix:PATH,server=on,wait=off); it is used as soon as it is free",
 };
 
+/** QEMU sends more events than any machine has. */
+export const FLOOD: QmpLoss = {
+  reason: SEAM_REASON.PROTOCOL_ERROR,
+  code: CODE["protocol-error"],
+  text: "QEMU floods QMP with events",
+  remedy: "look for what this QEMU does; it is connected again after a pause that grows each time",
+};
+
 /**
  * Somebody else listens where a process said that its monitor is.
  *

@@ -3,8 +3,12 @@
  * @module
  */
 
+/** What is longer is no name that was mistyped; comparing takes time by its length. */
+const MAX_TYPED_CHARACTERS = 64;
+
 /** The closest name, undefined when none is close: more than a third of its letters would have to change. */
 export function closestName(typed: string, known: Iterable<string>): string | undefined {
+  if (typed.length > MAX_TYPED_CHARACTERS) return undefined;
   let best: string | undefined;
   let least = Infinity;
   for (const name of known) {

@@ -24,6 +24,14 @@ export const INPUT_RECORD_BYTES = 24;
 export const MAX_MEMWRITE_BYTES = 4096;
 /** Events waiting for one control, unless the config says otherwise (contract). */
 export const DEFAULT_QUEUE_EVENTS = 1024;
+/** Bytes of bodies of the events that wait for one control. */
+export const MAX_QUEUE_BYTES: number = 8 * 1024 * 1024;
+/** Bytes of bodies of the events that wait for all controls of one uid. */
+export const MAX_PRINCIPAL_EVENT_BYTES: number = 32 * 1024 * 1024;
+/** Bytes of bodies of the commands of one uid that wait; past it its controls are not read. */
+export const MAX_PRINCIPAL_COMMAND_BYTES: number = 8 * 1024 * 1024;
+/** Urgent events of one endpoint and kind that wait for one control and are all told, however many more come: past it the oldest of those that are no longer so goes. */
+export const MAX_UNFOLDED_EVENTS = 32;
 /** Controls of a daemon, unless the config says otherwise (contract). */
 export const DEFAULT_MAX_CONTROLS = 1024;
 /** How long a peer may take to say HELLO (contract), ms. */
@@ -42,14 +50,22 @@ export const MAX_QMP_INFLIGHT = 8;
 export const MAX_QMP_QUEUE = 65_536;
 /** CMD_INPUT commands of one endpoint that wait for its driver. */
 export const MAX_INPUT_QUEUE = 4096;
-/** Bytes of one QMP line; a longer one is a protocol error. */
-export const MAX_QMP_LINE_BYTES = 16 * 1024 * 1024;
+/** Bytes of one QMP line while QEMU owes the answer to an HMP command (`info mtree -f` of a large machine); a longer one is a protocol error. */
+export const MAX_QMP_LINE_BYTES: number = 4 * 1024 * 1024;
+/** Bytes of any other QMP line: events, and the answers to all other commands, which are short. */
+export const MAX_QMP_SHORT_LINE_BYTES: number = 64 * 1024;
+/** Objects and lists within each other in one QMP line. */
+export const MAX_QMP_DEPTH = 64;
+/** Values and strings in one QMP line: what bounds the time that reading it takes. */
+export const MAX_QMP_PARTS = 16_384;
 /** Characters of an endpoint's name (contract: char[32], NUL-padded, in UTF-8). */
 export const MAX_NAME_BYTES = 31;
 /** Bytes that a v2v stream keeps of what arrives while its own send is stuck. */
 export const MAX_STREAM_QUEUE_BYTES = 64 * 1024 * 1024;
-/** Peers of one ivshmem channel at a time: its two ends, and those that are just being replaced. */
-export const MAX_IVSHMEM_PEERS = 8;
+/** Peers that one user has on one ivshmem channel at a time: its two ends, and those that are just being replaced. */
+export const MAX_IVSHMEM_PEERS_OF_USER = 8;
+/** Peers of one ivshmem channel at a time, without those of root and of the daemon's own user. */
+export const MAX_IVSHMEM_PEERS = 32;
 
 assert(INPUT_RECORD_BYTES <= INLINE_BYTES, "an input record fits the inline zone");
 assert((MAX_INPUT_RECORDS - 1) * INPUT_RECORD_BYTES <= MAX_BODY_BYTES, "a full input frame fits a body");
@@ -105,6 +121,10 @@ export const MAX_KALLSYMS_BYTES: number = 32 * 1024 * 1024;
 export const MAX_BTF_BYTES: number = 64 * 1024 * 1024;
 /** Anonymous members within anonymous members. */
 export const MAX_BTF_DEPTH = 16;
+/** Members that one look for a field goes through (task_struct has about 300). */
+export const MAX_BTF_MEMBERS = 20_000;
+/** Structures of one name. */
+export const MAX_BTF_NAMESAKES = 64;
 /** Components of a path that is put together from dentries. */
 export const MAX_PATH_DEPTH = 256;
 /** Bytes of a command line that is read. */

@@ -16,8 +16,8 @@ export type LogLevel = keyof typeof LOG_LEVEL;
 /** What a log line may carry. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** Where lines go; injected, so that tests read them. */
-export type LogSink = (line: string) => void;
+/** Where lines go; injected, so that tests read them. `isRecord`: each such line counts, whatever else is left out. */
+export type LogSink = (line: string, isRecord?: boolean) => void;
 
 /** A leveled log of one component. */
 export class Log {
@@ -64,12 +64,16 @@ export class Log {
   info(message: string, fields?: LogFields): void {
     this.#write("info", message, fields);
   }
+  /** What somebody will want to prove one day (the audit trail): as important as info, but never folded, and the last to be lost. */
+  record(message: string, fields?: LogFields): void {
+    this.#write("info", message, fields, true);
+  }
   /** A detail for who hunts a defect. */
   debug(message: string, fields?: LogFields): void {
     this.#write("debug", message, fields);
   }
 
-  #write(level: LogLevel, message: string, fields?: LogFields): void {
+  #write(level: LogLevel, message: string, fields?: LogFields, isRecord?: boolean): void {
     if (!this.wants(level)) return;
     let line = this.#journal ? `<${LOG_LEVEL[level]}>` : `${level.padEnd(5)} `;
     line += `${this.#component}: ${oneLine(message.slice(0, MOST_MESSAGE))}`;
@@ -77,7 +81,7 @@ export class Log {
       const value = fields[key];
       if (value !== undefined) line += ` ${key}=${quoted(printable(String(value)))}`;
     }
-    this.#sink(line);
+    this.#sink(line, isRecord);
   }
 }
 

@@ -15,7 +15,7 @@ const RETRY_MS = 20;
 
 /** How to join. */
 export interface ConnectOptions {
-  /** The daemon's socket; the default of this user unless told. */
+  /** The daemon's socket; unless told that of VMSIG_SOCKET, or else the default of this user. */
   readonly socket?: string;
   /** What the daemon's log and audit call this control. */
   readonly name: string;
@@ -44,8 +44,10 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   return await Client.join(socket, socketPath, options.name, options.sub ?? {}, timeoutMs);
 }
 
-/** The default socket of the user who runs this program. */
+/** The socket that VMSIG_SOCKET names; without it the default one of the user who runs this program. */
 export function defaultSocketPathHere(): string {
+  const named = Deno.env.get("VMSIG_SOCKET") ?? "";
+  if (named !== "") return named;
   const uid = Deno.uid() ?? -1;
   return defaultSocketPath(uid, uid === 0 ? undefined : Deno.env.get("XDG_RUNTIME_DIR"));
 }

@@ -1,44 +1,19 @@
 /**
- * Inline bodies with types: the layout tables of `event/body_layout.ts` as TypeScript types, and one reader for all. 64-bit fields are doubles,
+ * Inline bodies with types: the layouts that the catalogue gives each kind as TypeScript types, and one reader for all. 64-bit fields are doubles,
  * guest virtual addresses signed as `base/ids.ts` says; text is a string; other raw zones are bytes.
  * @module
  */
 import { type Field, type Fields, readS64, readScalar, type Scalar } from "../base/layout.ts";
-import * as table from "../event/body_layout.ts";
+import { CATALOGUE, type KindName, type RowOf } from "../event/catalogue.ts";
 import { readText } from "../event/inline_text.ts";
 
-/** The kinds that have inline fields, with their layouts. */
-export const TYPED_LAYOUTS = {
-  SEAM_UP: table.SEAM,
-  SEAM_DOWN: table.SEAM,
-  ERROR: table.ERROR,
-  CURSOR_STATE: table.CURSOR,
-  ACT_ACK: table.ACT_ACK,
-  VM_LIFECYCLE: table.VM_STATE,
-  LEASE_GRANTED: table.LEASE_GRANTED,
-  LEASE_DENIED: table.LEASE,
-  LEASE_RELEASED: table.LEASE,
-  LEASE_REVOKED: table.LEASE,
-  LEASE_STATUS: table.LEASE_STATUS,
-  INPUT_HELD: table.INPUT_HELD,
-  CMD_INPUT: table.INPUT,
-  CMD_LIFECYCLE: table.OPERATION,
-  CMD_VM: table.OPERATION,
-  CMD_ACQUIRE: table.ACQUIRE,
-  CMD_RELEASE: table.LEASE,
-  CMD_LEASE_STATUS: table.LEASE,
-  CMD_MEMWRITE: table.MEMWRITE,
-  MEMCTX: table.MEMCTX,
-  MEMCTX_INVALIDATED: table.MEMCTX_INVALIDATED,
-  ROSTER: table.ROSTER,
-  FRAME_INFO: table.FRAME_INFO,
-  VGPU_STATUS: table.VGPU_STATUS,
-  FRAME_RING: table.FRAME_RING,
-  OVERRUN: table.OVERRUN,
-} as const;
-
 /** A kind with inline fields. */
-export type TypedKind = keyof typeof TYPED_LAYOUTS;
+export type TypedKind = {
+  [N in KindName]: RowOf<N>["inline"] extends null ? never : N;
+}[KindName];
+
+/** The layout of a kind's inline fields. */
+export type LayoutOf<K extends TypedKind> = Exclude<RowOf<K>["inline"], null>;
 
 /** A field's type: numbers, text for names and texts, else bytes. */
 export type ValueOf<Name, F> = F extends readonly [number, Scalar, ...unknown[]] ? number
@@ -47,10 +22,7 @@ export type ValueOf<Name, F> = F extends readonly [number, Scalar, ...unknown[]]
 
 /** The inline fields of a kind by name. */
 export type BodyOf<K extends TypedKind> = {
-  readonly [N in keyof (typeof TYPED_LAYOUTS)[K]["fields"]]: ValueOf<
-    N,
-    (typeof TYPED_LAYOUTS)[K]["fields"][N]
-  >;
+  readonly [N in keyof LayoutOf<K>["fields"]]: ValueOf<N, LayoutOf<K>["fields"][N]>;
 };
 
 /**
@@ -61,7 +33,7 @@ export type BodyOf<K extends TypedKind> = {
  */
 export function readBody<K extends TypedKind>(name: K, view: DataView<ArrayBuffer>): BodyOf<K> {
   const out: Record<string, unknown> = {};
-  const fields: Fields = TYPED_LAYOUTS[name].fields;
+  const fields: Fields = CATALOGUE[name].inline.fields;
   for (const field in fields) out[field] = readField(field, fields[field] as Field, view);
   return out as BodyOf<K>;
 }

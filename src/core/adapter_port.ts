@@ -105,6 +105,8 @@ export interface Adapter {
   readonly source: number;
   /** For logs: "vmhost", "input/qmp", …. */
   readonly name: string;
+  /** Whether what it tells is the daemon's own (a recording) and not a machine's: a machine has a budget of events. Absent: a machine's. */
+  readonly isOwn?: boolean;
   /** Starts. Nothing is emitted or answered before; failures are told by SEAM_DOWN or ERROR, not thrown. */
   open(seat: Seat): void;
   /** A command that was admitted for this seam. */

@@ -1,13 +1,14 @@
 /**
  * The seat of one adapter: the narrow door through which it reaches the bus. It stamps what the adapter must not choose itself (endpoint, source, direction)
- * and closes for good when the adapter is closed.
+ * and closes for good when the adapter is closed. What an adapter tells beyond its seam's budget is folded here: a hostile machine's flood is charged to its own seam.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
-import { MEMCTX, SEAM } from "../event/body_layout.ts";
+import { ERROR, MEMCTX, SEAM } from "../event/body_layout.ts";
 import type { LeaseClass } from "../event/body_number.ts";
+import { writeText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -15,6 +16,7 @@ import type { AuditFields, LoopPort, Seat } from "./adapter_port.ts";
 import { NO_ENDPOINT } from "./audit_trail.ts";
 import type { Bus } from "./bus.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
+import { SeamThrottle } from "./seam_throttle.ts";
 
 /** Told when a seam comes or goes. */
 export type SeamListener = (slot: EndpointSlot, source: number, up: boolean, reason: number) => void;
@@ -33,12 +35,18 @@ export class AdapterSeat implements Seat {
   readonly #bus: Bus;
   readonly #leases: LeaseTable;
   readonly #onSeam: SeamListener;
+  readonly #throttle: SeamThrottle | null;
   #closed = false;
 
-  /** Makes the seat of one adapter of an endpoint. */
+  /**
+   * Makes the seat of one adapter of an endpoint.
+   *
+   * @param isOwn whether what the adapter tells is the daemon's own (a recording) and not a machine's: then it has no budget
+   */
   constructor(
     slot: EndpointSlot,
     source: number,
+    isOwn: boolean,
     bus: Bus,
     loop: LoopPort,
     leases: LeaseTable,
@@ -54,6 +62,13 @@ export class AdapterSeat implements Seat {
     this.endpointName = slot.name;
     this.loop = loop;
     this.log = log;
+    this.#throttle = isOwn ? null : new SeamThrottle(loop, {
+      pass: (event) => this.#pass(event),
+      onFlood: (code, text) => {
+        log.warn("its VM tells more than it can mean", { vm: slot.name, what: text });
+        bus.error(source, slot.id, 0, 0, code, 0, text);
+      },
+    });
   }
 
   event(kind: number): TransferEvent {
@@ -64,6 +79,11 @@ export class AdapterSeat implements Seat {
     if (this.#closed) return event.release();
     event.source = this.#source;
     event.endpoint = this.endpoint;
+    if (this.#throttle === null) this.#pass(event);
+    else this.#throttle.take(event);
+  }
+
+  #pass(event: TransferEvent): void {
     if (event.kind === KIND.MEMCTX) {
       this.#slot.memctxEpoch = event.words[MEMCTX.at.epoch / 4] as number;
     } else if (event.kind === KIND.MEMCTX_INVALIDATED) {
@@ -84,16 +104,22 @@ export class AdapterSeat implements Seat {
 
   emitError(code: number, detail: number, text: string): void {
     if (this.#closed) return;
-    this.#bus.error(this.#source, this.endpoint, 0, 0, code, detail, text);
+    const event = this.event(KIND.ERROR);
+    event.view.setUint32(ERROR.at.code, code, true);
+    event.view.setUint32(ERROR.at.detail, detail, true);
+    writeText(event.inline, ERROR.at.text, 40, text);
+    this.emit(event);
   }
 
   ack(ticket: number, code: number, detail = 0, doneNs = 0): void {
     if (this.#closed) return;
+    this.#throttle?.earn();
     this.#bus.ack(ticket, code, detail, doneNs, this.#source);
   }
 
   reply(ticket: number, event: TransferEvent): void {
     if (this.#closed) return event.release();
+    this.#throttle?.earn();
     this.#bus.reply(ticket, event);
   }
 
@@ -121,5 +147,6 @@ export class AdapterSeat implements Seat {
   /** Nothing passes any more: what a closed adapter still says is dropped. */
   close(): void {
     this.#closed = true;
+    this.#throttle?.close();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Admission: may this control send this command now? The codes are the contract's (section 1), in its order: capability, endpoint mask, then lease. A refused command
+ * Admission: may this control send this command now? The codes are the contract's (section 1), in its order: capability, endpoint mask, (what no command of its kind has), then lease. A refused command
  * never reaches the context.
  * @module
  */
@@ -8,6 +8,7 @@ import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
 import { BAD_OPERATION, capsFor, leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
+import { judgeBody } from "../event/body_rule.ts";
 import { LEASE_DENY } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -34,6 +35,10 @@ export function judge(
   if (caps !== BAD_OPERATION && (grant.caps & caps) === 0) return CODE["no-capability"];
   if (!maskHas(grant.endpoints, command.endpoint)) return CODE["outside-grant"];
   if (caps === BAD_OPERATION) return CODE["bad-argument"];
+  if (command.bodyBytes > 0) {
+    const code = judgeBody(command.kind, command.bodyFormat, command.bodyBytes);
+    if (code !== CODE.ok) return code;
+  }
   if (!attached) return CODE["no-endpoint"];
   const cls = leaseClassFor(command);
   if (cls === NO_LEASE_CLASS) return CODE.ok;

@@ -1,22 +1,25 @@
 /**
  * The audit trail: who did what to which VM, and the verdict. Each entry is a structured log line and, when somebody with AUDIT listens, an AUDIT event with
- * a CBOR body (contract, section 1). Log lines are rate-limited per control, because a peer chooses how many there are; AUDIT events are
- * BULK and give way by themselves.
+ * a CBOR body (contract, section 1).
+ *
+ * What was carried out is always written: grants, releases and revocations of leases, power, memory writes. A refusal (and that somebody was let in) can be had by the thousand
+ * for nothing, so refusals are limited, per principal, as line and as event alike; how many were left out is an entry of its own, a second later at the latest.
  *
  * Not audited: a command that only looks (query, status, held) and went well, and each single input that was delivered: the lease under
  * which it came is.
  * @module
  */
 import { encode } from "cborg";
-import { codeName } from "../base/codes.ts";
-import type { Clock } from "../base/clock.ts";
-import { SECOND } from "../base/clock.ts";
+import { CODE, codeName } from "../base/codes.ts";
+import { NEVER } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
-import { LEASE_CLASS_NAMES } from "../event/body_number.ts";
+import { LEASE_CLASS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND, kindName } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import { BODY, type EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import type { LoopPort, TimerHandler } from "./adapter_port.ts";
+import { OTHER_PRINCIPALS, RefusalLimit } from "./refusal_limit.ts";
 
 /** One entry. `endpoint` 0xffffffff: no VM is meant. */
 export interface AuditEntry {
@@ -41,33 +44,39 @@ export interface AuditEntry {
 /** An entry's endpoint when no VM is meant. */
 export const NO_ENDPOINT = 0xffffffff;
 
-const LINES_A_SECOND = 20;
-
 /** Writes audit entries. */
-export class AuditTrail {
-  readonly #clock: Clock;
+export class AuditTrail implements TimerHandler {
+  readonly #loop: LoopPort;
   readonly #log: Log;
   readonly #pool: EventPool;
   readonly #emit: (event: TransferEvent) => void;
-  readonly #lines = new Map<number, { sinceNs: number; count: number; suppressed: number }>();
+  readonly #limit = new RefusalLimit();
+  #armedNs = NEVER;
   #listeners = 0;
   #entries = 0;
+  #leftOut = 0;
 
   /**
    * Starts without listeners: entries are log lines only.
    *
+   * @param loop whose time it goes by, and which wakes it to tell what was left out
    * @param emit sends an AUDIT event up; it takes the event over
    */
-  constructor(clock: Clock, log: Log, pool: EventPool, emit: (event: TransferEvent) => void) {
-    this.#clock = clock;
+  constructor(loop: LoopPort, log: Log, pool: EventPool, emit: (event: TransferEvent) => void) {
+    this.#loop = loop;
     this.#log = log;
     this.#pool = pool;
     this.#emit = emit;
   }
 
-  /** How many entries there were. */
+  /** How many entries there were, those included that were left out. */
   get entries(): number {
     return this.#entries;
+  }
+
+  /** How many of them were left out. */
+  get leftOut(): number {
+    return this.#leftOut;
   }
 
   /** How many controls receive the stream: with none, no event is made. */
@@ -75,19 +84,42 @@ export class AuditTrail {
     this.#listeners = count;
   }
 
-  /** A control is gone: its rate limit is forgotten, and what it left out is told. */
-  forget(control: number): void {
-    const lines = this.#lines.get(control);
-    if (lines === undefined) return;
-    this.#lines.delete(control);
-    this.#tellSuppressed(control, lines.suppressed);
-  }
-
   /** Writes one entry. */
   write(entry: AuditEntry): void {
     this.#entries++;
-    const nowNs = this.#clock.nowNs();
-    this.#writeLine(entry, nowNs);
+    const nowNs = this.#loop.clock.nowNs();
+    if (isLimited(entry)) {
+      if (this.#limit.size > 0) this.#limit.sweep(nowNs, this.#tellLeftOut);
+      if (!this.#limit.admits(entry.principal, nowNs)) {
+        this.#leftOut++;
+        this.#arm();
+        return;
+      }
+    }
+    this.#put(entry, nowNs);
+  }
+
+  /** Called by the loop: the second of somebody's left-out refusals is over. */
+  onTimer(nowNs: number): void {
+    this.#armedNs = NEVER;
+    this.#limit.sweep(nowNs, this.#tellLeftOut);
+    this.#arm();
+  }
+
+  /** Tells what was left out so far; nothing is written any more. */
+  close(): void {
+    this.#loop.disarm(this);
+    this.#limit.sweep(NEVER, this.#tellLeftOut);
+  }
+
+  #arm(): void {
+    if (this.#armedNs !== NEVER) return;
+    this.#armedNs = this.#limit.deadlineNs();
+    if (this.#armedNs !== NEVER) this.#loop.arm(this, this.#armedNs);
+  }
+
+  #put(entry: AuditEntry, nowNs: number): void {
+    this.#writeLine(entry);
     if (this.#listeners === 0) return;
     const event = this.#pool.acquire();
     event.kind = KIND.AUDIT;
@@ -99,23 +131,9 @@ export class AuditTrail {
     this.#emit(event);
   }
 
-  #writeLine(entry: AuditEntry, nowNs: number): void {
+  #writeLine(entry: AuditEntry): void {
     if (!this.#log.wants("info")) return;
-    let lines = this.#lines.get(entry.control);
-    if (lines === undefined) {
-      lines = { sinceNs: nowNs, count: 0, suppressed: 0 };
-      this.#lines.set(entry.control, lines);
-    }
-    if (nowNs - lines.sinceNs >= SECOND) {
-      this.#tellSuppressed(entry.control, lines.suppressed);
-      lines.sinceNs = nowNs;
-      lines.count = lines.suppressed = 0;
-    }
-    if (++lines.count > LINES_A_SECOND) {
-      lines.suppressed++;
-      return;
-    }
-    this.#log.info(kindName(entry.kind), {
+    this.#log.record(kindName(entry.kind), {
       verdict: codeName(entry.code),
       principal: entry.principal,
       control: entry.control,
@@ -126,9 +144,23 @@ export class AuditTrail {
     });
   }
 
-  #tellSuppressed(control: number, count: number): void {
-    if (count > 0) this.#log.warn("audit lines left out", { control, count });
-  }
+  readonly #tellLeftOut = (principal: number, count: number): void =>
+    this.#put({
+      principal,
+      control: 0,
+      endpoint: NO_ENDPOINT,
+      kind: KIND.AUDIT,
+      code: CODE.dropped,
+      detail: `${count} entries ${principal === OTHER_PRINCIPALS ? "of others " : ""}left out`,
+    }, this.#loop.clock.nowNs());
+}
+
+/** Whether an entry is one of those that a peer can cause for nothing. */
+function isLimited({ kind, code, cls }: AuditEntry): boolean {
+  if (code === CODE.ok) return kind === KIND.WELCOME;
+  // It was sent, and nobody said that it was not done: a machine that is stopped carries it out when it goes on.
+  const changesVm = cls === LEASE_CLASS.POWER || cls === LEASE_CLASS.MEMWRITE;
+  return !(changesVm && code === CODE["timed-out"]);
 }
 
 function auditBody(entry: AuditEntry, ns: number): Record<string, unknown> {

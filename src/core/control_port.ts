@@ -6,6 +6,7 @@
 import type { ControlId } from "../base/ids.ts";
 import type { Grant } from "../access/grant.ts";
 import type { Subscription } from "../access/subscription.ts";
+import type { MemoryAccount } from "./memory_account.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
 /**
@@ -23,12 +24,18 @@ export interface ControlSeat {
   readonly grant: Grant;
   /** How many of its commands are not answered yet. */
   readonly outstanding: number;
+  /** What its principal's events take. */
+  readonly account: MemoryAccount;
   /** A blank event, stamped now. */
   event(kind: number): TransferEvent;
   /** Hands in a DOWN command. */
   send(event: TransferEvent): HandIn;
   /** Hands in an UP event to publish (needs PUBLISH). Takes it over. */
   publish(event: TransferEvent): void;
+  /** Answers a command, or an event to publish, that the control itself found wanting; audited. Takes it over. */
+  refuse(event: TransferEvent, code: number): void;
+  /** It broke its transport's protocol, and is told so by the control: audited, and it leaves the bus. */
+  breach(what: string): void;
   /** Leaves the bus. The core calls `close` once no callback of this control is on the stack. */
   leave(reason: string): void;
 }

@@ -11,6 +11,7 @@ import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Control } from "./control_port.ts";
+import { MemoryAccount } from "./memory_account.ts";
 
 /** A control with its effective rights. */
 export class ControlSlot {
@@ -18,6 +19,8 @@ export class ControlSlot {
   readonly id: ControlId;
   /** The control itself. */
   readonly control: Control;
+  /** What its principal's events take. */
+  readonly account: MemoryAccount;
   /** It has said that it leaves; reaped at the end of the turn. */
   leaving = false;
   /** Why it leaves. */
@@ -36,8 +39,9 @@ export class ControlSlot {
   #prioMin = 0;
 
   /** Makes the slot of a control with what it was granted. */
-  constructor(id: ControlId, control: Control, grant: Grant) {
+  constructor(id: ControlId, control: Control, grant: Grant, account: MemoryAccount = new MemoryAccount()) {
     this.id = id;
+    this.account = account;
     this.control = control;
     this.#grant = grant;
     this.#endpoints = grant.endpoints;

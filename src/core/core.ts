@@ -26,7 +26,7 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 import type { CloseReason, LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
 import { denialOf, judge } from "./admission.ts";
-import { AuditTrail } from "./audit_trail.ts";
+import { AuditTrail, NO_ENDPOINT } from "./audit_trail.ts";
 import { Bus, REFUSAL } from "./bus.ts";
 import { CommandRoute } from "./command_route.ts";
 import type { Control, ControlSeat, HandIn } from "./control_port.ts";
@@ -37,6 +37,7 @@ import { Endpoints } from "./endpoints.ts";
 import { FanOut } from "./fan_out.ts";
 import { LeaseService } from "./lease_service.ts";
 import type { TurnHook } from "./loop.ts";
+import { MemoryAccounts } from "./memory_account.ts";
 import { judgePublish } from "./publish_rule.ts";
 import { Retained } from "./retained.ts";
 
@@ -70,6 +71,8 @@ export class Core implements TurnHook {
   readonly fanOut: FanOut;
   /** Who did what. */
   readonly audit: AuditTrail;
+  /** What each principal's events take. */
+  readonly accounts: MemoryAccounts = new MemoryAccounts();
   readonly #loop: LoopPort;
   readonly #retained = new Retained();
   readonly #endpoints: Endpoints;
@@ -90,7 +93,7 @@ export class Core implements TurnHook {
     this.#loop = loop;
     this.bus = new Bus(loop.clock, log);
     const { bus } = this;
-    this.audit = new AuditTrail(loop.clock, options.log.for("audit"), bus.pool, (event) => bus.up(event));
+    this.audit = new AuditTrail(loop, options.log.for("audit"), bus.pool, (event) => bus.up(event));
     bus.audit = this.audit;
     this.leases = new LeaseTable(options.arbitration);
     this.fanOut = new FanOut(this.#retained, loop.clock);
@@ -173,7 +176,7 @@ export class Core implements TurnHook {
   /** Puts a control on the bus with a grant; it is opened, then gets what is retained, then live events. */
   addControl(control: Control, grant: Grant): ControlSeat {
     const id = ++this.#lastControl as ControlId;
-    const slot = new ControlSlot(id, control, grant);
+    const slot = new ControlSlot(id, control, grant, this.accounts.join(grant.principal));
     const seat = new CoreSeat(this, slot);
     // Events on their way come before a control that comes now: what they leave behind is replayed to it, in order.
     this.#pumpUp();
@@ -264,14 +267,11 @@ export class Core implements TurnHook {
 
   /** An UP event of a control. A kind that no control may publish is a protocol error, and the control is taken off. */
   publish(slot: ControlSlot, event: TransferEvent): void {
-    const { kind, endpoint, corr } = event;
+    const { kind, endpoint } = event;
     this.leases.touch(slot.id, this.bus.clock.nowNs());
     const code = judgePublish(event, slot.grant, this.#endpoints.get(endpoint));
     if (code !== CODE.ok) {
-      event.release();
-      slot.outstanding++;
-      this.bus.error(SOURCE.CORE, endpoint, slot.id, corr, code, kind, "publish refused", REFUSAL);
-      this.#auditRefusal(slot, kind, endpoint, code);
+      this.#refusePublish(slot, event, code);
       // Only after this turn, or it would not hear why.
       if (code === CODE["protocol-error"]) {
         this.#loop.defer(() => this.leave(slot, "protocol error: bad publish"));
@@ -285,6 +285,28 @@ export class Core implements TurnHook {
     event.tsNs = this.bus.clock.nowNs();
     this.#retained.noteControl(slot.id, kind, endpoint);
     this.bus.up(event);
+  }
+
+  /** Answers a command, or an event to publish, that its control found wanting; takes it over. */
+  refuse(slot: ControlSlot, event: TransferEvent, code: number): void {
+    this.leases.touch(slot.id, this.bus.clock.nowNs());
+    if (event.dir === DIR.UP) return this.#refusePublish(slot, event, code);
+    event.origin = slot.id;
+    event.source = SOURCE_OF_KIND[event.kind] ?? SOURCE.NONE;
+    this.#refuse(slot, event, code);
+  }
+
+  /** A control broke its transport's protocol; it has been told so. */
+  breach(slot: ControlSlot, what: string): void {
+    this.audit.write({
+      principal: slot.grant.principal,
+      control: slot.id,
+      endpoint: NO_ENDPOINT,
+      kind: KIND.ERROR,
+      code: CODE["protocol-error"],
+      detail: `${slot.control.name}: ${what}`,
+    });
+    this.leave(slot, `protocol error: ${what}`);
   }
 
   turn(nowNs: number): void {
@@ -308,6 +330,7 @@ export class Core implements TurnHook {
 
   /** Releases everything that waits; to be called when all controls and endpoints are gone. */
   dispose(): void {
+    this.audit.close();
     this.#pumpUp();
     this.fanOut.flush();
     this.#retained.clear();
@@ -337,6 +360,14 @@ export class Core implements TurnHook {
     }
     this.#isPumpingUp = false;
     this.#pacedUp = context.waiting(DIR.UP);
+  }
+
+  #refusePublish(slot: ControlSlot, event: TransferEvent, code: number): void {
+    const { kind, endpoint, corr } = event;
+    event.release();
+    slot.outstanding++;
+    this.bus.error(SOURCE.CORE, endpoint, slot.id, corr, code, kind, "publish refused", REFUSAL);
+    this.#auditRefusal(slot, kind, endpoint, code);
   }
 
   /** Answers a command that is not admitted; takes it over. */
@@ -396,9 +427,9 @@ export class Core implements TurnHook {
       this.fanOut.remove(slot);
       this.audit.setListeners(this.fanOut.auditors);
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
-      this.audit.forget(slot.id);
       this.#retained.dropOf(slot.id, this.#withdrawPublished);
       slot.control.close(slot.leaveReason);
+      this.accounts.leave(slot.grant.principal);
     }
     this.#pumpUp();
   };

@@ -7,6 +7,7 @@ import type { Grant } from "../access/grant.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ControlSeat, HandIn } from "./control_port.ts";
 import type { ControlSlot } from "./control_slot.ts";
+import type { MemoryAccount } from "./memory_account.ts";
 
 /** What a seat leads to. */
 export interface CoreDoor {
@@ -16,6 +17,10 @@ export interface CoreDoor {
   send(slot: ControlSlot, command: TransferEvent): HandIn;
   /** Takes an UP event of a control. */
   publish(slot: ControlSlot, event: TransferEvent): void;
+  /** Answers what a control found wanting itself. */
+  refuse(slot: ControlSlot, event: TransferEvent, code: number): void;
+  /** A control broke the protocol. */
+  breach(slot: ControlSlot, what: string): void;
   /** Takes a control off at the end of this turn. */
   leave(slot: ControlSlot, reason: string): void;
 }
@@ -50,6 +55,11 @@ export class CoreSeat implements ControlSeat {
     return this.#slot.outstanding;
   }
 
+  /** What its principal's events take. */
+  get account(): MemoryAccount {
+    return this.#slot.account;
+  }
+
   /** A blank event, stamped now. */
   event(kind: number): TransferEvent {
     return this.#door.event(kind);
@@ -66,6 +76,17 @@ export class CoreSeat implements ControlSeat {
   publish(event: TransferEvent): void {
     if (this.#slot.leaving) event.release();
     else this.#door.publish(this.#slot, event);
+  }
+
+  /** Answers what the control found wanting itself; nothing is answered to one that leaves. */
+  refuse(event: TransferEvent, code: number): void {
+    if (this.#slot.leaving) event.release();
+    else this.#door.refuse(this.#slot, event, code);
+  }
+
+  /** Leaves the bus, audited, because it broke the protocol. */
+  breach(what: string): void {
+    if (!this.#slot.leaving) this.#door.breach(this.#slot, what);
   }
 
   /** Leaves the bus. */

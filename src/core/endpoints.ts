@@ -73,6 +73,7 @@ export class Endpoints {
       const seat = new AdapterSeat(
         slot,
         adapter.source,
+        adapter.isOwn === true,
         bus,
         loop,
         leases,

@@ -1,5 +1,5 @@
 /**
- * What a control may publish: the kinds of the FRAME seam, with PUBLISH, for the attached endpoints of its grant. The other way round from admission: these go up.
+ * What a control may publish: the kinds of the FRAME seam, without a body, with PUBLISH, for the attached endpoints of its grant. The other way round from admission: these go up.
  * @module
  */
 import { CODE } from "../base/codes.ts";
@@ -23,6 +23,7 @@ export function judgePublish(event: TransferEvent, grant: Grant, endpoint: Endpo
   if ((grant.caps & CAP.PUBLISH) === 0) return CODE["no-capability"];
   if (!maskHas(grant.endpoints, event.endpoint)) return CODE["outside-grant"];
   if (endpoint === null || endpoint.leaving) return CODE["no-endpoint"];
+  if (event.bodyBytes > 0) return CODE["bad-argument"];
   // Descriptors go to everybody who watches: a ring is one, and nothing else brings any.
   return event.fds.length === (event.kind === KIND.FRAME_RING ? 1 : 0) ? CODE.ok : CODE["bad-argument"];
 }

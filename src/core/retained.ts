@@ -9,11 +9,15 @@
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { ROSTER, VGPU_STATUS } from "../event/body_layout.ts";
 import { ROSTER_STATE, VGPU_STATE } from "../event/body_number.ts";
+import { ROWS } from "../event/catalogue.ts";
 import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
-/** In the order in which a late subscriber gets them. */
-const KINDS: readonly number[] = [KIND.ROSTER, KIND.MEMCTX, KIND.FRAME_RING, KIND.VGPU_STATUS];
+/** In the order in which a late subscriber gets them, as the catalogue says. */
+const KINDS: readonly number[] = ROWS.map(([, row]) => row)
+  .filter((row) => row.retained > 0)
+  .sort((a, b) => a.retained - b.retained)
+  .map((row) => row.number);
 
 /** The newest of each retained kind, an endpoint. */
 export class Retained {

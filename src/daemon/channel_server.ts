@@ -1,23 +1,33 @@
 /**
  * The daemon as an ivshmem server: one memory and one socket a `[[channel]]` of the config, at `v2v/NAME.ivshmem` in the runtime directory, for QEMU's
  * `-device ivshmem-doorbell` and for processes of the host. Channels come and go with the config; one that stays the same keeps its clients through a reload.
+ *
+ * A channel that cannot be served is told and holds nothing else back. For lack of descriptors or memory it is tried again now and then.
  * @module
  */
-import { Fault, messageOf } from "../base/fault.ts";
+import { isShortage } from "../../ffi/accept_loop.ts";
+import { SECOND } from "../base/clock.ts";
+import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 import type { UserLookup } from "../access/admission.ts";
-import type { LoopPort } from "../core/adapter_port.ts";
+import type { LoopPort, TimerHandler } from "../core/adapter_port.ts";
 import { usersRule } from "../rendezvous/admission.ts";
 import { IvshmemServer } from "../rendezvous/ivshmem_server.ts";
 import type { ChannelConfig } from "./config.ts";
 
+/** When a channel is tried again that there was no room for, ns. */
+const TRY_AGAIN_NS = 5 * SECOND;
+
 /** Serves the channels that the config names. */
-export class ChannelServers {
+export class ChannelServers implements TimerHandler {
   readonly #folder: string;
   readonly #loop: LoopPort;
   readonly #users: UserLookup;
   readonly #log: Log;
   readonly #servers = new Map<string, { readonly key: string; readonly server: IvshmemServer }>();
+  #channels: readonly ChannelConfig[] = [];
+  /** Channels that there was no room for: told once each. */
+  readonly #short = new Set<string>();
 
   /**
    * Serves nothing yet.
@@ -33,14 +43,36 @@ export class ChannelServers {
 
   /** Serves exactly these channels. One that cannot be served says why and does not hold the others back. */
   serve(channels: readonly ChannelConfig[]): void {
+    this.#loop.disarm(this);
+    this.#channels = channels;
+    this.#short.clear();
     const wanted = new Map(channels.map((channel) => [channel.name, channel]));
     for (const [name, { key, server }] of this.#servers) {
       const channel = wanted.get(name);
       if (channel !== undefined && JSON.stringify(channel) === key) continue;
-      server[Symbol.dispose]();
       this.#servers.delete(name);
+      this.#end(name, server);
     }
     for (const channel of channels) if (!this.#servers.has(channel.name)) this.#start(channel);
+    this.#armIfShort();
+  }
+
+  /** Called by the loop: what there was no room for may be served by now. */
+  onTimer(): void {
+    for (const channel of this.#channels) if (this.#short.has(channel.name)) this.#start(channel);
+    this.#armIfShort();
+  }
+
+  #armIfShort(): void {
+    if (this.#short.size > 0) this.#loop.arm(this, this.#loop.clock.nowNs() + TRY_AGAIN_NS);
+  }
+
+  #end(name: string, server: IvshmemServer): void {
+    try {
+      server[Symbol.dispose]();
+    } catch (error) {
+      this.#log.error(`cannot end the channel ${name} cleanly: ${messageOf(error)}`);
+    }
   }
 
   /** Ends them all; their sockets are gone. */
@@ -61,11 +93,20 @@ export class ChannelServers {
         onChange: (peers) => this.#log.info("clients", { channel: name, count: peers.length }),
         log: this.#log,
       });
-      server.addTo(this.#loop);
+      try {
+        server.addTo(this.#loop);
+      } catch (error) {
+        this.#end(name, server);
+        throw error;
+      }
       this.#servers.set(name, { key: JSON.stringify(channel), server });
+      this.#short.delete(name);
       this.#log.info("serving", { channel: name, socket: server.socketPath, bytes: server.sizeBytes });
     } catch (error) {
-      if (!(error instanceof Fault) && !(error instanceof Deno.errors.PermissionDenied)) throw error;
+      // Whatever it is, it is this channel's: the bus and the other channels go on.
+      const isTold = this.#short.delete(name);
+      if (isShortage(error)) this.#short.add(name);
+      if (isTold && this.#short.has(name)) return;
       this.#log.error(`cannot serve the channel ${name}: ${messageOf(error)}`);
     }
   }
@@ -74,8 +115,10 @@ export class ChannelServers {
     const uids: number[] = [];
     for (const user of channel.users) {
       const uid = /^[0-9]+$/.test(user) ? Number(user) : this.#users.uidOf(user);
-      if (uid === undefined) this.#log.warn("no such user", { channel: channel.name, user });
-      else uids.push(uid);
+      if (uid !== undefined) uids.push(uid);
+      else if (!this.#short.has(channel.name)) {
+        this.#log.warn("no such user", { channel: channel.name, user });
+      }
     }
     return uids;
   }

@@ -7,6 +7,7 @@
  */
 import type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
 import type { WriteExtent } from "../access/write_extent.ts";
+import { Fault } from "../base/fault.ts";
 import { parseAddress } from "../base/ids.ts";
 import {
   DEFAULT_MAX_CONTROLS,
@@ -29,6 +30,10 @@ export type { WriteExtent } from "../access/write_extent.ts";
 const MAX_U32 = 0xffff_ffff;
 const MAX_UID = MAX_U32 - 1;
 const MAX_SOCKET_PATH = 107;
+/** Keys and items of a trigger file: it has six keys, and it is read on the loop's thread. */
+const MAX_TRIGGER_VALUES = 64;
+/** Characters of a trigger file, for the same reason. */
+const MAX_TRIGGER_CHARACTERS = 8192;
 
 /** One VM to attach: an `[[endpoint]]`, or a file in the trigger directory. */
 export interface EndpointConfig {
@@ -134,7 +139,13 @@ export function parseConfig(text: string, file: string): Config {
  * @throws {Fault} `bad-argument`, as {@linkcode parseConfig}
  */
 export function parseEndpointTable(text: string, file: string): EndpointConfig {
-  return readEndpoint(new TomlSource(text, file).root);
+  if (text.length > MAX_TRIGGER_CHARACTERS) {
+    throw new Fault(
+      "bad-argument",
+      `Cannot use the config: ${file}: is longer than ${MAX_TRIGGER_CHARACTERS} characters, and has to be one table`,
+    );
+  }
+  return readEndpoint(new TomlSource(text, file, MAX_TRIGGER_VALUES).root);
 }
 
 function readDaemon(table: TableReader): Config["daemon"] {

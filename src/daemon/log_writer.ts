@@ -2,17 +2,24 @@
  * Log lines from the loop's thread to standard error, without ever waiting for whoever reads them: a terminal that is held, a pipe that nobody empties, or a journal that is stuck must not hold up the
  * bus. What cannot be written at once waits, in order and within a bound, until the loop says that there is room; beyond that lines are counted, and the number is told in their place. When the
  * reader has gone for good, lines are dropped in silence.
+ *
+ * A line that is said again and again is folded (log_fold.ts). Records, the audit trail's lines, are never folded, and have room of their own when others have used up theirs.
  * @module
  */
+import { monotonicClock } from "../../ffi/clock.ts";
 import { isOsError, OsError } from "../../ffi/os_error.ts";
 import { OUT, pollNow } from "../../ffi/poller.ts";
 import { writeFrom } from "../../ffi/stream.ts";
-import type { FdHandler, LoopPort } from "../core/adapter_port.ts";
+import { type Clock, NEVER } from "../base/clock.ts";
+import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
+import { LogFold } from "./log_fold.ts";
 
 /** A pipe that can be written takes this much without blocking (PIPE_BUF). */
 const MAX_LINE_BYTES = 4096;
 /** What may wait: four times what a pipe holds, a few thousand lines. */
 const MAX_WAITING_BYTES = 256 << 10;
+/** What may wait when it is records that come. */
+const MAX_WAITING_RECORD_BYTES = 1 << 20;
 /** Waiting lines that are written in one turn of the loop. */
 const LINES_A_TURN = 64;
 const EAGAIN = -11;
@@ -22,9 +29,12 @@ const FAILED = -1;
 const encoder = new TextEncoder();
 
 /** Writes whole lines to one descriptor. */
-export class LogWriter implements FdHandler, Disposable {
+export class LogWriter implements FdHandler, TimerHandler, Disposable {
   readonly #fd: number;
   readonly #prefix: string;
+  readonly #clock: Clock;
+  readonly #fold = new LogFold();
+  #armedNs = NEVER;
   #loop: LoopPort | null = null;
   readonly #waiting: Uint8Array<ArrayBuffer>[] = [];
   #waitingBytes = 0;
@@ -37,9 +47,11 @@ export class LogWriter implements FdHandler, Disposable {
    *
    * @param fd borrowed
    * @param journal whether lines begin with a syslog priority
+   * @param clock the time by which repeated lines are folded
    */
-  constructor(fd: number, journal: boolean) {
+  constructor(fd: number, journal: boolean, clock: Clock = monotonicClock) {
     this.#fd = fd;
+    this.#clock = clock;
     this.#prefix = journal ? "<4>" : "warn  ";
   }
 
@@ -47,6 +59,7 @@ export class LogWriter implements FdHandler, Disposable {
   watchOn(loop: LoopPort): void {
     this.#loop = loop;
     this.#watch();
+    this.#arm();
   }
 
   /** How many lines were lost and not told of yet. */
@@ -54,21 +67,49 @@ export class LogWriter implements FdHandler, Disposable {
     return this.#lost;
   }
 
-  /** Writes a line, keeps it until there is room, or counts it. */
-  write(line: string): void {
+  /**
+   * Writes a line, keeps it until there is room, counts it as the same as one before, or counts it as lost.
+   *
+   * @param isRecord whether it must not be folded, and be the last to be lost
+   */
+  write(line: string, isRecord = false): void {
     if (this.#isGone) return;
+    const nowNs = this.#clock.nowNs();
+    this.#fold.sweep(nowNs, this.#putFolded);
+    if (isRecord) this.#putLine(line, MAX_WAITING_RECORD_BYTES);
+    else if (this.#fold.admits(line, nowNs)) this.#putLine(line, MAX_WAITING_BYTES);
+    else this.#arm();
+  }
+
+  /** Called by the loop: the second of a repeated line is over. */
+  onTimer(): void {
+    this.#armedNs = NEVER;
+    this.#fold.sweep(this.#clock.nowNs(), this.#putFolded);
+    this.#arm();
+  }
+
+  readonly #putFolded = (line: string): void => this.#putLine(line, MAX_WAITING_BYTES);
+
+  #arm(): void {
+    const dueNs = this.#fold.deadlineNs;
+    if (this.#loop === null || dueNs >= this.#armedNs) return;
+    this.#armedNs = dueNs;
+    this.#loop.arm(this, dueNs);
+  }
+
+  #putLine(line: string, mostBytes: number): void {
     const bytes = bytesOf(line);
     if (this.#lost > 0) {
       const told = bytesOf(
         `${this.#prefix}log: ${this.#lost} lines were lost: whoever reads this log was too slow`,
       );
-      if (!this.#take(told, bytes.length)) {
+      if (!this.#take(told, mostBytes - bytes.length)) {
         this.#lost++;
         return;
       }
       this.#lost = 0;
     }
-    if (!this.#take(bytes, 0)) this.#lost++;
+    if (!this.#take(bytes, mostBytes)) this.#lost++;
   }
 
   /** Called by the loop when there is room, or the reader has gone. */
@@ -88,12 +129,14 @@ export class LogWriter implements FdHandler, Disposable {
 
   /** Writes what waits and still finds room, and lets go of the loop; the descriptor stays open. */
   [Symbol.dispose](): void {
+    this.#fold.sweep(NEVER, this.#putFolded);
     while (this.#waiting.length > 0) {
       const before = this.#waiting.length;
       this.onReady();
       if (this.#waiting.length === before) break;
     }
     this.#unwatch();
+    this.#loop?.disarm(this);
     this.#loop = null;
   }
 
@@ -108,8 +151,8 @@ export class LogWriter implements FdHandler, Disposable {
     this.#watching = false;
   }
 
-  /** Writes or keeps a line. False: there is no room for it and the `more` bytes that are to follow. */
-  #take(bytes: Uint8Array<ArrayBuffer>, more: number): boolean {
+  /** Writes or keeps a line. False: more than `mostBytes` would wait. */
+  #take(bytes: Uint8Array<ArrayBuffer>, mostBytes: number): boolean {
     let rest = bytes;
     if (this.#waiting.length === 0) {
       const written = this.#put(bytes);
@@ -117,7 +160,7 @@ export class LogWriter implements FdHandler, Disposable {
       // What has begun is ended, bound or not.
       if (written !== LATER) rest = bytes.subarray(written);
     }
-    if (rest === bytes && this.#waitingBytes + bytes.length + more > MAX_WAITING_BYTES) return false;
+    if (rest === bytes && this.#waitingBytes + bytes.length > mostBytes) return false;
     this.#waiting.push(rest);
     this.#waitingBytes += rest.length;
     this.#watch();

@@ -19,6 +19,7 @@ import { DIR } from "../event/defaults.ts";
 import { CLASS, kindClass } from "../event/kind.ts";
 import { SOURCE, SOURCE_MAX } from "../event/source.ts";
 import { type Config, parseEndpointTable } from "./config.ts";
+import { ConfigIntake } from "./config_courier.ts";
 import { checkFrame, decodeFrame } from "../event/frame.ts";
 import { Desired, TRUST } from "../roster/desired.ts";
 import { Roster } from "../roster/roster.ts";
@@ -39,6 +40,8 @@ import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
 /** How long detaching may take before the daemon stops without it. */
 const DETACH_LIMIT_MS = 1500;
 const STDERR = 2;
+/** Messages of the main thread that are taken in one turn: a config comes in hundreds of pieces. */
+const MESSAGES_A_TURN = 16;
 
 /** The daemon's loop side. */
 export class LoopDaemon {
@@ -53,6 +56,7 @@ export class LoopDaemon {
   readonly #maker: EndpointMaker;
   readonly #scanner: LoopScanner;
   readonly #inbox: SharedRing;
+  readonly #intake = new ConfigIntake();
   readonly #place: SocketPlace;
   readonly #reloading: OneATurn;
   readonly #probing: OneATurn;
@@ -76,8 +80,13 @@ export class LoopDaemon {
     this.#config = plan.config;
     this.#report = report;
     const { daemon } = plan.config;
-    this.#logWriter = new LogWriter(STDERR, plan.journal);
-    this.#log = new Log("vmsig", daemon.log, (line) => this.#logWriter.write(line), plan.journal);
+    this.#logWriter = new LogWriter(STDERR, plan.journal, monotonicClock);
+    this.#log = new Log(
+      "vmsig",
+      daemon.log,
+      (line, isRecord) => this.#logWriter.write(line, isRecord),
+      plan.journal,
+    );
     this.#doorman = new Doorman({
       rules: plan.config.admission,
       ownUid: Deno.uid() ?? -1,
@@ -152,8 +161,13 @@ export class LoopDaemon {
       switch (tag) {
         case INBOX.STOP:
           return this.#stop();
-        case INBOX.CONFIG:
-          return this.#reload(JSON.parse(new TextDecoder().decode(message)) as Config);
+        case INBOX.CONFIG_PIECE:
+          return this.#intake.piece(message);
+        case INBOX.CONFIG: {
+          const config = this.#intake.whole(message);
+          if (config !== undefined) this.#reload(config);
+          return;
+        }
         case INBOX.SCANNED:
           return this.#scanner.onMessage(message);
         case INBOX.RAM:
@@ -173,7 +187,7 @@ export class LoopDaemon {
         default:
           this.#log.error("unknown message in the inbox", { tag });
       }
-    });
+    }, MESSAGES_A_TURN);
   }
 
   /** An event from another thread of this process, as a wire frame. */
@@ -212,6 +226,7 @@ export class LoopDaemon {
     this.#channels.serve(config.channels);
     this.#regranter.run();
     this.#log.info("config reloaded", { endpoints: config.endpoints.length, rules: config.admission.length });
+    this.#report({ type: "reloaded" });
   }
 
   /** What there is to do so that the config's endpoints are there, and no others of an older one: each attaches or detaches one. */

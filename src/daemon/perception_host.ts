@@ -1,10 +1,17 @@
 /**
- * The main thread's side of perception: starts its Worker when there is a guest to look into, starts it again when it fails, and ends it with the daemon. The Worker is a control like any
+ * The main thread's side of perception: starts its Worker when there is a guest to look into, starts it again when it fails or hangs, and ends it with the daemon. The Worker is a control like any
  * other, behind the control socket: a daemon without guests does not pay for it, and one whose Worker stalls does not notice.
+ *
+ * A Worker that hangs is one that has not said for a while that it goes round. It cannot be unwound: its connection is ended from here, and the memory that it had mapped stays until the daemon
+ * ends. That is the price of a defect, and it is told and counted.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
+import { statFd } from "../../ffi/memfd.ts";
+import { OsError } from "../../ffi/os_error.ts";
+import { closeFd } from "../../ffi/owned_fd.ts";
+import { SHUTDOWN, shutdown } from "../../ffi/unix_socket.ts";
 import type { AdmissionRule } from "../access/admission.ts";
 import type { Log, LogLevel } from "../base/log.ts";
 import { perceptionLacks } from "./perception_rights.ts";
@@ -12,6 +19,33 @@ import type { PerceptionPlan, PerceptionReport } from "./perception_worker.ts";
 import { systemUsers } from "./system_users.ts";
 
 const RESTART_MS = 5000;
+/** How often it is looked whether the Worker has said something. */
+const CHECK_MS = 5000;
+/**
+ * So many looks in a row at a silent Worker: it hangs. They are counted rather than timed, because a main thread that was held up itself makes one look of many, and then has not yet heard
+ * what the Worker said meanwhile.
+ */
+const SILENT_CHECKS = 4;
+
+/** What a test sets otherwise. */
+export interface PerceptionHostOptions {
+  /** The Worker's module. */
+  readonly workerUrl?: URL;
+  /** How often it is looked whether it hangs, ms. */
+  readonly checkMs?: number;
+  /** How long it rests after a failure, ms. */
+  readonly restartMs?: number;
+}
+
+/** A Worker with what ends it. */
+interface Running {
+  readonly worker: Worker;
+  /** One of its own, so that one that hangs is rung for without its successor. It stays open: the Worker may still look at it. */
+  readonly bell: EventFd;
+  /** Its connection to the daemon, once it has one. */
+  connection: { readonly fd: number; readonly ino: number } | undefined;
+  silent: number;
+}
 
 /** Keeps perception running. */
 export class PerceptionHost implements Disposable {
@@ -19,17 +53,31 @@ export class PerceptionHost implements Disposable {
   readonly #level: LogLevel;
   readonly #journal: boolean;
   readonly #log: Log;
-  readonly #bell: EventFd = EventFd.create();
-  #worker: Worker | null = null;
+  readonly #options: PerceptionHostOptions;
+  #running: Running | null = null;
   #restart: ReturnType<typeof setTimeout> | undefined;
+  #check: ReturnType<typeof setInterval> | undefined;
+  #replaced = 0;
   #closed = false;
 
   /** Makes one; its Worker starts with {@linkcode want}. */
-  constructor(socketPath: string, level: LogLevel, journal: boolean, log: Log) {
+  constructor(
+    socketPath: string,
+    level: LogLevel,
+    journal: boolean,
+    log: Log,
+    options: PerceptionHostOptions = {},
+  ) {
     this.#socketPath = socketPath;
     this.#level = level;
     this.#journal = journal;
     this.#log = log.for("perception");
+    this.#options = options;
+  }
+
+  /** How many Workers failed or hung, and were replaced. */
+  get replaced(): number {
+    return this.#replaced;
   }
 
   /** Says once that these rules leave perception without what it needs; called with each new set of them. */
@@ -46,45 +94,77 @@ export class PerceptionHost implements Disposable {
 
   /** There is a guest to look into. Starts the Worker when it does not run. */
   want(): void {
-    if (this.#closed || this.#worker !== null || this.#restart !== undefined) return;
-    const worker = new Worker(new URL("./perception_worker.ts", import.meta.url), { type: "module" });
-    this.#worker = worker;
-    worker.onmessage = ({ data }: MessageEvent<PerceptionReport>) => {
-      if (data.type === "failed") this.#failed(data.message);
-    };
+    if (this.#closed || this.#running !== null || this.#restart !== undefined) return;
+    const url = this.#options.workerUrl ?? new URL("./perception_worker.ts", import.meta.url);
+    const worker = new Worker(url, { type: "module" });
+    const running: Running = { worker, bell: EventFd.create(), connection: undefined, silent: 0 };
+    this.#running = running;
+    worker.onmessage = ({ data }: MessageEvent<PerceptionReport>) => this.#take(running, data);
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#failed(event.message);
+      this.#failed(running, `it failed, and is started again: ${event.message}`);
     };
     const plan: PerceptionPlan = {
       socketPath: this.#socketPath,
-      bellFd: this.#bell.fd,
+      bellFd: running.bell.fd,
       ring: true,
       log: this.#level,
       journal: this.#journal,
     };
     worker.postMessage(plan);
+    this.#check = setInterval(() => this.#look(running), this.#options.checkMs ?? CHECK_MS);
+    Deno.unrefTimer(this.#check);
   }
 
   /** Ends the Worker. */
   [Symbol.dispose](): void {
     this.#closed = true;
-    if (this.#restart !== undefined) clearTimeout(this.#restart);
+    clearTimeout(this.#restart);
+    clearInterval(this.#check);
     // It sits in epoll_wait, which terminate() does not end. The bell stays open: the Worker may still be looking at it.
-    this.#bell.signal();
-    this.#worker?.terminate();
+    this.#running?.bell.signal();
+    this.#running?.worker.terminate();
   }
 
-  #failed(message: string): void {
-    // A Worker that throws may tell of it both ways.
-    if (this.#closed || this.#restart !== undefined) return;
-    this.#log.error(`it failed, and is started again: ${message}`);
-    this.#worker?.terminate();
-    this.#worker = null;
+  #take(running: Running, report: PerceptionReport): void {
+    running.silent = 0;
+    if (report.type === "joined") running.connection = report;
+    else if (report.type === "failed") {
+      this.#failed(running, `it failed, and is started again: ${report.message}`);
+    }
+  }
+
+  #look(running: Running): void {
+    if (++running.silent < SILENT_CHECKS) return;
+    this.#failed(running, "it hangs, and is replaced; memory that it had mapped stays until the daemon ends");
+    // The daemon takes it off the bus now. Its descriptor is closed when the thread has surely ended.
+    onConnection(running, (fd) => shutdown(fd, SHUTDOWN.BOTH));
+  }
+
+  #failed(running: Running, told: string): void {
+    // A Worker that throws may tell of it both ways; one that was replaced has no say.
+    if (this.#closed || this.#running !== running) return;
+    this.#replaced++;
+    this.#log.error(told, { replaced: this.#replaced });
+    clearInterval(this.#check);
+    running.bell.signal();
+    running.worker.terminate();
+    this.#running = null;
     this.#restart = setTimeout(() => {
       this.#restart = undefined;
+      onConnection(running, closeFd);
       this.want();
-    }, RESTART_MS);
+    }, this.#options.restartMs ?? RESTART_MS);
     Deno.unrefTimer(this.#restart);
+  }
+}
+
+/** Does something to a Worker's connection, unless there is none or its number is something else's by now. */
+function onConnection({ connection }: Running, act: (fd: number) => void): void {
+  if (connection === undefined) return;
+  try {
+    if (statFd(connection.fd).ino === connection.ino) act(connection.fd);
+  } catch (error) {
+    if (!(error instanceof OsError)) throw error;
   }
 }

@@ -3,6 +3,7 @@
  * daemon through the control socket like any other control; it can stall or end, and the loop does not notice.
  * @module
  */
+import { statFd } from "../../ffi/memfd.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { Log, type LogLevel } from "../base/log.ts";
 import { PerceptionLoop } from "../controls/perception/perception_loop.ts";
@@ -23,7 +24,11 @@ export interface PerceptionPlan {
 
 /** What the worker tells. */
 export type PerceptionReport =
-  | { readonly type: "joined" | "stopped" }
+  /** It is on the bus; its connection's descriptor and inode, so that it can be ended from outside when the worker hangs. */
+  | { readonly type: "joined"; readonly fd: number; readonly ino: number }
+  /** It goes round. */
+  | { readonly type: "alive" }
+  | { readonly type: "stopped" }
   | { readonly type: "failed"; readonly code: string; readonly message: string };
 
 const worker = self as unknown as {
@@ -35,9 +40,10 @@ const worker = self as unknown as {
 worker.onmessage = ({ data }) => {
   const log = new Log("perception", data.log, (line) => console.error(line), data.journal);
   try {
-    const onJoined = () => worker.postMessage({ type: "joined" });
-    new PerceptionLoop({ socketPath: data.socketPath, bellFd: data.bellFd, ring: data.ring, onJoined }, log)
-      .run();
+    const { socketPath, bellFd, ring } = data;
+    const onJoined = (fd: number) => worker.postMessage({ type: "joined", fd, ino: statFd(fd).ino });
+    const onBeat = () => worker.postMessage({ type: "alive" });
+    new PerceptionLoop({ socketPath, bellFd, ring, onJoined, onBeat }, log).run();
     worker.postMessage({ type: "stopped" });
   } catch (error) {
     const code = error instanceof Fault ? error.code : "refused";

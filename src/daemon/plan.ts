@@ -40,7 +40,7 @@ export interface ServeOptions extends Omit<LoopPlan, "inbox" | "journal"> {
 export const INBOX = {
   /** Stop: an orderly shutdown. No payload. */
   STOP: 1,
-  /** A validated config as JSON: reload. */
+  /** The last piece of a validated config: reload (see `config_courier.ts`). */
   CONFIG: 2,
   /** A wire frame, submitted as if a seam of its endpoint had emitted it. */
   FRAME: 3,
@@ -54,6 +54,8 @@ export const INBOX = {
   PING: 7,
   /** RAM that was opened: JSON of a RamReturn. */
   RAM: 8,
+  /** A piece of a config. */
+  CONFIG_PIECE: 9,
 } as const;
 
 /** From the loop's thread to the main thread. */
@@ -65,6 +67,8 @@ export type LoopReport =
   | { readonly type: "open-ram"; readonly call: RamCall }
   | { readonly type: "close-ram"; readonly fds: readonly number[] }
   | { readonly type: "alive" }
+  /** The config that was sent is in force. */
+  | { readonly type: "reloaded" }
   /** The folder of the sockets was removed, and is there again. */
   | { readonly type: "listening-again" }
   | { readonly type: "metrics"; readonly id: number; readonly text: string };

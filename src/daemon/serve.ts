@@ -8,6 +8,7 @@ import { reserveDescriptors } from "../../ffi/owned_fd.ts";
 import { Fault, type FaultCode, messageOf } from "../base/fault.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { Log } from "../base/log.ts";
+import { oneLine } from "../base/printable.ts";
 import { SharedRing } from "../context/shared_ring.ts";
 import { DiscoveryUsers } from "./discovery_users.ts";
 import { HostWatch } from "./host_watch.ts";
@@ -15,15 +16,21 @@ import { MetricsServer } from "./metrics_server.ts";
 import { PerceptionHost } from "./perception_host.ts";
 import { ScanHost } from "./scan_host.ts";
 import { ServiceManager } from "./service_manager.ts";
+import { configMessages } from "./config_courier.ts";
+import { InboxWriter } from "./inbox_writer.ts";
+import { RuntimeLock } from "./runtime_lock.ts";
 import { readConfig } from "./serve_plan.ts";
 import { systemUsers } from "./system_users.ts";
 import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan.ts";
 
 const INBOX_BYTES = 1 << 20;
+/** Messages that may wait for the loop before pages of metrics are refused. */
+const MAX_WAITING = 1024;
 /** A monitor, a few files of RAM for reading and writing, the held record, three uinput devices; and the same once more while it is replaced. */
 const FDS_AN_ENDPOINT = 24;
 /** What Deno and the daemon's own threads have open. */
 const OWN_FDS = 256;
+const LOCK_RETRY_MS = 1000;
 /** How long an orderly shutdown may take before the process ends without it. */
 const STOP_LIMIT_MS = 1900;
 
@@ -35,26 +42,34 @@ const STOP_LIMIT_MS = 1900;
  * @throws {Fault} when it cannot start
  */
 export async function serve(options: ServeOptions, onReady: (socketPath: string) => void): Promise<void> {
+  const { config, configPath, socketPath, runtimeDir, stub } = options;
+  // Held until everything that is in the directory has been put away.
+  using lock = new RuntimeLock(runtimeDir);
   using bell = EventFd.create();
   const inbox = SharedRing.create(INBOX_BYTES, bell.fd);
+  using writer = new InboxWriter(inbox);
   const worker = new Worker(new URL("./loop_worker.ts", import.meta.url), { type: "module" });
   const journal = Deno.env.get("JOURNAL_STREAM") !== undefined;
-  const { config, configPath, socketPath, runtimeDir, stub } = options;
   const plan: LoopPlan = { config, socketPath, runtimeDir, stub, inbox: inbox.handle, journal };
   const log = new Log("vmsig", config.daemon.log, (line) => console.error(line), journal);
   const manager = new ServiceManager((name) => Deno.env.get(name), log);
-  const tell = (tag: number, value: unknown): boolean =>
-    inbox.push(tag, new TextEncoder().encode(JSON.stringify(value)));
   const ownUid = Deno.uid() ?? -1;
   const users = new DiscoveryUsers(config.discovery.users, systemUsers(monotonicClock), ownUid, log);
   using hostWatch = new HostWatch({
-    tell: (found) => tell(INBOX.PROBED, found),
+    tell: (found) => {
+      writer.replace([[INBOX.PROBED, new TextEncoder().encode(JSON.stringify(found))]]);
+      return true;
+    },
     users: () => users.uids(),
     log,
   });
   await using metrics = new MetricsServer(`${runtimeDir}/metrics.sock`, (id) => {
-    return inbox.push(INBOX.METRICS, new Uint8Array(new Uint32Array([id]).buffer));
+    // Behind so many pages that nobody got, another one would be too late as well.
+    if (writer.waiting >= MAX_WAITING) return false;
+    writer.send(INBOX.METRICS, new Uint8Array(new Uint32Array([id]).buffer));
+    return true;
   });
+  const serving = `STATUS=serving on ${socketPath}`;
   let watchdog: ReturnType<typeof setInterval> | undefined;
   const ready = (): void => {
     metrics.start(log);
@@ -62,9 +77,9 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
     // It takes 10 to 30 ms, which the start should not, and which the loop does not have.
     reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_AN_ENDPOINT + OWN_FDS);
     if (config.discovery.probe) hostWatch.start();
-    manager.notify("READY=1", `STATUS=serving on ${socketPath}`);
+    manager.notify("READY=1", serving);
     if (manager.watchdogMs > 0) {
-      watchdog = setInterval(() => inbox.push(INBOX.PING, new Uint8Array(0)), manager.watchdogMs);
+      watchdog = setInterval(() => writer.urge(INBOX.PING), manager.watchdogMs);
       Deno.unrefTimer(watchdog);
     }
   };
@@ -74,22 +89,41 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   const ended = Promise.withResolvers<void>();
   const stop = (): void => {
     manager.notify("STOPPING=1");
-    inbox.push(INBOX.STOP, new Uint8Array(0));
+    writer.urge(INBOX.STOP);
     Deno.unrefTimer(setTimeout(() => Deno.exit(1), STOP_LIMIT_MS));
   };
+  let reloads = 0;
   const reload = (): void => {
     manager.notify("RELOADING=1", `MONOTONIC_USEC=${Math.round(monotonicClock.nowNs() / 1000)}`);
     try {
       const next = readConfig(configPath, true);
-      tell(INBOX.CONFIG, next);
+      // The last piece comes back as "reloaded".
+      writer.replace(configMessages(next, ++reloads));
       perception.tellOfRules(next.admission);
       users.replace(next.discovery.users);
       if (config.discovery.probe) void hostWatch.look();
     } catch (error) {
       // The old one stays in force, whole.
       log.error(messageOf(error));
+      manager.notify(
+        "READY=1",
+        `STATUS=the config was not reloaded, the old one is in force: ${oneLine(messageOf(error))}`,
+      );
     }
-    manager.notify("READY=1");
+  };
+  // The folder is there again: it is ours unless another daemon has come in between, and then no longer than that one has it.
+  let toldOfLock = "";
+  const comeBack = (): void => {
+    try {
+      lock.renew();
+      toldOfLock = "";
+      void metrics.restart(log);
+    } catch (error) {
+      const why = messageOf(error);
+      if (why !== toldOfLock) log.error(why);
+      toldOfLock = why;
+      Deno.unrefTimer(setTimeout(comeBack, LOCK_RETRY_MS));
+    }
   };
   worker.onmessage = ({ data }: MessageEvent<LoopReport>) => {
     switch (data.type) {
@@ -101,10 +135,12 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
         return ended.resolve();
       case "alive":
         return manager.notify("WATCHDOG=1");
+      case "reloaded":
+        return manager.notify("READY=1", serving);
       case "listening-again":
-        return void metrics.restart(log);
+        return comeBack();
       case "metrics":
-        return metrics.take(data.id, data.text);
+        return metrics.take(data.id, data.text + perceptionMetrics(perception.replaced));
       case "scan":
         // A guest whose memory is looked through may have a screen to look at, too.
         perception.want();
@@ -132,4 +168,10 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
     if (watchdog !== undefined) clearInterval(watchdog);
     worker.terminate();
   }
+}
+
+/** What the loop's thread does not know, in the form of its page. */
+function perceptionMetrics(replaced: number): string {
+  const name = "vmsig_perception_replaced_total";
+  return `# HELP ${name} Perception workers that failed or hung, and were replaced.\n# TYPE ${name} counter\n${name} ${replaced}\n`;
 }

@@ -3,13 +3,20 @@
  * anything starts.
  * @module
  */
+import { isOsError } from "../../ffi/os_error.ts";
+import { readRegularFile } from "../../ffi/regular_file.ts";
 import { defaultSocketPath } from "../base/default_socket.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { type Config, parseConfig } from "./config.ts";
+import { oversizedPart } from "./config_courier.ts";
 import type { ServeOptions, StubPlan } from "./plan.ts";
 
 /** Where the config is unless told (contract, section 5). */
 export const DEFAULT_CONFIG_PATH = "/etc/vmsig/vmsigd.toml";
+/**
+ * The largest config that is read: about 25,000 admission rules. Reading it takes a second or two, in which the main thread answers nobody (systemd's watchdog waits ten).
+ */
+export const MAX_CONFIG_BYTES = 2 << 20;
 
 /** What the command line says. */
 export interface ServeRequest {
@@ -50,17 +57,28 @@ export function planServe(request: ServeRequest): ServeOptions {
  * @throws {Fault} what is wrong, with file, line and key
  */
 export function readConfig(path: string, mustExist: boolean): Config {
-  let text = "";
+  const config = parseConfig(readConfigText(path, mustExist), path);
+  const part = oversizedPart(config);
+  if (part === undefined) return config;
+  throw new Fault(
+    "bad-argument",
+    `Cannot use the config: ${path}: an entry of ${part} is larger than 128 KiB; make several of it`,
+  );
+}
+
+/**
+ * The text of a config file. Whatever is no plain file is refused at once, without waiting for it.
+ *
+ * @throws {Fault} `bad-argument` when it cannot be read, is no plain file, too large, or no UTF-8 text
+ */
+export function readConfigText(path: string, mustExist: boolean): string {
   try {
-    text = Deno.readTextFileSync(path);
+    return new TextDecoder("utf-8", { fatal: true }).decode(readRegularFile(path, MAX_CONFIG_BYTES));
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound) || mustExist) {
-      throw new Fault("bad-argument", `Cannot read the config ${path}: ${messageOf(error)}`, {
-        cause: error,
-      });
-    }
+    if (isOsError(error, "ENOENT") && !mustExist) return "";
+    const why = error instanceof TypeError ? "it is no UTF-8 text" : messageOf(error);
+    throw new Fault("bad-argument", `Cannot read the config ${path}: ${why}`, { cause: error });
   }
-  return parseConfig(text, path);
 }
 
 function folderOf(path: string): string {

@@ -1,27 +1,41 @@
 /**
- * Tells the service manager how the daemon is (sd_notify): a datagram to the socket in NOTIFY_SOCKET. Without that variable nothing is told and nothing is lost.
+ * Tells the service manager how the daemon is (sd_notify): a datagram to the socket in NOTIFY_SOCKET, which is a path or, behind an `@`, an abstract name. Without that variable nothing is told
+ * and nothing is lost. What the manager has no room for just now waits, in order, and is sent when it has.
  * @module
  */
 import { sendOne } from "../../ffi/datagram.ts";
 import { OsError } from "../../ffi/os_error.ts";
-import { connectUnix, SOCKET } from "../../ffi/unix_socket.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { connectAbstract, connectUnix, MAX_SOCKET_PATH_BYTES, SOCKET } from "../../ffi/unix_socket.ts";
 import type { Log } from "../base/log.ts";
+
+const EAGAIN = -11;
+const RETRY_MS = 100;
+/** A manager that takes nothing is told no more than this when it reads again. */
+const MAX_WAITING = 64;
 
 /** Speaks to systemd, or to nobody. */
 export class ServiceManager {
-  readonly #path: string | undefined;
+  readonly #address: string;
   readonly #log: Log;
+  readonly #waiting: string[] = [];
+  #retry: ReturnType<typeof setTimeout> | undefined;
   /** How often the watchdog wants a sign of life, ms; 0 = it does not. */
   readonly watchdogMs: number;
 
   /**
-   * Reads NOTIFY_SOCKET and WATCHDOG_USEC.
+   * Reads NOTIFY_SOCKET and WATCHDOG_USEC. An address that cannot be one is told once, and nobody is spoken to then.
    *
    * @param env the environment
    */
   constructor(env: (name: string) => string | undefined, log: Log) {
-    this.#path = env("NOTIFY_SOCKET");
     this.#log = log;
+    const address = env("NOTIFY_SOCKET") ?? "";
+    const defect = addressDefect(address);
+    if (defect !== "") {
+      log.error(`cannot tell the service manager anything: NOTIFY_SOCKET ${defect}`, { address });
+    }
+    this.#address = defect === "" ? address : "";
     const wantedUs = Number(env("WATCHDOG_USEC") ?? 0);
     // Twice in the time that it allows, as sd_watchdog_enabled(3) advises.
     this.watchdogMs = Number.isFinite(wantedUs) && wantedUs > 0 ? wantedUs / 2000 : 0;
@@ -29,14 +43,51 @@ export class ServiceManager {
 
   /** Sends lines such as "READY=1"; failures are logged, the daemon goes on. */
   notify(...lines: readonly string[]): void {
-    if (this.#path === undefined || this.#path === "") return;
-    const bytes = new TextEncoder().encode(lines.join("\n"));
-    try {
-      using socket = connectUnix(this.#path, SOCKET.DATAGRAM);
-      sendOne(socket.fd, bytes, 0, bytes.length);
-    } catch (error) {
-      if (!(error instanceof OsError)) throw error;
-      this.#log.warn(`cannot tell the service manager: ${error.message}`, { lines: lines.join(" ") });
+    if (this.#address === "") return;
+    const message = lines.join("\n");
+    // The same once more (WATCHDOG=1) tells nothing.
+    if (this.#waiting.at(-1) === message) return;
+    if (this.#waiting.length >= MAX_WAITING) this.#waiting.shift();
+    this.#waiting.push(message);
+    this.#flush();
+  }
+
+  #flush(): void {
+    clearTimeout(this.#retry);
+    while (this.#waiting.length > 0) {
+      const message = this.#waiting[0] as string;
+      try {
+        using socket = this.#connect();
+        const bytes = new TextEncoder().encode(message) as Uint8Array<ArrayBuffer>;
+        const sent = sendOne(socket.fd, bytes, 0, bytes.length);
+        if (sent === EAGAIN) return this.#later();
+        if (sent < 0) throw new OsError("send to it", sent);
+      } catch (error) {
+        if (!(error instanceof OsError)) throw error;
+        if (error.errnoName === "EAGAIN") return this.#later();
+        this.#log.warn(`cannot tell the service manager: ${error.message}`, { lines: message });
+      }
+      this.#waiting.shift();
     }
   }
+
+  #later(): void {
+    this.#retry = setTimeout(() => this.#flush(), RETRY_MS);
+    Deno.unrefTimer(this.#retry);
+  }
+
+  #connect(): OwnedFd {
+    return this.#address.startsWith("@")
+      ? connectAbstract(this.#address.slice(1), SOCKET.DATAGRAM)
+      : connectUnix(this.#address, SOCKET.DATAGRAM);
+  }
+}
+
+/** What keeps a text from being the address of a unix socket; "" when nothing does, or there is none. */
+function addressDefect(address: string): string {
+  if (address === "") return "";
+  if (!/^[/@]./.test(address)) return "is neither an absolute path nor @NAME";
+  const bytes = new TextEncoder().encode(address.startsWith("@") ? address.slice(1) : address).length;
+  if (bytes <= MAX_SOCKET_PATH_BYTES) return "";
+  return `has ${bytes} bytes, and ${MAX_SOCKET_PATH_BYTES} are possible`;
 }

@@ -7,6 +7,9 @@ import { suggestion } from "../base/closest_name.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { childPath, scanToml } from "./toml_lines.ts";
 
+/** Characters of one text: more than any path has. */
+const MAX_TEXT_CHARACTERS = 4096;
+
 /** A parsed text with the lines of its keys. */
 export class TomlSource {
   /** What the messages call the file. */
@@ -18,11 +21,12 @@ export class TomlSource {
   /**
    * Parses a text.
    *
-   * @throws {Fault} `bad-argument` with file and line when it is no TOML, or a key is given twice
+   * @param values how many keys, tables and items of lists it may have in all
+   * @throws {Fault} `bad-argument` with file and line when it is no TOML, a key is given twice, or there is too much of something
    */
-  constructor(text: string, file: string) {
+  constructor(text: string, file: string, values?: number) {
     this.file = file;
-    const scan = scanToml(text);
+    const scan = scanToml(text, values);
     if (!scan.ok) throw defect(file, scan.defect.line, scan.defect.path, scan.defect.why);
     this.#lines = scan.lines;
     let table: Record<string, unknown>;
@@ -85,6 +89,7 @@ export class TableReader {
     if (value === undefined) return undefined;
     if (typeof value !== "string") throw this.#wrongType(key, value, "text");
     if (value === "") throw this.fault(key, "is empty; write a value or remove the key");
+    this.#checkLength(key, value);
     return value;
   }
 
@@ -137,6 +142,7 @@ export class TableReader {
     if (!Array.isArray(value)) throw this.#wrongType(key, value, "a list of texts");
     return value.map((item, i) => {
       if (typeof item !== "string" || item === "") throw this.#wrongType(`${key}[${i}]`, item, "text");
+      this.#checkLength(key, item);
       return item;
     });
   }
@@ -166,6 +172,11 @@ export class TableReader {
       const meant = suggestion(key, this.#known);
       throw this.fault(key, `there is no such key${meant || `; known here: ${this.#known.join(", ")}`}`);
     }
+  }
+
+  #checkLength(key: string, text: string): void {
+    if (text.length <= MAX_TEXT_CHARACTERS) return;
+    throw this.fault(key, `is longer than the ${MAX_TEXT_CHARACTERS} characters that a text may have`);
   }
 
   #get(key: string): unknown {

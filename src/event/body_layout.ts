@@ -1,11 +1,9 @@
 /**
- * The inline zone of each kind as a table: name, offset, type, in the contract's order (section 1, "Inline layouts", and the
- * seed header 001). One table serves the encoders, the JSON that the commands print, and the layout test.
+ * Inline zones as tables: name, offset, type. The catalogue says which kind has which; one table serves the encoders, the JSON that the commands print, and the layout test.
  * @module
  */
 import { type Fields, type Layout, layout, type Scalar } from "../base/layout.ts";
 import { INLINE_BYTES } from "../base/limits.ts";
-import { KIND, KIND_MAX } from "./kind.ts";
 
 /** The types of a table's fields by name. */
 export type FieldTypes = Readonly<Record<string, Scalar | "bytes">>;
@@ -190,32 +188,3 @@ export interface InlineLayout {
   /** The fields by name. */
   readonly fields: Fields;
 }
-
-/** Kind number to its inline layout; undefined where the kind has none (AUDIT and the handshake are all body). */
-export const LAYOUT_OF_KIND: (InlineLayout | undefined)[] = new Array(KIND_MAX).fill(undefined);
-LAYOUT_OF_KIND[KIND.SEAM_UP] = SEAM;
-LAYOUT_OF_KIND[KIND.SEAM_DOWN] = SEAM;
-LAYOUT_OF_KIND[KIND.ERROR] = ERROR;
-LAYOUT_OF_KIND[KIND.CURSOR_STATE] = CURSOR;
-LAYOUT_OF_KIND[KIND.ACT_ACK] = ACT_ACK;
-LAYOUT_OF_KIND[KIND.VM_LIFECYCLE] = VM_STATE;
-LAYOUT_OF_KIND[KIND.LEASE_GRANTED] = LEASE_GRANTED;
-LAYOUT_OF_KIND[KIND.LEASE_DENIED] = LEASE;
-LAYOUT_OF_KIND[KIND.LEASE_RELEASED] = LEASE;
-LAYOUT_OF_KIND[KIND.LEASE_REVOKED] = LEASE;
-LAYOUT_OF_KIND[KIND.LEASE_STATUS] = LEASE_STATUS;
-LAYOUT_OF_KIND[KIND.INPUT_HELD] = INPUT_HELD;
-LAYOUT_OF_KIND[KIND.CMD_INPUT] = INPUT;
-LAYOUT_OF_KIND[KIND.CMD_LIFECYCLE] = OPERATION;
-LAYOUT_OF_KIND[KIND.CMD_VM] = OPERATION;
-LAYOUT_OF_KIND[KIND.CMD_ACQUIRE] = ACQUIRE;
-LAYOUT_OF_KIND[KIND.CMD_RELEASE] = LEASE;
-LAYOUT_OF_KIND[KIND.CMD_LEASE_STATUS] = LEASE;
-LAYOUT_OF_KIND[KIND.MEMCTX] = MEMCTX;
-LAYOUT_OF_KIND[KIND.MEMCTX_INVALIDATED] = MEMCTX_INVALIDATED;
-LAYOUT_OF_KIND[KIND.CMD_MEMWRITE] = MEMWRITE;
-LAYOUT_OF_KIND[KIND.ROSTER] = ROSTER;
-LAYOUT_OF_KIND[KIND.FRAME_INFO] = FRAME_INFO;
-LAYOUT_OF_KIND[KIND.VGPU_STATUS] = VGPU_STATUS;
-LAYOUT_OF_KIND[KIND.FRAME_RING] = FRAME_RING;
-LAYOUT_OF_KIND[KIND.OVERRUN] = OVERRUN;

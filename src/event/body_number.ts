@@ -4,14 +4,7 @@
  * @module
  */
 
-/** Classes of leases. */
-export const LEASE_CLASS = { INPUT: 0, POWER: 1, MEMWRITE: 2 } as const;
-/** A lease class's number. */
-export type LeaseClass = (typeof LEASE_CLASS)[keyof typeof LEASE_CLASS];
-/** How many lease classes there are. */
-export const LEASE_CLASS_COUNT = 3;
-/** Class number to the name that the commands use. */
-export const LEASE_CLASS_NAMES: readonly string[] = ["input", "power", "memwrite"];
+export { LEASE_CLASS, LEASE_CLASS_COUNT, LEASE_CLASS_NAMES, type LeaseClass } from "./lease_class.ts";
 
 /** Why a lease is denied (LEASE_DENIED.reason). */
 export const LEASE_DENY = { HELD: 0, NOCAP: 1, NOGRANT: 2, BADCLASS: 3, LOWER_PRIO: 4 } as const;

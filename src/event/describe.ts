@@ -7,9 +7,9 @@ import { codeName } from "../base/codes.ts";
 import { hexOfBytes } from "../base/hex.ts";
 import { type Field, readScalar } from "../base/layout.ts";
 import { INPUT_HELD_ENTRIES } from "./body_number.ts";
-import { LAYOUT_OF_KIND } from "./body_layout.ts";
 import { readText } from "./inline_text.ts";
 import { KIND, kindName } from "./kind.ts";
+import { LAYOUT_OF_KIND } from "./kind_layout.ts";
 
 /** A described value. */
 export type Described = number | string | boolean | readonly unknown[] | {

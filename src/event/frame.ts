@@ -120,6 +120,11 @@ export function checkFrame(view: DataView, offset: number, length: number, fdCou
   return "";
 }
 
+/** The length of a checked frame's body. */
+export function bodyBytesOf(view: DataView, offset: number): number {
+  return view.getUint32(offset + FRAME.bodyBytes, true);
+}
+
 /**
  * Reads a checked frame into an event; the body is copied, fds are the caller's to hand over.
  *
@@ -127,12 +132,14 @@ export function checkFrame(view: DataView, offset: number, length: number, fdCou
  * @param bytes the receive buffer
  * @param view over it
  * @param offset where the frame starts
+ * @param copiesBody false to leave the body where it is: the event then has none, but says how long it was
  */
 export function decodeFrame(
   event: TransferEvent,
   bytes: Uint8Array,
   view: DataView,
   offset: number,
+  copiesBody = true,
 ): void {
   event.kind = view.getUint16(offset + FRAME.kind, true);
   event.source = view.getUint8(offset + FRAME.source);
@@ -149,6 +156,9 @@ export function decodeFrame(
   }
   const bodyBytes = view.getUint32(offset + FRAME.bodyBytes, true);
   const format = view.getUint8(offset + FRAME.bodyFormat);
-  if (bodyBytes > 0) event.copyBody(format, bytes, offset + FRAME.body, bodyBytes);
-  else event.bodyFormat = format;
+  if (bodyBytes > 0 && copiesBody) event.copyBody(format, bytes, offset + FRAME.body, bodyBytes);
+  else {
+    event.bodyFormat = format;
+    event.bodyBytes = bodyBytes;
+  }
 }

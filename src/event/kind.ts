@@ -1,77 +1,38 @@
 /**
- * Event kinds: each is one transfer meaning. Numbers as in the seed header 001 and section 1 of the contract. Retired numbers
- * are listed, so that a test keeps them from coming back: an old peer's kind must never alias a new one.
+ * Kinds by name and by number, made from the catalogue: the numbers as constants, and tables indexed by kind, because the
+ * core looks them up for every event.
  * @module
  */
+import { type KindName, type RowOf, ROWS } from "./catalogue.ts";
+import { KIND_MAX } from "./kind_row.ts";
 
-/** Kind by name, as numbers travel. */
-export const KIND = {
-  NONE: 0,
-  SEAM_UP: 1,
-  SEAM_DOWN: 2,
-  ERROR: 3,
-  CURSOR_STATE: 37,
-  ACT_ACK: 48,
-  VM_LIFECYCLE: 49,
-  LEASE_GRANTED: 50,
-  LEASE_DENIED: 51,
-  LEASE_RELEASED: 52,
-  LEASE_REVOKED: 53,
-  LEASE_STATUS: 54,
-  INPUT_HELD: 55,
-  CMD_INPUT: 64,
-  CMD_LIFECYCLE: 65,
-  CMD_VM: 70,
-  CMD_ACQUIRE: 73,
-  CMD_RELEASE: 74,
-  CMD_LEASE_STATUS: 75,
-  CMD_QUERY_INPUT: 76,
-  MEMCTX: 77,
-  MEMCTX_INVALIDATED: 78,
-  CMD_MEMWRITE: 79,
-  ROSTER: 80,
-  FRAME_INFO: 81,
-  VGPU_STATUS: 82,
-  FRAME_RING: 83,
-  AUDIT: 84,
-  HELLO: 96,
-  WELCOME: 97,
-  REFUSED: 98,
-  OVERRUN: 99,
-} as const;
+export type { KindName } from "./catalogue.ts";
+export { KIND_MAX, RETIRED_KINDS } from "./kind_row.ts";
 
-/** A kind's name. */
-export type KindName = keyof typeof KIND;
+/** Kind by name, as numbers travel. NONE is no kind: an event that has none yet. */
+export const KIND: { readonly [N in KindName]: RowOf<N>["number"] } & { readonly NONE: 0 } = numbers();
+
 /** A kind's number. */
-export type Kind = (typeof KIND)[KindName];
+export type Kind = RowOf<KindName>["number"] | 0;
 
-/** One past the largest kind. */
-export const KIND_MAX = 100;
-
-/** Numbers that once were kinds (inclusive ranges): never to be used again. */
-export const RETIRED_KINDS: readonly (readonly [from: number, to: number])[] = [
-  [16, 19],
-  [32, 36],
-  [66, 69],
-  [71, 72],
-];
+function numbers(): { readonly [N in KindName]: RowOf<N>["number"] } & { readonly NONE: 0 } {
+  const kinds: Record<string, number> = { NONE: 0 };
+  for (const [name, row] of ROWS) kinds[name] = row.number;
+  return kinds as { readonly [N in KindName]: RowOf<N>["number"] } & { readonly NONE: 0 };
+}
 
 /** What a kind's number means for a table indexed by kind. */
 export const CLASS = { UNKNOWN: 0, UP: 1, DOWN: 2, HANDSHAKE: 3 } as const;
 
-const NAME_OF: (KindName | undefined)[] = new Array(KIND_MAX).fill(undefined);
-for (const name of Object.keys(KIND) as KindName[]) NAME_OF[KIND[name]] = name;
+const CLASS_OF_WAY = { up: CLASS.UP, down: CLASS.DOWN, handshake: CLASS.HANDSHAKE } as const;
+const NAME_OF: (string | undefined)[] = new Array(KIND_MAX).fill(undefined);
+NAME_OF[KIND.NONE] = "NONE";
 
 /** Kind number to one of {@linkcode CLASS}: which way it may travel. NONE and numbers without a kind are UNKNOWN. */
 export const KIND_CLASS: Uint8Array = new Uint8Array(KIND_MAX);
-for (const name of Object.keys(KIND) as KindName[]) {
-  const kind = KIND[name];
-  if (kind === KIND.NONE) continue;
-  KIND_CLASS[kind] = name.startsWith("CMD_")
-    ? CLASS.DOWN
-    : kind === KIND.HELLO || kind === KIND.WELCOME || kind === KIND.REFUSED
-    ? CLASS.HANDSHAKE
-    : CLASS.UP;
+for (const [name, row] of ROWS) {
+  NAME_OF[row.number] = name;
+  KIND_CLASS[row.number] = CLASS_OF_WAY[row.way];
 }
 
 /** Which way a kind may travel; UNKNOWN for any number that is no kind. */
@@ -86,5 +47,6 @@ export function kindName(kind: number): string {
 
 /** The number of a kind by its name, in any case; undefined for an unknown one. */
 export function kindByName(name: string): Kind | undefined {
-  return KIND[name.toUpperCase().replaceAll("-", "_") as KindName];
+  const key = name.toUpperCase().replaceAll("-", "_");
+  return Object.hasOwn(KIND, key) ? KIND[key as keyof typeof KIND] : undefined;
 }

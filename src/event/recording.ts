@@ -7,6 +7,7 @@
  */
 import { decodeFirst, encode } from "cborg";
 import { INLINE_BYTES, MAX_BODY_BYTES, MAX_ENDPOINTS } from "../base/limits.ts";
+import { printable } from "../base/printable.ts";
 import { CLASS, kindClass, kindName } from "./kind.ts";
 import { SOURCE_MAX } from "./source.ts";
 
@@ -119,7 +120,7 @@ function headerOf(value: unknown): RecordingItem {
     return bad("it does not begin with a recording's header");
   }
   if (value["version"] !== RECORDING_VERSION) {
-    return bad(`it is of version ${String(value["version"])}, and ${RECORDING_VERSION} is needed`);
+    return bad(`it is of version ${shown(value["version"])}, and ${RECORDING_VERSION} is needed`);
   }
   const { host, versions, startedAt, startedNs, roster } = value;
   if (
@@ -133,6 +134,11 @@ function headerOf(value: unknown): RecordingItem {
   }
   const header = { host, versions, startedAt, startedNs, roster } as unknown as RecordingHeader;
   return { type: "header", header };
+}
+
+/** Whatever stands in a file, in a few characters: a map's text is what the map says. */
+function shown(value: unknown): string {
+  return typeof value === "number" || typeof value === "string" ? printable(String(value), 32) : typeof value;
 }
 
 function isEndpoint(value: unknown): value is RecordedEndpoint {

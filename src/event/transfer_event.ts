@@ -23,7 +23,8 @@ export interface PayloadOwner {
 }
 
 const EMPTY = new Uint8Array(0);
-const KEEP_BODY_BYTES = 8192;
+/** A pooled event keeps a store for the next body up to here: 4,096 of them are what a flood may leave behind. */
+const KEEP_BODY_BYTES = 512;
 const NO_FDS: readonly number[] = [];
 
 /** One event. Create them by {@linkcode EventPool.acquire}. */

@@ -11,10 +11,12 @@ export type LineSink = (bytes: Uint8Array, from: number, to: number) => boolean;
 const NEWLINE = 10;
 const RETURN = 13;
 const FIRST_STORE_BYTES = 4096;
+const KEEP_STORE_BYTES = 65_536;
 
 /** Cuts a byte stream into lines of a bounded length. */
 export class LineSplitter {
-  readonly #maxBytes: number;
+  /** How long a line may be, from the next byte on. */
+  maxBytes: number;
   readonly #sink: LineSink;
   #store = new Uint8Array(0);
   #stored = 0;
@@ -27,7 +29,7 @@ export class LineSplitter {
    */
   constructor(sink: LineSink, maxBytes: number = MAX_QMP_LINE_BYTES) {
     this.#sink = sink;
-    this.#maxBytes = maxBytes;
+    this.maxBytes = maxBytes;
   }
 
   /**
@@ -41,13 +43,16 @@ export class LineSplitter {
       const found = bytes.indexOf(NEWLINE, from);
       if (found < 0 || found >= length) return this.#keep(bytes, from, length);
       if (this.#stored === 0) {
-        if (found - from > this.#maxBytes) return false;
+        if (found - from > this.maxBytes) return false;
         if (!this.#hand(bytes, from, found)) return true;
       } else {
         if (!this.#keep(bytes, from, found)) return false;
         const stored = this.#stored;
         this.#stored = 0;
-        if (!this.#hand(this.#store, 0, stored)) return true;
+        const store = this.#store;
+        // What one long line needed is not kept for ever.
+        if (store.length > KEEP_STORE_BYTES) this.#store = new Uint8Array(0);
+        if (!this.#hand(store, 0, stored)) return true;
       }
       from = found + 1;
     }
@@ -61,9 +66,9 @@ export class LineSplitter {
 
   #keep(bytes: Uint8Array, from: number, to: number): boolean {
     const needed = this.#stored + to - from;
-    if (needed > this.#maxBytes) return false;
+    if (needed > this.maxBytes) return false;
     if (needed > this.#store.length) {
-      const grown = new Uint8Array(Math.min(this.#maxBytes, Math.max(FIRST_STORE_BYTES, 2 * needed)));
+      const grown = new Uint8Array(Math.min(this.maxBytes, Math.max(FIRST_STORE_BYTES, 2 * needed)));
       grown.set(this.#store.subarray(0, this.#stored));
       this.#store = grown;
     }

@@ -6,6 +6,9 @@
  * A command whose time is over is answered, but keeps its place among the eight until its late reply comes or the stream ends:
  * QEMU still has it.
  *
+ * A line may be short, unless QEMU owes the answer to a command with a long one: events and all other answers are a few hundred bytes. Before a line is read as JSON its depth
+ * and its number of parts are bounded (line_shape.ts).
+ *
  * A command's id is the number of its place, one digit; a command in place 0, the first that is taken, is sent without one, and QEMU's reply then has none. At most one
  * such command is unanswered at a time, so a reply without id is that one's, and a protocol error when there is none. QEMU 7.2 reads its monitor byte by byte (one recvmsg
  * each), which makes 3 us a byte (query-status 0.14 ms, with 1,000 spaces in it 3.1 ms): the length of a command is most of its time, and an id is 7 bytes.
@@ -13,7 +16,13 @@
  */
 import { assert } from "../base/assert.ts";
 import { NEVER } from "../base/clock.ts";
-import { MAX_QMP_INFLIGHT, MAX_QMP_QUEUE } from "../base/limits.ts";
+import {
+  MAX_QMP_INFLIGHT,
+  MAX_QMP_LINE_BYTES,
+  MAX_QMP_QUEUE,
+  MAX_QMP_SHORT_LINE_BYTES,
+} from "../base/limits.ts";
+import { shapeDefect } from "./line_shape.ts";
 import { LineSplitter } from "./line_splitter.ts";
 import { NO_ID, parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";
 
@@ -57,6 +66,8 @@ interface Pending {
   readonly fds: readonly number[];
   readonly tag: number;
   readonly deadlineNs: number;
+  /** Its answer may be a long line. */
+  readonly isLong: boolean;
   handler: QmpReplyHandler | null;
 }
 
@@ -64,6 +75,8 @@ interface Pending {
 export type QmpClientState = "greeting" | "negotiating" | "ready" | "closed";
 
 const NO_FDS: readonly number[] = [];
+/** The one command with long answers that is used here: `info mtree -f`, `info registers -a`. */
+const LONG_ANSWER = "human-monitor-command";
 const COMPACT_AFTER = 4096;
 const TIMED_OUT: QmpReply = { outcome: "timed-out" };
 const CLOSED: QmpReply = { outcome: "closed" };
@@ -89,9 +102,11 @@ export class QmpClient {
     this.#output = output;
     this.#listener = listener;
     this.#lines = new LineSplitter((bytes, from, to) => {
-      this.#onMessage(parseQmpLine(bytes, from, to));
+      const defect = shapeDefect(bytes, from, to);
+      if (defect === "") this.#onMessage(parseQmpLine(bytes, from, to));
+      else this.#fail(`a line is not JSON as QEMU sends it: ${defect}`);
       return this.#state !== "closed";
-    });
+    }, MAX_QMP_SHORT_LINE_BYTES);
   }
 
   /** How far it is. */
@@ -149,7 +164,7 @@ export class QmpClient {
     const text = args === undefined
       ? `{"execute":"${command}"`
       : `{"execute":"${command}","arguments":${JSON.stringify(args)}`;
-    const pending = { text, fds, tag, deadlineNs, handler };
+    const pending = { text, fds, tag, deadlineNs, isLong: command === LONG_ANSWER, handler };
     if (deadlineNs < this.#earliestNs) this.#earliestNs = deadlineNs;
     if (this.#inFlight >= MAX_QMP_INFLIGHT || this.queued > 0) this.#queue.push(pending);
     else this.#send(pending);
@@ -158,7 +173,9 @@ export class QmpClient {
   /** Takes bytes that QEMU sent. */
   receive(bytes: Uint8Array, length: number): void {
     if (this.#state === "closed") return;
-    if (!this.#lines.push(bytes, length)) this.#fail("a line is longer than allowed");
+    if (!this.#lines.push(bytes, length)) {
+      this.#fail(`a line is not JSON as QEMU sends it: longer than ${this.#lines.maxBytes} bytes`);
+    }
   }
 
   /** Answers the commands whose time is over. */
@@ -247,6 +264,7 @@ export class QmpClient {
     if (pending === null) return this.#fail("a reply to a command that was not sent");
     this.#sent[message.id] = null;
     this.#inFlight--;
+    if (pending.isLong) this.#boundLines();
     // First the next ones go out: QEMU works while the reply is looked at.
     this.#sendQueued();
     answer(
@@ -276,11 +294,17 @@ export class QmpClient {
     const id = this.#sent.indexOf(null);
     this.#sent[id] = pending;
     this.#inFlight++;
+    if (pending.isLong) this.#boundLines();
     const text = id === NO_ID ? `${pending.text}}\n` : `${pending.text},"id":${id}}\n`;
     const room = 3 * text.length;
     if (this.#buffer.length < room) this.#buffer = new Uint8Array(room);
     const { written } = this.#encoder.encodeInto(text, this.#buffer);
     this.#output.sendCommand(this.#buffer, written, pending.fds);
+  }
+
+  #boundLines(): void {
+    const isLongOwed = this.#sent.some((pending) => pending?.isLong === true);
+    this.#lines.maxBytes = isLongOwed ? MAX_QMP_LINE_BYTES : MAX_QMP_SHORT_LINE_BYTES;
   }
 
   #fail(why: string): void {

@@ -11,7 +11,7 @@ import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { preadInto } from "../../ffi/stream.ts";
 import { Fault } from "../base/fault.ts";
 import { readU64 } from "../base/layout.ts";
-import { MAX_CORE_SEGMENTS } from "../base/limits.ts";
+import { MAX_CORE_SEGMENTS, MAX_GUEST_GPA } from "../base/limits.ts";
 import type { RamPort, RamSegment } from "../guest/ram_port.ts";
 
 const PAGE_BYTES = 4096;
@@ -143,6 +143,15 @@ function readSegments(fd: number, name: string, sizeBytes: number): CoreSegment[
     const missing = piece.fileOffset + piece.sizeBytes - sizeBytes;
     if (!(missing <= 0)) {
       throw new Fault("refused", `Cannot open ${name}: it is cut short, ${missing} bytes are missing`);
+    }
+    // Not only larger than any machine: doubles and frame numbers end there.
+    if (piece.gpa + piece.sizeBytes > MAX_GUEST_GPA) {
+      throw new Fault(
+        "refused",
+        `Cannot open ${name}: it has memory at 0x${piece.gpa.toString(16)}, and addresses end at 0x${
+          MAX_GUEST_GPA.toString(16)
+        }`,
+      );
     }
     segments.push(piece);
   }

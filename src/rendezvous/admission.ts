@@ -8,10 +8,14 @@ import type { PeerCredentials } from "../../ffi/unix_socket.ts";
 /** Whether a peer may be the other end. */
 export type PeerRule = (peer: PeerCredentials) => boolean;
 
+/** Whether a peer is of our own user, or root. */
+export function isOwnUser(peer: PeerCredentials): boolean {
+  return peer.uid === Deno.uid() || peer.uid === 0;
+}
+
 /** The rule without a config: our own user, and root. */
 export function ownUserRule(): PeerRule {
-  const own = Deno.uid();
-  return (peer) => peer.uid === own || peer.uid === 0;
+  return isOwnUser;
 }
 
 /** A rule that lets in these users besides our own and root. */

@@ -8,14 +8,14 @@
  * @module
  */
 import { ReceiveBatch } from "../../ffi/datagram.ts";
-import { EventFd } from "../../ffi/event_fd.ts";
-import { getSeals, SEAL, statFd } from "../../ffi/memfd.ts";
+import { closeForeign, Doorbell } from "../../ffi/doorbell.ts";
 import { isOsError } from "../../ffi/os_error.ts";
 import { OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../ffi/poller.ts";
 import { connectUnix, SOCKET } from "../../ffi/unix_socket.ts";
 import { Fault } from "../base/fault.ts";
 import { RINGS_AT } from "../v2v/region_layout.ts";
+import { inspectMemory } from "./foreign_memory.ts";
 import {
   IVSHMEM_MEMORY,
   IVSHMEM_MESSAGE_BYTES,
@@ -26,10 +26,11 @@ import {
 } from "./ivshmem_protocol.ts";
 import { MappedRegion } from "./mapped_region.ts";
 
-const S_IFMT = 0o170000;
 const MAX_REGION_BYTES = 1 << 30;
 const MAX_PEERS = 64;
 const MAX_VECTORS = 64;
+/** A server that talks without pause must not hold us here. */
+const BATCHES_A_LOOK = 64;
 
 /** Who uses a device, and is closed with it at the latest. */
 export interface DeviceUser {
@@ -43,7 +44,7 @@ export class IvshmemDevice implements Disposable {
   readonly socketPath: string;
   readonly #socket: OwnedFd;
   readonly #batch = new ReceiveBatch(16, IVSHMEM_MESSAGE_BYTES, 1);
-  readonly #peers = new Map<number, EventFd[]>();
+  readonly #peers = new Map<number, Doorbell[]>();
   readonly #links = new Set<DeviceUser>();
   #version = false;
   #ownId = -1;
@@ -141,7 +142,7 @@ export class IvshmemDevice implements Disposable {
   }
 
   /** A client's doorbells by vector, ours too; undefined when there is no such client. */
-  bells(id: number): readonly EventFd[] | undefined {
+  bells(id: number): readonly Doorbell[] | undefined {
     return this.#peers.get(id);
   }
 
@@ -160,16 +161,16 @@ export class IvshmemDevice implements Disposable {
     this.#links.delete(user);
   }
 
-  /** Takes what the server has said meanwhile; never waits. */
+  /** Takes what the server has said meanwhile, a bounded part of it; never waits. */
   hear(): void {
-    for (;;) {
+    for (let n = 0; n < BATCHES_A_LOOK; n++) {
       const count = this.#serverGone ? 0 : this.#batch.receive(this.#socket.fd);
       for (let i = 0; i < count; i++) {
         const fd = this.#batch.fdCount(i) > 0 ? new OwnedFd(this.#batch.takeFd(i, 0)) : undefined;
         try {
           this.#take(this.#batch.length(i), this.#batch.offset(i), fd);
         } catch (error) {
-          fd?.close();
+          if (fd !== undefined) closeForeign(fd);
           throw error;
         }
       }
@@ -202,14 +203,13 @@ export class IvshmemDevice implements Disposable {
     if (fd === undefined || this.#region !== undefined) {
       throw this.#wrong("it gave no memory, or gave it twice");
     }
-    const status = statFd(fd.fd);
-    if (!status.isRegular || (getSeals(fd.fd) & SEAL.SHRINK) === 0) {
-      throw this.#wrong("its memory is no memfd that is sealed against shrinking");
+    const memory = inspectMemory(fd.fd);
+    if (!memory.ok) throw this.#wrong(`its memory ${memory.reason}`);
+    const { sizeBytes } = memory;
+    if (sizeBytes < RINGS_AT || sizeBytes > MAX_REGION_BYTES || sizeBytes % 4096 !== 0) {
+      throw this.#wrong(`its memory has ${sizeBytes} bytes`);
     }
-    if (status.sizeBytes < RINGS_AT || status.sizeBytes > MAX_REGION_BYTES || status.sizeBytes % 4096 !== 0) {
-      throw this.#wrong(`its memory has ${status.sizeBytes} bytes`);
-    }
-    this.#region = new MappedRegion(fd.fd, status.sizeBytes);
+    this.#region = new MappedRegion(fd.fd, sizeBytes);
     fd.close();
   }
 
@@ -218,8 +218,9 @@ export class IvshmemDevice implements Disposable {
     if (bells.length >= MAX_VECTORS || this.#peers.size >= MAX_PEERS) {
       throw this.#wrong("it has too many clients or vectors");
     }
-    if ((statFd(fd.fd).mode & S_IFMT) !== 0) throw this.#wrong("a doorbell is no eventfd");
-    bells.push(EventFd.own(fd));
+    const bell = Doorbell.receive(fd);
+    if (bell === undefined) throw this.#wrong("a doorbell is no eventfd");
+    bells.push(bell);
     this.#peers.set(id, bells);
   }
 

@@ -13,6 +13,7 @@ import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
 import type { RegionHeader } from "../v2v/region_header.ts";
 import type { Role } from "../v2v/region_layout.ts";
 import type { IvshmemDevice } from "./ivshmem_device.ts";
+import { ring } from "./ring_bell.ts";
 
 /** How often an end shows that it lives (contract). */
 export const HEARTBEAT_NS: number = 200 * MS;
@@ -22,6 +23,8 @@ export const HEARTBEAT_STALE_NS: number = 2 * SECOND;
 const TAG_BELL = 0;
 const TAG_SERVER = 1;
 const TAG_WAKE = 2;
+/** Events that a wait tells at once; the rest comes with the next. */
+const MAX_EVENTS = 8;
 // The contract's order; for room both readings of it, as between processes (process_link.ts).
 const LISTENER_DATA = 0;
 const CONNECTOR_DATA = 2;
@@ -35,9 +38,11 @@ export class IvshmemLink implements ChannelLink {
   readonly #other: Role;
   readonly #clock: Clock;
   readonly #vectorBase: number;
-  readonly #poller = new Poller(8);
-  #async: Poller | undefined;
-  #wake: EventFd | undefined;
+  readonly #sync: Poller;
+  readonly #async: Poller;
+  readonly #wake: EventFd;
+  /** The pollers that watch the server's word. */
+  readonly #hearing = new Set<Poller>();
   #waiting: Promise<void> | undefined;
   readonly #timer: ReturnType<typeof setInterval>;
   #peerId = -1;
@@ -62,7 +67,14 @@ export class IvshmemLink implements ChannelLink {
     this.#other = role === "listener" ? "connector" : "listener";
     this.#clock = clock;
     this.#vectorBase = vectorBase;
-    this.#watch(this.#poller);
+    // All that it will ever need: a channel that is established does not end for lack of descriptors.
+    using made = new DisposableStack();
+    this.#sync = made.use(new Poller(MAX_EVENTS));
+    this.#async = made.use(new Poller(MAX_EVENTS));
+    this.#wake = made.use(EventFd.create());
+    for (const poller of [this.#sync, this.#async]) this.#watch(poller);
+    this.#async.add(this.#wake.fd, IN, TAG_WAKE);
+    made.move();
     this.#seenBeat = header.heartbeat(this.#other);
     this.#seenAtNs = clock.nowNs();
     this.#timer = setInterval(() => this.#beat(), HEARTBEAT_NS / MS);
@@ -73,7 +85,9 @@ export class IvshmemLink implements ChannelLink {
 
   #watch(poller: Poller): void {
     for (const bell of this.#device.bells(this.#device.id) ?? []) poller.add(bell.fd, IN | ET, TAG_BELL);
+    if (this.#device.serverGone) return;
     poller.add(this.#device.fd, IN, TAG_SERVER);
+    this.#hearing.add(poller);
   }
 
   /** Who is rung: the client that the other end says it is. */
@@ -83,23 +97,25 @@ export class IvshmemLink implements ChannelLink {
   }
 
   /** See `ChannelLink`. */
-  ringData(): void {
-    this.#ring(this.#role === "listener" ? LISTENER_DATA : CONNECTOR_DATA);
+  ringData(): boolean {
+    return this.#ring(this.#role === "listener" ? LISTENER_DATA : CONNECTOR_DATA);
   }
 
   /** See `ChannelLink`. */
-  ringSpace(): void {
-    for (const vector of SPACE_VECTORS) this.#ring(vector);
+  ringSpace(): boolean {
+    const first = this.#ring(SPACE_VECTORS[0]);
+    return this.#ring(SPACE_VECTORS[1]) && first;
   }
 
-  #ring(vector: number): void {
-    this.#device.bells(this.#peerId)?.[this.#vectorBase + vector]?.signal();
+  #ring(vector: number): boolean {
+    const bell = this.#device.bells(this.#peerId)?.[this.#vectorBase + vector];
+    return bell === undefined || ring(bell);
   }
 
   /** See `ChannelLink`. */
   wait(timeoutNs: number): void {
     this.#beat();
-    this.#handle(this.#poller, this.#poller.waitNs(timeoutNs));
+    this.#handle(this.#sync, this.#sync.waitNs(timeoutNs));
   }
 
   /** See `ChannelLink`. All that wait share one sleep. */
@@ -109,12 +125,6 @@ export class IvshmemLink implements ChannelLink {
 
   async #sleep(timeoutNs: number): Promise<void> {
     this.#beat();
-    if (this.#async === undefined) {
-      this.#wake = EventFd.create();
-      this.#async = new Poller(8);
-      this.#watch(this.#async);
-      this.#async.add(this.#wake.fd, IN, TAG_WAKE);
-    }
     const poller = this.#async;
     const count = await poller.waitAsync(Math.ceil(timeoutNs / MS));
     if (this.#closed) this.#closeAsync();
@@ -131,7 +141,8 @@ export class IvshmemLink implements ChannelLink {
 
   /** A server that ended would end every sleep at once; the channel does not need it any more. */
   #unwatchServer(): void {
-    for (const poller of [this.#poller, this.#async]) poller?.remove(this.#device.fd);
+    for (const poller of this.#hearing) poller.remove(this.#device.fd);
+    this.#hearing.clear();
   }
 
   /** See `ChannelLink`. */
@@ -169,15 +180,13 @@ export class IvshmemLink implements ChannelLink {
     this.#closed = true;
     clearInterval(this.#timer);
     this.#device.unuse(this);
-    this.#poller[Symbol.dispose]();
+    this.#sync[Symbol.dispose]();
     if (this.#waiting === undefined) this.#closeAsync();
-    else this.#wake?.signal();
+    else this.#wake.signal();
   }
 
   #closeAsync(): void {
-    this.#async?.[Symbol.dispose]();
-    this.#wake?.[Symbol.dispose]();
-    this.#async = undefined;
-    this.#wake = undefined;
+    this.#async[Symbol.dispose]();
+    this.#wake[Symbol.dispose]();
   }
 }

@@ -4,27 +4,32 @@
  * channel are its clients: VMs, and processes of the host (src/rendezvous/ivshmem_device.ts).
  *
  * It owns no loop: whoever has one calls {@linkcode IvshmemServer.addTo}. It never blocks: a client whose socket is full
- * is dropped. It does not look into the memory, and does not know who listens and who connects.
+ * is dropped, and the doorbells, which its clients may spoil for each other, it only makes and closes. It does not look
+ * into the memory, and does not know who listens and who connects.
+ *
+ * What goes wrong with a client ends that client. Out of descriptors it rests and goes on (ffi/accept_loop.ts); who knocks
+ * and cannot be given its doorbells is turned away.
  * @module
  */
-import { EventFd } from "../../ffi/event_fd.ts";
+import { AcceptLoop, isShortage, type Reception } from "../../ffi/accept_loop.ts";
+import { Doorbell } from "../../ffi/doorbell.ts";
 import { addSeals, createMemfd, SEAL } from "../../ffi/memfd.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { ERR, HUP, IN, RDHUP } from "../../ffi/poller.ts";
 import { readInto } from "../../ffi/stream.ts";
 import {
-  acceptUnix,
   listenUnix,
   type PeerCredentials,
   peerCredentials,
   SOCKET,
   unlinkSocket,
 } from "../../ffi/unix_socket.ts";
-import { Fault } from "../base/fault.ts";
-import { MAX_IVSHMEM_PEERS } from "../base/limits.ts";
+import { SECOND } from "../base/clock.ts";
+import { Fault, messageOf } from "../base/fault.ts";
+import { MAX_IVSHMEM_PEERS, MAX_IVSHMEM_PEERS_OF_USER } from "../base/limits.ts";
 import { type Log, SILENT } from "../base/log.ts";
 import { MAX_ORDER, regionBytes } from "../v2v/region_layout.ts";
-import { ownUserRule, type PeerRule } from "./admission.ts";
+import { isOwnUser, ownUserRule, type PeerRule } from "./admission.ts";
 import {
   IVSHMEM_MEMORY,
   IVSHMEM_VECTORS,
@@ -33,18 +38,30 @@ import {
   sendIvshmem,
 } from "./ivshmem_protocol.ts";
 
-/** A loop, as the server sees it: it watches descriptors and calls back. The daemon's loop is one. */
+/** A loop, as the server sees it: it watches descriptors and the time, and calls back. The daemon's loop is one. */
 export interface FdRegistrar {
+  /** The loop's clock. */
+  readonly clock: { nowNs(): number };
   /** Watches a descriptor for these epoll events. */
   watch(fd: number, events: number, handler: FdCallback): void;
   /** Ends that; before the descriptor is closed. */
   unwatch(fd: number): void;
+  /** Calls back at a time, once; moves an earlier arming of the same handler. */
+  arm(handler: TimeCallback, deadlineNs: number): void;
+  /** Forgets that. */
+  disarm(handler: TimeCallback): void;
 }
 
 /** Who is called when a descriptor is ready. */
 export interface FdCallback {
   /** Told with epoll's bits. */
   onReady(events: number): void;
+}
+
+/** Who is called at a time. */
+export interface TimeCallback {
+  /** Told with the time. */
+  onTimer(nowNs: number): void;
 }
 
 /** How to serve. */
@@ -73,8 +90,13 @@ export interface IvshmemPeer {
 
 interface Client extends IvshmemPeer {
   readonly socket: OwnedFd;
-  readonly bells: readonly EventFd[];
+  readonly bells: readonly Doorbell[];
 }
+
+/** Knocks taken in one turn of the loop: each costs its greeting, and one to every other client. */
+const KNOCKS_A_TURN = 8;
+/** Refusals are told this often at most. */
+const TELL_EVERY_NS = 10 * SECOND;
 
 /** A memory, its socket and its clients. */
 export class IvshmemServer implements Disposable {
@@ -82,8 +104,6 @@ export class IvshmemServer implements Disposable {
   readonly socketPath: string;
   /** Bytes of the memory: a power of two, as a PCI BAR is. */
   readonly sizeBytes: number;
-  /** The listening socket, borrowed: readable when a client knocks. */
-  readonly listenFd: number;
   readonly #socket: OwnedFd;
   readonly #memory: OwnedFd;
   readonly #rule: PeerRule;
@@ -91,7 +111,10 @@ export class IvshmemServer implements Disposable {
   readonly #log: Log;
   readonly #clients = new Map<number, Client>(); // by the socket's descriptor
   #registrar: FdRegistrar | undefined;
+  #accepting: AcceptLoop | undefined;
   #nextId = 1;
+  #refused = 0;
+  #toldNs = -Infinity;
 
   /**
    * Makes the memory and listens; nothing is served before {@linkcode addTo}.
@@ -108,13 +131,17 @@ export class IvshmemServer implements Disposable {
     this.#rule = options.rule ?? ownUserRule();
     this.#onChange = options.onChange ?? (() => {});
     this.#log = options.log ?? SILENT;
-    this.#socket = listenUnix(options.socketPath, SOCKET.STREAM, {
-      mode: options.socketMode ?? 0o600,
-      backlog: 8,
-    });
-    this.listenFd = this.#socket.fd;
     this.#memory = createMemfd("vmsig-ivshmem", this.sizeBytes, { sealable: true });
-    addSeals(this.#memory.fd, SEAL.SHRINK | SEAL.GROW | SEAL.SEAL);
+    try {
+      addSeals(this.#memory.fd, SEAL.SHRINK | SEAL.GROW | SEAL.SEAL);
+      this.#socket = listenUnix(options.socketPath, SOCKET.STREAM, {
+        mode: options.socketMode ?? 0o600,
+        backlog: 8,
+      });
+    } catch (error) {
+      this.#memory.close();
+      throw error;
+    }
   }
 
   /** Who is connected. */
@@ -125,50 +152,102 @@ export class IvshmemServer implements Disposable {
   /** Serves from now on, in this loop. */
   addTo(registrar: FdRegistrar): void {
     this.#registrar = registrar;
-    registrar.watch(this.listenFd, IN, { onReady: () => this.onReadable(this.listenFd) });
+    this.#accepting = new AcceptLoop({
+      host: registrar,
+      listener: this.#socket,
+      log: this.#log,
+      what: this.socketPath,
+      // A spare descriptor would be good for nothing: a client needs five.
+      spare: false,
+      mostATurn: KNOCKS_A_TURN,
+      onPeer: (socket) => this.#knock(socket),
+      onFault: (error) => this.#tellRefusal(messageOf(error)),
+    });
   }
 
-  /** What a loop calls when the listening socket or a client is readable, or hung up. */
-  onReadable(fd: number): void {
-    if (fd === this.listenFd) this.#knock();
-    else this.#hear(fd);
+  #knock(socket: OwnedFd): Reception {
+    const credentials = peerCredentials(socket.fd);
+    const refusal = this.#refusal(credentials);
+    if (refusal === undefined) return this.#welcome(socket, credentials);
+    this.#tellRefusal(refusal, credentials);
+    socket.close();
+    return "turned-away";
   }
 
-  #knock(): void {
-    for (let i = 0; i < MAX_IVSHMEM_PEERS; i++) {
-      const socket = acceptUnix(this.listenFd);
-      if (socket === undefined) return;
-      const credentials = peerCredentials(socket.fd);
-      if (!this.#rule(credentials)) {
-        this.#log.warn("a client was refused: its user is not admitted", {
-          socket: this.socketPath,
-          ...credentials,
-        });
-        socket.close();
-      } else if (this.#clients.size >= MAX_IVSHMEM_PEERS) {
-        this.#log.warn("a client was refused: too many", { socket: this.socketPath, pid: credentials.pid });
-        socket.close();
-      } else {
-        this.#welcome(socket, credentials);
-      }
-    }
+  /** Why a client may not come in, if it may not. */
+  #refusal(credentials: PeerCredentials): string | undefined {
+    if (!this.#rule(credentials)) return "its user is not admitted";
+    const same = this.peers.filter((peer) => peer.credentials.uid === credentials.uid).length;
+    if (same >= MAX_IVSHMEM_PEERS_OF_USER) return "its user has too many clients here";
+    // Root and the daemon's own user always have room: nobody can keep them out.
+    if (isOwnUser(credentials)) return undefined;
+    const others = this.peers.filter((peer) => !isOwnUser(peer.credentials)).length;
+    return others >= MAX_IVSHMEM_PEERS ? "too many clients" : undefined;
   }
 
-  #welcome(socket: OwnedFd, credentials: PeerCredentials): void {
-    const bells = Array.from({ length: IVSHMEM_VECTORS }, () => EventFd.create());
+  /** One line for many: who is refused may come again at once. */
+  #tellRefusal(why: string, credentials?: PeerCredentials): void {
+    this.#refused++;
+    const nowNs = this.#registrar?.clock.nowNs() ?? 0;
+    if (nowNs - this.#toldNs < TELL_EVERY_NS) return;
+    this.#toldNs = nowNs;
+    const { uid, pid } = credentials ?? {};
+    this.#log.warn(`a client was refused: ${why}`, {
+      socket: this.socketPath,
+      ...(uid === undefined ? {} : { uid, pid }),
+      refused: this.#refused,
+    });
+  }
+
+  #welcome(socket: OwnedFd, credentials: PeerCredentials): Reception {
+    const bells = this.#makeBells(socket, credentials);
+    if (bells === undefined) return "turned-away";
     const client: Client = { id: this.#freeId(), credentials, socket, bells };
     const others = [...this.#clients.values()];
     this.#clients.set(socket.fd, client);
-    const onReady = (): void => this.onReadable(socket.fd);
-    this.#registrar?.watch(socket.fd, IN | RDHUP | HUP | ERR, { onReady });
-    const greeted = sendIvshmem(socket.fd, IVSHMEM_VERSION) && sendIvshmem(socket.fd, client.id) &&
-      sendIvshmem(socket.fd, IVSHMEM_MEMORY, this.#memory.fd) &&
-      others.every((other) => introduce(other, socket.fd)) && introduce(client, socket.fd);
+    try {
+      const onReady = (): void => this.#guarded(client, () => this.#hear(client));
+      this.#registrar?.watch(socket.fd, IN | RDHUP | HUP | ERR, { onReady });
+      this.#greet(client, others);
+    } catch (error) {
+      this.#drop(client, messageOf(error));
+    }
+    return "kept";
+  }
+
+  #makeBells(socket: OwnedFd, credentials: PeerCredentials): Doorbell[] | undefined {
+    try {
+      return Doorbell.createAll(IVSHMEM_VECTORS);
+    } catch (error) {
+      socket.close();
+      if (!isShortage(error)) throw error;
+      this.#tellRefusal(`${messageOf(error)}; raise the limit of descriptors (LimitNOFILE)`, credentials);
+      return undefined;
+    }
+  }
+
+  #greet(client: Client, others: readonly Client[]): void {
+    const { fd } = client.socket;
+    const greeted = sendIvshmem(fd, IVSHMEM_VERSION) && sendIvshmem(fd, client.id) &&
+      sendIvshmem(fd, IVSHMEM_MEMORY, this.#memory.fd) &&
+      others.every((other) => introduce(other, fd)) && introduce(client, fd);
     if (!greeted) return this.#drop(client, "it took no greeting");
     for (const other of others) {
-      if (!other.socket.closed && !introduce(client, other.socket.fd)) this.#drop(other, "it does not read");
+      if (other.socket.closed) continue;
+      this.#guarded(other, () => {
+        if (!introduce(client, other.socket.fd)) this.#drop(other, "it does not read");
+      });
     }
     this.#onChange(this.peers);
+  }
+
+  /** Does something for a client; what goes wrong in it ends that client. */
+  #guarded(client: Client, what: () => void): void {
+    try {
+      what();
+    } catch (error) {
+      this.#drop(client, messageOf(error));
+    }
   }
 
   #freeId(): number {
@@ -182,10 +261,9 @@ export class IvshmemServer implements Disposable {
   }
 
   /** A client never says anything: what is readable is its end, or a mistake of its. */
-  #hear(fd: number): void {
-    const client = this.#clients.get(fd);
-    if (client === undefined) return;
-    const n = readInto(fd, new Uint8Array(8), 0, 8);
+  #hear(client: Client): void {
+    if (client.socket.closed) return;
+    const n = readInto(client.socket.fd, new Uint8Array(8), 0, 8);
     if (n > 0) this.#drop(client, "it spoke, which no client of this protocol does");
     else if (n === 0 || n === -104) this.#drop(client, "it left");
   }
@@ -196,10 +274,19 @@ export class IvshmemServer implements Disposable {
     for (const [who, reason] of leaving) { // grows while it is walked
       if (!this.#forget(who, reason)) continue;
       for (const other of this.#clients.values()) {
-        if (!sendIvshmem(other.socket.fd, who.id)) leaving.push([other, "it does not read"]);
+        const failure = this.#tellOfEnd(other, who.id);
+        if (failure !== undefined) leaving.push([other, failure]);
       }
     }
     this.#onChange(this.peers);
+  }
+
+  #tellOfEnd(client: Client, id: number): string | undefined {
+    try {
+      return sendIvshmem(client.socket.fd, id) ? undefined : "it does not read";
+    } catch (error) {
+      return messageOf(error);
+    }
   }
 
   #forget(client: Client, why: string): boolean {
@@ -207,19 +294,25 @@ export class IvshmemServer implements Disposable {
     this.#log.info("a client is gone", { socket: this.socketPath, peer: client.id, why });
     this.#clients.delete(client.socket.fd);
     this.#registrar?.unwatch(client.socket.fd);
-    for (const bell of client.bells) bell[Symbol.dispose]();
     client.socket.close();
+    for (const bell of client.bells) {
+      bell.hush(); // nobody reads it any more: a QEMU that is stuck ringing it, because somebody filled it, is freed
+      bell[Symbol.dispose]();
+    }
     return true;
   }
 
   /** Ends serving: all clients are dropped, the socket's file is removed. Mappings that clients have stay theirs. */
   [Symbol.dispose](): void {
     if (this.#socket.closed) return;
-    this.#registrar?.unwatch(this.listenFd);
+    this.#accepting?.[Symbol.dispose]();
     for (const client of [...this.#clients.values()]) this.#drop(client, "the server ends");
-    unlinkSocket(this.socketPath);
-    this.#socket.close();
-    this.#memory.close();
+    try {
+      unlinkSocket(this.socketPath); // before the close: afterwards the name could be the next server's
+    } finally {
+      this.#socket.close();
+      this.#memory.close();
+    }
   }
 }
 

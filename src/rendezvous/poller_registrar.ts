@@ -1,25 +1,47 @@
 /**
- * A small loop of its own over a poller, for what has no daemon around it: tests, and commands that serve one channel.
+ * A small loop of its own over a poller, for what has no daemon around it: tests, commands that serve one channel, and a
+ * listener that is to be watched as one descriptor.
+ *
+ * Either it runs ({@linkcode PollerRegistrar.run}), or whoever owns it watches {@linkcode PollerRegistrar.fd} and turns it.
  * @module
  */
-import { IN, Poller } from "../../ffi/poller.ts";
+import { monotonicClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
-import type { FdCallback, FdRegistrar } from "./ivshmem_server.ts";
+import { IN, Poller } from "../../ffi/poller.ts";
+import { TimerFd } from "../../ffi/timer_fd.ts";
+import type { FdCallback, FdRegistrar, TimeCallback } from "./ivshmem_server.ts";
 
 const WAKE_TAG = 0;
+const TIMER_TAG = 1;
+const FIRST_TAG = 2;
 
-/** Watches descriptors, and calls back from {@linkcode PollerRegistrar.run}. */
+/** Watches descriptors and the time, and calls back. */
 export class PollerRegistrar implements FdRegistrar, Disposable {
+  /** See `FdRegistrar`. */
+  readonly clock: { nowNs(): number } = monotonicClock;
   readonly #poller = new Poller(32);
   readonly #tags = new Map<number, number>();
   readonly #handlers = new Map<number, FdCallback>();
-  readonly #wake: EventFd = EventFd.create();
-  #lastTag = WAKE_TAG;
+  readonly #deadlines = new Map<TimeCallback, number>();
+  readonly #timer: TimerFd;
+  #wake: EventFd | undefined;
+  #lastTag = FIRST_TAG;
   #stopped = false;
 
-  /** Makes one that watches nothing yet. */
+  /** Makes one that watches nothing yet. What it needs later it takes now: it must not fail for lack of descriptors. */
   constructor() {
-    this.#poller.add(this.#wake.fd, IN, WAKE_TAG);
+    try {
+      this.#timer = TimerFd.create();
+    } catch (error) {
+      this.#poller[Symbol.dispose]();
+      throw error;
+    }
+    this.#poller.add(this.#timer.fd, IN, TIMER_TAG);
+  }
+
+  /** Readable when {@linkcode PollerRegistrar.turn} has something to do; borrowed. */
+  get fd(): number {
+    return this.#poller.fd;
   }
 
   /** See `FdRegistrar`. */
@@ -39,25 +61,64 @@ export class PollerRegistrar implements FdRegistrar, Disposable {
     this.#poller.remove(fd);
   }
 
+  /** See `FdRegistrar`. */
+  arm(handler: TimeCallback, deadlineNs: number): void {
+    this.#deadlines.set(handler, deadlineNs);
+    this.#setTimer();
+  }
+
+  /** See `FdRegistrar`. */
+  disarm(handler: TimeCallback): void {
+    if (this.#deadlines.delete(handler)) this.#setTimer();
+  }
+
+  /** Serves what is there, without waiting. */
+  turn(): void {
+    this.#serve(this.#poller.wait(0));
+  }
+
   /** Serves until {@linkcode stop}; the thread goes on meanwhile. */
   async run(): Promise<void> {
-    while (!this.#stopped) {
-      const count = await this.#poller.waitAsync(-1);
-      for (let i = 0; i < count; i++) {
-        this.#handlers.get(this.#poller.tag(i))?.onReady(this.#poller.events(i));
-      }
-    }
+    if (this.#stopped) return;
+    this.#wake = EventFd.create();
+    this.#poller.add(this.#wake.fd, IN, WAKE_TAG);
+    while (!this.#stopped) this.#serve(await this.#poller.waitAsync(-1));
   }
 
   /** Ends {@linkcode run}. */
   stop(): void {
     this.#stopped = true;
-    this.#wake.signal();
+    this.#wake?.signal();
   }
 
   /** Gives everything back; after run() has ended. */
   [Symbol.dispose](): void {
     this.#poller[Symbol.dispose]();
-    this.#wake[Symbol.dispose]();
+    this.#timer[Symbol.dispose]();
+    this.#wake?.[Symbol.dispose]();
+  }
+
+  #serve(count: number): void {
+    let isDue = false;
+    for (let i = 0; i < count; i++) {
+      const tag = this.#poller.tag(i);
+      if (tag === TIMER_TAG) isDue = true;
+      else this.#handlers.get(tag)?.onReady(this.#poller.events(i));
+    }
+    if (isDue) this.#fire();
+  }
+
+  #fire(): void {
+    const nowNs = this.clock.nowNs();
+    for (const [handler, deadlineNs] of [...this.#deadlines]) {
+      if (deadlineNs > nowNs || !this.#deadlines.delete(handler)) continue;
+      handler.onTimer(nowNs);
+    }
+    this.#setTimer();
+  }
+
+  #setTimer(): void {
+    this.#timer.drain();
+    this.#timer.armAt(Math.min(...this.#deadlines.values()));
   }
 }

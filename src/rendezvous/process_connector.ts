@@ -3,13 +3,12 @@
  * hands over, and takes its place in the region.
  *
  * The listener may be anybody's program: a file that could shrink under the mapping, a region of another layout, a
- * descriptor that is no eventfd are refused before anything of them is used.
+ * descriptor that is no eventfd are refused before anything of them is used, and closed on another thread.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
 import { ReceiveBatch } from "../../ffi/datagram.ts";
-import { EventFd } from "../../ffi/event_fd.ts";
-import { getSeals, SEAL, statFd } from "../../ffi/memfd.ts";
+import { closeForeign, Doorbell } from "../../ffi/doorbell.ts";
 import { isOsError } from "../../ffi/os_error.ts";
 import { OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../ffi/poller.ts";
@@ -21,6 +20,7 @@ import type { ChannelTuning } from "../v2v/channel_parts.ts";
 import { RegionHeader } from "../v2v/region_header.ts";
 import { regionBytes } from "../v2v/region_layout.ts";
 import { ownUserRule, type PeerRule } from "./admission.ts";
+import { inspectMemory } from "./foreign_memory.ts";
 import { decodeInvitation, type Invitation, INVITATION_FDS, MAX_INVITATION_BYTES } from "./invitation.ts";
 import { MappedRegion } from "./mapped_region.ts";
 import { socketPathOf } from "./prefix.ts";
@@ -39,7 +39,6 @@ export interface ConnectOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
-const S_IFMT = 0o170000;
 
 /**
  * Connects to a prefix, and stops the thread until the listener answers.
@@ -131,7 +130,7 @@ class Call implements Disposable {
       const invitation = decodeInvitation(batch.bytes.slice(0, batch.length(0)), this.#who);
       return this.#join(socket, invitation, fds);
     } finally {
-      for (const fd of fds) fd.close();
+      for (const fd of fds) closeForeign(fd);
     }
   }
 
@@ -140,18 +139,16 @@ class Call implements Disposable {
     if (file === undefined || fds.length !== INVITATION_FDS) {
       throw this.#wrong(`it sent ${fds.length} descriptors, not ${INVITATION_FDS}`);
     }
-    for (const bell of rest) {
-      // Writing to something else than an eventfd could block us, or do harm.
-      if ((statFd(bell.fd).mode & S_IFMT) !== 0) throw this.#wrong("a doorbell is no eventfd");
-    }
     const sizeBytes = this.#checkFile(file, invitation);
     const region = new MappedRegion(file.fd, sizeBytes);
+    const bells: Doorbell[] = [];
     try {
+      file.close();
       const header = this.#checkRegion(region, invitation);
-      const bells = rest.map((fd) => EventFd.own(new OwnedFd(fd.release()))) as unknown as Doorbells;
-      header.join(invitation.generation);
-      const link = new ProcessLink("connector", bells, socket, region);
+      for (const fd of rest) bells.push(this.#doorbell(fd));
+      const link = new ProcessLink("connector", bells as unknown as Doorbells, socket, region);
       this.#socket = undefined; // the link's from here on
+      header.join(invitation.generation);
       link.ringData();
       link.ringSpace();
       const { tuning, clock = monotonicClock } = this.#options;
@@ -165,19 +162,24 @@ class Call implements Disposable {
         ...(tuning === undefined ? {} : { tuning }),
       });
     } catch (error) {
+      for (const bell of bells) bell[Symbol.dispose]();
       region[Symbol.dispose]();
       throw error;
     }
   }
 
+  #doorbell(fd: OwnedFd): Doorbell {
+    const bell = Doorbell.receive(fd);
+    if (bell === undefined) throw this.#wrong("a doorbell is no eventfd");
+    return bell;
+  }
+
   #checkFile(file: OwnedFd, invitation: Invitation): number {
     const needed = regionBytes(invitation.prodOrder, invitation.consOrder);
-    const status = statFd(file.fd);
-    if (!status.isRegular || (getSeals(file.fd) & SEAL.SHRINK) === 0) {
-      throw this.#wrong("its region is no memfd that is sealed against shrinking");
-    }
-    if (status.sizeBytes < needed) {
-      throw this.#wrong(`its region has ${status.sizeBytes} bytes, and its rings need ${needed}`);
+    const memory = inspectMemory(file.fd);
+    if (!memory.ok) throw this.#wrong(`its region ${memory.reason}`);
+    if (memory.sizeBytes < needed) {
+      throw this.#wrong(`its region has ${memory.sizeBytes} bytes, and its rings need ${needed}`);
     }
     return needed;
   }

@@ -1,31 +1,32 @@
 /**
- * The transport between two processes: four eventfds and the socket of the rendezvous, whose hang-up tells that the
- * other end is gone.
+ * The transport between two processes: four doorbells (eventfds) and the socket of the rendezvous, whose hang-up tells
+ * that the other end is gone.
  *
- * Sleeping is an edge-triggered epoll that never reads the eventfds: a ring is noticed all the same, one system call is
- * saved, and no trick of the other end can make a read block. They are read only to make a descriptor that was given
- * to the program unreadable ({@linkcode ProcessLink.clear}), and only when they are readable.
+ * Sleeping is an edge-triggered epoll that never reads the eventfds: a ring is noticed all the same, and one system call
+ * is saved. They are read only to make a descriptor that was given to the program unreadable
+ * ({@linkcode ProcessLink.clear}).
  *
  * "L->C space" can be read as the doorbell from L to C, or as the one for room in the ring L->C, which C rings. Data is
  * the same either way. For room both are rung and both are heard, so that a peer of either reading is understood: one
  * more write of 0.3 us, and only when somebody sleeps because a ring is full.
  * @module
  */
+import type { Doorbell } from "../../ffi/doorbell.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
-import { OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { ERR, ET, HUP, IN, Poller, pollNow, RDHUP } from "../../ffi/poller.ts";
+import { ERR, ET, HUP, IN, Poller, RDHUP } from "../../ffi/poller.ts";
 import { MS } from "../base/clock.ts";
 import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
 import type { Role } from "../v2v/region_layout.ts";
 import type { MappedRegion } from "./mapped_region.ts";
+import { ring } from "./ring_bell.ts";
 
 /** The doorbells in the contract's order. */
 export type Doorbells = readonly [
-  listenerData: EventFd,
-  listenerSpace: EventFd,
-  connectorData: EventFd,
-  connectorSpace: EventFd,
+  listenerData: Doorbell,
+  listenerSpace: Doorbell,
+  connectorData: Doorbell,
+  connectorSpace: Doorbell,
 ];
 
 /** Something else that is to be served while a channel sleeps, such as the listening socket. */
@@ -41,27 +42,29 @@ const TAG_SOCKET = 1;
 const TAG_SIDE = 2;
 const TAG_WAKE = 3;
 const NO_WAIT = 0;
+/** Events that a wait tells at once; the rest comes with the next. */
+const MAX_EVENTS = 8;
 
 /** A transport over eventfds and a socket, all of which it owns. */
 export class ProcessLink implements ChannelLink {
   readonly #bells: Doorbells;
-  readonly #data: EventFd;
-  readonly #space: readonly [EventFd, EventFd];
-  readonly #heardData: EventFd;
-  readonly #heardSpace: EventFd;
+  readonly #data: Doorbell;
+  readonly #space: readonly [Doorbell, Doorbell];
+  readonly #heardData: Doorbell;
+  readonly #heardSpace: Doorbell;
   readonly #socket: OwnedFd;
   readonly #region: MappedRegion;
   readonly #side: SideWatch | undefined;
   readonly #sync: Poller;
   readonly #control: Poller;
-  #async: Poller | undefined;
-  #wake: EventFd | undefined;
+  readonly #async: Poller;
+  readonly #wake: EventFd;
   #waiting: Promise<void> | undefined;
   #gone = false;
   #closed = false;
 
   /**
-   * Takes ownership of what a rendezvous made.
+   * Takes ownership of what a rendezvous made; when it throws, for lack of descriptors, that stays the caller's.
    *
    * @param role which end we are
    * @param bells the four eventfds
@@ -79,31 +82,36 @@ export class ProcessLink implements ChannelLink {
     this.#socket = socket;
     this.#region = region;
     this.#side = side;
-    this.#control = new Poller(1);
+    // All that it will ever need: a channel that is established does not end for lack of descriptors.
+    using made = new DisposableStack();
+    this.#control = made.use(new Poller(1));
     this.#control.add(socket.fd, RDHUP | HUP | ERR, TAG_SOCKET);
-    this.#sync = this.#poller();
+    this.#sync = made.use(new Poller(MAX_EVENTS));
+    this.#async = made.use(new Poller(MAX_EVENTS));
+    this.#wake = made.use(EventFd.create());
+    for (const poller of [this.#sync, this.#async]) this.#watch(poller);
+    this.#async.add(this.#wake.fd, IN, TAG_WAKE);
+    made.move();
   }
 
-  #poller(): Poller {
-    const poller = new Poller(8);
+  #watch(poller: Poller): void {
     for (const bell of [this.#heardData, this.#bells[1], this.#bells[3]]) {
       poller.add(bell.fd, IN | ET, TAG_BELL);
     }
     poller.add(this.#control.fd, IN, TAG_SOCKET);
     const side = this.#side?.fd;
     if (side !== undefined) poller.add(side, IN, TAG_SIDE);
-    return poller;
   }
 
   /** See `ChannelLink`. */
-  ringData(): void {
-    ring(this.#data);
+  ringData(): boolean {
+    return ring(this.#data);
   }
 
   /** See `ChannelLink`. */
-  ringSpace(): void {
-    ring(this.#space[0]);
-    ring(this.#space[1]);
+  ringSpace(): boolean {
+    const first = ring(this.#space[0]);
+    return ring(this.#space[1]) && first;
   }
 
   /** See `ChannelLink`. */
@@ -117,11 +125,6 @@ export class ProcessLink implements ChannelLink {
   }
 
   async #sleep(timeoutNs: number): Promise<void> {
-    if (this.#async === undefined) {
-      this.#wake = EventFd.create();
-      this.#async = this.#poller();
-      this.#async.add(this.#wake.fd, IN, TAG_WAKE);
-    }
     const poller = this.#async;
     const count = await poller.waitAsync(this.#gone ? NO_WAIT : Math.ceil(timeoutNs / MS));
     if (this.#closed) this.#closeAsync();
@@ -149,7 +152,7 @@ export class ProcessLink implements ChannelLink {
   /** See `ChannelLink`. */
   clear(which: "receive" | "send"): void {
     const bell = which === "receive" ? this.#heardData : this.#heardSpace;
-    if (pollNow(bell.fd, IN) !== 0) bell.drain();
+    bell.hush();
   }
 
   /** Closes and unmaps everything. */
@@ -158,7 +161,7 @@ export class ProcessLink implements ChannelLink {
     this.#closed = true;
     this.#sync[Symbol.dispose]();
     if (this.#waiting === undefined) this.#closeAsync();
-    else this.#wake?.signal(); // the sleeper closes its own
+    else this.#wake.signal(); // the sleeper closes its own
     this.#control[Symbol.dispose]();
     this.#socket.close();
     for (const bell of this.#bells) bell[Symbol.dispose]();
@@ -166,18 +169,7 @@ export class ProcessLink implements ChannelLink {
   }
 
   #closeAsync(): void {
-    this.#async?.[Symbol.dispose]();
-    this.#wake?.[Symbol.dispose]();
-    this.#async = undefined;
-    this.#wake = undefined;
-  }
-}
-
-/** What the other end gave as a doorbell may refuse to be rung: that hurts nobody but it. */
-function ring(bell: EventFd): void {
-  try {
-    bell.signal();
-  } catch (error) {
-    if (!(error instanceof OsError)) throw error;
+    this.#async[Symbol.dispose]();
+    this.#wake[Symbol.dispose]();
   }
 }

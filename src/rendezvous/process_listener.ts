@@ -5,17 +5,22 @@
  * Each invitation has a region of its own with a generation of its own, so that who was invited and left, or was too
  * slow, can never reach the memory of the next. The prefix stays held while the channel lives: a second connector is
  * told that the listener is busy, a second listener that the prefix is in use.
+ *
+ * What goes wrong with who knocks ends that attempt only, and a lack of descriptors ends nothing: who knocks is told to
+ * try again, and so is whoever waits (ffi/accept_loop.ts).
  * @module
  */
+import { AcceptLoop, isShortage, type Reception } from "../../ffi/accept_loop.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
 import { sendOne } from "../../ffi/datagram.ts";
-import { EventFd } from "../../ffi/event_fd.ts";
+import { Doorbell } from "../../ffi/doorbell.ts";
 import { addSeals, createMemfd, SEAL } from "../../ffi/memfd.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { ERR, ET, HUP, IN, Poller, pollNow, RDHUP } from "../../ffi/poller.ts";
-import { acceptUnix, listenUnix, peerCredentials, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
+import { listenUnix, peerCredentials, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
 import { type Clock, MS, SECOND } from "../base/clock.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, messageOf } from "../base/fault.ts";
+import { type Log, SILENT } from "../base/log.ts";
 import { Channel } from "../v2v/channel.ts";
 import { type ChannelTuning, SLICE_NS } from "../v2v/channel_parts.ts";
 import type { EndpointState } from "../v2v/endpoint_state.ts";
@@ -24,6 +29,7 @@ import { MAX_ORDER, regionBytes } from "../v2v/region_layout.ts";
 import { ownUserRule, type PeerRule } from "./admission.ts";
 import { encodeInvitation, encodeRefusal } from "./invitation.ts";
 import { MappedRegion } from "./mapped_region.ts";
+import { PollerRegistrar } from "./poller_registrar.ts";
 import { socketFolder, socketPathOf } from "./prefix.ts";
 import { type Doorbells, ProcessLink, type SideWatch } from "./process_link.ts";
 
@@ -39,19 +45,24 @@ export interface ListenOptions {
   readonly socketMode?: number;
   /** How its channels behave. */
   readonly tuning?: ChannelTuning;
+  /** Where it tells of what is no connector's business, such as a lack of descriptors. */
+  readonly log?: Log;
   /** The time. */
   readonly clock?: Clock;
 }
 
+const DOORBELLS = 4;
 /** Order of both rings unless told otherwise. */
 export const DEFAULT_ORDER = 4;
 /** How long an invited peer may take to take its place. */
 const JOIN_NS = 5 * SECOND;
 /** How often to look whether it did: a peer need not ring for that. */
 const JOIN_SLICE_NS = 2 * MS;
+/** Who knocks is taken in such portions, so that a flood of them does not keep an accept or a channel. */
+const KNOCKS_A_TURN = 8;
 /** States of a connector that took its place, if only to leave again. */
 const TOOK_PLACE: ReadonlySet<EndpointState> = new Set(["connected", "disconnecting", "disconnected"]);
-const TAG_LISTEN = 0;
+const TAG_DOOR = 0;
 const TAG_GUEST = 1;
 
 /** Somebody who was invited and has not taken its place yet. */
@@ -59,7 +70,7 @@ interface Guest {
   readonly socket: OwnedFd;
   readonly region: MappedRegion;
   readonly header: RegionHeader;
-  readonly bells: Doorbells;
+  readonly bells: readonly Doorbell[];
   readonly generation: number;
   readonly deadlineNs: number;
 }
@@ -74,8 +85,13 @@ export class ProcessListener implements Disposable {
   readonly #rule: PeerRule;
   readonly #clock: Clock;
   readonly #tuning: ChannelTuning;
+  readonly #log: Log;
   readonly #socket: OwnedFd;
   readonly #poller = new Poller(8);
+  /** Who knocks, and when to listen again, as one descriptor: an accept watches it, and so does a channel's sleep. */
+  readonly #door = new PollerRegistrar();
+  readonly #accepting: AcceptLoop;
+  #toldOfShortage = false;
   #generation = 0;
   #guest: Guest | undefined;
   #channel: Channel | undefined;
@@ -95,12 +111,28 @@ export class ProcessListener implements Disposable {
     this.#rule = options.rule ?? ownUserRule();
     this.#clock = options.clock ?? monotonicClock;
     this.#tuning = options.tuning ?? {};
-    Deno.mkdirSync(socketFolder(runtimeDir), { recursive: true, mode: 0o755 });
-    this.#socket = listenUnix(this.#path, SOCKET.SEQPACKET, {
-      mode: options.socketMode ?? 0o600,
-      backlog: 8,
+    this.#log = options.log ?? SILENT;
+    try {
+      Deno.mkdirSync(socketFolder(runtimeDir), { recursive: true, mode: 0o755 });
+      this.#socket = listenUnix(this.#path, SOCKET.SEQPACKET, {
+        mode: options.socketMode ?? 0o600,
+        backlog: 8,
+      });
+    } catch (error) {
+      this.#poller[Symbol.dispose]();
+      this.#door[Symbol.dispose]();
+      throw error;
+    }
+    this.#accepting = new AcceptLoop({
+      host: this.#door,
+      listener: this.#socket,
+      log: this.#log,
+      what: this.#path,
+      mostATurn: KNOCKS_A_TURN,
+      onPeer: (socket, isSpare) => this.#knock(socket, isSpare),
+      onFault: (error) => this.#log.warn("a connector was turned away", { why: messageOf(error) }),
     });
-    this.#poller.add(this.#socket.fd, IN, TAG_LISTEN);
+    this.#poller.add(this.#door.fd, IN, TAG_DOOR);
   }
 
   /**
@@ -139,7 +171,9 @@ export class ProcessListener implements Disposable {
   [Symbol.dispose](): void {
     if (this.#socket.closed) return;
     this.#dismiss();
+    this.#accepting[Symbol.dispose]();
     this.#poller[Symbol.dispose]();
+    this.#door[Symbol.dispose]();
     unlinkSocket(this.#path); // before the close: afterwards the name could be the next listener's
     this.#socket.close();
   }
@@ -170,7 +204,7 @@ export class ProcessListener implements Disposable {
 
   /** Everything that can be done without sleeping. */
   #step(): Channel | undefined {
-    this.#serve();
+    this.#door.turn();
     const guest = this.#guest;
     if (guest === undefined) return undefined;
     // First whether it is there: a guest that took its place, sent something and left at once was there.
@@ -183,7 +217,13 @@ export class ProcessListener implements Disposable {
       this.#dismiss(); // stale: never accepted
       return undefined;
     }
-    return this.#establish(guest);
+    try {
+      return this.#establish(guest);
+    } catch (error) {
+      this.#dismiss();
+      this.#tellOfShortage(error);
+      return undefined;
+    }
   }
 
   #isGone(guest: Guest): boolean {
@@ -191,11 +231,12 @@ export class ProcessListener implements Disposable {
   }
 
   #establish(guest: Guest): Channel {
+    const bells = guest.bells as unknown as Doorbells;
+    const link = new ProcessLink("listener", bells, guest.socket, guest.region, this.#latecomers());
     this.#guest = undefined;
-    this.#poller.remove(guest.socket.fd);
-    for (const bell of guest.bells) this.#poller.remove(bell.fd);
+    this.#toldOfShortage = false;
+    this.#unwatch(guest);
     guest.header.setState("listener", "connected");
-    const link = new ProcessLink("listener", guest.bells, guest.socket, guest.region, this.#latecomers());
     this.#channel = new Channel({
       role: "listener",
       region: guest.region,
@@ -214,63 +255,82 @@ export class ProcessListener implements Disposable {
 
   /** What a channel's sleep serves for us: a second connector hears at once that it is one too many. */
   #latecomers(): SideWatch {
+    const { fd } = this.#door;
     const socket = this.#socket;
-    const serve = (): void => this.#serve();
     return {
       get fd(): number | undefined {
-        return socket.closed ? undefined : socket.fd;
+        return socket.closed ? undefined : fd;
       },
-      serve,
+      serve: () => {
+        if (!socket.closed) this.#door.turn();
+      },
     };
   }
 
   /** Takes who knocks: invites the first, sends the others away. */
-  #serve(): void {
-    for (let i = 0; i < 8; i++) {
-      const socket = acceptUnix(this.#socket.fd);
-      if (socket === undefined) return;
-      const peer = peerCredentials(socket.fd);
-      if (!this.#rule(peer)) {
-        turnAway(
-          socket,
-          "not-admitted",
-          `user ${peer.uid} is not admitted to ${this.prefix}; ask who runs the listener`,
-        );
-      } else if (this.#guest !== undefined || (this.#channel !== undefined && !this.#channel.closed)) {
-        turnAway(
-          socket,
-          "busy",
-          `${this.prefix} has a connector already; disconnect that one, or listen on another prefix`,
-        );
-      } else {
-        this.#invite(socket);
-      }
+  #knock(socket: OwnedFd, isSpare: boolean): Reception {
+    const peer = peerCredentials(socket.fd);
+    if (!this.#rule(peer)) {
+      const reason = `user ${peer.uid} is not admitted to ${this.prefix}; ask who runs the listener`;
+      return turnAway(socket, "not-admitted", reason);
+    }
+    if (this.#guest !== undefined || (this.#channel !== undefined && !this.#channel.closed)) {
+      const reason =
+        `${this.prefix} has a connector already; disconnect that one, or listen on another prefix`;
+      return turnAway(socket, "busy", reason);
+    }
+    if (isSpare) return turnAway(socket, "busy", this.#short());
+    try {
+      this.#invite(socket);
+      return "kept";
+    } catch (error) {
+      this.#tellOfShortage(error);
+      return turnAway(socket, "busy", this.#short());
     }
   }
 
+  #short(): string {
+    return `the listener of ${this.prefix} has no descriptors left; try again later`;
+  }
+
+  /** Tells once, until a channel is established, what a connector could not be given. */
+  #tellOfShortage(error: unknown): void {
+    if (!isShortage(error)) throw error;
+    if (this.#toldOfShortage) return;
+    this.#toldOfShortage = true;
+    this.#log.error("a connector could not be taken in; raise the limit of descriptors (LimitNOFILE)", {
+      prefix: this.prefix,
+      what: messageOf(error),
+    });
+  }
+
+  /** Makes all that a guest needs, or nothing; the socket is the guest's when this returns. */
   #invite(socket: OwnedFd): void {
     this.#generation = (this.#generation + 1) >>> 0;
     const sizeBytes = regionBytes(this.#prodOrder, this.#consOrder);
+    const plan = { generation: this.#generation, prodOrder: this.#prodOrder, consOrder: this.#consOrder };
+    const packet = encodeInvitation(plan);
     using file = createMemfd(`v2v-${this.prefix}`, sizeBytes, { sealable: true });
     addSeals(file.fd, SEAL.SHRINK | SEAL.GROW | SEAL.SEAL);
-    const region = new MappedRegion(file.fd, sizeBytes);
+    using made = new DisposableStack();
+    const region = made.use(new MappedRegion(file.fd, sizeBytes));
     const header = new RegionHeader(region);
-    const plan = { generation: this.#generation, prodOrder: this.#prodOrder, consOrder: this.#consOrder };
     header.initialise(plan);
-    const bells = [EventFd.create(), EventFd.create(), EventFd.create(), EventFd.create()] as const;
-    const packet = encodeInvitation(plan);
-    const sent = sendOne(socket.fd, packet, 0, packet.length, [file.fd, ...bells.map((bell) => bell.fd)]);
-    this.#guest = {
-      socket,
-      region,
-      header,
-      bells,
-      generation: this.#generation,
-      deadlineNs: this.#clock.nowNs() + JOIN_NS,
-    };
+    const bells = Doorbell.createAll(DOORBELLS);
+    for (const bell of bells) made.use(bell);
+    const deadlineNs = this.#clock.nowNs() + JOIN_NS;
+    const guest: Guest = { socket, region, header, bells, generation: this.#generation, deadlineNs };
+    made.defer(() => this.#unwatch(guest));
     this.#poller.add(socket.fd, RDHUP | HUP | ERR | ET, TAG_GUEST);
     for (const bell of bells) this.#poller.add(bell.fd, IN | ET, TAG_GUEST);
+    const sent = sendOne(socket.fd, packet, 0, packet.length, [file.fd, ...bells.map((bell) => bell.fd)]);
+    made.move();
+    this.#guest = guest;
     if (sent !== packet.length) this.#dismiss(); // gone before it was invited
+  }
+
+  #unwatch(guest: Guest): void {
+    for (const { fd } of [guest.socket, ...guest.bells]) this.#poller.forget(fd);
   }
 
   /** Forgets who was invited; its region is never used again. */
@@ -279,20 +339,18 @@ export class ProcessListener implements Disposable {
     if (guest === undefined) return;
     this.#guest = undefined;
     guest.header.setState("listener", "disconnected");
-    this.#poller.remove(guest.socket.fd);
-    for (const bell of guest.bells) {
-      this.#poller.remove(bell.fd);
-      bell[Symbol.dispose]();
-    }
+    this.#unwatch(guest);
+    for (const bell of guest.bells) bell[Symbol.dispose]();
     guest.socket.close();
     guest.region[Symbol.dispose]();
   }
 }
 
-function turnAway(socket: OwnedFd, code: "busy" | "not-admitted", reason: string): void {
+function turnAway(socket: OwnedFd, code: "busy" | "not-admitted", reason: string): Reception {
   const packet = encodeRefusal(code, reason);
   sendOne(socket.fd, packet, 0, packet.length); // one that is gone by now needs no answer
   socket.close();
+  return "turned-away";
 }
 
 function checkOrder(order: number, which: string): number {

@@ -4,6 +4,7 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
 import type { Channel } from "../v2v/channel.ts";
 import type { PeerRule } from "./admission.ts";
 import { pipeChannel, type PipeEnds, type PipeResult } from "./channel_pipe.ts";
@@ -26,6 +27,8 @@ export interface V2vOptions extends PipeEnds {
   readonly rule?: PeerRule;
   /** How long to wait for the other end: listen for ever unless told, connect not at all. */
   readonly waitMs?: number;
+  /** Listen: where it tells of what is no connector's business, such as a lack of descriptors. */
+  readonly log?: Log;
   /** Called when listening has begun. */
   readonly onListening?: () => void;
 }
@@ -39,7 +42,10 @@ const LOOK_MS = 50;
  */
 export async function v2vListen(prefix: string, options: V2vOptions): Promise<PipeResult> {
   if (options.ivshmem !== undefined) return await overDevice(options.ivshmem, options, "listener");
-  using listener = new ProcessListener(options.runtimeDir, prefix, listenOptions(options));
+  using listener = new ProcessListener(options.runtimeDir, prefix, {
+    ...listenOptions(options),
+    ...(options.log === undefined ? {} : { log: options.log }),
+  });
   options.onListening?.();
   return await pipeChannel(await acceptOne(listener, options), options.stream === true, options);
 }

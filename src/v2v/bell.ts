@@ -6,7 +6,11 @@ import type { Fault } from "../base/fault.ts";
 
 /** What a ring half tells the outside. */
 export interface Bell {
-  /** Rings the other end. Never blocks, never throws for a peer that is gone: its absence shows elsewhere. */
+  /**
+   * Rings the other end. Never blocks, never throws for a peer that is gone: its absence shows elsewhere.
+   *
+   * @throws {Fault} `protocol-error` when the other end has spoilt its doorbell: the channel is crashed then
+   */
   ring(): void;
   /** The other end wrote what no correct one writes. Told once, before the fault is thrown. */
   broken(fault: Fault): void;

@@ -74,8 +74,8 @@ export class Channel implements Disposable {
       ? { mineAt: LISTENER_CONTROL_AT, theirsAt: CONNECTOR_CONTROL_AT }
       : { mineAt: CONNECTOR_CONTROL_AT, theirsAt: LISTENER_CONTROL_AT };
     const broken = (fault: Fault): void => this.#crash(fault);
-    const dataBell: Bell = { ring: () => this.#link.ringData(), broken };
-    const spaceBell: Bell = { ring: () => this.#link.ringSpace(), broken };
+    const dataBell: Bell = { ring: () => this.#rang(this.#link.ringData()), broken };
+    const spaceBell: Bell = { ring: () => this.#rang(this.#link.ringSpace()), broken };
     this.sender = new Sender(parts.region, { ...blocks, ...(listener ? first : second) }, dataBell);
     this.receiver = new Receiver(parts.region, { ...blocks, ...(listener ? second : first) }, spaceBell);
     this.#seenState = this.#remote();
@@ -352,6 +352,21 @@ export class Channel implements Disposable {
     }
     this.#spinning.miss();
     return undefined;
+  }
+
+  /** Takes a doorbell that is full for a crash: what was sent is in the ring, and nobody honest is there to read it. */
+  #rang(rung: boolean): void {
+    if (rung) return;
+    if (this.#fault === undefined) {
+      this.#crash(
+        new Fault(
+          "protocol-error",
+          "Cannot trust the other end of the channel: it has filled its doorbell, so that ringing it would never end. " +
+            "Disconnect from it.",
+        ),
+      );
+    }
+    throw this.#fault;
   }
 
   /** The other end broke the rules: it hears that we are gone, and our waits end. */

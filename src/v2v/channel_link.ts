@@ -17,10 +17,15 @@ export interface ChannelFds {
 
 /** A transport, as a channel sees it. */
 export interface ChannelLink {
-  /** Rings the other end: our outgoing ring has data. Neither blocks nor throws for an end that is gone. */
-  ringData(): void;
-  /** Rings the other end: its outgoing ring has room again. Neither blocks nor throws for an end that is gone. */
-  ringSpace(): void;
+  /**
+   * Rings the other end: our outgoing ring has data. It never blocks, whatever the other end does to the doorbell, and
+   * does not throw for an end that is gone.
+   *
+   * @returns false when the doorbell is full, as no correct end leaves it: this one means to stop us
+   */
+  ringData(): boolean;
+  /** Rings the other end: its outgoing ring has room again. See {@linkcode ringData}. */
+  ringSpace(): boolean;
   /**
    * Sleeps, the whole thread, until a doorbell or a sign of the other end's death, at most `timeoutNs`. A doorbell rung
    * since the last wait of this kind ends it at once. It may end without a reason.

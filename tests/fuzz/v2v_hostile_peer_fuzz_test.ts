@@ -44,8 +44,12 @@ class DeafLink implements ChannelLink {
   constructor(clock: ManualClock) {
     this.#clock = clock;
   }
-  ringData(): void {}
-  ringSpace(): void {}
+  ringData(): boolean {
+    return true;
+  }
+  ringSpace(): boolean {
+    return true;
+  }
   wait(timeoutNs: number): void {
     this.#clock.advance(timeoutNs);
   }

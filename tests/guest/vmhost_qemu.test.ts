@@ -91,16 +91,36 @@ Deno.test("VMHOST answers a query with the state, and refuses what QEMU or the c
   });
 });
 
+Deno.test("VMHOST tells where a reset leaves a suspended VM, and the run that follows", async () => {
+  await withVm({}, async (rig, _qemu, monitor) => {
+    await rig.forMs(1500);
+    human(monitor, "o /h 0x604 0x2400");
+    await rig.until("SUSPENDED", () => states(rig).at(-1)?.[0] === SUSPENDED);
+    await operate(rig, KIND.CMD_VM, VM_OP.RESET);
+    // QEMU leaves it in `prelaunch` until it is continued.
+    await rig.until("PAUSED", () => states(rig).at(-1)?.[0] === PAUSED);
+    await operate(rig, KIND.CMD_VM, VM_OP.CONT);
+    await rig.until("RUNNING", () => states(rig).at(-1)?.[0] === RUNNING);
+    assertEquals(states(rig), [
+      [RUNNING, NONE],
+      [SUSPENDED, GUEST_REQUEST],
+      [RESET, HOST_REQUEST],
+      [PAUSED, HOST_REQUEST],
+      [RUNNING, NONE],
+    ]);
+  });
+});
+
 Deno.test("VMHOST tells suspend and wake-up, a guest's shutdown, and that QEMU has ended", async () => {
   await withVm({}, async (rig, qemu, monitor) => {
     await rig.forMs(1500);
-    human(monitor, "o /w 0x604 0x2400");
+    human(monitor, "o /h 0x604 0x2400");
     await rig.until("SUSPENDED", () => states(rig).at(-1)?.[0] === SUSPENDED);
     await operate(rig, KIND.CMD_LIFECYCLE, LIFE.WAKEUP);
     // The firmware finds nothing to wake and resets the machine.
     await rig.until("RESET", () => states(rig).at(-1)?.[0] === RESET);
     await rig.forMs(1500);
-    human(monitor, "o /w 0x604 0x2000");
+    human(monitor, "o /h 0x604 0x2000");
     const down = await rig.event("SEAM_DOWN");
     assertEquals(down.fields, { reason: SEAM_REASON.PROCESS_GONE, pid: qemu.pid });
     assertEquals(states(rig).slice(1), [

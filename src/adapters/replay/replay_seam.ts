@@ -32,6 +32,11 @@ export class ReplaySeam implements Adapter {
     this.#isUpAtOpen = isUpAtOpen;
   }
 
+  /** A recording is told whole, however fast it is played. */
+  get isOwn(): boolean {
+    return true;
+  }
+
   open(seat: Seat): void {
     this.#seat = seat;
     if (this.#isUpAtOpen) seat.emit(seat.event(KIND.SEAM_UP));

@@ -5,6 +5,11 @@
  * QEMU's STOP says nothing of its cause. A cause that came just before it (panic, watchdog, I/O error) is its reason; without
  * one the run state is asked for, because a migration stops a VM as silently as a person does.
  *
+ * A VM that was suspended when it was stopped or reset does not run when QEMU says RESUME or RESET: QEMU 9 and later
+ * resume it into `suspended`, and each QEMU leaves it in `prelaunch` after a reset, until `cont`. So the run state is
+ * asked for there, too. A RESUME that nobody on the bus asked for may be the end of a loaded snapshot, whose VM may be
+ * suspended: it is told as running, and verified.
+ *
  * One reset gives two or three RESETs, QEMU's own and then the firmware's: those of the firmware are folded into the first when they come
  * within {@linkcode RESET_FOLD_NS} in which the VM ran. A guest that resets itself in a circle is told once in that time.
  * @module
@@ -17,8 +22,11 @@ import { detailOfCause, type VmState, vmStateOf } from "./run_state.ts";
 /** How long after a RESET the firmware's own count as the same. They came 25 to 68 ms after it (SeaBIOS, TCG, q35 and pc, 12 resets). */
 export const RESET_FOLD_NS: number = SECOND;
 
-/** What an event amounts to: a state to tell, nothing, or "ask QEMU for the run state to know". */
-export type Told = VmState | "nothing" | "ask";
+/**
+ * What an event amounts to: a state to tell, nothing, or "ask QEMU for the run state to know". `verify`: tell this
+ * state, and then ask; what the answer says is told if it is another.
+ */
+export type Told = VmState | "nothing" | "ask" | { readonly told: VmState; readonly verify: true };
 
 const { RUNNING, PAUSED, SHUTDOWN, RESET, POWERDOWN, CRASHED, SUSPENDED } = VM_STATE_NUMBER;
 
@@ -44,6 +52,9 @@ export class VmTracker {
   #foldUntilNs = 0;
   #wakeAsked = false;
   #stopsAsked = 0;
+  #resumesAsked = 0;
+  /** It was suspended when it was last stopped or reset, and nothing has said since that it runs. */
+  #wasSuspended = false;
 
   /** The state it is in now; RESET and POWERDOWN are happenings and no states. */
   get current(): VmState {
@@ -56,6 +67,10 @@ export class VmTracker {
     // QEMU's "shutdown" does not say why; what its event said stays.
     if (told.state === SHUTDOWN && this.#state === SHUTDOWN) return this.current;
     this.#stopCause = VM_DETAIL.NONE;
+    if (told.state === RUNNING) {
+      this.#wasSuspended = false;
+      if (this.#foldUntilNs === NEVER) this.#foldUntilNs = 0;
+    }
     return this.#become(told.state, told.detail);
   }
 
@@ -69,9 +84,21 @@ export class VmTracker {
     this.#stopsAsked += change;
   }
 
-  /** Something happens before the run state was told: the STOP it was asked for counts as the host's. */
-  onStopUnexplained(): VmState {
-    return this.#become(PAUSED, VM_DETAIL.HOST_REQUEST);
+  /** A resume by the bus is on its way to QEMU (+1), or was answered (-1): it loads no snapshot. */
+  onResumeAsked(change: 1 | -1): void {
+    this.#resumesAsked += change;
+  }
+
+  /**
+   * Something happens before the run state was told: the event that it was asked for is taken at its word.
+   *
+   * @param name that event
+   * @returns the state to tell, or undefined when that event said all there is
+   */
+  onUnexplained(name: string): VmState | undefined {
+    if (name === "STOP") return this.#become(PAUSED, VM_DETAIL.HOST_REQUEST);
+    if (name !== "RESUME" || this.#state === RUNNING) return undefined;
+    return this.#become(RUNNING, VM_DETAIL.HOST_REQUEST);
   }
 
   /** What an event tells. `ask`: hand the run state to {@linkcode onRunState} and tell what that says. */
@@ -109,6 +136,7 @@ export class VmTracker {
     if (nowNs <= this.#foldUntilNs) this.#foldUntilNs = NEVER;
     const cause = this.#stopCause;
     this.#stopCause = VM_DETAIL.NONE;
+    if (this.#state === SUSPENDED) this.#wasSuspended = true;
     // QEMU stops a VM that has crashed or shut down; it stays what it is.
     if (this.#state === CRASHED || this.#state === SHUTDOWN) return "nothing";
     if (cause !== VM_DETAIL.NONE) return this.#becomeOnce(PAUSED, cause);
@@ -118,12 +146,15 @@ export class VmTracker {
   #onResume(nowNs: number): Told {
     if (this.#foldUntilNs === NEVER) this.#foldUntilNs = nowNs + RESET_FOLD_NS;
     this.#stopCause = VM_DETAIL.NONE;
-    return this.#becomeOnce(RUNNING, VM_DETAIL.HOST_REQUEST);
+    if (this.#wasSuspended || this.#state === SUSPENDED) return "ask";
+    const told = this.#becomeOnce(RUNNING, VM_DETAIL.HOST_REQUEST);
+    return typeof told === "string" || this.#resumesAsked > 0 ? told : { told: this.current, verify: true };
   }
 
   #onWakeup(): Told {
     const detail = this.#wakeAsked ? VM_DETAIL.HOST_REQUEST : VM_DETAIL.NONE;
     this.#wakeAsked = false;
+    this.#wasSuspended = false;
     return this.#becomeOnce(RUNNING, detail);
   }
 
@@ -131,14 +162,16 @@ export class VmTracker {
     // The firmware's own is a guest's; two by the host are two.
     const again = nowNs <= this.#foldUntilNs && event.data["reason"] === "guest-reset";
     if (!again) this.#foldUntilNs = nowNs + RESET_FOLD_NS;
-    // A reset wakes a suspended VM; one that has shut down stays stopped until `cont`.
-    if (this.#state === SUSPENDED) this.#become(RUNNING, VM_DETAIL.NONE);
+    // Whether it runs now only QEMU knows; one that has shut down stays stopped until `cont`.
+    const isAsleep = this.#state === SUSPENDED;
+    if (isAsleep) this.#wasSuspended = true;
     else if (this.#state === CRASHED || this.#state === SHUTDOWN) {
       this.#become(PAUSED, VM_DETAIL.HOST_REQUEST);
     }
-    if (this.#state === PAUSED && !again) this.#foldUntilNs = NEVER;
+    if ((this.#state === PAUSED || isAsleep) && !again) this.#foldUntilNs = NEVER;
     if (again) return "nothing";
-    return this.#takeCause(RESET, detailOfCause(event.data["reason"]));
+    const told = this.#takeCause(RESET, detailOfCause(event.data["reason"]));
+    return isAsleep ? { told, verify: true } : told;
   }
 
   #onShutdown(event: QmpEvent): Told {

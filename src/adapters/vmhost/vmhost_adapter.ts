@@ -57,8 +57,10 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   #up = false;
   #downTold = false;
   #pid = 0;
-  /** The question for a STOP's cause that is under way, by its number; 0 when none is. */
+  /** The question for the run state behind an event that is under way, by its number; 0 when none is. */
   #asking = 0;
+  /** The event that it is asked for. */
+  #askedFor = "";
   #questions = 0;
 
   /** Makes it over the endpoint's monitor, which it shares with others. */
@@ -121,22 +123,28 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
     if (seat === null || !this.#up || !TRACKED_EVENTS.has(event.name)) return;
     if (this.#asking > 0) {
       this.#asking = 0;
-      this.#tell(this.#tracker.onStopUnexplained());
+      const state = this.#tracker.onUnexplained(this.#askedFor);
+      if (state !== undefined) this.#tell(state);
     }
     const told = this.#tracker.onEvent(event, seat.loop.clock.nowNs());
-    if (told === "ask") this.#askWhyStopped();
-    else if (told !== "nothing") this.#tell(told);
+    if (told === "nothing") return;
+    if (told === "ask") return this.#askRunState(event.name);
+    if (!("verify" in told)) return this.#tell(told);
+    this.#tell(told.told);
+    this.#askRunState(event.name);
   }
 
   #execute(seat: Seat, command: string, ticket: number): void {
     const tracker = this.#tracker;
     if (command === "system_wakeup") tracker.onWakeAsked();
     if (command === "stop") tracker.onStopAsked(1);
+    if (command === "cont") tracker.onResumeAsked(1);
     this.#link.execute(
       command,
       undefined,
       (reply) => {
         if (command === "stop") tracker.onStopAsked(-1);
+        if (command === "cont") tracker.onResumeAsked(-1);
         // Closed meanwhile: the core has answered what was left.
         if (this.#seat !== seat) return;
         seat.ack(ticket, command === "quit" ? codeOfQuit(reply) : codeOf(reply));
@@ -165,16 +173,21 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
     );
   }
 
-  // QEMU sends events and replies in one order: what the reply says is the state right after the STOP, or a later one.
-  #askWhyStopped(): void {
+  // QEMU sends events and replies in one order: what the reply says is the state right after the event, or a later one.
+  #askRunState(askedFor: string): void {
     const question = this.#asking = ++this.#questions;
+    this.#askedFor = askedFor;
     this.#link.execute(
       "query-status",
       undefined,
       (reply) => {
         if (this.#asking !== question) return;
         this.#asking = 0;
-        if (reply.outcome === "done") this.#tell(this.#tracker.onRunState(statusOf(reply)));
+        if (reply.outcome !== "done") return;
+        const before = this.#tracker.current;
+        const now = this.#tracker.onRunState(statusOf(reply));
+        // A STOP is told with the reason that the answer gives; what was only verified, or stayed as it was, is not told twice.
+        if (askedFor === "STOP" || now.state !== before.state) this.#tell(now);
       },
       0,
       ANSWER_NS,

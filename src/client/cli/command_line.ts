@@ -15,7 +15,7 @@ export const COMMON_OPTIONS: OptionSpecs = {
 };
 /** Options that every command understands which talks to a daemon. */
 export const CLIENT_OPTIONS: OptionSpecs = {
-  socket: { takes: "text", value: "PATH", help: "the daemon's control socket" },
+  socket: { takes: "text", value: "PATH", help: "the daemon's control socket (or VMSIG_SOCKET)" },
 };
 
 /** A line, understood. */
@@ -129,6 +129,21 @@ function unknownOption(name: string, arg: string, specs: OptionSpecs): Fault {
     name,
     `there is no option ${typed}${suggestion(typed, Object.keys(specs).map((s) => `--${s}`))}`,
   );
+}
+
+/**
+ * Understands an argument by what the library says of it: one that it refuses is a usage error like every other
+ * that no daemon could make right.
+ *
+ * @throws {Fault} `usage` in place of `bad-argument`
+ */
+export function understood<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== "bad-argument") throw error;
+    throw new Fault("usage", `${error.message}; see vmsig ${name} --help`, { cause: error });
+  }
 }
 
 /** A usage error of a command. */

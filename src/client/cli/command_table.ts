@@ -96,7 +96,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
   doctor: {
     summary: "look at this machine: what vmsig lacks here, with the remedy",
-    usage: ["doctor [--config FILE]"],
+    usage: ["doctor [--security] [--config FILE]"],
     load: async () => (await import("./doctor.ts")).doctor,
   },
   mem: {

@@ -3,24 +3,40 @@
  * @module
  */
 import { Fault } from "../../base/fault.ts";
+import { defaultSocketPathHere } from "../connect.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { examineMachine, type Finding } from "./machine_check.ts";
 import type { Tone } from "./output.ts";
+import type { Weakness } from "./security/finding.ts";
+import { checkSecurity } from "./security/security_check.ts";
 import { printTable, visible } from "./table.ts";
 
 const TONES: Readonly<Record<Finding["state"], Tone>> = { ok: "good", note: "warn", missing: "bad" };
+const SEVERITIES: Readonly<Record<Weakness["severity"], Tone>> = {
+  high: "bad",
+  medium: "bad",
+  low: "warn",
+  note: "dim",
+};
 
 /** The command. */
 export const doctor: CommandModule = {
   args: { min: 0, max: 0 },
   options: {
     config: { takes: "text", value: "FILE", help: "the daemon's config (/etc/vmsig/vmsigd.toml)" },
+    security: { takes: "nothing", help: "look for what weakens the daemon on this host instead" },
   },
   details:
     `Looks at the kernel, the C shim, this user's rights, /dev/uinput, the config, and whether the daemon answers. What is
-missing is told with its remedy, and the exit code is then 3. A note is something that only some uses need.`,
-  examples: ["doctor", "doctor --json", "doctor --config ./vmsigd.toml"],
+missing is told with its remedy, and the exit code is then 3. A note is something that only some uses need.
+
+With --security it looks at what others could use against the daemon: who can write or replace its socket, its config, the
+trigger directory, the monitors that these name and the RAM files of QEMUs; rules that give more than is needed; overrides
+of the systemd unit; settings of the kernel; the daemon's process. Each finding is high, medium, low or a note, with its remedy. The exit code
+is 0 when nothing but notes was found, 1 otherwise. Run it as root: others cannot see everything.`,
+  examples: ["doctor", "doctor --json", "doctor --config ./vmsigd.toml", "doctor --security"],
   async run(call) {
+    if (call.flag("security")) return examineSecurity(call);
     const findings: Finding[] = [];
     for (const examine of examineMachine(call.text("config"))) findings.push(examine());
     findings.push(await examineDaemon(call));
@@ -29,6 +45,28 @@ missing is told with its remedy, and the exit code is then 3. A note is somethin
     return findings.some(({ state }) => state === "missing") ? 3 : 0;
   },
 };
+
+function examineSecurity(call: Call): number {
+  const { out } = call;
+  const found = checkSecurity({
+    socket: call.socket ?? defaultSocketPathHere(),
+    config: call.text("config"),
+  });
+  if (call.json) { for (const weakness of found) out.json(weakness); }
+  else if (found.length === 0) out.line("nothing was found that weakens the daemon on this host");
+  else {
+    printTable(
+      out,
+      ["SEVERITY", "WHERE", "FOUND"],
+      found.map((
+        { severity, check, found },
+      ) => [{ text: severity, tone: SEVERITIES[severity] }, check, found]),
+    );
+    out.line();
+    for (const { check, remedy } of found) out.line(`${check}: ${visible(remedy)}`);
+  }
+  return found.some(({ severity }) => severity !== "note") ? 1 : 0;
+}
 
 async function examineDaemon(call: Call): Promise<Finding> {
   try {

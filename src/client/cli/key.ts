@@ -5,6 +5,7 @@
 import { parseChord } from "../chord.ts";
 import { takeInput } from "../input_control.ts";
 import type { CommandModule } from "./command.ts";
+import { understood } from "./command_line.ts";
 import { done, inputOptions, TIMEOUT_OPTION } from "./input_command.ts";
 
 /** The command. */
@@ -22,7 +23,7 @@ type on a US keyboard. Takes the input lease for itself, and fails with "busy" w
   async run(call) {
     const [ref = "", ...chords] = call.args;
     // All are understood before the first is pressed.
-    for (const chord of chords) parseChord(chord);
+    for (const chord of chords) understood("key", () => parseChord(chord));
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     await using input = await takeInput(client, ref, inputOptions(call));
     for (const chord of chords) await input.key(chord, call.number("hold") ?? 0);

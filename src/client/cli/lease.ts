@@ -3,7 +3,7 @@
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
-import { Fault } from "../../base/fault.ts";
+import { Fault, messageOf } from "../../base/fault.ts";
 import { LEASE_CLASS_NAMES } from "../../event/body_number.ts";
 import type { Client } from "../client.ts";
 import type { Lease, LeaseClassName } from "../lease.ts";
@@ -58,7 +58,9 @@ async function status(
   className: LeaseClassName,
 ): Promise<void> {
   const { busy, ownerPrincipal } = await client.leaseStatus(ref, className, { signal });
-  if (json) out.json({ endpoint: await client.endpoint(ref), class: className, busy, ownerPrincipal });
+  // A free lease has no owner; uid 0 is root.
+  const owner = busy ? { ownerPrincipal } : {};
+  if (json) out.json({ endpoint: await client.endpoint(ref), class: className, busy, ...owner });
   else out.line(busy ? `${className}: held by uid ${ownerPrincipal}` : `${className}: free`);
 }
 
@@ -101,8 +103,11 @@ async function runUnder(
     child = new Deno.Command(program, { args, stdin: "inherit", stdout: "inherit", stderr: "inherit" })
       .spawn();
   } catch (error) {
-    const why = error instanceof Deno.errors.NotFound ? "there is no such program" : String(error);
-    throw new Fault("refused", `Cannot run ${visible(program)}: ${why}`, { cause: error });
+    const isAbsent = error instanceof Deno.errors.NotFound;
+    const why = isAbsent ? "there is no such program" : messageOf(error);
+    throw new Fault(isAbsent ? "missing" : "refused", `Cannot run ${visible(program)}: ${why}`, {
+      cause: error,
+    });
   }
   // Ctrl-C reaches the program by itself, as it is in the terminal's foreground; a SIGTERM to us does not.
   const end = () => terminate(child);

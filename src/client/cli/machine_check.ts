@@ -15,7 +15,7 @@ import { TimerFd } from "../../../ffi/timer_fd.ts";
 import { openUinput } from "../../../ffi/uinput.ts";
 import { messageOf } from "../../base/fault.ts";
 import { parseConfig } from "../../daemon/config.ts";
-import { DEFAULT_CONFIG_PATH } from "../../daemon/serve_plan.ts";
+import { DEFAULT_CONFIG_PATH, readConfigText } from "../../daemon/serve_plan.ts";
 import { defaultSocketPathHere } from "../connect.ts";
 
 /** One thing that was looked at. */
@@ -175,12 +175,14 @@ function examineFolder(): Finding {
 }
 
 function examineConfig(path = DEFAULT_CONFIG_PATH): Finding {
-  const text = textOf(path);
-  if (text === undefined) {
-    if (statOf(path) === undefined && path === DEFAULT_CONFIG_PATH) {
-      return { check: "config", state: "ok", found: `no ${path}: the defaults hold` };
-    }
-    const remedy = `make ${path} readable to this user, or give another with --config FILE`;
+  if (statOf(path) === undefined && path === DEFAULT_CONFIG_PATH) {
+    return { check: "config", state: "ok", found: `no ${path}: the defaults hold` };
+  }
+  let text: string;
+  try {
+    text = readConfigText(path, true);
+  } catch (error) {
+    const remedy = `${messageOf(error)}; make it readable to this user, or give another with --config FILE`;
     return { check: "config", state: "missing", found: `${path} cannot be read`, remedy };
   }
   try {

@@ -6,7 +6,7 @@ import { suggestion } from "../../base/closest_name.ts";
 import { type InputControl, takeInput } from "../input_control.ts";
 import { type ButtonName, BUTTONS, MAX_ABS, moveFrame, type Point } from "../mouse_frames.ts";
 import type { Call, CommandModule } from "./command.ts";
-import { usage } from "./command_line.ts";
+import { understood, usage } from "./command_line.ts";
 import { done, inputOptions, TIMEOUT_OPTION } from "./input_command.ts";
 import { visible } from "./table.ts";
 
@@ -105,7 +105,7 @@ function buttonAction(call: Call, verb: string, button: ButtonName): Action {
 
 function pointOf(rest: readonly string[], at: number): Point {
   const point = { x: coordinate(rest[at] ?? ""), y: coordinate(rest[at + 1] ?? "") };
-  moveFrame(point);
+  understood("mouse", () => moveFrame(point));
   return point;
 }
 

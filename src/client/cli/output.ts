@@ -4,6 +4,7 @@
  * A reader that went away (`vmsig watch | head`) is no error: it is told by {@linkcode OutputClosed}, and the command ends quietly.
  * @module
  */
+import { Fault, messageOf } from "../../base/fault.ts";
 
 /** Thrown when nobody reads the output any more. */
 export class OutputClosed extends Error {
@@ -77,6 +78,7 @@ function writeStdout(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) throw new OutputClosed();
-    throw error;
+    // A full disk, a file that may not grow: nothing that vmsig did.
+    throw new Fault("refused", `Cannot print: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -23,7 +23,7 @@ export const record: CommandModule = {
       takes: "text",
       letter: "o",
       value: "FILE",
-      help: "where to; a file of this name is overwritten",
+      help: "where to, for this user's eyes only (0600); a file of yours of this name is replaced",
     },
     for: { takes: "number", value: "MS", max: 2_147_483_647, help: "end after this time" },
     "max-size": {

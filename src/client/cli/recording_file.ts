@@ -1,9 +1,10 @@
 /**
  * The files of a recording: one that grows to a bound, is then renamed to FILE.1 (and FILE.1 to FILE.2, …; the oldest goes), and begun anew with a header of its own, so that each can be
- * replayed by itself. What cannot be written whole is cut off again, so that a full disk leaves a good file.
+ * replayed by itself. What cannot be written whole is cut off again, so that a full disk leaves a good file. All of them are this user's alone: they hold what was typed and seen.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
+import { createPrivate, makePrivate, type PrivateFile } from "./private_file.ts";
 
 /** How large, and how many. */
 export interface RecordingBounds {
@@ -18,7 +19,7 @@ export class RecordingFile implements Disposable {
   readonly #path: string;
   readonly #bounds: RecordingBounds;
   readonly #header: () => Uint8Array;
-  #file: Deno.FsFile;
+  #out: PrivateFile;
   #bytes = 0;
   #total = 0;
 
@@ -32,11 +33,11 @@ export class RecordingFile implements Disposable {
     this.#path = path;
     this.#bounds = bounds;
     this.#header = header;
-    this.#file = this.#open();
+    this.#out = this.#open();
     try {
       this.#write(header());
     } catch (error) {
-      this.#file.close();
+      this.#out.file.close();
       throw error;
     }
   }
@@ -48,46 +49,49 @@ export class RecordingFile implements Disposable {
 
   /** Appends one item. */
   append(item: Uint8Array): void {
-    if (this.#bytes + item.length > this.#bounds.maxBytes) this.#rotate();
+    if (!this.#out.isDevice && this.#bytes + item.length > this.#bounds.maxBytes) this.#rotate();
     this.#write(item);
   }
 
   /** Closes it. */
   [Symbol.dispose](): void {
-    this.#file.close();
+    this.#out.file.close();
   }
 
-  #open(): Deno.FsFile {
-    this.#bytes = 0;
+  #open(): PrivateFile {
     try {
-      return Deno.openSync(this.#path, { write: true, create: true, truncate: true });
+      const opened = createPrivate(this.#path);
+      this.#bytes = 0;
+      return opened;
     } catch (error) {
       throw refused(this.#path, error);
     }
   }
 
   #write(item: Uint8Array): void {
+    const { file, isDevice } = this.#out;
     let done = 0;
     try {
-      while (done < item.length) done += this.#file.writeSync(item.subarray(done));
+      while (done < item.length) done += file.writeSync(item.subarray(done));
     } catch (error) {
-      if (done > 0) this.#file.truncateSync(this.#bytes);
+      if (done > 0 && !isDevice) file.truncateSync(this.#bytes);
       throw refused(this.#path, error);
     }
     this.#bytes += item.length;
     this.#total += item.length;
   }
 
+  /** The file that is full stays open until the next one is there: what goes wrong in between costs nothing that was written. */
   #rotate(): void {
-    this.#file.close();
     const { keep } = this.#bounds;
-    try {
-      for (let i = keep; i > 0; i--) {
-        renameIfThere(i === 1 ? this.#path : `${this.#path}.${i - 1}`, `${this.#path}.${i}`);
-      }
-    } finally {
-      this.#file = this.#open();
+    for (let i = keep; i > 0; i--) {
+      renameIfThere(i === 1 ? this.#path : `${this.#path}.${i - 1}`, `${this.#path}.${i}`);
+      // One of an earlier vmsig may be open to others.
+      makePrivate(`${this.#path}.${i}`);
     }
+    const full = this.#out;
+    this.#out = this.#open();
+    full.file.close();
     this.#write(this.#header());
   }
 }
@@ -101,11 +105,8 @@ function renameIfThere(from: string, to: string): void {
 }
 
 function refused(path: string, error: unknown): Fault {
-  return new Fault(
-    "refused",
-    `Cannot write the recording ${path}: ${messageOf(error)}; make room, or choose another file`,
-    {
-      cause: error,
-    },
-  );
+  const remedy = error instanceof Fault ? "" : "; make room, or choose another file";
+  return new Fault("refused", `Cannot write the recording ${path}: ${messageOf(error)}${remedy}`, {
+    cause: error,
+  });
 }

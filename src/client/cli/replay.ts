@@ -2,6 +2,7 @@
  * `vmsig replay`: plays a recording to whoever joins.
  * @module
  */
+import { readRegularFile } from "../../../ffi/regular_file.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { Log } from "../../base/log.ts";
 import { planReplay } from "../../daemon/replay_plan.ts";
@@ -9,6 +10,9 @@ import { replay as play } from "../../daemon/replay_daemon.ts";
 import { defaultSocketPathHere } from "../connect.ts";
 import type { CommandModule } from "./command.ts";
 import { visible } from "./table.ts";
+
+/** All of it is held in memory while it is played. */
+const MAX_BYTES = 2 ** 31;
 
 /** The command. */
 export const replay: CommandModule = {
@@ -50,7 +54,7 @@ audit) and what came with file descriptors (memory contexts, frame rings), which
 
 function readFile(path: string): Uint8Array {
   try {
-    return Deno.readFileSync(path);
+    return readRegularFile(path, MAX_BYTES);
   } catch (error) {
     throw new Fault("refused", `Cannot read the recording ${path}: ${messageOf(error)}`, { cause: error });
   }

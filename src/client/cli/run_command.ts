@@ -12,6 +12,7 @@ import { COMMANDS } from "./command_table.ts";
 import { commandHelp, overview } from "./help.ts";
 import { Interrupt } from "./interrupt.ts";
 import { type Output, OutputClosed, standardOutput } from "./output.ts";
+import { ReaderWatch } from "./reader_watch.ts";
 import { visible } from "./table.ts";
 
 /**
@@ -24,15 +25,19 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
   try {
     return await choose(argv, standardOutput());
   } catch (error) {
-    return tell(error);
+    return tell(error, asksForJson(argv));
   }
+}
+
+/** Whether `--json` stands among a command's own words: also of a line that was not understood. */
+function asksForJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return (end < 0 ? argv : argv.slice(0, end)).includes("--json");
 }
 
 async function choose(argv: readonly string[], out: Output): Promise<number> {
   const [name, ...rest] = argv;
-  if (name === undefined) {
-    throw new Fault("usage", "Cannot run vmsig without a command; vmsig help lists them");
-  }
+  if (name === undefined) return await help([], out);
   if (name === "help" || name === "--help" || name === "-h") return await help(rest, out);
   if (name === "--version" || name === "-V") return await choose(["version", ...rest], out);
   const entry = COMMANDS[Object.hasOwn(COMMANDS, name) ? name : ""];
@@ -51,10 +56,13 @@ async function run(name: string, command: CommandModule, line: CommandLine, out:
     return await command.run(callOf(name, line, out, new AbortController().signal)) ?? 0;
   }
   using interrupt = new Interrupt();
+  using reader = new ReaderWatch();
+  const signal = AbortSignal.any([interrupt.signal, reader.signal]);
   try {
-    const code = await command.run(callOf(name, line, out, interrupt.signal));
+    const code = await command.run(callOf(name, line, out, signal));
     return interrupt.exitCode ?? code ?? 0;
   } catch (error) {
+    if (reader.signal.aborted && interrupt.exitCode === undefined) return 0;
     if (interrupt.exitCode !== undefined && error instanceof Fault && error.code === "interrupted") {
       return interrupt.exitCode;
     }
@@ -102,26 +110,27 @@ function unknownCommand(name: string): Fault {
   );
 }
 
-/** Says on stderr what went wrong. */
-function tell(error: unknown): number {
+/**
+ * Says on stderr what went wrong: one line, or with `--json` one object with the code's name and the text.
+ *
+ * @returns the exit code
+ */
+function tell(error: unknown, json: boolean): number {
   if (error instanceof OutputClosed) return 0;
-  const code = exitCodeOf(error);
+  const say = (code: string, text: string) =>
+    print(json ? JSON.stringify({ code, text }) : `vmsig: ${code}: ${oneLine(text)}`);
   if (error instanceof Fault) {
-    print(`vmsig: ${error.code}: ${oneLine(error.message)}`);
-    return code;
+    say(error.code, error.message);
+    return exitCodeOf(error);
   }
   if (error instanceof Deno.errors.NotCapable) {
-    print(`vmsig: missing: Cannot go on without a permission of Deno: ${oneLine(error.message)}`);
+    say("missing", `Cannot go on without a permission of Deno: ${error.message}`);
     return exitCodeOf(new Fault("missing", error.message));
   }
   // A defect of ours: the stack is what a report of it needs.
-  print(
-    `vmsig: internal: Cannot go on: ${
-      oneLine(messageOf(error))
-    }; this is a defect of vmsig, please report it`,
-  );
+  say("internal", `Cannot go on: ${messageOf(error)}; this is a defect of vmsig, please report it`);
   if (error instanceof Error && error.stack !== undefined) print(error.stack);
-  return code;
+  return exitCodeOf(error);
 }
 
 function print(text: string): void {

@@ -5,6 +5,7 @@
 import { takeInput } from "../input_control.ts";
 import { framesOfText } from "../us_layout.ts";
 import type { CommandModule } from "./command.ts";
+import { understood } from "./command_line.ts";
 import { done, inputOptions, TIMEOUT_OPTION } from "./input_command.ts";
 
 /** The command. */
@@ -18,7 +19,7 @@ control holds it. A text that begins with - goes behind --.`,
   examples: ["type web 'uname -a'", "type web $'root\\n'", "type web -- -v"],
   async run(call) {
     const [ref = "", text = ""] = call.args;
-    const frames = framesOfText(text);
+    const frames = understood("type", () => framesOfText(text));
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     await using input = await takeInput(client, ref, inputOptions(call));
     const begunMs = performance.now();

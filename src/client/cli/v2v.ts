@@ -2,6 +2,7 @@
  * `vmsig v2v`: a channel as a pipe for a shell, and its benchmark. Needs no daemon between two processes of this host; between VMs the daemon serves the memory (`--ivshmem`).
  * @module
  */
+import { Log } from "../../base/log.ts";
 import { defaultSocketPathHere } from "../connect.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
@@ -57,6 +58,7 @@ root are let in. bench measures the channel on this machine; names or prefixes o
       input: Deno.stdin.readable,
       output: Deno.stdout.writable,
       signal: call.signal,
+      log: new Log("v2v", "warn", (line) => console.error(line)),
       ...(order === undefined ? {} : { order }),
       ...(ivshmem === undefined ? {} : { ivshmem }),
       ...(waitMs === undefined ? {} : { waitMs }),

@@ -105,6 +105,11 @@ export class BusConnection implements Disposable {
     if (this.#batch.closed) this.#closed = true;
   }
 
+  /** Its socket, borrowed. */
+  get fd(): number {
+    return this.#socket.fd;
+  }
+
   /**
    * Publishes an UP event of source FRAME.
    *

@@ -32,11 +32,14 @@ export interface PerceptionOptions {
   readonly ring?: boolean;
   /** Whether to wait for another daemon when this one ends; true unless told. */
   readonly reconnect?: boolean;
-  /** Told once it is on the bus, each time. */
-  readonly onJoined?: () => void;
+  /** Told once it is on the bus, each time; with the connection's descriptor, which stays its own. */
+  readonly onJoined?: (fd: number) => void;
+  /** Called every two seconds at least, for as long as it looks and does not hang. */
+  readonly onBeat?: () => void;
 }
 
 const RECONNECT_NS = SECOND;
+const BEAT_NS = 2 * SECOND;
 const NAME = "perception";
 
 /** The control, on the thread that calls {@linkcode run}. */
@@ -48,6 +51,7 @@ export class PerceptionLoop implements BusListener, EyePort {
   #stopped = false;
   /** The last refusal that was told: each frame would be refused alike. */
   #refusal = 0;
+  #beatNs = 0;
 
   /**
    * Sets it up; nothing happens before {@linkcode run}.
@@ -78,7 +82,7 @@ export class PerceptionLoop implements BusListener, EyePort {
         );
         this.#connection = connection;
         this.#refusal = 0;
-        this.#options.onJoined?.();
+        this.#options.onJoined?.(connection.fd);
         this.#watch(connection);
       } catch (error) {
         const patient = reconnect && error instanceof Fault && error.code !== "not-admitted";
@@ -129,16 +133,24 @@ export class PerceptionLoop implements BusListener, EyePort {
 
   #watch(connection: BusConnection): void {
     while (!connection.closed && !this.#stopped) {
-      let nextNs = NEVER;
+      let nextNs = this.#options.onBeat === undefined ? NEVER : this.#beatNs;
       for (const eye of this.#eyes.values()) nextNs = Math.min(nextNs, eye.nextNs);
       connection.turn(nextNs, this);
       this.#stopped = EventFd.borrow(this.#options.bellFd).drain() > 0;
       const nowNs = monotonicClock.nowNs();
       for (const eye of this.#eyes.values()) eye.step(nowNs);
+      this.#beat(nowNs);
     }
   }
 
+  #beat(nowNs: number): void {
+    if (nowNs < this.#beatNs) return;
+    this.#beatNs = nowNs + BEAT_NS;
+    this.#options.onBeat?.();
+  }
+
   #rest(): void {
+    this.#beat(monotonicClock.nowNs());
     using poller = new Poller(1);
     poller.add(this.#options.bellFd, IN, 0);
     poller.waitNs(RECONNECT_NS);

@@ -3,17 +3,24 @@
  * but after an OVERRUN, which tells how many are.
  *
  * When it is full the lowest priority gives way, oldest first; an URGENT event never does, nor does an answer to the control's own command (the core takes no
- * more commands from a control whose queue is half full, so answers are bounded too). A queue that is full of URGENT alone cannot be helped: `overflowed`.
+ * more commands from a control whose queue is half full, so answers are bounded too). A queue that is full of URGENT alone cannot be helped: `overflowed`. It is bounded
+ * in bytes of bodies as well, and so are all queues of one principal together.
+ *
+ * Dozens of urgent events of one endpoint and kind are more than anybody can need to know: past {@linkcode MAX_UNFOLDED_EVENTS} the oldest that is no longer so goes
+ * (event/folding.ts), and past half of the queue the last one that is no longer so. That one endpoint's flood closes nobody. OVERRUN tells of these, too: they are the only
+ * urgent ones that it ever counts.
  * @module
  */
 import { isPeerGone, type SendBatch, sendOne } from "../../../ffi/datagram.ts";
 import { OPEN, reopen } from "../../../ffi/memfd.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
-import { SEND_BATCH } from "../../base/limits.ts";
+import { MAX_QUEUE_BYTES, MAX_UNFOLDED_EVENTS, SEND_BATCH } from "../../base/limits.ts";
+import { MemoryAccount } from "../../core/memory_account.ts";
 import { OVERRUN } from "../../event/body_layout.ts";
 import { defaultPrio, DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
+import { folds, mayFold } from "../../event/folding.ts";
 import { encodeFrame } from "../../event/frame.ts";
 import { KIND } from "../../event/kind.ts";
 import { mayTakeBack, takesBack } from "../../event/overtaking.ts";
@@ -31,7 +38,10 @@ export class SendQueue {
   readonly #pool: EventPool;
   /** Openings made for the batch that is being sent. */
   readonly #fresh: OwnedFd[] = [];
+  #account = new MemoryAccount();
   #count = 0;
+  /** Bytes of the bodies of what waits. */
+  #bytes = 0;
   #seq = 0;
   #lost = 0;
   #highestLost = 0;
@@ -47,6 +57,16 @@ export class SendQueue {
   constructor(capacity: number, pool: EventPool) {
     this.#capacity = capacity;
     this.#pool = pool;
+  }
+
+  /** Whose memory the bodies take from now on; nothing waits yet. */
+  chargeTo(account: MemoryAccount): void {
+    this.#account = account;
+  }
+
+  /** Bytes of the bodies of what waits. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** How many wait. */
@@ -68,9 +88,41 @@ export class SendQueue {
   push(event: TransferEvent): void {
     if (mayTakeBack(event.kind)) this.#letGoFirst(event);
     if (event.kind === KIND.MEMCTX_INVALIDATED) this.#withdrawContext(event.endpoint);
+    if (event.prio === PRIO.URGENT && mayFold(event)) this.#foldOlder(event);
     if (this.#count >= this.#capacity && !this.#makeRoom(event)) return;
+    if (event.bodyBytes > 0 && !this.#makeByteRoom(event)) return;
     (this.#queues[event.prio] as EventRing).push(event.retain());
     this.#count++;
+    this.#noteBytes(event.bodyBytes);
+  }
+
+  /** More of a kind than anybody can need wait: what the arriving event makes meaningless goes, the oldest first. */
+  #foldOlder(arriving: TransferEvent): void {
+    const queue = this.#queues[PRIO.URGENT] as EventRing;
+    const most = queue.length >= this.#capacity / 2 ? 1 : MAX_UNFOLDED_EVENTS;
+    if (queue.length < most) return;
+    let oldest = -1;
+    let alike = 0;
+    for (let i = 0; i < queue.length; i++) {
+      const waiting = queue.at(i);
+      if (waiting.kind === arriving.kind && waiting.endpoint === arriving.endpoint) alike++;
+      if (oldest < 0 && folds(arriving, waiting)) oldest = i;
+    }
+    if (alike < most || oldest < 0) return;
+    this.#noteLost(PRIO.URGENT);
+    this.#letGo(queue.take(oldest));
+  }
+
+  #letGo(event: TransferEvent): void {
+    this.#count--;
+    this.#noteBytes(-event.bodyBytes);
+    event.release();
+  }
+
+  #noteBytes(change: number): void {
+    if (change === 0) return;
+    this.#bytes += change;
+    this.#account.noteEventBytes(change);
   }
 
   /** What an event takes back must not arrive after it: it waits among the urgent ones, in front. */
@@ -131,9 +183,8 @@ export class SendQueue {
   /** Releases everything. */
   clear(): void {
     for (const queue of this.#queues) {
-      while (queue.length > 0) queue.shift().release();
+      while (queue.length > 0) this.#letGo(queue.shift());
     }
-    this.#count = 0;
   }
 
   /** Encodes the next frames into the batch, highest priority first, without taking them out. */
@@ -176,8 +227,7 @@ export class SendQueue {
       for (let i = queue.length - 1; i >= 0; i--) {
         const event = queue.at(i);
         if (event.kind !== KIND.MEMCTX || event.endpoint !== endpoint) continue;
-        queue.take(i).release();
-        this.#count--;
+        this.#letGo(queue.take(i));
       }
     }
   }
@@ -194,8 +244,7 @@ export class SendQueue {
         const event = queue.shift();
         this.#seq = (this.#seq + 1) >>> 0;
         if (event.kind === KIND.OVERRUN) this.#seq = (this.#seq + (event.words[0] as number)) >>> 0;
-        event.release();
-        this.#count--;
+        this.#letGo(event);
         sent--;
       }
     }
@@ -219,11 +268,10 @@ export class SendQueue {
   #makeRoom(arriving: TransferEvent): boolean {
     for (let prio = 0; prio < PRIO.URGENT && prio <= arriving.prio; prio++) {
       const queue = this.#queues[prio] as EventRing;
-      const victim = takeOldestUnaddressed(queue);
+      const victim = takeOldestUnaddressed(queue, false);
       if (victim === null) continue;
-      this.#count--;
       this.#noteLost(victim.prio);
-      victim.release();
+      this.#letGo(victim);
       return true;
     }
     if (arriving.origin !== 0 && arriving.prio < PRIO.URGENT) return true;
@@ -235,13 +283,35 @@ export class SendQueue {
     return false;
   }
 
+  /** Makes room for an arriving body. False: there is none, and its event is the one that is lost. Answers and urgent events have none to speak of. */
+  #makeByteRoom(arriving: TransferEvent): boolean {
+    const { bodyBytes, prio } = arriving;
+    while (this.#bytes + bodyBytes > MAX_QUEUE_BYTES || !this.#account.hasRoomFor(bodyBytes)) {
+      let victim: TransferEvent | null = null;
+      for (let each = 0; victim === null && each < PRIO.URGENT && each <= prio; each++) {
+        victim = takeOldestUnaddressed(this.#queues[each] as EventRing, true);
+      }
+      if (victim === null) {
+        if (prio >= PRIO.URGENT || arriving.origin !== 0) return true;
+        this.#noteLost(prio);
+        return false;
+      }
+      this.#noteLost(victim.prio);
+      this.#letGo(victim);
+    }
+    return true;
+  }
+
   #noteLost(prio: number): void {
     this.#lost++;
     if (prio > this.#highestLost) this.#highestLost = prio;
   }
 }
 
-function takeOldestUnaddressed(queue: EventRing): TransferEvent | null {
-  for (let i = 0; i < queue.length; i++) if (queue.at(i).origin === 0) return queue.take(i);
+function takeOldestUnaddressed(queue: EventRing, withBody: boolean): TransferEvent | null {
+  for (let i = 0; i < queue.length; i++) {
+    const event = queue.at(i);
+    if (event.origin === 0 && (!withBody || event.bodyBytes > 0)) return queue.take(i);
+  }
   return null;
 }

@@ -17,19 +17,16 @@ import type { Control, ControlSeat } from "../../core/control_port.ts";
 import { ERROR } from "../../event/body_layout.ts";
 import { DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
-import { checkFrame, decodeFrame, FRAME } from "../../event/frame.ts";
+import { judgeBody } from "../../event/body_rule.ts";
+import { bodyBytesOf, checkFrame, decodeFrame, FRAME } from "../../event/frame.ts";
 import { writeText } from "../../event/inline_text.ts";
 import { CLASS, KIND, kindClass } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
-import {
-  type EventPool,
-  PAYLOAD,
-  type PayloadOwner,
-  type TransferEvent,
-} from "../../event/transfer_event.ts";
+import type { EventPool, PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
 import { closeGently } from "./close_gently.ts";
 import { isHungUp } from "./hung_up.ts";
+import { isSoundRing } from "./ring_rule.ts";
 import { SendQueue } from "./send_queue.ts";
 
 /** Scratch memory that all socket controls of a loop share: nothing in it outlives a callback. */
@@ -107,6 +104,7 @@ export class SocketControl implements Control, FdHandler {
   /** Called by the core: it is on the bus. */
   open(seat: ControlSeat): void {
     this.#seat = seat;
+    this.#queue.chargeTo(seat.account);
     this.#options.loop.watch(this.#fd, this.#interest, this);
   }
 
@@ -161,6 +159,7 @@ export class SocketControl implements Control, FdHandler {
   /** Called by the core: it is off the bus. */
   close(_reason: string): void {
     this.#closed = true;
+    this.#seat?.account.stopWaiting(this.#wake);
     this.#options.loop.unwatch(this.#fd);
     this.#queue.clear();
     while (this.#backlog.length > 0) this.#backlog.shift().release();
@@ -171,7 +170,9 @@ export class SocketControl implements Control, FdHandler {
   get #mayRead(): boolean {
     if (this.#isDeaf) return true;
     const half = this.#options.queueEvents / 2;
-    return !this.#queue.isHalfFull && this.#backlog.length === 0 && (this.#seat?.outstanding ?? 0) <= half;
+    const isFull = this.#seat?.account.isFull ?? false;
+    return !isFull && !this.#queue.isHalfFull && this.#backlog.length === 0 &&
+      (this.#seat?.outstanding ?? 0) <= half;
   }
 
   #receive(): void {
@@ -218,16 +219,35 @@ export class SocketControl implements Control, FdHandler {
     if (way === CLASS.UP && !PUBLISHABLE.has(kind)) {
       return this.#refuse("kind is not for a control to publish");
     }
+    if (fdCount > 0 && kind !== KIND.FRAME_RING) return this.#refuse("fds with a kind that has none");
+    const seat = this.#seat as ControlSeat;
     const event = this.#options.pool.acquire();
-    decodeFrame(event, receive.bytes, receive.view, offset);
+    const bodyBytes = bodyBytesOf(receive.view, offset);
+    if (bodyBytes === 0) decodeFrame(event, receive.bytes, receive.view, offset);
+    else this.#decodeWithBody(seat, event, kind, receive, offset);
     if (fdCount > 0) {
       const fds: number[] = [];
       for (let k = 0; k < fdCount; k++) fds.push(receive.takeFd(i, k));
       event.own(fds, CLOSE_FDS);
-    } else if (event.bodyBytes > 0) event.payloadFlags = PAYLOAD.OWNED;
-    if (event.dir === DIR.UP) (this.#seat as ControlSeat).publish(event);
+      if (!isSoundRing(event)) return seat.refuse(event, CODE["bad-argument"]);
+    }
+    if (event.dir === DIR.UP) seat.publish(event);
     else if (this.#backlog.length > 0) this.#backlog.push(event);
     else this.#hand(event);
+  }
+
+  /** A body that its kind does not have is not even copied: the core refuses the command by what the event says of it. */
+  #decodeWithBody(
+    seat: ControlSeat,
+    event: TransferEvent,
+    kind: number,
+    receive: ReceiveBatch,
+    offset: number,
+  ): void {
+    const format = receive.view.getUint8(offset + FRAME.bodyFormat);
+    const isSound = judgeBody(kind, format, bodyBytesOf(receive.view, offset)) === CODE.ok;
+    decodeFrame(event, receive.bytes, receive.view, offset, isSound);
+    if (isSound) seat.account.charge(event);
   }
 
   #hand(event: TransferEvent): void {
@@ -259,7 +279,7 @@ export class SocketControl implements Control, FdHandler {
     this.#queue.push(event);
     event.release();
     this.#send();
-    this.#options.log.warn("control broke the protocol", { control: this.name, what: text });
+    this.#seat?.breach(text);
     this.#leave(`protocol error: ${text}`);
   }
 
@@ -278,11 +298,15 @@ export class SocketControl implements Control, FdHandler {
 
   #updateInterest(): void {
     if (this.#closed) return;
+    if (this.#seat?.account.isFull === true) this.#seat.account.wait(this.#wake);
     const interest = (this.#mayRead ? IN | RDHUP : 0) | (this.#wouldBlock ? OUT : 0);
     if (interest === this.#interest) return;
     this.#interest = interest;
     this.#options.loop.rewatch(this.#fd, interest);
   }
+
+  /** Its principal's commands take less memory again. */
+  readonly #wake = (): void => this.#updateInterest();
 
   #leave(reason: string): void {
     if (this.#closed) return;

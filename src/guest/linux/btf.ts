@@ -5,7 +5,7 @@
  * anonymous members are followed. Records are counted and bounded: a table that lies ends the pass with an error text.
  * @module
  */
-import { MAX_BTF_BYTES, MAX_BTF_DEPTH } from "../../base/limits.ts";
+import { MAX_BTF_BYTES, MAX_BTF_DEPTH, MAX_BTF_MEMBERS, MAX_BTF_NAMESAKES } from "../../base/limits.ts";
 import type { AddressSpace } from "../address_space.ts";
 
 const MAGIC = 0x0001_eb9f;
@@ -96,7 +96,7 @@ export class Btf {
       typeAt[id] = at;
       if (kind === KIND.struct || kind === KIND.union) {
         const name = wanted.match(words[at] as number);
-        if (name !== undefined) found.set(name, [...found.get(name) ?? [], at]);
+        if (name !== undefined) note(found, name, at);
       }
       at += 3 + (fixed[kind] as number) + (perMember[kind] as number) * (info & 0xffff);
       if (at > words.length) return { unsupported: "BTF that is cut short" };
@@ -106,8 +106,9 @@ export class Btf {
 
   /** Byte offset of a structure's field, anonymous members followed; undefined when there is none. */
   offsetOf(struct: string, field: string): number | undefined {
+    const budget = { members: MAX_BTF_MEMBERS };
     for (const at of this.#structs.get(struct) ?? []) {
-      const bits = this.#find(at, new NameFilter(this.#strings, [field]), 0);
+      const bits = this.#find(at, new NameFilter(this.#strings, [field]), 0, budget);
       if (bits !== undefined) return bits >>> 3;
     }
     return undefined;
@@ -119,13 +120,14 @@ export class Btf {
     return at === undefined ? undefined : this.#words[at + 2];
   }
 
-  /** Bit offset of the field in the record at `at`, or undefined. */
-  #find(at: number, field: NameFilter, depth: number): number | undefined {
+  /** Bit offset of the field in the record at `at`, or undefined. A structure whose nameless members are itself would be looked at for ever: the members are counted. */
+  #find(at: number, field: NameFilter, depth: number, budget: { members: number }): number | undefined {
     if (depth > MAX_BTF_DEPTH) return undefined;
     const words = this.#words;
     const info = words[at + 1] as number;
     const bitfields = info < 0;
     for (let i = 0, member = at + 3; i < (info & 0xffff); i++, member += 3) {
+      if (--budget.members < 0) return undefined;
       const nameAt = words[member] as number;
       const raw = words[member + 2] as number;
       const bits = bitfields ? raw & 0xff_ffff : raw;
@@ -137,11 +139,18 @@ export class Btf {
       if (inner === undefined) continue;
       const kind = (words[inner + 1] as number) >>> 24 & 0x1f;
       if (kind !== KIND.struct && kind !== KIND.union) continue;
-      const within = this.#find(inner, field, depth + 1);
+      const within = this.#find(inner, field, depth + 1, budget);
       if (within !== undefined) return bits + within;
     }
     return undefined;
   }
+}
+
+/** A structure's place, among those of the same name. */
+function note(found: Map<string, number[]>, name: string, at: number): void {
+  const places = found.get(name);
+  if (places === undefined) found.set(name, [at]);
+  else if (places.length < MAX_BTF_NAMESAKES) places.push(at);
 }
 
 /** Compares a string of the table with a few names, by first byte and length before anything is decoded. */

@@ -6,7 +6,9 @@
  *   event3 TYPE CODE VALUE    an event, in evdev's numbers; SYN_REPORT included (0 0 0)
  *
  * Reading goes on while the output is slow: what cannot be written yet waits in memory, so that the
- * kernel's small buffer for each reader does not overflow (it would show as SYN_DROPPED, 0 3 0).
+ * kernel's small buffer for each reader (64 events) does not overflow (it would show as SYN_DROPPED, 0 3 0). It is
+ * realtime for the same reason: on a busy host the guest gets its input in heaps, and whatever else runs in the guest
+ * (the program that carries the recorder's lines to the serial port) would stand between two heaps.
  * "evrec --late" writes only once nothing has come for 200 ms: the guest's serial line is so slow that a burst of input
  * which is told while it comes can starve the recorder itself.
  * "evrec --time" puts the kernel's time of the event (CLOCK_MONOTONIC, ns) before each event line.
@@ -17,6 +19,7 @@
 #include <fcntl.h>
 #include <linux/input.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +112,8 @@ int main(int count, char **arguments) {
     with_time |= strcmp(arguments[i], "--time") == 0;
     late |= strcmp(arguments[i], "--late") == 0;
   }
+  /* Refused outside a test's guest, where nobody is root: it is as good as it can be then. */
+  sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 10});
   int writing = 1;
   fcntl(1, F_SETFL, O_NONBLOCK);
   int changes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);

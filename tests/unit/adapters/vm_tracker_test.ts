@@ -9,14 +9,22 @@ import { SEAM_REASON, VM_DETAIL, VM_STATE_NUMBER } from "../../../src/event/body
 const { RUNNING, PAUSED, SHUTDOWN, RESET, POWERDOWN, CRASHED, SUSPENDED, UNKNOWN } = VM_STATE_NUMBER;
 const { NONE, HOST_REQUEST, GUEST_REQUEST, PANIC, WATCHDOG, IO_ERROR, MIGRATION } = VM_DETAIL;
 
-/** A tracker of a VM that runs, and what it tells of events: [state, detail], or its word. */
-function running(): (name: string, data?: Record<string, unknown>, nowNs?: number) => unknown {
-  const tracker = new VmTracker();
-  tracker.onRunState("running");
+/** What a tracker tells of an event: [state, detail], with "verify" behind when it is to be asked for; or its word. */
+function tells(
+  tracker: VmTracker,
+): (name: string, data?: Record<string, unknown>, nowNs?: number) => unknown {
   return (name, data = {}, nowNs = SECOND) => {
     const told = tracker.onEvent({ name, data }, nowNs);
-    return typeof told === "string" ? told : [told.state, told.detail];
+    if (typeof told === "string") return told;
+    return "verify" in told ? [told.told.state, told.told.detail, "verify"] : [told.state, told.detail];
   };
+}
+
+/** The same of a VM that runs. */
+function running(): ReturnType<typeof tells> {
+  const tracker = new VmTracker();
+  tracker.onRunState("running");
+  return tells(tracker);
 }
 
 Deno.test("run states of query-status", () => {
@@ -48,7 +56,7 @@ Deno.test("a stop without a cause is asked for, one with a cause is told", () =>
   const failing = running();
   failing("BLOCK_IO_ERROR", { action: "stop" });
   assertEquals(failing("STOP"), [PAUSED, IO_ERROR]);
-  assertEquals(failing("RESUME"), [RUNNING, HOST_REQUEST]);
+  assertEquals(failing("RESUME"), [RUNNING, HOST_REQUEST, "verify"]);
   assertEquals(failing("RESUME"), "nothing");
   const tracker = new VmTracker();
   tracker.onRunState("running");
@@ -100,7 +108,7 @@ Deno.test("the firmware's resets are folded while the VM runs, the host's are no
   paused("BLOCK_IO_ERROR", { action: "stop" });
   paused("STOP");
   assertEquals(paused("RESET", host, 20 * SECOND), [RESET, HOST_REQUEST]);
-  assertEquals(paused("RESUME", {}, 90 * SECOND), [RUNNING, HOST_REQUEST]);
+  assertEquals(paused("RESUME", {}, 90 * SECOND), [RUNNING, HOST_REQUEST, "verify"]);
   assertEquals(paused("RESET", guest, 90 * SECOND + 1), "nothing", "its firmware ran only now");
   // Stopped between the reset and the firmware's own.
   const between = running();
@@ -110,18 +118,53 @@ Deno.test("the firmware's resets are folded while the VM runs, the host's are no
   assertEquals(between("RESET", guest, 60 * SECOND + 1), "nothing");
 });
 
-Deno.test("suspend and wake-up, asked for or not; a reset wakes, too", () => {
+Deno.test("suspend and wake-up, asked for or not", () => {
   const tell = running();
   assertEquals(tell("SUSPEND"), [SUSPENDED, GUEST_REQUEST]);
   assertEquals(tell("WAKEUP"), [RUNNING, NONE]);
   assertEquals(tell("WAKEUP"), "nothing");
-  tell("SUSPEND");
-  assertEquals(tell("RESET", { reason: "host-qmp-system-reset" }), [RESET, HOST_REQUEST]);
-  assertEquals(tell("SUSPEND"), [SUSPENDED, GUEST_REQUEST], "it ran in between");
   const tracker = new VmTracker();
   tracker.onRunState("suspended");
   tracker.onWakeAsked();
   assertEquals(tracker.onEvent({ name: "WAKEUP", data: {} }, 1), { state: RUNNING, detail: HOST_REQUEST });
+});
+
+Deno.test("a VM that was suspended and is resumed is asked for its state: QEMU 9 and later resume it suspended", () => {
+  const tracker = new VmTracker();
+  const tell = tells(tracker);
+  tracker.onRunState("suspended");
+  tracker.onStopAsked(1);
+  assertEquals(tell("STOP"), [PAUSED, HOST_REQUEST]);
+  tracker.onStopAsked(-1);
+  tracker.onResumeAsked(1);
+  assertEquals(tell("RESUME"), "ask");
+  assertEquals(tracker.onRunState("suspended"), { state: SUSPENDED, detail: GUEST_REQUEST });
+  assertEquals(tell("WAKEUP"), [RUNNING, NONE]);
+  assertEquals(tell("STOP"), "ask");
+  tracker.onRunState("paused");
+  assertEquals(tell("RESUME"), [RUNNING, HOST_REQUEST], "it was awake when it was stopped");
+});
+
+Deno.test("a reset of a suspended VM leaves it where QEMU says, and the run that follows is told", () => {
+  const tracker = new VmTracker();
+  const tell = tells(tracker);
+  tracker.onRunState("suspended");
+  const host = { reason: "host-qmp-system-reset" };
+  assertEquals(tell("RESET", host), [RESET, HOST_REQUEST, "verify"]);
+  assertEquals(tracker.current.state, SUSPENDED, "not awake before QEMU says so");
+  assertEquals(tracker.onRunState("prelaunch"), { state: PAUSED, detail: HOST_REQUEST });
+  assertEquals(tell("RESUME", {}, 90 * SECOND), "ask");
+  assertEquals(tracker.onRunState("running"), { state: RUNNING, detail: NONE });
+  assertEquals(tell("STOP"), "ask");
+});
+
+Deno.test("what nobody explained is taken at its word", () => {
+  const tracker = new VmTracker();
+  tracker.onRunState("running");
+  assertEquals(tracker.onUnexplained("STOP"), { state: PAUSED, detail: HOST_REQUEST });
+  assertEquals(tracker.onUnexplained("RESUME"), { state: RUNNING, detail: HOST_REQUEST });
+  assertEquals(tracker.onUnexplained("RESUME"), undefined, "told already");
+  assertEquals(tracker.onUnexplained("RESET"), undefined);
 });
 
 Deno.test("an event that nobody knows is nothing", () => {

@@ -149,15 +149,68 @@ Deno.test("key, type, mouse, held and lease", async () => {
     assertEquals([under.code, under.out], [7, "under\n"]);
     assertEquals(kindsOf(daemon.peers.at(-1)).at(-1), "CMD_RELEASE");
     const none = await vmsig("lease", "beta", "power", "hold", ...at, "--", "/no/such/program");
-    assertEquals(none.code, 1);
-    assertStringIncludes(none.err, "there is no such program");
+    assertEquals(none.code, 3);
+    assertMatch(none.err, /^vmsig: missing: .*there is no such program\n$/);
   });
 });
 
-Deno.test("a text that cannot be typed is refused before the daemon is asked", async () => {
-  const ran = await vmsig("type", "alpha", "naïve", "--socket", "/nowhere/at/all.sock");
+Deno.test("what no daemon could make right is a usage error, before the daemon is asked", async () => {
+  const nowhere = ["--socket", "/nowhere/at/all.sock"];
+  const cases: [string[], RegExp][] = [
+    [["type", "alpha", "naïve"], /character 3 .*nothing was typed; see vmsig type --help$/],
+    [["key", "alpha", "nosuch"], /there is no key "nosuch"; see vmsig key --help$/],
+    [["mouse", "alpha", "move", "40000", "0"], /from 0 to 32767.*; see vmsig mouse --help$/],
+  ];
+  for (const [line, text] of cases) {
+    const ran = await vmsig(...line, ...nowhere);
+    assertEquals([ran.code, ran.out], [2, ""]);
+    assertMatch(ran.err.trimEnd(), new RegExp(`^vmsig: usage: .*${text.source}`));
+    const asJson = await vmsig(...line, ...nowhere, "--json");
+    assertEquals([asJson.code, asJson.out], [2, ""]);
+    const { code, text: told } = JSON.parse(asJson.err) as { code: string; text: string };
+    assertEquals(code, "usage");
+    assertMatch(told, text);
+  }
+});
+
+Deno.test("errors under --json are one object with code and text, also of a line that is not understood", async () => {
+  const cases: [string[], number, string][] = [
+    [["wacth", "--json"], 2, "usage"],
+    [["watch", "--json", "--cuont", "3"], 2, "usage"],
+    [["ls", "--json", "--socket", "/nowhere/x.sock"], 4, "unreachable"],
+    [["mem", "pid:999999999", "ps", "--json"], 2, "usage"],
+    [["mem", "file:/nowhere/at/all", "ps", "--json"], 1, "refused"],
+  ];
+  for (const [line, code, name] of cases) {
+    const ran = await vmsig(...line);
+    assertEquals([ran.code, ran.out], [code, ""], line.join(" "));
+    assertEquals(Object.keys(JSON.parse(ran.err)), ["code", "text"]);
+    assertEquals(JSON.parse(ran.err).code, name);
+  }
+});
+
+Deno.test("a disk that is full is no defect of vmsig", async () => {
+  const ran = await new Deno.Command("sh", {
+    args: ["-c", 'exec "$0" "$@" > /dev/full', Deno.execPath(), "run", "-A", "--no-check", MAIN, "version"],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).output();
   assertEquals(ran.code, 1);
-  assertMatch(ran.err, /^vmsig: bad-argument: .*character 3 .*nothing was typed\n$/);
+  assertMatch(
+    new TextDecoder().decode(ran.stderr),
+    /^vmsig: refused: Cannot print: No space left on device[^\n]*\n$/,
+  );
+});
+
+Deno.test("VMSIG_SOCKET names the daemon's socket, and --socket is stronger", async () => {
+  const env = { VMSIG_SOCKET: "/nowhere/by/environment.sock" };
+  const ran = await command(["ls"], env).output();
+  assertEquals(ran.code, 4);
+  assertStringIncludes(new TextDecoder().decode(ran.stderr), "/nowhere/by/environment.sock");
+  const named = await command(["ls", "--socket", "/nowhere/by/option.sock"], env).output();
+  assertStringIncludes(new TextDecoder().decode(named.stderr), "/nowhere/by/option.sock");
 });
 
 Deno.test("watch: filters, --count, --for, columns", async () => {
@@ -221,6 +274,17 @@ Deno.test("a lease that is lost ends hold and what runs under it", async () => {
   });
 });
 
+Deno.test("a reader that goes away ends watch at once, also when nothing happens any more", async () => {
+  await withDaemon(agreeable(), async (_daemon, at) => {
+    const child = command(["watch", ...at]).spawn();
+    const reader = child.stdout.getReader();
+    await reader.read();
+    await reader.cancel();
+    const ended = await child.status;
+    assertEquals([ended.code, await new Response(child.stderr).text()], [0, ""]);
+  });
+});
+
 Deno.test("a reader that goes away ends watch quietly", async () => {
   await withDaemon(agreeable(), async (daemon, at) => {
     const child = command(["watch", ...at]).spawn();
@@ -237,9 +301,14 @@ Deno.test("a reader that goes away ends watch quietly", async () => {
   });
 });
 
+Deno.test("without a command it prints the help", async () => {
+  const ran = await vmsig();
+  assertEquals([ran.code, ran.err], [0, ""]);
+  assertEquals(ran.out, (await vmsig("help")).out);
+});
+
 Deno.test("usage errors are exit 2, an absent daemon exit 4, each in one line", async () => {
   const cases: [string[], number, RegExp][] = [
-    [[], 2, /^vmsig: usage: .*vmsig help/],
     [["wacth"], 2, /^vmsig: usage: .*did you mean watch\?/],
     [["watch", "--cuont", "3"], 2, /^vmsig: usage: .*did you mean --count\?/],
     [["watch", "--kind", "nope"], 2, /^vmsig: usage: .*no kind nope/],

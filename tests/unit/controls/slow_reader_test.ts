@@ -3,7 +3,12 @@ import { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
 import { setReceiveBufferBytes, setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { SendQueue } from "../../../src/controls/socket/send_queue.ts";
-import { EventPool } from "../../../src/event/transfer_event.ts";
+import { MAX_PRINCIPAL_EVENT_BYTES, MAX_QUEUE_BYTES, MAX_UNFOLDED_EVENTS } from "../../../src/base/limits.ts";
+import { SECOND } from "../../../src/base/clock.ts";
+import { MemoryAccount } from "../../../src/core/memory_account.ts";
+import { VM_STATE_NUMBER } from "../../../src/event/body_number.ts";
+import { folds, mayFold } from "../../../src/event/folding.ts";
+import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 import { type ParsedFrame, parseFrame } from "./raw_frame.ts";
@@ -111,14 +116,17 @@ function trySend(client: RawClient, corr: number): boolean {
   return client.sendBytes(bytes) > 0;
 }
 
-Deno.test("a control whose queue fills with urgent events alone is closed", () => {
+Deno.test("a control whose queue fills with urgent events alone that all count is closed", () => {
   withRig((rig) => {
-    const [host] = rig.attach(0, SOURCE.VMHOST);
+    rig.attach(0, SOURCE.VMHOST);
     const slow = rig.join();
+    const id = rig.core.nextControlId - 1;
     const brisk = rig.join();
     let n = 0;
     for (; rig.core.fanOut.controls.size === 2 && n < 5000; n++) {
-      host!.at.emitError(1, n, "urgent");
+      const event = rig.core.bus.event(KIND.LEASE_REVOKED, SOURCE.CORE, 0);
+      event.origin = id;
+      rig.core.bus.up(event);
       rig.turn(1);
       brisk.read();
     }
@@ -126,9 +134,116 @@ Deno.test("a control whose queue fills with urgent events alone is closed", () =
     rig.turn();
     slow.read();
     assert(slow.ended);
-    assertEquals(brisk.of(3).map((f) => f.words[1]), Array.from({ length: n }, (_, i) => i));
     assert(!brisk.ended);
   }, { queueEvents: 16 });
+});
+
+Deno.test("a flood of one endpoint's states closes nobody: who does not read gets the newest, and is told how many it did not", () => {
+  withRig((rig) => {
+    const [host] = rig.attach(0, SOURCE.VMHOST);
+    const slow = rig.join();
+    const brisk = rig.join();
+    const emit = (state: number, n: number) => {
+      const event = host!.at.event(KIND.VM_LIFECYCLE);
+      event.words[0] = state;
+      event.words[1] = n;
+      host!.at.emit(event);
+    };
+    const { RUNNING, PAUSED, RESET } = VM_STATE_NUMBER;
+    for (let n = 0; n < 3000; n++) {
+      emit([RESET, PAUSED, RUNNING][n % 3]!, n);
+      rig.clock.advance(SECOND / 20);
+      rig.turn(1);
+      brisk.read();
+    }
+    assertEquals(
+      brisk.of(KIND.VM_LIFECYCLE).map((f) => f.words[1]),
+      Array.from({ length: 3000 }, (_, n) => n),
+    );
+    assertEquals(brisk.of(OVERRUN).length, 0, "who reads sees all of it");
+    for (let i = 0; i < 100; i++) {
+      slow.read();
+      rig.turn(2);
+    }
+    assert(!slow.ended);
+    assertSeqs(slow.frames);
+    const states = slow.of(KIND.VM_LIFECYCLE);
+    assertEquals(states.slice(-3).map((f) => f.words[1]), [2997, 2998, 2999]);
+    assertEquals(states.length + sum(slow.of(OVERRUN).map((f) => f.words[0]!)), 3000);
+    assertEquals(new Set(slow.of(OVERRUN).map((f) => f.words[1])), new Set([3]));
+    // What waited in the daemon: as many as are told whole, and of each happening and of the state the newest at least.
+    const waited = slow.frames.slice(slow.frames.findIndex((f) => f.kind === OVERRUN) + 1);
+    assertEquals(waited.length, MAX_UNFOLDED_EVENTS);
+  }, { queueEvents: 1024 });
+});
+
+Deno.test("what folds and what does not", () => {
+  const pool = new EventPool();
+  const of = (
+    kind: number,
+    words: number[] = [],
+    part: { endpoint?: number; source?: number; origin?: number } = {},
+  ) => {
+    const event = pool.acquire();
+    event.kind = kind;
+    words.forEach((word, i) => (event.words[i] = word));
+    Object.assign(event, { endpoint: 1, source: 5, origin: 0, ...part });
+    return event;
+  };
+  const { VM_LIFECYCLE, ERROR, SEAM_DOWN, SEAM_UP, MEMCTX_INVALIDATED, LEASE_REVOKED, ACT_ACK } = KIND;
+  const { RUNNING, PAUSED, RESET, POWERDOWN, CRASHED } = VM_STATE_NUMBER;
+  const cases: [later: TransferEvent, earlier: TransferEvent, folds: boolean][] = [
+    [of(VM_LIFECYCLE, [RUNNING]), of(VM_LIFECYCLE, [CRASHED]), true],
+    [of(VM_LIFECYCLE, [RESET]), of(VM_LIFECYCLE, [RESET]), true],
+    [of(VM_LIFECYCLE, [RUNNING]), of(VM_LIFECYCLE, [RESET]), false],
+    [of(VM_LIFECYCLE, [RESET]), of(VM_LIFECYCLE, [PAUSED]), false],
+    [of(VM_LIFECYCLE, [RESET]), of(VM_LIFECYCLE, [POWERDOWN]), false],
+    [of(VM_LIFECYCLE, [RUNNING]), of(VM_LIFECYCLE, [PAUSED], { endpoint: 2 }), false],
+    [of(VM_LIFECYCLE, [RUNNING]), of(VM_LIFECYCLE, [PAUSED], { origin: 7 }), false],
+    [of(VM_LIFECYCLE, [RUNNING], { origin: 7 }), of(VM_LIFECYCLE, [PAUSED]), false],
+    [of(ERROR, [6, 1]), of(ERROR, [6, 2]), true],
+    [of(ERROR, [6]), of(ERROR, [7]), false],
+    [of(ERROR, [6]), of(ERROR, [6], { source: 2 }), false],
+    [of(SEAM_DOWN), of(SEAM_DOWN), true],
+    [of(SEAM_DOWN), of(SEAM_UP), false],
+    [of(SEAM_DOWN), of(SEAM_DOWN, [], { source: 2 }), false],
+    [of(MEMCTX_INVALIDATED, [2]), of(MEMCTX_INVALIDATED, [1]), true],
+    [of(LEASE_REVOKED), of(LEASE_REVOKED), false],
+    [of(ACT_ACK), of(ACT_ACK), false],
+  ];
+  for (const [later, earlier, expected] of cases) {
+    assertEquals(mayFold(later) && folds(later, earlier), expected, `${later.kind} after ${earlier.kind}`);
+    later.release();
+    earlier.release();
+  }
+});
+
+Deno.test("bodies are bounded in bytes: of one queue, and of all queues of one principal", () => {
+  const pool = new EventPool();
+  const account = new MemoryAccount();
+  const queues = Array.from({ length: 6 }, () => new SendQueue(100_000, pool));
+  for (const queue of queues) queue.chargeTo(account);
+  const body = new Uint8Array(65_536);
+  const event = pool.acquire();
+  event.kind = KIND.AUDIT;
+  event.prio = 0;
+  event.setBody(1, body);
+  for (let i = 0; i < 1000; i++) queues[0]!.push(event);
+  assertEquals(queues[0]!.bytes, MAX_QUEUE_BYTES);
+  assertEquals(queues[0]!.lost, 1000 - MAX_QUEUE_BYTES / 65_536);
+  for (const queue of queues) for (let i = 0; i < 1000; i++) queue.push(event);
+  assertEquals(account.eventBytes, MAX_PRINCIPAL_EVENT_BYTES);
+  // An event without a body finds room all the same.
+  const small = pool.acquire();
+  small.kind = KIND.ROSTER;
+  small.prio = 1;
+  const { count } = queues[5]!;
+  queues[5]!.push(small);
+  assertEquals(queues[5]!.count, count + 1);
+  small.release();
+  event.release();
+  for (const queue of queues) queue.clear();
+  assertEquals([account.eventBytes, pool.live], [0, 0]);
 });
 
 Deno.test("a queue with answers in it is bounded against urgent events too", () => {
@@ -143,7 +258,7 @@ Deno.test("a queue with answers in it is bounded against urgent events too", () 
     event.release();
   };
   push(KIND.ACT_ACK, 1, 5);
-  for (let i = 0; i < 100 && !queue.overflowed; i++) push(KIND.ERROR, 3, 0);
+  for (let i = 0; i < 100 && !queue.overflowed; i++) push(KIND.LEASE_REVOKED, 3, 5);
   assert(queue.overflowed);
   assertEquals(queue.count, 9);
   queue.clear();
@@ -221,6 +336,7 @@ class QueueModel {
 
   /** False: it is to be closed. */
   push(item: Item): boolean {
+    if (item.prio === 3 && !item.isAnswer) this.#fold();
     if (this.waiting.length >= this.#capacity) {
       const victims = this.waiting.filter((w) => w.prio < 3 && !w.isAnswer && w.prio <= item.prio);
       if (victims.length > 0) {
@@ -237,6 +353,16 @@ class QueueModel {
     }
     this.waiting.push(item);
     return true;
+  }
+
+  /** All urgent ones that are no answers are ERRORs of one endpoint and code. */
+  #fold(): void {
+    const urgent = this.waiting.filter((w) => w.prio === 3);
+    const alike = urgent.filter((w) => !w.isAnswer && w.id > 0);
+    const most = urgent.length >= this.#capacity / 2 ? 1 : MAX_UNFOLDED_EVENTS;
+    if (alike.length < most) return;
+    this.waiting.splice(this.waiting.indexOf(alike[0]!), 1);
+    this.lost.push(alike[0]!);
   }
 
   /** The next to be sent. */

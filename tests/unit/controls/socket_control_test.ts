@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { createMemfd, statFd } from "../../../ffi/memfd.ts";
-import { closeFd, openFdCount } from "../../../ffi/owned_fd.ts";
+import { addSeals, createMemfd, OPEN, reopen, SEAL, statFd } from "../../../ffi/memfd.ts";
+import { closeFd, openFdCount, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { preadInto, pwriteFrom } from "../../../ffi/stream.ts";
+import { pipe, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import { SECOND } from "../../../src/base/clock.ts";
 import { CountedFile } from "../ffi/held_descriptors.ts";
 import { fullGrant } from "../../../src/access/grant.ts";
 import { DROP, PASS_THROUGH } from "../../../src/context/policy.ts";
@@ -16,6 +18,12 @@ const ACT_ACK = 48;
 const CMD_VM = 70;
 const FRAME_RING = 83;
 const CONT = [1];
+const O_PATH = 0o10000000;
+
+/** What a FRAME_RING of two slots of a page says. */
+function ringWords(bytes: number): number[] {
+  return [bytes, 0, 2, 4096];
+}
 
 /** The control got one ERROR 13 and then the end. */
 function assertThrownOut(client: RawClient, what: string): void {
@@ -136,42 +144,23 @@ Deno.test("endpoint 2^32-1, and every other that is none: one ACT_ACK 2, the con
   });
 });
 
-Deno.test("descriptors on a command are closed with it, whether it is refused, answered or blocked", () => {
+Deno.test("descriptors with a kind that has none break the protocol, and are closed with the frame", () => {
   withRig((rig) => {
-    rig.attach(0, SOURCE.VMHOST);
-    rig.core.setPolicy(SOURCE.VMHOST, 1, {
-      ...PASS_THROUGH,
-      minGapNs: 1000,
-      maxInflight: 1,
-      drop: DROP.BLOCK,
-    });
+    const [host] = rig.attach(0, SOURCE.VMHOST);
     using counted = new CountedFile();
     const memfd = counted.file;
-    const client = rig.join();
-    for (let i = 0; i < 8; i++) {
-      const endpoint = i % 2;
-      client.send({ kind: CMD_VM, endpoint, corr: i + 1, words: CONT, fds: 2 }, [memfd.fd, memfd.fd]);
+    for (
+      const frame of [{ kind: CMD_VM, words: CONT }, { kind: CURSOR_STATE, dir: 0 }, { kind: 82, dir: 0 }]
+    ) {
+      const client = rig.join();
+      client.send({ ...frame, fds: 2 }, [memfd.fd, memfd.fd]);
+      client.send({ kind: CMD_VM, corr: 1, words: CONT });
+      rig.turn();
+      assertThrownOut(client, `kind ${frame.kind}`);
+      assertEquals(counted.held, 1);
     }
-    for (let i = 0; i < 30; i++) {
-      rig.turn(2);
-      rig.clock.advance(1000);
-    }
-    client.read();
-    assertEquals(
-      Array.from({ length: 8 }, (_, i) => client.acks(i + 1)),
-      [0, 5, 0, 5, 0, 5, 0, 5].map((c) => [c]),
-    );
-    assertEquals(counted.held, 1);
-    // And when it leaves with blocked ones behind.
-    const closing = rig.join();
-    for (let i = 0; i < 8; i++) closing.send({ kind: CMD_VM, corr: 1, words: CONT, fds: 1 }, [memfd.fd]);
-    rig.turn();
-    closing.close();
-    rig.turn(40);
-    rig.clock.advance(1000);
-    rig.turn();
-    assertEquals(counted.held, 1);
-    // And when the frame, or one before it, breaks the protocol.
+    assertEquals(host!.commands.length, 0);
+    // And when the frame, or one before it, breaks the protocol otherwise.
     const breaking = rig.join();
     breaking.send({ kind: CMD_VM, fds: 3 }, [memfd.fd, memfd.fd]);
     breaking.send({ kind: CMD_VM, fds: 1 }, [memfd.fd]);
@@ -182,6 +171,96 @@ Deno.test("descriptors on a command are closed with it, whether it is refused, a
     early.sendBytes(rawHello(), [memfd.fd]);
     rig.turn();
     assertEquals(counted.held, 1);
+  });
+});
+
+Deno.test("a ring is a sealed memfd of the size and shape that its event says; anything else is refused and closed", () => {
+  withRig((rig) => {
+    rig.attach(3, SOURCE.VMHOST);
+    const bytes = 0x2000 + 2 * 4096;
+    const memfd = (seals: number, size = bytes) => {
+      const file = createMemfd("ring", size, { sealable: true });
+      addSeals(file.fd, seals);
+      return file;
+    };
+    const { SHRINK, GROW, WRITE, FUTURE_WRITE } = SEAL;
+    const words = ringWords(bytes);
+    const [read, write] = pipe();
+    const [near, far] = socketPair(SOCKET.SEQPACKET);
+    const cases: [what: string, file: OwnedFd, words: number[], ok: boolean][] = [
+      ["sealed against future writes", memfd(SHRINK | GROW | FUTURE_WRITE), words, true],
+      ["sealed against writes", memfd(SHRINK | GROW | WRITE), words, true],
+      ["not sealed at all", createMemfd("ring", bytes), words, false],
+      ["it may shrink", memfd(GROW | WRITE), words, false],
+      ["it may grow", memfd(SHRINK | WRITE), words, false],
+      ["it may be written to", memfd(SHRINK | GROW), words, false],
+      ["it is smaller", memfd(SHRINK | GROW | WRITE, 4096), words, false],
+      ["it is larger", memfd(SHRINK | GROW | WRITE, 2 * bytes), words, false],
+      ["one slot", memfd(SHRINK | GROW | WRITE), [bytes, 0, 1, 4096], false],
+      ["nine slots", memfd(SHRINK | GROW | WRITE, 0x2000 + 9 * 4096), [0x2000 + 9 * 4096, 0, 9, 4096], false],
+      ["slots beyond its end", memfd(SHRINK | GROW | WRITE), [bytes, 0, 3, 4096], false],
+      ["a stride that is no page's", memfd(SHRINK | GROW | WRITE), [bytes, 0, 2, 4000], false],
+      ["no stride", memfd(SHRINK | GROW | WRITE), [bytes, 0, 2, 0], false],
+      ["a socket", near, words, false],
+      ["its own connection's other end", far, words, false],
+      ["a pipe", read, words, false],
+      ["a pipe's other end", write, words, false],
+      ["a path only", reopen("/proc/self/exe", O_PATH), words, false],
+      ["a file", reopen("/proc/self/exe", OPEN.READ_ONLY), words, false],
+      ["a folder", reopen("/", OPEN.READ_ONLY), words, false],
+    ];
+    const watcher = rig.join();
+    const publisher = rig.join();
+    let corr = 0;
+    for (const [what, file, ring, ok] of cases) {
+      publisher.send({ kind: FRAME_RING, dir: 0, endpoint: 3, corr: ++corr, words: ring, fds: 1 }, [file.fd]);
+      rig.turn();
+      const errors = publisher.read().filter((frame) => frame.kind === ERROR);
+      assertEquals(errors.map((frame) => [frame.words[0], frame.corr]), ok ? [] : [[7, corr]], what);
+      assertEquals(watcher.read().map((frame) => frame.kind), ok ? [FRAME_RING] : [], what);
+      file.close();
+    }
+    assert(!publisher.ended, "it stays");
+    for (const fd of [...watcher.fds, ...publisher.fds]) closeFd(fd);
+  });
+});
+
+Deno.test("a body that its kind does not have is refused and not carried around", () => {
+  withRig((rig) => {
+    const [host, input] = rig.attach(0, SOURCE.VMHOST, SOURCE.INPUT);
+    const client = rig.join();
+    const body = new Uint8Array(65_536).fill(1);
+    let corr = 0;
+    const code = (frame: RawFrame): number => {
+      client.send({ ...frame, corr: ++corr });
+      rig.turn();
+      const [answer] = client.read().filter((each) => each.corr === corr);
+      return answer!.kind === ACT_ACK
+        ? answer!.words[1]!
+        : answer!.kind === ERROR
+        ? answer!.words[0]!
+        : -answer!.kind;
+    };
+    for (const format of [1, 2]) {
+      for (const kind of [CMD_VM, 65, 74, 75, 76]) assertEquals(code({ kind, words: CONT, body, format }), 7);
+      for (const kind of [CURSOR_STATE, 81, 82]) assertEquals(code({ kind, dir: 0, body, format }), 7);
+    }
+    assertEquals(code({ kind: 64, words: [3, 30, 1], body: body.subarray(0, 24), format: 2 }), 7);
+    assertEquals(code({ kind: 64, words: [3, 30, 1], body, format: 1 }), 14);
+    assertEquals(code({ kind: 79, body: body.subarray(0, 4097), format: 1 }), 14);
+    assertEquals([host!.commands.length, input!.commands.length], [0, 0]);
+    assert(!client.ended);
+    // What is right is charged while it waits, and given back.
+    const account = rig.core.accounts.join(1000);
+    rig.core.accounts.leave(1000);
+    assertEquals(code({ kind: 73, words: [0] }), -50);
+    input!.answers = "later";
+    client.send({ kind: 64, words: [3, 30, 1], body: body.subarray(0, 48), format: 1 });
+    rig.turn();
+    assertEquals(input!.commands.map((command) => command.bodyBytes), [48]);
+    input!.answer();
+    rig.turn();
+    assertEquals(account.commandBytes, 0);
   });
 });
 
@@ -215,7 +294,9 @@ Deno.test("publishing: with PUBLISH to who watches, without it one ERROR 1, and 
     const publisher = rig.join();
     rig.grant = { ...fullGrant(1), caps: ALL_CAPS & ~CAP.PUBLISH };
     const powerless = rig.join();
-    using memfd = createMemfd("ring", 4096);
+    const bytes = 0x2000 + 2 * 4096;
+    using memfd = createMemfd("ring", bytes, { sealable: true });
+    addSeals(memfd.fd, SEAL.SHRINK | SEAL.GROW | SEAL.FUTURE_WRITE);
     const cursor: RawFrame = {
       kind: CURSOR_STATE,
       dir: 0,
@@ -228,7 +309,7 @@ Deno.test("publishing: with PUBLISH to who watches, without it one ERROR 1, and 
     publisher.send(cursor);
     publisher.send({ ...cursor, kind: 81 });
     publisher.send({ ...cursor, kind: 82 });
-    publisher.send({ kind: FRAME_RING, dir: 0, endpoint: 3, fds: 1 }, [memfd.fd]);
+    publisher.send({ kind: FRAME_RING, dir: 0, endpoint: 3, words: ringWords(bytes), fds: 1 }, [memfd.fd]);
     powerless.send({ ...cursor, corr: 4 });
     rig.turn(20);
     const got = watcher.read();
@@ -258,7 +339,9 @@ Deno.test("publishing outside the grant, to no endpoint, or with descriptors it 
     client.send({ kind: CURSOR_STATE, dir: 0, endpoint: 0xffffffff, corr: 1 });
     client.send({ kind: CURSOR_STATE, dir: 0, endpoint: 9, corr: 2 });
     client.send({ kind: FRAME_RING, dir: 0, endpoint: 3, corr: 3 });
-    client.send({ kind: CURSOR_STATE, dir: 0, endpoint: 3, corr: 4, fds: 1 }, [memfd.fd]);
+    client.send({ kind: FRAME_RING, dir: 0, endpoint: 3, corr: 4, words: ringWords(4096), fds: 1 }, [
+      memfd.fd,
+    ]);
     rig.turn(20);
     assertEquals(client.read().map((frame) => [frame.kind, frame.corr, frame.words[0]]), [
       [ERROR, 1, 2],
@@ -384,6 +467,9 @@ Deno.test("10,000 connects and disconnects leave no descriptor, no timer and no 
     rig.turn(40);
     assertEquals(openFdCount(), before);
     assertEquals(rig.core.fanOut.controls.size, 0);
+    // What the audit trail has left out is told a second later.
+    rig.clock.advance(SECOND);
+    rig.turn();
     assertEquals(rig.loop.armed, 0);
     assertEquals(rig.left, 1 + 7500);
   });

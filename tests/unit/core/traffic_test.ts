@@ -344,31 +344,72 @@ Deno.test("audit: who, what, which VM, verdict, as the contract's CBOR", () => {
   rig.end();
 });
 
-Deno.test("audit lines are limited per control, and what was left out is told", () => {
+Deno.test("refusals are limited per principal, and what was left out is told within a second, also when nothing follows", () => {
   const rig = new CoreRig(true);
   rig.attach(0, SOURCE.VMHOST);
-  const noisy = rig.join({ caps: CAP.OBSERVE });
-  const quiet = rig.join({ caps: CAP.OBSERVE });
-  const linesOf = (control: typeof noisy) =>
+  const noisy = rig.join({ caps: CAP.OBSERVE, principal: 1001 });
+  const quiet = rig.join({ caps: CAP.OBSERVE, principal: 1002 });
+  const linesOf = (principal: number) =>
     rig.lines.filter((line) =>
-      line.startsWith("info  audit: CMD_VM") && line.includes(`control=${control.seat.id} `)
+      line.startsWith("info  audit: CMD_VM") && line.includes(`principal=${principal} `)
     ).length;
+  const told = () =>
+    rig.lines.filter((line) => line.includes("left out")).map((line) =>
+      /principal=(\d+) .* detail="(\d+) entries left out"/.exec(line)?.slice(1).join()
+    );
   for (let i = 0; i < 100; i++) noisy.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
   quiet.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
   rig.settle();
-  assertEquals([linesOf(noisy), linesOf(quiet)], [20, 1]);
-  rig.loop.turn(SECOND);
-  noisy.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
-  rig.settle();
-  assertEquals(linesOf(noisy), 21);
-  const told = () =>
-    rig.lines.filter((line) => line.includes("left out")).map((line) => /count=(\d+)/.exec(line)?.[1]);
-  assertEquals(told(), ["80"]);
-  rig.loop.turn(10 * MS);
-  for (let i = 0; i < 30; i++) noisy.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
+  assertEquals([linesOf(1001), linesOf(1002)], [20, 1]);
+  assertEquals(told(), []);
+  // Who connects anew has no new budget.
   noisy.control.leave();
   rig.settle();
-  assertEquals(told(), ["80", "11"], "also when it leaves before the second is over");
-  assertEquals(rig.core.audit.entries, 132);
+  const again = rig.join({ caps: CAP.OBSERVE, principal: 1001 });
+  for (let i = 0; i < 5; i++) again.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
+  rig.settle();
+  assertEquals(linesOf(1001), 20);
+  rig.loop.turn(SECOND);
+  assertEquals(told(), ["1001,85"]);
+  rig.loop.turn(10 * MS);
+  for (let i = 0; i < 30; i++) again.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
+  rig.settle();
+  assertEquals(linesOf(1001), 40);
+  assertEquals(rig.core.audit.entries, 136);
+  assertEquals(rig.core.audit.leftOut, 95);
+  rig.end();
+  assertEquals(told(), ["1001,85", "1001,10"], "also when the daemon stops before the second is over");
+});
+
+Deno.test("no number of refusals keeps what is carried out from the log and from AUDIT", () => {
+  const rig = new CoreRig(true);
+  const [host] = rig.attach(0, SOURCE.VMHOST);
+  const auditor = rig.join({ caps: CAP.AUDIT });
+  const actor = rig.join({ caps: CAP.POWER | CAP.VM, principal: 1001 });
+  for (let i = 0; i < 60; i++) actor.send(KIND.CMD_INPUT, 0, [3, 30, 1]);
+  rig.settle();
+  const from = rig.lines.length;
+  const since = auditor.of("AUDIT").length;
+  actor.send(KIND.CMD_ACQUIRE, 0, [1]);
+  rig.settle();
+  for (let i = 0; i < 30; i++) {
+    actor.send(KIND.CMD_VM, 0, [VM_OP.RESET]);
+    rig.settle();
+  }
+  // A reset that nobody confirmed may be carried out all the same.
+  host!.answers = "later";
+  actor.send(KIND.CMD_VM, 0, [VM_OP.RESET]);
+  rig.settle();
+  host!.answer(11);
+  actor.send(KIND.CMD_RELEASE, 0, [1]);
+  rig.settle();
+  const lines = rig.lines.slice(from).filter((line) => line.includes(" audit: "));
+  const kinds = (kind: string) => lines.filter((line) => line.includes(` audit: ${kind} `)).length;
+  assertEquals([kinds("LEASE_GRANTED"), kinds("CMD_VM"), kinds("LEASE_RELEASED")], [1, 31, 1]);
+  assertEquals(auditor.of("AUDIT").length - since, 33);
+  rig.loop.turn(SECOND);
+  rig.settle();
+  const last = decode(auditor.of("AUDIT").at(-1)!.body);
+  assertEquals([last.principal, last.kind, last.code, last.detail], [1001, 84, 12, "40 entries left out"]);
   rig.end();
 });

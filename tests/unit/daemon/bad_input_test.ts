@@ -112,7 +112,23 @@ Deno.test("a second daemon on the same socket is one line; a dead one's socket i
       assertEquals([second.code, second.text], [1, ""]);
       assertMatch(
         second.errors,
-        /^vmsig: busy: Cannot listen on .*: another process listens there; [^\n]*\n$/,
+        new RegExp(
+          `^vmsig: busy: Cannot serve with the runtime directory .*: process ${daemon.pid} holds [^\\n]*\\n$`,
+        ),
+      );
+      // One that keeps its own things elsewhere.
+      await Deno.mkdir(`${folder}/elsewhere`);
+      await Deno.writeTextFile(
+        `${folder}/third.toml`,
+        `[daemon]\nruntime_dir = "${folder}/elsewhere"\n${configText("")}`,
+      );
+      const third = await vmsig(["serve", "--config", `${folder}/third.toml`, "--socket", daemon.socket]);
+      assertEquals([third.code, third.text], [1, ""]);
+      assertMatch(
+        third.errors,
+        new RegExp(
+          `^vmsig: busy: Cannot listen on .*: another process listens there; stop it \\(pid ${daemon.pid}\\) [^\\n]*\\n$`,
+        ),
       );
       await using client = await daemon.connect("still served");
       assertEquals((await client.vmState("stub0")).state, "running");

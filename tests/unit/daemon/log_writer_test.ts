@@ -3,8 +3,12 @@ import { monotonicClock } from "../../../ffi/clock.ts";
 import { OPEN, reopen } from "../../../ffi/memfd.ts";
 import { readInto } from "../../../ffi/stream.ts";
 import { pipe, setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import { ManualClock, NEVER, SECOND } from "../../../src/base/clock.ts";
 import { SILENT } from "../../../src/base/log.ts";
 import { Loop } from "../../../src/core/loop.ts";
+import { LEASE_CLASS } from "../../../src/event/body_number.ts";
+import { KIND } from "../../../src/event/kind.ts";
+import { LogFold } from "../../../src/daemon/log_fold.ts";
 import { LogWriter } from "../../../src/daemon/log_writer.ts";
 import { RawControl } from "../../bench/raw_control.ts";
 import { DaemonProcess, until } from "../../fixtures/daemon_process.ts";
@@ -142,13 +146,80 @@ Deno.test("a file takes every line; a full disk is no error", () => {
 
 Deno.test("a log that nobody reads holds up nobody on the bus", async () => {
   await using daemon = await DaemonProcess.start({ stubs: 1 });
-  // Nothing is read from its standard error while this loop runs: a line of audit a control is more than a pipe holds and than may wait.
+  // Nothing is read from its standard error while this loop runs: a lease that a control gets and leaves behind is two lines that nothing limits; all of them are more than
+  // a pipe holds and than may wait.
   for (let i = 0; i < 8000; i++) {
-    using _passing = new RawControl(daemon.socket, 0);
+    using passing = new RawControl(daemon.socket, 0);
+    passing.ask(passing.frameOf(KIND.CMD_ACQUIRE, 0, (event) => event.words[0] = LEASE_CLASS.INPUT));
   }
   // It is told with the first line for which there is room: whoever comes before the pipe is empty again is lost, too.
   await until("the loss is told", async () => {
     await using _late = await daemon.connect("late");
     return /lines were lost: whoever reads this log was too slow/.test(daemon.logText);
   });
+});
+
+Deno.test("a line that is said again and again is written once, and then once a second with its number", () => {
+  const fold = new LogFold();
+  const written: string[] = [];
+  const say = (line: string, nowNs: number): void => {
+    fold.sweep(nowNs, (each) => written.push(each));
+    if (fold.admits(line, nowNs)) written.push(line);
+  };
+  for (let i = 0; i < 10; i++) {
+    say("a", i);
+    say("b x=1", i);
+    say(`b x=${i + 2}`, i);
+  }
+  assertEquals(written.filter((line) => line === "a").length, 1);
+  assertEquals(written.length, 12, "those that differ pass");
+  assertEquals(fold.deadlineNs, SECOND);
+  say("a", SECOND + 1);
+  assertEquals(written.slice(12), ["a repeated=9", "b x=1 repeated=9"]);
+  fold.sweep(2 * SECOND + 2, (each) => written.push(each));
+  assertEquals(written.slice(14), ["a repeated=1"]);
+  assertEquals(fold.deadlineNs, NEVER);
+  // After a second of silence it is news again.
+  say("a", 4 * SECOND);
+  assertEquals(written.slice(15), ["a"]);
+  // More different lines than it remembers: each is written.
+  for (let i = 0; i < 100; i++) say(`flood ${i}`, 4 * SECOND + i);
+  for (let i = 0; i < 100; i++) say(`flood ${i}`, 4 * SECOND + i);
+  const floods = (i: number) => written.filter((line) => line === `flood ${i}`).length;
+  assertEquals([floods(0), floods(99)], [1, 2]);
+});
+
+Deno.test("records are never folded, and find room when other lines have used up theirs", () => {
+  const [read, write] = pipe();
+  const clock = new ManualClock();
+  using writer = new LogWriter(write.fd, false, clock);
+  try {
+    for (let i = 0; i < 5; i++) writer.write("info  audit: the same", true);
+    for (let i = 0; i < 5; i++) writer.write("info  other: the same");
+    for (let i = 0; i < 6000; i++) writer.write(`info  line ${i} ${"x".repeat(100)}`);
+    const { lost } = writer;
+    assert(lost > 0);
+    writer.write("info  audit: a reset", true);
+    writer.write("info  audit: a release", true);
+    assertEquals(writer.lost, 0, "the loss is told before them");
+    let text = "";
+    for (let i = 0; i < 10_000 && !text.includes("a release"); i++) {
+      text += textIn(read.fd);
+      writer.onReady();
+    }
+    const lines = text.split("\n");
+    assertEquals(lines.filter((line) => line === "info  audit: the same").length, 5);
+    assertEquals(lines.filter((line) => line === "info  other: the same").length, 1);
+    assertEquals(lines.slice(-4, -1), [
+      `warn  log: ${lost} lines were lost: whoever reads this log was too slow`,
+      "info  audit: a reset",
+      "info  audit: a release",
+    ]);
+    clock.advance(SECOND);
+    writer.write("info  other: the next");
+    assertEquals(textIn(read.fd), "info  other: the same repeated=4\ninfo  other: the next\n");
+  } finally {
+    read.close();
+    write.close();
+  }
 });

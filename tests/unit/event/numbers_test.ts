@@ -6,13 +6,13 @@ import {
   FRAME_RING,
   INPUT,
   INPUT_HELD,
-  LAYOUT_OF_KIND,
   LEASE_GRANTED,
   MEMCTX,
   MEMWRITE,
   ROSTER,
   VGPU_STATUS,
 } from "../../../src/event/body_layout.ts";
+import { LAYOUT_OF_KIND } from "../../../src/event/kind_layout.ts";
 import * as numbers from "../../../src/event/body_number.ts";
 import { ALL_CAPS, CAP, capByName, capNames, RETIRED_CAPS } from "../../../src/event/capability.ts";
 import { defaultPrio, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";

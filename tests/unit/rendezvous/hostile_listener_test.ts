@@ -4,6 +4,8 @@ import { sendOne } from "../../../ffi/datagram.ts";
 import { EventFd } from "../../../ffi/event_fd.ts";
 import { addSeals, createMemfd, SEAL } from "../../../ffi/memfd.ts";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
+import { Poller } from "../../../ffi/poller.ts";
+import { TimerFd } from "../../../ffi/timer_fd.ts";
 import { acceptUnix, connectUnix, listenUnix, pipe, SOCKET } from "../../../ffi/unix_socket.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { MappedRegion } from "../../../src/rendezvous/mapped_region.ts";
@@ -26,7 +28,8 @@ interface Mischief {
   readonly packet?: Uint8Array;
   readonly map?: Record<string, unknown>;
   readonly fdCount?: number;
-  readonly pipeAsBell?: boolean;
+  /** What it hands over in the place of a doorbell. */
+  readonly asBell?: "pipe" | "epoll" | "timer" | "memory";
   readonly silent?: "hangs-up" | "says-nothing";
 }
 
@@ -51,7 +54,10 @@ const MISCHIEF: readonly Mischief[] = [
   { name: "an array", code: "protocol-error", packet: Uint8Array.of(0x80) },
   { name: "too few descriptors", code: "protocol-error", fdCount: 4 },
   { name: "no descriptors", code: "protocol-error", fdCount: 0 },
-  { name: "a pipe as a doorbell", code: "protocol-error", pipeAsBell: true },
+  { name: "a pipe as a doorbell", code: "protocol-error", asBell: "pipe" },
+  { name: "an epoll instance as a doorbell", code: "protocol-error", asBell: "epoll" },
+  { name: "a timer as a doorbell", code: "protocol-error", asBell: "timer" },
+  { name: "memory as a doorbell", code: "protocol-error", asBell: "memory" },
   { name: "a refusal", code: "busy", map: { proto: 1, code: 18, reason: "go away" } },
   { name: "a refusal with a code that is none", code: "refused", map: { proto: 1, code: 4711 } },
   { name: "hanging up", code: "refused", silent: "hangs-up" },
@@ -87,7 +93,10 @@ async function play(mischief: Mischief): Promise<string> {
   using write = writeEnd;
   const bells = [EventFd.create(), EventFd.create(), EventFd.create(), EventFd.create()];
   const fds = [mischief.sizeBytes === undefined ? file.fd : short.fd, ...bells.map((bell) => bell.fd)];
-  if (mischief.pipeAsBell === true) fds[2] = write.fd;
+  using epoll = new Poller(1);
+  using timer = TimerFd.create();
+  const instead = { pipe: write.fd, epoll: epoll.fd, timer: timer.fd, memory: file.fd };
+  if (mischief.asBell !== undefined) fds[2] = instead[mischief.asBell];
   const packet = mischief.packet ?? new Uint8Array(encode(mischief.map ?? MAP));
   sendOne(
     socket.fd,

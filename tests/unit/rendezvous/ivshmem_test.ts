@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { openFdCount } from "../../../ffi/owned_fd.ts";
+import { openFdCount, OwnedFd } from "../../../ffi/owned_fd.ts";
+import { IN, pollNow } from "../../../ffi/poller.ts";
+import { shim } from "../../../ffi/shim.ts";
 import { connectUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { connectIvshmem, IvshmemListener } from "../../../src/rendezvous/ivshmem_channel.ts";
@@ -117,6 +119,20 @@ Deno.test("ivshmem: an end whose heartbeat stops is crashed within its time, and
     assertEquals(await left.waitAsync("receive", 10_000), "closed");
     assertEquals(left.remoteState(), "crashed");
     left[Symbol.dispose]();
+  });
+});
+
+Deno.test("ivshmem: the doorbells of who leaves are emptied, so that nobody stays stuck at ringing one that was filled", async () => {
+  await withServer({}, async (path, server) => {
+    using one = await IvshmemDevice.openAsync(path);
+    using two = await IvshmemDevice.openAsync(path);
+    const [bell] = two.bells(one.id) ?? [];
+    assert(bell !== undefined && bell.ring());
+    using same = new OwnedFd(shim().vmsig_dup(bell.fd, 0));
+    assertEquals(pollNow(same.fd, IN), IN);
+    one[Symbol.dispose]();
+    await until(() => server.peers.length === 1);
+    assertEquals(pollNow(same.fd, IN), 0);
   });
 });
 

@@ -1,0 +1,65 @@
+/**
+ * The same log line again and again, told once a second: the first is written at once, those that follow within a second are counted, and then the line is written again with
+ * their number. Lines that differ in anything are different lines and pass; so does every line when more of them are fresh than it remembers. Pure: it is told the time.
+ * @module
+ */
+import { NEVER, SECOND } from "../base/clock.ts";
+
+/** Different lines of the last second that are remembered. */
+const MAX_LINES = 32;
+
+interface Fold {
+  sinceNs: number;
+  count: number;
+}
+
+/** Remembers the lines of the last second. */
+export class LogFold {
+  readonly #folds = new Map<string, Fold>();
+  #counted = 0;
+  #earliestNs = NEVER;
+
+  /** When {@linkcode sweep} has something to write, ns; NEVER when nothing was counted. */
+  get deadlineNs(): number {
+    return this.#counted === 0 ? NEVER : this.#earliestNs;
+  }
+
+  /**
+   * Takes a line; {@linkcode sweep} is called before.
+   *
+   * @returns whether it is to be written now; if not it is counted
+   */
+  admits(line: string, nowNs: number): boolean {
+    const fold = this.#folds.get(line);
+    if (fold !== undefined) {
+      fold.count++;
+      this.#counted++;
+      return false;
+    }
+    if (this.#folds.size < MAX_LINES) {
+      this.#folds.set(line, { sinceNs: nowNs, count: 0 });
+      this.#earliestNs = Math.min(this.#earliestNs, nowNs + SECOND);
+    }
+    return true;
+  }
+
+  /** Writes what was counted in the seconds that are over by then; a line that goes on is counted on. */
+  sweep(nowNs: number, write: (line: string) => void): void {
+    if (nowNs < this.#earliestNs) return;
+    this.#earliestNs = NEVER;
+    for (const [line, fold] of this.#folds) {
+      if (nowNs - fold.sinceNs >= SECOND) {
+        const { count } = fold;
+        if (count === 0) {
+          this.#folds.delete(line);
+          continue;
+        }
+        this.#counted -= count;
+        fold.count = 0;
+        fold.sinceNs = nowNs;
+        write(`${line} repeated=${count}`);
+      }
+      this.#earliestNs = Math.min(this.#earliestNs, fold.sinceNs + SECOND);
+    }
+  }
+}

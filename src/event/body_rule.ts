@@ -1,0 +1,31 @@
+/**
+ * Which body a control's frame may have, by its kind, made from the catalogue: further input records, the source of a memory write, and none for anything else. What a body says is for
+ * whoever carries the command out; here it is only kept from being carried around for nothing.
+ * @module
+ */
+import { CODE } from "../base/codes.ts";
+import { ROWS } from "./catalogue.ts";
+import { KIND_MAX } from "./kind.ts";
+import { BODY } from "./transfer_event.ts";
+
+/** DOWN kind to the bytes of its body at most. */
+const MOST_BYTES = new Uint32Array(KIND_MAX);
+/** DOWN kind to the format of its body. */
+const FORMAT = new Uint8Array(KIND_MAX);
+for (const [, row] of ROWS) {
+  if (row.way !== "down") continue;
+  MOST_BYTES[row.number] = row.bodyBytes;
+  FORMAT[row.number] = row.body === "none" ? BODY.NONE : row.body === "cbor" ? BODY.CBOR : BODY.RAW;
+}
+
+/**
+ * Judges the body of a frame that a control sends.
+ *
+ * @returns 0, bad-argument for one that the kind does not have or in a form that it does not have, too-large
+ */
+export function judgeBody(kind: number, format: number, bytes: number): number {
+  if (bytes === 0) return CODE.ok;
+  const most = MOST_BYTES[kind] ?? 0;
+  if (most === 0 || format !== FORMAT[kind]) return CODE["bad-argument"];
+  return bytes > most ? CODE["too-large"] : CODE.ok;
+}

@@ -1,0 +1,374 @@
+/**
+ * The catalogue: all that is known of an event kind, in one row. Who may receive or send it, how it is ordered, what it carries, whether it is kept: every table of the house is made
+ * from these rows, at start (kind.ts, defaults.ts, kind_layout.ts, access/requirement.ts, core/retained.ts, core/publish_rule.ts, client/typed_body.ts). A row that lacks a cell does
+ * not compile; a number that is taken, retired or out of its range fails at start, and in the gate.
+ *
+ * Numbers never change and are never used again. New kinds begin at 112.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { INPUT_RECORD_BYTES, MAX_BODY_BYTES, MAX_INPUT_RECORDS, MAX_MEMWRITE_BYTES } from "../base/limits.ts";
+import * as inline from "./body_layout.ts";
+import { LEASE_CLASS, LIFE, VM_OP } from "./body_number.ts";
+import { ALL_CAPS, CAP } from "./capability.ts";
+import { catalogueFaults } from "./catalogue_check.ts";
+import { ADDRESSED, anyOf, type KindRow, type Need, NOBODY, PLAIN, same } from "./kind_row.ts";
+import { PRIO } from "./priority.ts";
+import { SOURCE } from "./source.ts";
+
+const POWER: Need = { caps: CAP.POWER, lease: LEASE_CLASS.POWER };
+const LIFECYCLE: Need = { caps: CAP.LIFECYCLE, lease: null };
+const VM: Need = { caps: CAP.VM, lease: null };
+
+/** Every kind by its name. */
+export const CATALOGUE = {
+  SEAM_UP: {
+    number: 1,
+    way: "up",
+    source: SOURCE.NONE,
+    prio: same(PRIO.NORMAL),
+    inline: inline.SEAM,
+    needs: anyOf(CAP.OBSERVE),
+    ...PLAIN,
+  },
+  SEAM_DOWN: {
+    number: 2,
+    way: "up",
+    source: SOURCE.NONE,
+    prio: same(PRIO.URGENT),
+    inline: inline.SEAM,
+    needs: anyOf(CAP.OBSERVE),
+    ...PLAIN,
+  },
+  ERROR: {
+    number: 3,
+    way: "up",
+    source: SOURCE.NONE,
+    prio: same(PRIO.URGENT),
+    inline: inline.ERROR,
+    needs: anyOf(CAP.OBSERVE),
+    ...PLAIN,
+  },
+  CURSOR_STATE: {
+    number: 37,
+    way: "up",
+    source: SOURCE.FRAME,
+    prio: same(PRIO.BULK),
+    inline: inline.CURSOR,
+    needs: anyOf(CAP.OBSERVE | CAP.INPUT),
+    ...PLAIN,
+    publishable: true,
+  },
+  ACT_ACK: {
+    number: 48,
+    way: "up",
+    source: SOURCE.NONE,
+    prio: same(PRIO.NORMAL),
+    inline: inline.ACT_ACK,
+    needs: ADDRESSED,
+    ...PLAIN,
+  },
+  VM_LIFECYCLE: {
+    // Addressed it is the answer to a query, and no alarm.
+    number: 49,
+    way: "up",
+    source: SOURCE.VMHOST,
+    prio: { broadcast: PRIO.URGENT, addressed: PRIO.HIGH },
+    inline: inline.VM_STATE,
+    needs: anyOf(CAP.OBSERVE),
+    ...PLAIN,
+  },
+  LEASE_GRANTED: {
+    number: 50,
+    way: "up",
+    source: SOURCE.CORE,
+    prio: same(PRIO.HIGH),
+    inline: inline.LEASE_GRANTED,
+    needs: ADDRESSED,
+    ...PLAIN,
+  },
+  LEASE_DENIED: {
+    number: 51,
+    way: "up",
+    source: SOURCE.CORE,
+    prio: same(PRIO.HIGH),
+    inline: inline.LEASE,
+    needs: ADDRESSED,
+    ...PLAIN,
+  },
+  LEASE_RELEASED: {
+    number: 52,
+    way: "up",
+    source: SOURCE.CORE,
+    prio: same(PRIO.HIGH),
+    inline: inline.LEASE,
+    needs: ADDRESSED,
+    ...PLAIN,
+  },
+  LEASE_REVOKED: {
+    number: 53,
+    way: "up",
+    source: SOURCE.CORE,
+    prio: same(PRIO.URGENT),
+    inline: inline.LEASE,
+    needs: ADDRESSED,
+    ...PLAIN,
+  },
+  LEASE_STATUS: {
+    number: 54,
+    way: "up",
+    source: SOURCE.CORE,
+    prio: same(PRIO.HIGH),
+    inline: inline.LEASE_STATUS,
+    needs: ADDRESSED,
+    ...PLAIN,
+  },
+  INPUT_HELD: {
+    number: 55,
+    way: "up",
+    source: SOURCE.INPUT,
+    prio: same(PRIO.NORMAL),
+    inline: inline.INPUT_HELD,
+    needs: ADDRESSED,
+    ...PLAIN,
+  },
+  CMD_INPUT: {
+    number: 64,
+    way: "down",
+    source: SOURCE.INPUT,
+    prio: same(PRIO.HIGH),
+    inline: inline.INPUT,
+    // A single input that was delivered is no news: the lease under which it came is audited.
+    needs: anyOf(CAP.INPUT, LEASE_CLASS.INPUT),
+    ...PLAIN,
+    body: "raw-or-none",
+    bodyBytes: (MAX_INPUT_RECORDS - 1) * INPUT_RECORD_BYTES,
+  },
+  CMD_LIFECYCLE: {
+    // The input role's by its history; what carries it out is the VM's host plane.
+    number: 65,
+    way: "down",
+    source: SOURCE.VMHOST,
+    prio: same(PRIO.NORMAL),
+    inline: inline.OPERATION,
+    needs: {
+      by: "operation",
+      of: new Map([
+        [LIFE.POWERDOWN, POWER],
+        [LIFE.RESET, POWER],
+        [LIFE.WAKEUP, LIFECYCLE],
+        [LIFE.PAUSE, LIFECYCLE],
+        [LIFE.RESUME, LIFECYCLE],
+      ]),
+    },
+    ...PLAIN,
+    audited: true,
+  },
+  CMD_VM: {
+    number: 70,
+    way: "down",
+    source: SOURCE.VMHOST,
+    prio: same(PRIO.NORMAL),
+    inline: inline.OPERATION,
+    needs: {
+      by: "operation",
+      of: new Map([
+        [VM_OP.QUERY, VM],
+        [VM_OP.CONT, VM],
+        [VM_OP.STOP, VM],
+        [VM_OP.RESET, POWER],
+        [VM_OP.POWERDOWN, POWER],
+        [VM_OP.QUIT, POWER],
+      ]),
+    },
+    ...PLAIN,
+    audited: true,
+  },
+  CMD_ACQUIRE: {
+    number: 73,
+    way: "down",
+    source: SOURCE.CORE,
+    prio: same(PRIO.NORMAL),
+    inline: inline.ACQUIRE,
+    needs: { by: "lease-class", also: 0 },
+    ...PLAIN,
+    audited: true,
+  },
+  CMD_RELEASE: {
+    number: 74,
+    way: "down",
+    source: SOURCE.CORE,
+    prio: same(PRIO.NORMAL),
+    inline: inline.LEASE,
+    needs: { by: "lease-class", also: 0 },
+    ...PLAIN,
+    audited: true,
+  },
+  // A lease's status is also for whoever may observe.
+  CMD_LEASE_STATUS: {
+    number: 75,
+    way: "down",
+    source: SOURCE.CORE,
+    prio: same(PRIO.NORMAL),
+    inline: inline.LEASE,
+    needs: { by: "lease-class", also: CAP.OBSERVE },
+    ...PLAIN,
+  },
+  CMD_QUERY_INPUT: {
+    number: 76,
+    way: "down",
+    source: SOURCE.INPUT,
+    prio: same(PRIO.NORMAL),
+    inline: null,
+    needs: anyOf(CAP.INPUT),
+    ...PLAIN,
+  },
+  MEMCTX: {
+    number: 77,
+    way: "up",
+    source: SOURCE.MEMCTX,
+    prio: same(PRIO.NORMAL),
+    inline: inline.MEMCTX,
+    needs: anyOf(CAP.MEMCTX),
+    ...PLAIN,
+    body: "raw",
+    bodyBytes: MAX_BODY_BYTES,
+    retained: 2,
+    fds: 8,
+  },
+  MEMCTX_INVALIDATED: {
+    number: 78,
+    way: "up",
+    source: SOURCE.MEMCTX,
+    prio: same(PRIO.URGENT),
+    inline: inline.MEMCTX_INVALIDATED,
+    needs: anyOf(CAP.MEMCTX),
+    ...PLAIN,
+  },
+  CMD_MEMWRITE: {
+    number: 79,
+    way: "down",
+    source: SOURCE.MEMCTX,
+    prio: same(PRIO.NORMAL),
+    inline: inline.MEMWRITE,
+    needs: anyOf(CAP.MEMWRITE, LEASE_CLASS.MEMWRITE),
+    ...PLAIN,
+    body: "raw-or-none",
+    bodyBytes: MAX_MEMWRITE_BYTES,
+    audited: true,
+  },
+  ROSTER: {
+    number: 80,
+    way: "up",
+    source: SOURCE.CORE,
+    prio: same(PRIO.NORMAL),
+    inline: inline.ROSTER,
+    needs: anyOf(CAP.ROSTER),
+    ...PLAIN,
+    retained: 1,
+  },
+  FRAME_INFO: {
+    number: 81,
+    way: "up",
+    source: SOURCE.FRAME,
+    prio: same(PRIO.BULK),
+    inline: inline.FRAME_INFO,
+    needs: anyOf(CAP.OBSERVE),
+    ...PLAIN,
+    publishable: true,
+    newestOnly: true,
+  },
+  VGPU_STATUS: {
+    // Retained, because there is no question that a late control could ask instead.
+    number: 82,
+    way: "up",
+    source: SOURCE.FRAME,
+    prio: same(PRIO.NORMAL),
+    inline: inline.VGPU_STATUS,
+    needs: anyOf(CAP.OBSERVE),
+    ...PLAIN,
+    retained: 4,
+    publishable: true,
+  },
+  FRAME_RING: {
+    number: 83,
+    way: "up",
+    source: SOURCE.FRAME,
+    prio: same(PRIO.NORMAL),
+    inline: inline.FRAME_RING,
+    needs: anyOf(CAP.FRAME),
+    ...PLAIN,
+    retained: 3,
+    publishable: true,
+    fds: 1,
+  },
+  AUDIT: {
+    number: 84,
+    way: "up",
+    source: SOURCE.CORE,
+    prio: same(PRIO.BULK),
+    inline: null,
+    needs: anyOf(CAP.AUDIT),
+    ...PLAIN,
+    body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
+  },
+  HELLO: {
+    number: 96,
+    way: "handshake",
+    source: SOURCE.NONE,
+    prio: same(PRIO.NORMAL),
+    inline: null,
+    needs: NOBODY,
+    ...PLAIN,
+    body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
+  },
+  WELCOME: {
+    number: 97,
+    way: "handshake",
+    source: SOURCE.NONE,
+    prio: same(PRIO.NORMAL),
+    inline: null,
+    needs: NOBODY,
+    ...PLAIN,
+    body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
+  },
+  REFUSED: {
+    number: 98,
+    way: "handshake",
+    source: SOURCE.NONE,
+    prio: same(PRIO.NORMAL),
+    inline: null,
+    needs: NOBODY,
+    ...PLAIN,
+    body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
+  },
+  OVERRUN: {
+    number: 99,
+    way: "up",
+    source: SOURCE.CORE,
+    prio: same(PRIO.URGENT),
+    inline: inline.OVERRUN,
+    needs: ADDRESSED,
+    ...PLAIN,
+  },
+} as const satisfies Readonly<Record<string, KindRow>>;
+
+/** A kind's name. */
+export type KindName = keyof typeof CATALOGUE;
+/** The row of a kind by its name. */
+export type RowOf<N extends KindName> = (typeof CATALOGUE)[N];
+
+/** Every row with its name, in the catalogue's order. */
+export const ROWS: readonly (readonly [name: KindName, row: KindRow])[] = Object.entries(CATALOGUE) as [
+  KindName,
+  KindRow,
+][];
+
+{
+  const faults = catalogueFaults(ROWS, ALL_CAPS);
+  assert(faults.length === 0, `the catalogue of kinds is in order: ${faults.join("; ")}`);
+}

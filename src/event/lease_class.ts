@@ -1,0 +1,33 @@
+/**
+ * Classes of leases, one row each: its number, the name that the commands use, and the capability of its commands.
+ * @module
+ */
+import { CAP } from "./capability.ts";
+
+/** Every class by its name. */
+export const LEASE_CLASSES = {
+  INPUT: { number: 0, name: "input", cap: CAP.INPUT },
+  POWER: { number: 1, name: "power", cap: CAP.POWER },
+  MEMWRITE: { number: 2, name: "memwrite", cap: CAP.MEMWRITE },
+} as const;
+
+/** The rows' types. */
+export type LeaseClasses = typeof LEASE_CLASSES;
+
+/** Classes of leases by name, as numbers travel. */
+export const LEASE_CLASS: { readonly [N in keyof LeaseClasses]: LeaseClasses[N]["number"] } = {
+  INPUT: LEASE_CLASSES.INPUT.number,
+  POWER: LEASE_CLASSES.POWER.number,
+  MEMWRITE: LEASE_CLASSES.MEMWRITE.number,
+};
+/** A lease class's number. */
+export type LeaseClass = LeaseClasses[keyof LeaseClasses]["number"];
+
+const IN_ORDER = Object.values(LEASE_CLASSES).sort((a, b) => a.number - b.number);
+
+/** How many lease classes there are; their numbers are 0 to one less. */
+export const LEASE_CLASS_COUNT: number = IN_ORDER.length;
+/** Class number to the name that the commands use. */
+export const LEASE_CLASS_NAMES: readonly string[] = IN_ORDER.map((row) => row.name);
+/** Class number to the capability of its commands. */
+export const CAP_OF_CLASS: readonly number[] = IN_ORDER.map((row) => row.cap);

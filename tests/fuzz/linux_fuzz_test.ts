@@ -1,0 +1,163 @@
+/** What a Linux guest says of itself: its note and its types as bytes, and whole guests with random damage. */
+import { assert } from "@std/assert";
+import { MAX_LISTING } from "../../src/base/limits.ts";
+import { Btf } from "../../src/guest/linux/btf.ts";
+import { findLinux } from "../../src/guest/linux/find_linux.ts";
+import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
+import { Vmcoreinfo } from "../../src/guest/linux/vmcoreinfo.ts";
+import { PhysicalMemory } from "../../src/guest/physical_memory.ts";
+import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
+import { buildBtf, SyntheticLinux } from "../fixtures/synthetic_linux.ts";
+import { fuzz } from "./harness.ts";
+
+const STRUCTS = ["task_struct", "mm_struct", "vm_area_struct", "module", "maple_tree"];
+const FIELDS = ["tasks", "pid", "comm", "pgd", "brk", "vm_start", "name", "ma_root", "no_such_field"];
+
+fuzz({
+  name: "BTF",
+  corpus: () => [buildBtf(), buildBtf("module")],
+  largest: 65_536,
+  words: [[4, 0, 0, 4], [4, 0, 0, 0x84], [0xff, 0xff, 0, 4], [0, 0, 0, 0], [1, 0, 0, 0], [
+    0xff,
+    0xff,
+    0xff,
+    0xff,
+  ], "task_struct\0"],
+  decode: (input) => {
+    if (input.length < 24) return "too short";
+    const bytes = new Uint8Array(Math.ceil(input.length / 4) * 4);
+    bytes.set(input);
+    const btf = Btf.parse(bytes, STRUCTS);
+    if ("unsupported" in btf) return "unsupported";
+    let known = 0;
+    for (const struct of STRUCTS) {
+      for (const field of FIELDS) {
+        const offset = btf.offsetOf(struct, field);
+        if (offset !== undefined && offset >= 0) known++;
+      }
+    }
+    return known >= 8 ? "fields" : "few fields";
+  },
+  mustMeet: ["too short", "unsupported", "fields", "few fields"],
+});
+
+const NOTE = `OSRELEASE=6.1.0-39-amd64
+BUILD-ID=0123456789abcdef
+PAGESIZE=4096
+SYMBOL(init_uts_ns)=ffffffff96c1a5c0
+OFFSET(uts_namespace.name)=0
+SYMBOL(swapper_pg_dir)=ffffffff96a10000
+SYMBOL(_stext)=ffffffff95000000
+NUMBER(phys_base)=-1048576
+NUMBER(pgtable_l5_enabled)=0
+KERNELOFFSET=14000000
+SYMBOL(kallsyms_names)=ffffffff96012345
+`;
+const decoder = new TextDecoder("latin1");
+
+fuzz({
+  name: "VMCOREINFO",
+  corpus: () => [NOTE, NOTE.replaceAll("\n", "\r\n"), "OSRELEASE="],
+  largest: 4096,
+  words: [
+    "\n",
+    "=",
+    "SYMBOL(_stext)=",
+    "NUMBER(phys_base)=",
+    "KERNELOFFSET=",
+    "0x",
+    "ffffffffffffffffff",
+    "-",
+  ],
+  decode: (input) => {
+    const note = new Vmcoreinfo(0x1000, decoder.decode(input));
+    const numbers = [note.number("phys_base"), note.symbol("_stext"), note.symbol("swapper_pg_dir")]
+      .concat([note.offset("uts_namespace.name"), note.kernelOffset]);
+    for (const number of numbers) {
+      assert(number === undefined || Number.isFinite(number), `${number} is no number`);
+    }
+    return note.symbol("_stext") === undefined ? "unknown" : "known";
+  },
+  mustMeet: ["known", "unknown"],
+});
+
+const ROUNDS = 150;
+const LOOKS = 20;
+
+function askAll(os: LinuxGuest): void {
+  assert(os.version.length < 4096);
+  os.stillThere();
+  os.nearestSymbol(os.kernelBase + 4096);
+  const processes = os.processes();
+  assert(processes.items.length <= MAX_LISTING);
+  for (const process of processes.items.slice(0, 8)) {
+    assert(process.name.length <= 16 && Number.isFinite(process.root));
+    const mappings = os.maps(process);
+    os.commandLine(process);
+    os.births();
+    assert(mappings.items.length <= MAX_LISTING);
+    for (const { start, end } of mappings.items) assert(Number.isFinite(start) && Number.isFinite(end));
+  }
+  const modules = os.modules();
+  assert(modules.items.length <= MAX_LISTING);
+}
+
+/** Damages some words of what the kernel's tables take up, and gives what undoes it. */
+function damage(random: SeededRandom, words: DataView, pages: readonly number[]): () => void {
+  const undo: (readonly [at: number, value: bigint])[] = [];
+  for (let i = 1 + random.below(random.oneIn(3) ? 200 : 8); i > 0; i--) {
+    const at = (pages[random.below(pages.length)] as number) + 8 * random.below(512);
+    const old = words.getBigUint64(at, true);
+    undo.push([at, old]);
+    const other = (pages[random.below(pages.length)] as number) + 8 * random.below(512);
+    const choices = [0n, BigInt.asUintN(64, old + 8n), words.getBigUint64(other, true), BigInt(at) | 0x67n];
+    words.setBigUint64(at, choices[random.below(8)] ?? old ^ (1n << BigInt(random.below(64))), true);
+  }
+  return () => {
+    for (const [at, value] of undo.reverse()) words.setBigUint64(at, value, true);
+  };
+}
+
+for (const levels of [4, 5] as const) {
+  Deno.test(`a damaged Linux guest of ${levels} levels is found or declined, and answers every question`, () => {
+    withSeed((random) => {
+      const kernel = new SyntheticLinux({ levels });
+      const { mm } = kernel.mm();
+      kernel.vma(mm, 0x40_0000, 0x50_0000, 5);
+      kernel.processes([{ pid: 1, name: "init", mm }, { pid: 2, name: "kthreadd", flags: 0x20_0000 }, {
+        pid: 3,
+        name: "x",
+      }]);
+      const memory = new PhysicalMemory(kernel.ram);
+      memory.refresh();
+      const whole = findLinux(memory);
+      assert(whole.found);
+      const mapped = kernel.ram.segments[0]?.mapped;
+      assert(mapped !== undefined);
+      const words = new DataView(mapped.buffer, mapped.byteOffset);
+      const pages: number[] = [];
+      for (let at = 0; at < words.byteLength; at += 4096) {
+        let any = false;
+        for (let i = 0; i < 4096 && !any; i += 8) any = words.getUint32(at + i, true) !== 0;
+        if (any) pages.push(at);
+      }
+      let found = 0;
+      for (let round = 0; round < ROUNDS; round++) {
+        const repair = damage(random, words, pages);
+        memory.refresh();
+        const result = findLinux(memory);
+        if (result.found) {
+          found++;
+          askAll(result.os);
+        } else assert(result.detail !== "");
+        for (let i = 0; i < LOOKS; i++) {
+          const more = damage(random, words, pages);
+          askAll(whole.os);
+          more();
+        }
+        repair();
+      }
+      assert(found > ROUNDS / 10 && found < ROUNDS, `${found} of ${ROUNDS} were found`);
+    });
+  });
+}

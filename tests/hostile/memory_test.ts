@@ -1,0 +1,111 @@
+/**
+ * Memory that one uid can make the daemon take: bodies on kinds that have none, watchers that do not read, commands that nobody carries out.
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
+import { ScriptedQmp } from "../fixtures/scripted_qmp.ts";
+import { attack, HostileControl, openFolder } from "./hostile_control.ts";
+
+const UID = 4242;
+const CONFIG = `
+[[admission]]
+uid = ${UID}
+endpoints = ["*"]
+caps = ["observe", "roster", "input", "publish", "vm"]
+arb_prio = 1
+`;
+
+Deno.test("bodies on kinds that have none are refused, and are in nobody's queue", async () => {
+  await using daemon = await DaemonProcess.start({ stubs: 1, config: CONFIG });
+  openFolder(daemon);
+  await using operator = await daemon.connect("operator");
+  // Four that do not read.
+  await using watchers = new HostileControl(
+    daemon,
+    UID,
+    "watchers = [Control() for _ in range(4)]\nprint('here', flush=True)\nsys.stdin.readline()",
+  );
+  await until("they are there", () => watchers.text.includes("here"));
+  const before = daemon.rssMb();
+  const said = await attack(
+    daemon,
+    UID,
+    `
+body = b"x" * 65536
+c = Control()
+codes = set()
+for i in range(1200):
+    kind, words = c.ask((CURSOR_STATE, 81, 82)[i % 3], 0, (1, 2, 3), body=body, form=1 + i % 2, direction=UP)
+    codes.add((kind, words[0]))
+for i in range(600):
+    kind, words = c.ask((CMD_VM, CMD_ACQUIRE, CMD_RELEASE, 65, 75, 76)[i % 6], 0, (CONT if i % 6 == 0 else 0,), body=body, form=1)
+    codes.add((kind, words[1]))
+print(sorted(codes))
+`,
+  );
+  const grownMb = daemon.rssMb() - before;
+  // 1,200 bodies of 64 KiB would be 79 MB.
+  assert(grownMb < 50, `${grownMb} MB more`);
+  assert(/^\[\(3, 7\), \(48, [17]\)/.test(said), said);
+  await operator.vmState("stub0");
+  await watchers.goOn();
+  await watchers.ended();
+});
+
+Deno.test("commands that nobody carries out: a uid has so many bytes, whatever the number of its controls, and others go on", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-memory-" });
+  try {
+    await using qmp = new ScriptedQmp(`${folder}/vm.qmp`);
+    // It takes no input for as long as the test lasts.
+    qmp.script = ({ execute }) => execute === "input-send-event" ? undefined : { value: {} };
+    const endpoint = `[[endpoint]]\nname = "vm"\nqmp = "${folder}/vm.qmp"\nmemory = "none"\nguest = "none"\n`;
+    await using daemon = await DaemonProcess.start({ stubs: 1, config: endpoint + CONFIG });
+    openFolder(daemon);
+    await using operator = await daemon.connect("operator");
+    await until(
+      "it is up",
+      () => operator.roster.list().some(({ name, state }) => name === "vm" && state === "up"),
+    );
+    const number = await operator.endpoint("vm");
+    const before = daemon.rssMb();
+    await using hostile = new HostileControl(
+      daemon,
+      UID,
+      `
+key = struct.pack("<Iii4xd", 3, 30, 1, 0.0) + struct.pack("<Iii4xd", 3, 30, 0, 0.0)
+body = key * 127
+owner = Control()
+owner.acquire(INPUT_LEASE, ${number})
+others = [Control() for _ in range(20)]
+owner.socket.setblocking(False)
+sent = 0
+idle = 0
+while sent < 20000 and idle < 20:
+    try:
+        owner.send(CMD_INPUT, ${number}, (3, 30, 1), body=body, form=1)
+        sent += 1
+        idle = 0
+    except BlockingIOError:
+        idle += 1
+        time.sleep(0.05)
+print(sent, flush=True)
+sys.stdin.readline()
+`,
+    );
+    await until("it is held back, or all is taken", () => /\d/.test(hostile.text), 60_000);
+    const grownMb = daemon.rssMb() - before;
+    assert(grownMb < 60, `${grownMb} MB more after ${hostile.text.trim()} commands of 6 KB`);
+    await operator.vmState("stub0");
+    await operator.vm("stub0", "stop");
+    await hostile.goOn();
+    await hostile.ended();
+    await until("its lease is free or handed over", async () => {
+      await operator.vmState("stub0");
+      return await daemon.metric("vmsig_controls") === 1;
+    });
+    assertEquals(operator.fault, undefined);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

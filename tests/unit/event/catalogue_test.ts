@@ -1,0 +1,74 @@
+import { assertEquals } from "@std/assert";
+import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
+import { CATALOGUE, ROWS } from "../../../src/event/catalogue.ts";
+import { catalogueFaults } from "../../../src/event/catalogue_check.ts";
+import { anyOf, type KindRow, PLAIN, same } from "../../../src/event/kind_row.ts";
+import { PRIO } from "../../../src/event/priority.ts";
+import { SOURCE } from "../../../src/event/source.ts";
+
+/** A row that is in order. */
+const ROW: KindRow = {
+  number: 60,
+  way: "up",
+  source: SOURCE.FRAME,
+  prio: same(PRIO.NORMAL),
+  inline: null,
+  needs: anyOf(CAP.OBSERVE),
+  ...PLAIN,
+};
+
+Deno.test("catalogue: what compiles and is wrong all the same is told by its row", () => {
+  const cases: [KindRow, string, string][] = [
+    [{ ...ROW, number: 3 }, "NEWS", "NEWS: number 3 is taken by ERROR"],
+    [{ ...ROW, number: 33 }, "NEWS", "NEWS: number 33 is retired"],
+    [{ ...ROW, number: 16 }, "NEWS", "NEWS: number 16 is retired"],
+    [{ ...ROW, number: 72 }, "NEWS", "NEWS: number 72 is retired"],
+    [{ ...ROW, number: 0 }, "NEWS", "NEWS: number 0 is not from 1 to KIND_MAX - 1"],
+    [{ ...ROW, number: 70_000 }, "NEWS", "NEWS: number 70000 is not from 1 to KIND_MAX - 1"],
+    [{ ...ROW, needs: anyOf(0x4) }, "NEWS", "NEWS: 0x4 has a capability that nobody can be granted"],
+    [{ ...ROW, needs: anyOf(0) }, "NEWS", "NEWS: 0x0 has a capability that nobody can be granted"],
+    [
+      { ...ROW, way: "down", needs: { by: "operation", of: new Map([[0, { caps: 0x2000, lease: null }]]) } },
+      "CMD_NEWS",
+      "CMD_NEWS: 0x2000 has a capability that nobody can be granted",
+    ],
+    [{ ...ROW, way: "down" }, "NEWS", "NEWS: a command is named CMD_… and goes down"],
+    [ROW, "CMD_NEWS", "CMD_NEWS: a command is named CMD_… and goes down"],
+    [
+      { ...ROW, source: SOURCE.VMHOST, publishable: true },
+      "NEWS",
+      "NEWS: only kinds of FRAME are published",
+    ],
+    [{ ...ROW, body: "raw" }, "NEWS", "NEWS: a body has a bound, and no body has none"],
+    [{ ...ROW, way: "down", fds: 1 }, "CMD_NEWS", "CMD_NEWS: only kinds that go up carry descriptors"],
+  ];
+  assertEquals(catalogueFaults(ROWS, ALL_CAPS), []);
+  assertEquals(catalogueFaults([...ROWS, ["NEWS", ROW]], ALL_CAPS), []);
+  for (const [row, name, fault] of cases) {
+    assertEquals(catalogueFaults([...ROWS, [name, row]], ALL_CAPS), [fault]);
+  }
+});
+
+Deno.test("catalogue: what is retained comes to a late subscriber in one order, each place taken once", () => {
+  const places = ROWS.filter(([, row]) => row.retained > 0).sort((a, b) => a[1].retained - b[1].retained);
+  assertEquals(places.map(([name]) => name), ["ROSTER", "MEMCTX", "FRAME_RING", "VGPU_STATUS"]);
+  assertEquals(places.map(([, row]) => row.retained), [1, 2, 3, 4]);
+});
+
+Deno.test("catalogue: who carries descriptors and bodies", () => {
+  const carriers = ROWS.filter(([, row]) => row.fds > 0).map(([name, row]) => [name, row.fds]);
+  assertEquals(carriers, [["MEMCTX", 8], ["FRAME_RING", 1]]);
+  const bodies = Object.fromEntries(
+    ROWS.filter(([, row]) => row.body !== "none").map(([name, row]) => [name, row.body]),
+  );
+  assertEquals(bodies, {
+    CMD_INPUT: "raw-or-none",
+    MEMCTX: "raw",
+    CMD_MEMWRITE: "raw-or-none",
+    AUDIT: "cbor",
+    HELLO: "cbor",
+    WELCOME: "cbor",
+    REFUSED: "cbor",
+  });
+  assertEquals(CATALOGUE.CMD_MEMWRITE.number, 79);
+});
