@@ -14,16 +14,14 @@
  */
 import { IN } from "../../ffi/poller.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { pidfdOpen, signalPidfd } from "../../ffi/signals.ts";
-import { isOsError, OsError } from "../../ffi/os_error.ts";
-import { connectUnix, peerCredentials, peerPidfd, SOCKET } from "../../ffi/unix_socket.ts";
+import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
 import { assert } from "../base/assert.ts";
 import { MS, NEVER, SECOND } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { type Log, SILENT } from "../base/log.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
+import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import { EventGauge } from "../qmp/event_gauge.ts";
-import { type ProcessIdentity, startOf } from "../qemu/process_identity.ts";
 import { QmpClient, type QmpReply, type QmpReplyHandler } from "../qmp/qmp_client.ts";
 import { isObject, type QmpEvent } from "../qmp/qmp_message.ts";
 import { hasEnded } from "../ram/process_end.ts";
@@ -39,6 +37,7 @@ import {
   type QmpLoss,
   STALE,
 } from "./qmp_loss.ts";
+import { isProcess, openPidfd } from "./qmp_peer.ts";
 
 /** How a link is made. */
 export interface QmpLinkOptions {
@@ -431,31 +430,6 @@ function onGrid(ns: number): number {
 export function statusOf(reply: QmpReply): string {
   const value = reply.outcome === "done" ? reply.value : undefined;
   return isObject(value) && typeof value["status"] === "string" ? value["status"] : "";
-}
-
-/** The process at the other end; null when it is gone, or the kernel is too old to tell. */
-function openPidfd(socket: number, pid: number): OwnedFd | null {
-  if (pid === 0) return null;
-  try {
-    return peerPidfd(socket) ?? pidfdOpen(pid);
-  } catch (error) {
-    // Gone already, or a kernel without pidfds: the end of the stream will tell.
-    if (error instanceof OsError) return null;
-    throw error;
-  }
-}
-
-/** Whether whoever listens is that process, and not one that had its number before or has it since. */
-function isProcess(socket: number, pid: number, expected: ProcessIdentity): boolean {
-  if (pid !== expected.pid || startOf(pid) !== expected.started) return false;
-  try {
-    // A listener that has ended, and whose socket somebody else keeps, is not who has its number now.
-    using pidfd = peerPidfd(socket);
-    return pidfd === undefined || signalPidfd(pidfd.fd, 0);
-  } catch (error) {
-    if (error instanceof OsError) return isOsError(error, "EPERM");
-    throw error;
-  }
 }
 
 function isSocket(path: string): boolean {

@@ -198,15 +198,18 @@ export class HostWatch implements Disposable {
     const uid = this.#host.uid(pid);
     if (slow.has(uid)) return known !== undefined;
     const process = listed.has(uid) ? await this.#read(pid, slow, uid) : undefined;
+    // It is just being started: the kernel has put its program in place and not yet its arguments.
+    if (process === "later") return known !== undefined;
     // Nothing of a user who does not count is read: neither can it say anything, nor keep anybody waiting.
     if (process === undefined || !listed.has(process.uid)) this.#others.add(pid);
     else this.#qemus.set(pid, { process, looks: 0, refusal: "", told: "" });
     return known !== undefined || this.#qemus.has(pid);
   }
 
-  async #read(pid: number, slow: Set<number>, uid: number): Promise<QemuProcess | undefined> {
+  async #read(pid: number, slow: Set<number>, uid: number): Promise<QemuProcess | "later" | undefined> {
     try {
       const process = await readProcess(this.#host, pid);
+      if (process?.isBlank) return "later";
       // Another process may have the number by now: then it is met the next time.
       return process?.started === this.#host.started(pid) && process.isConfirmed ? process : undefined;
     } catch (error) {
@@ -276,7 +279,8 @@ export class HostWatch implements Disposable {
     known.looks++;
     if (vm.refusal !== "" && vm.refusal !== known.told && known.looks >= LOOKS_TO_BEGIN) {
       known.told = vm.refusal;
-      this.#warn("a VM is not attached", { name: vm.endpoint, pid, uid, why: vm.refusal });
+      const remedy = "mend that, or name the VM by an [[endpoint]]";
+      this.#warn("a VM is not attached", { name: vm.endpoint, pid, uid, why: vm.refusal, remedy });
     }
     return {
       pid,

@@ -37,6 +37,10 @@ export class CommandLine {
   /** Characters looked at so far: what reading it has cost. */
   looked = 0;
   readonly #options = new Map<string, string[]>();
+  /** Whether there was an object that is none. */
+  #isBroken = false;
+  /** Those that were taken apart already. */
+  readonly #lists = new Map<string, readonly Properties[]>();
 
   /**
    * Takes a command line apart.
@@ -80,10 +84,14 @@ export class CommandLine {
   /**
    * Its arguments, in order, each taken apart.
    *
-   * @param implied the key of a first value that has none
+   * @param implied the key of a first value that has none, which is always the same for an option
    */
-  lists(name: string, implied: string): Properties[] {
-    return this.texts(name).map((text) => this.take(text, implied));
+  lists(name: string, implied: string): readonly Properties[] {
+    const before = this.#lists.get(name);
+    if (before !== undefined) return before;
+    const lists = this.texts(name).map((text) => this.take(text, implied));
+    this.#lists.set(name, lists);
+    return lists;
   }
 
   /** All lists of an option as one, for those that QEMU merges: of a key that is given twice the last one counts. */
@@ -96,7 +104,11 @@ export class CommandLine {
   /** One argument, taken apart: a JSON object, or a list. */
   take(text: string, implied: string): Properties {
     this.looked += text.length;
-    return text.startsWith("{") ? readObject(text) : readProperties(text, implied);
+    if (!text.startsWith("{")) return readProperties(text, implied);
+    // QEMU itself does not start with an object that is none: whoever runs with one is no QEMU, and thousands of them cost thousands of errors.
+    const properties = this.#isBroken ? undefined : readObject(text);
+    this.#isBroken = properties === undefined;
+    return properties ?? NOTHING;
   }
 
   #add(name: string, value: string): void {
@@ -153,15 +165,16 @@ function readValue(text: string, start: number): { readonly text: string; readon
   }
 }
 
-/** The texts, numbers and truth values of a JSON object, as a list would have them; what is nested is left out. */
-function readObject(text: string): Properties {
+const NOTHING: Properties = new Map();
+
+/** The texts, numbers and truth values of a JSON object, as a list would have them; what is nested is left out. Undefined when it is no JSON. */
+function readObject(text: string): Properties | undefined {
   const properties = new Map<string, string>();
   let object: unknown;
   try {
     object = JSON.parse(text);
   } catch (error) {
-    // QEMU itself would not have started with it: there is nothing in it for us.
-    if (error instanceof SyntaxError) return properties;
+    if (error instanceof SyntaxError) return undefined;
     throw error;
   }
   for (const [key, value] of Object.entries(object as object)) {

@@ -110,8 +110,8 @@ export class Desired<E extends WantedEndpoint> {
       // Attached when that is gone.
       return;
     }
-    const { name, qmp } = wish.endpoint;
-    if (rival !== undefined && qmp !== undefined && rival.endpoint.qmp === qmp) {
+    const { name, vmid } = wish.endpoint;
+    if (rival !== undefined && rival.endpoint.name !== name && !(vmid > 0 && rival.endpoint.vmid === vmid)) {
       return this.#tell(asker, wish, `its monitor is ${rival.endpoint.name}'s already`);
     }
     const outcome = this.#roster.attach(this.#request(wish.endpoint));

@@ -96,6 +96,8 @@ export interface QemuProcess extends ProcessIdentity {
   readonly cwd: string;
   /** Whether the kernel says that its program is a QEMU; without that there is only what it calls itself. */
   readonly isConfirmed: boolean;
+  /** Whether it has no command line at all: one that is just being started has none yet. */
+  readonly isBlank: boolean;
   /** What its command line says. */
   readonly setup: QemuSetup;
   /** Sockets that are known to be its own: it need not be asked for them again. */
@@ -158,6 +160,7 @@ export async function readProcess(view: HostView, pid: number): Promise<QemuProc
     uid: view.uid(pid),
     cwd: view.cwd(pid),
     isConfirmed: program !== "",
+    isBlank: words.length === 0,
     setup: isWhole ? setup : { ...setup, isWhole },
     ownSockets: new Set(),
   };

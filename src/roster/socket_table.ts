@@ -6,7 +6,8 @@
  * @module
  */
 
-/** Characters of an unfinished row that are kept; a real one has at most 170. */
+/** Characters of a row with a path; a real one has at most 170. */
+const MIN_ROW = 48;
 const MAX_ROW = 512;
 /** Rows of one path that are kept: a monitor has one client, and whoever makes rows up makes many. */
 const MAX_NUMBERS = 64;
@@ -34,14 +35,13 @@ export class SocketTable {
     const text = this.#rest + piece;
     let row = 0;
     for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", row)) {
-      this.#row(text.slice(row, end));
+      if (end - row >= MIN_ROW && end - row <= MAX_ROW) this.#row(text.slice(row, end));
       row = end + 1;
     }
     this.#rest = text.slice(Math.max(row, text.length - MAX_ROW));
   }
 
   #row(row: string): void {
-    if (row.length > MAX_ROW) return;
     const found = CONNECTED_ROW.exec(row);
     const path = found?.[2];
     if (path === undefined || !this.#wanted.has(path)) return;

@@ -96,6 +96,12 @@ class Scene implements AsyncDisposable {
     return pid;
   }
 
+  /** A process that calls itself a QEMU, and whose program is another. */
+  pretender(uid: number, args: readonly string[]): void {
+    Deno.copyFileSync(`${this.folder}/${QEMU_NAME}`, `${this.folder}/idle`);
+    this.#start(uid, ["bash", "-c", 'exec -a "$0" "$@"', QEMU_NAME, `${this.folder}/idle`, ...args]);
+  }
+
   async daemon(options: DaemonOptions): Promise<DaemonProcess> {
     const daemon = await DaemonProcess.start({ probeUsers: [ALICE, EVE], ...options });
     this.#daemons.push(daemon);
@@ -191,6 +197,7 @@ hostile(
   "who names another user's monitor is not attached, nor the monitor touched; who names its own is",
   async (scene) => {
     const victim = await scene.qemu(0, "victim", "v.qmp");
+    scene.pretender(EVE, ["-name", "web", "-qmp", `unix:${scene.home(EVE)}/none.qmp,server=on,wait=off`]);
     const pid = await scene.impostor(EVE, ["-name", "web", "-qmp", `unix:${victim},server=on,wait=off`]);
     const daemon = await scene.daemon({});
     await scene.qemu(ALICE, "web", "a.qmp");
@@ -201,6 +208,14 @@ hostile(
       `a VM is not attached name=web@${EVE} pid=${pid} uid=${EVE} why="its monitor's socket belongs to uid 0, and it runs as uid ${EVE}"`,
     );
     assertEquals((await rows(daemon)).map(({ name }) => name), [`web@${ALICE}`]);
+    // Without a daemon, whoever asks is told whose VMs would not be attached, and what to add.
+    const probe = await vmsig(["probe"]);
+    const says = `is of uid ${ALICE} and not attached; add to /etc/vmsig/vmsigd.toml: [discovery] users = [`;
+    assertStringIncludes(probe.text, says, probe.errors);
+    assertStringIncludes(
+      probe.text,
+      `web@${EVE} (${pid}) is not attached: its monitor's socket belongs to uid 0`,
+    );
     // What is told once is told once, however often it is looked at.
     await daemon.reload(configText("", [ALICE, EVE]));
     await scene.qemu(ALICE, "later", "b.qmp");

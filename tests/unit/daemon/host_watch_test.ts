@@ -46,7 +46,7 @@ class Host implements HostView {
   cwd = () => "/";
   sockets = () => Promise.resolve(new Set(["4711"]));
 
-  args(pid: number) {
+  args(pid: number): ReturnType<HostView["args"]> {
     const words = this.#read("args", pid)?.line.split(" ") ?? [];
     if (this.silent.has(pid)) return Promise.reject(new Error(`${pid} does not answer`));
     return Promise.resolve({ words, isWhole: true });
@@ -154,6 +154,18 @@ Deno.test("what is something else is left alone for a minute; what may become so
   assertEquals(told.at(-1), "vm2=/run/2.qmp");
   await watch.tick();
   assertEquals(told.at(-1), "vm1=/run/1.qmp vm2=/run/2.qmp", "a number that has become a QEMU's");
+});
+
+Deno.test("a QEMU whose arguments are not there yet is looked at again", async () => {
+  const { host, told, watch } = rig();
+  host.qemu(7);
+  const { args } = host;
+  host.args = () => Promise.resolve({ words: [], isWhole: true });
+  await watch.look();
+  assertEquals(told, []);
+  host.args = args;
+  await watch.tick();
+  assertEquals(told, ["vm7=/run/7.qmp"]);
 });
 
 Deno.test("whose VMs count: nothing of another user is read, and one that is listed later is found then", async () => {
