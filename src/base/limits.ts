@@ -28,9 +28,11 @@ export const DEFAULT_QUEUE_EVENTS = 1024;
 export const MAX_QUEUE_BYTES: number = 8 * 1024 * 1024;
 /** Bytes of bodies of the events that wait for all controls of one uid. */
 export const MAX_PRINCIPAL_EVENT_BYTES: number = 32 * 1024 * 1024;
-/** Bytes of bodies of the commands of one uid that wait; past it its controls are not read. */
-export const MAX_PRINCIPAL_COMMAND_BYTES: number = 8 * 1024 * 1024;
-/** Urgent events of one endpoint and kind that wait for one control and are all told, however many more come: past it the oldest of those that are no longer so goes. */
+/** Bytes of the commands of one uid that are not answered yet; past it its controls are not read. */
+export const MAX_PRINCIPAL_COMMAND_BYTES: number = 16 * 1024 * 1024;
+/** What a command counts for beside its body: one uid has half of the places for open commands at most. */
+export const COMMAND_BYTES = 512;
+/** Events of one endpoint's flood, a kind, that wait for one control and are all told: past it the oldest that is no longer so goes. */
 export const MAX_UNFOLDED_EVENTS = 32;
 /** Controls of a daemon, unless the config says otherwise (contract). */
 export const DEFAULT_MAX_CONTROLS = 1024;
@@ -67,6 +69,10 @@ export const MAX_IVSHMEM_PEERS_OF_USER = 8;
 /** Peers of one ivshmem channel at a time, without those of root and of the daemon's own user. */
 export const MAX_IVSHMEM_PEERS = 32;
 
+assert(
+  MAX_PRINCIPAL_COMMAND_BYTES / COMMAND_BYTES <= MAX_OUTSTANDING / 2,
+  "no uid takes all places for open commands",
+);
 assert(INPUT_RECORD_BYTES <= INLINE_BYTES, "an input record fits the inline zone");
 assert((MAX_INPUT_RECORDS - 1) * INPUT_RECORD_BYTES <= MAX_BODY_BYTES, "a full input frame fits a body");
 assert(MAX_MEMWRITE_BYTES <= MAX_BODY_BYTES, "a full memory write fits a body");

@@ -250,7 +250,7 @@ export class Core implements TurnHook {
       command.prio = PRIO_DEFAULT;
     }
     const cls = isLease ? (command.words[0] as number) : leaseClassFor(command);
-    command.ticket = this.bus.ledger.open(command, cls, slot.grant.principal);
+    command.ticket = this.bus.ledger.open(command, cls, slot.grant.principal, slot.account);
     if (command.ticket === 0) return this.#refuse(slot, command, CODE.busy);
     const { source, ticket } = command;
     slot.outstanding++;
@@ -429,7 +429,7 @@ export class Core implements TurnHook {
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
       this.#retained.dropOf(slot.id, this.#withdrawPublished);
       slot.control.close(slot.leaveReason);
-      this.accounts.leave(slot.grant.principal);
+      slot.account.leave();
     }
     this.#pumpUp();
   };

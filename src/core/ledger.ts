@@ -5,6 +5,7 @@
  */
 import { MAX_OUTSTANDING } from "../base/limits.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
+import type { MemoryAccount } from "./memory_account.ts";
 
 const INDEX_RANGE = 65_536;
 
@@ -19,6 +20,9 @@ export class Ledger {
   readonly #token = new Float64Array(MAX_OUTSTANDING);
   readonly #cls = new Int8Array(MAX_OUTSTANDING);
   readonly #generation = new Uint32Array(MAX_OUTSTANDING).fill(1);
+  readonly #bodyBytes = new Uint32Array(MAX_OUTSTANDING);
+  /** Who pays for it while it is open. */
+  readonly #account: (MemoryAccount | null)[] = new Array(MAX_OUTSTANDING).fill(null);
   readonly #audited = new Uint8Array(MAX_OUTSTANDING);
   readonly #open = new Uint8Array(MAX_OUTSTANDING);
   readonly #free = new Int32Array(MAX_OUTSTANDING);
@@ -36,9 +40,10 @@ export class Ledger {
    *
    * @param cls its lease class; -1 = none
    * @param principal who is behind its control, for audit: the control may be gone when the verdict comes
+   * @param account what it counts for that principal is charged to, until it is closed
    * @returns its ticket; 0 when there are too many
    */
-  open(command: TransferEvent, cls: number, principal: number): number {
+  open(command: TransferEvent, cls: number, principal: number, account: MemoryAccount | null = null): number {
     let index: number;
     if (this.#freeCount > 0) index = this.#free[--this.#freeCount] as number;
     else if (this.#used < MAX_OUTSTANDING) index = this.#used++;
@@ -52,6 +57,11 @@ export class Ledger {
     this.#token[index] = command.token;
     this.#cls[index] = cls;
     this.#audited[index] = 0;
+    if (account !== null) {
+      this.#bodyBytes[index] = command.bodyBytes;
+      account.open(command.bodyBytes);
+    }
+    this.#account[index] = account;
     this.#open[index] = 1;
     this.#count++;
     return (this.#generation[index] as number) * INDEX_RANGE + index;
@@ -67,6 +77,7 @@ export class Ledger {
   /** Closes an entry; what it says stays readable until the next `open`. */
   close(index: number): void {
     this.#open[index] = 0;
+    this.#account[index]?.close(this.#bodyBytes[index] as number);
     // Generations stay below 2^31, so that a ticket is an exact double.
     this.#generation[index] = ((this.#generation[index] as number) % 0x7fffffff) + 1;
     this.#free[this.#freeCount++] = index;

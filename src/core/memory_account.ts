@@ -1,17 +1,20 @@
 /**
- * What the bodies of one principal's events take: of commands that it has sent and that wait somewhere, and of events that wait for its controls. By uid, because controls are
- * cheap: a thousand of them must not take a thousand times the memory. Past its bound a principal's controls are not read (commands), or lose their least important
- * events first (events); nobody else notices either.
+ * What one principal makes the bus keep: the commands that it has sent and that are not answered yet, and the bodies of the events that wait for its controls. By uid, because
+ * controls are cheap: a thousand of them must not take a thousand times the memory. Past its bound a principal's controls are not read (commands), or lose their
+ * least important events first (events); nobody else notices either.
  *
- * A command's body is charged where it is received and returned with the last reference to it, wherever it went: the account is the payload's owner.
+ * A command's body is charged where it is received and returned with the last reference to it, wherever it went: the account is the payload's owner. An admitted command is
+ * charged until it is answered, too: what an adapter makes of it takes as much.
  * @module
  */
-import { MAX_PRINCIPAL_COMMAND_BYTES, MAX_PRINCIPAL_EVENT_BYTES } from "../base/limits.ts";
+import { COMMAND_BYTES, MAX_PRINCIPAL_COMMAND_BYTES, MAX_PRINCIPAL_EVENT_BYTES } from "../base/limits.ts";
 import type { PayloadOwner, TransferEvent } from "../event/transfer_event.ts";
 
 /** One principal's account. */
 export class MemoryAccount implements PayloadOwner {
   readonly #onEmpty: () => void;
+  /** Controls of the principal that are on the bus. */
+  controls = 0;
   #commandBytes = 0;
   #eventBytes = 0;
   readonly #waiting = new Set<() => void>();
@@ -19,13 +22,13 @@ export class MemoryAccount implements PayloadOwner {
   /**
    * Starts with nothing charged.
    *
-   * @param onEmpty told each time nothing is charged any more
+   * @param onEmpty told when nothing is charged any more and no control is left
    */
   constructor(onEmpty: () => void = () => {}) {
     this.#onEmpty = onEmpty;
   }
 
-  /** Bytes of bodies of commands that wait. */
+  /** What its commands count for that are not answered yet. */
   get commandBytes(): number {
     return this.#commandBytes;
   }
@@ -53,19 +56,33 @@ export class MemoryAccount implements PayloadOwner {
 
   /** Called by the event. */
   releasePayload(command: TransferEvent): void {
-    this.#commandBytes -= command.bodyBytes;
+    this.#giveBack(command.bodyBytes);
+  }
+
+  /** A command with a body of so many bytes is admitted. */
+  open(bodyBytes: number): void {
+    this.#commandBytes += COMMAND_BYTES + bodyBytes;
+  }
+
+  /** It is answered. */
+  close(bodyBytes: number): void {
+    this.#giveBack(COMMAND_BYTES + bodyBytes);
+  }
+
+  #giveBack(bytes: number): void {
+    this.#commandBytes -= bytes;
     if (this.#waiting.size > 0 && this.#commandBytes <= MAX_PRINCIPAL_COMMAND_BYTES / 2) {
       const waiting = [...this.#waiting];
       this.#waiting.clear();
       for (const wake of waiting) wake();
     }
-    this.#noteEmpty();
+    if (this.controls === 0) this.#noteEmpty();
   }
 
   /** An event's body waits for one of its controls (above 0), or does not any more (below). */
   noteEventBytes(change: number): void {
     this.#eventBytes += change;
-    if (change < 0) this.#noteEmpty();
+    if (this.controls === 0) this.#noteEmpty();
   }
 
   /** Calls `wake`, once, when half of what commands may take is free again. It must not call back into the bus. */
@@ -78,6 +95,12 @@ export class MemoryAccount implements PayloadOwner {
     this.#waiting.delete(wake);
   }
 
+  /** One of its controls left. */
+  leave(): void {
+    this.controls--;
+    if (this.controls === 0) this.#noteEmpty();
+  }
+
   #noteEmpty(): void {
     if (this.#commandBytes === 0 && this.#eventBytes === 0) this.#onEmpty();
   }
@@ -85,36 +108,21 @@ export class MemoryAccount implements PayloadOwner {
 
 /** The accounts of all principals that are on the bus, or whose commands still are. */
 export class MemoryAccounts {
-  readonly #entries = new Map<number, { readonly account: MemoryAccount; controls: number }>();
+  readonly #accounts = new Map<number, MemoryAccount>();
 
   /** How many there are. */
   get size(): number {
-    return this.#entries.size;
+    return this.#accounts.size;
   }
 
-  /** A control of a principal came: its account. */
+  /** A control of a principal came: its account. It is told by {@linkcode MemoryAccount.leave} when the control is gone. */
   join(principal: number): MemoryAccount {
-    let entry = this.#entries.get(principal);
-    if (entry === undefined) {
-      entry = { account: new MemoryAccount(() => this.#drop(principal)), controls: 0 };
-      this.#entries.set(principal, entry);
+    let account = this.#accounts.get(principal);
+    if (account === undefined) {
+      account = new MemoryAccount(() => this.#accounts.delete(principal));
+      this.#accounts.set(principal, account);
     }
-    entry.controls++;
-    return entry.account;
-  }
-
-  /** A control of a principal left. What its commands still take stays charged. */
-  leave(principal: number): void {
-    const entry = this.#entries.get(principal);
-    if (entry === undefined) return;
-    entry.controls--;
-    this.#drop(principal);
-  }
-
-  #drop(principal: number): void {
-    const entry = this.#entries.get(principal);
-    if (entry === undefined || entry.controls > 0) return;
-    const { commandBytes, eventBytes } = entry.account;
-    if (commandBytes === 0 && eventBytes === 0) this.#entries.delete(principal);
+    account.controls++;
+    return account;
   }
 }

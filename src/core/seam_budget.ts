@@ -6,7 +6,7 @@
 import { SECOND } from "../base/clock.ts";
 
 /** Events in one burst. */
-export const SEAM_BURST = 128;
+export const SEAM_BURST = 320;
 /** Events a second for good: states of a VM change by the second, not by the millisecond. */
 export const SEAM_EVENTS_A_SECOND = 64;
 /** Tokens that an answered command brings: a reset of a suspended machine is told by three events. */

@@ -60,6 +60,7 @@ export class SeamThrottle implements TimerHandler {
     } else if (kind === KIND.VM_LIFECYCLE || kind === KIND.ERROR || kind === KIND.MEMCTX) {
       if (this.#isFlood && this.#budget.isFull(event.tsNs)) this.#isFlood = false;
       if (this.#kept.length > 0 || !this.#budget.take(event.tsNs)) return this.#keep(event);
+      event.isExcess = this.#isFlood;
     }
     this.#host.pass(event);
   }
@@ -99,6 +100,9 @@ export class SeamThrottle implements TimerHandler {
 
   #tellKept(): void {
     this.#loop.disarm(this);
-    for (const event of this.#kept.splice(0)) this.#host.pass(event);
+    for (const event of this.#kept.splice(0)) {
+      event.isExcess = true;
+      this.#host.pass(event);
+    }
   }
 }

@@ -53,6 +53,8 @@ export class TransferEvent {
   ticket = 0;
   /** How many older events of this kind were folded into this one. */
   coalesced = 0;
+  /** It comes from a seam that tells more than its budget: a queue that holds many of its like may fold it (folding.ts). */
+  isExcess = false;
   /** Until when a coalescing window holds it back, ns; 0 = not at all. The context's. */
   dueNs = 0;
   /** One of {@linkcode BODY}. */
@@ -193,6 +195,7 @@ export class TransferEvent {
     this.token = 0;
     this.ticket = 0;
     this.coalesced = 0;
+    this.isExcess = false;
     this.dueNs = 0;
     this.prio = PRIO_DEFAULT;
     this.words.fill(0);

@@ -93,7 +93,7 @@ Deno.test("5,000 RESETs in a burst: who steers another VM stays and keeps its le
     assertEquals(reader.downs[0], SEAM_REASON.PROTOCOL_ERROR);
     await until("it is said why", () => reader.errors.includes("QEMU floods QMP with events"));
     assert(reader.errors.includes("many events: only the newest are told"));
-    assert(reader.states.filter((state) => state === VM_STATE_NUMBER.RESET).length <= 200);
+    assert(reader.states.filter((state) => state === VM_STATE_NUMBER.RESET).length < 1000);
     await daemon.says(/QEMU floods QMP with events/);
     // It comes again, and the newest state with it.
     await until("the newest state arrives", () => reader.states.at(-1) === VM_STATE_NUMBER.PAUSED);

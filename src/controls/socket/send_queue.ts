@@ -6,9 +6,8 @@
  * more commands from a control whose queue is half full, so answers are bounded too). A queue that is full of URGENT alone cannot be helped: `overflowed`. It is bounded
  * in bytes of bodies as well, and so are all queues of one principal together.
  *
- * Dozens of urgent events of one endpoint and kind are more than anybody can need to know: past {@linkcode MAX_UNFOLDED_EVENTS} the oldest that is no longer so goes
- * (event/folding.ts), and past half of the queue the last one that is no longer so. That one endpoint's flood closes nobody. OVERRUN tells of these, too: they are the only
- * urgent ones that it ever counts.
+ * What a seam in a flood tells beyond its budget is marked, and folded here (event/folding.ts): past {@linkcode MAX_UNFOLDED_EVENTS} of one endpoint and kind the oldest that is
+ * no longer so goes. OVERRUN tells of these, too: they are the only urgent ones that it ever counts.
  * @module
  */
 import { isPeerGone, type SendBatch, sendOne } from "../../../ffi/datagram.ts";
@@ -88,7 +87,7 @@ export class SendQueue {
   push(event: TransferEvent): void {
     if (mayTakeBack(event.kind)) this.#letGoFirst(event);
     if (event.kind === KIND.MEMCTX_INVALIDATED) this.#withdrawContext(event.endpoint);
-    if (event.prio === PRIO.URGENT && mayFold(event)) this.#foldOlder(event);
+    if (event.isExcess) this.#foldOlder(event);
     if (this.#count >= this.#capacity && !this.#makeRoom(event)) return;
     if (event.bodyBytes > 0 && !this.#makeByteRoom(event)) return;
     (this.#queues[event.prio] as EventRing).push(event.retain());
@@ -96,20 +95,22 @@ export class SendQueue {
     this.#noteBytes(event.bodyBytes);
   }
 
-  /** More of a kind than anybody can need wait: what the arriving event makes meaningless goes, the oldest first. */
+  /** More of a flood than anybody can need waits: what the arriving event makes meaningless goes, the oldest first. */
   #foldOlder(arriving: TransferEvent): void {
-    const queue = this.#queues[PRIO.URGENT] as EventRing;
-    const most = queue.length >= this.#capacity / 2 ? 1 : MAX_UNFOLDED_EVENTS;
-    if (queue.length < most) return;
+    const queue = this.#queues[arriving.prio] as EventRing;
+    if (queue.length < MAX_UNFOLDED_EVENTS || !mayFold(arriving)) return;
     let oldest = -1;
     let alike = 0;
     for (let i = 0; i < queue.length; i++) {
       const waiting = queue.at(i);
-      if (waiting.kind === arriving.kind && waiting.endpoint === arriving.endpoint) alike++;
+      if (!waiting.isExcess || waiting.kind !== arriving.kind || waiting.endpoint !== arriving.endpoint) {
+        continue;
+      }
+      alike++;
       if (oldest < 0 && folds(arriving, waiting)) oldest = i;
     }
-    if (alike < most || oldest < 0) return;
-    this.#noteLost(PRIO.URGENT);
+    if (alike < MAX_UNFOLDED_EVENTS || oldest < 0) return;
+    this.#noteLost(arriving.prio);
     this.#letGo(queue.take(oldest));
   }
 

@@ -118,6 +118,9 @@ export class SocketControl implements Control, FdHandler {
   /** Called by the core with each event: it waits for the end of the turn. */
   deliver(event: TransferEvent): void {
     if (this.#closed || this.#isDeaf) return;
+    // One turn may bring more than the queue holds: who reads is not to lose its place for that.
+    if (this.#queue.isHalfFull && !this.#wouldBlock) this.#send();
+    if (this.#closed || this.#isDeaf) return;
     this.#queue.push(event);
     if (!this.#queue.overflowed) return;
     this.#options.log.warn("control closed: its queue is full of urgent events", {

@@ -4,6 +4,7 @@ import { closeFd, openFdCount, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { preadInto, pwriteFrom } from "../../../ffi/stream.ts";
 import { pipe, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { SECOND } from "../../../src/base/clock.ts";
+import { MAX_PRINCIPAL_COMMAND_BYTES } from "../../../src/base/limits.ts";
 import { CountedFile } from "../ffi/held_descriptors.ts";
 import { fullGrant } from "../../../src/access/grant.ts";
 import { DROP, PASS_THROUGH } from "../../../src/context/policy.ts";
@@ -252,7 +253,7 @@ Deno.test("a body that its kind does not have is refused and not carried around"
     assert(!client.ended);
     // What is right is charged while it waits, and given back.
     const account = rig.core.accounts.join(1000);
-    rig.core.accounts.leave(1000);
+    account.leave();
     assertEquals(code({ kind: 73, words: [0] }), -50);
     input!.answers = "later";
     client.send({ kind: 64, words: [3, 30, 1], body: body.subarray(0, 48), format: 1 });
@@ -261,6 +262,63 @@ Deno.test("a body that its kind does not have is refused and not carried around"
     input!.answer();
     rig.turn();
     assertEquals(account.commandBytes, 0);
+  });
+});
+
+Deno.test("a uid's unanswered commands are bounded over all its controls; they go on when half of it is answered, and none is lost", () => {
+  withRig((rig) => {
+    const inputs = Array.from({ length: 12 }, (_, id) => rig.attach(id, SOURCE.INPUT)[0]!);
+    const body = new Uint8Array(255 * 24);
+    const clients = inputs.map((_, id) => {
+      const client = rig.join();
+      client.send({ kind: 73, endpoint: id, corr: 1, words: [0] });
+      return client;
+    });
+    rig.turn();
+    for (const input of inputs) input.answers = "later";
+    rig.grant = { ...fullGrant(77), caps: ALL_CAPS };
+    const other = rig.join();
+    const account = rig.core.accounts.join(1000);
+    const sent = clients.map(() => 0);
+    for (let i = 0; i < 400; i++) {
+      clients.forEach((client, id) => {
+        const frame = rawFrame({
+          kind: 64,
+          endpoint: id,
+          corr: sent[id]! + 2,
+          words: [3, 30, 1],
+          body,
+          format: 1,
+        });
+        if (client.sendBytes(frame) > 0) sent[id]!++;
+      });
+      rig.turn(2);
+    }
+    assert(account.commandBytes > 0.9 * MAX_PRINCIPAL_COMMAND_BYTES, `${account.commandBytes}`);
+    assert(account.commandBytes < 1.1 * MAX_PRINCIPAL_COMMAND_BYTES, `${account.commandBytes}`);
+    const taken = () => inputs.reduce((sum, input) => sum + input.commands.length, 0);
+    const all = sent.reduce((sum, count) => sum + count, 0);
+    assert(taken() < all, `${taken()} of ${all}`);
+    // Another uid's control is read as ever.
+    other.send({ kind: 75, endpoint: 0, corr: 9, words: [0] });
+    rig.turn();
+    assertEquals(other.read().filter((frame) => frame.corr === 9).length, 1);
+    for (let i = 0; taken() < all && i < 100_000; i++) {
+      for (const input of inputs) if (input.tickets.length > 0) input.answer();
+      if (i % 16 === 0) {
+        rig.turn(1);
+        for (const client of clients) client.read();
+      }
+    }
+    assertEquals(taken(), all);
+    for (const input of inputs) while (input.tickets.length > 0) input.answer();
+    for (let i = 0; i < 50; i++) {
+      rig.turn(1);
+      for (const client of clients) client.read();
+    }
+    clients.forEach((client, id) => assertEquals(client.of(ACT_ACK).length, sent[id]));
+    assertEquals(account.commandBytes, 0);
+    account.leave();
   });
 });
 
