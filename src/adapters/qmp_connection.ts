@@ -17,6 +17,8 @@ export interface QmpConnectionListener {
   onBytes(bytes: Uint8Array, length: number): void;
   /** The stream has ended; nothing comes after it. */
   onEnd(): void;
+  /** Something that was done with what came threw: the connection is to be lost. Left out: it is closed. */
+  onFault?(error: unknown): void;
 }
 
 interface Unsent {
@@ -71,6 +73,12 @@ export class QmpConnection implements FdHandler, QmpOutput {
   onReady(events: number): void {
     if ((events & OUT) !== 0) this.#flush();
     if ((events & (IN | HUP | ERR)) !== 0) this.drain();
+  }
+
+  /** Called by the loop: see `core/barrier.ts`. */
+  onFault(error: unknown): void {
+    if (this.#listener.onFault === undefined) this.close();
+    else this.#listener.onFault(error);
   }
 
   /** Reads what is there, at most a turn's worth; the loop comes back for the rest. */
