@@ -194,14 +194,14 @@ export class SocketListener implements GreeterHost {
     if (why !== "") return this.#shut(socket, peer, CODE.busy, why);
     const greeter = new Greeter(this, socket, peer, loop);
     this.#greeters.add(greeter);
-    const before = this.#controls.size;
+    const before = this.#refused;
     // Most have said their HELLO already.
     try {
       this.greet(greeter);
     } catch (error) {
       this.#options.core.barrier.contain("descriptor", error, greeter);
     }
-    return this.#greeters.has(greeter) || this.#controls.size > before ? "kept" : "turned-away";
+    return this.#refused === before ? "kept" : "turned-away";
   }
 
   /** Tells a peer that has no place at the door why it is closed. */
@@ -292,6 +292,7 @@ export class SocketListener implements GreeterHost {
 
   /** A protocol error before the HELLO: one ERROR, and the socket closes. */
   #breach(greeter: Greeter, what: string): void {
+    this.#refused++;
     this.#say(greeter.socket, errorFrame(CODE["protocol-error"], what));
     this.#doorLog.broke(greeter.peer.uid, what);
     this.dismiss(greeter);
