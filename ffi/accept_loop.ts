@@ -27,6 +27,8 @@ import { acceptUnix } from "./unix_socket.ts";
 
 /** How long a listener is left alone when nothing can be had. */
 export const SHORTAGE_PAUSE_NS: number = SECOND;
+/** A shortage is over when there was none for so long: one that comes and goes is told as one. */
+const OVER_AFTER_NS = 2 * SECOND;
 /** Connections that are taken in one turn of the loop, when none of them is turned away. */
 const ACCEPTED_A_TURN = 64;
 /** Connections that are turned away in a second: what an unwelcome peer may cost the loop. */
@@ -70,6 +72,7 @@ export class AcceptGuard implements Disposable {
   #spare: EventFd | null = null;
   #isShort = false;
   #shortages = 0;
+  #shortNs = 0;
   #pausedUntilNs = 0;
 
   /** Takes its spare descriptor, unless there is none to be had. */
@@ -104,13 +107,14 @@ export class AcceptGuard implements Disposable {
     try {
       const socket = acceptUnix(listenFd);
       if (socket === undefined) return undefined;
-      if (this.#isShort) this.#tellOver();
+      if (this.#isShort && nowNs - this.#shortNs >= OVER_AFTER_NS) this.#tellOver();
       return { socket, isSpare: false };
     } catch (thrown) {
       if (!isShortage(thrown)) throw thrown;
       error = thrown;
     }
     this.#shortages++;
+    this.#shortNs = nowNs;
     if (!this.#isShort) this.#tellShort(error);
     const socket = this.#acceptBySpare(listenFd);
     if (socket !== undefined) return { socket, isSpare: true };

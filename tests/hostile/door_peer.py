@@ -70,8 +70,8 @@ BODIES = {
 
 def open_to(path):
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    peer.connect(path)  # waits while the backlog is full
     peer.settimeout(20)
-    peer.connect(path)
     return peer
 
 
@@ -149,6 +149,22 @@ def main():
             peer.close()
             count += 1
         print(json.dumps({"count": count, "seen": seen}), flush=True)
+    elif scenario == "fill":
+        # Fills the backlog without waiting, and closes at once: what is closed stays in it until it is accepted. Until the input ends.
+        print(json.dumps("fills"), flush=True)
+        import select
+        count = 0
+        while not select.select([sys.stdin], [], [], 0)[0]:
+            for _ in range(200):
+                peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                peer.setblocking(False)
+                try:
+                    peer.connect(path)
+                    count += 1
+                except BlockingIOError:
+                    pass
+                peer.close()
+        print(json.dumps({"count": count}), flush=True)
     elif scenario == "linger":
         # Descriptors whose close waits: in unread packets, with a HELLO, and within the queue of another socket that goes along. The daemon stands still (the test sees to that) between
         # the two lines of the input, so that its own reference is the last one.

@@ -106,6 +106,23 @@ Deno.test("a flood of a stranger leaves a log that can be read, and it is told h
   });
 });
 
+Deno.test("a stranger that fills the backlog without ever waiting keeps nobody else out", async () => {
+  await withDaemon({}, async (daemon) => {
+    await using filler = DoorPeer.start(STRANGER, daemon.socket, "fill");
+    assertEquals(await filler.said(), "fills");
+    await until(
+      "it is turned away in heaps",
+      async () => await daemon.metric("vmsig_refused_peers_total") > 2000,
+    );
+    for (const guest of [OTHER, 0]) {
+      assertEquals((await runPeer<Answer>(guest, daemon.socket, "join"))[0], WELCOME, `uid ${guest} gets in`);
+    }
+    // The house's own client does not wait in connect, but tries again.
+    await using client = await daemon.connect("late");
+    await client.vmState("stub0");
+  });
+});
+
 Deno.test("descriptors whose close waits for an hour do not stop the loop", async () => {
   await withDaemon({}, async (daemon) => {
     for (const uid of [STRANGER, MEMBER]) {
@@ -148,6 +165,10 @@ Deno.test("out of descriptors: strangers are turned away, root gets in, rules by
       await client.vmState("stub0");
       assertEquals((await runPeer<Answer>(0, daemon.socket, "join"))[0], WELCOME, "root gets in");
       await client.vmState("stub0");
+      // Whoever asks for the metrics meanwhile may get none, and does no harm.
+      const asked = await Deno.connect({ transport: "unix", path: `${daemon.folder}/metrics.sock` });
+      await asked.write(new TextEncoder().encode("GET /metrics HTTP/1.1\r\nhost: vmsig\r\n\r\n"));
+      asked.close();
       // A look at the tables of users while there is no descriptor: by one who is let in by name.
       for (let i = 0; i < 3; i++) {
         const [kind, code] = await runPeer<Answer>(uid, daemon.socket, "join");
@@ -158,11 +179,11 @@ Deno.test("out of descriptors: strangers are turned away, root gets in, rules by
         await new Promise((resolve) => setTimeout(resolve, 600));
       }
     }
-    await until(
-      "there is room again",
-      async () => (await runPeer<Answer>(uid, daemon.socket, "join"))[0] === WELCOME,
-    );
-    await daemon.says(/accepts again/);
+    await until("there is room again", async () => {
+      const [kind] = await runPeer<Answer>(uid, daemon.socket, "join");
+      return kind === WELCOME && /accepts again/.test(daemon.logText);
+    });
+    assert(await daemon.metric("vmsig_accept_shortages_total") > 0);
     assertEquals(daemon.logText.match(/cannot accept/g)?.length, 1, "told once");
     assertStringIncludes(daemon.logText, "LimitNOFILE");
     await client.vmState("stub0");
