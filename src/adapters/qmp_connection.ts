@@ -8,6 +8,7 @@ import { isPeerGone, sendOne } from "../../ffi/datagram.ts";
 import { ERRNO } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { readInto } from "../../ffi/stream.ts";
+import { refuseDescriptors } from "../../ffi/unix_socket.ts";
 import type { FdHandler, LoopPort } from "../core/adapter_port.ts";
 import type { QmpOutput } from "../qmp/qmp_client.ts";
 
@@ -47,6 +48,8 @@ export class QmpConnection implements FdHandler, QmpOutput {
     this.#socket = socket;
     this.#loop = loop;
     this.#listener = listener;
+    // QEMU sends none, and whoever sits there in its place is not to hold the loop up with one.
+    refuseDescriptors(socket.fd);
     loop.watch(socket.fd, IN, this);
   }
 

@@ -16,6 +16,7 @@ export interface Peer {
 
 /** Why a peer is not let in. */
 export interface Refusal {
+  /** It is none of an admission. */
   readonly ok: false;
   /** One of the contract's codes. */
   readonly code: number;
