@@ -13,9 +13,22 @@ import { fuzz } from "./harness.ts";
 const STRUCTS = ["task_struct", "mm_struct", "vm_area_struct", "module", "maple_tree"];
 const FIELDS = ["tasks", "pid", "comm", "pgd", "brk", "vm_start", "name", "ma_root", "no_such_field"];
 
+/** A task_struct that contains itself without a name, so many times. */
+function knot(members: number): Uint8Array {
+  const strings = "\0task_struct\0";
+  const inside = Array.from({ length: members }, (_, i) => [0, 1, 64 * i]).flat();
+  const words = [1, ((4 << 24) | members) >>> 0, 64, ...inside];
+  const bytes = new Uint8Array(24 + 4 * words.length + strings.length);
+  const view = new DataView(bytes.buffer);
+  const header = [0x0001_eb9f, 24, 0, 4 * words.length, 4 * words.length, strings.length];
+  [...header, ...words].forEach((word, i) => view.setUint32(4 * i, word, true));
+  bytes.set(new TextEncoder().encode(strings), 24 + 4 * words.length);
+  return bytes;
+}
+
 fuzz({
   name: "BTF",
-  corpus: () => [buildBtf(), buildBtf("module")],
+  corpus: () => [buildBtf(), buildBtf("module"), knot(4)],
   largest: 65_536,
   words: [[4, 0, 0, 4], [4, 0, 0, 0x84], [0xff, 0xff, 0, 4], [0, 0, 0, 0], [1, 0, 0, 0], [
     0xff,
