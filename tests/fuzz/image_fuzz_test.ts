@@ -1,7 +1,7 @@
 /** Files of memory and of pictures: ELF cores, and the PPM that QEMU's screendump writes. */
 import { assert } from "@std/assert";
 import { createMemfd, ftruncate } from "../../ffi/memfd.ts";
-import { type OwnedFd } from "../../ffi/owned_fd.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { pwriteFrom } from "../../ffi/stream.ts";
 import { ElfCore, isElf } from "../../src/ram/elf_core.ts";
 import { ppmToRgba, readPpmHead } from "../../src/vgpu/ppm.ts";

@@ -36,22 +36,21 @@ fuzz({
     0xff,
     0xff,
   ], "task_struct\0"],
-  decode: (input) => {
+  decode: (input, random) => {
     if (input.length < 24) return "too short";
     const bytes = new Uint8Array(Math.ceil(input.length / 4) * 4);
     bytes.set(input);
     const btf = Btf.parse(bytes, STRUCTS);
     if ("unsupported" in btf) return "unsupported";
     let known = 0;
-    for (const struct of STRUCTS) {
-      for (const field of FIELDS) {
-        const offset = btf.offsetOf(struct, field);
-        if (offset !== undefined && offset >= 0) known++;
-      }
+    for (let i = 0; i < 4; i++) {
+      const struct = STRUCTS[random.below(STRUCTS.length)] as string;
+      const offset = btf.offsetOf(struct, FIELDS[random.below(FIELDS.length)] as string);
+      if (offset !== undefined && offset >= 0) known++;
     }
-    return known >= 8 ? "fields" : "few fields";
+    return known > 0 ? "fields" : "no field";
   },
-  mustMeet: ["too short", "unsupported", "fields", "few fields"],
+  mustMeet: ["too short", "unsupported", "fields", "no field"],
 });
 
 const NOTE = `OSRELEASE=6.1.0-39-amd64

@@ -82,7 +82,7 @@ fuzz({
         assert(id === undefined || (Number.isInteger(id) && id >= 0 && id <= 0xffff_fffe));
       }
       if (uid === undefined) {
-        assert(name === "" || !new RegExp(`^${name}:[^:\\n]*:[0-9]{1,9}:[0-9]{1,9}:`, "m").test(passwd));
+        assert(name === "" || !new RegExp(`(^|\\n)${name}:[^:\\n]*:[0-9]{1,9}:[0-9]{1,9}:`).test(passwd));
       }
     }
     return users.isMember(4242, 108) ? "listed" : users.isMember(4242, 100) ? "member" : "no member";
