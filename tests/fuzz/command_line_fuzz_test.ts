@@ -8,7 +8,7 @@ import { jsonText, withDefects } from "./structured.ts";
 
 const decoder = new TextDecoder();
 /** The kernel lets them be longer, and the readers are bounded otherwise; they are on the main thread, and what is not linear shows at this length. */
-const LARGEST = 4096;
+const LARGEST = 3072;
 const line = (...args: readonly string[]) => ["/usr/bin/qemu-system-x86_64", ...args, ""].join("\0");
 const OBJECT = {
   "qom-type": "memory-backend-file",
