@@ -13,9 +13,22 @@ import { fuzz } from "./harness.ts";
 const STRUCTS = ["task_struct", "mm_struct", "vm_area_struct", "module", "maple_tree"];
 const FIELDS = ["tasks", "pid", "comm", "pgd", "brk", "vm_start", "name", "ma_root", "no_such_field"];
 
+/** A task_struct that contains itself without a name, so many times. */
+function knot(members: number): Uint8Array {
+  const strings = "\0task_struct\0";
+  const inside = Array.from({ length: members }, (_, i) => [0, 1, 64 * i]).flat();
+  const words = [1, ((4 << 24) | members) >>> 0, 64, ...inside];
+  const bytes = new Uint8Array(24 + 4 * words.length + strings.length);
+  const view = new DataView(bytes.buffer);
+  const header = [0x0001_eb9f, 24, 0, 4 * words.length, 4 * words.length, strings.length];
+  [...header, ...words].forEach((word, i) => view.setUint32(4 * i, word, true));
+  bytes.set(new TextEncoder().encode(strings), 24 + 4 * words.length);
+  return bytes;
+}
+
 fuzz({
   name: "BTF",
-  corpus: () => [buildBtf(), buildBtf("module")],
+  corpus: () => [buildBtf(), buildBtf("module"), knot(4)],
   largest: 65_536,
   words: [[4, 0, 0, 4], [4, 0, 0, 0x84], [0xff, 0xff, 0, 4], [0, 0, 0, 0], [1, 0, 0, 0], [
     0xff,
@@ -23,22 +36,21 @@ fuzz({
     0xff,
     0xff,
   ], "task_struct\0"],
-  decode: (input) => {
+  decode: (input, random) => {
     if (input.length < 24) return "too short";
     const bytes = new Uint8Array(Math.ceil(input.length / 4) * 4);
     bytes.set(input);
     const btf = Btf.parse(bytes, STRUCTS);
     if ("unsupported" in btf) return "unsupported";
     let known = 0;
-    for (const struct of STRUCTS) {
-      for (const field of FIELDS) {
-        const offset = btf.offsetOf(struct, field);
-        if (offset !== undefined && offset >= 0) known++;
-      }
+    for (let i = 0; i < 4; i++) {
+      const struct = STRUCTS[random.below(STRUCTS.length)] as string;
+      const offset = btf.offsetOf(struct, FIELDS[random.below(FIELDS.length)] as string);
+      if (offset !== undefined && offset >= 0) known++;
     }
-    return known >= 8 ? "fields" : "few fields";
+    return known > 0 ? "fields" : "no field";
   },
-  mustMeet: ["too short", "unsupported", "fields", "few fields"],
+  mustMeet: ["too short", "unsupported", "fields", "no field"],
 });
 
 const NOTE = `OSRELEASE=6.1.0-39-amd64

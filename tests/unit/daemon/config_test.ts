@@ -127,6 +127,19 @@ extents = [{ endpoint = "web", space = "kernel", from = "0xffff888000000000", to
   ]);
 });
 
+/** So many keys in one table. */
+function manyKeys(count: number): string {
+  return `[daemon]\n${Array.from({ length: count }, (_, i) => `k${i} = ${i}`).join("\n")}\n`;
+}
+
+Deno.test("what would keep the parser busy is refused before it sees it, in a trigger file sooner", () => {
+  const refused = (text: string, why: string) =>
+    assertStringIncludes(assertThrows(() => parseEndpointTable(text, "web.toml"), Fault).message, why);
+  refused(`name = "a"\n${"# a comment\n".repeat(800)}`, "web.toml: is longer than 8192 characters");
+  refused(`name = "a"\nx = [${"1, ".repeat(70)}]\n`, "web.toml:2: is one value too many: 64 are possible");
+  refused(`name = "a"\nguest = "${"x".repeat(5000)}"\n`, "is longer than the 4096 characters");
+});
+
 Deno.test("a defect is told with file, line and key", () => {
   const table = [
     ["[daemon]\nsockt = 1", "vmsigd.toml:2: daemon.sockt: there is no such key (did you mean socket?)"],
@@ -217,6 +230,18 @@ Deno.test("a defect is told with file, line and key", () => {
     ["[daemon]\n[daemon]\n", "vmsigd.toml:2: daemon: is given twice"],
     ["x = \n[", "vmsigd.toml:1: x: has no value"],
     ["\n[daemon\n", "vmsigd.toml:2: is no TOML"],
+    [manyKeys(65), "vmsigd.toml:66: daemon: has more than 64 keys"],
+    [
+      `${"k".repeat(129)} = 1`,
+      "vmsigd.toml:1: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk: is longer than the 128 characters",
+    ],
+    [`${"a.".repeat(16)}a = 1`, "vmsigd.toml:1: a: is nested too deeply"],
+    [`a = ${"[".repeat(18)}`, "is nested too deeply"],
+    [`[daemon]\nlog = "${"x".repeat(4097)}"`, "daemon.log: is longer than the 4096 characters"],
+    [
+      `[[admission]]\nuid = 1\nendpoints = [${"'a',".repeat(16_384)}]`,
+      "is one value too many: 16384 are possible",
+    ],
     ["__proto__ = 1", "vmsigd.toml:1: __proto__: is no key"],
     ['[daemon]\nlog = "in\\qfo"', "vmsigd.toml:2: is no TOML: Invalid escape"],
   ] as const;

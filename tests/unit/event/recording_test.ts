@@ -88,6 +88,13 @@ Deno.test("what is no recording, or no event, is told", () => {
   assertStringIncludes(whyOf(new Uint8Array(0)), "empty");
   assertStringIncludes(whyOf(new TextEncoder().encode("hello, world")), "header");
   assertStringIncludes(whyOf(encode({ format: "vmsig-recording", version: 2 })), "version 2");
+  const version = (value: unknown) => whyOf(encode({ format: "vmsig-recording", version: value }));
+  assertStringIncludes(version({ toString: 1, valueOf: 1 }), "of version object, and 1 is needed");
+  assertStringIncludes(version([{ toString: 1 }]), "of version object");
+  assertEquals(
+    [version("v".repeat(60_000)), version(new Uint8Array(60_000))].map((why) => why.length < 200),
+    [true, true],
+  );
   assertStringIncludes(whyOf(encode({ format: "vmsig-recording", version: 1 })), "incomplete");
   const roster = [{ ...HEADER.roster[0], endpoint: 64 }];
   assertStringIncludes(

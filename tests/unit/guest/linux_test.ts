@@ -359,6 +359,23 @@ Deno.test("BTF: anonymous members and bitfield flags are followed; a table that 
   }
 });
 
+Deno.test("BTF: a structure that contains itself without a name, eight times, and thousands of one name, come to an end", () => {
+  const strings = "\0knot\0";
+  const members = Array.from({ length: 8 }, (_, i) => [0, 1, 64 * i]).flat();
+  const knots = Array.from({ length: 5000 }, () => [1, (4 << 24 | 8) >>> 0, 64, ...members]).flat();
+  const bytes = new Uint8Array(24 + 4 * knots.length + 8);
+  const view = new DataView(bytes.buffer);
+  [0x0001eb9f, 24, 0, 4 * knots.length, 4 * knots.length, strings.length].forEach((word, i) =>
+    view.setUint32(4 * i, word, true)
+  );
+  knots.forEach((word, i) => view.setUint32(24 + 4 * i, word, true));
+  bytes.set(new TextEncoder().encode(strings), 24 + 4 * knots.length);
+  const btf = Btf.parse(bytes, ["knot"]);
+  assert(btf instanceof Btf);
+  assertEquals(btf.sizeOf("knot"), 64);
+  assertEquals(btf.offsetOf("knot", "no_such_field"), undefined);
+});
+
 Deno.test("3000 processes are listed", () => {
   const kernel = new SyntheticLinux();
   const links = kernel.at("task_struct.tasks");

@@ -175,6 +175,11 @@ Deno.test("a core that is cut short, lies, or is none, is refused by name", () =
     ["no ELF core", () => new ElfCore(core(good, (v) => v.setUint16(16, 2, true)), "x")],
     ["no ELF core", () => new ElfCore(core(good, (v) => v.setUint16(18, 183, true)), "x")],
     ["program headers", () => new ElfCore(core(good, (v) => v.setUint16(56, 0, true)), "x")],
+    ["addresses end at 0x80000000000", () => new ElfCore(core([{ ...good[0]!, gpa: 2 ** 43 - PAGE }]), "x")],
+    [
+      "addresses end at",
+      () => new ElfCore(core(good, (v) => v.setBigUint64(64 + 56 + 24, 2n ** 64n - 4096n, true)), "x"),
+    ],
     ["holds no memory", () => new ElfCore(core([{ gpa: 0, offset: 0x1000, size: 100 }]), "x")],
     ["overlap", () => new ElfCore(core([...good, { gpa: 2 * PAGE, offset: 0x20_000, size: 8 * PAGE }]), "x")],
   ];
