@@ -6,7 +6,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 9;
+export const SHIM_VERSION = 10;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -29,6 +29,7 @@ export const SYMBOLS = {
   vmsig_chmod: { parameters: ["buffer", "i32"], result: "i32" },
   vmsig_fchmod: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_fstat: { parameters: ["i32", "buffer"], result: "i32" },
+  vmsig_fstatfs: { parameters: ["i32"], result: "f64" },
   vmsig_lstat: { parameters: ["buffer", "buffer"], result: "i32" },
   vmsig_flock: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_ftruncate: { parameters: ["i32", "f64"], result: "i32" },

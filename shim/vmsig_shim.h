@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 9
+#define VMSIG_SHIM_VERSION 10
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -35,6 +35,7 @@ VMSIG_API int32_t vmsig_unlink(const char *path);
 VMSIG_API int32_t vmsig_chmod(const char *path, int32_t mode);
 VMSIG_API int32_t vmsig_fchmod(int32_t fd, int32_t mode);
 VMSIG_API int32_t vmsig_fstat(int32_t fd, double *out);
+VMSIG_API double vmsig_fstatfs(int32_t fd);
 VMSIG_API int32_t vmsig_lstat(const char *path, double *out);
 VMSIG_API int32_t vmsig_flock(int32_t fd, int32_t operation);
 VMSIG_API int32_t vmsig_ftruncate(int32_t fd, double bytes);

@@ -12,7 +12,7 @@
  * It gives no meaning to events: its users do.
  * @module
  */
-import { IN } from "../../ffi/poller.ts";
+import { IN, pollNow } from "../../ffi/poller.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { pidfdOpen } from "../../ffi/signals.ts";
 import { OsError } from "../../ffi/os_error.ts";
@@ -91,6 +91,7 @@ export class QmpLink implements TimerHandler {
   #state: QmpLinkState = "idle";
   #generation = 0;
   #pid = 0;
+  #uid = -1;
   #version = "";
   #client: QmpClient | null = null;
   #connection: QmpConnection | null = null;
@@ -128,6 +129,14 @@ export class QmpLink implements TimerHandler {
   /** QEMU's process while connected, 0 when unknown. */
   get pid(): number {
     return this.#pid;
+  }
+  /** Who made the monitor listen, by the kernel's word; -1 before the first connection. */
+  get monitorUid(): number {
+    return this.#uid;
+  }
+  /** Whether the process at the other end lives: only then is its number no other's. One that cannot be seen counts as living. */
+  get processLives(): boolean {
+    return this.#pidfd === null || pollNow(this.#pidfd.fd, IN) === 0;
   }
   /** QEMU's version as it greeted: "7.2.22". */
   get version(): string {
@@ -223,6 +232,7 @@ export class QmpLink implements TimerHandler {
     this.#pid = peerCredentials(socket.fd).pid;
     this.#pidfd = openPidfd(this.#pid);
     this.#state = "opening";
+    this.#uid = peerCredentials(socket.fd).uid;
     const connection = new QmpConnection(socket, this.#loop, {
       onBytes: (bytes, length) => this.#onBytes(bytes, length),
       onEnd: () => this.#onEnd(),

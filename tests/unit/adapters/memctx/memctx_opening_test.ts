@@ -30,6 +30,8 @@ class Bench implements Disposable {
 
   constructor() {
     const link = {
+      monitorUid: 4242,
+      processLives: true,
       use: (user: QmpLinkUser) => (this.user = user),
       leave: () => {},
       execute: (_command: string, _args: unknown, handler: QmpReplyHandler) => {
@@ -51,7 +53,8 @@ class Bench implements Disposable {
     const fds = [reopen((this.files[file] as OwnedFd).fd, OPEN.READ_ONLY).release()];
     const ram: OpenedRam = {
       pid: 7,
-      backends: [{ id: "ram0", kind: "memfd", procPath: "", sizeBytes: BYTES, hostAddress: 0 }],
+      started: "1",
+      backends: [{ id: "ram0", kind: "memfd", memfd: true, sealed: true, sizeBytes: BYTES, hostAddress: 0 }],
       fds,
       pieces: [{ gpa: 0, fileOffset: 0, sizeBytes: BYTES, backend: 0 }],
     };
@@ -78,7 +81,13 @@ Deno.test("RAM that is opened when it is not wanted any more is closed, and noth
   {
     using bench = new Bench();
     bench.user.onLinkUp("running", 7);
-    assertEquals(bench.asked[0]?.request, { pid: 7, flatView: FLAT_VIEW, wanted: "memfd" });
+    assertEquals(bench.asked[0]?.request, {
+      name: "test",
+      pid: 7,
+      monitorUid: 4242,
+      flatView: FLAT_VIEW,
+      wanted: "memfd",
+    });
     bench.user.onLinkDown({ reason: 2, code: 0, text: "", remedy: "" });
     bench.kinds;
     assertClosed(bench.answer(0));
@@ -175,7 +184,7 @@ Deno.test("a process that is dead and not yet waited for has ended, and so has o
   const zombie = Number(new TextDecoder().decode(value));
   await output.cancel();
   while (!hasEnded(zombie)) await new Promise((resolve) => setTimeout(resolve, 1));
-  const answer = openSharedRam({ pid: zombie, flatView: FLAT_VIEW, wanted: "auto" });
+  const answer = openSharedRam({ name: "vm", pid: zombie, monitorUid: 0, flatView: FLAT_VIEW, wanted: "auto" });
   assertEquals(answer.outcome === "failed" && answer.code, "no-endpoint");
   assertEquals(hasEnded(Deno.pid), false);
   child.kill();
