@@ -114,7 +114,10 @@ export class RamOpener implements Disposable {
     this.#queue = this.#queue.filter((call) => !hopeless.includes(call));
     for (const call of hopeless) {
       const own = names.has(call.request.name);
-      this.#fail(call, own ? "it still keeps an earlier look waiting" : "too many other processes keep looks waiting");
+      this.#fail(
+        call,
+        own ? "it still keeps an earlier look waiting" : "too many other processes keep looks waiting",
+      );
     }
   }
 

@@ -105,7 +105,13 @@ function openImage(path: string): OwnedFd {
 }
 
 function whatIs({ isDirectory, isSocket, isCharacterDevice }: FileStatus): string {
-  return isDirectory ? "a folder" : isSocket ? "a socket" : isCharacterDevice ? "a device" : "a FIFO or a device";
+  return isDirectory
+    ? "a folder"
+    : isSocket
+    ? "a socket"
+    : isCharacterDevice
+    ? "a device"
+    : "a FIFO or a device";
 }
 
 function openRaw(

@@ -97,7 +97,10 @@ export function findQemuMemory(process: HostProcess, monitorUid?: number): QemuM
 
 function lackOf(pid: number, wanted: readonly BackendOption[]): string | undefined {
   if (wanted.length > MAX_RAM_CANDIDATES) {
-    throw new Fault("too-large", `Cannot use the RAM of QEMU ${pid}: it has ${wanted.length} memory backends`);
+    throw new Fault(
+      "too-large",
+      `Cannot use the RAM of QEMU ${pid}: it has ${wanted.length} memory backends`,
+    );
   }
   if (wanted.length === 0) return "its RAM has no memory backend";
   const single = wanted.find((b) => !b.share || b.type === "memory-backend-ram");
@@ -158,7 +161,9 @@ function takeFiles(
 ): { readonly found: readonly RamCandidate[]; readonly whyNot: Fault | undefined } {
   // The name in the table only spares looks at what cannot be RAM: sockets, devices, disks.
   const names = new Set(look.mappings.map(({ path }) => path));
-  const listed = look.process.descriptors().filter(({ target }) => target.startsWith("/") && names.has(target));
+  const listed = look.process.descriptors().filter(({ target }) =>
+    target.startsWith("/") && names.has(target)
+  );
   if (listed.length > MAX_RAM_CANDIDATES) {
     throw new Fault(
       "too-large",

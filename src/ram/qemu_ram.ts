@@ -101,7 +101,9 @@ export interface QemuFiles {
  */
 export function openQemuFiles(process: HostProcess, flatView: string, monitorUid: number): QemuFiles {
   const { ram } = findQemuMemory(process, monitorUid);
-  if (!ram.shared) throw new Fault("not-supported", `Cannot share the RAM of QEMU ${process.pid}: ${ram.detail}`);
+  if (!ram.shared) {
+    throw new Fault("not-supported", `Cannot share the RAM of QEMU ${process.pid}: ${ram.detail}`);
+  }
   const { backends, files } = ram;
   try {
     return { access: accessOf(backends), backends, files, pieces: parseFlatView(flatView, backends) };
@@ -198,7 +200,10 @@ function openThroughProcess(process: HostProcess, options: OpenQemuOptions): Qem
     // A look at what has become of it since.
     if (found.ram.shared) {
       for (const file of found.ram.files) file.close();
-      throw new Fault("busy", `Cannot read the RAM of QEMU ${process.pid}: it is just being started; try again`);
+      throw new Fault(
+        "busy",
+        `Cannot read the RAM of QEMU ${process.pid}: it is just being started; try again`,
+      );
     }
     const { ramBytes, ramIds } = found.options;
     // A private backend gives the block its id; RAM without a backend has the machine's own name.

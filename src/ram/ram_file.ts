@@ -8,8 +8,8 @@
  */
 import {
   FILE_SYSTEM,
-  fileSystemOf,
   type FileStatus,
+  fileSystemOf,
   getSeals,
   OPEN,
   reopen,

@@ -29,7 +29,8 @@ class Fake implements AsyncDisposable {
   }
 
   static async start(folder: string, backend: string, swap: string, words = BACKEND): Promise<Fake> {
-    const program = `exec -a qemu-system-x86_64 python3 ${FAKE} ${folder}/fake.qmp ${backend} ${swap} ${words}`;
+    const program =
+      `exec -a qemu-system-x86_64 python3 ${FAKE} ${folder}/fake.qmp ${backend} ${swap} ${words}`;
     const child = new Deno.Command("setpriv", {
       args: [`--reuid=${OWNER}`, `--regid=${OWNER}`, "--clear-groups", "bash", "-c", program],
       stdin: "piped",
@@ -177,7 +178,8 @@ for (const { what, swap } of SWAPS) {
 
 Deno.test("a file with a lease on it keeps nobody waiting", async () => {
   await using place = new Place();
-  const words = `-object memory-backend-file,id=ram0,size=16M,share=on,mem-path=${place.theirs}/ram -machine q35,memory-backend=ram0`;
+  const words =
+    `-object memory-backend-file,id=ram0,size=16M,share=on,mem-path=${place.theirs}/ram -machine q35,memory-backend=ram0`;
   await using _fake = await Fake.start(place.theirs, `${place.theirs}/ram`, "lease", words);
   await using daemon = await DaemonProcess.start({ config: place.config });
   await daemon.says(/Cannot open the RAM of QEMU \d+: EAGAIN/);
@@ -187,7 +189,8 @@ Deno.test("a file with a lease on it keeps nobody waiting", async () => {
 Deno.test("a file of root's that the process has mapped is not its RAM", async () => {
   await using place = new Place();
   const path = place.ofRoot("shared", 0o666);
-  const words = `-object memory-backend-file,id=ram0,size=16M,share=on,mem-path=${path} -machine q35,memory-backend=ram0`;
+  const words =
+    `-object memory-backend-file,id=ram0,size=16M,share=on,mem-path=${path} -machine q35,memory-backend=ram0`;
   await using _fake = await Fake.start(place.theirs, path, "none", words);
   await using daemon = await DaemonProcess.start({ config: place.config });
   await daemon.says(/it is a file of user 0, and the process runs as user 4242/);
@@ -204,8 +207,12 @@ Deno.test("a look at the host changes and opens nothing", async () => {
   assertEquals(probed.code, 0, probed.errors);
   await fake.does("rest");
   // What QEMU's memfd is made with: nobody has taken it down.
-  const modes = [...Deno.readDirSync(`/proc/${fake.pid}/fd`)].map(({ name }) => `/proc/${fake.pid}/fd/${name}`)
-    .filter((path) => linkOf(path).startsWith("/memfd:")).map((path) => (Deno.statSync(path).mode as number) & 0o777);
+  const modes = [...Deno.readDirSync(`/proc/${fake.pid}/fd`)].map(({ name }) =>
+    `/proc/${fake.pid}/fd/${name}`
+  )
+    .filter((path) => linkOf(path).startsWith("/memfd:")).map((path) =>
+      (Deno.statSync(path).mode as number) & 0o777
+    );
   assertEquals([...new Set(modes)], [0o777]);
 });
 

@@ -70,7 +70,10 @@ export class SharedRam implements Disposable {
    * @throws {OsError} when this process may not write the files
    */
   openWritable(): OwnedFd[] {
-    return openAll([...this.#files.entries()], ([i, { fd }]) => openForWriting(fd, this.#backends[i]?.sealed === true));
+    return openAll(
+      [...this.#files.entries()],
+      ([i, { fd }]) => openForWriting(fd, this.#backends[i]?.sealed === true),
+    );
   }
 
   /** What a scanner needs to find the files. */

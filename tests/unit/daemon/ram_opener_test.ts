@@ -27,7 +27,10 @@ class FakeWorker {
   opens(fd: number): void {
     const { id } = this.got.at(-1) as RamCall;
     this.onmessage?.({
-      data: { id, answer: { outcome: "open", ram: { pid: 7, started: "1", backends: [], fds: [fd], pieces: [] } } },
+      data: {
+        id,
+        answer: { outcome: "open", ram: { pid: 7, started: "1", backends: [], fds: [fd], pieces: [] } },
+      },
     });
   }
 

@@ -1,7 +1,7 @@
 // A process is known once, its files by the kernel's own numbers, and whose files they may be.
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { createMemfd, fileSystemOf, FILE_SYSTEM, OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
+import { createMemfd, FILE_SYSTEM, fileSystemOf, OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
 import { Mapping } from "../../../ffi/mapping.ts";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { Fault } from "../../../src/base/fault.ts";
@@ -23,12 +23,17 @@ Deno.test("a process is the one that was meant, or none", async () => {
     using again = HostProcess.open(Deno.pid, own.started);
     assertEquals(again.started, own.started);
     assertThrows(() => HostProcess.open(Deno.pid, "1"), Fault, "another one has its number");
-    assertEquals(own.uids(), [Deno.uid(), Deno.uid(), Deno.uid(), Deno.uid()] as unknown as ReturnType<typeof own.uids>);
+    assertEquals(
+      own.uids(),
+      [Deno.uid(), Deno.uid(), Deno.uid(), Deno.uid()] as unknown as ReturnType<typeof own.uids>,
+    );
     const child = new Deno.Command("sleep", { args: ["60"] }).spawn();
     using held = HostProcess.open(child.pid);
     child.kill("SIGKILL");
     await child.status;
-    for (const look of [() => held.read("maps"), () => held.descriptors(), () => held.pin(0), () => held.uids()]) {
+    for (
+      const look of [() => held.read("maps"), () => held.descriptors(), () => held.pin(0), () => held.uids()]
+    ) {
       const fault = assertThrows(look, Fault);
       assertEquals(fault.code, "no-endpoint");
     }
@@ -84,7 +89,10 @@ Deno.test("device numbers, mounts and descriptors as the kernel writes them", ()
   const mounts = parseMounts(
     "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n40 27 0:55 / /mnt\\040x rw shared:3 master:1 - fuse.sshfs a:/b rw\nnonsense\n",
   );
-  assertEquals([...mounts], [[27, { device: "254:0", type: "ext4" }], [40, { device: "0:55", type: "fuse.sshfs" }]]);
+  assertEquals([...mounts], [[27, { device: "254:0", type: "ext4" }], [40, {
+    device: "0:55",
+    type: "fuse.sshfs",
+  }]]);
   assertEquals(parseDescriptorInfo("pos:\t0\nflags:\t012100000\nmnt_id:\t27\nino:\t99\n"), {
     flags: 0o12100000,
     mount: 27,

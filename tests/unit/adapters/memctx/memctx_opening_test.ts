@@ -184,7 +184,13 @@ Deno.test("a process that is dead and not yet waited for has ended, and so has o
   const zombie = Number(new TextDecoder().decode(value));
   await output.cancel();
   while (!hasEnded(zombie)) await new Promise((resolve) => setTimeout(resolve, 1));
-  const answer = openSharedRam({ name: "vm", pid: zombie, monitorUid: 0, flatView: FLAT_VIEW, wanted: "auto" });
+  const answer = openSharedRam({
+    name: "vm",
+    pid: zombie,
+    monitorUid: 0,
+    flatView: FLAT_VIEW,
+    wanted: "auto",
+  });
   assertEquals(answer.outcome === "failed" && answer.code, "no-endpoint");
   assertEquals(hasEnded(Deno.pid), false);
   child.kill();
