@@ -13,6 +13,7 @@ const OWNER = 4242;
 const ASKS = 300;
 const SIZE = 16 * 2 ** 20;
 const FAKE = new URL("./fake_qemu.py", import.meta.url).pathname;
+const SLOW = new URL("./slow_process.py", import.meta.url).pathname;
 const BACKEND = "-object memory-backend-memfd,id=ram0,size=16M,share=on -machine q35,memory-backend=ram0";
 
 /** A process that calls itself QEMU, of another user. */
@@ -28,16 +29,24 @@ class Fake implements AsyncDisposable {
     this.#output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
 
-  static async start(folder: string, backend: string, swap: string, words = BACKEND): Promise<Fake> {
+  static start(folder: string, backend: string, swap: string, words = BACKEND): Promise<Fake> {
     const program =
       `exec -a qemu-system-x86_64 python3 ${FAKE} ${folder}/fake.qmp ${backend} ${swap} ${words}`;
-    const child = new Deno.Command("setpriv", {
-      args: [`--reuid=${OWNER}`, `--regid=${OWNER}`, "--clear-groups", "bash", "-c", program],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "inherit",
-    }).spawn();
-    const fake = new Fake(child);
+    const wrapper = ["setpriv", `--reuid=${OWNER}`, `--regid=${OWNER}`, "--clear-groups"];
+    return Fake.run([...wrapper, "bash", "-c", program]);
+  }
+
+  /** One that cannot be looked at once it has been asked for its memory map; it mounts something, and becomes the other user by itself. */
+  static startSlow(folder: string): Promise<Fake> {
+    Deno.mkdirSync(`${folder}/slow`);
+    const program = `exec -a qemu-system-x86_64 python3 ${SLOW} ${folder}/slow ${folder}/slow.qmp ${BACKEND}`;
+    return Fake.run(["unshare", "--mount", "--propagation", "private", "bash", "-c", program]);
+  }
+
+  static async run(words: readonly string[]): Promise<Fake> {
+    const [program = "", ...args] = words;
+    const command = new Deno.Command(program, { args, stdin: "piped", stdout: "piped", stderr: "inherit" });
+    const fake = new Fake(command.spawn());
     assertEquals(await fake.#line(), "ready");
     return fake;
   }
@@ -52,10 +61,16 @@ class Fake implements AsyncDisposable {
     assertEquals(await this.#line(), "done", command);
   }
 
+  /** Lets go of whoever waits for it, by the end of its input. */
+  async letGo(): Promise<void> {
+    await this.#input.close();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    // First its input: a thread of it that waits in the kernel cannot be killed.
+    await this.#input.close().catch(() => {});
     this.#child.kill("SIGKILL");
     await this.#child.status;
-    await this.#input.abort().catch(() => {});
     await this.#output.cancel();
   }
 
@@ -198,6 +213,36 @@ Deno.test("a file of root's that the process has mapped is not its RAM", async (
   const { mode } = await Deno.stat(path);
   assertEquals((mode as number) & 0o777, 0o666);
 });
+
+// Where there is no FUSE, no user can do this.
+const hasFuse = Deno.statSync("/dev").isDirectory &&
+  [...Deno.readDirSync("/dev")].some(({ name }) => name === "fuse");
+
+for (const inTheEnd of ["lets go", "does not let go"] as const) {
+  Deno.test({
+    name: `a process that keeps whoever looks at it waiting, and in the end ${inTheEnd}: nobody else waits`,
+    ignore: !hasFuse,
+    async fn() {
+      await using place = new Place();
+      await using slow = await Fake.startSlow(place.theirs);
+      const endpoint = `[[endpoint]]\nname = "slow"\nqmp = "${place.theirs}/slow.qmp"\ninput = "none"\n`;
+      await using daemon = await DaemonProcess.start({ config: `${endpoint}${place.config}` });
+      await daemon.says(/qmp\[slow\]: monitor up/);
+      // While it hangs: all threads answer, and another VM comes up.
+      await isWell(daemon);
+      await using _fake = await Fake.start(place.theirs, "memfd", "none");
+      await daemon.says(/memctx\[fake\]: context epoch=1/);
+      await daemon.says(/RAM cannot be opened in time vm=slow/);
+      await isWell(daemon);
+      if (inTheEnd === "lets go") {
+        await slow.letGo();
+        await daemon.says(/a QEMU that kept us waiting has let go/);
+      }
+      const { code } = await daemon.stop();
+      assertEquals(code, 0);
+    },
+  });
+}
 
 Deno.test("a look at the host changes and opens nothing", async () => {
   await using place = new Place();
