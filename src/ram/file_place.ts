@@ -12,6 +12,11 @@ import { Fault } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 import type { HostProcess } from "./host_process.ts";
 
+/** Types of file systems that the kernel serves by itself, out of memory or a disk. */
+const LOCAL: ReadonlySet<string> = new Set([
+  ...["tmpfs", "ramfs", "hugetlbfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs"],
+]);
+
 /** A file, as maps name it. */
 export interface FilePlace {
   /** Its device: "254:0". */
@@ -103,22 +108,25 @@ export class FilePlaces {
       this.#theirs ??= parseMounts(this.#process.read("mountinfo"));
       mount = this.#theirs.get(id);
     }
-    const device = mount?.device;
-    if (mount === undefined || ![...this.#ours.values()].some((own) => own.device === device)) {
-      throw new Fault(
-        "refused",
-        `Cannot use a file of process ${this.#process.pid} as RAM: its file system is not mounted where vmsig runs`,
-      );
-    }
-    if (mount.type.startsWith("fuse")) {
-      throw new Fault(
-        "refused",
-        `Cannot use a file of process ${this.#process.pid} as RAM: it is on ${
-          printable(mount.type)
-        }, whose server could stop whoever reads it; use a memfd`,
-      );
+    const whyNot = this.#whyNot(mount);
+    if (mount === undefined || whyNot !== "") {
+      const { pid } = this.#process;
+      throw new Fault("refused", `Cannot use a file of process ${pid} as RAM: ${whyNot}; use a memfd`);
     }
     return { device: mount.device, inode: inode ?? statFd(file.fd).ino, nameless: false };
+  }
+
+  /** Why a file system is not to be touched; "" when it is harmless. */
+  #whyNot(mount: Mount | undefined): string {
+    if (mount === undefined) return "it is in no file system that is mounted";
+    const { device, type } = mount;
+    if (LOCAL.has(type)) return "";
+    if (type.startsWith("fuse")) {
+      return `its file system (${printable(type)}) has a server that may never answer`;
+    }
+    // In a name space of his own everybody mounts what he likes: an overlay over a FUSE, for instance.
+    const isOurs = [...this.#ours?.values() ?? []].some((own) => own.device === device);
+    return isOurs ? "" : `its file system (${printable(type)}) is not mounted where vmsig runs`;
   }
 }
 

@@ -16,7 +16,7 @@ import {
   SEAL,
   statFd,
 } from "../../ffi/memfd.ts";
-import { OsError } from "../../ffi/os_error.ts";
+import { isOsError, OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { Fault } from "../base/fault.ts";
 import { type FileOwners, mayOwn } from "./file_owner.ts";
@@ -134,8 +134,9 @@ function openForReading(process: HostProcess, file: OwnedFd): OwnedFd {
     return reopen(file.fd, OPEN.READ_ONLY | OPEN.NOCTTY);
   } catch (error) {
     if (!(error instanceof OsError)) throw error;
+    // A lease of its owner's is broken by this very try, and gone after 45 s.
     throw new Fault(
-      "refused",
+      isOsError(error, "EAGAIN") ? "busy" : "refused",
       `Cannot open the RAM of QEMU ${process.pid}: ${error.errnoName}; run as QEMU's user, or as root`,
       { cause: error },
     );

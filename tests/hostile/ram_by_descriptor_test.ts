@@ -29,11 +29,14 @@ class Fake implements AsyncDisposable {
     this.#output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
 
-  static start(folder: string, backend: string, swap: string, words = BACKEND): Promise<Fake> {
+  static start(folder: string, backend: string, swap: string, words = BACKEND, mount = ""): Promise<Fake> {
     const program =
       `exec -a qemu-system-x86_64 python3 ${FAKE} ${folder}/fake.qmp ${backend} ${swap} ${words}`;
     const wrapper = ["setpriv", `--reuid=${OWNER}`, `--regid=${OWNER}`, "--clear-groups"];
-    return Fake.run([...wrapper, "bash", "-c", program]);
+    if (mount === "") return Fake.run([...wrapper, "bash", "-c", program]);
+    // What is mounted is seen by the process alone.
+    const inPrivate = `${mount} && exec ${wrapper.join(" ")} bash -c '${program}'`;
+    return Fake.run(["unshare", "--mount", "--propagation", "private", "bash", "-c", inPrivate]);
   }
 
   /** One that cannot be looked at once it has been asked for its memory map; it mounts something, and becomes the other user by itself. */
@@ -148,6 +151,12 @@ class Watcher {
   }
 }
 
+/** How many files that could be somebody's RAM the daemon has open. */
+function filesOf(daemon: DaemonProcess, place: Place): number {
+  return daemon.fds().filter((name) => /^\/memfd:|^\/proc/.test(name) || name.startsWith(place.folder))
+    .length;
+}
+
 /** The daemon answers on all its threads. */
 async function isWell(daemon: DaemonProcess): Promise<void> {
   await daemon.reload(await Deno.readTextFile(daemon.configPath));
@@ -174,6 +183,7 @@ for (const { what, swap } of SWAPS) {
     await using client = await daemon.connect("watcher");
     const watcher = new Watcher(client);
     await until("the RAM is there", () => watcher.contexts > 0);
+    const held = filesOf(daemon, place);
     await fake.does("flip");
     await fake.does(`asks ${ASKS}`);
     await isWell(daemon);
@@ -182,6 +192,7 @@ for (const { what, swap } of SWAPS) {
     await until("its own RAM is up in the end", async () => {
       return (await daemon.metrics()).includes('vmsig_seam_up{endpoint="fake",seam="memctx"} 1');
     });
+    await until("no descriptor was left open", () => filesOf(daemon, place) === held);
     assertEquals([...watcher.owners], [OWNER], "only the other user's own files were given out");
     assertEquals(watcher.inodes.size, 1, "and only the one that it has mapped");
     if (before !== null) {
@@ -212,6 +223,21 @@ Deno.test("a file of root's that the process has mapped is not its RAM", async (
   await isWell(daemon);
   const { mode } = await Deno.stat(path);
   assertEquals((mode as number) & 0o777, 0o666);
+});
+
+Deno.test("a file system that only the process has mounted is not touched", async () => {
+  await using place = new Place();
+  const at = `${place.theirs}/overlay`;
+  const layers = ["lower", "upper", "work", "overlay"].map((name) => `${place.theirs}/${name}`);
+  const mount = `mkdir ${layers.join(" ")} && mount -t overlay hostile -o lowerdir=${layers[0]},upperdir=${
+    layers[1]
+  },workdir=${layers[2]} ${at} && chown ${OWNER} ${at}`;
+  const words =
+    `-object memory-backend-file,id=ram0,size=16M,share=on,mem-path=${at}/ram -machine q35,memory-backend=ram0`;
+  await using _fake = await Fake.start(place.theirs, `${at}/ram`, "none", words, mount);
+  await using daemon = await DaemonProcess.start({ config: place.config });
+  await daemon.says(/its file system \(overlay\) is not mounted where vmsig runs; use a memfd/);
+  await isWell(daemon);
 });
 
 // Where there is no FUSE, no user can do this.

@@ -48,8 +48,8 @@ export interface MemctxOptions {
 
 /** When a question that found the monitor's queue full is asked again. */
 const RETRY_NS = SECOND;
-/** When a QEMU that did not let itself be looked at in time is tried again. */
-const TIMED_OUT_PAUSE_NS = 30 * SECOND;
+/** When a QEMU that did not let itself be looked at in time, or whose file is held, is tried again. */
+const BUSY_PAUSE_NS = 30 * SECOND;
 /** Events after which the memory map is read anew: it may have changed. */
 const MAP_EVENTS: ReadonlySet<string> = new Set([
   "MEMORY_DEVICE_SIZE_CHANGE",
@@ -270,9 +270,9 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     if (answer.outcome === "failed" && answer.code === "no-endpoint") {
       return this.#lose(SEAM_REASON.PROCESS_GONE);
     }
-    // It let itself not be looked at: it may be busy with its own memory, and is asked once more later.
-    if (answer.outcome === "failed" && answer.code === "timed-out") {
-      seat.loop.arm(this, seat.loop.clock.nowNs() + TIMED_OUT_PAUSE_NS);
+    // It did not let itself be looked at, or its owner holds its file: it is asked once more later.
+    if (answer.outcome === "failed" && (answer.code === "timed-out" || answer.code === "busy")) {
+      seat.loop.arm(this, seat.loop.clock.nowNs() + BUSY_PAUSE_NS);
     }
     let ram: SharedRam;
     try {

@@ -23,15 +23,20 @@ const FLAT_VIEW = "FlatView";
 class Bench implements Disposable {
   /** When set, the monitor answers nothing by itself: its questions. */
   silent: QmpReplyHandler[] | null = null;
+  /** Whether the process at the monitor's other end lives. */
+  lives = true;
   readonly files: OwnedFd[] = [createMemfd("ram", BYTES), createMemfd("other", BYTES)];
   readonly asked: { request: RamRequest; done: (answer: RamAnswer) => void }[] = [];
   readonly rig: AdapterRig;
   user!: QmpLinkUser;
 
   constructor() {
+    const lives = (): boolean => this.lives;
     const link = {
       monitorUid: 4242,
-      processLives: true,
+      get processLives() {
+        return lives();
+      },
       use: (user: QmpLinkUser) => (this.user = user),
       leave: () => {},
       execute: (_command: string, _args: unknown, handler: QmpReplyHandler) => {
@@ -173,6 +178,31 @@ Deno.test("a question that the monitor's queue had no place for is asked again",
   await bench.rig.until("it is asked again", () => bench.asked.length > 0);
   bench.answer(0);
   assertEquals(bench.kinds, ["SEAM_UP", "MEMCTX"]);
+  await bench.rig.close();
+});
+
+Deno.test("a QEMU that did not let itself be looked at, or whose file is held, is tried again later", async () => {
+  for (const [code, armed] of [["timed-out", 1], ["busy", 1], ["refused", 0]] as const) {
+    using bench = new Bench();
+    bench.user.onLinkUp("running", 7);
+    bench.asked.shift()?.done({ outcome: "failed", code, detail: "not now" });
+    assertEquals(bench.kinds, ["SEAM_DOWN", "ERROR"]);
+    assertEquals(bench.rig.loop.armed, armed, code);
+    (bench.rig.adapter as MemctxAdapter).onTimer();
+    bench.answer(0);
+    assertEquals(bench.kinds, ["SEAM_UP", "MEMCTX"]);
+    await bench.rig.close();
+    assertEquals(bench.rig.loop.armed, 0);
+  }
+});
+
+Deno.test("what was opened of a number whose process has ended is closed: it may be another's", async () => {
+  using bench = new Bench();
+  bench.user.onLinkUp("running", 7);
+  bench.lives = false;
+  assertClosed(bench.answer(0));
+  assertEquals(bench.rig.events[0]?.fields["reason"], SEAM_REASON.PROCESS_GONE);
+  assertEquals(bench.kinds, ["SEAM_DOWN"]);
   await bench.rig.close();
 });
 
