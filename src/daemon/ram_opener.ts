@@ -13,10 +13,15 @@ import type { RamCall, RamReturn } from "./loop_scanner.ts";
 
 /** How long one opening may take: 2 ms is usual, a QEMU that is swapped out takes a second. */
 const LIMIT_MS = 5000;
+/** How long a thread may take to start, on a machine that has much else to do. */
+const START_MS = 30_000;
 /** How long a request waits behind others before it gets a thread of its own. */
 const PATIENCE_MS = 100;
 /** How long a worker may have nothing to do. */
 const IDLE_MS = 10_000;
+
+/** What a worker says: that it has started, and then an answer to each request. */
+export type RamWorkerSays = "ready" | RamReturn;
 
 /** What an opener needs. */
 export interface RamOpenerOptions {
@@ -37,6 +42,8 @@ export interface RamOpenerOptions {
 /** A worker and what it has to do. */
 interface Opener {
   readonly worker: Worker;
+  /** Whether it has started. */
+  ready: boolean;
   /** What it is at; null while it rests. */
   call: RamCall | null;
   /** Whether its request was answered without it. */
@@ -123,8 +130,11 @@ export class RamOpener implements Disposable {
 
   #start(): Opener {
     const { makeWorker = startWorker } = this.#options;
-    const opener: Opener = { worker: makeWorker(), call: null, late: false, timer: undefined };
-    opener.worker.onmessage = ({ data }: MessageEvent<RamReturn>) => this.#onAnswer(opener, data);
+    const opener: Opener = { worker: makeWorker(), ready: false, call: null, late: false, timer: undefined };
+    opener.worker.onmessage = ({ data }: MessageEvent<RamWorkerSays>) => {
+      if (data === "ready") this.#onReady(opener);
+      else this.#onAnswer(opener, data);
+    };
     opener.worker.onerror = (event) => {
       event.preventDefault();
       this.#onDeath(opener, event.message);
@@ -134,12 +144,21 @@ export class RamOpener implements Disposable {
   }
 
   #begin(opener: Opener, call: RamCall): void {
-    const { limitMs = LIMIT_MS } = this.#options;
     this.#queue = this.#queue.filter((other) => other !== call);
-    clearTimeout(opener.timer);
     opener.call = call;
-    opener.timer = setTimeout(() => this.#giveUp(opener), limitMs);
+    this.#limit(opener, opener.ready ? 0 : START_MS);
     opener.worker.postMessage(call);
+  }
+
+  #onReady(opener: Opener): void {
+    opener.ready = true;
+    if (opener.call !== null && !opener.late) this.#limit(opener, 0);
+  }
+
+  #limit(opener: Opener, moreMs: number): void {
+    const { limitMs = LIMIT_MS } = this.#options;
+    clearTimeout(opener.timer);
+    opener.timer = setTimeout(() => this.#giveUp(opener), limitMs + moreMs);
   }
 
   #onAnswer(opener: Opener, { id, answer }: RamReturn): void {

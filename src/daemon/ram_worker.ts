@@ -3,11 +3,14 @@
  * @module
  */
 import { openSharedRam } from "../adapters/memctx/open_shared_ram.ts";
-import type { RamCall, RamReturn } from "./loop_scanner.ts";
+import type { RamCall } from "./loop_scanner.ts";
+import type { RamWorkerSays } from "./ram_opener.ts";
 
 const worker = self as unknown as {
   onmessage: ((message: MessageEvent<RamCall>) => void) | null;
-  postMessage(answer: RamReturn): void;
+  postMessage(says: RamWorkerSays): void;
 };
 
+// Whoever counts the time does so from here: a busy machine starts a thread slowly.
+worker.postMessage("ready");
 worker.onmessage = ({ data }) => worker.postMessage({ id: data.id, answer: openSharedRam(data.request) });

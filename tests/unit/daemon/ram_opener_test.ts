@@ -3,13 +3,13 @@ import "../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { MAX_RAM_OPENERS } from "../../../src/base/limits.ts";
 import { SILENT } from "../../../src/base/log.ts";
-import type { RamCall, RamReturn } from "../../../src/daemon/loop_scanner.ts";
-import { RamOpener } from "../../../src/daemon/ram_opener.ts";
+import type { RamCall } from "../../../src/daemon/loop_scanner.ts";
+import { RamOpener, type RamWorkerSays } from "../../../src/daemon/ram_opener.ts";
 import { until } from "../../fixtures/daemon_process.ts";
 
 /** A thread that does what the test says. */
 class FakeWorker {
-  onmessage: ((event: { data: RamReturn }) => void) | null = null;
+  onmessage: ((event: { data: RamWorkerSays }) => void) | null = null;
   onerror: ((event: { message: string; preventDefault: () => void }) => void) | null = null;
   readonly got: RamCall[] = [];
   ended = false;
@@ -17,6 +17,7 @@ class FakeWorker {
   postMessage(call: RamCall): void {
     assert(!this.ended, "a worker that was ended is asked nothing");
     this.got.push(call);
+    if (this.got.length === 1) this.onmessage?.({ data: "ready" });
   }
 
   terminate(): void {
@@ -96,7 +97,7 @@ Deno.test("one thread opens one VM after the other, and goes when there has been
 });
 
 Deno.test("a thread that hangs is answered for, another one takes its place, and what it opens in the end is closed", async () => {
-  using bench = new Bench(300);
+  using bench = new Bench(2000);
   bench.ask("slow");
   bench.ask("good");
   const [hung] = bench.workers;
