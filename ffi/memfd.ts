@@ -15,12 +15,20 @@ export const OPEN = {
   READ_ONLY: 0,
   WRITE_ONLY: 1,
   READ_WRITE: 2,
+  NOCTTY: 0o400,
   NONBLOCK: 0o4000,
   DIRECTORY: 0o200000,
   NOFOLLOW: 0o400000,
+  /** Only a place in the file tree: nothing of the file is opened, not even a device or a FIFO; {@linkcode statFd} works on it. */
+  PATH: 0o10000000,
 } as const;
 
+/** Types of file systems, as {@linkcode fileSystemOf} tells them (linux/magic.h). */
+export const FILE_SYSTEM = { TMPFS: 0x0102_1994, HUGETLBFS: 0x9584_58f6 } as const;
+
 const MFD_ALLOW_SEALING = 2;
+const MFD_HUGETLB = 4;
+const MFD_HUGE_SHIFT = 26;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const S_IFMT = 0o170000;
@@ -71,6 +79,17 @@ export function createMemfd(name: string, sizeBytes: number, options: { sealable
 }
 
 /**
+ * Makes an empty file in memory that would have huge pages.
+ *
+ * @param log2Bytes of its pages: 21 or 30
+ * @returns undefined when this kernel has none of that size
+ */
+export function createHugeMemfd(name: string, log2Bytes: number): OwnedFd | undefined {
+  const fd = shim().vmsig_memfd_create(cText(name), MFD_HUGETLB | log2Bytes << MFD_HUGE_SHIFT);
+  return fd < 0 ? undefined : new OwnedFd(fd);
+}
+
+/**
  * Adds seals, for ever.
  *
  * @param seals of {@linkcode SEAL}, or'ed
@@ -97,15 +116,24 @@ export function fchmod(fd: number, mode: number): void {
 }
 
 /**
- * Opens a file again, or for the first time: a descriptor with rights, flags and a position of its own.
+ * Opens a file again, or for the first time: a descriptor with rights, flags and a position of its own. A file that is open already never makes its caller wait,
+ * whatever lease its owner has put on it.
  *
- * @param file a descriptor, or a path such as /proc/PID/fd/N
+ * @param file a descriptor, or a path; what somebody else can put at that path decides what is opened
  * @param flags of {@linkcode OPEN}, or'ed; close-on-exec is always on
- * @throws {OsError} EACCES when this process may not
+ * @throws {OsError} EACCES when this process may not; EAGAIN when its owner holds a lease on it
  */
 export function reopen(file: number | string, flags: number): OwnedFd {
-  const path = typeof file === "number" ? `/proc/self/fd/${file}` : file;
-  return new OwnedFd(check(shim().vmsig_open(cText(path), flags, 0), `open ${path}`));
+  if (typeof file === "string") {
+    return new OwnedFd(check(shim().vmsig_open(cText(file), flags, 0), `open ${file}`));
+  }
+  const path = `/proc/self/fd/${file}`;
+  return new OwnedFd(check(shim().vmsig_open(cText(path), flags | OPEN.NONBLOCK, 0), `open ${path}`));
+}
+
+/** The type of the file system that a file is in: one of {@linkcode FILE_SYSTEM}, or another number. */
+export function fileSystemOf(fd: number): number {
+  return check(shim().vmsig_fstatfs(fd), "fstatfs");
 }
 
 /** What a descriptor is open on. */

@@ -30,6 +30,7 @@ export const SYMBOLS = {
   vmsig_chmod: { parameters: ["buffer", "i32"], result: "i32" },
   vmsig_fchmod: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_fstat: { parameters: ["i32", "buffer"], result: "i32" },
+  vmsig_fstatfs: { parameters: ["i32"], result: "f64" },
   vmsig_lstat: { parameters: ["buffer", "buffer"], result: "i32" },
   vmsig_flock: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_ftruncate: { parameters: ["i32", "f64"], result: "i32" },

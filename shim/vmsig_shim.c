@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -105,6 +106,13 @@ int32_t vmsig_fstat(int32_t fd, double *out)
         return -errno;
     give_stat(&info, out);
     return 0;
+}
+
+/* The type of the file system, a number of linux/magic.h. */
+double vmsig_fstatfs(int32_t fd)
+{
+    struct statfs info;
+    return fstatfs(fd, &info) < 0 ? -errno : (double)(uint32_t)info.f_type;
 }
 
 int32_t vmsig_lstat(const char *path, double *out)

@@ -37,6 +37,7 @@ VMSIG_API int32_t vmsig_unlink(const char *path);
 VMSIG_API int32_t vmsig_chmod(const char *path, int32_t mode);
 VMSIG_API int32_t vmsig_fchmod(int32_t fd, int32_t mode);
 VMSIG_API int32_t vmsig_fstat(int32_t fd, double *out);
+VMSIG_API double vmsig_fstatfs(int32_t fd);
 VMSIG_API int32_t vmsig_lstat(const char *path, double *out);
 VMSIG_API int32_t vmsig_flock(int32_t fd, int32_t operation);
 VMSIG_API int32_t vmsig_ftruncate(int32_t fd, double bytes);

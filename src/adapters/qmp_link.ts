@@ -12,7 +12,7 @@
  * It gives no meaning to events: its users do.
  * @module
  */
-import { IN } from "../../ffi/poller.ts";
+import { IN, pollNow } from "../../ffi/poller.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
 import { assert } from "../base/assert.ts";
@@ -107,6 +107,7 @@ export class QmpLink implements TimerHandler {
   #state: QmpLinkState = "idle";
   #generation = 0;
   #pid = 0;
+  #uid = -1;
   #version = "";
   #client: QmpClient | null = null;
   #connection: QmpConnection | null = null;
@@ -147,6 +148,14 @@ export class QmpLink implements TimerHandler {
   /** QEMU's process while connected, 0 when unknown. */
   get pid(): number {
     return this.#pid;
+  }
+  /** Who made the monitor listen, by the kernel's word; -1 before the first connection. */
+  get monitorUid(): number {
+    return this.#uid;
+  }
+  /** Whether the process at the other end lives: only then is its number no other's. One that cannot be seen counts as living. */
+  get processLives(): boolean {
+    return this.#pidfd === null || pollNow(this.#pidfd.fd, IN) === 0;
   }
   /** QEMU's version as it greeted: "7.2.22". */
   get version(): string {
@@ -258,6 +267,7 @@ export class QmpLink implements TimerHandler {
     this.#pid = pid;
     this.#pidfd = openPidfd(socket.fd, pid);
     this.#state = "opening";
+    this.#uid = peerCredentials(socket.fd).uid;
     const connection = new QmpConnection(socket, this.#loop, {
       onBytes: (bytes, length) => this.#onBytes(bytes, length),
       onEnd: () => this.#onEnd(),

@@ -179,3 +179,11 @@ export const MAX_VAD_DEPTH = 64;
 export const MAX_SAMPLE_PROCESSES = 32;
 /** Bytes of a pattern that `mem find` looks for. */
 export const MAX_SEARCH_PATTERN_BYTES = 4096;
+/** What is read of one /proc text of another process; a QEMU's longest, its maps, has some hundred KiB. */
+export const MAX_PROC_TEXT_BYTES: number = 16 * 1024 * 1024;
+/** Open files of another process that are listed. */
+export const MAX_PROC_DESCRIPTORS = 65_536;
+/** Files of one QEMU that are looked at as its RAM. */
+export const MAX_RAM_CANDIDATES = 256;
+/** How many processes may keep the opening of their RAM waiting, before others are refused. */
+export const MAX_RAM_OPENERS = 8;

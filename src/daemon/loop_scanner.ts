@@ -1,5 +1,5 @@
 /**
- * The loop's side of the scanner: hands requests to the main thread, which opens RAM itself and has a worker for scans, and takes the answers that come back
+ * The loop's side of the scanner: hands requests to the main thread, which has workers that open RAM and one for scans, and takes the answers that come back
  * through the inbox. Answers of a scanner that died come too; a request that was sent is answered once.
  * @module
  */

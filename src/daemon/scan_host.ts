@@ -3,16 +3,16 @@
  * after the other. A worker that dies, or takes longer than any honest guest makes it, is replaced; what it owed is answered as failed. One that has
  * nothing to do for a while is ended, because it keeps the memory that its last scans took.
  *
- * RAM is opened here and now: it waits for no scan, and the main thread may wait for a QEMU.
+ * RAM is opened on threads of their own (ram_opener.ts): it waits for no scan, and no QEMU makes the main thread wait.
  * @module
  */
 import { closeFdElsewhere } from "../../ffi/owned_fd.ts";
-import { openSharedRam } from "../adapters/memctx/open_shared_ram.ts";
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 import type { SharedRing } from "../context/shared_ring.ts";
 import type { RamCall, RamReturn, ScanCall, ScanReturn } from "./loop_scanner.ts";
 import { INBOX } from "./plan.ts";
+import { RamOpener } from "./ram_opener.ts";
 
 /** How long one look may take: 16 GiB of file-backed RAM take about 2 s, and a guest chooses what is in its memory. */
 const LOOK_LIMIT_MS = 30_000;
@@ -33,6 +33,7 @@ export class ScanHost implements Disposable {
   #limit: ReturnType<typeof setTimeout> | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
   readonly #idleMs: number;
+  readonly #opener: RamOpener;
   #closed = false;
 
   /**
@@ -45,6 +46,11 @@ export class ScanHost implements Disposable {
     this.#inbox = inbox;
     this.#log = log.for("scan");
     this.#idleMs = idleMs;
+    this.#opener = new RamOpener({
+      answer: (opened) => this.#hand(INBOX.RAM, opened),
+      closeRam: (fds) => this.closeRam(fds),
+      log: this.#log,
+    });
   }
 
   /** Whether it has a worker now. */
@@ -58,11 +64,9 @@ export class ScanHost implements Disposable {
     this.#next();
   }
 
-  /** Opens RAM for the loop, which owns the descriptors from then on. */
-  openRam({ id, request }: RamCall): void {
-    if (this.#closed) return;
-    const opened: RamReturn = { id, answer: openSharedRam(request) };
-    this.#hand(INBOX.RAM, opened);
+  /** Has RAM opened for the loop, which owns the descriptors from then on. */
+  openRam(call: RamCall): void {
+    this.#opener.take(call);
   }
 
   /** Closes descriptors of RAM, on yet another thread: the last one may have a guest's whole memory to free. */
@@ -74,9 +78,10 @@ export class ScanHost implements Disposable {
     }
   }
 
-  /** Ends the worker. */
+  /** Ends the workers. */
   [Symbol.dispose](): void {
     this.#closed = true;
+    this.#opener[Symbol.dispose]();
     this.#queue.length = 0;
     this.#current = null;
     this.#endWorker();

@@ -72,8 +72,8 @@ function openAgain(fd: OwnedFd): OwnedFd {
   try {
     return reopen(fd.fd, OPEN.READ_ONLY);
   } catch (error) {
-    // Another user's memfd may not be opened again; the socket has made this descriptor for us alone.
-    if (!isOsError(error, "EACCES") && !isOsError(error, "EPERM")) throw error;
+    // Another user's memfd may not be opened again, nor a file with a lease on it; the socket has made this descriptor for us alone.
+    if (!isOsError(error, "EACCES") && !isOsError(error, "EPERM") && !isOsError(error, "EAGAIN")) throw error;
     return fd.dup();
   }
 }

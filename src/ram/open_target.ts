@@ -5,7 +5,7 @@
  * and the layout in which a system is found counts.
  * @module
  */
-import { OPEN, reopen, statFd } from "../../ffi/memfd.ts";
+import { type FileStatus, OPEN, reopen, statFd } from "../../ffi/memfd.ts";
 import { OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { preadInto } from "../../ffi/stream.ts";
@@ -71,7 +71,12 @@ function openFile(name: string, path: string, finders: readonly GuestFinder[]): 
   let sizeBytes: number;
   try {
     const status = statFd(fd.fd);
-    if (!status.isRegular) throw new Fault("bad-argument", `Cannot open ${path}: it is no regular file`);
+    if (!status.isRegular) {
+      throw new Fault(
+        "bad-argument",
+        `Cannot open ${path}: it is ${whatIs(status)}, no regular file; name a RAM image or an ELF core`,
+      );
+    }
     sizeBytes = status.sizeBytes;
     head = new Uint8Array(16);
     preadInto(fd.fd, head, 0, head.length, 0);
@@ -87,13 +92,26 @@ function openFile(name: string, path: string, finders: readonly GuestFinder[]): 
   return openRaw(name, path, source, head, sizeBytes, finders);
 }
 
+/** Looks first what it is, without opening it: a FIFO would wait for somebody who writes, and a device would notice. */
 function openImage(path: string): OwnedFd {
   try {
-    return reopen(path, OPEN.READ_ONLY);
+    using mark = reopen(path, OPEN.PATH);
+    if (!statFd(mark.fd).isRegular) return mark.dup();
+    return reopen(mark.fd, OPEN.READ_ONLY);
   } catch (error) {
     if (!(error instanceof OsError)) throw error;
     throw new Fault("refused", `Cannot open ${path}: ${error.errnoName}`, { cause: error });
   }
+}
+
+function whatIs({ isDirectory, isSocket, isCharacterDevice }: FileStatus): string {
+  return isDirectory
+    ? "a folder"
+    : isSocket
+    ? "a socket"
+    : isCharacterDevice
+    ? "a device"
+    : "a FIFO or a device";
 }
 
 function openRaw(

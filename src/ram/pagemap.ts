@@ -4,8 +4,9 @@
  * @module
  */
 import { preadInto } from "../../ffi/stream.ts";
-import { OPEN, reopen } from "../../ffi/memfd.ts";
+import { OPEN } from "../../ffi/memfd.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import type { HostProcess } from "./host_process.ts";
 
 const PAGE_BYTES = 4096;
 const ENTRY_BYTES = 8;
@@ -21,11 +22,11 @@ export class Pagemap implements Disposable {
   /**
    * Opens it.
    *
-   * @param pid the process
-   * @throws {OsError} when it may not be looked at
+   * @param process the process; borrowed for the call
+   * @throws {Fault} when it may not be looked at, or has ended
    */
-  constructor(pid: number) {
-    this.#fd = reopen(`/proc/${pid}/pagemap`, OPEN.READ_ONLY);
+  constructor(process: HostProcess) {
+    this.#fd = process.openFile("pagemap", OPEN.READ_ONLY);
   }
 
   /** First page-aligned address in [from, end) that is there (`wanted`) or is not; `end` when there is none. */

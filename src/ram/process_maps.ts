@@ -1,8 +1,7 @@
 /**
- * A host process as /proc shows it: its mappings and which files its descriptors are open on. Text in, tables out.
+ * The mappings of a host process, as /proc/PID/maps shows them. Text in, a table out.
  * @module
  */
-import { Fault, messageOf } from "../base/fault.ts";
 
 /** A mapping of a host process. */
 export interface HostMapping {
@@ -16,13 +15,15 @@ export interface HostMapping {
   readonly writable: boolean;
   /** Bytes into the file. */
   readonly offset: number;
+  /** Device of the file: "254:0"; with `inode`, which file it is. */
+  readonly device: string;
   /** Inode of the file; 0 for anonymous memory. */
   readonly inode: number;
-  /** Its path, with " (deleted)" behind when it has none any more. */
+  /** Its path, with " (deleted)" behind when it has none any more. The process may have chosen it. */
   readonly path: string;
 }
 
-const LINE = /^([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) \S+ (\d+)\s*(.*)$/;
+const LINE = /^([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+)\s*(.*)$/;
 
 /** Reads the text of /proc/PID/maps. */
 export function parseHostMaps(text: string): HostMapping[] {
@@ -30,7 +31,9 @@ export function parseHostMaps(text: string): HostMapping[] {
   for (const line of text.split("\n")) {
     const match = LINE.exec(line);
     if (match === null) continue;
-    const [, from, to, perms, offset, inode, path] = match as unknown as [
+    const [, from, to, perms, offset, major, minor, inode, path] = match as unknown as [
+      string,
+      string,
       string,
       string,
       string,
@@ -46,58 +49,11 @@ export function parseHostMaps(text: string): HostMapping[] {
       shared: perms[3] === "s",
       writable: perms[1] === "w",
       offset: parseInt(offset, 16),
+      device: `${parseInt(major, 16)}:${parseInt(minor, 16)}`,
       inode: Number(inode),
-      path,
+      // A newline in a name is told as \012, and nothing else is escaped.
+      path: path.replaceAll("\\012", "\n"),
     });
   }
   return out;
-}
-
-/**
- * Reads a file of /proc/PID.
- *
- * @throws {Fault} `no-endpoint` when there is no such process, `refused` when it may not be read
- */
-export function readProc(pid: number, name: string): string {
-  try {
-    return Deno.readTextFileSync(`/proc/${pid}/${name}`);
-  } catch (error) {
-    throw procFault(pid, error);
-  }
-}
-
-/** Descriptors of a process and what each is open on. */
-export function descriptorsOf(pid: number): { readonly fd: number; readonly target: string }[] {
-  const out: { fd: number; target: string }[] = [];
-  try {
-    for (const entry of Deno.readDirSync(`/proc/${pid}/fd`)) {
-      const target = linkOf(`/proc/${pid}/fd/${entry.name}`);
-      if (target !== undefined) out.push({ fd: Number(entry.name), target });
-    }
-  } catch (error) {
-    throw procFault(pid, error);
-  }
-  return out.sort((a, b) => a.fd - b.fd);
-}
-
-function linkOf(path: string): string | undefined {
-  try {
-    return Deno.readLinkSync(path);
-  } catch (error) {
-    // Closed between the listing and now.
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
-function procFault(pid: number, error: unknown): Fault {
-  // A process that ended in between gives ESRCH, which Deno has no class for.
-  if (error instanceof Deno.errors.NotFound || messageOf(error).includes("os error 3")) {
-    return new Fault("no-endpoint", `Cannot look at process ${pid}: there is none`);
-  }
-  return new Fault(
-    "refused",
-    `Cannot look at process ${pid}: ${messageOf(error)}; run as its user, or as root`,
-    { cause: error },
-  );
 }

@@ -3,12 +3,12 @@
  * hand on, but it allocates nothing, and works for any VM that the caller may trace.
  * @module
  */
-import { OPEN, reopen } from "../../ffi/memfd.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { preadInto } from "../../ffi/stream.ts";
 import { OsError } from "../../ffi/os_error.ts";
 import { Fault } from "../base/fault.ts";
 import type { RamPort, RamSegment } from "../guest/ram_port.ts";
+import type { HostProcess } from "./host_process.ts";
 import { Pagemap } from "./pagemap.ts";
 import type { RamPiece } from "./ram_layout.ts";
 
@@ -25,26 +25,22 @@ export class ProcessRam implements RamPort {
   readonly #hostAddress: number;
 
   /**
-   * Opens a process's memory.
+   * Takes a process's memory over.
    *
-   * @param pid the process
+   * @param process the process; borrowed for the call
+   * @param memory its /proc/PID/mem, which stays that of the program that ran when it was opened; owned, unless this throws
    * @param hostAddress where its RAM block starts (QMP's gpa2hva, or its one mapping of RAM's size)
    * @param pieces where the block's parts lie in the guest
-   * @throws {OsError} when it may not be traced
+   * @throws {Fault} when it may not be looked at
    */
-  constructor(pid: number, hostAddress: number, pieces: readonly RamPiece[]) {
-    this.#pid = pid;
-    this.description = `memory of process ${pid}`;
+  constructor(process: HostProcess, memory: OwnedFd, hostAddress: number, pieces: readonly RamPiece[]) {
+    this.#pid = process.pid;
+    this.description = `memory of process ${process.pid}`;
     this.#hostAddress = hostAddress;
     this.#pieces = pieces;
     this.segments = pieces.map(({ gpa, sizeBytes }) => ({ gpa, sizeBytes }));
-    this.#memory = reopen(`/proc/${pid}/mem`, OPEN.READ_ONLY);
-    try {
-      this.#pagemap = new Pagemap(pid);
-    } catch (error) {
-      this.#memory.close();
-      throw error;
-    }
+    this.#memory = memory;
+    this.#pagemap = new Pagemap(process);
   }
 
   nextData(gpa: number, end: number): number {

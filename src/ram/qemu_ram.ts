@@ -5,12 +5,12 @@
  * the flat view when the caller has one (QMP), else from the machine's rule.
  * @module
  */
-import { ERRNO, OsError } from "../../ffi/os_error.ts";
-import { OPEN, reopen } from "../../ffi/memfd.ts";
-import { openAll, type OwnedFd } from "../../ffi/owned_fd.ts";
+import { OPEN } from "../../ffi/memfd.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { Fault } from "../base/fault.ts";
 import { PhysicalMemory } from "../guest/physical_memory.ts";
 import { parseFlatView } from "./flat_view.ts";
+import { HostProcess } from "./host_process.ts";
 import { lowRamBytes, machineFamily } from "./machine_rule.ts";
 import { type FilePresence, MappedRam, type RamFile } from "./mapped_ram.ts";
 import { Pagemap } from "./pagemap.ts";
@@ -58,11 +58,20 @@ export interface QemuRam extends Disposable {
  *   machine whose rule is not known and no flat view; RAM that cannot be told apart)
  */
 export function openQemuRam(pid: number, options: OpenQemuOptions = {}): QemuRam {
-  const found = findQemuMemory(pid);
-  if (!found.ram.shared) return openThroughProcess(found, options);
-  const { backends } = found.ram;
-  const pieces = layoutOf(found, backends, options.flatView);
-  const ram = new MappedRam(`RAM of QEMU ${pid}`, openFiles(pid, backends), pieces);
+  using process = HostProcess.open(pid);
+  const found = findQemuMemory(process);
+  if (!found.ram.shared) return openThroughProcess(process, options);
+  const { backends, files: fds } = found.ram;
+  let pieces: RamPiece[];
+  let files: RamFile[];
+  try {
+    pieces = layoutOf(found, backends, options.flatView);
+    files = ramFiles(process, backends, fds);
+  } catch (error) {
+    for (const fd of fds) fd.close();
+    throw error;
+  }
+  const ram = new MappedRam(`RAM of QEMU ${pid}`, files, pieces);
   return wrap(ram, pieces, options, {
     access: accessOf(backends),
     backends,
@@ -85,17 +94,23 @@ export interface QemuFiles {
 /**
  * Opens the files of a QEMU's shared RAM.
  *
- * @param pid the QEMU process
+ * @param process the QEMU process
  * @param flatView the text of `info mtree -f`
+ * @param monitorUid who made its monitor listen (see file_owner.ts)
  * @throws {Fault} as {@linkcode openQemuRam}; `not-supported` when it is not shared
  */
-export function openQemuFiles(pid: number, flatView: string): QemuFiles {
-  const { ram } = findQemuMemory(pid);
-  if (!ram.shared) throw new Fault("not-supported", `Cannot share the RAM of QEMU ${pid}: ${ram.detail}`);
-  const { backends } = ram;
-  const pieces = parseFlatView(flatView, backends);
-  const files = openAll(backends, ({ procPath }) => openReadOnly(pid, procPath));
-  return { access: accessOf(backends), backends, files, pieces };
+export function openQemuFiles(process: HostProcess, flatView: string, monitorUid: number): QemuFiles {
+  const { ram } = findQemuMemory(process, monitorUid);
+  if (!ram.shared) {
+    throw new Fault("not-supported", `Cannot share the RAM of QEMU ${process.pid}: ${ram.detail}`);
+  }
+  const { backends, files } = ram;
+  try {
+    return { access: accessOf(backends), backends, files, pieces: parseFlatView(flatView, backends) };
+  } catch (error) {
+    for (const fd of files) fd.close();
+    throw error;
+  }
 }
 
 function accessOf(backends: readonly QemuBackend[]): BackendKind {
@@ -142,67 +157,76 @@ function layoutOf(
   return splitLayout(backends, lowRamBytes(family, ramBytes, maxBelow));
 }
 
-function openFiles(pid: number, backends: readonly QemuBackend[]): RamFile[] {
-  const files: RamFile[] = [];
+function ramFiles(
+  process: HostProcess,
+  backends: readonly QemuBackend[],
+  fds: readonly OwnedFd[],
+): RamFile[] {
+  const presences: FilePresence[] = [];
   try {
-    for (const { procPath, sizeBytes, kind, hostAddress } of backends) {
-      const fd = openReadOnly(pid, procPath);
-      files.push({ fd, sizeBytes, huge: kind === "hugetlbfs" });
-      if (kind === "hugetlbfs") {
-        files[files.length - 1] = { fd, sizeBytes, huge: true, presence: presenceOf(pid, hostAddress) };
-      }
-    }
+    return backends.map(({ sizeBytes, kind, hostAddress }, i) => {
+      const fd = fds[i] as OwnedFd;
+      if (kind !== "hugetlbfs") return { fd, sizeBytes, huge: false };
+      const presence = presenceIn(process, hostAddress);
+      presences.push(presence);
+      return { fd, sizeBytes, huge: true, presence };
+    });
   } catch (error) {
-    for (const { fd } of files) fd.close();
+    for (const presence of presences) presence[Symbol.dispose]();
     throw error;
   }
-  return files;
 }
 
-function openReadOnly(pid: number, path: string): OwnedFd {
-  try {
-    return reopen(path, OPEN.READ_ONLY);
-  } catch (error) {
-    if (!(error instanceof OsError)) throw error;
-    if (error.errno === ERRNO.ENOENT) {
-      throw new Fault("no-endpoint", `Cannot open the RAM of QEMU ${pid}: it has ended`, { cause: error });
-    }
-    throw new Fault(
-      "refused",
-      `Cannot open the RAM of QEMU ${pid}: ${error.errnoName}; run as QEMU's user, or as root`,
-      { cause: error },
-    );
-  }
-}
-
-/** Presence by file offset, asked of the mapping that QEMU has. */
-function presenceOf(pid: number, hostAddress: number): FilePresence {
-  const pagemap = new Pagemap(pid);
+/**
+ * Presence by file offset, asked of the mapping that a process has.
+ *
+ * @param process the QEMU
+ * @param hostAddress where it has the file mapped
+ * @throws {Fault} when it may not be looked at
+ */
+export function presenceIn(process: HostProcess, hostAddress: number): FilePresence {
+  const pagemap = new Pagemap(process);
   return {
     next: (from, end, wanted) => pagemap.next(hostAddress + from, hostAddress + end, wanted) - hostAddress,
     [Symbol.dispose]: () => pagemap[Symbol.dispose](),
   };
 }
 
-function openThroughProcess(found: QemuMemory, options: OpenQemuOptions): QemuRam {
-  const { ramBytes, ramIds } = found.options;
-  // A private backend gives the block its id; RAM without a backend has the machine's own name.
-  const blocks = ramIds.length > 0 ? ramIds : ["pc.ram"];
-  if (blocks.length > 1) {
-    throw new Fault(
-      "not-supported",
-      `Cannot read the RAM of QEMU ${found.pid} through the process: it has ${blocks.length} backends that are not shared`,
-    );
+function openThroughProcess(process: HostProcess, options: OpenQemuOptions): QemuRam {
+  // Its memory first, and what is in it after that: a set-uid program that it executes in between is looked at for what it is.
+  const memory = process.openFile("mem", OPEN.READ_ONLY);
+  try {
+    const found = findQemuMemory(process);
+    // A look at what has become of it since.
+    if (found.ram.shared) {
+      for (const file of found.ram.files) file.close();
+      throw new Fault(
+        "busy",
+        `Cannot read the RAM of QEMU ${process.pid}: it is just being started; try again`,
+      );
+    }
+    const { ramBytes, ramIds } = found.options;
+    // A private backend gives the block its id; RAM without a backend has the machine's own name.
+    const blocks = ramIds.length > 0 ? ramIds : ["pc.ram"];
+    if (blocks.length > 1) {
+      throw new Fault(
+        "not-supported",
+        `Cannot read the RAM of QEMU ${process.pid} through the process: it has ${blocks.length} backends that are not shared`,
+      );
+    }
+    const block = { id: blocks[0] as string, sizeBytes: ramBytes };
+    const hostAddress = options.hostAddress ?? soleMapping(found, found.ram.detail, ramBytes);
+    const pieces = layoutOf(found, [block], options.flatView);
+    const port = new ProcessRam(process, memory, hostAddress, pieces);
+    return wrap(port, pieces, options, { access: "process", backends: [], fds: [] });
+  } catch (error) {
+    memory.close();
+    throw error;
   }
-  const block = { id: blocks[0] as string, sizeBytes: ramBytes };
-  const hostAddress = options.hostAddress ?? soleMapping(found, ramBytes);
-  const pieces = layoutOf(found, [block], options.flatView);
-  const port = new ProcessRam(found.pid, hostAddress, pieces);
-  return wrap(port, pieces, options, { access: "process", backends: [], fds: [] });
 }
 
 /** QEMU maps a RAM block by itself, between guard pages: its size tells it, if only one has that size. */
-function soleMapping(found: QemuMemory, sizeBytes: number): number {
+function soleMapping(found: QemuMemory, lack: string, sizeBytes: number): number {
   const fits = found.mappings.filter((m) =>
     m.writable && m.sizeBytes === sizeBytes && m.offset === 0 && !m.path.startsWith("[")
   );
@@ -210,8 +234,7 @@ function soleMapping(found: QemuMemory, sizeBytes: number): number {
   if (only === undefined || fits.length > 1) {
     throw new Fault(
       "not-supported",
-      `Cannot tell which memory of QEMU ${found.pid} is its guest's RAM (${fits.length} mappings have its size): ` +
-        (found.ram.shared ? "give the daemon its QMP socket" : found.ram.detail),
+      `Cannot tell which memory of QEMU ${found.process.pid} is its guest's RAM (${fits.length} mappings have its size): ${lack}`,
     );
   }
   return only.start;

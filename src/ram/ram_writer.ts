@@ -6,11 +6,12 @@
  * @module
  */
 import { Mapping } from "../../ffi/mapping.ts";
-import { OPEN, reopen, statFd } from "../../ffi/memfd.ts";
+import { statFd } from "../../ffi/memfd.ts";
 import { OsError } from "../../ffi/os_error.ts";
 import { storeAtomic } from "../../ffi/shared_word.ts";
 import { Fault } from "../base/fault.ts";
 import type { PhysicalRun } from "../guest/address_space.ts";
+import { openForWriting } from "./open_for_writing.ts";
 import type { QemuBackend } from "./qemu_backends.ts";
 import type { RamPiece } from "./ram_layout.ts";
 
@@ -30,17 +31,18 @@ export class RamWriter implements Disposable {
    * Maps the backends for writing.
    *
    * @param backends the QEMU's shared backends
+   * @param fds their files, open for reading, in that order; borrowed for the call
    * @param pieces where their parts lie
    * @throws {Fault} `not-supported` when there are none, `refused` when one may not be opened for writing or shrank
    */
-  constructor(backends: readonly QemuBackend[], pieces: readonly RamPiece[]) {
+  constructor(backends: readonly QemuBackend[], fds: readonly number[], pieces: readonly RamPiece[]) {
     if (backends.length === 0) {
       throw new Fault("not-supported", "Cannot write guest RAM: QEMU has no shared memory backend");
     }
     this.#pieces = pieces;
     try {
-      for (const { procPath, sizeBytes, id } of backends) {
-        using fd = reopen(procPath, OPEN.READ_WRITE);
+      for (const [i, { sealed, sizeBytes, id }] of backends.entries()) {
+        using fd = openForWriting(fds[i] as number, sealed);
         if (statFd(fd.fd).sizeBytes < sizeBytes) {
           throw new Fault("refused", `Cannot write guest RAM: backend ${id} shrank`);
         }

@@ -44,7 +44,7 @@ async function withRegion<T>(
   if (!found.found) throw new Error(found.detail);
   const [candidate] = new RegionScan(found.os).run();
   if (candidate === undefined) throw new Error("the producer's region is not found");
-  return await use((candidate as RegionCandidate).region, ram.memory, ram.backends[0]?.procPath ?? "");
+  return await use((candidate as RegionCandidate).region, ram.memory, `/proc/${Deno.pid}/fd/${ram.fds[0]}`);
 }
 
 /** Samples and plain copies in turns; ms a frame of each. */

@@ -9,7 +9,7 @@ import { storeAtomic } from "../../ffi/shared_word.ts";
 import { findSystem } from "../../src/controls/perception/find_system.ts";
 import type { GuestOs } from "../../src/guest/guest_os.ts";
 import { openQemuRam, type QemuRam } from "../../src/ram/qemu_ram.ts";
-import { descriptorsOf } from "../../src/ram/process_maps.ts";
+import { HostProcess } from "../../src/ram/host_process.ts";
 import {
   buildControlWrite,
   type ControlIntent,
@@ -83,7 +83,8 @@ function writeControl(vm: Qemu, os: GuestOs, region: VgpuRegion, intent: Control
   const write = buildControlWrite(region, before, intent);
   const gpa = os.kernel.withRoot(write.root).translate(write.gva);
   assert(gpa > 0 && gpa < 2 ** 31, `the control block is at ${gpa}`);
-  const { fd: number } = descriptorsOf(vm.pid).find(({ target }) => target.includes("memory-backend-memfd"))!;
+  using process = HostProcess.open(vm.pid);
+  const { fd: number } = process.descriptors().find(({ target }) => target.includes("memory-backend-memfd"))!;
   using file = reopen(`/proc/${vm.pid}/fd/${number}`, OPEN.READ_WRITE);
   assert(statFd(file.fd).sizeBytes > gpa);
   using page = Mapping.map(file.fd, Math.floor(gpa / 4096) * 4096, 4096, { write: true });

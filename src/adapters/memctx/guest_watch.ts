@@ -148,9 +148,9 @@ export class GuestWatch implements TimerHandler {
     const ram = this.#ram;
     if (ram === null) return;
     const round = this.#round;
-    const { pid, pieces } = ram;
+    const { pid, started, pieces } = ram;
     const [liveRoot, liveInUserMode] = [vcpu.cr3, vcpu.userMode];
-    const request = { name, pid, files: ram.scanFiles(), pieces, guest, liveRoot, liveInUserMode };
+    const request = { name, pid, started, files: ram.scanFiles(), pieces, guest, liveRoot, liveInUserMode };
     scanner.scan(request, (answer) => {
       if (round === this.#round) this.#onAnswer(answer);
     });

@@ -48,6 +48,8 @@ export interface MemctxOptions {
 
 /** When a question that found the monitor's queue full is asked again. */
 const RETRY_NS = SECOND;
+/** When a QEMU that did not let itself be looked at in time, or whose file is held, is tried again. */
+const BUSY_PAUSE_NS = 30 * SECOND;
 /** Events after which the memory map is read anew: it may have changed. */
 const MAP_EVENTS: ReadonlySet<string> = new Set([
   "MEMORY_DEVICE_SIZE_CHANGE",
@@ -254,19 +256,29 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     if (reply.outcome !== "done" || typeof reply.value !== "string") {
       return this.#refuse(seat, new Fault("refused", `Cannot read QEMU's memory map: ${whyNot(reply)}`));
     }
-    const { scanner, memory: wanted = "auto" } = this.#options;
+    const { link, scanner, memory: wanted = "auto" } = this.#options;
+    const { monitorUid } = link;
     const round = this.#round;
-    scanner.openRam({ pid: this.#pid, flatView: reply.value, wanted }, (answer) => {
-      if (round === this.#round) this.#onOpened(answer);
+    const name = seat.endpointName;
+    scanner.openRam({ name, pid: this.#pid, monitorUid, flatView: reply.value, wanted }, (answer) => {
+      if (round === this.#round) this.#onOpened(seat, answer);
       else if (answer.outcome === "open") scanner.closeRam(answer.ram.fds);
     });
   }
 
-  #onOpened(answer: RamAnswer): void {
+  #onOpened(seat: Seat, answer: RamAnswer): void {
+    if (!this.#options.link.processLives) {
+      // Whoever has its number now is not the one that was meant.
+      if (answer.outcome === "open") this.#options.scanner.closeRam(answer.ram.fds);
+      return this.#lose(SEAM_REASON.PROCESS_GONE);
+    }
     if (answer.outcome === "failed" && answer.code === "no-endpoint") {
       return this.#lose(SEAM_REASON.PROCESS_GONE);
     }
-    const seat = this.#seat as Seat;
+    // It did not let itself be looked at, or its owner holds its file: it is asked once more later.
+    if (answer.outcome === "failed" && (answer.code === "timed-out" || answer.code === "busy")) {
+      seat.loop.arm(this, seat.loop.clock.nowNs() + BUSY_PAUSE_NS);
+    }
     let ram: SharedRam;
     try {
       if (answer.outcome === "failed") throw new Fault(answer.code, answer.detail);

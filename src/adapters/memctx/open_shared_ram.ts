@@ -1,34 +1,36 @@
 /**
  * Opens a QEMU's RAM for MEMCTX: the work behind the port, on whatever thread may wait for another process.
  *
- * A memfd's inode is 0777: whoever has a read-only descriptor of it could open it anew for writing through /proc/self/fd. So its mode is
- * taken down to 0400 before any descriptor leaves; QEMU's own descriptor and mappings are not touched by that. A file that has a
- * name keeps the mode that its owner gave it: who may open it for writing is the owner's decision, and needs no descriptor of ours.
+ * What leaves is a read-only descriptor that nobody can open anew for writing: the mode of a memfd that QEMU has sealed is taken down for that (open_for_writing.ts), and one that it has not
+ * sealed is refused while others could write it. A file that has a name keeps the mode that its owner gave it: who may open it for writing is the owner's decision, and needs no descriptor of ours.
  * @module
  */
 import { fchmod, statFd } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
+import { HostProcess } from "../../ram/host_process.ts";
+import { OWNER_READS } from "../../ram/open_for_writing.ts";
 import { hasEnded } from "../../ram/process_end.ts";
+import type { QemuBackend } from "../../ram/qemu_backends.ts";
 import { openQemuFiles, type QemuFiles } from "../../ram/qemu_ram.ts";
 import type { RamAnswer, RamRequest } from "./scan_port.ts";
 
-/** Read by the owner: enough for whoever opens it again as QEMU's user or as root. */
-export const OWNER_READS = 0o400;
+const PERMISSIONS = 0o777;
 const OTHERS_WRITE = 0o022;
 
 /**
  * Opens a QEMU's RAM and sees to it that nobody else can open it for writing by way of us.
  *
  * @returns never throws: `no-endpoint` when the process has ended, `not-supported` when RAM is not shared, or another kind than wanted; `refused` when
- *   it may not be opened or does not fit
+ *   it may not be opened, is not QEMU's own or does not fit
  */
-export function openSharedRam({ pid, flatView, wanted }: RamRequest): RamAnswer {
+export function openSharedRam({ pid, monitorUid, flatView, wanted }: RamRequest): RamAnswer {
   let opened: QemuFiles | undefined;
   try {
-    opened = openQemuFiles(pid, flatView);
+    using process = HostProcess.open(pid);
+    opened = openQemuFiles(process, flatView, monitorUid);
     const { access, backends, files, pieces } = opened;
-    const kind = access === "memfd" ? "memfd" : "file";
+    const kind = backends.every(({ memfd }) => memfd) ? "memfd" : "file";
     if (wanted !== "auto" && wanted !== kind) {
       throw new Fault(
         "not-supported",
@@ -36,9 +38,10 @@ export function openSharedRam({ pid, flatView, wanted }: RamRequest): RamAnswer 
       );
     }
     backends.forEach((backend, i) => {
-      if (isMemfd(backend.procPath)) protect(pid, files[i]?.fd as number);
+      if (backend.memfd) protect(pid, backend, files[i]?.fd as number);
     });
-    return { outcome: "open", ram: { pid, backends, pieces, fds: files.map((fd) => fd.release()) } };
+    const { started } = process;
+    return { outcome: "open", ram: { pid, started, backends, pieces, fds: files.map((fd) => fd.release()) } };
   } catch (error) {
     for (const fd of opened?.files ?? []) fd.close();
     // One that is killed meanwhile loses its memory first, then its files: what was missed then says nothing of its RAM.
@@ -49,18 +52,22 @@ export function openSharedRam({ pid, flatView, wanted }: RamRequest): RamAnswer 
   }
 }
 
-/** A memfd has no name and no owner's wish behind its mode; with huge pages it is one all the same. */
-function isMemfd(procPath: string): boolean {
-  return Deno.readLinkSync(procPath).startsWith("/memfd:");
-}
-
-function protect(pid: number, fd: number): void {
+function protect(pid: number, { id, sealed }: QemuBackend, fd: number): void {
+  const mode = statFd(fd).mode & PERMISSIONS;
+  if (mode === OWNER_READS) return;
+  if (!sealed) {
+    if ((mode & OTHERS_WRITE) === 0) return;
+    throw new Fault(
+      "refused",
+      `Cannot share the RAM of QEMU ${pid}: its memfd ${id} is not sealed, and writable for others; start QEMU with seal=on (its default)`,
+    );
+  }
   try {
     fchmod(fd, OWNER_READS);
   } catch (error) {
     if (!(error instanceof OsError)) throw error;
     // Somebody else's file, but closed to others already: as good.
-    if ((statFd(fd).mode & OTHERS_WRITE) === 0) return;
+    if ((mode & OTHERS_WRITE) === 0) return;
     throw new Fault(
       "refused",
       `Cannot share the RAM of QEMU ${pid}: its memfd stays writable for others (${error.errnoName}); run the daemon as QEMU's user, or as root`,

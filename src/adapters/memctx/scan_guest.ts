@@ -12,8 +12,9 @@ import { findGuest, type GuestFinder } from "../../guest/find_guest.ts";
 import { findLinux, type ProfileCache } from "../../guest/linux/find_linux.ts";
 import { PhysicalMemory } from "../../guest/physical_memory.ts";
 import { findWindows } from "../../guest/win32/find_windows.ts";
+import { HostProcess } from "../../ram/host_process.ts";
 import { MappedRam, type RamFile } from "../../ram/mapped_ram.ts";
-import { Pagemap } from "../../ram/pagemap.ts";
+import { presenceIn } from "../../ram/qemu_ram.ts";
 import { openSharedRam } from "./open_shared_ram.ts";
 import type { RamAnswer, RamRequest, ScanAnswer, ScanFile, ScanPort, ScanRequest } from "./scan_port.ts";
 
@@ -81,7 +82,7 @@ function findersFor(request: ScanRequest, cache: ProfileCache): GuestFinder[] {
 function openRam(request: ScanRequest): PhysicalMemory {
   const files: RamFile[] = [];
   try {
-    for (const file of request.files) files.push(openFile(file, request.pid));
+    for (const file of request.files) files.push(openFile(file, request));
   } catch (error) {
     for (const { fd, presence } of files) {
       presence?.[Symbol.dispose]();
@@ -92,7 +93,7 @@ function openRam(request: ScanRequest): PhysicalMemory {
   return new PhysicalMemory(new MappedRam(`RAM of ${request.name}`, files, request.pieces));
 }
 
-function openFile(file: ScanFile, pid: number): RamFile {
+function openFile(file: ScanFile, { pid, started }: ScanRequest): RamFile {
   const fd = reopen(file.fd, OPEN.READ_ONLY);
   try {
     const status = statFd(fd.fd);
@@ -100,18 +101,11 @@ function openFile(file: ScanFile, pid: number): RamFile {
       throw new Fault("seam-down", "Cannot look through the guest's RAM: it was closed meanwhile");
     }
     if (!file.huge) return { fd, sizeBytes: file.sizeBytes, huge: false };
-    return { fd, sizeBytes: file.sizeBytes, huge: true, presence: presenceOf(pid, file.hostAddress) };
+    // Huge pages do not tell their holes: asked of the mapping that QEMU has.
+    using process = HostProcess.open(pid, started);
+    return { fd, sizeBytes: file.sizeBytes, huge: true, presence: presenceIn(process, file.hostAddress) };
   } catch (error) {
     fd.close();
     throw error;
   }
-}
-
-/** Huge pages do not tell their holes: asked of the mapping that QEMU has. */
-function presenceOf(pid: number, hostAddress: number): NonNullable<RamFile["presence"]> {
-  const pagemap = new Pagemap(pid);
-  return {
-    next: (from, end, wanted) => pagemap.next(hostAddress + from, hostAddress + end, wanted) - hostAddress,
-    [Symbol.dispose]: () => pagemap[Symbol.dispose](),
-  };
 }

@@ -34,6 +34,8 @@ export interface ScanRequest {
   readonly name: string;
   /** QEMU's process. */
   readonly pid: number;
+  /** When it was started: another process with its number is not asked. */
+  readonly started: string;
   /** The files of its RAM. */
   readonly files: readonly ScanFile[];
   /** Where their parts lie. */
@@ -72,8 +74,12 @@ export type ScanAnswer =
 
 /** RAM to be opened. */
 export interface RamRequest {
+  /** For logs, and to tell requests of one VM from others': the endpoint's name. */
+  readonly name: string;
   /** QEMU's process. */
   readonly pid: number;
+  /** Who made its monitor listen, by the kernel's word: what its files are compared with. */
+  readonly monitorUid: number;
   /** The text of `info mtree -f`. */
   readonly flatView: string;
   /** Which kind of backend the config asks for. */
@@ -84,6 +90,8 @@ export interface RamRequest {
 export interface OpenedRam {
   /** QEMU's process. */
   readonly pid: number;
+  /** When it was started. */
+  readonly started: string;
   /** The backends. */
   readonly backends: readonly QemuBackend[];
   /** A read-only descriptor of each: whoever takes the answer closes it. */
@@ -102,7 +110,7 @@ export interface ScanPort {
   /**
    * Opens.
    *
-   * @param request whose RAM
+   * @param request whose RAM; the process may keep whoever looks at it waiting, which is `timed-out` in the end
    * @param done told once, on the caller's thread, maybe before this returns; it owns the descriptors
    */
   openRam(request: RamRequest, done: (answer: RamAnswer) => void): void;

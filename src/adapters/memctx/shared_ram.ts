@@ -2,22 +2,21 @@
  * A VM's RAM as MEMCTX holds it while the seam is up: the read-only files, where their parts lie, and the way to more descriptors. Nothing is mapped here.
  * @module
  */
-import { fchmod, OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
-import { isOsError } from "../../../ffi/os_error.ts";
+import { OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
 import { openAll, OwnedFd } from "../../../ffi/owned_fd.ts";
 import { checkSizes } from "../../ram/mapped_ram.ts";
+import { openForWriting } from "../../ram/open_for_writing.ts";
 import type { QemuBackend } from "../../ram/qemu_backends.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
-import { OWNER_READS } from "./open_shared_ram.ts";
 import type { OpenedRam, ScanFile, ScanPort } from "./scan_port.ts";
 import { lowBytesOf, wholeRam } from "./whole_ram.ts";
-
-const OWNER_WRITES = 0o600;
 
 /** RAM that can be shared. */
 export class SharedRam implements Disposable {
   /** QEMU's process. */
   readonly pid: number;
+  /** When it was started. */
+  readonly started: string;
   /** Where the files' parts lie, sorted by address. */
   readonly pieces: readonly RamPiece[];
   /** RAM in all. */
@@ -34,8 +33,9 @@ export class SharedRam implements Disposable {
    * @param close closes the files at the end
    * @throws {Fault} `refused` when it does not fit together; the files are closed then
    */
-  constructor({ pid, backends, fds, pieces }: OpenedRam, close: ScanPort["closeRam"]) {
+  constructor({ pid, started, backends, fds, pieces }: OpenedRam, close: ScanPort["closeRam"]) {
     this.pid = pid;
+    this.started = started;
     this.#close = close;
     this.#backends = backends;
     this.#files = fds.map((fd) => new OwnedFd(fd));
@@ -70,7 +70,10 @@ export class SharedRam implements Disposable {
    * @throws {OsError} when this process may not write the files
    */
   openWritable(): OwnedFd[] {
-    return openAll(this.#files, ({ fd }) => openForWriting(fd));
+    return openAll(
+      [...this.#files.entries()],
+      ([i, { fd }]) => openForWriting(fd, this.#backends[i]?.sealed === true),
+    );
   }
 
   /** What a scanner needs to find the files. */
@@ -105,20 +108,5 @@ export class SharedRam implements Disposable {
 
   #inodes(): string[] {
     return this.scanFiles().map(({ dev, ino }) => `${dev}:${ino}`);
-  }
-}
-
-/** Root writes whatever the mode is. The owner gives itself the right for the moment of opening; others never have it. */
-function openForWriting(fd: number): OwnedFd {
-  try {
-    return reopen(fd, OPEN.READ_WRITE);
-  } catch (error) {
-    if (!isOsError(error, "EACCES") || (statFd(fd).mode & 0o777) !== OWNER_READS) throw error;
-  }
-  fchmod(fd, OWNER_WRITES);
-  try {
-    return reopen(fd, OPEN.READ_WRITE);
-  } finally {
-    fchmod(fd, OWNER_READS);
   }
 }

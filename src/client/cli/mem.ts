@@ -271,6 +271,6 @@ function writeHere(target: MemoryTarget, space: AddressSpace, gva: number, bytes
   if (fixed !== undefined) {
     throw new Fault("refused", `${where}: the guest has ${hexOfGva(fixed.gva)} mapped read-only`);
   }
-  using writer = new RamWriter(target.qemu.backends, target.qemu.pieces);
+  using writer = new RamWriter(target.qemu.backends, target.qemu.fds, target.qemu.pieces);
   if (!writer.store(runs, bytes)) throw new Fault("not-mapped", `${where}: it is not in QEMU's shared RAM`);
 }

@@ -235,7 +235,7 @@ function store(qemu: QemuRam, os: GuestOs, write: ControlWrite, generation: numb
   if (!ok || !source.ok || !runs.every((run) => run.writable)) {
     throw new Fault("not-mapped", "Cannot write the control block: its page is not there any more");
   }
-  using writer = new RamWriter(qemu.backends, qemu.pieces);
+  using writer = new RamWriter(qemu.backends, qemu.fds, qemu.pieces);
   const word = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
   const done = writer.store(runs, word(generation + 1)) && writer.store(source.runs, write.source) &&
     writer.store(runs, word(generation + 2));

@@ -3,7 +3,7 @@
  * It connects to none: one that is probed is one that another client waits for.
  * @module
  */
-import { readProc } from "../../ram/process_maps.ts";
+import { readProc } from "../../ram/host_process.ts";
 
 /**
  * The QMP sockets of a QEMU, as paths that this process can open, in the order of its command line.

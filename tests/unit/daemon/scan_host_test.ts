@@ -16,6 +16,7 @@ function call(id: number): ScanCall {
   const request = {
     name: "vm",
     pid: 1,
+    started: "",
     files: [file],
     pieces,
     guest: "auto",

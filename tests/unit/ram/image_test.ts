@@ -256,7 +256,8 @@ Deno.test("a writer stores runs, whole or not at all", () => {
   const backend = {
     id: "r",
     kind: "memfd" as const,
-    procPath: `/proc/self/fd/${fd.fd}`,
+    memfd: true,
+    sealed: false,
     sizeBytes: 2 * MIB,
     hostAddress: 0,
   };
@@ -266,7 +267,7 @@ Deno.test("a writer stores runs, whole or not at all", () => {
     sizeBytes: MIB,
     backend: 0,
   }];
-  using writer = new RamWriter([backend], pieces);
+  using writer = new RamWriter([backend], [fd.fd], pieces);
   const access = { writable: true, user: true, executable: false, gva: 0 };
   const memory = new PhysicalMemory(
     new MappedRam("t", [{ fd: fd.dup(), sizeBytes: 2 * MIB, huge: false }], pieces),
@@ -298,8 +299,8 @@ Deno.test("a writer stores runs, whole or not at all", () => {
   );
   assert(!writer.store([{ ...access, gpa: 100, sizeBytes: 4 }], new Uint8Array([9, 9])));
   assertEquals(bytes(100, 4), [0, 0, 0, 0], "nothing of a refused write is stored");
-  assertThrows(() => new RamWriter([], []), Fault, "no shared memory backend");
-  assertThrows(() => new RamWriter([{ ...backend, sizeBytes: 4 * MIB }], pieces), Fault, "shrank");
+  assertThrows(() => new RamWriter([], [], []), Fault, "no shared memory backend");
+  assertThrows(() => new RamWriter([{ ...backend, sizeBytes: 4 * MIB }], [fd.fd], pieces), Fault, "shrank");
   ftruncate(fd.fd, MIB);
   const write = () =>
     writer.store([{ ...access, gpa: 2 ** 32 + 256, sizeBytes: 8 }], new Uint8Array(8).fill(1));

@@ -149,10 +149,20 @@ Deno.test("/proc/PID/maps with names that have spaces", () => {
         shared: true,
         writable: true,
         offset: 0x1000,
+        device: "0:1",
         inode: 77,
         path: "/memfd:memory-backend-memfd (deleted)",
       },
-      { start: 0x9000, sizeBytes: 0x1000, shared: false, writable: false, offset: 0, inode: 0, path: "" },
+      {
+        start: 0x9000,
+        sizeBytes: 0x1000,
+        shared: false,
+        writable: false,
+        offset: 0,
+        device: "0:0",
+        inode: 0,
+        path: "",
+      },
     ],
   );
 });

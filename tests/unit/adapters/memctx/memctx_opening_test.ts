@@ -23,13 +23,20 @@ const FLAT_VIEW = "FlatView";
 class Bench implements Disposable {
   /** When set, the monitor answers nothing by itself: its questions. */
   silent: QmpReplyHandler[] | null = null;
+  /** Whether the process at the monitor's other end lives. */
+  lives = true;
   readonly files: OwnedFd[] = [createMemfd("ram", BYTES), createMemfd("other", BYTES)];
   readonly asked: { request: RamRequest; done: (answer: RamAnswer) => void }[] = [];
   readonly rig: AdapterRig;
   user!: QmpLinkUser;
 
   constructor() {
+    const lives = (): boolean => this.lives;
     const link = {
+      monitorUid: 4242,
+      get processLives() {
+        return lives();
+      },
       use: (user: QmpLinkUser) => (this.user = user),
       leave: () => {},
       execute: (_command: string, _args: unknown, handler: QmpReplyHandler) => {
@@ -51,7 +58,8 @@ class Bench implements Disposable {
     const fds = [reopen((this.files[file] as OwnedFd).fd, OPEN.READ_ONLY).release()];
     const ram: OpenedRam = {
       pid: 7,
-      backends: [{ id: "ram0", kind: "memfd", procPath: "", sizeBytes: BYTES, hostAddress: 0 }],
+      started: "1",
+      backends: [{ id: "ram0", kind: "memfd", memfd: true, sealed: true, sizeBytes: BYTES, hostAddress: 0 }],
       fds,
       pieces: [{ gpa: 0, fileOffset: 0, sizeBytes: BYTES, backend: 0 }],
     };
@@ -78,7 +86,13 @@ Deno.test("RAM that is opened when it is not wanted any more is closed, and noth
   {
     using bench = new Bench();
     bench.user.onLinkUp("running", 7);
-    assertEquals(bench.asked[0]?.request, { pid: 7, flatView: FLAT_VIEW, wanted: "memfd" });
+    assertEquals(bench.asked[0]?.request, {
+      name: "test",
+      pid: 7,
+      monitorUid: 4242,
+      flatView: FLAT_VIEW,
+      wanted: "memfd",
+    });
     bench.user.onLinkDown({ reason: 2, code: 0, text: "", remedy: "" });
     bench.kinds;
     assertClosed(bench.answer(0));
@@ -167,6 +181,31 @@ Deno.test("a question that the monitor's queue had no place for is asked again",
   await bench.rig.close();
 });
 
+Deno.test("a QEMU that did not let itself be looked at, or whose file is held, is tried again later", async () => {
+  for (const [code, armed] of [["timed-out", 1], ["busy", 1], ["refused", 0]] as const) {
+    using bench = new Bench();
+    bench.user.onLinkUp("running", 7);
+    bench.asked.shift()?.done({ outcome: "failed", code, detail: "not now" });
+    assertEquals(bench.kinds, ["SEAM_DOWN", "ERROR"]);
+    assertEquals(bench.rig.loop.armed, armed, code);
+    (bench.rig.adapter as MemctxAdapter).onTimer();
+    bench.answer(0);
+    assertEquals(bench.kinds, ["SEAM_UP", "MEMCTX"]);
+    await bench.rig.close();
+    assertEquals(bench.rig.loop.armed, 0);
+  }
+});
+
+Deno.test("what was opened of a number whose process has ended is closed: it may be another's", async () => {
+  using bench = new Bench();
+  bench.user.onLinkUp("running", 7);
+  bench.lives = false;
+  assertClosed(bench.answer(0));
+  assertEquals(bench.rig.events[0]?.fields["reason"], SEAM_REASON.PROCESS_GONE);
+  assertEquals(bench.kinds, ["SEAM_DOWN"]);
+  await bench.rig.close();
+});
+
 Deno.test("a process that is dead and not yet waited for has ended, and so has one that is not there", async () => {
   const command = new Deno.Command("sh", { args: ["-c", "true & echo $!; exec sleep 60"], stdout: "piped" });
   await using child = command.spawn();
@@ -175,7 +214,13 @@ Deno.test("a process that is dead and not yet waited for has ended, and so has o
   const zombie = Number(new TextDecoder().decode(value));
   await output.cancel();
   while (!hasEnded(zombie)) await new Promise((resolve) => setTimeout(resolve, 1));
-  const answer = openSharedRam({ pid: zombie, flatView: FLAT_VIEW, wanted: "auto" });
+  const answer = openSharedRam({
+    name: "vm",
+    pid: zombie,
+    monitorUid: 0,
+    flatView: FLAT_VIEW,
+    wanted: "auto",
+  });
   assertEquals(answer.outcome === "failed" && answer.code, "no-endpoint");
   assertEquals(hasEnded(Deno.pid), false);
   child.kill();

@@ -1,0 +1,223 @@
+/**
+ * Has QEMUs' RAM opened, on threads that may wait: a QEMU's owner can make a look at its /proc entries as slow as he likes, for ever even (a FUSE file under its command line).
+ *
+ * Every request is answered exactly once: by the worker that has it, or as `timed-out` when that takes too long. A worker that hangs is left to itself and another one takes its place; when it
+ * comes back after all, what it has opened is closed, and it ends. A call that hangs in the kernel cannot be ended from here, so a VM whose last request still hangs is not asked again, and
+ * when too many hang nobody new is. One worker stands by while there is work, and goes when there has been none for a while.
+ * @module
+ */
+import type { RamAnswer } from "../adapters/memctx/scan_port.ts";
+import { MAX_RAM_OPENERS } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import type { RamCall, RamReturn } from "./loop_scanner.ts";
+
+/** How long one opening may take: 2 ms is usual, a QEMU that is swapped out takes a second. */
+const LIMIT_MS = 5000;
+/** How long a thread may take to start, on a machine that has much else to do. */
+const START_MS = 30_000;
+/** How long a request waits behind others before it gets a thread of its own. */
+const PATIENCE_MS = 100;
+/** How long a worker may have nothing to do. */
+const IDLE_MS = 10_000;
+
+/** What a worker says: that it has started, and then an answer to each request. */
+export type RamWorkerSays = "ready" | RamReturn;
+
+/** What an opener needs. */
+export interface RamOpenerOptions {
+  /** Told the answer to a request, once. Who takes it owns the descriptors. */
+  readonly answer: (opened: RamReturn) => void;
+  /** Closes descriptors that nobody wants any more. */
+  readonly closeRam: (fds: readonly number[]) => void;
+  /** Where it tells of a worker that hangs. */
+  readonly log: Log;
+  /** Makes a worker; tests have others. */
+  readonly makeWorker?: () => Worker;
+  /** Instead of {@linkcode LIMIT_MS}. */
+  readonly limitMs?: number;
+  /** Instead of {@linkcode IDLE_MS}. */
+  readonly idleMs?: number;
+}
+
+/** A worker and what it has to do. */
+interface Opener {
+  readonly worker: Worker;
+  /** Whether it has started. */
+  ready: boolean;
+  /** What it is at; null while it rests. */
+  call: RamCall | null;
+  /** Whether its request was answered without it. */
+  late: boolean;
+  timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** Opens RAM. */
+export class RamOpener implements Disposable {
+  readonly #options: RamOpenerOptions;
+  readonly #openers = new Set<Opener>();
+  #queue: RamCall[] = [];
+  #patience: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  /** Makes one; its worker starts with the first request. */
+  constructor(options: RamOpenerOptions) {
+    this.#options = options;
+  }
+
+  /** How many workers it has, those that hang included. */
+  get workers(): number {
+    return this.#openers.size;
+  }
+
+  /** Takes a request. */
+  take(call: RamCall): void {
+    if (this.#closed) return;
+    this.#queue.push(call);
+    this.#refuseHopeless();
+    this.#next();
+  }
+
+  /** Ends the workers; one that hangs ends with the process. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#queue = [];
+    clearTimeout(this.#patience);
+    for (const opener of this.#openers) this.#end(opener);
+  }
+
+  /** Gives out what can be given out: a VM's requests one after the other, so that one VM takes one thread at most. */
+  #next(): void {
+    for (let call = this.#ready(); call !== undefined; call = this.#ready()) {
+      const openers = [...this.#openers];
+      const rests = openers.find((opener) => opener.call === null);
+      if (rests === undefined && openers.some((opener) => !opener.late)) break;
+      this.#begin(rests ?? this.#start(), call);
+    }
+    if (this.#patience !== undefined || this.#ready() === undefined) return;
+    // All are at work: most of the time for 2 ms more.
+    this.#patience = setTimeout(() => this.#helpOut(), PATIENCE_MS);
+  }
+
+  #helpOut(): void {
+    this.#patience = undefined;
+    const call = this.#ready();
+    if (call !== undefined && this.#openers.size < 2 * MAX_RAM_OPENERS) this.#begin(this.#start(), call);
+    this.#next();
+  }
+
+  /** The oldest request of a VM that has none under way. */
+  #ready(): RamCall | undefined {
+    const busy = new Set([...this.#openers].map((opener) => opener.call?.request.name));
+    return this.#queue.find((call) => !busy.has(call.request.name));
+  }
+
+  /** Requests that would wait for somebody who hangs. */
+  #refuseHopeless(): void {
+    const hanging = [...this.#openers].filter((opener) => opener.late);
+    const names = new Set(hanging.map((opener) => opener.call?.request.name));
+    const isFull = hanging.length >= MAX_RAM_OPENERS;
+    const hopeless = this.#queue.filter((call) => isFull || names.has(call.request.name));
+    if (hopeless.length === 0) return;
+    this.#queue = this.#queue.filter((call) => !hopeless.includes(call));
+    for (const call of hopeless) {
+      const own = names.has(call.request.name);
+      this.#fail(
+        call,
+        own ? "it still keeps an earlier look waiting" : "too many other processes keep looks waiting",
+      );
+    }
+  }
+
+  #start(): Opener {
+    const { makeWorker = startWorker } = this.#options;
+    const opener: Opener = { worker: makeWorker(), ready: false, call: null, late: false, timer: undefined };
+    opener.worker.onmessage = ({ data }: MessageEvent<RamWorkerSays>) => {
+      if (data === "ready") this.#onReady(opener);
+      else this.#onAnswer(opener, data);
+    };
+    opener.worker.onerror = (event) => {
+      event.preventDefault();
+      this.#onDeath(opener, event.message);
+    };
+    this.#openers.add(opener);
+    return opener;
+  }
+
+  #begin(opener: Opener, call: RamCall): void {
+    this.#queue = this.#queue.filter((other) => other !== call);
+    opener.call = call;
+    this.#limit(opener, opener.ready ? 0 : START_MS);
+    opener.worker.postMessage(call);
+  }
+
+  #onReady(opener: Opener): void {
+    opener.ready = true;
+    if (opener.call !== null && !opener.late) this.#limit(opener, 0);
+  }
+
+  #limit(opener: Opener, moreMs: number): void {
+    const { limitMs = LIMIT_MS } = this.#options;
+    clearTimeout(opener.timer);
+    opener.timer = setTimeout(() => this.#giveUp(opener), limitMs + moreMs);
+  }
+
+  #onAnswer(opener: Opener, { id, answer }: RamReturn): void {
+    if (opener.late || this.#closed || id !== opener.call?.id) {
+      // Answered already, or nobody is there to take it.
+      if (answer.outcome === "open") this.#options.closeRam(answer.ram.fds);
+      if (opener.late) {
+        this.#options.log.info("a QEMU that kept us waiting has let go", { vm: opener.call?.request.name });
+        this.#end(opener);
+      }
+      return;
+    }
+    this.#rest(opener);
+    this.#options.answer({ id, answer });
+    this.#next();
+  }
+
+  #rest(opener: Opener): void {
+    clearTimeout(opener.timer);
+    opener.call = null;
+    opener.timer = setTimeout(() => this.#end(opener), this.#options.idleMs ?? IDLE_MS);
+    Deno.unrefTimer(opener.timer);
+  }
+
+  #giveUp(opener: Opener): void {
+    const { call } = opener;
+    if (call === null) return;
+    opener.late = true;
+    this.#fail(call, "its process does not let itself be looked at");
+    this.#refuseHopeless();
+    this.#next();
+  }
+
+  #onDeath(opener: Opener, why: string): void {
+    const { call, late } = opener;
+    this.#options.log.error("a thread that opens RAM is replaced", { why, vm: call?.request.name });
+    this.#end(opener);
+    if (call !== null && !late) this.#answer(call, { outcome: "failed", code: "refused", detail: why });
+    this.#next();
+  }
+
+  #end(opener: Opener): void {
+    clearTimeout(opener.timer);
+    this.#openers.delete(opener);
+    opener.worker.terminate();
+  }
+
+  #fail(call: RamCall, why: string): void {
+    const { name, pid } = call.request;
+    this.#options.log.error("RAM cannot be opened in time", { vm: name, pid, why });
+    const detail = `Cannot open the RAM of QEMU ${pid} in time: ${why}`;
+    this.#answer(call, { outcome: "failed", code: "timed-out", detail });
+  }
+
+  #answer({ id }: RamCall, answer: RamAnswer): void {
+    this.#options.answer({ id, answer });
+  }
+}
+
+function startWorker(): Worker {
+  return new Worker(new URL("./ram_worker.ts", import.meta.url), { type: "module" });
+}

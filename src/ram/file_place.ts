@@ -1,0 +1,146 @@
+/**
+ * Which file a descriptor marks, as the kernel's maps of memory name it: device and inode. It is found out without asking the file's own file system, which a hostile user may serve
+ * (FUSE, an overlay over it in a name space of his own) and never let answer.
+ *
+ * fstat tells other numbers than /proc/PID/maps on btrfs and on an overlay (measured: a device of their own for each subvolume or layer). What maps show is the mount's device, which
+ * mountinfo has. Memory without a name (memfd) is in a mount of the kernel's that no mountinfo lists; a memfd of our own tells its number.
+ * @module
+ */
+import { createHugeMemfd, createMemfd, statFd } from "../../ffi/memfd.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { Fault } from "../base/fault.ts";
+import { printable } from "../base/printable.ts";
+import type { HostProcess } from "./host_process.ts";
+
+/** Types of file systems that the kernel serves by itself, out of memory or a disk. */
+const LOCAL: ReadonlySet<string> = new Set([
+  ...["tmpfs", "ramfs", "hugetlbfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs"],
+]);
+
+/** A file, as maps name it. */
+export interface FilePlace {
+  /** Its device: "254:0". */
+  readonly device: string;
+  /** Its inode there. */
+  readonly inode: number;
+  /** Whether it is memory without a name. */
+  readonly nameless: boolean;
+}
+
+/** A mount. */
+export interface Mount {
+  /** Its device: "254:0". */
+  readonly device: string;
+  /** The type of its file system: "ext4". */
+  readonly type: string;
+}
+
+/** A line of /proc/PID/fdinfo/N, as far as it matters. */
+export interface DescriptorInfo {
+  /** Flags of open(2). */
+  readonly flags: number;
+  /** The mount that it was opened in. */
+  readonly mount: number;
+  /** Its inode; undefined before Linux 5.14. */
+  readonly inode: number | undefined;
+}
+
+/** Reads the text of /proc/PID/fdinfo/N. */
+export function parseDescriptorInfo(text: string): DescriptorInfo {
+  const field = (name: string): string | undefined => new RegExp(`^${name}:\\t(\\d+)$`, "m").exec(text)?.[1];
+  const inode = field("ino");
+  return {
+    flags: parseInt(field("flags") ?? "0", 8),
+    mount: Number(field("mnt_id") ?? -1),
+    inode: inode === undefined ? undefined : Number(inode),
+  };
+}
+
+/** Reads the text of /proc/PID/mountinfo: mounts by their number. */
+export function parseMounts(text: string): Map<number, Mount> {
+  const mounts = new Map<number, Mount>();
+  for (const line of text.split("\n")) {
+    // Number, parent, device, root, place, options, any number of fields, a dash, the type.
+    const match = /^(\d+) \d+ (\d+:\d+) [^\n]*? - (\S+) /.exec(line);
+    if (match === null) continue;
+    const [, id, device, type] = match as unknown as [string, string, string, string];
+    mounts.set(Number(id), { device, type });
+  }
+  return mounts;
+}
+
+/** A device number as stat(2) gives it, in mountinfo's words. */
+export function deviceName(dev: number): string {
+  const [high, low] = [Math.floor(dev / 2 ** 32), dev >>> 0];
+  const major = ((low >>> 8) & 0xfff) | (high & ~0xfff);
+  const minor = (low & 0xff) | ((low >>> 12) & ~0xff);
+  return `${major >>> 0}:${minor >>> 0}`;
+}
+
+/** Tells where the files of a process are. */
+export class FilePlaces {
+  readonly #process: HostProcess;
+  #theirs: ReadonlyMap<number, Mount> | undefined;
+  #ours: ReadonlyMap<number, Mount> | undefined;
+  #nameless: ReadonlySet<number> | undefined;
+
+  /** Looks at nothing yet. */
+  constructor(process: HostProcess) {
+    this.#process = process;
+  }
+
+  /**
+   * Which file a descriptor of ours marks.
+   *
+   * @param file from {@linkcode HostProcess.pin}
+   * @throws {Fault} `refused` for one in a file system that this host's administrator has not mounted, or whose server could keep us waiting
+   */
+  of(file: OwnedFd): FilePlace {
+    const { mount: id, inode } = ownDescriptorInfo(file.fd);
+    this.#nameless ??= namelessMounts();
+    if (this.#nameless.has(id)) {
+      const status = statFd(file.fd);
+      return { device: deviceName(status.dev), inode: status.ino, nameless: true };
+    }
+    this.#ours ??= parseMounts(Deno.readTextFileSync("/proc/self/mountinfo"));
+    let mount = this.#ours.get(id);
+    if (mount === undefined) {
+      this.#theirs ??= parseMounts(this.#process.read("mountinfo"));
+      mount = this.#theirs.get(id);
+    }
+    const whyNot = this.#whyNot(mount);
+    if (mount === undefined || whyNot !== "") {
+      const { pid } = this.#process;
+      throw new Fault("refused", `Cannot use a file of process ${pid} as RAM: ${whyNot}; use a memfd`);
+    }
+    return { device: mount.device, inode: inode ?? statFd(file.fd).ino, nameless: false };
+  }
+
+  /** Why a file system is not to be touched; "" when it is harmless. */
+  #whyNot(mount: Mount | undefined): string {
+    if (mount === undefined) return "it is in no file system that is mounted";
+    const { device, type } = mount;
+    if (LOCAL.has(type)) return "";
+    if (type.startsWith("fuse")) {
+      return `its file system (${printable(type)}) has a server that may never answer`;
+    }
+    // In a name space of his own everybody mounts what he likes: an overlay over a FUSE, for instance.
+    const isOurs = [...this.#ours?.values() ?? []].some((own) => own.device === device);
+    return isOurs ? "" : `its file system (${printable(type)}) is not mounted where vmsig runs`;
+  }
+}
+
+/** How a descriptor of this process is open. */
+export function ownDescriptorInfo(fd: number): DescriptorInfo {
+  return parseDescriptorInfo(Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`));
+}
+
+/** Numbers of the kernel's own mounts that memfds are in: one for ordinary pages, one for each size of huge ones. */
+function namelessMounts(): Set<number> {
+  const mounts = new Set<number>();
+  for (const log2Bytes of [0, 21, 30]) {
+    using file = log2Bytes === 0 ? createMemfd("vmsig-mount", 0) : createHugeMemfd("vmsig-mount", log2Bytes);
+    if (file !== undefined) mounts.add(ownDescriptorInfo(file.fd).mount);
+  }
+  return mounts;
+}

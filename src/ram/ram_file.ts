@@ -1,0 +1,144 @@
+/**
+ * One file of a QEMU's RAM, taken from the process's table once: everything that is asked of it, and everything that is opened from it, goes by that one descriptor, so that a process which
+ * changes its table meanwhile changes nothing.
+ *
+ * It is believed to be RAM when it is a regular file that the process has mapped shared and for writing (device and inode, not the name: whoever maps a file so has opened it for
+ * writing), when it belongs to who the process is (file_owner.ts), and when its file system cannot keep us waiting (file_place.ts).
+ * @module
+ */
+import {
+  FILE_SYSTEM,
+  type FileStatus,
+  fileSystemOf,
+  getSeals,
+  OPEN,
+  reopen,
+  SEAL,
+  statFd,
+} from "../../ffi/memfd.ts";
+import { isOsError, OsError } from "../../ffi/os_error.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { Fault } from "../base/fault.ts";
+import { type FileOwners, mayOwn } from "./file_owner.ts";
+import type { FilePlaces } from "./file_place.ts";
+import { parseDescriptorInfo } from "./file_place.ts";
+import type { HostProcess, ListedDescriptor } from "./host_process.ts";
+import type { HostMapping } from "./process_maps.ts";
+
+/** Which kind of file a backend is. */
+export type BackendKind = "memfd" | "file" | "hugetlbfs";
+
+/** A file that a QEMU may have as its RAM. */
+export interface RamCandidate {
+  /** Open for reading alone; owned. */
+  readonly fd: OwnedFd;
+  /** Its name in the process's table: a hint. */
+  readonly target: string;
+  /** Which kind of file. */
+  readonly kind: BackendKind;
+  /** Whether it is a memfd: it has no name, and so no owner's wish behind its mode. */
+  readonly memfd: boolean;
+  /** Its size. */
+  readonly sizeBytes: number;
+  /** Where the process has it mapped. */
+  readonly hostAddress: number;
+}
+
+/** What a descriptor is compared with. */
+export interface RamLook {
+  /** The process. */
+  readonly process: HostProcess;
+  /** Who may own its files. */
+  readonly owners: FileOwners;
+  /** Where its files are. */
+  readonly places: FilePlaces;
+  /** Its mappings that are shared and writable. */
+  readonly mappings: readonly HostMapping[];
+}
+
+const O_ACCMODE = 3;
+
+/**
+ * Takes a file of a process.
+ *
+ * @param listed which one
+ * @param isKnown told the file's device and inode: true when it need not be taken (again)
+ * @returns undefined when the process does not have it mapped as its RAM, or not open any more
+ * @throws {Fault} `refused`, with the reason, for one that it has mapped and that is none of its owner's files, or may not be opened
+ */
+export function takeRamFile(
+  look: RamLook,
+  { fd, target }: ListedDescriptor,
+  isKnown: (file: string) => boolean,
+): RamCandidate | undefined {
+  const { process, places, mappings } = look;
+  const mark = pin(process, fd);
+  if (mark === undefined) return undefined;
+  using file = mark;
+  const place = places.of(file);
+  const mapping = mappings.find((m) =>
+    m.inode === place.inode && m.device === place.device && m.offset === 0
+  );
+  if (mapping === undefined || isKnown(`${place.device}:${place.inode}`)) return undefined;
+  const status = statFd(file.fd);
+  check(look, target, status);
+  const readOnly = openForReading(process, file);
+  try {
+    const isHuge = fileSystemOf(readOnly.fd) === FILE_SYSTEM.HUGETLBFS;
+    const { nameless: memfd } = place;
+    const kind = isHuge ? "hugetlbfs" : memfd ? "memfd" : "file";
+    const hostAddress = mapping.start;
+    return { fd: readOnly, target, kind, memfd, sizeBytes: status.sizeBytes, hostAddress };
+  } catch (error) {
+    readOnly.close();
+    throw error;
+  }
+}
+
+/** Whether a file is sealed as QEMU seals its memfds: its size is for ever. Only memory without a name can be. */
+export function isSealed(fd: number): boolean {
+  return (getSeals(fd) & SEAL.SHRINK) !== 0;
+}
+
+/** Marks the file of a descriptor that the process has open for reading and writing, as QEMU has its RAM. */
+function pin(process: HostProcess, fd: number): OwnedFd | undefined {
+  try {
+    // Only a first look, which spares the rest: the process may change it at once. What counts is what it has mapped.
+    const { flags } = parseDescriptorInfo(process.read(`fdinfo/${fd}`));
+    if ((flags & OPEN.PATH) !== 0 || (flags & O_ACCMODE) !== OPEN.READ_WRITE) return undefined;
+    return process.pin(fd);
+  } catch (error) {
+    // Closed meanwhile; a process that has ended fails at the next look, too.
+    if (error instanceof Fault && error.code === "no-endpoint") return undefined;
+    throw error;
+  }
+}
+
+function check({ process, owners }: RamLook, target: string, status: FileStatus): void {
+  if (!status.isRegular) {
+    throw new Fault(
+      "refused",
+      `Cannot use a file of process ${process.pid} as RAM: it is no regular file`,
+    );
+  }
+  if (mayOwn(owners, status.uid)) return;
+  const what = target.startsWith("/memfd:") ? "a memfd" : "a file";
+  throw new Fault(
+    "refused",
+    `Cannot use the RAM of process ${process.pid}: it is ${what} of user ${status.uid}, and the process runs as user ${owners.uid}; give it to that user (chown)`,
+  );
+}
+
+function openForReading(process: HostProcess, file: OwnedFd): OwnedFd {
+  try {
+    return reopen(file.fd, OPEN.READ_ONLY | OPEN.NOCTTY);
+  } catch (error) {
+    if (!(error instanceof OsError)) throw error;
+    // A lease of its owner's is broken by this very try, and gone after 45 s.
+    throw new Fault(
+      isOsError(error, "EAGAIN") ? "busy" : "refused",
+      `Cannot open the RAM of QEMU ${process.pid}: ${error.errnoName}; run as QEMU's user, or as root`,
+      { cause: error },
+    );
+  }
+}
