@@ -3,7 +3,7 @@
  * says: a CBOR map's entries are merged in, memory segments are listed, anything else is told by its size.
  * @module
  */
-import { decode } from "cborg";
+import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
 import { hexOfBytes } from "../base/hex.ts";
 import { readU64 } from "../base/layout.ts";
 import { messageOf } from "../base/fault.ts";
@@ -113,7 +113,7 @@ function namesOf(event: ClientEvent): Record<string, string> {
 
 function describeCbor(body: Uint8Array): Record<string, Described> {
   try {
-    const value = plain(decode(body), 0);
+    const value = plain(decodeBounded(body, EVENT_CBOR), 0);
     if (typeof value === "object" && !Array.isArray(value)) return value as Record<string, Described>;
     return { body: value };
   } catch (error) {

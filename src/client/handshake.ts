@@ -2,7 +2,8 @@
  * HELLO, WELCOME and REFUSED: the CBOR maps that open a connection (contract, section 2).
  * @module
  */
-import { decode, encode } from "cborg";
+import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
+import { encode } from "cborg";
 import { type EndpointMask, maskFromCbor, maskOf, maskToBigInt } from "../access/grant.ts";
 import { codeName } from "../base/codes.ts";
 import { Fault, type FaultCode } from "../base/fault.ts";
@@ -113,7 +114,7 @@ export function refusalOf(body: Uint8Array, socket: string): Fault {
 function mapOf(body: Uint8Array): Record<string, unknown> {
   let value: unknown;
   try {
-    value = decode(body);
+    value = decodeBounded(body, EVENT_CBOR);
   } catch (error) {
     throw notUnderstood("its answer is no CBOR", error);
   }

@@ -26,7 +26,7 @@ import { helloBody, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } 
 import { leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
 import { PendingCommands } from "./pending_commands.ts";
-import { RosterView } from "./roster_view.ts";
+import { NO_ENDPOINT, RosterView } from "./roster_view.ts";
 
 /** How long a command may take unless told, ms. */
 export const DEFAULT_TIMEOUT_MS = 5000;
@@ -285,7 +285,8 @@ export class Session implements ConnectionSink, StreamOwner {
       if (body !== undefined) {
         this.leases.revoke(event.endpoint, body.cls, leaseLossOf(body.reason), event.seq);
       }
-    } else if (event.kind === KIND.ERROR) {
+    } else if (event.kind === KIND.ERROR && event.endpoint === NO_ENDPOINT) {
+      // About this connection; one with an endpoint tells of a seam of that VM.
       const body = event.as("ERROR");
       if (body?.code === CODE["protocol-error"]) this.#lastError = body.text || "protocol error";
     }

@@ -7,6 +7,7 @@
  */
 import { decode } from "cborg";
 import { Fault, messageOf } from "../base/fault.ts";
+import { MAX_BODY_BYTES } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
 
 /** What an item may be at most. */
@@ -16,6 +17,9 @@ export interface CborBounds {
   /** Containers and tags within one another; an item that is none has depth 0. */
   readonly depth: number;
 }
+
+/** Any event's body: none of ours is nested deeper than a few levels. */
+export const EVENT_CBOR: CborBounds = { bytes: MAX_BODY_BYTES, depth: 16 };
 
 const MAJOR = { UINT: 0, NEGINT: 1, BYTES: 2, TEXT: 3, ARRAY: 4, MAP: 5, TAG: 6, SIMPLE: 7 } as const;
 const INDEFINITE = 31;

@@ -4,6 +4,7 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
+import { MAX_GUEST_GPA } from "../base/limits.ts";
 
 /** A part of a backend in the guest's physical address space (contract: memseg). */
 export interface RamPiece {
@@ -27,6 +28,12 @@ export interface BackendSize {
 
 const PAGE_BYTES = 4096;
 
+/** Whether a piece is one: the text that it comes from may have its end before its beginning, and numbers that a double rounds. */
+function isRange({ gpa, fileOffset, sizeBytes }: RamPiece): boolean {
+  return gpa >= 0 && sizeBytes > 0 && gpa + sizeBytes <= MAX_GUEST_GPA && Number.isSafeInteger(fileOffset) &&
+    fileOffset >= 0;
+}
+
 /**
  * Sorts pieces, joins neighbours, and checks them.
  *
@@ -38,6 +45,14 @@ export function checkedLayout(pieces: readonly RamPiece[], backends: readonly Ba
   for (const piece of sorted) {
     const backend = backends[piece.backend];
     const last = out[out.length - 1];
+    if (!isRange(piece)) {
+      throw new Fault(
+        "refused",
+        `Cannot use this memory map: a piece of RAM at 0x${
+          piece.gpa.toString(16)
+        } ends before it begins, or past what a guest can address`,
+      );
+    }
     if (backend === undefined || piece.fileOffset + piece.sizeBytes > backend.sizeBytes) {
       throw new Fault(
         "refused",

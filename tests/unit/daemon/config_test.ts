@@ -239,13 +239,13 @@ Deno.test("a defect is told with file, line and key", () => {
     [`a = ${"[".repeat(18)}`, "is nested too deeply"],
     [`[daemon]\nlog = "${"x".repeat(4097)}"`, "daemon.log: is longer than the 4096 characters"],
     [
-      `[[admission]]\nuid = 1\nendpoints = [${"'a',".repeat(16_384)}]`,
-      "is one value too many: 16384 are possible",
+      `[[admission]]\nuid = 1\nendpoints = [${"'a',".repeat(131_072)}]`,
+      "is one value too many: 131072 are possible",
     ],
     ["__proto__ = 1", "vmsigd.toml:1: __proto__: is no key"],
     ['[daemon]\nlog = "in\\qfo"', "vmsigd.toml:2: is no TOML: Invalid escape"],
   ] as const;
-  for (const [text, expected] of table) assertStringIncludes(defectOf(text), expected, text);
+  for (const [text, expected] of table) assertStringIncludes(defectOf(text), expected, text.slice(0, 200));
 });
 
 Deno.test("a 65th endpoint is refused", () => {
