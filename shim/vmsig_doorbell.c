@@ -1,19 +1,19 @@
 /*
  * Doorbells that are shared with a peer: see vmsig_shim.h for the conventions.
  *
- * An eventfd that was passed to another process is one open file for both: the peer may take O_NONBLOCK off it and fill it
- * to the brim, and then write() sleeps until somebody reads, for ever. Looking first (fcntl, poll) helps against a peer that
- * did so before, not against one that does so between the look and the write; write() takes no flag for one call
+ * An eventfd that was passed to another process is one open file for both: the peer may take O_NONBLOCK off it and fill
+ * its counter, and then write() sleeps until somebody reads, for ever. Looking first (fcntl, poll) helps against a peer
+ * that did so before, not against one that does so between the look and the write; write() takes no flag for one call
  * (RWF_NOWAIT is refused for eventfds), and an eventfd cannot be opened a second time.
  *
- * So a bell is not rung by write(), but by the kernel: an asynchronous poll of the bell itself, to be signalled on the bell
- * itself (IOCB_CMD_POLL with IOCB_FLAG_RESFD). It is done before io_submit returns, since an eventfd is always readable,
- * writable or in error; the kernel's signal adds 1 or leaves a full counter full, and never sleeps, whatever flags the file has. What
- * the poll saw tells whether the bell was full. One system call, 0.6 us where write() takes 0.2.
+ * So a bell is not rung by write(), but by the kernel: an asynchronous poll of the bell itself, to be signalled on the
+ * bell itself (IOCB_CMD_POLL with IOCB_FLAG_RESFD). It is done before io_submit returns, since an eventfd is always
+ * readable, writable or in error; the kernel's signal adds 1 or leaves a full counter full, and never sleeps, whatever
+ * flags the file has. What the poll saw tells whether the bell was full. One system call, 0.6 us where write() takes 0.2.
  *
- * Where that is not to be had (fs.aio-max-nr is used up, a sandbox forbids it, Linux before 4.18): poll(), then write() under a
- * timer that interrupts this thread every few ms until the write is over. Reading is preadv2() with RWF_NOWAIT, and under
- * the same timer on a kernel (before 5.8) that refuses that.
+ * Where that is not to be had (fs.aio-max-nr is used up, a sandbox forbids it, Linux before 4.18): poll(), then write()
+ * under a timer that interrupts this thread every few ms until the write is over. Reading is preadv2() with RWF_NOWAIT,
+ * and under the same timer on a kernel (before 5.8) that refuses that.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"

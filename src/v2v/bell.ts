@@ -2,7 +2,7 @@
  * The port of a ring half towards the rest: the other end's doorbell, and the word that the other end broke the rules.
  * @module
  */
-import type { Fault } from "../base/fault.ts";
+import { Fault } from "../base/fault.ts";
 
 /** What a ring half tells the outside. */
 export interface Bell {
@@ -14,6 +14,15 @@ export interface Bell {
   ring(): void;
   /** The other end wrote what no correct one writes. Told once, before the fault is thrown. */
   broken(fault: Fault): void;
+}
+
+/** What is wrong with an end that has filled the doorbell by which it is rung. */
+export function spoiltBell(): Fault {
+  return new Fault(
+    "protocol-error",
+    "Cannot trust the other end of the channel: it has filled its doorbell, so that ringing it would never end. " +
+      "Disconnect from it.",
+  );
 }
 
 /**

@@ -11,7 +11,7 @@
 import { assert } from "../base/assert.ts";
 import { type Clock, MS } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
-import type { Bell } from "./bell.ts";
+import { type Bell, spoiltBell } from "./bell.ts";
 import type { ChannelFds, ChannelLink } from "./channel_link.ts";
 import { type ChannelParts, SLICE_NS, type WaitFor, type WaitOutcome } from "./channel_parts.ts";
 import { type EndpointState, requestsDisconnect } from "./endpoint_state.ts";
@@ -53,11 +53,7 @@ export class Channel implements Disposable {
   #closed = false;
   #attached: string | undefined;
 
-  /**
-   * Puts a channel together; the handshake is over by then.
-   *
-   * @param parts what a transport's handshake gives
-   */
+  /** Puts a channel together of what a transport's handshake gives. */
   constructor(parts: ChannelParts) {
     this.role = parts.role;
     this.region = parts.region;
@@ -354,19 +350,10 @@ export class Channel implements Disposable {
     return undefined;
   }
 
-  /** Takes a doorbell that is full for a crash: what was sent is in the ring, and nobody honest is there to read it. */
+  /** A doorbell that is full is a crash: what was sent is in the ring, and nobody honest is there to read it. */
   #rang(rung: boolean): void {
-    if (rung) return;
-    if (this.#fault === undefined) {
-      this.#crash(
-        new Fault(
-          "protocol-error",
-          "Cannot trust the other end of the channel: it has filled its doorbell, so that ringing it would never end. " +
-            "Disconnect from it.",
-        ),
-      );
-    }
-    throw this.#fault;
+    if (!rung && this.#fault === undefined) this.#crash(spoiltBell());
+    if (!rung) throw this.#fault;
   }
 
   /** The other end broke the rules: it hears that we are gone, and our waits end. */
