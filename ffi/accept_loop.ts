@@ -4,8 +4,11 @@
  *
  * Two layers. {@linkcode AcceptGuard} knows no loop: it accepts one connection, and says until when to leave the listener alone. {@linkcode AcceptLoop} puts it on a loop.
  *
- * Why a pace: who connects as fast as it can, only to be turned away, would keep the loop busy all the time. The kernel makes it wait in its connect() while nobody accepts.
- * Whoever else knocks waits behind it, which is why the pace is high: a full backlog of 1,024 is through in a quarter of a second.
+ * Why a pace: who connects as fast as it can, only to be turned away, would keep the loop busy all the time. The kernel makes it wait in its connect() while nobody accepts. A few are
+ * turned away together, then nobody for a while: each time whoever is in waits for it.
+ *
+ * Whoever else knocks waits behind them, for a second if the backlog of 1,024 is full. One who fills it anew without waiting, faster than it is emptied, would leave no place in it to
+ * others: when it has not been empty for a second, it is emptied faster.
  *
  * Why a spare descriptor: without one nobody gets in while others have used up all of them, and nobody is told why. It is given up to take one peer, which is told, or let in when it must
  * be (root).
@@ -13,7 +16,7 @@
  * It decides nothing about who is let in: its taker does.
  * @module
  */
-import { MS, SECOND } from "../src/base/clock.ts";
+import { SECOND } from "../src/base/clock.ts";
 import { messageOf } from "../src/base/fault.ts";
 import type { Log } from "../src/base/log.ts";
 import { EventFd } from "./event_fd.ts";
@@ -24,12 +27,19 @@ import { acceptUnix } from "./unix_socket.ts";
 
 /** How long a listener is left alone when nothing can be had. */
 export const SHORTAGE_PAUSE_NS: number = SECOND;
+/** A shortage is over when there was none for so long: one that comes and goes is told as one. */
+const OVER_AFTER_NS = 2 * SECOND;
 /** Connections that are taken in one turn of the loop, when none of them is turned away. */
 const ACCEPTED_A_TURN = 64;
 /** Connections that are turned away in a second: what an unwelcome peer may cost the loop. */
-export const TURNED_AWAY_A_SECOND = 4000;
-/** How many may be turned away at once before the pace counts. */
-const TURNED_AWAY_AT_ONCE = 64;
+export const TURNED_AWAY_A_SECOND = 1000;
+/** How many may be turned away before the pace counts. */
+const TURNED_AWAY_AT_FIRST = 64;
+/** How many are turned away in one turn. */
+const TURNED_AWAY_A_TURN = 4;
+/** How long the backlog may be without an end before it is emptied faster, and how much faster. */
+const PATIENCE_NS = SECOND;
+const FASTER = 8;
 
 const SHORTAGES: readonly ErrnoName[] = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
@@ -62,6 +72,7 @@ export class AcceptGuard implements Disposable {
   #spare: EventFd | null = null;
   #isShort = false;
   #shortages = 0;
+  #shortNs = 0;
   #pausedUntilNs = 0;
 
   /** Takes its spare descriptor, unless there is none to be had. */
@@ -96,13 +107,14 @@ export class AcceptGuard implements Disposable {
     try {
       const socket = acceptUnix(listenFd);
       if (socket === undefined) return undefined;
-      if (this.#isShort) this.#tellOver();
+      if (this.#isShort && nowNs - this.#shortNs >= OVER_AFTER_NS) this.#tellOver();
       return { socket, isSpare: false };
     } catch (thrown) {
       if (!isShortage(thrown)) throw thrown;
       error = thrown;
     }
     this.#shortages++;
+    this.#shortNs = nowNs;
     if (!this.#isShort) this.#tellShort(error);
     const socket = this.#acceptBySpare(listenFd);
     if (socket !== undefined) return { socket, isSpare: true };
@@ -186,7 +198,7 @@ export interface AcceptLoopOptions extends AcceptGuardOptions {
   readonly onFault?: (error: unknown) => void;
   /** Connections taken in a turn; 64 unless told. */
   readonly mostATurn?: number;
-  /** Connections turned away in a second; 4,000 unless told. */
+  /** Connections turned away in a second; 1,000 unless told. */
   readonly turnedAwayASecond?: number;
 }
 
@@ -201,6 +213,8 @@ export class AcceptLoop implements Disposable {
   #isClosed = false;
   /** When all that were turned away are paid for, ns. */
   #paidNs = 0;
+  /** When nobody knocked, the last time, ns. */
+  #emptyNs = 0;
   #turnedAway = 0;
 
   /** Starts to accept. */
@@ -210,6 +224,7 @@ export class AcceptLoop implements Disposable {
     this.#listener = options.listener;
     this.#most = options.mostATurn ?? ACCEPTED_A_TURN;
     this.#gapNs = SECOND / (options.turnedAwayASecond ?? TURNED_AWAY_A_SECOND);
+    this.#emptyNs = options.host.clock.nowNs();
     this.#watch();
   }
 
@@ -234,25 +249,29 @@ export class AcceptLoop implements Disposable {
   /** Called by the loop: peers knock. */
   onReady(): void {
     const { host } = this.#options;
+    let turnedAway = 0;
     for (let i = 0; i < this.#most && !this.#isClosed; i++) {
       const nowNs = host.clock.nowNs();
       const accepted = this.#guard.accept(this.#listener.fd, nowNs);
       if (accepted === undefined) {
+        this.#emptyNs = nowNs;
         if (this.#guard.pausedUntilNs > 0) this.#rest(this.#guard.pausedUntilNs);
+        else this.#watch();
         return;
       }
       if (this.#receive(accepted) === "kept") continue;
       this.#turnedAway++;
-      this.#paidNs = Math.max(this.#paidNs, nowNs - TURNED_AWAY_AT_ONCE * this.#gapNs) + this.#gapNs;
-      if (this.#paidNs > nowNs) this.#rest(this.#paidNs);
-      // One a turn: whoever is in is served between two of them.
-      return;
+      const gapNs = nowNs - this.#emptyNs > PATIENCE_NS ? this.#gapNs / FASTER : this.#gapNs;
+      this.#paidNs = Math.max(this.#paidNs, nowNs - TURNED_AWAY_AT_FIRST * gapNs) + gapNs;
+      if (this.#paidNs > nowNs) return this.#rest(this.#paidNs + (TURNED_AWAY_A_TURN - 1) * gapNs);
+      if (++turnedAway === TURNED_AWAY_A_TURN) break;
     }
+    this.#watch();
   }
 
   /** Called by the loop: it has rested. */
   onTimer(): void {
-    if (!this.#isWatching && !this.#isClosed) this.#watch();
+    if (!this.#isClosed) this.onReady();
   }
 
   /** Called by the loop when something failed that is no shortage: it rests, and tries again. */
@@ -280,13 +299,14 @@ export class AcceptLoop implements Disposable {
     }
   }
 
+  /** Leaves the listener alone until a time: it stays readable, and watching it would spin. */
   #rest(untilNs: number): void {
-    this.#unwatch();
-    // A deadline that is nearer than what a timer can tell apart would cost a turn for nothing.
-    this.#options.host.arm(this, Math.max(untilNs, this.#options.host.clock.nowNs() + MS / 20));
+    if (this.#isWatching) this.#unwatch();
+    this.#options.host.arm(this, untilNs);
   }
 
   #watch(): void {
+    if (this.#isWatching || this.#isClosed) return;
     this.#options.host.watch(this.#listener.fd, IN, this);
     this.#isWatching = true;
   }

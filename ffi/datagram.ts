@@ -11,7 +11,7 @@
 import { assert } from "../src/base/assert.ts";
 import { Mapping } from "./mapping.ts";
 import { check, ERRNO, OsError } from "./os_error.ts";
-import { closeFd } from "./owned_fd.ts";
+import { closeForeignFd } from "./owned_fd.ts";
 import { shim, type ShimSymbols } from "./shim.ts";
 
 const MSG_CTRUNC = 0x8;
@@ -178,7 +178,7 @@ export class ReceiveBatch implements Disposable {
       const fd = this.#words[at] ?? NO_FD;
       if (fd === NO_FD) continue;
       this.#words[at] = NO_FD;
-      closeFd(fd);
+      closeForeignFd(fd);
     }
   }
 

@@ -22,6 +22,27 @@ export function closeFd(fd: number): void {
 }
 
 /**
+ * Closes a descriptor that a peer sent, without waiting for it. A close can wait for as long as a peer likes (a TCP socket with SO_LINGER, a file of FUSE), so all but a memfd is closed on a
+ * thread of the shim's.
+ *
+ * @param fd whose number may be given to something else soon
+ */
+export function closeForeignFd(fd: number): void {
+  // No thread to be had: better a close that may wait than a descriptor that is lost.
+  if (shim().vmsig_close_elsewhere(fd, 0) < 0) closeFd(fd);
+}
+
+/**
+ * Closes a connection over a unix socket, without waiting for it, and so that the peer still hears what was said last. It is not read any more, and what was not read is thrown away. An
+ * unread packet may hold a descriptor, which makes a close wait as in {@linkcode closeForeignFd}: then a thread of the shim's closes it, soon.
+ *
+ * @param fd of a connected unix socket
+ */
+export function closeConnection(fd: number): void {
+  if (shim().vmsig_close_elsewhere(fd, 1) < 0) closeFd(fd);
+}
+
+/**
  * Closes a descriptor on a thread of Deno's pool: the last one of a memfd gives its memory back, which takes 0.1 s a GiB.
  *
  * @returns settles when it is closed

@@ -6,7 +6,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 9;
+export const SHIM_VERSION = 10;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -22,6 +22,7 @@ export const SYMBOLS = {
   // Descriptors and files
   vmsig_open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   vmsig_close: { parameters: ["i32"], result: "i32" },
+  vmsig_close_elsewhere: { parameters: ["i32", "i32"], result: "i32" },
   /** The same call off the thread. */
   vmsig_close_async: { name: "vmsig_close", parameters: ["i32"], result: "i32", nonblocking: true },
   vmsig_dup: { parameters: ["i32", "i32"], result: "i32" },

@@ -22,6 +22,8 @@ export const MAX_SOCKET_PATH_BYTES = 107;
 
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+/** Linux 6.16. */
+const SO_PASSRIGHTS = 83;
 const S_IFMT = 0o170000;
 const S_IFSOCK = 0o140000;
 const STAT_MODE = 3;
@@ -151,6 +153,19 @@ export function setSendBufferBytes(fd: number, bytes: number): void {
 /** Asks for room for this many bytes not yet read; the kernel doubles it and caps it at net.core.rmem_max. */
 export function setReceiveBufferBytes(fd: number, bytes: number): void {
   check(shim().vmsig_set_socket_option(fd, SO_RCVBUF, bytes), "setsockopt SO_RCVBUF");
+}
+
+/**
+ * Takes no descriptors from the other end: its sendmsg fails (EPERM). For connections whose peer has none to send: a packet that holds one makes whoever reads or closes the socket drop it,
+ * and that may wait for as long as the peer likes (shim/vmsig_closer.c).
+ *
+ * @returns false on a kernel that cannot (before 6.16)
+ */
+export function refuseDescriptors(fd: number): boolean {
+  const result = shim().vmsig_set_socket_option(fd, SO_PASSRIGHTS, 0);
+  if (result === -ERRNO.ENOPROTOOPT) return false;
+  check(result, "setsockopt SO_PASSRIGHTS");
+  return true;
 }
 
 /** Removes a listener's socket file; nothing when it is gone already. */

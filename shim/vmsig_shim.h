@@ -1,6 +1,7 @@
 /*
  * The C shim: what Deno cannot call by itself. One function a system call, no policy, no parsing of anybody's data; beside
- * them what has to be done within a signal's handler (vmsig_signal.c, vmsig_guard.c).
+ * them what has to be done within a signal's handler (vmsig_signal.c, vmsig_guard.c), and the threads that close what a
+ * peer had a hand in (vmsig_closer.c).
  *
  * Conventions, so that a call costs nothing on the JavaScript side:
  *   - a result below zero is a negated errno, everything else is what the call returned;
@@ -16,7 +17,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 9
+#define VMSIG_SHIM_VERSION 10
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -30,6 +31,7 @@ VMSIG_API int32_t vmsig_errno_text(int32_t error, char *out, int32_t bytes);
 /* Descriptors and files */
 VMSIG_API int32_t vmsig_open(const char *path, int32_t flags, int32_t mode);
 VMSIG_API int32_t vmsig_close(int32_t fd);
+VMSIG_API int32_t vmsig_close_elsewhere(int32_t fd, int32_t is_connection);
 VMSIG_API int32_t vmsig_dup(int32_t fd, int32_t least);
 VMSIG_API int32_t vmsig_unlink(const char *path);
 VMSIG_API int32_t vmsig_chmod(const char *path, int32_t mode);

@@ -32,7 +32,7 @@ const first = outcome(); // it is kept: the spare one is gone
 const second = outcome();
 const third = outcome();
 for (const fd of filling) fd[Symbol.dispose]();
-nowNs += SHORTAGE_PAUSE_NS;
+nowNs += 2 * SHORTAGE_PAUSE_NS;
 const afterwards = outcome();
 console.log(JSON.stringify({ first, second, third, afterwards, lines }));
 for (const client of clients) client.close();

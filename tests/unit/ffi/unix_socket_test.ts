@@ -9,6 +9,7 @@ import {
   listenUnix,
   MAX_SOCKET_PATH_BYTES,
   peerCredentials,
+  refuseDescriptors,
   SHUTDOWN,
   shutdown,
   SOCKET,
@@ -54,6 +55,24 @@ Deno.test("the socket file has the mode asked for, whatever the umask", () =>
       assertEquals((Deno.statSync(path).mode ?? 0) & 0o7777, mode);
     }
   }));
+
+Deno.test("a connection that takes no descriptors gets none, where the kernel can", () => {
+  const [near, far] = socketPair(SOCKET.STREAM);
+  const bytes = new Uint8Array(1);
+  assertEquals(sendOne(near.fd, bytes, 0, 1, [near.fd]), 1, "a socket takes them unless it is told");
+  if (refuseDescriptors(far.fd)) {
+    let sent = -1;
+    try {
+      sent = sendOne(near.fd, bytes, 0, 1, [near.fd]);
+    } catch (error) {
+      assert(isOsError(error, "EPERM"), `${error}`);
+    }
+    assert(sent < 0, "the sender is told");
+  }
+  assertEquals(sendOne(near.fd, bytes, 0, 1), 1, "bytes go as before");
+  near.close();
+  far.close();
+});
 
 Deno.test("a stale socket file is replaced", () =>
   inFolder((folder) => {
