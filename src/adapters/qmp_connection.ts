@@ -8,6 +8,7 @@ import { isPeerGone, sendOne } from "../../ffi/datagram.ts";
 import { ERRNO } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { readInto } from "../../ffi/stream.ts";
+import { refuseDescriptors } from "../../ffi/unix_socket.ts";
 import type { FdHandler, LoopPort } from "../core/adapter_port.ts";
 import type { QmpOutput } from "../qmp/qmp_client.ts";
 
@@ -17,6 +18,8 @@ export interface QmpConnectionListener {
   onBytes(bytes: Uint8Array, length: number): void;
   /** The stream has ended; nothing comes after it. */
   onEnd(): void;
+  /** Something that was done with what came threw: the connection is to be lost. Left out: it is closed. */
+  onFault?(error: unknown): void;
 }
 
 interface Unsent {
@@ -45,6 +48,8 @@ export class QmpConnection implements FdHandler, QmpOutput {
     this.#socket = socket;
     this.#loop = loop;
     this.#listener = listener;
+    // QEMU sends none, and whoever sits there in its place is not to hold the loop up with one.
+    refuseDescriptors(socket.fd);
     loop.watch(socket.fd, IN, this);
   }
 
@@ -71,6 +76,12 @@ export class QmpConnection implements FdHandler, QmpOutput {
   onReady(events: number): void {
     if ((events & OUT) !== 0) this.#flush();
     if ((events & (IN | HUP | ERR)) !== 0) this.drain();
+  }
+
+  /** Called by the loop: see `core/barrier.ts`. */
+  onFault(error: unknown): void {
+    if (this.#listener.onFault === undefined) this.close();
+    else this.#listener.onFault(error);
   }
 
   /** Reads what is there, at most a turn's worth; the loop comes back for the rest. */

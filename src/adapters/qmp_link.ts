@@ -19,9 +19,10 @@ import { OsError } from "../../ffi/os_error.ts";
 import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
 import { assert } from "../base/assert.ts";
 import { MS, NEVER, SECOND } from "../base/clock.ts";
-import { Fault } from "../base/fault.ts";
+import { Fault, messageOf } from "../base/fault.ts";
 import { type Log, SILENT } from "../base/log.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
+import type { FaultAccount } from "../core/barrier.ts";
 import { QmpClient, type QmpReply, type QmpReplyHandler } from "../qmp/qmp_client.ts";
 import { isObject, type QmpEvent } from "../qmp/qmp_message.ts";
 import { hasEnded } from "../ram/process_end.ts";
@@ -194,6 +195,16 @@ export class QmpLink implements TimerHandler {
     this.#rearm();
   }
 
+  /** For the log, when something of its threw: see `core/barrier.ts`. */
+  faultAccount(): FaultAccount {
+    return { name: `monitor ${this.path}` };
+  }
+
+  /** Something that was done for it threw, here or in one of its users: its connection is lost, as by a protocol error, and tried again. */
+  onFault(error: unknown): void {
+    if (this.#state !== "idle") this.#lose(protocolLoss(messageOf(error)));
+  }
+
   #onDue(nowNs: number): void {
     this.#dueNs = NEVER;
     switch (this.#state) {
@@ -226,6 +237,7 @@ export class QmpLink implements TimerHandler {
     const connection = new QmpConnection(socket, this.#loop, {
       onBytes: (bytes, length) => this.#onBytes(bytes, length),
       onEnd: () => this.#onEnd(),
+      onFault: (error) => this.onFault(error),
     });
     this.#connection = connection;
     this.#client = new QmpClient(connection, {
@@ -316,7 +328,10 @@ export class QmpLink implements TimerHandler {
     client?.close();
     if (this.#state !== "ending") return;
     if (pidfd === null) return this.#lose(hasEnded(this.#pid) ? PROCESS_GONE : PEER_CLOSED);
-    const watcher: FdHandler = { onReady: () => this.#lose(PROCESS_GONE) };
+    const watcher: FdHandler = {
+      onReady: () => this.#lose(PROCESS_GONE),
+      onFault: (error) => this.onFault(error),
+    };
     this.#loop.watch(pidfd.fd, IN, watcher);
     this.#watchingPidfd = true;
     this.#due(this.#loop.clock.nowNs() + PROCESS_END_NS);

@@ -14,9 +14,10 @@ import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseClass } from "../event/body_number.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
+import type { FaultHandler } from "./barrier.ts";
 
-/** Told when a watched fd is ready. */
-export interface FdHandler {
+/** Told when a watched fd is ready. What it throws is contained (barrier.ts); without `onFault` it is not watched any more. */
+export interface FdHandler extends FaultHandler {
   /**
    * Called on the loop's thread.
    *
@@ -25,8 +26,8 @@ export interface FdHandler {
   onReady(events: number): void;
 }
 
-/** Told when a deadline has come. One object, one pending deadline: arming again moves it. */
-export interface TimerHandler {
+/** Told when a deadline has come. One object, one pending deadline: arming again moves it. What it throws is contained (barrier.ts). */
+export interface TimerHandler extends FaultHandler {
   /**
    * Called on the loop's thread, once an arming.
    *
@@ -49,8 +50,12 @@ export interface LoopPort {
   arm(handler: TimerHandler, deadlineNs: number): void;
   /** Forgets a handler's deadline; harmless when there is none. */
   disarm(handler: TimerHandler): void;
-  /** Calls `task` at the end of this turn, when no callback of an adapter or a control is on the stack. */
-  defer(task: () => void): void;
+  /**
+   * Calls `task` at the end of this turn, when no callback of an adapter or a control is on the stack.
+   *
+   * @param owner whose task it is: told when it throws
+   */
+  defer(task: () => void, owner?: FaultHandler): void;
 }
 
 /** What the core gives an adapter: its place on the bus. Valid from `open` to `close`. */
@@ -119,6 +124,11 @@ export interface Adapter {
   finalize?(cls: LeaseClass, done: () => void): void;
   /** Called before anything that stops the VM reaches it: releases what is held, then `done` exactly once. The lease stays. */
   beforeStop?(done: () => void): void;
+  /**
+   * Something that it was called for threw (barrier.ts). It ends what may be half done, for instance by losing its connection, says SEAM_DOWN, and may come up again. Absent: the core says
+   * SEAM_DOWN (protocol error) in its name.
+   */
+  onFault?(error: unknown): void;
   /** Ends: fds closed, timers disarmed, payloads released. `closed` is called once nothing of it is left on the loop. */
   close(reason: CloseReason, closed: () => void): void;
 }

@@ -59,7 +59,7 @@ export class CommandRoute {
     if (adapter === null) return this.#bus.refuseQueued(command, CODE["not-supported"]);
     const input = slot.adapters[SOURCE.INPUT] ?? null;
     if (input?.beforeStop !== undefined && stopsVm(command)) this.#stop(slot, input, adapter, command);
-    else adapter.command(command);
+    else this.#endpoints.command(slot, adapter, command);
   }
 
   #isStillLeased(command: TransferEvent): boolean {
@@ -70,17 +70,27 @@ export class CommandRoute {
   #stop(slot: EndpointSlot, input: Adapter, adapter: Adapter, command: TransferEvent): void {
     slot.stopping = command.retain();
     let isDone = false;
-    input.beforeStop?.(() => {
+    let isForced = false;
+    const released = (): void => {
+      if (isForced) return;
       assert(!isDone, "what is held is released once before a stop");
       isDone = true;
       // The endpoint was detached meanwhile, and the command answered.
       if (slot.stopping !== command) return;
       slot.stopping = null;
-      if (this.#isStillLeased(command)) adapter.command(command);
+      if (this.#isStillLeased(command)) this.#endpoints.command(slot, adapter, command);
       else this.#bus.refuseQueued(command, CODE["stale-lease"]);
       command.release();
       this.#resume(slot);
-    });
+    };
+    try {
+      input.beforeStop?.(released);
+    } catch (error) {
+      this.#endpoints.faulted(slot, input, error);
+      // The stop is carried out all the same: what is held is released when the seam is up again.
+      if (!isDone) released();
+      isForced = true;
+    }
   }
 
   /** Routes what waited behind a stop; another stop among it holds back the rest again. */

@@ -7,6 +7,7 @@ import type { ControlId } from "../base/ids.ts";
 import type { Grant } from "../access/grant.ts";
 import type { Subscription } from "../access/subscription.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
+import type { FaultHandler } from "./barrier.ts";
 
 /**
  * What became of a command that a control handed in.
@@ -33,8 +34,8 @@ export interface ControlSeat {
   leave(reason: string): void;
 }
 
-/** One control. */
-export interface Control {
+/** One control. What it throws is contained (barrier.ts): it leaves by its `onFault`, or is taken off by the core. */
+export interface Control extends FaultHandler {
   /** For audit and logs. */
   readonly name: string;
   /** What it wants; the core narrows it by the grant. Asked at attach. */

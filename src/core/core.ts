@@ -23,10 +23,11 @@ import { KIND } from "../event/kind.ts";
 import { PRIO_DEFAULT } from "../event/priority.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import type { CloseReason, LoopPort } from "./adapter_port.ts";
+import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
 import { denialOf, judge } from "./admission.ts";
-import { AuditTrail } from "./audit_trail.ts";
+import { AuditTrail, NO_ENDPOINT } from "./audit_trail.ts";
+import { Barrier, type ContainedFault } from "./barrier.ts";
 import { Bus, REFUSAL } from "./bus.ts";
 import { CommandRoute } from "./command_route.ts";
 import type { Control, ControlSeat, HandIn } from "./control_port.ts";
@@ -50,6 +51,8 @@ export interface CoreOptions {
   readonly arbitration?: ArbitrationPolicy;
   /** Told when a seam comes or goes: the roster. */
   readonly onSeam?: SeamListener;
+  /** Contains what controls and adapters throw: the loop's own, so that there is one count. Left out: one of its own. */
+  readonly barrier?: Barrier;
 }
 
 /** After how long the flush of a turn is continued in the next one, ns: some 500 sends. */
@@ -70,6 +73,8 @@ export class Core implements TurnHook {
   readonly fanOut: FanOut;
   /** Who did what. */
   readonly audit: AuditTrail;
+  /** Contains what a control or an adapter throws, where it is called. */
+  readonly barrier: Barrier;
   readonly #loop: LoopPort;
   readonly #retained = new Retained();
   readonly #endpoints: Endpoints;
@@ -92,11 +97,25 @@ export class Core implements TurnHook {
     const { bus } = this;
     this.audit = new AuditTrail(loop.clock, options.log.for("audit"), bus.pool, (event) => bus.up(event));
     bus.audit = this.audit;
+    this.barrier = options.barrier ?? new Barrier(log, loop.clock);
+    this.barrier.onContained = (fault) => this.#auditFault(fault);
     this.leases = new LeaseTable(options.arbitration);
-    this.fanOut = new FanOut(this.#retained, loop.clock);
-    const leaseService = new LeaseService(bus, this.leases, (id) => this.#endpoints.get(id));
+    this.fanOut = new FanOut(this.#retained, loop.clock, (slot, error) => this.#onControlFault(slot, error));
+    const leaseService = new LeaseService(
+      bus,
+      this.leases,
+      (id) => this.#endpoints.get(id),
+      this.#onSeamFault,
+    );
     this.#leaseService = leaseService;
-    this.#endpoints = new Endpoints({ bus, loop, leases: this.leases, leaseService, log });
+    this.#endpoints = new Endpoints({
+      bus,
+      loop,
+      leases: this.leases,
+      leaseService,
+      log,
+      barrier: this.barrier,
+    });
     if (options.onSeam !== undefined) this.#endpoints.onSeam = options.onSeam;
     const { controls } = this.fanOut;
     this.#route = new CommandRoute(bus, this.#endpoints, this.leases, leaseService, controls);
@@ -179,7 +198,11 @@ export class Core implements TurnHook {
     this.#pumpUp();
     this.fanOut.add(slot);
     this.audit.setListeners(this.fanOut.auditors);
-    control.open(seat);
+    try {
+      control.open(seat);
+    } catch (error) {
+      this.#onControlFault(slot, error);
+    }
     this.fanOut.replay(slot);
     return seat;
   }
@@ -312,7 +335,8 @@ export class Core implements TurnHook {
     this.fanOut.flush();
     this.#retained.clear();
     this.bus.clear();
-    assert(this.bus.pool.live === 0, "every event was released");
+    // What threw may have left an event behind: that is counted as a fault, and not a second time here.
+    assert(this.bus.pool.live === 0 || this.barrier.total > 0, "every event was released");
   }
 
   #pumpDown(nowNs: number = this.bus.clock.nowNs()): void {
@@ -378,8 +402,32 @@ export class Core implements TurnHook {
     for (const slot of this.fanOut.controls.values()) {
       if ((slot.blockedOn & room) === 0 || slot.leaving) continue;
       slot.blockedOn = 0;
-      slot.control.onRoom?.();
+      try {
+        slot.control.onRoom?.();
+      } catch (error) {
+        this.#onControlFault(slot, error);
+      }
     }
+  }
+
+  /** A control's callback threw: it leaves, by itself or by this. */
+  #onControlFault(slot: ControlSlot, error: unknown): void {
+    this.barrier.contain("control", error, slot.control);
+    this.leave(slot, "it failed");
+  }
+
+  readonly #onSeamFault = (slot: EndpointSlot, adapter: Adapter, error: unknown): void =>
+    this.#endpoints.faulted(slot, adapter, error);
+
+  #auditFault({ place, account, what }: ContainedFault): void {
+    this.audit.write({
+      principal: account.principal ?? 0,
+      control: account.control ?? 0,
+      endpoint: account.endpoint ?? NO_ENDPOINT,
+      kind: KIND.ERROR,
+      code: CODE["protocol-error"],
+      detail: `contained fault (${place}) of ${account.name}: ${what}`,
+    });
   }
 
   readonly #withdrawPublished = (kind: number, endpoint: number): void =>
@@ -398,7 +446,11 @@ export class Core implements TurnHook {
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
       this.audit.forget(slot.id);
       this.#retained.dropOf(slot.id, this.#withdrawPublished);
-      slot.control.close(slot.leaveReason);
+      try {
+        slot.control.close(slot.leaveReason);
+      } catch (error) {
+        this.barrier.contain("control", error, slot.control);
+      }
     }
     this.#pumpUp();
   };

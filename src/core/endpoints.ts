@@ -19,6 +19,7 @@ import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import { AdapterSeat, type SeamListener } from "./adapter_seat.ts";
+import type { Barrier } from "./barrier.ts";
 import type { Bus } from "./bus.ts";
 import { EndpointSlot, type EndpointSpec } from "./endpoint_slot.ts";
 import type { LeaseService } from "./lease_service.ts";
@@ -38,6 +39,8 @@ export interface EndpointsOptions {
   readonly leaseService: LeaseService;
   /** Each adapter's log is made of it. */
   readonly log: Log;
+  /** Contains what an adapter throws. */
+  readonly barrier: Barrier;
 }
 
 /** Attached endpoints by number. */
@@ -80,9 +83,41 @@ export class Endpoints {
         (endpoint, source, up, reason) => this.onSeam(endpoint, source, up, reason),
       );
       this.#seats.set(adapter, seat);
-      adapter.open(seat);
+      try {
+        adapter.open(seat);
+      } catch (error) {
+        this.faulted(slot, adapter, error);
+      }
     }
     return slot;
+  }
+
+  /** Hands a command to an adapter. What it throws is contained, and the command answered if it was not. Borrowed. */
+  command(slot: EndpointSlot, adapter: Adapter, command: TransferEvent): void {
+    const { ticket } = command;
+    try {
+      adapter.command(command);
+    } catch (error) {
+      this.faulted(slot, adapter, error);
+      const { bus } = this.#options;
+      if (bus.ledger.find(ticket) >= 0) bus.ack(ticket, CODE["seam-down"], 0, 0, adapter.source);
+    }
+  }
+
+  /** An adapter threw where it was called: it ends what it does, and its seam is down unless it has brought it up anew itself. */
+  faulted(slot: EndpointSlot, adapter: Adapter, error: unknown): void {
+    const wasHandled = this.#options.barrier.contain("adapter", error, {
+      faultAccount: () => ({ name: `${adapter.name}[${slot.name}]`, endpoint: slot.id }),
+      ...adapter.onFault === undefined ? {} : { onFault: (thrown: unknown) => adapter.onFault?.(thrown) },
+    });
+    const seat = this.#seats.get(adapter);
+    if (wasHandled || seat === undefined) return;
+    seat.emitError(CODE["seam-down"], SEAM_REASON.PROTOCOL_ERROR, `${adapter.name} failed`);
+    if ((slot.seams & (1 << adapter.source)) === 0) return;
+    const event = seat.event(KIND.SEAM_DOWN);
+    event.words[SEAM.at.reason / 4] = SEAM_REASON.PROTOCOL_ERROR;
+    event.words[SEAM.at.pid / 4] = slot.pid;
+    seat.emit(event);
   }
 
   /**
@@ -115,12 +150,19 @@ export class Endpoints {
       const adapter = slot.adapters[CLOSING_ORDER[i] as number] ?? null;
       if (adapter === null) continue;
       let isClosed = false;
-      adapter.close(reason, () => {
+      const closed = (): void => {
         assert(!isClosed, "an adapter closes once");
         isClosed = true;
         this.#seamClosed(slot, adapter);
         this.#closeNext(slot, i + 1, reason, done);
-      });
+      };
+      try {
+        adapter.close(reason, closed);
+      } catch (error) {
+        this.faulted(slot, adapter, error);
+        // The others close all the same.
+        if (!isClosed) closed();
+      }
       return;
     }
     leaseService.endpointClosed(slot.id);

@@ -15,6 +15,13 @@ import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { KIND, KIND_MAX } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ControlSlot } from "./control_slot.ts";
+
+/** Told what a control's callback threw. */
+export type ControlFault = (slot: ControlSlot, error: unknown) => void;
+
+function throwOn(_slot: ControlSlot, error: unknown): never {
+  throw error;
+}
 import type { Retained } from "./retained.ts";
 
 /** Delivers UP events. */
@@ -23,6 +30,7 @@ export class FanOut {
   readonly #byEndpoint: ControlSlot[][] = Array.from({ length: MAX_ENDPOINTS }, () => []);
   readonly #retained: Retained;
   readonly #clock: Clock;
+  readonly #onFault: ControlFault;
   /** Controls that were given something and have not sent it yet. */
   readonly #dirty: ControlSlot[] = [];
   /** Sum of the lengths of the lists by endpoint. */
@@ -32,9 +40,10 @@ export class FanOut {
   readonly delivered: Float64Array = new Float64Array(KIND_MAX);
 
   /** Starts without controls. */
-  constructor(retained: Retained, clock: Clock) {
+  constructor(retained: Retained, clock: Clock, onFault: ControlFault = throwOn) {
     this.#retained = retained;
     this.#clock = clock;
+    this.#onFault = onFault;
   }
 
   /** Controls on the bus. */
@@ -155,12 +164,20 @@ export class FanOut {
 
   #flushOne(slot: ControlSlot): void {
     slot.dirty = false;
-    slot.control.flush?.();
+    try {
+      slot.control.flush?.();
+    } catch (error) {
+      this.#onFault(slot, error);
+    }
   }
 
   #give(slot: ControlSlot, event: TransferEvent): void {
     if (slot.leaving) return;
-    slot.control.deliver(event);
+    try {
+      slot.control.deliver(event);
+    } catch (error) {
+      this.#onFault(slot, error);
+    }
     this.#markDirty(slot);
   }
 

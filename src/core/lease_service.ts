@@ -17,6 +17,7 @@ import { DIR } from "../event/defaults.ts";
 import { KIND } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
+import type { Adapter } from "./adapter_port.ts";
 import type { Bus } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
@@ -32,16 +33,23 @@ export class LeaseService {
   readonly #bus: Bus;
   readonly #table: LeaseTable;
   readonly #endpointOf: (endpoint: number) => EndpointSlot | null;
+  readonly #onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void;
   /** Tickets of releases whose finalization runs, by slot. */
   readonly #releasing = new Map<number, number>();
   /** What ends a handover that its adapter did not end, by slot. */
   readonly #ending = new Map<number, () => void>();
 
   /** Starts with nothing under way; what is owned is the table's. */
-  constructor(bus: Bus, table: LeaseTable, endpointOf: (endpoint: number) => EndpointSlot | null) {
+  constructor(
+    bus: Bus,
+    table: LeaseTable,
+    endpointOf: (endpoint: number) => EndpointSlot | null,
+    onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void,
+  ) {
     this.#bus = bus;
     this.#table = table;
     this.#endpointOf = endpointOf;
+    this.#onFault = onFault;
   }
 
   /** How many handovers are under way. */
@@ -206,8 +214,15 @@ export class LeaseService {
       end();
     };
     const adapter = slot?.adapters[FINALIZER[cls] as number] ?? null;
-    if (adapter?.finalize === undefined) finish();
-    else adapter.finalize(cls, finish);
+    if (slot === null || adapter?.finalize === undefined) return finish();
+    try {
+      adapter.finalize(cls, finish);
+    } catch (error) {
+      this.#onFault(slot, adapter, error);
+      // Nobody waits for ever for an adapter that failed.
+      if (!isDone) end();
+      isForced = true;
+    }
   }
 
   /** Answers what a former owner sent under a lease and what is still on its way. */

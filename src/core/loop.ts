@@ -5,16 +5,20 @@
  * A turn is short however much there is to do: after 1.5 ms of callbacks, or when they have left the core enough to move, the rest of what is ready and due waits for the next turn,
  * in front of what becomes ready meanwhile.
  *
+ * What a callback throws (a descriptor's, a timer's, a deferred task's) does not end the loop: the barrier (barrier.ts, which says what is contained and what still ends the process) counts and
+ * tells it, and the handler ends what it watched. One that cannot is not watched any more, so that it does not spin. What the hook throws is not contained here: the core contains
+ * what its controls and adapters throw where it calls them, and the rest is a defect of its own.
+ *
  * Two runners: `run` for a thread that has nothing else to do, `runYielding` for a program that embeds the core on a thread with promises.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { type Clock, NEVER } from "../base/clock.ts";
-import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 import { Poller } from "../../ffi/poller.ts";
 import { TimerFd } from "../../ffi/timer_fd.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "./adapter_port.ts";
+import { Barrier, type FaultHandler } from "./barrier.ts";
 import { Histogram } from "./histogram.ts";
 import { LoopPriority, type ThreadScheduling } from "./loop_priority.ts";
 import { Timers } from "./timers.ts";
@@ -37,6 +41,11 @@ export interface TurnHook {
   readonly isLoaded: boolean;
 }
 
+interface Deferred {
+  readonly task: () => void;
+  readonly owner: FaultHandler | undefined;
+}
+
 interface Watch {
   readonly handler: FdHandler;
   readonly tag: number;
@@ -46,7 +55,7 @@ interface Watch {
 export interface LoopOptions {
   /** The time that everything on the loop goes by. */
   readonly clock: Clock;
-  /** Where a failed task is told. */
+  /** Where contained faults are told. */
   readonly log: Log;
   /** Spin for so long before sleeping, ns: latency for those who pay a core for it. */
   readonly spinNs?: number;
@@ -62,13 +71,15 @@ export class Loop implements LoopPort, Disposable {
   readonly turns: Histogram = new Histogram();
   /** How its thread is scheduled; null when nobody asked. */
   readonly priority: LoopPriority | null;
+  /** Contains what callbacks throw, and counts it. */
+  readonly barrier: Barrier;
   readonly #log: Log;
   readonly #spinNs: number;
   readonly #poller = new Poller(EVENTS_A_WAIT);
   readonly #timer: TimerFd = TimerFd.create();
   readonly #timers = new Timers();
   readonly #watches: (Watch | undefined)[] = [];
-  #deferred: (() => void)[] = [];
+  #deferred: Deferred[] = [];
   #hook: TurnHook | null = null;
   #armedNs = NEVER;
   /** Events of the last wait, and how many of them were dispatched. */
@@ -85,6 +96,7 @@ export class Loop implements LoopPort, Disposable {
   constructor(options: LoopOptions) {
     this.clock = options.clock;
     this.#log = options.log;
+    this.barrier = new Barrier(options.log, options.clock);
     this.#spinNs = options.spinNs ?? 0;
     this.#poller.add(this.#timer.fd, IN, TIMER_TAG);
     this.priority = options.scheduling === undefined
@@ -138,8 +150,8 @@ export class Loop implements LoopPort, Disposable {
     this.#timers.disarm(handler);
   }
 
-  defer(task: () => void): void {
-    this.#deferred.push(task);
+  defer(task: () => void, owner?: FaultHandler): void {
+    this.#deferred.push({ task, owner });
   }
 
   /** Makes `run` return at the end of this turn. */
@@ -189,7 +201,7 @@ export class Loop implements LoopPort, Disposable {
       this.#dispatch(this.#poller.tag(i), this.#poller.events(i));
       if (this.#dispatched < this.#ready && this.#mayStop()) break;
     }
-    this.#timers.fire(startNs, this.#mayStop);
+    this.#timers.fire(startNs, this.#mayStop, this.#onTimerFault);
     this.#hook?.turn(startNs);
     this.#runDeferred();
     const endNs = this.clock.nowNs();
@@ -232,8 +244,24 @@ export class Loop implements LoopPort, Disposable {
     }
     const watch = this.#watches[tag & FD_MASK];
     if (watch === undefined || watch.tag !== tag) return;
-    watch.handler.onReady(events);
+    try {
+      watch.handler.onReady(events);
+    } catch (error) {
+      this.#onReadyFault(tag & FD_MASK, watch, error);
+    }
   }
+
+  #onReadyFault(fd: number, watch: Watch, error: unknown): void {
+    if (this.barrier.contain("descriptor", error, watch.handler)) return;
+    // Level-triggered: it would be called, and fail, in each turn from now on.
+    if (this.#watches[fd] !== watch) return;
+    this.unwatch(fd);
+    this.#log.error("it is not watched any more", { fd });
+  }
+
+  readonly #onTimerFault = (handler: TimerHandler, error: unknown): void => {
+    this.barrier.contain("timer", error, handler);
+  };
 
   #arm(): void {
     const hookNs = this.#hook === null ? NEVER : this.#hook.deadlineNs();
@@ -251,12 +279,11 @@ export class Loop implements LoopPort, Disposable {
     if (this.#deferred.length === 0) return;
     const tasks = this.#deferred;
     this.#deferred = [];
-    for (const task of tasks) {
+    for (const { task, owner } of tasks) {
       try {
         task();
       } catch (error) {
-        this.#log.error("deferred task failed", { error: messageOf(error) });
-        throw error;
+        this.barrier.contain("task", error, owner ?? {});
       }
     }
   }

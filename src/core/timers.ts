@@ -42,8 +42,13 @@ export class Timers {
    * Calls every handler that is due, once each; one that arms itself anew for a time in the past is called next time.
    *
    * @param mayStop asked after each: when it says so, the rest is called next time, before those that were called now
+   * @param onFault told what one of them threw; the others are called all the same. Left out: it is thrown on
    */
-  fire(nowNs: number, mayStop?: () => boolean): void {
+  fire(
+    nowNs: number,
+    mayStop?: () => boolean,
+    onFault?: (handler: TimerHandler, error: unknown) => void,
+  ): void {
     if (this.#earliest > nowNs) return;
     const due: TimerHandler[] = [];
     for (const [handler, deadline] of this.#deadlines) if (deadline <= nowNs) due.push(handler);
@@ -52,7 +57,12 @@ export class Timers {
       const deadline = this.#deadlines.get(handler);
       if (deadline === undefined || deadline > nowNs) continue;
       this.#deadlines.delete(handler);
-      handler.onTimer(nowNs);
+      try {
+        handler.onTimer(nowNs);
+      } catch (error) {
+        if (onFault === undefined) throw error;
+        onFault(handler, error);
+      }
       if (mayStop?.()) break;
     }
     this.#rescan();

@@ -106,6 +106,11 @@ export class SocketPlace implements FdHandler, TimerHandler {
     }
   }
 
+  /** Called by the loop: a look threw; the next one comes. */
+  onFault(): void {
+    this.#loop?.arm(this, this.#loop.clock.nowNs() + RETRY_NS);
+  }
+
   /** Stops watching: what happens to the path from now on is meant. */
   leave(): void {
     if (this.#inotify === undefined) return;

@@ -21,6 +21,8 @@ import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts"
 
 /** How long changes are gathered, ms. */
 const SETTLE_MS = 20;
+/** How long it rests after a look that failed. */
+const RETRY_MS = 1000;
 /** A trigger file is one small table. */
 const MAX_FILE_BYTES = 65_536;
 const DIRECTORY_EVENTS = INOTIFY.CREATE | INOTIFY.CLOSE_WRITE | INOTIFY.MOVED_TO | INOTIFY.MOVED_FROM |
@@ -109,6 +111,12 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
     }
     this.#working = this.#dirty.size > 0;
     if (this.#working) this.#options.loop.arm(this, this.#options.loop.clock.nowNs());
+  }
+
+  /** Called by the loop: a look threw; everything is looked at anew, a while later. */
+  onFault(): void {
+    this.#rescan = true;
+    this.#options.loop.arm(this, this.#options.loop.clock.nowNs() + RETRY_MS * MS);
   }
 
   /** Looks at everything anew: the folder above was removed and made again, which nobody watches any more. */

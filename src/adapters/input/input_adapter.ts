@@ -103,7 +103,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
       seat.loop.defer(() => {
         this.#paused = false;
         if (this.#seat === seat) this.#driver.poke();
-      });
+      }, this);
     });
   }
 
@@ -116,6 +116,12 @@ export class InputAdapter implements Adapter, InputDriverHost {
       this.#held.close();
       closed();
     });
+  }
+
+  /** Called by the core. */
+  onFault(error: unknown): void {
+    if (this.#driver.onFault !== undefined) return this.#driver.onFault(error);
+    this.onDriverDown(SEAM_REASON.PROTOCOL_ERROR, CODE["seam-down"], "the input driver failed");
   }
 
   /** Called by the driver. */

@@ -52,6 +52,8 @@ export interface InputDriver extends InputRepertoire {
   poke(): void;
   /** The owner changes: what is left of fractions of a notch is forgotten. */
   forgetFractions(): void;
+  /** Something that was done for it threw: it ends what is half done, and tells the host that it is down. Absent: the adapter does. */
+  onFault?(error: unknown): void;
   /** Ends it. No frame is under way; the host is told nothing more. */
   close(): void;
 }

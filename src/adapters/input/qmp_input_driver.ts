@@ -113,6 +113,11 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     this.poke();
   }
 
+  /** Called by the adapter and the loop: the monitor is lost, and tried again. */
+  onFault(error: unknown): void {
+    this.#link.onFault(error);
+  }
+
   poke(): void {
     // What is sent may be answered at once and poke again: one loop does it all.
     if (this.#pumping) return;

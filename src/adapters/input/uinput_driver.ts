@@ -106,6 +106,19 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     this.poke();
   }
 
+  /** Called by the adapter and the loop: the devices go, and with them what they hold. */
+  onFault(): void {
+    const host = this.#host;
+    if (host === null) return;
+    this.#destroy();
+    const frame = this.#frame;
+    if (frame !== null) {
+      frame.code = CODE["seam-down"];
+      this.#end(host, frame);
+    }
+    host.onDriverDown(SEAM_REASON.PROTOCOL_ERROR, CODE["seam-down"], "uinput failed");
+  }
+
   poke(): void {
     if (this.#pumping) return;
     this.#pumping = true;

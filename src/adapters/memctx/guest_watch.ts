@@ -112,6 +112,11 @@ export class GuestWatch implements TimerHandler {
     this.#look();
   }
 
+  /** Called by the loop: a look threw; the next one comes. */
+  onFault(): void {
+    if (this.#ram !== null) this.#lookLater();
+  }
+
   #look(): void {
     const round = this.#round;
     this.#options.link.execute(

@@ -124,6 +124,11 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     closed();
   }
 
+  /** Called by the core and the loop: the monitor is lost, and tried again. */
+  onFault(error: unknown): void {
+    this.#options.link.onFault(error);
+  }
+
   /** Called by the link. */
   onLinkUp(status: string, pid: number): void {
     this.#pid = pid;

@@ -88,6 +88,11 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
     closed();
   }
 
+  /** Called by the core: the monitor is lost, and tried again. */
+  onFault(error: unknown): void {
+    this.#link.onFault(error);
+  }
+
   /** Called by the link. */
   onLinkUp(status: string, pid: number): void {
     const seat = this.#seat;

@@ -282,3 +282,28 @@ Deno.test("200 comings and goings leave no descriptor, no watch, no timer", asyn
     rig.open();
   });
 });
+
+Deno.test("what a user of the monitor throws is a protocol error of it: the seam goes down and comes back", async () => {
+  await inPlace(async ({ rig, path, link }) => {
+    await using peer = new ScriptedQmp(path);
+    rig.open();
+    await rig.event("SEAM_UP");
+    let isBroken = true;
+    const user = {
+      onLinkUp: () => {},
+      onLinkDown: () => {},
+      onQmpEvent: () => {
+        if (!isBroken) return;
+        isBroken = false;
+        throw new TypeError("an event that nobody thought of");
+      },
+    };
+    link().use(user);
+    await peer.event("ODD", {});
+    await rig.event("SEAM_DOWN");
+    assertEquals(downs(rig), [SEAM_REASON.PROTOCOL_ERROR]);
+    await rig.event("SEAM_UP", 2);
+    assertEquals(rig.loop.barrier.counts.get("descriptor"), 1);
+    link().leave(user);
+  });
+});

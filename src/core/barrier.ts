@@ -1,0 +1,154 @@
+/**
+ * The barrier: what somebody's callback throws ends that somebody, and not the bus. Whoever calls out to a peer's, an adapter's or a timer's code hands what comes back as an error to
+ * {@linkcode Barrier.contain}: it is counted, told in the log and in the audit trail, and then the one whose code it was is told to end what it does (`onFault`).
+ *
+ * What is contained: every error but one. TypeError, RangeError (a stack that was too deep too), a system call that failed unexpectedly, a Fault: all of them come from what one peer, one QEMU or
+ * one file made us do, and the next one has nothing to do with it.
+ *
+ * What is not contained, and ends the process loudly:
+ * - an {@linkcode AssertionFault}, wherever it is thrown: vmsig is wrong about itself, and what everybody shares (the pool, the ledger, the leases) cannot be trusted any more;
+ * - what the core's own turn throws outside of a control's or an adapter's callback: the same, in other words.
+ * @module
+ */
+import { AssertionFault } from "../base/assert.ts";
+import { type Clock, SECOND } from "../base/clock.ts";
+import { messageOf } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
+import { printable } from "../base/printable.ts";
+
+/** Where a fault was thrown. */
+export const FAULT_PLACES = ["descriptor", "timer", "task", "message", "control", "adapter"] as const;
+/** One of them. */
+export type FaultPlace = (typeof FAULT_PLACES)[number];
+
+/** Whom a fault is about. */
+export interface FaultAccount {
+  /** For the log: a peer's name, "vmhost[web]", a socket's path. */
+  readonly name: string;
+  /** The uid behind it; 0 for none. */
+  readonly principal?: number;
+  /** The control's number. */
+  readonly control?: number;
+  /** The endpoint's number. */
+  readonly endpoint?: number;
+}
+
+/** Whoever is called back and may fail. Both parts are optional: who has none is named by its class, and is not called again. */
+export interface FaultHandler {
+  /** Whom it is about; asked when something was thrown. */
+  faultAccount?(): FaultAccount;
+  /**
+   * Something that was called on its behalf threw. It ends what it does (a peer leaves, a connection is lost) or begins anew later; it is still watched, so it must not leave everything as it is.
+   */
+  onFault?(error: unknown): void;
+}
+
+/** A fault that was contained. */
+export interface ContainedFault {
+  /** Where. */
+  readonly place: FaultPlace;
+  /** Whom it is about. */
+  readonly account: FaultAccount;
+  /** What was thrown, as it may be shown. */
+  readonly what: string;
+}
+
+/** Faults that are told in a second; the rest is counted. */
+const TOLD_A_SECOND = 10;
+const MOST_TEXT = 200;
+
+/** Contains faults. */
+export class Barrier {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #counts = new Map<FaultPlace, number>(FAULT_PLACES.map((place) => [place, 0]));
+  #sinceNs = -SECOND;
+  #told = 0;
+  #untold = 0;
+  /** Told of each one that is told at all: writes the audit line. */
+  onContained: (fault: ContainedFault) => void = () => {};
+
+  /** Has contained nothing yet. */
+  constructor(log: Log, clock: Clock) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  /** How many faults were contained, by place. */
+  get counts(): ReadonlyMap<FaultPlace, number> {
+    return this.#counts;
+  }
+
+  /** How many there were in all. */
+  get total(): number {
+    let sum = 0;
+    for (const count of this.#counts.values()) sum += count;
+    return sum;
+  }
+
+  /**
+   * Deals with what a callback threw.
+   *
+   * @param handler whose callback it was
+   * @returns whether it took care of itself; if not, the caller ends what it would be called for
+   * @throws whatever is not to be contained
+   */
+  contain(place: FaultPlace, error: unknown, handler: FaultHandler): boolean {
+    if (error instanceof AssertionFault) throw error;
+    this.#counts.set(place, (this.#counts.get(place) ?? 0) + 1);
+    this.#tell(place, error, handler);
+    if (handler.onFault === undefined) return false;
+    try {
+      handler.onFault(error);
+      return true;
+    } catch (second) {
+      if (second instanceof AssertionFault) throw second;
+      this.#log.error("what failed could not be ended in order", {
+        what: printable(messageOf(second), MOST_TEXT),
+      });
+      return false;
+    }
+  }
+
+  #tell(place: FaultPlace, error: unknown, handler: FaultHandler): void {
+    const nowNs = this.#clock.nowNs();
+    if (nowNs - this.#sinceNs >= SECOND) {
+      if (this.#untold > 0) this.#log.error("more faults were contained", { count: this.#untold });
+      this.#sinceNs = nowNs;
+      this.#told = 0;
+      this.#untold = 0;
+    }
+    if (this.#told >= TOLD_A_SECOND) {
+      this.#untold++;
+      return;
+    }
+    this.#told++;
+    const account = accountOf(handler);
+    const what = printable(messageOf(error), MOST_TEXT);
+    this.#log.error("a fault was contained: it ends this one, and the bus goes on", {
+      place,
+      who: printable(account.name, MOST_TEXT),
+      what,
+      at: placeOf(error),
+    });
+    this.onContained({ place, account, what });
+  }
+}
+
+function accountOf(handler: FaultHandler): FaultAccount {
+  try {
+    return handler.faultAccount?.() ?? { name: handler.constructor?.name ?? "" };
+  } catch (error) {
+    if (error instanceof AssertionFault) throw error;
+    return { name: handler.constructor?.name ?? "" };
+  }
+}
+
+/** The innermost frame of an error's stack: what a developer needs to find it. */
+function placeOf(error: unknown): string | undefined {
+  const stack = error instanceof Error ? error.stack : undefined;
+  const frame = stack?.split("\n", 12).find((line) => /^\s+at /.test(line));
+  return frame === undefined
+    ? undefined
+    : printable(frame.trim().replace(/file:\S*\/(?=src\/|ffi\/)/, ""), MOST_TEXT);
+}

@@ -1,0 +1,126 @@
+import "../ffi/loaded_shim.ts";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { monotonicClock } from "../../../ffi/clock.ts";
+import { EventFd } from "../../../ffi/event_fd.ts";
+import { AssertionFault } from "../../../src/base/assert.ts";
+import { ManualClock, SECOND } from "../../../src/base/clock.ts";
+import { Log, SILENT } from "../../../src/base/log.ts";
+import { Barrier, type ContainedFault } from "../../../src/core/barrier.ts";
+import { Loop } from "../../../src/core/loop.ts";
+
+const IN = 1;
+
+function broken(): never {
+  throw new TypeError("odd\x1b[2J peer");
+}
+
+/** A bell that is rung, and a handler on it. */
+function rung(): EventFd {
+  const bell = EventFd.create();
+  bell.signal();
+  return bell;
+}
+
+Deno.test("a descriptor's callback that throws ends that one: the others of the turn are called", () => {
+  const lines: string[] = [];
+  using loop = new Loop({ clock: monotonicClock, log: new Log("loop", "info", (line) => lines.push(line)) });
+  const faults: ContainedFault[] = [];
+  loop.barrier.onContained = (fault) => faults.push(fault);
+  using first = rung();
+  using second = rung();
+  using third = rung();
+  let ended: unknown;
+  let calls = 0;
+  loop.watch(first.fd, IN, {
+    onReady: broken,
+    faultAccount: () => ({ name: "the first\n", principal: 7, control: 3 }),
+    onFault: (error) => {
+      ended = error;
+      loop.unwatch(first.fd);
+    },
+  });
+  loop.watch(second.fd, IN, { onReady: broken });
+  loop.watch(third.fd, IN, { onReady: () => (calls++, third.drain()) });
+  loop.turn(0);
+  loop.turn(0);
+  assertEquals(calls, 1);
+  assert(ended instanceof TypeError);
+  assertEquals(loop.watched, 1, "one that cannot end itself is not watched any more, and does not spin");
+  assertEquals(loop.barrier.counts.get("descriptor"), 2);
+  assertEquals(faults.map(({ place, account }) => [place, account.name]), [
+    ["descriptor", "the first\n"],
+    ["descriptor", "Object"],
+  ]);
+  for (const line of lines) assert(!line.includes("\n") && !line.includes("\x1b"), `made printable: ${line}`);
+  assert(lines.some((line) => line.includes("barrier_test.ts")), `the place is told: ${lines.join("; ")}`);
+  assert(lines.some((line) => line.includes("not watched any more")));
+  loop.unwatch(third.fd);
+});
+
+Deno.test("a timer and a deferred task that throw: the others are called, and the owner is told", () => {
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  const told: string[] = [];
+  let ran = 0;
+  loop.arm({ onTimer: broken, onFault: () => told.push("timer") }, 1);
+  loop.arm({ onTimer: () => ran++ }, 1);
+  loop.defer(broken, { onFault: () => told.push("task") });
+  loop.defer(broken);
+  loop.defer(() => ran++);
+  loop.turn(0);
+  assertEquals([ran, told], [2, ["timer", "task"]]);
+  assertEquals([loop.barrier.counts.get("timer"), loop.barrier.counts.get("task")], [1, 2]);
+  assertEquals([loop.armed, loop.barrier.total], [0, 3]);
+});
+
+Deno.test("vmsig's own mistakes are loud: an assertion ends the loop, wherever it fails", () => {
+  const wrong = (): never => {
+    throw new AssertionFault("vmsig is wrong about itself");
+  };
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  loop.defer(wrong);
+  assertThrows(() => loop.turn(0), AssertionFault);
+  loop.arm({ onTimer: wrong, onFault: () => {} }, 1);
+  assertThrows(() => loop.turn(0), AssertionFault);
+  loop.arm({ onTimer: broken, onFault: wrong }, 1);
+  assertThrows(() => loop.turn(0), AssertionFault);
+  using bell = rung();
+  loop.watch(bell.fd, IN, { onReady: wrong, onFault: () => {} });
+  assertThrows(() => loop.turn(0), AssertionFault);
+  loop.unwatch(bell.fd);
+  loop.setHook({
+    turn: () => {
+      throw new TypeError("of the core's own");
+    },
+    deadlineNs: () => Infinity,
+    isLoaded: false,
+  });
+  assertThrows(() => loop.turn(0), TypeError);
+});
+
+Deno.test("a handler whose ending throws as well is as one that cannot end itself", () => {
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  using bell = rung();
+  loop.watch(bell.fd, IN, { onReady: broken, onFault: broken, faultAccount: broken });
+  loop.turn(0);
+  assertEquals([loop.watched, loop.barrier.total], [0, 1]);
+});
+
+Deno.test("a stack that is too deep is contained like anything else", () => {
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  const deeper = (): number => 1 + deeper();
+  loop.defer(deeper);
+  loop.turn(0);
+  assertEquals(loop.barrier.total, 1);
+});
+
+Deno.test("faults in heaps are counted, and told a few a second", () => {
+  const clock = new ManualClock();
+  const lines: string[] = [];
+  const barrier = new Barrier(new Log("loop", "info", (line) => lines.push(line)), clock);
+  for (let i = 0; i < 1000; i++) barrier.contain("timer", new Error(`number ${i}`), {});
+  assertEquals([barrier.total, lines.length], [1000, 10]);
+  clock.advance(SECOND);
+  barrier.contain("timer", new Error("later"), {});
+  assertEquals(lines.length, 12);
+  assert(lines[10]?.includes("count=990"), lines[10]);
+});
