@@ -16,6 +16,8 @@ export const MAX_BODY_BYTES = 65_536;
 export const MAX_FRAME_BYTES: number = FRAME_HEADER_BYTES + MAX_BODY_BYTES;
 /** File descriptors in one frame (contract). */
 export const MAX_FRAME_FDS = 8;
+/** File descriptors that the kernel lets one packet carry (SCM_MAX_FD): what a peer may send, wanted or not. */
+export const MAX_PACKET_FDS = 253;
 /** Input records in one atomic frame (contract). */
 export const MAX_INPUT_RECORDS = 256;
 /** Bytes of one input record (contract). */
@@ -26,6 +28,14 @@ export const MAX_MEMWRITE_BYTES = 4096;
 export const DEFAULT_QUEUE_EVENTS = 1024;
 /** Controls of a daemon, unless the config says otherwise (contract). */
 export const DEFAULT_MAX_CONTROLS = 1024;
+/** Controls beyond those that root and the daemon's own user may have in any case, and as many places at the door. */
+export const RESERVED_PLACES = 16;
+/** Bytes of a HELLO's body: it says a name and a few numbers. */
+export const MAX_HELLO_BYTES = 4096;
+/** Lists and maps within one another in a HELLO: it needs two, and what it says besides is left alone. */
+export const MAX_HELLO_DEPTH = 16;
+/** Bytes of a control's name, in UTF-8. */
+export const MAX_CONTROL_NAME_BYTES = 64;
 /** How long a peer may take to say HELLO (contract), ms. */
 export const HELLO_TIMEOUT_MS = 5000;
 /** Events that may wait in the context in one lane when the policy names no max_inflight. */
