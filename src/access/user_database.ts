@@ -3,14 +3,22 @@
  * users of a directory service (give their uid in the rule).
  *
  * It reads no file: the reader is injected, and asked again at each look, at most once a second.
+ *
+ * A read that failed (no descriptors, no permission) and a text that is cut off never count as "nobody": the tables of the last good read stay, which is told once, and while there never was
+ * one nothing is known (`isKnown`), which is not the same as that nobody is there. A text that became shorter counts when it is found the same a second time: a writer that does not
+ * rename is caught in the middle of it.
  * @module
  */
 import { type Clock, SECOND } from "../base/clock.ts";
+import { messageOf } from "../base/fault.ts";
+import { type Log, SILENT } from "../base/log.ts";
 import type { UserLookup } from "./admission.ts";
 
-/** Gives a file's text; an empty one when it cannot be read. */
+/** Gives a file's text; an empty one when there is no such file. Throws when it cannot be read. */
 export type TextReader = (path: string) => string;
 
+const PASSWD = "/etc/passwd";
+const GROUP = "/etc/group";
 const MAX_ID = 0xffff_fffe;
 
 interface Tables {
@@ -21,22 +29,50 @@ interface Tables {
   readonly members: ReadonlyMap<number, ReadonlySet<string>>;
 }
 
+/** The texts that the tables were made of. */
+interface Texts {
+  readonly passwd: string;
+  readonly group: string;
+}
+
+const NOBODY: Tables = parseTables("", "");
+
 /** The database. */
 export class UserDatabase implements UserLookup {
   readonly #read: TextReader;
   readonly #clock: Clock;
-  #tables: Tables | undefined;
-  #readAtNs = 0;
+  readonly #log: Log;
+  #tables = NOBODY;
+  #texts: Texts | null = null;
+  /** A shorter text that was seen once. */
+  #doubted: Texts | null = null;
+  #generation = 0;
+  #lookedAtNs = -SECOND;
+  #isTold = false;
 
   /**
    * Reads when it is first asked.
    *
    * @param read gives /etc/passwd and /etc/group
    * @param clock says when what was read is too old
+   * @param log where it is told that they cannot be read
    */
-  constructor(read: TextReader, clock: Clock) {
+  constructor(read: TextReader, clock: Clock, log: Log = SILENT) {
     this.#read = read;
     this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** Whether the tables could be read, now or before. */
+  get isKnown(): boolean {
+    this.#now();
+    return this.#texts !== null;
+  }
+
+  /** Another number whenever the tables have changed. */
+  get generation(): number {
+    this.#now();
+    return this.#generation;
   }
 
   /** The uid of a user's name. */
@@ -61,12 +97,60 @@ export class UserDatabase implements UserLookup {
 
   #now(): Tables {
     const nowNs = this.#clock.nowNs();
-    if (this.#tables === undefined || nowNs - this.#readAtNs >= SECOND) {
-      this.#tables = parseTables(this.#read("/etc/passwd"), this.#read("/etc/group"));
-      this.#readAtNs = nowNs;
+    if (nowNs - this.#lookedAtNs >= SECOND) {
+      this.#lookedAtNs = nowNs;
+      this.#look();
     }
     return this.#tables;
   }
+
+  #look(): void {
+    let texts: Texts;
+    try {
+      texts = { passwd: whole(PASSWD, this.#read(PASSWD)), group: whole(GROUP, this.#read(GROUP)) };
+    } catch (error) {
+      return this.#tellTrouble(error);
+    }
+    if (this.#isTold) this.#log.info("the tables of users and groups can be read again");
+    this.#isTold = false;
+    const before = this.#texts;
+    if (before !== null && isSame(before, texts)) {
+      this.#doubted = null;
+      return;
+    }
+    const isShorter = before !== null &&
+      (texts.passwd.length < before.passwd.length || texts.group.length < before.group.length);
+    if (isShorter && !(this.#doubted !== null && isSame(this.#doubted, texts))) {
+      this.#doubted = texts;
+      return;
+    }
+    this.#doubted = null;
+    this.#texts = texts;
+    this.#tables = parseTables(texts.passwd, texts.group);
+    this.#generation++;
+  }
+
+  #tellTrouble(error: unknown): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    const kept = this.#texts !== null;
+    this.#log.error(
+      kept
+        ? "cannot read the tables of users and groups: those of the last good read stay in force"
+        : "cannot read the tables of users and groups: nobody is let in by a rule that names a user or a group, nor by one behind it; make /etc/passwd and /etc/group readable",
+      { what: messageOf(error) },
+    );
+  }
+}
+
+function isSame(a: Texts, b: Texts): boolean {
+  return a.passwd === b.passwd && a.group === b.group;
+}
+
+/** A text whose last line is whole. */
+function whole(path: string, text: string): string {
+  if (text !== "" && !text.endsWith("\n")) throw new Error(`${path} is cut off in the middle of a line`);
+  return text;
 }
 
 function parseTables(passwd: string, group: string): Tables {
