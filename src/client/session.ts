@@ -85,7 +85,12 @@ export class Session implements ConnectionSink, StreamOwner {
   async greet(name: string, sub: SubscribeOptions, timeoutMs: number): Promise<void> {
     const hello = this.newEvent(KIND.HELLO, 0, DIR.DOWN);
     hello.setBody(BODY.CBOR, helloBody(name, sub));
-    this.send(hello);
+    try {
+      this.send(hello);
+    } catch (error) {
+      // A daemon that does not admit this user says so at once, and closes: its REFUSED is read all the same.
+      if (!(error instanceof Fault && error.code === "unreachable")) throw error;
+    }
     this.#connection.start();
     const timer = setTimeout(() => {
       this.#greeting.reject(

@@ -1,6 +1,6 @@
 /**
  * Who is let in, with which rights: the daemon's admission at the control socket's door, from the rules of the config (contract, section 5) and with limits per uid, so that one user
- * cannot take every place.
+ * cannot take every place. Root and the daemon's own user are not limited, and have places in reserve: whoever has to mend things gets in.
  * @module
  */
 import { CODE } from "../base/codes.ts";
@@ -8,7 +8,8 @@ import type { Clock } from "../base/clock.ts";
 import { Admission, type AdmissionRule } from "../access/admission.ts";
 import { type Grant, maskOf, NO_ENDPOINTS } from "../access/grant.ts";
 import type { UserDatabase } from "../access/user_database.ts";
-import type { Doorkeeper, Peer, Verdict } from "../controls/socket/socket_listener.ts";
+import { type Log, SILENT } from "../base/log.ts";
+import type { Doorkeeper, Peer, Refusal, Verdict } from "../controls/socket/doorkeeper.ts";
 import { systemUsers } from "./system_users.ts";
 
 /** What a doorman is made of. */
@@ -19,11 +20,15 @@ export interface DoormanOptions {
   readonly ownUid: number;
   /** Says when what is known of users is too old. */
   readonly clock: Clock;
-  /** Controls at once, all users together; one user other than the daemon's own gets half of them at most. */
+  /** Where it is told that the tables of users cannot be read. */
+  readonly log?: Log;
+  /** Controls at once, all users together; one user other than root and the daemon's own gets half of them at most. */
   readonly maxControls: number;
   /** The number of an endpoint by its name, as the roster has it now. */
   readonly idOf: (name: string) => number | undefined;
 }
+
+const ROOT = 0;
 
 /** Admits peers by rules. */
 export class Doorman implements Doorkeeper {
@@ -37,7 +42,7 @@ export class Doorman implements Doorkeeper {
   /** Makes one that admits by the rules given. */
   constructor(options: DoormanOptions) {
     this.#options = options;
-    this.users = systemUsers(options.clock);
+    this.users = systemUsers(options.clock, options.log ?? SILENT);
     this.#admission = new Admission(
       options.rules,
       options.ownUid,
@@ -56,18 +61,20 @@ export class Doorman implements Doorkeeper {
     this.#admission.replace(rules);
   }
 
+  knock(peer: Peer): Refusal | undefined {
+    return this.#admission.admits(peer) ? undefined : notAdmitted(peer);
+  }
+
+  isPrivileged(peer: Peer): boolean {
+    return peer.uid === ROOT || peer.uid === this.#options.ownUid;
+  }
+
   admit(peer: Peer): Verdict {
     const grant = this.#admission.grant(peer);
-    if (grant === undefined) {
-      return {
-        ok: false,
-        code: CODE["not-admitted"],
-        reason: `uid ${peer.uid} is not admitted; add an [[admission]] to the daemon's config`,
-      };
-    }
+    if (grant === undefined) return notAdmitted(peer);
     const inside = this.#inside.get(peer.uid) ?? 0;
     const limit = Math.max(1, Math.floor(this.#options.maxControls / 2));
-    if (peer.uid !== this.#options.ownUid && inside >= limit) {
+    if (!this.isPrivileged(peer) && inside >= limit) {
       return { ok: false, code: CODE.busy, reason: `uid ${peer.uid} has ${inside} controls already` };
     }
     this.#inside.set(peer.uid, inside + 1);
@@ -94,4 +101,9 @@ export class Doorman implements Doorkeeper {
     }
     return maskOf(ids);
   }
+}
+
+function notAdmitted({ uid }: Peer): Refusal {
+  const reason = `uid ${uid} is not admitted; add an [[admission]] to the daemon's config`;
+  return { ok: false, code: CODE["not-admitted"], reason };
 }

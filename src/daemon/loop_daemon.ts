@@ -82,6 +82,7 @@ export class LoopDaemon {
       rules: plan.config.admission,
       ownUid: Deno.uid() ?? -1,
       clock: monotonicClock,
+      log: this.#log.for("users"),
       maxControls: daemon.maxControls,
       idOf: (name) => this.#roster.idOf(name),
     });
@@ -96,7 +97,7 @@ export class LoopDaemon {
       this.#log.debug("the loop is scheduled like any other thread; vmsig doctor tells the remedy");
     }
     this.#logWriter.watchOn(this.#loop);
-    this.#core = new Core({ loop: this.#loop, log: this.#log });
+    this.#core = new Core({ loop: this.#loop, log: this.#log, barrier: this.#loop.barrier });
     this.#loop.setHook(this.#core);
     this.#reloading = new OneATurn(this.#loop);
     this.#probing = new OneATurn(this.#loop);
@@ -127,7 +128,12 @@ export class LoopDaemon {
     this.#triggers = this.#watchTriggers();
     this.#channels = new ChannelServers(plan.runtimeDir, this.#loop, this.#doorman.users, this.#log);
     this.#inbox = new SharedRing(plan.inbox);
-    this.#loop.watch(plan.inbox.eventFd, IN, { onReady: () => this.#readInbox() });
+    this.#loop.watch(plan.inbox.eventFd, IN, {
+      onReady: () => this.#readInbox(),
+      // Each message is contained by itself; what fails before one is read is tried again.
+      faultAccount: () => ({ name: "the inbox" }),
+      onFault: () => {},
+    });
     this.#setPolicies(plan.config);
     this.#place.watch(this.#loop, { onListening: (socket) => this.#listenAgain(socket) });
   }
@@ -149,31 +155,41 @@ export class LoopDaemon {
 
   #readInbox(): void {
     this.#inbox.drain((tag, message) => {
-      switch (tag) {
-        case INBOX.STOP:
-          return this.#stop();
-        case INBOX.CONFIG:
-          return this.#reload(JSON.parse(new TextDecoder().decode(message)) as Config);
-        case INBOX.SCANNED:
-          return this.#scanner.onMessage(message);
-        case INBOX.RAM:
-          return this.#scanner.onRam(message);
-        case INBOX.FRAME:
-          return this.#submitForeign(message);
-        case INBOX.METRICS:
-          return this.#report({
-            type: "metrics",
-            id: new DataView(message.buffer).getUint32(0, true),
-            text: renderMetrics(this.#core, this.#loop, this.#listener),
-          });
-        case INBOX.PROBED:
-          return this.#wantFound(JSON.parse(new TextDecoder().decode(message)) as FoundVm[]);
-        case INBOX.PING:
-          return this.#report({ type: "alive" });
-        default:
-          this.#log.error("unknown message in the inbox", { tag });
+      try {
+        this.#take(tag, message);
+      } catch (error) {
+        this.#loop.barrier.contain("message", error, {
+          faultAccount: () => ({ name: `message ${tag} of the inbox` }),
+        });
       }
     });
+  }
+
+  #take(tag: number, message: Uint8Array): void {
+    switch (tag) {
+      case INBOX.STOP:
+        return this.#stop();
+      case INBOX.CONFIG:
+        return this.#reload(JSON.parse(new TextDecoder().decode(message)) as Config);
+      case INBOX.SCANNED:
+        return this.#scanner.onMessage(message);
+      case INBOX.RAM:
+        return this.#scanner.onRam(message);
+      case INBOX.FRAME:
+        return this.#submitForeign(message);
+      case INBOX.METRICS:
+        return this.#report({
+          type: "metrics",
+          id: new DataView(message.buffer).getUint32(0, true),
+          text: renderMetrics(this.#core, this.#loop, this.#listener),
+        });
+      case INBOX.PROBED:
+        return this.#wantFound(JSON.parse(new TextDecoder().decode(message)) as FoundVm[]);
+      case INBOX.PING:
+        return this.#report({ type: "alive" });
+      default:
+        this.#log.error("unknown message in the inbox", { tag });
+    }
   }
 
   /** An event from another thread of this process, as a wire frame. */
@@ -297,7 +313,7 @@ export class LoopDaemon {
       if (--left <= 0) this.#loop.defer(() => this.#closeControls());
     };
     // A VM that does not answer must not keep the daemon: its keys are released by the next one.
-    const limit = { onTimer: () => this.#closeControls() };
+    const limit = { onTimer: () => this.#closeControls(), onFault: () => this.#loop.stop() };
     this.#loop.arm(limit, this.#loop.clock.nowNs() + DETACH_LIMIT_MS * MS);
     if (names.length === 0) this.#loop.defer(() => this.#closeControls());
     this.#reloading.replace(names.map((name) => () => this.#roster.detach(name, "shutting-down", done)));

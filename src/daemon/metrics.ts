@@ -39,6 +39,7 @@ export function renderMetrics(core: Core, loop: Loop, listener: SocketListener):
   renderEndpoints(page, core);
   renderControls(page, listener);
   renderTurns(page, loop);
+  renderFaults(page, loop);
   return page.text;
 }
 
@@ -90,10 +91,22 @@ function renderEndpoints(page: Page, core: Core): void {
 function renderControls(page: Page, listener: SocketListener): void {
   page.head("vmsig_controls", "gauge", "Controls on the socket.");
   page.value("vmsig_controls", {}, listener.controls.size);
+  page.head("vmsig_greeting_peers", "gauge", "Peers on the socket that have not said HELLO yet.");
+  page.value("vmsig_greeting_peers", {}, listener.waiting);
+  page.head("vmsig_refused_peers_total", "counter", "Peers that were refused at the socket.");
+  page.value("vmsig_refused_peers_total", {}, listener.refused);
+  page.head("vmsig_accept_shortages_total", "counter", "Peers for whom there was no descriptor.");
+  page.value("vmsig_accept_shortages_total", {}, listener.shortages);
   page.head("vmsig_queue_depth_max", "gauge", "The longest queue of a control.");
   let longest = 0;
   for (const control of listener.controls.keys()) longest = Math.max(longest, control.queued);
   page.value("vmsig_queue_depth_max", {}, longest);
+}
+
+function renderFaults(page: Page, { barrier }: Loop): void {
+  const name = "vmsig_contained_faults_total";
+  page.head(name, "counter", "Faults of one peer, seam or task that were contained; none is the rule.");
+  for (const [place, count] of barrier.counts) page.value(name, { place }, count);
 }
 
 function renderTurns(page: Page, { turns, priority }: Loop): void {

@@ -143,6 +143,8 @@ export class BusConnection implements Disposable {
     event.setBody(BODY.CBOR, encode({ proto: 1, name, sub: { sources, prio_min: 0, endpoints: 0 } }));
     this.#send(event, undefined);
     event.release();
+    // A daemon that does not admit this user says so at once, and closes: its REFUSED is read all the same.
+    this.#closed = false;
     let refused = "";
     const listener: BusListener = {
       onEvent: (answer, fds) => {

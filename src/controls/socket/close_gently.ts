@@ -1,35 +1,16 @@
 /**
- * Closing a socket so that the peer still hears what was said last. Linux answers a close with unread packets by a reset, and the peer's next receive fails with
- * ECONNRESET before it gets what was sent to it: a peer that broke the protocol with more frames behind would never see its ERROR.
+ * Closing a peer's socket so that the peer still hears what was said last, and so that nobody waits for it. Linux answers a close with unread packets by a reset, and the peer's next
+ * receive fails with ECONNRESET before it gets what was sent to it: a peer that broke the protocol with more frames behind would never see its ERROR. So what was not read is thrown away
+ * first. And an unread packet may hold a descriptor whose close waits for as long as the peer likes (a TCP socket that lingers): then it is done elsewhere (shim/vmsig_closer.c).
  * @module
  */
-import type { ReceiveBatch } from "../../../ffi/datagram.ts";
-import type { OwnedFd } from "../../../ffi/owned_fd.ts";
-import { isOsError } from "../../../ffi/os_error.ts";
-import { SHUTDOWN, shutdown } from "../../../ffi/unix_socket.ts";
-
-/** More batches than a socket's buffer can hold packets. */
-const MOST_BATCHES = 4096;
+import { closeConnection, type OwnedFd } from "../../../ffi/owned_fd.ts";
 
 /**
- * Takes no more from the peer, throws away what is there, and closes.
+ * Takes no more from the peer, throws away what is there, and closes; on another thread when that may take its time.
  *
- * @param socket whose end this is
- * @param scratch to receive into; descriptors that come are closed
+ * @param socket whose end this is; it is closed for its owner when this returns
  */
-export function closeGently(socket: OwnedFd, scratch: ReceiveBatch): void {
-  try {
-    shutdown(socket.fd, SHUTDOWN.READ);
-    for (let i = 0; i < MOST_BATCHES; i++) {
-      const isEmpty = scratch.receive(socket.fd) === 0;
-      scratch.closeFds();
-      // A reset of the peer's own comes before what it left behind: once is not yet the end.
-      if (isEmpty && i > 0) break;
-    }
-  } catch (error) {
-    // The peer closed first: there is nobody left to hear.
-    if (!isOsError(error, "ENOTCONN")) throw error;
-  } finally {
-    socket.close();
-  }
+export function closeGently(socket: OwnedFd): void {
+  closeConnection(socket.release());
 }

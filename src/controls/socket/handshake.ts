@@ -2,11 +2,19 @@
  * The opening of the control socket (contract, section 2): HELLO in, WELCOME or REFUSED out. Bodies are CBOR maps; what a peer sends is checked field by field.
  * @module
  */
-import { decode, encode } from "cborg";
-import { FRAME_HEADER_BYTES } from "../../base/limits.ts";
+import { encode } from "cborg";
+import { messageOf } from "../../base/fault.ts";
+import {
+  FRAME_HEADER_BYTES,
+  MAX_CONTROL_NAME_BYTES,
+  MAX_HELLO_BYTES,
+  MAX_HELLO_DEPTH,
+} from "../../base/limits.ts";
+import { oneLine, printable } from "../../base/printable.ts";
 import { type Grant, maskAnd, maskFromCbor, maskToBigInt } from "../../access/grant.ts";
 import { type Subscription, subscriptionOf } from "../../access/subscription.ts";
 import { ERROR } from "../../event/body_layout.ts";
+import { decodeBounded } from "../../event/bounded_cbor.ts";
 import { DIR } from "../../event/defaults.ts";
 import { encodeFrame } from "../../event/frame.ts";
 import { writeText } from "../../event/inline_text.ts";
@@ -17,27 +25,31 @@ import { BODY, EventPool, type TransferEvent } from "../../event/transfer_event.
 
 /** The protocol's version. */
 export const PROTOCOL = 1;
-const MAX_NAME_CHARACTERS = 64;
+/** Characters of what a peer said that are quoted to it or in the log. */
+const MOST_QUOTED = 64;
+/** Characters of a REFUSED's reason: whatever it quotes, the frame can be sent. */
+const MOST_REASON = 512;
+const BOUNDS = { bytes: MAX_HELLO_BYTES, depth: MAX_HELLO_DEPTH };
 
 /** A HELLO that is in order, or what is wrong with it. */
 export type Hello =
   | { readonly ok: true; readonly name: string; readonly subscription: Subscription }
   | { readonly ok: false; readonly reason: string; readonly unsupported: boolean };
 
-/** Reads a HELLO's body. Absent parts of `sub` want everything. */
+/** Reads a HELLO's body. Absent parts of `sub` want everything; keys that it does not know are left alone. Never throws, whatever the body is. */
 export function readHello(body: Uint8Array): Hello {
   let map: unknown;
   try {
-    map = decode(body);
+    map = decodeBounded(body, BOUNDS);
   } catch (error) {
-    return bad(`HELLO is no CBOR: ${error instanceof Error ? error.message : String(error)}`);
+    return bad(`HELLO is no CBOR: ${messageOf(error)}`);
   }
   if (!isRecord(map)) return bad("HELLO is no CBOR map");
   if (map["proto"] !== PROTOCOL) {
     return {
       ok: false,
       unsupported: true,
-      reason: `this daemon speaks protocol ${PROTOCOL}, not ${String(map["proto"])}`,
+      reason: `this daemon speaks protocol ${PROTOCOL}, not ${quoted(map["proto"])}`,
     };
   }
   const name = map["name"] ?? "";
@@ -52,7 +64,7 @@ export function readHello(body: Uint8Array): Hello {
   if (endpoints === undefined) return bad("HELLO: sub.endpoints is no 64-bit mask");
   return {
     ok: true,
-    name: name.slice(0, MAX_NAME_CHARACTERS),
+    name: cut(name, MAX_CONTROL_NAME_BYTES),
     subscription: subscriptionOf(sources, prioMin, endpoints),
   };
 }
@@ -85,7 +97,7 @@ export function errorFrame(code: number, text: string): Uint8Array {
 
 /** A REFUSED frame. */
 export function refusedFrame(code: number, reason: string): Uint8Array {
-  return frame(KIND.REFUSED, { code, reason });
+  return frame(KIND.REFUSED, { code, reason: oneLine(reason).slice(0, MOST_REASON) });
 }
 
 function frame(kind: number, body: Record<string, unknown>): Uint8Array {
@@ -107,6 +119,27 @@ function encoded(event: TransferEvent): Uint8Array {
 
 function bad(reason: string): Hello {
   return { ok: false, unsupported: false, reason };
+}
+
+/** What a peer said in place of a number, as it may be quoted: never its own conversion to text, which may throw or have no end. */
+function quoted(value: unknown): string {
+  switch (typeof value) {
+    case "number":
+    case "bigint":
+    case "boolean":
+    case "undefined":
+      return String(value);
+    case "string":
+      return JSON.stringify(printable(value, MOST_QUOTED));
+    default:
+      return value === null ? "null" : Array.isArray(value) ? "a list" : isRecord(value) ? "a map" : "bytes";
+  }
+}
+
+/** The beginning of a text, of so many bytes of UTF-8 at most. */
+function cut(text: string, bytes: number): string {
+  const into = new Uint8Array(bytes);
+  return text.slice(0, new TextEncoder().encodeInto(text, into).read);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

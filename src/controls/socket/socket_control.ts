@@ -7,12 +7,13 @@
 import type { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { ERR, HUP, IN, OUT, RDHUP } from "../../../ffi/poller.ts";
-import { closeFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
+import { closeForeignFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { CODE } from "../../base/codes.ts";
 import type { Log } from "../../base/log.ts";
 import { PUBLISHABLE } from "../../access/requirement.ts";
 import type { Subscription } from "../../access/subscription.ts";
 import type { FdHandler, LoopPort } from "../../core/adapter_port.ts";
+import type { FaultAccount } from "../../core/barrier.ts";
 import type { Control, ControlSeat } from "../../core/control_port.ts";
 import { ERROR } from "../../event/body_layout.ts";
 import { DIR } from "../../event/defaults.ts";
@@ -69,7 +70,7 @@ const BATCH_EVERY = 8;
 /** Closes file descriptors that came with a frame. */
 const CLOSE_FDS: PayloadOwner = {
   releasePayload(event: TransferEvent): void {
-    for (const fd of event.fds) closeFd(fd);
+    for (const fd of event.fds) closeForeignFd(fd);
   },
 };
 
@@ -158,13 +159,28 @@ export class SocketControl implements Control, FdHandler {
     if (!this.#closed) this.#updateInterest();
   }
 
+  /** For the log and the audit trail, when serving it threw: see `core/barrier.ts`. */
+  faultAccount(): FaultAccount {
+    const seat = this.#seat;
+    return { name: this.name, ...seat === null ? {} : { principal: seat.grant.principal, control: seat.id } };
+  }
+
+  /** Called by the loop and the core: serving it threw. It is told, and leaves. */
+  onFault(): void {
+    try {
+      if (!this.#closed) this.#refuse("fault while it was served");
+    } finally {
+      this.#leave("a fault while it was served");
+    }
+  }
+
   /** Called by the core: it is off the bus. */
   close(_reason: string): void {
     this.#closed = true;
     this.#options.loop.unwatch(this.#fd);
     this.#queue.clear();
     while (this.#backlog.length > 0) this.#backlog.shift().release();
-    closeGently(this.#options.socket, this.#options.scratch.receive);
+    closeGently(this.#options.socket);
     this.#options.onClosed(this);
   }
 

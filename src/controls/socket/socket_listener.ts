@@ -1,52 +1,44 @@
 /**
- * The control socket's door: accepts peers, waits for their HELLO, asks the admission who they are, and puts them on the bus or refuses them. A peer that says nothing for
- * five seconds is closed; while it says nothing it costs one descriptor and a deadline.
+ * The control socket's door: accepts peers, asks who they are, waits for their HELLO, and puts them on the bus or refuses them.
+ *
+ * Who they are is known when they have connected (SO_PEERCRED), and asked there and then: a peer of a user that no rule admits is told so and closed, and costs nothing more. Whoever may come
+ * in has five seconds for its HELLO; while it says nothing it costs one descriptor, a deadline and one of its user's places at the door. There are some more places, there and on the bus,
+ * for root and the daemon's own user.
+ *
+ * What is told of those that do not get in is bounded (door_log.ts), and how many are looked at in a second, too (ffi/accept_loop.ts).
  * @module
  */
+import { AcceptLoop, type Reception } from "../../../ffi/accept_loop.ts";
 import { ReceiveBatch, SendBatch, sendOne } from "../../../ffi/datagram.ts";
-import { isOsError } from "../../../ffi/os_error.ts";
-import { IN } from "../../../ffi/poller.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
-import { acceptUnix, peerCredentials } from "../../../ffi/unix_socket.ts";
+import { peerCredentials } from "../../../ffi/unix_socket.ts";
 import { CODE } from "../../base/codes.ts";
-import { MS } from "../../base/clock.ts";
-import { MAX_FRAME_BYTES, MAX_FRAME_FDS, RECEIVE_BATCH, SEND_BATCH } from "../../base/limits.ts";
-import { messageOf } from "../../base/fault.ts";
+import {
+  MAX_FRAME_BYTES,
+  MAX_FRAME_FDS,
+  MAX_PACKET_FDS,
+  RECEIVE_BATCH,
+  RESERVED_PLACES,
+  SEND_BATCH,
+} from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
-import { type Grant, isEmptyGrant } from "../../access/grant.ts";
-import type { FdHandler, LoopPort, TimerHandler } from "../../core/adapter_port.ts";
+import { printable } from "../../base/printable.ts";
+import { isEmptyGrant } from "../../access/grant.ts";
+import type { LoopPort } from "../../core/adapter_port.ts";
 import { NO_ENDPOINT } from "../../core/audit_trail.ts";
 import type { Core } from "../../core/core.ts";
 import { checkFrame, FRAME } from "../../event/frame.ts";
 import { KIND } from "../../event/kind.ts";
 import { closeGently } from "./close_gently.ts";
+import { DoorLog } from "./door_log.ts";
+import type { Doorkeeper, Peer } from "./doorkeeper.ts";
 import { Greeter, type GreeterHost } from "./greeter.ts";
+import { GreetingPlaces } from "./greeting_places.ts";
 import { errorFrame, readHello, refusedFrame, welcomeFrame } from "./handshake.ts";
 import { isHungUp } from "./hung_up.ts";
 import { SocketControl, type SocketScratch } from "./socket_control.ts";
 
-/** Who is at the door. */
-export interface Peer {
-  /** Its process. */
-  readonly pid: number;
-  /** Its user. */
-  readonly uid: number;
-  /** Its user's primary group. */
-  readonly gid: number;
-}
-
-/** What the door decides, or why not. */
-export type Verdict =
-  | { readonly ok: true; readonly grant: Grant }
-  | { readonly ok: false; readonly code: number; readonly reason: string };
-
-/** Who is let in, and with which rights: the daemon's policy. */
-export interface Doorkeeper {
-  /** Asked once a HELLO. */
-  admit(peer: Peer): Verdict;
-  /** A peer with this uid has left. */
-  left(peer: Peer): void;
-}
+export type { Doorkeeper, Peer, Refusal, Verdict } from "./doorkeeper.ts";
 
 /** What a listener is made of. */
 export interface SocketListenerOptions {
@@ -66,40 +58,50 @@ export interface SocketListenerOptions {
   readonly queueEvents: number;
 }
 
-/** What makes accepting fail for a while, and is nobody's mistake. */
-const SHORTAGES = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] as const;
+/** Taken in one turn: each may have said its HELLO already, and is put on the bus at once. */
+const ACCEPTED_A_TURN = 16;
 
 /** Listens on the control socket. */
-export class SocketListener implements FdHandler, GreeterHost {
+export class SocketListener implements GreeterHost {
   readonly #options: SocketListenerOptions;
   readonly #scratch: SocketScratch;
+  readonly #places: GreetingPlaces;
+  readonly #doorLog: DoorLog;
+  readonly #accepting: AcceptLoop;
   readonly #greeters = new Set<Greeter>();
   readonly #controls = new Map<SocketControl, { readonly peer: Peer; readonly id: number }>();
-  #listening: OwnedFd;
-  /** Looks at the listener again some time after it had to be left alone for lack of descriptors. */
-  readonly #resume: TimerHandler = {
-    onTimer: () => this.#options.loop.watch(this.#listening.fd, IN, this),
-  };
+  #refused = 0;
 
   /** Starts to listen. */
   constructor(options: SocketListenerOptions) {
+    const { loop, log, listener, core } = options;
     this.#options = options;
+    this.#places = new GreetingPlaces(options.maxControls);
+    this.#doorLog = new DoorLog(log, loop);
+    // Room for every descriptor that a packet can have: those that there is no room for are closed by the kernel, here, and such a close may wait.
     this.#scratch = {
-      receive: new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS),
-      receiveOne: new ReceiveBatch(1, MAX_FRAME_BYTES, MAX_FRAME_FDS),
+      receive: new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_PACKET_FDS),
+      receiveOne: new ReceiveBatch(1, MAX_FRAME_BYTES, MAX_PACKET_FDS),
       send: new SendBatch(SEND_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS),
     };
-    this.#listening = options.listener;
-    options.loop.watch(options.listener.fd, IN, this);
+    this.#accepting = new AcceptLoop({
+      listener,
+      host: loop,
+      log,
+      what: "the control socket",
+      mostATurn: ACCEPTED_A_TURN,
+      onPeer: (socket, isSpare) => this.#receive(socket, isSpare),
+      onFault: (error) => {
+        core.barrier.contain("descriptor", error, {
+          faultAccount: () => ({ name: "a peer that connected" }),
+        });
+      },
+    });
   }
 
   /** Goes on with another listening socket, borrowed: the path of the one before is gone. */
   listenOn(listener: OwnedFd): void {
-    const { loop } = this.#options;
-    loop.disarm(this.#resume);
-    loop.unwatch(this.#listening.fd);
-    this.#listening = listener;
-    loop.watch(listener.fd, IN, this);
+    this.#accepting.listenOn(listener);
   }
 
   /** Controls on the bus by this door, with who they are. */
@@ -107,38 +109,30 @@ export class SocketListener implements FdHandler, GreeterHost {
     return this.#controls;
   }
 
-  /** Called by the loop: peers stand at the door. */
-  onReady(): void {
-    // A bounded number a turn: a flood of connects must not hold up those who are in.
-    for (let i = 0; i < 64; i++) {
-      let socket: OwnedFd | undefined;
-      try {
-        socket = acceptUnix(this.#listening.fd);
-      } catch (error) {
-        if (!SHORTAGES.some((name) => isOsError(error, name))) throw error;
-        const what = messageOf(error);
-        this.#options.log.error("cannot accept; raise the limit of descriptors (LimitNOFILE)", { what });
-        this.#pause();
-        return;
-      }
-      if (socket === undefined) return;
-      if (this.#greeters.size < this.#options.maxControls) {
-        this.#greeters.add(new Greeter(this, socket, this.#options.loop));
-      } else {
-        this.#say(socket, refusedFrame(CODE.busy, "too many peers have not said HELLO yet"));
-        closeGently(socket, this.#scratch.receive);
-      }
-    }
+  /** Peers that have connected and not said HELLO yet. */
+  get waiting(): number {
+    return this.#greeters.size;
+  }
+
+  /** Peers that were refused, before or after a HELLO. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** How many times there was no descriptor for a peer. */
+  get shortages(): number {
+    return this.#accepting.shortages;
   }
 
   /** A peer said something, or left, before it was let in. Called by its greeter. */
-  greet(greeter: Greeter, socket: OwnedFd): void {
+  greet(greeter: Greeter): void {
+    const { socket } = greeter;
     // One frame only: what a hasty peer sends behind its HELLO stays in the socket for its control.
     const receive = this.#scratch.receiveOne;
     const count = receive.receive(socket.fd);
     if (count === 0) {
       if (!receive.closed) return;
-      return isHungUp(socket.fd) ? this.dismiss(greeter) : this.#breach(greeter, socket, "short frame");
+      return isHungUp(socket.fd) ? this.dismiss(greeter) : this.#breach(greeter, "short frame");
     }
     const offset = receive.offset(0);
     const defect = receive.truncated(0)
@@ -147,29 +141,33 @@ export class SocketListener implements FdHandler, GreeterHost {
       ? "number of fds does not match"
       : checkFrame(receive.view, offset, receive.length(0), receive.fdCount(0));
     receive.closeFds();
-    if (defect !== "") return this.#breach(greeter, socket, defect);
+    if (defect !== "") return this.#breach(greeter, defect);
     if (receive.view.getUint16(offset + FRAME.kind, true) !== KIND.HELLO) {
-      return this.#breach(greeter, socket, "the first frame is no HELLO");
+      return this.#breach(greeter, "the first frame is no HELLO");
     }
     const start = offset + FRAME.body;
     const body = receive.bytes.slice(start, offset + receive.length(0));
-    this.#hello(greeter, socket, body);
+    this.#hello(greeter, body);
   }
 
   /** A greeter is done with: its socket is closed. */
   dismiss(greeter: Greeter): void {
-    this.#greeters.delete(greeter);
-    closeGently(greeter.release(), this.#scratch.receive);
+    closeGently(this.#letGo(greeter));
+  }
+
+  /** What a peer said could not be dealt with: it is told as much, and closed. */
+  fail(greeter: Greeter): void {
+    this.#say(greeter.socket, refusedFrame(CODE["protocol-error"], "the HELLO could not be dealt with"));
+    this.dismiss(greeter);
   }
 
   /** Stops listening; whoever has not said HELLO yet is refused. Controls stay: the core takes them off. */
   close(): void {
-    const { loop } = this.#options;
-    loop.unwatch(this.#listening.fd);
-    loop.disarm(this.#resume);
+    this.#accepting[Symbol.dispose]();
     for (const greeter of [...this.#greeters]) {
-      this.#turnAway(greeter, greeter.socket, CODE["shutting-down"], "the daemon stops");
+      this.#turnAway(greeter, CODE["shutting-down"], "the daemon stops");
     }
+    this.#doorLog.close();
   }
 
   /** Gives the scratch memory back; every control must be gone. */
@@ -179,36 +177,78 @@ export class SocketListener implements FdHandler, GreeterHost {
     this.#scratch.receiveOne[Symbol.dispose]();
   }
 
-  #hello(greeter: Greeter, socket: OwnedFd, body: Uint8Array): void {
+  /** A peer has connected. */
+  #receive(socket: OwnedFd, isSpare: boolean): Reception {
+    const { doorkeeper, loop } = this.#options;
+    const peer = peerCredentials(socket.fd);
+    const refusal = doorkeeper.knock?.(peer);
+    if (refusal !== undefined) {
+      this.#auditRefusal(peer, refusal.code, refusal.reason);
+      return this.#shut(socket, peer, refusal.code, refusal.reason);
+    }
+    const isPrivileged = doorkeeper.isPrivileged?.(peer) === true;
+    if (isSpare && !isPrivileged) {
+      return this.#shut(socket, peer, CODE.busy, "the daemon has no descriptor left; try again later");
+    }
+    const why = this.#places.take(peer.uid, isPrivileged);
+    if (why !== "") return this.#shut(socket, peer, CODE.busy, why);
+    const greeter = new Greeter(this, socket, peer, loop);
+    this.#greeters.add(greeter);
+    const before = this.#refused;
+    // Most have said their HELLO already.
+    try {
+      this.greet(greeter);
+    } catch (error) {
+      this.#options.core.barrier.contain("descriptor", error, greeter);
+    }
+    return this.#refused === before ? "kept" : "turned-away";
+  }
+
+  /** Tells a peer that has no place at the door why it is closed. */
+  #shut(socket: OwnedFd, peer: Peer, code: number, reason: string): Reception {
+    this.#refused++;
+    this.#say(socket, this.#shutFrame(code, reason));
+    closeGently(socket);
+    this.#doorLog.refused(peer.uid, { code, reason });
+    return "turned-away";
+  }
+
+  #lastShut = { code: -1, reason: "", frame: new Uint8Array(0) };
+
+  /** The one before, most of the time: who is turned away comes again. */
+  #shutFrame(code: number, reason: string): Uint8Array {
+    const last = this.#lastShut;
+    if (last.code === code && last.reason === reason) return last.frame;
+    const frame = refusedFrame(code, reason);
+    this.#lastShut = { code, reason, frame: frame as Uint8Array<ArrayBuffer> };
+    return frame;
+  }
+
+  #hello(greeter: Greeter, body: Uint8Array): void {
     const hello = readHello(body);
     if (!hello.ok) {
       const code = hello.unsupported ? CODE["not-supported"] : CODE["protocol-error"];
-      return this.#turnAway(greeter, socket, code, hello.reason);
+      return this.#turnAway(greeter, code, hello.reason);
     }
     const { core, loop, log, doorkeeper, maxControls, queueEvents } = this.#options;
-    if (this.#controls.size >= maxControls) {
-      return this.#turnAway(greeter, socket, CODE.busy, `${maxControls} controls are connected already`);
+    const { peer } = greeter;
+    const most = maxControls + (doorkeeper.isPrivileged?.(peer) === true ? RESERVED_PLACES : 0);
+    if (this.#controls.size >= most) {
+      return this.#turnAway(greeter, CODE.busy, `${maxControls} controls are connected already`);
     }
-    const peer = peerCredentials(socket.fd);
+    // Once more, and for good: the rules may have changed since it connected.
     const verdict = doorkeeper.admit(peer);
     if (!verdict.ok || isEmptyGrant(verdict.grant)) {
+      if (verdict.ok) doorkeeper.left(peer);
       const code = verdict.ok ? CODE["not-admitted"] : verdict.code;
       const reason = verdict.ok ? `uid ${peer.uid} has no rights here` : verdict.reason;
-      core.audit.write({
-        principal: peer.uid,
-        control: 0,
-        endpoint: NO_ENDPOINT,
-        kind: KIND.REFUSED,
-        code,
-        detail: reason,
-      });
-      return this.#turnAway(greeter, socket, code, reason);
+      this.#auditRefusal(peer, code, reason);
+      return this.#turnAway(greeter, code, reason);
     }
-    this.#greeters.delete(greeter);
-    const owned = greeter.release();
+    const socket = this.#letGo(greeter);
     const name = hello.name === "" ? `pid:${peer.pid}` : hello.name;
     const control = new SocketControl({
-      socket: owned,
+      socket,
       name,
       subscription: hello.subscription,
       loop,
@@ -224,7 +264,7 @@ export class SocketListener implements FdHandler, GreeterHost {
     const id = core.nextControlId;
     const welcome = welcomeFrame(id, verdict.grant, hello.subscription);
     // Into a fresh socket's empty buffer: it cannot block.
-    const sent = this.#say(owned, welcome);
+    const sent = this.#say(socket, welcome);
     this.#controls.set(control, { peer, id });
     core.addControl(control, verdict.grant);
     // It may have left already; what it sent behind its HELLO is carried out all the same.
@@ -235,31 +275,43 @@ export class SocketListener implements FdHandler, GreeterHost {
       endpoint: NO_ENDPOINT,
       kind: KIND.WELCOME,
       code: CODE.ok,
-      detail: `${name} pid ${peer.pid}`,
+      detail: `${printable(name)} pid ${peer.pid}`,
+    });
+  }
+
+  #auditRefusal(peer: Peer, code: number, detail: string): void {
+    this.#options.core.audit.write({
+      principal: peer.uid,
+      control: 0,
+      endpoint: NO_ENDPOINT,
+      kind: KIND.REFUSED,
+      code,
+      detail,
     });
   }
 
   /** A protocol error before the HELLO: one ERROR, and the socket closes. */
-  #breach(greeter: Greeter, socket: OwnedFd, what: string): void {
-    this.#say(socket, errorFrame(CODE["protocol-error"], what));
-    this.#options.log.warn("peer broke the protocol before its HELLO", { what });
+  #breach(greeter: Greeter, what: string): void {
+    this.#refused++;
+    this.#say(greeter.socket, errorFrame(CODE["protocol-error"], what));
+    this.#doorLog.broke(greeter.peer.uid, what);
     this.dismiss(greeter);
   }
 
-  #turnAway(greeter: Greeter, socket: OwnedFd, code: number, reason: string): void {
-    this.#say(socket, refusedFrame(code, reason));
-    this.#options.log.info("refused", { code, reason });
+  #turnAway(greeter: Greeter, code: number, reason: string): void {
+    this.#refused++;
+    this.#say(greeter.socket, refusedFrame(code, reason));
+    this.#doorLog.refused(greeter.peer.uid, { code, reason });
     this.dismiss(greeter);
+  }
+
+  /** A peer stands at the door no more; its socket is the caller's. */
+  #letGo(greeter: Greeter): OwnedFd {
+    if (this.#greeters.delete(greeter)) this.#places.give(greeter.peer.uid);
+    return greeter.release();
   }
 
   #say(socket: OwnedFd, frame: Uint8Array): number {
     return sendOne(socket.fd, frame as Uint8Array<ArrayBuffer>, 0, frame.length);
-  }
-
-  /** Out of descriptors: a listener that stays readable would spin. It is looked at again in a second. */
-  #pause(): void {
-    const { loop } = this.#options;
-    loop.unwatch(this.#listening.fd);
-    loop.arm(this.#resume, loop.clock.nowNs() + 1000 * MS);
   }
 }

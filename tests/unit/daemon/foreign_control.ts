@@ -81,7 +81,12 @@ export class ForeignControl implements AsyncDisposable {
     const first = await this.#line();
     if (first !== "connected") return { kind: 0, answer: first };
     const sub = { sources: 0xff, prio_min: 0, endpoints: 0xffff_ffff_ffff_ffffn };
-    await this.#send(KIND.HELLO, 0, [], encode({ proto: 1, name: "foreign", sub }));
+    try {
+      await this.#send(KIND.HELLO, 0, [], encode({ proto: 1, name: "foreign", sub }));
+    } catch (error) {
+      // Refused when it connected: what it was told is read all the same, and the relay has ended.
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    }
     const frame = await this.frame();
     return { kind: frame.kind, answer: decode(frame.body) };
   }
@@ -173,8 +178,8 @@ export class ForeignControl implements AsyncDisposable {
     try {
       await this.#writer.close();
     } catch (error) {
-      // It has ended by itself.
-      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+      // It has ended by itself; a writer that has learnt of it already says so in another way.
+      if (!(error instanceof Deno.errors.BrokenPipe || error instanceof TypeError)) throw error;
     }
     await this.#child.status;
     await this.#reading;

@@ -1,0 +1,44 @@
+/**
+ * The port by which the control socket's listener asks who may come in. The daemon's policy stands behind it.
+ * @module
+ */
+import type { Grant } from "../../access/grant.ts";
+
+/** Who is at the door, as the kernel tells (SO_PEERCRED): as it was when it connected. */
+export interface Peer {
+  /** Its process. */
+  readonly pid: number;
+  /** Its user. */
+  readonly uid: number;
+  /** Its user's primary group. */
+  readonly gid: number;
+}
+
+/** Why a peer is not let in. */
+export interface Refusal {
+  /** It is none of an admission. */
+  readonly ok: false;
+  /** One of the contract's codes. */
+  readonly code: number;
+  /** In words, short. */
+  readonly reason: string;
+}
+
+/** What the door decides, or why not. */
+export type Verdict = { readonly ok: true; readonly grant: Grant } | Refusal;
+
+/** Who is let in, and with which rights. */
+export interface Doorkeeper {
+  /**
+   * Asked when a peer has connected, before anything is kept for it; cheap, because whoever may open the socket may make it be asked as often as it likes. Left out: everybody may say HELLO.
+   *
+   * @returns undefined when it may say HELLO, which decides nothing more
+   */
+  knock?(peer: Peer): Refusal | undefined;
+  /** Whether a peer has a right to the places in reserve. Left out: nobody has. */
+  isPrivileged?(peer: Peer): boolean;
+  /** Asked once a HELLO. */
+  admit(peer: Peer): Verdict;
+  /** A peer with this uid has left. */
+  left(peer: Peer): void;
+}
