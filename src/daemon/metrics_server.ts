@@ -1,12 +1,16 @@
 /**
  * Serves the metrics over HTTP on a unix socket, `metrics.sock` beside the control socket: `curl --unix-socket …/metrics.sock http://vmsig/metrics`. It is on the main thread, and asks the loop's
  * thread for each page: a loop that does not answer in time shows as 503, which is news too.
+ *
+ * Deno's server ends when it cannot accept (no descriptors left, for instance): that is told once, and it is made anew a while later, until it serves again.
  * @module
  */
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 
 const ANSWER_LIMIT_MS = 1000;
+/** After how long a server that ended is made anew. */
+const RESTART_MS = 1000;
 
 /** Serves pages of metrics. */
 export class MetricsServer implements AsyncDisposable {
@@ -14,6 +18,8 @@ export class MetricsServer implements AsyncDisposable {
   readonly #ask: (id: number) => boolean;
   readonly #waiting = new Map<number, (text: string | null) => void>();
   #server: Deno.HttpServer | undefined;
+  #again: ReturnType<typeof setTimeout> | undefined;
+  #isTold = false;
   #lastId = 0;
 
   /**
@@ -31,17 +37,37 @@ export class MetricsServer implements AsyncDisposable {
   start(log: Log): void {
     try {
       removeStale(this.#path);
-      this.#server = Deno.serve({ path: this.#path, onListen: () => {} }, (request) => this.#answer(request));
+      const server = Deno.serve({ path: this.#path, onListen: () => {} }, (request) => this.#answer(request));
+      this.#server = server;
+      server.finished.catch((error) => this.#ended(server, error, log));
       Deno.chmodSync(this.#path, 0o600);
-      this.#server.unref();
+      server.unref();
+      if (this.#isTold) log.info("metrics are served again");
+      this.#isTold = false;
     } catch (error) {
-      log.warn(`no metrics: cannot listen on ${this.#path}: ${messageOf(error)}`);
+      this.#fail(error, log);
     }
+  }
+
+  /** A server ended by itself. */
+  #ended(server: Deno.HttpServer, error: unknown, log: Log): void {
+    if (this.#server !== server) return;
+    this.#server = undefined;
+    this.#fail(error, log);
+  }
+
+  #fail(error: unknown, log: Log): void {
+    if (!this.#isTold) {
+      log.warn(`no metrics for now: cannot listen on ${this.#path}: ${messageOf(error)}; it is tried again`);
+    }
+    this.#isTold = true;
+    this.#again = setTimeout(() => this.start(log), RESTART_MS);
+    Deno.unrefTimer(this.#again);
   }
 
   /** Listens anew: the folder of its socket was removed under it. */
   async restart(log: Log): Promise<void> {
-    await this.#server?.shutdown();
+    await this.#close();
     this.start(log);
   }
 
@@ -52,9 +78,16 @@ export class MetricsServer implements AsyncDisposable {
 
   /** Listens no more; its socket is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#server === undefined) return;
-    await this.#server.shutdown();
-    removeStale(this.#path);
+    if (await this.#close()) removeStale(this.#path);
+  }
+
+  /** Ends the server, and what would begin another one. Whether there was one. */
+  async #close(): Promise<boolean> {
+    clearTimeout(this.#again);
+    const server = this.#server;
+    this.#server = undefined;
+    await server?.shutdown();
+    return server !== undefined;
   }
 
   async #answer(request: Request): Promise<Response> {
