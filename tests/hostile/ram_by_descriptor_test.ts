@@ -270,6 +270,32 @@ for (const inTheEnd of ["lets go", "does not let go"] as const) {
   });
 }
 
+Deno.test({
+  name: "mem on a process that keeps it waiting ends with SIGTERM",
+  ignore: !hasFuse,
+  async fn() {
+    await using place = new Place();
+    await using slow = await Fake.startSlow(place.theirs);
+    {
+      // Asked for its memory map, it locks its address space, and answers.
+      using monitor = await Deno.connect({ transport: "unix", path: `${place.theirs}/slow.qmp` });
+      const question = { execute: "human-monitor-command", arguments: { "command-line": "info mtree -f" } };
+      await monitor.write(new TextEncoder().encode(`${JSON.stringify(question)}\n`));
+      let text = "";
+      const buffer = new Uint8Array(4096);
+      while (!text.includes("ram0")) {
+        const n = await monitor.read(buffer);
+        assert(n !== null, "it answers");
+        text += new TextDecoder().decode(buffer.subarray(0, n));
+      }
+    }
+    // 124: it ended in time, by the first signal.
+    const args = ["mem", `pid:${slow.pid}`, "info"];
+    const { code, errors } = await vmsig(args, ["timeout", "--kill-after=20", "5"]);
+    assertEquals(code, 124, errors);
+  },
+});
+
 Deno.test("a look at the host changes and opens nothing", async () => {
   await using place = new Place();
   await using fake = await Fake.start(place.theirs, "memfd", `fifo:${place.theirs}/fifo`);

@@ -3,6 +3,7 @@
  * writes. With `pid:N` or `file:PATH` it needs no daemon.
  * @module
  */
+import { resetSignal, SIGNAL } from "../../../ffi/signals.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import { Fault } from "../../base/fault.ts";
 import { bytesOfHex, hexOfBytes } from "../../base/hex.ts";
@@ -244,6 +245,8 @@ async function openThere(client: Client, ref: string, signal: AbortSignal): Prom
 }
 
 function openHere(name: string): Opened {
+  // Nothing is held and nothing of it returns to the event loop: Ctrl-C and SIGTERM end it at once, even while a process keeps us waiting in the kernel.
+  for (const signal of [SIGNAL.INT, SIGNAL.TERM]) resetSignal(signal);
   const target = openTarget(name, GUEST_FINDERS);
   try {
     const { memory, lowBytes, guest } = target;
