@@ -16,7 +16,6 @@ import { BAD_OPERATION, capsFor, leaseClassFor } from "../access/requirement.ts"
 import type { LanePolicy } from "../context/policy.ts";
 import { SUBMIT } from "../context/transfer_context.ts";
 import { ROSTER } from "../event/body_layout.ts";
-import type { LeaseClass } from "../event/body_number.ts";
 import { DIR, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { writeText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
@@ -25,10 +24,10 @@ import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
-import { denialOf, judge } from "./admission.ts";
+import { judge } from "./admission.ts";
 import { AuditTrail, NO_ENDPOINT } from "./audit_trail.ts";
+import { Bus } from "./bus.ts";
 import { Barrier, type ContainedFault } from "./barrier.ts";
-import { Bus, REFUSAL } from "./bus.ts";
 import { CommandRoute } from "./command_route.ts";
 import type { Control, ControlSeat, HandIn } from "./control_port.ts";
 import { ControlSlot } from "./control_slot.ts";
@@ -40,6 +39,7 @@ import { LeaseService } from "./lease_service.ts";
 import type { TurnHook } from "./loop.ts";
 import { MemoryAccounts } from "./memory_account.ts";
 import { judgePublish } from "./publish_rule.ts";
+import { Refusals } from "./refusals.ts";
 import { Retained } from "./retained.ts";
 
 /** What a core is made of. */
@@ -80,6 +80,7 @@ export class Core implements TurnHook {
   readonly accounts: MemoryAccounts = new MemoryAccounts();
   readonly #loop: LoopPort;
   readonly #retained = new Retained();
+  readonly #refusals: Refusals;
   readonly #endpoints: Endpoints;
   readonly #leaseService: LeaseService;
   readonly #route: CommandRoute;
@@ -98,6 +99,7 @@ export class Core implements TurnHook {
     this.#loop = loop;
     this.bus = new Bus(loop.clock, log);
     const { bus } = this;
+    this.#refusals = new Refusals(bus);
     this.audit = new AuditTrail(loop, options.log.for("audit"), bus.pool, (event) => bus.up(event));
     bus.audit = this.audit;
     this.barrier = options.barrier ?? new Barrier(log, loop.clock);
@@ -294,7 +296,7 @@ export class Core implements TurnHook {
     this.leases.touch(slot.id, this.bus.clock.nowNs());
     const code = judgePublish(event, slot.grant, this.#endpoints.get(endpoint));
     if (code !== CODE.ok) {
-      this.#refusePublish(slot, event, code);
+      this.#refusals.publish(slot, event, code);
       // Only after this turn, or it would not hear why.
       if (code === CODE["protocol-error"]) {
         this.#loop.defer(() => this.leave(slot, "protocol error: bad publish"));
@@ -313,7 +315,7 @@ export class Core implements TurnHook {
   /** Answers a command, or an event to publish, that its control found wanting; takes it over. */
   refuse(slot: ControlSlot, event: TransferEvent, code: number): void {
     this.leases.touch(slot.id, this.bus.clock.nowNs());
-    if (event.dir === DIR.UP) return this.#refusePublish(slot, event, code);
+    if (event.dir === DIR.UP) return this.#refusals.publish(slot, event, code);
     event.origin = slot.id;
     event.source = SOURCE_OF_KIND[event.kind] ?? SOURCE.NONE;
     this.#refuse(slot, event, code);
@@ -321,14 +323,7 @@ export class Core implements TurnHook {
 
   /** A control broke its transport's protocol; it has been told so. */
   breach(slot: ControlSlot, what: string): void {
-    this.audit.write({
-      principal: slot.grant.principal,
-      control: slot.id,
-      endpoint: NO_ENDPOINT,
-      kind: KIND.ERROR,
-      code: CODE["protocol-error"],
-      detail: `${slot.control.name}: ${what}`,
-    });
+    this.#refusals.breach(slot, what);
     this.leave(slot, `protocol error: ${what}`);
   }
 
@@ -386,45 +381,9 @@ export class Core implements TurnHook {
     this.#pacedUp = context.waiting(DIR.UP);
   }
 
-  #refusePublish(slot: ControlSlot, event: TransferEvent, code: number): void {
-    const { kind, endpoint, corr } = event;
-    event.release();
-    slot.outstanding++;
-    this.bus.error(SOURCE.CORE, endpoint, slot.id, corr, code, kind, "publish refused", REFUSAL);
-    this.#auditRefusal(slot, kind, endpoint, code);
-  }
-
-  /** Answers a command that is not admitted; takes it over. */
   #refuse(slot: ControlSlot, command: TransferEvent, code: number): HandIn {
-    const { kind, endpoint, corr, token, source } = command;
-    slot.outstanding++;
-    const reason = denialOf(command, code);
-    if (reason >= 0) {
-      const event = this.bus.event(KIND.LEASE_DENIED, SOURCE.CORE, endpoint);
-      event.origin = slot.id;
-      event.corr = corr;
-      event.ticket = REFUSAL;
-      event.words[0] = command.words[0] as number;
-      event.words[1] = reason;
-      this.bus.up(event);
-    } else this.bus.sendAck(slot.id, corr, endpoint, source, kind, code, 0, 0, REFUSAL);
-    const cls = leaseClassFor(command);
-    command.release();
-    this.#auditRefusal(slot, kind, endpoint, code, cls < 0 ? undefined : (cls as LeaseClass), token);
+    this.#refusals.command(slot, command, code);
     return "taken";
-  }
-
-  #auditRefusal(
-    slot: ControlSlot,
-    kind: number,
-    endpoint: number,
-    code: number,
-    cls?: LeaseClass,
-    token?: number,
-  ): void {
-    const { principal } = slot.grant;
-    const named = token === 0 ? undefined : token;
-    this.audit.write({ principal, control: slot.id, endpoint, kind, code, cls, token: named });
   }
 
   #tellRoom(): void {

@@ -1,0 +1,77 @@
+/**
+ * How the core says no to a control: one answer, which counts as the answer to its command when it has reached it, and one entry in the audit trail. What is refused is decided elsewhere (admission, publish rule, the control's own transport).
+ * @module
+ */
+import { CODE } from "../base/codes.ts";
+import { leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
+import type { LeaseClass } from "../event/body_number.ts";
+import { KIND } from "../event/kind.ts";
+import { SOURCE } from "../event/source.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import { denialOf } from "./admission.ts";
+import { NO_ENDPOINT } from "./audit_trail.ts";
+import { type Bus, REFUSAL } from "./bus.ts";
+import type { ControlSlot } from "./control_slot.ts";
+
+/** Answers what is not admitted. */
+export class Refusals {
+  readonly #bus: Bus;
+
+  /** Answers over a bus, whose audit trail notes it. */
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  /** Refuses a command by an ACT_ACK, or by a LEASE_DENIED where that has a reason of its own; takes it over. */
+  command(slot: ControlSlot, command: TransferEvent, code: number): void {
+    const { kind, endpoint, corr, token, source } = command;
+    slot.outstanding++;
+    const reason = denialOf(command, code);
+    if (reason >= 0) {
+      const event = this.#bus.event(KIND.LEASE_DENIED, SOURCE.CORE, endpoint);
+      event.origin = slot.id;
+      event.corr = corr;
+      event.ticket = REFUSAL;
+      event.words[0] = command.words[0] as number;
+      event.words[1] = reason;
+      this.#bus.up(event);
+    } else this.#bus.sendAck(slot.id, corr, endpoint, source, kind, code, 0, 0, REFUSAL);
+    const cls = leaseClassFor(command);
+    command.release();
+    this.#audit(slot, kind, endpoint, code, cls === NO_LEASE_CLASS ? undefined : (cls as LeaseClass), token);
+  }
+
+  /** Refuses to publish an event, by an ERROR to who sent it; takes it over. */
+  publish(slot: ControlSlot, event: TransferEvent, code: number): void {
+    const { kind, endpoint, corr } = event;
+    event.release();
+    slot.outstanding++;
+    this.#bus.error(SOURCE.CORE, endpoint, slot.id, corr, code, kind, "publish refused", REFUSAL);
+    this.#audit(slot, kind, endpoint, code);
+  }
+
+  /** Notes that a control broke its transport's protocol; the transport itself tells it so. */
+  breach(slot: ControlSlot, what: string): void {
+    this.#bus.audit.write({
+      principal: slot.grant.principal,
+      control: slot.id,
+      endpoint: NO_ENDPOINT,
+      kind: KIND.ERROR,
+      code: CODE["protocol-error"],
+      detail: `${slot.control.name}: ${what}`,
+    });
+  }
+
+  #audit(
+    slot: ControlSlot,
+    kind: number,
+    endpoint: number,
+    code: number,
+    cls?: LeaseClass,
+    token?: number,
+  ): void {
+    const { principal } = slot.grant;
+    const named = token === 0 ? undefined : token;
+    this.#bus.audit.write({ principal, control: slot.id, endpoint, kind, code, cls, token: named });
+  }
+}
