@@ -147,6 +147,13 @@ export function connectIvshmem(device: IvshmemDevice, options: IvshmemChannelOpt
   }
   const clock = options.clock ?? monotonicClock;
   header.join(found.generation, device.id);
+  if (header.generation !== found.generation) {
+    // What was looked at was the generation before: nobody will ever take us for the connector of this one.
+    throw new Fault(
+      "no-endpoint",
+      `Cannot connect over ${device.socketPath}: its listener has just begun anew. Connect again.`,
+    );
+  }
   const link = new IvshmemLink(device, header, "connector", found.vectorBase, clock);
   link.meet(found.listenerPeerId);
   link.ringData();
