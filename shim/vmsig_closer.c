@@ -35,7 +35,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
-static int32_t queue[QUEUE]; /* untouched pages of it cost nothing */
+static struct closing { int32_t fd, is_connection; } queue[QUEUE]; /* untouched pages of it cost nothing */
 static uint32_t head, count, threads, idle;
 
 static void on_tick(int signal)
@@ -69,11 +69,14 @@ static int is_drained(int fd)
     return 0;
 }
 
-static void put_away(int fd)
+/* A descriptor that a peer sent is only closed: what it is open on is others' as well, maybe the peer's own end of a
+ * connection, and neither ours to shut down nor to read from. */
+static void put_away(int fd, int is_connection)
 {
     char byte;
-    int empty = 0;
-    shutdown(fd, SHUT_RD);
+    int empty = is_connection ? 0 : 2;
+    if (is_connection)
+        shutdown(fd, SHUT_RD);
     for (int i = 0; i < MOST_PACKETS && empty < 2; i++) {
         ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
         if (n > 0)
@@ -104,14 +107,14 @@ static void *run(void *unused)
             pthread_cond_wait(&more, &lock);
             idle--;
         }
-        int fd = queue[head];
+        struct closing next = queue[head];
         head = (head + 1) % QUEUE;
         count--;
         pthread_mutex_unlock(&lock);
         if (has_ticks)
             timer_settime(ticks, 0, &on, NULL);
         pthread_sigmask(SIG_UNBLOCK, &tick, NULL);
-        put_away(fd);
+        put_away(next.fd, next.is_connection);
         pthread_sigmask(SIG_BLOCK, &tick, NULL);
         if (has_ticks)
             timer_settime(ticks, 0, &off, NULL);
@@ -159,7 +162,7 @@ int32_t vmsig_close_elsewhere(int32_t fd, int32_t is_connection)
         pthread_mutex_unlock(&lock);
         return error != 0 ? -error : -EAGAIN;
     }
-    queue[(head + count) % QUEUE] = fd;
+    queue[(head + count) % QUEUE] = (struct closing){fd, is_connection};
     count++;
     pthread_cond_signal(&more);
     pthread_mutex_unlock(&lock);

@@ -26,6 +26,8 @@ const CHECK_MS = 5000;
  * what the Worker said meanwhile.
  */
 const SILENT_CHECKS = 4;
+/** How long a Worker may take until it goes round for the first time, ms. */
+const START_MS = 60_000;
 
 /** What a test sets otherwise. */
 export interface PerceptionHostOptions {
@@ -44,6 +46,8 @@ interface Running {
   readonly bell: EventFd;
   /** Its connection to the daemon, once it has one. */
   connection: { readonly fd: number; readonly ino: number } | undefined;
+  /** When it was started, ms; 0 once it has said that it goes round: its time counts from then. */
+  startedMs: number;
   silent: number;
 }
 
@@ -97,7 +101,13 @@ export class PerceptionHost implements Disposable {
     if (this.#closed || this.#running !== null || this.#restart !== undefined) return;
     const url = this.#options.workerUrl ?? new URL("./perception_worker.ts", import.meta.url);
     const worker = new Worker(url, { type: "module" });
-    const running: Running = { worker, bell: EventFd.create(), connection: undefined, silent: 0 };
+    const running: Running = {
+      worker,
+      bell: EventFd.create(),
+      connection: undefined,
+      startedMs: performance.now(),
+      silent: 0,
+    };
     this.#running = running;
     worker.onmessage = ({ data }: MessageEvent<PerceptionReport>) => this.#take(running, data);
     worker.onerror = (event) => {
@@ -127,7 +137,7 @@ export class PerceptionHost implements Disposable {
   }
 
   #take(running: Running, report: PerceptionReport): void {
-    running.silent = 0;
+    running.startedMs = running.silent = 0;
     if (report.type === "joined") running.connection = report;
     else if (report.type === "failed") {
       this.#failed(running, `it failed, and is started again: ${report.message}`);
@@ -135,7 +145,9 @@ export class PerceptionHost implements Disposable {
   }
 
   #look(running: Running): void {
-    if (++running.silent < SILENT_CHECKS) return;
+    // A busy machine takes its time to load a Worker; one that is ended meanwhile may have joined, and not said so yet.
+    if (running.startedMs > 0 && performance.now() - running.startedMs < START_MS) return;
+    if (running.startedMs === 0 && ++running.silent < SILENT_CHECKS) return;
     this.#failed(running, "it hangs, and is replaced; memory that it had mapped stays until the daemon ends");
     // The daemon takes it off the bus now. Its descriptor is closed when the thread has surely ended.
     onConnection(running, (fd) => shutdown(fd, SHUTDOWN.BOTH));

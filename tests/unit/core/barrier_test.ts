@@ -41,8 +41,8 @@ Deno.test("a descriptor's callback that throws ends that one: the others of the 
   });
   loop.watch(second.fd, IN, { onReady: broken });
   loop.watch(third.fd, IN, { onReady: () => (calls++, third.drain()) });
-  loop.turn(0);
-  loop.turn(0);
+  // On a busy machine a turn may end after one callback: the rest comes in the next ones.
+  for (let i = 0; i < 1000 && (calls === 0 || faults.length < 2); i++) loop.turn(0);
   assertEquals(calls, 1);
   assert(ended instanceof TypeError);
   assertEquals(loop.watched, 1, "one that cannot end itself is not watched any more, and does not spin");

@@ -56,6 +56,22 @@ Deno.test("a connection with descriptors in it, and a foreign socket, are closed
   other.close();
 });
 
+Deno.test("a foreign descriptor is only closed: what it is open on is not shut down, nor read from", async () => {
+  const [near, far] = socketPair(SOCKET.SEQPACKET);
+  const copy = near.dup().release();
+  const isOpen = watched(copy);
+  sendOne(far.fd, new Uint8Array([1, 2, 3]), 0, 3);
+  closeForeignFd(copy);
+  // Its number may be something else's by then; the link tells.
+  await until("the copy is closed", () => !isOpen());
+  sendOne(far.fd, new Uint8Array([4]), 0, 1);
+  using receive = new ReceiveBatch(4, 16, 0);
+  assertEquals(receive.receive(near.fd), 2, "both packets are there for whose they are");
+  assertEquals([receive.length(0), receive.length(1)], [3, 1]);
+  near.close();
+  far.close();
+});
+
 Deno.test("heaps of them are closed, too", async () => {
   const numbers: number[] = [];
   for (let i = 0; i < 200; i++) {
