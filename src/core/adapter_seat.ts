@@ -62,7 +62,7 @@ export class AdapterSeat implements Seat {
     this.endpointName = slot.name;
     this.loop = loop;
     this.log = log;
-    this.#throttle = isOwn ? null : new SeamThrottle(loop, {
+    this.#throttle = isOwn ? null : new SeamThrottle(loop, bus.house, {
       pass: (event) => this.#pass(event),
       onFlood: (code, text) => {
         log.warn("its VM tells more than it can mean", { vm: slot.name, what: text });

@@ -3,6 +3,7 @@
  * adapter or a control may do is decided elsewhere (admission, route, leases); here it is only made to happen exactly once.
  * @module
  */
+import { HouseBudget } from "./seam_budget.ts";
 import type { Clock } from "../base/clock.ts";
 import { CODE } from "../base/codes.ts";
 import { writeU64 } from "../base/layout.ts";
@@ -35,6 +36,8 @@ export const REFUSAL: number = -1;
 
 /** The shared middle of the core. */
 export class Bus {
+  /** What all seams share of what may be told unasked. */
+  readonly house: HouseBudget = new HouseBudget();
   /** Where events come from and return to. */
   readonly pool: EventPool = new EventPool();
   /** Commands that are not answered yet. */

@@ -12,7 +12,7 @@ import { folds, mayFold } from "../event/folding.ts";
 import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { LoopPort, TimerHandler } from "./adapter_port.ts";
-import { SeamBudget } from "./seam_budget.ts";
+import { type HouseBudget, SeamBudget } from "./seam_budget.ts";
 
 const TELL_EVERY_NS = 100 * MS;
 
@@ -28,14 +28,19 @@ export interface ThrottleHost {
 export class SeamThrottle implements TimerHandler {
   readonly #loop: LoopPort;
   readonly #host: ThrottleHost;
-  readonly #budget = new SeamBudget();
+  readonly #budget: SeamBudget;
   /** The newest of each that was not told yet, oldest first. */
   readonly #kept: TransferEvent[] = [];
   #isFlood = false;
   #folded = 0;
 
-  /** Starts with the whole budget. */
-  constructor(loop: LoopPort, host: ThrottleHost) {
+  /**
+   * Starts with the whole budget.
+   *
+   * @param house what it shares with all other seams
+   */
+  constructor(loop: LoopPort, house: HouseBudget, host: ThrottleHost) {
+    this.#budget = new SeamBudget(house);
     this.#loop = loop;
     this.#host = host;
   }
