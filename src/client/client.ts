@@ -173,7 +173,7 @@ export class Client implements AsyncDisposable, LeaseHome {
     const answer = await this.#session.request(kind, endpoint, what, fill, options);
     const ack = answer.as("ACT_ACK");
     if (ack !== undefined && (ack.ok !== 1 || ack.code !== CODE.ok)) {
-      throw faultOfCode(what, ack.code, ack.detail === 0 ? "" : `detail ${ack.detail}`);
+      throw faultOfCode(what, ack.code, ack.detail === 0 ? "" : `detail ${ack.detail}`, answer.words);
     }
     const denied = answer.as("LEASE_DENIED");
     if (denied !== undefined) throw faultOfDenial(what, denied.reason);

@@ -180,7 +180,7 @@ export class Session implements ConnectionSink, StreamOwner {
     const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, token = 0 } = options;
     if (signal?.aborted) return Promise.reject(new Fault("interrupted", `Cannot ${what}: interrupted`));
     const corr = this.#pending.nextCorr();
-    const answer = this.#pending.wait(corr, what, timeoutMs, signal);
+    const answer = this.#pending.wait(corr, endpoint, what, timeoutMs, signal);
     const event = this.newEvent(kind, endpoint, DIR.DOWN);
     event.corr = corr;
     event.token = token;
@@ -285,11 +285,7 @@ export class Session implements ConnectionSink, StreamOwner {
       if (body !== undefined) {
         this.leases.revoke(event.endpoint, body.cls, leaseLossOf(body.reason), event.seq);
       }
-    } else if (event.kind === KIND.ERROR && event.endpoint === NO_ENDPOINT) {
-      // About this connection; one with an endpoint tells of a seam of that VM.
-      const body = event.as("ERROR");
-      if (body?.code === CODE["protocol-error"]) this.#lastError = body.text || "protocol error";
-    }
+    } else if (event.kind === KIND.ERROR) this.#onError(event);
     this.#deliver(event);
   }
 
@@ -304,6 +300,15 @@ export class Session implements ConnectionSink, StreamOwner {
     this.#pending.failAll(why);
     this.leases.loseAll();
     for (const stream of [...this.#streams]) stream.end(why);
+  }
+
+  #onError(event: ClientEvent): void {
+    const body = event.as("ERROR");
+    if (body === undefined) return;
+    // With an endpoint it tells of a seam of that VM, or is what the VM says to a command of ours.
+    if (event.endpoint !== NO_ENDPOINT) {
+      if (body.code === CODE.refused) this.#pending.noteWords(body.detail, event.endpoint, body.text);
+    } else if (body.code === CODE["protocol-error"]) this.#lastError = body.text || "protocol error";
   }
 
   #onGreeting(event: ClientEvent): void {

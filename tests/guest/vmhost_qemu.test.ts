@@ -3,7 +3,7 @@
  * of losing QEMU with its reason.
  * @module
  */
-import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
+import { assertEquals, assertGreaterOrEqual, assertLess, assertMatch } from "@std/assert";
 import { CODE } from "../../src/base/codes.ts";
 import { QmpLink } from "../../src/adapters/qmp_link.ts";
 import { VmhostAdapter } from "../../src/adapters/vmhost/vmhost_adapter.ts";
@@ -87,7 +87,9 @@ Deno.test("VMHOST answers a query with the state, and refuses what QEMU or the c
     await operate(rig, KIND.CMD_VM, 0xffffffff, CODE["bad-argument"]);
     await operate(rig, KIND.CMD_LIFECYCLE, 5, CODE["bad-argument"]);
     // QEMU: wake-up only from suspended.
-    await operate(rig, KIND.CMD_LIFECYCLE, LIFE.WAKEUP, CODE.refused);
+    const refused = await rig.answered(rig.operate(KIND.CMD_LIFECYCLE, LIFE.WAKEUP));
+    assertEquals(refused.code, CODE.refused);
+    assertMatch(refused.words, /wake.?up/i, "QEMU's own words");
   });
 });
 

@@ -119,6 +119,27 @@ Deno.test("a refusal is exit 1 with the code's name and what to do; the lease is
   });
 });
 
+Deno.test("what the VM said to a refused command is in the answer, plain and under --json", async () => {
+  const script: Script = {
+    endpoints: ["alpha"],
+    onCommand(command, peer) {
+      if (command.kind !== KIND.CMD_INPUT) return agreeable().onCommand?.(command, peer);
+      peer.error(0, 10, command.corr, "VM not running");
+      peer.ack(command, 10);
+    },
+  };
+  await withDaemon(script, async (_daemon, at) => {
+    const key = await vmsig("key", "alpha", "a", ...at);
+    assertEquals([key.code, key.out], [1, ""]);
+    assertMatch(key.err, /^vmsig: refused: Cannot .*: the VM refused it: VM not running\n$/);
+    const json = await vmsig("mouse", "alpha", "move", "1", "2", "--json", ...at);
+    assertEquals(json.code, 1);
+    const { code, text } = JSON.parse(json.err);
+    assertEquals(code, "refused");
+    assertStringIncludes(text, "VM not running");
+  });
+});
+
 Deno.test("key, type, mouse, held and lease", async () => {
   await withDaemon(agreeable(), async (daemon, at) => {
     assertEquals((await vmsig("key", "alpha", "ctrl-c", "enter", ...at)).out, "alpha: 2 pressed\n");

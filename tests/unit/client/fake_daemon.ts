@@ -10,7 +10,7 @@ import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../../ffi/poller.ts";
 import { shim } from "../../../ffi/shim.ts";
 import { acceptUnix, listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";
-import { ACT_ACK, ROSTER } from "../../../src/event/body_layout.ts";
+import { ACT_ACK, ERROR, ROSTER } from "../../../src/event/body_layout.ts";
 import { ALL_CAPS } from "../../../src/event/capability.ts";
 import { DIR, PRIO_OF_KIND, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
 import { checkFrame, encodeFrame } from "../../../src/event/frame.ts";
@@ -94,6 +94,17 @@ export class Peer {
       event.view.setUint32(ACT_ACK.at.ok, code === 0 ? 1 : 0, true);
       event.view.setUint32(ACT_ACK.at.code, code, true);
       event.view.setUint32(ACT_ACK.at.cmdKind, command.kind, true);
+    });
+  }
+
+  /** Says something of a VM, or to the command whose corr is `detail`. */
+  error(endpoint: number, code: number, detail: number, text: string, source = 0): void {
+    this.send(KIND.ERROR, (event) => {
+      event.endpoint = endpoint;
+      event.source = source;
+      event.view.setUint32(ERROR.at.code, code, true);
+      event.view.setUint32(ERROR.at.detail, detail, true);
+      writeText(event.inline, ERROR.at.text, 40, text);
     });
   }
 
