@@ -210,3 +210,50 @@ Deno.test("VMHOST: a monitor that another client has is told, and used as soon a
   await operate(rig, KIND.CMD_VM, VM_OP.STOP);
   await rig.close();
 });
+
+Deno.test("VMHOST on monitors that pretty-print, -qmp-pretty and -mon pretty=on: states, verdicts and long answers", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "vmsig-pretty-" });
+  try {
+    const paths = [`${dir}/a.sock`, `${dir}/b.sock`];
+    await using _qemu = await startFirmware({
+      extraArgs: [
+        "-qmp-pretty",
+        `unix:${paths[0]},server=on,wait=off`,
+        "-chardev",
+        `socket,id=pretty,path=${paths[1]},server=on,wait=off`,
+        "-mon",
+        "chardev=pretty,mode=control,pretty=on",
+      ],
+    });
+    for (const path of paths) {
+      let link: QmpLink | undefined;
+      using rig = new AdapterRig((loop) => {
+        link = new QmpLink({ path, loop });
+        return new VmhostAdapter(link);
+      });
+      rig.open();
+      await rig.event("SEAM_UP");
+      assertEquals(rig.of("ERROR"), []);
+      assertEquals(states(rig), [[RUNNING, NONE]]);
+      await operate(rig, KIND.CMD_VM, VM_OP.STOP);
+      assertEquals(states(rig).at(-1), [PAUSED, HOST_REQUEST]);
+      await operate(rig, KIND.CMD_VM, VM_OP.CONT);
+      await operate(rig, KIND.CMD_LIFECYCLE, LIFE.WAKEUP, CODE.refused);
+      let map = "";
+      link?.execute(
+        "human-monitor-command",
+        { "command-line": "info mtree -f" },
+        (reply) => {
+          if (reply.outcome === "done") map = String(reply.value);
+        },
+        0,
+        1e10,
+      );
+      await rig.until("the memory map", () => map !== "");
+      assertMatch(map, /FlatView #0/);
+      await rig.close();
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
