@@ -25,6 +25,7 @@ import { EventStream, type StreamOwner } from "./event_stream.ts";
 import { helloBody, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
 import { leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
+import { MemoryView } from "./memory_view.ts";
 import { PendingCommands } from "./pending_commands.ts";
 import { NO_ENDPOINT, RosterView } from "./roster_view.ts";
 
@@ -46,6 +47,8 @@ export interface CommandOptions {
 export class Session implements ConnectionSink, StreamOwner {
   /** The roster as far as it has arrived. */
   readonly roster: RosterView = new RosterView();
+  /** How each VM's memory stands, as far as it was told. */
+  readonly memory: MemoryView = new MemoryView();
   /** The leases that are held. */
   readonly leases: LeaseBook = new LeaseBook();
   readonly #socketPath: string;
@@ -277,6 +280,7 @@ export class Session implements ConnectionSink, StreamOwner {
     }
     this.#checkSeq(event);
     if (event.corr !== 0 && this.#onAnswer(event)) return;
+    this.memory.update(event);
     if (event.kind === KIND.ROSTER) {
       this.#rosterEvents++;
       this.roster.update(event);

@@ -28,6 +28,7 @@ import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
 import type { RamAnswer, ScanPort } from "./scan_port.ts";
 import { SharedRam } from "./shared_ram.ts";
+import { unknownGuestText } from "./unknown_guest.ts";
 import { WriteExtents } from "./write_extents.ts";
 
 /** What an adapter is made of. */
@@ -200,7 +201,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** Called by the watch. */
   onUnknownGuest(detail: string): void {
     this.#seat?.log.warn("no known guest system in RAM", { detail });
-    this.#seat?.emitError(CODE["not-supported"], 0, "no known guest system in RAM");
+    this.#seat?.emitError(CODE["not-supported"], 0, unknownGuestText(detail));
   }
 
   /** What a write needs beside its own form: a context, the live lease, an extent. */

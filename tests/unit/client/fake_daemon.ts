@@ -34,6 +34,10 @@ export interface Script {
   readonly refuse?: { code: number; reason: string };
   /** Endpoints in the roster, by number. */
   readonly endpoints?: readonly string[];
+  /** Endpoints that have a memory context, without any RAM. */
+  readonly contexts?: readonly number[];
+  /** More that is sent right behind the roster. */
+  onJoin?(peer: Peer): void;
   /** Do not answer HELLO at all. */
   readonly mute?: boolean;
   /** A command arrived. */
@@ -243,5 +247,9 @@ export class FakeDaemon implements AsyncDisposable {
     };
     peer.send(KIND.WELCOME, (sent) => sent.setBody(BODY.CBOR, encode(body)));
     endpoints.forEach((name, i) => peer.roster(i, name));
+    for (const endpoint of this.#script.contexts ?? []) {
+      peer.send(KIND.MEMCTX, (context) => context.endpoint = endpoint);
+    }
+    this.#script.onJoin?.(peer);
   }
 }
