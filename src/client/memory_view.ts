@@ -5,8 +5,7 @@
  * It knows only what this control receives: the source MEMCTX in its subscription, MEMCTX and OBSERVE in its grant.
  * @module
  */
-import { type CodeName, codeName } from "../base/codes.ts";
-import { CODE } from "../base/codes.ts";
+import { CODE, codeName } from "../base/codes.ts";
 import { ROSTER_STATE, VM_STATE_NUMBER } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
@@ -15,7 +14,7 @@ import type { ClientEvent } from "./client_event.ts";
 /** Why there is no context, in the daemon's words. */
 export interface MemoryTrouble {
   /** Its code's name: "not-supported". */
-  readonly code: CodeName;
+  readonly code: string;
   /** "no known guest system in RAM". */
   readonly text: string;
 }
@@ -63,7 +62,7 @@ export class MemoryView {
         const body = event.as("ERROR");
         // A flood that is folded, and the words of a refused write, say nothing of the seam.
         if (body === undefined || body.code === CODE.dropped || this.#contexts.has(endpoint)) return;
-        this.#troubles.set(endpoint, { code: codeName(body.code) as CodeName, text: body.text });
+        this.#troubles.set(endpoint, { code: codeName(body.code), text: body.text });
       }
     }
   }

@@ -23,7 +23,11 @@ export class MessageAssembler {
   /** What is wrong with the stream; empty while nothing is. */
   #defect = "";
 
-  /** @param sink who takes the messages, each as {@linkcode LineSink} says */
+  /**
+   * Starts between two messages.
+   *
+   * @param sink who takes the messages, each as {@linkcode LineSink} says
+   */
   constructor(sink: LineSink) {
     this.#sink = sink;
   }
