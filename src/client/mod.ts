@@ -42,4 +42,5 @@ export type { MemoryWriteOptions } from "./memory_write.ts";
 export { type ButtonName, BUTTONS, MAX_ABS, type Point } from "./mouse_frames.ts";
 export type { EndpointRef, RosterEntry } from "./roster_view.ts";
 export type { CommandOptions } from "./session.ts";
+export { runScript } from "./run_script.ts";
 export { framesOfText } from "./us_layout.ts";
