@@ -120,7 +120,7 @@ function status({ json, out }: Call, { process, gva, region }: RegionCandidate):
       statusName: nameIn(PRODUCER_STATUS, state.status),
       backendName: nameIn(BACKEND, state.backend),
       pid: process.pid,
-      process: process.name,
+      process: visible(process.name),
       gva: `0x${gva.toString(16)}`,
       root: `0x${region.root.toString(16)}`,
       producerPid: header.producerPid,

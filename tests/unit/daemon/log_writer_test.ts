@@ -245,7 +245,7 @@ Deno.test("lines begin with a time that is no part of them: equal ones fold, and
       writer.onReady();
     }
     assert(
-      /\nT(\d+) warn  log: \d+ lines were lost.*\nT\1 info  audit: a reset\n/.test(text),
+      /\nT(\d+) warn {2}log: \d+ lines were lost.*\nT\1 info {2}audit: a reset\n/.test(text),
       text.slice(-300),
     );
   } finally {
