@@ -114,6 +114,8 @@ async function pack(scratch: Scratch): Promise<void> {
       "./etc/vmsig/vmsigd.toml",
       "./usr/share/man/man1/vmsig.1.gz",
       "./usr/share/bash-completion/completions/vmsig",
+      "./usr/share/zsh/vendor-completions/_vmsig",
+      "./usr/share/fish/vendor_completions.d/vmsig.fish",
     ]
   ) expect(text.includes(` ${path}\n`), `the package has no ${path}`);
   const config = `${ROOT}config/vmsigd.toml`;

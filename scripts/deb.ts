@@ -1,5 +1,5 @@
 /**
- * `deno task deb`: builds the Debian package from the compiled executable: systemd unit, tmpfiles, default config, man page and bash completion.
+ * `deno task deb`: builds the Debian package from the compiled executable: systemd unit, tmpfiles, default config, man page and completions for bash, zsh and fish.
  *
  *   deno run -A scripts/deb.ts [--executable FILE] [--output FOLDER]
  *
@@ -9,7 +9,8 @@
 import { Fault, messageOf } from "../src/base/fault.ts";
 import { VERSION } from "../src/base/version.ts";
 import { compile } from "./compile.ts";
-import { completion, manPage } from "./man_page.ts";
+import { completion } from "./completion.ts";
+import { manPage } from "./man_page.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
@@ -46,7 +47,9 @@ export async function buildDeb(options: DebOptions): Promise<string> {
     await put("usr/lib/tmpfiles.d/vmsig.conf", read("config/vmsig.tmpfiles"));
     await put("etc/vmsig/vmsigd.toml", read("config/vmsigd.toml") + read("config/deb/vmsigd.toml"));
     await put("usr/share/man/man1/vmsig.1.gz", await gzip(await manPage()));
-    await put("usr/share/bash-completion/completions/vmsig", await completion());
+    await put("usr/share/bash-completion/completions/vmsig", await completion("bash"));
+    await put("usr/share/zsh/vendor-completions/_vmsig", await completion("zsh"));
+    await put("usr/share/fish/vendor_completions.d/vmsig.fish", await completion("fish"));
     await put("usr/share/doc/vmsig/copyright", read("LICENSE"));
     await put("usr/share/doc/vmsig/README.md", read("README.md"));
     await put("usr/share/doc/vmsig/SECURITY.md", read("src/SECURITY.md"));

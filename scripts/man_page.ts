@@ -1,14 +1,18 @@
 /**
- * The man page and the bash completion, made from the same command table as the help: what they say is what the commands do.
+ * The man page, made from the same command table as the help: what it says is what the commands do. The completions are made likewise (completion.ts).
  *
- *   deno run -A scripts/man_page.ts man | completion
+ *   deno run -A scripts/man_page.ts man | completion [bash|zsh|fish]
  *
  * @module
  */
+import { completion, type Shell, SHELLS } from "./completion.ts";
 import { optionsOf } from "../src/client/cli/command_line.ts";
 import type { CommandEntry, CommandModule } from "../src/client/cli/command.ts";
 import { COMMANDS } from "../src/client/cli/command_table.ts";
 import { VERSION } from "../src/base/version.ts";
+
+/** Stands for a space at which no line is broken, until the text is troff's. */
+const NO_BREAK = "\u00a0";
 
 /** Text as troff takes it: no line begins with a dot or a quote, hyphens are real ones. */
 function troff(text: string): string {
@@ -22,11 +26,16 @@ export async function manPage(): Promise<string> {
     ".SH NAME",
     "vmsig \\- watch and steer virtual machines over one bus",
     ".SH SYNOPSIS",
+    // Neither hyphenated nor stretched: it is typed as it stands.
+    ".nh",
+    ".ad l",
   ];
   for (const { usage } of Object.values(COMMANDS)) {
-    for (const form of usage) lines.push(`\\fBvmsig\\fR ${troff(form)}`, ".br");
+    for (const form of usage) lines.push(".HP 8", `\\fBvmsig\\fR ${unbroken(form)}`);
   }
   lines.push(
+    ".ad b",
+    ".hy",
     ".SH DESCRIPTION",
     "vmsig connects sensors and actuators of virtual machines (state over QMP, guest memory, frames, input) to controls: programs or people. The daemon,",
     ".B vmsig serve,",
@@ -58,7 +67,7 @@ export async function manPage(): Promise<string> {
 
 function commandSection(name: string, entry: CommandEntry, command: CommandModule): string[] {
   const lines = [`.SS ${name}`, `${troff(capital(entry.summary))}.`];
-  for (const usage of entry.usage) lines.push(".PP", `.B vmsig ${troff(usage)}`);
+  for (const usage of entry.usage) lines.push(".PP", `.B vmsig ${unbroken(usage)}`);
   lines.push(".PP", troff(command.details.trim()));
   for (const [option, spec] of Object.entries(optionsOf(command))) {
     const value = spec.takes === "nothing" ? "" : ` ${spec.value ?? "VALUE"}`;
@@ -75,50 +84,25 @@ function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** The completion for bash: commands, their options, endpoints by asking the daemon. */
-export async function completion(): Promise<string> {
-  const cases: string[] = [];
-  for (const [name, entry] of Object.entries(COMMANDS)) {
-    const options = Object.keys(optionsOf(await entry.load())).map((option) => `--${option}`);
-    const words = [...new Set(entry.usage.flatMap(literalWords))];
-    const takesEndpoint = entry.usage.some((usage) => usage.includes("ENDPOINT"));
-    cases.push(
-      `    ${name}) words="${[...words, ...options].join(" ")}"; endpoints=${takesEndpoint ? "yes" : ""} ;;`,
-    );
-  }
-  return [
-    "# bash completion for vmsig; made from its command table.",
-    "_vmsig() {",
-    "  local current=${COMP_WORDS[COMP_CWORD]} words= endpoints=",
-    "  COMPREPLY=()",
-    '  if [ "$COMP_CWORD" -eq 1 ]; then',
-    `    COMPREPLY=($(compgen -W "${[...Object.keys(COMMANDS), "help"].join(" ")}" -- "$current"))`,
-    "    return",
-    "  fi",
-    "  case ${COMP_WORDS[1]} in",
-    ...cases,
-    "  esac",
-    '  if [ -n "$endpoints" ] && [ "$COMP_CWORD" -eq 2 ]; then',
-    '    words="$words $(vmsig ls --json 2>/dev/null | sed -n \'s/.*"name":"\\([^"]*\\)".*/\\1/p\')"',
-    "  fi",
-    '  COMPREPLY=($(compgen -W "$words" -- "$current"))',
-    "}",
-    "complete -o default -F _vmsig vmsig",
-    "",
-  ].join("\n");
-}
-
-/** Words of a usage line that are typed as they stand. */
-function literalWords(usage: string): string[] {
-  return usage.split(/[\s|[\]]+/).slice(1).filter((word) => /^[a-z][a-z-]+$/.test(word));
+/** A usage line that is broken between its parts only: an option stays with its value, what is in brackets together. */
+function unbroken(usage: string): string {
+  let depth = 0;
+  const parts = [...usage].map((c) => {
+    if (c === "[") depth++;
+    else if (c === "]") depth--;
+    return c === " " && depth > 0 ? NO_BREAK : c;
+  });
+  return troff(parts.join("").replace(/ (-{1,2}[a-z][a-z-]*) (?=[A-Z])/g, ` $1${NO_BREAK}`))
+    .replaceAll(NO_BREAK, "\\ ");
 }
 
 if (import.meta.main) {
-  const [what] = Deno.args;
+  const [what, shell = "bash"] = Deno.args;
   if (what === "man") await Deno.stdout.write(new TextEncoder().encode(await manPage()));
-  else if (what === "completion") await Deno.stdout.write(new TextEncoder().encode(await completion()));
-  else {
-    console.error("vmsig: usage: scripts/man_page.ts man | completion");
+  else if (what === "completion" && SHELLS.includes(shell as Shell)) {
+    await Deno.stdout.write(new TextEncoder().encode(await completion(shell as Shell)));
+  } else {
+    console.error(`vmsig: usage: scripts/man_page.ts man | completion [${SHELLS.join("|")}]`);
     Deno.exit(2);
   }
 }

@@ -4,6 +4,9 @@
  * @module
  */
 
+/** The first byte that is not ASCII, as `byte_text.ts` has one that is no UTF-8. */
+const LONE_BYTE = 0xdc80;
+
 /** Characters of one value that are shown, unless the caller says otherwise. */
 export const MOST_PRINTED = 512;
 
@@ -30,6 +33,24 @@ export function printable(text: string, most: number = MOST_PRINTED): string {
 /** Text of our own making that may hold outside text inside: escaped like {@linkcode printable}, but backslashes stand, because what is inside has been escaped, and nothing is cut. */
 export function oneLine(text: string): string {
   return text.replace(UNSAFE, (c) => c === "\\" ? c : escapeOf(c));
+}
+
+/**
+ * A name as it may be shown, where it may have been bytes that are not UTF-8 (`byte_text.ts`): in this form `\xNN` is the byte NN, whether or not it is a character, and what is a
+ * character above U+007F is `\u{N}`. Otherwise as {@linkcode printable}: a newline is `\x0a`, a backslash is doubled, and two names that differ are shown differently.
+ *
+ * @param text a name
+ * @param most how many of its characters are shown; all of them unless told
+ */
+export function printableName(text: string, most: number = Infinity): string {
+  const rest = text.length - most;
+  return text.slice(0, most).replace(UNSAFE, escapeOfName) + (rest > 0 ? `… (${rest} more characters)` : "");
+}
+
+function escapeOfName(c: string): string {
+  const code = c.codePointAt(0) as number;
+  if (code >= LONE_BYTE && code < LONE_BYTE + 0x80) return `\\x${(code - LONE_BYTE + 0x80).toString(16)}`;
+  return code < 0x80 ? escapeOf(c) : `\\u{${code.toString(16)}}`;
 }
 
 function escapeUnsafe(text: string): string {

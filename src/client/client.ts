@@ -27,6 +27,7 @@ import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import type { SubscribeOptions, Welcome } from "./handshake.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
+import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
 import type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session } from "./session.ts";
@@ -90,6 +91,11 @@ export class Client implements AsyncDisposable, LeaseHome {
   /** The roster as far as it has arrived; see {@linkcode Client.completeRoster}. */
   get roster(): RosterView {
     return this.#session.roster;
+  }
+
+  /** How each VM's memory stands, as far as it was told: needs the source MEMCTX. */
+  get memory(): MemoryView {
+    return this.#session.memory;
   }
 
   /** Why the connection ended; undefined while it lives. */
@@ -173,7 +179,7 @@ export class Client implements AsyncDisposable, LeaseHome {
     const answer = await this.#session.request(kind, endpoint, what, fill, options);
     const ack = answer.as("ACT_ACK");
     if (ack !== undefined && (ack.ok !== 1 || ack.code !== CODE.ok)) {
-      throw faultOfCode(what, ack.code, ack.detail === 0 ? "" : `detail ${ack.detail}`);
+      throw faultOfCode(what, ack.code, ack.detail === 0 ? "" : `detail ${ack.detail}`, answer.words);
     }
     const denied = answer.as("LEASE_DENIED");
     if (denied !== undefined) throw faultOfDenial(what, denied.reason);

@@ -43,6 +43,8 @@ export class ClientEvent implements Disposable {
   readonly view: DataView<ArrayBuffer>;
   /** The body; empty when there is none. */
   readonly body: Uint8Array<ArrayBuffer>;
+  /** Of an ACT_ACK that refuses: what the VM said to it, escaped; empty when it said nothing. */
+  words = "";
   readonly #fds: (OwnedFd | undefined)[];
 
   /**

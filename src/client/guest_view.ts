@@ -5,7 +5,9 @@
  * @module
  */
 import { CAP_OF_CLASS } from "../access/requirement.ts";
+import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
+import { oneLine } from "../base/printable.ts";
 import { readU64 } from "../base/layout.ts";
 import { MEMCTX } from "../event/body_layout.ts";
 import { GUEST_OS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
@@ -22,9 +24,14 @@ import type { EventStream } from "./event_stream.ts";
 import type { LeaseClassName } from "./lease.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
+import { faultOfCode } from "./verdict.ts";
 
-/** A context is retained: it comes with the join, unless there is none. */
+/** A context is retained: it comes with the join, unless there is none (yet). */
 const CONTEXT_WAIT_MS = 3000;
+/** A seam that is not up is given this long: the endpoint may have been attached right now. */
+const SEAM_WAIT_MS = 150;
+/** How often it is looked whether waiting has become pointless. */
+const LOOK_MS = 20;
 /** How long what was sent may be on its way to this client. */
 const QUIET_MS = 50;
 
@@ -80,12 +87,16 @@ export class GuestView implements AsyncDisposable {
    *
    * @param client must receive MEMCTX: source MEMCTX in its subscription and its grant
    * @param ref which VM
-   * @throws {Fault} `no-endpoint`, `seam-down` when there is no context (the text says why, as far as the roster knows), `refused` when its RAM does not open
+   * @throws {Fault} `no-endpoint`; `no-capability`; `seam-down` when there is no context (the text says why, as far as the daemon has told); `not-supported` when the
+   * daemon knows no system that runs there, or the VM's RAM is not shared; `refused` when its RAM does not open
    */
   static async open(client: Client, ref: EndpointRef, options: CommandOptions = {}): Promise<GuestView> {
     const endpoint = await client.endpoint(ref);
     const endpoints = [endpoint];
     const name = client.roster.nameOf(endpoint);
+    if ((client.grant.caps & CAP.MEMCTX) === 0) {
+      throw faultOfCode(`look at the memory of ${name}`, CODE["no-capability"]);
+    }
     const ended = client.events({ kinds: ["MEMCTX", "MEMCTX_INVALIDATED"], endpoints });
     try {
       const event = await firstContext(client, ended, endpoint, options);
@@ -152,9 +163,16 @@ async function firstContext(
   endpoint: number,
   { timeoutMs = CONTEXT_WAIT_MS, signal }: CommandOptions,
 ): Promise<ClientEvent> {
+  const beganMs = performance.now();
   const giveUp = (): void => stream.end(new Fault("interrupted", "Cannot await the context: interrupted"));
+  const look = (): void => {
+    const fault = pointless(client, endpoint, performance.now() - beganMs);
+    if (fault !== undefined) stream.end(fault);
+  };
+  const looking = setInterval(look, LOOK_MS);
   const timer = setTimeout(() => stream.end(noContext(client, endpoint)), timeoutMs);
   signal?.addEventListener("abort", giveUp, { once: true });
+  look();
   if (signal?.aborted) giveUp();
   try {
     for (;;) {
@@ -164,18 +182,37 @@ async function firstContext(
       if (value.kindName === "MEMCTX") return value.detach();
     }
   } finally {
+    clearInterval(looking);
     clearTimeout(timer);
     signal?.removeEventListener("abort", giveUp);
   }
 }
 
+/** Why no context will come, as far as it is known after so long; undefined while one may. */
+function pointless(client: Client, endpoint: number, waitedMs: number): Fault | undefined {
+  if (client.memory.hasContext(endpoint)) return undefined;
+  if (client.memory.trouble(endpoint) !== undefined) return noContext(client, endpoint);
+  const entry = client.roster.get(endpoint);
+  // Who may not see the roster knows of no seams.
+  if (entry === undefined || entry.state === "attaching" || entry.seams.includes("memctx")) return undefined;
+  return waitedMs < SEAM_WAIT_MS ? undefined : noContext(client, endpoint);
+}
+
 function noContext(client: Client, endpoint: number): Fault {
   const entry = client.roster.get(endpoint);
-  const name = client.roster.nameOf(endpoint);
+  const what = `Cannot look at the memory of ${client.roster.nameOf(endpoint)}`;
+  const trouble = client.memory.trouble(endpoint);
+  if (trouble !== undefined) {
+    const code = trouble.code === "not-supported" ? "not-supported" : "seam-down";
+    const where = entry?.seams.includes("memctx") === true
+      ? "the daemon found none that it can read, and its log has the details"
+      : "its memory seam is down";
+    return new Fault(code, `${what}: ${oneLine(trouble.text)} (${where})`);
+  }
   let why = "its memory seam is up, but no known system was found in it (yet): it may still be starting";
   if (entry?.state !== "up") why = `it is ${entry?.state ?? "gone"}`;
   else if (!entry.seams.includes("memctx")) {
     why = "its memory seam is down: vmsig probe tells what QEMU needs, the daemon's log what failed";
   }
-  return new Fault("seam-down", `Cannot look at the memory of ${name}: ${why}`);
+  return new Fault("seam-down", `${what}: ${why}`);
 }

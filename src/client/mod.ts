@@ -37,8 +37,10 @@ export {
 } from "./input_record.ts";
 export { keyCode, keyName } from "./key_codes.ts";
 export { Lease, type LeaseClassName, type LeaseLoss } from "./lease.ts";
+export type { MemoryTrouble, MemoryView } from "./memory_view.ts";
 export type { MemoryWriteOptions } from "./memory_write.ts";
 export { type ButtonName, BUTTONS, MAX_ABS, type Point } from "./mouse_frames.ts";
 export type { EndpointRef, RosterEntry } from "./roster_view.ts";
 export type { CommandOptions } from "./session.ts";
+export { runScript } from "./run_script.ts";
 export { framesOfText } from "./us_layout.ts";

@@ -7,10 +7,15 @@ import { Fault } from "../base/fault.ts";
 import type { ClientEvent } from "./client_event.ts";
 
 const MAX_ABANDONED = 1024;
+/** Characters of a refusal's words: a daemon sends three parts of 40 bytes. */
+const MOST_WORDS = 512;
 const MAX_CORR = 0xffff_ffff;
 
 interface Pending {
   readonly what: string;
+  readonly endpoint: number;
+  /** What the VM has said to it so far. */
+  words: string;
   readonly resolve: (answer: ClientEvent) => void;
   readonly reject: (fault: Fault) => void;
   readonly stop: () => void;
@@ -41,13 +46,20 @@ export class PendingCommands {
   /**
    * Awaits the answer to `corr`.
    *
+   * @param endpoint whose it is
    * @param what what the command does, for the message: "reset web"
    * @param timeoutMs after which the command counts as unanswered
    * @param signal gives it up early
    * @returns the answer, whatever it says
    * @throws {Fault} `timed-out`; `interrupted` when the signal aborts; what {@linkcode PendingCommands.failAll} was told
    */
-  wait(corr: number, what: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<ClientEvent> {
+  wait(
+    corr: number,
+    endpoint: number,
+    what: string,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ClientEvent> {
     const { promise, resolve, reject } = Promise.withResolvers<ClientEvent>();
     const giveUp = (fault: Fault) => {
       this.#take(corr)?.reject(fault);
@@ -67,7 +79,7 @@ export class PendingCommands {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
     };
-    this.#pending.set(corr, { what, resolve, reject, stop });
+    this.#pending.set(corr, { what, endpoint, words: "", resolve, reject, stop });
     return promise;
   }
 
@@ -75,8 +87,15 @@ export class PendingCommands {
   settle(answer: ClientEvent): Settled {
     const pending = this.#take(answer.corr);
     if (pending === undefined) return this.#abandoned.delete(answer.corr) ? "given up" : "nobody's";
+    answer.words = pending.words;
     pending.resolve(answer);
     return "awaited";
+  }
+
+  /** Takes the words of a refusal, which come right before it, maybe in parts. */
+  noteWords(corr: number, endpoint: number, text: string): void {
+    const pending = this.#pending.get(corr);
+    if (pending?.endpoint === endpoint && pending.words.length < MOST_WORDS) pending.words += text;
   }
 
   /** Whether an event is an answer that somebody awaited. */

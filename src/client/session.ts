@@ -25,6 +25,7 @@ import { EventStream, type StreamOwner } from "./event_stream.ts";
 import { helloBody, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
 import { leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
+import { MemoryView } from "./memory_view.ts";
 import { PendingCommands } from "./pending_commands.ts";
 import { NO_ENDPOINT, RosterView } from "./roster_view.ts";
 
@@ -46,6 +47,8 @@ export interface CommandOptions {
 export class Session implements ConnectionSink, StreamOwner {
   /** The roster as far as it has arrived. */
   readonly roster: RosterView = new RosterView();
+  /** How each VM's memory stands, as far as it was told. */
+  readonly memory: MemoryView = new MemoryView();
   /** The leases that are held. */
   readonly leases: LeaseBook = new LeaseBook();
   readonly #socketPath: string;
@@ -180,7 +183,7 @@ export class Session implements ConnectionSink, StreamOwner {
     const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, token = 0 } = options;
     if (signal?.aborted) return Promise.reject(new Fault("interrupted", `Cannot ${what}: interrupted`));
     const corr = this.#pending.nextCorr();
-    const answer = this.#pending.wait(corr, what, timeoutMs, signal);
+    const answer = this.#pending.wait(corr, endpoint, what, timeoutMs, signal);
     const event = this.newEvent(kind, endpoint, DIR.DOWN);
     event.corr = corr;
     event.token = token;
@@ -277,6 +280,7 @@ export class Session implements ConnectionSink, StreamOwner {
     }
     this.#checkSeq(event);
     if (event.corr !== 0 && this.#onAnswer(event)) return;
+    this.memory.update(event);
     if (event.kind === KIND.ROSTER) {
       this.#rosterEvents++;
       this.roster.update(event);
@@ -285,11 +289,7 @@ export class Session implements ConnectionSink, StreamOwner {
       if (body !== undefined) {
         this.leases.revoke(event.endpoint, body.cls, leaseLossOf(body.reason), event.seq);
       }
-    } else if (event.kind === KIND.ERROR && event.endpoint === NO_ENDPOINT) {
-      // About this connection; one with an endpoint tells of a seam of that VM.
-      const body = event.as("ERROR");
-      if (body?.code === CODE["protocol-error"]) this.#lastError = body.text || "protocol error";
-    }
+    } else if (event.kind === KIND.ERROR) this.#onError(event);
     this.#deliver(event);
   }
 
@@ -304,6 +304,15 @@ export class Session implements ConnectionSink, StreamOwner {
     this.#pending.failAll(why);
     this.leases.loseAll();
     for (const stream of [...this.#streams]) stream.end(why);
+  }
+
+  #onError(event: ClientEvent): void {
+    const body = event.as("ERROR");
+    if (body === undefined) return;
+    // With an endpoint it tells of a seam of that VM, or is what the VM says to a command of ours.
+    if (event.endpoint !== NO_ENDPOINT) {
+      if (body.code === CODE.refused) this.#pending.noteWords(body.detail, event.endpoint, body.text);
+    } else if (body.code === CODE["protocol-error"]) this.#lastError = body.text || "protocol error";
   }
 
   #onGreeting(event: ClientEvent): void {

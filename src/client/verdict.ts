@@ -4,6 +4,7 @@
  */
 import { CODE, type CodeName, codeName } from "../base/codes.ts";
 import { Fault, type FaultCode } from "../base/fault.ts";
+import { oneLine } from "../base/printable.ts";
 import { LEASE_DENY } from "../event/body_number.ts";
 
 const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
@@ -36,10 +37,12 @@ const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
  * @param what what was to be done: "reset web"
  * @param code the code that came
  * @param detail more, in a few words, from the actuator
+ * @param words what the VM itself said, escaped
  */
-export function faultOfCode(what: string, code: number, detail?: string): Fault {
+export function faultOfCode(what: string, code: number, detail?: string, words = ""): Fault {
   const name = codeName(code);
-  const why = WHY[name as Exclude<CodeName, "ok">];
+  const isTold = code === CODE.refused && words !== "";
+  const why = isTold ? `the VM refused it: ${oneLine(words)}` : WHY[name as Exclude<CodeName, "ok">];
   const extra = detail === undefined || detail === "" ? "" : ` (${detail})`;
   if (why === undefined || code === CODE.ok) {
     return new Fault("refused", `Cannot ${what}: the daemon answered ${name}${extra}; update this client`);

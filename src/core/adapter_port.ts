@@ -81,8 +81,9 @@ export interface Seat {
    * @param code 0 done, else one of the contract's codes
    * @param detail the actuator's own number, 0 for none
    * @param doneNs when the actuator confirmed; 0 or left out = now
+   * @param words of a refusal: what the actuator said, for whoever sent the command; escaped and cut on the way
    */
-  ack(ticket: number, code: number, detail?: number, doneNs?: number): void;
+  ack(ticket: number, code: number, detail?: number, doneNs?: number, words?: string): void;
   /** Answers a command with an event of its own instead of an ACT_ACK (made by {@linkcode event}); the core addresses it. */
   reply(ticket: number, event: TransferEvent): void;
   /** Whether the lease under which a command was admitted is still the live one: ask again before a late step. */

@@ -111,10 +111,10 @@ export class AdapterSeat implements Seat {
     this.emit(event);
   }
 
-  ack(ticket: number, code: number, detail = 0, doneNs = 0): void {
+  ack(ticket: number, code: number, detail = 0, doneNs = 0, words = ""): void {
     if (this.#closed) return;
     this.#throttle?.earn();
-    this.#bus.ack(ticket, code, detail, doneNs, this.#source);
+    this.#bus.ack(ticket, code, detail, doneNs, this.#source, words);
   }
 
   reply(ticket: number, event: TransferEvent): void {

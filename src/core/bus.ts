@@ -8,9 +8,10 @@ import type { Clock } from "../base/clock.ts";
 import { CODE } from "../base/codes.ts";
 import { writeU64 } from "../base/layout.ts";
 import { MAX_LANE_EVENTS } from "../base/limits.ts";
+import { printable } from "../base/printable.ts";
 import type { Log } from "../base/log.ts";
 import { SUBMIT, TransferContext } from "../context/transfer_context.ts";
-import { writeText } from "../event/inline_text.ts";
+import { textParts, writeText } from "../event/inline_text.ts";
 import { ACT_ACK, ERROR } from "../event/body_layout.ts";
 import { defaultPrio, DIR } from "../event/defaults.ts";
 import { EventQueue } from "../event/event_queue.ts";
@@ -33,6 +34,11 @@ export interface Origin {
  * its control, and not before, so that a control whose answers wait somewhere is not read.
  */
 export const REFUSAL: number = -1;
+
+/** Bytes of an ERROR's text. */
+const ERROR_TEXT_BYTES = 40;
+/** ERRORs in which the words of one refusal are told: QEMU's are 20 to 60 characters long. */
+const MOST_WORD_PARTS = 3;
 
 /** The shared middle of the core. */
 export class Bus {
@@ -131,20 +137,35 @@ export class Bus {
     text: string,
     ticket = 0,
   ): void {
+    const event = this.#errorEvent(source, endpoint, control, corr, code, detail, text);
+    event.ticket = ticket;
+    this.up(event);
+  }
+
+  #errorEvent(
+    source: number,
+    endpoint: number,
+    control: number,
+    corr: number,
+    code: number,
+    detail: number,
+    text: string,
+  ): TransferEvent {
     const event = this.event(KIND.ERROR, source, endpoint);
     event.origin = control;
-    event.ticket = ticket;
     event.corr = corr;
     event.view.setUint32(ERROR.at.code, code, true);
     event.view.setUint32(ERROR.at.detail, detail, true);
-    writeText(event.inline, ERROR.at.text, 40, text);
-    this.up(event);
+    writeText(event.inline, ERROR.at.text, ERROR_TEXT_BYTES, text);
+    return event;
   }
 
   /**
    * Answers a ticket with an ACT_ACK. The first answer counts; another one is our own defect, found and logged.
+   *
+   * @param words of a refusal, what the actuator said; outside text
    */
-  ack(ticket: number, code: number, detail: number, doneNs: number, source: number): void {
+  ack(ticket: number, code: number, detail: number, doneNs: number, source: number, words = ""): void {
     const index = this.ledger.find(ticket);
     if (index < 0) {
       this.log.error("a command was answered twice", { ticket, code });
@@ -157,7 +178,29 @@ export class Bus {
     const endpoint = this.ledger.endpoint(index);
     this.ledger.close(index);
     if (corr === 0 && code === CODE.ok) return this.onSilent(origin);
+    if (words !== "" && code !== CODE.ok) this.#tellWords(origin, corr, endpoint, source, code, words);
     this.sendAck(origin, corr, endpoint, source, kind, code, detail, doneNs, ticket);
+  }
+
+  /**
+   * The words of a refusal, as ERRORs right before its ACT_ACK, which has no room for text. They are no answer: their corr is 0, and
+   * `detail` is the command's, for a control that knows of it. They have the ACT_ACK's priority, so that they stay in front of it, and are
+   * bounded as it is.
+   */
+  #tellWords(
+    origin: number,
+    corr: number,
+    endpoint: number,
+    source: number,
+    code: number,
+    words: string,
+  ): void {
+    const { prio } = this.context.policyOf(source, DIR.UP);
+    for (const part of textParts(printable(words), ERROR_TEXT_BYTES, MOST_WORD_PARTS)) {
+      const event = this.#errorEvent(source, endpoint, origin, 0, code, corr, part);
+      event.prio = prio >= 0 ? prio : defaultPrio(KIND.ACT_ACK, true);
+      this.up(event);
+    }
   }
 
   /** Sends an ACT_ACK; `ticket` is {@linkcode REFUSAL} when it is a refusal at admission. */

@@ -2,15 +2,20 @@
  * Retained state: the newest ROSTER, MEMCTX, FRAME_RING and VGPU_STATUS of each endpoint, replayed to whoever comes later. It holds one reference to each event, and
  * with it the event's file descriptors. What a control has published is forgotten with that control.
  *
+ * Why an endpoint has no memory context is kept, too: the newest ERROR of its memory seam, until the seam comes or goes, a context is told, or the VM is reset. Who comes
+ * later would otherwise wait for a system that is known not to be supported.
+ *
  * VGPU_STATUS is more than the contract names: there is no question that a late control could ask instead. "Lost" is not kept: who never heard of a
  * producer need not hear that there is none.
  * @module
  */
 import { MAX_ENDPOINTS } from "../base/limits.ts";
-import { ROSTER, VGPU_STATUS } from "../event/body_layout.ts";
-import { ROSTER_STATE, VGPU_STATE } from "../event/body_number.ts";
+import { CODE } from "../base/codes.ts";
+import { ERROR, ROSTER, VGPU_STATUS, VM_STATE } from "../event/body_layout.ts";
+import { ROSTER_STATE, VGPU_STATE, VM_STATE_NUMBER } from "../event/body_number.ts";
 import { ROWS } from "../event/catalogue.ts";
 import { KIND } from "../event/kind.ts";
+import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
 /** In the order in which a late subscriber gets them, as the catalogue says. */
@@ -25,10 +30,19 @@ export class Retained {
   /** Which control published that kind of that endpoint last; 0 = none did. */
   readonly #publishers = new Int32Array(KINDS.length * MAX_ENDPOINTS);
 
+  /** Why an endpoint has no memory context. */
+  readonly #memoryErrors: (TransferEvent | null)[] = new Array(MAX_ENDPOINTS).fill(null);
+  /** Whether an endpoint's memory seam is up. */
+  readonly #memoryUp = new Uint8Array(MAX_ENDPOINTS);
+
   /** Keeps an event if its kind is retained, in place of the older one. Of an endpoint that is gone nothing is kept. */
   note(event: TransferEvent): void {
     if (event.kind === KIND.ROSTER && event.words[ROSTER.at.state / 4] === ROSTER_STATE.GONE) {
       return this.forget(event.endpoint);
+    }
+    if (event.endpoint < MAX_ENDPOINTS) {
+      if (event.source === SOURCE.MEMCTX) this.#noteMemory(event);
+      else if (event.kind === KIND.VM_LIFECYCLE) this.#noteState(event);
     }
     if (event.kind === KIND.VGPU_STATUS && event.words[VGPU_STATUS.at.state / 4] === VGPU_STATE.LOST) {
       return this.drop(event.kind, event.endpoint);
@@ -39,6 +53,30 @@ export class Retained {
     const older = this.#slots[index];
     this.#slots[index] = event.retain();
     older?.release();
+  }
+
+  #noteMemory(event: TransferEvent): void {
+    const { endpoint, kind } = event;
+    if (kind === KIND.ERROR) {
+      // That a flood is folded says nothing of the seam.
+      if (event.words[ERROR.at.code / 4] === CODE.dropped) return;
+      this.#dropMemoryError(endpoint);
+      this.#memoryErrors[endpoint] = event.retain();
+    } else if (kind === KIND.SEAM_UP || kind === KIND.SEAM_DOWN) {
+      this.#memoryUp[endpoint] = kind === KIND.SEAM_UP ? 1 : 0;
+      this.#dropMemoryError(endpoint);
+    } else if (kind === KIND.MEMCTX) this.#dropMemoryError(endpoint);
+  }
+
+  /** After a reset another system may run. RAM that cannot be had is not to be had after it either. */
+  #noteState(event: TransferEvent): void {
+    const isReset = event.words[VM_STATE.at.state / 4] === VM_STATE_NUMBER.RESET;
+    if (isReset && this.#memoryUp[event.endpoint] === 1) this.#dropMemoryError(event.endpoint);
+  }
+
+  #dropMemoryError(endpoint: number): void {
+    this.#memoryErrors[endpoint]?.release();
+    this.#memoryErrors[endpoint] = null;
   }
 
   /** Notes that a control has published an event, of whatever kind: see {@linkcode dropOf}. */
@@ -77,6 +115,9 @@ export class Retained {
       this.drop(kind, endpoint);
       this.noteControl(0, kind, endpoint);
     }
+    if (endpoint >= MAX_ENDPOINTS) return;
+    this.#memoryUp[endpoint] = 0;
+    this.#dropMemoryError(endpoint);
   }
 
   /** The newest of a kind, or null. */
@@ -85,9 +126,10 @@ export class Retained {
     return row < 0 ? null : this.#slots[row * MAX_ENDPOINTS + endpoint] ?? null;
   }
 
-  /** Calls `take` with each retained event (borrowed): all ROSTER, then all MEMCTX, then all FRAME_RING, then all VGPU_STATUS. */
+  /** Calls `take` with each retained event (borrowed): all ROSTER, then all MEMCTX, then all FRAME_RING, then all VGPU_STATUS, then the ERRORs. */
   replay(take: (event: TransferEvent) => void): void {
     for (const event of this.#slots) if (event !== null) take(event);
+    for (const event of this.#memoryErrors) if (event !== null) take(event);
   }
 
   /** Releases everything. */
@@ -96,5 +138,6 @@ export class Retained {
       this.#slots[index]?.release();
       this.#slots[index] = null;
     }
+    for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) this.#dropMemoryError(endpoint);
   }
 }

@@ -33,6 +33,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
   readonly #fd: number;
   readonly #prefix: string;
   readonly #clock: Clock;
+  readonly #stamp: () => string;
   readonly #fold = new LogFold();
   #armedNs = NEVER;
   #loop: LoopPort | null = null;
@@ -48,10 +49,12 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
    * @param fd borrowed
    * @param journal whether lines begin with a syslog priority
    * @param clock the time by which repeated lines are folded
+   * @param stamp what a line begins with when it is written: its time, where the reader gives it none
    */
-  constructor(fd: number, journal: boolean, clock: Clock = monotonicClock) {
+  constructor(fd: number, journal: boolean, clock: Clock = monotonicClock, stamp: () => string = () => "") {
     this.#fd = fd;
     this.#clock = clock;
+    this.#stamp = stamp;
     this.#prefix = journal ? "<4>" : "warn  ";
   }
 
@@ -98,10 +101,11 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
   }
 
   #putLine(line: string, mostBytes: number): void {
-    const bytes = bytesOf(line);
+    const stamp = this.#stamp();
+    const bytes = bytesOf(stamp + line);
     if (this.#lost > 0) {
       const told = bytesOf(
-        `${this.#prefix}log: ${this.#lost} lines were lost: whoever reads this log was too slow`,
+        `${stamp}${this.#prefix}log: ${this.#lost} lines were lost: whoever reads this log was too slow`,
       );
       if (!this.#take(told, mostBytes - bytes.length)) {
         this.#lost++;

@@ -9,6 +9,7 @@ import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { setThreadRealtime, threadCpuNs } from "../../ffi/scheduler.ts";
 import { IN } from "../../ffi/poller.ts";
 import { MS } from "../base/clock.ts";
+import { localTime } from "../base/local_time.ts";
 import { Log } from "../base/log.ts";
 import { SharedRing } from "../context/shared_ring.ts";
 import { SocketListener } from "../controls/socket/socket_listener.ts";
@@ -80,7 +81,8 @@ export class LoopDaemon {
     this.#config = plan.config;
     this.#report = report;
     const { daemon } = plan.config;
-    this.#logWriter = new LogWriter(STDERR, plan.journal, monotonicClock);
+    const stamp = plan.journal ? () => "" : () => `${localTime()} `;
+    this.#logWriter = new LogWriter(STDERR, plan.journal, monotonicClock, stamp);
     this.#log = new Log(
       "vmsig",
       daemon.log,

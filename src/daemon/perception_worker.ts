@@ -5,6 +5,7 @@
  */
 import { statFd } from "../../ffi/memfd.ts";
 import { Fault, messageOf } from "../base/fault.ts";
+import { stderrSink } from "../base/local_time.ts";
 import { Log, type LogLevel } from "../base/log.ts";
 import { PerceptionLoop } from "../controls/perception/perception_loop.ts";
 
@@ -38,7 +39,7 @@ const worker = self as unknown as {
 };
 
 worker.onmessage = ({ data }) => {
-  const log = new Log("perception", data.log, (line) => console.error(line), data.journal);
+  const log = new Log("perception", data.log, stderrSink(data.journal), data.journal);
   try {
     const { socketPath, bellFd, ring } = data;
     const onJoined = (fd: number) => worker.postMessage({ type: "joined", fd, ino: statFd(fd).ino });

@@ -11,6 +11,7 @@ import { ReplaySeam } from "../adapters/replay/replay_seam.ts";
 import { DEFAULT_MAX_CONTROLS, DEFAULT_QUEUE_EVENTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { SocketListener } from "../controls/socket/socket_listener.ts";
+import type { RecordedEvent } from "../event/recording.ts";
 import type { TimerHandler } from "../core/adapter_port.ts";
 import { Core } from "../core/core.ts";
 import { Loop } from "../core/loop.ts";
@@ -36,6 +37,8 @@ export interface ReplayOptions {
   readonly signal: AbortSignal;
   /** The socket listens. */
   readonly onReady: () => void;
+  /** An event was due whose endpoint could not be attached; it does not count as played. */
+  readonly onUnplayed?: (event: RecordedEvent) => void;
 }
 
 /**
@@ -59,6 +62,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
   readonly #seams = new Map<string, ReplaySeam>();
   #beganNs = 0;
   #next = 0;
+  #played = 0;
 
   constructor(options: ReplayOptions) {
     this.#options = options;
@@ -94,7 +98,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
       if (signal.aborted) this.#loop.stop();
       else if (this.#beganNs === 0 && this.#listener.controls.size > 0) this.#begin();
     });
-    return this.#next;
+    return this.#played;
   }
 
   /** Plays what is due. */
@@ -113,7 +117,12 @@ class ReplayDaemon implements Disposable, TimerHandler {
         return;
       }
       this.#next++;
-      this.#seams.get(`${step.event.endpoint} ${step.event.source}`)?.play(step.event);
+      const seam = this.#seams.get(`${step.event.endpoint} ${step.event.source}`);
+      if (seam === undefined) this.#options.onUnplayed?.(step.event);
+      else {
+        seam.play(step.event);
+        this.#played++;
+      }
     }
     this.#loop.arm(this, nowNs + 1);
   }
@@ -137,12 +146,9 @@ class ReplayDaemon implements Disposable, TimerHandler {
   }
 
   #attach({ recorded, name, vmid, seams }: ReplayEndpoint): void {
-    const adapters = [...seams].map(([source, isUp]) => {
-      const seam = new ReplaySeam(source, isUp);
-      this.#seams.set(`${recorded} ${source}`, seam);
-      return seam;
-    });
+    const adapters = [...seams].map(([source, isUp]) => new ReplaySeam(source, isUp));
     const outcome = this.#roster.attach({ name, vmid, make: () => adapters });
-    if (!outcome.ok) this.#options.log.error(`cannot attach ${name}: ${outcome.reason}`);
+    if (!outcome.ok) return this.#options.log.error(`cannot attach ${name}: ${outcome.reason}`);
+    for (const seam of adapters) this.#seams.set(`${recorded} ${seam.source}`, seam);
   }
 }

@@ -3,7 +3,7 @@
  * lines are the core's own to say, and what came with file descriptors came with something that no file holds.
  * @module
  */
-import { isPlayable } from "../adapters/replay/replay_seam.ts";
+import { type NotPlayed, whyNotPlayed } from "../adapters/replay/replay_seam.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { ROSTER } from "../event/body_layout.ts";
@@ -40,8 +40,38 @@ export interface ReplayPlan {
   readonly steps: readonly ReplayStep[];
   /** Events that are not played. */
   readonly skipped: number;
+  /** The same by kind and reason, in the order in which they first came. */
+  readonly leftOut: readonly LeftOut[];
   /** What is wrong with the file's end; undefined when nothing is. */
   readonly defect: string | undefined;
+}
+
+/** Events of one kind that are not played, for one reason. */
+export interface LeftOut {
+  /** Their kind. */
+  readonly kind: number;
+  /** Why. */
+  readonly reason: NotPlayed;
+  /** How many. */
+  readonly count: number;
+}
+
+/** Counts what is not played. */
+export class LeftOutCount {
+  readonly #counts = new Map<string, { kind: number; reason: NotPlayed; count: number }>();
+
+  /** One more. */
+  add(kind: number, reason: NotPlayed): void {
+    const key = `${kind} ${reason}`;
+    const entry = this.#counts.get(key) ?? { kind, reason, count: 0 };
+    entry.count++;
+    this.#counts.set(key, entry);
+  }
+
+  /** All of them so far. */
+  list(): LeftOut[] {
+    return [...this.#counts.values()];
+  }
 }
 
 interface Draft {
@@ -60,6 +90,7 @@ interface Draft {
 export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
   const drafts = new Map<number, Draft>();
   const steps: ReplayStep[] = [];
+  const leftOut = new LeftOutCount();
   let skipped = 0;
   let header: RecordingHeader | undefined;
   let defect: string | undefined;
@@ -73,7 +104,9 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
       const { event } = item;
       if (event.kind === KIND.ROSTER) addLate(drafts, event);
       const draft = drafts.get(event.endpoint);
-      if (!isPlayable(event) || draft === undefined) {
+      const reason = whyNotPlayed(event) ?? (draft === undefined ? "endpoint" : undefined);
+      if (reason !== undefined || draft === undefined) {
+        leftOut.add(event.kind, reason ?? "endpoint");
         skipped++;
         continue;
       }
@@ -89,7 +122,7 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
       `Cannot replay ${file}: ${defect ?? "it is empty"}; give a file that vmsig record wrote`,
     );
   }
-  return { endpoints: [...drafts.values()], steps, skipped, defect };
+  return { endpoints: [...drafts.values()], steps, skipped, leftOut: leftOut.list(), defect };
 }
 
 function addEndpoint(drafts: Map<number, Draft>, entry: RecordingHeader["roster"][number]): void {

@@ -4,6 +4,7 @@
  */
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+const ELLIPSIS_BYTES = 3;
 
 /** Writes `text` into `length` bytes at `offset`; what does not fit is cut between characters. */
 export function writeText(bytes: Uint8Array, offset: number, length: number, text: string): void {
@@ -16,4 +17,24 @@ export function readText(bytes: Uint8Array, offset: number, length: number): str
   let end = offset;
   while (end < offset + length && bytes[end] !== 0) end++;
   return decoder.decode(bytes.subarray(offset, end));
+}
+
+/**
+ * Text in parts that each fit a zone, cut between characters.
+ *
+ * @param length bytes of a zone
+ * @param most parts at most; of longer text the last one ends in "…"
+ */
+export function textParts(text: string, length: number, most: number): string[] {
+  const room = new Uint8Array(length);
+  const parts: string[] = [];
+  let rest = text;
+  while (rest !== "" && parts.length < most) {
+    const { read } = encoder.encodeInto(rest, room);
+    const isCut = parts.length === most - 1 && read < rest.length;
+    const end = isCut ? encoder.encodeInto(rest, room.subarray(0, length - ELLIPSIS_BYTES)).read : read;
+    parts.push(rest.slice(0, end) + (isCut ? "…" : ""));
+    rest = rest.slice(read);
+  }
+  return parts;
 }

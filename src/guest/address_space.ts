@@ -8,6 +8,7 @@
  * It never writes. Who writes asks {@linkcode runs} for the pages and what they allow, and stores through a mapping of its own.
  * @module
  */
+import { textOfBytes } from "../base/byte_text.ts";
 import { assert } from "../base/assert.ts";
 import { MAX_RUNS } from "../base/limits.ts";
 import type { Paging, WalkFailure } from "./paging.ts";
@@ -16,7 +17,6 @@ import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
 import { Walker } from "./walker.ts";
 
 const HIGH = 2 ** 32;
-const UTF8 = new TextDecoder();
 const NAN = Number.NaN;
 
 /** What a mapping allows, all levels together. */
@@ -296,11 +296,11 @@ export class AddressSpace {
       const n = Math.min(limit - have, PAGE_BYTES - inPage);
       if (this.read(at, this.#text, have, n) < n) return undefined;
       const nul = this.#text.subarray(have, have + n).indexOf(0);
-      if (nul >= 0) return UTF8.decode(this.#text.subarray(0, have + nul));
+      if (nul >= 0) return textOfBytes(this.#text.subarray(0, have + nul));
       have += n;
       at += n;
     }
-    return UTF8.decode(this.#text.subarray(0, limit));
+    return textOfBytes(this.#text.subarray(0, limit));
   }
 
   #loadUnalignedAt(gva: number, offset: number, bytes = 1): boolean {

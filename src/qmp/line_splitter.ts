@@ -1,5 +1,5 @@
 /**
- * Bytes to lines, however they are torn: QMP is one JSON text a line. A line that lies whole in one chunk is handed out in
+ * Bytes to lines, however they are torn. A line that lies whole in one chunk is handed out in
  * place; only a torn one is copied. It knows nothing of JSON.
  * @module
  */

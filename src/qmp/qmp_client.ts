@@ -22,8 +22,8 @@ import {
   MAX_QMP_QUEUE,
   MAX_QMP_SHORT_LINE_BYTES,
 } from "../base/limits.ts";
-import { shapeDefect } from "./line_shape.ts";
 import { LineSplitter } from "./line_splitter.ts";
+import { MessageAssembler } from "./message_assembler.ts";
 import { NO_ID, parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";
 
 /**
@@ -101,11 +101,14 @@ export class QmpClient {
   constructor(output: QmpOutput, listener: QmpClientListener) {
     this.#output = output;
     this.#listener = listener;
-    this.#lines = new LineSplitter((bytes, from, to) => {
-      const defect = shapeDefect(bytes, from, to);
-      if (defect === "") this.#onMessage(parseQmpLine(bytes, from, to));
-      else this.#fail(`a line is not JSON as QEMU sends it: ${defect}`);
+    const messages = new MessageAssembler((bytes, from, to) => {
+      this.#onMessage(parseQmpLine(bytes, from, to));
       return this.#state !== "closed";
+    });
+    this.#lines = new LineSplitter((bytes, from, to) => {
+      const goesOn = messages.take(bytes, from, to, this.#lines.maxBytes);
+      if (messages.defect !== "") this.#fail(`a line is not JSON as QEMU sends it: ${messages.defect}`);
+      return goesOn;
     }, MAX_QMP_SHORT_LINE_BYTES);
   }
 

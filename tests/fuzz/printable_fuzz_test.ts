@@ -1,6 +1,7 @@
 /** The sanitiser: whatever comes in, what goes out is one line that moves no cursor, is bounded, and can be told from every other. */
 import { assert, assertEquals } from "@std/assert";
-import { oneLine, printable } from "../../src/base/printable.ts";
+import { textOfBytes } from "../../src/base/byte_text.ts";
+import { oneLine, printable, printableName } from "../../src/base/printable.ts";
 import { fuzz } from "./harness.ts";
 
 // C0, DEL, C1; what changes the direction of text; separators; the invisible; halves of pairs.
@@ -39,4 +40,35 @@ fuzz({
     return shown === text ? "as it was" : "escaped";
   },
   mustMeet: ["cut", "as it was", "escaped"],
+});
+
+/** The bytes that a shown name stands for. */
+function bytesOfName(shown: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const [part, byte, point] of shown.matchAll(/\\(?:\\|x([0-9a-f]{2})|u\{([0-9a-f]+)\})|[^\\]/gu)) {
+    if (byte !== undefined) bytes.push(parseInt(byte, 16));
+    else {
+      const text = point !== undefined
+        ? String.fromCodePoint(parseInt(point, 16))
+        : part === "\\\\"
+        ? "\\"
+        : part;
+      bytes.push(...new TextEncoder().encode(text));
+    }
+  }
+  return new Uint8Array(bytes);
+}
+
+fuzz({
+  name: "names of bytes",
+  corpus: () => ["plain", "a\x1b[2Jb\r\n", "\u202eevil\u2066", "back\\slash\\xff", "\ud83d\ude00", "\ufeffż"],
+  largest: 512,
+  words: ["\x1b", "\xff", "\\xff", "\\u{9b}", "\u202e", "\u009b", "\ud83d\ude00"],
+  decode: (input) => {
+    const shown = printableName(textOfBytes(input));
+    assert(!UNSAFE.test(shown), "nothing unsafe is left");
+    assertEquals(bytesOfName(shown), Uint8Array.from(input));
+    return shown === new TextDecoder().decode(input) ? "as it was" : "escaped";
+  },
+  mustMeet: ["as it was", "escaped"],
 });

@@ -24,6 +24,10 @@ const ERROR = { error: { class: "GenericError", desc: "Device 'd0' not found" },
 const lines = (messages: readonly unknown[]) =>
   messages.map((message) => jsonText(message) + "\r\n").join("");
 
+/** As a monitor with pretty=on says it. */
+const prettyLines = (messages: readonly unknown[]) =>
+  messages.map((message) => JSON.stringify(message, null, 4).replaceAll("\n", "\r\n") + "\r\n").join("");
+
 /** The usual beginning, then some messages, some of them with defects. */
 function conversation(random: SeededRandom): string {
   const messages: unknown[] = [GREETING, { return: {} }, STATUS];
@@ -50,6 +54,7 @@ fuzz({
   corpus: () => [
     lines([GREETING, { return: {} }, STATUS, ...EVENTS.slice(0, 6), { return: [{ name: "mouse" }], id: 1 }]),
     lines([GREETING, { return: {} }, STATUS, ...EVENTS.slice(6), ERROR]),
+    prettyLines([GREETING, { return: {} }, STATUS, ...EVENTS.slice(0, 4), ERROR]),
   ],
   make: conversation,
   largest: 16_384,

@@ -2,7 +2,7 @@
  * The INPUT adapter on QEMUs without a system: QEMU's verdicts, resets, stops, and what a killed daemon leaves behind. What a guest receives is input_qmp.test.ts's.
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { HeldFile } from "../../src/adapters/input/held_file.ts";
 import { InputAdapter } from "../../src/adapters/input/input_adapter.ts";
 import { QmpInputDriver } from "../../src/adapters/input/qmp_input_driver.ts";
@@ -70,6 +70,36 @@ Deno.test("QEMU's verdict on input: no tablet is refused, a mouse and a keyboard
   assertEquals(await code(rig, { kind: SCROLL, code: 1, scroll: 3 }), CODE.ok);
   assertEquals(await code(rig, { kind: KEY, code: 183, value: 1 }), CODE["bad-argument"], "QEMU has no F13");
   assertEquals(held(rig), 1);
+  await rig.close();
+});
+
+Deno.test("a tablet that the guest does not use is an error and not silence, USB and virtio; so is none", async () => {
+  const move: InputRecord = { kind: ABS, code: 0, value: 1 };
+  for (
+    const [args, words] of [
+      [[], /no tablet.*-device virtio-tablet-pci/],
+      [["-usb", "-device", "usb-tablet"], /guest does not use its tablet/],
+      [["-device", "virtio-tablet-pci"], /guest does not use its tablet/],
+    ] as const
+  ) {
+    await using vm = await startFirmware({ extraArgs: [...args] });
+    using rig = inputOf(vm, 0).rig;
+    await rig.event("SEAM_UP");
+    const answer = await rig.answered(rig.input(move));
+    assertEquals(answer.code, CODE.refused, args.join(" "));
+    assertMatch(answer.words, words);
+    await rig.close();
+  }
+});
+
+Deno.test("a key while the VM is paused: the answer has QEMU's words", async () => {
+  await using vm = await startFirmware();
+  const inputs = inputOf(vm, 0);
+  using rig = inputs.rig;
+  await rig.event("SEAM_UP");
+  await tell(inputs, "stop");
+  const answer = await rig.answered(rig.input(SHIFT));
+  assertEquals([answer.code, answer.words], [CODE.refused, "VM not running"]);
   await rig.close();
 });
 

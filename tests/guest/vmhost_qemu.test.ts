@@ -3,7 +3,7 @@
  * of losing QEMU with its reason.
  * @module
  */
-import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
+import { assertEquals, assertGreaterOrEqual, assertLess, assertMatch } from "@std/assert";
 import { CODE } from "../../src/base/codes.ts";
 import { QmpLink } from "../../src/adapters/qmp_link.ts";
 import { VmhostAdapter } from "../../src/adapters/vmhost/vmhost_adapter.ts";
@@ -87,7 +87,9 @@ Deno.test("VMHOST answers a query with the state, and refuses what QEMU or the c
     await operate(rig, KIND.CMD_VM, 0xffffffff, CODE["bad-argument"]);
     await operate(rig, KIND.CMD_LIFECYCLE, 5, CODE["bad-argument"]);
     // QEMU: wake-up only from suspended.
-    await operate(rig, KIND.CMD_LIFECYCLE, LIFE.WAKEUP, CODE.refused);
+    const refused = await rig.answered(rig.operate(KIND.CMD_LIFECYCLE, LIFE.WAKEUP));
+    assertEquals(refused.code, CODE.refused);
+    assertMatch(refused.words, /wake.?up/i, "QEMU's own words");
   });
 });
 
@@ -207,4 +209,51 @@ Deno.test("VMHOST: a monitor that another client has is told, and used as soon a
   await rig.event("SEAM_UP");
   await operate(rig, KIND.CMD_VM, VM_OP.STOP);
   await rig.close();
+});
+
+Deno.test("VMHOST on monitors that pretty-print, -qmp-pretty and -mon pretty=on: states, verdicts and long answers", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "vmsig-pretty-" });
+  try {
+    const paths = [`${dir}/a.sock`, `${dir}/b.sock`];
+    await using _qemu = await startFirmware({
+      extraArgs: [
+        "-qmp-pretty",
+        `unix:${paths[0]},server=on,wait=off`,
+        "-chardev",
+        `socket,id=pretty,path=${paths[1]},server=on,wait=off`,
+        "-mon",
+        "chardev=pretty,mode=control,pretty=on",
+      ],
+    });
+    for (const path of paths) {
+      let link: QmpLink | undefined;
+      using rig = new AdapterRig((loop) => {
+        link = new QmpLink({ path, loop });
+        return new VmhostAdapter(link);
+      });
+      rig.open();
+      await rig.event("SEAM_UP");
+      assertEquals(rig.of("ERROR"), []);
+      assertEquals(states(rig), [[RUNNING, NONE]]);
+      await operate(rig, KIND.CMD_VM, VM_OP.STOP);
+      assertEquals(states(rig).at(-1), [PAUSED, HOST_REQUEST]);
+      await operate(rig, KIND.CMD_VM, VM_OP.CONT);
+      await operate(rig, KIND.CMD_LIFECYCLE, LIFE.WAKEUP, CODE.refused);
+      let map = "";
+      link?.execute(
+        "human-monitor-command",
+        { "command-line": "info mtree -f" },
+        (reply) => {
+          if (reply.outcome === "done") map = String(reply.value);
+        },
+        0,
+        1e10,
+      );
+      await rig.until("the memory map", () => map !== "");
+      assertMatch(map, /FlatView #0/);
+      await rig.close();
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
 });

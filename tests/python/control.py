@@ -14,9 +14,10 @@ HEADER = struct.Struct("<IHBBBBHIIIIIQQ")  # 48 bytes, then 48 inline, then the 
 assert HEADER.size == 48
 
 ACT_ACK, VM_LIFECYCLE, LEASE_GRANTED, LEASE_RELEASED, INPUT_HELD = 48, 49, 50, 52, 55
-CMD_INPUT, CMD_VM, CMD_ACQUIRE, CMD_RELEASE, CMD_QUERY_INPUT = 64, 70, 73, 74, 76
+CMD_INPUT, CMD_LIFECYCLE, CMD_VM, CMD_ACQUIRE, CMD_RELEASE, CMD_QUERY_INPUT = 64, 65, 70, 73, 74, 76
 ROSTER, HELLO, WELCOME = 80, 96, 97
 CONT, STOP = 1, 2
+WAKEUP = 2
 KEY_A, KEY = 30, 3
 
 
@@ -136,6 +137,11 @@ def main():
     control.until(lambda event: event.kind == VM_LIFECYCLE and event.endpoint == endpoint and event.words(1) == (1,))
     control.expect_ok(corr, "stop")
     control.expect_ok(control.send(CMD_VM, endpoint, struct.pack("<I", CONT)), "cont")
+
+    awake = control.answer(control.send(CMD_LIFECYCLE, endpoint, struct.pack("<I", WAKEUP)))
+    if awake.kind != ACT_ACK or awake.words(2) != (0, 10):
+        raise SystemExit(f"wakeup of a running VM: kind {awake.kind} {awake.words(4)}")
+    print("wakeup of a running VM: refused, and that is its one answer")
 
     refused = control.answer(control.send(CMD_INPUT, endpoint, struct.pack("<Iii", KEY, KEY_A, 1)))
     if refused.words(2) != (0, 3):

@@ -153,7 +153,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
     if (frame === this.#release) return this.#onReleased(frame);
     // It broke in the middle: what it pressed would stay, and no owner could tell what that is.
     if (frame.code !== CODE.ok && frame.stepsDone > 0 && this.#held.size > 0) this.#neutralDue = true;
-    this.#seat?.ack(frame.ticket, frame.code);
+    this.#seat?.ack(frame.ticket, frame.code, 0, 0, frame.words);
     this.#queue.giveBack(frame);
   }
 

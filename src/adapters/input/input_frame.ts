@@ -59,6 +59,8 @@ export class InputFrame {
   stepsDone = 0;
   /** For the driver: what went wrong first; ok while nothing did. */
   code: number = CODE.ok;
+  /** For the driver: what the actuator said to it. Outside text. */
+  words = "";
 
   /** Empties it. */
   clear(): this {
@@ -66,6 +68,7 @@ export class InputFrame {
     this.isRelease = false;
     this.nextRecord = this.stepsUnderWay = this.stepsDone = 0;
     this.code = CODE.ok;
+    this.words = "";
     return this;
   }
 

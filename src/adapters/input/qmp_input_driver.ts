@@ -20,13 +20,14 @@ import type { QmpReply } from "../../qmp/qmp_client.ts";
 import { isObject, type QmpEvent } from "../../qmp/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../qmp_link.ts";
 import type { QmpLoss } from "../qmp_loss.ts";
-import { codeOf } from "../vmhost/vmhost_adapter.ts";
+import { codeOf, wordsOf } from "../vmhost/vmhost_adapter.ts";
 import type { InputDriver, InputDriverHost } from "./input_driver.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { stepEnd } from "./input_step.ts";
 import { Pace } from "./pace.ts";
 import { eventsOf, hasAbsolute, hasKeys, notchEvents, outcomeOf } from "./qmp_input_events.ts";
 import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";
+import { tabletLack } from "./tablet.ts";
 import { STEP_BURST, STEP_GAP_NS } from "./step_pace.ts";
 import { ALONE_WINDOW_ENTRIES, LOOK_GAP_NS, VirtioGauge, WINDOW_ENTRIES } from "./virtio_gauge.ts";
 
@@ -152,6 +153,8 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   onQmpEvent(event: QmpEvent): void {
     switch (event.name) {
       case "RESET":
+        // The guest of after the reset may not use the tablet that the one before used.
+        this.#hasTablet = false;
         for (const { gauge } of this.#gauges) gauge.reset();
         this.#host?.onGuestReset();
         return;
@@ -192,6 +195,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   // Without a tablet QEMU refuses absolute motion, in the middle of a frame if it comes there: so the whole frame is refused before.
+  // To one that the guest does not use it says yes, and drops the motion.
   #askForTablet(frame: InputFrame): void {
     if (this.#askingForTablet) return;
     this.#askingForTablet = true;
@@ -200,10 +204,11 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       undefined,
       (reply) => {
         this.#askingForTablet = false;
-        const mice = reply.outcome === "done" && Array.isArray(reply.value) ? reply.value : [];
-        this.#hasTablet = mice.some((mouse) => isObject(mouse) && mouse["absolute"] === true);
+        const lack = reply.outcome === "done" ? tabletLack(reply.value) : wordsOf(reply);
+        this.#hasTablet = reply.outcome === "done" && lack === "";
         if (!this.#hasTablet && this.#frame === frame) {
           frame.code = reply.outcome === "done" ? CODE.refused : codeOf(reply);
+          frame.words = lack;
         }
         this.poke();
       },
@@ -308,7 +313,10 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     frame.stepsUnderWay--;
     const outcome = outcomeOf(reply);
     if (outcome === "applied") frame.stepsDone++;
-    else if (frame.code === CODE.ok) frame.code = codeOf(reply);
+    else if (frame.code === CODE.ok) {
+      frame.code = codeOf(reply);
+      frame.words = wordsOf(reply);
+    }
     host.onStepDone(frame, step.from, step.to, outcome);
     if (frame.stepsUnderWay === 0 && frame !== this.#frame) host.onFrameDone(frame);
     else if (!this.#up) return;

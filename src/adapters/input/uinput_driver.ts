@@ -161,7 +161,10 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     if (host === null || loop === null || this.#keyboard === null) return false;
     const frame = this.#frame ??= host.nextFrame();
     if (frame === null) return false;
-    if (!this.#running) frame.code = CODE.refused;
+    if (!this.#running) {
+      frame.code = CODE.refused;
+      frame.words = "the VM stands still: nothing reaches its guest";
+    }
     if (frame.code !== CODE.ok) return this.#end(host, frame);
     const from = frame.nextRecord;
     const to = stepEnd(frame, from, RELEASE_GROUP);

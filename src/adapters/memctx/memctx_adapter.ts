@@ -28,6 +28,7 @@ import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
 import type { RamAnswer, ScanPort } from "./scan_port.ts";
 import { SharedRam } from "./shared_ram.ts";
+import { unknownGuestText } from "./unknown_guest.ts";
 import { WriteExtents } from "./write_extents.ts";
 
 /** What an adapter is made of. */
@@ -57,6 +58,8 @@ const MAP_EVENTS: ReadonlySet<string> = new Set([
   "DEVICE_DELETED",
 ]);
 
+const READ_ONLY = "the guest has a page of it mapped read-only";
+
 /** The adapter of one VM's memory. */
 export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, TimerHandler {
   readonly source: number = SOURCE.MEMCTX;
@@ -80,6 +83,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   #epoch = 0;
   /** Questions to QEMU that were asked before the last loss of the monitor are stale. */
   #round = 0;
+  /** What is said to a write that is refused. */
+  #refusal = "";
   #pid = 0;
   #up = false;
   #downTold = false;
@@ -113,7 +118,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     }
     const cls = LEASE_CLASS.MEMWRITE;
     seat.audit(event.kind, code, { ticket: event.ticket, cls, detail: this.#describeRequest });
-    seat.ack(event.ticket, code, code === CODE.ok ? 0 : inOrder);
+    seat.ack(event.ticket, code, code === CODE.ok ? 0 : inOrder, 0, this.#refusal);
   }
 
   close(_reason: CloseReason, closed: () => void): void {
@@ -196,7 +201,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** Called by the watch. */
   onUnknownGuest(detail: string): void {
     this.#seat?.log.warn("no known guest system in RAM", { detail });
-    this.#seat?.emitError(CODE["not-supported"], 0, "no known guest system in RAM");
+    this.#seat?.emitError(CODE["not-supported"], 0, unknownGuestText(detail));
   }
 
   /** What a write needs beside its own form: a context, the live lease, an extent. */
@@ -223,11 +228,13 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
 
   #write(request: MemwriteRequest): number {
     const { forceReadOnly = false } = this.#options;
+    this.#refusal = READ_ONLY;
     try {
       this.#writer ??= new MemoryWriter(this.#ram as SharedRam);
       return this.#writer.write(request, this.#context as WriteContext, forceReadOnly);
     } catch (error) {
       this.#seat?.log.error("cannot write guest memory", { why: messageOf(error) });
+      this.#refusal = messageOf(error);
       return CODE.refused;
     }
   }

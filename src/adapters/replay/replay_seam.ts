@@ -75,9 +75,16 @@ export class ReplaySeam implements Adapter {
   }
 }
 
-/** The sources that a recorded event may be played from; the core says the rest itself. */
-export function isPlayable(event: RecordedEvent): boolean {
-  if (event.corr !== 0 || event.fds > 0) return false;
+/**
+ * Why an event of a recording is not played: it is an answer to a command of the recorded session; it came with descriptors, which no file holds; the bus says it itself; or
+ * nothing is known of its endpoint.
+ */
+export type NotPlayed = "answer" | "descriptors" | "bus" | "endpoint";
+
+/** Why a recorded event cannot be played, whatever its endpoint; undefined when it can. */
+export function whyNotPlayed(event: RecordedEvent): NotPlayed | undefined {
+  if (event.corr !== 0) return "answer";
+  if (event.fds > 0) return "descriptors";
   switch (event.kind) {
     case KIND.SEAM_UP:
     case KIND.SEAM_DOWN:
@@ -87,8 +94,10 @@ export function isPlayable(event: RecordedEvent): boolean {
     case KIND.FRAME_INFO:
     case KIND.VGPU_STATUS:
     case KIND.MEMCTX_INVALIDATED:
-      return event.source !== SOURCE.CORE && event.source !== SOURCE.CONTROL && event.source !== SOURCE.NONE;
+      return event.source === SOURCE.CORE || event.source === SOURCE.CONTROL || event.source === SOURCE.NONE
+        ? "bus"
+        : undefined;
     default:
-      return false;
+      return "bus";
   }
 }

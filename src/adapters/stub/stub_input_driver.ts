@@ -41,7 +41,10 @@ export class StubInputDriver implements InputDriver, StubMachineListener {
       const outcome = this.#machine.isRunning ? "applied" : "refused";
       host.onStepSending(frame, 0, frame.count);
       host.onStepDone(frame, 0, frame.count, outcome);
-      if (outcome === "refused") frame.code = CODE.refused;
+      if (outcome === "refused") {
+        frame.code = CODE.refused;
+        frame.words = "VM not running";
+      }
       host.onFrameDone(frame);
     }
     this.#pumping = false;

@@ -14,6 +14,9 @@ import { SOURCE } from "../../event/source.ts";
 import { StubMachine } from "./stub_machine.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 
+/** QEMU's own words. */
+const NOT_SUSPENDED = "Unable to wake up: guest is not in suspended state";
+
 /** The VMHOST seam of a stub endpoint. */
 export class StubVmhost implements Adapter {
   readonly source: number = SOURCE.VMHOST;
@@ -75,7 +78,7 @@ export class StubVmhost implements Adapter {
         return this.#pass(event, VM_STATE_NUMBER.RESET);
       case LIFE.WAKEUP:
         // Like QEMU: a VM that is not suspended cannot be woken.
-        return (this.#seat as Seat).ack(event.ticket, CODE.refused);
+        return (this.#seat as Seat).ack(event.ticket, CODE.refused, 0, 0, NOT_SUSPENDED);
       case LIFE.PAUSE:
         return this.#enter(event, VM_STATE_NUMBER.PAUSED);
       case LIFE.RESUME:

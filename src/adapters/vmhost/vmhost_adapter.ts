@@ -152,7 +152,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         if (command === "cont") tracker.onResumeAsked(-1);
         // Closed meanwhile: the core has answered what was left.
         if (this.#seat !== seat) return;
-        seat.ack(ticket, command === "quit" ? codeOfQuit(reply) : codeOf(reply));
+        seat.ack(ticket, command === "quit" ? codeOfQuit(reply) : codeOf(reply), 0, 0, wordsOf(reply));
         if (reply.outcome === "error") {
           seat.log.info("QEMU refuses", { vm: seat.endpointName, command, why: reply.errorText });
         }
@@ -168,7 +168,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
       undefined,
       (reply) => {
         if (this.#seat !== seat) return;
-        if (reply.outcome !== "done") return seat.ack(ticket, codeOf(reply));
+        if (reply.outcome !== "done") return seat.ack(ticket, codeOf(reply), 0, 0, wordsOf(reply));
         const answer = seat.event(KIND.VM_LIFECYCLE);
         fill(answer, this.#tracker.onRunState(statusOf(reply)));
         seat.reply(ticket, answer);
@@ -233,6 +233,11 @@ export function codeOf(reply: QmpReply): number {
     case "unsent":
       return CODE["seam-down"];
   }
+}
+
+/** What QEMU says to it; empty when it says nothing. Outside text. */
+export function wordsOf(reply: QmpReply): string {
+  return reply.outcome === "error" ? reply.errorText : "";
 }
 
 // QEMU may end before its answer is out: the end of the stream is the answer.

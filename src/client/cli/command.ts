@@ -16,6 +16,8 @@ export interface OptionSpec {
   readonly letter?: string;
   /** What it does, for the help. */
   readonly help: string;
+  /** What its value can be, for the completion; any when left out. */
+  readonly choices?: readonly string[];
   /** Whether a number may have a fraction. */
   readonly fraction?: boolean;
   /** Smallest number; 0 unless told. */

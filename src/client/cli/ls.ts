@@ -2,6 +2,10 @@
  * `vmsig ls`: the roster.
  * @module
  */
+import { CAP } from "../../event/capability.ts";
+import { SOURCE } from "../../event/source.ts";
+import type { Client } from "../client.ts";
+import type { RosterEntry } from "../roster_view.ts";
 import type { CommandModule } from "./command.ts";
 import { type Cell, printTable } from "./table.ts";
 import type { Tone } from "./output.ts";
@@ -13,13 +17,18 @@ export const ls: CommandModule = {
   args: { min: 0, max: 0 },
   details:
     `Lists every endpoint that your grant shows: its number, name, state (attaching, up, down), the seams that
-are up (vmhost: power and state, input: keyboard and mouse, memctx: memory), the VM's process and its vmid.`,
+are up (vmhost: power and state, input: keyboard and mouse, memctx: memory), the VM's process and its vmid. A memctx
+seam in whose memory no system was found says so: "no system yet" while the daemon looks for one, "no known system" when
+what runs there is none that it can read.`,
   examples: ["ls", "ls --json"],
   async run({ connect, json, out }) {
-    await using client = await connect({ sources: ["CORE"], prioMin: 1 });
+    await using client = await connect({ sources: ["CORE", "MEMCTX"], prioMin: 1 });
     const roster = await client.completeRoster();
     if (json) {
-      for (const entry of roster) out.json(entry);
+      for (const entry of roster) {
+        const memory = lackOf(client, entry);
+        out.json(memory === undefined ? entry : { ...entry, memory: memory.replaceAll(" ", "-") });
+      }
       return;
     }
     if (roster.length === 0) {
@@ -30,10 +39,25 @@ are up (vmhost: power and state, input: keyboard and mouse, memctx: memory), the
       String(entry.endpoint),
       entry.name,
       { text: entry.state, tone: TONES[entry.state] ?? "plain" },
-      entry.seams.join(",") || "-",
+      seamsOf(client, entry),
       entry.pid === 0 ? "-" : String(entry.pid),
       entry.vmid === 0 ? "-" : String(entry.vmid),
     ]);
     printTable(out, ["#", "NAME", "STATE", "SEAMS", "PID", "VMID"], rows);
   },
 };
+
+function seamsOf(client: Client, entry: RosterEntry): Cell {
+  const lack = lackOf(client, entry);
+  const text = entry.seams.map((seam) => seam === "memctx" && lack !== undefined ? `memctx (${lack})` : seam)
+    .join(",");
+  return { text: text || "-", tone: lack === undefined ? "plain" : "warn" };
+}
+
+/** What a memory seam lacks although it is up; undefined when nothing, or when this user may not know. */
+function lackOf(client: Client, { endpoint, seams }: RosterEntry): string | undefined {
+  const isSeen = (client.grant.caps & CAP.MEMCTX) !== 0 &&
+    (client.grant.sources & (1 << SOURCE.MEMCTX)) !== 0;
+  if (!isSeen || !seams.includes("memctx") || client.memory.hasContext(endpoint)) return undefined;
+  return client.memory.trouble(endpoint) === undefined ? "no system yet" : "no known system";
+}

@@ -65,6 +65,8 @@ export const mem: CommandModule = {
   details:
     `info tells the guest's system, ps its processes, maps the mappings of one, modules the kernel's modules. read shows LEN
 bytes at GVA, write writes HEX there, find looks for HEX. PID or "kernel" says in whose address space; addresses are 0x… or decimal.
+Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is no text or a control character, \\u{N} another
+character that cannot be shown.
 
 In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image or an ELF core: no daemon is needed.
 write to an endpoint takes the memwrite lease for itself and lands only where the daemon's config has an extent; write to pid:N

@@ -1,5 +1,6 @@
 /**
- * What `vmsig mem` lists: the guest's processes, mappings, modules, and what is known of its system.
+ * What `vmsig mem` lists: the guest's processes, mappings, modules, and what is known of its system. Names are the guest's: bytes that need not be text. They are told in one
+ * reversible form, to a person and under --json (table.ts).
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -48,7 +49,7 @@ export function printProcesses(out: Output, json: boolean, os: GuestOs): void {
   const listing = os.processes();
   const rows: Cell[][] = [];
   for (const { pid, ppid, name, root, kernelThread } of listing.items) {
-    if (json) out.json({ pid, ppid, name, root: hexOfGva(root), kernelThread });
+    if (json) out.json({ pid, ppid, name: visible(name), root: hexOfGva(root), kernelThread });
     else {
       rows.push([
         `${pid}`,
@@ -67,8 +68,9 @@ export function printMaps(out: Output, json: boolean, os: GuestOs, process: Proc
   const listing = os.maps(process);
   for (const { start, end, perms, fileOffset, name } of listing.items) {
     const [from, to] = [hexOfGva(start), hexOfGva(end)];
-    if (json) out.json({ start: from, end: to, perms, fileOffset: hexOfGva(fileOffset), name });
-    else {out.line(
+    if (json) {
+      out.json({ start: from, end: to, perms, fileOffset: hexOfGva(fileOffset), name: visible(name) });
+    } else {out.line(
         `${bare(from)}-${bare(to)} ${perms} ${bare(hexOfGva(fileOffset))} ${visible(name)}`.trimEnd(),
       );}
   }
@@ -80,7 +82,7 @@ export function printModules(out: Output, json: boolean, os: GuestOs): void {
   const listing = os.modules();
   const rows: Cell[][] = [];
   for (const { base, sizeBytes, name } of listing.items) {
-    if (json) out.json({ base: hexOfGva(base), size: sizeBytes, name });
+    if (json) out.json({ base: hexOfGva(base), size: sizeBytes, name: visible(name) });
     else rows.push([hexOfGva(base), `${sizeBytes}`, name]);
   }
   if (!json) printTable(out, ["BASE", "SIZE", "NAME"], rows);

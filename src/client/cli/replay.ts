@@ -5,14 +5,23 @@
 import { readRegularFile } from "../../../ffi/regular_file.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { Log } from "../../base/log.ts";
-import { planReplay } from "../../daemon/replay_plan.ts";
+import type { NotPlayed } from "../../adapters/replay/replay_seam.ts";
+import { type LeftOut, LeftOutCount, planReplay } from "../../daemon/replay_plan.ts";
+import { kindName } from "../../event/kind.ts";
 import { replay as play } from "../../daemon/replay_daemon.ts";
 import { defaultSocketPathHere } from "../connect.ts";
-import type { CommandModule } from "./command.ts";
+import type { Call, CommandModule } from "./command.ts";
 import { visible } from "./table.ts";
 
 /** All of it is held in memory while it is played. */
 const MAX_BYTES = 2 ** 31;
+
+const WHY: Readonly<Record<NotPlayed, string>> = {
+  answer: "answers to commands of the recorded session",
+  descriptors: "came with file descriptors, which no file holds",
+  bus: "the bus says it itself",
+  endpoint: "of an endpoint that could not be attached, or is not in the recording",
+};
 
 /** The command. */
 export const replay: CommandModule = {
@@ -29,8 +38,9 @@ export const replay: CommandModule = {
   details:
     `Listens on --socket PATH like a daemon whose endpoints are those of the recording. Prints "ready PATH"; when the first
 control joins, it plays what was recorded, with the recorded pauses, and ends when all is played. Commands are answered
-with yes, a query of a VM with the state that was played last. Not played: what the bus says itself (roster, leases,
-audit) and what came with file descriptors (memory contexts, frame rings), which no file holds.`,
+with yes, a query of a VM with the state that was played last. At the end it tells what was not played, by kind and
+reason: what the bus says itself (roster, leases, audit), answers to commands, and what came with file descriptors
+(memory contexts, frame rings), which no file holds. Exit code 0 when it played to the end.`,
   examples: ["replay session.cbor --socket ./replay.sock", "replay session.cbor --speed 10"],
   async run(call) {
     const [path = ""] = call.args;
@@ -38,19 +48,32 @@ audit) and what came with file descriptors (memory contexts, frame rings), which
     const log = new Log("replay", "warn", warn);
     if (plan.defect !== undefined) log.warn(`${path} is played up to where it is whole: ${plan.defect}`);
     const socketPath = call.socket ?? defaultSocketPathHere();
+    const late = new LeftOutCount();
     const played = await play({
       plan,
       socketPath,
       speed: call.number("speed") ?? 1,
       log,
       signal: call.signal,
+      onUnplayed: (event) => late.add(event.kind, "endpoint"),
       onReady: () =>
         call.out.line(call.json ? JSON.stringify({ ready: socketPath }) : `ready ${visible(socketPath)}`),
     });
-    if (call.json) call.out.json({ file: path, played, skipped: plan.skipped });
-    else call.out.line(`${visible(path)}: ${played} events played, ${plan.skipped} not`);
+    report(call, path, played, [...plan.leftOut, ...late.list()]);
   },
 };
+
+function report(call: Call, path: string, played: number, leftOut: readonly LeftOut[]): void {
+  const skipped = leftOut.reduce((sum, { count }) => sum + count, 0);
+  if (call.json) {
+    const notPlayed = leftOut.map(({ kind, reason, count }) => ({ kind: kindName(kind), reason, count }));
+    return call.out.json({ file: path, played, skipped, notPlayed });
+  }
+  call.out.line(`${visible(path)}: ${played} events played, ${skipped} not${skipped > 0 ? ":" : ""}`);
+  for (const { kind, reason, count } of leftOut) {
+    call.out.line(`${String(count).padStart(7)} ${kindName(kind).padEnd(18)} ${WHY[reason]}`);
+  }
+}
 
 function readFile(path: string): Uint8Array {
   try {

@@ -45,6 +45,7 @@ export const screen: CommandModule = {
     source: {
       takes: "text",
       value: "S",
+      choices: SOURCES,
       help: "vgpu: the guest's producer; qmp: QEMU itself; auto (default): whichever there is",
     },
   },

@@ -2,7 +2,7 @@
  * Aligned columns for a person. Control characters of names that come from elsewhere are made visible, never sent to the terminal.
  * @module
  */
-import { printable } from "../../base/printable.ts";
+import { printableName } from "../../base/printable.ts";
 import type { Output, Tone } from "./output.ts";
 
 /** A cell: text, or text with a tone. */
@@ -29,9 +29,12 @@ export function line(out: Output, row: readonly Cell[], widths: readonly number[
   return text.trimEnd();
 }
 
-/** Text that a terminal shows as it stands, in the reversible form of `printable.ts`; not cut, because what a person asked for is shown whole. */
+/**
+ * Text that a terminal shows as it stands, in the reversible form of `printable.ts` for names; not cut, because what a person asked for is shown whole.
+ * Names of a guest are in this form under `--json`, too: what is no text has no other there.
+ */
 export function visible(text: string): string {
-  return printable(text, Infinity);
+  return printableName(text);
 }
 
 function textOf(cell: Cell): string {

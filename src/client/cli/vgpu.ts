@@ -32,7 +32,7 @@ const DEFAULT_TIMEOUT_MS = 2000;
 export const vgpu: CommandModule = {
   args: { min: 2, max: 2 },
   options: {
-    state: { takes: "text", value: "S", help: "set: run, pause or stop" },
+    state: { takes: "text", value: "S", choices: ["run", "pause", "stop"], help: "set: run, pause or stop" },
     fps: {
       takes: "number",
       value: "N",
@@ -43,6 +43,7 @@ export const vgpu: CommandModule = {
     "draw-cursor": {
       takes: "number",
       value: "0|1",
+      choices: ["0", "1"],
       min: 0,
       max: 1,
       help: "set: whether the cursor is drawn into the frames",
@@ -119,7 +120,7 @@ function status({ json, out }: Call, { process, gva, region }: RegionCandidate):
       statusName: nameIn(PRODUCER_STATUS, state.status),
       backendName: nameIn(BACKEND, state.backend),
       pid: process.pid,
-      process: process.name,
+      process: visible(process.name),
       gva: `0x${gva.toString(16)}`,
       root: `0x${region.root.toString(16)}`,
       producerPid: header.producerPid,

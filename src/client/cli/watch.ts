@@ -18,8 +18,13 @@ import { visible } from "./table.ts";
 /** The command. */
 export const watch: CommandModule = {
   options: {
-    source: { takes: "list", value: "S,…", help: `only these sources: ${sourceNames().join(", ")}` },
-    kind: { takes: "list", value: "K,…", help: "only these kinds, by name or number" },
+    source: {
+      takes: "list",
+      value: "S,…",
+      choices: sourceNames().map((name) => name.toLowerCase()),
+      help: `only these sources: ${sourceNames().join(", ")}`,
+    },
+    kind: { takes: "list", value: "K,…", choices: upKinds(), help: "only these kinds, by name or number" },
     count: { takes: "number", value: "N", min: 1, help: "end after N events" },
     for: { takes: "number", value: "MS", min: 0, max: 2_147_483_647, help: "end after this time" },
   },

@@ -3,6 +3,7 @@
  * for that the profile lacks, the symbol table is kept; processes, mappings and modules are read anew at each call.
  * @module
  */
+import { textOfBytes } from "../../base/byte_text.ts";
 import { assert } from "../../base/assert.ts";
 import { MAX_COMMAND_LINE_BYTES } from "../../base/limits.ts";
 import type { AddressSpace } from "../address_space.ts";
@@ -17,7 +18,6 @@ import { TaskList } from "./task_list.ts";
 import { readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
 import { VmaList } from "./vma_list.ts";
 
-const UTF8 = new TextDecoder();
 /** Look-ups of single unknown names before the whole table is decoded into a map. */
 const SINGLE_LOOKUPS = 3;
 const USER_ENTRIES = 256;
@@ -121,7 +121,7 @@ export class LinuxGuest implements GuestOs {
     if (!(size > 0)) return [];
     const bytes = new Uint8Array(Math.min(size, MAX_COMMAND_LINE_BYTES));
     const have = this.spaceOf(process).read(start, bytes);
-    const text = UTF8.decode(bytes.subarray(0, have));
+    const text = textOfBytes(bytes.subarray(0, have));
     const words = text.split("\0");
     // The last word's own NUL ends the text; a process that rewrote its line may have left padding.
     while (words.length > 0 && words[words.length - 1] === "") words.pop();

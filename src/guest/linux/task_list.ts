@@ -5,6 +5,7 @@
  * list that stays broken is told as such, with what was found before it broke. Length and cycles are bounded.
  * @module
  */
+import { textOfBytes } from "../../base/byte_text.ts";
 import { MAX_LISTING } from "../../base/limits.ts";
 import type { ListEnd, Listing, Process } from "../process.ts";
 import { isKernelPointer, type KernelView } from "./kernel_view.ts";
@@ -15,7 +16,6 @@ const PF_KTHREAD = 0x0020_0000;
 const PF_WQ_WORKER = 0x20;
 /** A guest that changes its list under every one of so many looks has a broken one. */
 const ATTEMPTS = 4;
-const UTF8 = new TextDecoder();
 
 /** Reads the process list of one kernel. */
 export class TaskList {
@@ -118,7 +118,7 @@ export class TaskList {
       words.setInt32(i, this.#view.space.lo, true);
     }
     const end = this.#text.indexOf(0);
-    return UTF8.decode(this.#text.subarray(0, end < 0 ? COMM_BYTES : end));
+    return textOfBytes(this.#text.subarray(0, end < 0 ? COMM_BYTES : end));
   }
 
   /** Physical address of a process's root table: mm->pgd lies in the direct map. 0 when it does not translate. */

@@ -6,6 +6,7 @@
  * links are bounded and told; a list that changed while it was read is read again a few times.
  * @module
  */
+import { textOfBytes } from "../../base/byte_text.ts";
 import { MAX_LISTING } from "../../base/limits.ts";
 import type { AddressSpace } from "../address_space.ts";
 import type { Listing, Process } from "../process.ts";
@@ -25,7 +26,6 @@ import type { PeImage } from "./pe_image.ts";
 
 /** A guest that changes its list under every one of so many looks has a broken one. */
 const ATTEMPTS = 4;
-const UTF8 = new TextDecoder();
 
 /** A process of a Windows guest. */
 export interface WindowsProcess extends Process {
@@ -145,7 +145,7 @@ export class ProcessList {
       return undefined;
     }
     const nul = this.#name.indexOf(0);
-    const name = UTF8.decode(nul < 0 ? this.#name : this.#name.subarray(0, nul));
+    const name = textOfBytes(nul < 0 ? this.#name : this.#name.subarray(0, nul));
     const exited = space.readS32(object, SIGNAL_STATE_AT) !== 0;
     const peb = layout.peb === undefined ? 0 : space.readS64(object, layout.peb);
     const userRoot = layout.userRoot === undefined ? 0 : rootOf(space, object, layout.userRoot) ?? 0;

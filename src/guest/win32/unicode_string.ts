@@ -5,7 +5,6 @@
  */
 import type { AddressSpace } from "../address_space.ts";
 
-const UTF16 = new TextDecoder("utf-16le");
 const MAX_BYTES = 65_534;
 /** Text in pieces of a page, so that a buffer of 64 KiB is made only for text of that size. */
 const PIECE_BYTES = 4096;
@@ -53,7 +52,16 @@ function utf16At(space: AddressSpace, hi: number, lo: number, length: number): s
   }
   const text = (have - skip) & ~1;
   if (have <= skip || text === 0) return undefined;
-  const decoded = UTF16.decode(bytes.subarray(skip, skip + text));
-  const end = decoded.indexOf("\0");
-  return end < 0 ? decoded : decoded.slice(0, end);
+  return utf16Of(bytes, skip, skip + text);
+}
+
+/** Units as they are, up to the first NUL: a decoder would make halves of pairs alike, which a name may have. */
+function utf16Of(bytes: Uint8Array, from: number, to: number): string {
+  let text = "";
+  for (let at = from; at < to; at += 2) {
+    const unit = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+    if (unit === 0) break;
+    text += String.fromCharCode(unit);
+  }
+  return text;
 }

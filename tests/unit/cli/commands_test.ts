@@ -3,7 +3,9 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import type { ClientEvent } from "../../../src/client/client_event.ts";
 import { COMMANDS } from "../../../src/client/cli/command_table.ts";
 import { parseCommandLine } from "../../../src/client/cli/command_line.ts";
+import { CAP } from "../../../src/event/capability.ts";
 import { KIND } from "../../../src/event/kind.ts";
+import { SOURCE } from "../../../src/event/source.ts";
 import { FakeDaemon, type Peer, type Script } from "../client/fake_daemon.ts";
 
 const MAIN = new URL("../../../main.ts", import.meta.url).pathname;
@@ -66,7 +68,7 @@ function kindsOf(peer: Peer | undefined): string[] {
 }
 
 Deno.test("ls: columns for a person, objects for a program", async () => {
-  await withDaemon(agreeable(), async (_daemon, at) => {
+  await withDaemon({ ...agreeable(), contexts: [0, 1] }, async (_daemon, at) => {
     const table = await vmsig("ls", ...at);
     assertEquals([table.code, table.err], [0, ""]);
     assertEquals(table.out.split("\n"), [
@@ -80,6 +82,56 @@ Deno.test("ls: columns for a person, objects for a program", async () => {
       { endpoint: 0, name: "alpha", state: "up", seams: ["input", "vmhost", "memctx"], pid: 4000, vmid: 100 },
       { endpoint: 1, name: "beta", state: "up", seams: ["input", "vmhost", "memctx"], pid: 4001, vmid: 101 },
     ]);
+  });
+});
+
+Deno.test("ls: a memory seam that is up and has no system yet, or none that is known, says so", async () => {
+  const script: Script = {
+    ...agreeable(),
+    endpoints: ["alpha", "beta", "gamma"],
+    contexts: [0],
+    onJoin: (peer) => peer.error(2, 15, 0, "not supported: Linux 5.10.0", SOURCE.MEMCTX),
+  };
+  await withDaemon(script, async (_daemon, at) => {
+    const table = await vmsig("ls", ...at);
+    assertEquals([table.code, table.err], [0, ""]);
+    assertMatch(table.out, /alpha +up +input,vmhost,memctx +4000/);
+    assertMatch(table.out, /beta +up +input,vmhost,memctx \(no system yet\) +4001/);
+    assertMatch(table.out, /gamma +up +input,vmhost,memctx \(no known system\) +4002/);
+    const json = await vmsig("ls", "--json", ...at);
+    const memory = json.out.trim().split("\n").map((line) => JSON.parse(line).memory);
+    assertEquals(memory, [undefined, "no-system-yet", "no-known-system"]);
+  });
+  // Who may not see memory is told nothing of it.
+  await withDaemon({ ...script, welcome: { caps: CAP.ROSTER | CAP.OBSERVE } }, async (_daemon, at) => {
+    assertMatch((await vmsig("ls", ...at)).out, /beta +up +input,vmhost,memctx +4001/);
+  });
+});
+
+Deno.test("mem and screen tell a reason that is known, and do not call it a temporary one", async () => {
+  const script: Script = {
+    ...agreeable(),
+    endpoints: ["alpha", "beta"],
+    onJoin: (peer) => {
+      peer.error(0, 15, 0, "not supported: Linux 5.10.0", SOURCE.MEMCTX);
+      peer.roster(1, "beta", 2, 0b0100100);
+      peer.error(1, 15, 0, "RAM is not shared: see vmsig probe", SOURCE.MEMCTX);
+    },
+  };
+  await withDaemon(script, async (_daemon, at) => {
+    const unknown = await vmsig("mem", "alpha", "ps", ...at);
+    assertEquals([unknown.code, unknown.out], [1, ""]);
+    assertMatch(
+      unknown.err,
+      /^vmsig: not-supported: Cannot look at the memory of alpha: not supported: Linux 5.10.0 /,
+    );
+    const unshared = await vmsig("mem", "beta", "ps", "--json", ...at);
+    assertMatch(
+      JSON.parse(unshared.err).text,
+      /beta: RAM is not shared: see vmsig probe \(its memory seam is down\)/,
+    );
+    const screen = await vmsig("screen", "beta", "--source", "vgpu", ...at);
+    assertMatch(screen.err, /RAM is not shared/);
   });
 });
 
@@ -116,6 +168,27 @@ Deno.test("a refusal is exit 1 with the code's name and what to do; the lease is
     const unknown = await vmsig("vm", "gamma", "stop", ...at);
     assertEquals(unknown.code, 1);
     assertMatch(unknown.err, /^vmsig: no-endpoint: .*0 alpha, 1 beta\n$/);
+  });
+});
+
+Deno.test("what the VM said to a refused command is in the answer, plain and under --json", async () => {
+  const script: Script = {
+    endpoints: ["alpha"],
+    onCommand(command, peer) {
+      if (command.kind !== KIND.CMD_INPUT) return agreeable().onCommand?.(command, peer);
+      peer.error(0, 10, command.corr, "VM not running");
+      peer.ack(command, 10);
+    },
+  };
+  await withDaemon(script, async (_daemon, at) => {
+    const key = await vmsig("key", "alpha", "a", ...at);
+    assertEquals([key.code, key.out], [1, ""]);
+    assertMatch(key.err, /^vmsig: refused: Cannot .*: the VM refused it: VM not running\n$/);
+    const json = await vmsig("mouse", "alpha", "move", "1", "2", "--json", ...at);
+    assertEquals(json.code, 1);
+    const { code, text } = JSON.parse(json.err);
+    assertEquals(code, "refused");
+    assertStringIncludes(text, "VM not running");
   });
 });
 

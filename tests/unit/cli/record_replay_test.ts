@@ -81,6 +81,12 @@ Deno.test("a plan keeps the order, never turns the time back, and leaves out wha
     [37, 7, 20],
   ]);
   assertEquals(plan.skipped, 4);
+  assertEquals(plan.leftOut, [
+    { kind: 48, reason: "answer", count: 1 },
+    { kind: 77, reason: "descriptors", count: 1 },
+    { kind: 80, reason: "bus", count: 1 },
+    { kind: 84, reason: "bus", count: 1 },
+  ]);
   assertEquals(plan.endpoints.map(({ name, seams }) => [name, [...seams]]), [
     ["web", [[5, true], [2, true], [1, false]]],
     ["late", [[5, false]]],
@@ -206,4 +212,103 @@ Deno.test("with nothing kept a full file is begun anew; a disk that is full is t
     "Cannot write the recording /dev/full",
   );
   assertThrows(() => new RecordingFile("/nowhere/r", bounds, () => new Uint8Array(5)), Fault, "Cannot write");
+});
+
+Deno.test("replay to the end: exit code 0, and what was not played is told by kind and reason", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const path = `${directory}/r.cbor`;
+    await Deno.writeFile(
+      path,
+      recording([
+        event(49, 0, [1, 1]),
+        event(48, 1, [], { corr: 3 }),
+        event(77, 2, [], { fds: 1 }),
+        event(77, 3, [], { fds: 1 }),
+        event(49, 4, [0], { endpoint: 33 }),
+      ]),
+    );
+    for (const json of [false, true]) {
+      const socket = `${directory}/r.sock`;
+      const child = new Deno.Command(Deno.execPath(), {
+        args: [
+          ...["run", "-A", "--no-check", new URL("../../../main.ts", import.meta.url).pathname],
+          ...["replay", path, "--socket", socket, ...json ? ["--json"] : []],
+        ],
+        env: { NO_COLOR: "1" },
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn();
+      const lines = child.stdout.pipeThrough(new TextDecoderStream());
+      let said = "";
+      const seen: (number | undefined)[] = [];
+      for await (const text of lines) {
+        const wasReady = said.includes(socket);
+        said += text;
+        if (wasReady || !said.includes(socket)) continue;
+        await using client = await connect({ socket, name: "tester" });
+        seen.push((await client.next({ kinds: ["VM_LIFECYCLE"] })).as("VM_LIFECYCLE")?.state);
+      }
+      const errors = await new Response(child.stderr).text();
+      assertEquals([(await child.status).code, errors, seen], [0, "", [1]]);
+      const told = said.trimEnd().split("\n").slice(1);
+      if (json) {
+        assertEquals(JSON.parse(told.join("")), {
+          file: path,
+          played: 1,
+          skipped: 4,
+          notPlayed: [
+            { kind: "ACT_ACK", reason: "answer", count: 1 },
+            { kind: "MEMCTX", reason: "descriptors", count: 2 },
+            { kind: "VM_LIFECYCLE", reason: "endpoint", count: 1 },
+          ],
+        });
+      } else {
+        assertEquals(told.map((line) => line.trim().replace(/ +/g, " ")), [
+          `${path}: 1 events played, 4 not:`,
+          "1 ACT_ACK answers to commands of the recorded session",
+          "2 MEMCTX came with file descriptors, which no file holds",
+          "1 VM_LIFECYCLE of an endpoint that could not be attached, or is not in the recording",
+        ]);
+      }
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("what is due on an endpoint that could not be attached is not counted as played", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    // Two endpoints of one name: the second is turned away.
+    const header = encodeRecordingHeader({
+      host: { name: "h", kernel: "k" },
+      versions: {},
+      startedAt: "",
+      startedNs: START,
+      roster: [7, 8].map((endpoint) => ({
+        ...{ endpoint, name: "web", state: "up", seams: ["vmhost"], pid: 1, vmid: 0 },
+      })),
+    });
+    const events = [event(49, 0, [1]), event(49, 1, [1], { endpoint: 8 })].map(encodeRecordedEvent);
+    const unplayed: number[] = [];
+    const ready = Promise.withResolvers<void>();
+    const socketPath = `${directory}/r.sock`;
+    const playing = replay({
+      plan: planReplay(Uint8Array.from([header, ...events].flatMap((part) => [...part])), "x"),
+      socketPath,
+      speed: 0,
+      log: SILENT,
+      signal: new AbortController().signal,
+      onReady: ready.resolve,
+      onUnplayed: ({ endpoint }) => unplayed.push(endpoint),
+    });
+    await ready.promise;
+    await using _client = await connect({ socket: socketPath, name: "tester" });
+    assertEquals(await playing, 1);
+    assertEquals(unplayed, [8]);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 });

@@ -114,6 +114,30 @@ Deno.test("commands and answers find each other by corr, in any order", async ()
   });
 });
 
+Deno.test("a refusal's words are those that came before it for its command, in parts, and nobody else's", async () => {
+  const script: Script = {
+    endpoints: ["alpha", "beta"],
+    onCommand(command, peer) {
+      if (command.kind === KIND.CMD_QUERY_INPUT) return peer.ack(command);
+      peer.error(1, 10, command.corr, "another VM's");
+      peer.error(0, 10, command.corr + 1, "another command's");
+      peer.error(0, 6, command.corr, "the seam's");
+      peer.error(0, 10, command.corr, "Unable to wake up: guest is");
+      peer.error(0, 10, command.corr, " not in suspended \\x1b state\u202e");
+      peer.ack(command, 10);
+    },
+  };
+  await withClient(script, async (client) => {
+    const fault = await faultOf(client.vm(0, "wakeup"));
+    assertEquals(fault.code, "refused");
+    assertEquals(
+      fault.message,
+      "Cannot wakeup alpha: the VM refused it: Unable to wake up: guest is not in suspended \\x1b state\\u{202e}",
+    );
+    assertEquals(client.fault, undefined);
+  });
+});
+
 Deno.test("a refusal becomes a fault with the code and a remedy", async () => {
   await withClient(
     { endpoints: ["alpha"], onCommand: (command, peer) => peer.ack(command, 3) },

@@ -10,7 +10,7 @@ import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../../ffi/poller.ts";
 import { shim } from "../../../ffi/shim.ts";
 import { acceptUnix, listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";
-import { ACT_ACK, ROSTER } from "../../../src/event/body_layout.ts";
+import { ACT_ACK, ERROR, ROSTER } from "../../../src/event/body_layout.ts";
 import { ALL_CAPS } from "../../../src/event/capability.ts";
 import { DIR, PRIO_OF_KIND, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
 import { checkFrame, encodeFrame } from "../../../src/event/frame.ts";
@@ -34,6 +34,10 @@ export interface Script {
   readonly refuse?: { code: number; reason: string };
   /** Endpoints in the roster, by number. */
   readonly endpoints?: readonly string[];
+  /** Endpoints that have a memory context, without any RAM. */
+  readonly contexts?: readonly number[];
+  /** More that is sent right behind the roster. */
+  onJoin?(peer: Peer): void;
   /** Do not answer HELLO at all. */
   readonly mute?: boolean;
   /** A command arrived. */
@@ -94,6 +98,17 @@ export class Peer {
       event.view.setUint32(ACT_ACK.at.ok, code === 0 ? 1 : 0, true);
       event.view.setUint32(ACT_ACK.at.code, code, true);
       event.view.setUint32(ACT_ACK.at.cmdKind, command.kind, true);
+    });
+  }
+
+  /** Says something of a VM, or to the command whose corr is `detail`. */
+  error(endpoint: number, code: number, detail: number, text: string, source = 0): void {
+    this.send(KIND.ERROR, (event) => {
+      event.endpoint = endpoint;
+      event.source = source;
+      event.view.setUint32(ERROR.at.code, code, true);
+      event.view.setUint32(ERROR.at.detail, detail, true);
+      writeText(event.inline, ERROR.at.text, 40, text);
     });
   }
 
@@ -232,5 +247,9 @@ export class FakeDaemon implements AsyncDisposable {
     };
     peer.send(KIND.WELCOME, (sent) => sent.setBody(BODY.CBOR, encode(body)));
     endpoints.forEach((name, i) => peer.roster(i, name));
+    for (const endpoint of this.#script.contexts ?? []) {
+      peer.send(KIND.MEMCTX, (context) => context.endpoint = endpoint);
+    }
+    this.#script.onJoin?.(peer);
   }
 }

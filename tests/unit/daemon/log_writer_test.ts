@@ -223,3 +223,43 @@ Deno.test("records are never folded, and find room when other lines have used up
     write.close();
   }
 });
+
+Deno.test("lines begin with a time that is no part of them: equal ones fold, and what was lost has one, too", () => {
+  const [read, write] = pipe();
+  const clock = new ManualClock();
+  let n = 0;
+  using writer = new LogWriter(write.fd, false, clock, () => `T${++n} `);
+  try {
+    for (let i = 0; i < 5; i++) writer.write("info  a: the same");
+    clock.advance(SECOND);
+    writer.write("info  a: another");
+    assertEquals(
+      textIn(read.fd),
+      "T1 info  a: the same\nT2 info  a: the same repeated=4\nT3 info  a: another\n",
+    );
+    for (let i = 0; i < 6000; i++) writer.write(`info  line ${i} ${"x".repeat(100)}`);
+    writer.write("info  audit: a reset", true);
+    let text = "";
+    for (let i = 0; i < 10_000 && !text.includes("a reset"); i++) {
+      text += textIn(read.fd);
+      writer.onReady();
+    }
+    assert(
+      /\nT(\d+) warn {2}log: \d+ lines were lost.*\nT\1 info {2}audit: a reset\n/.test(text),
+      text.slice(-300),
+    );
+  } finally {
+    read.close();
+    write.close();
+  }
+});
+
+Deno.test("a daemon's lines have times, unless journald gives them its own", async () => {
+  const stamped = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (debug|info |warn |error) \S/;
+  await using plain = await DaemonProcess.start({ stubs: 1, env: { JOURNAL_STREAM: "" } });
+  await plain.says(/attached/);
+  for (const line of plain.logText.split("\n").slice(0, -1)) assert(stamped.test(line), line);
+  await using journal = await DaemonProcess.start({ stubs: 1, env: { JOURNAL_STREAM: "8:1234" } });
+  await journal.says(/attached/);
+  for (const line of journal.logText.split("\n").slice(0, -1)) assert(/^<[3-7]>\S/.test(line), line);
+});

@@ -22,6 +22,7 @@ Deno.test("a control in Python, written from the contract alone, joins and steer
   const { code, text } = await run("python3", [here("../../python/control.py"), daemon.socket, "stub1"]);
   assertEquals(code, 0, text);
   assertStringIncludes(text, "roster: stub1 is endpoint 1, state 2");
+  assertStringIncludes(text, "refused, and that is its one answer");
   assertStringIncludes(text, "refused with stale-lease");
 });
 

@@ -164,7 +164,7 @@ Deno.test("names without an end, odd lengths and text on a missing page are cut"
   image.tables.pokeBytes(image.kernelRoot, name, new TextEncoder().encode("fifteen-letters"));
   assertEquals(os.process(4120)?.name, "fifteen-letters");
   image.tables.pokeBytes(image.kernelRoot, name, new Uint8Array([0xff, 0x61, 0]));
-  assertEquals(os.process(4120)?.name, "\ufffda");
+  assertEquals(os.process(4120)?.name, "\udcffa", "the byte is kept");
 
   // The second module's name: an odd length, then one that runs into the page behind the heap, which is not mapped.
   const process = os.process(4120);
@@ -184,6 +184,12 @@ Deno.test("names without an end, odd lengths and text on a missing page are cut"
   put(entry + 0x50n, last);
   assertEquals(space.probe(Number(last) + 16).ok, false);
   assertEquals(os.modulesOf(process).items[1]?.name, "abcdefgh");
+  // Halves of pairs are different names, and a byte order mark is a character.
+  for (const name of ["\ufeff\ud800a", "\ufeff\udbffa"]) {
+    const units = Uint16Array.from(name + "bcdef", (c) => c.charCodeAt(0));
+    image.tables.pokeBytes(explorer.root, last, new Uint8Array(units.buffer));
+    assertEquals(os.modulesOf(process).items[1]?.name, name + "bcdef");
+  }
   // A pointer to nothing: the short name serves.
   put(entry + 0x50n, 0x1234_5678n);
   assertEquals(os.modulesOf(process).items[1]?.name, "ntdll.dll");

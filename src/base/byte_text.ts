@@ -1,0 +1,45 @@
+/**
+ * Names that are bytes to who made them (a Linux file, a process) as text, without losing one: UTF-8, and each byte that is none becomes half of a surrogate pair, U+DC00 + byte, as
+ * Python's "surrogateescape" has it. So two names that differ are two texts that differ, and the bytes can be had back. A byte order mark is a character like any other.
+ *
+ * How such text is shown is `printableName`'s business.
+ * @module
+ */
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const ESCAPE = 0xdc00;
+
+/** Bytes as text. */
+export function textOfBytes(bytes: Uint8Array): string {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    // Not UTF-8: rare, and read character by character.
+    return bySequence(bytes);
+  }
+}
+
+function bySequence(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length;) {
+    const length = sequenceLength(bytes, at);
+    text += length === 0
+      ? String.fromCharCode(ESCAPE + (bytes[at] as number))
+      : strict.decode(bytes.subarray(at, at + length));
+    at += Math.max(1, length);
+  }
+  return text;
+}
+
+/** How long the character is that begins there; 0 when none does. Neither longer than need be, nor half of a pair, nor above U+10FFFF (RFC 3629). */
+function sequenceLength(bytes: Uint8Array, at: number): number {
+  const first = bytes[at] as number;
+  if (first < 0x80) return 1;
+  const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  for (let i = 1; i < length; i++) {
+    if (((bytes[at + i] ?? 0) & 0xc0) !== 0x80) return 0;
+  }
+  const second = bytes[at + 1] as number;
+  if (first === 0xe0 && second < 0xa0 || first === 0xed && second > 0x9f) return 0;
+  return first === 0xf0 && second < 0x90 || first === 0xf4 && second > 0x8f ? 0 : length;
+}

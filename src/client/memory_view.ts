@@ -1,0 +1,74 @@
+/**
+ * How each VM's memory stands, as far as its events tell: whether a context holds, and if none does, what the daemon said of the cause. The daemon keeps both for who
+ * comes later (the context, and the newest ERROR of the memory seam), so a cause that is known is known at once.
+ *
+ * It knows only what this control receives: the source MEMCTX in its subscription, MEMCTX and OBSERVE in its grant.
+ * @module
+ */
+import { CODE, codeName } from "../base/codes.ts";
+import { ROSTER_STATE, VM_STATE_NUMBER } from "../event/body_number.ts";
+import { KIND } from "../event/kind.ts";
+import { SOURCE } from "../event/source.ts";
+import type { ClientEvent } from "./client_event.ts";
+
+/** Why there is no context, in the daemon's words. */
+export interface MemoryTrouble {
+  /** Its code's name: "not-supported". */
+  readonly code: string;
+  /** "no known guest system in RAM". */
+  readonly text: string;
+}
+
+/** The memory of all endpoints. */
+export class MemoryView {
+  readonly #contexts = new Set<number>();
+  readonly #troubles = new Map<number, MemoryTrouble>();
+
+  /** Whether an endpoint has a context: its RAM is there, and its system was found (or is not looked for). */
+  hasContext(endpoint: number): boolean {
+    return this.#contexts.has(endpoint);
+  }
+
+  /** Why an endpoint has none, as far as the daemon has said so. */
+  trouble(endpoint: number): MemoryTrouble | undefined {
+    return this.#troubles.get(endpoint);
+  }
+
+  /** Takes an event in. */
+  update(event: ClientEvent): void {
+    const { endpoint, kind } = event;
+    if (kind === KIND.ROSTER) {
+      if (event.as("ROSTER")?.state === ROSTER_STATE.GONE) this.#forget(endpoint);
+    } else if (kind === KIND.VM_LIFECYCLE) {
+      // What runs after a reset is looked at anew.
+      if (event.as("VM_LIFECYCLE")?.state === VM_STATE_NUMBER.RESET) this.#troubles.delete(endpoint);
+    } else if (event.source === SOURCE.MEMCTX) this.#onMemory(event);
+  }
+
+  #onMemory(event: ClientEvent): void {
+    const { endpoint } = event;
+    switch (event.kind) {
+      case KIND.MEMCTX:
+        this.#troubles.delete(endpoint);
+        this.#contexts.add(endpoint);
+        return;
+      case KIND.MEMCTX_INVALIDATED:
+        this.#contexts.delete(endpoint);
+        return;
+      case KIND.SEAM_UP:
+      case KIND.SEAM_DOWN:
+        return this.#forget(endpoint);
+      case KIND.ERROR: {
+        const body = event.as("ERROR");
+        // A flood that is folded, and the words of a refused write, say nothing of the seam.
+        if (body === undefined || body.code === CODE.dropped || this.#contexts.has(endpoint)) return;
+        this.#troubles.set(endpoint, { code: codeName(body.code), text: body.text });
+      }
+    }
+  }
+
+  #forget(endpoint: number): void {
+    this.#contexts.delete(endpoint);
+    this.#troubles.delete(endpoint);
+  }
+}

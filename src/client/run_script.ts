@@ -1,0 +1,41 @@
+/**
+ * The frame of a scripted control: whatever it cannot do something about ends it with one line and the exit code that a command would have, and not with a stack trace. A
+ * defect of the script itself keeps its stack.
+ * @module
+ */
+import { exitCodeOf, Fault } from "../base/fault.ts";
+import { oneLine } from "../base/printable.ts";
+
+/**
+ * Runs a script's body.
+ *
+ * @example
+ * ```ts
+ * await runScript("hello", async () => {
+ *   await using client = await connect({ name: "hello" });
+ *   console.log(await client.vmState("web"));
+ * });
+ * ```
+ *
+ * @param name what the line begins with
+ * @param body the script; what it resolves to is the exit code, 0 unless it says another
+ */
+export async function runScript(name: string, body: () => Promise<number | void>): Promise<void> {
+  try {
+    Deno.exitCode = await body() ?? 0;
+  } catch (error) {
+    const fault = faultOf(error);
+    if (fault === undefined) throw error;
+    console.error(`${name}: ${fault.code}: ${oneLine(fault.message)}`);
+    Deno.exitCode = exitCodeOf(fault);
+  }
+}
+
+/** What a person can do something about: a fault of vmsig's, or a file that cannot be had. */
+function faultOf(error: unknown): Fault | undefined {
+  if (error instanceof Fault) return error;
+  const isOfSystem = Object.values(Deno.errors).some((kind) => error instanceof kind);
+  if (!isOfSystem || !(error instanceof Error)) return undefined;
+  const code = error instanceof Deno.errors.NotCapable ? "missing" : "refused";
+  return new Fault(code, error.message, { cause: error });
+}

@@ -1,0 +1,129 @@
+/** The completions as the shells run them, with a program in place of vmsig that says which endpoints there are. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { completion, type Shell } from "../../../scripts/completion.ts";
+import { completionRules } from "../../../scripts/completion_rules.ts";
+import { COMMANDS } from "../../../src/client/cli/command_table.ts";
+
+/** Two endpoints at one socket, one at another; a name that a shell must not evaluate; and nothing else than ls. */
+const PROGRAM = `#!/bin/sh
+[ "$1" = ls ] && [ "$2" = --json ] || exit 9
+echo "noise that nobody may see" >&2
+if [ "$3" = --socket ]; then echo '{"endpoint":0,"name":"other","state":"up"}'; exit; fi
+echo '{"endpoint":0,"name":"web","state":"up"}'
+echo '{"endpoint":1,"name":"win$(touch OWNED)","state":"up"}'
+`;
+
+const MODES: Readonly<Record<Shell, (words: readonly string[]) => string>> = {
+  bash: (words) =>
+    `source ./script; COMP_WORDS=(${words.map(quoted).join(" ")}); COMP_CWORD=${words.length - 1}; _vmsig; ` +
+    `printf '%s\\n' "\${COMPREPLY[@]}"`,
+  zsh: (words) =>
+    `compdef() { : }; compadd() { print -l -- $names }; compset() { : }; _files() { print -l -- *(N) }
+     source ./script; words=(${words.map(quoted).join(" ")}); CURRENT=${words.length}; _vmsig | grep -- '^${
+      words.at(-1)?.replace(/^.*,/, "") ?? ""
+    }'`,
+  fish: (words) => `source ./script; complete -C ${quoted(words.join(" "))} | string replace -r '\\t.*' ''`,
+};
+
+function quoted(word: string): string {
+  return `'${word}'`;
+}
+
+async function isThere(shell: Shell): Promise<boolean> {
+  try {
+    return (await new Deno.Command(shell, { args: ["--version"], stdout: "null", stderr: "null" }).output())
+      .success;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Asks a shell what may stand in place of the last word. */
+async function ask(shell: Shell, folder: string, ...words: string[]): Promise<string[]> {
+  const args = shell === "zsh" ? ["-f", "-c"] : shell === "bash" ? ["--norc", "-c"] : ["--no-config", "-c"];
+  const { stdout, stderr } = await new Deno.Command(shell, {
+    args: [...args, MODES[shell](["vmsig", ...words])],
+    cwd: folder,
+    env: { PATH: `${folder}:${Deno.env.get("PATH")}`, HOME: folder, TERM: "dumb" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  assertEquals(new TextDecoder().decode(stderr), "", words.join(" "));
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "").sort();
+}
+
+for (const shell of ["bash", "zsh", "fish"] as const) {
+  const there = await isThere(shell);
+  Deno.test({
+    name: `${shell}: endpoints first and verbs second; kinds, sources, sockets; in silence`,
+    ignore: !there,
+    fn: async () => {
+      const folder = await Deno.makeTempDir({ prefix: "vmsig-completion-" });
+      try {
+        await Deno.writeTextFile(`${folder}/script`, await completion(shell));
+        await Deno.writeTextFile(`${folder}/vmsig`, PROGRAM);
+        await Deno.chmod(`${folder}/vmsig`, 0o755);
+        await Deno.writeTextFile(`${folder}/file.sock`, "");
+        const says = (...words: string[]) => ask(shell, folder, ...words);
+
+        assertEquals(await says("wa"), ["watch"]);
+        assertEquals(await says("vm", "we"), ["web"]);
+        assertEquals(await says("vm", "web", "st"), ["stop"]);
+        assertEquals(
+          await says("vm", "web", ""),
+          COMMANDS["vm"]?.usage[0]?.match(/query\S*/)?.[0].split("|").sort(),
+        );
+        assertEquals(await says("lease", "web", ""), ["input", "memwrite", "power"]);
+        assertEquals(await says("lease", "web", "power", ""), ["hold", "status"]);
+        assertEquals(await says("mouse", "web", "click", "l"), ["left"]);
+        assertEquals(await says("mem", "web", "read", "k"), ["kernel"]);
+        assertEquals(await says("watch", "web", "we"), ["web"], "each of several");
+        assertEquals(
+          await says("vm", "watchdog", "st"),
+          ["stop"],
+          "an endpoint that is called like a command",
+        );
+        assertEquals(await says("help", "wa"), ["watch"]);
+        assertEquals(await says("vm", "web", "stop", ""), []);
+
+        assertEquals(await says("watch", "--s"), ["--socket", "--source"]);
+        assertEquals(await says("vm", "web", "stop", "--soc"), ["--socket"]);
+        assertEquals(await says("watch", "--source", "me"), ["memctx"]);
+        const kinds = await says("watch", "--kind", "VM_");
+        assertEquals(kinds, ["VM_LIFECYCLE"]);
+        assertStringIncludes((await says("watch", "--kind", "ROSTER,VM_")).join(" "), "VM_LIFECYCLE");
+        assertEquals(await says("screen", "web", "--source", "q"), ["qmp"]);
+        assertEquals(await says("vm", "--socket", "file"), ["file.sock"]);
+        assertEquals(await says("replay", "file"), ["file.sock"]);
+        assertEquals(await says("vm", "--timeout", "5", "we"), ["web"], "an option's value is no argument");
+        assertEquals(await says("vm", "--socket", "file.sock", ""), ["other"], "asked of that daemon");
+
+        assert((await says("vm", "wi")).length === 1, "the odd name is offered");
+        await says("vm", "");
+        assert(!(await says("replay", "")).includes("OWNED"), "no name is evaluated");
+        await Deno.writeTextFile(`${folder}/vmsig`, "#!/bin/sh\necho broken >&2\nexit 4\n");
+        assertEquals(await says("vm", ""), [], "no daemon: nothing is offered, and nothing said");
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
+}
+
+Deno.test("every command is completed, and every option that takes a value is known to", async () => {
+  const { commands, options, values, places } = await completionRules();
+  assertEquals(commands, [...Object.keys(COMMANDS), "help"]);
+  assertEquals([...options.keys()], Object.keys(COMMANDS));
+  assert(options.get("key")?.includes("--socket") && values.get("key --socket")?.files);
+  assert(values.get("watch --kind")?.list && values.get("screen -o")?.files);
+  assert(![...values.keys()].some((key) => key.endsWith("--json")));
+  const usesEndpoints = Object.entries(COMMANDS).filter(([, { usage }]) =>
+    usage.some((line) => line.includes("ENDPOINT"))
+  ).map(([name]) => name);
+  const completed = [...places].filter(([, { endpoints }]) => endpoints).map(([pattern]) =>
+    pattern.split(" ")[0]
+  );
+  assertEquals(completed, usesEndpoints);
+});
