@@ -38,7 +38,9 @@ async function ordeal(
   count: number,
   run: (count: number, seed: number) => Promise<AttackTotals[]>,
 ): Promise<void> {
-  const fds = scene.daemon.fds();
+  // Deno keeps an event loop's two descriptors of the first Worker that has ended, and of no further one: the threads
+  // that look at RAM come and go.
+  const fds = [...scene.daemon.fds(), "anon_inode:[eventfd]", "anon_inode:[eventpoll]"];
   const warm = Math.round(count * WARM_SHARE);
   const first = await run(warm, 1);
   await scene.untilFds(fds);
