@@ -1,17 +1,21 @@
 /**
- * Accepting peers, the same way at every listener: a bounded number a turn, no faster than a pace when the peers are turned away, and out of descriptors or memory it rests and tells so
- * once instead of ending or spinning.
+ * Accepting peers, the same way at every listener: a bounded number a turn, no faster than a pace when the
+ * peers are turned away, and out of descriptors or memory it rests and tells so once instead of ending or
+ * spinning.
  *
- * Two layers. {@linkcode AcceptGuard} knows no loop: it accepts one connection, and says until when to leave the listener alone. {@linkcode AcceptLoop} puts it on a loop.
+ * Two layers. {@linkcode AcceptGuard} knows no loop: it accepts one connection, and says until when to leave
+ * the listener alone. {@linkcode AcceptLoop} puts it on a loop.
  *
- * Why a pace: who connects as fast as it can, only to be turned away, would keep the loop busy all the time. The kernel makes it wait in its connect() while nobody accepts. A few are
- * turned away together, then nobody for a while: each time whoever is in waits for it.
+ * Why a pace: who connects as fast as it can, only to be turned away, would keep the loop busy all the time.
+ * The kernel makes it wait in its connect() while nobody accepts. A few are turned away together, then nobody
+ * for a while: each time whoever is in waits for it.
  *
- * Whoever else knocks waits behind them, for a second if the backlog of 1,024 is full. One who fills it anew without waiting, faster than it is emptied, would leave no place in it to
- * others: when it has not been empty for a second, it is emptied faster.
+ * Whoever else knocks waits behind them, for a second if the backlog of 1,024 is full. One who fills it anew
+ * without waiting, faster than it is emptied, would leave no place in it to others: when it has not been
+ * empty for a second, it is emptied faster.
  *
- * Why a spare descriptor: without one nobody gets in while others have used up all of them, and nobody is told why. It is given up to take one peer, which is told, or let in when it must
- * be (root).
+ * Why a spare descriptor: without one nobody gets in while others have used up all of them, and nobody is
+ * told why. It is given up to take one peer, which is told, or let in when it must be (root).
  *
  * It decides nothing about who is let in: its taker does.
  * @module
@@ -81,7 +85,10 @@ export class AcceptGuard implements Disposable {
     this.#takeSpare();
   }
 
-  /** Until when the listener is to be left alone, ns; 0 when it need not be. It stays readable meanwhile: do not watch it. */
+  /**
+   * Until when the listener is to be left alone, ns; 0 when it need not be. It stays readable meanwhile: do
+   * not watch it.
+   */
   get pausedUntilNs(): number {
     return this.#pausedUntilNs;
   }
@@ -189,7 +196,8 @@ export interface AcceptLoopOptions extends AcceptGuardOptions {
   /** The loop. */
   readonly host: AcceptHost;
   /**
-   * Takes a peer, and owns its socket from now on, whatever it does: what it throws ends that peer only, and the socket is closed here if it is still open.
+   * Takes a peer, and owns its socket from now on, whatever it does: what it throws ends that peer only, and
+   * the socket is closed here if it is still open.
    *
    * @param isSpare it took the spare descriptor: see {@linkcode Accepted}
    */

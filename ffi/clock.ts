@@ -1,5 +1,6 @@
 /**
- * The machine's clocks. CLOCK_MONOTONIC is the one that events carry and deadlines use; wall-clock time is for people.
+ * The machine's clocks. CLOCK_MONOTONIC is the one that events carry and deadlines use; wall-clock time is
+ * for people.
  * @module
  */
 import type { Clock } from "../src/base/clock.ts";

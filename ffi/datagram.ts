@@ -1,9 +1,10 @@
 /**
- * Packets with descriptors, many a system call, without garbage: two reusable batches over recvmmsg and sendmmsg, and a
- * fast way for one packet. For SOCK_SEQPACKET; a batch also reads a stream, where a "frame" is what was there.
+ * Packets with descriptors, many a system call, without garbage: two reusable batches over recvmmsg and
+ * sendmmsg, and a fast way for one packet. For SOCK_SEQPACKET; a batch also reads a stream, where a "frame"
+ * is what was there.
  *
- * A batch's memory is C's as well as ours, so it stays where it is until the batch is disposed of. Bytes are read and
- * written in place: what one receive gave is gone with the next.
+ * A batch's memory is C's as well as ours, so it stays where it is until the batch is disposed of. Bytes are
+ * read and written in place: what one receive gave is gone with the next.
  *
  * What it does not do: wait. Would-block and a peer that is gone are answers here, not errors.
  * @module
@@ -153,7 +154,10 @@ export class ReceiveBatch implements Disposable {
     return this.#words[this.#record(i) + FD_COUNT] ?? 0;
   }
 
-  /** Takes descriptor k of frame i: the caller owns it from now on. Asserts that it is there and was not taken. */
+  /**
+   * Takes descriptor k of frame i: the caller owns it from now on. Asserts that it is there and was not
+   * taken.
+   */
   takeFd(i: number, k: number): number {
     assert(i < this.#received && k < this.fdCount(i), "a taken descriptor was received");
     const at = this.#record(i) + RECORD_HEAD_WORDS + k;
@@ -283,7 +287,8 @@ export class SendBatch implements Disposable {
    *
    * @param fd a connected socket, borrowed
    * @returns how many frames went; 0 when it would block or, with `closed`, when the peer is gone
-   * @throws {OsError} EMSGSIZE when a frame is larger than the socket can ever take, EBADF when one of its fds is closed
+   * @throws {OsError} EMSGSIZE when a frame is larger than the socket can ever take, EBADF when one of its
+   *   fds is closed
    */
   send(fd: number): number {
     assert(this.#address !== 0, "a batch is not used after it was disposed of");

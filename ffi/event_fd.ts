@@ -1,6 +1,6 @@
 /**
- * eventfd: a counter that wakes a thread in epoll_wait. Any thread of the process, and any process that was given it,
- * may signal it.
+ * eventfd: a counter that wakes a thread in epoll_wait. Any thread of the process, and any process that was
+ * given it, may signal it.
  * @module
  */
 import { check, ERRNO } from "./os_error.ts";

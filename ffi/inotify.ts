@@ -1,6 +1,6 @@
 /**
- * inotify: what happens in a folder. Several events come with one read; when the kernel's queue ran over, one of them
- * says so (Q_OVERFLOW, watch -1), and the watcher must look at the folder anew.
+ * inotify: what happens in a folder. Several events come with one read; when the kernel's queue ran over, one
+ * of them says so (Q_OVERFLOW, watch -1), and the watcher must look at the folder anew.
  * @module
  */
 import { cText, textOfC } from "./c_text.ts";
@@ -75,7 +75,8 @@ export class Inotify implements Disposable {
    * @param path what
    * @param mask bits of {@linkcode INOTIFY}
    * @returns the watch's number
-   * @throws {OsError} ENOENT, EACCES; ENOSPC when this user has too many watches (fs.inotify.max_user_watches)
+   * @throws {OsError} ENOENT, EACCES; ENOSPC when this user has too many watches
+   *   (fs.inotify.max_user_watches)
    */
   watch(path: string, mask: number): number {
     return check(shim().vmsig_inotify_add(this.#owner.fd, cText(path), mask), `inotify_add_watch ${path}`);

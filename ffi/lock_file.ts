@@ -1,6 +1,8 @@
 /**
- * A lock that is a file: who holds it is the only one of its kind, until it lets go or ends in whatever way (the kernel releases flock with the last descriptor). The file tells the holder's
- * pid, is its user's alone (mode 0600, so that nobody else can take the lock and keep the holder out), and is removed by the holder on its way out; one that a crash left is taken over.
+ * A lock that is a file: who holds it is the only one of its kind, until it lets go or ends in whatever way
+ * (the kernel releases flock with the last descriptor). The file tells the holder's pid, is its user's alone
+ * (mode 0600, so that nobody else can take the lock and keep the holder out), and is removed by the holder on
+ * its way out; one that a crash left is taken over.
  *
  * It is no lock of the folder itself: everybody who may read a folder may lock it.
  * @module
@@ -18,7 +20,9 @@ const O_EXCL = 0o200;
 const LOCK_EXCLUSIVE_NONBLOCKING = 2 | 4;
 const MODE = 0o600;
 const PAUSE_MS = 10;
-/** How often the file may be another one when it has been locked: each time somebody else had it in between. */
+/**
+ * How often the file may be another one when it has been locked: each time somebody else had it in between.
+ */
 const MAX_ROUNDS = 100;
 const LSTAT_INO = 2;
 
@@ -46,7 +50,8 @@ export class LockFile implements Disposable {
   /**
    * Takes the lock.
    *
-   * @throws {Fault} `busy` with the pid of whoever holds it; `refused` when something else has the file's name
+   * @throws {Fault} `busy` with the pid of whoever holds it; `refused` when something else has the file's
+   *   name
    * @throws {OsError} ENOENT, EACCES, … when the file cannot be made
    */
   static take(path: string, { waitMs = 0, purpose }: LockOptions): LockFile {
@@ -94,7 +99,8 @@ function openLock(path: string, purpose: string): OwnedFd {
   const name = cText(path);
   const flags = OPEN.READ_WRITE | OPEN.NOFOLLOW | OPEN.NONBLOCK;
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    // First without O_CREAT: in a folder like /tmp the kernel refuses to create over a file of somebody else's, even for root.
+    // First without O_CREAT: in a folder like /tmp the kernel refuses to create over a file of somebody
+    // else's, even for root.
     let fd = shim().vmsig_open(name, flags, 0);
     if (fd === -ERRNO.ENOENT) fd = shim().vmsig_open(name, flags | O_CREAT | O_EXCL, MODE);
     if (fd === -ERRNO.EEXIST || fd === -ERRNO.EINTR) continue;

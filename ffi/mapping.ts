@@ -1,10 +1,10 @@
 /**
  * Memory that is not the engine's: a file mapped, or zeros of our own that C may keep the address of.
  *
- * Disposal unmaps it and detaches its ArrayBuffer, so that a stale use is an exception (or an empty array) and not a crash
- * of the process. A file that somebody cuts while it is mapped is none either: what was in it reads as zeros from then on, and
- * {@linkcode Mapping.lost} tells (see `shim/vmsig_guard.c`). What nothing catches: writing to a read-only mapping (SIGSEGV). Keep its views
- * away from writers.
+ * Disposal unmaps it and detaches its ArrayBuffer, so that a stale use is an exception (or an empty array)
+ * and not a crash of the process. A file that somebody cuts while it is mapped is none either: what was in it
+ * reads as zeros from then on, and {@linkcode Mapping.lost} tells (see `shim/vmsig_guard.c`). What nothing
+ * catches: writing to a read-only mapping (SIGSEGV). Keep its views away from writers.
  * @module
  */
 import { assert } from "../src/base/assert.ts";
@@ -52,7 +52,8 @@ export class Mapping implements Disposable {
    *
    * @param fd the file, borrowed; it may be closed afterwards
    * @param offset where in the file, a multiple of 4096
-   * @param length bytes; check the file's size before: what is not there reads as zeros, and counts as lost once it is touched
+   * @param length bytes; check the file's size before: what is not there reads as zeros, and counts as lost
+   *   once it is touched
    * @param options `write`: also for writing (the fd must be open for both)
    * @throws {OsError} EACCES when the fd is not open for it, ENODEV when it is not a file that maps
    */
@@ -123,16 +124,18 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Whether something in it was touched that its file no longer had: what was read since then may be zeros, what was written is nowhere. To be asked before what was
-   * read is believed; two calls of the shim at most for RAM in one file.
+   * Whether something in it was touched that its file no longer had: what was read since then may be zeros,
+   * what was written is nowhere. To be asked before what was read is believed; two calls of the shim at most
+   * for RAM in one file.
    */
   get lost(): boolean {
     return this.#guards.some((guard) => shim().vmsig_guard_lost(guard) === 1);
   }
 
   /**
-   * Takes its pages out of this process: they count as its memory no more, stay in their file, and come back one by one when they are touched. For what was
-   * looked through once, a guest's RAM for instance. Asserts that it is read-only: memory of our own would be lost.
+   * Takes its pages out of this process: they count as its memory no more, stay in their file, and come back
+   * one by one when they are touched. For what was looked through once, a guest's RAM for instance. Asserts
+   * that it is read-only: memory of our own would be lost.
    */
   letGo(): void {
     assert(!this.writable, "only what others hold is let go");

@@ -1,5 +1,6 @@
 /**
- * Files in memory (memfd) and what vmsig asks of files that it maps: seals, size, holes, a second opening with other rights.
+ * Files in memory (memfd) and what vmsig asks of files that it maps: seals, size, holes, a second opening
+ * with other rights.
  * @module
  */
 import { cText } from "./c_text.ts";
@@ -19,7 +20,10 @@ export const OPEN = {
   NONBLOCK: 0o4000,
   DIRECTORY: 0o200000,
   NOFOLLOW: 0o400000,
-  /** Only a place in the file tree: nothing of the file is opened, not even a device or a FIFO; {@linkcode statFd} works on it. */
+  /**
+   * Only a place in the file tree: nothing of the file is opened, not even a device or a FIFO; {@linkcode
+   * statFd} works on it.
+   */
   PATH: 0o10000000,
 } as const;
 
@@ -110,14 +114,17 @@ export function ftruncate(fd: number, sizeBytes: number): void {
   check(shim().vmsig_ftruncate(fd, sizeBytes), "ftruncate");
 }
 
-/** Sets the permission bits of an open file, a memfd's too: whoever may write its inode may open it for writing. */
+/**
+ * Sets the permission bits of an open file, a memfd's too: whoever may write its inode may open it for
+ * writing.
+ */
 export function fchmod(fd: number, mode: number): void {
   check(shim().vmsig_fchmod(fd, mode), "fchmod");
 }
 
 /**
- * Opens a file again, or for the first time: a descriptor with rights, flags and a position of its own. A file that is open already never makes its caller wait,
- * whatever lease its owner has put on it.
+ * Opens a file again, or for the first time: a descriptor with rights, flags and a position of its own. A
+ * file that is open already never makes its caller wait, whatever lease its owner has put on it.
  *
  * @param file a descriptor, or a path; what somebody else can put at that path decides what is opened
  * @param flags of {@linkcode OPEN}, or'ed; close-on-exec is always on
@@ -158,8 +165,8 @@ export function statFd(fd: number): FileStatus {
 }
 
 /**
- * The first byte at or after `offset` that is not in a hole. It moves the file's position, which is shared with every
- * duplicate of the descriptor: use it on one from {@linkcode reopen}.
+ * The first byte at or after `offset` that is not in a hole. It moves the file's position, which is shared
+ * with every duplicate of the descriptor: use it on one from {@linkcode reopen}.
  *
  * @returns -1 when there is only hole up to the end, or `offset` is past the end
  */
@@ -168,8 +175,8 @@ export function seekData(fd: number, offset: number): number {
 }
 
 /**
- * The first byte at or after `offset` that is in a hole; the end of the file counts as one. It moves the position, like
- * {@linkcode seekData}.
+ * The first byte at or after `offset` that is in a hole; the end of the file counts as one. It moves the
+ * position, like {@linkcode seekData}.
  *
  * @returns -1 when `offset` is past the end
  */

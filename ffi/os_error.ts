@@ -1,6 +1,7 @@
 /**
- * A system call that failed, as a typed error: the call's name, the errno and its symbol. What a caller expects to happen
- * (would block, interrupted, peer gone) is not an error and comes back as a negative number; each function says which.
+ * A system call that failed, as a typed error: the call's name, the errno and its symbol. What a caller
+ * expects to happen (would block, interrupted, peer gone) is not an error and comes back as a negative
+ * number; each function says which.
  * @module
  */
 import { Fault, type FaultCode } from "../src/base/fault.ts";

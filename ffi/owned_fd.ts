@@ -1,8 +1,8 @@
 /**
  * A file descriptor with one owner: who holds it closes it, once. Borrowed descriptors are plain numbers.
  *
- * A closed number is soon given to something else, so a use after close must be an error here and not a write into a
- * stranger's file.
+ * A closed number is soon given to something else, so a use after close must be an error here and not a write
+ * into a stranger's file.
  * @module
  */
 import { assert } from "../src/base/assert.ts";
@@ -22,8 +22,8 @@ export function closeFd(fd: number): void {
 }
 
 /**
- * Closes a descriptor that a peer sent, without waiting for it. A close can wait for as long as a peer likes (a TCP socket with SO_LINGER, a file of FUSE), so all but a memfd is closed on a
- * thread of the shim's.
+ * Closes a descriptor that a peer sent, without waiting for it. A close can wait for as long as a peer likes
+ * (a TCP socket with SO_LINGER, a file of FUSE), so all but a memfd is closed on a thread of the shim's.
  *
  * @param fd whose number may be given to something else soon
  */
@@ -33,8 +33,10 @@ export function closeForeignFd(fd: number): void {
 }
 
 /**
- * Closes a connection over a unix socket, without waiting for it, and so that the peer still hears what was said last. It is not read any more, and what was not read is thrown away. An
- * unread packet may hold a descriptor, which makes a close wait as in {@linkcode closeForeignFd}: then a thread of the shim's closes it, soon.
+ * Closes a connection over a unix socket, without waiting for it, and so that the peer still hears what was
+ * said last. It is not read any more, and what was not read is thrown away. An unread packet may hold a
+ * descriptor, which makes a close wait as in {@linkcode closeForeignFd}: then a thread of the shim's closes
+ * it, soon.
  *
  * @param fd of a connected unix socket
  */
@@ -43,7 +45,8 @@ export function closeConnection(fd: number): void {
 }
 
 /**
- * Closes a descriptor on a thread of Deno's pool: the last one of a memfd gives its memory back, which takes 0.1 s a GiB.
+ * Closes a descriptor on a thread of Deno's pool: the last one of a memfd gives its memory back, which takes
+ * 0.1 s a GiB.
  *
  * @returns settles when it is closed
  */
@@ -52,8 +55,9 @@ export async function closeFdElsewhere(fd: number): Promise<void> {
 }
 
 /**
- * Makes this process's table of descriptors large enough for so many, or for as many as its limit allows. A table that grows while several threads share it waits for all
- * processors of the machine (synchronize_rcu): an accept or open of 10 to 30 ms.
+ * Makes this process's table of descriptors large enough for so many, or for as many as its limit allows. A
+ * table that grows while several threads share it waits for all processors of the machine (synchronize_rcu):
+ * an accept or open of 10 to 30 ms.
  *
  * @returns how many fit without its growing
  * @throws {OsError} when there is no room for even one more
@@ -128,7 +132,8 @@ export class OwnedFd implements Disposable {
 }
 
 /**
- * Opens one descriptor for each of several things, or none: when one cannot be opened, those before it are closed.
+ * Opens one descriptor for each of several things, or none: when one cannot be opened, those before it are
+ * closed.
  *
  * @throws whatever `open` throws
  */

@@ -1,9 +1,9 @@
 /**
- * epoll: waits for many descriptors at once. Each is registered with a tag, a number of the caller's, which comes back
- * with its events; nothing is allocated between two waits.
+ * epoll: waits for many descriptors at once. Each is registered with a tag, a number of the caller's, which
+ * comes back with its events; nothing is allocated between two waits.
  *
- * It does not own what it watches: remove a descriptor before closing it, because a duplicate of it elsewhere would keep
- * it registered.
+ * It does not own what it watches: remove a descriptor before closing it, because a duplicate of it elsewhere
+ * would keep it registered.
  * @module
  */
 import { assert } from "../src/base/assert.ts";
@@ -37,7 +37,8 @@ const MS = 1_000_000;
 const MAX_TIMEOUT_MS = 0x7fff_ffff;
 
 /**
- * What of a descriptor holds now, without waiting and without an epoll instance (whose making and unmaking changes the process's memory map).
+ * What of a descriptor holds now, without waiting and without an epoll instance (whose making and unmaking
+ * changes the process's memory map).
  *
  * @param fd the descriptor
  * @param events IN, RDHUP, … or'ed; HUP and ERR are told always
@@ -142,8 +143,8 @@ export class Poller implements Disposable {
   }
 
   /**
-   * Waits on a thread of Deno's own, so that this one goes on; one at a time. It cannot be cancelled: have something
-   * registered that wakes it (an eventfd) before disposing of the poller.
+   * Waits on a thread of Deno's own, so that this one goes on; one at a time. It cannot be cancelled: have
+   * something registered that wakes it (an eventfd) before disposing of the poller.
    */
   async waitAsync(timeoutMs: number): Promise<number> {
     assert(!this.#pending, "one asynchronous wait of a poller runs at a time");

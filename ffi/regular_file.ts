@@ -1,6 +1,7 @@
 /**
- * Reading a file that somebody named, without being held up by what it is: only a plain file is read, up to a size. A pipe, a device, a folder or a socket of that name is refused at once, for
- * opening or reading one could wait for ever.
+ * Reading a file that somebody named, without being held up by what it is: only a plain file is read, up to a
+ * size. A pipe, a device, a folder or a socket of that name is refused at once, for opening or reading one
+ * could wait for ever.
  * @module
  */
 import { Fault } from "../src/base/fault.ts";
@@ -15,7 +16,8 @@ const PIECE_BYTES = 16 << 20;
  * @param path which
  * @param maxBytes the largest that is read
  * @throws {OsError} ENOENT, EACCES, …: it cannot be opened or read
- * @throws {Fault} `refused` when it is no plain file, `too-large` when it is larger; the message begins with the path
+ * @throws {Fault} `refused` when it is no plain file, `too-large` when it is larger; the message begins with
+ *   the path
  */
 export function readRegularFile(path: string, maxBytes: number): Uint8Array<ArrayBuffer> {
   using file = reopen(path, OPEN.READ_ONLY | OPEN.NONBLOCK);

@@ -1,5 +1,6 @@
 /**
- * How the kernel schedules the calling thread: SCHED_RR comes before every ordinary thread, so that a thread which wakes others is not put aside for them.
+ * How the kernel schedules the calling thread: SCHED_RR comes before every ordinary thread, so that a thread
+ * which wakes others is not put aside for them.
  * @module
  */
 import { check, ERRNO } from "./os_error.ts";
@@ -10,9 +11,11 @@ const CLOCK_THREAD_CPUTIME_ID = 3;
 const LOWEST = 1;
 
 /**
- * Makes the calling thread realtime (SCHED_RR, lowest priority), or ordinary again. Threads that it makes are ordinary.
+ * Makes the calling thread realtime (SCHED_RR, lowest priority), or ordinary again. Threads that it makes are
+ * ordinary.
  *
- * @returns false when this process may not: that takes CAP_SYS_NICE or an RLIMIT_RTPRIO of 1, and a cgroup with realtime budget
+ * @returns false when this process may not: that takes CAP_SYS_NICE or an RLIMIT_RTPRIO of 1, and a cgroup
+ *   with realtime budget
  * @throws {OsError} on any other failure
  */
 export function setThreadRealtime(realtime: boolean): boolean {

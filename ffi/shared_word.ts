@@ -1,12 +1,13 @@
 /**
  * Words that another process or a guest reads and writes at the same time.
  *
- * 32-bit words go through Atomics on the mapping. ECMAScript promises their ordering only for a SharedArrayBuffer; on V8
- * they are the same built-in functions for both kinds of buffer (a plain load, an `xchg` for a store), which on x86-64
- * is enough, and a function call that the compiler moves no other access across. A stress test holds it to that.
+ * 32-bit words go through Atomics on the mapping. ECMAScript promises their ordering only for a
+ * SharedArrayBuffer; on V8 they are the same built-in functions for both kinds of buffer (a plain load, an
+ * `xchg` for a store), which on x86-64 is enough, and a function call that the compiler moves no other access
+ * across. A stress test holds it to that.
  *
- * 64-bit words go through the shim: Atomics would make a BigInt of each, and a Float64Array may change the bits
- * of a NaN. Values are doubles: exact below 2^53, the nearest one above.
+ * 64-bit words go through the shim: Atomics would make a BigInt of each, and a Float64Array may change the
+ * bits of a NaN. Values are doubles: exact below 2^53, the nearest one above.
  * @module
  */
 import { assert } from "../src/base/assert.ts";
@@ -66,7 +67,10 @@ export class SharedWords {
     return this.#shim.vmsig_load64(this.#address + 8 * i);
   }
 
-  /** Stores 64-bit word i (at byte 8 x i) in one piece: an integer of magnitude below 2^53, negative in two's complement. */
+  /**
+   * Stores 64-bit word i (at byte 8 x i) in one piece: an integer of magnitude below 2^53, negative in two's
+   * complement.
+   */
   store64(i: number, value: number): void {
     this.#check64(i);
     const high = Math.floor(value / HIGH);

@@ -1,9 +1,9 @@
 /**
  * Loads the shim, once a thread, when it is first needed.
  *
- * Run by Deno, the library lies beside the sources. In a compiled executable it is embedded: Deno would extract it to a
- * file in TMPDIR, which another user of the machine may have put there first. So its bytes go into a memfd and are
- * loaded through /proc/self/fd: no name, nobody else's file, nothing left behind.
+ * Run by Deno, the library lies beside the sources. In a compiled executable it is embedded: Deno would
+ * extract it to a file in TMPDIR, which another user of the machine may have put there first. So its bytes go
+ * into a memfd and are loaded through /proc/self/fd: no name, nobody else's file, nothing left behind.
  *
  * It does not build the library and does not look for it anywhere else.
  * @module
@@ -30,9 +30,10 @@ export function shim(): ShimSymbols {
 }
 
 /**
- * Whether a file is inside a compiled executable. In a Worker Deno 2.4.2 does not tell (`standalone` is undefined there), but
- * the embedded files of an executable APP always lie under TMPDIR/deno-compile-APP, where nothing is on disk.
- * To be wrong about a real file of such a name does no harm: its bytes are read and loaded as well.
+ * Whether a file is inside a compiled executable. In a Worker Deno 2.4.2 does not tell (`standalone` is
+ * undefined there), but the embedded files of an executable APP always lie under TMPDIR/deno-compile-APP,
+ * where nothing is on disk. To be wrong about a real file of such a name does no harm: its bytes are read and
+ * loaded as well.
  *
  * @param file where the library would be
  * @param standalone what `Deno.build.standalone` says on this thread
@@ -97,7 +98,8 @@ function open(path: string, what: string): ShimSymbols {
   }
 }
 
-// First by the one symbol that never changes: an older library lacks others, and would be told as a missing symbol.
+// First by the one symbol that never changes: an older library lacks others, and would be told as a missing
+// symbol.
 function checkVersion(path: string, what: string): void {
   let version: number;
   try {

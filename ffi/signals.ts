@@ -1,6 +1,6 @@
 /**
- * Signals in, signals out. A signal comes in as an eventfd's count, so that a thread which sits in a synchronous epoll_wait
- * hears of it; Deno's own listeners need a main thread that returns to its event loop.
+ * Signals in, signals out. A signal comes in as an eventfd's count, so that a thread which sits in a
+ * synchronous epoll_wait hears of it; Deno's own listeners need a main thread that returns to its event loop.
  *
  * A signal has one handler in a process: do not give one both to this and to Deno.addSignalListener.
  * @module

@@ -1,8 +1,9 @@
 /**
  * Bytes in and out of descriptors: streams, pipes, files. One system call each, into the caller's buffer.
  *
- * Would-block, the end and a peer that is gone are answers, because they are what happens; the rest is thrown.
- * Nothing here loops until all is read or written: that is its caller's business, who knows when to wait.
+ * Would-block, the end and a peer that is gone are answers, because they are what happens; the rest is
+ * thrown. Nothing here loops until all is read or written: that is its caller's business, who knows when to
+ * wait.
  * @module
  */
 import { isPeerGone, sendOne } from "./datagram.ts";
@@ -16,8 +17,8 @@ import { shim } from "./shim.ts";
  * @param bytes where to
  * @param offset first byte in `bytes`
  * @param length at most this many
- * @returns bytes read; 0 at the end; -EAGAIN (-11) when nothing is there yet; -ECONNRESET (-104) when the peer is gone
- * with something of ours unread
+ * @returns bytes read; 0 at the end; -EAGAIN (-11) when nothing is there yet; -ECONNRESET (-104) when the
+ *   peer is gone with something of ours unread
  * @throws {OsError} anything else
  */
 export function readInto(fd: number, bytes: Uint8Array<ArrayBuffer>, offset: number, length: number): number {
@@ -32,7 +33,8 @@ export function readInto(fd: number, bytes: Uint8Array<ArrayBuffer>, offset: num
  * Writes as much as fits. A closed pipe or socket raises SIGPIPE, which Deno ignores; for a socket
  * {@linkcode sendOne} of datagram.ts raises none in any program.
  *
- * @returns bytes written; -EAGAIN (-11) when none fits now; -EPIPE (-32) or -ECONNRESET (-104) when the peer is gone
+ * @returns bytes written; -EAGAIN (-11) when none fits now; -EPIPE (-32) or -ECONNRESET (-104) when the peer
+ *   is gone
  * @throws {OsError} anything else
  */
 export function writeFrom(
@@ -49,7 +51,8 @@ export function writeFrom(
 }
 
 /**
- * Sends bytes and descriptors on a unix stream, as QEMU's add-fd wants them. The descriptors go with the first byte.
+ * Sends bytes and descriptors on a unix stream, as QEMU's add-fd wants them. The descriptors go with the
+ * first byte.
  *
  * @returns bytes sent, or what {@linkcode sendOne} says
  */

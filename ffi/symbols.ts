@@ -1,7 +1,8 @@
 /**
  * The shim's functions for Deno: shim/vmsig_shim.h once more, line by line. A test compares the two.
  *
- * Only i32, u32, f64 and buffers: those go through V8's fast calls (about 5 ns), and none of them makes a BigInt.
+ * Only i32, u32, f64 and buffers: those go through V8's fast calls (about 5 ns), and none of them makes a
+ * BigInt.
  * @module
  */
 

@@ -1,9 +1,9 @@
 /**
- * uinput: an input device of our own making. The ioctls by name, and nothing of what a keyboard or a tablet is: that is
- * the input adapter's.
+ * uinput: an input device of our own making. The ioctls by name, and nothing of what a keyboard or a tablet
+ * is: that is the input adapter's.
  *
- * Order: open, set bits, set up, set up each absolute axis, create; then write events. Closing destroys the device, and the
- * kernel releases what it still held down.
+ * Order: open, set bits, set up, set up each absolute axis, create; then write events. Closing destroys the
+ * device, and the kernel releases what it still held down.
  * @module
  */
 import { assert } from "../src/base/assert.ts";

@@ -1,8 +1,9 @@
 /**
  * Unix sockets by path, and pairs of them. All are nonblocking and close-on-exec.
  *
- * A listener takes over a socket file that a dead one left, and never one that somebody listens on. Looking, removing and
- * binding happen under a lock file beside it, so that of two that start at once one wins and the other is told.
+ * A listener takes over a socket file that a dead one left, and never one that somebody listens on. Looking,
+ * removing and binding happen under a lock file beside it, so that of two that start at once one wins and the
+ * other is told.
  * @module
  */
 import { Fault } from "../src/base/fault.ts";
@@ -53,8 +54,8 @@ export interface ListenOptions {
 /**
  * Listens on a path.
  *
- * @throws {Fault} `busy` when somebody listens there or something else than a socket has the name; `bad-argument` when the
- * path is too long
+ * @throws {Fault} `busy` when somebody listens there or something else than a socket has the name;
+ *   `bad-argument` when the path is too long
  * @throws {OsError} ENOENT or EACCES when the folder is not there or not ours to write
  */
 export function listenUnix(path: string, type: SocketType, options: ListenOptions = {}): OwnedFd {
@@ -63,7 +64,8 @@ export function listenUnix(path: string, type: SocketType, options: ListenOption
   using _lock = LockFile.take(lockPathOf(path), { waitMs: LOCK_WAIT_MS, purpose: `listen on ${path}` });
   const socket = newSocket(type);
   try {
-    // Linux gives the file the socket's own mode: it is never open to more than it should be, not even for a moment.
+    // Linux gives the file the socket's own mode: it is never open to more than it should be, not even for a
+    // moment.
     check(shim().vmsig_fchmod(socket.fd, mode), "fchmod of a socket");
     let result = shim().vmsig_bind(socket.fd, name);
     if (result === -ERRNO.EADDRINUSE) {
@@ -84,8 +86,8 @@ export function listenUnix(path: string, type: SocketType, options: ListenOption
 /**
  * Connects to a path, without waiting: a unix socket connects at once or not at all.
  *
- * @throws {OsError} ENOENT (no such socket), ECONNREFUSED (nobody listens), EACCES (not allowed), EAGAIN (the listener has
- * too many waiting), EPROTOTYPE (a listener of another kind)
+ * @throws {OsError} ENOENT (no such socket), ECONNREFUSED (nobody listens), EACCES (not allowed), EAGAIN (the
+ *   listener has too many waiting), EPROTOTYPE (a listener of another kind)
  */
 export function connectUnix(path: string, type: SocketType): OwnedFd {
   const name = socketPath(path);
@@ -121,8 +123,8 @@ export function connectAbstract(abstractName: string, type: SocketType): OwnedFd
  *
  * @param fd a listening socket, borrowed
  * @returns undefined when none waits, or the one that did is gone again
- * @throws {OsError} EMFILE, ENFILE when there are no descriptors left: the connection still waits, and so the listener stays
- * readable; stop watching it for a while
+ * @throws {OsError} EMFILE, ENFILE when there are no descriptors left: the connection still waits, and so the
+ *   listener stays readable; stop watching it for a while
  */
 export function acceptUnix(fd: number): OwnedFd | undefined {
   const result = shim().vmsig_accept(fd);
@@ -153,7 +155,8 @@ export function peerCredentials(fd: number): PeerCredentials {
 }
 
 /**
- * A descriptor of the process at the other end of a connection, the same that {@linkcode peerCredentials} tells, whoever has its number by now.
+ * A descriptor of the process at the other end of a connection, the same that {@linkcode peerCredentials}
+ * tells, whoever has its number by now.
  *
  * @returns undefined when the kernel cannot tell (it can from 6.5 on) or the process is not visible
  * @throws {OsError} ESRCH or EINVAL when it has ended, EMFILE
@@ -174,7 +177,9 @@ export function shutdown(fd: number, how: number): void {
   if (result !== -ERRNO.ENOTCONN) check(result, "shutdown");
 }
 
-/** Asks for room for this many bytes on their way out; the kernel doubles it and caps it at net.core.wmem_max. */
+/**
+ * Asks for room for this many bytes on their way out; the kernel doubles it and caps it at net.core.wmem_max.
+ */
 export function setSendBufferBytes(fd: number, bytes: number): void {
   check(shim().vmsig_set_socket_option(fd, SO_SNDBUF, bytes), "setsockopt SO_SNDBUF");
 }
@@ -185,8 +190,9 @@ export function setReceiveBufferBytes(fd: number, bytes: number): void {
 }
 
 /**
- * Takes no descriptors from the other end: its sendmsg fails (EPERM). For connections whose peer has none to send: a packet that holds one makes whoever reads or closes the socket drop it,
- * and that may wait for as long as the peer likes (shim/vmsig_closer.c).
+ * Takes no descriptors from the other end: its sendmsg fails (EPERM). For connections whose peer has none to
+ * send: a packet that holds one makes whoever reads or closes the socket drop it, and that may wait for as
+ * long as the peer likes (shim/vmsig_closer.c).
  *
  * @returns false on a kernel that cannot (before 6.16)
  */

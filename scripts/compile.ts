@@ -1,5 +1,6 @@
 /**
- * `deno task compile`: makes the one executable. Everything that is loaded by URL at run time (the C shim, the entry points of Workers) is named, because the compiler follows imports only.
+ * `deno task compile`: makes the one executable. Everything that is loaded by URL at run time (the C shim,
+ * the entry points of Workers) is named, because the compiler follows imports only.
  *
  *   deno run -A scripts/compile.ts [OUTPUT]      default: dist/vmsig
  *
@@ -10,14 +11,17 @@ import { Fault } from "../src/base/fault.ts";
 const ROOT = new URL("../", import.meta.url).pathname;
 
 /**
- * All of them: FFI, which the loop cannot do without, is as much as all anyway, and Deno gives /proc (where a VM's RAM and the host's processes are found) to nobody with less.
- * What confines the daemon is its systemd unit.
+ * All of them: FFI, which the loop cannot do without, is as much as all anyway, and Deno gives /proc (where a
+ * VM's RAM and the host's processes are found) to nobody with less. What confines the daemon is its systemd
+ * unit.
  */
 const PERMISSIONS = ["--allow-all"];
 
 /**
- * V8 compiles each function when its module is loaded, not when it is called first: the first VM that was attached took the loop's thread 7 to 14 ms, most of it compiling (now 3 to 4).
- * It costs 6 MB; the start takes as long as before. Whoever runs the daemon from the sources gives it too (`deno task serve` in deno.json has it written out).
+ * V8 compiles each function when its module is loaded, not when it is called first: the first VM that was
+ * attached took the loop's thread 7 to 14 ms, most of it compiling (now 3 to 4). It costs 6 MB; the start
+ * takes as long as before. Whoever runs the daemon from the sources gives it too (`deno task serve` in
+ * deno.json has it written out).
  */
 export const EAGER = ["--v8-flags=--no-lazy"];
 

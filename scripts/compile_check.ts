@@ -1,6 +1,8 @@
 /**
- * `deno task compile:check`: really compiles, with the oldest supported Deno and its runtime base (scripts/setup.sh compile brings both), then runs the result from another directory with an
- * empty HOME and TMPDIR, and drives a stub endpoint through it. It also sees that the executable leaves nothing behind, and that the Debian package made of it is whole.
+ * `deno task compile:check`: really compiles, with the oldest supported Deno and its runtime base
+ * (scripts/setup.sh compile brings both), then runs the result from another directory with an empty HOME and
+ * TMPDIR, and drives a stub endpoint through it. It also sees that the executable leaves nothing behind, and
+ * that the Debian package made of it is whole.
  * @module
  */
 import { Fault, messageOf } from "../src/base/fault.ts";

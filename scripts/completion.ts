@@ -1,6 +1,7 @@
 /**
- * The completions for bash, zsh and fish, made from the command table (completion_rules.ts). Everything but the names of endpoints stands in the script itself; those are asked of the daemon
- * when one is due, in silence and for a second at most.
+ * The completions for bash, zsh and fish, made from the command table (completion_rules.ts). Everything but
+ * the names of endpoints stands in the script itself; those are asked of the daemon when one is due, in
+ * silence and for a second at most.
  *
  * Nothing of an endpoint's name is ever evaluated by the shell: a VM says itself what it is called.
  *

@@ -1,6 +1,7 @@
 /**
- * What may be typed where, worked out from the command table alone: the usage lines say which words stand at which place, the options say what they take. The completions
- * of the shells (completion.ts) are made from this.
+ * What may be typed where, worked out from the command table alone: the usage lines say which words stand at
+ * which place, the options say what they take. The completions of the shells (completion.ts) are made from
+ * this.
  *
  * A rule's pattern is "COMMAND COUNT ARG…" with the arguments in front of the cursor; `*` stands for any.
  * @module
@@ -89,7 +90,8 @@ function addForm(places: Map<string, Draft>, name: string, tokens: readonly stri
       place.endpoints ||= words.includes("ENDPOINT");
       place.files ||= words.some((word) => word === "FILE" || word === "PATH" || word === "PREFIX");
     }
-    // What stands here decides what may follow only where it is a word of the command's own, and nothing else.
+    // What stands here decides what may follow only where it is a word of the command's own, and nothing
+    // else.
     const next = literals.length === words.length ? literals : ["*"];
     patterns = patterns.flatMap((pattern) => next.map((word) => `${pattern} ${word}`));
   });

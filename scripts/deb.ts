@@ -1,5 +1,6 @@
 /**
- * `deno task deb`: builds the Debian package from the compiled executable: systemd unit, tmpfiles, default config, man page and completions for bash, zsh and fish.
+ * `deno task deb`: builds the Debian package from the compiled executable: systemd unit, tmpfiles, default
+ * config, man page and completions for bash, zsh and fish.
  *
  *   deno run -A scripts/deb.ts [--executable FILE] [--output FOLDER]
  *

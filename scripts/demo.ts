@@ -1,6 +1,7 @@
 /**
- * The demonstration: a small real Linux guest under TCG, the daemon beside it, and a scripted control that sees and steers it through the bus. Everything that it starts is its own and is
- * gone at the end, also after Ctrl-C. scripts/demo sets up what it needs and runs it.
+ * The demonstration: a small real Linux guest under TCG, the daemon beside it, and a scripted control that
+ * sees and steers it through the bus. Everything that it starts is its own and is gone at the end, also after
+ * Ctrl-C. scripts/demo sets up what it needs and runs it.
  * @module
  */
 import { exitCodeOf, Fault, messageOf } from "../src/base/fault.ts";

@@ -1,11 +1,12 @@
 /**
- * A scripted control: lets a person have the keyboard. When the person's `vmsig key` or the like is denied because an automation holds input, the guard takes the lease away from the
- * automation (which is told, and stops) and lets go of it at once: the person's next try gets it.
+ * A scripted control: lets a person have the keyboard. When the person's `vmsig key` or the like is denied
+ * because an automation holds input, the guard takes the lease away from the automation (which is told, and
+ * stops) and lets go of it at once: the person's next try gets it.
  *
  *     deno run -q -P=script scripts/guard.ts UID [SOCKET]
  *
- * UID is the person's. The guard needs a rule of its own in the daemon's config, with `audit`, `roster` and `input` among its caps and an arb_prio above
- * the automation's; the person needs none above it.
+ * UID is the person's. The guard needs a rule of its own in the daemon's config, with `audit`, `roster` and
+ * `input` among its caps and an arb_prio above the automation's; the person needs none above it.
  * @module
  */
 import { connect, describeBody, Fault, KIND, LEASE_CLASS, runScript } from "../src/client/mod.ts";

@@ -4,8 +4,8 @@
  */
 
 /**
- * The counts of a report; no report at all (the run was ended, or had no test file) is none passed and none failed.
- * An ignored test counts as neither.
+ * The counts of a report; no report at all (the run was ended, or had no test file) is none passed and none
+ * failed. An ignored test counts as neither.
  */
 export async function junitCounts(path: string): Promise<{ passed: number; failed: number }> {
   let report: string;

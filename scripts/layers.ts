@@ -102,7 +102,10 @@ async function importGraph(files: readonly string[]): Promise<Map<string, Set<st
   return graph;
 }
 
-/** Imports that the ranks forbid, one line each; the graph tells what each file imports, by paths relative to the top. */
+/**
+ * Imports that the ranks forbid, one line each; the graph tells what each file imports, by paths relative to
+ * the top.
+ */
 export function rankFaults(graph: ImportGraph): string[] {
   const faults: string[] = [];
   for (const [file, targets] of graph) {

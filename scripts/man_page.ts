@@ -1,5 +1,6 @@
 /**
- * The man page, made from the same command table as the help: what it says is what the commands do. The completions are made likewise (completion.ts).
+ * The man page, made from the same command table as the help: what it says is what the commands do. The
+ * completions are made likewise (completion.ts).
  *
  *   deno run -A scripts/man_page.ts man | completion [bash|zsh|fish]
  *
@@ -84,7 +85,10 @@ function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** A usage line that is broken between its parts only: an option stays with its value, what is in brackets together. */
+/**
+ * A usage line that is broken between its parts only: an option stays with its value, what is in brackets
+ * together.
+ */
 function unbroken(usage: string): string {
   let depth = 0;
   const parts = [...usage].map((c) => {

@@ -1,7 +1,8 @@
 /**
- * The gate: every check and every test, one line a step with its time; the output of a step that failed is shown whole.
- * All steps run, whatever fails. The last line is "N passed, N failed": tests as the JUnit reports count them, and each
- * failed check (formatting, types, …) as one. Exit status 0 only when nothing failed. Sets nothing up (scripts/test does).
+ * The gate: every check and every test, one line a step with its time; the output of a step that failed is
+ * shown whole. All steps run, whatever fails. The last line is "N passed, N failed": tests as the JUnit
+ * reports count them, and each failed check (formatting, types, …) as one. Exit status 0 only when nothing
+ * failed. Sets nothing up (scripts/test does).
  *
  *   deno run -A scripts/ok.ts [STEP…]      all steps, or only those named
  *
@@ -47,6 +48,7 @@ function allSteps(): Step[] {
     { name: "check", args: ["check"], limitSeconds: 120 },
     { name: "layers", args: ["run", "-A", "scripts/layers.ts"], limitSeconds: 60 },
     { name: "pages", args: ["run", "-A", "scripts/pages.ts"], limitSeconds: 60 },
+    { name: "comments", args: ["run", "-A", "scripts/comments.ts"], limitSeconds: 60 },
     { name: "docs", args: ["doc", "--lint", ...documentedFiles()], limitSeconds: 60 },
     { name: "unit", args: tests("unit"), limitSeconds: 600, isTest: true },
     { name: "fuzz", args: tests("fuzz"), limitSeconds: 600, isTest: true },

@@ -1,8 +1,10 @@
 /**
- * The tables of the protocol's pages (src/event/PROTOCOL.md, src/vgpu/REGION.md, src/v2v/RING.md), made from what the code itself goes by: the catalogue of kinds, the layouts, the numbers. A page
- * holds each table between `<!-- table: NAME -->` and `<!-- end of table -->`; the prose around it is written by hand.
+ * The tables of the protocol's pages (src/event/PROTOCOL.md, src/vgpu/REGION.md, src/v2v/RING.md), made from
+ * what the code itself goes by: the catalogue of kinds, the layouts, the numbers. A page holds each table
+ * between `<!-- table: NAME -->` and `<!-- end of table -->`; the prose around it is written by hand.
  *
- *   deno run -A scripts/pages.ts           checks that each page is as it would be made, and names the first line that differs
+ *   deno run -A scripts/pages.ts           checks that each page is as it would be made, and names the
+ *                                          first line that differs
  *   deno run -A scripts/pages.ts --write   makes them
  *
  * @module

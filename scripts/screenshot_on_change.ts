@@ -1,11 +1,11 @@
 /**
- * A scripted control: saves a picture of a VM's screen whenever it has changed, at most one a second, as NAME-0001.png, NAME-0002.png, …
- * in this checkout (the permission set allows no other folder).
+ * A scripted control: saves a picture of a VM's screen whenever it has changed, at most one a second, as
+ * NAME-0001.png, NAME-0002.png, … in this checkout (the permission set allows no other folder).
  *
  *     deno run -q -P=script scripts/screenshot_on_change.ts ENDPOINT [SOCKET]
  *
- * It reads the frames that the daemon's perception shares (a memfd with the newest frames of the guest's vgpu producer, or of QEMU's screendump), and
- * needs the capabilities observe, roster and frame.
+ * It reads the frames that the daemon's perception shares (a memfd with the newest frames of the guest's vgpu
+ * producer, or of QEMU's screendump), and needs the capabilities observe, roster and frame.
  * @module
  */
 import { Mapping } from "../ffi/mapping.ts";

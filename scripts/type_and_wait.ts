@@ -4,7 +4,8 @@
  *     deno run -q -P=script scripts/type_and_wait.ts ENDPOINT TEXT STATE [SOCKET]
  *     deno run -q -P=script scripts/type_and_wait.ts web $'root\nreboot\n' reset
  *
- * STATE is a VM's: running, paused, shutdown, reset, powerdown, crashed, suspended. Exit code 1 when it does not come within two minutes.
+ * STATE is a VM's: running, paused, shutdown, reset, powerdown, crashed, suspended. Exit code 1 when it does
+ * not come within two minutes.
  * @module
  */
 import { connect, Fault, runScript, takeInput, VM_STATE_NAMES } from "../src/client/mod.ts";

@@ -3,7 +3,8 @@
  *
  *     deno run -q -P=script scripts/watch_and_log.ts FILE [SOCKET]
  *
- * The file is in this checkout (the permission set allows no other folder); it is appended to, and a line is whole or not there.
+ * The file is in this checkout (the permission set allows no other folder); it is appended to, and a line is
+ * whole or not there.
  * @module
  */
 import { connect, describeEvent, runScript } from "../src/client/mod.ts";

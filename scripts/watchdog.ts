@@ -3,8 +3,8 @@
  *
  *     deno run -q -P=script scripts/watchdog.ts ENDPOINT [SOCKET]
  *
- * QEMU has to stay alive when its guest panics: -action panic=pause. After five resets within ten minutes it gives up: a VM
- * that crashes again and again needs a person.
+ * QEMU has to stay alive when its guest panics: -action panic=pause. After five resets within ten minutes it
+ * gives up: a VM that crashes again and again needs a person.
  * @module
  */
 import { connect, Fault, runScript, VM_DETAIL, VM_STATE_NUMBER } from "../src/client/mod.ts";

@@ -2,13 +2,13 @@
  * Packets with descriptors, many a system call.
  *
  * A batch is one block of memory that lives as long as its owner: header, records, message headers, control
- * buffers, then the frames' bytes. JavaScript sees the header and the records as an array of i32, and the bytes as bytes;
- * it fills or reads those and never touches the rest. A record is
+ * buffers, then the frames' bytes. JavaScript sees the header and the records as an array of i32, and the
+ * bytes as bytes; it fills or reads those and never touches the rest. A record is
  *     i32 length, i32 flags (MSG_TRUNC, MSG_CTRUNC), i32 fd_count, i32 reserved 0, i32 fds[max_fds]
  * and the header is
  *     i32 frames, i32 frame_bytes, i32 max_fds, i32 fds_received (in the last receive, all frames).
- * Flattening the control messages into records is all that this file does beside the system calls: a C structure
- * of the kernel's is not something to take apart in another language.
+ * Flattening the control messages into records is all that this file does beside the system calls: a C
+ * structure of the kernel's is not something to take apart in another language.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"

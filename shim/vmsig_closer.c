@@ -1,19 +1,20 @@
 /*
  * Closing what a peer had a hand in, so that no loop ever waits for it.
  *
- * A close can wait for as long as a peer likes: the last reference of a TCP socket with SO_LINGER and unsent bytes waits
- * for its lingering time, wherever that reference is dropped. An unread packet of a unix socket holds references
- * (SCM_RIGHTS), so closing that unix socket, or reading the packet without taking them, waits too: one packet of anybody
- * who may connect would stop the loop. And closing a descriptor that was received flushes it, which for a file of FUSE
- * waits for its server.
+ * A close can wait for as long as a peer likes: the last reference of a TCP socket with SO_LINGER and unsent
+ * bytes waits for its lingering time, wherever that reference is dropped. An unread packet of a unix socket
+ * holds references (SCM_RIGHTS), so closing that unix socket, or reading the packet without taking them,
+ * waits too: one packet of anybody who may connect would stop the loop. And closing a descriptor that was
+ * received flushes it, which for a file of FUSE waits for its server.
  *
- * What cannot wait is closed at once: a memfd, and a connection whose unread packets hold no descriptor. They are thrown
- * away first: Linux answers a close with unread packets by a reset, and the peer's next receive would fail before it gets
- * what was said to it last. All else is closed on threads of its own. A signal ends the wait of a socket that lingers, so
- * these threads get one every TICK_NS while they close. (No signal ends a flush: of those MOST_THREADS can be had. Only
- * peers that are let in have their descriptors received.)
+ * What cannot wait is closed at once: a memfd, and a connection whose unread packets hold no descriptor. They
+ * are thrown away first: Linux answers a close with unread packets by a reset, and the peer's next receive
+ * would fail before it gets what was said to it last. All else is closed on threads of its own. A signal ends
+ * the wait of a socket that lingers, so these threads get one every TICK_NS while they close. (No signal ends
+ * a flush: of those MOST_THREADS can be had. Only peers that are let in have their descriptors received.)
  *
- * The queue has a place for every descriptor that a process can have: handing one over never fails and never waits.
+ * The queue has a place for every descriptor that a process can have: handing one over never fails and never
+ * waits.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"
@@ -69,7 +70,8 @@ static int is_drained(int fd)
     return 0;
 }
 
-/* A descriptor that a peer sent is only closed: what it is open on is others' as well, maybe the peer's own end of a
+/* A descriptor that a peer sent is only closed: what it is open on is others' as well, maybe the peer's
+ * own end of a
  * connection, and neither ours to shut down nor to read from. */
 static void put_away(int fd, int is_connection)
 {

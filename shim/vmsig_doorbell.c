@@ -1,19 +1,21 @@
 /*
  * Doorbells that are shared with a peer: see vmsig_shim.h for the conventions.
  *
- * An eventfd that was passed to another process is one open file for both: the peer may take O_NONBLOCK off it and fill
- * its counter, and then write() sleeps until somebody reads, for ever. Looking first (fcntl, poll) helps against a peer
- * that did so before, not against one that does so between the look and the write; write() takes no flag for one call
- * (RWF_NOWAIT is refused for eventfds), and an eventfd cannot be opened a second time.
+ * An eventfd that was passed to another process is one open file for both: the peer may take O_NONBLOCK off
+ * it and fill its counter, and then write() sleeps until somebody reads, for ever. Looking first (fcntl,
+ * poll) helps against a peer that did so before, not against one that does so between the look and the write;
+ * write() takes no flag for one call (RWF_NOWAIT is refused for eventfds), and an eventfd cannot be opened a
+ * second time.
  *
- * So a bell is not rung by write(), but by the kernel: an asynchronous poll of the bell itself, to be signalled on the
- * bell itself (IOCB_CMD_POLL with IOCB_FLAG_RESFD). It is done before io_submit returns, since an eventfd is always
- * readable, writable or in error; the kernel's signal adds 1 or leaves a full counter full, and never sleeps, whatever
- * flags the file has. What the poll saw tells whether the bell was full. One system call, 0.6 us where write() takes 0.2.
+ * So a bell is not rung by write(), but by the kernel: an asynchronous poll of the bell itself, to be
+ * signalled on the bell itself (IOCB_CMD_POLL with IOCB_FLAG_RESFD). It is done before io_submit returns,
+ * since an eventfd is always readable, writable or in error; the kernel's signal adds 1 or leaves a full
+ * counter full, and never sleeps, whatever flags the file has. What the poll saw tells whether the bell was
+ * full. One system call, 0.6 us where write() takes 0.2.
  *
- * Where that is not to be had (fs.aio-max-nr is used up, a sandbox forbids it, Linux before 4.18): poll(), then write()
- * under a timer that interrupts this thread every few ms until the write is over. Reading is preadv2() with RWF_NOWAIT,
- * and under the same timer on a kernel (before 5.8) that refuses that.
+ * Where that is not to be had (fs.aio-max-nr is used up, a sandbox forbids it, Linux before 4.18): poll(),
+ * then write() under a timer that interrupts this thread every few ms until the write is over. Reading is
+ * preadv2() with RWF_NOWAIT, and under the same timer on a kernel (before 5.8) that refuses that.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"
@@ -103,7 +105,8 @@ static int32_t ring_by_kernel(int32_t fd)
         struct iocb *list = &poll_it;
         if (syscall(SYS_io_submit, (aio_context_t)(uintptr_t)completions, 1, &list) == 1) {
             int64_t seen = seen_by(submissions);
-            /* Nothing seen: somebody touched the bell just then, and the kernel completes it in a moment. It rings. */
+            /* Nothing seen: somebody touched the bell just then, and the kernel completes it in a moment.
+             * It rings. */
             result = seen == 0 || (seen & POLLOUT) != 0;
         }
     }
@@ -119,7 +122,8 @@ static void nothing(int signal)
 /* From here on no system call of this thread sleeps for longer than WAKE_EVERY_NS; the timer's id. */
 static int32_t begin_waking(sigset_t *former)
 {
-    /* Without SA_RESTART: what it interrupts ends. Again and again, for one that comes before the call sleeps is lost. */
+    /* Without SA_RESTART: what it interrupts ends. Again and again, for one that comes before the call
+     * sleeps is lost. */
     struct sigaction action = {.sa_handler = nothing};
     sigset_t wake;
     int timer;
@@ -171,7 +175,8 @@ int32_t vmsig_bell_ring_timed(int32_t fd)
     return result < 0 ? result : 1;
 }
 
-/* Adds 1 to a bell that a peer holds as well: 1 it rang, 0 it is full, which only a peer does that means harm. */
+/* Adds 1 to a bell that a peer holds as well: 1 it rang, 0 it is full, which only a peer does that means
+ * harm. */
 int32_t vmsig_bell_ring(int32_t fd)
 {
     int32_t result = ring_by_kernel(fd);
@@ -199,7 +204,8 @@ double vmsig_bell_hush(int32_t fd)
     return error == 0 ? (double)value : error == EINTR ? -EAGAIN : -error;
 }
 
-/* Whether a descriptor is an eventfd. It asks for a name and not for a status: a file's server could let fstat() wait. */
+/* Whether a descriptor is an eventfd. It asks for a name and not for a status: a file's server could let
+ * fstat() wait. */
 int32_t vmsig_is_eventfd(int32_t fd)
 {
     static const char eventfd_name[] = "anon_inode:[eventfd]";

@@ -1,13 +1,15 @@
 /*
  * Mapped files that somebody else may cut: see vmsig_shim.h for the conventions.
  *
- * Touching a mapped page past the end of its file is a SIGBUS, which ends the process. For ranges that are guarded, the
- * handler puts zeros in the place of the page and of all that follows in the range, notes that the range has lost its file,
- * and the access goes on, whoever made it: code of ours or compiled JavaScript. It is not for saving anything: it is for
- * hearing of the loss by asking instead of by dying. Any other SIGBUS goes where it went before.
+ * Touching a mapped page past the end of its file is a SIGBUS, which ends the process. For ranges that are
+ * guarded, the handler puts zeros in the place of the page and of all that follows in the range, notes that
+ * the range has lost its file, and the access goes on, whoever made it: code of ours or compiled JavaScript.
+ * It is not for saving anything: it is for hearing of the loss by asking instead of by dying. Any other
+ * SIGBUS goes where it went before.
  *
- * The handler takes no lock: a slot is read as a seqlock is. The slot that a fault belongs to stands still, because the
- * thread that faults is the one that could change it; a slot that is changing meanwhile is another thread's, and passed over.
+ * The handler takes no lock: a slot is read as a seqlock is. The slot that a fault belongs to stands still,
+ * because the thread that faults is the one that could change it; a slot that is changing meanwhile is
+ * another thread's, and passed over.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"
@@ -33,7 +35,8 @@ struct guard {
 };
 
 static struct guard guards[MAX_GUARDS];
-/* Not a spin lock: the loop's thread may be realtime, and would keep the one that has the lock from its processor. */
+/* Not a spin lock: the loop's thread may be realtime, and would keep the one that has the lock from its
+ * processor. */
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
 static int installed;
 static struct sigaction former;
@@ -92,7 +95,8 @@ static void on_bus_error(int signal, siginfo_t *info, void *context)
     } else if (former.sa_handler != SIG_DFL && former.sa_handler != SIG_IGN) {
         former.sa_handler(signal);
     } else if (former.sa_handler == SIG_DFL || info->si_code > 0) {
-        /* A fault is repeated, and then ends the process; a signal that somebody sent has to be sent again. */
+        /* A fault is repeated, and then ends the process; a signal that somebody sent has to be sent
+         * again. */
         struct sigaction action = {.sa_handler = SIG_DFL};
         sigaction(signal, &action, NULL);
         if (info->si_code <= 0)
@@ -123,7 +127,8 @@ static int32_t take_guard(uintptr_t start, uintptr_t end, int protection)
     return -ENOMEM;
 }
 
-/* Guards a range that is mapped; the guard's number. Every guard is taken away before its range is unmapped. */
+/* Guards a range that is mapped; the guard's number. Every guard is taken away before its range is
+ * unmapped. */
 int32_t vmsig_guard(double address, double length, int32_t write)
 {
     uintptr_t start = (uintptr_t)address;

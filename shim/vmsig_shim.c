@@ -241,7 +241,8 @@ double vmsig_clock_ns(int32_t clock)
     return (double)now.tv_sec * NS_PER_SECOND + (double)now.tv_nsec;
 }
 
-/* The calling thread alone: SCHED_RR with a priority, SCHED_OTHER with 0. Threads that it makes later are ordinary ones. */
+/* The calling thread alone: SCHED_RR with a priority, SCHED_OTHER with 0. Threads that it makes later are
+ * ordinary ones. */
 int32_t vmsig_set_realtime(int32_t priority)
 {
     struct sched_param param = { .sched_priority = priority };
@@ -284,7 +285,8 @@ double vmsig_mmap_over(double address, int32_t fd, double offset, double length)
     return mapped == MAP_FAILED ? -errno : (double)(uintptr_t)mapped;
 }
 
-/* Takes the pages of mapped files out of our page tables; they stay in their files, and come back when they are touched. */
+/* Takes the pages of mapped files out of our page tables; they stay in their files, and come back when
+ * they are touched. */
 int32_t vmsig_let_go(double address, double length)
 {
     return vmsig_result(madvise((void *)(uintptr_t)address, (size_t)length, MADV_DONTNEED));

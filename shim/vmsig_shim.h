@@ -1,16 +1,18 @@
 /*
- * The C shim: what Deno cannot call by itself. One function a system call, no policy, no parsing of anybody's data; beside
- * them what has to be done within a signal's handler (vmsig_signal.c, vmsig_guard.c), the threads that close what a peer had
- * a hand in (vmsig_closer.c), and the ring that no peer can make wait (vmsig_doorbell.c).
+ * The C shim: what Deno cannot call by itself. One function a system call, no policy, no parsing of anybody's
+ * data; beside them what has to be done within a signal's handler (vmsig_signal.c, vmsig_guard.c), the
+ * threads that close what a peer had a hand in (vmsig_closer.c), and the ring that no peer can make wait
+ * (vmsig_doorbell.c).
  *
  * Conventions, so that a call costs nothing on the JavaScript side:
  *   - a result below zero is a negated errno, everything else is what the call returned;
- *   - addresses, offsets, sizes and nanoseconds are doubles (exact below 2^53; a user address has 47 bits): a 64-bit
- *     integer would come out as a BigInt;
+ *   - addresses, offsets, sizes and nanoseconds are doubles (exact below 2^53; a user address has 47 bits): a
+ *     64-bit integer would come out as a BigInt;
  *   - paths are NUL-terminated UTF-8;
  *   - every descriptor is made close-on-exec, every socket nonblocking.
  *
- * ffi/symbols.ts is this header once more, for Deno. Who changes one changes the other and raises the version.
+ * ffi/symbols.ts is this header once more, for Deno. Who changes one changes the other and raises the
+ * version.
  */
 #ifndef VMSIG_SHIM_H
 #define VMSIG_SHIM_H

@@ -1,8 +1,8 @@
 /*
  * Watching, signals, processes: see vmsig_shim.h for the conventions.
  *
- * A signal's handler writes to an eventfd and does nothing else: a thread that sits in epoll_wait hears of it as of any
- * other event, whichever thread the kernel chose to interrupt.
+ * A signal's handler writes to an eventfd and does nothing else: a thread that sits in epoll_wait hears of it
+ * as of any other event, whichever thread the kernel chose to interrupt.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"

@@ -10,10 +10,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Events written by one call; a frame of input is at most 256 records, each two events at most, and its SYN. */
+/* Events written by one call; a frame of input is at most 256 records, each two events at most, and its
+ * SYN. */
 #define MAX_EVENTS 520
 
-/* `what` is the event type whose codes the bit belongs to: 0 the types themselves, 1 EV_KEY, 2 EV_REL, 3 EV_ABS; -1 a
+/* `what` is the event type whose codes the bit belongs to: 0 the types themselves, 1 EV_KEY, 2 EV_REL, 3
+ * EV_ABS; -1 a
  * property. */
 int32_t vmsig_uinput_set_bit(int32_t fd, int32_t what, int32_t bit)
 {

@@ -1,6 +1,6 @@
 /*
- * Rings, states and waits of a v2v channel: see vmsig_v2v.h. Written from the contract, section 4; every value that the
- * other end writes is read once and checked before it is used.
+ * Rings, states and waits of a v2v channel: see vmsig_v2v.h. Written from src/v2v/RING.md; every value that
+ * the other end writes is read once and checked before it is used.
  */
 #include "vmsig_v2v.h"
 

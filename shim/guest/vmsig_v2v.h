@@ -1,9 +1,9 @@
 /*
- * v2v channels for C programs, in a Linux guest over an ivshmem device or on the host over a memfd: the record channel of
- * the contract, section 4, with the operations of header 004 under short names.
+ * v2v channels for C programs, in a Linux guest over an ivshmem device or on the host over a memfd: the
+ * record channel of src/v2v/RING.md, with its operations under short names.
  *
- * One channel, one thread. Nothing here allocates for a message. Payload pointers are shared memory that the other end can
- * still change: copy before you check (v2v_receive does).
+ * One channel, one thread. Nothing here allocates for a message. Payload pointers are shared memory that the
+ * other end can still change: copy before you check (v2v_receive does).
  *
  * A transport fills in the region and three functions, then calls v2v_listen_region or v2v_connect_region:
  * vmsig_v2v_ivshmem.c is the one for guests.
@@ -47,7 +47,8 @@ enum {
 /* How a channel reaches the other end. */
 struct v2v_link {
     void *context;
-    /* Rings the doorbell `which` of the other end: 0 data, 1 space. It must not wait for that end, which may be hostile: the
+    /* Rings the doorbell `which` of the other end: 0 data, 1 space. It must not wait for that end, which
+     * may be hostile: the
        O_NONBLOCK of an eventfd that both hold is the other end's to take off, and its counter to fill (a register of an
        ivshmem device cannot be spoilt so). */
     void (*ring)(void *context, int which);
@@ -87,7 +88,8 @@ int v2v_listen_region(struct v2v_channel *channel, unsigned prod_order, unsigned
 int v2v_accept(struct v2v_channel *channel, int timeout_ms);
 /* Checks the region that a listener laid out, and takes its place in it. */
 int v2v_connect_region(struct v2v_channel *channel);
-/* A connector is done at once, a listener waits for the other end to disconnect: V2V_E_TIMEOUT when it does not. */
+/* A connector is done at once, a listener waits for the other end to disconnect: V2V_E_TIMEOUT when it
+ * does not. */
 int v2v_disconnect(struct v2v_channel *channel, int timeout_ms);
 enum v2v_state v2v_remote_state(struct v2v_channel *channel);
 
@@ -113,9 +115,9 @@ int v2v_stream_send(struct v2v_channel *channel, const void *bytes, size_t lengt
 long v2v_stream_recv(struct v2v_channel *channel, void *bytes, size_t room, int timeout_ms);
 
 /*
- * The transport for a Linux guest. Device: a folder such as /sys/bus/pci/devices/0000:00:04.0, or NULL for the first
- * ivshmem device. Needs root; no driver. With a UIO driver bound to the device its interrupts end a sleep, otherwise
- * a sleep looks again after 50 us to 1 ms.
+ * The transport for a Linux guest. Device: a folder such as /sys/bus/pci/devices/0000:00:04.0, or NULL for
+ * the first ivshmem device. Needs root; no driver. With a UIO driver bound to the device its interrupts end a
+ * sleep, otherwise a sleep looks again after 50 us to 1 ms.
  */
 struct v2v_ivshmem {
     volatile uint32_t *registers;

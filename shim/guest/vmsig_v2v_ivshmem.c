@@ -1,8 +1,9 @@
 /*
- * The transport of a v2v channel in a Linux guest: an ivshmem-doorbell device, by sysfs, without a driver. BAR 2 is the
- * region, BAR 0 the registers: +8 our peer id, +12 the doorbell (peer id << 16 | vector).
+ * The transport of a v2v channel in a Linux guest: an ivshmem-doorbell device, by sysfs, without a driver.
+ * BAR 2 is the region, BAR 0 the registers: +8 our peer id, +12 the doorbell (peer id << 16 | vector).
  *
- * Without a UIO driver no interrupt reaches a program: a sleep looks again after 50 us, then ever more seldom, up to 1 ms.
+ * Without a UIO driver no interrupt reaches a program: a sleep looks again after 50 us, then ever more
+ * seldom, up to 1 ms.
  */
 #include "vmsig_v2v.h"
 
@@ -90,7 +91,7 @@ static int open_uio(const char *folder)
 }
 
 /*
- * The four vectors are those of the contract in its order. For room both readings of it are rung (see
+ * The four vectors are those of RING.md in its order. For room both readings of it are rung (see
  * src/rendezvous/process_link.ts): vector 1 and vector 3.
  */
 static void ring(void *context, int which)

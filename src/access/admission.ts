@@ -1,15 +1,19 @@
 /**
- * Admission: which user gets which grant. Rules are tried in order and the first that matches decides; who matches none is not let in, but for the daemon's own uid, which has
- * every capability on every endpoint (it could change the rules anyway).
+ * Admission: which user gets which grant. Rules are tried in order and the first that matches decides; who
+ * matches none is not let in, but for the daemon's own uid, which has every capability on every endpoint (it
+ * could change the rules anyway).
  *
- * Rules name endpoints; numbers come and go with the roster. So a rule is kept, and its grant computed anew whenever the roster or the config has changed: who holds
- * a name's number tomorrow gets nothing that was granted to the name today.
+ * Rules name endpoints; numbers come and go with the roster. So a rule is kept, and its grant computed anew
+ * whenever the roster or the config has changed: who holds a name's number tomorrow gets nothing that was
+ * granted to the name today.
  *
- * Names of users and groups are looked up as the tables of users are now, so that a user who was added to a group needs no reload. Which rule a user gets is remembered until the
- * rules or those tables change: whoever may connect makes this be asked as often as it likes.
+ * Names of users and groups are looked up as the tables of users are now, so that a user who was added to a
+ * group needs no reload. Which rule a user gets is remembered until the rules or those tables change: whoever
+ * may connect makes this be asked as often as it likes.
  *
- * Nothing fails open. While the tables were never read, a rule that depends on them can neither match nor be passed over: the rules behind it may allow more. So nobody is let in by it or
- * by one behind it, but for the daemon's own user.
+ * Nothing fails open. While the tables were never read, a rule that depends on them can neither match nor be
+ * passed over: the rules behind it may allow more. So nobody is let in by it or by one behind it, but for the
+ * daemon's own user.
  * @module
  */
 import type { EndpointMask, Grant } from "./grant.ts";

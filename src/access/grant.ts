@@ -1,8 +1,9 @@
 /**
- * A grant: the ceiling of a control's rights. Default deny: an empty grant receives nothing and may send nothing. Numbers and meaning as
- * in the seed header 000.
+ * A grant: the ceiling of a control's rights. Default deny: an empty grant receives nothing and may send
+ * nothing.
  *
- * Endpoint masks have 64 bits; they are held as two u32 halves, because shifting doubles is wrong and BigInt is slow.
+ * Endpoint masks have 64 bits; they are held as two u32 halves, because shifting doubles is wrong and BigInt
+ * is slow.
  * @module
  */
 import { ALL_CAPS } from "../event/capability.ts";

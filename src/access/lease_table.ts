@@ -1,10 +1,12 @@
 /**
- * The lease machine: who owns what can hurt, one slot an (endpoint, class). The mechanism only; the policy (deny or pre-empt) is given. Pure: it is
- * told the time and reports what happened, it sends nothing and runs no finalization itself.
+ * The lease machine: who owns what can hurt, one slot an (endpoint, class). The mechanism only; the policy
+ * (deny or pre-empt) is given. Pure: it is told the time and reports what happened, it sends nothing and runs
+ * no finalization itself.
  *
- * A slot is free, held, or in handover: its owner is gone (released, pre-empted, dead, not kept alive), its finalization runs, and perhaps a
- * successor waits. No command is admitted in a handover, so there is no moment with two owners; the successor is told only by
- * {@linkcode LeaseTable.finalized}. Tokens come from one counter: they grow with every grant and are never reused while the daemon runs.
+ * A slot is free, held, or in handover: its owner is gone (released, pre-empted, dead, not kept alive), its
+ * finalization runs, and perhaps a successor waits. No command is admitted in a handover, so there is no
+ * moment with two owners; the successor is told only by {@linkcode LeaseTable.finalized}. Tokens come from
+ * one counter: they grow with every grant and are never reused while the daemon runs.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -99,13 +101,17 @@ export class LeaseTable {
     this.#policy = policy;
   }
 
-  /** Whether `token` is the live lease of (endpoint, class): held, not in handover. Called on the hot path. */
+  /**
+   * Whether `token` is the live lease of (endpoint, class): held, not in handover. Called on the hot path.
+   */
   isLive(endpoint: number, cls: number, token: number): boolean {
     const slot = this.#slot(endpoint, cls);
     return token !== 0 && slot.token === token && slot.owner !== null;
   }
 
-  /** The token under which a control owns (endpoint, class) now; 0 when it does not. Called on the hot path. */
+  /**
+   * The token under which a control owns (endpoint, class) now; 0 when it does not. Called on the hot path.
+   */
   tokenOf(endpoint: number, cls: number, controlId: number): number {
     const slot = this.#slot(endpoint, cls);
     return slot.owner !== null && slot.owner.id === controlId ? slot.token : 0;
@@ -124,8 +130,9 @@ export class LeaseTable {
   /**
    * A control wants a lease.
    *
-   * @returns `granted`: it owns it now (again, with the same token, when it did already). `denied`: with the header's reason. `handover`: it is the
-   * successor, and owns it when the finalization is done; if `revoked` is not 0 the caller tells that owner and starts the finalization
+   * @returns `granted`: it owns it now (again, with the same token, when it did already). `denied`: with the
+   *   header's reason. `handover`: it is the successor, and owns it when the finalization is done; if
+   *   `revoked` is not 0 the caller tells that owner and starts the finalization
    */
   acquire(
     endpoint: number,

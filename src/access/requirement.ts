@@ -1,6 +1,6 @@
 /**
- * Which command needs which capability and which lease, and which UP event a grant lets through: tables made from the catalogue, and two small functions over them. The
- * verdict's code is `core/admission.ts`'s.
+ * Which command needs which capability and which lease, and which UP event a grant lets through: tables made
+ * from the catalogue, and two small functions over them. The verdict's code is `core/admission.ts`'s.
  * @module
  */
 import { ROWS } from "../event/catalogue.ts";
@@ -26,7 +26,10 @@ const OPERATIONS: (readonly (Need | undefined)[] | undefined)[] = new Array(KIND
 /** DOWN kind about a lease to the capabilities that are as good as the class's. */
 const ALSO = new Int32Array(KIND_MAX).fill(NOT_BY_CLASS);
 
-/** UP kind to the capabilities of which any one lets it through; 0: addressed kinds, which reach their control alone. */
+/**
+ * UP kind to the capabilities of which any one lets it through; 0: addressed kinds, which reach their control
+ * alone.
+ */
 export const UP_CAPS: Int32Array = new Int32Array(KIND_MAX);
 
 /** UP kinds that a control with PUBLISH may emit. */
@@ -48,10 +51,11 @@ for (const [, { number, way, needs }] of ROWS) {
 }
 
 /**
- * The capability a command needs. For CMD_ACQUIRE, CMD_RELEASE and CMD_LEASE_STATUS it is that of the class; any of the returned bits is enough (a
- * lease's status is also for whoever may observe).
+ * The capability a command needs. For CMD_ACQUIRE, CMD_RELEASE and CMD_LEASE_STATUS it is that of the class;
+ * any of the returned bits is enough (a lease's status is also for whoever may observe).
  *
- * @returns a mask of which one bit must be granted; {@linkcode BAD_OPERATION} when the operation or class is out of range
+ * @returns a mask of which one bit must be granted; {@linkcode BAD_OPERATION} when the operation or class is
+ *   out of range
  */
 export function capsFor(command: TransferEvent): number {
   const { kind } = command;

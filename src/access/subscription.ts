@@ -1,6 +1,7 @@
 /**
- * A subscription: which UP events a control wants. It only narrows; what it gets is subscription ∩ grant. As in the seed header 000,
- * an endpoint mask of 0 means every VM. A source mask is taken as it stands: 0 wants no broadcast at all, and still gets its answers.
+ * A subscription: which UP events a control wants. It only narrows; what it gets is subscription ∩ grant. An
+ * endpoint mask of 0 means every VM. A source mask is taken as it stands: 0 wants no broadcast at all, and
+ * still gets its answers.
  * @module
  */
 import { ALL_SOURCES } from "../event/source.ts";

@@ -1,12 +1,14 @@
 /**
- * Users and groups from the text of /etc/passwd and /etc/group. Who is a member is what these files say; groups that a process was given otherwise are not seen, and neither are
- * users of a directory service (give their uid in the rule).
+ * Users and groups from the text of /etc/passwd and /etc/group. Who is a member is what these files say;
+ * groups that a process was given otherwise are not seen, and neither are users of a directory service (give
+ * their uid in the rule).
  *
  * It reads no file: the reader is injected, and asked again at each look, at most once a second.
  *
- * A read that failed (no descriptors, no permission) and a text that is cut off never count as "nobody": the tables of the last good read stay, which is told once, and while there never was
- * one nothing is known (`isKnown`), which is not the same as that nobody is there. A text that became shorter counts when it is found the same a second time: a writer that does not
- * rename is caught in the middle of it.
+ * A read that failed (no descriptors, no permission) and a text that is cut off never count as "nobody": the
+ * tables of the last good read stay, which is told once, and while there never was one nothing is known
+ * (`isKnown`), which is not the same as that nobody is there. A text that became shorter counts when it is
+ * found the same a second time: a writer that does not rename is caught in the middle of it.
  * @module
  */
 import { type Clock, SECOND } from "../base/clock.ts";

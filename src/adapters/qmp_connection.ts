@@ -1,6 +1,7 @@
 /**
- * One connection to a QMP socket on the loop: reads whatever QEMU writes (what is not read grows QEMU's memory without bound),
- * and writes commands, keeping what the socket does not take. It knows bytes, not messages.
+ * One connection to a QMP socket on the loop: reads whatever QEMU writes (what is not read grows QEMU's
+ * memory without bound), and writes commands, keeping what the socket does not take. It knows bytes, not
+ * messages.
  * @module
  */
 import { ERR, HUP, IN, OUT } from "../../ffi/poller.ts";

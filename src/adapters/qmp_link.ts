@@ -1,13 +1,15 @@
 /**
- * One monitor, shared by an endpoint's adapters: it connects, keeps the connection, notices its loss and why, and connects again
- * with a growing pause. It starts with its first user and ends with its last.
+ * One monitor, shared by an endpoint's adapters: it connects, keeps the connection, notices its loss and why,
+ * and connects again with a growing pause. It starts with its first user and ends with its last.
  *
- * - `up` means: greeted, capabilities agreed, and query-status answered, because events of the time before are lost. Each time
- *   it comes up it has a new generation.
- * - A QEMU that is silent (SIGSTOP) keeps its connection: it is down until it says something, and then up again. The same holds
- *   for a monitor that another client has: QEMU greets as soon as that one leaves, and until then nothing ticks.
- * - The heartbeat is a query-status, sent only when nothing was heard for 1.25 to 1.5 s, on a grid of 250 ms that all monitors share, so that
- *   many of them wake the loop together. Silence is told 2.75 s after the last sign of life.
+ * - `up` means: greeted, capabilities agreed, and query-status answered, because events of the time before
+ *   are lost. Each time it comes up it has a new generation.
+ * - A QEMU that is silent (SIGSTOP) keeps its connection: it is down until it says something, and then up
+ *   again. The same holds for a monitor that another client has: QEMU greets as soon as that one leaves, and
+ *   until then nothing ticks.
+ * - The heartbeat is a query-status, sent only when nothing was heard for 1.25 to 1.5 s, on a grid of 250 ms
+ *   that all monitors share, so that many of them wake the loop together. Silence is told 2.75 s after the
+ *   last sign of life.
  *
  * It gives no meaning to events: its users do.
  * @module
@@ -47,8 +49,9 @@ export interface QmpLinkOptions {
   /** The loop it lives on. */
   readonly loop: LoopPort;
   /**
-   * The process that must listen there, as the kernel tells (SO_PEERCRED): nobody vouches for a path but the process that names it. Absent: whoever listens is the one, by the word of whoever
-   * named the path; under socket activation that is not QEMU itself.
+   * The process that must listen there, as the kernel tells (SO_PEERCRED): nobody vouches for a path but the
+   * process that names it. Absent: whoever listens is the one, by the word of whoever named the path; under
+   * socket activation that is not QEMU itself.
    */
   readonly expected?: ProcessIdentity;
   /** Where it tells what happens to it. */
@@ -82,7 +85,9 @@ const GRID_NS = 250 * MS;
 const STALE_NS = 2.75 * SECOND;
 /** A heartbeat gets this long at least, also when the loop itself was away. */
 const HEARTBEAT_ANSWER_NS = 1.25 * SECOND;
-/** How long an ended stream may wait for the end of its process: QEMU gives its guest's RAM back meanwhile. */
+/**
+ * How long an ended stream may wait for the end of its process: QEMU gives its guest's RAM back meanwhile.
+ */
 const PROCESS_END_NS = 300 * MS;
 const PAUSE_FIRST_NS = 50 * MS;
 const PAUSE_LONGEST_NS = SECOND;
@@ -153,7 +158,10 @@ export class QmpLink implements TimerHandler {
   get monitorUid(): number {
     return this.#uid;
   }
-  /** Whether the process at the other end lives: only then is its number no other's. One that cannot be seen counts as living. */
+  /**
+   * Whether the process at the other end lives: only then is its number no other's. One that cannot be seen
+   * counts as living.
+   */
   get processLives(): boolean {
     return this.#pidfd === null || pollNow(this.#pidfd.fd, IN) === 0;
   }
@@ -189,7 +197,8 @@ export class QmpLink implements TimerHandler {
   }
 
   /**
-   * Sends a command. The handler is told its reply exactly once, maybe before this returns (`unsent` when down).
+   * Sends a command. The handler is told its reply exactly once, maybe before this returns (`unsent` when
+   * down).
    *
    * @param args plain JSON
    * @param tag comes back with the reply
@@ -228,7 +237,10 @@ export class QmpLink implements TimerHandler {
     return { name: `monitor ${this.path}` };
   }
 
-  /** Something that was done for it threw, here or in one of its users: its connection is lost, as by a protocol error, and tried again. */
+  /**
+   * Something that was done for it threw, here or in one of its users: its connection is lost, as by a
+   * protocol error, and tried again.
+   */
   onFault(error: unknown): void {
     if (this.#state !== "idle") this.#lose(protocolLoss(messageOf(error)));
   }
@@ -373,7 +385,8 @@ export class QmpLink implements TimerHandler {
     this.#due(this.#loop.clock.nowNs() + PROCESS_END_NS);
   }
 
-  // Whoever listens is not the process that named the path. It may yet be: a VM that is just started takes over the path of the one before it.
+  // Whoever listens is not the process that named the path. It may yet be: a VM that is just started takes
+  // over the path of the one before it.
   #refuse(loss: QmpLoss): void {
     this.#state = "pausing";
     this.#pauseNs = Math.max(this.#pauseNs, REFUSED_FIRST_NS);
@@ -432,7 +445,8 @@ export class QmpLink implements TimerHandler {
     this.#rearm();
   }
 
-  // The timer is moved only to fire earlier: one that fires too early looks again, and costs less than moving it each time.
+  // The timer is moved only to fire earlier: one that fires too early looks again, and costs less than moving
+  // it each time.
   #rearm(): void {
     const wanted = Math.min(this.#dueNs, this.#client?.deadlineNs ?? NEVER);
     if (wanted === NEVER) {

@@ -1,6 +1,6 @@
 /**
- * Why a monitor is not usable, in the contract's numbers and in words: the reason of SEAM_DOWN, the code and text of the ERROR
- * beside it, and what to do about it for the log.
+ * Why a monitor is not usable, in the protocol's numbers and in words: the reason of SEAM_DOWN, the code and
+ * text of the ERROR beside it, and what to do about it for the log.
  * @module
  */
 import { ERRNO, OsError } from "../../ffi/os_error.ts";
@@ -87,7 +87,8 @@ export function protocolLoss(why: string): QmpLoss {
 /**
  * A connection that did not come about.
  *
- * @param isSocket false when something else than a socket has the path: the kernel refuses that as it refuses a socket on which nobody listens
+ * @param isSocket false when something else than a socket has the path: the kernel refuses that as it refuses
+ *   a socket on which nobody listens
  */
 export function connectLoss(error: unknown, isSocket = true): QmpLoss {
   const remedy = messageOf(error);

@@ -1,6 +1,6 @@
 /**
- * Who is at the other end of a monitor's connection. The kernel tells the process that called listen (SO_PEERCRED), by a number that may be another's by now; from 6.5 on also by a descriptor,
- * which never is.
+ * Who is at the other end of a monitor's connection. The kernel tells the process that called listen
+ * (SO_PEERCRED), by a number that may be another's by now; from 6.5 on also by a descriptor, which never is.
  * @module
  */
 import { isOsError, OsError } from "../../ffi/os_error.ts";

@@ -1,6 +1,7 @@
 /**
- * How much of the loop's time one monitor may take for what it sends: a slice a turn, and a share for good. What is beyond stays in the socket, and in QEMU, whose memory it
- * is. A sane monitor never notices: a reply of a megabyte takes some milliseconds, once. Pure: it is told the time.
+ * How much of the loop's time one monitor may take for what it sends: a slice a turn, and a share for good.
+ * What is beyond stays in the socket, and in QEMU, whose memory it is. A sane monitor never notices: a reply
+ * of a megabyte takes some milliseconds, once. Pure: it is told the time.
  * @module
  */
 import { MS } from "../base/clock.ts";

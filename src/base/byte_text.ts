@@ -1,6 +1,8 @@
 /**
- * Names that are bytes to who made them (a Linux file, a process) as text, without losing one: UTF-8, and each byte that is none becomes half of a surrogate pair, U+DC00 + byte, as
- * Python's "surrogateescape" has it. So two names that differ are two texts that differ, and the bytes can be had back. A byte order mark is a character like any other.
+ * Names that are bytes to who made them (a Linux file, a process) as text, without losing one: UTF-8, and
+ * each byte that is none becomes half of a surrogate pair, U+DC00 + byte, as Python's "surrogateescape" has
+ * it. So two names that differ are two texts that differ, and the bytes can be had back. A byte order mark is
+ * a character like any other.
  *
  * How such text is shown is `printableName`'s business.
  * @module
@@ -30,7 +32,10 @@ function bySequence(bytes: Uint8Array): string {
   return text;
 }
 
-/** How long the character is that begins there; 0 when none does. Neither longer than need be, nor half of a pair, nor above U+10FFFF (RFC 3629). */
+/**
+ * How long the character is that begins there; 0 when none does. Neither longer than need be, nor half of a
+ * pair, nor above U+10FFFF (RFC 3629).
+ */
 function sequenceLength(bytes: Uint8Array, at: number): number {
   const first = bytes[at] as number;
   if (first < 0x80) return 1;

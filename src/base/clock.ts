@@ -1,7 +1,8 @@
 /**
  * Time, injected: state machines are told the time, they never ask for it.
  *
- * Nanoseconds are doubles: exact up to 2^53 ns, which is 104 days of uptime, and within 2 ns for the next 104.
+ * Nanoseconds are doubles: exact up to 2^53 ns, which is 104 days of uptime, and within 2 ns for the next
+ * 104.
  * @module
  */
 

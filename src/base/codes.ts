@@ -1,5 +1,5 @@
 /**
- * The codes of the contract (section 1, "Codes"): what an ACT_ACK, an ERROR or a REFUSED carries, and
+ * The codes of the protocol: what an ACT_ACK, an ERROR or a REFUSED carries, and
  * what the commands print. Numbers are fixed and never reused.
  * @module
  */

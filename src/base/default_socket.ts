@@ -1,6 +1,6 @@
 /**
- * Where the daemon's control socket is unless somebody says otherwise (contract, section 2). One function for the daemon that
- * makes it and the client that looks for it.
+ * Where the daemon's control socket is unless somebody says otherwise (src/event/PROTOCOL.md). One function
+ * for the daemon that makes it and the client that looks for it.
  * @module
  */
 import { Fault } from "./fault.ts";

@@ -6,7 +6,7 @@
 import type { CodeName } from "./codes.ts";
 
 /**
- * A fault's stable code: one of the contract's names, or one of the four that only a command knows:
+ * A fault's stable code: one of the protocol's names, or one of the four that only a command knows:
  * `usage` (exit 2), `missing` on this machine (exit 3), `unreachable` daemon (exit 4), `interrupted` (130).
  */
 export type FaultCode = Exclude<CodeName, "ok"> | "usage" | "missing" | "unreachable" | "interrupted";
@@ -31,7 +31,7 @@ export class Fault extends Error {
   }
 }
 
-/** The exit code of a command that ends with this error (contract, section 5). */
+/** The exit code of a command that ends with this error (README, "The commands"). */
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof Fault)) return 1;
   switch (error.code) {

@@ -1,5 +1,6 @@
 /**
- * Bytes as hexadecimal text and back. (`Uint8Array.prototype.toHex` is younger than the oldest supported Deno.)
+ * Bytes as hexadecimal text and back. (`Uint8Array.prototype.toHex` is younger than the oldest supported
+ * Deno.)
  * @module
  */
 
@@ -15,7 +16,10 @@ export function hexOfBytes(bytes: Uint8Array): string {
   return text;
 }
 
-/** The bytes of hexadecimal text (an optional "0x" first, spaces and colons between bytes allowed); undefined when it is none. */
+/**
+ * The bytes of hexadecimal text (an optional "0x" first, spaces and colons between bytes allowed); undefined
+ * when it is none.
+ */
 export function bytesOfHex(text: string): Uint8Array | undefined {
   const digits = text.replace(/^0x/i, "").replace(/[\s:]/g, "");
   if (digits.length === 0 || digits.length % 2 !== 0 || !/^[0-9a-f]+$/i.test(digits)) return undefined;

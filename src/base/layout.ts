@@ -1,6 +1,7 @@
 /**
- * Binary layouts as tables of offsets: one table a structure, its size asserted, so that the contract's page and
- * the code can be read side by side. Reading and writing go through a DataView, little-endian.
+ * Binary layouts as tables of offsets: one table a structure, its size asserted, so that
+ * src/event/PROTOCOL.md and the code can be read side by side. Reading and writing go through a DataView,
+ * little-endian.
  * @module
  */
 import { assert } from "./assert.ts";
@@ -25,9 +26,10 @@ export interface Layout<F extends Fields> {
 }
 
 /**
- * Declares a layout and checks it: fields in order, none overlapping, naturally aligned, the whole as large as told.
+ * Declares a layout and checks it: fields in order, none overlapping, naturally aligned, the whole as large
+ * as told.
  *
- * @param sizeBytes the structure's size as the contract gives it
+ * @param sizeBytes the structure's size as the protocol gives it
  * @param fields name to offset, type and count
  * @returns the offsets by name
  */
@@ -68,7 +70,10 @@ export function readS64(view: DataView, offset: number): number {
   return view.getInt32(offset + 4, true) * HIGH + view.getUint32(offset, true);
 }
 
-/** Reads a field's number; `u64` as a non-negative double. For people and programs outside the hot paths, which know their fields. */
+/**
+ * Reads a field's number; `u64` as a non-negative double. For people and programs outside the hot paths,
+ * which know their fields.
+ */
 export function readScalar(view: DataView, offset: number, type: Scalar): number {
   switch (type) {
     case "u8":

@@ -1,30 +1,33 @@
 /**
- * Every maximum in one place; relations between them are asserted below. A number that the contract fixes says so.
+ * Every maximum in one place; relations between them are asserted below. A number that the protocol fixes
+ * says so.
  * @module
  */
 import { assert } from "./assert.ts";
 
-/** Endpoints a daemon can carry (contract: the endpoint mask has 64 bits). */
+/** Endpoints a daemon can carry (src/event/PROTOCOL.md: the endpoint mask has 64 bits). */
 export const MAX_ENDPOINTS = 64;
-/** Bytes of an event's inline zone (contract). */
+/** Bytes of an event's inline zone (src/event/PROTOCOL.md). */
 export const INLINE_BYTES = 48;
-/** Bytes of a wire frame before its body (contract). */
+/** Bytes of a wire frame before its body (src/event/PROTOCOL.md). */
 export const FRAME_HEADER_BYTES = 96;
-/** Bytes of a frame's body at most (contract). */
+/** Bytes of a frame's body at most (src/event/PROTOCOL.md). */
 export const MAX_BODY_BYTES = 65_536;
 /** Bytes of a whole frame at most. */
 export const MAX_FRAME_BYTES: number = FRAME_HEADER_BYTES + MAX_BODY_BYTES;
-/** File descriptors in one frame (contract). */
+/** File descriptors in one frame (src/event/PROTOCOL.md). */
 export const MAX_FRAME_FDS = 8;
-/** File descriptors that the kernel lets one packet carry (SCM_MAX_FD): what a peer may send, wanted or not. */
+/**
+ * File descriptors that the kernel lets one packet carry (SCM_MAX_FD): what a peer may send, wanted or not.
+ */
 export const MAX_PACKET_FDS = 253;
-/** Input records in one atomic frame (contract). */
+/** Input records in one atomic frame (src/event/PROTOCOL.md). */
 export const MAX_INPUT_RECORDS = 256;
-/** Bytes of one input record (contract). */
+/** Bytes of one input record (src/event/PROTOCOL.md). */
 export const INPUT_RECORD_BYTES = 24;
-/** Bytes of one MEMWRITE (contract: VMSIG_MEMWRITE_MAX). */
+/** Bytes of one MEMWRITE (src/event/PROTOCOL.md: VMSIG_MEMWRITE_MAX). */
 export const MAX_MEMWRITE_BYTES = 4096;
-/** Events waiting for one control, unless the config says otherwise (contract). */
+/** Events waiting for one control, unless the config says otherwise (src/event/PROTOCOL.md). */
 export const DEFAULT_QUEUE_EVENTS = 1024;
 /** Bytes of bodies of the events that wait for one control. */
 export const MAX_QUEUE_BYTES: number = 8 * 1024 * 1024;
@@ -34,11 +37,17 @@ export const MAX_PRINCIPAL_EVENT_BYTES: number = 32 * 1024 * 1024;
 export const MAX_PRINCIPAL_COMMAND_BYTES: number = 16 * 1024 * 1024;
 /** What a command counts for beside its body: one uid has half of the places for open commands at most. */
 export const COMMAND_BYTES = 512;
-/** Events of one endpoint's flood, a kind, that wait for one control and are all told: past it the oldest that is no longer so goes. */
+/**
+ * Events of one endpoint's flood, a kind, that wait for one control and are all told: past it the oldest that
+ * is no longer so goes.
+ */
 export const MAX_UNFOLDED_EVENTS = 32;
-/** Controls of a daemon, unless the config says otherwise (contract). */
+/** Controls of a daemon, unless the config says otherwise (src/event/PROTOCOL.md). */
 export const DEFAULT_MAX_CONTROLS = 1024;
-/** Controls beyond those that root and the daemon's own user may have in any case, and as many places at the door. */
+/**
+ * Controls beyond those that root and the daemon's own user may have in any case, and as many places at the
+ * door.
+ */
 export const RESERVED_PLACES = 16;
 /** Bytes of a HELLO's body: it says a name and a few numbers. */
 export const MAX_HELLO_BYTES = 4096;
@@ -46,7 +55,7 @@ export const MAX_HELLO_BYTES = 4096;
 export const MAX_HELLO_DEPTH = 16;
 /** Bytes of a control's name, in UTF-8. */
 export const MAX_CONTROL_NAME_BYTES = 64;
-/** How long a peer may take to say HELLO (contract), ms. */
+/** How long a peer may take to say HELLO (src/event/PROTOCOL.md), ms. */
 export const HELLO_TIMEOUT_MS = 5000;
 /** Events that may wait in the context in one lane when the policy names no max_inflight. */
 export const MAX_LANE_EVENTS = 65_536;
@@ -62,7 +71,10 @@ export const MAX_QMP_INFLIGHT = 8;
 export const MAX_QMP_QUEUE = 65_536;
 /** CMD_INPUT commands of one endpoint that wait for its driver. */
 export const MAX_INPUT_QUEUE = 4096;
-/** Bytes of one QMP line while QEMU owes the answer to an HMP command (`info mtree -f` of a large machine); a longer one is a protocol error. */
+/**
+ * Bytes of one QMP line while QEMU owes the answer to an HMP command (`info mtree -f` of a large machine); a
+ * longer one is a protocol error.
+ */
 export const MAX_QMP_LINE_BYTES: number = 4 * 1024 * 1024;
 /** Bytes of any other QMP line: events, and the answers to all other commands, which are short. */
 export const MAX_QMP_SHORT_LINE_BYTES: number = 64 * 1024;
@@ -70,11 +82,14 @@ export const MAX_QMP_SHORT_LINE_BYTES: number = 64 * 1024;
 export const MAX_QMP_DEPTH = 64;
 /** Values and strings in one QMP line: what bounds the time that reading it takes. */
 export const MAX_QMP_PARTS = 16_384;
-/** Characters of an endpoint's name (contract: char[32], NUL-padded, in UTF-8). */
+/** Characters of an endpoint's name (src/event/PROTOCOL.md: char[32], NUL-padded, in UTF-8). */
 export const MAX_NAME_BYTES = 31;
 /** Bytes that a v2v stream keeps of what arrives while its own send is stuck. */
 export const MAX_STREAM_QUEUE_BYTES = 64 * 1024 * 1024;
-/** Peers that one user has on one ivshmem channel at a time: its two ends, and those that are just being replaced. */
+/**
+ * Peers that one user has on one ivshmem channel at a time: its two ends, and those that are just being
+ * replaced.
+ */
 export const MAX_IVSHMEM_PEERS_OF_USER = 8;
 /** Peers of one ivshmem channel at a time, without those of root and of the daemon's own user. */
 export const MAX_IVSHMEM_PEERS = 32;
@@ -106,16 +121,19 @@ export const MAX_LISTING = 262_144;
 
 /** Events that wait in the client library for one consumer before it stops reading the socket. */
 export const CLIENT_BUFFER_EVENTS = 1024;
-/** The same while a command awaits its answer, which cannot arrive unless reading goes on; past it the client drops as the daemon would. */
+/**
+ * The same while a command awaits its answer, which cannot arrive unless reading goes on; past it the client
+ * drops as the daemon would.
+ */
 export const CLIENT_BUFFER_MAX_EVENTS: number = 4 * CLIENT_BUFFER_EVENTS;
 /** Frames that wait in the client library for the socket to take them. */
 export const CLIENT_OUTGOING_FRAMES = 1024;
 
-/** Slots of a vgpu ring at least (contract). */
+/** Slots of a vgpu ring at least (src/event/PROTOCOL.md). */
 export const MIN_VGPU_SLOTS = 2;
-/** Slots of a vgpu ring at most (contract). */
+/** Slots of a vgpu ring at most (src/event/PROTOCOL.md). */
 export const MAX_VGPU_SLOTS = 8;
-/** Bytes of one vgpu slot (contract): no frame is larger. */
+/** Bytes of one vgpu slot (src/event/PROTOCOL.md): no frame is larger. */
 export const MAX_VGPU_SLOT_BYTES: number = 128 * 1024 * 1024;
 /** How often one call begins to copy a frame anew before it answers "busy". */
 export const MAX_FRAME_ATTEMPTS = 8;
@@ -151,7 +169,10 @@ export const MAX_QEMU_LINE_BYTES = 262_144;
 export const MAX_QEMU_ARGUMENTS = 4096;
 /** Monitors of one QEMU that are looked at. */
 export const MAX_QEMU_MONITORS = 16;
-/** VMs of one user that the probe attaches, unless they are root's or the daemon's own: nobody takes every number. */
+/**
+ * VMs of one user that the probe attaches, unless they are root's or the daemon's own: nobody takes every
+ * number.
+ */
 export const MAX_PROBED_A_USER = 48;
 /** VMs that one look at the host tells of. */
 export const MAX_PROBED_VMS: number = 4 * MAX_ENDPOINTS;

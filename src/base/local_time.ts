@@ -1,6 +1,6 @@
 /**
- * The time of day as a log line begins with it: local, ISO 8601, with milliseconds and the offset from UTC. For people; what is measured goes by
- * the monotonic clock.
+ * The time of day as a log line begins with it: local, ISO 8601, with milliseconds and the offset from UTC.
+ * For people; what is measured goes by the monotonic clock.
  * @module
  */
 

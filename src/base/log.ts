@@ -1,8 +1,9 @@
 /**
- * The log: one structured line an entry on stderr, which journald and a person both read.
- * `<level>` comes first as a syslog priority when journald listens (`<4>…`), then `key=value` pairs. Where journald does not listen, whoever
- * writes the lines puts their time in front (local_time.ts): it is no part of a line, so that equal lines stay equal.
- * It buffers nothing and never throws. What a line carries may come from outside: every value is bounded and escaped (printable.ts), and so is the message.
+ * The log: one structured line an entry on stderr, which journald and a person both read. `<level>` comes
+ * first as a syslog priority when journald listens (`<4>…`), then `key=value` pairs. Where journald does not
+ * listen, whoever writes the lines puts their time in front (local_time.ts): it is no part of a line, so that
+ * equal lines stay equal. It buffers nothing and never throws. What a line carries may come from outside:
+ * every value is bounded and escaped (printable.ts), and so is the message.
  * @module
  */
 import { oneLine, printable } from "./printable.ts";
@@ -17,7 +18,10 @@ export type LogLevel = keyof typeof LOG_LEVEL;
 /** What a log line may carry. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** Where lines go; injected, so that tests read them. `isRecord`: each such line counts, whatever else is left out. */
+/**
+ * Where lines go; injected, so that tests read them. `isRecord`: each such line counts, whatever else is left
+ * out.
+ */
 export type LogSink = (line: string, isRecord?: boolean) => void;
 
 /** A leveled log of one component. */
@@ -65,7 +69,10 @@ export class Log {
   info(message: string, fields?: LogFields): void {
     this.#write("info", message, fields);
   }
-  /** What somebody will want to prove one day (the audit trail): as important as info, but never folded, and the last to be lost. */
+  /**
+   * What somebody will want to prove one day (the audit trail): as important as info, but never folded, and
+   * the last to be lost.
+   */
   record(message: string, fields?: LogFields): void {
     this.#write("info", message, fields, true);
   }

@@ -1,5 +1,6 @@
 /**
- * Chords as people write them: "ctrl-alt-delete", "f5", "shift+a", "ctrl--". Keys are named as in `key_codes.ts`, or by the character that they type on a US keyboard.
+ * Chords as people write them: "ctrl-alt-delete", "f5", "shift+a", "ctrl--". Keys are named as in
+ * `key_codes.ts`, or by the character that they type on a US keyboard.
  * @module
  */
 import { suggestion } from "../base/closest_name.ts";

@@ -1,7 +1,9 @@
 /**
- * A control in a process of its own: what `connect` gives. Events come as async iterators, commands are promises that the daemon's one answer settles.
+ * A control in a process of its own: what `connect` gives. Events come as async iterators, commands are
+ * promises that the daemon's one answer settles.
  *
- * It is thin: `session.ts` says when the socket is read and what a slow program gets; keyboard and mouse are in `input_control.ts`.
+ * It is thin: `session.ts` says when the socket is read and what a slow program gets; keyboard and mouse are
+ * in `input_control.ts`.
  * @module
  */
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -104,8 +106,8 @@ export class Client implements AsyncDisposable, LeaseHome {
   }
 
   /**
-   * A stream of events. The first one begins with what arrived since the connection was made, the retained roster and contexts first; later ones
-   * with what arrives from now on.
+   * A stream of events. The first one begins with what arrived since the connection was made, the retained
+   * roster and contexts first; later ones with what arrives from now on.
    *
    * @param filter which events; all that the subscription lets through unless told
    */
@@ -114,7 +116,8 @@ export class Client implements AsyncDisposable, LeaseHome {
   }
 
   /**
-   * The next event of a filter; its descriptors are the caller's. For one event after another open a stream: between two calls of this one events pass.
+   * The next event of a filter; its descriptors are the caller's. For one event after another open a stream:
+   * between two calls of this one events pass.
    *
    * @throws {Fault} `timed-out`, `interrupted`, `unreachable`
    */
@@ -189,7 +192,8 @@ export class Client implements AsyncDisposable, LeaseHome {
   /**
    * Acquires a lease, or takes a further handle of one that this client holds.
    *
-   * @param options `ttlMs`: have it revoked when this client has not been heard for that long; the client keeps it alive meanwhile
+   * @param options `ttlMs`: have it revoked when this client has not been heard for that long; the client
+   *   keeps it alive meanwhile
    * @throws {Fault} `busy` when another holds it; `no-capability`; `outside-grant`
    */
   async acquire(
@@ -244,7 +248,8 @@ export class Client implements AsyncDisposable, LeaseHome {
   }
 
   /**
-   * Tells the VM to do something and awaits its word that it did. `reset`, `powerdown` and `quit` need the POWER lease, which this client must hold.
+   * Tells the VM to do something and awaits its word that it did. `reset`, `powerdown` and `quit` need the
+   * POWER lease, which this client must hold.
    *
    * @returns the ACT_ACK
    */
@@ -256,7 +261,9 @@ export class Client implements AsyncDisposable, LeaseHome {
     }, options);
   }
 
-  /** Which keys and buttons an endpoint's actuator holds down now; `truncated` when there are more than ten. */
+  /**
+   * Which keys and buttons an endpoint's actuator holds down now; `truncated` when there are more than ten.
+   */
   async held(ref: EndpointRef, options: CommandOptions = {}): Promise<HeldInput> {
     const endpoint = await this.endpoint(ref);
     const what = `ask what is held on ${this.roster.nameOf(endpoint)}`;
@@ -272,7 +279,8 @@ export class Client implements AsyncDisposable, LeaseHome {
   }
 
   /**
-   * Writes guest memory under the MEMWRITE lease, which this client must hold: all of it or nothing, and an aligned write of 1, 2, 4 or 8 bytes in one store.
+   * Writes guest memory under the MEMWRITE lease, which this client must hold: all of it or nothing, and an
+   * aligned write of 1, 2, 4 or 8 bytes in one store.
    *
    * @param gva guest virtual address, signed as `base/ids.ts` holds it
    * @param bytes 1 to 4096 of them
@@ -293,7 +301,8 @@ export class Client implements AsyncDisposable, LeaseHome {
   }
 
   /**
-   * Publishes an UP event of source FRAME, as a perception control does (needs PUBLISH). There is no answer; a refusal comes as an ERROR event.
+   * Publishes an UP event of source FRAME, as a perception control does (needs PUBLISH). There is no answer;
+   * a refusal comes as an ERROR event.
    *
    * @param fill writes the inline zone and the body
    * @param fds descriptors that go along, borrowed for the call

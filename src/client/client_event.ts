@@ -1,8 +1,10 @@
 /**
- * An event as a control in another process receives it: the frame's header, its 48 inline bytes, its body, and the file descriptors that came
- * along. It owns those descriptors: whoever disposes of the event closes the ones that were not taken.
+ * An event as a control in another process receives it: the frame's header, its 48 inline bytes, its body,
+ * and the file descriptors that came along. It owns those descriptors: whoever disposes of the event closes
+ * the ones that were not taken.
  *
- * It interprets nothing: `typed_body.ts` gives the fields their types, `describe_event.ts` their names for people and JSON.
+ * It interprets nothing: `typed_body.ts` gives the fields their types, `describe_event.ts` their names for
+ * people and JSON.
  * @module
  */
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -129,12 +131,18 @@ export class ClientEvent implements Disposable {
     return fds;
   }
 
-  /** The same event with the descriptors that were not taken, which leave this one: for who keeps it longer than its stream does. */
+  /**
+   * The same event with the descriptors that were not taken, which leave this one: for who keeps it longer
+   * than its stream does.
+   */
   detach(): ClientEvent {
     return new ClientEvent(new DataView(this.frame.buffer), 0, this.takeFds());
   }
 
-  /** The same event once more with descriptors of its own, for a second consumer. An event without any is shared. */
+  /**
+   * The same event once more with descriptors of its own, for a second consumer. An event without any is
+   * shared.
+   */
   share(): ClientEvent {
     if (this.#fds.length === 0) return this;
     const fds = this.#fds.map((fd) => fd?.dup()).filter((fd) => fd !== undefined);

@@ -34,8 +34,8 @@ export interface ConnectOptions {
  * for await (const event of client.events()) console.log(event.kindName, event.endpoint);
  * ```
  *
- * @throws {Fault} `unreachable` when no daemon is there (or this user may not open its socket: the text says which), `not-admitted`
- * when it does not let this user in, `timed-out`
+ * @throws {Fault} `unreachable` when no daemon is there (or this user may not open its socket: the text says
+ *   which), `not-admitted` when it does not let this user in, `timed-out`
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
   const socketPath = options.socket ?? defaultSocketPathHere();

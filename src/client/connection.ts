@@ -1,8 +1,10 @@
 /**
- * One connection to the daemon's control socket: frames in, frames out, on the program's own thread without ever stopping it. Waiting is done by
- * a nonblocking system call, so timers, other sockets and the program's own promises go on.
+ * One connection to the daemon's control socket: frames in, frames out, on the program's own thread without
+ * ever stopping it. Waiting is done by a nonblocking system call, so timers, other sockets and the program's
+ * own promises go on.
  *
- * Reading can be held back: then the socket fills and the daemon's own rules for a slow control apply. It knows frames, not what they mean.
+ * Reading can be held back: then the socket fills and the daemon's own rules for a slow control apply. It
+ * knows frames, not what they mean.
  * @module
  */
 import { isPeerGone, ReceiveBatch, sendOne } from "../../ffi/datagram.ts";
@@ -25,7 +27,10 @@ export interface ConnectionSink {
   onEvent(event: ClientEvent): void;
   /** Whether the next frames may be read now. False: {@linkcode Connection.wake} when that changes. */
   mayRead(): boolean;
-  /** The end, once: the daemon went, or said something that is no frame. Not called after {@linkcode Connection.close}. */
+  /**
+   * The end, once: the daemon went, or said something that is no frame. Not called after {@linkcode
+   * Connection.close}.
+   */
   onEnd(fault: Fault): void;
 }
 

@@ -1,6 +1,7 @@
 /**
- * A received event as fields with names, for `watch --json`, `record` and whoever prints: the header's fields, the inline fields, and what the body
- * says: a CBOR map's entries are merged in, memory segments are listed, anything else is told by its size.
+ * A received event as fields with names, for `watch --json`, `record` and whoever prints: the header's
+ * fields, the inline fields, and what the body says: a CBOR map's entries are merged in, memory segments are
+ * listed, anything else is told by its size.
  * @module
  */
 import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
@@ -13,7 +14,7 @@ import { KIND } from "../event/kind.ts";
 import { BODY } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-/** Bytes of one memory segment (contract, "memseg"). */
+/** Bytes of one memory segment (src/event/PROTOCOL.md, "memseg"). */
 export const MEMSEG_BYTES = 32;
 
 const MAX_DEPTH = 8;
@@ -46,7 +47,7 @@ export function memorySegments(event: ClientEvent): MemorySegment[] {
   return segments;
 }
 
-/** The fields of an event's inline zone and body by their contract names in camelCase. */
+/** The fields of an event's inline zone and body by their names in camelCase. */
 export function describeBody(event: ClientEvent): Record<string, Described> {
   const fields = describeInline(event.kind, event.inline);
   if (event.body.length === 0) return fields;
@@ -80,7 +81,8 @@ export function describeEvent(event: ClientEvent): Record<string, Described> {
   };
 }
 
-// The header's names are spoken for (an AUDIT has a kind and an endpoint of its own, a cursor its seq): the body's get a prefix.
+// The header's names are spoken for (an AUDIT has a kind and an endpoint of its own, a cursor its seq): the
+// body's get a prefix.
 const HEADER_NAMES: ReadonlySet<string> = new Set([
   "kind",
   "source",

@@ -1,5 +1,6 @@
 /**
- * Which events a consumer wants of those that the client receives. It narrows what the subscription and the grant let through.
+ * Which events a consumer wants of those that the client receives. It narrows what the subscription and the
+ * grant let through.
  * @module
  */
 import { Fault } from "../base/fault.ts";

@@ -1,10 +1,12 @@
 /**
  * One consumer's events: a bounded buffer and an async iterator over it.
  *
- * The bound has two steps. At {@linkcode CLIENT_BUFFER_EVENTS} the stream counts as full and the client stops reading its socket, so that the daemon's
- * rules for a slow control apply to it: events wait there, the lowest priority goes first, an OVERRUN tells how many. But an answer that a
- * command awaits arrives on the same socket, so while one is awaited (or a lease is held, whose loss must be told) the client reads on; up to
- * {@linkcode CLIENT_BUFFER_MAX_EVENTS} the stream takes more, and past that it drops by the daemon's rules itself and puts a local OVERRUN first.
+ * The bound has two steps. At {@linkcode CLIENT_BUFFER_EVENTS} the stream counts as full and the client stops
+ * reading its socket, so that the daemon's rules for a slow control apply to it: events wait there, the
+ * lowest priority goes first, an OVERRUN tells how many. But an answer that a command awaits arrives on the
+ * same socket, so while one is awaited (or a lease is held, whose loss must be told) the client reads on; up
+ * to {@linkcode CLIENT_BUFFER_MAX_EVENTS} the stream takes more, and past that it drops by the daemon's rules
+ * itself and puts a local OVERRUN first.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -27,8 +29,8 @@ export interface StreamOwner {
 }
 
 /**
- * The events of one consumer. Iterate it once; leaving the loop ends it. An event's descriptors are closed when the next event is asked for,
- * unless they were taken.
+ * The events of one consumer. Iterate it once; leaving the loop ends it. An event's descriptors are closed
+ * when the next event is asked for, unless they were taken.
  */
 export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDisposable {
   readonly #owner: StreamOwner;
@@ -62,7 +64,10 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
     return this.#buffer.length >= CLIENT_BUFFER_EVENTS;
   }
 
-  /** Whether this consumer wants an event. An OVERRUN passes every filter: what was lost may have been what it waits for. */
+  /**
+   * Whether this consumer wants an event. An OVERRUN passes every filter: what was lost may have been what it
+   * waits for.
+   */
   wants(event: ClientEvent): boolean {
     return !this.#ended && (event.kind === KIND.OVERRUN || this.#matches(event));
   }

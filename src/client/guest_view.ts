@@ -1,7 +1,9 @@
 /**
- * A guest's memory and system as a control sees them by itself: the RAM of the endpoint's MEMCTX, mapped read-only here, and the system found in it.
+ * A guest's memory and system as a control sees them by itself: the RAM of the endpoint's MEMCTX, mapped
+ * read-only here, and the system found in it.
  *
- * Valid for one epoch. {@linkcode GuestView.check} says whether that has ended; nothing that was read before it was asked is certain.
+ * Valid for one epoch. {@linkcode GuestView.check} says whether that has ended; nothing that was read before
+ * it was asked is certain.
  * @module
  */
 import { CAP_OF_CLASS } from "../access/requirement.ts";
@@ -87,8 +89,9 @@ export class GuestView implements AsyncDisposable {
    *
    * @param client must receive MEMCTX: source MEMCTX in its subscription and its grant
    * @param ref which VM
-   * @throws {Fault} `no-endpoint`; `no-capability`; `seam-down` when there is no context (the text says why, as far as the daemon has told); `not-supported` when the
-   * daemon knows no system that runs there, or the VM's RAM is not shared; `refused` when its RAM does not open
+   * @throws {Fault} `no-endpoint`; `no-capability`; `seam-down` when there is no context (the text says why,
+   *   as far as the daemon has told); `not-supported` when the daemon knows no system that runs there, or the
+   *   VM's RAM is not shared; `refused` when its RAM does not open
    */
   static async open(client: Client, ref: EndpointRef, options: CommandOptions = {}): Promise<GuestView> {
     const endpoint = await client.endpoint(ref);
@@ -108,9 +111,11 @@ export class GuestView implements AsyncDisposable {
   }
 
   /**
-   * Makes sure that the epoch still is the guest's, and that its memory was there to be read: asks the daemon something, and looks what came before the answer.
+   * Makes sure that the epoch still is the guest's, and that its memory was there to be read: asks the daemon
+   * something, and looks what came before the answer.
    *
-   * @throws {Fault} `seam-down` when it has ended: the guest was reset, or its VM has ended; `refused` when the RAM's file was cut; what the question throws
+   * @throws {Fault} `seam-down` when it has ended: the guest was reset, or its VM has ended; `refused` when
+   *   the RAM's file was cut; what the question throws
    */
   async check(): Promise<void> {
     await this.#hearAll();

@@ -1,5 +1,5 @@
 /**
- * HELLO, WELCOME and REFUSED: the CBOR maps that open a connection (contract, section 2).
+ * HELLO, WELCOME and REFUSED: the CBOR maps that open a connection (src/event/PROTOCOL.md).
  * @module
  */
 import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
@@ -13,7 +13,10 @@ import { ALL_SOURCES, sourceByName, type SourceName } from "../event/source.ts";
 /** The version of the protocol that this client speaks. */
 export const PROTOCOL = 1;
 
-/** Which broadcast events a control wants at all; what is left out is not narrowed. Answers to its commands come in any case. */
+/**
+ * Which broadcast events a control wants at all; what is left out is not narrowed. Answers to its commands
+ * come in any case.
+ */
 export interface SubscribeOptions {
   /** Sources, by name (any case). An empty list: no broadcast event at all, not even the roster. */
   readonly sources?: readonly (SourceName | Lowercase<SourceName>)[];
@@ -69,7 +72,7 @@ export function helloBody(name: string, sub: SubscribeOptions): Uint8Array {
 /**
  * WELCOME's body, checked.
  *
- * @throws {Fault} `protocol-error` when it is not what the contract says
+ * @throws {Fault} `protocol-error` when it is not what the protocol says
  */
 export function welcomeOf(body: Uint8Array): Welcome {
   const map = mapOf(body);

@@ -1,6 +1,7 @@
 /**
- * The keyboard and mouse of one endpoint, in one's hands: the input lease together with what is done under it. Everything is a frame that the daemon confirms; text and drags keep a
- * few frames in flight, and stop at the first that is refused.
+ * The keyboard and mouse of one endpoint, in one's hands: the input lease together with what is done under
+ * it. Everything is a frame that the daemon confirms; text and drags keep a few frames in flight, and stop at
+ * the first that is refused.
  * @module
  */
 import { KIND } from "../event/kind.ts";
@@ -67,7 +68,10 @@ export class InputControl implements AsyncDisposable {
     }, this.#options);
   }
 
-  /** Sends frames in order, up to {@linkcode FRAMES_IN_FLIGHT} at once. Throws what the first refused one says; none is begun after it. */
+  /**
+   * Sends frames in order, up to {@linkcode FRAMES_IN_FLIGHT} at once. Throws what the first refused one
+   * says; none is begun after it.
+   */
   async frames(all: readonly (readonly InputRecord[])[]): Promise<void> {
     const flying = new Set<Promise<void>>();
     let failure: { readonly error: unknown } | undefined;
@@ -126,7 +130,10 @@ export class InputControl implements AsyncDisposable {
     await this.frame([buttonRecord(BUTTONS[button], false)]);
   }
 
-  /** Turns the wheel: notches up, or down when negative. `axis` 1 is the horizontal one: right, or left when negative. */
+  /**
+   * Turns the wheel: notches up, or down when negative. `axis` 1 is the horizontal one: right, or left when
+   * negative.
+   */
   async scroll(notches: number, axis = 0): Promise<void> {
     await this.frame([scrollRecord(axis, notches)]);
   }
@@ -166,7 +173,8 @@ export class InputControl implements AsyncDisposable {
     try {
       await during();
     } finally {
-      // Without the lease there is nothing to undo: the daemon has released what was held. The signal must not stop this one.
+      // Without the lease there is nothing to undo: the daemon has released what was held. The signal must
+      // not stop this one.
       if (this.lease.held) await new InputControl(this.#client, this.lease).frame(after);
     }
   }

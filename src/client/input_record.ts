@@ -1,6 +1,7 @@
 /**
- * Input records (contract: CMD_INPUT) and how a frame of them is written: the first in the inline zone, the rest as a raw body. A frame is atomic: nothing of another control comes
- * between its records.
+ * Input records (src/event/PROTOCOL.md: CMD_INPUT) and how a frame of them is written: the first in the
+ * inline zone, the rest as a raw body. A frame is atomic: nothing of another control comes between its
+ * records.
  * @module
  */
 import { Fault } from "../base/fault.ts";

@@ -1,6 +1,6 @@
 /**
- * Names of keys and their evdev codes (Linux, input-event-codes.h), with the aliases that people use. Names are in lower case without underscores: "leftctrl", "f5",
- * "kpenter", "volumeup".
+ * Names of keys and their evdev codes (Linux, input-event-codes.h), with the aliases that people use. Names
+ * are in lower case without underscores: "leftctrl", "f5", "kpenter", "volumeup".
  * @module
  */
 
@@ -84,7 +84,10 @@ kpmultiply:kpasterisk kpdivide:kpslash kpdecimal:kpdot volup:volumeup voldown:vo
 /** Key name to code, aliases included. */
 export const KEY_CODES: ReadonlyMap<string, number> = readTables();
 
-/** The code of a key by its name: any case, underscores and a "KEY_" before it do not matter. Undefined when there is none. */
+/**
+ * The code of a key by its name: any case, underscores and a "KEY_" before it do not matter. Undefined when
+ * there is none.
+ */
 export function keyCode(name: string): number | undefined {
   return KEY_CODES.get(name.toLowerCase().replaceAll("_", "").replace(/^key(?=.)/, "")) ??
     KEY_CODES.get(name.toLowerCase().replaceAll("_", ""));

@@ -1,6 +1,6 @@
 /**
- * A lease that this client holds: exclusive ownership of one class on one endpoint. It releases itself when it goes out of scope, is kept alive while it has
- * a ttl, and says when it is lost.
+ * A lease that this client holds: exclusive ownership of one class on one endpoint. It releases itself when
+ * it goes out of scope, is kept alive while it has a ttl, and says when it is lost.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -45,7 +45,10 @@ export class Lease implements AsyncDisposable {
   readonly token: number;
   /** How often its owner must be heard, ms; 0 = never. The client takes care of it. */
   readonly ttlMs: number;
-  /** Resolves when the lease is lost otherwise than by {@linkcode Lease.release}; stays pending for ever when it is not. */
+  /**
+   * Resolves when the lease is lost otherwise than by {@linkcode Lease.release}; stays pending for ever when
+   * it is not.
+   */
   readonly lost: Promise<LeaseLoss>;
   readonly #home: LeaseHome;
   readonly #aborter = new AbortController();
@@ -97,7 +100,8 @@ export class Lease implements AsyncDisposable {
   }
 
   /**
-   * Gives it back; resolves when the guest is neutral again (held keys released). Nothing when it is gone already.
+   * Gives it back; resolves when the guest is neutral again (held keys released). Nothing when it is gone
+   * already.
    *
    * @throws {Fault} when the daemon does not confirm
    */
@@ -119,7 +123,8 @@ export class Lease implements AsyncDisposable {
 
   #keepAlive(): void {
     this.#home.keepLease(this).catch((error) => {
-      // A keepalive that gets no answer needs no report of its own: the loss of the lease, or of the daemon, is told.
+      // A keepalive that gets no answer needs no report of its own: the loss of the lease, or of the daemon,
+      // is told.
       if (!(error instanceof Fault)) throw error;
     });
   }

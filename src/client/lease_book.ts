@@ -1,5 +1,6 @@
 /**
- * The leases of one client, by endpoint and class. Acquiring twice gives two handles of one lease; the daemon is told of the release of the last.
+ * The leases of one client, by endpoint and class. Acquiring twice gives two handles of one lease; the daemon
+ * is told of the release of the last.
  * @module
  */
 import { MAX_ENDPOINTS } from "../base/limits.ts";
@@ -27,7 +28,8 @@ export class LeaseBook {
   }
 
   /**
-   * Takes a handle in. Between the arrival of the grant and this call a revocation may have arrived already: then the handle is lost at once.
+   * Takes a handle in. Between the arrival of the grant and this call a revocation may have arrived already:
+   * then the handle is lost at once.
    *
    * @param grantSeq the core's number of the LEASE_GRANTED
    */

@@ -1,8 +1,10 @@
 /**
- * How each VM's memory stands, as far as its events tell: whether a context holds, and if none does, what the daemon said of the cause. The daemon keeps both for who
- * comes later (the context, and the newest ERROR of the memory seam), so a cause that is known is known at once.
+ * How each VM's memory stands, as far as its events tell: whether a context holds, and if none does, what the
+ * daemon said of the cause. The daemon keeps both for who comes later (the context, and the newest ERROR of
+ * the memory seam), so a cause that is known is known at once.
  *
- * It knows only what this control receives: the source MEMCTX in its subscription, MEMCTX and OBSERVE in its grant.
+ * It knows only what this control receives: the source MEMCTX in its subscription, MEMCTX and OBSERVE in its
+ * grant.
  * @module
  */
 import { CODE, codeName } from "../base/codes.ts";

@@ -1,5 +1,6 @@
 /**
- * CMD_MEMWRITE as the contract has it: where its bytes travel (inline when they fit, else as the body), and which flags say so.
+ * CMD_MEMWRITE as the protocol has it: where its bytes travel (inline when they fit, else as the body), and
+ * which flags say so.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -17,7 +18,10 @@ const CR3_BYTES = 8;
 export interface MemoryWriteOptions {
   /** Address-space root to write under; the kernel's unless told. */
   readonly cr3?: number;
-  /** The address names a u32 sequence word; the bytes go right behind it, and it is odd while they are written. */
+  /**
+   * The address names a u32 sequence word; the bytes go right behind it, and it is odd while they are
+   * written.
+   */
   readonly seqlock?: boolean;
 }
 

@@ -1,5 +1,6 @@
 /**
- * What a pointer does, as frames. Coordinates are those of the contract, 0 to 0x7FFF on each axis whatever the screen's size.
+ * What a pointer does, as frames. Coordinates are those of the protocol, 0 to 0x7FFF on each axis whatever
+ * the screen's size.
  * @module
  */
 import { Fault } from "../base/fault.ts";

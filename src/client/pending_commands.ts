@@ -1,6 +1,6 @@
 /**
- * Commands that await their answer: one promise a corr, each with its own timeout. An answer that comes after its command was given up is told apart,
- * because a lease granted too late must be given back.
+ * Commands that await their answer: one promise a corr, each with its own timeout. An answer that comes after
+ * its command was given up is told apart, because a lease granted too late must be given back.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -51,7 +51,8 @@ export class PendingCommands {
    * @param timeoutMs after which the command counts as unanswered
    * @param signal gives it up early
    * @returns the answer, whatever it says
-   * @throws {Fault} `timed-out`; `interrupted` when the signal aborts; what {@linkcode PendingCommands.failAll} was told
+   * @throws {Fault} `timed-out`; `interrupted` when the signal aborts; what {@linkcode
+   *   PendingCommands.failAll} was told
    */
   wait(
     corr: number,

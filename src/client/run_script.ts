@@ -1,6 +1,6 @@
 /**
- * The frame of a scripted control: whatever it cannot do something about ends it with one line and the exit code that a command would have, and not with a stack trace. A
- * defect of the script itself keeps its stack.
+ * The frame of a scripted control: whatever it cannot do something about ends it with one line and the exit
+ * code that a command would have, and not with a stack trace. A defect of the script itself keeps its stack.
  * @module
  */
 import { exitCodeOf, Fault } from "../base/fault.ts";

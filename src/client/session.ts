@@ -1,12 +1,14 @@
 /**
- * What stands between the frames of a connection and the client's methods: the handshake, the core's numbers, answers to their commands, events to their
- * streams, the roster, lost leases, and when to stop reading.
+ * What stands between the frames of a connection and the client's methods: the handshake, the core's numbers,
+ * answers to their commands, events to their streams, the roster, lost leases, and when to stop reading.
  *
- * Reading: the socket is read while every stream has room. When one is full, reading stops, and the daemon's rules for a slow control apply (see
- * `event_stream.ts`); it goes on regardless while a command awaits its answer, a lease is held or frames wait to be sent. What arrives before the first
- * stream is opened waits for it.
+ * Reading: the socket is read while every stream has room. When one is full, reading stops, and the daemon's
+ * rules for a slow control apply (see `event_stream.ts`); it goes on regardless while a command awaits its
+ * answer, a lease is held or frames wait to be sent. What arrives before the first stream is opened waits for
+ * it.
  *
- * A gap in the core's numbers that no OVERRUN explains means lost events, and ends the connection with a fault: nothing is lost in silence.
+ * A gap in the core's numbers that no OVERRUN explains means lost events, and ends the connection with a
+ * fault: nothing is lost in silence.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -205,8 +207,9 @@ export class Session implements ConnectionSink, StreamOwner {
   }
 
   /**
-   * Resolves when the retained roster has arrived. The contract marks no end of it; but it is sent first and in order with what has the same priority, as the
-   * answer to CMD_QUERY_INPUT has. Where nobody can be asked that without being refused, 50 ms without another entry are taken for the end.
+   * Resolves when the retained roster has arrived. The protocol marks no end of it; but it is sent first and
+   * in order with what has the same priority, as the answer to CMD_QUERY_INPUT has. Where nobody can be asked
+   * that without being refused, 50 ms without another entry are taken for the end.
    */
   async rosterArrived(): Promise<void> {
     this.#rosterWaits++;

@@ -1,6 +1,7 @@
 /**
- * Inline bodies with types: the layouts that the catalogue gives each kind as TypeScript types, and one reader for all. 64-bit fields are doubles,
- * guest virtual addresses signed as `base/ids.ts` says; text is a string; other raw zones are bytes.
+ * Inline bodies with types: the layouts that the catalogue gives each kind as TypeScript types, and one
+ * reader for all. 64-bit fields are doubles, guest virtual addresses signed as `base/ids.ts` says; text is a
+ * string; other raw zones are bytes.
  * @module
  */
 import { type Field, type Fields, readS64, readScalar, type Scalar } from "../base/layout.ts";

@@ -1,5 +1,6 @@
 /**
- * The US keyboard layout: which key, and whether with shift, gives a character. What it cannot type is refused whole, before anything is sent.
+ * The US keyboard layout: which key, and whether with shift, gives a character. What it cannot type is
+ * refused whole, before anything is sent.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -24,7 +25,8 @@ const PAIRS =
 export const US_LAYOUT: ReadonlyMap<string, KeyStroke> = makeLayout();
 
 /**
- * Text as frames: one for each character, which presses and releases its key, with shift around it where needed. Every frame leaves the keyboard neutral.
+ * Text as frames: one for each character, which presses and releases its key, with shift around it where
+ * needed. Every frame leaves the keyboard neutral.
  *
  * @throws {Fault} `bad-argument` when a character is not on the layout; line ends may be "\n" or "\r\n"
  */

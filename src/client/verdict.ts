@@ -1,5 +1,5 @@
 /**
- * A refusal as a sentence: what the codes of the contract mean to a person, with what to do about it.
+ * A refusal as a sentence: what the codes of the protocol mean to a person, with what to do about it.
  * @module
  */
 import { CODE, type CodeName, codeName } from "../base/codes.ts";

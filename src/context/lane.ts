@@ -1,13 +1,15 @@
 /**
- * One lane of the transfer context: the events of one (source, direction) that wait, in a FIFO a priority class, with the lane's pacing and
- * coalescing state. It does not choose between lanes; `transfer_context.ts` does.
+ * One lane of the transfer context: the events of one (source, direction) that wait, in a FIFO a priority
+ * class, with the lane's pacing and coalescing state. It does not choose between lanes; `transfer_context.ts`
+ * does.
  *
- * A kind that only says what is newest (FRAME_INFO, see `event/defaults.ts`) is folded without any policy as well, with no window: what still waits takes the newer one's
- * content, and nothing is held back for it.
+ * A kind that only says what is newest (FRAME_INFO, see `event/defaults.ts`) is folded without any policy as
+ * well, with no window: what still waits takes the newer one's content, and nothing is held back for it.
  *
- * Coalescing may only replace an event by a newer one of the same kind when nothing of another kind came to this lane in between:
- * a run is a stretch of events of one kind, and only events of the current run are open. That is what keeps order between kinds.
- * When the run ends, its windows end too: nothing more can be folded in, so waiting would be for nothing.
+ * Coalescing may only replace an event by a newer one of the same kind when nothing of another kind came to
+ * this lane in between: a run is a stretch of events of one kind, and only events of the current run are
+ * open. That is what keeps order between kinds. When the run ends, its windows end too: nothing more can be
+ * folded in, so waiting would be for nothing.
  * @module
  */
 import { MAX_ENDPOINTS, MAX_LANE_EVENTS } from "../base/limits.ts";
@@ -56,7 +58,8 @@ export class Lane {
       this.#runKind = event.kind;
       this.#runSeq = event.seq;
     }
-    // What has an origin is a command or an answer: each one counts, so none is held back for another to replace it.
+    // What has an origin is a command or an answer: each one counts, so none is held back for another to
+    // replace it.
     const mayFold = event.prio !== PRIO.URGENT && event.ticket === 0 && event.origin === 0;
     if (mayFold && this.#folds(event.kind)) {
       const { coalesceNs } = this.policy;

@@ -1,5 +1,5 @@
 /**
- * The policy of one lane, a (source, direction): default priority and protocol timing, as in the seed header 002. Transport only: what a
+ * The policy of one lane, a (source, direction): default priority and protocol timing. Transport only: what a
  * control decides to do, and when, is never paced here.
  * @module
  */
@@ -9,7 +9,10 @@ export const DROP = { OLDEST: 0, NEWEST: 1, BLOCK: 2 } as const;
 /** A drop policy's number. */
 export type Drop = (typeof DROP)[keyof typeof DROP];
 
-/** One lane's policy. All zeros pass everything through as it comes, but for frame news that still waits: see `lane.ts`. */
+/**
+ * One lane's policy. All zeros pass everything through as it comes, but for frame news that still waits: see
+ * `lane.ts`.
+ */
 export interface LanePolicy {
   /** Default priority; -1 = the kind's own (see `event/defaults.ts`). */
   readonly prio: number;
@@ -17,9 +20,15 @@ export interface LanePolicy {
   readonly minGapNs: number;
   /** How long an event waits for a newer one of its kind to take its place, ns. */
   readonly coalesceNs: number;
-  /** How many may wait before `drop` applies; 0 = as many as the context holds at all. URGENT events are never counted out. */
+  /**
+   * How many may wait before `drop` applies; 0 = as many as the context holds at all. URGENT events are never
+   * counted out.
+   */
   readonly maxInflight: number;
-  /** What gives way. OLDEST: the oldest of the lane's lowest class. NEWEST: the one that arrives. BLOCK: none, submit says so. */
+  /**
+   * What gives way. OLDEST: the oldest of the lane's lowest class. NEWEST: the one that arrives. BLOCK: none,
+   * submit says so.
+   */
   readonly drop: Drop;
 }
 

@@ -1,9 +1,12 @@
 /**
- * A ring of byte messages in shared memory, many writers, one reader: how other threads submit events to the loop, and tell it things. A writer copies its message in under a
- * short spin lock and rings the reader's eventfd; a full ring makes it wait (on threads that may) or says so. The reader drains it on its own thread.
+ * A ring of byte messages in shared memory, many writers, one reader: how other threads submit events to the
+ * loop, and tell it things. A writer copies its message in under a short spin lock and rings the reader's
+ * eventfd; a full ring makes it wait (on threads that may) or says so. The reader drains it on its own
+ * thread.
  *
- * Layout of the SharedArrayBuffer: i32 lock, i32 head (reader), i32 tail (writers), i32 wake counter; then the bytes. Messages are u32 length, u32 tag, payload, padded to 8.
- * Indices are free-running modulo 2^32. All words are accessed by Atomics on shared memory, which ECMAScript orders.
+ * Layout of the SharedArrayBuffer: i32 lock, i32 head (reader), i32 tail (writers), i32 wake counter; then
+ * the bytes. Messages are u32 length, u32 tag, payload, padded to 8. Indices are free-running modulo 2^32.
+ * All words are accessed by Atomics on shared memory, which ECMAScript orders.
  * @module
  */
 import { EventFd } from "../../ffi/event_fd.ts";
@@ -24,7 +27,10 @@ export interface SharedRingHandle {
   readonly eventFd: number;
 }
 
-/** Both ends of the ring; a writer uses {@linkcode SharedRing.push}, the one reader {@linkcode SharedRing.drain}. */
+/**
+ * Both ends of the ring; a writer uses {@linkcode SharedRing.push}, the one reader {@linkcode
+ * SharedRing.drain}.
+ */
 export class SharedRing {
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
@@ -36,7 +42,8 @@ export class SharedRing {
   /**
    * Attaches to a ring.
    *
-   * @param handle of a ring that {@linkcode SharedRing.create} made, perhaps on another thread; the eventfd is borrowed
+   * @param handle of a ring that {@linkcode SharedRing.create} made, perhaps on another thread; the eventfd
+   *   is borrowed
    */
   constructor(handle: SharedRingHandle) {
     this.handle = handle;
@@ -66,7 +73,8 @@ export class SharedRing {
    * Writes one message and rings.
    *
    * @param tag what kind it is, the two sides' own
-   * @param waitMs how long to wait for room; 0 = not at all. Only on threads that may block (not Deno's main thread)
+   * @param waitMs how long to wait for room; 0 = not at all. Only on threads that may block (not Deno's main
+   *   thread)
    * @returns false when there was no room in time
    */
   push(tag: number, message: Uint8Array, waitMs = 0): boolean {

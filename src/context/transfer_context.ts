@@ -1,17 +1,20 @@
 /**
- * The transfer context: priority, sequence and protocol timing of delivery, as the seed header 002 says and a little beyond. It orders and paces what
- * was already decided; it interprets nothing, owns no timer and no clock: it is told the time and tells the next deadline.
+ * The transfer context: priority, sequence and protocol timing of delivery. It orders and paces what was
+ * already decided; it interprets nothing, owns no timer and no clock: it is told the time and tells the next
+ * deadline.
  *
- * Order: strict priority between classes; within a class first in, first out over all lanes. A lane that is paced or whose head still waits in
- * its coalescing window stands aside without holding the others back; within a lane nothing overtakes in its class.
+ * Order: strict priority between classes; within a class first in, first out over all lanes. A lane that is
+ * paced or whose head still waits in its coalescing window stands aside without holding the others back;
+ * within a lane nothing overtakes in its class.
  *
- * Full lanes: see `policy.ts`. An URGENT event is never dropped or blocked, nor is an answer on its way up to its control (each command gets exactly
- * one, whatever the policy); how many answers there can be is bounded by the commands that are taken. `submit` never waits: with the policy BLOCK it answers BLOCKED and
- * leaves the event with its submitter. When the submitter is the loop itself that means: a socket control keeps the command and is not read
- * until there is room; an adapter's event is parked by the core, in order, in front of all later ones of that lane. A submitter on
- * another thread sees its ring stay full, and waits there.
+ * Full lanes: see `policy.ts`. An URGENT event is never dropped or blocked, nor is an answer on its way up to
+ * its control (each command gets exactly one, whatever the policy); how many answers there can be is bounded
+ * by the commands that are taken. `submit` never waits: with the policy BLOCK it answers BLOCKED and leaves
+ * the event with its submitter. When the submitter is the loop itself that means: a socket control keeps the
+ * command and is not read until there is room; an adapter's event is parked by the core, in order, in front
+ * of all later ones of that lane. A submitter on another thread sees its ring stay full, and waits there.
  *
- * Steady state: no allocation per event (see tests/bench/context_submit_next.ts for the figure).
+ * Steady state: no allocation per event (see tests/bench/context_bench.ts for the figure).
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -152,7 +155,8 @@ export class TransferContext {
   /**
    * Takes the next event that may be delivered now.
    *
-   * @returns the event with its reference, or null: nothing waits, or all of it waits for {@linkcode deadline}
+   * @returns the event with its reference, or null: nothing waits, or all of it waits for {@linkcode
+   *   deadline}
    */
   next(dir: number, nowNs: number): TransferEvent | null {
     if (this.#waiting[dir] === 0) return null;
@@ -175,7 +179,10 @@ export class TransferContext {
     return null;
   }
 
-  /** When {@linkcode next} will have something, ns; NEVER when nothing waits. May lie in the past: then it has it now. */
+  /**
+   * When {@linkcode next} will have something, ns; NEVER when nothing waits. May lie in the past: then it has
+   * it now.
+   */
   deadline(dir: number): number {
     if (this.#waiting[dir] === 0) return NEVER;
     let earliest = NEVER;
@@ -193,8 +200,8 @@ export class TransferContext {
   }
 
   /**
-   * Takes out every waiting event for which `pick` is true (a detached endpoint's, a dead control's) and hands each with its reference to
-   * `take`, oldest first within a class.
+   * Takes out every waiting event for which `pick` is true (a detached endpoint's, a dead control's) and
+   * hands each with its reference to `take`, oldest first within a class.
    */
   extract(dir: number, pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): void {
     for (let source = 0; source < SOURCE_MAX; source++) {

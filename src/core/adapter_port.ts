@@ -1,12 +1,13 @@
 /**
- * The adapter port: the seam between the core and one endpoint's sensor or actuator. An adapter lives on the loop's thread, never
- * blocks it, and speaks to the bus only through its seat.
+ * The adapter port: the seam between the core and one endpoint's sensor or actuator. An adapter lives on the
+ * loop's thread, never blocks it, and speaks to the bus only through its seat.
  *
- * Contract of an adapter:
- * - every command it is given it answers exactly once by {@linkcode Seat.ack} or {@linkcode Seat.reply}, now or later; the core
- *   answers what is left when the adapter is closed;
+ * What an adapter keeps to:
+ * - every command it is given it answers exactly once by {@linkcode Seat.ack} or {@linkcode Seat.reply}, now
+ *   or later; the core answers what is left when the adapter is closed;
  * - a command's event is borrowed for the call; `retain()` keeps it, `release()` lets go;
- * - it emits SEAM_UP when it is usable, SEAM_DOWN (with the reason) when it is not any more, and may come up again.
+ * - it emits SEAM_UP when it is usable, SEAM_DOWN (with the reason) when it is not any more, and may come up
+ *   again.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -16,7 +17,10 @@ import type { LeaseClass } from "../event/body_number.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { FaultHandler } from "./barrier.ts";
 
-/** Told when a watched fd is ready. What it throws is contained (barrier.ts); without `onFault` it is not watched any more. */
+/**
+ * Told when a watched fd is ready. What it throws is contained (barrier.ts); without `onFault` it is not
+ * watched any more.
+ */
 export interface FdHandler extends FaultHandler {
   /**
    * Called on the loop's thread.
@@ -26,7 +30,10 @@ export interface FdHandler extends FaultHandler {
   onReady(events: number): void;
 }
 
-/** Told when a deadline has come. One object, one pending deadline: arming again moves it. What it throws is contained (barrier.ts). */
+/**
+ * Told when a deadline has come. One object, one pending deadline: arming again moves it. What it throws is
+ * contained (barrier.ts).
+ */
 export interface TimerHandler extends FaultHandler {
   /**
    * Called on the loop's thread, once an arming.
@@ -40,7 +47,10 @@ export interface TimerHandler extends FaultHandler {
 export interface LoopPort {
   /** The loop's clock. */
   readonly clock: Clock;
-  /** Watches an fd with epoll's `events`; the handler is called on the loop's thread until {@linkcode unwatch}. */
+  /**
+   * Watches an fd with epoll's `events`; the handler is called on the loop's thread until {@linkcode
+   * unwatch}.
+   */
   watch(fd: number, events: number, handler: FdHandler): void;
   /** Changes the events of a watched fd. */
   rewatch(fd: number, events: number): void;
@@ -75,20 +85,30 @@ export interface Seat {
   /** A shorthand: emits an ERROR event. `text` is cut to 40 bytes of UTF-8. */
   emitError(code: number, detail: number, text: string): void;
   /**
-   * Answers a command with one ACT_ACK. A second answer to the same ticket is dropped and logged as our own defect.
+   * Answers a command with one ACT_ACK. A second answer to the same ticket is dropped and logged as our own
+   * defect.
    *
    * @param ticket `event.ticket` of the command
-   * @param code 0 done, else one of the contract's codes
+   * @param code 0 done, else one of the protocol's codes
    * @param detail the actuator's own number, 0 for none
    * @param doneNs when the actuator confirmed; 0 or left out = now
-   * @param words of a refusal: what the actuator said, for whoever sent the command; escaped and cut on the way
+   * @param words of a refusal: what the actuator said, for whoever sent the command; escaped and cut on the
+   *   way
    */
   ack(ticket: number, code: number, detail?: number, doneNs?: number, words?: string): void;
-  /** Answers a command with an event of its own instead of an ACT_ACK (made by {@linkcode event}); the core addresses it. */
+  /**
+   * Answers a command with an event of its own instead of an ACT_ACK (made by {@linkcode event}); the core
+   * addresses it.
+   */
   reply(ticket: number, event: TransferEvent): void;
-  /** Whether the lease under which a command was admitted is still the live one: ask again before a late step. */
+  /**
+   * Whether the lease under which a command was admitted is still the live one: ask again before a late step.
+   */
   leaseIsLive(cls: LeaseClass, token: number): boolean;
-  /** Sends an audit line of this endpoint. With the ticket of a command of that kind it is that command's: the core writes none for its verdict. */
+  /**
+   * Sends an audit line of this endpoint. With the ticket of a command of that kind it is that command's: the
+   * core writes none for its verdict.
+   */
   audit(kind: number, code: number, fields: AuditFields): void;
 }
 
@@ -98,7 +118,10 @@ export interface AuditFields {
   readonly ticket?: number;
   /** The class of lease that matters. */
   readonly cls?: LeaseClass;
-  /** A function is asked only when the line is written somewhere: a busy seam pays for no text that nobody reads. */
+  /**
+   * A function is asked only when the line is written somewhere: a busy seam pays for no text that nobody
+   * reads.
+   */
   readonly detail?: string | (() => string);
 }
 
@@ -111,27 +134,37 @@ export interface Adapter {
   readonly source: number;
   /** For logs: "vmhost", "input/qmp", …. */
   readonly name: string;
-  /** Whether what it tells is the daemon's own (a recording) and not a machine's: a machine has a budget of events. Absent: a machine's. */
+  /**
+   * Whether what it tells is the daemon's own (a recording) and not a machine's: a machine has a budget of
+   * events. Absent: a machine's.
+   */
   readonly isOwn?: boolean;
   /** Starts. Nothing is emitted or answered before; failures are told by SEAM_DOWN or ERROR, not thrown. */
   open(seat: Seat): void;
   /** A command that was admitted for this seam. */
   command(event: TransferEvent): void;
   /**
-   * Brings what an owner left behind to rest: queued commands that are not sent yet are answered with stale-lease, held keys and
-   * buttons are released. Absent: nothing to do for any class.
+   * Brings what an owner left behind to rest: queued commands that are not sent yet are answered with
+   * stale-lease, held keys and buttons are released. Absent: nothing to do for any class.
    *
    * @param cls the class of lease that ended
    * @param done to be called exactly once, when the guest is neutral or can no longer be reached
    */
   finalize?(cls: LeaseClass, done: () => void): void;
-  /** Called before anything that stops the VM reaches it: releases what is held, then `done` exactly once. The lease stays. */
+  /**
+   * Called before anything that stops the VM reaches it: releases what is held, then `done` exactly once. The
+   * lease stays.
+   */
   beforeStop?(done: () => void): void;
   /**
-   * Something that it was called for threw (barrier.ts). It ends what may be half done, for instance by losing its connection, says SEAM_DOWN, and may come up again. Absent: the core says
-   * SEAM_DOWN (protocol error) in its name.
+   * Something that it was called for threw (barrier.ts). It ends what may be half done, for instance by
+   * losing its connection, says SEAM_DOWN, and may come up again. Absent: the core says SEAM_DOWN (protocol
+   * error) in its name.
    */
   onFault?(error: unknown): void;
-  /** Ends: fds closed, timers disarmed, payloads released. `closed` is called once nothing of it is left on the loop. */
+  /**
+   * Ends: fds closed, timers disarmed, payloads released. `closed` is called once nothing of it is left on
+   * the loop.
+   */
   close(reason: CloseReason, closed: () => void): void;
 }

@@ -1,6 +1,8 @@
 /**
- * The seat of one adapter: the narrow door through which it reaches the bus. It stamps what the adapter must not choose itself (endpoint, source, direction)
- * and closes for good when the adapter is closed. What an adapter tells beyond its seam's budget is folded here: a hostile machine's flood is charged to its own seam.
+ * The seat of one adapter: the narrow door through which it reaches the bus. It stamps what the adapter must
+ * not choose itself (endpoint, source, direction) and closes for good when the adapter is closed. What an
+ * adapter tells beyond its seam's budget is folded here: a hostile machine's flood is charged to its own
+ * seam.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -41,7 +43,8 @@ export class AdapterSeat implements Seat {
   /**
    * Makes the seat of one adapter of an endpoint.
    *
-   * @param isOwn whether what the adapter tells is the daemon's own (a recording) and not a machine's: then it has no budget
+   * @param isOwn whether what the adapter tells is the daemon's own (a recording) and not a machine's: then
+   *   it has no budget
    */
   constructor(
     slot: EndpointSlot,

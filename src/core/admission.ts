@@ -1,6 +1,6 @@
 /**
- * Admission: may this control send this command now? The codes are the contract's (section 1), in its order: capability, endpoint mask, (what no command of its kind has), then lease. A refused command
- * never reaches the context.
+ * Admission: may this control send this command now? The codes are the protocol's, in its order: capability,
+ * endpoint mask, (what no command of its kind has), then lease. A refused command never reaches the context.
  * @module
  */
 import { CODE } from "../base/codes.ts";
@@ -14,7 +14,8 @@ import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
 /**
- * Judges a command. When a lease is needed and the command names none, the token that the control holds is filled in.
+ * Judges a command. When a lease is needed and the command names none, the token that the control holds is
+ * filled in.
  *
  * @param command its `token` may be set here
  * @param controlId who sends it
@@ -31,7 +32,8 @@ export function judge(
   leases: LeaseTable,
 ): number {
   const caps = capsFor(command);
-  // An operation that does not exist has no capability of its own: it is told to whoever may reach the endpoint.
+  // An operation that does not exist has no capability of its own: it is told to whoever may reach the
+  // endpoint.
   if (caps !== BAD_OPERATION && (grant.caps & caps) === 0) return CODE["no-capability"];
   if (!maskHas(grant.endpoints, command.endpoint)) return CODE["outside-grant"];
   if (caps === BAD_OPERATION) return CODE["bad-argument"];

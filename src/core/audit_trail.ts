@@ -1,12 +1,14 @@
 /**
- * The audit trail: who did what to which VM, and the verdict. Each entry is a structured log line and, when somebody with AUDIT listens, an AUDIT event with
- * a CBOR body (contract, section 1).
+ * The audit trail: who did what to which VM, and the verdict. Each entry is a structured log line and, when
+ * somebody with AUDIT listens, an AUDIT event with a CBOR body (src/event/PROTOCOL.md).
  *
- * What was carried out is always written: grants, releases and revocations of leases, power, memory writes. A refusal (and that somebody was let in) can be had by the thousand
- * for nothing, so refusals are limited, per principal, as line and as event alike; how many were left out is an entry of its own, a second later at the latest.
+ * What was carried out is always written: grants, releases and revocations of leases, power, memory writes. A
+ * refusal (and that somebody was let in) can be had by the thousand for nothing, so refusals are limited, per
+ * principal, as line and as event alike; how many were left out is an entry of its own, a second later at the
+ * latest.
  *
- * Not audited: a command that only looks (query, status, held) and went well, and each single input that was delivered: the lease under
- * which it came is.
+ * Not audited: a command that only looks (query, status, held) and went well, and each single input that was
+ * delivered: the lease under which it came is.
  * @module
  */
 import { encode } from "cborg";
@@ -158,7 +160,8 @@ export class AuditTrail implements TimerHandler {
 /** Whether an entry is one of those that a peer can cause for nothing. */
 function isLimited({ kind, code, cls }: AuditEntry): boolean {
   if (code === CODE.ok) return kind === KIND.WELCOME;
-  // It was sent, and nobody said that it was not done: a machine that is stopped carries it out when it goes on.
+  // It was sent, and nobody said that it was not done: a machine that is stopped carries it out when it goes
+  // on.
   const changesVm = cls === LEASE_CLASS.POWER || cls === LEASE_CLASS.MEMWRITE;
   return !(changesVm && code === CODE["timed-out"]);
 }

@@ -1,13 +1,18 @@
 /**
- * The barrier: what somebody's callback throws ends that somebody, and not the bus. Whoever calls out to a peer's, an adapter's or a timer's code hands what comes back as an error to
- * {@linkcode Barrier.contain}: it is counted, told in the log and in the audit trail, and then the one whose code it was is told to end what it does (`onFault`).
+ * The barrier: what somebody's callback throws ends that somebody, and not the bus. Whoever calls out to a
+ * peer's, an adapter's or a timer's code hands what comes back as an error to {@linkcode Barrier.contain}: it
+ * is counted, told in the log and in the audit trail, and then the one whose code it was is told to end what
+ * it does (`onFault`).
  *
- * What is contained: every error but one. TypeError, RangeError (a stack that was too deep too), a system call that failed unexpectedly, a Fault: all of them come from what one peer, one QEMU or
- * one file made us do, and the next one has nothing to do with it.
+ * What is contained: every error but one. TypeError, RangeError (a stack that was too deep too), a system
+ * call that failed unexpectedly, a Fault: all of them come from what one peer, one QEMU or one file made us
+ * do, and the next one has nothing to do with it.
  *
  * What is not contained, and ends the process loudly:
- * - an {@linkcode AssertionFault}, wherever it is thrown: vmsig is wrong about itself, and what everybody shares (the pool, the ledger, the leases) cannot be trusted any more;
- * - what the core's own turn throws outside of a control's or an adapter's callback: the same, in other words.
+ * - an {@linkcode AssertionFault}, wherever it is thrown: vmsig is wrong about itself, and what everybody
+ *   shares (the pool, the ledger, the leases) cannot be trusted any more;
+ * - what the core's own turn throws outside of a control's or an adapter's callback: the same, in other
+ *   words.
  * @module
  */
 import { AssertionFault } from "../base/assert.ts";
@@ -33,12 +38,16 @@ export interface FaultAccount {
   readonly endpoint?: number;
 }
 
-/** Whoever is called back and may fail. Both parts are optional: who has none is named by its class, and is not called again. */
+/**
+ * Whoever is called back and may fail. Both parts are optional: who has none is named by its class, and is
+ * not called again.
+ */
 export interface FaultHandler {
   /** Whom it is about; asked when something was thrown. */
   faultAccount?(): FaultAccount;
   /**
-   * Something that was called on its behalf threw. It ends what it does (a peer leaves, a connection is lost) or begins anew later; it is still watched, so it must not leave everything as it is.
+   * Something that was called on its behalf threw. It ends what it does (a peer leaves, a connection is lost)
+   * or begins anew later; it is still watched, so it must not leave everything as it is.
    */
   onFault?(error: unknown): void;
 }

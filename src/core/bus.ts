@@ -1,6 +1,7 @@
 /**
- * The bus inside the core: the context, the pool, the ledger, and the two ways by which anything goes up: an event of a seam, or an answer to a command. What an
- * adapter or a control may do is decided elsewhere (admission, route, leases); here it is only made to happen exactly once.
+ * The bus inside the core: the context, the pool, the ledger, and the two ways by which anything goes up: an
+ * event of a seam, or an answer to a command. What an adapter or a control may do is decided elsewhere
+ * (admission, route, leases); here it is only made to happen exactly once.
  * @module
  */
 import { HouseBudget } from "./seam_budget.ts";
@@ -30,8 +31,9 @@ export interface Origin {
 }
 
 /**
- * The ticket of an answer to a command that was never admitted. An UP event with a ticket answers a command: the fan-out counts the command as answered when the event has reached
- * its control, and not before, so that a control whose answers wait somewhere is not read.
+ * The ticket of an answer to a command that was never admitted. An UP event with a ticket answers a command:
+ * the fan-out counts the command as answered when the event has reached its control, and not before, so that
+ * a control whose answers wait somewhere is not read.
  */
 export const REFUSAL: number = -1;
 
@@ -161,7 +163,8 @@ export class Bus {
   }
 
   /**
-   * Answers a ticket with an ACT_ACK. The first answer counts; another one is our own defect, found and logged.
+   * Answers a ticket with an ACT_ACK. The first answer counts; another one is our own defect, found and
+   * logged.
    *
    * @param words of a refusal, what the actuator said; outside text
    */
@@ -183,9 +186,9 @@ export class Bus {
   }
 
   /**
-   * The words of a refusal, as ERRORs right before its ACT_ACK, which has no room for text. They are no answer: their corr is 0, and
-   * `detail` is the command's, for a control that knows of it. They have the ACT_ACK's priority, so that they stay in front of it, and are
-   * bounded as it is.
+   * The words of a refusal, as ERRORs right before its ACT_ACK, which has no room for text. They are no
+   * answer: their corr is 0, and `detail` is the command's, for a control that knows of it. They have the
+   * ACT_ACK's priority, so that they stay in front of it, and are bounded as it is.
    */
   #tellWords(
     origin: number,

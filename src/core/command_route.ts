@@ -1,9 +1,10 @@
 /**
- * The route of an admitted command to its adapter. The lease machine is asked once more at the last moment: what was admitted under a lease that has ended since is
- * refused, however long it waited and for what.
+ * The route of an admitted command to its adapter. The lease machine is asked once more at the last moment:
+ * what was admitted under a lease that has ended since is refused, however long it waited and for what.
  *
- * A command that stops the VM first lets the input adapter release what is held; until it is handed over, the commands to the same VM that came
- * after it wait behind it, so that neither a CONT nor a key press overtakes a STOP.
+ * A command that stops the VM first lets the input adapter release what is held; until it is handed over, the
+ * commands to the same VM that came after it wait behind it, so that neither a CONT nor a key press overtakes
+ * a STOP.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -119,7 +120,10 @@ function stopsVm(command: TransferEvent): boolean {
   return command.kind === KIND.CMD_LIFECYCLE && op === LIFE.PAUSE;
 }
 
-/** Whether a command must not overtake a stop: whatever the VM would notice, and giving up the lease under which the stop was sent. */
+/**
+ * Whether a command must not overtake a stop: whatever the VM would notice, and giving up the lease under
+ * which the stop was sent.
+ */
 function waitsForStop(command: TransferEvent): boolean {
   return command.source === SOURCE.VMHOST || command.source === SOURCE.INPUT ||
     command.kind === KIND.CMD_RELEASE;

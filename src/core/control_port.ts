@@ -1,6 +1,6 @@
 /**
- * The control port: the seam between the core and whoever watches and steers, in the process or on a socket. The core treats both
- * alike.
+ * The control port: the seam between the core and whoever watches and steers, in the process or on a socket.
+ * The core treats both alike.
  * @module
  */
 import type { ControlId } from "../base/ids.ts";
@@ -11,9 +11,9 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 import type { FaultHandler } from "./barrier.ts";
 
 /**
- * What became of a command that a control handed in.
- * `taken`: it is the core's now and will be answered. `blocked`: the lane is full by policy "block"; the event stays the control's,
- * which stops reading and offers it again when {@linkcode Control.onRoom} is called.
+ * What became of a command that a control handed in. `taken`: it is the core's now and will be answered.
+ * `blocked`: the lane is full by policy "block"; the event stays the control's, which stops reading and
+ * offers it again when {@linkcode Control.onRoom} is called.
  */
 export type HandIn = "taken" | "blocked";
 
@@ -33,7 +33,9 @@ export interface ControlSeat {
   send(event: TransferEvent): HandIn;
   /** Hands in an UP event to publish (needs PUBLISH). Takes it over. */
   publish(event: TransferEvent): void;
-  /** Answers a command, or an event to publish, that the control itself found wanting; audited. Takes it over. */
+  /**
+   * Answers a command, or an event to publish, that the control itself found wanting; audited. Takes it over.
+   */
   refuse(event: TransferEvent, code: number): void;
   /** It broke its transport's protocol, and is told so by the control: audited, and it leaves the bus. */
   breach(what: string): void;
@@ -41,7 +43,10 @@ export interface ControlSeat {
   leave(reason: string): void;
 }
 
-/** One control. What it throws is contained (barrier.ts): it leaves by its `onFault`, or is taken off by the core. */
+/**
+ * One control. What it throws is contained (barrier.ts): it leaves by its `onFault`, or is taken off by the
+ * core.
+ */
 export interface Control extends FaultHandler {
   /** For audit and logs. */
   readonly name: string;

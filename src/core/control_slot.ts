@@ -1,6 +1,6 @@
 /**
- * One control on the bus, from the core's side: its grant and subscription, folded into the masks that the fan-out compares. Recomputed when the grant
- * changes, never per event.
+ * One control on the bus, from the core's side: its grant and subscription, folded into the masks that the
+ * fan-out compares. Recomputed when the grant changes, never per event.
  * @module
  */
 import type { ControlId } from "../base/ids.ts";
@@ -58,7 +58,10 @@ export class ControlSlot {
     return this.#endpoints;
   }
 
-  /** Whether AUDIT reaches it: its capability, and the source in its subscription. Its priority is the policy's business. */
+  /**
+   * Whether AUDIT reaches it: its capability, and the source in its subscription. Its priority is the
+   * policy's business.
+   */
   get isAuditor(): boolean {
     return (this.#grant.caps & CAP.AUDIT) !== 0 && ((this.#sources >>> SOURCE.CORE) & 1) === 1;
   }
@@ -72,7 +75,9 @@ export class ControlSlot {
     this.#prioMin = subscription.prioMin;
   }
 
-  /** Whether a broadcast event of an endpoint that it may see is for it. Called for every event and control. */
+  /**
+   * Whether a broadcast event of an endpoint that it may see is for it. Called for every event and control.
+   */
   wants(event: TransferEvent): boolean {
     return (
       ((this.#sources >>> event.source) & 1) === 1 && event.prio >= this.#prioMin &&

@@ -1,9 +1,11 @@
 /**
- * The core: joins endpoints and controls. Up: adapter -> context -> fan-out -> control. Down: control -> admission -> context -> route (the lease is asked again) -> adapter.
- * It lives on the loop's thread and is driven by it; it knows no transport, no driver and no policy of who may what.
+ * The core: joins endpoints and controls. Up: adapter -> context -> fan-out -> control. Down: control ->
+ * admission -> context -> route (the lease is asked again) -> adapter. It lives on the loop's thread and is
+ * driven by it; it knows no transport, no driver and no policy of who may what.
  *
- * Controls and adapters may call it from within their own callbacks; whoever leaves is reaped at the end of the turn (of a later one when hundreds leave at once), when none of its frames is on
- * the stack. A control's commands of one turn are routed before it is reaped: what was sent before a clean goodbye is carried out.
+ * Controls and adapters may call it from within their own callbacks; whoever leaves is reaped at the end of
+ * the turn (of a later one when hundreds leave at once), when none of its frames is on the stack. A control's
+ * commands of one turn are routed before it is reaped: what was sent before a clean goodbye is carried out.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -52,7 +54,10 @@ export interface CoreOptions {
   readonly arbitration?: ArbitrationPolicy;
   /** Told when a seam comes or goes: the roster. */
   readonly onSeam?: SeamListener;
-  /** Contains what controls and adapters throw: the loop's own, so that there is one count. Left out: one of its own. */
+  /**
+   * Contains what controls and adapters throw: the loop's own, so that there is one count. Left out: one of
+   * its own.
+   */
   readonly barrier?: Barrier;
 }
 
@@ -149,13 +154,17 @@ export class Core implements TurnHook {
     return this.#endpoints.list();
   }
 
-  /** Attaches an endpoint and opens its adapters. Each comes up by itself, or says why not; none holds the others back. */
+  /**
+   * Attaches an endpoint and opens its adapters. Each comes up by itself, or says why not; none holds the
+   * others back.
+   */
   attach(spec: EndpointSpec): EndpointSlot {
     return this.#endpoints.attach(spec);
   }
 
   /**
-   * Detaches an endpoint: its leases end, what is held is released, every open command is answered, its adapters close, then `done` is called.
+   * Detaches an endpoint: its leases end, what is held is released, every open command is answered, its
+   * adapters close, then `done` is called.
    *
    * @param reason why, for the adapters
    * @param done called once, when the number is free again
@@ -199,7 +208,8 @@ export class Core implements TurnHook {
     const id = ++this.#lastControl as ControlId;
     const slot = new ControlSlot(id, control, grant, this.accounts.join(grant.principal));
     const seat = new CoreSeat(this, slot);
-    // Events on their way come before a control that comes now: what they leave behind is replayed to it, in order.
+    // Events on their way come before a control that comes now: what they leave behind is replayed to it, in
+    // order.
     this.#pumpUp();
     this.fanOut.add(slot);
     this.audit.setListeners(this.fanOut.auditors);
@@ -212,7 +222,10 @@ export class Core implements TurnHook {
     return seat;
   }
 
-  /** Changes a control's grant: a smaller one takes effect at once, on leases and on commands that still wait, too. */
+  /**
+   * Changes a control's grant: a smaller one takes effect at once, on leases and on commands that still wait,
+   * too.
+   */
   regrant(id: ControlId, grant: Grant): void {
     const slot = this.fanOut.controls.get(id);
     if (slot === undefined) return;
@@ -247,7 +260,10 @@ export class Core implements TurnHook {
     return event;
   }
 
-  /** Takes a control off at the end of this turn, or of one of the next when many leave at once. It gets nothing more from now on. */
+  /**
+   * Takes a control off at the end of this turn, or of one of the next when many leave at once. It gets
+   * nothing more from now on.
+   */
   leave(slot: ControlSlot, reason: string): void {
     if (slot.leaving) return;
     slot.leaving = true;
@@ -290,7 +306,10 @@ export class Core implements TurnHook {
     return "taken";
   }
 
-  /** An UP event of a control. A kind that no control may publish is a protocol error, and the control is taken off. */
+  /**
+   * An UP event of a control. A kind that no control may publish is a protocol error, and the control is
+   * taken off.
+   */
   publish(slot: ControlSlot, event: TransferEvent): void {
     const { kind, endpoint } = event;
     this.leases.touch(slot.id, this.bus.clock.nowNs());

@@ -1,5 +1,6 @@
 /**
- * A control's seat: the narrow door through which it reaches the core. Once the control leaves, nothing passes any more.
+ * A control's seat: the narrow door through which it reaches the core. Once the control leaves, nothing
+ * passes any more.
  * @module
  */
 import type { ControlId } from "../base/ids.ts";

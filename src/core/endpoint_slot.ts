@@ -1,6 +1,6 @@
 /**
- * One endpoint on the bus: its number, its name and its adapters, one a seam. It knows which seams are up and which commands wait behind one that stops the VM; it
- * routes nothing.
+ * One endpoint on the bus: its number, its name and its adapters, one a seam. It knows which seams are up and
+ * which commands wait behind one that stops the VM; it routes nothing.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -40,7 +40,9 @@ export class EndpointSlot {
   memctxEpoch: number = -1;
   /** It is being detached: no command reaches it any more. */
   leaving = false;
-  /** The command that will stop the VM as soon as what is held is released; the slot holds a reference to it. */
+  /**
+   * The command that will stop the VM as soon as what is held is released; the slot holds a reference to it.
+   */
   stopping: TransferEvent | null = null;
   /** Commands that came after {@linkcode stopping} and must not overtake it. */
   readonly held: EventQueue = new EventQueue();

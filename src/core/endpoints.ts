@@ -1,6 +1,7 @@
 /**
- * The endpoints of the core: attaching them with their adapters, and taking them off without leaving anything behind. Leases end, every open command is
- * answered, each adapter closes before the next one does, and what the endpoint last said (a seam up, a memory context) is taken back.
+ * The endpoints of the core: attaching them with their adapters, and taking them off without leaving anything
+ * behind. Leases end, every open command is answered, each adapter closes before the next one does, and what
+ * the endpoint last said (a seam up, a memory context) is taken back.
  *
  * Which endpoints there are is the roster's business.
  * @module
@@ -66,7 +67,10 @@ export class Endpoints {
     return this.#slots.filter((slot) => slot !== null);
   }
 
-  /** Attaches an endpoint and opens its adapters. Each comes up by itself, or says why not; none holds the others back. */
+  /**
+   * Attaches an endpoint and opens its adapters. Each comes up by itself, or says why not; none holds the
+   * others back.
+   */
   attach(spec: EndpointSpec): EndpointSlot {
     assert(this.#slots[spec.id] === null, "an endpoint's number is free");
     const { bus, loop, leases, log } = this.#options;
@@ -93,7 +97,10 @@ export class Endpoints {
     return slot;
   }
 
-  /** Hands a command to an adapter. What it throws is contained, and the command answered if it was not. Borrowed. */
+  /**
+   * Hands a command to an adapter. What it throws is contained, and the command answered if it was not.
+   * Borrowed.
+   */
   command(slot: EndpointSlot, adapter: Adapter, command: TransferEvent): void {
     const { ticket } = command;
     try {
@@ -105,7 +112,10 @@ export class Endpoints {
     }
   }
 
-  /** An adapter threw where it was called: it ends what it does, and its seam is down unless it has brought it up anew itself. */
+  /**
+   * An adapter threw where it was called: it ends what it does, and its seam is down unless it has brought it
+   * up anew itself.
+   */
   faulted(slot: EndpointSlot, adapter: Adapter, error: unknown): void {
     const wasHandled = this.#options.barrier.contain("adapter", error, {
       faultAccount: () => ({ name: `${adapter.name}[${slot.name}]`, endpoint: slot.id }),

@@ -1,12 +1,13 @@
 /**
- * Fan-out: who gets an UP event. An event with an origin reaches that control alone; any other one reaches every control whose subscription and grant
- * admit it. Controls are listed per endpoint, so that an event costs as many comparisons as its own endpoint has watchers, however many
- * endpoints there are.
+ * Fan-out: who gets an UP event. An event with an origin reaches that control alone; any other one reaches
+ * every control whose subscription and grant admit it. Controls are listed per endpoint, so that an event
+ * costs as many comparisons as its own endpoint has watchers, however many endpoints there are.
  *
- * Retained events are noted here, at delivery: who subscribed before gets the event live, who comes after gets it by replay, nobody gets it
- * twice or not at all.
+ * Retained events are noted here, at delivery: who subscribed before gets the event live, who comes after
+ * gets it by replay, nobody gets it twice or not at all.
  *
- * Sending is what costs (3 us a control): a turn that has something for a thousand of them sends for a while, and the rest is sent in the next turns, first come, first served.
+ * Sending is what costs (3 us a control): a turn that has something for a thousand of them sends for a while,
+ * and the rest is sent in the next turns, first come, first served.
  * @module
  */
 import { type Grant, maskHas } from "../access/grant.ts";
@@ -99,7 +100,10 @@ export class FanOut {
     });
   }
 
-  /** A command of a control was settled though nothing is delivered to it: it may read on, and is flushed at the end of this turn. */
+  /**
+   * A command of a control was settled though nothing is delivered to it: it may read on, and is flushed at
+   * the end of this turn.
+   */
   settleSilently(control: number): void {
     const slot = this.#controls.get(control);
     if (slot === undefined) return;

@@ -1,7 +1,8 @@
 /**
- * Leases on the bus: carries out what the lease machine decides. A lease that ends begins a handover: the former owner is told, its commands that still wait are
- * answered with stale-lease, the class's finalization runs in the adapter, and only then is the successor told. A command of a former
- * owner that slipped through is caught by the route, which asks the machine again.
+ * Leases on the bus: carries out what the lease machine decides. A lease that ends begins a handover: the
+ * former owner is told, its commands that still wait are answered with stale-lease, the class's finalization
+ * runs in the adapter, and only then is the successor told. A command of a former owner that slipped through
+ * is caught by the route, which asks the machine again.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -180,7 +181,10 @@ export class LeaseService {
     );
   }
 
-  /** All adapters of an endpoint are closed: a finalization that none of them ended is over, for nothing can be reached any more. */
+  /**
+   * All adapters of an endpoint are closed: a finalization that none of them ended is over, for nothing can
+   * be reached any more.
+   */
   endpointClosed(endpoint: number): void {
     for (const cls of Object.values(LEASE_CLASS)) this.#ending.get(keyOf(endpoint, cls))?.();
   }

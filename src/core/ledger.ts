@@ -1,6 +1,7 @@
 /**
- * The ledger of commands under way: what makes "exactly one answer" a mechanism instead of a habit. Every admitted command gets a ticket; the first
- * answer to a ticket closes it, a second one is found out. Struct of arrays: a command costs no allocation.
+ * The ledger of commands under way: what makes "exactly one answer" a mechanism instead of a habit. Every
+ * admitted command gets a ticket; the first answer to a ticket closes it, a second one is found out. Struct
+ * of arrays: a command costs no allocation.
  * @module
  */
 import { MAX_OUTSTANDING } from "../base/limits.ts";

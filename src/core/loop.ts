@@ -1,15 +1,20 @@
 /**
- * The loop: one synchronous epoll_wait, on a thread of its own, with no promise in it. It watches descriptors, keeps deadlines (one timerfd, armed only while
- * something is due, so an idle loop does not wake), and after the callbacks of a turn lets the core move its events.
+ * The loop: one synchronous epoll_wait, on a thread of its own, with no promise in it. It watches
+ * descriptors, keeps deadlines (one timerfd, armed only while something is due, so an idle loop does not
+ * wake), and after the callbacks of a turn lets the core move its events.
  *
- * A turn is short however much there is to do: after 1.5 ms of callbacks, or when they have left the core enough to move, the rest of what is ready and due waits for the next turn,
- * in front of what becomes ready meanwhile.
+ * A turn is short however much there is to do: after 1.5 ms of callbacks, or when they have left the core
+ * enough to move, the rest of what is ready and due waits for the next turn, in front of what becomes ready
+ * meanwhile.
  *
- * What a callback throws (a descriptor's, a timer's, a deferred task's) does not end the loop: the barrier (barrier.ts, which says what is contained and what still ends the process) counts and
- * tells it, and the handler ends what it watched. One that cannot is not watched any more, so that it does not spin. What the hook throws is not contained here: the core contains
- * what its controls and adapters throw where it calls them, and the rest is a defect of its own.
+ * What a callback throws (a descriptor's, a timer's, a deferred task's) does not end the loop: the barrier
+ * (barrier.ts, which says what is contained and what still ends the process) counts and tells it, and the
+ * handler ends what it watched. One that cannot is not watched any more, so that it does not spin. What the
+ * hook throws is not contained here: the core contains what its controls and adapters throw where it calls
+ * them, and the rest is a defect of its own.
  *
- * Two runners: `run` for a thread that has nothing else to do, `runYielding` for a program that embeds the core on a thread with promises.
+ * Two runners: `run` for a thread that has nothing else to do, `runYielding` for a program that embeds the
+ * core on a thread with promises.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -35,7 +40,10 @@ const CALLBACKS_NS = 1_500_000;
 export interface TurnHook {
   /** Moves what the callbacks left behind. */
   turn(nowNs: number): void;
-  /** When it must be called again at the latest, ns; NEVER = when something happens, 0 = in the next turn, which comes at once. */
+  /**
+   * When it must be called again at the latest, ns; NEVER = when something happens, 0 = in the next turn,
+   * which comes at once.
+   */
   deadlineNs(): number;
   /** Whether the callbacks have left it as much as one turn should move. */
   readonly isLoaded: boolean;
@@ -59,7 +67,10 @@ export interface LoopOptions {
   readonly log: Log;
   /** Spin for so long before sleeping, ns: latency for those who pay a core for it. */
   readonly spinNs?: number;
-  /** Makes the loop's thread realtime while it is mostly idle (loop_priority.ts). Left out: it is scheduled like any other. Called on the thread that makes the loop. */
+  /**
+   * Makes the loop's thread realtime while it is mostly idle (loop_priority.ts). Left out: it is scheduled
+   * like any other. Called on the thread that makes the loop.
+   */
   readonly scheduling?: ThreadScheduling;
 }
 
@@ -122,7 +133,8 @@ export class Loop implements LoopPort, Disposable {
   watch(fd: number, events: number, handler: FdHandler): void {
     assert(fd <= FD_MASK && this.#watches[fd] === undefined, "a descriptor is watched once");
     this.#generation = (this.#generation + 1) & 0xfff;
-    // Tag 0 is the timer's; a generation keeps an event of a closed descriptor from its successor of the same number.
+    // Tag 0 is the timer's; a generation keeps an event of a closed descriptor from its successor of the same
+    // number.
     const tag = ((this.#generation << FD_BITS) | fd) >>> 0;
     this.#watches[fd] = { handler, tag };
     this.#poller.add(fd, events, tag);
@@ -170,7 +182,8 @@ export class Loop implements LoopPort, Disposable {
   }
 
   /**
-   * Runs until {@linkcode stop} on a thread that has promises of its own: waits without blocking it and yields after each turn.
+   * Runs until {@linkcode stop} on a thread that has promises of its own: waits without blocking it and
+   * yields after each turn.
    *
    * @param onTurn called after each turn, for instance to look at an AbortSignal
    */
@@ -269,7 +282,8 @@ export class Loop implements LoopPort, Disposable {
     this.#isDue = hookNs === 0;
     if (this.#isDue) return;
     const dueNs = Math.min(this.#timers.earliestNs, hookNs);
-    // An earlier alarm than needed costs one empty turn; moving it later each time would cost a system call a turn.
+    // An earlier alarm than needed costs one empty turn; moving it later each time would cost a system call a
+    // turn.
     if (dueNs >= this.#armedNs) return;
     this.#timer.armAt(Math.max(dueNs, 1));
     this.#armedNs = dueNs;

@@ -1,10 +1,14 @@
 /**
- * The loop's place among the machine's threads. Its turns are short, but an ordinary thread that wakes another one (a control, a QEMU) may be put aside for it at once, for a
- * scheduler tick: of the turns over 2 ms in a soak on 2 cores, two thirds did nothing but wait so (4 ms at 250 Hz). So the loop runs as SCHED_RR where it may.
+ * The loop's place among the machine's threads. Its turns are short, but an ordinary thread that wakes
+ * another one (a control, a QEMU) may be put aside for it at once, for a scheduler tick: of the turns over 2
+ * ms in a soak on 2 cores, two thirds did nothing but wait so (4 ms at 250 Hz). So the loop runs as SCHED_RR
+ * where it may.
  *
- * What is realtime must be idle most of the time. A loop that computes for more than 85 % of a second goes back among the ordinary threads until it does so for less than half of
- * one (an event for a thousand controls is 5 ms of work, which comes in bursts): controls that flood it take a fair share of a core from the VMs, not all of one. Its processor time counts, not how long its turns took: who waits for a processor must not lose its
- * place for that.
+ * What is realtime must be idle most of the time. A loop that computes for more than 85 % of a second goes
+ * back among the ordinary threads until it does so for less than half of one (an event for a thousand
+ * controls is 5 ms of work, which comes in bursts): controls that flood it take a fair share of a core from
+ * the VMs, not all of one. Its processor time counts, not how long its turns took: who waits for a processor
+ * must not lose its place for that.
  * @module
  */
 

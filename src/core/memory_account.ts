@@ -1,10 +1,12 @@
 /**
- * What one principal makes the bus keep: the commands that it has sent and that are not answered yet, and the bodies of the events that wait for its controls. By uid, because
- * controls are cheap: a thousand of them must not take a thousand times the memory. Past its bound a principal's controls are not read (commands), or lose their
- * least important events first (events); nobody else notices either.
+ * What one principal makes the bus keep: the commands that it has sent and that are not answered yet, and the
+ * bodies of the events that wait for its controls. By uid, because controls are cheap: a thousand of them
+ * must not take a thousand times the memory. Past its bound a principal's controls are not read (commands),
+ * or lose their least important events first (events); nobody else notices either.
  *
- * A command's body is charged where it is received and returned with the last reference to it, wherever it went: the account is the payload's owner. An admitted command is
- * charged until it is answered, too: what an adapter makes of it takes as much.
+ * A command's body is charged where it is received and returned with the last reference to it, wherever it
+ * went: the account is the payload's owner. An admitted command is charged until it is answered, too: what an
+ * adapter makes of it takes as much.
  * @module
  */
 import { COMMAND_BYTES, MAX_PRINCIPAL_COMMAND_BYTES, MAX_PRINCIPAL_EVENT_BYTES } from "../base/limits.ts";
@@ -85,7 +87,10 @@ export class MemoryAccount implements PayloadOwner {
     if (this.controls === 0) this.#noteEmpty();
   }
 
-  /** Calls `wake`, once, when half of what commands may take is free again. It must not call back into the bus. */
+  /**
+   * Calls `wake`, once, when half of what commands may take is free again. It must not call back into the
+   * bus.
+   */
   wait(wake: () => void): void {
     this.#waiting.add(wake);
   }
@@ -115,7 +120,10 @@ export class MemoryAccounts {
     return this.#accounts.size;
   }
 
-  /** A control of a principal came: its account. It is told by {@linkcode MemoryAccount.leave} when the control is gone. */
+  /**
+   * A control of a principal came: its account. It is told by {@linkcode MemoryAccount.leave} when the
+   * control is gone.
+   */
   join(principal: number): MemoryAccount {
     let account = this.#accounts.get(principal);
     if (account === undefined) {

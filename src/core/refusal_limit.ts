@@ -1,9 +1,10 @@
 /**
- * How many refusals of one principal are written a second, and how many were left out. A refusal costs whoever asks for it nothing, so its number is a peer's choice; what was
- * carried out is bounded by what the VMs do, and is none of this file's business.
+ * How many refusals of one principal are written a second, and how many were left out. A refusal costs
+ * whoever asks for it nothing, so its number is a peer's choice; what was carried out is bounded by what the
+ * VMs do, and is none of this file's business.
  *
- * It counts by principal (uid) and not by control: who connects anew has no new budget. The table is bounded; a principal that finds it full shares one budget
- * with all others that do. Pure: it is told the time.
+ * It counts by principal (uid) and not by control: who connects anew has no new budget. The table is bounded;
+ * a principal that finds it full shares one budget with all others that do. Pure: it is told the time.
  * @module
  */
 import { NEVER, SECOND } from "../base/clock.ts";

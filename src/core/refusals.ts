@@ -1,5 +1,7 @@
 /**
- * How the core says no to a control: one answer, which counts as the answer to its command when it has reached it, and one entry in the audit trail. What is refused is decided elsewhere (admission, publish rule, the control's own transport).
+ * How the core says no to a control: one answer, which counts as the answer to its command when it has
+ * reached it, and one entry in the audit trail. What is refused is decided elsewhere (admission, publish
+ * rule, the control's own transport).
  * @module
  */
 import { CODE } from "../base/codes.ts";
@@ -22,7 +24,9 @@ export class Refusals {
     this.#bus = bus;
   }
 
-  /** Refuses a command by an ACT_ACK, or by a LEASE_DENIED where that has a reason of its own; takes it over. */
+  /**
+   * Refuses a command by an ACT_ACK, or by a LEASE_DENIED where that has a reason of its own; takes it over.
+   */
   command(slot: ControlSlot, command: TransferEvent, code: number): void {
     const { kind, endpoint, corr, token, source } = command;
     slot.outstanding++;

@@ -1,12 +1,14 @@
 /**
- * Retained state: the newest ROSTER, MEMCTX, FRAME_RING and VGPU_STATUS of each endpoint, replayed to whoever comes later. It holds one reference to each event, and
- * with it the event's file descriptors. What a control has published is forgotten with that control.
+ * Retained state: the newest ROSTER, MEMCTX, FRAME_RING and VGPU_STATUS of each endpoint, replayed to whoever
+ * comes later. It holds one reference to each event, and with it the event's file descriptors. What a control
+ * has published is forgotten with that control.
  *
- * Why an endpoint has no memory context is kept, too: the newest ERROR of its memory seam, until the seam comes or goes, a context is told, or the VM is reset. Who comes
- * later would otherwise wait for a system that is known not to be supported.
+ * Why an endpoint has no memory context is kept, too: the newest ERROR of its memory seam, until the seam
+ * comes or goes, a context is told, or the VM is reset. Who comes later would otherwise wait for a system
+ * that is known not to be supported.
  *
- * VGPU_STATUS is more than the contract names: there is no question that a late control could ask instead. "Lost" is not kept: who never heard of a
- * producer need not hear that there is none.
+ * VGPU_STATUS is kept, because there is no question that a late control could ask instead. "Lost" is not
+ * kept: who never heard of a producer need not hear that there is none.
  * @module
  */
 import { MAX_ENDPOINTS } from "../base/limits.ts";
@@ -35,7 +37,10 @@ export class Retained {
   /** Whether an endpoint's memory seam is up. */
   readonly #memoryUp = new Uint8Array(MAX_ENDPOINTS);
 
-  /** Keeps an event if its kind is retained, in place of the older one. Of an endpoint that is gone nothing is kept. */
+  /**
+   * Keeps an event if its kind is retained, in place of the older one. Of an endpoint that is gone nothing is
+   * kept.
+   */
   note(event: TransferEvent): void {
     if (event.kind === KIND.ROSTER && event.words[ROSTER.at.state / 4] === ROSTER_STATE.GONE) {
       return this.forget(event.endpoint);
@@ -126,7 +131,10 @@ export class Retained {
     return row < 0 ? null : this.#slots[row * MAX_ENDPOINTS + endpoint] ?? null;
   }
 
-  /** Calls `take` with each retained event (borrowed): all ROSTER, then all MEMCTX, then all FRAME_RING, then all VGPU_STATUS, then the ERRORs. */
+  /**
+   * Calls `take` with each retained event (borrowed): all ROSTER, then all MEMCTX, then all FRAME_RING, then
+   * all VGPU_STATUS, then the ERRORs.
+   */
   replay(take: (event: TransferEvent) => void): void {
     for (const event of this.#slots) if (event !== null) take(event);
     for (const event of this.#memoryErrors) if (event !== null) take(event);

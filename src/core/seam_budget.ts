@@ -1,11 +1,11 @@
 /**
- * How many events a seam may tell of its own accord: a token bucket. Whatever asks for events pays for them (an
- * answered command brings a few tokens), so that a VM which is steered fast is told whole; only what comes unasked for,
- * in numbers that no sane machine has, is too much.
+ * How many events a seam may tell of its own accord: a token bucket. Whatever asks for events pays for them
+ * (an answered command brings a few tokens), so that a VM which is steered fast is told whole; only what
+ * comes unasked for, in numbers that no sane machine has, is too much.
  *
- * Beside its own budget a seam shares one with all others: fifteen VMs that each stay within their own would fill the
- * queue of a control that reads all the time. A few events a seam has for itself, whatever the others do.
- * Pure: it is told the time.
+ * Beside its own budget a seam shares one with all others: fifteen VMs that each stay within their own would
+ * fill the queue of a control that reads all the time. A few events a seam has for itself, whatever the
+ * others do. Pure: it is told the time.
  * @module
  */
 import { assert } from "../base/assert.ts";

@@ -1,6 +1,7 @@
 /**
- * Deadlines of the loop's thread: one object, one deadline. A map and a cached earliest: there are dozens of timers, most of them never due, so
- * a scan when the earliest one fires is cheaper than keeping a heap in order.
+ * Deadlines of the loop's thread: one object, one deadline. A map and a cached earliest: there are dozens of
+ * timers, most of them never due, so a scan when the earliest one fires is cheaper than keeping a heap in
+ * order.
  * @module
  */
 import { NEVER } from "../base/clock.ts";
@@ -39,9 +40,11 @@ export class Timers {
   }
 
   /**
-   * Calls every handler that is due, once each; one that arms itself anew for a time in the past is called next time.
+   * Calls every handler that is due, once each; one that arms itself anew for a time in the past is called
+   * next time.
    *
-   * @param mayStop asked after each: when it says so, the rest is called next time, before those that were called now
+   * @param mayStop asked after each: when it says so, the rest is called next time, before those that were
+   *   called now
    * @param onFault told what one of them threw; the others are called all the same. Left out: it is thrown on
    */
   fire(

@@ -1,8 +1,10 @@
 /**
- * The daemon as an ivshmem server: one memory and one socket a `[[channel]]` of the config, at `v2v/NAME.ivshmem` in the runtime directory, for QEMU's
- * `-device ivshmem-doorbell` and for processes of the host. Channels come and go with the config; one that stays the same keeps its clients through a reload.
+ * The daemon as an ivshmem server: one memory and one socket a `[[channel]]` of the config, at
+ * `v2v/NAME.ivshmem` in the runtime directory, for QEMU's `-device ivshmem-doorbell` and for processes of the
+ * host. Channels come and go with the config; one that stays the same keeps its clients through a reload.
  *
- * A channel that cannot be served is told and holds nothing else back. For lack of descriptors or memory it is tried again now and then.
+ * A channel that cannot be served is told and holds nothing else back. For lack of descriptors or memory it
+ * is tried again now and then.
  * @module
  */
 import { isShortage } from "../../ffi/accept_loop.ts";

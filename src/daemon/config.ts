@@ -1,8 +1,10 @@
 /**
- * The daemon's configuration (contract, section 5): TOML in, a checked value out. An unknown key, a bad type, a number out of range or a duplicate name is refused with file, line
- * and key, and nothing of the text is used.
+ * The daemon's configuration (config/vmsigd.toml shows it): TOML in, a checked value out. An unknown key, a
+ * bad type, a number out of range or a duplicate name is refused with file, line and key, and nothing of the
+ * text is used.
  *
- * It reads no file and knows no defaults that depend on the machine: `undefined` means "as the daemon's user has it".
+ * It reads no file and knows no defaults that depend on the machine: `undefined` means "as the daemon's user
+ * has it".
  * @module
  */
 import type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
@@ -67,7 +69,9 @@ export interface ChannelConfig {
   readonly name: string;
   /** The largest rings that fit, of 4096 << order bytes each. */
   readonly order: number;
-  /** Who may connect besides the daemon's own user and root: names or numbers of the users that run the QEMUs. */
+  /**
+   * Who may connect besides the daemon's own user and root: names or numbers of the users that run the QEMUs.
+   */
   readonly users: readonly string[];
 }
 

@@ -1,6 +1,7 @@
 /**
- * A config on its way to the loop's thread, in pieces: its lists can be long (a rule for each of ten thousand users), the ring between the threads is not, and reading one large JSON would hold
- * the loop up. Each piece is small and read by itself; the last one makes it whole, and only then does anything change.
+ * A config on its way to the loop's thread, in pieces: its lists can be long (a rule for each of ten thousand
+ * users), the ring between the threads is not, and reading one large JSON would hold the loop up. Each piece
+ * is small and read by itself; the last one makes it whole, and only then does anything change.
  * @module
  */
 import type { Config } from "./config.ts";

@@ -1,6 +1,7 @@
 /**
- * Whose VMs the probe attaches: `[discovery] users`, names or numbers; root's and the daemon's own unless the config says otherwise. Names are looked up anew at each whole look, so that a user
- * who was added needs no reload.
+ * Whose VMs the probe attaches: `[discovery] users`, names or numbers; root's and the daemon's own unless the
+ * config says otherwise. Names are looked up anew at each whole look, so that a user who was added needs no
+ * reload.
  * @module
  */
 import type { Log } from "../base/log.ts";

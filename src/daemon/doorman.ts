@@ -1,6 +1,7 @@
 /**
- * Who is let in, with which rights: the daemon's admission at the control socket's door, from the rules of the config (contract, section 5) and with limits per uid, so that one user
- * cannot take every place. Root and the daemon's own user are not limited, and have places in reserve: whoever has to mend things gets in.
+ * Who is let in, with which rights: the daemon's admission at the control socket's door, from the rules of
+ * the config and with limits per uid, so that one user cannot take every place. Root and the daemon's own
+ * user are not limited, and have places in reserve: whoever has to mend things gets in.
  * @module
  */
 import { CODE } from "../base/codes.ts";
@@ -22,7 +23,10 @@ export interface DoormanOptions {
   readonly clock: Clock;
   /** Where it is told that the tables of users cannot be read. */
   readonly log?: Log;
-  /** Controls at once, all users together; one user other than root and the daemon's own gets half of them at most. */
+  /**
+   * Controls at once, all users together; one user other than root and the daemon's own gets half of them at
+   * most.
+   */
   readonly maxControls: number;
   /** The number of an endpoint by its name, as the roster has it now. */
   readonly idOf: (name: string) => number | undefined;

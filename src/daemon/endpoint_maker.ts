@@ -1,5 +1,6 @@
 /**
- * Makes the adapters of an endpoint: the trio VMHOST, INPUT, MEMCTX over one shared monitor, or a stub without any VM.
+ * Makes the adapters of an endpoint: the trio VMHOST, INPUT, MEMCTX over one shared monitor, or a stub
+ * without any VM.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";

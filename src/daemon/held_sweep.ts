@@ -1,6 +1,7 @@
 /**
- * Removes records of held keys that no daemon will need: a daemon that was killed left them, and the VMs that they are of have ended since. What may still be down in
- * a guest that runs is kept, for when its endpoint is attached.
+ * Removes records of held keys that no daemon will need: a daemon that was killed left them, and the VMs that
+ * they are of have ended since. What may still be down in a guest that runs is kept, for when its endpoint is
+ * attached.
  * @module
  */
 import { decodeHeldRecord } from "../adapters/input/held_record.ts";

@@ -1,11 +1,16 @@
 /**
- * Looks every few seconds which QEMUs run here, and tells the loop's thread of those that offer a free monitor (`discovery.probe`). On the main thread, because /proc of a large host takes
- * longer than the loop may stand still; and there in slices of a few milliseconds, because that thread has signals, the watchdog and the metrics to see to.
+ * Looks every few seconds which QEMUs run here, and tells the loop's thread of those that offer a free
+ * monitor (`discovery.probe`). On the main thread, because /proc of a large host takes longer than the loop
+ * may stand still; and there in slices of a few milliseconds, because that thread has signals, the watchdog
+ * and the metrics to see to.
  *
- * A look costs little while nothing changes (64 QEMUs and a thousand controls: 10 ms for a whole one, 1 ms for most): a QEMU is read once, and known by its number and its start; a process that
- * was something else is not looked at again for a minute; and the kernel's table of sockets, which grows with every control, is read when a QEMU has come and at every third look.
+ * A look costs little while nothing changes (64 QEMUs and a thousand controls: 10 ms for a whole one, 1 ms
+ * for most): a QEMU is read once, and known by its number and its start; a process that was something else is
+ * not looked at again for a minute; and the kernel's table of sockets, which grows with every control, is
+ * read when a QEMU has come and at every third look.
  *
- * Only VMs of users that count are read at all. One that cannot be read is passed over and told once, what its user starts besides waits for the next look, and nothing ends the looking.
+ * Only VMs of users that count are read at all. One that cannot be read is passed over and told once, what
+ * its user starts besides waits for the next look, and nothing ends the looking.
  * @module
  */
 import { messageOf } from "../base/fault.ts";
@@ -25,7 +30,9 @@ import { ProcHost } from "../roster/proc_host.ts";
 const PERIOD_MS = 5000;
 /** Looks until the monitors are looked at again: one that another client gives back is noticed then. */
 const LOOKS_A_TABLE = 3;
-/** Looks until processes that were something else are looked at again: their numbers may be others' by then. */
+/**
+ * Looks until processes that were something else are looked at again: their numbers may be others' by then.
+ */
 const LOOKS_A_MEMORY = 12;
 /** Looks that a new VM is given to make its socket before it is said that there is none. */
 const LOOKS_TO_BEGIN = 3;
@@ -55,7 +62,10 @@ export interface FoundVm {
 
 /** What a watch is made of. */
 export interface HostWatchOptions {
-  /** Called with every QEMU that runs, when that has changed. False: it could not be taken, and is told again at the next look. */
+  /**
+   * Called with every QEMU that runs, when that has changed. False: it could not be taken, and is told again
+   * at the next look.
+   */
   readonly tell: (found: readonly FoundVm[]) => boolean;
   /** Whose VMs count, asked at each look. */
   readonly users: () => ReadonlySet<number>;
@@ -183,7 +193,9 @@ export class HostWatch implements Disposable {
     this.#sliceEnd = performance.now() + SLICE_MS;
   }
 
-  /** Looks at a process that is not known to be something else; whether that changes which QEMUs there are. */
+  /**
+   * Looks at a process that is not known to be something else; whether that changes which QEMUs there are.
+   */
   async #meet(pid: number, listed: ReadonlySet<number>, slow: Set<number>): Promise<boolean> {
     const known = this.#qemus.get(pid);
     const started = known === undefined ? "" : this.#host.started(pid);
@@ -191,7 +203,8 @@ export class HostWatch implements Disposable {
     this.#qemus.delete(pid);
     const path = this.#host.exe(pid);
     if (!isQemu(path)) {
-      // A process that is just being started may still be its parent's program: only long-lived ones are remembered.
+      // A process that is just being started may still be its parent's program: only long-lived ones are
+      // remembered.
       if (!/qemu|kvm/.test(path) && isSettled(path)) this.#others.add(pid);
       return known !== undefined;
     }
@@ -292,7 +305,10 @@ export class HostWatch implements Disposable {
     };
   }
 
-  /** Asks what may not answer; what did not answer once is not asked again in this look, whichever of its user's VMs it is about. */
+  /**
+   * Asks what may not answer; what did not answer once is not asked again in this look, whichever of its
+   * user's VMs it is about.
+   */
   async #patiently<T>(
     uid: number,
     slow: Set<number>,
@@ -333,7 +349,10 @@ export class HostWatch implements Disposable {
   }
 }
 
-/** Whether this process may open other users' sockets and look into their processes, as the systemd unit lets it. */
+/**
+ * Whether this process may open other users' sockets and look into their processes, as the systemd unit lets
+ * it.
+ */
 function hasCapabilities(): boolean {
   const effective = /^CapEff:\s+([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1] ?? "0";
   const bits = BigInt(`0x${effective}`);

@@ -1,8 +1,10 @@
 /**
- * The main thread's way into the loop's inbox: what does not fit now waits here, in order, and is tried again until the loop has taken it. Nothing is lost and nothing blocks.
+ * The main thread's way into the loop's inbox: what does not fit now waits here, in order, and is tried again
+ * until the loop has taken it. Nothing is lost and nothing blocks.
  *
- * What newer news make worthless (a config, a list of VMs, a sign of life that was asked for already) takes the place of the older, so what waits is bounded by what there is to say, however
- * long the loop does not read.
+ * What newer news make worthless (a config, a list of VMs, a sign of life that was asked for already) takes
+ * the place of the older, so what waits is bounded by what there is to say, however long the loop does not
+ * read.
  * @module
  */
 import type { SharedRing } from "../context/shared_ring.ts";

@@ -1,6 +1,8 @@
 /**
- * The same log line again and again, told once a second: the first is written at once, those that follow within a second are counted, and then the line is written again with
- * their number. Lines that differ in anything are different lines and pass; so does every line when more of them are fresh than it remembers. Pure: it is told the time.
+ * The same log line again and again, told once a second: the first is written at once, those that follow
+ * within a second are counted, and then the line is written again with their number. Lines that differ in
+ * anything are different lines and pass; so does every line when more of them are fresh than it remembers.
+ * Pure: it is told the time.
  * @module
  */
 import { NEVER, SECOND } from "../base/clock.ts";

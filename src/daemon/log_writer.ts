@@ -1,9 +1,12 @@
 /**
- * Log lines from the loop's thread to standard error, without ever waiting for whoever reads them: a terminal that is held, a pipe that nobody empties, or a journal that is stuck must not hold up the
- * bus. What cannot be written at once waits, in order and within a bound, until the loop says that there is room; beyond that lines are counted, and the number is told in their place. When the
- * reader has gone for good, lines are dropped in silence.
+ * Log lines from the loop's thread to standard error, without ever waiting for whoever reads them: a terminal
+ * that is held, a pipe that nobody empties, or a journal that is stuck must not hold up the bus. What cannot
+ * be written at once waits, in order and within a bound, until the loop says that there is room; beyond that
+ * lines are counted, and the number is told in their place. When the reader has gone for good, lines are
+ * dropped in silence.
  *
- * A line that is said again and again is folded (log_fold.ts). Records, the audit trail's lines, are never folded, and have room of their own when others have used up theirs.
+ * A line that is said again and again is folded (log_fold.ts). Records, the audit trail's lines, are never
+ * folded, and have room of their own when others have used up theirs.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -183,7 +186,8 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
       return written < 0 ? FAILED : written;
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
-      // Closed from the start (2>&-): there is nobody to tell. A disk that is full, a terminal that hung up: the bus goes on.
+      // Closed from the start (2>&-): there is nobody to tell. A disk that is full, a terminal that hung up:
+      // the bus goes on.
       if (isOsError(error, "EBADF")) this.#isGone = true;
       return FAILED;
     }

@@ -1,6 +1,8 @@
 /**
- * The daemon on the loop's thread: the composition root. It makes the loop, the core, the control socket and the roster, attaches what the config names, and takes them down in the
- * right order: no new commands, endpoints detached (held keys released, epochs invalidated), answers flushed, controls closed, sockets gone.
+ * The daemon on the loop's thread: the composition root. It makes the loop, the core, the control socket and
+ * the roster, attaches what the config names, and takes them down in the right order: no new commands,
+ * endpoints detached (held keys released, epochs invalidated), answers flushed, controls closed, sockets
+ * gone.
  * @module
  */
 import { EventFd } from "../../ffi/event_fd.ts";
@@ -233,7 +235,10 @@ export class LoopDaemon {
     }
   }
 
-  /** A new config, validated whole by the main thread: rules, policies and endpoints change at once, the rest at the next start. */
+  /**
+   * A new config, validated whole by the main thread: rules, policies and endpoints change at once, the rest
+   * at the next start.
+   */
   #reload(config: Config): void {
     this.#doorman.replace(config.admission);
     this.#place.admitOthers(this.#doorman.admitsOthers);
@@ -247,7 +252,10 @@ export class LoopDaemon {
     this.#report({ type: "reloaded" });
   }
 
-  /** What there is to do so that the config's endpoints are there, and no others of an older one: each attaches or detaches one. */
+  /**
+   * What there is to do so that the config's endpoints are there, and no others of an older one: each
+   * attaches or detaches one.
+   */
   #configured(): (() => void)[] {
     const tasks: (() => void)[] = [];
     const askers = new Set(this.#config.endpoints.map((endpoint) => `config:${endpoint.name}`));
@@ -260,7 +268,10 @@ export class LoopDaemon {
     return tasks;
   }
 
-  /** Attaches what the host probe found, unless somebody named it already, and lets go of what has ended; one VM a turn. */
+  /**
+   * Attaches what the host probe found, unless somebody named it already, and lets go of what has ended; one
+   * VM a turn.
+   */
   #wantFound(found: readonly FoundVm[]): void {
     if (this.#stopping) return;
     const running = new Map(found.map((vm) => [askerOf(vm), vm]));
@@ -311,7 +322,9 @@ export class LoopDaemon {
     });
   }
 
-  /** The socket's folder was removed and is there again: what else belongs in it is made anew, and looked at. */
+  /**
+   * The socket's folder was removed and is there again: what else belongs in it is made anew, and looked at.
+   */
   #listenAgain(socket: OwnedFd): void {
     this.#listener.listenOn(socket);
     if (this.#config.discovery.triggerDir === undefined) {

@@ -1,6 +1,7 @@
 /**
- * The loop's side of the scanner: hands requests to the main thread, which has workers that open RAM and one for scans, and takes the answers that come back
- * through the inbox. Answers of a scanner that died come too; a request that was sent is answered once.
+ * The loop's side of the scanner: hands requests to the main thread, which has workers that open RAM and one
+ * for scans, and takes the answers that come back through the inbox. Answers of a scanner that died come too;
+ * a request that was sent is answered once.
  * @module
  */
 import {

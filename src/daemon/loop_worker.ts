@@ -1,5 +1,6 @@
 /**
- * The loop's thread: a Worker that gets its plan in one message, and then runs the loop until it is told to stop. Nothing asynchronous happens here after that.
+ * The loop's thread: a Worker that gets its plan in one message, and then runs the loop until it is told to
+ * stop. Nothing asynchronous happens here after that.
  * @module
  */
 import { Fault, messageOf } from "../base/fault.ts";

@@ -1,5 +1,6 @@
 /**
- * The daemon's metrics in Prometheus' text format (version 0.0.4): read from the core's own counters when somebody asks, never kept twice.
+ * The daemon's metrics in Prometheus' text format (version 0.0.4): read from the core's own counters when
+ * somebody asks, never kept twice.
  * @module
  */
 import type { SocketListener } from "../controls/socket/socket_listener.ts";

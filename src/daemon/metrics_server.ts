@@ -1,8 +1,10 @@
 /**
- * Serves the metrics over HTTP on a unix socket, `metrics.sock` beside the control socket: `curl --unix-socket …/metrics.sock http://vmsig/metrics`. It is on the main thread, and asks the loop's
- * thread for each page: a loop that does not answer in time shows as 503, which is news too.
+ * Serves the metrics over HTTP on a unix socket, `metrics.sock` beside the control socket: `curl
+ * --unix-socket …/metrics.sock http://vmsig/metrics`. It is on the main thread, and asks the loop's thread
+ * for each page: a loop that does not answer in time shows as 503, which is news too.
  *
- * Deno's server ends when it cannot accept (no descriptors left, for instance): that is told once, and it is made anew a while later, until it serves again.
+ * Deno's server ends when it cannot accept (no descriptors left, for instance): that is told once, and it is
+ * made anew a while later, until it serves again.
  * @module
  */
 import { messageOf } from "../base/fault.ts";

@@ -1,5 +1,6 @@
 /**
- * Work that comes in heaps, done one piece a turn of the loop: a reload that names 64 new endpoints would otherwise keep everybody waiting until the last is attached.
+ * Work that comes in heaps, done one piece a turn of the loop: a reload that names 64 new endpoints would
+ * otherwise keep everybody waiting until the last is attached.
  * @module
  */
 import type { LoopPort, TimerHandler } from "../core/adapter_port.ts";

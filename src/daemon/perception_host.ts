@@ -1,9 +1,11 @@
 /**
- * The main thread's side of perception: starts its Worker when there is a guest to look into, starts it again when it fails or hangs, and ends it with the daemon. The Worker is a control like any
- * other, behind the control socket: a daemon without guests does not pay for it, and one whose Worker stalls does not notice.
+ * The main thread's side of perception: starts its Worker when there is a guest to look into, starts it again
+ * when it fails or hangs, and ends it with the daemon. The Worker is a control like any other, behind the
+ * control socket: a daemon without guests does not pay for it, and one whose Worker stalls does not notice.
  *
- * A Worker that hangs is one that has not said for a while that it goes round. It cannot be unwound: its connection is ended from here, and the memory that it had mapped stays until the daemon
- * ends. That is the price of a defect, and it is told and counted.
+ * A Worker that hangs is one that has not said for a while that it goes round. It cannot be unwound: its
+ * connection is ended from here, and the memory that it had mapped stays until the daemon ends. That is the
+ * price of a defect, and it is told and counted.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -22,8 +24,9 @@ const RESTART_MS = 5000;
 /** How often it is looked whether the Worker has said something. */
 const CHECK_MS = 5000;
 /**
- * So many looks in a row at a silent Worker: it hangs. They are counted rather than timed, because a main thread that was held up itself makes one look of many, and then has not yet heard
- * what the Worker said meanwhile.
+ * So many looks in a row at a silent Worker: it hangs. They are counted rather than timed, because a main
+ * thread that was held up itself makes one look of many, and then has not yet heard what the Worker said
+ * meanwhile.
  */
 const SILENT_CHECKS = 4;
 /** How long a Worker may take until it goes round for the first time, ms. */
@@ -42,7 +45,10 @@ export interface PerceptionHostOptions {
 /** A Worker with what ends it. */
 interface Running {
   readonly worker: Worker;
-  /** One of its own, so that one that hangs is rung for without its successor. It stays open: the Worker may still look at it. */
+  /**
+   * One of its own, so that one that hangs is rung for without its successor. It stays open: the Worker may
+   * still look at it.
+   */
   readonly bell: EventFd;
   /** Its connection to the daemon, once it has one. */
   connection: { readonly fd: number; readonly ino: number } | undefined;
@@ -131,7 +137,8 @@ export class PerceptionHost implements Disposable {
     this.#closed = true;
     clearTimeout(this.#restart);
     clearInterval(this.#check);
-    // It sits in epoll_wait, which terminate() does not end. The bell stays open: the Worker may still be looking at it.
+    // It sits in epoll_wait, which terminate() does not end. The bell stays open: the Worker may still be
+    // looking at it.
     this.#running?.bell.signal();
     this.#running?.worker.terminate();
   }
@@ -145,7 +152,8 @@ export class PerceptionHost implements Disposable {
   }
 
   #look(running: Running): void {
-    // A busy machine takes its time to load a Worker; one that is ended meanwhile may have joined, and not said so yet.
+    // A busy machine takes its time to load a Worker; one that is ended meanwhile may have joined, and not
+    // said so yet.
     if (running.startedMs > 0 && performance.now() - running.startedMs < START_MS) return;
     if (running.startedMs === 0 && ++running.silent < SILENT_CHECKS) return;
     this.#failed(running, "it hangs, and is replaced; memory that it had mapped stays until the daemon ends");

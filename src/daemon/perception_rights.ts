@@ -1,6 +1,7 @@
 /**
- * What perception may do by the rules. It is a control of the daemon's own user like any other: a rule for that user that leaves out what perception lives on
- * leaves it blind or mute, and nothing else would say so before somebody misses a frame.
+ * What perception may do by the rules. It is a control of the daemon's own user like any other: a rule for
+ * that user that leaves out what perception lives on leaves it blind or mute, and nothing else would say so
+ * before somebody misses a frame.
  * @module
  */
 import { Admission, type AdmissionPeer, type AdmissionRule, type UserLookup } from "../access/admission.ts";
@@ -12,7 +13,8 @@ import { SOURCE } from "../event/source.ts";
 const NEEDED: readonly CapName[] = ["MEMCTX", "PUBLISH"];
 
 /**
- * What perception needs and the rules do not give it. Which endpoints a rule names is not looked at: to watch some and not others is a choice.
+ * What perception needs and the rules do not give it. Which endpoints a rule names is not looked at: to watch
+ * some and not others is a choice.
  *
  * @param rules the config's, in order
  * @param own the daemon's own user and group, which perception has

@@ -1,6 +1,7 @@
 /**
- * The perception control's own thread: a Worker that gets its plan in one message and then watches until its bell is rung. It joins the
- * daemon through the control socket like any other control; it can stall or end, and the loop does not notice.
+ * The perception control's own thread: a Worker that gets its plan in one message and then watches until its
+ * bell is rung. It joins the daemon through the control socket like any other control; it can stall or end,
+ * and the loop does not notice.
  * @module
  */
 import { statFd } from "../../ffi/memfd.ts";
@@ -25,7 +26,10 @@ export interface PerceptionPlan {
 
 /** What the worker tells. */
 export type PerceptionReport =
-  /** It is on the bus; its connection's descriptor and inode, so that it can be ended from outside when the worker hangs. */
+  /**
+   * It is on the bus; its connection's descriptor and inode, so that it can be ended from outside when the
+   * worker hangs.
+   */
   | { readonly type: "joined"; readonly fd: number; readonly ino: number }
   /** It goes round. */
   | { readonly type: "alive" }

@@ -1,9 +1,12 @@
 /**
- * Has QEMUs' RAM opened, on threads that may wait: a QEMU's owner can make a look at its /proc entries as slow as he likes, for ever even (a FUSE file under its command line).
+ * Has QEMUs' RAM opened, on threads that may wait: a QEMU's owner can make a look at its /proc entries as
+ * slow as he likes, for ever even (a FUSE file under its command line).
  *
- * Every request is answered exactly once: by the worker that has it, or as `timed-out` when that takes too long. A worker that hangs is left to itself and another one takes its place; when it
- * comes back after all, what it has opened is closed, and it ends. A call that hangs in the kernel cannot be ended from here, so a VM whose last request still hangs is not asked again, and
- * when too many hang nobody new is. One worker stands by while there is work, and goes when there has been none for a while.
+ * Every request is answered exactly once: by the worker that has it, or as `timed-out` when that takes too
+ * long. A worker that hangs is left to itself and another one takes its place; when it comes back after all,
+ * what it has opened is closed, and it ends. A call that hangs in the kernel cannot be ended from here, so a
+ * VM whose last request still hangs is not asked again, and when too many hang nobody new is. One worker
+ * stands by while there is work, and goes when there has been none for a while.
  * @module
  */
 import type { RamAnswer } from "../adapters/memctx/scan_port.ts";
@@ -85,7 +88,10 @@ export class RamOpener implements Disposable {
     for (const opener of this.#openers) this.#end(opener);
   }
 
-  /** Gives out what can be given out: a VM's requests one after the other, so that one VM takes one thread at most. */
+  /**
+   * Gives out what can be given out: a VM's requests one after the other, so that one VM takes one thread at
+   * most.
+   */
   #next(): void {
     for (let call = this.#ready(); call !== undefined; call = this.#ready()) {
       const openers = [...this.#openers];

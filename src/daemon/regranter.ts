@@ -1,6 +1,8 @@
 /**
- * Gives every control the grant that it has by the rules and the roster as they are now. What a control may no longer do ends at once, for all of them in the same turn; what it may do
- * from now on (which has the retained state sent to it) follows for a few dozen controls a turn: for a thousand of them it would hold the loop up for 50 ms.
+ * Gives every control the grant that it has by the rules and the roster as they are now. What a control may
+ * no longer do ends at once, for all of them in the same turn; what it may do from now on (which has the
+ * retained state sent to it) follows for a few dozen controls a turn: for a thousand of them it would hold
+ * the loop up for 50 ms.
  * @module
  */
 import { type Grant, isSameGrant, maskAnd } from "../access/grant.ts";
@@ -45,7 +47,10 @@ export class Regranter {
     this.#widening = new OneATurn(options.loop);
   }
 
-  /** Looks at everybody. Most have the grant that they had: with a thousand controls it counts that nothing is done for those. */
+  /**
+   * Looks at everybody. Most have the grant that they had: with a thousand controls it counts that nothing is
+   * done for those.
+   */
   run(): void {
     const { members, grantOf, present, regrant } = this.#options;
     const byUser = new Map<string, Grant>();

@@ -1,6 +1,7 @@
 /**
- * A daemon for one recording: a real core with a real control socket, whose endpoints play what was recorded. It begins when the first control has joined, so that this one misses nothing,
- * and ends when all is played and delivered.
+ * A daemon for one recording: a real core with a real control socket, whose endpoints play what was recorded.
+ * It begins when the first control has joined, so that this one misses nothing, and ends when all is played
+ * and delivered.
  *
  * It runs on the program's own thread and yields between turns, for it serves a test and not a host.
  * @module

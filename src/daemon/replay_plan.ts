@@ -1,6 +1,7 @@
 /**
- * What a recording gives to play: its endpoints with their seams, and its events in order with the time at which each is due. What cannot be played is counted: answers, leases and audit
- * lines are the core's own to say, and what came with file descriptors came with something that no file holds.
+ * What a recording gives to play: its endpoints with their seams, and its events in order with the time at
+ * which each is due. What cannot be played is counted: answers, leases and audit lines are the core's own to
+ * say, and what came with file descriptors came with something that no file holds.
  * @module
  */
 import { type NotPlayed, whyNotPlayed } from "../adapters/replay/replay_seam.ts";
@@ -111,7 +112,8 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
         continue;
       }
       if (!draft.seams.has(event.source)) draft.seams.set(event.source, false);
-      // What was retained is older than the recording; and an urgent event overtakes: neither turns the time back.
+      // What was retained is older than the recording; and an urgent event overtakes: neither turns the time
+      // back.
       dueNs = Math.max(dueNs, event.tsNs - (header?.startedNs ?? 0));
       steps.push({ dueNs, event });
     }

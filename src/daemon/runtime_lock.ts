@@ -1,6 +1,8 @@
 /**
- * One daemon a runtime directory: its metrics socket, records of held keys and v2v sockets are there by fixed names, and two daemons with different control sockets would take them from each other.
- * The lock is taken before anything else is touched, and taken anew when the directory was removed under the daemon and is made again.
+ * One daemon a runtime directory: its metrics socket, records of held keys and v2v sockets are there by fixed
+ * names, and two daemons with different control sockets would take them from each other. The lock is taken
+ * before anything else is touched, and taken anew when the directory was removed under the daemon and is made
+ * again.
  * @module
  */
 import { LockFile } from "../../ffi/lock_file.ts";

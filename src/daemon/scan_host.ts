@@ -1,9 +1,11 @@
 /**
- * The main thread's side of the scanner: one worker for all endpoints, started with the first request, which looks through guests' RAM one
- * after the other. A worker that dies, or takes longer than any honest guest makes it, is replaced; what it owed is answered as failed. One that has
- * nothing to do for a while is ended, because it keeps the memory that its last scans took.
+ * The main thread's side of the scanner: one worker for all endpoints, started with the first request, which
+ * looks through guests' RAM one after the other. A worker that dies, or takes longer than any honest guest
+ * makes it, is replaced; what it owed is answered as failed. One that has nothing to do for a while is ended,
+ * because it keeps the memory that its last scans took.
  *
- * RAM is opened on threads of their own (ram_opener.ts): it waits for no scan, and no QEMU makes the main thread wait.
+ * RAM is opened on threads of their own (ram_opener.ts): it waits for no scan, and no QEMU makes the main
+ * thread wait.
  * @module
  */
 import { closeFdElsewhere } from "../../ffi/owned_fd.ts";
@@ -14,7 +16,10 @@ import type { RamCall, RamReturn, ScanCall, ScanReturn } from "./loop_scanner.ts
 import { INBOX } from "./plan.ts";
 import { RamOpener } from "./ram_opener.ts";
 
-/** How long one look may take: 16 GiB of file-backed RAM take about 2 s, and a guest chooses what is in its memory. */
+/**
+ * How long one look may take: 16 GiB of file-backed RAM take about 2 s, and a guest chooses what is in its
+ * memory.
+ */
 const LOOK_LIMIT_MS = 30_000;
 /** How long a worker may have nothing to do. */
 const IDLE_MS = 30_000;
@@ -69,7 +74,9 @@ export class ScanHost implements Disposable {
     this.#opener.take(call);
   }
 
-  /** Closes descriptors of RAM, on yet another thread: the last one may have a guest's whole memory to free. */
+  /**
+   * Closes descriptors of RAM, on yet another thread: the last one may have a guest's whole memory to free.
+   */
   closeRam(fds: readonly number[]): void {
     for (const fd of fds) {
       closeFdElsewhere(fd).catch((error) => {

@@ -1,6 +1,6 @@
 /**
- * The scanner's thread: a Worker that gets one request after the other and answers each. What it learns of a kernel's build serves
- * every later guest of that build.
+ * The scanner's thread: a Worker that gets one request after the other and answers each. What it learns of a
+ * kernel's build serves every later guest of that build.
  * @module
  */
 import { scanGuest } from "../adapters/memctx/scan_guest.ts";

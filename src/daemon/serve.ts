@@ -1,5 +1,6 @@
 /**
- * `vmsig serve`: the main thread of the daemon. It makes the loop's thread, takes signals, and waits. What the loop must not do (anything asynchronous or slow) is done here.
+ * `vmsig serve`: the main thread of the daemon. It makes the loop's thread, takes signals, and waits. What
+ * the loop must not do (anything asynchronous or slow) is done here.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -27,7 +28,10 @@ import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan
 const INBOX_BYTES = 1 << 20;
 /** Messages that may wait for the loop before pages of metrics are refused. */
 const MAX_WAITING = 1024;
-/** A monitor, a few files of RAM for reading and writing, the held record, three uinput devices; and the same once more while it is replaced. */
+/**
+ * A monitor, a few files of RAM for reading and writing, the held record, three uinput devices; and the same
+ * once more while it is replaced.
+ */
 const FDS_AN_ENDPOINT = 24;
 /** What Deno and the daemon's own threads have open. */
 const OWN_FDS = 256;
@@ -114,7 +118,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
       );
     }
   };
-  // The folder is there again: it is ours unless another daemon has come in between, and then no longer than that one has it.
+  // The folder is there again: it is ours unless another daemon has come in between, and then no longer than
+  // that one has it.
   let toldOfLock = "";
   const comeBack = (): void => {
     try {

@@ -1,6 +1,6 @@
 /**
- * From what `vmsig serve` was called with to what the daemon serves: finds the socket's place, makes its folder, reads the config. Everything that can be wrong is told here, before
- * anything starts.
+ * From what `vmsig serve` was called with to what the daemon serves: finds the socket's place, makes its
+ * folder, reads the config. Everything that can be wrong is told here, before anything starts.
  * @module
  */
 import { isOsError } from "../../ffi/os_error.ts";
@@ -11,11 +11,11 @@ import { type Config, parseConfig } from "./config.ts";
 import { oversizedPart } from "./config_courier.ts";
 import type { ServeOptions, StubPlan } from "./plan.ts";
 
-/** Where the config is unless told (contract, section 5). */
+/** Where the config is unless told. */
 export const DEFAULT_CONFIG_PATH = "/etc/vmsig/vmsigd.toml";
 /**
- * The largest config that is read: about 12,000 admission rules. Reading it takes half a second, and several on a machine that is overloaded; the main thread answers nobody meanwhile (systemd's
- * watchdog waits ten).
+ * The largest config that is read: about 12,000 admission rules. Reading it takes half a second, and several
+ * on a machine that is overloaded; the main thread answers nobody meanwhile (systemd's watchdog waits ten).
  */
 export const MAX_CONFIG_BYTES = 1 << 20;
 
@@ -37,7 +37,8 @@ export interface ServeRequest {
 export function planServe(request: ServeRequest): ServeOptions {
   const configPath = request.configPath ?? DEFAULT_CONFIG_PATH;
   const read = readConfig(configPath, request.configPath !== undefined);
-  // Stub endpoints without a config are for developing and testing: such a daemon must not reach for the VMs of this host.
+  // Stub endpoints without a config are for developing and testing: such a daemon must not reach for the VMs
+  // of this host.
   const isBench = request.stub.count > 0 && request.configPath === undefined;
   const config: Config = isBench ? { ...read, discovery: { ...read.discovery, probe: false } } : read;
   const socketPath = request.socketPath ?? config.daemon.socket ??

@@ -1,6 +1,7 @@
 /**
- * Tells the service manager how the daemon is (sd_notify): a datagram to the socket in NOTIFY_SOCKET, which is a path or, behind an `@`, an abstract name. Without that variable nothing is told
- * and nothing is lost. What the manager has no room for just now waits, in order, and is sent when it has.
+ * Tells the service manager how the daemon is (sd_notify): a datagram to the socket in NOTIFY_SOCKET, which
+ * is a path or, behind an `@`, an abstract name. Without that variable nothing is told and nothing is lost.
+ * What the manager has no room for just now waits, in order, and is sent when it has.
  * @module
  */
 import { sendOne } from "../../ffi/datagram.ts";
@@ -24,7 +25,8 @@ export class ServiceManager {
   readonly watchdogMs: number;
 
   /**
-   * Reads NOTIFY_SOCKET and WATCHDOG_USEC. An address that cannot be one is told once, and nobody is spoken to then.
+   * Reads NOTIFY_SOCKET and WATCHDOG_USEC. An address that cannot be one is told once, and nobody is spoken
+   * to then.
    *
    * @param env the environment
    */

@@ -1,6 +1,7 @@
 /**
- * The control socket's place in the file system: listens there, sets who may knock, and notices when the file or its folder is taken away under the daemon. Then whoever is
- * connected goes on undisturbed (a connection does not need the path), one line says so, and the socket is made anew as soon as that is possible.
+ * The control socket's place in the file system: listens there, sets who may knock, and notices when the file
+ * or its folder is taken away under the daemon. Then whoever is connected goes on undisturbed (a connection
+ * does not need the path), one line says so, and the socket is made anew as soon as that is possible.
  * @module
  */
 import { INOTIFY, Inotify } from "../../ffi/inotify.ts";
@@ -118,7 +119,10 @@ export class SocketPlace implements FdHandler, TimerHandler {
     this.#loop?.unwatch(this.#inotify.fd);
   }
 
-  /** Closes the socket and removes its file, if that is still ours. After the last turn: the kernel takes up to 15 ms to put an inotify instance away. */
+  /**
+   * Closes the socket and removes its file, if that is still ours. After the last turn: the kernel takes up
+   * to 15 ms to put an inotify instance away.
+   */
   close(): void {
     this.#inotify?.[Symbol.dispose]();
     if (this.#isThere()) unlinkSocket(this.#path);

@@ -7,7 +7,8 @@ import { type Log, SILENT } from "../base/log.ts";
 import { UserDatabase } from "../access/user_database.ts";
 
 /**
- * Users and groups by /etc/passwd and /etc/group; a file that is not there has nobody in it, and one that cannot be read is a failed read, of whatever kind: see `user_database.ts`.
+ * Users and groups by /etc/passwd and /etc/group; a file that is not there has nobody in it, and one that
+ * cannot be read is a failed read, of whatever kind: see `user_database.ts`.
  *
  * @param clock says when what is known is too old
  * @param log where a failed read is told

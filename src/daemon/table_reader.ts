@@ -1,5 +1,6 @@
 /**
- * Reads one table of a config, key by key: each has a type and a range, and whatever is not asked for is refused. The first defect is thrown with file, line and key.
+ * Reads one table of a config, key by key: each has a type and a range, and whatever is not asked for is
+ * refused. The first defect is thrown with file, line and key.
  * @module
  */
 import { parse } from "@std/toml";
@@ -22,7 +23,8 @@ export class TomlSource {
    * Parses a text.
    *
    * @param values how many keys, tables and items of lists it may have in all
-   * @throws {Fault} `bad-argument` with file and line when it is no TOML, a key is given twice, or there is too much of something
+   * @throws {Fault} `bad-argument` with file and line when it is no TOML, a key is given twice, or there is
+   *   too much of something
    */
   constructor(text: string, file: string, values?: number) {
     this.file = file;

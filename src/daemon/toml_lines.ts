@@ -1,9 +1,12 @@
 /**
- * On which line each key of a TOML text stands: the parser does not tell, and a config error without its line is a search. A scanner of its own that maps
- * key paths ("endpoint[1].qmp") to lines; it understands tables, arrays of tables, dotted and quoted keys, inline tables, arrays and every kind of string.
+ * On which line each key of a TOML text stands: the parser does not tell, and a config error without its line
+ * is a search. A scanner of its own that maps key paths ("endpoint[1].qmp") to lines; it understands tables,
+ * arrays of tables, dotted and quoted keys, inline tables, arrays and every kind of string.
  *
- * It judges only what the parser lets through or tells badly: a key given twice, a value left out, `__proto__`; and what would keep the parser busy, whose time grows with the square of the
- * keys in a table (300 keys 7 ms, 4,000 keys 2 s) and with the depth: {@linkcode TOML_BOUNDS}. What is no TOML otherwise is the parser's to refuse.
+ * It judges only what the parser lets through or tells badly: a key given twice, a value left out,
+ * `__proto__`; and what would keep the parser busy, whose time grows with the square of the keys in a table
+ * (300 keys 7 ms, 4,000 keys 2 s) and with the depth: {@linkcode TOML_BOUNDS}. What is no TOML otherwise is
+ * the parser's to refuse.
  * @module
  */
 
@@ -122,7 +125,9 @@ class Scanner {
     }
   }
 
-  /** Takes what a sticky expression matches here, which is not beyond the end of the line unless it is blank. */
+  /**
+   * Takes what a sticky expression matches here, which is not beyond the end of the line unless it is blank.
+   */
   #run(expression: RegExp): string {
     expression.lastIndex = this.#at;
     const text = expression.exec(this.#text)?.[0] ?? "";
@@ -168,7 +173,8 @@ class Scanner {
     const keys = this.#keys();
     for (const key of keys) path = childPath(path, key);
     if (keys.length === 0 || this.#peek() !== "=") {
-      // No key, or nothing behind it: the parser says what it thinks of it. On with the next line, a few times.
+      // No key, or nothing behind it: the parser says what it thinks of it. On with the next line, a few
+      // times.
       this.#toLineEnd();
       if (++this.#odd > MAX_ODD_LINES) this.#at = this.#text.length;
       return;

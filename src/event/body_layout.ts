@@ -1,5 +1,6 @@
 /**
- * Inline zones as tables: name, offset, type. The catalogue says which kind has which; one table serves the encoders, the JSON that the commands print, and the layout test.
+ * Inline zones as tables: name, offset, type. The catalogue says which kind has which; one table serves the
+ * encoders, the JSON that the commands print, and the layout test.
  * @module
  */
 import { type Fields, type Layout, layout, type Scalar } from "../base/layout.ts";

@@ -1,6 +1,6 @@
 /**
- * The numbers inside inline bodies: lease classes and denials, VM states and operations, reasons. As in the seed header 001
- * and section 1 of the contract.
+ * The numbers inside inline bodies: lease classes and denials, VM states and operations, reasons. See
+ * PROTOCOL.md.
  * @module
  */
 

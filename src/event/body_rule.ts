@@ -1,6 +1,7 @@
 /**
- * Which body a control's frame may have, by its kind, made from the catalogue: further input records, the source of a memory write, and none for anything else. What a body says is for
- * whoever carries the command out; here it is only kept from being carried around for nothing.
+ * Which body a control's frame may have, by its kind, made from the catalogue: further input records, the
+ * source of a memory write, and none for anything else. What a body says is for whoever carries the command
+ * out; here it is only kept from being carried around for nothing.
  * @module
  */
 import { CODE } from "../base/codes.ts";

@@ -1,8 +1,10 @@
 /**
- * CBOR from outside: bounded in bytes and in depth before it is decoded. The decoder itself (cborg) follows nested lists by recursion and puts no bound on them, and what it makes of a deep one
- * cannot even be turned into text.
+ * CBOR from outside: bounded in bytes and in depth before it is decoded. The decoder itself (cborg) follows
+ * nested lists by recursion and puts no bound on them, and what it makes of a deep one cannot even be turned
+ * into text.
  *
- * It checks the frame of a single item: how deep it is nested, that it is whole, and that nothing is behind it. What is in it is the decoder's and the caller's business.
+ * It checks the frame of a single item: how deep it is nested, that it is whole, and that nothing is behind
+ * it. What is in it is the decoder's and the caller's business.
  * @module
  */
 import { decode } from "cborg";

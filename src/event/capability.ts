@@ -1,5 +1,5 @@
 /**
- * Capabilities: the bits of a grant. Numbers as in the seed header 000 and section 1 of the contract; the freed bits
+ * Capabilities: the bits of a grant. The freed bits
  * 0x4 and 0x10 are never given out again, so that a stale grant cannot alias a privileged one.
  * @module
  */

@@ -1,7 +1,9 @@
 /**
- * The catalogue: all that is known of an event kind, in one row. Who may receive or send it, how it is ordered, what it carries, whether it is kept: every table of the house is made
- * from these rows, at start (kind.ts, defaults.ts, kind_layout.ts, access/requirement.ts, core/retained.ts, core/publish_rule.ts, client/typed_body.ts). A row that lacks a cell does
- * not compile; a number that is taken, retired or out of its range fails at start, and in the gate.
+ * The catalogue: all that is known of an event kind, in one row. Who may receive or send it, how it is
+ * ordered, what it carries, whether it is kept: every table of the house is made from these rows, at start
+ * (kind.ts, defaults.ts, kind_layout.ts, access/requirement.ts, core/retained.ts, core/publish_rule.ts,
+ * client/typed_body.ts). A row that lacks a cell does not compile; a number that is taken, retired or out of
+ * its range fails at start, and in the gate.
  *
  * Numbers never change and are never used again. New kinds begin at 112.
  * @module

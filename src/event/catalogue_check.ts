@@ -1,6 +1,6 @@
 /**
- * What can be wrong with the catalogue of kinds and does compile: a number that is taken, retired or out of its range, a capability that nobody can be granted. Asked at every start, and by
- * the gate.
+ * What can be wrong with the catalogue of kinds and does compile: a number that is taken, retired or out of
+ * its range, a capability that nobody can be granted. Asked at every start, and by the gate.
  * @module
  */
 import { KIND_MAX, type KindRow, RETIRED_KINDS } from "./kind_row.ts";

@@ -1,6 +1,6 @@
 /**
- * What a kind has by default, made from the catalogue: the seam it belongs to and its priority. Tables indexed by kind,
- * because the core looks both up for every event.
+ * What a kind has by default, made from the catalogue: the seam it belongs to and its priority. Tables
+ * indexed by kind, because the core looks both up for every event.
  * @module
  */
 import { ROWS } from "./catalogue.ts";
@@ -37,7 +37,10 @@ export function defaultPrio(kind: number, addressed: boolean): number {
   return (addressed ? PRIO_ADDRESSED : PRIO_OF_KIND)[kind] ?? PRIO.NORMAL;
 }
 
-/** Whether an event of this kind says nothing that the next one of its endpoint does not say as well: the context folds it without being told to. */
+/**
+ * Whether an event of this kind says nothing that the next one of its endpoint does not say as well: the
+ * context folds it without being told to.
+ */
 export function isNewestOnly(kind: number): boolean {
   return NEWEST_ONLY[kind] === 1;
 }

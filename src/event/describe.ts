@@ -1,6 +1,6 @@
 /**
- * An event as fields with names: what `watch --json`, `record` and the client library show. Driven by the layout tables;
- * addresses and masks become "0x…" strings, counts stay numbers (contract, section 5).
+ * An event as fields with names: what `watch --json`, `record` and the client library show. Driven by the
+ * layout tables; addresses and masks become "0x…" strings, counts stay numbers.
  * @module
  */
 import { codeName } from "../base/codes.ts";
@@ -19,7 +19,7 @@ export type Described = number | string | boolean | readonly unknown[] | {
 const ADDRESSES: ReadonlySet<string> = new Set(["kcr3", "gva"]);
 
 /**
- * The fields of an inline zone by their contract names in camelCase.
+ * The fields of an inline zone by their names in camelCase.
  *
  * @param kind the event's kind
  * @param inline its 48 bytes

@@ -1,5 +1,6 @@
 /**
- * A FIFO of events linked through themselves: pushing and shifting allocate nothing. An event is in one queue at most.
+ * A FIFO of events linked through themselves: pushing and shifting allocate nothing. An event is in one queue
+ * at most.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -50,7 +51,10 @@ export class EventQueue {
     return event;
   }
 
-  /** Takes the oldest that is for everybody (no origin); null when there is none. Linear in how many stand before it. */
+  /**
+   * Takes the oldest that is for everybody (no origin); null when there is none. Linear in how many stand
+   * before it.
+   */
   takeBroadcast(): TransferEvent | null {
     let previous: TransferEvent | null = null;
     for (let event = this.#head; event !== null; event = event.next) {
@@ -67,7 +71,9 @@ export class EventQueue {
     return null;
   }
 
-  /** Takes every event for which `pick` is true, oldest first, and hands each (with its reference) to `take`. */
+  /**
+   * Takes every event for which `pick` is true, oldest first, and hands each (with its reference) to `take`.
+   */
   extract(pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): number {
     let previous: TransferEvent | null = null;
     let event = this.#head;

@@ -1,6 +1,7 @@
 /**
- * A FIFO of references to events, in a circular array that grows as needed and never shrinks: an event that goes to many receivers waits in a ring of each of them (it
- * can be linked through itself only once). Allocates when it grows, never in the steady state.
+ * A FIFO of references to events, in a circular array that grows as needed and never shrinks: an event that
+ * goes to many receivers waits in a ring of each of them (it can be linked through itself only once).
+ * Allocates when it grows, never in the steady state.
  * @module
  */
 import { assert } from "../base/assert.ts";

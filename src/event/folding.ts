@@ -1,12 +1,15 @@
 /**
- * Which urgent events of a flood make an older one of their endpoint meaningless: what they tell is how things stand, and only the newest of it is so. The older one
- * goes, the newer one keeps its place behind all that came before it.
+ * Which urgent events of a flood make an older one of their endpoint meaningless: what they tell is how
+ * things stand, and only the newest of it is so. The older one goes, the newer one keeps its place behind all
+ * that came before it.
  *
- * - VM_LIFECYCLE: a state folds a state. RESET and POWERDOWN are happenings and fold only their like: RESET, then RUNNING stays both.
+ * - VM_LIFECYCLE: a state folds a state. RESET and POWERDOWN are happenings and fold only their like: RESET,
+ *   then RUNNING stays both.
  * - ERROR folds one of the same code and seam.
  *
- * What is addressed to one control is an answer or concerns its leases, and is never folded. What a seam tells within its budget is told whole by the queues, too: they fold only
- * what is marked as excess (core/seam_throttle.ts).
+ * What is addressed to one control is an answer or concerns its leases, and is never folded. What a seam
+ * tells within its budget is told whole by the queues, too: they fold only what is marked as excess
+ * (core/seam_throttle.ts).
  * @module
  */
 import { VM_STATE_NUMBER } from "./body_number.ts";

@@ -1,7 +1,7 @@
 /**
- * The wire frame of the control socket (contract, section 2): 96 bytes of header and inline zone, then the body. Encoding writes
- * into a buffer that the caller owns, decoding checks everything that the contract calls a protocol error before it touches
- * the event; neither allocates. `origin` never travels.
+ * The wire frame of the control socket (PROTOCOL.md): 96 bytes of header and inline zone, then the body.
+ * Encoding writes into a buffer that the caller owns, decoding checks everything that the protocol calls a
+ * protocol error before it touches the event; neither allocates. `origin` never travels.
  * @module
  */
 import { readU64, writeU64 } from "../base/layout.ts";

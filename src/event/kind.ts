@@ -1,6 +1,6 @@
 /**
- * Kinds by name and by number, made from the catalogue: the numbers as constants, and tables indexed by kind, because the
- * core looks them up for every event.
+ * Kinds by name and by number, made from the catalogue: the numbers as constants, and tables indexed by kind,
+ * because the core looks them up for every event.
  * @module
  */
 import { type KindName, type RowOf, ROWS } from "./catalogue.ts";
@@ -28,7 +28,10 @@ const CLASS_OF_WAY = { up: CLASS.UP, down: CLASS.DOWN, handshake: CLASS.HANDSHAK
 const NAME_OF: (string | undefined)[] = new Array(KIND_MAX).fill(undefined);
 NAME_OF[KIND.NONE] = "NONE";
 
-/** Kind number to one of {@linkcode CLASS}: which way it may travel. NONE and numbers without a kind are UNKNOWN. */
+/**
+ * Kind number to one of {@linkcode CLASS}: which way it may travel. NONE and numbers without a kind are
+ * UNKNOWN.
+ */
 export const KIND_CLASS: Uint8Array = new Uint8Array(KIND_MAX);
 for (const [name, row] of ROWS) {
   NAME_OF[row.number] = name;

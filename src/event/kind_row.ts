@@ -49,11 +49,16 @@ export interface KindRow {
   readonly bodyBytes: number;
   /** What it takes to receive or to send it. */
   readonly needs: Needs;
-  /** Its place, from 1, in what a late subscriber gets of each endpoint's newest events; 0 = it is not kept. */
+  /**
+   * Its place, from 1, in what a late subscriber gets of each endpoint's newest events; 0 = it is not kept.
+   */
   readonly retained: number;
   /** A control with PUBLISH may emit it. */
   readonly publishable: boolean;
-  /** Says nothing that the next one of its endpoint does not say as well: what waits is folded without being told to. */
+  /**
+   * Says nothing that the next one of its endpoint does not say as well: what waits is folded without being
+   * told to.
+   */
   readonly newestOnly: boolean;
   /** A command whose success is in the audit trail; refusals always are. */
   readonly audited: boolean;

@@ -1,5 +1,6 @@
 /**
- * Classes of leases, one row each: its number, the name that the commands use, and the capability of its commands.
+ * Classes of leases, one row each: its number, the name that the commands use, and the capability of its
+ * commands.
  * @module
  */
 import { CAP } from "./capability.ts";

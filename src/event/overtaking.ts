@@ -1,16 +1,20 @@
 /**
- * Pairs of events where the later one takes back what the earlier one said, and has the higher priority: a seam that came up and went down, a lease that was
- * granted and revoked. Whoever queues by priority lets the earlier one go first all the same; a
- * receiver that got them the other way round would go on believing what is no longer so.
+ * Pairs of events where the later one takes back what the earlier one said, and has the higher priority: a
+ * seam that came up and went down, a lease that was granted and revoked. Whoever queues by priority lets the
+ * earlier one go first all the same; a receiver that got them the other way round would go on believing what
+ * is no longer so.
  *
- * Everything else may overtake: that is what priority is for. (A memory context that was not told yet when its epoch ends is not told at
- * all: whoever queues it withdraws it.)
+ * Everything else may overtake: that is what priority is for. (A memory context that was not told yet when
+ * its epoch ends is not told at all: whoever queues it withdraws it.)
  * @module
  */
 import { KIND } from "./kind.ts";
 import type { TransferEvent } from "./transfer_event.ts";
 
-/** Whether a kind takes back what another kind said: asked for every event, so that {@linkcode takesBack} is asked for few. */
+/**
+ * Whether a kind takes back what another kind said: asked for every event, so that {@linkcode takesBack} is
+ * asked for few.
+ */
 export function mayTakeBack(kind: number): boolean {
   return kind === KIND.SEAM_DOWN || kind === KIND.LEASE_REVOKED;
 }

@@ -1,5 +1,5 @@
 /**
- * Delivery priority: order on the wire, nothing else. Higher is earlier. Numbers as in the seed header 001.
+ * Delivery priority: order on the wire, nothing else. Higher is earlier.
  * @module
  */
 

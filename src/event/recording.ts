@@ -1,8 +1,9 @@
 /**
- * The format of a recording: a CBOR sequence (RFC 8742), first a header, then one map an event. Every item stands by itself, so a file that was cut off is good up to its last whole
- * item, and any CBOR tool reads it.
+ * The format of a recording: a CBOR sequence (RFC 8742), first a header, then one map an event. Every item
+ * stands by itself, so a file that was cut off is good up to its last whole item, and any CBOR tool reads it.
  *
- * It writes and reads items; files, sizes and time are others'. File descriptors cannot be recorded: an event says how many it had.
+ * It writes and reads items; files, sizes and time are others'. File descriptors cannot be recorded: an event
+ * says how many it had.
  * @module
  */
 import { decodeFirst, encode } from "cborg";

@@ -1,6 +1,6 @@
 /**
- * Sources: the logical seam an event crosses. Roles, not drivers: used for routing, for a default priority and for
- * the subscription filter, never to interpret a body. Numbers as in the seed header 001.
+ * Sources: the logical seam an event crosses. Roles, not drivers: used for routing, for a default priority
+ * and for the subscription filter, never to interpret a body.
  * @module
  */
 

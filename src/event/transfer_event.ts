@@ -1,9 +1,10 @@
 /**
- * The transfer event: the only thing that crosses the bus. A fixed header, 48 inline bytes, and a body or file descriptors
- * that it may own. Events are pooled and counted: nothing on the hot path allocates one, and whoever drops the last
- * reference releases the payload exactly once, whether it was consumed, dropped, coalesced or shut down.
+ * The transfer event: the only thing that crosses the bus. A fixed header, 48 inline bytes, and a body or
+ * file descriptors that it may own. Events are pooled and counted: nothing on the hot path allocates one, and
+ * whoever drops the last reference releases the payload exactly once, whether it was consumed, dropped,
+ * coalesced or shut down.
  *
- * It does not interpret its inline zone; `inline_body.ts` does.
+ * It does not interpret its inline zone; `body_layout.ts` does.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -16,14 +17,18 @@ export const BODY = { NONE: 0, RAW: 1, CBOR: 2 } as const;
 /** Who owns a payload: the event (released by it), or its emitter (copied or consumed before `release`). */
 export const PAYLOAD = { NONE: 0, OWNED: 1, BORROWED: 2, INLINE: 4 } as const;
 
-/** What an owned payload calls when the last reference goes. An object, not a closure: one serves many events. */
+/**
+ * What an owned payload calls when the last reference goes. An object, not a closure: one serves many events.
+ */
 export interface PayloadOwner {
   /** Called exactly once an event that carries the payload. Must not throw. */
   releasePayload(event: TransferEvent): void;
 }
 
 const EMPTY = new Uint8Array(0);
-/** A pooled event keeps a store for the next body up to here: 4,096 of them are what a flood may leave behind. */
+/**
+ * A pooled event keeps a store for the next body up to here: 4,096 of them are what a flood may leave behind.
+ */
 const KEEP_BODY_BYTES = 512;
 const NO_FDS: readonly number[] = [];
 
@@ -43,17 +48,26 @@ export class TransferEvent {
   seq = 0;
   /** Links an answer to its command; 0 = none wanted. */
   corr = 0;
-  /** The control that initiated the command, or whom alone the event is for; 0 = nobody, everybody. Never travels. */
+  /**
+   * The control that initiated the command, or whom alone the event is for; 0 = nobody, everybody. Never
+   * travels.
+   */
   origin = 0;
   /** CLOCK_MONOTONIC at emit, ns. */
   tsNs = 0;
-  /** DOWN: the lease token the sender names, 0 = the one it holds now. Inside: the token it was admitted under. */
+  /**
+   * DOWN: the lease token the sender names, 0 = the one it holds now. Inside: the token it was admitted
+   * under.
+   */
   token = 0;
   /** DOWN: the core's ledger entry, which an adapter answers. 0 = none. */
   ticket = 0;
   /** How many older events of this kind were folded into this one. */
   coalesced = 0;
-  /** It comes from a seam that tells more than its budget: a queue that holds many of its like may fold it (folding.ts). */
+  /**
+   * It comes from a seam that tells more than its budget: a queue that holds many of its like may fold it
+   * (folding.ts).
+   */
   isExcess = false;
   /** Until when a coalescing window holds it back, ns; 0 = not at all. The context's. */
   dueNs = 0;
@@ -146,7 +160,10 @@ export class TransferEvent {
     this.payloadFlags = PAYLOAD.OWNED;
   }
 
-  /** Exchanges inline zone, stamp and payload with another event: how a newer one takes an older one's place in a queue. */
+  /**
+   * Exchanges inline zone, stamp and payload with another event: how a newer one takes an older one's place
+   * in a queue.
+   */
   exchangeContent(other: TransferEvent): void {
     for (let i = 0; i < this.words.length; i++) {
       const word = this.words[i] as number;

@@ -1,11 +1,13 @@
 /**
  * A guest address space: a page-table root over physical memory, read as bytes, words, strings and runs.
  *
- * An address is a double as src/base/ids.ts says. Under 5 levels a kernel address is exact only to 8 bytes, so every
- * word access takes an 8-aligned base and a small offset apart, and adds them as integers. Words are read through the same
- * walk as everything else, without a cache and without garbage: {@linkcode load64} leaves two int32 halves in fields.
+ * An address is a double as src/base/ids.ts says. Under 5 levels a kernel address is exact only to 8 bytes,
+ * so every word access takes an 8-aligned base and a small offset apart, and adds them as integers. Words are
+ * read through the same walk as everything else, without a cache and without garbage: {@linkcode load64}
+ * leaves two int32 halves in fields.
  *
- * It never writes. Who writes asks {@linkcode runs} for the pages and what they allow, and stores through a mapping of its own.
+ * It never writes. Who writes asks {@linkcode runs} for the pages and what they allow, and stores through a
+ * mapping of its own.
  * @module
  */
 import { textOfBytes } from "../base/byte_text.ts";
@@ -127,8 +129,8 @@ export class AddressSpace {
    */
   translate(gva: number): number {
     const lo = gva | 0;
-    // The high half, rounded down; Math.floor, or taking the low half off first, would lengthen the walk's critical path.
-    // Literals, not names: a module's constant is a load and a check at each use.
+    // The high half, rounded down; Math.floor, or taking the low half off first, would lengthen the walk's
+    // critical path. Literals, not names: a module's constant is a load and a check at each use.
     const hi = (gva * 2 ** -32 | 0) - (gva < 0 && lo !== 0 ? 1 : 0);
     const walker = this.walker;
     const frame = walker.regular(this.rootFrame, hi, lo, walker.regularWords);

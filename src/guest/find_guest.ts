@@ -1,7 +1,8 @@
 /**
  * Looks for a guest's system in its RAM: Linux first (its note is sure and cheap to test), then Windows.
  *
- * A finder that is not linked in is not tried; each finder says why it declined, and the most telling reason is kept.
+ * A finder that is not linked in is not tried; each finder says why it declined, and the most telling reason
+ * is kept.
  * @module
  */
 import type { FindResult, NoGuest } from "./guest_os.ts";

@@ -1,6 +1,7 @@
 /**
  * The port through which everyone asks a guest's system: Linux and Windows implement it alike. Found by
- * {@linkcode findGuest}; good for one epoch of the guest (until its reset), and it says so itself with {@linkcode GuestOs.stillThere}.
+ * {@linkcode findGuest}; good for one epoch of the guest (until its reset), and it says so itself with
+ * {@linkcode GuestOs.stillThere}.
  *
  * Nothing here writes. Everything is read anew at each call: nothing about processes is kept.
  * @module
@@ -8,7 +9,7 @@
 import type { AddressSpace } from "./address_space.ts";
 import type { Listing, MemoryMap, Module, Process } from "./process.ts";
 
-/** What the contract's MEMCTX calls guest_os. */
+/** What the protocol's MEMCTX calls guest_os. */
 export const GUEST_OS_NUMBER = { unknown: 0, linux: 1, windows: 2 } as const;
 
 /** A symbol and how far past it an address is. */
@@ -39,8 +40,9 @@ export interface GuestOs {
   /** Whether the same kernel is still running: false after a reset or another kernel's start. */
   stillThere(): boolean;
   /**
-   * A number that changes whenever a process starts; undefined where the system keeps none. Who waits for new processes asks this first: it costs
-   * a hundredth of a list. The memory has been verified or renewed before.
+   * A number that changes whenever a process starts; undefined where the system keeps none. Who waits for new
+   * processes asks this first: it costs a hundredth of a list. The memory has been verified or renewed
+   * before.
    */
   births(): number | undefined;
   /** All processes. Kernel threads included. */
@@ -67,8 +69,9 @@ export interface GuestOs {
 export type NoGuest = {
   readonly found: false;
   /**
-   * no-kernel: firmware or a boot loader still runs, or RAM is empty; unknown-os: something runs that is neither;
-   * unsupported: the system was found, but a structure or format in it is not known (`detail` says which).
+   * no-kernel: firmware or a boot loader still runs, or RAM is empty; unknown-os: something runs that is
+   * neither; unsupported: the system was found, but a structure or format in it is not known (`detail` says
+   * which).
    */
   readonly reason: "no-kernel" | "unknown-os" | "unsupported";
   /** For a person. */

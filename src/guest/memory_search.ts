@@ -1,5 +1,6 @@
 /**
- * Search of an address space for a run of bytes: mapped pages only, held pages only, in order of address, matches across page borders included.
+ * Search of an address space for a run of bytes: mapped pages only, held pages only, in order of address,
+ * matches across page borders included.
  *
  * A hole reads as zeros and is not touched; a pattern of zeros alone is searched in held pages only.
  * @module

@@ -1,8 +1,10 @@
 /**
- * All mapped pages of an address space, table by table: each table is read once, whole branches that are not present are skipped at once.
+ * All mapped pages of an address space, table by table: each table is read once, whole branches that are not
+ * present are skipped at once.
  *
- * It serves the reverse look-up (which addresses show a physical page), the search, and whoever must know what a process has mapped without
- * asking its system. A hostile guest can make tables that name themselves at every level: the entries that are read are counted and bounded.
+ * It serves the reverse look-up (which addresses show a physical page), the search, and whoever must know
+ * what a process has mapped without asking its system. A hostile guest can make tables that name themselves
+ * at every level: the entries that are read are counted and bounded.
  * @module
  */
 import { MAX_SCAN_ENTRIES } from "../base/limits.ts";
@@ -32,7 +34,8 @@ export interface ScannedPage {
 export type ScanEnd = "complete" | "stopped" | "too-many";
 
 /**
- * Calls `visit` with each mapped page whose address lies in [from, to), lowest first (as signed numbers: the user half after the kernel half).
+ * Calls `visit` with each mapped page whose address lies in [from, to), lowest first (as signed numbers: the
+ * user half after the kernel half).
  *
  * @param space the address space
  * @param from first address, signed

@@ -1,6 +1,6 @@
 /**
- * x86-64 paging as data: what a level is, which of its entries may be pages, which bits must be zero. The one walker
- * reads these tables; another architecture with 512-entry tables of 8 bytes is another table.
+ * x86-64 paging as data: what a level is, which of its entries may be pages, which bits must be zero. The one
+ * walker reads these tables; another architecture with 512-entry tables of 8 bytes is another table.
  *
  * Addresses travel as two int32 halves; `shift` counts from bit 0 of the whole address.
  * @module
@@ -67,7 +67,10 @@ export function pagingOf(levels: 4 | 5): Paging {
   return levels === 5 ? X64_5 : X64_4;
 }
 
-/** How a walk can end without a page: negative, so that a frame number (or an address) and a failure share one number. */
+/**
+ * How a walk can end without a page: negative, so that a frame number (or an address) and a failure share one
+ * number.
+ */
 export const WALK = {
   /** An entry on the way is not present. */
   notPresent: -1,

@@ -1,14 +1,14 @@
 /**
  * Guest-physical memory as the walker and every reader see it: numbers in, 32-bit words out.
  *
- * Pages are named by frame number (gpa / 4096), an int32: RAM ends below 8 TiB. Each GiB of the address space has one
- * view, so that an index into it stays below 2^28 (typed arrays are slow past 2^31) and finding the view is one
- * table look-up. A GiB that several segments share has its largest one in the table, the others are found
- * by a search; a segment that is not mapped is fetched into a small page cache.
+ * Pages are named by frame number (gpa / 4096), an int32: RAM ends below 8 TiB. Each GiB of the address space
+ * has one view, so that an index into it stays below 2^28 (typed arrays are slow past 2^31) and finding the
+ * view is one table look-up. A GiB that several segments share has its largest one in the table, the others
+ * are found by a search; a segment that is not mapped is fetched into a small page cache.
  *
- * Holes: reading a page that the host does not hold would make the host allocate it, through any kind of mapping. Data
- * reads therefore ask a bitmap first, and ask the source again before they believe "hole": such a page reads as zeros. Page
- * tables are read without asking (the guest wrote them, so they are held).
+ * Holes: reading a page that the host does not hold would make the host allocate it, through any kind of
+ * mapping. Data reads therefore ask a bitmap first, and ask the source again before they believe "hole": such
+ * a page reads as zeros. Page tables are read without asking (the guest wrote them, so they are held).
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -33,7 +33,10 @@ export interface Residency {
   readonly runs: number;
 }
 
-/** The guest's RAM. Not reentrant: results are in {@linkcode words} and {@linkcode wordBase} until the next call. */
+/**
+ * The guest's RAM. Not reentrant: results are in {@linkcode words} and {@linkcode wordBase} until the next
+ * call.
+ */
 export class PhysicalMemory implements Disposable {
   /** The source behind it. */
   readonly port: RamPort;
@@ -42,8 +45,8 @@ export class PhysicalMemory implements Disposable {
   /** First address past the last segment. */
   readonly endGpa: number;
   /**
-   * The words from address 0 on, as far as the source maps RAM at its guest-physical address, at most 8 GiB (the last index that an
-   * int32 holds). Gaps in it read as zeros. For the walker.
+   * The words from address 0 on, as far as the source maps RAM at its guest-physical address, at most 8 GiB
+   * (the last index that an int32 holds). Gaps in it read as zeros. For the walker.
    */
   readonly linear: Int32Array;
   /** The same as {@linkcode linear}, eight bytes an element: a batch copies whole values with it. */
@@ -123,7 +126,9 @@ export class PhysicalMemory implements Disposable {
     return this.#locateSlowly(frame);
   }
 
-  /** Whether the host holds this page: reading it allocates nothing. Asks the source when the bitmap says no. */
+  /**
+   * Whether the host holds this page: reading it allocates nothing. Asks the source when the bitmap says no.
+   */
   isHeld(frame: number): boolean {
     const word = frame >>> 5;
     const bits = word < this.held.length ? this.held[word] as number : this.#heldWord(word);
@@ -154,7 +159,8 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * Copies bytes that lie within one page (or, in a mapped segment, within one run of pages that are all held).
+   * Copies bytes that lie within one page (or, in a mapped segment, within one run of pages that are all
+   * held).
    *
    * @returns false when no RAM is there
    */
@@ -203,9 +209,10 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * Drops fetched pages, and looks whether the source has shrunk: enough for one more look at a guest that is known. Costs the same however much RAM there
-   * is; {@linkcode refresh} takes 1 ms for 96 MiB that are held. A page that the host holds since then is asked for when it is met; one that it gave away since then is mapped by
-   * no process.
+   * Drops fetched pages, and looks whether the source has shrunk: enough for one more look at a guest that is
+   * known. Costs the same however much RAM there is; {@linkcode refresh} takes 1 ms for 96 MiB that are held.
+   * A page that the host holds since then is asked for when it is met; one that it gave away since then is
+   * mapped by no process.
    *
    * @throws {Fault} `refused` when the source is no longer as large as it was
    */
@@ -227,17 +234,20 @@ export class PhysicalMemory implements Disposable {
   }
 
   /**
-   * Gives the pages back that were looked at: the guest's RAM, as far as it was touched through a mapping, counts as this process's memory. Costs a few
-   * microseconds, and each page as much again when it is touched.
+   * Gives the pages back that were looked at: the guest's RAM, as far as it was touched through a mapping,
+   * counts as this process's memory. Costs a few microseconds, and each page as much again when it is
+   * touched.
    */
   letGo(): void {
     if (!this.#disposed) this.port.letGo?.();
   }
 
   /**
-   * Calls `visit` with each run of pages that are held and mapped alike, at most 1 GiB each: what a scan goes through.
+   * Calls `visit` with each run of pages that are held and mapped alike, at most 1 GiB each: what a scan goes
+   * through.
    *
-   * @param visit gets the words, the index of the run's first word, how many words, and the run's address; true stops the scan
+   * @param visit gets the words, the index of the run's first word, how many words, and the run's address;
+   *   true stops the scan
    */
   forEachHeldRun(
     visit: (words: Int32Array, first: number, count: number, gpa: number) => boolean | void,

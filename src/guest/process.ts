@@ -1,7 +1,8 @@
 /**
  * What a guest's process, mapping and module look like from outside, whatever the guest's system is.
  *
- * A listing is read from a guest that goes on running: it says how it ended, and never claims to be whole when it is not.
+ * A listing is read from a guest that goes on running: it says how it ended, and never claims to be whole
+ * when it is not.
  * @module
  */
 
@@ -11,7 +12,10 @@ export interface Process {
   readonly pid: number;
   /** Its parent's number; 0 for none. */
   readonly ppid: number;
-  /** Its name as the kernel keeps it (Linux: comm, 15 bytes, or a kernel thread's full name; Windows: image name, 14). */
+  /**
+   * Its name as the kernel keeps it (Linux: comm, 15 bytes, or a kernel thread's full name; Windows: image
+   * name, 14).
+   */
   readonly name: string;
   /** Guest-physical address of its page table's root; 0 for a kernel thread, which has none of its own. */
   readonly root: number;
@@ -50,7 +54,10 @@ export type ListEnd =
   | { readonly complete: true }
   | {
     readonly complete: false;
-    /** cycle: an element came twice; wild-pointer: a link leads to no memory or is torn; too-many: the bound was reached. */
+    /**
+     * cycle: an element came twice; wild-pointer: a link leads to no memory or is torn; too-many: the bound
+     * was reached.
+     */
     readonly reason: "cycle" | "wild-pointer" | "too-many";
     /** The address of the element at which it stopped. */
     readonly at: number;

@@ -13,7 +13,9 @@ export interface RamSegment {
   readonly gpa: number;
   /** Its size, a multiple of 4096. */
   readonly sizeBytes: number;
-  /** The buffer that maps it, when it is mapped: `byteOffset` (a multiple of 4) is where the segment starts. */
+  /**
+   * The buffer that maps it, when it is mapped: `byteOffset` (a multiple of 4) is where the segment starts.
+   */
   readonly mapped?: { readonly buffer: ArrayBuffer; readonly byteOffset: number } | undefined;
 }
 
@@ -25,7 +27,10 @@ export interface RamPort extends Disposable {
   readonly description: string;
   /** First address >= `gpa` and < `end` whose page the host holds; `end` when there is none. */
   nextData(gpa: number, end: number): number;
-  /** First address >= `gpa` and < `end` whose page the host does not hold (reading it would allocate); else `end`. */
+  /**
+   * First address >= `gpa` and < `end` whose page the host does not hold (reading it would allocate); else
+   * `end`.
+   */
   nextHole(gpa: number, end: number): number;
   /**
    * Reads one 4 KiB page of a segment that is not mapped.
@@ -33,11 +38,14 @@ export interface RamPort extends Disposable {
    * @returns false when the source has no such page (a core cut short, a process that has gone)
    */
   fetch(gpa: number, into: Uint8Array<ArrayBuffer>): boolean;
-  /** Lets mapped pages count as the caller's memory no more, until they are touched again. Left out where nothing is mapped from a file. */
+  /**
+   * Lets mapped pages count as the caller's memory no more, until they are touched again. Left out where
+   * nothing is mapped from a file.
+   */
   letGo?(): void;
   /**
-   * Looks whether the source is still whole: what a mapped file has lost reads as zeros. To be asked before a look, and
-   * after one whose outcome counts.
+   * Looks whether the source is still whole: what a mapped file has lost reads as zeros. To be asked before a
+   * look, and after one whose outcome counts.
    *
    * @throws {Fault} `refused` when it is not
    */

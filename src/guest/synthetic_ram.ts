@@ -1,7 +1,7 @@
 /**
- * RAM that lives in this process: for tests, examples and images that a caller has in memory already. Pages count
- * as held once they are said to be (all of them by default), so that "a hole is never touched" can be tested:
- * a hole's bytes may be poisoned and must never show.
+ * RAM that lives in this process: for tests, examples and images that a caller has in memory already. Pages
+ * count as held once they are said to be (all of them by default), so that "a hole is never touched" can be
+ * tested: a hole's bytes may be poisoned and must never show.
  * @module
  */
 import type { RamPort, RamSegment } from "./ram_port.ts";

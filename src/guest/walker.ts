@@ -1,18 +1,20 @@
 /**
  * The page walk: one address at a time, numbers only.
  *
- * An address is two int32 halves and the result a frame number (or a negative {@linkcode WALK} code), because an int32 is
- * never boxed: a walk makes no garbage even where the engine does not inline it. Large pages give the frame of the 4 KiB
- * piece that was asked for. A walk is bounded by its levels, whatever the tables hold: a table that names itself is legal
- * and ends after as many steps as any other.
+ * An address is two int32 halves and the result a frame number (or a negative {@linkcode WALK} code), because
+ * an int32 is never boxed: a walk makes no garbage even where the engine does not inline it. Large pages give
+ * the frame of the 4 KiB piece that was asked for. A walk is bounded by its levels, whatever the tables hold:
+ * a table that names itself is legal and ends after as many steps as any other.
  *
- * There are two of it. {@linkcode Walker.explain} goes by the tables of paging.ts, wherever the RAM is, and tells all about the page or
- * the failure. {@linkcode Walker.walk} first tries the regular case written out: present tables within the linear view, a page of 4 KiB
- * or 2 MiB; whatever else it meets, it leaves to the other. Measured on 64 MiB of scattered pages: 33 ns by the tables with a view a GiB, 10 ns
- * written out; the larger half of that was the engine's inlining limit (460 bytes of bytecode), which is why `regular` is as terse as it is.
+ * There are two of it. {@linkcode Walker.explain} goes by the tables of paging.ts, wherever the RAM is, and
+ * tells all about the page or the failure. {@linkcode Walker.walk} first tries the regular case written out:
+ * present tables within the linear view, a page of 4 KiB or 2 MiB; whatever else it meets, it leaves to the
+ * other. Measured on 64 MiB of scattered pages: 33 ns by the tables with a view a GiB, 10 ns written out; the
+ * larger half of that was the engine's inlining limit (460 bytes of bytecode), which is why `regular` is as
+ * terse as it is.
  *
- * It keeps no cache: the guest changes its tables while we look, and a cache on RAM in this process has been measured
- * slower than none (memflow). A batch has its own, for the time of the batch: see scatter.ts.
+ * It keeps no cache: the guest changes its tables while we look, and a cache on RAM in this process has been
+ * measured slower than none (memflow). A batch has its own, for the time of the batch: see scatter.ts.
  * @module
  */
 import type { Paging } from "./paging.ts";
@@ -22,7 +24,10 @@ import type { PhysicalMemory } from "./physical_memory.ts";
 /** "Not the regular case": no WALK code, never leaves this file. */
 const IRREGULAR = -9;
 
-/** Walks the tables of one paging mode. Its fields tell about the last {@linkcode explain}, or the last walk that failed. */
+/**
+ * Walks the tables of one paging mode. Its fields tell about the last {@linkcode explain}, or the last walk
+ * that failed.
+ */
 export class Walker {
   /** The paging mode. */
   readonly paging: Paging;
@@ -39,7 +44,10 @@ export class Walker {
   /** PTE_NX_HI when some level forbids execution. */
   forbidHi = 0;
 
-  /** Words of the linear view, for {@linkcode regular}; 0 where the regular case does not begin with four levels. */
+  /**
+   * Words of the linear view, for {@linkcode regular}; 0 where the regular case does not begin with four
+   * levels.
+   */
   readonly regularWords: number;
 
   readonly #memory: PhysicalMemory;
@@ -83,8 +91,9 @@ export class Walker {
   }
 
   /**
-   * Four levels from `table` on, when all is regular; of a canonical address, or below a fifth level. Entries are 8-aligned, so `| 1` finds
-   * the high half without the overflow check of `+ 1`; a frame past 8 GiB (bits 33 and up of an address) is looked at once, at the end.
+   * Four levels from `table` on, when all is regular; of a canonical address, or below a fifth level. Entries
+   * are 8-aligned, so `| 1` finds the high half without the overflow check of `+ 1`; a frame past 8 GiB (bits
+   * 33 and up of an address) is looked at once, at the end.
    *
    * @param table frame number of the table
    * @param hi the address's high half

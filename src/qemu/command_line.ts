@@ -1,9 +1,12 @@
 /**
- * The one reader of QEMU command lines: which options there are, and the `key=value` lists or JSON objects that they have for an argument. The syntax is QEMU's own: an option takes an
- * argument or it does not, whatever that argument begins with; a doubled comma is one comma; a first value without a key belongs to the option's implied one; `nokey` is `key=off`.
+ * The one reader of QEMU command lines: which options there are, and the `key=value` lists or JSON objects
+ * that they have for an argument. The syntax is QEMU's own: an option takes an argument or it does not,
+ * whatever that argument begins with; a doubled comma is one comma; a first value without a key belongs to
+ * the option's implied one; `nokey` is `key=off`.
  *
- * Whoever runs a program writes its command line, so it is hostile: each character is looked at a bounded number of times, and at most {@linkcode MAX_QEMU_ARGUMENTS} words of
- * {@linkcode MAX_QEMU_LINE_BYTES} together are read. What is past that is not read, and `isWhole` says so.
+ * Whoever runs a program writes its command line, so it is hostile: each character is looked at a bounded
+ * number of times, and at most {@linkcode MAX_QEMU_ARGUMENTS} words of {@linkcode MAX_QEMU_LINE_BYTES}
+ * together are read. What is past that is not read, and `isWhole` says so.
  *
  * It gives no meaning to options: `memory_options.ts` does for RAM, the host probe for the rest.
  * @module
@@ -94,7 +97,10 @@ export class CommandLine {
     return lists;
   }
 
-  /** All lists of an option as one, for those that QEMU merges: of a key that is given twice the last one counts. */
+  /**
+   * All lists of an option as one, for those that QEMU merges: of a key that is given twice the last one
+   * counts.
+   */
   merged(name: string, implied: string): Properties {
     const all = new Map<string, string>();
     for (const list of this.lists(name, implied)) for (const [key, value] of list) all.set(key, value);
@@ -105,7 +111,8 @@ export class CommandLine {
   take(text: string, implied: string): Properties {
     this.looked += text.length;
     if (!text.startsWith("{")) return readProperties(text, implied);
-    // QEMU itself does not start with an object that is none: whoever runs with one is no QEMU, and thousands of them cost thousands of errors.
+    // QEMU itself does not start with an object that is none: whoever runs with one is no QEMU, and thousands
+    // of them cost thousands of errors.
     const properties = this.#isBroken ? undefined : readObject(text);
     this.#isBroken = properties === undefined;
     return properties ?? NOTHING;
@@ -167,7 +174,10 @@ function readValue(text: string, start: number): { readonly text: string; readon
 
 const NOTHING: Properties = new Map();
 
-/** The texts, numbers and truth values of a JSON object, as a list would have them; what is nested is left out. Undefined when it is no JSON. */
+/**
+ * The texts, numbers and truth values of a JSON object, as a list would have them; what is nested is left
+ * out. Undefined when it is no JSON.
+ */
 function readObject(text: string): Properties | undefined {
   const properties = new Map<string, string>();
   let object: unknown;

@@ -1,6 +1,6 @@
 /**
- * What a QEMU's command line says about its memory: machine type, size, backends, and which of them are its RAM, in order. It believes the words; what the process really has mapped is for
- * `src/ram` to find out.
+ * What a QEMU's command line says about its memory: machine type, size, backends, and which of them are its
+ * RAM, in order. It believes the words; what the process really has mapped is for `src/ram` to find out.
  * @module
  */
 import { type CommandLine, isOn, type Properties, readSize } from "./command_line.ts";
@@ -10,7 +10,10 @@ const DEFAULT_RAM_BYTES = 128 * MIB;
 
 /** A memory backend as the command line defines it. */
 export interface BackendOption {
-  /** Which kind of object: "memory-backend-memfd", "memory-backend-file", "memory-backend-ram", "memory-backend-shm". */
+  /**
+   * Which kind of object: "memory-backend-memfd", "memory-backend-file", "memory-backend-ram",
+   * "memory-backend-shm".
+   */
   readonly type: string;
   /** Its id. */
   readonly id: string;
@@ -32,7 +35,10 @@ export interface MemoryOptions {
   readonly maxBelow: number | undefined;
   /** All backends, in the order in which they are given. */
   readonly backends: readonly BackendOption[];
-  /** Ids of those that are the machine's RAM, in the order in which they make it up; empty when it has no backend. */
+  /**
+   * Ids of those that are the machine's RAM, in the order in which they make it up; empty when it has no
+   * backend.
+   */
   readonly ramIds: readonly string[];
 }
 

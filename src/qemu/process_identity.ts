@@ -1,5 +1,6 @@
 /**
- * Which process a number means: numbers are given again, a number together with the start of its process is not.
+ * Which process a number means: numbers are given again, a number together with the start of its process is
+ * not.
  * @module
  */
 

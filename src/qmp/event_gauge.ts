@@ -1,9 +1,10 @@
 /**
- * How many events a monitor may send before its QEMU is no longer believed to be sane: a token bucket over the events that make somebody work. A command that changes the VM
- * brings tokens, because what it causes is told by events; QEMU has no right to more than that and a generous rate. Pure: it is told the time.
+ * How many events a monitor may send before its QEMU is no longer believed to be sane: a token bucket over
+ * the events that make somebody work. A command that changes the VM brings tokens, because what it causes is
+ * told by events; QEMU has no right to more than that and a generous rate. Pure: it is told the time.
  *
- * Failed disk requests (BLOCK_IO_ERROR with werror=report) come by the thousand from an honest QEMU, and cost nothing but the reading: they are not counted. How much
- * reading may cost is the connection's business.
+ * Failed disk requests (BLOCK_IO_ERROR with werror=report) come by the thousand from an honest QEMU, and cost
+ * nothing but the reading: they are not counted. How much reading may cost is the connection's business.
  * @module
  */
 import { SECOND } from "../base/clock.ts";

@@ -1,8 +1,10 @@
 /**
- * A look at a line's bytes before it is read as JSON: how deep it is nested, and of how many parts it is. What reads JSON recurses and allocates by these two, so a peer that
- * sends half a million open brackets, or as many small values, would hold up the loop; a long text costs next to nothing, and is not counted.
+ * A look at a line's bytes before it is read as JSON: how deep it is nested, and of how many parts it is.
+ * What reads JSON recurses and allocates by these two, so a peer that sends half a million open brackets, or
+ * as many small values, would hold up the loop; a long text costs next to nothing, and is not counted.
  *
- * It does not check that the line is JSON. A text ends in the line in which it begins: JSON has no line end in a text.
+ * It does not check that the line is JSON. A text ends in the line in which it begins: JSON has no line end
+ * in a text.
  * @module
  */
 import { MAX_QMP_DEPTH, MAX_QMP_PARTS } from "../base/limits.ts";
@@ -30,7 +32,9 @@ export class LineShape {
     this.#depth = this.#parts = 0;
   }
 
-  /** Takes a line, `bytes[from..to)`, and says what is wrong with the message so far; empty when nothing is. */
+  /**
+   * Takes a line, `bytes[from..to)`, and says what is wrong with the message so far; empty when nothing is.
+   */
   take(bytes: Uint8Array, from: number, to: number): string {
     let depth = this.#depth;
     let parts = this.#parts;
@@ -73,7 +77,10 @@ export function shapeDefect(bytes: Uint8Array, from: number, to: number): string
   return whole.take(bytes, from, to);
 }
 
-/** Whether an odd number of backslashes stands before a quote. Each is looked at once: behind it there is a quote that ends the look of the next one. */
+/**
+ * Whether an odd number of backslashes stands before a quote. Each is looked at once: behind it there is a
+ * quote that ends the look of the next one.
+ */
 function isEscaped(bytes: Uint8Array, quote: number): boolean {
   let at = quote - 1;
   while (bytes[at] === BACKSLASH) at--;

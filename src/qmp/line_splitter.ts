@@ -5,7 +5,10 @@
  */
 import { MAX_QMP_LINE_BYTES } from "../base/limits.ts";
 
-/** Takes one line, without its line end: `bytes[from..to)`, valid during the call. Returns false to be given no more. */
+/**
+ * Takes one line, without its line end: `bytes[from..to)`, valid during the call. Returns false to be given
+ * no more.
+ */
 export type LineSink = (bytes: Uint8Array, from: number, to: number) => boolean;
 
 const NEWLINE = 10;

@@ -1,17 +1,21 @@
 /**
- * A QMP client over a byte stream: greeting, capabilities, numbered commands, events. It is told its input and the time and
- * calls back; it owns no socket, no timer and no promise, because it lives on a synchronous loop.
+ * A QMP client over a byte stream: greeting, capabilities, numbered commands, events. It is told its input
+ * and the time and calls back; it owns no socket, no timer and no promise, because it lives on a synchronous
+ * loop.
  *
- * At most {@linkcode MAX_QMP_INFLIGHT} commands are at QEMU, the rest waits in order: past that QEMU stops reading the monitor.
- * A command whose time is over is answered, but keeps its place among the eight until its late reply comes or the stream ends:
- * QEMU still has it.
+ * At most {@linkcode MAX_QMP_INFLIGHT} commands are at QEMU, the rest waits in order: past that QEMU stops
+ * reading the monitor. A command whose time is over is answered, but keeps its place among the eight until
+ * its late reply comes or the stream ends: QEMU still has it.
  *
- * A line may be short, unless QEMU owes the answer to a command with a long one: events and all other answers are a few hundred bytes. Before a line is read as JSON its depth
- * and its number of parts are bounded (line_shape.ts).
+ * A line may be short, unless QEMU owes the answer to a command with a long one: events and all other answers
+ * are a few hundred bytes. Before a line is read as JSON its depth and its number of parts are bounded
+ * (line_shape.ts).
  *
- * A command's id is the number of its place, one digit; a command in place 0, the first that is taken, is sent without one, and QEMU's reply then has none. At most one
- * such command is unanswered at a time, so a reply without id is that one's, and a protocol error when there is none. QEMU 7.2 reads its monitor byte by byte (one recvmsg
- * each), which makes 3 us a byte (query-status 0.14 ms, with 1,000 spaces in it 3.1 ms): the length of a command is most of its time, and an id is 7 bytes.
+ * A command's id is the number of its place, one digit; a command in place 0, the first that is taken, is
+ * sent without one, and QEMU's reply then has none. At most one such command is unanswered at a time, so a
+ * reply without id is that one's, and a protocol error when there is none. QEMU 7.2 reads its monitor byte by
+ * byte (one recvmsg each), which makes 3 us a byte (query-status 0.14 ms, with 1,000 spaces in it 3.1 ms):
+ * the length of a command is most of its time, and an id is 7 bytes.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -27,8 +31,8 @@ import { MessageAssembler } from "./message_assembler.ts";
 import { NO_ID, parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";
 
 /**
- * What became of a command. `done`, `error`: QEMU said so. `timed-out`: it was sent, and QEMU has not answered in time.
- * `closed`: it was sent, and the stream ended. `unsent`: it never left.
+ * What became of a command. `done`, `error`: QEMU said so. `timed-out`: it was sent, and QEMU has not
+ * answered in time. `closed`: it was sent, and the stream ended. `unsent`: it never left.
  */
 export type QmpReply =
   | { readonly outcome: "done"; readonly value: unknown }
@@ -41,7 +45,8 @@ export type QmpReplyHandler = (reply: QmpReply, tag: number) => void;
 /** Where commands go. */
 export interface QmpOutput {
   /**
-   * Takes a command's bytes whole, buffering what does not go out at once; they are the client's again after the call.
+   * Takes a command's bytes whole, buffering what does not go out at once; they are the client's again after
+   * the call.
    *
    * @param fds descriptors that travel with the first byte, borrowed for the call
    */
@@ -133,7 +138,8 @@ export class QmpClient {
   }
 
   /**
-   * Sends a command, or queues it. When nothing can be sent any more, or the queue is full, it is answered `unsent` at once.
+   * Sends a command, or queues it. When nothing can be sent any more, or the queue is full, it is answered
+   * `unsent` at once.
    *
    * @param args its arguments, plain JSON
    * @param handler told the reply
@@ -199,7 +205,10 @@ export class QmpClient {
     for (const pending of late) answer(pending, TIMED_OUT);
   }
 
-  /** Answers all that is under way as `timed-out`, all that waits as `unsent`; the conversation may go on later. */
+  /**
+   * Answers all that is under way as `timed-out`, all that waits as `unsent`; the conversation may go on
+   * later.
+   */
   abandon(): void {
     const sent = [...this.#sent];
     const queue = this.#takeQueue();

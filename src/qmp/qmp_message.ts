@@ -1,6 +1,6 @@
 /**
- * One line of QMP as one of four messages, checked: what a peer sends is never trusted to have a shape. QEMU's own
- * docs/interop/qmp-spec describes them.
+ * One line of QMP as one of four messages, checked: what a peer sends is never trusted to have a shape.
+ * QEMU's own docs/interop/qmp-spec describes them.
  * @module
  */
 
@@ -18,7 +18,10 @@ export type QmpData = Readonly<Record<string, unknown>>;
 /** The id of a reply that has none: to a command that was sent without. */
 export const NO_ID = 0;
 
-/** A line's meaning; `garbage` says what is wrong with one that has none. A reply's id is above 0, or {@linkcode NO_ID}. */
+/**
+ * A line's meaning; `garbage` says what is wrong with one that has none. A reply's id is above 0, or
+ * {@linkcode NO_ID}.
+ */
 export type QmpMessage =
   | { readonly kind: "greeting"; readonly version: string }
   | { readonly kind: "return"; readonly id: number; readonly value: unknown }

@@ -1,8 +1,10 @@
 /**
- * RAM from an ELF core: what QEMU's `dump-guest-memory` and a kernel's kdump write. Each PT_LOAD's physical address is where it lies in the guest.
+ * RAM from an ELF core: what QEMU's `dump-guest-memory` and a kernel's kdump write. Each PT_LOAD's physical
+ * address is where it lies in the guest.
  *
- * A file that is cut short is refused, with what is missing: half a memory looks like a whole one. Segments whose place in the file is not
- * 4-aligned cannot be viewed as words and are read page by page; the rest is mapped.
+ * A file that is cut short is refused, with what is missing: half a memory looks like a whole one. Segments
+ * whose place in the file is not 4-aligned cannot be viewed as words and are read page by page; the rest is
+ * mapped.
  * @module
  */
 import { seekData, seekHole, statFd } from "../../ffi/memfd.ts";
@@ -45,7 +47,8 @@ export class ElfCore implements RamPort {
    *
    * @param fd the file, open for reading; owned from now on, also when this throws
    * @param name what to call it in messages
-   * @throws {Fault} `bad-argument` when it is no ELF core of x86-64, `refused` when it is cut short or contradicts itself
+   * @throws {Fault} `bad-argument` when it is no ELF core of x86-64, `refused` when it is cut short or
+   *   contradicts itself
    */
   constructor(fd: OwnedFd, name: string) {
     this.#fd = fd;

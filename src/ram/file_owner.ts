@@ -1,10 +1,14 @@
 /**
- * Whose files a QEMU may have as its RAM: what leaves the daemon must never be a file that the QEMU's owner could not have opened himself.
+ * Whose files a QEMU may have as its RAM: what leaves the daemon must never be a file that the QEMU's owner
+ * could not have opened himself.
  *
- * - A process that runs as one user: that user's files. Root's QEMU may have anybody's, as root could open them.
- * - One that root started and that gave its rights up (`-runas`; libvirt hands files over by chown): root's files, too, because it opened them while it was root. That
- *   it was root the kernel tells by the monitor's socket, whose credentials are those of whoever made it listen; the process itself cannot claim it.
- * - One whose four users differ runs a set-uid program, or is about to change its user: nothing of it is believed.
+ * - A process that runs as one user: that user's files. Root's QEMU may have anybody's, as root could open
+ *   them.
+ * - One that root started and that gave its rights up (`-runas`; libvirt hands files over by chown): root's
+ *   files, too, because it opened them while it was root. That it was root the kernel tells by the monitor's
+ *   socket, whose credentials are those of whoever made it listen; the process itself cannot claim it.
+ * - One whose four users differ runs a set-uid program, or is about to change its user: nothing of it is
+ *   believed.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -25,7 +29,8 @@ export interface FileOwners {
  *
  * @param pid for messages
  * @param uids the process's users
- * @param monitorUid who made its monitor listen; undefined when it was named by its number, by somebody who gives nothing on
+ * @param monitorUid who made its monitor listen; undefined when it was named by its number, by somebody who
+ *   gives nothing on
  * @throws {Fault} `refused` when they do not go together
  */
 export function fileOwners(pid: number, uids: ProcessUids, monitorUid: number | undefined): FileOwners {

@@ -1,9 +1,11 @@
 /**
- * Which file a descriptor marks, as the kernel's maps of memory name it: device and inode. It is found out without asking the file's own file system, which a hostile user may serve
- * (FUSE, an overlay over it in a name space of his own) and never let answer.
+ * Which file a descriptor marks, as the kernel's maps of memory name it: device and inode. It is found out
+ * without asking the file's own file system, which a hostile user may serve (FUSE, an overlay over it in a
+ * name space of his own) and never let answer.
  *
- * fstat tells other numbers than /proc/PID/maps on btrfs and on an overlay (measured: a device of their own for each subvolume or layer). What maps show is the mount's device, which
- * mountinfo has. Memory without a name (memfd) is in a mount of the kernel's that no mountinfo lists; a memfd of our own tells its number.
+ * fstat tells other numbers than /proc/PID/maps on btrfs and on an overlay (measured: a device of their own
+ * for each subvolume or layer). What maps show is the mount's device, which mountinfo has. Memory without a
+ * name (memfd) is in a mount of the kernel's that no mountinfo lists; a memfd of our own tells its number.
  * @module
  */
 import { createHugeMemfd, createMemfd, statFd } from "../../ffi/memfd.ts";
@@ -93,7 +95,8 @@ export class FilePlaces {
    * Which file a descriptor of ours marks.
    *
    * @param file from {@linkcode HostProcess.pin}
-   * @throws {Fault} `refused` for one in a file system that this host's administrator has not mounted, or whose server could keep us waiting
+   * @throws {Fault} `refused` for one in a file system that this host's administrator has not mounted, or
+   *   whose server could keep us waiting
    */
   of(file: OwnedFd): FilePlace {
     const { mount: id, inode } = ownDescriptorInfo(file.fd);
@@ -135,7 +138,10 @@ export function ownDescriptorInfo(fd: number): DescriptorInfo {
   return parseDescriptorInfo(Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`));
 }
 
-/** Numbers of the kernel's own mounts that memfds are in: one for ordinary pages, one for each size of huge ones. */
+/**
+ * Numbers of the kernel's own mounts that memfds are in: one for ordinary pages, one for each size of huge
+ * ones.
+ */
 function namelessMounts(): Set<number> {
   const mounts = new Set<number>();
   for (const log2Bytes of [0, 21, 30]) {

@@ -1,9 +1,10 @@
 /**
  * QEMU's flat view, the text of `info mtree -f`: which RAM block lies where, as the machine has it now.
  *
- * Only the view of the address space "memory" counts; lines look like `0000000000000000-000000000009ffff (prio 0, ram): ram0`,
- * with ` @OFFSET` when the piece does not start at its block's beginning and ` KVM` behind. Blocks that are no RAM
- * backend (firmware, video memory) are left out; RAM that shows as rom (the BIOS shadow) is in.
+ * Only the view of the address space "memory" counts; lines look like `0000000000000000-000000000009ffff
+ * (prio 0, ram): ram0`, with ` @OFFSET` when the piece does not start at its block's beginning and ` KVM`
+ * behind. Blocks that are no RAM backend (firmware, video memory) are left out; RAM that shows as rom (the
+ * BIOS shadow) is in.
  * @module
  */
 import { MAX_FLAT_VIEW_PIECES } from "../base/limits.ts";

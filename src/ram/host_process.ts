@@ -1,8 +1,10 @@
 /**
- * A process of this host, known once and for all: its folder in /proc is opened, and everything is read through that descriptor. It stands for that one process as a pidfd does; when the
- * process has ended, every look through it fails, whoever has got its number.
+ * A process of this host, known once and for all: its folder in /proc is opened, and everything is read
+ * through that descriptor. It stands for that one process as a pidfd does; when the process has ended, every
+ * look through it fails, whoever has got its number.
  *
- * A process can make a look at its mappings or its command line as slow as it likes: only a thread that may wait for it reads them.
+ * A process can make a look at its mappings or its command line as slow as it likes: only a thread that may
+ * wait for it reads them.
  * @module
  */
 import { OPEN, reopen } from "../../ffi/memfd.ts";
@@ -12,7 +14,10 @@ import { readInto } from "../../ffi/stream.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { MAX_PROC_DESCRIPTORS, MAX_PROC_TEXT_BYTES } from "../base/limits.ts";
 
-/** The four users that a process has: real, effective, saved, and for files. They differ in a set-uid program alone. */
+/**
+ * The four users that a process has: real, effective, saved, and for files. They differ in a set-uid program
+ * alone.
+ */
 export type ProcessUids = readonly [real: number, effective: number, saved: number, files: number];
 
 /** A descriptor of another process, and what its link says. */
@@ -29,7 +34,9 @@ const CHUNK_BYTES = 65_536;
 export class HostProcess implements Disposable {
   /** Its number, for messages. */
   readonly pid: number;
-  /** When it was started, in the kernel's ticks since boot: no other process has had both number and start. */
+  /**
+   * When it was started, in the kernel's ticks since boot: no other process has had both number and start.
+   */
   readonly started: string;
   readonly #folder: OwnedFd;
 
@@ -44,7 +51,8 @@ export class HostProcess implements Disposable {
    *
    * @param pid its number
    * @param started its start, when it was seen before: another process with its number is not taken for it
-   * @throws {Fault} `no-endpoint` when there is none, or none with that start; `refused` when it may not be looked at
+   * @throws {Fault} `no-endpoint` when there is none, or none with that start; `refused` when it may not be
+   *   looked at
    */
   static open(pid: number, started = ""): HostProcess {
     let folder: OwnedFd;
@@ -72,7 +80,8 @@ export class HostProcess implements Disposable {
    * Reads one of its files.
    *
    * @param name "maps", "status", …
-   * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be looked at, `too-large` when there is more than a QEMU has
+   * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be looked at, `too-large` when
+   *   there is more than a QEMU has
    */
   read(name: string): string {
     using file = this.openFile(name, OPEN.READ_ONLY);
@@ -140,15 +149,17 @@ export class HostProcess implements Disposable {
   }
 
   /**
-   * Takes what one of its descriptors is open on, once: whatever the process does with that number from now on, it is this file. Nothing is opened: no FIFO waits, no
-   * device notices, no file system is asked.
+   * Takes what one of its descriptors is open on, once: whatever the process does with that number from now
+   * on, it is this file. Nothing is opened: no FIFO waits, no device notices, no file system is asked.
    *
-   * pidfd_getfd would give the descriptor itself, and is not used: it wants the right to trace (where this wants the right to look), a service's system call filter ends who calls
-   * it, and to close what it gave asks the file's file system, which may be a hostile user's FUSE.
+   * pidfd_getfd would give the descriptor itself, and is not used: it wants the right to trace (where this
+   * wants the right to look), a service's system call filter ends who calls it, and to close what it gave
+   * asks the file's file system, which may be a hostile user's FUSE.
    *
    * @param fd its number there
    * @returns a descriptor that only marks the file; open that anew to read
-   * @throws {Fault} as {@linkcode HostProcess.read}; `no-endpoint` also when it has no such descriptor any more
+   * @throws {Fault} as {@linkcode HostProcess.read}; `no-endpoint` also when it has no such descriptor any
+   *   more
    */
   pin(fd: number): OwnedFd {
     return this.openFile(`fd/${fd}`, OPEN.PATH);
@@ -177,7 +188,8 @@ export function readProc(pid: number, name: string): string {
 /**
  * The start in the text of /proc/PID/stat; "" when it has none.
  *
- * @param stat the text: a name in parentheses, which may hold anything, then numbers, the 22nd field being the start
+ * @param stat the text: a name in parentheses, which may hold anything, then numbers, the 22nd field being
+ *   the start
  */
 export function startOf(stat: string): string {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";

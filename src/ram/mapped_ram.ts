@@ -1,9 +1,10 @@
 /**
  * RAM in files that are mapped here, read-only: a QEMU's backends, a raw image, a core.
  *
- * Where it can be, all pieces are mapped into one range at their guest-physical addresses, so that address and index agree (the walker's
- * fast case); huge pages and ranges past {@linkcode MAX_LINEAR_BYTES} are mapped file by file. The files stay open: whether they are still whole is looked
- * at before use and after it, since what a file has lost reads as zeros.
+ * Where it can be, all pieces are mapped into one range at their guest-physical addresses, so that address
+ * and index agree (the walker's fast case); huge pages and ranges past {@linkcode MAX_LINEAR_BYTES} are
+ * mapped file by file. The files stay open: whether they are still whole is looked at before use and after
+ * it, since what a file has lost reads as zeros.
  * @module
  */
 import { seekData, seekHole, statFd } from "../../ffi/memfd.ts";

@@ -1,6 +1,7 @@
 /**
- * Guest RAM from what a MEMCTX event carries: its memsegs and its read-only descriptors (contract, section 1). What a control opens to look
- * at a guest's memory by itself. A peer's numbers are checked before anything is mapped.
+ * Guest RAM from what a MEMCTX event carries: its memsegs and its read-only descriptors
+ * (src/event/PROTOCOL.md). What a control opens to look at a guest's memory by itself. A peer's numbers are
+ * checked before anything is mapped.
  * @module
  */
 import { isOsError } from "../../ffi/os_error.ts";
@@ -12,7 +13,7 @@ import { PhysicalMemory } from "../guest/physical_memory.ts";
 import { MappedRam } from "./mapped_ram.ts";
 import { checkedLayout, type RamPiece } from "./ram_layout.ts";
 
-/** Bytes of a memseg (contract). */
+/** Bytes of a memseg (src/event/PROTOCOL.md). */
 export const MEMSEG_BYTES = 32;
 
 /**
@@ -22,7 +23,8 @@ export const MEMSEG_BYTES = 32;
  * @param fds its descriptors, borrowed: each is opened anew when this process may, else duplicated
  * @param description what a person should be told this is
  * @returns the memory; its disposal ends every mapping
- * @throws {Fault} `protocol-error` for a body that is none, `refused` for segments that do not fit their files
+ * @throws {Fault} `protocol-error` for a body that is none, `refused` for segments that do not fit their
+ *   files
  * @throws {OsError} when a file does not map
  */
 export function openMemsegs(
@@ -72,7 +74,8 @@ function openAgain(fd: OwnedFd): OwnedFd {
   try {
     return reopen(fd.fd, OPEN.READ_ONLY);
   } catch (error) {
-    // Another user's memfd may not be opened again, nor a file with a lease on it; the socket has made this descriptor for us alone.
+    // Another user's memfd may not be opened again, nor a file with a lease on it; the socket has made this
+    // descriptor for us alone.
     if (!isOsError(error, "EACCES") && !isOsError(error, "EPERM") && !isOsError(error, "EAGAIN")) throw error;
     return fd.dup();
   }

@@ -1,8 +1,9 @@
 /**
  * The mode of guest RAM that is given out, and the way to write it all the same.
  *
- * A memfd's inode is 0777: whoever has a read-only descriptor of it could open it anew for writing through /proc/self/fd. So the mode of one that QEMU has sealed is taken down to 0400; QEMU's
- * own descriptor and mappings are not touched by that. The mode of every other file is its owner's wish, and is never changed.
+ * A memfd's inode is 0777: whoever has a read-only descriptor of it could open it anew for writing through
+ * /proc/self/fd. So the mode of one that QEMU has sealed is taken down to 0400; QEMU's own descriptor and
+ * mappings are not touched by that. The mode of every other file is its owner's wish, and is never changed.
  * @module
  */
 import { fchmod, OPEN, reopen, statFd } from "../../ffi/memfd.ts";
@@ -14,7 +15,8 @@ export const OWNER_READS = 0o400;
 const OWNER_WRITES = 0o600;
 
 /**
- * Opens guest RAM for reading and writing. Root writes whatever the mode is. The owner of a memfd gives itself the right for the moment of opening; others never have it.
+ * Opens guest RAM for reading and writing. Root writes whatever the mode is. The owner of a memfd gives
+ * itself the right for the moment of opening; others never have it.
  *
  * @param fd the file, open for reading; borrowed
  * @param sealed whether it is a memfd that QEMU has sealed

@@ -1,8 +1,9 @@
 /**
- * Guest memory without a daemon: `pid:N` (a QEMU process) or `file:PATH` (a raw RAM image, or an ELF core), as `vmsig mem` takes them.
+ * Guest memory without a daemon: `pid:N` (a QEMU process) or `file:PATH` (a raw RAM image, or an ELF core),
+ * as `vmsig mem` takes them.
  *
- * A raw image does not say where its machine's hole is. Below 2816 MiB it has none; a larger one is tried as q35, as pc and without a hole,
- * and the layout in which a system is found counts.
+ * A raw image does not say where its machine's hole is. Below 2816 MiB it has none; a larger one is tried as
+ * q35, as pc and without a hole, and the layout in which a system is found counts.
  * @module
  */
 import { type FileStatus, OPEN, reopen, statFd } from "../../ffi/memfd.ts";
@@ -46,7 +47,8 @@ export function isTarget(word: string): boolean {
  *
  * @param target `pid:N` or `file:PATH`
  * @param finders which systems to look for, the likeliest first
- * @throws {Fault} `usage` for a word that is none of both; else as {@linkcode openQemuRam}; `refused` for a file that cannot be opened or is no memory
+ * @throws {Fault} `usage` for a word that is none of both; else as {@linkcode openQemuRam}; `refused` for a
+ *   file that cannot be opened or is no memory
  */
 export function openTarget(target: string, finders: readonly GuestFinder[]): MemoryTarget {
   const [, kind, rest = ""] = /^(pid|file):(.*)$/s.exec(target) ?? [];
@@ -92,7 +94,10 @@ function openFile(name: string, path: string, finders: readonly GuestFinder[]): 
   return openRaw(name, path, source, head, sizeBytes, finders);
 }
 
-/** Looks first what it is, without opening it: a FIFO would wait for somebody who writes, and a device would notice. */
+/**
+ * Looks first what it is, without opening it: a FIFO would wait for somebody who writes, and a device would
+ * notice.
+ */
 function openImage(path: string): OwnedFd {
   try {
     using mark = reopen(path, OPEN.PATH);

@@ -1,6 +1,6 @@
 /**
- * Which pages of a host process are there, by its /proc/PID/pagemap: for RAM whose file cannot tell its holes (huge pages), or that has no
- * file. A page that was swapped out counts as there.
+ * Which pages of a host process are there, by its /proc/PID/pagemap: for RAM whose file cannot tell its holes
+ * (huge pages), or that has no file. A page that was swapped out counts as there.
  * @module
  */
 import { preadInto } from "../../ffi/stream.ts";
@@ -29,7 +29,9 @@ export class Pagemap implements Disposable {
     this.#fd = process.openFile("pagemap", OPEN.READ_ONLY);
   }
 
-  /** First page-aligned address in [from, end) that is there (`wanted`) or is not; `end` when there is none. */
+  /**
+   * First page-aligned address in [from, end) that is there (`wanted`) or is not; `end` when there is none.
+   */
   next(from: number, end: number, wanted: boolean): number {
     let page = Math.floor(from / PAGE_BYTES);
     const last = Math.ceil(end / PAGE_BYTES);

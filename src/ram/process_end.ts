@@ -1,8 +1,9 @@
 /**
- * Whether a host process has ended, told from one that may not be looked at: a /proc that is mounted with hidepid denies that another user's process is there, and a
- * pidfd does not.
+ * Whether a host process has ended, told from one that may not be looked at: a /proc that is mounted with
+ * hidepid denies that another user's process is there, and a pidfd does not.
  *
- * The loop asks it, so it reads nothing that the process could make slow: not its command line, not its mappings.
+ * The loop asks it, so it reads nothing that the process could make slow: not its command line, not its
+ * mappings.
  * @module
  */
 import { isOsError, OsError } from "../../ffi/os_error.ts";

@@ -23,7 +23,8 @@ export interface HostMapping {
   readonly path: string;
 }
 
-// With `s`: a path may hold what `.` leaves out otherwise (a return, U+2028), and its mapping would not be seen.
+// With `s`: a path may hold what `.` leaves out otherwise (a return, U+2028), and its mapping would not be
+// seen.
 const LINE =
   /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) (....) ([0-9a-f]{1,16}) ([0-9a-f]{1,8}):([0-9a-f]{1,8}) (\d{1,20}) *(.*)$/s;
 

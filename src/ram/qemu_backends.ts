@@ -1,8 +1,10 @@
 /**
- * The memory backends of a running QEMU, found in /proc alone: what the command line defines is looked for among the files that
- * the process has open and mapped shared. A memfd's link does not tell its backend's id: several are told apart by size and order.
+ * The memory backends of a running QEMU, found in /proc alone: what the command line defines is looked for
+ * among the files that the process has open and mapped shared. A memfd's link does not tell its backend's id:
+ * several are told apart by size and order.
  *
- * Each file is taken once and opened for reading (ram_file.ts); nothing of it is changed. An expected lack (RAM that is not shared) is an outcome, with the option that is missing.
+ * Each file is taken once and opened for reading (ram_file.ts); nothing of it is changed. An expected lack
+ * (RAM that is not shared) is an outcome, with the option that is missing.
  * @module
  */
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -63,8 +65,10 @@ const REMEDY =
  * Looks for a QEMU's backends, and opens them.
  *
  * @param process the QEMU process
- * @param monitorUid who made its monitor listen; undefined when it was named by its number (see file_owner.ts)
- * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be looked at or its files are not its own, `bad-argument` when it is no QEMU
+ * @param monitorUid who made its monitor listen; undefined when it was named by its number (see
+ *   file_owner.ts)
+ * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be looked at or its files are
+ *   not its own, `bad-argument` when it is no QEMU
  */
 export function findQemuMemory(process: HostProcess, monitorUid?: number): QemuMemory {
   const { pid } = process;

@@ -1,6 +1,7 @@
 /**
- * What a QEMU's command line says about its memory: machine type, size, backends. Read from /proc/PID/cmdline, so that a VM can be looked at
- * whose monitor belongs to somebody else. The reading is `src/qemu`'s, as the host probe has it; this adds the machine that QEMU takes when none is named.
+ * What a QEMU's command line says about its memory: machine type, size, backends. Read from
+ * /proc/PID/cmdline, so that a VM can be looked at whose monitor belongs to somebody else. The reading is
+ * `src/qemu`'s, as the host probe has it; this adds the machine that QEMU takes when none is named.
  * @module
  */
 import { Fault } from "../base/fault.ts";

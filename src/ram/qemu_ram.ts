@@ -1,8 +1,8 @@
 /**
  * The RAM of a running QEMU, opened read-only by its pid.
  *
- * With a shared backend it is mapped, and its files can be handed on; without one it is read through the process. The layout comes from
- * the flat view when the caller has one (QMP), else from the machine's rule.
+ * With a shared backend it is mapped, and its files can be handed on; without one it is read through the
+ * process. The layout comes from the flat view when the caller has one (QMP), else from the machine's rule.
  * @module
  */
 import { OPEN } from "../../ffi/memfd.ts";
@@ -39,7 +39,7 @@ export interface QemuRam extends Disposable {
   readonly backends: readonly QemuBackend[];
   /** Their read-only descriptors, in that order: borrowed; duplicate one to hand it on. */
   readonly fds: readonly number[];
-  /** Where RAM lies: the contract's memsegs. */
+  /** Where RAM lies: the protocol's memsegs. */
   readonly pieces: readonly RamPiece[];
   /** Bytes of RAM in all. */
   readonly ramBytes: number;
@@ -54,8 +54,8 @@ export interface QemuRam extends Disposable {
  *
  * @param pid the QEMU process
  * @param options what the caller knows
- * @throws {Fault} `no-endpoint`, `bad-argument` (no QEMU), `refused` (may not be opened, or does not fit), `not-supported` (a
- *   machine whose rule is not known and no flat view; RAM that cannot be told apart)
+ * @throws {Fault} `no-endpoint`, `bad-argument` (no QEMU), `refused` (may not be opened, or does not fit),
+ *   `not-supported` (a machine whose rule is not known and no flat view; RAM that cannot be told apart)
  */
 export function openQemuRam(pid: number, options: OpenQemuOptions = {}): QemuRam {
   using process = HostProcess.open(pid);
@@ -193,7 +193,8 @@ export function presenceIn(process: HostProcess, hostAddress: number): FilePrese
 }
 
 function openThroughProcess(process: HostProcess, options: OpenQemuOptions): QemuRam {
-  // Its memory first, and what is in it after that: a set-uid program that it executes in between is looked at for what it is.
+  // Its memory first, and what is in it after that: a set-uid program that it executes in between is looked
+  // at for what it is.
   const memory = process.openFile("mem", OPEN.READ_ONLY);
   try {
     const found = findQemuMemory(process);

@@ -1,9 +1,11 @@
 /**
- * One file of a QEMU's RAM, taken from the process's table once: everything that is asked of it, and everything that is opened from it, goes by that one descriptor, so that a process which
- * changes its table meanwhile changes nothing.
+ * One file of a QEMU's RAM, taken from the process's table once: everything that is asked of it, and
+ * everything that is opened from it, goes by that one descriptor, so that a process which changes its table
+ * meanwhile changes nothing.
  *
- * It is believed to be RAM when it is a regular file that the process has mapped shared and for writing (device and inode, not the name: whoever maps a file so has opened it for
- * writing), when it belongs to who the process is (file_owner.ts), and when its file system cannot keep us waiting (file_place.ts).
+ * It is believed to be RAM when it is a regular file that the process has mapped shared and for writing
+ * (device and inode, not the name: whoever maps a file so has opened it for writing), when it belongs to who
+ * the process is (file_owner.ts), and when its file system cannot keep us waiting (file_place.ts).
  * @module
  */
 import {
@@ -64,7 +66,8 @@ const O_ACCMODE = 3;
  * @param listed which one
  * @param isKnown told the file's device and inode: true when it need not be taken (again)
  * @returns undefined when the process does not have it mapped as its RAM, or not open any more
- * @throws {Fault} `refused`, with the reason, for one that it has mapped and that is none of its owner's files, or may not be opened
+ * @throws {Fault} `refused`, with the reason, for one that it has mapped and that is none of its owner's
+ *   files, or may not be opened
  */
 export function takeRamFile(
   look: RamLook,
@@ -95,7 +98,9 @@ export function takeRamFile(
   }
 }
 
-/** Whether a file is sealed as QEMU seals its memfds: its size is for ever. Only memory without a name can be. */
+/**
+ * Whether a file is sealed as QEMU seals its memfds: its size is for ever. Only memory without a name can be.
+ */
 export function isSealed(fd: number): boolean {
   return (getSeals(fd) & SEAL.SHRINK) !== 0;
 }
@@ -103,7 +108,8 @@ export function isSealed(fd: number): boolean {
 /** Marks the file of a descriptor that the process has open for reading and writing, as QEMU has its RAM. */
 function pin(process: HostProcess, fd: number): OwnedFd | undefined {
   try {
-    // Only a first look, which spares the rest: the process may change it at once. What counts is what it has mapped.
+    // Only a first look, which spares the rest: the process may change it at once. What counts is what it has
+    // mapped.
     const { flags } = parseDescriptorInfo(process.read(`fdinfo/${fd}`));
     if ((flags & OPEN.PATH) !== 0 || (flags & O_ACCMODE) !== OPEN.READ_WRITE) return undefined;
     return process.pin(fd);

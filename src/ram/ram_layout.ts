@@ -1,12 +1,13 @@
 /**
- * Where a machine's RAM lies: which part of which backend at which guest-physical address. A plain list, made from QEMU's flat view
- * when there is a monitor, else from the machine's rule; both are checked against the backends' sizes.
+ * Where a machine's RAM lies: which part of which backend at which guest-physical address. A plain list, made
+ * from QEMU's flat view when there is a monitor, else from the machine's rule; both are checked against the
+ * backends' sizes.
  * @module
  */
 import { Fault } from "../base/fault.ts";
 import { MAX_GUEST_GPA } from "../base/limits.ts";
 
-/** A part of a backend in the guest's physical address space (contract: memseg). */
+/** A part of a backend in the guest's physical address space (src/event/PROTOCOL.md: memseg). */
 export interface RamPiece {
   /** Guest-physical address. */
   readonly gpa: number;
@@ -28,7 +29,10 @@ export interface BackendSize {
 
 const PAGE_BYTES = 4096;
 
-/** Whether a piece is one: the text that it comes from may have its end before its beginning, and numbers that a double rounds. */
+/**
+ * Whether a piece is one: the text that it comes from may have its end before its beginning, and numbers that
+ * a double rounds.
+ */
 function isRange({ gpa, fileOffset, sizeBytes }: RamPiece): boolean {
   return gpa >= 0 && sizeBytes > 0 && gpa + sizeBytes <= MAX_GUEST_GPA && Number.isSafeInteger(fileOffset) &&
     fileOffset >= 0;

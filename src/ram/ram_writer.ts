@@ -1,8 +1,10 @@
 /**
- * The one place that can write guest RAM: a writable mapping of a QEMU's shared backends, made when the first write is granted.
+ * The one place that can write guest RAM: a writable mapping of a QEMU's shared backends, made when the first
+ * write is granted.
  *
- * It stores bytes at physical runs that its caller has translated and admitted; it asks for no permission itself. An aligned write of 1, 2, 4
- * or 8 bytes within one run is a single atomic store; anything else is copied run by run.
+ * It stores bytes at physical runs that its caller has translated and admitted; it asks for no permission
+ * itself. An aligned write of 1, 2, 4 or 8 bytes within one run is a single atomic store; anything else is
+ * copied run by run.
  * @module
  */
 import { Mapping } from "../../ffi/mapping.ts";
@@ -33,7 +35,8 @@ export class RamWriter implements Disposable {
    * @param backends the QEMU's shared backends
    * @param fds their files, open for reading, in that order; borrowed for the call
    * @param pieces where their parts lie
-   * @throws {Fault} `not-supported` when there are none, `refused` when one may not be opened for writing or shrank
+   * @throws {Fault} `not-supported` when there are none, `refused` when one may not be opened for writing or
+   *   shrank
    */
   constructor(backends: readonly QemuBackend[], fds: readonly number[], pieces: readonly RamPiece[]) {
     if (backends.length === 0) {

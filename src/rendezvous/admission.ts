@@ -1,6 +1,6 @@
 /**
- * Who may be at the other end of a channel. The kernel tells who connected (SO_PEERCRED); this asks the rule that the
- * config gives, and without one lets in our own user and root, and nobody else.
+ * Who may be at the other end of a channel. The kernel tells who connected (SO_PEERCRED); this asks the rule
+ * that the config gives, and without one lets in our own user and root, and nobody else.
  * @module
  */
 import type { PeerCredentials } from "../../ffi/unix_socket.ts";

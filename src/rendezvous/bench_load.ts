@@ -1,6 +1,7 @@
 /**
- * What the ends of a measured or tested channel do: produce numbered messages, consume and check them, echo, stream.
- * Every produced message begins with its number, and its last word follows from it: a consumer checks all of them.
+ * What the ends of a measured or tested channel do: produce numbered messages, consume and check them, echo,
+ * stream. Every produced message begins with its number, and its last word follows from it: a consumer checks
+ * all of them.
  * @module
  */
 import type { Channel } from "../v2v/channel.ts";

@@ -1,5 +1,6 @@
 /**
- * The other end of `vmsig v2v bench`: a thread with a mapping of its own, so that no second process is needed.
+ * The other end of `vmsig v2v bench`: a thread with a mapping of its own, so that no second process is
+ * needed.
  * @module
  */
 import { messageOf } from "../base/fault.ts";

@@ -1,12 +1,12 @@
 /**
- * A channel as a pipe for a shell, as socat has it: standard input goes to the other end, what comes from there to
- * standard output. As a stream, bytes; without, a message is a line.
+ * A channel as a pipe for a shell, as socat has it: standard input goes to the other end, what comes from
+ * there to standard output. As a stream, bytes; without, a message is a line.
  *
- * When it ends. The contract has no half-close, so an end of input is told by our own flag (src/v2v/stream.ts), and:
- * both ends' inputs are over: done. Ours is over and had something: done once the other end has taken all, and
- * has been quiet for the linger time: an answer can still come, and an end that knows no flag is not waited for for
- * ever. Ours had nothing (`</dev/null`): we only listen, until the other end is done. The other end disconnects: done,
- * behind its last byte. It dies: an error, behind its last byte.
+ * When it ends. RING.md has no half-close, so an end of input is told by our own flag (src/v2v/stream.ts),
+ * and: both ends' inputs are over: done. Ours is over and had something: done once the other end has taken
+ * all, and has been quiet for the linger time: an answer can still come, and an end that knows no flag is not
+ * waited for for ever. Ours had nothing (`</dev/null`): we only listen, until the other end is done. The
+ * other end disconnects: done, behind its last byte. It dies: an error, behind its last byte.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -54,8 +54,8 @@ interface Carrier {
  *
  * @param channel the channel; it is disconnected afterwards, whatever happens
  * @param asStream bytes instead of lines
- * @throws {Fault} `seam-down` when the other end died, `too-large` for a line that no message holds, `protocol-error`;
- *   the signal's reason
+ * @throws {Fault} `seam-down` when the other end died, `too-large` for a line that no message holds,
+ *   `protocol-error`; the signal's reason
  */
 export async function pipeChannel(channel: Channel, asStream: boolean, ends: PipeEnds): Promise<PipeResult> {
   const pipe = new Pipe(channel, asStream ? new ByteCarrier(channel) : new LineCarrier(channel), ends);

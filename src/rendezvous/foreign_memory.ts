@@ -1,9 +1,10 @@
 /**
- * Memory that the other side of a rendezvous hands over. It may be anything: it is checked in an order in which no question
- * that is asked of it can wait for its maker, or be answered differently later.
+ * Memory that the other side of a rendezvous hands over. It may be anything: it is checked in an order in
+ * which no question that is asked of it can wait for its maker, or be answered differently later.
  *
- * Only a memfd that is sealed against shrinking will do: it cannot be cut under the mapping, and its pages are the kernel's and
- * no server's. One of huge pages is refused as well, for it can be mapped and unmapped in huge pages only.
+ * Only a memfd that is sealed against shrinking will do: it cannot be cut under the mapping, and its pages
+ * are the kernel's and no server's. One of huge pages is refused as well, for it can be mapped and unmapped
+ * in huge pages only.
  * @module
  */
 import { createMemfd, getSeals, SEAL, statFd } from "../../ffi/memfd.ts";
@@ -21,7 +22,8 @@ const WRONG_KIND: ForeignMemory = {
 
 /** Looks at memory that was handed over; the descriptor is borrowed. */
 export function inspectMemory(fd: number): ForeignMemory {
-  // First whether it is a memfd at all: asking a file for its size may have to wait for whoever serves the file.
+  // First whether it is a memfd at all: asking a file for its size may have to wait for whoever serves the
+  // file.
   if ((sealsOf(fd) & SEAL.SHRINK) === 0) return WRONG_KIND;
   const status = statFd(fd);
   if (!status.isRegular) return WRONG_KIND;

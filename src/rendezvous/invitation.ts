@@ -1,6 +1,7 @@
 /**
- * The one packet of a rendezvous between processes: what the listener sends with the region and the doorbells, or in
- * its place why it does not. CBOR, as the contract has it; the refusal is ours, shaped as a control socket's REFUSED.
+ * The one packet of a rendezvous between processes: what the listener sends with the region and the
+ * doorbells, or in its place why it does not. CBOR, as RING.md has it; the refusal is ours, shaped as a
+ * control socket's REFUSED.
  * @module
  */
 import { decode, encode } from "cborg";

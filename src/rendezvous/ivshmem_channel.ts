@@ -1,6 +1,6 @@
 /**
- * Listening and connecting over an ivshmem device of a host process: the handshake lies in the region's head, since
- * there is no socket between the two ends.
+ * Listening and connecting over an ivshmem device of a host process: the handshake lies in the region's head,
+ * since there is no socket between the two ends.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -42,7 +42,8 @@ export class IvshmemListener implements Disposable {
   /**
    * Lays the region out anew, with the next generation: whatever was in it is over.
    *
-   * @throws {Fault} `bad-argument` for an order that cannot be, `too-large` when the rings do not fit the memory
+   * @throws {Fault} `bad-argument` for an order that cannot be, `too-large` when the rings do not fit the
+   *   memory
    */
   constructor(device: IvshmemDevice, options: IvshmemChannelOptions = {}) {
     const usual = usualOrder(device);
@@ -127,7 +128,7 @@ export class IvshmemListener implements Disposable {
  * Connects over a device.
  *
  * @throws {Fault} `no-endpoint` when nobody listens in the region, `busy` when its listener has a connector,
- *   `protocol-error` when the region is not what the contract says
+ *   `protocol-error` when the region is not what RING.md says
  */
 export function connectIvshmem(device: IvshmemDevice, options: IvshmemChannelOptions = {}): Channel {
   const header = new RegionHeader(device.region);

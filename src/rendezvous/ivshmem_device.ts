@@ -1,10 +1,10 @@
 /**
- * A host process as a client of an ivshmem server: the same place that a VM's device has, so that a process can be an
- * end of a channel whose other end is a guest. It takes the memory and the doorbells of all clients, and notices who
- * comes and who goes.
+ * A host process as a client of an ivshmem server: the same place that a VM's device has, so that a process
+ * can be an end of a channel whose other end is a guest. It takes the memory and the doorbells of all
+ * clients, and notices who comes and who goes.
  *
- * What the server hands over is checked as an invitation is: memory that could shrink, or a doorbell that is no eventfd,
- * is refused.
+ * What the server hands over is checked as an invitation is: memory that could shrink, or a doorbell that is
+ * no eventfd, is refused.
  * @module
  */
 import { ReceiveBatch } from "../../ffi/datagram.ts";
@@ -29,7 +29,10 @@ import { MappedRegion } from "./mapped_region.ts";
 const MAX_REGION_BYTES = 1 << 30;
 const MAX_PEERS = 64;
 const MAX_VECTORS = 64;
-/** As many as the kernel lets one message have: what is not taken the kernel would close here, and that can wait. */
+/**
+ * As many as the kernel lets one message have: what is not taken the kernel would close here, and that can
+ * wait.
+ */
 const MAX_MESSAGE_FDS = 253;
 /** A server that talks without pause must not hold us here. */
 const BATCHES_A_LOOK = 64;

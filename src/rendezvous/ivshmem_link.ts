@@ -1,9 +1,9 @@
 /**
- * The transport of a host process that is an end of a channel over ivshmem: the clients' eventfds as doorbells, the
- * server's word and the other end's heartbeat as signs of its life.
+ * The transport of a host process that is an end of a channel over ivshmem: the clients' eventfds as
+ * doorbells, the server's word and the other end's heartbeat as signs of its life.
  *
- * The heartbeat is ours as well: every wait shows it, and a timer while the thread's event loop turns. A program that
- * computes for two seconds without either is taken for dead by the other end, as the contract has it.
+ * The heartbeat is ours as well: every wait shows it, and a timer while the thread's event loop turns. A
+ * program that computes for two seconds without either is taken for dead by the other end, as RING.md has it.
  * @module
  */
 import { EventFd } from "../../ffi/event_fd.ts";
@@ -15,9 +15,9 @@ import type { Role } from "../v2v/region_layout.ts";
 import type { IvshmemDevice } from "./ivshmem_device.ts";
 import { ring } from "./ring_bell.ts";
 
-/** How often an end shows that it lives (contract). */
+/** How often an end shows that it lives (src/v2v/RING.md). */
 export const HEARTBEAT_NS: number = 200 * MS;
-/** After how long without a sign an end is taken for dead (contract). */
+/** After how long without a sign an end is taken for dead (src/v2v/RING.md). */
 export const HEARTBEAT_STALE_NS: number = 2 * SECOND;
 
 const TAG_BELL = 0;
@@ -25,7 +25,7 @@ const TAG_SERVER = 1;
 const TAG_WAKE = 2;
 /** Events that a wait tells at once; the rest comes with the next. */
 const MAX_EVENTS = 8;
-// The contract's order; for room both readings of it, as between processes (process_link.ts).
+// RING.md's order; for room both readings of it, as between processes (process_link.ts).
 const LISTENER_DATA = 0;
 const CONNECTOR_DATA = 2;
 const SPACE_VECTORS = [1, 3] as const;

@@ -1,7 +1,8 @@
 /**
- * QEMU's ivshmem client-server protocol, version 0: what both ends of it share. Each message is one signed 64-bit
- * little-endian number, some with a descriptor: the version, the client's own id, -1 with the shared memory, and an id
- * with one eventfd for each vector of each client (its own come last); an id alone: that client is gone.
+ * QEMU's ivshmem client-server protocol, version 0: what both ends of it share. Each message is one signed
+ * 64-bit little-endian number, some with a descriptor: the version, the client's own id, -1 with the shared
+ * memory, and an id with one eventfd for each vector of each client (its own come last); an id alone: that
+ * client is gone.
  * @module
  */
 import { sendOne } from "../../ffi/datagram.ts";
@@ -14,10 +15,13 @@ export const IVSHMEM_MESSAGE_BYTES = 8;
 export const IVSHMEM_MEMORY: number = -1;
 /** Largest peer id. */
 export const MAX_IVSHMEM_ID = 65_535;
-/** Vectors of a peer: the four doorbells of a channel, in the contract's order. */
+/** Vectors of a peer: the four doorbells of a channel, in RING.md's order. */
 export const IVSHMEM_VECTORS = 4;
 
-/** A message's number; ids are small, so the low word tells all but its sign. undefined for a number out of range. */
+/**
+ * A message's number; ids are small, so the low word tells all but its sign. undefined for a number out of
+ * range.
+ */
 export function ivshmemNumber(view: DataView, offset: number): number | undefined {
   const low = view.getInt32(offset, true);
   const high = view.getInt32(offset + 4, true);

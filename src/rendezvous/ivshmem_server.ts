@@ -1,14 +1,15 @@
 /**
- * The server that QEMU's `-device ivshmem-doorbell` connects to: one memory and one socket a channel. It makes the
- * memory, gives each client an id and four eventfds, and tells all of them who comes and who goes. Both ends of the
- * channel are its clients: VMs, and processes of the host (src/rendezvous/ivshmem_device.ts).
+ * The server that QEMU's `-device ivshmem-doorbell` connects to: one memory and one socket a channel. It
+ * makes the memory, gives each client an id and four eventfds, and tells all of them who comes and who goes.
+ * Both ends of the channel are its clients: VMs, and processes of the host
+ * (src/rendezvous/ivshmem_device.ts).
  *
- * It owns no loop: whoever has one calls {@linkcode IvshmemServer.addTo}. It never blocks: a client whose socket is full
- * is dropped, and the doorbells, which its clients may spoil for each other, it only makes and closes. It does not look
- * into the memory, and does not know who listens and who connects.
+ * It owns no loop: whoever has one calls {@linkcode IvshmemServer.addTo}. It never blocks: a client whose
+ * socket is full is dropped, and the doorbells, which its clients may spoil for each other, it only makes and
+ * closes. It does not look into the memory, and does not know who listens and who connects.
  *
- * What goes wrong with a client ends that client. Out of descriptors it rests and goes on (ffi/accept_loop.ts); who knocks
- * and cannot be given its doorbells is turned away.
+ * What goes wrong with a client ends that client. Out of descriptors it rests and goes on
+ * (ffi/accept_loop.ts); who knocks and cannot be given its doorbells is turned away.
  * @module
  */
 import { AcceptLoop, isShortage, type Reception } from "../../ffi/accept_loop.ts";
@@ -37,7 +38,10 @@ import {
   sendIvshmem,
 } from "./ivshmem_protocol.ts";
 
-/** A loop, as the server sees it: it watches descriptors and the time, and calls back. The daemon's loop is one. */
+/**
+ * A loop, as the server sees it: it watches descriptors and the time, and calls back. The daemon's loop is
+ * one.
+ */
 export interface FdRegistrar {
   /** The loop's clock. */
   readonly clock: { nowNs(): number };
@@ -260,8 +264,9 @@ export class IvshmemServer implements Disposable {
   }
 
   /**
-   * A client never says anything: what is readable is its end, or a mistake of its. It is not read: a descriptor that came
-   * along would be closed here, which can wait for as long as its sender likes (shim/vmsig_closer.c).
+   * A client never says anything: what is readable is its end, or a mistake of its. It is not read: a
+   * descriptor that came along would be closed here, which can wait for as long as its sender likes
+   * (shim/vmsig_closer.c).
    */
   #hear(client: Client, events: number): void {
     const hasLeft = (events & (RDHUP | HUP | ERR)) !== 0;
@@ -296,13 +301,17 @@ export class IvshmemServer implements Disposable {
     this.#registrar?.unwatch(client.socket.fd);
     closeConnection(client.socket.release());
     for (const bell of client.bells) {
-      bell.hush(); // nobody reads it any more: a QEMU that is stuck ringing it, because somebody filled it, is freed
+      // nobody reads it any more: a QEMU that is stuck ringing it, because somebody filled it, is freed
+      bell.hush();
       bell[Symbol.dispose]();
     }
     return true;
   }
 
-  /** Ends serving: all clients are dropped, the socket's file is removed. Mappings that clients have stay theirs. */
+  /**
+   * Ends serving: all clients are dropped, the socket's file is removed. Mappings that clients have stay
+   * theirs.
+   */
   [Symbol.dispose](): void {
     if (this.#socket.closed) return;
     this.#accepting?.[Symbol.dispose]();

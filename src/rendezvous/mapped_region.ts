@@ -1,5 +1,6 @@
 /**
- * A v2v region that is mapped from a file: the memory that the rings' port asks for, with copies that make nothing.
+ * A v2v region that is mapped from a file: the memory that the rings' port asks for, with copies that make
+ * nothing.
  * @module
  */
 import { copyIn, copyOut } from "../../ffi/memory_copy.ts";

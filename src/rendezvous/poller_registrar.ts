@@ -1,8 +1,9 @@
 /**
- * A small loop of its own over a poller, for what has no daemon around it: tests, commands that serve one channel, and a
- * listener that is to be watched as one descriptor.
+ * A small loop of its own over a poller, for what has no daemon around it: tests, commands that serve one
+ * channel, and a listener that is to be watched as one descriptor.
  *
- * Either it runs ({@linkcode PollerRegistrar.run}), or whoever owns it watches {@linkcode PollerRegistrar.fd} and turns it.
+ * Either it runs ({@linkcode PollerRegistrar.run}), or whoever owns it watches {@linkcode PollerRegistrar.fd}
+ * and turns it.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -28,7 +29,10 @@ export class PollerRegistrar implements FdRegistrar, Disposable {
   #lastTag = FIRST_TAG;
   #stopped = false;
 
-  /** Makes one that watches nothing yet. What it needs later it takes now: it must not fail for lack of descriptors. */
+  /**
+   * Makes one that watches nothing yet. What it needs later it takes now: it must not fail for lack of
+   * descriptors.
+   */
   constructor() {
     try {
       this.#timer = TimerFd.create();

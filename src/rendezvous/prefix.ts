@@ -8,8 +8,8 @@ import { Fault } from "../base/fault.ts";
 export const MAX_PREFIX_CHARACTERS = 64;
 
 /**
- * Checks a prefix: letters, digits, `-`, `_` and dots, not beginning with a dot. A slash or `..` would lead out of the
- * runtime directory.
+ * Checks a prefix: letters, digits, `-`, `_` and dots, not beginning with a dot. A slash or `..` would lead
+ * out of the runtime directory.
  *
  * @throws {Fault} `bad-argument`
  */
@@ -31,7 +31,7 @@ export function socketFolder(runtimeDir: string): string {
   return `${runtimeDir}/v2v`;
 }
 
-/** The socket of a prefix: `v2v/P.sock` in the runtime directory (contract). */
+/** The socket of a prefix: `v2v/P.sock` in the runtime directory (src/v2v/RING.md). */
 export function socketPathOf(runtimeDir: string, prefix: string): string {
   return `${socketFolder(runtimeDir)}/${checkPrefix(prefix)}.sock`;
 }

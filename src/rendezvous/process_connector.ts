@@ -1,9 +1,10 @@
 /**
- * The connecting end between two processes: it connects to the prefix's socket, checks everything that the listener
- * hands over, and takes its place in the region.
+ * The connecting end between two processes: it connects to the prefix's socket, checks everything that the
+ * listener hands over, and takes its place in the region.
  *
- * The listener may be anybody's program: a file that could shrink under the mapping, a region of another layout, a
- * descriptor that is no eventfd are refused before anything of them is used, and closed on another thread.
+ * The listener may be anybody's program: a file that could shrink under the mapping, a region of another
+ * layout, a descriptor that is no eventfd are refused before anything of them is used, and closed on another
+ * thread.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -39,14 +40,18 @@ export interface ConnectOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
-/** As many as the kernel lets one packet have: what is not taken the kernel would close here, and that can wait. */
+/**
+ * As many as the kernel lets one packet have: what is not taken the kernel would close here, and that can
+ * wait.
+ */
 const MAX_PACKET_FDS = 253;
 
 /**
  * Connects to a prefix, and stops the thread until the listener answers.
  *
- * @throws {Fault} `no-endpoint` when nobody listens, `busy` when the listener has a connector, `not-admitted`,
- *   `timed-out`, `protocol-error` when what it hands over is not what the contract says, `bad-argument` for the prefix
+ * @throws {Fault} `no-endpoint` when nobody listens, `busy` when the listener has a connector,
+ *   `not-admitted`, `timed-out`, `protocol-error` when what it hands over is not what RING.md says,
+ *   `bad-argument` for the prefix
  */
 export function connectProcess(runtimeDir: string, prefix: string, options: ConnectOptions = {}): Channel {
   using call = new Call(runtimeDir, prefix, options);

@@ -1,14 +1,14 @@
 /**
- * The transport between two processes: four doorbells (eventfds) and the socket of the rendezvous, whose hang-up tells
- * that the other end is gone.
+ * The transport between two processes: four doorbells (eventfds) and the socket of the rendezvous, whose
+ * hang-up tells that the other end is gone.
  *
- * Sleeping is an edge-triggered epoll that never reads the eventfds: a ring is noticed all the same, and one system call
- * is saved. They are read only to make a descriptor that was given to the program unreadable
+ * Sleeping is an edge-triggered epoll that never reads the eventfds: a ring is noticed all the same, and one
+ * system call is saved. They are read only to make a descriptor that was given to the program unreadable
  * ({@linkcode ProcessLink.clear}).
  *
- * "L->C space" can be read as the doorbell from L to C, or as the one for room in the ring L->C, which C rings. Data is
- * the same either way. For room both are rung and both are heard, so that a peer of either reading is understood: one
- * more write of 0.3 us, and only when somebody sleeps because a ring is full.
+ * "L->C space" can be read as the doorbell from L to C, or as the one for room in the ring L->C, which C
+ * rings. Data is the same either way. For room both are rung and both are heard, so that a peer of either
+ * reading is understood: one more write of 0.3 us, and only when somebody sleeps because a ring is full.
  * @module
  */
 import type { Doorbell } from "../../ffi/doorbell.ts";
@@ -21,7 +21,7 @@ import type { Role } from "../v2v/region_layout.ts";
 import type { MappedRegion } from "./mapped_region.ts";
 import { ring } from "./ring_bell.ts";
 
-/** The doorbells in the contract's order. */
+/** The doorbells in RING.md's order. */
 export type Doorbells = readonly [
   listenerData: Doorbell,
   listenerSpace: Doorbell,
@@ -64,7 +64,8 @@ export class ProcessLink implements ChannelLink {
   #closed = false;
 
   /**
-   * Takes ownership of what a rendezvous made; when it throws, for lack of descriptors, that stays the caller's.
+   * Takes ownership of what a rendezvous made; when it throws, for lack of descriptors, that stays the
+   * caller's.
    *
    * @param role which end we are
    * @param bells the four eventfds

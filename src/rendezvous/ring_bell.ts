@@ -8,8 +8,8 @@ import { OsError } from "../../ffi/os_error.ts";
 /**
  * Rings.
  *
- * @returns false when the bell is full. One that cannot be rung for want of memory counts as rung: the other end looks
- *   up from its sleep now and then (SLICE_NS), and the next ring may succeed
+ * @returns false when the bell is full. One that cannot be rung for want of memory counts as rung: the other
+ *   end looks up from its sleep now and then (SLICE_NS), and the next ring may succeed
  */
 export function ring(bell: Doorbell): boolean {
   try {

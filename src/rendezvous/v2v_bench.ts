@@ -1,6 +1,6 @@
 /**
- * The v2v benchmarks: one end here, the other wherever the caller starts it: a Worker for `vmsig v2v bench`, a process for
- * `deno task bench`. What is measured, and how, is the same; each figure is one round's.
+ * The v2v benchmarks: one end here, the other wherever the caller starts it: a Worker for `vmsig v2v bench`,
+ * a process for `deno task bench`. What is measured, and how, is the same; each figure is one round's.
  * @module
  */
 import type { ListenOptions } from "./process_listener.ts";
@@ -8,12 +8,15 @@ import { ProcessListener } from "./process_listener.ts";
 import { consume, drainStream, pingPong } from "./bench_load.ts";
 import type { Channel } from "../v2v/channel.ts";
 
-/** Starts the other end: connects to the prefix and does what the words say (bench_load.ts); resolves when it is done. */
+/**
+ * Starts the other end: connects to the prefix and does what the words say (bench_load.ts); resolves when it
+ * is done.
+ */
 export type StartOther = (runtimeDir: string, prefix: string, words: readonly string[]) => Promise<void>;
 
 /** One benchmark. */
 export interface V2vMeasure {
-  /** Its name (contract, section 6). */
+  /** Its name, as `deno task bench` has it. */
   readonly name: string;
   /** Unit of its figure. */
   readonly unit: string;
@@ -30,7 +33,7 @@ const LARGE_BYTES = 65_536, LARGE_COUNT = 30_000, LARGE_ORDER = 8;
 const ROUND_TRIPS = 5000, WARM_UP = 1000;
 const STREAM_BYTES = 1536 * 1024 * 1024, STREAM_ORDER = 8;
 
-/** The benchmarks, in the contract's order. */
+/** The benchmarks, in the order of the output. */
 export const V2V_MEASURES: readonly V2vMeasure[] = [
   {
     name: "v2v.msg64",

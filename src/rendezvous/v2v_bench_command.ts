@@ -1,12 +1,13 @@
 /**
- * The body of `vmsig v2v bench`: the contract's v2v figures on this machine, between two threads that map the region each
- * for itself. Where memcpy is a fair measure, it stands beside them, from the same run; C floors are in tests/bench.
+ * The body of `vmsig v2v bench`: the v2v figures on this machine, between two threads that map the region
+ * each for itself. Where memcpy is a fair measure, it stands beside them, from the same run; C floors are in
+ * tests/bench.
  * @module
  */
 import type { BenchAnswer, BenchOrder } from "./bench_worker.ts";
 import { type StartOther, V2V_MEASURES, type V2vMeasure } from "./v2v_bench.ts";
 
-/** One line of the output (contract, section 6). */
+/** One line of the output (tests/bench/bench.ts). */
 export interface V2vFigure {
   /** The benchmark's name. */
   readonly name: string;

@@ -1,6 +1,6 @@
 /**
- * The bodies of `vmsig v2v listen | connect`: a channel between two processes, or over an ivshmem server's socket, as a
- * pipe. Parsing of options, printing of errors and exit codes are the command line's.
+ * The bodies of `vmsig v2v listen | connect`: a channel between two processes, or over an ivshmem server's
+ * socket, as a pipe. Parsing of options, printing of errors and exit codes are the command line's.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -53,7 +53,8 @@ export async function v2vListen(prefix: string, options: V2vOptions): Promise<Pi
 /**
  * Connects to a prefix and pipes until it is over.
  *
- * @throws {Fault} `no-endpoint` when nobody listens (within `waitMs`), `busy`, `not-admitted`, and what the pipe throws
+ * @throws {Fault} `no-endpoint` when nobody listens (within `waitMs`), `busy`, `not-admitted`, and what the
+ *   pipe throws
  */
 export async function v2vConnect(prefix: string, options: V2vOptions): Promise<PipeResult> {
   if (options.ivshmem !== undefined) return await overDevice(options.ivshmem, options, "connector");

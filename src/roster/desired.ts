@@ -1,7 +1,10 @@
 /**
- * Which endpoints there should be, and who asked for each: the config, a file in the trigger directory, the host probe. It keeps the roster in step: what appears is attached, what
- * disappears is detached, what changes is attached anew. Two askers for one name, vmid or monitor: who is trusted more has it, among equals the first one; the other is told and waits until it is
- * free. So a VM that was only found never keeps out one that the config or a trigger file names, neither by a name that it gave itself nor by taking every number.
+ * Which endpoints there should be, and who asked for each: the config, a file in the trigger directory, the
+ * host probe. It keeps the roster in step: what appears is attached, what disappears is detached, what
+ * changes is attached anew. Two askers for one name, vmid or monitor: who is trusted more has it, among
+ * equals the first one; the other is told and waits until it is free. So a VM that was only found never keeps
+ * out one that the config or a trigger file names, neither by a name that it gave itself nor by taking every
+ * number.
  * @module
  */
 import type { Log } from "../base/log.ts";
@@ -17,7 +20,10 @@ export interface WantedEndpoint {
   readonly qmp?: string | undefined;
 }
 
-/** How much an asker is trusted: what another user's process says of itself, what root's or the daemon's own does, what somebody has named. */
+/**
+ * How much an asker is trusted: what another user's process says of itself, what root's or the daemon's own
+ * does, what somebody has named.
+ */
 export const TRUST = { FOUND: 0, OWN: 1, NAMED: 2 } as const;
 /** One of {@linkcode TRUST}. */
 export type Trust = (typeof TRUST)[keyof typeof TRUST];
@@ -120,7 +126,8 @@ export class Desired<E extends WantedEndpoint> {
       wish.obstacle = "";
       return;
     }
-    // It is tried again whenever something is detached: nothing to tell when that is under way, and once a reason else.
+    // It is tried again whenever something is detached: nothing to tell when that is under way, and once a
+    // reason else.
     if (outcome.passes) return;
     const least = this.#roster.isFull && this.#roster.idOf(name) === undefined
       ? this.#leastTrusted(wish.trust)
@@ -137,7 +144,10 @@ export class Desired<E extends WantedEndpoint> {
     wish.obstacle = obstacle;
   }
 
-  /** What is attached and stands in the way of a wish; of several, who is trusted most: nobody is put out for one that could not be there all the same. */
+  /**
+   * What is attached and stands in the way of a wish; of several, who is trusted most: nobody is put out for
+   * one that could not be there all the same.
+   */
   #rivalOf({ endpoint }: Wish<E>): Wish<E> | undefined {
     const { name, vmid, qmp } = endpoint;
     let rival: Wish<E> | undefined;

@@ -1,6 +1,7 @@
 /**
- * The names of VMs that nobody named for us. A VM says itself what it is called, so its name is made one that an endpoint may have; and rights are granted by name, so a VM of another user
- * than root or the daemon's own has that user's number in its name: `web@1000`. No rule that names `web` covers it, whoever starts first.
+ * The names of VMs that nobody named for us. A VM says itself what it is called, so its name is made one that
+ * an endpoint may have; and rights are granted by name, so a VM of another user than root or the daemon's own
+ * has that user's number in its name: `web@1000`. No rule that names `web` covers it, whoever starts first.
  * @module
  */
 import { MAX_NAME_BYTES } from "../base/limits.ts";

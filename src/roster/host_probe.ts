@@ -1,8 +1,11 @@
 /**
- * The host probe: which QEMUs run here, what each offers and what it lacks to be attached, with the exact option to add. It reads /proc and the file system and nothing else: it never connects to
- * a monitor to see whether it is free, because a connection that is dropped again disturbs whoever comes next; the kernel's table of unix sockets tells who is connected.
+ * The host probe: which QEMUs run here, what each offers and what it lacks to be attached, with the exact
+ * option to add. It reads /proc and the file system and nothing else: it never connects to a monitor to see
+ * whether it is free, because a connection that is dropped again disturbs whoever comes next; the kernel's
+ * table of unix sockets tells who is connected.
  *
- * A process says itself what it is called and where its monitor is. What it says is believed as far as the kernel confirms it: its program, its user, whose socket it names, who is connected there.
+ * A process says itself what it is called and where its monitor is. What it says is believed as far as the
+ * kernel confirms it: its program, its user, whose socket it names, who is connected there.
  * @module
  */
 import { messageOf } from "../base/fault.ts";
@@ -31,7 +34,10 @@ export interface ProbedVm {
   readonly uid: number;
   /** Its -name, or `qemu-PID`. */
   readonly name: string;
-  /** What it is called in the roster: its name; with its user behind it when that is neither root nor the daemon's own. */
+  /**
+   * What it is called in the roster: its name; with its user behind it when that is neither root nor the
+   * daemon's own.
+   */
   readonly endpoint: string;
   /** A QMP socket of its own that nobody is connected to; "" when there is none. */
   readonly qmp: string;

@@ -1,7 +1,9 @@
 /**
- * Whether the place of a monitor socket can be trusted: that whoever is found there is the user whose VM names it. A command line can name any path. So the socket file must be that user's,
- * and nobody else but root and the daemon's own user may be able to put another in its place: each folder above it is theirs, and nobody else may write in it (or others' files stay others'
- * there, as in /tmp). It is looked at before anybody connects, because a connection disturbs whoever else uses that monitor.
+ * Whether the place of a monitor socket can be trusted: that whoever is found there is the user whose VM
+ * names it. A command line can name any path. So the socket file must be that user's, and nobody else but
+ * root and the daemon's own user may be able to put another in its place: each folder above it is theirs, and
+ * nobody else may write in it (or others' files stay others' there, as in /tmp). It is looked at before
+ * anybody connects, because a connection disturbs whoever else uses that monitor.
  *
  * The last word has the connection itself: the kernel says which process listens (`adapters/qmp_link.ts`).
  * @module

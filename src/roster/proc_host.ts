@@ -1,8 +1,10 @@
 /**
  * The host as /proc and the file system show it: what the probe looks at on a real machine.
  *
- * What is asked of many processes at each look is read at once, from entries that the kernel answers without waiting for the process. What can make its reader wait is not: a command line is read
- * under the process's own lock, a path can lie on a file system that does not answer, the table of sockets has no end that we know. Those are promises, and what does not come in time is not there.
+ * What is asked of many processes at each look is read at once, from entries that the kernel answers without
+ * waiting for the process. What can make its reader wait is not: a command line is read under the process's
+ * own lock, a path can lie on a file system that does not answer, the table of sockets has no end that we
+ * know. Those are promises, and what does not come in time is not there.
  * @module
  */
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";

@@ -1,6 +1,7 @@
 /**
- * A QEMU command line, read for what the host probe says of a VM: its name, its QMP sockets, what backs its RAM, its keyboards and pointers, its display. How the words are taken apart, and what
- * they say about memory, is `src/qemu`'s.
+ * A QEMU command line, read for what the host probe says of a VM: its name, its QMP sockets, what backs its
+ * RAM, its keyboards and pointers, its display. How the words are taken apart, and what they say about
+ * memory, is `src/qemu`'s.
  *
  * It knows nothing of processes; `host_probe.ts` does.
  * @module

@@ -1,6 +1,7 @@
 /**
- * The roster: which VMs there are, with their seams and processes. It attaches and detaches endpoints at run time and keeps one retained ROSTER entry each. How an endpoint's
- * adapters are made is the factory's; where endpoints come from (config, trigger directory, probe) is told by the caller.
+ * The roster: which VMs there are, with their seams and processes. It attaches and detaches endpoints at run
+ * time and keeps one retained ROSTER entry each. How an endpoint's adapters are made is the factory's; where
+ * endpoints come from (config, trigger directory, probe) is told by the caller.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -19,7 +20,10 @@ export interface EndpointRequest {
   readonly name: string;
   /** 0 = none. */
   readonly vmid: number;
-  /** Makes the adapters for the number it got. Must not throw: an adapter that cannot work says so when opened. */
+  /**
+   * Makes the adapters for the number it got. Must not throw: an adapter that cannot work says so when
+   * opened.
+   */
   make(id: EndpointId): Adapter[];
 }
 

@@ -1,7 +1,7 @@
 /**
- * Endpoint numbers: 0 to 63, by vmid. A VM that comes back gets the number it had; a new one gets the number of its vmid when that is free and was nobody else's,
- * else the lowest that was never used, else the one that was given back longest ago. So a number that a control remembers means the same VM for as long as
- * possible.
+ * Endpoint numbers: 0 to 63, by vmid. A VM that comes back gets the number it had; a new one gets the number
+ * of its vmid when that is free and was nobody else's, else the lowest that was never used, else the one that
+ * was given back longest ago. So a number that a control remembers means the same VM for as long as possible.
  * @module
  */
 import { MAX_ENDPOINTS } from "../base/limits.ts";

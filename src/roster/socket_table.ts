@@ -1,8 +1,10 @@
 /**
- * The kernel's table of unix sockets (/proc/net/unix), read for who is connected where: an accepted socket carries its listener's path.
+ * The kernel's table of unix sockets (/proc/net/unix), read for who is connected where: an accepted socket
+ * carries its listener's path.
  *
- * Every process of the host writes into it: a million sockets make it long, and a path with a line break in it makes up rows of its own. So it is read piece by piece, only what was asked for
- * is kept, and with each row goes the number of its socket, which a made-up row cannot make its VM's.
+ * Every process of the host writes into it: a million sockets make it long, and a path with a line break in
+ * it makes up rows of its own. So it is read piece by piece, only what was asked for is kept, and with each
+ * row goes the number of its socket, which a made-up row cannot make its VM's.
  * @module
  */
 

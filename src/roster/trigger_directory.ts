@@ -1,12 +1,17 @@
 /**
- * The trigger directory: a file that appears in it (by rename, or closed after writing) is an endpoint, one that disappears takes it away, one that changes makes it anew (contract, section 5).
- * A hard link to a file that is whole counts, too. Watched by inotify, without polling; a lost event (queue overflow) or a directory that was removed and made again leads to a look at everything.
+ * The trigger directory: a file that appears in it (by rename, or closed after writing) is an endpoint, one
+ * that disappears takes it away, one that changes makes it anew. A hard link to a file that is whole counts,
+ * too. Watched by inotify, without polling; a lost event (queue overflow) or a directory that was removed and
+ * made again leads to a look at everything.
  *
- * Who may write here may steer VMs. So only plain files of the daemon's own user or root count, that nobody else may write, in a directory of which the same is
- * true; anything else is refused with a line in the log. Names that begin with a dot or end in `~`, `.tmp` or `.swp` are somebody's half-done work and are passed over.
+ * Who may write here may steer VMs. So only plain files of the daemon's own user or root count, that nobody
+ * else may write, in a directory of which the same is true; anything else is refused with a line in the log.
+ * Names that begin with a dot or end in `~`, `.tmp` or `.swp` are somebody's half-done work and are passed
+ * over.
  *
- * Changes are gathered for a moment, so that a file written in several steps is read once. Then they are looked at one a turn of the loop: attaching tells every control, and hundreds of files
- * at once must not keep the loop from anybody.
+ * Changes are gathered for a moment, so that a file written in several steps is read once. Then they are
+ * looked at one a turn of the loop: attaching tells every control, and hundreds of files at once must not
+ * keep the loop from anybody.
  * @module
  */
 import { INOTIFY, Inotify } from "../../ffi/inotify.ts";
@@ -131,7 +136,10 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
     this.#options.loop.unwatch(this.#inotify.fd);
   }
 
-  /** Gives the descriptor back, after {@linkcode close} and the last turn: the kernel takes up to 15 ms to put an inotify instance away. */
+  /**
+   * Gives the descriptor back, after {@linkcode close} and the last turn: the kernel takes up to 15 ms to put
+   * an inotify instance away.
+   */
   [Symbol.dispose](): void {
     this.#inotify[Symbol.dispose]();
   }
@@ -140,7 +148,10 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
     return this.#options.path.slice(this.#options.path.lastIndexOf("/") + 1);
   }
 
-  /** Whether nobody has to close what was just made: a plain file is about to be written, unless it is a link to one that has been. */
+  /**
+   * Whether nobody has to close what was just made: a plain file is about to be written, unless it is a link
+   * to one that has been.
+   */
   #isWhole(name: string): boolean {
     try {
       const { isFile, nlink } = Deno.lstatSync(`${this.#options.path}/${name}`);

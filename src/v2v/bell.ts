@@ -1,5 +1,6 @@
 /**
- * The port of a ring half towards the rest: the other end's doorbell, and the word that the other end broke the rules.
+ * The port of a ring half towards the rest: the other end's doorbell, and the word that the other end broke
+ * the rules.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -26,7 +27,7 @@ export function spoiltBell(): Fault {
 }
 
 /**
- * The notify rule of the contract: after moving an index from `before` to `now`, the other end must hear if its
+ * The notify rule of RING.md: after moving an index from `before` to `now`, the other end must hear if its
  * threshold lies in (before, now], in u32 arithmetic.
  */
 export function passes(before: number, now: number, event: number): boolean {

@@ -2,8 +2,9 @@
  * A channel: two rings, two ends, their states, and the waits. What header 004 calls v2v_channel, once it is
  * established: the transport has made the region, the doorbells and the handshake (src/rendezvous).
  *
- * Every wait has a timeout. A sleep is cut into slices, so that an end that changes its state without ringing, or whose
- * heartbeat stops, is noticed within one of them; data and room are never waited for by the slice, they ring.
+ * Every wait has a timeout. A sleep is cut into slices, so that an end that changes its state without
+ * ringing, or whose heartbeat stops, is noticed within one of them; data and room are never waited for by the
+ * slice, they ring.
  *
  * Not for several threads at once: one thread uses a channel (the header asks its callers to lock, too).
  * @module
@@ -104,8 +105,8 @@ export class Channel implements Disposable {
   }
 
   /**
-   * One message, copied out and finished: what to use with an end that is not trusted. Its type and flags stand in
-   * `receiver` until the next.
+   * One message, copied out and finished: what to use with an end that is not trusted. Its type and flags
+   * stand in `receiver` until the next.
    *
    * @returns its bytes, or undefined when there is none
    * @throws {Fault} `protocol-error`
@@ -119,8 +120,8 @@ export class Channel implements Disposable {
   }
 
   /**
-   * `receiver.get()`, and when there is nothing: the receive event is cleared and armed, as header 004 has it, for who
-   * waits on {@linkcode fds} himself.
+   * `receiver.get()`, and when there is nothing: the receive event is cleared and armed, as header 004 has
+   * it, for who waits on {@linkcode fds} himself.
    */
   getMessage(): boolean {
     if (this.receiver.get()) return true;
@@ -131,9 +132,10 @@ export class Channel implements Disposable {
   }
 
   /**
-   * The events of header 004 as descriptors, for who waits himself; undefined where the transport has none. `receive` is
-   * readable when there may be messages, until {@linkcode getMessage} finds none; `send` when there may be room after a
-   * "retry", until {@linkcode clearSend}; `control` when the other end may have gone ({@linkcode remoteState}).
+   * The events of header 004 as descriptors, for who waits himself; undefined where the transport has none.
+   * `receive` is readable when there may be messages, until {@linkcode getMessage} finds none; `send` when
+   * there may be room after a "retry", until {@linkcode clearSend}; `control` when the other end may have
+   * gone ({@linkcode remoteState}).
    */
   get fds(): ChannelFds | undefined {
     const fds = this.#link.fds;
@@ -152,7 +154,10 @@ export class Channel implements Disposable {
     return !this.sender.armSpace();
   }
 
-  /** The state of the other end now. Its death without a goodbye is `crashed`; a word that is no state, `unknown`. */
+  /**
+   * The state of the other end now. Its death without a goodbye is `crashed`; a word that is no state,
+   * `unknown`.
+   */
   remoteState(): EndpointState {
     this.#seenState = this.#remote();
     return this.#seenState;
@@ -163,7 +168,8 @@ export class Channel implements Disposable {
     // First whether it is there: an end sets its last state before it goes.
     const present = this.#link.peerPresent(look);
     const state = this.#header.state(this.role === "listener" ? "connector" : "listener");
-    if (this.#header.generation !== this.generation) return "disconnected"; // the region has been listened on anew
+    // the region has been listened on anew
+    if (this.#header.generation !== this.generation) return "disconnected";
     if (present) return state;
     return state === "disconnecting" || state === "disconnected" ? "disconnected" : "crashed";
   }
@@ -237,8 +243,8 @@ export class Channel implements Disposable {
   }
 
   /**
-   * Ends the channel. A connector is done at once. A listener asks the other end to disconnect first, and waits for it:
-   * so that everything sent can still be read, and the region is not taken from under it.
+   * Ends the channel. A connector is done at once. A listener asks the other end to disconnect first, and
+   * waits for it: so that everything sent can still be read, and the region is not taken from under it.
    *
    * @param timeoutMs how long a listener waits
    * @returns "clean", or "timed-out" when the other end did not disconnect; all is given back in either case
@@ -324,7 +330,9 @@ export class Channel implements Disposable {
     }
   }
 
-  /** Looks without pause for a bounded time: in fast-receive mode, or while the other end composes a batch. */
+  /**
+   * Looks without pause for a bounded time: in fast-receive mode, or while the other end composes a batch.
+   */
   #spin(what: WaitFor, deadlineNs: number): WaitOutcome | undefined {
     const receive = what !== "send";
     const spinNs = this.#spinning.budgetNs(receive && this.receiver.peerIsProducing());
@@ -350,7 +358,9 @@ export class Channel implements Disposable {
     return undefined;
   }
 
-  /** A doorbell that is full is a crash: what was sent is in the ring, and nobody honest is there to read it. */
+  /**
+   * A doorbell that is full is a crash: what was sent is in the ring, and nobody honest is there to read it.
+   */
   #rang(rung: boolean): void {
     if (!rung && this.#fault === undefined) this.#crash(spoiltBell());
     if (!rung) throw this.#fault;

@@ -1,6 +1,6 @@
 /**
- * A channel's events without a thread that waits: callbacks, as header 004's v2v_async has them, and asynchronous
- * iteration over messages.
+ * A channel's events without a thread that waits: callbacks, as header 004's v2v_async has them, and
+ * asynchronous iteration over messages.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -75,8 +75,8 @@ export async function dispatchEvents(
  *
  * @param channel the channel; nobody else receives on it meanwhile
  * @param idleMs how long to wait for the next; for ever unless told
- * @throws {Fault} `timed-out`; `seam-down` when the other end went without a goodbye, behind its last message;
- *   `protocol-error`
+ * @throws {Fault} `timed-out`; `seam-down` when the other end went without a goodbye, behind its last
+ *   message; `protocol-error`
  */
 export async function* messages(channel: Channel, idleMs = Infinity): AsyncGenerator<ChannelMessage> {
   for (;;) {

@@ -1,7 +1,7 @@
 /**
- * The port of a channel towards its transport: two doorbells out, one sleep that any doorbell in ends, and whether the
- * other end is still there. Between processes it is eventfds and a socket, between VMs an ivshmem device; a test has
- * its own.
+ * The port of a channel towards its transport: two doorbells out, one sleep that any doorbell in ends, and
+ * whether the other end is still there. Between processes it is eventfds and a socket, between VMs an ivshmem
+ * device; a test has its own.
  * @module
  */
 
@@ -18,8 +18,8 @@ export interface ChannelFds {
 /** A transport, as a channel sees it. */
 export interface ChannelLink {
   /**
-   * Rings the other end: our outgoing ring has data. It never blocks, whatever the other end does to the doorbell, and
-   * does not throw for an end that is gone.
+   * Rings the other end: our outgoing ring has data. It never blocks, whatever the other end does to the
+   * doorbell, and does not throw for an end that is gone.
    *
    * @returns false when the doorbell is full, as no correct end leaves it: this one means to stop us
    */
@@ -27,8 +27,8 @@ export interface ChannelLink {
   /** Rings the other end: its outgoing ring has room again. See {@linkcode ringData}. */
   ringSpace(): boolean;
   /**
-   * Sleeps, the whole thread, until a doorbell or a sign of the other end's death, at most `timeoutNs`. A doorbell rung
-   * since the last wait of this kind ends it at once. It may end without a reason.
+   * Sleeps, the whole thread, until a doorbell or a sign of the other end's death, at most `timeoutNs`. A
+   * doorbell rung since the last wait of this kind ends it at once. It may end without a reason.
    */
   wait(timeoutNs: number): void;
   /** The same without stopping the thread. Several may run at once: each ends when one would. */

@@ -1,5 +1,5 @@
 /**
- * The states of an end of a channel: numbers and names of header 004.
+ * The states of an end of a channel: numbers and names as RING.md has them.
  * @module
  */
 

@@ -1,8 +1,8 @@
 /**
  * The receiving half of a ring: get a message, finish it. It reads the other end's producer index and message
- * headers, each exactly once, and checks them before anything is done with them; it never touches a byte outside the
- * ring. Payloads are live memory that the other end can still change: copy them out ({@linkcode Receiver.copyPayload})
- * unless it is trusted.
+ * headers, each exactly once, and checks them before anything is done with them; it never touches a byte
+ * outside the ring. Payloads are live memory that the other end can still change: copy them out ({@linkcode
+ * Receiver.copyPayload}) unless it is trusted.
  *
  * It never blocks and makes no garbage. Waiting, timeouts and states are the channel's.
  * @module
@@ -67,8 +67,8 @@ export class Receiver {
   }
 
   /**
-   * Looks at the next message: its type, flags and payload stand in this object's fields until it is finished.
-   * Asked again before {@linkcode finish}, it tells of the same one.
+   * Looks at the next message: its type, flags and payload stand in this object's fields until it is
+   * finished. Asked again before {@linkcode finish}, it tells of the same one.
    *
    * @returns false when there is none
    * @throws {Fault} `protocol-error` when the other end wrote what is no message
@@ -143,8 +143,8 @@ export class Receiver {
   }
 
   /**
-   * Done with the message that {@linkcode get} found: its room, and that of all messages passed before, goes back to
-   * the other end, which hears of it if it asked to.
+   * Done with the message that {@linkcode get} found: its room, and that of all messages passed before, goes
+   * back to the other end, which hears of it if it asked to.
    *
    * @throws {Fault} `bad-argument` when no message was got
    */
@@ -171,7 +171,8 @@ export class Receiver {
     this.#kept = false;
     if (now === before) return;
     this.#released = now;
-    Atomics.store(this.#words, this.#mine + CONS, now); // release, and the full fence before the threshold is read
+    // release, and the full fence before the threshold is read
+    Atomics.store(this.#words, this.#mine + CONS, now);
     if (passes(before, now, Atomics.load(this.#words, this.#theirs + PEER_CONS_EVENT))) this.#bell.ring();
   }
 

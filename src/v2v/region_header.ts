@@ -1,6 +1,7 @@
 /**
- * The head of a v2v region: magic, version, generation, orders, both ends' states, ids and heartbeats. It writes the
- * listener's head, checks what another listener wrote, and keeps the words that both ends look at while they live.
+ * The head of a v2v region: magic, version, generation, orders, both ends' states, ids and heartbeats. It
+ * writes the listener's head, checks what another listener wrote, and keeps the words that both ends look at
+ * while they live.
  *
  * Rings are elsewhere, and so is what a state means for a wait.
  * @module

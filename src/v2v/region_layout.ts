@@ -1,9 +1,10 @@
 /**
- * Where everything lies in a v2v region (contract, section 4): the header, the two control blocks, the two rings,
- * and the eight bytes before each message. Offsets only: who writes what, and when, is in the files that do it.
+ * Where everything lies in a v2v region (RING.md): the header, the two control blocks, the two rings, and the
+ * eight bytes before each message. Offsets only: who writes what, and when, is in the files that do it.
  *
- * Control blocks, indices, pads and notification follow the Xen Windows tools (netchannel2 rings), so that who knows
- * those can read a dump; the message header is ours, because their u16 size corrupts messages near 64 KiB.
+ * Control blocks, indices, pads and notification follow the Xen Windows tools (netchannel2 rings), so that
+ * who knows those can read a dump; the message header is ours, because their u16 size corrupts messages near
+ * 64 KiB.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -23,7 +24,7 @@ export interface Layout<F extends Fields> {
 export const MAGIC_LOW = 0x52563256;
 /** The magic's second word. */
 export const MAGIC_HIGH = 0x31474e49;
-/** The region's version (contract). */
+/** The region's version (RING.md). */
 export const REGION_VERSION = 1;
 
 /** The region's header, at offset 0. */

@@ -1,10 +1,10 @@
 /**
- * The sending half of a ring: prepare messages, then send the batch. It writes its own control block and its own
- * ring, and reads from the region only the two words that the other end owns: how far it has consumed, and from
- * where on it wants to hear of more. Both are hostile until checked.
+ * The sending half of a ring: prepare messages, then send the batch. It writes its own control block and its
+ * own ring, and reads from the region only the two words that the other end owns: how far it has consumed,
+ * and from where on it wants to hear of more. Both are hostile until checked.
  *
- * It never blocks and makes no garbage: a prepared message is told by `payloadAt` and `payloadBytes`, offsets into
- * the region. Waiting, timeouts and states are the channel's.
+ * It never blocks and makes no garbage: a prepared message is told by `payloadAt` and `payloadBytes`, offsets
+ * into the region. Waiting, timeouts and states are the channel's.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -83,8 +83,8 @@ export class Sender {
    * Until then the other end is not told (one that misbehaves may look).
    *
    * @returns "retry" when there is no room now; the doorbell for space is armed then and rings when there is
-   * @throws {Fault} `too-large` when no ring of this size could ever take it, `bad-argument`, `protocol-error` when
-   *   the other end has broken its index
+   * @throws {Fault} `too-large` when no ring of this size could ever take it, `bad-argument`,
+   *   `protocol-error` when the other end has broken its index
    */
   prepare(bytes: number, type = 0, flags = 0): "ok" | "retry" {
     if (!(bytes >= 0 && bytes <= this.maxPayloadBytes)) this.#refuse(bytes);
@@ -111,7 +111,8 @@ export class Sender {
     this.payloadBytes = bytes;
     this.#prepared = (this.#prepared + total) | 0;
     this.#wanted = 0;
-    // A hint for an end that ran dry: more is coming. Not for a lone message, whose send is the next thing we do.
+    // A hint for an end that ran dry: more is coming. Not for a lone message, whose send is the next thing we
+    // do.
     if (++this.#batched === 2) words[this.#mine + PRODUCER_ACTIVE] = 1;
     return "ok";
   }
@@ -161,8 +162,8 @@ export class Sender {
   }
 
   /**
-   * The largest payload that {@linkcode prepare} takes now without a large pad: a lower bound that always succeeds.
-   * -1 when not even an empty message fits.
+   * The largest payload that {@linkcode prepare} takes now without a large pad: a lower bound that always
+   * succeeds. -1 when not even an empty message fits.
    */
   bytesAvailable(): number {
     this.#look();
@@ -181,11 +182,11 @@ export class Sender {
   }
 
   /**
-   * Whether the room is there that the last refused {@linkcode prepare} wanted. If not, the doorbell for space is
-   * armed, and it is safe to sleep.
+   * Whether the room is there that the last refused {@linkcode prepare} wanted. If not, the doorbell for
+   * space is armed, and it is safe to sleep.
    *
-   * @throws {Fault} `bad-argument` when messages are prepared and not sent: the other end cannot consume them, and the
-   *   sleep might never end
+   * @throws {Fault} `bad-argument` when messages are prepared and not sent: the other end cannot consume
+   *   them, and the sleep might never end
    */
   armSpace(): boolean {
     if (this.#wanted === 0) return true;
@@ -209,7 +210,8 @@ export class Sender {
   shut(fault: Fault): void {
     this.#fault = fault;
     this.#prepared = this.#sent;
-    this.#peerCons = (this.#sent - this.#ringBytes) | 0; // no room: every prepare() looks, and finds the fault
+    // no room: every prepare() looks, and finds the fault
+    this.#peerCons = (this.#sent - this.#ringBytes) | 0;
   }
 
   /** Whether the other end asks for low latency: for tuning, never for correctness. */

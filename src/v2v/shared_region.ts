@@ -2,12 +2,13 @@
  * The port through which rings see memory that both ends have mapped: an ArrayBuffer over a mapping, a
  * SharedArrayBuffer between Workers, or a plain ArrayBuffer in a test. It owns no mapping and knows no file.
  *
- * Ordering. The rings load and store their index words with Atomics, everything else plainly. ECMAScript promises
- * that order only for a SharedArrayBuffer. On x86-64 it holds for a mapping too: V8 compiles Atomics.store on an
- * Int32Array to `xchg` whatever kind of buffer lies below, which is a full fence, Atomics.load to a plain load, which
- * x86 never reorders with a later access; and the compiler moves no access over either, since both may have side
- * effects. tests/unit/ffi/shared_word_test.ts runs publication and the store-buffer litmus on a mapping between two
- * threads: plain stores break the second, Atomics do not.
+ * Ordering. The rings load and store their index words with Atomics, everything else plainly. ECMAScript
+ * promises that order only for a SharedArrayBuffer. On x86-64 it holds for a mapping too: V8 compiles
+ * Atomics.store on an Int32Array to `xchg` whatever kind of buffer lies below, which is a full fence,
+ * Atomics.load to a plain load, which x86 never reorders with a later access; and the compiler moves no
+ * access over either, since both may have side effects. tests/unit/ffi/shared_word_test.ts runs publication
+ * and the store-buffer litmus on a mapping between two threads: plain stores break the second, Atomics do
+ * not.
  * @module
  */
 
@@ -23,7 +24,10 @@ export interface SharedRegion {
   copyOut(at: number, target: Uint8Array, to: number, length: number): void;
 }
 
-/** A region over any buffer, copying in plain TypeScript. A copy of a part of an array makes one small view of it. */
+/**
+ * A region over any buffer, copying in plain TypeScript. A copy of a part of an array makes one small view of
+ * it.
+ */
 export class BufferRegion implements SharedRegion {
   /** See {@linkcode SharedRegion}. */
   readonly buffer: ArrayBufferLike;

@@ -1,11 +1,12 @@
 /**
- * How long a wait looks before it sleeps. A sleep and its wake-up cost microseconds, a look nanoseconds: where answers come
- * at once, looking for a moment is cheaper for both ends, and faster.
+ * How long a wait looks before it sleeps. A sleep and its wake-up cost microseconds, a look nanoseconds:
+ * where answers come at once, looking for a moment is cheaper for both ends, and faster.
  *
- * In fast-receive mode the answer is the user's: always, for the time he set. Otherwise it is learnt, as KVM learns its halt
- * polling: after several sleeps in a row that ended almost at once, waits look first, and go on doing so while that
- * finds something. Looks that find nothing (the other end shares our core, or is slow) end it, and each time it takes twice
- * as many short sleeps to try again. A channel that is idle or slow never spins.
+ * In fast-receive mode the answer is the user's: always, for the time he set. Otherwise it is learnt, as KVM
+ * learns its halt polling: after several sleeps in a row that ended almost at once, waits look first, and go
+ * on doing so while that finds something. Looks that find nothing (the other end shares our core, or is slow)
+ * end it, and each time it takes twice as many short sleeps to try again. A channel that is idle or slow
+ * never spins.
  * @module
  */
 
@@ -19,7 +20,10 @@ export const DEFAULT_SPIN_NS = 50_000;
 const BATCH_SPIN_NS = 5_000;
 const FIRST_TRIES_AFTER = 16;
 const LAST_TRIES_AFTER = 16_384;
-/** Misses in a row that end it: 2.5 ms in all, time for the kernel to move one of two ends that share a core to a free one. */
+/**
+ * Misses in a row that end it: 2.5 ms in all, time for the kernel to move one of two ends that share a core
+ * to a free one.
+ */
 export const MISSES_TO_STOP = 50;
 
 /** What a channel has learnt about its waits. */

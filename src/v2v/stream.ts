@@ -1,13 +1,14 @@
 /**
- * A reliable stream of bytes in both directions over a channel: messages of type 1 carry the bytes, in chunks of any
- * size; record boundaries are not kept.
+ * A reliable stream of bytes in both directions over a channel: messages of type 1 carry the bytes, in chunks
+ * of any size; record boundaries are not kept.
  *
- * A send that finds the ring full takes in what has arrived meanwhile and keeps it in a queue of its own: otherwise two
- * ends that both send and do not read would wait for each other for ever. The queue is bounded; past it such a send
- * waits, until its timeout.
+ * A send that finds the ring full takes in what has arrived meanwhile and keeps it in a queue of its own:
+ * otherwise two ends that both send and do not read would wait for each other for ever. The queue is bounded;
+ * past it such a send waits, until its timeout.
  *
- * The contract has no half-close. We add one that others do not notice: an empty message of type 1 with flag 1 says "I
- * send no more"; who does not know it reads no bytes from it. Messages of other types are passed over and counted.
+ * RING.md has no half-close. We add one that others do not notice: an empty message of type 1 with flag 1
+ * says "I send no more"; who does not know it reads no bytes from it. Messages of other types are passed over
+ * and counted.
  * @module
  */
 import { Fault } from "../base/fault.ts";

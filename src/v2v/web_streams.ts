@@ -1,9 +1,9 @@
 /**
  * A stream as a Web `ReadableStream` and `WritableStream`, so that what pipes elsewhere pipes here.
  *
- * Closing the writable says that no more comes; the readable closes when the other end says so or disconnects cleanly,
- * and errs when it crashes. Cancelling the readable, or aborting the writable, leaves the other direction as it is. The
- * channel stays its owner's: disconnect it when both are done.
+ * Closing the writable says that no more comes; the readable closes when the other end says so or disconnects
+ * cleanly, and errs when it crashes. Cancelling the readable, or aborting the writable, leaves the other
+ * direction as it is. The channel stays its owner's: disconnect it when both are done.
  * @module
  */
 import { Fault } from "../base/fault.ts";

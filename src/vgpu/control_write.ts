@@ -1,6 +1,7 @@
 /**
- * What a consumer asks of the producer, as the MEMWRITE that carries it (contract, section 1): under the producer's root, with the
- * control block's sequence word as seqlock. Built here, never written: the reader's mapping is read-only, and the writer needs a lease.
+ * What a consumer asks of the producer, as the MEMWRITE that carries it (REGION.md): under the producer's
+ * root, with the control block's sequence word as seqlock. Built here, never written: the reader's mapping is
+ * read-only, and the writer needs a lease.
  *
  * consumer_tick and consumer_attached have meanings of their own and are no part of it.
  * @module
@@ -92,7 +93,10 @@ export function encodeControlWrite(write: ControlWrite, inline: DataView): void 
   for (let i = 0; i < write.source.length; i++) inline.setUint8(24 + i, write.source[i] as number);
 }
 
-/** Whether the producer has applied a write: its ctrl_ack has reached the generation that the write left behind. */
+/**
+ * Whether the producer has applied a write: its ctrl_ack has reached the generation that the write left
+ * behind.
+ */
 export function isApplied(state: ProducerState, before: ControlState): boolean {
   // A write moves the sequence word by two; counted so that a wrap is no step back.
   return ((state.ctrlAck - before.ctrlGen) | 0) >= 2;

@@ -1,6 +1,6 @@
 /**
- * CRC-32C (Castagnoli; reflected polynomial 0x82F63B78, as iSCSI, RFC 3720 B.4): what guards the header of a vgpu region.
- * Made for a few dozen bytes: one table, no SSE4.2.
+ * CRC-32C (Castagnoli; reflected polynomial 0x82F63B78, as iSCSI, RFC 3720 B.4): what guards the header of a
+ * vgpu region. Made for a few dozen bytes: one table, no SSE4.2.
  * @module
  */
 

@@ -1,10 +1,11 @@
 /**
- * Finding regions: phase one looks at page starts of every process for the magic, the invariants and the CRC, and notes the
- * heartbeat of what passes; phase two, after a wait that is the caller's, asks which heartbeats have moved.
+ * Finding regions: phase one looks at page starts of every process for the magic, the invariants and the CRC,
+ * and notes the heartbeat of what passes; phase two, after a wait that is the caller's, asks which heartbeats
+ * have moved.
  *
- * A look is cut into steps, so that whoever shares a thread with it stays responsive, and it can be confined to the processes that
- * were not there last time. Headers whose heartbeat stood still (a dead producer's copy, a page of a file) are passed by at the
- * next look for as long as they stand still.
+ * A look is cut into steps, so that whoever shares a thread with it stays responsive, and it can be confined
+ * to the processes that were not there last time. Headers whose heartbeat stood still (a dead producer's
+ * copy, a page of a file) are passed by at the next look for as long as they stand still.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -34,7 +35,10 @@ export interface RegionCandidate {
 /** Which processes a look takes: all, or those that the last complete look did not see. */
 export type ScanScope = "all" | "new";
 
-/** A process that has just been forked may become another program in a moment: the list is read so many times more. */
+/**
+ * A process that has just been forked may become another program in a moment: the list is read so many times
+ * more.
+ */
 const LISTS_AFTER_BIRTH = 2;
 /** Table entries of one process that a look goes through, whatever RAM there is. */
 const MIN_SCAN_ROOM = 1 << 18;
@@ -42,8 +46,8 @@ const MIN_SCAN_ROOM = 1 << 18;
 /**
  * A look through a guest's processes for regions.
  *
- * A process whose tables map several times more than there is RAM (tables that name themselves) is left after so many entries: it
- * hides its own region at worst.
+ * A process whose tables map several times more than there is RAM (tables that name themselves) is left after
+ * so many entries: it hides its own region at worst.
  */
 export class RegionScan implements UserPageVisitor {
   /** What was found so far, the most plausible first once the look is done. */
@@ -212,7 +216,10 @@ export class RegionScan implements UserPageVisitor {
   }
 }
 
-/** Which candidates' heartbeats have moved since they were found, at least HEARTBEAT_PERIOD_MS ago. Dead ones are dismissed. */
+/**
+ * Which candidates' heartbeats have moved since they were found, at least HEARTBEAT_PERIOD_MS ago. Dead ones
+ * are dismissed.
+ */
 export function confirmAlive(
   candidates: readonly RegionCandidate[],
   scan?: Pick<RegionScan, "dismiss">,

@@ -1,11 +1,12 @@
 /**
  * Finds a small picture in a large one: the place where it differs least, and how little.
  *
- * The difference of two pixels is the sum of their three channels' differences; the score of a place is 1 minus the mean difference
- * as a part of the greatest possible one, so 1 is equal and 0 is black against white. Exact search goes by the needle's pixel that is
- * rarest in the large picture. With tolerance, a bound on each place's difference comes first: the difference of two pictures is
- * at least the sum, over their four quarters, of how far the quarters' sums are apart, and a quarter's sum is four look-ups in
- * a summed table. Only places that the bound lets through are compared, row by row, up to the best difference so far.
+ * The difference of two pixels is the sum of their three channels' differences; the score of a place is 1
+ * minus the mean difference as a part of the greatest possible one, so 1 is equal and 0 is black against
+ * white. Exact search goes by the needle's pixel that is rarest in the large picture. With tolerance, a bound
+ * on each place's difference comes first: the difference of two pictures is at least the sum, over their four
+ * quarters, of how far the quarters' sums are apart, and a quarter's sum is four look-ups in a summed table.
+ * Only places that the bound lets through are compared, row by row, up to the best difference so far.
  *
  * A needle's transparent pixels match anything. It neither scales nor rotates.
  * @module
@@ -255,8 +256,8 @@ class QuarterBound {
 }
 
 /**
- * Sums of all channels above and left of each corner, modulo 2^32: wrapping makes a difference of sums smaller at most, and so it
- * stays a lower bound.
+ * Sums of all channels above and left of each corner, modulo 2^32: wrapping makes a difference of sums
+ * smaller at most, and so it stays a lower bound.
  */
 function summedTable(picture: Picture): Int32Array {
   const { width, height, rgba } = picture;

@@ -1,5 +1,6 @@
 /**
- * Where frames come from, whatever is behind it: a producer's region, a ring of frames, or QEMU's own screendump.
+ * Where frames come from, whatever is behind it: a producer's region, a ring of frames, or QEMU's own
+ * screendump.
  * @module
  */
 import type { FrameInfo } from "./snapshots.ts";

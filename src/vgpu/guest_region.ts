@@ -1,13 +1,14 @@
 /**
  * A region in a guest's address space, read under its producer's own root.
  *
- * A slot's pages are translated once and their runs kept: a 4K frame is 8,100 pages, and walking to each for each frame would
- * cost as much as a good part of the copy. What is kept is proved after every copy by reading the page tables again, table by
- * table (one walk and up to 512 neighbouring entries), and comparing frame numbers: a frame that was copied through a stale
- * translation is never taken for valid. The guest's kernel moves pages (compaction, huge pages, swap) whenever it likes.
+ * A slot's pages are translated once and their runs kept: a 4K frame is 8,100 pages, and walking to each for
+ * each frame would cost as much as a good part of the copy. What is kept is proved after every copy by
+ * reading the page tables again, table by table (one walk and up to 512 neighbouring entries), and comparing
+ * frame numbers: a frame that was copied through a stale translation is never taken for valid. The guest's
+ * kernel moves pages (compaction, huge pages, swap) whenever it likes.
  *
- * A page that the host does not hold, or that is not mapped here (RAM behind a file that is read by calls), is copied at
- * each look; nothing is kept of it.
+ * A page that the host does not hold, or that is not mapped here (RAM behind a file that is read by calls),
+ * is copied at each look; nothing is kept of it.
  * @module
  */
 import type { AddressSpace } from "../guest/address_space.ts";
@@ -138,7 +139,8 @@ class GuestSpan implements SlotSpan {
 }
 
 /**
- * Goes through the page tables of a run of pages, and either notes each page's frame or compares it with what was noted.
+ * Goes through the page tables of a run of pages, and either notes each page's frame or compares it with what
+ * was noted.
  *
  * @returns false when a page is not mapped, or when it is compared and differs
  */
@@ -205,7 +207,10 @@ function noteEntries(words: Int32Array, start: number, frames: Int32Array, from:
   return n;
 }
 
-/** Compares the frames of present entries; how many there are, 0 when one differs. A loop of its own: it runs after every frame. */
+/**
+ * Compares the frames of present entries; how many there are, 0 when one differs. A loop of its own: it runs
+ * after every frame.
+ */
 function compareEntries(
   words: Int32Array,
   start: number,

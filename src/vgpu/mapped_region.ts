@@ -1,6 +1,6 @@
 /**
- * A region that is mapped into this process: what FRAME_RING carries, or a producer on the same host. Its pages do not
- * move, so every span is intact; whoever maps it sees to it that the file cannot shrink (seals).
+ * A region that is mapped into this process: what FRAME_RING carries, or a producer on the same host. Its
+ * pages do not move, so every span is intact; whoever maps it sees to it that the file cannot shrink (seals).
  * @module
  */
 import { REGION_PAGE_BYTES } from "./region_layout.ts";

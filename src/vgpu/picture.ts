@@ -1,6 +1,7 @@
 /**
- * A frame as a picture: RGBA, eight bits each, tight, opaque (a screen has nothing behind it, and what a desktop leaves in the
- * fourth byte means nothing). With what automation asks of a picture: a part of it, one pixel of it.
+ * A frame as a picture: RGBA, eight bits each, tight, opaque (a screen has nothing behind it, and what a
+ * desktop leaves in the fourth byte means nothing). With what automation asks of a picture: a part of it, one
+ * pixel of it.
  * @module
  */
 import { assert } from "../base/assert.ts";

@@ -1,6 +1,7 @@
 /**
- * Pixel formats as a table, and the arithmetic of a frame's size. All values come from a guest: nothing here overflows
- * (numbers are doubles, and every factor is bounded before it is multiplied) and nothing is asserted.
+ * Pixel formats as a table, and the arithmetic of a frame's size. All values come from a guest: nothing here
+ * overflows (numbers are doubles, and every factor is bounded before it is multiplied) and nothing is
+ * asserted.
  * @module
  */
 import { MAX_VGPU_SLOT_BYTES } from "../base/limits.ts";
@@ -29,8 +30,8 @@ export function bytesPerPixel(format: number): number {
 /**
  * Bytes of a frame, tight: height × stride (NV12: × 3/2).
  *
- * @returns 0 when the four do not agree (no such format, no pixels, a row that does not fit its stride, odd NV12), or when
- * the frame would be larger than any slot may be
+ * @returns 0 when the four do not agree (no such format, no pixels, a row that does not fit its stride, odd
+ *   NV12), or when the frame would be larger than any slot may be
  */
 export function frameBytes(format: number, width: number, height: number, stride: number): number {
   const pixel = bytesPerPixel(format);

@@ -1,5 +1,6 @@
 /**
- * Pictures to PNG and back, by fast-png: the one place that knows it. For what a person looks at, and for needles that a person cut out.
+ * Pictures to PNG and back, by fast-png: the one place that knows it. For what a person looks at, and for
+ * needles that a person cut out.
  * @module
  */
 import { decode, encode } from "fast-png";

@@ -1,5 +1,6 @@
 /**
- * The head of a binary PPM (P6, 8 bits a channel): what QEMU's screendump writes. Bytes of another process: all of it is checked.
+ * The head of a binary PPM (P6, 8 bits a channel): what QEMU's screendump writes. Bytes of another process:
+ * all of it is checked.
  * @module
  */
 import { MAX_PICTURE_SIDE, MAX_VGPU_SLOT_BYTES } from "../base/limits.ts";

@@ -1,6 +1,7 @@
 /**
- * A region's identity: the first 48 bytes of its header, checked from one local copy. What passes here is arithmetic that
- * later reads may lean on: every slot lies within the region, and the region within the address space that was told.
+ * A region's identity: the first 48 bytes of its header, checked from one local copy. What passes here is
+ * arithmetic that later reads may lean on: every slot lies within the region, and the region within the
+ * address space that was told.
  *
  * It reads no guest memory, and it does not tell a living producer from a dead one's copy.
  * @module
@@ -54,7 +55,8 @@ export type HeaderCheck =
   | { readonly ok: false; readonly defect: HeaderDefect };
 
 /**
- * Checks a local copy of a region's first {@linkcode IDENTITY_BYTES}. The cheap checks come first, the CRC last.
+ * Checks a local copy of a region's first {@linkcode IDENTITY_BYTES}. The cheap checks come first, the CRC
+ * last.
  *
  * @param bytes the copy; nothing else may write to it
  * @param roomBytes how many bytes there can be at most: up to the end of the user half, or of a mapping

@@ -1,8 +1,8 @@
 /**
- * The vgpu region as tables of offsets: section 3 of the contract, line by line. Numbers only; reading, checking and trusting
+ * The vgpu region as tables of offsets: REGION.md, line by line. Numbers only; reading, checking and trusting
  * are elsewhere.
  *
- * Fields that the contract packs (cursor_pos, cursor_hotspot, cursor_glyph) are split into their halves here.
+ * Fields that REGION.md packs (cursor_pos, cursor_hotspot, cursor_glyph) are split into their halves here.
  * @module
  */
 import { assert } from "../base/assert.ts";

@@ -1,7 +1,7 @@
 /**
- * The port through which a region is read: a guest's address space, or a mapping of this process (a FRAME_RING, a test's
- * memfd). It hands out words and runs of bytes, and it answers the one question that a reader of somebody else's
- * memory must ask after every copy: did I look at the right pages all the time?
+ * The port through which a region is read: a guest's address space, or a mapping of this process (a
+ * FRAME_RING, a test's memfd). It hands out words and runs of bytes, and it answers the one question that a
+ * reader of somebody else's memory must ask after every copy: did I look at the right pages all the time?
  *
  * It checks no content, and it never writes.
  * @module
@@ -9,9 +9,14 @@
 
 /** The runs behind a piece of a slot. */
 export interface SlotSpan {
-  /** The bytes, in order; together at least as many as were asked for. Views of live memory: copy, never keep. */
+  /**
+   * The bytes, in order; together at least as many as were asked for. Views of live memory: copy, never keep.
+   */
   readonly views: readonly Uint8Array[];
-  /** Whether the same pages are still behind these addresses. Asked after the copy: false means that the copy is worth nothing. */
+  /**
+   * Whether the same pages are still behind these addresses. Asked after the copy: false means that the copy
+   * is worth nothing.
+   */
   intact(): boolean;
 }
 

@@ -1,10 +1,12 @@
 /**
- * Looks for a living region until there is one: slices of a look, the wait between the two phases, and when to look again. A stepper:
- * it is told the time and says when it wants to be told again; the waiting and the thread are its caller's.
+ * Looks for a living region until there is one: slices of a look, the wait between the two phases, and when
+ * to look again. A stepper: it is told the time and says when it wants to be told again; the waiting and the
+ * thread are its caller's.
  *
- * The first look takes every process. While nothing is found, new processes are looked through every second, since a producer that starts
- * is one, and all of them after ten, since a process may make its region late; after twenty, and so on up to sixty, while no process starts: a host
- * has many guests that never have a region.
+ * The first look takes every process. While nothing is found, new processes are looked through every second,
+ * since a producer that starts is one, and all of them after ten, since a process may make its region late;
+ * after twenty, and so on up to sixty, while no process starts: a host has many guests that never have a
+ * region.
  * @module
  */
 import { MS, NEVER, SECOND } from "../base/clock.ts";
@@ -15,7 +17,7 @@ import { READ } from "./vgpu_region.ts";
 
 /** Pages that one step looks at: about a millisecond's work. */
 const SLICE_PAGES = 1 << 16;
-/** First look at the heartbeats: the contract's wait, and the guest's own lateness. */
+/** First look at the heartbeats: REGION.md's wait, and the guest's own lateness. */
 const FIRST_LOOK_NS = (HEARTBEAT_PERIOD_MS + 20) * MS;
 /** After this long without a beat a candidate is dead: an emulated guest under load beats late. */
 const LAST_LOOK_NS = 6 * HEARTBEAT_PERIOD_MS * MS;
@@ -24,7 +26,9 @@ const NEW_GAP_NS = SECOND;
 const ALL_GAP_NS = 10 * SECOND;
 const LONGEST_ALL_GAP_NS = 60 * SECOND;
 
-/** How a search stands: `looking` wants another step at once, `waiting` at {@linkcode RegionSearch.nextNs}. */
+/**
+ * How a search stands: `looking` wants another step at once, `waiting` at {@linkcode RegionSearch.nextNs}.
+ */
 export type SearchState = "looking" | "waiting" | "found";
 
 /** A search for one living region. */

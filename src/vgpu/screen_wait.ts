@@ -1,9 +1,10 @@
 /**
- * Waiting for a screen, told frame by frame: has this part changed, has it stood still for so long? Steppers: whoever owns the time
- * and the frames feeds them; nothing here sleeps.
+ * Waiting for a screen, told frame by frame: has this part changed, has it stood still for so long? Steppers:
+ * whoever owns the time and the frames feeds them; nothing here sleeps.
  *
- * The producer's damage saves work when it can be trusted to be the whole story: when the frame is the next one after the last that was
- * seen. Otherwise, and where the damage touches the part, a hash of its pixels decides.
+ * The producer's damage saves work when it can be trusted to be the whole story: when the frame is the next
+ * one after the last that was seen. Otherwise, and where the damage touches the part, a hash of its pixels
+ * decides.
  * @module
  */
 import type { Rectangle } from "./picture.ts";

@@ -1,6 +1,6 @@
 /**
- * What a reader gets: plain values, filled in place so that a poll makes no garbage. Every value was consistent at one
- * moment, and none points into a guest.
+ * What a reader gets: plain values, filled in place so that a poll makes no garbage. Every value was
+ * consistent at one moment, and none points into a guest.
  * @module
  */
 
@@ -12,13 +12,15 @@ export class FrameInfo {
   height = 0;
   /** Bytes from row to row. */
   stride = 0;
-  /** Pixel format, one of the contract's. */
+  /** Pixel format, one of REGION.md's. */
   format = 0;
   /** Grows with every frame of a run. */
   frameId = 0;
   /** The producer's time of the frame, ns, of a clock of its own. */
   timestampNs = 0;
-  /** What changed since the frame before, clipped to the frame; the whole frame when the producer did not say. */
+  /**
+   * What changed since the frame before, clipped to the frame; the whole frame when the producer did not say.
+   */
   damageX = 0;
   /** Top edge of what changed. */
   damageY = 0;

@@ -1,10 +1,10 @@
 /**
- * Goes through the pages that a process may write, by runs of its page tables: absent tables are skipped whole, one walk serves
- * up to 512 pages. It can stop after a number of pages and go on later from an address, so that a large address space is looked
- * through in slices.
+ * Goes through the pages that a process may write, by runs of its page tables: absent tables are skipped
+ * whole, one walk serves up to 512 pages. It can stop after a number of pages and go on later from an
+ * address, so that a large address space is looked through in slices.
  *
- * It reads page tables and nothing else. A table that is full of itself is as bounded as any other: the user half has an end, and a
- * slice has one.
+ * It reads page tables and nothing else. A table that is full of itself is as bounded as any other: the user
+ * half has an end, and a slice has one.
  * @module
  */
 import type { AddressSpace } from "../guest/address_space.ts";

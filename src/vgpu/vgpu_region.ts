@@ -1,15 +1,17 @@
 /**
- * A found region and its readers: frame, cursor, geometry, state, control block. Pull only: it sleeps nowhere, writes nothing,
- * decides nothing, and owns neither the address space nor the RAM.
+ * A found region and its readers: frame, cursor, geometry, state, control block. Pull only: it sleeps
+ * nowhere, writes nothing, decides nothing, and owns neither the address space nor the RAM.
  *
- * Results are the header's three: FRESH (a consistent snapshot was taken), NOTHING (nothing new, the writer was at it all the
- * time, or it does not fit: come back later), GONE (a hard error: the pages are not there any more, or the header is no longer
- * the one that was checked; look for the region anew). Why it was NOTHING or GONE stands in {@linkcode VgpuRegion.why}.
+ * Results are the header's three: FRESH (a consistent snapshot was taken), NOTHING (nothing new, the writer
+ * was at it all the time, or it does not fit: come back later), GONE (a hard error: the pages are not there
+ * any more, or the header is no longer the one that was checked; look for the region anew). Why it was
+ * NOTHING or GONE stands in {@linkcode VgpuRegion.why}.
  *
- * Seqlocks: the sequence word is loaded, the data after it, and the word once more after all loads; only an even word that did
- * not change vouches for what was read. On x86-64 loads are not reordered with loads; Atomics.load keeps the compiler from it,
- * and a locked instruction stands between a copy (whose string instructions the processor may reorder within) and the second
- * look. Each attempt is bounded, and so are the attempts: a producer that never stops writing costs a call that much and no more.
+ * Seqlocks: the sequence word is loaded, the data after it, and the word once more after all loads; only an
+ * even word that did not change vouches for what was read. On x86-64 loads are not reordered with loads;
+ * Atomics.load keeps the compiler from it, and a locked instruction stands between a copy (whose string
+ * instructions the processor may reorder within) and the second look. Each attempt is bounded, and so are the
+ * attempts: a producer that never stops writing costs a call that much and no more.
  * @module
  */
 import { MAX_FRAME_ATTEMPTS, MAX_RECORD_ATTEMPTS } from "../base/limits.ts";
@@ -40,9 +42,10 @@ export const READ = { FRESH: 1, NOTHING: 0, GONE: -1 } as const;
 export type ReadResult = (typeof READ)[keyof typeof READ];
 
 /**
- * Why a read gave no snapshot. NOTHING: `none-yet` (no frame was published), `same` (as last time), `busy` (the writer was at it
- * all the time), `too-large` (does not fit the caller's buffer), `malformed` (latest or the descriptor breaks the contract).
- * GONE: `not-mapped`, `replaced` (the header differs from the one that was checked), `closed`.
+ * Why a read gave no snapshot. NOTHING: `none-yet` (no frame was published), `same` (as last time), `busy`
+ * (the writer was at it all the time), `too-large` (does not fit the caller's buffer), `malformed` (latest or
+ * the descriptor breaks REGION.md). GONE: `not-mapped`, `replaced` (the header differs from the one that was
+ * checked), `closed`.
  */
 export type ReadWhy =
   | ""
@@ -90,7 +93,10 @@ export class VgpuRegion {
     this.header = header;
   }
 
-  /** Checks the header and binds to the region. Liveness is not proven: see {@linkcode confirmAlive} and discovery. */
+  /**
+   * Checks the header and binds to the region. Liveness is not proven: see {@linkcode confirmAlive} and
+   * discovery.
+   */
   static open(memory: RegionMemory): OpenResult {
     const identity = new Int32Array(IDENTITY_WORDS);
     if (!memory.locate(0)) return { ok: false, defect: "not-mapped" };
@@ -110,7 +116,10 @@ export class VgpuRegion {
     return this.#memory.root;
   }
 
-  /** The run epoch of the last {@linkcode readState} or {@linkcode sampleFrame}: a caller that sees it change decides what to reset. */
+  /**
+   * The run epoch of the last {@linkcode readState} or {@linkcode sampleFrame}: a caller that sees it change
+   * decides what to reset.
+   */
   get runEpoch(): number {
     return this.#runEpoch;
   }
@@ -120,7 +129,10 @@ export class VgpuRegion {
     return this.#lastFrameId;
   }
 
-  /** Lets the next sample take any frame: after a session break, whose ids start from 1 again, or for a second look. */
+  /**
+   * Lets the next sample take any frame: after a session break, whose ids start from 1 again, or for a second
+   * look.
+   */
   forgetFrames(): void {
     this.#lastFrameId = 0;
   }
@@ -163,7 +175,10 @@ export class VgpuRegion {
     return this.#nothing("busy");
   }
 
-  /** Reads the newest frame's descriptor and copies nothing. FRESH when it is newer than the last frame that was sampled. */
+  /**
+   * Reads the newest frame's descriptor and copies nothing. FRESH when it is newer than the last frame that
+   * was sampled.
+   */
   peekFrame(info: FrameInfo): ReadResult {
     for (let attempt = 0; attempt < MAX_RECORD_ATTEMPTS; attempt++) {
       const found = this.#describe(info);
@@ -264,7 +279,8 @@ export class VgpuRegion {
   }
 
   /**
-   * Looks whether the heartbeat has moved since an earlier look, at least HEARTBEAT_PERIOD_MS ago; the wait is the caller's.
+   * Looks whether the heartbeat has moved since an earlier look, at least HEARTBEAT_PERIOD_MS ago; the wait
+   * is the caller's.
    *
    * @param heartbeat what {@linkcode readState} or discovery saw then
    * @returns FRESH: alive; NOTHING: it did not move; GONE
@@ -318,7 +334,10 @@ export class VgpuRegion {
     return READ.FRESH;
   }
 
-  /** Copies run by run; false as soon as the slot is being written again, which makes the rest of the copy pointless. */
+  /**
+   * Copies run by run; false as soon as the slot is being written again, which makes the rest of the copy
+   * pointless.
+   */
   #copy(span: SlotSpan, into: Uint8Array, info: FrameInfo, seq: number): boolean {
     const views = span.views;
     const bytes = info.bytes;
@@ -335,7 +354,9 @@ export class VgpuRegion {
     return true;
   }
 
-  /** Finds the header page as it is mapped now, and makes sure that it is still the header that was checked. */
+  /**
+   * Finds the header page as it is mapped now, and makes sure that it is still the header that was checked.
+   */
   #look(): boolean {
     if (this.#closed) {
       this.why = "closed";

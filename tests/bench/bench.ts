@@ -1,5 +1,6 @@
 /**
- * What a benchmark is. Each file `*_bench.ts` in this folder exports `benches`; `main.ts` runs them and prints them as section 6 of the contract says.
+ * What a benchmark is. Each file with `_bench` in its name in this folder exports `benches`; `main.ts` runs
+ * them and prints them.
  * @module
  */
 

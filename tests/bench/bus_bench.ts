@@ -1,6 +1,7 @@
 /**
- * The bus: socket echo through the whole path (socket -> admission -> context -> adapter -> context -> socket), fan-out, leases, and what the daemon costs when it starts and when it
- * idles. The same C client drives vmsig and a C epoll echo server, in turn.
+ * The bus: socket echo through the whole path (socket -> admission -> context -> adapter -> context ->
+ * socket), fan-out, leases, and what the daemon costs when it starts and when it idles. The same C client
+ * drives vmsig and a C epoll echo server, in turn.
  * @module
  */
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";

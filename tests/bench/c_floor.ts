@@ -1,5 +1,6 @@
 /**
- * Compiles the C floors of the benchmarks, and runs them. Kept in a temporary folder for the life of the process.
+ * Compiles the C floors of the benchmarks, and runs them. Kept in a temporary folder for the life of the
+ * process.
  * @module
  */
 

@@ -1,10 +1,13 @@
 /**
- * `deno task bench:compare OLD_CHECKOUT NAME-OR-PREFIX… [--rounds N]`: runs the benchmarks of two checkouts, each its own, in turn (old new, new old, …), and prints for each name
- * the median of its rounds on both sides and the ratio new / old: the median of the rounds' own ratios, with the smallest and the largest.
+ * `deno task bench:compare OLD_CHECKOUT NAME-OR-PREFIX… [--rounds N]`: runs the benchmarks of two checkouts,
+ * each its own, in turn (old new, new old, …), and prints for each name the median of its rounds on both
+ * sides and the ratio new / old: the median of the rounds' own ratios, with the smallest and the largest.
  *
- * Each round is a whole run of `tests/bench/main.ts --json` in that checkout, which is interleaved with its peer itself; so what differs from one minute to the next hits both. Where a
- * figure has a peer, the ratio of the two ratios to the peer stands beside it: it takes out what the machine did to both. A name that only one of the two has is told and left out.
- * With `--daemon-only` both sides are measured by this checkout's benchmarks and only the daemon is the old one's: for figures that the old checkout has no benchmark of.
+ * Each round is a whole run of `tests/bench/main.ts --json` in that checkout, which is interleaved with its
+ * peer itself; so what differs from one minute to the next hits both. Where a figure has a peer, the ratio of
+ * the two ratios to the peer stands beside it: it takes out what the machine did to both. A name that only
+ * one of the two has is told and left out. With `--daemon-only` both sides are measured by this checkout's
+ * benchmarks and only the daemon is the old one's: for figures that the old checkout has no benchmark of.
  *
  * Exit status: 0 measured, 1 a benchmark failed, 2 usage.
  * @module

@@ -1,5 +1,6 @@
 /**
- * The transfer context alone: what one submit and one next cost, and how much garbage they leave. Run in a process of its own, so that the heap is the context's.
+ * The transfer context alone: what one submit and one next cost, and how much garbage they leave. Run in a
+ * process of its own, so that the heap is the context's.
  * @module
  */
 import { TransferContext } from "../../src/context/transfer_context.ts";

@@ -1,6 +1,7 @@
 /**
- * Keeps the machine's other work out of a figure: where that is permitted, what is measured runs before all ordinary processes. A p99 of milliseconds is otherwise that of the
- * host's scheduler, however short what is measured takes.
+ * Keeps the machine's other work out of a figure: where that is permitted, what is measured runs before all
+ * ordinary processes. A p99 of milliseconds is otherwise that of the host's scheduler, however short what is
+ * measured takes.
  * @module
  */
 import { numbersOf } from "./c_floor.ts";
@@ -12,7 +13,8 @@ const PRIORITY = "1";
 export type RunFloor = typeof numbersOf;
 
 /**
- * Makes all threads of a process realtime (SCHED_RR), those that it starts later included; told on stderr when that is refused.
+ * Makes all threads of a process realtime (SCHED_RR), those that it starts later included; told on stderr
+ * when that is refused.
  *
  * @param pid the process; for a guest its QEMU
  * @returns how a C floor is run beside it: realtime, too, or as ordinary as it stays

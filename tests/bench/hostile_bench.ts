@@ -1,18 +1,24 @@
 /**
- * The bus while somebody who is not let in floods its door: an admitted control's ping-pong (that of bus.pingpong, on one connection), quiet and under the flood in turn. As root: the
- * flooder is another user.
+ * The bus while somebody who is not let in floods its door: an admitted control's ping-pong (that of
+ * bus.pingpong, on one connection), quiet and under the flood in turn. As root: the flooder is another user.
  *
- *   hostile.pingpong.*         under a flood of HELLOs in order: connect, HELLO, read the REFUSED, close, by four processes as fast as they can. Peer: quiet. The must: p99 <= 2 x
- *   hostile.contention.*       while the same flooder floods a C listener that only accepts and closes: what the competition for processors costs by itself. Peer: quiet
- *   hostile.first.*            as hostile.pingpong, but the ping-pong's control runs before all ordinary processes (SCHED_RR, as on a host that keeps a core for it). Peer: the same, quiet
+ *   hostile.pingpong.*         under a flood of HELLOs in order: connect, HELLO, read the REFUSED, close,
+ *                              by four processes as fast as they can. Peer: quiet. The must: p99 <= 2 x
+ *   hostile.contention.*       while the same flooder floods a C listener that only accepts and closes:
+ *                              what the competition for processors costs by itself. Peer: quiet
+ *   hostile.first.*            as hostile.pingpong, but the ping-pong's control runs before all ordinary
+ *                              processes (SCHED_RR, as on a host that keeps a core for it). Peer: the
+ *                              same, quiet
  *   hostile.firstContention.*  as hostile.contention with that control
  *   hostile.silent.p99         under connects that say nothing, a thousand of them kept open
  *   hostile.garbage.p99        under packets of random bytes
  *   hostile.giant.p99          under HELLOs in order with a name of 60 KB
  *
- * How to read it: pinger, flooder and daemon share the machine's cores, here two. With four flooders on two cores an ordinary process waits for its turn like any other, whatever the
- * daemon does: that is in hostile.contention. The daemon's own share is what hostile.pingpong has above it; hostile.first has it alone, without the scheduler's part. The peer's
- * words say how many connects a second were turned away: a daemon that takes fewer of them leaves more to its controls.
+ * How to read it: pinger, flooder and daemon share the machine's cores, here two. With four flooders on two
+ * cores an ordinary process waits for its turn like any other, whatever the daemon does: that is in
+ * hostile.contention. The daemon's own share is what hostile.pingpong has above it; hostile.first has it
+ * alone, without the scheduler's part. The peer's words say how many connects a second were turned away: a
+ * daemon that takes fewer of them leaves more to its controls.
  * @module
  */
 import { configText } from "../fixtures/daemon_process.ts";

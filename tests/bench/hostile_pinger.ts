@@ -1,6 +1,7 @@
 /**
- * One control that stays on the bus and measures its ping-pong a round at a time, as bus.pingpong does: so that what is compared is one connection under different weather, and a
- * daemon that keeps its door shut to newcomers is measured all the same.
+ * One control that stays on the bus and measures its ping-pong a round at a time, as bus.pingpong does: so
+ * that what is compared is one connection under different weather, and a daemon that keeps its door shut to
+ * newcomers is measured all the same.
  * @module
  */
 

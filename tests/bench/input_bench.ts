@@ -1,9 +1,11 @@
 /**
- * Input on the bus: what a command costs until QEMU has acknowledged it, how fast text reaches a guest, and how fast the input lease changes hands when its owner holds keys.
+ * Input on the bus: what a command costs until QEMU has acknowledged it, how fast text reaches a guest, and
+ * how fast the input lease changes hands when its owner holds keys.
  *
- * All on a Linux guest with a virtio keyboard under TCG. The peer is a bare C client of QEMU's monitor, on a monitor of its own of the same VM, in turn with ours.
- * Pre-emption needs two users of different priority, so it runs as root. Its release of 20 keys is one command, and that is told apart from one key's, because QEMU's time goes by
- * the byte; uinput_bench.ts has the release that is one write.
+ * All on a Linux guest with a virtio keyboard under TCG. The peer is a bare C client of QEMU's monitor, on a
+ * monitor of its own of the same VM, in turn with ours. Pre-emption needs two users of different priority, so
+ * it runs as root. Its release of 20 keys is one command, and that is told apart from one key's, because
+ * QEMU's time goes by the byte; uinput_bench.ts has the release that is one write.
  * @module
  */
 import { connect } from "../../src/client/connect.ts";
@@ -30,7 +32,9 @@ const PREEMPTIONS = 200;
 const OTHER_UID = 65_534;
 const SLOT = 1;
 const SEED = 1;
-/** The key-ups of a pre-emption, as one input-send-event has them: 1.5 KB, of which QEMU reads a byte in 3 us. */
+/**
+ * The key-ups of a pre-emption, as one input-send-event has them: 1.5 KB, of which QEMU reads a byte in 3 us.
+ */
 const TWENTY_UPS = JSON.stringify(
   [..."1234567890", "minus", "equal", "backspace", "tab", ..."qwerty"].map((data) => ({
     type: "key",
@@ -69,7 +73,10 @@ async function withGuest<T>(more: string, measure: (bed: Bed) => Promise<T>): Pr
 
 const column = (rows: readonly number[][], i: number): number[] => rows.map((row) => row[i] as number);
 
-/** The bare C client on its own monitor: p50 and p99 of one acknowledged key, or of the same `events` again and again. */
+/**
+ * The bare C client on its own monitor: p50 and p99 of one acknowledged key, or of the same `events` again
+ * and again.
+ */
 function bareAck({ vm, run }: Bed, count = COMMANDS, ...events: string[]): Promise<number[]> {
   return run(cFloor("qmp_client"), ["ack", vm.qmpPaths[1] ?? "", `${count}`, ...events]);
 }

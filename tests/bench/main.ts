@@ -1,8 +1,9 @@
 /**
- * `deno task bench [NAME-OR-PREFIX…] [--json] [--root CHECKOUT]`: runs the benchmarks whose names match and prints them as a table, or one JSON object a line (contract, section 6).
- * With a root it measures the daemon of another checkout (an older build); what runs in the benchmark's own process (context.*, mem.*, vgpu.*, v2v.*) stays this one's: compare.ts
- * compares that, too.
- * Figures are for comparing within one run; what counts is the ratio to the peer.
+ * `deno task bench [NAME-OR-PREFIX…] [--json] [--root CHECKOUT]`: runs the benchmarks whose names match and
+ * prints them as a table, or one JSON object a line. With a root it measures the daemon of another checkout
+ * (an older build); what runs in the benchmark's own process (context.*, mem.*, vgpu.*, v2v.*) stays this
+ * one's: compare.ts compares that, too. Figures are for comparing within one run; what counts is the ratio to
+ * the peer.
  * @module
  */
 import { messageOf } from "../../src/base/fault.ts";

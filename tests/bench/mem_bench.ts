@@ -1,8 +1,9 @@
 /**
- * The guest-memory figures: the walk, the batch and the reads against the same in C over the same mapping; the way from a pid to the
- * process list in a fresh process; and what it costs the host.
+ * The guest-memory figures: the walk, the batch and the reads against the same in C over the same mapping;
+ * the way from a pid to the process list in a fresh process; and what it costs the host.
  *
- * One guest serves all: q35, 2 GiB in a memfd, a program with 64 MiB of known memory in 4 KiB pages, 200 processes.
+ * One guest serves all: q35, 2 GiB in a memfd, a program with 64 MiB of known memory in 4 KiB pages, 200
+ * processes.
  * @module
  */
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
@@ -20,7 +21,10 @@ const N = 65_536;
 const MIB = 2 ** 20;
 const PATTERN_BYTES = 64 * MIB;
 const ROUNDS = 15;
-/** Unmeasured rounds before: the engine takes some tens to settle on its best code (measured: 12.5 ns, then 9.2). */
+/**
+ * Unmeasured rounds before: the engine takes some tens to settle on its best code (measured: 12.5 ns, then
+ * 9.2).
+ */
 const WARM = 40;
 
 /** What all figures are measured on. */
@@ -101,7 +105,10 @@ function translateChain(space: AddressSpace, addresses: Float64Array, zero: numb
   return sum;
 }
 
-/** One translation: what a reader waits for who needs the answer before going on, as a walk along a guest's list does. */
+/**
+ * One translation: what a reader waits for who needs the answer before going on, as a walk along a guest's
+ * list does.
+ */
 function benchTranslate({ space, base, floor, at }: Rig): BenchResult {
   const addresses = randomAddresses(base);
   let mine = 0;
@@ -114,7 +121,9 @@ function benchTranslate({ space, base, floor, at }: Rig): BenchResult {
   return resultOf("mem.translate", "ns", "lower", ours, peer, "the same walk in C");
 }
 
-/** Translations that wait for nothing: the processor overlaps as many as fit its window, and C's are shorter. */
+/**
+ * Translations that wait for nothing: the processor overlaps as many as fit its window, and C's are shorter.
+ */
 function benchTranslateMany({ space, base, floor, at }: Rig): BenchResult {
   const addresses = randomAddresses(base);
   let mine = 0;

@@ -1,6 +1,7 @@
 /**
- * A fresh process that goes from a QEMU's pid to its process list once, and prints how many ms that took: cold code, cold caches.
- * Arguments: the pid, and a file with a kernel profile (read when it is there, else written).
+ * A fresh process that goes from a QEMU's pid to its process list once, and prints how many ms that took:
+ * cold code, cold caches. Arguments: the pid, and a file with a kernel profile (read when it is there, else
+ * written).
  * @module
  */
 import { findLinux } from "../../src/guest/linux/find_linux.ts";

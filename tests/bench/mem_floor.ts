@@ -1,5 +1,6 @@
 /**
- * The C floor of the memory benches, as a library in this process: compiled on demand, called on the very mapping that src/guest reads.
+ * The C floor of the memory benches, as a library in this process: compiled on demand, called on the very
+ * mapping that src/guest reads.
  * @module
  */
 

@@ -1,9 +1,11 @@
 /**
- * The memory seam on the bus: how soon the end of an epoch is told after a reset, and what a write costs beside a plain echo.
+ * The memory seam on the bus: how soon the end of an epoch is told after a reset, and what a write costs
+ * beside a plain echo.
  *
- * Reset: a bare machine with a memory context is reset again and again; the time is from the command to the frame at the control, the peer the
- * RESET of the same reset at the same control: what counts is that the epoch's end is not told later. Write: one control writes 8 bytes into a guest's process and asks a stub for its state,
- * in turn, over the same socket.
+ * Reset: a bare machine with a memory context is reset again and again; the time is from the command to the
+ * frame at the control, the peer the RESET of the same reset at the same control: what counts is that the
+ * epoch's end is not told later. Write: one control writes 8 bytes into a guest's process and asks a stub for
+ * its state, in turn, over the same socket.
  * @module
  */
 import { LEASE_CLASS, VM_OP, VM_STATE_NUMBER } from "../../src/event/body_number.ts";

@@ -1,6 +1,6 @@
 /**
- * A control that a benchmark measures with: it waits on its socket itself, so that no event loop of its own stands between a frame's arrival and the
- * clock. It speaks the contract's frames and nothing more.
+ * A control that a benchmark measures with: it waits on its socket itself, so that no event loop of its own
+ * stands between a frame's arrival and the clock. It speaks the protocol's frames and nothing more.
  * @module
  */
 import { encode } from "cborg";

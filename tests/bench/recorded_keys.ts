@@ -1,5 +1,6 @@
 /**
- * What the recorder in a guest (evrec) has seen of the keys, against what it should have: a figure counts only when the keys have arrived.
+ * What the recorder in a guest (evrec) has seen of the keys, against what it should have: a figure counts
+ * only when the keys have arrived.
  * @module
  */
 import type { GuestProcess } from "../guest/guest_process.ts";

@@ -1,9 +1,12 @@
 /**
- * A full house: 64 endpoints and a thousand controls. What the daemon weighs then, whether an event of one endpoint still reaches its watchers as fast as when it is the only one, and how
- * soon a running QEMU is attached.
+ * A full house: 64 endpoints and a thousand controls. What the daemon weighs then, whether an event of one
+ * endpoint still reaches its watchers as fast as when it is the only one, and how soon a running QEMU is
+ * attached.
  *
- * Delivery is timed from the event's own stamp to its last watcher. From the command that makes the event it is 5 us more when the client shares a processor with the loop, and 23 us more when the
- * loop's has to be woken from its idle state: which of the two a daemon gets is the scheduler's choice when its loop starts (40 or 64 us, with one endpoint as with 64), and no figure of ours.
+ * Delivery is timed from the event's own stamp to its last watcher. From the command that makes the event it
+ * is 5 us more when the client shares a processor with the loop, and 23 us more when the loop's has to be
+ * woken from its idle state: which of the two a daemon gets is the scheduler's choice when its loop starts
+ * (40 or 64 us, with one endpoint as with 64), and no figure of ours.
  * @module
  */
 import { DaemonProcess } from "../fixtures/daemon_process.ts";
@@ -31,7 +34,8 @@ async function fullHouse(): Promise<BenchResult[]> {
     const args = ["deliver", socket, `${EVENTS}`, `${WATCHERS}`, `${endpoints}`, `${endpoint}`, "hello"];
     return (await numbersOf(floor, args))[1] as number;
   };
-  // More controls that stand by and get none of the events that are measured: they want the other seams. (With CORE they would be auditors, whom each command is told.)
+  // More controls that stand by and get none of the events that are measured: they want the other seams.
+  // (With CORE they would be auditors, whom each command is told.)
   using _standing = standBy(full.socket, 1000 - ENDPOINTS * WATCHERS - 1);
   await deliver(full.socket, ENDPOINTS, -1);
   await deliver(single.socket, 1, -1);

@@ -1,7 +1,9 @@
 /**
- * The full house with real VMs: what the daemon weighs with 64 endpoints and a thousand controls, how fast an event of one VM reaches its watchers, how soon one more VM is attached, what the
- * daemon costs while nothing happens, and how long its loop is ever away while everything does. Takes some five minutes, most of them for the boots, and as much memory as it may.
- * Pre-emption needs two users of different priority, so it runs as root.
+ * The full house with real VMs: what the daemon weighs with 64 endpoints and a thousand controls, how fast an
+ * event of one VM reaches its watchers, how soon one more VM is attached, what the daemon costs while nothing
+ * happens, and how long its loop is ever away while everything does. Takes some five minutes, most of them
+ * for the boots, and as much memory as it may. Pre-emption needs two users of different priority, so it runs
+ * as root.
  * @module
  */
 import { FRAME } from "../../src/event/frame.ts";
@@ -110,7 +112,10 @@ async function loop(scene: RealScene, rss: number[]): Promise<BenchResult> {
   return { ...result, ours: Math.max(...figures) };
 }
 
-/** From an event's stamp until the last of its watchers has it: what the VM itself takes to stop and go on is left out. */
+/**
+ * From an event's stamp until the last of its watchers has it: what the VM itself takes to stop and go on is
+ * left out.
+ */
 async function deliver(scene: RealScene): Promise<BenchResult> {
   await using vm = await bootOne("alone");
   await using single = await serveOne(vm);

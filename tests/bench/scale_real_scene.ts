@@ -1,6 +1,7 @@
 /**
- * The full house with real VMs: as many small Linux guests as memory allows, at most 64, stub endpoints for the rest, and one daemon that has them all. Each guest has shared RAM and virtio
- * input, so that all three seams come up. Whatever happens, everything ends with the scene.
+ * The full house with real VMs: as many small Linux guests as memory allows, at most 64, stub endpoints for
+ * the rest, and one daemon that has them all. Each guest has shared RAM and virtio input, so that all three
+ * seams come up. Whatever happens, everything ends with the scene.
  * @module
  */
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
@@ -105,7 +106,10 @@ export async function bootOne(name: string): Promise<Qemu> {
   return await startGuest({ name, image, ramMiB: RAM_MIB, devices: ["virtio-input", "no-vga"] });
 }
 
-/** Controls that stand by: each wants all of one endpoint, and reads what it gets. They leave with their scope. */
+/**
+ * Controls that stand by: each wants all of one endpoint, and reads what it gets. They leave with their
+ * scope.
+ */
 export async function hold(socket: string, count: number): Promise<AsyncDisposable> {
   const child = new Deno.Command(cFloor("bus_floor"), {
     args: ["hold", socket, `${count}`, `${ENDPOINTS}`, "hello"],

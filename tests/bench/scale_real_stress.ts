@@ -1,6 +1,7 @@
 /**
- * Half a minute in which everything happens at once in the full house: controls come and go, the input lease is taken and pre-empted with keys held, VMs are attached and detached by their
- * trigger files, the config is read anew. What the loop's own histogram says of it is the result.
+ * Half a minute in which everything happens at once in the full house: controls come and go, the input lease
+ * is taken and pre-empted with keys held, VMs are attached and detached by their trigger files, the config is
+ * read anew. What the loop's own histogram says of it is the result.
  * @module
  */
 import { configText, type DaemonProcess, until } from "../fixtures/daemon_process.ts";

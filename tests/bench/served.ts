@@ -1,6 +1,6 @@
 /**
- * Processes that the bus benchmarks measure: the daemon with stub endpoints (this checkout's, or the one that VMSIG_BENCH_ROOT names), and C servers. Each says "ready …" on stdout;
- * all end with their scope.
+ * Processes that the bus benchmarks measure: the daemon with stub endpoints (this checkout's, or the one that
+ * VMSIG_BENCH_ROOT names), and C servers. Each says "ready …" on stdout; all end with their scope.
  * @module
  */
 import { EAGER } from "../../scripts/compile.ts";

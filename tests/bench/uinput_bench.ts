@@ -1,9 +1,13 @@
 /**
- * Pre-emption over uinput, where the release of everything held is one write: the daemon runs in a guest, because a test host seldom has the device. Beside it a control in C, which
- * grabs the daemon's keyboard as a QEMU that passes it on does, and asks the guest's kernel itself which keys are down when the lease is granted.
+ * Pre-emption over uinput, where the release of everything held is one write: the daemon runs in a guest,
+ * because a test host seldom has the device. Beside it a control in C, which grabs the daemon's keyboard as a
+ * QEMU that passes it on does, and asks the guest's kernel itself which keys are down when the lease is
+ * granted.
  *
- * The peer is one acknowledged command through the same daemon: the last of the 20 keys, pressed alone, just before each pre-emption. Both are measured after the same rest, because
- * the first turn after one is the dear one under TCG (of the same commands without a pause, each takes a third of that). One virtual CPU: two would wait for each other's wake-ups and for the host's cores.
+ * The peer is one acknowledged command through the same daemon: the last of the 20 keys, pressed alone, just
+ * before each pre-emption. Both are measured after the same rest, because the first turn after one is the
+ * dear one under TCG (of the same commands without a pause, each takes a third of that). One virtual CPU: two
+ * would wait for each other's wake-ups and for the host's cores.
  * @module
  */
 import { GUEST_DENO } from "../guest/deno_payload.ts";
@@ -29,7 +33,8 @@ const HELD = Array.from({ length: 20 }, (_, i) => 2 + i);
 function configText(): string {
   const rule = (uid: number, prio: number) =>
     `[[admission]]\nuid = ${uid}\nendpoints = ["*"]\ncaps = ["*"]\narb_prio = ${prio}\n`;
-  // Warnings only: what the guest's log says goes over its serial line, which costs more than what is measured.
+  // Warnings only: what the guest's log says goes over its serial line, which costs more than what is
+  // measured.
   return `[daemon]\nlog = "warn"\n[discovery]\nprobe = false\n` +
     `[[endpoint]]\nname = "vm"\nvmid = ${SLOT}\ninput = "uinput"\nmemory = "none"\nguest = "none"\n` +
     rule(0, 20) + rule(OTHER_UID, 10);

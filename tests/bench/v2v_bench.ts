@@ -1,7 +1,7 @@
 /**
- * The v2v figures between two processes, each beside its floor in C from the same run: 64-byte messages beside a
- * SEQPACKET socket pair with one message a call, 64 KiB messages and the stream beside memcpy, ping-pong beside two
- * eventfds. A round of ours and one of the floor's take turns.
+ * The v2v figures between two processes, each beside its floor in C from the same run: 64-byte messages
+ * beside a SEQPACKET socket pair with one message a call, 64 KiB messages and the stream beside memcpy,
+ * ping-pong beside two eventfds. A round of ours and one of the floor's take turns.
  * @module
  */
 import { V2V_MEASURES, type V2vMeasure } from "../../src/rendezvous/v2v_bench.ts";

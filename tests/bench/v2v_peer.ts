@@ -1,7 +1,9 @@
 /**
- * The other process of the v2v benches and of the long runs: connects to a prefix and does what the words say.
+ * The other process of the v2v benches and of the long runs: connects to a prefix and does what the words
+ * say.
  *
- *     deno run -A v2v_peer.ts RUNTIME_DIR PREFIX produce BYTES COUNT BATCH | echo COUNT fast|slow | stream BYTES
+ *     deno run -A v2v_peer.ts RUNTIME_DIR PREFIX produce BYTES COUNT BATCH | echo COUNT fast|slow |
+ *       stream BYTES
  * @module
  */
 import { doWords } from "../../src/rendezvous/bench_load.ts";

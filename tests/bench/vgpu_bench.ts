@@ -1,6 +1,7 @@
 /**
- * Reading a producer's region: frames and cursor on a real guest (its pages lie in RAM as its kernel put them), discovery over a guest of 200
- * processes and 2 GiB in this process. The peer of a frame is a plain copy of as many bytes out of the same mapping, taken in turns.
+ * Reading a producer's region: frames and cursor on a real guest (its pages lie in RAM as its kernel put
+ * them), discovery over a guest of 200 processes and 2 GiB in this process. The peer of a frame is a plain
+ * copy of as many bytes out of the same mapping, taken in turns.
  * @module
  */
 import { findSystem } from "../../src/controls/perception/find_system.ts";

@@ -1,9 +1,10 @@
 /*
- * A small control in C, written from the contract alone (sections 1 and 2): joins the bus, follows an endpoint, steers it, types a key.
+ * A small control in C, written from the protocol alone: joins the bus, follows an
+ * endpoint, steers it, types a key.
  *
  *   control SOCKET ENDPOINT-NAME
  *
- * Prints one line a step; exit status 1 with the reason when anything is not as the contract says.
+ * Prints one line a step; exit status 1 with the reason when anything is not as the protocol says.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -60,7 +61,7 @@ static void take(void) {
   ssize_t n = recv(bus, packet, sizeof packet, 0);
   if (n < 96) fail("nothing came");
   memcpy(&event, packet, 96);
-  if (event.magic != 0x31475356 || event.body != (uint32_t)n - 96 || event.reserved != 0 || event.dir != 0) fail("not a frame of the contract");
+  if (event.magic != 0x31475356 || event.body != (uint32_t)n - 96 || event.reserved != 0 || event.dir != 0) fail("not a frame of the protocol");
   if (event.kind < HELLO) {
     if (event.seq != last_seq + 1) fail("a gap in seq");
     last_seq = event.seq;

@@ -4,9 +4,11 @@
  *   v2v_guest listen ORDER WHAT | connect WHAT
  *
  * WHAT: echo              sends every message back until the other end disconnects; prints "echoed N"
- *       ping COUNT        sends COUNT numbered messages, each once the one before came back; prints "pinged COUNT"
+ *       ping COUNT        sends COUNT numbered messages, each once the one before came back; prints
+ *                         "pinged COUNT"
  *       hash              receives a stream until the circuit is closed; prints "hash HHHHHHHHHHHHHHHH BYTES"
- *       bytes COUNT SEED  sends COUNT pseudo-random bytes as a stream, a multiple of 4; prints "hash … BYTES" too
+ *       bytes COUNT SEED  sends COUNT pseudo-random bytes as a stream, a multiple of 4; prints "hash …
+ *                         BYTES" too
  *
  * The hash and the bytes are those of tests/guest/v2v_bytes.ts.
  */

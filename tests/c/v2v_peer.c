@@ -1,5 +1,5 @@
 /*
- * A v2v peer between host processes in C, written from the contract: either end, for the tests.
+ * A v2v peer between host processes in C, written from RING.md: either end, for the tests.
  *
  *   v2v_peer connect|listen SOCKET [--by-ring] WHAT
  *
@@ -55,7 +55,8 @@ static void ring(void *context, int which)
 {
     struct process_link *link = context;
     uint64_t one = 1;
-    /* A doorbell that is full was filled by who means harm: a write() would sleep for ever (a test's peer may be raced). */
+    /* A doorbell that is full was filled by who means harm: a write() would sleep for ever (a test's peer
+     * may be raced). */
     struct pollfd room = {.fd = link->ring[which], .events = POLLOUT};
     if (poll(&room, 1, 0) == 0) {
         fprintf(stderr, "v2v_peer: the other end has filled its doorbell\n");

@@ -1,4 +1,7 @@
-/** Admission against the contract's sentence, said plainly: every kind, operation, capability set, mask, lease and token, exhaustively or at random. */
+/**
+ * Admission against the protocol's sentence, said plainly: every kind, operation, capability set, mask, lease
+ * and token, exhaustively or at random.
+ */
 import { assertEquals } from "@std/assert";
 import { fullGrant, type Grant, maskOf } from "../../src/access/grant.ts";
 import { LeaseTable } from "../../src/access/lease_table.ts";
@@ -10,7 +13,7 @@ import type { ControlId } from "../../src/base/ids.ts";
 import { EventPool } from "../../src/event/transfer_event.ts";
 import { withSeed } from "../fixtures/seeded_random.ts";
 
-// Capabilities as the seed header gives them.
+// Capabilities as PROTOCOL.md gives them.
 const OBSERVE = 0x1, INPUT = 0x2, LIFECYCLE = 0x8, POWER = 0x20, VM = 0x40, MEMCTX = 0x80, MEMWRITE = 0x100;
 const ROSTER = 0x200, AUDIT = 0x400, PUBLISH = 0x800, FRAME = 0x1000;
 const CAPS = [OBSERVE, INPUT, LIFECYCLE, POWER, VM, MEMCTX, MEMWRITE, ROSTER, AUDIT, PUBLISH, FRAME];

@@ -1,4 +1,7 @@
-/** What a client takes from whoever listens at the daemon's socket: WELCOME, REFUSED, and events with their bodies, as fields for people. */
+/**
+ * What a client takes from whoever listens at the daemon's socket: WELCOME, REFUSED, and events with their
+ * bodies, as fields for people.
+ */
 import { assert } from "@std/assert";
 import { checkFrame } from "../../src/event/frame.ts";
 import { ROWS } from "../../src/event/catalogue.ts";

@@ -1,4 +1,7 @@
-/** Bodies of commands that a control sends, and the record of held keys that another daemon left: layouts of fixed fields with a length that must agree. */
+/**
+ * Bodies of commands that a control sends, and the record of held keys that another daemon left: layouts of
+ * fixed fields with a length that must agree.
+ */
 import { assert } from "@std/assert";
 import { InputFrame, MAX_FRAME_NOTCHES } from "../../src/adapters/input/input_frame.ts";
 import {

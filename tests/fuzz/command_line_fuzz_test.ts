@@ -1,4 +1,7 @@
-/** Command lines of processes that call themselves QEMU, and what is told of them: anybody's, and as long as the kernel lets them be. */
+/**
+ * Command lines of processes that call themselves QEMU, and what is told of them: anybody's, and as long as
+ * the kernel lets them be.
+ */
 import { assert } from "@std/assert";
 import { parseQemuCommandLine } from "../../src/ram/qemu_command_line.ts";
 import { readQemuCommandLine } from "../../src/roster/qemu_command_line.ts";
@@ -7,7 +10,10 @@ import { fuzz } from "./harness.ts";
 import { jsonText, withDefects } from "./structured.ts";
 
 const decoder = new TextDecoder();
-/** The kernel lets them be longer, and the readers are bounded otherwise; they are on the main thread, and what is not linear shows at this length. */
+/**
+ * The kernel lets them be longer, and the readers are bounded otherwise; they are on the main thread, and
+ * what is not linear shows at this length.
+ */
 const LARGEST = 3072;
 const line = (...args: readonly string[]) => ["/usr/bin/qemu-system-x86_64", ...args, ""].join("\0");
 const OBJECT = {

@@ -1,4 +1,7 @@
-/** The control socket as a peer reaches it: packets of any bytes, with and without descriptors, to a core on a real socket. What is no frame ends that peer alone. */
+/**
+ * The control socket as a peer reaches it: packets of any bytes, with and without descriptors, to a core on a
+ * real socket. What is no frame ends that peer alone.
+ */
 import { assert } from "@std/assert";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { closeFd, type OwnedFd } from "../../ffi/owned_fd.ts";
@@ -16,7 +19,9 @@ const HEADER_BYTES = 96;
 const TOKEN_AT = 40;
 const kinds = Array.from({ length: KIND_MAX }, (_, kind) => kind).filter((kind) => KIND_CLASS[kind] !== 0);
 
-/** The daemon's side, an attacker that comes again when it was thrown out, and somebody who must not notice. */
+/**
+ * The daemon's side, an attacker that comes again when it was thrown out, and somebody who must not notice.
+ */
 class Scene {
   readonly rig = new SocketRig();
   readonly #bystander: RawClient;

@@ -1,4 +1,7 @@
-/** The wire codec against a checker of its own: 100,000 frames, mutated and random, each accepted and written back as it was, or refused for the right reason. */
+/**
+ * The wire codec against a checker of its own: 100,000 frames, mutated and random, each accepted and written
+ * back as it was, or refused for the right reason.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { checkFrame, decodeFrame, encodeFrame } from "../../src/event/frame.ts";
 import { BODY, EventPool } from "../../src/event/transfer_event.ts";
@@ -9,7 +12,7 @@ const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96]);
 const UP = new Set([1, 2, 3, 37, 48, 49, 50, 51, 52, 53, 54, 55, 77, 78, 80, 81, 82, 83, 84, 97, 98, 99]);
 const KINDS = [...DOWN, ...UP];
 
-/** What is wrong with a packet, by the contract's page; several things may be. */
+/** What is wrong with a packet, by src/event/PROTOCOL.md; several things may be. */
 function defectsOf(bytes: Uint8Array, fdCount: number): Set<string> {
   const defects = new Set<string>();
   if (bytes.length < 96) return defects.add("short frame");
@@ -118,7 +121,8 @@ Deno.test(`${FRAMES} frames: accepted and written back as they were, or refused 
       const seq = event.seq;
       const tokenText = event.token;
       const length = encodeFrame(event, seq, new DataView(back.buffer), back, 0);
-      // The fds are the caller's to add; a time or token past 2^53 is rounded, and an UP frame carries no token.
+      // The fds are the caller's to add; a time or token past 2^53 is rounded, and an UP frame carries no
+      // token.
       back[10] = fdCount;
       const exact = comparable(bytes);
       assertEquals(length, bytes.length, `frame ${n}`);

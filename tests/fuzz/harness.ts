@@ -1,22 +1,30 @@
 /**
- * One harness for the fuzzers of all decoders that outside bytes reach. It makes wrong inputs out of valid ones, 100,000 a decoder, and holds each decoder to three things:
+ * One harness for the fuzzers of all decoders that outside bytes reach. It makes wrong inputs out of valid
+ * ones, 100,000 a decoder, and holds each decoder to three things:
  *
  * - whatever comes in, it throws nothing but a Fault (or returns what its type says);
- * - no input takes longer than 5 ms of this thread's own processor time (the time of a busy machine does not count; an input that took longer, perhaps for the compiler's or the garbage
- *   collector's sake, is repeated, and its shortest time counts);
- * - the outcomes that it is there for are met: a fuzzer whose inputs are all refused by the first check tests that check alone.
+ * - no input takes longer than 5 ms of this thread's own processor time (the time of a busy machine does not
+ *   count; an input that took longer, perhaps for the compiler's or the garbage collector's sake, is
+ *   repeated, and its shortest time counts);
+ * - the outcomes that it is there for are met: a fuzzer whose inputs are all refused by the first check tests
+ *   that check alone.
  *
- * How to add a decoder: write `tests/fuzz/NAME_fuzz_test.ts` with one call of {@linkcode fuzz}. Its `corpus` are valid inputs, made by our own encoders where there is one (else as the
- * other side writes them), small, and one of each shape: mutations find the borders of what is in the corpus, not what is absent. `decode` hands an input to the decoder in the way its caller
- * does, with fresh state each time, asserts what must hold of a result, and returns a short word for the outcome. `mustMeet` lists the words that have to come up. `largest` is the bound
- * that the caller keeps: some inputs are as long as that. `words` and `openers` are what the format has of its own.
+ * How to add a decoder: write `tests/fuzz/NAME_fuzz_test.ts` with one call of {@linkcode fuzz}. Its `corpus`
+ * are valid inputs, made by our own encoders where there is one (else as the other side writes them), small,
+ * and one of each shape: mutations find the borders of what is in the corpus, not what is absent. `decode`
+ * hands an input to the decoder in the way its caller does, with fresh state each time, asserts what must
+ * hold of a result, and returns a short word for the outcome. `mustMeet` lists the words that have to come
+ * up. `largest` is the bound that the caller keeps: some inputs are as long as that. `words` and `openers`
+ * are what the format has of its own.
  *
  * What the seed is: each input is made from the seed and its own number alone. A failure names both, and
  *
  *     VMSIG_SEED=SEED VMSIG_FUZZ_INPUT=NUMBER deno test -A tests/fuzz/NAME_fuzz_test.ts
  *
- * makes that one input again. VMSIG_FUZZ_INPUTS=N runs N inputs a decoder instead of 100,000, for a long night; VMSIG_FUZZ_GO_ON=1 goes on behind a failure and tells all kinds of them. Only inputs that are harmless to others come in here: they are for
- * our own code; a library's fault that an input shows is bounded in our code, and the input is not kept.
+ * makes that one input again. VMSIG_FUZZ_INPUTS=N runs N inputs a decoder instead of 100,000, for a long
+ * night; VMSIG_FUZZ_GO_ON=1 goes on behind a failure and tells all kinds of them. Only inputs that are
+ * harmless to others come in here: they are for our own code; a library's fault that an input shows is
+ * bounded in our code, and the input is not kept.
  * @module
  */
 import { assert } from "@std/assert";
@@ -34,7 +42,10 @@ export interface Decoder {
   readonly name: string;
   /** Valid inputs; made once. */
   readonly corpus: () => readonly (Uint8Array | string)[];
-  /** Makes an input that is wrong by structure (see `structured.ts`): half of the inputs begin so, and half of those have their bytes changed as well. */
+  /**
+   * Makes an input that is wrong by structure (see `structured.ts`): half of the inputs begin so, and half of
+   * those have their bytes changed as well.
+   */
   readonly make?: (random: SeededRandom) => Uint8Array | string;
   /** Bytes of the longest input. */
   readonly largest: number;
@@ -53,7 +64,10 @@ export interface Decoder {
   readonly decode: (input: Bytes, random: SeededRandom) => string;
   /** Outcomes that must come up. A Fault's is `fault:CODE`. */
   readonly mustMeet: readonly string[];
-  /** Fewer than 100,000 inputs, where each is a connection of its own or many messages: how many, in thousandths. */
+  /**
+   * Fewer than 100,000 inputs, where each is a connection of its own or many messages: how many, in
+   * thousandths.
+   */
   readonly share?: number;
   /** Called after the last input, for what must hold then. */
   readonly after?: () => void;

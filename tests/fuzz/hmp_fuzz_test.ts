@@ -1,4 +1,7 @@
-/** Texts of QEMU's human monitor: the flat view, from which RAM's layout is made, and the registers of the virtual CPUs. */
+/**
+ * Texts of QEMU's human monitor: the flat view, from which RAM's layout is made, and the registers of the
+ * virtual CPUs.
+ */
 import { assert } from "@std/assert";
 import { liveVcpu, parseVcpus } from "../../src/adapters/memctx/vcpu_state.ts";
 import { parseFlatView } from "../../src/ram/flat_view.ts";

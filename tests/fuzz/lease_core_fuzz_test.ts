@@ -1,9 +1,11 @@
 /**
- * Leases through the whole core: controls of unequal strength fight for two VMs, die at random points (in their own callbacks too), fall silent, lose their grants;
- * endpoints come and go; adapters answer, finalize and release keys at once, later, or not before they are closed.
+ * Leases through the whole core: controls of unequal strength fight for two VMs, die at random points (in
+ * their own callbacks too), fall silent, lose their grants; endpoints come and go; adapters answer, finalize
+ * and release keys at once, later, or not before they are closed.
  *
- * What must hold at every step: nothing reaches an adapter but under the live lease of its sender; a new owner is told only when nothing is held any more; tokens
- * only grow. And at the end: each command of a control that lived to see it was answered exactly once, nothing is held, nothing is left.
+ * What must hold at every step: nothing reaches an adapter but under the live lease of its sender; a new
+ * owner is told only when nothing is held any more; tokens only grow. And at the end: each command of a
+ * control that lived to see it was answered exactly once, nothing is held, nothing is left.
  */
 import { assert, assertEquals } from "@std/assert";
 import { ALL_CAPS, CAP } from "../../src/event/capability.ts";
@@ -135,7 +137,10 @@ class World {
     this.players.push(player);
   }
 
-  /** Each control sees tokens grow, and no token is ever two controls' or two slots'. (Priority may let two controls hear of theirs in another order.) */
+  /**
+   * Each control sees tokens grow, and no token is ever two controls' or two slots'. (Priority may let two
+   * controls hear of theirs in another order.)
+   */
   #granted(control: TestControl, seen: Seen): void {
     const { id } = control.seat;
     const slot = `${seen.endpoint}/${seen.words[0]}`;

@@ -1,4 +1,7 @@
-/** The lease machine alone against a plain model: controls of unequal strength acquire, release, die and fall silent at random. */
+/**
+ * The lease machine alone against a plain model: controls of unequal strength acquire, release, die and fall
+ * silent at random.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { fullGrant } from "../../src/access/grant.ts";
 import { type AcquireOutcome, LeaseTable } from "../../src/access/lease_table.ts";

@@ -1,4 +1,6 @@
-/** What a Linux guest says of itself: its note and its types as bytes, and whole guests with random damage. */
+/**
+ * What a Linux guest says of itself: its note and its types as bytes, and whole guests with random damage.
+ */
 import { assert } from "@std/assert";
 import { MAX_LISTING } from "../../src/base/limits.ts";
 import { Btf } from "../../src/guest/linux/btf.ts";

@@ -1,6 +1,7 @@
 /**
- * From a valid input to a wrong one: the mutations that break decoders more often than noise does. They know bytes, and of structure what all formats share: numbers with borders, lengths in
- * front of what they count, nesting, lines, repetition. What a format has of its own comes in as words and openers.
+ * From a valid input to a wrong one: the mutations that break decoders more often than noise does. They know
+ * bytes, and of structure what all formats share: numbers with borders, lengths in front of what they count,
+ * nesting, lines, repetition. What a format has of its own comes in as words and openers.
  * @module
  */
 import type { SeededRandom } from "../fixtures/seeded_random.ts";
@@ -125,7 +126,9 @@ function flipped(random: SeededRandom, input: Bytes): Bytes {
   return input;
 }
 
-/** A number at its type's border, or the input's own length and its neighbours, in any width and byte order. */
+/**
+ * A number at its type's border, or the input's own length and its neighbours, in any width and byte order.
+ */
 function withNumber(random: SeededRandom, input: Bytes): Bytes {
   const width = 1 << random.below(4);
   if (input.length < width) return input;

@@ -1,4 +1,7 @@
-/** The sanitiser: whatever comes in, what goes out is one line that moves no cursor, is bounded, and can be told from every other. */
+/**
+ * The sanitiser: whatever comes in, what goes out is one line that moves no cursor, is bounded, and can be
+ * told from every other.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { textOfBytes } from "../../src/base/byte_text.ts";
 import { oneLine, printable, printableName } from "../../src/base/printable.ts";

@@ -1,4 +1,7 @@
-/** Texts of /proc and of /etc: the mappings of a process, in which names of its files stand, and the tables of users and groups. */
+/**
+ * Texts of /proc and of /etc: the mappings of a process, in which names of its files stand, and the tables of
+ * users and groups.
+ */
 import { assert } from "@std/assert";
 import { UserDatabase } from "../../src/access/user_database.ts";
 import { ManualClock } from "../../src/base/clock.ts";

@@ -1,4 +1,7 @@
-/** QMP: what a monitor sends, torn anywhere, through the line splitter, the message parser, the client and those who take events and replies. */
+/**
+ * QMP: what a monitor sends, torn anywhere, through the line splitter, the message parser, the client and
+ * those who take events and replies.
+ */
 import { assert } from "@std/assert";
 import { statusOf } from "../../src/adapters/qmp_link.ts";
 import { TRACKED_EVENTS, VmTracker } from "../../src/adapters/vmhost/vm_tracker.ts";
@@ -133,7 +136,8 @@ fuzz({
     }, MOST_LINE_BYTES);
     let goesOn = true;
     torn(random, input, (piece) => goesOn &&= splitter.push(piece, piece.length));
-    // The same by other means: what lies between two line ends, without a return at its end, unless it is empty.
+    // The same by other means: what lies between two line ends, without a return at its end, unless it is
+    // empty.
     const whole = decoder.decode(input).split("\n");
     const rest = whole.pop() ?? "";
     const long = whole.findIndex((line) => line.length > MOST_LINE_BYTES);

@@ -1,4 +1,6 @@
-/** The rendezvous of v2v: the invitation between processes, and what an ivshmem server says to its clients. */
+/**
+ * The rendezvous of v2v: the invitation between processes, and what an ivshmem server says to its clients.
+ */
 import { assert } from "@std/assert";
 import { addSeals, createMemfd, SEAL } from "../../ffi/memfd.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
@@ -61,7 +63,10 @@ fuzz({
   mustMeet: ["ok", "fault:bad-argument"],
 });
 
-/** Messages of 8 bytes, each followed by one byte that says what goes with it: nothing, a doorbell, the memory, something else. */
+/**
+ * Messages of 8 bytes, each followed by one byte that says what goes with it: nothing, a doorbell, the
+ * memory, something else.
+ */
 const STEP = 9;
 const [NOTHING, BELL, MEMORY, OTHER] = [0, 1, 2, 3];
 

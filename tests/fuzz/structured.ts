@@ -1,6 +1,7 @@
 /**
- * Wrong inputs by structure: a valid value (a map of CBOR, an object of JSON) in which some members are replaced by what programs do not expect, left out, or joined by others; written by
- * writers of our own, because the libraries do not write what is wrong.
+ * Wrong inputs by structure: a valid value (a map of CBOR, an object of JSON) in which some members are
+ * replaced by what programs do not expect, left out, or joined by others; written by writers of our own,
+ * because the libraries do not write what is wrong.
  * @module
  */
 import type { SeededRandom } from "../fixtures/seeded_random.ts";
@@ -216,7 +217,9 @@ export function jsonText(value: unknown): string {
   return `{${entries.map(([name, item]) => `${JSON.stringify(name)}:${jsonText(item)}`).join(",")}}`;
 }
 
-/** Heads of CBOR items, for mutations of bytes: endless strings, lengths past the end, tags, simple values. */
+/**
+ * Heads of CBOR items, for mutations of bytes: endless strings, lengths past the end, tags, simple values.
+ */
 export const CBOR_WORDS: readonly (readonly number[])[] = [
   ...ODD.map((each) => each.cbor),
   [0x5b, 0, 0, 0, 1, 0, 0, 0, 0],

@@ -1,7 +1,8 @@
 /**
- * A hostile other end: random indices, thresholds, sizes, types, pads, states and generations, written into the region
- * between and behind the operations of a victim. The victim may answer, or throw a named fault; it may not throw
- * anything else, touch a byte that is not its own, hand out a payload outside its ring, or run for ever.
+ * A hostile other end: random indices, thresholds, sizes, types, pads, states and generations, written into
+ * the region between and behind the operations of a victim. The victim may answer, or throw a named fault; it
+ * may not throw anything else, touch a byte that is not its own, hand out a payload outside its ring, or run
+ * for ever.
  * @module
  */
 import { assert } from "@std/assert";

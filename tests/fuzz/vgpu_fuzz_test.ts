@@ -1,6 +1,6 @@
 /**
- * Random regions behind random page tables: the reader answers one of its three outcomes, never throws, never writes past the
- * frame's bytes, and what it calls fresh is what the slot holds.
+ * Random regions behind random page tables: the reader answers one of its three outcomes, never throws, never
+ * writes past the frame's bytes, and what it calls fresh is what the slot holds.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";

@@ -1,5 +1,6 @@
 /**
- * The page walk as the manual tells it, on BigInts and one byte array a segment: slow, plain, and nothing in common with the code under test.
+ * The page walk as the manual tells it, on BigInts and one byte array a segment: slow, plain, and nothing in
+ * common with the code under test.
  * @module
  */
 const MASK52 = (1n << 52n) - 1n;

@@ -1,6 +1,6 @@
 /**
- * The walker, the reads, the batch and the scan against the plain model, on random and hostile tables. `VMSIG_SEED` repeats a run,
- * `VMSIG_FUZZ_ROUNDS` makes it longer.
+ * The walker, the reads, the batch and the scan against the plain model, on random and hostile tables.
+ * `VMSIG_SEED` repeats a run, `VMSIG_FUZZ_ROUNDS` makes it longer.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
@@ -27,7 +27,10 @@ interface World {
   indices: number[];
 }
 
-/** Where segments lie decides which of the walker's two ways is taken: linear from 0, not linear, two of them, none at 0. */
+/**
+ * Where segments lie decides which of the walker's two ways is taken: linear from 0, not linear, two of them,
+ * none at 0.
+ */
 const SHAPES = [
   [{ gpa: 0, sizeBytes: 4 << 20 }],
   [{ gpa: 0, sizeBytes: 2 << 20 }, { gpa: 2 ** 32, sizeBytes: 2 << 20 }],

@@ -1,6 +1,7 @@
 /**
- * Windows guests with random damage: no look may throw, run on, or read where no RAM is. Each image is built once; damage is done to it,
- * looked at, and undone. The memory counts how often it is asked for a page, and gives up on a look that asks without end.
+ * Windows guests with random damage: no look may throw, run on, or read where no RAM is. Each image is built
+ * once; damage is done to it, looked at, and undone. The memory counts how often it is asked for a page, and
+ * gives up on a look that asks without end.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
@@ -21,8 +22,9 @@ import {
 } from "../fixtures/windows_image.ts";
 
 /**
- * Pages that one operation may ask for. A look tries at most 2^20 places without an entry point (MAX_KERNEL_PLACES), each with one walk of up to 5
- * tables and a read, and a kernel's 65,536 exports; a listing reads a few fields of each entry.
+ * Pages that one operation may ask for. A look tries at most 2^20 places without an entry point
+ * (MAX_KERNEL_PLACES), each with one walk of up to 5 tables and a read, and a kernel's 65,536 exports; a
+ * listing reads a few fields of each entry.
  */
 const MAX_ASKED = 16_000_000;
 const ROUNDS = 120;

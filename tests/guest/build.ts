@@ -27,7 +27,9 @@ export interface GuestSpec {
   readonly files?: Readonly<Record<string, string | Uint8Array<ArrayBuffer>>>;
   /** Deno with these folders and files of the checkout under /repo; run it as GUEST_DENO says. */
   readonly deno?: readonly string[];
-  /** Whether the guest goes down when its power button is pressed (modules button and evdev). Default true. */
+  /**
+   * Whether the guest goes down when its power button is pressed (modules button and evdev). Default true.
+   */
   readonly powerButton?: boolean;
 }
 
@@ -64,7 +66,8 @@ const IMAGES_BYTES = 1536 * 1024 * 1024;
 /**
  * Builds a guest, or finds it built.
  *
- * @throws {Fault} `missing` when the machine lacks something (with the remedy), `bad-argument` when a program does not compile
+ * @throws {Fault} `missing` when the machine lacks something (with the remedy), `bad-argument` when a program
+ *   does not compile
  */
 export async function buildGuest(spec: GuestSpec = {}): Promise<BuiltGuest> {
   const kernel = await kernelOf(spec.kernel ?? "cloud");

@@ -1,7 +1,7 @@
 /**
  * Compiles the guests' C programs, statically, so that a guest needs no library. Results are cached by the
- * sources, the flags and the compiler. A program NAME is tests/guest/programs/NAME.c, or all C files of the folder
- * tests/guest/programs/NAME, or a list of sources from elsewhere.
+ * sources, the flags and the compiler. A program NAME is tests/guest/programs/NAME.c, or all C files of the
+ * folder tests/guest/programs/NAME, or a list of sources from elsewhere.
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";
@@ -33,7 +33,8 @@ let compiler: Promise<string> | undefined;
 /**
  * Compiles a program, or finds it compiled.
  *
- * @throws {Fault} `missing` when there is no such program or no compiler, `bad-argument` with the compiler's words
+ * @throws {Fault} `missing` when there is no such program or no compiler, `bad-argument` with the compiler's
+ *   words
  */
 export async function compiledProgram(program: ProgramSource): Promise<CompiledProgram> {
   const name = typeof program === "string" ? program : program.name;

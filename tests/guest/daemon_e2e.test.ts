@@ -1,5 +1,6 @@
 /**
- * The daemon and three VMs that come and go by trigger files, while a control types at a stub endpoint: what each of several controls knows of the roster, at each step.
+ * The daemon and three VMs that come and go by trigger files, while a control types at a stub endpoint: what
+ * each of several controls knows of the roster, at each step.
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
@@ -205,7 +206,8 @@ Deno.test("a VM that dies while it is being attached: each seam says that its pr
   for (let i = 0; i < 20; i++) {
     await using vm = await startFirmware({ ramMiB: 64 });
     daemon.drop("vm", endpoint("vm", vm.qmpPath, `vmid = ${i + 1}`));
-    // The directory settles for 20 ms: from before its monitor is asked, over its memory map and its RAM, to when all is up.
+    // The directory settles for 20 ms: from before its monitor is asked, over its memory map and its RAM, to
+    // when all is up.
     await new Promise((resolve) => setTimeout(resolve, 20 + i));
     await killed(vm, [watcher], i + 1);
     daemon.take("vm");

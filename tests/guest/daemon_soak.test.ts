@@ -18,6 +18,7 @@ Deno.test("a minute of everything that comes and goes leaves the daemon as it wa
   assert(report.actions > 100 && tally.answered > 100 && tally.refused > 0, summary);
   assert(tally.overruns > 0 && tally.lost > 0, summary);
   assert(report.preemptions > 0 || whyNotOthers() !== "", summary);
-  // A processor that others use too may take the loop away for long; a loop that blocks by itself would do so far more often than this.
+  // A processor that others use too may take the loop away for long; a loop that blocks by itself would do so
+  // far more often than this.
   assertLess(report.turns.late, Math.max(20, report.turns.all / 100), summary);
 });

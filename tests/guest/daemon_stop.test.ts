@@ -1,5 +1,6 @@
 /**
- * The end of a daemon as a guest sees it: keys that a control holds are let go when the daemon stops, and when it is killed, by the one that follows it.
+ * The end of a daemon as a guest sees it: keys that a control holds are let go when the daemon stops, and
+ * when it is killed, by the one that follows it.
  * @module
  */
 import { assert, assertEquals, assertLess } from "@std/assert";

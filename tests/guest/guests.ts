@@ -1,6 +1,6 @@
 /**
- * Several guests at once, for tests of rosters, v2v and scale: one image, started together, and all gone when the
- * group is disposed, also when only some of them came up.
+ * Several guests at once, for tests of rosters, v2v and scale: one image, started together, and all gone when
+ * the group is disposed, also when only some of them came up.
  * @module
  */
 import { buildGuest } from "./build.ts";

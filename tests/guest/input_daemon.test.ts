@@ -1,6 +1,7 @@
 /**
- * Input of a real guest through the real daemon: each refusal with its code and without a trace in the guest, and that every way in which an owner, a daemon or an
- * endpoint may end leaves the guest's keyboard neutral. What arrives is read from the guest's evdev.
+ * Input of a real guest through the real daemon: each refusal with its code and without a trace in the guest,
+ * and that every way in which an owner, a daemon or an endpoint may end leaves the guest's keyboard neutral.
+ * What arrives is read from the guest's evdev.
  * @module
  */
 import { assert, assertEquals, assertGreater, assertNotEquals } from "@std/assert";

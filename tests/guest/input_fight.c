@@ -1,16 +1,23 @@
 /*
- * Two controls that fight for the INPUT lease of one endpoint, as fast as the daemon answers; what each does is random, by a seed. Both sockets are
- * driven by one poll loop, so that what one sees can be held against what the other does:
+ * Two controls that fight for the INPUT lease of one endpoint, as fast as the daemon answers; what each does
+ * is random, by a seed. Both sockets are driven by one poll loop, so that what one sees can be held against
+ * what the other does:
  *
- *   input_fight SOCKET ENDPOINT ROUNDS SEED UID0 UID1      control 0 joins as UID0, control 1 as UID1; 0 = who runs this. A round is a grant.
+ *   input_fight SOCKET ENDPOINT ROUNDS SEED UID0 UID1      control 0 joins as UID0, control 1 as UID1; 0
+ *     = who runs this. A round is a grant.
  *
- * A control asks for the lease, sends some frames under it, and gives it back; meanwhile the other asks, too. A frame is a chord that ends neutral, or presses keys
- * and leaves them down. Now and then a frame carries the token of an earlier lease, or comes without any lease.
+ * A control asks for the lease, sends some frames under it, and gives it back; meanwhile the other asks, too.
+ * A frame is a chord that ends neutral, or presses keys and leaves them down. Now and then a frame carries
+ * the token of an earlier lease, or comes without any lease.
  *
- * It checks that what the last owner held is released when a lease is granted; that every command is answered once, with an answer that its sender can expect; that tokens grow; that, in the order of the tokens, each lease was granted only after the one
- * before had ended (by the daemon's own times). It ends with status 1 and a word on the first breach. What the guest must have seen is for the caller to check: for each grant, in the order of the tokens,
+ * It checks that what the last owner held is released when a lease is granted; that every command is answered
+ * once, with an answer that its sender can expect; that tokens grow; that, in the order of the tokens, each
+ * lease was granted only after the one before had ended (by the daemon's own times). It ends with status 1
+ * and a word on the first breach. What the guest must have seen is for the caller to check: for each grant,
+ * in the order of the tokens,
  *
- *   grant TOKEN CONTROL FRAME …      the frames that were acknowledged, in order; a frame is its keys as +CODE (down) and -CODE (up), joined
+ *   grant TOKEN CONTROL FRAME …      the frames that were acknowledged, in order; a frame is its keys as
+ *                                    +CODE (down) and -CODE (up), joined
  *
  * and at last: "counts GRANTS DENIED REVOKED FRAMES STALE UNLEASED".
  */

@@ -1,6 +1,7 @@
 /**
- * Two controls fight for the input of a real guest over the daemon's socket (input_fight.c), and the guest's evdev log is held against what was acknowledged to
- * them: lease by lease in the order of their tokens, frame by frame, and at each lease's end the release of what it left down. Any key too many, too few, or out of
+ * Two controls fight for the input of a real guest over the daemon's socket (input_fight.c), and the guest's
+ * evdev log is held against what was acknowledged to them: lease by lease in the order of their tokens, frame
+ * by frame, and at each lease's end the release of what it left down. Any key too many, too few, or out of
  * its frame shows.
  *
  * 2,000 grants each; 10,000 with VMSIG_LONG=1.
@@ -65,7 +66,10 @@ async function fight(daemon: DaemonProcess, seed: number, otherUid: number): Pro
   return { expected: leases.flatMap(seenOf), granted, denied, revoked, stale };
 }
 
-/** The guest's kernel says (SYN_DROPPED) that the recorder was not scheduled in time: its log shows nothing then. */
+/**
+ * The guest's kernel says (SYN_DROPPED) that the recorder was not scheduled in time: its log shows nothing
+ * then.
+ */
 class RecorderFellBehind extends Error {}
 
 /** What evdev recorded, as `expected` has it; the guest's own repeats are left out. */
@@ -93,7 +97,8 @@ async function fightInGuest(seed: number, otherUid: number): Promise<Fight> {
   const held = await client.held("vm");
   assertEquals(held.entries, [], "nothing is held at the end");
   const { expected } = outcome;
-  // A key of the test's own is the last of all: the recorder tells in order, so what is too many is told before it.
+  // A key of the test's own is the last of all: the recorder tells in order, so what is too many is told
+  // before it.
   {
     await using input = await takeInput(client, "vm");
     await input.key("esc");

@@ -1,5 +1,6 @@
 /**
- * The INPUT adapter on QEMUs without a system: QEMU's verdicts, resets, stops, and what a killed daemon leaves behind. What a guest receives is input_qmp.test.ts's.
+ * The INPUT adapter on QEMUs without a system: QEMU's verdicts, resets, stops, and what a killed daemon
+ * leaves behind. What a guest receives is input_qmp.test.ts's.
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * The uinput driver against a real kernel: in a guest, because a test host seldom has the device. The shim, the driver and the adapter run there under Deno,
- * and evdev reads back what they made.
+ * The uinput driver against a real kernel: in a guest, because a test host seldom has the device. The shim,
+ * the driver and the adapter run there under Deno, and evdev reads back what they made.
  * @module
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";

@@ -1,5 +1,6 @@
 /**
- * What the memory tests compare: the guest's own /proc, read by its agent, in the shape that src/guest gives it.
+ * What the memory tests compare: the guest's own /proc, read by its agent, in the shape that src/guest gives
+ * it.
  * @module
  */
 import type { MemoryMap, Module } from "../../src/guest/process.ts";
@@ -25,7 +26,10 @@ export async function ownProcesses(vm: Guest): Promise<OwnProcess[]> {
   return out.sort((a, b) => a.pid - b.pid);
 }
 
-/** The same as the host sees it. A work queue's thread adds what it works on to its name when /proc is read: cut. */
+/**
+ * The same as the host sees it. A work queue's thread adds what it works on to its name when /proc is read:
+ * cut.
+ */
 export function hostProcesses(os: GuestOs): OwnProcess[] {
   return [...os.processes().items].map(({ pid, ppid, name }) => ({ pid, ppid, name })).sort((a, b) =>
     a.pid - b.pid

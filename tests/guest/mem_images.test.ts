@@ -1,6 +1,6 @@
 /**
- * The same guest seen through a process, a raw image and an ELF core; the flat view against the machine's rule; and a reboot, after which the
- * old kernel's note must not be believed.
+ * The same guest seen through a process, a raw image and an ELF core; the flat view against the machine's
+ * rule; and a reboot, after which the old kernel's note must not be believed.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

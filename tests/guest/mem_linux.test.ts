@@ -1,8 +1,9 @@
 /**
- * Real Linux guests, seen from outside, against their own /proc: processes, mappings, modules, command lines, symbols, and a program's 64 MiB
- * read back whole; and that a whole scan makes QEMU no larger.
+ * Real Linux guests, seen from outside, against their own /proc: processes, mappings, modules, command lines,
+ * symbols, and a program's 64 MiB read back whole; and that a whole scan makes QEMU no larger.
  *
- * A covering subset runs by default; VMSIG_FULL_MATRIX=1 runs pc and q35 x memfd and file x 512 MiB, 2 GiB, 4 GiB x default, PTI, LA57 x cloud and generic.
+ * A covering subset runs by default; VMSIG_FULL_MATRIX=1 runs pc and q35 x memfd and file x 512 MiB, 2 GiB, 4
+ * GiB x default, PTI, LA57 x cloud and generic.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

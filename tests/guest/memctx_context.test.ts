@@ -1,6 +1,6 @@
 /**
- * MEMCTX on real guests: a context whose root and RAM are the guest's own, for whoever comes when; epochs that end with each reset; and
- * descriptors that give nothing but reading.
+ * MEMCTX on real guests: a context whose root and RAM are the guest's own, for whoever comes when; epochs
+ * that end with each reset; and descriptors that give nothing but reading.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

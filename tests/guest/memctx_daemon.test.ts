@@ -1,6 +1,6 @@
 /**
- * MEMCTX as the daemon serves it: the scan on its worker, the context over the socket to whoever comes when, `vmsig mem` as a person calls it,
- * and no work once a context stands.
+ * MEMCTX as the daemon serves it: the scan on its worker, the context over the socket to whoever comes when,
+ * `vmsig mem` as a person calls it, and no work once a context stands.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

@@ -1,6 +1,7 @@
 /**
- * RAM of real QEMUs that run as another user than the daemon, or have become one: every kind of shared backend is attached, no file with a name is changed, and an unsealed memfd, which others
- * could write, is refused.
+ * RAM of real QEMUs that run as another user than the daemon, or have become one: every kind of shared
+ * backend is attached, no file with a name is changed, and an unsealed memfd, which others could write, is
+ * refused.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

@@ -1,5 +1,6 @@
 /**
- * A core with one endpoint over a real QEMU, MEMCTX first and VMHOST behind it, and in-process controls that note what they are told.
+ * A core with one endpoint over a real QEMU, MEMCTX first and VMHOST behind it, and in-process controls that
+ * note what they are told.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";

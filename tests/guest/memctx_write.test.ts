@@ -1,6 +1,6 @@
 /**
- * MEMWRITE on a real guest: what is allowed arrives in the guest's program, whole and once; what is not is refused by its own code and
- * leaves no byte behind.
+ * MEMWRITE on a real guest: what is allowed arrives in the guest's program, whole and once; what is not is
+ * refused by its own code and leaves no byte behind.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
@@ -63,7 +63,8 @@ async function withProgram(
   const program = await vm.agent.start("pattern", "1", `${SEED}`);
   const [, address = ""] = await program.lineMatching(/^ready \d+ (0x[0-9a-f]+) \d+/);
   const base = Number(address);
-  // The upper half of the program's MiB is nobody's to write; the kernel's half is, for the test of read-only pages.
+  // The upper half of the program's MiB is nobody's to write; the kernel's half is, for the test of read-only
+  // pages.
   const extents = options.noExtents === true ? [] : [
     { endpoint: "vm", space: "process" as const, from: base, to: base + 2 ** 19 },
     { endpoint: "other", space: "process" as const, from: base, to: base + 2 ** 20 },
@@ -130,7 +131,8 @@ Deno.test("MEMWRITE: what may not be written is refused by its own code, and no 
     const bytes = new Uint8Array(16).fill(0xee);
     const half = 2 ** 19;
     const raw = async (fill: (event: TransferEvent) => void) => codeName(await rig.write(control, fill));
-    // Extents: behind the end, across the end, before the beginning, the right address without the process's root.
+    // Extents: behind the end, across the end, before the beginning, the right address without the process's
+    // root.
     assertEquals(await write(base + half, bytes), "outside-extent");
     assertEquals(await write(base + half - 8, bytes), "outside-extent");
     assertEquals(await write(base - 8, bytes), "outside-extent");
@@ -142,8 +144,9 @@ Deno.test("MEMWRITE: what may not be written is refused by its own code, and no 
     assertEquals(await write(base + 0x20000 - 8, bytes), "refused");
     assertEquals(await write(base + 0x21000 - 8, bytes), "refused");
     assertEquals(await raw((e) => memwrite(e, unsigned(banner), bytes)), "refused");
-    // Forms: no bytes, too many, too many for the inline zone, both and neither source, an unknown flag, a body of another length,
-    // an odd sequence word, past the end of all addresses, no canonical address, no root.
+    // Forms: no bytes, too many, too many for the inline zone, both and neither source, an unknown flag, a
+    // body of another length, an odd sequence word, past the end of all addresses, no canonical address, no
+    // root.
     assertEquals(await write(base, new Uint8Array(0)), "bad-argument");
     assertEquals(await write(base, new Uint8Array(4097), { payload: true }), "too-large");
     const flags = (value: number, length = 8) => (event: TransferEvent) => {

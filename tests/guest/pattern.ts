@@ -11,7 +11,10 @@ export function patternWord(seed: number, index: number): number {
   return (h ^ h >>> 16) >>> 0;
 }
 
-/** The number of the first word that differs from the pattern, the words starting at number `from`; -1 when all agree. */
+/**
+ * The number of the first word that differs from the pattern, the words starting at number `from`; -1 when
+ * all agree.
+ */
 export function firstPatternError(words: Uint32Array, seed: number, from = 0): number {
   for (let i = 0; i < words.length; i++) {
     if (words[i] !== patternWord(seed, from + i)) return from + i;

@@ -1,6 +1,8 @@
 /**
- * Perception as the daemon runs it by itself: started with the first guest there is to look into and not before, and ended with the daemon. What controls hear
- * as a producer comes, works, breaks its session, stands still, dies and comes back, and as the guest boots anew; the ring of frames; and what commands say of it, as a person types them.
+ * Perception as the daemon runs it by itself: started with the first guest there is to look into and not
+ * before, and ended with the daemon. What controls hear as a producer comes, works, breaks its session,
+ * stands still, dies and comes back, and as the guest boots anew; the ring of frames; and what commands say
+ * of it, as a person types them.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
@@ -85,7 +87,9 @@ class Viewer implements Disposable {
     assertEquals([slotCount, slotStride], [shape.slotCount, shape.slotStride]);
   }
 
-  /** Samples until so many frames were seen, each newer than the one before and whole; their producer runs. */
+  /**
+   * Samples until so many frames were seen, each newer than the one before and whole; their producer runs.
+   */
   async view(frames: number): Promise<void> {
     const into = new Uint8Array(BYTES);
     const words = new Int32Array(into.buffer);
@@ -181,7 +185,8 @@ Deno.test("perception in the daemon: not without a guest to look into; stopped w
   await until("it is gone", () => client.roster.find("blind") === undefined);
   daemon.drop("vm", `name = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\n`);
   await until("the scanner and perception are started", () => workers(daemon) === 3);
-  // It is compiling its modules, joins, or is just there: whichever, status 0 means within the daemon's own limit of 1.9 s.
+  // It is compiling its modules, joins, or is just there: whichever, status 0 means within the daemon's own
+  // limit of 1.9 s.
   assertEquals((await daemon.stop()).code, 0, daemon.logText);
 });
 
@@ -281,7 +286,10 @@ async function seen(all: EventStream): Promise<Viewer> {
   return new Viewer(ring);
 }
 
-/** A perception control that joins now is given the context that is retained, finds the producer, and tells of a ring of its own. */
+/**
+ * A perception control that joins now is given the context that is retained, finds the producer, and tells of
+ * a ring of its own.
+ */
 async function hearLatePerception(daemon: DaemonProcess, all: EventStream): Promise<void> {
   await using _late = new LatePerception(daemon.socket);
   using event = await firstOf(all, "another ring", (event) => event.kindName === "FRAME_RING");

@@ -20,7 +20,9 @@ export interface MachineOptions {
   readonly machine?: "pc" | "q35";
   /** RAM in MiB; 512 unless said otherwise. */
   readonly ramMiB?: number;
-  /** What backs the RAM: a shared memfd (default), a shared file, or private memory. The backend's id is ram0. */
+  /**
+   * What backs the RAM: a shared memfd (default), a shared file, or private memory. The backend's id is ram0.
+   */
   readonly memory?: "memfd" | "file" | "none";
   /** The CPU model, with its flags; QEMU's default when absent. */
   readonly cpu?: string;

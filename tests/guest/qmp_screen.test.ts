@@ -1,5 +1,6 @@
 /**
- * Screendump as a source of frames, on a QEMU without a guest: fresh, unchanged, paced; a monitor that somebody else has; a QEMU that ends.
+ * Screendump as a source of frames, on a QEMU without a guest: fresh, unchanged, paced; a monitor that
+ * somebody else has; a QEMU that ends.
  * @module
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";

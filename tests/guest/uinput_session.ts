@@ -1,6 +1,7 @@
 /**
- * Runs inside a guest, whose kernel has uinput: the INPUT adapter with its uinput driver carries out a list of frames. One line a frame, "verdict CODE"; at the end "done".
- * What arrives is read back by evrec in the same guest.
+ * Runs inside a guest, whose kernel has uinput: the INPUT adapter with its uinput driver carries out a list
+ * of frames. One line a frame, "verdict CODE"; at the end "done". What arrives is read back by evrec in the
+ * same guest.
  * @module
  */
 import { InputAdapter } from "../../src/adapters/input/input_adapter.ts";

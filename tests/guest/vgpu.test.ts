@@ -1,5 +1,6 @@
 /**
- * The vgpu library on real guests: found, sampled, obeyed, moved, copied, killed, rebooted; and the same screen seen in two ways.
+ * The vgpu library on real guests: found, sampled, obeyed, moved, copied, killed, rebooted; and the same
+ * screen seen in two ways.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
@@ -76,7 +77,10 @@ async function startProducer(vm: Qemu, ...options: string[]): Promise<GuestProce
   return producer;
 }
 
-/** Writes as the memory seam does: the sequence word odd, the source, the word even; through a mapping of its own. */
+/**
+ * Writes as the memory seam does: the sequence word odd, the source, the word even; through a mapping of its
+ * own.
+ */
 function writeControl(vm: Qemu, os: GuestOs, region: VgpuRegion, intent: ControlIntent): ControlState {
   const before = new ControlState();
   assertEquals(region.readControl(before), READ.FRESH);
@@ -217,7 +221,8 @@ Deno.test("vgpu: pages that the kernel moves, a fork, a dead copy and a page of 
   const producer = await startProducer(vm, "width=256", "height=256", "fps=50");
   using ram = openQemuRam(vm.pid);
   const os = systemOf(ram);
-  // The fork first: it makes the pages of both read-only until they are written again, and what is read-only is no region.
+  // The fork first: it makes the pages of both read-only until they are written again, and what is read-only
+  // is no region.
   for (const line of ["fork", "copy", "cache /tmp/region"]) await tell(producer, line);
   const scan = new RegionScan(os);
   assert(scan.run().length >= 3, `${scan.candidates.length} look like a region`);

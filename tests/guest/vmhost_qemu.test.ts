@@ -1,6 +1,6 @@
 /**
- * The VMHOST adapter on real QEMUs: each event of a VM's life with its state and detail, each operation with its verdict, each way
- * of losing QEMU with its reason.
+ * The VMHOST adapter on real QEMUs: each event of a VM's life with its state and detail, each operation with
+ * its verdict, each way of losing QEMU with its reason.
  * @module
  */
 import { assertEquals, assertGreaterOrEqual, assertLess, assertMatch } from "@std/assert";
@@ -76,7 +76,7 @@ Deno.test("VMHOST tells the state at first, and stop, cont, reset and powerdown 
   });
 });
 
-Deno.test("VMHOST answers a query with the state, and refuses what QEMU or the contract does", async () => {
+Deno.test("VMHOST answers a query with the state, and refuses what QEMU or the protocol does", async () => {
   await withVm({}, async (rig) => {
     const running = await rig.answered(rig.operate(KIND.CMD_VM, VM_OP.QUERY));
     assertEquals(running.reply?.fields, { state: RUNNING, detail: NONE });

@@ -1,6 +1,6 @@
 /**
- * A real PE image as the kernel of a built guest: Debian's libwine has an ntoskrnl.exe. Its exports are compared with those that a plain
- * reader takes from the file.
+ * A real PE image as the kernel of a built guest: Debian's libwine has an ntoskrnl.exe. Its exports are
+ * compared with those that a plain reader takes from the file.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";

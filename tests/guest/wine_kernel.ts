@@ -1,6 +1,6 @@
 /**
- * A real x86-64 PE image named ntoskrnl.exe: that of Debian's `libwine`. The package (100 MB) is downloaded, never installed, and only
- * the one file of 1.6 MB is kept in the cache.
+ * A real x86-64 PE image named ntoskrnl.exe: that of Debian's `libwine`. The package (100 MB) is downloaded,
+ * never installed, and only the one file of 1.6 MB is kept in the cache.
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";

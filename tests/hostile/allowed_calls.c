@@ -1,6 +1,7 @@
 /*
- * Runs a program with only the system calls whose numbers stand in a file, one a line; every other one answers EPERM. What systemd makes of SystemCallFilter= and SystemCallErrorNumber=EPERM,
- * for tests where there is no systemd to run a unit.
+ * Runs a program with only the system calls whose numbers stand in a file, one a line; every other one
+ * answers EPERM. What systemd makes of SystemCallFilter= and SystemCallErrorNumber=EPERM, for tests where
+ * there is no systemd to run a unit.
  *
  *   allowed_calls FILE PROGRAM [ARGUMENT…]
  */

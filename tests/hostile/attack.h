@@ -1,7 +1,8 @@
 /*
- * What the attackers have in common: workers that are forked and die with their parent, a count that they share, an end
- * by count, by time or by SIGTERM, a seeded generator, and one line of totals on stdout: "sent answered closed late refused seconds".
- * They speak only to the socket that they are given, and each of their loops is bounded.
+ * What the attackers have in common: workers that are forked and die with their parent, a count that they
+ * share, an end by count, by time or by SIGTERM, a seeded generator, and one line of totals on stdout: "sent
+ * answered closed late refused seconds". They speak only to the socket that they are given, and each of their
+ * loops is bounded.
  */
 #pragma once
 #include "../bench/c/control.h"
@@ -14,13 +15,15 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* How long the other side may leave one peer without an answer or an end, s: above the daemon's own 5 s for a HELLO. */
+/* How long the other side may leave one peer without an answer or an end, s: above the daemon's own 5 s
+ * for a HELLO. */
 #define PATIENCE_S 12
 /* So many refused connects in a row mean that nobody listens any more. */
 #define NOBODY 200
 
 struct totals {
-  /* Attacks begun; one is taken before it is made, so that the workers together make as many as they are told. */
+  /* Attacks begun; one is taken before it is made, so that the workers together make as many as they are
+   * told. */
   atomic_long taken;
   /* Attacks carried through, whatever became of them. */
   atomic_long sent;

@@ -1,6 +1,7 @@
 /**
- * Attackers: C programs of this folder, as processes of another user. Each is bounded by a count and a time, says "attacking" once it is under way and its totals when it ends
- * (attack.h). They go at one daemon's sockets and at nothing else.
+ * Attackers: C programs of this folder, as processes of another user. Each is bounded by a count and a time,
+ * says "attacking" once it is under way and its totals when it ends (attack.h). They go at one daemon's
+ * sockets and at nothing else.
  * @module
  */
 import { asUser } from "../unit/daemon/foreign_control.ts";

@@ -1,5 +1,6 @@
 /**
- * The audit trail under fire: no number of refusals keeps power out of the log, and nobody's refusals keep out another's.
+ * The audit trail under fire: no number of refusals keeps power out of the log, and nobody's refusals keep
+ * out another's.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";

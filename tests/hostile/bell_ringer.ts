@@ -1,6 +1,6 @@
 /**
- * A program that rings one doorbell by the other way that the shim has (the look, then a write() under a timer), until it is
- * told that it is enough; it waits for "go" between making the bell and ringing it.
+ * A program that rings one doorbell by the other way that the shim has (the look, then a write() under a
+ * timer), until it is told that it is enough; it waits for "go" between making the bell and ringing it.
  * @module
  */
 import { Doorbell } from "../../ffi/doorbell.ts";

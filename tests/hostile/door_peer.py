@@ -150,7 +150,8 @@ def main():
             count += 1
         print(json.dumps({"count": count, "seen": seen}), flush=True)
     elif scenario == "fill":
-        # Fills the backlog without waiting, and closes at once: what is closed stays in it until it is accepted. Until the input ends.
+        # Fills the backlog without waiting, and closes at once: what is closed stays in it until it is
+        # accepted. Until the input ends.
         print(json.dumps("fills"), flush=True)
         import select
         count = 0
@@ -166,7 +167,8 @@ def main():
                 peer.close()
         print(json.dumps({"count": count}), flush=True)
     elif scenario == "linger":
-        # Descriptors whose close waits: in unread packets, with a HELLO, and within the queue of another socket that goes along. The daemon stands still (the test sees to that) between
+        # Descriptors whose close waits: in unread packets, with a HELLO, and within the queue of another
+        # socket that goes along. The daemon stands still (the test sees to that) between
         # the two lines of the input, so that its own reference is the last one.
         made = [lingering() for _ in range(4)]
         near, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

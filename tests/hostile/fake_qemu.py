@@ -64,7 +64,8 @@ class Fake:
         if swap == "lease":
             # Told that somebody wants the file, it does nothing: whoever opens it may wait for 45 s.
             signal.signal(signal.SIGIO, lambda *_: None)
-            # A lease is refused while somebody else has the file open, and our mapping's duplicate is the same opening.
+            # A lease is refused while somebody else has the file open, and our mapping's duplicate is the
+            # same opening.
             fcntl.fcntl(made, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         self.swap = make_swap(swap)
         self.flipping = False

@@ -1,13 +1,14 @@
 /*
- * A control that was let in and hands over descriptors that are not what it says: pipes, sockets (its own connection too), folders,
- * unsealed and half-sealed memfds, more than a frame may carry, fewer than it claims, with kinds that carry none.
- * Behind each frame it asks something and waits for the answer, so that the daemon has dealt with it; after a breach it joins again, and
- * what it hands over last is its own connection. None of what it sends is a frame ring that may be published: a daemon keeps none of it.
+ * A control that was let in and hands over descriptors that are not what it says: pipes, sockets (its own
+ * connection too), folders, unsealed and half-sealed memfds, more than a frame may carry, fewer than it
+ * claims, with kinds that carry none. Behind each frame it asks something and waits for the answer, so that
+ * the daemon has dealt with it; after a breach it joins again, and what it hands over last is its own
+ * connection. None of what it sends is a frame ring that may be published: a daemon keeps none of it.
  *
  *   fd_flood PATH WORKERS COUNT SECONDS SEED      COUNT descriptors in all
  *
- * Of the totals "sent" are descriptors, "answered" frames that came back, "closed" connections that the daemon ended,
- * "late" sends that could not be made, "refused" connects or HELLOs that were turned away.
+ * Of the totals "sent" are descriptors, "answered" frames that came back, "closed" connections that the
+ * daemon ended, "late" sends that could not be made, "refused" connects or HELLOs that were turned away.
  */
 #include "attack.h"
 #include <sys/epoll.h>
@@ -82,7 +83,8 @@ static int join(void) {
   return -1;
 }
 
-/* Sends one frame with descriptors; how many went, -1 when the other side has gone, 0 when it could not be sent. As `last` it is a ring in order that is its own connection. */
+/* Sends one frame with descriptors; how many went, -1 when the other side has gone, 0 when it could not be
+ * sent. As `last` it is a ring in order that is its own connection. */
 static int hand_over(int fd, uint64_t *random, bool last) {
   static uint8_t f[HEAD + 4096];
   int fds[MOST];
@@ -129,7 +131,8 @@ static int hand_over(int fd, uint64_t *random, bool last) {
   return -1;
 }
 
-/* Asks for a VM's state and waits for the answer; false when the other side has ended the connection instead. */
+/* Asks for a VM's state and waits for the answer; false when the other side has ended the connection
+ * instead. */
 static bool in_step(int fd) {
   static uint8_t f[PACKET];
   head(f, CMD_VM, 0, ASKED, 0, 0);

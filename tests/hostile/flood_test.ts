@@ -1,5 +1,6 @@
 /**
- * A hostile QEMU: a scripted monitor that sends whatever it likes, beside one that behaves. Its flood is charged to its own seam; who steers the other VM notices nothing.
+ * A hostile QEMU: a scripted monitor that sends whatever it likes, beside one that behaves. Its flood is
+ * charged to its own seam; who steers the other VM notices nothing.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";

@@ -1,5 +1,6 @@
 /**
- * A hostile control as a process of another user: Python lines behind hostile_control.py, which speak the socket's frames. What it prints is its report.
+ * A hostile control as a process of another user: Python lines behind hostile_control.py, which speak the
+ * socket's frames. What it prints is its report.
  * @module
  */
 import type { DaemonProcess } from "../fixtures/daemon_process.ts";

@@ -1,6 +1,7 @@
 /**
- * Another user's connections to an ivshmem channel use up the daemon's descriptors: the daemon lives, the bus answers, and the
- * channels work again when the descriptors are back. The limit is set on the running daemon, so that it is known how many are left.
+ * Another user's connections to an ivshmem channel use up the daemon's descriptors: the daemon lives, the bus
+ * answers, and the channels work again when the descriptors are back. The limit is set on the running daemon,
+ * so that it is known how many are left.
  */
 import { assert, assertEquals } from "@std/assert";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
@@ -114,8 +115,9 @@ Deno.test("one user's connections keep no other user out of a channel, and are n
 });
 
 /**
- * Sends TCP sockets that linger for an hour, with bytes that nobody reads: whoever drops the last reference to one waits. Its own it
- * drops at once behind the send; where it is too late and waits itself, that is on a thread, and another try from another processor may be in time.
+ * Sends TCP sockets that linger for an hour, with bytes that nobody reads: whoever drops the last reference
+ * to one waits. Its own it drops at once behind the send; where it is too late and waits itself, that is on a
+ * thread, and another try from another processor may be in time.
  */
 const LINGERER = `
 import array, os, socket, struct, sys, threading
@@ -160,7 +162,8 @@ Deno.test("a client that sends a descriptor whose close waits holds nobody up", 
   });
   Deno.chmodSync(daemon.folder, 0o755);
   const paths = ["a", "b"].map((name) => `${daemon.folder}/v2v/${name}.ivshmem`);
-  for (const path of paths) Deno.chmodSync(path, 0o666); // b knows no other user: one that is refused does the same harm
+  // b knows no other user: one that is refused does the same harm
+  for (const path of paths) Deno.chmodSync(path, 0o666);
   await using client = await daemon.connect("inside");
   await using hostile = new HostileProgram([
     ...asUser(OTHER_UID),

@@ -1,5 +1,6 @@
 /**
- * Memory that one uid can make the daemon take: bodies on kinds that have none, watchers that do not read, commands that nobody carries out.
+ * Memory that one uid can make the daemon take: bodies on kinds that have none, watchers that do not read,
+ * commands that nobody carries out.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";

@@ -1,6 +1,7 @@
 /**
- * The host probe among hostile processes: a real daemon as root that attaches the VMs of two users by itself, and processes of those users that say what is not true, or more than anybody can
- * read. The users' numbers are this process's own, so that nobody else's VMs are touched.
+ * The host probe among hostile processes: a real daemon as root that attaches the VMs of two users by itself,
+ * and processes of those users that say what is not true, or more than anybody can read. The users' numbers
+ * are this process's own, so that nobody else's VMs are touched.
  * @module
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";

@@ -1,12 +1,13 @@
 /*
- * QEMU monitors that are not to be trusted: each worker listens on FOLDER/mN.qmp, greets whoever connects, agrees on
- * capabilities and a run state as QEMU does, and then says what no QEMU says, until the other side hangs up or it has said
- * enough; then it waits for the next connection.
+ * QEMU monitors that are not to be trusted: each worker listens on FOLDER/mN.qmp, greets whoever connects,
+ * agrees on capabilities and a run state as QEMU does, and then says what no QEMU says, until the other side
+ * hangs up or it has said enough; then it waits for the next connection.
  *
  *   qmp_flood FOLDER MONITORS COUNT SECONDS SEED      COUNT lines in all
  *
- * Of the totals "sent" are lines, "answered" connections that were agreed on, "closed" those that the other side ended,
- * "late" those that took nothing for a while (a monitor that is throttled), "refused" connections that were never agreed on.
+ * Of the totals "sent" are lines, "answered" connections that were agreed on, "closed" those that the other
+ * side ended, "late" those that took nothing for a while (a monitor that is throttled), "refused" connections
+ * that were never agreed on.
  */
 #include "attack.h"
 #include <stdarg.h>
@@ -42,7 +43,8 @@ static void nested(size_t depth) {
 static const char *NAMES[] = {"RESET", "STOP", "RESUME", "SHUTDOWN", "POWERDOWN", "GUEST_PANICKED", "SUSPEND", "WAKEUP", "BLOCK_IO_ERROR",
                               "MEMORY_DEVICE_SIZE_CHANGE", "DEVICE_DELETED", "MIGRATION", "\\u0000\\u001b[2J", "__proto__", "constructor"};
 
-/* One line; true when whoever reads it is right to hang up. Those are one in BREACHES, or a connection would end before it has begun. */
+/* One line; true when whoever reads it is right to hang up. Those are one in BREACHES, or a connection
+ * would end before it has begun. */
 static bool compose(uint64_t *random, long serial) {
   length = 0;
   const char *name = NAMES[below(random, sizeof NAMES / sizeof *NAMES)];
@@ -108,7 +110,8 @@ static int say(int fd, const char *bytes, size_t size) {
   return 1;
 }
 
-/* Reads what has come, and answers the handshake's commands as QEMU does; the number of its commands, -1 at its end. */
+/* Reads what has come, and answers the handshake's commands as QEMU does; the number of its commands, -1
+ * at its end. */
 static int listen_to(int fd, int wait_ms) {
   static char text[65536];
   static size_t have;

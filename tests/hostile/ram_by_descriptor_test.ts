@@ -1,6 +1,7 @@
 /**
- * Guest RAM is taken by descriptor: a process of another user that calls itself QEMU, and swaps what its descriptor is while the daemon looks, gets nothing of root's, changes nothing of root's,
- * and keeps nobody waiting. The daemon is the real one, as root.
+ * Guest RAM is taken by descriptor: a process of another user that calls itself QEMU, and swaps what its
+ * descriptor is while the daemon looks, gets nothing of root's, changes nothing of root's, and keeps nobody
+ * waiting. The daemon is the real one, as root.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
@@ -39,7 +40,10 @@ class Fake implements AsyncDisposable {
     return Fake.run(["unshare", "--mount", "--propagation", "private", "bash", "-c", inPrivate]);
   }
 
-  /** One that cannot be looked at once it has been asked for its memory map; it mounts something, and becomes the other user by itself. */
+  /**
+   * One that cannot be looked at once it has been asked for its memory map; it mounts something, and becomes
+   * the other user by itself.
+   */
   static startSlow(folder: string): Promise<Fake> {
     Deno.mkdirSync(`${folder}/slow`);
     const program = `exec -a qemu-system-x86_64 python3 ${SLOW} ${folder}/slow ${folder}/slow.qmp ${BACKEND}`;
@@ -111,7 +115,10 @@ class Place implements AsyncDisposable {
     return path;
   }
 
-  /** A device like /dev/zero that everybody may open: not that one itself, whose mode an attack that succeeds would change. */
+  /**
+   * A device like /dev/zero that everybody may open: not that one itself, whose mode an attack that succeeds
+   * would change.
+   */
   deviceOfRoot(): string {
     const path = `${this.folder}/zero`;
     const made = new Deno.Command("mknod", { args: ["-m", "666", path, "c", "1", "5"] }).outputSync();

@@ -1,6 +1,7 @@
 /**
- * The daemon as a service on a host with other users and other daemons: one runtime directory each, a reload that is taken or refused and never half, files that are pipes, recordings that nobody
- * else reads, and a service manager behind an abstract socket. Real processes, second uids by setpriv; as root.
+ * The daemon as a service on a host with other users and other daemons: one runtime directory each, a reload
+ * that is taken or refused and never half, files that are pipes, recordings that nobody else reads, and a
+ * service manager behind an abstract socket. Real processes, second uids by setpriv; as root.
  */
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";

@@ -1,6 +1,7 @@
 /**
- * The systemd unit: valid, no more exposed than it was, and enough for the daemon. Where there is no systemd to run it, its user, its capabilities and its system call filter are put together
- * by setpriv and seccomp, and a real daemon serves a real QEMU of another user under them.
+ * The systemd unit: valid, no more exposed than it was, and enough for the daemon. Where there is no systemd
+ * to run it, its user, its capabilities and its system call filter are put together by setpriv and seccomp,
+ * and a real daemon serves a real QEMU of another user under them.
  */
 import { assert, assertEquals } from "@std/assert";
 import { configText, DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";

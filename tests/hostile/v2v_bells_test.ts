@@ -1,6 +1,7 @@
 /**
- * A peer that spoils the doorbells which it shares with us: it takes O_NONBLOCK off them and fills them, so that whoever
- * rings by a plain write() sleeps for ever and hears no SIGTERM. The channel ends as crashed, with one error, and nothing else ends.
+ * A peer that spoils the doorbells which it shares with us: it takes O_NONBLOCK off them and fills them, so
+ * that whoever rings by a plain write() sleeps for ever and hears no SIGTERM. The channel ends as crashed,
+ * with one error, and nothing else ends.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { DaemonProcess } from "../fixtures/daemon_process.ts";
@@ -94,7 +95,8 @@ Deno.test("over ivshmem: the command ends with one error, the daemon and the cha
     await daemon.says(/clients.*count=1/);
     await using peer = spoiler("ivshmem", socket, "fill");
     await peer.says(/spoilt/);
-    await peer.says(/state 0x12[58]/); // the listener has taken it for a connector, and may have found it out by now
+    // the listener has taken it for a connector, and may have found it out by now
+    await peer.says(/state 0x12[58]/);
     await listener.tell("some bytes to send");
     assertEquals(await listener.ends(), 1);
     assertMatch(listener.errors, /^vmsig: protocol-error: .*filled its doorbell/);

@@ -1,6 +1,6 @@
 /**
- * A listener between processes that runs out of descriptors: who knocks is told to come again, a channel that is in use goes on, and
- * the prefix can be connected to when the descriptors are back.
+ * A listener between processes that runs out of descriptors: who knocks is told to come again, a channel that
+ * is in use goes on, and the prefix can be connected to when the descriptors are back.
  */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import "../unit/ffi/loaded_shim.ts";

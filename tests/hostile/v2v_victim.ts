@@ -1,7 +1,7 @@
 /**
- * A program that uses a channel as honest programs do, and hears SIGTERM as they do: it listens, lets user 4242 in, and when it
- * is told to go ("go" on standard input) sends bytes without end and takes what comes. It tells each step in a line, how
- * the channel ended, and stays until SIGTERM.
+ * A program that uses a channel as honest programs do, and hears SIGTERM as they do: it listens, lets user
+ * 4242 in, and when it is told to go ("go" on standard input) sends bytes without end and takes what comes.
+ * It tells each step in a line, how the channel ended, and stays until SIGTERM.
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";

@@ -1,9 +1,13 @@
 /**
- * What the volume attacks have in common: a daemon with stub endpoints, an admitted control that asks it again and again while it is attacked, and what the daemon weighs before and
- * after: its descriptors by name, and its resident memory.
+ * What the volume attacks have in common: a daemon with stub endpoints, an admitted control that asks it
+ * again and again while it is attacked, and what the daemon weighs before and after: its descriptors by name,
+ * and its resident memory.
  *
- * Memory is compared with what it was after a first portion of the same attack, because V8 compiles and sizes its heaps on first use: that is no leak. And V8 collects when it
- * allocates, not when it is left alone (the loop's thread has no idle task), so the daemon is told to collect all at every chance, after each portion the same honest load runs (4,000 controls that join and leave, 1,000 queries), and the least of several looks counts.
+ * Memory is compared with what it was after a first portion of the same attack, because V8 compiles and sizes
+ * its heaps on first use: that is no leak. And V8 collects when it allocates, not when it is left alone (the
+ * loop's thread has no idle task), so the daemon is told to collect all at every chance, after each portion
+ * the same honest load runs (4,000 controls that join and leave, 1,000 queries), and the least of several
+ * looks counts.
  * @module
  */
 import type { Client } from "../../src/client/client.ts";
@@ -36,8 +40,9 @@ caps = ["OBSERVE", "ROSTER", "PUBLISH"]
 /** Much of a flooded daemon's log is the same again; the newest of it says why it ended. */
 const LOG_CHARACTERS = 200_000;
 /**
- * Each collection is a whole one, and the young space stays small. Left to itself V8 keeps up to some 100 MB of garbage on a thread that has nothing to do (it collects when it
- * allocates): what is left after that is what is held.
+ * Each collection is a whole one, and the young space stays small. Left to itself V8 keeps up to some 100 MB
+ * of garbage on a thread that has nothing to do (it collects when it allocates): what is left after that is
+ * what is held.
  */
 const COLLECT = "--gc-global,--max-semi-space-size=2";
 const ASK_MS = 50;
@@ -132,8 +137,9 @@ export class VolumeScene implements AsyncDisposable {
   }
 
   /**
-   * Waits until there is no descriptor that was not there before, so that nothing is under way any more; throws with what is there besides. One that has gone is no leak: Deno's own
-   * threads let go of an eventfd after a while, and whether the daemon still serves is asked of it.
+   * Waits until there is no descriptor that was not there before, so that nothing is under way any more;
+   * throws with what is there besides. One that has gone is no leak: Deno's own threads let go of an eventfd
+   * after a while, and whether the daemon still serves is asked of it.
    */
   async untilFds(before: readonly string[]): Promise<void> {
     try {

@@ -1,9 +1,12 @@
 /**
- * Volume: a great many hostile HELLOs, QMP lines and descriptors. The daemon lives, an admitted control is answered all the while, and afterwards its descriptors are as before and its
- * memory is within 5 % of what it was after a first portion of the same.
+ * Volume: a great many hostile HELLOs, QMP lines and descriptors. The daemon lives, an admitted control is
+ * answered all the while, and afterwards its descriptors are as before and its memory is within 5 % of what
+ * it was after a first portion of the same.
  *
- * In the gate the counts are small; `deno task hostile:volume` (VMSIG_HOSTILE_VOLUME=full, or a share of it such as 0.1) runs those of the issue: 10^6 HELLOs, 10^5 lines, 10^4 descriptors. VMSIG_BENCH_ROOT
- * names a checkout whose daemon is attacked instead of this one's. What was attacked and held is told on the console, with counts. Seeds are fixed.
+ * In the gate the counts are small; `deno task hostile:volume` (VMSIG_HOSTILE_VOLUME=full, or a share of it
+ * such as 0.1) runs those of the issue: 10^6 HELLOs, 10^5 lines, 10^4 descriptors. VMSIG_BENCH_ROOT names a
+ * checkout whose daemon is attacked instead of this one's. What was attacked and held is told on the console,
+ * with counts. Seeds are fixed.
  * @module
  */
 import { assert } from "@std/assert";
@@ -38,8 +41,8 @@ async function ordeal(
   count: number,
   run: (count: number, seed: number) => Promise<AttackTotals[]>,
 ): Promise<void> {
-  // Deno keeps an event loop's two descriptors of the first Worker that has ended, and of no further one: the threads
-  // that look at RAM come and go.
+  // Deno keeps an event loop's two descriptors of the first Worker that has ended, and of no further one: the
+  // threads that look at RAM come and go.
   const fds = [...scene.daemon.fds(), "anon_inode:[eventfd]", "anon_inode:[eventpoll]"];
   const warm = Math.round(count * WARM_SHARE);
   const first = await run(warm, 1);

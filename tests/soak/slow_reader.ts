@@ -1,5 +1,6 @@
 /**
- * A control that does not read for seconds, and then reads everything: what is missing in its numbers must be what OVERRUN says.
+ * A control that does not read for seconds, and then reads everything: what is missing in its numbers must be
+ * what OVERRUN says.
  * @module
  */
 import { RawControl } from "../bench/raw_control.ts";

@@ -1,6 +1,6 @@
 /**
- * `deno task soak [SECONDS]`: ten minutes of everything that can come and go, for the nightly run; VMSIG_SEED=N repeats one. Exit status 1 when the daemon was not afterwards what it was
- * before.
+ * `deno task soak [SECONDS]`: ten minutes of everything that can come and go, for the nightly run;
+ * VMSIG_SEED=N repeats one. Exit status 1 when the daemon was not afterwards what it was before.
  * @module
  */
 import { defectsOf, soak, summaryOf } from "./soak_run.ts";

@@ -1,6 +1,7 @@
 /**
- * The controls of a soak: they come, ask, steer, hold leases, leave, and vanish. Every command has to be answered once, and no event may be missing that an OVERRUN does not account for
- * (the client library ends a connection with a gap by a fault, which is a failure here).
+ * The controls of a soak: they come, ask, steer, hold leases, leave, and vanish. Every command has to be
+ * answered once, and no event may be missing that an OVERRUN does not account for (the client library ends a
+ * connection with a gap by a fault, which is a failure here).
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";

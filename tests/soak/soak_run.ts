@@ -1,6 +1,7 @@
 /**
- * A soak: for some time everything that can come and go in a daemon comes and goes at random: VMs, trigger files, controls, leases (a stronger user pre-empts them), reloads. Then
- * all of it is taken away, and the daemon must hold what it held before: descriptors, mappings, about the memory.
+ * A soak: for some time everything that can come and go in a daemon comes and goes at random: VMs, trigger
+ * files, controls, leases (a stronger user pre-empts them), reloads. Then all of it is taken away, and the
+ * daemon must hold what it held before: descriptors, mappings, about the memory.
  * @module
  */
 import { DaemonProcess, type LoopTurns, until } from "../fixtures/daemon_process.ts";
@@ -43,7 +44,10 @@ export interface SoakReport {
   /** At rest, after a first quarter and at the end. */
   readonly before: Holdings;
   readonly after: Holdings;
-  /** Turns of the loop in the rest of the time, and how many took longer than 5 ms; the longest since the start. */
+  /**
+   * Turns of the loop in the rest of the time, and how many took longer than 5 ms; the longest since the
+   * start.
+   */
   readonly turns: LoopTurns;
   /** Commands that the daemon still thinks open, at rest. */
   readonly openCommands: number;

@@ -1,5 +1,6 @@
 /**
- * The VMs of a soak: QEMUs that start, stand still, run on and are killed, each with a trigger file that comes and goes by itself.
+ * The VMs of a soak: QEMUs that start, stand still, run on and are killed, each with a trigger file that
+ * comes and goes by itself.
  * @module
  */
 import type { DaemonProcess } from "../fixtures/daemon_process.ts";

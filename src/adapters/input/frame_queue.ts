@@ -18,7 +18,9 @@ export class FrameQueue {
     return this.#frames.length - this.#head;
   }
 
-  /** A frame to be filled; it comes back by {@linkcode push} and {@linkcode shift}, then {@linkcode giveBack}. */
+  /**
+   * A frame to be filled; it comes back by {@linkcode push} and {@linkcode shift}, then {@linkcode giveBack}.
+   */
   blank(): InputFrame {
     return this.#blank.pop() ?? new InputFrame();
   }

@@ -1,7 +1,8 @@
 /**
- * The held record as a file beside the control socket: kept open, one pwrite a change, no fsync (it is for the death of the daemon, not of the
- * machine). It is made with the first key and removed when nothing is held at the end: VMs come and go by the thousand. A file that cannot be had is told once and
- * done without: input works, and a killed daemon leaves keys down.
+ * The held record as a file beside the control socket: kept open, one pwrite a change, no fsync (it is for
+ * the death of the daemon, not of the machine). It is made with the first key and removed when nothing is
+ * held at the end: VMs come and go by the thousand. A file that cannot be had is told once and done without:
+ * input works, and a killed daemon leaves keys down.
  * @module
  */
 import { fchmod, OPEN, reopen } from "../../../ffi/memfd.ts";

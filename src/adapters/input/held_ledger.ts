@@ -1,6 +1,6 @@
 /**
- * What is down in the guest, together with the record of it for the next daemon: the set follows what the guest acknowledged, the record runs
- * ahead of it.
+ * What is down in the guest, together with the record of it for the next daemon: the set follows what the
+ * guest acknowledged, the record runs ahead of it.
  * @module
  */
 import type { Log } from "../../base/log.ts";
@@ -59,7 +59,10 @@ export class HeldLedger {
     }
   }
 
-  /** The process that runs the guest: what another one held is gone with it. A pid of 0 is unknown and changes nothing. */
+  /**
+   * The process that runs the guest: what another one held is gone with it. A pid of 0 is unknown and changes
+   * nothing.
+   */
   attach(pid: number): void {
     const known = this.#pid;
     this.#pid = pid;

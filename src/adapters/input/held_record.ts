@@ -1,11 +1,13 @@
 /**
- * What the next daemon must release if this one is killed: the keys and buttons that may be down, as a few bytes in a small file.
+ * What the next daemon must release if this one is killed: the keys and buttons that may be down, as a few
+ * bytes in a small file.
  *
- * The record may name more than is down, never less: it is written before a key that it does not name is pressed, and not when one is
- * released. A key-up too many does nothing in a guest; one too few is a stuck key. So typing the same keys again writes nothing.
+ * The record may name more than is down, never less: it is written before a key that it does not name is
+ * pressed, and not when one is released. A key-up too many does nothing in a guest; one too few is a stuck
+ * key. So typing the same keys again writes nothing.
  *
- * Layout, little-endian: 0 u32 magic `VSHK` · 4 u32 version 1 · 8 u32 QEMU's pid · 12 u32 count · 16 count × u32 (kind << 16 | code) · then u32
- * FNV-1a of all before it.
+ * Layout, little-endian: 0 u32 magic `VSHK` · 4 u32 version 1 · 8 u32 QEMU's pid · 12 u32 count · 16 count ×
+ * u32 (kind << 16 | code) · then u32 FNV-1a of all before it.
  * @module
  */
 import { INPUT_KIND } from "../../event/body_number.ts";

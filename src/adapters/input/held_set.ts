@@ -1,5 +1,6 @@
 /**
- * Which keys and buttons are down in the guest, in the order in which they went down. Pure bookkeeping: it sends nothing.
+ * Which keys and buttons are down in the guest, in the order in which they went down. Pure bookkeeping: it
+ * sends nothing.
  * @module
  */
 import { INPUT_HELD } from "../../event/body_layout.ts";

@@ -1,13 +1,14 @@
 /**
  * The INPUT seam: frames in order to a driver, what is held in the guest, and bringing the guest to rest.
  *
- * A frame is checked whole, then carried out whole: one that has begun is finished even when its owner is gone, and only then is what it
- * pressed released. Between the end of one owner and the next stands a barrier: queued frames are answered `stale-lease`, the frame under
- * way ends, everything held is released, QEMU acknowledges, `done`.
+ * A frame is checked whole, then carried out whole: one that has begun is finished even when its owner is
+ * gone, and only then is what it pressed released. Between the end of one owner and the next stands a
+ * barrier: queued frames are answered `stale-lease`, the frame under way ends, everything held is released,
+ * QEMU acknowledges, `done`.
  *
- * What cannot be released (the VM stands still, or QEMU is unreachable) is released as soon as it can be, before anything else; when the
- * process that held it is gone there is nothing to release. A reset releases what is held, too: the guest forgot it, but QEMU's devices
- * did not, and its owner cannot know.
+ * What cannot be released (the VM stands still, or QEMU is unreachable) is released as soon as it can be,
+ * before anything else; when the process that held it is gone there is nothing to release. A reset releases
+ * what is held, too: the guest forgot it, but QEMU's devices did not, and its owner cannot know.
  * @module
  */
 import { CODE } from "../../base/codes.ts";

@@ -1,6 +1,7 @@
 /**
- * The port behind which an actuator for input hides: QEMU's monitor, or devices of the kernel. The adapter owns frames, the held set
- * and all policy; a driver only carries frames out, in order, and says what became of each step.
+ * The port behind which an actuator for input hides: QEMU's monitor, or devices of the kernel. The adapter
+ * owns frames, the held set and all policy; a driver only carries frames out, in order, and says what became
+ * of each step.
  * @module
  */
 import type { LoopPort } from "../../core/adapter_port.ts";
@@ -12,7 +13,10 @@ export type StepOutcome = "applied" | "refused" | "uncertain";
 
 /** What a driver tells the adapter. */
 export interface InputDriverHost {
-  /** The next frame to carry out; null when there is none, or none may go now. Asked again after {@linkcode InputDriver.poke}. */
+  /**
+   * The next frame to carry out; null when there is none, or none may go now. Asked again after {@linkcode
+   * InputDriver.poke}.
+   */
   nextFrame(): InputFrame | null;
   /** The records `from` to `to` of a frame are about to be sent. */
   onStepSending(frame: InputFrame, from: number, to: number): void;
@@ -52,7 +56,10 @@ export interface InputDriver extends InputRepertoire {
   poke(): void;
   /** The owner changes: what is left of fractions of a notch is forgotten. */
   forgetFractions(): void;
-  /** Something that was done for it threw: it ends what is half done, and tells the host that it is down. Absent: the adapter does. */
+  /**
+   * Something that was done for it threw: it ends what is half done, and tells the host that it is down.
+   * Absent: the adapter does.
+   */
   onFault?(error: unknown): void;
   /** Ends it. No frame is under way; the host is told nothing more. */
   close(): void;

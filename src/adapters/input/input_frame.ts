@@ -1,9 +1,10 @@
 /**
- * One CMD_INPUT as records in columns, checked as a whole before the first is sent: a frame with one bad record does nothing.
- * The contract's ranges are checked here; which keys and buttons there are is the driver's to say.
+ * One CMD_INPUT as records in columns, checked as a whole before the first is sent: a frame with one bad
+ * record does nothing. The protocol's ranges are checked here; which keys and buttons there are is the
+ * driver's to say.
  *
- * The contract bounds neither relative motion nor scrolling; {@linkcode MAX_RELATIVE} and {@linkcode MAX_NOTCHES} do, so that one
- * command cannot keep a guest busy for minutes.
+ * The protocol bounds neither relative motion nor scrolling; {@linkcode MAX_RELATIVE} and {@linkcode
+ * MAX_NOTCHES} do, so that one command cannot keep a guest busy for minutes.
  * @module
  */
 import { CODE } from "../../base/codes.ts";
@@ -12,7 +13,7 @@ import { INPUT } from "../../event/body_layout.ts";
 import { INPUT_KIND } from "../../event/body_number.ts";
 import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
 
-/** Greatest absolute coordinate (contract). */
+/** Greatest absolute coordinate (src/event/PROTOCOL.md). */
 export const MAX_ABSOLUTE = 0x7fff;
 /** Greatest relative motion of one record, either way. */
 export const MAX_RELATIVE = 0x7fff;

@@ -1,9 +1,10 @@
 /**
- * Cuts a frame into steps: what may reach the guest under one SYN_REPORT. A frame is atomic against other controls; within it the guest
- * must still see each key and button go down and up, in order, which several transitions under one SYN would not grant.
+ * Cuts a frame into steps: what may reach the guest under one SYN_REPORT. A frame is atomic against other
+ * controls; within it the guest must still see each key and button go down and up, in order, which several
+ * transitions under one SYN would not grant.
  *
- * A step is one key or button; or a motion: each axis at most once; or one scroll record. In a release, whose order means nothing,
- * many key-ups are one step.
+ * A step is one key or button; or a motion: each axis at most once; or one scroll record. In a release, whose
+ * order means nothing, many key-ups are one step.
  * @module
  */
 import { INPUT_KIND } from "../../event/body_number.ts";

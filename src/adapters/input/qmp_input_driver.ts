@@ -1,15 +1,19 @@
 /**
- * Input through QEMU's monitor: a step of a frame is one input-send-event, several are under way, in order, and a frame is done when QEMU has acknowledged all.
+ * Input through QEMU's monitor: a step of a frame is one input-send-event, several are under way, in order,
+ * and a frame is done when QEMU has acknowledged all.
  *
- * Pace, measured with Debian's cloud kernel under TCG on two cores, 2,000 key transitions a run, one a command: QEMU 7.2 itself carries out
- * 1,500 to 1,900 such commands a second (950 to 1,150 beside other load), however many are under way, because it reads its monitor at 3 us a byte; one alone takes
- * 0.5 ms. Virtio and PS/2 keyboards lost nothing at that pace on a quiet machine; on a loaded one a reader in the guest lost events of its kernel
- * buffer. Hence the pace of step_pace.ts between steps, {@linkcode VirtioGauge} against a guest that lags, and few under way: more gain nothing and keep
- * others of the monitor waiting. 1,000 characters, all of them in the guest: 665 a second.
+ * Pace, measured with Debian's cloud kernel under TCG on two cores, 2,000 key transitions a run, one a
+ * command: QEMU 7.2 itself carries out 1,500 to 1,900 such commands a second (950 to 1,150 beside other
+ * load), however many are under way, because it reads its monitor at 3 us a byte; one alone takes 0.5 ms.
+ * Virtio and PS/2 keyboards lost nothing at that pace on a quiet machine; on a loaded one a reader in the
+ * guest lost events of its kernel buffer. Hence the pace of step_pace.ts between steps, {@linkcode
+ * VirtioGauge} against a guest that lags, and few under way: more gain nothing and keep others of the monitor
+ * waiting. 1,000 characters, all of them in the guest: 665 a second.
  *
  * For the same reason a release of 20 keys, one command of 1.5 KB, takes 5 ms, and as 20 commands 9 ms.
  *
- * A step that comes alone, when nothing is under way, is not paced: who waits for each acknowledgement has QEMU's own pace.
+ * A step that comes alone, when nothing is under way, is not paced: who waits for each acknowledgement has
+ * QEMU's own pace.
  * @module
  */
 import { CODE } from "../../base/codes.ts";
@@ -36,7 +40,9 @@ const MAX_STEPS_UNDER_WAY = 4;
 const ANSWER_NS = 5 * SECOND;
 /** Key-ups in one command: they fit a virtio ring with their SYN_REPORT. */
 const RELEASE_GROUP_VIRTIO = 30;
-/** For PS/2 and USB keyboards, whose queues in QEMU hold 16 bytes and 16 events: a key-up is up to 3 bytes. */
+/**
+ * For PS/2 and USB keyboards, whose queues in QEMU hold 16 bytes and 16 events: a key-up is up to 3 bytes.
+ */
 const RELEASE_GROUP_OTHER = 5;
 /** Such a group of key-ups is as heavy as so many steps: 80 us a byte for the guest to read. */
 const RELEASE_WEIGHT_OTHER = 2;
@@ -194,8 +200,8 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     return true;
   }
 
-  // Without a tablet QEMU refuses absolute motion, in the middle of a frame if it comes there: so the whole frame is refused before.
-  // To one that the guest does not use it says yes, and drops the motion.
+  // Without a tablet QEMU refuses absolute motion, in the middle of a frame if it comes there: so the whole
+  // frame is refused before. To one that the guest does not use it says yes, and drops the motion.
   #askForTablet(frame: InputFrame): void {
     if (this.#askingForTablet) return;
     this.#askingForTablet = true;

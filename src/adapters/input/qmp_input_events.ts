@@ -28,7 +28,9 @@ export function hasAbsolute(frame: InputFrame): boolean {
   return false;
 }
 
-/** Whether a step has keys: those go to another device than the rest. A release that has both counts as keys. */
+/**
+ * Whether a step has keys: those go to another device than the rest. A release that has both counts as keys.
+ */
 export function hasKeys(frame: InputFrame, from: number, to: number): boolean {
   for (let i = from; i < to; i++) if (frame.kinds[i] === KEY) return true;
   return false;

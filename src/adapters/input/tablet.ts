@@ -1,10 +1,11 @@
 /**
- * Whether absolute motion reaches the guest, as query-mice tells: QEMU takes it as soon as there is a tablet, and drops it without a word when
- * the guest does not read that tablet.
+ * Whether absolute motion reaches the guest, as query-mice tells: QEMU takes it as soon as there is a tablet,
+ * and drops it without a word when the guest does not read that tablet.
  *
- * QEMU keeps its pointing devices in a list, in the order in which they were made (`index`), and moves one to the front when the guest begins to use it: a USB
- * tablet when it is polled, a virtio one when its driver runs. `current` is the one in front. So a tablet that stands behind all devices older than
- * itself was never moved. Where a tablet is the only pointer that cannot be seen.
+ * QEMU keeps its pointing devices in a list, in the order in which they were made (`index`), and moves one to
+ * the front when the guest begins to use it: a USB tablet when it is polled, a virtio one when its driver
+ * runs. `current` is the one in front. So a tablet that stands behind all devices older than itself was never
+ * moved. Where a tablet is the only pointer that cannot be seen.
  * @module
  */
 import { isObject } from "../../qmp/qmp_message.ts";

@@ -1,8 +1,10 @@
 /**
- * What a guest's input looks like as devices of the host's kernel: a keyboard, an absolute pointer, and a relative mouse with a wheel. They are three, because
- * one that has all would be taken for none of them by those who read it.
+ * What a guest's input looks like as devices of the host's kernel: a keyboard, an absolute pointer, and a
+ * relative mouse with a wheel. They are three, because one that has all would be taken for none of them by
+ * those who read it.
  *
- * How QEMU gets them: `-object input-linux,id=…,evdev=/dev/input/eventN` for each, or `-device virtio-input-host-pci,evdev=/dev/input/eventN`.
+ * How QEMU gets them: `-object input-linux,id=…,evdev=/dev/input/eventN` for each, or `-device
+ * virtio-input-host-pci,evdev=/dev/input/eventN`.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -52,8 +54,8 @@ export function isPointerButton(code: number): boolean {
 }
 
 /**
- * Whether a code is a key of the keyboard. Left out are the codes of buttons, pads and joysticks between the keys: a keyboard that has them
- * is taken for a joystick.
+ * Whether a code is a key of the keyboard. Left out are the codes of buttons, pads and joysticks between the
+ * keys: a keyboard that has them is taken for a joystick.
  */
 export function isKeyboardKey(code: number): boolean {
   return code >= 1 && code <= 0xff || code >= 0x160 && code <= 0x21f || code >= 0x224 && code <= 0x2bf ||

@@ -1,10 +1,13 @@
 /**
- * Input through devices of the host's own kernel, which QEMU passes on: created when the seam opens, gone when it closes. What is written is in the kernel at
- * once, so a step is acknowledged when it is written; whether QEMU passes it on nobody tells.
+ * Input through devices of the host's own kernel, which QEMU passes on: created when the seam opens, gone
+ * when it closes. What is written is in the kernel at once, so a step is acknowledged when it is written;
+ * whether QEMU passes it on nobody tells.
  *
- * The pace is that of the readers' buffers in the kernel, 64 events each: steps of a frame follow each other by {@linkcode STEP_GAP_NS}.
+ * The pace is that of the readers' buffers in the kernel, 64 events each: steps of a frame follow each other
+ * by {@linkcode STEP_GAP_NS}.
  *
- * Buttons go to the device that moved last, the pointer at first; a button is released on the device that pressed it.
+ * Buttons go to the device that moved last, the pointer at first; a button is released on the device that
+ * pressed it.
  * @module
  */
 import { ERRNO, OsError } from "../../../ffi/os_error.ts";
@@ -26,7 +29,10 @@ import { deviceLabel, EVDEV, isKeyboardKey, isPointerButton, UinputDevice } from
 export interface UinputOptions {
   /** Another node than /dev/uinput. */
   readonly path?: string;
-  /** The endpoint's monitor, if there is one: it tells of resets, and that a VM stands still and takes no input. */
+  /**
+   * The endpoint's monitor, if there is one: it tells of resets, and that a VM stands still and takes no
+   * input.
+   */
   readonly link?: QmpLink;
 }
 

@@ -1,14 +1,17 @@
 /**
- * Flow control for QEMU's virtio input devices. QEMU acknowledges input-send-event also when the device's ring is full, and then drops the
- * step without a word; nothing comes back from a guest that lags behind. The ring itself can be looked at (x-query-virtio-queue-element, QEMU 7.2 and
- * later): what the guest has made available less what the device has used is free.
+ * Flow control for QEMU's virtio input devices. QEMU acknowledges input-send-event also when the device's
+ * ring is full, and then drops the step without a word; nothing comes back from a guest that lags behind. The
+ * ring itself can be looked at (x-query-virtio-queue-element, QEMU 7.2 and later): what the guest has made
+ * available less what the device has used is free.
  *
- * It holds back once {@linkcode WINDOW_ENTRIES} of the ring's 64 are not known to be taken by the guest. That is less than the ring has, because what the
- * guest's kernel takes from it goes into a buffer of 64 for each reader of /dev/input, which loses what its reader does not fetch in time. Measured beside two
- * busy loops on two cores, TCG, 2,000 transitions a run: without the gauge 8 runs of 19 lost events in that buffer, with it none of 8.
+ * It holds back once {@linkcode WINDOW_ENTRIES} of the ring's 64 are not known to be taken by the guest. That
+ * is less than the ring has, because what the guest's kernel takes from it goes into a buffer of 64 for each
+ * reader of /dev/input, which loses what its reader does not fetch in time. Measured beside two busy loops on
+ * two cores, TCG, 2,000 transitions a run: without the gauge 8 runs of 19 lost events in that buffer, with it
+ * none of 8.
  *
- * A device whose driver does not run has no ring: QEMU then gives its input to another device, and there is nothing to gauge. Where the command is not known,
- * or changes, steps go by {@linkcode Pace} alone.
+ * A device whose driver does not run has no ring: QEMU then gives its input to another device, and there is
+ * nothing to gauge. Where the command is not known, or changes, steps go by {@linkcode Pace} alone.
  * @module
  */
 import { MS, SECOND } from "../../base/clock.ts";
@@ -27,7 +30,10 @@ const LOOK_FROM_ENTRIES_ALONE = 32;
 const ANSWER_NS = 5 * SECOND;
 /** How long to wait before a full ring is looked at again. */
 export const LOOK_GAP_NS: number = 5 * MS;
-/** A guest that takes nothing for so long has hung: input goes to QEMU all the same, whose verdict is then all there is. */
+/**
+ * A guest that takes nothing for so long has hung: input goes to QEMU all the same, whose verdict is then all
+ * there is.
+ */
 const HUNG_NS = SECOND;
 /** A device without a driver is looked at again after this long, when there is input. */
 const IDLE_LOOK_NS = SECOND / 2;
@@ -117,7 +123,8 @@ export class VirtioGauge {
     );
   }
 
-  // QEMU works in order: what was sent before the look is in the ring that it saw, what was sent since is not.
+  // QEMU works in order: what was sent before the look is in the ring that it saw, what was sent since is
+  // not.
   #looked(reply: QmpReply, generation: number): void {
     if (generation !== this.#generation) return;
     this.#looking = false;

@@ -1,6 +1,6 @@
 /**
- * The MEMCTX event of one epoch: inline zone, the memsegs as its body, and read-only descriptors that it owns and closes with its last
- * holder.
+ * The MEMCTX event of one epoch: inline zone, the memsegs as its body, and read-only descriptors that it owns
+ * and closes with its last holder.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -10,7 +10,7 @@ import { GUEST_OS, MEMCTX_KPTI } from "../../event/body_number.ts";
 import { BODY, type PayloadOwner, type TransferEvent } from "../../event/transfer_event.ts";
 import type { SharedRam } from "./shared_ram.ts";
 
-/** Bytes of a memseg (contract). */
+/** Bytes of a memseg (src/event/PROTOCOL.md). */
 export const MEMSEG_BYTES = 32;
 
 /** The guest's system of one epoch. */

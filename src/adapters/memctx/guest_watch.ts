@@ -1,9 +1,10 @@
 /**
- * Watches for a guest's system until it is found: asks QEMU for the vCPUs' registers, and when one of them runs under page tables, has
- * RAM looked through; else, and when nothing was found, again after a growing pause. Found, it rests: an idle VM costs nothing.
+ * Watches for a guest's system until it is found: asks QEMU for the vCPUs' registers, and when one of them
+ * runs under page tables, has RAM looked through; else, and when nothing was found, again after a growing
+ * pause. Found, it rests: an idle VM costs nothing.
  *
- * Each {@linkcode start} begins anew, and what an earlier one still hears is dropped: an answer that was asked for before a reset says
- * nothing of the kernel after it.
+ * Each {@linkcode start} begins anew, and what an earlier one still hears is dropped: an answer that was
+ * asked for before a reset says nothing of the kernel after it.
  * @module
  */
 import { MS, SECOND } from "../../base/clock.ts";
@@ -20,7 +21,10 @@ const LONGEST_PAUSE_NS = 2 * SECOND;
 /** Firmware that has run for so long waits for somebody, or has nothing to boot. */
 const IDLE_FIRMWARE_AFTER_NS = 60 * SECOND;
 const IDLE_FIRMWARE_PAUSE_NS = 5 * SECOND;
-/** A guest that has run under page tables for so long without being found is told as unknown, and looked at more seldom. */
+/**
+ * A guest that has run under page tables for so long without being found is told as unknown, and looked at
+ * more seldom.
+ */
 const UNKNOWN_AFTER_NS = 60 * SECOND;
 const UNKNOWN_PAUSE_NS = 30 * SECOND;
 /** How long a found kernel may have no user process before it is taken as it is. */
@@ -136,7 +140,8 @@ export class GuestWatch implements TimerHandler {
     // Without paging in long mode firmware or a boot loader runs: RAM need not be looked at.
     if (vcpu === undefined) return this.#lookLater();
     if (this.#pagingSinceNs === 0) {
-      // A kernel has just begun to start: it is awaited as closely as at first, however long the firmware took.
+      // A kernel has just begun to start: it is awaited as closely as at first, however long the firmware
+      // took.
       this.#pagingSinceNs = this.#nowNs();
       this.#pauseNs = FIRST_PAUSE_NS;
     }

@@ -1,10 +1,12 @@
 /**
- * The MEMCTX seam of a VM that QEMU runs: its RAM by read-only descriptors, the root of its kernel's address space, valid for an epoch; and
- * the one way to write into that memory.
+ * The MEMCTX seam of a VM that QEMU runs: its RAM by read-only descriptors, the root of its kernel's address
+ * space, valid for an epoch; and the one way to write into that memory.
  *
- * - The seam is up when the RAM can be shared. A context is told when a system was found in it; the next one has the next epoch.
- * - A context ends with a reset, with another memory map, with the guest's or QEMU's end, and that is told before anything else of the VM: the adapter has
- *   to be the monitor's first user, so that it hears of a RESET before the host plane does.
+ * - The seam is up when the RAM can be shared. A context is told when a system was found in it; the next one
+ *   has the next epoch.
+ * - A context ends with a reset, with another memory map, with the guest's or QEMU's end, and that is told
+ *   before anything else of the VM: the adapter has to be the monitor's first user, so that it hears of a
+ *   RESET before the host plane does.
  * - Looking for a system happens elsewhere (scan_port.ts), the watching in guest_watch.ts.
  * @module
  */
@@ -257,7 +259,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   #onMemoryMap(reply: QmpReply): void {
     const seat = this.#seat;
     if (seat === null) return;
-    // The link has lost QEMU, or given it up: it is about to tell why. So it may be with what was not sent; else the queue was full.
+    // The link has lost QEMU, or given it up: it is about to tell why. So it may be with what was not sent;
+    // else the queue was full.
     if (reply.outcome === "closed" || reply.outcome === "timed-out") return;
     if (reply.outcome === "unsent") return seat.loop.arm(this, seat.loop.clock.nowNs() + RETRY_NS);
     if (reply.outcome !== "done" || typeof reply.value !== "string") {

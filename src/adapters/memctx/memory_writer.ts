@@ -1,9 +1,10 @@
 /**
  * The one writer of a guest's memory: it alone has the RAM mapped for writing, from its first write on.
  *
- * A write is resolved whole before its first byte is stored, and then nothing can fail any more: all or nothing. (RAM in a file that somebody
- * cuts at that very moment is the exception: the write is refused, whatever was stored.) An aligned write of 1, 2, 4 or 8 bytes is one
- * atomic store. It does not know leases, extents or audit; the adapter has asked them.
+ * A write is resolved whole before its first byte is stored, and then nothing can fail any more: all or
+ * nothing. (RAM in a file that somebody cuts at that very moment is the exception: the write is refused,
+ * whatever was stored.) An aligned write of 1, 2, 4 or 8 bytes is one atomic store. It does not know leases,
+ * extents or audit; the adapter has asked them.
  * @module
  */
 import { Mapping } from "../../../ffi/mapping.ts";
@@ -88,7 +89,8 @@ export class MemoryWriter implements Disposable {
    * @param request what and where
    * @param context the guest's address space now
    * @param force also into pages that the guest has mapped read-only
-   * @returns CODE.ok; not-mapped, refused (a read-only page) or bad-argument (no canonical address, no root of this guest's)
+   * @returns CODE.ok; not-mapped, refused (a read-only page) or bad-argument (no canonical address, no root
+   *   of this guest's)
    * @throws {Fault} `refused` when the RAM's file shrank
    */
   write(request: MemwriteRequest, context: WriteContext, force: boolean): number {
@@ -156,7 +158,9 @@ export class MemoryWriter implements Disposable {
     return false;
   }
 
-  /** A root that the guest's kernel made maps the kernel's image by the same table as the kernel's own root. */
+  /**
+   * A root that the guest's kernel made maps the kernel's image by the same table as the kernel's own root.
+   */
   #sharesLastEntry(root: number, kernelRoot: number): boolean {
     const memory = this.#memory;
     if (!memory.locate(root)) return false;

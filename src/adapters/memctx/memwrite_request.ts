@@ -1,6 +1,6 @@
 /**
- * CMD_MEMWRITE as it was sent, checked: address, source bytes, root and mode. What depends on the guest (extents, pages) is not
- * looked at here.
+ * CMD_MEMWRITE as it was sent, checked: address, source bytes, root and mode. What depends on the guest
+ * (extents, pages) is not looked at here.
  * @module
  */
 import { CODE } from "../../base/codes.ts";

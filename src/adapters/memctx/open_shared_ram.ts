@@ -1,8 +1,10 @@
 /**
  * Opens a QEMU's RAM for MEMCTX: the work behind the port, on whatever thread may wait for another process.
  *
- * What leaves is a read-only descriptor that nobody can open anew for writing: the mode of a memfd that QEMU has sealed is taken down for that (open_for_writing.ts), and one that it has not
- * sealed is refused while others could write it. A file that has a name keeps the mode that its owner gave it: who may open it for writing is the owner's decision, and needs no descriptor of ours.
+ * What leaves is a read-only descriptor that nobody can open anew for writing: the mode of a memfd that QEMU
+ * has sealed is taken down for that (open_for_writing.ts), and one that it has not sealed is refused while
+ * others could write it. A file that has a name keeps the mode that its owner gave it: who may open it for
+ * writing is the owner's decision, and needs no descriptor of ours.
  * @module
  */
 import { fchmod, statFd } from "../../../ffi/memfd.ts";
@@ -21,8 +23,8 @@ const OTHERS_WRITE = 0o022;
 /**
  * Opens a QEMU's RAM and sees to it that nobody else can open it for writing by way of us.
  *
- * @returns never throws: `no-endpoint` when the process has ended, `not-supported` when RAM is not shared, or another kind than wanted; `refused` when
- *   it may not be opened, is not QEMU's own or does not fit
+ * @returns never throws: `no-endpoint` when the process has ended, `not-supported` when RAM is not shared, or
+ *   another kind than wanted; `refused` when it may not be opened, is not QEMU's own or does not fit
  */
 export function openSharedRam({ pid, monitorUid, flatView, wanted }: RamRequest): RamAnswer {
   let opened: QemuFiles | undefined;
@@ -44,7 +46,8 @@ export function openSharedRam({ pid, monitorUid, flatView, wanted }: RamRequest)
     return { outcome: "open", ram: { pid, started, backends, pieces, fds: files.map((fd) => fd.release()) } };
   } catch (error) {
     for (const fd of opened?.files ?? []) fd.close();
-    // One that is killed meanwhile loses its memory first, then its files: what was missed then says nothing of its RAM.
+    // One that is killed meanwhile loses its memory first, then its files: what was missed then says nothing
+    // of its RAM.
     if (hasEnded(pid)) return { outcome: "failed", code: "no-endpoint", detail: `QEMU ${pid} has ended` };
     // It lives: a file that is not there any more is one that it has let go.
     const code = error instanceof Fault && error.code !== "no-endpoint" ? error.code : "refused";

@@ -1,8 +1,9 @@
 /**
- * One look through a guest's RAM for its system: the work behind the scan port, on whatever thread may take the time.
+ * One look through a guest's RAM for its system: the work behind the scan port, on whatever thread may take
+ * the time.
  *
- * It opens the RAM itself, read-only, and closes it before it returns. A system that is found must be the running one: the finders
- * are told a vCPU's root, which has to map its kernel.
+ * It opens the RAM itself, read-only, and closes it before it returns. A system that is found must be the
+ * running one: the finders are told a vCPU's root, which has to map its kernel.
  * @module
  */
 import { OPEN, reopen, statFd } from "../../../ffi/memfd.ts";

@@ -1,11 +1,12 @@
 /**
- * The port through which MEMCTX has a guest's RAM opened and looked through. A scan takes 15 to 300 ms, which the loop does not have; opening asks
- * QEMU's /proc entries, which takes 2 ms at best and as long as it likes when that process is busy with its own memory or swapped out. Behind it
- * stand other threads in the daemon, or the calling thread in a program that embeds the core.
+ * The port through which MEMCTX has a guest's RAM opened and looked through. A scan takes 15 to 300 ms, which
+ * the loop does not have; opening asks QEMU's /proc entries, which takes 2 ms at best and as long as it likes
+ * when that process is busy with its own memory or swapped out. Behind it stand other threads in the daemon,
+ * or the calling thread in a program that embeds the core.
  *
- * Requests and answers are plain data, fit for postMessage and JSON. A scan borrows descriptors: the scanner opens each anew
- * and looks whether it still is the file that was meant, so nothing is handed over and nothing leaks when a scanner dies. What was opened is handed over
- * as descriptor numbers of this process.
+ * Requests and answers are plain data, fit for postMessage and JSON. A scan borrows descriptors: the scanner
+ * opens each anew and looks whether it still is the file that was meant, so nothing is handed over and
+ * nothing leaks when a scanner dies. What was opened is handed over as descriptor numbers of this process.
  * @module
  */
 import type { FaultCode } from "../../base/fault.ts";
@@ -22,7 +23,10 @@ export interface ScanFile {
   readonly ino: number;
   /** How large it must be at least. */
   readonly sizeBytes: number;
-  /** Whether it has huge pages: then its holes are asked of the QEMU process, which has it mapped at `hostAddress`. */
+  /**
+   * Whether it has huge pages: then its holes are asked of the QEMU process, which has it mapped at
+   * `hostAddress`.
+   */
   readonly huge: boolean;
   /** Where QEMU has it mapped. */
   readonly hostAddress: number;
@@ -110,12 +114,14 @@ export interface ScanPort {
   /**
    * Opens.
    *
-   * @param request whose RAM; the process may keep whoever looks at it waiting, which is `timed-out` in the end
+   * @param request whose RAM; the process may keep whoever looks at it waiting, which is `timed-out` in the
+   *   end
    * @param done told once, on the caller's thread, maybe before this returns; it owns the descriptors
    */
   openRam(request: RamRequest, done: (answer: RamAnswer) => void): void;
   /**
-   * Closes descriptors of RAM. When QEMU has ended, the last one gives the guest's memory back to the system: a second for 10 GiB.
+   * Closes descriptors of RAM. When QEMU has ended, the last one gives the guest's memory back to the system:
+   * a second for 10 GiB.
    *
    * @param fds whose owner is the port from now on
    */

@@ -1,5 +1,6 @@
 /**
- * A VM's RAM as MEMCTX holds it while the seam is up: the read-only files, where their parts lie, and the way to more descriptors. Nothing is mapped here.
+ * A VM's RAM as MEMCTX holds it while the seam is up: the read-only files, where their parts lie, and the way
+ * to more descriptors. Nothing is mapped here.
  * @module
  */
 import { OPEN, reopen, statFd } from "../../../ffi/memfd.ts";

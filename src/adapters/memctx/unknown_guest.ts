@@ -1,5 +1,6 @@
 /**
- * What a control is told of a guest whose system is not known, in the 40 bytes of an ERROR: which system it is, when that was found. The whole reason is in the log.
+ * What a control is told of a guest whose system is not known, in the 40 bytes of an ERROR: which system it
+ * is, when that was found. The whole reason is in the log.
  * @module
  */
 import { printable } from "../../base/printable.ts";
@@ -10,7 +11,8 @@ const MOST_NAME = 25;
 /**
  * The text.
  *
- * @param detail as the finders say it: "Linux 5.10.0: what is not known in it"; the release is the guest's own word
+ * @param detail as the finders say it: "Linux 5.10.0: what is not known in it"; the release is the guest's
+ *   own word
  */
 export function unknownGuestText(detail: string): string {
   const system = /^((?:Linux|Windows)[^:]*): /.exec(detail)?.[1];

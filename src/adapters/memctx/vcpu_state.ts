@@ -1,8 +1,9 @@
 /**
- * What `info registers -a` tells about the virtual CPUs: whether one is in long mode, and under which page-table root.
+ * What `info registers -a` tells about the virtual CPUs: whether one is in long mode, and under which
+ * page-table root.
  *
- * It is what keeps a dead kernel from being found: right after a reset all of the last kernel's memory is still there, tables and
- * note included, but no CPU runs under them.
+ * It is what keeps a dead kernel from being found: right after a reset all of the last kernel's memory is
+ * still there, tables and note included, but no CPU runs under them.
  * @module
  */
 
@@ -37,7 +38,10 @@ export function parseVcpus(text: string): Vcpu[] {
   return vcpus;
 }
 
-/** The CPU to judge by: one in kernel mode if there is one, since its root maps the kernel under any isolation. */
+/**
+ * The CPU to judge by: one in kernel mode if there is one, since its root maps the kernel under any
+ * isolation.
+ */
 export function liveVcpu(vcpus: readonly Vcpu[]): Vcpu | undefined {
   const live = vcpus.filter((vcpu) => vcpu.longMode);
   return live.find((vcpu) => !vcpu.userMode) ?? live[0];

@@ -1,9 +1,10 @@
 /**
  * A machine's RAM without the windows that chip sets cut into it: what MEMCTX tells of as memsegs.
  *
- * The flat view shows RAM as the guest's CPU sees it at this moment: the video hole, the BIOS shadow and SMM's corner come and go while the
- * firmware runs, and each would look like a change of the memory map. The file behind them stays where it is, so pieces of one backend
- * that lie alike (same distance of address and file offset) are one, and each reaches as far as its backend does.
+ * The flat view shows RAM as the guest's CPU sees it at this moment: the video hole, the BIOS shadow and
+ * SMM's corner come and go while the firmware runs, and each would look like a change of the memory map. The
+ * file behind them stays where it is, so pieces of one backend that lie alike (same distance of address and
+ * file offset) are one, and each reaches as far as its backend does.
  * @module
  */
 import { Fault } from "../../base/fault.ts";

@@ -1,6 +1,6 @@
 /**
- * Whether a MEMWRITE lands where the config lets it: the check against an endpoint's extents. Addresses are compared as two 32-bit
- * halves, because a double cannot tell the last three bits of a 57-bit kernel address.
+ * Whether a MEMWRITE lands where the config lets it: the check against an endpoint's extents. Addresses are
+ * compared as two 32-bit halves, because a double cannot tell the last three bits of a 57-bit kernel address.
  * @module
  */
 import type { WriteExtent } from "../../access/write_extent.ts";

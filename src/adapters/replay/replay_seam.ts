@@ -1,6 +1,7 @@
 /**
- * A seam of an endpoint that plays a recording: it emits what it is handed, and says yes to every command, so that a control can be tested without its VM. A query of the VM's
- * state is answered with the state that was played last.
+ * A seam of an endpoint that plays a recording: it emits what it is handed, and says yes to every command, so
+ * that a control can be tested without its VM. A query of the VM's state is answered with the state that was
+ * played last.
  *
  * It does not know the time: `daemon/replay_daemon.ts` hands it each event when it is due.
  * @module
@@ -76,8 +77,8 @@ export class ReplaySeam implements Adapter {
 }
 
 /**
- * Why an event of a recording is not played: it is an answer to a command of the recorded session; it came with descriptors, which no file holds; the bus says it itself; or
- * nothing is known of its endpoint.
+ * Why an event of a recording is not played: it is an answer to a command of the recorded session; it came
+ * with descriptors, which no file holds; the bus says it itself; or nothing is known of its endpoint.
  */
 export type NotPlayed = "answer" | "descriptors" | "bus" | "endpoint";
 

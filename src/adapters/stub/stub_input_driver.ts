@@ -1,5 +1,6 @@
 /**
- * The input driver of a stub endpoint: every key, button and axis that the contract knows arrives at once at a machine that is none. A stopped one refuses, as QEMU does.
+ * The input driver of a stub endpoint: every key, button and axis that the protocol knows arrives at once at
+ * a machine that is none. A stopped one refuses, as QEMU does.
  * @module
  */
 import { CODE } from "../../base/codes.ts";

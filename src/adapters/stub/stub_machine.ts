@@ -1,5 +1,6 @@
 /**
- * What the seams of one stub endpoint share: the state that a VM would have, and who wants to hear of it. It keeps no history and no time.
+ * What the seams of one stub endpoint share: the state that a VM would have, and who wants to hear of it. It
+ * keeps no history and no time.
  * @module
  */
 import { VM_STATE_NUMBER } from "../../event/body_number.ts";

@@ -1,6 +1,7 @@
 /**
- * A VM that is none: the VMHOST seam of a stub endpoint, which answers like one. For developing a control, for tests and benchmarks of the bus, and for replaying a recording.
- * It keeps the state that a VM would have, and emits CURSOR_STATE at a rate when asked to.
+ * A VM that is none: the VMHOST seam of a stub endpoint, which answers like one. For developing a control,
+ * for tests and benchmarks of the bus, and for replaying a recording. It keeps the state that a VM would
+ * have, and emits CURSOR_STATE at a rate when asked to.
  * @module
  */
 import { CODE } from "../../base/codes.ts";

@@ -1,11 +1,11 @@
 /**
- * QEMU's words as the contract's numbers: run states of query-status, causes of SHUTDOWN and RESET, actions of the watchdog. Words
- * that a younger QEMU adds become "unknown" and "none", never an error.
+ * QEMU's words as the protocol's numbers: run states of query-status, causes of SHUTDOWN and RESET, actions
+ * of the watchdog. Words that a younger QEMU adds become "unknown" and "none", never an error.
  * @module
  */
 import { VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
 
-/** A VM's state and QEMU's reason for it, in the contract's numbers. */
+/** A VM's state and QEMU's reason for it, in the protocol's numbers. */
 export interface VmState {
   /** One of VM_STATE_NUMBER. */
   readonly state: number;

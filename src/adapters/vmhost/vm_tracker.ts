@@ -1,17 +1,19 @@
 /**
- * From QEMU's events to states of the VM: what is told, with which reason, and what is a repetition. Pure: it is told events and the
- * time, and answers with states.
+ * From QEMU's events to states of the VM: what is told, with which reason, and what is a repetition. Pure: it
+ * is told events and the time, and answers with states.
  *
- * QEMU's STOP says nothing of its cause. A cause that came just before it (panic, watchdog, I/O error) is its reason; without
- * one the run state is asked for, because a migration stops a VM as silently as a person does.
+ * QEMU's STOP says nothing of its cause. A cause that came just before it (panic, watchdog, I/O error) is its
+ * reason; without one the run state is asked for, because a migration stops a VM as silently as a person
+ * does.
  *
- * A VM that was suspended when it was stopped or reset does not run when QEMU says RESUME or RESET: QEMU 9 and later
- * resume it into `suspended`, and each QEMU leaves it in `prelaunch` after a reset, until `cont`. So the run state is
- * asked for there, too. A RESUME that nobody on the bus asked for may be the end of a loaded snapshot, whose VM may be
- * suspended: it is told as running, and verified.
+ * A VM that was suspended when it was stopped or reset does not run when QEMU says RESUME or RESET: QEMU 9
+ * and later resume it into `suspended`, and each QEMU leaves it in `prelaunch` after a reset, until `cont`.
+ * So the run state is asked for there, too. A RESUME that nobody on the bus asked for may be the end of a
+ * loaded snapshot, whose VM may be suspended: it is told as running, and verified.
  *
- * One reset gives two or three RESETs, QEMU's own and then the firmware's: those of the firmware are folded into the first when they come
- * within {@linkcode RESET_FOLD_NS} in which the VM ran. A guest that resets itself in a circle is told once in that time.
+ * One reset gives two or three RESETs, QEMU's own and then the firmware's: those of the firmware are folded
+ * into the first when they come within {@linkcode RESET_FOLD_NS} in which the VM ran. A guest that resets
+ * itself in a circle is told once in that time.
  * @module
  */
 import { NEVER, SECOND } from "../../base/clock.ts";
@@ -19,12 +21,15 @@ import { VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
 import type { QmpEvent } from "../../qmp/qmp_message.ts";
 import { detailOfCause, type VmState, vmStateOf } from "./run_state.ts";
 
-/** How long after a RESET the firmware's own count as the same. They came 25 to 68 ms after it (SeaBIOS, TCG, q35 and pc, 12 resets). */
+/**
+ * How long after a RESET the firmware's own count as the same. They came 25 to 68 ms after it (SeaBIOS, TCG,
+ * q35 and pc, 12 resets).
+ */
 export const RESET_FOLD_NS: number = SECOND;
 
 /**
- * What an event amounts to: a state to tell, nothing, or "ask QEMU for the run state to know". `verify`: tell this
- * state, and then ask; what the answer says is told if it is another.
+ * What an event amounts to: a state to tell, nothing, or "ask QEMU for the run state to know". `verify`: tell
+ * this state, and then ask; what the answer says is told if it is another.
  */
 export type Told = VmState | "nothing" | "ask" | { readonly told: VmState; readonly verify: true };
 

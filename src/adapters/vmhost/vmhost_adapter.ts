@@ -1,8 +1,9 @@
 /**
- * The VMHOST seam of a VM that QEMU runs: its states from QMP events, and the operations of CMD_VM and CMD_LIFECYCLE with QEMU's
- * verdict. Each command is answered once, also when QEMU ends before it answers.
+ * The VMHOST seam of a VM that QEMU runs: its states from QMP events, and the operations of CMD_VM and
+ * CMD_LIFECYCLE with QEMU's verdict. Each command is answered once, also when QEMU ends before it answers.
  *
- * It neither decides who may stop a VM nor releases what is held in the guest before: that is admission's and the core's.
+ * It neither decides who may stop a VM nor releases what is held in the guest before: that is admission's and
+ * the core's.
  * @module
  */
 import { CODE } from "../../base/codes.ts";
@@ -178,7 +179,8 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
     );
   }
 
-  // QEMU sends events and replies in one order: what the reply says is the state right after the event, or a later one.
+  // QEMU sends events and replies in one order: what the reply says is the state right after the event, or a
+  // later one.
   #askRunState(askedFor: string): void {
     const question = this.#asking = ++this.#questions;
     this.#askedFor = askedFor;
@@ -191,7 +193,8 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         if (reply.outcome !== "done") return;
         const before = this.#tracker.current;
         const now = this.#tracker.onRunState(statusOf(reply));
-        // A STOP is told with the reason that the answer gives; what was only verified, or stayed as it was, is not told twice.
+        // A STOP is told with the reason that the answer gives; what was only verified, or stayed as it was,
+        // is not told twice.
         if (askedFor === "STOP" || now.state !== before.state) this.#tell(now);
       },
       0,
@@ -220,7 +223,7 @@ function fill(event: TransferEvent, { state, detail }: VmState): void {
   event.view.setUint32(VM_STATE.at.detail, detail, true);
 }
 
-/** The contract's code for a reply of QEMU's. */
+/** The protocol's code for a reply of QEMU's. */
 export function codeOf(reply: QmpReply): number {
   switch (reply.outcome) {
     case "done":

@@ -1,5 +1,6 @@
 /**
- * What a command is: one file each, named after it, whose exported {@linkcode CommandModule} the command table loads when it is chosen.
+ * What a command is: one file each, named after it, whose exported {@linkcode CommandModule} the command
+ * table loads when it is chosen.
  * @module
  */
 import type { Client } from "../client.ts";
@@ -8,7 +9,10 @@ import type { Output } from "./output.ts";
 
 /** An option of a command. */
 export interface OptionSpec {
-  /** What it takes: nothing, a text, a number, several texts separated by commas, or a text that may be given again and again. */
+  /**
+   * What it takes: nothing, a text, a number, several texts separated by commas, or a text that may be given
+   * again and again.
+   */
   readonly takes: "nothing" | "text" | "number" | "list";
   /** What the usage calls its value: "MS". */
   readonly value?: string;
@@ -39,7 +43,10 @@ export interface CommandModule {
   readonly takesCommand?: boolean;
   /** Whether it talks to a daemon: then `--socket PATH` is understood. True unless told. */
   readonly isClient?: boolean;
-  /** Whether it takes SIGTERM and Ctrl-C itself: a daemon that is told to stop has done what it was asked. False unless told. */
+  /**
+   * Whether it takes SIGTERM and Ctrl-C itself: a daemon that is told to stop has done what it was asked.
+   * False unless told.
+   */
   readonly takesSignals?: boolean;
   /** What `--help` says below the usage. */
   readonly details: string;

@@ -1,6 +1,7 @@
 /**
- * A command's line: options by their specification, the rest as arguments, what follows `--` apart. Everything that cannot be understood is a usage error that says what could
- * have been meant. `-3` is an argument, not an option.
+ * A command's line: options by their specification, the rest as arguments, what follows `--` apart.
+ * Everything that cannot be understood is a usage error that says what could have been meant. `-3` is an
+ * argument, not an option.
  * @module
  */
 import { parseArgs } from "@std/cli";
@@ -71,7 +72,8 @@ export function parseCommandLine(name: string, command: CommandModule, argv: rea
   return withRest(name, command, { args, rest: split < 0 ? undefined : argv.slice(split + 1), options });
 }
 
-// What follows `--` is a command to start where one may follow; elsewhere it is arguments, whatever they begin with.
+// What follows `--` is a command to start where one may follow; elsewhere it is arguments, whatever they
+// begin with.
 function withRest(name: string, command: CommandModule, line: CommandLine): CommandLine {
   const whole = command.takesCommand || line.rest === undefined
     ? line
@@ -132,8 +134,8 @@ function unknownOption(name: string, arg: string, specs: OptionSpecs): Fault {
 }
 
 /**
- * Understands an argument by what the library says of it: one that it refuses is a usage error like every other
- * that no daemon could make right.
+ * Understands an argument by what the library says of it: one that it refuses is a usage error like every
+ * other that no daemon could make right.
  *
  * @throws {Fault} `usage` in place of `bad-argument`
  */

@@ -1,6 +1,7 @@
 /**
- * The commands, in the order in which the help lists them. Each is loaded only when it is chosen, so that `vmsig version` does not pay for `vmsig mem`. To
- * add one: a file of its own in this folder, and an entry here.
+ * The commands, in the order in which the help lists them. Each is loaded only when it is chosen, so that
+ * `vmsig version` does not pay for `vmsig mem`. To add one: a file of its own in this folder, and an entry
+ * here.
  * @module
  */
 import type { CommandEntry } from "./command.ts";

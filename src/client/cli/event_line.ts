@@ -1,5 +1,6 @@
 /**
- * An event as one line for a person: time, source, kind, endpoint by name, and what its body says, in aligned columns.
+ * An event as one line for a person: time, source, kind, endpoint by name, and what its body says, in aligned
+ * columns.
  * @module
  */
 import type { Described } from "../../event/describe.ts";

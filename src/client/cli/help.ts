@@ -1,5 +1,6 @@
 /**
- * Help: of all commands from the table alone, of one from its file. The man page and the completion are made from the same.
+ * Help: of all commands from the table alone, of one from its file. The man page and the completion are made
+ * from the same.
  * @module
  */
 import { optionsOf } from "./command_line.ts";

@@ -1,5 +1,6 @@
 /**
- * Memory as a person reads it: address, sixteen bytes, the same as text. A row that repeats the one before is left out, as hexdump does.
+ * Memory as a person reads it: address, sixteen bytes, the same as text. A row that repeats the one before is
+ * left out, as hexdump does.
  * @module
  */
 import { hexOfBytes } from "../../base/hex.ts";

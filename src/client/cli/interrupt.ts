@@ -1,5 +1,6 @@
 /**
- * Ctrl-C and SIGTERM: the first aborts the command's signal, so that it releases what it holds and ends; the second ends the process at once.
+ * Ctrl-C and SIGTERM: the first aborts the command's signal, so that it releases what it holds and ends; the
+ * second ends the process at once.
  * @module
  */
 import { Fault } from "../../base/fault.ts";

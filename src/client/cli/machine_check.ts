@@ -1,5 +1,6 @@
 /**
- * What vmsig needs of a machine, one check each: whether it is there, and the remedy when it is not. The checks use what the daemon uses, rather than guess from version numbers.
+ * What vmsig needs of a machine, one check each: whether it is there, and the remedy when it is not. The
+ * checks use what the daemon uses, rather than guess from version numbers.
  * @module
  */
 import { EventFd } from "../../../ffi/event_fd.ts";
@@ -113,7 +114,10 @@ function examineProcesses(): Finding {
   };
 }
 
-/** Whether the loop's thread may come before ordinary ones: a convenience, because without it a turn waits for a processor now and then. */
+/**
+ * Whether the loop's thread may come before ordinary ones: a convenience, because without it a turn waits for
+ * a processor now and then.
+ */
 function examineScheduling(): Finding {
   const check = "scheduling";
   try {

@@ -1,6 +1,6 @@
 /**
- * `vmsig mem`: a guest's memory, seen and written from outside. With an endpoint it works as a control: MEMCTX gives it the RAM, MEMWRITE
- * writes. With `pid:N` or `file:PATH` it needs no daemon.
+ * `vmsig mem`: a guest's memory, seen and written from outside. With an endpoint it works as a control:
+ * MEMCTX gives it the RAM, MEMWRITE writes. With `pid:N` or `file:PATH` it needs no daemon.
  * @module
  */
 import { resetSignal, SIGNAL } from "../../../ffi/signals.ts";
@@ -247,7 +247,8 @@ async function openThere(client: Client, ref: string, signal: AbortSignal): Prom
 }
 
 function openHere(name: string): Opened {
-  // Nothing is held and nothing of it returns to the event loop: Ctrl-C and SIGTERM end it at once, even while a process keeps us waiting in the kernel.
+  // Nothing is held and nothing of it returns to the event loop: Ctrl-C and SIGTERM end it at once, even
+  // while a process keeps us waiting in the kernel.
   for (const signal of [SIGNAL.INT, SIGNAL.TERM]) resetSignal(signal);
   const target = openTarget(name, GUEST_FINDERS);
   try {

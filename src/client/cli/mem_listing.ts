@@ -1,6 +1,7 @@
 /**
- * What `vmsig mem` lists: the guest's processes, mappings, modules, and what is known of its system. Names are the guest's: bytes that need not be text. They are told in one
- * reversible form, to a person and under --json (table.ts).
+ * What `vmsig mem` lists: the guest's processes, mappings, modules, and what is known of its system. Names
+ * are the guest's: bytes that need not be text. They are told in one reversible form, to a person and under
+ * --json (table.ts).
  * @module
  */
 import { Fault } from "../../base/fault.ts";

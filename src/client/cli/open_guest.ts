@@ -1,6 +1,7 @@
 /**
- * A guest to look into, for commands that take ENDPOINT or `pid:N`: its RAM, mapped read-only, and its system. With an endpoint the RAM comes
- * from the daemon (MEMCTX), with a pid from the QEMU process itself, and no daemon is needed.
+ * A guest to look into, for commands that take ENDPOINT or `pid:N`: its RAM, mapped read-only, and its
+ * system. With an endpoint the RAM comes from the daemon (MEMCTX), with a pid from the QEMU process itself,
+ * and no daemon is needed.
  * @module
  */
 import { Fault } from "../../base/fault.ts";

@@ -1,6 +1,8 @@
 /**
- * A file of this user's alone, for what is seen of guests: mode 0600 whatever the umask leaves, and always a new one, so that nobody who has opened an older file of that name reads what is written
- * now. A file of this user's that is there is replaced, as -o promises; what another user has put there, a symbolic link, a pipe or a folder is refused, without waiting for it.
+ * A file of this user's alone, for what is seen of guests: mode 0600 whatever the umask leaves, and always a
+ * new one, so that nobody who has opened an older file of that name reads what is written now. A file of this
+ * user's that is there is replaced, as -o promises; what another user has put there, a symbolic link, a pipe
+ * or a folder is refused, without waiting for it.
  * @module
  */
 import { fchmod, OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
@@ -39,7 +41,10 @@ export function createPrivate(path: string): PrivateFile {
   return { file: Deno.openSync(path, { write: true, createNew: true, mode: MODE }), isDevice: false };
 }
 
-/** Takes others' rights from an older file of this user's; nothing when there is none, or it is something else. */
+/**
+ * Takes others' rights from an older file of this user's; nothing when there is none, or it is something
+ * else.
+ */
 export function makePrivate(path: string): void {
   try {
     using file = reopen(path, OPEN.READ_ONLY | OPEN.NOFOLLOW | OPEN.NONBLOCK);
@@ -47,7 +52,8 @@ export function makePrivate(path: string): void {
     if (isRegular && uid === Deno.uid()) fchmod(file.fd, MODE);
   } catch (error) {
     if (!(error instanceof OsError)) throw error;
-    // None there, or not readable even to its owner, or a link or a socket: nothing of ours to close to others.
+    // None there, or not readable even to its owner, or a link or a socket: nothing of ours to close to
+    // others.
     const harmless = ["ENOENT", "EACCES", "ELOOP", "ENXIO"] as const;
     if (!harmless.some((name) => isOsError(error, name))) throw error;
   }

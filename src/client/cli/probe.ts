@@ -1,6 +1,6 @@
 /**
- * `vmsig probe`: what runs on this host, and what each VM lacks to be attached, with the exact QEMU option to add. Needs no daemon; whose VMs a daemon attaches is read from its config, when that
- * can be read.
+ * `vmsig probe`: what runs on this host, and what each VM lacks to be attached, with the exact QEMU option to
+ * add. Needs no daemon; whose VMs a daemon attaches is read from its config, when that can be read.
  * @module
  */
 import { monotonicClock } from "../../../ffi/clock.ts";

@@ -1,9 +1,10 @@
 /**
- * Notices that nobody reads standard output any more, also while there is nothing to print: `vmsig watch | head -1`
- * ends when head does, not with the next event.
+ * Notices that nobody reads standard output any more, also while there is nothing to print: `vmsig watch |
+ * head -1` ends when head does, not with the next event.
  *
- * The kernel tells an end of a pipe or a socket by ERR or HUP, whatever is asked for. It is asked a few times a second: a wait
- * for it on a thread of Deno's could not be taken back at the end, and would keep the process.
+ * The kernel tells an end of a pipe or a socket by ERR or HUP, whatever is asked for. It is asked a few times
+ * a second: a wait for it on a thread of Deno's could not be taken back at the end, and would keep the
+ * process.
  * @module
  */
 import { ERR, HUP, pollNow } from "../../../ffi/poller.ts";

@@ -1,6 +1,8 @@
 /**
- * The files of a recording: one that grows to a bound, is then renamed to FILE.1 (and FILE.1 to FILE.2, …; the oldest goes), and begun anew with a header of its own, so that each can be
- * replayed by itself. What cannot be written whole is cut off again, so that a full disk leaves a good file. All of them are this user's alone: they hold what was typed and seen.
+ * The files of a recording: one that grows to a bound, is then renamed to FILE.1 (and FILE.1 to FILE.2, …;
+ * the oldest goes), and begun anew with a header of its own, so that each can be replayed by itself. What
+ * cannot be written whole is cut off again, so that a full disk leaves a good file. All of them are this
+ * user's alone: they hold what was typed and seen.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -81,7 +83,10 @@ export class RecordingFile implements Disposable {
     this.#total += item.length;
   }
 
-  /** The file that is full stays open until the next one is there: what goes wrong in between costs nothing that was written. */
+  /**
+   * The file that is full stays open until the next one is there: what goes wrong in between costs nothing
+   * that was written.
+   */
   #rotate(): void {
     const { keep } = this.#bounds;
     for (let i = keep; i > 0; i--) {

@@ -1,5 +1,6 @@
 /**
- * From the process's arguments to its exit code: chooses the command, gives it its output and its interrupt, and turns whatever goes wrong into one line on stderr.
+ * From the process's arguments to its exit code: chooses the command, gives it its output and its interrupt,
+ * and turns whatever goes wrong into one line on stderr.
  * @module
  */
 import { exitCodeOf, Fault, messageOf } from "../../base/fault.ts";

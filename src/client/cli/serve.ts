@@ -1,5 +1,6 @@
 /**
- * `vmsig serve`: the daemon, in the foreground. Ready when it prints "ready SOCKET" on stdout; logs go to stderr.
+ * `vmsig serve`: the daemon, in the foreground. Ready when it prints "ready SOCKET" on stdout; logs go to
+ * stderr.
  * @module
  */
 import type { CommandModule } from "./command.ts";

@@ -1,5 +1,6 @@
 /**
- * Aligned columns for a person. Control characters of names that come from elsewhere are made visible, never sent to the terminal.
+ * Aligned columns for a person. Control characters of names that come from elsewhere are made visible, never
+ * sent to the terminal.
  * @module
  */
 import { printableName } from "../../base/printable.ts";
@@ -30,8 +31,9 @@ export function line(out: Output, row: readonly Cell[], widths: readonly number[
 }
 
 /**
- * Text that a terminal shows as it stands, in the reversible form of `printable.ts` for names; not cut, because what a person asked for is shown whole.
- * Names of a guest are in this form under `--json`, too: what is no text has no other there.
+ * Text that a terminal shows as it stands, in the reversible form of `printable.ts` for names; not cut,
+ * because what a person asked for is shown whole. Names of a guest are in this form under `--json`, too: what
+ * is no text has no other there.
  */
 export function visible(text: string): string {
   return printableName(text);

@@ -1,5 +1,6 @@
 /**
- * `vmsig v2v`: a channel as a pipe for a shell, and its benchmark. Needs no daemon between two processes of this host; between VMs the daemon serves the memory (`--ivshmem`).
+ * `vmsig v2v`: a channel as a pipe for a shell, and its benchmark. Needs no daemon between two processes of
+ * this host; between VMs the daemon serves the memory (`--ivshmem`).
  * @module
  */
 import { Log } from "../../base/log.ts";

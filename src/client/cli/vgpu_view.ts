@@ -1,6 +1,6 @@
 /**
- * Finding a guest's living vgpu region for a command: looks until there is one, a second look through everything included, and then says
- * that there is none.
+ * Finding a guest's living vgpu region for a command: looks until there is one, a second look through
+ * everything included, and then says that there is none.
  * @module
  */
 import { monotonicClock } from "../../../ffi/clock.ts";

@@ -1,5 +1,6 @@
 /**
- * A control in the process of the core: an algorithm embedded as two callbacks. It has a grant and a subscription like any other; events are borrowed for the call.
+ * A control in the process of the core: an algorithm embedded as two callbacks. It has a grant and a
+ * subscription like any other; events are borrowed for the call.
  * @module
  */
 import { messageOf } from "../../base/fault.ts";
@@ -68,7 +69,8 @@ export class InprocControl implements Control {
    * @param kind a CMD_ kind
    * @param endpoint which VM
    * @param fill writes the inline zone and the body
-   * @returns its corr, by which the answer is known; 0 when it is not on the bus, or too many commands wait for room already
+   * @returns its corr, by which the answer is known; 0 when it is not on the bus, or too many commands wait
+   *   for room already
    */
   send(kind: number, endpoint: number, fill?: (event: TransferEvent) => void): number {
     if (this.#seat === null || this.#waiting.length >= MAX_LANE_EVENTS) return 0;

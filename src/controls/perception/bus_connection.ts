@@ -1,8 +1,10 @@
 /**
- * A control's end of the control socket for a thread that waits in poll and has no promises: HELLO, WELCOME, then frames in and out.
+ * A control's end of the control socket for a thread that waits in poll and has no promises: HELLO, WELCOME,
+ * then frames in and out.
  *
- * It is a plain control: what it may see and say, the daemon decides. When the daemon does not take a frame at once, it waits a
- * moment, since nobody else lives on this thread; a daemon that takes nothing for longer is given up.
+ * It is a plain control: what it may see and say, the daemon decides. When the daemon does not take a frame
+ * at once, it waits a moment, since nobody else lives on this thread; a daemon that takes nothing for longer
+ * is given up.
  * @module
  */
 import { encode } from "cborg";

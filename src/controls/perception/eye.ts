@@ -1,11 +1,13 @@
 /**
- * One endpoint's eye: from MEMCTX to the living region, and then its state, cursor and frames as events and in a ring. A state machine that is
- * told the time and says when it wants to be told again.
+ * One endpoint's eye: from MEMCTX to the living region, and then its state, cursor and frames as events and
+ * in a ring. A state machine that is told the time and says when it wants to be told again.
  *
- *   no context -> looking for the system -> looking for a region -> alive -> (heartbeat stands) stale -> alive, or looking again
+ *   no context -> looking for the system -> looking for a region -> alive -> (heartbeat stands) stale ->
+ *     alive, or looking again
  *
- * A new epoch starts anew with the new context; a new run epoch forgets the frame ids; a producer that restarted is found by a new
- * look. A producer whose heartbeat stands still is told as lost and kept in view: a VM that was paused goes on where it was.
+ * A new epoch starts anew with the new context; a new run epoch forgets the frame ids; a producer that
+ * restarted is found by a new look. A producer whose heartbeat stands still is told as lost and kept in view:
+ * a VM that was paused goes on where it was.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -31,12 +33,18 @@ import { PollPace } from "./poll_pace.ts";
 /** VGPU_STATUS.state. */
 export const EYE_STATE = { lost: 0, candidate: 1, alive: 2 } as const;
 
-/** A heartbeat that stands for so long is lost: ten of the contract's periods, for guests that run late. */
+/** A heartbeat that stands for so long is lost: ten of REGION.md's periods, for guests that run late. */
 const STALE_NS = SECOND;
-/** How often the kernel itself is looked after: while there is a producer, and while there is none. A reset is told by the bus. */
+/**
+ * How often the kernel itself is looked after: while there is a producer, and while there is none. A reset is
+ * told by the bus.
+ */
 const KERNEL_LOOK_NS = SECOND;
 const IDLE_KERNEL_LOOK_NS = 5 * SECOND;
-/** When the system is looked for again, after it was not found: twice as late each time. The daemon looks too, and tells a new context when it finds one. */
+/**
+ * When the system is looked for again, after it was not found: twice as late each time. The daemon looks too,
+ * and tells a new context when it finds one.
+ */
 const SYSTEM_GAP_NS = 2 * SECOND;
 const LONGEST_SYSTEM_GAP_NS = 30 * SECOND;
 /** Eyes without a producer look together, so that many of them wake the thread together. */
@@ -140,7 +148,8 @@ export class Eye implements Disposable {
     try {
       this.#nextNs = this.#step(nowNs, this.#memory);
     } catch (error) {
-      // RAM that shrank, or a guest's structure that we trip over: this epoch is over for us, the others' eyes stay open.
+      // RAM that shrank, or a guest's structure that we trip over: this epoch is over for us, the others'
+      // eyes stay open.
       this.#port.say(this.#endpoint, messageOf(error));
       this.onInvalidated();
     }
@@ -207,7 +216,8 @@ export class Eye implements Disposable {
     this.#cursorSeq = this.#geometrySeq = -1;
     if (producer.region.readState(this.#state) === READ.GONE) return this.#again(nowNs);
     this.#beat = this.#state.heartbeat;
-    // Its run is taken as new by the watch, which then tells of the ring again: the one that is retained names the run before.
+    // Its run is taken as new by the watch, which then tells of the ring again: the one that is retained
+    // names the run before.
     return this.#watch(nowNs, producer);
   }
 

@@ -9,8 +9,9 @@ import { findWindows } from "../../guest/win32/find_windows.ts";
 import type { PhysicalMemory } from "../../guest/physical_memory.ts";
 
 /**
- * Finds the system that runs in RAM. Kept for as long as the guest runs, for each of many guests: what it does not need to list processes, it does not keep.
- * A profile is made of each guest's own kernel, because one that another guest had made could blind us.
+ * Finds the system that runs in RAM. Kept for as long as the guest runs, for each of many guests: what it
+ * does not need to list processes, it does not keep. A profile is made of each guest's own kernel, because
+ * one that another guest had made could blind us.
  *
  * @param memory the guest's RAM, refreshed
  * @param liveRoot the running kernel's page-table root, when somebody knows it

@@ -1,9 +1,11 @@
 /**
- * A ring of frames for consumers on this host: a memfd laid out as a vgpu region without a writer for its control block, so that one reader
- * serves both. Frames are copied once, from the guest into a slot; a consumer maps the memfd and samples.
+ * A ring of frames for consumers on this host: a memfd laid out as a vgpu region without a writer for its
+ * control block, so that one reader serves both. Frames are copied once, from the guest into a slot; a
+ * consumer maps the memfd and samples.
  *
- * It is sealed: nobody can change its size, and nobody but this process's mapping can write to it, whoever re-opens it. A slot is
- * overwritten only after all the others were, and under its seqlock: a consumer that is slower than that samples again.
+ * It is sealed: nobody can change its size, and nobody but this process's mapping can write to it, whoever
+ * re-opens it. A slot is overwritten only after all the others were, and under its seqlock: a consumer that
+ * is slower than that samples again.
  * @module
  */
 import { addSeals, createMemfd, OPEN, reopen, SEAL } from "../../../ffi/memfd.ts";
@@ -104,7 +106,8 @@ export class FrameRing implements Disposable {
     this.#words.fence();
     const result = source.sampleFrame(this.#slots[slot] as Uint8Array, info);
     const fresh = result === READ.FRESH;
-    // A slot without a frame has no pixels: a reader that lingers there is told "malformed", not given a mixture.
+    // A slot without a frame has no pixels: a reader that lingers there is told "malformed", not given a
+    // mixture.
     this.#put(at + S.width, fresh ? info.width : 0);
     if (fresh) this.#describe(at, info);
     this.#words.fence();

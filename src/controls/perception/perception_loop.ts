@@ -1,6 +1,7 @@
 /**
- * The perception control: joins the bus, opens an eye for each endpoint whose memory it is given, and lets them look. One thread, no
- * promises; it ends when its bell is rung. When the daemon goes it waits for the next one.
+ * The perception control: joins the bus, opens an eye for each endpoint whose memory it is given, and lets
+ * them look. One thread, no promises; it ends when its bell is rung. When the daemon goes it waits for the
+ * next one.
  * @module
  */
 import { EventFd } from "../../../ffi/event_fd.ts";
@@ -125,7 +126,8 @@ export class PerceptionLoop implements BusListener, EyePort {
   }
 
   #onRefused(code: number): void {
-    // Its last words of an endpoint that has just gone are no news. What the rules take from it the daemon tells when it reads them.
+    // Its last words of an endpoint that has just gone are no news. What the rules take from it the daemon
+    // tells when it reads them.
     if (code === this.#refusal || code === CODE["no-endpoint"] || code === CODE["no-capability"]) return;
     this.#refusal = code;
     this.#log.warn("what it sees is refused by the daemon", { code });

@@ -1,6 +1,7 @@
 /**
- * How often to look at a producer: several times a frame while frames come, seldom while none do. A look costs a few microseconds and a
- * wake-up some tens, so an idle guest costs a fraction of a percent of a core, and a busy one's frame is seen within a part of its interval.
+ * How often to look at a producer: several times a frame while frames come, seldom while none do. A look
+ * costs a few microseconds and a wake-up some tens, so an idle guest costs a fraction of a percent of a core,
+ * and a busy one's frame is seen within a part of its interval.
  * @module
  */
 import { MS, SECOND } from "../../base/clock.ts";

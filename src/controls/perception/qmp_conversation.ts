@@ -1,8 +1,10 @@
 /**
- * A QMP conversation that waits: one command, then its answer, on a monitor of one's own. For a thread that has nothing else to
- * do meanwhile (a perception worker, a command); the daemon's loop has an asynchronous one.
+ * A QMP conversation that waits: one command, then its answer, on a monitor of one's own. For a thread that
+ * has nothing else to do meanwhile (a perception worker, a command); the daemon's loop has an asynchronous
+ * one.
  *
- * A monitor serves one client at a time: one that does not greet belongs to somebody else, and is told so after a while.
+ * A monitor serves one client at a time: one that does not greet belongs to somebody else, and is told so
+ * after a while.
  * @module
  */
 import { monotonicClock } from "../../../ffi/clock.ts";

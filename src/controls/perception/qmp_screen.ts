@@ -1,10 +1,11 @@
 /**
- * The screen as QEMU sees it, for guests without a producer: screendump into a memfd of ours, which the monitor gets as a
- * descriptor set. Nothing touches a disk. Same interface as a producer's region: a frame is fresh when its pixels are not those of the
- * last one; frame ids count the fresh ones.
+ * The screen as QEMU sees it, for guests without a producer: screendump into a memfd of ours, which the
+ * monitor gets as a descriptor set. Nothing touches a disk. Same interface as a producer's region: a frame is
+ * fresh when its pixels are not those of the last one; frame ids count the fresh ones.
  *
- * It is paced: QEMU's main loop makes the picture, and the guest's devices wait meanwhile (2 to 7 ms for a dump of 720x400 to 1280x800).
- * Between two dumps at least {@linkcode QmpScreenOptions.gapMs} go by; asked earlier, it has nothing new.
+ * It is paced: QEMU's main loop makes the picture, and the guest's devices wait meanwhile (2 to 7 ms for a
+ * dump of 720x400 to 1280x800). Between two dumps at least {@linkcode QmpScreenOptions.gapMs} go by; asked
+ * earlier, it has nothing new.
  * @module
  */
 import { monotonicClock } from "../../../ffi/clock.ts";
@@ -144,7 +145,8 @@ export class QmpScreen implements FrameSource, Disposable {
 
   /** Has QEMU write a picture and reads it; its length, undefined when QEMU has gone. */
   #dump(): number | undefined {
-    // The descriptor's position is shared with QEMU's duplicate: it writes where the last picture ended otherwise.
+    // The descriptor's position is shared with QEMU's duplicate: it writes where the last picture ended
+    // otherwise.
     ftruncate(this.#writeEnd.fd, 0);
     seekTo(this.#writeEnd.fd, 0);
     try {

@@ -1,6 +1,6 @@
 /**
- * Which monitors a running QEMU offers on unix sockets: from its command line, so that a VM can be looked at by its pid alone.
- * It connects to none: one that is probed is one that another client waits for.
+ * Which monitors a running QEMU offers on unix sockets: from its command line, so that a VM can be looked at
+ * by its pid alone. It connects to none: one that is probed is one that another client waits for.
  * @module
  */
 import { readProc } from "../../ram/host_process.ts";
@@ -15,7 +15,10 @@ export function qmpSocketsOf(pid: number): string[] {
   return qmpSocketsIn(words).map((path) => path.startsWith("/") ? path : `/proc/${pid}/cwd/${path}`);
 }
 
-/** The QMP sockets in the words of a command line: `-qmp unix:…` and `-mon mode=control` over `-chardev socket`. */
+/**
+ * The QMP sockets in the words of a command line: `-qmp unix:…` and `-mon mode=control` over `-chardev
+ * socket`.
+ */
 export function qmpSocketsIn(words: readonly string[]): string[] {
   const paths: string[] = [];
   const chardevs = new Map<string, string>();

@@ -1,7 +1,9 @@
 /**
- * What is told of peers that do not get in: a few lines a second and user, and then how many there were more. Who is turned away chooses how often that happens, and must not fill the disk with it.
+ * What is told of peers that do not get in: a few lines a second and user, and then how many there were more.
+ * Who is turned away chooses how often that happens, and must not fill the disk with it.
  *
- * The table of users is bounded as well: those that find no room in it share one entry. It is empty again when the second is over.
+ * The table of users is bounded as well: those that find no room in it share one entry. It is empty again
+ * when the second is over.
  * @module
  */
 import { SECOND } from "../../base/clock.ts";

@@ -18,7 +18,7 @@ export interface Peer {
 export interface Refusal {
   /** It is none of an admission. */
   readonly ok: false;
-  /** One of the contract's codes. */
+  /** One of the protocol's codes. */
   readonly code: number;
   /** In words, short. */
   readonly reason: string;
@@ -30,7 +30,8 @@ export type Verdict = { readonly ok: true; readonly grant: Grant } | Refusal;
 /** Who is let in, and with which rights. */
 export interface Doorkeeper {
   /**
-   * Asked when a peer has connected, before anything is kept for it; cheap, because whoever may open the socket may make it be asked as often as it likes. Left out: everybody may say HELLO.
+   * Asked when a peer has connected, before anything is kept for it; cheap, because whoever may open the
+   * socket may make it be asked as often as it likes. Left out: everybody may say HELLO.
    *
    * @returns undefined when it may say HELLO, which decides nothing more
    */

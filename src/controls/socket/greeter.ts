@@ -1,6 +1,6 @@
 /**
- * A connected peer that has not said HELLO yet: one descriptor and a deadline. It decides nothing; it tells its host that there is something to hear, and gives up on
- * a peer that stays silent.
+ * A connected peer that has not said HELLO yet: one descriptor and a deadline. It decides nothing; it tells
+ * its host that there is something to hear, and gives up on a peer that stays silent.
  * @module
  */
 import { HUP, IN, RDHUP } from "../../../ffi/poller.ts";

@@ -1,6 +1,7 @@
 /**
- * Places at the door: how many peers may stand there, connected and without a HELLO yet. Each user has a few of them, so that one cannot take all; and there are some more for those who must
- * always get in (root and the daemon's own user).
+ * Places at the door: how many peers may stand there, connected and without a HELLO yet. Each user has a few
+ * of them, so that one cannot take all; and there are some more for those who must always get in (root and
+ * the daemon's own user).
  *
  * It counts; whom a place is for is said by its caller.
  * @module

@@ -1,5 +1,6 @@
 /**
- * The opening of the control socket (contract, section 2): HELLO in, WELCOME or REFUSED out. Bodies are CBOR maps; what a peer sends is checked field by field.
+ * The opening of the control socket (src/event/PROTOCOL.md): HELLO in, WELCOME or REFUSED out. Bodies are
+ * CBOR maps; what a peer sends is checked field by field.
  * @module
  */
 import { encode } from "cborg";
@@ -36,7 +37,10 @@ export type Hello =
   | { readonly ok: true; readonly name: string; readonly subscription: Subscription }
   | { readonly ok: false; readonly reason: string; readonly unsupported: boolean };
 
-/** Reads a HELLO's body. Absent parts of `sub` want everything; keys that it does not know are left alone. Never throws, whatever the body is. */
+/**
+ * Reads a HELLO's body. Absent parts of `sub` want everything; keys that it does not know are left alone.
+ * Never throws, whatever the body is.
+ */
 export function readHello(body: Uint8Array): Hello {
   let map: unknown;
   try {
@@ -121,7 +125,10 @@ function bad(reason: string): Hello {
   return { ok: false, unsupported: false, reason };
 }
 
-/** What a peer said in place of a number, as it may be quoted: never its own conversion to text, which may throw or have no end. */
+/**
+ * What a peer said in place of a number, as it may be quoted: never its own conversion to text, which may
+ * throw or have no end.
+ */
 function quoted(value: unknown): string {
   switch (typeof value) {
     case "number":

@@ -1,9 +1,11 @@
 /**
- * What may be published as a FRAME_RING: a memfd that is what its event says, and stays so. It goes to everybody who watches, and is kept for those who come later; so
- * nobody may be able to shrink it under a reader's mapping (SIGBUS) or to write to it, and nothing that is alive by itself may hide behind it: a socket would keep its
- * own connection, and the leases on it, from ending.
+ * What may be published as a FRAME_RING: a memfd that is what its event says, and stays so. It goes to
+ * everybody who watches, and is kept for those who come later; so nobody may be able to shrink it under a
+ * reader's mapping (SIGBUS) or to write to it, and nothing that is alive by itself may hide behind it: a
+ * socket would keep its own connection, and the leases on it, from ending.
  *
- * The seals are asked for first: what is no memfd has none, and nothing else is asked of it (a stat of a file of somebody's own file system may never come back).
+ * The seals are asked for first: what is no memfd has none, and nothing else is asked of it (a stat of a file
+ * of somebody's own file system may never come back).
  * @module
  */
 import { getSeals, SEAL, statFd } from "../../../ffi/memfd.ts";
@@ -13,11 +15,14 @@ import { MAX_VGPU_SLOT_BYTES, MAX_VGPU_SLOTS, MIN_VGPU_SLOTS } from "../../base/
 import { FRAME_RING } from "../../event/body_layout.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 
-/** The contract's section 3: where the first slot lies, and what a stride is a multiple of. */
+/** src/vgpu/REGION.md: where the first slot lies, and what a stride is a multiple of. */
 const RING_OFFSET = 0x2000;
 const PAGE_BYTES = 4096;
 
-/** Whether a FRAME_RING that a control sends may be published: its one descriptor, and what the event says of it. */
+/**
+ * Whether a FRAME_RING that a control sends may be published: its one descriptor, and what the event says of
+ * it.
+ */
 export function isSoundRing(event: TransferEvent): boolean {
   const [fd] = event.fds;
   if (fd === undefined || event.fds.length !== 1) return false;

@@ -1,13 +1,16 @@
 /**
- * What waits for one socket: a bounded queue by priority, sent in batches. Sequence numbers are given out when a frame is really sent, so a receiver sees none missing
- * but after an OVERRUN, which tells how many are.
+ * What waits for one socket: a bounded queue by priority, sent in batches. Sequence numbers are given out
+ * when a frame is really sent, so a receiver sees none missing but after an OVERRUN, which tells how many
+ * are.
  *
- * When it is full the lowest priority gives way, oldest first; an URGENT event never does, nor does an answer to the control's own command (the core takes no
- * more commands from a control whose queue is half full, so answers are bounded too). A queue that is full of URGENT alone cannot be helped: `overflowed`. It is bounded
- * in bytes of bodies as well, and so are all queues of one principal together.
+ * When it is full the lowest priority gives way, oldest first; an URGENT event never does, nor does an answer
+ * to the control's own command (the core takes no more commands from a control whose queue is half full, so
+ * answers are bounded too). A queue that is full of URGENT alone cannot be helped: `overflowed`. It is
+ * bounded in bytes of bodies as well, and so are all queues of one principal together.
  *
- * What a seam in a flood tells beyond its budget is marked, and folded here (event/folding.ts): past {@linkcode MAX_UNFOLDED_EVENTS} of one endpoint and kind the oldest that is
- * no longer so goes. OVERRUN tells of these, too: they are the only urgent ones that it ever counts.
+ * What a seam in a flood tells beyond its budget is marked, and folded here (event/folding.ts): past
+ * {@linkcode MAX_UNFOLDED_EVENTS} of one endpoint and kind the oldest that is no longer so goes. OVERRUN
+ * tells of these, too: they are the only urgent ones that it ever counts.
  * @module
  */
 import { isPeerGone, type SendBatch, sendOne } from "../../../ffi/datagram.ts";
@@ -95,7 +98,10 @@ export class SendQueue {
     this.#noteBytes(event.bodyBytes);
   }
 
-  /** More of a flood than anybody can need waits: what the arriving event makes meaningless goes, the oldest first. */
+  /**
+   * More of a flood than anybody can need waits: what the arriving event makes meaningless goes, the oldest
+   * first.
+   */
   #foldOlder(arriving: TransferEvent): void {
     const queue = this.#queues[arriving.prio] as EventRing;
     if (queue.length < MAX_UNFOLDED_EVENTS || !mayFold(arriving)) return;
@@ -142,7 +148,8 @@ export class SendQueue {
    *
    * @param fd the socket
    * @param batch shared scratch
-   * @throws {OsError} what is wrong with this socket alone: too many descriptors on their way, no memory for it
+   * @throws {OsError} what is wrong with this socket alone: too many descriptors on their way, no memory for
+   *   it
    */
   flush(fd: number, batch: SendBatch): Flushed {
     while (this.#count > 0 || this.#lost > 0) {
@@ -166,7 +173,10 @@ export class SendQueue {
     return "empty";
   }
 
-  /** One plain frame is the usual case, and a plain send is cheaper than a batch of one. Null: it is not plain. */
+  /**
+   * One plain frame is the usual case, and a plain send is cheaper than a batch of one. Null: it is not
+   * plain.
+   */
   #flushSingle(fd: number, batch: SendBatch): Flushed | null {
     let event: TransferEvent | null = null;
     for (let prio = PRIO_COUNT - 1; event === null; prio--) {
@@ -208,7 +218,10 @@ export class SendQueue {
     return staged;
   }
 
-  /** File descriptors of a MEMCTX travel as fresh read-only openings, so that no two holders share a file position or a lock. */
+  /**
+   * File descriptors of a MEMCTX travel as fresh read-only openings, so that no two holders share a file
+   * position or a lock.
+   */
   #appendWithFds(batch: SendBatch, length: number, event: TransferEvent): void {
     if (event.kind !== KIND.MEMCTX) return batch.append(length, event.fds);
     const first = this.#fresh.length;
@@ -217,7 +230,8 @@ export class SendQueue {
       batch.append(length, this.#fresh.slice(first).map((fd) => fd.fd));
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
-      // The inode may not be opened anew any more (its mode was taken away): the opening that we hold is read-only all the same.
+      // The inode may not be opened anew any more (its mode was taken away): the opening that we hold is
+      // read-only all the same.
       batch.append(length, event.fds);
     }
   }
@@ -265,7 +279,10 @@ export class SendQueue {
     this.#count++;
   }
 
-  /** Makes room for an arriving event. False: there is none, and it is the one that is lost (or the queue has overflowed). */
+  /**
+   * Makes room for an arriving event. False: there is none, and it is the one that is lost (or the queue has
+   * overflowed).
+   */
   #makeRoom(arriving: TransferEvent): boolean {
     for (let prio = 0; prio < PRIO.URGENT && prio <= arriving.prio; prio++) {
       const queue = this.#queues[prio] as EventRing;
@@ -284,7 +301,10 @@ export class SendQueue {
     return false;
   }
 
-  /** Makes room for an arriving body. False: there is none, and its event is the one that is lost. Answers and urgent events have none to speak of. */
+  /**
+   * Makes room for an arriving body. False: there is none, and its event is the one that is lost. Answers and
+   * urgent events have none to speak of.
+   */
   #makeByteRoom(arriving: TransferEvent): boolean {
     const { bodyBytes, prio } = arriving;
     while (this.#bytes + bodyBytes > MAX_QUEUE_BYTES || !this.#account.hasRoomFor(bodyBytes)) {

@@ -1,7 +1,9 @@
 /**
- * A control on a unix socket: frames in, frames out (contract, section 2). It reads in batches, hands commands to the core, and sends what the core delivers at the end of
- * the turn. It never blocks: what the socket does not take waits in its own bounded queue, and while that queue (or the number of its unanswered commands) is
- * more than half of the bound, it is not read, so that no answer is ever dropped and no other control notices.
+ * A control on a unix socket: frames in, frames out (src/event/PROTOCOL.md). It reads in batches, hands
+ * commands to the core, and sends what the core delivers at the end of the turn. It never blocks: what the
+ * socket does not take waits in its own bounded queue, and while that queue (or the number of its unanswered
+ * commands) is more than half of the bound, it is not read, so that no answer is ever dropped and no other
+ * control notices.
  * @module
  */
 import type { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
@@ -34,7 +36,10 @@ import { SendQueue } from "./send_queue.ts";
 export interface SocketScratch {
   /** Takes many frames in one system call. */
   readonly receive: ReceiveBatch;
-  /** Takes one frame: recvmmsg with room for more would look for a second one, which costs a quarter of a ping-pong's path. */
+  /**
+   * Takes one frame: recvmmsg with room for more would look for a second one, which costs a quarter of a
+   * ping-pong's path.
+   */
   readonly receiveOne: ReceiveBatch;
   /** Gives many frames in one system call. */
   readonly send: SendBatch;
@@ -207,7 +212,10 @@ export class SocketControl implements Control, FdHandler {
     receive.closeFds();
   }
 
-  /** "Closed" is the end; or the reset that a peer leaves which did not read all, in front of what it had sent; or an empty packet. */
+  /**
+   * "Closed" is the end; or the reset that a peer leaves which did not read all, in front of what it had
+   * sent; or an empty packet.
+   */
   #lookAgain(receive: ReceiveBatch): void {
     if (!isHungUp(this.#fd)) return this.#refuse("short frame");
     const count = receive.receive(this.#fd);
@@ -215,7 +223,10 @@ export class SocketControl implements Control, FdHandler {
     else this.#leave("peer closed");
   }
 
-  /** One frame at a time for a peer that waits for each answer; a batch every few times finds out whether it sends more by now, and then stays. */
+  /**
+   * One frame at a time for a peer that waits for each answer; a batch every few times finds out whether it
+   * sends more by now, and then stays.
+   */
   #chooseBatch(): ReceiveBatch {
     const { receive, receiveOne } = this.#options.scratch;
     if (this.#singles >= BATCH_EVERY) return receive;
@@ -255,7 +266,10 @@ export class SocketControl implements Control, FdHandler {
     else this.#hand(event);
   }
 
-  /** A body that its kind does not have is not even copied: the core refuses the command by what the event says of it. */
+  /**
+   * A body that its kind does not have is not even copied: the core refuses the command by what the event
+   * says of it.
+   */
   #decodeWithBody(
     seat: ControlSeat,
     event: TransferEvent,

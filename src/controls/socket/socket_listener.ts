@@ -1,11 +1,14 @@
 /**
- * The control socket's door: accepts peers, asks who they are, waits for their HELLO, and puts them on the bus or refuses them.
+ * The control socket's door: accepts peers, asks who they are, waits for their HELLO, and puts them on the
+ * bus or refuses them.
  *
- * Who they are is known when they have connected (SO_PEERCRED), and asked there and then: a peer of a user that no rule admits is told so and closed, and costs nothing more. Whoever may come
- * in has five seconds for its HELLO; while it says nothing it costs one descriptor, a deadline and one of its user's places at the door. There are some more places, there and on the bus,
- * for root and the daemon's own user.
+ * Who they are is known when they have connected (SO_PEERCRED), and asked there and then: a peer of a user
+ * that no rule admits is told so and closed, and costs nothing more. Whoever may come in has five seconds for
+ * its HELLO; while it says nothing it costs one descriptor, a deadline and one of its user's places at the
+ * door. There are some more places, there and on the bus, for root and the daemon's own user.
  *
- * What is told of those that do not get in is bounded (door_log.ts), and how many are looked at in a second, too (ffi/accept_loop.ts).
+ * What is told of those that do not get in is bounded (door_log.ts), and how many are looked at in a second,
+ * too (ffi/accept_loop.ts).
  * @module
  */
 import { AcceptLoop, type Reception } from "../../../ffi/accept_loop.ts";
@@ -78,7 +81,8 @@ export class SocketListener implements GreeterHost {
     this.#options = options;
     this.#places = new GreetingPlaces(options.maxControls);
     this.#doorLog = new DoorLog(log, loop);
-    // Room for every descriptor that a packet can have: those that there is no room for are closed by the kernel, here, and such a close may wait.
+    // Room for every descriptor that a packet can have: those that there is no room for are closed by the
+    // kernel, here, and such a close may wait.
     this.#scratch = {
       receive: new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_PACKET_FDS),
       receiveOne: new ReceiveBatch(1, MAX_FRAME_BYTES, MAX_PACKET_FDS),

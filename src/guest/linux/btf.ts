@@ -1,8 +1,9 @@
 /**
  * BTF: the kernel's own description of its types, read for the offsets of a few fields.
  *
- * One pass notes where each type's record starts and which records are wanted structures; members are looked at only there, and
- * anonymous members are followed. Records are counted and bounded: a table that lies ends the pass with an error text.
+ * One pass notes where each type's record starts and which records are wanted structures; members are looked
+ * at only there, and anonymous members are followed. Records are counted and bounded: a table that lies ends
+ * the pass with an error text.
  * @module
  */
 import { MAX_BTF_BYTES, MAX_BTF_DEPTH, MAX_BTF_MEMBERS, MAX_BTF_NAMESAKES } from "../../base/limits.ts";
@@ -10,7 +11,9 @@ import type { AddressSpace } from "../address_space.ts";
 
 const MAGIC = 0x0001_eb9f;
 const KIND = { array: 3, struct: 4, union: 5, enumeration: 6, proto: 13, datasec: 15, enum64: 19 } as const;
-/** Words behind the three of every record that do not depend on its member count: INT, ARRAY, VAR, DECL_TAG. */
+/**
+ * Words behind the three of every record that do not depend on its member count: INT, ARRAY, VAR, DECL_TAG.
+ */
 const FIXED_WORDS: Readonly<Record<number, number>> = { 1: 1, 3: 3, 14: 1, 17: 1 };
 /** Words a member. */
 const MEMBER_WORDS: Readonly<Record<number, number>> = { 4: 3, 5: 3, 6: 2, 13: 2, 15: 3, 19: 3 };
@@ -120,7 +123,10 @@ export class Btf {
     return at === undefined ? undefined : this.#words[at + 2];
   }
 
-  /** Bit offset of the field in the record at `at`, or undefined. A structure whose nameless members are itself would be looked at for ever: the members are counted. */
+  /**
+   * Bit offset of the field in the record at `at`, or undefined. A structure whose nameless members are
+   * itself would be looked at for ever: the members are counted.
+   */
   #find(at: number, field: NameFilter, depth: number, budget: { members: number }): number | undefined {
     if (depth > MAX_BTF_DEPTH) return undefined;
     const words = this.#words;

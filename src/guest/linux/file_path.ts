@@ -1,8 +1,9 @@
 /**
- * The path of an open file, put together from dentries and mounts as the kernel's d_path does, seen from the topmost root.
+ * The path of an open file, put together from dentries and mounts as the kernel's d_path does, seen from the
+ * topmost root.
  *
- * Files that no directory names (memfd, shared memory, anonymous inodes) are written as /proc/PID/maps writes them. Depth is bounded; whatever
- * cannot be read makes the path "" rather than half of one.
+ * Files that no directory names (memfd, shared memory, anonymous inodes) are written as /proc/PID/maps writes
+ * them. Depth is bounded; whatever cannot be read makes the path "" rather than half of one.
  * @module
  */
 import { MAX_PATH_DEPTH } from "../../base/limits.ts";

@@ -1,9 +1,10 @@
 /**
- * Finds a Linux kernel in RAM, without a profile: by its VMCOREINFO note, and only if its page tables bear the note out.
+ * Finds a Linux kernel in RAM, without a profile: by its VMCOREINFO note, and only if its page tables bear
+ * the note out.
  *
- * A note is believed when walking from its `swapper_pg_dir` maps `_stext` and `swapper_pg_dir` itself to where the note says that the
- * image lies; when the caller knows the live page-table root (a vCPU's CR3), that one must map `_stext` there too. The last boot's
- * note, which survives a reset, fails this.
+ * A note is believed when walking from its `swapper_pg_dir` maps `_stext` and `swapper_pg_dir` itself to
+ * where the note says that the image lies; when the caller knows the live page-table root (a vCPU's CR3),
+ * that one must map `_stext` there too. The last boot's note, which survives a reset, fails this.
  * @module
  */
 import { AddressSpace } from "../address_space.ts";
@@ -31,7 +32,10 @@ export interface FindLinuxOptions {
   readonly cache?: ProfileCache | undefined;
   /** A vCPU's CR3: a kernel that it does not map is not the running one. */
   readonly liveRoot?: number | undefined;
-  /** False: the symbol table (3 to 5 MB) is not kept once the profile is made; it is read again when it is asked for a symbol that the profile lacks. */
+  /**
+   * False: the symbol table (3 to 5 MB) is not kept once the profile is made; it is read again when it is
+   * asked for a symbol that the profile lacks.
+   */
   readonly keepTable?: boolean | undefined;
 }
 

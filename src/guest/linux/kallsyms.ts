@@ -1,10 +1,10 @@
 /**
  * kallsyms: the kernel's own symbol table, compressed by tokens.
  *
- * A name is a length (since 6.1 bit 7 says that a second byte follows) and that many token bytes; the first decoded character is
- * the symbol's type. A look-up decodes only names whose decoded length is that of a wanted one: the lengths of the tokens
- * add up faster than their letters. Addresses came in three formats over the years; each is tried on `_stext`,
- * whose address the VMCOREINFO note tells.
+ * A name is a length (since 6.1 bit 7 says that a second byte follows) and that many token bytes; the first
+ * decoded character is the symbol's type. A look-up decodes only names whose decoded length is that of a
+ * wanted one: the lengths of the tokens add up faster than their letters. Addresses came in three formats
+ * over the years; each is tried on `_stext`, whose address the VMCOREINFO note tells.
  *
  * The tables are copied out of the guest once, bounded, when the first name is asked for.
  * @module
@@ -164,7 +164,10 @@ export class Kallsyms {
     return { name: this.nameAt(index), address: at, offsetBytes: address - at };
   }
 
-  /** One pass over all names: notes where each starts, and decodes those that may be wanted. Undefined when it runs out. */
+  /**
+   * One pass over all names: notes where each starts, and decodes those that may be wanted. Undefined when it
+   * runs out.
+   */
   #pass(wanted: readonly string[]): Map<string, number> | undefined {
     const found = new Map<string, number>();
     const names = this.#names;

@@ -1,12 +1,16 @@
 /**
- * A kernel as its lists are read: its address space, and its profile's offsets by name. What every reader of this folder starts from.
+ * A kernel as its lists are read: its address space, and its profile's offsets by name. What every reader of
+ * this folder starts from.
  * @module
  */
 import { assert } from "../../base/assert.ts";
 import type { AddressSpace } from "../address_space.ts";
 import type { KernelProfile, OptionalField, RequiredField } from "./profile.ts";
 
-/** First address of the kernel half, as signed doubles hold it: any kernel pointer lies at or above it and below 0. */
+/**
+ * First address of the kernel half, as signed doubles hold it: any kernel pointer lies at or above it and
+ * below 0.
+ */
 const KERNEL_HALF = -(2 ** 56);
 
 /** One running kernel. */
@@ -57,7 +61,9 @@ export class KernelView {
     return offsets.includes(undefined) ? undefined : offsets as { readonly [K in keyof F]: number };
   }
 
-  /** A pointer, when it can be read and points at an aligned place in the kernel half; else undefined (0 too). */
+  /**
+   * A pointer, when it can be read and points at an aligned place in the kernel half; else undefined (0 too).
+   */
   pointer(base: number, offset: number): number | undefined {
     const value = this.space.readS64(base, offset);
     return isKernelPointer(value) ? value : undefined;

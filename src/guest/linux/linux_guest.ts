@@ -1,6 +1,7 @@
 /**
- * A Linux guest: the {@linkcode GuestOs} port over its kernel's own structures. Nothing but the note, the profile and, once a symbol is asked
- * for that the profile lacks, the symbol table is kept; processes, mappings and modules are read anew at each call.
+ * A Linux guest: the {@linkcode GuestOs} port over its kernel's own structures. Nothing but the note, the
+ * profile and, once a symbol is asked for that the profile lacks, the symbol table is kept; processes,
+ * mappings and modules are read anew at each call.
  * @module
  */
 import { textOfBytes } from "../../base/byte_text.ts";
@@ -82,8 +83,8 @@ export class LinuxGuest implements GuestOs {
   }
 
   /**
-   * Whether the same kernel is still in RAM and mapped as it says. Right after a reset, before the firmware or the next kernel
-   * has written over it, it still is: who knows of a reset must not ask but look anew.
+   * Whether the same kernel is still in RAM and mapped as it says. Right after a reset, before the firmware
+   * or the next kernel has written over it, it still is: who knows of a reset must not ask but look anew.
    */
   stillThere(): boolean {
     this.kernel.memory.verify();

@@ -1,9 +1,10 @@
 /**
  * The maple tree, in which kernels since 6.1 keep a process's mappings: entries in order of their addresses.
  *
- * A node's pointer carries its type in its low byte; under 5 levels a double does not hold such a pointer exactly, so the halves are
- * taken apart first. The walk is bounded in depth and in entries, and meets each node once. It does not follow RCU: a torn tree shows as a
- * wild pointer or as entries out of order, which its reader tells.
+ * A node's pointer carries its type in its low byte; under 5 levels a double does not hold such a pointer
+ * exactly, so the halves are taken apart first. The walk is bounded in depth and in entries, and meets each
+ * node once. It does not follow RCU: a torn tree shows as a wild pointer or as entries out of order, which
+ * its reader tells.
  * @module
  */
 import { MAX_MAPLE_DEPTH } from "../../base/limits.ts";

@@ -1,6 +1,7 @@
 /**
- * The kernel's modules, as the guest's /proc/modules shows them: name, first address and size. Kernels since 6.4 keep a table of
- * regions a module, those before a core and an init layout; the size is the sum of all, which is what /proc prints.
+ * The kernel's modules, as the guest's /proc/modules shows them: name, first address and size. Kernels since
+ * 6.4 keep a table of regions a module, those before a core and an init layout; the size is the sum of all,
+ * which is what /proc prints.
  * @module
  */
 import { MAX_LISTING } from "../../base/limits.ts";

@@ -1,9 +1,11 @@
 /**
- * What must be known of a kernel to read its processes: the addresses of a few symbols and the offsets of a few fields.
+ * What must be known of a kernel to read its processes: the addresses of a few symbols and the offsets of a
+ * few fields.
  *
- * It comes from the kernel's own tables (kallsyms and BTF), not from a file; a profile that was made once serves every
- * guest that runs the same build: it is keyed by BUILD-ID and holds addresses without KASLR. It is plain data: a
- * caller may keep it as JSON. A profile that comes from outside is checked before it is believed.
+ * It comes from the kernel's own tables (kallsyms and BTF), not from a file; a profile that was made once
+ * serves every guest that runs the same build: it is keyed by BUILD-ID and holds addresses without KASLR. It
+ * is plain data: a caller may keep it as JSON. A profile that comes from outside is checked before it is
+ * believed.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";

@@ -1,8 +1,9 @@
 /**
  * The process list: `init_task.tasks`, one entry a thread group, walked in a guest that runs.
  *
- * Each step checks that the next entry points back. A link that was torn while we looked is tried again from the start a few times; a
- * list that stays broken is told as such, with what was found before it broke. Length and cycles are bounded.
+ * Each step checks that the next entry points back. A link that was torn while we looked is tried again from
+ * the start a few times; a list that stays broken is told as such, with what was found before it broke.
+ * Length and cycles are bounded.
  * @module
  */
 import { textOfBytes } from "../../base/byte_text.ts";
@@ -100,7 +101,10 @@ export class TaskList {
     };
   }
 
-  /** A kernel thread whose name is longer than comm keeps all of it elsewhere (since 5.17), and /proc shows that. */
+  /**
+   * A kernel thread whose name is longer than comm keeps all of it elsewhere (since 5.17), and /proc shows
+   * that.
+   */
   #fullName(object: number): string | undefined {
     const view = this.#view;
     const offsets = view.all("task_struct.worker_private", "kthread.full_name");
@@ -121,7 +125,9 @@ export class TaskList {
     return textOfBytes(this.#text.subarray(0, end < 0 ? COMM_BYTES : end));
   }
 
-  /** Physical address of a process's root table: mm->pgd lies in the direct map. 0 when it does not translate. */
+  /**
+   * Physical address of a process's root table: mm->pgd lies in the direct map. 0 when it does not translate.
+   */
   #rootOf(mm: number): number {
     const pgd = this.#view.pointer(mm, this.#view.offset("mm_struct.pgd"));
     if (pgd === undefined) return 0;

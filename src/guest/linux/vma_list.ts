@@ -1,7 +1,9 @@
 /**
- * A process's mappings, as its /proc/PID/maps shows them: from the maple tree since 6.1, from the list of VMAs before.
+ * A process's mappings, as its /proc/PID/maps shows them: from the maple tree since 6.1, from the list of
+ * VMAs before.
  *
- * The mm_struct is read anew at each call. A mapping must lie above the one before and belong to the same mm: a torn tree is told.
+ * The mm_struct is read anew at each call. A mapping must lie above the one before and belong to the same mm:
+ * a torn tree is told.
  * @module
  */
 import { MAX_LISTING } from "../../base/limits.ts";
@@ -129,7 +131,9 @@ export class VmaList {
     };
   }
 
-  /** In the kernel's order: what the mapping itself says, the heap, the stack, a name that the program gave. */
+  /**
+   * In the kernel's order: what the mapping itself says, the heap, the stack, a name that the program gave.
+   */
   #anonymousName(vma: number, mm: number, start: number, end: number): string {
     const view = this.#view;
     const special = view.all(
@@ -153,7 +157,8 @@ export class VmaList {
     const given = view.all("vm_area_struct.anon_name", "anon_vma_name.name");
     const text = given === undefined ? undefined : view.pointer(vma, given[0]);
     if (given === undefined || text === undefined) return "";
-    // The name stands behind a 4-byte count, so its address is not 8-aligned: add the offset to the base's read.
+    // The name stands behind a 4-byte count, so its address is not 8-aligned: add the offset to the base's
+    // read.
     const name = this.#smallText(text, given[1]);
     return name === "" ? "" : `[anon:${name}]`;
   }

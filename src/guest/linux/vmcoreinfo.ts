@@ -1,9 +1,11 @@
 /**
- * VMCOREINFO: the note that a Linux kernel keeps in RAM about itself, for whoever looks at its memory from outside.
+ * VMCOREINFO: the note that a Linux kernel keeps in RAM about itself, for whoever looks at its memory from
+ * outside.
  *
- * It is an ELF note at a page's start: name size 11, type 0, name "VMCOREINFO", then `KEY=VALUE` lines. The scan compares one word
- * of each page that the host holds; only a page that passes is read further. A note says nothing about being current: after a
- * reset the RAM still holds that of the last boot. find_linux.ts decides.
+ * It is an ELF note at a page's start: name size 11, type 0, name "VMCOREINFO", then `KEY=VALUE` lines. The
+ * scan compares one word of each page that the host holds; only a page that passes is read further. A note
+ * says nothing about being current: after a reset the RAM still holds that of the last boot. find_linux.ts
+ * decides.
  * @module
  */
 import { parseAddress } from "../../base/ids.ts";

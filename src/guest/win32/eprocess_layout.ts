@@ -1,9 +1,10 @@
 /**
- * Where a Windows build keeps the fields of its process object (EPROCESS): learnt from the System process and its neighbours, for no
- * profile says so. What every build has in the same place is a constant here.
+ * Where a Windows build keeps the fields of its process object (EPROCESS): learnt from the System process and
+ * its neighbours, for no profile says so. What every build has in the same place is a constant here.
  *
- * The numbers come from the guest, so every claim is borne out by a second one: a list must lead back, a PEB must look like one under its
- * own process's tables, an address tree must hold that PEB. What is not borne out is left undefined, and what needs it says so.
+ * The numbers come from the guest, so every claim is borne out by a second one: a list must lead back, a PEB
+ * must look like one under its own process's tables, an address tree must hold that PEB. What is not borne
+ * out is left undefined, and what needs it says so.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";
@@ -45,7 +46,9 @@ export interface EprocessLayout {
   readonly peb: number | undefined;
   /** InheritedFromUniqueProcessId. */
   readonly inheritedFrom: number | undefined;
-  /** KPROCESS.UserDirectoryTableBase: only found where user code runs under tables of its own (KVA shadow). */
+  /**
+   * KPROCESS.UserDirectoryTableBase: only found where user code runs under tables of its own (KVA shadow).
+   */
   readonly userRoot: number | undefined;
   /** KPROCESS.ProcessListEntry: the scheduler's list, which still holds what was unlinked from the other. */
   readonly scheduled: number | undefined;
@@ -191,7 +194,10 @@ function pebPlace(space: AddressSpace, system: number, samples: readonly Sample[
   });
 }
 
-/** A parent's number: none for System, 4 for the processes that System starts, and a number that looks like one for all. */
+/**
+ * A parent's number: none for System, 4 for the processes that System starts, and a number that looks like
+ * one for all.
+ */
 function parentPlace(
   space: AddressSpace,
   system: number,

@@ -1,9 +1,10 @@
 /**
- * Finds a Windows x64 kernel in RAM, without a profile: its page-table root by the low stub or by the self-map, its image behind the entry
- * point or by a look through the mapped pages, its version and lists by its exports, its process object's layout by what stands in it.
+ * Finds a Windows x64 kernel in RAM, without a profile: its page-table root by the low stub or by the
+ * self-map, its image behind the entry point or by a look through the mapped pages, its version and lists by
+ * its exports, its process object's layout by what stands in it.
  *
- * Nothing of Windows in RAM is "no-kernel"; a Windows root without a kernel behind it is "unknown-os"; a kernel whose structures are not
- * recognised is "unsupported", with what was missed.
+ * Nothing of Windows in RAM is "no-kernel"; a Windows root without a kernel behind it is "unknown-os"; a
+ * kernel whose structures are not recognised is "unsupported", with what was missed.
  * @module
  */
 import { MAX_KERNEL_PLACES } from "../../base/limits.ts";

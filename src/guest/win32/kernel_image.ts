@@ -1,8 +1,10 @@
 /**
- * Finds ntoskrnl in an address space: backwards from the kernel's entry point, or, without one, wherever the kernel half maps something.
+ * Finds ntoskrnl in an address space: backwards from the kernel's entry point, or, without one, wherever the
+ * kernel half maps something.
  *
- * An image is the kernel when its export directory says so; where that does not read, when its first page names the section POOLCODE,
- * which only the kernel has. Under VBS the pages after the header may not be mapped: a place is judged by what reads.
+ * An image is the kernel when its export directory says so; where that does not read, when its first page
+ * names the section POOLCODE, which only the kernel has. Under VBS the pages after the header may not be
+ * mapped: a place is judged by what reads.
  * @module
  */
 import { MAX_KERNEL_PLACES } from "../../base/limits.ts";

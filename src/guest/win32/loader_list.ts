@@ -1,6 +1,6 @@
 /**
- * The loader's lists: PsLoadedModuleList of the kernel, and those that a process's PEB names. The entries are the same structure
- * (LDR_DATA_TABLE_ENTRY, LDR_DATA_TABLE_ENTRY32) in every build.
+ * The loader's lists: PsLoadedModuleList of the kernel, and those that a process's PEB names. The entries are
+ * the same structure (LDR_DATA_TABLE_ENTRY, LDR_DATA_TABLE_ENTRY32) in every build.
  *
  * A process's lists lie in its own memory, and are its own word; they are bounded as the kernel's are.
  * @module

@@ -1,8 +1,10 @@
 /**
- * The low stub: the page below 1 MiB from which Windows starts its other processors. It holds the kernel's entry point and its page-table
- * root, and stays after the boot: the quickest and surest way to a Windows kernel.
+ * The low stub: the page below 1 MiB from which Windows starts its other processors. It holds the kernel's
+ * entry point and its page-table root, and stays after the boot: the quickest and surest way to a Windows
+ * kernel.
  *
- * The pattern is that of the published tools (MemProcFS, memflow). A stub of an earlier boot may be left in RAM: find_windows.ts tries all.
+ * The pattern is that of the published tools (MemProcFS, memflow). A stub of an earlier boot may be left in
+ * RAM: find_windows.ts tries all.
  * @module
  */
 import { MAX_ROOT_CANDIDATES } from "../../base/limits.ts";

@@ -1,6 +1,7 @@
 /**
- * A PE32+ image as it lies in memory: its headers, and its export directory. Nothing in it is believed: each address is held against the
- * image's size, counts are bounded, and a page that does not read (paged out, or not mapped under VBS) costs what is on it and no more.
+ * A PE32+ image as it lies in memory: its headers, and its export directory. Nothing in it is believed: each
+ * address is held against the image's size, counts are bounded, and a page that does not read (paged out, or
+ * not mapped under VBS) costs what is on it and no more.
  *
  * It reads no relocations, imports or debug data, and no image as it lies in a file.
  * @module

@@ -1,6 +1,7 @@
 /**
- * The process environment block: what a Windows process keeps about itself in user memory. The fields read here have been in the same
- * place in every x64 build (documented by Microsoft's headers as far as they are public).
+ * The process environment block: what a Windows process keeps about itself in user memory. The fields read
+ * here have been in the same place in every x64 build (documented by Microsoft's headers as far as they are
+ * public).
  *
  * The process may write whatever it likes into it: what comes from here is the process's own word, bounded.
  * @module
@@ -21,7 +22,10 @@ const IMAGE_BASE_32_AT = 0x08;
 const PAGE_BYTES = 4096;
 const USER32_END = 2 ** 32;
 
-/** Whether a PEB may start here: a user page that reads, with an image base and a loader's data in their places. */
+/**
+ * Whether a PEB may start here: a user page that reads, with an image base and a loader's data in their
+ * places.
+ */
 export function looksLikePeb(space: AddressSpace, address: number): boolean {
   if (!isUserPointer(address) || address % PAGE_BYTES !== 0) return false;
   const image = space.readS64(address, IMAGE_BASE_AT);
@@ -30,7 +34,8 @@ export function looksLikePeb(space: AddressSpace, address: number): boolean {
 }
 
 /**
- * The PEB of the 32-bit half of a WOW64 process: a neighbour page of the 64-bit one that names the same image.
+ * The PEB of the 32-bit half of a WOW64 process: a neighbour page of the 64-bit one that names the same
+ * image.
  *
  * @returns undefined in a 64-bit process
  */

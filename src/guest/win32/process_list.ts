@@ -1,9 +1,10 @@
 /**
- * The process list: from the System process along ActiveProcessLinks, forward, and where that breaks also backward; then along the
- * scheduler's list, which still holds a process that was unlinked from the first.
+ * The process list: from the System process along ActiveProcessLinks, forward, and where that breaks also
+ * backward; then along the scheduler's list, which still holds a process that was unlinked from the first.
  *
- * A process that has ended stays listed as long as someone holds a handle to it: it is told as such, without a root. Length, cycles and wild
- * links are bounded and told; a list that changed while it was read is read again a few times.
+ * A process that has ended stays listed as long as someone holds a handle to it: it is told as such, without
+ * a root. Length, cycles and wild links are bounded and told; a list that changed while it was read is read
+ * again a few times.
  * @module
  */
 import { textOfBytes } from "../../base/byte_text.ts";
@@ -32,7 +33,8 @@ export interface WindowsProcess extends Process {
   /** Whether it has ended, and is only still referred to. */
   readonly exited: boolean;
   /**
-   * Whether it was found on the scheduler's list only: somebody took it off the list of processes, or it is just being started or ended.
+   * Whether it was found on the scheduler's list only: somebody took it off the list of processes, or it is
+   * just being started or ended.
    */
   readonly unlinked: boolean;
   /** Its PEB; 0 for none (a minimal process), or when the layout does not say where that is. */
@@ -111,7 +113,10 @@ export class ProcessList {
     }
   }
 
-  /** Live processes that the scheduler knows and the list does not; one that ends is off both lists in a moment. */
+  /**
+   * Live processes that the scheduler knows and the list does not; one that ends is off both lists in a
+   * moment.
+   */
   #unlinked(
     layout: EprocessLayout,
     scheduled: number,
@@ -128,7 +133,10 @@ export class ProcessList {
     });
   }
 
-  /** Whether a link that belongs to no process is the list's head: in the kernel's image, or a number that is none. */
+  /**
+   * Whether a link that belongs to no process is the list's head: in the kernel's image, or a number that is
+   * none.
+   */
   #isHead(layout: EprocessLayout, link: number): boolean {
     if (isInImage(this.#kernel, link)) return true;
     const type = this.#space.readU8(link - layout.links, HEADER_TYPE_AT);

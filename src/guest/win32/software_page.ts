@@ -1,9 +1,10 @@
 /**
- * What stands behind a Windows page-table entry that is not present: a page in transition is still in RAM, and a prototype entry names
- * another entry that may be. Everything else (page file, demand zero, a file not read yet) is not resident, and said to be.
+ * What stands behind a Windows page-table entry that is not present: a page in transition is still in RAM,
+ * and a prototype entry names another entry that may be. Everything else (page file, demand zero, a file not
+ * read yet) is not resident, and said to be.
  *
- * Only last-level entries come here: a page table that is itself in transition is not followed. An entry that says "ask the VAD"
- * is not resident either.
+ * Only last-level entries come here: a page table that is itself in transition is not followed. An entry that
+ * says "ask the VAD" is not resident either.
  * @module
  */
 import { AddressSpace, type SoftwarePage } from "../address_space.ts";
@@ -39,7 +40,8 @@ export function windowsPages(memory: PhysicalMemory, paging: Paging, kernelRoot:
       return (entryLo & TRANSITION) === 0 ? WALK.notPresent : frameOf(entryHi & TRANSITION_FRAME_HI, entryLo);
     }
     if ((entryLo & PROTOTYPE) === 0 || (entryLo & UNALIGNED) !== 0) return WALK.notPresent;
-    // Its address is the entry's upper 48 bits, sign-extended; one in the user half comes out positive, and is none.
+    // Its address is the entry's upper 48 bits, sign-extended; one in the user half comes out positive, and
+    // is none.
     const address = (entryHi >> 16) * 2 ** 32 + ((entryHi << 16 | entryLo >>> 16) >>> 0);
     if (address >= ASK_THE_VAD || !kernel.load64(address)) return WALK.notPresent;
     const { hi, lo } = kernel;

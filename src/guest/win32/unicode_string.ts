@@ -1,6 +1,6 @@
 /**
- * UNICODE_STRING as Windows keeps it: a length in bytes, and a pointer to UTF-16 text without an end mark. What reads is taken; a length
- * that is odd, or longer than anything of its kind, is cut.
+ * UNICODE_STRING as Windows keeps it: a length in bytes, and a pointer to UTF-16 text without an end mark.
+ * What reads is taken; a length that is odd, or longer than anything of its kind, is cut.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";
@@ -38,7 +38,9 @@ export function readUnicode(
   return utf16At(space, pointerAt === 8 ? space.hi : 0, space.lo, length);
 }
 
-/** Text at an address given as halves: a kernel address under 5 levels is exact as a double only to 8 bytes. */
+/**
+ * Text at an address given as halves: a kernel address under 5 levels is exact as a double only to 8 bytes.
+ */
 function utf16At(space: AddressSpace, hi: number, lo: number, length: number): string | undefined {
   const skip = lo & 7;
   const base = hi * 2 ** 32 + ((lo & ~7) >>> 0);
@@ -55,7 +57,9 @@ function utf16At(space: AddressSpace, hi: number, lo: number, length: number): s
   return utf16Of(bytes, skip, skip + text);
 }
 
-/** Units as they are, up to the first NUL: a decoder would make halves of pairs alike, which a name may have. */
+/**
+ * Units as they are, up to the first NUL: a decoder would make halves of pairs alike, which a name may have.
+ */
 function utf16Of(bytes: Uint8Array, from: number, to: number): string {
   let text = "";
   for (let at = from; at < to; at += 2) {

@@ -1,10 +1,12 @@
 /**
- * A process's address ranges: the balanced tree of VADs that the kernel keeps for each process, read as mappings.
+ * A process's address ranges: the balanced tree of VADs that the kernel keeps for each process, read as
+ * mappings.
  *
- * Where VadRoot lies in EPROCESS, and where a node's flags keep the protection, differs between builds: both are learnt, from the node that must
- * hold the PEB (private, read-write) and the one that must hold the image (mapped copy-on-write, executable). The node's ranges and pointers
- * have been in the same place since Windows 8.1. A node's protection is the one its range was made with: what a page allows now,
- * the page tables say.
+ * Where VadRoot lies in EPROCESS, and where a node's flags keep the protection, differs between builds: both
+ * are learnt, from the node that must hold the PEB (private, read-write) and the one that must hold the image
+ * (mapped copy-on-write, executable). The node's ranges and pointers have been in the same place since
+ * Windows 8.1. A node's protection is the one its range was made with: what a page allows now, the page
+ * tables say.
  * @module
  */
 import { MAX_LISTING, MAX_VAD_DEPTH } from "../../base/limits.ts";
@@ -25,7 +27,10 @@ const SUBSECTION = 0x48;
 const FILE_POINTER = 0x40;
 const FILE_NAME = 0x58;
 const FILE_OBJECT_TYPE = 5;
-/** Builds since 2004 keep the protection at bit 7, earlier ones at bit 3; the kind of range stands in the 3 bits below. */
+/**
+ * Builds since 2004 keep the protection at bit 7, earlier ones at bit 3; the kind of range stands in the 3
+ * bits below.
+ */
 const PROTECTION_SHIFTS: readonly number[] = [7, 3];
 const PROTECT_READWRITE = 4;
 const PROTECT_EXECUTE_WRITECOPY = 7;

@@ -1,8 +1,10 @@
 /**
- * A Windows guest: the {@linkcode GuestOs} port over its kernel's own structures. The kernel's image, its exports and the layout of its
- * process object are kept; processes, mappings and modules are read anew at each call.
+ * A Windows guest: the {@linkcode GuestOs} port over its kernel's own structures. The kernel's image, its
+ * exports and the layout of its process object are kept; processes, mappings and modules are read anew at
+ * each call.
  *
- * What the layout lacks (because the guest was still starting when it was learnt) is looked for again when it is asked for.
+ * What the layout lacks (because the guest was still starting when it was learnt) is looked for again when it
+ * is asked for.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";
@@ -75,8 +77,8 @@ export class WindowsGuest implements GuestOs {
   }
 
   /**
-   * Whether the same kernel is still in RAM and mapped as it was. Right after a reset it still is: who knows of a reset must
-   * not ask but look anew.
+   * Whether the same kernel is still in RAM and mapped as it was. Right after a reset it still is: who knows
+   * of a reset must not ask but look anew.
    */
   /** None that is exported. */
   births(): undefined {
@@ -104,7 +106,10 @@ export class WindowsGuest implements GuestOs {
     return all.find((process) => !process.exited) ?? all[0];
   }
 
-  /** The address space of a process: its kernel root, which maps user memory too; the kernel's for one that has ended. */
+  /**
+   * The address space of a process: its kernel root, which maps user memory too; the kernel's for one that
+   * has ended.
+   */
   spaceOf(process: Process): AddressSpace {
     return process.root === 0 ? this.kernel : this.kernel.withRoot(process.root);
   }
@@ -116,8 +121,8 @@ export class WindowsGuest implements GuestOs {
   }
 
   /**
-   * The ranges of a process's address tree; where this build's tree is not understood, the runs of its pages that are present. A process
-   * that has ended has none.
+   * The ranges of a process's address tree; where this build's tree is not understood, the runs of its pages
+   * that are present. A process that has ended has none.
    */
   maps(process: Process): Listing<MemoryMap> {
     if (process.root === 0) return { items: [], end: { complete: true } };

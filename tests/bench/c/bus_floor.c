@@ -1,20 +1,31 @@
 /*
- * The floor of the bus benchmarks, in C: an epoll echo server on SOCK_SEQPACKET, and the clients that measure both it and vmsig with the same code.
+ * The floor of the bus benchmarks, in C: an epoll echo server on SOCK_SEQPACKET, and the clients that measure
+ * both it and vmsig with the same code.
  *
- *   bus_floor server PATH                     echoes each packet; a packet with the word 1 at byte 12 is fanned out to all other connections instead
+ *   bus_floor server PATH                     echoes each packet; a packet with the word 1 at byte 12 is
+ *     fanned out to all other connections instead
  *   bus_floor pingpong PATH N [hello]         one at a time: prints "p50 p99" in us
- *   bus_floor pinger PATH SECONDS [hello]     the same on one connection, a round for each line "N" on stdin: prints "p50 p99 longest pings" in us; a round ends after SECONDS at the latest
- *   bus_floor door PATH                       accepts and closes, and does nothing else: what a flood of connects costs by itself
+ *   bus_floor pinger PATH SECONDS [hello]     the same on one connection, a round for each line "N" on
+ *     stdin: prints "p50 p99 longest pings" in us; a round ends after SECONDS at the latest
+ *   bus_floor door PATH                       accepts and closes, and does nothing else: what a flood of
+ *     connects costs by itself
  *   bus_floor inflight PATH N DEPTH [hello]   DEPTH in flight: prints packets a second
- *   bus_floor fanout PATH N WATCHERS [hello]  one event to WATCHERS connections: prints the median us until the last one has it
- *   bus_floor deliver PATH N WATCHERS ENDPOINTS ENDPOINT hello   vmsig only: WATCHERS connections to each endpoint 0 … ENDPOINTS-1, each of which wants that endpoint alone; one event of
- *                                             ENDPOINT (-1: of each in turn) to its watchers: prints the median us until the last one has it, from the command
- *                                             and from the event's own stamp: the second one is the daemon's alone, without the VM's own time
- *   bus_floor hold PATH N ENDPOINTS hello     vmsig only: N connections, each of which wants all of one endpoint, in turn; says "held", and reads whatever comes until stdin ends
- *   bus_floor acquire PATH N                  vmsig only: CMD_ACQUIRE until LEASE_GRANTED (released in between, not measured): median us
+ *   bus_floor fanout PATH N WATCHERS [hello]  one event to WATCHERS connections: prints the median us
+ *     until the last one has it
+ *   bus_floor deliver PATH N WATCHERS ENDPOINTS ENDPOINT hello   vmsig only: WATCHERS connections to
+ *     each endpoint 0 … ENDPOINTS-1, each of which wants that endpoint alone; one event of
+ *                                             ENDPOINT (-1: of each in turn) to its watchers: prints the
+ *                                               median us until the last one has it, from the command
+ *                                             and from the event's own stamp: the second one is the
+ *                                               daemon's alone, without the VM's own time
+ *   bus_floor hold PATH N ENDPOINTS hello     vmsig only: N connections, each of which wants all of one
+ *     endpoint, in turn; says "held", and reads whatever comes until stdin ends
+ *   bus_floor acquire PATH N                  vmsig only: CMD_ACQUIRE until LEASE_GRANTED (released in
+ *     between, not measured): median us
  *
- * With "hello" the peer is vmsig: the client says HELLO first, and its packets are CMD_VM query frames, which travel socket -> admission -> context -> adapter ->
- * context -> socket. The frames are those of the contract, written by hand.
+ * With "hello" the peer is vmsig: the client says HELLO first, and its packets are CMD_VM query frames, which
+ * travel socket -> admission -> context -> adapter -> context -> socket. The frames are those of the
+ * protocol, written by hand.
  */
 #include "control.h"
 #include <fcntl.h>

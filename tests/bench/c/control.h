@@ -1,5 +1,6 @@
 /*
- * A control in C, as little of one as measures and tests need: the contract's frames (section 2), written by hand, over a blocking SOCK_SEQPACKET socket.
+ * A control in C, as little of one as measures and tests need: the protocol's frames, written by
+ * hand, over a blocking SOCK_SEQPACKET socket.
  */
 #pragma once
 #define _GNU_SOURCE
@@ -114,7 +115,8 @@ static inline int dial(const char *path) {
   return fd;
 }
 
-/* Says HELLO, and takes WELCOME. `sources` of one byte, and `endpoints`, a mask, as in the contract: 0 subscribes to no source (answers come all the same), and to all endpoints. */
+/* Says HELLO, and takes WELCOME. `sources` of one byte, and `endpoints`, a mask, as in the protocol: 0
+ * subscribes to no source (answers come all the same), and to all endpoints. */
 static inline void say_hello(int fd, uint8_t sources, uint64_t endpoints) {
   /* {proto: 1, name: "bench", sub: {sources: N, prio_min: 0, endpoints: MASK}} */
   static const uint8_t first[] = {0xa3, 0x65, 'p', 'r', 'o', 't', 'o', 1, 0x64, 'n', 'a', 'm', 'e', 0x65, 'b', 'e', 'n', 'c', 'h',
@@ -139,7 +141,8 @@ static inline void say_hello(int fd, uint8_t sources, uint64_t endpoints) {
   }
 }
 
-/* Joins as `uid` (its effective uid at connect is what the daemon sees); 0 joins as who runs this. It subscribes to nothing. */
+/* Joins as `uid` (its effective uid at connect is what the daemon sees); 0 joins as who runs this. It
+ * subscribes to nothing. */
 static inline int join_as(const char *path, uid_t uid) {
   if (uid != 0 && seteuid(uid) < 0) die("seteuid");
   int fd = dial(path);

@@ -1,14 +1,23 @@
 /*
  * A control that measures input and pre-emption through the daemon's socket.
  *
- *   input_client ack SOCKET ENDPOINT N            CMD_INPUT (key "a" down, up in turn) until its ACT_ACK, one at a time: prints "p50 p99" in us
+ *   input_client ack SOCKET ENDPOINT N            CMD_INPUT (key "a" down, up in turn) until its
+ *     ACT_ACK, one at a time: prints "p50 p99" in us
  *   input_client preempt SOCKET ENDPOINT N UID [EVDEV]
- *                                                 UID's control owns INPUT and holds 20 keys; ours takes it: from CMD_ACQUIRE until LEASE_GRANTED. The 20th key is a
- *                                                 command of its own, timed until its ACT_ACK. Prints "p50 p99 p50 p99" in us, of the lease, then of that key.
- *                                                 Each time: UID's control was told, and nothing is held any more; by the kernel's own word, too, when EVDEV is the
- *                                                 device (/dev/input/eventN): that one it grabs, as a QEMU that passes it on does, and it measures as a
+ *                                                 UID's control owns INPUT and holds 20 keys; ours takes
+ *                                                   it: from CMD_ACQUIRE until LEASE_GRANTED. The 20th key
+ *                                                   is a
+ *                                                 command of its own, timed until its ACT_ACK. Prints
+ *                                                   "p50 p99 p50 p99" in us, of the lease, then of that
+ *                                                   key.
+ *                                                 Each time: UID's control was told, and nothing is held
+ *                                                   any more; by the kernel's own word, too, when EVDEV is
+ *                                                   the
+ *                                                 device (/dev/input/eventN): that one it grabs, as a
+ *                                                   QEMU that passes it on does, and it measures as a
  *                                                 realtime process.
- *   input_client stream SOCKET ENDPOINT           For tests: owns INPUT and sends frames until it is killed, four at a time; one presses keys 2 to 11, the next releases them,
+ *   input_client stream SOCKET ENDPOINT           For tests: owns INPUT and sends frames until it is
+ *     killed, four at a time; one presses keys 2 to 11, the next releases them,
  *                                                 last first. Says "streaming" once ten are acknowledged.
  */
 #include "control.h"
@@ -63,7 +72,8 @@ static int grab(const char *path) {
   return fd;
 }
 
-/* The daemon's loop is realtime: it would put an ordinary process that wakes it aside for a scheduler tick, and that tick would be what is measured. */
+/* The daemon's loop is realtime: it would put an ordinary process that wakes it aside for a scheduler
+ * tick, and that tick would be what is measured. */
 static void become_realtime(void) {
   struct sched_param priority = {.sched_priority = 1};
   if (sched_setscheduler(0, SCHED_RR, &priority) < 0) die("sched_setscheduler");

@@ -1,6 +1,6 @@
 /*
- * The floor of the memory benches: the same walk, the same batch and the same virtual read as src/guest does, written
- * in C over the same mapped RAM. RAM is one mapping: `low` bytes from GPA 0, the rest from GPA 4 GiB.
+ * The floor of the memory benches: the same walk, the same batch and the same virtual read as src/guest does,
+ * written in C over the same mapped RAM. RAM is one mapping: `low` bytes from GPA 0, the rest from GPA 4 GiB.
  *
  * Built on demand by tests/bench/mem_floor.ts:  cc -std=gnu11 -O2 -fPIC -shared
  */
@@ -30,8 +30,8 @@ static inline uint64_t load(const struct ram *ram, uint64_t gpa) {
 }
 
 /*
- * One walk from the root without any cache; all levels' permissions and the reserved bits looked at, as ours does. Not inlined: one
- * translation is one call, as a library gives it.
+ * One walk from the root without any cache; all levels' permissions and the reserved bits looked at, as ours
+ * does. Not inlined: one translation is one call, as a library gives it.
  */
 static __attribute__((noinline)) uint64_t walk(const struct ram *ram, uint64_t root, int levels, uint64_t va, uint64_t *allow) {
   int64_t sign = (int64_t)va >> (levels == 5 ? 56 : 47);
@@ -62,7 +62,8 @@ uint64_t floor_translate(const uint8_t *base, uint64_t low, uint64_t size, uint6
   return sum + (allow & 1);
 }
 
-/* The sum of n translations, each of which waits for the one before: `zero` is 0, which the compiler cannot know. */
+/* The sum of n translations, each of which waits for the one before: `zero` is 0, which the compiler
+ * cannot know. */
 uint64_t floor_translate_chain(const uint8_t *base, uint64_t low, uint64_t size, uint64_t root, int levels,
                                const double *addresses, uint32_t n, uint32_t zero) {
   struct ram ram = {base, low, size};

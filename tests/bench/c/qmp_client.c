@@ -1,6 +1,7 @@
 /*
- * The floor of input.ack, in C: a bare QMP client. It connects to QEMU's monitor, agrees on capabilities, and sends one input-send-event at a time, each after
- * the reply to the one before; events that come between are skipped. Nothing is parsed: a reply is a line that contains "return".
+ * The floor of input.ack, in C: a bare QMP client. It connects to QEMU's monitor, agrees on capabilities, and
+ * sends one input-send-event at a time, each after the reply to the one before; events that come between are
+ * skipped. Nothing is parsed: a reply is a line that contains "return".
  *
  *   qmp_client ack SOCKET N            key down, key up of "a" in turn; prints "p50 p99" in us
  *   qmp_client ack SOCKET N EVENTS     the same command each time, EVENTS being the JSON list

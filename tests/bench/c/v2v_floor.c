@@ -1,10 +1,12 @@
 /*
  * The floors that v2v is measured against, in C on the same machine in the same run:
- *   v2v_floor seqpacket COUNT      64-byte messages between two processes over a SOCK_SEQPACKET pair, one a call:
+ *   v2v_floor seqpacket COUNT      64-byte messages between two processes over a SOCK_SEQPACKET pair, one
+ *                                  a call:
  *                                  prints messages/s
  *   v2v_floor pingpong ROUNDS      two processes wake each other by eventfds: prints the p50 round trip in ns
  *   v2v_floor memcpy BLOCK TOTAL   copies blocks through a buffer larger than the caches: prints bytes/s
- *   v2v_floor ring64 COUNT         the ring of the contract between two processes, 64-byte messages copied in and out,
+ *   v2v_floor ring64 COUNT         the ring of RING.md between two processes, 64-byte messages copied in
+ *                                  and out,
  *                                  batches of 64: prints messages/s
  */
 #define _GNU_SOURCE

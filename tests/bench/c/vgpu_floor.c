@@ -1,10 +1,11 @@
 /*
- * The floor of reading a vgpu region: one copy of SIZE bytes out of a mapping, and one seqlock-guarded read of a cursor.
+ * The floor of reading a vgpu region: one copy of SIZE bytes out of a mapping, and one seqlock-guarded read
+ * of a cursor.
  *
  *   vgpu_floor PATH OFFSET SIZE ROUNDS
  *
- * maps PATH (a guest's RAM) read-only and prints "GB_PER_S CURSOR_NS": the median copy from OFFSET, and the median of reading five words under
- * a sequence word there.
+ * maps PATH (a guest's RAM) read-only and prints "GB_PER_S CURSOR_NS": the median copy from OFFSET, and the
+ * median of reading five words under a sequence word there.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

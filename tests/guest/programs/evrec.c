@@ -5,13 +5,13 @@
  *   gone event3               a device has gone
  *   event3 TYPE CODE VALUE    an event, in evdev's numbers; SYN_REPORT included (0 0 0)
  *
- * Reading goes on while the output is slow: what cannot be written yet waits in memory, so that the
- * kernel's small buffer for each reader (64 events) does not overflow (it would show as SYN_DROPPED, 0 3 0). It is
- * realtime for the same reason: on a busy host the guest gets its input in heaps, and whatever else runs in the guest
- * (the program that carries the recorder's lines to the serial port) would stand between two heaps.
- * "evrec --late" writes only once nothing has come for 200 ms: the guest's serial line is so slow that a burst of input
- * which is told while it comes can starve the recorder itself.
- * "evrec --time" puts the kernel's time of the event (CLOCK_MONOTONIC, ns) before each event line.
+ * Reading goes on while the output is slow: what cannot be written yet waits in memory, so that the kernel's
+ * small buffer for each reader (64 events) does not overflow (it would show as SYN_DROPPED, 0 3 0). It is
+ * realtime for the same reason: on a busy host the guest gets its input in heaps, and whatever else runs in
+ * the guest (the program that carries the recorder's lines to the serial port) would stand between two heaps.
+ * "evrec --late" writes only once nothing has come for 200 ms: the guest's serial line is so slow that a
+ * burst of input which is told while it comes can starve the recorder itself. "evrec --time" puts the
+ * kernel's time of the event (CLOCK_MONOTONIC, ns) before each event line.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

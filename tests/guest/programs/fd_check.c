@@ -1,10 +1,11 @@
 /*
- * fd_check: runs on the host, not in a guest. Takes one descriptor over the unix socket PATH (SEQPACKET), becomes
- * the user UID, and tells what that user can do with it, one line each, "NAME ok" or "NAME ERRNO":
+ * fd_check: runs on the host, not in a guest. Takes one descriptor over the unix socket PATH (SEQPACKET),
+ * becomes the user UID, and tells what that user can do with it, one line each, "NAME ok" or "NAME ERRNO":
  *
  *   fd_check PATH UID
  *
- *   map-read, map-write, write (pwrite), reopen-write (open O_RDWR of /proc/self/fd/N), reopen-truncate, truncate,
+ *   map-read, map-write, write (pwrite), reopen-write (open O_RDWR of /proc/self/fd/N), reopen-truncate,
+ *     truncate,
  *   chmod (fchmod 0777), dup-write (F_SETFL cannot add rights: pwrite through a duplicate)
  */
 #define _GNU_SOURCE

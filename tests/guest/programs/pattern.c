@@ -3,16 +3,18 @@
  *
  *   pattern MIB SEED [small|thp|2M|1G|gap|FILE]
  *
- * maps MIB MiB (rounded up to the page size), fills them, and says "ready PID 0xVA BYTES". The u32 word number i
- * holds mix(i * 0x9e3779b1 + SEED) (tests/guest/pattern.ts computes the same). The memory is of 4 KiB pages (small, the
- * default), transparent huge pages if the kernel gives them, 2 MiB or 1 GiB pages, 4 KiB pages with every second
- * page of the last quarter unmapped (gap), or a shared mapping of FILE. Then it obeys lines:
+ * maps MIB MiB (rounded up to the page size), fills them, and says "ready PID 0xVA BYTES". The u32 word
+ * number i holds mix(i * 0x9e3779b1 + SEED) (tests/guest/pattern.ts computes the same). The memory is of 4
+ * KiB pages (small, the default), transparent huge pages if the kernel gives them, 2 MiB or 1 GiB pages, 4
+ * KiB pages with every second page of the last quarter unmapped (gap), or a shared mapping of FILE. Then it
+ * obeys lines:
  *
  *   sum                 "sum N of M right": how many words hold their pattern
  *   fill SEED           fills anew; "filled"
  *   peek OFFSET LENGTH  "peek HEX" (LENGTH at most 4096)
  *   poke OFFSET HEX     stores bytes; "poked"
- *   watch OFFSET        from now on says "changed OFFSET 0xOLD 0xNEW" when the u64 there changes (up to 16); "watching"
+ *   watch OFFSET        from now on says "changed OFFSET 0xOLD 0xNEW" when the u64 there changes (up to
+ *                       16); "watching"
  *   unwatch             forgets them; "unwatched"
  *   protect OFFSET LENGTH none|r|rw|rx   "protected"
  *   unmap OFFSET LENGTH "unmapped"

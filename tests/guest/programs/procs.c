@@ -12,8 +12,8 @@
  *   +0x20000    4 KiB r-xp
  *   +0x30000   64 KiB ---p
  *
- * Says "child NUMBER PID" for each as it is up, then "ready"; obeys "kill NUMBER" ("killed"), "add" (one more child)
- * and "quit", which ends all; so does the end of its input.
+ * Says "child NUMBER PID" for each as it is up, then "ready"; obeys "kill NUMBER" ("killed"), "add" (one more
+ * child) and "quit", which ends all; so does the end of its input.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,5 +1,6 @@
 /**
- * The file of the held record: there from the first key until nothing is held, readable by nobody else, and never through what somebody left at its place.
+ * The file of the held record: there from the first key until nothing is held, readable by nobody else, and
+ * never through what somebody left at its place.
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";

@@ -1,5 +1,6 @@
 /**
- * The INPUT adapter over a driver that a test plays: what it does with frames, owners, resets, stops and losses, by hand and at random.
+ * The INPUT adapter over a driver that a test plays: what it does with frames, owners, resets, stops and
+ * losses, by hand and at random.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
@@ -19,7 +20,10 @@ import { SeededRandom } from "../../fixtures/seeded_random.ts";
 const { KEY, BTN, ABS, SCROLL } = INPUT_KIND;
 const PID = 4711;
 
-/** A driver whose guest is a set of pressed keys. It takes a step when told, and lets `ahead` frames be under way. */
+/**
+ * A driver whose guest is a set of pressed keys. It takes a step when told, and lets `ahead` frames be under
+ * way.
+ */
 class PlayedDriver implements InputDriver {
   readonly name = "played";
   readonly guest = new Set<number>();

@@ -36,7 +36,7 @@ function read(records: readonly InputRecord[], format: number = BODY.RAW, cut = 
   return [code, frame];
 }
 
-Deno.test("what the contract allows is read, with its edges", () => {
+Deno.test("what the protocol allows is read, with its edges", () => {
   const records: InputRecord[] = [
     { kind: ABS, code: 0, value: 0 },
     { kind: ABS, code: 1, value: 0x7fff },

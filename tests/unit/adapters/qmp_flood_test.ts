@@ -1,5 +1,6 @@
 /**
- * A monitor that floods, against the link and the connection alone: down with reason 3, up again after a pause that grows, and never more of the loop's time than its share.
+ * A monitor that floods, against the link and the connection alone: down with reason 3, up again after a
+ * pause that grows, and never more of the loop's time than its share.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";

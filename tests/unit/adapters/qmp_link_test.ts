@@ -1,5 +1,6 @@
 /**
- * The shared monitor against a scripted peer: each way in which it can be missing or fail, with its reason, and what comes after.
+ * The shared monitor against a scripted peer: each way in which it can be missing or fail, with its reason,
+ * and what comes after.
  * @module
  */
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";

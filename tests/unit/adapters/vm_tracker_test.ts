@@ -9,7 +9,10 @@ import { SEAM_REASON, VM_DETAIL, VM_STATE_NUMBER } from "../../../src/event/body
 const { RUNNING, PAUSED, SHUTDOWN, RESET, POWERDOWN, CRASHED, SUSPENDED, UNKNOWN } = VM_STATE_NUMBER;
 const { NONE, HOST_REQUEST, GUEST_REQUEST, PANIC, WATCHDOG, IO_ERROR, MIGRATION } = VM_DETAIL;
 
-/** What a tracker tells of an event: [state, detail], with "verify" behind when it is to be asked for; or its word. */
+/**
+ * What a tracker tells of an event: [state, detail], with "verify" behind when it is to be asked for; or its
+ * word.
+ */
 function tells(
   tracker: VmTracker,
 ): (name: string, data?: Record<string, unknown>, nowNs?: number) => unknown {

@@ -1,4 +1,7 @@
-/** `vmsig doctor --security` on hosts made of temp folders: each weakness is found with how bad it is and its remedy, and a sound host has none. */
+/**
+ * `vmsig doctor --security` on hosts made of temp folders: each weakness is found with how bad it is and its
+ * remedy, and a sound host has none.
+ */
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { listenUnix, SOCKET } from "../../../ffi/unix_socket.ts";

@@ -10,7 +10,7 @@ async function faultOf(promise: Promise<unknown>): Promise<Fault> {
   return await assertRejects(() => promise, Fault) as Fault;
 }
 
-Deno.test("connect says HELLO as the contract has it, and tells the grant", async () => {
+Deno.test("connect says HELLO as the protocol has it, and tells the grant", async () => {
   const before = openFdCount();
   {
     await using daemon = new FakeDaemon({ welcome: { caps: 0x41, principal: 4711, endpoints: 5 } });

@@ -1,6 +1,6 @@
 /**
- * A daemon for tests of the client: it speaks the contract's frames over a real socket, and a test scripts what it answers. It judges nothing: what a real core would
- * refuse is refused only if the test says so.
+ * A daemon for tests of the client: it speaks the protocol's frames over a real socket, and a test scripts
+ * what it answers. It judges nothing: what a real core would refuse is refused only if the test says so.
  * @module
  */
 import { encode } from "cborg";

@@ -1,4 +1,7 @@
-/** A memory that cannot be looked at: the cause that the daemon told is told at once, whatever the time that one would wait. */
+/**
+ * A memory that cannot be looked at: the cause that the daemon told is told at once, whatever the time that
+ * one would wait.
+ */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { CODE } from "../../../src/base/codes.ts";
 import { Fault } from "../../../src/base/fault.ts";

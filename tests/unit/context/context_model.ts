@@ -1,5 +1,6 @@
 /**
- * The transfer context as plainly as it can be said: one array of records, searched from the start each time. What the real one is compared with.
+ * The transfer context as plainly as it can be said: one array of records, searched from the start each time.
+ * What the real one is compared with.
  * @module
  */
 import type { LanePolicy } from "../../../src/context/policy.ts";
@@ -46,10 +47,12 @@ export class ContextModel {
     const lane = this.waiting.filter((w) => w.source === event.source);
     const last = this.#run.get(event.source);
     const inRun = last !== undefined && last.kind === event.kind;
-    // A frame's news is folded without any policy: what waits takes the newer one's content, and nothing is held back for it.
+    // A frame's news is folded without any policy: what waits takes the newer one's content, and nothing is
+    // held back for it.
     const folds = policy.coalesceNs > 0 || event.kind === KIND.FRAME_INFO;
     if (folds && inRun) {
-      // The youngest open event of this run and endpoint is the only one that may be replaced, while it waits.
+      // The youngest open event of this run and endpoint is the only one that may be replaced, while it
+      // waits.
       const youngest = this.#youngest.get(event.source * 64 + event.endpoint);
       const older = youngest !== undefined && youngest.run === last.run && lane.includes(youngest)
         ? youngest

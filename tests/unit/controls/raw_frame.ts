@@ -1,5 +1,5 @@
 /**
- * Frames as the contract's page says, byte by byte, without a line of the code under test.
+ * Frames as src/event/PROTOCOL.md says, byte by byte, without a line of the code under test.
  * @module
  */
 import { decode, encode } from "cborg";

@@ -422,7 +422,8 @@ function agreesWithModel(random: SeededRandom): void {
     if (!random.oneIn(3)) continue;
     const before = queue.count;
     const overruns = model.lost.length > 0 ? 1 : 0;
-    // The OVERRUN stands in front of all; whether it goes now or with the next flush, it is one of those that wait.
+    // The OVERRUN stands in front of all; whether it goes now or with the next flush, it is one of those that
+    // wait.
     if (overruns > 0) model.waiting.unshift({ id: -model.lost.length, prio: 3, isAnswer: false });
     model.lost = [];
     assert(queue.flush(near.fd, batch) !== "closed");

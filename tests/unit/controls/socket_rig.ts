@@ -1,5 +1,6 @@
 /**
- * A core behind a real control socket, on a loop that the test turns, and raw clients of it in the same process.
+ * A core behind a real control socket, on a loop that the test turns, and raw clients of it in the same
+ * process.
  * @module
  */
 import "../ffi/loaded_shim.ts";

@@ -1,6 +1,6 @@
 /**
- * The end of a memory context overtakes the context, being urgent: no control is told, and nothing is retained, of a context that has ended;
- * neither in the core nor in the queue of a control that is slow.
+ * The end of a memory context overtakes the context, being urgent: no control is told, and nothing is
+ * retained, of a context that has ended; neither in the core nor in the queue of a control that is slow.
  * @module
  */
 import "../ffi/loaded_shim.ts";

@@ -1,5 +1,6 @@
 /**
- * An adapter whose every step a test decides: it answers, finalizes, lets the VM stop and closes at once, later or never.
+ * An adapter whose every step a test decides: it answers, finalizes, lets the VM stop and closes at once,
+ * later or never.
  * @module
  */
 import { assert } from "../../../src/base/assert.ts";

@@ -1,4 +1,7 @@
-/** What a VM says to a refused command reaches whoever sent it, right before the answer, which stays the only one. */
+/**
+ * What a VM says to a refused command reaches whoever sent it, right before the answer, which stays the only
+ * one.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { CODE } from "../../../src/base/codes.ts";
 import { VM_OP } from "../../../src/event/body_number.ts";

@@ -292,7 +292,7 @@ Deno.test("a ring that a policy still holds back goes with its publisher: nobody
   rig.end();
 });
 
-Deno.test("audit: who, what, which VM, verdict, as the contract's CBOR", () => {
+Deno.test("audit: who, what, which VM, verdict, as the protocol's CBOR", () => {
   const rig = new CoreRig();
   const [host] = rig.attach(3, SOURCE.VMHOST, SOURCE.INPUT);
   const auditor = rig.join({ caps: ALL_CAPS });

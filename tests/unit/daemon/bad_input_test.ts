@@ -1,5 +1,6 @@
 /**
- * What the daemon gets that it should not get, and what a person sees then: one clear line, and everybody else is served on.
+ * What the daemon gets that it should not get, and what a person sees then: one clear line, and everybody
+ * else is served on.
  * @module
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";

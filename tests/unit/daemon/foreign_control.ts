@@ -1,5 +1,6 @@
 /**
- * A control of another user: its socket is held by a small C program (packet_relay.c) that setpriv starts with that user's numbers; what it says is made here, from the contract's frames.
+ * A control of another user: its socket is held by a small C program (packet_relay.c) that setpriv starts
+ * with that user's numbers; what it says is made here, from the protocol's frames.
  * @module
  */
 import { decode, encode } from "cborg";

@@ -1,4 +1,5 @@
-// The host watch: what it tells, how little it reads while nothing changes, and that nothing which runs here ends it.
+// The host watch: what it tells, how little it reads while nothing changes, and that nothing which runs here
+// ends it.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { MAX_PROBED_A_USER } from "../../../src/base/limits.ts";
 import { Log } from "../../../src/base/log.ts";

@@ -1,4 +1,5 @@
-// The main thread's way into the loop's inbox: nothing is lost, nothing overtakes but what is urgent, and a config comes whole or not at all.
+// The main thread's way into the loop's inbox: nothing is lost, nothing overtakes but what is urgent, and a
+// config comes whole or not at all.
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { EventFd } from "../../../ffi/event_fd.ts";

@@ -146,13 +146,14 @@ Deno.test("a file takes every line; a full disk is no error", () => {
 
 Deno.test("a log that nobody reads holds up nobody on the bus", async () => {
   await using daemon = await DaemonProcess.start({ stubs: 1 });
-  // Nothing is read from its standard error while this loop runs: a lease that a control gets and leaves behind is two lines that nothing limits; all of them are more than
-  // a pipe holds and than may wait.
+  // Nothing is read from its standard error while this loop runs: a lease that a control gets and leaves
+  // behind is two lines that nothing limits; all of them are more than a pipe holds and than may wait.
   for (let i = 0; i < 8000; i++) {
     using passing = new RawControl(daemon.socket, 0);
     passing.ask(passing.frameOf(KIND.CMD_ACQUIRE, 0, (event) => event.words[0] = LEASE_CLASS.INPUT));
   }
-  // It is told with the first line for which there is room: whoever comes before the pipe is empty again is lost, too.
+  // It is told with the first line for which there is room: whoever comes before the pipe is empty again is
+  // lost, too.
   await until("the loss is told", async () => {
     await using _late = await daemon.connect("late");
     return /lines were lost: whoever reads this log was too slow/.test(daemon.logText);

@@ -17,7 +17,7 @@ function here(path: string): string {
   return new URL(path, import.meta.url).pathname;
 }
 
-Deno.test("a control in Python, written from the contract alone, joins and steers", async () => {
+Deno.test("a control in Python, written from the protocol alone, joins and steers", async () => {
   await using daemon = await serveStubs(2);
   const { code, text } = await run("python3", [here("../../python/control.py"), daemon.socket, "stub1"]);
   assertEquals(code, 0, text);
@@ -26,7 +26,7 @@ Deno.test("a control in Python, written from the contract alone, joins and steer
   assertStringIncludes(text, "refused with stale-lease");
 });
 
-Deno.test("a control in C, written from the contract alone, joins and steers", async () => {
+Deno.test("a control in C, written from the protocol alone, joins and steers", async () => {
   const folder = Deno.makeTempDirSync({ prefix: "vmsig-c-" });
   try {
     const program = `${folder}/control`;

@@ -1,6 +1,7 @@
 /*
- * A control's socket as another user has it: connects to PATH (SOCK_SEQPACKET), sends each line of hexadecimal digits from stdin as one packet, and prints each packet that comes as such a
- * line; "closed" when the peer has closed. Started through setpriv; it knows no protocol.
+ * A control's socket as another user has it: connects to PATH (SOCK_SEQPACKET), sends each line of
+ * hexadecimal digits from stdin as one packet, and prints each packet that comes as such a line; "closed"
+ * when the peer has closed. Started through setpriv; it knows no protocol.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,4 +1,5 @@
-// The main thread's side of perception: a worker that hangs is noticed, ended and replaced; one that goes round is left alone.
+// The main thread's side of perception: a worker that hangs is noticed, ended and replaced; one that goes
+// round is left alone.
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { EventFd } from "../../../ffi/event_fd.ts";

@@ -1,4 +1,5 @@
-// Who opens RAM on threads that may wait: each request is answered once, whatever a thread does, and what comes too late is closed.
+// Who opens RAM on threads that may wait: each request is answered once, whatever a thread does, and what
+// comes too late is closed.
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { MAX_RAM_OPENERS } from "../../../src/base/limits.ts";

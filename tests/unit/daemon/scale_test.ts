@@ -1,6 +1,7 @@
 /**
- * Many of everything: 500 trigger files at once, 64 monitors that are up, 200 controls while endpoints come and go. The bounds are wide, for a busy machine; `deno task bench scale.` and the
- * text of a failure give figures.
+ * Many of everything: 500 trigger files at once, 64 monitors that are up, 200 controls while endpoints come
+ * and go. The bounds are wide, for a busy machine; `deno task bench scale.` and the text of a failure give
+ * figures.
  * @module
  */
 import { assertEquals, assertLess } from "@std/assert";
@@ -75,7 +76,8 @@ const table = (name: string, folder: string) =>
   `name = "${name}"\nqmp = "${folder}/${name}.qmp"\nmemory = "none"\ninput = "qmp"\n`;
 
 Deno.test("500 trigger files at once: 64 are attached, each other is told why not, and all go again", async () => {
-  // Each one that is taken away makes room for the next: thousands of urgent events, and whoever reads them shares the processors with other tests.
+  // Each one that is taken away makes room for the next: thousands of urgent events, and whoever reads them
+  // shares the processors with other tests.
   await using daemon = await DaemonProcess.start({ config: "[daemon]\nqueue_events = 65536\n" });
   await using client = await daemon.connect("watch");
   readAll(client);

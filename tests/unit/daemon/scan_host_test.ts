@@ -1,4 +1,5 @@
-// The main thread's side of the scanner: its worker comes with the first request and goes when there are none.
+// The main thread's side of the scanner: its worker comes with the first request and goes when there are
+// none.
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { EventFd } from "../../../ffi/event_fd.ts";

@@ -1,4 +1,7 @@
-/** The contract's numbers, typed from its page and from the seed headers: nothing here is taken from the code under test. */
+/**
+ * The protocol's numbers, typed from its page as it was first given: nothing here is taken from the code
+ * under test.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { CODE, codeName } from "../../../src/base/codes.ts";
 import {

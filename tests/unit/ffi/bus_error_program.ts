@@ -1,4 +1,7 @@
-/** Maps two files, one with a guard and one without, cuts both and reads them: see `lost_file_test.ts`. @module */
+/**
+ * Maps two files, one with a guard and one without, cuts both and reads them: see `lost_file_test.ts`.
+ * @module
+ */
 import { createMemfd, ftruncate } from "../../../ffi/memfd.ts";
 import { Mapping, PAGE_BYTES } from "../../../ffi/mapping.ts";
 import { shim } from "../../../ffi/shim.ts";

@@ -1,6 +1,6 @@
 /**
- * Which descriptors of this process are open on a given memfd: a leak check that other threads of a parallel test run do not
- * disturb, as counting all descriptors would.
+ * Which descriptors of this process are open on a given memfd: a leak check that other threads of a parallel
+ * test run do not disturb, as counting all descriptors would.
  * @module
  */
 import { createMemfd } from "../../../ffi/memfd.ts";

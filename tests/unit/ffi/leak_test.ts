@@ -1,6 +1,6 @@
 /**
- * Descriptors and mappings of a whole process before and after everything in ffi/ was used many times: in a process of
- * its own, where nothing else opens any.
+ * Descriptors and mappings of a whole process before and after everything in ffi/ was used many times: in a
+ * process of its own, where nothing else opens any.
  * @module
  */
 import { assertEquals } from "@std/assert";

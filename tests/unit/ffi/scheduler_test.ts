@@ -2,7 +2,10 @@ import { assertEquals } from "@std/assert";
 import { setThreadRealtime, threadCpuNs } from "../../../ffi/scheduler.ts";
 import "./loaded_shim.ts";
 
-/** The kernel's word on the calling thread: its policy, field 41 of its stat (0 ordinary, 2 SCHED_RR), and its priority, field 40. */
+/**
+ * The kernel's word on the calling thread: its policy, field 41 of its stat (0 ordinary, 2 SCHED_RR), and its
+ * priority, field 40.
+ */
 function policyHere(): { policy: number; priority: number } {
   const stat = Deno.readTextFileSync("/proc/thread-self/stat");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);

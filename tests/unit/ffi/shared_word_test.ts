@@ -109,7 +109,8 @@ Deno.test("a 64-bit word is never seen in part", async () => {
 });
 
 Deno.test("store then load: of two sides, at least one sees the other (a store is a full fence)", async () => {
-  // With plain stores and loads in their place, 69 and 96 of 100,000 rounds went wrong where this was written.
+  // With plain stores and loads in their place, 69 and 96 of 100,000 rounds went wrong where this was
+  // written.
   const sides = await experiment("fence", 100_000);
   assert(sides.every((side) => side.looks > 0));
   assertEquals(sides.map((side) => side.violations), [0, 0]);

@@ -1,10 +1,11 @@
 /**
- * One of the two threads of shared_word_test.ts. Each maps the memfd for itself, so that the engine sees two unrelated
- * buffers, as it does between processes.
+ * One of the two threads of shared_word_test.ts. Each maps the memfd for itself, so that the engine sees two
+ * unrelated buffers, as it does between processes.
  *
- * publish: side 0 writes plain words, then a sequence number through SharedWords; side 1 loads the number and must find the
- * words at least as new. torn: side 0 stores 64-bit words whose halves are equal; side 1 must never find them different.
- * fence: both store their own word and then load the other's; not both may find the old value (Dekker's test).
+ * publish: side 0 writes plain words, then a sequence number through SharedWords; side 1 loads the number and
+ * must find the words at least as new. torn: side 0 stores 64-bit words whose halves are equal; side 1 must
+ * never find them different. fence: both store their own word and then load the other's; not both may find
+ * the old value (Dekker's test).
  * @module
  */
 import { Mapping } from "../../../ffi/mapping.ts";
@@ -86,8 +87,8 @@ function torn(words: SharedWords, _buffer: ArrayBuffer, side: number, rounds: nu
   return { looks, violations };
 }
 
-// Words of a round, each in a cache line of its own: mine, what I saw, that I am done, that I am here.
-// Side 0 ends the experiment early when the two threads have to share one core and each round takes a time slice.
+// Words of a round, each in a cache line of its own: mine, what I saw, that I am done, that I am here. Side 0
+// ends the experiment early when the two threads have to share one core and each round takes a time slice.
 function fence(
   words: SharedWords,
   buffer: ArrayBuffer,

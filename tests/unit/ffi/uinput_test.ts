@@ -1,6 +1,6 @@
 /**
- * What a host without /dev/uinput can tell: arguments, refusals, and that each function is its ioctl and nothing else.
- * A device that works is tested inside a guest.
+ * What a host without /dev/uinput can tell: arguments, refusals, and that each function is its ioctl and
+ * nothing else. A device that works is tested inside a guest.
  * @module
  */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";

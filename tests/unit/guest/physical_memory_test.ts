@@ -1,4 +1,7 @@
-/** Physical memory: segments, holes, sources that cannot be mapped, and what happens when the source goes. @module */
+/**
+ * Physical memory: segments, holes, sources that cannot be mapped, and what happens when the source goes.
+ * @module
+ */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { PhysicalMemory } from "../../../src/guest/physical_memory.ts";

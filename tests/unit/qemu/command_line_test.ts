@@ -1,4 +1,5 @@
-// The one reader of QEMU command lines: QEMU's own syntax, libvirt's JSON, and what it costs when the words are hostile.
+// The one reader of QEMU command lines: QEMU's own syntax, libvirt's JSON, and what it costs when the words
+// are hostile.
 import { assert, assertEquals } from "@std/assert";
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../../../src/base/limits.ts";
 import { CommandLine, isOn, readProperties, readSize } from "../../../src/qemu/command_line.ts";
@@ -124,7 +125,8 @@ Deno.test("the installed QEMU's own help agrees on which options take an argumen
   const wrong: string[] = [];
   // "-name string1[,…]" takes one, "-S    freeze" (spaces, a tab or the line's end) does not.
   for (const [, name = "", space, next] of help.matchAll(/^--?([a-zA-Z][\w-]*)( ?)(\S?)/gm)) {
-    // "-h or -help", "-fda/-fdb file", one that is longer than its column, and those whose argument stands on the next line.
+    // "-h or -help", "-fda/-fdb file", one that is longer than its column, and those whose argument stands on
+    // the next line.
     if (
       ["h", "async-teardown", "fda", "hda", "hdc", "readconfig", "writeconfig", "dtb", "D", "L"].includes(
         name,

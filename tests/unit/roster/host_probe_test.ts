@@ -179,7 +179,8 @@ Deno.test("who is connected: rows in pieces, and rows that a path with a line br
     row("/run/a", 13);
   for (let i = 0; i < text.length; i += 7) table.take(text.slice(i, i + 7));
   assertEquals([...table.connected], [["/run/a", ["4711", "13"]], ["b c", ["12"]]]);
-  // Its own sockets are what a process has open: a row about it that is not one of them is somebody's invention.
+  // Its own sockets are what a process has open: a row about it that is not one of them is somebody's
+  // invention.
   const line = "qemu -name web -qmp unix:/run/a,server=on";
   const view = host([{ pid: 7, exe: QEMU, line }], ["/run/a"]);
   const free = async (sockets: ReadonlySet<string> | undefined) =>

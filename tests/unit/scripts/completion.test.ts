@@ -1,10 +1,16 @@
-/** The completions as the shells run them, with a program in place of vmsig that says which endpoints there are. */
+/**
+ * The completions as the shells run them, with a program in place of vmsig that says which endpoints there
+ * are.
+ */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { completion, type Shell } from "../../../scripts/completion.ts";
 import { completionRules } from "../../../scripts/completion_rules.ts";
 import { COMMANDS } from "../../../src/client/cli/command_table.ts";
 
-/** Two endpoints at one socket, one at another; a name that a shell must not evaluate; and nothing else than ls. */
+/**
+ * Two endpoints at one socket, one at another; a name that a shell must not evaluate; and nothing else than
+ * ls.
+ */
 const PROGRAM = `#!/bin/sh
 [ "$1" = ls ] && [ "$2" = --json ] || exit 9
 echo "noise that nobody may see" >&2

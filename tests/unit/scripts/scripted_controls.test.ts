@@ -1,4 +1,7 @@
-/** The scripts that people copy, run as their headers say: what they cannot do is told in one line, with a command's exit code. */
+/**
+ * The scripts that people copy, run as their headers say: what they cannot do is told in one line, with a
+ * command's exit code.
+ */
 import { assertEquals, assertMatch } from "@std/assert";
 import { runScript } from "../../../src/client/run_script.ts";
 import { Fault } from "../../../src/base/fault.ts";

@@ -54,8 +54,8 @@ export class RingFixture {
 }
 
 /**
- * Runs `during` once, right before the next Atomics.store to this word takes effect: the moment between a look and an
- * arming that a race would hit.
+ * Runs `during` once, right before the next Atomics.store to this word takes effect: the moment between a
+ * look and an arming that a race would hit.
  */
 export function beforeStore(
   words: Int32Array,

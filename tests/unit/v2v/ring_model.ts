@@ -1,6 +1,6 @@
 /**
- * A ring against a plain model: arrays and counters that know nothing of shared memory. Random operations of both
- * ends, every answer compared; a bell that did not ring for who sleeps is an error.
+ * A ring against a plain model: arrays and counters that know nothing of shared memory. Random operations of
+ * both ends, every answer compared; a bell that did not ring for who sleeps is an error.
  * @module
  */
 import { assert, assertEquals } from "@std/assert";

@@ -1,4 +1,5 @@
-// Finding a picture in a picture: exact, near, masked, within a part, and against a plain search of every place.
+// Finding a picture in a picture: exact, near, masked, within a part, and against a plain search of every
+// place.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { findPicture } from "../../../src/vgpu/find_picture.ts";

@@ -1,4 +1,5 @@
-// The layout: a region built from the contract's table (tests/fixtures/vgpu_bytes.ts, offsets spelled out), every field read back.
+// The layout: a region built from REGION.md's table (tests/fixtures/vgpu_bytes.ts, offsets spelled out),
+// every field read back.
 import { assert, assertEquals } from "@std/assert";
 import { crc32c } from "../../../src/vgpu/crc32c.ts";
 import { MappedRegion } from "../../../src/vgpu/mapped_region.ts";
@@ -20,7 +21,7 @@ Deno.test("CRC-32C gives the published check value, and agrees with a bitwise on
   for (const n of [0, 1, 36, 299]) assertEquals(crc32c(bytes, 0, n), slowCrc32c(bytes.subarray(0, n)));
 });
 
-Deno.test("a header from the contract's table passes, and ours is the same bytes", () => {
+Deno.test("a header from REGION.md's table passes, and ours is the same bytes", () => {
   const region = new RegionBytes({ slotCount: 5, slotStride: 8192, producerPid: 4711, extraBytes: 4096 });
   const check = checkHeader(region.bytes.slice(0, 0x30), region.bytes.length);
   assert(check.ok);
@@ -35,7 +36,7 @@ Deno.test("a header from the contract's table passes, and ours is the same bytes
   assertEquals(ours, region.bytes.slice(0, 0x30));
 });
 
-Deno.test("state, cursor, geometry and control block are read from the contract's offsets", () => {
+Deno.test("state, cursor, geometry and control block are read from REGION.md's offsets", () => {
   const region = new RegionBytes();
   region.u64(0x040, 0x1_2345_6789);
   [7, 2, 3, 99, 60, 0x3e, 14, 21].forEach((value, i) => region.u32(0x048 + 4 * i, value));
@@ -141,7 +142,7 @@ Deno.test("a frame's descriptor and bytes come from the slot that latest names",
   }
 });
 
-Deno.test("the tables agree with the contract's page on where each line starts", () => {
+Deno.test("the tables agree with src/vgpu/REGION.md on where each line starts", () => {
   const lines = {
     magic: 0,
     crc: 0x2c,

@@ -23,7 +23,7 @@ function rig() {
   return { guest, process, beat: (n: number) => guest.ram.put32(header! + 0x40, n) };
 }
 
-Deno.test("a region is found no sooner than the contract's wait, and only if its heartbeat moved", () => {
+Deno.test("a region is found no sooner than REGION.md's wait, and only if its heartbeat moved", () => {
   const { guest, beat } = rig();
   const search = new RegionSearch(guest.os());
   assertEquals(settle(search, 0), "waiting");

@@ -1,7 +1,7 @@
 /**
- * A writer on another core, as fast as it can, against the reader. Every frame carries a checksum, every cursor is redundant in
- * itself, so one torn snapshot among a million shows. The same run with the second look taken out must fail: it proves that the
- * writer does get in between.
+ * A writer on another core, as fast as it can, against the reader. Every frame carries a checksum, every
+ * cursor is redundant in itself, so one torn snapshot among a million shows. The same run with the second
+ * look taken out must fail: it proves that the writer does get in between.
  * @module
  */
 import "../ffi/loaded_shim.ts";
@@ -44,7 +44,10 @@ function opened(memory: RegionMemory): VgpuRegion {
   return result.region;
 }
 
-/** A reader's memory whose header is a copy taken at the first look: the second look sees what the first one saw. */
+/**
+ * A reader's memory whose header is a copy taken at the first look: the second look sees what the first one
+ * saw.
+ */
 class NoSecondLook implements RegionMemory {
   readonly gva = 0;
   readonly root = 0;

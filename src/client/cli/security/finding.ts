@@ -1,17 +1,22 @@
 /**
- * What `vmsig doctor --security` finds: one thing that weakens the daemon on this host, how bad it is, and what to do about it.
+ * What `vmsig doctor --security` finds: one thing that weakens the daemon on this host, how bad it is, and
+ * what to do about it.
  * @module
  */
 
 /**
- * How bad: high, others reach VMs or the daemon through it; medium, they do if something else goes wrong or somebody who is let in means ill; low, it makes an attack easier; note, it is told
- * for completeness and counts as nothing.
+ * How bad: high, others reach VMs or the daemon through it; medium, they do if something else goes wrong or
+ * somebody who is let in means ill; low, it makes an attack easier; note, it is told for completeness and
+ * counts as nothing.
  */
 export type Severity = "high" | "medium" | "low" | "note";
 
 /** One thing that weakens the daemon. */
 export interface Weakness {
-  /** Which part of the host: "socket", "rules", "config", "triggers", "monitor", "ram", "unit", "kernel", "process". */
+  /**
+   * Which part of the host: "socket", "rules", "config", "triggers", "monitor", "ram", "unit", "kernel",
+   * "process".
+   */
   readonly check: string;
   /** How bad. */
   readonly severity: Severity;

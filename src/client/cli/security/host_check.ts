@@ -123,7 +123,8 @@ function checkCore(
   const filter = textOf(`${proc}/${pid}/coredump_filter`);
   if (limits === undefined || filter === undefined) return;
   const most = /^Max core file size\s+(\S+)/m.exec(limits)?.[1] ?? "0";
-  // A core that is piped to a program is not bound by the limit, unless that program keeps to it, as systemd's does.
+  // A core that is piped to a program is not bound by the limit, unless that program keeps to it, as
+  // systemd's does.
   const pattern = textOf(`${proc}/sys/kernel/core_pattern`) ?? "";
   const piped = pattern.startsWith("|") && !pattern.includes("systemd-coredump");
   if ((most === "0" && !piped) || (parseInt(filter, 16) & SHARED_IN_CORE) === 0) return;

@@ -1,6 +1,7 @@
 /**
- * Files that hold the RAM of the QEMUs that run here (`-object memory-backend-file`): who can read one sees the guest, who can write one owns it. Only the mem-path of each command line is looked
- * for; a file that QEMU has removed, and memory without a file, have no path that anybody could use.
+ * Files that hold the RAM of the QEMUs that run here (`-object memory-backend-file`): who can read one sees
+ * the guest, who can write one owns it. Only the mem-path of each command line is looked for; a file that
+ * QEMU has removed, and memory without a file, have no path that anybody could use.
  * @module
  */
 import { OPEN, reopen } from "../../../../ffi/memfd.ts";

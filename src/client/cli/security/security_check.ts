@@ -1,6 +1,8 @@
 /**
- * What of this host weakens the daemon: who can get at its socket, its config, the trigger directory, the monitors it is told of and the RAM of the QEMUs that run here; rules that give more than is needed; overrides of the unit;
- * the kernel's settings; the daemon's process. It looks, and changes nothing. What it cannot look at without being root it says.
+ * What of this host weakens the daemon: who can get at its socket, its config, the trigger directory, the
+ * monitors it is told of and the RAM of the QEMUs that run here; rules that give more than is needed;
+ * overrides of the unit; the kernel's settings; the daemon's process. It looks, and changes nothing. What it
+ * cannot look at without being root it says.
  * @module
  */
 import { OsError } from "../../../../ffi/os_error.ts";

@@ -1,5 +1,6 @@
 /**
- * Overrides of the systemd unit that give the daemon more than the unit does. Only drop-ins and whole replacements of the unit are looked at: the packaged unit is what the rest is compared with.
+ * Overrides of the systemd unit that give the daemon more than the unit does. Only drop-ins and whole
+ * replacements of the unit are looked at: the packaged unit is what the rest is compared with.
  * @module
  */
 import { statOf, textOf, type Weakness } from "./finding.ts";

@@ -1,13 +1,17 @@
 /*
- * vgpu_producer: a reference producer of the vgpu region (the contract, section 3), in a guest or as a plain process.
+ * vgpu_producer: a reference producer of the vgpu region (src/vgpu/REGION.md), in a guest or as a plain
+ * process.
  *
- *   vgpu_producer [width=N] [height=N] [format=bgra|rgba|bgrx|rgb565|nv12] [stride=N] [slots=2..8] [fps=N, 0 = as fast as it can]
- *                 [pattern=noise|bars|box|still] [source=synthetic|screen] [file=PATH, else anonymous memory] [huge=0|1]
+ *   vgpu_producer [width=N] [height=N] [format=bgra|rgba|bgrx|rgb565|nv12] [stride=N] [slots=2..8]
+ *     [fps=N, 0 = as fast as it can]
+ *                 [pattern=noise|bars|box|still] [source=synthetic|screen] [file=PATH, else anonymous
+ *                   memory] [huge=0|1]
  *                 [cursor=slow|fast|off] [frozen=0|1] [epoch=N]
  *
  * says "ready PID 0xVA BYTES" and publishes frames; it obeys the control block, and lines:
  *
- *   freeze, thaw            stops publishing frames, goes on: "frozen", "thawed" (no frame is half-written then)
+ *   freeze, thaw            stops publishing frames, goes on: "frozen", "thawed" (no frame is half-written
+ *                           then)
  *   frame                   publishes one frame: "frame ID"
  *   heart 0|1               stops the heartbeat, goes on
  *   geometry W H DPI MHZ    "geometry"
@@ -19,7 +23,8 @@
  *   die                     dies in the middle of a frame
  *   quit
  *
- * and those of misbehave.c. Everything that the region's reader sees is written as the contract says, unless it is told otherwise.
+ * and those of misbehave.c. Everything that the region's reader sees is written as REGION.md says, unless it
+ * is told otherwise.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -82,7 +87,8 @@ static void create_region(void) {
   if (region == MAP_FAILED) die("mmap");
   if (fd >= 0) close(fd);
   if (huge >= 0) madvise(region, region_bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-  /* Touched, so that no reader meets a page that is not there; locked if this process may, so that none is swapped out. */
+  /* Touched, so that no reader meets a page that is not there; locked if this process may, so that none is
+   * swapped out. */
   memset(region, 0, region_bytes);
   if (mlock(region, region_bytes) != 0 && errno != ENOMEM && errno != EPERM) die("mlock");
   control = (struct control *)((uint8_t *)region + CONTROL_OFFSET);

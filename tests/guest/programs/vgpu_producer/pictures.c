@@ -1,6 +1,7 @@
 /*
- * The synthetic pictures. Each begins with a stamp of 16 bytes, so that a reader can tell a torn frame from a whole one by the frame
- * alone: "FRM1", the frame's number, how many u32 words follow, and their checksum (h = (h ^ word) * 16777619 from 2166136261).
+ * The synthetic pictures. Each begins with a stamp of 16 bytes, so that a reader can tell a torn frame from a
+ * whole one by the frame alone: "FRM1", the frame's number, how many u32 words follow, and their checksum (h
+ * = (h ^ word) * 16777619 from 2166136261).
  *
  *   noise   every word differs from frame to frame: what shows a torn copy best
  *   bars    colour bars that wander: to look at

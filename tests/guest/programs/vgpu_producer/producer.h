@@ -1,4 +1,4 @@
-/* vgpu_producer: the region of the contract's section 3 as C sees it, and what the parts of the program share. */
+/* vgpu_producer: the region of src/vgpu/REGION.md as C sees it, and what the parts of the program share. */
 #ifndef VGPU_PRODUCER_H
 #define VGPU_PRODUCER_H
 
@@ -66,7 +66,8 @@ struct picture {
   int draw_cursor, cursor_x, cursor_y;
 };
 
-/* Draws frame number `frame` into `out` with its stamp; `fresh` when the slot held no frame of this picture yet. */
+/* Draws frame number `frame` into `out` with its stamp; `fresh` when the slot held no frame of this
+ * picture yet. */
 void draw(const struct picture *picture, uint32_t frame, uint8_t *out, int32_t damage[4]);
 /* Bytes of a frame of this picture; the stride is made tight when it is 0. */
 uint32_t picture_bytes(struct picture *picture);

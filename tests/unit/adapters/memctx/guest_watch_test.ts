@@ -1,6 +1,6 @@
 /**
- * When a guest is looked at: not in firmware, not while paused, again with a growing pause, never once it is found, and never by an answer of
- * another boot.
+ * When a guest is looked at: not in firmware, not while paused, again with a growing pause, never once it is
+ * found, and never by an answer of another boot.
  * @module
  */
 import { assertEquals } from "@std/assert";

@@ -1,5 +1,6 @@
 /**
- * How MEMCTX takes RAM that was opened for it elsewhere: the answer may come when nobody wants it any more. What is done with real RAM is tested on guests.
+ * How MEMCTX takes RAM that was opened for it elsewhere: the answer may come when nobody wants it any more.
+ * What is done with real RAM is tested on guests.
  * @module
  */
 import { assertEquals, assertThrows } from "@std/assert";
@@ -19,7 +20,10 @@ import { AdapterRig } from "../../../fixtures/adapter_rig.ts";
 const BYTES = 1 << 20;
 const FLAT_VIEW = "FlatView";
 
-/** The adapter over a monitor that answers at once, or is silent, and an opener that answers when the test says so. */
+/**
+ * The adapter over a monitor that answers at once, or is silent, and an opener that answers when the test
+ * says so.
+ */
 class Bench implements Disposable {
   /** When set, the monitor answers nothing by itself: its questions. */
   silent: QmpReplyHandler[] | null = null;

@@ -1,6 +1,6 @@
 /**
- * The writer of guest RAM in a file that somebody cuts right behind the look at its size. All else of it is tested on real guests
- * (tests/guest/memctx_write.test.ts).
+ * The writer of guest RAM in a file that somebody cuts right behind the look at its size. All else of it is
+ * tested on real guests (tests/guest/memctx_write.test.ts).
  * @module
  */
 import "../../ffi/loaded_shim.ts";

@@ -1,5 +1,5 @@
-// The eye: what it says on the bus as regions appear, change, stand still, restart and vanish. The guest's RAM is a memfd of ours, its system a
-// stand-in, the clock the test's.
+// The eye: what it says on the bus as regions appear, change, stand still, restart and vanish. The guest's
+// RAM is a memfd of ours, its system a stand-in, the clock the test's.
 import "../../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { createMemfd, getSeals, OPEN, reopen, SEAL } from "../../../../ffi/memfd.ts";

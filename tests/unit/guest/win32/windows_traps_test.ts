@@ -1,5 +1,6 @@
 /**
- * Windows guests that are torn, forged, half started or not there: each has its own outcome, and what was found before is true.
+ * Windows guests that are torn, forged, half started or not there: each has its own outcome, and what was
+ * found before is true.
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
@@ -166,7 +167,8 @@ Deno.test("names without an end, odd lengths and text on a missing page are cut"
   image.tables.pokeBytes(image.kernelRoot, name, new Uint8Array([0xff, 0x61, 0]));
   assertEquals(os.process(4120)?.name, "\udcffa", "the byte is kept");
 
-  // The second module's name: an odd length, then one that runs into the page behind the heap, which is not mapped.
+  // The second module's name: an odd length, then one that runs into the page behind the heap, which is not
+  // mapped.
   const process = os.process(4120);
   assert(process !== undefined);
   const space = os.spaceOf(process);
@@ -317,7 +319,8 @@ Deno.test("a list of 300,000 processes is cut at the bound, and told", () => {
 
 Deno.test("tables that all name themselves are looked through once, not for ever", () => {
   const image = new WindowsImage({ ...forged(0, 0, 0), lowStub: false });
-  // Below each self-mapped root, each table is the table itself: 2^36 places, and each of them an image that is no kernel.
+  // Below each self-mapped root, each table is the table itself: 2^36 places, and each of them an image that
+  // is no kernel.
   const loop = image.tables.allocate();
   for (let i = 0; i < 512; i++) image.tables.set(loop, i, BigInt(loop) | 0x63n);
   for (const { root } of image.built) image.tables.set(root, 0x1f0, BigInt(loop) | 0x63n);
