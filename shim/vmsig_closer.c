@@ -13,6 +13,9 @@
  * the wait of a socket that lingers, so these threads get one every TICK_NS while they close. (No signal ends
  * a flush: of those MOST_THREADS can be had. Only peers that are let in have their descriptors received.)
  *
+ * They wait on a semaphore. A condition variable of glibc 2.36 can leave its signaller waiting for ever for waiters
+ * that sleep (seen: pthread_cond_signal in __condvar_quiesce_and_switch_g1), and the signaller here is the loop.
+ *
  * The queue has a place for every descriptor that a process can have: handing one over never fails and never
  * waits.
  */
@@ -22,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -35,7 +39,7 @@
 #define TICK_NS 200000
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
+static sem_t more; /* made with the first thread */
 static struct closing { int32_t fd, is_connection; } queue[QUEUE]; /* untouched pages of it cost nothing */
 static uint32_t head, count, threads, idle;
 
@@ -104,11 +108,12 @@ static void *run(void *unused)
     struct itimerspec on = {{0, TICK_NS}, {0, TICK_NS}}, off = {{0, 0}, {0, 0}};
     for (;;) {
         pthread_mutex_lock(&lock);
-        while (count == 0) {
-            idle++;
-            pthread_cond_wait(&more, &lock);
-            idle--;
+        idle++;
+        pthread_mutex_unlock(&lock);
+        while (sem_wait(&more) < 0) {
         }
+        pthread_mutex_lock(&lock);
+        idle--;
         struct closing next = queue[head];
         head = (head + 1) % QUEUE;
         count--;
@@ -138,6 +143,8 @@ static int start(void)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 64 * 1024);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    if (threads == 0)
+        sem_init(&more, 0, 0);
     int error = pthread_create(&thread, &attributes, run, NULL);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -166,7 +173,7 @@ int32_t vmsig_close_elsewhere(int32_t fd, int32_t is_connection)
     }
     queue[(head + count) % QUEUE] = (struct closing){fd, is_connection};
     count++;
-    pthread_cond_signal(&more);
     pthread_mutex_unlock(&lock);
+    sem_post(&more);
     return 0;
 }
