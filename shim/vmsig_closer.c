@@ -13,8 +13,9 @@
  * the wait of a socket that lingers, so these threads get one every TICK_NS while they close. (No signal ends
  * a flush: of those MOST_THREADS can be had. Only peers that are let in have their descriptors received.)
  *
- * They wait on a semaphore. A condition variable of glibc 2.36 can leave its signaller waiting for ever for waiters
- * that sleep (seen: pthread_cond_signal in __condvar_quiesce_and_switch_g1), and the signaller here is the loop.
+ * They wait on a semaphore. A condition variable of glibc 2.36 can leave its signaller waiting for ever for
+ * waiters that sleep (seen: pthread_cond_signal in __condvar_quiesce_and_switch_g1), and the signaller here
+ * is the loop.
  *
  * The queue has a place for every descriptor that a process can have: handing one over never fails and never
  * waits.
