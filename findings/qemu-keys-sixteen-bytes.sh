@@ -60,7 +60,8 @@ class Qmp:
     def close(self): self.f.close(); self.s.close()
 PY
 
-# A guest that reads nothing: a boot sector of cli; hlt; jmp. The keyboard controller is then read from outside, by port.
+# A guest that reads nothing: a boot sector of cli; hlt; jmp. The keyboard controller is then read from
+# outside, by port.
 python3 - "$T/boot.img" <<'PY'
 import sys
 open(sys.argv[1], "wb").write((bytes([0xfa, 0xf4, 0xeb, 0xfd]).ljust(510, b"\0") + b"\x55\xaa").ljust(1474560, b"\0"))
