@@ -95,7 +95,7 @@ case "${1:-base}" in
   base) base ;;
   demo) base; guest cloud ;;
   # The control in Python (tests/python) and the rights of other users (setpriv) are the tests' alone.
-  guest) base; need_apt python3 python3; need_apt setpriv util-linux; guest cloud generic ;;
+  guest) base; need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; guest cloud generic ;;
   compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort ;;
   *) printf 'usage: scripts/setup.sh base|demo|guest|compile\n' >&2; exit 2 ;;
 esac
