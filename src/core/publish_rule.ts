@@ -6,8 +6,8 @@
 import { CODE } from "../base/codes.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import { PUBLISHABLE } from "../access/requirement.ts";
+import { fdsOfKind } from "../event/body_rule.ts";
 import { CAP } from "../event/capability.ts";
-import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
 
@@ -26,5 +26,5 @@ export function judgePublish(event: TransferEvent, grant: Grant, endpoint: Endpo
   if (endpoint === null || endpoint.leaving) return CODE["no-endpoint"];
   if (event.bodyBytes > 0) return CODE["bad-argument"];
   // Descriptors go to everybody who watches: a ring is one, and nothing else brings any.
-  return event.fds.length === (event.kind === KIND.FRAME_RING ? 1 : 0) ? CODE.ok : CODE["bad-argument"];
+  return event.fds.length === fdsOfKind(event.kind) ? CODE.ok : CODE["bad-argument"];
 }

@@ -15,13 +15,13 @@ import { DEFAULT_QUEUE_EVENTS, MAX_ENDPOINTS } from "../base/limits.ts";
 /** Events in one burst of one seam. */
 export const SEAM_BURST = 320;
 /** Events a second for good: states of a VM change by the second, not by the millisecond. */
-export const SEAM_EVENTS_A_SECOND = 64;
+const SEAM_EVENTS_A_SECOND = 64;
 /** Events of a burst that a seam has for itself. */
 export const SEAM_OWN = 8;
 /** Events in one burst of all seams together, beyond what each has for itself. */
 export const HOUSE_BURST = 384;
 /** The same a second for good. */
-export const HOUSE_EVENTS_A_SECOND = 1024;
+const HOUSE_EVENTS_A_SECOND = 1024;
 /** Tokens that an answered command brings: a reset of a suspended machine is told by three events. */
 const TOKENS_A_COMMAND = 4;
 

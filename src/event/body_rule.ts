@@ -1,7 +1,7 @@
 /**
- * Which body a control's frame may have, by its kind, made from the catalogue: further input records, the
- * source of a memory write, and none for anything else. What a body says is for whoever carries the command
- * out; here it is only kept from being carried around for nothing.
+ * Which body and how many descriptors a control's frame may have, by its kind, made from the catalogue:
+ * further input records, the source of a memory write, and none for anything else. What a body says is for
+ * whoever carries the command out; here it is only kept from being carried around for nothing.
  * @module
  */
 import { CODE } from "../base/codes.ts";
@@ -13,10 +13,18 @@ import { BODY } from "./transfer_event.ts";
 const MOST_BYTES = new Uint32Array(KIND_MAX);
 /** DOWN kind to the format of its body. */
 const FORMAT = new Uint8Array(KIND_MAX);
+/** Kind to the descriptors that a control sends with it: none but with what it may publish. */
+const FDS = new Uint8Array(KIND_MAX);
 for (const [, row] of ROWS) {
+  if (row.publishable) FDS[row.number] = row.fds;
   if (row.way !== "down") continue;
   MOST_BYTES[row.number] = row.bodyBytes;
   FORMAT[row.number] = row.body === "none" ? BODY.NONE : row.body === "cbor" ? BODY.CBOR : BODY.RAW;
+}
+
+/** How many descriptors a control's frame of this kind brings: as many, and no fewer. */
+export function fdsOfKind(kind: number): number {
+  return FDS[kind] ?? 0;
 }
 
 /**

@@ -20,7 +20,7 @@ import type { Control, ControlSeat } from "../../core/control_port.ts";
 import { ERROR } from "../../event/body_layout.ts";
 import { DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
-import { judgeBody } from "../../event/body_rule.ts";
+import { fdsOfKind, judgeBody } from "../../event/body_rule.ts";
 import { bodyBytesOf, checkFrame, decodeFrame, FRAME } from "../../event/frame.ts";
 import { writeText } from "../../event/inline_text.ts";
 import { CLASS, KIND, kindClass } from "../../event/kind.ts";
@@ -249,7 +249,7 @@ export class SocketControl implements Control, FdHandler {
     if (way === CLASS.UP && !PUBLISHABLE.has(kind)) {
       return this.#refuse("kind is not for a control to publish");
     }
-    if (fdCount > 0 && kind !== KIND.FRAME_RING) return this.#refuse("fds with a kind that has none");
+    if (fdCount > 0 && fdsOfKind(kind) === 0) return this.#refuse("fds with a kind that has none");
     const seat = this.#seat as ControlSeat;
     const event = this.#options.pool.acquire();
     const bodyBytes = bodyBytesOf(receive.view, offset);
