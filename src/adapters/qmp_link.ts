@@ -16,6 +16,7 @@
  */
 import { IN, pollNow } from "../../ffi/poller.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { OsError } from "../../ffi/os_error.ts";
 import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
 import { assert } from "../base/assert.ts";
 import { MS, NEVER, SECOND } from "../base/clock.ts";
@@ -41,6 +42,7 @@ import {
   STALE,
 } from "./qmp_loss.ts";
 import { isProcess, openPidfd } from "./qmp_peer.ts";
+import { SentDescriptors } from "./sent_descriptors.ts";
 
 /** How a link is made. */
 export interface QmpLinkOptions {
@@ -58,6 +60,21 @@ export interface QmpLinkOptions {
   readonly log?: Log;
   /** False for a peer that need not be watched: no heartbeat, no timer while it is up. */
   readonly heartbeat?: boolean;
+}
+
+/** What a command has beside its name and arguments. */
+export interface QmpCommandOptions {
+  /** Comes back with the reply; 0 unless given. */
+  readonly tag?: number;
+  /** How long to wait for QEMU's answer, from now. */
+  readonly timeoutNs: number;
+  /**
+   * Descriptors that QEMU gets with the command (getfd, add-fd), borrowed for the call: what goes to QEMU are
+   * copies, so the caller may close its own as soon as this returns, whatever becomes of the command. QEMU's
+   * commands take the first one and close the others. A command that takes none leaves them lying in QEMU for
+   * the next one: give them to those two only.
+   */
+  readonly fds?: readonly number[];
 }
 
 /** One of a link's users. All are told in the order in which they came. */
@@ -78,6 +95,7 @@ export interface QmpLinkUser {
 /** Where a link stands; `held` and `stale` have a connection that says nothing. */
 export type QmpLinkState = "idle" | "pausing" | "opening" | "held" | "up" | "stale" | "ending";
 
+const NO_FDS: readonly number[] = [];
 const GREETING_NS = SECOND;
 const FIRST_ANSWER_NS = 2.75 * SECOND;
 const QUIET_NS = 1.25 * SECOND;
@@ -197,21 +215,18 @@ export class QmpLink implements TimerHandler {
   }
 
   /**
-   * Sends a command. The handler is told its reply exactly once, maybe before this returns (`unsent` when
-   * down).
+   * Sends a command, behind all that were sent before it. The handler is told its reply exactly once, maybe
+   * before this returns (`unsent` when the link is down).
    *
    * @param args plain JSON
-   * @param tag comes back with the reply
-   * @param timeoutNs how long to wait for QEMU's answer, from now
-   * @param fds descriptors that go along, borrowed until the reply
+   * @throws {Fault} `bad-argument` for more descriptors than {@linkcode MAX_QMP_FDS}; {@linkcode OsError}
+   *   EMFILE when there is no descriptor left for a copy: nothing is sent, and the handler is not told
    */
   execute(
     command: string,
     args: object | undefined,
     handler: QmpReplyHandler,
-    tag: number,
-    timeoutNs: number,
-    fds?: readonly number[],
+    { tag = 0, timeoutNs, fds = NO_FDS }: QmpCommandOptions,
   ): void {
     const client = this.#client;
     if (client === null || this.#state !== "up") {
@@ -220,7 +235,14 @@ export class QmpLink implements TimerHandler {
     }
     this.#gauge.noteCommand(command);
     const deadlineNs = this.#loop.clock.nowNs() + timeoutNs;
-    client.execute(command, args, handler, tag, deadlineNs, fds);
+    const descriptors = fds.length === 0 ? null : SentDescriptors.copyOf(fds);
+    try {
+      client.execute(command, args, handler, { tag, deadlineNs, descriptors });
+    } catch (error) {
+      // The kernel takes no more descriptors (ETOOMANYREFS): the command is in flight for the client only.
+      if (!(error instanceof OsError)) throw error;
+      return this.onFault(error);
+    }
     if (deadlineNs < this.#armedNs) this.#rearm();
   }
 

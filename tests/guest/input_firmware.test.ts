@@ -43,7 +43,7 @@ function held(rig: AdapterRig): unknown {
 
 async function tell({ rig, link }: Inputs, command: string): Promise<void> {
   let done = false;
-  link.execute(command, undefined, () => done = true, 0, 1e10);
+  link.execute(command, undefined, () => done = true, { timeoutNs: 1e10 });
   await rig.until(command, () => done);
 }
 

@@ -218,8 +218,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
         }
         this.poke();
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -279,8 +278,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       "input-send-event",
       args,
       this.#onReply,
-      this.#remember({ frame, from, to }),
-      ANSWER_NS,
+      { tag: this.#remember({ frame, from, to }), timeoutNs: ANSWER_NS },
     );
     // After it, because a look at the ring would go first.
     for (const { keyboard, gauge } of this.#gauges) {
@@ -356,8 +354,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
           if (typeof path === "string") this.#addGauge(path, generation);
         }
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -370,8 +367,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
         const keyboard = reply.value === "virtio-keyboard-device";
         this.#gauges.push({ keyboard, gauge: new VirtioGauge(this.#link, path, this.#pump) });
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 }

@@ -118,8 +118,7 @@ export class VirtioGauge {
       "x-query-virtio-queue-element",
       { path: this.#path, queue: 0 },
       this.#onLook,
-      this.#generation,
-      ANSWER_NS,
+      { tag: this.#generation, timeoutNs: ANSWER_NS },
     );
   }
 

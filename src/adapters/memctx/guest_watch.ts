@@ -129,8 +129,7 @@ export class GuestWatch implements TimerHandler {
       (reply: QmpReply) => {
         if (round === this.#round) this.#onRegisters(reply);
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 

@@ -250,9 +250,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       (reply) => {
         if (round === this.#round) this.#onMemoryMap(reply);
       },
-      0,
       // A QEMU that answers nothing is given up by the link.
-      NEVER,
+      { timeoutNs: NEVER },
     );
   }
 

@@ -158,8 +158,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
           seat.log.info("QEMU refuses", { vm: seat.endpointName, command, why: reply.errorText });
         }
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -174,8 +173,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         fill(answer, this.#tracker.onRunState(statusOf(reply)));
         seat.reply(ticket, answer);
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -197,8 +195,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         // is not told twice.
         if (askedFor === "STOP" || now.state !== before.state) this.#tell(now);
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
