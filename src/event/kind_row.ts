@@ -92,7 +92,7 @@ export const PLAIN = {
 } as const;
 
 /** One past the largest kind. */
-export const KIND_MAX = 100;
+export const KIND_MAX = 118;
 
 /** Numbers that once were kinds (inclusive ranges): never to be used again. */
 export const RETIRED_KINDS: readonly (readonly [from: number, to: number])[] = [
