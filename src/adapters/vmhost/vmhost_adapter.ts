@@ -14,10 +14,10 @@ import { LIFE, SEAM_REASON, VM_OP } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import type { QmpEvent } from "../../qmp/qmp_message.ts";
-import { type QmpLink, type QmpLinkUser, statusOf } from "../qmp_link.ts";
-import type { QmpLoss } from "../qmp_loss.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
+import { type QmpLink, type QmpLinkUser, statusOf } from "../../qemu/monitor/qmp_link.ts";
+import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { VmState } from "./run_state.ts";
 import { TRACKED_EVENTS, VmTracker } from "./vm_tracker.ts";
 

@@ -14,21 +14,20 @@
  * It gives no meaning to events: its users do.
  * @module
  */
-import { IN, pollNow } from "../../ffi/poller.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { OsError } from "../../ffi/os_error.ts";
-import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
-import { assert } from "../base/assert.ts";
-import { MS, NEVER, SECOND } from "../base/clock.ts";
-import { Fault, messageOf } from "../base/fault.ts";
-import { type Log, SILENT } from "../base/log.ts";
-import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
-import type { FaultAccount } from "../core/barrier.ts";
-import type { ProcessIdentity } from "../qemu/process_identity.ts";
-import { EventGauge } from "../qmp/event_gauge.ts";
-import { QmpClient, type QmpReply, type QmpReplyHandler } from "../qmp/qmp_client.ts";
-import { isObject, type QmpEvent } from "../qmp/qmp_message.ts";
-import { hasEnded } from "../ram/process_end.ts";
+import { IN, pollNow } from "../../../ffi/poller.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { OsError } from "../../../ffi/os_error.ts";
+import { connectUnix, peerCredentials, SOCKET } from "../../../ffi/unix_socket.ts";
+import { assert } from "../../base/assert.ts";
+import { MS, NEVER, SECOND } from "../../base/clock.ts";
+import { Fault, messageOf } from "../../base/fault.ts";
+import { type Log, SILENT } from "../../base/log.ts";
+import type { ProcessIdentity } from "../process_identity.ts";
+import { EventGauge } from "../protocol/event_gauge.ts";
+import { QmpClient, type QmpReply, type QmpReplyHandler } from "../protocol/qmp_client.ts";
+import { isObject, type QmpEvent } from "../protocol/qmp_message.ts";
+import { hasEnded } from "../../ram/process_end.ts";
+import type { DeadlineHandler, MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
 import { QmpConnection } from "./qmp_connection.ts";
 import {
   connectLoss,
@@ -49,7 +48,7 @@ export interface QmpLinkOptions {
   /** The QMP socket's path. */
   readonly path: string;
   /** The loop it lives on. */
-  readonly loop: LoopPort;
+  readonly loop: MonitorLoop;
   /**
    * The process that must listen there, as the kernel tells (SO_PEERCRED): nobody vouches for a path but the
    * process that names it. Absent: whoever listens is the one, by the word of whoever named the path; under
@@ -119,10 +118,10 @@ const FLOOD_PAUSE_FIRST_NS = SECOND;
 const FLOOD_PAUSE_LONGEST_NS = 60 * SECOND;
 
 /** A monitor. */
-export class QmpLink implements TimerHandler {
+export class QmpLink implements DeadlineHandler {
   /** The QMP socket's path. */
   readonly path: string;
-  readonly #loop: LoopPort;
+  readonly #loop: MonitorLoop;
   readonly #log: Log;
   readonly #heartbeat: boolean;
   readonly #expected: ProcessIdentity | undefined;
@@ -254,8 +253,8 @@ export class QmpLink implements TimerHandler {
     this.#rearm();
   }
 
-  /** For the log, when something of its threw: see `core/barrier.ts`. */
-  faultAccount(): FaultAccount {
+  /** For the log, when something of its threw. */
+  faultAccount(): { readonly name: string } {
     return { name: `monitor ${this.path}` };
   }
 
@@ -398,7 +397,7 @@ export class QmpLink implements TimerHandler {
     client?.close();
     if (this.#state !== "ending") return;
     if (pidfd === null) return this.#lose(hasEnded(this.#pid) ? PROCESS_GONE : PEER_CLOSED);
-    const watcher: FdHandler = {
+    const watcher: ReadyHandler = {
       onReady: () => this.#lose(PROCESS_GONE),
       onFault: (error) => this.onFault(error),
     };

@@ -4,14 +4,14 @@
  * messages.
  * @module
  */
-import { ERR, HUP, IN, OUT } from "../../ffi/poller.ts";
-import { isPeerGone, sendOne } from "../../ffi/datagram.ts";
-import { ERRNO } from "../../ffi/os_error.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { readInto } from "../../ffi/stream.ts";
-import { refuseDescriptors } from "../../ffi/unix_socket.ts";
-import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
-import type { QmpDescriptors, QmpOutput } from "../qmp/qmp_client.ts";
+import { ERR, HUP, IN, OUT } from "../../../ffi/poller.ts";
+import { isPeerGone, sendOne } from "../../../ffi/datagram.ts";
+import { ERRNO } from "../../../ffi/os_error.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { readInto } from "../../../ffi/stream.ts";
+import { refuseDescriptors } from "../../../ffi/unix_socket.ts";
+import type { QmpDescriptors, QmpOutput } from "../protocol/qmp_client.ts";
+import type { DeadlineHandler, MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
 import { ReadingBudget } from "./reading_budget.ts";
 
 /** Who takes what comes. */
@@ -37,9 +37,9 @@ const READ_BYTES = 16_384;
 let readBuffer: Uint8Array<ArrayBuffer> | undefined;
 
 /** A connected socket under the loop's watch. */
-export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
+export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
   readonly #socket: OwnedFd;
-  readonly #loop: LoopPort;
+  readonly #loop: MonitorLoop;
   readonly #listener: QmpConnectionListener;
   #unsent: Unsent[] = [];
   readonly #budget = new ReadingBudget();
@@ -48,7 +48,7 @@ export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
   #open = true;
 
   /** Takes over a connected socket and starts watching it. */
-  constructor(socket: OwnedFd, loop: LoopPort, listener: QmpConnectionListener) {
+  constructor(socket: OwnedFd, loop: MonitorLoop, listener: QmpConnectionListener) {
     this.#socket = socket;
     this.#loop = loop;
     this.#listener = listener;
@@ -87,7 +87,7 @@ export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
     if ((events & (IN | HUP | ERR)) !== 0) this.drain();
   }
 
-  /** Called by the loop: see `core/barrier.ts`. */
+  /** Called by the loop: something of its own threw. */
   onFault(error: unknown): void {
     if (this.#listener.onFault === undefined) this.close();
     else this.#listener.onFault(error);

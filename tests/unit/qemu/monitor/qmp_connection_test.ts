@@ -4,15 +4,15 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { ReceiveBatch } from "../../../ffi/datagram.ts";
-import { createMemfd, statFd } from "../../../ffi/memfd.ts";
-import { closeFd, openFdCount } from "../../../ffi/owned_fd.ts";
-import { OUT } from "../../../ffi/poller.ts";
-import { setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
-import { QmpConnection } from "../../../src/adapters/qmp_connection.ts";
-import { SentDescriptors } from "../../../src/adapters/sent_descriptors.ts";
-import { NEVER } from "../../../src/base/clock.ts";
-import type { LoopPort } from "../../../src/core/adapter_port.ts";
+import { ReceiveBatch } from "../../../../ffi/datagram.ts";
+import { createMemfd, statFd } from "../../../../ffi/memfd.ts";
+import { closeFd, openFdCount } from "../../../../ffi/owned_fd.ts";
+import { OUT } from "../../../../ffi/poller.ts";
+import { setSendBufferBytes, SOCKET, socketPair } from "../../../../ffi/unix_socket.ts";
+import { QmpConnection } from "../../../../src/qemu/monitor/qmp_connection.ts";
+import { SentDescriptors } from "../../../../src/qemu/monitor/sent_descriptors.ts";
+import { NEVER } from "../../../../src/base/clock.ts";
+import type { LoopPort } from "../../../../src/core/adapter_port.ts";
 
 /** A loop of which only the watched events matter. */
 function loopThat(watches: (events: number) => void): LoopPort {

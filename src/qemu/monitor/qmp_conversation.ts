@@ -15,7 +15,7 @@ import { readInto, sendWithFds, writeFrom } from "../../../ffi/stream.ts";
 import { connectUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { MS } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
-import { QmpClient, type QmpReply } from "../../qmp/qmp_client.ts";
+import { QmpClient, type QmpReply } from "../protocol/qmp_client.ts";
 
 /** How long a monitor may take to greet, and a command to be answered, unless told otherwise. */
 const DEFAULT_TIMEOUT_MS = 5000;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { MAX_QMP_INFLIGHT, MAX_QMP_QUEUE } from "../../../src/base/limits.ts";
-import { QmpClient, type QmpReply } from "../../../src/qmp/qmp_client.ts";
-import { SeededRandom } from "../../fixtures/seeded_random.ts";
+import { MAX_QMP_INFLIGHT, MAX_QMP_QUEUE } from "../../../../src/base/limits.ts";
+import { QmpClient, type QmpReply } from "../../../../src/qemu/protocol/qmp_client.ts";
+import { SeededRandom } from "../../../fixtures/seeded_random.ts";
 
 const encoder = new TextEncoder();
 const GREETING =

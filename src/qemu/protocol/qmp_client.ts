@@ -18,14 +18,14 @@
  * the length of a command is most of its time, and an id is 7 bytes.
  * @module
  */
-import { assert } from "../base/assert.ts";
-import { NEVER } from "../base/clock.ts";
+import { assert } from "../../base/assert.ts";
+import { NEVER } from "../../base/clock.ts";
 import {
   MAX_QMP_INFLIGHT,
   MAX_QMP_LINE_BYTES,
   MAX_QMP_QUEUE,
   MAX_QMP_SHORT_LINE_BYTES,
-} from "../base/limits.ts";
+} from "../../base/limits.ts";
 import { LineSplitter } from "./line_splitter.ts";
 import { MessageAssembler } from "./message_assembler.ts";
 import { NO_ID, parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";

@@ -4,10 +4,10 @@
  * be those of other files, so what waits are copies.
  * @module
  */
-import { openAll, OwnedFd } from "../../ffi/owned_fd.ts";
-import { Fault } from "../base/fault.ts";
-import { MAX_QMP_FDS } from "../base/limits.ts";
-import type { QmpDescriptors } from "../qmp/qmp_client.ts";
+import { openAll, OwnedFd } from "../../../ffi/owned_fd.ts";
+import { Fault } from "../../base/fault.ts";
+import { MAX_QMP_FDS } from "../../base/limits.ts";
+import type { QmpDescriptors } from "../protocol/qmp_client.ts";
 
 /** One command's. */
 export class SentDescriptors implements QmpDescriptors {
