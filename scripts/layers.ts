@@ -15,7 +15,7 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
   ["src/event", 1],
   ["src/guest", 1],
   ["src/v2v", 1],
-  ["src/qmp", 1],
+  ["src/qemu/monitor", 3],
   ["src/qemu", 1],
   ["src/rfb", 1],
   ["src/dbus", 1],

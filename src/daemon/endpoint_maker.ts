@@ -15,7 +15,7 @@ import { QmpInputDriver } from "../adapters/input/qmp_input_driver.ts";
 import { UinputDriver } from "../adapters/input/uinput_driver.ts";
 import { MemctxAdapter } from "../adapters/memctx/memctx_adapter.ts";
 import type { ScanPort } from "../adapters/memctx/scan_port.ts";
-import { QmpLink } from "../adapters/qmp_link.ts";
+import { QmpLink } from "../qemu/monitor/qmp_link.ts";
 import { VmhostAdapter } from "../adapters/vmhost/vmhost_adapter.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";

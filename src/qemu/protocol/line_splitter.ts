@@ -3,7 +3,7 @@
  * place; only a torn one is copied. It knows nothing of JSON.
  * @module
  */
-import { MAX_QMP_LINE_BYTES } from "../base/limits.ts";
+import { MAX_QMP_LINE_BYTES } from "../../base/limits.ts";
 
 /**
  * Takes one line, without its line end: `bytes[from..to)`, valid during the call. Returns false to be given

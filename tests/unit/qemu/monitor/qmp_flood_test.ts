@@ -4,15 +4,15 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { ReadingBudget } from "../../../src/adapters/reading_budget.ts";
-import { QmpLink, type QmpLinkUser } from "../../../src/adapters/qmp_link.ts";
-import { FLOOD, type QmpLoss } from "../../../src/adapters/qmp_loss.ts";
-import { MS, SECOND } from "../../../src/base/clock.ts";
-import { SEAM_REASON } from "../../../src/event/body_number.ts";
-import type { QmpEvent } from "../../../src/qmp/qmp_message.ts";
-import { VmhostAdapter } from "../../../src/adapters/vmhost/vmhost_adapter.ts";
-import { AdapterRig } from "../../fixtures/adapter_rig.ts";
-import { ScriptedQmp } from "../../fixtures/scripted_qmp.ts";
+import { ReadingBudget } from "../../../../src/qemu/monitor/reading_budget.ts";
+import { QmpLink, type QmpLinkUser } from "../../../../src/qemu/monitor/qmp_link.ts";
+import { FLOOD, type QmpLoss } from "../../../../src/qemu/monitor/qmp_loss.ts";
+import { MS, SECOND } from "../../../../src/base/clock.ts";
+import { SEAM_REASON } from "../../../../src/event/body_number.ts";
+import type { QmpEvent } from "../../../../src/qemu/protocol/qmp_message.ts";
+import { VmhostAdapter } from "../../../../src/adapters/vmhost/vmhost_adapter.ts";
+import { AdapterRig } from "../../../fixtures/adapter_rig.ts";
+import { ScriptedQmp } from "../../../fixtures/scripted_qmp.ts";
 
 /** Counts what a link tells. */
 class Counter implements QmpLinkUser {

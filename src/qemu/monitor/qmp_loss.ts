@@ -3,10 +3,10 @@
  * text of the ERROR beside it, and what to do about it for the log.
  * @module
  */
-import { ERRNO, OsError } from "../../ffi/os_error.ts";
-import { CODE } from "../base/codes.ts";
-import { messageOf } from "../base/fault.ts";
-import { SEAM_REASON } from "../event/body_number.ts";
+import { ERRNO, OsError } from "../../../ffi/os_error.ts";
+import { CODE } from "../../base/codes.ts";
+import { messageOf } from "../../base/fault.ts";
+import { SEAM_REASON } from "../../event/body_number.ts";
 
 /** A monitor's loss. */
 export interface QmpLoss {

@@ -14,20 +14,20 @@
  * It gives no meaning to events: its users do.
  * @module
  */
-import { IN, pollNow } from "../../ffi/poller.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { connectUnix, peerCredentials, SOCKET } from "../../ffi/unix_socket.ts";
-import { assert } from "../base/assert.ts";
-import { MS, NEVER, SECOND } from "../base/clock.ts";
-import { Fault, messageOf } from "../base/fault.ts";
-import { type Log, SILENT } from "../base/log.ts";
-import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
-import type { FaultAccount } from "../core/barrier.ts";
-import type { ProcessIdentity } from "../qemu/process_identity.ts";
-import { EventGauge } from "../qmp/event_gauge.ts";
-import { QmpClient, type QmpReply, type QmpReplyHandler } from "../qmp/qmp_client.ts";
-import { isObject, type QmpEvent } from "../qmp/qmp_message.ts";
-import { hasEnded } from "../ram/process_end.ts";
+import { IN, pollNow } from "../../../ffi/poller.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { OsError } from "../../../ffi/os_error.ts";
+import { connectUnix, peerCredentials, SOCKET } from "../../../ffi/unix_socket.ts";
+import { assert } from "../../base/assert.ts";
+import { MS, NEVER, SECOND } from "../../base/clock.ts";
+import { Fault, messageOf } from "../../base/fault.ts";
+import { type Log, SILENT } from "../../base/log.ts";
+import type { ProcessIdentity } from "../process_identity.ts";
+import { EventGauge } from "../protocol/event_gauge.ts";
+import { QmpClient, type QmpReply, type QmpReplyHandler } from "../protocol/qmp_client.ts";
+import { isObject, type QmpEvent } from "../protocol/qmp_message.ts";
+import { hasEnded } from "../../ram/process_end.ts";
+import type { DeadlineHandler, MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
 import { QmpConnection } from "./qmp_connection.ts";
 import {
   connectLoss,
@@ -41,13 +41,14 @@ import {
   STALE,
 } from "./qmp_loss.ts";
 import { isProcess, openPidfd } from "./qmp_peer.ts";
+import { SentDescriptors } from "./sent_descriptors.ts";
 
 /** How a link is made. */
 export interface QmpLinkOptions {
   /** The QMP socket's path. */
   readonly path: string;
   /** The loop it lives on. */
-  readonly loop: LoopPort;
+  readonly loop: MonitorLoop;
   /**
    * The process that must listen there, as the kernel tells (SO_PEERCRED): nobody vouches for a path but the
    * process that names it. Absent: whoever listens is the one, by the word of whoever named the path; under
@@ -58,6 +59,21 @@ export interface QmpLinkOptions {
   readonly log?: Log;
   /** False for a peer that need not be watched: no heartbeat, no timer while it is up. */
   readonly heartbeat?: boolean;
+}
+
+/** What a command has beside its name and arguments. */
+export interface QmpCommandOptions {
+  /** Comes back with the reply; 0 unless given. */
+  readonly tag?: number;
+  /** How long to wait for QEMU's answer, from now. */
+  readonly timeoutNs: number;
+  /**
+   * Descriptors that QEMU gets with the command (getfd, add-fd), borrowed for the call: what goes to QEMU are
+   * copies, so the caller may close its own as soon as this returns, whatever becomes of the command. QEMU's
+   * commands take the first one and close the others. A command that takes none leaves them lying in QEMU for
+   * the next one: give them to those two only.
+   */
+  readonly fds?: readonly number[];
 }
 
 /** One of a link's users. All are told in the order in which they came. */
@@ -78,6 +94,7 @@ export interface QmpLinkUser {
 /** Where a link stands; `held` and `stale` have a connection that says nothing. */
 export type QmpLinkState = "idle" | "pausing" | "opening" | "held" | "up" | "stale" | "ending";
 
+const NO_FDS: readonly number[] = [];
 const GREETING_NS = SECOND;
 const FIRST_ANSWER_NS = 2.75 * SECOND;
 const QUIET_NS = 1.25 * SECOND;
@@ -101,10 +118,10 @@ const FLOOD_PAUSE_FIRST_NS = SECOND;
 const FLOOD_PAUSE_LONGEST_NS = 60 * SECOND;
 
 /** A monitor. */
-export class QmpLink implements TimerHandler {
+export class QmpLink implements DeadlineHandler {
   /** The QMP socket's path. */
   readonly path: string;
-  readonly #loop: LoopPort;
+  readonly #loop: MonitorLoop;
   readonly #log: Log;
   readonly #heartbeat: boolean;
   readonly #expected: ProcessIdentity | undefined;
@@ -197,21 +214,18 @@ export class QmpLink implements TimerHandler {
   }
 
   /**
-   * Sends a command. The handler is told its reply exactly once, maybe before this returns (`unsent` when
-   * down).
+   * Sends a command, behind all that were sent before it. The handler is told its reply exactly once, maybe
+   * before this returns (`unsent` when the link is down).
    *
    * @param args plain JSON
-   * @param tag comes back with the reply
-   * @param timeoutNs how long to wait for QEMU's answer, from now
-   * @param fds descriptors that go along, borrowed until the reply
+   * @throws {Fault} `bad-argument` for more descriptors than {@linkcode MAX_QMP_FDS}; {@linkcode OsError}
+   *   EMFILE when there is no descriptor left for a copy: nothing is sent, and the handler is not told
    */
   execute(
     command: string,
     args: object | undefined,
     handler: QmpReplyHandler,
-    tag: number,
-    timeoutNs: number,
-    fds?: readonly number[],
+    { tag = 0, timeoutNs, fds = NO_FDS }: QmpCommandOptions,
   ): void {
     const client = this.#client;
     if (client === null || this.#state !== "up") {
@@ -220,7 +234,14 @@ export class QmpLink implements TimerHandler {
     }
     this.#gauge.noteCommand(command);
     const deadlineNs = this.#loop.clock.nowNs() + timeoutNs;
-    client.execute(command, args, handler, tag, deadlineNs, fds);
+    const descriptors = fds.length === 0 ? null : SentDescriptors.copyOf(fds);
+    try {
+      client.execute(command, args, handler, { tag, deadlineNs, descriptors });
+    } catch (error) {
+      // The kernel takes no more descriptors (ETOOMANYREFS): the command is in flight for the client only.
+      if (!(error instanceof OsError)) throw error;
+      return this.onFault(error);
+    }
     if (deadlineNs < this.#armedNs) this.#rearm();
   }
 
@@ -232,8 +253,8 @@ export class QmpLink implements TimerHandler {
     this.#rearm();
   }
 
-  /** For the log, when something of its threw: see `core/barrier.ts`. */
-  faultAccount(): FaultAccount {
+  /** For the log, when something of its threw. */
+  faultAccount(): { readonly name: string } {
     return { name: `monitor ${this.path}` };
   }
 
@@ -376,7 +397,7 @@ export class QmpLink implements TimerHandler {
     client?.close();
     if (this.#state !== "ending") return;
     if (pidfd === null) return this.#lose(hasEnded(this.#pid) ? PROCESS_GONE : PEER_CLOSED);
-    const watcher: FdHandler = {
+    const watcher: ReadyHandler = {
       onReady: () => this.#lose(PROCESS_GONE),
       onFault: (error) => this.onFault(error),
     };

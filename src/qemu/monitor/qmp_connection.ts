@@ -4,14 +4,14 @@
  * messages.
  * @module
  */
-import { ERR, HUP, IN, OUT } from "../../ffi/poller.ts";
-import { isPeerGone, sendOne } from "../../ffi/datagram.ts";
-import { ERRNO } from "../../ffi/os_error.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { readInto } from "../../ffi/stream.ts";
-import { refuseDescriptors } from "../../ffi/unix_socket.ts";
-import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
-import type { QmpOutput } from "../qmp/qmp_client.ts";
+import { ERR, HUP, IN, OUT } from "../../../ffi/poller.ts";
+import { isPeerGone, sendOne } from "../../../ffi/datagram.ts";
+import { ERRNO } from "../../../ffi/os_error.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { readInto } from "../../../ffi/stream.ts";
+import { refuseDescriptors } from "../../../ffi/unix_socket.ts";
+import type { QmpDescriptors, QmpOutput } from "../protocol/qmp_client.ts";
+import type { DeadlineHandler, MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
 import { ReadingBudget } from "./reading_budget.ts";
 
 /** Who takes what comes. */
@@ -26,20 +26,20 @@ export interface QmpConnectionListener {
 
 interface Unsent {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly fds: readonly number[];
+  /** Go with the first byte, and are closed when it has gone. */
+  descriptors: QmpDescriptors | null;
   offset: number;
 }
 
-const NO_FDS: readonly number[] = [];
 /** Small enough that what one read brings takes well under a millisecond: see reading_budget.ts. */
 const READ_BYTES = 16_384;
 /** All connections read into it: what it holds is taken before anything else is read. */
 let readBuffer: Uint8Array<ArrayBuffer> | undefined;
 
 /** A connected socket under the loop's watch. */
-export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
+export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
   readonly #socket: OwnedFd;
-  readonly #loop: LoopPort;
+  readonly #loop: MonitorLoop;
   readonly #listener: QmpConnectionListener;
   #unsent: Unsent[] = [];
   readonly #budget = new ReadingBudget();
@@ -48,7 +48,7 @@ export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
   #open = true;
 
   /** Takes over a connected socket and starts watching it. */
-  constructor(socket: OwnedFd, loop: LoopPort, listener: QmpConnectionListener) {
+  constructor(socket: OwnedFd, loop: MonitorLoop, listener: QmpConnectionListener) {
     this.#socket = socket;
     this.#loop = loop;
     this.#listener = listener;
@@ -58,22 +58,27 @@ export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
   }
 
   /** Takes a command's bytes; what the socket does not take now goes when it can. */
-  sendCommand(bytes: Uint8Array<ArrayBuffer>, length: number, fds: readonly number[]): void {
-    if (!this.#open) return;
-    let sent = 0;
-    let kept = fds;
-    if (this.#unsent.length === 0) {
-      const result = sendOne(this.#socket.fd, bytes, 0, length, fds);
-      // A peer that is gone is told by the end of the stream, which is read next.
-      if (isPeerGone(result)) return;
-      if (result > 0) {
-        sent = result;
-        kept = NO_FDS;
+  sendCommand(bytes: Uint8Array<ArrayBuffer>, length: number, descriptors: QmpDescriptors | null): void {
+    let owned = descriptors;
+    try {
+      if (!this.#open) return;
+      let sent = 0;
+      if (this.#unsent.length === 0) {
+        const result = sendOne(this.#socket.fd, bytes, 0, length, owned?.fds);
+        // A peer that is gone is told by the end of the stream, which is read next.
+        if (result === length || isPeerGone(result)) return;
+        sent = Math.max(0, result);
+        this.#rewatch(true);
       }
+      this.#unsent.push({
+        bytes: bytes.slice(sent, length),
+        descriptors: sent > 0 ? null : owned,
+        offset: 0,
+      });
+      if (sent === 0) owned = null;
+    } finally {
+      owned?.close();
     }
-    if (sent === length) return;
-    if (this.#unsent.length === 0) this.#rewatch(true);
-    this.#unsent.push({ bytes: bytes.slice(sent, length), fds: kept, offset: 0 });
   }
 
   /** Called by the loop. */
@@ -82,7 +87,7 @@ export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
     if ((events & (IN | HUP | ERR)) !== 0) this.drain();
   }
 
-  /** Called by the loop: see `core/barrier.ts`. */
+  /** Called by the loop: something of its own threw. */
   onFault(error: unknown): void {
     if (this.#listener.onFault === undefined) this.close();
     else this.#listener.onFault(error);
@@ -130,10 +135,15 @@ export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#unsent = [];
+    this.#forgetUnsent();
     this.#loop.disarm(this);
     this.#loop.unwatch(this.#socket.fd);
     this.#socket.close();
+  }
+
+  #forgetUnsent(): void {
+    for (const unsent of this.#unsent) unsent.descriptors?.close();
+    this.#unsent = [];
   }
 
   #flush(): void {
@@ -143,21 +153,23 @@ export class QmpConnection implements FdHandler, TimerHandler, QmpOutput {
         this.#rewatch(false);
         return;
       }
-      const fds = first.offset === 0 ? first.fds : NO_FDS;
+      const { bytes, offset } = first;
       const result = sendOne(
         this.#socket.fd,
-        first.bytes,
-        first.offset,
-        first.bytes.length - first.offset,
-        fds,
+        bytes,
+        offset,
+        bytes.length - offset,
+        first.descriptors?.fds,
       );
       if (isPeerGone(result)) {
-        this.#unsent = [];
+        this.#forgetUnsent();
         continue;
       }
       if (result <= 0) return;
+      first.descriptors?.close();
+      first.descriptors = null;
       first.offset += result;
-      if (first.offset === first.bytes.length) this.#unsent.shift();
+      if (first.offset === bytes.length) this.#unsent.shift();
     }
   }
 }

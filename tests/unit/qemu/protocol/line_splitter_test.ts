@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { LineSplitter } from "../../../src/qmp/line_splitter.ts";
-import { SeededRandom } from "../../fixtures/seeded_random.ts";
+import { LineSplitter } from "../../../../src/qemu/protocol/line_splitter.ts";
+import { SeededRandom } from "../../../fixtures/seeded_random.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

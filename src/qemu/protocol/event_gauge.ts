@@ -7,7 +7,7 @@
  * nothing but the reading: they are not counted. How much reading may cost is the connection's business.
  * @module
  */
-import { SECOND } from "../base/clock.ts";
+import { SECOND } from "../../base/clock.ts";
 
 /** Events in one burst. */
 export const EVENT_BURST = 2000;

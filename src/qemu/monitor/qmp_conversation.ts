@@ -15,7 +15,7 @@ import { readInto, sendWithFds, writeFrom } from "../../../ffi/stream.ts";
 import { connectUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { MS } from "../../base/clock.ts";
 import { Fault } from "../../base/fault.ts";
-import { QmpClient, type QmpReply } from "../../qmp/qmp_client.ts";
+import { QmpClient, type QmpReply } from "../protocol/qmp_client.ts";
 
 /** How long a monitor may take to greet, and a command to be answered, unless told otherwise. */
 const DEFAULT_TIMEOUT_MS = 5000;
@@ -35,7 +35,7 @@ export class QmpConversation implements Disposable {
     this.#socket = socket;
     this.#poller.add(socket.fd, IN, 0);
     this.#client = new QmpClient(
-      { sendCommand: (bytes, length, fds) => this.#send(bytes, length, fds) },
+      { sendCommand: (bytes, length, descriptors) => this.#send(bytes, length, descriptors?.fds ?? []) },
       {
         onGreeting: () => {},
         onReady: () => {},
@@ -84,7 +84,11 @@ export class QmpConversation implements Disposable {
   ): unknown {
     let reply: QmpReply | undefined;
     const deadlineNs = monotonicClock.nowNs() + timeoutMs * MS;
-    this.#client.execute(command, args, (answer) => reply = answer, 0, deadlineNs, fds);
+    this.#client.execute(command, args, (answer) => reply = answer, {
+      deadlineNs,
+      // The caller keeps them open until this returns, and then the command has left or never will.
+      descriptors: { fds, close() {} },
+    });
     while (reply === undefined) {
       if (!this.#turn(deadlineNs)) this.#client.tick(monotonicClock.nowNs());
     }

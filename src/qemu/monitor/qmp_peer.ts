@@ -3,11 +3,11 @@
  * (SO_PEERCRED), by a number that may be another's by now; from 6.5 on also by a descriptor, which never is.
  * @module
  */
-import { isOsError, OsError } from "../../ffi/os_error.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { pidfdOpen, signalPidfd } from "../../ffi/signals.ts";
-import { peerPidfd } from "../../ffi/unix_socket.ts";
-import { type ProcessIdentity, startOf } from "../qemu/process_identity.ts";
+import { isOsError, OsError } from "../../../ffi/os_error.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { pidfdOpen, signalPidfd } from "../../../ffi/signals.ts";
+import { peerPidfd } from "../../../ffi/unix_socket.ts";
+import { type ProcessIdentity, startOf } from "../process_identity.ts";
 
 /**
  * The process at the other end of a connection; null when it is gone, or the kernel is too old to tell.

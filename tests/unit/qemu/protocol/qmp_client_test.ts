@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { MAX_QMP_INFLIGHT, MAX_QMP_QUEUE } from "../../../src/base/limits.ts";
-import { QmpClient, type QmpReply } from "../../../src/qmp/qmp_client.ts";
-import { SeededRandom } from "../../fixtures/seeded_random.ts";
+import { MAX_QMP_INFLIGHT, MAX_QMP_QUEUE } from "../../../../src/base/limits.ts";
+import { QmpClient, type QmpReply } from "../../../../src/qemu/protocol/qmp_client.ts";
+import { SeededRandom } from "../../../fixtures/seeded_random.ts";
 
 const encoder = new TextEncoder();
 const GREETING =
@@ -15,12 +15,14 @@ interface Sent {
 
 class Peer {
   readonly sent: Sent[] = [];
+  readonly handed: number[] = [];
   readonly events: string[] = [];
   readonly errors: string[] = [];
   ready = 0;
   version = "";
   readonly client: QmpClient = new QmpClient({
-    sendCommand: (bytes, length) => {
+    sendCommand: (bytes, length, descriptors) => {
+      this.handed.push(...descriptors?.fds ?? []);
       this.sent.push(JSON.parse(new TextDecoder().decode(bytes.subarray(0, length))));
     },
   }, {
@@ -72,8 +74,8 @@ Deno.test("replies find their commands by id, also out of order; errors carry QE
   const peer = Peer.ready();
   const replies: [number, QmpReply][] = [];
   const note = (reply: QmpReply, tag: number) => replies.push([tag, reply]);
-  peer.client.execute("query-status", undefined, note, 1);
-  peer.client.execute("screendump", { filename: 'a"\n\u{1F600}' }, note, 2);
+  peer.client.execute("query-status", undefined, note, { tag: 1 });
+  peer.client.execute("screendump", { filename: 'a"\n\u{1F600}' }, note, { tag: 2 });
   assertEquals(peer.sent[1]?.arguments, { filename: 'a"\n\u{1F600}' });
   peer.fail(1, "no");
   peer.reply(0, { status: "running" });
@@ -87,7 +89,7 @@ Deno.test("the first in flight has no id, the others do; they are answered in an
   for (const order of [[0, 1, 2], [2, 1, 0], [1, 0, 2]]) {
     const peer = Peer.ready();
     const done: number[] = [];
-    for (let i = 0; i < 3; i++) peer.client.execute("a", undefined, (_, tag) => done.push(tag), i);
+    for (let i = 0; i < 3; i++) peer.client.execute("a", undefined, (_, tag) => done.push(tag), { tag: i });
     assertEquals(peer.sent.map((command) => command.id), [undefined, 1, 2]);
     for (const index of order) peer.reply(index);
     assertEquals([done, peer.errors], [order, []]);
@@ -98,15 +100,15 @@ Deno.test("only one without id is unanswered at a time, also one whose time is o
   const peer = Peer.ready();
   const replies: [number, string][] = [];
   const note = (reply: QmpReply, tag: number) => replies.push([tag, reply.outcome]);
-  peer.client.execute("a", undefined, note, 0, 100);
-  peer.client.execute("a", undefined, note, 1);
+  peer.client.execute("a", undefined, note, { deadlineNs: 100 });
+  peer.client.execute("a", undefined, note, { tag: 1 });
   peer.reply(1);
   peer.client.tick(100);
-  peer.client.execute("a", undefined, note, 2);
+  peer.client.execute("a", undefined, note, { tag: 2 });
   assertEquals(peer.sent.map((command) => command.id), [undefined, 1, 1]);
   // The late reply is that of the first, and not told a second time; then the place is free again.
   peer.reply(0);
-  peer.client.execute("a", undefined, note, 3);
+  peer.client.execute("a", undefined, note, { tag: 3 });
   assertEquals(peer.sent[3]?.id, undefined);
   peer.fail(3, "no");
   peer.reply(2);
@@ -135,7 +137,7 @@ Deno.test("a reply or an error without id is that of the command without, and a 
 Deno.test("at most eight are in flight, the others wait in order and keep their order", () => {
   const peer = Peer.ready();
   const done: number[] = [];
-  for (let i = 0; i < 20; i++) peer.client.execute("a", undefined, (_, tag) => done.push(tag), i);
+  for (let i = 0; i < 20; i++) peer.client.execute("a", undefined, (_, tag) => done.push(tag), { tag: i });
   assertEquals([peer.sent.length, peer.client.queued], [MAX_QMP_INFLIGHT, 12]);
   for (let i = 0; i < 20; i++) {
     peer.reply(i);
@@ -149,7 +151,7 @@ Deno.test("a command whose time is over is answered once, and keeps its place un
   const outcomes: string[] = [];
   const note = (reply: QmpReply) => outcomes.push(reply.outcome);
   for (let i = 0; i < MAX_QMP_INFLIGHT + 2; i++) {
-    peer.client.execute("a", undefined, note, i, i < 9 ? 100 : 200);
+    peer.client.execute("a", undefined, note, { tag: i, deadlineNs: i < 9 ? 100 : 200 });
   }
   assertEquals(peer.client.deadlineNs, 100);
   peer.client.tick(99);
@@ -223,6 +225,33 @@ Deno.test("an event before the greeting, and refused capabilities, are protocol 
   assertEquals([refused.errors.length, refused.ready], [1, 0]);
 });
 
+Deno.test("descriptors go to the output with their command, or are closed when it never leaves", () => {
+  const peer = Peer.ready();
+  const closed: number[] = [];
+  const outcomes: string[] = [];
+  const send = (client: QmpClient, fd: number, deadlineNs = 1e9): void => {
+    const descriptors = { fds: [fd], close: () => closed.push(fd) };
+    client.execute("getfd", undefined, ({ outcome }) => outcomes.push(outcome), { descriptors, deadlineNs });
+  };
+  for (let fd = 0; fd < MAX_QMP_INFLIGHT; fd++) send(peer.client, fd);
+  assertEquals(peer.handed, [0, 1, 2, 3, 4, 5, 6, 7], "each with its command");
+  send(peer.client, 20, 5);
+  send(peer.client, 21);
+  peer.client.tick(10);
+  assertEquals([closed, outcomes], [[20], ["timed-out"]], "its time was over before it left");
+  peer.reply(0);
+  assertEquals([peer.handed.at(-1), closed], [21, [20]]);
+  send(peer.client, 22);
+  peer.client.abandon();
+  assertEquals(closed, [20, 22]);
+  send(peer.client, 23);
+  peer.client.close();
+  assertEquals(closed, [20, 22, 23]);
+  send(peer.client, 24);
+  assertEquals([closed, outcomes.at(-1)], [[20, 22, 23, 24], "unsent"]);
+  assertEquals(peer.handed.length, MAX_QMP_INFLIGHT + 1, "what was handed on is the output's");
+});
+
 Deno.test("a stream torn and damaged at random never throws and answers each command exactly once", () => {
   const random = new SeededRandom();
   for (let round = 0; round < 3000; round++) {
@@ -249,7 +278,7 @@ Deno.test("a stream torn and damaged at random never throws and answers each com
           "a",
           { n: random.u32() },
           (_, t) => answers.set(t, (answers.get(t) ?? 0) + 1),
-          tag,
+          { tag },
         );
       }
       for (const command of peer.sent.slice(step === 0 ? 0 : first)) {

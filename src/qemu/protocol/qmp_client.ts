@@ -18,14 +18,14 @@
  * the length of a command is most of its time, and an id is 7 bytes.
  * @module
  */
-import { assert } from "../base/assert.ts";
-import { NEVER } from "../base/clock.ts";
+import { assert } from "../../base/assert.ts";
+import { NEVER } from "../../base/clock.ts";
 import {
   MAX_QMP_INFLIGHT,
   MAX_QMP_LINE_BYTES,
   MAX_QMP_QUEUE,
   MAX_QMP_SHORT_LINE_BYTES,
-} from "../base/limits.ts";
+} from "../../base/limits.ts";
 import { LineSplitter } from "./line_splitter.ts";
 import { MessageAssembler } from "./message_assembler.ts";
 import { NO_ID, parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";
@@ -48,9 +48,30 @@ export interface QmpOutput {
    * Takes a command's bytes whole, buffering what does not go out at once; they are the client's again after
    * the call.
    *
-   * @param fds descriptors that travel with the first byte, borrowed for the call
+   * @param descriptors travel with the first byte; the output owns them from now on, whatever happens
    */
-  sendCommand(bytes: Uint8Array<ArrayBuffer>, length: number, fds: readonly number[]): void;
+  sendCommand(bytes: Uint8Array<ArrayBuffer>, length: number, descriptors: QmpDescriptors | null): void;
+}
+
+/**
+ * Open files that go to QEMU with a command (SCM_RIGHTS). Whoever holds the object closes it: the client
+ * while the command waits for a place, the output afterwards.
+ */
+export interface QmpDescriptors {
+  /** Their numbers, valid until {@linkcode close}. */
+  readonly fds: readonly number[];
+  /** Closes this process's copies. */
+  close(): void;
+}
+
+/** What a command has beside its name and arguments; all of it may be left out. */
+export interface QmpClientOptions {
+  /** Comes back with the reply; 0 unless given. */
+  readonly tag?: number;
+  /** Until when to wait for the reply; no limit unless given. */
+  readonly deadlineNs?: number;
+  /** Open files that go with it, the client's from now on, whatever happens. */
+  readonly descriptors?: QmpDescriptors | null;
 }
 
 /** Who uses the client. */
@@ -68,7 +89,8 @@ export interface QmpClientListener {
 interface Pending {
   /** The command without its id and last brace. */
   readonly text: string;
-  readonly fds: readonly number[];
+  /** Closed or handed on when the command leaves the queue. */
+  readonly descriptors: QmpDescriptors | null;
   readonly tag: number;
   readonly deadlineNs: number;
   /** Its answer may be a long line. */
@@ -79,7 +101,7 @@ interface Pending {
 /** How far the conversation is. */
 export type QmpClientState = "greeting" | "negotiating" | "ready" | "closed";
 
-const NO_FDS: readonly number[] = [];
+const NO_OPTIONS: QmpClientOptions = {};
 /** The one command with long answers that is used here: `info mtree -f`, `info registers -a`. */
 const LONG_ANSWER = "human-monitor-command";
 const COMPACT_AFTER = 4096;
@@ -143,37 +165,31 @@ export class QmpClient {
    *
    * @param args its arguments, plain JSON
    * @param handler told the reply
-   * @param tag comes back with the reply
-   * @param deadlineNs until when to wait for the reply
-   * @param fds descriptors that go with it; borrowed until it is sent
    */
   execute(
     command: string,
     args: object | undefined,
     handler: QmpReplyHandler,
-    tag = 0,
-    deadlineNs: number = NEVER,
-    fds: readonly number[] = NO_FDS,
+    options: QmpClientOptions = NO_OPTIONS,
   ): void {
     if (this.#state !== "ready" || this.queued >= MAX_QMP_QUEUE) {
-      handler(UNSENT, tag);
+      options.descriptors?.close();
+      handler(UNSENT, options.tag ?? 0);
       return;
     }
-    this.#submit(command, args, handler, tag, deadlineNs, fds);
+    this.#submit(command, args, handler, options);
   }
 
   #submit(
     command: string,
     args: object | undefined,
     handler: QmpReplyHandler,
-    tag: number,
-    deadlineNs: number,
-    fds: readonly number[],
+    { tag = 0, deadlineNs = NEVER, descriptors = null }: QmpClientOptions,
   ): void {
     const text = args === undefined
       ? `{"execute":"${command}"`
       : `{"execute":"${command}","arguments":${JSON.stringify(args)}`;
-    const pending = { text, fds, tag, deadlineNs, isLong: command === LONG_ANSWER, handler };
+    const pending = { text, descriptors, tag, deadlineNs, isLong: command === LONG_ANSWER, handler };
     if (deadlineNs < this.#earliestNs) this.#earliestNs = deadlineNs;
     if (this.#inFlight >= MAX_QMP_INFLIGHT || this.queued > 0) this.#queue.push(pending);
     else this.#send(pending);
@@ -199,7 +215,11 @@ export class QmpClient {
       return pending.deadlineNs > nowNs;
     };
     for (const pending of this.#sent) if (pending !== null) look(pending);
-    this.#queue = this.#queue.slice(this.#queueHead).filter(look);
+    this.#queue = this.#queue.slice(this.#queueHead).filter((pending) => {
+      const stays = look(pending);
+      if (!stays) pending.descriptors?.close();
+      return stays;
+    });
     this.#queueHead = 0;
     this.#earliestNs = earliestNs;
     for (const pending of late) answer(pending, TIMED_OUT);
@@ -234,6 +254,7 @@ export class QmpClient {
     const queue = this.#queue.slice(this.#queueHead);
     this.#queue = [];
     this.#queueHead = 0;
+    for (const pending of queue) pending.descriptors?.close();
     return queue;
   }
 
@@ -259,7 +280,7 @@ export class QmpClient {
     this.#listener.onGreeting(version);
     // The listener may have closed it.
     if (this.#state !== "negotiating") return;
-    this.#submit("qmp_capabilities", undefined, this.#onCapabilities, 0, NEVER, NO_FDS);
+    this.#submit("qmp_capabilities", undefined, this.#onCapabilities, NO_OPTIONS);
   }
 
   readonly #onCapabilities = (reply: QmpReply): void => {
@@ -311,7 +332,7 @@ export class QmpClient {
     const room = 3 * text.length;
     if (this.#buffer.length < room) this.#buffer = new Uint8Array(room);
     const { written } = this.#encoder.encodeInto(text, this.#buffer);
-    this.#output.sendCommand(this.#buffer, written, pending.fds);
+    this.#output.sendCommand(this.#buffer, written, pending.descriptors);
   }
 
   #boundLines(): void {

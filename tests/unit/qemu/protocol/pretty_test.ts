@@ -5,10 +5,10 @@ import {
   MAX_QMP_LINE_BYTES,
   MAX_QMP_PARTS,
   MAX_QMP_SHORT_LINE_BYTES,
-} from "../../../src/base/limits.ts";
-import { QmpClient } from "../../../src/qmp/qmp_client.ts";
-import type { QmpEvent } from "../../../src/qmp/qmp_message.ts";
-import { withSeed } from "../../fixtures/seeded_random.ts";
+} from "../../../../src/base/limits.ts";
+import { QmpClient } from "../../../../src/qemu/protocol/qmp_client.ts";
+import type { QmpEvent } from "../../../../src/qemu/protocol/qmp_message.ts";
+import { withSeed } from "../../../fixtures/seeded_random.ts";
 
 const encoder = new TextEncoder();
 

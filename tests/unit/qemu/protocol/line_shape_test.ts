@@ -4,12 +4,12 @@ import {
   MAX_QMP_LINE_BYTES,
   MAX_QMP_PARTS,
   MAX_QMP_SHORT_LINE_BYTES,
-} from "../../../src/base/limits.ts";
-import { SECOND } from "../../../src/base/clock.ts";
-import { EVENT_BURST, EventGauge, EVENTS_A_SECOND } from "../../../src/qmp/event_gauge.ts";
-import { shapeDefect } from "../../../src/qmp/line_shape.ts";
-import { QmpClient } from "../../../src/qmp/qmp_client.ts";
-import { withSeed } from "../../fixtures/seeded_random.ts";
+} from "../../../../src/base/limits.ts";
+import { SECOND } from "../../../../src/base/clock.ts";
+import { EVENT_BURST, EventGauge, EVENTS_A_SECOND } from "../../../../src/qemu/protocol/event_gauge.ts";
+import { shapeDefect } from "../../../../src/qemu/protocol/line_shape.ts";
+import { QmpClient } from "../../../../src/qemu/protocol/qmp_client.ts";
+import { withSeed } from "../../../fixtures/seeded_random.ts";
 
 const encoder = new TextEncoder();
 

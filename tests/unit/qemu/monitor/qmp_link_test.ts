@@ -4,15 +4,15 @@
  * @module
  */
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
-import { openFdCount } from "../../../ffi/owned_fd.ts";
-import { QmpLink } from "../../../src/adapters/qmp_link.ts";
-import { VmhostAdapter } from "../../../src/adapters/vmhost/vmhost_adapter.ts";
-import { CODE } from "../../../src/base/codes.ts";
-import { SEAM_REASON, VM_OP, VM_STATE_NUMBER } from "../../../src/event/body_number.ts";
-import { KIND } from "../../../src/event/kind.ts";
-import { type ProcessIdentity, startOf } from "../../../src/qemu/process_identity.ts";
-import { AdapterRig } from "../../fixtures/adapter_rig.ts";
-import { doneLine, ScriptedQmp } from "../../fixtures/scripted_qmp.ts";
+import { openFdCount } from "../../../../ffi/owned_fd.ts";
+import { QmpLink } from "../../../../src/qemu/monitor/qmp_link.ts";
+import { VmhostAdapter } from "../../../../src/adapters/vmhost/vmhost_adapter.ts";
+import { CODE } from "../../../../src/base/codes.ts";
+import { SEAM_REASON, VM_OP, VM_STATE_NUMBER } from "../../../../src/event/body_number.ts";
+import { KIND } from "../../../../src/event/kind.ts";
+import { type ProcessIdentity, startOf } from "../../../../src/qemu/process_identity.ts";
+import { AdapterRig } from "../../../fixtures/adapter_rig.ts";
+import { doneLine, ScriptedQmp } from "../../../fixtures/scripted_qmp.ts";
 
 interface Place {
   readonly rig: AdapterRig;

@@ -7,7 +7,7 @@
  * in a text.
  * @module
  */
-import { MAX_QMP_DEPTH, MAX_QMP_PARTS } from "../base/limits.ts";
+import { MAX_QMP_DEPTH, MAX_QMP_PARTS } from "../../base/limits.ts";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

@@ -4,7 +4,7 @@
  * of a megabyte takes some milliseconds, once. Pure: it is told the time.
  * @module
  */
-import { MS } from "../base/clock.ts";
+import { MS } from "../../base/clock.ts";
 
 /** Reading of one turn, ns; the read that has begun is taken whole. */
 const SLICE_NS = 1 * MS;
