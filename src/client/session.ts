@@ -20,11 +20,12 @@ import { CAP } from "../event/capability.ts";
 import { DIR, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { KIND } from "../event/kind.ts";
 import { BODY, EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import { helloBody } from "../protocol/hello.ts";
 import type { ClientEvent } from "./client_event.ts";
 import { Connection, type ConnectionSink } from "./connection.ts";
 import type { EventFilter } from "./event_filter.ts";
 import { EventStream, type StreamOwner } from "./event_stream.ts";
-import { helloBody, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
+import { helloOf, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
 import { leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
 import { MemoryView } from "./memory_view.ts";
@@ -89,7 +90,7 @@ export class Session implements ConnectionSink, StreamOwner {
    */
   async greet(name: string, sub: SubscribeOptions, timeoutMs: number): Promise<void> {
     const hello = this.newEvent(KIND.HELLO, 0, DIR.DOWN);
-    hello.setBody(BODY.CBOR, helloBody(name, sub));
+    hello.setBody(BODY.CBOR, helloBody(helloOf(name, sub)));
     try {
       this.send(hello);
     } catch (error) {

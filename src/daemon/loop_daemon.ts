@@ -23,7 +23,7 @@ import { CLASS, kindClass } from "../event/kind.ts";
 import { SOURCE, SOURCE_MAX } from "../event/source.ts";
 import { type Config, parseEndpointTable } from "./config.ts";
 import { ConfigIntake } from "./config_courier.ts";
-import { checkFrame, decodeFrame } from "../event/frame.ts";
+import { checkFrame, decodeFrame } from "../protocol/frame.ts";
 import { Desired, TRUST } from "../roster/desired.ts";
 import { Roster } from "../roster/roster.ts";
 import { TriggerDirectory } from "../roster/trigger_directory.ts";

@@ -3,7 +3,7 @@
  * back as it was, or refused for the right reason.
  */
 import { assert, assertEquals } from "@std/assert";
-import { checkFrame, decodeFrame, encodeFrame } from "../../src/event/frame.ts";
+import { checkFrame, decodeFrame, encodeFrame } from "../../src/protocol/frame.ts";
 import { BODY, EventPool } from "../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 

@@ -19,7 +19,7 @@ import { LAYOUT_OF_KIND } from "../../../src/event/kind_layout.ts";
 import * as numbers from "../../../src/event/body_number.ts";
 import { ALL_CAPS, CAP, capByName, capNames, RETIRED_CAPS } from "../../../src/event/capability.ts";
 import { defaultPrio, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
-import { FRAME, FRAME_MAGIC } from "../../../src/event/frame.ts";
+import { FRAME, FRAME_MAGIC } from "../../../src/protocol/frame.ts";
 import {
   CLASS,
   KIND,
