@@ -72,7 +72,10 @@ Deno.test("a HELLO of whatever kind: an answer that can be sent, short and print
   }
   assert(refusedFrame(13, "r".repeat(1_000_000)).length < 2048);
   const long = readHello(encode({ proto: 1, name: "ü".repeat(60) }));
-  assert(long.ok && new TextEncoder().encode(long.hello.name).length === 64, "a name is cut between characters");
+  assert(
+    long.ok && new TextEncoder().encode(long.hello.name).length === 64,
+    "a name is cut between characters",
+  );
   const unknown = readHello(encode({ proto: 1, name: "x", later: { deep: [[[[1]]]] } }));
   assert(unknown.ok, "what it does not know is left alone");
 });
