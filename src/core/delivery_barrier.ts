@@ -1,8 +1,8 @@
 /**
  * CMD_BARRIER: a control asks to be told when all that the core had for it before has been delivered. What is
- * retained was handed over as it joined; what was submitted since lies in the context. So the answer is handed
- * to the control itself, past the context, when a turn has taken out everything whose time has come, and with
- * the lowest priority: in a queue by priority it stands behind all that waits there.
+ * retained was handed over as it joined; what was submitted since lies in the context. So the answer is
+ * handed to the control itself, past the context, when a turn has taken out everything whose time has come,
+ * and with the lowest priority: in a queue by priority it stands behind all that waits there.
  *
  * It does not wait for what pacing or coalescing holds back, which may take as long as the policy likes: the
  * answer names the sources of which something is held. Nor does it wait for commands that an adapter has not

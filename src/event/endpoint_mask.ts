@@ -1,6 +1,6 @@
 /**
- * Sets of endpoints: 64 bits, held as two u32 halves, because shifting doubles is wrong and BigInt is slow. On
- * the wire a set is one unsigned integer of CBOR.
+ * Sets of endpoints: 64 bits, held as two u32 halves, because shifting doubles is wrong and BigInt is slow.
+ * On the wire a set is one unsigned integer of CBOR.
  * @module
  */
 

@@ -1,6 +1,6 @@
 /**
- * HELLO, the control's part of the opening (src/event/PROTOCOL.md): a CBOR map with a version, a name and what
- * the control wants to receive. Written by the client library and by perception, read by the daemon.
+ * HELLO, the control's part of the opening (src/event/PROTOCOL.md): a CBOR map with a version, a name and
+ * what the control wants to receive. Written by the client library and by perception, read by the daemon.
  *
  * What it says is not yet a subscription: that "no endpoint named" means all of them is the daemon's to know
  * (access/subscription.ts).
@@ -12,7 +12,7 @@ import { MAX_CONTROL_NAME_BYTES, MAX_HELLO_BYTES, MAX_HELLO_DEPTH } from "../bas
 import { decodeBounded } from "../event/bounded_cbor.ts";
 import { type EndpointMask, maskFromCbor, maskToBigInt, NO_ENDPOINTS } from "../event/endpoint_mask.ts";
 import { KIND_MAX } from "../event/kind.ts";
-import { PRIO, PRIO_COUNT, type Prio } from "../event/priority.ts";
+import { PRIO, type Prio, PRIO_COUNT } from "../event/priority.ts";
 import { ALL_SOURCES } from "../event/source.ts";
 import { cut, isMap, isU32, quoted } from "./cbor_field.ts";
 import { PROTOCOL } from "./version.ts";

@@ -20,9 +20,19 @@ fuzz({
     cborBytes({ proto: 2, name: "of tomorrow" }),
   ],
   make: (random) =>
-    cborBytes(withDefects(random, { proto: 1, name: "n", sub: { sources: 3, prio_min: 1, endpoints: 5 }, kinds: 113 })),
+    cborBytes(
+      withDefects(random, {
+        proto: 1,
+        name: "n",
+        sub: { sources: 3, prio_min: 1, endpoints: 5 },
+        kinds: 113,
+      }),
+    ),
   largest: MAX_BODY_BYTES,
-  words: [...CBOR_WORDS, ...["proto", "name", "sub", "sources", "prio_min", "endpoints", "kinds"].map(cborBytes)],
+  words: [
+    ...CBOR_WORDS,
+    ...["proto", "name", "sub", "sources", "prio_min", "endpoints", "kinds"].map(cborBytes),
+  ],
   openers: CBOR_OPENERS,
   decode: (body) => {
     const reading = readHello(body);

@@ -1,4 +1,4 @@
-/** `client.barrier()` and what rests on it, with a daemon that knows it and with an older one that does not. */
+/** `client.barrier()` and what rests on it, with a daemon that knows it and with an older one. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { NO_ENDPOINT } from "../../../src/base/ids.ts";
