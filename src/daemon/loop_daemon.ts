@@ -15,6 +15,7 @@ import { localTime } from "../base/local_time.ts";
 import { Log } from "../base/log.ts";
 import { SharedRing } from "../context/shared_ring.ts";
 import { SocketListener } from "../controls/socket/socket_listener.ts";
+import { CLOSING_ORDER, seamsOfFound } from "../adapters/seams.ts";
 import { Core } from "../core/core.ts";
 import { Loop } from "../core/loop.ts";
 import { PASS_THROUGH } from "../context/policy.ts";
@@ -110,7 +111,12 @@ export class LoopDaemon {
       this.#log.debug("the loop is scheduled like any other thread; vmsig doctor tells the remedy");
     }
     this.#logWriter.watchOn(this.#loop);
-    this.#core = new Core({ loop: this.#loop, log: this.#log, barrier: this.#loop.barrier });
+    this.#core = new Core({
+      loop: this.#loop,
+      log: this.#log,
+      barrier: this.#loop.barrier,
+      closingOrder: CLOSING_ORDER,
+    });
     this.#loop.setHook(this.#core);
     this.#reloading = new OneATurn(this.#loop);
     this.#probing = new OneATurn(this.#loop);
@@ -299,9 +305,7 @@ export class LoopDaemon {
       name: vm.name,
       vmid: 0,
       qmp: vm.qmp,
-      memory: vm.hasMemory ? "auto" : "none",
-      input: "qmp",
-      guest: "auto",
+      ...seamsOfFound(vm),
       expected: { pid: vm.pid, started: vm.started },
     };
     this.#desired.want(askerOf(vm), endpoint, vm.trusted ? TRUST.OWN : TRUST.FOUND);

@@ -14,6 +14,7 @@ import type { Log } from "../base/log.ts";
 import { SocketListener } from "../controls/socket/socket_listener.ts";
 import type { RecordedEvent } from "../event/recording.ts";
 import type { TimerHandler } from "../core/adapter_port.ts";
+import { CLOSING_ORDER } from "../adapters/seams.ts";
 import { Core } from "../core/core.ts";
 import { Loop } from "../core/loop.ts";
 import { Roster } from "../roster/roster.ts";
@@ -77,7 +78,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
     });
     this.#listening = listenUnix(socketPath, SOCKET.SEQPACKET);
     this.#loop = new Loop({ clock: monotonicClock, log });
-    this.#core = new Core({ loop: this.#loop, log });
+    this.#core = new Core({ loop: this.#loop, log, closingOrder: CLOSING_ORDER });
     this.#loop.setHook(this.#core);
     this.#roster = new Roster(this.#core, log, () => {});
     this.#listener = new SocketListener({
