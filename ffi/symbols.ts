@@ -7,7 +7,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 10;
+export const SHIM_VERSION = 11;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -88,6 +88,7 @@ export const SYMBOLS = {
   vmsig_listen: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_connect: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_connect_abstract: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  vmsig_connect_inet: { parameters: ["buffer", "i32"], result: "i32" },
   vmsig_accept: { parameters: ["i32"], result: "i32" },
   vmsig_shutdown: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_peer_credentials: { parameters: ["i32", "buffer"], result: "i32" },
