@@ -159,3 +159,74 @@ for (const way of ["registers", "monitor"] as const) {
     assertEquals(rig.modes.at(-1), { kind: "vga" });
   });
 }
+
+Deno.test("vram: what the guest writes is told as damage, and a still picture is none", async () => {
+  await using guest = await VgaGuest.start();
+  const [card] = await guest.cards();
+  using rig = await Rig.on(guest, card!);
+  await guest.setMode({ width: 1280, height: 800, bits: 32 });
+  await guest.fill(1, 64);
+  assertEquals(await rig.once(), "picture");
+  assertEquals(rig.canvas.lastDamage, [0, 0, 1280, 800]);
+  const commits = rig.canvas.commits;
+  assertEquals([await rig.once(), rig.canvas.commits], ["picture", commits], "known to be there already");
+  for (const [x, y] of [[0, 0], [1279, 799], [640, 400], [17, 799]] as const) {
+    const at = 4 * (y * 1280 + x) + 1;
+    const old = rig.canvas.pixels[at]!;
+    await guest.poke(at, old ^ 0xff);
+    assertEquals(await rig.once(), "picture");
+    assertEquals(rig.canvas.lastDamage, [x - x % 16, y, 16, 1]);
+    assertEquals(rig.canvas.pixels[at], old ^ 0xff);
+  }
+});
+
+Deno.test("vram: 1,000 mode changes, looked at in between: no picture of the wrong size, and all as dumped", async () => {
+  await using guest = await VgaGuest.start();
+  const [card] = await guest.cards();
+  using rig = await Rig.on(guest, card!);
+  assertEquals(await rig.once(), "none");
+  await rig.findRegisters();
+  const asked = rig.asked;
+  for (let i = 0; i < 1000; i++) {
+    const width = 8 * (1 + i * 37 % 160);
+    const height = 1 + i * 101 % 800;
+    const bits = [32, 24, 16, 15, 8][i % 5]!;
+    const done = guest.setMode({ width, height, bits });
+    // Whatever mode it is in on the way.
+    await rig.once();
+    await done;
+    assertEquals(await rig.once(), "picture");
+    assertEquals([rig.canvas.width, rig.canvas.height], [width, height]);
+    if (i % 100 === 0) await assertSame(guest, rig, `change ${i}`);
+  }
+  assertEquals([rig.asked, rig.lost], [asked, ""]);
+});
+
+Deno.test("vram: two more cards, without a mode; a reset; QEMU's end", async () => {
+  await using guest = await VgaGuest.start({
+    extraArgs: ["-device", "bochs-display", "-device", "secondary-vga"],
+  });
+  const cards = await guest.cards();
+  assertEquals(cards.map((card) => [card.isVga, isLinearCard(card)]), [
+    [true, true],
+    [false, true],
+    [false, true],
+  ]);
+  const places = await Promise.all(cards.map((card) => guest.place(card)));
+  assertEquals(new Set(places.map((place) => place.address)).size, 3);
+  using rig = await Rig.on(guest, cards[0]!);
+  using second = await Rig.on(guest, cards[1]!);
+  using third = await Rig.on(guest, cards[2]!);
+  assertEquals([await second.once(), second.modes], ["none", [{ kind: "off" }]]);
+  assertEquals([await third.once(), third.modes], ["none", [{ kind: "vga" }]]);
+  await guest.setMode({ width: 640, height: 480, bits: 32 });
+  assertEquals(await rig.once(), "picture");
+  await guest.qmp.execute("system_reset");
+  await guest.answer();
+  assertEquals(await rig.once(), "none", "after the reset it shows text");
+  assertEquals(rig.modes.at(-1), { kind: "vga" });
+  await rig.findRegisters();
+  guest.vm.kill("SIGKILL");
+  await guest.vm.ended;
+  assertEquals([await rig.once(), rig.lost], ["lost", "QEMU has ended"]);
+});

@@ -62,7 +62,7 @@ export class VgaGuest implements AsyncDisposable {
       const own = options.qmpSockets === undefined ? vm.qmpPath : vm.qmpPaths[options.qmpSockets - 1];
       qmp = await TestQmp.connect(own as string);
       const guest = new VgaGuest(vm, qmp, connection, dir);
-      await guest.#answer();
+      await guest.answer();
       return guest;
     } catch (error) {
       await qmp?.[Symbol.asyncDispose]();
@@ -145,7 +145,7 @@ export class VgaGuest implements AsyncDisposable {
   async command(...bytes: number[]): Promise<void> {
     const all = Uint8Array.from(bytes);
     for (let at = 0; at < all.length;) at += await this.#connection.write(all.subarray(at));
-    await this.#answer();
+    await this.answer();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -155,7 +155,8 @@ export class VgaGuest implements AsyncDisposable {
     await Deno.remove(this.#dir, { recursive: true });
   }
 
-  async #answer(): Promise<void> {
+  /** Waits for a command's end, or for the boot sector after a reset. */
+  async answer(): Promise<void> {
     const byte = new Uint8Array(1);
     const n = await within(this.#connection.read(byte), 60_000, () => "the VGA guest's answer");
     if (n !== 1 || byte[0] !== 0x6b) throw new GuestError(`the VGA guest answered ${n} ${byte[0]}`);

@@ -174,7 +174,8 @@ export class VramSource implements DisplaySource {
     if (this.#mustAsk && !this.#isAsking) this.#ask();
     // Until it is answered, there is no picture that could be said to be of now.
     if (!this.#isAsking && this.#isDue(nowNs)) this.#look(nowNs);
-    if (this.#state.kind === "asked" && nowNs >= this.#askNs && this.#gapNs !== NEVER) this.#mustAsk = true;
+    const isOld = this.#state.kind === "asked" && nowNs >= this.#askNs && this.#gapNs !== NEVER;
+    if (isOld && !this.#isAsking) this.#mustAsk = true;
     this.#schedule();
   }
 
