@@ -43,7 +43,9 @@ export function catalogueFaults(
     if ((row.body === "none") !== (row.bodyBytes === 0)) {
       faults.push(`${name}: a body has a bound, and no body has none`);
     }
-    if (row.fds > 0 && row.way === "handshake") faults.push(`${name}: no descriptors before the bus is joined`);
+    if (row.fds > 0 && row.way === "handshake") {
+      faults.push(`${name}: no descriptors before the bus is joined`);
+    }
   }
   return faults;
 }

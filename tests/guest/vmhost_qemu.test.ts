@@ -5,7 +5,7 @@
  */
 import { assertEquals, assertGreaterOrEqual, assertLess, assertMatch } from "@std/assert";
 import { CODE } from "../../src/base/codes.ts";
-import { QmpLink } from "../../src/adapters/qmp_link.ts";
+import { QmpLink } from "../../src/qemu/monitor/qmp_link.ts";
 import { VmhostAdapter } from "../../src/adapters/vmhost/vmhost_adapter.ts";
 import { LIFE, SEAM_REASON, VM_DETAIL, VM_OP, VM_STATE_NUMBER } from "../../src/event/body_number.ts";
 import { KIND } from "../../src/event/kind.ts";

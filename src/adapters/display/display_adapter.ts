@@ -18,11 +18,11 @@ import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapte
 import { FRAME_REQUEST } from "../../event/body_layout.ts";
 import { FRAME_OP, SEAM_REASON } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
-import { SOURCE } from "../../event/source.ts";
+import { SOURCE, type Source } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
-import type { QmpEvent } from "../../qmp/qmp_message.ts";
-import type { QmpLink, QmpLinkUser } from "../qmp_link.ts";
-import type { QmpLoss } from "../qmp_loss.ts";
+import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
+import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
+import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { DisplayDesk } from "./display_desk.ts";
 import { statusBody } from "./display_reply.ts";
 import type { DisplayChoice } from "./display_choice.ts";
@@ -55,7 +55,7 @@ export interface DisplayAdapterOptions {
 
 /** The adapter. */
 export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
-  readonly source: number = SOURCE.FRAME;
+  readonly source: Source = SOURCE.FRAME;
   readonly name = "display";
   readonly #options: DisplayAdapterOptions;
   readonly #demands = new Map<number, FrameDemand>();

@@ -4,7 +4,7 @@
  * @module
  */
 import { MAX_HEADS } from "../../base/limits.ts";
-import { isObject } from "../../qmp/qmp_message.ts";
+import { isObject } from "../../qemu/protocol/qmp_message.ts";
 
 /** One head of a VM's display. */
 export interface DisplayHead {

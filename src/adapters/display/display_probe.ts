@@ -5,8 +5,8 @@
  */
 import { SECOND } from "../../base/clock.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import type { QmpLink } from "../qmp_link.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import {
   consolePaths,
   type DisplayFacts,

@@ -7,9 +7,9 @@
 import { assert } from "../../base/assert.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { ControlId } from "../../base/ids.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import { isObject } from "../../qmp/qmp_message.ts";
-import type { QmpLink } from "../qmp_link.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import { isObject } from "../../qemu/protocol/qmp_message.ts";
+import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import type { DisplayHead } from "./display_facts.ts";
 
 /** The guest's devices wait while QEMU makes a picture; it may be a large one on a busy machine. */

@@ -6,8 +6,8 @@
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { SECOND } from "../../base/clock.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import type { QmpLink } from "../qmp_link.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 
 const ANSWER_NS = 5 * SECOND;
 /** Names of descriptors in QEMU: each is used once. */
