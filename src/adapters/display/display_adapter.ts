@@ -219,7 +219,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   #tell(demand: FrameDemand): void {
     const seat = this.#seat;
     if (seat === null) return;
-    if (demand.perSecond > 0 || demand.hasWaiting) this.#options.onWanted();
+    if (!this.#desk.hasMaker && (demand.perSecond > 0 || demand.hasWaiting)) this.#options.onWanted();
     const event = seat.event(KIND.FRAME_DEMAND);
     demand.write(event, !this.#isRunning);
     seat.emit(event);
@@ -253,8 +253,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     if (this.#heads.isUsable) {
       if (!this.#isUp) seat.up(this.#pid);
       this.#isUp = true;
-    } else if (this.#desk.facts !== undefined) {
-      if (!this.#isUp && code === CODE["not-supported"]) return;
+    } else if (this.#desk.facts !== undefined && this.#isUp) {
       this.#down(code === CODE["protocol-error"] ? SEAM_REASON.PROTOCOL_ERROR : SEAM_REASON.PEER_CLOSED);
       seat.emitError(code, 0, why);
     }

@@ -53,7 +53,7 @@ export class DisplayDesk {
   #facts: DisplayFacts | undefined;
   /** Questions for the displays that wait until QEMU has told of them. */
   #asking: number[] = [];
-  /** The control that told of a source last. */
+  /** The control that asked last. */
   #maker = 0;
 
   /** A desk without a place on the bus yet. */
@@ -67,6 +67,11 @@ export class DisplayDesk {
   /** What is known of the VM's displays; undefined until QEMU has told. */
   get facts(): DisplayFacts | undefined {
     return this.#facts;
+  }
+
+  /** Whether somebody makes pictures. */
+  get hasMaker(): boolean {
+    return this.#maker !== 0;
   }
 
   /** QEMU has told of its displays. */
@@ -111,6 +116,7 @@ export class DisplayDesk {
     const { at } = DISPLAY_REQUEST;
     const op = event.words[at.op / 4] as number;
     const head = event.words[at.head / 4] as number;
+    this.#maker = event.origin;
     if (head >= MAX_HEADS) return seat.ack(event.ticket, CODE["bad-argument"]);
     switch (op) {
       case DISPLAY_OP.SERVED:
@@ -142,7 +148,6 @@ export class DisplayDesk {
     const source = event.words[at.source / 4] as number;
     if (source !== 0 && !SOURCES.has(source)) return seat.ack(event.ticket, CODE["bad-argument"]);
     const why = printable(new TextDecoder().decode(event.bodyView()));
-    this.#maker = event.origin;
     this.#listener.heads.set(
       head,
       source === 0

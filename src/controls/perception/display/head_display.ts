@@ -10,11 +10,8 @@
  * @module
  */
 import { monotonicClock } from "../../../../ffi/clock.ts";
-import { OsError } from "../../../../ffi/os_error.ts";
-import { assert } from "../../../base/assert.ts";
 import { NEVER, SECOND } from "../../../base/clock.ts";
-import { CODE, type CodeName } from "../../../base/codes.ts";
-import { Fault, messageOf } from "../../../base/fault.ts";
+import { CODE } from "../../../base/codes.ts";
 import {
   DISPLAY_OP,
   FRAME_SOURCE,
@@ -22,42 +19,26 @@ import {
   type FrameSourceNumber,
 } from "../../../event/body_number.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
-import type { DescriptorWatch, EventSink } from "../event_sink.ts";
+import type { EventSink } from "../event_sink.ts";
 import type { FramePublisher } from "../frame_publisher.ts";
 import { RingCanvas } from "../ring_canvas.ts";
 import type { SourceRow } from "../sources/source_row.ts";
 import { rowsFor } from "../sources/source_rows.ts";
 import type { ViewFacts } from "./display_facts.ts";
 import { HeadDemand } from "./head_demand.ts";
+import { failureOf, RunningSource } from "./running_source.ts";
 
 /** How long all sources rest when none works: twice as long each time. */
 const REST_NS = SECOND;
 const LONGEST_REST_NS = 30 * SECOND;
 /** A source that lived so long starts the rests afresh. */
 const STEADY_NS = 10 * SECOND;
-/** How long a source that costs something is kept when nobody wants pictures. */
-const LINGER_NS = 10 * SECOND;
-
-/** A source that runs. */
-interface Running {
-  readonly kind: "running";
-  readonly row: SourceRow;
-  readonly source: DisplaySource;
-  readonly sinceNs: number;
-  watch: DescriptorWatch | undefined;
-  watchedFd: number;
-  watchedEvents: number;
-  isReady: boolean;
-  /** When it is closed, nobody wanting anything; NEVER while somebody does. */
-  lingerNs: number;
-}
-
 /** Where a head stands. */
 type State =
   | { readonly kind: "idle" }
   /** An answer of the display adapter is waited for. */
   | { readonly kind: "opening"; readonly row: SourceRow }
-  | Running
+  | { readonly kind: "running"; readonly running: RunningSource }
   | { readonly kind: "resting"; readonly untilNs: number; readonly code: number };
 
 const IDLE: State = { kind: "idle" };
@@ -92,14 +73,12 @@ export class HeadDisplay implements Disposable {
   /** The rows that are left to try. */
   #left: readonly SourceRow[] = [];
   /** What was lost last, and is not tried right away. */
-  #lost: SourceRow | undefined;
+  #lost: { readonly row: SourceRow; readonly code: number; readonly why: string } | undefined;
   /** What its newest frame came from. */
   #shownBy: FrameSourceNumber = FRAME_SOURCE.SCREENDUMP;
   /** Whether somebody else shows this head. */
   #isYielded = false;
   #wasStopped = false;
-  /** Sources that ended while they were at work: disposed of when they are not any more. */
-  readonly #ended: DisplaySource[] = [];
 
   /** A head that nobody looks at. */
   constructor(options: HeadDisplayOptions) {
@@ -125,17 +104,9 @@ export class HeadDisplay implements Disposable {
   /** When it wants {@linkcode step}. */
   get nextNs(): number {
     const state = this.#state;
-    if (this.#ended.length > 0) return 0;
-    switch (state.kind) {
-      case "idle":
-        return this.#canStart ? 0 : NEVER;
-      case "opening":
-        return NEVER;
-      case "resting":
-        return this.demand.isSome ? state.untilNs : NEVER;
-      case "running":
-        return state.isReady ? 0 : Math.min(state.source.nextNs, state.lingerNs);
-    }
+    if (state.kind === "running") return state.running.nextNs;
+    if (state.kind === "resting") return this.demand.isSome ? state.untilNs : NEVER;
+    return state.kind === "idle" && this.#canStart ? 0 : NEVER;
   }
 
   /** What is wanted of it is another thing. */
@@ -143,7 +114,7 @@ export class HeadDisplay implements Disposable {
     const { demand } = this;
     if (this.#isYielded) return;
     this.#refuseText();
-    if (this.#state.kind === "running") this.#apply(this.#state, nowNs);
+    if (this.#state.kind === "running") this.#apply(this.#state.running, nowNs);
     else if (this.#state.kind === "resting") this.#refuseWaiting(this.#state.code);
     if (demand.isStopped !== this.#wasStopped) this.#onStopped(demand.isStopped);
   }
@@ -164,16 +135,18 @@ export class HeadDisplay implements Disposable {
     if (isYielded === this.#isYielded) return;
     this.#isYielded = isYielded;
     this.#stop();
-    this.#disposeEnded();
     this.#canvas[Symbol.dispose]();
     this.#restNs = REST_NS;
   }
 
   /** Goes on as far as it can now. */
   step(nowNs: number): void {
-    this.#disposeEnded();
     const state = this.#state;
-    if (state.kind === "running") return this.#run(state, nowNs);
+    if (state.kind === "running") {
+      if (state.running.isUnused(nowNs)) this.#stop();
+      else state.running.step(nowNs);
+      return;
+    }
     if (state.kind === "resting" && nowNs >= state.untilNs && this.demand.isSome) {
       // The VM may be another one by now: its displays are asked for anew.
       this.#state = IDLE;
@@ -183,37 +156,19 @@ export class HeadDisplay implements Disposable {
     this.#passed = [];
     const lost = this.#lost;
     this.#lost = undefined;
-    this.#left = rowsFor((this.#facts as ViewFacts).display).filter((row) => row !== lost);
-    if (lost !== undefined) this.#passed.push(`${lost.kind}: it was lost`);
-    this.#openNext(CODE["not-supported"], NO_SOURCE);
+    this.#left = rowsFor((this.#facts as ViewFacts).display).filter((row) => row !== lost?.row);
+    if (lost !== undefined) this.#passed.push(lost.why);
+    this.#openNext(lost?.code ?? CODE["not-supported"], NO_SOURCE);
   }
 
   /** Ends it; readers keep what they have mapped. */
   [Symbol.dispose](): void {
     this.#stop();
-    this.#disposeEnded();
     this.#canvas[Symbol.dispose]();
   }
 
   get #canStart(): boolean {
     return this.#facts !== undefined && this.demand.isSome && !this.#isYielded;
-  }
-
-  #run(state: Running, nowNs: number): void {
-    if (nowNs >= state.lingerNs) return this.#stop();
-    state.isReady = false;
-    this.#guard(state, () => state.source.step(nowNs));
-    this.#watchDescriptor(state);
-  }
-
-  /** What a source throws is its own end, and nobody else's. */
-  #guard(state: Running, act: () => void): void {
-    try {
-      act();
-    } catch (error) {
-      if (!(error instanceof Fault || error instanceof OsError)) throw error;
-      this.#onLost(state.row, codeOf(error), messageOf(error));
-    }
   }
 
   /** Opens the best of the rows that are left; `code` and `why` are of the one before. */
@@ -233,7 +188,7 @@ export class HeadDisplay implements Disposable {
     };
     const isCurrent = (): boolean => {
       const state = this.#state;
-      return state === opening || (state.kind === "running" && state.row === chosen);
+      return state === opening || (state.kind === "running" && state.running.row === chosen);
     };
     try {
       chosen.open({
@@ -246,7 +201,9 @@ export class HeadDisplay implements Disposable {
             if (isCurrent()) then(answer);
             else for (const fd of answer.fds) fd.close();
           }),
-        onChanged: () => this.#onChanged(),
+        onChanged: () => {
+          if (this.#state.kind === "running") this.#state.running.changed();
+        },
       }, (opened) => {
         if (this.#state !== opening) {
           if (opened.ok) opened.source[Symbol.dispose]();
@@ -256,8 +213,8 @@ export class HeadDisplay implements Disposable {
         else this.#onLost(chosen, opened.code, opened.why);
       });
     } catch (error) {
-      if (!(error instanceof Fault || error instanceof OsError)) throw error;
-      this.#onLost(chosen, codeOf(error), messageOf(error));
+      const failure = failureOf(error);
+      this.#onLost(chosen, failure.code, failure.why);
     }
   }
 
@@ -272,73 +229,62 @@ export class HeadDisplay implements Disposable {
 
   #start(row: SourceRow, source: DisplaySource): void {
     const nowNs = monotonicClock.nowNs();
-    const state: Running = {
-      kind: "running",
-      row,
-      source,
-      sinceNs: nowNs,
-      watch: undefined,
-      watchedFd: -1,
-      watchedEvents: 0,
-      isReady: false,
-      lingerNs: NEVER,
-    };
-    this.#state = state;
+    const { sink } = this.#options;
+    const onFailed = (code: number, why: string) => this.#onLost(row, code, why);
+    const running = new RunningSource(row, source, sink, nowNs, onFailed);
+    this.#state = { kind: "running", running };
     this.#shownBy = row.number;
     const isChosen = this.#facts?.display !== "auto";
     const why = isChosen ? "the config says so" : ["the best that is there", ...this.#passed].join("; ");
     this.#tellSource(row.number, CODE.ok, why);
     if (this.#canvas.width > 0) this.#canvas.tellRingAgain();
-    this.#apply(state, nowNs);
+    this.#apply(running, nowNs);
   }
 
   /** Lets the source know what is wanted of it. */
-  #apply(state: Running, nowNs: number): void {
+  #apply(running: RunningSource, nowNs: number): void {
     const { demand } = this;
-    const { source, row } = state;
-    this.#guard(state, () => source.demand(demand.isStopped ? 0 : demand.perSecond));
-    if (this.#state !== state) return;
-    state.lingerNs = row.costsIdle && !demand.isSome ? nowNs + LINGER_NS : NEVER;
-    this.#serve(state);
-    this.#watchDescriptor(state);
+    running.demand(demand.isStopped ? 0 : demand.perSecond, demand.isSome, nowNs);
+    if (this.#isRunning(running.row)) this.#serve(running);
   }
 
-  #serve(state: Running): void {
+  #serve(running: RunningSource): void {
     const { picture } = this.demand;
     if (!picture.isWaiting) return;
     picture.begin();
-    this.#guard(state, () => state.source.once());
+    running.once();
   }
 
-  #onChanged(): void {
-    if (this.#state.kind === "running") this.#watchDescriptor(this.#state);
+  #isRunning(row: SourceRow): boolean {
+    return this.#state.kind === "running" && this.#state.running.row === row;
   }
 
   #onPicture(row: SourceRow): void {
     const state = this.#state;
-    if (state.kind !== "running" || state.row !== row) return;
+    if (state.kind !== "running" || state.running.row !== row) return;
     const { picture } = this.demand;
     if (picture.isServing) this.#tellServed(picture.end(), CODE.ok);
-    this.#serve(state);
+    this.#serve(state.running);
   }
 
   #onLost(row: SourceRow, code: number, why: string): void {
     const state = this.#state;
-    const isOurs = (state.kind === "running" || state.kind === "opening") && state.row === row;
-    if (!isOurs) return;
+    const isOpening = state.kind === "opening" && state.row === row;
+    if (!isOpening && !this.#isRunning(row)) return;
     this.demand.picture.again();
     if (state.kind === "opening") {
       this.#passed.push(`${row.kind}: ${why}`);
       return this.#openNext(code, why);
     }
-    const isSteady = monotonicClock.nowNs() - state.sinceNs >= STEADY_NS;
-    if (isSteady) this.#restNs = REST_NS;
-    this.#close(state);
+    if (state.kind === "running") {
+      if (monotonicClock.nowNs() - state.running.sinceNs >= STEADY_NS) this.#restNs = REST_NS;
+      state.running[Symbol.dispose]();
+    }
     this.#tellSource(0, code, `${row.kind}: ${why}`);
     // The next best, after a look at what there is now; without one, all rest.
     this.#state = IDLE;
     this.#facts = undefined;
-    this.#lost = row;
+    this.#lost = { row, code, why: `${row.kind}: ${why}` };
   }
 
   /** No source works: those who wait are told, and all is tried again later. */
@@ -373,39 +319,13 @@ export class HeadDisplay implements Disposable {
     const state = this.#state;
     if (state.kind !== "running") return;
     // The last picture before it stopped.
-    if (isStopped && this.demand.perSecond > 0) this.#guard(state, () => state.source.once());
+    if (isStopped && this.demand.perSecond > 0) state.running.once();
   }
 
   #stop(): void {
-    if (this.#state.kind === "running") this.#close(this.#state);
+    if (this.#state.kind === "running") this.#state.running[Symbol.dispose]();
     this.#state = IDLE;
     this.demand.picture.again();
-  }
-
-  #close(state: Running): void {
-    state.watch?.[Symbol.dispose]();
-    state.watch = undefined;
-    this.#ended.push(state.source);
-  }
-
-  #disposeEnded(): void {
-    for (const source of this.#ended.splice(0)) source[Symbol.dispose]();
-  }
-
-  #watchDescriptor(state: Running): void {
-    if (this.#state !== state) return;
-    const { fd, events } = state.source;
-    if (fd === state.watchedFd && events === state.watchedEvents) return;
-    if (fd === state.watchedFd && state.watch !== undefined) state.watch.wait(events);
-    else {
-      state.watch?.[Symbol.dispose]();
-      const onReady = () => {
-        state.isReady = true;
-      };
-      state.watch = fd < 0 ? undefined : this.#options.sink.watch(fd, events, onReady);
-    }
-    state.watchedFd = fd;
-    state.watchedEvents = events;
   }
 
   #tellSource(source: number, code: number, words: string): void {
@@ -421,11 +341,3 @@ export class HeadDisplay implements Disposable {
 }
 
 function ignore(): void {}
-
-/** The protocol's code of what a source threw. */
-function codeOf(error: Fault | OsError): number {
-  if (error instanceof OsError) return CODE.busy;
-  const code = CODE[error.code as CodeName];
-  assert(code !== CODE.ok, "a fault is not a success");
-  return code ?? CODE.refused;
-}
