@@ -20,10 +20,11 @@ import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import { codeOf } from "../vmhost/vmhost_adapter.ts";
 import type { DisplayChoice } from "./display_choice.ts";
 import type { DisplayFacts } from "./display_facts.ts";
-import { headsBody } from "./display_reply.ts";
+import { headsBody, registersBody, vgaBody } from "./display_reply.ts";
 import { DumpFiles } from "./dump_files.ts";
 import type { OnceKind } from "./frame_demand.ts";
 import type { HeadStates } from "./head_states.ts";
+import { probeRegisters, probeVga, type VgaAnswer } from "./vga_probe.ts";
 import { openViewer } from "./viewer_socket.ts";
 
 /** Told what the maker of pictures says. */
@@ -129,6 +130,8 @@ export class DisplayDesk {
         return this.#dump(seat, event, head);
       case DISPLAY_OP.OPEN:
         return this.#open(seat, event);
+      case DISPLAY_OP.VGA:
+        return this.#vga(seat, event);
       default:
         return seat.ack(event.ticket, CODE["bad-argument"]);
     }
@@ -204,6 +207,26 @@ export class DisplayDesk {
         answer.own([socket.fd], { releasePayload: () => socket.close() });
         seat.reply(ticket, answer);
       }));
+  }
+
+  /** serial 0: where the card is; 1: its registers alone. */
+  #vga(seat: Seat, event: TransferEvent): void {
+    const { ticket } = event;
+    const link = this.#link;
+    if (!link.isUp) return seat.ack(ticket, CODE["seam-down"]);
+    const answer = <T>(result: VgaAnswer<T>, write: (body: TransferEvent, value: T) => void): void => {
+      if (this.#seat !== seat) return;
+      if (!result.ok) return seat.ack(ticket, result.code, 0, 0, result.why);
+      const body = seat.event(KIND.DISPLAY);
+      write(body, result.value);
+      seat.reply(ticket, body);
+    };
+    if (event.words[DISPLAY_REQUEST.at.serial / 4] === 1) {
+      probeRegisters(link, (result) => answer(result, registersBody));
+    } else {
+      const owner = { pid: link.pid, uid: link.monitorUid };
+      probeVga(link, (result) => answer(result, (body, place) => vgaBody(body, place, owner)));
+    }
   }
 
   /** Out of descriptors: this one command fails, and nothing else. */

@@ -9,6 +9,7 @@ import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
 import type { DisplayChoice } from "./display_choice.ts";
 import type { DisplayFacts } from "./display_facts.ts";
 import type { HeadStates } from "./head_states.ts";
+import type { VgaPlace } from "./vga_probe.ts";
 
 /** Answer to CMD_FRAME status: for people. */
 export function statusBody(
@@ -40,6 +41,30 @@ export function headsBody(
   const heads = facts.heads.map(({ device }) => ({ device: printable(device, 64) }));
   const { hasVnc: vnc, hasDbus: dbus } = facts;
   event.setBody(BODY.CBOR, encode({ display, heads, vnc, dbus, pid }));
+}
+
+/** QEMU's process. */
+export interface VgaOwner {
+  /** Its pid. */
+  readonly pid: number;
+  /** Who made its monitor listen. */
+  readonly uid: number;
+}
+
+/** Answer to CMD_DISPLAY vga: where a card's memory is, and its registers. */
+export function vgaBody(event: TransferEvent, place: VgaPlace, owner: VgaOwner): void {
+  const { address, sizeBytes, isVga, registers } = place;
+  const map = { ...owner, address, bytes: sizeBytes, vga: isVga, registers: listOf(registers) };
+  event.setBody(BODY.CBOR, encode(map));
+}
+
+/** Answer to CMD_DISPLAY vga for its registers alone. */
+export function registersBody(event: TransferEvent, registers: Uint16Array | undefined): void {
+  event.setBody(BODY.CBOR, encode({ registers: listOf(registers) }));
+}
+
+function listOf(registers: Uint16Array | undefined): number[] {
+  return registers === undefined ? [] : [...registers];
 }
 
 /** What a source is called. */

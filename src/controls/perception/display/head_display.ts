@@ -22,15 +22,18 @@ import type { DisplaySource } from "../../../display/display_source.ts";
 import type { EventSink } from "../event_sink.ts";
 import type { FramePublisher } from "../frame_publisher.ts";
 import { RingCanvas } from "../ring_canvas.ts";
+import { failureOf } from "../sources/source_failure.ts";
 import type { SourceRow } from "../sources/source_row.ts";
 import { rowsFor } from "../sources/source_rows.ts";
 import type { ViewFacts } from "./display_facts.ts";
 import { HeadDemand } from "./head_demand.ts";
-import { failureOf, RunningSource } from "./running_source.ts";
+import { RunningSource } from "./running_source.ts";
 
 /** How long all sources rest when none works: twice as long each time. */
 const REST_NS = SECOND;
 const LONGEST_REST_NS = 30 * SECOND;
+/** When a better source is tried again that could not be had yet; somebody must want pictures then. */
+const BETTER_GAP_NS = 5 * SECOND;
 /** A source that lived so long starts the rests afresh. */
 const STEADY_NS = 10 * SECOND;
 /** Where a head stands. */
@@ -76,6 +79,8 @@ export class HeadDisplay implements Disposable {
   #lost: { readonly row: SourceRow; readonly code: number; readonly why: string } | undefined;
   /** What its newest frame came from. */
   #shownBy: FrameSourceNumber = FRAME_SOURCE.SCREENDUMP;
+  /** When a better source than the one at work may be had. */
+  #betterNs = NEVER;
   /** Whether somebody else shows this head. */
   #isYielded = false;
   #wasStopped = false;
@@ -114,6 +119,7 @@ export class HeadDisplay implements Disposable {
     const { demand } = this;
     if (this.#isYielded) return;
     this.#refuseText();
+    if (nowNs >= this.#betterNs && demand.isSome && this.#state.kind === "running") this.#stop();
     if (this.#state.kind === "running") this.#apply(this.#state.running, nowNs);
     else if (this.#state.kind === "resting") this.#refuseWaiting(this.#state.code);
     if (demand.isStopped !== this.#wasStopped) this.#onStopped(demand.isStopped);
@@ -154,6 +160,7 @@ export class HeadDisplay implements Disposable {
     }
     if (this.#state.kind !== "idle" || !this.#canStart) return;
     this.#passed = [];
+    this.#betterNs = NEVER;
     const lost = this.#lost;
     this.#lost = undefined;
     this.#left = rowsFor((this.#facts as ViewFacts).display).filter((row) => row !== lost?.row);
@@ -201,6 +208,7 @@ export class HeadDisplay implements Disposable {
             if (isCurrent()) then(answer);
             else for (const fd of answer.fds) fd.close();
           }),
+        paintsAs: (source) => this.#shownBy = source,
         onChanged: () => {
           if (this.#state.kind === "running") this.#state.running.changed();
         },
@@ -220,7 +228,7 @@ export class HeadDisplay implements Disposable {
 
   /** Passes a row over that is not fit, and notes why. */
   #passOver(row: SourceRow, facts: ViewFacts): boolean {
-    const why = row.unfit(facts);
+    const why = row.unfit(facts, this.#options.head);
     if (why === "") return false;
     this.#passed.push(`${row.kind}: ${why}`);
     this.#left = this.#left.slice(1);
@@ -273,6 +281,7 @@ export class HeadDisplay implements Disposable {
     if (!isOpening && !this.#isRunning(row)) return;
     this.demand.picture.again();
     if (state.kind === "opening") {
+      if (code === CODE.busy) this.#betterNs = monotonicClock.nowNs() + BETTER_GAP_NS;
       this.#passed.push(`${row.kind}: ${why}`);
       return this.#openNext(code, why);
     }

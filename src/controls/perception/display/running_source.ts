@@ -3,23 +3,14 @@
  * throws is its own end.
  * @module
  */
-import { OsError } from "../../../../ffi/os_error.ts";
 import { NEVER, SECOND } from "../../../base/clock.ts";
-import { CODE, type CodeName } from "../../../base/codes.ts";
-import { Fault, messageOf } from "../../../base/fault.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
 import type { DescriptorWatch, EventSink } from "../event_sink.ts";
+import { failureOf } from "../sources/source_failure.ts";
 import type { SourceRow } from "../sources/source_row.ts";
 
 /** How long a source that costs something is kept when nobody wants pictures. */
 const LINGER_NS = 10 * SECOND;
-
-/** What a source threw, in the protocol's terms; anything else is a defect of ours, and thrown again. */
-export function failureOf(error: unknown): { readonly code: number; readonly why: string } {
-  if (error instanceof OsError) return { code: CODE.busy, why: messageOf(error) };
-  if (!(error instanceof Fault)) throw error;
-  return { code: CODE[error.code as CodeName] ?? CODE.refused, why: messageOf(error) };
-}
 
 /** A source that runs. */
 export class RunningSource implements Disposable {

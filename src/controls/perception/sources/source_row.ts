@@ -20,6 +20,8 @@ export interface SourceContext {
   readonly listener: DisplayListener;
   /** Asks the display adapter for what only the monitor can do. */
   readonly ask: (command: Omit<DisplayCommand, "head">, then: (answer: Answer) => void) => void;
+  /** Its pictures come from something else than its row's name says, from now on. */
+  readonly paintsAs: (source: FrameSourceNumber) => void;
   /** To be called when something outside of `step` has changed when the source wants to be stepped. */
   readonly onChanged: () => void;
 }
@@ -29,7 +31,7 @@ export type Opened =
   | { readonly ok: true; readonly source: DisplaySource }
   | {
     readonly ok: false;
-    /** One of the protocol's codes. */
+    /** One of the protocol's codes; `busy`: it may be had in a while, and is tried again then. */
     readonly code: number;
     /** In words, escaped. */
     readonly why: string;
@@ -48,8 +50,8 @@ export interface SourceRow {
   readonly costsIdle: boolean;
   /** Whether `auto` may choose it; false for what could be taken away from somebody else. */
   readonly isAutomatic: boolean;
-  /** Why it is not tried on this endpoint; "" when it is. */
-  unfit(facts: ViewFacts): string;
+  /** Why it is not tried on this head; "" when it is. */
+  unfit(facts: ViewFacts, head: number): string;
   /**
    * Opens it.
    *
