@@ -27,6 +27,8 @@ import { Connection, type ConnectionSink } from "./connection.ts";
 import type { EventFilter } from "./event_filter.ts";
 import { EventStream, type StreamOwner } from "./event_stream.ts";
 import { helloOf, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
+import { FrameRings } from "./frame_rings.ts";
+import { FrameWatches } from "./frame_watches.ts";
 import { leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
 import { MemoryView } from "./memory_view.ts";
@@ -56,6 +58,10 @@ export class Session implements ConnectionSink, StreamOwner {
   readonly roster: RosterView = new RosterView();
   /** How each VM's memory stands, as far as it was told. */
   readonly memory: MemoryView = new MemoryView();
+  /** The frames that were handed over. */
+  readonly rings: FrameRings = new FrameRings();
+  /** What is watched. */
+  readonly watches: FrameWatches = new FrameWatches();
   /** The leases that are held. */
   readonly leases: LeaseBook = new LeaseBook();
   readonly #socketPath: string;
@@ -284,6 +290,7 @@ export class Session implements ConnectionSink, StreamOwner {
     for (const stream of [...this.#streams]) stream.end();
     for (const event of this.#backlog?.drain() ?? []) event[Symbol.dispose]();
     this.#streams.clear();
+    this.rings[Symbol.dispose]();
     await this.#connection.close();
   }
 
@@ -315,6 +322,7 @@ export class Session implements ConnectionSink, StreamOwner {
     this.#checkSeq(event);
     if (event.corr !== 0 && this.#onAnswer(event)) return;
     this.memory.update(event);
+    this.rings.update(event);
     if (event.kind === KIND.ROSTER) {
       this.#rosterEvents++;
       this.roster.update(event);
@@ -345,7 +353,7 @@ export class Session implements ConnectionSink, StreamOwner {
     if (body === undefined) return;
     // With an endpoint it tells of a seam of that VM, or is what the VM says to a command of ours.
     if (event.endpoint !== NO_ENDPOINT) {
-      if (body.code === CODE.refused) this.#pending.noteWords(body.detail, event.endpoint, body.text);
+      this.#pending.noteWords(body.detail, event.endpoint, body.code, body.text);
     } else if (body.code === CODE["protocol-error"]) this.#lastError = body.text || "protocol error";
   }
 
