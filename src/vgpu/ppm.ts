@@ -53,7 +53,9 @@ export function readPpmHead(bytes: Uint8Array, length: number, fileBytes: number
     return { ok: false, why: "its size is absurd" };
   }
   const dataOffset = at + 1;
-  if (dataOffset + width * height * 3 > fileBytes) return { ok: false, why: "it has fewer pixels than it says" };
+  if (dataOffset + width * height * 3 > fileBytes) {
+    return { ok: false, why: "it has fewer pixels than it says" };
+  }
   return { ok: true, width, height, dataOffset };
 }
 
