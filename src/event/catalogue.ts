@@ -307,6 +307,7 @@ export const CATALOGUE = {
     needs: anyOf(CAP.FRAME),
     ...PLAIN,
     retained: 3,
+    retainedBy: "head",
     publishable: true,
     fds: 1,
   },
@@ -393,6 +394,7 @@ export const CATALOGUE = {
     needs: anyOf(CAP.PUBLISH),
     ...PLAIN,
     retained: 5,
+    retainedBy: "head",
   },
   CMD_DISPLAY: {
     number: 115,

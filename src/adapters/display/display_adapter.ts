@@ -251,8 +251,11 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     const seat = this.#seat;
     if (seat === null || !this.#options.link.isUp) return;
     if (this.#heads.isUsable) {
-      if (!this.#isUp) seat.up(this.#pid);
+      if (this.#isUp) return;
       this.#isUp = true;
+      seat.up(this.#pid);
+      // What was kept of the seam went when it was lost: who makes pictures later must hear what is wanted.
+      for (const demand of this.#demands.values()) this.#tell(demand);
     } else if (this.#desk.facts !== undefined && this.#isUp) {
       this.#down(code === CODE["protocol-error"] ? SEAM_REASON.PROTOCOL_ERROR : SEAM_REASON.PEER_CLOSED);
       seat.emitError(code, 0, why);
