@@ -55,7 +55,9 @@ function kinds(): string {
       row.body === "raw-or-none" ? "raw, or none" : row.body,
       row.fds === 0 ? "-" : `${row.fds}`,
       needsOf(row.needs, row),
-      row.retained === 0 ? "-" : `${row.retained}`,
+      row.retained === 0
+        ? "-"
+        : `${row.retained}${row.retainedBy === undefined ? "" : `, by ${row.retainedBy}`}`,
     ]),
   );
 }
