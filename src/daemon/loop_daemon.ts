@@ -32,7 +32,7 @@ import { EndpointMaker, type PlannedEndpoint } from "./endpoint_maker.ts";
 import { sweepHeld } from "./held_sweep.ts";
 import { LogWriter } from "./log_writer.ts";
 import { LoopScanner } from "./loop_scanner.ts";
-import { Doorman } from "./doorman.ts";
+import { PeerAdmission } from "./peer_admission.ts";
 import type { FoundVm } from "./host_watch.ts";
 import { renderMetrics } from "./metrics.ts";
 import { OneATurn } from "./one_a_turn.ts";
@@ -55,7 +55,7 @@ export class LoopDaemon {
   readonly #loop: Loop;
   readonly #core: Core;
   readonly #roster: Roster;
-  readonly #doorman: Doorman;
+  readonly #peerAdmission: PeerAdmission;
   readonly #maker: EndpointMaker;
   readonly #scanner: LoopScanner;
   readonly #inbox: SharedRing;
@@ -91,7 +91,7 @@ export class LoopDaemon {
       (line, isRecord) => this.#logWriter.write(line, isRecord),
       plan.journal,
     );
-    this.#doorman = new Doorman({
+    this.#peerAdmission = new PeerAdmission({
       rules: plan.config.admission,
       ownUid: Deno.uid() ?? -1,
       clock: monotonicClock,
@@ -99,7 +99,7 @@ export class LoopDaemon {
       maxControls: daemon.maxControls,
       idOf: (name) => this.#roster.idOf(name),
     });
-    this.#place = new SocketPlace(plan.socketPath, this.#doorman.admitsOthers, this.#log.for("socket"));
+    this.#place = new SocketPlace(plan.socketPath, this.#peerAdmission.admitsOthers, this.#log.for("socket"));
     this.#loop = new Loop({
       clock: monotonicClock,
       log: this.#log,
@@ -120,14 +120,14 @@ export class LoopDaemon {
       core: this.#core,
       loop: this.#loop,
       log: this.#log.for("socket"),
-      doorkeeper: this.#doorman,
+      admission: this.#peerAdmission,
       maxControls: daemon.maxControls,
       queueEvents: daemon.queueEvents,
     });
     this.#regranter = new Regranter({
       loop: this.#loop,
       members: () => this.#listener.controls.values(),
-      grantOf: (peer) => this.#doorman.grantOf(peer),
+      grantOf: (peer) => this.#peerAdmission.grantOf(peer),
       present: (id) => this.#core.fanOut.controls.get(id)?.grant,
       regrant: (id, grant) => this.#core.regrant(id, grant),
     });
@@ -139,7 +139,7 @@ export class LoopDaemon {
     this.#maker = new EndpointMaker(plan, this.#loop, this.#log, this.#scanner);
     this.#desired = new Desired(this.#roster, (endpoint) => this.#maker.request(endpoint), this.#log);
     this.#triggers = this.#watchTriggers();
-    this.#channels = new ChannelServers(plan.runtimeDir, this.#loop, this.#doorman.users, this.#log);
+    this.#channels = new ChannelServers(plan.runtimeDir, this.#loop, this.#peerAdmission.users, this.#log);
     this.#inbox = new SharedRing(plan.inbox);
     this.#loop.watch(plan.inbox.eventFd, IN, {
       onReady: () => this.#readInbox(),
@@ -240,8 +240,8 @@ export class LoopDaemon {
    * at the next start.
    */
   #reload(config: Config): void {
-    this.#doorman.replace(config.admission);
-    this.#place.admitOthers(this.#doorman.admitsOthers);
+    this.#peerAdmission.replace(config.admission);
+    this.#place.admitOthers(this.#peerAdmission.admitsOthers);
     this.#setPolicies(config);
     this.#config = config;
     this.#maker.setConfig(config);

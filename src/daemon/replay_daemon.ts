@@ -17,7 +17,7 @@ import type { TimerHandler } from "../core/adapter_port.ts";
 import { Core } from "../core/core.ts";
 import { Loop } from "../core/loop.ts";
 import { Roster } from "../roster/roster.ts";
-import { Doorman } from "./doorman.ts";
+import { PeerAdmission } from "./peer_admission.ts";
 import type { ReplayEndpoint, ReplayPlan } from "./replay_plan.ts";
 
 const BURST = 64;
@@ -68,7 +68,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
   constructor(options: ReplayOptions) {
     this.#options = options;
     const { socketPath, log } = options;
-    const doorkeeper = new Doorman({
+    const admission = new PeerAdmission({
       rules: [],
       ownUid: Deno.uid() ?? -1,
       clock: monotonicClock,
@@ -85,7 +85,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
       core: this.#core,
       loop: this.#loop,
       log,
-      doorkeeper,
+      admission,
       maxControls: DEFAULT_MAX_CONTROLS,
       queueEvents: DEFAULT_QUEUE_EVENTS,
     });
