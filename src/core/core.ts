@@ -22,7 +22,7 @@ import { DIR, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { writeText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
 import { PRIO_DEFAULT } from "../event/priority.ts";
-import { SOURCE } from "../event/source.ts";
+import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
@@ -53,6 +53,11 @@ export interface CoreOptions {
   readonly log: Log;
   /** Who wins a contested lease; the higher arb_prio unless told. */
   readonly arbitration?: ArbitrationPolicy;
+  /**
+   * Sources in the order in which an endpoint's adapters close; each one that is attached must be among
+   * them. Left out: who was opened last closes first.
+   */
+  readonly closingOrder?: readonly Source[];
   /** Told when a seam comes or goes: the roster. */
   readonly onSeam?: SeamListener;
   /**
@@ -127,6 +132,7 @@ export class Core implements TurnHook {
       leaseService,
       log,
       barrier: this.barrier,
+      ...options.closingOrder === undefined ? {} : { closingOrder: options.closingOrder },
     });
     if (options.onSeam !== undefined) this.#endpoints.onSeam = options.onSeam;
     this.#deliveryBarriers = new DeliveryBarriers(bus, this.fanOut);

@@ -20,8 +20,8 @@ export type SourceName = keyof typeof SOURCE;
 /** A source's number. */
 export type Source = (typeof SOURCE)[SourceName];
 
-/** One past the largest source. */
-export const SOURCE_MAX = 7;
+/** One past the largest source: the numbers have no gap. */
+export const SOURCE_MAX: number = Object.keys(SOURCE).length;
 /** The mask with every source's bit. */
 export const ALL_SOURCES: number = (1 << SOURCE_MAX) - 1;
 
