@@ -83,7 +83,7 @@ function needsOf(needs: Needs, row: KindRow): string {
     case "joined":
       return "whoever has joined";
     case "nobody":
-      return row.way === "handshake" ? "the opening" : "nobody";
+      return row.way === "handshake" ? "the opening" : row.way === "local" ? "does not travel" : "nobody";
   }
 }
 
