@@ -136,7 +136,7 @@ try {
     }
   }
   const started = performance.now();
-  await compile(DENO, scratch.executable, { DENORT_BIN: base });
+  await compile({ deno: DENO, version: pin("DENO_OLDEST"), output: scratch.executable });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const megabytes = Math.round(Deno.statSync(scratch.executable).size / 1e6);
   await drive(scratch);

@@ -9,7 +9,7 @@ import { createMemfd, getSeals } from "../../../ffi/memfd.ts";
 import { closeFd } from "../../../ffi/owned_fd.ts";
 import { Poller } from "../../../ffi/poller.ts";
 import { setThreadRealtime } from "../../../ffi/scheduler.ts";
-import { shim } from "../../../ffi/shim.ts";
+import { wholeShim } from "../../../ffi/shim.ts";
 import { pidfdOpen } from "../../../ffi/signals.ts";
 import { SHIM_VERSION } from "../../../ffi/symbols.ts";
 import { TimerFd } from "../../../ffi/timer_fd.ts";
@@ -57,7 +57,7 @@ function examineSystem(): Finding {
 
 function examineShim(): Finding {
   try {
-    shim();
+    wholeShim();
     return { check: "shim", state: "ok", found: `version ${SHIM_VERSION}` };
   } catch (error) {
     return { check: "shim", state: "missing", found: "not loaded", remedy: messageOf(error) };
