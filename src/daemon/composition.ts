@@ -10,6 +10,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { SocketListener } from "../controls/socket/socket_listener.ts";
+import { CLOSING_ORDER } from "../adapters/seams.ts";
 import { Core } from "../core/core.ts";
 import { Loop, type LoopOptions } from "../core/loop.ts";
 import { Roster } from "../roster/roster.ts";
@@ -80,7 +81,7 @@ export function compose<L extends Listening>(options: CompositionOptions<L>): Co
   });
   const listening = options.listen(doorman.admitsOthers);
   const loop = new Loop({ ...options.loop, clock, log });
-  const core = new Core({ loop, log, barrier: loop.barrier });
+  const core = new Core({ loop, log, barrier: loop.barrier, closingOrder: CLOSING_ORDER });
   loop.setHook(core);
   const roster: Roster = new Roster(core, log, () => regranter.run());
   const listener = new SocketListener({

@@ -5,6 +5,7 @@
  * attached and detached one per turn.
  * @module
  */
+import { seamsOfFound } from "../adapters/seams.ts";
 import { assert } from "../base/assert.ts";
 import type { Log } from "../base/log.ts";
 import type { LoopPort } from "../core/adapter_port.ts";
@@ -139,9 +140,7 @@ export class EndpointDiscovery implements Disposable {
       name: vm.name,
       vmid: 0,
       qmp: vm.qmp,
-      memory: vm.hasMemory ? "auto" : "none",
-      input: "qmp",
-      guest: "auto",
+      ...seamsOfFound(vm),
       expected: { pid: vm.pid, started: vm.started },
     };
     this.#desired.want(askerOf(vm), endpoint, vm.trusted ? TRUST.OWN : TRUST.FOUND);

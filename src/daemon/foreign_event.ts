@@ -5,7 +5,7 @@
  */
 import type { Log } from "../base/log.ts";
 import type { Core } from "../core/core.ts";
-import { checkFrame, decodeFrame } from "../event/frame.ts";
+import { checkFrame, decodeFrame } from "../protocol/frame.ts";
 import { CLASS, kindClass } from "../event/kind.ts";
 import { SOURCE, SOURCE_MAX } from "../event/source.ts";
 
