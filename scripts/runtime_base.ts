@@ -59,7 +59,9 @@ export function compileFault(words: string, { version, tools }: BaseSearch): Fau
   }
   const why = told.at(-1) ?? "";
   const others = otherBases(version, tools);
-  const other = others.length === 0 ? "" : `; .tools has the one of Deno ${others.join(", ")}, for that Deno only`;
+  const other = others.length === 0
+    ? ""
+    : `; .tools has the one of Deno ${others.join(", ")}, for that Deno only`;
   return new Fault(
     "missing",
     `Cannot compile: the runtime base of Deno ${version} is not here and cannot be downloaded (${why})${other}; ${

@@ -60,6 +60,8 @@ export function examineConfig(path = DEFAULT_CONFIG_PATH): ConfigFound {
 export interface SocketChoice {
   /** `--socket`. */
   readonly given: string | undefined;
+  /** VMSIG_SOCKET; undefined or "" when it is not set. */
+  readonly environment: string | undefined;
   /** Whether `--config` was given: then its socket is meant, whatever VMSIG_SOCKET says. */
   readonly byConfig: boolean;
   /** What the config says. */
@@ -71,10 +73,9 @@ export interface SocketChoice {
  *
  * @throws {Fault} when there is no default for this user
  */
-export function socketOf({ given, byConfig, config }: SocketChoice): string {
+export function socketOf({ given, environment = "", byConfig, config }: SocketChoice): string {
   if (given !== undefined) return given;
-  const named = Deno.env.get("VMSIG_SOCKET") ?? "";
-  if (named !== "" && !byConfig) return named;
+  if (environment !== "" && !byConfig) return environment;
   return config?.daemon.socket ?? defaultSocketPathHere();
 }
 

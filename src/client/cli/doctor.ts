@@ -48,7 +48,13 @@ is 0 when nothing but notes was found, 1 otherwise. Run it as root: others canno
 
 async function examine(call: Call): Promise<Finding[]> {
   const { finding, config } = examineConfig(call.text("config"));
-  const choose = () => socketOf({ given: call.socket, byConfig: call.text("config") !== undefined, config });
+  const choose = () =>
+    socketOf({
+      given: call.socket,
+      environment: Deno.env.get("VMSIG_SOCKET"),
+      byConfig: call.text("config") !== undefined,
+      config,
+    });
   const socket = examineSocket(choose);
   const path = socket.found === NO_PATH ? undefined : choose();
   const daemon = path === undefined ? [] : [await examineDaemon(path)];
