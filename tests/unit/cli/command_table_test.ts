@@ -7,36 +7,11 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { COMMANDS } from "../../../src/client/cli/command_table.ts";
 import { Output, OutputClosed } from "../../../src/client/cli/output.ts";
-import { type CommandStreams, runCommand } from "../../../src/client/cli/run_command.ts";
+import { runCommand } from "../../../src/client/cli/run_command.ts";
 import { DaemonProcess, vmsig } from "../../fixtures/daemon_process.ts";
 import "../ffi/loaded_shim.ts";
 import { COMMAND_LINES, type CommandLineRow, GOES_ON, NEEDS_A_VM } from "./command_lines.ts";
-import { CommandWorld } from "./command_world.ts";
-
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** The reader that stays. */
-const patientReader: CommandStreams["watchReader"] = () => ({
-  signal: new AbortController().signal,
-  [Symbol.dispose]() {},
-});
-
-/** Runs a line in this process. */
-async function runHere(words: readonly string[], write?: (bytes: Uint8Array) => void): Promise<Ran> {
-  let out = "";
-  let err = "";
-  const decoder = new TextDecoder();
-  const code = await runCommand(words, {
-    out: new Output(write ?? ((bytes) => (out += decoder.decode(bytes))), false),
-    err: (line) => (err += `${line}\n`),
-    watchReader: patientReader,
-  });
-  return { code, out, err };
-}
+import { CommandWorld, patientReader, type Ran, runHere } from "./command_world.ts";
 
 async function runApart(words: readonly string[]): Promise<Ran> {
   const { code, text, errors } = await vmsig(words);

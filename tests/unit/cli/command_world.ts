@@ -7,8 +7,40 @@ import { listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { hexOfGva } from "../../../src/base/ids.ts";
 import { encodeRecordingHeader } from "../../../src/event/recording.ts";
+import { Output } from "../../../src/client/cli/output.ts";
+import { type CommandStreams, runCommand } from "../../../src/client/cli/run_command.ts";
 import { SyntheticLinux } from "../../fixtures/synthetic_linux.ts";
 import type { CommandLineRow } from "./command_lines.ts";
+
+/** How a line ended, and what it said. */
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** The reader that stays. */
+export const patientReader: CommandStreams["watchReader"] = () => ({
+  signal: new AbortController().signal,
+  [Symbol.dispose]() {},
+});
+
+/**
+ * Runs a line in this process.
+ *
+ * @param write where standard output goes; it is gathered unless told
+ */
+export async function runHere(words: readonly string[], write?: (bytes: Uint8Array) => void): Promise<Ran> {
+  let out = "";
+  let err = "";
+  const decoder = new TextDecoder();
+  const code = await runCommand(words, {
+    out: new Output(write ?? ((bytes) => (out += decoder.decode(bytes))), false),
+    err: (line) => (err += `${line}\n`),
+    watchReader: patientReader,
+  });
+  return { code, out, err };
+}
 
 /** A folder in which every line can run. */
 export class CommandWorld implements Disposable {
