@@ -7,7 +7,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 10;
+export const SHIM_VERSION = 11;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -81,13 +81,15 @@ export const SYMBOLS = {
   vmsig_store: { parameters: ["f64", "i32", "u32", "u32"], result: "void" },
   vmsig_copy_in: { parameters: ["f64", "buffer", "f64", "i32"], result: "void" },
   vmsig_copy_out: { parameters: ["f64", "buffer", "f64", "i32"], result: "void" },
-  // Unix sockets
+  // Sockets
   vmsig_socket: { parameters: ["i32"], result: "i32" },
   vmsig_socketpair: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_bind: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_listen: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_connect: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_connect_abstract: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  vmsig_tcp_socket: { parameters: ["i32"], result: "i32" },
+  vmsig_connect_ip: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
   vmsig_accept: { parameters: ["i32"], result: "i32" },
   vmsig_shutdown: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_peer_credentials: { parameters: ["i32", "buffer"], result: "i32" },

@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 10
+#define VMSIG_SHIM_VERSION 11
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -93,6 +93,8 @@ VMSIG_API int32_t vmsig_bind(int32_t fd, const char *path);
 VMSIG_API int32_t vmsig_listen(int32_t fd, int32_t backlog);
 VMSIG_API int32_t vmsig_connect(int32_t fd, const char *path);
 VMSIG_API int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t length);
+VMSIG_API int32_t vmsig_tcp_socket(int32_t bytes);
+VMSIG_API int32_t vmsig_connect_ip(int32_t fd, const uint8_t *address, int32_t bytes, int32_t port);
 VMSIG_API int32_t vmsig_accept(int32_t fd);
 VMSIG_API int32_t vmsig_shutdown(int32_t fd, int32_t how);
 VMSIG_API int32_t vmsig_peer_credentials(int32_t fd, uint32_t *out);

@@ -1,10 +1,13 @@
 /*
- * Unix sockets: see vmsig_shim.h for the conventions.
+ * Sockets: see vmsig_shim.h for the conventions.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -70,6 +73,36 @@ int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t length)
     memcpy(address.sun_path + 1, name, (size_t)length);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
     return vmsig_result(connect(fd, (struct sockaddr *)&address, size));
+}
+
+/* A TCP socket that sends at once what it is given. `bytes`: 4 for IPv4, 16 for IPv6. */
+int32_t vmsig_tcp_socket(int32_t bytes)
+{
+    int fd = socket(bytes == 16 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    int on = 1;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    return fd;
+}
+
+/* An address of 4 or 16 bytes, in network order, and a port in the host's. */
+int32_t vmsig_connect_ip(int32_t fd, const uint8_t *address, int32_t bytes, int32_t port)
+{
+    if (bytes == 4) {
+        struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+        memcpy(&to.sin_addr, address, 4);
+        return vmsig_result(connect(fd, (struct sockaddr *)&to, sizeof to));
+    }
+    if (bytes != 16)
+        return -EINVAL;
+    struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+    memcpy(&to.sin6_addr, address, 16);
+    return vmsig_result(connect(fd, (struct sockaddr *)&to, sizeof to));
 }
 
 int32_t vmsig_accept(int32_t fd)
