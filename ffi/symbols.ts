@@ -41,6 +41,8 @@ export const SYMBOLS = {
   vmsig_pread: { parameters: ["i32", "buffer", "f64", "i32", "f64"], result: "i32" },
   vmsig_pwrite: { parameters: ["i32", "buffer", "f64", "i32", "f64"], result: "i32" },
   vmsig_pipe: { parameters: ["buffer"], result: "i32" },
+  // Rows of a picture
+  vmsig_read_rows: { parameters: ["i32", "buffer", "buffer", "buffer", "i32"], result: "i32" },
   // Waiting and time
   vmsig_epoll_create: { parameters: [], result: "i32" },
   vmsig_epoll_ctl: { parameters: ["i32", "i32", "i32", "u32", "u32"], result: "i32" },
@@ -81,15 +83,14 @@ export const SYMBOLS = {
   vmsig_store: { parameters: ["f64", "i32", "u32", "u32"], result: "void" },
   vmsig_copy_in: { parameters: ["f64", "buffer", "f64", "i32"], result: "void" },
   vmsig_copy_out: { parameters: ["f64", "buffer", "f64", "i32"], result: "void" },
-  // Sockets
+  // Unix sockets
   vmsig_socket: { parameters: ["i32"], result: "i32" },
   vmsig_socketpair: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_bind: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_listen: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_connect: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_connect_abstract: { parameters: ["i32", "buffer", "i32"], result: "i32" },
-  vmsig_tcp_socket: { parameters: ["i32"], result: "i32" },
-  vmsig_connect_ip: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  vmsig_connect_inet: { parameters: ["buffer", "i32"], result: "i32" },
   vmsig_accept: { parameters: ["i32"], result: "i32" },
   vmsig_shutdown: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_peer_credentials: { parameters: ["i32", "buffer"], result: "i32" },

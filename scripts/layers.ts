@@ -19,6 +19,8 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
   ["src/qemu", 1],
   ["src/rfb", 1],
   ["src/dbus", 1],
+  ["src/toml", 1],
+  ["src/protocol", 2],
   ["src/context", 2],
   ["src/access", 2],
   ["src/vgpu", 2],

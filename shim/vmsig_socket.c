@@ -1,5 +1,5 @@
 /*
- * Sockets: see vmsig_shim.h for the conventions.
+ * Unix sockets: see vmsig_shim.h for the conventions.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"
@@ -75,34 +75,28 @@ int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t length)
     return vmsig_result(connect(fd, (struct sockaddr *)&address, size));
 }
 
-/* A TCP socket that sends at once what it is given. `bytes`: 4 for IPv4, 16 for IPv6. */
-int32_t vmsig_tcp_socket(int32_t bytes)
+/*
+ * A TCP connection to a literal address, IPv4 or IPv6, begun without waiting: the socket is writable when it
+ * is made or has failed (vmsig_socket_error tells which). -EINVAL for what is no address.
+ */
+int32_t vmsig_connect_inet(const char *text, int32_t port)
 {
-    int fd = socket(bytes == 16 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+    int is_four = inet_pton(AF_INET, text, &four.sin_addr) == 1;
+    if (!is_four && inet_pton(AF_INET6, text, &six.sin6_addr) != 1)
+        return -EINVAL;
+    int one = 1;
+    int fd = socket(is_four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
-    int on = 1;
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0) {
-        int error = errno;
-        close(fd);
-        return -error;
-    }
-    return fd;
-}
-
-/* An address of 4 or 16 bytes, in network order, and a port in the host's. */
-int32_t vmsig_connect_ip(int32_t fd, const uint8_t *address, int32_t bytes, int32_t port)
-{
-    if (bytes == 4) {
-        struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-        memcpy(&to.sin_addr, address, 4);
-        return vmsig_result(connect(fd, (struct sockaddr *)&to, sizeof to));
-    }
-    if (bytes != 16)
-        return -EINVAL;
-    struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
-    memcpy(&to.sin6_addr, address, 16);
-    return vmsig_result(connect(fd, (struct sockaddr *)&to, sizeof to));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    const struct sockaddr *address = is_four ? (struct sockaddr *)&four : (struct sockaddr *)&six;
+    if (connect(fd, address, is_four ? sizeof four : sizeof six) == 0 || errno == EINPROGRESS)
+        return fd;
+    int error = errno;
+    close(fd);
+    return -error;
 }
 
 int32_t vmsig_accept(int32_t fd)

@@ -4,16 +4,13 @@
  * @module
  */
 
-/** An IP address in network order: 4 bytes of IPv4, or 16 of IPv6. */
-export type IpAddress = Uint8Array<ArrayBuffer>;
-
 /** A place. */
 export type QmpAddress =
   | { readonly kind: "unix"; readonly path: string }
   | {
     readonly kind: "tcp";
-    /** Addresses to try, one after another. */
-    readonly hosts: readonly IpAddress[];
+    /** IP addresses to try, one after another. */
+    readonly hosts: readonly string[];
     readonly port: number;
     /** As it was written. */
     readonly text: string;
@@ -21,10 +18,7 @@ export type QmpAddress =
 
 /** Longest path of a unix socket, in bytes. */
 const MAX_PATH_BYTES = 107;
-const LOCALHOST: readonly IpAddress[] = [
-  Uint8Array.of(127, 0, 0, 1),
-  Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1),
-];
+const LOCALHOST: readonly string[] = ["127.0.0.1", "::1"];
 
 /**
  * Reads a place.
@@ -53,54 +47,40 @@ function readTcp(text: string): ReturnType<typeof readQmpAddress> {
   if (port < 1 || port > 65_535) return invalid(`is ${text}, and its port must be 1 to 65535`);
   const host = found[1] ?? found[2] ?? "";
   if (host === "localhost" && found[1] === undefined) return { kind: "tcp", hosts: LOCALHOST, port, text };
-  const address = found[1] === undefined ? readIpv4(host) ?? readIpv6(host) : readIpv6(host);
-  if (address !== undefined) return { kind: "tcp", hosts: [address], port, text };
+  const isAddress = isIpv6(host) || (found[1] === undefined && isIpv4(host));
+  if (isAddress) return { kind: "tcp", hosts: [host], port, text };
   return invalid(
     `is ${text}, and its host must be an IPv4 or IPv6 address, or localhost: names are not looked up`,
   );
 }
 
-/** Four numbers with dots; no other form that inet_aton takes. */
-export function readIpv4(text: string): IpAddress | undefined {
+/** Four numbers with dots, and no other form that inet_aton takes. */
+export function isIpv4(text: string): boolean {
   const parts = text.split(".");
-  if (
-    parts.length !== 4 || !parts.every((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) && Number(part) < 256)
-  ) {
-    return undefined;
-  }
-  return Uint8Array.from(parts, Number);
+  return parts.length === 4 &&
+    parts.every((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) && Number(part) < 256);
 }
 
 /** As RFC 4291 writes it, without a zone. */
-export function readIpv6(text: string): IpAddress | undefined {
-  if (text.length > 45 || !/^[0-9a-fA-F:.]+$/.test(text)) return undefined;
+export function isIpv6(text: string): boolean {
+  if (text.length > 45 || !/^[0-9a-fA-F:.]+$/.test(text)) return false;
   const halves = text.split("::");
-  if (halves.length > 2) return undefined;
-  const [head, tail] = halves.map((half, i) => groupsOf(half, i === halves.length - 1));
-  if (head === undefined || (halves.length === 2 && tail === undefined)) return undefined;
-  const missing = 8 - head.length - (tail?.length ?? 0);
+  if (halves.length > 2) return false;
+  const counts = halves.map((half, i) => groupCount(half, i === halves.length - 1));
+  const count = counts.reduce((sum, groups) => sum + groups, 0);
   // The two colons stand for one group at least.
-  if (tail === undefined ? missing !== 0 : missing < 1) return undefined;
-  const groups = [...head, ...new Array<number>(missing).fill(0), ...tail ?? []];
-  return Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]));
+  return halves.length === 2 ? count <= 7 : count === 8;
 }
 
-/** The 16-bit groups of half an address; an IPv4 address at the end of the whole is two. */
-function groupsOf(half: string, isLast: boolean): number[] | undefined {
-  if (half === "") return [];
-  const groups: number[] = [];
+/** How many 16-bit groups half an address has, NaN when it has none; an IPv4 address at the end is two. */
+function groupCount(half: string, isLast: boolean): number {
+  if (half === "") return 0;
   const parts = half.split(":");
-  for (const [i, part] of parts.entries()) {
-    const ipv4 = isLast && i === parts.length - 1 ? readIpv4(part) : undefined;
-    if (ipv4 !== undefined) {
-      groups.push(
-        (ipv4[0] as number) << 8 | (ipv4[1] as number),
-        (ipv4[2] as number) << 8 | (ipv4[3] as number),
-      );
-    } else if (/^[0-9a-fA-F]{1,4}$/.test(part)) groups.push(parseInt(part, 16));
-    else return undefined;
-  }
-  return groups;
+  const last = parts.at(-1) ?? "";
+  const hasIpv4 = isLast && isIpv4(last);
+  const groups = hasIpv4 ? parts.slice(0, -1) : parts;
+  if (!groups.every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return NaN;
+  return groups.length + (hasIpv4 ? 2 : 0);
 }
 
 function invalid(why: string): { readonly kind: "invalid"; readonly why: string } {

@@ -6,9 +6,8 @@
  */
 import { OsError } from "../../../ffi/os_error.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
-import { connectTcp, tcpResult } from "../../../ffi/tcp_socket.ts";
+import { connectInet, connectionOutcome } from "../../../ffi/inet_socket.ts";
 import { assert } from "../../base/assert.ts";
-import type { IpAddress } from "../qmp_address.ts";
 import { tcpLoss } from "./qmp_loss.ts";
 import { type QmpAttempt, type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "./qmp_transport.ts";
 
@@ -17,7 +16,7 @@ export class TcpTransport implements QmpTransport {
   readonly name: string;
   readonly passesDescriptors = false;
   readonly canReconnect = true;
-  readonly #hosts: readonly IpAddress[];
+  readonly #hosts: readonly string[];
   readonly #port: number;
   /** Which address is tried next. */
   #next = 0;
@@ -26,9 +25,9 @@ export class TcpTransport implements QmpTransport {
    * Makes one.
    *
    * @param name how it was written: "tcp:localhost:4444"
-   * @param hosts at least one
+   * @param hosts IP addresses, at least one
    */
-  constructor(name: string, hosts: readonly IpAddress[], port: number) {
+  constructor(name: string, hosts: readonly string[], port: number) {
     assert(hosts.length > 0, "a TCP monitor has an address");
     this.name = name;
     this.#hosts = hosts;
@@ -42,7 +41,7 @@ export class TcpTransport implements QmpTransport {
 
   finish(socket: OwnedFd): QmpAttempt {
     try {
-      tcpResult(socket.fd);
+      connectionOutcome(socket.fd, this.name);
       return { outcome: "connected", socket };
     } catch (error) {
       socket.close();
@@ -58,8 +57,7 @@ export class TcpTransport implements QmpTransport {
     const host = this.#hosts[this.#next++];
     assert(host !== undefined, "there is an address left");
     try {
-      const { socket, isConnected } = connectTcp(host, this.#port);
-      return { outcome: isConnected ? "connected" : "connecting", socket };
+      return { outcome: "connecting", socket: connectInet(host, this.#port) };
     } catch (error) {
       return this.#afterFailure(error);
     }

@@ -6,10 +6,10 @@
  */
 import { readU64, writeU64 } from "../base/layout.ts";
 import { FRAME_HEADER_BYTES, INLINE_BYTES, MAX_BODY_BYTES, MAX_FRAME_FDS } from "../base/limits.ts";
-import { DIR } from "./defaults.ts";
-import { CLASS, KIND, kindClass } from "./kind.ts";
-import { PRIO_COUNT } from "./priority.ts";
-import { BODY, type TransferEvent } from "./transfer_event.ts";
+import { DIR } from "../event/defaults.ts";
+import { CLASS, KIND, kindClass } from "../event/kind.ts";
+import { PRIO_COUNT } from "../event/priority.ts";
+import { BODY, type TransferEvent } from "../event/transfer_event.ts";
 
 /** The bytes `VSG1`. */
 export const FRAME_MAGIC = 0x31475356;

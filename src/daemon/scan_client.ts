@@ -60,7 +60,7 @@ export interface ScanSender {
 }
 
 /** The scan port of the daemon's endpoints. */
-export class LoopScanner implements ScanPort {
+export class ScanClient implements ScanPort {
   readonly #send: ScanSender;
   readonly #log: Log;
   readonly #waiting = new Map<number, { name: string; done: (answer: ScanAnswer) => void }>();
@@ -83,7 +83,7 @@ export class LoopScanner implements ScanPort {
     this.#send.closeRam(fds);
   }
 
-  /** Takes the answer to {@linkcode LoopScanner.openRam} out of the inbox. */
+  /** Takes the answer to {@linkcode ScanClient.openRam} out of the inbox. */
   onRam(message: Uint8Array): void {
     const { id, answer } = JSON.parse(decoder.decode(message)) as RamReturn;
     const done = this.#opening.get(id);

@@ -1,15 +1,15 @@
-// The eye: what it says on the bus as regions appear, change, stand still, restart and vanish. The guest's
-// RAM is a memfd of ours, its system a stand-in, the clock the test's.
+// The view of an endpoint: what it says on the bus as regions appear, change, stand still, restart and
+// vanish. The guest's RAM is a memfd of ours, its system a stand-in, the clock the test's.
 import "../../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { createMemfd, getSeals, OPEN, reopen, SEAL } from "../../../../ffi/memfd.ts";
 import { openFdCount, type OwnedFd } from "../../../../ffi/owned_fd.ts";
 import { pwriteFrom } from "../../../../ffi/stream.ts";
 import { MS, NEVER, SECOND } from "../../../../src/base/clock.ts";
-import { Eye } from "../../../../src/controls/perception/eye.ts";
-import type { EyePort } from "../../../../src/controls/perception/eye_port.ts";
+import { EndpointView } from "../../../../src/controls/perception/endpoint_view.ts";
+import type { EventSink } from "../../../../src/controls/perception/event_sink.ts";
 import { CURSOR, FRAME_INFO, VGPU_STATUS } from "../../../../src/event/body_layout.ts";
-import { KIND, kindName } from "../../../../src/event/kind.ts";
+import { KIND, type Kind, kindName } from "../../../../src/event/kind.ts";
 import type { Process } from "../../../../src/guest/process.ts";
 import { withSeed } from "../../../fixtures/seeded_random.ts";
 import { RegionBytes } from "../../../fixtures/vgpu_bytes.ts";
@@ -27,8 +27,8 @@ function memseg(bytes: number, fdIndex: number): Uint8Array {
   return body;
 }
 
-/** A guest whose RAM others can map, an eye on it, and everything that the eye said. */
-class Rig implements Disposable, EyePort {
+/** A guest whose RAM others can map, a view of it, and everything that the view said. */
+class Rig implements Disposable, EventSink {
   /** Whether its system is found when it is looked for. */
   hasSystem = true;
   /** When its system was looked for, ms since the start. */
@@ -36,7 +36,7 @@ class Rig implements Disposable, EyePort {
   readonly guest = new TestGuest(RAM_BYTES);
   readonly bytes = new RegionBytes({ producerPid: 5 });
   readonly process: Process;
-  readonly eye: Eye;
+  readonly view: EndpointView;
   readonly said: string[] = [];
   readonly words: string[] = [];
   nowNs = SECOND;
@@ -47,7 +47,7 @@ class Rig implements Disposable, EyePort {
   constructor(ring = true) {
     this.process = this.guest.addProcess(5);
     this.pages = this.guest.place(this.process.root, GVA, this.bytes.bytes);
-    this.eye = new Eye(3, this, {
+    this.view = new EndpointView(3, this, {
       ring,
       pid: 99,
       find: (memory) => {
@@ -60,10 +60,10 @@ class Rig implements Disposable, EyePort {
 
   context(): void {
     this.flush();
-    this.eye.onContext(0x1000, memseg(RAM_BYTES, 0), [reopen(this.#file.fd, OPEN.READ_ONLY)]);
+    this.view.onContext(0x1000, memseg(RAM_BYTES, 0), [reopen(this.#file.fd, OPEN.READ_ONLY)]);
   }
 
-  /** Brings what the test wrote to where the eye reads. */
+  /** Brings what the test wrote to where the view reads. */
   flush(): void {
     this.pages.forEach((gpa, i) =>
       this.guest.ram.putBytes(gpa, this.bytes.bytes.subarray(i * 4096, (i + 1) * 4096))
@@ -72,18 +72,18 @@ class Rig implements Disposable, EyePort {
     assertEquals(pwriteFrom(this.#file.fd, new Uint8Array(buffer), 0, RAM_BYTES, 0), RAM_BYTES);
   }
 
-  /** Lets time go by, beating or not; what the eye said meanwhile. */
+  /** Lets time go by, beating or not; what the view said meanwhile. */
   run(ms: number, beating = true): string[] {
     const from = this.said.length;
     for (const endNs = this.nowNs + ms * MS; this.nowNs < endNs; this.nowNs += 10 * MS) {
       if (beating) this.bytes.u64(0x040, ++this.beat);
       this.flush();
-      for (let n = 0; n < 100 && this.eye.nextNs <= this.nowNs; n++) this.eye.step(this.nowNs);
+      for (let n = 0; n < 100 && this.view.nextNs <= this.nowNs; n++) this.view.step(this.nowNs);
     }
     return this.said.slice(from);
   }
 
-  publish(kind: number, endpoint: number, inline: Uint8Array, fd: number): void {
+  publish(kind: Kind, endpoint: number, inline: Uint8Array, fd: number): void {
     assertEquals(endpoint, 3);
     const view = new DataView(inline.slice().buffer);
     const u32 = (at: number) => view.getUint32(at, true);
@@ -107,7 +107,7 @@ class Rig implements Disposable, EyePort {
   }
 
   [Symbol.dispose](): void {
-    this.eye[Symbol.dispose]();
+    this.view[Symbol.dispose]();
     this.guest.memory[Symbol.dispose]();
     this.#file.close();
   }
@@ -115,7 +115,7 @@ class Rig implements Disposable, EyePort {
 
 Deno.test("candidate, alive, cursor, frames; nothing twice", () => {
   using rig = new Rig();
-  assertEquals(rig.eye.nextNs, NEVER, "without a context there is nothing to look at");
+  assertEquals(rig.view.nextNs, NEVER, "without a context there is nothing to look at");
   rig.context();
   assertEquals(rig.run(300), ["status 1 epoch 0 is 0 pid 0", "status 2 epoch 0 is 0 pid 5"]);
   rig.bytes.u32(0x04c, 2);
@@ -141,14 +141,14 @@ Deno.test("a system that is not found is looked for more and more seldom, and at
   assertEquals(rig.searches.slice(7), [100_000, 102_000]);
 });
 
-Deno.test("an eye without a producer looks when the others do", () => {
+Deno.test("a view without a producer looks when the others do", () => {
   using rig = new Rig();
   rig.guest.processes.length = 0;
   rig.nowNs += 123 * MS;
   rig.context();
   rig.run(100);
   for (let i = 0; i < 10; i++) {
-    assertEquals(rig.eye.nextNs % (500 * MS), 0, `${rig.eye.nextNs}`);
+    assertEquals(rig.view.nextNs % (500 * MS), 0, `${rig.view.nextNs}`);
     rig.run(700);
   }
 });
@@ -200,7 +200,7 @@ Deno.test("invalidated: lost, blind; the next context: found again. No descripto
     for (let epoch = 0; epoch < 3; epoch++) {
       rig.context();
       assertEquals(rig.run(300).includes("status 2 epoch 0 is 0 pid 5"), true);
-      rig.eye.onInvalidated();
+      rig.view.onInvalidated();
       assertEquals(rig.said.at(-1), "status 0 epoch 0 is 0 pid 0");
       assertEquals(rig.run(200), []);
     }
@@ -218,18 +218,18 @@ Deno.test("a context that does not hold together is told in words, and its descr
     using rig = new Rig();
     using file = createMemfd("short", 4096);
     for (const [bytes, fdIndex] of [[8192, 0], [4096, 1], [100, 0], [2 ** 60, 0]] as const) {
-      rig.eye.onContext(0, memseg(bytes, fdIndex), [file.dup()]);
-      assertEquals(rig.eye.nextNs, NEVER);
+      rig.view.onContext(0, memseg(bytes, fdIndex), [file.dup()]);
+      assertEquals(rig.view.nextNs, NEVER);
     }
-    rig.eye.onContext(0, new Uint8Array(0), []);
-    rig.eye.onContext(0, new Uint8Array(31), [file.dup()]);
+    rig.view.onContext(0, new Uint8Array(0), []);
+    rig.view.onContext(0, new Uint8Array(31), [file.dup()]);
     assertEquals(rig.words.length, 6);
     assertEquals(rig.said, []);
   }
   assertEquals(openFdCount(), before);
 });
 
-Deno.test("whatever the guest writes, the eye goes on and says only what its kinds can say", () => {
+Deno.test("whatever the guest writes, the view goes on and says only what its kinds can say", () => {
   withSeed((random) => {
     using rig = new Rig();
     rig.context();

@@ -88,7 +88,7 @@ function* slices(items: readonly unknown[]): Generator<string> {
 }
 
 /** Puts a config together again. */
-export class ConfigIntake {
+export class ConfigAssembler {
   #id = -1;
   #lists: Record<ListName, unknown[]> = noLists();
 
