@@ -24,6 +24,7 @@ import { ALL_CAPS, CAP, capByName } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
 import { PRIO, PRIO_DEFAULT, type PrioName } from "../event/priority.ts";
 import { ALL_SOURCES, SOURCE, sourceByName } from "../event/source.ts";
+import { SYSTEM_CHOICES, type WantedSystem } from "../guest/systems.ts";
 import { type TableReader, TomlSource } from "./table_reader.ts";
 
 export type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
@@ -50,7 +51,7 @@ export interface EndpointConfig {
   /** Which driver brings input to it. */
   readonly input: "qmp" | "uinput" | "none";
   /** What runs in it. */
-  readonly guest: "auto" | "linux" | "windows" | "none";
+  readonly guest: WantedSystem | "none";
 }
 
 /** The policy of one lane. */
@@ -229,7 +230,7 @@ function readEndpoint(table: TableReader): EndpointConfig {
     qmp,
     memory: table.choice("memory", ["auto", "memfd", "file", "none"], "auto"),
     input: table.choice("input", ["qmp", "uinput", "none"], qmp === undefined ? "none" : "qmp"),
-    guest: table.choice("guest", ["auto", "linux", "windows", "none"], "auto"),
+    guest: table.choice("guest", SYSTEM_CHOICES, "auto"),
   };
   table.finish();
   if (endpoint.input === "qmp" && qmp === undefined) {
