@@ -1,7 +1,7 @@
 /**
- * The port through which everyone asks a guest's system: every system of systems.ts implements it alike. Found by
- * {@linkcode findGuest}; good for one epoch of the guest (until its reset), and it says so itself with
- * {@linkcode GuestOs.stillThere}.
+ * The port through which everyone asks a guest's system: every system of systems.ts implements it alike.
+ * Found by {@linkcode findGuest}; good for one epoch of the guest (until its reset), and it says so itself
+ * with {@linkcode GuestOs.stillThere}.
  *
  * Nothing here writes. Everything is read anew at each call: nothing about processes is kept.
  * @module

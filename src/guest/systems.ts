@@ -14,7 +14,10 @@ export interface SystemTraits {
    * kernel's view first: an address-space root with its lowest frame bit cleared is the kernel's view.
    */
   readonly rootsArePaired: boolean;
-  /** Every root table maps the kernel's image by the same last entry: a root without it is not this guest's. */
+  /**
+   * Every root table maps the kernel's image by the same last entry: a root with another one is not this
+   * guest's.
+   */
   readonly sharesLastEntry: boolean;
 }
 

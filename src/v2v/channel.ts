@@ -169,7 +169,10 @@ export class Channel implements Disposable, WaitedChannel {
     return this.#seenState;
   }
 
-  /** {@linkcode remoteState} as the last look or wait saw it: no system call, and {@linkcode waitControl} forgets nothing. */
+  /**
+   * {@linkcode remoteState} as the last look or wait saw the transport: it costs no system call, and does not
+   * count as told.
+   */
   remoteNow(): EndpointState {
     return this.#remote(false);
   }

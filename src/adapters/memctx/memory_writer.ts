@@ -88,8 +88,8 @@ export class MemoryWriter implements Disposable {
    * @param request what and where
    * @param context the guest's address space now
    * @param force also into pages that the guest has mapped read-only
-   * @returns CODE.ok; not-supported (no walker reads these page tables); not-mapped, refused (a read-only page) or bad-argument (no canonical address, no root
-   *   of this guest's)
+   * @returns CODE.ok; not-supported (no walker reads these page tables); not-mapped, refused (a read-only
+   *   page) or bad-argument (no canonical address, no root of this guest's)
    * @throws {Fault} `refused` when the RAM's file shrank
    */
   write(request: MemwriteRequest, context: WriteContext, force: boolean): number {
