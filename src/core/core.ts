@@ -22,7 +22,7 @@ import { DIR, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { writeText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
 import { PRIO_DEFAULT } from "../event/priority.ts";
-import { SOURCE } from "../event/source.ts";
+import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
@@ -33,6 +33,7 @@ import { Barrier, type ContainedFault } from "./barrier.ts";
 import { CommandRoute } from "./command_route.ts";
 import type { Control, ControlSeat, HandIn } from "./control_port.ts";
 import { ControlSlot } from "./control_slot.ts";
+import { DeliveryBarriers } from "./delivery_barrier.ts";
 import { CoreSeat } from "./core_seat.ts";
 import type { EndpointSlot, EndpointSpec } from "./endpoint_slot.ts";
 import { Endpoints } from "./endpoints.ts";
@@ -52,6 +53,11 @@ export interface CoreOptions {
   readonly log: Log;
   /** Who wins a contested lease; the higher arb_prio unless told. */
   readonly arbitration?: ArbitrationPolicy;
+  /**
+   * Sources in the order in which an endpoint's adapters close; each one that is attached must be among
+   * them. Left out: who was opened last closes first.
+   */
+  readonly closingOrder?: readonly Source[];
   /** Told when a seam comes or goes: the roster. */
   readonly onSeam?: SeamListener;
   /**
@@ -89,6 +95,7 @@ export class Core implements TurnHook {
   readonly #endpoints: Endpoints;
   readonly #leaseService: LeaseService;
   readonly #route: CommandRoute;
+  readonly #deliveryBarriers: DeliveryBarriers;
   #leaving: ControlSlot[] = [];
   #lastControl = 0;
   /** Sources of DOWN lanes that have room again: their controls are told at the end of the turn. */
@@ -125,8 +132,10 @@ export class Core implements TurnHook {
       leaseService,
       log,
       barrier: this.barrier,
+      ...options.closingOrder === undefined ? {} : { closingOrder: options.closingOrder },
     });
     if (options.onSeam !== undefined) this.#endpoints.onSeam = options.onSeam;
+    this.#deliveryBarriers = new DeliveryBarriers(bus, this.fanOut);
     const { controls } = this.fanOut;
     this.#route = new CommandRoute(bus, this.#endpoints, this.leases, leaseService, controls);
     bus.originOf = (id) => controls.get(id)?.grant ?? null;
@@ -280,6 +289,7 @@ export class Core implements TurnHook {
     command.source = SOURCE_OF_KIND[command.kind] ?? SOURCE.NONE;
     const nowNs = this.bus.clock.nowNs();
     this.leases.touch(slot.id, nowNs);
+    if (command.kind === KIND.CMD_BARRIER) return this.#sendBarrier(slot, command);
     const endpoint = this.#endpoints.get(command.endpoint);
     const attached = endpoint !== null && !endpoint.leaving;
     const code = judge(command, slot.id, slot.grant, attached, this.leases);
@@ -304,6 +314,13 @@ export class Core implements TurnHook {
     }
     if (isLease) this.#pumpDown();
     return "taken";
+  }
+
+  /** What its control sent before it is routed before it; it is answered when this turn has delivered. */
+  #sendBarrier(slot: ControlSlot, command: TransferEvent): HandIn {
+    this.#pumpDown();
+    const code = this.#deliveryBarriers.take(slot, command);
+    return code === CODE.ok ? "taken" : this.#refuse(slot, command, code);
   }
 
   /**
@@ -350,6 +367,7 @@ export class Core implements TurnHook {
     this.#leaseService.expire(nowNs);
     this.#pumpDown(nowNs);
     this.#pumpUp(nowNs);
+    if (this.#deliveryBarriers.isWaiting) this.#deliveryBarriers.settle();
     if (this.#roomDown !== 0) this.#tellRoom();
     this.fanOut.flush(this.bus.clock.nowNs() + FLUSH_NS);
   }
@@ -360,7 +378,7 @@ export class Core implements TurnHook {
   }
 
   deadlineNs(): number {
-    if (this.fanOut.isDirty) return 0;
+    if (this.fanOut.isDirty || this.#deliveryBarriers.isWaiting) return 0;
     const { context } = this.bus;
     return Math.min(context.deadline(DIR.UP), context.deadline(DIR.DOWN), this.#leaseService.deadlineNs);
   }
@@ -369,6 +387,7 @@ export class Core implements TurnHook {
   dispose(): void {
     this.audit.close();
     this.#pumpUp();
+    this.#deliveryBarriers.settle();
     this.fanOut.flush();
     this.#retained.clear();
     this.bus.clear();

@@ -6,6 +6,7 @@
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
+import type { Source } from "../../../src/event/source.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { connectUnix, listenUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { ManualClock } from "../../../src/base/clock.ts";
@@ -133,7 +134,7 @@ export class SocketRig {
   }
 
   /** Attaches an endpoint with fake adapters of these sources. */
-  attach(id: number, ...sources: number[]): FakeAdapter[] {
+  attach(id: number, ...sources: Source[]): FakeAdapter[] {
     const adapters = sources.map((source) => new FakeAdapter(source));
     this.core.attach({ id: id as EndpointId, name: `vm${id}`, vmid: id, adapters });
     this.turn();

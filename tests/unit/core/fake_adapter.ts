@@ -6,7 +6,7 @@
 import { assert } from "../../../src/base/assert.ts";
 import type { Adapter, CloseReason, Seat } from "../../../src/core/adapter_port.ts";
 import type { LeaseClass } from "../../../src/event/body_number.ts";
-import { KIND } from "../../../src/event/kind.ts";
+import type { Source } from "../../../src/event/source.ts";
 import type { TransferEvent } from "../../../src/event/transfer_event.ts";
 
 /** When a step is done. */
@@ -26,7 +26,7 @@ export interface TakenCommand {
 
 /** An adapter under a test's control. */
 export class FakeAdapter implements Adapter {
-  readonly source: number;
+  readonly source: Source;
   readonly name = "fake";
   /** When commands are answered. */
   answers: When = "now";
@@ -48,7 +48,7 @@ export class FakeAdapter implements Adapter {
   readonly beforeStop?: (done: () => void) => void;
 
   /** @param canFinalize whether it has `finalize` and `beforeStop` at all */
-  constructor(source: number, canFinalize = true) {
+  constructor(source: Source, canFinalize = true) {
     this.source = source;
     if (!canFinalize) return;
     this.finalize = (cls, done) =>
@@ -66,7 +66,7 @@ export class FakeAdapter implements Adapter {
 
   open(seat: Seat): void {
     this.seat = seat;
-    seat.emit(seat.event(KIND.SEAM_UP));
+    seat.up();
   }
 
   command(event: TransferEvent): void {
