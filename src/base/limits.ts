@@ -54,8 +54,8 @@ export const MAX_UNFOLDED_EVENTS = 32;
 /** Controls of a daemon, unless the config says otherwise (src/event/PROTOCOL.md). */
 export const DEFAULT_MAX_CONTROLS = 1024;
 /**
- * Controls beyond those that root and the daemon's own user may have in any case, and as many places at the
- * door.
+ * Controls beyond those that root and the daemon's own user may have in any case, and as many places of
+ * pending peers.
  */
 export const RESERVED_PLACES = 16;
 /** Bytes of a HELLO's body: it says a name and a few numbers. */

@@ -16,6 +16,7 @@ import { textParts, writeText } from "../event/inline_text.ts";
 import { ACT_ACK, ERROR } from "../event/body_layout.ts";
 import { defaultPrio, DIR } from "../event/defaults.ts";
 import { EventQueue } from "../event/event_queue.ts";
+import { operationName } from "../event/operation_name.ts";
 import { mayTakeBack, takesBack } from "../event/overtaking.ts";
 import { PRIO, PRIO_DEFAULT } from "../event/priority.ts";
 import { KIND, kindName } from "../event/kind.ts";
@@ -315,6 +316,7 @@ export class Bus {
       code,
       cls: cls < 0 ? undefined : cls,
       token: cls < 0 || token === 0 ? undefined : token,
+      detail: operationName(kind, this.ledger.operation(index)),
     });
   }
 }

@@ -7,8 +7,11 @@ import type { LeaseClass } from "./body_number.ts";
 import type { Prio } from "./priority.ts";
 import type { Source } from "./source.ts";
 
-/** Which way a kind travels. `handshake`: between a socket and the daemon, never on the bus. */
-export type Way = "up" | "down" | "handshake";
+/**
+ * Which way a kind travels. `handshake`: between a socket and the daemon, never on the bus. `local`: not at
+ * all; a client library tells its own program.
+ */
+export type Way = "up" | "down" | "handshake" | "local";
 /** What a kind's body may be. `raw-or-none`: records, or bytes, that did not fit the inline zone. */
 export type BodyRule = "none" | "raw" | "raw-or-none" | "cbor";
 /** What a command needs: any one of these capabilities, and, where there is one, a lease of this class. */
@@ -107,7 +110,7 @@ export const PLAIN = {
 export const MAX_KEPT_BY = 8;
 
 /** One past the largest kind. */
-export const KIND_MAX = 118;
+export const KIND_MAX = 119;
 
 /** Numbers that once were kinds (inclusive ranges): never to be used again. */
 export const RETIRED_KINDS: readonly (readonly [from: number, to: number])[] = [

@@ -4,7 +4,7 @@
  * @module
  */
 import { QmpScreen } from "../../controls/perception/qmp_screen.ts";
-import { qmpSocketsOf } from "../../controls/perception/qmp_sockets.ts";
+import { qmpSocketsOf } from "../../qemu/monitor/process_monitors.ts";
 import { Fault } from "../../base/fault.ts";
 import { MAX_VGPU_SLOT_BYTES } from "../../base/limits.ts";
 import type { FrameSource } from "../../vgpu/frame_source.ts";

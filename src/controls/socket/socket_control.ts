@@ -10,6 +10,7 @@ import type { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { ERR, HUP, IN, OUT, RDHUP } from "../../../ffi/poller.ts";
 import { closeForeignFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
+import { assert } from "../../base/assert.ts";
 import { CODE } from "../../base/codes.ts";
 import { NO_ENDPOINT } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -23,7 +24,7 @@ import { DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
 import { fdsOfKind, judgeBody } from "../../event/body_rule.ts";
 import { writeText } from "../../event/inline_text.ts";
-import { CLASS, KIND, kindClass } from "../../event/kind.ts";
+import { CLASS, KIND, type Kind, kindClass } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { EventPool, PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
@@ -111,6 +112,7 @@ export class SocketControl implements Control, FdHandler {
 
   /** Called by the core: it is on the bus. */
   open(seat: ControlSeat): void {
+    assert(this.#seat === null && !this.#closed, "a control is opened once");
     this.#seat = seat;
     this.#queue.chargeTo(seat.account);
     this.#options.loop.watch(this.#fd, this.#interest, this);
@@ -282,7 +284,7 @@ export class SocketControl implements Control, FdHandler {
    *
    * @returns whether the body was copied
    */
-  #decodeBody(event: TransferEvent, kind: number, receive: ReceiveBatch, offset: number): boolean {
+  #decodeBody(event: TransferEvent, kind: Kind, receive: ReceiveBatch, offset: number): boolean {
     const format = receive.view.getUint8(offset + FRAME.bodyFormat);
     const isSound = judgeBody(kind, format, bodyBytesOf(receive.view, offset)) === CODE.ok;
     decodeFrame(event, receive.bytes, receive.view, offset, isSound);
