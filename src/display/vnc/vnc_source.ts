@@ -77,6 +77,8 @@ export class VncSource implements DisplaySource, UpdateSink {
   readonly #beganNs: number;
   /** When the last byte came. */
   #heardNs: number;
+  /** Since when an update is coming; NEVER between two. */
+  #updatingNs = NEVER;
   #isPictureDue = false;
   /** Whether something is painted that nobody asked for: it is shown when its time has come. */
   #isHeld = false;
@@ -160,6 +162,8 @@ export class VncSource implements DisplaySource, UpdateSink {
     const came = this.#wire.run();
     if (came === undefined) return this.#lostServer();
     if (came > 0) this.#heardNs = this.#nowNs;
+    if (!(this.#wire.stream?.isWithinUpdate ?? false)) this.#updatingNs = NEVER;
+    else if (this.#updatingNs === NEVER) this.#updatingNs = this.#nowNs;
     this.#showHeld();
     this.#ask();
     if (this.#isWakeable() && this.#nowNs >= this.#wakeNs()) this.#wake();
@@ -237,8 +241,9 @@ export class VncSource implements DisplaySource, UpdateSink {
 
   #ask(): void {
     const { stream, output } = this.#wire;
-    // A server that does not read is not asked more.
-    if (stream === undefined || !output.isEmpty && this.#requests.isOpen) return;
+    // A server that does not read is not asked more; and the rest of an update answers nothing that is asked
+    // in the middle of it.
+    if (stream === undefined || stream.isWithinUpdate || !output.isEmpty && this.#requests.isOpen) return;
     const request = stream.width === 0 ? this.#noPicture() : this.#requests.next(this.#nowNs);
     if (request === undefined) return;
     this.#requests.asked(request, this.#nowNs);
@@ -273,7 +278,8 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   #deadlineNs(): number {
-    const { certainNs } = this.#requests;
+    // An update that has begun has to end, as one that was asked for has to come.
+    const certainNs = Math.min(this.#requests.certainNs, this.#updatingNs);
     if (certainNs === NEVER) return NEVER;
     const silentNs = Math.max(certainNs, this.#heardNs) + VNC_TIMEOUT_NS;
     return Math.min(silentNs, certainNs + VNC_UPDATE_TIMEOUT_NS);

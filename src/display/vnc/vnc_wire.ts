@@ -166,7 +166,12 @@ export class VncWire implements Disposable {
       const { handshake } = this.#phase;
       at += handshake.feed(this.#buffer, 0, this.#length);
       const { result } = handshake;
-      if (result !== undefined) this.#phase = { name: "running", stream: this.#options.begin(result) };
+      if (result !== undefined) {
+        const stream = this.#options.begin(result);
+        // Whoever is told of the server may close it.
+        if (this.isClosed) return;
+        this.#phase = { name: "running", stream };
+      }
     }
     if (this.#phase.name === "running") {
       at += this.#phase.stream.feed(this.#buffer, this.#view, at, this.#length);
