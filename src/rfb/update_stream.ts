@@ -13,6 +13,7 @@ import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_PICTURE_SIDE, MAX_VGPU_SLOT_BYTES } from "../base/limits.ts";
 import { ENCODING, MAX_CURSOR_SIDE, SERVER_MESSAGE } from "./protocol.ts";
+import { paintRows } from "./raw_rows.ts";
 import type { Picture, UpdateSink } from "./update_sink.ts";
 
 /** Bytes that one turn may move within a picture, or zero in a new one. */
@@ -300,21 +301,13 @@ export class UpdateStream {
   }
 
   #raw(bytes: Uint8Array<ArrayBuffer>, at: number, there: number): number {
-    const rowBytes = this.#w * PIXEL;
-    const used = Math.min(there, rowBytes * this.#h - this.#done);
+    const used = Math.min(there, this.#w * PIXEL * this.#h - this.#done);
     const { pixels, stride } = this.#picture;
-    if (rowBytes === stride) {
-      pixels.set(bytes.subarray(at, at + used), this.spanOffset);
-    } else {
-      let row = Math.floor(this.#done / rowBytes);
-      let column = this.#done - row * rowBytes;
-      for (let from = at; from < at + used; row++) {
-        const length = Math.min(rowBytes - column, at + used - from);
-        pixels.set(bytes.subarray(from, from + length), (this.#y + row) * stride + this.#x * PIXEL + column);
-        from += length;
-        column = 0;
-      }
-    }
+    paintRows(pixels, stride, {
+      first: this.#y * stride + this.#x * PIXEL,
+      rowBytes: this.#w * PIXEL,
+      done: this.#done,
+    }, bytes.subarray(at, at + used));
     this.#rawCame(used);
     return used;
   }

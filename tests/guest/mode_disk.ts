@@ -92,17 +92,21 @@ export class ModeMachine implements AsyncDisposable {
 /** The assembled boot sector. */
 async function sector(): Promise<string> {
   const source = await Deno.readTextFile(SOURCE);
-  return await cached("programs", `modes-${await contentHash([source, String(DISK_BYTES)])}`, async (staging) => {
-    await run("as", ["--32", "-o", `${staging}.o`, SOURCE]);
-    try {
-      const flags = ["-m", "elf_i386", "--oformat", "binary", "-Ttext", "0x7c00"];
-      await run("ld", [...flags, "-o", staging, `${staging}.o`]);
-      // The firmware boots no disk of a single sector.
-      await Deno.truncate(staging, DISK_BYTES);
-    } finally {
-      await Deno.remove(`${staging}.o`);
-    }
-  });
+  return await cached(
+    "programs",
+    `modes-${await contentHash([source, String(DISK_BYTES)])}`,
+    async (staging) => {
+      await run("as", ["--32", "-o", `${staging}.o`, SOURCE]);
+      try {
+        const flags = ["-m", "elf_i386", "--oformat", "binary", "-Ttext", "0x7c00"];
+        await run("ld", [...flags, "-o", staging, `${staging}.o`]);
+        // The firmware boots no disk of a single sector.
+        await Deno.truncate(staging, DISK_BYTES);
+      } finally {
+        await Deno.remove(`${staging}.o`);
+      }
+    },
+  );
 }
 
 async function run(program: string, args: readonly string[]): Promise<void> {

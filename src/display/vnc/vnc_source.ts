@@ -1,7 +1,7 @@
 /**
  * A display source that is a VNC client: RFB 3.8 over a descriptor that QEMU was given (add_client), a unix
- * socket or TCP. Pixels are asked for in the canvas's own format, so that a raw rectangle is only moved; there
- * is no picture of its own.
+ * socket or TCP. Pixels are asked for in the canvas's own format, so that a raw rectangle is only moved; it
+ * has no picture of its own.
  *
  * It asks for what has changed, no more often than is wanted, and only when its last request was answered: a
  * request that stands at the server costs neither side anything until something changes.
@@ -113,7 +113,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   get nextNs(): number {
-    if (this.#wire.isClosed) return NEVER;
+    if (this.#wire.isEnded) return NEVER;
     const { stream } = this.#wire;
     if (stream === undefined) return this.#beganNs + VNC_TIMEOUT_NS;
     // What stopped in the middle goes on at once.
@@ -125,7 +125,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   step(nowNs: number): void {
-    if (this.#wire.isClosed) return;
+    if (this.#wire.isEnded) return;
     this.#nowNs = nowNs;
     try {
       this.#goOn();
@@ -148,6 +148,7 @@ export class VncSource implements DisplaySource, UpdateSink {
     this.#askAndSend();
   }
 
+  /** Closes the connection. */
   [Symbol.dispose](): void {
     this.#wire[Symbol.dispose]();
   }
@@ -286,7 +287,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   #checkTime(): void {
-    if (this.#wire.isClosed) return;
+    if (this.#wire.isEnded) return;
     const place = placeOf(this.#options.address);
     if (this.#wire.stream === undefined) {
       if (this.#nowNs < this.#beganNs + VNC_TIMEOUT_NS) return;
@@ -305,7 +306,7 @@ export class VncSource implements DisplaySource, UpdateSink {
 
   #lose(code: number, why: string): void {
     assert(code !== CODE.ok, "a source is lost for a reason");
-    this[Symbol.dispose]();
+    this.#wire.end();
     this.#isPictureDue = false;
     this.#options.listener.onLost(code, why);
   }

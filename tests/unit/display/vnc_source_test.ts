@@ -192,7 +192,11 @@ Deno.test("a server that says nothing: without -vnc, at the handshake, and to a 
   nobody.step(10 * SECOND - 1);
   assertEquals(nobody.lost, undefined);
   nobody.step(1);
-  assertEquals([nobody.lost?.code, nobody.source.fd, nobody.source.nextNs], [CODE["timed-out"], -1, NEVER]);
+  assertEquals([nobody.lost?.code, nobody.source.events, nobody.source.nextNs], [
+    CODE["timed-out"],
+    0,
+    NEVER,
+  ]);
   assertStringIncludes(nobody.lost?.why ?? "", "QEMU runs without -vnc");
 
   using slow = new ScriptedVnc();
