@@ -17,7 +17,13 @@ import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { CODE } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
 import type { ServerInit } from "../../rfb/client_handshake.ts";
-import { keyEvent, setEncodings, setPixelFormat, updateRequest } from "../../rfb/client_messages.ts";
+import {
+  type Area,
+  keyEvent,
+  setEncodings,
+  setPixelFormat,
+  updateRequest,
+} from "../../rfb/client_messages.ts";
 import { BGRX } from "../../rfb/pixel_format.ts";
 import { ENCODING } from "../../rfb/protocol.ts";
 import type { RfbCursor, UpdateSink } from "../../rfb/update_sink.ts";
@@ -82,6 +88,8 @@ export class VncSource implements DisplaySource, UpdateSink {
   #isPictureDue = false;
   /** Whether something is painted that nobody asked for: it is shown when its time has come. */
   #isHeld = false;
+  /** Requests for a picture as of now. */
+  #probes = 0;
   #isQemu = false;
   #wokenNs = -NEVER;
   #cursor: RfbCursor | undefined;
@@ -180,9 +188,9 @@ export class VncSource implements DisplaySource, UpdateSink {
     return new UpdateStream(this.#options.canvas, this, server.width, server.height, ENCODINGS);
   }
 
-  onUpdate(pixels: boolean): void {
+  onUpdate(pixels: boolean, hasProbe: boolean): void {
     if (!pixels) return;
-    const { isAsked, isPicture } = this.#requests.answered();
+    const { isAsked, isPicture } = this.#requests.answered(hasProbe);
     if (isAsked) this.#show();
     else this.#isHeld = true;
     if (isPicture) this.#isPictureDue = true;
@@ -256,11 +264,22 @@ export class VncSource implements DisplaySource, UpdateSink {
     return this.#requests.isOpen || !this.#requests.isWanted ? undefined : "changes";
   }
 
-  #sendRequest(request: Request, { width, height }: UpdateStream): void {
+  #sendRequest(request: Request, stream: UpdateStream): void {
+    const { width, height } = stream;
     const { output } = this.#wire;
     output.add(updateRequest(request !== "everything", { x: 0, y: 0, width, height }));
-    if (request === "now") output.add(updateRequest(false, { x: 0, y: 0, width: 1, height: 1 }));
+    if (request === "now") {
+      const probe = this.#nextProbe(width, height);
+      stream.probe(probe.x, probe.y);
+      output.add(updateRequest(false, probe));
+    } else if (request === "everything") stream.probe(-1, -1);
     if (this.#isQemu) this.#wake();
+  }
+
+  /** Another pixel each time, so that an earlier update seldom has it. */
+  #nextProbe(width: number, height: number): Area {
+    this.#probes++;
+    return { x: this.#probes * 7919 % width, y: this.#probes * 104_729 % height, width: 1, height: 1 };
   }
 
   /** Has QEMU look for changes soon. */

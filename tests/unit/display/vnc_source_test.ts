@@ -76,8 +76,8 @@ Deno.test("one picture, one answer; then only what has changed, at the pace that
   vnc.say(update(raw(0, 0, 1, 1, 5)));
   vnc.step();
   vnc.source.once();
-  assertEquals(hexOfBytes(vnc.heard()), request(1, 0, 0, 64, 32) + request(0, 0, 0, 1, 1));
-  vnc.say(update(raw(0, 0, 1, 1, 5)));
+  assertEquals(hexOfBytes(vnc.heard()), request(1, 0, 0, 64, 32) + request(0, 47, 25, 1, 1));
+  vnc.say(update(raw(47, 25, 1, 1, 5)));
   vnc.step();
   assertEquals([vnc.pictures, vnc.heard().length], [2, 0]);
 });
