@@ -35,6 +35,11 @@ export const MAX_QUEUE_BYTES: number = 8 * 1024 * 1024;
 export const MAX_PRINCIPAL_EVENT_BYTES: number = 32 * 1024 * 1024;
 /** Bytes of the commands of one uid that are not answered yet; past it its controls are not read. */
 export const MAX_PRINCIPAL_COMMAND_BYTES: number = 16 * 1024 * 1024;
+/**
+ * Descriptors of the commands of one uid that wait in the bus, and that no adapter has taken; a command with
+ * more is refused.
+ */
+export const MAX_PRINCIPAL_COMMAND_FDS = 64;
 /** What a command counts for beside its body: one uid has half of the places for open commands at most. */
 export const COMMAND_BYTES = 512;
 /**

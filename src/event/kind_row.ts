@@ -58,6 +58,11 @@ export interface KindRow {
    * Its place, from 1, in what a late subscriber gets of each endpoint's newest events; 0 = it is not kept.
    */
   readonly retained: number;
+  /**
+   * The u32 field of its inline zone that separates several events of it that are kept of one endpoint, the
+   * newest of each, {@linkcode MAX_KEPT_BY} at most. Left out: one is kept.
+   */
+  readonly retainedBy?: string;
   /** A control with PUBLISH may emit it. */
   readonly publishable: boolean;
   /**
@@ -67,7 +72,10 @@ export interface KindRow {
   readonly newestOnly: boolean;
   /** A command whose success is in the audit trail; refusals always are. */
   readonly audited: boolean;
-  /** File descriptors that it carries at most. */
+  /**
+   * File descriptors that it carries at most. One that a control publishes brings as many and no fewer; those
+   * of a command are its adapter's to take or to leave.
+   */
   readonly fds: number;
 }
 
@@ -97,6 +105,9 @@ export const PLAIN = {
   audited: false,
   fds: 0,
 } as const;
+
+/** How many events of one kind and endpoint are kept where a field separates them. */
+export const MAX_KEPT_BY = 8;
 
 /** One past the largest kind. */
 export const KIND_MAX = 114;

@@ -178,6 +178,11 @@ export class SocketRig {
   }
 }
 
+/** CMD_ACQUIRE of a class, of endpoint 0. */
+export function acquireFrame(cls: number, corr: number): RawFrame {
+  return { kind: 73, corr, words: [cls] };
+}
+
 /** Runs a test with a rig, and ends the rig however the test ends. */
 export function withRig(body: (rig: SocketRig) => void, options: RigOptions = {}): void {
   const rig = new SocketRig(options);
