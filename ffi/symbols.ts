@@ -7,7 +7,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 10;
+export const SHIM_VERSION = 11;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -41,6 +41,8 @@ export const SYMBOLS = {
   vmsig_pread: { parameters: ["i32", "buffer", "f64", "i32", "f64"], result: "i32" },
   vmsig_pwrite: { parameters: ["i32", "buffer", "f64", "i32", "f64"], result: "i32" },
   vmsig_pipe: { parameters: ["buffer"], result: "i32" },
+  // Rows of a picture
+  vmsig_read_rows: { parameters: ["i32", "buffer", "buffer", "buffer", "i32"], result: "i32" },
   // Waiting and time
   vmsig_epoll_create: { parameters: [], result: "i32" },
   vmsig_epoll_ctl: { parameters: ["i32", "i32", "i32", "u32", "u32"], result: "i32" },
@@ -88,6 +90,7 @@ export const SYMBOLS = {
   vmsig_listen: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_connect: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_connect_abstract: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  vmsig_connect_inet: { parameters: ["buffer", "i32"], result: "i32" },
   vmsig_accept: { parameters: ["i32"], result: "i32" },
   vmsig_shutdown: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_peer_credentials: { parameters: ["i32", "buffer"], result: "i32" },

@@ -80,6 +80,8 @@ function needsOf(needs: Needs, row: KindRow): string {
       return "by operation, below";
     case "lease-class":
       return `the class's${needs.also === 0 ? "" : ` or ${capNames(needs.also).join(" or ")}`}`;
+    case "joined":
+      return "whoever has joined";
     case "nobody":
       return row.way === "handshake" ? "the opening" : "nobody";
   }

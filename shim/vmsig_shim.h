@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 10
+#define VMSIG_SHIM_VERSION 11
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -49,6 +49,10 @@ VMSIG_API int32_t vmsig_write(int32_t fd, const uint8_t *bytes, double offset, i
 VMSIG_API int32_t vmsig_pread(int32_t fd, uint8_t *bytes, double offset, int32_t length, double position);
 VMSIG_API int32_t vmsig_pwrite(int32_t fd, const uint8_t *bytes, double offset, int32_t length, double position);
 VMSIG_API int32_t vmsig_pipe(int32_t *out);
+
+/* Rows of a picture; see vmsig_rows.c for the request's shape */
+VMSIG_API int32_t vmsig_read_rows(int32_t fd, uint8_t *picture, double *request, uint8_t *scratch,
+                                  int32_t scratch_bytes);
 
 /* Waiting and time */
 VMSIG_API int32_t vmsig_epoll_create(void);
@@ -93,6 +97,7 @@ VMSIG_API int32_t vmsig_bind(int32_t fd, const char *path);
 VMSIG_API int32_t vmsig_listen(int32_t fd, int32_t backlog);
 VMSIG_API int32_t vmsig_connect(int32_t fd, const char *path);
 VMSIG_API int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t length);
+VMSIG_API int32_t vmsig_connect_inet(const char *text, int32_t port);
 VMSIG_API int32_t vmsig_accept(int32_t fd);
 VMSIG_API int32_t vmsig_shutdown(int32_t fd, int32_t how);
 VMSIG_API int32_t vmsig_peer_credentials(int32_t fd, uint32_t *out);

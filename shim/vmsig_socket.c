@@ -4,7 +4,10 @@
 #define _GNU_SOURCE
 #include "vmsig_shim.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -70,6 +73,30 @@ int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t length)
     memcpy(address.sun_path + 1, name, (size_t)length);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
     return vmsig_result(connect(fd, (struct sockaddr *)&address, size));
+}
+
+/*
+ * A TCP connection to a literal address, IPv4 or IPv6, begun without waiting: the socket is writable when it
+ * is made or has failed (vmsig_socket_error tells which). -EINVAL for what is no address.
+ */
+int32_t vmsig_connect_inet(const char *text, int32_t port)
+{
+    struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+    int is_four = inet_pton(AF_INET, text, &four.sin_addr) == 1;
+    if (!is_four && inet_pton(AF_INET6, text, &six.sin6_addr) != 1)
+        return -EINVAL;
+    int one = 1;
+    int fd = socket(is_four ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    const struct sockaddr *address = is_four ? (struct sockaddr *)&four : (struct sockaddr *)&six;
+    if (connect(fd, address, is_four ? sizeof four : sizeof six) == 0 || errno == EINPROGRESS)
+        return fd;
+    int error = errno;
+    close(fd);
+    return -error;
 }
 
 int32_t vmsig_accept(int32_t fd)

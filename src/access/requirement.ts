@@ -84,6 +84,7 @@ function needsOf({ needs }: KindRow): number[] {
     case "lease-class":
       return CAP_OF_CLASS.map((cap) => cap | needs.also);
     case "addressed":
+    case "joined":
     case "nobody":
       return [];
   }

@@ -14,7 +14,7 @@ import type { Adapter, LoopPort } from "../core/adapter_port.ts";
 import type { Source, SourceName } from "../event/source.ts";
 import type { TableReader } from "../toml/table_reader.ts";
 import type { ScanPort } from "./memctx/scan_port.ts";
-import type { QmpLink } from "./qmp_link.ts";
+import type { QmpLink } from "../qemu/monitor/qmp_link.ts";
 import type { StubMachine } from "./stub/stub_machine.ts";
 
 /** What every endpoint's config has, whatever its seams. */

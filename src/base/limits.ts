@@ -72,6 +72,8 @@ export const RECEIVE_BATCH = 32;
 export const SEND_BATCH = 64;
 /** In-band QMP commands in flight (QEMU suspends the monitor's input past 8). */
 export const MAX_QMP_INFLIGHT = 8;
+/** Descriptors that QEMU takes with one message of a chardev (TCP_MAX_FDS); it closes those past it. */
+export const MAX_QMP_FDS = 16;
 /** QMP commands of one monitor that wait for a place among those in flight. */
 export const MAX_QMP_QUEUE = 65_536;
 /** CMD_INPUT commands of one endpoint that wait for its driver. */

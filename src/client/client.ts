@@ -22,7 +22,8 @@ import {
 } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
-import { KIND } from "../event/kind.ts";
+import { KIND, type Kind } from "../event/kind.ts";
+import { sourceNamesOf } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
@@ -187,6 +188,22 @@ export class Client implements AsyncDisposable, LeaseHome {
     const denied = answer.as("LEASE_DENIED");
     if (denied !== undefined) throw faultOfDenial(what, denied.reason);
     return answer;
+  }
+
+  /**
+   * Resolves when all that the daemon had for this client until now has arrived: retained state, events, and
+   * answers that were given by then. It is in the streams when this resolves.
+   *
+   * @returns the names of sources of which the daemon's pacing still holds something back; mostly none
+   * @throws {Fault} `not-supported` by a daemon that is older than that; `timed-out`; `unreachable`
+   */
+  async barrier(options: CommandOptions = {}): Promise<string[]> {
+    return sourceNamesOf(await this.#session.barrier(options));
+  }
+
+  /** Whether the daemon knows a kind that was added to the protocol later: CMD_BARRIER, 112, and above. */
+  knowsKind(kind: Kind): boolean {
+    return this.#session.knowsKind(kind);
   }
 
   /**

@@ -13,7 +13,7 @@ import { Fault } from "../base/fault.ts";
 import { CLIENT_BUFFER_EVENTS, CLIENT_BUFFER_MAX_EVENTS } from "../base/limits.ts";
 import { OVERRUN } from "../event/body_layout.ts";
 import { DIR } from "../event/defaults.ts";
-import { FRAME, FRAME_MAGIC } from "../event/frame.ts";
+import { FRAME, FRAME_MAGIC } from "../protocol/frame.ts";
 import { KIND } from "../event/kind.ts";
 import { PRIO } from "../event/priority.ts";
 import { SOURCE } from "../event/source.ts";

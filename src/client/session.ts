@@ -14,26 +14,31 @@
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { maskHas } from "../access/grant.ts";
+import { NO_ENDPOINT } from "../base/ids.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
 import { CAP } from "../event/capability.ts";
 import { DIR, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.ts";
-import { KIND } from "../event/kind.ts";
+import { KIND, type Kind } from "../event/kind.ts";
 import { BODY, EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import { helloBody } from "../protocol/hello.ts";
 import type { ClientEvent } from "./client_event.ts";
 import { Connection, type ConnectionSink } from "./connection.ts";
 import type { EventFilter } from "./event_filter.ts";
 import { EventStream, type StreamOwner } from "./event_stream.ts";
-import { helloBody, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
+import { helloOf, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
 import { leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
 import { MemoryView } from "./memory_view.ts";
 import { PendingCommands } from "./pending_commands.ts";
-import { NO_ENDPOINT, RosterView } from "./roster_view.ts";
+import { RosterView } from "./roster_view.ts";
+import { faultOfCode } from "./verdict.ts";
 
 /** How long a command may take unless told, ms. */
 export const DEFAULT_TIMEOUT_MS = 5000;
 const ROSTER_QUIET_MS = 50;
+/** One past the largest kind of a daemon that does not say it. */
+const KINDS_OF_OLD = 112;
 
 /** What every command takes. */
 export interface CommandOptions {
@@ -89,7 +94,7 @@ export class Session implements ConnectionSink, StreamOwner {
    */
   async greet(name: string, sub: SubscribeOptions, timeoutMs: number): Promise<void> {
     const hello = this.newEvent(KIND.HELLO, 0, DIR.DOWN);
-    hello.setBody(BODY.CBOR, helloBody(name, sub));
+    hello.setBody(BODY.CBOR, helloBody(helloOf(name, sub)));
     try {
       this.send(hello);
     } catch (error) {
@@ -206,12 +211,38 @@ export class Session implements ConnectionSink, StreamOwner {
     return answer;
   }
 
+  /** Whether the daemon knows a kind: one of before `kinds` in WELCOME knows none from 112 on. */
+  knowsKind(kind: Kind): boolean {
+    return kind < KINDS_OF_OLD || kind < this.grant.kinds;
+  }
+
   /**
-   * Resolves when the retained roster has arrived. The protocol marks no end of it; but it is sent first and
-   * in order with what has the same priority, as the answer to CMD_QUERY_INPUT has. Where nobody can be asked
-   * that without being refused, 50 ms without another entry are taken for the end.
+   * Asks to be told when all that the daemon had for this control until now has arrived here.
+   *
+   * @returns which sources still hold something back by their pacing, bit 1 << source
+   * @throws {Fault} `not-supported` by a daemon that is older than the question; `timed-out`; `unreachable`
+   */
+  async barrier(options: CommandOptions = {}): Promise<number> {
+    const what = "await what the daemon has sent";
+    if (!this.knowsKind(KIND.CMD_BARRIER)) {
+      throw new Fault("not-supported", `Cannot ${what}: this daemon is older than that; update it`);
+    }
+    const answer = await this.request(KIND.CMD_BARRIER, NO_ENDPOINT, what, () => {}, options);
+    const ack = answer.as("ACT_ACK");
+    if (ack === undefined || ack.code !== CODE.ok) throw faultOfCode(what, ack?.code ?? CODE.refused);
+    return ack.detail;
+  }
+
+  /**
+   * Resolves when the retained roster has arrived. A daemon that has no barrier marks no end of it; but it is
+   * sent first and in order with what has the same priority, as the answer to CMD_QUERY_INPUT has. Where
+   * nobody can be asked that without being refused, 50 ms without another entry are taken for the end.
    */
   async rosterArrived(): Promise<void> {
+    if (this.knowsKind(KIND.CMD_BARRIER)) {
+      await this.barrier();
+      return;
+    }
     this.#rosterWaits++;
     this.#connection.wake();
     try {

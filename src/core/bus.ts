@@ -255,6 +255,16 @@ export class Bus {
     this.onSilent(this.ledger.origin(index));
   }
 
+  /** Sources of which UP events wait for their time (pacing, a coalescing window), bit 1 << source. */
+  heldBack(): number {
+    if (this.context.waiting(DIR.UP) === 0) return 0;
+    let held = 0;
+    for (let source = 0; source < SOURCE_MAX; source++) {
+      if (this.context.depth(source, DIR.UP) > 0) held |= 1 << source;
+    }
+    return held;
+  }
+
   /** Takes back waiting UP events: what overtakes them has made them untrue. */
   withdraw(isMeant: (event: TransferEvent) => boolean): void {
     const release = (event: TransferEvent): void => event.release();

@@ -33,6 +33,7 @@ import { Barrier, type ContainedFault } from "./barrier.ts";
 import { CommandRoute } from "./command_route.ts";
 import type { Control, ControlSeat, HandIn } from "./control_port.ts";
 import { ControlSlot } from "./control_slot.ts";
+import { DeliveryBarriers } from "./delivery_barrier.ts";
 import { CoreSeat } from "./core_seat.ts";
 import { Departures, hasLost } from "./departures.ts";
 import type { EndpointSlot, EndpointSpec } from "./endpoint_slot.ts";
@@ -95,6 +96,7 @@ export class Core implements TurnHook {
   readonly #endpoints: Endpoints;
   readonly #leaseService: LeaseService;
   readonly #route: CommandRoute;
+  readonly #deliveryBarriers: DeliveryBarriers;
   readonly #departures: Departures;
   #leaving: ControlSlot[] = [];
   #lastControl = 0;
@@ -135,6 +137,7 @@ export class Core implements TurnHook {
       ...options.closingOrder === undefined ? {} : { closingOrder: options.closingOrder },
     });
     if (options.onSeam !== undefined) this.#endpoints.onSeam = options.onSeam;
+    this.#deliveryBarriers = new DeliveryBarriers(bus, this.fanOut);
     const { controls } = this.fanOut;
     this.#route = new CommandRoute(bus, this.#endpoints, this.leases, leaseService, controls);
     this.#departures = new Departures(bus.context, this.#endpoints);
@@ -292,6 +295,7 @@ export class Core implements TurnHook {
     command.source = SOURCE_OF_KIND[command.kind] ?? SOURCE.NONE;
     const nowNs = this.bus.clock.nowNs();
     this.leases.touch(slot.id, nowNs);
+    if (command.kind === KIND.CMD_BARRIER) return this.#sendBarrier(slot, command);
     const endpoint = this.#endpoints.get(command.endpoint);
     const attached = endpoint !== null && !endpoint.leaving;
     const code = judge(command, slot.id, slot.grant, attached, this.leases);
@@ -316,6 +320,13 @@ export class Core implements TurnHook {
     }
     if (isLease) this.#pumpDown();
     return "taken";
+  }
+
+  /** What its control sent before it is routed before it; it is answered when this turn has delivered. */
+  #sendBarrier(slot: ControlSlot, command: TransferEvent): HandIn {
+    this.#pumpDown();
+    const code = this.#deliveryBarriers.take(slot, command);
+    return code === CODE.ok ? "taken" : this.#refuse(slot, command, code);
   }
 
   /**
@@ -361,6 +372,7 @@ export class Core implements TurnHook {
     this.#leaseService.expire(nowNs);
     this.#pumpDown(nowNs);
     this.#pumpUp(nowNs);
+    if (this.#deliveryBarriers.isWaiting) this.#deliveryBarriers.settle();
     if (this.#roomDown !== 0) this.#tellRoom();
     this.#departures.tell();
     this.fanOut.flush(this.bus.clock.nowNs() + FLUSH_NS);
@@ -372,7 +384,7 @@ export class Core implements TurnHook {
   }
 
   deadlineNs(): number {
-    if (this.fanOut.isDirty) return 0;
+    if (this.fanOut.isDirty || this.#deliveryBarriers.isWaiting) return 0;
     const { context } = this.bus;
     return Math.min(context.deadline(DIR.UP), context.deadline(DIR.DOWN), this.#leaseService.deadlineNs);
   }
@@ -381,6 +393,7 @@ export class Core implements TurnHook {
   dispose(): void {
     this.audit.close();
     this.#pumpUp();
+    this.#deliveryBarriers.settle();
     this.fanOut.flush();
     this.#retained.clear();
     this.bus.clear();

@@ -5,7 +5,7 @@
  */
 import type { Log } from "../base/log.ts";
 import type { ScanPort } from "../adapters/memctx/scan_port.ts";
-import { QmpLink } from "../adapters/qmp_link.ts";
+import { QmpLink } from "../qemu/monitor/qmp_link.ts";
 import { makeAdapters, makeStubAdapters } from "../adapters/makers.ts";
 import { StubMachine } from "../adapters/stub/stub_machine.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";

@@ -23,12 +23,14 @@ export interface Need {
  * - `addressed`: an answer to one control's own command, which needs nothing but to be that control.
  * - `operation`: by the number in the first word; an operation without a row does not exist.
  * - `lease-class`: the capability of the lease class in the first word, or one of `also`.
+ * - `joined`: nothing; whoever is on the bus may send it.
  */
 export type Needs =
   | { readonly by: "any"; readonly caps: number; readonly lease: LeaseClass | null }
   | { readonly by: "addressed" }
   | { readonly by: "operation"; readonly of: ReadonlyMap<number, Need> }
   | { readonly by: "lease-class"; readonly also: number }
+  | { readonly by: "joined" }
   | { readonly by: "nobody" };
 
 /** One kind. */
@@ -86,6 +88,8 @@ export function anyOf(caps: number, lease: LeaseClass | null = null): Needs {
 
 /** An answer to one control's own command. */
 export const ADDRESSED: Needs = { by: "addressed" };
+/** Whoever is on the bus may send it. */
+export const JOINED: Needs = { by: "joined" };
 /** Not for the bus. */
 export const NOBODY: Needs = { by: "nobody" };
 /** What most kinds are: nothing but an inline zone, for whoever watches. */
@@ -103,7 +107,7 @@ export const PLAIN = {
 export const MAX_KEPT_BY = 8;
 
 /** One past the largest kind. */
-export const KIND_MAX = 100;
+export const KIND_MAX = 113;
 
 /** Numbers that once were kinds (inclusive ranges): never to be used again. */
 export const RETIRED_KINDS: readonly (readonly [from: number, to: number])[] = [

@@ -32,6 +32,12 @@ export function sourceName(source: number): string {
   return NAMES[source] ?? `source-${source}`;
 }
 
+/** The names of the sources whose bits (1 << source) are in a mask. */
+export function sourceNamesOf(mask: number): string[] {
+  return Array.from({ length: 31 }, (_, source) => source)
+    .filter((source) => ((mask >>> source) & 1) === 1).map(sourceName);
+}
+
 /** The number of a source by its name, in any case; undefined for an unknown one. */
 export function sourceByName(name: string): Source | undefined {
   return SOURCE[name.toUpperCase() as SourceName];

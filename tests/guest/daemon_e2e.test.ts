@@ -9,7 +9,7 @@ import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import type { Client } from "../../src/client/client.ts";
 import { takeInput } from "../../src/client/input_control.ts";
 import { ACT_ACK } from "../../src/event/body_layout.ts";
-import { FRAME } from "../../src/event/frame.ts";
+import { FRAME } from "../../src/protocol/frame.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
 import { type MachineOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";

@@ -20,10 +20,10 @@ import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../../event/body_number.t
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import type { QmpEvent } from "../../qmp/qmp_message.ts";
-import type { QmpLink, QmpLinkUser } from "../qmp_link.ts";
-import type { QmpLoss } from "../qmp_loss.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
+import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
+import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
 import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
 import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
@@ -248,9 +248,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       (reply) => {
         if (round === this.#round) this.#onMemoryMap(reply);
       },
-      0,
       // A QEMU that answers nothing is given up by the link.
-      NEVER,
+      { timeoutNs: NEVER },
     );
   }
 

@@ -14,10 +14,10 @@ import { LIFE, VM_OP } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import type { QmpEvent } from "../../qmp/qmp_message.ts";
-import { type QmpLink, type QmpLinkUser, statusOf } from "../qmp_link.ts";
-import type { QmpLoss } from "../qmp_loss.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
+import { type QmpLink, type QmpLinkUser, statusOf } from "../../qemu/monitor/qmp_link.ts";
+import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { VmState } from "./run_state.ts";
 import { TRACKED_EVENTS, VmTracker } from "./vm_tracker.ts";
 
@@ -151,8 +151,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
           seat.log.info("QEMU refuses", { vm: seat.endpointName, command, why: reply.errorText });
         }
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -167,8 +166,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         fill(answer, this.#tracker.onRunState(statusOf(reply)));
         seat.reply(ticket, answer);
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -190,8 +188,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         // is not told twice.
         if (askedFor === "STOP" || now.state !== before.state) this.#tell(now);
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 

@@ -2,6 +2,7 @@
  * The port by which the control socket's listener asks who may come in. The daemon's policy stands behind it.
  * @module
  */
+import type { Code } from "../../base/codes.ts";
 import type { Grant } from "../../access/grant.ts";
 
 /** Who is at the door, as the kernel tells (SO_PEERCRED): as it was when it connected. */
@@ -19,7 +20,7 @@ export interface Refusal {
   /** It is none of an admission. */
   readonly ok: false;
   /** One of the protocol's codes. */
-  readonly code: number;
+  readonly code: Code;
   /** In words, short. */
   readonly reason: string;
 }

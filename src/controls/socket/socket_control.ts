@@ -11,6 +11,7 @@ import { OsError } from "../../../ffi/os_error.ts";
 import { ERR, HUP, IN, OUT, RDHUP } from "../../../ffi/poller.ts";
 import { closeForeignFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { CODE } from "../../base/codes.ts";
+import { NO_ENDPOINT } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { PUBLISHABLE } from "../../access/requirement.ts";
 import type { Subscription } from "../../access/subscription.ts";
@@ -21,12 +22,13 @@ import { ERROR } from "../../event/body_layout.ts";
 import { DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
 import { fdsOfKind, judgeBody } from "../../event/body_rule.ts";
-import { bodyBytesOf, checkFrame, decodeFrame, FRAME } from "../../event/frame.ts";
 import { writeText } from "../../event/inline_text.ts";
 import { CLASS, KIND, kindClass } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { EventPool, PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
+import { bodyBytesOf, decodeFrame, FRAME } from "../../protocol/frame.ts";
+import { receivedDefect, receivedKind } from "../../protocol/received.ts";
 import { closeGently } from "./close_gently.ts";
 import { isHungUp } from "./hung_up.ts";
 import { isSoundRing } from "./ring_rule.ts";
@@ -237,13 +239,9 @@ export class SocketControl implements Control, FdHandler {
   #take(receive: ReceiveBatch, i: number): void {
     const offset = receive.offset(i);
     const fdCount = receive.fdCount(i);
-    const defect = receive.truncated(i)
-      ? "body length does not match"
-      : receive.fdsTruncated(i)
-      ? "number of fds does not match"
-      : checkFrame(receive.view, offset, receive.length(i), fdCount);
+    const defect = receivedDefect(receive, i);
     if (defect !== "") return this.#refuse(defect);
-    const kind = receive.view.getUint16(offset + FRAME.kind, true);
+    const kind = receivedKind(receive, i);
     const way = kindClass(kind);
     if (way === CLASS.HANDSHAKE) return this.#refuse("handshake frame after the handshake");
     if (way === CLASS.UP && !PUBLISHABLE.has(kind)) {
@@ -312,7 +310,7 @@ export class SocketControl implements Control, FdHandler {
     event.source = SOURCE.CORE;
     event.dir = DIR.UP;
     event.prio = PRIO.URGENT;
-    event.endpoint = 0xffffffff;
+    event.endpoint = NO_ENDPOINT;
     event.origin = this.#seat?.id ?? 0;
     event.tsNs = this.#options.loop.clock.nowNs();
     event.view.setUint32(ERROR.at.code, CODE["protocol-error"], true);

@@ -15,7 +15,7 @@ import { AcceptLoop, type Reception } from "../../../ffi/accept_loop.ts";
 import { ReceiveBatch, SendBatch, sendOne } from "../../../ffi/datagram.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { peerCredentials } from "../../../ffi/unix_socket.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import {
   MAX_FRAME_BYTES,
   MAX_FRAME_FDS,
@@ -26,18 +26,21 @@ import {
 } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { printable } from "../../base/printable.ts";
-import { isEmptyGrant } from "../../access/grant.ts";
+import { isEmptyGrant, maskAnd } from "../../access/grant.ts";
+import { subscriptionOf } from "../../access/subscription.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import { NO_ENDPOINT } from "../../core/audit_trail.ts";
 import type { Core } from "../../core/core.ts";
-import { checkFrame, FRAME } from "../../event/frame.ts";
-import { KIND } from "../../event/kind.ts";
+import { KIND, KIND_MAX } from "../../event/kind.ts";
+import { FRAME } from "../../protocol/frame.ts";
+import { readHello } from "../../protocol/hello.ts";
+import { errorFrame, type FrameBytes, refusedFrame, welcomeFrame } from "../../protocol/opening_frame.ts";
+import { receivedDefect, receivedKind } from "../../protocol/received.ts";
 import { closeGently } from "./close_gently.ts";
 import { DoorLog } from "./door_log.ts";
 import type { Doorkeeper, Peer } from "./doorkeeper.ts";
 import { Greeter, type GreeterHost } from "./greeter.ts";
 import { GreetingPlaces } from "./greeting_places.ts";
-import { errorFrame, readHello, refusedFrame, welcomeFrame } from "./handshake.ts";
 import { isHungUp } from "./hung_up.ts";
 import { SocketControl, type SocketScratch } from "./socket_control.ts";
 
@@ -59,6 +62,13 @@ export interface SocketListenerOptions {
   readonly maxControls: number;
   /** Events that may wait for each. */
   readonly queueEvents: number;
+}
+
+/** What a peer was last told as it was turned away. */
+interface Shut {
+  readonly code: Code;
+  readonly reason: string;
+  readonly frame: FrameBytes;
 }
 
 /** Taken in one turn: each may have said its HELLO already, and is put on the bus at once. */
@@ -139,15 +149,11 @@ export class SocketListener implements GreeterHost {
       return isHungUp(socket.fd) ? this.dismiss(greeter) : this.#breach(greeter, "short frame");
     }
     const offset = receive.offset(0);
-    const defect = receive.truncated(0)
-      ? "body length does not match"
-      : receive.fdsTruncated(0)
-      ? "number of fds does not match"
-      : checkFrame(receive.view, offset, receive.length(0), receive.fdCount(0));
+    const defect = receivedDefect(receive, 0);
     receive.closeFds();
     if (defect !== "") return this.#breach(greeter, defect);
-    if (receive.view.getUint16(offset + FRAME.kind, true) !== KIND.HELLO) {
-      return this.#breach(greeter, "the first frame is no HELLO");
+    if (receivedKind(receive, 0) !== KIND.HELLO) {
+      return this.#breach(greeter, "the first frame is not a HELLO");
     }
     const start = offset + FRAME.body;
     const body = receive.bytes.slice(start, offset + receive.length(0));
@@ -209,7 +215,7 @@ export class SocketListener implements GreeterHost {
   }
 
   /** Tells a peer that has no place at the door why it is closed. */
-  #shut(socket: OwnedFd, peer: Peer, code: number, reason: string): Reception {
+  #shut(socket: OwnedFd, peer: Peer, code: Code, reason: string): Reception {
     this.#refused++;
     this.#say(socket, this.#shutFrame(code, reason));
     closeGently(socket);
@@ -217,23 +223,25 @@ export class SocketListener implements GreeterHost {
     return "turned-away";
   }
 
-  #lastShut = { code: -1, reason: "", frame: new Uint8Array(0) };
+  #lastShut: Shut = { code: CODE.ok, reason: "", frame: new Uint8Array(0) };
 
   /** The one before, most of the time: who is turned away comes again. */
-  #shutFrame(code: number, reason: string): Uint8Array {
+  #shutFrame(code: Code, reason: string): FrameBytes {
     const last = this.#lastShut;
     if (last.code === code && last.reason === reason) return last.frame;
     const frame = refusedFrame(code, reason);
-    this.#lastShut = { code, reason, frame: frame as Uint8Array<ArrayBuffer> };
+    this.#lastShut = { code, reason, frame };
     return frame;
   }
 
   #hello(greeter: Greeter, body: Uint8Array): void {
-    const hello = readHello(body);
-    if (!hello.ok) {
-      const code = hello.unsupported ? CODE["not-supported"] : CODE["protocol-error"];
-      return this.#turnAway(greeter, code, hello.reason);
+    const reading = readHello(body);
+    if (!reading.ok) {
+      const code = reading.unsupported ? CODE["not-supported"] : CODE["protocol-error"];
+      return this.#turnAway(greeter, code, reading.reason);
     }
+    const { hello } = reading;
+    const subscription = subscriptionOf(hello.sources, hello.prioMin, hello.endpoints);
     const { core, loop, log, doorkeeper, maxControls, queueEvents } = this.#options;
     const { peer } = greeter;
     const most = maxControls + (doorkeeper.isPrivileged?.(peer) === true ? RESERVED_PLACES : 0);
@@ -254,7 +262,7 @@ export class SocketListener implements GreeterHost {
     const control = new SocketControl({
       socket,
       name,
-      subscription: hello.subscription,
+      subscription,
       loop,
       pool: core.bus.pool,
       scratch: this.#scratch,
@@ -266,7 +274,17 @@ export class SocketListener implements GreeterHost {
       },
     });
     const id = core.nextControlId;
-    const welcome = welcomeFrame(id, verdict.grant, hello.subscription);
+    const { principal, endpoints, sources, caps, arbPrio } = verdict.grant;
+    const welcome = welcomeFrame({
+      control: id,
+      principal,
+      endpoints: maskAnd(endpoints, subscription.endpoints),
+      sources: sources & subscription.sources,
+      caps,
+      arbPrio,
+      // Only to who says its own: a peer of before this key is told what it always was.
+      kinds: hello.kinds === 0 ? 0 : KIND_MAX,
+    });
     // Into a fresh socket's empty buffer: it cannot block.
     const sent = this.#say(socket, welcome);
     this.#controls.set(control, { peer, id });
@@ -283,7 +301,7 @@ export class SocketListener implements GreeterHost {
     });
   }
 
-  #auditRefusal(peer: Peer, code: number, detail: string): void {
+  #auditRefusal(peer: Peer, code: Code, detail: string): void {
     this.#options.core.audit.write({
       principal: peer.uid,
       control: 0,
@@ -302,7 +320,7 @@ export class SocketListener implements GreeterHost {
     this.dismiss(greeter);
   }
 
-  #turnAway(greeter: Greeter, code: number, reason: string): void {
+  #turnAway(greeter: Greeter, code: Code, reason: string): void {
     this.#refused++;
     this.#say(greeter.socket, refusedFrame(code, reason));
     this.#doorLog.refused(greeter.peer.uid, { code, reason });
@@ -315,7 +333,7 @@ export class SocketListener implements GreeterHost {
     return greeter.release();
   }
 
-  #say(socket: OwnedFd, frame: Uint8Array): number {
-    return sendOne(socket.fd, frame as Uint8Array<ArrayBuffer>, 0, frame.length);
+  #say(socket: OwnedFd, frame: FrameBytes): number {
+    return sendOne(socket.fd, frame, 0, frame.length);
   }
 }

@@ -13,7 +13,7 @@ import { acceptUnix, listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_
 import { ACT_ACK, ERROR, ROSTER } from "../../../src/event/body_layout.ts";
 import { ALL_CAPS } from "../../../src/event/capability.ts";
 import { DIR, PRIO_OF_KIND, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
-import { checkFrame, encodeFrame } from "../../../src/event/frame.ts";
+import { checkFrame, encodeFrame } from "../../../src/protocol/frame.ts";
 import { writeText } from "../../../src/event/inline_text.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { BODY, EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";

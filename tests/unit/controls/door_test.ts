@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { DoorLog } from "../../../src/controls/socket/door_log.ts";
 import { GreetingPlaces } from "../../../src/controls/socket/greeting_places.ts";
-import { readHello, refusedFrame } from "../../../src/controls/socket/handshake.ts";
+import { readHello } from "../../../src/protocol/hello.ts";
+import { refusedFrame } from "../../../src/protocol/opening_frame.ts";
 import { RESERVED_PLACES } from "../../../src/base/limits.ts";
 import { SECOND } from "../../../src/base/clock.ts";
 import { Log } from "../../../src/base/log.ts";
@@ -71,7 +72,10 @@ Deno.test("a HELLO of whatever kind: an answer that can be sent, short and print
   }
   assert(refusedFrame(13, "r".repeat(1_000_000)).length < 2048);
   const long = readHello(encode({ proto: 1, name: "ü".repeat(60) }));
-  assert(long.ok && new TextEncoder().encode(long.name).length === 64, "a name is cut between characters");
+  assert(
+    long.ok && new TextEncoder().encode(long.hello.name).length === 64,
+    "a name is cut between characters",
+  );
   const unknown = readHello(encode({ proto: 1, name: "x", later: { deep: [[[[1]]]] } }));
   assert(unknown.ok, "what it does not know is left alone");
 });

@@ -19,7 +19,7 @@ import { LAYOUT_OF_KIND } from "../../../src/event/kind_layout.ts";
 import * as numbers from "../../../src/event/body_number.ts";
 import { ALL_CAPS, CAP, capByName, capNames, RETIRED_CAPS } from "../../../src/event/capability.ts";
 import { defaultPrio, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
-import { FRAME, FRAME_MAGIC } from "../../../src/event/frame.ts";
+import { FRAME, FRAME_MAGIC } from "../../../src/protocol/frame.ts";
 import {
   CLASS,
   KIND,
@@ -67,12 +67,13 @@ const KINDS = {
   WELCOME: 97,
   REFUSED: 98,
   OVERRUN: 99,
+  CMD_BARRIER: 112,
 };
 const RETIRED = [16, 17, 18, 19, 32, 33, 34, 35, 36, 66, 67, 68, 69, 71, 72];
 
 Deno.test("kinds", () => {
   assertEquals({ ...KIND }, KINDS as typeof KIND);
-  assertEquals(KIND_MAX, 100);
+  assertEquals(KIND_MAX, 113);
   for (const [name, number] of Object.entries(KINDS)) {
     assertEquals(kindName(number), name);
     assertEquals(kindByName(name.toLowerCase().replaceAll("_", "-")), number as never);
@@ -99,7 +100,7 @@ Deno.test("retired numbers are nobody's kind, and never will be", () => {
 });
 
 Deno.test("which way each kind travels", () => {
-  const down = [64, 65, 70, 73, 74, 75, 76, 79];
+  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112];
   const handshake = [96, 97, 98];
   for (let kind = 0; kind < 300; kind++) {
     const isKind = kind !== 0 && Object.values(KINDS).includes(kind);

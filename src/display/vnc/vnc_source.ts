@@ -1,0 +1,306 @@
+/**
+ * A display source that is a VNC client: RFB 3.8 over a descriptor that QEMU was given (add_client), a unix
+ * socket or TCP. Pixels are asked for in the canvas's own format, so that a raw rectangle is only moved; there
+ * is no picture of its own.
+ *
+ * It asks for what has changed, no more often than is wanted, and only when its last request was answered: a
+ * request that stands at the server costs neither side anything until something changes.
+ *
+ * QEMU looks for changes every 30 ms at first, and ever more rarely, to 3 s, while it finds none; only input
+ * puts it back to 30 ms. So that a picture does not come seconds late, a QEMU gets a key-up of no key when a
+ * picture is wanted, and every half second while it is watched and silent: it drops the release of a key that
+ * is not down (qkbd_state_key_event), and looks again.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { MS, NEVER, SECOND } from "../../base/clock.ts";
+import { CODE } from "../../base/codes.ts";
+import { Fault } from "../../base/fault.ts";
+import type { ServerInit } from "../../rfb/client_handshake.ts";
+import { keyEvent, setEncodings, setPixelFormat, updateRequest } from "../../rfb/client_messages.ts";
+import { BGRX } from "../../rfb/pixel_format.ts";
+import { ENCODING } from "../../rfb/protocol.ts";
+import type { RfbCursor, UpdateSink } from "../../rfb/update_sink.ts";
+import { UpdateStream } from "../../rfb/update_stream.ts";
+import type { Canvas } from "../canvas.ts";
+import type { DisplayKind, DisplayListener, DisplaySource } from "../display_source.ts";
+import { faultCode } from "../fault_code.ts";
+import { type Request, UpdateRequests } from "./update_requests.ts";
+import { placeOf, type VncAddress } from "./vnc_address.ts";
+import type { VncListener } from "./vnc_listener.ts";
+import { VncWire } from "./vnc_wire.ts";
+
+/** How a {@linkcode VncSource} is made. */
+export interface VncSourceOptions {
+  /** The server; a descriptor is taken over, and closed also when this fails. */
+  readonly address: VncAddress;
+  /** For servers that ask for a password; QEMU's add_client with skipauth does not. */
+  readonly password?: string;
+  /** What it paints on. */
+  readonly canvas: Canvas;
+  /** Whom it tells. */
+  readonly listener: DisplayListener;
+  /** Told what a server says beside the picture. */
+  readonly vnc?: VncListener;
+  /** Now, CLOCK_MONOTONIC. */
+  readonly nowNs: number;
+}
+
+/** How long a server may take for the handshake, and be silent when it has to answer. */
+export const VNC_TIMEOUT_NS: number = 10 * SECOND;
+/** How long an update that was asked for may take while bytes keep coming. */
+export const VNC_UPDATE_TIMEOUT_NS: number = 60 * SECOND;
+/** How long a watched QEMU is left to find nothing new. */
+const WAKE_GAP_NS = 500 * MS;
+/** The canvas holds cursors up to this; of larger ones the shape is not told. */
+const MAX_SHAPE_SIDE = 256;
+const ENCODINGS = [
+  ENCODING.COPY_RECT,
+  ENCODING.RAW,
+  ENCODING.DESKTOP_SIZE,
+  ENCODING.EXTENDED_DESKTOP_SIZE,
+  ENCODING.LAST_RECT,
+  ENCODING.CURSOR,
+  ENCODING.POINTER_POSITION,
+  ENCODING.QEMU_POINTER_MODE,
+  ENCODING.QEMU_EXTENDED_KEY,
+  ENCODING.QEMU_LEDS,
+];
+
+/** A VNC client as a display source. */
+export class VncSource implements DisplaySource, UpdateSink {
+  readonly kind: DisplayKind = "vnc";
+  readonly #options: VncSourceOptions;
+  readonly #wire: VncWire;
+  readonly #requests = new UpdateRequests();
+  #nowNs: number;
+  readonly #beganNs: number;
+  /** When the last byte came. */
+  #heardNs: number;
+  #isPictureDue = false;
+  /** Whether something is painted that nobody asked for: it is shown when its time has come. */
+  #isHeld = false;
+  #isQemu = false;
+  #wokenNs = -NEVER;
+  #cursor: RfbCursor | undefined;
+  #pointer: { readonly x: number; readonly y: number } | undefined;
+
+  /**
+   * Begins to connect. Whatever the server does from here on is told by `onLost`.
+   *
+   * @throws {Fault} `bad-argument` for what is no address
+   * @throws {OsError} when nobody listens there, or it is not allowed
+   */
+  constructor(options: VncSourceOptions) {
+    this.#options = options;
+    this.#nowNs = this.#beganNs = this.#heardNs = options.nowNs;
+    this.#wire = new VncWire({
+      address: options.address,
+      password: options.password,
+      picture: options.canvas,
+      begin: (server) => this.#begin(server),
+    });
+  }
+
+  get fd(): number {
+    return this.#wire.fd;
+  }
+
+  get events(): number {
+    return this.#wire.events;
+  }
+
+  get nextNs(): number {
+    if (this.#wire.isClosed) return NEVER;
+    const { stream } = this.#wire;
+    if (stream === undefined) return this.#beganNs + VNC_TIMEOUT_NS;
+    // What stopped in the middle goes on at once.
+    if (stream.isTired) return this.#nowNs;
+    const requests = this.#requests;
+    let next = Math.min(this.#deadlineNs(), requests.nextNs);
+    if (this.#isHeld) next = Math.min(next, requests.showNs);
+    return this.#isWakeable() ? Math.min(next, this.#wakeNs()) : next;
+  }
+
+  step(nowNs: number): void {
+    if (this.#wire.isClosed) return;
+    this.#nowNs = nowNs;
+    try {
+      this.#goOn();
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#lose(faultCode(error), error.message);
+    }
+    if (!this.#isPictureDue) return;
+    this.#isPictureDue = false;
+    this.#options.listener.onPicture();
+  }
+
+  demand(perSecond: number): void {
+    this.#requests.demand(perSecond);
+    this.#askAndSend();
+  }
+
+  once(): void {
+    this.#requests.once();
+    this.#askAndSend();
+  }
+
+  [Symbol.dispose](): void {
+    this.#wire[Symbol.dispose]();
+  }
+
+  /** Asks at once; that the server is gone is told by the next step, which reads it. */
+  #askAndSend(): void {
+    this.#ask();
+    this.#wire.flush();
+  }
+
+  #goOn(): void {
+    const came = this.#wire.run();
+    if (came === undefined) return this.#lostServer();
+    if (came > 0) this.#heardNs = this.#nowNs;
+    this.#showHeld();
+    this.#ask();
+    if (this.#isWakeable() && this.#nowNs >= this.#wakeNs()) this.#wake();
+    if (!this.#wire.flush()) return this.#lostServer();
+    this.#checkTime();
+  }
+
+  #begin(server: ServerInit): UpdateStream {
+    const { output } = this.#wire;
+    output.add(setPixelFormat(BGRX));
+    output.add(setEncodings(ENCODINGS));
+    this.#options.vnc?.onConnected(server.name);
+    return new UpdateStream(this.#options.canvas, this, server.width, server.height, ENCODINGS);
+  }
+
+  onUpdate(pixels: boolean): void {
+    if (!pixels) return;
+    const { isAsked, isPicture } = this.#requests.answered();
+    if (isAsked) this.#show();
+    else this.#isHeld = true;
+    if (isPicture) this.#isPictureDue = true;
+  }
+
+  onSize(): void {
+    this.#requests.resized();
+    this.#isHeld = false;
+  }
+
+  onCursor(cursor: RfbCursor): void {
+    this.#cursor = cursor;
+    this.#tellCursor();
+  }
+
+  onPointer(x: number, y: number): void {
+    this.#pointer = { x, y };
+    this.#tellCursor();
+  }
+
+  onPointerMode(absolute: boolean): void {
+    this.#options.vnc?.onPointerMode(absolute);
+  }
+
+  onExtendedKeys(): void {
+    if (this.#isQemu) return;
+    this.#isQemu = true;
+    this.#options.vnc?.onExtendedKeys();
+  }
+
+  onLeds(bits: number): void {
+    this.#options.vnc?.onLeds(bits);
+  }
+
+  /** A cursor is told when it is known where it is: few servers say so, and QEMU's does not. */
+  #tellCursor(): void {
+    if (this.#pointer === undefined) return;
+    const { x, y } = this.#pointer;
+    const { canvas } = this.#options;
+    if (this.#cursor === undefined) canvas.cursor(x, y, true);
+    else if (Math.max(this.#cursor.width, this.#cursor.height) > MAX_SHAPE_SIDE) canvas.cursor(x, y, true);
+    else canvas.cursor(x, y, this.#cursor.visible, this.#cursor);
+  }
+
+  #show(): void {
+    this.#isHeld = false;
+    this.#options.canvas.commit(this.#nowNs);
+  }
+
+  /** What came unasked is shown at the pace that is wanted, and not in the middle of an update. */
+  #showHeld(): void {
+    if (!this.#isHeld || (this.#wire.stream?.isWithinUpdate ?? true)) return;
+    if (this.#nowNs < this.#requests.showNs) return;
+    this.#requests.shown(this.#nowNs);
+    this.#show();
+  }
+
+  #ask(): void {
+    const { stream, output } = this.#wire;
+    // A server that does not read is not asked more.
+    if (stream === undefined || !output.isEmpty && this.#requests.isOpen) return;
+    const request = stream.width === 0 ? this.#noPicture() : this.#requests.next(this.#nowNs);
+    if (request === undefined) return;
+    this.#requests.asked(request, this.#nowNs);
+    this.#sendRequest(request, stream);
+  }
+
+  /** While there is no picture, a server that is asked for changes tells when there is one. */
+  #noPicture(): Request | undefined {
+    return this.#requests.isOpen || !this.#requests.isWanted ? undefined : "changes";
+  }
+
+  #sendRequest(request: Request, { width, height }: UpdateStream): void {
+    const { output } = this.#wire;
+    output.add(updateRequest(request !== "everything", { x: 0, y: 0, width, height }));
+    if (request === "now") output.add(updateRequest(false, { x: 0, y: 0, width: 1, height: 1 }));
+    if (this.#isQemu) this.#wake();
+  }
+
+  /** Has QEMU look for changes soon. */
+  #wake(): void {
+    this.#wokenNs = this.#nowNs;
+    this.#wire.output.add(keyEvent(false, 0));
+  }
+
+  #isWakeable(): boolean {
+    const { isWatched, isOpen } = this.#requests;
+    return this.#isQemu && isWatched && isOpen && this.#wire.output.isEmpty;
+  }
+
+  #wakeNs(): number {
+    return Math.max(this.#wokenNs, this.#heardNs) + WAKE_GAP_NS;
+  }
+
+  #deadlineNs(): number {
+    const { certainNs } = this.#requests;
+    if (certainNs === NEVER) return NEVER;
+    const silentNs = Math.max(certainNs, this.#heardNs) + VNC_TIMEOUT_NS;
+    return Math.min(silentNs, certainNs + VNC_UPDATE_TIMEOUT_NS);
+  }
+
+  #checkTime(): void {
+    if (this.#wire.isClosed) return;
+    const place = placeOf(this.#options.address);
+    if (this.#wire.stream === undefined) {
+      if (this.#nowNs < this.#beganNs + VNC_TIMEOUT_NS) return;
+      const why = this.#heardNs === this.#beganNs && this.#options.address.kind === "descriptor"
+        ? "nothing speaks on the socket, as when QEMU runs without -vnc"
+        : "it has not let us in";
+      return this.#lose(CODE["timed-out"], `${place} does not answer: ${why} for 10 s`);
+    }
+    if (this.#nowNs < this.#deadlineNs()) return;
+    this.#lose(CODE["timed-out"], `${place} does not answer: the picture that was asked for has not come`);
+  }
+
+  #lostServer(): void {
+    this.#lose(CODE["seam-down"], `${placeOf(this.#options.address)} ended the connection`);
+  }
+
+  #lose(code: number, why: string): void {
+    assert(code !== CODE.ok, "a source is lost for a reason");
+    this[Symbol.dispose]();
+    this.#isPictureDue = false;
+    this.#options.listener.onLost(code, why);
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The numbers of the RFB protocol (RFC 6143, and the extensions that the community keeps a register of):
+ * types of messages, encodings and pseudo-encodings. Those that vmsig speaks, and no others.
+ * @module
+ */
+
+/** Messages from server to client, by their first byte. */
+export const SERVER_MESSAGE = { UPDATE: 0, COLOUR_MAP: 1, BELL: 2, CUT_TEXT: 3 } as const;
+
+/** Messages from client to server, by their first byte. */
+export const CLIENT_MESSAGE = {
+  SET_PIXEL_FORMAT: 0,
+  SET_ENCODINGS: 2,
+  UPDATE_REQUEST: 3,
+  KEY: 4,
+  POINTER: 5,
+  CUT_TEXT: 6,
+  QEMU: 255,
+} as const;
+
+/** Second byte of {@linkcode CLIENT_MESSAGE}.QEMU: a key with the number that its scan code has. */
+export const QEMU_EXTENDED_KEY = 0;
+
+/** Encodings of a rectangle. Negative ones are no pixels: they tell something, or say what a client knows. */
+export const ENCODING = {
+  /** Pixels, row by row. */
+  RAW: 0,
+  /** A copy of another part of the picture. */
+  COPY_RECT: 1,
+  /** The picture has another size. */
+  DESKTOP_SIZE: -223,
+  /** This update ends here, whatever number of rectangles it began with. */
+  LAST_RECT: -224,
+  /** Where the server has put the cursor. */
+  POINTER_POSITION: -232,
+  /** The cursor's shape. */
+  CURSOR: -239,
+  /** QEMU: whether the pointer is absolute (x = 1) or relative (x = 0). */
+  QEMU_POINTER_MODE: -257,
+  /** QEMU: keys may be sent with their scan codes. */
+  QEMU_EXTENDED_KEY: -258,
+  /** QEMU: which lights of the keyboard are on. */
+  QEMU_LEDS: -261,
+  /** The picture has another size, with a list of screens; the answer to a client's wish for one. */
+  EXTENDED_DESKTOP_SIZE: -308,
+} as const;
+
+/** Security types. */
+export const SECURITY = { INVALID: 0, NONE: 1, VNC: 2 } as const;
+
+/** Bits of {@linkcode ENCODING}.QEMU_LEDS. */
+export const LED = { SCROLL: 1, NUM: 2, CAPS: 4 } as const;
+
+/** Bytes of the version line, both ways. */
+export const VERSION_BYTES = 12;
+/** Bytes of the challenge of {@linkcode SECURITY}.VNC, and of its answer. */
+export const CHALLENGE_BYTES = 16;
+/** Bytes of a pixel format. */
+export const PIXEL_FORMAT_BYTES = 16;
+/** Bytes of a server's name that are kept, and of any reason it gives. */
+export const KEPT_TEXT_BYTES = 256;
+/** Pixels of a cursor's side at most; QEMU's have 512. */
+export const MAX_CURSOR_SIDE = 1024;

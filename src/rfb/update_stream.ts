@@ -1,0 +1,406 @@
+/**
+ * What an RFB server says after the handshake (RFC 6143, 7.6 to 7.8), as a state machine over bytes in pieces
+ * of any size. Raw pixels go row by row from the buffer in which they arrived into the picture, or are read
+ * into it by whoever owns the socket ({@linkcode UpdateStream.span}): nothing else is kept, so that a server
+ * can claim what it likes. Every rectangle lies in the picture, or it is a protocol error; text, colour maps
+ * and a cursor's pixels are thrown away as they come.
+ *
+ * Copying within the picture and making a new one are work that few bytes ask for: past
+ * {@linkcode TURN_WORK_BYTES} a turn, `feed` stops in the middle and is called again in the next turn.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { Fault } from "../base/fault.ts";
+import { MAX_PICTURE_SIDE, MAX_VGPU_SLOT_BYTES } from "../base/limits.ts";
+import { ENCODING, MAX_CURSOR_SIDE, SERVER_MESSAGE } from "./protocol.ts";
+import type { Picture, UpdateSink } from "./update_sink.ts";
+
+/** Bytes that one turn may move within a picture, or zero in a new one. */
+export const TURN_WORK_BYTES = 8 * 1024 * 1024;
+/** Bytes of a pixel. */
+const PIXEL = 4;
+const UPDATE_HEAD_BYTES = 4;
+const RECT_HEAD_BYTES = 12;
+const COPY_SOURCE_BYTES = 4;
+const SCREENS_HEAD_BYTES = 4;
+const SCREEN_BYTES = 16;
+const COLOUR_BYTES = 6;
+const TEXT_HEAD_BYTES = 8;
+/** What a rectangle without pixels counts for: so many of them a turn are few. */
+const RECT_WORK_BYTES = 1024;
+/** Where the answer to a client's own wish for a size has its outcome. */
+const ANSWER_TO_US = 1;
+
+type Step = "message" | "rectangle" | "raw" | "copy-source" | "copy" | "screens" | "skip" | "cursor" | "leds";
+
+/** The stream of a server's messages. */
+export class UpdateStream {
+  readonly #picture: Picture;
+  readonly #sink: UpdateSink;
+  readonly #asked: ReadonlySet<number>;
+  #step: Step = "message";
+  #width: number;
+  #height: number;
+  #work = 0;
+  /** Rectangles of this update that have not begun. */
+  #rectsLeft = 0;
+  #hasPixels = false;
+  /** The rectangle under way. */
+  #x = 0;
+  #y = 0;
+  #w = 0;
+  #h = 0;
+  /** Raw: bytes of it that are in the picture. Copy: rows. */
+  #done = 0;
+  #sourceX = 0;
+  #sourceY = 0;
+  #skipLeft = 0;
+  #cursorMaskLeft = 0;
+  #cursorSeen = false;
+
+  /**
+   * Makes one; the picture gets its first size at once.
+   *
+   * @param width what the server said at the end of the handshake
+   * @param height see `width`
+   * @param encodings those that were asked for: others are a protocol error
+   * @throws {Fault} `too-large`
+   */
+  constructor(
+    picture: Picture,
+    sink: UpdateSink,
+    width: number,
+    height: number,
+    encodings: readonly number[],
+  ) {
+    this.#picture = picture;
+    this.#sink = sink;
+    this.#asked = new Set(encodings);
+    this.#width = this.#height = 0;
+    this.#resize(width, height);
+  }
+
+  /** Pixels in a row; 0 while there is no picture. */
+  get width(): number {
+    return this.#width;
+  }
+
+  /** Rows; 0 while there is no picture. */
+  get height(): number {
+    return this.#height;
+  }
+
+  /** Whether it is in the middle of an update: the picture holds a part of it. */
+  get isWithinUpdate(): boolean {
+    return this.#step !== "message" || this.#rectsLeft > 0;
+  }
+
+  /** Whether `feed` stopped because this turn has done enough. */
+  get isTired(): boolean {
+    return this.#work >= TURN_WORK_BYTES;
+  }
+
+  /** A new turn: the work of the one before is forgotten. */
+  beginTurn(): void {
+    this.#work = 0;
+  }
+
+  /**
+   * How many bytes come next that belong into the picture in one piece, at {@linkcode spanOffset}: they may
+   * be read there from the socket, once all earlier bytes are fed. 0 when they are not in one piece.
+   */
+  get span(): number {
+    if (this.#step !== "raw" || this.#w * PIXEL !== this.#picture.stride) return 0;
+    return this.#w * PIXEL * this.#h - this.#done;
+  }
+
+  /** Where in the picture's pixels the bytes of {@linkcode span} belong. */
+  get spanOffset(): number {
+    return this.#y * this.#picture.stride + this.#done;
+  }
+
+  /** Says that `length` bytes of {@linkcode span} are where they belong. */
+  spanRead(length: number): void {
+    assert(length > 0 && length <= this.span, "what was read belongs there");
+    this.#rawCame(length);
+  }
+
+  /**
+   * Goes on with what has come.
+   *
+   * @param bytes the bytes from `from` to `to`
+   * @returns how many were used; hand in the rest again, with more behind it or in the next turn
+   * @throws {Fault} `protocol-error`; `too-large` for a picture that is larger than any ring
+   */
+  feed(bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, from: number, to: number): number {
+    assert(from >= 0 && to <= bytes.length && from <= to, "what is read lies in its buffer");
+    let at = from;
+    for (let used = -1; used !== 0 && !this.isTired; at += used) {
+      // Copying goes on without any byte.
+      if (this.#step === "copy") this.#copy();
+      used = at === to ? 0 : this.#one(bytes, view, at, to);
+    }
+    return at - from;
+  }
+
+  /** Takes one step; 0 when there is too little for it. */
+  #one(bytes: Uint8Array<ArrayBuffer>, view: DataView<ArrayBuffer>, at: number, to: number): number {
+    const there = to - at;
+    switch (this.#step) {
+      case "message":
+        return this.#message(view, at, there);
+      case "rectangle":
+        return there < RECT_HEAD_BYTES ? 0 : this.#rectangle(view, at);
+      case "raw":
+        return this.#raw(bytes, at, there);
+      case "copy-source":
+        return there < COPY_SOURCE_BYTES ? 0 : this.#copySource(view, at);
+      case "copy":
+        return 0;
+      case "screens":
+        if (there < SCREENS_HEAD_BYTES) return 0;
+        this.#skip(view.getUint8(at) * SCREEN_BYTES);
+        return SCREENS_HEAD_BYTES;
+      case "skip":
+        return this.#skipSome(there);
+      case "cursor":
+        return this.#cursorMask(bytes, at, there);
+      case "leds":
+        this.#sink.onLeds(view.getUint8(at));
+        this.#rectEnds();
+        return 1;
+    }
+  }
+
+  #message(view: DataView, at: number, there: number): number {
+    const type = view.getUint8(at);
+    switch (type) {
+      case SERVER_MESSAGE.UPDATE:
+        if (there < UPDATE_HEAD_BYTES) return 0;
+        this.#rectsLeft = view.getUint16(at + 2);
+        this.#hasPixels = false;
+        this.#nextRect();
+        return UPDATE_HEAD_BYTES;
+      case SERVER_MESSAGE.COLOUR_MAP:
+        if (there < 6) return 0;
+        this.#skip(view.getUint16(at + 4) * COLOUR_BYTES);
+        return 6;
+      case SERVER_MESSAGE.BELL:
+        this.#work += RECT_WORK_BYTES;
+        return 1;
+      case SERVER_MESSAGE.CUT_TEXT:
+        if (there < TEXT_HEAD_BYTES) return 0;
+        this.#skip(view.getUint32(at + 4));
+        return TEXT_HEAD_BYTES;
+      default:
+        throw wrong(`a message of type ${type} came`);
+    }
+  }
+
+  #nextRect(): void {
+    if (this.#rectsLeft > 0) {
+      this.#step = "rectangle";
+      return;
+    }
+    this.#step = "message";
+    this.#work += RECT_WORK_BYTES;
+    this.#sink.onUpdate(this.#hasPixels);
+  }
+
+  /** The rectangle under way is over. */
+  #rectEnds(): void {
+    this.#rectsLeft--;
+    this.#nextRect();
+  }
+
+  #rectangle(view: DataView, at: number): number {
+    this.#x = view.getUint16(at);
+    this.#y = view.getUint16(at + 2);
+    this.#w = view.getUint16(at + 4);
+    this.#h = view.getUint16(at + 6);
+    this.#done = 0;
+    this.#work += RECT_WORK_BYTES;
+    const encoding = view.getInt32(at + 8);
+    if (!this.#asked.has(encoding) && encoding !== ENCODING.RAW) {
+      throw wrong(`a rectangle came with encoding ${encoding}, which nobody asked for`);
+    }
+    this.#rectangleOf(encoding);
+    return RECT_HEAD_BYTES;
+  }
+
+  #rectangleOf(encoding: number): void {
+    switch (encoding) {
+      case ENCODING.RAW:
+        this.#checkInside(this.#x, this.#y, "a rectangle");
+        this.#hasPixels = true;
+        this.#step = "raw";
+        if (this.#w * this.#h === 0) this.#rectEnds();
+        return;
+      case ENCODING.COPY_RECT:
+        this.#checkInside(this.#x, this.#y, "a rectangle");
+        this.#hasPixels = true;
+        this.#step = "copy-source";
+        return;
+      case ENCODING.DESKTOP_SIZE:
+        this.#resize(this.#w, this.#h);
+        return this.#rectEnds();
+      case ENCODING.EXTENDED_DESKTOP_SIZE:
+        // The answer to a wish that was not granted tells no size of the picture.
+        if (!(this.#x === ANSWER_TO_US && this.#y !== 0)) this.#resize(this.#w, this.#h);
+        this.#step = "screens";
+        return;
+      case ENCODING.LAST_RECT:
+        this.#rectsLeft = 1;
+        return this.#rectEnds();
+      case ENCODING.CURSOR:
+        return this.#cursorBegins();
+      case ENCODING.POINTER_POSITION:
+        this.#sink.onPointer(this.#x, this.#y);
+        return this.#rectEnds();
+      case ENCODING.QEMU_POINTER_MODE:
+        this.#sink.onPointerMode(this.#x !== 0);
+        return this.#rectEnds();
+      case ENCODING.QEMU_EXTENDED_KEY:
+        this.#sink.onExtendedKeys();
+        return this.#rectEnds();
+      case ENCODING.QEMU_LEDS:
+        this.#step = "leds";
+        return;
+      default:
+        throw wrong(`a rectangle came with encoding ${encoding}`);
+    }
+  }
+
+  #checkInside(x: number, y: number, what: string): void {
+    if (x + this.#w > this.#width || y + this.#h > this.#height) {
+      throw wrong(
+        `${what} of ${this.#w}x${this.#h} at ${x},${y} lies outside of a picture of ${this.#width}x${this.#height}`,
+      );
+    }
+  }
+
+  #resize(width: number, height: number): void {
+    // Servers tell the same size again and again; a picture would be lost.
+    if (width === this.#width && height === this.#height) return;
+    if (
+      width > MAX_PICTURE_SIDE || height > MAX_PICTURE_SIDE || width * height * PIXEL > MAX_VGPU_SLOT_BYTES
+    ) {
+      throw new Fault(
+        "too-large",
+        `Cannot show a picture of ${width}x${height} pixels: it may have ${MAX_VGPU_SLOT_BYTES} bytes`,
+      );
+    }
+    const isThere = width > 0 && height > 0;
+    this.#width = isThere ? width : 0;
+    this.#height = isThere ? height : 0;
+    // One a turn: whoever owns the picture makes another one.
+    this.#work += TURN_WORK_BYTES;
+    if (isThere) this.#picture.resize(width, height);
+    this.#sink.onSize(this.#width, this.#height);
+  }
+
+  #raw(bytes: Uint8Array<ArrayBuffer>, at: number, there: number): number {
+    const rowBytes = this.#w * PIXEL;
+    const used = Math.min(there, rowBytes * this.#h - this.#done);
+    const { pixels, stride } = this.#picture;
+    if (rowBytes === stride) {
+      pixels.set(bytes.subarray(at, at + used), this.spanOffset);
+    } else {
+      let row = Math.floor(this.#done / rowBytes);
+      let column = this.#done - row * rowBytes;
+      for (let from = at; from < at + used; row++) {
+        const length = Math.min(rowBytes - column, at + used - from);
+        pixels.set(bytes.subarray(from, from + length), (this.#y + row) * stride + this.#x * PIXEL + column);
+        from += length;
+        column = 0;
+      }
+    }
+    this.#rawCame(used);
+    return used;
+  }
+
+  #rawCame(length: number): void {
+    this.#done += length;
+    if (this.#done < this.#w * PIXEL * this.#h) return;
+    this.#picture.damage(this.#x, this.#y, this.#w, this.#h);
+    this.#rectEnds();
+  }
+
+  #copySource(view: DataView, at: number): number {
+    this.#sourceX = view.getUint16(at);
+    this.#sourceY = view.getUint16(at + 2);
+    this.#checkInside(this.#sourceX, this.#sourceY, "the source of a copied rectangle");
+    this.#step = "copy";
+    return COPY_SOURCE_BYTES;
+  }
+
+  /** Copies row by row, from the end that keeps what is still to be copied, as far as the turn allows. */
+  #copy(): void {
+    const { pixels, stride } = this.#picture;
+    const length = this.#w * PIXEL;
+    const isDownwards = this.#y > this.#sourceY;
+    for (; length > 0 && this.#done < this.#h && !this.isTired; this.#done++) {
+      const row = isDownwards ? this.#h - 1 - this.#done : this.#done;
+      const from = (this.#sourceY + row) * stride + this.#sourceX * PIXEL;
+      pixels.copyWithin((this.#y + row) * stride + this.#x * PIXEL, from, from + length);
+      this.#work += length;
+    }
+    if (length > 0 && this.#done < this.#h) return;
+    this.#picture.damage(this.#x, this.#y, this.#w, this.#h);
+    this.#rectEnds();
+  }
+
+  #cursorBegins(): void {
+    if (this.#w > MAX_CURSOR_SIDE || this.#h > MAX_CURSOR_SIDE) {
+      throw wrong(`a cursor of ${this.#w}x${this.#h} pixels came`);
+    }
+    this.#cursorMaskLeft = Math.ceil(this.#w / 8) * this.#h;
+    this.#cursorSeen = false;
+    if (this.#cursorMaskLeft === 0) this.#cursorEnds();
+    else this.#skip(this.#w * this.#h * PIXEL);
+  }
+
+  #cursorMask(bytes: Uint8Array, at: number, there: number): number {
+    const used = Math.min(there, this.#cursorMaskLeft);
+    for (let i = at; i < at + used && !this.#cursorSeen; i++) this.#cursorSeen = bytes[i] !== 0;
+    this.#cursorMaskLeft -= used;
+    if (this.#cursorMaskLeft === 0) this.#cursorEnds();
+    return used;
+  }
+
+  #cursorEnds(): void {
+    this.#sink.onCursor({
+      width: this.#w,
+      height: this.#h,
+      hotX: this.#x,
+      hotY: this.#y,
+      visible: this.#cursorSeen,
+    });
+    this.#rectEnds();
+  }
+
+  /** What comes next is of no use. */
+  #skip(length: number): void {
+    this.#skipLeft = length;
+    this.#step = "skip";
+    if (length === 0) this.#skipEnds();
+  }
+
+  #skipSome(there: number): number {
+    const used = Math.min(there, this.#skipLeft);
+    this.#skipLeft -= used;
+    if (this.#skipLeft === 0) this.#skipEnds();
+    return used;
+  }
+
+  #skipEnds(): void {
+    if (this.#cursorMaskLeft > 0) this.#step = "cursor";
+    // Screens and a cursor are within an update; text and colours are messages of their own.
+    else if (this.#rectsLeft > 0) this.#rectEnds();
+    else this.#step = "message";
+  }
+}
+
+function wrong(what: string): Fault {
+  return new Fault("protocol-error", `Cannot follow the VNC server: ${what}`);
+}
