@@ -1,6 +1,6 @@
 /**
- * A VM whose boot sector does to its VGA what a test tells it (vga_boot.S): modes by dispi registers, patterns
- * in video memory, the firmware's text. No kernel, so that it is there in a second.
+ * A VM whose boot sector does to its VGA what a test tells it (vga_boot.S): modes by dispi registers,
+ * patterns in video memory, the firmware's text. No kernel, so that it is there in a second.
  * @module
  */
 import { cached, contentHash } from "./content_cache.ts";

@@ -16,7 +16,7 @@ export const DISPI_REGISTERS = 11;
 export const DISPI_ID = 0xb0c0;
 
 /** The registers, in their order: see {@linkcode DISPI}. */
-export type DispiRegisters = Uint16Array;
+export type DispiRegisters = Uint16Array<ArrayBuffer>;
 
 /** Which register is which. */
 export const DISPI = {

@@ -35,6 +35,9 @@ const ASK_GAP_NS = SECOND;
 /** How often a mode that cannot be shown is looked at again, where it is known without asking. */
 const OTHER_LOOK_NS = SECOND / 10;
 
+/** How often QEMU's heap is looked through before the monitor is asked for ever. */
+const MAX_SEARCHES = 8;
+
 /** What the source needs of whoever runs it. */
 export interface VramPort extends DisplayListener {
   /**
@@ -44,7 +47,7 @@ export interface VramPort extends DisplayListener {
   askMode(): void;
   /** The card shows something else from now on. Of anything but a linear mode there is no picture here. */
   onMode(mode: DisplayMode): void;
-  /** The single picture that was asked for cannot be had here, as the mode is not linear: another source has to. */
+  /** The single picture that was asked for cannot be had here: the mode is not linear. */
   onNoPicture(): void;
 }
 
@@ -70,19 +73,19 @@ type ModeState =
 /** The source. */
 export class VramSource implements DisplaySource {
   readonly kind = "vram" as const;
-  readonly fd = -1;
-  readonly events = 0;
+  readonly fd: number = -1;
+  readonly events: number = 0;
   readonly #memory: VideoMemory;
   readonly #canvas: Canvas;
   readonly #port: VramPort;
   readonly #card: CardRule;
-  readonly #canSearch: boolean;
   readonly #reader = new RowReader();
   readonly #palette = new Int32Array(256);
   #state: ModeState = { kind: "unknown" };
   #mode: DisplayMode | undefined;
   /** The picture as it lies in video memory, for modes of fewer than 32 bits. */
   #raw = new Uint8Array(0);
+  #searchesLeft: number;
   /** Whether what is in it has not been made into pixels yet, or into those of another palette. */
   #isRawNew = false;
   #gapNs = NEVER;
@@ -107,7 +110,8 @@ export class VramSource implements DisplaySource {
     this.#canvas = canvas;
     this.#port = port;
     this.#card = { isVga: options.isVga, memoryBytes: memory.sizeBytes };
-    this.#canSearch = options.isVga && options.onlyAsk !== true && memory.heap.end > 0;
+    const canSearch = options.isVga && options.onlyAsk !== true && memory.heap.end > 0;
+    this.#searchesLeft = canSearch ? MAX_SEARCHES : 0;
   }
 
   get nextNs(): number {
@@ -179,6 +183,7 @@ export class VramSource implements DisplaySource {
     this.#schedule();
   }
 
+  /** Closes the memory. */
   [Symbol.dispose](): void {
     this.#isLost = true;
     this.#nextNs = NEVER;
@@ -207,10 +212,11 @@ export class VramSource implements DisplaySource {
     if (!isIdle && this.#state.kind === "asked") this.#nextNs = Math.min(this.#nextNs, this.#askNs);
   }
 
-  /** Begins to look for the registers in QEMU's memory, the first time that they are known. */
+  /** Begins to look for the registers in QEMU's memory, now that they are known. */
   #learn(registers: DispiRegisters): void {
-    if (this.#state.kind !== "unknown") return;
-    this.#state = this.#canSearch
+    if (this.#state.kind === "read") return;
+    // A guest that sets a mode meanwhile hides them: with the next answer they are looked for again.
+    this.#state = this.#searchesLeft-- > 0
       ? { kind: "searching", state: new VgaState(this.#memory, registers) }
       : { kind: "asked" };
   }

@@ -100,8 +100,16 @@ extents = [{ endpoint = "web", space = "kernel", from = "0xffff888000000000", to
   });
   assertEquals(config.discovery, { triggerDir: "/run/v/e.d", probe: false, users: ["root", "4242"] });
   assertEquals(config.endpoints, [
-    { name: "web", vmid: 100, qmp: "/run/web.sock", memory: "memfd", input: "uinput", guest: "linux" },
-    { name: "bare", vmid: 0, qmp: undefined, memory: "auto", input: "none", guest: "auto" },
+    {
+      name: "web",
+      vmid: 100,
+      qmp: "/run/web.sock",
+      memory: "memfd",
+      input: "uinput",
+      guest: "linux",
+      display: "auto",
+    },
+    { name: "bare", vmid: 0, qmp: undefined, memory: "auto", input: "none", guest: "auto", display: "auto" },
   ]);
   assertEquals(config.admission, [
     {
@@ -281,6 +289,7 @@ Deno.test("a trigger file is one endpoint", () => {
     memory: "auto",
     input: "qmp",
     guest: "auto",
+    display: "auto",
   });
   const fault = assertThrows(
     () => parseEndpointTable('name = "a"\nqpm = "/a.sock"\n', "t/a.toml"),
