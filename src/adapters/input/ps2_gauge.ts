@@ -1,16 +1,16 @@
 /**
- * Flow control for QEMU's PS/2 keyboard. Its queue holds 16 bytes that the guest has not read, a key is 1 to 8
- * of them, and QEMU acknowledges input-send-event also when they do not fit: a release that is lost so leaves
- * a key held in the guest.
+ * Flow control for QEMU's PS/2 keyboard. Its queue holds 16 bytes that the guest has not read, a key is 1 to
+ * 8 of them, and QEMU acknowledges input-send-event also when they do not fit: a release that is lost so
+ * leaves a key held in the guest.
  *
  * The status port of the keyboard controller says whether a byte waits (bit 0, OBF), and reading it changes
  * nothing; QEMU's human monitor reads ports (`i /b 0x64`, 0.3 ms a look). When none waits, the queue is empty
  * and 16 bytes fit; what is sent since is counted, at the most that it can be. A byte of the mouse waits
  * there, too, and is taken for one of the keyboard: that costs a wait and loses nothing.
  *
- * A guest that has read nothing for a second has hung, or is one that does not use this keyboard: then input
- * goes to QEMU all the same, and releases that may not have fitted are sent again as soon as the queue is
- * empty. A release of a key that is up changes nothing in a guest.
+ * A guest that has read nothing for a second has hung, or is one that does not use this keyboard: then
+ * input goes to QEMU all the same, and releases that may not have fitted are sent again as soon as the queue
+ * is empty. A release of a key that is up changes nothing in a guest.
  *
  * Where there is no such controller (its port reads as 0xff) or no such command, steps go by their pace alone.
  * @module
@@ -24,7 +24,7 @@ import type { HmpReply } from "../../qemu/protocol/hmp.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { QCODE_OF_KEY } from "./qmp_keys.ts";
 
-/** Bytes that the queue of QEMU's PS/2 keyboard holds (PS2_QUEUE_SIZE of hw/input/ps2.c). */
+/** Bytes that the queue of QEMU's PS/2 keyboard holds (its PS2_QUEUE_SIZE). */
 export const PS2_QUEUE_BYTES = 16;
 /** From so many bytes on it is looked whether the guest has read them. */
 const LOOK_FROM_BYTES = 6;
@@ -162,7 +162,8 @@ export class Ps2Gauge implements TimerHandler {
     );
   }
 
-  // QEMU works in order: what was sent before the look is in the queue that it saw, what was sent since is not.
+  // QEMU works in order: what was sent before the look is in the queue that it saw, what was sent since is
+  // not.
   #onStatus(status: number): void {
     assert(this.#isLooking, "a look is answered once");
     this.#isLooking = false;
@@ -194,7 +195,7 @@ export class Ps2Gauge implements TimerHandler {
   }
 }
 
-/** The status that QEMU's answer has: "portb[0x0064] = 0x1c"; as if there were no controller when it has none. */
+/** The status in QEMU's answer, "portb[0x0064] = 0x1c"; as if there were no controller when it has none. */
 function statusOf(reply: HmpReply): number {
   const found = reply.outcome === "text" ? /= 0x([0-9a-f]{1,2})\s*$/.exec(reply.text) : null;
   return found === null ? NO_CONTROLLER : parseInt(found[1] ?? "ff", 16);
