@@ -8,9 +8,9 @@
  * and 16 bytes fit; what is sent since is counted, at the most that it can be. A byte of the mouse waits
  * there, too, and is taken for one of the keyboard: that costs a wait and loses nothing.
  *
- * A guest that has read nothing for a second has hung, or is one that does not use this keyboard: then
- * input goes to QEMU all the same, and releases that may not have fitted are sent again as soon as the queue
- * is empty. A release of a key that is up changes nothing in a guest.
+ * A guest that has read nothing for a second has hung, or does not use this keyboard: then input goes to QEMU
+ * all the same, and releases that may not have fitted are sent again as soon as the queue is empty. A release
+ * of a key that is up changes nothing in a guest.
  *
  * Where there is no such controller (its port reads as 0xff) or no such command, steps go by their pace alone.
  * @module
