@@ -19,6 +19,7 @@ import type { KindRow, Needs } from "../src/event/kind_row.ts";
 import { LEASE_CLASSES } from "../src/event/lease_class.ts";
 import { PRIO, prioName } from "../src/event/priority.ts";
 import { SOURCE, sourceName } from "../src/event/source.ts";
+import { SYSTEMS } from "../src/guest/systems.ts";
 import * as region from "../src/vgpu/region_layout.ts";
 import { PIXEL_FORMAT } from "../src/vgpu/pixel_format.ts";
 import * as ring from "../src/v2v/region_layout.ts";
@@ -55,7 +56,9 @@ function kinds(): string {
       row.body === "raw-or-none" ? "raw, or none" : row.body,
       row.fds === 0 ? "-" : `${row.fds}`,
       needsOf(row.needs, row),
-      row.retained === 0 ? "-" : `${row.retained}`,
+      row.retained === 0
+        ? "-"
+        : `${row.retained}${row.retainedBy === undefined ? "" : `, by ${row.retainedBy}`}`,
     ]),
   );
 }
@@ -81,7 +84,7 @@ function needsOf(needs: Needs, row: KindRow): string {
     case "joined":
       return "whoever has joined";
     case "nobody":
-      return row.way === "handshake" ? "the opening" : "nobody";
+      return row.way === "handshake" ? "the opening" : row.way === "local" ? "does not travel" : "nobody";
   }
 }
 
@@ -168,7 +171,10 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, Table>>>> = {
         ["VM_LIFECYCLE detail", words(numbers.VM_DETAIL)],
         ["CMD_INPUT kind", words(numbers.INPUT_KIND)],
         ["CMD_MEMWRITE flags (bits)", words(numbers.MEMWRITE_FLAG)],
-        ["MEMCTX guestOs", words(numbers.GUEST_OS)],
+        [
+          "MEMCTX guestOs",
+          ["0 unknown", ...SYSTEMS.map(({ name, number }) => `${number} ${name}`)].join(", "),
+        ],
         ["MEMCTX_INVALIDATED reason", words(numbers.INVALIDATED)],
         ["ROSTER state", words(numbers.ROSTER_STATE)],
         ["VGPU_STATUS state", words(numbers.VGPU_STATE)],

@@ -17,6 +17,7 @@ export { KIND } from "../event/kind.ts";
 export { PRIO } from "../event/priority.ts";
 export { SOURCE } from "../event/source.ts";
 export * from "../event/body_number.ts";
+export { systemOfNumber, SYSTEMS } from "../guest/systems.ts";
 export { parseChord } from "./chord.ts";
 export { Client, type HeldInput, type VmOperation, type VmState } from "./client.ts";
 export { ClientEvent } from "./client_event.ts";

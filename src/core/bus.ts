@@ -266,11 +266,10 @@ export class Bus {
     return held;
   }
 
-  /** Takes back the waiting UP events of a kind and endpoint: what overtakes them has made them untrue. */
-  withdraw(kind: number, source: number, endpoint: number): void {
-    const isMeant = (event: TransferEvent): boolean => event.kind === kind && event.endpoint === endpoint;
+  /** Takes back waiting UP events: what overtakes them has made them untrue. */
+  withdraw(isMeant: (event: TransferEvent) => boolean): void {
     const release = (event: TransferEvent): void => event.release();
-    (this.#parked[source] as EventQueue).extract(isMeant, release);
+    for (const parked of this.#parked) if (parked.length > 0) parked.extract(isMeant, release);
     this.context.extract(DIR.UP, isMeant, release);
   }
 

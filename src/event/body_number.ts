@@ -67,10 +67,10 @@ export const INPUT_HELD_ENTRIES = 10;
 /** CMD_MEMWRITE.flags. */
 export const MEMWRITE_FLAG = { INLINE: 0x1, PAYLOAD: 0x2, CR3: 0x4, SEQLOCK: 0x8 } as const;
 
-/** MEMCTX.guestOs. */
-export const GUEST_OS = { UNKNOWN: 0, LINUX: 1, WINDOWS: 2 } as const;
 /** MEMCTX.flags: the guest separates user and kernel tables (KPTI, KVA shadow). */
 export const MEMCTX_KPTI = 0x1;
+/** MEMCTX.flags: first bit of the eight that name the guest's architecture (src/guest/paging.ts). */
+export const MEMCTX_ARCHITECTURE_SHIFT = 8;
 /** Why an epoch ended (MEMCTX_INVALIDATED.reason). */
 export const INVALIDATED = { RESET: 0, ENDPOINT_GONE: 1, KERNEL_CHANGED: 2, MAP_CHANGED: 3 } as const;
 
