@@ -7,7 +7,7 @@ import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { monotonicClock } from "../../ffi/clock.ts";
 import { MemoryCanvas } from "../../src/display/canvas.ts";
-import type { DisplayMode } from "../../src/display/vga/dispi.ts";
+import type { DisplayMode } from "../../src/display/vga/display_mode.ts";
 import {
   type DisplayCard,
   isLinearCard,
@@ -67,8 +67,9 @@ class Rig implements Disposable {
 
   /** Steps until the registers are found in QEMU's memory. */
   async findRegisters(): Promise<void> {
+    this.source.demand(240);
     for (let i = 0; i < 1000 && !this.source.readsRegisters; i++) {
-      this.source.demand(240);
+      this.source.modeMayHaveChanged();
       await this.step();
     }
     this.source.demand(0);
@@ -124,6 +125,9 @@ async function assertSame(guest: VgaGuest, rig: Rig, what: string): Promise<void
   await guest.qmp.execute("cont");
 }
 
+/** AX of the interrupt that sets the cursor's shape; 0x2000 in CX hides it. */
+const HIDE_CURSOR = 0x0100;
+
 const MODES: readonly TestMode[] = [
   { width: 1280, height: 800, bits: 32 },
   { width: 1024, height: 768, bits: 24 },
@@ -155,8 +159,15 @@ for (const way of ["registers", "monitor"] as const) {
     }
     if (way === "registers") assertEquals(rig.asked, asked, "the monitor was not asked again");
     await guest.video(3);
-    assertEquals(await rig.once(), "none");
-    assertEquals(rig.modes.at(-1), { kind: "vga" });
+    if (way === "monitor") {
+      assertEquals(await rig.once(), "none");
+      assertEquals(rig.modes.at(-1), { kind: "vga" });
+    } else {
+      await guest.video(HIDE_CURSOR, 0, 0x2000);
+      await assertSame(guest, rig, "text");
+      await guest.video(0x12);
+      assertEquals([await rig.once(), rig.modes.at(-1)], ["none", { kind: "vga" }], "planes");
+    }
   });
 }
 
@@ -223,10 +234,56 @@ Deno.test("vram: two more cards, without a mode; a reset; QEMU's end", async () 
   assertEquals(await rig.once(), "picture");
   await guest.qmp.execute("system_reset");
   await guest.answer();
-  assertEquals(await rig.once(), "none", "after the reset it shows text");
-  assertEquals(rig.modes.at(-1), { kind: "vga" });
   await rig.findRegisters();
+  assertEquals(await rig.once(), "picture", "after the reset it shows text");
+  assertEquals(rig.modes.at(-1)?.kind, "text");
   guest.vm.kill("SIGKILL");
   await guest.vm.ended;
   assertEquals([await rig.once(), rig.lost], ["lost", "QEMU has ended"]);
+});
+
+Deno.test("vram: text modes are the screendump's, glyph by glyph: sizes, colours, both fonts, start, split", async () => {
+  await using guest = await VgaGuest.start();
+  const [card] = await guest.cards();
+  using rig = await Rig.on(guest, card!);
+  await rig.once();
+  await rig.findRegisters();
+  const all = Uint8Array.from({ length: 4 * 256 }, (_, i) => i < 8 || i > 13 ? i & 0xff : 0x2e);
+  const modes: readonly (readonly [what: string, ...calls: (readonly [number, number?])[]])[] = [
+    ["80x25", [3]],
+    ["40x25", [1]],
+    ["80x50, the font of 8 rows", [3], [0x1112, 0]],
+    ["80x28, the font of 14 rows", [3], [0x1111, 0]],
+    ["80x25, eight dots", [3], [0x1201, 0x30]],
+  ];
+  for (const [what, ...calls] of modes) {
+    for (const [ax, bx] of calls) await guest.video(ax, bx ?? 0);
+    await guest.video(HIDE_CURSOR, 0, 0x2000);
+    await guest.print(all);
+    // A row in each of the 256 attributes: AH=9 writes a character with an attribute at the cursor.
+    for (let attribute = 0; attribute < 256; attribute += 5) {
+      await guest.video(0x0200, 0, 0, (attribute % 20) << 8 | attribute % 39);
+      await guest.video(0x0900 | 0x41 + attribute % 26, attribute, 1);
+    }
+    await assertSame(guest, rig, what);
+  }
+  await guest.video(3);
+  await guest.video(HIDE_CURSOR, 0, 0x2000);
+  await guest.print(all);
+  const crt = async (index: number, value: number) => {
+    await guest.port(0x3d4, index);
+    await guest.port(0x3d5, value);
+  };
+  await crt(0x0d, 165);
+  await assertSame(guest, rig, "another start");
+  // Rows from pixel row 160 on come from the first cell again: register 0x18, and a bit of 7 and of 9 each.
+  await crt(0x18, 159);
+  await crt(7, 0x0f);
+  await crt(9, 0x0f);
+  await assertSame(guest, rig, "split");
+  // The second font is where the first one was not: characters with bit 3 of their attribute have it.
+  await crt(9, 0x4f);
+  await guest.port(0x3c4, 3);
+  await guest.port(0x3c5, 0x04);
+  await assertSame(guest, rig, "two fonts");
 });
