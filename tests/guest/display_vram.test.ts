@@ -5,90 +5,10 @@
  */
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
-import { monotonicClock } from "../../ffi/clock.ts";
-import { MemoryCanvas } from "../../src/display/canvas.ts";
-import type { DisplayMode } from "../../src/display/vga/display_mode.ts";
-import {
-  type DisplayCard,
-  isLinearCard,
-  parseRegisters,
-  registersCommand,
-} from "../../src/display/vga/monitor_texts.ts";
-import { VideoMemory } from "../../src/display/vga/video_memory.ts";
-import { type VramOptions, VramSource } from "../../src/display/vga/vram_source.ts";
+import { isLinearCard } from "../../src/display/vga/monitor_texts.ts";
 import { ppmToRgba, readPpmHead } from "../../src/vgpu/ppm.ts";
+import { CardRig } from "./card_rig.ts";
 import { type TestMode, VgaGuest } from "./vga_guest.ts";
-
-/** A source on a card of a VM, with a canvas in memory, and what it told. */
-class Rig implements Disposable {
-  readonly canvas = new MemoryCanvas();
-  readonly modes: DisplayMode[] = [];
-  readonly source: VramSource;
-  asked = 0;
-  pictures = 0;
-  unanswered = 0;
-  lost = "";
-  #mustAnswer = false;
-  readonly #guest: VgaGuest;
-  readonly #card: DisplayCard;
-
-  private constructor(guest: VgaGuest, card: DisplayCard, memory: VideoMemory, options: VramOptions) {
-    this.#guest = guest;
-    this.#card = card;
-    this.source = new VramSource(memory, this.canvas, {
-      onLost: (_code, why) => this.lost = why,
-      onPicture: () => this.pictures++,
-      onNoPicture: () => this.unanswered++,
-      onMode: (mode) => this.modes.push(mode),
-      askMode: () => {
-        this.asked++;
-        this.#mustAnswer = true;
-      },
-    }, options);
-  }
-
-  static async on(guest: VgaGuest, card: DisplayCard, onlyAsk = false): Promise<Rig> {
-    const place = await guest.place(card);
-    const options = { isVga: place.region !== "bochs-display-vram", onlyAsk };
-    return new Rig(guest, card, VideoMemory.open(place), options);
-  }
-
-  /** Steps until the one picture that is asked for is there, or known not to be had. */
-  async once(): Promise<"picture" | "none" | "lost"> {
-    const [pictures, unanswered] = [this.pictures, this.unanswered];
-    this.source.once();
-    for (;;) {
-      await this.step();
-      if (this.lost !== "") return "lost";
-      if (this.pictures > pictures) return "picture";
-      if (this.unanswered > unanswered) return "none";
-    }
-  }
-
-  /** Steps until the registers are found in QEMU's memory. */
-  async findRegisters(): Promise<void> {
-    this.source.demand(240);
-    for (let i = 0; i < 1000 && !this.source.readsRegisters; i++) {
-      this.source.modeMayHaveChanged();
-      await this.step();
-    }
-    this.source.demand(0);
-    assert(this.source.readsRegisters, "the registers are in QEMU's heap");
-  }
-
-  async step(): Promise<void> {
-    this.source.step(monotonicClock.nowNs());
-    if (!this.#mustAnswer) return;
-    this.#mustAnswer = false;
-    const registers = this.#card.registers;
-    const text = registers === undefined ? "" : await this.#guest.monitor(registersCommand(registers));
-    this.source.onRegisters(parseRegisters(text), monotonicClock.nowNs());
-  }
-
-  [Symbol.dispose](): void {
-    this.source[Symbol.dispose]();
-  }
-}
 
 /** The pixels of a screendump as the canvas has them: 0x00RRGGBB. */
 function dumpWords(ppm: Uint8Array<ArrayBuffer>): { width: number; height: number; words: Int32Array } {
@@ -105,7 +25,7 @@ function dumpWords(ppm: Uint8Array<ArrayBuffer>): { width: number; height: numbe
 }
 
 /** The picture of the source is the screendump's, bit for bit. */
-async function assertSame(guest: VgaGuest, rig: Rig, what: string): Promise<void> {
+async function assertSame(guest: VgaGuest, rig: CardRig, what: string): Promise<void> {
   await guest.qmp.execute("stop");
   assertEquals(await rig.once(), "picture", what);
   const dump = dumpWords(await guest.screendump());
@@ -146,7 +66,7 @@ for (const way of ["registers", "monitor"] as const) {
     await using guest = await VgaGuest.start();
     const [card] = await guest.cards();
     assert(card !== undefined && isLinearCard(card) && card.isVga);
-    using rig = await Rig.on(guest, card, way === "monitor");
+    using rig = await CardRig.on(guest.vm.pid, guest.qmp, card, way === "monitor");
     assertEquals([await rig.once(), rig.modes], ["none", [{ kind: "vga" }]], "firmware's text screen");
     if (way === "registers") await rig.findRegisters();
     const asked = rig.asked;
@@ -174,7 +94,7 @@ for (const way of ["registers", "monitor"] as const) {
 Deno.test("vram: what the guest writes is told as damage, and a still picture is none", async () => {
   await using guest = await VgaGuest.start();
   const [card] = await guest.cards();
-  using rig = await Rig.on(guest, card!);
+  using rig = await CardRig.on(guest.vm.pid, guest.qmp, card!);
   await guest.setMode({ width: 1280, height: 800, bits: 32 });
   await guest.fill(1, 64);
   assertEquals(await rig.once(), "picture");
@@ -194,7 +114,7 @@ Deno.test("vram: what the guest writes is told as damage, and a still picture is
 Deno.test("vram: 1,000 mode changes, looked at in between: no picture of the wrong size, and all as dumped", async () => {
   await using guest = await VgaGuest.start();
   const [card] = await guest.cards();
-  using rig = await Rig.on(guest, card!);
+  using rig = await CardRig.on(guest.vm.pid, guest.qmp, card!);
   assertEquals(await rig.once(), "none");
   await rig.findRegisters();
   const asked = rig.asked;
@@ -225,9 +145,9 @@ Deno.test("vram: two more cards, without a mode; a reset; QEMU's end", async () 
   ]);
   const places = await Promise.all(cards.map((card) => guest.place(card)));
   assertEquals(new Set(places.map((place) => place.address)).size, 3);
-  using rig = await Rig.on(guest, cards[0]!);
-  using second = await Rig.on(guest, cards[1]!);
-  using third = await Rig.on(guest, cards[2]!);
+  using rig = await CardRig.on(guest.vm.pid, guest.qmp, cards[0]!);
+  using second = await CardRig.on(guest.vm.pid, guest.qmp, cards[1]!);
+  using third = await CardRig.on(guest.vm.pid, guest.qmp, cards[2]!);
   assertEquals([await second.once(), second.modes], ["none", [{ kind: "off" }]]);
   assertEquals([await third.once(), third.modes], ["none", [{ kind: "vga" }]]);
   await guest.setMode({ width: 640, height: 480, bits: 32 });
@@ -245,7 +165,7 @@ Deno.test("vram: two more cards, without a mode; a reset; QEMU's end", async () 
 Deno.test("vram: text modes are the screendump's, glyph by glyph: sizes, colours, both fonts, start, split", async () => {
   await using guest = await VgaGuest.start();
   const [card] = await guest.cards();
-  using rig = await Rig.on(guest, card!);
+  using rig = await CardRig.on(guest.vm.pid, guest.qmp, card!);
   await rig.once();
   await rig.findRegisters();
   const all = Uint8Array.from({ length: 4 * 256 }, (_, i) => i < 8 || i > 13 ? i & 0xff : 0x2e);

@@ -51,8 +51,6 @@ const FIELDS = [
   "vc_data.vc_rows",
   "vc_data.vc_size_row",
   "vc_data.vc_origin",
-  "vc_data.vc_screenbuf",
-  "vc_data.vc_screenbuf_size",
   "vc_data.vc_hi_font_mask",
   "vc_data.vc_palette",
   "vc_data.state",

@@ -212,6 +212,7 @@ export class VramSource implements DisplaySource {
   /** Begins to look for the registers in QEMU's memory, now that they are known. */
   #learn(registers: DispiRegisters): void {
     if (this.#state.kind === "read") return;
+    if (this.#state.kind === "searching" && this.#state.state.looksFor(registers)) return;
     // A guest that sets a mode meanwhile hides them: with the next answer they are looked for again.
     this.#state = this.#searchesLeft-- > 0
       ? { kind: "searching", state: new VgaState(this.#memory, registers) }
