@@ -9,7 +9,7 @@ import { CODE } from "../../../base/codes.ts";
 import { DISPLAY_OP, FRAME_SOURCE } from "../../../event/body_number.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
 import type { ScreendumpSource } from "../../../display/screendump/screendump_source.ts";
-import type { LinearMode, OtherMode } from "../../../display/vga/dispi.ts";
+import type { DisplayMode } from "../../../display/vga/display_mode.ts";
 import type { VideoMemory } from "../../../display/vga/video_memory.ts";
 import { VramSource } from "../../../display/vga/vram_source.ts";
 import { openScreendump } from "./screendump_row.ts";
@@ -72,7 +72,7 @@ export class VramDisplay implements DisplaySource {
     this.#dump?.[Symbol.dispose]();
   }
 
-  #onMode(mode: LinearMode | OtherMode): void {
+  #onMode(mode: DisplayMode): void {
     this.#isLinear = mode.kind === "linear";
     this.#context.paintsAs(this.#isLinear ? FRAME_SOURCE.VRAM : FRAME_SOURCE.SCREENDUMP);
     if (!this.#isLinear) this.#dumps().demand(this.#perSecond);
