@@ -10,6 +10,10 @@
 
 /** Rank of each folder; a longer path wins over a shorter one. */
 const RANKS: readonly (readonly [folder: string, rank: number])[] = [
+  // Package faces: they bring together what their use needs, from above the folder that they are named after.
+  ["src/core/mod.ts", 5],
+  ["src/guest/mod.ts", 3],
+  ["src/v2v/mod.ts", 3],
   ["src/base", 0],
   ["ffi", 1],
   ["src/event", 1],
