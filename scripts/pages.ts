@@ -56,7 +56,9 @@ function kinds(): string {
       row.body === "raw-or-none" ? "raw, or none" : row.body,
       row.fds === 0 ? "-" : `${row.fds}`,
       needsOf(row.needs, row),
-      row.retained === 0 ? "-" : `${row.retained}`,
+      row.retained === 0
+        ? "-"
+        : `${row.retained}${row.retainedBy === undefined ? "" : `, by ${row.retainedBy}`}`,
     ]),
   );
 }
@@ -82,7 +84,7 @@ function needsOf(needs: Needs, row: KindRow): string {
     case "joined":
       return "whoever has joined";
     case "nobody":
-      return row.way === "handshake" ? "the opening" : "nobody";
+      return row.way === "handshake" ? "the opening" : row.way === "local" ? "does not travel" : "nobody";
   }
 }
 

@@ -77,6 +77,11 @@ export class RosterView {
     });
   }
 
+  /** Forgets all entries: another daemon tells its own. */
+  clear(): void {
+    this.#entries.clear();
+  }
+
   /** The fault for an endpoint that is not there, naming those that are. */
   unknown(ref: EndpointRef): Fault {
     const known = this.list().map(({ endpoint, name }) => `${endpoint} ${name}`.trim());

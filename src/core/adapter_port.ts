@@ -10,7 +10,7 @@
  *   more, and may come up again.
  * @module
  */
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseClass } from "../event/body_number.ts";
@@ -158,7 +158,10 @@ export interface Adapter {
   readonly isOwn?: boolean;
   /** Starts. Nothing is emitted or answered before; failures are told by `down` or ERROR, not thrown. */
   open(seat: Seat): void;
-  /** A command that was admitted for this seam. */
+  /**
+   * A command that was admitted for this seam, borrowed for the call. `event.origin` is the control that sent
+   * it. File descriptors that it brings are closed with it unless the adapter takes them (`takeFds`).
+   */
   command(event: TransferEvent): void;
   /**
    * Brings what an owner left behind to rest: queued commands that are not sent yet are answered with
@@ -168,6 +171,13 @@ export interface Adapter {
    * @param done to be called exactly once, when the guest is neutral or can no longer be reached
    */
   finalize?(cls: LeaseClass, done: () => void): void;
+  /**
+   * What a control (`event.origin` of its commands) had asked for is to be forgotten: it has left the bus,
+   * and none of its commands is still to come; or its grant has shrunk by the endpoint, by the source, or by
+   * the right to some command of the seam, and it may ask anew for what it still may. Called once for each of
+   * these. Absent: nothing is kept of a control.
+   */
+  controlGone?(control: ControlId): void;
   /**
    * Called before anything that stops the VM reaches it: releases what is held, then `done` exactly once. The
    * lease stays.

@@ -20,6 +20,7 @@ import type { AuditFields, LoopPort, Seat } from "./adapter_port.ts";
 import { NO_ENDPOINT } from "./audit_trail.ts";
 import type { Bus } from "./bus.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
+import { isRetained } from "./retained.ts";
 import { SeamThrottle } from "./seam_throttle.ts";
 
 /** Told when a seam comes or goes. */
@@ -120,8 +121,8 @@ export class AdapterSeat implements Seat {
     } else if (event.kind === KIND.MEMCTX_INVALIDATED) {
       this.#slot.memctxEpoch = -1;
       // It is urgent and overtakes: a context that still waits would be told, and retained, after its end.
-      this.#bus.withdraw(KIND.MEMCTX, this.#source, this.endpoint);
-    }
+      this.#withdraw((waiting) => waiting.kind === KIND.MEMCTX);
+    } else if (event.kind === KIND.SEAM_DOWN) this.#withdraw((waiting) => isRetained(waiting.kind));
     const seam = event.kind === KIND.SEAM_UP ? 1 : event.kind === KIND.SEAM_DOWN ? -1 : 0;
     const reason = event.words[SEAM.at.reason / 4] as number;
     const pid = event.words[SEAM.at.pid / 4] as number;
@@ -132,6 +133,15 @@ export class AdapterSeat implements Seat {
     this.#slot.seams = seam > 0 ? this.#slot.seams | bit : this.#slot.seams & ~bit;
     if (seam > 0 && this.#source === SOURCE.VMHOST && pid !== 0) this.#slot.pid = pid;
     this.#onSeam(this.#slot, this.#source, seam > 0, reason);
+  }
+
+  /** Takes back what this adapter has said and what still waits to be told. */
+  #withdraw(isMeant: (waiting: TransferEvent) => boolean): void {
+    const { endpoint } = this;
+    const source = this.#source;
+    this.#bus.withdraw((event) =>
+      event.source === source && event.endpoint === endpoint && event.publisher === 0 && isMeant(event)
+    );
   }
 
   emitError(code: number, detail: number, text: string): void {

@@ -35,6 +35,7 @@ import type { Control, ControlSeat, HandIn } from "./control_port.ts";
 import { ControlSlot } from "./control_slot.ts";
 import { DeliveryBarriers } from "./delivery_barrier.ts";
 import { CoreSeat } from "./core_seat.ts";
+import { Departures, hasLost } from "./departures.ts";
 import type { EndpointSlot, EndpointSpec } from "./endpoint_slot.ts";
 import { Endpoints } from "./endpoints.ts";
 import { FanOut } from "./fan_out.ts";
@@ -43,7 +44,7 @@ import type { TurnHook } from "./loop.ts";
 import { MemoryAccounts } from "./memory_account.ts";
 import { judgePublish } from "./publish_rule.ts";
 import { Refusals } from "./refusals.ts";
-import { Retained } from "./retained.ts";
+import { isRetained, Retained } from "./retained.ts";
 
 /** What a core is made of. */
 export interface CoreOptions {
@@ -96,6 +97,7 @@ export class Core implements TurnHook {
   readonly #leaseService: LeaseService;
   readonly #route: CommandRoute;
   readonly #deliveryBarriers: DeliveryBarriers;
+  readonly #departures: Departures;
   #leaving: ControlSlot[] = [];
   #lastControl = 0;
   /** Sources of DOWN lanes that have room again: their controls are told at the end of the turn. */
@@ -138,6 +140,7 @@ export class Core implements TurnHook {
     this.#deliveryBarriers = new DeliveryBarriers(bus, this.fanOut);
     const { controls } = this.fanOut;
     this.#route = new CommandRoute(bus, this.#endpoints, this.leases, leaseService, controls);
+    this.#departures = new Departures(bus.context, this.#endpoints);
     bus.originOf = (id) => controls.get(id)?.grant ?? null;
     bus.onSilent = (id) => this.fanOut.settleSilently(id);
     bus.onRoomDown = (source) => (this.#roomDown |= 1 << source);
@@ -238,10 +241,13 @@ export class Core implements TurnHook {
   regrant(id: ControlId, grant: Grant): void {
     const slot = this.fanOut.controls.get(id);
     if (slot === undefined) return;
+    const before = slot.grant;
     this.fanOut.regrant(slot, grant);
     this.audit.setListeners(this.fanOut.auditors);
     this.#leaseService.regranted(slot);
     this.#refuseUngranted(slot);
+    // What it may not ask for any more was answered just now: none of that is still to come.
+    this.#endpoints.controlGone(id, (endpoint, source) => hasLost(before, grant, endpoint, source));
   }
 
   /** Answers those of a control's waiting commands that its grant does not cover any more. */
@@ -251,14 +257,14 @@ export class Core implements TurnHook {
       const needed = capsFor(event);
       return needed === BAD_OPERATION || (caps & needed) !== 0;
     };
-    this.bus.context.extract(
-      DIR.DOWN,
-      (event) => event.origin === slot.id && !(hasCap(event) && maskHas(endpoints, event.endpoint)),
-      (event) => {
-        this.bus.refuseQueued(event, CODE[hasCap(event) ? "outside-grant" : "no-capability"]);
-        event.release();
-      },
-    );
+    const pick = (event: TransferEvent): boolean =>
+      event.origin === slot.id && !(hasCap(event) && maskHas(endpoints, event.endpoint));
+    const refuse = (event: TransferEvent): void => {
+      this.bus.refuseQueued(event, CODE[hasCap(event) ? "outside-grant" : "no-capability"]);
+      event.release();
+    };
+    this.bus.context.extract(DIR.DOWN, pick, refuse);
+    this.#endpoints.extractHeld(pick, refuse);
   }
 
   /** A blank event, stamped now. */
@@ -328,9 +334,8 @@ export class Core implements TurnHook {
    * taken off.
    */
   publish(slot: ControlSlot, event: TransferEvent): void {
-    const { kind, endpoint } = event;
     this.leases.touch(slot.id, this.bus.clock.nowNs());
-    const code = judgePublish(event, slot.grant, this.#endpoints.get(endpoint));
+    const code = judgePublish(event, slot.grant, this.#endpoints.get(event.endpoint));
     if (code !== CODE.ok) {
       this.#refusals.publish(slot, event, code);
       // Only after this turn, or it would not hear why.
@@ -344,7 +349,7 @@ export class Core implements TurnHook {
     event.origin = 0;
     event.prio = PRIO_DEFAULT;
     event.tsNs = this.bus.clock.nowNs();
-    this.#retained.noteControl(slot.id, kind, endpoint);
+    event.publisher = slot.id;
     this.bus.up(event);
   }
 
@@ -369,6 +374,7 @@ export class Core implements TurnHook {
     this.#pumpUp(nowNs);
     if (this.#deliveryBarriers.isWaiting) this.#deliveryBarriers.settle();
     if (this.#roomDown !== 0) this.#tellRoom();
+    this.#departures.tell();
     this.fanOut.flush(this.bus.clock.nowNs() + FLUSH_NS);
   }
 
@@ -458,9 +464,6 @@ export class Core implements TurnHook {
     });
   }
 
-  readonly #withdrawPublished = (kind: number, endpoint: number): void =>
-    this.bus.withdraw(kind, SOURCE.FRAME, endpoint);
-
   readonly #reap = (): void => {
     // What it sent in this turn is carried out first, and what was answered is handed over.
     this.#pumpDown();
@@ -472,7 +475,10 @@ export class Core implements TurnHook {
       this.fanOut.remove(slot);
       this.audit.setListeners(this.fanOut.auditors);
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
-      this.#retained.dropOf(slot.id, this.#withdrawPublished);
+      this.#retained.dropOf(slot.id);
+      // What still waits on its way there would be kept for good.
+      this.bus.withdraw((event) => event.publisher === slot.id && isRetained(event.kind));
+      this.#departures.add(slot);
       try {
         slot.control.close(slot.leaveReason);
       } catch (error) {
@@ -480,6 +486,7 @@ export class Core implements TurnHook {
       }
       slot.account.leave();
     }
+    this.#departures.tell();
     this.#pumpUp();
   };
 }

@@ -8,7 +8,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
@@ -112,6 +112,41 @@ export class Endpoints {
       const { bus } = this.#options;
       if (bus.ledger.find(ticket) >= 0) bus.ack(ticket, CODE["seam-down"], 0, 0, adapter.source);
     }
+  }
+
+  /**
+   * Tells adapters that a control can ask for nothing of their seam any more.
+   *
+   * @param isMeant which seams of which endpoints
+   */
+  controlGone(control: ControlId, isMeant: (endpoint: EndpointId, source: Source) => boolean): void {
+    assert(control > 0, "who is gone was a control");
+    for (const slot of this.#slots) {
+      if (slot === null) continue;
+      for (const adapter of slot.inOrder) {
+        // One that is closed keeps nothing.
+        if (adapter.controlGone === undefined || !this.#seats.has(adapter)) continue;
+        if (!isMeant(slot.id, adapter.source)) continue;
+        try {
+          adapter.controlGone(control);
+        } catch (error) {
+          this.faulted(slot, adapter, error);
+        }
+      }
+    }
+  }
+
+  /** Whether a command of a control waits behind one that stops the VM, or is that one. */
+  holds(control: ControlId): boolean {
+    const isMeant = (event: TransferEvent): boolean => event.origin === control;
+    return this.#slots.some((slot) =>
+      slot !== null && ((slot.stopping !== null && isMeant(slot.stopping)) || slot.held.some(isMeant))
+    );
+  }
+
+  /** Takes out the commands that wait behind one that stops the VM; each with its reference. */
+  extractHeld(pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): void {
+    for (const slot of this.#slots) slot?.held.extract(pick, take);
   }
 
   /**

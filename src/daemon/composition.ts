@@ -14,7 +14,7 @@ import { CLOSING_ORDER } from "../adapters/seams.ts";
 import { Core } from "../core/core.ts";
 import { Loop, type LoopOptions } from "../core/loop.ts";
 import { Roster } from "../roster/roster.ts";
-import { Doorman } from "./doorman.ts";
+import { PeerAdmission } from "./peer_admission.ts";
 import { Regranter } from "./regranter.ts";
 
 /** Something that listens for controls. */
@@ -56,7 +56,7 @@ export interface Composition<L extends Listening> {
   /** Which endpoints there are. */
   readonly roster: Roster;
   /** Who is admitted, with which grant. */
-  readonly doorman: Doorman;
+  readonly admission: PeerAdmission;
   /** The control socket. */
   readonly listener: SocketListener;
   /** Keeps the controls' grants as the rules and the roster have them. */
@@ -71,7 +71,7 @@ export interface Composition<L extends Listening> {
 export function compose<L extends Listening>(options: CompositionOptions<L>): Composition<L> {
   const { rules, clock, log, maxControls, queueEvents } = options;
   // Grants name endpoints and the roster changes grants: each asks the other, once all of them are made.
-  const doorman: Doorman = new Doorman({
+  const admission: PeerAdmission = new PeerAdmission({
     rules,
     ownUid: Deno.uid() ?? -1,
     clock,
@@ -79,7 +79,7 @@ export function compose<L extends Listening>(options: CompositionOptions<L>): Co
     maxControls,
     idOf: (name) => roster.idOf(name),
   });
-  const listening = options.listen(doorman.admitsOthers);
+  const listening = options.listen(admission.admitsOthers);
   const loop = new Loop({ ...options.loop, clock, log });
   const core = new Core({ loop, log, barrier: loop.barrier, closingOrder: CLOSING_ORDER });
   loop.setHook(core);
@@ -89,18 +89,18 @@ export function compose<L extends Listening>(options: CompositionOptions<L>): Co
     core,
     loop,
     log: log.for("socket"),
-    doorkeeper: doorman,
+    admission,
     maxControls,
     queueEvents,
   });
   const regranter: Regranter = new Regranter({
     loop,
     members: () => listener.controls.values(),
-    grantOf: (peer) => doorman.grantOf(peer),
+    grantOf: (peer) => admission.grantOf(peer),
     present: (id) => core.fanOut.controls.get(id)?.grant,
     regrant: (id, grant) => core.regrant(id, grant),
   });
-  return { listening, loop, core, roster, doorman, listener, regranter };
+  return { listening, loop, core, roster, admission, listener, regranter };
 }
 
 /**

@@ -6,6 +6,7 @@
 import type { Log } from "../base/log.ts";
 import type { ScanPort } from "../adapters/memctx/scan_port.ts";
 import { QmpLink } from "../qemu/monitor/qmp_link.ts";
+import { transportTo } from "../qemu/monitor/transport_to.ts";
 import { makeAdapters, makeStubAdapters } from "../adapters/makers.ts";
 import { StubMachine } from "../adapters/stub/stub_machine.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
@@ -76,9 +77,9 @@ export class EndpointMaker {
     });
   }
 
-  #linkOf(plan: PlannedEndpoint, path: string): QmpLink {
+  #linkOf(plan: PlannedEndpoint, place: string): QmpLink {
     return new QmpLink({
-      path,
+      path: transportTo(place),
       loop: this.#loop,
       log: this.#log.for(`qmp[${plan.name}]`),
       ...plan.expected === undefined ? {} : { expected: plan.expected },

@@ -78,7 +78,7 @@ export class LoopDaemon {
       loop: { spinNs: daemon.spinUs * 1000, ...daemon.realtime ? { scheduling } : {} },
       listen: (admitsOthers) => new ControlSocketFile(plan.socketPath, admitsOthers, log.for("socket")),
     });
-    const { loop, core, roster, doorman, regranter, listening } = this.#bus;
+    const { loop, core, roster, admission, regranter, listening } = this.#bus;
     if (loop.priority?.permitted === false) {
       log.debug("the loop is scheduled like any other thread; vmsig doctor tells the remedy");
     }
@@ -98,12 +98,12 @@ export class LoopDaemon {
       triggerDir: config.discovery.triggerDir ?? defaultTriggerDir(plan),
       ownUid: Deno.uid() ?? -1,
     });
-    this.#channels = new ChannelServers(runtimeDir, loop, doorman.users, log);
+    this.#channels = new ChannelServers(runtimeDir, loop, admission.users, log);
     this.#shutdown = new Shutdown({ loop, core, roster });
     this.#reload = new ConfigReload({
       admission: (rules) => {
-        doorman.replace(rules);
-        listening.admitOthers(doorman.admitsOthers);
+        admission.replace(rules);
+        listening.admitOthers(admission.admitsOthers);
       },
       policy: (rules) => applyPolicies(core, rules),
       making: (next) => maker.setConfig(next),

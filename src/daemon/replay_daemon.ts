@@ -10,9 +10,12 @@ import { monotonicClock } from "../../ffi/clock.ts";
 import { ReplaySeam } from "../adapters/replay/replay_seam.ts";
 import { assert } from "../base/assert.ts";
 import { MS } from "../base/clock.ts";
+import { CODE } from "../base/codes.ts";
+import { NO_ENDPOINT } from "../base/ids.ts";
 import { DEFAULT_MAX_CONTROLS, DEFAULT_QUEUE_EVENTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { RecordedEvent } from "../event/recording.ts";
+import { SOURCE } from "../event/source.ts";
 import type { TimerHandler } from "../core/adapter_port.ts";
 import { compose, type Composition, disposeBus } from "./composition.ts";
 import { ControlSocketFile } from "./control_socket_file.ts";
@@ -118,6 +121,13 @@ class ReplayDaemon implements Disposable, TimerHandler {
     const { loop, core, roster, listener, listening } = this.#bus;
     listener.close();
     for (const name of roster.names()) roster.detach(name, "shutting-down");
+    // Why it ends, for a control that would take the end of the connection for a daemon that was lost.
+    const [code, text] = this.#state === "played"
+      ? [CODE.ok, "the recording was played to its end"] as const
+      : [CODE["shutting-down"], "the replay was stopped"] as const;
+    for (const { id } of listener.controls.values()) {
+      core.bus.error(SOURCE.CORE, NO_ENDPOINT, id, 0, code, 0, text);
+    }
     core.turn(loop.clock.nowNs());
     for (const slot of [...core.fanOut.controls.values()]) core.leave(slot, "the replay is over");
     while (core.fanOut.controls.size > 0) loop.turn(0);

@@ -367,6 +367,16 @@ export const CATALOGUE = {
     needs: JOINED,
     ...PLAIN,
   },
+  RECONNECTED: {
+    // Of a client library to its own program: a daemon is there again, and what came meanwhile was missed.
+    number: 113,
+    way: "local",
+    source: SOURCE.CORE,
+    prio: same(PRIO.URGENT),
+    inline: inline.RECONNECTED,
+    needs: NOBODY,
+    ...PLAIN,
+  },
 } as const satisfies Readonly<Record<string, KindRow>>;
 
 /** A kind's name. */

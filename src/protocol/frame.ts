@@ -99,7 +99,7 @@ export function checkFrame(view: DataView, offset: number, length: number, fdCou
   if (view.getUint32(offset, true) !== FRAME_MAGIC) return "bad magic";
   const kind = view.getUint16(offset + FRAME.kind, true);
   const way = kindClass(kind);
-  if (way === CLASS.UNKNOWN) return "unknown kind";
+  if (way === CLASS.UNKNOWN || way === CLASS.LOCAL) return "unknown kind";
   const dir = view.getUint8(offset + FRAME.dir);
   if (dir > DIR.DOWN) return "wrong direction for the kind";
   if (way === CLASS.UP && dir !== DIR.UP) return "wrong direction for the kind";

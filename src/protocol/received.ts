@@ -6,6 +6,7 @@
 import type { ReceiveBatch } from "../../ffi/datagram.ts";
 import { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
+import type { Kind } from "../event/kind.ts";
 import type { EventPool, TransferEvent } from "../event/transfer_event.ts";
 import { checkFrame, decodeFrame, FRAME, type FrameDefect } from "./frame.ts";
 
@@ -17,8 +18,8 @@ export function receivedDefect(batch: ReceiveBatch, i: number): FrameDefect {
 }
 
 /** The kind of frame `i`, which was found in order. */
-export function receivedKind(batch: ReceiveBatch, i: number): number {
-  return batch.view.getUint16(batch.offset(i) + FRAME.kind, true);
+export function receivedKind(batch: ReceiveBatch, i: number): Kind {
+  return batch.view.getUint16(batch.offset(i) + FRAME.kind, true) as Kind;
 }
 
 /** Takes the descriptors of frame `i`: they are the caller's. */

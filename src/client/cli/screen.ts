@@ -2,7 +2,7 @@
  * `vmsig screen`: one picture of a VM's screen, as a PNG file.
  * @module
  */
-import { qmpSocketsOf } from "../../controls/perception/qmp_sockets.ts";
+import { qmpSocketsOf } from "../../qemu/monitor/process_monitors.ts";
 import { QmpScreen } from "../../controls/perception/qmp_screen.ts";
 import { Fault } from "../../base/fault.ts";
 import { MAX_VGPU_SLOT_BYTES } from "../../base/limits.ts";

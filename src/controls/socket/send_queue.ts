@@ -17,6 +17,7 @@ import { isPeerGone, type SendBatch, sendOne } from "../../../ffi/datagram.ts";
 import { OPEN, reopen } from "../../../ffi/memfd.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
+import { assert } from "../../base/assert.ts";
 import { NO_ENDPOINT } from "../../base/ids.ts";
 import { MAX_QUEUE_BYTES, MAX_UNFOLDED_EVENTS, SEND_BATCH } from "../../base/limits.ts";
 import { MemoryAccount } from "../../core/memory_account.ts";
@@ -254,6 +255,7 @@ export class SendQueue {
   }
 
   #drop(sent: number): void {
+    assert(sent <= this.#count, "no more frames were sent than waited");
     for (let prio = PRIO_COUNT - 1; prio >= 0 && sent > 0; prio--) {
       const queue = this.#queues[prio] as EventRing;
       while (sent > 0 && queue.length > 0) {

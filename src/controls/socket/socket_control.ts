@@ -10,6 +10,7 @@ import type { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { ERR, HUP, IN, OUT, RDHUP } from "../../../ffi/poller.ts";
 import { closeForeignFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
+import { assert } from "../../base/assert.ts";
 import { CODE } from "../../base/codes.ts";
 import { NO_ENDPOINT } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
@@ -23,7 +24,7 @@ import { DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
 import { fdsOfKind, judgeBody } from "../../event/body_rule.ts";
 import { writeText } from "../../event/inline_text.ts";
-import { CLASS, KIND, kindClass } from "../../event/kind.ts";
+import { CLASS, KIND, type Kind, kindClass } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { EventPool, PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
@@ -111,6 +112,7 @@ export class SocketControl implements Control, FdHandler {
 
   /** Called by the core: it is on the bus. */
   open(seat: ControlSeat): void {
+    assert(this.#seat === null && !this.#closed, "a control is opened once");
     this.#seat = seat;
     this.#queue.chargeTo(seat.account);
     this.#options.loop.watch(this.#fd, this.#interest, this);
@@ -251,34 +253,42 @@ export class SocketControl implements Control, FdHandler {
     const seat = this.#seat as ControlSeat;
     const event = this.#options.pool.acquire();
     const bodyBytes = bodyBytesOf(receive.view, offset);
+    let isCharged = false;
     if (bodyBytes === 0) decodeFrame(event, receive.bytes, receive.view, offset);
-    else this.#decodeWithBody(seat, event, kind, receive, offset);
+    else isCharged = this.#decodeBody(event, kind, receive, offset);
     if (fdCount > 0) {
       const fds: number[] = [];
       for (let k = 0; k < fdCount; k++) fds.push(receive.takeFd(i, k));
-      event.own(fds, CLOSE_FDS);
-      if (!isSoundRing(event)) return seat.refuse(event, CODE["bad-argument"]);
-    }
+      const code = this.#ownFds(seat, event, fds);
+      if (code !== CODE.ok) return seat.refuse(event, code);
+    } else if (isCharged) seat.account.charge(event);
     if (event.dir === DIR.UP) seat.publish(event);
     else if (this.#backlog.length > 0) this.#backlog.push(event);
     else this.#hand(event);
   }
 
+  /** Hands descriptors to the event that brought them; 0, or the code with which it is refused. */
+  #ownFds(seat: ControlSeat, event: TransferEvent, fds: readonly number[]): number {
+    if (event.dir === DIR.DOWN && seat.account.hasRoomForFds(fds.length)) {
+      seat.account.chargeWithFds(event, fds);
+      return CODE.ok;
+    }
+    event.own(fds, CLOSE_FDS);
+    if (event.dir === DIR.DOWN) return CODE.busy;
+    return isSoundRing(event) ? CODE.ok : CODE["bad-argument"];
+  }
+
   /**
-   * A body that its kind does not have is not even copied: the core refuses the command by what the event
-   * says of it.
+   * Decodes a frame with a body. One that its kind does not have is not even copied: the core refuses the
+   * command by what the event says of it.
+   *
+   * @returns whether the body was copied
    */
-  #decodeWithBody(
-    seat: ControlSeat,
-    event: TransferEvent,
-    kind: number,
-    receive: ReceiveBatch,
-    offset: number,
-  ): void {
+  #decodeBody(event: TransferEvent, kind: Kind, receive: ReceiveBatch, offset: number): boolean {
     const format = receive.view.getUint8(offset + FRAME.bodyFormat);
     const isSound = judgeBody(kind, format, bodyBytesOf(receive.view, offset)) === CODE.ok;
     decodeFrame(event, receive.bytes, receive.view, offset, isSound);
-    if (isSound) seat.account.charge(event);
+    return isSound;
   }
 
   #hand(event: TransferEvent): void {

@@ -8,7 +8,7 @@ import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
 import { EventFd } from "../../../ffi/event_fd.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../../ffi/poller.ts";
-import { shim } from "../../../ffi/shim.ts";
+import { wholeShim } from "../../../ffi/shim.ts";
 import { acceptUnix, listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";
 import { ACT_ACK, ERROR, ROSTER } from "../../../src/event/body_layout.ts";
 import { ALL_CAPS } from "../../../src/event/capability.ts";
@@ -21,7 +21,7 @@ import { ClientEvent } from "../../../src/client/client_event.ts";
 import { MAX_FRAME_BYTES } from "../../../src/base/limits.ts";
 
 // Loaded here and not in a test: older Deno takes a library that a test loads for a leak.
-shim();
+wholeShim();
 
 const TAG_LISTENER = 0;
 const TAG_WAKE = 1;

@@ -12,8 +12,8 @@ Deno.test("a daemon that refuses before the HELLO, and is gone by then, is heard
   const frame = refusedFrame(CODE["not-admitted"], "uid 4242 is not admitted");
   sendOne(far.fd, frame, 0, frame.length);
   far.close();
-  const session = new Session(near, "/run/x.sock");
-  const fault = await assertRejects(() => session.greet("late", {}, 5000), Fault, "uid 4242 is not admitted");
+  const session = new Session({ socketPath: "/run/x.sock", name: "late", sub: {}, timeoutMs: 5000 });
+  const fault = await assertRejects(() => session.open(near), Fault, "uid 4242 is not admitted");
   assertEquals(fault.code, "not-admitted");
   await session.close();
 });

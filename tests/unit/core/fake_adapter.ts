@@ -4,6 +4,7 @@
  * @module
  */
 import { assert } from "../../../src/base/assert.ts";
+import type { ControlId } from "../../../src/base/ids.ts";
 import type { Adapter, CloseReason, Seat } from "../../../src/core/adapter_port.ts";
 import type { LeaseClass } from "../../../src/event/body_number.ts";
 import type { Source } from "../../../src/event/source.ts";
@@ -43,6 +44,14 @@ export class FakeAdapter implements Adapter {
   readonly finalizing: { readonly cls: LeaseClass; readonly done: () => void }[] = [];
   readonly stopping: (() => void)[] = [];
   readonly closing: (() => void)[] = [];
+  /** What it does with a command's descriptors: takes them, keeps the event, or neither. */
+  keeps: "nothing" | "fds" | "event" = "nothing";
+  /** Descriptors that it took. */
+  readonly taken: number[] = [];
+  /** Events that it keeps. */
+  readonly kept: TransferEvent[] = [];
+  /** Controls that are gone, as it was told. */
+  readonly gone: number[] = [];
   seat: Seat | null = null;
   readonly finalize?: (cls: LeaseClass, done: () => void) => void;
   readonly beforeStop?: (done: () => void) => void;
@@ -82,8 +91,14 @@ export class FakeAdapter implements Adapter {
       fds: [...fds],
     });
     this.steps.push(`command ${words[0]}`);
+    if (this.keeps === "fds") this.taken.push(...event.takeFds());
+    if (this.keeps === "event") this.kept.push(event.retain());
     if (this.answers === "now") this.at.ack(ticket, this.code);
     else this.tickets.push(ticket);
+  }
+
+  controlGone(control: ControlId): void {
+    this.gone.push(control);
   }
 
   close(_reason: CloseReason, closed: () => void): void {

@@ -47,6 +47,10 @@ class Host implements HostView {
   cwd = () => "/";
   sockets = () => Promise.resolve(new Set(["4711"]));
 
+  maps(): Promise<string> {
+    return Promise.resolve("7f00 r-xp 08:01 1 /usr/lib/libfdt-1.6.1.so\n");
+  }
+
   args(pid: number): ReturnType<HostView["args"]> {
     const words = this.#read("args", pid)?.line.split(" ") ?? [];
     if (this.silent.has(pid)) return Promise.reject(new Error(`${pid} does not answer`));

@@ -54,7 +54,7 @@ Deno.test("events in order, each with its body and its own descriptors, which ar
 Deno.test("a packet that was cut, lost descriptors or is no frame ends the batch; what it brought is closed", () => {
   const defects: [packet: RawFrame | Uint8Array<ArrayBuffer>, fds: number, defect: string][] = [
     [new Uint8Array(95), 0, "short frame"],
-    [{ kind: 113, dir: 0 }, 0, "unknown kind"],
+    [{ kind: 114, dir: 0 }, 0, "unknown kind"],
     [{ kind: 84, dir: 0, format: 2, body: new Uint8Array(5000) }, 0, "body length does not match"],
     [{ kind: 77, dir: 0, fds: 3 }, 3, "number of fds does not match"],
     [{ kind: 77, dir: 0, fds: 2 }, 1, "number of fds does not match"],

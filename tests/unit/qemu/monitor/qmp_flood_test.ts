@@ -50,8 +50,9 @@ Deno.test("a monitor that floods is ended with reason 3, and comes again; failed
     assertEquals(counter.ups, 1);
     for (let i = 0; i < 10; i++) {
       // Writing waits for reading, which the rig does meanwhile.
-      const saying = peer.say(line("BLOCK_IO_ERROR").repeat(1000));
-      await rig.forMs(20);
+      let isSaid = false;
+      const saying = peer.say(line("BLOCK_IO_ERROR").repeat(1000)).then(() => isSaid = true);
+      await rig.until("the events to be taken", () => isSaid);
       await saying;
     }
     await peer.say(line("STOP") + line("RESUME"));

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { DoorLog } from "../../../src/controls/socket/door_log.ts";
-import { GreetingPlaces } from "../../../src/controls/socket/greeting_places.ts";
+import { RefusalLog } from "../../../src/controls/socket/refusal_log.ts";
+import { PendingPlaces } from "../../../src/controls/socket/pending_places.ts";
 import { readHello } from "../../../src/protocol/hello.ts";
 import { refusedFrame } from "../../../src/protocol/opening_frame.ts";
 import { RESERVED_PLACES } from "../../../src/base/limits.ts";
@@ -11,8 +11,8 @@ import { ManualLoop } from "../../fixtures/manual_loop.ts";
 
 const ROOT = 0;
 
-Deno.test("places at the door: a few a user, and a reserve for those who must get in", () => {
-  const places = new GreetingPlaces(128);
+Deno.test("places of pending peers: a few a user, and a reserve for those who must get in", () => {
+  const places = new PendingPlaces(128);
   for (let i = 0; i < 8; i++) assertEquals(places.take(1000, false), "");
   assert(places.take(1000, false).includes("uid 1000"));
   for (let uid = 1001; places.taken < 128; uid++) {
@@ -25,13 +25,13 @@ Deno.test("places at the door: a few a user, and a reserve for those who must ge
   for (let i = 0; i < 8; i++) places.give(1000);
   assertEquals(places.take(1000, false), "");
   assertEquals(places.taken, 121);
-  assertEquals(new GreetingPlaces(16_384).take(1, false), "");
+  assertEquals(new PendingPlaces(16_384).take(1, false), "");
 });
 
-Deno.test("the door's log: a few lines a second and user, then how many there were more", () => {
+Deno.test("the log of refusals: a few lines a second and user, then how many there were more", () => {
   const loop = new ManualLoop();
   const lines: string[] = [];
-  const log = new DoorLog(new Log("door", "info", (line) => lines.push(line)), loop);
+  const log = new RefusalLog(new Log("socket", "info", (line) => lines.push(line)), loop);
   for (let i = 0; i < 1000; i++) log.refused(4242, { code: 17, reason: "no" });
   for (let i = 0; i < 3; i++) log.broke(4243, "short frame");
   assertEquals(lines.length, 8);

@@ -1,6 +1,6 @@
 /**
- * Who is let in, with which rights: the daemon's admission at the control socket's door, from the rules of
- * the config and with limits per uid, so that one user cannot take every place. Root and the daemon's own
+ * Which peers are admitted to the control socket, with which rights: from the rules of the config and with
+ * limits per uid, so that one user cannot take every place. Root and the daemon's own
  * user are not limited, and have places in reserve: whoever has to mend things gets in.
  * @module
  */
@@ -10,11 +10,11 @@ import { Admission, type AdmissionRule } from "../access/admission.ts";
 import { type Grant, maskOf, NO_ENDPOINTS } from "../access/grant.ts";
 import type { UserDatabase } from "../access/user_database.ts";
 import { type Log, SILENT } from "../base/log.ts";
-import type { Doorkeeper, Peer, Refusal, Verdict } from "../controls/socket/doorkeeper.ts";
+import type { AdmissionDecision, AdmissionPolicy, Peer, Refusal } from "../controls/socket/admission_port.ts";
 import { systemUsers } from "./system_users.ts";
 
-/** What a doorman is made of. */
-export interface DoormanOptions {
+/** What admission goes by. */
+export interface PeerAdmissionOptions {
   /** The rules of the config, in order. */
   readonly rules: readonly AdmissionRule[];
   /** The daemon's uid. */
@@ -35,16 +35,16 @@ export interface DoormanOptions {
 const ROOT = 0;
 
 /** Admits peers by rules. */
-export class Doorman implements Doorkeeper {
+export class PeerAdmission implements AdmissionPolicy {
   /** Who is who on this machine. */
   readonly users: UserDatabase;
-  readonly #options: DoormanOptions;
+  readonly #options: PeerAdmissionOptions;
   readonly #admission: Admission;
   /** Controls by uid. */
   readonly #inside = new Map<number, number>();
 
   /** Makes one that admits by the rules given. */
-  constructor(options: DoormanOptions) {
+  constructor(options: PeerAdmissionOptions) {
     this.#options = options;
     this.users = systemUsers(options.clock, options.log ?? SILENT);
     this.#admission = new Admission(
@@ -65,7 +65,7 @@ export class Doorman implements Doorkeeper {
     this.#admission.replace(rules);
   }
 
-  knock(peer: Peer): Refusal | undefined {
+  screen(peer: Peer): Refusal | undefined {
     return this.#admission.admits(peer) ? undefined : notAdmitted(peer);
   }
 
@@ -73,7 +73,7 @@ export class Doorman implements Doorkeeper {
     return peer.uid === ROOT || peer.uid === this.#options.ownUid;
   }
 
-  admit(peer: Peer): Verdict {
+  admit(peer: Peer): AdmissionDecision {
     const grant = this.#admission.grant(peer);
     if (grant === undefined) return notAdmitted(peer);
     const inside = this.#inside.get(peer.uid) ?? 0;

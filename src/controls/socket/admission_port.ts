@@ -5,7 +5,7 @@
 import type { Code } from "../../base/codes.ts";
 import type { Grant } from "../../access/grant.ts";
 
-/** Who is at the door, as the kernel tells (SO_PEERCRED): as it was when it connected. */
+/** Who has connected, as the kernel tells (SO_PEERCRED): as it was at that moment. */
 export interface Peer {
   /** Its process. */
   readonly pid: number;
@@ -17,7 +17,7 @@ export interface Peer {
 
 /** Why a peer is not let in. */
 export interface Refusal {
-  /** It is none of an admission. */
+  /** It is not admitted. */
   readonly ok: false;
   /** One of the protocol's codes. */
   readonly code: Code;
@@ -25,22 +25,22 @@ export interface Refusal {
   readonly reason: string;
 }
 
-/** What the door decides, or why not. */
-export type Verdict = { readonly ok: true; readonly grant: Grant } | Refusal;
+/** Whether a peer is admitted: its grant, or why not. */
+export type AdmissionDecision = { readonly ok: true; readonly grant: Grant } | Refusal;
 
 /** Who is let in, and with which rights. */
-export interface Doorkeeper {
+export interface AdmissionPolicy {
   /**
    * Asked when a peer has connected, before anything is kept for it; cheap, because whoever may open the
    * socket may make it be asked as often as it likes. Left out: everybody may say HELLO.
    *
    * @returns undefined when it may say HELLO, which decides nothing more
    */
-  knock?(peer: Peer): Refusal | undefined;
+  screen?(peer: Peer): Refusal | undefined;
   /** Whether a peer has a right to the places in reserve. Left out: nobody has. */
   isPrivileged?(peer: Peer): boolean;
-  /** Asked once a HELLO. */
-  admit(peer: Peer): Verdict;
+  /** Asked once for each HELLO. */
+  admit(peer: Peer): AdmissionDecision;
   /** A peer with this uid has left. */
   left(peer: Peer): void;
 }

@@ -22,7 +22,7 @@ interface Lines {
 }
 
 /** Tells of peers that do not get in. */
-export class DoorLog implements TimerHandler {
+export class RefusalLog implements TimerHandler {
   readonly #log: Log;
   readonly #loop: LoopPort;
   readonly #byUser = new Map<number, Lines>();

@@ -1,11 +1,12 @@
 /**
- * Places at the door: how many peers may stand there, connected and without a HELLO yet. Each user has a few
- * of them, so that one cannot take all; and there are some more for those who must always get in (root and
- * the daemon's own user).
+ * Places of pending peers: how many may be connected and without a HELLO yet. Each user has a few of them, so
+ * that one cannot take all; and there are some more for those who must always get in (root and the daemon's
+ * own user).
  *
  * It counts; whom a place is for is said by its caller.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { RESERVED_PLACES } from "../../base/limits.ts";
 
 /** The fewest places that a user has. */
@@ -13,8 +14,8 @@ const LEAST_A_USER = 8;
 /** Which part of all places one user has. */
 const PART_A_USER = 16;
 
-/** Counts peers at the door. */
-export class GreetingPlaces {
+/** Counts pending peers. */
+export class PendingPlaces {
   readonly #all: number;
   readonly #aUser: number;
   readonly #byUser = new Map<number, number>();
@@ -30,7 +31,7 @@ export class GreetingPlaces {
     this.#aUser = Math.max(LEAST_A_USER, Math.floor(all / PART_A_USER));
   }
 
-  /** How many stand there. */
+  /** How many there are. */
   get taken(): number {
     return this.#taken;
   }
@@ -57,6 +58,7 @@ export class GreetingPlaces {
   /** Gives a place back. */
   give(uid: number): void {
     const own = this.#byUser.get(uid) ?? 0;
+    assert(own > 0 && this.#taken > 0, "a place that is given back was taken");
     if (own <= 1) this.#byUser.delete(uid);
     else this.#byUser.set(uid, own - 1);
     this.#taken--;
