@@ -104,6 +104,7 @@ function allSteps(quick: boolean): Step[] {
     check("pages", ["run", "-A", "scripts/pages.ts"]),
     check("comments", ["run", "-A", "scripts/comments.ts"]),
     check("docs", ["doc", "--lint", ...documentedFiles()]),
+    check("examples", ["run", "-A", "scripts/examples.ts"], 300),
     // Attacks measure what the daemon weighs, and share uids: one after another.
     testStep("hostile", [["tests/hostile"]], 900),
     testStep("fuzz", [["tests/fuzz"]], 900),
