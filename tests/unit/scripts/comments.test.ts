@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { commentFaults } from "../../../scripts/comments.ts";
+import { commentFaults } from "../../../scripts/build/comments.ts";
 
 const only = (...names: string[]) => (name: string) => names.includes(name);
 

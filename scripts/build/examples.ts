@@ -4,14 +4,14 @@
  * the sources. What needs a daemon finds one by VMSIG_SOCKET; a VM
  * that an example calls `web` is a stub endpoint there.
  *
- *   deno run -A scripts/examples.ts [FILE…]     all faces, or only these files
+ *   deno run -A scripts/build/examples.ts [FILE…]     all faces, or only these files
  *
  * (`deno test --doc` does not do: it imports a file's exports into each example by itself, and those that the
  * example does not use are an error under noUnusedLocals.)
  *
  * @module
  */
-const ROOT = new URL("../", import.meta.url);
+const ROOT = new URL("../../", import.meta.url);
 /** What an example may take; only one that hangs does. */
 const LIMIT_SECONDS = 60;
 /** The daemon's start. */

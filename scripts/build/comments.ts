@@ -2,14 +2,14 @@
  * Checks what comments and pages say of the house: that no comment is wider than a page, that every file
  * they name is there, and that they cite nothing a stranger cannot open.
  *
- *   deno run -A scripts/comments.ts
+ *   deno run -A scripts/build/comments.ts
  *
  * @module
  */
 
 /** Columns of a line with a comment, its indentation included. */
 const COLUMNS = 110;
-const ROOT = new URL("../", import.meta.url).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
 const SOURCES =
   /\.(ts|c|h|sh|md|py)$|^scripts\/(demo|test|build-shim)$|^scripts\/.*\/(demo|test|build-shim)$|^\.ci\/run$/;
 /** A name with a folder or an ending of ours. */

@@ -2,14 +2,14 @@
  * `deno task compile`: makes the one executable. Everything that is loaded by URL at run time (the C shim,
  * the entry points of Workers) is named, because the compiler follows imports only.
  *
- *   deno run -A scripts/compile.ts [OUTPUT]      default: dist/vmsig
+ *   deno run -A scripts/build/compile.ts [OUTPUT]      default: dist/vmsig
  *
  * @module
  */
-import { exitCodeOf, Fault } from "../src/base/fault.ts";
+import { exitCodeOf, Fault } from "../../src/base/fault.ts";
 import { compileFault, findRuntimeBase } from "./runtime_base.ts";
 
-const ROOT = new URL("../", import.meta.url).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
 
 /**
  * All of them: FFI, which the loop cannot do without, is as much as all anyway, and Deno gives /proc (where a
