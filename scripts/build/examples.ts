@@ -1,8 +1,8 @@
 /**
  * Checks and runs the examples in the documentation of the package's faces: every fenced block of TypeScript
- * in the header of the files that deno.json exports. Each is a program of its own, type-checked as strictly as
- * the sources. What needs a daemon finds one by VMSIG_SOCKET; a VM
- * that an example calls `web` is a stub endpoint there.
+ * in the header of the files that deno.json exports. Each is a program of its own, type-checked as strictly
+ * as the sources. What needs a daemon finds one by VMSIG_SOCKET; a VM that an example calls `web` is a stub
+ * endpoint there.
  *
  *   deno run -A scripts/build/examples.ts [FILE…]     all faces, or only these files
  *

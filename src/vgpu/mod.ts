@@ -11,8 +11,12 @@
  * // A region with two slots of 4x2 pixels, as its producer leaves it: all red, frame 1.
  * const { REGION: { at: R }, SLOT: { at: S }, SLOTS_OFFSET, RING_OFFSET, REGION_PAGE_BYTES } = vgpu;
  * const buffer = new ArrayBuffer(RING_OFFSET + 2 * REGION_PAGE_BYTES);
- * const header = { regionBytes: buffer.byteLength, slotCount: 2, slotStride: REGION_PAGE_BYTES, producerPid: 1 };
- * vgpu.writeHeader(new Uint8Array(buffer, 0, REGION_PAGE_BYTES), header);
+ * vgpu.writeHeader(new Uint8Array(buffer, 0, REGION_PAGE_BYTES), {
+ *   regionBytes: buffer.byteLength,
+ *   slotCount: 2,
+ *   slotStride: REGION_PAGE_BYTES,
+ *   producerPid: 1,
+ * });
  * const view = new DataView(buffer);
  * const [width, height] = [4, 2];
  * for (let i = 0; i < width * height; i++) view.setUint32(RING_OFFSET + 4 * i, 0xffff0000, true); // BGRA
