@@ -83,6 +83,7 @@ function needsOf({ needs }: KindRow): number[] {
       return [...needs.of.values()].map(({ caps }) => caps);
     case "lease-class":
       return CAP_OF_CLASS.map((cap) => cap | needs.also);
+    case "joined":
     case "addressed":
     case "joined":
     case "nobody":

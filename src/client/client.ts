@@ -30,6 +30,7 @@ import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import type { Welcome } from "./handshake.ts";
+import { ScreenMethods } from "./screen_methods.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
 import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
@@ -57,11 +58,12 @@ export interface HeldInput {
 }
 
 /** A connected control. */
-export class Client implements AsyncDisposable, LeaseHome {
+export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome {
   readonly #session: Session;
   #closed: Promise<void> | undefined;
 
   private constructor(session: Session) {
+    super(session);
     this.#session = session;
   }
 

@@ -15,7 +15,6 @@
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
-import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
 import { NO_ENDPOINT } from "../base/ids.ts";
 import { DIR, type Dir, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.ts";
@@ -24,6 +23,8 @@ import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
+import { FrameRings } from "./frame_rings.ts";
+import { FrameWatches } from "./frame_watches.ts";
 import type { Welcome } from "./handshake.ts";
 import { type LeaseLoss, leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
@@ -77,6 +78,10 @@ export class Session implements LinkHost {
   readonly roster: RosterView = new RosterView();
   /** How each VM's memory stands, as far as it was told. */
   readonly memory: MemoryView = new MemoryView();
+  /** The frames that were handed over. */
+  readonly rings: FrameRings = new FrameRings();
+  /** What is watched. */
+  readonly watches: FrameWatches = new FrameWatches();
   /** The leases that are held. */
   readonly leases: LeaseBook = new LeaseBook();
   readonly #options: SessionOptions;
@@ -231,6 +236,7 @@ export class Session implements LinkHost {
   async close(): Promise<void> {
     const state = this.#state;
     const fault = new Fault("unreachable", "the client was closed");
+    this.rings[Symbol.dispose]();
     if (state.is !== "ended") this.#end(undefined, fault, "disconnected");
     this.#streams.dropBacklog();
     if (state.is === "up") this.#retire(state.link);
@@ -268,6 +274,7 @@ export class Session implements LinkHost {
   onEvent(event: ClientEvent): void {
     if (event.corr !== 0 && this.#onAnswer(event)) return;
     this.memory.update(event);
+    this.rings.update(event);
     if (event.kind === KIND.ROSTER) {
       this.#rosterEvents++;
       this.roster.update(event);
@@ -369,8 +376,8 @@ export class Session implements LinkHost {
   #onError(event: ClientEvent): void {
     const body = event.as("ERROR");
     // With an endpoint it tells of a seam of that VM, or is what the VM says to a command of ours.
-    if (body?.code === CODE.refused && event.endpoint !== NO_ENDPOINT) {
-      this.#pending.noteWords(body.detail, event.endpoint, body.text);
+    if (body !== undefined && event.endpoint !== NO_ENDPOINT) {
+      this.#pending.noteWords(body.detail, event.endpoint, body.code, body.text);
     }
   }
 

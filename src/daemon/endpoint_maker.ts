@@ -27,14 +27,17 @@ export class EndpointMaker {
   readonly #loop: LoopPort;
   readonly #log: Log;
   readonly #scanner: ScanPort;
+  readonly #onFrameWanted: () => void;
   #config: Config;
 
   /**
    * Makes one for a plan.
    *
    * @param scanner looks through guests' RAM off the loop
+   * @param onFrameWanted called when somebody wants pictures
    */
-  constructor(plan: LoopPlan, loop: LoopPort, log: Log, scanner: ScanPort) {
+  constructor(plan: LoopPlan, loop: LoopPort, log: Log, scanner: ScanPort, onFrameWanted: () => void) {
+    this.#onFrameWanted = onFrameWanted;
     this.#plan = plan;
     this.#loop = loop;
     this.#log = log;
@@ -74,6 +77,7 @@ export class EndpointMaker {
       scanner: this.#scanner,
       extents: () => this.#config.write,
       loop: this.#loop,
+      onFrameWanted: this.#onFrameWanted,
     });
   }
 
