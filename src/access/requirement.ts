@@ -85,7 +85,6 @@ function needsOf({ needs }: KindRow): number[] {
       return CAP_OF_CLASS.map((cap) => cap | needs.also);
     case "joined":
     case "addressed":
-    case "joined":
     case "nobody":
       return [];
   }

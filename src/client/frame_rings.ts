@@ -1,6 +1,7 @@
 /**
  * The rings of frames that a client was handed: the newest of each endpoint and head, mapped when a frame is
- * taken out of it for the first time. It needs the source FRAME in the subscription, and the capability FRAME.
+ * taken out of it for the first time. It needs the source FRAME in the subscription, and the capability
+ * FRAME.
  * @module
  */
 import { Mapping } from "../../ffi/mapping.ts";

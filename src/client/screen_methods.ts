@@ -67,8 +67,8 @@ export abstract class ScreenMethods implements ScreenHome {
    * await Deno.writeFile("web.png", encodePng(frame.picture()));
    * ```
    *
-   * @throws {Fault} `not-supported` for a VM without display, `bad-argument` for a head that it does not have,
-   *   `seam-down`, `no-capability`, `timed-out`
+   * @throws {Fault} `not-supported` for a VM without display, `bad-argument` for a head that it does not
+   *   have, `seam-down`, `no-capability`, `timed-out`
    */
   async frame(ref: EndpointRef, options: FrameOptions = {}): Promise<Frame> {
     const endpoint = await this.endpoint(ref);

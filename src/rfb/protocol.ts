@@ -61,3 +61,17 @@ export const PIXEL_FORMAT_BYTES = 16;
 export const KEPT_TEXT_BYTES = 256;
 /** Pixels of a cursor's side at most; QEMU's have 512. */
 export const MAX_CURSOR_SIDE = 1024;
+
+/** Bytes of what messages and rectangles begin with, and of the items that follow. */
+export const HEAD = {
+  UPDATE: 4,
+  RECTANGLE: 12,
+  /** Where a copied rectangle comes from. */
+  COPY: 4,
+  /** How many screens follow. */
+  SCREENS: 4,
+  SCREEN: 16,
+  COLOUR_MAP: 6,
+  COLOUR: 6,
+  CUT_TEXT: 8,
+} as const;

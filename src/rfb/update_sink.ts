@@ -36,8 +36,9 @@ export interface UpdateSink {
    * An update is whole.
    *
    * @param pixels whether it brought any rectangle of the picture, and not only what a server says unasked
+   * @param hasProbe whether it brought the pixel that UpdateStream.probe has set
    */
-  onUpdate(pixels: boolean): void;
+  onUpdate(pixels: boolean, hasProbe: boolean): void;
   /** The picture has this size from now on; 0 by 0 is possible: then there is none until the next size. */
   onSize(width: number, height: number): void;
   /** The cursor has this shape. */

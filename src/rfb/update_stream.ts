@@ -10,22 +10,15 @@
  * @module
  */
 import { assert } from "../base/assert.ts";
-import { Fault } from "../base/fault.ts";
-import { MAX_PICTURE_SIDE, MAX_VGPU_SLOT_BYTES } from "../base/limits.ts";
-import { ENCODING, MAX_CURSOR_SIDE, SERVER_MESSAGE } from "./protocol.ts";
+import { ENCODING, HEAD, MAX_CURSOR_SIDE, SERVER_MESSAGE } from "./protocol.ts";
+import { checkPictureSize, wrongUpdate } from "./picture_rule.ts";
+import { paintRows } from "./raw_rows.ts";
 import type { Picture, UpdateSink } from "./update_sink.ts";
 
 /** Bytes that one turn may move within a picture, or zero in a new one. */
 export const TURN_WORK_BYTES = 8 * 1024 * 1024;
 /** Bytes of a pixel. */
 const PIXEL = 4;
-const UPDATE_HEAD_BYTES = 4;
-const RECT_HEAD_BYTES = 12;
-const COPY_SOURCE_BYTES = 4;
-const SCREENS_HEAD_BYTES = 4;
-const SCREEN_BYTES = 16;
-const COLOUR_BYTES = 6;
-const TEXT_HEAD_BYTES = 8;
 /** What a rectangle without pixels counts for: so many of them a turn are few. */
 const RECT_WORK_BYTES = 1024;
 /** Where the answer to a client's own wish for a size has its outcome. */
@@ -45,6 +38,10 @@ export class UpdateStream {
   /** Rectangles of this update that have not begun. */
   #rectsLeft = 0;
   #hasPixels = false;
+  /** A pixel; -1 for none, which every update has. */
+  #probeX = -1;
+  #probeY = -1;
+  #hasProbe = true;
   /** The rectangle under way. */
   #x = 0;
   #y = 0;
@@ -100,6 +97,13 @@ export class UpdateStream {
     return this.#work >= TURN_WORK_BYTES;
   }
 
+  /** Updates from the next one on tell whether they have this pixel; -1, -1 for none, which all have. */
+  probe(x: number, y: number): void {
+    assert(!this.isWithinUpdate, "a probe is set between updates");
+    this.#probeX = x;
+    this.#probeY = y;
+  }
+
   /** A new turn: the work of the one before is forgotten. */
   beginTurn(): void {
     this.#work = 0;
@@ -150,17 +154,17 @@ export class UpdateStream {
       case "message":
         return this.#message(view, at, there);
       case "rectangle":
-        return there < RECT_HEAD_BYTES ? 0 : this.#rectangle(view, at);
+        return there < HEAD.RECTANGLE ? 0 : this.#rectangle(view, at);
       case "raw":
         return this.#raw(bytes, at, there);
       case "copy-source":
-        return there < COPY_SOURCE_BYTES ? 0 : this.#copySource(view, at);
+        return there < HEAD.COPY ? 0 : this.#copySource(view, at);
       case "copy":
         return 0;
       case "screens":
-        if (there < SCREENS_HEAD_BYTES) return 0;
-        this.#skip(view.getUint8(at) * SCREEN_BYTES);
-        return SCREENS_HEAD_BYTES;
+        if (there < HEAD.SCREENS) return 0;
+        this.#skip(view.getUint8(at) * HEAD.SCREEN);
+        return HEAD.SCREENS;
       case "skip":
         return this.#skipSome(there);
       case "cursor":
@@ -176,24 +180,25 @@ export class UpdateStream {
     const type = view.getUint8(at);
     switch (type) {
       case SERVER_MESSAGE.UPDATE:
-        if (there < UPDATE_HEAD_BYTES) return 0;
+        if (there < HEAD.UPDATE) return 0;
         this.#rectsLeft = view.getUint16(at + 2);
         this.#hasPixels = false;
+        this.#hasProbe = this.#probeX < 0;
         this.#nextRect();
-        return UPDATE_HEAD_BYTES;
+        return HEAD.UPDATE;
       case SERVER_MESSAGE.COLOUR_MAP:
-        if (there < 6) return 0;
-        this.#skip(view.getUint16(at + 4) * COLOUR_BYTES);
-        return 6;
+        if (there < HEAD.COLOUR_MAP) return 0;
+        this.#skip(view.getUint16(at + 4) * HEAD.COLOUR);
+        return HEAD.COLOUR_MAP;
       case SERVER_MESSAGE.BELL:
         this.#work += RECT_WORK_BYTES;
         return 1;
       case SERVER_MESSAGE.CUT_TEXT:
-        if (there < TEXT_HEAD_BYTES) return 0;
+        if (there < HEAD.CUT_TEXT) return 0;
         this.#skip(view.getUint32(at + 4));
-        return TEXT_HEAD_BYTES;
+        return HEAD.CUT_TEXT;
       default:
-        throw wrong(`a message of type ${type} came`);
+        throw wrongUpdate(`a message of type ${type} came`);
     }
   }
 
@@ -204,7 +209,7 @@ export class UpdateStream {
     }
     this.#step = "message";
     this.#work += RECT_WORK_BYTES;
-    this.#sink.onUpdate(this.#hasPixels);
+    this.#sink.onUpdate(this.#hasPixels, this.#hasProbe);
   }
 
   /** The rectangle under way is over. */
@@ -222,10 +227,10 @@ export class UpdateStream {
     this.#work += RECT_WORK_BYTES;
     const encoding = view.getInt32(at + 8);
     if (!this.#asked.has(encoding) && encoding !== ENCODING.RAW) {
-      throw wrong(`a rectangle came with encoding ${encoding}, which nobody asked for`);
+      throw wrongUpdate(`a rectangle came with encoding ${encoding}, which nobody asked for`);
     }
     this.#rectangleOf(encoding);
-    return RECT_HEAD_BYTES;
+    return HEAD.RECTANGLE;
   }
 
   #rectangleOf(encoding: number): void {
@@ -267,13 +272,13 @@ export class UpdateStream {
         this.#step = "leds";
         return;
       default:
-        throw wrong(`a rectangle came with encoding ${encoding}`);
+        throw wrongUpdate(`a rectangle came with encoding ${encoding}`);
     }
   }
 
   #checkInside(x: number, y: number, what: string): void {
     if (x + this.#w > this.#width || y + this.#h > this.#height) {
-      throw wrong(
+      throw wrongUpdate(
         `${what} of ${this.#w}x${this.#h} at ${x},${y} lies outside of a picture of ${this.#width}x${this.#height}`,
       );
     }
@@ -282,14 +287,7 @@ export class UpdateStream {
   #resize(width: number, height: number): void {
     // Servers tell the same size again and again; a picture would be lost.
     if (width === this.#width && height === this.#height) return;
-    if (
-      width > MAX_PICTURE_SIDE || height > MAX_PICTURE_SIDE || width * height * PIXEL > MAX_VGPU_SLOT_BYTES
-    ) {
-      throw new Fault(
-        "too-large",
-        `Cannot show a picture of ${width}x${height} pixels: it may have ${MAX_VGPU_SLOT_BYTES} bytes`,
-      );
-    }
+    checkPictureSize(width, height);
     const isThere = width > 0 && height > 0;
     this.#width = isThere ? width : 0;
     this.#height = isThere ? height : 0;
@@ -300,21 +298,13 @@ export class UpdateStream {
   }
 
   #raw(bytes: Uint8Array<ArrayBuffer>, at: number, there: number): number {
-    const rowBytes = this.#w * PIXEL;
-    const used = Math.min(there, rowBytes * this.#h - this.#done);
+    const used = Math.min(there, this.#w * PIXEL * this.#h - this.#done);
     const { pixels, stride } = this.#picture;
-    if (rowBytes === stride) {
-      pixels.set(bytes.subarray(at, at + used), this.spanOffset);
-    } else {
-      let row = Math.floor(this.#done / rowBytes);
-      let column = this.#done - row * rowBytes;
-      for (let from = at; from < at + used; row++) {
-        const length = Math.min(rowBytes - column, at + used - from);
-        pixels.set(bytes.subarray(from, from + length), (this.#y + row) * stride + this.#x * PIXEL + column);
-        from += length;
-        column = 0;
-      }
-    }
+    paintRows(pixels, stride, {
+      first: this.#y * stride + this.#x * PIXEL,
+      rowBytes: this.#w * PIXEL,
+      done: this.#done,
+    }, bytes.subarray(at, at + used));
     this.#rawCame(used);
     return used;
   }
@@ -322,6 +312,14 @@ export class UpdateStream {
   #rawCame(length: number): void {
     this.#done += length;
     if (this.#done < this.#w * PIXEL * this.#h) return;
+    this.#painted();
+  }
+
+  /** The rectangle under way has its pixels. */
+  #painted(): void {
+    const right = this.#probeX - this.#x;
+    const down = this.#probeY - this.#y;
+    if (right >= 0 && right < this.#w && down >= 0 && down < this.#h) this.#hasProbe = true;
     this.#picture.damage(this.#x, this.#y, this.#w, this.#h);
     this.#rectEnds();
   }
@@ -331,7 +329,7 @@ export class UpdateStream {
     this.#sourceY = view.getUint16(at + 2);
     this.#checkInside(this.#sourceX, this.#sourceY, "the source of a copied rectangle");
     this.#step = "copy";
-    return COPY_SOURCE_BYTES;
+    return HEAD.COPY;
   }
 
   /** Copies row by row, from the end that keeps what is still to be copied, as far as the turn allows. */
@@ -346,13 +344,12 @@ export class UpdateStream {
       this.#work += length;
     }
     if (length > 0 && this.#done < this.#h) return;
-    this.#picture.damage(this.#x, this.#y, this.#w, this.#h);
-    this.#rectEnds();
+    this.#painted();
   }
 
   #cursorBegins(): void {
     if (this.#w > MAX_CURSOR_SIDE || this.#h > MAX_CURSOR_SIDE) {
-      throw wrong(`a cursor of ${this.#w}x${this.#h} pixels came`);
+      throw wrongUpdate(`a cursor of ${this.#w}x${this.#h} pixels came`);
     }
     this.#cursorMaskLeft = Math.ceil(this.#w / 8) * this.#h;
     this.#cursorSeen = false;
@@ -399,8 +396,4 @@ export class UpdateStream {
     else if (this.#rectsLeft > 0) this.#rectEnds();
     else this.#step = "message";
   }
-}
-
-function wrong(what: string): Fault {
-  return new Fault("protocol-error", `Cannot follow the VNC server: ${what}`);
 }

@@ -95,6 +95,13 @@ function whatOf(event: ClientEvent): string {
     const reason = event.kind === KIND.SEAM_UP ? "" : nameOf(SEAM_REASONS, seam.reason);
     return [reason, seam.pid === 0 ? "" : `pid ${seam.pid}`].filter((part) => part !== "").join(", ");
   }
+  const back = event.as("RECONNECTED");
+  if (back !== undefined) {
+    const attempts = back.attempts === 1 ? "1 attempt" : `${back.attempts} attempts`;
+    return `after ${
+      (back.awayNs / 1e9).toFixed(3)
+    } s and ${attempts}, last event ${back.lastSeq}: what came meanwhile was missed`;
+  }
   return memoryOf(event) ?? leaseOf(event) ?? auditOf(event) ?? fieldsOf(event);
 }
 

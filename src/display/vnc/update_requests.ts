@@ -2,10 +2,12 @@
  * When a VNC client asks for what, as a state machine of its own.
  *
  * A request for changes stands at the server until something changes; one for certain is answered whatever
- * has. RFB numbers neither: a server may answer two requests by one update, and an update may be on its way
- * when a request is sent. So a picture as of now is there with the first update behind a certain request when
- * nothing stood at the server, else with the second, and it is asked again in between in case the first has
- * answered both.
+ * has. RFB numbers neither: a server may answer two requests by one update or by two, and an update may be on
+ * its way when a request is sent. So this counts the most updates that may still come for what was asked
+ * before: a picture as of now is there with the update behind those. One that does not have the pixel that
+ * was asked for is known to be an earlier one; while that is not known, it is asked again, because the server
+ * may have answered all by one. What counts as still to come is forgotten a second after the last certain
+ * request: it was answered by then.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -25,6 +27,11 @@ export interface Answer {
   readonly isPicture: boolean;
 }
 
+/** How long a server may take for what it has to answer, as far as counting goes. */
+const SETTLED_NS = SECOND;
+/** More are not counted: each makes one picture as of now an update slower. */
+const MAX_OPEN = 3;
+
 /** The requests of one connection. */
 export class UpdateRequests {
   #gapNs = NEVER;
@@ -33,11 +40,18 @@ export class UpdateRequests {
   #once: "idle" | "wanted" | "asked" = "idle";
   /** Whether everything of the picture was painted since it has its size. */
   #isWhole = false;
+  /** Whether everything was asked for since then. */
+  #isWholeAsked = false;
   /** Whether a request was sent behind the last update. */
   #isOpen = false;
-  /** Updates until one is as new as the last certain request; 0: none is awaited. */
+  /** The most updates that what was asked may still bring. */
+  #open = 0;
+  /** Updates until one is as new as the picture that is awaited; 0: none is. */
   #awaited = 0;
+  /** Whether it has to be asked again for it. */
+  #isAgain = false;
   #certainNs = NEVER;
+  #lastCertainNs = -NEVER;
 
   /** Whether a request may stand at the server. */
   get isOpen(): boolean {
@@ -85,48 +99,58 @@ export class UpdateRequests {
 
   /** What is to be asked now, if anything; followed by {@linkcode UpdateRequests.asked}. */
   next(nowNs: number): Request | undefined {
-    if (this.#awaited > 0) return this.#isOpen ? undefined : this.#certain();
-    if (!this.#isWhole && this.isWanted) return "everything";
-    if (this.#once === "wanted") return "now";
+    if (!this.#isWholeAsked) return this.isWanted ? "everything" : undefined;
+    if (this.#once === "wanted" || this.#isAgain) return this.#isWhole ? "now" : "everything";
     return this.isWatched && !this.#isOpen && nowNs >= this.#paceNs ? "changes" : undefined;
-  }
-
-  #certain(): Request {
-    return this.#isWhole ? "now" : "everything";
   }
 
   /** It was asked. */
   asked(request: Request, nowNs: number): void {
-    this.#paceNs = nowNs + (this.isWatched ? this.#gapNs : 0);
-    if (request !== "changes") {
-      this.#certainNs = nowNs;
-      if (this.#awaited === 0) {
-        this.#awaited = this.#isOpen ? 2 : 1;
-        if (this.#once === "wanted") this.#once = "asked";
-      }
-    }
+    if (nowNs - this.#lastCertainNs > SETTLED_NS) this.#open = this.#isOpen ? 1 : 0;
+    this.#open = Math.min(this.#open + 1, MAX_OPEN);
     this.#isOpen = true;
+    this.#paceNs = nowNs + (this.isWatched ? this.#gapNs : 0);
+    if (request === "changes") return;
+    this.#isAgain = false;
+    this.#certainNs = this.#lastCertainNs = nowNs;
+    if (request === "everything") this.#isWholeAsked = true;
+    if (this.#once !== "wanted") return;
+    this.#once = "asked";
+    this.#awaited = this.#open;
   }
 
-  /** An update came that brought pixels. */
-  answered(): Answer {
+  /**
+   * An update came that brought pixels.
+   *
+   * @param hasProbe whether the pixel of the last request for `now` is among them; true for `everything`
+   */
+  answered(hasProbe: boolean): Answer {
     const isAsked = this.#isOpen;
+    this.#open = Math.max(0, this.#open - 1);
+    // The request for now is still to be answered; and where the size has changed in the middle, the rest of
+    // that update is not a picture.
+    if (this.#awaited > 0 && !(hasProbe && this.#isWholeAsked)) {
+      this.#awaited = Math.max(1, this.#awaited - 1);
+      return { isAsked, isPicture: false };
+    }
     this.#isOpen = false;
-    if (this.#awaited === 0 || --this.#awaited > 0) return { isAsked, isPicture: false };
-    this.#isWhole = true;
+    this.#isWhole = this.#isWholeAsked;
     this.#certainNs = NEVER;
-    const isPicture = this.#once === "asked";
+    if (this.#awaited === 0) return { isAsked, isPicture: false };
+    this.#awaited--;
+    this.#isAgain = this.#awaited > 0;
+    const isPicture = this.#awaited === 0 && this.#once === "asked";
     if (isPicture) this.#once = "idle";
     return { isAsked, isPicture };
   }
 
-  /** The picture has another size: what was asked for is nothing any more. */
+  /** The picture has another size: everything is to be asked for, and whatever answers it will do. */
   resized(): void {
     this.#isWhole = false;
+    this.#isWholeAsked = false;
     this.#isOpen = false;
-    this.#awaited = 0;
+    this.#isAgain = false;
     this.#certainNs = NEVER;
-    if (this.#once === "asked") this.#once = "wanted";
   }
 
   /** Something was shown that nobody had asked for: it counts as one of those that are wanted. */

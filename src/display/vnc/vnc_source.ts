@@ -1,7 +1,7 @@
 /**
  * A display source that is a VNC client: RFB 3.8 over a descriptor that QEMU was given (add_client), a unix
- * socket or TCP. Pixels are asked for in the canvas's own format, so that a raw rectangle is only moved; there
- * is no picture of its own.
+ * socket or TCP. Pixels are asked for in the canvas's own format, so that a raw rectangle is only moved; it
+ * has no picture of its own.
  *
  * It asks for what has changed, no more often than is wanted, and only when its last request was answered: a
  * request that stands at the server costs neither side anything until something changes.
@@ -17,7 +17,13 @@ import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { CODE } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
 import type { ServerInit } from "../../rfb/client_handshake.ts";
-import { keyEvent, setEncodings, setPixelFormat, updateRequest } from "../../rfb/client_messages.ts";
+import {
+  type Area,
+  keyEvent,
+  setEncodings,
+  setPixelFormat,
+  updateRequest,
+} from "../../rfb/client_messages.ts";
 import { BGRX } from "../../rfb/pixel_format.ts";
 import { ENCODING } from "../../rfb/protocol.ts";
 import type { RfbCursor, UpdateSink } from "../../rfb/update_sink.ts";
@@ -77,9 +83,13 @@ export class VncSource implements DisplaySource, UpdateSink {
   readonly #beganNs: number;
   /** When the last byte came. */
   #heardNs: number;
+  /** Since when an update is coming; NEVER between two. */
+  #updatingNs = NEVER;
   #isPictureDue = false;
   /** Whether something is painted that nobody asked for: it is shown when its time has come. */
   #isHeld = false;
+  /** Requests for a picture as of now. */
+  #probes = 0;
   #isQemu = false;
   #wokenNs = -NEVER;
   #cursor: RfbCursor | undefined;
@@ -111,7 +121,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   get nextNs(): number {
-    if (this.#wire.isClosed) return NEVER;
+    if (this.#wire.isEnded) return NEVER;
     const { stream } = this.#wire;
     if (stream === undefined) return this.#beganNs + VNC_TIMEOUT_NS;
     // What stopped in the middle goes on at once.
@@ -123,7 +133,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   step(nowNs: number): void {
-    if (this.#wire.isClosed) return;
+    if (this.#wire.isEnded) return;
     this.#nowNs = nowNs;
     try {
       this.#goOn();
@@ -146,6 +156,7 @@ export class VncSource implements DisplaySource, UpdateSink {
     this.#askAndSend();
   }
 
+  /** Closes the connection. */
   [Symbol.dispose](): void {
     this.#wire[Symbol.dispose]();
   }
@@ -160,6 +171,8 @@ export class VncSource implements DisplaySource, UpdateSink {
     const came = this.#wire.run();
     if (came === undefined) return this.#lostServer();
     if (came > 0) this.#heardNs = this.#nowNs;
+    if (!(this.#wire.stream?.isWithinUpdate ?? false)) this.#updatingNs = NEVER;
+    else if (this.#updatingNs === NEVER) this.#updatingNs = this.#nowNs;
     this.#showHeld();
     this.#ask();
     if (this.#isWakeable() && this.#nowNs >= this.#wakeNs()) this.#wake();
@@ -175,9 +188,9 @@ export class VncSource implements DisplaySource, UpdateSink {
     return new UpdateStream(this.#options.canvas, this, server.width, server.height, ENCODINGS);
   }
 
-  onUpdate(pixels: boolean): void {
+  onUpdate(pixels: boolean, hasProbe: boolean): void {
     if (!pixels) return;
-    const { isAsked, isPicture } = this.#requests.answered();
+    const { isAsked, isPicture } = this.#requests.answered(hasProbe);
     if (isAsked) this.#show();
     else this.#isHeld = true;
     if (isPicture) this.#isPictureDue = true;
@@ -237,8 +250,9 @@ export class VncSource implements DisplaySource, UpdateSink {
 
   #ask(): void {
     const { stream, output } = this.#wire;
-    // A server that does not read is not asked more.
-    if (stream === undefined || !output.isEmpty && this.#requests.isOpen) return;
+    // A server that does not read is not asked more; and the rest of an update answers nothing that is asked
+    // in the middle of it.
+    if (stream === undefined || stream.isWithinUpdate || !output.isEmpty && this.#requests.isOpen) return;
     const request = stream.width === 0 ? this.#noPicture() : this.#requests.next(this.#nowNs);
     if (request === undefined) return;
     this.#requests.asked(request, this.#nowNs);
@@ -250,11 +264,22 @@ export class VncSource implements DisplaySource, UpdateSink {
     return this.#requests.isOpen || !this.#requests.isWanted ? undefined : "changes";
   }
 
-  #sendRequest(request: Request, { width, height }: UpdateStream): void {
+  #sendRequest(request: Request, stream: UpdateStream): void {
+    const { width, height } = stream;
     const { output } = this.#wire;
     output.add(updateRequest(request !== "everything", { x: 0, y: 0, width, height }));
-    if (request === "now") output.add(updateRequest(false, { x: 0, y: 0, width: 1, height: 1 }));
+    if (request === "now") {
+      const probe = this.#nextProbe(width, height);
+      stream.probe(probe.x, probe.y);
+      output.add(updateRequest(false, probe));
+    } else if (request === "everything") stream.probe(-1, -1);
     if (this.#isQemu) this.#wake();
+  }
+
+  /** Another pixel each time, so that an earlier update seldom has it. */
+  #nextProbe(width: number, height: number): Area {
+    this.#probes++;
+    return { x: this.#probes * 7919 % width, y: this.#probes * 104_729 % height, width: 1, height: 1 };
   }
 
   /** Has QEMU look for changes soon. */
@@ -273,14 +298,15 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   #deadlineNs(): number {
-    const { certainNs } = this.#requests;
+    // An update that has begun has to end, as one that was asked for has to come.
+    const certainNs = Math.min(this.#requests.certainNs, this.#updatingNs);
     if (certainNs === NEVER) return NEVER;
     const silentNs = Math.max(certainNs, this.#heardNs) + VNC_TIMEOUT_NS;
     return Math.min(silentNs, certainNs + VNC_UPDATE_TIMEOUT_NS);
   }
 
   #checkTime(): void {
-    if (this.#wire.isClosed) return;
+    if (this.#wire.isEnded) return;
     const place = placeOf(this.#options.address);
     if (this.#wire.stream === undefined) {
       if (this.#nowNs < this.#beganNs + VNC_TIMEOUT_NS) return;
@@ -299,7 +325,7 @@ export class VncSource implements DisplaySource, UpdateSink {
 
   #lose(code: number, why: string): void {
     assert(code !== CODE.ok, "a source is lost for a reason");
-    this[Symbol.dispose]();
+    this.#wire.end();
     this.#isPictureDue = false;
     this.#options.listener.onLost(code, why);
   }

@@ -24,7 +24,7 @@ type Phase =
   | { readonly name: "connecting" }
   | { readonly name: "handshake"; readonly handshake: ClientHandshake }
   | { readonly name: "running"; readonly stream: UpdateStream }
-  | { readonly name: "closed" };
+  | { readonly name: "ended" };
 
 /** What a {@linkcode VncWire} is made from. */
 export interface VncWireOptions {
@@ -63,13 +63,14 @@ export class VncWire implements Disposable {
     this.#phase = isPending ? { name: "connecting" } : this.#handshake();
   }
 
-  /** The socket, borrowed; -1 once it is closed. */
+  /** The socket, borrowed; -1 once it is disposed of. */
   get fd(): number {
-    return this.#phase.name === "closed" ? -1 : this.#socket.fd;
+    return this.#socket.closed ? -1 : this.#socket.fd;
   }
 
   /** epoll's bits that it waits for. */
   get events(): number {
+    if (this.#phase.name === "ended") return 0;
     if (this.#phase.name === "connecting") return OUT;
     return this.output.isEmpty ? IN : IN | OUT;
   }
@@ -79,9 +80,14 @@ export class VncWire implements Disposable {
     return this.#phase.name === "running" ? this.#phase.stream : undefined;
   }
 
-  /** Whether it was closed. */
-  get isClosed(): boolean {
-    return this.#phase.name === "closed";
+  /** Whether nothing comes and goes any more. */
+  get isEnded(): boolean {
+    return this.#phase.name === "ended";
+  }
+
+  /** Nothing comes and goes from now on; its socket stays open until it is disposed of. */
+  end(): void {
+    this.#phase = { name: "ended" };
   }
 
   /**
@@ -99,8 +105,8 @@ export class VncWire implements Disposable {
     if (!this.flush()) return undefined;
     for (let came = 0;;) {
       this.#decode();
-      // Whoever is told of what was read may close it.
-      if (this.isClosed || this.#isTired() || came >= STEP_BYTES) return came;
+      // Whoever is told of what was read may end it.
+      if (this.isEnded || this.#isTired() || came >= STEP_BYTES) return came;
       const room = this.#room();
       const n = this.#receive(room);
       if (n === -ERRNO.EAGAIN) return came;
@@ -115,11 +121,12 @@ export class VncWire implements Disposable {
 
   /** Sends what waits; false when the server is gone. */
   flush(): boolean {
-    return this.isClosed || this.output.flush(this.#socket.fd);
+    return this.isEnded || this.output.flush(this.#socket.fd);
   }
 
+  /** Closes the connection. */
   [Symbol.dispose](): void {
-    this.#phase = { name: "closed" };
+    this.end();
     closeVnc(this.#socket);
   }
 
@@ -166,7 +173,12 @@ export class VncWire implements Disposable {
       const { handshake } = this.#phase;
       at += handshake.feed(this.#buffer, 0, this.#length);
       const { result } = handshake;
-      if (result !== undefined) this.#phase = { name: "running", stream: this.#options.begin(result) };
+      if (result !== undefined) {
+        const stream = this.#options.begin(result);
+        // Whoever is told of the server may end it.
+        if (this.isEnded) return;
+        this.#phase = { name: "running", stream };
+      }
     }
     if (this.#phase.name === "running") {
       at += this.#phase.stream.feed(this.#buffer, this.#view, at, this.#length);

@@ -1,7 +1,8 @@
 /**
  * The human monitor (HMP) through QMP's `human-monitor-command`: one line, answered with text for people.
  * QEMU has no errors there: what went wrong is text inside a success, and who asks must know what to look
- * for. QEMU's own docs/interop/qmp-ref describes the command, and says that its texts change between versions.
+ * for. QEMU's own docs/interop/qmp-ref describes the command, and says that its texts change between
+ * versions.
  * @module
  */
 import type { QmpReply } from "./qmp_client.ts";
