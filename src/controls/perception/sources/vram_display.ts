@@ -9,6 +9,8 @@ import { CODE } from "../../../base/codes.ts";
 import { DISPLAY_OP, FRAME_SOURCE } from "../../../event/body_number.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
 import type { ScreendumpSource } from "../../../display/screendump/screendump_source.ts";
+import type { ScreenText } from "../../../display/text/screen_text.ts";
+import { VgaTextReader } from "../../../display/text/vga_text.ts";
 import type { DisplayMode } from "../../../display/vga/display_mode.ts";
 import type { VideoMemory } from "../../../display/vga/video_memory.ts";
 import { VramSource } from "../../../display/vga/vram_source.ts";
@@ -24,6 +26,8 @@ export class VramDisplay implements DisplaySource {
   readonly #context: SourceContext;
   readonly #vram: VramSource;
   readonly #clock: Clock;
+  readonly #memory: VideoMemory;
+  readonly #text = new VgaTextReader();
   /** Made when the mode is not linear for the first time. */
   #dump: ScreendumpSource | undefined;
   #isLinear = true;
@@ -33,6 +37,7 @@ export class VramDisplay implements DisplaySource {
   constructor(context: SourceContext, memory: VideoMemory, isVga: boolean, clock: Clock) {
     this.#context = context;
     this.#clock = clock;
+    this.#memory = memory;
     const { canvas, listener } = context;
     this.#vram = new VramSource(memory, canvas, {
       onLost: (code, why) => listener.onLost(code, why),
@@ -41,11 +46,6 @@ export class VramDisplay implements DisplaySource {
       onNoPicture: () => this.#dumpOnce(),
       askMode: () => this.#askMode(),
     }, { isVga });
-  }
-
-  /** The half that reads memory: what it knows of the card serves texts, too. */
-  get vram(): VramSource {
-    return this.#vram;
   }
 
   get nextNs(): number {
@@ -65,6 +65,12 @@ export class VramDisplay implements DisplaySource {
 
   once(): void {
     this.#vram.once();
+  }
+
+  /** In a text mode straight out of video memory: a millisecond, and no picture. */
+  readText(): ScreenText | undefined {
+    const registers = this.#vram.readsRegisters ? this.#vram.registers() : undefined;
+    return registers === undefined ? undefined : this.#text.read(this.#memory, registers);
   }
 
   [Symbol.dispose](): void {
