@@ -228,7 +228,7 @@ Deno.test("display: text, exactly, by each way to read the screen; none where th
   await using client = await daemon.connect("test");
   for (let page = 1; page <= 5; page++) {
     await guest.video(3);
-    const lines = Array.from({ length: 20 }, (_, i) => `page ${page} line ${i}: ${"#".repeat(3 * i)}`);
+    const lines = Array.from({ length: 20 }, (_, i) => `page ${page} line ${i}: ${"#".repeat(3 * i + 1)}`);
     await guest.print(new TextEncoder().encode(lines.join("\r\n")));
     const memory = await client.screenText("memory");
     const dump = await client.screenText("dump");
@@ -240,7 +240,7 @@ Deno.test("display: text, exactly, by each way to read the screen; none where th
   // Once its registers were found in QEMU's memory no picture is made for it.
   await until("the text by video memory", async () => (await client.screenText("memory")).source === "vga");
   const printed = await vmsig(["screen", "memory", "--text", "--socket", daemon.socket]);
-  assertEquals([printed.code, printed.text.split("\n")[19]], [0, `page 5 line 19: ${"#".repeat(57)}`]);
+  assertEquals([printed.code, printed.text.split("\n")[19]], [0, `page 5 line 19: ${"#".repeat(58)}`]);
   await guest.setMode({ width: 640, height: 480, bits: 32 });
   await guest.fill(3, 32);
   for (const name of ["memory", "dump"]) {
