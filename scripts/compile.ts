@@ -1,14 +1,17 @@
 /**
  * `deno task compile`: makes the one executable. Everything that is loaded by URL at run time (the C shim,
- * the entry points of Workers) is named, because the compiler follows imports only.
+ * the entry points of Workers) is named, because the compiler follows imports only. The modules are bundled
+ * first (bundle.ts).
  *
  *   deno run -A scripts/compile.ts [OUTPUT]      default: dist/vmsig
  *
  * @module
  */
 import { exitCodeOf, Fault } from "../src/base/fault.ts";
+import { type Bundle, bundle } from "./bundle.ts";
 import { compileFault, findRuntimeBase } from "./runtime_base.ts";
 
+const SHIM = "shim/libvmsig_shim.so";
 const ROOT = new URL("../", import.meta.url).pathname;
 
 /**
@@ -40,9 +43,13 @@ export function workerFiles(): string[] {
   return found.sort();
 }
 
-/** The arguments of `deno`, with the output's path. */
-export function compileArguments(output: string): string[] {
-  const included = ["shim/libvmsig_shim.so", ...workerFiles()].flatMap((file) => ["--include", file]);
+/** The sources as they are, when they are not bundled. */
+function unbundled(): Bundle {
+  return { folder: ROOT, main: "main.ts", included: [SHIM, ...workerFiles()] };
+}
+
+/** The arguments of `deno`, with the output's absolute path. */
+export function compileArguments(output: string, { main, included }: Bundle): string[] {
   // Without --no-code-cache the executable writes a file of a predictable name into TMPDIR.
   return [
     "compile",
@@ -51,10 +58,10 @@ export function compileArguments(output: string): string[] {
     "--no-code-cache",
     ...EAGER,
     ...PERMISSIONS,
-    ...included,
+    ...included.flatMap((file) => ["--include", file]),
     "--output",
     output,
-    "main.ts",
+    main,
   ];
 }
 
@@ -73,17 +80,30 @@ export interface Compilation {
  *
  * @throws {Fault} `missing` when there is no runtime base, `refused` with the compiler's words
  */
-export async function compile({ deno, version, output }: Compilation): Promise<void> {
+export async function compile(
+  { deno, version, output }: Compilation,
+  tell: (line: string) => void = (line) => console.error(`vmsig: ${line}`),
+): Promise<void> {
   const search = { version, given: Deno.env.get("DENORT_BIN"), tools: `${ROOT}.tools` };
   const base = findRuntimeBase(search);
-  const { code, stderr } = await new Deno.Command(deno, {
-    args: compileArguments(output),
-    cwd: ROOT,
-    env: { ...base.from === "deno" ? {} : { DENORT_BIN: base.path }, NO_COLOR: "1" },
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  if (code !== 0) throw compileFault(new TextDecoder().decode(stderr), search);
+  const folder = Deno.makeTempDirSync({ prefix: "vmsig-bundle-" });
+  try {
+    const what = { root: ROOT, folder, workers: workerFiles(), shim: SHIM };
+    let obstacle = "";
+    const bundled = await bundle(what, (why) => (obstacle = why));
+    const sources = bundled ?? unbundled();
+    const { code, stderr } = await new Deno.Command(deno, {
+      args: compileArguments(output.startsWith("/") ? output : `${Deno.cwd()}/${output}`, sources),
+      cwd: sources.folder,
+      env: { ...base.from === "deno" ? {} : { DENORT_BIN: base.path }, NO_COLOR: "1" },
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    if (code !== 0) throw compileFault(new TextDecoder().decode(stderr), search);
+    if (bundled === undefined) tell(`not bundled, so commands start a little later: ${obstacle}`);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
 }
 
 /** The Deno that runs this, as what compiles. */

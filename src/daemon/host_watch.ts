@@ -93,7 +93,7 @@ export class HostWatch implements Disposable {
   readonly #qemus = new Map<number, Known>();
   /** Processes that were something else. */
   readonly #others = new Set<number>();
-  /** Users of whom a process that is called something else did not answer. */
+  /** Users of whom a process that is called something else did not answer in this look. */
   readonly #silent = new Set<number>();
   /** Those that could not be read, by when they were started: it is said once. */
   readonly #unreadable = new Map<number, string>();
@@ -169,10 +169,8 @@ export class HostWatch implements Disposable {
     /** Users of whom something did not let itself be read: the rest of theirs waits. */
     const slow = new Set<number>();
     const look = this.#looks++;
-    if (look % LOOKS_PER_MEMORY === 0) {
-      this.#others.clear();
-      this.#silent.clear();
-    }
+    if (look % LOOKS_PER_MEMORY === 0) this.#others.clear();
+    this.#silent.clear();
     const pids = await this.#host.pids();
     const running = new Set(pids);
     let hasGone = false;
@@ -215,7 +213,7 @@ export class HostWatch implements Disposable {
     if (slow.has(uid)) return known !== undefined;
     // Under another name it is hardly a QEMU, and worth no waiting.
     if (!isNamed && !await this.#mayBeQemu(pid, uid, listed)) {
-      if (!/qemu|kvm/.test(path)) this.#others.add(pid);
+      if (!/qemu|kvm/.test(path) && !this.#silent.has(uid)) this.#others.add(pid);
       return known !== undefined;
     }
     const process = listed.has(uid) ? await this.#read(pid, slow, uid) : undefined;
@@ -230,10 +228,14 @@ export class HostWatch implements Disposable {
   /** Whether a process whose program is called something else says that it is a QEMU. */
   async #mayBeQemu(pid: number, uid: number, listed: ReadonlySet<number>): Promise<boolean> {
     if (!listed.has(uid) || this.#silent.has(uid)) return false;
+    const started = this.#host.started(pid);
+    if (this.#unreadable.get(pid) === started) return false;
     try {
       return saysQemu((await this.#host.args(pid)).words);
     } catch {
-      // One that does not answer is no reason to pass over its user's VMs.
+      // One that does not answer is no reason to pass over its user's VMs. It is not asked again, and those
+      // of its user that are called something else wait for the next look.
+      this.#unreadable.set(pid, started);
       this.#silent.add(uid);
       return false;
     }

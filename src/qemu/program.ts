@@ -18,10 +18,7 @@ const HARDWARE: ReadonlySet<string> = new Set([
   "device",
 ]);
 
-/**
- * Whether a program of this path is called as a QEMU system emulator is: nix has
- * `.qemu-system-x86_64-wrapped`.
- */
+/** Whether a program is called as a QEMU system emulator is; nix has `.qemu-system-x86_64-wrapped`. */
 export function isQemuProgram(path: string): boolean {
   const name = path.slice(path.lastIndexOf("/") + 1).replace(/ \(deleted\)$/, "");
   return /^\.?(qemu-system-|qemu-kvm)|^kvm$/.test(name);

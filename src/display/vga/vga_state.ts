@@ -130,6 +130,11 @@ export class VgaState {
     this.#end = Math.min(memory.heap.end, memory.heap.start + MAX_HEAP);
   }
 
+  /** Whether these are the registers that it looks for. */
+  looksFor(registers: DispiRegisters): boolean {
+    return this.#known.every((value, i) => value === registers[i]);
+  }
+
   /** Looks through the next piece. `found` only when there is one place, and all of the heap was seen. */
   search(): SearchState {
     if (this.#at < this.#end) {

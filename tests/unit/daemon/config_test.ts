@@ -184,6 +184,15 @@ Deno.test("a defect is told with file, line and key", () => {
       "vmsigd.toml:7: endpoint[1].qmp: is the number 3, and must be text",
     ],
     [
+      "[[endpoint]]\nname = 'a'\nqmp = 'web.qmp'",
+      "vmsigd.toml:3: endpoint[0].qmp: is web.qmp, and must be an absolute path or tcp:HOST:PORT",
+    ],
+    [
+      "[[endpoint]]\nname = 'a'\nqmp = 'tcp:vm.example:4444'",
+      "vmsigd.toml:3: endpoint[0].qmp: is tcp:vm.example:4444, and its host must be an IPv4 or IPv6 address, or localhost",
+    ],
+    ["[[endpoint]]\nname = 'a'\nqmp = 'tcp:127.0.0.1:0'", "and its port must be 1 to 65535"],
+    [
       "[[endpoint]]\nname = 'a'\n[[endpoint]]\nname = 'a'",
       "vmsigd.toml:4: endpoint[1].name: is a, and another endpoint has that name",
     ],

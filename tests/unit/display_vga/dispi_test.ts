@@ -1,6 +1,7 @@
 /** The mode that a card's registers name: what QEMU would show, and what is none. */
 import { assertEquals } from "@std/assert";
-import { DISPI, isSameMode, modeOf } from "../../../src/display/vga/dispi.ts";
+import { DISPI, modeOf } from "../../../src/display/vga/dispi.ts";
+import { isSameMode } from "../../../src/display/vga/display_mode.ts";
 
 const CARD = { isVga: true, memoryBytes: 16 << 20 };
 

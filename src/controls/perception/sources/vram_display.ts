@@ -9,7 +9,7 @@ import { CODE } from "../../../base/codes.ts";
 import { DISPLAY_OP, FRAME_SOURCE } from "../../../event/body_number.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
 import type { ScreendumpSource } from "../../../display/screendump/screendump_source.ts";
-import type { DisplayMode } from "../../../display/vga/dispi.ts";
+import type { DisplayMode } from "../../../display/vga/display_mode.ts";
 import type { VideoMemory } from "../../../display/vga/video_memory.ts";
 import { VramSource } from "../../../display/vga/vram_source.ts";
 import { openScreendump } from "./screendump_row.ts";
