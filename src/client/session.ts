@@ -20,6 +20,7 @@ import { NO_ENDPOINT } from "../base/ids.ts";
 import { DIR, type Dir, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import { KINDS_OF_OLD } from "../protocol/version.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
@@ -35,12 +36,11 @@ import { openSocket } from "./open_socket.ts";
 import { PendingCommands } from "./pending_commands.ts";
 import { checkPace, type ReconnectOptions, Reconnector } from "./reconnector.ts";
 import { RosterView } from "./roster_view.ts";
+import type { SessionState } from "./session_state.ts";
 import { StreamSet } from "./stream_set.ts";
 
 /** How long a command may take unless told, ms. */
 export const DEFAULT_TIMEOUT_MS = 5000;
-/** One past the largest kind of a daemon that does not say it. */
-const KINDS_OF_OLD = 112;
 
 /** What every command takes. */
 export interface CommandOptions {
@@ -60,18 +60,6 @@ export interface SessionOptions extends Introduction {
   readonly reconnect?: ReconnectOptions | undefined;
 }
 
-type State =
-  | { readonly is: "new" }
-  | { readonly is: "up"; readonly link: Link }
-  | {
-    readonly is: "away";
-    readonly sinceNs: number;
-    readonly lastSeq: number;
-    readonly reconnector: Reconnector;
-    readonly returning: Promise<void>;
-  }
-  | { readonly is: "ended"; readonly fault: Fault | undefined };
-
 /** One client's state. */
 export class Session implements LinkHost {
   /** The roster as far as it has arrived. */
@@ -88,7 +76,7 @@ export class Session implements LinkHost {
   readonly #pool = new EventPool(64);
   readonly #pending = new PendingCommands();
   readonly #streams = new StreamSet(() => this.#wake());
-  #state: State = { is: "new" };
+  #state: SessionState = { is: "new" };
   /** The link that says HELLO now. */
   #opening: Link | undefined;
   /** Links that have ended and are being put away. */
@@ -352,6 +340,7 @@ export class Session implements LinkHost {
     this.leases.loseAll("owner-gone");
     this.roster.clear();
     this.memory.clear();
+    this.rings[Symbol.dispose]();
     const returning = reconnector.run().then((final) => {
       if (final !== undefined && this.#state.is === "away") this.#end(final, final, "disconnected");
     });
