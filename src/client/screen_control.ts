@@ -144,10 +144,8 @@ export async function* watchFrames(
     let last = first.frameId;
     yield first;
     for await (const event of stream) {
-      // The next daemon knows nothing of this watch.
-      if (event.kind === KIND.RECONNECTED) {
-        throw new Fault("unreachable", `Cannot ${what} any more: the daemon was restarted; watch it anew`);
-      }
+      // Another daemon knows nothing of who watched.
+      if (event.kind === KIND.RECONNECTED) await watch(rate);
       const info = event.as("FRAME_INFO");
       if (info === undefined || info.head !== head) continue;
       // Of a new source the numbers may begin anew.
