@@ -1,8 +1,8 @@
 /**
  * Bundles the sources before they are compiled: 450 modules become a few files, one per command and those
- * that they share. A command of the executable starts 15 ms earlier so. It is done by `deno bundle`, which
- * brings esbuild with it; `scripts/setup.sh compile` sees to that. Where it cannot be had, the executable is
- * compiled from the sources as they are.
+ * that they share, so that a command of the executable starts 15 ms earlier. It is done by `deno bundle`,
+ * which brings esbuild with it; `scripts/setup.sh compile` sees to that. Where it cannot be had, the
+ * executable is compiled from the sources as they are.
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";
