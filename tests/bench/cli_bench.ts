@@ -4,7 +4,7 @@
  * oldest Deno, whose runtime base `scripts/setup.sh compile` brings.
  * @module
  */
-import { compile } from "../../scripts/compile.ts";
+import { compile } from "../../scripts/build/compile.ts";
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";
 import { serveStubs } from "./served.ts";
 

@@ -5,7 +5,7 @@
  * executable is compiled from the sources as they are.
  * @module
  */
-import { Fault } from "../src/base/fault.ts";
+import { Fault } from "../../src/base/fault.ts";
 
 /** What is compiled: a folder, and paths in it. */
 export interface Bundle {
@@ -92,7 +92,7 @@ export function withPlaces(text: string, file: string, places: ReadonlyMap<strin
     if (place === undefined) {
       throw new Fault(
         "refused",
-        `Cannot bundle: ${file} loads ${literal} by its URL, which scripts/bundle.ts does not know`,
+        `Cannot bundle: ${file} loads ${literal} by its URL, which scripts/build/bundle.ts does not know`,
       );
     }
     const up = "../".repeat(file.split("/").length - 1);
