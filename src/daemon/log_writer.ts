@@ -5,8 +5,8 @@
  * lines are counted, and the number is told in their place. When the reader has gone for good, lines are
  * dropped in silence.
  *
- * A line that is said again and again is counted (repeat_filter.ts). Records, the audit trail's lines, are never
- * counted, and have room of their own when others have used up theirs.
+ * A line that is said again and again is counted (repeat_filter.ts). Records, the audit trail's lines, are
+ * written each time, and have room of their own when others have used up theirs.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
