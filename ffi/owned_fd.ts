@@ -115,7 +115,16 @@ export class OwnedFd implements Disposable {
 
   /** A second descriptor of the same open file, owned on its own. */
   dup(): OwnedFd {
-    return new OwnedFd(check(shim().vmsig_dup(this.fd, 0), "dup"));
+    return OwnedFd.copyOf(this.fd);
+  }
+
+  /**
+   * A second descriptor of the open file that a borrowed one means.
+   *
+   * @throws {OsError} EBADF when it is closed, EMFILE
+   */
+  static copyOf(fd: number): OwnedFd {
+    return new OwnedFd(check(shim().vmsig_dup(fd, 0), "dup"));
   }
 
   /** Closes it; nothing when it was closed or released before. */

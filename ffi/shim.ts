@@ -1,5 +1,6 @@
 /**
- * Loads the shim, once a thread, when it is first needed.
+ * Loads the shim, once per thread, when it is first needed: first what a client needs, and everything else
+ * when one of the other functions is called (early_symbols.ts).
  *
  * Run by Deno, the library lies beside the sources. In a compiled executable it is embedded: Deno would
  * extract it to a file in TMPDIR, which another user of the machine may have put there first. So its bytes go
@@ -9,12 +10,14 @@
  * @module
  */
 import { Fault, messageOf } from "../src/base/fault.ts";
+import { EARLY, LATE } from "./early_symbols.ts";
 import { SHIM_VERSION, type ShimSymbols, SYMBOLS, VERSION_SYMBOLS } from "./symbols.ts";
 
 export type { ShimSymbols } from "./symbols.ts";
 
 const LIBRARY: URL = new URL("../shim/libvmsig_shim.so", import.meta.url);
 const MFD_CLOEXEC = 1;
+const EMBEDDED = "the embedded C shim";
 
 let loaded: ShimSymbols | undefined;
 
@@ -24,9 +27,51 @@ let loaded: ShimSymbols | undefined;
  * @throws {Fault} `missing` when the library is not there, cannot be loaded, or is of another version
  */
 export function shim(): ShimSymbols {
-  return loaded ??= isEmbedded(LIBRARY, Deno.build.standalone)
-    ? loadEmbedded(readLibrary(LIBRARY))
-    : loadFile(LIBRARY);
+  return loaded ??= isEmbedded(LIBRARY, Deno.build.standalone) ? beginEmbedded() : beginFile(LIBRARY);
+}
+
+/**
+ * The shim's functions, all of them bound now: for whoever wants to know that they can be, or when.
+ *
+ * @throws {Fault} `missing`, as {@linkcode shim}
+ */
+export function wholeShim(): ShimSymbols {
+  // Asking for any late one binds all of them.
+  void shim().vmsig_kill;
+  return shim();
+}
+
+/** Binds what is needed first. Every other name binds all of the rest when it is asked for. */
+function begin(path: string, what: string, onComplete: () => void): ShimSymbols {
+  const early = bind(path, EARLY, what);
+  const symbols = { ...early };
+  const complete = (): ShimSymbols => {
+    // The early functions stay the same ones: calls of them that V8 has compiled go on being fast.
+    loaded = { ...early, ...bind(path, LATE, what) } as ShimSymbols;
+    onComplete();
+    return loaded;
+  };
+  for (const name of Object.keys(LATE) as (keyof ShimSymbols)[]) {
+    // Whoever kept the object from before the rest was bound finds it as well.
+    Object.defineProperty(symbols, name, { get: () => (loaded === symbols ? complete() : loaded)?.[name] });
+  }
+  return symbols as ShimSymbols;
+}
+
+function beginFile(file: URL): ShimSymbols {
+  const path = pathOf(file);
+  return begin(path, path, () => {});
+}
+
+/** The memfd stays open until all is bound: by its path the same library is found, and no second one. */
+function beginEmbedded(): ShimSymbols {
+  const memfd = new LibraryMemfd(readLibrary(LIBRARY));
+  try {
+    return begin(memfd.path, EMBEDDED, () => memfd[Symbol.dispose]());
+  } catch (error) {
+    memfd[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /**
@@ -43,41 +88,64 @@ export function isEmbedded(file: URL, standalone: boolean | undefined): boolean 
 }
 
 /**
- * Loads the library from a file.
+ * Loads the whole library from a file.
  *
  * @throws {Fault} `missing`, with the remedy
  */
 export function loadFile(file: URL): ShimSymbols {
+  const path = pathOf(file);
+  return bind(path, SYMBOLS, path) as ShimSymbols;
+}
+
+/**
+ * Loads the whole library from its bytes, through a memfd: what a compiled executable does.
+ *
+ * @throws {Fault} `missing`, with the remedy
+ */
+export function loadEmbedded(bytes: Uint8Array): ShimSymbols {
+  using memfd = new LibraryMemfd(bytes);
+  return bind(memfd.path, SYMBOLS, EMBEDDED) as ShimSymbols;
+}
+
+function pathOf(file: URL): string {
   if (file.protocol !== "file:") {
     throw new Fault(
       "missing",
       `Cannot load the C shim from ${file.href}: run vmsig from files on this machine`,
     );
   }
-  return open(decodeURIComponent(file.pathname), decodeURIComponent(file.pathname));
+  return decodeURIComponent(file.pathname);
 }
 
-/**
- * Loads the library from its bytes, through a memfd: what a compiled executable does.
- *
- * @throws {Fault} `missing`, with the remedy
- */
-export function loadEmbedded(bytes: Uint8Array): ShimSymbols {
-  const libc = openLibc();
-  const { memfd_create, write, close } = libc.symbols;
-  const fd = memfd_create(new TextEncoder().encode("vmsig-shim\0"), MFD_CLOEXEC);
-  try {
-    if (fd < 0) throw missing("the embedded C shim", "this kernel gives no memfd (memfd_create failed)");
-    for (let done = 0; done < bytes.length;) {
-      const rest = bytes.slice(done);
-      const n = Number(write(fd, rest, BigInt(rest.length)));
-      if (n <= 0) throw missing("the embedded C shim", "its memfd cannot be written; is memory short?");
-      done += n;
+/** The library's bytes in memory that has a path. */
+class LibraryMemfd implements Disposable {
+  readonly #libc = openLibc();
+  readonly #fd: number;
+
+  constructor(bytes: Uint8Array) {
+    const { memfd_create, write } = this.#libc.symbols;
+    this.#fd = memfd_create(new TextEncoder().encode("vmsig-shim\0"), MFD_CLOEXEC);
+    try {
+      if (this.#fd < 0) throw missing(EMBEDDED, "this kernel gives no memfd (memfd_create failed)");
+      for (let done = 0; done < bytes.length;) {
+        const rest = bytes.slice(done);
+        const n = Number(write(this.#fd, rest, BigInt(rest.length)));
+        if (n <= 0) throw missing(EMBEDDED, "its memfd cannot be written; is memory short?");
+        done += n;
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
     }
-    return open(`/proc/self/fd/${fd}`, "the embedded C shim");
-  } finally {
-    if (fd >= 0) close(fd);
-    libc.close();
+  }
+
+  get path(): string {
+    return `/proc/self/fd/${this.#fd}`;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd >= 0) this.#libc.symbols.close(this.#fd);
+    this.#libc.close();
   }
 }
 
@@ -85,17 +153,22 @@ function readLibrary(file: URL): Uint8Array {
   try {
     return Deno.readFileSync(file);
   } catch (error) {
-    throw missing("the embedded C shim", `${messageOf(error)}; compile with --include shim/libvmsig_shim.so`);
+    throw missing(EMBEDDED, `${messageOf(error)}; compile with --include shim/libvmsig_shim.so`);
   }
 }
 
-function open(path: string, what: string): ShimSymbols {
-  checkVersion(path, what);
+/** Binds some functions of the library. Its version is what tells why when that cannot be done. */
+function bind(path: string, symbols: Deno.ForeignLibraryInterface, what: string): Partial<ShimSymbols> {
+  let bound: Partial<ShimSymbols>;
   try {
-    return Deno.dlopen(path, SYMBOLS).symbols;
+    bound = Deno.dlopen(path, symbols).symbols as Partial<ShimSymbols>;
   } catch (error) {
+    checkVersion(path, what);
     throw missing(what, `${firstLine(error)}; build it anew: scripts/build-shim`, error);
   }
+  // Late functions are of the library whose early ones told their version.
+  if (bound.vmsig_shim_version !== undefined) expectVersion(bound.vmsig_shim_version(), what);
+  return bound;
 }
 
 // First by the one symbol that never changes: an older library lacks others, and would be told as a missing
@@ -112,6 +185,10 @@ function checkVersion(path: string, what: string): void {
       : "build it: scripts/build-shim";
     throw missing(what, `${firstLine(error)}; ${remedy}`, error);
   }
+  expectVersion(version, what);
+}
+
+function expectVersion(version: number, what: string): void {
   if (version !== SHIM_VERSION) {
     throw missing(
       what,

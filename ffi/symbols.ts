@@ -41,6 +41,8 @@ export const SYMBOLS = {
   vmsig_pread: { parameters: ["i32", "buffer", "f64", "i32", "f64"], result: "i32" },
   vmsig_pwrite: { parameters: ["i32", "buffer", "f64", "i32", "f64"], result: "i32" },
   vmsig_pipe: { parameters: ["buffer"], result: "i32" },
+  // Rows of a picture
+  vmsig_read_rows: { parameters: ["i32", "buffer", "buffer", "buffer", "i32"], result: "i32" },
   // Waiting and time
   vmsig_epoll_create: { parameters: [], result: "i32" },
   vmsig_epoll_ctl: { parameters: ["i32", "i32", "i32", "u32", "u32"], result: "i32" },

@@ -6,7 +6,8 @@
  *
  * @module
  */
-import { Fault } from "../src/base/fault.ts";
+import { exitCodeOf, Fault } from "../src/base/fault.ts";
+import { compileFault, findRuntimeBase } from "./runtime_base.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
@@ -57,39 +58,47 @@ export function compileArguments(output: string): string[] {
   ];
 }
 
+/** What compiles, and into what. */
+export interface Compilation {
+  /** The Deno that compiles. */
+  readonly deno: string;
+  /** Its version. */
+  readonly version: string;
+  /** The executable's path. */
+  readonly output: string;
+}
+
 /**
- * Compiles.
+ * Compiles, with the runtime base that is here, or the one that Deno downloads (runtime_base.ts).
  *
- * @param deno which Deno
- * @param output the executable's path
- * @param env more environment, for the runtime base
- * @throws {Fault} with the compiler's words
+ * @throws {Fault} `missing` when there is no runtime base, `refused` with the compiler's words
  */
-export async function compile(
-  deno: string,
-  output: string,
-  env: Readonly<Record<string, string>> = {},
-): Promise<void> {
+export async function compile({ deno, version, output }: Compilation): Promise<void> {
+  const search = { version, given: Deno.env.get("DENORT_BIN"), tools: `${ROOT}.tools` };
+  const base = findRuntimeBase(search);
   const { code, stderr } = await new Deno.Command(deno, {
     args: compileArguments(output),
     cwd: ROOT,
-    env: { ...env, NO_COLOR: "1" },
+    env: { ...base.from === "deno" ? {} : { DENORT_BIN: base.path }, NO_COLOR: "1" },
     stdout: "null",
     stderr: "piped",
   }).output();
-  if (code !== 0) {
-    throw new Fault("refused", `Cannot compile: ${new TextDecoder().decode(stderr).trim()}`);
-  }
+  if (code !== 0) throw compileFault(new TextDecoder().decode(stderr), search);
+}
+
+/** The Deno that runs this, as what compiles. */
+export function thisDeno(): Omit<Compilation, "output"> {
+  return { deno: Deno.execPath(), version: Deno.version.deno };
 }
 
 if (import.meta.main) {
   const output = Deno.args[0] ?? "dist/vmsig";
   try {
-    await compile(Deno.execPath(), output);
+    await compile({ ...thisDeno(), output });
     console.log(`made ${output} (${Math.round(Deno.statSync(output).size / 1e6)} MB)`);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     console.error(`vmsig: ${error.code}: ${error.message}`);
-    Deno.exit(1);
+    Deno.exit(exitCodeOf(error));
   }
 }

@@ -4,12 +4,13 @@
  *
  *   deno run -A scripts/deb.ts [--executable FILE] [--output FOLDER]
  *
- * Without --executable it compiles one first (scripts/compile.ts), which needs Deno's runtime base.
+ * Without --executable it compiles one first (scripts/compile.ts), which needs Deno's runtime base
+ * (scripts/runtime_base.ts).
  * @module
  */
-import { Fault, messageOf } from "../src/base/fault.ts";
+import { exitCodeOf, Fault, messageOf } from "../src/base/fault.ts";
 import { VERSION } from "../src/base/version.ts";
-import { compile } from "./compile.ts";
+import { compile, thisDeno } from "./compile.ts";
 import { completion } from "./completion.ts";
 import { manPage } from "./man_page.ts";
 
@@ -73,7 +74,7 @@ function read(path: string): string {
 }
 
 async function compiled(staging: string): Promise<string> {
-  await compile(Deno.execPath(), `${staging}/vmsig`);
+  await compile({ ...thisDeno(), output: `${staging}/vmsig` });
   return `${staging}/vmsig`;
 }
 
@@ -138,6 +139,6 @@ if (import.meta.main) {
     console.log(`made ${deb} (${Math.round(Deno.statSync(deb).size / 1e6)} MB)`);
   } catch (error) {
     console.error(`vmsig: ${error instanceof Fault ? error.code : "internal"}: ${messageOf(error)}`);
-    Deno.exit(error instanceof Fault && error.code === "missing" ? 3 : 1);
+    Deno.exit(exitCodeOf(error));
   }
 }

@@ -5,23 +5,48 @@
  * failed. Sets nothing up (scripts/test does).
  *
  *   deno run -A scripts/ok.ts [STEP…]      all steps, or only those named
+ *   deno run -A scripts/ok.ts --quick      the checks, and the unit tests that start no process
  *
+ * Checks run first, one after another. Test steps are cut into parts (a process each), of which a few run at
+ * a time: most tests wait for a guest, a timer or a process, and no verdict depends on how busy the machine
+ * is. The steps that take longest begin first, and end with their smallest parts.
  * @module
  */
 import { junitCounts } from "./junit_counts.ts";
 
 interface Step {
   readonly name: string;
-  readonly args: readonly string[];
-  /** How long it may take; then it and what it started are ended. */
+  /** The arguments of each part; a check has one part. */
+  readonly parts: readonly (readonly string[])[];
+  /** How long each part may take; then it and what it started are ended. */
   readonly limitSeconds: number;
-  /** A test step's counts come from its JUnit report. */
+  /** A test step's counts come from its JUnit reports; its parts run beside those of other test steps. */
   readonly isTest?: boolean;
+}
+
+/** A part that has ended. */
+interface PartOutcome {
+  readonly passed: number;
+  readonly failed: number;
+  /** What it printed and why it failed; empty when it passed. */
+  readonly told: string;
+}
+
+/** What a step came to. */
+interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
 }
 
 const ROOT = new URL("../", import.meta.url).pathname;
 /** Together, whatever each step may take: CI ends at 45 minutes, set-up included. */
 const TOTAL_SECONDS = 2400;
+/** Unit tests that `--quick` leaves out: they start daemons, commands and compilers. */
+const STARTS_PROCESSES = /^tests\/unit\/(daemon|cli|rendezvous|scripts)\//;
+/** Into so many parts the unit tests are cut. */
+const UNIT_PARTS = 4;
+/** One more than there are processors, since most of a test is waiting. */
+const LANES = Math.min(4, navigator.hardwareConcurrency) + 1;
 
 /** The source files that document themselves. */
 function documentedFiles(): string[] {
@@ -37,44 +62,68 @@ function documentedFiles(): string[] {
   return files.sort();
 }
 
-function tests(folder: string): readonly string[] {
-  return ["test", "-A", "--no-check", "--permit-no-files", `tests/${folder}`];
+/** The test files under a folder, by name. */
+function testFiles(folder: string): string[] {
+  const files: string[] = [];
+  const folders = [`tests/${folder}`];
+  for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
+    for (const entry of Deno.readDirSync(`${ROOT}${next}`)) {
+      const path = `${next}/${entry.name}`;
+      if (entry.isDirectory) folders.push(path);
+      else if (/[._]test\.ts$/.test(entry.name)) files.push(path);
+    }
+  }
+  return files.sort();
 }
 
-function allSteps(): Step[] {
-  const steps: Step[] = [
-    { name: "fmt", args: ["fmt", "--check"], limitSeconds: 60 },
-    { name: "lint", args: ["lint"], limitSeconds: 60 },
-    { name: "check", args: ["check"], limitSeconds: 120 },
-    { name: "layers", args: ["run", "-A", "scripts/layers.ts"], limitSeconds: 60 },
-    { name: "pages", args: ["run", "-A", "scripts/pages.ts"], limitSeconds: 60 },
-    { name: "comments", args: ["run", "-A", "scripts/comments.ts"], limitSeconds: 60 },
-    { name: "docs", args: ["doc", "--lint", ...documentedFiles()], limitSeconds: 60 },
-    { name: "unit", args: tests("unit"), limitSeconds: 600, isTest: true },
-    { name: "fuzz", args: tests("fuzz"), limitSeconds: 600, isTest: true },
-    { name: "hostile", args: tests("hostile"), limitSeconds: 600, isTest: true },
-    { name: "guest", args: tests("guest"), limitSeconds: 1200, isTest: true },
+function testArgs(files: readonly string[]): readonly string[] {
+  return ["test", "-A", "--no-check", ...files];
+}
+
+/** The files dealt out to so many parts: neighbours, which tend to cost alike, come into different ones. */
+function dealt(files: readonly string[], parts: number): readonly (readonly string[])[] {
+  return Array.from({ length: parts }, (_, i) => files.filter((_, k) => k % parts === i))
+    .filter((part) => part.length > 0);
+}
+
+function testStep(name: string, parts: readonly (readonly string[])[], limitSeconds: number): Step {
+  return { name, parts: parts.map(testArgs), limitSeconds, isTest: true };
+}
+
+function check(name: string, args: readonly string[], limitSeconds = 60): Step {
+  return { name, parts: [args], limitSeconds };
+}
+
+function allSteps(quick: boolean): Step[] {
+  const unit = testFiles("unit").filter((file) => !quick || !STARTS_PROCESSES.test(file));
+  const steps = [
+    check("fmt", ["fmt", "--check"]),
+    check("lint", ["lint"]),
+    check("check", ["check"], 120),
+    check("layers", ["run", "-A", "scripts/layers.ts"]),
+    check("pages", ["run", "-A", "scripts/pages.ts"]),
+    check("comments", ["run", "-A", "scripts/comments.ts"]),
+    check("docs", ["doc", "--lint", ...documentedFiles()]),
+    // Attacks measure what the daemon weighs, and share uids: one after another.
+    testStep("hostile", [["tests/hostile"]], 900),
+    testStep("fuzz", [["tests/fuzz"]], 900),
+    testStep("unit", dealt(unit, UNIT_PARTS), 600),
+    testStep("guest", testFiles("guest").map((file) => [file]), 600),
   ];
   const config = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`)) as { tasks?: Record<string, unknown> };
   if (config.tasks?.["compile:check"] !== undefined) {
-    steps.push({ name: "compile", args: ["task", "compile:check"], limitSeconds: 180 });
+    steps.push(check("compile", ["task", "compile:check"], 300));
   }
   return steps;
 }
 
-interface Outcome {
-  readonly passed: number;
-  readonly failed: number;
-}
-
-async function run(step: Step, leftSeconds: number, reports: string): Promise<Outcome> {
-  const started = performance.now();
+async function runPart(step: Step, index: number, endMs: number, reports: string): Promise<PartOutcome> {
+  const leftSeconds = (endMs - performance.now()) / 1000;
   const limitSeconds = Math.max(1, Math.min(step.limitSeconds, Math.floor(leftSeconds)));
-  const report = `${reports}/${step.name}.xml`;
-  const args = step.isTest
-    ? [...step.args.slice(0, -1), `--junit-path=${report}`, ...step.args.slice(-1)]
-    : step.args;
-  // coreutils' timeout puts the step into a process group of its own and ends all of it.
+  const report = `${reports}/${step.name}-${index}.xml`;
+  const part = step.parts[index] ?? [];
+  const args = step.isTest ? [...part.slice(0, 1), `--junit-path=${report}`, ...part.slice(1)] : part;
+  // coreutils' timeout puts the part into a process group of its own and ends all of it.
   const command = new Deno.Command("timeout", {
     args: ["--kill-after=5", String(limitSeconds), Deno.execPath(), ...args],
     cwd: ROOT,
@@ -87,40 +136,94 @@ async function run(step: Step, leftSeconds: number, reports: string): Promise<Ou
   const counts = step.isTest ? await junitCounts(report) : { passed: 0, failed: 0 };
   // A test file that does not load, or a run that was ended, is a failure that no report counts.
   const failed = code !== 0 && counts.failed === 0 ? 1 : counts.failed;
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  const detail = step.isTest ? `${counts.passed} passed, ${failed} failed` : failed === 0 ? "ok" : "FAILED";
-  console.log(`${step.name.padEnd(8)} ${seconds.padStart(6)} s  ${detail}`);
+  let told = "";
   if (failed > 0) {
     const decoder = new TextDecoder();
-    console.log(`${decoder.decode(stdout)}${decoder.decode(stderr)}`.trimEnd());
+    told = `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trimEnd();
     if (code === 124 || code === 137) {
-      console.log(`vmsig: timed-out: ${step.name} took longer than ${limitSeconds} s`);
+      told += `\nvmsig: timed-out: ${step.name} (${part.at(-1)}) took longer than ${limitSeconds} s`;
     }
   }
-  return { passed: counts.passed, failed };
+  return { passed: counts.passed, failed, told };
 }
 
-const known = allSteps();
-const unknown = Deno.args.filter((name) => !known.some((step) => step.name === name));
-if (unknown.length > 0) {
-  console.error(
-    `vmsig: usage: no step ${unknown.join(", ")}; there are ${known.map((step) => step.name).join(", ")}`,
-  );
-  Deno.exit(2);
-}
-const steps = Deno.args.length === 0 ? known : known.filter((step) => Deno.args.includes(step.name));
-const reports = await Deno.makeTempDir({ prefix: "vmsig-ok-" });
-let passed = 0;
-let failed = 0;
-try {
-  const deadline = performance.now() + TOTAL_SECONDS * 1000;
-  for (const step of steps) {
-    const outcome = await run(step, (deadline - performance.now()) / 1000, reports);
-    passed += outcome.passed;
-    failed += outcome.failed;
+/** Says what a step came to, and shows what failed in it. */
+function conclude(step: Step, parts: readonly PartOutcome[], startedMs: number): Outcome {
+  let passed = 0;
+  let failed = 0;
+  for (const part of parts) {
+    passed += part.passed;
+    failed += part.failed;
   }
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+  const detail = step.isTest ? `${passed} passed, ${failed} failed` : failed === 0 ? "ok" : "FAILED";
+  console.log(`${step.name.padEnd(8)} ${seconds.padStart(6)} s  ${detail}`);
+  for (const { told } of parts) if (told !== "") console.log(told);
+  return { passed, failed };
+}
+
+/** Runs test steps' parts in lanes, in the order of the steps; a step is concluded with its last part. */
+async function runTests(steps: readonly Step[], endMs: number, reports: string): Promise<Outcome[]> {
+  const queue = steps.flatMap((step) => step.parts.map((_, index) => ({ step, index })));
+  const done = new Map<Step, { startedMs: number; parts: PartOutcome[] }>();
+  const outcomes: Outcome[] = [];
+  const lane = async () => {
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+      const { step, index } = job;
+      const progress = done.get(step) ?? { startedMs: performance.now(), parts: [] };
+      done.set(step, progress);
+      progress.parts.push(await runPart(step, index, endMs, reports));
+      if (progress.parts.length === step.parts.length) {
+        outcomes.push(conclude(step, progress.parts, progress.startedMs));
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  return outcomes;
+}
+
+async function runAll(steps: readonly Step[], reports: string): Promise<Outcome[]> {
+  const endMs = performance.now() + TOTAL_SECONDS * 1000;
+  const outcomes: Outcome[] = [];
+  for (const step of steps.filter((step) => !step.isTest)) {
+    const startedMs = performance.now();
+    outcomes.push(conclude(step, [await runPart(step, 0, endMs, reports)], startedMs));
+  }
+  outcomes.push(...await runTests(steps.filter((step) => step.isTest), endMs, reports));
+  return outcomes;
+}
+
+/** The steps that the command line asks for; none, and it is told, when one of them does not exist. */
+function chosenSteps(): Step[] {
+  const known = allSteps(false);
+  if (Deno.args.length === 0) return known;
+  if (Deno.args.length === 1 && Deno.args[0] === "--quick") {
+    return allSteps(true).filter((step) => step.isTest ? step.name === "unit" : step.name !== "compile");
+  }
+  const unknown = Deno.args.filter((name) => !known.some((step) => step.name === name));
+  if (unknown.length > 0) {
+    console.error(
+      `vmsig: usage: no step ${unknown.join(", ")}; there are ${
+        known.map((step) => step.name).join(", ")
+      }, ` +
+        "and --quick alone",
+    );
+    return [];
+  }
+  return known.filter((step) => Deno.args.includes(step.name));
+}
+
+const reports = await Deno.makeTempDir({ prefix: "vmsig-ok-" });
+let outcomes: Outcome[] = [];
+try {
+  const steps = chosenSteps();
+  if (steps.length === 0) Deno.exitCode = 2;
+  else outcomes = await runAll(steps, reports);
 } finally {
   await Deno.remove(reports, { recursive: true });
 }
-console.log(`${passed} passed, ${failed} failed`);
-Deno.exit(failed === 0 ? 0 : 1);
+if (Deno.exitCode === 0) {
+  const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
+  console.log(`${outcomes.reduce((sum, outcome) => sum + outcome.passed, 0)} passed, ${failed} failed`);
+  Deno.exitCode = failed === 0 ? 0 : 1;
+}

@@ -55,7 +55,9 @@ function kinds(): string {
       row.body === "raw-or-none" ? "raw, or none" : row.body,
       row.fds === 0 ? "-" : `${row.fds}`,
       needsOf(row.needs, row),
-      row.retained === 0 ? "-" : `${row.retained}`,
+      row.retained === 0
+        ? "-"
+        : `${row.retained}${row.retainedBy === undefined ? "" : `, by ${row.retainedBy}`}`,
     ]),
   );
 }
@@ -78,8 +80,10 @@ function needsOf(needs: Needs, row: KindRow): string {
       return "by operation, below";
     case "lease-class":
       return `the class's${needs.also === 0 ? "" : ` or ${capNames(needs.also).join(" or ")}`}`;
+    case "joined":
+      return "whoever has joined";
     case "nobody":
-      return row.way === "handshake" ? "the opening" : "nobody";
+      return row.way === "handshake" ? "the opening" : row.way === "local" ? "does not travel" : "nobody";
   }
 }
 

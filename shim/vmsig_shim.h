@@ -50,6 +50,10 @@ VMSIG_API int32_t vmsig_pread(int32_t fd, uint8_t *bytes, double offset, int32_t
 VMSIG_API int32_t vmsig_pwrite(int32_t fd, const uint8_t *bytes, double offset, int32_t length, double position);
 VMSIG_API int32_t vmsig_pipe(int32_t *out);
 
+/* Rows of a picture; see vmsig_rows.c for the request's shape */
+VMSIG_API int32_t vmsig_read_rows(int32_t fd, uint8_t *picture, double *request, uint8_t *scratch,
+                                  int32_t scratch_bytes);
+
 /* Waiting and time */
 VMSIG_API int32_t vmsig_epoll_create(void);
 VMSIG_API int32_t vmsig_epoll_ctl(int32_t epoll, int32_t operation, int32_t fd, uint32_t events, uint32_t tag);

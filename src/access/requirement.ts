@@ -5,8 +5,9 @@
  */
 import { ROWS } from "../event/catalogue.ts";
 import { KIND_MAX } from "../event/kind.ts";
-import type { Need } from "../event/kind_row.ts";
+import type { KindRow, Need } from "../event/kind_row.ts";
 import { CAP_OF_CLASS } from "../event/lease_class.ts";
+import { type Source, SOURCE_MAX } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
 export { CAP_OF_CLASS } from "../event/lease_class.ts";
@@ -66,6 +67,32 @@ export function capsFor(command: TransferEvent): number {
   if (also === NOT_BY_CLASS) return DOWN_CAPS[kind] ?? BAD_OPERATION;
   const cap = CAP_OF_CLASS[first];
   return cap === undefined ? BAD_OPERATION : cap | also;
+}
+
+/** What the commands of a source need: of each mask one bit is enough. */
+const NEEDS_OF_SOURCE: readonly (readonly number[])[] = Array.from(
+  { length: SOURCE_MAX },
+  (_, source) => ROWS.flatMap(([, row]) => row.way === "down" && row.source === source ? needsOf(row) : []),
+);
+
+function needsOf({ needs }: KindRow): number[] {
+  switch (needs.by) {
+    case "any":
+      return [needs.caps];
+    case "operation":
+      return [...needs.of.values()].map(({ caps }) => caps);
+    case "lease-class":
+      return CAP_OF_CLASS.map((cap) => cap | needs.also);
+    case "addressed":
+    case "joined":
+    case "nobody":
+      return [];
+  }
+}
+
+/** Whether a change of capabilities takes away the right to some command of a source. */
+export function losesCommands(source: Source, before: number, after: number): boolean {
+  return (NEEDS_OF_SOURCE[source] ?? []).some((caps) => (before & caps) !== 0 && (after & caps) === 0);
 }
 
 /** The class of lease that a command must be sent under, or {@linkcode NO_LEASE_CLASS}. */

@@ -35,6 +35,11 @@ export const MAX_QUEUE_BYTES: number = 8 * 1024 * 1024;
 export const MAX_PRINCIPAL_EVENT_BYTES: number = 32 * 1024 * 1024;
 /** Bytes of the commands of one uid that are not answered yet; past it its controls are not read. */
 export const MAX_PRINCIPAL_COMMAND_BYTES: number = 16 * 1024 * 1024;
+/**
+ * Descriptors of the commands of one uid that wait in the bus, and that no adapter has taken; a command with
+ * more is refused.
+ */
+export const MAX_PRINCIPAL_COMMAND_FDS = 64;
 /** What a command counts for beside its body: one uid has half of the places for open commands at most. */
 export const COMMAND_BYTES = 512;
 /**
@@ -45,8 +50,8 @@ export const MAX_UNFOLDED_EVENTS = 32;
 /** Controls of a daemon, unless the config says otherwise (src/event/PROTOCOL.md). */
 export const DEFAULT_MAX_CONTROLS = 1024;
 /**
- * Controls beyond those that root and the daemon's own user may have in any case, and as many places at the
- * door.
+ * Controls beyond those that root and the daemon's own user may have in any case, and as many places of
+ * pending peers.
  */
 export const RESERVED_PLACES = 16;
 /** Bytes of a HELLO's body: it says a name and a few numbers. */
@@ -67,6 +72,8 @@ export const RECEIVE_BATCH = 32;
 export const SEND_BATCH = 64;
 /** In-band QMP commands in flight (QEMU suspends the monitor's input past 8). */
 export const MAX_QMP_INFLIGHT = 8;
+/** Descriptors that QEMU takes with one message of a chardev (TCP_MAX_FDS); it closes those past it. */
+export const MAX_QMP_FDS = 16;
 /** QMP commands of one monitor that wait for a place among those in flight. */
 export const MAX_QMP_QUEUE = 65_536;
 /** CMD_INPUT commands of one endpoint that wait for its driver. */

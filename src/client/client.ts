@@ -22,17 +22,19 @@ import {
 } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
-import { KIND } from "../event/kind.ts";
+import { KIND, type Kind } from "../event/kind.ts";
+import { sourceNamesOf } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
+import { barrier, rosterArrived } from "./arrival.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
-import type { SubscribeOptions, Welcome } from "./handshake.ts";
+import type { Welcome } from "./handshake.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
 import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
 import type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
-import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session } from "./session.ts";
+import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session, type SessionOptions } from "./session.ts";
 import { faultOfCode, faultOfDenial } from "./verdict.ts";
 
 /** What a VM is told to do. All but `stop`, `cont` and `wakeup` need the POWER lease. */
@@ -68,16 +70,10 @@ export class Client implements AsyncDisposable, LeaseHome {
    *
    * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`
    */
-  static async join(
-    socket: OwnedFd,
-    socketPath: string,
-    name: string,
-    sub: SubscribeOptions,
-    timeoutMs: number,
-  ): Promise<Client> {
-    const session = new Session(socket, socketPath);
+  static async join(socket: OwnedFd, options: SessionOptions): Promise<Client> {
+    const session = new Session(options);
     try {
-      await session.greet(name, sub, timeoutMs);
+      await session.open(socket);
     } catch (error) {
       await session.close();
       throw error;
@@ -150,7 +146,7 @@ export class Client implements AsyncDisposable, LeaseHome {
     if (known !== undefined) return known;
     // Who may not see the roster can still say a number; the daemon judges it.
     if ((this.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) return Number(ref);
-    await this.#session.rosterArrived();
+    await rosterArrived(this.#session);
     const found = this.roster.find(ref);
     if (found === undefined) throw this.roster.unknown(ref);
     return found;
@@ -158,7 +154,7 @@ export class Client implements AsyncDisposable, LeaseHome {
 
   /** The roster, when the retained entries have all arrived. */
   async completeRoster(): Promise<RosterEntry[]> {
-    await this.#session.rosterArrived();
+    await rosterArrived(this.#session);
     return this.roster.list();
   }
 
@@ -173,7 +169,7 @@ export class Client implements AsyncDisposable, LeaseHome {
    * @throws {Fault} with the code of the refusal; `timed-out`; `interrupted`; `unreachable`
    */
   async command(
-    kind: number,
+    kind: Kind,
     endpoint: number,
     what: string,
     fill: (event: TransferEvent) => void,
@@ -190,6 +186,22 @@ export class Client implements AsyncDisposable, LeaseHome {
   }
 
   /**
+   * Resolves when all that the daemon had for this client until now has arrived: retained state, events, and
+   * answers that were given by then. It is in the streams when this resolves.
+   *
+   * @returns the names of sources of which the daemon's pacing still holds something back; mostly none
+   * @throws {Fault} `not-supported` by a daemon that is older than that; `timed-out`; `unreachable`
+   */
+  async barrier(options: CommandOptions = {}): Promise<string[]> {
+    return sourceNamesOf(await barrier(this.#session, options));
+  }
+
+  /** Whether the daemon knows a kind that was added to the protocol later: CMD_BARRIER, 112, and above. */
+  knowsKind(kind: Kind): boolean {
+    return this.#session.knowsKind(kind);
+  }
+
+  /**
    * Acquires a lease, or takes a further handle of one that this client holds.
    *
    * @param options `ttlMs`: have it revoked when this client has not been heard for that long; the client
@@ -203,6 +215,7 @@ export class Client implements AsyncDisposable, LeaseHome {
   ): Promise<Lease> {
     const endpoint = await this.endpoint(ref);
     const cls = LEASE_CLASS_NAMES.indexOf(className);
+    const { linkNumber } = this.#session;
     const what = `acquire ${className} of ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_ACQUIRE, endpoint, what, (event) => {
       event.words[0] = cls;
@@ -211,8 +224,10 @@ export class Client implements AsyncDisposable, LeaseHome {
     const granted = answer.as("LEASE_GRANTED");
     if (granted === undefined) throw unexpected(what, answer);
     const lease = new Lease(this, endpoint, cls, granted.token, granted.ttlMs);
-    this.#session.leases.add(lease, answer.seq);
-    if (this.#session.ended) this.#session.leases.loseAll();
+    if (this.#session.ended) lease.lose("disconnected");
+    // The daemon that granted it went before this was noticed here.
+    else if (this.#session.linkNumber !== linkNumber) lease.lose("owner-gone");
+    else this.#session.leases.add(lease, answer.seq);
     return lease;
   }
 
@@ -308,7 +323,7 @@ export class Client implements AsyncDisposable, LeaseHome {
    * @param fds descriptors that go along, borrowed for the call
    */
   publish(
-    kind: number,
+    kind: Kind,
     endpoint: number,
     fill: (event: TransferEvent) => void,
     fds: readonly number[] = [],
@@ -356,7 +371,7 @@ export class Client implements AsyncDisposable, LeaseHome {
   }
 }
 
-const VM_COMMANDS: Readonly<Record<VmOperation, readonly [kind: number, op: number]>> = {
+const VM_COMMANDS: Readonly<Record<VmOperation, readonly [kind: Kind, op: number]>> = {
   stop: [KIND.CMD_VM, VM_OP.STOP],
   cont: [KIND.CMD_VM, VM_OP.CONT],
   reset: [KIND.CMD_VM, VM_OP.RESET],

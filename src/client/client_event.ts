@@ -11,7 +11,7 @@ import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
 import { readU64 } from "../base/layout.ts";
 import { INLINE_BYTES } from "../base/limits.ts";
-import { FRAME } from "../event/frame.ts";
+import { FRAME } from "../protocol/frame.ts";
 import { KIND, type KindName, kindName } from "../event/kind.ts";
 import { prioName } from "../event/priority.ts";
 import { sourceName } from "../event/source.ts";

@@ -2,16 +2,12 @@
  * Joining the bus: what a scripted control calls first.
  * @module
  */
-import { isOsError } from "../../ffi/os_error.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { connectUnix, SOCKET } from "../../ffi/unix_socket.ts";
 import { defaultSocketPath } from "../base/default_socket.ts";
-import { Fault } from "../base/fault.ts";
 import { Client } from "./client.ts";
 import type { SubscribeOptions } from "./handshake.ts";
+import { openSocket } from "./open_socket.ts";
+import { checkPace, type ReconnectOptions } from "./reconnector.ts";
 import { DEFAULT_TIMEOUT_MS } from "./session.ts";
-
-const RETRY_MS = 20;
 
 /** How to join. */
 export interface ConnectOptions {
@@ -23,6 +19,14 @@ export interface ConnectOptions {
   readonly sub?: SubscribeOptions;
   /** How long joining may take, ms. */
   readonly timeoutMs?: number;
+  /**
+   * Whether, and at what pace, to come back to a daemon that went away, with the same subscription: false
+   * unless told. Meanwhile commands fail (`unreachable`), and those under way are told that they may or may
+   * not have been carried out; every lease is lost (`owner-gone`); the streams stay, and get a RECONNECTED
+   * before what the next daemon tells. A daemon that lets this control in no more ends it. The first joining
+   * is not tried again.
+   */
+  readonly reconnect?: boolean | ReconnectOptions;
 }
 
 /**
@@ -40,8 +44,11 @@ export interface ConnectOptions {
 export async function connect(options: ConnectOptions): Promise<Client> {
   const socketPath = options.socket ?? defaultSocketPathHere();
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const { name, sub = {}, reconnect = false } = options;
+  const pace = reconnect === true ? {} : reconnect === false ? undefined : reconnect;
+  if (pace !== undefined) checkPace(pace);
   const socket = await openSocket(socketPath, timeoutMs);
-  return await Client.join(socket, socketPath, options.name, options.sub ?? {}, timeoutMs);
+  return await Client.join(socket, { socketPath, name, sub, timeoutMs, reconnect: pace });
 }
 
 /** The socket that VMSIG_SOCKET names; without it the default one of the user who runs this program. */
@@ -50,35 +57,4 @@ export function defaultSocketPathHere(): string {
   if (named !== "") return named;
   const uid = Deno.uid() ?? -1;
   return defaultSocketPath(uid, uid === 0 ? undefined : Deno.env.get("XDG_RUNTIME_DIR"));
-}
-
-async function openSocket(path: string, timeoutMs: number): Promise<OwnedFd> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    try {
-      return connectUnix(path, SOCKET.SEQPACKET);
-    } catch (error) {
-      // EAGAIN: the daemon has as many waiting as it lets wait; it takes them one by one.
-      if (!isOsError(error, "EAGAIN") || performance.now() > deadline) throw unreachable(path, error);
-    }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-  }
-}
-
-function unreachable(path: string, error: unknown): unknown {
-  const fault = (why: string) =>
-    new Fault("unreachable", `Cannot reach the daemon at ${path}: ${why}`, { cause: error });
-  if (isOsError(error, "ENOENT")) {
-    return fault("there is no such socket; start it (vmsig serve) or give --socket PATH");
-  }
-  if (isOsError(error, "ECONNREFUSED")) return fault("nobody listens there any more; start it (vmsig serve)");
-  if (isOsError(error, "EACCES") || isOsError(error, "EPERM")) {
-    return fault("no permission to open the socket; ask for membership in its group, or run as its user");
-  }
-  if (isOsError(error, "EPROTOTYPE")) {
-    return fault("it is a socket of another kind; give the control socket's path");
-  }
-  if (isOsError(error, "EAGAIN")) return fault("it accepts nobody; is it wedged?");
-  if (isOsError(error, "ENOTDIR")) return fault("a part of the path is no directory; give --socket PATH");
-  return error;
 }

@@ -10,11 +10,12 @@
 import { isPeerGone, ReceiveBatch, sendOne } from "../../ffi/datagram.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
 import { ERRNO } from "../../ffi/os_error.ts";
-import { OwnedFd } from "../../ffi/owned_fd.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN, OUT, Poller } from "../../ffi/poller.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { CLIENT_OUTGOING_FRAMES, MAX_FRAME_BYTES, MAX_FRAME_FDS, RECEIVE_BATCH } from "../base/limits.ts";
-import { checkFrame, encodeFrame } from "../event/frame.ts";
+import { encodeFrame } from "../protocol/frame.ts";
+import { receivedDefect, receivedFds } from "../protocol/received.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import { ClientEvent } from "./client_event.ts";
 
@@ -174,20 +175,14 @@ export class Connection {
     const batch = this.#batch;
     const frames = batch.receive(this.#socket.fd);
     for (let i = 0; i < frames; i++) {
-      const defect = batch.truncated(i)
-        ? "frame too long"
-        : checkFrame(batch.view, batch.offset(i), batch.length(i), batch.fdCount(i));
-      if (defect !== "" || batch.fdsTruncated(i)) {
+      const defect = receivedDefect(batch, i);
+      if (defect !== "") {
         throw new Fault(
           "protocol-error",
-          `Cannot understand the daemon: ${
-            defect || "a frame lost descriptors"
-          }; is it a vmsig daemon of this version?`,
+          `Cannot understand the daemon: ${defect}; is it a vmsig daemon of this version?`,
         );
       }
-      const fds: OwnedFd[] = [];
-      for (let k = 0; k < batch.fdCount(i); k++) fds.push(new OwnedFd(batch.takeFd(i, k)));
-      this.#sink.onEvent(new ClientEvent(batch.view, batch.offset(i), fds));
+      this.#sink.onEvent(new ClientEvent(batch.view, batch.offset(i), receivedFds(batch, i)));
     }
     return batch.closed;
   }

@@ -11,14 +11,11 @@
  */
 import { Fault } from "../base/fault.ts";
 import { CLIENT_BUFFER_EVENTS, CLIENT_BUFFER_MAX_EVENTS } from "../base/limits.ts";
-import { OVERRUN } from "../event/body_layout.ts";
-import { DIR } from "../event/defaults.ts";
-import { FRAME, FRAME_MAGIC } from "../event/frame.ts";
 import { KIND } from "../event/kind.ts";
 import { PRIO } from "../event/priority.ts";
-import { SOURCE } from "../event/source.ts";
-import { ClientEvent } from "./client_event.ts";
+import type { ClientEvent } from "./client_event.ts";
 import { type EventFilter, matcherOf } from "./event_filter.ts";
+import { overrunEvent } from "./local_event.ts";
 
 /** What a stream tells its client. */
 export interface StreamOwner {
@@ -65,11 +62,11 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
   }
 
   /**
-   * Whether this consumer wants an event. An OVERRUN passes every filter: what was lost may have been what it
-   * waits for.
+   * Whether this consumer wants an event. OVERRUN and RECONNECTED pass every filter: what was lost may have
+   * been what it waits for.
    */
   wants(event: ClientEvent): boolean {
-    return !this.#ended && (event.kind === KIND.OVERRUN || this.#matches(event));
+    return !this.#ended && (tellsOfLoss(event) || this.#matches(event));
   }
 
   /** Gives it an event; descriptors included, it is the stream's. */
@@ -185,16 +182,13 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
 
   #overrun(): ClientEvent | undefined {
     if (this.#lost === 0) return undefined;
-    const view = new DataView(new ArrayBuffer(FRAME.body));
-    view.setUint32(FRAME.magic, FRAME_MAGIC, true);
-    view.setUint16(FRAME.kind, KIND.OVERRUN, true);
-    view.setUint8(FRAME.source, SOURCE.CORE);
-    view.setUint8(FRAME.dir, DIR.UP);
-    view.setUint8(FRAME.prio, PRIO.URGENT);
-    view.setUint32(FRAME.inline + OVERRUN.at.lost, this.#lost, true);
-    view.setUint32(FRAME.inline + OVERRUN.at.highestPrioLost, this.#highestLost, true);
+    const [lost, highestLost] = [this.#lost, this.#highestLost];
     this.#lost = 0;
     this.#highestLost = 0;
-    return new ClientEvent(view, 0);
+    return overrunEvent(lost, highestLost);
   }
+}
+
+function tellsOfLoss({ kind }: ClientEvent): boolean {
+  return kind === KIND.OVERRUN || kind === KIND.RECONNECTED;
 }

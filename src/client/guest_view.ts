@@ -14,6 +14,7 @@ import { readU64 } from "../base/layout.ts";
 import { MEMCTX } from "../event/body_layout.ts";
 import { GUEST_OS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
+import { KIND } from "../event/kind.ts";
 import { findGuest, type GuestFinder } from "../guest/find_guest.ts";
 import type { FindResult } from "../guest/guest_os.ts";
 import { findLinux } from "../guest/linux/find_linux.ts";
@@ -34,7 +35,7 @@ const CONTEXT_WAIT_MS = 3000;
 const SEAM_WAIT_MS = 150;
 /** How often it is looked whether waiting has become pointless. */
 const LOOK_MS = 20;
-/** How long what was sent may be on its way to this client. */
+/** How long what an older daemon sent may be on its way to this client: one that has no barrier. */
 const QUIET_MS = 50;
 
 /** A guest's memory, open. Ends with its disposal. */
@@ -126,8 +127,12 @@ export class GuestView implements AsyncDisposable {
     );
   }
 
-  /** The end of an epoch is urgent: what the daemon knew of it when it was asked comes before its answer. */
+  /** What the daemon knew of the end of the epoch when it was asked comes before its answer. */
   async #hearAll(): Promise<void> {
+    if (this.#client.knowsKind(KIND.CMD_BARRIER)) {
+      await this.#client.barrier();
+      return;
+    }
     const { caps } = this.#client.grant;
     const cls = CAP_OF_CLASS.findIndex((cap) => (caps & (cap | CAP.OBSERVE)) !== 0);
     const className = LEASE_CLASS_NAMES[cls] as LeaseClassName | undefined;

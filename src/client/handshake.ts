@@ -1,17 +1,16 @@
 /**
- * HELLO, WELCOME and REFUSED: the CBOR maps that open a connection (src/event/PROTOCOL.md).
+ * The opening of a connection, as a program sees it: what it subscribes to by name, what it was granted with
+ * the names of its capabilities, and a refusal as a fault. What travels is `src/protocol/`'s.
  * @module
  */
-import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
-import { encode } from "cborg";
-import { type EndpointMask, maskFromCbor, maskOf, maskToBigInt } from "../access/grant.ts";
+import { maskOf } from "../access/grant.ts";
 import { codeName } from "../base/codes.ts";
 import { Fault, type FaultCode } from "../base/fault.ts";
 import { capNames } from "../event/capability.ts";
-import { ALL_SOURCES, sourceByName, type SourceName } from "../event/source.ts";
-
-/** The version of the protocol that this client speaks. */
-export const PROTOCOL = 1;
+import type { Prio } from "../event/priority.ts";
+import { sourceByName, type SourceName } from "../event/source.ts";
+import type { Hello } from "../protocol/hello.ts";
+import { readRefused, readWelcome, type Welcome as WireWelcome } from "../protocol/welcome.ts";
 
 /**
  * Which broadcast events a control wants at all; what is left out is not narrowed. Answers to its commands
@@ -27,110 +26,56 @@ export interface SubscribeOptions {
 }
 
 /** What the daemon grants: the effective rights of this connection. */
-export interface Welcome {
-  /** This control's number. */
-  readonly control: number;
-  /** Who the daemon takes it for: the uid. */
-  readonly principal: number;
-  /** Which endpoints. */
-  readonly endpoints: EndpointMask;
-  /** Which sources, bit 1 << source. */
-  readonly sources: number;
-  /** Capabilities, see `event/capability.ts`. */
-  readonly caps: number;
-  /** Their names. */
+export interface Welcome extends WireWelcome {
+  /** The names of its capabilities. */
   readonly capNames: readonly string[];
-  /** Its strength in lease arbitration. */
-  readonly arbPrio: number;
 }
 
 /**
- * HELLO's body.
+ * What a control says of itself.
  *
  * @throws {Fault} `bad-argument` for a source that does not exist
  */
-export function helloBody(name: string, sub: SubscribeOptions): Uint8Array {
-  let sources = ALL_SOURCES;
-  if (sub.sources !== undefined) {
-    sources = 0;
-    for (const source of sub.sources) {
-      const number = sourceByName(source);
-      if (number === undefined) {
-        throw new Fault("bad-argument", `Cannot subscribe to source ${source}: there is none of this name`);
-      }
-      sources |= 1 << number;
+export function helloOf(name: string, sub: SubscribeOptions): Partial<Hello> & Pick<Hello, "name"> {
+  const endpoints = maskOf(sub.endpoints ?? []);
+  const prioMin = (sub.prioMin ?? 0) as Prio;
+  if (sub.sources === undefined) return { name, prioMin, endpoints };
+  let sources = 0;
+  for (const source of sub.sources) {
+    const number = sourceByName(source);
+    if (number === undefined) {
+      throw new Fault("bad-argument", `Cannot subscribe to source ${source}: there is none of this name`);
     }
+    sources |= 1 << number;
   }
-  const endpoints = maskToBigInt(maskOf(sub.endpoints ?? []));
-  return encode({
-    proto: PROTOCOL,
-    name,
-    sub: { sources, prio_min: sub.prioMin ?? 0, endpoints },
-  });
+  return { name, sources, prioMin, endpoints };
 }
 
 /**
- * WELCOME's body, checked.
+ * What a WELCOME grants.
  *
  * @throws {Fault} `protocol-error` when it is not what the protocol says
  */
 export function welcomeOf(body: Uint8Array): Welcome {
-  const map = mapOf(body);
-  const uint = (key: string): number => {
-    const value = map[key];
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
-      throw notUnderstood(`its WELCOME has no ${key}`);
-    }
-    return value;
-  };
-  const proto = uint("proto");
-  if (proto !== PROTOCOL) throw notUnderstood(`it speaks protocol ${proto}, and this client ${PROTOCOL}`);
-  const endpoints = maskFromCbor(map["endpoints"]);
-  if (endpoints === undefined) throw notUnderstood("its WELCOME has no endpoints");
-  const caps = uint("caps");
-  return {
-    control: uint("control"),
-    principal: uint("principal"),
-    endpoints,
-    sources: uint("sources"),
-    caps,
-    capNames: capNames(caps),
-    arbPrio: uint("arb_prio"),
-  };
+  const welcome = readWelcome(body);
+  return { ...welcome, capNames: capNames(welcome.caps) };
 }
 
-/** The fault that a REFUSED becomes. */
+/**
+ * The fault that a REFUSED becomes.
+ *
+ * @throws {Fault} `protocol-error` when it is not what the protocol says
+ */
 export function refusalOf(body: Uint8Array, socket: string): Fault {
-  const { code, reason } = mapOf(body);
-  const name = typeof code === "number" ? codeName(code) : "refused";
-  const known = typeof code === "number" && code > 0 && !name.startsWith("code-");
-  const why = typeof reason === "string" && reason !== "" ? reason : name;
+  const { code, reason } = readRefused(body);
+  const name = code === undefined ? "refused" : codeName(code);
+  const isKnown = code !== undefined && code > 0 && !name.startsWith("code-");
+  const why = reason === "" ? name : reason;
   const remedy = name === "not-admitted" && !why.includes("[[admission]]")
     ? "; let the daemon's administrator add an [[admission]] rule for this user"
     : "";
   return new Fault(
-    known ? name as FaultCode : "refused",
+    isKnown ? name as FaultCode : "refused",
     `Cannot join the bus at ${socket}: ${why}${remedy}`,
-  );
-}
-
-function mapOf(body: Uint8Array): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = decodeBounded(body, EVENT_CBOR);
-  } catch (error) {
-    throw notUnderstood("its answer is no CBOR", error);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw notUnderstood("its answer is no CBOR map");
-  }
-  return value as Record<string, unknown>;
-}
-
-function notUnderstood(why: string, cause?: unknown): Fault {
-  return new Fault(
-    "protocol-error",
-    `Cannot understand the daemon: ${why}; use a client and a daemon of the same version`,
-    { cause },
   );
 }

@@ -67,10 +67,11 @@ export class LeaseBook {
     for (const lease of handles ?? []) lease.lose(reason);
   }
 
-  /** The daemon is gone, and every lease with it. */
-  loseAll(): void {
+  /** The daemon is gone, and every lease with it; so are the numbers that it told revocations by. */
+  loseAll(reason: LeaseLoss): void {
     const leases = this.all();
     this.#held.clear();
-    for (const lease of leases) lease.lose("disconnected");
+    this.#revocations.clear();
+    for (const lease of leases) lease.lose(reason);
   }
 }

@@ -36,6 +36,12 @@ export class MemoryView {
     return this.#troubles.get(endpoint);
   }
 
+  /** Forgets everything: another daemon tells what it knows. */
+  clear(): void {
+    this.#contexts.clear();
+    this.#troubles.clear();
+  }
+
   /** Takes an event in. */
   update(event: ClientEvent): void {
     const { endpoint, kind } = event;

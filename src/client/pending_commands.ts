@@ -109,8 +109,9 @@ export class PendingCommands {
     this.#take(corr);
   }
 
-  /** No answer will come any more. */
+  /** No answer will come any more, to those that were given up neither. */
   failAll(fault: Fault): void {
+    this.#abandoned.clear();
     for (const [corr, { what }] of [...this.#pending]) {
       this.#take(corr)?.reject(new Fault(fault.code, `Cannot ${what}: ${fault.message}`, { cause: fault }));
     }

@@ -3,12 +3,12 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
+import { NO_ENDPOINT } from "../base/ids.ts";
 import { ROSTER_STATE, ROSTER_STATE_NAMES } from "../event/body_number.ts";
 import { SOURCE, SOURCE_MAX, sourceName } from "../event/source.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-/** The endpoint's number of an event that concerns none. */
-export const NO_ENDPOINT = 0xffff_ffff;
+export { NO_ENDPOINT };
 
 /** One endpoint. */
 export interface RosterEntry {
@@ -75,6 +75,11 @@ export class RosterView {
       pid: body.pid,
       vmid: body.vmid,
     });
+  }
+
+  /** Forgets all entries: another daemon tells its own. */
+  clear(): void {
+    this.#entries.clear();
   }
 
   /** The fault for an endpoint that is not there, naming those that are. */

@@ -1,39 +1,45 @@
 /**
- * What stands between the frames of a connection and the client's methods: the handshake, the core's numbers,
- * answers to their commands, events to their streams, the roster, lost leases, and when to stop reading.
+ * What stands between the frames of a link and the client's methods, and outlives a link where the client
+ * comes back by itself: answers to their commands, events to their streams, the roster, lost leases, and when
+ * to stop reading.
  *
  * Reading: the socket is read while every stream has room. When one is full, reading stops, and the daemon's
  * rules for a slow control apply (see `event_stream.ts`); it goes on regardless while a command awaits its
  * answer, a lease is held or frames wait to be sent. What arrives before the first stream is opened waits for
  * it.
  *
- * A gap in the core's numbers that no OVERRUN explains means lost events, and ends the connection with a
- * fault: nothing is lost in silence.
+ * Coming back: what the former daemon said is forgotten (roster, contexts, leases, open commands), for the
+ * next one knows nothing of it and tells its own. The streams stay, and get a RECONNECTED first.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { maskHas } from "../access/grant.ts";
+import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
-import { CAP } from "../event/capability.ts";
-import { DIR, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.ts";
-import { KIND } from "../event/kind.ts";
-import { BODY, EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import { NO_ENDPOINT } from "../base/ids.ts";
+import { DIR, type Dir, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.ts";
+import { KIND, type Kind } from "../event/kind.ts";
+import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
-import { Connection, type ConnectionSink } from "./connection.ts";
 import type { EventFilter } from "./event_filter.ts";
-import { EventStream, type StreamOwner } from "./event_stream.ts";
-import { helloBody, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
-import { leaseLossOf } from "./lease.ts";
+import type { EventStream } from "./event_stream.ts";
+import type { Welcome } from "./handshake.ts";
+import { type LeaseLoss, leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
+import { type Introduction, Link, type LinkHost } from "./link.ts";
+import { reconnectedEvent } from "./local_event.ts";
 import { MemoryView } from "./memory_view.ts";
+import { openSocket } from "./open_socket.ts";
 import { PendingCommands } from "./pending_commands.ts";
-import { NO_ENDPOINT, RosterView } from "./roster_view.ts";
+import { checkPace, type ReconnectOptions, Reconnector } from "./reconnector.ts";
+import { RosterView } from "./roster_view.ts";
+import { StreamSet } from "./stream_set.ts";
 
 /** How long a command may take unless told, ms. */
 export const DEFAULT_TIMEOUT_MS = 5000;
-const ROSTER_QUIET_MS = 50;
+/** One past the largest kind of a daemon that does not say it. */
+const KINDS_OF_OLD = 112;
 
 /** What every command takes. */
 export interface CommandOptions {
@@ -45,125 +51,140 @@ export interface CommandOptions {
   readonly token?: number;
 }
 
-/** One connection's state. */
-export class Session implements ConnectionSink, StreamOwner {
+/** What a session is made of. */
+export interface SessionOptions extends Introduction {
+  /** The daemon's socket: for messages, and to come back to. */
+  readonly socketPath: string;
+  /** How to come back to a daemon that went away; undefined = not at all. */
+  readonly reconnect?: ReconnectOptions | undefined;
+}
+
+type State =
+  | { readonly is: "new" }
+  | { readonly is: "up"; readonly link: Link }
+  | {
+    readonly is: "away";
+    readonly sinceNs: number;
+    readonly lastSeq: number;
+    readonly reconnector: Reconnector;
+    readonly returning: Promise<void>;
+  }
+  | { readonly is: "ended"; readonly fault: Fault | undefined };
+
+/** One client's state. */
+export class Session implements LinkHost {
   /** The roster as far as it has arrived. */
   readonly roster: RosterView = new RosterView();
   /** How each VM's memory stands, as far as it was told. */
   readonly memory: MemoryView = new MemoryView();
   /** The leases that are held. */
   readonly leases: LeaseBook = new LeaseBook();
-  readonly #socketPath: string;
-  readonly #connection: Connection;
+  readonly #options: SessionOptions;
   readonly #pool = new EventPool(64);
   readonly #pending = new PendingCommands();
-  readonly #streams = new Set<EventStream>();
-  readonly #greeting = Promise.withResolvers<Welcome>();
-  #backlog: EventStream | undefined;
+  readonly #streams = new StreamSet(() => this.#wake());
+  #state: State = { is: "new" };
+  /** The link that says HELLO now. */
+  #opening: Link | undefined;
+  /** Links that have ended and are being put away. */
+  readonly #closing = new Set<Promise<void>>();
   #welcome: Welcome | undefined;
-  #lastSeq: number | undefined;
-  #afterOverrun = false;
-  #lastError = "";
-  #fault: Fault | undefined;
-  #closed = false;
+  #links = 0;
   #rosterEvents = 0;
-  #rosterWaits = 0;
+  #readers = 0;
 
   /**
-   * Takes a connected socket over.
+   * Connects nothing yet.
+   *
+   * @throws {Fault} `bad-argument` for a pace of coming back that is not one
+   */
+  constructor(options: SessionOptions) {
+    if (options.reconnect !== undefined) checkPace(options.reconnect);
+    this.#options = options;
+  }
+
+  /**
+   * Joins the bus over a connected socket.
    *
    * @param socket SEQPACKET; owned from now on
-   * @param socketPath for messages
-   */
-  constructor(socket: OwnedFd, socketPath: string) {
-    this.#socketPath = socketPath;
-    this.#connection = new Connection(socket, this);
-    this.#backlog = new EventStream(this, {});
-    this.#streams.add(this.#backlog);
-  }
-
-  /**
-   * Says HELLO and awaits the answer.
-   *
    * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`
    */
-  async greet(name: string, sub: SubscribeOptions, timeoutMs: number): Promise<void> {
-    const hello = this.newEvent(KIND.HELLO, 0, DIR.DOWN);
-    hello.setBody(BODY.CBOR, helloBody(name, sub));
+  async open(socket: OwnedFd): Promise<void> {
+    const link = new Link(socket, this.#options.socketPath, this);
+    this.#opening = link;
     try {
-      this.send(hello);
+      await link.greet(this.#options);
     } catch (error) {
-      // A daemon that does not admit this user says so at once, and closes: its REFUSED is read all the same.
-      if (!(error instanceof Fault && error.code === "unreachable")) throw error;
-    }
-    this.#connection.start();
-    const timer = setTimeout(() => {
-      this.#greeting.reject(
-        new Fault(
-          "timed-out",
-          `Cannot join the bus at ${this.#socketPath}: no answer to HELLO within ${timeoutMs} ms; is the daemon wedged?`,
-        ),
-      );
-    }, timeoutMs);
-    try {
-      await this.#greeting.promise;
+      await link.close();
+      throw error;
     } finally {
-      clearTimeout(timer);
+      if (this.#opening === link) this.#opening = undefined;
     }
   }
 
-  /** What the daemon grants this connection. */
+  /** What the daemon grants this connection; while there is none, what it granted last. */
   get grant(): Welcome {
     if (this.#welcome === undefined) throw new Fault("refused", "Cannot tell the grant: not welcomed yet");
     return this.#welcome;
   }
 
-  /** Why the connection ended; undefined while it lives, and after a {@linkcode Session.close}. */
+  /** Why the session ended; undefined while it lives, and after a {@linkcode Session.close}. */
   get fault(): Fault | undefined {
-    return this.#fault;
+    return this.#state.is === "ended" ? this.#state.fault : undefined;
   }
 
   /** Whether it is at an end, either way. */
   get ended(): boolean {
-    return this.#closed || this.#fault !== undefined;
+    return this.#state.is === "ended";
+  }
+
+  /** Which connection this is, from 1; 0 while no daemon is there. */
+  get linkNumber(): number {
+    return this.#state.is === "up" ? this.#links : 0;
+  }
+
+  /** How many ROSTER events have come. */
+  get rosterEvents(): number {
+    return this.#rosterEvents;
+  }
+
+  /** Whether the daemon knows a kind: one of before `kinds` in WELCOME knows none from 112 on. */
+  knowsKind(kind: Kind): boolean {
+    return kind < KINDS_OF_OLD || kind < this.grant.kinds;
   }
 
   /** Opens a stream; the first one takes over what came before it. */
   openStream(filter: EventFilter): EventStream {
-    const stream = new EventStream(this, filter);
-    const backlog = this.#backlog;
-    if (backlog !== undefined) {
-      this.#backlog = undefined;
-      this.#streams.delete(backlog);
-      for (const event of backlog.drain()) {
-        if (stream.wants(event)) stream.push(event);
-        else event[Symbol.dispose]();
-      }
-    }
-    if (this.ended) stream.end(this.#fault);
-    else this.#streams.add(stream);
-    this.#connection.wake();
-    return stream;
+    return this.#streams.open(filter);
+  }
+
+  /** Reads on, however full the streams are, until the result is disposed of. */
+  readOn(): Disposable {
+    this.#readers++;
+    this.#wake();
+    return { [Symbol.dispose]: () => void this.#readers-- };
   }
 
   /** A blank event of this control, stamped now. */
-  newEvent(kind: number, endpoint: number, dir: number): TransferEvent {
+  newEvent(kind: Kind, endpoint: number, dir: Dir): TransferEvent {
     const event = this.#pool.acquire();
     event.kind = kind;
-    event.dir = dir;
     event.source = SOURCE_OF_KIND[kind] ?? 0;
+    event.dir = dir;
     event.prio = PRIO_OF_KIND[kind] ?? 0;
     event.endpoint = endpoint;
     event.tsNs = monotonicClock.nowNs();
     return event;
   }
 
-  /** Sends an event and lets go of it. */
+  /**
+   * Sends an event and lets go of it.
+   *
+   * @throws {Fault} `unreachable` when there is no daemon (for now); `busy` when too many frames wait
+   */
   send(event: TransferEvent): void {
     try {
-      if (this.#fault !== undefined) throw this.#fault;
-      if (this.#closed) throw new Fault("unreachable", "Cannot send: this client was closed");
-      this.#connection.send(event);
+      this.#upLink().send(event);
     } finally {
       event.release();
     }
@@ -176,7 +197,7 @@ export class Session implements ConnectionSink, StreamOwner {
    * @param fill writes the inline zone and the body
    */
   request(
-    kind: number,
+    kind: Kind,
     endpoint: number,
     what: string,
     fill: (event: TransferEvent) => void,
@@ -202,86 +223,49 @@ export class Session implements ConnectionSink, StreamOwner {
       this.#pending.forget(corr);
       return Promise.reject(error);
     }
-    this.#connection.wake();
+    this.#wake();
     return answer;
   }
 
-  /**
-   * Resolves when the retained roster has arrived. The protocol marks no end of it; but it is sent first and
-   * in order with what has the same priority, as the answer to CMD_QUERY_INPUT has. Where nobody can be asked
-   * that without being refused, 50 ms without another entry are taken for the end.
-   */
-  async rosterArrived(): Promise<void> {
-    this.#rosterWaits++;
-    this.#connection.wake();
-    try {
-      for (let seen = -1; seen !== this.#rosterEvents;) {
-        seen = this.#rosterEvents;
-        const asked = this.#rosterProbe();
-        // Whatever the answer says: what was sent before it is here.
-        if (asked !== undefined) {
-          await this.request(KIND.CMD_QUERY_INPUT, asked, "read the roster", () => {}, {});
-          return;
-        }
-        await new Promise((resolve) => setTimeout(resolve, ROSTER_QUIET_MS));
-        if (this.#fault !== undefined) throw this.#fault;
-      }
-    } finally {
-      this.#rosterWaits--;
-    }
-  }
-
-  #rosterProbe(): number | undefined {
-    const { caps, endpoints } = this.grant;
-    if ((caps & CAP.INPUT) === 0) return undefined;
-    const hasInput = this.roster.list().find((entry) =>
-      entry.seams.includes("input") && maskHas(endpoints, entry.endpoint)
-    );
-    return hasInput?.endpoint;
-  }
-
-  /** Leaves the bus: no lease is released in order, no answer awaited any more. */
+  /** Leaves the bus: no lease is released in order, no answer awaited any more, and it does not come back. */
   async close(): Promise<void> {
-    this.#closed = true;
+    const state = this.#state;
     const fault = new Fault("unreachable", "the client was closed");
-    this.#greeting.promise.catch(() => {
-      // Nobody awaits a greeting that is given up here.
-    });
-    this.#greeting.reject(fault);
-    this.#pending.failAll(fault);
-    this.leases.loseAll();
-    for (const stream of [...this.#streams]) stream.end();
-    for (const event of this.#backlog?.drain() ?? []) event[Symbol.dispose]();
-    this.#streams.clear();
-    await this.#connection.close();
-  }
-
-  /** See {@linkcode StreamOwner}. */
-  onRoom(): void {
-    this.#connection.wake();
-  }
-
-  /** See {@linkcode StreamOwner}. */
-  onStreamEnd(stream: EventStream): void {
-    this.#streams.delete(stream);
-    this.#connection.wake();
-  }
-
-  /** See {@linkcode ConnectionSink}. */
-  mayRead(): boolean {
-    if (this.#pending.size > 0 || this.leases.size > 0 || this.#rosterWaits > 0) return true;
-    if (this.#connection.congested) return true;
-    for (const stream of this.#streams) if (stream.full) return false;
-    return true;
-  }
-
-  /** See {@linkcode ConnectionSink}. */
-  onEvent(event: ClientEvent): void {
-    if (this.#welcome === undefined) {
-      this.#onGreeting(event);
-      return;
+    if (state.is !== "ended") this.#end(undefined, fault, "disconnected");
+    this.#streams.dropBacklog();
+    if (state.is === "up") this.#retire(state.link);
+    if (this.#opening !== undefined) this.#retire(this.#opening);
+    if (state.is === "away") {
+      state.reconnector.stop();
+      await state.returning;
     }
-    this.#checkSeq(event);
+    await Promise.all(this.#closing);
+  }
+
+  /** See {@linkcode LinkHost}. */
+  mayRead(): boolean {
+    if (this.#pending.size > 0 || this.leases.size > 0 || this.#readers > 0) return true;
+    if (this.#state.is !== "up" || this.#state.link.congested) return true;
+    return !this.#streams.isFull;
+  }
+
+  /** See {@linkcode LinkHost}. */
+  onWelcome(link: Link, welcome: Welcome): void {
+    const before = this.#state;
+    assert(before.is !== "up", "a client has one link at a time");
+    // Closed while the HELLO was on its way: who opened the link puts it away.
+    if (before.is === "ended") return;
+    this.#welcome = welcome;
+    this.#state = { is: "up", link };
+    this.#links++;
+    if (before.is !== "away") return;
+    const { sinceNs, lastSeq, reconnector: { attempts } } = before;
+    const awayNs = monotonicClock.nowNs() - sinceNs;
+    this.#streams.deliver(reconnectedEvent({ awayNs, lastSeq, attempts, control: welcome.control }));
+  }
+
+  /** See {@linkcode LinkHost}. */
+  onEvent(event: ClientEvent): void {
     if (event.corr !== 0 && this.#onAnswer(event)) return;
     this.memory.update(event);
     if (event.kind === KIND.ROSTER) {
@@ -293,63 +277,101 @@ export class Session implements ConnectionSink, StreamOwner {
         this.leases.revoke(event.endpoint, body.cls, leaseLossOf(body.reason), event.seq);
       }
     } else if (event.kind === KIND.ERROR) this.#onError(event);
-    this.#deliver(event);
+    this.#streams.deliver(event);
   }
 
-  /** See {@linkcode ConnectionSink}. */
-  onEnd(fault: Fault): void {
-    const why = this.#lastError === "" ? fault : new Fault(
-      "protocol-error",
-      `Cannot go on: the daemon did not understand this client (${this.#lastError}); use both of the same version`,
+  /** See {@linkcode LinkHost}. */
+  onLinkEnd(link: Link, fault: Fault | undefined): void {
+    assert(this.#state.is === "up" && this.#state.link === link, "the link that ends is the one that was up");
+    this.#retire(link);
+    if (fault === undefined) {
+      const over = new Fault("unreachable", "Cannot go on: the daemon has ended, for it was done");
+      return this.#end(over, over, "disconnected", true);
+    }
+    const { reconnect } = this.#options;
+    if (reconnect === undefined || fault.code !== "unreachable") {
+      return this.#end(fault, fault, "disconnected");
+    }
+    this.#goAway(link, fault, reconnect);
+  }
+
+  #upLink(): Link {
+    const state = this.#state;
+    if (state.is === "up") return state.link;
+    if (state.is === "ended" && state.fault !== undefined) throw state.fault;
+    throw new Fault(
+      "unreachable",
+      state.is === "ended"
+        ? "Cannot send: this client was closed"
+        : "Cannot send: the daemon is away; this client comes back by itself when it runs",
     );
-    this.#fault = why;
-    this.#greeting.reject(why);
-    this.#pending.failAll(why);
-    this.leases.loseAll();
-    for (const stream of [...this.#streams]) stream.end(why);
+  }
+
+  #wake(): void {
+    if (this.#state.is === "up") this.#state.link.wake();
+  }
+
+  /** Puts a link away that has ended, or is to end. */
+  #retire(link: Link): void {
+    const closing = link.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+
+  /**
+   * The end.
+   *
+   * @param fault why, for who asks later; undefined when it was closed
+   * @param answer what the open commands are told
+   * @param isDone the daemon was done, which is no fault to the streams
+   */
+  #end(fault: Fault | undefined, answer: Fault, loss: LeaseLoss, isDone = false): void {
+    assert(this.#state.is !== "ended", "a session ends once");
+    this.#state = { is: "ended", fault };
+    this.#pending.failAll(answer);
+    this.leases.loseAll(loss);
+    this.#streams.end(isDone ? undefined : fault);
+  }
+
+  /** The daemon went: its leases and answers are gone, the streams stay. */
+  #goAway(link: Link, fault: Fault, options: ReconnectOptions): void {
+    const reconnector = new Reconnector(() => this.#comeBack(), options);
+    this.#pending.failAll(
+      new Fault(
+        "unreachable",
+        "the daemon went away before it answered, and may or may not have done it; look, and send it again",
+        { cause: fault },
+      ),
+    );
+    this.leases.loseAll("owner-gone");
+    this.roster.clear();
+    this.memory.clear();
+    const returning = reconnector.run().then((final) => {
+      if (final !== undefined && this.#state.is === "away") this.#end(final, final, "disconnected");
+    });
+    this.#state = {
+      is: "away",
+      sinceNs: monotonicClock.nowNs(),
+      lastSeq: link.lastSeq ?? 0,
+      reconnector,
+      returning,
+    };
+    const { onAway } = options;
+    // In a turn of its own: what the program throws there is its own to see.
+    if (onAway !== undefined) queueMicrotask(() => onAway(fault));
+  }
+
+  async #comeBack(): Promise<void> {
+    const socket = await openSocket(this.#options.socketPath, 0);
+    if (this.#state.is !== "away") return socket.close();
+    await this.open(socket);
   }
 
   #onError(event: ClientEvent): void {
     const body = event.as("ERROR");
-    if (body === undefined) return;
     // With an endpoint it tells of a seam of that VM, or is what the VM says to a command of ours.
-    if (event.endpoint !== NO_ENDPOINT) {
-      if (body.code === CODE.refused) this.#pending.noteWords(body.detail, event.endpoint, body.text);
-    } else if (body.code === CODE["protocol-error"]) this.#lastError = body.text || "protocol error";
-  }
-
-  #onGreeting(event: ClientEvent): void {
-    switch (event.kind) {
-      case KIND.WELCOME:
-        this.#welcome = welcomeOf(event.body);
-        this.#greeting.resolve(this.#welcome);
-        return;
-      case KIND.REFUSED:
-        throw refusalOf(event.body, this.#socketPath);
-      case KIND.ERROR:
-        this.#lastError = event.as("ERROR")?.text ?? "";
-        return;
-      default:
-        event[Symbol.dispose]();
-        throw new Fault(
-          "protocol-error",
-          `Cannot join the bus at ${this.#socketPath}: it began with ${event.kindName}; is it a vmsig daemon?`,
-        );
+    if (body?.code === CODE.refused && event.endpoint !== NO_ENDPOINT) {
+      this.#pending.noteWords(body.detail, event.endpoint, body.text);
     }
-  }
-
-  #checkSeq(event: ClientEvent): void {
-    const isOverrun = event.kind === KIND.OVERRUN;
-    const expected = this.#lastSeq === undefined ? event.seq : (this.#lastSeq + 1) >>> 0;
-    if (event.seq !== expected && !isOverrun && !this.#afterOverrun) {
-      event[Symbol.dispose]();
-      throw new Fault(
-        "protocol-error",
-        `Cannot trust the event stream: number ${expected} was due and ${event.seq} came, with no OVERRUN between; report it as a defect of the daemon`,
-      );
-    }
-    this.#lastSeq = event.seq;
-    this.#afterOverrun = isOverrun;
   }
 
   /** Settles a command; true when the event was an answer to one of ours. */
@@ -372,12 +394,5 @@ export class Session implements ConnectionSink, StreamOwner {
     release.words[0] = cls;
     release.token = token;
     this.send(release);
-  }
-
-  #deliver(event: ClientEvent): void {
-    const takers: EventStream[] = [];
-    for (const stream of this.#streams) if (stream.wants(event)) takers.push(stream);
-    if (takers.length === 0) event[Symbol.dispose]();
-    takers.forEach((stream, i) => stream.push(i === takers.length - 1 ? event : event.share()));
   }
 }

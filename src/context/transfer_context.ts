@@ -221,6 +221,15 @@ export class TransferContext {
     }
   }
 
+  /** Whether `pick` is true of an event that waits. */
+  some(dir: number, pick: (event: TransferEvent) => boolean): boolean {
+    if (this.#waiting[dir] === 0) return false;
+    for (let source = 0; source < SOURCE_MAX; source++) {
+      if (this.#lane(dir, source).queues.some((queue) => queue.some(pick))) return true;
+    }
+    return false;
+  }
+
   /** Releases everything that waits, without telling the listener: the end. */
   clear(): void {
     for (const dir of [0, 1]) this.extract(dir, () => true, (event) => event.release());

@@ -6,14 +6,15 @@
  * - every command it is given it answers exactly once by {@linkcode Seat.ack} or {@linkcode Seat.reply}, now
  *   or later; the core answers what is left when the adapter is closed;
  * - a command's event is borrowed for the call; `retain()` keeps it, `release()` lets go;
- * - it emits SEAM_UP when it is usable, SEAM_DOWN (with the reason) when it is not any more, and may come up
- *   again.
+ * - it says {@linkcode Seat.up} when it is usable, {@linkcode Seat.down} (with the reason) when it is not any
+ *   more, and may come up again.
  * @module
  */
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseClass } from "../event/body_number.ts";
+import type { Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { FaultHandler } from "./barrier.ts";
 
@@ -82,6 +83,22 @@ export interface Seat {
   event(kind: number): TransferEvent;
   /** Sends an event up. Takes it over whatever happens. Broadcast; seams are noted for the roster. */
   emit(event: TransferEvent): void;
+  /** Whether the seam is up, by what was said of it. */
+  readonly isUp: boolean;
+  /**
+   * The seam can be used: SEAM_UP. Not said again before {@linkcode down}.
+   *
+   * @param pid the VM's process; 0 when there is none or it is unknown
+   */
+  up(pid?: number): void;
+  /**
+   * The seam cannot be used (any more): SEAM_DOWN, told once until it is up again, whether it ever was up or
+   * not.
+   *
+   * @param reason one of SEAM_REASON
+   * @param pid the VM's process; left out: the one that came up last
+   */
+  down(reason: number, pid?: number): void;
   /** A shorthand: emits an ERROR event. `text` is cut to 40 bytes of UTF-8. */
   emitError(code: number, detail: number, text: string): void;
   /**
@@ -130,8 +147,8 @@ export type CloseReason = "detached" | "shutting-down" | "replaced";
 
 /** One seam of one endpoint. */
 export interface Adapter {
-  /** Which seam: a source number. */
-  readonly source: number;
+  /** Which seam. */
+  readonly source: Source;
   /** For logs: "vmhost", "input/qmp", …. */
   readonly name: string;
   /**
@@ -139,9 +156,12 @@ export interface Adapter {
    * events. Absent: a machine's.
    */
   readonly isOwn?: boolean;
-  /** Starts. Nothing is emitted or answered before; failures are told by SEAM_DOWN or ERROR, not thrown. */
+  /** Starts. Nothing is emitted or answered before; failures are told by `down` or ERROR, not thrown. */
   open(seat: Seat): void;
-  /** A command that was admitted for this seam. */
+  /**
+   * A command that was admitted for this seam, borrowed for the call. `event.origin` is the control that sent
+   * it. File descriptors that it brings are closed with it unless the adapter takes them (`takeFds`).
+   */
   command(event: TransferEvent): void;
   /**
    * Brings what an owner left behind to rest: queued commands that are not sent yet are answered with
@@ -151,6 +171,13 @@ export interface Adapter {
    * @param done to be called exactly once, when the guest is neutral or can no longer be reached
    */
   finalize?(cls: LeaseClass, done: () => void): void;
+  /**
+   * What a control (`event.origin` of its commands) had asked for is to be forgotten: it has left the bus,
+   * and none of its commands is still to come; or its grant has shrunk by the endpoint, by the source, or by
+   * the right to some command of the seam, and it may ask anew for what it still may. Called once for each of
+   * these. Absent: nothing is kept of a control.
+   */
+  controlGone?(control: ControlId): void;
   /**
    * Called before anything that stops the VM reaches it: releases what is held, then `done` exactly once. The
    * lease stays.

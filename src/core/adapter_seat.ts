@@ -5,19 +5,22 @@
  * seam.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { EndpointId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
 import { ERROR, MEMCTX, SEAM } from "../event/body_layout.ts";
 import type { LeaseClass } from "../event/body_number.ts";
 import { writeText } from "../event/inline_text.ts";
-import { KIND } from "../event/kind.ts";
+import { SEAM_REASON } from "../event/body_number.ts";
+import { KIND, type Kind } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { AuditFields, LoopPort, Seat } from "./adapter_port.ts";
 import { NO_ENDPOINT } from "./audit_trail.ts";
 import type { Bus } from "./bus.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
+import { isRetained } from "./retained.ts";
 import { SeamThrottle } from "./seam_throttle.ts";
 
 /** Told when a seam comes or goes. */
@@ -39,6 +42,10 @@ export class AdapterSeat implements Seat {
   readonly #onSeam: SeamListener;
   readonly #throttle: SeamThrottle | null;
   #closed = false;
+  /** What was told of the seam last: that it is up, that it is down, or nothing yet. */
+  #told: "nothing" | "up" | "down" = "nothing";
+  /** The VM's process, as it was when the seam came up last. */
+  #pid = 0;
 
   /**
    * Makes the seat of one adapter of an endpoint.
@@ -78,6 +85,28 @@ export class AdapterSeat implements Seat {
     return this.#bus.event(kind, this.#source, this.endpoint);
   }
 
+  /** Whether the seam is up, by what was told of it. */
+  get isUp(): boolean {
+    return this.#told === "up";
+  }
+
+  up(pid = 0): void {
+    assert(this.#told !== "up", "a seam that is up does not come up");
+    this.#pid = pid;
+    this.#tellSeam(KIND.SEAM_UP, SEAM_REASON.ASKED, pid);
+  }
+
+  down(reason: number, pid: number = this.#pid): void {
+    if (this.#told !== "down") this.#tellSeam(KIND.SEAM_DOWN, reason, pid);
+  }
+
+  #tellSeam(kind: Kind, reason: number, pid: number): void {
+    const event = this.event(kind);
+    event.words[SEAM.at.reason / 4] = reason;
+    event.words[SEAM.at.pid / 4] = pid;
+    this.emit(event);
+  }
+
   emit(event: TransferEvent): void {
     if (this.#closed) return event.release();
     event.source = this.#source;
@@ -92,17 +121,27 @@ export class AdapterSeat implements Seat {
     } else if (event.kind === KIND.MEMCTX_INVALIDATED) {
       this.#slot.memctxEpoch = -1;
       // It is urgent and overtakes: a context that still waits would be told, and retained, after its end.
-      this.#bus.withdraw(KIND.MEMCTX, this.#source, this.endpoint);
-    }
+      this.#withdraw((waiting) => waiting.kind === KIND.MEMCTX);
+    } else if (event.kind === KIND.SEAM_DOWN) this.#withdraw((waiting) => isRetained(waiting.kind));
     const seam = event.kind === KIND.SEAM_UP ? 1 : event.kind === KIND.SEAM_DOWN ? -1 : 0;
     const reason = event.words[SEAM.at.reason / 4] as number;
     const pid = event.words[SEAM.at.pid / 4] as number;
     this.#bus.up(event);
     if (seam === 0) return;
+    this.#told = seam > 0 ? "up" : "down";
     const bit = 1 << this.#source;
     this.#slot.seams = seam > 0 ? this.#slot.seams | bit : this.#slot.seams & ~bit;
     if (seam > 0 && this.#source === SOURCE.VMHOST && pid !== 0) this.#slot.pid = pid;
     this.#onSeam(this.#slot, this.#source, seam > 0, reason);
+  }
+
+  /** Takes back what this adapter has said and what still waits to be told. */
+  #withdraw(isMeant: (waiting: TransferEvent) => boolean): void {
+    const { endpoint } = this;
+    const source = this.#source;
+    this.#bus.withdraw((event) =>
+      event.source === source && event.endpoint === endpoint && event.publisher === 0 && isMeant(event)
+    );
   }
 
   emitError(code: number, detail: number, text: string): void {

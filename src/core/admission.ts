@@ -8,7 +8,7 @@ import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
 import { BAD_OPERATION, capsFor, leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
-import { judgeBody } from "../event/body_rule.ts";
+import { fdsOfKind, judgeBody } from "../event/body_rule.ts";
 import { LEASE_DENY } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -41,6 +41,7 @@ export function judge(
     const code = judgeBody(command.kind, command.bodyFormat, command.bodyBytes);
     if (code !== CODE.ok) return code;
   }
+  if (command.fds.length > 0 && command.fds.length > fdsOfKind(command.kind)) return CODE["bad-argument"];
   if (!attached) return CODE["no-endpoint"];
   const cls = leaseClassFor(command);
   if (cls === NO_LEASE_CLASS) return CODE.ok;

@@ -14,6 +14,7 @@
 import { encode } from "cborg";
 import { CODE, codeName } from "../base/codes.ts";
 import { NEVER } from "../base/clock.ts";
+import { NO_ENDPOINT } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { LEASE_CLASS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
@@ -43,8 +44,7 @@ export interface AuditEntry {
   readonly detail?: string | (() => string) | undefined;
 }
 
-/** An entry's endpoint when no VM is meant. */
-export const NO_ENDPOINT = 0xffffffff;
+export { NO_ENDPOINT };
 
 /** Writes audit entries. */
 export class AuditTrail implements TimerHandler {

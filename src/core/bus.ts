@@ -16,6 +16,7 @@ import { textParts, writeText } from "../event/inline_text.ts";
 import { ACT_ACK, ERROR } from "../event/body_layout.ts";
 import { defaultPrio, DIR } from "../event/defaults.ts";
 import { EventQueue } from "../event/event_queue.ts";
+import { operationName } from "../event/operation_name.ts";
 import { mayTakeBack, takesBack } from "../event/overtaking.ts";
 import { PRIO, PRIO_DEFAULT } from "../event/priority.ts";
 import { KIND, kindName } from "../event/kind.ts";
@@ -255,11 +256,20 @@ export class Bus {
     this.onSilent(this.ledger.origin(index));
   }
 
-  /** Takes back the waiting UP events of a kind and endpoint: what overtakes them has made them untrue. */
-  withdraw(kind: number, source: number, endpoint: number): void {
-    const isMeant = (event: TransferEvent): boolean => event.kind === kind && event.endpoint === endpoint;
+  /** Sources of which UP events wait for their time (pacing, a coalescing window), bit 1 << source. */
+  heldBack(): number {
+    if (this.context.waiting(DIR.UP) === 0) return 0;
+    let held = 0;
+    for (let source = 0; source < SOURCE_MAX; source++) {
+      if (this.context.depth(source, DIR.UP) > 0) held |= 1 << source;
+    }
+    return held;
+  }
+
+  /** Takes back waiting UP events: what overtakes them has made them untrue. */
+  withdraw(isMeant: (event: TransferEvent) => boolean): void {
     const release = (event: TransferEvent): void => event.release();
-    (this.#parked[source] as EventQueue).extract(isMeant, release);
+    for (const parked of this.#parked) if (parked.length > 0) parked.extract(isMeant, release);
     this.context.extract(DIR.UP, isMeant, release);
   }
 
@@ -306,6 +316,7 @@ export class Bus {
       code,
       cls: cls < 0 ? undefined : cls,
       token: cls < 0 || token === 0 ? undefined : token,
+      detail: operationName(kind, this.ledger.operation(index)),
     });
   }
 }

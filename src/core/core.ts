@@ -22,7 +22,7 @@ import { DIR, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { writeText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
 import { PRIO_DEFAULT } from "../event/priority.ts";
-import { SOURCE } from "../event/source.ts";
+import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
@@ -33,7 +33,9 @@ import { Barrier, type ContainedFault } from "./barrier.ts";
 import { CommandRoute } from "./command_route.ts";
 import type { Control, ControlSeat, HandIn } from "./control_port.ts";
 import { ControlSlot } from "./control_slot.ts";
+import { DeliveryBarriers } from "./delivery_barrier.ts";
 import { CoreSeat } from "./core_seat.ts";
+import { Departures, hasLost } from "./departures.ts";
 import type { EndpointSlot, EndpointSpec } from "./endpoint_slot.ts";
 import { Endpoints } from "./endpoints.ts";
 import { FanOut } from "./fan_out.ts";
@@ -42,7 +44,7 @@ import type { TurnHook } from "./loop.ts";
 import { MemoryAccounts } from "./memory_account.ts";
 import { judgePublish } from "./publish_rule.ts";
 import { Refusals } from "./refusals.ts";
-import { Retained } from "./retained.ts";
+import { isRetained, Retained } from "./retained.ts";
 
 /** What a core is made of. */
 export interface CoreOptions {
@@ -52,6 +54,11 @@ export interface CoreOptions {
   readonly log: Log;
   /** Who wins a contested lease; the higher arb_prio unless told. */
   readonly arbitration?: ArbitrationPolicy;
+  /**
+   * Sources in the order in which an endpoint's adapters close; each one that is attached must be among
+   * them. Left out: who was opened last closes first.
+   */
+  readonly closingOrder?: readonly Source[];
   /** Told when a seam comes or goes: the roster. */
   readonly onSeam?: SeamListener;
   /**
@@ -89,6 +96,8 @@ export class Core implements TurnHook {
   readonly #endpoints: Endpoints;
   readonly #leaseService: LeaseService;
   readonly #route: CommandRoute;
+  readonly #deliveryBarriers: DeliveryBarriers;
+  readonly #departures: Departures;
   #leaving: ControlSlot[] = [];
   #lastControl = 0;
   /** Sources of DOWN lanes that have room again: their controls are told at the end of the turn. */
@@ -125,10 +134,13 @@ export class Core implements TurnHook {
       leaseService,
       log,
       barrier: this.barrier,
+      ...options.closingOrder === undefined ? {} : { closingOrder: options.closingOrder },
     });
     if (options.onSeam !== undefined) this.#endpoints.onSeam = options.onSeam;
+    this.#deliveryBarriers = new DeliveryBarriers(bus, this.fanOut);
     const { controls } = this.fanOut;
     this.#route = new CommandRoute(bus, this.#endpoints, this.leases, leaseService, controls);
+    this.#departures = new Departures(bus.context, this.#endpoints);
     bus.originOf = (id) => controls.get(id)?.grant ?? null;
     bus.onSilent = (id) => this.fanOut.settleSilently(id);
     bus.onRoomDown = (source) => (this.#roomDown |= 1 << source);
@@ -229,10 +241,13 @@ export class Core implements TurnHook {
   regrant(id: ControlId, grant: Grant): void {
     const slot = this.fanOut.controls.get(id);
     if (slot === undefined) return;
+    const before = slot.grant;
     this.fanOut.regrant(slot, grant);
     this.audit.setListeners(this.fanOut.auditors);
     this.#leaseService.regranted(slot);
     this.#refuseUngranted(slot);
+    // What it may not ask for any more was answered just now: none of that is still to come.
+    this.#endpoints.controlGone(id, (endpoint, source) => hasLost(before, grant, endpoint, source));
   }
 
   /** Answers those of a control's waiting commands that its grant does not cover any more. */
@@ -242,14 +257,14 @@ export class Core implements TurnHook {
       const needed = capsFor(event);
       return needed === BAD_OPERATION || (caps & needed) !== 0;
     };
-    this.bus.context.extract(
-      DIR.DOWN,
-      (event) => event.origin === slot.id && !(hasCap(event) && maskHas(endpoints, event.endpoint)),
-      (event) => {
-        this.bus.refuseQueued(event, CODE[hasCap(event) ? "outside-grant" : "no-capability"]);
-        event.release();
-      },
-    );
+    const pick = (event: TransferEvent): boolean =>
+      event.origin === slot.id && !(hasCap(event) && maskHas(endpoints, event.endpoint));
+    const refuse = (event: TransferEvent): void => {
+      this.bus.refuseQueued(event, CODE[hasCap(event) ? "outside-grant" : "no-capability"]);
+      event.release();
+    };
+    this.bus.context.extract(DIR.DOWN, pick, refuse);
+    this.#endpoints.extractHeld(pick, refuse);
   }
 
   /** A blank event, stamped now. */
@@ -280,6 +295,7 @@ export class Core implements TurnHook {
     command.source = SOURCE_OF_KIND[command.kind] ?? SOURCE.NONE;
     const nowNs = this.bus.clock.nowNs();
     this.leases.touch(slot.id, nowNs);
+    if (command.kind === KIND.CMD_BARRIER) return this.#sendBarrier(slot, command);
     const endpoint = this.#endpoints.get(command.endpoint);
     const attached = endpoint !== null && !endpoint.leaving;
     const code = judge(command, slot.id, slot.grant, attached, this.leases);
@@ -306,14 +322,20 @@ export class Core implements TurnHook {
     return "taken";
   }
 
+  /** What its control sent before it is routed before it; it is answered when this turn has delivered. */
+  #sendBarrier(slot: ControlSlot, command: TransferEvent): HandIn {
+    this.#pumpDown();
+    const code = this.#deliveryBarriers.take(slot, command);
+    return code === CODE.ok ? "taken" : this.#refuse(slot, command, code);
+  }
+
   /**
    * An UP event of a control. A kind that no control may publish is a protocol error, and the control is
    * taken off.
    */
   publish(slot: ControlSlot, event: TransferEvent): void {
-    const { kind, endpoint } = event;
     this.leases.touch(slot.id, this.bus.clock.nowNs());
-    const code = judgePublish(event, slot.grant, this.#endpoints.get(endpoint));
+    const code = judgePublish(event, slot.grant, this.#endpoints.get(event.endpoint));
     if (code !== CODE.ok) {
       this.#refusals.publish(slot, event, code);
       // Only after this turn, or it would not hear why.
@@ -327,7 +349,7 @@ export class Core implements TurnHook {
     event.origin = 0;
     event.prio = PRIO_DEFAULT;
     event.tsNs = this.bus.clock.nowNs();
-    this.#retained.noteControl(slot.id, kind, endpoint);
+    event.publisher = slot.id;
     this.bus.up(event);
   }
 
@@ -350,7 +372,9 @@ export class Core implements TurnHook {
     this.#leaseService.expire(nowNs);
     this.#pumpDown(nowNs);
     this.#pumpUp(nowNs);
+    if (this.#deliveryBarriers.isWaiting) this.#deliveryBarriers.settle();
     if (this.#roomDown !== 0) this.#tellRoom();
+    this.#departures.tell();
     this.fanOut.flush(this.bus.clock.nowNs() + FLUSH_NS);
   }
 
@@ -360,7 +384,7 @@ export class Core implements TurnHook {
   }
 
   deadlineNs(): number {
-    if (this.fanOut.isDirty) return 0;
+    if (this.fanOut.isDirty || this.#deliveryBarriers.isWaiting) return 0;
     const { context } = this.bus;
     return Math.min(context.deadline(DIR.UP), context.deadline(DIR.DOWN), this.#leaseService.deadlineNs);
   }
@@ -369,6 +393,7 @@ export class Core implements TurnHook {
   dispose(): void {
     this.audit.close();
     this.#pumpUp();
+    this.#deliveryBarriers.settle();
     this.fanOut.flush();
     this.#retained.clear();
     this.bus.clear();
@@ -439,9 +464,6 @@ export class Core implements TurnHook {
     });
   }
 
-  readonly #withdrawPublished = (kind: number, endpoint: number): void =>
-    this.bus.withdraw(kind, SOURCE.FRAME, endpoint);
-
   readonly #reap = (): void => {
     // What it sent in this turn is carried out first, and what was answered is handed over.
     this.#pumpDown();
@@ -453,7 +475,10 @@ export class Core implements TurnHook {
       this.fanOut.remove(slot);
       this.audit.setListeners(this.fanOut.auditors);
       this.#leaseService.ownerGone(slot.id, slot.grant.principal);
-      this.#retained.dropOf(slot.id, this.#withdrawPublished);
+      this.#retained.dropOf(slot.id);
+      // What still waits on its way there would be kept for good.
+      this.bus.withdraw((event) => event.publisher === slot.id && isRetained(event.kind));
+      this.#departures.add(slot);
       try {
         slot.control.close(slot.leaveReason);
       } catch (error) {
@@ -461,6 +486,7 @@ export class Core implements TurnHook {
       }
       slot.account.leave();
     }
+    this.#departures.tell();
     this.#pumpUp();
   };
 }

@@ -30,6 +30,8 @@ export class EndpointSlot {
   readonly name: string;
   /** The VM's id; 0 = none. */
   readonly vmid: number;
+  /** Its adapters, in the order in which they are opened. */
+  readonly inOrder: readonly Adapter[];
   /** Adapter by source. */
   readonly adapters: readonly (Adapter | null)[];
   /** Bit 1 << source of each seam that is up. */
@@ -62,5 +64,6 @@ export class EndpointSlot {
       adapters[adapter.source] = adapter;
     }
     this.adapters = adapters;
+    this.inOrder = spec.adapters;
   }
 }

@@ -8,15 +8,15 @@
  */
 import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
-import { MEMCTX_INVALIDATED, SEAM } from "../event/body_layout.ts";
+import { MEMCTX_INVALIDATED } from "../event/body_layout.ts";
 import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND } from "../event/kind.ts";
-import { SOURCE } from "../event/source.ts";
+import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import { AdapterSeat, type SeamListener } from "./adapter_seat.ts";
@@ -24,9 +24,6 @@ import type { Barrier } from "./barrier.ts";
 import type { Bus } from "./bus.ts";
 import { EndpointSlot, type EndpointSpec } from "./endpoint_slot.ts";
 import type { LeaseService } from "./lease_service.ts";
-
-/** INPUT first: releasing keys needs the monitor that VMHOST may close. */
-const CLOSING_ORDER: readonly number[] = [SOURCE.INPUT, SOURCE.MEMCTX, SOURCE.VMHOST, SOURCE.FRAME];
 
 /** What the endpoints need of the core. */
 export interface EndpointsOptions {
@@ -42,6 +39,8 @@ export interface EndpointsOptions {
   readonly log: Log;
   /** Contains what an adapter throws. */
   readonly barrier: Barrier;
+  /** Sources in the order in which adapters close. Left out: who was opened last closes first. */
+  readonly closingOrder?: readonly Source[];
 }
 
 /** Attached endpoints by number. */
@@ -73,7 +72,10 @@ export class Endpoints {
    */
   attach(spec: EndpointSpec): EndpointSlot {
     assert(this.#slots[spec.id] === null, "an endpoint's number is free");
-    const { bus, loop, leases, log } = this.#options;
+    const { bus, loop, leases, log, closingOrder } = this.#options;
+    for (const { name, source } of spec.adapters) {
+      assert(closingOrder?.includes(source) !== false, `${name} has a place in the closing order`);
+    }
     const slot = new EndpointSlot(spec);
     this.#slots[spec.id] = slot;
     for (const adapter of spec.adapters) {
@@ -113,6 +115,41 @@ export class Endpoints {
   }
 
   /**
+   * Tells adapters that a control can ask for nothing of their seam any more.
+   *
+   * @param isMeant which seams of which endpoints
+   */
+  controlGone(control: ControlId, isMeant: (endpoint: EndpointId, source: Source) => boolean): void {
+    assert(control > 0, "who is gone was a control");
+    for (const slot of this.#slots) {
+      if (slot === null) continue;
+      for (const adapter of slot.inOrder) {
+        // One that is closed keeps nothing.
+        if (adapter.controlGone === undefined || !this.#seats.has(adapter)) continue;
+        if (!isMeant(slot.id, adapter.source)) continue;
+        try {
+          adapter.controlGone(control);
+        } catch (error) {
+          this.faulted(slot, adapter, error);
+        }
+      }
+    }
+  }
+
+  /** Whether a command of a control waits behind one that stops the VM, or is that one. */
+  holds(control: ControlId): boolean {
+    const isMeant = (event: TransferEvent): boolean => event.origin === control;
+    return this.#slots.some((slot) =>
+      slot !== null && ((slot.stopping !== null && isMeant(slot.stopping)) || slot.held.some(isMeant))
+    );
+  }
+
+  /** Takes out the commands that wait behind one that stops the VM; each with its reference. */
+  extractHeld(pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): void {
+    for (const slot of this.#slots) slot?.held.extract(pick, take);
+  }
+
+  /**
    * An adapter threw where it was called: it ends what it does, and its seam is down unless it has brought it
    * up anew itself.
    */
@@ -124,11 +161,7 @@ export class Endpoints {
     const seat = this.#seats.get(adapter);
     if (wasHandled || seat === undefined) return;
     seat.emitError(CODE["seam-down"], SEAM_REASON.PROTOCOL_ERROR, `${adapter.name} failed`);
-    if ((slot.seams & (1 << adapter.source)) === 0) return;
-    const event = seat.event(KIND.SEAM_DOWN);
-    event.words[SEAM.at.reason / 4] = SEAM_REASON.PROTOCOL_ERROR;
-    event.words[SEAM.at.pid / 4] = slot.pid;
-    seat.emit(event);
+    if (seat.isUp) seat.down(SEAM_REASON.PROTOCOL_ERROR, slot.pid);
   }
 
   /**
@@ -147,7 +180,7 @@ export class Endpoints {
     slot.stopping = null;
     slot.held.extract(() => true, refuse);
     for (const cls of Object.values(LEASE_CLASS)) this.#options.leaseService.endpointGone(id, cls);
-    this.#closeNext(slot, 0, reason, done);
+    this.#closeNext(slot, this.#toClose(slot), reason, done);
   }
 
   #refuse(event: TransferEvent): void {
@@ -155,27 +188,41 @@ export class Endpoints {
     event.release();
   }
 
-  #closeNext(slot: EndpointSlot, at: number, reason: CloseReason, done: () => void): void {
-    const { bus, leaseService } = this.#options;
-    for (let i = at; i < CLOSING_ORDER.length; i++) {
-      const adapter = slot.adapters[CLOSING_ORDER[i] as number] ?? null;
-      if (adapter === null) continue;
-      let isClosed = false;
-      const closed = (): void => {
-        assert(!isClosed, "an adapter closes once");
-        isClosed = true;
-        this.#seamClosed(slot, adapter);
-        this.#closeNext(slot, i + 1, reason, done);
-      };
-      try {
-        adapter.close(reason, closed);
-      } catch (error) {
-        this.faulted(slot, adapter, error);
-        // The others close all the same.
-        if (!isClosed) closed();
-      }
-      return;
+  /** An endpoint's adapters, whoever closes first at the end. */
+  #toClose(slot: EndpointSlot): Adapter[] {
+    const { closingOrder } = this.#options;
+    const adapters = [...slot.inOrder];
+    if (closingOrder === undefined) return adapters;
+    return adapters.sort((a, b) => closingOrder.indexOf(b.source) - closingOrder.indexOf(a.source));
+  }
+
+  /** Closes one adapter after the other: the next one when the one before says that it is closed. */
+  #closeNext(slot: EndpointSlot, left: Adapter[], reason: CloseReason, done: () => void): void {
+    const adapter = left.pop();
+    if (adapter === undefined) return this.#allClosed(slot, done);
+    assert(this.#seats.has(adapter), "an adapter is closed once");
+    let isClosed = false;
+    let isForced = false;
+    const closed = (): void => {
+      if (isForced) return;
+      assert(!isClosed, "an adapter says once that it is closed");
+      isClosed = true;
+      this.#seamClosed(slot, adapter);
+      this.#closeNext(slot, left, reason, done);
+    };
+    try {
+      adapter.close(reason, closed);
+    } catch (error) {
+      this.faulted(slot, adapter, error);
+      // The others close all the same.
+      if (!isClosed) closed();
+      isForced = true;
     }
+  }
+
+  #allClosed(slot: EndpointSlot, done: () => void): void {
+    const { bus, leaseService } = this.#options;
+    assert(slot.inOrder.every((adapter) => !this.#seats.has(adapter)), "every adapter was closed");
     leaseService.endpointClosed(slot.id);
     for (const ticket of bus.ledger.ticketsOf(slot.id)) {
       bus.ack(ticket, CODE["seam-down"], 0, 0, SOURCE.CORE);
@@ -193,12 +240,7 @@ export class Endpoints {
       event.words[MEMCTX_INVALIDATED.at.reason / 4] = INVALIDATED.ENDPOINT_GONE;
       seat.emit(event);
     }
-    if ((slot.seams & (1 << adapter.source)) !== 0) {
-      const event = seat.event(KIND.SEAM_DOWN);
-      event.words[SEAM.at.reason / 4] = SEAM_REASON.ASKED;
-      event.words[SEAM.at.pid / 4] = slot.pid;
-      seat.emit(event);
-    }
+    if (seat.isUp) seat.down(SEAM_REASON.ASKED, slot.pid);
     seat.close();
     this.#seats.delete(adapter);
   }

@@ -20,6 +20,7 @@ export class Ledger {
   readonly #endpoint = new Uint32Array(MAX_OUTSTANDING);
   readonly #token = new Float64Array(MAX_OUTSTANDING);
   readonly #cls = new Int8Array(MAX_OUTSTANDING);
+  readonly #operation = new Uint32Array(MAX_OUTSTANDING);
   readonly #generation = new Uint32Array(MAX_OUTSTANDING).fill(1);
   readonly #bodyBytes = new Uint32Array(MAX_OUTSTANDING);
   /** Who pays for it while it is open. */
@@ -57,6 +58,7 @@ export class Ledger {
     this.#endpoint[index] = command.endpoint;
     this.#token[index] = command.token;
     this.#cls[index] = cls;
+    this.#operation[index] = command.words[0] as number;
     this.#audited[index] = 0;
     if (account !== null) {
       this.#bodyBytes[index] = command.bodyBytes;
@@ -116,6 +118,11 @@ export class Ledger {
   /** Its lease class; -1 = none. */
   cls(index: number): number {
     return this.#cls[index] as number;
+  }
+
+  /** The first word of its inline zone: the operation, where its kind has several. */
+  operation(index: number): number {
+    return this.#operation[index] as number;
   }
 
   /** Its adapter has written the audit entry of its verdict, with what only it knows. */

@@ -6,10 +6,18 @@
  *
  * A command's body is charged where it is received and returned with the last reference to it, wherever it
  * went: the account is the payload's owner. An admitted command is charged until it is answered, too: what an
- * adapter makes of it takes as much.
+ * adapter makes of it takes as much. The descriptors that commands bring are counted likewise, until an
+ * adapter has taken them or the last holder of the command lets go.
  * @module
  */
-import { COMMAND_BYTES, MAX_PRINCIPAL_COMMAND_BYTES, MAX_PRINCIPAL_EVENT_BYTES } from "../base/limits.ts";
+import { closeForeignFd } from "../../ffi/owned_fd.ts";
+import { assert } from "../base/assert.ts";
+import {
+  COMMAND_BYTES,
+  MAX_PRINCIPAL_COMMAND_BYTES,
+  MAX_PRINCIPAL_COMMAND_FDS,
+  MAX_PRINCIPAL_EVENT_BYTES,
+} from "../base/limits.ts";
 import type { PayloadOwner, TransferEvent } from "../event/transfer_event.ts";
 
 /** One principal's account. */
@@ -18,6 +26,7 @@ export class MemoryAccount implements PayloadOwner {
   /** Controls of the principal that are on the bus. */
   controls = 0;
   #commandBytes = 0;
+  #commandFds = 0;
   #eventBytes = 0;
   readonly #waiting = new Set<() => void>();
 
@@ -58,6 +67,31 @@ export class MemoryAccount implements PayloadOwner {
 
   /** Called by the event. */
   releasePayload(command: TransferEvent): void {
+    this.#giveBack(command.bodyBytes);
+  }
+
+  /** Whether commands may bring so many descriptors more. */
+  hasRoomForFds(count: number): boolean {
+    return this.#commandFds + count <= MAX_PRINCIPAL_COMMAND_FDS;
+  }
+
+  /**
+   * Charges a command's body and descriptors until its last holder lets go, which closes those that nobody
+   * has taken. The event has no other payload owner.
+   *
+   * @param fds owned by the event from now on
+   */
+  chargeWithFds(command: TransferEvent, fds: readonly number[]): void {
+    assert(this.hasRoomForFds(fds.length), "a principal's commands have no more descriptors than they may");
+    this.#commandFds += fds.length;
+    this.#commandBytes += command.bodyBytes;
+    command.own(fds, new CommandDescriptors(this, fds.length));
+  }
+
+  /** Called by the owner of a command's descriptors: the command is gone. */
+  giveBackFds(command: TransferEvent, count: number): void {
+    assert(this.#commandFds >= count, "descriptors are given back once");
+    this.#commandFds -= count;
     this.#giveBack(command.bodyBytes);
   }
 
@@ -107,7 +141,23 @@ export class MemoryAccount implements PayloadOwner {
   }
 
   #noteEmpty(): void {
-    if (this.#commandBytes === 0 && this.#eventBytes === 0) this.#onEmpty();
+    if (this.#commandBytes === 0 && this.#commandFds === 0 && this.#eventBytes === 0) this.#onEmpty();
+  }
+}
+
+/** Owns the descriptors of one command. */
+class CommandDescriptors implements PayloadOwner {
+  readonly #account: MemoryAccount;
+  readonly #count: number;
+
+  constructor(account: MemoryAccount, count: number) {
+    this.#account = account;
+    this.#count = count;
+  }
+
+  releasePayload(command: TransferEvent): void {
+    for (const fd of command.fds) closeForeignFd(fd);
+    this.#account.giveBackFds(command, this.#count);
   }
 }
 

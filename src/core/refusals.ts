@@ -8,10 +8,11 @@ import { CODE } from "../base/codes.ts";
 import { leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
 import type { LeaseClass } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
+import { operationName } from "../event/operation_name.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import { denialOf } from "./admission.ts";
-import { NO_ENDPOINT } from "./audit_trail.ts";
+import { type AuditEntry, NO_ENDPOINT } from "./audit_trail.ts";
 import { type Bus, REFUSAL } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 
@@ -41,8 +42,16 @@ export class Refusals {
       this.#bus.up(event);
     } else this.#bus.sendAck(slot.id, corr, endpoint, source, kind, code, 0, 0, REFUSAL);
     const cls = leaseClassFor(command);
+    const detail = operationName(kind, command.words[0] as number);
     command.release();
-    this.#audit(slot, kind, endpoint, code, cls === NO_LEASE_CLASS ? undefined : (cls as LeaseClass), token);
+    this.#audit(slot, {
+      kind,
+      endpoint,
+      code,
+      cls: cls === NO_LEASE_CLASS ? undefined : (cls as LeaseClass),
+      token,
+      detail,
+    });
   }
 
   /** Refuses to publish an event, by an ERROR to who sent it; takes it over. */
@@ -51,7 +60,7 @@ export class Refusals {
     event.release();
     slot.outstanding++;
     this.#bus.error(SOURCE.CORE, endpoint, slot.id, corr, code, kind, "publish refused", REFUSAL);
-    this.#audit(slot, kind, endpoint, code);
+    this.#audit(slot, { kind, endpoint, code });
   }
 
   /** Notes that a control broke its transport's protocol; the transport itself tells it so. */
@@ -66,16 +75,8 @@ export class Refusals {
     });
   }
 
-  #audit(
-    slot: ControlSlot,
-    kind: number,
-    endpoint: number,
-    code: number,
-    cls?: LeaseClass,
-    token?: number,
-  ): void {
+  #audit(slot: ControlSlot, { token, ...entry }: Omit<AuditEntry, "principal" | "control">): void {
     const { principal } = slot.grant;
-    const named = token === 0 ? undefined : token;
-    this.#bus.audit.write({ principal, control: slot.id, endpoint, kind, code, cls, token: named });
+    this.#bus.audit.write({ ...entry, principal, control: slot.id, token: token === 0 ? undefined : token });
   }
 }

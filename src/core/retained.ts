@@ -1,7 +1,10 @@
 /**
  * Retained state: the newest ROSTER, MEMCTX, FRAME_RING and VGPU_STATUS of each endpoint, replayed to whoever
  * comes later. It holds one reference to each event, and with it the event's file descriptors. What a control
- * has published is forgotten with that control.
+ * has published is forgotten with that control, what an adapter has told with its seam.
+ *
+ * Of a kind whose row in the catalogue names a field (`retainedBy`: one of several heads) the newest event
+ * for each of the field's values is kept, and of those the {@linkcode MAX_KEPT_BY} that came last.
  *
  * Why an endpoint has no memory context is kept, too: the newest ERROR of its memory seam, until the seam
  * comes or goes, a context is told, or the VM is reset. Who comes later would otherwise wait for a system
@@ -11,26 +14,51 @@
  * kept: who never heard of a producer need not hear that there is none.
  * @module
  */
+import { assert } from "../base/assert.ts";
+import type { ControlId } from "../base/ids.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { CODE } from "../base/codes.ts";
 import { ERROR, ROSTER, VGPU_STATUS, VM_STATE } from "../event/body_layout.ts";
 import { ROSTER_STATE, VGPU_STATE, VM_STATE_NUMBER } from "../event/body_number.ts";
 import { ROWS } from "../event/catalogue.ts";
-import { KIND } from "../event/kind.ts";
+import { KIND, KIND_MAX } from "../event/kind.ts";
+import { type KindRow, MAX_KEPT_BY } from "../event/kind_row.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
+/** A kind that is kept. */
+export interface RetainedKind {
+  /** Which. */
+  readonly kind: number;
+  /** The seam that it crosses. */
+  readonly source: number;
+  /** The word of its inline zone that separates several of one endpoint; -1: one is kept. */
+  readonly word: number;
+}
+
 /** In the order in which a late subscriber gets them, as the catalogue says. */
-const KINDS: readonly number[] = ROWS.map(([, row]) => row)
+const KINDS: readonly RetainedKind[] = ROWS.map(([, row]) => row)
   .filter((row) => row.retained > 0)
   .sort((a, b) => a.retained - b.retained)
-  .map((row) => row.number);
+  .map((row) => ({ kind: row.number, source: row.source, word: wordOf(row) }));
+
+function wordOf({ retainedBy, inline }: KindRow): number {
+  const field = retainedBy === undefined ? undefined : inline?.fields[retainedBy];
+  return field === undefined ? -1 : field[0] / 4;
+}
+
+/** Whether a kind is kept for late subscribers. */
+export function isRetained(kind: number): boolean {
+  return KINDS.some((kept) => kept.kind === kind);
+}
 
 /** The newest of each retained kind, an endpoint. */
 export class Retained {
-  readonly #slots: (TransferEvent | null)[] = new Array(KINDS.length * MAX_ENDPOINTS).fill(null);
-  /** Which control published that kind of that endpoint last; 0 = none did. */
-  readonly #publishers = new Int32Array(KINDS.length * MAX_ENDPOINTS);
+  readonly #kinds: readonly RetainedKind[];
+  /** Kind to its place in {@linkcode #kinds}; -1 = it is not kept. */
+  readonly #rowOfKind = new Int8Array(KIND_MAX).fill(-1);
+  /** By row and endpoint: what is kept, oldest first; undefined where nothing ever was. */
+  readonly #kept: (TransferEvent[] | undefined)[];
 
   /** Why an endpoint has no memory context. */
   readonly #memoryErrors: (TransferEvent | null)[] = new Array(MAX_ENDPOINTS).fill(null);
@@ -38,26 +66,43 @@ export class Retained {
   readonly #memoryUp = new Uint8Array(MAX_ENDPOINTS);
 
   /**
+   * Starts empty.
+   *
+   * @param kinds what is kept, in the order of {@linkcode replay}: the catalogue's, or a test's
+   */
+  constructor(kinds: readonly RetainedKind[] = KINDS) {
+    this.#kinds = kinds;
+    kinds.forEach(({ kind }, row) => this.#rowOfKind[kind] = row);
+    this.#kept = new Array(kinds.length * MAX_ENDPOINTS).fill(undefined);
+  }
+
+  /**
    * Keeps an event if its kind is retained, in place of the older one. Of an endpoint that is gone nothing is
    * kept.
    */
   note(event: TransferEvent): void {
-    if (event.kind === KIND.ROSTER && event.words[ROSTER.at.state / 4] === ROSTER_STATE.GONE) {
-      return this.forget(event.endpoint);
+    const { endpoint, kind } = event;
+    if (kind === KIND.ROSTER && event.words[ROSTER.at.state / 4] === ROSTER_STATE.GONE) {
+      return this.forget(endpoint);
     }
-    if (event.endpoint < MAX_ENDPOINTS) {
-      if (event.source === SOURCE.MEMCTX) this.#noteMemory(event);
-      else if (event.kind === KIND.VM_LIFECYCLE) this.#noteState(event);
+    if (endpoint >= MAX_ENDPOINTS) return;
+    if (event.source === SOURCE.MEMCTX) this.#noteMemory(event);
+    else if (kind === KIND.VM_LIFECYCLE) this.#noteState(event);
+    if (kind === KIND.SEAM_DOWN) return this.#dropOfSeam(event.source, endpoint);
+    if (kind === KIND.VGPU_STATUS && event.words[VGPU_STATUS.at.state / 4] === VGPU_STATE.LOST) {
+      return this.drop(kind, endpoint);
     }
-    if (event.kind === KIND.VGPU_STATUS && event.words[VGPU_STATUS.at.state / 4] === VGPU_STATE.LOST) {
-      return this.drop(event.kind, event.endpoint);
-    }
-    const row = KINDS.indexOf(event.kind);
-    if (row < 0 || event.endpoint >= MAX_ENDPOINTS) return;
-    const index = row * MAX_ENDPOINTS + event.endpoint;
-    const older = this.#slots[index];
-    this.#slots[index] = event.retain();
-    older?.release();
+    const row = this.#rowOfKind[kind] ?? -1;
+    if (row >= 0) this.#keep(row, event);
+  }
+
+  #keep(row: number, event: TransferEvent): void {
+    const kept = this.#kept[row * MAX_ENDPOINTS + event.endpoint] ??= [];
+    const { word } = this.#kinds[row] as RetainedKind;
+    const older = kept.findIndex((each) => word < 0 || each.words[word] === event.words[word]);
+    if (older >= 0 || kept.length === MAX_KEPT_BY) kept.splice(Math.max(older, 0), 1)[0]?.release();
+    kept.push(event.retain());
+    assert(kept.length <= (word < 0 ? 1 : MAX_KEPT_BY), "no more is kept than may be");
   }
 
   #noteMemory(event: TransferEvent): void {
@@ -84,68 +129,66 @@ export class Retained {
     this.#memoryErrors[endpoint] = null;
   }
 
-  /** Notes that a control has published an event, of whatever kind: see {@linkcode dropOf}. */
-  noteControl(control: number, kind: number, endpoint: number): void {
-    const row = KINDS.indexOf(kind);
-    if (row >= 0 && endpoint < MAX_ENDPOINTS) this.#publishers[row * MAX_ENDPOINTS + endpoint] = control;
-  }
-
-  /**
-   * Forgets what a control that is gone has published, where nobody else has published since.
-   *
-   * @param dropped told each kind and endpoint: what still waits on its way here would be kept for good
-   */
-  dropOf(control: number, dropped: (kind: number, endpoint: number) => void): void {
-    for (let index = 0; index < this.#slots.length; index++) {
-      if (this.#publishers[index] !== control) continue;
-      this.#publishers[index] = 0;
-      this.#slots[index]?.release();
-      this.#slots[index] = null;
-      dropped(KINDS[Math.floor(index / MAX_ENDPOINTS)] as number, index % MAX_ENDPOINTS);
+  /** Forgets what a control that is gone has published. */
+  dropOf(control: ControlId): void {
+    for (const kept of this.#kept) {
+      if (kept !== undefined) dropFrom(kept, (event) => event.publisher === control);
     }
   }
 
-  /** Forgets one kind of an endpoint. */
-  drop(kind: number, endpoint: number): void {
-    const row = KINDS.indexOf(kind);
+  /** A seam went down: what its adapter had told is not so any more. */
+  #dropOfSeam(source: number, endpoint: number): void {
+    for (const { kind, source: itsSource } of this.#kinds) {
+      if (itsSource === source) this.drop(kind, endpoint, (event) => event.publisher === 0);
+    }
+  }
+
+  /** Forgets one kind of an endpoint, or some of it. */
+  drop(kind: number, endpoint: number, isMeant: (event: TransferEvent) => boolean = () => true): void {
+    const row = this.#rowOfKind[kind] ?? -1;
     if (row < 0 || endpoint >= MAX_ENDPOINTS) return;
-    const index = row * MAX_ENDPOINTS + endpoint;
-    this.#slots[index]?.release();
-    this.#slots[index] = null;
+    const kept = this.#kept[row * MAX_ENDPOINTS + endpoint];
+    if (kept !== undefined) dropFrom(kept, isMeant);
   }
 
   /** Forgets all of an endpoint. */
   forget(endpoint: number): void {
-    for (const kind of KINDS) {
-      this.drop(kind, endpoint);
-      this.noteControl(0, kind, endpoint);
-    }
+    for (const { kind } of this.#kinds) this.drop(kind, endpoint);
     if (endpoint >= MAX_ENDPOINTS) return;
     this.#memoryUp[endpoint] = 0;
     this.#dropMemoryError(endpoint);
   }
 
-  /** The newest of a kind, or null. */
-  get(kind: number, endpoint: number): TransferEvent | null {
-    const row = KINDS.indexOf(kind);
-    return row < 0 ? null : this.#slots[row * MAX_ENDPOINTS + endpoint] ?? null;
+  /** What is kept of a kind, oldest first. */
+  get(kind: number, endpoint: number): readonly TransferEvent[] {
+    const row = this.#rowOfKind[kind] ?? -1;
+    return row < 0 ? [] : this.#kept[row * MAX_ENDPOINTS + endpoint] ?? [];
   }
 
   /**
    * Calls `take` with each retained event (borrowed): all ROSTER, then all MEMCTX, then all FRAME_RING, then
-   * all VGPU_STATUS, then the ERRORs.
+   * all VGPU_STATUS, then the ERRORs. Of one kind and endpoint the oldest comes first.
    */
   replay(take: (event: TransferEvent) => void): void {
-    for (const event of this.#slots) if (event !== null) take(event);
+    for (const kept of this.#kept) {
+      // What is kept may change while it is given out: never is one given that was let go.
+      if (kept !== undefined) { for (let i = 0; i < kept.length; i++) take(kept[i] as TransferEvent); }
+    }
     for (const event of this.#memoryErrors) if (event !== null) take(event);
   }
 
   /** Releases everything. */
   clear(): void {
-    for (let index = 0; index < this.#slots.length; index++) {
-      this.#slots[index]?.release();
-      this.#slots[index] = null;
-    }
+    for (const kept of this.#kept) if (kept !== undefined) dropFrom(kept, () => true);
     for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) this.#dropMemoryError(endpoint);
+  }
+}
+
+function dropFrom(kept: TransferEvent[], isMeant: (event: TransferEvent) => boolean): void {
+  for (let i = kept.length - 1; i >= 0; i--) {
+    const event = kept[i] as TransferEvent;
+    if (!isMeant(event)) continue;
+    kept.splice(i, 1);
+    event.release();
   }
 }

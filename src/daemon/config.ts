@@ -9,6 +9,8 @@
  */
 import type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
 import type { WriteExtent } from "../access/write_extent.ts";
+import type { EndpointBasics } from "../adapters/seam.ts";
+import { readSeams, type SeamConfig } from "../adapters/seams.ts";
 import { Fault } from "../base/fault.ts";
 import { parseAddress } from "../base/ids.ts";
 import {
@@ -24,7 +26,7 @@ import { ALL_CAPS, CAP, capByName } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
 import { PRIO, PRIO_DEFAULT, type PrioName } from "../event/priority.ts";
 import { ALL_SOURCES, SOURCE, sourceByName } from "../event/source.ts";
-import { type TableReader, TomlSource } from "./table_reader.ts";
+import { type TableReader, TomlSource } from "../toml/table_reader.ts";
 
 export type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
 export type { WriteExtent } from "../access/write_extent.ts";
@@ -37,21 +39,11 @@ const MAX_TRIGGER_VALUES = 64;
 /** Characters of a trigger file, for the same reason. */
 const MAX_TRIGGER_CHARACTERS = 8192;
 
-/** One VM to attach: an `[[endpoint]]`, or a file in the trigger directory. */
-export interface EndpointConfig {
-  /** What it is called. */
-  readonly name: string;
-  /** Its number among the host's VMs; 0 = none. */
-  readonly vmid: number;
-  /** Path of a QMP socket of our own; undefined = none. */
-  readonly qmp: string | undefined;
-  /** Where its RAM is to be had. */
-  readonly memory: "auto" | "memfd" | "file" | "none";
-  /** Which driver brings input to it. */
-  readonly input: "qmp" | "uinput" | "none";
-  /** What runs in it. */
-  readonly guest: "auto" | "linux" | "windows" | "none";
-}
+/**
+ * One VM to attach: an `[[endpoint]]`, or a file in the trigger directory. The keys of its seams are theirs
+ * (adapters/seams.ts).
+ */
+export type EndpointConfig = EndpointBasics & SeamConfig;
 
 /** The policy of one lane. */
 export interface PolicyRule {
@@ -223,18 +215,9 @@ function readEndpoint(table: TableReader): EndpointConfig {
   if (qmp !== undefined && new TextEncoder().encode(qmp).length > MAX_SOCKET_PATH) {
     throw table.fault("qmp", `is longer than the ${MAX_SOCKET_PATH} bytes that a socket's path may have`);
   }
-  const endpoint: EndpointConfig = {
-    name,
-    vmid: table.integer("vmid", 0, MAX_U32, 0),
-    qmp,
-    memory: table.choice("memory", ["auto", "memfd", "file", "none"], "auto"),
-    input: table.choice("input", ["qmp", "uinput", "none"], qmp === undefined ? "none" : "qmp"),
-    guest: table.choice("guest", ["auto", "linux", "windows", "none"], "auto"),
-  };
+  const basics = { name, vmid: table.integer("vmid", 0, MAX_U32, 0), qmp };
+  const endpoint: EndpointConfig = { ...basics, ...readSeams(table, basics) };
   table.finish();
-  if (endpoint.input === "qmp" && qmp === undefined) {
-    throw table.fault("input", 'is "qmp", and there is no qmp socket; add qmp = "/path.sock"');
-  }
   return endpoint;
 }
 

@@ -1,27 +1,17 @@
 /**
- * Makes the adapters of an endpoint: the trio VMHOST, INPUT, MEMCTX over one shared monitor, or a stub
- * without any VM.
+ * Makes the adapters of an endpoint, those of its seams (adapters/seams.ts): over one shared monitor, or as a
+ * stub without any VM.
  * @module
  */
-import type { EndpointId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { StubInputDriver } from "../adapters/stub/stub_input_driver.ts";
-import { StubMachine } from "../adapters/stub/stub_machine.ts";
-import { StubCursor, StubVmhost } from "../adapters/stub/stub_vmhost.ts";
-import { HeldFile } from "../adapters/input/held_file.ts";
-import { InputAdapter } from "../adapters/input/input_adapter.ts";
-import type { InputDriver } from "../adapters/input/input_driver.ts";
-import { QmpInputDriver } from "../adapters/input/qmp_input_driver.ts";
-import { UinputDriver } from "../adapters/input/uinput_driver.ts";
-import { MemctxAdapter } from "../adapters/memctx/memctx_adapter.ts";
 import type { ScanPort } from "../adapters/memctx/scan_port.ts";
-import { QmpLink } from "../adapters/qmp_link.ts";
-import { VmhostAdapter } from "../adapters/vmhost/vmhost_adapter.ts";
+import { QmpLink } from "../qemu/monitor/qmp_link.ts";
+import { makeAdapters, makeStubAdapters } from "../adapters/makers.ts";
+import { StubMachine } from "../adapters/stub/stub_machine.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import type { EndpointRequest } from "../roster/roster.ts";
 import type { Config, EndpointConfig } from "./config.ts";
-import { heldPath } from "./held_sweep.ts";
 import type { LoopPlan } from "./plan.ts";
 
 /** What to attach, and how far its monitor's path is to be believed. */
@@ -71,49 +61,27 @@ export class EndpointMaker {
     return {
       name: `stub${i}`,
       vmid: 0,
-      make: (_id: EndpointId): Adapter[] => {
-        const machine = new StubMachine();
-        const adapters = [new InputAdapter(new StubInputDriver(machine)), new StubVmhost(machine)];
-        return rateHz > 0 ? [...adapters, new StubCursor(rateHz)] : adapters;
-      },
+      make: () => makeStubAdapters({ machine: new StubMachine(), rateHz }),
     };
   }
 
   #make(plan: PlannedEndpoint): Adapter[] {
-    // Without a monitor there is nothing of the VM but devices that its QEMU was given.
-    if (plan.qmp === undefined) return plan.input === "uinput" ? [this.#input(plan, new UinputDriver())] : [];
-    const link = new QmpLink({
-      path: plan.qmp,
+    return makeAdapters(plan, {
+      link: plan.qmp === undefined ? null : this.#linkOf(plan, plan.qmp),
+      log: this.#log,
+      runtimeDir: this.#plan.runtimeDir,
+      scanner: this.#scanner,
+      extents: () => this.#config.write,
+      loop: this.#loop,
+    });
+  }
+
+  #linkOf(plan: PlannedEndpoint, path: string): QmpLink {
+    return new QmpLink({
+      path,
       loop: this.#loop,
       log: this.#log.for(`qmp[${plan.name}]`),
       ...plan.expected === undefined ? {} : { expected: plan.expected },
     });
-    // In the order in which the link tells its users: whoever must hear of a reset first is made first.
-    const adapters: Adapter[] = [];
-    const { memory, guest } = plan;
-    if (memory !== "none") {
-      const extents = () => this.#config.write;
-      adapters.push(new MemctxAdapter({ link, scanner: this.#scanner, memory, guest, extents }));
-    }
-    const driver = this.#inputDriver(plan, link);
-    if (driver !== null) adapters.push(this.#input(plan, driver));
-    adapters.push(new VmhostAdapter(link));
-    return adapters;
-  }
-
-  #input(plan: EndpointConfig, driver: InputDriver): InputAdapter {
-    const log = this.#log.for(`input[${plan.name}]`);
-    return new InputAdapter(driver, new HeldFile(heldPath(this.#plan.runtimeDir, plan.name), log));
-  }
-
-  #inputDriver(plan: EndpointConfig, link: QmpLink): InputDriver | null {
-    switch (plan.input) {
-      case "qmp":
-        return new QmpInputDriver(link, {});
-      case "uinput":
-        return new UinputDriver({ link });
-      case "none":
-        return null;
-    }
   }
 }

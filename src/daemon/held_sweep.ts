@@ -11,11 +11,6 @@ import { hasEnded } from "../ram/process_end.ts";
 
 const NAME = /^held-.*\.bin$/;
 
-/** Where an endpoint's record is kept. */
-export function heldPath(runtimeDir: string, endpoint: string): string {
-  return `${runtimeDir}/held-${endpoint}.bin`;
-}
-
 /**
  * Looks through a runtime directory, before anything is attached.
  *

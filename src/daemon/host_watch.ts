@@ -29,11 +29,11 @@ import { ProcHost } from "../roster/proc_host.ts";
 
 const PERIOD_MS = 5000;
 /** Looks until the monitors are looked at again: one that another client gives back is noticed then. */
-const LOOKS_A_TABLE = 3;
+const LOOKS_PER_TABLE = 3;
 /**
  * Looks until processes that were something else are looked at again: their numbers may be others' by then.
  */
-const LOOKS_A_MEMORY = 12;
+const LOOKS_PER_MEMORY = 12;
 /** Looks that a new VM is given to make its socket before it is said that there is none. */
 const LOOKS_TO_BEGIN = 3;
 /** How long a look goes on before the thread's other work is let in, ms. */
@@ -167,7 +167,7 @@ export class HostWatch implements Disposable {
     /** Users of whom something did not let itself be read: the rest of theirs waits. */
     const slow = new Set<number>();
     const look = this.#looks++;
-    if (look % LOOKS_A_MEMORY === 0) this.#others.clear();
+    if (look % LOOKS_PER_MEMORY === 0) this.#others.clear();
     const pids = await this.#host.pids();
     const running = new Set(pids);
     let hasGone = false;
@@ -182,7 +182,7 @@ export class HostWatch implements Disposable {
       if (await this.#meet(pid, listed, slow)) hasCome = true;
     }
     const isBeginning = (known: Known) => known.refusal !== "" && known.looks < LOOKS_TO_BEGIN;
-    const isTableDue = hasCome || look % LOOKS_A_TABLE === 0 || this.#qemus.values().some(isBeginning);
+    const isTableDue = hasCome || look % LOOKS_PER_TABLE === 0 || this.#qemus.values().some(isBeginning);
     if (hasGone || isTableDue) this.#found = await this.#describe(listed);
     this.#tell();
   }

@@ -49,7 +49,7 @@ export class InboxWriter implements Disposable {
   }
 
   /** Puts a message of no bytes ahead of all others, once: the same one that still waits is enough. */
-  urge(tag: number): void {
+  sendFirst(tag: number): void {
     if (this.#waiting.some((each) => each.tag === tag)) return;
     this.#waiting.unshift({ tag, bytes: new Uint8Array(0) });
     this.#flush();

@@ -24,7 +24,7 @@ const MAX_WAITING_BYTES = 256 << 10;
 /** What may wait when it is records that come. */
 const MAX_WAITING_RECORD_BYTES = 1 << 20;
 /** Waiting lines that are written in one turn of the loop. */
-const LINES_A_TURN = 64;
+const LINES_PER_TURN = 64;
 const EAGAIN = -11;
 /** Outcomes of a write beside a number of bytes. */
 const LATER = 0;
@@ -121,7 +121,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
 
   /** Called by the loop when there is room, or the reader has gone. */
   onReady(): void {
-    for (let i = 0; i < LINES_A_TURN || this.#isGone; i++) {
+    for (let i = 0; i < LINES_PER_TURN || this.#isGone; i++) {
       const [bytes] = this.#waiting;
       if (bytes === undefined) break;
       const written = this.#put(bytes);

@@ -63,8 +63,10 @@ function renderEvents(page: Page, core: Core): void {
   }
   page.head("vmsig_commands_open", "gauge", "Commands that are not answered yet.");
   page.value("vmsig_commands_open", {}, core.bus.ledger.count);
-  page.head("vmsig_audit_entries_total", "counter", "Audit entries written.");
+  page.head("vmsig_audit_entries_total", "counter", "Audit entries, those that were left out included.");
   page.value("vmsig_audit_entries_total", {}, core.audit.entries);
+  page.head("vmsig_audit_left_out_total", "counter", "Audit entries left out: refusals past a user's share.");
+  page.value("vmsig_audit_left_out_total", {}, core.audit.leftOut);
 }
 
 function renderEndpoints(page: Page, core: Core): void {

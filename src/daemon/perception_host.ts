@@ -91,7 +91,7 @@ export class PerceptionHost implements Disposable {
   }
 
   /** Says once that these rules leave perception without what it needs; called with each new set of them. */
-  tellOfRules(rules: readonly AdmissionRule[]): void {
+  warnIfUnderprivileged(rules: readonly AdmissionRule[]): void {
     const uid = Deno.uid() ?? -1;
     const lacks = perceptionLacks(rules, { uid, gid: Deno.gid() ?? -1 }, systemUsers(monotonicClock));
     if (lacks.length === 0) return;

@@ -5,7 +5,7 @@
  */
 import type { SharedRingHandle } from "../context/shared_ring.ts";
 import type { Config } from "./config.ts";
-import type { RamCall, ScanCall } from "./loop_scanner.ts";
+import type { RamCall, ScanCall } from "./scan_client.ts";
 
 /** Built-in endpoints without any VM. */
 export interface StubPlan {
@@ -41,7 +41,7 @@ export interface ServeOptions extends Omit<LoopPlan, "inbox" | "journal"> {
 export const INBOX = {
   /** Stop: an orderly shutdown. No payload. */
   STOP: 1,
-  /** The last piece of a validated config: reload (see `config_courier.ts`). */
+  /** The last piece of a validated config: reload (see `config_messages.ts`). */
   CONFIG: 2,
   /** A wire frame, submitted as if a seam of its endpoint had emitted it. */
   FRAME: 3,
@@ -58,6 +58,8 @@ export const INBOX = {
   /** A piece of a config. */
   CONFIG_PIECE: 9,
 } as const;
+/** One of {@linkcode INBOX}. */
+export type InboxTag = (typeof INBOX)[keyof typeof INBOX];
 
 /** From the loop's thread to the main thread. */
 export type LoopReport =

@@ -12,7 +12,7 @@
 import type { RamAnswer } from "../adapters/memctx/scan_port.ts";
 import { MAX_RAM_OPENERS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import type { RamCall, RamReturn } from "./loop_scanner.ts";
+import type { RamCall, RamReturn } from "./scan_client.ts";
 
 /** How long one opening may take: 2 ms is usual, a QEMU that is swapped out takes a second. */
 const LIMIT_MS = 5000;

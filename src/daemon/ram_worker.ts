@@ -4,7 +4,7 @@
  * @module
  */
 import { openSharedRam } from "../adapters/memctx/open_shared_ram.ts";
-import type { RamCall } from "./loop_scanner.ts";
+import type { RamCall } from "./scan_client.ts";
 import type { RamWorkerSays } from "./ram_opener.ts";
 
 const worker = self as unknown as {

@@ -1,7 +1,7 @@
 /**
  * Gives every control the grant that it has by the rules and the roster as they are now. What a control may
  * no longer do ends at once, for all of them in the same turn; what it may do from now on (which has the
- * retained state sent to it) follows for a few dozen controls a turn: for a thousand of them it would hold
+ * retained state sent to it) follows for a few dozen controls per turn: for a thousand of them it would hold
  * the loop up for 50 ms.
  * @module
  */
@@ -9,10 +9,10 @@ import { type Grant, isSameGrant, maskAnd } from "../access/grant.ts";
 import type { ControlId } from "../base/ids.ts";
 import type { Peer } from "../controls/socket/socket_listener.ts";
 import type { LoopPort } from "../core/adapter_port.ts";
-import { OneATurn } from "./one_a_turn.ts";
+import { TurnQueue } from "./turn_queue.ts";
 
 /** How many controls are given more in one turn. */
-const WIDENED_A_TURN = 32;
+const WIDENED_PER_TURN = 32;
 
 /** A control at the socket. */
 export interface Member {
@@ -39,12 +39,12 @@ export interface RegranterOptions {
 /** Keeps grants as the rules have them. */
 export class Regranter {
   readonly #options: RegranterOptions;
-  readonly #widening: OneATurn;
+  readonly #widening: TurnQueue;
 
   /** Changes nothing yet. */
   constructor(options: RegranterOptions) {
     this.#options = options;
-    this.#widening = new OneATurn(options.loop);
+    this.#widening = new TurnQueue(options.loop);
   }
 
   /**
@@ -67,8 +67,8 @@ export class Regranter {
       if (!isSameGrant(kept, grant)) wider.push([id, grant]);
     }
     const steps: (() => void)[] = [];
-    for (let from = 0; from < wider.length; from += WIDENED_A_TURN) {
-      const some = wider.slice(from, from + WIDENED_A_TURN);
+    for (let from = 0; from < wider.length; from += WIDENED_PER_TURN) {
+      const some = wider.slice(from, from + WIDENED_PER_TURN);
       steps.push(() => {
         for (const [id, grant] of some) if (present(id) !== undefined) regrant(id, grant);
       });

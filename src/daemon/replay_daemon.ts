@@ -7,17 +7,18 @@
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
-import { listenUnix, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
 import { ReplaySeam } from "../adapters/replay/replay_seam.ts";
+import { assert } from "../base/assert.ts";
+import { MS } from "../base/clock.ts";
+import { CODE } from "../base/codes.ts";
+import { NO_ENDPOINT } from "../base/ids.ts";
 import { DEFAULT_MAX_CONTROLS, DEFAULT_QUEUE_EVENTS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import { SocketListener } from "../controls/socket/socket_listener.ts";
 import type { RecordedEvent } from "../event/recording.ts";
+import { SOURCE } from "../event/source.ts";
 import type { TimerHandler } from "../core/adapter_port.ts";
-import { Core } from "../core/core.ts";
-import { Loop } from "../core/loop.ts";
-import { Roster } from "../roster/roster.ts";
-import { Doorman } from "./doorman.ts";
+import { compose, type Composition, disposeBus } from "./composition.ts";
+import { ControlSocketFile } from "./control_socket_file.ts";
 import type { ReplayEndpoint, ReplayPlan } from "./replay_plan.ts";
 
 const BURST = 64;
@@ -55,12 +56,9 @@ export async function replay(options: ReplayOptions): Promise<number> {
 
 class ReplayDaemon implements Disposable, TimerHandler {
   readonly #options: ReplayOptions;
-  readonly #listening;
-  readonly #loop: Loop;
-  readonly #core: Core;
-  readonly #roster: Roster;
-  readonly #listener: SocketListener;
+  readonly #bus: Composition<ControlSocketFile>;
   readonly #seams = new Map<string, ReplaySeam>();
+  #state: "waiting" | "playing" | "played" = "waiting";
   #beganNs = 0;
   #next = 0;
   #played = 0;
@@ -68,26 +66,14 @@ class ReplayDaemon implements Disposable, TimerHandler {
   constructor(options: ReplayOptions) {
     this.#options = options;
     const { socketPath, log } = options;
-    const doorkeeper = new Doorman({
+    this.#bus = compose({
       rules: [],
-      ownUid: Deno.uid() ?? -1,
       clock: monotonicClock,
-      maxControls: DEFAULT_MAX_CONTROLS,
-      idOf: (name) => this.#roster.idOf(name),
-    });
-    this.#listening = listenUnix(socketPath, SOCKET.SEQPACKET);
-    this.#loop = new Loop({ clock: monotonicClock, log });
-    this.#core = new Core({ loop: this.#loop, log });
-    this.#loop.setHook(this.#core);
-    this.#roster = new Roster(this.#core, log, () => {});
-    this.#listener = new SocketListener({
-      listener: this.#listening,
-      core: this.#core,
-      loop: this.#loop,
       log,
-      doorkeeper,
       maxControls: DEFAULT_MAX_CONTROLS,
       queueEvents: DEFAULT_QUEUE_EVENTS,
+      loop: {},
+      listen: (admitsOthers) => new ControlSocketFile(socketPath, admitsOthers, log),
     });
   }
 
@@ -95,26 +81,29 @@ class ReplayDaemon implements Disposable, TimerHandler {
     const { plan, signal, onReady } = this.#options;
     for (const endpoint of plan.endpoints) this.#attach(endpoint);
     onReady();
-    await this.#loop.runYielding(() => {
-      if (signal.aborted) this.#loop.stop();
-      else if (this.#beganNs === 0 && this.#listener.controls.size > 0) this.#begin();
+    const { loop, listener } = this.#bus;
+    await loop.runYielding(() => {
+      if (signal.aborted) loop.stop();
+      else if (this.#state === "waiting" && listener.controls.size > 0) this.#begin();
     });
     return this.#played;
   }
 
   /** Plays what is due. */
   onTimer(nowNs: number): void {
+    assert(this.#state === "playing", "steps are due only while it plays");
     const { plan, speed } = this.#options;
+    const { loop } = this.#bus;
     for (let burst = 0; burst < BURST; burst++) {
       const step = plan.steps[this.#next];
       if (step === undefined) {
-        const linger = { onTimer: () => this.#loop.stop() };
-        this.#loop.arm(linger, nowNs + LINGER_MS * 1_000_000);
+        this.#state = "played";
+        loop.arm({ onTimer: () => loop.stop() }, nowNs + LINGER_MS * MS);
         return;
       }
       const dueNs = speed === 0 ? 0 : this.#beganNs + step.dueNs / speed;
       if (dueNs > nowNs) {
-        this.#loop.arm(this, dueNs);
+        loop.arm(this, dueNs);
         return;
       }
       this.#next++;
@@ -125,30 +114,39 @@ class ReplayDaemon implements Disposable, TimerHandler {
         this.#played++;
       }
     }
-    this.#loop.arm(this, nowNs + 1);
+    loop.arm(this, nowNs + 1);
   }
 
   [Symbol.dispose](): void {
-    this.#listener.close();
-    for (const name of this.#roster.names()) this.#roster.detach(name, "shutting-down");
-    this.#core.turn(this.#loop.clock.nowNs());
-    for (const slot of [...this.#core.fanOut.controls.values()]) this.#core.leave(slot, "the replay is over");
-    while (this.#core.fanOut.controls.size > 0) this.#loop.turn(0);
-    unlinkSocket(this.#options.socketPath);
-    this.#listening.close();
-    this.#listener.dispose();
-    this.#core.dispose();
-    this.#loop[Symbol.dispose]();
+    const { loop, core, roster, listener, listening } = this.#bus;
+    listener.close();
+    for (const name of roster.names()) roster.detach(name, "shutting-down");
+    // Why it ends, for a control that would take the end of the connection for a daemon that was lost.
+    const [code, text] = this.#state === "played"
+      ? [CODE.ok, "the recording was played to its end"] as const
+      : [CODE["shutting-down"], "the replay was stopped"] as const;
+    for (const { id } of listener.controls.values()) {
+      core.bus.error(SOURCE.CORE, NO_ENDPOINT, id, 0, code, 0, text);
+    }
+    core.turn(loop.clock.nowNs());
+    for (const slot of [...core.fanOut.controls.values()]) core.leave(slot, "the replay is over");
+    while (core.fanOut.controls.size > 0) loop.turn(0);
+    listening.close();
+    disposeBus(this.#bus);
+    loop[Symbol.dispose]();
   }
 
   #begin(): void {
-    this.#beganNs = this.#loop.clock.nowNs();
-    this.#loop.arm(this, this.#beganNs);
+    assert(this.#state === "waiting", "a recording begins once");
+    this.#state = "playing";
+    const { loop } = this.#bus;
+    this.#beganNs = loop.clock.nowNs();
+    loop.arm(this, this.#beganNs);
   }
 
   #attach({ recorded, name, vmid, seams }: ReplayEndpoint): void {
     const adapters = [...seams].map(([source, isUp]) => new ReplaySeam(source, isUp));
-    const outcome = this.#roster.attach({ name, vmid, make: () => adapters });
+    const outcome = this.#bus.roster.attach({ name, vmid, make: () => adapters });
     if (!outcome.ok) return this.#options.log.error(`cannot attach ${name}: ${outcome.reason}`);
     for (const seam of adapters) this.#seams.set(`${recorded} ${seam.source}`, seam);
   }

@@ -5,13 +5,14 @@
  * @module
  */
 import { type NotPlayed, whyNotPlayed } from "../adapters/replay/replay_seam.ts";
+import { isSeam } from "../adapters/seams.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { ROSTER } from "../event/body_layout.ts";
 import { readText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
 import { decodeRecording, type RecordedEvent, type RecordingHeader } from "../event/recording.ts";
-import { sourceByName } from "../event/source.ts";
+import { type Source, sourceByName } from "../event/source.ts";
 
 /** One endpoint to play. */
 export interface ReplayEndpoint {
@@ -22,7 +23,7 @@ export interface ReplayEndpoint {
   /** The VM's number on its host; 0 = none. */
   readonly vmid: number;
   /** Sources of its seams; true: up when the recording began. */
-  readonly seams: ReadonlyMap<number, boolean>;
+  readonly seams: ReadonlyMap<Source, boolean>;
 }
 
 /** One event to play. */
@@ -79,7 +80,7 @@ interface Draft {
   recorded: number;
   name: string;
   vmid: number;
-  seams: Map<number, boolean>;
+  seams: Map<Source, boolean>;
 }
 
 /**
@@ -105,13 +106,14 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
       const { event } = item;
       if (event.kind === KIND.ROSTER) addLate(drafts, event);
       const draft = drafts.get(event.endpoint);
+      const { source } = event;
       const reason = whyNotPlayed(event) ?? (draft === undefined ? "endpoint" : undefined);
-      if (reason !== undefined || draft === undefined) {
+      if (reason !== undefined || draft === undefined || !isSeam(source)) {
         leftOut.add(event.kind, reason ?? "endpoint");
         skipped++;
         continue;
       }
-      if (!draft.seams.has(event.source)) draft.seams.set(event.source, false);
+      if (!draft.seams.has(source)) draft.seams.set(source, false);
       // What was retained is older than the recording; and an urgent event overtakes: neither turns the time
       // back.
       dueNs = Math.max(dueNs, event.tsNs - (header?.startedNs ?? 0));
@@ -128,10 +130,11 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
 }
 
 function addEndpoint(drafts: Map<number, Draft>, entry: RecordingHeader["roster"][number]): void {
-  const seams = new Map<number, boolean>();
+  const seams = new Map<Source, boolean>();
   for (const seam of entry.seams) {
     const source = sourceByName(seam);
-    if (source !== undefined) seams.set(source, true);
+    // A file may say anything: what is no seam has no adapter.
+    if (source !== undefined && isSeam(source)) seams.set(source, true);
   }
   drafts.set(entry.endpoint, { recorded: entry.endpoint, name: entry.name, vmid: entry.vmid, seams });
 }

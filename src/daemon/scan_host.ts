@@ -12,7 +12,7 @@ import { closeFdElsewhere } from "../../ffi/owned_fd.ts";
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 import type { SharedRing } from "../context/shared_ring.ts";
-import type { RamCall, RamReturn, ScanCall, ScanReturn } from "./loop_scanner.ts";
+import type { RamCall, RamReturn, ScanCall, ScanReturn } from "./scan_client.ts";
 import { INBOX } from "./plan.ts";
 import { RamOpener } from "./ram_opener.ts";
 

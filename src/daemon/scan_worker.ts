@@ -5,7 +5,7 @@
  */
 import { scanGuest } from "../adapters/memctx/scan_guest.ts";
 import type { KernelProfile } from "../guest/linux/profile.ts";
-import type { ScanCall, ScanReturn } from "./loop_scanner.ts";
+import type { ScanCall, ScanReturn } from "./scan_client.ts";
 
 const worker = self as unknown as {
   onmessage: ((message: MessageEvent<ScanCall>) => void) | null;

@@ -18,7 +18,7 @@ import { MetricsServer } from "./metrics_server.ts";
 import { PerceptionHost } from "./perception_host.ts";
 import { ScanHost } from "./scan_host.ts";
 import { ServiceManager } from "./service_manager.ts";
-import { configMessages } from "./config_courier.ts";
+import { configMessages } from "./config_messages.ts";
 import { InboxWriter } from "./inbox_writer.ts";
 import { RuntimeLock } from "./runtime_lock.ts";
 import { readConfig } from "./serve_plan.ts";
@@ -32,7 +32,7 @@ const MAX_WAITING = 1024;
  * A monitor, a few files of RAM for reading and writing, the held record, three uinput devices; and the same
  * once more while it is replaced.
  */
-const FDS_AN_ENDPOINT = 24;
+const FDS_PER_ENDPOINT = 24;
 /** What Deno and the daemon's own threads have open. */
 const OWN_FDS = 256;
 const LOCK_RETRY_MS = 1000;
@@ -80,21 +80,21 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
     metrics.start(log);
     onReady(socketPath);
     // It takes 10 to 30 ms, which the start should not, and which the loop does not have.
-    reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_AN_ENDPOINT + OWN_FDS);
+    reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_PER_ENDPOINT + OWN_FDS);
     if (config.discovery.probe) hostWatch.start();
     manager.notify("READY=1", serving);
     if (manager.watchdogMs > 0) {
-      watchdog = setInterval(() => writer.urge(INBOX.PING), manager.watchdogMs);
+      watchdog = setInterval(() => writer.sendFirst(INBOX.PING), manager.watchdogMs);
       Deno.unrefTimer(watchdog);
     }
   };
   using perception = new PerceptionHost(socketPath, config.daemon.log, journal, log);
-  perception.tellOfRules(config.admission);
+  perception.warnIfUnderprivileged(config.admission);
   using scanHost = new ScanHost(inbox, log);
   const ended = Promise.withResolvers<void>();
   const stop = (): void => {
     manager.notify("STOPPING=1");
-    writer.urge(INBOX.STOP);
+    writer.sendFirst(INBOX.STOP);
     Deno.unrefTimer(setTimeout(() => Deno.exit(1), STOP_LIMIT_MS));
   };
   let reloads = 0;
@@ -106,7 +106,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
       const next = readConfig(configPath, true);
       // The last piece comes back as "reloaded".
       writer.replace(configMessages(next, ++reloads));
-      perception.tellOfRules(next.admission);
+      perception.warnIfUnderprivileged(next.admission);
       users.replace(next.discovery.users);
       if (config.discovery.probe) void hostWatch.look();
     } catch (error) {

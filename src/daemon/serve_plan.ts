@@ -8,7 +8,7 @@ import { readRegularFile } from "../../ffi/regular_file.ts";
 import { defaultSocketPath } from "../base/default_socket.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { type Config, parseConfig } from "./config.ts";
-import { oversizedPart } from "./config_courier.ts";
+import { oversizedPart } from "./config_messages.ts";
 import type { ServeOptions, StubPlan } from "./plan.ts";
 
 /** Where the config is unless told. */

@@ -184,6 +184,16 @@ export const OVERRUN: InlineTable<{ lost: "u32"; highestPrioLost: "u32" }> = inl
   highestPrioLost: [4, "u32"],
 });
 
+/** RECONNECTED: what a client may have missed while there was no daemon. */
+export const RECONNECTED: InlineTable<
+  { awayNs: "u64"; lastSeq: "u32"; attempts: "u32"; control: "u32" }
+> = inline({
+  awayNs: [0, "u64"],
+  lastSeq: [8, "u32"],
+  attempts: [12, "u32"],
+  control: [16, "u32"],
+});
+
 /** A kind's inline layout. */
 export interface InlineLayout {
   /** The fields by name. */

@@ -13,18 +13,21 @@ import { BODY } from "./transfer_event.ts";
 const MOST_BYTES = new Uint32Array(KIND_MAX);
 /** DOWN kind to the format of its body. */
 const FORMAT = new Uint8Array(KIND_MAX);
-/** Kind to the descriptors that a control sends with it: none but with what it may publish. */
-const FDS = new Uint8Array(KIND_MAX);
+/**
+ * Kind to the descriptors that a control sends with it: as many with what it publishes, at most so many with
+ * a command.
+ */
+export const FDS_OF_KIND: Uint8Array = new Uint8Array(KIND_MAX);
 for (const [, row] of ROWS) {
-  if (row.publishable) FDS[row.number] = row.fds;
+  if (row.publishable || row.way === "down") FDS_OF_KIND[row.number] = row.fds;
   if (row.way !== "down") continue;
   MOST_BYTES[row.number] = row.bodyBytes;
   FORMAT[row.number] = row.body === "none" ? BODY.NONE : row.body === "cbor" ? BODY.CBOR : BODY.RAW;
 }
 
-/** How many descriptors a control's frame of this kind brings: as many, and no fewer. */
+/** How many descriptors a control's frame of this kind brings; see {@linkcode FDS_OF_KIND}. */
 export function fdsOfKind(kind: number): number {
-  return FDS[kind] ?? 0;
+  return FDS_OF_KIND[kind] ?? 0;
 }
 
 /**

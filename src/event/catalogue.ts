@@ -14,7 +14,7 @@ import * as inline from "./body_layout.ts";
 import { LEASE_CLASS, LIFE, VM_OP } from "./body_number.ts";
 import { ALL_CAPS, CAP } from "./capability.ts";
 import { catalogueFaults } from "./catalogue_check.ts";
-import { ADDRESSED, anyOf, type KindRow, type Need, NOBODY, PLAIN, same } from "./kind_row.ts";
+import { ADDRESSED, anyOf, JOINED, type KindRow, type Need, NOBODY, PLAIN, same } from "./kind_row.ts";
 import { PRIO } from "./priority.ts";
 import { SOURCE } from "./source.ts";
 
@@ -355,6 +355,26 @@ export const CATALOGUE = {
     prio: same(PRIO.URGENT),
     inline: inline.OVERRUN,
     needs: ADDRESSED,
+    ...PLAIN,
+  },
+  CMD_BARRIER: {
+    // Of no endpoint: it asks about all that the core has for its control.
+    number: 112,
+    way: "down",
+    source: SOURCE.CORE,
+    prio: same(PRIO.NORMAL),
+    inline: null,
+    needs: JOINED,
+    ...PLAIN,
+  },
+  RECONNECTED: {
+    // Of a client library to its own program: a daemon is there again, and what came meanwhile was missed.
+    number: 113,
+    way: "local",
+    source: SOURCE.CORE,
+    prio: same(PRIO.URGENT),
+    inline: inline.RECONNECTED,
+    needs: NOBODY,
     ...PLAIN,
   },
 } as const satisfies Readonly<Record<string, KindRow>>;

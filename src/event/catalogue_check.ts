@@ -3,6 +3,7 @@
  * its range, a capability that nobody can be granted. Asked at every start, and by the gate.
  * @module
  */
+import { MAX_FRAME_FDS } from "../base/limits.ts";
 import { KIND_MAX, type KindRow, RETIRED_KINDS } from "./kind_row.ts";
 import { SOURCE } from "./source.ts";
 
@@ -43,7 +44,17 @@ export function catalogueFaults(
     if ((row.body === "none") !== (row.bodyBytes === 0)) {
       faults.push(`${name}: a body has a bound, and no body has none`);
     }
-    if (row.fds > 0 && row.way !== "up") faults.push(`${name}: only kinds that go up carry descriptors`);
+    if (row.fds < 0 || row.fds > MAX_FRAME_FDS) {
+      faults.push(`${name}: a frame carries ${MAX_FRAME_FDS} descriptors at most`);
+    }
+    if (row.fds > 0 && row.way === "handshake") faults.push(`${name}: a handshake carries no descriptors`);
+    const { retainedBy } = row;
+    if (retainedBy === undefined) continue;
+    if (row.retained === 0) faults.push(`${name}: is not kept, and ${retainedBy} separates what is`);
+    const field = row.inline?.fields[retainedBy];
+    if (field === undefined || field[1] !== "u32" || (field[2] ?? 1) !== 1) {
+      faults.push(`${name}: its inline zone has no u32 field ${retainedBy}`);
+    }
   }
   return faults;
 }

@@ -71,6 +71,12 @@ export class EventQueue {
     return null;
   }
 
+  /** Whether `pick` is true of one that waits. */
+  some(pick: (event: TransferEvent) => boolean): boolean {
+    for (let event = this.#head; event !== null; event = event.next) if (pick(event)) return true;
+    return false;
+  }
+
   /**
    * Takes every event for which `pick` is true, oldest first, and hands each (with its reference) to `take`.
    */

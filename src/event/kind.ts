@@ -22,9 +22,14 @@ function numbers(): { readonly [N in KindName]: RowOf<N>["number"] } & { readonl
 }
 
 /** What a kind's number means for a table indexed by kind. */
-export const CLASS = { UNKNOWN: 0, UP: 1, DOWN: 2, HANDSHAKE: 3 } as const;
+export const CLASS = { UNKNOWN: 0, UP: 1, DOWN: 2, HANDSHAKE: 3, LOCAL: 4 } as const;
 
-const CLASS_OF_WAY = { up: CLASS.UP, down: CLASS.DOWN, handshake: CLASS.HANDSHAKE } as const;
+const CLASS_OF_WAY = {
+  up: CLASS.UP,
+  down: CLASS.DOWN,
+  handshake: CLASS.HANDSHAKE,
+  local: CLASS.LOCAL,
+} as const;
 const NAME_OF: (string | undefined)[] = new Array(KIND_MAX).fill(undefined);
 NAME_OF[KIND.NONE] = "NONE";
 

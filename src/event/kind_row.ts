@@ -7,8 +7,11 @@ import type { LeaseClass } from "./body_number.ts";
 import type { Prio } from "./priority.ts";
 import type { Source } from "./source.ts";
 
-/** Which way a kind travels. `handshake`: between a socket and the daemon, never on the bus. */
-export type Way = "up" | "down" | "handshake";
+/**
+ * Which way a kind travels. `handshake`: between a socket and the daemon, never on the bus. `local`: not at
+ * all; a client library tells its own program.
+ */
+export type Way = "up" | "down" | "handshake" | "local";
 /** What a kind's body may be. `raw-or-none`: records, or bytes, that did not fit the inline zone. */
 export type BodyRule = "none" | "raw" | "raw-or-none" | "cbor";
 /** What a command needs: any one of these capabilities, and, where there is one, a lease of this class. */
@@ -23,12 +26,14 @@ export interface Need {
  * - `addressed`: an answer to one control's own command, which needs nothing but to be that control.
  * - `operation`: by the number in the first word; an operation without a row does not exist.
  * - `lease-class`: the capability of the lease class in the first word, or one of `also`.
+ * - `joined`: nothing; whoever is on the bus may send it.
  */
 export type Needs =
   | { readonly by: "any"; readonly caps: number; readonly lease: LeaseClass | null }
   | { readonly by: "addressed" }
   | { readonly by: "operation"; readonly of: ReadonlyMap<number, Need> }
   | { readonly by: "lease-class"; readonly also: number }
+  | { readonly by: "joined" }
   | { readonly by: "nobody" };
 
 /** One kind. */
@@ -53,6 +58,11 @@ export interface KindRow {
    * Its place, from 1, in what a late subscriber gets of each endpoint's newest events; 0 = it is not kept.
    */
   readonly retained: number;
+  /**
+   * The u32 field of its inline zone that separates several events of it that are kept of one endpoint, the
+   * newest of each, {@linkcode MAX_KEPT_BY} at most. Left out: one is kept.
+   */
+  readonly retainedBy?: string;
   /** A control with PUBLISH may emit it. */
   readonly publishable: boolean;
   /**
@@ -62,7 +72,10 @@ export interface KindRow {
   readonly newestOnly: boolean;
   /** A command whose success is in the audit trail; refusals always are. */
   readonly audited: boolean;
-  /** File descriptors that it carries at most. */
+  /**
+   * File descriptors that it carries at most. One that a control publishes brings as many and no fewer; those
+   * of a command are its adapter's to take or to leave.
+   */
   readonly fds: number;
 }
 
@@ -78,6 +91,8 @@ export function anyOf(caps: number, lease: LeaseClass | null = null): Needs {
 
 /** An answer to one control's own command. */
 export const ADDRESSED: Needs = { by: "addressed" };
+/** Whoever is on the bus may send it. */
+export const JOINED: Needs = { by: "joined" };
 /** Not for the bus. */
 export const NOBODY: Needs = { by: "nobody" };
 /** What most kinds are: nothing but an inline zone, for whoever watches. */
@@ -91,8 +106,11 @@ export const PLAIN = {
   fds: 0,
 } as const;
 
+/** How many events of one kind and endpoint are kept where a field separates them. */
+export const MAX_KEPT_BY = 8;
+
 /** One past the largest kind. */
-export const KIND_MAX = 100;
+export const KIND_MAX = 114;
 
 /** Numbers that once were kinds (inclusive ranges): never to be used again. */
 export const RETIRED_KINDS: readonly (readonly [from: number, to: number])[] = [

@@ -53,6 +53,8 @@ export class TransferEvent {
    * travels.
    */
   origin = 0;
+  /** UP: the control that published it; 0 = an adapter or the core emitted it. Never travels. */
+  publisher = 0;
   /** CLOCK_MONOTONIC at emit, ns. */
   tsNs = 0;
   /**
@@ -161,6 +163,20 @@ export class TransferEvent {
   }
 
   /**
+   * Takes the file descriptors that travel along: the caller closes them from now on, and the payload's owner
+   * does not.
+   */
+  takeFds(): readonly number[] {
+    assert(
+      this.fds.length === 0 || this.payloadOwner !== null,
+      "descriptors that are taken were the event's",
+    );
+    const { fds } = this;
+    this.fds = NO_FDS;
+    return fds;
+  }
+
+  /**
    * Exchanges inline zone, stamp and payload with another event: how a newer one takes an older one's place
    * in a queue.
    */
@@ -173,6 +189,9 @@ export class TransferEvent {
     let n = this.tsNs;
     this.tsNs = other.tsNs;
     other.tsNs = n;
+    n = this.publisher;
+    this.publisher = other.publisher;
+    other.publisher = n;
     n = this.bodyFormat;
     this.bodyFormat = other.bodyFormat;
     other.bodyFormat = n;
@@ -208,6 +227,7 @@ export class TransferEvent {
     this.seq = 0;
     this.corr = 0;
     this.origin = 0;
+    this.publisher = 0;
     this.tsNs = 0;
     this.token = 0;
     this.ticket = 0;

@@ -5,7 +5,8 @@
  * nobody else may write in it (or others' files stay others' there, as in /tmp). It is looked at before
  * anybody connects, because a connection disturbs whoever else uses that monitor.
  *
- * The last word has the connection itself: the kernel says which process listens (`adapters/qmp_link.ts`).
+ * The connection itself has the last word: the kernel says which process listens
+ * (`qemu/monitor/qmp_link.ts`).
  * @module
  */
 

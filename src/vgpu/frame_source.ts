@@ -4,10 +4,7 @@
  * @module
  */
 import type { FrameInfo } from "./snapshots.ts";
-import type { ReadResult, ReadWhy } from "./vgpu_region.ts";
-
-/** FRAME_INFO.source. */
-export const FRAME_SOURCE = { vgpu: 1, qmp: 2 } as const;
+import type { ReadResult, ReadWhy } from "./read_result.ts";
 
 /** A source of frames; VgpuRegion is one. */
 export interface FrameSource {

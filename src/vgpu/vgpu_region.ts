@@ -24,6 +24,7 @@ import {
 } from "./region_header.ts";
 import { clipDamage } from "./damage.ts";
 import { frameBytes } from "./pixel_format.ts";
+import { READ, type ReadResult, type ReadWhy } from "./read_result.ts";
 import {
   CONTROL,
   CONTROL_OFFSET,
@@ -36,27 +37,7 @@ import {
 import type { RegionMemory, SlotSpan } from "./region_memory.ts";
 import type { ControlState, Cursor, FrameInfo, Geometry, ProducerState } from "./snapshots.ts";
 
-/** The three outcomes of a read. */
-export const READ = { FRESH: 1, NOTHING: 0, GONE: -1 } as const;
-/** An outcome of a read. */
-export type ReadResult = (typeof READ)[keyof typeof READ];
-
-/**
- * Why a read gave no snapshot. NOTHING: `none-yet` (no frame was published), `same` (as last time), `busy`
- * (the writer was at it all the time), `too-large` (does not fit the caller's buffer), `malformed` (latest or
- * the descriptor breaks REGION.md). GONE: `not-mapped`, `replaced` (the header differs from the one that was
- * checked), `closed`.
- */
-export type ReadWhy =
-  | ""
-  | "none-yet"
-  | "same"
-  | "busy"
-  | "too-large"
-  | "malformed"
-  | "not-mapped"
-  | "replaced"
-  | "closed";
+export { READ, type ReadResult, type ReadWhy } from "./read_result.ts";
 
 /** The outcome of opening a region. */
 export type OpenResult =

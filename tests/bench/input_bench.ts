@@ -13,7 +13,7 @@ import { takeInput } from "../../src/client/input_control.ts";
 import { recordsOfStroke, US_LAYOUT } from "../../src/client/us_layout.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
-import { FRAME } from "../../src/event/frame.ts";
+import { FRAME } from "../../src/protocol/frame.ts";
 import { ROSTER } from "../../src/event/body_layout.ts";
 import { SeededRandom } from "../fixtures/seeded_random.ts";
 import { type Qemu, startGuest } from "../guest/qemu.ts";

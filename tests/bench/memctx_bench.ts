@@ -9,7 +9,7 @@
  * @module
  */
 import { LEASE_CLASS, VM_OP, VM_STATE_NUMBER } from "../../src/event/body_number.ts";
-import { FRAME } from "../../src/event/frame.ts";
+import { FRAME } from "../../src/protocol/frame.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
 import { startFirmware, startGuest } from "../guest/qemu.ts";

@@ -13,7 +13,7 @@ import { readU64 } from "../../src/base/layout.ts";
 import { MAX_FRAME_BYTES, MAX_FRAME_FDS } from "../../src/base/limits.ts";
 import { ROSTER } from "../../src/event/body_layout.ts";
 import { DIR } from "../../src/event/defaults.ts";
-import { encodeFrame, FRAME } from "../../src/event/frame.ts";
+import { encodeFrame, FRAME } from "../../src/protocol/frame.ts";
 import { readText } from "../../src/event/inline_text.ts";
 import { KIND, kindName } from "../../src/event/kind.ts";
 import { ALL_SOURCES } from "../../src/event/source.ts";

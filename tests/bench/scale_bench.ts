@@ -11,7 +11,7 @@
  */
 import { DaemonProcess } from "../fixtures/daemon_process.ts";
 import { startFirmware } from "../guest/qemu.ts";
-import { FRAME } from "../../src/event/frame.ts";
+import { FRAME } from "../../src/protocol/frame.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";

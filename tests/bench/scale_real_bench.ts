@@ -6,7 +6,7 @@
  * as root.
  * @module
  */
-import { FRAME } from "../../src/event/frame.ts";
+import { FRAME } from "../../src/protocol/frame.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";

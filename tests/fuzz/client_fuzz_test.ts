@@ -3,17 +3,18 @@
  * bodies, as fields for people.
  */
 import { assert } from "@std/assert";
-import { checkFrame } from "../../src/event/frame.ts";
+import { checkFrame } from "../../src/protocol/frame.ts";
 import { ROWS } from "../../src/event/catalogue.ts";
 import { LAYOUT_OF_KIND } from "../../src/event/kind_layout.ts";
 import { KIND, KIND_CLASS, KIND_MAX } from "../../src/event/kind.ts";
-import { ALL_ENDPOINTS, fullGrant } from "../../src/access/grant.ts";
+import { fullGrant } from "../../src/access/grant.ts";
+import type { ControlId } from "../../src/base/ids.ts";
 import { ClientEvent } from "../../src/client/client_event.ts";
 import { describeEvent, memorySegments } from "../../src/client/describe_event.ts";
 import { refusalOf, welcomeOf } from "../../src/client/handshake.ts";
 import { RosterView } from "../../src/client/roster_view.ts";
 import type { TypedKind } from "../../src/client/typed_body.ts";
-import { refusedFrame, welcomeFrame } from "../../src/controls/socket/handshake.ts";
+import { refusedFrame, welcomeFrame } from "../../src/protocol/opening_frame.ts";
 import type { SeededRandom } from "../fixtures/seeded_random.ts";
 import { type Bytes, bytesOf, fuzz } from "./harness.ts";
 import { CBOR_OPENERS, CBOR_WORDS, cborBytes, withDefects } from "./structured.ts";
@@ -27,6 +28,7 @@ const WELCOME = {
   sources: 127,
   caps: 8191,
   arb_prio: 10,
+  kinds: 113,
 };
 const REFUSED = { code: 17, reason: "nobody lets you in" };
 const AUDIT = {
@@ -44,9 +46,7 @@ const AUDIT = {
 fuzz({
   name: "WELCOME",
   corpus: () => [
-    welcomeFrame(7, fullGrant(1000), { sources: 127, prioMin: 0, endpoints: ALL_ENDPOINTS }).subarray(
-      HEADER_BYTES,
-    ),
+    welcomeFrame({ ...fullGrant(1000), control: 7 as ControlId, kinds: 113 }).subarray(HEADER_BYTES),
     cborBytes(WELCOME),
   ],
   make: (random) => cborBytes(withDefects(random, WELCOME)),

@@ -13,7 +13,7 @@ import { MemwriteRequest } from "../../src/adapters/memctx/memwrite_request.ts";
 import { CODE } from "../../src/base/codes.ts";
 import { INPUT_RECORD_BYTES, MAX_INPUT_RECORDS, MAX_MEMWRITE_BYTES } from "../../src/base/limits.ts";
 import { INPUT_KIND, MEMWRITE_FLAG } from "../../src/event/body_number.ts";
-import { checkFrame, decodeFrame } from "../../src/event/frame.ts";
+import { checkFrame, decodeFrame } from "../../src/protocol/frame.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { EventPool, type TransferEvent } from "../../src/event/transfer_event.ts";
 import { type Bytes, fuzz } from "./harness.ts";

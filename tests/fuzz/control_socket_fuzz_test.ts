@@ -5,7 +5,7 @@
 import { assert } from "@std/assert";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { closeFd, type OwnedFd } from "../../ffi/owned_fd.ts";
-import { checkFrame } from "../../src/event/frame.ts";
+import { checkFrame } from "../../src/protocol/frame.ts";
 import { KIND, KIND_CLASS, KIND_MAX } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
 import type { SeededRandom } from "../fixtures/seeded_random.ts";

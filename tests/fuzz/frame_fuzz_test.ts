@@ -3,12 +3,12 @@
  * back as it was, or refused for the right reason.
  */
 import { assert, assertEquals } from "@std/assert";
-import { checkFrame, decodeFrame, encodeFrame } from "../../src/event/frame.ts";
+import { checkFrame, decodeFrame, encodeFrame } from "../../src/protocol/frame.ts";
 import { BODY, EventPool } from "../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 
 const FRAMES = 100_000;
-const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96]);
+const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96, 112]);
 const UP = new Set([1, 2, 3, 37, 48, 49, 50, 51, 52, 53, 54, 55, 77, 78, 80, 81, 82, 83, 84, 97, 98, 99]);
 const KINDS = [...DOWN, ...UP];
 

@@ -10,7 +10,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { ALL_CAPS, CAP } from "../../src/event/capability.ts";
 import { KIND } from "../../src/event/kind.ts";
-import { SOURCE } from "../../src/event/source.ts";
+import { SOURCE, type Source } from "../../src/event/source.ts";
 import { LIFE, VM_OP } from "../../src/event/body_number.ts";
 import { fullGrant } from "../../src/access/grant.ts";
 import type { Adapter, CloseReason, Seat } from "../../src/core/adapter_port.ts";
@@ -23,7 +23,7 @@ const CLASS_OF_SOURCE: Record<number, number> = { [SOURCE.INPUT]: 0, [SOURCE.VMH
 
 /** An adapter that takes its time, and knows what it holds. */
 class SlowAdapter implements Adapter {
-  readonly source: number;
+  readonly source: Source;
   readonly name = "slow";
   /** Key to the control that pressed it. */
   readonly held = new Map<number, number>();
@@ -34,7 +34,7 @@ class SlowAdapter implements Adapter {
   readonly finalize?: (cls: number, done: () => void) => void;
   readonly beforeStop?: (done: () => void) => void;
 
-  constructor(source: number, world: World) {
+  constructor(source: Source, world: World) {
     this.source = source;
     this.#world = world;
     if (source === SOURCE.VMHOST) return;

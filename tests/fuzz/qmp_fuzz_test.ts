@@ -3,11 +3,11 @@
  * those who take events and replies.
  */
 import { assert } from "@std/assert";
-import { statusOf } from "../../src/adapters/qmp_link.ts";
+import { statusOf } from "../../src/qemu/monitor/qmp_link.ts";
 import { TRACKED_EVENTS, VmTracker } from "../../src/adapters/vmhost/vm_tracker.ts";
-import { LineSplitter } from "../../src/qmp/line_splitter.ts";
-import { QmpClient, type QmpReply } from "../../src/qmp/qmp_client.ts";
-import type { QmpEvent } from "../../src/qmp/qmp_message.ts";
+import { LineSplitter } from "../../src/qemu/protocol/line_splitter.ts";
+import { QmpClient, type QmpReply } from "../../src/qemu/protocol/qmp_client.ts";
+import type { QmpEvent } from "../../src/qemu/protocol/qmp_message.ts";
 import type { SeededRandom } from "../fixtures/seeded_random.ts";
 import { type Bytes, fuzz } from "./harness.ts";
 import { JSON_OPENERS, jsonText, withDefects } from "./structured.ts";

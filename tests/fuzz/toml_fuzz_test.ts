@@ -2,7 +2,7 @@
 import { assert } from "@std/assert";
 import { MAX_ENDPOINTS } from "../../src/base/limits.ts";
 import { nameDefect, parseConfig, parseEndpointTable } from "../../src/daemon/config.ts";
-import { scanToml } from "../../src/daemon/toml_lines.ts";
+import { scanToml } from "../../src/toml/toml_lines.ts";
 import { fuzz } from "./harness.ts";
 
 const decoder = new TextDecoder();

@@ -9,7 +9,7 @@ import { CODE } from "../../src/base/codes.ts";
 import { readU64 } from "../../src/base/layout.ts";
 import { ACQUIRE, ACT_ACK, INPUT_HELD, LEASE, LEASE_GRANTED } from "../../src/event/body_layout.ts";
 import { INPUT_KIND, LEASE_CLASS, LEASE_DENY, LEASE_REVOKE, VM_OP } from "../../src/event/body_number.ts";
-import { FRAME } from "../../src/event/frame.ts";
+import { FRAME } from "../../src/protocol/frame.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
 import { BODY } from "../../src/event/transfer_event.ts";

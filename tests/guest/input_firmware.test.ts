@@ -7,7 +7,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { HeldFile } from "../../src/adapters/input/held_file.ts";
 import { InputAdapter } from "../../src/adapters/input/input_adapter.ts";
 import { QmpInputDriver } from "../../src/adapters/input/qmp_input_driver.ts";
-import { QmpLink } from "../../src/adapters/qmp_link.ts";
+import { QmpLink } from "../../src/qemu/monitor/qmp_link.ts";
 import { CODE } from "../../src/base/codes.ts";
 import { SILENT } from "../../src/base/log.ts";
 import { INPUT_KIND, LEASE_CLASS, SEAM_REASON } from "../../src/event/body_number.ts";
@@ -43,7 +43,7 @@ function held(rig: AdapterRig): unknown {
 
 async function tell({ rig, link }: Inputs, command: string): Promise<void> {
   let done = false;
-  link.execute(command, undefined, () => done = true, 0, 1e10);
+  link.execute(command, undefined, () => done = true, { timeoutNs: 1e10 });
   await rig.until(command, () => done);
 }
 

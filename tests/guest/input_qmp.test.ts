@@ -6,7 +6,7 @@ import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
 import { InputAdapter } from "../../src/adapters/input/input_adapter.ts";
 import { QmpInputDriver } from "../../src/adapters/input/qmp_input_driver.ts";
 import { QCODE_OF_KEY } from "../../src/adapters/input/qmp_keys.ts";
-import { QmpLink } from "../../src/adapters/qmp_link.ts";
+import { QmpLink } from "../../src/qemu/monitor/qmp_link.ts";
 import { CODE } from "../../src/base/codes.ts";
 import { INPUT_KIND, LEASE_CLASS } from "../../src/event/body_number.ts";
 import { KIND } from "../../src/event/kind.ts";

@@ -8,7 +8,7 @@ import type { WriteExtent } from "../../src/access/write_extent.ts";
 import { fullGrant, type Grant } from "../../src/access/grant.ts";
 import { MemctxAdapter, type MemctxOptions } from "../../src/adapters/memctx/memctx_adapter.ts";
 import { InlineScanner } from "../../src/adapters/memctx/scan_guest.ts";
-import { QmpLink } from "../../src/adapters/qmp_link.ts";
+import { QmpLink } from "../../src/qemu/monitor/qmp_link.ts";
 import { VmhostAdapter } from "../../src/adapters/vmhost/vmhost_adapter.ts";
 import { assert } from "../../src/base/assert.ts";
 import type { EndpointId } from "../../src/base/ids.ts";

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { openFdCount } from "../../ffi/owned_fd.ts";
 import { Fault } from "../../src/base/fault.ts";
-import { QmpConversation } from "../../src/controls/perception/qmp_conversation.ts";
+import { QmpConversation } from "../../src/qemu/monitor/qmp_conversation.ts";
 import { QmpScreen } from "../../src/controls/perception/qmp_screen.ts";
 import { qmpSocketsOf } from "../../src/controls/perception/qmp_sockets.ts";
 import { FrameInfo } from "../../src/vgpu/snapshots.ts";

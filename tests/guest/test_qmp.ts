@@ -1,5 +1,5 @@
 /**
- * The least of a QMP client, for tests of the guest harness itself: it must not lean on src/qmp, which is
+ * The least of a QMP client, for tests of the guest harness itself: it must not lean on src/qemu, which is
  * tested with this harness. One command at a time; no reconnecting, no ids.
  * @module
  */

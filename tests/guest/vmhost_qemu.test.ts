@@ -5,7 +5,7 @@
  */
 import { assertEquals, assertGreaterOrEqual, assertLess, assertMatch } from "@std/assert";
 import { CODE } from "../../src/base/codes.ts";
-import { QmpLink } from "../../src/adapters/qmp_link.ts";
+import { QmpLink } from "../../src/qemu/monitor/qmp_link.ts";
 import { VmhostAdapter } from "../../src/adapters/vmhost/vmhost_adapter.ts";
 import { LIFE, SEAM_REASON, VM_DETAIL, VM_OP, VM_STATE_NUMBER } from "../../src/event/body_number.ts";
 import { KIND } from "../../src/event/kind.ts";
@@ -38,7 +38,7 @@ async function withVm(
 }
 
 function human(monitor: QmpLink, line: string): void {
-  monitor.execute("human-monitor-command", { "command-line": line }, () => {}, 0, 1e9);
+  monitor.execute("human-monitor-command", { "command-line": line }, () => {}, { timeoutNs: 1e9 });
 }
 
 function states(rig: AdapterRig): [number, number][] {
@@ -246,8 +246,7 @@ Deno.test("VMHOST on monitors that pretty-print, -qmp-pretty and -mon pretty=on:
         (reply) => {
           if (reply.outcome === "done") map = String(reply.value);
         },
-        0,
-        1e10,
+        { timeoutNs: 1e10 },
       );
       await rig.until("the memory map", () => map !== "");
       assertMatch(map, /FlatView #0/);

@@ -1,4 +1,4 @@
-"""A small control in Python, written from the contract alone (sections 1 and 2): joins the bus, follows an endpoint, steers it, types a key, and says goodbye.
+"""A small control in Python, written from src/event/PROTOCOL.md alone: joins the bus, follows an endpoint, steers it, types a key, and says goodbye.
 
     python3 tests/python/control.py SOCKET ENDPOINT-NAME
 
@@ -16,6 +16,8 @@ assert HEADER.size == 48
 ACT_ACK, VM_LIFECYCLE, LEASE_GRANTED, LEASE_RELEASED, INPUT_HELD = 48, 49, 50, 52, 55
 CMD_INPUT, CMD_LIFECYCLE, CMD_VM, CMD_ACQUIRE, CMD_RELEASE, CMD_QUERY_INPUT = 64, 65, 70, 73, 74, 76
 ROSTER, HELLO, WELCOME = 80, 96, 97
+CMD_BARRIER, NO_ENDPOINT = 112, 0xFFFFFFFF
+KINDS = 113  # one past the largest kind that this control knows
 CONT, STOP = 1, 2
 WAKEUP = 2
 KEY_A, KEY = 30, 3
@@ -91,7 +93,7 @@ class Control:
 
     def receive(self):
         event = Event(self.socket.recv(96 + 65536))
-        if event.kind < HELLO:
+        if event.kind not in (HELLO, WELCOME):
             if event.seq != self.seq + 1:
                 raise SystemExit(f"a gap: {self.seq} then {event.seq}")
             self.seq = event.seq
@@ -110,6 +112,12 @@ class Control:
     def answer(self, corr):
         return self.until(lambda event: event.corr == corr)
 
+    def barrier(self):
+        """Returns when all that the daemon had for this control until now has been read."""
+        answer = self.answer(self.send(CMD_BARRIER, NO_ENDPOINT))
+        if answer.kind != ACT_ACK or answer.words(3) != (1, 0, CMD_BARRIER) or answer.prio != 0:
+            raise SystemExit(f"barrier: kind {answer.kind} priority {answer.prio} {answer.words(4)}")
+
     def expect_ok(self, corr, what):
         answer = self.answer(corr)
         ok, code, kind, _detail = answer.words(4)
@@ -121,14 +129,20 @@ class Control:
 def main():
     path, name = sys.argv[1:3]
     control = Control(path)
-    control.send(HELLO, body=cbor({"proto": 1, "name": "python", "sub": {"sources": 0x7F, "prio_min": 0, "endpoints": 0}}), form=2)
+    control.send(HELLO, body=cbor({"proto": 1, "name": "python", "sub": {"sources": 0x7F, "prio_min": 0, "endpoints": 0}, "kinds": KINDS}), form=2)
     control.corr = 0
     welcome = control.receive()
     if welcome.kind != WELCOME:
         raise SystemExit(f"no WELCOME but kind {welcome.kind}: {welcome.body!r}")
     grant, _ = uncbor(welcome.body)
     print(f"welcome: control {grant['control']} principal {grant['principal']} caps {grant['caps']:#x}")
-    while name not in control.endpoints:
+    if grant.get("kinds", 0) > CMD_BARRIER:
+        # The roster comes first, and the barrier behind it: who is not there by now does not exist.
+        control.barrier()
+        if name not in control.endpoints:
+            raise SystemExit(f"no endpoint {name}; there are: {', '.join(control.endpoints)}")
+        print("barrier: the roster is whole")
+    while name not in control.endpoints:  # an older daemon marks no end of its roster
         control.receive()
     endpoint, state = control.endpoints[name]
     print(f"roster: {name} is endpoint {endpoint}, state {state}")

@@ -4,7 +4,7 @@
  * @module
  */
 import { RawControl } from "../bench/raw_control.ts";
-import { FRAME } from "../../src/event/frame.ts";
+import { FRAME } from "../../src/protocol/frame.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { ALL_SOURCES } from "../../src/event/source.ts";
 import type { SoakTally } from "./soak_controls.ts";

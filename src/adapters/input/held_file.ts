@@ -16,6 +16,11 @@ import { type HeldStore, MAX_HELD_RECORD_BYTES } from "./held_record.ts";
 const OWNER_ONLY = 0o600;
 const O_CREAT = 0o100;
 
+/** Where an endpoint's record is kept. */
+export function heldPath(runtimeDir: string, endpoint: string): string {
+  return `${runtimeDir}/held-${endpoint}.bin`;
+}
+
 /** A store in one file. */
 export class HeldFile implements HeldStore {
   readonly #path: string;

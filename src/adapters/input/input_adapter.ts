@@ -14,10 +14,9 @@
 import { CODE } from "../../base/codes.ts";
 import { MAX_INPUT_QUEUE } from "../../base/limits.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
-import { SEAM } from "../../event/body_layout.ts";
 import { LEASE_CLASS, type LeaseClass, SEAM_REASON } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
-import { SOURCE } from "../../event/source.ts";
+import { SOURCE, type Source } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import { FrameQueue } from "./frame_queue.ts";
 import { HeldLedger } from "./held_ledger.ts";
@@ -28,7 +27,7 @@ import { InputFrame } from "./input_frame.ts";
 
 /** The adapter of one endpoint's input. */
 export class InputAdapter implements Adapter, InputDriverHost {
-  readonly source: number = SOURCE.INPUT;
+  readonly source: Source = SOURCE.INPUT;
   readonly name: string;
   readonly #driver: InputDriver;
   readonly #held: HeldLedger;
@@ -36,8 +35,6 @@ export class InputAdapter implements Adapter, InputDriverHost {
   readonly #release = new InputFrame();
   #seat: Seat | null = null;
   #up = false;
-  #downTold = false;
-  #pid = 0;
   /** Frames that the driver has. */
   #underWay = 0;
   #releasing = false;
@@ -163,11 +160,9 @@ export class InputAdapter implements Adapter, InputDriverHost {
     const seat = this.#seat;
     if (seat === null) return;
     this.#up = true;
-    this.#downTold = false;
-    this.#pid = pid;
     this.#held.attach(pid);
     this.#neutralDue = this.#held.size > 0;
-    this.#emitSeam(seat, KIND.SEAM_UP, SEAM_REASON.ASKED);
+    seat.up(pid);
     this.#driver.poke();
   }
 
@@ -179,10 +174,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
     if (!this.#releasing) this.#tellNeutral();
     const seat = this.#seat;
     if (seat === null) return;
-    if (!this.#downTold) {
-      this.#downTold = true;
-      this.#emitSeam(seat, KIND.SEAM_DOWN, reason);
-    }
+    seat.down(reason);
     if (text !== "") seat.emitError(code, reason, text);
   }
 
@@ -272,12 +264,5 @@ export class InputAdapter implements Adapter, InputDriverHost {
     const answer = seat.event(KIND.INPUT_HELD);
     this.#held.fill(answer);
     seat.reply(ticket, answer);
-  }
-
-  #emitSeam(seat: Seat, kind: number, reason: number): void {
-    const event = seat.event(kind);
-    event.view.setUint32(SEAM.at.reason, reason, true);
-    event.view.setUint32(SEAM.at.pid, this.#pid, true);
-    seat.emit(event);
   }
 }

@@ -20,10 +20,10 @@ import { CODE } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
 import { INPUT_KIND } from "../../event/body_number.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import { isObject, type QmpEvent } from "../../qmp/qmp_message.ts";
-import type { QmpLink, QmpLinkUser } from "../qmp_link.ts";
-import type { QmpLoss } from "../qmp_loss.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import { isObject, type QmpEvent } from "../../qemu/protocol/qmp_message.ts";
+import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
+import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { codeOf, wordsOf } from "../vmhost/vmhost_adapter.ts";
 import type { InputDriver, InputDriverHost } from "./input_driver.ts";
 import type { InputFrame } from "./input_frame.ts";
@@ -218,8 +218,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
         }
         this.poke();
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -279,8 +278,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       "input-send-event",
       args,
       this.#onReply,
-      this.#remember({ frame, from, to }),
-      ANSWER_NS,
+      { tag: this.#remember({ frame, from, to }), timeoutNs: ANSWER_NS },
     );
     // After it, because a look at the ring would go first.
     for (const { keyboard, gauge } of this.#gauges) {
@@ -356,8 +354,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
           if (typeof path === "string") this.#addGauge(path, generation);
         }
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -370,8 +367,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
         const keyboard = reply.value === "virtio-keyboard-device";
         this.#gauges.push({ keyboard, gauge: new VirtioGauge(this.#link, path, this.#pump) });
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import { INPUT_KIND } from "../../event/body_number.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { StepOutcome } from "./input_driver.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";

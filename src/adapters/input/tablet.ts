@@ -8,7 +8,7 @@
  * moved. Where a tablet is the only pointer that cannot be seen.
  * @module
  */
-import { isObject } from "../../qmp/qmp_message.ts";
+import { isObject } from "../../qemu/protocol/qmp_message.ts";
 
 interface Pointer {
   readonly name: string;

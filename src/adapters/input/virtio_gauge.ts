@@ -15,9 +15,9 @@
  * @module
  */
 import { MS, SECOND } from "../../base/clock.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import { isObject } from "../../qmp/qmp_message.ts";
-import type { QmpLink } from "../qmp_link.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import { isObject } from "../../qemu/protocol/qmp_message.ts";
+import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 
 /** Ring entries that may be on their way to the guest; a key and its SYN_REPORT are two. */
 export const WINDOW_ENTRIES = 20;
@@ -118,8 +118,7 @@ export class VirtioGauge {
       "x-query-virtio-queue-element",
       { path: this.#path, queue: 0 },
       this.#onLook,
-      this.#generation,
-      ANSWER_NS,
+      { tag: this.#generation, timeoutNs: ANSWER_NS },
     );
   }
 

@@ -9,8 +9,8 @@
  */
 import { MS, SECOND } from "../../base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import type { QmpLink } from "../qmp_link.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import type { GuestContext } from "./context_event.ts";
 import type { ScanAnswer, ScanPort } from "./scan_port.ts";
 import type { SharedRam } from "./shared_ram.ts";
@@ -129,8 +129,7 @@ export class GuestWatch implements TimerHandler {
       (reply: QmpReply) => {
         if (round === this.#round) this.#onRegisters(reply);
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 

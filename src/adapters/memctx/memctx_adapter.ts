@@ -15,15 +15,15 @@ import { CODE } from "../../base/codes.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
-import { MEMCTX_INVALIDATED, SEAM } from "../../event/body_layout.ts";
+import { MEMCTX_INVALIDATED } from "../../event/body_layout.ts";
 import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
-import { SOURCE } from "../../event/source.ts";
+import { SOURCE, type Source } from "../../event/source.ts";
 import type { PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import type { QmpEvent } from "../../qmp/qmp_message.ts";
-import type { QmpLink, QmpLinkUser } from "../qmp_link.ts";
-import type { QmpLoss } from "../qmp_loss.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
+import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
+import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
 import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
 import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
@@ -64,7 +64,7 @@ const READ_ONLY = "the guest has a page of it mapped read-only";
 
 /** The adapter of one VM's memory. */
 export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, TimerHandler {
-  readonly source: number = SOURCE.MEMCTX;
+  readonly source: Source = SOURCE.MEMCTX;
   readonly name = "memctx";
   readonly #options: MemctxOptions;
   readonly #request = new MemwriteRequest();
@@ -88,8 +88,6 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** What is said to a write that is refused. */
   #refusal = "";
   #pid = 0;
-  #up = false;
-  #downTold = false;
 
   /** Makes it over the endpoint's monitor, which it shares with others. */
   constructor(options: MemctxOptions) {
@@ -250,9 +248,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       (reply) => {
         if (round === this.#round) this.#onMemoryMap(reply);
       },
-      0,
       // A QEMU that answers nothing is given up by the link.
-      NEVER,
+      { timeoutNs: NEVER },
     );
   }
 
@@ -300,7 +297,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     this.#invalidate(INVALIDATED.MAP_CHANGED);
     this.#dropRam();
     this.#ram = ram;
-    if (!this.#up) this.#goUp(seat);
+    if (!seat.isUp) seat.up(this.#pid);
     this.#find(true);
   }
 
@@ -330,19 +327,6 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     this.#ram = null;
   }
 
-  #goUp(seat: Seat): void {
-    this.#up = true;
-    this.#downTold = false;
-    this.#emitSeam(seat, KIND.SEAM_UP, SEAM_REASON.ASKED);
-  }
-
-  #goDown(seat: Seat, reason: number): void {
-    this.#up = false;
-    if (this.#downTold) return;
-    this.#downTold = true;
-    this.#emitSeam(seat, KIND.SEAM_DOWN, reason);
-  }
-
   /** What was asked is stale, what was open is closed. */
   #forget(): void {
     this.#round++;
@@ -354,7 +338,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   #lose(reason: number): void {
     this.#invalidate(INVALIDATED.ENDPOINT_GONE);
     this.#forget();
-    if (this.#seat !== null) this.#goDown(this.#seat, reason);
+    this.#seat?.down(reason, this.#pid);
   }
 
   /** RAM cannot be had: the rest of the endpoint goes on without. */
@@ -363,17 +347,10 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     seat.log.error(messageOf(error));
     this.#invalidate(INVALIDATED.MAP_CHANGED);
     this.#dropRam();
-    this.#goDown(seat, SEAM_REASON.NO_PERMISSION);
+    seat.down(SEAM_REASON.NO_PERMISSION, this.#pid);
     const notShared = error instanceof Fault && error.code === "not-supported";
     const text = notShared ? "RAM is not shared: see vmsig probe" : "RAM cannot be opened: see the log";
     seat.emitError(code ?? CODE.refused, 0, text);
-  }
-
-  #emitSeam(seat: Seat, kind: number, reason: number): void {
-    const event = seat.event(kind);
-    event.view.setUint32(SEAM.at.reason, reason, true);
-    event.view.setUint32(SEAM.at.pid, this.#pid, true);
-    seat.emit(event);
   }
 }
 

@@ -11,11 +11,12 @@ import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { VM_OP, VM_STATE_NUMBER } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import type { RecordedEvent } from "../../event/recording.ts";
-import { SOURCE, sourceName } from "../../event/source.ts";
+import { type Source, sourceName } from "../../event/source.ts";
+import { isSeam } from "../seams.ts";
 
 /** One seam. */
 export class ReplaySeam implements Adapter {
-  readonly source: number;
+  readonly source: Source;
   readonly name: string;
   readonly #isUpAtOpen: boolean;
   #seat: Seat | null = null;
@@ -27,7 +28,7 @@ export class ReplaySeam implements Adapter {
    *
    * @param isUpAtOpen whether it was up when the recording began; else the recording itself says when
    */
-  constructor(source: number, isUpAtOpen: boolean) {
+  constructor(source: Source, isUpAtOpen: boolean) {
     this.source = source;
     this.name = `${sourceName(source).toLowerCase()}/replay`;
     this.#isUpAtOpen = isUpAtOpen;
@@ -40,7 +41,7 @@ export class ReplaySeam implements Adapter {
 
   open(seat: Seat): void {
     this.#seat = seat;
-    if (this.#isUpAtOpen) seat.emit(seat.event(KIND.SEAM_UP));
+    if (this.#isUpAtOpen) seat.up();
   }
 
   /** Emits a recorded event as if it happened now. */
@@ -95,9 +96,7 @@ export function whyNotPlayed(event: RecordedEvent): NotPlayed | undefined {
     case KIND.FRAME_INFO:
     case KIND.VGPU_STATUS:
     case KIND.MEMCTX_INVALIDATED:
-      return event.source === SOURCE.CORE || event.source === SOURCE.CONTROL || event.source === SOURCE.NONE
-        ? "bus"
-        : undefined;
+      return isSeam(event.source) ? undefined : "bus";
     default:
       return "bus";
   }

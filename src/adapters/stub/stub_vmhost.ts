@@ -1,17 +1,14 @@
 /**
  * A VM that is none: the VMHOST seam of a stub endpoint, which answers like one. For developing a control,
- * for tests and benchmarks of the bus, and for replaying a recording. It keeps the state that a VM would
- * have, and emits CURSOR_STATE at a rate when asked to.
+ * for tests and benchmarks of the bus. It keeps the state that a VM would have.
  * @module
  */
 import { CODE } from "../../base/codes.ts";
-import { SECOND } from "../../base/clock.ts";
-import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
-import { CURSOR } from "../../event/body_layout.ts";
+import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { LIFE, VM_DETAIL, VM_OP, VM_STATE_NUMBER } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
-import { SOURCE } from "../../event/source.ts";
+import { SOURCE, type Source } from "../../event/source.ts";
 import { StubMachine } from "./stub_machine.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 
@@ -20,7 +17,7 @@ const NOT_SUSPENDED = "Unable to wake up: guest is not in suspended state";
 
 /** The VMHOST seam of a stub endpoint. */
 export class StubVmhost implements Adapter {
-  readonly source: number = SOURCE.VMHOST;
+  readonly source: Source = SOURCE.VMHOST;
   readonly name: string = "vmhost/stub";
   #seat: Seat | null = null;
   readonly #machine: StubMachine;
@@ -32,8 +29,7 @@ export class StubVmhost implements Adapter {
 
   open(seat: Seat): void {
     this.#seat = seat;
-    const event = seat.event(KIND.SEAM_UP);
-    seat.emit(event);
+    seat.up();
   }
 
   command(event: TransferEvent): void {
@@ -110,59 +106,5 @@ export class StubVmhost implements Adapter {
     event.words[0] = state;
     event.words[1] = VM_DETAIL.HOST_REQUEST;
     seat.emit(event);
-  }
-}
-
-/** The FRAME seam of a stub endpoint: a cursor that runs along a line, so many times a second. */
-export class StubCursor implements Adapter, TimerHandler {
-  readonly source: number = SOURCE.FRAME;
-  readonly name: string = "frame/stub";
-  readonly #periodNs: number;
-  #seat: Seat | null = null;
-  #seq = 0;
-  #nextNs = 0;
-
-  /**
-   * Makes a cursor that stands still until it is opened.
-   *
-   * @param rateHz events a second
-   */
-  constructor(rateHz: number) {
-    this.#periodNs = SECOND / rateHz;
-  }
-
-  open(seat: Seat): void {
-    this.#seat = seat;
-    seat.emit(seat.event(KIND.SEAM_UP));
-    this.#nextNs = seat.loop.clock.nowNs() + this.#periodNs;
-    seat.loop.arm(this, this.#nextNs);
-  }
-
-  command(event: TransferEvent): void {
-    this.#seat?.ack(event.ticket, CODE["not-supported"]);
-  }
-
-  /** Called by the loop: the next positions are due. */
-  onTimer(nowNs: number): void {
-    const seat = this.#seat;
-    if (seat === null) return;
-    // As many as are due: a rate above what the timer's turns allow is kept all the same.
-    for (let burst = 0; this.#nextNs <= nowNs && burst < 64; burst++) {
-      const event = seat.event(KIND.CURSOR_STATE);
-      event.words[CURSOR.at.x / 4] = this.#seq % 1920;
-      event.words[CURSOR.at.y / 4] = 540;
-      event.words[CURSOR.at.visible / 4] = 1;
-      event.words[CURSOR.at.seq / 4] = ++this.#seq;
-      seat.emit(event);
-      this.#nextNs += this.#periodNs;
-    }
-    if (this.#nextNs <= nowNs) this.#nextNs = nowNs + this.#periodNs;
-    seat.loop.arm(this, this.#nextNs);
-  }
-
-  close(_reason: CloseReason, closed: () => void): void {
-    this.#seat?.loop.disarm(this);
-    this.#seat = null;
-    closed();
   }
 }

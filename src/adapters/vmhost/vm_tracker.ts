@@ -18,7 +18,7 @@
  */
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
-import type { QmpEvent } from "../../qmp/qmp_message.ts";
+import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import { detailOfCause, type VmState, vmStateOf } from "./run_state.ts";
 
 /**

@@ -9,15 +9,15 @@
 import { CODE } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
-import { OPERATION, SEAM, VM_STATE } from "../../event/body_layout.ts";
-import { LIFE, SEAM_REASON, VM_OP } from "../../event/body_number.ts";
+import { OPERATION, VM_STATE } from "../../event/body_layout.ts";
+import { LIFE, VM_OP } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
-import { SOURCE } from "../../event/source.ts";
+import { SOURCE, type Source } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
-import type { QmpReply } from "../../qmp/qmp_client.ts";
-import type { QmpEvent } from "../../qmp/qmp_message.ts";
-import { type QmpLink, type QmpLinkUser, statusOf } from "../qmp_link.ts";
-import type { QmpLoss } from "../qmp_loss.ts";
+import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
+import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
+import { type QmpLink, type QmpLinkUser, statusOf } from "../../qemu/monitor/qmp_link.ts";
+import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { VmState } from "./run_state.ts";
 import { TRACKED_EVENTS, VmTracker } from "./vm_tracker.ts";
 
@@ -50,13 +50,12 @@ commands(LIFE_COMMANDS, [
 
 /** The adapter of one VM's host plane. */
 export class VmhostAdapter implements Adapter, QmpLinkUser {
-  readonly source: number = SOURCE.VMHOST;
+  readonly source: Source = SOURCE.VMHOST;
   readonly name = "vmhost";
   readonly #link: QmpLink;
   #tracker = new VmTracker();
   #seat: Seat | null = null;
-  #up = false;
-  #downTold = false;
+  /** The process whose states the tracker has. */
   #pid = 0;
   /** The question for the run state behind an event that is under way, by its number; 0 when none is. */
   #asking = 0;
@@ -102,11 +101,9 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
     if (seat === null) return;
     // Another process is another VM: what the last one's events left behind says nothing of it.
     if (pid !== this.#pid) this.#tracker = new VmTracker();
-    this.#up = true;
-    this.#downTold = false;
     this.#asking = 0;
     this.#pid = pid;
-    this.#emitSeam(seat, KIND.SEAM_UP, SEAM_REASON.ASKED);
+    seat.up(pid);
     this.#tell(this.#tracker.onRunState(status));
   }
 
@@ -114,19 +111,15 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   onLinkDown(loss: QmpLoss): void {
     const seat = this.#seat;
     if (seat === null) return;
-    this.#up = false;
     this.#asking = 0;
-    if (!this.#downTold) {
-      this.#downTold = true;
-      this.#emitSeam(seat, KIND.SEAM_DOWN, loss.reason);
-    }
+    seat.down(loss.reason);
     seat.emitError(loss.code, loss.reason, loss.text);
   }
 
   /** Called by the link. */
   onQmpEvent(event: QmpEvent): void {
     const seat = this.#seat;
-    if (seat === null || !this.#up || !TRACKED_EVENTS.has(event.name)) return;
+    if (seat === null || !seat.isUp || !TRACKED_EVENTS.has(event.name)) return;
     if (this.#asking > 0) {
       this.#asking = 0;
       const state = this.#tracker.onUnexplained(this.#askedFor);
@@ -158,8 +151,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
           seat.log.info("QEMU refuses", { vm: seat.endpointName, command, why: reply.errorText });
         }
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -174,8 +166,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         fill(answer, this.#tracker.onRunState(statusOf(reply)));
         seat.reply(ticket, answer);
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -197,8 +188,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         // is not told twice.
         if (askedFor === "STOP" || now.state !== before.state) this.#tell(now);
       },
-      0,
-      ANSWER_NS,
+      { timeoutNs: ANSWER_NS },
     );
   }
 
@@ -207,13 +197,6 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
     if (seat === null) return;
     const event = seat.event(KIND.VM_LIFECYCLE);
     fill(event, state);
-    seat.emit(event);
-  }
-
-  #emitSeam(seat: Seat, kind: number, reason: number): void {
-    const event = seat.event(kind);
-    event.view.setUint32(SEAM.at.reason, reason, true);
-    event.view.setUint32(SEAM.at.pid, this.#pid, true);
     seat.emit(event);
   }
 }

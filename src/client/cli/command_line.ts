@@ -144,7 +144,9 @@ export function understood<T>(name: string, read: () => T): T {
     return read();
   } catch (error) {
     if (!(error instanceof Fault) || error.code !== "bad-argument") throw error;
-    throw new Fault("usage", `${error.message}; see vmsig ${name} --help`, { cause: error });
+    throw new Fault("usage", `${error.message.replace(/\.$/, "")}; see vmsig ${name} --help`, {
+      cause: error,
+    });
   }
 }
 

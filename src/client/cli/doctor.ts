@@ -3,8 +3,9 @@
  * @module
  */
 import { Fault } from "../../base/fault.ts";
-import { defaultSocketPathHere } from "../connect.ts";
+import { connect, defaultSocketPathHere } from "../connect.ts";
 import type { Call, CommandModule } from "./command.ts";
+import { examineConfig, examineSocket, examineUinput, NO_PATH, socketOf } from "./daemon_check.ts";
 import { examineMachine, type Finding } from "./machine_check.ts";
 import type { Tone } from "./output.ts";
 import type { Weakness } from "./security/finding.ts";
@@ -27,8 +28,9 @@ export const doctor: CommandModule = {
     security: { takes: "nothing", help: "look for what weakens the daemon on this host instead" },
   },
   details:
-    `Looks at the kernel, the C shim, this user's rights, /dev/uinput, the config, and whether the daemon answers. What is
-missing is told with its remedy, and the exit code is then 3. A note is something that only some uses need.
+    `Looks at the kernel, the C shim, this user's rights, and at what the config asks for: /dev/uinput where an endpoint has
+input = "uinput", the place of the control socket, and whether the daemon answers there. What is missing is told with its
+remedy, and the exit code is then 3. A note is something that only some uses need.
 
 With --security it looks at what others could use against the daemon: who can write or replace its socket, its config, the
 trigger directory, the monitors that these name and the RAM files of QEMUs; rules that give more than is needed; overrides
@@ -37,14 +39,27 @@ is 0 when nothing but notes was found, 1 otherwise. Run it as root: others canno
   examples: ["doctor", "doctor --json", "doctor --config ./vmsigd.toml", "doctor --security"],
   async run(call) {
     if (call.flag("security")) return examineSecurity(call);
-    const findings: Finding[] = [];
-    for (const examine of examineMachine(call.text("config"))) findings.push(examine());
-    findings.push(await examineDaemon(call));
+    const findings = await examine(call);
     if (call.json) { for (const finding of findings) call.out.json(finding); }
     else print(call, findings);
     return findings.some(({ state }) => state === "missing") ? 3 : 0;
   },
 };
+
+async function examine(call: Call): Promise<Finding[]> {
+  const { finding, config } = examineConfig(call.text("config"));
+  const choose = () =>
+    socketOf({
+      given: call.socket,
+      environment: Deno.env.get("VMSIG_SOCKET"),
+      byConfig: call.text("config") !== undefined,
+      config,
+    });
+  const socket = examineSocket(choose);
+  const path = socket.found === NO_PATH ? undefined : choose();
+  const daemon = path === undefined ? [] : [await examineDaemon(path)];
+  return [...examineMachine(), examineUinput(config, path), socket, finding, ...daemon];
+}
 
 function examineSecurity(call: Call): number {
   const { out } = call;
@@ -68,9 +83,9 @@ function examineSecurity(call: Call): number {
   return found.some(({ severity }) => severity !== "note") ? 1 : 0;
 }
 
-async function examineDaemon(call: Call): Promise<Finding> {
+async function examineDaemon(socket: string): Promise<Finding> {
   try {
-    await using client = await call.connect({ sources: [] });
+    await using client = await connect({ socket, name: "vmsig doctor", sub: { sources: [] } });
     const { capNames, principal } = client.grant;
     const found = `it answers; uid ${principal} may ${capNames.join(", ").toLowerCase()}`;
     return { check: "daemon", state: "ok", found };

@@ -68,35 +68,29 @@ async function hold(call: Call, client: Client, ref: string, className: LeaseCla
   const ttlMs = call.number("ttl") ?? 0;
   await using held = await client.acquire(ref, className, { ttlMs, signal: call.signal });
   const name = visible(client.roster.nameOf(held.endpoint));
-  if (call.json) {
-    call.out.json({
-      endpoint: held.endpoint,
-      class: className,
-      held: true,
-      token: held.token,
-      ttlMs: held.ttlMs,
-    });
-  } else if (call.rest === undefined) {
-    call.out.line(`${name}: ${className} is held (token ${held.token}); Ctrl-C releases it`);
-  }
   const lost = held.lost.then((reason) => {
     throw new Fault(
       "stale-lease",
       `Cannot keep ${className} of ${name}: the lease was taken away (${reason}); acquire it again`,
     );
   });
-  if (call.rest !== undefined) return await runUnder(call, held, lost, call.rest);
+  const { endpoint, token } = held;
+  const facts = { endpoint, class: className, held: true, token, ttlMs: held.ttlMs };
+  if (call.rest !== undefined) return await runUnder(call, held, lost, facts);
+  if (call.json) call.out.json(facts);
+  else call.out.line(`${name}: ${className} is held (token ${token}); Ctrl-C releases it`);
   await Promise.race([lost, aborted(call.signal)]);
   return 0;
 }
 
-/** Runs a program while the lease is held. */
+/** Runs a program while the lease is held. Nothing is printed of a lease under which nothing could run. */
 async function runUnder(
-  { signal }: Call,
+  { signal, rest, json, out }: Call,
   held: Lease,
   lost: Promise<never>,
-  [program = "", ...args]: readonly string[],
+  facts: Readonly<Record<string, unknown>>,
 ): Promise<number> {
+  const [program = "", ...args] = rest ?? [];
   if (!held.held) await lost;
   let child: Deno.ChildProcess;
   try {
@@ -115,8 +109,12 @@ async function runUnder(
   signal.addEventListener("abort", end, { once: true });
   if (held.signal.aborted || signal.aborted) end();
   try {
+    if (json) out.json(facts);
     const ended = await Promise.race([child.status, lost]);
     return ended.code;
+  } catch (error) {
+    end();
+    throw error;
   } finally {
     held.signal.removeEventListener("abort", end);
     signal.removeEventListener("abort", end);

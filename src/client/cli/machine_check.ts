@@ -1,23 +1,19 @@
 /**
  * What vmsig needs of a machine, one check each: whether it is there, and the remedy when it is not. The
- * checks use what the daemon uses, rather than guess from version numbers.
+ * checks use what the daemon uses, rather than guess from version numbers. What only this machine's config
+ * asks for is looked at in daemon_check.ts.
  * @module
  */
 import { EventFd } from "../../../ffi/event_fd.ts";
 import { Inotify } from "../../../ffi/inotify.ts";
 import { createMemfd, getSeals } from "../../../ffi/memfd.ts";
-import { closeFd } from "../../../ffi/owned_fd.ts";
 import { Poller } from "../../../ffi/poller.ts";
 import { setThreadRealtime } from "../../../ffi/scheduler.ts";
-import { shim } from "../../../ffi/shim.ts";
+import { wholeShim } from "../../../ffi/shim.ts";
 import { pidfdOpen } from "../../../ffi/signals.ts";
 import { SHIM_VERSION } from "../../../ffi/symbols.ts";
 import { TimerFd } from "../../../ffi/timer_fd.ts";
-import { openUinput } from "../../../ffi/uinput.ts";
 import { messageOf } from "../../base/fault.ts";
-import { parseConfig } from "../../daemon/config.ts";
-import { DEFAULT_CONFIG_PATH, readConfigText } from "../../daemon/serve_plan.ts";
-import { defaultSocketPathHere } from "../connect.ts";
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -33,18 +29,9 @@ export interface Finding {
 
 const CAP_SYS_PTRACE = 19;
 
-/** The checks, in order; each is run when it is called. */
-export function examineMachine(configPath: string | undefined): (() => Finding)[] {
-  return [
-    examineSystem,
-    examineShim,
-    examineKernel,
-    examineProcesses,
-    examineScheduling,
-    examineUinput,
-    examineFolder,
-    () => examineConfig(configPath),
-  ];
+/** What every daemon and client needs of the machine, in order. */
+export function examineMachine(): Finding[] {
+  return [examineSystem(), examineShim(), examineKernel(), examineProcesses(), examineScheduling()];
 }
 
 function examineSystem(): Finding {
@@ -57,7 +44,7 @@ function examineSystem(): Finding {
 
 function examineShim(): Finding {
   try {
-    shim();
+    wholeShim();
     return { check: "shim", state: "ok", found: `version ${SHIM_VERSION}` };
   } catch (error) {
     return { check: "shim", state: "missing", found: "not loaded", remedy: messageOf(error) };
@@ -132,85 +119,10 @@ function examineScheduling(): Finding {
   }
 }
 
-function examineUinput(): Finding {
-  try {
-    closeFd(openUinput().release());
-    return { check: "uinput", state: "ok", found: "/dev/uinput can be written" };
-  } catch (error) {
-    return {
-      check: "uinput",
-      state: "missing",
-      found: "/dev/uinput cannot be used",
-      remedy: `${messageOf(error)}. Only input = "uinput" needs it: QEMU then takes each device with ` +
-        `-object input-linux,id=ID,evdev=/dev/input/eventN`,
-    };
-  }
-}
-
-/** The folder in which the daemon of this user makes its socket. */
-function examineFolder(): Finding {
-  let socket: string;
-  try {
-    socket = defaultSocketPathHere();
-  } catch (error) {
-    return { check: "socket", state: "missing", found: "no default path", remedy: messageOf(error) };
-  }
-  const folder = socket.slice(0, socket.lastIndexOf("/"));
-  const parent = folder.slice(0, folder.lastIndexOf("/"));
-  for (const path of [folder, parent]) {
-    const info = statOf(path);
-    if (info === undefined) continue;
-    const isOurs = Deno.uid() === 0 || info.uid === Deno.uid();
-    if (info.isDirectory && isOurs) return { check: "socket", state: "ok", found: socket };
-    const found = info.isDirectory ? `${path} belongs to uid ${info.uid}` : `${path} is no directory`;
-    return {
-      check: "socket",
-      state: "missing",
-      found,
-      remedy: `make ${folder} for this user, or start the daemon with --socket PATH in a folder of its own`,
-    };
-  }
-  return {
-    check: "socket",
-    state: "missing",
-    found: `${parent} is not there`,
-    remedy: `make it: mkdir -p ${folder}`,
-  };
-}
-
-function examineConfig(path = DEFAULT_CONFIG_PATH): Finding {
-  if (statOf(path) === undefined && path === DEFAULT_CONFIG_PATH) {
-    return { check: "config", state: "ok", found: `no ${path}: the defaults hold` };
-  }
-  let text: string;
-  try {
-    text = readConfigText(path, true);
-  } catch (error) {
-    const remedy = `${messageOf(error)}; make it readable to this user, or give another with --config FILE`;
-    return { check: "config", state: "missing", found: `${path} cannot be read`, remedy };
-  }
-  try {
-    const { endpoints, admission } = parseConfig(text, path);
-    const found = `${path}: ${endpoints.length} endpoints, ${admission.length} admission rules`;
-    return { check: "config", state: "ok", found };
-  } catch (error) {
-    return { check: "config", state: "missing", found: `${path} is not valid`, remedy: messageOf(error) };
-  }
-}
-
 /** A file's text without the last line end; undefined when it cannot be read. */
 function textOf(path: string): string | undefined {
   try {
     return Deno.readTextFileSync(path).trimEnd();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    return undefined;
-  }
-}
-
-function statOf(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.statSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     return undefined;

@@ -120,9 +120,9 @@ function requestOf(action: string, [who = "kernel", first = "", second = ""]: re
     throw usage("mem", `${visible(second)} is no length`);
   }
   if (length > MAX_READ_BYTES) {
-    throw new Fault(
-      "too-large",
-      `Cannot read ${length} bytes at once: at most ${MAX_READ_BYTES}; read in pieces`,
+    throw usage(
+      "mem",
+      `${length} bytes are too many to read at once: at most ${MAX_READ_BYTES}; read in pieces`,
     );
   }
   const hex = action === "write" ? second : action === "find" ? first : "";
@@ -131,7 +131,7 @@ function requestOf(action: string, [who = "kernel", first = "", second = ""]: re
   if (bytes === undefined) throw usage("mem", `${visible(hex)} are no bytes in hexadecimal`);
   const most = action === "write" ? MAX_MEMWRITE_BYTES : MAX_SEARCH_PATTERN_BYTES;
   if (bytes.length > most) {
-    throw new Fault("too-large", `Cannot ${action} ${bytes.length} bytes: at most ${most} at once`);
+    throw usage("mem", `${bytes.length} bytes are too many to ${action} at once: at most ${most}`);
   }
   return { action, pid, gva, length, bytes };
 }

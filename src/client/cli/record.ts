@@ -6,7 +6,7 @@ import { monotonicClock } from "../../../ffi/clock.ts";
 import { VERSION } from "../../base/version.ts";
 import { encodeRecordedEvent, encodeRecordingHeader } from "../../event/recording.ts";
 import type { Client } from "../client.ts";
-import { PROTOCOL } from "../handshake.ts";
+import { PROTOCOL } from "../../protocol/version.ts";
 import type { CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { endAfter } from "./end_after.ts";

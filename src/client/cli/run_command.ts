@@ -7,7 +7,7 @@ import { exitCodeOf, Fault, messageOf } from "../../base/fault.ts";
 import { connect, defaultSocketPathHere } from "../connect.ts";
 import { oneLine } from "../../base/printable.ts";
 import { suggestion } from "../../base/closest_name.ts";
-import type { Call, CommandModule } from "./command.ts";
+import type { Call, CommandEntry, CommandModule } from "./command.ts";
 import { type CommandLine, parseCommandLine } from "./command_line.ts";
 import { COMMANDS } from "./command_table.ts";
 import { commandHelp, overview } from "./help.ts";
@@ -16,17 +16,45 @@ import { type Output, OutputClosed, standardOutput } from "./output.ts";
 import { ReaderWatch } from "./reader_watch.ts";
 import { visible } from "./table.ts";
 
+/** `vmsig help`: it needs nothing of its own. */
+const HELP: CommandModule = {
+  args: { min: 0, max: 1 },
+  isClient: false,
+  details: "",
+  examples: [],
+  run: () => Promise.resolve(),
+};
+
+/** What a command is joined to. */
+export interface CommandStreams {
+  /** Where it prints. */
+  readonly out: Output;
+  /** Takes a line for standard error. */
+  readonly err: (line: string) => void;
+  /** Watches whether anybody reads what is printed: aborted with OutputClosed when nobody does any more. */
+  readonly watchReader: () => Disposable & { readonly signal: AbortSignal };
+}
+
+/** Those of the process. */
+export function processStreams(): CommandStreams {
+  return { out: standardOutput(), err: printError, watchReader: () => new ReaderWatch() };
+}
+
 /**
  * Runs one command.
  *
  * @param argv the arguments behind the program's name
+ * @param streams what it is joined to: the process's own unless told
  * @returns the exit code
  */
-export async function runCommand(argv: readonly string[]): Promise<number> {
+export async function runCommand(
+  argv: readonly string[],
+  streams: CommandStreams = processStreams(),
+): Promise<number> {
   try {
-    return await choose(argv, standardOutput());
+    return await choose(argv, streams);
   } catch (error) {
-    return tell(error, asksForJson(argv));
+    return tell(error, asksForJson(argv), streams.err);
   }
 }
 
@@ -36,28 +64,34 @@ function asksForJson(argv: readonly string[]): boolean {
   return (end < 0 ? argv : argv.slice(0, end)).includes("--json");
 }
 
-async function choose(argv: readonly string[], out: Output): Promise<number> {
+async function choose(argv: readonly string[], streams: CommandStreams): Promise<number> {
+  const { out } = streams;
   const [name, ...rest] = argv;
-  if (name === undefined) return await help([], out);
+  if (name === undefined || name === "--json") return await help(argv, out);
   if (name === "help" || name === "--help" || name === "-h") return await help(rest, out);
-  if (name === "--version" || name === "-V") return await choose(["version", ...rest], out);
+  if (name === "--version" || name === "-V") return await choose(["version", ...rest], streams);
   const entry = COMMANDS[Object.hasOwn(COMMANDS, name) ? name : ""];
   if (entry === undefined) throw unknownCommand(name);
   const command = await entry.load();
   const line = parseCommandLine(name, command, rest);
   if (line.options["help"] === true) {
-    out.line(commandHelp(name, entry, command));
+    printHelp(name, entry, command, line.options["json"] === true, out);
     return 0;
   }
-  return await run(name, command, line, out);
+  return await run(name, command, line, streams);
 }
 
-async function run(name: string, command: CommandModule, line: CommandLine, out: Output): Promise<number> {
+async function run(
+  name: string,
+  command: CommandModule,
+  line: CommandLine,
+  { out, watchReader }: CommandStreams,
+): Promise<number> {
   if (command.takesSignals === true) {
     return await command.run(callOf(name, line, out, new AbortController().signal)) ?? 0;
   }
   using interrupt = new Interrupt();
-  using reader = new ReaderWatch();
+  using reader = watchReader();
   const signal = AbortSignal.any([interrupt.signal, reader.signal]);
   try {
     const code = await command.run(callOf(name, line, out, signal));
@@ -89,16 +123,32 @@ function callOf(name: string, line: CommandLine, out: Output, signal: AbortSigna
   };
 }
 
-async function help(names: readonly string[], out: Output): Promise<number> {
-  const [name] = names.filter((arg) => !arg.startsWith("-"));
-  if (name === undefined) {
-    out.line(overview(COMMANDS));
+async function help(words: readonly string[], out: Output): Promise<number> {
+  const line = parseCommandLine("help", HELP, words);
+  const [name] = line.args;
+  const isJson = line.options["json"] === true;
+  if (name === undefined || name === "help") {
+    if (!isJson) out.line(overview(COMMANDS));
+    else {for (const [each, { summary, usage }] of Object.entries(COMMANDS)) {
+        out.json({ command: each, summary, usage });
+      }}
     return 0;
   }
   const entry = COMMANDS[Object.hasOwn(COMMANDS, name) ? name : ""];
   if (entry === undefined) throw unknownCommand(name);
-  out.line(commandHelp(name, entry, await entry.load()));
+  printHelp(name, entry, await entry.load(), isJson, out);
   return 0;
+}
+
+function printHelp(
+  name: string,
+  entry: CommandEntry,
+  command: CommandModule,
+  isJson: boolean,
+  out: Output,
+): void {
+  if (isJson) out.json({ command: name, help: commandHelp(name, entry, command) });
+  else out.line(commandHelp(name, entry, command));
 }
 
 function unknownCommand(name: string): Fault {
@@ -116,7 +166,7 @@ function unknownCommand(name: string): Fault {
  *
  * @returns the exit code
  */
-function tell(error: unknown, json: boolean): number {
+function tell(error: unknown, json: boolean, print: (line: string) => void): number {
   if (error instanceof OutputClosed) return 0;
   const say = (code: string, text: string) =>
     print(json ? JSON.stringify({ code, text }) : `vmsig: ${code}: ${oneLine(text)}`);
@@ -129,17 +179,22 @@ function tell(error: unknown, json: boolean): number {
     return exitCodeOf(new Fault("missing", error.message));
   }
   // A defect of ours: the stack is what a report of it needs.
-  say("internal", `Cannot go on: ${messageOf(error)}; this is a defect of vmsig, please report it`);
-  if (error instanceof Error && error.stack !== undefined) print(error.stack);
+  const text = `Cannot go on: ${messageOf(error)}; this is a defect of vmsig, please report it`;
+  const stack = error instanceof Error ? error.stack ?? "" : "";
+  if (json) print(JSON.stringify({ code: "internal", text, stack }));
+  else {
+    say("internal", text);
+    if (stack !== "") print(stack);
+  }
   return exitCodeOf(error);
 }
 
-function print(text: string): void {
-  const bytes = new TextEncoder().encode(text + "\n");
+function printError(line: string): void {
+  const bytes = new TextEncoder().encode(line + "\n");
   try {
-    Deno.stderr.writeSync(bytes);
+    for (let done = 0; done < bytes.length;) done += Deno.stderr.writeSync(bytes.subarray(done));
   } catch (error) {
-    // Nobody reads stderr: there is nowhere left to say so.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    // Nobody reads standard error, or its disk is full: there is nowhere left to say so.
+    if (!(error instanceof Error)) throw error;
   }
 }

@@ -4,9 +4,10 @@
  * @module
  */
 import { Log } from "../../base/log.ts";
+import { checkPrefix } from "../../rendezvous/prefix.ts";
 import { defaultSocketPathHere } from "../connect.ts";
 import type { Call, CommandModule } from "./command.ts";
-import { usage } from "./command_line.ts";
+import { understood, usage } from "./command_line.ts";
 
 /** The command. */
 export const v2v: CommandModule = {
@@ -49,9 +50,10 @@ root are let in. bench measures the channel on this machine; names or prefixes o
     }
     const [prefix] = rest;
     if (prefix === undefined || rest.length > 1) throw usage("v2v", `${what} takes one PREFIX`);
+    const ivshmem = call.text("ivshmem");
+    if (ivshmem === undefined) understood("v2v", () => checkPrefix(prefix));
     const { v2vListen, v2vConnect } = await import("../../rendezvous/v2v_command.ts");
     const order = call.number("order");
-    const ivshmem = call.text("ivshmem");
     const waitMs = call.number("wait");
     const options = {
       runtimeDir: runtimeDirOf(call),

@@ -4,7 +4,7 @@
  */
 import { SHIM_VERSION } from "../../../ffi/symbols.ts";
 import { VERSION } from "../../base/version.ts";
-import { PROTOCOL } from "../handshake.ts";
+import { PROTOCOL } from "../../protocol/version.ts";
 import type { CommandModule } from "./command.ts";
 
 /** The command. */

@@ -7,11 +7,10 @@
  * is given up.
  * @module
  */
-import { encode } from "cborg";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
 import { ERRNO } from "../../../ffi/os_error.ts";
-import { OwnedFd } from "../../../ffi/owned_fd.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { IN, OUT, Poller } from "../../../ffi/poller.ts";
 import { connectUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { MS, SECOND } from "../../base/clock.ts";
@@ -23,23 +22,21 @@ import {
   MAX_FRAME_FDS,
   RECEIVE_BATCH,
 } from "../../base/limits.ts";
+import { oneLine } from "../../base/printable.ts";
 import { DIR, PRIO_OF_KIND } from "../../event/defaults.ts";
-import { checkFrame, decodeFrame, encodeFrame } from "../../event/frame.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
-import { BODY, EventPool, type TransferEvent } from "../../event/transfer_event.ts";
+import { EventPool, type TransferEvent } from "../../event/transfer_event.ts";
+import { encodeFrame } from "../../protocol/frame.ts";
+import { helloFrame } from "../../protocol/opening_frame.ts";
+import { type FrameListener, handOnReceived } from "../../protocol/received.ts";
+import { readRefused } from "../../protocol/welcome.ts";
 
 /** Told about each event; its descriptors are the listener's. */
-export interface BusListener {
-  /**
-   * An event.
-   *
-   * @param event borrowed for the call
-   * @param fds its descriptors, the listener's from now on
-   */
-  onEvent(event: TransferEvent, fds: readonly OwnedFd[]): void;
-}
+export type BusListener = FrameListener;
 
+/** Characters of a refusal's words that are told. */
+const MOST_REASON = 200;
 const SEND_LIMIT_NS = 2 * SECOND;
 const SOCKET_TAG = 0;
 const BELL_TAG = 1;
@@ -103,8 +100,8 @@ export class BusConnection implements Disposable {
     this.#poller.waitNs(waitNs);
     if (this.#closed) return;
     const count = this.#batch.receive(this.#socket.fd);
-    for (let i = 0; i < count; i++) this.#take(i, listener);
-    if (this.#batch.closed) this.#closed = true;
+    const defect = handOnReceived(this.#batch, count, this.#pool, listener);
+    if (defect !== "" || this.#batch.closed) this.#closed = true;
   }
 
   /** Its socket, borrowed. */
@@ -143,13 +140,9 @@ export class BusConnection implements Disposable {
   }
 
   #hello(path: string, name: string, sources: number, next: BusListener): void {
-    const event = this.#pool.acquire();
-    event.kind = KIND.HELLO;
-    event.dir = DIR.DOWN;
-    event.prio = 0;
-    event.setBody(BODY.CBOR, encode({ proto: 1, name, sub: { sources, prio_min: 0, endpoints: 0 } }));
-    this.#send(event, undefined);
-    event.release();
+    const hello = helloFrame({ name, sources });
+    this.#out.set(hello);
+    this.#sendOut(hello.length, undefined);
     // A daemon that does not admit this user says so at once, and closes: its REFUSED is read all the same.
     this.#closed = false;
     let refused = "";
@@ -174,29 +167,12 @@ export class BusConnection implements Disposable {
     }
   }
 
-  #take(index: number, listener: BusListener): void {
-    const batch = this.#batch;
-    const offset = batch.offset(index);
-    const count = batch.fdCount(index);
-    const defect = checkFrame(batch.view, offset, batch.length(index), count);
-    if (defect !== "" || batch.truncated(index)) {
-      this.#closed = true;
-      return;
-    }
-    const fds: OwnedFd[] = [];
-    for (let k = 0; k < count; k++) fds.push(new OwnedFd(batch.takeFd(index, k)));
-    const event = this.#pool.acquire();
-    decodeFrame(event, batch.bytes, batch.view, offset);
-    try {
-      listener.onEvent(event, fds);
-    } finally {
-      event.release();
-    }
+  #send(event: TransferEvent, fds: readonly number[] | undefined): void {
+    if (!this.#closed) this.#sendOut(encodeFrame(event, 0, this.#outView, this.#out, 0), fds);
   }
 
-  #send(event: TransferEvent, fds: readonly number[] | undefined): void {
-    if (this.#closed) return;
-    const length = encodeFrame(event, 0, this.#outView, this.#out, 0);
+  /** Sends what stands in `#out`. */
+  #sendOut(length: number, fds: readonly number[] | undefined): void {
     const deadlineNs = monotonicClock.nowNs() + SEND_LIMIT_NS;
     for (;;) {
       const sent = sendOne(this.#socket.fd, this.#out, 0, length, fds);
@@ -212,8 +188,12 @@ export class BusConnection implements Disposable {
   }
 }
 
-/** The words of a REFUSED, as far as they can be read without trusting them. */
+/** The words of a REFUSED, as far as they can be read. */
 function textOf(event: TransferEvent): string {
-  const text = new TextDecoder().decode(event.bodyView());
-  return text.replace(/[^\x20-\x7e]+/g, " ").trim().slice(0, 200) || "refused";
+  try {
+    return oneLine(readRefused(event.bodyView()).reason).slice(0, MOST_REASON) || "refused";
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return error.message;
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * The perception control: joins the bus, opens an eye for each endpoint whose memory it is given, and lets
+ * The perception control: joins the bus, keeps a view of each endpoint whose memory it is given, and lets
  * them look. One thread, no promises; it ends when its bell is rung. When the daemon goes it waits for the
  * next one.
  * @module
@@ -16,12 +16,12 @@ import { MAX_ENDPOINTS } from "../../base/limits.ts";
 import { readU64 } from "../../base/layout.ts";
 import type { Log } from "../../base/log.ts";
 import { ERROR, MEMCTX } from "../../event/body_layout.ts";
-import { KIND } from "../../event/kind.ts";
+import { KIND, type Kind } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import { BusConnection, type BusListener } from "./bus_connection.ts";
-import { Eye } from "./eye.ts";
-import type { EyePort } from "./eye_port.ts";
+import { EndpointView } from "./endpoint_view.ts";
+import type { EventSink } from "./event_sink.ts";
 
 /** How a perception control is set up. */
 export interface PerceptionOptions {
@@ -44,10 +44,10 @@ const BEAT_NS = 2 * SECOND;
 const NAME = "perception";
 
 /** The control, on the thread that calls {@linkcode run}. */
-export class PerceptionLoop implements BusListener, EyePort {
+export class PerceptionLoop implements BusListener, EventSink {
   readonly #options: PerceptionOptions;
   readonly #log: Log;
-  readonly #eyes = new Map<number, Eye>();
+  readonly #views = new Map<number, EndpointView>();
   #connection: BusConnection | undefined;
   #stopped = false;
   /** The last refusal that was told: each frame would be refused alike. */
@@ -91,8 +91,8 @@ export class PerceptionLoop implements BusListener, EyePort {
         this.#log.debug(messageOf(error));
       } finally {
         this.#connection = undefined;
-        for (const eye of this.#eyes.values()) eye[Symbol.dispose]();
-        this.#eyes.clear();
+        for (const view of this.#views.values()) view[Symbol.dispose]();
+        this.#views.clear();
       }
       if (!reconnect) return;
       if (!this.#stopped) this.#rest();
@@ -103,11 +103,11 @@ export class PerceptionLoop implements BusListener, EyePort {
   onEvent(event: TransferEvent, fds: readonly OwnedFd[]): void {
     if (event.kind === KIND.MEMCTX && event.endpoint < MAX_ENDPOINTS) {
       const kcr3 = readU64(event.view, MEMCTX.at.kcr3);
-      this.#eyeOf(event.endpoint).onContext(kcr3, event.bodyView(), fds);
+      this.#viewOf(event.endpoint).onContext(kcr3, event.bodyView(), fds);
       return;
     }
     for (const fd of fds) fd.close();
-    if (event.kind === KIND.MEMCTX_INVALIDATED) this.#eyes.get(event.endpoint)?.onInvalidated();
+    if (event.kind === KIND.MEMCTX_INVALIDATED) this.#views.get(event.endpoint)?.onInvalidated();
     else if (event.kind === KIND.ROSTER && event.view.getUint32(0, true) === 0) this.#drop(event.endpoint);
     else if (event.kind === KIND.ERROR && PUBLISHABLE.has(event.view.getUint32(ERROR.at.detail, true))) {
       // Other errors are the adapters', told to everybody.
@@ -115,12 +115,12 @@ export class PerceptionLoop implements BusListener, EyePort {
     }
   }
 
-  /** An eye's event. */
-  publish(kind: number, endpoint: number, inline: Uint8Array, fd: number): void {
+  /** A view's event. */
+  publish(kind: Kind, endpoint: number, inline: Uint8Array, fd: number): void {
     this.#connection?.publish(kind, endpoint, inline, fd);
   }
 
-  /** An eye's words. */
+  /** A view's words. */
   say(endpoint: number, text: string): void {
     this.#log.warn(text, { endpoint });
   }
@@ -136,11 +136,11 @@ export class PerceptionLoop implements BusListener, EyePort {
   #watch(connection: BusConnection): void {
     while (!connection.closed && !this.#stopped) {
       let nextNs = this.#options.onBeat === undefined ? NEVER : this.#beatNs;
-      for (const eye of this.#eyes.values()) nextNs = Math.min(nextNs, eye.nextNs);
+      for (const view of this.#views.values()) nextNs = Math.min(nextNs, view.nextNs);
       connection.turn(nextNs, this);
       this.#stopped = EventFd.borrow(this.#options.bellFd).drain() > 0;
       const nowNs = monotonicClock.nowNs();
-      for (const eye of this.#eyes.values()) eye.step(nowNs);
+      for (const view of this.#views.values()) view.step(nowNs);
       this.#beat(nowNs);
     }
   }
@@ -159,17 +159,17 @@ export class PerceptionLoop implements BusListener, EyePort {
     this.#stopped = EventFd.borrow(this.#options.bellFd).drain() > 0;
   }
 
-  #eyeOf(endpoint: number): Eye {
-    let eye = this.#eyes.get(endpoint);
-    if (eye === undefined) {
-      eye = new Eye(endpoint, this, { ring: this.#options.ring ?? true, pid: Deno.pid });
-      this.#eyes.set(endpoint, eye);
+  #viewOf(endpoint: number): EndpointView {
+    let view = this.#views.get(endpoint);
+    if (view === undefined) {
+      view = new EndpointView(endpoint, this, { ring: this.#options.ring ?? true, pid: Deno.pid });
+      this.#views.set(endpoint, view);
     }
-    return eye;
+    return view;
   }
 
   #drop(endpoint: number): void {
-    this.#eyes.get(endpoint)?.[Symbol.dispose]();
-    this.#eyes.delete(endpoint);
+    this.#views.get(endpoint)?.[Symbol.dispose]();
+    this.#views.delete(endpoint);
   }
 }

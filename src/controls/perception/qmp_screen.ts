@@ -20,7 +20,7 @@ import { PIXEL_FORMAT } from "../../vgpu/pixel_format.ts";
 import { ppmToRgba, readPpmHead } from "../../vgpu/ppm.ts";
 import type { FrameInfo } from "../../vgpu/snapshots.ts";
 import { READ, type ReadResult, type ReadWhy } from "../../vgpu/vgpu_region.ts";
-import { QmpConversation } from "./qmp_conversation.ts";
+import { QmpConversation } from "../../qemu/monitor/qmp_conversation.ts";
 
 /** How to use it. */
 export interface QmpScreenOptions {

@@ -3,6 +3,7 @@
  * by its pid alone. It connects to none: one that is probed is one that another client waits for.
  * @module
  */
+import { CommandLine, readProperties } from "../../qemu/command_line.ts";
 import { readProc } from "../../ram/host_process.ts";
 
 /**
@@ -16,42 +17,28 @@ export function qmpSocketsOf(pid: number): string[] {
 }
 
 /**
- * The QMP sockets in the words of a command line: `-qmp unix:…` and `-mon mode=control` over `-chardev
+ * The QMP sockets in the words of a command line: `-qmp unix:…`, and then `-mon mode=control` over `-chardev
  * socket`.
+ *
+ * @param words the program's name and its arguments
  */
 export function qmpSocketsIn(words: readonly string[]): string[] {
-  const paths: string[] = [];
+  const line = new CommandLine(words.slice(1));
   const chardevs = new Map<string, string>();
-  for (let i = 1; i + 1 < words.length; i++) {
-    const value = words[i + 1] as string;
-    if ((words[i] as string).replace(/^--/, "-") !== "-chardev") continue;
-    const options = optionsOf(value);
-    const path = options.get("path");
-    if (options.get("") === "socket" && path !== undefined) chardevs.set(options.get("id") ?? "", path);
-  }
-  for (let i = 1; i + 1 < words.length; i++) {
-    const name = (words[i] as string).replace(/^--/, "-");
-    const value = words[i + 1] as string;
-    if (name === "-qmp" || name === "-qmp-pretty") {
-      const [address = ""] = value.replaceAll(",,", "\0").split(",");
-      if (address.startsWith("unix:")) paths.push(address.slice(5).replaceAll("\0", ","));
-    } else if (name === "-mon") {
-      const options = optionsOf(value);
-      const path = chardevs.get(options.get("chardev") ?? options.get("") ?? "");
-      if (options.get("mode") === "control" && path !== undefined) paths.push(path);
+  for (const chardev of line.lists("chardev", "backend")) {
+    const path = chardev.get("path");
+    if (chardev.get("backend") === "socket" && path !== undefined) {
+      chardevs.set(chardev.get("id") ?? "", path);
     }
   }
-  return paths;
-}
-
-/** `a,b=c,d=e,,f`: the first word without a key is under "", a doubled comma is a comma. */
-function optionsOf(text: string): Map<string, string> {
-  const options = new Map<string, string>();
-  for (const part of text.replaceAll(",,", "\0").split(",")) {
-    const whole = part.replaceAll("\0", ",");
-    const equals = whole.indexOf("=");
-    if (equals > 0) options.set(whole.slice(0, equals), whole.slice(equals + 1));
-    else if (!options.has("")) options.set("", whole);
+  const paths: string[] = [];
+  for (const text of [...line.texts("qmp"), ...line.texts("qmp-pretty")]) {
+    const address = readProperties(text, "address").get("address") ?? "";
+    if (address.startsWith("unix:")) paths.push(address.slice(5));
   }
-  return options;
+  for (const monitor of line.lists("mon", "chardev")) {
+    const path = chardevs.get(monitor.get("chardev") ?? "");
+    if (monitor.get("mode") === "control" && path !== undefined) paths.push(path);
+  }
+  return paths;
 }

@@ -17,13 +17,15 @@ import { isPeerGone, type SendBatch, sendOne } from "../../../ffi/datagram.ts";
 import { OPEN, reopen } from "../../../ffi/memfd.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
+import { assert } from "../../base/assert.ts";
+import { NO_ENDPOINT } from "../../base/ids.ts";
 import { MAX_QUEUE_BYTES, MAX_UNFOLDED_EVENTS, SEND_BATCH } from "../../base/limits.ts";
 import { MemoryAccount } from "../../core/memory_account.ts";
 import { OVERRUN } from "../../event/body_layout.ts";
 import { defaultPrio, DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
 import { folds, mayFold } from "../../event/folding.ts";
-import { encodeFrame } from "../../event/frame.ts";
+import { encodeFrame } from "../../protocol/frame.ts";
 import { KIND } from "../../event/kind.ts";
 import { mayTakeBack, takesBack } from "../../event/overtaking.ts";
 import { PRIO, PRIO_COUNT } from "../../event/priority.ts";
@@ -253,6 +255,7 @@ export class SendQueue {
   }
 
   #drop(sent: number): void {
+    assert(sent <= this.#count, "no more frames were sent than waited");
     for (let prio = PRIO_COUNT - 1; prio >= 0 && sent > 0; prio--) {
       const queue = this.#queues[prio] as EventRing;
       while (sent > 0 && queue.length > 0) {
@@ -271,7 +274,7 @@ export class SendQueue {
     event.source = SOURCE.CORE;
     event.dir = DIR.UP;
     event.prio = defaultPrio(KIND.OVERRUN, true);
-    event.endpoint = 0xffffffff;
+    event.endpoint = NO_ENDPOINT;
     event.words[OVERRUN.at.lost / 4] = this.#lost;
     event.words[OVERRUN.at.highestPrioLost / 4] = this.#highestLost;
     this.#lost = this.#highestLost = 0;

@@ -10,7 +10,9 @@ import type { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { ERR, HUP, IN, OUT, RDHUP } from "../../../ffi/poller.ts";
 import { closeForeignFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
+import { assert } from "../../base/assert.ts";
 import { CODE } from "../../base/codes.ts";
+import { NO_ENDPOINT } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { PUBLISHABLE } from "../../access/requirement.ts";
 import type { Subscription } from "../../access/subscription.ts";
@@ -21,12 +23,13 @@ import { ERROR } from "../../event/body_layout.ts";
 import { DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
 import { fdsOfKind, judgeBody } from "../../event/body_rule.ts";
-import { bodyBytesOf, checkFrame, decodeFrame, FRAME } from "../../event/frame.ts";
 import { writeText } from "../../event/inline_text.ts";
-import { CLASS, KIND, kindClass } from "../../event/kind.ts";
+import { CLASS, KIND, type Kind, kindClass } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { EventPool, PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
+import { bodyBytesOf, decodeFrame, FRAME } from "../../protocol/frame.ts";
+import { receivedDefect, receivedKind } from "../../protocol/received.ts";
 import { closeGently } from "./close_gently.ts";
 import { isHungUp } from "./hung_up.ts";
 import { isSoundRing } from "./ring_rule.ts";
@@ -109,6 +112,7 @@ export class SocketControl implements Control, FdHandler {
 
   /** Called by the core: it is on the bus. */
   open(seat: ControlSeat): void {
+    assert(this.#seat === null && !this.#closed, "a control is opened once");
     this.#seat = seat;
     this.#queue.chargeTo(seat.account);
     this.#options.loop.watch(this.#fd, this.#interest, this);
@@ -237,13 +241,9 @@ export class SocketControl implements Control, FdHandler {
   #take(receive: ReceiveBatch, i: number): void {
     const offset = receive.offset(i);
     const fdCount = receive.fdCount(i);
-    const defect = receive.truncated(i)
-      ? "body length does not match"
-      : receive.fdsTruncated(i)
-      ? "number of fds does not match"
-      : checkFrame(receive.view, offset, receive.length(i), fdCount);
+    const defect = receivedDefect(receive, i);
     if (defect !== "") return this.#refuse(defect);
-    const kind = receive.view.getUint16(offset + FRAME.kind, true);
+    const kind = receivedKind(receive, i);
     const way = kindClass(kind);
     if (way === CLASS.HANDSHAKE) return this.#refuse("handshake frame after the handshake");
     if (way === CLASS.UP && !PUBLISHABLE.has(kind)) {
@@ -253,34 +253,42 @@ export class SocketControl implements Control, FdHandler {
     const seat = this.#seat as ControlSeat;
     const event = this.#options.pool.acquire();
     const bodyBytes = bodyBytesOf(receive.view, offset);
+    let isCharged = false;
     if (bodyBytes === 0) decodeFrame(event, receive.bytes, receive.view, offset);
-    else this.#decodeWithBody(seat, event, kind, receive, offset);
+    else isCharged = this.#decodeBody(event, kind, receive, offset);
     if (fdCount > 0) {
       const fds: number[] = [];
       for (let k = 0; k < fdCount; k++) fds.push(receive.takeFd(i, k));
-      event.own(fds, CLOSE_FDS);
-      if (!isSoundRing(event)) return seat.refuse(event, CODE["bad-argument"]);
-    }
+      const code = this.#ownFds(seat, event, fds);
+      if (code !== CODE.ok) return seat.refuse(event, code);
+    } else if (isCharged) seat.account.charge(event);
     if (event.dir === DIR.UP) seat.publish(event);
     else if (this.#backlog.length > 0) this.#backlog.push(event);
     else this.#hand(event);
   }
 
+  /** Hands descriptors to the event that brought them; 0, or the code with which it is refused. */
+  #ownFds(seat: ControlSeat, event: TransferEvent, fds: readonly number[]): number {
+    if (event.dir === DIR.DOWN && seat.account.hasRoomForFds(fds.length)) {
+      seat.account.chargeWithFds(event, fds);
+      return CODE.ok;
+    }
+    event.own(fds, CLOSE_FDS);
+    if (event.dir === DIR.DOWN) return CODE.busy;
+    return isSoundRing(event) ? CODE.ok : CODE["bad-argument"];
+  }
+
   /**
-   * A body that its kind does not have is not even copied: the core refuses the command by what the event
-   * says of it.
+   * Decodes a frame with a body. One that its kind does not have is not even copied: the core refuses the
+   * command by what the event says of it.
+   *
+   * @returns whether the body was copied
    */
-  #decodeWithBody(
-    seat: ControlSeat,
-    event: TransferEvent,
-    kind: number,
-    receive: ReceiveBatch,
-    offset: number,
-  ): void {
+  #decodeBody(event: TransferEvent, kind: Kind, receive: ReceiveBatch, offset: number): boolean {
     const format = receive.view.getUint8(offset + FRAME.bodyFormat);
     const isSound = judgeBody(kind, format, bodyBytesOf(receive.view, offset)) === CODE.ok;
     decodeFrame(event, receive.bytes, receive.view, offset, isSound);
-    if (isSound) seat.account.charge(event);
+    return isSound;
   }
 
   #hand(event: TransferEvent): void {
@@ -304,7 +312,7 @@ export class SocketControl implements Control, FdHandler {
     event.source = SOURCE.CORE;
     event.dir = DIR.UP;
     event.prio = PRIO.URGENT;
-    event.endpoint = 0xffffffff;
+    event.endpoint = NO_ENDPOINT;
     event.origin = this.#seat?.id ?? 0;
     event.tsNs = this.#options.loop.clock.nowNs();
     event.view.setUint32(ERROR.at.code, CODE["protocol-error"], true);

@@ -1,21 +1,24 @@
 /**
- * The control socket's door: accepts peers, asks who they are, waits for their HELLO, and puts them on the
- * bus or refuses them.
+ * The control socket's listener: accepts peers, asks who they are, waits for their HELLO, and puts them on
+ * the bus or refuses them.
  *
  * Who they are is known when they have connected (SO_PEERCRED), and asked there and then: a peer of a user
  * that no rule admits is told so and closed, and costs nothing more. Whoever may come in has five seconds for
- * its HELLO; while it says nothing it costs one descriptor, a deadline and one of its user's places at the
- * door. There are some more places, there and on the bus, for root and the daemon's own user.
+ * its HELLO; while it says nothing it costs one descriptor, a deadline and one of its user's places for
+ * pending peers. There are some more places, for pending peers and on the bus, for root and the daemon's own
+ * user.
  *
- * What is told of those that do not get in is bounded (door_log.ts), and how many are looked at in a second,
- * too (ffi/accept_loop.ts).
+ * What is logged of those that do not get in is bounded (refusal_log.ts), and how many are looked at in a
+ * second, too (ffi/accept_loop.ts).
  * @module
  */
 import { AcceptLoop, type Reception } from "../../../ffi/accept_loop.ts";
 import { ReceiveBatch, SendBatch, sendOne } from "../../../ffi/datagram.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { peerCredentials } from "../../../ffi/unix_socket.ts";
-import { CODE } from "../../base/codes.ts";
+import { assert } from "../../base/assert.ts";
+import { type ControlId, NO_ENDPOINT } from "../../base/ids.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import {
   MAX_FRAME_BYTES,
   MAX_FRAME_FDS,
@@ -26,22 +29,24 @@ import {
 } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { printable } from "../../base/printable.ts";
-import { isEmptyGrant } from "../../access/grant.ts";
+import { type Grant, isEmptyGrant, maskAnd } from "../../access/grant.ts";
+import { type Subscription, subscriptionOf } from "../../access/subscription.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
-import { NO_ENDPOINT } from "../../core/audit_trail.ts";
 import type { Core } from "../../core/core.ts";
-import { checkFrame, FRAME } from "../../event/frame.ts";
-import { KIND } from "../../event/kind.ts";
+import { KIND, KIND_MAX } from "../../event/kind.ts";
+import { FRAME } from "../../protocol/frame.ts";
+import { type Hello, readHello } from "../../protocol/hello.ts";
+import { errorFrame, type FrameBytes, refusedFrame, welcomeFrame } from "../../protocol/opening_frame.ts";
+import { receivedDefect, receivedKind } from "../../protocol/received.ts";
 import { closeGently } from "./close_gently.ts";
-import { DoorLog } from "./door_log.ts";
-import type { Doorkeeper, Peer } from "./doorkeeper.ts";
-import { Greeter, type GreeterHost } from "./greeter.ts";
-import { GreetingPlaces } from "./greeting_places.ts";
-import { errorFrame, readHello, refusedFrame, welcomeFrame } from "./handshake.ts";
+import { RefusalLog } from "./refusal_log.ts";
+import type { AdmissionPolicy, Peer } from "./admission_port.ts";
+import { PendingPeer, type PendingPeerHost } from "./pending_peer.ts";
+import { PendingPlaces } from "./pending_places.ts";
 import { isHungUp } from "./hung_up.ts";
 import { SocketControl, type SocketScratch } from "./socket_control.ts";
 
-export type { Doorkeeper, Peer, Refusal, Verdict } from "./doorkeeper.ts";
+export type { AdmissionDecision, AdmissionPolicy, Peer, Refusal } from "./admission_port.ts";
 
 /** What a listener is made of. */
 export interface SocketListenerOptions {
@@ -54,33 +59,40 @@ export interface SocketListenerOptions {
   /** Where refusals are told. */
   readonly log: Log;
   /** Who decides. */
-  readonly doorkeeper: Doorkeeper;
-  /** How many may be in; and how many more may stand at the door. */
+  readonly admission: AdmissionPolicy;
+  /** How many controls there may be; and as many pending peers beside them. */
   readonly maxControls: number;
   /** Events that may wait for each. */
   readonly queueEvents: number;
+}
+
+/** What a peer was last told as it was turned away. */
+interface Shut {
+  readonly code: Code;
+  readonly reason: string;
+  readonly frame: FrameBytes;
 }
 
 /** Taken in one turn: each may have said its HELLO already, and is put on the bus at once. */
 const ACCEPTED_A_TURN = 16;
 
 /** Listens on the control socket. */
-export class SocketListener implements GreeterHost {
+export class SocketListener implements PendingPeerHost {
   readonly #options: SocketListenerOptions;
   readonly #scratch: SocketScratch;
-  readonly #places: GreetingPlaces;
-  readonly #doorLog: DoorLog;
+  readonly #places: PendingPlaces;
+  readonly #refusalLog: RefusalLog;
   readonly #accepting: AcceptLoop;
-  readonly #greeters = new Set<Greeter>();
-  readonly #controls = new Map<SocketControl, { readonly peer: Peer; readonly id: number }>();
+  readonly #pending = new Set<PendingPeer>();
+  readonly #controls = new Map<SocketControl, { readonly peer: Peer; readonly id: ControlId }>();
   #refused = 0;
 
   /** Starts to listen. */
   constructor(options: SocketListenerOptions) {
     const { loop, log, listener, core } = options;
     this.#options = options;
-    this.#places = new GreetingPlaces(options.maxControls);
-    this.#doorLog = new DoorLog(log, loop);
+    this.#places = new PendingPlaces(options.maxControls);
+    this.#refusalLog = new RefusalLog(log, loop);
     // Room for every descriptor that a packet can have: those that there is no room for are closed by the
     // kernel, here, and such a close may wait.
     this.#scratch = {
@@ -108,14 +120,14 @@ export class SocketListener implements GreeterHost {
     this.#accepting.listenOn(listener);
   }
 
-  /** Controls on the bus by this door, with who they are. */
-  get controls(): ReadonlyMap<SocketControl, { readonly peer: Peer; readonly id: number }> {
+  /** Controls on the bus by this socket, with who they are. */
+  get controls(): ReadonlyMap<SocketControl, { readonly peer: Peer; readonly id: ControlId }> {
     return this.#controls;
   }
 
   /** Peers that have connected and not said HELLO yet. */
   get waiting(): number {
-    return this.#greeters.size;
+    return this.#pending.size;
   }
 
   /** Peers that were refused, before or after a HELLO. */
@@ -128,50 +140,46 @@ export class SocketListener implements GreeterHost {
     return this.#accepting.shortages;
   }
 
-  /** A peer said something, or left, before it was let in. Called by its greeter. */
-  greet(greeter: Greeter): void {
-    const { socket } = greeter;
+  /** A peer said something, or left, before it was let in. Called by its pending. */
+  receiveHello(pending: PendingPeer): void {
+    const { socket } = pending;
     // One frame only: what a hasty peer sends behind its HELLO stays in the socket for its control.
     const receive = this.#scratch.receiveOne;
     const count = receive.receive(socket.fd);
     if (count === 0) {
       if (!receive.closed) return;
-      return isHungUp(socket.fd) ? this.dismiss(greeter) : this.#breach(greeter, "short frame");
+      return isHungUp(socket.fd) ? this.drop(pending) : this.#breach(pending, "short frame");
     }
     const offset = receive.offset(0);
-    const defect = receive.truncated(0)
-      ? "body length does not match"
-      : receive.fdsTruncated(0)
-      ? "number of fds does not match"
-      : checkFrame(receive.view, offset, receive.length(0), receive.fdCount(0));
+    const defect = receivedDefect(receive, 0);
     receive.closeFds();
-    if (defect !== "") return this.#breach(greeter, defect);
-    if (receive.view.getUint16(offset + FRAME.kind, true) !== KIND.HELLO) {
-      return this.#breach(greeter, "the first frame is no HELLO");
+    if (defect !== "") return this.#breach(pending, defect);
+    if (receivedKind(receive, 0) !== KIND.HELLO) {
+      return this.#breach(pending, "the first frame is not a HELLO");
     }
     const start = offset + FRAME.body;
     const body = receive.bytes.slice(start, offset + receive.length(0));
-    this.#hello(greeter, body);
+    this.#hello(pending, body);
   }
 
-  /** A greeter is done with: its socket is closed. */
-  dismiss(greeter: Greeter): void {
-    closeGently(this.#letGo(greeter));
+  /** A pending is done with: its socket is closed. */
+  drop(pending: PendingPeer): void {
+    closeGently(this.#letGo(pending));
   }
 
   /** What a peer said could not be dealt with: it is told as much, and closed. */
-  fail(greeter: Greeter): void {
-    this.#say(greeter.socket, refusedFrame(CODE["protocol-error"], "the HELLO could not be dealt with"));
-    this.dismiss(greeter);
+  fail(pending: PendingPeer): void {
+    this.#say(pending.socket, refusedFrame(CODE["protocol-error"], "the HELLO could not be dealt with"));
+    this.drop(pending);
   }
 
   /** Stops listening; whoever has not said HELLO yet is refused. Controls stay: the core takes them off. */
   close(): void {
     this.#accepting[Symbol.dispose]();
-    for (const greeter of [...this.#greeters]) {
-      this.#turnAway(greeter, CODE["shutting-down"], "the daemon stops");
+    for (const pending of [...this.#pending]) {
+      this.#turnAway(pending, CODE["shutting-down"], "the daemon stops");
     }
-    this.#doorLog.close();
+    this.#refusalLog.close();
   }
 
   /** Gives the scratch memory back; every control must be gone. */
@@ -183,78 +191,87 @@ export class SocketListener implements GreeterHost {
 
   /** A peer has connected. */
   #receive(socket: OwnedFd, isSpare: boolean): Reception {
-    const { doorkeeper, loop } = this.#options;
+    const { admission, loop } = this.#options;
     const peer = peerCredentials(socket.fd);
-    const refusal = doorkeeper.knock?.(peer);
+    const refusal = admission.screen?.(peer);
     if (refusal !== undefined) {
       this.#auditRefusal(peer, refusal.code, refusal.reason);
       return this.#shut(socket, peer, refusal.code, refusal.reason);
     }
-    const isPrivileged = doorkeeper.isPrivileged?.(peer) === true;
+    const isPrivileged = admission.isPrivileged?.(peer) === true;
     if (isSpare && !isPrivileged) {
       return this.#shut(socket, peer, CODE.busy, "the daemon has no descriptor left; try again later");
     }
     const why = this.#places.take(peer.uid, isPrivileged);
     if (why !== "") return this.#shut(socket, peer, CODE.busy, why);
-    const greeter = new Greeter(this, socket, peer, loop);
-    this.#greeters.add(greeter);
+    const pending = new PendingPeer(this, socket, peer, loop);
+    this.#pending.add(pending);
     const before = this.#refused;
     // Most have said their HELLO already.
     try {
-      this.greet(greeter);
+      this.receiveHello(pending);
     } catch (error) {
-      this.#options.core.barrier.contain("descriptor", error, greeter);
+      this.#options.core.barrier.contain("descriptor", error, pending);
     }
     return this.#refused === before ? "kept" : "turned-away";
   }
 
-  /** Tells a peer that has no place at the door why it is closed. */
-  #shut(socket: OwnedFd, peer: Peer, code: number, reason: string): Reception {
+  /** Tells a peer that gets no place why it is closed. */
+  #shut(socket: OwnedFd, peer: Peer, code: Code, reason: string): Reception {
     this.#refused++;
     this.#say(socket, this.#shutFrame(code, reason));
     closeGently(socket);
-    this.#doorLog.refused(peer.uid, { code, reason });
+    this.#refusalLog.refused(peer.uid, { code, reason });
     return "turned-away";
   }
 
-  #lastShut = { code: -1, reason: "", frame: new Uint8Array(0) };
+  #lastShut: Shut = { code: CODE.ok, reason: "", frame: new Uint8Array(0) };
 
   /** The one before, most of the time: who is turned away comes again. */
-  #shutFrame(code: number, reason: string): Uint8Array {
+  #shutFrame(code: Code, reason: string): FrameBytes {
     const last = this.#lastShut;
     if (last.code === code && last.reason === reason) return last.frame;
     const frame = refusedFrame(code, reason);
-    this.#lastShut = { code, reason, frame: frame as Uint8Array<ArrayBuffer> };
+    this.#lastShut = { code, reason, frame };
     return frame;
   }
 
-  #hello(greeter: Greeter, body: Uint8Array): void {
-    const hello = readHello(body);
-    if (!hello.ok) {
-      const code = hello.unsupported ? CODE["not-supported"] : CODE["protocol-error"];
-      return this.#turnAway(greeter, code, hello.reason);
+  #hello(pending: PendingPeer, body: Uint8Array): void {
+    const reading = readHello(body);
+    if (!reading.ok) {
+      const code = reading.unsupported ? CODE["not-supported"] : CODE["protocol-error"];
+      return this.#turnAway(pending, code, reading.reason);
     }
-    const { core, loop, log, doorkeeper, maxControls, queueEvents } = this.#options;
-    const { peer } = greeter;
-    const most = maxControls + (doorkeeper.isPrivileged?.(peer) === true ? RESERVED_PLACES : 0);
+    const { hello } = reading;
+    const subscription = subscriptionOf(hello.sources, hello.prioMin, hello.endpoints);
+    const { admission, maxControls } = this.#options;
+    const { peer } = pending;
+    const most = maxControls + (admission.isPrivileged?.(peer) === true ? RESERVED_PLACES : 0);
     if (this.#controls.size >= most) {
-      return this.#turnAway(greeter, CODE.busy, `${maxControls} controls are connected already`);
+      return this.#turnAway(pending, CODE.busy, `${maxControls} controls are connected already`);
     }
     // Once more, and for good: the rules may have changed since it connected.
-    const verdict = doorkeeper.admit(peer);
-    if (!verdict.ok || isEmptyGrant(verdict.grant)) {
-      if (verdict.ok) doorkeeper.left(peer);
-      const code = verdict.ok ? CODE["not-admitted"] : verdict.code;
-      const reason = verdict.ok ? `uid ${peer.uid} has no rights here` : verdict.reason;
+    const decision = admission.admit(peer);
+    if (!decision.ok || isEmptyGrant(decision.grant)) {
+      if (decision.ok) admission.left(peer);
+      const code = decision.ok ? CODE["not-admitted"] : decision.code;
+      const reason = decision.ok ? `uid ${peer.uid} has no rights here` : decision.reason;
       this.#auditRefusal(peer, code, reason);
-      return this.#turnAway(greeter, code, reason);
+      return this.#turnAway(pending, code, reason);
     }
-    const socket = this.#letGo(greeter);
+    this.#join(pending, hello, subscription, decision.grant);
+  }
+
+  /** Welcomes a peer and puts it on the bus. */
+  #join(pending: PendingPeer, hello: Hello, subscription: Subscription, grant: Grant): void {
+    const { core, loop, log, admission, queueEvents } = this.#options;
+    const { peer } = pending;
+    const socket = this.#letGo(pending);
     const name = hello.name === "" ? `pid:${peer.pid}` : hello.name;
     const control = new SocketControl({
       socket,
       name,
-      subscription: hello.subscription,
+      subscription,
       loop,
       pool: core.bus.pool,
       scratch: this.#scratch,
@@ -262,15 +279,26 @@ export class SocketListener implements GreeterHost {
       queueEvents,
       onClosed: (closed) => {
         this.#controls.delete(closed);
-        doorkeeper.left(peer);
+        admission.left(peer);
       },
     });
     const id = core.nextControlId;
-    const welcome = welcomeFrame(id, verdict.grant, hello.subscription);
+    const { principal, endpoints, sources, caps, arbPrio } = grant;
+    const welcome = welcomeFrame({
+      control: id,
+      principal,
+      endpoints: maskAnd(endpoints, subscription.endpoints),
+      sources: sources & subscription.sources,
+      caps,
+      arbPrio,
+      // Only to who says its own: a peer of before this key is told what it always was.
+      kinds: hello.kinds === 0 ? 0 : KIND_MAX,
+    });
     // Into a fresh socket's empty buffer: it cannot block.
     const sent = this.#say(socket, welcome);
     this.#controls.set(control, { peer, id });
-    core.addControl(control, verdict.grant);
+    const { id: given } = core.addControl(control, grant);
+    assert(given === id, "a control has the number that its WELCOME told");
     // It may have left already; what it sent behind its HELLO is carried out all the same.
     if (sent < 0) control.stopSending();
     core.audit.write({
@@ -283,7 +311,7 @@ export class SocketListener implements GreeterHost {
     });
   }
 
-  #auditRefusal(peer: Peer, code: number, detail: string): void {
+  #auditRefusal(peer: Peer, code: Code, detail: string): void {
     this.#options.core.audit.write({
       principal: peer.uid,
       control: 0,
@@ -295,27 +323,27 @@ export class SocketListener implements GreeterHost {
   }
 
   /** A protocol error before the HELLO: one ERROR, and the socket closes. */
-  #breach(greeter: Greeter, what: string): void {
+  #breach(pending: PendingPeer, what: string): void {
     this.#refused++;
-    this.#say(greeter.socket, errorFrame(CODE["protocol-error"], what));
-    this.#doorLog.broke(greeter.peer.uid, what);
-    this.dismiss(greeter);
+    this.#say(pending.socket, errorFrame(CODE["protocol-error"], what));
+    this.#refusalLog.broke(pending.peer.uid, what);
+    this.drop(pending);
   }
 
-  #turnAway(greeter: Greeter, code: number, reason: string): void {
+  #turnAway(pending: PendingPeer, code: Code, reason: string): void {
     this.#refused++;
-    this.#say(greeter.socket, refusedFrame(code, reason));
-    this.#doorLog.refused(greeter.peer.uid, { code, reason });
-    this.dismiss(greeter);
+    this.#say(pending.socket, refusedFrame(code, reason));
+    this.#refusalLog.refused(pending.peer.uid, { code, reason });
+    this.drop(pending);
   }
 
-  /** A peer stands at the door no more; its socket is the caller's. */
-  #letGo(greeter: Greeter): OwnedFd {
-    if (this.#greeters.delete(greeter)) this.#places.give(greeter.peer.uid);
-    return greeter.release();
+  /** A peer is not pending any more; its socket is the caller's. */
+  #letGo(pending: PendingPeer): OwnedFd {
+    if (this.#pending.delete(pending)) this.#places.give(pending.peer.uid);
+    return pending.release();
   }
 
-  #say(socket: OwnedFd, frame: Uint8Array): number {
-    return sendOne(socket.fd, frame as Uint8Array<ArrayBuffer>, 0, frame.length);
+  #say(socket: OwnedFd, frame: FrameBytes): number {
+    return sendOne(socket.fd, frame, 0, frame.length);
   }
 }

@@ -1,6 +1,6 @@
 import "../ffi/loaded_shim.ts";
 import { assertEquals } from "@std/assert";
-import { connectLoss, HELD } from "../../../src/adapters/qmp_loss.ts";
+import { connectLoss, HELD } from "../../../src/qemu/monitor/qmp_loss.ts";
 import { RESET_FOLD_NS, VmTracker } from "../../../src/adapters/vmhost/vm_tracker.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { SECOND } from "../../../src/base/clock.ts";

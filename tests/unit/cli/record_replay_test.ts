@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { monotonicClock } from "../../../ffi/clock.ts";
-import { shim } from "../../../ffi/shim.ts";
+import { wholeShim } from "../../../ffi/shim.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { SILENT } from "../../../src/base/log.ts";
 import { connect } from "../../../src/client/connect.ts";
@@ -16,7 +16,7 @@ import {
 } from "../../../src/event/recording.ts";
 
 // Loaded here and not in a test: older Deno takes a library that a test loads for a leak.
-shim();
+wholeShim();
 
 const MS = 1_000_000;
 const START = 1000 * MS;

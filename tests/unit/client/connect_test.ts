@@ -28,6 +28,7 @@ Deno.test("connect says HELLO as the protocol has it, and tells the grant", asyn
       proto: 1,
       name: "tester",
       sub: { sources: (1 << 5) | (1 << 4), prio_min: 1, endpoints: (1n << 63n) | 1n },
+      kinds: 114,
     });
   }
   assertEquals(openFdCount(), before);
@@ -40,6 +41,7 @@ Deno.test("without a subscription everything is wanted", async () => {
     proto: 1,
     name: "tester",
     sub: { sources: 127, prio_min: 0, endpoints: 0 },
+    kinds: 114,
   });
 });
 

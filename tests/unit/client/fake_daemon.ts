@@ -8,12 +8,12 @@ import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
 import { EventFd } from "../../../ffi/event_fd.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../../ffi/poller.ts";
-import { shim } from "../../../ffi/shim.ts";
+import { wholeShim } from "../../../ffi/shim.ts";
 import { acceptUnix, listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";
 import { ACT_ACK, ERROR, ROSTER } from "../../../src/event/body_layout.ts";
 import { ALL_CAPS } from "../../../src/event/capability.ts";
 import { DIR, PRIO_OF_KIND, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
-import { checkFrame, encodeFrame } from "../../../src/event/frame.ts";
+import { checkFrame, encodeFrame } from "../../../src/protocol/frame.ts";
 import { writeText } from "../../../src/event/inline_text.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { BODY, EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
@@ -21,7 +21,7 @@ import { ClientEvent } from "../../../src/client/client_event.ts";
 import { MAX_FRAME_BYTES } from "../../../src/base/limits.ts";
 
 // Loaded here and not in a test: older Deno takes a library that a test loads for a leak.
-shim();
+wholeShim();
 
 const TAG_LISTENER = 0;
 const TAG_WAKE = 1;

@@ -5,15 +5,15 @@ import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { CODE } from "../../../src/base/codes.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { Session } from "../../../src/client/session.ts";
-import { refusedFrame } from "../../../src/controls/socket/handshake.ts";
+import { refusedFrame } from "../../../src/protocol/opening_frame.ts";
 
 Deno.test("a daemon that refuses before the HELLO, and is gone by then, is heard all the same", async () => {
   const [near, far] = socketPair(SOCKET.SEQPACKET);
-  const frame = refusedFrame(CODE["not-admitted"], "uid 4242 is not admitted") as Uint8Array<ArrayBuffer>;
+  const frame = refusedFrame(CODE["not-admitted"], "uid 4242 is not admitted");
   sendOne(far.fd, frame, 0, frame.length);
   far.close();
-  const session = new Session(near, "/run/x.sock");
-  const fault = await assertRejects(() => session.greet("late", {}, 5000), Fault, "uid 4242 is not admitted");
+  const session = new Session({ socketPath: "/run/x.sock", name: "late", sub: {}, timeoutMs: 5000 });
+  const fault = await assertRejects(() => session.open(near), Fault, "uid 4242 is not admitted");
   assertEquals(fault.code, "not-admitted");
   await session.close();
 });

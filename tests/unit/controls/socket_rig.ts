@@ -6,6 +6,7 @@
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
+import type { Source } from "../../../src/event/source.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { connectUnix, listenUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { ManualClock } from "../../../src/base/clock.ts";
@@ -13,7 +14,7 @@ import { CODE } from "../../../src/base/codes.ts";
 import type { EndpointId } from "../../../src/base/ids.ts";
 import { Log } from "../../../src/base/log.ts";
 import { fullGrant, type Grant } from "../../../src/access/grant.ts";
-import { type Doorkeeper, SocketListener } from "../../../src/controls/socket/socket_listener.ts";
+import { type AdmissionPolicy, SocketListener } from "../../../src/controls/socket/socket_listener.ts";
 import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
 import { Core } from "../../../src/core/core.ts";
 import { Loop } from "../../../src/core/loop.ts";
@@ -109,7 +110,7 @@ export class SocketRig {
     this.loop = new Loop({ clock: this.clock, log });
     this.core = new Core({ loop: this.loop, log });
     this.loop.setHook(this.core);
-    const doorkeeper: Doorkeeper = {
+    const admission: AdmissionPolicy = {
       admit: () =>
         this.grant === undefined
           ? { ok: false, code: CODE["not-admitted"], reason: "not you" }
@@ -121,7 +122,7 @@ export class SocketRig {
       core: this.core,
       loop: this.loop,
       log,
-      doorkeeper,
+      admission,
       maxControls: options.maxControls ?? 1024,
       queueEvents: options.queueEvents ?? 1024,
     });
@@ -133,7 +134,7 @@ export class SocketRig {
   }
 
   /** Attaches an endpoint with fake adapters of these sources. */
-  attach(id: number, ...sources: number[]): FakeAdapter[] {
+  attach(id: number, ...sources: Source[]): FakeAdapter[] {
     const adapters = sources.map((source) => new FakeAdapter(source));
     this.core.attach({ id: id as EndpointId, name: `vm${id}`, vmid: id, adapters });
     this.turn();
@@ -175,6 +176,11 @@ export class SocketRig {
     this.loop[Symbol.dispose]();
     Deno.removeSync(this.#dir, { recursive: true });
   }
+}
+
+/** CMD_ACQUIRE of a class, of endpoint 0. */
+export function acquireFrame(cls: number, corr: number): RawFrame {
+  return { kind: 73, corr, words: [cls] };
 }
 
 /** Runs a test with a rig, and ends the rig however the test ends. */

@@ -9,7 +9,7 @@ import { SendBatch } from "../../../ffi/datagram.ts";
 import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { ReceiveBatch } from "../../../ffi/datagram.ts";
 import { SendQueue } from "../../../src/controls/socket/send_queue.ts";
-import { FRAME } from "../../../src/event/frame.ts";
+import { FRAME } from "../../../src/protocol/frame.ts";
 import { KIND, kindName } from "../../../src/event/kind.ts";
 import { PRIO } from "../../../src/event/priority.ts";
 import { SOURCE } from "../../../src/event/source.ts";

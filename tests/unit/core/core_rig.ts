@@ -2,8 +2,10 @@
  * A core on a loop that the test turns, with fake adapters and in-process controls that note all they get.
  * @module
  */
+import type { Source } from "../../../src/event/source.ts";
 import { assert, assertEquals } from "@std/assert";
 import { InprocControl } from "../../../src/controls/inproc/inproc_control.ts";
+import { CLOSING_ORDER } from "../../../src/adapters/seams.ts";
 import { Log, SILENT } from "../../../src/base/log.ts";
 import type { EndpointId } from "../../../src/base/ids.ts";
 import { readU64 } from "../../../src/base/layout.ts";
@@ -113,12 +115,12 @@ export class CoreRig {
   /** @param log whether to keep the log's lines */
   constructor(log = false) {
     const sink = log ? new Log("test", "info", (line) => this.lines.push(line)) : SILENT;
-    this.core = new Core({ loop: this.loop, log: sink });
+    this.core = new Core({ loop: this.loop, log: sink, closingOrder: CLOSING_ORDER });
     this.loop.hook = this.core;
   }
 
   /** Attaches an endpoint with a fake adapter for each source. */
-  attach(id: number, ...sources: number[]): FakeAdapter[] {
+  attach(id: number, ...sources: Source[]): FakeAdapter[] {
     const adapters = sources.map((source) => new FakeAdapter(source));
     this.adapters.set(id, adapters);
     this.core.attach({ id: id as EndpointId, name: `vm${id}`, vmid: id, adapters });

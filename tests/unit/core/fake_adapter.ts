@@ -4,9 +4,10 @@
  * @module
  */
 import { assert } from "../../../src/base/assert.ts";
+import type { ControlId } from "../../../src/base/ids.ts";
 import type { Adapter, CloseReason, Seat } from "../../../src/core/adapter_port.ts";
 import type { LeaseClass } from "../../../src/event/body_number.ts";
-import { KIND } from "../../../src/event/kind.ts";
+import type { Source } from "../../../src/event/source.ts";
 import type { TransferEvent } from "../../../src/event/transfer_event.ts";
 
 /** When a step is done. */
@@ -26,7 +27,7 @@ export interface TakenCommand {
 
 /** An adapter under a test's control. */
 export class FakeAdapter implements Adapter {
-  readonly source: number;
+  readonly source: Source;
   readonly name = "fake";
   /** When commands are answered. */
   answers: When = "now";
@@ -43,12 +44,20 @@ export class FakeAdapter implements Adapter {
   readonly finalizing: { readonly cls: LeaseClass; readonly done: () => void }[] = [];
   readonly stopping: (() => void)[] = [];
   readonly closing: (() => void)[] = [];
+  /** What it does with a command's descriptors: takes them, keeps the event, or neither. */
+  keeps: "nothing" | "fds" | "event" = "nothing";
+  /** Descriptors that it took. */
+  readonly taken: number[] = [];
+  /** Events that it keeps. */
+  readonly kept: TransferEvent[] = [];
+  /** Controls that are gone, as it was told. */
+  readonly gone: number[] = [];
   seat: Seat | null = null;
   readonly finalize?: (cls: LeaseClass, done: () => void) => void;
   readonly beforeStop?: (done: () => void) => void;
 
   /** @param canFinalize whether it has `finalize` and `beforeStop` at all */
-  constructor(source: number, canFinalize = true) {
+  constructor(source: Source, canFinalize = true) {
     this.source = source;
     if (!canFinalize) return;
     this.finalize = (cls, done) =>
@@ -66,7 +75,7 @@ export class FakeAdapter implements Adapter {
 
   open(seat: Seat): void {
     this.seat = seat;
-    seat.emit(seat.event(KIND.SEAM_UP));
+    seat.up();
   }
 
   command(event: TransferEvent): void {
@@ -82,8 +91,14 @@ export class FakeAdapter implements Adapter {
       fds: [...fds],
     });
     this.steps.push(`command ${words[0]}`);
+    if (this.keeps === "fds") this.taken.push(...event.takeFds());
+    if (this.keeps === "event") this.kept.push(event.retain());
     if (this.answers === "now") this.at.ack(ticket, this.code);
     else this.tickets.push(ticket);
+  }
+
+  controlGone(control: ControlId): void {
+    this.gone.push(control);
   }
 
   close(_reason: CloseReason, closed: () => void): void {

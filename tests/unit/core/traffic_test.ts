@@ -314,12 +314,14 @@ Deno.test("audit: who, what, which VM, verdict, as the protocol's CBOR", () => {
   control.send(KIND.CMD_VM, 9, [VM_OP.QUERY]);
   assertEquals(entries(), [
     { principal: 77, control: id, endpoint: 3, kind: 64, code: 3, cls: 0 },
-    { principal: 77, control: id, endpoint: 9, kind: 70, code: 5 },
+    { principal: 77, control: id, endpoint: 9, kind: 70, code: 5, detail: "query" },
   ]);
   acquire(control, 3, 1);
   assertEquals(entries(), [{ principal: 77, control: id, endpoint: 3, kind: 50, code: 0, cls: 1, token: 1 }]);
   control.send(KIND.CMD_VM, 3, [VM_OP.RESET]);
-  assertEquals(entries(), [{ principal: 77, control: id, endpoint: 3, kind: 70, code: 0, cls: 1, token: 1 }]);
+  assertEquals(entries(), [
+    { principal: 77, control: id, endpoint: 3, kind: 70, code: 0, cls: 1, token: 1, detail: "reset" },
+  ]);
   acquire(strong, 3, 1);
   assertEquals(entries(), [
     { principal: 77, control: id, endpoint: 3, kind: 53, code: 0, cls: 1, token: 1, detail: "pre-empted" },
@@ -334,7 +336,7 @@ Deno.test("audit: who, what, which VM, verdict, as the protocol's CBOR", () => {
   control.control.leave();
   rig.settle();
   host!.answer(10);
-  assertEquals(entries(), [{ principal: 77, control: id, endpoint: 3, kind: 70, code: 10 }]);
+  assertEquals(entries(), [{ principal: 77, control: id, endpoint: 3, kind: 70, code: 10, detail: "stop" }]);
   // Delivered input is no news.
   acquire(strong, 3, 0);
   entries();

@@ -201,7 +201,8 @@ Deno.test("events carry the monotonic clock: setting the wall clock moves nothin
     "controls/socket",
     "controls/inproc",
     "roster",
-    "qmp",
+    "qemu",
+    "protocol",
   ];
   for (const folder of folders) {
     for (const path of sources(new URL(`../../../src/${folder}/`, import.meta.url).pathname)) {

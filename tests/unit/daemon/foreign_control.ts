@@ -5,7 +5,7 @@
  */
 import { decode, encode } from "cborg";
 import { bytesOfHex, hexOfBytes } from "../../../src/base/hex.ts";
-import { FRAME } from "../../../src/event/frame.ts";
+import { FRAME } from "../../../src/protocol/frame.ts";
 import { KIND } from "../../../src/event/kind.ts";
 
 const SOURCE_FILE = new URL("./packet_relay.c", import.meta.url).pathname;

@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import { encodeHeldRecord, MAX_HELD_RECORD_BYTES } from "../../../src/adapters/input/held_record.ts";
 import { heldEntry } from "../../../src/adapters/input/held_set.ts";
 import { Log } from "../../../src/base/log.ts";
-import { heldPath, sweepHeld } from "../../../src/daemon/held_sweep.ts";
+import { heldPath } from "../../../src/adapters/input/held_file.ts";
+import { sweepHeld } from "../../../src/daemon/held_sweep.ts";
 import { INPUT_KIND } from "../../../src/event/body_number.ts";
 
 const SHIFT = heldEntry(INPUT_KIND.KEY, 42);

@@ -6,7 +6,7 @@ import { EventFd } from "../../../ffi/event_fd.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { SharedRing } from "../../../src/context/shared_ring.ts";
 import { parseConfig } from "../../../src/daemon/config.ts";
-import { ConfigIntake, configMessages, oversizedPart } from "../../../src/daemon/config_courier.ts";
+import { ConfigAssembler, configMessages, oversizedPart } from "../../../src/daemon/config_messages.ts";
 import { InboxWriter } from "../../../src/daemon/inbox_writer.ts";
 import { INBOX } from "../../../src/daemon/plan.ts";
 import { readConfig } from "../../../src/daemon/serve_plan.ts";
@@ -30,8 +30,8 @@ Deno.test("what finds no room waits in order; what is urgent goes ahead, once; n
   for (let n = 1; n <= 5; n++) writer.send(10, message(n));
   writer.replace([[11, message(6)], [12, message(6)]]);
   writer.replace([[11, message(7)], [12, message(7)]]);
-  writer.urge(13);
-  writer.urge(13);
+  writer.sendFirst(13);
+  writer.sendFirst(13);
   assert(writer.waiting > 0);
   await until("all are read", () => {
     drain();
@@ -55,7 +55,7 @@ Deno.test("a config of ten thousand rules goes through a small ring whole, in sm
   using bell = EventFd.create();
   const ring = SharedRing.create(1 << 16, bell.fd);
   using writer = new InboxWriter(ring);
-  const intake = new ConfigIntake();
+  const intake = new ConfigAssembler();
   const config = parseConfig(rules(10_000), "x");
   // A reload that was overtaken on its way leaves nothing behind.
   writer.replace(configMessages(parseConfig(rules(9000), "x"), 1));
@@ -85,7 +85,7 @@ function orderOf(
 }
 
 Deno.test("a config whose last piece comes without the others is not taken", () => {
-  const intake = new ConfigIntake();
+  const intake = new ConfigAssembler();
   const messages = configMessages(parseConfig(rules(2000), "x"), 7);
   const [, last] = messages.at(-1) as [number, Uint8Array];
   for (const [, bytes] of messages.slice(1, -1)) intake.piece(bytes);

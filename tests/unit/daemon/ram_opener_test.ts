@@ -4,7 +4,7 @@ import "../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { MAX_RAM_OPENERS } from "../../../src/base/limits.ts";
 import { SILENT } from "../../../src/base/log.ts";
-import type { RamCall } from "../../../src/daemon/loop_scanner.ts";
+import type { RamCall } from "../../../src/daemon/scan_client.ts";
 import { RamOpener, type RamWorkerSays } from "../../../src/daemon/ram_opener.ts";
 import { until } from "../../fixtures/daemon_process.ts";
 

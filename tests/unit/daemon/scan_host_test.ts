@@ -5,7 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { EventFd } from "../../../ffi/event_fd.ts";
 import { SILENT } from "../../../src/base/log.ts";
 import { SharedRing } from "../../../src/context/shared_ring.ts";
-import type { ScanCall } from "../../../src/daemon/loop_scanner.ts";
+import type { ScanCall } from "../../../src/daemon/scan_client.ts";
 import { INBOX } from "../../../src/daemon/plan.ts";
 import { ScanHost } from "../../../src/daemon/scan_host.ts";
 import { until } from "../../fixtures/daemon_process.ts";

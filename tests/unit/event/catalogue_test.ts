@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { ERROR, SEAM } from "../../../src/event/body_layout.ts";
 import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
 import { CATALOGUE, ROWS } from "../../../src/event/catalogue.ts";
 import { catalogueFaults } from "../../../src/event/catalogue_check.ts";
@@ -40,10 +41,32 @@ Deno.test("catalogue: what compiles and is wrong all the same is told by its row
       "NEWS: only kinds of FRAME are published",
     ],
     [{ ...ROW, body: "raw" }, "NEWS", "NEWS: a body has a bound, and no body has none"],
-    [{ ...ROW, way: "down", fds: 1 }, "CMD_NEWS", "CMD_NEWS: only kinds that go up carry descriptors"],
+    [{ ...ROW, way: "handshake", fds: 1 }, "NEWS", "NEWS: a handshake carries no descriptors"],
+    [{ ...ROW, fds: 9 }, "NEWS", "NEWS: a frame carries 8 descriptors at most"],
+    [{ ...ROW, fds: -1 }, "NEWS", "NEWS: a frame carries 8 descriptors at most"],
+    [
+      { ...ROW, inline: SEAM, retainedBy: "pid" },
+      "NEWS",
+      "NEWS: is not kept, and pid separates what is",
+    ],
+    [
+      { ...ROW, inline: SEAM, retained: 5, retainedBy: "head" },
+      "NEWS",
+      "NEWS: its inline zone has no u32 field head",
+    ],
+    [
+      { ...ROW, inline: ERROR, retained: 5, retainedBy: "text" },
+      "NEWS",
+      "NEWS: its inline zone has no u32 field text",
+    ],
+    [{ ...ROW, retained: 5, retainedBy: "pid" }, "NEWS", "NEWS: its inline zone has no u32 field pid"],
   ];
   assertEquals(catalogueFaults(ROWS, ALL_CAPS), []);
   assertEquals(catalogueFaults([...ROWS, ["NEWS", ROW]], ALL_CAPS), []);
+  const withFds: KindRow = { ...ROW, way: "down", fds: 8 };
+  const byPid: KindRow = { ...ROW, inline: SEAM, retained: 5, retainedBy: "pid" };
+  assertEquals(catalogueFaults([...ROWS, ["CMD_NEWS", withFds]], ALL_CAPS), []);
+  assertEquals(catalogueFaults([...ROWS, ["NEWS", byPid]], ALL_CAPS), []);
   for (const [row, name, fault] of cases) {
     assertEquals(catalogueFaults([...ROWS, [name, row]], ALL_CAPS), [fault]);
   }

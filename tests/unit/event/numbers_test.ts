@@ -19,7 +19,7 @@ import { LAYOUT_OF_KIND } from "../../../src/event/kind_layout.ts";
 import * as numbers from "../../../src/event/body_number.ts";
 import { ALL_CAPS, CAP, capByName, capNames, RETIRED_CAPS } from "../../../src/event/capability.ts";
 import { defaultPrio, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
-import { FRAME, FRAME_MAGIC } from "../../../src/event/frame.ts";
+import { FRAME, FRAME_MAGIC } from "../../../src/protocol/frame.ts";
 import {
   CLASS,
   KIND,
@@ -67,12 +67,14 @@ const KINDS = {
   WELCOME: 97,
   REFUSED: 98,
   OVERRUN: 99,
+  CMD_BARRIER: 112,
+  RECONNECTED: 113,
 };
 const RETIRED = [16, 17, 18, 19, 32, 33, 34, 35, 36, 66, 67, 68, 69, 71, 72];
 
 Deno.test("kinds", () => {
   assertEquals({ ...KIND }, KINDS as typeof KIND);
-  assertEquals(KIND_MAX, 100);
+  assertEquals(KIND_MAX, 114);
   for (const [name, number] of Object.entries(KINDS)) {
     assertEquals(kindName(number), name);
     assertEquals(kindByName(name.toLowerCase().replaceAll("_", "-")), number as never);
@@ -99,7 +101,7 @@ Deno.test("retired numbers are nobody's kind, and never will be", () => {
 });
 
 Deno.test("which way each kind travels", () => {
-  const down = [64, 65, 70, 73, 74, 75, 76, 79];
+  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112];
   const handshake = [96, 97, 98];
   for (let kind = 0; kind < 300; kind++) {
     const isKind = kind !== 0 && Object.values(KINDS).includes(kind);
@@ -109,6 +111,8 @@ Deno.test("which way each kind travels", () => {
       ? CLASS.DOWN
       : handshake.includes(kind)
       ? CLASS.HANDSHAKE
+      : kind === 113
+      ? CLASS.LOCAL
       : CLASS.UP;
     assertEquals(kindClass(kind), expected, `kind ${kind}`);
   }
@@ -283,6 +287,7 @@ const INLINE: Record<number, string> = {
     "state@0:u32 runEpoch@4:u32 status@8:u32 backend@12:u32 errorCode@16:u32 appliedFps@20:u32 producerPid@24:u32",
   83: "bytes@0:u64 slotCount@8:u32 slotStride@12:u32 runEpoch@16:u32",
   99: "lost@0:u32 highestPrioLost@4:u32",
+  113: "awayNs@0:u64 lastSeq@8:u32 attempts@12:u32 control@16:u32",
 };
 
 Deno.test("inline layouts", () => {
@@ -313,7 +318,7 @@ Deno.test("inline layouts", () => {
 });
 
 Deno.test("default priorities", () => {
-  const urgent = [2, 3, 78, 53, 99];
+  const urgent = [2, 3, 78, 53, 99, 113];
   const high = [64, 50, 51, 52, 54];
   const bulk = [81, 37];
   for (const [name, kind] of Object.entries(KINDS)) {
@@ -331,9 +336,9 @@ Deno.test("default priorities", () => {
 });
 
 Deno.test("each command belongs to the seam that carries it out", () => {
-  const sources: Record<number, number> = { 64: 2, 76: 2, 65: 5, 70: 5, 73: 4, 74: 4, 75: 4, 79: 6 };
+  const sources: Record<number, number> = { 64: 2, 76: 2, 65: 5, 70: 5, 73: 4, 74: 4, 75: 4, 79: 6, 112: 4 };
   for (const [kind, source] of Object.entries(sources)) assertEquals(SOURCE_OF_KIND[Number(kind)], source);
   for (const kind of [37, 81, 82, 83]) assertEquals(SOURCE_OF_KIND[kind], 1);
-  for (const kind of [50, 51, 52, 53, 54, 80, 84, 99]) assertEquals(SOURCE_OF_KIND[kind], 4);
+  for (const kind of [50, 51, 52, 53, 54, 80, 84, 99, 113]) assertEquals(SOURCE_OF_KIND[kind], 4);
   for (const kind of [1, 2, 3, 48]) assertEquals(SOURCE_OF_KIND[kind], 0);
 });

@@ -62,6 +62,21 @@ Deno.test("an event has one payload, and a new one none", () => {
   next.release();
 });
 
+Deno.test("descriptors that a holder takes are not its owner's to close; nobody takes borrowed ones", () => {
+  const pool = new EventPool();
+  const owner = new Owner();
+  const event = pool.acquire();
+  event.own([7, 8], owner);
+  assertEquals(event.takeFds(), [7, 8]);
+  assertEquals(event.takeFds(), []);
+  event.release();
+  assertEquals([owner.released, pool.live], [[], 0]);
+  const borrowed = pool.acquire();
+  borrowed.fds = [9];
+  assertThrows(() => borrowed.takeFds(), AssertionFault);
+  borrowed.release();
+});
+
 Deno.test("a body is a copy or a view, as it was asked for", () => {
   const pool = new EventPool();
   const event = pool.acquire();

@@ -2,6 +2,6 @@
  * Loads the shim before the first test: Deno 2.4 counts a library that a test loads as leaked by that test.
  * @module
  */
-import { shim } from "../../../ffi/shim.ts";
+import { wholeShim } from "../../../ffi/shim.ts";
 
-shim();
+wholeShim();

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { SILENT } from "../../../src/base/log.ts";
-import { SOURCE } from "../../../src/event/source.ts";
+import { SOURCE, type Source } from "../../../src/event/source.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { readText } from "../../../src/event/inline_text.ts";
 import { Roster } from "../../../src/roster/roster.ts";
@@ -14,7 +14,7 @@ class RosterRig extends CoreRig {
   readonly roster = new Roster(this.core, SILENT, () => this.changes++);
   readonly made: FakeAdapter[][] = [];
 
-  add(name: string, vmid = 0, ...sources: number[]) {
+  add(name: string, vmid = 0, ...sources: Source[]) {
     return this.roster.attach({
       name,
       vmid,

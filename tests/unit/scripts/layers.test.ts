@@ -24,14 +24,14 @@ Deno.test("layers: downwards and within a folder is allowed", () => {
 Deno.test("layers: upwards, sideways, outside and unranked are each told", () => {
   const imports = graph({
     "src/base/a.ts": ["src/event/kinds.ts"],
-    "src/qmp/client.ts": ["ffi/poller.ts"],
+    "src/qemu/qmp.ts": ["ffi/poller.ts"],
     "src/core/loop.ts": ["tests/guest/qemu.ts"],
     "src/stuff/x.ts": [],
     "src/basement/x.ts": [],
   });
   assertEquals(rankFaults(imports), [
     "src/base/a.ts (rank 0) imports src/event/kinds.ts (rank 1)",
-    "src/qmp/client.ts (rank 1) imports ffi/poller.ts (rank 1)",
+    "src/qemu/qmp.ts (rank 1) imports ffi/poller.ts (rank 1)",
     "src/core/loop.ts imports tests/guest/qemu.ts, which is outside the house",
     "src/stuff/x.ts: its folder has no rank; add it to scripts/layers.ts",
     "src/basement/x.ts: its folder has no rank; add it to scripts/layers.ts",

@@ -10,7 +10,7 @@ import type { ScanAnswer, ScanRequest } from "../../../../src/adapters/memctx/sc
 import type { SharedRam } from "../../../../src/adapters/memctx/shared_ram.ts";
 import { MS, SECOND } from "../../../../src/base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../../../src/core/adapter_port.ts";
-import type { QmpReplyHandler } from "../../../../src/qmp/qmp_client.ts";
+import type { QmpReplyHandler } from "../../../../src/qemu/protocol/qmp_client.ts";
 
 const FIRMWARE = "CPU#0\nCPL=0\nCR0=00000011 CR3=00000000\nEFER=0000000000000000\n";
 const LONG_MODE = "CPU#0\nCPL=0\nCR0=80050033 CR3=0000000000abc000\nEFER=0000000000000d01\n";

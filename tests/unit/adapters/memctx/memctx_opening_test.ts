@@ -10,10 +10,10 @@ import { closeFd, openFdCount, type OwnedFd } from "../../../../ffi/owned_fd.ts"
 import { MemctxAdapter } from "../../../../src/adapters/memctx/memctx_adapter.ts";
 import { openSharedRam } from "../../../../src/adapters/memctx/open_shared_ram.ts";
 import type { OpenedRam, RamAnswer, RamRequest } from "../../../../src/adapters/memctx/scan_port.ts";
-import type { QmpLink, QmpLinkUser } from "../../../../src/adapters/qmp_link.ts";
+import type { QmpLink, QmpLinkUser } from "../../../../src/qemu/monitor/qmp_link.ts";
 import { CODE } from "../../../../src/base/codes.ts";
 import { SEAM_REASON } from "../../../../src/event/body_number.ts";
-import type { QmpReplyHandler } from "../../../../src/qmp/qmp_client.ts";
+import type { QmpReplyHandler } from "../../../../src/qemu/protocol/qmp_client.ts";
 import { hasEnded } from "../../../../src/ram/process_end.ts";
 import { AdapterRig } from "../../../fixtures/adapter_rig.ts";
 

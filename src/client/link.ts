@@ -1,0 +1,217 @@
+/**
+ * One connection from its HELLO to its end: the opening, the core's sequence numbers, and why it ended. Who
+ * comes back to a daemon that was restarted has one after another of them; what outlives a connection is
+ * `session.ts`'s.
+ *
+ * A gap in the sequence numbers that no OVERRUN explains means lost events, and ends the connection with a
+ * fault: nothing is lost in silence.
+ * @module
+ */
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { assert } from "../base/assert.ts";
+import { CODE } from "../base/codes.ts";
+import { Fault } from "../base/fault.ts";
+import { NO_ENDPOINT } from "../base/ids.ts";
+import { DIR } from "../event/defaults.ts";
+import { KIND } from "../event/kind.ts";
+import { BODY, EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import { helloBody } from "../protocol/hello.ts";
+import type { ClientEvent } from "./client_event.ts";
+import { Connection, type ConnectionSink } from "./connection.ts";
+import { helloOf, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
+
+/** Who a link belongs to. */
+export interface LinkHost {
+  /** The daemon let this link in: its events follow, in the same turn perhaps. */
+  onWelcome(link: Link, welcome: Welcome): void;
+  /** An event, in order; it is the host's, descriptors included. */
+  onEvent(event: ClientEvent): void;
+  /** Whether the next frames may be read now. False: {@linkcode Link.wake} when that changes. */
+  mayRead(): boolean;
+  /**
+   * A link that was let in has ended, and was not closed from here.
+   *
+   * @param fault why; undefined when the daemon has done what it was there for (a replay that is over)
+   */
+  onLinkEnd(link: Link, fault: Fault | undefined): void;
+}
+
+/** How a link introduces itself. */
+export interface Introduction {
+  /** What the daemon's log and audit call this control. */
+  readonly name: string;
+  /** Which broadcast events it wants. */
+  readonly sub: SubscribeOptions;
+  /** How long the daemon may take to answer, ms. */
+  readonly timeoutMs: number;
+}
+
+/** A connection with its opening. */
+export class Link implements ConnectionSink {
+  readonly #socketPath: string;
+  readonly #host: LinkHost;
+  readonly #connection: Connection;
+  readonly #greeting = Promise.withResolvers<Welcome>();
+  #state: "opening" | "open" | "ended" = "opening";
+  #lastSeq: number | undefined;
+  #afterOverrun = false;
+  /** What the daemon said of this connection as a whole. */
+  #lastError = "";
+  #isOver = false;
+
+  /**
+   * Takes a connected socket over.
+   *
+   * @param socket SEQPACKET; owned from now on
+   * @param socketPath for messages
+   */
+  constructor(socket: OwnedFd, socketPath: string, host: LinkHost) {
+    this.#socketPath = socketPath;
+    this.#host = host;
+    this.#connection = new Connection(socket, this);
+    this.#greeting.promise.catch(() => {
+      // Of a link that is closed as it opens nobody awaits the greeting.
+    });
+  }
+
+  /** The sequence number of the newest event; undefined before the first. */
+  get lastSeq(): number | undefined {
+    return this.#lastSeq;
+  }
+
+  /** Whether frames wait for the socket to take them. */
+  get congested(): boolean {
+    return this.#connection.congested;
+  }
+
+  /**
+   * Says HELLO and awaits the answer.
+   *
+   * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`; `bad-argument` for a subscription
+   *   to a source that does not exist
+   */
+  async greet({ name, sub, timeoutMs }: Introduction): Promise<Welcome> {
+    assert(this.#state === "opening", "a link opens once");
+    const hello = new EventPool(0).acquire();
+    hello.kind = KIND.HELLO;
+    hello.dir = DIR.DOWN;
+    hello.prio = 0;
+    try {
+      hello.setBody(BODY.CBOR, helloBody(helloOf(name, sub)));
+      this.#connection.send(hello);
+    } catch (error) {
+      // A daemon that does not admit this user says so at once, and closes: its REFUSED is read all the same.
+      if (!(error instanceof Fault && error.code === "unreachable")) throw error;
+    } finally {
+      hello.release();
+    }
+    this.#connection.start();
+    const timer = setTimeout(() => {
+      this.#greeting.reject(
+        new Fault(
+          "timed-out",
+          `Cannot join the bus at ${this.#socketPath}: no answer to HELLO within ${timeoutMs} ms; is the daemon wedged?`,
+        ),
+      );
+    }, timeoutMs);
+    try {
+      return await this.#greeting.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Sends an event, borrowed.
+   *
+   * @throws {Fault} `busy`, `unreachable`
+   */
+  send(event: TransferEvent): void {
+    this.#connection.send(event);
+  }
+
+  /** Lets it look again whether it may read and what it has to send. */
+  wake(): void {
+    this.#connection.wake();
+  }
+
+  /** Ends it, and frees what it holds. Its host is not told. */
+  async close(): Promise<void> {
+    this.#state = "ended";
+    this.#greeting.reject(new Fault("unreachable", "the client was closed"));
+    await this.#connection.close();
+  }
+
+  /** See {@linkcode ConnectionSink}. */
+  mayRead(): boolean {
+    return this.#host.mayRead();
+  }
+
+  /** See {@linkcode ConnectionSink}. */
+  onEvent(event: ClientEvent): void {
+    if (this.#state === "opening") return this.#onGreeting(event);
+    this.#checkSeq(event);
+    // It tells of the connection, and not of a VM: its end follows.
+    if (event.kind === KIND.ERROR && event.endpoint === NO_ENDPOINT && event.corr === 0) {
+      this.#noteError(event);
+    }
+    // That the daemon is done is no error for a program to see.
+    if (this.#isOver && event.kind === KIND.ERROR) return event[Symbol.dispose]();
+    this.#host.onEvent(event);
+  }
+
+  /** See {@linkcode ConnectionSink}. */
+  onEnd(fault: Fault): void {
+    const why = this.#lastError === "" ? fault : new Fault(
+      "protocol-error",
+      `Cannot go on: the daemon did not understand this client (${this.#lastError}); use both of the same version`,
+    );
+    this.#greeting.reject(why);
+    if (this.#state !== "open") return;
+    this.#state = "ended";
+    this.#host.onLinkEnd(this, this.#isOver && fault.code === "unreachable" ? undefined : why);
+  }
+
+  #noteError(event: ClientEvent): void {
+    const body = event.as("ERROR");
+    if (body?.code === CODE.ok) this.#isOver = true;
+    else if (body?.code === CODE["protocol-error"]) this.#lastError = body.text || "protocol error";
+  }
+
+  #onGreeting(event: ClientEvent): void {
+    switch (event.kind) {
+      case KIND.WELCOME: {
+        const welcome = welcomeOf(event.body);
+        this.#state = "open";
+        this.#host.onWelcome(this, welcome);
+        this.#greeting.resolve(welcome);
+        return;
+      }
+      case KIND.REFUSED:
+        throw refusalOf(event.body, this.#socketPath);
+      case KIND.ERROR:
+        this.#lastError = event.as("ERROR")?.text ?? "";
+        return;
+      default:
+        event[Symbol.dispose]();
+        throw new Fault(
+          "protocol-error",
+          `Cannot join the bus at ${this.#socketPath}: it began with ${event.kindName}; is it a vmsig daemon?`,
+        );
+    }
+  }
+
+  #checkSeq(event: ClientEvent): void {
+    const isOverrun = event.kind === KIND.OVERRUN;
+    const expected = this.#lastSeq === undefined ? event.seq : (this.#lastSeq + 1) >>> 0;
+    if (event.seq !== expected && !isOverrun && !this.#afterOverrun) {
+      event[Symbol.dispose]();
+      throw new Fault(
+        "protocol-error",
+        `Cannot trust the event stream: number ${expected} was due and ${event.seq} came, with no OVERRUN between; report it as a defect of the daemon`,
+      );
+    }
+    this.#lastSeq = event.seq;
+    this.#afterOverrun = isOverrun;
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * The way to the daemon's socket, and in words why there is none.
+ * @module
+ */
+import { isOsError } from "../../ffi/os_error.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { connectUnix, SOCKET } from "../../ffi/unix_socket.ts";
+import { Fault } from "../base/fault.ts";
+
+const RETRY_MS = 20;
+
+/**
+ * Connects to the daemon.
+ *
+ * @param path the control socket
+ * @param timeoutMs how long it is tried again while the daemon has as many waiting as it lets wait
+ * @throws {Fault} `unreachable`, saying why
+ */
+export async function openSocket(path: string, timeoutMs: number): Promise<OwnedFd> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    try {
+      return connectUnix(path, SOCKET.SEQPACKET);
+    } catch (error) {
+      // EAGAIN: the daemon has as many waiting as it lets wait; it takes them one by one.
+      if (!isOsError(error, "EAGAIN") || performance.now() > deadline) throw unreachable(path, error);
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
+
+function unreachable(path: string, error: unknown): unknown {
+  const fault = (why: string) =>
+    new Fault("unreachable", `Cannot reach the daemon at ${path}: ${why}`, { cause: error });
+  if (isOsError(error, "ENOENT")) {
+    return fault("there is no such socket; start it (vmsig serve) or give --socket PATH");
+  }
+  if (isOsError(error, "ECONNREFUSED")) return fault("nobody listens there any more; start it (vmsig serve)");
+  if (isOsError(error, "EACCES") || isOsError(error, "EPERM")) {
+    return fault("no permission to open the socket; ask for membership in its group, or run as its user");
+  }
+  if (isOsError(error, "EPROTOTYPE")) {
+    return fault("it is a socket of another kind; give the control socket's path");
+  }
+  if (isOsError(error, "EAGAIN")) return fault("it accepts nobody; is it wedged?");
+  if (isOsError(error, "ENOTDIR")) return fault("a part of the path is no directory; give --socket PATH");
+  return error;
+}

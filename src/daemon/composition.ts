@@ -1,0 +1,114 @@
+/**
+ * What every daemon is composed of, however its endpoints come about: the loop, the core, the roster, and the
+ * control socket with its admission. `vmsig serve` adds endpoints over real VMs (loop_daemon.ts), `vmsig
+ * replay` endpoints that play a recording (replay_daemon.ts).
+ * @module
+ */
+import type { AdmissionRule } from "../access/admission.ts";
+import { assert } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { SocketListener } from "../controls/socket/socket_listener.ts";
+import { CLOSING_ORDER } from "../adapters/seams.ts";
+import { Core } from "../core/core.ts";
+import { Loop, type LoopOptions } from "../core/loop.ts";
+import { Roster } from "../roster/roster.ts";
+import { PeerAdmission } from "./peer_admission.ts";
+import { Regranter } from "./regranter.ts";
+
+/** Something that listens for controls. */
+export interface Listening {
+  /** The listening socket, borrowed. */
+  readonly socket: OwnedFd;
+}
+
+/** What a composition is made from. */
+export interface CompositionOptions<L extends Listening> {
+  /** The admission rules, in order; without any, only the daemon's own uid is admitted. */
+  readonly rules: readonly AdmissionRule[];
+  /** The time that everything goes by. */
+  readonly clock: Clock;
+  /** Where its parts log. */
+  readonly log: Log;
+  /** Controls at once. */
+  readonly maxControls: number;
+  /** Events that may wait for one control. */
+  readonly queueEvents: number;
+  /** How the loop spins and is scheduled. */
+  readonly loop: Omit<LoopOptions, "clock" | "log">;
+  /**
+   * Makes the listening socket. Called before anything else is touched; what it throws is the composition's.
+   *
+   * @param admitsOthers whether the rules admit anybody besides the daemon's own uid
+   */
+  readonly listen: (admitsOthers: boolean) => L;
+}
+
+/** The parts, joined. */
+export interface Composition<L extends Listening> {
+  /** What listens; the caller closes it. */
+  readonly listening: L;
+  /** Runs everything else. */
+  readonly loop: Loop;
+  /** The bus. */
+  readonly core: Core;
+  /** Which endpoints there are. */
+  readonly roster: Roster;
+  /** Who is admitted, with which grant. */
+  readonly admission: PeerAdmission;
+  /** The control socket. */
+  readonly listener: SocketListener;
+  /** Keeps the controls' grants as the rules and the roster have them. */
+  readonly regranter: Regranter;
+}
+
+/**
+ * Makes the parts and joins them. Nothing runs yet.
+ *
+ * @throws {Fault} when the socket cannot be had
+ */
+export function compose<L extends Listening>(options: CompositionOptions<L>): Composition<L> {
+  const { rules, clock, log, maxControls, queueEvents } = options;
+  // Grants name endpoints and the roster changes grants: each asks the other, once all of them are made.
+  const admission: PeerAdmission = new PeerAdmission({
+    rules,
+    ownUid: Deno.uid() ?? -1,
+    clock,
+    log: log.for("users"),
+    maxControls,
+    idOf: (name) => roster.idOf(name),
+  });
+  const listening = options.listen(admission.admitsOthers);
+  const loop = new Loop({ ...options.loop, clock, log });
+  const core = new Core({ loop, log, barrier: loop.barrier, closingOrder: CLOSING_ORDER });
+  loop.setHook(core);
+  const roster: Roster = new Roster(core, log, () => regranter.run());
+  const listener = new SocketListener({
+    listener: listening.socket,
+    core,
+    loop,
+    log: log.for("socket"),
+    admission,
+    maxControls,
+    queueEvents,
+  });
+  const regranter: Regranter = new Regranter({
+    loop,
+    members: () => listener.controls.values(),
+    grantOf: (peer) => admission.grantOf(peer),
+    present: (id) => core.fanOut.controls.get(id)?.grant,
+    regrant: (id, grant) => core.regrant(id, grant),
+  });
+  return { listening, loop, core, roster, admission, listener, regranter };
+}
+
+/**
+ * Puts the parts away, after the last turn and before the loop itself, which the caller disposes of last.
+ * Every control has left.
+ */
+export function disposeBus({ core, listener }: Composition<Listening>): void {
+  assert(listener.controls.size === 0 || core.barrier.total > 0, "every control has left");
+  listener.dispose();
+  core.dispose();
+}

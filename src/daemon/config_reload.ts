@@ -1,0 +1,74 @@
+/**
+ * A reloaded config on the loop's thread: takes its pieces, and when it is whole puts it in force. Rules,
+ * policies, channels, write extents and endpoints change at once; the rest at the next start.
+ * @module
+ */
+import type { AdmissionRule } from "../access/admission.ts";
+import type { Log } from "../base/log.ts";
+import { PASS_THROUGH } from "../context/policy.ts";
+import type { Core } from "../core/core.ts";
+import { DIR } from "../event/defaults.ts";
+import { SOURCE_MAX } from "../event/source.ts";
+import type { ChannelConfig, Config, EndpointConfig, PolicyRule } from "./config.ts";
+import { ConfigAssembler } from "./config_messages.ts";
+
+/** Whoever follows the config. Called in this order. */
+export interface ConfigFollowers {
+  /** Follows the admission rules. */
+  readonly admission: (rules: readonly AdmissionRule[]) => void;
+  /** Follows the policies of lanes. */
+  readonly policy: (rules: readonly PolicyRule[]) => void;
+  /** Follows whatever an endpoint is made by. */
+  readonly making: (config: Config) => void;
+  /** Follows the endpoints. */
+  readonly endpoints: (endpoints: readonly EndpointConfig[]) => void;
+  /** Follows the channels. */
+  readonly channels: (channels: readonly ChannelConfig[]) => void;
+  /** Gives every control the grant that it has now. */
+  readonly grants: () => void;
+  /** Everything is in force. */
+  readonly done: () => void;
+}
+
+/** Puts reloaded configs in force. */
+export class ConfigReload {
+  readonly #followers: ConfigFollowers;
+  readonly #log: Log;
+  readonly #assembler = new ConfigAssembler();
+
+  /** Waits for pieces. */
+  constructor(followers: ConfigFollowers, log: Log) {
+    this.#followers = followers;
+    this.#log = log;
+  }
+
+  /** Takes a piece. */
+  piece(message: Uint8Array): void {
+    this.#assembler.piece(message);
+  }
+
+  /** Takes the last piece, and puts the config in force when none of the others was replaced on its way. */
+  last(message: Uint8Array): void {
+    const config = this.#assembler.whole(message);
+    if (config === undefined) return;
+    const follow = this.#followers;
+    follow.admission(config.admission);
+    follow.policy(config.policy);
+    follow.making(config);
+    follow.endpoints(config.endpoints);
+    follow.channels(config.channels);
+    follow.grants();
+    this.#log.info("config reloaded", { endpoints: config.endpoints.length, rules: config.admission.length });
+    follow.done();
+  }
+}
+
+/** Sets the policy of every lane: that of its rule, or none. */
+export function applyPolicies(core: Core, rules: readonly PolicyRule[]): void {
+  for (let source = 1; source < SOURCE_MAX; source++) {
+    for (const dir of [DIR.UP, DIR.DOWN]) {
+      const rule = rules.find((each) => each.source === source && each.dir === dir);
+      core.setPolicy(source, dir, rule?.policy ?? PASS_THROUGH);
+    }
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * The control socket in the file system: listens at its path, opens the file to other users or closes it to
+ * them, and can be made anew at the same path when the file or its folder is gone.
+ * @module
+ */
+import { OsError } from "../../ffi/os_error.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { listenUnix, SOCKET, unlinkSocket } from "../../ffi/unix_socket.ts";
+import { assert } from "../base/assert.ts";
+import { Fault, messageOf } from "../base/fault.ts";
+import type { Log } from "../base/log.ts";
+
+const BACKLOG = 1024;
+
+/** A listening socket and its path. */
+export class ControlSocketFile {
+  /** Where it listens. */
+  readonly path: string;
+  readonly #log: Log;
+  #admitsOthers: boolean;
+  #socket: OwnedFd;
+  /** Which file is ours; null while there is none. */
+  #inode: number | null = null;
+
+  /**
+   * Listens.
+   *
+   * @param admitsOthers whether any other user may connect; who may do what is decided by uid at HELLO
+   * @throws {Fault} `refused` when another process listens there, or the socket cannot be made
+   */
+  constructor(path: string, admitsOthers: boolean, log: Log) {
+    this.path = path;
+    this.#log = log;
+    this.#admitsOthers = admitsOthers;
+    this.#socket = this.#listen();
+  }
+
+  /** The listening socket, borrowed. */
+  get socket(): OwnedFd {
+    return this.#socket;
+  }
+
+  /** The folder that it is in. */
+  get folder(): string {
+    const slash = this.path.lastIndexOf("/");
+    return slash < 0 ? "." : slash === 0 ? "/" : this.path.slice(0, slash);
+  }
+
+  /** The file's name in its folder. */
+  get name(): string {
+    return this.path.slice(this.path.lastIndexOf("/") + 1);
+  }
+
+  /** Whether the file of this path is our socket. */
+  get isThere(): boolean {
+    try {
+      return this.#inode !== null && Deno.lstatSync(this.path).ino === this.#inode;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+      throw error;
+    }
+  }
+
+  /** Opens the socket file to other users, or closes it to them: the rules have changed. */
+  admitOthers(admits: boolean): void {
+    if (admits === this.#admitsOthers) return;
+    this.#admitsOthers = admits;
+    try {
+      Deno.chmodSync(this.path, this.#mode);
+    } catch (error) {
+      // One that is gone is made anew with the right mode.
+      if (!(error instanceof Deno.errors.NotFound)) {
+        this.#log.error(`cannot change who may open ${this.path}: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  /**
+   * Makes the folder and the socket anew.
+   *
+   * @param onListening gets the new socket, borrowed; the old one is closed when this returns
+   * @throws {Fault} `refused` when the socket cannot be made; the old one stays
+   */
+  listenAgain(onListening: (socket: OwnedFd) => void): void {
+    Deno.mkdirSync(this.folder, { recursive: true, mode: 0o755 });
+    const before = this.#socket;
+    this.#socket = this.#listen();
+    assert(this.#socket !== before, "a new socket listens");
+    onListening(this.#socket);
+    before.close();
+  }
+
+  /** Closes the socket and removes its file, if that is still ours. */
+  close(): void {
+    if (this.isThere) unlinkSocket(this.path);
+    this.#inode = null;
+    this.#socket.close();
+  }
+
+  get #mode(): number {
+    return this.#admitsOthers ? 0o666 : 0o600;
+  }
+
+  #listen(): OwnedFd {
+    try {
+      const socket = listenUnix(this.path, SOCKET.SEQPACKET, { mode: this.#mode, backlog: BACKLOG });
+      this.#inode = Deno.lstatSync(this.path).ino;
+      return socket;
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      const remedy = ["EACCES", "EPERM", "EROFS"].includes(error.errnoName)
+        ? "no permission to make a socket in its folder; give --socket PATH in a folder of yours, or run as root"
+        : error.message;
+      throw new Fault("refused", `Cannot listen on ${this.path}: ${remedy}`, { cause: error });
+    }
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Where the daemon's endpoints come from: the config's `[[endpoint]]` tables, files in the trigger directory,
+ * and QEMUs that the host probe found. Each of them asks for endpoints under a name of its own, and the
+ * roster is kept in step with what is asked for (roster/desired.ts). Whatever comes many at a time is
+ * attached and detached one per turn.
+ * @module
+ */
+import { seamsOfFound } from "../adapters/seams.ts";
+import { assert } from "../base/assert.ts";
+import type { Log } from "../base/log.ts";
+import type { LoopPort } from "../core/adapter_port.ts";
+import { Desired, TRUST } from "../roster/desired.ts";
+import type { EndpointRequest, Roster } from "../roster/roster.ts";
+import { TriggerDirectory } from "../roster/trigger_directory.ts";
+import { type EndpointConfig, parseEndpointTable } from "./config.ts";
+import type { PlannedEndpoint } from "./endpoint_maker.ts";
+import type { FoundVm } from "./host_watch.ts";
+import { TurnQueue } from "./turn_queue.ts";
+
+/** Which source of endpoints an asker belongs to: the first part of its name. */
+const ASKER = { CONFIG: "config:", FILE: "file:", PROBE: "probe:" } as const;
+
+/** What discovery works with. */
+export interface EndpointDiscoveryOptions {
+  /** The loop on whose turns the work is spread. */
+  readonly loop: LoopPort;
+  /** Where it is told what cannot be attached. */
+  readonly log: Log;
+  /** Where endpoints are attached. */
+  readonly roster: Roster;
+  /** Makes an endpoint attachable. */
+  readonly request: (endpoint: PlannedEndpoint) => EndpointRequest;
+  /** The trigger directory. */
+  readonly triggerDir: string;
+  /** The daemon's uid: files of this user and of root count. */
+  readonly ownUid: number;
+}
+
+/** Keeps the roster as the config, the trigger directory and the host probe say. */
+export class EndpointDiscovery implements Disposable {
+  readonly #desired: Desired<PlannedEndpoint>;
+  readonly #triggers: TriggerDirectory;
+  readonly #reloading: TurnQueue;
+  readonly #probing: TurnQueue;
+  #state: "running" | "stopped" = "running";
+
+  /** Watches the trigger directory; attaches nothing before the loop's next turn. */
+  constructor({ loop, log, roster, request, triggerDir, ownUid }: EndpointDiscoveryOptions) {
+    this.#reloading = new TurnQueue(loop);
+    this.#probing = new TurnQueue(loop);
+    const desired = new Desired(roster, request, log);
+    this.#desired = desired;
+    this.#triggers = new TriggerDirectory({
+      path: triggerDir,
+      loop,
+      log,
+      ownUid,
+      listener: {
+        onFile: (name, text) =>
+          desired.want(`${ASKER.FILE}${name}`, parseEndpointTable(text, `${triggerDir}/${name}`)),
+        onGone: (name) => desired.drop(`${ASKER.FILE}${name}`),
+      },
+    });
+  }
+
+  /** Attaches the endpoints of the first config, all of them now: nobody is served yet. */
+  attachConfigured(endpoints: readonly EndpointConfig[]): void {
+    for (const task of this.#configured(endpoints)) task();
+  }
+
+  /** Attaches and detaches as a reloaded config says, one endpoint per turn. */
+  reconfigure(endpoints: readonly EndpointConfig[]): void {
+    assert(this.#state === "running", "a config is reloaded only while the daemon runs");
+    this.#reloading.replace(this.#configured(endpoints));
+  }
+
+  /**
+   * Attaches what the host probe found, unless somebody named it already, and detaches what has ended, one VM
+   * per turn.
+   */
+  probed(found: readonly FoundVm[]): void {
+    if (this.#state === "stopped") return;
+    const running = new Map(found.map((vm) => [askerOf(vm), vm]));
+    const tasks: (() => void)[] = [];
+    for (const asker of this.#askersOf(ASKER.PROBE)) {
+      // One that goes by another name now (it has left root's rights) is another endpoint.
+      if (running.get(asker)?.name !== this.#desired.wantedBy(asker)?.name) {
+        tasks.push(() => this.#desired.drop(asker));
+      }
+    }
+    for (const vm of found) {
+      if (vm.qmp !== "" && this.#desired.wantedBy(askerOf(vm))?.name !== vm.name) {
+        tasks.push(() => this.#wantFound(vm));
+      }
+    }
+    this.#probing.replace(tasks);
+  }
+
+  /** Looks at the whole trigger directory anew: its folder was removed and made again. */
+  lookAgain(): void {
+    if (this.#state === "running") this.#triggers.lookAgain();
+  }
+
+  /** Attaches and detaches nothing from now on; what is attached stays, for whoever shuts the daemon down. */
+  stop(): void {
+    if (this.#state === "stopped") return;
+    this.#state = "stopped";
+    this.#probing.clear();
+    this.#reloading.clear();
+    this.#triggers.close();
+  }
+
+  /** Gives the trigger directory's descriptor back, after {@linkcode stop} and the last turn. */
+  [Symbol.dispose](): void {
+    assert(this.#state === "stopped", "discovery is stopped before it is put away");
+    this.#triggers[Symbol.dispose]();
+  }
+
+  /**
+   * What there is to do so that the config's endpoints are there, and none of an older config: each task
+   * attaches or detaches one.
+   */
+  #configured(endpoints: readonly EndpointConfig[]): (() => void)[] {
+    const tasks: (() => void)[] = [];
+    const wanted = new Set(endpoints.map((endpoint) => `${ASKER.CONFIG}${endpoint.name}`));
+    for (const asker of this.#askersOf(ASKER.CONFIG)) {
+      if (!wanted.has(asker)) tasks.push(() => this.#desired.drop(asker));
+    }
+    for (const endpoint of endpoints) {
+      tasks.push(() => this.#desired.want(`${ASKER.CONFIG}${endpoint.name}`, endpoint));
+    }
+    return tasks;
+  }
+
+  #wantFound(vm: FoundVm): void {
+    // A VM that the config or a trigger file names has a monitor there, whichever of its monitors is free.
+    const isThis = (endpoint: PlannedEndpoint) => endpoint.qmp === vm.qmp || endpoint.name === vm.name;
+    if (this.#desired.some(isThis, TRUST.NAMED)) return;
+    const endpoint: PlannedEndpoint = {
+      name: vm.name,
+      vmid: 0,
+      qmp: vm.qmp,
+      ...seamsOfFound(vm),
+      expected: { pid: vm.pid, started: vm.started },
+    };
+    this.#desired.want(askerOf(vm), endpoint, vm.trusted ? TRUST.OWN : TRUST.FOUND);
+  }
+
+  #askersOf(source: (typeof ASKER)[keyof typeof ASKER]): string[] {
+    return this.#desired.askers().filter((asker) => asker.startsWith(source));
+  }
+}
+
+/** A process, whoever had its number before. */
+function askerOf(vm: FoundVm): string {
+  return `${ASKER.PROBE}${vm.pid}:${vm.started}`;
+}

@@ -1,0 +1,113 @@
+/**
+ * Which peers are admitted to the control socket, with which rights: from the rules of the config and with
+ * limits per uid, so that one user cannot take every place. Root and the daemon's own
+ * user are not limited, and have places in reserve: whoever has to mend things gets in.
+ * @module
+ */
+import { CODE } from "../base/codes.ts";
+import type { Clock } from "../base/clock.ts";
+import { Admission, type AdmissionRule } from "../access/admission.ts";
+import { type Grant, maskOf, NO_ENDPOINTS } from "../access/grant.ts";
+import type { UserDatabase } from "../access/user_database.ts";
+import { type Log, SILENT } from "../base/log.ts";
+import type { AdmissionDecision, AdmissionPolicy, Peer, Refusal } from "../controls/socket/admission_port.ts";
+import { systemUsers } from "./system_users.ts";
+
+/** What admission goes by. */
+export interface PeerAdmissionOptions {
+  /** The rules of the config, in order. */
+  readonly rules: readonly AdmissionRule[];
+  /** The daemon's uid. */
+  readonly ownUid: number;
+  /** Says when what is known of users is too old. */
+  readonly clock: Clock;
+  /** Where it is told that the tables of users cannot be read. */
+  readonly log?: Log;
+  /**
+   * Controls at once, all users together; one user other than root and the daemon's own gets half of them at
+   * most.
+   */
+  readonly maxControls: number;
+  /** The number of an endpoint by its name, as the roster has it now. */
+  readonly idOf: (name: string) => number | undefined;
+}
+
+const ROOT = 0;
+
+/** Admits peers by rules. */
+export class PeerAdmission implements AdmissionPolicy {
+  /** Who is who on this machine. */
+  readonly users: UserDatabase;
+  readonly #options: PeerAdmissionOptions;
+  readonly #admission: Admission;
+  /** Controls by uid. */
+  readonly #inside = new Map<number, number>();
+
+  /** Makes one that admits by the rules given. */
+  constructor(options: PeerAdmissionOptions) {
+    this.#options = options;
+    this.users = systemUsers(options.clock, options.log ?? SILENT);
+    this.#admission = new Admission(
+      options.rules,
+      options.ownUid,
+      this.users,
+      (names) => this.#slotsOf(names),
+    );
+  }
+
+  /** Whether any rule admits somebody else than the daemon's own uid. */
+  get admitsOthers(): boolean {
+    return this.#admission.admitsOthers;
+  }
+
+  /** Takes the rules of a reloaded config; every live grant has to be asked for anew. */
+  replace(rules: readonly AdmissionRule[]): void {
+    this.#admission.replace(rules);
+  }
+
+  screen(peer: Peer): Refusal | undefined {
+    return this.#admission.admits(peer) ? undefined : notAdmitted(peer);
+  }
+
+  isPrivileged(peer: Peer): boolean {
+    return peer.uid === ROOT || peer.uid === this.#options.ownUid;
+  }
+
+  admit(peer: Peer): AdmissionDecision {
+    const grant = this.#admission.grant(peer);
+    if (grant === undefined) return notAdmitted(peer);
+    const inside = this.#inside.get(peer.uid) ?? 0;
+    const limit = Math.max(1, Math.floor(this.#options.maxControls / 2));
+    if (!this.isPrivileged(peer) && inside >= limit) {
+      return { ok: false, code: CODE.busy, reason: `uid ${peer.uid} has ${inside} controls already` };
+    }
+    this.#inside.set(peer.uid, inside + 1);
+    return { ok: true, grant };
+  }
+
+  /** The grant of a peer that is in, as the rules and the roster are now. */
+  grantOf(peer: Peer): Grant {
+    return this.#admission.grant(peer) ??
+      { principal: peer.uid, endpoints: NO_ENDPOINTS, sources: 0, caps: 0, arbPrio: 0 };
+  }
+
+  left(peer: Peer): void {
+    const inside = this.#inside.get(peer.uid) ?? 0;
+    if (inside <= 1) this.#inside.delete(peer.uid);
+    else this.#inside.set(peer.uid, inside - 1);
+  }
+
+  #slotsOf(names: readonly string[]): ReturnType<typeof maskOf> {
+    const ids: number[] = [];
+    for (const name of names) {
+      const id = this.#options.idOf(name);
+      if (id !== undefined) ids.push(id);
+    }
+    return maskOf(ids);
+  }
+}
+
+function notAdmitted({ uid }: Peer): Refusal {
+  const reason = `uid ${uid} is not admitted; add an [[admission]] to the daemon's config`;
+  return { ok: false, code: CODE["not-admitted"], reason };
+}

@@ -1,0 +1,342 @@
+/**
+ * The picture of a std VGA (or bochs-display) straight out of its video memory: no word to the monitor, no
+ * pause of QEMU. In modes of 32 bits the canvas gets the bytes as they are; the others are widened as a
+ * screendump widens them.
+ *
+ * The mode comes from the card's registers: by the monitor at first ({@linkcode VramPort.askMode}), then from
+ * where QEMU keeps them (vga_state.ts), with every picture. Where they are not found there, the monitor is
+ * asked again once a second while somebody watches, before each single picture, and after
+ * {@linkcode VramSource.modeMayHaveChanged}.
+ *
+ * The guest may write while its memory is read: a picture may show half of an update, as a monitor's would.
+ * What is shown is what is in memory: a guest that has blanked its screen still shows its picture.
+ * @module
+ */
+import { RowReader } from "../../../ffi/picture_rows.ts";
+import { assert } from "../../base/assert.ts";
+import { NEVER, SECOND } from "../../base/clock.ts";
+import { CODE } from "../../base/codes.ts";
+import type { Canvas } from "../canvas.ts";
+import type { DisplayListener, DisplaySource } from "../display_source.ts";
+import {
+  type CardRule,
+  type DispiRegisters,
+  type DisplayMode,
+  isSameMode,
+  type LinearMode,
+  modeOf,
+} from "./dispi.ts";
+import { readPalette, rowWriterOf } from "./pixel_rows.ts";
+import { type VgaRegisters, VgaState } from "./vga_state.ts";
+import type { VideoMemory } from "./video_memory.ts";
+
+/** How often the mode is asked for while somebody watches and nothing else tells of it. */
+const ASK_GAP_NS = SECOND;
+/** How often a mode that cannot be shown is looked at again, where it is known without asking. */
+const OTHER_LOOK_NS = SECOND / 10;
+
+/** What the source needs of whoever runs it. */
+export interface VramPort extends DisplayListener {
+  /**
+   * Read the card's registers by the monitor (`registersCommand`), and hand the answer to
+   * {@linkcode VramSource.onRegisters}. Not called again before it was answered.
+   */
+  askMode(): void;
+  /** The card shows something else from now on. Of anything but a linear mode there is no picture here. */
+  onMode(mode: DisplayMode): void;
+  /** The single picture that was asked for cannot be had here, as the mode is not linear: another source has to. */
+  onNoPicture(): void;
+}
+
+/** What is known of a card. */
+export interface VramOptions {
+  /** False for bochs-display, whose memory region has the name "bochs-display-vram". */
+  readonly isVga: boolean;
+  /** True: its registers are never looked for in QEMU's memory. */
+  readonly onlyAsk?: boolean;
+}
+
+/** How the mode is known. */
+type ModeState =
+  /** Not at all: it is asked for. */
+  | { readonly kind: "unknown" }
+  /** By the monitor; QEMU's heap is being looked through for the registers. */
+  | { readonly kind: "searching"; readonly state: VgaState }
+  /** By the monitor, asked anew at {@linkcode VramSource.#askNs}. */
+  | { readonly kind: "asked" }
+  /** From QEMU's memory, with every picture. */
+  | { readonly kind: "read"; readonly state: VgaState };
+
+/** The source. */
+export class VramSource implements DisplaySource {
+  readonly kind = "vram" as const;
+  readonly fd = -1;
+  readonly events = 0;
+  readonly #memory: VideoMemory;
+  readonly #canvas: Canvas;
+  readonly #port: VramPort;
+  readonly #card: CardRule;
+  readonly #canSearch: boolean;
+  readonly #reader = new RowReader();
+  readonly #palette = new Int32Array(256);
+  #state: ModeState = { kind: "unknown" };
+  #mode: DisplayMode | undefined;
+  /** The picture as it lies in video memory, for modes of fewer than 32 bits. */
+  #raw = new Uint8Array(0);
+  /** Whether what is in it has not been made into pixels yet, or into those of another palette. */
+  #isRawNew = false;
+  #gapNs = NEVER;
+  #isWanted = false;
+  #isAsking = false;
+  #isLost = false;
+  #mustAsk = true;
+  #askNs = 0;
+  #lastNs = -Infinity;
+  #nextNs = NEVER;
+
+  /**
+   * A source that does nothing yet.
+   *
+   * @param memory the card's memory; owned from now on
+   * @param canvas what it paints on
+   * @param port who runs it
+   * @param options of the card
+   */
+  constructor(memory: VideoMemory, canvas: Canvas, port: VramPort, options: VramOptions) {
+    this.#memory = memory;
+    this.#canvas = canvas;
+    this.#port = port;
+    this.#card = { isVga: options.isVga, memoryBytes: memory.sizeBytes };
+    this.#canSearch = options.isVga && options.onlyAsk !== true && memory.heap.end > 0;
+  }
+
+  get nextNs(): number {
+    return this.#nextNs;
+  }
+
+  /** What the card shows, as far as it is known. */
+  get mode(): DisplayMode | undefined {
+    return this.#mode;
+  }
+
+  /** Whether the mode is known with every picture, without the monitor. */
+  get readsRegisters(): boolean {
+    return this.#state.kind === "read";
+  }
+
+  /** The VGA's registers as they are now; undefined where they are not found, or QEMU has gone. */
+  registers(): VgaRegisters | undefined {
+    return this.#state.kind === "read" ? this.#state.state.read() : undefined;
+  }
+
+  demand(perSecond: number): void {
+    assert(perSecond >= 0 && perSecond <= 240, "a rate is 0 to 240 pictures a second");
+    this.#gapNs = perSecond === 0 ? NEVER : SECOND / perSecond;
+    this.#schedule();
+  }
+
+  once(): void {
+    this.#isWanted = true;
+    // What was asked for earlier tells an earlier mode.
+    if (this.#state.kind !== "read") this.#mustAsk = true;
+    this.#schedule();
+  }
+
+  /** The guest was reset or went on, or its state was loaded: the mode is not what it was. */
+  modeMayHaveChanged(): void {
+    if (this.#state.kind !== "read") this.#mustAsk = true;
+    this.#schedule();
+  }
+
+  /**
+   * The monitor's answer.
+   *
+   * @param registers the card's; undefined when it shows none: it is not there, or not placed yet
+   */
+  onRegisters(registers: DispiRegisters | undefined, nowNs: number): void {
+    assert(this.#isAsking, "an answer was asked for");
+    this.#isAsking = false;
+    this.#askNs = nowNs + ASK_GAP_NS;
+    if (this.#isLost) return;
+    if (registers === undefined) {
+      this.#state = { kind: "asked" };
+      this.#take({ kind: "off" });
+    } else {
+      this.#learn(registers);
+      this.#take(modeOf(registers, this.#card));
+    }
+    this.#schedule();
+  }
+
+  step(nowNs: number): void {
+    if (nowNs < this.#nextNs || this.#isLost) return;
+    if (this.#state.kind === "searching") this.#search(this.#state.state);
+    if (this.#mustAsk && !this.#isAsking) this.#ask();
+    // Until it is answered, there is no picture that could be said to be of now.
+    if (!this.#isAsking && this.#isDue(nowNs)) this.#look(nowNs);
+    const isOld = this.#state.kind === "asked" && nowNs >= this.#askNs && this.#gapNs !== NEVER;
+    if (isOld && !this.#isAsking) this.#mustAsk = true;
+    this.#schedule();
+  }
+
+  [Symbol.dispose](): void {
+    this.#isLost = true;
+    this.#nextNs = NEVER;
+    this.#memory[Symbol.dispose]();
+  }
+
+  #ask(): void {
+    this.#mustAsk = false;
+    this.#isAsking = true;
+    this.#port.askMode();
+  }
+
+  #isDue(nowNs: number): boolean {
+    return this.#isWanted || nowNs >= this.#lastNs + this.#gapNs;
+  }
+
+  /** When it wants to be stepped: at once while something can be done now. */
+  #schedule(): void {
+    const isIdle = this.#isLost || (this.#gapNs === NEVER && !this.#isWanted);
+    if (isIdle) this.#nextNs = NEVER;
+    else if (this.#isAsking) this.#nextNs = NEVER;
+    else if (this.#mustAsk || this.#isWanted || this.#state.kind === "searching") this.#nextNs = 0;
+    else if (this.#mode?.kind === "linear") this.#nextNs = this.#lastNs + this.#gapNs;
+    else if (this.#state.kind === "read") this.#nextNs = this.#lastNs + OTHER_LOOK_NS;
+    else this.#nextNs = this.#askNs;
+    if (!isIdle && this.#state.kind === "asked") this.#nextNs = Math.min(this.#nextNs, this.#askNs);
+  }
+
+  /** Begins to look for the registers in QEMU's memory, the first time that they are known. */
+  #learn(registers: DispiRegisters): void {
+    if (this.#state.kind !== "unknown") return;
+    this.#state = this.#canSearch
+      ? { kind: "searching", state: new VgaState(this.#memory, registers) }
+      : { kind: "asked" };
+  }
+
+  #search(state: VgaState): void {
+    const found = state.search();
+    if (found === "found") this.#state = { kind: "read", state };
+    else if (found === "absent") this.#state = { kind: "asked" };
+  }
+
+  #look(nowNs: number): void {
+    this.#lastNs = nowNs;
+    if (!this.#readMode()) return;
+    if (this.#mode?.kind !== "linear") {
+      if (this.#isWanted) this.#port.onNoPicture();
+      this.#isWanted = false;
+      return;
+    }
+    if (!this.#paint(this.#mode)) return;
+    if (this.#state.kind === "read" && !this.#isStill(this.#mode)) {
+      // Half of one mode and half of another: painted anew, and never shown.
+      this.#readMode();
+      if (this.#mode?.kind !== "linear" || !this.#paint(this.#mode)) return;
+    }
+    this.#canvas.commit(nowNs);
+    if (!this.#isWanted) return;
+    this.#isWanted = false;
+    this.#port.onPicture();
+  }
+
+  /** Takes the mode from QEMU's memory where that is known; false when QEMU has gone. */
+  #readMode(): boolean {
+    if (this.#state.kind !== "read") return true;
+    const registers = this.#state.state.read();
+    if (registers === undefined) {
+      this.#lose();
+      return false;
+    }
+    this.#take(modeOf(registers.dispi, this.#card));
+    const isIndexed = this.#mode?.kind === "linear" && this.#mode.bits === 8;
+    if (isIndexed && readPalette(registers.palette, registers.isWidePalette, this.#palette)) {
+      this.#isRawNew = true;
+    }
+    return true;
+  }
+
+  #isStill(mode: LinearMode): boolean {
+    const registers = this.#state.kind === "read" ? this.#state.state.read() : undefined;
+    return registers !== undefined && isSameMode(mode, modeOf(registers.dispi, this.#card));
+  }
+
+  /** The card has this mode from now on. */
+  #take(mode: DisplayMode): void {
+    // Without its palette a picture of indices is none.
+    const shown: DisplayMode = mode.kind === "linear" && mode.bits === 8 && this.#state.kind !== "read"
+      ? { kind: "invalid" }
+      : mode;
+    if (isSameMode(this.#mode, shown)) return;
+    const before = this.#mode;
+    this.#mode = shown;
+    if (shown.kind === "linear") {
+      const isResized = before?.kind !== "linear" || before.width !== shown.width ||
+        before.height !== shown.height;
+      if (isResized) this.#canvas.resize(shown.width, shown.height);
+      const rawBytes = shown.bits === 32 ? 0 : shown.width * shown.height * ((shown.bits + 7) >>> 3);
+      this.#raw = new Uint8Array(rawBytes);
+      this.#isRawNew = true;
+      // All of it is shown once, also when it is black.
+      this.#canvas.damage(0, 0, shown.width, shown.height);
+    }
+    this.#port.onMode(shown);
+  }
+
+  /** Reads the picture; false when QEMU has gone. */
+  #paint(mode: LinearMode): boolean {
+    const changed = mode.bits === 32 ? this.#paintWords(mode) : this.#paintRaw(mode, mode.bits);
+    if (changed < 0) this.#lose();
+    return changed >= 0;
+  }
+
+  #paintWords({ width, height, stride, offset }: LinearMode): number {
+    const canvas = this.#canvas;
+    const reader = this.#reader;
+    const changed = this.#memory.readRows(reader, {
+      position: offset,
+      stride,
+      picture: canvas.pixels,
+      to: 0,
+      toStride: canvas.stride,
+      rowBytes: 4 * width,
+      rows: height,
+    });
+    if (changed > 0) {
+      const left = reader.left >>> 2;
+      canvas.damage(left, reader.top, Math.ceil(reader.right / 4) - left, reader.bottom - reader.top);
+    }
+    return changed;
+  }
+
+  #paintRaw({ width, height, stride, offset }: LinearMode, bits: 8 | 15 | 16 | 24): number {
+    const reader = this.#reader;
+    const pixelBytes = (bits + 7) >>> 3;
+    const rowBytes = width * pixelBytes;
+    const where = { position: offset, stride, picture: this.#raw, to: 0, toStride: rowBytes };
+    const changed = this.#memory.readRows(reader, { ...where, rowBytes, rows: height });
+    if (changed < 0 || (changed === 0 && !this.#isRawNew)) return changed;
+    const canvas = this.#canvas;
+    const words = canvas.words;
+    const write = rowWriterOf(bits, this.#palette);
+    const [top, bottom] = this.#isRawNew ? [0, height] : [reader.top, reader.bottom];
+    for (let y = top; y < bottom; y++) {
+      write({ bytes: this.#raw, at: y * rowBytes, width }, words, y * canvas.stride / 4);
+    }
+    const left = this.#isRawNew ? 0 : Math.floor(reader.left / pixelBytes);
+    const right = this.#isRawNew ? width : Math.ceil(reader.right / pixelBytes);
+    canvas.damage(left, top, right - left, bottom - top);
+    this.#isRawNew = false;
+    return changed;
+  }
+
+  #lose(): void {
+    this.#isLost = true;
+    this.#nextNs = NEVER;
+    const why = this.#memory.isThere
+      ? "its video memory is not where it was: the card was removed"
+      : "QEMU has ended";
+    this.#port.onLost(CODE["seam-down"], why);
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * One connection to a QMP socket on the loop: reads whatever QEMU writes (what is not read grows QEMU's
+ * memory without bound), and writes commands, keeping what the socket does not take. It knows bytes, not
+ * messages.
+ * @module
+ */
+import { ERR, HUP, IN, OUT } from "../../../ffi/poller.ts";
+import { isPeerGone, sendOne } from "../../../ffi/datagram.ts";
+import { ERRNO } from "../../../ffi/os_error.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { readInto } from "../../../ffi/stream.ts";
+import { refuseDescriptors } from "../../../ffi/unix_socket.ts";
+import type { QmpDescriptors, QmpOutput } from "../protocol/qmp_client.ts";
+import type { DeadlineHandler, MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
+import { ReadingBudget } from "./reading_budget.ts";
+
+/** Who takes what comes. */
+export interface QmpConnectionListener {
+  /** Bytes of the stream, valid during the call. */
+  onBytes(bytes: Uint8Array, length: number): void;
+  /** The stream has ended; nothing comes after it. */
+  onEnd(): void;
+  /** Something that was done with what came threw: the connection is to be lost. Left out: it is closed. */
+  onFault?(error: unknown): void;
+}
+
+interface Unsent {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Go with the first byte, and are closed when it has gone. */
+  descriptors: QmpDescriptors | null;
+  offset: number;
+}
+
+/** Small enough that what one read brings takes well under a millisecond: see reading_budget.ts. */
+const READ_BYTES = 16_384;
+/** All connections read into it: what it holds is taken before anything else is read. */
+let readBuffer: Uint8Array<ArrayBuffer> | undefined;
+
+/** A connected socket under the loop's watch. */
+export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
+  readonly #socket: OwnedFd;
+  readonly #loop: MonitorLoop;
+  readonly #listener: QmpConnectionListener;
+  #unsent: Unsent[] = [];
+  readonly #budget = new ReadingBudget();
+  /** The budget is used up: nothing is read until the timer comes. */
+  #isPausing = false;
+  #open = true;
+
+  /** Takes over a connected socket and starts watching it. */
+  constructor(socket: OwnedFd, loop: MonitorLoop, listener: QmpConnectionListener) {
+    this.#socket = socket;
+    this.#loop = loop;
+    this.#listener = listener;
+    // QEMU sends none, and whoever sits there in its place is not to hold the loop up with one.
+    refuseDescriptors(socket.fd);
+    loop.watch(socket.fd, IN, this);
+  }
+
+  /** Takes a command's bytes; what the socket does not take now goes when it can. */
+  sendCommand(bytes: Uint8Array<ArrayBuffer>, length: number, descriptors: QmpDescriptors | null): void {
+    let owned = descriptors;
+    try {
+      if (!this.#open) return;
+      let sent = 0;
+      if (this.#unsent.length === 0) {
+        const result = sendOne(this.#socket.fd, bytes, 0, length, owned?.fds);
+        // A peer that is gone is told by the end of the stream, which is read next.
+        if (result === length || isPeerGone(result)) return;
+        sent = Math.max(0, result);
+        this.#rewatch(true);
+      }
+      this.#unsent.push({
+        bytes: bytes.slice(sent, length),
+        descriptors: sent > 0 ? null : owned,
+        offset: 0,
+      });
+      if (sent === 0) owned = null;
+    } finally {
+      owned?.close();
+    }
+  }
+
+  /** Called by the loop. */
+  onReady(events: number): void {
+    if ((events & OUT) !== 0) this.#flush();
+    if ((events & (IN | HUP | ERR)) !== 0) this.drain();
+  }
+
+  /** Called by the loop: something of its own threw. */
+  onFault(error: unknown): void {
+    if (this.#listener.onFault === undefined) this.close();
+    else this.#listener.onFault(error);
+  }
+
+  /** Reads what is there, at most a turn's worth; the loop comes back for the rest. */
+  drain(): void {
+    const { clock } = this.#loop;
+    const buffer = readBuffer ??= new Uint8Array(READ_BYTES);
+    this.#budget.begin(clock.nowNs());
+    while (this.#open) {
+      const n = readInto(this.#socket.fd, buffer, 0, buffer.length);
+      if (n === -ERRNO.EAGAIN) break;
+      if (n <= 0) {
+        this.close();
+        this.#listener.onEnd();
+        return;
+      }
+      this.#listener.onBytes(buffer, n);
+      // A short read of a stream socket has emptied it: the next event tells of more, or of the end.
+      if (n < buffer.length || this.#budget.isSliceOver(clock.nowNs())) break;
+    }
+    const resumeNs = this.#budget.end(clock.nowNs());
+    if (resumeNs > 0 && this.#open) this.#pause(resumeNs);
+  }
+
+  /** Called by the loop: reading goes on. */
+  onTimer(): void {
+    this.#isPausing = false;
+    this.#rewatch(this.#unsent.length > 0);
+  }
+
+  #pause(untilNs: number): void {
+    this.#loop.arm(this, untilNs);
+    if (this.#isPausing) return;
+    this.#isPausing = true;
+    this.#rewatch(this.#unsent.length > 0);
+  }
+
+  #rewatch(forRoom: boolean): void {
+    this.#loop.rewatch(this.#socket.fd, (this.#isPausing ? 0 : IN) | (forRoom ? OUT : 0));
+  }
+
+  /** Ends it: the listener is told nothing more. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#forgetUnsent();
+    this.#loop.disarm(this);
+    this.#loop.unwatch(this.#socket.fd);
+    this.#socket.close();
+  }
+
+  #forgetUnsent(): void {
+    for (const unsent of this.#unsent) unsent.descriptors?.close();
+    this.#unsent = [];
+  }
+
+  #flush(): void {
+    while (this.#open) {
+      const first = this.#unsent[0];
+      if (first === undefined) {
+        this.#rewatch(false);
+        return;
+      }
+      const { bytes, offset } = first;
+      const result = sendOne(
+        this.#socket.fd,
+        bytes,
+        offset,
+        bytes.length - offset,
+        first.descriptors?.fds,
+      );
+      if (isPeerGone(result)) {
+        this.#forgetUnsent();
+        continue;
+      }
+      if (result <= 0) return;
+      first.descriptors?.close();
+      first.descriptors = null;
+      first.offset += result;
+      if (first.offset === bytes.length) this.#unsent.shift();
+    }
+  }
+}

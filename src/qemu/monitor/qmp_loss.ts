@@ -1,0 +1,120 @@
+/**
+ * Why a monitor is not usable, in the protocol's numbers and in words: the reason of SEAM_DOWN, the code and
+ * text of the ERROR beside it, and what to do about it for the log.
+ * @module
+ */
+import { ERRNO, OsError } from "../../../ffi/os_error.ts";
+import { CODE } from "../../base/codes.ts";
+import { messageOf } from "../../base/fault.ts";
+import { SEAM_REASON } from "../../event/body_number.ts";
+
+/** A monitor's loss. */
+export interface QmpLoss {
+  /** SEAM_DOWN's reason, one of SEAM_REASON. */
+  readonly reason: number;
+  /** ERROR's code. */
+  readonly code: number;
+  /** ERROR's text: at most 40 bytes, the VM's name is the event's endpoint. */
+  readonly text: string;
+  /** What a person should do, for the log. */
+  readonly remedy: string;
+}
+
+/** The peer closed the connection and lives on. */
+export const PEER_CLOSED: QmpLoss = {
+  reason: SEAM_REASON.PEER_CLOSED,
+  code: CODE["seam-down"],
+  text: "QEMU closed the QMP connection",
+  remedy: "look into QEMU's own log; the connection is tried again",
+};
+/** The QEMU process has ended. */
+export const PROCESS_GONE: QmpLoss = {
+  reason: SEAM_REASON.PROCESS_GONE,
+  code: CODE["seam-down"],
+  text: "the QEMU process has ended",
+  remedy: "start the VM again; the connection is tried again",
+};
+/** Connected and silent. */
+export const STALE: QmpLoss = {
+  reason: SEAM_REASON.HEARTBEAT_STALE,
+  code: CODE["timed-out"],
+  text: "QEMU does not answer on QMP",
+  remedy: "it is stopped (SIGSTOP) or stuck; it is used again as soon as it answers",
+};
+/** Connected, and no greeting: the monitor serves one client at a time. */
+export const HELD: QmpLoss = {
+  reason: SEAM_REASON.HEARTBEAT_STALE,
+  code: CODE.busy,
+  text: "no QMP greeting: another client has it",
+  remedy:
+    "give vmsig a monitor of its own (-qmp unix:PATH,server=on,wait=off); it is used as soon as it is free",
+};
+
+/** QEMU sends more events than any machine has. */
+export const FLOOD: QmpLoss = {
+  reason: SEAM_REASON.PROTOCOL_ERROR,
+  code: CODE["protocol-error"],
+  text: "QEMU floods QMP with events",
+  remedy: "look for what this QEMU does; it is connected again after a pause that grows each time",
+};
+
+/**
+ * Somebody else listens where a process said that its monitor is.
+ *
+ * @param pid who listens; 0 when that cannot be seen
+ */
+export function impostorLoss(pid: number, expected: number): QmpLoss {
+  return {
+    reason: SEAM_REASON.NO_PERMISSION,
+    code: CODE.refused,
+    text: "another process listens on the QMP path",
+    remedy: `process ${expected} names this monitor, and ${
+      pid === 0 ? "another" : `process ${pid}`
+    } listens there; if that is meant (socket activation), name it by an [[endpoint]]`,
+  };
+}
+
+/** The peer does not speak QMP. */
+export function protocolLoss(why: string): QmpLoss {
+  return {
+    reason: SEAM_REASON.PROTOCOL_ERROR,
+    code: CODE["protocol-error"],
+    text: "what QMP sends is not QMP",
+    remedy: `${why}; is the path a QMP socket (-qmp, or -mon with mode=control)?`,
+  };
+}
+
+/**
+ * A connection that did not come about.
+ *
+ * @param isSocket false when something else than a socket has the path: the kernel refuses that as it refuses
+ *   a socket on which nobody listens
+ */
+export function connectLoss(error: unknown, isSocket = true): QmpLoss {
+  const remedy = messageOf(error);
+  const gone = { reason: SEAM_REASON.PROCESS_GONE, code: CODE["seam-down"], remedy };
+  const wrong = { reason: SEAM_REASON.PROTOCOL_ERROR, code: CODE["bad-argument"], remedy };
+  if (!(error instanceof OsError)) return { ...wrong, text: "the QMP path cannot be used" };
+  switch (error.errno) {
+    case ERRNO.ENOENT:
+    case ERRNO.ENOTDIR:
+      return { ...gone, text: "there is no QMP socket at its path" };
+    case ERRNO.ECONNREFUSED:
+      if (!isSocket) return { ...gone, text: "the QMP path is not a socket" };
+      return { ...gone, text: "nobody listens on the QMP socket" };
+    case ERRNO.EAGAIN:
+      return HELD;
+    case ERRNO.EACCES:
+    case ERRNO.EPERM:
+      return {
+        reason: SEAM_REASON.NO_PERMISSION,
+        code: CODE.refused,
+        text: "no permission to use the QMP socket",
+        remedy: `${remedy}; give this user write access to the socket and its folder`,
+      };
+    case ERRNO.EPROTOTYPE:
+      return { ...wrong, text: "the QMP path is not a stream socket" };
+    default:
+      return { ...gone, code: CODE.refused, text: `cannot connect to QMP: ${error.errnoName}` };
+  }
+}

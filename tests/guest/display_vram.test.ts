@@ -1,0 +1,232 @@
+/**
+ * The vram source against a screendump of the same VM, stopped, on a real QEMU without a display: bit for bit
+ * in each mode; mode changes; a QEMU that ends.
+ * @module
+ */
+import "../unit/ffi/loaded_shim.ts";
+import { assert, assertEquals } from "@std/assert";
+import { monotonicClock } from "../../ffi/clock.ts";
+import { MemoryCanvas } from "../../src/display/canvas.ts";
+import type { DisplayMode } from "../../src/display/vga/dispi.ts";
+import {
+  type DisplayCard,
+  isLinearCard,
+  parseRegisters,
+  registersCommand,
+} from "../../src/display/vga/monitor_texts.ts";
+import { VideoMemory } from "../../src/display/vga/video_memory.ts";
+import { type VramOptions, VramSource } from "../../src/display/vga/vram_source.ts";
+import { ppmToRgba, readPpmHead } from "../../src/vgpu/ppm.ts";
+import { type TestMode, VgaGuest } from "./vga_guest.ts";
+
+/** A source on a card of a VM, with a canvas in memory, and what it told. */
+class Rig implements Disposable {
+  readonly canvas = new MemoryCanvas();
+  readonly modes: DisplayMode[] = [];
+  readonly source: VramSource;
+  asked = 0;
+  pictures = 0;
+  unanswered = 0;
+  lost = "";
+  #mustAnswer = false;
+  readonly #guest: VgaGuest;
+  readonly #card: DisplayCard;
+
+  private constructor(guest: VgaGuest, card: DisplayCard, memory: VideoMemory, options: VramOptions) {
+    this.#guest = guest;
+    this.#card = card;
+    this.source = new VramSource(memory, this.canvas, {
+      onLost: (_code, why) => this.lost = why,
+      onPicture: () => this.pictures++,
+      onNoPicture: () => this.unanswered++,
+      onMode: (mode) => this.modes.push(mode),
+      askMode: () => {
+        this.asked++;
+        this.#mustAnswer = true;
+      },
+    }, options);
+  }
+
+  static async on(guest: VgaGuest, card: DisplayCard, onlyAsk = false): Promise<Rig> {
+    const place = await guest.place(card);
+    const options = { isVga: place.region !== "bochs-display-vram", onlyAsk };
+    return new Rig(guest, card, VideoMemory.open(place), options);
+  }
+
+  /** Steps until the one picture that is asked for is there, or known not to be had. */
+  async once(): Promise<"picture" | "none" | "lost"> {
+    const [pictures, unanswered] = [this.pictures, this.unanswered];
+    this.source.once();
+    for (;;) {
+      await this.step();
+      if (this.lost !== "") return "lost";
+      if (this.pictures > pictures) return "picture";
+      if (this.unanswered > unanswered) return "none";
+    }
+  }
+
+  /** Steps until the registers are found in QEMU's memory. */
+  async findRegisters(): Promise<void> {
+    for (let i = 0; i < 1000 && !this.source.readsRegisters; i++) {
+      this.source.demand(240);
+      await this.step();
+    }
+    this.source.demand(0);
+    assert(this.source.readsRegisters, "the registers are in QEMU's heap");
+  }
+
+  async step(): Promise<void> {
+    this.source.step(monotonicClock.nowNs());
+    if (!this.#mustAnswer) return;
+    this.#mustAnswer = false;
+    const registers = this.#card.registers;
+    const text = registers === undefined ? "" : await this.#guest.monitor(registersCommand(registers));
+    this.source.onRegisters(parseRegisters(text), monotonicClock.nowNs());
+  }
+
+  [Symbol.dispose](): void {
+    this.source[Symbol.dispose]();
+  }
+}
+
+/** The pixels of a screendump as the canvas has them: 0x00RRGGBB. */
+function dumpWords(ppm: Uint8Array<ArrayBuffer>): { width: number; height: number; words: Int32Array } {
+  const head = readPpmHead(ppm, ppm.length);
+  assert(head.ok);
+  const { width, height } = head;
+  const rgba = new Uint8Array(width * height * 4);
+  ppmToRgba(ppm, head.dataOffset, width * height, rgba);
+  const words = new Int32Array(width * height);
+  for (let i = 0; i < words.length; i++) {
+    words[i] = rgba[4 * i]! << 16 | rgba[4 * i + 1]! << 8 | rgba[4 * i + 2]!;
+  }
+  return { width, height, words };
+}
+
+/** The picture of the source is the screendump's, bit for bit. */
+async function assertSame(guest: VgaGuest, rig: Rig, what: string): Promise<void> {
+  await guest.qmp.execute("stop");
+  assertEquals(await rig.once(), "picture", what);
+  const dump = dumpWords(await guest.screendump());
+  assertEquals([rig.canvas.width, rig.canvas.height], [dump.width, dump.height], what);
+  let first = -1;
+  for (let i = 0; i < dump.words.length; i++) {
+    if ((rig.canvas.words[i]! & 0xff_ffff) === dump.words[i]) continue;
+    first = i;
+    break;
+  }
+  const at = `${what}: pixel ${first % dump.width}, ${Math.floor(first / dump.width)}`;
+  assertEquals(
+    first < 0 ? "" : (rig.canvas.words[first]! & 0xff_ffff).toString(16),
+    first < 0 ? "" : dump.words[first]!.toString(16),
+    at,
+  );
+  await guest.qmp.execute("cont");
+}
+
+const MODES: readonly TestMode[] = [
+  { width: 1280, height: 800, bits: 32 },
+  { width: 1024, height: 768, bits: 24 },
+  { width: 800, height: 600, bits: 16 },
+  { width: 640, height: 480, bits: 15 },
+  { width: 640, height: 480, bits: 8 },
+  { width: 800, height: 600, bits: 32, virtualWidth: 1024, xOffset: 100, yOffset: 77 },
+  { width: 640, height: 480, bits: 24, virtualWidth: 800, xOffset: 5, yOffset: 3 },
+  { width: 640, height: 400, bits: 16, virtualWidth: 720, xOffset: 7, yOffset: 1 },
+  { width: 8, height: 1, bits: 32 },
+  { width: 2560, height: 1600, bits: 32 },
+];
+
+for (const way of ["registers", "monitor"] as const) {
+  Deno.test(`vram: each mode is the screendump's, the mode by ${way}`, async () => {
+    await using guest = await VgaGuest.start();
+    const [card] = await guest.cards();
+    assert(card !== undefined && isLinearCard(card) && card.isVga);
+    using rig = await Rig.on(guest, card, way === "monitor");
+    assertEquals([await rig.once(), rig.modes], ["none", [{ kind: "vga" }]], "firmware's text screen");
+    if (way === "registers") await rig.findRegisters();
+    const asked = rig.asked;
+    let seed = 1;
+    for (const mode of MODES) {
+      if (mode.bits === 8 && !rig.source.readsRegisters) continue;
+      await guest.setMode(mode);
+      await guest.fill(seed++ * 0x9e37_79b1 >>> 0, 0);
+      await assertSame(guest, rig, `${mode.width}x${mode.height}x${mode.bits}`);
+    }
+    if (way === "registers") assertEquals(rig.asked, asked, "the monitor was not asked again");
+    await guest.video(3);
+    assertEquals(await rig.once(), "none");
+    assertEquals(rig.modes.at(-1), { kind: "vga" });
+  });
+}
+
+Deno.test("vram: what the guest writes is told as damage, and a still picture is none", async () => {
+  await using guest = await VgaGuest.start();
+  const [card] = await guest.cards();
+  using rig = await Rig.on(guest, card!);
+  await guest.setMode({ width: 1280, height: 800, bits: 32 });
+  await guest.fill(1, 64);
+  assertEquals(await rig.once(), "picture");
+  assertEquals(rig.canvas.lastDamage, [0, 0, 1280, 800]);
+  const commits = rig.canvas.commits;
+  assertEquals([await rig.once(), rig.canvas.commits], ["picture", commits], "known to be there already");
+  for (const [x, y] of [[0, 0], [1279, 799], [640, 400], [17, 799]] as const) {
+    const at = 4 * (y * 1280 + x) + 1;
+    const old = rig.canvas.pixels[at]!;
+    await guest.poke(at, old ^ 0xff);
+    assertEquals(await rig.once(), "picture");
+    assertEquals(rig.canvas.lastDamage, [x - x % 16, y, 16, 1]);
+    assertEquals(rig.canvas.pixels[at], old ^ 0xff);
+  }
+});
+
+Deno.test("vram: 1,000 mode changes, looked at in between: no picture of the wrong size, and all as dumped", async () => {
+  await using guest = await VgaGuest.start();
+  const [card] = await guest.cards();
+  using rig = await Rig.on(guest, card!);
+  assertEquals(await rig.once(), "none");
+  await rig.findRegisters();
+  const asked = rig.asked;
+  for (let i = 0; i < 1000; i++) {
+    const width = 8 * (1 + i * 37 % 160);
+    const height = 1 + i * 101 % 800;
+    const bits = [32, 24, 16, 15, 8][i % 5]!;
+    const done = guest.setMode({ width, height, bits });
+    // Whatever mode it is in on the way.
+    await rig.once();
+    await done;
+    assertEquals(await rig.once(), "picture");
+    assertEquals([rig.canvas.width, rig.canvas.height], [width, height]);
+    if (i % 100 === 0) await assertSame(guest, rig, `change ${i}`);
+  }
+  assertEquals([rig.asked, rig.lost], [asked, ""]);
+});
+
+Deno.test("vram: two more cards, without a mode; a reset; QEMU's end", async () => {
+  await using guest = await VgaGuest.start({
+    extraArgs: ["-device", "bochs-display", "-device", "secondary-vga"],
+  });
+  const cards = await guest.cards();
+  assertEquals(cards.map((card) => [card.isVga, isLinearCard(card)]), [
+    [true, true],
+    [false, true],
+    [false, true],
+  ]);
+  const places = await Promise.all(cards.map((card) => guest.place(card)));
+  assertEquals(new Set(places.map((place) => place.address)).size, 3);
+  using rig = await Rig.on(guest, cards[0]!);
+  using second = await Rig.on(guest, cards[1]!);
+  using third = await Rig.on(guest, cards[2]!);
+  assertEquals([await second.once(), second.modes], ["none", [{ kind: "off" }]]);
+  assertEquals([await third.once(), third.modes], ["none", [{ kind: "vga" }]]);
+  await guest.setMode({ width: 640, height: 480, bits: 32 });
+  assertEquals(await rig.once(), "picture");
+  await guest.qmp.execute("system_reset");
+  await guest.answer();
+  assertEquals(await rig.once(), "none", "after the reset it shows text");
+  assertEquals(rig.modes.at(-1), { kind: "vga" });
+  await rig.findRegisters();
+  guest.vm.kill("SIGKILL");
+  await guest.vm.ended;
+  assertEquals([await rig.once(), rig.lost], ["lost", "QEMU has ended"]);
+});
