@@ -9,7 +9,7 @@ import { openFdCount } from "../../ffi/owned_fd.ts";
 import { SOCKET, socketPair } from "../../ffi/unix_socket.ts";
 import { SECOND } from "../../src/base/clock.ts";
 import { CODE } from "../../src/base/codes.ts";
-import { QmpConversation } from "../../src/controls/perception/qmp_conversation.ts";
+import { QmpConversation } from "../../src/qemu/monitor/qmp_conversation.ts";
 import type { VncAddress } from "../../src/display/vnc/vnc_address.ts";
 import { VncSource } from "../../src/display/vnc/vnc_source.ts";
 import { rgbOf, SourceRig } from "../fixtures/source_rig.ts";
