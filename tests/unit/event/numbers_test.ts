@@ -223,6 +223,12 @@ Deno.test("the numbers inside bodies", () => {
   assertEquals(plain(numbers.ROSTER_STATE), { GONE: 0, ATTACHING: 1, UP: 2, DOWN: 3 });
   assertEquals(plain(numbers.VGPU_STATE), { LOST: 0, CANDIDATE: 1, ALIVE: 2 });
   assertEquals(plain(numbers.FRAME_SOURCE), { VGPU: 1, SCREENDUMP: 2, VRAM: 3, DBUS: 4, VNC: 5 });
+  assertEquals(plain(numbers.FRAME_OP), { ONCE: 0, WATCH: 1, UNWATCH: 2, TEXT: 3, STATUS: 4 });
+  assertEquals(plain(numbers.DISPLAY_OP), { SERVED: 0, HEADS: 1, DUMP: 2, OPEN: 3, VGA: 4, SOURCE: 5 });
+  assertEquals(
+    [numbers.FRAME_STOPPED, numbers.DEMAND_STOPPED, numbers.DEMAND_PICTURE, numbers.DEMAND_TEXT],
+    [1, 1, 2, 4],
+  );
 });
 
 Deno.test("sizes", () => {
