@@ -91,7 +91,7 @@ denort() {
   rm -rf "$staging"
 }
 
-# What `deno bundle` bundles with (scripts/bundle.ts): Deno gets it when it is first needed. Without it the
+# What `deno bundle` bundles with (scripts/build/bundle.ts): Deno gets it when it is first needed. Without it the
 # executable is compiled all the same.
 bundler() {
   local scratch

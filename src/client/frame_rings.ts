@@ -40,7 +40,7 @@ export interface SampledFrame {
 }
 
 /** The rings of one client. */
-export class FrameRings implements Disposable {
+export class FrameRings {
   readonly #rings = new Map<number, Ring>();
 
   /** Takes an event in; its descriptor stays the event's. */
@@ -91,7 +91,7 @@ export class FrameRings implements Disposable {
   }
 
   /** Lets go of all. */
-  [Symbol.dispose](): void {
+  clear(): void {
     for (const key of [...this.#rings.keys()]) this.#replace(key, undefined);
   }
 

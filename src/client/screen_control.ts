@@ -144,6 +144,8 @@ export async function* watchFrames(
     let last = first.frameId;
     yield first;
     for await (const event of stream) {
+      // Another daemon knows nothing of who watched.
+      if (event.kind === KIND.RECONNECTED) await watch(rate);
       const info = event.as("FRAME_INFO");
       if (info === undefined || info.head !== head) continue;
       // Of a new source the numbers may begin anew.

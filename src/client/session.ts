@@ -21,11 +21,12 @@ import { DIR, type Dir, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.t
 import { KIND, type Kind } from "../event/kind.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
+import { type CommandOptions, DEFAULT_TIMEOUT_MS } from "./command_options.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
+import type { Welcome } from "./handshake.ts";
 import { FrameRings } from "./frame_rings.ts";
 import { FrameWatches } from "./frame_watches.ts";
-import type { Welcome } from "./handshake.ts";
 import { type LeaseLoss, leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
 import { type Introduction, Link, type LinkHost } from "./link.ts";
@@ -37,20 +38,10 @@ import { checkPace, type ReconnectOptions, Reconnector } from "./reconnector.ts"
 import { RosterView } from "./roster_view.ts";
 import { StreamSet } from "./stream_set.ts";
 
-/** How long a command may take unless told, ms. */
-export const DEFAULT_TIMEOUT_MS = 5000;
+export { type CommandOptions, DEFAULT_TIMEOUT_MS };
+
 /** One past the largest kind of a daemon that does not say it. */
 const KINDS_OF_OLD = 112;
-
-/** What every command takes. */
-export interface CommandOptions {
-  /** How long to await the answer; {@linkcode DEFAULT_TIMEOUT_MS} unless told. */
-  readonly timeoutMs?: number;
-  /** Gives up early. The command may have been carried out all the same. */
-  readonly signal?: AbortSignal;
-  /** The lease token to send under; 0, as unless told: whatever lease this client holds. */
-  readonly token?: number;
-}
 
 /** What a session is made of. */
 export interface SessionOptions extends Introduction {
@@ -80,7 +71,7 @@ export class Session implements LinkHost {
   readonly memory: MemoryView = new MemoryView();
   /** The frames that were handed over. */
   readonly rings: FrameRings = new FrameRings();
-  /** What is watched. */
+  /** Which heads are watched. */
   readonly watches: FrameWatches = new FrameWatches();
   /** The leases that are held. */
   readonly leases: LeaseBook = new LeaseBook();
@@ -236,7 +227,6 @@ export class Session implements LinkHost {
   async close(): Promise<void> {
     const state = this.#state;
     const fault = new Fault("unreachable", "the client was closed");
-    this.rings[Symbol.dispose]();
     if (state.is !== "ended") this.#end(undefined, fault, "disconnected");
     this.#streams.dropBacklog();
     if (state.is === "up") this.#retire(state.link);
@@ -336,6 +326,7 @@ export class Session implements LinkHost {
     this.#state = { is: "ended", fault };
     this.#pending.failAll(answer);
     this.leases.loseAll(loss);
+    this.rings.clear();
     this.#streams.end(isDone ? undefined : fault);
   }
 
@@ -352,6 +343,7 @@ export class Session implements LinkHost {
     this.leases.loseAll("owner-gone");
     this.roster.clear();
     this.memory.clear();
+    this.rings.clear();
     const returning = reconnector.run().then((final) => {
       if (final !== undefined && this.#state.is === "away") this.#end(final, final, "disconnected");
     });

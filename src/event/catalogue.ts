@@ -374,9 +374,19 @@ export const CATALOGUE = {
     needs: JOINED,
     ...PLAIN,
   },
+  RECONNECTED: {
+    // Of a client library to its own program: a daemon is there again, and what came meanwhile was missed.
+    number: 113,
+    way: "local",
+    source: SOURCE.CORE,
+    prio: same(PRIO.URGENT),
+    inline: inline.RECONNECTED,
+    needs: NOBODY,
+    ...PLAIN,
+  },
   CMD_FRAME: {
     // ONCE and TEXT are answered when they are served; the picture goes to everybody who watches frames.
-    number: 113,
+    number: 114,
     way: "down",
     source: SOURCE.FRAME,
     prio: same(PRIO.NORMAL),
@@ -386,7 +396,7 @@ export const CATALOGUE = {
   },
   FRAME_DEMAND: {
     // For whoever makes the pictures: kept, because it says what is wanted now.
-    number: 114,
+    number: 115,
     way: "up",
     source: SOURCE.FRAME,
     prio: same(PRIO.NORMAL),
@@ -397,7 +407,7 @@ export const CATALOGUE = {
     retainedBy: "head",
   },
   CMD_DISPLAY: {
-    number: 115,
+    number: 116,
     way: "down",
     source: SOURCE.FRAME,
     prio: same(PRIO.NORMAL),
@@ -409,7 +419,7 @@ export const CATALOGUE = {
     fds: 1,
   },
   DISPLAY: {
-    number: 116,
+    number: 117,
     way: "up",
     source: SOURCE.FRAME,
     prio: same(PRIO.NORMAL),
@@ -422,7 +432,7 @@ export const CATALOGUE = {
   },
   SCREEN_TEXT: {
     // Not BULK: who asked for it gets it before the answer to the question.
-    number: 117,
+    number: 118,
     way: "up",
     source: SOURCE.FRAME,
     prio: same(PRIO.NORMAL),
@@ -432,16 +442,6 @@ export const CATALOGUE = {
     body: "cbor",
     bodyBytes: MAX_BODY_BYTES,
     publishable: true,
-  },
-  RECONNECTED: {
-    // Of a client library to its own program: a daemon is there again, and what came meanwhile was missed.
-    number: 118,
-    way: "local",
-    source: SOURCE.CORE,
-    prio: same(PRIO.URGENT),
-    inline: inline.RECONNECTED,
-    needs: NOBODY,
-    ...PLAIN,
   },
 } as const satisfies Readonly<Record<string, KindRow>>;
 

@@ -56,8 +56,11 @@ export interface Paging {
 
 /** A paging mode of x86-64. */
 export interface X64Paging extends Paging {
+  /** Its architecture. */
   readonly architecture: "x86-64";
+  /** How many levels. */
   readonly levels: 4 | 5;
+  /** Bits of a canonical address. */
   readonly addressBits: 48 | 57;
 }
 

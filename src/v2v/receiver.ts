@@ -186,6 +186,7 @@ export class Receiver extends RingHalf {
     return this.words[this.theirs + PEER_PRODUCER_ACTIVE] !== 0;
   }
 
+  /** Ends its use: whatever is asked of it from now on is answered by this fault. */
   override shut(fault: Fault): void {
     this.fault = fault;
     this.#span = 0;

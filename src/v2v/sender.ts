@@ -179,6 +179,7 @@ export class Sender extends RingHalf {
     return this.#wanted <= this.#room() && this.#found();
   }
 
+  /** Ends its use: whatever is asked of it from now on is answered by this fault. */
   override shut(fault: Fault): void {
     this.fault = fault;
     this.#prepared = this.#sent;

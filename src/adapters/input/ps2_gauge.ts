@@ -12,7 +12,8 @@
  * all the same, and releases that may not have fitted are sent again as soon as the queue is empty. A release
  * of a key that is up changes nothing in a guest.
  *
- * Where there is no such controller (its port reads as 0xff) or no such command, steps go by their pace alone.
+ * Where there is no such controller (its port reads as 0xff) or no such command, steps go by their pace
+ * alone.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -28,6 +29,8 @@ import { QCODE_OF_KEY } from "./qmp_keys.ts";
 export const PS2_QUEUE_BYTES = 16;
 /** From so many bytes on it is looked whether the guest has read them. */
 const LOOK_FROM_BYTES = 6;
+/** How long to wait before a full queue is looked at again: a guest takes about 0.1 ms a byte. */
+export const PS2_LOOK_GAP_NS: number = 1 * MS;
 const OUTPUT_FULL = 0x01;
 const NO_CONTROLLER = 0xff;
 const ANSWER_NS = 5 * SECOND;

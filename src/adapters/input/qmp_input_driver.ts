@@ -34,7 +34,7 @@ import { stepEnd } from "./input_step.ts";
 import { Pace } from "./pace.ts";
 import { eventsOf, hasAbsolute, hasKeys, notchEvents, outcomeOf } from "./qmp_input_events.ts";
 import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";
-import { Ps2Gauge } from "./ps2_gauge.ts";
+import { PS2_LOOK_GAP_NS, Ps2Gauge } from "./ps2_gauge.ts";
 import { tabletLack } from "./tablet.ts";
 import { STEP_BURST, STEP_GAP_NS } from "./step_pace.ts";
 import { ALONE_WINDOW_ENTRIES, LOOK_GAP_NS, VirtioGauge, WINDOW_ENTRIES } from "./virtio_gauge.ts";
@@ -254,7 +254,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       }
     }
     if (this.#ps2?.hasRoom(frame, from, to, nowNs) === false) {
-      this.#loop?.arm(this, nowNs + LOOK_GAP_NS);
+      this.#loop?.arm(this, nowNs + PS2_LOOK_GAP_NS);
       return false;
     }
     const nextNs = this.#pace.nextNs();

@@ -1,6 +1,6 @@
 /**
  * The fonts of a VGA's ROM as base64: 256 glyphs in the order of code page 437, a byte a row, the leftmost
- * pixel in bit 7. Made by scripts/fonts.ts; the fonts are in the public domain, as is said there.
+ * pixel in bit 7. Made by scripts/build/fonts.ts; the fonts are in the public domain, as is said there.
  * @module
  */
 /** 8x8. */

@@ -68,7 +68,7 @@ const KINDS = {
   REFUSED: 98,
   OVERRUN: 99,
   CMD_BARRIER: 112,
-  RECONNECTED: 118,
+  RECONNECTED: 113,
 };
 const RETIRED = [16, 17, 18, 19, 32, 33, 34, 35, 36, 66, 67, 68, 69, 71, 72];
 

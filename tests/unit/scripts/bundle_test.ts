@@ -1,7 +1,7 @@
 /** A bundle's URLs lead to where the shim and the Workers are, and nothing is loaded that nobody knows. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
-import { withPlaces } from "../../../scripts/bundle.ts";
+import { withPlaces } from "../../../scripts/build/bundle.ts";
 
 const PLACES = new Map([
   ["libvmsig_shim.so", "shim/libvmsig_shim.so"],

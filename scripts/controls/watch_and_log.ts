@@ -1,17 +1,17 @@
 /**
  * A scripted control: writes every event of the bus to a log file, one JSON object a line.
  *
- *     deno run -q -P=script scripts/watch_and_log.ts FILE [SOCKET]
+ *     deno run -q -P=script scripts/controls/watch_and_log.ts FILE [SOCKET]
  *
  * The file is in this checkout (the permission set allows no other folder); it is appended to, and a line is
  * whole or not there.
  * @module
  */
-import { connect, describeEvent, runScript } from "../src/client/mod.ts";
+import { connect, describeEvent, runScript } from "../../src/client/mod.ts";
 
 const [path, socket] = Deno.args;
 if (path === undefined) {
-  console.error("usage: deno run -q -P=script scripts/watch_and_log.ts FILE [SOCKET]");
+  console.error("usage: deno run -q -P=script scripts/controls/watch_and_log.ts FILE [SOCKET]");
   Deno.exit(2);
 }
 

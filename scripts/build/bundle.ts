@@ -1,11 +1,11 @@
 /**
- * Bundles the sources before they are compiled: 450 modules become a few files, one per command and those that
- * they share. A command of the executable starts 15 ms earlier so. It is done by `deno bundle`, which brings
- * esbuild with it; `scripts/setup.sh compile` sees to that. Where it cannot be had, the executable is compiled
- * from the sources as they are.
+ * Bundles the sources before they are compiled: 450 modules become a few files, one per command and those
+ * that they share, so that a command of the executable starts 15 ms earlier. It is done by `deno bundle`,
+ * which brings esbuild with it; `scripts/setup.sh compile` sees to that. Where it cannot be had, the
+ * executable is compiled from the sources as they are.
  * @module
  */
-import { Fault } from "../src/base/fault.ts";
+import { Fault } from "../../src/base/fault.ts";
 
 /** What is compiled: a folder, and paths in it. */
 export interface Bundle {
@@ -92,7 +92,7 @@ export function withPlaces(text: string, file: string, places: ReadonlyMap<strin
     if (place === undefined) {
       throw new Fault(
         "refused",
-        `Cannot bundle: ${file} loads ${literal} by its URL, which scripts/bundle.ts does not know`,
+        `Cannot bundle: ${file} loads ${literal} by its URL, which scripts/build/bundle.ts does not know`,
       );
     }
     const up = "../".repeat(file.split("/").length - 1);

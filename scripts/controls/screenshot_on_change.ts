@@ -2,26 +2,26 @@
  * A scripted control: saves a picture of a VM's screen whenever it has changed, at most one a second, as
  * NAME-0001.png, NAME-0002.png, … in this checkout (the permission set allows no other folder).
  *
- *     deno run -q -P=script scripts/screenshot_on_change.ts ENDPOINT [SOCKET]
+ *     deno run -q -P=script scripts/controls/screenshot_on_change.ts ENDPOINT [SOCKET]
  *
  * It reads the frames that the daemon's perception shares (a memfd with the newest frames of the guest's vgpu
  * producer, or of QEMU's screendump), and needs the capabilities observe, roster and frame.
  * @module
  */
-import { Mapping } from "../ffi/mapping.ts";
-import { getSeals, SEAL } from "../ffi/memfd.ts";
-import { connect, Fault, runScript } from "../src/client/mod.ts";
-import { MappedRegion } from "../src/vgpu/mapped_region.ts";
-import { toPicture } from "../src/vgpu/picture.ts";
-import { encodePng } from "../src/vgpu/png.ts";
-import { FrameInfo } from "../src/vgpu/snapshots.ts";
-import { READ, VgpuRegion } from "../src/vgpu/vgpu_region.ts";
+import { Mapping } from "../../ffi/mapping.ts";
+import { getSeals, SEAL } from "../../ffi/memfd.ts";
+import { connect, Fault, runScript } from "../../src/client/mod.ts";
+import { MappedRegion } from "../../src/vgpu/mapped_region.ts";
+import { toPicture } from "../../src/vgpu/picture.ts";
+import { encodePng } from "../../src/vgpu/png.ts";
+import { FrameInfo } from "../../src/vgpu/snapshots.ts";
+import { READ, VgpuRegion } from "../../src/vgpu/vgpu_region.ts";
 
 const LEAST_GAP_MS = 1000;
 
 const [ref, socket] = Deno.args;
 if (ref === undefined) {
-  console.error("usage: deno run -q -P=script scripts/screenshot_on_change.ts ENDPOINT [SOCKET]");
+  console.error("usage: deno run -q -P=script scripts/controls/screenshot_on_change.ts ENDPOINT [SOCKET]");
   Deno.exit(2);
 }
 

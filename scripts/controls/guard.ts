@@ -3,17 +3,17 @@
  * because an automation holds input, the guard takes the lease away from the automation (which is told, and
  * stops) and lets go of it at once: the person's next try gets it.
  *
- *     deno run -q -P=script scripts/guard.ts UID [SOCKET]
+ *     deno run -q -P=script scripts/controls/guard.ts UID [SOCKET]
  *
  * UID is the person's. The guard needs a rule of its own in the daemon's config, with `audit`, `roster` and
  * `input` among its caps and an arb_prio above the automation's; the person needs none above it.
  * @module
  */
-import { connect, describeBody, Fault, KIND, LEASE_CLASS, runScript } from "../src/client/mod.ts";
+import { connect, describeBody, Fault, KIND, LEASE_CLASS, runScript } from "../../src/client/mod.ts";
 
 const [uid, socket] = Deno.args;
 if (uid === undefined || !/^[0-9]+$/.test(uid)) {
-  console.error("usage: deno run -q -P=script scripts/guard.ts UID [SOCKET]");
+  console.error("usage: deno run -q -P=script scripts/controls/guard.ts UID [SOCKET]");
   Deno.exit(2);
 }
 

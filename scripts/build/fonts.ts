@@ -3,14 +3,14 @@
  * package seabios). The fonts in it are in the public domain: its source (vgafonts in vgasrc) says that they
  * come from Joseph Gil's collection fntcol16.zip, "the individual fonts are public domain".
  *
- *   deno run -A scripts/fonts.ts [/usr/share/seabios/vgabios-stdvga.bin]
+ *   deno run -A scripts/build/fonts.ts [/usr/share/seabios/vgabios-stdvga.bin]
  *
  * Linux' built-in fonts differ from these in 42 glyphs and are under the GPL: they are not copied, but read
  * out of the guest that draws with them (src/display/text/linux_fonts.ts).
  * @module
  */
 const [path = "/usr/share/seabios/vgabios-stdvga.bin"] = Deno.args;
-const TARGET = new URL("../src/display/text/vga_fonts.ts", import.meta.url);
+const TARGET = new URL("../../src/display/text/vga_fonts.ts", import.meta.url);
 
 /** The letter A of each, and its rows: found once, it tells where the font begins. */
 const LETTERS: readonly { readonly rows: number; readonly bits: readonly number[] }[] = [
@@ -35,7 +35,7 @@ Deno.writeTextFileSync(
   TARGET,
   `/**
  * The fonts of a VGA's ROM as base64: 256 glyphs in the order of code page 437, a byte a row, the leftmost
- * pixel in bit 7. Made by scripts/fonts.ts; the fonts are in the public domain, as is said there.
+ * pixel in bit 7. Made by scripts/build/fonts.ts; the fonts are in the public domain, as is said there.
  * @module
  */
 ${parts.join("\n")}`,

@@ -2,15 +2,15 @@
  * The man page, made from the same command table as the help: what it says is what the commands do. The
  * completions are made likewise (completion.ts).
  *
- *   deno run -A scripts/man_page.ts man | completion [bash|zsh|fish]
+ *   deno run -A scripts/build/man_page.ts man | completion [bash|zsh|fish]
  *
  * @module
  */
 import { completion, type Shell, SHELLS } from "./completion.ts";
-import { optionsOf } from "../src/client/cli/command_line.ts";
-import type { CommandEntry, CommandModule } from "../src/client/cli/command.ts";
-import { COMMANDS } from "../src/client/cli/command_table.ts";
-import { VERSION } from "../src/base/version.ts";
+import { optionsOf } from "../../src/client/cli/command_line.ts";
+import type { CommandEntry, CommandModule } from "../../src/client/cli/command.ts";
+import { COMMANDS } from "../../src/client/cli/command_table.ts";
+import { VERSION } from "../../src/base/version.ts";
 
 /** Stands for a space at which no line is broken, until the text is troff's. */
 const NO_BREAK = "\u00a0";
@@ -106,7 +106,7 @@ if (import.meta.main) {
   else if (what === "completion" && SHELLS.includes(shell as Shell)) {
     await Deno.stdout.write(new TextEncoder().encode(await completion(shell as Shell)));
   } else {
-    console.error(`vmsig: usage: scripts/man_page.ts man | completion [${SHELLS.join("|")}]`);
+    console.error(`vmsig: usage: scripts/build/man_page.ts man | completion [${SHELLS.join("|")}]`);
     Deno.exit(2);
   }
 }

@@ -5,7 +5,7 @@
  * version.
  * @module
  */
-import { Fault, messageOf } from "../src/base/fault.ts";
+import { Fault, messageOf } from "../../src/base/fault.ts";
 
 /** Where the runtime base comes from. */
 export type RuntimeBase =

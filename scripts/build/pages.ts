@@ -3,28 +3,28 @@
  * what the code itself goes by: the catalogue of kinds, the layouts, the numbers. A page holds each table
  * between `<!-- table: NAME -->` and `<!-- end of table -->`; the prose around it is written by hand.
  *
- *   deno run -A scripts/pages.ts           checks that each page is as it would be made, and names the
+ *   deno run -A scripts/build/pages.ts           checks that each page is as it would be made, and names the
  *                                          first line that differs
- *   deno run -A scripts/pages.ts --write   makes them
+ *   deno run -A scripts/build/pages.ts --write   makes them
  *
  * @module
  */
-import { CODE } from "../src/base/codes.ts";
-import type { Field, Fields } from "../src/base/layout.ts";
-import { ROWS } from "../src/event/catalogue.ts";
-import * as numbers from "../src/event/body_number.ts";
-import { CAP, capNames, RETIRED_CAPS } from "../src/event/capability.ts";
-import { RETIRED_KINDS } from "../src/event/kind.ts";
-import type { KindRow, Needs } from "../src/event/kind_row.ts";
-import { LEASE_CLASSES } from "../src/event/lease_class.ts";
-import { PRIO, prioName } from "../src/event/priority.ts";
-import { SOURCE, sourceName } from "../src/event/source.ts";
-import { SYSTEMS } from "../src/guest/systems.ts";
-import * as region from "../src/vgpu/region_layout.ts";
-import { PIXEL_FORMAT } from "../src/vgpu/pixel_format.ts";
-import * as ring from "../src/v2v/region_layout.ts";
+import { CODE } from "../../src/base/codes.ts";
+import type { Field, Fields } from "../../src/base/layout.ts";
+import { ROWS } from "../../src/event/catalogue.ts";
+import * as numbers from "../../src/event/body_number.ts";
+import { CAP, capNames, RETIRED_CAPS } from "../../src/event/capability.ts";
+import { RETIRED_KINDS } from "../../src/event/kind.ts";
+import type { KindRow, Needs } from "../../src/event/kind_row.ts";
+import { LEASE_CLASSES } from "../../src/event/lease_class.ts";
+import { PRIO, prioName } from "../../src/event/priority.ts";
+import { SOURCE, sourceName } from "../../src/event/source.ts";
+import { SYSTEMS } from "../../src/guest/systems.ts";
+import * as region from "../../src/vgpu/region_layout.ts";
+import { PIXEL_FORMAT } from "../../src/vgpu/pixel_format.ts";
+import * as ring from "../../src/v2v/region_layout.ts";
 
-const ROOT = new URL("../", import.meta.url);
+const ROOT = new URL("../../", import.meta.url);
 const BEGIN = /^<!-- table: ([a-z-]+) -->$/;
 const END = "<!-- end of table -->";
 
@@ -233,7 +233,9 @@ if (import.meta.main) {
     }
     const [had, has] = [text.split("\n"), made.split("\n")];
     const at = has.findIndex((line, i) => line !== had[i]);
-    console.error(`${page}:${at + 1}: differs from what the code says; deno run -A scripts/pages.ts --write`);
+    console.error(
+      `${page}:${at + 1}: differs from what the code says; deno run -A scripts/build/pages.ts --write`,
+    );
     console.error(`  has  ${had[at] ?? "(end)"}\n  made ${has[at] ?? "(end)"}`);
     differs++;
   }

@@ -2,19 +2,19 @@
  * `deno task deb`: builds the Debian package from the compiled executable: systemd unit, tmpfiles, default
  * config, man page and completions for bash, zsh and fish.
  *
- *   deno run -A scripts/deb.ts [--executable FILE] [--output FOLDER]
+ *   deno run -A scripts/build/deb.ts [--executable FILE] [--output FOLDER]
  *
- * Without --executable it compiles one first (scripts/compile.ts), which needs Deno's runtime base
- * (scripts/runtime_base.ts).
+ * Without --executable it compiles one first (scripts/build/compile.ts), which needs Deno's runtime base
+ * (scripts/build/runtime_base.ts).
  * @module
  */
-import { exitCodeOf, Fault, messageOf } from "../src/base/fault.ts";
-import { VERSION } from "../src/base/version.ts";
+import { exitCodeOf, Fault, messageOf } from "../../src/base/fault.ts";
+import { VERSION } from "../../src/base/version.ts";
 import { compile, thisDeno } from "./compile.ts";
 import { completion } from "./completion.ts";
 import { manPage } from "./man_page.ts";
 
-const ROOT = new URL("../", import.meta.url).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** What to package. */
 export interface DebOptions {

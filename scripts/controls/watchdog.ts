@@ -1,20 +1,20 @@
 /**
  * A scripted control: resets a VM whose guest has crashed, and tells when it runs again.
  *
- *     deno run -q -P=script scripts/watchdog.ts ENDPOINT [SOCKET]
+ *     deno run -q -P=script scripts/controls/watchdog.ts ENDPOINT [SOCKET]
  *
  * QEMU has to stay alive when its guest panics: -action panic=pause. After five resets within ten minutes it
  * gives up: a VM that crashes again and again needs a person.
  * @module
  */
-import { connect, Fault, runScript, VM_DETAIL, VM_STATE_NUMBER } from "../src/client/mod.ts";
+import { connect, Fault, runScript, VM_DETAIL, VM_STATE_NUMBER } from "../../src/client/mod.ts";
 
 const MAX_RESETS = 5;
 const WITHIN_MS = 10 * 60_000;
 
 const [ref, socket] = Deno.args;
 if (ref === undefined) {
-  console.error("usage: deno run -q -P=script scripts/watchdog.ts ENDPOINT [SOCKET]");
+  console.error("usage: deno run -q -P=script scripts/controls/watchdog.ts ENDPOINT [SOCKET]");
   Deno.exit(2);
 }
 

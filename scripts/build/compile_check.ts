@@ -6,15 +6,15 @@
  * that the Debian package made of it is whole.
  * @module
  */
-import { Fault, messageOf } from "../src/base/fault.ts";
-import { COMMANDS } from "../src/client/cli/command_table.ts";
-import { parseConfig } from "../src/daemon/config.ts";
-import { COMMAND_LINES, type CommandLineRow } from "../tests/unit/cli/command_lines.ts";
-import { CommandWorld, type Ran, runHere } from "../tests/unit/cli/command_world.ts";
+import { Fault, messageOf } from "../../src/base/fault.ts";
+import { COMMANDS } from "../../src/client/cli/command_table.ts";
+import { parseConfig } from "../../src/daemon/config.ts";
+import { COMMAND_LINES, type CommandLineRow } from "../../tests/unit/cli/command_lines.ts";
+import { CommandWorld, type Ran, runHere } from "../../tests/unit/cli/command_world.ts";
 import { compile } from "./compile.ts";
 import { buildDeb } from "./deb.ts";
 
-const ROOT = new URL("../", import.meta.url).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
 const DENO = `${ROOT}.tools/deno-oldest/bin/deno`;
 
 function pin(name: string): string {

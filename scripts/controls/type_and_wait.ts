@@ -1,20 +1,22 @@
 /**
  * A scripted control: types a text into a VM and waits for what it should lead to.
  *
- *     deno run -q -P=script scripts/type_and_wait.ts ENDPOINT TEXT STATE [SOCKET]
- *     deno run -q -P=script scripts/type_and_wait.ts web $'root\nreboot\n' reset
+ *     deno run -q -P=script scripts/controls/type_and_wait.ts ENDPOINT TEXT STATE [SOCKET]
+ *     deno run -q -P=script scripts/controls/type_and_wait.ts web $'root\nreboot\n' reset
  *
  * STATE is a VM's: running, paused, shutdown, reset, powerdown, crashed, suspended. Exit code 1 when it does
  * not come within two minutes.
  * @module
  */
-import { connect, Fault, runScript, takeInput, VM_STATE_NAMES } from "../src/client/mod.ts";
+import { connect, Fault, runScript, takeInput, VM_STATE_NAMES } from "../../src/client/mod.ts";
 
 const WAIT_MS = 120_000;
 
 const [ref, text, state, socket] = Deno.args;
 if (ref === undefined || text === undefined || !VM_STATE_NAMES.includes(state ?? "")) {
-  console.error("usage: deno run -q -P=script scripts/type_and_wait.ts ENDPOINT TEXT STATE [SOCKET]");
+  console.error(
+    "usage: deno run -q -P=script scripts/controls/type_and_wait.ts ENDPOINT TEXT STATE [SOCKET]",
+  );
   console.error(`STATE is one of ${VM_STATE_NAMES.join(", ")}`);
   Deno.exit(2);
 }

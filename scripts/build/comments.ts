@@ -1,15 +1,16 @@
 /**
  * Checks what comments and pages say of the house: that no comment is wider than a page, that every file
- * they name is there, and that they cite nothing a stranger cannot open.
+ * they name is there, that every link of a page leads somewhere, and that they cite nothing a stranger cannot
+ * open.
  *
- *   deno run -A scripts/comments.ts
+ *   deno run -A scripts/build/comments.ts
  *
  * @module
  */
 
 /** Columns of a line with a comment, its indentation included. */
 const COLUMNS = 110;
-const ROOT = new URL("../", import.meta.url).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
 const SOURCES =
   /\.(ts|c|h|sh|md|py)$|^scripts\/(demo|test|build-shim)$|^scripts\/.*\/(demo|test|build-shim)$|^\.ci\/run$/;
 /** A name with a folder or an ending of ours. */
@@ -17,9 +18,61 @@ const NAMED =
   /(?<![\w/.:~$-])((?:[\w.-]+\/)*[\w-][\w.-]*\.(?:ts|c|h|md|sh|py|toml|service|tmpfiles))(?![\w/-])/g;
 /** Files that are named and belong to somebody else, or to the reader. */
 const ELSEWHERE =
-  /NAME|^(linux|sys|netinet)\/|^(input-event-codes|mod|main|worker|NAME|vmsigd|name)\.\w+$|^(capability|fcntl|input)\.h$/;
+  /NAME|^mine\.(ts|py)$|^(linux|sys|netinet)\/|^(input-event-codes|mod|main|worker|NAME|vmsigd|name)\.\w+$|^(capability|fcntl|input)\.h$/;
 const UNSEEN =
   /\bseed header|\bshared\/(CONTRACT|FACTS|ARCHITECTURE|seeds)|\bthe contract('s)?\b|\(contract\b|\bcontract[,:)]/i;
+
+/** A Markdown link or image, and what it leads to. */
+const LINK = /\]\(<?([^)\s>]+)>?(?:\s+"[^"]*")?\)|^\[[^\]]+\]:\s*<?([^\s>]+)/g;
+/** What leads out of the project. */
+const OUTSIDE = /^([a-z][a-z0-9+.-]*:|\/\/)/i;
+
+/** The anchors of a page's headings, as code hosts make them. */
+export function anchorsOf(text: string): Set<string> {
+  const anchors = new Set<string>();
+  for (const [, title = ""] of text.matchAll(/^#{1,6}\s+(.+?)\s*$/gm)) {
+    const plain = title.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase();
+    const anchor = plain.replace(/[^\p{L}\p{N}\s_-]/gu, "").replace(/\s/g, "-");
+    let name = anchor;
+    for (let n = 1; anchors.has(name); n++) name = `${anchor}-${n}`;
+    anchors.add(name);
+  }
+  return anchors;
+}
+
+/**
+ * Links of a page that lead nowhere, one line each.
+ *
+ * @param path of the page, from the project's top
+ * @param read the text of a file or "" for a folder, by its path from the top; undefined when it is not there
+ */
+export function linkFaults(
+  path: string,
+  text: string,
+  read: (path: string) => string | undefined,
+): string[] {
+  const faults: string[] = [];
+  let isFenced = false;
+  text.split("\n").forEach((line, i) => {
+    if (/^\s*(```|~~~)/.test(line)) isFenced = !isFenced;
+    if (isFenced) return;
+    for (const [, inline, reference] of line.replace(/`[^`]*`/g, "").matchAll(LINK)) {
+      const link = inline ?? reference ?? "";
+      if (OUTSIDE.test(link)) continue;
+      const [file = "", anchor] = link.split("#");
+      const target = file === ""
+        ? path
+        : new URL(file, `file:///${file.startsWith("/") ? "" : path}`).pathname.slice(1);
+      const there = file === "" ? text : read(decodeURIComponent(target));
+      if (there === undefined) {
+        faults.push(`${path}:${i + 1}: links to ${link}, and there is no such file`);
+      } else if (anchor !== undefined && target.endsWith(".md") && !anchorsOf(there).has(anchor)) {
+        faults.push(`${path}:${i + 1}: links to ${link}, and there is no such heading`);
+      }
+    }
+  });
+  return faults;
+}
 
 /** The comment of a line, or undefined: enough for the way this house writes them. */
 export function commentOf(path: string, line: string): string | undefined {
@@ -74,6 +127,11 @@ if (import.meta.main) {
     return whole.has(clean) || whole.has(`src/${clean}`) || whole.has(`${folder}/${clean}`) ||
       files.some((file) => file.endsWith(`/${clean}`));
   };
+  const read = (path: string): string | undefined => {
+    const clean = path.replace(/\/$/, "");
+    if (files.some((file) => file.startsWith(`${clean}/`))) return "";
+    return whole.has(clean) ? Deno.readTextFileSync(`${ROOT}${clean}`) : undefined;
+  };
   const faults = files.filter((file) => SOURCES.test(file)).flatMap((file) => {
     let text: string;
     try {
@@ -82,7 +140,8 @@ if (import.meta.main) {
       if (error instanceof Deno.errors.NotFound) return [];
       throw error;
     }
-    return commentFaults(file, text, exists);
+    const links = file.endsWith(".md") ? linkFaults(file, text, read) : [];
+    return [...commentFaults(file, text, exists), ...links];
   });
   for (const fault of faults) console.error(fault);
   if (faults.length > 0) {

@@ -6,9 +6,9 @@
  * A rule's pattern is "COMMAND COUNT ARG…" with the arguments in front of the cursor; `*` stands for any.
  * @module
  */
-import { optionsOf } from "../src/client/cli/command_line.ts";
-import type { OptionSpec } from "../src/client/cli/command.ts";
-import { COMMANDS } from "../src/client/cli/command_table.ts";
+import { optionsOf } from "../../src/client/cli/command_line.ts";
+import type { OptionSpec } from "../../src/client/cli/command.ts";
+import { COMMANDS } from "../../src/client/cli/command_table.ts";
 
 /** What may stand at one place. */
 export interface Place {

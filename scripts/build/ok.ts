@@ -4,8 +4,8 @@
  * reports count them, and each failed check (formatting, types, …) as one. Exit status 0 only when nothing
  * failed. Sets nothing up (scripts/test does).
  *
- *   deno run -A scripts/ok.ts [STEP…]      all steps, or only those named
- *   deno run -A scripts/ok.ts --quick      the checks, and the unit tests that start no process
+ *   deno run -A scripts/build/ok.ts [STEP…]      all steps, or only those named
+ *   deno run -A scripts/build/ok.ts --quick      the checks, and the unit tests that start no process
  *
  * Checks run first, one after another. Test steps are cut into parts (a process each), of which a few run at
  * a time: most tests wait for a guest, a timer or a process, and no verdict depends on how busy the machine
@@ -38,7 +38,7 @@ interface Outcome {
   readonly failed: number;
 }
 
-const ROOT = new URL("../", import.meta.url).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
 /** Together, whatever each step may take: CI ends at 45 minutes, set-up included. */
 const TOTAL_SECONDS = 2400;
 /** Unit tests that `--quick` leaves out: they start daemons, commands and compilers. */
@@ -100,10 +100,11 @@ function allSteps(quick: boolean): Step[] {
     check("fmt", ["fmt", "--check"]),
     check("lint", ["lint"]),
     check("check", ["check"], 120),
-    check("layers", ["run", "-A", "scripts/layers.ts"]),
-    check("pages", ["run", "-A", "scripts/pages.ts"]),
-    check("comments", ["run", "-A", "scripts/comments.ts"]),
+    check("layers", ["run", "-A", "scripts/build/layers.ts"]),
+    check("pages", ["run", "-A", "scripts/build/pages.ts"]),
+    check("comments", ["run", "-A", "scripts/build/comments.ts"]),
     check("docs", ["doc", "--lint", ...documentedFiles()]),
+    check("examples", ["run", "-A", "scripts/build/examples.ts"], 300),
     // Attacks measure what the daemon weighs, and share uids: one after another.
     testStep("hostile", [["tests/hostile"]], 900),
     testStep("fuzz", [["tests/fuzz"]], 900),

@@ -5,7 +5,7 @@
  *
  * Nothing of an endpoint's name is ever evaluated by the shell: a VM says itself what it is called.
  *
- *   deno run -A scripts/man_page.ts completion [bash|zsh|fish]
+ *   deno run -A scripts/build/man_page.ts completion [bash|zsh|fish]
  *
  * @module
  */

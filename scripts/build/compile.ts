@@ -3,16 +3,16 @@
  * the entry points of Workers) is named, because the compiler follows imports only. The modules are bundled
  * first (bundle.ts).
  *
- *   deno run -A scripts/compile.ts [OUTPUT]      default: dist/vmsig
+ *   deno run -A scripts/build/compile.ts [OUTPUT]      default: dist/vmsig
  *
  * @module
  */
-import { exitCodeOf, Fault } from "../src/base/fault.ts";
+import { exitCodeOf, Fault } from "../../src/base/fault.ts";
 import { type Bundle, bundle } from "./bundle.ts";
 import { compileFault, findRuntimeBase } from "./runtime_base.ts";
 
 const SHIM = "shim/libvmsig_shim.so";
-const ROOT = new URL("../", import.meta.url).pathname;
+const ROOT = new URL("../../", import.meta.url).pathname;
 
 /**
  * All of them: FFI, which the loop cannot do without, is as much as all anyway, and Deno gives /proc (where a
