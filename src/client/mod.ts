@@ -44,4 +44,6 @@ export { type ButtonName, BUTTONS, MAX_ABS, type Point } from "./mouse_frames.ts
 export type { EndpointRef, RosterEntry } from "./roster_view.ts";
 export type { CommandOptions } from "./session.ts";
 export { runScript } from "./run_script.ts";
+export { waitFor, type WaitOptions } from "./wait.ts";
+export type { WaitCondition, WaitMatch, WaitResult } from "./wait_condition.ts";
 export { framesOfText } from "./us_layout.ts";
