@@ -156,7 +156,7 @@ export class Channel implements Disposable, WaitedChannel {
   }
 
   /**
-   * The state of the other end now. Its death without a goodbye is `crashed`; a word that is no state,
+   * The state of the other end now. Its death without a goodbye is `crashed`; a word that is not a valid state,
    * `unknown`.
    */
   remoteState(): EndpointState {

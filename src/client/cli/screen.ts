@@ -81,6 +81,9 @@ The picture of a VM that stands still is the last one, and is told as such.`,
     if (source !== undefined && !SOURCES.includes(source)) {
       throw usage("screen", `there is no source ${visible(source)}; it is vgpu, qmp or auto`);
     }
+    if (ref.startsWith("pid:") && pidOf(ref) === undefined) {
+      throw usage("screen", `${visible(ref)} is not a process: write pid:N`);
+    }
     const dir = call.text("watch");
     if (dir !== undefined && call.text("out") !== undefined) {
       throw usage("screen", "--watch and --out say both where pictures go; give one of them");
