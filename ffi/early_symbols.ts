@@ -6,7 +6,8 @@
  */
 import { type ShimSymbols, SYMBOLS } from "./symbols.ts";
 
-type Name = keyof ShimSymbols & keyof typeof SYMBOLS;
+/** The name of a function of the shim. */
+export type SymbolName = keyof ShimSymbols & keyof typeof SYMBOLS;
 
 /** Their names. */
 export const EARLY_NAMES = [
@@ -31,17 +32,18 @@ export const EARLY_NAMES = [
   "vmsig_batch_bytes",
   "vmsig_batch_init",
   "vmsig_batch_receive",
-] as const satisfies readonly Name[];
+] as const satisfies readonly SymbolName[];
 
-type Symbols = Partial<Record<Name, (typeof SYMBOLS)[Name]>>;
+/** Some of the shim's functions, with what they take and give. */
+export type SomeSymbols = Partial<{ readonly [N in SymbolName]: (typeof SYMBOLS)[N] }>;
 
 const names: ReadonlySet<string> = new Set(EARLY_NAMES);
 
 /** What is bound first. */
-export const EARLY: Symbols = pick((name) => names.has(name));
+export const EARLY: SomeSymbols = pick((name) => names.has(name));
 /** What is bound when it is needed. */
-export const LATE: Symbols = pick((name) => !names.has(name));
+export const LATE: SomeSymbols = pick((name) => !names.has(name));
 
-function pick(wants: (name: string) => boolean): Symbols {
+function pick(wants: (name: string) => boolean): SomeSymbols {
   return Object.fromEntries(Object.entries(SYMBOLS).filter(([name]) => wants(name)));
 }

@@ -194,11 +194,11 @@ export function setReceiveBufferBytes(fd: number, bytes: number): void {
  * send: a packet that holds one makes whoever reads or closes the socket drop it, and that may wait for as
  * long as the peer likes (shim/vmsig_closer.c).
  *
- * @returns false on a kernel that cannot (before 6.16)
+ * @returns false on a kernel that cannot (before 6.16), and for a socket of another family, which passes none
  */
 export function refuseDescriptors(fd: number): boolean {
   const result = shim().vmsig_set_socket_option(fd, SO_PASSRIGHTS, 0);
-  if (result === -ERRNO.ENOPROTOOPT) return false;
+  if (result === -ERRNO.ENOPROTOOPT || result === -ERRNO.EOPNOTSUPP) return false;
   check(result, "setsockopt SO_PASSRIGHTS");
   return true;
 }

@@ -8,7 +8,7 @@ import { exitCodeOf, Fault, messageOf } from "../src/base/fault.ts";
 import { type Client, connect, keyName, takeInput } from "../src/client/mod.ts";
 import { EventLine } from "../src/client/cli/event_line.ts";
 import { standardOutput } from "../src/client/cli/output.ts";
-import { EAGER } from "./compile.ts";
+import { EAGER } from "./build/compile.ts";
 import { type Qemu, startGuest } from "../tests/guest/qemu.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;

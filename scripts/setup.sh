@@ -91,11 +91,21 @@ denort() {
   rm -rf "$staging"
 }
 
+# What `deno bundle` bundles with (scripts/build/bundle.ts): Deno gets it when it is first needed. Without it
+# the executable is compiled all the same.
+bundler() {
+  local scratch
+  scratch=$(mktemp -d "$tools/bundle.XXXXXX")
+  ( cd "$top" && DENO_DIR=$tools/deno_dir DENO_NO_UPDATE_CHECK=1 "$tools/deno/bin/deno" bundle --quiet \
+    --output "$scratch/version.js" src/base/version.ts >/dev/null 2>&1 ) || say "no bundler; the executable is not bundled"
+  rm -rf "$scratch"
+}
+
 case "${1:-base}" in
   base) base ;;
   demo) base; guest cloud ;;
   # The control in Python (tests/python) and the rights of other users (setpriv) are the tests' alone.
   guest) base; need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; guest cloud generic ;;
-  compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort ;;
+  compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort; bundler ;;
   *) printf 'usage: scripts/setup.sh base|demo|guest|compile\n' >&2; exit 2 ;;
 esac

@@ -83,8 +83,8 @@ function needsOf({ needs }: KindRow): number[] {
       return [...needs.of.values()].map(({ caps }) => caps);
     case "lease-class":
       return CAP_OF_CLASS.map((cap) => cap | needs.also);
-    case "addressed":
     case "joined":
+    case "addressed":
     case "nobody":
       return [];
   }

@@ -3,7 +3,7 @@
  * @module
  */
 import type { Adapter } from "../core/adapter_port.ts";
-import { FRAME_MAKER } from "./frame/frame_maker.ts";
+import { FRAME_MAKER } from "./display/display_maker.ts";
 import { INPUT_MAKER } from "./input/input_maker.ts";
 import { MEMCTX_MAKER } from "./memctx/memctx_maker.ts";
 import type { EndpointBasics, SeamMaker, SeamParts, StubParts } from "./seam.ts";

@@ -74,6 +74,8 @@ export interface SeamParts {
   readonly extents: () => readonly WriteExtent[];
   /** The loop on which the adapter will live. */
   readonly loop: LoopPort;
+  /** Called when somebody wants pictures: whoever makes them should run. Called often. */
+  readonly onFrameWanted: () => void;
 }
 
 /** What the adapters of a stub endpoint share. */

@@ -11,7 +11,7 @@
 import { assert } from "../base/assert.ts";
 import { SOURCE, type Source, sourceName } from "../event/source.ts";
 import type { TableReader } from "../toml/table_reader.ts";
-import { FRAME_SEAM } from "./frame/frame_seam.ts";
+import { FRAME_SEAM } from "./display/display_seam.ts";
 import { INPUT_SEAM } from "./input/input_seam.ts";
 import { MEMCTX_SEAM } from "./memctx/memctx_seam.ts";
 import type { EndpointBasics, FoundFacts, Seam } from "./seam.ts";

@@ -15,6 +15,10 @@ export const FRAME_HEADER_BYTES = 96;
 export const MAX_BODY_BYTES = 65_536;
 /** Bytes of a whole frame at most. */
 export const MAX_FRAME_BYTES: number = FRAME_HEADER_BYTES + MAX_BODY_BYTES;
+/** Heads of one VM's displays that are told apart. */
+export const MAX_HEADS = 16;
+/** Bytes of the words that come with a CMD_DISPLAY: why a source was chosen, or was lost. */
+export const MAX_DISPLAY_WORDS = 256;
 /** File descriptors in one frame (src/event/PROTOCOL.md). */
 export const MAX_FRAME_FDS = 8;
 /**

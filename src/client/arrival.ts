@@ -1,5 +1,6 @@
 /**
- * When what the daemon has sent is here: by CMD_BARRIER, and with a daemon that is older than that by a guess.
+ * When what the daemon has sent is here: by CMD_BARRIER, and with a daemon that is older than that by a
+ * guess.
  * @module
  */
 import { maskHas } from "../access/grant.ts";

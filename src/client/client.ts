@@ -15,6 +15,7 @@ import {
   INPUT_HELD_ENTRIES,
   INPUT_HELD_TRUNC,
   LEASE_CLASS_NAMES,
+  type LeaseClass,
   LIFE,
   VM_DETAIL_NAMES,
   VM_OP,
@@ -29,6 +30,7 @@ import { barrier, rosterArrived } from "./arrival.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
+import { ScreenMethods } from "./screen_methods.ts";
 import type { Welcome } from "./handshake.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
 import type { MemoryView } from "./memory_view.ts";
@@ -57,11 +59,12 @@ export interface HeldInput {
 }
 
 /** A connected control. */
-export class Client implements AsyncDisposable, LeaseHome {
+export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome {
   readonly #session: Session;
   #closed: Promise<void> | undefined;
 
   private constructor(session: Session) {
+    super(session);
     this.#session = session;
   }
 
@@ -214,7 +217,7 @@ export class Client implements AsyncDisposable, LeaseHome {
     options: CommandOptions & { readonly ttlMs?: number } = {},
   ): Promise<Lease> {
     const endpoint = await this.endpoint(ref);
-    const cls = LEASE_CLASS_NAMES.indexOf(className);
+    const cls = LEASE_CLASS_NAMES.indexOf(className) as LeaseClass;
     const { linkNumber } = this.#session;
     const what = `acquire ${className} of ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_ACQUIRE, endpoint, what, (event) => {

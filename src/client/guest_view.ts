@@ -12,14 +12,14 @@ import { Fault } from "../base/fault.ts";
 import { oneLine } from "../base/printable.ts";
 import { readU64 } from "../base/layout.ts";
 import { MEMCTX } from "../event/body_layout.ts";
-import { GUEST_OS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
+import { LEASE_CLASS_NAMES } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
 import { KIND } from "../event/kind.ts";
-import { findGuest, type GuestFinder } from "../guest/find_guest.ts";
+import { findersFor } from "../guest/finders.ts";
+import { findGuest } from "../guest/find_guest.ts";
 import type { FindResult } from "../guest/guest_os.ts";
-import { findLinux } from "../guest/linux/find_linux.ts";
 import type { PhysicalMemory } from "../guest/physical_memory.ts";
-import { findWindows } from "../guest/win32/find_windows.ts";
+import { systemOfNumber } from "../guest/systems.ts";
 import { openMemsegs } from "../ram/memseg_ram.ts";
 import type { Client } from "./client.ts";
 import type { ClientEvent } from "./client_event.ts";
@@ -78,7 +78,9 @@ export class GuestView implements AsyncDisposable {
       for (const fd of fds) fd.close();
     }
     try {
-      this.guest = findGuest(this.memory, this.#finders(view.getUint32(MEMCTX.at.guestOs, true)));
+      const system = systemOfNumber(view.getUint32(MEMCTX.at.guestOs, true));
+      const liveRoot = this.kcr3 === 0 ? undefined : this.kcr3;
+      this.guest = findGuest(this.memory, findersFor(system?.name ?? "auto"), { liveRoot });
     } catch (error) {
       this.memory[Symbol.dispose]();
       throw error;
@@ -151,21 +153,7 @@ export class GuestView implements AsyncDisposable {
     this.memory[Symbol.dispose]();
     await this.#ended.return();
   }
-
-  #finders(guestOs: number): GuestFinder[] {
-    const liveRoot = this.kcr3 === 0 ? undefined : this.kcr3;
-    const linux: GuestFinder = (memory) => findLinux(memory, { liveRoot });
-    const windows: GuestFinder = (memory) => findWindows(memory, { liveRoot });
-    if (guestOs === GUEST_OS.LINUX) return [linux];
-    return guestOs === GUEST_OS.WINDOWS ? [windows] : [linux, windows];
-  }
 }
-
-/** The finders for memory without a daemon, the likeliest first. */
-export const GUEST_FINDERS: readonly GuestFinder[] = [
-  (memory) => findLinux(memory),
-  (memory) => findWindows(memory),
-];
 
 async function firstContext(
   client: Client,

@@ -16,6 +16,8 @@ interface Pending {
   readonly endpoint: number;
   /** What the VM has said to it so far. */
   words: string;
+  /** The code that they are about. */
+  wordsCode: number;
   readonly resolve: (answer: ClientEvent) => void;
   readonly reject: (fault: Fault) => void;
   readonly stop: () => void;
@@ -80,7 +82,7 @@ export class PendingCommands {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
     };
-    this.#pending.set(corr, { what, endpoint, words: "", resolve, reject, stop });
+    this.#pending.set(corr, { what, endpoint, words: "", wordsCode: 0, resolve, reject, stop });
     return promise;
   }
 
@@ -88,15 +90,20 @@ export class PendingCommands {
   settle(answer: ClientEvent): Settled {
     const pending = this.#take(answer.corr);
     if (pending === undefined) return this.#abandoned.delete(answer.corr) ? "given up" : "nobody's";
-    answer.words = pending.words;
+    const code = answer.as("ACT_ACK")?.code;
+    answer.words = code === pending.wordsCode ? pending.words : "";
     pending.resolve(answer);
     return "awaited";
   }
 
   /** Takes the words of a refusal, which come right before it, maybe in parts. */
-  noteWords(corr: number, endpoint: number, text: string): void {
+  noteWords(corr: number, endpoint: number, code: number, text: string): void {
     const pending = this.#pending.get(corr);
-    if (pending?.endpoint === endpoint && pending.words.length < MOST_WORDS) pending.words += text;
+    if (pending?.endpoint !== endpoint) return;
+    // An ERROR that tells of the seam may happen to have such a detail: its code is another one.
+    if (pending.wordsCode !== code) pending.words = "";
+    pending.wordsCode = code;
+    if (pending.words.length < MOST_WORDS) pending.words += text;
   }
 
   /** Whether an event is an answer that somebody awaited. */

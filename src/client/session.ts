@@ -15,16 +15,19 @@
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
-import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
 import { NO_ENDPOINT } from "../base/ids.ts";
 import { DIR, type Dir, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import { KINDS_OF_OLD } from "../protocol/version.ts";
 import type { ClientEvent } from "./client_event.ts";
+import { type CommandOptions, DEFAULT_TIMEOUT_MS } from "./command_options.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import type { Welcome } from "./handshake.ts";
+import { FrameRings } from "./frame_rings.ts";
+import { FrameWatches } from "./frame_watches.ts";
 import { type LeaseLoss, leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
 import { type Introduction, Link, type LinkHost } from "./link.ts";
@@ -34,22 +37,10 @@ import { openSocket } from "./open_socket.ts";
 import { PendingCommands } from "./pending_commands.ts";
 import { checkPace, type ReconnectOptions, Reconnector } from "./reconnector.ts";
 import { RosterView } from "./roster_view.ts";
+import type { SessionState } from "./session_state.ts";
 import { StreamSet } from "./stream_set.ts";
 
-/** How long a command may take unless told, ms. */
-export const DEFAULT_TIMEOUT_MS = 5000;
-/** One past the largest kind of a daemon that does not say it. */
-const KINDS_OF_OLD = 112;
-
-/** What every command takes. */
-export interface CommandOptions {
-  /** How long to await the answer; {@linkcode DEFAULT_TIMEOUT_MS} unless told. */
-  readonly timeoutMs?: number;
-  /** Gives up early. The command may have been carried out all the same. */
-  readonly signal?: AbortSignal;
-  /** The lease token to send under; 0, as unless told: whatever lease this client holds. */
-  readonly token?: number;
-}
+export { type CommandOptions, DEFAULT_TIMEOUT_MS };
 
 /** What a session is made of. */
 export interface SessionOptions extends Introduction {
@@ -59,31 +50,23 @@ export interface SessionOptions extends Introduction {
   readonly reconnect?: ReconnectOptions | undefined;
 }
 
-type State =
-  | { readonly is: "new" }
-  | { readonly is: "up"; readonly link: Link }
-  | {
-    readonly is: "away";
-    readonly sinceNs: number;
-    readonly lastSeq: number;
-    readonly reconnector: Reconnector;
-    readonly returning: Promise<void>;
-  }
-  | { readonly is: "ended"; readonly fault: Fault | undefined };
-
 /** One client's state. */
 export class Session implements LinkHost {
   /** The roster as far as it has arrived. */
   readonly roster: RosterView = new RosterView();
   /** How each VM's memory stands, as far as it was told. */
   readonly memory: MemoryView = new MemoryView();
+  /** The frames that were handed over. */
+  readonly rings: FrameRings = new FrameRings();
+  /** Which heads are watched. */
+  readonly watches: FrameWatches = new FrameWatches();
   /** The leases that are held. */
   readonly leases: LeaseBook = new LeaseBook();
   readonly #options: SessionOptions;
   readonly #pool = new EventPool(64);
   readonly #pending = new PendingCommands();
   readonly #streams = new StreamSet(() => this.#wake());
-  #state: State = { is: "new" };
+  #state: SessionState = { is: "new" };
   /** The link that says HELLO now. */
   #opening: Link | undefined;
   /** Links that have ended and are being put away. */
@@ -268,6 +251,7 @@ export class Session implements LinkHost {
   onEvent(event: ClientEvent): void {
     if (event.corr !== 0 && this.#onAnswer(event)) return;
     this.memory.update(event);
+    this.rings.update(event);
     if (event.kind === KIND.ROSTER) {
       this.#rosterEvents++;
       this.roster.update(event);
@@ -329,6 +313,7 @@ export class Session implements LinkHost {
     this.#state = { is: "ended", fault };
     this.#pending.failAll(answer);
     this.leases.loseAll(loss);
+    this.rings.clear();
     this.#streams.end(isDone ? undefined : fault);
   }
 
@@ -345,6 +330,7 @@ export class Session implements LinkHost {
     this.leases.loseAll("owner-gone");
     this.roster.clear();
     this.memory.clear();
+    this.rings.clear();
     const returning = reconnector.run().then((final) => {
       if (final !== undefined && this.#state.is === "away") this.#end(final, final, "disconnected");
     });
@@ -369,8 +355,8 @@ export class Session implements LinkHost {
   #onError(event: ClientEvent): void {
     const body = event.as("ERROR");
     // With an endpoint it tells of a seam of that VM, or is what the VM says to a command of ours.
-    if (body?.code === CODE.refused && event.endpoint !== NO_ENDPOINT) {
-      this.#pending.noteWords(body.detail, event.endpoint, body.text);
+    if (body !== undefined && event.endpoint !== NO_ENDPOINT) {
+      this.#pending.noteWords(body.detail, event.endpoint, body.code, body.text);
     }
   }
 

@@ -1,12 +1,12 @@
 /**
- * What a control may publish: the kinds of the FRAME seam, without a body, with PUBLISH, for the attached
- * endpoints of its grant. The other way round from admission: these go up.
+ * What a control may publish: the kinds of the FRAME seam, with the body that the kind has, with PUBLISH, for
+ * the attached endpoints of its grant. The other way round from admission: these go up.
  * @module
  */
 import { CODE } from "../base/codes.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import { PUBLISHABLE } from "../access/requirement.ts";
-import { fdsOfKind } from "../event/body_rule.ts";
+import { fdsOfKind, judgeBody } from "../event/body_rule.ts";
 import { CAP } from "../event/capability.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
@@ -24,7 +24,8 @@ export function judgePublish(event: TransferEvent, grant: Grant, endpoint: Endpo
   if ((grant.caps & CAP.PUBLISH) === 0) return CODE["no-capability"];
   if (!maskHas(grant.endpoints, event.endpoint)) return CODE["outside-grant"];
   if (endpoint === null || endpoint.leaving) return CODE["no-endpoint"];
-  if (event.bodyBytes > 0) return CODE["bad-argument"];
+  const body = judgeBody(event.kind, event.bodyFormat, event.bodyBytes);
+  if (body !== CODE.ok) return body;
   // Descriptors go to everybody who watches: a ring is one, and nothing else brings any.
   return event.fds.length === fdsOfKind(event.kind) ? CODE.ok : CODE["bad-argument"];
 }

@@ -26,6 +26,7 @@ import { ALL_CAPS, CAP, capByName } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
 import { PRIO, PRIO_DEFAULT, type PrioName } from "../event/priority.ts";
 import { ALL_SOURCES, SOURCE, sourceByName } from "../event/source.ts";
+import { readQmpAddress } from "../qemu/qmp_address.ts";
 import { type TableReader, TomlSource } from "../toml/table_reader.ts";
 
 export type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
@@ -211,10 +212,9 @@ function readEndpoint(table: TableReader): EndpointConfig {
   if (name === undefined) throw table.fault("name", "is missing; every endpoint has one");
   const defect = nameDefect(name);
   if (defect !== undefined) throw table.fault("name", defect);
-  const qmp = table.path("qmp");
-  if (qmp !== undefined && new TextEncoder().encode(qmp).length > MAX_SOCKET_PATH) {
-    throw table.fault("qmp", `is longer than the ${MAX_SOCKET_PATH} bytes that a socket's path may have`);
-  }
+  const qmp = table.text("qmp");
+  const place = qmp === undefined ? undefined : readQmpAddress(qmp);
+  if (place?.kind === "invalid") throw table.fault("qmp", place.why);
   const basics = { name, vmid: table.integer("vmid", 0, MAX_U32, 0), qmp };
   const endpoint: EndpointConfig = { ...basics, ...readSeams(table, basics) };
   table.finish();

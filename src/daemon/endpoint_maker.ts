@@ -6,6 +6,7 @@
 import type { Log } from "../base/log.ts";
 import type { ScanPort } from "../adapters/memctx/scan_port.ts";
 import { QmpLink } from "../qemu/monitor/qmp_link.ts";
+import { transportTo } from "../qemu/monitor/transport_to.ts";
 import { makeAdapters, makeStubAdapters } from "../adapters/makers.ts";
 import { StubMachine } from "../adapters/stub/stub_machine.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
@@ -26,14 +27,17 @@ export class EndpointMaker {
   readonly #loop: LoopPort;
   readonly #log: Log;
   readonly #scanner: ScanPort;
+  readonly #onFrameWanted: () => void;
   #config: Config;
 
   /**
    * Makes one for a plan.
    *
    * @param scanner looks through guests' RAM off the loop
+   * @param onFrameWanted called when somebody wants pictures
    */
-  constructor(plan: LoopPlan, loop: LoopPort, log: Log, scanner: ScanPort) {
+  constructor(plan: LoopPlan, loop: LoopPort, log: Log, scanner: ScanPort, onFrameWanted: () => void) {
+    this.#onFrameWanted = onFrameWanted;
     this.#plan = plan;
     this.#loop = loop;
     this.#log = log;
@@ -73,12 +77,13 @@ export class EndpointMaker {
       scanner: this.#scanner,
       extents: () => this.#config.write,
       loop: this.#loop,
+      onFrameWanted: this.#onFrameWanted,
     });
   }
 
-  #linkOf(plan: PlannedEndpoint, path: string): QmpLink {
+  #linkOf(plan: PlannedEndpoint, place: string): QmpLink {
     return new QmpLink({
-      path,
+      path: transportTo(place),
       loop: this.#loop,
       log: this.#log.for(`qmp[${plan.name}]`),
       ...plan.expected === undefined ? {} : { expected: plan.expected },

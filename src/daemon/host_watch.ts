@@ -16,10 +16,10 @@
 import { messageOf } from "../base/fault.ts";
 import { MAX_PROBED_A_USER, MAX_PROBED_VMS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
+import { isQemuProgram, saysQemu } from "../qemu/program.ts";
 import {
   describeVm,
   type HostView,
-  isQemu,
   type QemuProcess,
   readConnections,
   readProcess,
@@ -93,6 +93,8 @@ export class HostWatch implements Disposable {
   readonly #qemus = new Map<number, Known>();
   /** Processes that were something else. */
   readonly #others = new Set<number>();
+  /** Users of whom a process that is called something else did not answer in this look. */
+  readonly #silent = new Set<number>();
   /** Those that could not be read, by when they were started: it is said once. */
   readonly #unreadable = new Map<number, string>();
   /** Users that have more VMs than are attached, told once. */
@@ -168,6 +170,7 @@ export class HostWatch implements Disposable {
     const slow = new Set<number>();
     const look = this.#looks++;
     if (look % LOOKS_PER_MEMORY === 0) this.#others.clear();
+    this.#silent.clear();
     const pids = await this.#host.pids();
     const running = new Set(pids);
     let hasGone = false;
@@ -202,14 +205,17 @@ export class HostWatch implements Disposable {
     if (known !== undefined && known.process.started === started) return false;
     this.#qemus.delete(pid);
     const path = this.#host.exe(pid);
-    if (!isQemu(path)) {
-      // A process that is just being started may still be its parent's program: only long-lived ones are
-      // remembered.
-      if (!/qemu|kvm/.test(path) && isSettled(path)) this.#others.add(pid);
-      return known !== undefined;
-    }
+    // A process that is just being started may still be its parent's program: only long-lived ones are
+    // remembered.
+    const isNamed = isQemuProgram(path);
+    if (!isNamed && (path === "" || !isSettled(path))) return known !== undefined;
     const uid = this.#host.uid(pid);
     if (slow.has(uid)) return known !== undefined;
+    // Under another name it is hardly a QEMU, and worth no waiting.
+    if (!isNamed && !await this.#mayBeQemu(pid, uid, listed)) {
+      if (!/qemu|kvm/.test(path) && !this.#silent.has(uid)) this.#others.add(pid);
+      return known !== undefined;
+    }
     const process = listed.has(uid) ? await this.#read(pid, slow, uid) : undefined;
     // It is just being started: the kernel has put its program in place and not yet its arguments.
     if (process === "later") return known !== undefined;
@@ -217,6 +223,22 @@ export class HostWatch implements Disposable {
     if (process === undefined || !listed.has(process.uid)) this.#others.add(pid);
     else this.#qemus.set(pid, { process, looks: 0, refusal: "", told: "" });
     return known !== undefined || this.#qemus.has(pid);
+  }
+
+  /** Whether a process whose program is called something else says that it is a QEMU. */
+  async #mayBeQemu(pid: number, uid: number, listed: ReadonlySet<number>): Promise<boolean> {
+    if (!listed.has(uid) || this.#silent.has(uid)) return false;
+    const started = this.#host.started(pid);
+    if (this.#unreadable.get(pid) === started) return false;
+    try {
+      return saysQemu((await this.#host.args(pid)).words);
+    } catch {
+      // One that does not answer is no reason to pass over its user's VMs. It is not asked again, and those
+      // of its user that are called something else wait for the next look.
+      this.#unreadable.set(pid, started);
+      this.#silent.add(uid);
+      return false;
+    }
   }
 
   async #read(pid: number, slow: Set<number>, uid: number): Promise<QemuProcess | "later" | undefined> {

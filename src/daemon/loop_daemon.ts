@@ -88,7 +88,13 @@ export class LoopDaemon {
       openRam: (call) => report({ type: "open-ram", call }),
       closeRam: (fds) => report({ type: "close-ram", fds }),
     }, log.for("scan"));
-    const maker = new EndpointMaker(plan, loop, log, this.#scanner);
+    const maker = new EndpointMaker(
+      plan,
+      loop,
+      log,
+      this.#scanner,
+      () => report({ type: "frames-wanted" }),
+    );
     this.#maker = maker;
     this.#discovery = new EndpointDiscovery({
       loop,

@@ -69,6 +69,8 @@ export type LoopReport =
   | { readonly type: "scan"; readonly call: ScanCall }
   | { readonly type: "open-ram"; readonly call: RamCall }
   | { readonly type: "close-ram"; readonly fds: readonly number[] }
+  /** Somebody wants pictures of a VM. */
+  | { readonly type: "frames-wanted" }
   | { readonly type: "alive" }
   /** The config that was sent is in force. */
   | { readonly type: "reloaded" }

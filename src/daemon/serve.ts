@@ -149,6 +149,8 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
         return comeBack();
       case "metrics":
         return metrics.take(data.id, data.text + perceptionMetrics(perception.replaced));
+      case "frames-wanted":
+        return perception.want();
       case "scan":
         // A guest whose memory is looked through may have a screen to look at, too.
         perception.want();

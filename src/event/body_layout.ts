@@ -112,12 +112,29 @@ export const MEMCTX_INVALIDATED: InlineTable<{ epoch: "u32"; reason: "u32" }> = 
   epoch: [0, "u32"],
   reason: [4, "u32"],
 });
-/** CURSOR_STATE: vmsig_cursor. */
-export const CURSOR: InlineTable<{ x: "i32"; y: "i32"; visible: "u32"; seq: "u32" }> = inline({
+/** CURSOR_STATE: vmsig_cursor, the head that it is on, and its shape, 0x0 where that is not known. */
+export const CURSOR: InlineTable<
+  {
+    x: "i32";
+    y: "i32";
+    visible: "u32";
+    seq: "u32";
+    head: "u32";
+    width: "u16";
+    height: "u16";
+    hotX: "u16";
+    hotY: "u16";
+  }
+> = inline({
   x: [0, "i32"],
   y: [4, "i32"],
   visible: [8, "u32"],
   seq: [12, "u32"],
+  head: [16, "u32"],
+  width: [20, "u16"],
+  height: [22, "u16"],
+  hotX: [24, "u16"],
+  hotY: [26, "u16"],
 });
 /** ROSTER: one endpoint's entry. */
 export const ROSTER: InlineTable<{ state: "u32"; seams: "u32"; pid: "u32"; vmid: "u32"; name: "bytes" }> =
@@ -128,7 +145,10 @@ export const ROSTER: InlineTable<{ state: "u32"; seams: "u32"; pid: "u32"; vmid:
     vmid: [12, "u32"],
     name: [16, "bytes", 32],
   });
-/** FRAME_INFO: a frame that can be sampled. */
+/**
+ * FRAME_INFO: a frame that can be sampled. Of head 0, `source` and `format` read as u32 say the same as ever.
+ * Damage of 0x0 is the whole frame.
+ */
 export const FRAME_INFO: InlineTable<
   {
     frameId: "u64";
@@ -136,9 +156,15 @@ export const FRAME_INFO: InlineTable<
     width: "u32";
     height: "u32";
     stride: "u32";
-    format: "u32";
-    source: "u32";
+    format: "u16";
+    flags: "u16";
+    source: "u16";
+    head: "u16";
     runEpoch: "u32";
+    damageX: "u16";
+    damageY: "u16";
+    damageW: "u16";
+    damageH: "u16";
   }
 > = inline({
   frameId: [0, "u64"],
@@ -146,9 +172,15 @@ export const FRAME_INFO: InlineTable<
   width: [16, "u32"],
   height: [20, "u32"],
   stride: [24, "u32"],
-  format: [28, "u32"],
-  source: [32, "u32"],
+  format: [28, "u16"],
+  flags: [30, "u16"],
+  source: [32, "u16"],
+  head: [34, "u16"],
   runEpoch: [36, "u32"],
+  damageX: [40, "u16"],
+  damageY: [42, "u16"],
+  damageW: [44, "u16"],
+  damageH: [46, "u16"],
 });
 /** VGPU_STATUS: the producer's state. */
 export const VGPU_STATUS: InlineTable<
@@ -170,14 +202,59 @@ export const VGPU_STATUS: InlineTable<
   appliedFps: [20, "u32"],
   producerPid: [24, "u32"],
 });
-/** FRAME_RING: the memfd's shape. */
-export const FRAME_RING: InlineTable<{ bytes: "u64"; slotCount: "u32"; slotStride: "u32"; runEpoch: "u32" }> =
-  inline({
-    bytes: [0, "u64"],
-    slotCount: [8, "u32"],
-    slotStride: [12, "u32"],
-    runEpoch: [16, "u32"],
-  });
+/** FRAME_RING: the memfd's shape, and the head whose pictures are in it. */
+export const FRAME_RING: InlineTable<
+  {
+    bytes: "u64";
+    slotCount: "u32";
+    slotStride: "u32";
+    runEpoch: "u32";
+    head: "u32";
+    device: "bytes";
+  }
+> = inline({
+  bytes: [0, "u64"],
+  slotCount: [8, "u32"],
+  slotStride: [12, "u32"],
+  runEpoch: [16, "u32"],
+  head: [20, "u32"],
+  device: [24, "bytes", 24],
+});
+/** CMD_FRAME: pictures that a control wants. */
+export const FRAME_REQUEST: InlineTable<{ op: "u32"; head: "u32"; perSecond: "u32" }> = inline({
+  op: [0, "u32"],
+  head: [4, "u32"],
+  perSecond: [8, "u32"],
+});
+/** FRAME_DEMAND: what all controls together want of a head. */
+export const FRAME_DEMAND: InlineTable<
+  {
+    head: "u32";
+    perSecond: "u32";
+    onceSerial: "u32";
+    textSerial: "u32";
+    watchers: "u32";
+    flags: "u32";
+  }
+> = inline({
+  head: [0, "u32"],
+  perSecond: [4, "u32"],
+  onceSerial: [8, "u32"],
+  textSerial: [12, "u32"],
+  watchers: [16, "u32"],
+  flags: [20, "u32"],
+});
+/** CMD_DISPLAY: what whoever makes the pictures asks of the VM's monitor, and tells. */
+export const DISPLAY_REQUEST: InlineTable<
+  { op: "u32"; head: "u32"; serial: "u32"; code: "u32"; frameId: "u32"; source: "u32" }
+> = inline({
+  op: [0, "u32"],
+  head: [4, "u32"],
+  serial: [8, "u32"],
+  code: [12, "u32"],
+  frameId: [16, "u32"],
+  source: [20, "u32"],
+});
 /** OVERRUN: what a slow control lost. */
 export const OVERRUN: InlineTable<{ lost: "u32"; highestPrioLost: "u32" }> = inline({
   lost: [0, "u32"],

@@ -67,10 +67,10 @@ export const INPUT_HELD_ENTRIES = 10;
 /** CMD_MEMWRITE.flags. */
 export const MEMWRITE_FLAG = { INLINE: 0x1, PAYLOAD: 0x2, CR3: 0x4, SEQLOCK: 0x8 } as const;
 
-/** MEMCTX.guestOs. */
-export const GUEST_OS = { UNKNOWN: 0, LINUX: 1, WINDOWS: 2 } as const;
 /** MEMCTX.flags: the guest separates user and kernel tables (KPTI, KVA shadow). */
 export const MEMCTX_KPTI = 0x1;
+/** MEMCTX.flags: first bit of the eight that name the guest's architecture (src/guest/paging.ts). */
+export const MEMCTX_ARCHITECTURE_SHIFT = 8;
 /** Why an epoch ended (MEMCTX_INVALIDATED.reason). */
 export const INVALIDATED = { RESET: 0, ENDPOINT_GONE: 1, KERNEL_CHANGED: 2, MAP_CHANGED: 3 } as const;
 
@@ -81,5 +81,19 @@ export const ROSTER_STATE_NAMES: readonly string[] = ["gone", "attaching", "up",
 
 /** VGPU_STATUS.state. */
 export const VGPU_STATE = { LOST: 0, CANDIDATE: 1, ALIVE: 2 } as const;
+/** What a head's pictures come from (FRAME_INFO.source). */
+export const FRAME_SOURCE = { VGPU: 1, SCREENDUMP: 2, VRAM: 3, DBUS: 4, VNC: 5 } as const;
 /** FRAME_INFO.source. */
-export const FRAME_SOURCE = { VGPU: 1, SCREENDUMP: 2 } as const;
+export type FrameSourceNumber = (typeof FRAME_SOURCE)[keyof typeof FRAME_SOURCE];
+/** FRAME_INFO.flags: the VM does not run; it is the last picture. */
+export const FRAME_STOPPED = 0x1;
+/** Operations of CMD_FRAME. */
+export const FRAME_OP = { ONCE: 0, WATCH: 1, UNWATCH: 2, TEXT: 3, STATUS: 4 } as const;
+/** FRAME_DEMAND.flags: the VM does not run. */
+export const DEMAND_STOPPED = 0x1;
+/** FRAME_DEMAND.flags: somebody waits for one picture. */
+export const DEMAND_PICTURE = 0x2;
+/** FRAME_DEMAND.flags: somebody waits for the text. */
+export const DEMAND_TEXT = 0x4;
+/** Operations of CMD_DISPLAY. */
+export const DISPLAY_OP = { SERVED: 0, HEADS: 1, DUMP: 2, OPEN: 3, VGA: 4, SOURCE: 5 } as const;

@@ -9,9 +9,9 @@ import { ROWS } from "./catalogue.ts";
 import { KIND_MAX } from "./kind.ts";
 import { BODY } from "./transfer_event.ts";
 
-/** DOWN kind to the bytes of its body at most. */
+/** Kind that a control sends or publishes to the bytes of its body at most. */
 const MOST_BYTES = new Uint32Array(KIND_MAX);
-/** DOWN kind to the format of its body. */
+/** The same to the format of its body. */
 const FORMAT = new Uint8Array(KIND_MAX);
 /**
  * Kind to the descriptors that a control sends with it: as many with what it publishes, at most so many with
@@ -20,7 +20,7 @@ const FORMAT = new Uint8Array(KIND_MAX);
 export const FDS_OF_KIND: Uint8Array = new Uint8Array(KIND_MAX);
 for (const [, row] of ROWS) {
   if (row.publishable || row.way === "down") FDS_OF_KIND[row.number] = row.fds;
-  if (row.way !== "down") continue;
+  if (row.way !== "down" && !row.publishable) continue;
   MOST_BYTES[row.number] = row.bodyBytes;
   FORMAT[row.number] = row.body === "none" ? BODY.NONE : row.body === "cbor" ? BODY.CBOR : BODY.RAW;
 }

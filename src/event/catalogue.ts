@@ -9,7 +9,13 @@
  * @module
  */
 import { assert } from "../base/assert.ts";
-import { INPUT_RECORD_BYTES, MAX_BODY_BYTES, MAX_INPUT_RECORDS, MAX_MEMWRITE_BYTES } from "../base/limits.ts";
+import {
+  INPUT_RECORD_BYTES,
+  MAX_BODY_BYTES,
+  MAX_DISPLAY_WORDS,
+  MAX_INPUT_RECORDS,
+  MAX_MEMWRITE_BYTES,
+} from "../base/limits.ts";
 import * as inline from "./body_layout.ts";
 import { LEASE_CLASS, LIFE, VM_OP } from "./body_number.ts";
 import { ALL_CAPS, CAP } from "./capability.ts";
@@ -301,6 +307,7 @@ export const CATALOGUE = {
     needs: anyOf(CAP.FRAME),
     ...PLAIN,
     retained: 3,
+    retainedBy: "head",
     publishable: true,
     fds: 1,
   },
@@ -376,6 +383,65 @@ export const CATALOGUE = {
     inline: inline.RECONNECTED,
     needs: NOBODY,
     ...PLAIN,
+  },
+  CMD_FRAME: {
+    // ONCE and TEXT are answered when they are served; the picture goes to everybody who watches frames.
+    number: 114,
+    way: "down",
+    source: SOURCE.FRAME,
+    prio: same(PRIO.NORMAL),
+    inline: inline.FRAME_REQUEST,
+    needs: anyOf(CAP.FRAME),
+    ...PLAIN,
+  },
+  FRAME_DEMAND: {
+    // For whoever makes the pictures: kept, because it says what is wanted now.
+    number: 115,
+    way: "up",
+    source: SOURCE.FRAME,
+    prio: same(PRIO.NORMAL),
+    inline: inline.FRAME_DEMAND,
+    needs: anyOf(CAP.PUBLISH),
+    ...PLAIN,
+    retained: 5,
+    retainedBy: "head",
+  },
+  CMD_DISPLAY: {
+    number: 116,
+    way: "down",
+    source: SOURCE.FRAME,
+    prio: same(PRIO.NORMAL),
+    inline: inline.DISPLAY_REQUEST,
+    needs: anyOf(CAP.PUBLISH),
+    ...PLAIN,
+    body: "raw-or-none",
+    bodyBytes: MAX_DISPLAY_WORDS,
+    fds: 1,
+  },
+  DISPLAY: {
+    number: 117,
+    way: "up",
+    source: SOURCE.FRAME,
+    prio: same(PRIO.NORMAL),
+    inline: null,
+    needs: ADDRESSED,
+    ...PLAIN,
+    body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
+    fds: 1,
+  },
+  SCREEN_TEXT: {
+    // Not BULK: who asked for it gets it before the answer to the question.
+    number: 118,
+    way: "up",
+    source: SOURCE.FRAME,
+    prio: same(PRIO.NORMAL),
+    inline: null,
+    needs: anyOf(CAP.FRAME),
+    ...PLAIN,
+    body: "cbor",
+    bodyBytes: MAX_BODY_BYTES,
+    publishable: true,
   },
 } as const satisfies Readonly<Record<string, KindRow>>;
 

@@ -110,7 +110,7 @@ export const PLAIN = {
 export const MAX_KEPT_BY = 8;
 
 /** One past the largest kind. */
-export const KIND_MAX = 114;
+export const KIND_MAX = 119;
 
 /** Numbers that once were kinds (inclusive ranges): never to be used again. */
 export const RETIRED_KINDS: readonly (readonly [from: number, to: number])[] = [

@@ -1,15 +1,35 @@
 /**
- * Looks for a guest's system in its RAM: Linux first (its note is sure and cheap to test), then Windows.
+ * Looks for a guest's system in its RAM by the finders that it is given, in their order.
  *
- * A finder that is not linked in is not tried; each finder says why it declined, and the most telling reason
+ * Each finder says why it declined, and the most telling reason
  * is kept.
  * @module
  */
 import type { FindResult, NoGuest } from "./guest_os.ts";
 import type { PhysicalMemory } from "./physical_memory.ts";
 
+/** What a caller knows of the guest besides its RAM. */
+export interface GuestEvidence {
+  /** A vCPU's page-table root: a kernel that it does not map is not the running one. */
+  readonly liveRoot?: number | undefined;
+  /** Whether that vCPU ran in user mode, where its root need not map the kernel. */
+  readonly inUserMode?: boolean | undefined;
+  /** Profiles of kernels met before; what is learnt is added. */
+  readonly cache?: ProfileCache | undefined;
+  /** False: what only a look for symbols needs is not kept, and read again when it is asked for. */
+  readonly keepTable?: boolean | undefined;
+}
+
+/** Profiles by build. A plain Map serves. */
+export interface ProfileCache {
+  /** The profile of a build; anything that does not check is ignored. */
+  get(build: string): unknown;
+  /** Keeps a profile. */
+  set(build: string, profile: unknown): unknown;
+}
+
 /** Looks for one kind of system. */
-export type GuestFinder = (memory: PhysicalMemory) => FindResult;
+export type GuestFinder = (memory: PhysicalMemory, evidence: GuestEvidence) => FindResult;
 
 /** How telling a reason is: what was seen and not understood beats what was not seen. */
 const TELLING: Readonly<Record<NoGuest["reason"], number>> = {
@@ -22,17 +42,22 @@ const TELLING: Readonly<Record<NoGuest["reason"], number>> = {
  * Tries the finders in order.
  *
  * @param memory the guest's RAM; refreshed first
- * @param finders which systems to look for, the likeliest first
+ * @param finders which systems to look for, the likeliest first (finders.ts has those of all systems)
+ * @param evidence what else is known of the guest
  * @throws {Fault} `refused` when the RAM's file has shrunk
  */
-export function findGuest(memory: PhysicalMemory, finders: readonly GuestFinder[]): FindResult {
+export function findGuest(
+  memory: PhysicalMemory,
+  finders: readonly GuestFinder[],
+  evidence: GuestEvidence = {},
+): FindResult {
   const { residentBytes } = memory.refresh();
   if (residentBytes === 0) {
     return { found: false, reason: "no-kernel", detail: "the guest has not touched its memory yet" };
   }
   let best: NoGuest | undefined;
   for (const finder of finders) {
-    const result = finder(memory);
+    const result = finder(memory, evidence);
     if (result.found) return result;
     if (best === undefined || TELLING[result.reason] > TELLING[best.reason]) best = result;
   }

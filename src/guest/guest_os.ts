@@ -1,16 +1,14 @@
 /**
- * The port through which everyone asks a guest's system: Linux and Windows implement it alike. Found by
- * {@linkcode findGuest}; good for one epoch of the guest (until its reset), and it says so itself with
- * {@linkcode GuestOs.stillThere}.
+ * The port through which everyone asks a guest's system: every system of systems.ts implements it alike.
+ * Found by {@linkcode findGuest}; good for one epoch of the guest (until its reset), and it says so itself
+ * with {@linkcode GuestOs.stillThere}.
  *
  * Nothing here writes. Everything is read anew at each call: nothing about processes is kept.
  * @module
  */
 import type { AddressSpace } from "./address_space.ts";
 import type { Listing, MemoryMap, Module, Process } from "./process.ts";
-
-/** What the protocol's MEMCTX calls guest_os. */
-export const GUEST_OS_NUMBER = { unknown: 0, linux: 1, windows: 2 } as const;
+import type { SystemName } from "./systems.ts";
 
 /** A symbol and how far past it an address is. */
 export interface NearestSymbol {
@@ -25,13 +23,13 @@ export interface NearestSymbol {
 /** A guest's system, found in its RAM. */
 export interface GuestOs {
   /** Which system. */
-  readonly kind: "linux" | "windows";
+  readonly kind: SystemName;
   /** Its version: "6.1.0-30-cloud-amd64", "10.0.19045". */
   readonly version: string;
   /** The kernel's address space. */
   readonly kernel: AddressSpace;
   /** Levels of its page tables. */
-  readonly levels: 4 | 5;
+  readonly levels: number;
   /** Whether user processes have a page-table root apart from the kernel's (KPTI, KVA shadow). */
   readonly isolated: boolean;
   /** Where the kernel's image starts (Linux: _text; Windows: ntoskrnl's base). */
@@ -74,6 +72,11 @@ export type NoGuest = {
    * which).
    */
   readonly reason: "no-kernel" | "unknown-os" | "unsupported";
+  /**
+   * The system that was recognised, when its structures are not supported. It need not be one of systems.ts:
+   * a finder may recognise what nobody reads yet.
+   */
+  readonly system?: string;
   /** For a person. */
   readonly detail: string;
 };

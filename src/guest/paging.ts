@@ -19,6 +19,17 @@ export const PTE_NX_HI = 0x8000_0000 | 0;
 /** Frame bits of the high half: address bits 32 to 51. */
 export const PTE_FRAME_HI = 0xf_ffff;
 
+/** Processor architectures, by the number of MEMCTX.flags bits 8 to 15 (src/event/PROTOCOL.md). */
+export const ARCHITECTURE = { "x86-64": 0, aarch64: 1, riscv64: 2 } as const;
+
+/** Name of an architecture. One that is named here need not have a paging mode that the walker reads. */
+export type Architecture = keyof typeof ARCHITECTURE;
+
+/** Whether a value from outside names an architecture. */
+export function isArchitecture(value: unknown): value is Architecture {
+  return typeof value === "string" && Object.hasOwn(ARCHITECTURE, value);
+}
+
 /** One level of tables, from the root down. */
 export interface PagingLevel {
   /** First address bit that indexes it. */
@@ -33,10 +44,22 @@ export interface PagingLevel {
 export interface Paging {
   /** Its name, for people. */
   readonly name: string;
+  /** Whose page tables these are. */
+  readonly architecture: Architecture;
   /** How many levels. */
-  readonly levels: 4 | 5;
+  readonly levels: number;
   /** Root first. */
   readonly table: readonly PagingLevel[];
+  /** Bits of a canonical address. */
+  readonly addressBits: number;
+}
+
+/** A paging mode of x86-64. */
+export interface X64Paging extends Paging {
+  /** Its architecture. */
+  readonly architecture: "x86-64";
+  /** How many levels. */
+  readonly levels: 4 | 5;
   /** Bits of a canonical address. */
   readonly addressBits: 48 | 57;
 }
@@ -48,23 +71,30 @@ const TOP4: PagingLevel = { shift: 39, mayBePage: false, reservedInPage: 0 };
 const TOP5: PagingLevel = { shift: 48, mayBePage: false, reservedInPage: 0 };
 
 /** Long mode, four levels. */
-export const X64_4: Paging = {
+export const X64_4: X64Paging = {
+  architecture: "x86-64",
   name: "x86-64, 4 levels",
   levels: 4,
   table: [TOP4, GIB1, MIB2, LAST],
   addressBits: 48,
 };
 /** Long mode, five levels (LA57). */
-export const X64_5: Paging = {
+export const X64_5: X64Paging = {
+  architecture: "x86-64",
   name: "x86-64, 5 levels",
   levels: 5,
   table: [TOP5, TOP4, GIB1, MIB2, LAST],
   addressBits: 57,
 };
 
-/** The paging mode of so many levels. */
-export function pagingOf(levels: 4 | 5): Paging {
+/** The paging mode of x86-64 with so many levels. */
+export function pagingOf(levels: 4 | 5): X64Paging {
   return levels === 5 ? X64_5 : X64_4;
+}
+
+/** The paging mode of that architecture with so many levels; undefined for one that no walker here reads. */
+export function knownPaging(architecture: Architecture, levels: number): Paging | undefined {
+  return [X64_4, X64_5].find((mode) => mode.architecture === architecture && mode.levels === levels);
 }
 
 /**

@@ -13,6 +13,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
+import { HeldPages } from "./held_pages.ts";
 import { MAX_GUEST_GPA, MAX_LINEAR_VIEW_BYTES, MAX_PAGE_CACHE } from "../base/limits.ts";
 import type { RamPort, RamSegment } from "./ram_port.ts";
 
@@ -63,8 +64,8 @@ export class PhysicalMemory implements Disposable {
   readonly #bytes: Uint8Array[];
   /** First frame, within its GiB, of each view. */
   readonly #firstFrame: Int32Array;
-  /** The bitmap of what {@linkcode held} does not reach, a GiB each. */
-  readonly #heldAbove: Map<number, Int32Array> = new Map();
+  /** Which frames the host was seen to hold; {@linkcode held} is its part below the linear view's end. */
+  readonly #pages: HeldPages;
   readonly #cache: Map<number, Int32Array> = new Map();
   readonly #sharedViews: Map<number, Int32Array> = new Map();
   #lastSegment = 0;
@@ -99,7 +100,8 @@ export class PhysicalMemory implements Disposable {
     this.endGpa = end;
     this.linear = linearWords(port.segments);
     this.linear64 = new BigInt64Array(this.linear.buffer, 0, this.linear.length >>> 1);
-    this.held = new Int32Array(Math.ceil(this.linear.length / 1024 / 32));
+    this.#pages = new HeldPages(this.linear.length >>> 10);
+    this.held = this.#pages.low;
   }
 
   /** Whether RAM stands behind this address (held by the host or not). */
@@ -131,7 +133,7 @@ export class PhysicalMemory implements Disposable {
    */
   isHeld(frame: number): boolean {
     const word = frame >>> 5;
-    const bits = word < this.held.length ? this.held[word] as number : this.#heldWord(word);
+    const bits = word < this.held.length ? this.held[word] as number : this.#pages.word(word);
     return (bits >>> (frame & 31) & 1) === 1 || this.#askHeld(frame);
   }
 
@@ -189,8 +191,7 @@ export class PhysicalMemory implements Disposable {
   refresh(): Residency {
     this.verify();
     this.#cache.clear();
-    this.held.fill(0);
-    this.#heldAbove.clear();
+    this.#pages.clear();
     let residentBytes = 0;
     let runs = 0;
     for (const { gpa, sizeBytes } of this.port.segments) {
@@ -199,7 +200,7 @@ export class PhysicalMemory implements Disposable {
       while (at < end) {
         const stop = this.port.nextHole(at, end);
         if (stop <= at) break;
-        this.#markHeld(at / PAGE_BYTES, Math.ceil(stop / PAGE_BYTES));
+        this.#pages.mark(at / PAGE_BYTES, Math.ceil(stop / PAGE_BYTES));
         residentBytes += stop - at;
         runs++;
         at = this.port.nextData(stop, end);
@@ -255,13 +256,13 @@ export class PhysicalMemory implements Disposable {
     for (const { gpa, sizeBytes } of this.port.segments) {
       const last = (gpa + sizeBytes) / PAGE_BYTES;
       let frame = gpa / PAGE_BYTES;
-      while ((frame = this.#nextInBitmap(frame, last, 1)) < last) {
+      while ((frame = this.#pages.next(frame, last, 1)) < last) {
         if (!this.locate(frame)) {
           frame++;
           continue;
         }
         const room = (this.words.length - this.wordBase) >>> 10;
-        const stop = Math.min(this.#nextInBitmap(frame, last, 0), frame + room);
+        const stop = Math.min(this.#pages.next(frame, last, 0), frame + room);
         if (visit(this.words, this.wordBase, (stop - frame) << 10, frame * PAGE_BYTES) === true) return;
         frame = stop;
       }
@@ -274,7 +275,7 @@ export class PhysicalMemory implements Disposable {
     this.#disposed = true;
     this.#views.fill(NO_WORDS);
     this.#bytes.fill(NO_BYTES);
-    this.#heldAbove.clear();
+    this.#pages.clear();
     this.#sharedViews.clear();
     this.#cache.clear();
     this.words = NO_WORDS;
@@ -355,44 +356,8 @@ export class PhysicalMemory implements Disposable {
     if (segment.mapped === undefined) return true;
     const gpa = frame * PAGE_BYTES;
     if (this.port.nextData(gpa, gpa + PAGE_BYTES) !== gpa) return false;
-    this.#markHeld(frame, frame + 1);
+    this.#pages.mark(frame, frame + 1);
     return true;
-  }
-
-  /** 32 bits of the bitmap; `word` is a frame number / 32. */
-  #heldWord(word: number): number {
-    if (word < this.held.length) return this.held[word] as number;
-    return this.#heldAbove.get(word >>> 13)?.[word & 0x1fff] ?? 0;
-  }
-
-  #setHeld(word: number, bits: number): void {
-    if (word < this.held.length) {
-      this.held[word] = (this.held[word] as number) | bits;
-      return;
-    }
-    let above = this.#heldAbove.get(word >>> 13);
-    if (above === undefined) this.#heldAbove.set(word >>> 13, above = new Int32Array(GIB_FRAMES / 32));
-    above[word & 0x1fff] = (above[word & 0x1fff] as number) | bits;
-  }
-
-  #markHeld(from: number, to: number): void {
-    for (let frame = from; frame < to;) {
-      const whole = (frame & 31) === 0 && to - frame >= 32;
-      this.#setHeld(frame >>> 5, whole ? -1 : 1 << (frame & 31));
-      frame += whole ? 32 : 1;
-    }
-  }
-
-  /** First frame in [from, to) whose held bit is `wanted`, or `to`; whole words are skipped at once. */
-  #nextInBitmap(from: number, to: number, wanted: 0 | 1): number {
-    const dull = wanted === 1 ? 0 : -1;
-    for (let frame = from; frame < to;) {
-      const word = this.#heldWord(frame >>> 5);
-      if (word === dull) frame += 32 - (frame & 31);
-      else if ((word >>> (frame & 31) & 1) === wanted) return frame;
-      else frame++;
-    }
-    return to;
   }
 }
 

@@ -127,6 +127,16 @@ export class CommandLine {
   }
 }
 
+/** Whether some QEMU has an option of this name. */
+export function isKnownOption(name: string): boolean {
+  return FLAGS.has(name) || TAKES.has(name);
+}
+
+/** Whether the next word is the argument of an option, whatever that word begins with. */
+export function takesArgument(name: string): boolean {
+  return TAKES.has(name);
+}
+
 function takesNext(name: string, next: string | undefined): next is string {
   if (next === undefined || FLAGS.has(name)) return false;
   // An option of a QEMU that we do not know: what looks like another option is taken for one.

@@ -82,40 +82,18 @@ export class IvshmemDevice implements Disposable {
    * @throws {Fault} `timed-out`, `refused`, `protocol-error`
    */
   static open(socketPath: string, timeoutMs = 5000): IvshmemDevice {
-    const device = new IvshmemDevice(socketPath);
-    try {
-      using poller = new Poller(1);
-      poller.add(device.fd, IN, 0);
-      const end = Date.now() + timeoutMs;
-      while (!device.ready) {
-        if (Date.now() >= end) throw device.#late(timeoutMs);
-        poller.wait(Math.max(1, end - Date.now()));
-        device.hear();
-      }
-      return device;
-    } catch (error) {
-      device[Symbol.dispose]();
-      throw error;
-    }
+    using opening = new Opening(socketPath, timeoutMs);
+    for (let waitMs = opening.step(); waitMs > 0; waitMs = opening.step()) opening.poller.wait(waitMs);
+    return opening.take();
   }
 
   /** {@linkcode open} while the thread goes on. */
   static async openAsync(socketPath: string, timeoutMs = 5000): Promise<IvshmemDevice> {
-    const device = new IvshmemDevice(socketPath);
-    try {
-      using poller = new Poller(1);
-      poller.add(device.fd, IN, 0);
-      const end = Date.now() + timeoutMs;
-      while (!device.ready) {
-        if (Date.now() >= end) throw device.#late(timeoutMs);
-        await poller.waitAsync(Math.max(1, end - Date.now()));
-        device.hear();
-      }
-      return device;
-    } catch (error) {
-      device[Symbol.dispose]();
-      throw error;
+    using opening = new Opening(socketPath, timeoutMs);
+    for (let waitMs = opening.step(); waitMs > 0; waitMs = opening.step()) {
+      await opening.poller.waitAsync(waitMs);
     }
+    return opening.take();
   }
 
   /** The connection, borrowed: readable when the server has something to say. */
@@ -191,7 +169,7 @@ export class IvshmemDevice implements Disposable {
   #take(length: number, offset: number, fd: OwnedFd | undefined): void {
     const number = length === IVSHMEM_MESSAGE_BYTES ? ivshmemNumber(this.#batch.view, offset) : undefined;
     if (number === undefined || number < IVSHMEM_MEMORY || number > MAX_IVSHMEM_ID) {
-      throw this.#wrong("a message is no number");
+      throw this.#wrong("a message is not a valid number");
     }
     if (!this.#version) {
       if (number !== IVSHMEM_VERSION || fd !== undefined) throw this.#wrong(`it speaks version ${number}`);
@@ -228,7 +206,7 @@ export class IvshmemDevice implements Disposable {
       throw this.#wrong("it has too many clients or vectors");
     }
     const bell = Doorbell.receive(fd);
-    if (bell === undefined) throw this.#wrong("a doorbell is no eventfd");
+    if (bell === undefined) throw this.#wrong("a doorbell is not an eventfd");
     bells.push(bell);
     this.#peers.set(id, bells);
   }
@@ -245,13 +223,6 @@ export class IvshmemDevice implements Disposable {
     }
   }
 
-  #late(timeoutMs: number): Fault {
-    return new Fault(
-      "timed-out",
-      `Cannot open ${this.socketPath}: its server said too little within ${timeoutMs} ms.`,
-    );
-  }
-
   #wrong(why: string): Fault {
     return new Fault("protocol-error", `Cannot use the ivshmem server at ${this.socketPath}: ${why}.`);
   }
@@ -264,5 +235,55 @@ export class IvshmemDevice implements Disposable {
     this.#region = undefined;
     this.#batch[Symbol.dispose]();
     if (!this.#socket.closed) closeConnection(this.#socket.release());
+  }
+}
+
+/** A device that is being opened. Its disposal closes it, unless it was taken. */
+class Opening implements Disposable {
+  /** Wakes when the server has said something. */
+  readonly poller: Poller;
+  readonly #device: IvshmemDevice;
+  readonly #timeoutMs: number;
+  readonly #endMs: number;
+  #taken = false;
+
+  constructor(socketPath: string, timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+    this.#endMs = performance.now() + timeoutMs;
+    this.#device = new IvshmemDevice(socketPath);
+    try {
+      this.poller = new Poller(1);
+      this.poller.add(this.#device.fd, IN, 0);
+    } catch (error) {
+      this.#device[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Hears what has come.
+   *
+   * @returns how long to wait for more, ms; 0 when everything is there
+   */
+  step(): number {
+    this.#device.hear();
+    if (this.#device.ready) return 0;
+    const leftMs = this.#endMs - performance.now();
+    if (leftMs > 0) return Math.max(1, Math.ceil(leftMs));
+    throw new Fault(
+      "timed-out",
+      `Cannot open ${this.#device.socketPath}: its server said too little within ${this.#timeoutMs} ms.`,
+    );
+  }
+
+  /** The device, open: the caller's from now on. */
+  take(): IvshmemDevice {
+    this.#taken = true;
+    return this.#device;
+  }
+
+  [Symbol.dispose](): void {
+    this.poller[Symbol.dispose]();
+    if (!this.#taken) this.#device[Symbol.dispose]();
   }
 }

@@ -11,6 +11,7 @@
 import { messageOf } from "../base/fault.ts";
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
+import { isQemuProgram, mapsAsQemu, saysQemu } from "../qemu/program.ts";
 import { cleanName, endpointName } from "./endpoint_name.ts";
 import { type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
 import { SocketTable } from "./socket_table.ts";
@@ -77,6 +78,8 @@ export interface HostView {
   exe(pid: number): string;
   /** The arguments of a process, as far as they are read. */
   args(pid: number): Promise<Arguments>;
+  /** Its /proc/PID/maps, as far as it is read; "" when it may not be. */
+  maps(pid: number): Promise<string>;
   /** Its user; -1 unknown, or more than one. */
   uid(pid: number): number;
   /** When it was started: with its number it says which process it is. "" when it is gone. */
@@ -132,8 +135,14 @@ export async function probeHost(
     return undefined;
   };
   const processes: QemuProcess[] = [];
+  /** Users of whom a process that is called something else did not answer: it is hardly a QEMU. */
+  const silent = new Set<number>();
   for (const pid of await view.pids()) {
-    const process = await attempt(pid, view.uid(pid), () => readProcess(view, pid));
+    const uid = view.uid(pid);
+    const program = view.exe(pid);
+    const process = program === "" || isQemuProgram(program)
+      ? await attempt(pid, uid, () => readProcess(view, pid))
+      : await readUnnamed(view, pid, uid, silent);
     if (process !== undefined) processes.push(process);
   }
   processes.sort((a, b) => a.pid - b.pid);
@@ -146,19 +155,14 @@ export async function probeHost(
   return found;
 }
 
-/** Whether a program of this path is a QEMU system emulator. */
-export function isQemu(program: string): boolean {
-  const name = program.slice(program.lastIndexOf("/") + 1).replace(/ \(deleted\)$/, "");
-  return /^(qemu-system-|qemu-kvm|kvm$)/.test(name);
-}
-
 /** A process as a QEMU system emulator; undefined when it is none. */
 export async function readProcess(view: HostView, pid: number): Promise<QemuProcess | undefined> {
   const program = view.exe(pid);
-  if (program !== "" && !isQemu(program)) return undefined;
   const started = view.started(pid);
   const { words, isWhole } = await view.args(pid);
-  if (program === "" && !isQemu(words[0] ?? "")) return undefined;
+  if (program === "" ? !isQemuProgram(words[0] ?? "") : !await isQemu(view, pid, program, words)) {
+    return undefined;
+  }
   const setup = readQemuCommandLine(words.slice(1));
   return {
     pid,
@@ -170,6 +174,34 @@ export async function readProcess(view: HostView, pid: number): Promise<QemuProc
     setup: isWhole ? setup : { ...setup, isWhole },
     ownSockets: new Set(),
   };
+}
+
+/** A process whose program is called something else, which keeps nobody waiting twice. */
+async function readUnnamed(
+  view: HostView,
+  pid: number,
+  uid: number,
+  silent: Set<number>,
+): Promise<QemuProcess | undefined> {
+  if (silent.has(uid)) return undefined;
+  try {
+    return await readProcess(view, pid);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    silent.add(uid);
+    return undefined;
+  }
+}
+
+async function isQemu(
+  view: HostView,
+  pid: number,
+  program: string,
+  words: readonly string[],
+): Promise<boolean> {
+  if (isQemuProgram(program)) return true;
+  // A launcher may have a QEMU's words for arguments; it does not have a QEMU's memory.
+  return saysQemu(words) && mapsAsQemu(await view.maps(pid));
 }
 
 /** By path, the sockets that say they are connected to a monitor of one of these. */

@@ -17,6 +17,8 @@ const PATIENCE_MS = 2000;
 const TABLE_PIECE_BYTES = 65_536;
 /** The table of 300,000 sockets; what comes behind is not looked at. */
 const MAX_TABLE_BYTES = 32 * 2 ** 20;
+/** The mappings of a QEMU with a few hundred libraries; what comes behind is not looked at. */
+const MAX_MAPS_BYTES = 2 ** 20;
 /** A process that has room for more descriptors is not asked for them. */
 const MAX_FDS = 16_384;
 
@@ -43,6 +45,11 @@ export class ProcHost implements HostView, PlaceView {
       readSome(`/proc/${pid}/cmdline`, MAX_QEMU_LINE_BYTES + 1),
     );
     return splitWords(bytes);
+  }
+
+  async maps(pid: number): Promise<string> {
+    const path = `/proc/${pid}/maps`;
+    return new TextDecoder().decode(await inTime(path, readSome(path, MAX_MAPS_BYTES)));
   }
 
   started(pid: number): string {

@@ -1,22 +1,14 @@
 /**
  * A QEMU command line, read for what the host probe says of a VM: its name, its QMP sockets, what backs its
  * RAM, its keyboards and pointers, its display. How the words are taken apart, and what they say about
- * memory, is `src/qemu`'s.
+ * memory and monitors, is `src/qemu`'s.
  *
  * It knows nothing of processes; `host_probe.ts` does.
  * @module
  */
-import { MAX_QEMU_MONITORS } from "../base/limits.ts";
-import { CommandLine, isOn, type Properties } from "../qemu/command_line.ts";
+import { CommandLine } from "../qemu/command_line.ts";
 import { type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
-
-/** A QMP socket that a VM offers. */
-export interface QmpOffer {
-  /** Path of the unix socket, as it was given. */
-  readonly path: string;
-  /** QEMU listens there (and does not call somebody else). */
-  readonly listens: boolean;
-}
+import { type QmpOffer, qmpOffersOf } from "../qemu/qmp_offers.ts";
 
 /** What a command line says. */
 export interface QemuSetup {
@@ -60,40 +52,11 @@ export function readQemuCommandLine(args: readonly string[]): QemuSetup {
     name: (line.merged("name", "guest").get("guest") ?? "").slice(0, MAX_NAME_CHARS),
     machine: memory.machine.slice(0, MAX_DEVICE_CHARS),
     ramBytes: memory.ramBytes,
-    qmp: qmpOf(line),
+    qmp: qmpOffersOf(line),
     memory: memoryOf(memory, line.texts("mem-path").at(-1)),
     ...inputOf(line, devices),
     display: displayOf(line, devices),
   };
-}
-
-function qmpOf(line: CommandLine): QmpOffer[] {
-  const chardevs = new Map<string, Properties>();
-  for (const chardev of line.lists("chardev", "backend")) {
-    const id = chardev.get("id");
-    if (id !== undefined && !chardevs.has(id)) chardevs.set(id, chardev);
-  }
-  const offers: QmpOffer[] = [];
-  const offer = (socket: Properties | undefined): void => {
-    const path = socket?.get("path");
-    if (socket === undefined || path === undefined || offers.length === MAX_QEMU_MONITORS) return;
-    // An abstract socket has no path, and no permissions either.
-    if (isOn(socket.get("abstract"))) return;
-    offers.push({ path, listens: isOn(socket.get("server")) });
-  };
-  for (const text of [...line.texts("qmp"), ...line.texts("qmp-pretty")]) {
-    if (text.startsWith("unix:")) offer(line.take(text.slice("unix:".length), "path"));
-    else if (text.startsWith("chardev:")) offer(socketOf(chardevs, text.slice("chardev:".length)));
-  }
-  for (const monitor of line.lists("mon", "chardev")) {
-    if (monitor.get("mode") === "control") offer(socketOf(chardevs, monitor.get("chardev")));
-  }
-  return offers;
-}
-
-function socketOf(chardevs: ReadonlyMap<string, Properties>, id: string | undefined): Properties | undefined {
-  const chardev = chardevs.get(id ?? "");
-  return chardev?.get("backend") === "socket" ? chardev : undefined;
 }
 
 function memoryOf({ backends, ramIds }: MemoryOptions, memPath: string | undefined): QemuSetup["memory"] {

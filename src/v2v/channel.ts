@@ -1,12 +1,12 @@
 /**
- * A channel: two rings, two ends, their states, and the waits. What header 004 calls v2v_channel, once it is
- * established: the transport has made the region, the doorbells and the handshake (src/rendezvous).
+ * A channel: two rings, two ends and their states, once it is established: the transport has made the region,
+ * the doorbells and the handshake (src/rendezvous).
  *
- * Every wait has a timeout. A sleep is cut into slices, so that an end that changes its state without
- * ringing, or whose heartbeat stops, is noticed within one of them; data and room are never waited for by the
- * slice, they ring.
+ * Every wait has a timeout (channel_waits.ts). An end that changes its state without ringing, or whose
+ * heartbeat stops, is noticed within a slice of 100 ms; data and room are never waited for by the slice, they
+ * ring.
  *
- * Not for several threads at once: one thread uses a channel (the header asks its callers to lock, too).
+ * Not for several threads at once: one thread uses a channel.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -14,6 +14,7 @@ import { type Clock, MS } from "../base/clock.ts";
 import { Fault } from "../base/fault.ts";
 import { type Bell, spoiltBell } from "./bell.ts";
 import type { ChannelFds, ChannelLink } from "./channel_link.ts";
+import { ChannelWaits, type WaitedChannel } from "./channel_waits.ts";
 import { type ChannelParts, SLICE_NS, type WaitFor, type WaitOutcome } from "./channel_parts.ts";
 import { type EndpointState, requestsDisconnect } from "./endpoint_state.ts";
 import { Receiver } from "./receiver.ts";
@@ -29,10 +30,8 @@ import { Sender } from "./sender.ts";
 import type { SharedRegion } from "./shared_region.ts";
 import { DEFAULT_SPIN_NS, SpinPolicy } from "./spin_policy.ts";
 
-const LOOKS_PER_CLOCK = 32;
-
 /** An established channel. */
-export class Channel implements Disposable {
+export class Channel implements Disposable, WaitedChannel {
   /** Which end this is. */
   readonly role: Role;
   /** The outgoing ring: prepare, send. */
@@ -48,6 +47,7 @@ export class Channel implements Disposable {
   readonly #link: ChannelLink;
   readonly #clock: Clock;
   readonly #spinning: SpinPolicy;
+  readonly #waits: ChannelWaits;
   #fdsGiven = false;
   #seenState: EndpointState = "connected";
   #fault: Fault | undefined;
@@ -64,6 +64,7 @@ export class Channel implements Disposable {
     this.#clock = parts.clock;
     const { spinNs = DEFAULT_SPIN_NS, learnsToSpin = true } = parts.tuning ?? {};
     this.#spinning = new SpinPolicy(spinNs, learnsToSpin);
+    this.#waits = new ChannelWaits(this, parts.link, parts.clock, this.#spinning);
     const first = { ringAt: RINGS_AT, ringBytes: ringBytes(parts.prodOrder) };
     const second = { ringAt: RINGS_AT + first.ringBytes, ringBytes: ringBytes(parts.consOrder) };
     const listener = parts.role === "listener";
@@ -120,8 +121,8 @@ export class Channel implements Disposable {
   }
 
   /**
-   * `receiver.get()`, and when there is nothing: the receive event is cleared and armed, as header 004 has
-   * it, for who waits on {@linkcode fds} himself.
+   * `receiver.get()`, and when there is nothing: the receive event is cleared and armed, for
+   * who waits on {@linkcode fds} himself.
    */
   getMessage(): boolean {
     if (this.receiver.get()) return true;
@@ -132,7 +133,7 @@ export class Channel implements Disposable {
   }
 
   /**
-   * The events of header 004 as descriptors, for who waits himself; undefined where the transport has none.
+   * The channel's events as descriptors, for who waits himself; undefined where the transport has none.
    * `receive` is readable when there may be messages, until {@linkcode getMessage} finds none; `send` when
    * there may be room after a "retry", until {@linkcode clearSend}; `control` when the other end may have
    * gone ({@linkcode remoteState}).
@@ -155,12 +156,25 @@ export class Channel implements Disposable {
   }
 
   /**
-   * The state of the other end now. Its death without a goodbye is `crashed`; a word that is no state,
+   * The state of the other end now. Its death without a goodbye is `crashed`; a word that is not a valid state,
    * `unknown`.
    */
   remoteState(): EndpointState {
     this.#seenState = this.#remote();
     return this.#seenState;
+  }
+
+  /** The state of the other end that {@linkcode remoteState} told last. */
+  get seenState(): EndpointState {
+    return this.#seenState;
+  }
+
+  /**
+   * {@linkcode remoteState} as the last look or wait saw the transport: it costs no system call, and does not
+   * count as told.
+   */
+  remoteNow(): EndpointState {
+    return this.#remote(false);
   }
 
   #remote(look = true): EndpointState {
@@ -208,33 +222,12 @@ export class Channel implements Disposable {
 
   /** Waits, and stops the thread meanwhile. */
   wait(what: WaitFor, timeoutMs: number): WaitOutcome {
-    const deadlineNs = this.#deadline(timeoutMs);
-    let outcome = this.#lookup(what) ?? this.#spin(what, deadlineNs);
-    const sinceNs = this.#clock.nowNs();
-    for (let nowNs = sinceNs; outcome === undefined; nowNs = this.#clock.nowNs()) {
-      if (nowNs >= deadlineNs) return "timed-out";
-      outcome = this.#arm(what);
-      if (outcome !== undefined) break;
-      this.#link.wait(Math.min(deadlineNs - nowNs, SLICE_NS));
-      outcome = this.#lookup(what);
-      if (outcome === "ready") this.#spinning.slept(this.#clock.nowNs() - sinceNs);
-    }
-    return outcome;
+    return this.#waits.wait(what, this.#deadline(timeoutMs));
   }
 
   /** Waits while the thread goes on. Its timeout may be late by a slice (100 ms). */
   async waitAsync(what: WaitFor, timeoutMs: number): Promise<WaitOutcome> {
-    const deadlineNs = this.#deadline(timeoutMs);
-    let outcome = this.#lookup(what);
-    while (outcome === undefined) {
-      const leftNs = deadlineNs - this.#clock.nowNs();
-      if (leftNs <= 0) return "timed-out";
-      outcome = this.#arm(what);
-      if (outcome !== undefined) break;
-      await this.#link.waitAsync(Math.min(leftNs, SLICE_NS));
-      outcome = this.#lookup(what);
-    }
-    return outcome;
+    return await this.#waits.waitAsync(what, this.#deadline(timeoutMs));
   }
 
   /** One sleep, of 100 ms at most, that any doorbell ends; it asks for none. */
@@ -296,66 +289,6 @@ export class Channel implements Disposable {
       throw new Fault("bad-argument", "Cannot wait on a channel that was disconnected: make a new one.");
     }
     return this.#clock.nowNs() + timeoutMs * MS;
-  }
-
-  /** Looks whether a wait is over; a look for room asks to be rung, too. */
-  #lookup(what: WaitFor): WaitOutcome | undefined {
-    if (this.#closed || this.#fault !== undefined) return "closed";
-    try {
-      const data = what === "receive" || what === "any";
-      if (data && this.receiver.pending()) return "ready";
-      const remote = this.#remote(false); // a sleep that is not to be ends at once, and has seen it
-      if (what === "control") return remote === this.#seenState ? undefined : "ready";
-      if (requestsDisconnect(remote)) {
-        // Looked at again, behind the goodbye: what was sent before it is seen.
-        return data && this.receiver.pending() ? "ready" : "closed";
-      }
-      if (what === "send" && this.sender.armSpace()) return "ready";
-      if (what === "any" && this.sender.wantsRoom && this.sender.armSpace()) return "ready";
-    } catch (error) {
-      if (error !== this.#fault) throw error;
-      return "closed";
-    }
-    return undefined;
-  }
-
-  /** Asks to be rung, and looks once more. */
-  #arm(what: WaitFor): WaitOutcome | undefined {
-    try {
-      if (what === "receive" || what === "any") return this.receiver.armData() ? undefined : "ready";
-      return undefined; // a look for room arms; nobody rings for a state
-    } catch (error) {
-      if (error !== this.#fault) throw error;
-      return "closed";
-    }
-  }
-
-  /**
-   * Looks without pause for a bounded time: in fast-receive mode, or while the other end composes a batch.
-   */
-  #spin(what: WaitFor, deadlineNs: number): WaitOutcome | undefined {
-    const receive = what !== "send";
-    const spinNs = this.#spinning.budgetNs(receive && this.receiver.peerIsProducing());
-    if (spinNs <= 0 || what === "control") return undefined;
-    const endNs = Math.min(this.#clock.nowNs() + spinNs, deadlineNs);
-    if (receive) this.receiver.setSpinning(true);
-    try {
-      do {
-        for (let i = 0; i < LOOKS_PER_CLOCK; i++) {
-          if (receive ? this.receiver.pending() : this.sender.roomReady()) {
-            this.#spinning.hit();
-            return "ready";
-          }
-        }
-      } while (this.#clock.nowNs() < endNs);
-    } catch (error) {
-      if (error !== this.#fault) throw error;
-      return "closed";
-    } finally {
-      if (receive) this.receiver.setSpinning(false);
-    }
-    this.#spinning.miss();
-    return undefined;
   }
 
   /**

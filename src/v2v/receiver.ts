@@ -8,10 +8,9 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
-import { type Bell, passes } from "./bell.ts";
+import { passes } from "./bell.ts";
 import { CONTROL, MESSAGE_HEADER_BYTES, PAD_TYPE } from "./region_layout.ts";
-import type { RingPlace } from "./sender.ts";
-import type { SharedRegion } from "./shared_region.ts";
+import { RingHalf } from "./ring_half.ts";
 
 const CONS = CONTROL.at.cons >> 2;
 const PROD_EVENT = CONTROL.at.prodEvent >> 2;
@@ -22,7 +21,7 @@ const PEER_CONS_EVENT = CONTROL.at.consEvent >> 2;
 const PEER_PRODUCER_ACTIVE = CONTROL.at.producerActive >> 2;
 
 /** The receiving half of a ring. */
-export class Receiver {
+export class Receiver extends RingHalf {
   /** Type of the message that {@linkcode get} found. */
   type = 0;
   /** Its flags. */
@@ -32,46 +31,19 @@ export class Receiver {
   /** Length of its payload. */
   payloadBytes = 0;
 
-  readonly #region: SharedRegion;
-  readonly #bell: Bell;
-  readonly #words: Int32Array;
-  readonly #mine: number;
-  readonly #theirs: number;
-  readonly #ringAt: number;
-  readonly #ringBytes: number;
-  readonly #mask: number;
   // u32 indices, held as int32 and compared by their differences.
   #peerProd = 0; // how far the other end has sent, as last seen
   #next = 0; // what get() looks at
   #released = 0; // how far the other end may overwrite, as published
   #span = 0; // ring bytes of the message that get() found; 0 when none is held
   #kept = false; // messages were passed by advance() and not released
-  #fault: Fault | undefined;
-
-  /**
-   * Takes its place in a region; nothing is read or written yet.
-   *
-   * @param region the memory
-   * @param place where our words and the ring are
-   * @param bell the doorbell by which the other end hears of space
-   */
-  constructor(region: SharedRegion, place: RingPlace, bell: Bell) {
-    this.#region = region;
-    this.#bell = bell;
-    this.#words = new Int32Array(region.buffer, 0, region.sizeBytes >> 2);
-    this.#mine = place.mineAt >> 2;
-    this.#theirs = place.theirsAt >> 2;
-    this.#ringAt = place.ringAt;
-    this.#ringBytes = place.ringBytes;
-    this.#mask = place.ringBytes - 1;
-  }
 
   /**
    * Looks at the next message: its type, flags and payload stand in this object's fields until it is
    * finished. Asked again before {@linkcode finish}, it tells of the same one.
    *
    * @returns false when there is none
-   * @throws {Fault} `protocol-error` when the other end wrote what is no message
+   * @throws {Fault} `protocol-error` when the other end wrote what is not a valid message
    */
   get(): boolean {
     if (this.#span !== 0) return true;
@@ -87,10 +59,10 @@ export class Receiver {
           return false;
         }
       }
-      const at = next & this.#mask;
-      const toEnd = this.#ringBytes - at;
-      const header = (this.#ringAt + at) >> 2;
-      const words = this.#words;
+      const at = next & this.mask;
+      const toEnd = this.ringBytes - at;
+      const header = (this.ringAt + at) >> 2;
+      const words = this.words;
       const first = words[header] as number;
       const size = (words[header + 1] as number) >>> 0;
       // The order matters: a size near 2^32 must be refused before it is rounded.
@@ -103,10 +75,10 @@ export class Receiver {
         this.#next = (next + toEnd) | 0;
         continue;
       }
-      if (size > this.#ringBytes >> 1) this.#malformed(first, size, queued, toEnd);
+      if (size > this.ringBytes >> 1) this.#malformed(first, size, queued, toEnd);
       this.type = first & 0xff;
       this.flags = (first >>> 8) & 0xff;
-      this.payloadAt = this.#ringAt + at + MESSAGE_HEADER_BYTES;
+      this.payloadAt = this.ringAt + at + MESSAGE_HEADER_BYTES;
       this.payloadBytes = size - MESSAGE_HEADER_BYTES;
       this.#span = span;
       return true;
@@ -138,7 +110,7 @@ export class Receiver {
         "Cannot copy a part of a payload that lies outside of it or of the target.",
       );
     }
-    if (length > 0) this.#region.copyOut(this.payloadAt + from, target, to, length);
+    if (length > 0) this.region.copyOut(this.payloadAt + from, target, to, length);
     return length;
   }
 
@@ -172,8 +144,8 @@ export class Receiver {
     if (now === before) return;
     this.#released = now;
     // release, and the full fence before the threshold is read
-    Atomics.store(this.#words, this.#mine + CONS, now);
-    if (passes(before, now, Atomics.load(this.#words, this.#theirs + PEER_CONS_EVENT))) this.#bell.ring();
+    Atomics.store(this.words, this.mine + CONS, now);
+    if (passes(before, now, Atomics.load(this.words, this.theirs + PEER_CONS_EVENT))) this.bell.ring();
   }
 
   /** Whether anything lies behind the messages passed so far (it may prove to be a pad). */
@@ -190,7 +162,7 @@ export class Receiver {
    */
   armData(): boolean {
     if (this.#span !== 0) return false;
-    Atomics.store(this.#words, this.#mine + PROD_EVENT, (this.#peerProd + 1) | 0); // with the full fence
+    Atomics.store(this.words, this.mine + PROD_EVENT, (this.#peerProd + 1) | 0); // with the full fence
     return !this.pending(); // a message sent before the threshold was visible has rung nobody
   }
 
@@ -201,22 +173,22 @@ export class Receiver {
 
   /** Tells the other end whether we want low latency more than large batches. */
   setFastReceive(on: boolean): void {
-    Atomics.store(this.#words, this.#mine + CONSUMER_ACTIVE, on ? 1 : 0);
+    Atomics.store(this.words, this.mine + CONSUMER_ACTIVE, on ? 1 : 0);
   }
 
   /** Tells the other end whether we are looking without pause. A hint: it may save itself a doorbell. */
   setSpinning(on: boolean): void {
-    this.#words[this.#mine + CONSUMER_SPINNING] = on ? 1 : 0;
+    this.words[this.mine + CONSUMER_SPINNING] = on ? 1 : 0;
   }
 
   /** Whether the other end says that it is in the middle of a batch. A hint, and from a stranger. */
   peerIsProducing(): boolean {
-    return this.#words[this.#theirs + PEER_PRODUCER_ACTIVE] !== 0;
+    return this.words[this.theirs + PEER_PRODUCER_ACTIVE] !== 0;
   }
 
   /** Ends its use: whatever is asked of it from now on is answered by this fault. */
-  shut(fault: Fault): void {
-    this.#fault = fault;
+  override shut(fault: Fault): void {
+    this.fault = fault;
     this.#span = 0;
     this.#next = this.#released;
     this.#peerProd = this.#next; // nothing queued: every get() looks, and finds the fault
@@ -224,14 +196,14 @@ export class Receiver {
 
   /** Reads the other end's index, once, and checks it: it never moves back, nor past what we released. */
   #look(): void {
-    if (this.#fault !== undefined) throw this.#fault;
-    const prod = Atomics.load(this.#words, this.#theirs + PEER_PROD);
+    if (this.fault !== undefined) throw this.fault;
+    const prod = Atomics.load(this.words, this.theirs + PEER_PROD);
     if (prod === this.#peerProd) return;
     const queued = (prod - this.#released) >>> 0;
-    if (queued > this.#ringBytes || queued < ((this.#peerProd - this.#released) >>> 0) || (prod & 7) !== 0) {
-      this.#distrust(
+    if (queued > this.ringBytes || queued < ((this.#peerProd - this.#released) >>> 0) || (prod & 7) !== 0) {
+      this.distrust(
         `it says that it sent up to ${prod >>> 0}, after ${this.#peerProd >>> 0}, ` +
-          `with ${this.#released >>> 0} consumed in a ring of ${this.#ringBytes} bytes`,
+          `with ${this.#released >>> 0} consumed in a ring of ${this.ringBytes} bytes`,
       );
     }
     this.#peerProd = prod;
@@ -244,19 +216,9 @@ export class Receiver {
   }
 
   #malformed(first: number, size: number, queued: number, toEnd: number): never {
-    this.#distrust(
+    this.distrust(
       `its next message has type ${first & 0xff}, reserved ${first >>> 16} and size ${size}, ` +
         `where ${queued} bytes are queued and ${toEnd} are left to the ring's end`,
     );
-  }
-
-  #distrust(why: string): never {
-    this.#fault = new Fault(
-      "protocol-error",
-      `Cannot trust the other end of the channel: ${why}. Disconnect from it.`,
-    );
-    this.shut(this.#fault);
-    this.#bell.broken(this.#fault);
-    throw this.#fault;
   }
 }

@@ -10,6 +10,7 @@
 import { Fault } from "../base/fault.ts";
 import { type Bell, passes } from "./bell.ts";
 import { CONTROL, maxPayloadBytes, MESSAGE_HEADER_BYTES, PAD_TYPE } from "./region_layout.ts";
+import { RingHalf, type RingPlace } from "./ring_half.ts";
 import type { SharedRegion } from "./shared_region.ts";
 
 const PROD = CONTROL.at.prod >> 2;
@@ -19,20 +20,8 @@ const PEER_CONS = CONTROL.at.cons >> 2;
 const PEER_PROD_EVENT = CONTROL.at.prodEvent >> 2;
 const PEER_CONSUMER_ACTIVE = CONTROL.at.consumerActive >> 2;
 
-/** Where a ring half finds its words; offsets in bytes. */
-export interface RingPlace {
-  /** Our control block. */
-  readonly mineAt: number;
-  /** The other end's control block. */
-  readonly theirsAt: number;
-  /** The ring. */
-  readonly ringAt: number;
-  /** Its size, a power of two. */
-  readonly ringBytes: number;
-}
-
 /** The sending half of a ring. */
-export class Sender {
+export class Sender extends RingHalf {
   /** Offset in the region of the payload that was prepared last. */
   payloadAt = 0;
   /** Its length. */
@@ -42,14 +31,6 @@ export class Sender {
   /** The largest payload that a message may have: half the ring, less the header. */
   readonly maxPayloadBytes: number;
 
-  readonly #region: SharedRegion;
-  readonly #bell: Bell;
-  readonly #words: Int32Array;
-  readonly #mine: number;
-  readonly #theirs: number;
-  readonly #ringAt: number;
-  readonly #ringBytes: number;
-  readonly #mask: number;
   // u32 indices, held as int32 and compared by their differences.
   #prepared = 0;
   #sent = 0;
@@ -57,7 +38,6 @@ export class Sender {
   #consEvent = 0;
   #batched = 0;
   #wanted = 0;
-  #fault: Fault | undefined;
 
   /**
    * Takes its place in a region; nothing is read or written yet.
@@ -67,14 +47,7 @@ export class Sender {
    * @param bell the doorbell by which the other end hears of data
    */
   constructor(region: SharedRegion, place: RingPlace, bell: Bell) {
-    this.#region = region;
-    this.#bell = bell;
-    this.#words = new Int32Array(region.buffer, 0, region.sizeBytes >> 2);
-    this.#mine = place.mineAt >> 2;
-    this.#theirs = place.theirsAt >> 2;
-    this.#ringAt = place.ringAt;
-    this.#ringBytes = place.ringBytes;
-    this.#mask = place.ringBytes - 1;
+    super(region, place, bell);
     this.maxPayloadBytes = maxPayloadBytes(place.ringBytes);
   }
 
@@ -90,30 +63,30 @@ export class Sender {
     if (!(bytes >= 0 && bytes <= this.maxPayloadBytes)) this.#refuse(bytes);
     if ((type & 0xff) !== type || (flags & 0xff) !== flags || type === PAD_TYPE) refuseType(type, flags);
     const needed = (bytes + MESSAGE_HEADER_BYTES + 7) & ~7;
-    let at = this.#prepared & this.#mask;
-    const toEnd = this.#ringBytes - at;
+    let at = this.#prepared & this.mask;
+    const toEnd = this.ringBytes - at;
     const total = needed <= toEnd ? needed : needed + toEnd;
     if (total > this.#room() && !this.#findRoom(total)) {
       this.refusals++;
       return "retry";
     }
-    const words = this.#words;
+    const words = this.words;
     if (needed > toEnd) {
-      const pad = (this.#ringAt + at) >> 2;
+      const pad = (this.ringAt + at) >> 2;
       words[pad] = PAD_TYPE;
       words[pad + 1] = toEnd;
       at = 0;
     }
-    const header = (this.#ringAt + at) >> 2;
+    const header = (this.ringAt + at) >> 2;
     words[header] = type | (flags << 8);
     words[header + 1] = bytes + MESSAGE_HEADER_BYTES;
-    this.payloadAt = this.#ringAt + at + MESSAGE_HEADER_BYTES;
+    this.payloadAt = this.ringAt + at + MESSAGE_HEADER_BYTES;
     this.payloadBytes = bytes;
     this.#prepared = (this.#prepared + total) | 0;
     this.#wanted = 0;
     // A hint for an end that ran dry: more is coming. Not for a lone message, whose send is the next thing we
     // do.
-    if (++this.#batched === 2) words[this.#mine + PRODUCER_ACTIVE] = 1;
+    if (++this.#batched === 2) words[this.mine + PRODUCER_ACTIVE] = 1;
     return "ok";
   }
 
@@ -127,7 +100,7 @@ export class Sender {
   ): "ok" | "retry" {
     if (!(from >= 0 && length >= 0 && from + length <= payload.length)) refuseRange();
     if (this.prepare(length, type, flags) === "retry") return "retry";
-    if (length > 0) this.#region.copyIn(this.payloadAt, payload, from, length);
+    if (length > 0) this.region.copyIn(this.payloadAt, payload, from, length);
     return "ok";
   }
 
@@ -136,13 +109,13 @@ export class Sender {
     const before = this.#sent;
     const now = this.#prepared;
     if (now === before) return;
-    const words = this.#words;
+    const words = this.words;
     // Clears the hint before the index moves, so that it costs the other end no second look at our line.
-    if (this.#batched > 1) words[this.#mine + PRODUCER_ACTIVE] = 0;
+    if (this.#batched > 1) words[this.mine + PRODUCER_ACTIVE] = 0;
     this.#batched = 0;
     this.#sent = now;
-    Atomics.store(words, this.#mine + PROD, now); // release, and the full fence before the threshold is read
-    if (passes(before, now, Atomics.load(words, this.#theirs + PEER_PROD_EVENT))) this.#bell.ring();
+    Atomics.store(words, this.mine + PROD, now); // release, and the full fence before the threshold is read
+    if (passes(before, now, Atomics.load(words, this.theirs + PEER_PROD_EVENT))) this.bell.ring();
   }
 
   /** Bytes prepared and not yet sent, headers and pads included. */
@@ -168,11 +141,11 @@ export class Sender {
   bytesAvailable(): number {
     this.#look();
     const room = this.#room();
-    const toEnd = this.#ringBytes - (this.#prepared & this.#mask);
-    const half = this.#ringBytes >> 1;
+    const toEnd = this.ringBytes - (this.#prepared & this.mask);
+    const half = this.ringBytes >> 1;
     let largest = Math.min(room, toEnd, half);
     // Near the end the pad is small, and what lies behind it the better offer.
-    if (toEnd <= this.#ringBytes >> 4) largest = Math.max(largest, Math.min(room - toEnd, half));
+    if (toEnd <= this.ringBytes >> 4) largest = Math.max(largest, Math.min(room - toEnd, half));
     return largest < MESSAGE_HEADER_BYTES ? -1 : largest - MESSAGE_HEADER_BYTES;
   }
 
@@ -207,20 +180,20 @@ export class Sender {
   }
 
   /** Ends its use: whatever is asked of it from now on is answered by this fault. */
-  shut(fault: Fault): void {
-    this.#fault = fault;
+  override shut(fault: Fault): void {
+    this.fault = fault;
     this.#prepared = this.#sent;
     // no room: every prepare() looks, and finds the fault
-    this.#peerCons = (this.#sent - this.#ringBytes) | 0;
+    this.#peerCons = (this.#sent - this.ringBytes) | 0;
   }
 
   /** Whether the other end asks for low latency: for tuning, never for correctness. */
   peerWantsFastWakeup(): boolean {
-    return this.#words[this.#theirs + PEER_CONSUMER_ACTIVE] !== 0;
+    return this.words[this.theirs + PEER_CONSUMER_ACTIVE] !== 0;
   }
 
   #room(): number {
-    return this.#ringBytes - ((this.#prepared - this.#peerCons) | 0);
+    return this.ringBytes - ((this.#prepared - this.#peerCons) | 0);
   }
 
   /** Looks, arms, looks again: true when `total` bytes are free. */
@@ -228,11 +201,11 @@ export class Sender {
     this.#look();
     if (total <= this.#room()) return this.#found();
     this.#wanted = total;
-    const wake = (this.#prepared + total - this.#ringBytes) | 0;
+    const wake = (this.#prepared + total - this.ringBytes) | 0;
     // A nearer threshold that still waits stays: who was refused less room must hear first.
     const pending = (this.#consEvent - this.#peerCons) | 0;
     if (!(pending > 0 && pending <= ((wake - this.#peerCons) | 0))) this.#consEvent = wake;
-    Atomics.store(this.#words, this.#mine + CONS_EVENT, this.#consEvent); // with the full fence
+    Atomics.store(this.words, this.mine + CONS_EVENT, this.#consEvent); // with the full fence
     this.#look(); // the other end may have moved before it could see the threshold
     return total <= this.#room() && this.#found();
   }
@@ -244,22 +217,18 @@ export class Sender {
 
   /** Reads the other end's index, once, and checks it. */
   #look(): void {
-    if (this.#fault !== undefined) throw this.#fault;
-    const cons = Atomics.load(this.#words, this.#theirs + PEER_CONS);
+    if (this.fault !== undefined) throw this.fault;
+    const cons = Atomics.load(this.words, this.theirs + PEER_CONS);
     const moved = (cons - this.#peerCons) >>> 0;
-    if (moved > ((this.#sent - this.#peerCons) >>> 0) || (cons & 7) !== 0) this.#distrust(cons);
+    if (moved > ((this.#sent - this.#peerCons) >>> 0) || (cons & 7) !== 0) this.#distrustIndex(cons);
     this.#peerCons = cons;
   }
 
-  #distrust(cons: number): never {
-    this.#fault = new Fault(
-      "protocol-error",
-      `Cannot trust the other end of the channel: it says that it consumed up to ${cons >>> 0}, ` +
-        `which is not between ${this.#peerCons >>> 0} and ${this.#sent >>> 0}. Disconnect from it.`,
+  #distrustIndex(cons: number): never {
+    this.distrust(
+      `it says that it consumed up to ${cons >>> 0}, ` +
+        `which is not between ${this.#peerCons >>> 0} and ${this.#sent >>> 0}`,
     );
-    this.shut(this.#fault);
-    this.#bell.broken(this.#fault);
-    throw this.#fault;
   }
 
   #refuse(bytes: number): never {
@@ -270,7 +239,7 @@ export class Sender {
           "(half its size, less the header). Split it, use a stream, or listen with a larger order.",
       );
     }
-    throw new Fault("bad-argument", `Cannot send a message of ${bytes} bytes: that is no length.`);
+    throw new Fault("bad-argument", `Cannot send a message of ${bytes} bytes: that is not a valid length.`);
   }
 }
 

@@ -37,8 +37,30 @@ const END_FLAG = 1;
 const MESSAGES_A_LOOK = 4096;
 /** How often a send that is stuck beside a waiting receive looks around. */
 const LOOK_MS = 100;
+/** What a run answers instead of a time to wait. */
+const OVER = -1;
 const CLOSED: ReceiveResult = { outcome: "closed", received: 0 };
 const TIMED_OUT: ReceiveResult = { outcome: "timed-out", received: 0 };
+
+/** A send or a receive under way. */
+interface Run {
+  readonly deadlineNs: number;
+  /** How its last wait ended. */
+  waited: WaitOutcome;
+  /** The time is over: it looks once more, and then no more. */
+  isLast: boolean;
+}
+
+interface SendRun extends Run {
+  readonly bytes: Uint8Array;
+  sent: number;
+  outcome: SendResult["outcome"];
+}
+
+interface ReceiveRun extends Run {
+  readonly target: Uint8Array;
+  result: ReceiveResult;
+}
 
 /** A stream, attached to a channel. Use one thread, and one send and one receive at a time. */
 export class Stream {
@@ -92,32 +114,42 @@ export class Stream {
    * @throws {Fault} `bad-argument` after {@linkcode detach}
    */
   send(bytes: Uint8Array, timeoutMs: number): SendResult {
-    const deadlineNs = this.#begin(timeoutMs);
-    if (this.#channel.remoteClosing()) return { sent: 0, outcome: "closed" };
-    for (let sent = 0, last = false;;) {
-      sent = this.#push(bytes, sent);
-      if (sent === bytes.length) return { sent, outcome: "done" };
-      if (last) return { sent, outcome: "timed-out" };
-      const leftMs = this.#leftMs(deadlineNs);
-      last = leftMs === 0;
-      const outcome = this.#blocked() ? "ready" : this.#channel.wait(this.#stuckOn(), leftMs);
-      if (outcome !== "ready") return { sent, outcome };
+    const run = this.#beginSend(bytes, timeoutMs);
+    for (let leftMs = this.#sendOn(run); leftMs >= 0; leftMs = this.#sendOn(run)) {
+      run.waited = this.#channel.wait(this.#stuckOn(), leftMs);
     }
+    return { sent: run.sent, outcome: run.outcome };
   }
 
   /** {@linkcode send} while the thread goes on. */
   async sendAsync(bytes: Uint8Array, timeoutMs: number): Promise<SendResult> {
-    const deadlineNs = this.#begin(timeoutMs);
-    if (this.#channel.remoteClosing()) return { sent: 0, outcome: "closed" };
-    for (let sent = 0, last = false;;) {
-      sent = this.#push(bytes, sent);
-      if (sent === bytes.length) return { sent, outcome: "done" };
-      if (last) return { sent, outcome: "timed-out" };
-      const leftMs = this.#leftMs(deadlineNs);
-      last = leftMs === 0;
-      const outcome = this.#blocked() ? "ready" : await this.#waitStuck(leftMs);
-      if (outcome !== "ready") return { sent, outcome };
+    const run = this.#beginSend(bytes, timeoutMs);
+    for (let leftMs = this.#sendOn(run); leftMs >= 0; leftMs = this.#sendOn(run)) {
+      run.waited = await this.#waitStuck(leftMs);
     }
+    return { sent: run.sent, outcome: run.outcome };
+  }
+
+  #beginSend(bytes: Uint8Array, timeoutMs: number): SendRun {
+    const deadlineNs = this.#begin(timeoutMs);
+    const waited = this.#channel.remoteClosing() ? "closed" : "ready";
+    return { bytes, deadlineNs, waited, isLast: false, sent: 0, outcome: "done" };
+  }
+
+  /** Sends what fits. How long to wait for room, ms; -1 when it is over. */
+  #sendOn(run: SendRun): number {
+    while (run.waited === "ready") {
+      run.sent = this.#push(run.bytes, run.sent);
+      if (run.sent === run.bytes.length) return OVER;
+      if (run.isLast) run.waited = "timed-out";
+      else {
+        const leftMs = this.#leftMs(run.deadlineNs);
+        run.isLast = leftMs === 0;
+        if (!this.#blocked()) return leftMs;
+      }
+    }
+    run.outcome = run.waited;
+    return OVER;
   }
 
   /** While a receive takes what arrives, a stuck send only looks now and then whether one still does. */
@@ -133,34 +165,44 @@ export class Stream {
    * @throws {Fault} `bad-argument` after {@linkcode detach} or for an empty target, `protocol-error`
    */
   receive(target: Uint8Array, timeoutMs: number): ReceiveResult {
-    const deadlineNs = this.#begin(timeoutMs);
-    mustHaveRoom(target);
-    for (let last = false;;) {
-      const received = this.#pull(target);
-      if (received > 0) return { outcome: "data", received };
-      if (this.remoteEnded) return CLOSED;
-      if (last) return TIMED_OUT; // there was something, but no bytes
-      const leftMs = this.#leftMs(deadlineNs);
-      last = leftMs === 0;
-      const outcome = this.#channel.wait("receive", leftMs);
-      if (outcome !== "ready") return this.#ended(outcome);
+    const run = this.#beginReceive(target, timeoutMs);
+    for (let leftMs = this.#receiveOn(run); leftMs >= 0; leftMs = this.#receiveOn(run)) {
+      run.waited = this.#channel.wait("receive", leftMs);
     }
+    return run.result;
   }
 
   /** {@linkcode receive} while the thread goes on. */
   async receiveAsync(target: Uint8Array, timeoutMs: number): Promise<ReceiveResult> {
+    const run = this.#beginReceive(target, timeoutMs);
+    for (let leftMs = this.#receiveOn(run); leftMs >= 0; leftMs = this.#receiveOn(run)) {
+      run.waited = await this.#waitData(leftMs);
+    }
+    return run.result;
+  }
+
+  #beginReceive(target: Uint8Array, timeoutMs: number): ReceiveRun {
     const deadlineNs = this.#begin(timeoutMs);
     mustHaveRoom(target);
-    for (let last = false;;) {
-      const received = this.#pull(target);
-      if (received > 0) return { outcome: "data", received };
-      if (this.remoteEnded) return CLOSED;
-      if (last) return TIMED_OUT; // there was something, but no bytes
-      const leftMs = this.#leftMs(deadlineNs);
-      last = leftMs === 0;
-      const outcome = await this.#waitData(leftMs);
-      if (outcome !== "ready") return this.#ended(outcome);
+    return { target, deadlineNs, waited: "ready", isLast: false, result: TIMED_OUT };
+  }
+
+  /** Takes what there is. How long to wait for more, ms; -1 when it is over. */
+  #receiveOn(run: ReceiveRun): number {
+    if (run.waited !== "ready") {
+      run.result = run.waited === "closed" ? CLOSED : TIMED_OUT;
+      return OVER;
     }
+    const received = this.#pull(run.target);
+    if (received > 0) run.result = { outcome: "data", received };
+    else if (this.remoteEnded) run.result = CLOSED;
+    else if (!run.isLast) {
+      const leftMs = this.#leftMs(run.deadlineNs);
+      run.isLast = leftMs === 0;
+      return leftMs;
+    }
+    // At the last look there was something, but no bytes: timed out, as the run began.
+    return OVER;
   }
 
   async #waitData(leftMs: number): Promise<WaitOutcome> {
@@ -199,10 +241,6 @@ export class Stream {
 
   #leftMs(deadlineNs: number): number {
     return Math.max(0, (deadlineNs - this.#channel.clock.nowNs()) / MS);
-  }
-
-  #ended(outcome: Exclude<WaitOutcome, "ready">): ReceiveResult {
-    return outcome === "closed" ? CLOSED : TIMED_OUT;
   }
 
   /** Puts as much on the ring as fits; how much has been sent by then. */

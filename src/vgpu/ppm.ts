@@ -27,9 +27,10 @@ const SPACES: ReadonlySet<number> = new Set([9, NEWLINE, 11, 12, 13, 32]);
  * Reads a head.
  *
  * @param bytes the file's start
- * @param length how many bytes the file has
+ * @param length how many of its bytes are there
+ * @param fileBytes how many bytes the file has; as many as are there unless told
  */
-export function readPpmHead(bytes: Uint8Array, length: number): PpmHead {
+export function readPpmHead(bytes: Uint8Array, length: number, fileBytes: number = length): PpmHead {
   if (length < 2 || bytes[0] !== 0x50 || bytes[1] !== 0x36) return { ok: false, why: "it is no binary PPM" };
   const numbers: number[] = [];
   let at = 2;
@@ -52,7 +53,9 @@ export function readPpmHead(bytes: Uint8Array, length: number): PpmHead {
     return { ok: false, why: "its size is absurd" };
   }
   const dataOffset = at + 1;
-  if (dataOffset + width * height * 3 > length) return { ok: false, why: "it has fewer pixels than it says" };
+  if (dataOffset + width * height * 3 > fileBytes) {
+    return { ok: false, why: "it has fewer pixels than it says" };
+  }
   return { ok: true, width, height, dataOffset };
 }
 

@@ -86,7 +86,7 @@ export const SLOT_FIELDS = {
   height: [8, "u32"],
   stride: [12, "u32"],
   format: [16, "u32"],
-  reserved: [20, "u32"],
+  flags: [20, "u32"],
   frameId: [24, "u64"],
   timestampNs: [32, "u64"],
   damageX: [40, "i32"],

@@ -14,6 +14,8 @@ export class FrameInfo {
   stride = 0;
   /** Pixel format, one of REGION.md's. */
   format = 0;
+  /** Of a ring's frame, as FRAME_INFO.flags says; 0 in a producer's region. */
+  flags = 0;
   /** Grows with every frame of a run. */
   frameId = 0;
   /** The producer's time of the frame, ns, of a clock of its own. */

@@ -290,6 +290,7 @@ export class VgpuRegion {
     const stride = this.#load(at + S.stride);
     const format = this.#load(at + S.format);
     const frameId = this.#load(at + S.frameId) + this.#load(at + S.frameId + 4) * HIGH;
+    info.flags = this.#load(at + S.flags);
     info.timestampNs = this.#load(at + S.timestampNs) + this.#load(at + S.timestampNs + 4) * HIGH;
     info.damageX = this.#load(at + S.damageX) | 0;
     info.damageY = this.#load(at + S.damageY) | 0;

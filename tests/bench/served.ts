@@ -3,7 +3,7 @@
  * VMSIG_BENCH_ROOT names), and C servers. Each says "ready …" on stdout; all end with their scope.
  * @module
  */
-import { EAGER } from "../../scripts/compile.ts";
+import { EAGER } from "../../scripts/build/compile.ts";
 import { daemonRoot } from "../fixtures/daemon_root.ts";
 
 const ROOT = daemonRoot();

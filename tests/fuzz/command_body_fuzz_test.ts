@@ -130,7 +130,7 @@ fuzz({
       assert(request.length >= 1 && request.length <= MAX_MEMWRITE_BYTES);
       assert(request.sourceAt + request.length <= request.source.length, "the source lies in the event");
       assert(!request.hasRoot || (request.rootFrame > 0 && request.rootFrame <= 0x7fff_ffff));
-      request.isCanonical(4);
+      request.isCanonical(48);
       return request.hasRoot ? "under a root" : "ok";
     }),
   mustMeet: ["ok", "under a root", "no frame", `code ${CODE["bad-argument"]}`, `code ${CODE["too-large"]}`],

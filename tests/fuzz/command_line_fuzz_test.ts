@@ -4,6 +4,7 @@
  */
 import { assert } from "@std/assert";
 import { parseQemuCommandLine } from "../../src/ram/qemu_command_line.ts";
+import { saysQemu } from "../../src/qemu/program.ts";
 import { readQemuCommandLine } from "../../src/roster/qemu_command_line.ts";
 import type { SeededRandom } from "../fixtures/seeded_random.ts";
 import { fuzz } from "./harness.ts";
@@ -130,7 +131,9 @@ fuzz({
   words: [...OPTIONS, ...VALUES, ...NAMES, "\0", ",", "=", ",,", "\0\0", "\0-qmp\0unix:"],
   openers: [",", ",a=", "\0-qmp\0", "\0-object\0{", "\0-device\0", '{"a":'],
   decode: (input) => {
-    const setup = readQemuCommandLine(decoder.decode(input).split("\0").slice(1));
+    const words = decoder.decode(input).split("\0");
+    assert(typeof saysQemu(words) === "boolean");
+    const setup = readQemuCommandLine(words.slice(1));
     assert(Number.isFinite(setup.ramBytes) && setup.ramBytes >= 0, `RAM of ${setup.ramBytes} bytes`);
     for (const { path, listens } of setup.qmp) {
       assert(!path.includes("\0") && typeof listens === "boolean");

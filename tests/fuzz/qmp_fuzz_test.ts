@@ -3,7 +3,7 @@
  * those who take events and replies.
  */
 import { assert } from "@std/assert";
-import { statusOf } from "../../src/qemu/monitor/qmp_link.ts";
+import { statusOf } from "../../src/qemu/protocol/run_status.ts";
 import { TRACKED_EVENTS, VmTracker } from "../../src/adapters/vmhost/vm_tracker.ts";
 import { LineSplitter } from "../../src/qemu/protocol/line_splitter.ts";
 import { QmpClient, type QmpReply } from "../../src/qemu/protocol/qmp_client.ts";

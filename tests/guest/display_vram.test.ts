@@ -5,89 +5,10 @@
  */
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
-import { monotonicClock } from "../../ffi/clock.ts";
-import { MemoryCanvas } from "../../src/display/canvas.ts";
-import type { DisplayMode } from "../../src/display/vga/dispi.ts";
-import {
-  type DisplayCard,
-  isLinearCard,
-  parseRegisters,
-  registersCommand,
-} from "../../src/display/vga/monitor_texts.ts";
-import { VideoMemory } from "../../src/display/vga/video_memory.ts";
-import { type VramOptions, VramSource } from "../../src/display/vga/vram_source.ts";
+import { isLinearCard } from "../../src/display/vga/monitor_texts.ts";
 import { ppmToRgba, readPpmHead } from "../../src/vgpu/ppm.ts";
+import { CardRig } from "./card_rig.ts";
 import { type TestMode, VgaGuest } from "./vga_guest.ts";
-
-/** A source on a card of a VM, with a canvas in memory, and what it told. */
-class Rig implements Disposable {
-  readonly canvas = new MemoryCanvas();
-  readonly modes: DisplayMode[] = [];
-  readonly source: VramSource;
-  asked = 0;
-  pictures = 0;
-  unanswered = 0;
-  lost = "";
-  #mustAnswer = false;
-  readonly #guest: VgaGuest;
-  readonly #card: DisplayCard;
-
-  private constructor(guest: VgaGuest, card: DisplayCard, memory: VideoMemory, options: VramOptions) {
-    this.#guest = guest;
-    this.#card = card;
-    this.source = new VramSource(memory, this.canvas, {
-      onLost: (_code, why) => this.lost = why,
-      onPicture: () => this.pictures++,
-      onNoPicture: () => this.unanswered++,
-      onMode: (mode) => this.modes.push(mode),
-      askMode: () => {
-        this.asked++;
-        this.#mustAnswer = true;
-      },
-    }, options);
-  }
-
-  static async on(guest: VgaGuest, card: DisplayCard, onlyAsk = false): Promise<Rig> {
-    const place = await guest.place(card);
-    const options = { isVga: place.region !== "bochs-display-vram", onlyAsk };
-    return new Rig(guest, card, VideoMemory.open(place), options);
-  }
-
-  /** Steps until the one picture that is asked for is there, or known not to be had. */
-  async once(): Promise<"picture" | "none" | "lost"> {
-    const [pictures, unanswered] = [this.pictures, this.unanswered];
-    this.source.once();
-    for (;;) {
-      await this.step();
-      if (this.lost !== "") return "lost";
-      if (this.pictures > pictures) return "picture";
-      if (this.unanswered > unanswered) return "none";
-    }
-  }
-
-  /** Steps until the registers are found in QEMU's memory. */
-  async findRegisters(): Promise<void> {
-    for (let i = 0; i < 1000 && !this.source.readsRegisters; i++) {
-      this.source.demand(240);
-      await this.step();
-    }
-    this.source.demand(0);
-    assert(this.source.readsRegisters, "the registers are in QEMU's heap");
-  }
-
-  async step(): Promise<void> {
-    this.source.step(monotonicClock.nowNs());
-    if (!this.#mustAnswer) return;
-    this.#mustAnswer = false;
-    const registers = this.#card.registers;
-    const text = registers === undefined ? "" : await this.#guest.monitor(registersCommand(registers));
-    this.source.onRegisters(parseRegisters(text), monotonicClock.nowNs());
-  }
-
-  [Symbol.dispose](): void {
-    this.source[Symbol.dispose]();
-  }
-}
 
 /** The pixels of a screendump as the canvas has them: 0x00RRGGBB. */
 function dumpWords(ppm: Uint8Array<ArrayBuffer>): { width: number; height: number; words: Int32Array } {
@@ -104,7 +25,7 @@ function dumpWords(ppm: Uint8Array<ArrayBuffer>): { width: number; height: numbe
 }
 
 /** The picture of the source is the screendump's, bit for bit. */
-async function assertSame(guest: VgaGuest, rig: Rig, what: string): Promise<void> {
+async function assertSame(guest: VgaGuest, rig: CardRig, what: string): Promise<void> {
   await guest.qmp.execute("stop");
   assertEquals(await rig.once(), "picture", what);
   const dump = dumpWords(await guest.screendump());
@@ -124,6 +45,9 @@ async function assertSame(guest: VgaGuest, rig: Rig, what: string): Promise<void
   await guest.qmp.execute("cont");
 }
 
+/** AX of the interrupt that sets the cursor's shape; 0x2000 in CX hides it. */
+const HIDE_CURSOR = 0x0100;
+
 const MODES: readonly TestMode[] = [
   { width: 1280, height: 800, bits: 32 },
   { width: 1024, height: 768, bits: 24 },
@@ -142,7 +66,7 @@ for (const way of ["registers", "monitor"] as const) {
     await using guest = await VgaGuest.start();
     const [card] = await guest.cards();
     assert(card !== undefined && isLinearCard(card) && card.isVga);
-    using rig = await Rig.on(guest, card, way === "monitor");
+    using rig = await CardRig.on(guest.vm.pid, guest.qmp, card, way === "monitor");
     assertEquals([await rig.once(), rig.modes], ["none", [{ kind: "vga" }]], "firmware's text screen");
     if (way === "registers") await rig.findRegisters();
     const asked = rig.asked;
@@ -155,15 +79,22 @@ for (const way of ["registers", "monitor"] as const) {
     }
     if (way === "registers") assertEquals(rig.asked, asked, "the monitor was not asked again");
     await guest.video(3);
-    assertEquals(await rig.once(), "none");
-    assertEquals(rig.modes.at(-1), { kind: "vga" });
+    if (way === "monitor") {
+      assertEquals(await rig.once(), "none");
+      assertEquals(rig.modes.at(-1), { kind: "vga" });
+    } else {
+      await guest.video(HIDE_CURSOR, 0, 0x2000);
+      await assertSame(guest, rig, "text");
+      await guest.video(0x12);
+      assertEquals([await rig.once(), rig.modes.at(-1)], ["none", { kind: "vga" }], "planes");
+    }
   });
 }
 
 Deno.test("vram: what the guest writes is told as damage, and a still picture is none", async () => {
   await using guest = await VgaGuest.start();
   const [card] = await guest.cards();
-  using rig = await Rig.on(guest, card!);
+  using rig = await CardRig.on(guest.vm.pid, guest.qmp, card!);
   await guest.setMode({ width: 1280, height: 800, bits: 32 });
   await guest.fill(1, 64);
   assertEquals(await rig.once(), "picture");
@@ -183,7 +114,7 @@ Deno.test("vram: what the guest writes is told as damage, and a still picture is
 Deno.test("vram: 1,000 mode changes, looked at in between: no picture of the wrong size, and all as dumped", async () => {
   await using guest = await VgaGuest.start();
   const [card] = await guest.cards();
-  using rig = await Rig.on(guest, card!);
+  using rig = await CardRig.on(guest.vm.pid, guest.qmp, card!);
   assertEquals(await rig.once(), "none");
   await rig.findRegisters();
   const asked = rig.asked;
@@ -214,19 +145,65 @@ Deno.test("vram: two more cards, without a mode; a reset; QEMU's end", async () 
   ]);
   const places = await Promise.all(cards.map((card) => guest.place(card)));
   assertEquals(new Set(places.map((place) => place.address)).size, 3);
-  using rig = await Rig.on(guest, cards[0]!);
-  using second = await Rig.on(guest, cards[1]!);
-  using third = await Rig.on(guest, cards[2]!);
+  using rig = await CardRig.on(guest.vm.pid, guest.qmp, cards[0]!);
+  using second = await CardRig.on(guest.vm.pid, guest.qmp, cards[1]!);
+  using third = await CardRig.on(guest.vm.pid, guest.qmp, cards[2]!);
   assertEquals([await second.once(), second.modes], ["none", [{ kind: "off" }]]);
   assertEquals([await third.once(), third.modes], ["none", [{ kind: "vga" }]]);
   await guest.setMode({ width: 640, height: 480, bits: 32 });
   assertEquals(await rig.once(), "picture");
   await guest.qmp.execute("system_reset");
   await guest.answer();
-  assertEquals(await rig.once(), "none", "after the reset it shows text");
-  assertEquals(rig.modes.at(-1), { kind: "vga" });
   await rig.findRegisters();
+  assertEquals(await rig.once(), "picture", "after the reset it shows text");
+  assertEquals(rig.modes.at(-1)?.kind, "text");
   guest.vm.kill("SIGKILL");
   await guest.vm.ended;
   assertEquals([await rig.once(), rig.lost], ["lost", "QEMU has ended"]);
+});
+
+Deno.test("vram: text modes are the screendump's, glyph by glyph: sizes, colours, both fonts, start, split", async () => {
+  await using guest = await VgaGuest.start();
+  const [card] = await guest.cards();
+  using rig = await CardRig.on(guest.vm.pid, guest.qmp, card!);
+  await rig.once();
+  await rig.findRegisters();
+  const all = Uint8Array.from({ length: 4 * 256 }, (_, i) => i < 8 || i > 13 ? i & 0xff : 0x2e);
+  const modes: readonly (readonly [what: string, ...calls: (readonly [number, number?])[]])[] = [
+    ["80x25", [3]],
+    ["40x25", [1]],
+    ["80x50, the font of 8 rows", [3], [0x1112, 0]],
+    ["80x28, the font of 14 rows", [3], [0x1111, 0]],
+    ["80x25, eight dots", [3], [0x1201, 0x30]],
+  ];
+  for (const [what, ...calls] of modes) {
+    for (const [ax, bx] of calls) await guest.video(ax, bx ?? 0);
+    await guest.video(HIDE_CURSOR, 0, 0x2000);
+    await guest.print(all);
+    // A row in each of the 256 attributes: AH=9 writes a character with an attribute at the cursor.
+    for (let attribute = 0; attribute < 256; attribute += 5) {
+      await guest.video(0x0200, 0, 0, (attribute % 20) << 8 | attribute % 39);
+      await guest.video(0x0900 | 0x41 + attribute % 26, attribute, 1);
+    }
+    await assertSame(guest, rig, what);
+  }
+  await guest.video(3);
+  await guest.video(HIDE_CURSOR, 0, 0x2000);
+  await guest.print(all);
+  const crt = async (index: number, value: number) => {
+    await guest.port(0x3d4, index);
+    await guest.port(0x3d5, value);
+  };
+  await crt(0x0d, 165);
+  await assertSame(guest, rig, "another start");
+  // Rows from pixel row 160 on come from the first cell again: register 0x18, and a bit of 7 and of 9 each.
+  await crt(0x18, 159);
+  await crt(7, 0x0f);
+  await crt(9, 0x0f);
+  await assertSame(guest, rig, "split");
+  // The second font is where the first one was not: characters with bit 3 of their attribute have it.
+  await crt(9, 0x4f);
+  await guest.port(0x3c4, 3);
+  await guest.port(0x3c5, 0x04);
+  await assertSame(guest, rig, "two fonts");
 });

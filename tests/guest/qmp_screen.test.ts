@@ -8,7 +8,7 @@ import { openFdCount } from "../../ffi/owned_fd.ts";
 import { Fault } from "../../src/base/fault.ts";
 import { QmpConversation } from "../../src/qemu/monitor/qmp_conversation.ts";
 import { QmpScreen } from "../../src/controls/perception/qmp_screen.ts";
-import { qmpSocketsOf } from "../../src/controls/perception/qmp_sockets.ts";
+import { qmpSocketsOf } from "../../src/qemu/monitor/process_monitors.ts";
 import { FrameInfo } from "../../src/vgpu/snapshots.ts";
 import { READ } from "../../src/vgpu/vgpu_region.ts";
 import { startFirmware } from "./qemu.ts";

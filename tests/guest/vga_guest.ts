@@ -1,13 +1,14 @@
 /**
- * A VM whose boot sector does to its VGA what a test tells it (vga_boot.S): modes by dispi registers, patterns
- * in video memory, the firmware's text. No kernel, so that it is there in a second.
+ * A VM whose boot sector does to its VGA what a test tells it (vga_boot.S): modes by dispi registers,
+ * patterns in video memory, the firmware's text. No kernel, so that it is there in a second.
  * @module
  */
 import { cached, contentHash } from "./content_cache.ts";
 import { GuestError, within } from "./guest_process.ts";
 import { type MachineOptions, type Qemu, startFirmware } from "./qemu.ts";
 import { TestQmp } from "./test_qmp.ts";
-import { type DisplayCard, parseDisplayCards, parseHostPlace } from "../../src/display/vga/monitor_texts.ts";
+import { type DisplayCard, parseDisplayCards } from "../../src/display/vga/monitor_texts.ts";
+import { askMonitor, placeOf } from "./card_rig.ts";
 import type { VideoMemoryPlace } from "../../src/display/vga/video_memory.ts";
 
 const SOURCE = new URL("./vga_boot.S", import.meta.url).pathname;
@@ -74,7 +75,7 @@ export class VgaGuest implements AsyncDisposable {
 
   /** An answer of the human monitor. */
   async monitor(line: string): Promise<string> {
-    return await this.qmp.execute("human-monitor-command", { "command-line": line }) as string;
+    return await askMonitor(this.qmp, line);
   }
 
   /** Its display cards. */
@@ -83,13 +84,8 @@ export class VgaGuest implements AsyncDisposable {
   }
 
   /** Where a card's video memory lies. */
-  async place(card: DisplayCard): Promise<VideoMemoryPlace & { region: string }> {
-    const memory = card.memory;
-    if (memory === undefined) throw new GuestError("the card has no memory");
-    const host = parseHostPlace(await this.monitor(`gpa2hva 0x${memory.gpa.toString(16)}`));
-    if (host === undefined) throw new GuestError("the card's memory is nowhere");
-    const { region, address } = host;
-    return { pid: this.vm.pid, started: "", address, sizeBytes: memory.sizeBytes, region };
+  place(card: DisplayCard): Promise<VideoMemoryPlace & { readonly region: string }> {
+    return placeOf(this.vm.pid, this.qmp, card);
   }
 
   /** Writes a dispi register, through the guest's ports. */

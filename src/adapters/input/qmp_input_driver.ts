@@ -12,6 +12,9 @@
  *
  * For the same reason a release of 20 keys, one command of 1.5 KB, takes 5 ms, and as 20 commands 9 ms.
  *
+ * A PS/2 keyboard holds 16 bytes that its guest has not read, and loses more without a word: {@linkcode
+ * Ps2Gauge} keeps what is sent within them.
+ *
  * A step that comes alone, when nothing is under way, is not paced: who waits for each acknowledgement has
  * QEMU's own pace.
  * @module
@@ -31,6 +34,7 @@ import { stepEnd } from "./input_step.ts";
 import { Pace } from "./pace.ts";
 import { eventsOf, hasAbsolute, hasKeys, notchEvents, outcomeOf } from "./qmp_input_events.ts";
 import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";
+import { PS2_LOOK_GAP_NS, Ps2Gauge } from "./ps2_gauge.ts";
 import { tabletLack } from "./tablet.ts";
 import { STEP_BURST, STEP_GAP_NS } from "./step_pace.ts";
 import { ALONE_WINDOW_ENTRIES, LOOK_GAP_NS, VirtioGauge, WINDOW_ENTRIES } from "./virtio_gauge.ts";
@@ -77,6 +81,8 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   #pumping = false;
   #pace = new Pace(STEP_GAP_NS, STEP_BURST);
   #gauges: { keyboard: boolean; gauge: VirtioGauge }[] = [];
+  /** While the monitor is up. */
+  #ps2: Ps2Gauge | null = null;
   /** What is left of notches, by axis. */
   readonly #fractions = new Float64Array(2);
   /** Notches of the scroll record under way that are still to be sent; NaN when it was not begun. */
@@ -107,6 +113,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   close(): void {
     this.#host = null;
     this.#up = false;
+    this.#ps2?.close();
     this.#loop?.disarm(this);
     this.#link.leave(this);
   }
@@ -142,6 +149,9 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     this.#hasTablet = false;
     this.#pace = new Pace(STEP_GAP_NS, STEP_BURST);
     this.#findVirtio();
+    if (this.#loop !== null) {
+      this.#ps2 = new Ps2Gauge(this.#link, this.#loop, this.#pump, () => !this.#hasVirtioKeyboard());
+    }
     this.#host?.onDriverUp(pid);
     if (status === "running") this.#host?.onGuestRuns();
   }
@@ -149,6 +159,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   /** Called by the link, after everything under way was answered. */
   onLinkDown(loss: QmpLoss): void {
     this.#up = false;
+    this.#ps2?.close();
     this.#loop?.disarm(this);
     this.#endFrame(CODE["seam-down"]);
     // The host plane's seam tells the text: it is the same monitor's.
@@ -162,6 +173,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
         // The guest of after the reset may not use the tablet that the one before used.
         this.#hasTablet = false;
         for (const { gauge } of this.#gauges) gauge.reset();
+        this.#ps2?.reset();
         this.#host?.onGuestReset();
         return;
       case "STOP":
@@ -223,9 +235,11 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   #releaseGroup(): number {
-    return this.#gauges.some(({ keyboard, gauge }) => keyboard && gauge.live)
-      ? RELEASE_GROUP_VIRTIO
-      : RELEASE_GROUP_OTHER;
+    return this.#hasVirtioKeyboard() ? RELEASE_GROUP_VIRTIO : RELEASE_GROUP_OTHER;
+  }
+
+  #hasVirtioKeyboard(): boolean {
+    return this.#gauges.some(({ keyboard, gauge }) => keyboard && gauge.live);
   }
 
   #mayGo(frame: InputFrame, to: number, nowNs: number): boolean {
@@ -238,6 +252,10 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
         this.#loop?.arm(this, nowNs + LOOK_GAP_NS);
         return false;
       }
+    }
+    if (this.#ps2?.hasRoom(frame, from, to, nowNs) === false) {
+      this.#loop?.arm(this, nowNs + PS2_LOOK_GAP_NS);
+      return false;
     }
     const nextNs = this.#pace.nextNs();
     if (alone || nextNs <= nowNs) return true;
@@ -284,6 +302,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     for (const { keyboard, gauge } of this.#gauges) {
       if (keyboard === keys) gauge.take(to - from + 1, alone);
     }
+    if (keys) this.#ps2?.take(frame, from, to);
   }
 
   // One notch of a scroll record: QEMU's wheel is a button. Null when less than a notch has come together.

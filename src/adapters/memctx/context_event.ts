@@ -6,8 +6,10 @@
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { writeU64 } from "../../base/layout.ts";
 import { MEMCTX } from "../../event/body_layout.ts";
-import { GUEST_OS, MEMCTX_KPTI } from "../../event/body_number.ts";
+import { MEMCTX_ARCHITECTURE_SHIFT, MEMCTX_KPTI } from "../../event/body_number.ts";
 import { BODY, type PayloadOwner, type TransferEvent } from "../../event/transfer_event.ts";
+import { ARCHITECTURE, type Architecture } from "../../guest/paging.ts";
+import { type SystemName, systemOf } from "../../guest/systems.ts";
 import type { SharedRam } from "./shared_ram.ts";
 
 /** Bytes of a memseg (src/event/PROTOCOL.md). */
@@ -16,17 +18,25 @@ export const MEMSEG_BYTES = 32;
 /** The guest's system of one epoch. */
 export interface GuestContext {
   /** Which system; undefined when the config says that none is looked for. */
-  readonly kind: "linux" | "windows" | undefined;
+  readonly kind: SystemName | undefined;
+  /** Whose page tables it has. */
+  readonly architecture: Architecture;
   /** The kernel's page-table root; 0 without a system. */
   readonly root: number;
   /** Levels of its tables; 0 without a system. */
-  readonly levels: 0 | 4 | 5;
+  readonly levels: number;
   /** Whether user processes have a root apart from the kernel's. */
   readonly isolated: boolean;
 }
 
 /** A context of RAM alone. */
-export const NO_GUEST: GuestContext = { kind: undefined, root: 0, levels: 0, isolated: false };
+export const NO_GUEST: GuestContext = {
+  kind: undefined,
+  architecture: "x86-64",
+  root: 0,
+  levels: 0,
+  isolated: false,
+};
 
 /**
  * Fills a blank event.
@@ -45,14 +55,16 @@ export function fillContext(
 ): void {
   const fds: OwnedFd[] = ram.openReadOnly();
   const { view } = event;
+  const flags = ARCHITECTURE[guest.architecture] << MEMCTX_ARCHITECTURE_SHIFT |
+    (guest.isolated ? MEMCTX_KPTI : 0);
   writeU64(view, MEMCTX.at.kcr3, guest.root);
   writeU64(view, MEMCTX.at.ramBytes, ram.ramBytes);
   writeU64(view, MEMCTX.at.low, ram.lowBytes);
   view.setUint32(MEMCTX.at.epoch, epoch, true);
   view.setUint32(MEMCTX.at.nseg, ram.pieces.length, true);
-  view.setUint32(MEMCTX.at.guestOs, osNumber(guest.kind), true);
+  view.setUint32(MEMCTX.at.guestOs, guest.kind === undefined ? 0 : systemOf(guest.kind).number, true);
   view.setUint32(MEMCTX.at.levels, guest.levels, true);
-  view.setUint32(MEMCTX.at.flags, guest.isolated ? MEMCTX_KPTI : 0, true);
+  view.setUint32(MEMCTX.at.flags, flags, true);
   view.setUint32(MEMCTX.at.nfd, fds.length, true);
   event.setBody(BODY.RAW, encodeMemsegs(ram));
   event.own(fds.map((fd) => fd.release()), closer);
@@ -69,9 +81,4 @@ function encodeMemsegs(ram: SharedRam): Uint8Array {
     view.setUint32(at + 24, backend, true);
   });
   return bytes;
-}
-
-function osNumber(kind: GuestContext["kind"]): number {
-  if (kind === undefined) return GUEST_OS.UNKNOWN;
-  return kind === "linux" ? GUEST_OS.LINUX : GUEST_OS.WINDOWS;
 }

@@ -9,6 +9,7 @@
  */
 import { MS, SECOND } from "../../base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
+import type { WantedSystem } from "../../guest/systems.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import type { GuestContext } from "./context_event.ts";
@@ -35,8 +36,13 @@ const ANSWER_NS = 2 * SECOND;
 export interface GuestWatchListener {
   /** A system was found; the watch rests. */
   onGuest(guest: GuestContext, version: string): void;
-  /** Something runs that is not known; told once a start. The watch goes on. */
-  onUnknownGuest(detail: string): void;
+  /**
+   * Something runs that cannot be read; told once per start. The watch goes on.
+   *
+   * @param detail why, for a person
+   * @param system what was recognised, if anything was
+   */
+  onUnknownGuest(detail: string, system: string | undefined): void;
 }
 
 /** What a watch needs. */
@@ -48,7 +54,7 @@ export interface GuestWatchOptions {
   /** Who looks through RAM. */
   readonly scanner: Pick<ScanPort, "scan">;
   /** Which systems to look for. */
-  readonly guest: "auto" | "linux" | "windows";
+  readonly guest: WantedSystem;
   /** The endpoint's name, for logs. */
   readonly name: string;
   /** Who is told. */
@@ -163,9 +169,9 @@ export class GuestWatch implements TimerHandler {
   #onAnswer(answer: ScanAnswer): void {
     const pagingNs = this.#nowNs() - this.#pagingSinceNs;
     if (answer.outcome === "found" && (answer.settled || pagingNs >= SETTLE_NS)) {
-      const { kind, root, levels, isolated, version } = answer;
+      const { kind, architecture, root, levels, isolated, version } = answer;
       this.stop();
-      return this.#options.listener.onGuest({ kind, root, levels, isolated }, version);
+      return this.#options.listener.onGuest({ kind, architecture, root, levels, isolated }, version);
     }
     const isUnknown = answer.outcome === "none" &&
       (answer.reason === "unsupported" || pagingNs >= UNKNOWN_AFTER_NS);
@@ -173,7 +179,7 @@ export class GuestWatch implements TimerHandler {
       this.#pauseNs = UNKNOWN_PAUSE_NS;
       if (!this.#unknownTold) {
         this.#unknownTold = true;
-        this.#options.listener.onUnknownGuest(answer.detail);
+        this.#options.listener.onUnknownGuest(answer.detail, answer.system);
       }
     }
     this.#lookLater();

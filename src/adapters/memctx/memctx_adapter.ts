@@ -20,6 +20,8 @@ import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../../event/body_number.t
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
+import { knownPaging } from "../../guest/paging.ts";
+import { systemOf, type WantedSystem } from "../../guest/systems.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
@@ -42,7 +44,7 @@ export interface MemctxOptions {
   /** Which kind of backend the config asks for. */
   readonly memory?: "auto" | "memfd" | "file";
   /** Which system the config asks for; `none`: RAM alone. */
-  readonly guest?: "auto" | "linux" | "windows" | "none";
+  readonly guest?: WantedSystem | "none";
   /** Where MEMWRITE may land, of all endpoints, as the config says now; nowhere when left out. */
   readonly extents?: () => readonly WriteExtent[];
   /** Write into pages that the guest has mapped read-only, too. */
@@ -188,19 +190,20 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       return this.#refuse(seat, error);
     }
     this.#epoch++;
+    const traits = guest.kind && systemOf(guest.kind).traits;
     this.#context = {
       rootFrame: guest.root / 4096,
-      levels: guest.levels === 5 ? 5 : 4,
-      paired: guest.kind === "linux" && guest.isolated,
-      sharesLastEntry: guest.kind === "linux",
+      paging: knownPaging(guest.architecture, guest.levels),
+      paired: traits?.rootsArePaired === true && guest.isolated,
+      sharesLastEntry: traits?.sharesLastEntry === true,
     };
     seat.log.info("context", { epoch: this.#epoch, guest: guest.kind ?? "none", version, root: guest.root });
     seat.emit(event);
   }
 
   /** Called by the watch. */
-  onUnknownGuest(detail: string): void {
-    this.#seat?.log.warn("no known guest system in RAM", { detail });
+  onUnknownGuest(detail: string, system: string | undefined): void {
+    this.#seat?.log.warn("no guest system in RAM that can be read", { system: system ?? "unknown", detail });
     this.#seat?.emitError(CODE["not-supported"], 0, unknownGuestText(detail));
   }
 
@@ -209,7 +212,9 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     if (this.#context === null || this.#ram === null) return CODE["seam-down"];
     // Routing has asked the lease machine too; a write cannot be taken back, so it is asked where it happens.
     if (this.#seat?.leaseIsLive(LEASE_CLASS.MEMWRITE, event.token) !== true) return CODE["stale-lease"];
-    if (!request.isCanonical(this.#context.levels)) return CODE["bad-argument"];
+    const { paging } = this.#context;
+    if (paging === undefined) return CODE["not-supported"];
+    if (!request.isCanonical(paging.addressBits)) return CODE["bad-argument"];
     const kernel = request.isKernelHalf || !request.hasRoot;
     if (!this.#currentExtents().allow(kernel, request.hi, request.lo, request.span)) {
       return CODE["outside-extent"];

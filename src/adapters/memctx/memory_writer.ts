@@ -14,8 +14,7 @@ import { storeAtomic } from "../../../ffi/shared_word.ts";
 import { assert } from "../../base/assert.ts";
 import { CODE } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
-import { X64_4, X64_5 } from "../../guest/paging.ts";
-import { PTE_W, WALK } from "../../guest/paging.ts";
+import { type Paging, PTE_W, WALK, X64_4, X64_5 } from "../../guest/paging.ts";
 import { PAGE_BYTES, PhysicalMemory } from "../../guest/physical_memory.ts";
 import type { RamPort, RamSegment } from "../../guest/ram_port.ts";
 import { Walker } from "../../guest/walker.ts";
@@ -33,8 +32,8 @@ const TRACKING_BITS = 0x60;
 export interface WriteContext {
   /** The kernel's root, frame number. */
   readonly rootFrame: number;
-  /** Levels of its tables. */
-  readonly levels: 4 | 5;
+  /** How its tables are read; undefined when no walker here reads them: nothing is written then. */
+  readonly paging: Paging | undefined;
   /** Whether a root is one half of a pair (KPTI): then the kernel's half is the even one. */
   readonly paired: boolean;
   /** Whether every root's last entry is the kernel's own, so that a made-up root can be told. */
@@ -50,7 +49,7 @@ export class MemoryWriter implements Disposable {
   readonly #views: readonly DataView[];
   readonly #memory: PhysicalMemory;
   readonly #canShrink: boolean;
-  readonly #walkers: { readonly 4: Walker; readonly 5: Walker };
+  readonly #walkers: ReadonlyMap<Paging, Walker>;
   /** The resolved pages of the write under way. */
   readonly #file = new Int32Array(MAX_PAGES);
   readonly #at = new Float64Array(MAX_PAGES);
@@ -80,7 +79,7 @@ export class MemoryWriter implements Disposable {
     this.#files = files;
     this.#views = files.map((mapping) => new DataView(mapping.buffer));
     this.#memory = new PhysicalMemory(new WritablePort(ram, files));
-    this.#walkers = { 4: new Walker(this.#memory, X64_4), 5: new Walker(this.#memory, X64_5) };
+    this.#walkers = new Map([X64_4, X64_5].map((paging) => [paging, new Walker(this.#memory, paging)]));
   }
 
   /**
@@ -89,8 +88,8 @@ export class MemoryWriter implements Disposable {
    * @param request what and where
    * @param context the guest's address space now
    * @param force also into pages that the guest has mapped read-only
-   * @returns CODE.ok; not-mapped, refused (a read-only page) or bad-argument (no canonical address, no root
-   *   of this guest's)
+   * @returns CODE.ok; not-supported (no walker reads these page tables); not-mapped, refused (a read-only
+   *   page) or bad-argument (no canonical address, no root of this guest's)
    * @throws {Fault} `refused` when the RAM's file shrank
    */
   write(request: MemwriteRequest, context: WriteContext, force: boolean): number {
@@ -118,7 +117,9 @@ export class MemoryWriter implements Disposable {
         return CODE["bad-argument"];
       }
     }
-    const code = this.#resolve(request, this.#walkers[context.levels], root, force);
+    const walker = context.paging && this.#walkers.get(context.paging);
+    if (walker === undefined) return CODE["not-supported"];
+    const code = this.#resolve(request, walker, root, force);
     if (code !== CODE.ok) return code;
     if (request.seqlock) this.#storeUnderSequence(request);
     else this.#store(request, 0);

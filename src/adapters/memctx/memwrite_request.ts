@@ -44,9 +44,9 @@ export class MemwriteRequest {
     return this.hi < 0;
   }
 
-  /** Whether the first address is one at all, under so many levels of page tables. */
-  isCanonical(levels: 4 | 5): boolean {
-    const unused = levels === 4 ? 16 : 7;
+  /** Whether the first address is canonical, where so many bits of an address count. */
+  isCanonical(addressBits: number): boolean {
+    const unused = 64 - addressBits;
     return this.hi << unused >> unused === this.hi;
   }
 

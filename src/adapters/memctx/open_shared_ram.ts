@@ -17,6 +17,9 @@ import type { QemuBackend } from "../../ram/qemu_backends.ts";
 import { openQemuFiles, type QemuFiles } from "../../ram/qemu_ram.ts";
 import type { RamAnswer, RamRequest } from "./scan_port.ts";
 
+/** Of a monitor over TCP nobody says whose it is; nor of a process in another namespace of numbers. */
+const UNKNOWN_PROCESS =
+  "Cannot find the RAM of this VM: the kernel does not say which process its monitor is of; give it one on a unix socket (-qmp unix:PATH,server=on,wait=off)";
 const PERMISSIONS = 0o777;
 const OTHERS_WRITE = 0o022;
 
@@ -27,6 +30,7 @@ const OTHERS_WRITE = 0o022;
  *   another kind than wanted; `refused` when it may not be opened, is not QEMU's own or does not fit
  */
 export function openSharedRam({ pid, monitorUid, flatView, wanted }: RamRequest): RamAnswer {
+  if (pid === 0) return { outcome: "failed", code: "not-supported", detail: UNKNOWN_PROCESS };
   let opened: QemuFiles | undefined;
   try {
     using process = HostProcess.open(pid);

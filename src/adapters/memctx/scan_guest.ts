@@ -9,10 +9,9 @@
 import { OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
 import { closeFd } from "../../../ffi/owned_fd.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
-import { findGuest, type GuestFinder } from "../../guest/find_guest.ts";
-import { findLinux, type ProfileCache } from "../../guest/linux/find_linux.ts";
+import { findersFor } from "../../guest/finders.ts";
+import { findGuest, type ProfileCache } from "../../guest/find_guest.ts";
 import { PhysicalMemory } from "../../guest/physical_memory.ts";
-import { findWindows } from "../../guest/win32/find_windows.ts";
 import { HostProcess } from "../../ram/host_process.ts";
 import { MappedRam, type RamFile } from "../../ram/mapped_ram.ts";
 import { presenceIn } from "../../ram/qemu_ram.ts";
@@ -47,14 +46,19 @@ export function scanGuest(request: ScanRequest, cache: ProfileCache): ScanAnswer
   const startMs = performance.now();
   try {
     using memory = openRam(request);
-    const result = findGuest(memory, findersFor(request, cache));
-    if (!result.found) return { outcome: "none", reason: result.reason, detail: result.detail };
+    const { liveRoot, liveInUserMode: inUserMode } = request;
+    const result = findGuest(memory, findersFor(request.guest), { cache, liveRoot, inUserMode });
+    if (!result.found) {
+      const { reason, system, detail } = result;
+      return { outcome: "none", reason, system, detail };
+    }
     const { os } = result;
     return {
       outcome: "found",
       kind: os.kind,
       version: os.version,
       root: os.kernel.root,
+      architecture: os.kernel.paging.architecture,
       levels: os.levels,
       isolated: os.isolated,
       settled: os.processes().items.some((process) => process.root !== 0 && !process.kernelThread),
@@ -65,19 +69,6 @@ export function scanGuest(request: ScanRequest, cache: ProfileCache): ScanAnswer
     const detail = error instanceof Fault ? error.message : `a look failed: ${messageOf(error)}`;
     return { outcome: "failed", detail };
   }
-}
-
-function findersFor(request: ScanRequest, cache: ProfileCache): GuestFinder[] {
-  const finders: GuestFinder[] = [];
-  if (request.guest !== "windows") {
-    finders.push((memory) => findLinux(memory, { cache, liveRoot: request.liveRoot }));
-  }
-  if (request.guest !== "linux") {
-    // A shadowed root, under which user mode runs, maps no kernel: it cannot bear witness.
-    const liveRoot = request.liveInUserMode ? undefined : request.liveRoot;
-    finders.push((memory) => findWindows(memory, { liveRoot }));
-  }
-  return finders;
 }
 
 function openRam(request: ScanRequest): PhysicalMemory {

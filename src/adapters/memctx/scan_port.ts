@@ -10,8 +10,13 @@
  * @module
  */
 import type { FaultCode } from "../../base/fault.ts";
+import { type Architecture, isArchitecture } from "../../guest/paging.ts";
+import { isSystemName, type SystemName, type WantedSystem } from "../../guest/systems.ts";
 import type { QemuBackend } from "../../ram/qemu_backends.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
+
+/** Page tables have no more levels than that on any architecture. */
+const MAX_LEVELS = 8;
 
 /** A file of the guest's RAM, as another thread of this process finds it. */
 export interface ScanFile {
@@ -45,7 +50,7 @@ export interface ScanRequest {
   /** Where their parts lie. */
   readonly pieces: readonly RamPiece[];
   /** Which systems to look for. */
-  readonly guest: "auto" | "linux" | "windows";
+  readonly guest: WantedSystem;
   /** A vCPU's CR3; a kernel that it does not map is not the running one. */
   readonly liveRoot: number;
   /** Whether that vCPU ran in user mode, where a root need not map the kernel. */
@@ -56,11 +61,13 @@ export interface ScanRequest {
 export type ScanAnswer =
   | {
     readonly outcome: "found";
-    readonly kind: "linux" | "windows";
+    readonly kind: SystemName;
     readonly version: string;
+    readonly architecture: Architecture;
     /** The kernel's page-table root. */
     readonly root: number;
-    readonly levels: 4 | 5;
+    /** Levels of the page tables. */
+    readonly levels: number;
     /** Whether user processes have a root apart from the kernel's. */
     readonly isolated: boolean;
     /** Whether that can be known yet: before the first user process it cannot. */
@@ -71,6 +78,8 @@ export type ScanAnswer =
   | {
     readonly outcome: "none";
     readonly reason: "no-kernel" | "unknown-os" | "unsupported";
+    /** What was recognised and is not supported. */
+    readonly system?: string | undefined;
     readonly detail: string;
   }
   /** The look itself failed: RAM is gone, or the scanner. */
@@ -140,15 +149,19 @@ export function checkScanAnswer(value: unknown): ScanAnswer {
   if (typeof value !== "object" || value === null) return { outcome: "failed", detail: "no answer" };
   const answer = value as Record<string, unknown>;
   if (answer["outcome"] === "found") {
-    const { kind, version, root, levels, isolated, settled, ms } = answer;
-    const good = (kind === "linux" || kind === "windows") && typeof version === "string" &&
+    const { kind, version, architecture, root, levels, isolated, settled, ms } = answer;
+    const good = isSystemName(kind) && typeof version === "string" && isArchitecture(architecture) &&
       Number.isSafeInteger(root) && (root as number) >= 0 && (root as number) < 2 ** 52 &&
-      (levels === 4 || levels === 5) && typeof isolated === "boolean" && typeof settled === "boolean" &&
+      Number.isInteger(levels) && (levels as number) > 0 && (levels as number) <= MAX_LEVELS &&
+      typeof isolated === "boolean" && typeof settled === "boolean" &&
       typeof ms === "number";
     return good ? value as ScanAnswer : { outcome: "failed", detail: "a scan's answer makes no sense" };
   }
   if (answer["outcome"] === "none" && typeof answer["detail"] === "string") {
-    const { reason } = answer;
+    const { reason, system } = answer;
+    if (system !== undefined && typeof system !== "string") {
+      return { outcome: "failed", detail: "a scan's answer makes no sense" };
+    }
     if (reason === "no-kernel" || reason === "unknown-os" || reason === "unsupported") {
       return value as ScanAnswer;
     }

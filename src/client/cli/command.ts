@@ -4,6 +4,7 @@
  * @module
  */
 import type { Client } from "../client.ts";
+import type { ConnectOptions } from "../connect.ts";
 import type { SubscribeOptions } from "../handshake.ts";
 import type { Output } from "./output.ts";
 
@@ -78,8 +79,12 @@ export interface Call {
   list(name: string): readonly string[] | undefined;
   /** Whether an option without a value was given. */
   flag(name: string): boolean;
-  /** Joins the bus; the caller closes the client. */
-  connect(sub?: SubscribeOptions): Promise<Client>;
+  /**
+   * Joins the bus; the caller closes the client.
+   *
+   * @param reconnect see {@linkcode ConnectOptions}
+   */
+  connect(sub?: SubscribeOptions, reconnect?: ConnectOptions["reconnect"]): Promise<Client>;
 }
 
 /** One line of the command table. */

@@ -60,7 +60,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
   screen: {
     summary: "take a picture of a VM's screen",
-    usage: ["screen ENDPOINT|pid:N [-o FILE.png] [--source vgpu|qmp|auto]"],
+    usage: [
+      "screen ENDPOINT [-o FILE.png|-] [--head N] [--scale F] [--watch DIR]",
+      "screen pid:N [-o FILE.png|-] [--scale F] [--source vgpu|qmp|auto]",
+    ],
     load: async () => (await import("./screen.ts")).screen,
   },
   vgpu: {

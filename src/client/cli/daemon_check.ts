@@ -1,6 +1,6 @@
 /**
- * What the daemon of this machine needs by its config, one check each: the config itself, /dev/uinput where an
- * endpoint asks for it, the place of its control socket. What is found is tried: the device is opened, and
+ * What the daemon of this machine needs by its config, one check each: the config itself, /dev/uinput where
+ * an endpoint asks for it, the place of its control socket. What is found is tried: the device is opened, and
  * something is made in the folder and removed again.
  * @module
  */

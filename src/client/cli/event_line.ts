@@ -14,6 +14,7 @@ import { codeName } from "../../base/codes.ts";
 import { KIND, kindName } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
 import { SOURCE_MAX, sourceName } from "../../event/source.ts";
+import { systemOfNumber } from "../../guest/systems.ts";
 import type { ClientEvent } from "../client_event.ts";
 import { describeBody } from "../describe_event.ts";
 import type { RosterView } from "../roster_view.ts";
@@ -32,7 +33,6 @@ const SEAM_REASONS = [
 ];
 const REVOKE_REASONS = ["preempted", "owner gone", "endpoint gone", "not kept alive"];
 const INVALID_REASONS = ["reset", "endpoint gone", "kernel changed", "memory map changed"];
-const GUEST_NAMES = ["unknown", "Linux", "Windows"];
 
 /** Prints events. */
 export class EventLine {
@@ -95,13 +95,21 @@ function whatOf(event: ClientEvent): string {
     const reason = event.kind === KIND.SEAM_UP ? "" : nameOf(SEAM_REASONS, seam.reason);
     return [reason, seam.pid === 0 ? "" : `pid ${seam.pid}`].filter((part) => part !== "").join(", ");
   }
+  const back = event.as("RECONNECTED");
+  if (back !== undefined) {
+    const attempts = back.attempts === 1 ? "1 attempt" : `${back.attempts} attempts`;
+    return `after ${
+      (back.awayNs / 1e9).toFixed(3)
+    } s and ${attempts}, last event ${back.lastSeq}: what came meanwhile was missed`;
+  }
   return memoryOf(event) ?? leaseOf(event) ?? auditOf(event) ?? fieldsOf(event);
 }
 
 function memoryOf(event: ClientEvent): string | undefined {
   const context = event.as("MEMCTX");
   if (context !== undefined) {
-    const os = nameOf(GUEST_NAMES, context.guestOs);
+    const os = systemOfNumber(context.guestOs)?.title ??
+      (context.guestOs === 0 ? "unknown" : `system ${context.guestOs}`);
     const mib = Math.round(context.ramBytes / 2 ** 20);
     return `${os}, ${mib} MiB, root 0x${
       context.kcr3.toString(16)

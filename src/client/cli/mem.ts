@@ -9,6 +9,7 @@ import { Fault } from "../../base/fault.ts";
 import { bytesOfHex, hexOfBytes } from "../../base/hex.ts";
 import { hexOfGva, parseAddress } from "../../base/ids.ts";
 import { MAX_MEMWRITE_BYTES, MAX_SEARCH_PATTERN_BYTES } from "../../base/limits.ts";
+import { findersFor } from "../../guest/finders.ts";
 import type { AddressSpace } from "../../guest/address_space.ts";
 import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
 import { searchMemory } from "../../guest/memory_search.ts";
@@ -18,7 +19,7 @@ import type { Process } from "../../guest/process.ts";
 import { isTarget, type MemoryTarget, openTarget } from "../../ram/open_target.ts";
 import { RamWriter } from "../../ram/ram_writer.ts";
 import type { Client } from "../client.ts";
-import { GUEST_FINDERS, GuestView } from "../guest_view.ts";
+import { GuestView } from "../guest_view.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { printHexDump } from "./hex_dump.ts";
@@ -250,7 +251,7 @@ function openHere(name: string): Opened {
   // Nothing is held and nothing of it returns to the event loop: Ctrl-C and SIGTERM end it at once, even
   // while a process keeps us waiting in the kernel.
   for (const signal of [SIGNAL.INT, SIGNAL.TERM]) resetSignal(signal);
-  const target = openTarget(name, GUEST_FINDERS);
+  const target = openTarget(name, findersFor("auto"));
   try {
     const { memory, lowBytes, guest } = target;
     return {

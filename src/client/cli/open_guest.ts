@@ -5,11 +5,12 @@
  * @module
  */
 import { Fault } from "../../base/fault.ts";
+import { findersFor } from "../../guest/finders.ts";
 import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
 import { openTarget } from "../../ram/open_target.ts";
 import type { QemuRam } from "../../ram/qemu_ram.ts";
 import type { Client } from "../client.ts";
-import { GUEST_FINDERS, GuestView } from "../guest_view.ts";
+import { GuestView } from "../guest_view.ts";
 import type { Call } from "./command.ts";
 
 /** What a command looks into. */
@@ -43,7 +44,7 @@ function openHere(ref: string): OpenGuest {
   if (pidOf(ref) === undefined) {
     throw new Fault("usage", `Cannot look into ${ref}: say an endpoint, or pid:N for a QEMU process`);
   }
-  const target = openTarget(ref, GUEST_FINDERS);
+  const target = openTarget(ref, findersFor("auto"));
   try {
     const { qemu } = target;
     if (qemu === undefined) throw new Fault("refused", `Cannot look into ${ref}: it is no QEMU process`);

@@ -119,7 +119,8 @@ function callOf(name: string, line: CommandLine, out: Output, signal: AbortSigna
     number: (option) => options[option] as number | undefined,
     list: (option) => options[option] as readonly string[] | undefined,
     flag: (option) => options[option] === true,
-    connect: (sub = {}) => connect({ socket: socket ?? defaultSocketPathHere(), name: `vmsig ${name}`, sub }),
+    connect: (sub = {}, reconnect = false) =>
+      connect({ socket: socket ?? defaultSocketPathHere(), name: `vmsig ${name}`, sub, reconnect }),
   };
 }
 

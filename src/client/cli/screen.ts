@@ -1,174 +1,190 @@
 /**
- * `vmsig screen`: one picture of a VM's screen, as a PNG file.
+ * `vmsig screen`: a VM's screen as a PNG file, one for each change of it, or its text. An endpoint's pictures
+ * come from the daemon, whatever shows them; those of `pid:N` are taken by this process itself.
  * @module
  */
-import { qmpSocketsOf } from "../../controls/perception/qmp_sockets.ts";
-import { QmpScreen } from "../../controls/perception/qmp_screen.ts";
 import { Fault } from "../../base/fault.ts";
-import { MAX_VGPU_SLOT_BYTES } from "../../base/limits.ts";
-import type { FrameSource } from "../../vgpu/frame_source.ts";
-import { toPicture } from "../../vgpu/picture.ts";
+import { MAX_HEADS } from "../../base/limits.ts";
+import { type Picture, toPicture } from "../../vgpu/picture.ts";
 import { encodePng } from "../../vgpu/png.ts";
-import { FrameInfo } from "../../vgpu/snapshots.ts";
-import { READ } from "../../vgpu/vgpu_region.ts";
+import { scalePicture } from "../../vgpu/scale.ts";
+import type { Client } from "../client.ts";
+import type { Frame } from "../frame.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
-import { openGuest, pidOf } from "./open_guest.ts";
+import { pidOf } from "./open_guest.ts";
+import { takeLocally } from "./screen_local.ts";
 import { visible } from "./table.ts";
-import { findRegion, requireRegion } from "./vgpu_view.ts";
 
 const SOURCES = ["auto", "vgpu", "qmp"];
-/** How long a producer is given to finish a frame. */
-const FRAME_WAIT_MS = 2000;
+const STDOUT = "-";
 
-/** What no other source would help against: no daemon, no such VM, no QEMU. */
-const HOPELESS: ReadonlySet<string> = new Set([
-  "unreachable",
-  "interrupted",
-  "no-endpoint",
-  "bad-argument",
-  "usage",
-]);
-
-/** A picture that was taken. */
-interface Shot {
-  readonly source: "vgpu" | "qmp";
-  readonly bytes: Uint8Array;
-  readonly info: FrameInfo;
+/** What is told of a picture. */
+interface Told {
+  readonly path: string;
+  readonly source: string;
+  readonly head: number;
+  readonly width: number;
+  readonly height: number;
+  readonly format: number;
+  readonly frameId: number;
+  readonly timestampNs: number;
+  readonly stopped: boolean;
 }
 
 /** The command. */
 export const screen: CommandModule = {
   args: { min: 1, max: 1 },
   options: {
-    out: { takes: "text", value: "FILE.png", letter: "o", help: "where the picture goes (screen.png)" },
+    out: {
+      takes: "text",
+      value: "FILE.png",
+      letter: "o",
+      help: "where the picture goes (screen.png); - is standard output",
+    },
+    head: { takes: "number", value: "N", max: MAX_HEADS - 1, help: "which of the VM's heads (0)" },
+    scale: {
+      takes: "number",
+      value: "F",
+      fraction: true,
+      min: 0.01,
+      max: 8,
+      help: "make the picture smaller or larger: 0.5 is half of each side",
+    },
+    watch: {
+      takes: "text",
+      value: "DIR",
+      help: "a file for each change, NAME-000001.png and on, until Ctrl-C",
+    },
     source: {
       takes: "text",
       value: "S",
       choices: SOURCES,
-      help: "vgpu: the guest's producer; qmp: QEMU itself; auto (default): whichever there is",
+      help: "of pid:N: vgpu, the guest's producer; qmp, QEMU itself; auto (default), whichever there is",
     },
   },
-  details: `The picture is taken from the guest's vgpu producer when it has one, else by QEMU's screendump.
-The target is an endpoint of the daemon, or pid:N for a QEMU process: then no daemon is needed.
-A screendump needs a monitor that no other client uses (-qmp unix:PATH,server=on,wait=off).`,
-  examples: ["screen web -o web.png", "screen pid:4711 --source qmp"],
+  details:
+    `The picture of an endpoint comes from the daemon: from the guest's vgpu producer when it has one, else from
+what the endpoint's config says under display (auto: the best way that disturbs nobody; vmsig ls tells which).
+Of pid:N it is taken without a daemon. A screendump then needs a monitor that no other client uses
+(-qmp unix:PATH,server=on,wait=off).
+The picture of a VM that stands still is the last one, and is told as such.`,
+  examples: [
+    "screen web -o web.png",
+    "screen web -o - --scale 0.5",
+    "screen web --watch /tmp/shots",
+    "screen pid:4711 --source qmp",
+  ],
   async run(call) {
     const [ref = ""] = call.args;
-    const source = call.text("source") ?? "auto";
-    if (!SOURCES.includes(source)) {
+    const source = call.text("source");
+    if (source !== undefined && !SOURCES.includes(source)) {
       throw usage("screen", `there is no source ${visible(source)}; it is vgpu, qmp or auto`);
     }
-    const path = call.text("out") ?? "screen.png";
-    const shot = source === "qmp" ? await byQmp(call, ref) : await byProducer(call, ref, source === "auto");
-    await write(path, encodePng(toPicture(shot.bytes, shot.info)), call.signal);
-    report(call, path, shot);
+    if (ref.startsWith("pid:") && pidOf(ref) === undefined) {
+      throw usage("screen", `${visible(ref)} is not a process: write pid:N`);
+    }
+    const dir = call.text("watch");
+    if (dir !== undefined && call.text("out") !== undefined) {
+      throw usage("screen", "--watch and --out say both where pictures go; give one of them");
+    }
+    if (pidOf(ref) !== undefined || source !== undefined) {
+      for (const name of ["watch", "head"]) {
+        if (call.text(name) !== undefined || call.number(name) !== undefined) {
+          throw usage("screen", `--${name} is for an endpoint of the daemon`);
+        }
+      }
+      return await shootLocally(call, ref, source ?? "auto");
+    }
+    await using client = await call.connect({ sources: ["CORE", "FRAME"] });
+    if (dir === undefined) await shoot(call, client, ref);
+    else await watch(call, client, ref, dir);
   },
 };
 
-async function byProducer(call: Call, ref: string, orQmp: boolean): Promise<Shot> {
-  let why: unknown;
-  try {
-    await using view = await openGuest(call, ref);
-    const found = orQmp ? await findRegion(view, call.signal) : await requireRegion(view, call.signal);
-    if (found !== undefined) return { source: "vgpu", ...await sample(found.region, call.signal) };
-  } catch (error) {
-    // Without a look into the guest there may still be a monitor.
-    if (!orQmp || !(error instanceof Fault) || HOPELESS.has(error.code)) throw error;
-    why = error;
-  }
-  try {
-    return await byQmp(call, ref);
-  } catch (error) {
-    if (why instanceof Fault && error instanceof Fault) {
-      throw new Fault(error.code, `${error.message} (and by the guest's memory: ${why.message})`, {
-        cause: error,
-      });
-    }
-    throw error;
-  }
+async function shootLocally(call: Call, ref: string, wanted: string): Promise<void> {
+  const { source, bytes, info } = await takeLocally(call, ref, wanted);
+  const path = call.text("out") ?? "screen.png";
+  await write(call, path, toPicture(bytes, info));
+  const { width, height, format, frameId, timestampNs } = info;
+  report(call, { path, source, head: 0, width, height, format, frameId, timestampNs, stopped: false });
 }
 
-async function byQmp(call: Call, ref: string): Promise<Shot> {
-  const pid = pidOf(ref) ?? await pidOfEndpoint(call, ref);
-  const sockets = qmpSocketsOf(pid);
-  let last: unknown = new Fault(
-    "not-supported",
-    `Cannot take a screendump of ${ref}: QEMU ${pid} has no QMP socket; add -qmp unix:PATH,server=on,wait=off`,
-  );
-  for (const path of sockets) {
-    try {
-      using source = QmpScreen.open(path);
-      return { source: "qmp", ...await sample(source, call.signal) };
-    } catch (error) {
-      // Somebody else's monitor: the VM may have another one.
-      if (!(error instanceof Fault) || error.code !== "busy") throw error;
-      last = error;
-    }
-  }
-  throw last;
+async function shoot(call: Call, client: Client, ref: string): Promise<void> {
+  const frame = await client.frame(ref, { ...headOf(call), signal: call.signal });
+  const path = call.text("out") ?? "screen.png";
+  await write(call, path, frame.picture());
+  report(call, toldOf(path, await sourceOf(client, ref, frame.head), frame));
 }
 
-async function pidOfEndpoint(call: Call, ref: string): Promise<number> {
-  await using client = await call.connect({ sources: ["CORE"] });
+async function watch(call: Call, client: Client, ref: string, dir: string): Promise<void> {
+  try {
+    await Deno.mkdir(dir, { recursive: true });
+  } catch (error) {
+    throw unwritable(dir, error);
+  }
   const endpoint = await client.endpoint(ref);
-  const pid = client.roster.get(endpoint)?.pid ?? 0;
-  if (pid > 0) return pid;
-  throw new Fault(
-    "seam-down",
-    `Cannot take a screendump of ${ref}: the daemon does not know its QEMU process`,
-  );
-}
-
-/** Takes one frame, waiting for one that is not being written. */
-async function sample(
-  source: FrameSource,
-  signal: AbortSignal,
-): Promise<{ bytes: Uint8Array; info: FrameInfo }> {
-  const info = new FrameInfo();
-  let bytes = new Uint8Array(4 << 20);
-  const end = performance.now() + FRAME_WAIT_MS;
-  for (;;) {
-    const result = source.sampleFrame(bytes, info);
-    if (result === READ.FRESH) return { bytes, info };
-    if (signal.aborted) throw new Fault("interrupted", "Cannot take the picture: interrupted");
-    if (source.why === "too-large" && bytes.length < MAX_VGPU_SLOT_BYTES) {
-      bytes = new Uint8Array(MAX_VGPU_SLOT_BYTES);
-      source.forgetFrames();
-      continue;
+  // A name has letters, digits and a few signs, and no slash: see nameDefect.
+  const name = client.roster.nameOf(endpoint);
+  let count = 0;
+  try {
+    for await (const frame of client.frames(ref, { ...headOf(call), signal: call.signal })) {
+      const path = `${dir}/${name}-${String(++count).padStart(6, "0")}.png`;
+      await write(call, path, frame.picture());
+      report(call, toldOf(path, await sourceOf(client, ref, frame.head), frame));
     }
-    if (result === READ.GONE || performance.now() >= end) throw noFrame(source.why);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+  } catch (error) {
+    // Ctrl-C is how it ends.
+    if (!(error instanceof Fault && error.code === "interrupted" && count > 0)) throw error;
   }
 }
 
-function noFrame(why: string): Fault {
-  const texts: Readonly<Record<string, string>> = {
-    "none-yet": "the producer has published none yet",
-    busy: "the producer is writing all the time",
-    malformed: "what the producer publishes is no valid frame",
-  };
-  return new Fault("timed-out", `Cannot take a frame: ${texts[why] ?? `the source has gone (${why})`}`);
+function headOf(call: Call): { readonly head?: number } {
+  const head = call.number("head");
+  return head === undefined ? {} : { head };
+}
+
+async function sourceOf(client: Client, ref: string, head: number): Promise<string> {
+  const { heads } = await client.display(ref);
+  return heads[head]?.source ?? "";
+}
+
+function toldOf(path: string, source: string, frame: Frame): Told {
+  const { head, width, height, format, frameId, timestampNs, isStopped: stopped } = frame;
+  return { path, source, head, width, height, format, frameId, timestampNs, stopped };
 }
 
 /** Writes the picture, also into a pipe: one that nobody reads is waited for until Ctrl-C. */
-async function write(path: string, png: Uint8Array, signal: AbortSignal): Promise<void> {
+async function write(call: Call, path: string, picture: Picture): Promise<void> {
+  const scale = call.number("scale");
+  const png = encodePng(scale === undefined ? picture : scalePicture(picture, scale));
+  if (path === STDOUT) return call.out.bytes(png);
+  const { signal } = call;
   const { promise: interrupted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(new Fault("interrupted", "Cannot write the picture: interrupted"));
   signal.addEventListener("abort", abort);
   try {
     await Promise.race([Deno.writeFile(path, png), interrupted]);
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable || error instanceof Fault) throw error;
-    const detail = error instanceof Error ? error.message : String(error);
-    throw new Fault("refused", `Cannot write ${path}: ${detail}`, { cause: error });
+    throw unwritable(path, error);
   } finally {
     signal.removeEventListener("abort", abort);
   }
 }
 
-function report(call: Call, path: string, { source, info }: Shot): void {
-  const { width, height, format, frameId, timestampNs } = info;
-  if (call.json) call.out.json({ path, source, width, height, format, frameId, timestampNs });
-  else call.out.line(`${path}: ${width}x${height}, by ${source}`);
+function unwritable(path: string, error: unknown): unknown {
+  if (error instanceof Deno.errors.NotCapable || error instanceof Fault) return error;
+  const detail = error instanceof Error ? error.message : String(error);
+  return new Fault("refused", `Cannot write ${path}: ${detail}`, { cause: error });
+}
+
+function report(call: Call, told: Told): void {
+  // Standard output has the picture itself.
+  if (told.path === STDOUT) return;
+  if (call.json) return call.out.json(told);
+  const { path, width, height, source, head, stopped } = told;
+  const which = head === 0 ? "" : `, head ${head}`;
+  call.out.line(
+    `${path}: ${width}x${height}, by ${source}${which}${stopped ? " (the VM stands still)" : ""}`,
+  );
 }

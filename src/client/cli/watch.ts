@@ -26,11 +26,23 @@ export const watch: CommandModule = {
     },
     kind: { takes: "list", value: "K,…", choices: upKinds(), help: "only these kinds, by name or number" },
     count: { takes: "number", value: "N", min: 1, help: "end after N events" },
+    follow: {
+      takes: "nothing",
+      help: "come back by itself when the daemon is restarted, and tell what may have been missed",
+    },
     for: { takes: "number", value: "MS", min: 0, max: 2_147_483_647, help: "end after this time" },
   },
   details: `Prints the events that your grant lets through: first what is retained (roster, memory contexts,
-frame rings and their producers), then live ones, until Ctrl-C. Kinds: ${upKinds().join(", ")}.`,
-  examples: ["watch", "watch web --kind VM_LIFECYCLE", "watch --source vmhost,core --json --for 5000"],
+frame rings and their producers), then live ones, until Ctrl-C, or until the daemon ends: then the exit code is 4, but 0
+for a replay that was played to its end. With --follow it waits for the next daemon instead, prints RECONNECTED whatever
+the other options are, and then what that daemon tells; endpoints that are given by name are found again by name.
+Kinds: ${upKinds().join(", ")}.`,
+  examples: [
+    "watch",
+    "watch web --kind VM_LIFECYCLE",
+    "watch --source vmhost,core --json --for 5000",
+    "watch web --follow",
+  ],
   async run(call) {
     const kinds = call.list("kind")?.map(kindOf);
     const sources = call.list("source")?.map(sourceOf);
@@ -40,13 +52,13 @@ frame rings and their producers), then live ones, until Ctrl-C. Kinds: ${upKinds
       // The roster gives names to the numbers, whatever is to be shown.
       ...(wanted === undefined ? {} : { sources: [...new Set<SourceName>([...wanted, "CORE"])] }),
       ...(numbers.every((n) => n < 64) ? { endpoints: numbers } : {}),
-    });
+    }, call.flag("follow") && { onAway: tellAway });
     await using stream = client.events();
-    const endpoints = await endpointsOf(client, call.args);
+    const shown = await Promise.all(call.args.map((ref) => shownOf(client, ref)));
     const wants = (event: ClientEvent) =>
       (kinds === undefined || kinds.includes(event.kind)) &&
       (sources === undefined || sources.includes(event.source)) &&
-      (endpoints === undefined || endpoints.includes(event.endpoint));
+      (shown.length === 0 || shown.some((one) => concerns(client, event, one)));
     using _timer = endAfter(stream, call);
     await print(call, client, stream, wants);
   },
@@ -62,13 +74,15 @@ async function print(
   const format = new EventLine(out, client.roster);
   let left = call.number("count") ?? Infinity;
   for await (const event of stream) {
-    if (!wants(event)) {
+    const isMarker = event.kind === KIND.RECONNECTED;
+    const isWanted = wants(event);
+    if (!isWanted && !isMarker) {
       if (event.kind === KIND.OVERRUN) tellLoss(event);
       continue;
     }
     if (json) out.json(describeEvent(event));
     else format.print(event);
-    if (--left <= 0) return;
+    if (isWanted && --left <= 0) return;
   }
 }
 
@@ -80,9 +94,23 @@ function tellLoss(event: ClientEvent): void {
   );
 }
 
-async function endpointsOf(client: Client, refs: readonly string[]): Promise<number[] | undefined> {
-  if (refs.length === 0) return undefined;
-  return await Promise.all(refs.map((ref) => client.endpoint(ref)));
+function tellAway(): void {
+  const text = "vmsig: unreachable: the daemon is away; waiting for the next one\n";
+  Deno.stderr.writeSync(new TextEncoder().encode(text));
+}
+
+/** An endpoint that is to be shown: by its name, for another daemon may give it another number. */
+type Shown = { readonly name: string } | { readonly number: number };
+
+async function shownOf(client: Client, ref: string): Promise<Shown> {
+  const number = await client.endpoint(ref);
+  return client.roster.get(number)?.name === ref ? { name: ref } : { number };
+}
+
+function concerns({ roster }: Client, event: ClientEvent, shown: Shown): boolean {
+  if ("number" in shown) return shown.number === event.endpoint;
+  // An entry that is gone has left the roster already.
+  return (event.as("ROSTER")?.name ?? roster.get(event.endpoint)?.name) === shown.name;
 }
 
 function kindOf(text: string): number {
@@ -101,6 +129,9 @@ function sourceNames(): string[] {
   return Object.keys(SOURCE).filter((name) => name !== "NONE");
 }
 
+/** Kinds that a program is told of. */
 function upKinds(): string[] {
-  return Object.entries(KIND).filter(([, kind]) => KIND_CLASS[kind] === CLASS.UP).map(([name]) => name);
+  const classes: readonly number[] = [CLASS.UP, CLASS.LOCAL];
+  return Object.entries(KIND).filter(([, kind]) => classes.includes(KIND_CLASS[kind] ?? CLASS.UNKNOWN))
+    .map(([name]) => name);
 }

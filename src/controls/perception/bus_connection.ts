@@ -24,13 +24,15 @@ import {
 } from "../../base/limits.ts";
 import { oneLine } from "../../base/printable.ts";
 import { DIR, PRIO_OF_KIND } from "../../event/defaults.ts";
-import { KIND } from "../../event/kind.ts";
+import { CLASS, KIND, type Kind, kindClass } from "../../event/kind.ts";
+import { PRIO } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
 import { EventPool, type TransferEvent } from "../../event/transfer_event.ts";
 import { encodeFrame } from "../../protocol/frame.ts";
 import { helloFrame } from "../../protocol/opening_frame.ts";
 import { type FrameListener, handOnReceived } from "../../protocol/received.ts";
 import { readRefused } from "../../protocol/welcome.ts";
+import type { DescriptorWatch } from "./event_sink.ts";
 
 /** Told about each event; its descriptors are the listener's. */
 export type BusListener = FrameListener;
@@ -40,17 +42,21 @@ const MOST_REASON = 200;
 const SEND_LIMIT_NS = 2 * SECOND;
 const SOCKET_TAG = 0;
 const BELL_TAG = 1;
+const FIRST_WATCH_TAG = 2;
 
 /** One connection to the daemon. */
 export class BusConnection implements Disposable {
   readonly #socket: OwnedFd;
-  readonly #poller = new Poller(4);
+  readonly #poller = new Poller(64);
   readonly #batch = new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS);
   readonly #pool = new EventPool(4);
   readonly #out = new Uint8Array(MAX_FRAME_BYTES);
   readonly #outView = new DataView(this.#out.buffer);
+  readonly #watched = new Map<number, () => void>();
+  #nextTag = FIRST_WATCH_TAG;
   #open = false;
   #closed = false;
+  #isDisposed = false;
 
   private constructor(socket: OwnedFd, bellFd: number) {
     this.#socket = socket;
@@ -97,7 +103,8 @@ export class BusConnection implements Disposable {
    */
   turn(untilNs: number, listener: BusListener): void {
     const waitNs = Math.max(0, untilNs - monotonicClock.nowNs());
-    this.#poller.waitNs(waitNs);
+    const ready = this.#poller.waitNs(waitNs);
+    for (let i = 0; i < ready; i++) this.#watched.get(this.#poller.tag(i))?.();
     if (this.#closed) return;
     const count = this.#batch.receive(this.#socket.fd);
     const defect = handOnReceived(this.#batch, count, this.#pool, listener);
@@ -131,16 +138,56 @@ export class BusConnection implements Disposable {
     return !this.#closed;
   }
 
+  /**
+   * Sends a frame whose kind, inline zone, body and descriptors are set already.
+   *
+   * @param fill fills in a blank event, stamped now, of source FRAME
+   * @param fd a descriptor that goes along, borrowed; -1 for none
+   */
+  send(kind: Kind, endpoint: number, fd: number, fill: (event: TransferEvent) => void): void {
+    const event = this.#pool.acquire();
+    event.kind = kind;
+    event.source = SOURCE.FRAME;
+    event.dir = kindClass(kind) === CLASS.DOWN ? DIR.DOWN : DIR.UP;
+    event.prio = PRIO_OF_KIND[kind] ?? 0;
+    event.endpoint = endpoint;
+    event.tsNs = monotonicClock.nowNs();
+    fill(event);
+    if (fd >= 0) event.fds = [fd];
+    this.#send(event, fd >= 0 ? [fd] : undefined);
+    event.release();
+  }
+
+  /**
+   * Waits for a descriptor as well: `onReady` is called by the {@linkcode turn} that finds it ready.
+   *
+   * @param fd borrowed until the watch is disposed of
+   * @param events epoll's bits
+   */
+  watch(fd: number, events: number, onReady: () => void): DescriptorWatch {
+    const tag = this.#nextTag++;
+    this.#poller.add(fd, events, tag);
+    this.#watched.set(tag, onReady);
+    return {
+      wait: (others) => this.#poller.modify(fd, others, tag),
+      [Symbol.dispose]: () => {
+        if (!this.#watched.delete(tag) || this.#isDisposed) return;
+        this.#poller.forget(fd);
+      },
+    };
+  }
+
   /** Leaves the bus. */
   [Symbol.dispose](): void {
-    this.#closed = true;
+    this.#closed = this.#isDisposed = true;
+    this.#watched.clear();
     this.#batch[Symbol.dispose]();
     this.#poller[Symbol.dispose]();
     this.#socket.close();
   }
 
   #hello(path: string, name: string, sources: number, next: BusListener): void {
-    const hello = helloFrame({ name, sources });
+    const hello = helloFrame({ name, sources, prioMin: PRIO.NORMAL });
     this.#out.set(hello);
     this.#sendOut(hello.length, undefined);
     // A daemon that does not admit this user says so at once, and closes: its REFUSED is read all the same.

@@ -6,7 +6,9 @@
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { NEVER } from "../../base/clock.ts";
 import { messageOf } from "../../base/fault.ts";
+import type { TransferEvent } from "../../event/transfer_event.ts";
 import type { EventSink } from "./event_sink.ts";
+import { EndpointDisplay } from "./display/endpoint_display.ts";
 import { findSystem } from "./find_system.ts";
 import { FramePublisher } from "./frame_publisher.ts";
 import { type FindSystem, GuestTracker } from "./guest_tracker.ts";
@@ -28,7 +30,11 @@ export class EndpointView implements Disposable {
   readonly #sink: EventSink;
   readonly #guest: GuestTracker;
   readonly #vgpu: VgpuSource;
-  #nextNs = NEVER;
+  readonly #display: EndpointDisplay;
+  /** When the guest is looked at next. */
+  #guestNs = NEVER;
+  #wasAlive = false;
+  #toldFrame = 0;
 
   /**
    * A view without a context: it sees nothing yet.
@@ -40,17 +46,24 @@ export class EndpointView implements Disposable {
   constructor(endpoint: number, sink: EventSink, options: EndpointViewOptions) {
     this.#endpoint = endpoint;
     this.#sink = sink;
+    const publisher = new FramePublisher(endpoint, sink);
+    this.#display = new EndpointDisplay({ endpoint, publisher, sink, pid: options.pid });
     this.#vgpu = new VgpuSource({
-      publisher: new FramePublisher(endpoint, sink),
+      publisher,
       ringPid: options.ring ? options.pid : undefined,
       onProducer: (nowNs) => this.#guest.hasten(nowNs),
     });
     this.#guest = new GuestTracker(endpoint, options.find ?? findSystem, this.#vgpu);
   }
 
-  /** When it wants {@linkcode step}; NEVER without a context. */
+  /** When it wants {@linkcode step}; NEVER without a context and without demand. */
   get nextNs(): number {
-    return this.#nextNs;
+    return Math.min(this.#guestNs, this.#display.nextNs);
+  }
+
+  /** A FRAME_DEMAND of this endpoint. */
+  onDemand(event: TransferEvent, nowNs: number): void {
+    this.#display.onDemand(event, nowNs);
   }
 
   /**
@@ -66,7 +79,7 @@ export class EndpointView implements Disposable {
     } catch (error) {
       this.#sink.say(this.#endpoint, messageOf(error));
     } finally {
-      this.#nextNs = this.#guest.nextNs;
+      this.#guestNs = this.#guest.nextNs;
       for (const fd of fds) fd.close();
     }
   }
@@ -74,26 +87,42 @@ export class EndpointView implements Disposable {
   /** Takes a MEMCTX_INVALIDATED, or the endpoint's end. */
   onInvalidated(): void {
     this.#guest.forget();
-    this.#nextNs = NEVER;
+    this.#guestNs = NEVER;
+    this.#tellProducer();
   }
 
   /** Goes on as far as it can now. */
   step(nowNs: number): void {
-    if (nowNs < this.#nextNs) return;
+    if (nowNs >= this.#guestNs) this.#lookIntoGuest(nowNs);
+    this.#display.step(nowNs);
+  }
+
+  /** Ends it. */
+  [Symbol.dispose](): void {
+    this.onInvalidated();
+    this.#display[Symbol.dispose]();
+    this.#vgpu[Symbol.dispose]();
+  }
+
+  #lookIntoGuest(nowNs: number): void {
     try {
-      this.#nextNs = this.#step(nowNs);
+      this.#guestNs = this.#step(nowNs);
     } catch (error) {
       // RAM that shrank, or a guest's structure that we trip over: this epoch is over for us, the other
       // endpoints are still seen.
       this.#sink.say(this.#endpoint, messageOf(error));
       this.onInvalidated();
     }
+    this.#tellProducer();
   }
 
-  /** Ends it. */
-  [Symbol.dispose](): void {
-    this.onInvalidated();
-    this.#vgpu[Symbol.dispose]();
+  #tellProducer(): void {
+    const { isAlive, frameId } = this.#vgpu;
+    if (isAlive === this.#wasAlive && frameId === this.#toldFrame) return;
+    if (isAlive && !this.#wasAlive) this.#vgpu.showRing(this.#display.hasShown);
+    this.#wasAlive = isAlive;
+    this.#toldFrame = frameId;
+    this.#display.onProducer(isAlive, frameId);
   }
 
   #step(nowNs: number): number {

@@ -2,10 +2,64 @@
  * Where perception's events go: UP events of source FRAME. The wire is its carrier's business.
  * @module
  */
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import type { Kind } from "../../event/kind.ts";
 
-/** Takes what is published about an endpoint. */
+/** What a command came to. */
+export interface Answer {
+  /** 0, or why not. */
+  readonly code: number;
+  /** The words of a refusal, escaped; "" without any. */
+  readonly words: string;
+  /** The body of an answer of its own, a view good for the call; empty for an ACT_ACK. */
+  readonly body: Uint8Array;
+  /** Its descriptors, the receiver's from now on. */
+  readonly fds: readonly OwnedFd[];
+}
+
+/** A command to an endpoint's display adapter: the fields of CMD_DISPLAY. */
+export interface DisplayCommand {
+  /** One of DISPLAY_OP. */
+  readonly op: number;
+  /** The head. */
+  readonly head: number;
+  /** See src/event/PROTOCOL.md, by operation; 0 where it means nothing. */
+  readonly serial?: number;
+  /** See {@linkcode serial}. */
+  readonly code?: number;
+  /** See {@linkcode serial}. */
+  readonly frameId?: number;
+  /** See {@linkcode serial}. */
+  readonly source?: number;
+  /** Words that go along. */
+  readonly words?: string;
+  /** A descriptor that goes along, borrowed. */
+  readonly fd?: number;
+}
+
+/** A descriptor that is waited for. */
+export interface DescriptorWatch extends Disposable {
+  /** Waits for other events. */
+  wait(events: number): void;
+}
+
+/** Takes what is published about an endpoint, and carries what is asked of its display adapter. */
 export interface EventSink {
+  /**
+   * Asks the endpoint's display adapter.
+   *
+   * @param then told the answer, once; never when the connection ends first
+   */
+  ask(endpoint: number, command: DisplayCommand, then: (answer: Answer) => void): void;
+  /**
+   * Waits for a descriptor together with everything else.
+   *
+   * @param fd the descriptor, borrowed until the watch is disposed of
+   * @param events epoll's bits
+   */
+  watch(fd: number, events: number, onReady: () => void): DescriptorWatch;
+  /** Pictures are published with a body, too: SCREEN_TEXT. @param body CBOR */
+  publishBody(kind: Kind, endpoint: number, body: Uint8Array): void;
   /**
    * Publishes an event.
    *

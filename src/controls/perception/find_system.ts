@@ -1,11 +1,10 @@
 /**
- * Which guest systems are looked for, in one place.
+ * Looks for a guest's system as perception needs it: kept for long, and for many guests.
  * @module
  */
+import { findersFor } from "../../guest/finders.ts";
 import { findGuest } from "../../guest/find_guest.ts";
 import type { FindResult } from "../../guest/guest_os.ts";
-import { findLinux } from "../../guest/linux/find_linux.ts";
-import { findWindows } from "../../guest/win32/find_windows.ts";
 import type { PhysicalMemory } from "../../guest/physical_memory.ts";
 
 /**
@@ -17,8 +16,5 @@ import type { PhysicalMemory } from "../../guest/physical_memory.ts";
  * @param liveRoot the running kernel's page-table root, when somebody knows it
  */
 export function findSystem(memory: PhysicalMemory, liveRoot?: number): FindResult {
-  return findGuest(memory, [
-    (ram) => findLinux(ram, { liveRoot, keepTable: false }),
-    (ram) => findWindows(ram, { liveRoot }),
-  ]);
+  return findGuest(memory, findersFor("auto"), { liveRoot, keepTable: false });
 }

@@ -6,7 +6,8 @@
 import { INLINE_BYTES } from "../../base/limits.ts";
 import { writeU64 } from "../../base/layout.ts";
 import { CURSOR, FRAME_INFO, FRAME_RING, VGPU_STATUS } from "../../event/body_layout.ts";
-import { VGPU_STATE } from "../../event/body_number.ts";
+import { type FrameSourceNumber, VGPU_STATE } from "../../event/body_number.ts";
+import { writeText } from "../../event/inline_text.ts";
 import { KIND } from "../../event/kind.ts";
 import type { Cursor, FrameInfo, ProducerState } from "../../vgpu/snapshots.ts";
 import type { EventSink } from "./event_sink.ts";
@@ -14,6 +15,29 @@ import type { FrameRing } from "./frame_ring.ts";
 
 /** VGPU_STATUS.state. */
 export type ProducerVerdict = (typeof VGPU_STATE)[keyof typeof VGPU_STATE];
+
+/** Where a frame belongs. */
+export interface FramePlace {
+  /** What it came from. */
+  readonly source: FrameSourceNumber;
+  /** The head. */
+  readonly head: number;
+  /** The run that its frame id counts in. */
+  readonly runEpoch: number;
+}
+
+/** Where a ring belongs. */
+export interface RingPlace {
+  /** The head. */
+  readonly head: number;
+  /** The run of the frames in it. */
+  readonly runEpoch: number;
+  /** The display device's id, where it has one. */
+  readonly device?: string;
+}
+
+const MAX_U16 = 0xffff;
+const DEVICE_BYTES = 24;
 
 /** Publishes for one endpoint. */
 export class FramePublisher {
@@ -50,23 +74,23 @@ export class FramePublisher {
   }
 
   /** CURSOR_STATE. */
-  cursor(cursor: Cursor): void {
+  cursor(cursor: Cursor, head: number): void {
     const view = this.#blank();
     const { at } = CURSOR;
     view.setInt32(at.x, cursor.x, true);
     view.setInt32(at.y, cursor.y, true);
     view.setUint32(at.visible, cursor.visible ? 1 : 0, true);
     view.setUint32(at.seq, cursor.seq, true);
+    view.setUint32(at.head, head, true);
+    view.setUint16(at.width, cursor.glyphW, true);
+    view.setUint16(at.height, cursor.glyphH, true);
+    view.setUint16(at.hotX, cursor.hotX, true);
+    view.setUint16(at.hotY, cursor.hotY, true);
     this.#sink.publish(KIND.CURSOR_STATE, this.#endpoint, this.#inline, -1);
   }
 
-  /**
-   * FRAME_INFO.
-   *
-   * @param source one of FRAME_SOURCE
-   * @param runEpoch the run that its frame id counts in
-   */
-  frame(info: FrameInfo, source: number, runEpoch: number): void {
+  /** FRAME_INFO. */
+  frame(info: FrameInfo, { source, head, runEpoch }: FramePlace): void {
     const view = this.#blank();
     const { at } = FRAME_INFO;
     writeU64(view, at.frameId, info.frameId);
@@ -74,20 +98,31 @@ export class FramePublisher {
     view.setUint32(at.width, info.width, true);
     view.setUint32(at.height, info.height, true);
     view.setUint32(at.stride, info.stride, true);
-    view.setUint32(at.format, info.format, true);
-    view.setUint32(at.source, source, true);
+    view.setUint16(at.format, info.format, true);
+    view.setUint16(at.flags, info.flags, true);
+    view.setUint16(at.source, source, true);
+    view.setUint16(at.head, head, true);
     view.setUint32(at.runEpoch, runEpoch, true);
+    const isWhole = info.damageW === info.width && info.damageH === info.height;
+    if (!isWhole && Math.max(info.width, info.height) <= MAX_U16) {
+      view.setUint16(at.damageX, info.damageX, true);
+      view.setUint16(at.damageY, info.damageY, true);
+      view.setUint16(at.damageW, info.damageW, true);
+      view.setUint16(at.damageH, info.damageH, true);
+    }
     this.#sink.publish(KIND.FRAME_INFO, this.#endpoint, this.#inline, -1);
   }
 
   /** FRAME_RING, with the ring's read-only descriptor. */
-  ring(ring: FrameRing, runEpoch: number): void {
+  ring(ring: FrameRing, { head, runEpoch, device = "" }: RingPlace): void {
     const view = this.#blank();
     const { at } = FRAME_RING;
     writeU64(view, at.bytes, ring.bytes);
     view.setUint32(at.slotCount, ring.slotCount, true);
     view.setUint32(at.slotStride, ring.slotStride, true);
     view.setUint32(at.runEpoch, runEpoch, true);
+    view.setUint32(at.head, head, true);
+    writeText(this.#inline, at.device, DEVICE_BYTES, device);
     this.#sink.publish(KIND.FRAME_RING, this.#endpoint, this.#inline, ring.fd);
   }
 

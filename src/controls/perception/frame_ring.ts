@@ -12,6 +12,7 @@ import { addSeals, createMemfd, OPEN, reopen, SEAL } from "../../../ffi/memfd.ts
 import { Mapping } from "../../../ffi/mapping.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { SharedWords } from "../../../ffi/shared_word.ts";
+import { assert } from "../../base/assert.ts";
 import type { FrameSource } from "../../vgpu/frame_source.ts";
 import { writeHeader } from "../../vgpu/region_header.ts";
 import {
@@ -26,7 +27,7 @@ import type { Cursor, FrameInfo, Geometry, ProducerState } from "../../vgpu/snap
 import { READ, type ReadResult } from "../../vgpu/vgpu_region.ts";
 
 /** Slots: the newest, the one being written, and one for the consumer that still copies. */
-const SLOT_COUNT = 3;
+export const SLOT_COUNT = 3;
 const HIGH = 2 ** 32;
 const { at: R } = REGION;
 const { at: S } = SLOT;
@@ -109,13 +110,67 @@ export class FrameRing implements Disposable {
     // A slot without a frame has no pixels: a reader that lingers there is told "malformed", not given a
     // mixture.
     this.#put(at + S.width, fresh ? info.width : 0);
-    if (fresh) this.#describe(at, info);
+    if (fresh) {
+      info.flags = 0;
+      this.#describe(at, info);
+    }
     this.#words.fence();
     this.#put(at + S.seq, seq + 2);
     if (!fresh) return result;
     this.#latest = slot;
     this.#put(R.latest, slot);
     return result;
+  }
+
+  /**
+   * Opens the next slot for painting: it holds an older picture, and no reader takes it for a frame until
+   * {@linkcode show}.
+   *
+   * @returns its number
+   */
+  open(): number {
+    const slot = (this.#latest + 1) % SLOT_COUNT;
+    const at = (SLOTS_OFFSET + slot * SLOT.sizeBytes + S.seq) / 4;
+    const seq = this.#words.load32(at) >>> 0;
+    assert((seq & 1) === 0, "one slot is open at a time");
+    this.#words.store32(at, (seq + 1) | 0);
+    this.#words.fence();
+    return slot;
+  }
+
+  /** The bytes of a slot, whole. */
+  bytesOf(slot: number): Uint8Array {
+    return this.#slots[slot] as Uint8Array;
+  }
+
+  /** The newest slot; SLOT_COUNT - 1 before the first. */
+  get latest(): number {
+    return this.#latest;
+  }
+
+  /** Shows the slot that {@linkcode open} gave as the newest frame. */
+  show(slot: number, info: FrameInfo): void {
+    const at = SLOTS_OFFSET + slot * SLOT.sizeBytes;
+    const seq = this.#words.load32((at + S.seq) / 4) >>> 0;
+    assert((seq & 1) === 1, "a slot is opened before it is shown");
+    this.#put(at + S.width, info.width);
+    this.#describe(at, info);
+    this.#words.fence();
+    this.#put(at + S.seq, seq + 1);
+    this.#latest = slot;
+    this.#put(R.latest, slot);
+  }
+
+  /** The newest frame's flags are others, and its pixels are not. */
+  mark(flags: number): void {
+    const at = SLOTS_OFFSET + this.#latest * SLOT.sizeBytes;
+    const seq = this.#words.load32((at + S.seq) / 4) >>> 0;
+    assert((seq & 1) === 0, "the newest slot is not open");
+    this.#put(at + S.seq, seq + 1);
+    this.#words.fence();
+    this.#put(at + S.flags, flags);
+    this.#words.fence();
+    this.#put(at + S.seq, seq + 2);
   }
 
   /** Shows the producer's state, and that this ring is alive. To be called at least every 100 ms. */
@@ -174,6 +229,7 @@ export class FrameRing implements Disposable {
     this.#put(at + S.height, info.height);
     this.#put(at + S.stride, info.stride);
     this.#put(at + S.format, info.format);
+    this.#put(at + S.flags, info.flags);
     this.#put64(at + S.frameId, info.frameId);
     this.#put64(at + S.timestampNs, info.timestampNs);
     this.#put(at + S.damageX, info.damageX);

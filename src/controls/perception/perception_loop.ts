@@ -9,19 +9,21 @@ import { IN, Poller } from "../../../ffi/poller.ts";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
+import { assert } from "../../base/assert.ts";
 import { PUBLISHABLE } from "../../access/requirement.ts";
 import { CODE } from "../../base/codes.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
-import { MAX_ENDPOINTS } from "../../base/limits.ts";
+import { MAX_DISPLAY_WORDS, MAX_ENDPOINTS } from "../../base/limits.ts";
 import { readU64 } from "../../base/layout.ts";
 import type { Log } from "../../base/log.ts";
-import { ERROR, MEMCTX } from "../../event/body_layout.ts";
+import { DISPLAY_REQUEST, ERROR, MEMCTX } from "../../event/body_layout.ts";
 import { KIND, type Kind } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
-import type { TransferEvent } from "../../event/transfer_event.ts";
+import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
 import { BusConnection, type BusListener } from "./bus_connection.ts";
 import { EndpointView } from "./endpoint_view.ts";
-import type { EventSink } from "./event_sink.ts";
+import type { Answer, DescriptorWatch, DisplayCommand, EventSink } from "./event_sink.ts";
+import { PendingAnswers } from "./pending_answers.ts";
 
 /** How a perception control is set up. */
 export interface PerceptionOptions {
@@ -48,6 +50,7 @@ export class PerceptionLoop implements BusListener, EventSink {
   readonly #options: PerceptionOptions;
   readonly #log: Log;
   readonly #views = new Map<number, EndpointView>();
+  readonly #pending = new PendingAnswers();
   #connection: BusConnection | undefined;
   #stopped = false;
   /** The last refusal that was told: each frame would be refused alike. */
@@ -77,7 +80,7 @@ export class PerceptionLoop implements BusListener, EventSink {
         using connection = BusConnection.open(
           socketPath,
           NAME,
-          1 << SOURCE.MEMCTX | 1 << SOURCE.CORE,
+          1 << SOURCE.MEMCTX | 1 << SOURCE.CORE | 1 << SOURCE.FRAME,
           bellFd,
           this,
         );
@@ -90,7 +93,8 @@ export class PerceptionLoop implements BusListener, EventSink {
         if (!patient) throw error;
         this.#log.debug(messageOf(error));
       } finally {
-        this.#connection = undefined;
+        // Descriptors that are watched go before the connection that watches them.
+        this.#pending.clear();
         for (const view of this.#views.values()) view[Symbol.dispose]();
         this.#views.clear();
       }
@@ -106,8 +110,12 @@ export class PerceptionLoop implements BusListener, EventSink {
       this.#viewOf(event.endpoint).onContext(kcr3, event.bodyView(), fds);
       return;
     }
+    if (event.kind === KIND.ACT_ACK || event.kind === KIND.DISPLAY) return this.#pending.take(event, fds);
     for (const fd of fds) fd.close();
-    if (event.kind === KIND.MEMCTX_INVALIDATED) this.#views.get(event.endpoint)?.onInvalidated();
+    if (event.kind === KIND.FRAME_DEMAND && event.endpoint < MAX_ENDPOINTS) {
+      this.#viewOf(event.endpoint).onDemand(event, monotonicClock.nowNs());
+    } else if (event.kind === KIND.ERROR && event.source === SOURCE.FRAME) this.#pending.takeWords(event);
+    else if (event.kind === KIND.MEMCTX_INVALIDATED) this.#views.get(event.endpoint)?.onInvalidated();
     else if (event.kind === KIND.ROSTER && event.view.getUint32(0, true) === 0) this.#drop(event.endpoint);
     else if (event.kind === KIND.ERROR && PUBLISHABLE.has(event.view.getUint32(ERROR.at.detail, true))) {
       // Other errors are the adapters', told to everybody.
@@ -118,6 +126,35 @@ export class PerceptionLoop implements BusListener, EventSink {
   /** A view's event. */
   publish(kind: Kind, endpoint: number, inline: Uint8Array, fd: number): void {
     this.#connection?.publish(kind, endpoint, inline, fd);
+  }
+
+  publishBody(kind: Kind, endpoint: number, body: Uint8Array): void {
+    this.#connection?.send(kind, endpoint, -1, (event) => event.setBody(BODY.CBOR, body));
+  }
+
+  ask(endpoint: number, command: DisplayCommand, then: (answer: Answer) => void): void {
+    const connection = this.#connection;
+    if (connection === undefined || connection.closed) return;
+    const corr = this.#pending.add(endpoint, then);
+    connection.send(KIND.CMD_DISPLAY, endpoint, command.fd ?? -1, (event) => {
+      const { at } = DISPLAY_REQUEST;
+      event.corr = corr;
+      event.words[at.op / 4] = command.op;
+      event.words[at.head / 4] = command.head;
+      event.words[at.serial / 4] = command.serial ?? 0;
+      event.words[at.code / 4] = command.code ?? 0;
+      event.words[at.frameId / 4] = command.frameId ?? 0;
+      event.words[at.source / 4] = command.source ?? 0;
+      if (command.words !== undefined && command.words !== "") {
+        event.setBody(BODY.RAW, cutUtf8(command.words, MAX_DISPLAY_WORDS));
+      }
+    });
+  }
+
+  watch(fd: number, events: number, onReady: () => void): DescriptorWatch {
+    const connection = this.#connection;
+    assert(connection !== undefined, "descriptors are watched while there is a connection");
+    return connection.watch(fd, events, onReady);
   }
 
   /** A view's words. */
@@ -170,6 +207,13 @@ export class PerceptionLoop implements BusListener, EventSink {
 
   #drop(endpoint: number): void {
     this.#views.get(endpoint)?.[Symbol.dispose]();
+    this.#pending.forget(endpoint);
     this.#views.delete(endpoint);
   }
+}
+
+/** As many whole characters as fit. */
+function cutUtf8(text: string, mostBytes: number): Uint8Array {
+  const room = new Uint8Array(mostBytes);
+  return room.subarray(0, new TextEncoder().encodeInto(text, room).written);
 }

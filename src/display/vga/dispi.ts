@@ -16,7 +16,7 @@ export const DISPI_REGISTERS = 11;
 export const DISPI_ID = 0xb0c0;
 
 /** The registers, in their order: see {@linkcode DISPI}. */
-export type DispiRegisters = Uint16Array;
+export type DispiRegisters = Uint16Array<ArrayBuffer>;
 
 /** Which register is which. */
 export const DISPI = {
@@ -58,12 +58,9 @@ export interface LinearMode {
 
 /** No such picture. */
 export interface OtherMode {
-  /** `vga`: text, or planes; `off`: no mode at all; `invalid`: registers that name no picture of the card. */
+  /** `vga`: planes, or text whose registers are not known; `off`: no mode at all; `invalid`: registers that name no picture of the card. */
   readonly kind: "vga" | "off" | "invalid";
 }
-
-/** What a card shows. */
-export type DisplayMode = LinearMode | OtherMode;
 
 /** What the registers do not tell. */
 export interface CardRule {
@@ -73,8 +70,8 @@ export interface CardRule {
   readonly memoryBytes: number;
 }
 
-/** The mode that the registers name. */
-export function modeOf(registers: DispiRegisters, card: CardRule): DisplayMode {
+/** The mode that the registers name; of a VGA's own modes only that it is one. */
+export function modeOf(registers: DispiRegisters, card: CardRule): LinearMode | OtherMode {
   const at = (index: number): number => registers[index] as number;
   if ((at(DISPI.enable) & ENABLED) === 0) return { kind: card.isVga ? "vga" : "off" };
   // Asked for its limits, it shows those in place of the mode.
@@ -91,14 +88,6 @@ export function modeOf(registers: DispiRegisters, card: CardRule): DisplayMode {
   const fits = end <= card.memoryBytes && width <= MAX_PICTURE_SIDE && height <= MAX_PICTURE_SIDE &&
     width * height * 4 <= MAX_VGPU_SLOT_BYTES;
   return fits ? { kind: "linear", width, height, bits, stride, offset } : { kind: "invalid" };
-}
-
-/** Whether two modes are the same. */
-export function isSameMode(a: DisplayMode | undefined, b: DisplayMode): boolean {
-  if (a?.kind !== b.kind) return false;
-  if (a.kind !== "linear" || b.kind !== "linear") return true;
-  return a.width === b.width && a.height === b.height && a.bits === b.bits && a.stride === b.stride &&
-    a.offset === b.offset;
 }
 
 function isPixelBits(bits: number): bits is PixelBits {

@@ -1,10 +1,10 @@
 /**
  * The registers of a VGA where QEMU keeps them, in its own heap: found once by their content, then read with
- * every picture in a microsecond. So a mode change is seen with the next picture, and the monitor is not asked
- * about it. It also tells what nothing else does: where a text screen begins, its cursor, the palette.
+ * every picture in a microsecond. So a mode change is seen with the next picture, and the monitor is not
+ * asked about it. It also tells what nothing else does: where a text screen begins, its cursor, the palette.
  *
- * There is another reason not to ask. Reading a std VGA's dispi registers in its BAR2, as `xp` does, moves the
- * index of the guest's own register port (pci_vga_bochs_read of QEMU 7.2 to 11): a boot loader that has
+ * There is another reason not to ask. Reading a std VGA's dispi registers in its BAR2, as `xp` does, moves
+ * the index of the guest's own register port (pci_vga_bochs_read of QEMU 7.2 to 11): a boot loader that has
  * written the index and not yet the value loses that value.
  *
  * The layout is that of QEMU's VGACommonState on x86-64. It is believed only as far as it bears itself out:
@@ -128,6 +128,11 @@ export class VgaState {
     this.#known = known.slice();
     this.#at = memory.heap.start;
     this.#end = Math.min(memory.heap.end, memory.heap.start + MAX_HEAP);
+  }
+
+  /** Whether these are the registers that it looks for. */
+  looksFor(registers: DispiRegisters): boolean {
+    return this.#known.every((value, i) => value === registers[i]);
   }
 
   /** Looks through the next piece. `found` only when there is one place, and all of the heap was seen. */

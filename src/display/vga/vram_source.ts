@@ -18,15 +18,11 @@ import { NEVER, SECOND } from "../../base/clock.ts";
 import { CODE } from "../../base/codes.ts";
 import type { Canvas } from "../canvas.ts";
 import type { DisplayListener, DisplaySource } from "../display_source.ts";
-import {
-  type CardRule,
-  type DispiRegisters,
-  type DisplayMode,
-  isSameMode,
-  type LinearMode,
-  modeOf,
-} from "./dispi.ts";
+import { type CardRule, type DispiRegisters, type LinearMode, modeOf } from "./dispi.ts";
+import { type DisplayMode, fullModeOf, isSameMode, pictureSize } from "./display_mode.ts";
 import { readPalette, rowWriterOf } from "./pixel_rows.ts";
+import { textColoursOf, type TextMode } from "./text_mode.ts";
+import { TextPicture } from "./text_picture.ts";
 import { type VgaRegisters, VgaState } from "./vga_state.ts";
 import type { VideoMemory } from "./video_memory.ts";
 
@@ -35,6 +31,9 @@ const ASK_GAP_NS = SECOND;
 /** How often a mode that cannot be shown is looked at again, where it is known without asking. */
 const OTHER_LOOK_NS = SECOND / 10;
 
+/** How often QEMU's heap is looked through before the monitor is asked for ever. */
+const MAX_SEARCHES = 8;
+
 /** What the source needs of whoever runs it. */
 export interface VramPort extends DisplayListener {
   /**
@@ -42,9 +41,9 @@ export interface VramPort extends DisplayListener {
    * {@linkcode VramSource.onRegisters}. Not called again before it was answered.
    */
   askMode(): void;
-  /** The card shows something else from now on. Of anything but a linear mode there is no picture here. */
+  /** The card shows something else from now on. There is a picture here of `linear` and of `text` alone. */
   onMode(mode: DisplayMode): void;
-  /** The single picture that was asked for cannot be had here, as the mode is not linear: another source has to. */
+  /** The single picture that was asked for cannot be had here: the mode is neither linear nor text. */
   onNoPicture(): void;
 }
 
@@ -70,19 +69,20 @@ type ModeState =
 /** The source. */
 export class VramSource implements DisplaySource {
   readonly kind = "vram" as const;
-  readonly fd = -1;
-  readonly events = 0;
+  readonly fd: number = -1;
+  readonly events: number = 0;
   readonly #memory: VideoMemory;
   readonly #canvas: Canvas;
   readonly #port: VramPort;
   readonly #card: CardRule;
-  readonly #canSearch: boolean;
   readonly #reader = new RowReader();
   readonly #palette = new Int32Array(256);
+  readonly #text = new TextPicture();
   #state: ModeState = { kind: "unknown" };
   #mode: DisplayMode | undefined;
   /** The picture as it lies in video memory, for modes of fewer than 32 bits. */
   #raw = new Uint8Array(0);
+  #searchesLeft: number;
   /** Whether what is in it has not been made into pixels yet, or into those of another palette. */
   #isRawNew = false;
   #gapNs = NEVER;
@@ -107,7 +107,8 @@ export class VramSource implements DisplaySource {
     this.#canvas = canvas;
     this.#port = port;
     this.#card = { isVga: options.isVga, memoryBytes: memory.sizeBytes };
-    this.#canSearch = options.isVga && options.onlyAsk !== true && memory.heap.end > 0;
+    const canSearch = options.isVga && options.onlyAsk !== true && memory.heap.end > 0;
+    this.#searchesLeft = canSearch ? MAX_SEARCHES : 0;
   }
 
   get nextNs(): number {
@@ -179,6 +180,7 @@ export class VramSource implements DisplaySource {
     this.#schedule();
   }
 
+  /** Closes the memory. */
   [Symbol.dispose](): void {
     this.#isLost = true;
     this.#nextNs = NEVER;
@@ -207,10 +209,12 @@ export class VramSource implements DisplaySource {
     if (!isIdle && this.#state.kind === "asked") this.#nextNs = Math.min(this.#nextNs, this.#askNs);
   }
 
-  /** Begins to look for the registers in QEMU's memory, the first time that they are known. */
+  /** Begins to look for the registers in QEMU's memory, now that they are known. */
   #learn(registers: DispiRegisters): void {
-    if (this.#state.kind !== "unknown") return;
-    this.#state = this.#canSearch
+    if (this.#state.kind === "read") return;
+    if (this.#state.kind === "searching" && this.#state.state.looksFor(registers)) return;
+    // A guest that sets a mode meanwhile hides them: with the next answer they are looked for again.
+    this.#state = this.#searchesLeft-- > 0
       ? { kind: "searching", state: new VgaState(this.#memory, registers) }
       : { kind: "asked" };
   }
@@ -224,7 +228,7 @@ export class VramSource implements DisplaySource {
   #look(nowNs: number): void {
     this.#lastNs = nowNs;
     if (!this.#readMode()) return;
-    if (this.#mode?.kind !== "linear") {
+    if (this.#mode?.kind !== "linear" && this.#mode?.kind !== "text") {
       if (this.#isWanted) this.#port.onNoPicture();
       this.#isWanted = false;
       return;
@@ -233,7 +237,8 @@ export class VramSource implements DisplaySource {
     if (this.#state.kind === "read" && !this.#isStill(this.#mode)) {
       // Half of one mode and half of another: painted anew, and never shown.
       this.#readMode();
-      if (this.#mode?.kind !== "linear" || !this.#paint(this.#mode)) return;
+      if (this.#mode.kind !== "linear" && this.#mode.kind !== "text") return;
+      if (!this.#paint(this.#mode)) return;
     }
     this.#canvas.commit(nowNs);
     if (!this.#isWanted) return;
@@ -249,7 +254,7 @@ export class VramSource implements DisplaySource {
       this.#lose();
       return false;
     }
-    this.#take(modeOf(registers.dispi, this.#card));
+    this.#take(fullModeOf(registers, this.#card));
     const isIndexed = this.#mode?.kind === "linear" && this.#mode.bits === 8;
     if (isIndexed && readPalette(registers.palette, registers.isWidePalette, this.#palette)) {
       this.#isRawNew = true;
@@ -257,9 +262,9 @@ export class VramSource implements DisplaySource {
     return true;
   }
 
-  #isStill(mode: LinearMode): boolean {
+  #isStill(mode: DisplayMode): boolean {
     const registers = this.#state.kind === "read" ? this.#state.state.read() : undefined;
-    return registers !== undefined && isSameMode(mode, modeOf(registers.dispi, this.#card));
+    return registers !== undefined && isSameMode(mode, fullModeOf(registers, this.#card));
   }
 
   /** The card has this mode from now on. */
@@ -269,26 +274,38 @@ export class VramSource implements DisplaySource {
       ? { kind: "invalid" }
       : mode;
     if (isSameMode(this.#mode, shown)) return;
-    const before = this.#mode;
+    const [before, after] = [pictureSize(this.#mode), pictureSize(shown)];
     this.#mode = shown;
-    if (shown.kind === "linear") {
-      const isResized = before?.kind !== "linear" || before.width !== shown.width ||
-        before.height !== shown.height;
-      if (isResized) this.#canvas.resize(shown.width, shown.height);
-      const rawBytes = shown.bits === 32 ? 0 : shown.width * shown.height * ((shown.bits + 7) >>> 3);
-      this.#raw = new Uint8Array(rawBytes);
-      this.#isRawNew = true;
+    this.#text.forget();
+    this.#raw = new Uint8Array(shown.kind === "linear" ? rawBytesOf(shown) : 0);
+    this.#isRawNew = true;
+    if (after !== undefined) {
+      const isResized = before?.width !== after.width || before.height !== after.height;
+      if (isResized) this.#canvas.resize(after.width, after.height);
       // All of it is shown once, also when it is black.
-      this.#canvas.damage(0, 0, shown.width, shown.height);
+      this.#canvas.damage(0, 0, after.width, after.height);
     }
     this.#port.onMode(shown);
   }
 
   /** Reads the picture; false when QEMU has gone. */
-  #paint(mode: LinearMode): boolean {
+  #paint(mode: LinearMode | TextMode): boolean {
+    if (mode.kind === "text") return this.#paintText();
     const changed = mode.bits === 32 ? this.#paintWords(mode) : this.#paintRaw(mode, mode.bits);
     if (changed < 0) this.#lose();
     return changed >= 0;
+  }
+
+  /** Of the mode's cells: where they begin and what they look like may have changed with each picture. */
+  #paintText(): boolean {
+    const registers = this.registers();
+    const mode = registers === undefined ? undefined : fullModeOf(registers, this.#card);
+    // Left meanwhile: the next look sees to it.
+    if (registers !== undefined && (mode?.kind !== "text" || !isSameMode(this.#mode, mode))) return true;
+    const isThere = registers !== undefined && mode?.kind === "text" &&
+      this.#text.paint(this.#memory, mode, textColoursOf(registers), this.#canvas);
+    if (!isThere) this.#lose();
+    return isThere;
   }
 
   #paintWords({ width, height, stride, offset }: LinearMode): number {
@@ -339,4 +356,9 @@ export class VramSource implements DisplaySource {
       : "QEMU has ended";
     this.#port.onLost(CODE["seam-down"], why);
   }
+}
+
+/** Bytes of a picture as it lies in video memory, without what is between its rows; 0 where it is read as it is. */
+function rawBytesOf({ width, height, bits }: LinearMode): number {
+  return bits === 32 ? 0 : width * height * ((bits + 7) >>> 3);
 }

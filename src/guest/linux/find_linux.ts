@@ -8,44 +8,24 @@
  * @module
  */
 import { AddressSpace } from "../address_space.ts";
+import type { GuestEvidence } from "../find_guest.ts";
 import type { FindResult } from "../guest_os.ts";
 import { pagingOf } from "../paging.ts";
 import type { PhysicalMemory } from "../physical_memory.ts";
 import { LinuxGuest } from "./linux_guest.ts";
-import { checkProfile, type KernelProfile, readProfile } from "./profile.ts";
+import { checkProfile, readProfile } from "./profile.ts";
 import { findNotes, type Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** Where x86-64 maps the kernel's image: 0xffffffff80000000. */
 const IMAGE_MAP = -0x8000_0000;
 
-/** Profiles by BUILD-ID; a caller fills it from its file and keeps what is added. A plain Map serves. */
-export interface ProfileCache {
-  /** The profile of a build; anything that does not check is ignored. */
-  get(buildId: string): unknown;
-  /** Keeps a profile. */
-  set(buildId: string, profile: KernelProfile): unknown;
-}
-
-/** What a caller knows. */
-export interface FindLinuxOptions {
-  /** Profiles of kernels met before. */
-  readonly cache?: ProfileCache | undefined;
-  /** A vCPU's CR3: a kernel that it does not map is not the running one. */
-  readonly liveRoot?: number | undefined;
-  /**
-   * False: the symbol table (3 to 5 MB) is not kept once the profile is made; it is read again when it is
-   * asked for a symbol that the profile lacks.
-   */
-  readonly keepTable?: boolean | undefined;
-}
-
 /**
  * Looks for a Linux kernel.
  *
  * @param memory the guest's RAM, refreshed
- * @param options a cache of profiles, a live root
+ * @param options a cache of profiles (by BUILD-ID), a live root, whether to keep the symbol table (3 to 5 MB)
  */
-export function findLinux(memory: PhysicalMemory, options: FindLinuxOptions = {}): FindResult<LinuxGuest> {
+export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): FindResult<LinuxGuest> {
   const notes = findNotes(memory);
   if (notes.length === 0) return { found: false, reason: "no-kernel", detail: "no VMCOREINFO note in RAM" };
   for (const note of notes) {
@@ -55,13 +35,18 @@ export function findLinux(memory: PhysicalMemory, options: FindLinuxOptions = {}
     const cached = buildId === undefined ? undefined : checkProfile(options.cache?.get(buildId));
     if (typeof cached === "object" && cached.buildId === buildId) {
       const guest = new LinuxGuest(note, space, cached, isBorneOut);
-      // A cache that lies shows here: its init_task is no list.
+      // A cache that lies shows here: its init_task does not head a list.
       if (guest.processes().end.complete) return { found: true, os: guest };
     }
     const read = readProfile(space, note);
     if (!read.ok) {
       const release = note.line("OSRELEASE") ?? "?";
-      return { found: false, reason: "unsupported", detail: `Linux ${release}: ${read.unsupported}` };
+      return {
+        found: false,
+        reason: "unsupported",
+        system: "linux",
+        detail: `Linux ${release}: ${read.unsupported}`,
+      };
     }
     if (buildId !== undefined) options.cache?.set(buildId, read.profile);
     const table = options.keepTable === false ? undefined : read.table;
@@ -93,7 +78,7 @@ function isBorneOut(note: Vmcoreinfo, space: AddressSpace): boolean {
 
 function isLive(note: Vmcoreinfo, space: AddressSpace, liveRoot: number | undefined): boolean {
   if (liveRoot === undefined) return true;
-  // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is no address.
+  // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is not part of the address.
   const root = Math.floor((liveRoot % 2 ** 52 + 2 ** 52) % 2 ** 52 / 4096) * 4096;
   const stext = note.symbol("_stext");
   if (stext === undefined) return false;

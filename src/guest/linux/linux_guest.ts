@@ -31,7 +31,7 @@ export class LinuxGuest implements GuestOs {
   readonly kind = "linux";
   readonly version: string;
   readonly kernel: AddressSpace;
-  readonly levels: 4 | 5;
+  readonly levels: number;
   readonly kernelBase: number;
   /** The profile: keep it for the next guest of this build. */
   readonly profile: KernelProfile;

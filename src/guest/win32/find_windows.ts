@@ -10,7 +10,7 @@
 import { MAX_KERNEL_PLACES } from "../../base/limits.ts";
 import { AddressSpace } from "../address_space.ts";
 import type { FindResult, NoGuest } from "../guest_os.ts";
-import { pagingOf } from "../paging.ts";
+import { type Paging, pagingOf } from "../paging.ts";
 import type { PhysicalMemory } from "../physical_memory.ts";
 import { learnLayout, rootOf } from "./eprocess_layout.ts";
 import { findKernelAnywhere, findKernelNear, type PlaceBudget } from "./kernel_image.ts";
@@ -85,7 +85,7 @@ export function findWindows(
 /** Kernels by their roots, the surest first; a text where a root has none behind it. */
 function* candidates(memory: PhysicalMemory): Generator<Kernel | string> {
   for (const stub of findLowStubs(memory)) {
-    const space = spaceOver(memory, stub.levels, stub.root);
+    const space = spaceOver(memory, pagingOf(stub.levels), stub.root);
     const image = findKernelNear(space, stub.entry);
     if (image !== undefined) yield { space, image };
     else {yield `a Windows low stub at 0x${
@@ -95,7 +95,7 @@ function* candidates(memory: PhysicalMemory): Generator<Kernel | string> {
   const budget: PlaceBudget = { left: MAX_KERNEL_PLACES };
   for (const root of findSelfMapped(memory)) {
     for (const levels of [4, 5] as const) {
-      const space = spaceOver(memory, levels, root);
+      const space = spaceOver(memory, pagingOf(levels), root);
       const image = findKernelAnywhere(space, budget);
       if (image !== undefined) yield { space, image };
       else if (levels === 5) {
@@ -105,8 +105,7 @@ function* candidates(memory: PhysicalMemory): Generator<Kernel | string> {
   }
 }
 
-function spaceOver(memory: PhysicalMemory, levels: 4 | 5, root: number): AddressSpace {
-  const paging = pagingOf(levels);
+function spaceOver(memory: PhysicalMemory, paging: Paging, root: number): AddressSpace {
   return new AddressSpace(memory, paging, root, windowsPages(memory, paging, root));
 }
 
@@ -115,6 +114,7 @@ function openKernel({ space, image }: Kernel): FindResult<WindowsGuest> {
   const unsupported = (why: string): NoGuest => ({
     found: false,
     reason: "unsupported",
+    system: "windows",
     detail: `Windows: ${why}`,
   });
   const buildAt = exports.lookup("NtBuildNumber");
@@ -129,14 +129,14 @@ function openKernel({ space, image }: Kernel): FindResult<WindowsGuest> {
   }
   const build = space.readU32(buildAt) & BUILD_MASK;
   const version = versionOf(build);
-  if (version === undefined) return unsupported(`NtBuildNumber ${build} is no version that is known`);
+  if (version === undefined) return unsupported(`NtBuildNumber ${build} is not a known version`);
   const system = space.readS64(systemAt);
   if (!isKernelPointer(system)) {
     return unsupported(`${version}: PsInitialSystemProcess is not set; the kernel is still starting`);
   }
   // The tables of System are the kernel's own; the stub's root may be a copy that only the start used.
   const root = rootOf(space, system);
-  const own = root === undefined ? undefined : spaceOver(space.memory, space.paging.levels, root);
+  const own = root === undefined ? undefined : spaceOver(space.memory, space.paging, root);
   const kernel = own !== undefined && own.translate(image.base) === space.translate(image.base) ? own : space;
   const learnt = learnLayout(kernel, image, system);
   if (!learnt.ok) return unsupported(`${version}: ${learnt.why}`);
@@ -151,7 +151,7 @@ function versionOf(build: number): string | undefined {
 
 /** Whether a vCPU's root maps the kernel, or is one that KVA shadow gives a process of this kernel. */
 function isLive(os: WindowsGuest, liveRoot: number): boolean {
-  // Bits 0-11 are flags or a PCID, bit 63 is no address.
+  // Bits 0-11 are flags or a PCID, bit 63 is not part of the address.
   const root = Math.floor((liveRoot % 2 ** 52 + 2 ** 52) % 2 ** 52 / 4096) * 4096;
   if (os.kernel.withRoot(root).translate(os.kernelBase) === os.kernel.translate(os.kernelBase)) return true;
   return os.processes().items.some((process) => process.userRoot === root);

@@ -39,7 +39,7 @@ export class WindowsGuest implements GuestOs {
   readonly kind = "windows";
   readonly version: string;
   readonly kernel: AddressSpace;
-  readonly levels: 4 | 5;
+  readonly levels: number;
   readonly kernelBase: number;
   /** The kernel's image. */
   readonly image: PeImage;

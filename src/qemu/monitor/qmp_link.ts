@@ -7,180 +7,135 @@
  * - A QEMU that is silent (SIGSTOP) keeps its connection: it is down until it says something, and then up
  *   again. The same holds for a monitor that another client has: QEMU greets as soon as that one leaves, and
  *   until then nothing ticks.
- * - The heartbeat is a query-status, sent only when nothing was heard for 1.25 to 1.5 s, on a grid of 250 ms
- *   that all monitors share, so that many of them wake the loop together. Silence is told 2.75 s after the
- *   last sign of life.
  *
- * It gives no meaning to events: its users do.
+ * What it is made of: the way to the monitor (link_connector.ts, qmp_transport.ts), one connection
+ * (qmp_session.ts), who uses it (link_users.ts), their commands (link_commands.ts), whether it lives
+ * (link_pulse.ts), when it is tried again (link_pauses.ts). It gives no meaning to events: its users do.
  * @module
  */
-import { IN, pollNow } from "../../../ffi/poller.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
-import { OsError } from "../../../ffi/os_error.ts";
-import { connectUnix, peerCredentials, SOCKET } from "../../../ffi/unix_socket.ts";
 import { assert } from "../../base/assert.ts";
 import { MS, NEVER, SECOND } from "../../base/clock.ts";
-import { Fault, messageOf } from "../../base/fault.ts";
+import { messageOf } from "../../base/fault.ts";
 import { type Log, SILENT } from "../../base/log.ts";
-import type { ProcessIdentity } from "../process_identity.ts";
-import { EventGauge } from "../protocol/event_gauge.ts";
-import { QmpClient, type QmpReply, type QmpReplyHandler } from "../protocol/qmp_client.ts";
-import { isObject, type QmpEvent } from "../protocol/qmp_message.ts";
 import { hasEnded } from "../../ram/process_end.ts";
-import type { DeadlineHandler, MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
-import { QmpConnection } from "./qmp_connection.ts";
+import { HMP_COMMAND, HMP_TEXT_CHARS, type HmpReplyHandler, hmpReplyOf } from "../protocol/hmp.ts";
+import type { QmpReplyHandler } from "../protocol/qmp_client.ts";
+import type { QmpEvent } from "../protocol/qmp_message.ts";
+import { LinkCommands } from "./link_commands.ts";
+import { LinkConnector } from "./link_connector.ts";
+import type { QmpCommandOptions, QmpLinkOptions } from "./link_options.ts";
+import { LinkPauses } from "./link_pauses.ts";
+import { LinkPulse } from "./link_pulse.ts";
+import { LinkUsers, type QmpLinkUser } from "./link_users.ts";
+import type { DeadlineHandler, MonitorLoop } from "./monitor_loop.ts";
 import {
-  connectLoss,
   FLOOD,
   HELD,
-  impostorLoss,
   PEER_CLOSED,
   PROCESS_GONE,
   protocolLoss,
   type QmpLoss,
   STALE,
+  TCP_SILENT,
 } from "./qmp_loss.ts";
-import { isProcess, openPidfd } from "./qmp_peer.ts";
-import { SentDescriptors } from "./sent_descriptors.ts";
+import { QmpSession } from "./qmp_session.ts";
+import { type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "./qmp_transport.ts";
+import { UnixTransport } from "./unix_transport.ts";
 
-/** How a link is made. */
-export interface QmpLinkOptions {
-  /** The QMP socket's path. */
-  readonly path: string;
-  /** The loop it lives on. */
-  readonly loop: MonitorLoop;
-  /**
-   * The process that must listen there, as the kernel tells (SO_PEERCRED): nobody vouches for a path but the
-   * process that names it. Absent: whoever listens is the one, by the word of whoever named the path; under
-   * socket activation that is not QEMU itself.
-   */
-  readonly expected?: ProcessIdentity;
-  /** Where it tells what happens to it. */
-  readonly log?: Log;
-  /** False for a peer that need not be watched: no heartbeat, no timer while it is up. */
-  readonly heartbeat?: boolean;
-}
+export type { QmpCommandOptions, QmpLinkOptions } from "./link_options.ts";
+export type { QmpLinkUser } from "./link_users.ts";
 
-/** What a command has beside its name and arguments. */
-export interface QmpCommandOptions {
-  /** Comes back with the reply; 0 unless given. */
-  readonly tag?: number;
-  /** How long to wait for QEMU's answer, from now. */
-  readonly timeoutNs: number;
-  /**
-   * Descriptors that QEMU gets with the command (getfd, add-fd), borrowed for the call: what goes to QEMU are
-   * copies, so the caller may close its own as soon as this returns, whatever becomes of the command. QEMU's
-   * commands take the first one and close the others. A command that takes none leaves them lying in QEMU for
-   * the next one: give them to those two only.
-   */
-  readonly fds?: readonly number[];
-}
+/** Where a link stands, and what it has open there. */
+type LinkStage =
+  | { readonly at: "idle" | "pausing" | "connecting" }
+  /** With a connection: what is `held` or `stale` says nothing, what is `ending` has said its last. */
+  | { readonly at: "opening" | "held" | "up" | "stale" | "ending"; readonly session: QmpSession };
 
-/** One of a link's users. All are told in the order in which they came. */
-export interface QmpLinkUser {
-  /**
-   * The monitor can be used.
-   *
-   * @param status QEMU's run state: "running", "paused", …
-   * @param pid QEMU's process, 0 when it cannot be seen
-   */
-  onLinkUp(status: string, pid: number): void;
-  /** It cannot be used (any more). Everything that was under way is answered already. Told once a reason. */
-  onLinkDown(loss: QmpLoss): void;
-  /** An event of QEMU's, while up. */
-  onQmpEvent(event: QmpEvent): void;
-}
+/** Where a link stands. */
+export type QmpLinkState = LinkStage["at"];
 
-/** Where a link stands; `held` and `stale` have a connection that says nothing. */
-export type QmpLinkState = "idle" | "pausing" | "opening" | "held" | "up" | "stale" | "ending";
-
-const NO_FDS: readonly number[] = [];
+const CONNECT_NS = 2.75 * SECOND;
 const GREETING_NS = SECOND;
 const FIRST_ANSWER_NS = 2.75 * SECOND;
-const QUIET_NS = 1.25 * SECOND;
-const GRID_NS = 250 * MS;
-const STALE_NS = 2.75 * SECOND;
-/** A heartbeat gets this long at least, also when the loop itself was away. */
-const HEARTBEAT_ANSWER_NS = 1.25 * SECOND;
 /**
  * How long an ended stream may wait for the end of its process: QEMU gives its guest's RAM back meanwhile.
  */
 const PROCESS_END_NS = 300 * MS;
-const PAUSE_FIRST_NS = 50 * MS;
-const PAUSE_LONGEST_NS = SECOND;
-/** To a monitor of somebody else's we come back seldom: each time disturbs it. */
-const REFUSED_FIRST_NS = SECOND;
-const REFUSED_LONGEST_NS = 60 * SECOND;
-/** A connection that lived this long starts the pauses afresh. */
-const STEADY_NS = 2 * SECOND;
-/** Pauses after a flood of events, doubled each time, until it was up for the longest one. */
-const FLOOD_PAUSE_FIRST_NS = SECOND;
-const FLOOD_PAUSE_LONGEST_NS = 60 * SECOND;
+const IDLE: LinkStage = { at: "idle" };
+const PAUSING: LinkStage = { at: "pausing" };
+const CONNECTING: LinkStage = { at: "connecting" };
 
 /** A monitor. */
 export class QmpLink implements DeadlineHandler {
-  /** The QMP socket's path. */
-  readonly path: string;
+  readonly #transport: QmpTransport;
   readonly #loop: MonitorLoop;
   readonly #log: Log;
   readonly #heartbeat: boolean;
-  readonly #expected: ProcessIdentity | undefined;
-  readonly #users: QmpLinkUser[] = [];
-  #state: QmpLinkState = "idle";
+  readonly #connector: LinkConnector;
+  readonly #commands: LinkCommands;
+  readonly #users = new LinkUsers();
+  readonly #pulse = new LinkPulse();
+  readonly #pauses = new LinkPauses();
+  #stage: LinkStage = IDLE;
   #generation = 0;
-  #pid = 0;
-  #uid = -1;
+  #peer: QmpPeer = UNKNOWN_PEER;
   #version = "";
-  #client: QmpClient | null = null;
-  #connection: QmpConnection | null = null;
-  #pidfd: OwnedFd | null = null;
-  #loss: QmpLoss | null = null;
-  readonly #toldReasons = new Set<number>();
-  #watchingPidfd = false;
+  #upNs = 0;
   #armedNs = NEVER;
   #dueNs = NEVER;
-  #heardNs = 0;
-  #upNs = 0;
-  #pauseNs = PAUSE_FIRST_NS;
-  #floodPauseNs = FLOOD_PAUSE_FIRST_NS;
-  #gauge = new EventGauge();
-  #heartbeatSentNs = 0;
 
   /** Makes one that rests until it is used. */
   constructor(options: QmpLinkOptions) {
-    this.path = options.path;
+    this.#transport = typeof options.path === "string" ? new UnixTransport(options.path) : options.path;
     this.#loop = options.loop;
     this.#log = options.log ?? SILENT;
     this.#heartbeat = options.heartbeat ?? true;
-    this.#expected = options.expected;
+    const onFault = (error: unknown) => this.onFault(error);
+    this.#connector = new LinkConnector(this.#transport, this.#loop, options.expected, {
+      onConnected: (socket, peer) => this.#open(socket, peer),
+      onImpostor: (loss) => this.#refuse(loss),
+      onFailed: (loss) => this.#lose(loss),
+      onFault,
+    });
+    const clientWhileUp = () => this.#stage.at === "up" ? this.#stage.session.client : undefined;
+    this.#commands = new LinkCommands(this.#transport, this.#loop.clock, clientWhileUp, onFault);
   }
 
+  /** The monitor's place: a path, "tcp:127.0.0.1:4444". */
+  get name(): string {
+    return this.#transport.name;
+  }
+  /** Whether descriptors can go with a command. */
+  get passesDescriptors(): boolean {
+    return this.#transport.passesDescriptors;
+  }
   /** Where it stands. */
   get state(): QmpLinkState {
-    return this.#state;
+    return this.#stage.at;
   }
   /** Whether commands reach QEMU. */
   get isUp(): boolean {
-    return this.#state === "up";
+    return this.#stage.at === "up";
   }
   /** How often it has come up: state learnt under another generation is stale. */
   get generation(): number {
     return this.#generation;
   }
-  /** QEMU's process while connected, 0 when unknown. */
+  /** QEMU's process as of the last connection, 0 when unknown. */
   get pid(): number {
-    return this.#pid;
+    return this.#peer.pid;
   }
-  /** Who made the monitor listen, by the kernel's word; -1 before the first connection. */
+  /** Who made the monitor listen, by the kernel's word; -1 when unknown, or before the first connection. */
   get monitorUid(): number {
-    return this.#uid;
+    return this.#peer.uid;
   }
   /**
    * Whether the process at the other end lives: only then is its number no other's. One that cannot be seen
    * counts as living.
    */
   get processLives(): boolean {
-    return this.#pidfd === null || pollNow(this.#pidfd.fd, IN) === 0;
+    return this.#session?.processLives ?? true;
   }
   /** QEMU's version as it greeted: "7.2.22". */
   get version(): string {
@@ -188,29 +143,31 @@ export class QmpLink implements DeadlineHandler {
   }
   /** Commands under way or waiting. */
   get load(): number {
-    return this.#client === null ? 0 : this.#client.inFlight + this.#client.queued;
+    const client = this.#session?.client;
+    return client === undefined ? 0 : client.inFlight + client.queued;
+  }
+
+  get #session(): QmpSession | undefined {
+    return "session" in this.#stage ? this.#stage.session : undefined;
   }
 
   /** Joins. The user is told at once when the link is up, or known to be down. */
   use(user: QmpLinkUser): void {
-    assert(!this.#users.includes(user), "a link's user joins once");
-    this.#users.push(user);
-    if (this.#state === "idle") this.#connect();
-    else if (this.#state !== "up" && this.#loss !== null) user.onLinkDown(this.#loss);
-    else if (this.#state === "up") this.#askStatus((status) => this.#tellUp(user, status));
+    this.#users.add(user);
+    const { loss } = this.#users;
+    if (this.#stage.at === "idle") this.#connect();
+    else if (this.#stage.at === "up") {
+      this.#stage.session.askStatus((status) => this.#tellUp(user, status));
+    } else if (loss !== null) user.onLinkDown(loss);
   }
 
   /** Leaves; is told nothing more. With the last user the connection ends. */
   leave(user: QmpLinkUser): void {
-    const at = this.#users.indexOf(user);
-    if (at < 0) return;
-    this.#users.splice(at, 1);
-    if (this.#users.length > 0) return;
+    if (!this.#users.remove(user) || !this.#users.isEmpty) return;
     this.#drop();
-    this.#state = "idle";
-    this.#loss = null;
-    this.#toldReasons.clear();
-    this.#pauseNs = PAUSE_FIRST_NS;
+    this.#stage = IDLE;
+    this.#users.forgetLoss();
+    this.#pauses.reset();
   }
 
   /**
@@ -218,44 +175,41 @@ export class QmpLink implements DeadlineHandler {
    * before this returns (`unsent` when the link is down).
    *
    * @param args plain JSON
-   * @throws {Fault} `bad-argument` for more descriptors than {@linkcode MAX_QMP_FDS}; {@linkcode OsError}
-   *   EMFILE when there is no descriptor left for a copy: nothing is sent, and the handler is not told
+   * @throws {Fault} `not-supported` for descriptors when the way to this monitor passes none, `bad-argument`
+   *   for more of them than QEMU takes; {@linkcode OsError} EMFILE when there is no descriptor left for a
+   *   copy: nothing is sent, and the handler is not told
    */
   execute(
     command: string,
     args: object | undefined,
     handler: QmpReplyHandler,
-    { tag = 0, timeoutNs, fds = NO_FDS }: QmpCommandOptions,
+    options: QmpCommandOptions,
   ): void {
-    const client = this.#client;
-    if (client === null || this.#state !== "up") {
-      handler({ outcome: "unsent" }, tag);
-      return;
-    }
-    this.#gauge.noteCommand(command);
-    const deadlineNs = this.#loop.clock.nowNs() + timeoutNs;
-    const descriptors = fds.length === 0 ? null : SentDescriptors.copyOf(fds);
-    try {
-      client.execute(command, args, handler, { tag, deadlineNs, descriptors });
-    } catch (error) {
-      // The kernel takes no more descriptors (ETOOMANYREFS): the command is in flight for the client only.
-      if (!(error instanceof OsError)) throw error;
-      return this.onFault(error);
-    }
-    if (deadlineNs < this.#armedNs) this.#rearm();
+    if (this.#commands.execute(command, args, handler, options) < this.#armedNs) this.#rearm();
+  }
+
+  /**
+   * Runs a line of the human monitor, such as `info pci`, behind all that was sent before it. The handler is
+   * told the answer exactly once; what QEMU says of a line that went wrong is text like any other.
+   *
+   * @param maxChars characters of the answer that are wanted
+   */
+  hmp(line: string, handler: HmpReplyHandler, timeoutNs: number, maxChars: number = HMP_TEXT_CHARS): void {
+    const args = { "command-line": line };
+    this.execute(HMP_COMMAND, args, (reply) => handler(hmpReplyOf(reply, maxChars)), { timeoutNs });
   }
 
   /** Called by the loop. */
   onTimer(nowNs: number): void {
     this.#armedNs = NEVER;
-    this.#client?.tick(nowNs);
+    this.#session?.client.tick(nowNs);
     if (nowNs >= this.#dueNs) this.#onDue(nowNs);
     this.#rearm();
   }
 
   /** For the log, when something of its threw. */
   faultAccount(): { readonly name: string } {
-    return { name: `monitor ${this.path}` };
+    return { name: `monitor ${this.name}` };
   }
 
   /**
@@ -263,202 +217,163 @@ export class QmpLink implements DeadlineHandler {
    * protocol error, and tried again.
    */
   onFault(error: unknown): void {
-    if (this.#state !== "idle") this.#lose(protocolLoss(messageOf(error)));
+    if (this.#stage.at !== "idle") this.#lose(protocolLoss(messageOf(error)));
   }
 
   #onDue(nowNs: number): void {
     this.#dueNs = NEVER;
-    switch (this.#state) {
+    const stage = this.#stage;
+    switch (stage.at) {
       case "pausing":
         return this.#connect();
+      case "connecting":
+        return this.#lose(TCP_SILENT);
       case "opening":
         // The connection stays: QEMU greets when the other client leaves, answers when it runs again.
-        return this.#fallSilent(this.#client?.state === "greeting" ? HELD : STALE);
+        return this.#fallSilent(stage.session, stage.session.client.state === "greeting" ? HELD : STALE);
       case "ending":
         return this.#lose(PEER_CLOSED);
       case "up":
-        return this.#checkPulse(nowNs);
-      default:
-        return;
+        return this.#checkPulse(stage.session, nowNs);
     }
   }
 
   #connect(): void {
-    assert(this.#connection === null, "a link has one connection");
-    let socket: OwnedFd;
-    try {
-      socket = connectUnix(this.path, SOCKET.STREAM);
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      return this.#lose(connectLoss(error, isSocket(this.path)));
-    }
-    const { pid } = peerCredentials(socket.fd);
-    if (this.#expected !== undefined && !isProcess(socket.fd, pid, this.#expected)) {
-      socket.close();
-      return this.#refuse(impostorLoss(pid, this.#expected.pid));
-    }
-    this.#pid = pid;
-    this.#pidfd = openPidfd(socket.fd, pid);
-    this.#state = "opening";
-    this.#uid = peerCredentials(socket.fd).uid;
-    const connection = new QmpConnection(socket, this.#loop, {
-      onBytes: (bytes, length) => this.#onBytes(bytes, length),
-      onEnd: () => this.#onEnd(),
-      onFault: (error) => this.onFault(error),
-    });
-    this.#connection = connection;
-    this.#client = new QmpClient(connection, {
+    assert(this.#session === undefined, "a link has one connection");
+    this.#stage = CONNECTING;
+    this.#due(this.#loop.clock.nowNs() + CONNECT_NS);
+    this.#connector.start();
+  }
+
+  #open(socket: OwnedFd, peer: QmpPeer): void {
+    this.#peer = peer;
+    const session = new QmpSession(socket, peer, this.#loop, {
+      onHeard: () => this.#pulse.heard(this.#loop.clock.nowNs()),
+      onTaken: () => this.#onTaken(session),
       onGreeting: (version) => {
         this.#version = version;
-        if (this.#state === "held") this.#state = "opening";
+        if (this.#stage.at === "held") this.#stage = { at: "opening", session };
         this.#due(this.#loop.clock.nowNs() + FIRST_ANSWER_NS);
       },
-      onReady: () => this.#askStatus((status) => this.#comeUp(status)),
+      onReady: () => session.askStatus((status) => this.#comeUp(session, status)),
       onEvent: (event) => this.#onEvent(event),
       onProtocolError: (why) => this.#lose(protocolLoss(why)),
+      onEnd: () => this.#onEnd(session),
+      onFault: (error) => this.onFault(error),
     });
+    this.#stage = { at: "opening", session };
     this.#due(this.#loop.clock.nowNs() + GREETING_NS);
   }
 
-  #onBytes(bytes: Uint8Array, length: number): void {
-    this.#heardNs = this.#loop.clock.nowNs();
-    const client = this.#client;
-    client?.receive(bytes, length);
+  #onTaken(session: QmpSession): void {
     // It speaks again: what it said while it was given up is old, so its state is asked for anew.
-    if (this.#state === "stale" && this.#client === client && client?.state === "ready") {
-      this.#state = "opening";
-      this.#due(this.#heardNs + FIRST_ANSWER_NS);
-      this.#askStatus((status) => this.#comeUp(status));
-    }
+    const stage = this.#stage;
+    if (stage.at !== "stale" || stage.session !== session || session.client.state !== "ready") return;
+    this.#stage = { at: "opening", session };
+    this.#due(this.#pulse.heardNs + FIRST_ANSWER_NS);
+    session.askStatus((status) => this.#comeUp(session, status));
   }
 
   #onEvent(event: QmpEvent): void {
-    if (this.#state !== "up") return;
-    if (!this.#gauge.admits(event.name, this.#heardNs)) return this.#lose(FLOOD);
-    for (const user of [...this.#users]) user.onQmpEvent(event);
+    if (this.#stage.at !== "up") return;
+    if (!this.#commands.admitsEvent(event.name, this.#pulse.heardNs)) return this.#lose(FLOOD);
+    this.#users.tellEvent(event);
   }
 
-  #askStatus(then: (status: string) => void): void {
-    const client = this.#client;
-    client?.execute("query-status", undefined, (reply: QmpReply) => {
-      if (reply.outcome !== "done" || this.#client !== client) return;
-      then(statusOf(reply));
+  #comeUp(session: QmpSession, status: string): void {
+    if (this.#stage.at !== "opening" && this.#stage.at !== "held") return;
+    this.#stage = { at: "up", session };
+    this.#generation++;
+    this.#users.forgetLoss();
+    this.#upNs = this.#loop.clock.nowNs();
+    this.#commands.comeUp();
+    this.#due(this.#heartbeat ? this.#pulse.firstLookNs(this.#upNs) : NEVER);
+    this.#log.info("monitor up", { path: this.name, pid: this.pid, qemu: this.#version, status });
+    this.#users.tellAll((user) => {
+      this.#tellUp(user, status);
+      return this.isUp;
     });
   }
 
-  #comeUp(status: string): void {
-    if (this.#state !== "opening" && this.#state !== "held") return;
-    this.#state = "up";
-    this.#generation++;
-    this.#loss = null;
-    this.#toldReasons.clear();
-    this.#upNs = this.#loop.clock.nowNs();
-    this.#gauge = new EventGauge();
-    this.#due(this.#heartbeat ? onGrid(this.#upNs + QUIET_NS) : NEVER);
-    this.#log.info("monitor up", { path: this.path, pid: this.#pid, qemu: this.#version, status });
-    for (const user of [...this.#users]) this.#tellUp(user, status);
-  }
-
   #tellUp(user: QmpLinkUser, status: string): void {
-    if (this.#state === "up" && this.#users.includes(user)) user.onLinkUp(status, this.#pid);
+    if (this.isUp && this.#users.has(user)) user.onLinkUp(status, this.pid);
   }
 
   // Sends a heartbeat after some quiet, or gives QEMU up after a long one.
-  #checkPulse(nowNs: number): void {
-    if (nowNs - this.#heardNs < QUIET_NS) return this.#due(onGrid(this.#heardNs + QUIET_NS));
-    if (this.#heartbeatSentNs <= this.#heardNs) {
-      this.#heartbeatSentNs = nowNs;
-      this.#client?.execute("query-status", undefined, noOp);
-      return this.#due(onGrid(nowNs + QUIET_NS));
+  #checkPulse(session: QmpSession, nowNs: number): void {
+    const verdict = this.#pulse.check(nowNs);
+    if (verdict.act !== "silent") {
+      if (verdict.act === "ask") session.client.execute("query-status", undefined, noOp);
+      return this.#due(verdict.untilNs);
     }
-    const staleNs = Math.max(this.#heardNs + STALE_NS, this.#heartbeatSentNs + HEARTBEAT_ANSWER_NS);
-    if (nowNs < staleNs) return this.#due(staleNs);
     // What has come in since belongs to the verdict: the loop itself may have been away.
-    this.#connection?.drain();
-    if (this.#state !== "up") return;
-    if (this.#heardNs >= this.#heartbeatSentNs) return this.#due(onGrid(this.#heardNs + QUIET_NS));
-    this.#fallSilent(STALE);
+    session.drain();
+    if (!this.isUp) return;
+    const againNs = this.#pulse.secondLookNs();
+    if (againNs === undefined) this.#fallSilent(session, STALE);
+    else this.#due(againNs);
   }
 
-  #fallSilent(loss: QmpLoss): void {
+  #fallSilent(session: QmpSession, loss: QmpLoss): void {
     // While it opens, the handshake's own commands stay: their late answer is what brings it up.
-    const wasUp = this.#state === "up";
-    this.#state = loss === HELD ? "held" : "stale";
+    const wasUp = this.isUp;
+    this.#stage = { at: loss === HELD ? "held" : "stale", session };
     this.#due(NEVER);
-    if (wasUp) this.#client?.abandon();
+    if (wasUp) session.client.abandon();
     this.#tellDown(loss);
   }
 
-  #onEnd(): void {
-    this.#connection = null;
-    const pidfd = this.#pidfd;
-    const client = this.#client;
-    this.#state = "ending";
-    client?.close();
-    if (this.#state !== "ending") return;
-    if (pidfd === null) return this.#lose(hasEnded(this.#pid) ? PROCESS_GONE : PEER_CLOSED);
-    const watcher: ReadyHandler = {
+  #onEnd(session: QmpSession): void {
+    this.#stage = { at: "ending", session };
+    session.answerAll();
+    // One of those who were answered may have left, or lost it.
+    if (this.#stage.at !== "ending") return;
+    const isWatched = session.awaitProcessEnd({
       onReady: () => this.#lose(PROCESS_GONE),
       onFault: (error) => this.onFault(error),
-    };
-    this.#loop.watch(pidfd.fd, IN, watcher);
-    this.#watchingPidfd = true;
-    this.#due(this.#loop.clock.nowNs() + PROCESS_END_NS);
+    });
+    if (isWatched) this.#due(this.#loop.clock.nowNs() + PROCESS_END_NS);
+    else this.#lose(hasEnded(session.peer.pid) ? PROCESS_GONE : PEER_CLOSED);
   }
 
   // Whoever listens is not the process that named the path. It may yet be: a VM that is just started takes
   // over the path of the one before it.
   #refuse(loss: QmpLoss): void {
-    this.#state = "pausing";
-    this.#pauseNs = Math.max(this.#pauseNs, REFUSED_FIRST_NS);
-    this.#due(this.#loop.clock.nowNs() + this.#pauseNs);
-    this.#pauseNs = Math.min(2 * this.#pauseNs, REFUSED_LONGEST_NS);
+    this.#pause(this.#pauses.afterRefusal());
     this.#tellDown(loss);
   }
 
   #lose(loss: QmpLoss): void {
-    const steady = this.#generation > 0 && this.#upNs > 0 &&
-      this.#loop.clock.nowNs() - this.#upNs >= STEADY_NS;
-    const long = this.#upNs > 0 && this.#loop.clock.nowNs() - this.#upNs >= FLOOD_PAUSE_LONGEST_NS;
+    const upForNs = this.#upNs > 0 ? this.#loop.clock.nowNs() - this.#upNs : 0;
     this.#drop();
-    // What a pause for somebody else's monitor has grown to does not count for ours.
-    this.#pauseNs = steady ? PAUSE_FIRST_NS : Math.min(this.#pauseNs, PAUSE_LONGEST_NS);
-    if (long) this.#floodPauseNs = FLOOD_PAUSE_FIRST_NS;
-    if (loss === FLOOD) {
-      this.#pauseNs = this.#floodPauseNs;
-      this.#floodPauseNs = Math.min(2 * this.#floodPauseNs, FLOOD_PAUSE_LONGEST_NS);
-    }
-    this.#state = "pausing";
-    this.#due(this.#loop.clock.nowNs() + this.#pauseNs);
-    this.#pauseNs = Math.min(2 * this.#pauseNs, PAUSE_LONGEST_NS);
+    this.#pause(this.#pauses.afterLoss(upForNs, loss === FLOOD));
     this.#tellDown(loss);
   }
 
+  #pause(pauseNs: number): void {
+    this.#stage = PAUSING;
+    this.#due(this.#transport.canReconnect ? this.#loop.clock.nowNs() + pauseNs : NEVER);
+  }
+
   #tellDown(loss: QmpLoss): void {
-    // Once a reason, until it has been up again: the tries that follow find the same in other words.
-    if (this.#toldReasons.has(loss.reason)) return;
-    this.#toldReasons.add(loss.reason);
-    this.#loss = loss;
-    this.#log.warn(loss.text, { path: this.path, pid: this.#pid, remedy: loss.remedy });
-    for (const user of [...this.#users]) if (this.#users.includes(user)) user.onLinkDown(loss);
+    if (!this.#users.noteLoss(loss)) return;
+    this.#log.warn(loss.text, { path: this.name, pid: this.pid, remedy: loss.remedy });
+    this.#users.tellAll((user) => {
+      user.onLinkDown(loss);
+      return true;
+    });
   }
 
   #drop(): void {
+    const stage = this.#stage;
     this.#upNs = 0;
-    const client = this.#client;
-    this.#client = null;
-    this.#due(NEVER);
-    this.#connection?.close();
-    this.#connection = null;
-    if (this.#pidfd !== null) {
-      if (this.#watchingPidfd) this.#loop.unwatch(this.#pidfd.fd);
-      this.#watchingPidfd = false;
-      this.#pidfd.close();
-      this.#pidfd = null;
-    }
     // Down before the answers: whoever asks again from inside one is told `unsent`.
-    this.#state = "pausing";
-    client?.close();
+    this.#stage = PAUSING;
+    this.#due(NEVER);
+    this.#connector.cancel();
+    if (!("session" in stage)) return;
+    stage.session.close();
+    stage.session.answerAll();
   }
 
   #due(deadlineNs: number): void {
@@ -469,7 +384,7 @@ export class QmpLink implements DeadlineHandler {
   // The timer is moved only to fire earlier: one that fires too early looks again, and costs less than moving
   // it each time.
   #rearm(): void {
-    const wanted = Math.min(this.#dueNs, this.#client?.deadlineNs ?? NEVER);
+    const wanted = Math.min(this.#dueNs, this.#session?.client.deadlineNs ?? NEVER);
     if (wanted === NEVER) {
       if (this.#armedNs !== NEVER) this.#loop.disarm(this);
       this.#armedNs = NEVER;
@@ -481,23 +396,3 @@ export class QmpLink implements DeadlineHandler {
 }
 
 function noOp(): void {}
-
-function onGrid(ns: number): number {
-  return Math.ceil(ns / GRID_NS) * GRID_NS;
-}
-
-/** The run state in query-status's reply; "" when it has none. */
-export function statusOf(reply: QmpReply): string {
-  const value = reply.outcome === "done" ? reply.value : undefined;
-  return isObject(value) && typeof value["status"] === "string" ? value["status"] : "";
-}
-
-function isSocket(path: string): boolean {
-  try {
-    return Deno.statSync(path).isSocket !== false;
-  } catch (error) {
-    // Gone meanwhile, or out of reach: connect has said what there is to say.
-    if (error instanceof Error) return true;
-    throw error;
-  }
-}

@@ -74,6 +74,47 @@ export function impostorLoss(pid: number, expected: number): QmpLoss {
   };
 }
 
+/** A connection that was given and has ended: nobody knows the way to another. */
+export const GIVEN_ENDED: QmpLoss = {
+  reason: SEAM_REASON.PEER_CLOSED,
+  code: CODE["seam-down"],
+  text: "the given QMP connection has ended",
+  remedy: "whoever made the connection must make another and attach the VM again",
+};
+
+/** A TCP connection that did not come about in time. */
+export const TCP_SILENT: QmpLoss = {
+  reason: SEAM_REASON.PROCESS_GONE,
+  code: CODE["timed-out"],
+  text: "the QMP port does not answer",
+  remedy: "the host is away, or a packet filter drops what is sent there; it is tried again",
+};
+
+/** A TCP connection that did not come about. */
+export function tcpLoss(error: OsError): QmpLoss {
+  const remedy = messageOf(error);
+  const gone = { reason: SEAM_REASON.PROCESS_GONE, code: CODE["seam-down"], remedy };
+  switch (error.errno) {
+    case ERRNO.ECONNREFUSED:
+      return { ...gone, text: "nobody listens on the QMP port" };
+    case ERRNO.ETIMEDOUT:
+      return TCP_SILENT;
+    case ERRNO.ENETUNREACH:
+    case ERRNO.EHOSTUNREACH:
+      return { ...gone, text: "there is no way to the QMP port's host" };
+    case ERRNO.EAFNOSUPPORT:
+      return {
+        reason: SEAM_REASON.NO_PERMISSION,
+        code: CODE.refused,
+        text: "this process may not use TCP",
+        remedy:
+          "vmsigd.service allows unix sockets alone: use one, or add AF_INET and AF_INET6 to RestrictAddressFamilies= (systemctl edit vmsigd)",
+      };
+    default:
+      return { ...gone, code: CODE.refused, text: `cannot connect to QMP: ${error.errnoName}` };
+  }
+}
+
 /** The peer does not speak QMP. */
 export function protocolLoss(why: string): QmpLoss {
   return {

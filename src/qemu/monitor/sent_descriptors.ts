@@ -8,6 +8,7 @@ import { openAll, OwnedFd } from "../../../ffi/owned_fd.ts";
 import { Fault } from "../../base/fault.ts";
 import { MAX_QMP_FDS } from "../../base/limits.ts";
 import type { QmpDescriptors } from "../protocol/qmp_client.ts";
+import type { QmpTransport } from "./qmp_transport.ts";
 
 /** One command's. */
 export class SentDescriptors implements QmpDescriptors {
@@ -20,12 +21,19 @@ export class SentDescriptors implements QmpDescriptors {
   }
 
   /**
-   * Copies descriptors.
+   * Copies descriptors that are to go over a transport.
    *
    * @param fds borrowed for the call
-   * @throws {Fault} `bad-argument` for more than QEMU takes at once; {@linkcode OsError} EBADF, EMFILE
+   * @throws {Fault} `not-supported` when it passes none, `bad-argument` for more than QEMU takes at once;
+   *   {@linkcode OsError} EBADF, EMFILE
    */
-  static copyOf(fds: readonly number[]): SentDescriptors {
+  static copyFor(transport: QmpTransport, fds: readonly number[]): SentDescriptors {
+    if (!transport.passesDescriptors) {
+      throw new Fault(
+        "not-supported",
+        `Cannot send descriptors to the monitor ${transport.name}: only a unix socket passes them; give the VM one (-qmp unix:PATH,server=on,wait=off)`,
+      );
+    }
     if (fds.length > MAX_QMP_FDS) {
       throw new Fault(
         "bad-argument",

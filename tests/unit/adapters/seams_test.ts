@@ -59,6 +59,7 @@ Deno.test("seams: their keys are an endpoint's in the config, and the example te
     memory: "auto",
     guest: "auto",
     input: "qmp",
+    display: "auto",
   });
   assertThrows(
     () => parseEndpointTable('name = "a"\nmemroy = "auto"', "a.toml"),

@@ -1,6 +1,6 @@
 /**
- * `vmsig doctor` judges by the config: what nobody asked for is not missing, and what it says holds when it is
- * tried.
+ * `vmsig doctor` judges by the config: what nobody asked for is not missing, and what it says holds when it
+ * is tried.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";

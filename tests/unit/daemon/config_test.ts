@@ -100,8 +100,16 @@ extents = [{ endpoint = "web", space = "kernel", from = "0xffff888000000000", to
   });
   assertEquals(config.discovery, { triggerDir: "/run/v/e.d", probe: false, users: ["root", "4242"] });
   assertEquals(config.endpoints, [
-    { name: "web", vmid: 100, qmp: "/run/web.sock", memory: "memfd", input: "uinput", guest: "linux" },
-    { name: "bare", vmid: 0, qmp: undefined, memory: "auto", input: "none", guest: "auto" },
+    {
+      name: "web",
+      vmid: 100,
+      qmp: "/run/web.sock",
+      memory: "memfd",
+      input: "uinput",
+      guest: "linux",
+      display: "auto",
+    },
+    { name: "bare", vmid: 0, qmp: undefined, memory: "auto", input: "none", guest: "auto", display: "auto" },
   ]);
   assertEquals(config.admission, [
     {
@@ -175,6 +183,15 @@ Deno.test("a defect is told with file, line and key", () => {
       "[[endpoint]]\nname = 'a'\n\n[[endpoint]]\nname = 'b'\n# c\nqmp = 3\n",
       "vmsigd.toml:7: endpoint[1].qmp: is the number 3, and must be text",
     ],
+    [
+      "[[endpoint]]\nname = 'a'\nqmp = 'web.qmp'",
+      "vmsigd.toml:3: endpoint[0].qmp: is web.qmp, and must be an absolute path or tcp:HOST:PORT",
+    ],
+    [
+      "[[endpoint]]\nname = 'a'\nqmp = 'tcp:vm.example:4444'",
+      "vmsigd.toml:3: endpoint[0].qmp: is tcp:vm.example:4444, and its host must be an IPv4 or IPv6 address, or localhost",
+    ],
+    ["[[endpoint]]\nname = 'a'\nqmp = 'tcp:127.0.0.1:0'", "and its port must be 1 to 65535"],
     [
       "[[endpoint]]\nname = 'a'\n[[endpoint]]\nname = 'a'",
       "vmsigd.toml:4: endpoint[1].name: is a, and another endpoint has that name",
@@ -281,6 +298,7 @@ Deno.test("a trigger file is one endpoint", () => {
     memory: "auto",
     input: "qmp",
     guest: "auto",
+    display: "auto",
   });
   const fault = assertThrows(
     () => parseEndpointTable('name = "a"\nqpm = "/a.sock"\n', "t/a.toml"),

@@ -47,6 +47,10 @@ class Host implements HostView {
   cwd = () => "/";
   sockets = () => Promise.resolve(new Set(["4711"]));
 
+  maps(): Promise<string> {
+    return Promise.resolve("7f00 r-xp 08:01 1 /usr/lib/libfdt-1.6.1.so\n");
+  }
+
   args(pid: number): ReturnType<HostView["args"]> {
     const words = this.#read("args", pid)?.line.split(" ") ?? [];
     if (this.silent.has(pid)) return Promise.reject(new Error(`${pid} does not answer`));
@@ -110,6 +114,27 @@ Deno.test("a QEMU is told when it comes and when it goes, and read once in betwe
   host.processes.delete(7);
   await watch.tick();
   assertEquals([told.at(-1), told.length], ["vm8=/run/8.qmp", 3]);
+});
+
+Deno.test("a QEMU under another name is told, a silent program is passed over and keeps nobody waiting", async () => {
+  const { host, told, said, watch } = rig();
+  host.program(5, "/usr/bin/stuck");
+  host.silent.add(5);
+  host.qemu(7);
+  const line = "vmm -name odd -machine q35 -qmp unix:/run/odd.qmp,server=on,wait=off";
+  host.processes.set(4, { exe: "/opt/vmm", line, started: "1", uid: OWN });
+  await watch.look();
+  assertEquals([told, said], [["vm7=/run/7.qmp"], []], "those of that name are told");
+  await watch.tick();
+  assertEquals([told.at(-1), said], ["odd=/run/odd.qmp vm7=/run/7.qmp", []], "and then who else says so");
+  host.processes.set(9, { exe: "/opt/vmm", line: "vmm -qmp unix:/run/9.qmp", started: "1", uid: 9 });
+  host.take();
+  await watch.tick();
+  assertEquals(
+    host.take().filter((asked) => asked.startsWith("args")),
+    [],
+    "nothing is read again, nor of others",
+  );
 });
 
 Deno.test("another QEMU with the number of one that went is another QEMU", async () => {

@@ -1,10 +1,11 @@
 /** The mode that a card's registers name: what QEMU would show, and what is none. */
 import { assertEquals } from "@std/assert";
-import { DISPI, isSameMode, modeOf } from "../../../src/display/vga/dispi.ts";
+import { DISPI, modeOf } from "../../../src/display/vga/dispi.ts";
+import { isSameMode } from "../../../src/display/vga/display_mode.ts";
 
 const CARD = { isVga: true, memoryBytes: 16 << 20 };
 
-function registers(values: Partial<Record<keyof typeof DISPI, number>>): Uint16Array {
+function registers(values: Partial<Record<keyof typeof DISPI, number>>): Uint16Array<ArrayBuffer> {
   const out = Uint16Array.of(0xb0c5, 640, 480, 32, 0x41, 0, 640, 0, 0, 0, 0x100);
   for (const [name, value] of Object.entries(values)) out[DISPI[name as keyof typeof DISPI]] = value;
   return out;

@@ -10,7 +10,7 @@ import { NEVER, SECOND } from "../../../src/base/clock.ts";
 import { CODE } from "../../../src/base/codes.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { MemoryCanvas } from "../../../src/display/canvas.ts";
-import type { DisplayMode } from "../../../src/display/vga/dispi.ts";
+import type { DisplayMode } from "../../../src/display/vga/display_mode.ts";
 import { VideoMemory, type VideoMemoryPlace } from "../../../src/display/vga/video_memory.ts";
 import { type VramOptions, VramSource } from "../../../src/display/vga/vram_source.ts";
 import { HostProcess } from "../../../src/ram/host_process.ts";

@@ -68,13 +68,18 @@ const KINDS = {
   REFUSED: 98,
   OVERRUN: 99,
   CMD_BARRIER: 112,
-  RECONNECTED: 113,
+  CMD_FRAME: 113,
+  FRAME_DEMAND: 114,
+  CMD_DISPLAY: 115,
+  DISPLAY: 116,
+  SCREEN_TEXT: 117,
+  RECONNECTED: 118,
 };
 const RETIRED = [16, 17, 18, 19, 32, 33, 34, 35, 36, 66, 67, 68, 69, 71, 72];
 
 Deno.test("kinds", () => {
   assertEquals({ ...KIND }, KINDS as typeof KIND);
-  assertEquals(KIND_MAX, 114);
+  assertEquals(KIND_MAX, 119);
   for (const [name, number] of Object.entries(KINDS)) {
     assertEquals(kindName(number), name);
     assertEquals(kindByName(name.toLowerCase().replaceAll("_", "-")), number as never);
@@ -101,7 +106,7 @@ Deno.test("retired numbers are nobody's kind, and never will be", () => {
 });
 
 Deno.test("which way each kind travels", () => {
-  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112];
+  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112, 113, 115];
   const handshake = [96, 97, 98];
   for (let kind = 0; kind < 300; kind++) {
     const isKind = kind !== 0 && Object.values(KINDS).includes(kind);
@@ -111,7 +116,7 @@ Deno.test("which way each kind travels", () => {
       ? CLASS.DOWN
       : handshake.includes(kind)
       ? CLASS.HANDSHAKE
-      : kind === 113
+      : kind === 118
       ? CLASS.LOCAL
       : CLASS.UP;
     assertEquals(kindClass(kind), expected, `kind ${kind}`);
@@ -214,11 +219,10 @@ Deno.test("the numbers inside bodies", () => {
   assertEquals(plain(numbers.INPUT_KIND), { ABS: 0, REL: 1, BTN: 2, KEY: 3, SCROLL: 4 });
   assertEquals([numbers.INPUT_HELD_TRUNC, numbers.INPUT_HELD_ENTRIES], [1, 10]);
   assertEquals(plain(numbers.MEMWRITE_FLAG), { INLINE: 1, PAYLOAD: 2, CR3: 4, SEQLOCK: 8 });
-  assertEquals(plain(numbers.GUEST_OS), { UNKNOWN: 0, LINUX: 1, WINDOWS: 2 });
   assertEquals(Object.values(numbers.INVALIDATED), [0, 1, 2, 3]);
   assertEquals(plain(numbers.ROSTER_STATE), { GONE: 0, ATTACHING: 1, UP: 2, DOWN: 3 });
   assertEquals(plain(numbers.VGPU_STATE), { LOST: 0, CANDIDATE: 1, ALIVE: 2 });
-  assertEquals(plain(numbers.FRAME_SOURCE), { VGPU: 1, SCREENDUMP: 2 });
+  assertEquals(plain(numbers.FRAME_SOURCE), { VGPU: 1, SCREENDUMP: 2, VRAM: 3, DBUS: 4, VNC: 5 });
 });
 
 Deno.test("sizes", () => {
@@ -261,7 +265,8 @@ const INLINE: Record<number, string> = {
   1: "reason@0:u32 pid@4:u32",
   2: "reason@0:u32 pid@4:u32",
   3: "code@0:u32 detail@4:u32 text@8:bytes*40",
-  37: "x@0:i32 y@4:i32 visible@8:u32 seq@12:u32",
+  37:
+    "x@0:i32 y@4:i32 visible@8:u32 seq@12:u32 head@16:u32 width@20:u16 height@22:u16 hotX@24:u16 hotY@26:u16",
   48: "ok@0:u32 code@4:u32 cmdKind@8:u32 detail@12:u32 doneNs@16:u64",
   49: "state@0:u32 detail@4:u32",
   50: `${LEASE_REQ} token@8:u64 ttlMs@16:u32`,
@@ -282,12 +287,15 @@ const INLINE: Record<number, string> = {
   79: "gva@0:u64 len@8:u32 flags@12:u32 tail@16:bytes*32",
   80: "state@0:u32 seams@4:u32 pid@8:u32 vmid@12:u32 name@16:bytes*32",
   81:
-    "frameId@0:u64 timestampNs@8:u64 width@16:u32 height@20:u32 stride@24:u32 format@28:u32 source@32:u32 runEpoch@36:u32",
+    "frameId@0:u64 timestampNs@8:u64 width@16:u32 height@20:u32 stride@24:u32 format@28:u16 flags@30:u16 source@32:u16 head@34:u16 runEpoch@36:u32 damageX@40:u16 damageY@42:u16 damageW@44:u16 damageH@46:u16",
   82:
     "state@0:u32 runEpoch@4:u32 status@8:u32 backend@12:u32 errorCode@16:u32 appliedFps@20:u32 producerPid@24:u32",
-  83: "bytes@0:u64 slotCount@8:u32 slotStride@12:u32 runEpoch@16:u32",
+  83: "bytes@0:u64 slotCount@8:u32 slotStride@12:u32 runEpoch@16:u32 head@20:u32 device@24:bytes*24",
   99: "lost@0:u32 highestPrioLost@4:u32",
-  113: "awayNs@0:u64 lastSeq@8:u32 attempts@12:u32 control@16:u32",
+  113: "op@0:u32 head@4:u32 perSecond@8:u32",
+  114: "head@0:u32 perSecond@4:u32 onceSerial@8:u32 textSerial@12:u32 watchers@16:u32 flags@20:u32",
+  115: "op@0:u32 head@4:u32 serial@8:u32 code@12:u32 frameId@16:u32 source@20:u32",
+  118: "awayNs@0:u64 lastSeq@8:u32 attempts@12:u32 control@16:u32",
 };
 
 Deno.test("inline layouts", () => {
@@ -318,7 +326,7 @@ Deno.test("inline layouts", () => {
 });
 
 Deno.test("default priorities", () => {
-  const urgent = [2, 3, 78, 53, 99, 113];
+  const urgent = [2, 3, 78, 53, 99, 118];
   const high = [64, 50, 51, 52, 54];
   const bulk = [81, 37];
   for (const [name, kind] of Object.entries(KINDS)) {
@@ -336,9 +344,21 @@ Deno.test("default priorities", () => {
 });
 
 Deno.test("each command belongs to the seam that carries it out", () => {
-  const sources: Record<number, number> = { 64: 2, 76: 2, 65: 5, 70: 5, 73: 4, 74: 4, 75: 4, 79: 6, 112: 4 };
+  const sources: Record<number, number> = {
+    64: 2,
+    76: 2,
+    65: 5,
+    70: 5,
+    73: 4,
+    74: 4,
+    75: 4,
+    79: 6,
+    112: 4,
+    113: 1,
+    115: 1,
+  };
   for (const [kind, source] of Object.entries(sources)) assertEquals(SOURCE_OF_KIND[Number(kind)], source);
-  for (const kind of [37, 81, 82, 83]) assertEquals(SOURCE_OF_KIND[kind], 1);
-  for (const kind of [50, 51, 52, 53, 54, 80, 84, 99, 113]) assertEquals(SOURCE_OF_KIND[kind], 4);
+  for (const kind of [37, 81, 82, 83, 114, 116, 117]) assertEquals(SOURCE_OF_KIND[kind], 1);
+  for (const kind of [50, 51, 52, 53, 54, 80, 84, 99, 118]) assertEquals(SOURCE_OF_KIND[kind], 4);
   for (const kind of [1, 2, 3, 48]) assertEquals(SOURCE_OF_KIND[kind], 0);
 });

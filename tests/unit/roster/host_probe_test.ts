@@ -11,6 +11,7 @@ interface Process {
   readonly pid: number;
   readonly exe: string;
   readonly line: string;
+  readonly maps?: string;
 }
 
 /** A made-up host. `connected`: paths of unix sockets with a peer, all of them everybody's. */
@@ -22,6 +23,7 @@ function host(processes: readonly Process[], connected: readonly string[] = []):
     pids: () => Promise.resolve(processes.map(({ pid }) => pid)),
     exe: (pid) => find(pid)?.exe ?? "",
     args: (pid) => Promise.resolve({ words: find(pid)?.line.split(" ") ?? [], isWhole: true }),
+    maps: (pid) => Promise.resolve(find(pid)?.maps ?? ""),
     uid: () => 1000,
     started: () => "1",
     cwd: () => "/srv/vm",
@@ -95,6 +97,36 @@ Deno.test("what is no QEMU, or gone in between, is passed over; one that was rep
     { pid: 5, exe: "", line: "/usr/bin/qemu-system-aarch64 -name hidden" },
   ]));
   assertEquals(seen.map(({ pid, name }) => [pid, name]), [[4, "old"], [5, "hidden"]]);
+});
+
+Deno.test("a QEMU under another name is found by what it says and maps; who only says so is not, nor who does not answer", async () => {
+  const line = "vmm -name web -machine q35 -qmp unix:/run/web.qmp,server=on,wait=off";
+  const maps = "7f00 r-xp 08:01 1 /usr/lib/libfdt-1.6.1.so\n";
+  const view = host([
+    { pid: 4, exe: "/opt/vmm", line: "hangs" },
+    { pid: 5, exe: "/opt/vmm", line, maps },
+    { pid: 6, exe: "/usr/bin/launcher", line },
+    { pid: 7, exe: "/nix/store/x/.qemu-system-x86_64-wrapped", line: "qemu -name nix" },
+  ]);
+  const seen = await probeHost(view);
+  assertEquals(seen.map(({ pid, name, qmp }) => [pid, name, qmp]), [[5, "web", "/run/web.qmp"], [
+    7,
+    "nix",
+    "",
+  ]]);
+  const passed: number[] = [];
+  const args = (pid: number) => pid === 4 ? Promise.reject(new Error("it does not answer")) : view.args(pid);
+  const rest = await probeHost({ ...view, args }, (pid) => passed.push(pid));
+  assertEquals([rest.map(({ pid }) => pid), passed], [[7], []], "the named ones are seen all the same");
+});
+
+Deno.test("names with commas, equals signs and dashes are read as QEMU reads them", () => {
+  const named = (...words: string[]) => readQemuCommandLine(words).name;
+  assertEquals(named("-name", "a,,b=c"), "a,b=c");
+  assertEquals(named("-name", "-dash"), "-dash");
+  assertEquals(named("-name", "guest=a,,b"), "a,b");
+  assertEquals(named("-name", "guest=a,,b,debug-threads=on"), "a,b");
+  assertEquals([cleanName("a,b=c", 1), cleanName("-dash", 1), cleanName("a,b", 1)], ["a-b-c", "dash", "a-b"]);
 });
 
 Deno.test("a name becomes one that an endpoint may have", async () => {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { commentFaults } from "../../../scripts/comments.ts";
+import { commentFaults, linkFaults } from "../../../scripts/build/comments.ts";
 
 const only = (...names: string[]) => (name: string) => names.includes(name);
 
@@ -26,4 +26,39 @@ Deno.test("comments: code is none, whatever it begins with", () => {
   assertEquals(commentFaults("run.sh", `#!/bin/sh ${"z".repeat(120)}\n# see gone.sh`, only()), [
     "run.sh:2: names gone.sh, and there is no such file",
   ]);
+});
+
+Deno.test("a page's link that leads nowhere is told with file and line", () => {
+  const files: Record<string, string> = {
+    "src/SECURITY.md": "# Who may what\n## `mem` and more\n## Twice\n## Twice\n",
+    "README.md": "x",
+    "tests": "",
+  };
+  const read = (path: string) => files[path];
+  const good = [
+    "[a](src/SECURITY.md) [b](src/SECURITY.md#who-may-what) [c](./README.md) [d](https://example.org/x.md)",
+    "[e](src/SECURITY.md#mem-and-more) [f](src/SECURITY.md#twice-1) [g](#here) ![h](/README.md) [i](tests)",
+    '[j](README.md "a title") [k](mailto:a@example.org) `[l](nowhere.md)`',
+    "## Here",
+    "```md",
+    "[m](nowhere.md)",
+    "```",
+  ].join("\n");
+  assertEquals(linkFaults("page.md", good, read), []);
+  const bad = [
+    "[a](nowhere.md)",
+    "fine",
+    "[b](src/SECURITY.md#nothing) and [c](#nothing)",
+    "[d](<src/none.md>)",
+    "[e]: other.md",
+  ].join("\n");
+  assertEquals(linkFaults("page.md", bad, read), [
+    "page.md:1: links to nowhere.md, and there is no such file",
+    "page.md:3: links to src/SECURITY.md#nothing, and there is no such heading",
+    "page.md:3: links to #nothing, and there is no such heading",
+    "page.md:4: links to src/none.md, and there is no such file",
+    "page.md:5: links to other.md, and there is no such file",
+  ]);
+  assertEquals(linkFaults("src/x.md", "[a](SECURITY.md) [b](../README.md)", read), []);
+  assertEquals(linkFaults("src/x.md", "[a](README.md)", read).length, 1);
 });

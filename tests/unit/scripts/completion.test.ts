@@ -3,8 +3,8 @@
  * are.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { completion, type Shell } from "../../../scripts/completion.ts";
-import { completionRules } from "../../../scripts/completion_rules.ts";
+import { completion, type Shell } from "../../../scripts/build/completion.ts";
+import { completionRules } from "../../../scripts/build/completion_rules.ts";
 import { COMMANDS } from "../../../src/client/cli/command_table.ts";
 
 /**

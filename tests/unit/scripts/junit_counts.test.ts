@@ -3,7 +3,7 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { junitCounts } from "../../../scripts/junit_counts.ts";
+import { junitCounts } from "../../../scripts/build/junit_counts.ts";
 
 const TESTS = `
 Deno.test("passes <x>/>", () => {});

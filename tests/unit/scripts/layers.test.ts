@@ -3,7 +3,7 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { circles, rankFaults } from "../../../scripts/layers.ts";
+import { circles, rankFaults } from "../../../scripts/build/layers.ts";
 
 function graph(imports: Record<string, string[]>): Map<string, Set<string>> {
   return new Map(Object.entries(imports).map(([file, targets]) => [file, new Set(targets)]));
@@ -33,8 +33,8 @@ Deno.test("layers: upwards, sideways, outside and unranked are each told", () =>
     "src/base/a.ts (rank 0) imports src/event/kinds.ts (rank 1)",
     "src/qemu/qmp.ts (rank 1) imports ffi/poller.ts (rank 1)",
     "src/core/loop.ts imports tests/guest/qemu.ts, which is outside the house",
-    "src/stuff/x.ts: its folder has no rank; add it to scripts/layers.ts",
-    "src/basement/x.ts: its folder has no rank; add it to scripts/layers.ts",
+    "src/stuff/x.ts: its folder has no rank; add it to scripts/build/layers.ts",
+    "src/basement/x.ts: its folder has no rank; add it to scripts/build/layers.ts",
   ]);
 });
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { manPage } from "../../../scripts/man_page.ts";
+import { manPage } from "../../../scripts/build/man_page.ts";
 import { COMMANDS } from "../../../src/client/cli/command_table.ts";
 
 function synopsis(page: string): string {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { remade } from "../../../scripts/pages.ts";
+import { remade } from "../../../scripts/build/pages.ts";
 
 const PAGE = "src/v2v/RING.md";
 

@@ -1,7 +1,7 @@
 /** Where the runtime base of `deno compile` comes from, and what is said where there is none. */
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
-import { compileFault, findRuntimeBase } from "../../../scripts/runtime_base.ts";
+import { compileFault, findRuntimeBase } from "../../../scripts/build/runtime_base.ts";
 
 const OFFLINE = `error: Writing deno compile executable to temporary file 'x.tmp'
 

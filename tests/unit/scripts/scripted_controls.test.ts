@@ -20,7 +20,7 @@ const SCRIPTS: Readonly<Record<string, readonly string[]>> = {
 
 async function run(name: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-q", "-P=script", `scripts/${name}.ts`, ...args],
+    args: ["run", "-q", "-P=script", `scripts/controls/${name}.ts`, ...args],
     cwd: ROOT,
     stdin: "null",
     stdout: "piped",

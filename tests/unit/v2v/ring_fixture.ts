@@ -11,7 +11,8 @@ import {
   ringBytes,
   RINGS_AT,
 } from "../../../src/v2v/region_layout.ts";
-import { type RingPlace, Sender } from "../../../src/v2v/sender.ts";
+import type { RingPlace } from "../../../src/v2v/ring_half.ts";
+import { Sender } from "../../../src/v2v/sender.ts";
 import { BufferRegion } from "../../../src/v2v/shared_region.ts";
 
 /** A bell that counts. */

@@ -89,6 +89,18 @@ export class VgpuSource implements Disposable {
     return this.#status.verdict === VGPU_STATE.ALIVE;
   }
 
+  /** Id of the frame that was told last; 0 before the first of this producer. */
+  get frameId(): number {
+    return this.#looking?.watch?.frameId ?? 0;
+  }
+
+  /** Tells of its ring again, if it has one. @param isNeeded whether another ring was told meanwhile */
+  showRing(isNeeded: boolean): void {
+    if (isNeeded && this.#ring !== undefined) {
+      this.#options.publisher.ring(this.#ring, { head: 0, runEpoch: this.#runEpoch });
+    }
+  }
+
   /** A system runs in which a producer may be. */
   onSystem(os: GuestOs): void {
     assert(this.#looking === undefined, "one system at a time is looked into");
@@ -185,7 +197,7 @@ export class VgpuSource implements Disposable {
     const result = region.readCursor(cursor);
     if (result === READ.FRESH && cursor.seq !== watch.cursorSeq) {
       // A producer that never wrote a cursor has none to tell.
-      if (cursor.seq !== 0) this.#options.publisher.cursor(cursor);
+      if (cursor.seq !== 0) this.#options.publisher.cursor(cursor, 0);
       watch.cursorSeq = cursor.seq;
       this.#ring?.showCursor(cursor);
       watch.pace.onChange(nowNs);
@@ -217,7 +229,7 @@ export class VgpuSource implements Disposable {
     }
     watch.frameId = info.frameId;
     watch.pace.onFrame(nowNs);
-    publisher.frame(info, FRAME_SOURCE.VGPU, this.#runEpoch);
+    publisher.frame(info, { source: FRAME_SOURCE.VGPU, head: 0, runEpoch: this.#runEpoch });
     return true;
   }
 
@@ -225,7 +237,9 @@ export class VgpuSource implements Disposable {
     this.#runEpoch = this.#state.runEpoch;
     watch.frameId = 0;
     watch.producer.region.forgetFrames();
-    if (this.#ring !== undefined) this.#options.publisher.ring(this.#ring, this.#runEpoch);
+    if (this.#ring !== undefined) {
+      this.#options.publisher.ring(this.#ring, { head: 0, runEpoch: this.#runEpoch });
+    }
   }
 
   /** The ring, made anew when the frame does not fit. */
@@ -239,7 +253,7 @@ export class VgpuSource implements Disposable {
     ring.beat(this.#state);
     ring.showCursor(this.#cursor);
     this.#geometrySeq = -1;
-    this.#options.publisher.ring(ring, this.#runEpoch);
+    this.#options.publisher.ring(ring, { head: 0, runEpoch: this.#runEpoch });
     return ring;
   }
 

@@ -17,6 +17,7 @@ const LONG_MODE = "CPU#0\nCPL=0\nCR0=80050033 CR3=0000000000abc000\nEFER=0000000
 const FOUND: ScanAnswer = {
   outcome: "found",
   kind: "linux",
+  architecture: "x86-64",
   version: "6.1.0",
   root: 0x2000,
   levels: 4,
@@ -91,7 +92,13 @@ Deno.test("firmware is not scanned; the pauses grow to 2 s; a found guest is lef
   bench.registers(LONG_MODE);
   assertEquals(bench.scans[0]?.request.liveRoot, 0xabc000);
   bench.answer(FOUND);
-  assertEquals(bench.found, [{ kind: "linux", root: 0x2000, levels: 4, isolated: true }]);
+  assertEquals(bench.found, [{
+    kind: "linux",
+    architecture: "x86-64",
+    root: 0x2000,
+    levels: 4,
+    isolated: true,
+  }]);
   assertEquals(bench.state, [0, 0, false], "idle costs nothing");
 });
 

@@ -12,12 +12,13 @@ import { MemwriteRequest } from "../../../../src/adapters/memctx/memwrite_reques
 import type { SharedRam } from "../../../../src/adapters/memctx/shared_ram.ts";
 import { CODE } from "../../../../src/base/codes.ts";
 import { Fault } from "../../../../src/base/fault.ts";
+import { X64_4 } from "../../../../src/guest/paging.ts";
 
 const PAGE = 4096;
 const PAGES = 16;
 /** Present, writable. */
 const TABLE = 3;
-const CONTEXT: WriteContext = { rootFrame: 1, levels: 4, paired: false, sharesLastEntry: false };
+const CONTEXT: WriteContext = { rootFrame: 1, paging: X64_4, paired: false, sharesLastEntry: false };
 
 /** RAM with tables in frames 1 to 4 that map address 0 to `frame`. */
 function ramMapping(frame: number) {
@@ -65,4 +66,13 @@ Deno.test("tables that were cut are no unmapped page", () => {
   ftruncate(file.fd, 0);
   assertThrows(() => writer.write(request(1), CONTEXT, false), Fault, "its file was cut meanwhile");
   file.close();
+});
+
+Deno.test("page tables that no walker reads are not written through", () => {
+  const { file, ram } = ramMapping(8);
+  using _file = file;
+  using writer = new MemoryWriter(ram);
+  const context = { ...CONTEXT, paging: undefined };
+  assertEquals(writer.write(request(1), context, true), CODE["not-supported"]);
+  assertEquals(writer.inOrder, 0);
 });

@@ -8,6 +8,7 @@ import { checkScanAnswer } from "../../../../src/adapters/memctx/scan_port.ts";
 const FOUND = {
   outcome: "found",
   kind: "linux",
+  architecture: "x86-64",
   version: "6.1.0",
   root: 0x2000,
   levels: 5,
@@ -20,6 +21,10 @@ Deno.test("good answers pass unchanged", () => {
   assertEquals(checkScanAnswer(FOUND), FOUND as unknown as ReturnType<typeof checkScanAnswer>);
   const none = { outcome: "none", reason: "unsupported", detail: "Linux 5.10: too old" } as const;
   assertEquals(checkScanAnswer(none), none);
+  const named = { ...none, system: "linux" };
+  assertEquals(checkScanAnswer(named), named);
+  const other = { ...FOUND, architecture: "riscv64", levels: 3 };
+  assertEquals(checkScanAnswer(other), other as unknown as ReturnType<typeof checkScanAnswer>);
 });
 
 Deno.test("everything else is a failure with a text", () => {
@@ -32,7 +37,12 @@ Deno.test("everything else is a failure with a text", () => {
     { ...FOUND, root: -1 },
     { ...FOUND, root: 2 ** 52 },
     { ...FOUND, root: 0.5 },
-    { ...FOUND, levels: 3 },
+    { ...FOUND, levels: 0 },
+    { ...FOUND, levels: 9 },
+    { ...FOUND, levels: 4.5 },
+    { ...FOUND, architecture: "pdp11" },
+    { ...FOUND, architecture: undefined },
+    { outcome: "none", reason: "unsupported", system: 7, detail: "x" },
     { ...FOUND, settled: undefined },
     { outcome: "none", reason: "whim", detail: "x" },
     { outcome: "failed" },

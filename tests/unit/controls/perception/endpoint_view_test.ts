@@ -7,7 +7,11 @@ import { openFdCount, type OwnedFd } from "../../../../ffi/owned_fd.ts";
 import { pwriteFrom } from "../../../../ffi/stream.ts";
 import { MS, NEVER, SECOND } from "../../../../src/base/clock.ts";
 import { EndpointView } from "../../../../src/controls/perception/endpoint_view.ts";
-import type { EventSink } from "../../../../src/controls/perception/event_sink.ts";
+import type {
+  DescriptorWatch,
+  DisplayCommand,
+  EventSink,
+} from "../../../../src/controls/perception/event_sink.ts";
 import { CURSOR, FRAME_INFO, VGPU_STATUS } from "../../../../src/event/body_layout.ts";
 import { KIND, type Kind, kindName } from "../../../../src/event/kind.ts";
 import type { Process } from "../../../../src/guest/process.ts";
@@ -101,6 +105,14 @@ class Rig implements Disposable, EventSink {
       this.said.push(kindName(kind));
     }
   }
+
+  ask(_endpoint: number, _command: DisplayCommand): void {}
+
+  watch(): DescriptorWatch {
+    throw new Error("there is no descriptor here");
+  }
+
+  publishBody(): void {}
 
   say(_endpoint: number, text: string): void {
     this.words.push(text);

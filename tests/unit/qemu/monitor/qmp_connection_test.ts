@@ -12,10 +12,11 @@ import { setSendBufferBytes, SOCKET, socketPair } from "../../../../ffi/unix_soc
 import { QmpConnection } from "../../../../src/qemu/monitor/qmp_connection.ts";
 import { SentDescriptors } from "../../../../src/qemu/monitor/sent_descriptors.ts";
 import { NEVER } from "../../../../src/base/clock.ts";
-import type { LoopPort } from "../../../../src/core/adapter_port.ts";
+import type { MonitorLoop } from "../../../../src/qemu/monitor/monitor_loop.ts";
+import { UnixTransport } from "../../../../src/qemu/monitor/unix_transport.ts";
 
 /** A loop of which only the watched events matter. */
-function loopThat(watches: (events: number) => void): LoopPort {
+function loopThat(watches: (events: number) => void): MonitorLoop {
   return {
     clock: { nowNs: () => NEVER },
     watch: (_fd, events) => watches(events),
@@ -23,7 +24,6 @@ function loopThat(watches: (events: number) => void): LoopPort {
     unwatch: () => {},
     arm: () => {},
     disarm: () => {},
-    defer: () => {},
   };
 }
 
@@ -45,7 +45,11 @@ Deno.test("a command that waits for room keeps copies of its descriptors, and se
   const held = openFdCount();
   for (const size of [11, 22]) {
     using file = createMemfd("vmsig-t", size);
-    connection.sendCommand(command("b", size), size, SentDescriptors.copyOf([file.fd]));
+    connection.sendCommand(
+      command("b", size),
+      size,
+      SentDescriptors.copyFor(new UnixTransport("/x"), [file.fd]),
+    );
   }
   assertEquals(openFdCount(), held + 2, "the copies");
   using batch = new ReceiveBatch(1, 4096, 4);
@@ -79,14 +83,14 @@ Deno.test("a connection that ends closes what waits, and takes no more", () => {
     setSendBufferBytes(near.fd, 4096);
     const connection = new QmpConnection(near, loopThat(() => {}), { onBytes: () => {}, onEnd: () => {} });
     connection.sendCommand(command("a", 65_536), 65_536, null);
-    connection.sendCommand(command("b", 5), 5, SentDescriptors.copyOf([file.fd]));
+    connection.sendCommand(command("b", 5), 5, SentDescriptors.copyFor(new UnixTransport("/x"), [file.fd]));
     if (ends === "its peer goes") {
       far.close();
       connection.onReady(OUT);
     } else connection.close();
     assertEquals(openFdCount(), before + 2, `${ends}: the file and the open end are left`);
     connection.close();
-    connection.sendCommand(command("b", 5), 5, SentDescriptors.copyOf([file.fd]));
+    connection.sendCommand(command("b", 5), 5, SentDescriptors.copyFor(new UnixTransport("/x"), [file.fd]));
     far.close();
     assertEquals(openFdCount(), before + 1, ends);
   }

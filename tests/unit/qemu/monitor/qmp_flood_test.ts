@@ -49,10 +49,10 @@ Deno.test("a monitor that floods is ended with reason 3, and comes again; failed
     await rig.forMs(50);
     assertEquals(counter.ups, 1);
     for (let i = 0; i < 10; i++) {
-      // Writing waits for reading, which the rig does meanwhile, for as long as it takes.
+      // Writing waits for reading, which the rig does meanwhile, however long that takes.
       let isSaid = false;
       const saying = peer.say(line("BLOCK_IO_ERROR").repeat(1000)).finally(() => isSaid = true);
-      do await rig.forMs(20); while (!isSaid);
+      await rig.until("the peer to have said it", () => isSaid);
       await saying;
     }
     await peer.say(line("STOP") + line("RESUME"));

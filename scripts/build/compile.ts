@@ -1,0 +1,124 @@
+/**
+ * `deno task compile`: makes the one executable. Everything that is loaded by URL at run time (the C shim,
+ * the entry points of Workers) is named, because the compiler follows imports only. The modules are bundled
+ * first (bundle.ts).
+ *
+ *   deno run -A scripts/build/compile.ts [OUTPUT]      default: dist/vmsig
+ *
+ * @module
+ */
+import { exitCodeOf, Fault } from "../../src/base/fault.ts";
+import { type Bundle, bundle } from "./bundle.ts";
+import { compileFault, findRuntimeBase } from "./runtime_base.ts";
+
+const SHIM = "shim/libvmsig_shim.so";
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+/**
+ * All of them: FFI, which the loop cannot do without, is as much as all anyway, and Deno gives /proc (where a
+ * VM's RAM and the host's processes are found) to nobody with less. What confines the daemon is its systemd
+ * unit.
+ */
+const PERMISSIONS = ["--allow-all"];
+
+/**
+ * V8 compiles each function when its module is loaded, not when it is called first: the first VM that was
+ * attached took the loop's thread 7 to 14 ms, most of it compiling (now 3 to 4). It costs 6 MB; the start
+ * takes as long as before. Whoever runs the daemon from the sources gives it too (`deno task serve` in
+ * deno.json has it written out).
+ */
+export const EAGER = ["--v8-flags=--no-lazy"];
+
+/** Entry points of Workers, relative to the top. */
+export function workerFiles(): string[] {
+  const found: string[] = [];
+  const folders = ["src"];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (const entry of Deno.readDirSync(`${ROOT}${folder}`)) {
+      const path = `${folder}/${entry.name}`;
+      if (entry.isDirectory) folders.push(path);
+      else if (entry.name.endsWith("_worker.ts")) found.push(path);
+    }
+  }
+  return found.sort();
+}
+
+/** The sources as they are, when they are not bundled. */
+function unbundled(): Bundle {
+  return { folder: ROOT, main: "main.ts", included: [SHIM, ...workerFiles()] };
+}
+
+/** The arguments of `deno`, with the output's absolute path. */
+export function compileArguments(output: string, { main, included }: Bundle): string[] {
+  // Without --no-code-cache the executable writes a file of a predictable name into TMPDIR.
+  return [
+    "compile",
+    "--quiet",
+    "--no-check",
+    "--no-code-cache",
+    ...EAGER,
+    ...PERMISSIONS,
+    ...included.flatMap((file) => ["--include", file]),
+    "--output",
+    output,
+    main,
+  ];
+}
+
+/** What compiles, and into what. */
+export interface Compilation {
+  /** The Deno that compiles. */
+  readonly deno: string;
+  /** Its version. */
+  readonly version: string;
+  /** The executable's path. */
+  readonly output: string;
+}
+
+/**
+ * Compiles, with the runtime base that is here, or the one that Deno downloads (runtime_base.ts).
+ *
+ * @throws {Fault} `missing` when there is no runtime base, `refused` with the compiler's words
+ */
+export async function compile(
+  { deno, version, output }: Compilation,
+  tell: (line: string) => void = (line) => console.error(`vmsig: ${line}`),
+): Promise<void> {
+  const search = { version, given: Deno.env.get("DENORT_BIN"), tools: `${ROOT}.tools` };
+  const base = findRuntimeBase(search);
+  const folder = Deno.makeTempDirSync({ prefix: "vmsig-bundle-" });
+  try {
+    const what = { root: ROOT, folder, workers: workerFiles(), shim: SHIM };
+    let obstacle = "";
+    const bundled = await bundle(what, (why) => (obstacle = why));
+    const sources = bundled ?? unbundled();
+    const { code, stderr } = await new Deno.Command(deno, {
+      args: compileArguments(output.startsWith("/") ? output : `${Deno.cwd()}/${output}`, sources),
+      cwd: sources.folder,
+      env: { ...base.from === "deno" ? {} : { DENORT_BIN: base.path }, NO_COLOR: "1" },
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    if (code !== 0) throw compileFault(new TextDecoder().decode(stderr), search);
+    if (bundled === undefined) tell(`not bundled, so commands start a little later: ${obstacle}`);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+/** The Deno that runs this, as what compiles. */
+export function thisDeno(): Omit<Compilation, "output"> {
+  return { deno: Deno.execPath(), version: Deno.version.deno };
+}
+
+if (import.meta.main) {
+  const output = Deno.args[0] ?? "dist/vmsig";
+  try {
+    await compile({ ...thisDeno(), output });
+    console.log(`made ${output} (${Math.round(Deno.statSync(output).size / 1e6)} MB)`);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    console.error(`vmsig: ${error.code}: ${error.message}`);
+    Deno.exit(exitCodeOf(error));
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * What may be typed where, worked out from the command table alone: the usage lines say which words stand at
+ * which place, the options say what they take. The completions of the shells (completion.ts) are made from
+ * this.
+ *
+ * A rule's pattern is "COMMAND COUNT ARG…" with the arguments in front of the cursor; `*` stands for any.
+ * @module
+ */
+import { optionsOf } from "../../src/client/cli/command_line.ts";
+import type { OptionSpec } from "../../src/client/cli/command.ts";
+import { COMMANDS } from "../../src/client/cli/command_table.ts";
+
+/** What may stand at one place. */
+export interface Place {
+  /** Words that stand as they are. */
+  readonly words: readonly string[];
+  /** Whether the name of an endpoint may. */
+  readonly endpoints: boolean;
+  /** Whether the path of a file may. */
+  readonly files: boolean;
+}
+
+/** All that a completion needs. */
+export interface CompletionRules {
+  /** Names of the commands, and help. */
+  readonly commands: readonly string[];
+  /** Pattern to what may stand there; the first that matches counts. */
+  readonly places: ReadonlyMap<string, Place>;
+  /** Command to its options, with their dashes. */
+  readonly options: ReadonlyMap<string, readonly string[]>;
+  /** "COMMAND OPTION" to what the option's value may be; options without a value are left out. */
+  readonly values: ReadonlyMap<string, Place & { readonly list: boolean }>;
+}
+
+interface Draft {
+  words: Set<string>;
+  endpoints: boolean;
+  files: boolean;
+}
+
+/** Reads the command table. */
+export async function completionRules(): Promise<CompletionRules> {
+  const commands = [...Object.keys(COMMANDS), "help"];
+  const places = new Map<string, Draft>();
+  const options = new Map<string, readonly string[]>();
+  const values = new Map<string, Place & { readonly list: boolean }>();
+  for (const [name, entry] of Object.entries(COMMANDS)) {
+    for (const usage of entry.usage) addUsage(places, name, usage);
+    const specs = Object.entries(optionsOf(await entry.load()));
+    options.set(name, specs.map(([option]) => `--${option}`));
+    for (const [option, spec] of specs) {
+      if (spec.takes === "nothing") continue;
+      const value = valueOf(spec);
+      values.set(`${name} --${option}`, value);
+      if (spec.letter !== undefined) values.set(`${name} -${spec.letter}`, value);
+    }
+  }
+  places.set("help 0", { words: new Set(Object.keys(COMMANDS)), endpoints: false, files: false });
+  const plain = [...places].map(([pattern, { words, endpoints, files }]): [string, Place] => [
+    pattern,
+    { words: [...words], endpoints, files },
+  ]).filter(([, { words, endpoints, files }]) => words.length > 0 || endpoints || files);
+  return { commands, places: new Map(plain), options, values };
+}
+
+function valueOf(spec: OptionSpec): Place & { readonly list: boolean } {
+  const { choices = [], value = "", takes } = spec;
+  return { words: choices, endpoints: false, files: /^(FILE|PATH)/.test(value), list: takes === "list" };
+}
+
+function addUsage(places: Map<string, Draft>, name: string, usage: string): void {
+  const forms = withoutOptions(usage).split(" | ").map((form) => form.trim().split(/\s+/));
+  const [first = []] = forms;
+  // Further forms of one line begin where the first one differs: behind the endpoint.
+  const head = first.slice(1, first.findIndex((token) => token.includes("ENDPOINT")) + 1);
+  forms.forEach((form, i) => addForm(places, name, i === 0 ? form.slice(1) : [...head, ...form]));
+}
+
+function addForm(places: Map<string, Draft>, name: string, tokens: readonly string[]): void {
+  let patterns = [""];
+  tokens.forEach((token, position) => {
+    const repeats = token.includes("…");
+    const words = token.replace(/[[\]…]/g, "").split("|");
+    const literals = words.filter((word) => /^[a-z][a-z0-9-]*$/.test(word));
+    for (const pattern of patterns) {
+      const key = repeats ? `${name} *` : `${name} ${position}${pattern}`;
+      const place = places.get(key) ?? { words: new Set(), endpoints: false, files: false };
+      places.set(key, place);
+      for (const literal of literals) place.words.add(literal);
+      place.endpoints ||= words.includes("ENDPOINT");
+      place.files ||= words.some((word) => word === "FILE" || word === "PATH" || word === "PREFIX");
+    }
+    // What stands here decides what may follow only where it is a word of the command's own, and nothing
+    // else.
+    const next = literals.length === words.length ? literals : ["*"];
+    patterns = patterns.flatMap((pattern) => next.map((word) => `${pattern} ${word}`));
+  });
+}
+
+/** A usage line without its options: those in brackets, and those that are always given. */
+function withoutOptions(usage: string): string {
+  let text = usage;
+  for (let before = ""; before !== text;) {
+    before = text;
+    text = text.replace(/\[-[^[\]]*\]/, "");
+  }
+  return text.replace(/ -{1,2}[a-z][a-z-]* [A-Z]+/g, "");
+}

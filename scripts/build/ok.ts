@@ -1,0 +1,230 @@
+/**
+ * The gate: every check and every test, one line a step with its time; the output of a step that failed is
+ * shown whole. All steps run, whatever fails. The last line is "N passed, N failed": tests as the JUnit
+ * reports count them, and each failed check (formatting, types, …) as one. Exit status 0 only when nothing
+ * failed. Sets nothing up (scripts/test does).
+ *
+ *   deno run -A scripts/build/ok.ts [STEP…]      all steps, or only those named
+ *   deno run -A scripts/build/ok.ts --quick      the checks, and the unit tests that start no process
+ *
+ * Checks run first, one after another. Test steps are cut into parts (a process each), of which a few run at
+ * a time: most tests wait for a guest, a timer or a process, and no verdict depends on how busy the machine
+ * is. The steps that take longest begin first, and end with their smallest parts.
+ * @module
+ */
+import { junitCounts } from "./junit_counts.ts";
+
+interface Step {
+  readonly name: string;
+  /** The arguments of each part; a check has one part. */
+  readonly parts: readonly (readonly string[])[];
+  /** How long each part may take; then it and what it started are ended. */
+  readonly limitSeconds: number;
+  /** A test step's counts come from its JUnit reports; its parts run beside those of other test steps. */
+  readonly isTest?: boolean;
+}
+
+/** A part that has ended. */
+interface PartOutcome {
+  readonly passed: number;
+  readonly failed: number;
+  /** What it printed and why it failed; empty when it passed. */
+  readonly told: string;
+}
+
+/** What a step came to. */
+interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+/** Together, whatever each step may take: CI ends at 45 minutes, set-up included. */
+const TOTAL_SECONDS = 2400;
+/** Unit tests that `--quick` leaves out: they start daemons, commands and compilers. */
+const STARTS_PROCESSES = /^tests\/unit\/(daemon|cli|rendezvous|scripts)\//;
+/** Into so many parts the unit tests are cut. */
+const UNIT_PARTS = 4;
+/** One more than there are processors, since most of a test is waiting. */
+const LANES = Math.min(4, navigator.hardwareConcurrency) + 1;
+
+/** The source files that document themselves. */
+function documentedFiles(): string[] {
+  const files: string[] = [];
+  const folders = ["src", "ffi"];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (const entry of Deno.readDirSync(`${ROOT}${folder}`)) {
+      const path = `${folder}/${entry.name}`;
+      if (entry.isDirectory) folders.push(path);
+      else if (path.endsWith(".ts") && !path.endsWith(".d.ts")) files.push(path);
+    }
+  }
+  return files.sort();
+}
+
+/** The test files under a folder, by name. */
+function testFiles(folder: string): string[] {
+  const files: string[] = [];
+  const folders = [`tests/${folder}`];
+  for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
+    for (const entry of Deno.readDirSync(`${ROOT}${next}`)) {
+      const path = `${next}/${entry.name}`;
+      if (entry.isDirectory) folders.push(path);
+      else if (/[._]test\.ts$/.test(entry.name)) files.push(path);
+    }
+  }
+  return files.sort();
+}
+
+function testArgs(files: readonly string[]): readonly string[] {
+  return ["test", "-A", "--no-check", ...files];
+}
+
+/** The files dealt out to so many parts: neighbours, which tend to cost alike, come into different ones. */
+function dealt(files: readonly string[], parts: number): readonly (readonly string[])[] {
+  return Array.from({ length: parts }, (_, i) => files.filter((_, k) => k % parts === i))
+    .filter((part) => part.length > 0);
+}
+
+function testStep(name: string, parts: readonly (readonly string[])[], limitSeconds: number): Step {
+  return { name, parts: parts.map(testArgs), limitSeconds, isTest: true };
+}
+
+function check(name: string, args: readonly string[], limitSeconds = 60): Step {
+  return { name, parts: [args], limitSeconds };
+}
+
+function allSteps(quick: boolean): Step[] {
+  const unit = testFiles("unit").filter((file) => !quick || !STARTS_PROCESSES.test(file));
+  const steps = [
+    check("fmt", ["fmt", "--check"]),
+    check("lint", ["lint"]),
+    check("check", ["check"], 120),
+    check("layers", ["run", "-A", "scripts/build/layers.ts"]),
+    check("pages", ["run", "-A", "scripts/build/pages.ts"]),
+    check("comments", ["run", "-A", "scripts/build/comments.ts"]),
+    check("docs", ["doc", "--lint", ...documentedFiles()]),
+    check("examples", ["run", "-A", "scripts/build/examples.ts"], 300),
+    // Attacks measure what the daemon weighs, and share uids: one after another.
+    testStep("hostile", [["tests/hostile"]], 900),
+    testStep("fuzz", [["tests/fuzz"]], 900),
+    testStep("unit", dealt(unit, UNIT_PARTS), 600),
+    testStep("guest", testFiles("guest").map((file) => [file]), 600),
+  ];
+  const config = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`)) as { tasks?: Record<string, unknown> };
+  if (config.tasks?.["compile:check"] !== undefined) {
+    steps.push(check("compile", ["task", "compile:check"], 300));
+  }
+  return steps;
+}
+
+async function runPart(step: Step, index: number, endMs: number, reports: string): Promise<PartOutcome> {
+  const leftSeconds = (endMs - performance.now()) / 1000;
+  const limitSeconds = Math.max(1, Math.min(step.limitSeconds, Math.floor(leftSeconds)));
+  const report = `${reports}/${step.name}-${index}.xml`;
+  const part = step.parts[index] ?? [];
+  const args = step.isTest ? [...part.slice(0, 1), `--junit-path=${report}`, ...part.slice(1)] : part;
+  // coreutils' timeout puts the part into a process group of its own and ends all of it.
+  const command = new Deno.Command("timeout", {
+    args: ["--kill-after=5", String(limitSeconds), Deno.execPath(), ...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  });
+  const { code, stdout, stderr } = await command.output();
+  const counts = step.isTest ? await junitCounts(report) : { passed: 0, failed: 0 };
+  // A test file that does not load, or a run that was ended, is a failure that no report counts.
+  const failed = code !== 0 && counts.failed === 0 ? 1 : counts.failed;
+  let told = "";
+  if (failed > 0) {
+    const decoder = new TextDecoder();
+    told = `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trimEnd();
+    if (code === 124 || code === 137) {
+      told += `\nvmsig: timed-out: ${step.name} (${part.at(-1)}) took longer than ${limitSeconds} s`;
+    }
+  }
+  return { passed: counts.passed, failed, told };
+}
+
+/** Says what a step came to, and shows what failed in it. */
+function conclude(step: Step, parts: readonly PartOutcome[], startedMs: number): Outcome {
+  let passed = 0;
+  let failed = 0;
+  for (const part of parts) {
+    passed += part.passed;
+    failed += part.failed;
+  }
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+  const detail = step.isTest ? `${passed} passed, ${failed} failed` : failed === 0 ? "ok" : "FAILED";
+  console.log(`${step.name.padEnd(8)} ${seconds.padStart(6)} s  ${detail}`);
+  for (const { told } of parts) if (told !== "") console.log(told);
+  return { passed, failed };
+}
+
+/** Runs test steps' parts in lanes, in the order of the steps; a step is concluded with its last part. */
+async function runTests(steps: readonly Step[], endMs: number, reports: string): Promise<Outcome[]> {
+  const queue = steps.flatMap((step) => step.parts.map((_, index) => ({ step, index })));
+  const done = new Map<Step, { startedMs: number; parts: PartOutcome[] }>();
+  const outcomes: Outcome[] = [];
+  const lane = async () => {
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+      const { step, index } = job;
+      const progress = done.get(step) ?? { startedMs: performance.now(), parts: [] };
+      done.set(step, progress);
+      progress.parts.push(await runPart(step, index, endMs, reports));
+      if (progress.parts.length === step.parts.length) {
+        outcomes.push(conclude(step, progress.parts, progress.startedMs));
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  return outcomes;
+}
+
+async function runAll(steps: readonly Step[], reports: string): Promise<Outcome[]> {
+  const endMs = performance.now() + TOTAL_SECONDS * 1000;
+  const outcomes: Outcome[] = [];
+  for (const step of steps.filter((step) => !step.isTest)) {
+    const startedMs = performance.now();
+    outcomes.push(conclude(step, [await runPart(step, 0, endMs, reports)], startedMs));
+  }
+  outcomes.push(...await runTests(steps.filter((step) => step.isTest), endMs, reports));
+  return outcomes;
+}
+
+/** The steps that the command line asks for; none, and it is told, when one of them does not exist. */
+function chosenSteps(): Step[] {
+  const known = allSteps(false);
+  if (Deno.args.length === 0) return known;
+  if (Deno.args.length === 1 && Deno.args[0] === "--quick") {
+    return allSteps(true).filter((step) => step.isTest ? step.name === "unit" : step.name !== "compile");
+  }
+  const unknown = Deno.args.filter((name) => !known.some((step) => step.name === name));
+  if (unknown.length > 0) {
+    console.error(
+      `vmsig: usage: no step ${unknown.join(", ")}; there are ${
+        known.map((step) => step.name).join(", ")
+      }, ` +
+        "and --quick alone",
+    );
+    return [];
+  }
+  return known.filter((step) => Deno.args.includes(step.name));
+}
+
+const reports = await Deno.makeTempDir({ prefix: "vmsig-ok-" });
+let outcomes: Outcome[] = [];
+try {
+  const steps = chosenSteps();
+  if (steps.length === 0) Deno.exitCode = 2;
+  else outcomes = await runAll(steps, reports);
+} finally {
+  await Deno.remove(reports, { recursive: true });
+}
+if (Deno.exitCode === 0) {
+  const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
+  console.log(`${outcomes.reduce((sum, outcome) => sum + outcome.passed, 0)} passed, ${failed} failed`);
+  Deno.exitCode = failed === 0 ? 0 : 1;
+}

@@ -1,0 +1,224 @@
+/**
+ * Flow control for QEMU's PS/2 keyboard. Its queue holds 16 bytes that the guest has not read, a key is 1 to
+ * 8 of them, and QEMU acknowledges input-send-event also when they do not fit: a release that is lost so
+ * leaves a key held in the guest.
+ *
+ * The status port of the keyboard controller says whether a byte waits (bit 0, OBF), and reading it changes
+ * nothing; QEMU's human monitor reads ports (`i /b 0x64`, 0.3 ms a look). When none waits, the queue is empty
+ * and 16 bytes fit; what is sent since is counted, at the most that it can be. A byte of the mouse waits
+ * there, too, and is taken for one of the keyboard: that costs a wait and loses nothing.
+ *
+ * A guest that has read nothing for a second has hung, or does not use this keyboard: then input goes to QEMU
+ * all the same, and releases that may not have fitted are sent again as soon as the queue is empty. A release
+ * of a key that is up changes nothing in a guest.
+ *
+ * Where there is no such controller (its port reads as 0xff) or no such command, steps go by their pace
+ * alone.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { MS, SECOND } from "../../base/clock.ts";
+import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
+import { INPUT_KIND } from "../../event/body_number.ts";
+import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
+import type { HmpReply } from "../../qemu/protocol/hmp.ts";
+import type { InputFrame } from "./input_frame.ts";
+import { QCODE_OF_KEY } from "./qmp_keys.ts";
+
+/** Bytes that the queue of QEMU's PS/2 keyboard holds (its PS2_QUEUE_SIZE). */
+export const PS2_QUEUE_BYTES = 16;
+/** From so many bytes on it is looked whether the guest has read them. */
+const LOOK_FROM_BYTES = 6;
+/** How long to wait before a full queue is looked at again: a guest takes about 0.1 ms a byte. */
+export const PS2_LOOK_GAP_NS: number = 1 * MS;
+const OUTPUT_FULL = 0x01;
+const NO_CONTROLLER = 0xff;
+const ANSWER_NS = 5 * SECOND;
+const HUNG_NS = SECOND;
+/** How often it is looked whether releases can be sent again. */
+const AGAIN_NS = 250 * MS;
+/** Releases in one command: they fit, whichever keys they are of but for two. */
+const AGAIN_KEYS = 5;
+const STATUS_CHARS = 64;
+/** evdev codes of the keys whose scan codes are long. */
+const PRINT = 99;
+const PAUSE = 119;
+/** From this evdev code on a key may have a prefix byte. */
+const FIRST_EXTENDED = 96;
+
+/**
+ * What is known of the controller. `unknown`: nothing yet. `none`: there is none that can be looked at.
+ * `reads`: the guest takes what it gets. `full`: steps are held back. `hung`: it has taken nothing for a
+ * second.
+ */
+type Ps2State =
+  | { readonly at: "unknown" | "none" | "reads" | "hung" }
+  | { readonly at: "full"; readonly sinceNs: number };
+
+const UNKNOWN: Ps2State = { at: "unknown" };
+const NONE: Ps2State = { at: "none" };
+const READS: Ps2State = { at: "reads" };
+const HUNG: Ps2State = { at: "hung" };
+
+/** The keyboard of one VM. */
+export class Ps2Gauge implements TimerHandler {
+  readonly #link: QmpLink;
+  readonly #loop: LoopPort;
+  readonly #onRoom: () => void;
+  readonly #isInUse: () => boolean;
+  #state: Ps2State = UNKNOWN;
+  /** Bytes sent that the guest is not known to have read. */
+  #outstanding = 0;
+  /** Bytes sent after the look that is under way. */
+  #sentSince = 0;
+  #isLooking = false;
+  #generation = 0;
+  /** evdev codes of keys whose release may be lost. */
+  readonly #unsure = new Set<number>();
+
+  /**
+   * Makes it and looks at once.
+   *
+   * @param onRoom called when there is room again
+   * @param isInUse whether keys go there; false while a virtio keyboard gets them
+   */
+  constructor(link: QmpLink, loop: LoopPort, onRoom: () => void, isInUse: () => boolean) {
+    this.#link = link;
+    this.#loop = loop;
+    this.#onRoom = onRoom;
+    this.#isInUse = isInUse;
+    this.#look();
+  }
+
+  /** Whether the keys of a step fit. */
+  hasRoom(frame: InputFrame, from: number, to: number, nowNs: number): boolean {
+    const state = this.#state;
+    if (state.at === "unknown" || state.at === "none" || !this.#isInUse()) return true;
+    const bytes = bytesOf(frame, from, to);
+    if (bytes === 0 || this.#fits(bytes)) return true;
+    this.#look();
+    if (state.at === "reads") this.#state = { at: "full", sinceNs: nowNs };
+    else if (state.at === "full" && nowNs - state.sinceNs >= HUNG_NS) this.#state = HUNG;
+    return this.#state.at === "hung";
+  }
+
+  /** A step goes. */
+  take(frame: InputFrame, from: number, to: number): void {
+    if (this.#state.at === "none" || !this.#isInUse()) return;
+    for (let i = from; i < to; i++) {
+      if (frame.kinds[i] !== INPUT_KIND.KEY) continue;
+      const code = frame.codes[i] ?? 0;
+      const isUp = frame.values[i] === 0;
+      const bytes = keyBytes(code, isUp);
+      if (isUp && !this.#fits(bytes)) this.#unsure.add(code);
+      else this.#unsure.delete(code);
+      this.#count(bytes);
+    }
+    if (this.#outstanding >= LOOK_FROM_BYTES) this.#look();
+    if (this.#unsure.size > 0) this.#loop.arm(this, this.#loop.clock.nowNs() + AGAIN_NS);
+  }
+
+  /** The guest was reset, and its keyboard with it. */
+  reset(): void {
+    this.#outstanding = this.#sentSince = 0;
+    this.#unsure.clear();
+    this.#generation++;
+    this.#isLooking = false;
+    if (this.#state.at !== "none") this.#state = UNKNOWN;
+  }
+
+  /** Ends it: nothing is sent any more. */
+  close(): void {
+    this.reset();
+    this.#state = NONE;
+    this.#loop.disarm(this);
+  }
+
+  /** Called by the loop: releases wait to be sent again. */
+  onTimer(nowNs: number): void {
+    if (this.#unsure.size === 0) return;
+    this.#look();
+    this.#loop.arm(this, nowNs + AGAIN_NS);
+  }
+
+  #fits(bytes: number): boolean {
+    return this.#outstanding === 0 || this.#outstanding + bytes <= PS2_QUEUE_BYTES;
+  }
+
+  #count(bytes: number): void {
+    this.#outstanding += bytes;
+    this.#sentSince += bytes;
+  }
+
+  #look(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    this.#sentSince = 0;
+    const generation = this.#generation;
+    this.#link.hmp(
+      "i /b 0x64",
+      (reply) => {
+        if (generation === this.#generation) this.#onStatus(statusOf(reply));
+      },
+      ANSWER_NS,
+      STATUS_CHARS,
+    );
+  }
+
+  // QEMU works in order: what was sent before the look is in the queue that it saw, what was sent since is
+  // not.
+  #onStatus(status: number): void {
+    assert(this.#isLooking, "a look is answered once");
+    this.#isLooking = false;
+    if (status === NO_CONTROLLER) {
+      this.#state = NONE;
+      this.#unsure.clear();
+    } else if ((status & OUTPUT_FULL) === 0) {
+      this.#state = READS;
+      this.#outstanding = this.#sentSince;
+      if (this.#unsure.size > 0 && this.#outstanding === 0) this.#releaseAgain();
+    } else {
+      if (this.#state.at === "unknown") this.#state = READS;
+      return;
+    }
+    this.#onRoom();
+  }
+
+  #releaseAgain(): void {
+    const codes = [...this.#unsure].slice(0, AGAIN_KEYS);
+    const events = codes.map((code) => ({
+      type: "key",
+      data: { key: { type: "qcode", data: QCODE_OF_KEY[code] }, down: false },
+    }));
+    for (const code of codes) {
+      this.#unsure.delete(code);
+      this.#count(keyBytes(code, true));
+    }
+    this.#link.execute("input-send-event", { events }, () => {}, { timeoutNs: ANSWER_NS });
+  }
+}
+
+/** The status in QEMU's answer, "portb[0x0064] = 0x1c"; as if there were no controller when it has none. */
+function statusOf(reply: HmpReply): number {
+  const found = reply.outcome === "text" ? /= 0x([0-9a-f]{1,2})\s*$/.exec(reply.text) : null;
+  return found === null ? NO_CONTROLLER : parseInt(found[1] ?? "ff", 16);
+}
+
+function bytesOf(frame: InputFrame, from: number, to: number): number {
+  let bytes = 0;
+  for (let i = from; i < to; i++) {
+    if (frame.kinds[i] === INPUT_KIND.KEY) bytes += keyBytes(frame.codes[i] ?? 0, frame.values[i] === 0);
+  }
+  return bytes;
+}
+
+/**
+ * The most bytes that a key's transition has, in scan code set 2 (which is never shorter than set 1).
+ *
+ * @param code evdev's
+ */
+export function keyBytes(code: number, isUp: boolean): number {
+  if (code === PAUSE) return isUp ? 0 : 8;
+  if (code === PRINT) return isUp ? 6 : 4;
+  return (code >= FIRST_EXTENDED ? 2 : 1) + (isUp ? 1 : 0);
+}

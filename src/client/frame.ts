@@ -1,0 +1,53 @@
+/**
+ * One frame of a VM's screen, as a client gets it: a copy, good for as long as it is kept.
+ * @module
+ */
+import { FRAME_STOPPED } from "../event/body_number.ts";
+import { type Picture, toPicture } from "../vgpu/picture.ts";
+import type { SampledFrame } from "./frame_rings.ts";
+
+/** A frame. */
+export class Frame {
+  /** The endpoint's number. */
+  readonly endpoint: number;
+  /** The head that shows it. */
+  readonly head: number;
+  /** The display device's id; "" where it has none. */
+  readonly device: string;
+  /** Pixels in a row. */
+  readonly width: number;
+  /** Rows. */
+  readonly height: number;
+  /** Bytes from row to row. */
+  readonly stride: number;
+  /** The pixel format, one of PIXEL_FORMAT. */
+  readonly format: number;
+  /** Its number: a head's later frames have larger ones, while its source is the same. */
+  readonly frameId: number;
+  /** When it was taken, ns of CLOCK_MONOTONIC; of a guest's own producer by that guest's clock. */
+  readonly timestampNs: number;
+  /** Whether the VM stood still: it is the last picture of before. */
+  readonly isStopped: boolean;
+  /** The pixels. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+
+  /** A frame out of a ring. */
+  constructor(endpoint: number, head: number, { info, bytes, device }: SampledFrame) {
+    this.endpoint = endpoint;
+    this.head = head;
+    this.device = device;
+    this.width = info.width;
+    this.height = info.height;
+    this.stride = info.stride;
+    this.format = info.format;
+    this.frameId = info.frameId;
+    this.timestampNs = info.timestampNs;
+    this.isStopped = (info.flags & FRAME_STOPPED) !== 0;
+    this.bytes = bytes;
+  }
+
+  /** It as a picture: RGBA, tight, opaque. */
+  picture(): Picture {
+    return toPicture(this.bytes, this);
+  }
+}

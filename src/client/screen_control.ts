@@ -1,0 +1,187 @@
+/**
+ * What a client asks of a VM's screen: one frame, frames as they come, what shows it. The daemon makes
+ * pictures only while somebody wants them: a loop that is left ends the wish.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
+import { FRAME_REQUEST } from "../event/body_layout.ts";
+import { FRAME_OP } from "../event/body_number.ts";
+import { KIND } from "../event/kind.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import type { ClientEvent } from "./client_event.ts";
+import type { EventFilter } from "./event_filter.ts";
+import type { EventStream } from "./event_stream.ts";
+import { Frame } from "./frame.ts";
+import type { FrameRings } from "./frame_rings.ts";
+import type { FrameWatches } from "./frame_watches.ts";
+import type { CommandOptions } from "./session.ts";
+
+/** Which picture is meant. */
+export interface FrameOptions extends CommandOptions {
+  /** The head; 0 unless told. */
+  readonly head?: number;
+}
+
+/** How frames are watched. */
+export interface FramesOptions extends FrameOptions {
+  /** Frames per second at most; 10 unless told. */
+  readonly perSecond?: number;
+}
+
+/** What shows one head. */
+export interface HeadStatus {
+  /** The head. */
+  readonly head: number;
+  /** The display device's id; "" where it has none. */
+  readonly device: string;
+  /** "untried": nobody has asked for a picture yet; "shown"; "lost". */
+  readonly state: string;
+  /** What its pictures come from: "vgpu", "vram", "dbus", "vnc", "screendump"; "" while there is nothing. */
+  readonly source: string;
+  /** Why that, or what happened. */
+  readonly why: string;
+}
+
+/** What shows a VM's screen. */
+export interface DisplayStatus {
+  /** What the config says: "auto", or one way to read displays. */
+  readonly display: string;
+  /** Whether QEMU has told of its displays yet. */
+  readonly known: boolean;
+  /** The heads. */
+  readonly heads: readonly HeadStatus[];
+}
+
+/** How long a picture may take: its source may have to be opened first. */
+const FRAME_TIMEOUT_MS = 20_000;
+const DEFAULT_RATE = 10;
+/** Times that a frame which is just being replaced is taken anew. */
+const MAX_SAMPLES = 100;
+
+/** What is needed of the client. */
+export interface ScreenHome {
+  /** Its rings. */
+  readonly rings: FrameRings;
+  /** Its watches. */
+  readonly watches: FrameWatches;
+  /** Opens a stream. */
+  events(filter: EventFilter): EventStream;
+  /** Sends a command; see Client. */
+  command(
+    kind: number,
+    endpoint: number,
+    what: string,
+    fill: (event: TransferEvent) => void,
+    options?: CommandOptions,
+  ): Promise<ClientEvent>;
+}
+
+/** Fills a CMD_FRAME. */
+function fillRequest(event: TransferEvent, op: number, head: number, perSecond = 0): void {
+  const { at } = FRAME_REQUEST;
+  event.words[at.op / 4] = op;
+  event.words[at.head / 4] = head;
+  event.words[at.perSecond / 4] = perSecond;
+}
+
+/**
+ * One frame as of now.
+ *
+ * @param name the endpoint's, for messages
+ * @throws {Fault} `not-supported` for a VM without display, `bad-argument` for a head that it does not have,
+ *   `seam-down`, `no-capability`, `timed-out`
+ */
+export async function takeFrame(
+  home: ScreenHome,
+  endpoint: number,
+  name: string,
+  options: FrameOptions = {},
+): Promise<Frame> {
+  const { head = 0 } = options;
+  const what = `take a picture of ${name}`;
+  await home.command(KIND.CMD_FRAME, endpoint, what, (event) => fillRequest(event, FRAME_OP.ONCE, head), {
+    timeoutMs: FRAME_TIMEOUT_MS,
+    ...options,
+  });
+  for (let i = 0; i < MAX_SAMPLES; i++) {
+    const sampled = home.rings.sample(endpoint, head);
+    if (sampled !== undefined) return new Frame(endpoint, head, sampled);
+    if (!home.rings.has(endpoint, head)) break;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  throw new Fault(
+    "no-capability",
+    `Cannot ${what}: no frames came along; subscribe to the source FRAME, and have the capability FRAME granted`,
+  );
+}
+
+/**
+ * Frames as they come, the present one first; a frame that is replaced before it was taken is left out.
+ *
+ * @param name the endpoint's, for messages
+ * @throws {Fault} as {@linkcode takeFrame}
+ */
+export async function* watchFrames(
+  home: ScreenHome,
+  endpoint: number,
+  name: string,
+  options: FramesOptions = {},
+): AsyncGenerator<Frame, void, void> {
+  const { head = 0, perSecond = DEFAULT_RATE, signal } = options;
+  const what = `watch the screen of ${name}`;
+  const watch = (rate: number) =>
+    home.command(KIND.CMD_FRAME, endpoint, what, (event) => {
+      fillRequest(event, rate === 0 ? FRAME_OP.UNWATCH : FRAME_OP.WATCH, head, rate);
+    });
+  await using stream = home.events({ kinds: ["FRAME_INFO"], endpoints: [endpoint] });
+  const stop = () => stream.end(new Fault("interrupted", `Cannot ${what}: interrupted`));
+  signal?.addEventListener("abort", stop, { once: true });
+  const rate = home.watches.add(endpoint, head, perSecond);
+  try {
+    await watch(rate);
+    const first = await takeFrame(home, endpoint, name, options);
+    let last = first.frameId;
+    yield first;
+    for await (const event of stream) {
+      // Another daemon knows nothing of who watched.
+      if (event.kind === KIND.RECONNECTED) await watch(rate);
+      const info = event.as("FRAME_INFO");
+      if (info === undefined || info.head !== head) continue;
+      // Of a new source the numbers may begin anew.
+      const sampled = home.rings.sample(endpoint, head);
+      if (sampled === undefined || sampled.info.frameId === last) continue;
+      last = sampled.info.frameId;
+      yield new Frame(endpoint, head, sampled);
+    }
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    const left = home.watches.remove(endpoint, head, perSecond);
+    // A connection that has ended watches nothing any more.
+    await watch(left).catch((error) => {
+      if (!(error instanceof Fault)) throw error;
+    });
+  }
+}
+
+/** What shows a VM's screen, and why. */
+export async function displayStatus(
+  home: ScreenHome,
+  endpoint: number,
+  name: string,
+  options: CommandOptions = {},
+): Promise<DisplayStatus> {
+  const what = `ask what shows the screen of ${name}`;
+  const answer = await home.command(
+    KIND.CMD_FRAME,
+    endpoint,
+    what,
+    (event) => fillRequest(event, FRAME_OP.STATUS, 0),
+    options,
+  );
+  const value = decodeBounded(answer.body, EVENT_CBOR);
+  if (typeof value !== "object" || value === null || !Array.isArray((value as DisplayStatus).heads)) {
+    throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is another one`);
+  }
+  return value as DisplayStatus;
+}

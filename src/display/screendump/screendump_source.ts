@@ -1,0 +1,141 @@
+/**
+ * The picture of a head as QEMU's screendump makes it, into a memfd: what every VM with a display has. QEMU's
+ * main loop makes the picture, and the guest's devices wait meanwhile (2 to 7 ms for 720x400 to 1280x800), so
+ * it is asked only on demand, never before the last one is there, and at most as often as is wanted.
+ *
+ * QEMU 10 and later keep a memfd of the same picture (`displaysurface`), which is not used: it can only be
+ * had through QEMU's /proc entries, and a dump must refresh it all the same.
+ * @module
+ */
+import { createMemfd, ftruncate, OPEN, reopen, seekTo, statFd } from "../../../ffi/memfd.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { assert } from "../../base/assert.ts";
+import { NEVER, SECOND } from "../../base/clock.ts";
+import { CODE } from "../../base/codes.ts";
+import { MAX_VGPU_SLOT_BYTES } from "../../base/limits.ts";
+import type { Canvas } from "../canvas.ts";
+import type { DisplayListener, DisplaySource } from "../display_source.ts";
+import { PpmPainter } from "./ppm_picture.ts";
+
+/** What the source needs of whoever runs it. */
+export interface DumpPort extends DisplayListener {
+  /**
+   * Has QEMU write the head's picture, and tells {@linkcode ScreendumpSource.onDumped}. Not called again
+   * before that.
+   *
+   * @param fd where to: write-only; borrowed. -1: the one of last time
+   */
+  dump(fd: number): void;
+}
+
+/** Damaged pictures in a row after which it is given up: QEMU writes what it cannot mean. */
+const MAX_BROKEN = 3;
+
+/** The source. */
+export class ScreendumpSource implements DisplaySource {
+  readonly kind = "screendump" as const;
+  readonly fd = -1;
+  readonly events = 0;
+  readonly #canvas: Canvas;
+  readonly #port: DumpPort;
+  readonly #painter = new PpmPainter();
+  readonly #file: OwnedFd;
+  readonly #writeEnd: OwnedFd;
+  #state: "resting" | "dumping" | "ended" = "resting";
+  #isFileKnown = false;
+  #gapNs = NEVER;
+  #lastNs = -Infinity;
+  /** Whether a single picture is wanted that no dump has begun for. */
+  #isWanted = false;
+  /** Whether the dump that is under way was begun for a single picture. */
+  #isServing = false;
+  #broken = 0;
+
+  /**
+   * A source that asks nothing yet.
+   *
+   * @param canvas what it paints on
+   * @param port who runs it
+   * @throws {OsError} when no descriptor can be had
+   */
+  constructor(canvas: Canvas, port: DumpPort) {
+    this.#canvas = canvas;
+    this.#port = port;
+    this.#file = createMemfd("vmsig-screendump", 0);
+    try {
+      // QEMU opens a set's member by access mode: only a write-only descriptor will do.
+      this.#writeEnd = reopen(this.#file.fd, OPEN.WRITE_ONLY);
+    } catch (error) {
+      this.#file.close();
+      throw error;
+    }
+  }
+
+  get nextNs(): number {
+    if (this.#state !== "resting") return NEVER;
+    return this.#isWanted ? 0 : this.#lastNs + this.#gapNs;
+  }
+
+  demand(perSecond: number): void {
+    assert(perSecond >= 0 && perSecond <= 240, "a rate is 0 to 240 pictures a second");
+    this.#gapNs = perSecond === 0 ? NEVER : SECOND / perSecond;
+  }
+
+  once(): void {
+    this.#isWanted = true;
+  }
+
+  step(nowNs: number): void {
+    if (nowNs < this.nextNs) return;
+    this.#lastNs = nowNs;
+    this.#isServing = this.#isWanted;
+    this.#isWanted = false;
+    this.#state = "dumping";
+    // The descriptor's position is shared with QEMU's duplicate: it writes where the last picture ended
+    // otherwise.
+    ftruncate(this.#writeEnd.fd, 0);
+    seekTo(this.#writeEnd.fd, 0);
+    this.#port.dump(this.#isFileKnown ? -1 : this.#writeEnd.fd);
+  }
+
+  /**
+   * QEMU has answered.
+   *
+   * @param code 0, or why there is no picture
+   * @param words QEMU's, escaped
+   * @param nowNs the time
+   */
+  onDumped(code: number, words: string, nowNs: number): void {
+    if (this.#state === "ended") return;
+    assert(this.#state === "dumping", "an answer was asked for");
+    this.#state = "resting";
+    if (code !== CODE.ok) return this.#lose(code, words === "" ? "QEMU makes no screendump" : words);
+    this.#isFileKnown = true;
+    const length = Math.min(statFd(this.#file.fd).sizeBytes, MAX_VGPU_SLOT_BYTES);
+    const painted = this.#painter.paint(this.#file.fd, length, this.#canvas);
+    if (!painted.ok) return this.#onBroken(painted.why);
+    this.#broken = 0;
+    this.#canvas.commit(nowNs);
+    if (!this.#isServing) return;
+    this.#isServing = false;
+    this.#port.onPicture();
+  }
+
+  [Symbol.dispose](): void {
+    this.#state = "ended";
+    this.#writeEnd.close();
+    this.#file.close();
+  }
+
+  #onBroken(why: string): void {
+    if (++this.#broken >= MAX_BROKEN) {
+      return this.#lose(CODE["protocol-error"], `QEMU's screendump is not valid: ${why}`);
+    }
+    this.#isWanted ||= this.#isServing;
+  }
+
+  #lose(code: number, why: string): void {
+    this.#state = "ended";
+    this.#port.onLost(code, why);
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * A monitor by a connection that somebody else has made: a descriptor that was inherited or sent (one end of
+ * a socket pair whose other end QEMU was started with). It is used once: when it ends there is no other.
+ * @module
+ */
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { peerCredentials } from "../../../ffi/unix_socket.ts";
+import { GIVEN_ENDED } from "./qmp_loss.ts";
+import { type QmpAttempt, type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "./qmp_transport.ts";
+
+const NOBODY = 0xffff_ffff;
+
+/** One connection, whose owner it is until it is used. */
+export class GivenTransport implements QmpTransport, Disposable {
+  readonly name: string;
+  readonly passesDescriptors: boolean;
+  readonly canReconnect = false;
+  #socket: OwnedFd | null;
+
+  /**
+   * Takes over a connected, nonblocking stream socket.
+   *
+   * @param name how it is told in messages: "fd:7"
+   */
+  constructor(socket: OwnedFd, name = `fd:${socket.fd}`) {
+    this.name = name;
+    this.#socket = socket;
+    this.passesDescriptors = isUnix(socket.fd);
+  }
+
+  connect(): QmpAttempt {
+    const socket = this.#socket;
+    this.#socket = null;
+    return socket === null ? { outcome: "failed", loss: GIVEN_ENDED } : { outcome: "connected", socket };
+  }
+
+  finish(socket: OwnedFd): QmpAttempt {
+    return { outcome: "connected", socket };
+  }
+
+  /** The process at the other end of a pair is the one that made the pair. */
+  peerOf(fd: number): QmpPeer {
+    return this.passesDescriptors ? peerCredentials(fd) : UNKNOWN_PEER;
+  }
+
+  /** Closes it when nobody has used it. */
+  [Symbol.dispose](): void {
+    this.#socket?.close();
+    this.#socket = null;
+  }
+}
+
+/** Only unix sockets know their peer; others answer with a process and a user that are nobody's. */
+function isUnix(fd: number): boolean {
+  const { pid, uid } = peerCredentials(fd);
+  return pid !== 0 || uid !== NOBODY;
+}

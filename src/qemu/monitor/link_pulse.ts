@@ -1,0 +1,64 @@
+/**
+ * Whether a monitor that is up still lives: when to ask it for a sign, and when it has given none for too
+ * long. Pure: it is told the time and what was heard.
+ *
+ * A question is asked only after 1.25 to 1.5 s of quiet, on a grid of 250 ms that all monitors share, so that
+ * many of them wake the loop together. Silence is told 2.75 s after the last sign of life.
+ * @module
+ */
+import { MS, SECOND } from "../../base/clock.ts";
+
+const QUIET_NS = 1.25 * SECOND;
+const GRID_NS = 250 * MS;
+const STALE_NS = 2.75 * SECOND;
+/** A heartbeat gets this long at least, also when the loop itself was away. */
+const ANSWER_NS = 1.25 * SECOND;
+
+/**
+ * What is to be done. `wait`: look again later. `ask`: send a heartbeat, then look again. `silent`: nothing
+ * came in time, as far as was read.
+ */
+export type PulseVerdict =
+  | { readonly act: "wait" | "ask"; readonly untilNs: number }
+  | { readonly act: "silent" };
+
+/** The pulse of one monitor. */
+export class LinkPulse {
+  #heardNs = 0;
+  #askedNs = 0;
+
+  /** When something was heard last. */
+  get heardNs(): number {
+    return this.#heardNs;
+  }
+
+  /** Bytes have come. */
+  heard(nowNs: number): void {
+    this.#heardNs = nowNs;
+  }
+
+  /** When to look first at a monitor that comes up now. */
+  firstLookNs(nowNs: number): number {
+    return onGrid(nowNs + QUIET_NS);
+  }
+
+  /** Looks. */
+  check(nowNs: number): PulseVerdict {
+    if (nowNs - this.#heardNs < QUIET_NS) return { act: "wait", untilNs: onGrid(this.#heardNs + QUIET_NS) };
+    if (this.#askedNs <= this.#heardNs) {
+      this.#askedNs = nowNs;
+      return { act: "ask", untilNs: onGrid(nowNs + QUIET_NS) };
+    }
+    const staleNs = Math.max(this.#heardNs + STALE_NS, this.#askedNs + ANSWER_NS);
+    return nowNs < staleNs ? { act: "wait", untilNs: staleNs } : { act: "silent" };
+  }
+
+  /** When to look again, if what was read since has brought a sign of life; undefined when it has not. */
+  secondLookNs(): number | undefined {
+    return this.#heardNs >= this.#askedNs ? onGrid(this.#heardNs + QUIET_NS) : undefined;
+  }
+}
+
+function onGrid(ns: number): number {
+  return Math.ceil(ns / GRID_NS) * GRID_NS;
+}

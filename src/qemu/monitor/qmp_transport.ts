@@ -1,0 +1,50 @@
+/**
+ * How a monitor is reached: the port between a link and the ways of getting a connection to a QEMU. A
+ * transport gives connected stream sockets, one after another, and says what is known of who is at the other
+ * end. It speaks no QMP.
+ * @module
+ */
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import type { QmpLoss } from "./qmp_loss.ts";
+
+/** A try to connect. */
+export type QmpAttempt =
+  | { readonly outcome: "connected"; readonly socket: OwnedFd }
+  /** It is decided when the socket is writable: then {@linkcode QmpTransport.finish} is asked. */
+  | { readonly outcome: "connecting"; readonly socket: OwnedFd }
+  | { readonly outcome: "failed"; readonly loss: QmpLoss };
+
+/** Who is at the other end, by the kernel's word. */
+export interface QmpPeer {
+  /** The process; 0 when it cannot be known. */
+  readonly pid: number;
+  /** Its user when it began to listen; -1 when it cannot be known. */
+  readonly uid: number;
+}
+
+/** Nobody that the kernel could name. */
+export const UNKNOWN_PEER: QmpPeer = { pid: 0, uid: -1 };
+
+/** A way to a monitor. */
+export interface QmpTransport {
+  /** The place, for logs and messages: "/run/web.qmp", "tcp:127.0.0.1:4444". */
+  readonly name: string;
+  /** Whether descriptors can go with a command (SCM_RIGHTS). */
+  readonly passesDescriptors: boolean;
+  /** Whether it can be connected again, after a loss or by a next user. */
+  readonly canReconnect: boolean;
+  /** Begins to connect. It never waits and never throws for what the other end does. */
+  connect(): QmpAttempt;
+  /**
+   * Goes on with a connection that is writable now.
+   *
+   * @param socket of the attempt before, which the transport takes over
+   */
+  finish(socket: OwnedFd): QmpAttempt;
+  /**
+   * Who is at the other end.
+   *
+   * @param fd a connected socket of this transport's, borrowed
+   */
+  peerOf(fd: number): QmpPeer;
+}

@@ -1,0 +1,88 @@
+/**
+ * Where a monitor is, as a person writes it: `/run/web.qmp`, or `tcp:HOST:PORT`. A host is an IP address or
+ * `localhost`: whoever connects is a loop, which cannot wait for a name server.
+ * @module
+ */
+
+/** A place. */
+export type QmpAddress =
+  | { readonly kind: "unix"; readonly path: string }
+  | {
+    readonly kind: "tcp";
+    /** IP addresses to try, one after another. */
+    readonly hosts: readonly string[];
+    readonly port: number;
+    /** As it was written. */
+    readonly text: string;
+  };
+
+/** Longest path of a unix socket, in bytes. */
+const MAX_PATH_BYTES = 107;
+const LOCALHOST: readonly string[] = ["127.0.0.1", "::1"];
+
+/**
+ * Reads a place.
+ *
+ * @returns what is wrong with it as a sentence's end ("is …") when it is not valid
+ */
+export function readQmpAddress(
+  text: string,
+): QmpAddress | { readonly kind: "invalid"; readonly why: string } {
+  if (text.startsWith("tcp:")) return readTcp(text);
+  if (!text.startsWith("/")) {
+    return invalid(`is ${text}, and must be an absolute path or tcp:HOST:PORT`);
+  }
+  if (text.includes("\0")) return invalid("has a NUL character inside");
+  if (new TextEncoder().encode(text).length > MAX_PATH_BYTES) {
+    return invalid(`is longer than the ${MAX_PATH_BYTES} bytes that a socket's path may have`);
+  }
+  return { kind: "unix", path: text };
+}
+
+function readTcp(text: string): ReturnType<typeof readQmpAddress> {
+  // An IPv6 address has colons of its own; brackets around it are welcome and not needed.
+  const found = /^tcp:(?:\[([^\]]*)\]|(.*)):([^:]*)$/s.exec(text);
+  if (found === null) return invalid(`is ${text}, and must be tcp:HOST:PORT`);
+  const port = /^[0-9]{1,5}$/.test(found[3] ?? "") ? Number(found[3]) : 0;
+  if (port < 1 || port > 65_535) return invalid(`is ${text}, and its port must be 1 to 65535`);
+  const host = found[1] ?? found[2] ?? "";
+  if (host === "localhost" && found[1] === undefined) return { kind: "tcp", hosts: LOCALHOST, port, text };
+  const isAddress = isIpv6(host) || (found[1] === undefined && isIpv4(host));
+  if (isAddress) return { kind: "tcp", hosts: [host], port, text };
+  return invalid(
+    `is ${text}, and its host must be an IPv4 or IPv6 address, or localhost: names are not looked up`,
+  );
+}
+
+/** Four numbers with dots, and no other form that inet_aton takes. */
+export function isIpv4(text: string): boolean {
+  const parts = text.split(".");
+  return parts.length === 4 &&
+    parts.every((part) => /^(0|[1-9][0-9]{0,2})$/.test(part) && Number(part) < 256);
+}
+
+/** As RFC 4291 writes it, without a zone. */
+export function isIpv6(text: string): boolean {
+  if (text.length > 45 || !/^[0-9a-fA-F:.]+$/.test(text)) return false;
+  const halves = text.split("::");
+  if (halves.length > 2) return false;
+  const counts = halves.map((half, i) => groupCount(half, i === halves.length - 1));
+  const count = counts.reduce((sum, groups) => sum + groups, 0);
+  // The two colons stand for one group at least.
+  return halves.length === 2 ? count <= 7 : count === 8;
+}
+
+/** How many 16-bit groups half an address has, NaN when it has none; an IPv4 address at the end is two. */
+function groupCount(half: string, isLast: boolean): number {
+  if (half === "") return 0;
+  const parts = half.split(":");
+  const last = parts.at(-1) ?? "";
+  const hasIpv4 = isLast && isIpv4(last);
+  const groups = hasIpv4 ? parts.slice(0, -1) : parts;
+  if (!groups.every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return NaN;
+  return groups.length + (hasIpv4 ? 2 : 0);
+}
+
+function invalid(why: string): { readonly kind: "invalid"; readonly why: string } {
+  return { kind: "invalid", why };
+}

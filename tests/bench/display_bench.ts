@@ -1,0 +1,146 @@
+/**
+ * The picture of a std VGA out of QEMU's memory, beside a QMP screendump of the same VM as PNG; and what
+ * taking 60 of them a second does to QEMU's answers. The VM has no system: its boot sector sets the mode.
+ * @module
+ */
+import { monotonicClock } from "../../ffi/clock.ts";
+import { MemoryCanvas } from "../../src/display/canvas.ts";
+import { parseRegisters, registersCommand } from "../../src/display/vga/monitor_texts.ts";
+import { VideoMemory } from "../../src/display/vga/video_memory.ts";
+import { VramSource } from "../../src/display/vga/vram_source.ts";
+import { VgaGuest } from "../guest/vga_guest.ts";
+import type { WatchOrder } from "./display_watcher.ts";
+import { type Bench, type BenchResult, resultOf } from "./bench.ts";
+
+const ROUNDS = 31;
+const QUESTIONS = 400;
+const WINDOWS = 9;
+
+/** A source that knows the mode by QEMU's memory, on a VM at 1280x800x32. */
+async function withSource<T>(
+  use: (guest: VgaGuest, source: VramSource, canvas: MemoryCanvas) => Promise<T>,
+): Promise<T> {
+  await using guest = await VgaGuest.start();
+  await guest.setMode({ width: 1280, height: 800, bits: 32 });
+  // Nearly black: what a PNG is made of fastest.
+  await guest.fill(1, 1);
+  const [card] = await guest.cards();
+  if (card?.registers === undefined) throw new Error("the VM has no VGA");
+  const canvas = new MemoryCanvas();
+  let asked = false;
+  using source = new VramSource(VideoMemory.open(await guest.place(card)), canvas, {
+    onLost: (_code, why) => console.error(why),
+    onPicture: () => {},
+    onNoPicture: () => {},
+    onMode: () => {},
+    askMode: () => asked = true,
+  }, { isVga: true });
+  source.demand(240);
+  while (!source.readsRegisters) {
+    source.step(monotonicClock.nowNs());
+    if (!asked) continue;
+    asked = false;
+    const answer = parseRegisters(await guest.monitor(registersCommand(card.registers)));
+    source.onRegisters(answer, monotonicClock.nowNs());
+  }
+  source.demand(0);
+  return await use(guest, source, canvas);
+}
+
+function picture(source: VramSource): void {
+  source.once();
+  source.step(monotonicClock.nowNs());
+}
+
+async function timed(work: () => void | Promise<void>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+/** Pictures of which everything is new, pictures of which nothing is, and screendumps, in turns. */
+function pictures(): Promise<BenchResult[]> {
+  return withSource(async (guest, source, canvas) => {
+    const file = `${guest.vm.dir}/picture.png`;
+    const dump = async () => void await guest.qmp.execute("screendump", { filename: file, format: "png" });
+    const [fresh, still, dumps]: [number[], number[], number[]] = [[], [], []];
+    for (let round = -3; round < ROUNDS; round++) {
+      canvas.words.fill(0x55_5555);
+      const figures = [
+        await timed(() => picture(source)),
+        await timed(() => picture(source)),
+        await timed(dump),
+      ] as const;
+      if (round < 0) continue;
+      fresh.push(figures[0]);
+      still.push(figures[1]);
+      dumps.push(figures[2]);
+    }
+    const peer = "QMP screendump png";
+    return [
+      resultOf("display.vram", "ms/1280x800", "lower", fresh, dumps, peer),
+      resultOf("display.vram_still", "ms/1280x800", "lower", still, dumps, peer),
+    ];
+  });
+}
+
+/** The slowest of a hundred answers of QEMU: alone, with 60 pictures a second, with 60 screendumps. */
+async function answers(): Promise<BenchResult[]> {
+  await using guest = await VgaGuest.start({ qmpSockets: 2 });
+  await guest.setMode({ width: 1280, height: 800, bits: 32 });
+  await guest.fill(1, 64);
+  const [card] = await guest.cards();
+  if (card?.registers === undefined) throw new Error("the VM has no VGA");
+  const registers = parseRegisters(await guest.monitor(registersCommand(card.registers)));
+  const place = await guest.place(card);
+  const file = `${guest.vm.dir}/picture.ppm`;
+  const p99 = async (): Promise<number> => {
+    const times: number[] = [];
+    for (let i = 0; i < QUESTIONS; i++) {
+      times.push(await timed(async () => void await guest.qmp.execute("query-status")));
+    }
+    return times.sort((a, b) => a - b)[Math.floor(QUESTIONS * 0.99)] as number;
+  };
+  const [quiet, watched, dumped]: [number[], number[], number[]] = [[], [], []];
+  await p99();
+  for (let window = 0; window < WINDOWS; window++) {
+    quiet.push(await p99());
+    {
+      using _watcher = await Watcher.start({ place, registers, qmpPath: "", file });
+      watched.push(await p99());
+    }
+    using _dumper = await Watcher.start({ place, registers, qmpPath: guest.vm.qmpPath, file });
+    dumped.push(await p99());
+  }
+  const peer = "query-status unwatched";
+  return [
+    resultOf("display.vram_answers", "ms p99", "lower", watched, quiet, peer),
+    resultOf("display.dump_answers", "ms p99", "lower", dumped, quiet, peer),
+  ];
+}
+
+/** A thread that takes 60 pictures a second. */
+class Watcher implements Disposable {
+  readonly #worker = new Worker(new URL("./display_watcher.ts", import.meta.url).href, { type: "module" });
+
+  /** Starts it and waits for its first picture. */
+  static async start(order: WatchOrder): Promise<Watcher> {
+    const watcher = new Watcher();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    watcher.#worker.onmessage = () => resolve();
+    watcher.#worker.onerror = (event) => reject(new Error(event.message));
+    watcher.#worker.postMessage(order);
+    await promise;
+    return watcher;
+  }
+
+  [Symbol.dispose](): void {
+    this.#worker.terminate();
+  }
+}
+
+/** All benchmarks of displays. */
+export const benches: readonly Bench[] = [
+  { name: "display.vram", names: ["display.vram", "display.vram_still"], run: pictures },
+  { name: "display.vram_answers", names: ["display.vram_answers", "display.dump_answers"], run: answers },
+];
