@@ -20,7 +20,10 @@ export type WaitCondition =
   | { readonly process: string }
   /** The VM is in a state, or comes into it: "running", "paused", "shutdown", "reset", … */
   | { readonly state: string }
-  /** The VM is there: its seams are up, and the memory of its system can be read where the daemon looks for one. */
+  /**
+   * The VM is there: its seams are up, and the memory of its system can be read where the daemon looks for
+   * one.
+   */
   | { readonly ready: true };
 
 /** What was there, where, and when. */
