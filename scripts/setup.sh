@@ -91,8 +91,8 @@ denort() {
   rm -rf "$staging"
 }
 
-# What `deno bundle` bundles with (scripts/build/bundle.ts): Deno gets it when it is first needed. Without it the
-# executable is compiled all the same.
+# What `deno bundle` bundles with (scripts/build/bundle.ts): Deno gets it when it is first needed. Without it
+# the executable is compiled all the same.
 bundler() {
   local scratch
   scratch=$(mktemp -d "$tools/bundle.XXXXXX")

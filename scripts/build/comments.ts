@@ -18,7 +18,7 @@ const NAMED =
   /(?<![\w/.:~$-])((?:[\w.-]+\/)*[\w-][\w.-]*\.(?:ts|c|h|md|sh|py|toml|service|tmpfiles))(?![\w/-])/g;
 /** Files that are named and belong to somebody else, or to the reader. */
 const ELSEWHERE =
-  /NAME|^mine\.(ts|py)$|^(linux|sys|netinet)\/|^(input-event-codes|mod|main|worker|NAME|vmsigd|name)\.\w+$|^(capability|fcntl|input)\.h$/;
+  /NAME|^mine\.(ts|py)$|^(linux|sys|netinet|vgasrc)\/|^(input-event-codes|mod|main|worker|NAME|vmsigd|name)\.\w+$|^(capability|fcntl|input)\.h$/;
 const UNSEEN =
   /\bseed header|\bshared\/(CONTRACT|FACTS|ARCHITECTURE|seeds)|\bthe contract('s)?\b|\(contract\b|\bcontract[,:)]/i;
 

@@ -15,13 +15,21 @@ export interface Subscription {
   readonly prioMin: number;
   /** Endpoints, already widened: "0 = all" of the wire is ALL_ENDPOINTS here. */
   readonly endpoints: EndpointMask;
+  /** Kinds from this one on are not wanted: the control does not know them. Left out: it knows all. */
+  readonly kindsBelow?: number;
 }
 
 /** Everything. */
 export const SUBSCRIBE_ALL: Subscription = { sources: ALL_SOURCES, prioMin: 0, endpoints: ALL_ENDPOINTS };
 
 /** A subscription from the wire's numbers. */
-export function subscriptionOf(sources: number, prioMin: number, endpoints: EndpointMask): Subscription {
+export function subscriptionOf(
+  sources: number,
+  prioMin: number,
+  endpoints: EndpointMask,
+  kindsBelow?: number,
+): Subscription {
   const all = endpoints.lo === 0 && endpoints.hi === 0;
-  return { sources, prioMin, endpoints: all ? ALL_ENDPOINTS : endpoints };
+  const wanted = { sources, prioMin, endpoints: all ? ALL_ENDPOINTS : endpoints };
+  return kindsBelow === undefined ? wanted : { ...wanted, kindsBelow };
 }

@@ -15,6 +15,7 @@ import {
   INPUT_HELD_ENTRIES,
   INPUT_HELD_TRUNC,
   LEASE_CLASS_NAMES,
+  type LeaseClass,
   LIFE,
   VM_DETAIL_NAMES,
   VM_OP,
@@ -216,7 +217,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     options: CommandOptions & { readonly ttlMs?: number } = {},
   ): Promise<Lease> {
     const endpoint = await this.endpoint(ref);
-    const cls = LEASE_CLASS_NAMES.indexOf(className);
+    const cls = LEASE_CLASS_NAMES.indexOf(className) as LeaseClass;
     const { linkNumber } = this.#session;
     const what = `acquire ${className} of ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_ACQUIRE, endpoint, what, (event) => {

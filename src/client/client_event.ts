@@ -12,21 +12,22 @@ import { assert } from "../base/assert.ts";
 import { readU64 } from "../base/layout.ts";
 import { INLINE_BYTES } from "../base/limits.ts";
 import { FRAME } from "../protocol/frame.ts";
-import { KIND, type KindName, kindName } from "../event/kind.ts";
-import { prioName } from "../event/priority.ts";
-import { sourceName } from "../event/source.ts";
+import type { Dir } from "../event/defaults.ts";
+import { KIND, type Kind, type KindName, kindName } from "../event/kind.ts";
+import { type Prio, prioName } from "../event/priority.ts";
+import { type Source, sourceName } from "../event/source.ts";
 import { type BodyOf, readBody, type TypedKind } from "./typed_body.ts";
 
 /** One received event. */
 export class ClientEvent implements Disposable {
   /** Its kind, see `event/kind.ts`. */
-  readonly kind: number;
+  readonly kind: Kind;
   /** The seam it crossed, see `event/source.ts`. */
-  readonly source: number;
+  readonly source: Source;
   /** 0 up, 1 down. */
-  readonly dir: number;
+  readonly dir: Dir;
   /** Its priority class. */
-  readonly prio: number;
+  readonly prio: Prio;
   /** Which VM; of a CORE event that concerns none, 0. */
   readonly endpoint: number;
   /** The core's number of it, for this control. */
@@ -57,10 +58,10 @@ export class ClientEvent implements Disposable {
    * @param fds what came with it; owned by the event from now on
    */
   constructor(view: DataView<ArrayBuffer>, offset: number, fds: readonly OwnedFd[] = []) {
-    this.kind = view.getUint16(offset + FRAME.kind, true);
-    this.source = view.getUint8(offset + FRAME.source);
-    this.dir = view.getUint8(offset + FRAME.dir);
-    this.prio = view.getUint8(offset + FRAME.prio);
+    this.kind = view.getUint16(offset + FRAME.kind, true) as Kind;
+    this.source = view.getUint8(offset + FRAME.source) as Source;
+    this.dir = view.getUint8(offset + FRAME.dir) as Dir;
+    this.prio = view.getUint8(offset + FRAME.prio) as Prio;
     this.bodyFormat = view.getUint8(offset + FRAME.bodyFormat);
     this.endpoint = view.getUint32(offset + FRAME.endpoint, true);
     this.seq = view.getUint32(offset + FRAME.seq, true);

@@ -4,7 +4,7 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
-import { LEASE_CLASS_NAMES } from "../event/body_number.ts";
+import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 
 /** Classes of leases by their names. */
 export type LeaseClassName = "input" | "power" | "memwrite";
@@ -40,7 +40,7 @@ export class Lease implements AsyncDisposable {
   /** The endpoint. */
   readonly endpoint: number;
   /** The class's number. */
-  readonly cls: number;
+  readonly cls: LeaseClass;
   /** The fencing token: it grows with every grant of this endpoint and class. */
   readonly token: number;
   /** How often its owner must be heard, ms; 0 = never. The client takes care of it. */
@@ -65,7 +65,7 @@ export class Lease implements AsyncDisposable {
    * @param token the fencing token
    * @param ttlMs the promise to be heard, 0 for none
    */
-  constructor(home: LeaseHome, endpoint: number, cls: number, token: number, ttlMs: number) {
+  constructor(home: LeaseHome, endpoint: number, cls: LeaseClass, token: number, ttlMs: number) {
     this.#home = home;
     this.endpoint = endpoint;
     this.cls = cls;

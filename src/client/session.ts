@@ -20,6 +20,7 @@ import { NO_ENDPOINT } from "../base/ids.ts";
 import { DIR, type Dir, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import { KINDS_OF_OLD } from "../protocol/version.ts";
 import type { ClientEvent } from "./client_event.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS } from "./command_options.ts";
 import type { EventFilter } from "./event_filter.ts";
@@ -35,12 +36,10 @@ import { PendingCommands } from "./pending_commands.ts";
 import { checkPace, type ReconnectOptions, Reconnector } from "./reconnector.ts";
 import { RosterView } from "./roster_view.ts";
 import { ScreenBook } from "./screen_book.ts";
+import type { SessionState } from "./session_state.ts";
 import { StreamSet } from "./stream_set.ts";
 
 export { type CommandOptions, DEFAULT_TIMEOUT_MS };
-
-/** One past the largest kind of a daemon that does not say it. */
-const KINDS_OF_OLD = 112;
 
 /** What a session is made of. */
 export interface SessionOptions extends Introduction {
@@ -49,18 +48,6 @@ export interface SessionOptions extends Introduction {
   /** How to come back to a daemon that went away; undefined = not at all. */
   readonly reconnect?: ReconnectOptions | undefined;
 }
-
-type State =
-  | { readonly is: "new" }
-  | { readonly is: "up"; readonly link: Link }
-  | {
-    readonly is: "away";
-    readonly sinceNs: number;
-    readonly lastSeq: number;
-    readonly reconnector: Reconnector;
-    readonly returning: Promise<void>;
-  }
-  | { readonly is: "ended"; readonly fault: Fault | undefined };
 
 /** One client's state. */
 export class Session implements LinkHost {
@@ -76,7 +63,7 @@ export class Session implements LinkHost {
   readonly #pool = new EventPool(64);
   readonly #pending = new PendingCommands();
   readonly #streams = new StreamSet(() => this.#wake());
-  #state: State = { is: "new" };
+  #state: SessionState = { is: "new" };
   /** The link that says HELLO now. */
   #opening: Link | undefined;
   /** Links that have ended and are being put away. */

@@ -7,6 +7,7 @@ import type { ControlId } from "../base/ids.ts";
 import { type EndpointMask, type Grant, maskAnd, maskHas } from "../access/grant.ts";
 import { UP_CAPS } from "../access/requirement.ts";
 import { CAP } from "../event/capability.ts";
+import { KIND_MAX } from "../event/kind.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -37,6 +38,7 @@ export class ControlSlot {
   #endpoints: EndpointMask;
   #sources = 0;
   #prioMin = 0;
+  #kindsBelow: number = KIND_MAX;
 
   /** Makes the slot of a control with what it was granted. */
   constructor(id: ControlId, control: Control, grant: Grant, account: MemoryAccount = new MemoryAccount()) {
@@ -73,6 +75,7 @@ export class ControlSlot {
     this.#endpoints = maskAnd(grant.endpoints, subscription.endpoints);
     this.#sources = grant.sources & subscription.sources;
     this.#prioMin = subscription.prioMin;
+    this.#kindsBelow = subscription.kindsBelow ?? KIND_MAX;
   }
 
   /**
@@ -81,6 +84,7 @@ export class ControlSlot {
   wants(event: TransferEvent): boolean {
     return (
       ((this.#sources >>> event.source) & 1) === 1 && event.prio >= this.#prioMin &&
+      event.kind < this.#kindsBelow &&
       (this.#grant.caps & (UP_CAPS[event.kind] as number)) !== 0
     );
   }

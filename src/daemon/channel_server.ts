@@ -8,6 +8,7 @@
  * @module
  */
 import { isShortage } from "../../ffi/accept_loop.ts";
+import { assert } from "../base/assert.ts";
 import { SECOND } from "../base/clock.ts";
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
@@ -84,6 +85,7 @@ export class ChannelServers implements TimerHandler {
 
   #start(channel: ChannelConfig): void {
     const { name, order } = channel;
+    assert(!this.#servers.has(name), "a channel is served once");
     try {
       Deno.mkdirSync(this.#folder, { recursive: true, mode: 0o755 });
       const uids = this.#uidsOf(channel);

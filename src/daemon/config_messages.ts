@@ -4,6 +4,7 @@
  * is small and read by itself; the last one makes it whole, and only then does anything change.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { Config } from "./config.ts";
 import { INBOX } from "./plan.ts";
 
@@ -95,6 +96,7 @@ export class ConfigAssembler {
   /** A piece has come; the first of another config ends the one before. */
   piece(message: Uint8Array): void {
     const { id, list, items } = JSON.parse(decoder.decode(message)) as Piece;
+    assert(LISTS.includes(list), "a piece is of a list that a config has");
     this.#begin(id);
     for (const item of items) this.#lists[list].push(item);
   }

@@ -5,17 +5,18 @@
  * lines are counted, and the number is told in their place. When the reader has gone for good, lines are
  * dropped in silence.
  *
- * A line that is said again and again is folded (log_fold.ts). Records, the audit trail's lines, are never
- * folded, and have room of their own when others have used up theirs.
+ * A line that is said again and again is counted (repeat_filter.ts). Records, the audit trail's lines, are
+ * written each time, and have room of their own when others have used up theirs.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
 import { isOsError, OsError } from "../../ffi/os_error.ts";
 import { OUT, pollNow } from "../../ffi/poller.ts";
 import { writeFrom } from "../../ffi/stream.ts";
+import { assert } from "../base/assert.ts";
 import { type Clock, NEVER } from "../base/clock.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
-import { LogFold } from "./log_fold.ts";
+import { RepeatFilter } from "./repeat_filter.ts";
 
 /** A pipe that can be written takes this much without blocking (PIPE_BUF). */
 const MAX_LINE_BYTES = 4096;
@@ -37,7 +38,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
   readonly #prefix: string;
   readonly #clock: Clock;
   readonly #stamp: () => string;
-  readonly #fold = new LogFold();
+  readonly #filter = new RepeatFilter();
   #armedNs = NEVER;
   #loop: LoopPort | null = null;
   readonly #waiting: Uint8Array<ArrayBuffer>[] = [];
@@ -51,7 +52,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
    *
    * @param fd borrowed
    * @param journal whether lines begin with a syslog priority
-   * @param clock the time by which repeated lines are folded
+   * @param clock the time by which repeated lines are counted
    * @param stamp what a line begins with when it is written: its time, where the reader gives it none
    */
   constructor(fd: number, journal: boolean, clock: Clock = monotonicClock, stamp: () => string = () => "") {
@@ -63,6 +64,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
 
   /** From now on `loop` tells when there is room again. */
   watchOn(loop: LoopPort): void {
+    assert(this.#loop === null, "a log is watched by one loop");
     this.#loop = loop;
     this.#watch();
     this.#arm();
@@ -76,28 +78,28 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
   /**
    * Writes a line, keeps it until there is room, counts it as the same as one before, or counts it as lost.
    *
-   * @param isRecord whether it must not be folded, and be the last to be lost
+   * @param isRecord whether it must not be counted instead of written, and be the last to be lost
    */
   write(line: string, isRecord = false): void {
     if (this.#isGone) return;
     const nowNs = this.#clock.nowNs();
-    this.#fold.sweep(nowNs, this.#putFolded);
+    this.#filter.sweep(nowNs, this.#putRepeated);
     if (isRecord) this.#putLine(line, MAX_WAITING_RECORD_BYTES);
-    else if (this.#fold.admits(line, nowNs)) this.#putLine(line, MAX_WAITING_BYTES);
+    else if (this.#filter.admits(line, nowNs)) this.#putLine(line, MAX_WAITING_BYTES);
     else this.#arm();
   }
 
   /** Called by the loop: the second of a repeated line is over. */
   onTimer(): void {
     this.#armedNs = NEVER;
-    this.#fold.sweep(this.#clock.nowNs(), this.#putFolded);
+    this.#filter.sweep(this.#clock.nowNs(), this.#putRepeated);
     this.#arm();
   }
 
-  readonly #putFolded = (line: string): void => this.#putLine(line, MAX_WAITING_BYTES);
+  readonly #putRepeated = (line: string): void => this.#putLine(line, MAX_WAITING_BYTES);
 
   #arm(): void {
-    const dueNs = this.#fold.deadlineNs;
+    const dueNs = this.#filter.deadlineNs;
     if (this.#loop === null || dueNs >= this.#armedNs) return;
     this.#armedNs = dueNs;
     this.#loop.arm(this, dueNs);
@@ -136,7 +138,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
 
   /** Writes what waits and still finds room, and lets go of the loop; the descriptor stays open. */
   [Symbol.dispose](): void {
-    this.#fold.sweep(NEVER, this.#putFolded);
+    this.#filter.sweep(NEVER, this.#putRepeated);
     while (this.#waiting.length > 0) {
       const before = this.#waiting.length;
       this.onReady();
@@ -149,6 +151,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
 
   #watch(): void {
     if (this.#loop === null || this.#watching || this.#waiting.length === 0) return;
+    assert(!this.#isGone, "nothing waits for a reader that has gone");
     this.#loop.watch(this.#fd, OUT, this);
     this.#watching = true;
   }

@@ -58,8 +58,17 @@ export {
   X64_5,
 } from "./paging.ts";
 export { PAGE_BYTES, PhysicalMemory, type Residency } from "./physical_memory.ts";
+export {
+  kernelHalf,
+  reverseLookup,
+  type ScanEnd,
+  type ScannedPage,
+  scanPages,
+  userHalf,
+} from "./page_scan.ts";
 export type { Listing, MemoryMap, Module, Process } from "./process.ts";
 export type { RamPort, RamSegment } from "./ram_port.ts";
+export { ScatterReader } from "./scatter.ts";
 export { SyntheticRam } from "./synthetic_ram.ts";
 export {
   isSystemName,

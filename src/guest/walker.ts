@@ -186,7 +186,7 @@ export class Walker {
       if (isPage && level !== last && !this.#isLegalPage(level, entryLo)) {
         return this.#stop(WALK.reserved, shift, entryLo, entryHi, table);
       }
-      // Frames are int32: what lies past 8 TiB is no RAM that we know.
+      // Frames are int32: what lies past 8 TiB is not RAM that we index.
       if ((entryHi & PTE_FRAME_HI) >= 0x800) return this.#stop(WALK.outOfRam, shift, entryLo, entryHi, table);
       const frame = (entryHi & PTE_FRAME_HI) << 20 | entryLo >>> 12;
       if (isPage) {

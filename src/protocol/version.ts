@@ -7,3 +7,5 @@
 
 /** The version that this daemon and this client speak. */
 export const PROTOCOL = 1;
+/** One past the largest kind that a peer knows which does not say so: those of the first version. */
+export const KINDS_OF_OLD = 112;

@@ -47,7 +47,7 @@ export class ElfCore implements RamPort {
    *
    * @param fd the file, open for reading; owned from now on, also when this throws
    * @param name what to call it in messages
-   * @throws {Fault} `bad-argument` when it is no ELF core of x86-64, `refused` when it is cut short or
+   * @throws {Fault} `bad-argument` when it is not an ELF core of x86-64, `refused` when it is cut short or
    *   contradicts itself
    */
   constructor(fd: OwnedFd, name: string) {
@@ -125,7 +125,9 @@ function readSegments(fd: number, name: string, sizeBytes: number): CoreSegment[
   const view = new DataView(header.buffer);
   const isCore = have === HEADER_BYTES && isElf(header) && header[4] === 2 && header[5] === 1 &&
     view.getUint16(16, true) === ET_CORE && view.getUint16(18, true) === EM_X86_64;
-  if (!isCore) throw new Fault("bad-argument", `Cannot open ${name}: it is no ELF core of an x86-64 machine`);
+  if (!isCore) {
+    throw new Fault("bad-argument", `Cannot open ${name}: it is not an ELF core of an x86-64 machine`);
+  }
   const at = readU64(view, 32);
   const count = view.getUint16(56, true);
   if (view.getUint16(54, true) !== PROGRAM_HEADER_BYTES || count === 0 || count > MAX_CORE_SEGMENTS) {

@@ -3,7 +3,7 @@
  *
  * Only the view of the address space "memory" counts; lines look like `0000000000000000-000000000009ffff
  * (prio 0, ram): ram0`, with ` @OFFSET` when the piece does not start at its block's beginning and ` KVM`
- * behind. Blocks that are no RAM backend (firmware, video memory) are left out; RAM that shows as rom (the
+ * behind. Blocks that are not RAM backends (firmware, video memory) are left out; RAM that shows as rom (the
  * BIOS shadow) is in.
  * @module
  */

@@ -205,7 +205,7 @@ function linkOf(path: string): string | undefined {
   try {
     return Deno.readLinkSync(path);
   } catch (error) {
-    // Closed between the listing and now, or a name that is no text: none of QEMU's RAM.
+    // Closed between the listing and now, or a name that is not valid text: none of QEMU's RAM.
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.InvalidData) return undefined;
     throw error;
   }

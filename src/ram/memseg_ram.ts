@@ -52,7 +52,7 @@ export function openMemsegs(
 }
 
 /** Reads memsegs. */
-export function parseMemsegs(body: Uint8Array, fdCount: number): RamPiece[] {
+function parseMemsegs(body: Uint8Array, fdCount: number): RamPiece[] {
   if (body.length === 0 || body.length % MEMSEG_BYTES !== 0) {
     throw new Fault("protocol-error", `Cannot read a context: its body has ${body.length} bytes`);
   }

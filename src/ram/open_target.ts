@@ -48,7 +48,7 @@ export function isTarget(word: string): boolean {
  * @param target `pid:N` or `file:PATH`
  * @param finders which systems to look for, the likeliest first
  * @throws {Fault} `usage` for a word that is none of both; else as {@linkcode openQemuRam}; `refused` for a
- *   file that cannot be opened or is no memory
+ *   file that cannot be opened or is not an image of memory
  */
 export function openTarget(target: string, finders: readonly GuestFinder[]): MemoryTarget {
   const [, kind, rest = ""] = /^(pid|file):(.*)$/s.exec(target) ?? [];
@@ -91,7 +91,7 @@ function openFile(name: string, path: string, finders: readonly GuestFinder[]): 
     return finish(name, memory, finders, lowBytesOf(memory), undefined);
   }
   using source = fd;
-  return openRaw(name, path, source, head, sizeBytes, finders);
+  return openRaw({ name, path, fd: source, head, sizeBytes }, finders);
 }
 
 /**
@@ -119,12 +119,20 @@ function whatIs({ isDirectory, isSocket, isCharacterDevice }: FileStatus): strin
     : "a FIFO or a device";
 }
 
+/** A file that may be a raw image. */
+interface RawFile {
+  /** What was named. */
+  readonly name: string;
+  readonly path: string;
+  /** Borrowed. */
+  readonly fd: OwnedFd;
+  /** Its first bytes. */
+  readonly head: Uint8Array;
+  readonly sizeBytes: number;
+}
+
 function openRaw(
-  name: string,
-  path: string,
-  fd: OwnedFd,
-  head: Uint8Array,
-  sizeBytes: number,
+  { name, path, fd, head, sizeBytes }: RawFile,
   finders: readonly GuestFinder[],
 ): MemoryTarget {
   const magic = new TextDecoder("latin1").decode(head.subarray(0, 8));
@@ -137,7 +145,7 @@ function openRaw(
   if (sizeBytes === 0 || sizeBytes % PAGE_BYTES !== 0) {
     throw new Fault(
       "refused",
-      `Cannot open ${path}: ${sizeBytes} bytes are no RAM image, which is whole pages`,
+      `Cannot open ${path}: ${sizeBytes} bytes are not a valid RAM image: that is whole pages`,
     );
   }
   const lows = new Set([lowRamBytes("q35", sizeBytes), lowRamBytes("pc", sizeBytes), sizeBytes]);

@@ -68,7 +68,7 @@ const REMEDY =
  * @param monitorUid who made its monitor listen; undefined when it was named by its number (see
  *   file_owner.ts)
  * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be looked at or its files are
- *   not its own, `bad-argument` when it is no QEMU
+ *   not its own, `bad-argument` when it is not a QEMU
  */
 export function findQemuMemory(process: HostProcess, monitorUid?: number): QemuMemory {
   const { pid } = process;

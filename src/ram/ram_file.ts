@@ -124,7 +124,7 @@ function check({ process, owners }: RamLook, target: string, status: FileStatus)
   if (!status.isRegular) {
     throw new Fault(
       "refused",
-      `Cannot use a file of process ${process.pid} as RAM: it is no regular file`,
+      `Cannot use a file of process ${process.pid} as RAM: it is not a regular file`,
     );
   }
   if (mayOwn(owners, status.uid)) return;

@@ -41,7 +41,7 @@ function isRange({ gpa, fileOffset, sizeBytes }: RamPiece): boolean {
 /**
  * Sorts pieces, joins neighbours, and checks them.
  *
- * @throws {Fault} `refused` when they overlap, are no whole pages, or reach past their backend
+ * @throws {Fault} `refused` when they overlap, are not whole pages, or reach past their backend
  */
 export function checkedLayout(pieces: readonly RamPiece[], backends: readonly BackendSize[]): RamPiece[] {
   const sorted = [...pieces].sort((a, b) => a.gpa - b.gpa);

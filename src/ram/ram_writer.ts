@@ -69,7 +69,7 @@ export class RamWriter implements Disposable {
    *
    * @param runs where, all of it RAM
    * @param bytes as many as the runs have
-   * @returns false when a run is no RAM of these backends: then nothing was stored
+   * @returns false when a run is not RAM of these backends: then nothing was stored
    * @throws {Fault} `refused` when a backend was cut meanwhile: then the bytes are nowhere
    */
   store(runs: readonly PhysicalRun[], bytes: Uint8Array): boolean {

@@ -10,14 +10,14 @@ import { Stream } from "../v2v/stream.ts";
 const TIMEOUT_MS = 30_000;
 
 /** Fills the numbered message `i`: its number in the first word, derived words behind it. */
-export function fillNumbered(words: Int32Array, i: number): void {
+function fillNumbered(words: Int32Array, i: number): void {
   words[0] = i;
   words[1] = Math.imul(i, 0x9e3779b1);
   words[words.length - 1] = ~i;
 }
 
 /** Whether this is the numbered message `i`. */
-export function isNumbered(words: Int32Array, i: number): boolean {
+function isNumbered(words: Int32Array, i: number): boolean {
   return words[0] === (i | 0) && words[1] === Math.imul(i, 0x9e3779b1) && words[words.length - 1] === ~i;
 }
 
@@ -85,7 +85,7 @@ export function echo(channel: Channel, count: number, fast: boolean): void {
 }
 
 /** Streams this many bytes, a multiple of 1 MiB. */
-export function streamBytes(channel: Channel, bytes: number): void {
+function streamBytes(channel: Channel, bytes: number): void {
   const out = new Stream(channel);
   const chunk = new Uint8Array(1 << 20);
   for (let i = 0; i < chunk.length; i++) chunk[i] = i * 31;

@@ -129,7 +129,7 @@ class Pipe {
     try {
       await this.#takeAll(writer);
     } catch (error) {
-      if (!(error instanceof Deno.errors.BrokenPipe)) throw error; // a reader that has enough is no error
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error; // a reader that has enough is not an error
     }
   }
 

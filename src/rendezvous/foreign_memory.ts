@@ -17,7 +17,7 @@ export type ForeignMemory =
 
 const WRONG_KIND: ForeignMemory = {
   ok: false,
-  reason: "is no memfd that is sealed against shrinking",
+  reason: "is not a memfd that is sealed against shrinking",
 };
 
 /** Looks at memory that was handed over; the descriptor is borrowed. */

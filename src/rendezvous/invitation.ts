@@ -40,7 +40,7 @@ export function encodeRefusal(code: "busy" | "not-admitted", reason: string): Ui
  *
  * @param bytes the packet, whole
  * @param who what is connected to, for the error
- * @throws {Fault} the listener's own code when it refused; `protocol-error` when it is no invitation
+ * @throws {Fault} the listener's own code when it refused; `protocol-error` when it is not a valid invitation
  */
 export function decodeInvitation(bytes: Uint8Array, who: string): Invitation {
   const map = decodeMap(bytes, who);
@@ -60,9 +60,9 @@ function decodeMap(bytes: Uint8Array, who: string): Map<unknown, unknown> {
   try {
     value = decode(bytes, { useMaps: true });
   } catch (error) {
-    throw bad(who, `its invitation is no CBOR (${messageOf(error)})`);
+    throw bad(who, `its invitation is not valid CBOR (${messageOf(error)})`);
   }
-  if (!(value instanceof Map)) throw bad(who, "its invitation is no map");
+  if (!(value instanceof Map)) throw bad(who, "its invitation is not a map");
   return value;
 }
 

@@ -169,7 +169,7 @@ export class IvshmemDevice implements Disposable {
   #take(length: number, offset: number, fd: OwnedFd | undefined): void {
     const number = length === IVSHMEM_MESSAGE_BYTES ? ivshmemNumber(this.#batch.view, offset) : undefined;
     if (number === undefined || number < IVSHMEM_MEMORY || number > MAX_IVSHMEM_ID) {
-      throw this.#wrong("a message is no number");
+      throw this.#wrong("a message is not a valid number");
     }
     if (!this.#version) {
       if (number !== IVSHMEM_VERSION || fd !== undefined) throw this.#wrong(`it speaks version ${number}`);
@@ -206,7 +206,7 @@ export class IvshmemDevice implements Disposable {
       throw this.#wrong("it has too many clients or vectors");
     }
     const bell = Doorbell.receive(fd);
-    if (bell === undefined) throw this.#wrong("a doorbell is no eventfd");
+    if (bell === undefined) throw this.#wrong("a doorbell is not an eventfd");
     bells.push(bell);
     this.#peers.set(id, bells);
   }

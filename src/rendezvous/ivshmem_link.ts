@@ -16,9 +16,9 @@ import type { IvshmemDevice } from "./ivshmem_device.ts";
 import { ring } from "./ring_bell.ts";
 
 /** How often an end shows that it lives (src/v2v/RING.md). */
-export const HEARTBEAT_NS: number = 200 * MS;
+const HEARTBEAT_NS: number = 200 * MS;
 /** After how long without a sign an end is taken for dead (src/v2v/RING.md). */
-export const HEARTBEAT_STALE_NS: number = 2 * SECOND;
+const HEARTBEAT_STALE_NS: number = 2 * SECOND;
 
 const TAG_BELL = 0;
 const TAG_SERVER = 1;

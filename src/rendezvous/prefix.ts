@@ -5,7 +5,7 @@
 import { Fault } from "../base/fault.ts";
 
 /** Longest prefix, in characters: all of them are one byte. */
-export const MAX_PREFIX_CHARACTERS = 64;
+const MAX_PREFIX_CHARACTERS = 64;
 
 /**
  * Checks a prefix: letters, digits, `-`, `_` and dots, not beginning with a dot. A slash or `..` would lead

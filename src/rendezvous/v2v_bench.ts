@@ -28,10 +28,22 @@ export interface V2vMeasure {
 
 /** How long a wait looks before it sleeps in the fast ping-pong. */
 const SPIN_NS = 2_000_000;
-const SMALL_BYTES = 64, SMALL_COUNT = 4_000_000, SMALL_ORDER = 4, SMALL_BATCH = 128;
-const LARGE_BYTES = 65_536, LARGE_COUNT = 30_000, LARGE_ORDER = 8;
+const SMALL: Load = { bytes: 64, count: 4_000_000, order: 4, batch: 128 };
+const LARGE: Load = { bytes: 65_536, count: 30_000, order: 8, batch: 1 };
 const ROUND_TRIPS = 5000, WARM_UP = 1000;
 const STREAM_BYTES = 1536 * 1024 * 1024, STREAM_ORDER = 8;
+
+/** Messages that are sent as fast as they go. */
+interface Load {
+  /** Bytes of a message. */
+  readonly bytes: number;
+  /** How many. */
+  readonly count: number;
+  /** Order of the ring. */
+  readonly order: number;
+  /** Messages per send. */
+  readonly batch: number;
+}
 
 /** The benchmarks, in the order of the output. */
 export const V2V_MEASURES: readonly V2vMeasure[] = [
@@ -39,29 +51,22 @@ export const V2V_MEASURES: readonly V2vMeasure[] = [
     name: "v2v.msg64",
     unit: "messages/s",
     better: "higher",
-    round: (dir, start) => throughput(dir, start, SMALL_BYTES, SMALL_COUNT, SMALL_ORDER, SMALL_BATCH),
+    round: (dir, start) => throughput(dir, start, SMALL),
   },
   {
     name: "v2v.msg64k",
     unit: "GB/s",
     better: "higher",
-    round: async (dir, start) =>
-      await throughput(dir, start, LARGE_BYTES, LARGE_COUNT, LARGE_ORDER, 1) * LARGE_BYTES / 1e9,
+    round: async (dir, start) => await throughput(dir, start, LARGE) * LARGE.bytes / 1e9,
   },
   { name: "v2v.pingpong", unit: "us", better: "lower", round: (dir, start) => latency(dir, start, false) },
   { name: "v2v.pingpongFast", unit: "us", better: "lower", round: (dir, start) => latency(dir, start, true) },
   { name: "v2v.stream", unit: "GB/s", better: "higher", round: streaming },
 ];
 
-/** Messages a second, each copied in and out, and checked. */
-function throughput(
-  dir: string,
-  start: StartOther,
-  bytes: number,
-  count: number,
-  order: number,
-  batch: number,
-): Promise<number> {
+/** Messages per second, each copied in and out, and checked. */
+function throughput(dir: string, start: StartOther, load: Load): Promise<number> {
+  const { bytes, count, order, batch } = load;
   const words = ["produce", String(bytes), String(count), String(batch)];
   return withOther(dir, start, words, { prodOrder: 0, consOrder: order }, (channel) => {
     channel.waitReceive(10_000);

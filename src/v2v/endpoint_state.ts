@@ -21,7 +21,7 @@ const NAMES = new Map<number, EndpointState>(
   (Object.keys(STATE) as EndpointState[]).map((name) => [STATE[name], name]),
 );
 
-/** The state that a word of the region stands for; a number that is no state is `unknown`. */
+/** The state that a word of the region stands for; a number that is not a valid state is `unknown`. */
 export function stateFromNumber(word: number): EndpointState {
   return NAMES.get(word) ?? "unknown";
 }

@@ -43,7 +43,7 @@ export class Receiver extends RingHalf {
    * finished. Asked again before {@linkcode finish}, it tells of the same one.
    *
    * @returns false when there is none
-   * @throws {Fault} `protocol-error` when the other end wrote what is no message
+   * @throws {Fault} `protocol-error` when the other end wrote what is not a valid message
    */
   get(): boolean {
     if (this.#span !== 0) return true;

@@ -239,7 +239,7 @@ export class Sender extends RingHalf {
           "(half its size, less the header). Split it, use a stream, or listen with a larger order.",
       );
     }
-    throw new Fault("bad-argument", `Cannot send a message of ${bytes} bytes: that is no length.`);
+    throw new Fault("bad-argument", `Cannot send a message of ${bytes} bytes: that is not a valid length.`);
   }
 }
 

@@ -7,16 +7,16 @@
  * @module
  */
 import { assert } from "../base/assert.ts";
-import { COMMAND, CONTROL, CONTROL_OFFSET } from "./region_layout.ts";
+import { CONTROL, CONTROL_OFFSET } from "./region_layout.ts";
 import type { ControlState, ProducerState } from "./snapshots.ts";
 import type { VgpuRegion } from "./vgpu_region.ts";
 
 /** MEMWRITE flag: the source is in the inline tail. */
-export const MEMWRITE_INLINE = 0x1;
+const MEMWRITE_INLINE = 0x1;
 /** MEMWRITE flag: the tail starts with the root to write under. */
-export const MEMWRITE_CR3 = 0x4;
+const MEMWRITE_CR3 = 0x4;
 /** MEMWRITE flag: the address is a sequence word, the source goes right behind it. */
-export const MEMWRITE_SEQLOCK = 0x8;
+const MEMWRITE_SEQLOCK = 0x8;
 
 /** Bytes of the fields from desired_state through full_frame_req. */
 const INTENT_BYTES = CONTROL.at.fullFrameReq + 4 - CONTROL.at.desiredState;
@@ -105,9 +105,4 @@ export function isApplied(state: ProducerState, before: ControlState): boolean {
 /** Whether the producer has answered a request for a whole frame. */
 export function isFullFrameDone(state: ProducerState, before: ControlState): boolean {
   return ((state.fullFrameAck - before.fullFrameReq) | 0) >= 1;
-}
-
-/** Whether a number is a command that a producer knows. */
-export function isCommand(value: number): boolean {
-  return Object.values(COMMAND).some((known) => known === value);
 }

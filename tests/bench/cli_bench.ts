@@ -1,7 +1,7 @@
 /**
  * How long a command of the executable takes from start to end, beside `deno run` of an empty file by the
- * same Deno in the same run: what is ours on top of the runtime's own start. The executable is compiled by the
- * oldest Deno, whose runtime base `scripts/setup.sh compile` brings.
+ * same Deno in the same run: what is ours on top of the runtime's own start. The executable is compiled by
+ * the oldest Deno, whose runtime base `scripts/setup.sh compile` brings.
  * @module
  */
 import { compile } from "../../scripts/build/compile.ts";

@@ -13,6 +13,7 @@ import type { Client } from "../client.ts";
 import type { Frame } from "../frame.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
+import { pidOf } from "./open_guest.ts";
 import { takeLocally } from "./screen_local.ts";
 import { visible } from "./table.ts";
 
@@ -82,6 +83,9 @@ The picture of a VM that stands still is the last one, and is told as such.`,
     const source = call.text("source");
     if (source !== undefined && !SOURCES.includes(source)) {
       throw usage("screen", `there is no source ${visible(source)}; it is vgpu, qmp or auto`);
+    }
+    if (ref.startsWith("pid:") && pidOf(ref) === undefined) {
+      throw usage("screen", `${visible(ref)} is not a process: write pid:N`);
     }
     const dir = call.text("watch");
     if (call.flag("text") && (dir !== undefined || call.text("out") !== undefined)) {

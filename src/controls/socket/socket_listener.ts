@@ -37,6 +37,7 @@ import { KIND, KIND_MAX } from "../../event/kind.ts";
 import { FRAME } from "../../protocol/frame.ts";
 import { type Hello, readHello } from "../../protocol/hello.ts";
 import { errorFrame, type FrameBytes, refusedFrame, welcomeFrame } from "../../protocol/opening_frame.ts";
+import { KINDS_OF_OLD } from "../../protocol/version.ts";
 import { receivedDefect, receivedKind } from "../../protocol/received.ts";
 import { closeGently } from "./close_gently.ts";
 import { RefusalLog } from "./refusal_log.ts";
@@ -243,7 +244,9 @@ export class SocketListener implements PendingPeerHost {
       return this.#turnAway(pending, code, reading.reason);
     }
     const { hello } = reading;
-    const subscription = subscriptionOf(hello.sources, hello.prioMin, hello.endpoints);
+    const { sources, prioMin, endpoints, kinds } = hello;
+    // A kind that a peer does not know would be a protocol error to it.
+    const subscription = subscriptionOf(sources, prioMin, endpoints, kinds === 0 ? KINDS_OF_OLD : kinds);
     const { admission, maxControls } = this.#options;
     const { peer } = pending;
     const most = maxControls + (admission.isPrivileged?.(peer) === true ? RESERVED_PLACES : 0);

@@ -35,7 +35,7 @@ export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): 
     const cached = buildId === undefined ? undefined : checkProfile(options.cache?.get(buildId));
     if (typeof cached === "object" && cached.buildId === buildId) {
       const guest = new LinuxGuest(note, space, cached, isBorneOut);
-      // A cache that lies shows here: its init_task is no list.
+      // A cache that lies shows here: its init_task does not head a list.
       if (guest.processes().end.complete) return { found: true, os: guest };
     }
     const read = readProfile(space, note);
@@ -78,7 +78,7 @@ function isBorneOut(note: Vmcoreinfo, space: AddressSpace): boolean {
 
 function isLive(note: Vmcoreinfo, space: AddressSpace, liveRoot: number | undefined): boolean {
   if (liveRoot === undefined) return true;
-  // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is no address.
+  // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is a flag.
   const root = Math.floor((liveRoot % 2 ** 52 + 2 ** 52) % 2 ** 52 / 4096) * 4096;
   const stext = note.symbol("_stext");
   if (stext === undefined) return false;

@@ -98,8 +98,6 @@ export const OPTIONAL_FIELDS = [
 ] as const;
 const SIZES = ["module_memory", "module"] as const;
 
-/** A symbol that every profile has. */
-export type RequiredSymbol = (typeof SYMBOLS)[number];
 /** A field that every profile has. */
 export type RequiredField = (typeof FIELDS)[number];
 /** A field that a profile may have. */
@@ -174,9 +172,9 @@ export function readProfile(space: AddressSpace, note: Vmcoreinfo): ProfileResul
  * @returns the profile, or what is wrong with it
  */
 export function checkProfile(value: unknown): KernelProfile | string {
-  if (typeof value !== "object" || value === null) return "it is no profile";
+  if (typeof value !== "object" || value === null) return "it is not a profile";
   const { buildId, symbols, offsets } = value as Partial<Record<keyof KernelProfile, unknown>>;
-  if (typeof buildId !== "string" || !isNumbers(symbols) || !isNumbers(offsets)) return "it is no profile";
+  if (typeof buildId !== "string" || !isNumbers(symbols) || !isNumbers(offsets)) return "it is not a profile";
   for (const name of SYMBOLS) if (symbols[name] === undefined) return `it has no symbol ${name}`;
   for (const name of FIELDS) if (offsets[name] === undefined) return `its BTF has no ${name}`;
   for (const name in offsets) {

@@ -19,7 +19,7 @@ export const HEADER_TYPE_AT = 0;
 /** The same in every build: DISPATCHER_HEADER.SignalState, set once a process has ended. */
 export const SIGNAL_STATE_AT = 4;
 /** The same in every x64 build: KPROCESS.DirectoryTableBase. */
-export const DIRECTORY_TABLE_BASE_AT = 0x28;
+const DIRECTORY_TABLE_BASE_AT = 0x28;
 /** DISPATCHER_HEADER.Type of a process. */
 export const PROCESS_OBJECT = 3;
 /** Bytes of ImageFileName. */

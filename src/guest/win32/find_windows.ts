@@ -129,7 +129,7 @@ function openKernel({ space, image }: Kernel): FindResult<WindowsGuest> {
   }
   const build = space.readU32(buildAt) & BUILD_MASK;
   const version = versionOf(build);
-  if (version === undefined) return unsupported(`NtBuildNumber ${build} is no version that is known`);
+  if (version === undefined) return unsupported(`NtBuildNumber ${build} is not a known version`);
   const system = space.readS64(systemAt);
   if (!isKernelPointer(system)) {
     return unsupported(`${version}: PsInitialSystemProcess is not set; the kernel is still starting`);
@@ -151,7 +151,7 @@ function versionOf(build: number): string | undefined {
 
 /** Whether a vCPU's root maps the kernel, or is one that KVA shadow gives a process of this kernel. */
 function isLive(os: WindowsGuest, liveRoot: number): boolean {
-  // Bits 0-11 are flags or a PCID, bit 63 is no address.
+  // Bits 0-11 are flags or a PCID, bit 63 is not part of the address.
   const root = Math.floor((liveRoot % 2 ** 52 + 2 ** 52) % 2 ** 52 / 4096) * 4096;
   if (os.kernel.withRoot(root).translate(os.kernelBase) === os.kernel.translate(os.kernelBase)) return true;
   return os.processes().items.some((process) => process.userRoot === root);

@@ -12,7 +12,7 @@ import { isUserPointer } from "./link_walk.ts";
 import { type PointerAt, readUnicode } from "./unicode_string.ts";
 
 /** PEB.ImageBaseAddress. */
-export const IMAGE_BASE_AT = 0x10;
+const IMAGE_BASE_AT = 0x10;
 /** PEB.Ldr. */
 export const LDR_AT = 0x18;
 const PARAMETERS_AT = 0x20;

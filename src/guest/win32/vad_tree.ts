@@ -34,7 +34,7 @@ const FILE_OBJECT_TYPE = 5;
 const PROTECTION_SHIFTS: readonly number[] = [7, 3];
 const PROTECT_READWRITE = 4;
 const PROTECT_EXECUTE_WRITECOPY = 7;
-/** Modifier bits of a protection: 3 of both is no access. */
+/** Modifier bits of a protection: 3 of both means no access. */
 const PROTECT_NOTHING = 0x18;
 const KIND_IMAGE = 2;
 /** Low three bits of MM_PROTECTION. */
@@ -142,7 +142,7 @@ function protectionOf(space: AddressSpace, node: number | undefined, shift: numb
   return Number.isNaN(flags) ? undefined : flags >>> shift & 31;
 }
 
-/** First address, and first past it; undefined when it does not read or is no range. */
+/** First address, and first past it; undefined when it cannot be read or is not a valid range. */
 function rangeOf(space: AddressSpace, node: number): { start: number; end: number } | undefined {
   const first = space.readU32(node, STARTING_VPN) + space.readU8(node, STARTING_HIGH) * 2 ** 32;
   const last = space.readU32(node, ENDING_VPN) + space.readU8(node, ENDING_HIGH) * 2 ** 32;

@@ -4,6 +4,7 @@ import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { listenUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { connect } from "../../../src/client/connect.ts";
+import { KIND_MAX } from "../../../src/event/kind.ts";
 import { FakeDaemon } from "./fake_daemon.ts";
 
 async function faultOf(promise: Promise<unknown>): Promise<Fault> {
@@ -28,7 +29,7 @@ Deno.test("connect says HELLO as the protocol has it, and tells the grant", asyn
       proto: 1,
       name: "tester",
       sub: { sources: (1 << 5) | (1 << 4), prio_min: 1, endpoints: (1n << 63n) | 1n },
-      kinds: 119,
+      kinds: KIND_MAX,
     });
   }
   assertEquals(openFdCount(), before);
@@ -41,7 +42,7 @@ Deno.test("without a subscription everything is wanted", async () => {
     proto: 1,
     name: "tester",
     sub: { sources: 127, prio_min: 0, endpoints: 0 },
-    kinds: 119,
+    kinds: KIND_MAX,
   });
 });
 

@@ -1,5 +1,6 @@
 /** CMD_BARRIER over the socket: through queues that are full and peers that read when they like. */
 import { assert, assertEquals } from "@std/assert";
+import { KIND, KIND_MAX } from "../../../src/event/kind.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 import { cborOf, type ParsedFrame, rawFrame } from "./raw_frame.ts";
@@ -32,12 +33,35 @@ function late(frames: readonly ParsedFrame[], corr: number, upTo: number): Parse
 
 Deno.test("WELCOME says how many kinds there are to a HELLO that says it too, and to no other", () => {
   withRig((rig) => {
-    assertEquals(cborOf(rig.join({ kinds: 100 }).frames[0]!)["kinds"], 114);
-    assertEquals(cborOf(rig.join({ kinds: 4_000_000_000 }).frames[0]!)["kinds"], 114);
+    assertEquals(cborOf(rig.join({ kinds: 100 }).frames[0]!)["kinds"], KIND_MAX);
+    assertEquals(cborOf(rig.join({ kinds: 4_000_000_000 }).frames[0]!)["kinds"], KIND_MAX);
     for (const kinds of [undefined, 0, -1, "many", 2 ** 40, [1]]) {
       const welcome = cborOf(rig.join(kinds === undefined ? {} : { kinds }).frames[0]!);
       assertEquals(Object.keys(welcome).includes("kinds"), false, String(kinds));
     }
+  });
+});
+
+Deno.test("a control gets events of kinds that it knows, and only of those", () => {
+  withRig((rig) => {
+    rig.attach(0, SOURCE.VMHOST);
+    const emitNew = () => {
+      const event = rig.core.bus.event(KIND.SCREEN_TEXT, SOURCE.FRAME, 0);
+      rig.core.bus.up(event);
+    };
+    const clients = [
+      rig.join(),
+      rig.join({ kinds: 100 }),
+      rig.join({ kinds: KIND.SCREEN_TEXT }),
+      rig.join({ kinds: KIND_MAX }),
+    ];
+    emitNew();
+    emit(rig, 1, 1);
+    rig.turn();
+    const seen = clients.map((
+      client,
+    ) => (client.read(), [client.of(KIND.SCREEN_TEXT).length, client.of(CURSOR).length]));
+    assertEquals(seen, [[0, 1], [0, 1], [0, 1], [1, 1]]);
   });
 });
 
@@ -103,7 +127,7 @@ Deno.test("with a body, descriptors or an endpoint it is refused; one number fur
     rig.turn();
     client.read();
     assertEquals([1, 2, 3].map((corr) => client.acks(corr)), [[7], [7], [0]]);
-    client.send({ kind: 114, corr: 4, endpoint: NO_ENDPOINT });
+    client.send({ kind: KIND_MAX, corr: 4, endpoint: NO_ENDPOINT });
     rig.turn();
     client.read();
     assertEquals(client.of(ERROR).map((frame) => frame.words[0]), [13]);

@@ -8,7 +8,7 @@ import { SILENT } from "../../../src/base/log.ts";
 import { Loop } from "../../../src/core/loop.ts";
 import { LEASE_CLASS } from "../../../src/event/body_number.ts";
 import { KIND } from "../../../src/event/kind.ts";
-import { LogFold } from "../../../src/daemon/log_fold.ts";
+import { RepeatFilter } from "../../../src/daemon/repeat_filter.ts";
 import { LogWriter } from "../../../src/daemon/log_writer.ts";
 import { RawControl } from "../../bench/raw_control.ts";
 import { DaemonProcess, until } from "../../fixtures/daemon_process.ts";
@@ -161,7 +161,7 @@ Deno.test("a log that nobody reads holds up nobody on the bus", async () => {
 });
 
 Deno.test("a line that is said again and again is written once, and then once a second with its number", () => {
-  const fold = new LogFold();
+  const fold = new RepeatFilter();
   const written: string[] = [];
   const say = (line: string, nowNs: number): void => {
     fold.sweep(nowNs, (each) => written.push(each));

@@ -5,6 +5,7 @@ import { maskOf } from "../../../src/access/grant.ts";
 import { CODE } from "../../../src/base/codes.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import type { ControlId } from "../../../src/base/ids.ts";
+import { KIND_MAX } from "../../../src/event/kind.ts";
 import { EventPool } from "../../../src/event/transfer_event.ts";
 import { checkFrame, decodeFrame } from "../../../src/protocol/frame.ts";
 import { helloBody, readHello } from "../../../src/protocol/hello.ts";
@@ -44,7 +45,7 @@ Deno.test("a HELLO as the page has it, and read again", () => {
     proto: 1,
     name: "all",
     sub: { sources: 127, prio_min: 0, endpoints: 0 },
-    kinds: 114,
+    kinds: KIND_MAX,
   });
 });
 

@@ -5,6 +5,7 @@ import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
 import { createMemfd } from "../../../ffi/memfd.ts";
 import { openFdCount, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import { KIND, KIND_MAX } from "../../../src/event/kind.ts";
 import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
 import { handOnReceived, receivedDefect, receivedKind } from "../../../src/protocol/received.ts";
 import { type RawFrame, rawFrame } from "../controls/raw_frame.ts";
@@ -54,10 +55,12 @@ Deno.test("events in order, each with its body and its own descriptors, which ar
 Deno.test("a packet that was cut, lost descriptors or is no frame ends the batch; what it brought is closed", () => {
   const defects: [packet: RawFrame | Uint8Array<ArrayBuffer>, fds: number, defect: string][] = [
     [new Uint8Array(95), 0, "short frame"],
-    [{ kind: 114, dir: 0 }, 0, "unknown kind"],
+    [{ kind: KIND_MAX, dir: 0 }, 0, "unknown kind"],
     [{ kind: 84, dir: 0, format: 2, body: new Uint8Array(5000) }, 0, "body length does not match"],
     [{ kind: 77, dir: 0, fds: 3 }, 3, "number of fds does not match"],
     [{ kind: 77, dir: 0, fds: 2 }, 1, "number of fds does not match"],
+    // A kind that does not travel.
+    [{ kind: KIND.RECONNECTED, dir: 0 }, 0, "unknown kind"],
     [{ kind: 112, dir: 0 }, 0, "wrong direction for the kind"],
   ];
   for (const [packet, fds, defect] of defects) {

@@ -10,14 +10,15 @@ import { NEVER, SECOND } from "../base/clock.ts";
 /** Different lines of the last second that are remembered. */
 const MAX_LINES = 32;
 
-interface Fold {
+/** A line, and how often it came again. */
+interface Repeats {
   sinceNs: number;
   count: number;
 }
 
 /** Remembers the lines of the last second. */
-export class LogFold {
-  readonly #folds = new Map<string, Fold>();
+export class RepeatFilter {
+  readonly #lines = new Map<string, Repeats>();
   #counted = 0;
   #earliestNs = NEVER;
 
@@ -32,14 +33,14 @@ export class LogFold {
    * @returns whether it is to be written now; if not it is counted
    */
   admits(line: string, nowNs: number): boolean {
-    const fold = this.#folds.get(line);
-    if (fold !== undefined) {
-      fold.count++;
+    const repeats = this.#lines.get(line);
+    if (repeats !== undefined) {
+      repeats.count++;
       this.#counted++;
       return false;
     }
-    if (this.#folds.size < MAX_LINES) {
-      this.#folds.set(line, { sinceNs: nowNs, count: 0 });
+    if (this.#lines.size < MAX_LINES) {
+      this.#lines.set(line, { sinceNs: nowNs, count: 0 });
       this.#earliestNs = Math.min(this.#earliestNs, nowNs + SECOND);
     }
     return true;
@@ -49,19 +50,19 @@ export class LogFold {
   sweep(nowNs: number, write: (line: string) => void): void {
     if (nowNs < this.#earliestNs) return;
     this.#earliestNs = NEVER;
-    for (const [line, fold] of this.#folds) {
-      if (nowNs - fold.sinceNs >= SECOND) {
-        const { count } = fold;
+    for (const [line, repeats] of this.#lines) {
+      if (nowNs - repeats.sinceNs >= SECOND) {
+        const { count } = repeats;
         if (count === 0) {
-          this.#folds.delete(line);
+          this.#lines.delete(line);
           continue;
         }
         this.#counted -= count;
-        fold.count = 0;
-        fold.sinceNs = nowNs;
+        repeats.count = 0;
+        repeats.sinceNs = nowNs;
         write(`${line} repeated=${count}`);
       }
-      this.#earliestNs = Math.min(this.#earliestNs, fold.sinceNs + SECOND);
+      this.#earliestNs = Math.min(this.#earliestNs, repeats.sinceNs + SECOND);
     }
   }
 }

@@ -1,0 +1,197 @@
+/**
+ * What is asked of QEMU's display over its main D-Bus connection: which consoles there are, their size, a
+ * place for a listener, and whether QEMU's main loop goes round.
+ * @module
+ */
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { assert } from "../../base/assert.ts";
+import { Fault } from "../../base/fault.ts";
+import { MAX_PICTURE_SIDE } from "../../base/limits.ts";
+import { printable } from "../../base/printable.ts";
+import { MESSAGE, type MessageHead } from "../../dbus/message.ts";
+import { DBusPeer, type PeerListener } from "./dbus_peer.ts";
+import type { DBusValue, WireReader } from "../../dbus/wire_reader.ts";
+
+const ROOT = "/org/qemu/Display1";
+const CONSOLE = "org.qemu.Display1.Console";
+const PROPERTIES = "org.freedesktop.DBus.Properties";
+/** Consoles that are looked at. */
+const MAX_CONSOLES = 64;
+
+/** Whom it tells. */
+export interface ConsoleOwner {
+  /** The console was found; its size is known. */
+  onConsole(label: string): void;
+  /** The console has this size from now on; pictures of it may have come before. */
+  onSize(width: number, height: number): void;
+  /** QEMU has taken the listener, or not, while it has not noticed that the last one is gone. */
+  onRegistered(isTaken: boolean): void;
+  /** QEMU's main loop has gone round since it was asked. */
+  onAnswered(): void;
+}
+
+type Reply = (body: WireReader, head: MessageHead) => void;
+
+/** The client of the main connection. */
+export class ConsoleClient implements PeerListener, Disposable {
+  /** The connection. */
+  readonly peer: DBusPeer;
+  readonly #owner: ConsoleOwner;
+  readonly #head: number;
+  readonly #replies = new Map<number, Reply>();
+  /** Consoles to look at, and graphic ones among those before. */
+  #consoles: number[] = [];
+  #graphic = 0;
+  #path = "";
+  #width = 0;
+  #height = 0;
+
+  /**
+   * Begins to look for the console.
+   *
+   * @param socket whose other end QEMU was given; taken over
+   * @param uid our own
+   * @param head which of the graphic consoles, from 0
+   */
+  constructor(owner: ConsoleOwner, socket: OwnedFd, uid: number, head: number) {
+    this.#owner = owner;
+    this.#head = head;
+    this.peer = new DBusPeer({ socket, uid, listener: this, maxSinkBytes: 0 });
+  }
+
+  /** Whether QEMU owes an answer. */
+  get isWaiting(): boolean {
+    return !this.isFound || this.#replies.size > 0;
+  }
+
+  /** Whether the console was found. */
+  get isFound(): boolean {
+    return this.#path !== "";
+  }
+
+  /** Pixels in a row; 0 before it is found. */
+  get width(): number {
+    return this.#width;
+  }
+
+  /** Rows. */
+  get height(): number {
+    return this.#height;
+  }
+
+  /** Has QEMU take a listener's other end; taken over. */
+  register(socket: OwnedFd): void {
+    assert(this.isFound, "a listener is for a console");
+    const message = { path: this.#path, interface: CONSOLE, member: "RegisterListener", signature: "h" };
+    const serial = this.peer.send({ type: MESSAGE.CALL, ...message, body: (writer) => writer.u32(0) }, [
+      socket,
+    ]);
+    this.#replies.set(serial, (_body, { type }) => this.#owner.onRegistered(type === MESSAGE.RETURN));
+  }
+
+  /** Asks anything, to hear when QEMU has got to it. */
+  ask(): void {
+    this.#getAll(this.#path, CONSOLE, (body, head) => {
+      this.#takeProperties(propertiesOf(body, head));
+      this.#owner.onAnswered();
+    });
+  }
+
+  /** Closes the connection. */
+  [Symbol.dispose](): void {
+    this.peer[Symbol.dispose]();
+  }
+
+  onReady(): void {
+    this.#getAll(`${ROOT}/VM`, "org.qemu.Display1.VM", (body, head) => {
+      const ids = propertiesOf(body, head).get("ConsoleIDs");
+      if (!Array.isArray(ids) || ids.length > MAX_CONSOLES) throw wrong("it does not tell its consoles");
+      this.#consoles = ids.filter((id) => typeof id === "number");
+      this.#nextConsole();
+    });
+  }
+
+  sinkOf(): undefined {
+    return undefined;
+  }
+
+  onMessage(head: MessageHead, body: WireReader): void {
+    if (head.type === MESSAGE.SIGNAL) return this.#signal(head, body);
+    const { replyTo } = head;
+    if (replyTo === undefined) return;
+    const reply = this.#replies.get(replyTo);
+    this.#replies.delete(replyTo);
+    if (reply === undefined) return;
+    if (head.type === MESSAGE.ERROR) {
+      throw new Fault(
+        "refused",
+        `Cannot use QEMU's D-Bus display: it says ${printable(head.error ?? "", 128)}`,
+      );
+    }
+    reply(body, head);
+  }
+
+  #getAll(path: string, of: string, reply: Reply): void {
+    const message = { path, interface: PROPERTIES, member: "GetAll", signature: "s" };
+    const serial = this.peer.send({ type: MESSAGE.CALL, ...message, body: (writer) => writer.text(of) });
+    this.#replies.set(serial, reply);
+  }
+
+  #nextConsole(): void {
+    const id = this.#consoles.shift();
+    if (id === undefined) {
+      throw new Fault(
+        "not-supported",
+        `Cannot use QEMU's D-Bus display: it has no graphic console ${this.#head}`,
+      );
+    }
+    const path = `${ROOT}/Console_${id}`;
+    this.#getAll(path, CONSOLE, (body, head) => this.#consoleCame(path, propertiesOf(body, head)));
+  }
+
+  #consoleCame(path: string, properties: ReadonlyMap<unknown, DBusValue>): void {
+    if (properties.get("Type") !== "Graphic" || this.#graphic++ < this.#head) return this.#nextConsole();
+    this.#path = path;
+    this.#takeProperties(properties);
+    const label = properties.get("Label");
+    this.#owner.onConsole(typeof label === "string" ? label : "");
+  }
+
+  #signal(head: MessageHead, body: WireReader): void {
+    if (head.member !== "PropertiesChanged" || head.interface !== PROPERTIES || head.path !== this.#path) {
+      return;
+    }
+    if (head.signature !== "sa{sv}as") throw wrong("its signal PropertiesChanged has other types");
+    if (body.text() !== CONSOLE) return;
+    this.#takeProperties(body.value("a{sv}") as ReadonlyMap<unknown, DBusValue>);
+  }
+
+  #takeProperties(properties: ReadonlyMap<unknown, DBusValue>): void {
+    const width = properties.get("Width") ?? this.#width;
+    const height = properties.get("Height") ?? this.#height;
+    if (!isSide(width) || !isSide(height)) throw wrong("its console has an absurd size");
+    if (width === this.#width && height === this.#height) return;
+    this.#width = width;
+    this.#height = height;
+    this.#owner.onSize(width, height);
+  }
+}
+
+function propertiesOf(body: WireReader, head: MessageHead): ReadonlyMap<unknown, DBusValue> {
+  if (head.type === MESSAGE.ERROR) {
+    throw new Fault(
+      "refused",
+      `Cannot use QEMU's D-Bus display: it says ${printable(head.error ?? "", 128)}`,
+    );
+  }
+  if (head.signature !== "a{sv}") throw wrong("its properties have other types");
+  return body.value("a{sv}") as ReadonlyMap<unknown, DBusValue>;
+}
+
+function isSide(value: DBusValue): value is number {
+  return typeof value === "number" && value >= 0 && value <= MAX_PICTURE_SIDE;
+}
+
+function wrong(what: string): Fault {
+  return new Fault("protocol-error", `Cannot use QEMU's D-Bus display: ${what}`);
+}

@@ -1,0 +1,178 @@
+/**
+ * The object that QEMU calls with its pictures: org.qemu.Display1.Listener, served on a connection of its
+ * own. Each call that wants an answer gets one, in the same turn: QEMU's main loop waits for some of them.
+ * @module
+ */
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { Fault } from "../../base/fault.ts";
+import { MAX_VGPU_SLOT_BYTES } from "../../base/limits.ts";
+import { MESSAGE, type MessageHead } from "../../dbus/message.ts";
+import { type BodySink, DBusPeer, type PeerListener } from "./dbus_peer.ts";
+import type { WireReader } from "../../dbus/wire_reader.ts";
+import type { WireWriter } from "../../dbus/wire_writer.ts";
+import type { CursorShape } from "../canvas.ts";
+import { type PictureOwner, PictureSink } from "./picture_sink.ts";
+
+const LISTENER = "org.qemu.Display1.Listener";
+const PROPERTIES = "org.freedesktop.DBus.Properties";
+/** Bytes before the pixels of the longest body. */
+const PREFIX_BYTES = 64;
+const MAX_CURSOR_SIDE = 1024;
+/** The canvas takes cursors up to this. */
+const MAX_SHAPE_SIDE = 256;
+const CURSOR_HEAD_BYTES = 16;
+
+/** Whom it tells. */
+export interface ServiceOwner extends PictureOwner {
+  /** QEMU has no picture at the moment. */
+  disabled(): void;
+  /** Where the guest has put its cursor. */
+  mouse(x: number, y: number, isOn: boolean): void;
+  /** What its cursor looks like; undefined: like nothing that can be told. */
+  cursor(shape: CursorShape | undefined): void;
+}
+
+/** The listener's end of a connection that QEMU was given. */
+export class ListenerService implements PeerListener, Disposable {
+  readonly #owner: ServiceOwner;
+  readonly #peer: DBusPeer;
+
+  /**
+   * Begins to serve.
+   *
+   * @param socket our end; taken over
+   * @param uid our own
+   */
+  constructor(owner: ServiceOwner, socket: OwnedFd, uid: number) {
+    this.#owner = owner;
+    this.#peer = new DBusPeer({
+      socket,
+      uid,
+      listener: this,
+      maxSinkBytes: MAX_VGPU_SLOT_BYTES + PREFIX_BYTES,
+    });
+  }
+
+  /** The connection. */
+  get peer(): DBusPeer {
+    return this.#peer;
+  }
+
+  /** Closes the connection: QEMU stops painting for it. */
+  [Symbol.dispose](): void {
+    this.#peer[Symbol.dispose]();
+  }
+
+  onReady(): void {}
+
+  sinkOf(head: MessageHead): BodySink | undefined {
+    if (head.type !== MESSAGE.CALL || head.interface !== LISTENER) return undefined;
+    switch (head.member) {
+      case "Scanout":
+        return this.#answered(
+          head,
+          "uuuuay",
+          new PictureSink(this.#owner, "scanout", head.isLittle, head.bodyBytes),
+        );
+      case "Update":
+        return this.#answered(
+          head,
+          "iiiiuuay",
+          new PictureSink(this.#owner, "update", head.isLittle, head.bodyBytes),
+        );
+      case "CursorDefine":
+        return this.#answered(head, "iiiiay", this.#cursorSink(head));
+      default:
+        return undefined;
+    }
+  }
+
+  onMessage(head: MessageHead, body: WireReader, _fds: readonly OwnedFd[]): void {
+    if (head.type !== MESSAGE.CALL) return;
+    if (head.interface === LISTENER) this.#call(head, body);
+    else if (head.interface === PROPERTIES && head.member === "GetAll") {
+      this.#reply(head, "a{sv}", (writer) => writer.array(8, () => {}));
+    } else this.#refuse(head, "UnknownMethod");
+  }
+
+  #call(head: MessageHead, body: WireReader): void {
+    switch (head.member) {
+      case "Disable":
+        this.#owner.disabled();
+        return this.#reply(head);
+      case "MouseSet": {
+        checkTypes(head, "iii");
+        this.#owner.mouse(body.i32(), body.i32(), body.i32() !== 0);
+        return this.#reply(head);
+      }
+      case "ScanoutDMABUF":
+      case "ScanoutDMABUF2":
+        this.#refuse(head, "NotSupported");
+        throw new Fault(
+          "not-supported",
+          "Cannot show QEMU's picture: it lies in the graphics card (gl=on); start QEMU with -display dbus,gl=off",
+        );
+      default:
+        this.#refuse(head, "UnknownMethod");
+    }
+  }
+
+  /** A sink, behind which the call is answered. */
+  #answered(head: MessageHead, types: string, sink: BodySink): BodySink {
+    checkTypes(head, types);
+    return {
+      take: (bytes, from, to) => sink.take(bytes, from, to),
+      end: () => {
+        this.#reply(head);
+        sink.end();
+      },
+    };
+  }
+
+  /** Its pixels are thrown away as they come. */
+  #cursorSink({ bodyBytes, isLittle }: MessageHead): BodySink {
+    const numbers = new Uint8Array(CURSOR_HEAD_BYTES);
+    let came = 0;
+    if (bodyBytes < numbers.length) {
+      throw new Fault("protocol-error", "Cannot follow QEMU's D-Bus display: a cursor is cut");
+    }
+    return {
+      take: (bytes, from, to) => {
+        const used = Math.min(numbers.length - came, to - from);
+        numbers.set(bytes.subarray(from, from + used), came);
+        came += used;
+      },
+      end: () => this.#owner.cursor(shapeOf(new DataView(numbers.buffer), isLittle)),
+    };
+  }
+
+  #reply(head: MessageHead, signature?: string, body?: (writer: WireWriter) => void): void {
+    if (!head.wantsReply || !this.#peer.isReady) return;
+    const message = { type: MESSAGE.RETURN, replyTo: head.serial, wantsReply: false } as const;
+    this.#peer.send(
+      signature === undefined || body === undefined ? message : { ...message, signature, body },
+    );
+  }
+
+  #refuse(head: MessageHead, name: string): void {
+    if (!head.wantsReply || !this.#peer.isReady) return;
+    const error = `org.freedesktop.DBus.Error.${name}`;
+    this.#peer.send({ type: MESSAGE.ERROR, replyTo: head.serial, wantsReply: false, error });
+  }
+}
+
+function checkTypes(head: MessageHead, types: string): void {
+  if (head.signature === types) return;
+  throw new Fault(
+    "protocol-error",
+    `Cannot follow QEMU's D-Bus display: a call's arguments are not ${types}`,
+  );
+}
+
+function shapeOf(view: DataView, isLittle: boolean): CursorShape | undefined {
+  const [width = 0, height = 0, hotX = 0, hotY = 0] = [0, 4, 8, 12].map((at) => view.getInt32(at, isLittle));
+  if (width < 0 || height < 0 || width > MAX_CURSOR_SIDE || height > MAX_CURSOR_SIDE) {
+    throw new Fault("protocol-error", "Cannot follow QEMU's D-Bus display: a cursor's size is absurd");
+  }
+  return width > MAX_SHAPE_SIDE || height > MAX_SHAPE_SIDE ? undefined : { width, height, hotX, hotY };
+}
