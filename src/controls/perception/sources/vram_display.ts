@@ -1,5 +1,5 @@
 /**
- * The picture of a std VGA's head: out of its memory while that is a linear picture, by screendumps while it
+ * The picture of a std VGA's head: out of its memory while that is a linear picture or text, by screendumps while it
  * is not. One source to whoever runs it; only one of its two halves paints at a time.
  * @module
  */
@@ -30,7 +30,7 @@ export class VramDisplay implements DisplaySource {
   readonly #text = new VgaTextReader();
   /** Made when the mode is not linear for the first time. */
   #dump: ScreendumpSource | undefined;
-  #isLinear = true;
+  #isShown = true;
   #perSecond = 0;
 
   /** A source that does nothing yet; it owns the memory. */
@@ -60,7 +60,7 @@ export class VramDisplay implements DisplaySource {
   demand(perSecond: number): void {
     this.#perSecond = perSecond;
     this.#vram.demand(perSecond);
-    this.#dump?.demand(this.#isLinear ? 0 : perSecond);
+    this.#dump?.demand(this.#isShown ? 0 : perSecond);
   }
 
   once(): void {
@@ -79,14 +79,14 @@ export class VramDisplay implements DisplaySource {
   }
 
   #onMode(mode: DisplayMode): void {
-    this.#isLinear = mode.kind === "linear";
-    this.#context.paintsAs(this.#isLinear ? FRAME_SOURCE.VRAM : FRAME_SOURCE.SCREENDUMP);
-    if (!this.#isLinear) this.#dumps().demand(this.#perSecond);
+    this.#isShown = mode.kind === "linear" || mode.kind === "text";
+    this.#context.paintsAs(this.#isShown ? FRAME_SOURCE.VRAM : FRAME_SOURCE.SCREENDUMP);
+    if (!this.#isShown) this.#dumps().demand(this.#perSecond);
     else this.#dump?.demand(0);
   }
 
   #dumpOnce(): void {
-    assert(!this.#isLinear, "a linear picture is in memory");
+    assert(!this.#isShown, "a picture that is in memory is taken from there");
     this.#dumps().once();
   }
 
