@@ -1,6 +1,6 @@
 /**
  * Makes src/display/text/vga_fonts.ts: the three fonts of a VGA's ROM, out of SeaBIOS' VGA firmware (Debian's
- * package seabios). The fonts in it are in the public domain: its source (vgasrc/vgafonts.c) says that they
+ * package seabios). The fonts in it are in the public domain: its source (vgafonts in vgasrc) says that they
  * come from Joseph Gil's collection fntcol16.zip, "the individual fonts are public domain".
  *
  *   deno run -A scripts/build/fonts.ts [/usr/share/seabios/vgabios-stdvga.bin]

@@ -114,6 +114,23 @@ export class GuestView implements AsyncDisposable {
   }
 
   /**
+   * Opens the memory of a context that has arrived just now.
+   *
+   * @param event the MEMCTX; its descriptors are taken
+   * @throws {Fault} as {@linkcode GuestView.open}
+   */
+  static of(client: Client, event: ClientEvent): GuestView {
+    const { endpoint } = event;
+    const ended = client.events({ kinds: ["MEMCTX", "MEMCTX_INVALIDATED"], endpoints: [endpoint] });
+    try {
+      return new GuestView(client, event, ended, client.roster.nameOf(endpoint));
+    } catch (error) {
+      ended.return();
+      throw error;
+    }
+  }
+
+  /**
    * Makes sure that the epoch still is the guest's, and that its memory was there to be read: asks the daemon
    * something, and looks what came before the answer.
    *

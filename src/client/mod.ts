@@ -125,4 +125,6 @@ export type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
 export type { CommandOptions } from "./session.ts";
 export { runScript } from "./run_script.ts";
 export type { BodyOf, LayoutOf, TypedKind, ValueOf } from "./typed_body.ts";
+export { waitFor, type WaitOptions } from "./wait.ts";
+export type { WaitCondition, WaitMatch, WaitResult } from "./wait_condition.ts";
 export { framesOfText } from "./us_layout.ts";

@@ -1,13 +1,18 @@
 /**
- * The picture of a std VGA out of QEMU's memory, beside a QMP screendump of the same VM as PNG; and what
- * taking 60 of them a second does to QEMU's answers. The VM has no system: its boot sector sets the mode.
+ * The picture and the text of a std VGA out of QEMU's memory, beside a QMP screendump of the same VM as PNG;
+ * what taking 60 of them a second does to QEMU's answers; a console's picture read glyph by glyph. The VM has
+ * no system: its boot sector sets the mode.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
 import { MemoryCanvas } from "../../src/display/canvas.ts";
+import { vgaFonts } from "../../src/display/text/glyph_font.ts";
+import { GlyphReader } from "../../src/display/text/glyph_reader.ts";
+import { VgaTextReader } from "../../src/display/text/vga_text.ts";
 import { parseRegisters, registersCommand } from "../../src/display/vga/monitor_texts.ts";
 import { VideoMemory } from "../../src/display/vga/video_memory.ts";
 import { VramSource } from "../../src/display/vga/vram_source.ts";
+import { TextDrawing } from "../fixtures/text_picture.ts";
 import { VgaGuest } from "../guest/vga_guest.ts";
 import type { WatchOrder } from "./display_watcher.ts";
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";
@@ -18,7 +23,7 @@ const WINDOWS = 9;
 
 /** A source that knows the mode by QEMU's memory, on a VM at 1280x800x32. */
 async function withSource<T>(
-  use: (guest: VgaGuest, source: VramSource, canvas: MemoryCanvas) => Promise<T>,
+  use: (guest: VgaGuest, source: VramSource, memory: VideoMemory, canvas: MemoryCanvas) => Promise<T>,
 ): Promise<T> {
   await using guest = await VgaGuest.start();
   await guest.setMode({ width: 1280, height: 800, bits: 32 });
@@ -28,7 +33,8 @@ async function withSource<T>(
   if (card?.registers === undefined) throw new Error("the VM has no VGA");
   const canvas = new MemoryCanvas();
   let asked = false;
-  using source = new VramSource(VideoMemory.open(await guest.place(card)), canvas, {
+  const memory = VideoMemory.open(await guest.place(card));
+  using source = new VramSource(memory, canvas, {
     onLost: (_code, why) => console.error(why),
     onPicture: () => {},
     onNoPicture: () => {},
@@ -44,7 +50,7 @@ async function withSource<T>(
     source.onRegisters(answer, monotonicClock.nowNs());
   }
   source.demand(0);
-  return await use(guest, source, canvas);
+  return await use(guest, source, memory, canvas);
 }
 
 function picture(source: VramSource): void {
@@ -60,7 +66,7 @@ async function timed(work: () => void | Promise<void>): Promise<number> {
 
 /** Pictures of which everything is new, pictures of which nothing is, and screendumps, in turns. */
 function pictures(): Promise<BenchResult[]> {
-  return withSource(async (guest, source, canvas) => {
+  return withSource(async (guest, source, _memory, canvas) => {
     const file = `${guest.vm.dir}/picture.png`;
     const dump = async () => void await guest.qmp.execute("screendump", { filename: file, format: "png" });
     const [fresh, still, dumps]: [number[], number[], number[]] = [[], [], []];
@@ -139,8 +145,61 @@ class Watcher implements Disposable {
   }
 }
 
+/** The text of a VGA's text screen out of its memory, beside a screendump of it. */
+async function vgaText(): Promise<BenchResult> {
+  return await withSource(async (guest, source, memory) => {
+    await guest.video(3);
+    await guest.print(new TextEncoder().encode("all work and no play makes a dull boy ".repeat(50)));
+    const reader = new VgaTextReader();
+    const file = `${guest.vm.dir}/text.png`;
+    const [ours, dumps]: [number[], number[]] = [[], []];
+    for (let round = -20; round < ROUNDS; round++) {
+      let found = false;
+      const time = await timed(() => {
+        found = reader.read(memory, source.registers()) !== undefined;
+      });
+      if (!found) throw new Error("there is no text");
+      const dump = await timed(async () =>
+        void await guest.qmp.execute("screendump", { filename: file, format: "png" })
+      );
+      if (round < 0) continue;
+      ours.push(time);
+      dumps.push(dump);
+    }
+    return resultOf("display.vga_text", "ms/80x25", "lower", ours, dumps, "QMP screendump png");
+  });
+}
+
+/** A console of 100x37 glyph by glyph, beside a plain look at each of its pixels. */
+async function glyphs(): Promise<BenchResult> {
+  const [font] = vgaFonts();
+  if (font === undefined) throw new Error("there is no font");
+  const drawing = new TextDrawing({ width: 800, height: 600, font });
+  for (let row = 0; row < 37; row++) {
+    for (let column = 0; column < 100; column++) drawing.glyph(column, row, 33 + (row * 7 + column * 3) % 94);
+  }
+  const reader = new GlyphReader(vgaFonts());
+  const [ours, plain]: [number[], number[]] = [[], []];
+  for (let round = -20; round < ROUNDS; round++) {
+    const time = await timed(() => {
+      if (reader.read(drawing)?.unknown !== 0) throw new Error("the console is not read");
+    });
+    let sum = 0;
+    const look = await timed(() => {
+      for (let i = 0; i < drawing.words.length; i++) sum ^= drawing.words[i] as number;
+    });
+    if (sum === -1) throw new Error("no sum");
+    if (round < 0) continue;
+    ours.push(time);
+    plain.push(look);
+  }
+  return resultOf("display.glyphs", "ms/100x37", "lower", ours, plain, "each pixel looked at once");
+}
+
 /** All benchmarks of displays. */
 export const benches: readonly Bench[] = [
   { name: "display.vram", names: ["display.vram", "display.vram_still"], run: pictures },
+  { name: "display.vga_text", run: vgaText },
+  { name: "display.glyphs", run: glyphs },
   { name: "display.vram_answers", names: ["display.vram_answers", "display.dump_answers"], run: answers },
 ];

@@ -1,7 +1,7 @@
 /**
  * Text of real screens, read back exactly: the firmware's out of video memory and out of its picture; Linux'
- * consoles out of RAM and out of their pictures, on a kernel with a frame buffer and on one with a VGA in text
- * mode. 10,000 random lines each, a page at a time.
+ * consoles out of RAM and out of their pictures, on a kernel with a frame buffer and on one with a VGA in
+ * text mode. 10,000 random lines each, a page at a time.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

@@ -66,6 +66,16 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     ],
     load: async () => (await import("./screen.ts")).screen,
   },
+  wait: {
+    summary: "wait for a text, a picture, a process, a state of a VM",
+    usage: [
+      "wait ENDPOINT --text RE [--fresh] [--timeout MS]",
+      "wait ENDPOINT --image FILE.png [--area X,Y,W,H] [--tolerance N] [--fresh] [--timeout MS]",
+      "wait ENDPOINT --still MS|--change [--area X,Y,W,H] [--timeout MS]",
+      "wait ENDPOINT --process NAME|--state S|--ready [--timeout MS]",
+    ],
+    load: async () => (await import("./wait.ts")).wait,
+  },
   vgpu: {
     summary: "ask a guest's vgpu producer, or ask something of it",
     usage: [

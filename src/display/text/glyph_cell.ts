@@ -28,7 +28,7 @@ const NO_COLOUR = -1;
 /** Reads cells; what was found stands in its fields until the next one. */
 export class CellScan {
   /** The glyph's number in {@linkcode font}; below 0 when a cursor hides which one of several it is. */
-  glyph = -1;
+  glyph: number = -1;
   /** The font that it was found in. */
   font: GlyphFont | undefined;
   /** Its colour, as it stands in the picture. */

@@ -89,7 +89,7 @@ export class LinuxConsoles {
     const rowBytes = this.#u32(data, "vc_data.vc_size_row");
     const isShape = columns >= 1 && rows >= 1 && columns * rows <= MAX_TEXT_CELLS &&
       rowBytes >= 2 * columns &&
-      rowBytes <= 65_536;
+      rows * rowBytes <= 8 * MAX_TEXT_CELLS;
     if (!isShape) return { state: "malformed", detail: `a console of ${columns}x${rows} cells` };
     const cells = new Uint8Array(rows * rowBytes);
     const origin = this.#pointer(data, "vc_data.vc_origin");

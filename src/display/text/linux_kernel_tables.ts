@@ -44,7 +44,8 @@ const STRUCTS = [
   "uni_pagedir",
   "font_desc",
 ];
-const FIELDS = [
+/** Fields that are looked for: those that a kernel has are in its tables. */
+export const CONSOLE_FIELDS = [
   "vc.d",
   "vc_data.vc_num",
   "vc_data.vc_cols",
@@ -76,7 +77,7 @@ const FIELDS = [
 ] as const;
 
 /** A field of the tables. */
-export type ConsoleField = (typeof FIELDS)[number];
+export type ConsoleField = (typeof CONSOLE_FIELDS)[number];
 
 /** Reads the tables of a kernel; why not, for a person, when it lacks what is needed. */
 export function readConsoleTables(os: LinuxGuest): ConsoleTables | { readonly unsupported: string } {
@@ -89,7 +90,7 @@ export function readConsoleTables(os: LinuxGuest): ConsoleTables | { readonly un
   const btf = Btf.load(os.kernel, start, stop, STRUCTS);
   if ("unsupported" in btf) return btf;
   const offsets = new Map<string, number>();
-  for (const name of FIELDS) {
+  for (const name of CONSOLE_FIELDS) {
     const dot = name.indexOf(".");
     const offset = btf.offsetOf(name.slice(0, dot), name.slice(dot + 1));
     if (offset !== undefined && offset < 65_536) offsets.set(name, offset);

@@ -58,7 +58,10 @@ export interface LinearMode {
 
 /** No such picture. */
 export interface OtherMode {
-  /** `vga`: planes, or text whose registers are not known; `off`: no mode at all; `invalid`: registers that name no picture of the card. */
+  /**
+   * `vga`: planes, or text whose registers are not known; `off`: no mode at all; `invalid`: registers that
+   * name no picture of the card.
+   */
   readonly kind: "vga" | "off" | "invalid";
 }
 

@@ -1,9 +1,9 @@
 /**
- * A VGA's text mode, out of its registers: how many cells, where they lie, the cursor, the fonts, the colours;
- * and the cells themselves out of video memory. As QEMU's VGA draws it (7.2 to 11).
+ * A VGA's text mode, out of its registers: how many cells, where they lie, the cursor, the fonts, the
+ * colours; and the cells themselves out of video memory. As QEMU's VGA draws it (7.2 to 11).
  *
- * QEMU keeps the four planes of a VGA byte by byte side by side: cell N's character is byte 4 N, its attribute
- * 4 N + 1, and fonts lie in every fourth byte from 2 on.
+ * QEMU keeps the four planes of a VGA byte by byte side by side: cell N's character is byte 4 N, its
+ * attribute 4 N + 1, and fonts lie in every fourth byte from 2 on.
  *
  * The registers are those that vga_state.ts finds. Without them there is only the rule of thumb that a text
  * screen has 80 columns, 25 rows and begins at 0: a guest that scrolls by moving the start (Linux' vgacon)

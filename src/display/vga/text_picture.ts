@@ -1,6 +1,6 @@
 /**
- * The picture of a VGA's text mode, drawn as QEMU draws it, out of its cells and its fonts: a screendump's bit
- * for bit, but for the cursor, which does not blink here. Only cells that changed are drawn.
+ * The picture of a VGA's text mode, drawn as QEMU draws it, out of its cells and its fonts: a screendump's
+ * bit for bit, but for the cursor, which does not blink here. Only cells that changed are drawn.
  * @module
  */
 import { assert } from "../../base/assert.ts";

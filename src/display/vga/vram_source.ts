@@ -358,7 +358,10 @@ export class VramSource implements DisplaySource {
   }
 }
 
-/** Bytes of a picture as it lies in video memory, without what is between its rows; 0 where it is read as it is. */
+/**
+ * Bytes of a picture as it lies in video memory, without what is between its rows; 0 where it is read as it
+ * is.
+ */
 function rawBytesOf({ width, height, bits }: LinearMode): number {
   return bits === 32 ? 0 : width * height * ((bits + 7) >>> 3);
 }

@@ -1,4 +1,6 @@
-/** Pictures of text screens, read back: fonts, cells, places, colours, cursors, and pictures of other things. */
+/**
+ * Pictures of text screens, read back: fonts, cells, places, colours, cursors, and pictures of other things.
+ */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { CODE_PAGE_437 } from "../../../src/display/text/code_page_437.ts";

@@ -1,0 +1,209 @@
+/**
+ * `vmsig wait`: until something shows on a VM's screen, runs in its guest, or holds of the VM.
+ * @module
+ */
+import { Fault, messageOf } from "../../base/fault.ts";
+import { MAX_HEADS } from "../../base/limits.ts";
+import { VM_STATE_NAMES } from "../../event/body_number.ts";
+import type { SourceName } from "../../event/source.ts";
+import type { Rectangle } from "../../vgpu/picture.ts";
+import { decodePng } from "../../vgpu/png.ts";
+import { waitFor } from "../wait.ts";
+import { MAX_EXPRESSION, MAX_WAIT_MS, type WaitCondition, type WaitResult } from "../wait_condition.ts";
+import type { Call, CommandModule } from "./command.ts";
+import { usage } from "./command_line.ts";
+import { visible } from "./table.ts";
+
+/** Options of which exactly one is given. */
+const CONDITIONS = ["text", "image", "still", "change", "process", "state", "ready"] as const;
+/** Bytes of a PNG file that is looked for. */
+const MAX_IMAGE_FILE = 64 * 1024 * 1024;
+
+/** The command. */
+export const wait: CommandModule = {
+  args: { min: 1, max: 1 },
+  options: {
+    text: { takes: "text", value: "RE", help: "text on the screen that this expression matches" },
+    image: {
+      takes: "text",
+      value: "FILE.png",
+      help: "this picture on the screen; what is transparent matches anything",
+    },
+    still: {
+      takes: "number",
+      value: "MS",
+      min: 1,
+      max: MAX_WAIT_MS,
+      help: "a screen that has not changed for so long",
+    },
+    change: { takes: "nothing", help: "a change of the screen" },
+    process: { takes: "text", value: "NAME", help: "a process of this name in the guest" },
+    state: {
+      takes: "text",
+      value: "S",
+      choices: VM_STATE_NAMES,
+      help: `a state of the VM: ${VM_STATE_NAMES.join(", ")}`,
+    },
+    ready: {
+      takes: "nothing",
+      help: "the VM itself: its seams, and its system's memory where the daemon looks for one",
+    },
+    area: {
+      takes: "text",
+      value: "X,Y,W,H",
+      help: "look only here, in pixels: with --image, --still, --change",
+    },
+    tolerance: {
+      takes: "number",
+      value: "N",
+      fraction: true,
+      max: 255,
+      help: "with --image: mean difference of a colour, 0 (equal) to 255",
+    },
+    head: { takes: "number", value: "N", max: MAX_HEADS - 1, help: "which of the VM's heads (0)" },
+    fresh: {
+      takes: "nothing",
+      help: "what is on the screen at first does not count: it has to be gone once",
+    },
+    timeout: {
+      takes: "number",
+      value: "MS",
+      min: 1,
+      max: MAX_WAIT_MS,
+      help: "give up after this time: exit code 1",
+    },
+  },
+  details:
+    `Ends with 0 when it is there, and tells what, where and when; with 1 when --timeout is over first. One of the first
+seven options says what for. Text is what stands on a text screen or a console, one line below the other: exact, no
+guess of what a picture might say. What was there before a reset does not count; after \`vmsig vm NAME reset\` in another
+call use --fresh.`,
+  examples: [
+    "wait web --text 'login:' --timeout 60000",
+    "wait web --image button.png --area 0,600,800,200 --tolerance 8",
+    "wait web --still 2000",
+    "wait web --process nginx",
+    "wait web --state running",
+    "wait web --ready --timeout 30000 --json",
+  ],
+  async run(call) {
+    const [ref = ""] = call.args;
+    const condition = await conditionOf(call);
+    const timeoutMs = call.number("timeout");
+    const head = call.number("head");
+    await using client = await call.connect({ sources: sourcesOf(condition) });
+    const result = await waitFor(client, ref, condition, {
+      signal: call.signal,
+      fresh: call.flag("fresh"),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(head === undefined ? {} : { head }),
+    });
+    if (call.json) call.out.json(result);
+    else call.out.line(told(result));
+  },
+};
+
+async function conditionOf(call: Call): Promise<WaitCondition> {
+  const given = CONDITIONS.filter((name) => isGiven(call, name));
+  const [what] = given;
+  if (what === undefined || given.length > 1) {
+    throw usage("wait", `say what for, by one of ${CONDITIONS.map((name) => `--${name}`).join(", ")}`);
+  }
+  const area = areaOf(call, what);
+  const part = area === undefined ? {} : { area };
+  const tolerance = call.number("tolerance");
+  if (tolerance !== undefined && what !== "image") throw usage("wait", "--tolerance is for --image");
+  switch (what) {
+    case "text":
+      return { text: expressionOf(call.text("text") ?? "") };
+    case "image":
+      return {
+        image: decodePng(await readImage(call.text("image") ?? "")),
+        ...part,
+        ...(tolerance === undefined ? {} : { tolerance }),
+      };
+    case "still":
+      return { stillMs: call.number("still") ?? 0, ...part };
+    case "change":
+      return { change: true, ...part };
+    case "process":
+      return { process: call.text("process") ?? "" };
+    case "state": {
+      const state = call.text("state") ?? "";
+      if (VM_STATE_NAMES.includes(state)) return { state };
+      throw usage("wait", `there is no state ${visible(state)}; there are: ${VM_STATE_NAMES.join(", ")}`);
+    }
+    case "ready":
+      return { ready: true };
+  }
+}
+
+function isGiven(call: Call, name: (typeof CONDITIONS)[number]): boolean {
+  if (name === "change" || name === "ready") return call.flag(name);
+  return (name === "still" ? call.number(name) : call.text(name)) !== undefined;
+}
+
+function areaOf(call: Call, what: string): Rectangle | undefined {
+  const text = call.text("area");
+  if (text === undefined) return undefined;
+  if (what !== "image" && what !== "still" && what !== "change") {
+    throw usage("wait", "--area is for --image, --still and --change");
+  }
+  const numbers = /^\d{1,5},\d{1,5},\d{1,5},\d{1,5}$/.test(text) ? text.split(",").map(Number) : [];
+  const [x = -1, y = -1, width = 0, height = 0] = numbers;
+  if (width > 0 && height > 0) return { x, y, width, height };
+  throw usage("wait", `${visible(text)} is not an area: X,Y,WIDTH,HEIGHT in pixels, such as 0,0,640,480`);
+}
+
+function expressionOf(text: string): RegExp {
+  if (text.length > MAX_EXPRESSION) {
+    throw usage("wait", `the expression has more than ${MAX_EXPRESSION} characters`);
+  }
+  try {
+    return new RegExp(text, "mu");
+  } catch (error) {
+    throw usage("wait", `${visible(text)} is not a regular expression: ${messageOf(error)}`);
+  }
+}
+
+async function readImage(path: string): Promise<Uint8Array> {
+  try {
+    const { size } = await Deno.stat(path);
+    if (size <= MAX_IMAGE_FILE) return await Deno.readFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    throw new Fault("bad-argument", `Cannot read ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  throw new Fault("too-large", `Cannot look for ${path}: it has more than ${MAX_IMAGE_FILE} bytes`);
+}
+
+function sourcesOf(condition: WaitCondition): SourceName[] {
+  if ("state" in condition) return ["CORE", "VMHOST"];
+  if ("process" in condition || "ready" in condition) return ["CORE", "VMHOST", "MEMCTX"];
+  return ["CORE", "VMHOST", "FRAME"];
+}
+
+function told(result: WaitResult): string {
+  const after = `after ${Math.round(result.afterMs)} ms`;
+  const name = visible(result.name);
+  switch (result.what) {
+    case "text":
+      return `${name}: ${visible(result.text)} at line ${result.row}, column ${result.column}, ${after}`;
+    case "image":
+      return `${name}: the picture at ${result.x},${result.y}, score ${result.score.toFixed(4)}, ${after}`;
+    case "still":
+      return `${name}: still for ${result.stillMs} ms, ${after}`;
+    case "change":
+      return `${name}: changed at ${result.x},${result.y} by ${result.width}x${result.height}, ${after}`;
+    case "process":
+      return `${name}: process ${visible(result.process)} is ${result.pid}, ${after}`;
+    case "state":
+      return `${name}: ${visible(result.state)}${
+        result.detail === "none" ? "" : ` (${visible(result.detail)})`
+      }, ${after}`;
+    case "ready":
+      return `${name}: ready (${result.seams.join(", ")}${
+        result.hasContext ? "; system found" : ""
+      }), ${after}`;
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Waiting for what shows on a VM's screen, for a process in its guest, for a state of the VM, or for the VM
+ * to be there. Moved by events: frames as they come, the VM's events, the guest's contexts. Nothing tells of
+ * a guest's processes: there the kernel's own count of forks is looked at, in memory that is mapped here.
+ *
+ * What was there before a reset does not count: see `wait_screen.ts` for pictures; a process counts only in
+ * the epoch that it was found in, which still holds when it is told.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { CAP } from "../event/capability.ts";
+import { VM_DETAIL_NAMES, VM_STATE_NAMES, VM_STATE_NUMBER } from "../event/body_number.ts";
+import type { Client } from "./client.ts";
+import type { EventStream } from "./event_stream.ts";
+import type { EndpointRef } from "./roster_view.ts";
+import {
+  checkCondition,
+  describeCondition,
+  MAX_WAIT_MS,
+  type WaitCondition,
+  type WaitMatch,
+  type WaitResult,
+} from "./wait_condition.ts";
+import { waitForProcess } from "./wait_process.ts";
+import { type ScreenCondition, ScreenWait } from "./wait_screen.ts";
+import { TextSource } from "./wait_text.ts";
+
+/** How to wait. */
+export interface WaitOptions {
+  /** How long at most, ms; for ever unless told. */
+  readonly timeoutMs?: number;
+  /** Gives up when it is aborted. */
+  readonly signal?: AbortSignal;
+  /** The head that is looked at; 0 unless told. */
+  readonly head?: number;
+  /** What is on the screen at first does not count: it has to be gone once. False unless told. */
+  readonly fresh?: boolean;
+}
+
+/** Frames per second that are looked at. */
+const RATE = 20;
+
+/** One wait under way. */
+interface Waiting {
+  readonly client: Client;
+  readonly endpoint: number;
+  readonly name: string;
+  readonly signal: AbortSignal;
+  readonly head: number;
+  readonly fresh: boolean;
+}
+
+/**
+ * Waits for something of a VM.
+ *
+ * The client needs the sources of what it waits for in its subscription: FRAME and VMHOST for the screen,
+ * VMHOST for states, MEMCTX for processes and `ready`. A process is waited for by a client that has not given
+ * the VM's context to an earlier stream.
+ *
+ * @example
+ * ```ts
+ * const found = await waitFor(client, "web", { text: /login:/ }, { timeoutMs: 60_000 });
+ * console.log(found.afterMs, found.what === "text" && found.row);
+ * ```
+ *
+ * @throws {Fault} `timed-out`, `interrupted`, `bad-argument`; `no-endpoint`; what the screen or the memory is
+ *   refused with
+ */
+export async function waitFor(
+  client: Client,
+  ref: EndpointRef,
+  condition: WaitCondition,
+  options: WaitOptions = {},
+): Promise<WaitResult> {
+  checkCondition(condition);
+  const { timeoutMs = Infinity, head = 0, fresh = false } = options;
+  const beganMs = performance.now();
+  const endpoint = await client.endpoint(ref);
+  const name = client.roster.nameOf(endpoint);
+  const what = `wait for ${describeCondition(condition)} of ${name}`;
+  const over = new AbortController();
+  const late = (): void => over.abort(new Fault("timed-out", `Cannot ${what}: not within ${timeoutMs} ms`));
+  const interrupt = (): void => over.abort(new Fault("interrupted", `Cannot ${what}: interrupted`));
+  const timer = timeoutMs <= MAX_WAIT_MS ? setTimeout(late, timeoutMs) : undefined;
+  options.signal?.addEventListener("abort", interrupt, { once: true });
+  if (options.signal?.aborted === true) interrupt();
+  const waiting: Waiting = { client, endpoint, name, signal: over.signal, head, fresh };
+  try {
+    const match = await begin(waiting, condition);
+    return { ...match, endpoint, name, afterMs: performance.now() - beganMs };
+  } catch (error) {
+    // Whatever ended because time was up ended for that.
+    if (over.signal.aborted) throw over.signal.reason;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", interrupt);
+    over.abort();
+  }
+}
+
+function begin(waiting: Waiting, condition: WaitCondition): Promise<WaitMatch> {
+  if ("state" in condition) return waitForState(waiting, condition.state);
+  if ("ready" in condition) return waitUntilReady(waiting);
+  if ("process" in condition) return waitForProcess(waiting, condition.process);
+  return waitForScreen(waiting, condition);
+}
+
+/** Ends a stream when the wait is over; disposing of the result calls that off. */
+function endWith(stream: EventStream, signal: AbortSignal): Disposable {
+  const end = (): void => stream.end();
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
+  return { [Symbol.dispose]: () => signal.removeEventListener("abort", end) };
+}
+
+async function waitForState({ client, endpoint, signal }: Waiting, wanted: string): Promise<WaitMatch> {
+  await using stream = client.events({ kinds: ["VM_LIFECYCLE"], endpoints: [endpoint] });
+  using _end = endWith(stream, signal);
+  const { state, detail } = await client.vmState(endpoint, { signal });
+  if (state === wanted) return { what: "state", state, detail };
+  for await (const event of stream) {
+    const vm = event.as("VM_LIFECYCLE");
+    if (vm === undefined || VM_STATE_NAMES[vm.state] !== wanted) continue;
+    return { what: "state", state: wanted, detail: VM_DETAIL_NAMES[vm.detail] ?? `detail-${vm.detail}` };
+  }
+  throw ended();
+}
+
+async function waitUntilReady({ client, endpoint, signal }: Waiting): Promise<WaitMatch> {
+  await using stream = client.events({ endpoints: [endpoint], sources: ["CORE", "MEMCTX"] });
+  using _end = endWith(stream, signal);
+  await client.completeRoster();
+  const maySee = (client.grant.caps & CAP.MEMCTX) !== 0;
+  const look = (): WaitMatch | undefined => {
+    const entry = client.roster.get(endpoint);
+    const hasContext = client.memory.hasContext(endpoint);
+    if (entry?.state !== "up") return undefined;
+    // The memory's seam is up before its system is found, and stays up while none is.
+    if (entry.seams.includes("memctx") && !hasContext && maySee) return undefined;
+    return { what: "ready", seams: entry.seams, hasContext };
+  };
+  for (;;) {
+    const match = look();
+    if (match !== undefined) return match;
+    const { done } = await stream.next();
+    if (done) throw ended();
+  }
+}
+
+async function waitForScreen(waiting: Waiting, condition: ScreenCondition): Promise<WaitMatch> {
+  const { client, endpoint, head, signal } = waiting;
+  const wait = new ScreenWait(condition, waiting.fresh);
+  const { promise, resolve, reject } = Promise.withResolvers<WaitMatch>();
+  const stop = new AbortController();
+  const both = AbortSignal.any([signal, stop.signal]);
+  const text = new TextSource(client, { endpoint, head, signal: both });
+  let still: ReturnType<typeof setTimeout> | undefined;
+  await using vm = client.events({ kinds: ["VM_LIFECYCLE"], endpoints: [endpoint] });
+  using _end = endWith(vm, both);
+  const resets = async (): Promise<void> => {
+    for await (const event of vm) {
+      if (event.as("VM_LIFECYCLE")?.state === VM_STATE_NUMBER.RESET) wait.reset();
+    }
+  };
+  const frames = async (): Promise<void> => {
+    for await (const frame of client.frames(endpoint, { head, perSecond: RATE, signal: both })) {
+      const picture = frame.picture();
+      const { frameId } = frame;
+      const seen = { frameId, picture, text: wait.needsText ? await text.read(picture) : undefined };
+      const result = wait.see(seen);
+      if (typeof result === "object") return resolve(result);
+      if (wait.stillMs === undefined || (result === "same" && still !== undefined)) continue;
+      clearTimeout(still);
+      still = setTimeout(() => resolve(wait.stoodStill()), wait.stillMs);
+    }
+    throw ended();
+  };
+  const running = [resets(), frames()].map((one) => one.catch(reject));
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(still);
+    stop.abort();
+    await Promise.all(running);
+  }
+}
+
+function ended(): Fault {
+  return new Fault("unreachable", "Cannot wait any longer: the connection to the daemon has ended");
+}

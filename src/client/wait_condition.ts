@@ -1,0 +1,111 @@
+/**
+ * What can be waited for, and what is told once it is there.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { VM_STATE_NAMES } from "../event/body_number.ts";
+import type { Picture, Rectangle } from "../vgpu/picture.ts";
+
+/** What is waited for: one of these. */
+export type WaitCondition =
+  /** Text on the screen that an expression matches, in one line or over several (lines end with "\n"). */
+  | { readonly text: RegExp }
+  /** A picture somewhere on the screen; transparent pixels match anything. */
+  | { readonly image: Picture; readonly area?: Rectangle; readonly tolerance?: number }
+  /** The screen, or a part of it, has not changed for so many ms. */
+  | { readonly stillMs: number; readonly area?: Rectangle }
+  /** The screen, or a part of it, changes. */
+  | { readonly change: true; readonly area?: Rectangle }
+  /** A process of this name runs in the guest. */
+  | { readonly process: string }
+  /** The VM is in a state, or comes into it: "running", "paused", "shutdown", "reset", … */
+  | { readonly state: string }
+  /**
+   * The VM is there: its seams are up, and the memory of its system can be read where the daemon looks for
+   * one.
+   */
+  | { readonly ready: true };
+
+/** What was there, where, and when. */
+export type WaitMatch =
+  | {
+    readonly what: "text";
+    /** What matched. */
+    readonly text: string;
+    /** Its line, from 0 at the top. */
+    readonly row: number;
+    /** Its first cell in that line. */
+    readonly column: number;
+    readonly frameId: number;
+  }
+  | {
+    readonly what: "image";
+    readonly x: number;
+    readonly y: number;
+    readonly width: number;
+    readonly height: number;
+    /** 1 = equal in every pixel. */
+    readonly score: number;
+    readonly frameId: number;
+  }
+  | { readonly what: "still"; readonly stillMs: number; readonly frameId: number }
+  | ({ readonly what: "change"; readonly frameId: number } & Rectangle)
+  | { readonly what: "process"; readonly process: string; readonly pid: number; readonly epoch: number }
+  | { readonly what: "state"; readonly state: string; readonly detail: string }
+  | {
+    readonly what: "ready";
+    readonly seams: readonly string[];
+    /** Whether there is a context of the guest's memory. */
+    readonly hasContext: boolean;
+  };
+
+/** A wait's answer. */
+export type WaitResult = WaitMatch & {
+  /** The endpoint's number. */
+  readonly endpoint: number;
+  /** Its name. */
+  readonly name: string;
+  /** How long it took, ms. */
+  readonly afterMs: number;
+};
+
+/** Milliseconds that can be waited for: what a timer takes. */
+export const MAX_WAIT_MS = 2_147_483_647;
+/** Characters of an expression. */
+export const MAX_EXPRESSION = 4096;
+
+/** What is waited for, in words: "text /login:/". */
+export function describeCondition(condition: WaitCondition): string {
+  if ("text" in condition) return `the text ${condition.text}`;
+  if ("image" in condition) return "the picture";
+  if ("stillMs" in condition) return `a screen that stands still for ${condition.stillMs} ms`;
+  if ("change" in condition) return "a change of the screen";
+  if ("process" in condition) return `the process ${condition.process}`;
+  if ("state" in condition) return `the state ${condition.state}`;
+  return "it to be ready";
+}
+
+/**
+ * Checks a condition before anything is asked of the daemon.
+ *
+ * @throws {Fault} `bad-argument`, with what is possible
+ */
+export function checkCondition(condition: WaitCondition): void {
+  const bad = (why: string): Fault => new Fault("bad-argument", `Cannot wait: ${why}`);
+  if ("text" in condition && condition.text.source.length > MAX_EXPRESSION) {
+    throw bad(`the expression has more than ${MAX_EXPRESSION} characters`);
+  }
+  if ("stillMs" in condition && !(condition.stillMs >= 1 && condition.stillMs <= MAX_WAIT_MS)) {
+    throw bad(`${condition.stillMs} ms are not 1 to ${MAX_WAIT_MS}`);
+  }
+  if ("state" in condition && !VM_STATE_NAMES.includes(condition.state)) {
+    throw bad(`there is no state ${condition.state}; there are: ${VM_STATE_NAMES.join(", ")}`);
+  }
+  if ("process" in condition && condition.process === "") throw bad("a process has a name");
+  const { tolerance = 0, area } = condition as { readonly tolerance?: number; readonly area?: Rectangle };
+  if (!(tolerance >= 0 && tolerance <= 255)) throw bad(`the tolerance ${tolerance} is not 0 to 255`);
+  if (area === undefined) return;
+  const { x, y, width, height } = area;
+  const isArea = [x, y, width, height].every((n) => Number.isInteger(n) && n >= 0) && width > 0 && height > 0;
+  if (!isArea) throw bad("an area is X,Y,WIDTH,HEIGHT in pixels, with at least one of them");
+}

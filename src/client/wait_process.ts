@@ -1,0 +1,135 @@
+/**
+ * Waiting for a process of a guest. The guest's RAM is mapped here; its kernel counts its forks, and only
+ * when that number has moved are its processes listed: 20 looks a second cost a few microseconds each, and
+ * nobody else notices. A process gets its name a moment after it was forked (exec), so a list is taken for a
+ * while after each change.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import type { GuestOs } from "../guest/guest_os.ts";
+import type { Client } from "./client.ts";
+import type { ClientEvent } from "./client_event.ts";
+import type { EventStream } from "./event_stream.ts";
+import { GuestView } from "./guest_view.ts";
+import type { WaitMatch } from "./wait_condition.ts";
+
+const LOOK_MS = 50;
+/** For so long after a fork the list is taken again. */
+const EXEC_MS = 2000;
+/** Linux keeps so many characters of a process's name. */
+const SHORT_NAME = 15;
+
+/** Whose process is waited for. */
+export interface ProcessWaiting {
+  /** The client; it receives MEMCTX. */
+  readonly client: Client;
+  /** The endpoint's number. */
+  readonly endpoint: number;
+  /** Its name. */
+  readonly name: string;
+  /** Ends the wait. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Waits until a process of this name runs.
+ *
+ * @param wanted its name as the guest's kernel has it; of a longer one its first 15 characters count
+ * @throws {Fault} `no-capability`; `busy` when the context went to an earlier stream of this client; the
+ *   signal's reason
+ */
+export async function waitForProcess(waiting: ProcessWaiting, wanted: string): Promise<WaitMatch> {
+  const { client, endpoint, signal } = waiting;
+  await using stream = client.events({ kinds: ["MEMCTX", "MEMCTX_INVALIDATED"], endpoints: [endpoint] });
+  const end = (): void => stream.end();
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
+  try {
+    await client.completeRoster();
+    if (client.memory.hasContext(endpoint) && stream.buffered === 0) throw taken(waiting);
+    for (;;) {
+      const { done, value } = await stream.next();
+      if (done) {
+        throw new Fault("unreachable", "Cannot wait any longer: the connection to the daemon has ended");
+      }
+      if (value.kindName !== "MEMCTX") continue;
+      const match = await inEpoch(waiting, wanted, value, stream);
+      if (match !== undefined) return match;
+    }
+  } finally {
+    signal.removeEventListener("abort", end);
+  }
+}
+
+/** Waits in one epoch; undefined when it has ended. */
+async function inEpoch(
+  { client, signal }: ProcessWaiting,
+  wanted: string,
+  context: ClientEvent,
+  stream: EventStream,
+): Promise<WaitMatch | undefined> {
+  await using view = GuestView.of(client, context);
+  const { guest, memory, epoch } = view;
+  if (!guest.found) return undefined;
+  const search = new ProcessSearch(guest.os, wanted);
+  for (;;) {
+    // What waits in the stream is the epoch's end, or the next one's context.
+    if (signal.aborted || stream.buffered > 0) return undefined;
+    memory.renew();
+    const pid = search.look(performance.now());
+    if (pid !== undefined && await isStillTrue(view)) return { what: "process", process: wanted, pid, epoch };
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+async function isStillTrue(view: GuestView): Promise<boolean> {
+  try {
+    await view.check();
+    return true;
+  } catch (error) {
+    if (error instanceof Fault && error.code === "seam-down") return false;
+    throw error;
+  }
+}
+
+/** Looks for a process by its name, when there may be a new one. */
+export class ProcessSearch {
+  readonly #os: Pick<GuestOs, "births" | "processes">;
+  readonly #name: string;
+  #births: number | undefined;
+  #untilMs = -Infinity;
+  #hasLooked = false;
+
+  /** A search in one system. */
+  constructor(os: Pick<GuestOs, "births" | "processes">, name: string) {
+    this.#os = os;
+    this.#name = name;
+  }
+
+  /**
+   * Looks once.
+   *
+   * @returns the process's number; undefined while there is none
+   */
+  look(nowMs: number): number | undefined {
+    const births = this.#os.births();
+    // A system that counts nothing is listed each time.
+    if (!this.#hasLooked || births === undefined || births !== this.#births) this.#untilMs = nowMs + EXEC_MS;
+    this.#births = births;
+    this.#hasLooked = true;
+    if (nowMs > this.#untilMs) return undefined;
+    return this.#os.processes().items.find(({ name }) => this.#isWanted(name))?.pid;
+  }
+
+  #isWanted(name: string): boolean {
+    return name === this.#name ||
+      (this.#name.length > SHORT_NAME && name === this.#name.slice(0, SHORT_NAME));
+  }
+}
+
+function taken({ name }: ProcessWaiting): Fault {
+  return new Fault(
+    "busy",
+    `Cannot wait for a process of ${name}: an earlier stream of this client took its context; connect anew`,
+  );
+}

@@ -1,0 +1,97 @@
+/**
+ * The text of a screen for who waits for one: the daemon's, exact for whatever it can tell it of; where it
+ * tells none, the picture's own, read glyph by glyph here.
+ * @module
+ */
+import type { CodeName } from "../base/codes.ts";
+import { Fault } from "../base/fault.ts";
+import type { GlyphFrame } from "../display/text/glyph_cell.ts";
+import { vgaFonts } from "../display/text/glyph_font.ts";
+import { GlyphReader } from "../display/text/glyph_reader.ts";
+import { decodeScreenText, type ScreenText } from "../display/text/screen_text.ts";
+import { FRAME_REQUEST } from "../event/body_layout.ts";
+import { FRAME_OP } from "../event/body_number.ts";
+import { KIND } from "../event/kind.ts";
+import type { Client } from "./client.ts";
+import type { Picture } from "../vgpu/picture.ts";
+
+/** How long the daemon may take for a text. */
+const TEXT_TIMEOUT_MS = 5000;
+
+/** Which screen. */
+export interface TextTarget {
+  /** The endpoint's number. */
+  readonly endpoint: number;
+  /** The head. */
+  readonly head: number;
+  /** Gives up when it is aborted. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The text of a head as of now, from the daemon.
+ *
+ * @returns undefined when it shows no text
+ * @throws {Fault} `not-supported` when the daemon tells no texts; `seam-down`, `timed-out`, …
+ */
+export async function askText(
+  client: Client,
+  { endpoint, head, signal }: TextTarget,
+): Promise<ScreenText | undefined> {
+  const what = `read the screen of ${client.roster.nameOf(endpoint)}`;
+  await using stream = client.events({ kinds: ["SCREEN_TEXT"], endpoints: [endpoint] });
+  await client.command(KIND.CMD_FRAME, endpoint, what, (event) => {
+    event.words[FRAME_REQUEST.at.op / 4] = FRAME_OP.TEXT;
+    event.words[FRAME_REQUEST.at.head / 4] = head;
+  }, { timeoutMs: TEXT_TIMEOUT_MS, signal });
+  // The text is sent before the answer.
+  const [event] = stream.drain().slice(-1);
+  if (event === undefined) throw new Fault("not-supported", `Cannot ${what}: no text came along`);
+  using _event = event;
+  return event.body.length === 0 ? undefined : decodeScreenText(event.body);
+}
+
+/** Reads the text of one head, by what serves. */
+export class TextSource {
+  readonly #client: Client;
+  readonly #target: TextTarget;
+  readonly #glyphs = new GlyphReader(vgaFonts());
+  #asksDaemon = true;
+
+  /** A reader that tries the daemon first. */
+  constructor(client: Client, target: TextTarget) {
+    this.#client = client;
+    this.#target = target;
+  }
+
+  /**
+   * The text.
+   *
+   * @param picture what the screen shows, for when the daemon tells no text
+   * @throws {Fault} when the daemon, the VM or its display is gone
+   */
+  async read(picture: Picture): Promise<ScreenText | undefined> {
+    if (this.#asksDaemon) {
+      try {
+        return await askText(this.#client, this.#target);
+      } catch (error) {
+        if (!(error instanceof Fault) || !FALLS_BACK.has(error.code as CodeName)) throw error;
+        this.#asksDaemon = false;
+      }
+    }
+    return this.#glyphs.read(frameOf(picture));
+  }
+}
+
+/** What says that this daemon will tell no text, now or later. */
+const FALLS_BACK: ReadonlySet<string> = new Set<CodeName>([
+  "not-supported",
+  "timed-out",
+  "bad-argument",
+  "refused",
+]);
+
+function frameOf({ width, height, rgba }: Picture): GlyphFrame {
+  const words = new Int32Array(rgba.buffer, rgba.byteOffset, rgba.length >>> 2);
+  return { width, height, strideWords: width, words, isRgb: true };
+}
