@@ -1,7 +1,7 @@
 /**
  * VNC: how long from a change in a guest to the committed picture, beside a bare C client on the same VM that
- * sees the same change; and the processor time of sixteen sources with ten pictures of 1280x800 a second each,
- * beside sixteen bare C clients that only decode.
+ * sees the same change; and the processor time of sixteen sources with ten pictures of 1280x800 a second
+ * each, beside sixteen bare C clients that only decode.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
