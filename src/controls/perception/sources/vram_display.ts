@@ -19,8 +19,8 @@ import { readRegistersBody } from "./vga_answers.ts";
 /** Both halves. */
 export class VramDisplay implements DisplaySource {
   readonly kind = "vram" as const;
-  readonly fd = -1;
-  readonly events = 0;
+  readonly fd: number = -1;
+  readonly events: number = 0;
   readonly #context: SourceContext;
   readonly #vram: VramSource;
   readonly #clock: Clock;
@@ -67,6 +67,7 @@ export class VramDisplay implements DisplaySource {
     this.#vram.once();
   }
 
+  /** Ends both halves, and gives the memory back. */
   [Symbol.dispose](): void {
     this.#vram[Symbol.dispose]();
     this.#dump?.[Symbol.dispose]();
