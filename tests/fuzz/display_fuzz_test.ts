@@ -1,6 +1,6 @@
 /**
- * What is decoded on the way of a picture from QEMU to the bus: screendumps, QEMU's answers about its displays,
- * the display adapter's answers.
+ * What is decoded on the way of a picture from QEMU to the bus: screendumps, QEMU's answers about its
+ * displays, the display adapter's answers.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

@@ -1,5 +1,5 @@
-// The display adapter over a scripted monitor: who wants what, what is asked of QEMU and what is not, and that
-// each command is answered once.
+// The display adapter over a scripted monitor: who wants what, what is asked of QEMU and what is not, and
+// that each command is answered once.
 import { assert, assertEquals } from "@std/assert";
 import { createMemfd, OPEN, reopen } from "../../../../ffi/memfd.ts";
 import { openFdCount } from "../../../../ffi/owned_fd.ts";
