@@ -41,8 +41,9 @@ const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
  */
 export function faultOfCode(what: string, code: number, detail?: string, words = ""): Fault {
   const name = codeName(code);
-  const isTold = code === CODE.refused && words !== "";
-  const why = isTold ? `the VM refused it: ${oneLine(words)}` : WHY[name as Exclude<CodeName, "ok">];
+  const told = oneLine(words);
+  const general = WHY[name as Exclude<CodeName, "ok">];
+  const why = told === "" ? general : code === CODE.refused ? `the VM refused it: ${told}` : told;
   const extra = detail === undefined || detail === "" ? "" : ` (${detail})`;
   if (why === undefined || code === CODE.ok) {
     return new Fault("refused", `Cannot ${what}: the daemon answered ${name}${extra}; update this client`);

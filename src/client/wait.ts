@@ -1,7 +1,7 @@
 /**
- * Waiting for what shows on a VM's screen, for a process in its guest, for a state of the VM, or for the VM to
- * be there. Moved by events: frames as they come, the VM's events, the guest's contexts. Nothing tells of a
- * guest's processes: there the kernel's own count of forks is looked at, in memory that is mapped here.
+ * Waiting for what shows on a VM's screen, for a process in its guest, for a state of the VM, or for the VM
+ * to be there. Moved by events: frames as they come, the VM's events, the guest's contexts. Nothing tells of
+ * a guest's processes: there the kernel's own count of forks is looked at, in memory that is mapped here.
  *
  * What was there before a reset does not count: see `wait_screen.ts` for pictures; a process counts only in
  * the epoch that it was found in, which still holds when it is told.

@@ -1,8 +1,8 @@
 /**
- * Waiting for a process of a guest. The guest's RAM is mapped here; its kernel counts its forks, and only when
- * that number has moved are its processes listed: 20 looks a second cost a few microseconds each, and nobody
- * else notices. A process gets its name a moment after it was forked (exec), so a list is taken for a while
- * after each change.
+ * Waiting for a process of a guest. The guest's RAM is mapped here; its kernel counts its forks, and only
+ * when that number has moved are its processes listed: 20 looks a second cost a few microseconds each, and
+ * nobody else notices. A process gets its name a moment after it was forked (exec), so a list is taken for a
+ * while after each change.
  * @module
  */
 import { Fault } from "../base/fault.ts";

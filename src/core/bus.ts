@@ -14,7 +14,7 @@ import type { Log } from "../base/log.ts";
 import { SUBMIT, TransferContext } from "../context/transfer_context.ts";
 import { textParts, writeText } from "../event/inline_text.ts";
 import { ACT_ACK, ERROR } from "../event/body_layout.ts";
-import { defaultPrio, DIR } from "../event/defaults.ts";
+import { defaultPrio, DIR, isAuditedKind } from "../event/defaults.ts";
 import { EventQueue } from "../event/event_queue.ts";
 import { operationName } from "../event/operation_name.ts";
 import { mayTakeBack, takesBack } from "../event/overtaking.ts";
@@ -305,7 +305,8 @@ export class Bus {
     const kind = this.ledger.kind(index);
     if (this.ledger.isAudited(index)) return;
     // Delivered input and answered questions are not news; refusals and everything that changes a VM are.
-    if (code === CODE.ok && (kind === KIND.CMD_INPUT || kind === KIND.CMD_MEMWRITE)) return;
+    // A memory write's adapter writes its own.
+    if (code === CODE.ok && (!isAuditedKind(kind) || kind === KIND.CMD_MEMWRITE)) return;
     const cls = this.ledger.cls(index);
     const token = this.ledger.token(index);
     this.audit.write({

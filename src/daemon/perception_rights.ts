@@ -19,7 +19,7 @@ const NEEDED: readonly CapName[] = ["MEMCTX", "PUBLISH"];
  * @param rules the config's, in order
  * @param own the daemon's own user and group, which perception has
  * @param users who is who on this machine
- * @returns names of capabilities, and `source memctx`; empty when nothing is missing
+ * @returns names of capabilities, and of sources; empty when nothing is missing
  */
 export function perceptionLacks(
   rules: readonly AdmissionRule[],
@@ -30,5 +30,6 @@ export function perceptionLacks(
   if (grant === undefined) return [...NEEDED];
   const lacks: string[] = NEEDED.filter((cap) => (grant.caps & CAP[cap]) === 0);
   if ((grant.sources & 1 << SOURCE.MEMCTX) === 0) lacks.push("source memctx");
+  if ((grant.sources & 1 << SOURCE.FRAME) === 0) lacks.push("source frame");
   return lacks;
 }

@@ -175,7 +175,8 @@ export function writeMessage(message: OutgoingMessage): Uint8Array<ArrayBuffer> 
 
 /** Fields by their number: 5 and 9 are numbers, the others texts. */
 function fieldOf(code: number, value: unknown): string | number {
-  if (typeof value !== (code === 5 || code === 9 ? "number" : "string")) {
+  const isNumber = code === 5 || code === 9;
+  if (isNumber ? typeof value !== "number" : typeof value !== "string") {
     throw wrong(`its field ${code} is of another type`);
   }
   return value as string | number;

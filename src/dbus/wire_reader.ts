@@ -8,7 +8,7 @@ import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
 import { checkSignature, endOfType } from "./signature.ts";
 
-/** A value as {@linkcode WireReader.value} gives it; 64-bit numbers are doubles, an array of bytes its bytes. */
+/** A value as WireReader.value gives it; 64-bit numbers are doubles, an array of bytes its bytes. */
 export type DBusValue =
   | number
   | boolean

@@ -19,12 +19,14 @@ export const PRIO_OF_KIND: Uint8Array = new Uint8Array(KIND_MAX).fill(PRIO.NORMA
 /** The same as the answer to one control. */
 const PRIO_ADDRESSED: Uint8Array = new Uint8Array(KIND_MAX).fill(PRIO.NORMAL);
 const NEWEST_ONLY: Uint8Array = new Uint8Array(KIND_MAX);
+const AUDITED: Uint8Array = new Uint8Array(KIND_MAX);
 
 for (const [, row] of ROWS) {
   SOURCE_OF_KIND[row.number] = row.source;
   PRIO_OF_KIND[row.number] = row.prio.broadcast;
   PRIO_ADDRESSED[row.number] = row.prio.addressed;
   NEWEST_ONLY[row.number] = row.newestOnly ? 1 : 0;
+  AUDITED[row.number] = row.audited ? 1 : 0;
 }
 
 /**
@@ -43,4 +45,9 @@ export function defaultPrio(kind: number, addressed: boolean): number {
  */
 export function isNewestOnly(kind: number): boolean {
   return NEWEST_ONLY[kind] === 1;
+}
+
+/** Whether the success of a command of this kind is in the audit trail; its refusal always is. */
+export function isAuditedKind(kind: number): boolean {
+  return AUDITED[kind] === 1;
 }

@@ -3,8 +3,8 @@
  * listener hands over, and takes its place in the region.
  *
  * The listener may be anybody's program: a file that could shrink under the mapping, a region of another
- * layout, a descriptor that is not an eventfd are refused before anything of them is used, and closed on another
- * thread.
+ * layout, a descriptor that is not an eventfd are refused before anything of them is used, and closed on
+ * another thread.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";

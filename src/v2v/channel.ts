@@ -156,8 +156,8 @@ export class Channel implements Disposable, WaitedChannel {
   }
 
   /**
-   * The state of the other end now. Its death without a goodbye is `crashed`; a word that is not a valid state,
-   * `unknown`.
+   * The state of the other end now. Its death without a goodbye is `crashed`; a word that is not a
+   * valid state, `unknown`.
    */
   remoteState(): EndpointState {
     this.#seenState = this.#remote();

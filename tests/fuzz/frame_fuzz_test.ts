@@ -8,7 +8,7 @@ import { BODY, EventPool } from "../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 
 const FRAMES = 100_000;
-const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96, 112, 113, 115]);
+const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96, 112, 114, 116]);
 const UP = new Set([
   1,
   2,
@@ -32,9 +32,9 @@ const UP = new Set([
   97,
   98,
   99,
-  114,
-  116,
+  115,
   117,
+  118,
 ]);
 const KINDS = [...DOWN, ...UP];
 

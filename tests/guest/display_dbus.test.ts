@@ -1,6 +1,6 @@
 /**
- * The D-Bus source on real QEMUs: equal to a screendump pixel for pixel in every mode, text that comes without
- * a Scanout, mode changes, the second client that ends the first, nobody looking.
+ * The D-Bus source on real QEMUs: equal to a screendump pixel for pixel in every mode, text that comes
+ * without a Scanout, mode changes, the second client that ends the first, nobody looking.
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * Waiting, through a real daemon and QEMUs with one monitor for it: text, pictures, changes and standstill on a
- * screen; processes; states; ready. What was there before a reset does not count.
+ * Waiting, through a real daemon and QEMUs with one monitor for it: text, pictures, changes and standstill on
+ * a screen; processes; states; ready. What was there before a reset does not count.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

@@ -72,9 +72,9 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     const { link, display } = options;
     this.#desk = new DisplayDesk(link, display, {
       heads: this.#heads,
-      onServed: (head, kind, serial, code, frameId) => {
+      onServed: (head, kind, serial, { code, frameId, words }) => {
         for (const ticket of this.#demands.get(head)?.served(kind, serial) ?? []) {
-          this.#seat?.ack(ticket, code, frameId);
+          this.#seat?.ack(ticket, code, frameId, 0, words);
         }
         this.#armForLate();
       },

@@ -27,6 +27,16 @@ import type { HeadStates } from "./head_states.ts";
 import { probeRegisters, probeVga, type VgaAnswer } from "./vga_probe.ts";
 import { openViewer } from "./viewer_socket.ts";
 
+/** What a request came to. */
+export interface ServedVerdict {
+  /** 0, or why not. */
+  readonly code: number;
+  /** The picture's id, its low 32 bits. */
+  readonly frameId: number;
+  /** Why not, in words; escaped. */
+  readonly words: string;
+}
+
 /** Told what the maker of pictures says. */
 export interface DeskListener {
   /** The heads, which the desk notes what it is told of. */
@@ -34,10 +44,9 @@ export interface DeskListener {
   /**
    * Requests up to a serial are served, or cannot be.
    *
-   * @param code 0, or why not
-   * @param frameId the picture's, its low 32 bits
+   * @param serial the newest request that was known then
    */
-  onServed(head: number, kind: OnceKind, serial: number, code: number, frameId: number): void;
+  onServed(head: number, kind: OnceKind, serial: number, verdict: ServedVerdict): void;
   /** A head's pictures come from somewhere else, or from nowhere. */
   onHeadState(head: number): void;
 }
@@ -142,7 +151,8 @@ export class DisplayDesk {
     const code = event.words[at.code / 4] as number;
     const kind: OnceKind = event.words[at.source / 4] === 0 ? "picture" : "text";
     const serial = event.words[at.serial / 4] as number;
-    this.#listener.onServed(head, kind, serial, code, event.words[at.frameId / 4] as number);
+    const frameId = event.words[at.frameId / 4] as number;
+    this.#listener.onServed(head, kind, serial, { code, frameId, words: wordsOf(event) });
     seat.ack(event.ticket, CODE.ok);
   }
 
@@ -150,7 +160,7 @@ export class DisplayDesk {
     const { at } = DISPLAY_REQUEST;
     const source = event.words[at.source / 4] as number;
     if (source !== 0 && !SOURCES.has(source)) return seat.ack(event.ticket, CODE["bad-argument"]);
-    const why = printable(new TextDecoder().decode(event.bodyView()));
+    const why = wordsOf(event);
     this.#listener.heads.set(
       head,
       source === 0
@@ -244,6 +254,11 @@ export class DisplayDesk {
     if (this.#seat !== seat) return;
     seat.ack(ticket, codeOf(reply), 0, 0, reply.outcome === "error" ? reply.errorText : "");
   }
+}
+
+/** The words that came along, escaped. */
+function wordsOf(event: TransferEvent): string {
+  return printable(new TextDecoder().decode(event.bodyView()));
 }
 
 /** Whether QEMU can be given it without harm: writing to a pipe would make its main loop wait. */

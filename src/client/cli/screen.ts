@@ -88,7 +88,7 @@ The picture of a VM that stands still is the last one, and is told as such.`,
     if (dir !== undefined && call.text("out") !== undefined) {
       throw usage("screen", "--watch and --out say both where pictures go; give one of them");
     }
-    if (pidOf(ref) !== undefined || source !== undefined) {
+    if (/^(pid|file):/.test(ref) || source !== undefined) {
       for (const name of ["watch", "head"]) {
         if (call.text(name) !== undefined || call.number(name) !== undefined) {
           throw usage("screen", `--${name} is for an endpoint of the daemon`);

@@ -13,6 +13,7 @@ import { READ } from "../../vgpu/vgpu_region.ts";
 import type { Call } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { openGuest, pidOf } from "./open_guest.ts";
+import { visible } from "./table.ts";
 import { findRegion, requireRegion } from "./vgpu_view.ts";
 
 /** How long a producer is given to finish a frame. */
@@ -40,6 +41,12 @@ export interface LocalShot {
  */
 export async function takeLocally(call: Call, ref: string, source: string): Promise<LocalShot> {
   const pid = pidOf(ref);
+  if (pid === undefined && /^(pid|file):/.test(ref)) {
+    throw usage(
+      "screen",
+      `there is no process ${visible(ref)}; say an endpoint, or pid:N for a QEMU process`,
+    );
+  }
   if (pid === undefined && source !== "vgpu") {
     throw usage("screen", `--source ${source} is for pid:N; the daemon has the monitor of an endpoint`);
   }

@@ -51,6 +51,8 @@ export class PerceptionLoop implements BusListener, EventSink {
   readonly #log: Log;
   readonly #views = new Map<number, EndpointView>();
   readonly #pending = new PendingAnswers();
+  /** What was asked while it joined. */
+  readonly #early: (() => void)[] = [];
   #connection: BusConnection | undefined;
   #stopped = false;
   /** The last refusal that was told: each frame would be refused alike. */
@@ -87,14 +89,16 @@ export class PerceptionLoop implements BusListener, EventSink {
         this.#connection = connection;
         this.#refusal = 0;
         this.#options.onJoined?.(connection.fd);
+        for (const ask of this.#early.splice(0)) ask();
         this.#watch(connection);
       } catch (error) {
         const patient = reconnect && error instanceof Fault && error.code !== "not-admitted";
         if (!patient) throw error;
         this.#log.debug(messageOf(error));
       } finally {
-        // Descriptors that are watched go before the connection that watches them.
+        this.#connection = undefined;
         this.#pending.clear();
+        this.#early.length = 0;
         for (const view of this.#views.values()) view[Symbol.dispose]();
         this.#views.clear();
       }
@@ -134,7 +138,13 @@ export class PerceptionLoop implements BusListener, EventSink {
 
   ask(endpoint: number, command: DisplayCommand, then: (answer: Answer) => void): void {
     const connection = this.#connection;
-    if (connection === undefined || connection.closed) return;
+    if (connection === undefined) {
+      // What is retained comes before the connection is ours.
+      assert(command.fd === undefined, "nothing with a descriptor is asked while joining");
+      this.#early.push(() => this.ask(endpoint, command, then));
+      return;
+    }
+    if (connection.closed) return;
     const corr = this.#pending.add(endpoint, then);
     connection.send(KIND.CMD_DISPLAY, endpoint, command.fd ?? -1, (event) => {
       const { at } = DISPLAY_REQUEST;

@@ -9,7 +9,7 @@ import { Fault } from "../../base/fault.ts";
 import { MAX_PICTURE_SIDE } from "../../base/limits.ts";
 import { printable } from "../../base/printable.ts";
 import { MESSAGE, type MessageHead } from "../../dbus/message.ts";
-import { DBusPeer, type PeerListener } from "../../dbus/peer.ts";
+import { DBusPeer, type PeerListener } from "./dbus_peer.ts";
 import type { DBusValue, WireReader } from "../../dbus/wire_reader.ts";
 
 const ROOT = "/org/qemu/Display1";
@@ -24,7 +24,7 @@ export interface ConsoleOwner {
   onConsole(label: string): void;
   /** The console has this size from now on; pictures of it may have come before. */
   onSize(width: number, height: number): void;
-  /** QEMU has taken the listener, or not: while it has not noticed that the last one is gone, for instance. */
+  /** QEMU has taken the listener, or not, while it has not noticed that the last one is gone. */
   onRegistered(isTaken: boolean): void;
   /** QEMU's main loop has gone round since it was asked. */
   onAnswered(): void;
@@ -97,6 +97,7 @@ export class ConsoleClient implements PeerListener, Disposable {
     });
   }
 
+  /** Closes the connection. */
   [Symbol.dispose](): void {
     this.peer[Symbol.dispose]();
   }

@@ -4,10 +4,10 @@
  * QEMU has nothing to do for us.
  *
  * A listener gets all of the picture when it is registered (Scanout), and then what changes (Update), or all
- * of it again. When QEMU's VGA goes into a text mode there is no Scanout: only Updates of a picture of another
- * size, which the console's properties tell, sometimes later. So where an Update does not fit the picture, or
- * the console has another size, the listener is registered anew. An Update that came just before the size is
- * known, and fits the old picture by chance, is seen on it for some ms.
+ * of it again. When QEMU's VGA goes into a text mode there is no Scanout: only Updates of a picture of
+ * another size, which the console's properties tell, sometimes later. So where an Update does not fit the
+ * picture, or the console has another size, the listener is registered anew. An Update that came just before
+ * the size is known, and fits the old picture by chance, is seen on it for some ms.
  *
  * Rates: QEMU sends what changes every 30 ms at most, whether or not it is read. So all is painted as it
  * comes, and shown at the pace that is wanted.
@@ -20,7 +20,7 @@ import { assert } from "../../base/assert.ts";
 import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { CODE } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
-import type { DBusPeer } from "../../dbus/peer.ts";
+import type { DBusPeer } from "./dbus_peer.ts";
 import { checkPictureSize } from "../../rfb/picture_rule.ts";
 import type { Canvas, CursorShape } from "../canvas.ts";
 import type { DisplayKind, DisplayListener, DisplaySource } from "../display_source.ts";

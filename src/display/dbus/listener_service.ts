@@ -1,13 +1,13 @@
 /**
- * The object that QEMU calls with its pictures: org.qemu.Display1.Listener, served on a connection of its own.
- * Each call that wants an answer gets one, in the same turn: QEMU's main loop waits for some of them.
+ * The object that QEMU calls with its pictures: org.qemu.Display1.Listener, served on a connection of its
+ * own. Each call that wants an answer gets one, in the same turn: QEMU's main loop waits for some of them.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { Fault } from "../../base/fault.ts";
 import { MAX_VGPU_SLOT_BYTES } from "../../base/limits.ts";
 import { MESSAGE, type MessageHead } from "../../dbus/message.ts";
-import { type BodySink, DBusPeer, type PeerListener } from "../../dbus/peer.ts";
+import { type BodySink, DBusPeer, type PeerListener } from "./dbus_peer.ts";
 import type { WireReader } from "../../dbus/wire_reader.ts";
 import type { WireWriter } from "../../dbus/wire_writer.ts";
 import type { CursorShape } from "../canvas.ts";

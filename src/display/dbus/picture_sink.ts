@@ -1,12 +1,12 @@
 /**
  * The bodies of Listener.Scanout and Listener.Update, as they come: a few numbers, then pixels row by row,
- * which go into the canvas. Nothing is kept but, where the format is another than the canvas's or a row is cut
- * by the end of a piece, that row.
+ * which go into the canvas. Nothing is kept but a row that is cut by the end of a piece, where its format is
+ * another than the canvas's.
  * @module
  */
 import { assert } from "../../base/assert.ts";
 import { Fault } from "../../base/fault.ts";
-import type { BodySink } from "../../dbus/peer.ts";
+import type { BodySink } from "./dbus_peer.ts";
 import type { Canvas } from "../canvas.ts";
 import { type PixelFormat, pixmanFormat } from "./pixman_format.ts";
 

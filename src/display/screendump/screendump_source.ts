@@ -44,7 +44,7 @@ export class ScreendumpSource implements DisplaySource {
   #state: "resting" | "dumping" | "ended" = "resting";
   #isFileKnown = false;
   #gapNs = NEVER;
-  #lastNs = -Infinity;
+  #lastNs = 0;
   /** Whether a single picture is wanted that no dump has begun for. */
   #isWanted = false;
   /** Whether the dump that is under way was begun for a single picture. */

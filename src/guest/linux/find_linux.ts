@@ -78,7 +78,7 @@ function isBorneOut(note: Vmcoreinfo, space: AddressSpace): boolean {
 
 function isLive(note: Vmcoreinfo, space: AddressSpace, liveRoot: number | undefined): boolean {
   if (liveRoot === undefined) return true;
-  // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is not part of the address.
+  // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is a flag.
   const root = Math.floor((liveRoot % 2 ** 52 + 2 ** 52) % 2 ** 52 / 4096) * 4096;
   const stext = note.symbol("_stext");
   if (stext === undefined) return false;

@@ -14,7 +14,7 @@ import type { PhysicalMemory } from "../physical_memory.ts";
 
 const PROTOTYPE = 0x400;
 const TRANSITION = 0x800;
-/** Frame bits of a transition entry's high half: bit 45 is set by the L1TF mitigation, and is not part of the address. */
+/** Frame bits of a transition entry's high half; not bit 45, which the L1TF mitigation sets. */
 const TRANSITION_FRAME_HI = 0xdfff;
 /** Frame bits of a present entry's high half. */
 const PRESENT_FRAME_HI = 0xf_ffff;

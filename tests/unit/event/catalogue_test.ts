@@ -50,21 +50,21 @@ Deno.test("catalogue: what compiles and is wrong all the same is told by its row
       "NEWS: is not kept, and pid separates what is",
     ],
     [
-      { ...ROW, inline: SEAM, retained: 5, retainedBy: "head" },
+      { ...ROW, inline: SEAM, retained: 6, retainedBy: "head" },
       "NEWS",
       "NEWS: its inline zone has no u32 field head",
     ],
     [
-      { ...ROW, inline: ERROR, retained: 5, retainedBy: "text" },
+      { ...ROW, inline: ERROR, retained: 6, retainedBy: "text" },
       "NEWS",
       "NEWS: its inline zone has no u32 field text",
     ],
-    [{ ...ROW, retained: 5, retainedBy: "pid" }, "NEWS", "NEWS: its inline zone has no u32 field pid"],
+    [{ ...ROW, retained: 6, retainedBy: "pid" }, "NEWS", "NEWS: its inline zone has no u32 field pid"],
   ];
   assertEquals(catalogueFaults(ROWS, ALL_CAPS), []);
   assertEquals(catalogueFaults([...ROWS, ["NEWS", ROW]], ALL_CAPS), []);
   const withFds: KindRow = { ...ROW, way: "down", fds: 8 };
-  const byPid: KindRow = { ...ROW, inline: SEAM, retained: 5, retainedBy: "pid" };
+  const byPid: KindRow = { ...ROW, inline: SEAM, retained: 6, retainedBy: "pid" };
   assertEquals(catalogueFaults([...ROWS, ["CMD_NEWS", withFds]], ALL_CAPS), []);
   assertEquals(catalogueFaults([...ROWS, ["NEWS", byPid]], ALL_CAPS), []);
   for (const [row, name, fault] of cases) {
@@ -95,12 +95,12 @@ Deno.test("catalogue: who carries descriptors and bodies", () => {
     MEMCTX: "raw",
     CMD_MEMWRITE: "raw-or-none",
     AUDIT: "cbor",
-    HELLO: "cbor",
-    WELCOME: "cbor",
-    REFUSED: "cbor",
     CMD_DISPLAY: "raw-or-none",
     DISPLAY: "cbor",
     SCREEN_TEXT: "cbor",
+    HELLO: "cbor",
+    WELCOME: "cbor",
+    REFUSED: "cbor",
   });
   assertEquals(CATALOGUE.CMD_MEMWRITE.number, 79);
 });

@@ -68,12 +68,12 @@ const KINDS = {
   REFUSED: 98,
   OVERRUN: 99,
   CMD_BARRIER: 112,
-  CMD_FRAME: 113,
-  FRAME_DEMAND: 114,
-  CMD_DISPLAY: 115,
-  DISPLAY: 116,
-  SCREEN_TEXT: 117,
-  RECONNECTED: 118,
+  RECONNECTED: 113,
+  CMD_FRAME: 114,
+  FRAME_DEMAND: 115,
+  CMD_DISPLAY: 116,
+  DISPLAY: 117,
+  SCREEN_TEXT: 118,
 };
 const RETIRED = [16, 17, 18, 19, 32, 33, 34, 35, 36, 66, 67, 68, 69, 71, 72];
 
@@ -106,7 +106,7 @@ Deno.test("retired numbers are nobody's kind, and never will be", () => {
 });
 
 Deno.test("which way each kind travels", () => {
-  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112, 113, 115];
+  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112, 114, 116];
   const handshake = [96, 97, 98];
   for (let kind = 0; kind < 300; kind++) {
     const isKind = kind !== 0 && Object.values(KINDS).includes(kind);
@@ -116,7 +116,7 @@ Deno.test("which way each kind travels", () => {
       ? CLASS.DOWN
       : handshake.includes(kind)
       ? CLASS.HANDSHAKE
-      : kind === 118
+      : kind === 113
       ? CLASS.LOCAL
       : CLASS.UP;
     assertEquals(kindClass(kind), expected, `kind ${kind}`);
@@ -223,6 +223,12 @@ Deno.test("the numbers inside bodies", () => {
   assertEquals(plain(numbers.ROSTER_STATE), { GONE: 0, ATTACHING: 1, UP: 2, DOWN: 3 });
   assertEquals(plain(numbers.VGPU_STATE), { LOST: 0, CANDIDATE: 1, ALIVE: 2 });
   assertEquals(plain(numbers.FRAME_SOURCE), { VGPU: 1, SCREENDUMP: 2, VRAM: 3, DBUS: 4, VNC: 5 });
+  assertEquals(plain(numbers.FRAME_OP), { ONCE: 0, WATCH: 1, UNWATCH: 2, TEXT: 3, STATUS: 4 });
+  assertEquals(plain(numbers.DISPLAY_OP), { SERVED: 0, HEADS: 1, DUMP: 2, OPEN: 3, VGA: 4, SOURCE: 5 });
+  assertEquals(
+    [numbers.FRAME_STOPPED, numbers.DEMAND_STOPPED, numbers.DEMAND_PICTURE, numbers.DEMAND_TEXT],
+    [1, 1, 2, 4],
+  );
 });
 
 Deno.test("sizes", () => {
@@ -292,10 +298,10 @@ const INLINE: Record<number, string> = {
     "state@0:u32 runEpoch@4:u32 status@8:u32 backend@12:u32 errorCode@16:u32 appliedFps@20:u32 producerPid@24:u32",
   83: "bytes@0:u64 slotCount@8:u32 slotStride@12:u32 runEpoch@16:u32 head@20:u32 device@24:bytes*24",
   99: "lost@0:u32 highestPrioLost@4:u32",
-  113: "op@0:u32 head@4:u32 perSecond@8:u32",
-  114: "head@0:u32 perSecond@4:u32 onceSerial@8:u32 textSerial@12:u32 watchers@16:u32 flags@20:u32",
-  115: "op@0:u32 head@4:u32 serial@8:u32 code@12:u32 frameId@16:u32 source@20:u32",
-  118: "awayNs@0:u64 lastSeq@8:u32 attempts@12:u32 control@16:u32",
+  114: "op@0:u32 head@4:u32 perSecond@8:u32",
+  115: "head@0:u32 perSecond@4:u32 onceSerial@8:u32 textSerial@12:u32 watchers@16:u32 flags@20:u32",
+  116: "op@0:u32 head@4:u32 serial@8:u32 code@12:u32 frameId@16:u32 source@20:u32",
+  113: "awayNs@0:u64 lastSeq@8:u32 attempts@12:u32 control@16:u32",
 };
 
 Deno.test("inline layouts", () => {
@@ -326,7 +332,7 @@ Deno.test("inline layouts", () => {
 });
 
 Deno.test("default priorities", () => {
-  const urgent = [2, 3, 78, 53, 99, 118];
+  const urgent = [2, 3, 78, 53, 99, 113];
   const high = [64, 50, 51, 52, 54];
   const bulk = [81, 37];
   for (const [name, kind] of Object.entries(KINDS)) {
@@ -354,11 +360,11 @@ Deno.test("each command belongs to the seam that carries it out", () => {
     75: 4,
     79: 6,
     112: 4,
-    113: 1,
-    115: 1,
+    114: 1,
+    116: 1,
   };
   for (const [kind, source] of Object.entries(sources)) assertEquals(SOURCE_OF_KIND[Number(kind)], source);
-  for (const kind of [37, 81, 82, 83, 114, 116, 117]) assertEquals(SOURCE_OF_KIND[kind], 1);
-  for (const kind of [50, 51, 52, 53, 54, 80, 84, 99, 118]) assertEquals(SOURCE_OF_KIND[kind], 4);
+  for (const kind of [37, 81, 82, 83, 115, 117, 118]) assertEquals(SOURCE_OF_KIND[kind], 1);
+  for (const kind of [50, 51, 52, 53, 54, 80, 84, 99, 113]) assertEquals(SOURCE_OF_KIND[kind], 4);
   for (const kind of [1, 2, 3, 48]) assertEquals(SOURCE_OF_KIND[kind], 0);
 });

@@ -172,8 +172,8 @@ Deno.test("a core that is cut short, lies, or is none, is refused by name", () =
       () => new ElfCore(core(good, (v) => v.setBigUint64(64 + 56 + 8, 2n ** 63n, true)), "x"),
     ],
     ["within its headers", () => new ElfCore(core(good, (v) => v.setBigUint64(32, 2n ** 60n, true)), "x")],
-    ["no ELF core", () => new ElfCore(core(good, (v) => v.setUint16(16, 2, true)), "x")],
-    ["no ELF core", () => new ElfCore(core(good, (v) => v.setUint16(18, 183, true)), "x")],
+    ["not an ELF core", () => new ElfCore(core(good, (v) => v.setUint16(16, 2, true)), "x")],
+    ["not an ELF core", () => new ElfCore(core(good, (v) => v.setUint16(18, 183, true)), "x")],
     ["program headers", () => new ElfCore(core(good, (v) => v.setUint16(56, 0, true)), "x")],
     ["addresses end at 0x80000000000", () => new ElfCore(core([{ ...good[0]!, gpa: 2 ** 43 - PAGE }]), "x")],
     [

@@ -74,7 +74,7 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
         await Deno.writeTextFile(`${folder}/file.sock`, "");
         const says = (...words: string[]) => ask(shell, folder, ...words);
 
-        assertEquals(await says("wa"), ["watch"]);
+        assertEquals(await says("wat"), ["watch"]);
         assertEquals(await says("vm", "we"), ["web"]);
         assertEquals(await says("vm", "web", "st"), ["stop"]);
         assertEquals(
@@ -91,7 +91,7 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
           ["stop"],
           "an endpoint that is called like a command",
         );
-        assertEquals(await says("help", "wa"), ["watch"]);
+        assertEquals(await says("help", "wat"), ["watch"]);
         assertEquals(await says("vm", "web", "stop", ""), []);
 
         assertEquals(await says("watch", "--s"), ["--socket", "--source"]);

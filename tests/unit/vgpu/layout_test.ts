@@ -135,6 +135,7 @@ Deno.test("a frame's descriptor and bytes come from the slot that latest names",
       damageW: 3,
       damageH: 4,
       bytes: 2048,
+      flags: 0,
       slot,
     });
     assertEquals(into.subarray(0, 2048), region.slot(slot).subarray(0, 2048));

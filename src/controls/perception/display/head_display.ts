@@ -42,7 +42,7 @@ type State =
   /** An answer of the display adapter is waited for. */
   | { readonly kind: "opening"; readonly row: SourceRow }
   | { readonly kind: "running"; readonly running: RunningSource }
-  | { readonly kind: "resting"; readonly untilNs: number; readonly code: number };
+  | { readonly kind: "resting"; readonly untilNs: number; readonly code: number; readonly why: string };
 
 const IDLE: State = { kind: "idle" };
 /** Why a head without any source to try shows nothing. */
@@ -121,7 +121,7 @@ export class HeadDisplay implements Disposable {
     this.#refuseText();
     if (nowNs >= this.#betterNs && demand.isSome && this.#state.kind === "running") this.#stop();
     if (this.#state.kind === "running") this.#apply(this.#state.running, nowNs);
-    else if (this.#state.kind === "resting") this.#refuseWaiting(this.#state.code);
+    else if (this.#state.kind === "resting") this.#refuseWaiting(this.#state.code, this.#state.why);
     if (demand.isStopped !== this.#wasStopped) this.#onStopped(demand.isStopped);
   }
 
@@ -299,15 +299,15 @@ export class HeadDisplay implements Disposable {
   /** No source works: those who wait are told, and all is tried again later. */
   #rest(code: number, why: string): void {
     this.#tellSource(0, code, why);
-    this.#state = { kind: "resting", untilNs: monotonicClock.nowNs() + this.#restNs, code };
+    this.#state = { kind: "resting", untilNs: monotonicClock.nowNs() + this.#restNs, code, why };
     this.#restNs = Math.min(2 * this.#restNs, LONGEST_REST_NS);
-    this.#refuseWaiting(code);
+    this.#refuseWaiting(code, why);
   }
 
-  #refuseWaiting(code: number): void {
+  #refuseWaiting(code: number, why: string): void {
     const { picture } = this.demand;
     picture.again();
-    if (picture.isWaiting) this.#tellServed(picture.end(), code);
+    if (picture.isWaiting) this.#tellServed(picture.end(), code, why);
   }
 
   #refuseText(): void {
@@ -342,10 +342,10 @@ export class HeadDisplay implements Disposable {
     sink.ask(endpoint, { op: DISPLAY_OP.SOURCE, head, source, code, words }, ignore);
   }
 
-  #tellServed(serial: number, code: number): void {
+  #tellServed(serial: number, code: number, words = ""): void {
     const { endpoint, head, sink } = this.#options;
     const frameId = code === CODE.ok ? this.#canvas.frameId >>> 0 : 0;
-    sink.ask(endpoint, { op: DISPLAY_OP.SERVED, head, serial, code, frameId }, ignore);
+    sink.ask(endpoint, { op: DISPLAY_OP.SERVED, head, serial, code, frameId, words }, ignore);
   }
 }
 

@@ -11,13 +11,13 @@
  * has {@linkcode MAX_BODY_BYTES} at most and is kept until it is whole.
  * @module
  */
-import { ReceiveBatch, sendOne } from "../../ffi/datagram.ts";
-import { ERRNO } from "../../ffi/os_error.ts";
-import { closeConnection, closeForeignFd, OwnedFd } from "../../ffi/owned_fd.ts";
-import { IN, OUT } from "../../ffi/poller.ts";
-import { assert } from "../base/assert.ts";
-import { Fault } from "../base/fault.ts";
-import { AUTH_BEGIN, authRequest, ClientAuth } from "./client_auth.ts";
+import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
+import { ERRNO } from "../../../ffi/os_error.ts";
+import { closeConnection, closeForeignFd, OwnedFd } from "../../../ffi/owned_fd.ts";
+import { IN, OUT } from "../../../ffi/poller.ts";
+import { assert } from "../../base/assert.ts";
+import { Fault } from "../../base/fault.ts";
+import { AUTH_BEGIN, authRequest, ClientAuth } from "../../dbus/client_auth.ts";
 import {
   FIXED_HEAD_BYTES,
   type FixedHead,
@@ -27,8 +27,8 @@ import {
   readFixedHead,
   readHead,
   writeMessage,
-} from "./message.ts";
-import { WireReader } from "./wire_reader.ts";
+} from "../../dbus/message.ts";
+import { WireReader } from "../../dbus/wire_reader.ts";
 
 /** Bytes of a body that is kept until it is whole. */
 export const MAX_BODY_BYTES = 65_536;
