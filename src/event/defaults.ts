@@ -57,7 +57,7 @@ export function isAuditedKind(kind: number): boolean {
   return AUDITED[kind] === 1;
 }
 
-/** Whether two events of one kind are about the same head of their VM: only then may one replace the other. */
+/** Whether two events of a kind are about one head of their VM: else neither may replace the other. */
 export function isOfSameHead(a: TransferEvent, b: TransferEvent): boolean {
   const word = HEAD_WORD[a.kind] ?? -1;
   return word < 0 || a.words[word] === b.words[word];
