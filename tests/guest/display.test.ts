@@ -265,3 +265,71 @@ Deno.test("display: text, exactly, by each way to read the screen; none where th
     ]);
   }
 });
+
+Deno.test("display: a file for each change, until Ctrl-C; several loops over one head; a viewer that does not read costs nobody", async () => {
+  await using guest = await VgaGuest.start({ qmpSockets: 2 });
+  await using daemon = await DaemonProcess.start({ config: endpoint("vm", guest.vm.qmpPaths[0]) });
+  await guest.setMode({ width: 64, height: 64, bits: 32 });
+  await guest.fill(1, 1);
+  const dir = `${daemon.folder}/shots`;
+  const main = new URL("../../main.ts", import.meta.url).pathname;
+  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const watching = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--no-check",
+      "-c",
+      config,
+      main,
+      "screen",
+      "vm",
+      "--watch",
+      dir,
+      "--socket",
+      daemon.socket,
+    ],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const files = () => {
+    try {
+      return [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
+    } catch {
+      return [];
+    }
+  };
+  await until("the first file", () => files().includes("vm-000001.png"), 60_000);
+  await guest.poke(0, 0x42);
+  await until("another one", () => files().length >= 2, 60_000);
+  watching.kill("SIGINT");
+  const { code, stdout } = await watching.output();
+  assertEquals([code, new TextDecoder().decode(stdout).split("\n")[0]], [
+    130,
+    `${dir}/vm-000001.png: 64x64, by vram`,
+  ]);
+  await Deno.remove(dir, { recursive: true });
+
+  await using client = await daemon.connect("two loops");
+  // A stream that nobody reads, and a ring that nobody samples.
+  await using idle = await daemon.connect("idle");
+  await using _unread = idle.events();
+  void idle.frames("vm").next();
+  const slow = client.frames("vm", { perSecond: 1 });
+  const fast = client.frames("vm", { perSecond: 60 });
+  await slow.next();
+  let last = 0;
+  for (let i = 1; i <= 20; i++) {
+    const { value } = await fast.next();
+    assert(value !== undefined);
+    assertGreater(value.frameId, last);
+    last = value.frameId;
+    await guest.poke(4 * i, i);
+  }
+  await fast.return();
+  await guest.poke(4, 0x99);
+  const { value } = await slow.next();
+  assertGreater(value?.frameId ?? 0, 1, "the other loop goes on");
+  await slow.return();
+});
