@@ -301,7 +301,7 @@ Deno.test("display: a file for each change, until Ctrl-C; several loops over one
     }
   };
   await until("the first file", () => files().includes("vm-000001.png"), 60_000);
-  await guest.poke(0, 0x42);
+  await guest.fill(42, 1);
   await until("another one", () => files().length >= 2, 60_000);
   watching.kill("SIGINT");
   const { code, stdout } = await watching.output();
@@ -325,10 +325,10 @@ Deno.test("display: a file for each change, until Ctrl-C; several loops over one
     assert(value !== undefined);
     assertGreater(value.frameId, last);
     last = value.frameId;
-    await guest.poke(4 * i, i);
+    await guest.fill(100 + i, 1);
   }
   await fast.return();
-  await guest.poke(4, 0x99);
+  await guest.fill(999, 1);
   const { value } = await slow.next();
   assertGreater(value?.frameId ?? 0, 1, "the other loop goes on");
   await slow.return();
