@@ -179,6 +179,13 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, Table>>>> = {
         ["ROSTER state", words(numbers.ROSTER_STATE)],
         ["VGPU_STATUS state", words(numbers.VGPU_STATE)],
         ["FRAME_INFO source", words(numbers.FRAME_SOURCE)],
+        ["FRAME_INFO flags (bits)", `${numbers.FRAME_STOPPED} the VM does not run`],
+        ["CMD_FRAME op", words(numbers.FRAME_OP)],
+        [
+          "FRAME_DEMAND flags (bits)",
+          `${numbers.DEMAND_STOPPED} the VM does not run, ${numbers.DEMAND_PICTURE} somebody waits for a picture, ${numbers.DEMAND_TEXT} somebody waits for the text`,
+        ],
+        ["CMD_DISPLAY op", words(numbers.DISPLAY_OP)],
       ]),
   },
   "src/vgpu/REGION.md": {

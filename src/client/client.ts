@@ -64,7 +64,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
   #closed: Promise<void> | undefined;
 
   private constructor(session: Session) {
-    super(session);
+    super(session.screens);
     this.#session = session;
   }
 

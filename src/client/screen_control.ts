@@ -7,14 +7,14 @@ import { Fault } from "../base/fault.ts";
 import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
 import { FRAME_REQUEST } from "../event/body_layout.ts";
 import { FRAME_OP } from "../event/body_number.ts";
+import type { ScreenText } from "../display/text/screen_text.ts";
 import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import { Frame } from "./frame.ts";
-import type { FrameRings } from "./frame_rings.ts";
-import type { FrameWatches } from "./frame_watches.ts";
+import type { ScreenBook } from "./screen_book.ts";
 import type { CommandOptions } from "./session.ts";
 
 /** Which picture is meant. */
@@ -61,10 +61,8 @@ const MAX_SAMPLES = 100;
 
 /** What is needed of the client. */
 export interface ScreenHome {
-  /** Its rings. */
-  readonly rings: FrameRings;
-  /** Its watches. */
-  readonly watches: FrameWatches;
+  /** What it keeps of screens. */
+  readonly screens: ScreenBook;
   /** Opens a stream. */
   events(filter: EventFilter): EventStream;
   /** Sends a command; see Client. */
@@ -105,15 +103,43 @@ export async function takeFrame(
     ...options,
   });
   for (let i = 0; i < MAX_SAMPLES; i++) {
-    const sampled = home.rings.sample(endpoint, head);
+    const sampled = home.screens.rings.sample(endpoint, head);
     if (sampled !== undefined) return new Frame(endpoint, head, sampled);
-    if (!home.rings.has(endpoint, head)) break;
+    if (!home.screens.rings.has(endpoint, head)) break;
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  throw new Fault(
+  throw noFrames(what);
+}
+
+function noFrames(what: string): Fault {
+  return new Fault(
     "no-capability",
-    `Cannot ${what}: no frames came along; subscribe to the source FRAME, and have the capability FRAME granted`,
+    `Cannot ${what}: it did not come along; subscribe to the source FRAME, and have the capability FRAME granted`,
   );
+}
+
+/**
+ * The text on the screen as of now.
+ *
+ * @param name the endpoint's, for messages
+ * @throws {Fault} as {@linkcode takeFrame}; `not-supported` also where no text is on the screen
+ */
+export async function readScreenText(
+  home: ScreenHome,
+  endpoint: number,
+  name: string,
+  options: FrameOptions = {},
+): Promise<ScreenText> {
+  const { head = 0 } = options;
+  const what = `read the screen of ${name}`;
+  await home.command(KIND.CMD_FRAME, endpoint, what, (event) => fillRequest(event, FRAME_OP.TEXT, head), {
+    timeoutMs: FRAME_TIMEOUT_MS,
+    ...options,
+  });
+  // It comes right before the answer.
+  const text = home.screens.takeText(endpoint, head);
+  if (text === undefined) throw noFrames(what);
+  return text;
 }
 
 /**
@@ -137,7 +163,7 @@ export async function* watchFrames(
   await using stream = home.events({ kinds: ["FRAME_INFO"], endpoints: [endpoint] });
   const stop = () => stream.end(new Fault("interrupted", `Cannot ${what}: interrupted`));
   signal?.addEventListener("abort", stop, { once: true });
-  const rate = home.watches.add(endpoint, head, perSecond);
+  const rate = home.screens.watches.add(endpoint, head, perSecond);
   try {
     await watch(rate);
     const first = await takeFrame(home, endpoint, name, options);
@@ -149,14 +175,14 @@ export async function* watchFrames(
       const info = event.as("FRAME_INFO");
       if (info === undefined || info.head !== head) continue;
       // Of a new source the numbers may begin anew.
-      const sampled = home.rings.sample(endpoint, head);
+      const sampled = home.screens.rings.sample(endpoint, head);
       if (sampled === undefined || sampled.info.frameId === last) continue;
       last = sampled.info.frameId;
       yield new Frame(endpoint, head, sampled);
     }
   } finally {
     signal?.removeEventListener("abort", stop);
-    const left = home.watches.remove(endpoint, head, perSecond);
+    const left = home.screens.watches.remove(endpoint, head, perSecond);
     // A connection that has ended watches nothing any more.
     await watch(left).catch((error) => {
       if (!(error instanceof Fault)) throw error;

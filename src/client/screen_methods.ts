@@ -7,39 +7,29 @@ import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import type { Frame } from "./frame.ts";
-import type { FrameRings } from "./frame_rings.ts";
-import type { FrameWatches } from "./frame_watches.ts";
+import type { ScreenText } from "../display/text/screen_text.ts";
+import type { ScreenBook } from "./screen_book.ts";
 import type { EndpointRef, RosterView } from "./roster_view.ts";
 import {
   type DisplayStatus,
   displayStatus,
   type FrameOptions,
   type FramesOptions,
+  readScreenText,
   type ScreenHome,
   takeFrame,
   watchFrames,
 } from "./screen_control.ts";
 import type { CommandOptions } from "./session.ts";
 
-/** What it keeps between calls. */
-export interface ScreenState {
-  /** The frames that were handed over. */
-  readonly rings: FrameRings;
-  /** What is watched. */
-  readonly watches: FrameWatches;
-}
-
 /** Pictures of VMs. */
 export abstract class ScreenMethods implements ScreenHome {
   /** See {@linkcode ScreenHome}. */
-  readonly rings: FrameRings;
-  /** See {@linkcode ScreenHome}. */
-  readonly watches: FrameWatches;
+  readonly screens: ScreenBook;
 
   /** Made by `Client`. */
-  constructor(state: ScreenState) {
-    this.rings = state.rings;
-    this.watches = state.watches;
+  constructor(screens: ScreenBook) {
+    this.screens = screens;
   }
 
   /** The roster as far as it has arrived. */
@@ -89,6 +79,23 @@ export abstract class ScreenMethods implements ScreenHome {
   async *frames(ref: EndpointRef, options: FramesOptions = {}): AsyncGenerator<Frame, void, void> {
     const endpoint = await this.endpoint(ref);
     yield* watchFrames(this, endpoint, this.roster.nameOf(endpoint), options);
+  }
+
+  /**
+   * The text on the VM's screen as of now, exactly: of a text mode out of video memory, of a console's picture
+   * glyph by glyph, of a Linux guest's console out of its RAM.
+   *
+   * @example
+   * ```ts
+   * const { lines } = await client.screenText("web");
+   * console.log(lines.join("\n"));
+   * ```
+   *
+   * @throws {Fault} as {@linkcode Client.frame}; `not-supported` also where no text is on the screen
+   */
+  async screenText(ref: EndpointRef, options: FrameOptions = {}): Promise<ScreenText> {
+    const endpoint = await this.endpoint(ref);
+    return await readScreenText(this, endpoint, this.roster.nameOf(endpoint), options);
   }
 
   /** What shows the VM's screen, and why that. */

@@ -26,8 +26,6 @@ import { type CommandOptions, DEFAULT_TIMEOUT_MS } from "./command_options.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import type { Welcome } from "./handshake.ts";
-import { FrameRings } from "./frame_rings.ts";
-import { FrameWatches } from "./frame_watches.ts";
 import { type LeaseLoss, leaseLossOf } from "./lease.ts";
 import { LeaseBook } from "./lease_book.ts";
 import { type Introduction, Link, type LinkHost } from "./link.ts";
@@ -37,6 +35,7 @@ import { openSocket } from "./open_socket.ts";
 import { PendingCommands } from "./pending_commands.ts";
 import { checkPace, type ReconnectOptions, Reconnector } from "./reconnector.ts";
 import { RosterView } from "./roster_view.ts";
+import { ScreenBook } from "./screen_book.ts";
 import type { SessionState } from "./session_state.ts";
 import { StreamSet } from "./stream_set.ts";
 
@@ -56,10 +55,8 @@ export class Session implements LinkHost {
   readonly roster: RosterView = new RosterView();
   /** How each VM's memory stands, as far as it was told. */
   readonly memory: MemoryView = new MemoryView();
-  /** The frames that were handed over. */
-  readonly rings: FrameRings = new FrameRings();
-  /** Which heads are watched. */
-  readonly watches: FrameWatches = new FrameWatches();
+  /** The VMs' screens. */
+  readonly screens: ScreenBook = new ScreenBook();
   /** The leases that are held. */
   readonly leases: LeaseBook = new LeaseBook();
   readonly #options: SessionOptions;
@@ -251,7 +248,7 @@ export class Session implements LinkHost {
   onEvent(event: ClientEvent): void {
     if (event.corr !== 0 && this.#onAnswer(event)) return;
     this.memory.update(event);
-    this.rings.update(event);
+    this.screens.update(event);
     if (event.kind === KIND.ROSTER) {
       this.#rosterEvents++;
       this.roster.update(event);
@@ -313,7 +310,7 @@ export class Session implements LinkHost {
     this.#state = { is: "ended", fault };
     this.#pending.failAll(answer);
     this.leases.loseAll(loss);
-    this.rings.clear();
+    this.screens.clear();
     this.#streams.end(isDone ? undefined : fault);
   }
 
@@ -330,7 +327,7 @@ export class Session implements LinkHost {
     this.leases.loseAll("owner-gone");
     this.roster.clear();
     this.memory.clear();
-    this.rings.clear();
+    this.screens.clear();
     const returning = reconnector.run().then((final) => {
       if (final !== undefined && this.#state.is === "away") this.#end(final, final, "disconnected");
     });

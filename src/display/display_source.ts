@@ -7,6 +7,7 @@
  * other side is hostile: it ends the source (`onLost`), never the thread.
  * @module
  */
+import type { ScreenText } from "./text/screen_text.ts";
 
 /** What a display is read by; the values of `display` in an endpoint's config, without "auto" and "none". */
 export type DisplayKind = "vgpu" | "vram" | "dbus" | "vnc" | "screendump";
@@ -46,6 +47,11 @@ export interface DisplaySource extends Disposable {
    * @param perSecond 0 to 240
    */
   demand(perSecond: number): void;
+  /**
+   * The text on the screen, where the source knows it without a picture: a VGA in text mode. Undefined where
+   * it does not. Absent: it never does.
+   */
+  readText?(): ScreenText | undefined;
   /** One picture as of now, or later, is wanted whatever the rate: answered by `onPicture` once. */
   once(): void;
 }

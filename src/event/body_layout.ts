@@ -220,6 +220,8 @@ export const FRAME_RING: InlineTable<
   head: [20, "u32"],
   device: [24, "bytes", 24],
 });
+/** SCREEN_TEXT: whose text the body is. */
+export const SCREEN_TEXT: InlineTable<{ head: "u32" }> = inline({ head: [0, "u32"] });
 /** CMD_FRAME: pictures that a control wants. */
 export const FRAME_REQUEST: InlineTable<{ op: "u32"; head: "u32"; perSecond: "u32" }> = inline({
   op: [0, "u32"],

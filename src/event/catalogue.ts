@@ -436,7 +436,7 @@ export const CATALOGUE = {
     way: "up",
     source: SOURCE.FRAME,
     prio: same(PRIO.NORMAL),
-    inline: null,
+    inline: inline.SCREEN_TEXT,
     needs: anyOf(CAP.FRAME),
     ...PLAIN,
     body: "cbor",

@@ -2,7 +2,9 @@
  * `vmsig ls`: the roster.
  * @module
  */
+import { Fault } from "../../base/fault.ts";
 import { CAP } from "../../event/capability.ts";
+import { KIND } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { Client } from "../client.ts";
 import type { RosterEntry } from "../roster_view.ts";
@@ -17,17 +19,27 @@ export const ls: CommandModule = {
   args: { min: 0, max: 0 },
   details:
     `Lists every endpoint that your grant shows: its number, name, state (attaching, up, down), the seams that
-are up (vmhost: power and state, input: keyboard and mouse, memctx: memory), the VM's process and its vmid. A memctx
+are up (vmhost: power and state, input: keyboard and mouse, memctx: memory, frame: screen, and what shows it), the VM's process and its vmid. A memctx
 seam in whose memory no system was found says so: "no system yet" while the daemon looks for one, "no known system" when
 what runs there is none that it can read.`,
   examples: ["ls", "ls --json"],
   async run({ connect, json, out }) {
-    await using client = await connect({ sources: ["CORE", "MEMCTX"], prioMin: 1 });
+    await using client = await connect({ sources: ["CORE", "MEMCTX", "FRAME"], prioMin: 1 });
     const roster = await client.completeRoster();
+    const displays = new Map<number, string>();
+    for (const entry of roster) {
+      const display = await displayOf(client, entry);
+      if (display !== undefined) displays.set(entry.endpoint, display);
+    }
     if (json) {
       for (const entry of roster) {
         const memory = lackOf(client, entry);
-        out.json(memory === undefined ? entry : { ...entry, memory: memory.replaceAll(" ", "-") });
+        const display = displays.get(entry.endpoint);
+        out.json({
+          ...entry,
+          ...(memory === undefined ? {} : { memory: memory.replaceAll(" ", "-") }),
+          ...(display === undefined ? {} : { display }),
+        });
       }
       return;
     }
@@ -39,7 +51,7 @@ what runs there is none that it can read.`,
       String(entry.endpoint),
       entry.name,
       { text: entry.state, tone: TONES[entry.state] ?? "plain" },
-      seamsOf(client, entry),
+      seamsOf(client, entry, displays.get(entry.endpoint)),
       entry.pid === 0 ? "-" : String(entry.pid),
       entry.vmid === 0 ? "-" : String(entry.vmid),
     ]);
@@ -47,11 +59,32 @@ what runs there is none that it can read.`,
   },
 };
 
-function seamsOf(client: Client, entry: RosterEntry): Cell {
+function seamsOf(client: Client, entry: RosterEntry, display: string | undefined): Cell {
   const lack = lackOf(client, entry);
-  const text = entry.seams.map((seam) => seam === "memctx" && lack !== undefined ? `memctx (${lack})` : seam)
-    .join(",");
+  const details: Readonly<Record<string, string | undefined>> = { memctx: lack, frame: display };
+  const text = entry.seams.map((seam) => {
+    const detail = details[seam];
+    return detail === undefined ? seam : `${seam} (${detail})`;
+  }).join(",");
   return { text: text || "-", tone: lack === undefined ? "plain" : "warn" };
+}
+
+/**
+ * What shows the first head: a source's name, or the config's word until somebody has asked for a picture.
+ * Undefined when this user may not know.
+ */
+async function displayOf(client: Client, { endpoint, seams }: RosterEntry): Promise<string | undefined> {
+  const isSeen = (client.grant.caps & CAP.FRAME) !== 0 &&
+    (client.grant.sources & (1 << SOURCE.FRAME)) !== 0;
+  if (!isSeen || !seams.includes("frame") || !client.knowsKind(KIND.CMD_FRAME)) return undefined;
+  try {
+    const { display, heads } = await client.display(endpoint);
+    return heads[0]?.source || display;
+  } catch (error) {
+    // A stub's frames come from nowhere; a VM may go while it is asked.
+    if (error instanceof Fault) return undefined;
+    throw error;
+  }
 }
 
 /** What a memory seam lacks although it is up; undefined when nothing, or when this user may not know. */

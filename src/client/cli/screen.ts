@@ -5,6 +5,7 @@
  */
 import { Fault } from "../../base/fault.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
+import { oneLine } from "../../base/printable.ts";
 import { type Picture, toPicture } from "../../vgpu/picture.ts";
 import { encodePng } from "../../vgpu/png.ts";
 import { scalePicture } from "../../vgpu/scale.ts";
@@ -51,6 +52,7 @@ export const screen: CommandModule = {
       max: 8,
       help: "make the picture smaller or larger: 0.5 is half of each side",
     },
+    text: { takes: "nothing", help: "the text on the screen, and no picture" },
     watch: {
       takes: "text",
       value: "DIR",
@@ -71,6 +73,7 @@ Of pid:N it is taken without a daemon. A screendump then needs a monitor that no
 The picture of a VM that stands still is the last one, and is told as such.`,
   examples: [
     "screen web -o web.png",
+    "screen web --text",
     "screen web -o - --scale 0.5",
     "screen web --watch /tmp/shots",
     "screen pid:4711 --source qmp",
@@ -85,10 +88,14 @@ The picture of a VM that stands still is the last one, and is told as such.`,
       throw usage("screen", `${visible(ref)} is not a process: write pid:N`);
     }
     const dir = call.text("watch");
+    if (call.flag("text") && (dir !== undefined || call.text("out") !== undefined)) {
+      throw usage("screen", "--text prints the text; leave out --watch and --out");
+    }
     if (dir !== undefined && call.text("out") !== undefined) {
       throw usage("screen", "--watch and --out say both where pictures go; give one of them");
     }
     if (/^(pid|file):/.test(ref) || source !== undefined) {
+      if (call.flag("text")) throw usage("screen", "--text is for an endpoint of the daemon");
       for (const name of ["watch", "head"]) {
         if (call.text(name) !== undefined || call.number(name) !== undefined) {
           throw usage("screen", `--${name} is for an endpoint of the daemon`);
@@ -97,7 +104,8 @@ The picture of a VM that stands still is the last one, and is told as such.`,
       return await shootLocally(call, ref, source ?? "auto");
     }
     await using client = await call.connect({ sources: ["CORE", "FRAME"] });
-    if (dir === undefined) await shoot(call, client, ref);
+    if (call.flag("text")) await read(call, client, ref);
+    else if (dir === undefined) await shoot(call, client, ref);
     else await watch(call, client, ref, dir);
   },
 };
@@ -115,6 +123,14 @@ async function shoot(call: Call, client: Client, ref: string): Promise<void> {
   const path = call.text("out") ?? "screen.png";
   await write(call, path, frame.picture());
   report(call, toldOf(path, await sourceOf(client, ref, frame.head), frame));
+}
+
+async function read(call: Call, client: Client, ref: string): Promise<void> {
+  const text = await client.screenText(ref, { ...headOf(call), signal: call.signal });
+  if (call.json) return call.out.json(text);
+  let last = text.lines.length;
+  while (last > 0 && text.lines[last - 1] === "") last--;
+  for (const line of text.lines.slice(0, last)) call.out.line(oneLine(line));
 }
 
 async function watch(call: Call, client: Client, ref: string, dir: string): Promise<void> {

@@ -8,6 +8,7 @@ import { NEVER } from "../../base/clock.ts";
 import { messageOf } from "../../base/fault.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import type { EventSink } from "./event_sink.ts";
+import { TextReader } from "./display/text_reader.ts";
 import { EndpointDisplay } from "./display/endpoint_display.ts";
 import { findSystem } from "./find_system.ts";
 import { FramePublisher } from "./frame_publisher.ts";
@@ -47,7 +48,8 @@ export class EndpointView implements Disposable {
     this.#endpoint = endpoint;
     this.#sink = sink;
     const publisher = new FramePublisher(endpoint, sink);
-    this.#display = new EndpointDisplay({ endpoint, publisher, sink, pid: options.pid });
+    const texts = new TextReader(() => this.#guest.system);
+    this.#display = new EndpointDisplay({ endpoint, publisher, sink, pid: options.pid, texts });
     this.#vgpu = new VgpuSource({
       publisher,
       ringPid: options.ring ? options.pid : undefined,

@@ -58,8 +58,8 @@ export interface EventSink {
    * @param events epoll's bits
    */
   watch(fd: number, events: number, onReady: () => void): DescriptorWatch;
-  /** Pictures are published with a body, too: SCREEN_TEXT. @param body CBOR */
-  publishBody(kind: Kind, endpoint: number, body: Uint8Array): void;
+  /** Publishes a SCREEN_TEXT. @param body CBOR */
+  publishText(endpoint: number, head: number, body: Uint8Array): void;
   /**
    * Publishes an event.
    *

@@ -73,6 +73,11 @@ export class GuestTracker {
     return this.#nextNs;
   }
 
+  /** The system that is known to run; undefined while none is. */
+  get system(): GuestOs | undefined {
+    return this.#guest.kind === "running" ? this.#guest.os : undefined;
+  }
+
   /** Whether a system is known to run. */
   get isRunning(): boolean {
     return this.#guest.kind === "running";

@@ -16,7 +16,7 @@ import { Fault, messageOf } from "../../base/fault.ts";
 import { MAX_DISPLAY_WORDS, MAX_ENDPOINTS } from "../../base/limits.ts";
 import { readU64 } from "../../base/layout.ts";
 import type { Log } from "../../base/log.ts";
-import { DISPLAY_REQUEST, ERROR, MEMCTX } from "../../event/body_layout.ts";
+import { DISPLAY_REQUEST, ERROR, MEMCTX, SCREEN_TEXT } from "../../event/body_layout.ts";
 import { KIND, type Kind } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
 import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
@@ -132,8 +132,11 @@ export class PerceptionLoop implements BusListener, EventSink {
     this.#connection?.publish(kind, endpoint, inline, fd);
   }
 
-  publishBody(kind: Kind, endpoint: number, body: Uint8Array): void {
-    this.#connection?.send(kind, endpoint, -1, (event) => event.setBody(BODY.CBOR, body));
+  publishText(endpoint: number, head: number, body: Uint8Array): void {
+    this.#connection?.send(KIND.SCREEN_TEXT, endpoint, -1, (event) => {
+      event.words[SCREEN_TEXT.at.head / 4] = head;
+      event.setBody(BODY.CBOR, body);
+    });
   }
 
   ask(endpoint: number, command: DisplayCommand, then: (answer: Answer) => void): void {

@@ -300,6 +300,7 @@ const INLINE: Record<number, string> = {
   99: "lost@0:u32 highestPrioLost@4:u32",
   114: "op@0:u32 head@4:u32 perSecond@8:u32",
   115: "head@0:u32 perSecond@4:u32 onceSerial@8:u32 textSerial@12:u32 watchers@16:u32 flags@20:u32",
+  118: "head@0:u32",
   116: "op@0:u32 head@4:u32 serial@8:u32 code@12:u32 frameId@16:u32 source@20:u32",
   113: "awayNs@0:u64 lastSeq@8:u32 attempts@12:u32 control@16:u32",
 };

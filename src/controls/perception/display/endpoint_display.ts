@@ -13,6 +13,7 @@ import type { TransferEvent } from "../../../event/transfer_event.ts";
 import type { EventSink } from "../event_sink.ts";
 import type { FramePublisher } from "../frame_publisher.ts";
 import { readViewFacts } from "./display_facts.ts";
+import type { TextReader } from "./text_reader.ts";
 import { HeadDisplay } from "./head_display.ts";
 
 /** What it needs. */
@@ -25,6 +26,8 @@ export interface EndpointDisplayOptions {
   readonly sink: EventSink;
   /** This process's pid. */
   readonly pid: number;
+  /** Reads texts. */
+  readonly texts: TextReader;
 }
 
 /** The displays of one endpoint. */
@@ -113,6 +116,7 @@ export class EndpointDisplay implements Disposable {
   /** A producer's frame is always the newest: who asks for one has it already. */
   #serveProducer(): void {
     const frameId = this.#producerFrame;
+    if (frameId !== undefined) this.#heads.get(0)?.serveTextAlone();
     const picture = this.#heads.get(0)?.demand.picture;
     if (frameId === undefined || frameId === 0 || picture?.isWaiting !== true) return;
     const { endpoint, sink } = this.#options;

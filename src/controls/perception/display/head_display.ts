@@ -12,12 +12,7 @@
 import { monotonicClock } from "../../../../ffi/clock.ts";
 import { NEVER, SECOND } from "../../../base/clock.ts";
 import { CODE } from "../../../base/codes.ts";
-import {
-  DISPLAY_OP,
-  FRAME_SOURCE,
-  FRAME_STOPPED,
-  type FrameSourceNumber,
-} from "../../../event/body_number.ts";
+import { FRAME_SOURCE, FRAME_STOPPED, type FrameSourceNumber } from "../../../event/body_number.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
 import type { EventSink } from "../event_sink.ts";
 import type { FramePublisher } from "../frame_publisher.ts";
@@ -27,7 +22,9 @@ import type { SourceRow } from "../sources/source_row.ts";
 import { rowsFor } from "../sources/source_rows.ts";
 import type { ViewFacts } from "./display_facts.ts";
 import { HeadDemand } from "./head_demand.ts";
+import { HeadReports } from "./head_reports.ts";
 import { RunningSource } from "./running_source.ts";
+import type { TextReader } from "./text_reader.ts";
 
 /** How long all sources rest when none works: twice as long each time. */
 const REST_NS = SECOND;
@@ -60,6 +57,8 @@ export interface HeadDisplayOptions {
   readonly sink: EventSink;
   /** This process's pid, for the rings. */
   readonly pid: number;
+  /** Reads texts. */
+  readonly texts: TextReader;
 }
 
 /** One head. */
@@ -68,6 +67,7 @@ export class HeadDisplay implements Disposable {
   readonly demand: HeadDemand = new HeadDemand();
   readonly #options: HeadDisplayOptions;
   readonly #canvas: RingCanvas;
+  readonly #reports: HeadReports;
   #facts: ViewFacts | undefined;
   #state: State = IDLE;
   #restNs = REST_NS;
@@ -84,11 +84,14 @@ export class HeadDisplay implements Disposable {
   /** Whether somebody else shows this head. */
   #isYielded = false;
   #wasStopped = false;
+  /** Whether the source was asked for a picture that is not there yet. */
+  #isAsked = false;
 
   /** A head that nobody looks at. */
   constructor(options: HeadDisplayOptions) {
     this.#options = options;
-    const { publisher, head } = options;
+    const { publisher, head, endpoint, sink } = options;
+    this.#reports = new HeadReports(sink, endpoint, head, this.demand);
     this.#canvas = new RingCanvas(options.pid, {
       onRing: (ring) => publisher.ring(ring, { head, runEpoch: 0, device: this.#facts?.heads[head] ?? "" }),
       onFrame: (info) => publisher.frame(info, { source: this.#shownBy, head, runEpoch: 0 }),
@@ -118,7 +121,6 @@ export class HeadDisplay implements Disposable {
   onDemand(nowNs: number): void {
     const { demand } = this;
     if (this.#isYielded) return;
-    this.#refuseText();
     if (nowNs >= this.#betterNs && demand.isSome && this.#state.kind === "running") this.#stop();
     if (this.#state.kind === "running") this.#apply(this.#state.running, nowNs);
     else if (this.#state.kind === "resting") this.#refuseWaiting(this.#state.code, this.#state.why);
@@ -143,6 +145,15 @@ export class HeadDisplay implements Disposable {
     this.#stop();
     this.#canvas[Symbol.dispose]();
     this.#restNs = REST_NS;
+  }
+
+  /** Somebody else shows this head: its text is what a console says, or none. */
+  serveTextAlone(): void {
+    if (!this.demand.text.isWaiting) return;
+    const read = this.#options.texts.ofConsole();
+    if (read === undefined) {
+      this.#reports.noText("the guest's own producer shows it, and no console can be read");
+    } else this.#reports.text(read);
   }
 
   /** Goes on as far as it can now. */
@@ -244,7 +255,7 @@ export class HeadDisplay implements Disposable {
     this.#shownBy = row.number;
     const isChosen = this.#facts?.display !== "auto";
     const why = isChosen ? "the config says so" : ["the best that is there", ...this.#passed].join("; ");
-    this.#tellSource(row.number, CODE.ok, why);
+    this.#reports.source(row.number, CODE.ok, why);
     if (this.#canvas.width > 0) this.#canvas.tellRingAgain();
     this.#apply(running, nowNs);
   }
@@ -257,9 +268,20 @@ export class HeadDisplay implements Disposable {
   }
 
   #serve(running: RunningSource): void {
-    const { picture } = this.demand;
-    if (!picture.isWaiting) return;
-    picture.begin();
+    const { picture, text } = this.demand;
+    const known = text.isWaiting ? running.readText() : undefined;
+    if (known !== undefined) this.#reports.text(known);
+    if (this.#isAsked || !this.#isRunning(running.row)) return;
+    if (!picture.isWaiting && !text.isWaiting) return;
+    if (picture.isWaiting) picture.begin();
+    // What is not known without a picture is read out of one.
+    if (text.isWaiting) text.begin();
+    this.#askOnce(running);
+  }
+
+  #askOnce(running: RunningSource): void {
+    if (this.#isAsked) return;
+    this.#isAsked = true;
     running.once();
   }
 
@@ -270,8 +292,15 @@ export class HeadDisplay implements Disposable {
   #onPicture(row: SourceRow): void {
     const state = this.#state;
     if (state.kind !== "running" || state.running.row !== row) return;
-    const { picture } = this.demand;
-    if (picture.isServing) this.#tellServed(picture.end(), CODE.ok);
+    const { picture, text } = this.demand;
+    this.#isAsked = false;
+    if (picture.isServing) this.#reports.picture(this.#canvas.frameId);
+    if (text.isServing) {
+      const { texts } = this.#options;
+      const read = texts.ofPicture(this.#canvas) ?? texts.ofConsole();
+      if (read === undefined) this.#reports.noText("there is no text on the screen that can be read");
+      else this.#reports.text(read);
+    }
     this.#serve(state.running);
   }
 
@@ -279,7 +308,7 @@ export class HeadDisplay implements Disposable {
     const state = this.#state;
     const isOpening = state.kind === "opening" && state.row === row;
     if (!isOpening && !this.#isRunning(row)) return;
-    this.demand.picture.again();
+    this.#again();
     if (state.kind === "opening") {
       if (code === CODE.busy) this.#betterNs = monotonicClock.nowNs() + BETTER_GAP_NS;
       this.#passed.push(`${row.kind}: ${why}`);
@@ -289,7 +318,7 @@ export class HeadDisplay implements Disposable {
       if (monotonicClock.nowNs() - state.running.sinceNs >= STEADY_NS) this.#restNs = REST_NS;
       state.running[Symbol.dispose]();
     }
-    this.#tellSource(0, code, `${row.kind}: ${why}`);
+    this.#reports.source(0, code, `${row.kind}: ${why}`);
     // The next best, after a look at what there is now; without one, all rest.
     this.#state = IDLE;
     this.#facts = undefined;
@@ -298,28 +327,27 @@ export class HeadDisplay implements Disposable {
 
   /** No source works: those who wait are told, and all is tried again later. */
   #rest(code: number, why: string): void {
-    this.#tellSource(0, code, why);
+    this.#reports.source(0, code, why);
     this.#state = { kind: "resting", untilNs: monotonicClock.nowNs() + this.#restNs, code, why };
     this.#restNs = Math.min(2 * this.#restNs, LONGEST_REST_NS);
     this.#refuseWaiting(code, why);
   }
 
   #refuseWaiting(code: number, why: string): void {
-    const { picture } = this.demand;
-    picture.again();
-    if (picture.isWaiting) this.#tellServed(picture.end(), code, why);
+    const { picture, text } = this.demand;
+    this.#again();
+    if (picture.isWaiting) this.#reports.noPicture(code, why);
+    if (!text.isWaiting) return;
+    const read = this.#options.texts.ofConsole();
+    if (read === undefined) this.#reports.noText(why, code);
+    else this.#reports.text(read);
   }
 
-  #refuseText(): void {
-    const { text } = this.demand;
-    if (!text.isWaiting) return;
-    const { endpoint, head, sink } = this.#options;
-    const serial = text.end();
-    sink.ask(
-      endpoint,
-      { op: DISPLAY_OP.SERVED, head, serial, code: CODE["not-supported"], source: 1 },
-      ignore,
-    );
+  /** What was asked for is to be asked for anew: its source is gone. */
+  #again(): void {
+    this.#isAsked = false;
+    this.demand.picture.again();
+    this.demand.text.again();
   }
 
   #onStopped(isStopped: boolean): void {
@@ -328,25 +356,12 @@ export class HeadDisplay implements Disposable {
     const state = this.#state;
     if (state.kind !== "running") return;
     // The last picture before it stopped.
-    if (isStopped && this.demand.perSecond > 0) state.running.once();
+    if (isStopped && this.demand.perSecond > 0) this.#askOnce(state.running);
   }
 
   #stop(): void {
     if (this.#state.kind === "running") this.#state.running[Symbol.dispose]();
     this.#state = IDLE;
-    this.demand.picture.again();
-  }
-
-  #tellSource(source: number, code: number, words: string): void {
-    const { endpoint, head, sink } = this.#options;
-    sink.ask(endpoint, { op: DISPLAY_OP.SOURCE, head, source, code, words }, ignore);
-  }
-
-  #tellServed(serial: number, code: number, words = ""): void {
-    const { endpoint, head, sink } = this.#options;
-    const frameId = code === CODE.ok ? this.#canvas.frameId >>> 0 : 0;
-    sink.ask(endpoint, { op: DISPLAY_OP.SERVED, head, serial, code, frameId, words }, ignore);
+    this.#again();
   }
 }
-
-function ignore(): void {}

@@ -5,6 +5,7 @@
  */
 import { NEVER, SECOND } from "../../../base/clock.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
+import type { ScreenText } from "../../../display/text/screen_text.ts";
 import type { DescriptorWatch, EventSink } from "../event_sink.ts";
 import { failureOf } from "../sources/source_failure.ts";
 import type { SourceRow } from "../sources/source_row.ts";
@@ -79,6 +80,13 @@ export class RunningSource implements Disposable {
   /** Asks for one picture. */
   once(): void {
     this.#work(() => this.#source.once());
+  }
+
+  /** The text on the screen, where it is known without a picture. */
+  readText(): ScreenText | undefined {
+    let text: ScreenText | undefined;
+    this.#work(() => text = this.#source.readText?.());
+    return text;
   }
 
   /** What it wants may have changed outside of these calls: an answer was handed to it. */

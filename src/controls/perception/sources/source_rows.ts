@@ -5,12 +5,13 @@
  * @module
  */
 import type { SourceRow } from "./source_row.ts";
+import { DBUS_ROW } from "./dbus_row.ts";
 import { SCREENDUMP_ROW } from "./screendump_row.ts";
 import { VNC_ROW } from "./vnc_row.ts";
 import { VRAM_ROW } from "./vram_row.ts";
 
 /** All of them. */
-export const SOURCE_ROWS: readonly SourceRow[] = [VRAM_ROW, VNC_ROW, SCREENDUMP_ROW];
+export const SOURCE_ROWS: readonly SourceRow[] = [VRAM_ROW, DBUS_ROW, VNC_ROW, SCREENDUMP_ROW];
 
 /**
  * Those that an endpoint's config allows, the best first.

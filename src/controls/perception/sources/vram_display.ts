@@ -1,5 +1,5 @@
 /**
- * The picture of a std VGA's head: out of its memory while that is a linear picture, by screendumps while it
+ * The picture of a std VGA's head: out of its memory while that is a linear picture or text, by screendumps while it
  * is not. One source to whoever runs it; only one of its two halves paints at a time.
  * @module
  */
@@ -9,6 +9,8 @@ import { CODE } from "../../../base/codes.ts";
 import { DISPLAY_OP, FRAME_SOURCE } from "../../../event/body_number.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
 import type { ScreendumpSource } from "../../../display/screendump/screendump_source.ts";
+import type { ScreenText } from "../../../display/text/screen_text.ts";
+import { VgaTextReader } from "../../../display/text/vga_text.ts";
 import type { DisplayMode } from "../../../display/vga/display_mode.ts";
 import type { VideoMemory } from "../../../display/vga/video_memory.ts";
 import { VramSource } from "../../../display/vga/vram_source.ts";
@@ -24,15 +26,18 @@ export class VramDisplay implements DisplaySource {
   readonly #context: SourceContext;
   readonly #vram: VramSource;
   readonly #clock: Clock;
+  readonly #memory: VideoMemory;
+  readonly #text = new VgaTextReader();
   /** Made when the mode is not linear for the first time. */
   #dump: ScreendumpSource | undefined;
-  #isLinear = true;
+  #isShown = true;
   #perSecond = 0;
 
   /** A source that does nothing yet; it owns the memory. */
   constructor(context: SourceContext, memory: VideoMemory, isVga: boolean, clock: Clock) {
     this.#context = context;
     this.#clock = clock;
+    this.#memory = memory;
     const { canvas, listener } = context;
     this.#vram = new VramSource(memory, canvas, {
       onLost: (code, why) => listener.onLost(code, why),
@@ -41,11 +46,6 @@ export class VramDisplay implements DisplaySource {
       onNoPicture: () => this.#dumpOnce(),
       askMode: () => this.#askMode(),
     }, { isVga });
-  }
-
-  /** The half that reads memory: what it knows of the card serves texts, too. */
-  get vram(): VramSource {
-    return this.#vram;
   }
 
   get nextNs(): number {
@@ -60,11 +60,17 @@ export class VramDisplay implements DisplaySource {
   demand(perSecond: number): void {
     this.#perSecond = perSecond;
     this.#vram.demand(perSecond);
-    this.#dump?.demand(this.#isLinear ? 0 : perSecond);
+    this.#dump?.demand(this.#isShown ? 0 : perSecond);
   }
 
   once(): void {
     this.#vram.once();
+  }
+
+  /** In a text mode straight out of video memory: a millisecond, and no picture. */
+  readText(): ScreenText | undefined {
+    const registers = this.#vram.readsRegisters ? this.#vram.registers() : undefined;
+    return registers === undefined ? undefined : this.#text.read(this.#memory, registers);
   }
 
   [Symbol.dispose](): void {
@@ -73,14 +79,14 @@ export class VramDisplay implements DisplaySource {
   }
 
   #onMode(mode: DisplayMode): void {
-    this.#isLinear = mode.kind === "linear";
-    this.#context.paintsAs(this.#isLinear ? FRAME_SOURCE.VRAM : FRAME_SOURCE.SCREENDUMP);
-    if (!this.#isLinear) this.#dumps().demand(this.#perSecond);
+    this.#isShown = mode.kind === "linear" || mode.kind === "text";
+    this.#context.paintsAs(this.#isShown ? FRAME_SOURCE.VRAM : FRAME_SOURCE.SCREENDUMP);
+    if (!this.#isShown) this.#dumps().demand(this.#perSecond);
     else this.#dump?.demand(0);
   }
 
   #dumpOnce(): void {
-    assert(!this.#isLinear, "a linear picture is in memory");
+    assert(!this.#isShown, "a picture that is in memory is taken from there");
     this.#dumps().once();
   }
 

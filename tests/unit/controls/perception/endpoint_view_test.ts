@@ -112,7 +112,7 @@ class Rig implements Disposable, EventSink {
     throw new Error("there is no descriptor here");
   }
 
-  publishBody(): void {}
+  publishText(): void {}
 
   say(_endpoint: number, text: string): void {
     this.words.push(text);

@@ -1,0 +1,46 @@
+/**
+ * What a client keeps of VMs' screens between calls: the rings of frames, the newest texts, and which heads it
+ * watches.
+ * @module
+ */
+import { MAX_HEADS } from "../base/limits.ts";
+import { decodeScreenText, type ScreenText } from "../display/text/screen_text.ts";
+import type { ClientEvent } from "./client_event.ts";
+import { FrameRings } from "./frame_rings.ts";
+import { FrameWatches } from "./frame_watches.ts";
+
+/** The screens of one client's VMs. */
+export class ScreenBook {
+  /** The frames that were handed over. */
+  readonly rings: FrameRings = new FrameRings();
+  /** Which heads are watched. */
+  readonly watches: FrameWatches = new FrameWatches();
+  readonly #texts = new Map<string, Uint8Array>();
+
+  /** Takes an event in; its descriptors stay the event's. */
+  update(event: ClientEvent): void {
+    this.rings.update(event);
+    const text = event.as("SCREEN_TEXT");
+    if (text !== undefined && text.head < MAX_HEADS) {
+      this.#texts.set(`${event.endpoint}:${text.head}`, event.body);
+    }
+  }
+
+  /**
+   * Takes the newest text of a head out: it is read once, right after it was asked for.
+   *
+   * @throws {Fault} `protocol-error` for a body that is none
+   */
+  takeText(endpoint: number, head: number): ScreenText | undefined {
+    const key = `${endpoint}:${head}`;
+    const body = this.#texts.get(key);
+    this.#texts.delete(key);
+    return body === undefined ? undefined : decodeScreenText(body);
+  }
+
+  /** Forgets what a daemon had given. */
+  clear(): void {
+    this.rings.clear();
+    this.#texts.clear();
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * Every VM's screen on the bus: through the real daemon, from a QEMU with one monitor. By each source, on
+ * demand and not otherwise; refused with a reason where there is none; nothing left behind.
+ * @module
+ */
+import "../unit/ffi/loaded_shim.ts";
+import { assert, assertEquals, assertGreater, assertMatch, assertRejects } from "@std/assert";
+import { Fault } from "../../src/base/fault.ts";
+import type { Client, Frame } from "../../src/client/mod.ts";
+import { decodePng } from "../../src/vgpu/png.ts";
+import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { startFirmware } from "./qemu.ts";
+import { VgaGuest } from "./vga_guest.ts";
+
+function endpoint(name: string, qmp: string | undefined, display = "auto"): string {
+  return `[[endpoint]]\nname = "${name}"\nqmp = "${qmp}"\nmemory = "none"\ninput = "none"\ndisplay = "${display}"\n`;
+}
+
+/** The pixels of a frame, without the byte that means nothing. */
+function pixelsOf(frame: Frame): Int32Array {
+  const { rgba } = frame.picture();
+  return new Int32Array(rgba.buffer);
+}
+
+async function sourceOf(client: Client, name: string): Promise<string> {
+  return (await client.display(name)).heads[0]?.source ?? "";
+}
+
+function descriptorsOf(pid: number): number {
+  return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
+}
+
+/** Waits until a picture has such pixels: firmware takes its time. */
+async function frameWith(client: Client, name: string, fits: (frame: Frame) => boolean): Promise<Frame> {
+  let frame = await client.frame(name);
+  await until("the picture", async () => fits(frame = await client.frame(name)));
+  return frame;
+}
+
+Deno.test("display: one monitor is enough; the command writes PNGs, scaled, to standard output, and says what it cannot do", async () => {
+  await using vm = await startFirmware({});
+  await using daemon = await DaemonProcess.start({ config: endpoint("vm", vm.qmpPath) });
+  const at = ["--socket", daemon.socket];
+  await using client = await daemon.connect("test");
+  // The firmware's text, and not yet the black screen before it.
+  const frame = await frameWith(client, "vm", (each) => new Set(pixelsOf(each)).size > 1);
+  assertEquals([frame.width, frame.height, frame.head, frame.isStopped], [720, 400, 0, false]);
+
+  const path = `${daemon.folder}/shot.png`;
+  const plain = await vmsig(["screen", "vm", "-o", path, ...at]);
+  assertEquals([plain.code, plain.text], [0, `${path}: 720x400, by vram\n`], plain.errors);
+  const picture = decodePng(await Deno.readFile(path));
+  assertEquals([picture.width, picture.height], [720, 400]);
+  await Deno.remove(path);
+  const half = await vmsig(["screen", "vm", "-o", "-", "--scale", "0.5", ...at]);
+  assertEquals([half.code, half.errors], [0, ""]);
+  assertEquals(decodePng(half.bytes).width, 360);
+
+  await client.vm("vm", "stop");
+  await until("the VM stands still", async () => (await client.frame("vm")).isStopped);
+  const stopped = JSON.parse((await vmsig(["screen", "vm", "-o", path, "--json", ...at])).text);
+  assertEquals([stopped.stopped, stopped.source, stopped.head], [true, "vram", 0]);
+  await Deno.remove(path);
+  await client.vm("vm", "cont");
+  await until("the VM runs", async () => !(await client.frame("vm")).isStopped);
+
+  const none = await vmsig(["screen", "vm", "--head", "1", ...at]);
+  assertEquals([none.code, none.text], [1, ""]);
+  assertMatch(none.errors, /^vmsig: bad-argument: Cannot take a picture of vm: the VM has 1 head/);
+  for (
+    const wrong of [["--head", "99"], ["--scale", "0"], ["--watch", "d", "-o", "f"], ["--source", "qmp"]]
+  ) {
+    assertEquals((await vmsig(["screen", "vm", ...wrong, ...at])).code, 2, wrong.join(" "));
+  }
+});
+
+Deno.test("display: the same picture by vram and by screendump, pixel for pixel, in every mode and in text", async () => {
+  await using guest = await VgaGuest.start({ qmpSockets: 3 });
+  const [first, second] = guest.vm.qmpPaths;
+  await using daemon = await DaemonProcess.start({
+    config: endpoint("memory", first, "vram") + endpoint("dump", second, "screendump"),
+  });
+  await using client = await daemon.connect("test");
+  const both = async (what: string): Promise<Frame> => {
+    const [a, b] = [await client.frame("memory"), await client.frame("dump")];
+    assertEquals([a.width, a.height], [b.width, b.height], what);
+    assertEquals(pixelsOf(a), pixelsOf(b), what);
+    return a;
+  };
+  for (const bits of [32, 24, 16, 15]) {
+    await guest.setMode({ width: 640, height: 480, bits });
+    await guest.fill(bits, 32);
+    const frame = await both(`${bits} bits`);
+    assertEquals([frame.width, frame.height], [640, 480]);
+    assertGreater(new Set(pixelsOf(frame)).size, 1000);
+  }
+  await guest.setMode({ width: 1280, height: 800, bits: 32 });
+  await guest.fill(5, 64);
+  assertEquals((await both("a larger one")).width, 1280);
+  assertEquals([await sourceOf(client, "memory"), await sourceOf(client, "dump")], ["vram", "screendump"]);
+});
+
+Deno.test("display: frames come while they are watched, and only changed ones; what is not watched asks nothing", async () => {
+  await using guest = await VgaGuest.start({ qmpSockets: 2 });
+  await using daemon = await DaemonProcess.start({ config: endpoint("vm", guest.vm.qmpPaths[0]) });
+  await using client = await daemon.connect("test");
+  await guest.setMode({ width: 320, height: 200, bits: 32 });
+  await guest.fill(1, 8);
+  const infos = client.events({ kinds: ["FRAME_INFO"] });
+  let seen = 0;
+  let last = 0;
+  for await (const frame of client.frames("vm", { perSecond: 50 })) {
+    if (frame.width !== 320) continue;
+    const pixel = pixelsOf(frame)[0]! & 0xffffff;
+    if (seen > 0 && pixel !== seen * 0x111111) continue;
+    assertGreater(frame.frameId, last);
+    last = frame.frameId;
+    if (++seen === 6) break;
+    for (let byte = 0; byte < 3; byte++) await guest.poke(byte, seen * 0x11);
+  }
+  assertEquals(seen, 6);
+  // One pixel changed: the damage says so.
+  let smallest = Infinity;
+  await client.barrier();
+  const ended = infos.return();
+  for (;;) {
+    const { value, done } = await infos.next();
+    if (done) break;
+    const info = value.as("FRAME_INFO");
+    assert(info !== undefined);
+    assertEquals([info.head, info.source === 3 || info.source === 2], [0, true]);
+    if (info.damageW > 0) smallest = Math.min(smallest, info.damageW * info.damageH);
+  }
+  await ended;
+  assert(smallest === Infinity || smallest <= 320 * 200);
+  // The loop was left: nothing is looked at any more, whatever the guest paints.
+  await client.barrier();
+  await using quiet = client.events({ kinds: ["FRAME_INFO"] });
+  await guest.fill(9, 8);
+  await client.barrier();
+  const frame = await client.frame("vm");
+  await client.barrier();
+  let told = 0;
+  for (; quiet.buffered > 0; told++) await quiet.next();
+  assert(told <= 2, `${told} frames of one request`);
+  assertGreater(frame.frameId, last);
+});
+
+Deno.test("display: several heads of a card that has no memory to read; VNC where its server runs; a VM without any display", async () => {
+  const gpu = ["-device", "virtio-vga,id=gpu,max_outputs=2"];
+  await using two = await startFirmware({ devices: ["no-vga"], extraArgs: gpu });
+  await using vnc = await startFirmware({
+    devices: ["no-vga"],
+    extraArgs: [...gpu, "-vnc", `unix:${two.qmpPath}.vnc`],
+  });
+  await using blind = await startFirmware({ devices: ["no-vga"] });
+  await using daemon = await DaemonProcess.start({
+    config: endpoint("two", two.qmpPath) + endpoint("vnc", vnc.qmpPath) + endpoint("blind", blind.qmpPath),
+  });
+  await using client = await daemon.connect("test");
+  const head0 = await frameWith(client, "two", (each) => new Set(pixelsOf(each)).size > 1);
+  const head1 = await client.frame("two", { head: 1 });
+  assertEquals([head0.head, head0.device, head1.head, head1.device], [0, "gpu", 1, "gpu"]);
+  const heads = (await client.display("two")).heads;
+  assertEquals(heads.map(({ head, source, device }) => [head, source, device]), [
+    [0, "screendump", "gpu"],
+    [1, "screendump", "gpu"],
+  ]);
+  assertMatch(heads[0]!.why, /vram: its display card is not a std VGA; vnc: QEMU runs no VNC server/);
+
+  const overVnc = await frameWith(client, "vnc", (each) => new Set(pixelsOf(each)).size > 1);
+  assertEquals(await sourceOf(client, "vnc"), "vnc");
+  assertEquals([overVnc.width, overVnc.height], [head0.width, head0.height]);
+
+  const none = await assertRejects(() => client.frame("blind"), Fault);
+  assertEquals([none.code, none.message], [
+    "not-supported",
+    "Cannot take a picture of blind: the VM has no display",
+  ]);
+  assertEquals((await client.display("blind")).heads, []);
+  const entry = (name: string) => client.roster.list().find((each) => each.name === name);
+  assertEquals(entry("blind")?.seams.includes("frame"), false);
+  assertEquals(entry("two")?.seams.includes("frame"), true);
+});
+
+Deno.test("display: hundreds of clients take a picture each, and nobody keeps a descriptor of them", async () => {
+  await using vm = await startFirmware({});
+  await using daemon = await DaemonProcess.start({ config: endpoint("vm", vm.qmpPath) });
+  {
+    await using client = await daemon.connect("first");
+    await client.frame("vm");
+  }
+  const before = [descriptorsOf(daemon.pid), descriptorsOf(vm.pid)];
+  for (let i = 0; i < 300; i++) {
+    await using client = await daemon.connect(`client ${i}`);
+    assertEquals((await client.frame("vm")).head, 0);
+  }
+  await until("all have left", () => descriptorsOf(daemon.pid) <= before[0]!);
+  // A mode that the firmware sets meanwhile is another ring, and no other set of QEMU's.
+  assert(descriptorsOf(vm.pid) <= before[1]!, `${descriptorsOf(vm.pid)} of ${before[1]}`);
+});
+
+Deno.test("display: a VM that ends and comes again, and one whose monitor somebody resets: pictures come again", async () => {
+  await using daemon = await DaemonProcess.start();
+  await using client = await daemon.connect("test");
+  let path = "";
+  for (let round = 0; round < 2; round++) {
+    await using vm = await startFirmware({});
+    path = `${daemon.folder}/endpoints.d/vm`;
+    await Deno.writeTextFile(path, `name = "vm"\nqmp = "${vm.qmpPath}"\nmemory = "none"\n`, { mode: 0o600 });
+    await until("the VM is attached", () => client.roster.find("vm") !== undefined);
+    await frameWith(client, "vm", (each) => new Set(pixelsOf(each)).size > 1);
+    vm.kill("SIGKILL");
+    await vm.ended;
+    const gone = await assertRejects(() => client.frame("vm"), Fault);
+    assert(["seam-down", "timed-out", "no-endpoint"].includes(gone.code), gone.message);
+    await Deno.remove(path);
+    await until("the VM is gone", () => client.roster.find("vm") === undefined);
+  }
+});
+
+Deno.test("display: text, exactly, by each way to read the screen; none where there is none", async () => {
+  await using guest = await VgaGuest.start({ qmpSockets: 3 });
+  const [first, second] = guest.vm.qmpPaths;
+  await using daemon = await DaemonProcess.start({
+    config: endpoint("memory", first) + endpoint("dump", second, "screendump"),
+  });
+  await using client = await daemon.connect("test");
+  for (let page = 1; page <= 5; page++) {
+    await guest.video(3);
+    const lines = Array.from({ length: 20 }, (_, i) => `page ${page} line ${i}: ${"#".repeat(3 * i + 1)}`);
+    await guest.print(new TextEncoder().encode(lines.join("\r\n")));
+    const memory = await client.screenText("memory");
+    const dump = await client.screenText("dump");
+    assertEquals(memory.lines.slice(0, 20), lines);
+    assertEquals(dump.lines.slice(0, 20), lines);
+    assertEquals([memory.columns, memory.rows, memory.unknown, dump.unknown], [80, 25, 0, 0]);
+    assertEquals(dump.source, "glyphs");
+  }
+  // Once its registers were found in QEMU's memory no picture is made for it.
+  await until("the text by video memory", async () => (await client.screenText("memory")).source === "vga");
+  const printed = await vmsig(["screen", "memory", "--text", "--socket", daemon.socket]);
+  assertEquals([printed.code, printed.text.split("\n")[19]], [0, `page 5 line 19: ${"#".repeat(58)}`]);
+  await guest.setMode({ width: 640, height: 480, bits: 32 });
+  await guest.fill(3, 32);
+  for (const name of ["memory", "dump"]) {
+    const none = await assertRejects(() => client.screenText(name), Fault);
+    assertEquals([none.code, none.message], [
+      "not-supported",
+      `Cannot read the screen of ${name}: there is no text on the screen that can be read`,
+    ]);
+  }
+});
