@@ -17,23 +17,27 @@ import { MEMCTX_SEAM } from "./memctx/memctx_seam.ts";
 import type { EndpointBasics, FoundFacts, Seam } from "./seam.ts";
 import { VMHOST_SEAM } from "./vmhost/vmhost_seam.ts";
 
-const LIST = [MEMCTX_SEAM, INPUT_SEAM, VMHOST_SEAM, FRAME_SEAM] as const;
+/** Every seam, with its own type. */
+export const SEAM_LIST = [MEMCTX_SEAM, INPUT_SEAM, VMHOST_SEAM, FRAME_SEAM] as const;
 
-type Entry = (typeof LIST)[number];
-type Consumer<S> = S extends Seam<string, infer C> ? (config: C) => void : never;
-type AllOf<F> = [F] extends [(config: infer C) => void] ? C : never;
+/** One entry of the list. */
+export type SeamEntry = (typeof SEAM_LIST)[number];
+/** What takes the config of a seam; of several, any one's. */
+export type ConfigTaker<S> = S extends Seam<string, infer C> ? (config: C) => void : never;
+/** The config that every one of several takers accepts: all their keys. */
+export type ConfigOfAll<F> = [F] extends [(config: infer C) => void] ? C : never;
 /** The name of a seam. */
-export type SeamName = Entry["name"];
+export type SeamName = SeamEntry["name"];
 /** The keys that one seam adds to an endpoint's config. */
-export type ConfigOfSeam<N extends SeamName> = Extract<Entry, { readonly name: N }> extends
+export type ConfigOfSeam<N extends SeamName> = Extract<SeamEntry, { readonly name: N }> extends
   Seam<string, infer C> ? C : never;
 /** The keys that all seams together add to an endpoint's config. */
-export type SeamConfig = AllOf<Consumer<Entry>>;
+export type SeamConfig = ConfigOfAll<ConfigTaker<SeamEntry>>;
 /** Any seam. */
 export type AnySeam = Seam<string, object>;
 
 /** Every seam. */
-export const SEAMS: readonly (AnySeam & { readonly name: SeamName })[] = LIST;
+export const SEAMS: readonly (AnySeam & { readonly name: SeamName })[] = SEAM_LIST;
 
 /** Sources in the order in which an endpoint's adapters close. */
 export const CLOSING_ORDER: readonly Source[] = [...SEAMS]

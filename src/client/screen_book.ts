@@ -1,6 +1,6 @@
 /**
- * What a client keeps of VMs' screens between calls: the rings of frames, the newest texts, and which heads it
- * watches.
+ * What a client keeps of VMs' screens between calls: the rings of frames, the newest texts, and which heads
+ * it watches.
  * @module
  */
 import { MAX_HEADS } from "../base/limits.ts";

@@ -82,8 +82,8 @@ export abstract class ScreenMethods implements ScreenHome {
   }
 
   /**
-   * The text on the VM's screen as of now, exactly: of a text mode out of video memory, of a console's picture
-   * glyph by glyph, of a Linux guest's console out of its RAM.
+   * The text on the VM's screen as of now, exactly: of a text mode out of video memory, of a console's
+   * picture glyph by glyph, of a Linux guest's console out of its RAM.
    *
    * @example
    * ```ts

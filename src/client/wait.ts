@@ -37,6 +37,8 @@ export interface WaitOptions {
   readonly fresh?: boolean;
 }
 
+/** The VM's state is known first; for so long its memory's seam may take to come up. */
+const SETTLE_MS = 2000;
 /** Frames per second that are looked at. */
 const RATE = 20;
 
@@ -132,19 +134,33 @@ async function waitUntilReady({ client, endpoint, signal }: Waiting): Promise<Wa
   using _end = endWith(stream, signal);
   await client.completeRoster();
   const maySee = (client.grant.caps & CAP.MEMCTX) !== 0;
-  const look = (): WaitMatch | undefined => {
+  let isSettled = false;
+  let settling: ReturnType<typeof setTimeout> | undefined;
+  const { promise, resolve, reject } = Promise.withResolvers<WaitMatch>();
+  const look = (): void => {
     const entry = client.roster.get(endpoint);
+    if (entry?.state !== "up") return;
+    settling ??= setTimeout(() => {
+      isSettled = true;
+      look();
+    }, SETTLE_MS);
     const hasContext = client.memory.hasContext(endpoint);
-    if (entry?.state !== "up") return undefined;
-    // The memory's seam is up before its system is found, and stays up while none is.
-    if (entry.seams.includes("memctx") && !hasContext && maySee) return undefined;
-    return { what: "ready", seams: entry.seams, hasContext };
+    const hasSeam = entry.seams.includes("memctx");
+    // Without a context it is still looked for, unless the daemon has said why there is none.
+    const isOver = client.memory.trouble(endpoint) !== undefined || (isSettled && !hasSeam);
+    if (hasContext || isOver || !maySee) resolve({ what: "ready", seams: entry.seams, hasContext });
   };
-  for (;;) {
-    const match = look();
-    if (match !== undefined) return match;
-    const { done } = await stream.next();
-    if (done) throw ended();
+  const watching = (async () => {
+    look();
+    for await (const _event of stream) look();
+    throw ended();
+  })().catch(reject);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(settling);
+    stream.end();
+    await watching;
   }
 }
 

@@ -21,8 +21,9 @@ export type WaitCondition =
   /** The VM is in a state, or comes into it: "running", "paused", "shutdown", "reset", … */
   | { readonly state: string }
   /**
-   * The VM is there: its seams are up, and the memory of its system can be read where the daemon looks for
-   * one.
+   * The VM is there: its seams are up, and its system was found in its memory; or the daemon has said why it
+   * is not (a system that it does not know, memory that is not shared). While firmware runs, or a system is
+   * just starting, it is not ready.
    */
   | { readonly ready: true };
 

@@ -1,29 +1,16 @@
 /**
- * Capabilities: the bits of a grant. The freed bits
- * 0x4 and 0x10 are never given out again, so that a stale grant cannot alias a privileged one.
+ * Capabilities: the bits of a grant, by name. Which there are, the catalogue says.
  * @module
  */
+import { CAPABILITIES } from "./catalogue.ts";
+
+export { RETIRED_CAPS } from "./catalogue_check.ts";
 
 /** Capability by name, as bits travel. */
-export const CAP = {
-  OBSERVE: 0x1,
-  INPUT: 0x2,
-  LIFECYCLE: 0x8,
-  POWER: 0x20,
-  VM: 0x40,
-  MEMCTX: 0x80,
-  MEMWRITE: 0x100,
-  ROSTER: 0x200,
-  AUDIT: 0x400,
-  PUBLISH: 0x800,
-  FRAME: 0x1000,
-} as const;
+export const CAP: typeof CAPABILITIES = CAPABILITIES;
 
 /** A capability's name. */
 export type CapName = keyof typeof CAP;
-
-/** Bits that once meant something and stay unused. */
-export const RETIRED_CAPS: readonly number[] = [0x4, 0x10];
 
 /** Every capability there is. */
 export const ALL_CAPS: number = Object.values(CAP).reduce((mask, bit) => mask | bit, 0);

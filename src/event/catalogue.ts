@@ -1,34 +1,25 @@
 /**
  * The catalogue: all that is known of an event kind, in one row. Who may receive or send it, how it is
  * ordered, what it carries, whether it is kept: every table of the house is made from these rows, at start
- * (kind.ts, defaults.ts, kind_layout.ts, access/requirement.ts, core/retained.ts, core/publish_rule.ts,
- * client/typed_body.ts). A row that lacks a cell does not compile; a number that is taken, retired or out of
- * its range fails at start, and in the gate.
+ * (kind.ts, defaults.ts, kind_layout.ts, capability.ts, access/requirement.ts, core/retained.ts,
+ * core/publish_rule.ts, client/typed_body.ts). The rows stand in files by the way that they travel; a new
+ * kind, or a family of them, may have a file of its own, with its layout and its capability. A row that lacks
+ * a cell does not compile; a number that is taken, retired or out of its range fails at start, and in the
+ * gate.
  *
- * Numbers never change and are never used again. New kinds begin at 112.
+ * Numbers never change and are never used again. New kinds begin at 112, capabilities at 0x2000.
  * @module
  */
 import { assert } from "../base/assert.ts";
-import {
-  INPUT_RECORD_BYTES,
-  MAX_BODY_BYTES,
-  MAX_DISPLAY_WORDS,
-  MAX_INPUT_RECORDS,
-  MAX_MEMWRITE_BYTES,
-} from "../base/limits.ts";
-import * as inline from "./body_layout.ts";
-import { LEASE_CLASS, LIFE, VM_OP } from "./body_number.ts";
-import { ALL_CAPS, CAP } from "./capability.ts";
 import { catalogueFaults } from "./catalogue_check.ts";
-import { ADDRESSED, anyOf, JOINED, type KindRow, type Need, NOBODY, PLAIN, same } from "./kind_row.ts";
-import { PRIO } from "./priority.ts";
-import { SOURCE } from "./source.ts";
-
-const POWER: Need = { caps: CAP.POWER, lease: LEASE_CLASS.POWER };
-const LIFECYCLE: Need = { caps: CAP.LIFECYCLE, lease: null };
-const VM: Need = { caps: CAP.VM, lease: null };
+import type { KindRow } from "./kind_row.ts";
+import { BASE_CAPS } from "./kinds/base_caps.ts";
+import { DOWN_KINDS } from "./kinds/down_kinds.ts";
+import { OTHER_KINDS } from "./kinds/other_kinds.ts";
+import { UP_KINDS } from "./kinds/up_kinds.ts";
 
 /** Every kind by its name. */
+<<<<<<< HEAD
 export const CATALOGUE = {
   SEAM_UP: {
     number: 1,
@@ -444,19 +435,32 @@ export const CATALOGUE = {
     publishable: true,
   },
 } as const satisfies Readonly<Record<string, KindRow>>;
+=======
+export const CATALOGUE: typeof UP_KINDS & typeof DOWN_KINDS & typeof OTHER_KINDS = {
+  ...UP_KINDS,
+  ...DOWN_KINDS,
+  ...OTHER_KINDS,
+};
+const FILES: readonly Readonly<Record<string, KindRow>>[] = [UP_KINDS, DOWN_KINDS, OTHER_KINDS];
+
+/** Every capability by its name, as bits travel. */
+export const CAPABILITIES: typeof BASE_CAPS = { ...BASE_CAPS };
+>>>>>>> h/house
 
 /** A kind's name. */
 export type KindName = keyof typeof CATALOGUE;
 /** The row of a kind by its name. */
 export type RowOf<N extends KindName> = (typeof CATALOGUE)[N];
 
-/** Every row with its name, in the catalogue's order. */
-export const ROWS: readonly (readonly [name: KindName, row: KindRow])[] = Object.entries(CATALOGUE) as [
-  KindName,
-  KindRow,
-][];
+/** Every row with its name, by number. */
+export const ROWS: readonly (readonly [name: KindName, row: KindRow])[] = FILES
+  .flatMap((file) => Object.entries(file) as [KindName, KindRow][])
+  .sort(([, a], [, b]) => a.number - b.number);
+
+/** One past the largest kind. */
+export const KIND_MAX: number = 1 + Math.max(...ROWS.map(([, { number }]) => number));
 
 {
-  const faults = catalogueFaults(ROWS, ALL_CAPS);
+  const faults = catalogueFaults(ROWS, CAPABILITIES);
   assert(faults.length === 0, `the catalogue of kinds is in order: ${faults.join("; ")}`);
 }

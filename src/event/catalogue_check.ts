@@ -4,28 +4,35 @@
  * @module
  */
 import { MAX_FRAME_FDS } from "../base/limits.ts";
-import { KIND_MAX, type KindRow, RETIRED_KINDS } from "./kind_row.ts";
+import { KIND_LIMIT, type KindRow, RETIRED_KINDS } from "./kind_row.ts";
 import { SOURCE } from "./source.ts";
+
+/** Bits that once meant something and stay unused. */
+export const RETIRED_CAPS: readonly number[] = [0x4, 0x10];
 
 /**
  * What is wrong with rows, one line each; empty when they are in order.
  *
  * @param rows the catalogue's, or a test's
- * @param knownCaps every capability that somebody can be granted
+ * @param caps every capability that somebody can be granted, by its name
  */
 export function catalogueFaults(
   rows: readonly (readonly [name: string, row: KindRow])[],
-  knownCaps: number,
+  caps: Readonly<Record<string, number>>,
 ): string[] {
-  const faults: string[] = [];
   const taken = new Map<number, string>();
+  const names = new Set<string>();
+  const faults = capabilityFaults(caps);
+  const knownCaps = Object.values(caps).reduce((mask, bit) => mask | bit, 0);
   for (const [name, row] of rows) {
     const { number } = row;
     const other = taken.get(number);
     if (other !== undefined) faults.push(`${name}: number ${number} is taken by ${other}`);
     taken.set(number, name);
-    if (!Number.isInteger(number) || number < 1 || number >= KIND_MAX) {
-      faults.push(`${name}: number ${number} is not from 1 to KIND_MAX - 1`);
+    if (names.has(name)) faults.push(`${name}: two rows have this name`);
+    names.add(name);
+    if (!Number.isInteger(number) || number < 1 || number >= KIND_LIMIT) {
+      faults.push(`${name}: number ${number} is not from 1 to ${KIND_LIMIT - 1}`);
     }
     if (RETIRED_KINDS.some(([from, to]) => number >= from && number <= to)) {
       faults.push(`${name}: number ${number} is retired`);
@@ -33,9 +40,9 @@ export function catalogueFaults(
     if (name.startsWith("CMD_") !== (row.way === "down")) {
       faults.push(`${name}: a command is named CMD_… and goes down`);
     }
-    for (const caps of capsOf(row)) {
-      if (caps === 0 || (caps & ~knownCaps) !== 0) {
-        faults.push(`${name}: 0x${caps.toString(16)} has a capability that nobody can be granted`);
+    for (const needed of capsOf(row)) {
+      if (needed === 0 || (needed & ~knownCaps) !== 0) {
+        faults.push(`${name}: 0x${needed.toString(16)} has a capability that nobody can be granted`);
       }
     }
     if (row.publishable && row.source !== SOURCE.FRAME) {
@@ -55,6 +62,20 @@ export function catalogueFaults(
     if (field === undefined || field[1] !== "u32" || (field[2] ?? 1) !== 1) {
       faults.push(`${name}: its inline zone has no u32 field ${retainedBy}`);
     }
+  }
+  return faults;
+}
+
+function capabilityFaults(caps: Readonly<Record<string, number>>): string[] {
+  const faults: string[] = [];
+  const taken = new Map<number, string>();
+  for (const [name, bit] of Object.entries(caps)) {
+    const hex = `0x${bit.toString(16)}`;
+    if (bit <= 0 || (bit & (bit - 1)) !== 0) faults.push(`${name}: capability ${hex} is not one bit`);
+    if (RETIRED_CAPS.includes(bit)) faults.push(`${name}: capability ${hex} is retired`);
+    const other = taken.get(bit);
+    if (other !== undefined) faults.push(`${name}: capability ${hex} is taken by ${other}`);
+    taken.set(bit, name);
   }
   return faults;
 }

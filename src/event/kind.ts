@@ -3,11 +3,10 @@
  * because the core looks them up for every event.
  * @module
  */
-import { type KindName, type RowOf, ROWS } from "./catalogue.ts";
-import { KIND_MAX } from "./kind_row.ts";
+import { KIND_MAX, type KindName, type RowOf, ROWS } from "./catalogue.ts";
 
-export type { KindName } from "./catalogue.ts";
-export { KIND_MAX, RETIRED_KINDS } from "./kind_row.ts";
+export { KIND_MAX, type KindName } from "./catalogue.ts";
+export { RETIRED_KINDS } from "./kind_row.ts";
 
 /** Kind by name, as numbers travel. NONE is no kind: an event that has none yet. */
 export const KIND: { readonly [N in KindName]: RowOf<N>["number"] } & { readonly NONE: 0 } = numbers();

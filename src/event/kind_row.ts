@@ -109,8 +109,8 @@ export const PLAIN = {
 /** How many events of one kind and endpoint are kept where a field separates them. */
 export const MAX_KEPT_BY = 8;
 
-/** One past the largest kind. */
-export const KIND_MAX = 119;
+/** Kinds are below this: tables of the loop are indexed by them. */
+export const KIND_LIMIT = 1024;
 
 /** Numbers that once were kinds (inclusive ranges): never to be used again. */
 export const RETIRED_KINDS: readonly (readonly [from: number, to: number])[] = [

@@ -3,7 +3,7 @@
  * commands.
  * @module
  */
-import { CAP } from "./capability.ts";
+import { BASE_CAPS as CAP } from "./kinds/base_caps.ts";
 
 /** Every class by its name. */
 export const LEASE_CLASSES = {

@@ -131,7 +131,7 @@ export class ClientHandshake {
     }
     const minor = Number(match[2]);
     this.#minor = major > 3 || minor >= 8 ? 8 : minor === 7 ? 7 : 3;
-    this.#send(new TextEncoder().encode(`RFB 003.00${this.#minor}\n`));
+    this.#send(new Uint8Array(new TextEncoder().encode(`RFB 003.00${this.#minor}\n`)));
     this.#step = this.#minor === 3 ? "security-3.3" : "security-count";
     return VERSION_BYTES;
   }

@@ -146,7 +146,7 @@ Deno.test("display: frames come while they are watched, and only changed ones; w
   assertGreater(frame.frameId, last);
 });
 
-Deno.test("display: several heads of a card that has no memory to read; VNC where its server runs; a VM without any display", async () => {
+Deno.test("display: several heads of a card that has no memory to read; VNC and D-Bus where they run; a VM without any display", async () => {
   const gpu = ["-device", "virtio-vga,id=gpu,max_outputs=2"];
   await using two = await startFirmware({ devices: ["no-vga"], extraArgs: gpu });
   await using vnc = await startFirmware({
@@ -154,8 +154,11 @@ Deno.test("display: several heads of a card that has no memory to read; VNC wher
     extraArgs: [...gpu, "-vnc", `unix:${two.qmpPath}.vnc`],
   });
   await using blind = await startFirmware({ devices: ["no-vga"] });
+  await using bus = await startFirmware({ extraArgs: ["-display", "dbus,p2p=on"] });
+  await using noBus = await startFirmware({});
   await using daemon = await DaemonProcess.start({
-    config: endpoint("two", two.qmpPath) + endpoint("vnc", vnc.qmpPath) + endpoint("blind", blind.qmpPath),
+    config: endpoint("bus", bus.qmpPath, "dbus") + endpoint("nobus", noBus.qmpPath, "dbus") +
+      endpoint("two", two.qmpPath) + endpoint("vnc", vnc.qmpPath) + endpoint("blind", blind.qmpPath),
   });
   await using client = await daemon.connect("test");
   const head0 = await frameWith(client, "two", (each) => new Set(pixelsOf(each)).size > 1);
@@ -171,6 +174,14 @@ Deno.test("display: several heads of a card that has no memory to read; VNC wher
   const overVnc = await frameWith(client, "vnc", (each) => new Set(pixelsOf(each)).size > 1);
   assertEquals(await sourceOf(client, "vnc"), "vnc");
   assertEquals([overVnc.width, overVnc.height], [head0.width, head0.height]);
+
+  const overBus = await frameWith(client, "bus", (each) => new Set(pixelsOf(each)).size > 1);
+  assertEquals([await sourceOf(client, "bus"), overBus.width, overBus.height], ["dbus", 720, 400]);
+  const missing = await assertRejects(() => client.frame("nobus"), Fault);
+  assertEquals([missing.code, missing.message], [
+    "not-supported",
+    "Cannot take a picture of nobus: dbus: QEMU has no D-Bus display for peers (-display dbus,p2p=on)",
+  ]);
 
   const none = await assertRejects(() => client.frame("blind"), Fault);
   assertEquals([none.code, none.message], [

@@ -55,7 +55,7 @@ Deno.test("dbus: every mode is equal to a screendump, and 1,000 mode changes are
     await using qmp = await TestQmp.connect(vm.qmpPath);
     const rig = new SourceRig();
     using source = open(vm, rig);
-    for (const mode of Object.values(MODE)) {
+    for (const mode of Object.values(MODE).filter((each) => each !== MODE.REPAINT)) {
       await machine.set(mode);
       await assertEqualToDump(vm, qmp, source, rig);
     }

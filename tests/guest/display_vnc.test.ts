@@ -60,7 +60,7 @@ Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are 
     }
     const rig = new SourceRig();
     using source = open({ kind: "descriptor", socket: ours }, rig);
-    for (const mode of Object.values(MODE)) {
+    for (const mode of Object.values(MODE).filter((each) => each !== MODE.REPAINT)) {
       await machine.set(mode);
       await assertEqualToDump(vm, qmp, source, rig);
     }

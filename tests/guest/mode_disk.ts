@@ -11,6 +11,8 @@ import { type MachineOptions, type Qemu, startFirmware } from "./qemu.ts";
 /** Modes that SeaBIOS' VGA has, by what they are. */
 export const MODE = {
   TEXT: 0xff03,
+  /** The graphics mode that is set, with another pattern. */
+  REPAINT: 0xfe00,
   "640x400x8": 0x100,
   "640x480x15": 0x110,
   "640x480x16": 0x111,

@@ -3,7 +3,7 @@
  * ACT_ACK or by a DISPLAY.
  * @module
  */
-import { getSeals } from "../../../ffi/memfd.ts";
+import { getSeals, SEAL } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { CODE } from "../../base/codes.ts";
 import type { ControlId } from "../../base/ids.ts";
@@ -264,8 +264,8 @@ function wordsOf(event: TransferEvent): string {
 /** Whether QEMU can be given it without harm: writing to a pipe would make its main loop wait. */
 function isMemfd(fd: number): boolean {
   try {
-    getSeals(fd);
-    return true;
+    // Of what is no file in memory there are none.
+    return (getSeals(fd) & SEAL.SEAL) !== 0;
   } catch (error) {
     if (error instanceof OsError) return false;
     throw error;

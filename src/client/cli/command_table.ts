@@ -61,8 +61,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   screen: {
     summary: "take a picture of a VM's screen",
     usage: [
-      "screen ENDPOINT [-o FILE.png|-] [--head N] [--scale F] [--watch DIR]",
-      "screen ENDPOINT --text [--head N]",
+      "screen ENDPOINT [-o FILE.png|-] [--watch DIR] [--text] [--head N] [--scale F]",
       "screen pid:N [-o FILE.png|-] [--scale F] [--source vgpu|qmp|auto]",
     ],
     load: async () => (await import("./screen.ts")).screen,

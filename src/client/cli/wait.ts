@@ -46,7 +46,7 @@ export const wait: CommandModule = {
     },
     ready: {
       takes: "nothing",
-      help: "the VM itself: its seams, and its system's memory where the daemon looks for one",
+      help: "the VM itself: its seams, and its system's memory where the daemon knows the system",
     },
     area: {
       takes: "text",
@@ -75,7 +75,8 @@ export const wait: CommandModule = {
   },
   details:
     `Ends with 0 when it is there, and tells what, where and when; with 1 when --timeout is over first. One of the first
-seven options says what for. Text is what stands on a text screen or a console, one line below the other: exact, no
+seven options says what for. --ready waits while firmware runs or the system is just starting; it ends without one when
+the daemon knows that it does not know the system, or cannot read the memory. Text is what stands on a text screen or a console, one line below the other: exact, no
 guess of what a picture might say. What was there before a reset does not count; after \`vmsig vm NAME reset\` in another
 call use --fresh.`,
   examples: [

@@ -34,8 +34,8 @@ const MAX_BROKEN = 3;
 /** The source. */
 export class ScreendumpSource implements DisplaySource {
   readonly kind = "screendump" as const;
-  readonly fd = -1;
-  readonly events = 0;
+  readonly fd: number = -1;
+  readonly events: number = 0;
   readonly #canvas: Canvas;
   readonly #port: DumpPort;
   readonly #painter = new PpmPainter();
@@ -121,6 +121,7 @@ export class ScreendumpSource implements DisplaySource {
     this.#port.onPicture();
   }
 
+  /** Ends it, and closes its file. */
   [Symbol.dispose](): void {
     this.#state = "ended";
     this.#writeEnd.close();

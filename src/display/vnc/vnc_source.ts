@@ -19,7 +19,7 @@ import { Fault } from "../../base/fault.ts";
 import type { ServerInit } from "../../rfb/client_handshake.ts";
 import {
   type Area,
-  keyEvent,
+  extendedKeyEvent,
   setEncodings,
   setPixelFormat,
   updateRequest,
@@ -58,6 +58,13 @@ export const VNC_TIMEOUT_NS: number = 10 * SECOND;
 export const VNC_UPDATE_TIMEOUT_NS: number = 60 * SECOND;
 /** How long a watched QEMU is left to find nothing new. */
 const WAKE_GAP_NS = 500 * MS;
+/**
+ * A release of nothing: scan code 0 is no key. The keysym counts only where QEMU has a keyboard layout of its
+ * own (-k), which warns on its standard error of one that it does not know; a Pause that somebody holds is
+ * nothing to lose.
+ */
+const NO_SCAN_CODE = 0;
+const PAUSE_KEYSYM = 0xff13;
 /** The canvas holds cursors up to this; of larger ones the shape is not told. */
 const MAX_SHAPE_SIDE = 256;
 const ENCODINGS = [
@@ -285,7 +292,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   /** Has QEMU look for changes soon. */
   #wake(): void {
     this.#wokenNs = this.#nowNs;
-    this.#wire.output.add(keyEvent(false, 0));
+    this.#wire.output.add(extendedKeyEvent(false, PAUSE_KEYSYM, NO_SCAN_CODE));
   }
 
   #isWakeable(): boolean {

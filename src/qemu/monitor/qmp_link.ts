@@ -53,7 +53,7 @@ type LinkStage =
   | { readonly at: "opening" | "held" | "up" | "stale" | "ending"; readonly session: QmpSession };
 
 /** Where a link stands. */
-export type QmpLinkState = LinkStage["at"];
+export type QmpLinkState = "idle" | "pausing" | "connecting" | "opening" | "held" | "up" | "stale" | "ending";
 
 const CONNECT_NS = 2.75 * SECOND;
 const GREETING_NS = SECOND;

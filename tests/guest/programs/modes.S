@@ -1,5 +1,6 @@
 # A boot sector that sets screen modes as it is told, for tests of displays. On COM3 it reads two bytes, a VBE
-# mode's number, low byte first (0xff00 | BIOS mode for the old ones, text is 0xff03), sets the mode, paints
+# mode's number, low byte first (0xff00 | BIOS mode for the old ones, text is 0xff03; 0xfe00 for the graphics
+# mode that is set), sets the mode, paints
 # the first 64 KiB of video memory (text: one screen) with another pattern each time, and answers with a dot.
 # tests/guest/mode_disk.ts assembles it.
     .code16
@@ -17,8 +18,11 @@ next:
     mov     %al, %bh
     cmp     $0xff, %bh
     je      old
+    cmp     $0xfe, %bh
+    je      graphics
     mov     $0x4f02, %ax
     int     $0x10
+graphics:
     mov     $0xa000, %ax
     mov     $0x8000, %cx
     jmp     paint

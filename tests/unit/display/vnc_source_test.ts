@@ -141,14 +141,14 @@ Deno.test("updates that nobody asked for are shown at the pace that is wanted", 
 });
 
 Deno.test("a QEMU that is watched and silent is woken by a key-up of no key; others are not, and not unwatched", () => {
-  const wake = "0400000000000000";
+  const wake = "ff0000000000ff1300000000";
   using vnc = new ScriptedVnc({ greet: [8, 8] });
   vnc.source.demand(10);
   vnc.say(update(KEYS), update(raw(0, 0, 8, 8, 1)));
   vnc.step();
   assertEquals(vnc.told, ["vm", "keys"]);
   vnc.step(100 * MS);
-  assertEquals(hexOfBytes(vnc.heard()).slice(-36), request(1, 0, 0, 8, 8) + wake);
+  assertEquals(hexOfBytes(vnc.heard()).slice(-44), request(1, 0, 0, 8, 8) + wake);
   vnc.step(499 * MS);
   assertEquals(vnc.heard().length, 0);
   vnc.step(2 * MS);

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { ERROR, SEAM } from "../../../src/event/body_layout.ts";
-import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
+import { CAP } from "../../../src/event/capability.ts";
 import { CATALOGUE, ROWS } from "../../../src/event/catalogue.ts";
 import { catalogueFaults } from "../../../src/event/catalogue_check.ts";
 import { anyOf, type KindRow, PLAIN, same } from "../../../src/event/kind_row.ts";
@@ -24,8 +24,8 @@ Deno.test("catalogue: what compiles and is wrong all the same is told by its row
     [{ ...ROW, number: 33 }, "NEWS", "NEWS: number 33 is retired"],
     [{ ...ROW, number: 16 }, "NEWS", "NEWS: number 16 is retired"],
     [{ ...ROW, number: 72 }, "NEWS", "NEWS: number 72 is retired"],
-    [{ ...ROW, number: 0 }, "NEWS", "NEWS: number 0 is not from 1 to KIND_MAX - 1"],
-    [{ ...ROW, number: 70_000 }, "NEWS", "NEWS: number 70000 is not from 1 to KIND_MAX - 1"],
+    [{ ...ROW, number: 0 }, "NEWS", "NEWS: number 0 is not from 1 to 1023"],
+    [{ ...ROW, number: 70_000 }, "NEWS", "NEWS: number 70000 is not from 1 to 1023"],
     [{ ...ROW, needs: anyOf(0x4) }, "NEWS", "NEWS: 0x4 has a capability that nobody can be granted"],
     [{ ...ROW, needs: anyOf(0) }, "NEWS", "NEWS: 0x0 has a capability that nobody can be granted"],
     [
@@ -61,14 +61,23 @@ Deno.test("catalogue: what compiles and is wrong all the same is told by its row
     ],
     [{ ...ROW, retained: 6, retainedBy: "pid" }, "NEWS", "NEWS: its inline zone has no u32 field pid"],
   ];
-  assertEquals(catalogueFaults(ROWS, ALL_CAPS), []);
-  assertEquals(catalogueFaults([...ROWS, ["NEWS", ROW]], ALL_CAPS), []);
+  assertEquals(catalogueFaults(ROWS, CAP), []);
+  assertEquals(catalogueFaults([...ROWS, ["NEWS", ROW]], CAP), []);
   const withFds: KindRow = { ...ROW, way: "down", fds: 8 };
   const byPid: KindRow = { ...ROW, inline: SEAM, retained: 6, retainedBy: "pid" };
-  assertEquals(catalogueFaults([...ROWS, ["CMD_NEWS", withFds]], ALL_CAPS), []);
-  assertEquals(catalogueFaults([...ROWS, ["NEWS", byPid]], ALL_CAPS), []);
+  assertEquals(catalogueFaults([...ROWS, ["CMD_NEWS", withFds]], CAP), []);
+  assertEquals(catalogueFaults([...ROWS, ["NEWS", byPid]], CAP), []);
+  assertEquals(catalogueFaults([...ROWS, ["ROSTER", ROW]], CAP), ["ROSTER: two rows have this name"]);
+  const bits: [number, string][] = [
+    [0x4, "NEWS: capability 0x4 is retired"],
+    [0x1000, "NEWS: capability 0x1000 is taken by FRAME"],
+    [0x6000, "NEWS: capability 0x6000 is not one bit"],
+    [0, "NEWS: capability 0x0 is not one bit"],
+  ];
+  assertEquals(catalogueFaults(ROWS, { ...CAP, NEWS: 0x2000 }), []);
+  for (const [NEWS, fault] of bits) assertEquals(catalogueFaults(ROWS, { ...CAP, NEWS }), [fault]);
   for (const [row, name, fault] of cases) {
-    assertEquals(catalogueFaults([...ROWS, [name, row]], ALL_CAPS), [fault]);
+    assertEquals(catalogueFaults([...ROWS, [name, row]], CAP), [fault]);
   }
 });
 

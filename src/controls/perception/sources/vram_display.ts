@@ -1,6 +1,6 @@
 /**
- * The picture of a std VGA's head: out of its memory while that is a linear picture or text, by screendumps while it
- * is not. One source to whoever runs it; only one of its two halves paints at a time.
+ * The picture of a std VGA's head: out of its memory while that is a linear picture or text, by screendumps
+ * while it is not. One source to whoever runs it; only one of its two halves paints at a time.
  * @module
  */
 import { assert } from "../../../base/assert.ts";
@@ -21,8 +21,8 @@ import { readRegistersBody } from "./vga_answers.ts";
 /** Both halves. */
 export class VramDisplay implements DisplaySource {
   readonly kind = "vram" as const;
-  readonly fd = -1;
-  readonly events = 0;
+  readonly fd: number = -1;
+  readonly events: number = 0;
   readonly #context: SourceContext;
   readonly #vram: VramSource;
   readonly #clock: Clock;
@@ -67,12 +67,16 @@ export class VramDisplay implements DisplaySource {
     this.#vram.once();
   }
 
+<<<<<<< HEAD
   /** In a text mode straight out of video memory: a millisecond, and no picture. */
   readText(): ScreenText | undefined {
     const registers = this.#vram.readsRegisters ? this.#vram.registers() : undefined;
     return registers === undefined ? undefined : this.#text.read(this.#memory, registers);
   }
 
+=======
+  /** Ends both halves, and gives the memory back. */
+>>>>>>> h/house
   [Symbol.dispose](): void {
     this.#vram[Symbol.dispose]();
     this.#dump?.[Symbol.dispose]();
