@@ -240,7 +240,7 @@ export const UP_KINDS = {
     way: "up",
     source: SOURCE.FRAME,
     prio: same(PRIO.NORMAL),
-    inline: null,
+    inline: inline.SCREEN_TEXT,
     needs: anyOf(CAP.FRAME),
     ...PLAIN,
     body: "cbor",

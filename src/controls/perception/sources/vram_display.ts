@@ -67,16 +67,13 @@ export class VramDisplay implements DisplaySource {
     this.#vram.once();
   }
 
-<<<<<<< HEAD
   /** In a text mode straight out of video memory: a millisecond, and no picture. */
   readText(): ScreenText | undefined {
     const registers = this.#vram.readsRegisters ? this.#vram.registers() : undefined;
     return registers === undefined ? undefined : this.#text.read(this.#memory, registers);
   }
 
-=======
   /** Ends both halves, and gives the memory back. */
->>>>>>> h/house
   [Symbol.dispose](): void {
     this.#vram[Symbol.dispose]();
     this.#dump?.[Symbol.dispose]();
