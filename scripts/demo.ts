@@ -103,7 +103,7 @@ class Daemon implements AsyncDisposable {
   }
 }
 
-/** Prints events as they come, and counts them; those of the screen, which come with each look, only counts. */
+/** Prints events as they come, and counts them; of those of the screen, which come with each look, only that. */
 class Narrator {
   readonly counts = new Map<string, number>();
   readonly #done: Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * The guest of the demonstration: Debian's cloud kernel and one small shell on its screen. For scripts/demo.ts
- * by the tests' harness, and as a file for QEMU's -readconfig, for whoever starts QEMU by hand.
+ * The guest of the demonstration: Debian's cloud kernel and one small shell on its screen. For
+ * scripts/demo.ts by the tests' harness, and as a file for QEMU's -readconfig, for whoever starts QEMU by
+ * hand.
  * @module
  */
 import { buildGuest, type GuestSpec, INPUT_MODULES } from "../tests/guest/build.ts";
@@ -12,7 +13,7 @@ export const DEMO_GUEST: GuestSpec = { programs: ["console"], modules: INPUT_MOD
 /** `no_timer_check`: under TCG on a busy host the kernel's test of its timer can fail. */
 const KERNEL_WORDS = "quiet no_timer_check random.trust_cpu=on";
 
-/** The path of a file for -readconfig that boots the guest: its kernel, its initramfs and its kernel's words. */
+/** The path of a file for -readconfig that boots the guest: kernel, initramfs and the kernel's words. */
 export async function guestConfig(): Promise<string> {
   const { kernelPath, initrdPath } = await buildGuest(DEMO_GUEST);
   const text = `[machine]

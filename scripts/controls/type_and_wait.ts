@@ -7,8 +7,8 @@
  *     deno run -q -P=script scripts/controls/type_and_wait.ts web $'uname\n' '/^Linux \S+/'
  *
  * STATE is a VM's: running, paused, shutdown, reset, powerdown, crashed, suspended. A regular expression may
- * match anywhere on the screen, ^ and $ are a line's; one that matches before anything is typed is refused, for
- * it tells nothing. Exit code 1 when it does not come within two minutes.
+ * match anywhere on the screen, ^ and $ are a line's; one that matches before anything is typed is refused,
+ * for it tells nothing. Exit code 1 when it does not come within two minutes.
  * @module
  */
 import {

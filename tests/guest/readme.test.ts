@@ -41,6 +41,7 @@ class Shell implements AsyncDisposable {
   /** All that it has printed, standard error among it. */
   text = "";
   #count = 0;
+  #hasEnded = false;
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #reading: Promise<void>;
@@ -94,7 +95,9 @@ class Shell implements AsyncDisposable {
   async type(line: string): Promise<{ readonly code: number; readonly text: string }> {
     const from = this.text.length;
     const mark = `@${++this.#count}=`;
-    await this.#input.write(new TextEncoder().encode(`${line}\necho "${mark.replace("=", '""=')}$?"\n`));
+    const told = new TextEncoder().encode(`${line}\necho "${mark.replace("=", '""=')}$?"\n`);
+    // A shell that has ended is told of where its answer is waited for.
+    await this.#input.write(told).catch(() => {});
     const ending = new RegExp(`(?:^|\n)${mark}(\\d+)\n`);
     await this.says(ending, from);
     const said = this.text.slice(from);
@@ -105,7 +108,11 @@ class Shell implements AsyncDisposable {
   /** Waits until what it has printed from there on matches. */
   async says(pattern: RegExp, from = 0): Promise<void> {
     try {
-      await until(`${pattern}`, () => pattern.test(this.text.slice(from)), WAIT_MS);
+      await until(`${pattern}`, () => {
+        if (pattern.test(this.text.slice(from))) return true;
+        if (this.#hasEnded) throw new Error("the shell has ended: may this user make namespaces (unshare)?");
+        return false;
+      }, WAIT_MS);
     } catch (error) {
       throw new Error(`${error}\n${this.text.slice(-3000)}`);
     }
@@ -114,6 +121,7 @@ class Shell implements AsyncDisposable {
   async #read(): Promise<void> {
     const decoder = new TextDecoder();
     for await (const bytes of this.#child.stdout) this.text += decoder.decode(bytes, { stream: true });
+    this.#hasEnded = true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -146,8 +154,11 @@ Deno.test("README: the first five minutes, line by line", async (t) => {
       const { code, text } = await shell.type(command);
       assertEquals(code, 0, text);
       said.set(command.replace(/\s+#.*$/, ""), text);
-      // As the line says: a person goes on when the daemon is ready.
-      if (command.startsWith("vmsig serve")) await shell.says(/ready/, from);
+      if (!command.startsWith("vmsig serve")) return;
+      // As the line says. It looks for VMs only then: nobody types as fast as this.
+      await shell.says(/ready/, from);
+      const log = `${shell.home}/vmsigd.log`;
+      await until("the VM is found", () => /attached .*name=web\b/.test(Deno.readTextFileSync(log)), WAIT_MS);
     });
   }
   await t.step("and what came of it is what the page says", async () => {

@@ -1,6 +1,6 @@
 /**
- * The dashboard of config/grafana against a real daemon's page of metrics: what a panel asks for is there, and
- * what is there is on a panel. And the README's way of scraping, run as it stands there.
+ * The dashboard of config/grafana against a real daemon's page of metrics: what a panel asks for is there,
+ * and what is there is on a panel. And the README's way of scraping, run as it stands there.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { takeInput } from "../../../src/client/input_control.ts";
@@ -45,7 +45,7 @@ interface Dashboard {
 const dashboard = JSON.parse(Deno.readTextFileSync(`${ROOT}config/grafana/vmsig.json`)) as Dashboard;
 const expressions = dashboard.panels.flatMap((panel) => (panel.targets ?? []).map(({ expr }) => expr));
 
-/** The series that a page has, each with the labels that occur: those of a histogram under their own names. */
+/** The series that a page has, each with the labels that occur; a histogram's under their own names. */
 function seriesOf(page: string): Map<string, Set<string>> {
   const series = new Map<string, Set<string>>();
   for (const line of page.split("\n")) {

@@ -1,7 +1,7 @@
 /*
  * /init of the test guests: mounts what a program expects, loads the modules of the list, says on the
- * console that the guest is ready, and becomes the agent (agent.h). It starts one other program by itself, and
- * only where the image has it: /bin/console, on the screen.
+ * console that the guest is ready, and becomes the agent (agent.h). It starts one other program by itself,
+ * and only where the image has it: /bin/console, on the screen.
  */
 #define _GNU_SOURCE
 #include <errno.h>
