@@ -103,7 +103,7 @@ class Daemon implements AsyncDisposable {
   }
 }
 
-/** Prints events as they come, and counts them; of those of the screen, which come with each look, only that. */
+/** Prints events as they come, and counts them. Those of the screen come with each look: they only count. */
 class Narrator {
   readonly counts = new Map<string, number>();
   readonly #done: Promise<void>;
