@@ -9,10 +9,7 @@ import { type Kind, KIND_MAX } from "./kind.ts";
 import { PRIO, type Prio } from "./priority.ts";
 import { SOURCE, type Source } from "./source.ts";
 
-/** Direction of travel, as numbers travel. */
-export const DIR = { UP: 0, DOWN: 1 } as const;
-/** A direction's number. */
-export type Dir = (typeof DIR)[keyof typeof DIR];
+export { DIR, type Dir } from "./direction.ts";
 
 /** Kind to the seam it crosses; 0 where several seams emit it and the emitter says which. */
 export const SOURCE_OF_KIND: Uint8Array = new Uint8Array(KIND_MAX);
