@@ -90,7 +90,7 @@ function actual(s: Situation, endpoint: number): [code: number, token: number, m
   // Other slots are somebody's, too: they must not matter.
   for (const c of [0, 1, 2] as const) {
     leases.acquire(
-      endpoint as EndpointId as EndpointId as EndpointId as EndpointId ^ 3,
+      (endpoint ^ 3) as EndpointId,
       c,
       { id: ME, grant },
       0,
