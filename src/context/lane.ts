@@ -12,6 +12,7 @@
  * folded in, so waiting would be for nothing.
  * @module
  */
+import type { Kind } from "../event/kind.ts";
 import { MAX_ENDPOINTS, MAX_LANE_EVENTS } from "../base/limits.ts";
 import { isNewestOnly } from "../event/defaults.ts";
 import { EventQueue } from "../event/event_queue.ts";
@@ -101,7 +102,7 @@ export class Lane {
     return due > this.nextNs ? due : this.nextNs;
   }
 
-  #folds(kind: number): boolean {
+  #folds(kind: Kind): boolean {
     return this.policy.coalesceNs > 0 || isNewestOnly(kind);
   }
 }

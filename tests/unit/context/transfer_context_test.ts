@@ -1,10 +1,11 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { DROP, type LanePolicy, PASS_THROUGH } from "../../../src/context/policy.ts";
 import { SUBMIT, TransferContext } from "../../../src/context/transfer_context.ts";
 import { DIR } from "../../../src/event/defaults.ts";
-import { KIND } from "../../../src/event/kind.ts";
+import { KIND, type Kind } from "../../../src/event/kind.ts";
 import { PRIO } from "../../../src/event/priority.ts";
-import { SOURCE } from "../../../src/event/source.ts";
+import { SOURCE, type Source } from "../../../src/event/source.ts";
 import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 import { ContextModel } from "./context_model.ts";
@@ -22,11 +23,11 @@ class Rig {
 
   event(source: number, kind: number, prio: number, id: number, endpoint = 0): TransferEvent {
     const event = this.pool.acquire();
-    event.source = source;
-    event.kind = kind;
+    event.source = source as Source;
+    event.kind = kind as Kind;
     event.prio = prio;
     event.corr = id;
-    event.endpoint = endpoint;
+    event.endpoint = endpoint as EndpointId;
     return event;
   }
 
@@ -260,7 +261,7 @@ function agreesWithModel(random: SeededRandom): void {
   const kinds = [KIND.CURSOR_STATE, KIND.FRAME_INFO, KIND.ACT_ACK];
   for (const source of [1, 2, 3]) {
     const lane = randomPolicy(random);
-    rig.context.setPolicy(source, DIR.UP, lane);
+    rig.context.setPolicy(source as Source, DIR.UP, lane);
     model.policies.set(source, lane);
   }
   let nowNs = 1;
