@@ -8,7 +8,7 @@
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
-import type { Dir } from "./defaults.ts";
+import type { Dir } from "./direction.ts";
 import type { Kind } from "./kind.ts";
 import type { Source } from "./source.ts";
 import { assert } from "../base/assert.ts";

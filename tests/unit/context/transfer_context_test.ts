@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { DROP, type LanePolicy, PASS_THROUGH } from "../../../src/context/policy.ts";
 import { SUBMIT, TransferContext } from "../../../src/context/transfer_context.ts";
 import { DIR } from "../../../src/event/defaults.ts";
+import { FRAME_INFO } from "../../../src/event/body_layout.ts";
 import { KIND, type Kind } from "../../../src/event/kind.ts";
 import { PRIO } from "../../../src/event/priority.ts";
 import { SOURCE, type Source } from "../../../src/event/source.ts";
@@ -132,6 +133,19 @@ Deno.test("frame news is folded without a policy: what waits turns into the newe
   assertEquals(frame(6), SUBMIT.QUEUED);
   first.release();
   assertEquals(rig.drain(0), [2, 3, 6]);
+  assertEquals(rig.pool.live, 0);
+});
+
+Deno.test("frame news of one head takes no place of another's", () => {
+  const rig = new Rig();
+  const frame = (id: number, head: number) => {
+    const event = rig.event(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.BULK, id);
+    event.view.setUint16(FRAME_INFO.at.head, head, true);
+    return rig.context.submit(DIR.UP, event, 0);
+  };
+  const { QUEUED, COALESCED } = SUBMIT;
+  assertEquals([frame(1, 0), frame(2, 1), frame(3, 1), frame(4, 0)], [QUEUED, QUEUED, COALESCED, QUEUED]);
+  assertEquals(rig.drain(), [1, 3, 4]);
   assertEquals(rig.pool.live, 0);
 });
 
