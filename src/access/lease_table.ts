@@ -58,7 +58,7 @@ export type AcquireOutcome =
     readonly displaced: Successor | null;
   };
 
-/** Who gets a slot when its finalization is done. */
+/** Who wants a slot, or gets it when its finalization is done. */
 export interface Successor {
   /** Who waits. */
   readonly party: LeaseParty;
@@ -138,12 +138,11 @@ export class LeaseTable {
   acquire(
     endpoint: EndpointId,
     cls: LeaseClass,
-    party: LeaseParty,
-    corr: number,
-    ttlMs: number,
+    candidate: Successor,
     nowNs: number,
   ): AcquireOutcome {
     const slot = this.#slot(endpoint, cls);
+    const { party, ttlMs } = candidate;
     if (slot.owner !== null) {
       if (slot.owner.id === party.id) {
         this.#withTtl += (ttlMs > 0 ? 1 : 0) - (slot.ttlMs > 0 ? 1 : 0);
@@ -156,10 +155,10 @@ export class LeaseTable {
       }
       const revoked = slot.owner.id;
       const token = this.#end(slot);
-      slot.successor = { party, corr, ttlMs };
+      slot.successor = candidate;
       return { kind: "handover", revoked, token, displaced: null };
     }
-    if (slot.handover) return this.#queue(endpoint, cls, slot, { party, corr, ttlMs });
+    if (slot.handover) return this.#queue(endpoint, cls, slot, candidate);
     return this.#grant(slot, party, ttlMs, nowNs);
   }
 

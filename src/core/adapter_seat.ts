@@ -27,6 +27,25 @@ import { SeamThrottle } from "./seam_throttle.ts";
 /** Told when a seam comes or goes. */
 export type SeamListener = (slot: EndpointSlot, source: Source, up: boolean, reason: number) => void;
 
+/** What a seat joins its adapter with. */
+export interface SeatParts {
+  /**
+   * Whether what the adapter tells is the daemon's own (a recording) and not a machine's: then it has no
+   * budget.
+   */
+  readonly isOwn: boolean;
+  /** Where its events go. */
+  readonly bus: Bus;
+  /** The loop that the adapter lives on. */
+  readonly loop: LoopPort;
+  /** Whom it asks whether a lease is live. */
+  readonly leases: LeaseTable;
+  /** The adapter's own log. */
+  readonly log: Log;
+  /** Told when the seam comes or goes. */
+  readonly onSeam: SeamListener;
+}
+
 /** A seat of the core. */
 export class AdapterSeat implements Seat {
   /** The endpoint's number. */
@@ -50,20 +69,9 @@ export class AdapterSeat implements Seat {
 
   /**
    * Makes the seat of one adapter of an endpoint.
-   *
-   * @param isOwn whether what the adapter tells is the daemon's own (a recording) and not a machine's: then
-   *   it has no budget
    */
-  constructor(
-    slot: EndpointSlot,
-    source: Source,
-    isOwn: boolean,
-    bus: Bus,
-    loop: LoopPort,
-    leases: LeaseTable,
-    log: Log,
-    onSeam: SeamListener,
-  ) {
+  constructor(slot: EndpointSlot, source: Source, parts: SeatParts) {
+    const { isOwn, bus, loop, leases, log, onSeam } = parts;
     this.#slot = slot;
     this.#source = source;
     this.#bus = bus;

@@ -82,12 +82,14 @@ export class Endpoints {
       const seat = new AdapterSeat(
         slot,
         adapter.source,
-        adapter.isOwn === true,
-        bus,
-        loop,
-        leases,
-        log.for(`${adapter.name}[${spec.name}]`),
-        (endpoint, source, up, reason) => this.onSeam(endpoint, source, up, reason),
+        {
+          isOwn: adapter.isOwn === true,
+          bus,
+          loop,
+          leases,
+          log: log.for(`${adapter.name}[${spec.name}]`),
+          onSeam: (endpoint, source, up, reason) => this.onSeam(endpoint, source, up, reason),
+        },
       );
       this.#seats.set(adapter, seat);
       try {

@@ -9,9 +9,8 @@ import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
 import { assert } from "../base/assert.ts";
 import { CODE, type Code } from "../base/codes.ts";
 import { writeU64 } from "../base/layout.ts";
-import type { Grant } from "../access/grant.ts";
 import { maskHas } from "../access/grant.ts";
-import type { LeaseTable, Successor } from "../access/lease_table.ts";
+import type { LeaseParty, LeaseTable, Successor } from "../access/lease_table.ts";
 import { CAP_OF_CLASS, leaseClassFor } from "../access/requirement.ts";
 import { ACQUIRE, LEASE_GRANTED } from "../event/body_layout.ts";
 import { LEASE_CLASS, LEASE_DENY, LEASE_REVOKE, type LeaseClass } from "../event/body_number.ts";
@@ -29,6 +28,14 @@ const FINALIZER: readonly number[] = [SOURCE.INPUT, 0, SOURCE.MEMCTX];
 
 /** LEASE_REVOKED.reason, for audit. */
 const REVOCATIONS: readonly string[] = ["pre-empted", "owner gone", "endpoint gone", "not kept alive"];
+
+/** A lease that a control holds, or held. */
+interface LeaseOfControl {
+  readonly control: number;
+  readonly endpoint: EndpointId;
+  readonly cls: LeaseClass;
+  readonly token: number;
+}
 
 /** Acquire, release, status; revocation for every reason. */
 export class LeaseService {
@@ -69,14 +76,19 @@ export class LeaseService {
     const cls = command.words[0] as LeaseClass;
     const { endpoint, ticket } = command;
     const ttlMs = command.words[ACQUIRE.at.ttlMs / 4] as number;
-    const outcome = this.#table.acquire(endpoint, cls, slot, ticket, ttlMs, this.#bus.clock.nowNs());
+    const outcome = this.#table.acquire(
+      endpoint,
+      cls,
+      { party: slot, corr: ticket, ttlMs },
+      this.#bus.clock.nowNs(),
+    );
     switch (outcome.kind) {
       case "granted":
         this.#replyGranted(ticket, cls, outcome.token, ttlMs);
-        this.#auditGrant(slot.grant, slot.id, endpoint, cls, outcome.token);
+        this.#auditGrant(slot, endpoint, cls, outcome.token);
         return;
       case "denied":
-        this.#deny(ticket, endpoint, cls, outcome.reason, slot.grant.principal, slot.id);
+        this.#deny({ party: slot, corr: ticket, ttlMs }, endpoint, cls, outcome.reason);
         return;
       case "handover":
         if (outcome.displaced !== null) {
@@ -84,27 +96,22 @@ export class LeaseService {
           this.#dismiss(endpoint, cls, outcome.displaced, again ? LEASE_DENY.HELD : LEASE_DENY.LOWER_PRIO);
         }
         if (outcome.revoked !== 0) {
-          this.#tellRevoked(outcome.revoked, endpoint, cls, LEASE_REVOKE.PREEMPTED, outcome.token);
+          const { revoked: control, token } = outcome;
+          this.#tellRevoked({ control, endpoint, cls, token }, LEASE_REVOKE.PREEMPTED);
           this.#handover(endpoint, cls, outcome.token);
         }
     }
   }
 
   /** Answers an acquire with LEASE_DENIED. */
-  #deny(
-    ticket: number,
-    endpoint: EndpointId,
-    cls: LeaseClass,
-    reason: number,
-    principal: number,
-    control: number,
-  ): void {
+  #deny({ party, corr }: Successor, endpoint: EndpointId, cls: LeaseClass, reason: number): void {
     const event = this.#bus.event(KIND.LEASE_DENIED, SOURCE.CORE, endpoint);
     event.words[0] = cls;
     event.words[1] = reason;
-    this.#bus.reply(ticket, event);
+    this.#bus.reply(corr, event);
     const code = codeOfDenial(reason);
-    this.#bus.audit.write({ principal, control, endpoint, kind: KIND.LEASE_DENIED, code, cls });
+    const { principal } = party.grant;
+    this.#bus.audit.write({ principal, control: party.id, endpoint, kind: KIND.LEASE_DENIED, code, cls });
   }
 
   /** CMD_RELEASE, admitted. Answered when the finalization is done. */
@@ -119,7 +126,8 @@ export class LeaseService {
     if (!this.#table.release(endpoint, cls, slot.id)) {
       return this.#bus.ack(ticket, SOURCE.CORE, CODE["no-lease"]);
     }
-    this.#auditEnd(KIND.LEASE_RELEASED, slot.grant.principal, slot.id, endpoint, cls, token);
+    const { principal } = slot.grant;
+    this.#audit(KIND.LEASE_RELEASED, { control: slot.id, endpoint, cls, token }, principal);
     this.#releasing.set(keyOf(endpoint, cls), ticket);
     this.#handover(endpoint, cls, token);
   }
@@ -141,7 +149,8 @@ export class LeaseService {
       controlId,
       () => true,
       (endpoint, cls, token) => {
-        this.#auditEnd(KIND.LEASE_REVOKED, principal, controlId, endpoint, cls, token, "owner gone");
+        const lease = { control: controlId, endpoint, cls, token };
+        this.#audit(KIND.LEASE_REVOKED, lease, principal, "owner gone");
         this.#handover(endpoint, cls, token);
       },
       (_endpoint, _cls, successor) => this.#bus.cancel(successor.corr),
@@ -157,7 +166,7 @@ export class LeaseService {
       slot.id,
       forbidden,
       (endpoint, cls, token) => {
-        this.#tellRevoked(slot.id, endpoint, cls, LEASE_REVOKE.PREEMPTED, token, "grant shrunk");
+        this.#tellRevoked({ control: slot.id, endpoint, cls, token }, LEASE_REVOKE.PREEMPTED, "grant shrunk");
         this.#handover(endpoint, cls, token);
       },
       (endpoint, cls, successor) => {
@@ -175,7 +184,7 @@ export class LeaseService {
       owner.id,
       (e, c) => e === endpoint && c === cls,
       (_endpoint, _cls, token) => {
-        this.#tellRevoked(owner.id, endpoint, cls, LEASE_REVOKE.ENDPOINT_GONE, token);
+        this.#tellRevoked({ control: owner.id, endpoint, cls, token }, LEASE_REVOKE.ENDPOINT_GONE);
         this.#handover(endpoint, cls, token);
       },
       () => {},
@@ -194,7 +203,7 @@ export class LeaseService {
   expire(nowNs: number): void {
     if (this.#table.deadline() > nowNs) return;
     this.#table.expire(nowNs, (endpoint, cls, token, owner) => {
-      this.#tellRevoked(owner, endpoint, cls, LEASE_REVOKE.NOT_KEPT_ALIVE, token);
+      this.#tellRevoked({ control: owner, endpoint, cls, token }, LEASE_REVOKE.NOT_KEPT_ALIVE);
       this.#handover(endpoint, cls, token);
     });
   }
@@ -262,7 +271,7 @@ export class LeaseService {
     if (granted === null) return;
     const { successor, token } = granted;
     this.#replyGranted(successor.corr, cls, token, successor.ttlMs);
-    this.#auditGrant(successor.party.grant, successor.party.id, endpoint, cls, token);
+    this.#auditGrant(successor.party, endpoint, cls, token);
   }
 
   #replyGranted(ticket: number, cls: LeaseClass, token: number, ttlMs: number): void {
@@ -276,38 +285,26 @@ export class LeaseService {
   /** A waiting successor does not get the slot. */
   #dismiss(endpoint: EndpointId, cls: LeaseClass, successor: Successor, reason: number): void {
     if (this.#bus.ledger.find(successor.corr) < 0) return;
-    const { id, grant } = successor.party;
-    this.#deny(successor.corr, endpoint, cls, reason, grant.principal, id);
+    this.#deny(successor, endpoint, cls, reason);
   }
 
-  #tellRevoked(
-    control: number,
-    endpoint: EndpointId,
-    cls: LeaseClass,
-    reason: number,
-    token: number,
-    why: string = REVOCATIONS[reason] ?? "",
-  ): void {
-    const event = this.#bus.event(KIND.LEASE_REVOKED, SOURCE.CORE, endpoint);
-    event.origin = control;
-    event.words[0] = cls;
+  #tellRevoked(lease: LeaseOfControl, reason: number, why: string = REVOCATIONS[reason] ?? ""): void {
+    const event = this.#bus.event(KIND.LEASE_REVOKED, SOURCE.CORE, lease.endpoint);
+    event.origin = lease.control;
+    event.words[0] = lease.cls;
     event.words[1] = reason;
     this.#bus.up(event);
-    const principal = this.#bus.originOf(control)?.principal ?? 0;
-    this.#auditEnd(KIND.LEASE_REVOKED, principal, control, endpoint, cls, token, why);
+    this.#audit(KIND.LEASE_REVOKED, lease, this.#bus.originOf(lease.control)?.principal ?? 0, why);
   }
 
-  #auditGrant(grant: Grant, control: number, endpoint: EndpointId, cls: LeaseClass, token: number): void {
-    this.#auditEnd(KIND.LEASE_GRANTED, grant.principal, control, endpoint, cls, token);
+  #auditGrant({ id, grant }: LeaseParty, endpoint: EndpointId, cls: LeaseClass, token: number): void {
+    this.#audit(KIND.LEASE_GRANTED, { control: id, endpoint, cls, token }, grant.principal);
   }
 
-  #auditEnd(
+  #audit(
     kind: Kind,
+    { control, endpoint, cls, token }: LeaseOfControl,
     principal: number,
-    control: number,
-    endpoint: EndpointId,
-    cls: LeaseClass,
-    token: number,
     detail?: string,
   ): void {
     this.#bus.audit.write({ principal, control, endpoint, kind, code: CODE.ok, cls, token, detail });

@@ -48,6 +48,10 @@ function needOf(kind: number, word: number): Need {
       return { caps: ofClass, cls: -1 };
     case 75: // CMD_LEASE_STATUS: also for whoever observes
       return { caps: ofClass === undefined ? undefined : ofClass | OBSERVE, cls: -1 };
+    case 114: // CMD_FRAME
+      return { caps: FRAME, cls: -1 };
+    case 116: // CMD_DISPLAY
+      return { caps: PUBLISH, cls: -1 };
     default:
       return { caps: undefined, cls: -1 };
   }
@@ -92,15 +96,13 @@ function actual(s: Situation, endpoint: number): [code: number, token: number, m
     leases.acquire(
       (endpoint ^ 3) as EndpointId,
       c,
-      { id: ME, grant },
-      0,
-      0,
+      { party: { id: ME, grant }, corr: 0, ttlMs: 0 },
       0,
     );
   }
   if (s.lease !== "free") {
     const id = s.lease === "other" ? OTHER : ME;
-    leases.acquire(endpoint as EndpointId, cls, { id, grant }, 0, 0, 0);
+    leases.acquire(endpoint as EndpointId, cls, { party: { id, grant }, corr: 0, ttlMs: 0 }, 0);
     if (s.lease === "handover") leases.release(endpoint as EndpointId, cls, ME);
   }
   const mine = 4;
@@ -124,7 +126,7 @@ function check(s: Situation, endpoint: number): void {
 
 const LEASES = ["free", "own", "other", "handover"] as const;
 const TOKENS = ["none", "right", "wrong"] as const;
-const DOWN = [64, 65, 70, 73, 74, 75, 76, 79];
+const DOWN = [64, 65, 70, 73, 74, 75, 76, 79, 114, 116];
 
 Deno.test("admission: every command with every single capability, mask, lease and token", () => {
   for (const kind of [...DOWN, 0, 1, 66, 99]) {
@@ -174,13 +176,15 @@ const UP: Record<number, number> = {
   82: OBSERVE,
   83: FRAME,
   84: AUDIT,
+  115: PUBLISH,
+  118: FRAME,
 };
 
 Deno.test("which UP events a grant and a subscription let through", () => {
   for (let kind = 0; kind < UP_CAPS.length; kind++) {
     assertEquals(UP_CAPS[kind], UP[kind] ?? 0, `kind ${kind}`);
   }
-  assertEquals([...PUBLISHABLE].sort(), [37, 81, 82, 83]);
+  assertEquals([...PUBLISHABLE].sort((a, b) => a - b), [37, 81, 82, 83, 118]);
   withSeed((random) => {
     for (let n = 0; n < 5000; n++) {
       const grant: Grant = {
@@ -200,8 +204,8 @@ Deno.test("which UP events a grant and a subscription let through", () => {
       };
       const slot = new ControlSlot(1 as ControlId, control, grant);
       const event = pool.acquire();
-      event.kind = (random.below(100)) as Kind;
-      event.source = (random.below(7)) as Source;
+      event.kind = random.below(120) as Kind;
+      event.source = random.below(7) as Source;
       event.prio = random.below(4);
       event.endpoint = (random.oneIn(8) ? 0xffffffff : random.below(64)) as EndpointId;
       const bit = (mask: { lo: number; hi: number }) =>

@@ -91,7 +91,7 @@ function agrees(random: SeededRandom): void {
       case 2: {
         const ttlMs = random.oneIn(3) ? 1 + random.below(60) : 0;
         const expected = model.acquire(slot, party, step, ttlMs, nowNs);
-        const outcome = table.acquire(endpoint as EndpointId, cls, party, step, ttlMs, nowNs);
+        const outcome = table.acquire(endpoint as EndpointId, cls, { party, corr: step, ttlMs }, nowNs);
         assertEquals(outcome, expected, `acquire at ${step}`);
         break;
       }

@@ -32,6 +32,7 @@ import type { InputDriver, InputDriverHost } from "./input_driver.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { stepEnd } from "./input_step.ts";
 import { Pace } from "./pace.ts";
+import { PumpLoop } from "./pump_loop.ts";
 import { eventsOf, hasAbsolute, hasKeys, notchEvents, outcomeOf } from "./qmp_input_events.ts";
 import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";
 import { PS2_LOOK_GAP_NS, Ps2Gauge } from "./ps2_gauge.ts";
@@ -73,12 +74,12 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   readonly #steps: (StepUnderWay | undefined)[] = [];
   readonly #onReply = (reply: QmpReply, tag: number) => this.#onStep(reply, tag);
   readonly #pump = () => this.poke();
+  readonly #stepLoop = new PumpLoop(() => this.#up && this.#next());
   #host: InputDriverHost | null = null;
   #loop: LoopPort | null = null;
   #up = false;
   #frame: InputFrame | null = null;
   #underWay = 0;
-  #pumping = false;
   #pace = new Pace(STEP_GAP_NS, STEP_BURST);
   #gauges: { keyboard: boolean; gauge: VirtioGauge }[] = [];
   /** While the monitor is up. */
@@ -133,14 +134,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   poke(): void {
-    // What is sent may be answered at once and poke again: one loop does it all.
-    if (this.#pumping) return;
-    this.#pumping = true;
-    try {
-      while (this.#up && this.#next());
-    } finally {
-      this.#pumping = false;
-    }
+    this.#stepLoop.run();
   }
 
   /** Called by the link. */
