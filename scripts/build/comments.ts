@@ -1,7 +1,7 @@
 /**
- * Checks what comments and pages say of the house: that no comment is wider than a page, that every file
- * they name is there, that every link of a page leads somewhere, and that they cite nothing a stranger cannot
- * open.
+ * Checks what a reader meets: that no comment is wider than a page and no source longer than one concept,
+ * that every file that comments and pages name is there, that every link of a page leads somewhere, and that
+ * they cite nothing a stranger cannot open.
  *
  *   deno run -A scripts/build/comments.ts
  *
@@ -10,6 +10,10 @@
 
 /** Columns of a line with a comment, its indentation included. */
 const COLUMNS = 110;
+/** Lines of a source file at most. */
+const MOST_LINES = 400;
+/** Sources whose length is bounded. */
+const BOUNDED = /^(src|ffi|scripts)\/.*\.(ts|py)$|^main\.ts$/;
 const ROOT = new URL("../../", import.meta.url).pathname;
 const SOURCES =
   /\.(ts|c|h|sh|md|py)$|^scripts\/(demo|test|build-shim)$|^scripts\/.*\/(demo|test|build-shim)$|^\.ci\/run$/;
@@ -108,6 +112,13 @@ export function commentFaults(
   return faults;
 }
 
+/** Whether a source is too long: one line that says so, or none. */
+export function lengthFaults(path: string, text: string): string[] {
+  const lines = text.replace(/\n$/, "").split("\n").length;
+  if (!BOUNDED.test(path) || lines <= MOST_LINES) return [];
+  return [`${path}:${MOST_LINES + 1}: a file of ${lines} lines; split it by concept, ${MOST_LINES} at most`];
+}
+
 async function trackedFiles(): Promise<string[]> {
   const { stdout } = await new Deno.Command("git", {
     args: ["ls-files", "-z", "-c", "-o", "--exclude-standard"],
@@ -141,7 +152,7 @@ if (import.meta.main) {
       throw error;
     }
     const links = file.endsWith(".md") ? linkFaults(file, text, read) : [];
-    return [...commentFaults(file, text, exists), ...links];
+    return [...commentFaults(file, text, exists), ...lengthFaults(file, text), ...links];
   });
   for (const fault of faults) console.error(fault);
   if (faults.length > 0) {

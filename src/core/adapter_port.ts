@@ -16,11 +16,11 @@ import type { Log } from "../base/log.ts";
 import type { LeaseClass } from "../event/body_number.ts";
 import type { Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import type { FaultHandler } from "./barrier.ts";
+import type { FaultHandler } from "./fault_boundary.ts";
 
 /**
- * Told when a watched fd is ready. What it throws is contained (barrier.ts); without `onFault` it is not
- * watched any more.
+ * Told when a watched fd is ready. What it throws is contained (fault_boundary.ts); without `onFault` it is
+ * not watched any more.
  */
 export interface FdHandler extends FaultHandler {
   /**
@@ -33,7 +33,7 @@ export interface FdHandler extends FaultHandler {
 
 /**
  * Told when a deadline has come. One object, one pending deadline: arming again moves it. What it throws is
- * contained (barrier.ts).
+ * contained (fault_boundary.ts).
  */
 export interface TimerHandler extends FaultHandler {
   /**
@@ -184,9 +184,9 @@ export interface Adapter {
    */
   beforeStop?(done: () => void): void;
   /**
-   * Something that it was called for threw (barrier.ts). It ends what may be half done, for instance by
-   * losing its connection, says SEAM_DOWN, and may come up again. Absent: the core says SEAM_DOWN (protocol
-   * error) in its name.
+   * Something that it was called for threw (fault_boundary.ts). It ends what may be half done, for instance
+   * by losing its connection, says SEAM_DOWN, and may come up again. Absent: the core says SEAM_DOWN
+   * (protocol error) in its name.
    */
   onFault?(error: unknown): void;
   /**

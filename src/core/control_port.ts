@@ -8,7 +8,7 @@ import type { Grant } from "../access/grant.ts";
 import type { Subscription } from "../access/subscription.ts";
 import type { MemoryAccount } from "./memory_account.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import type { FaultHandler } from "./barrier.ts";
+import type { FaultHandler } from "./fault_boundary.ts";
 
 /**
  * What became of a command that a control handed in. `taken`: it is the core's now and will be answered.
@@ -18,7 +18,7 @@ import type { FaultHandler } from "./barrier.ts";
 export type HandIn = "taken" | "blocked";
 
 /** What the core gives a control. Valid until `close`. */
-export interface ControlSeat {
+export interface ControlHandle {
   /** Its number, from 1. */
   readonly id: ControlId;
   /** The live grant; it may shrink while the control lives. */
@@ -44,8 +44,8 @@ export interface ControlSeat {
 }
 
 /**
- * One control. What it throws is contained (barrier.ts): it leaves by its `onFault`, or is taken off by the
- * core.
+ * One control. What it throws is contained (fault_boundary.ts): it leaves by its `onFault`, or is taken off
+ * by the core.
  */
 export interface Control extends FaultHandler {
   /** For audit and logs. */
@@ -53,7 +53,7 @@ export interface Control extends FaultHandler {
   /** What it wants; the core narrows it by the grant. Asked at attach. */
   readonly subscription: Subscription;
   /** Called once, when it is on the bus; retained state follows by `deliver`, then live events. */
-  open(seat: ControlSeat): void;
+  open(handle: ControlHandle): void;
   /** One event for it. Borrowed: `retain()` to keep it. Must not block and must not throw. */
   deliver(event: TransferEvent): void;
   /** End of the core's turn: what was delivered may be flushed now, in one batch. */

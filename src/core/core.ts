@@ -11,70 +11,49 @@
 import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
 import type { ControlId, EndpointId } from "../base/ids.ts";
-import type { Log } from "../base/log.ts";
-import { type Grant, maskHas } from "../access/grant.ts";
-import { type ArbitrationPolicy, LeaseTable } from "../access/lease_table.ts";
-import { BAD_OPERATION, capsFor, leaseClassFor } from "../access/requirement.ts";
+import type { Grant } from "../access/grant.ts";
+import { LeaseTable } from "../access/lease_table.ts";
+import { leaseClassFor } from "../access/requirement.ts";
 import type { LanePolicy } from "../context/policy.ts";
 import { SUBMIT } from "../context/transfer_context.ts";
-import { ROSTER } from "../event/body_layout.ts";
 import { DIR, SOURCE_OF_KIND } from "../event/defaults.ts";
-import { writeText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
 import { PRIO_DEFAULT } from "../event/priority.ts";
-import { SOURCE, type Source } from "../event/source.ts";
+import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
 import { judge } from "./admission.ts";
 import { AuditTrail, NO_ENDPOINT } from "./audit_trail.ts";
 import { Bus } from "./bus.ts";
-import { Barrier, type ContainedFault } from "./barrier.ts";
+import { type ContainedFault, FaultBoundary } from "./fault_boundary.ts";
 import { CommandRoute } from "./command_route.ts";
-import type { Control, ControlSeat, HandIn } from "./control_port.ts";
+import type { Control, ControlHandle, HandIn } from "./control_port.ts";
 import { ControlSlot } from "./control_slot.ts";
+import type { CoreOptions } from "./core_options.ts";
 import { DeliveryBarriers } from "./delivery_barrier.ts";
-import { CoreSeat } from "./core_seat.ts";
-import { Departures, hasLost } from "./departures.ts";
+import { SlotHandle } from "./control_handle.ts";
+import { ControlReaper } from "./control_reaper.ts";
+import { hasLost } from "./departures.ts";
 import type { EndpointSlot, EndpointSpec } from "./endpoint_slot.ts";
 import { Endpoints } from "./endpoints.ts";
+import { EventPump } from "./event_pump.ts";
 import { FanOut } from "./fan_out.ts";
 import { LeaseService } from "./lease_service.ts";
 import type { TurnHook } from "./loop.ts";
 import { MemoryAccounts } from "./memory_account.ts";
 import { judgePublish } from "./publish_rule.ts";
 import { Refusals } from "./refusals.ts";
-import { isRetained, Retained } from "./retained.ts";
+import { Retained } from "./retained.ts";
+import { rosterEvent, type RosterFields } from "./roster_event.ts";
+import { refuseUngranted } from "./ungranted.ts";
 
-/** What a core is made of. */
-export interface CoreOptions {
-  /** The loop that drives it. */
-  readonly loop: LoopPort;
-  /** Where its parts log. */
-  readonly log: Log;
-  /** Who wins a contested lease; the higher arb_prio unless told. */
-  readonly arbitration?: ArbitrationPolicy;
-  /**
-   * Sources in the order in which an endpoint's adapters close; each one that is attached must be among
-   * them. Left out: who was opened last closes first.
-   */
-  readonly closingOrder?: readonly Source[];
-  /** Told when a seam comes or goes: the roster. */
-  readonly onSeam?: SeamListener;
-  /**
-   * Contains what controls and adapters throw: the loop's own, so that there is one count. Left out: one of
-   * its own.
-   */
-  readonly barrier?: Barrier;
-}
+export type { CoreOptions } from "./core_options.ts";
 
 /** After how long the flush of a turn is continued in the next one, ns: some 500 sends. */
 const FLUSH_NS = 1_500_000;
 /** Deliveries to queues of controls that a turn's callbacks may leave it, at some 60 ns each. */
-const DELIVERIES_A_TURN = 20_000;
-
-/** Controls that are taken off in one turn, at some 30 us each: hundreds may leave at once. */
-const REAPED_A_TURN = 32;
+const DELIVERIES_PER_TURN = 20_000;
 
 /** The core of the bus. */
 export class Core implements TurnHook {
@@ -87,7 +66,7 @@ export class Core implements TurnHook {
   /** Who did what. */
   readonly audit: AuditTrail;
   /** Contains what a control or an adapter throws, where it is called. */
-  readonly barrier: Barrier;
+  readonly faults: FaultBoundary;
   /** What each principal's events take. */
   readonly accounts: MemoryAccounts = new MemoryAccounts();
   readonly #loop: LoopPort;
@@ -95,16 +74,12 @@ export class Core implements TurnHook {
   readonly #refusals: Refusals;
   readonly #endpoints: Endpoints;
   readonly #leaseService: LeaseService;
-  readonly #route: CommandRoute;
   readonly #deliveryBarriers: DeliveryBarriers;
-  readonly #departures: Departures;
-  #leaving: ControlSlot[] = [];
+  readonly #pump: EventPump;
+  readonly #reaper: ControlReaper;
   #lastControl = 0;
   /** Sources of DOWN lanes that have room again: their controls are told at the end of the turn. */
   #roomDown = 0;
-  #isPumpingUp = false;
-  /** UP events that the last pump left, because their time has not come. */
-  #pacedUp = 0;
 
   /** Makes a core without endpoints and controls; the loop's hook is the caller's to set. */
   constructor(options: CoreOptions) {
@@ -116,8 +91,8 @@ export class Core implements TurnHook {
     this.#refusals = new Refusals(bus);
     this.audit = new AuditTrail(loop, options.log.for("audit"), bus.pool, (event) => bus.up(event));
     bus.audit = this.audit;
-    this.barrier = options.barrier ?? new Barrier(log, loop.clock);
-    this.barrier.onContained = (fault) => this.#auditFault(fault);
+    this.faults = options.faults ?? new FaultBoundary(log, loop.clock);
+    this.faults.onContained = (fault) => this.#auditFault(fault);
     this.leases = new LeaseTable(options.arbitration);
     this.fanOut = new FanOut(this.#retained, loop.clock, (slot, error) => this.#onControlFault(slot, error));
     const leaseService = new LeaseService(
@@ -133,14 +108,25 @@ export class Core implements TurnHook {
       leases: this.leases,
       leaseService,
       log,
-      barrier: this.barrier,
+      faults: this.faults,
       ...options.closingOrder === undefined ? {} : { closingOrder: options.closingOrder },
     });
     if (options.onSeam !== undefined) this.#endpoints.onSeam = options.onSeam;
     this.#deliveryBarriers = new DeliveryBarriers(bus, this.fanOut);
     const { controls } = this.fanOut;
-    this.#route = new CommandRoute(bus, this.#endpoints, this.leases, leaseService, controls);
-    this.#departures = new Departures(bus.context, this.#endpoints);
+    const route = new CommandRoute(bus, this.#endpoints, this.leases, leaseService, controls);
+    this.#pump = new EventPump(bus, route, this.fanOut);
+    this.#reaper = new ControlReaper({
+      bus,
+      loop,
+      pump: this.#pump,
+      fanOut: this.fanOut,
+      retained: this.#retained,
+      endpoints: this.#endpoints,
+      leaseService,
+      audit: this.audit,
+      faults: this.faults,
+    });
     bus.originOf = (id) => controls.get(id)?.grant ?? null;
     bus.onSilent = (id) => this.fanOut.settleSilently(id);
     bus.onRoomDown = (source) => (this.#roomDown |= 1 << source);
@@ -186,27 +172,13 @@ export class Core implements TurnHook {
   }
 
   /** Publishes an endpoint's roster entry; retained until {@linkcode forget}. */
-  publishRoster(
-    endpoint: number,
-    state: number,
-    seams: number,
-    pid: number,
-    vmid: number,
-    name: string,
-  ): void {
-    const event = this.bus.event(KIND.ROSTER, SOURCE.CORE, endpoint);
-    const { words } = event;
-    words[ROSTER.at.state / 4] = state;
-    words[ROSTER.at.seams / 4] = seams;
-    words[ROSTER.at.pid / 4] = pid;
-    words[ROSTER.at.vmid / 4] = vmid;
-    writeText(event.inline, ROSTER.at.name, 31, name);
-    this.bus.up(event);
+  publishRoster(endpoint: EndpointId, entry: RosterFields): void {
+    this.bus.up(rosterEvent(this.bus, endpoint, entry));
   }
 
   /** Forgets what is retained of an endpoint that is gone. Events that still wait are delivered first. */
   forget(endpoint: number): void {
-    this.#pumpUp();
+    this.#pump.up();
     this.#retained.forget(endpoint);
   }
 
@@ -216,22 +188,22 @@ export class Core implements TurnHook {
   }
 
   /** Puts a control on the bus with a grant; it is opened, then gets what is retained, then live events. */
-  addControl(control: Control, grant: Grant): ControlSeat {
+  addControl(control: Control, grant: Grant): ControlHandle {
     const id = ++this.#lastControl as ControlId;
     const slot = new ControlSlot(id, control, grant, this.accounts.join(grant.principal));
-    const seat = new CoreSeat(this, slot);
+    const handle = new SlotHandle(this, slot);
     // Events on their way come before a control that comes now: what they leave behind is replayed to it, in
     // order.
-    this.#pumpUp();
+    this.#pump.up();
     this.fanOut.add(slot);
     this.audit.setListeners(this.fanOut.auditors);
     try {
-      control.open(seat);
+      control.open(handle);
     } catch (error) {
       this.#onControlFault(slot, error);
     }
     this.fanOut.replay(slot);
-    return seat;
+    return handle;
   }
 
   /**
@@ -245,26 +217,9 @@ export class Core implements TurnHook {
     this.fanOut.regrant(slot, grant);
     this.audit.setListeners(this.fanOut.auditors);
     this.#leaseService.regranted(slot);
-    this.#refuseUngranted(slot);
+    refuseUngranted(slot, this.bus, this.#endpoints);
     // What it may not ask for any more was answered just now: none of that is still to come.
     this.#endpoints.controlGone(id, (endpoint, source) => hasLost(before, grant, endpoint, source));
-  }
-
-  /** Answers those of a control's waiting commands that its grant does not cover any more. */
-  #refuseUngranted(slot: ControlSlot): void {
-    const { caps, endpoints } = slot.grant;
-    const hasCap = (event: TransferEvent): boolean => {
-      const needed = capsFor(event);
-      return needed === BAD_OPERATION || (caps & needed) !== 0;
-    };
-    const pick = (event: TransferEvent): boolean =>
-      event.origin === slot.id && !(hasCap(event) && maskHas(endpoints, event.endpoint));
-    const refuse = (event: TransferEvent): void => {
-      this.bus.refuseQueued(event, CODE[hasCap(event) ? "outside-grant" : "no-capability"]);
-      event.release();
-    };
-    this.bus.context.extract(DIR.DOWN, pick, refuse);
-    this.#endpoints.extractHeld(pick, refuse);
   }
 
   /** A blank event, stamped now. */
@@ -280,12 +235,7 @@ export class Core implements TurnHook {
    * nothing more from now on.
    */
   leave(slot: ControlSlot, reason: string): void {
-    if (slot.leaving) return;
-    slot.leaving = true;
-    slot.leaveReason = reason;
-    this.#leaving.push(slot);
-    // Once for all of them; it goes on by itself.
-    if (this.#leaving.length === 1) this.#loop.defer(this.#reap);
+    this.#reaper.leave(slot, reason);
   }
 
   /** A command of a control. */
@@ -302,8 +252,8 @@ export class Core implements TurnHook {
     if (code !== CODE.ok) return this.#refuse(slot, command, code);
     const isLease = command.source === SOURCE.CORE;
     if (isLease) {
-      // A lease command is a barrier: what its control sent before it is routed before it.
-      this.#pumpDown();
+      // A lease command is ordered behind what its control sent before: that is routed first.
+      this.#pump.down();
       command.prio = PRIO_DEFAULT;
     }
     const cls = isLease ? (command.words[0] as number) : leaseClassFor(command);
@@ -318,13 +268,13 @@ export class Core implements TurnHook {
       slot.blockedOn |= 1 << source;
       return "blocked";
     }
-    if (isLease) this.#pumpDown();
+    if (isLease) this.#pump.down();
     return "taken";
   }
 
   /** What its control sent before it is routed before it; it is answered when this turn has delivered. */
   #sendBarrier(slot: ControlSlot, command: TransferEvent): HandIn {
-    this.#pumpDown();
+    this.#pump.down();
     const code = this.#deliveryBarriers.take(slot, command);
     return code === CODE.ok ? "taken" : this.#refuse(slot, command, code);
   }
@@ -370,17 +320,16 @@ export class Core implements TurnHook {
 
   turn(nowNs: number): void {
     this.#leaseService.expire(nowNs);
-    this.#pumpDown(nowNs);
-    this.#pumpUp(nowNs);
+    this.#pump.down(nowNs);
+    this.#pump.up(nowNs);
     if (this.#deliveryBarriers.isWaiting) this.#deliveryBarriers.settle();
     if (this.#roomDown !== 0) this.#tellRoom();
-    this.#departures.tell();
+    this.#reaper.tellDepartures();
     this.fanOut.flush(this.bus.clock.nowNs() + FLUSH_NS);
   }
 
   get isLoaded(): boolean {
-    const fresh = this.bus.context.waiting(DIR.UP) - this.#pacedUp;
-    return fresh * this.fanOut.reach > DELIVERIES_A_TURN;
+    return this.#pump.fresh * this.fanOut.reach > DELIVERIES_PER_TURN;
   }
 
   deadlineNs(): number {
@@ -392,37 +341,13 @@ export class Core implements TurnHook {
   /** Releases everything that waits; to be called when all controls and endpoints are gone. */
   dispose(): void {
     this.audit.close();
-    this.#pumpUp();
+    this.#pump.up();
     this.#deliveryBarriers.settle();
     this.fanOut.flush();
     this.#retained.clear();
     this.bus.clear();
     // What threw may have left an event behind: that is counted as a fault, and not a second time here.
-    assert(this.bus.pool.live === 0 || this.barrier.total > 0, "every event was released");
-  }
-
-  #pumpDown(nowNs: number = this.bus.clock.nowNs()): void {
-    const { context } = this.bus;
-    if (context.waiting(DIR.DOWN) === 0) return;
-    for (let command = context.next(DIR.DOWN, nowNs); command !== null;) {
-      this.#route.route(command);
-      command.release();
-      command = context.next(DIR.DOWN, nowNs);
-    }
-  }
-
-  #pumpUp(nowNs: number = this.bus.clock.nowNs()): void {
-    const { context } = this.bus;
-    // From within a delivery the events that wait must not overtake the one that is being delivered.
-    if (this.#isPumpingUp) return;
-    this.#isPumpingUp = true;
-    for (let event = context.next(DIR.UP, nowNs); event !== null;) {
-      this.fanOut.deliver(event);
-      event.release();
-      event = context.next(DIR.UP, nowNs);
-    }
-    this.#isPumpingUp = false;
-    this.#pacedUp = context.waiting(DIR.UP);
+    assert(this.bus.pool.live === 0 || this.faults.total > 0, "every event was released");
   }
 
   #refuse(slot: ControlSlot, command: TransferEvent, code: number): HandIn {
@@ -446,7 +371,7 @@ export class Core implements TurnHook {
 
   /** A control's callback threw: it leaves, by itself or by this. */
   #onControlFault(slot: ControlSlot, error: unknown): void {
-    this.barrier.contain("control", error, slot.control);
+    this.faults.contain("control", error, slot.control);
     this.leave(slot, "it failed");
   }
 
@@ -463,30 +388,4 @@ export class Core implements TurnHook {
       detail: `contained fault (${place}) of ${account.name}: ${what}`,
     });
   }
-
-  readonly #reap = (): void => {
-    // What it sent in this turn is carried out first, and what was answered is handed over.
-    this.#pumpDown();
-    const leaving = this.#leaving;
-    this.#leaving = leaving.slice(REAPED_A_TURN);
-    if (this.#leaving.length > 0) this.#loop.defer(this.#reap);
-    for (const slot of leaving.slice(0, REAPED_A_TURN)) {
-      this.fanOut.flushLast(slot);
-      this.fanOut.remove(slot);
-      this.audit.setListeners(this.fanOut.auditors);
-      this.#leaseService.ownerGone(slot.id, slot.grant.principal);
-      this.#retained.dropOf(slot.id);
-      // What still waits on its way there would be kept for good.
-      this.bus.withdraw((event) => event.publisher === slot.id && isRetained(event.kind));
-      this.#departures.add(slot);
-      try {
-        slot.control.close(slot.leaveReason);
-      } catch (error) {
-        this.barrier.contain("control", error, slot.control);
-      }
-      slot.account.leave();
-    }
-    this.#departures.tell();
-    this.#pumpUp();
-  };
 }

@@ -7,8 +7,6 @@
  * It does not wait for what pacing or coalescing holds back, which may take as long as the policy likes: the
  * answer names the sources of which something is held. Nor does it wait for commands that an adapter has not
  * answered yet.
- *
- * (The barrier that contains faults is another thing: barrier.ts.)
  * @module
  */
 import { assert } from "../base/assert.ts";

@@ -20,7 +20,7 @@ import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import { AdapterSeat, type SeamListener } from "./adapter_seat.ts";
-import type { Barrier } from "./barrier.ts";
+import type { FaultBoundary } from "./fault_boundary.ts";
 import type { Bus } from "./bus.ts";
 import { EndpointSlot, type EndpointSpec } from "./endpoint_slot.ts";
 import type { LeaseService } from "./lease_service.ts";
@@ -38,7 +38,7 @@ export interface EndpointsOptions {
   /** Each adapter's log is made of it. */
   readonly log: Log;
   /** Contains what an adapter throws. */
-  readonly barrier: Barrier;
+  readonly faults: FaultBoundary;
   /** Sources in the order in which adapters close. Left out: who was opened last closes first. */
   readonly closingOrder?: readonly Source[];
 }
@@ -154,7 +154,7 @@ export class Endpoints {
    * up anew itself.
    */
   faulted(slot: EndpointSlot, adapter: Adapter, error: unknown): void {
-    const wasHandled = this.#options.barrier.contain("adapter", error, {
+    const wasHandled = this.#options.faults.contain("adapter", error, {
       faultAccount: () => ({ name: `${adapter.name}[${slot.name}]`, endpoint: slot.id }),
       ...adapter.onFault === undefined ? {} : { onFault: (thrown: unknown) => adapter.onFault?.(thrown) },
     });

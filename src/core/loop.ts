@@ -7,11 +7,11 @@
  * enough to move, the rest of what is ready and due waits for the next turn, in front of what becomes ready
  * meanwhile.
  *
- * What a callback throws (a descriptor's, a timer's, a deferred task's) does not end the loop: the barrier
- * (barrier.ts, which says what is contained and what still ends the process) counts and tells it, and the
- * handler ends what it watched. One that cannot is not watched any more, so that it does not spin. What the
- * hook throws is not contained here: the core contains what its controls and adapters throw where it calls
- * them, and the rest is a defect of its own.
+ * What a callback throws (a descriptor's, a timer's, a deferred task's) does not end the loop: the boundary
+ * (fault_boundary.ts, which says what is contained and what still ends the process) counts and tells it, and
+ * the handler ends what it watched. One that cannot is not watched any more, so that it does not spin. What
+ * the hook throws is not contained here: the core contains what its controls and adapters throw where it
+ * calls them, and the rest is a defect of its own.
  *
  * Two runners: `run` for a thread that has nothing else to do, `runYielding` for a program that embeds the
  * core on a thread with promises.
@@ -23,7 +23,7 @@ import type { Log } from "../base/log.ts";
 import { Poller } from "../../ffi/poller.ts";
 import { TimerFd } from "../../ffi/timer_fd.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "./adapter_port.ts";
-import { Barrier, type FaultHandler } from "./barrier.ts";
+import { FaultBoundary, type FaultHandler } from "./fault_boundary.ts";
 import { Histogram } from "./histogram.ts";
 import { LoopPriority, type ThreadScheduling } from "./loop_priority.ts";
 import { Timers } from "./timers.ts";
@@ -83,7 +83,7 @@ export class Loop implements LoopPort, Disposable {
   /** How its thread is scheduled; null when nobody asked. */
   readonly priority: LoopPriority | null;
   /** Contains what callbacks throw, and counts it. */
-  readonly barrier: Barrier;
+  readonly faults: FaultBoundary;
   readonly #log: Log;
   readonly #spinNs: number;
   readonly #poller = new Poller(EVENTS_A_WAIT);
@@ -107,7 +107,7 @@ export class Loop implements LoopPort, Disposable {
   constructor(options: LoopOptions) {
     this.clock = options.clock;
     this.#log = options.log;
-    this.barrier = new Barrier(options.log, options.clock);
+    this.faults = new FaultBoundary(options.log, options.clock);
     this.#spinNs = options.spinNs ?? 0;
     this.#poller.add(this.#timer.fd, IN, TIMER_TAG);
     this.priority = options.scheduling === undefined
@@ -265,7 +265,7 @@ export class Loop implements LoopPort, Disposable {
   }
 
   #onReadyFault(fd: number, watch: Watch, error: unknown): void {
-    if (this.barrier.contain("descriptor", error, watch.handler)) return;
+    if (this.faults.contain("descriptor", error, watch.handler)) return;
     // Level-triggered: it would be called, and fail, in each turn from now on.
     if (this.#watches[fd] !== watch) return;
     this.unwatch(fd);
@@ -273,7 +273,7 @@ export class Loop implements LoopPort, Disposable {
   }
 
   readonly #onTimerFault = (handler: TimerHandler, error: unknown): void => {
-    this.barrier.contain("timer", error, handler);
+    this.faults.contain("timer", error, handler);
   };
 
   #arm(): void {
@@ -297,7 +297,7 @@ export class Loop implements LoopPort, Disposable {
       try {
         task();
       } catch (error) {
-        this.barrier.contain("task", error, owner ?? {});
+        this.faults.contain("task", error, owner ?? {});
       }
     }
   }

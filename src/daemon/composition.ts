@@ -81,7 +81,7 @@ export function compose<L extends Listening>(options: CompositionOptions<L>): Co
   });
   const listening = options.listen(admission.admitsOthers);
   const loop = new Loop({ ...options.loop, clock, log });
-  const core = new Core({ loop, log, barrier: loop.barrier, closingOrder: CLOSING_ORDER });
+  const core = new Core({ loop, log, faults: loop.faults, closingOrder: CLOSING_ORDER });
   loop.setHook(core);
   const roster: Roster = new Roster(core, log, () => regranter.run());
   const listener = new SocketListener({
@@ -108,7 +108,7 @@ export function compose<L extends Listening>(options: CompositionOptions<L>): Co
  * Every control has left.
  */
 export function disposeBus({ core, listener }: Composition<Listening>): void {
-  assert(listener.controls.size === 0 || core.barrier.total > 0, "every control has left");
+  assert(listener.controls.size === 0 || core.faults.total > 0, "every control has left");
   listener.dispose();
   core.dispose();
 }

@@ -43,7 +43,7 @@ export class InboxReader implements FdHandler, Disposable {
         if (handle === undefined) this.#log.error("unknown message in the inbox", { tag });
         else handle(message);
       } catch (error) {
-        this.#loop.barrier.contain("message", error, {
+        this.#loop.faults.contain("message", error, {
           faultAccount: () => ({ name: `message ${tag} of the inbox` }),
         });
       }

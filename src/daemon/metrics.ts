@@ -106,10 +106,10 @@ function renderControls(page: Page, listener: SocketListener): void {
   page.value("vmsig_queue_depth_max", {}, longest);
 }
 
-function renderFaults(page: Page, { barrier }: Loop): void {
+function renderFaults(page: Page, { faults }: Loop): void {
   const name = "vmsig_contained_faults_total";
   page.head(name, "counter", "Faults of one peer, seam or task that were contained; none is the rule.");
-  for (const [place, count] of barrier.counts) page.value(name, { place }, count);
+  for (const [place, count] of faults.counts) page.value(name, { place }, count);
 }
 
 function renderTurns(page: Page, { turns, priority }: Loop): void {

@@ -99,7 +99,7 @@ export class Roster {
     }
     this.#entries.set(name, { id, name, vmid, wasUp: false, leaving: false, onGone: [] });
     this.#onChange();
-    this.#core.publishRoster(id, ROSTER_STATE.ATTACHING, 0, 0, vmid, name);
+    this.#core.publishRoster(id, { state: ROSTER_STATE.ATTACHING, seams: 0, pid: 0, vmid, name });
     this.#core.attach({ id, name, vmid, adapters: request.make(id) });
     this.#log.info("attached", { endpoint: id, name, vmid });
     return { ok: true, id };
@@ -118,7 +118,7 @@ export class Roster {
     entry.leaving = true;
     const { id, vmid } = entry;
     this.#core.detach(id, reason, () => {
-      this.#core.publishRoster(id, ROSTER_STATE.GONE, 0, 0, vmid, name);
+      this.#core.publishRoster(id, { state: ROSTER_STATE.GONE, seams: 0, pid: 0, vmid, name });
       this.#core.forget(id);
       this.#entries.delete(name);
       this.#slots.giveBack(id);
@@ -135,6 +135,12 @@ export class Roster {
     const up = slot.seams !== 0 && (slot.seams & host) !== 0;
     if (up) entry.wasUp = true;
     const state = up ? ROSTER_STATE.UP : entry.wasUp ? ROSTER_STATE.DOWN : ROSTER_STATE.ATTACHING;
-    this.#core.publishRoster(entry.id, state, slot.seams, slot.pid, entry.vmid, entry.name);
+    this.#core.publishRoster(entry.id, {
+      state,
+      seams: slot.seams,
+      pid: slot.pid,
+      vmid: entry.vmid,
+      name: entry.name,
+    });
   }
 }

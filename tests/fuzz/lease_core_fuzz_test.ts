@@ -142,7 +142,7 @@ class World {
    * controls hear of theirs in another order.)
    */
   #granted(control: TestControl, seen: Seen): void {
-    const { id } = control.seat;
+    const { id } = control.handle;
     const slot = `${seen.endpoint}/${seen.words[0]}`;
     const token = tokenOf(seen);
     const last = this.#lastToken.get(`${id} ${slot}`) ?? 0;
@@ -227,7 +227,7 @@ function act(world: World): void {
       if (random.oneIn(3)) player.control.control.leave();
       else {
         const caps = random.oneIn(2) ? ALL_CAPS : ALL_CAPS & ~CAP.INPUT;
-        rig.core.regrant(player.control.seat.id, { ...fullGrant(1, random.below(4)), caps });
+        rig.core.regrant(player.control.handle.id, { ...fullGrant(1, random.below(4)), caps });
       }
       return;
     }
@@ -271,7 +271,7 @@ function play(random: SeededRandom): void {
     for (const { corr, what } of player.sent) {
       assertEquals(player.control.answers(corr).length, 1, `${what} ${corr} has one answer`);
     }
-    assertEquals(player.control.seat.outstanding, 0);
+    assertEquals(player.control.handle.outstanding, 0);
   }
   for (const player of everybody) {
     for (const { corr } of player.sent) assert(player.control.answers(corr).length <= 1, "and nobody two");

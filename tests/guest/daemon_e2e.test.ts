@@ -123,7 +123,7 @@ Deno.test("three VMs come, die, come back and go under load, and every control s
       const seams = () => first.client.roster.get(entry ?? -1)?.seams.length;
       const roster = first.client.roster.get(entry ?? -1);
       assertEquals([roster?.pid, roster?.vmid, roster?.endpoint], [guest.pid, 11, 11]);
-      await until("the guest's context", () => seams() === 3);
+      await until("the guest's context", () => seams() === 4);
       await killed(b, watchers, first.client.roster.find("b") ?? -1);
     }
     await all("a up", "b down", "c up");
@@ -162,8 +162,10 @@ async function killed(vm: Qemu, watchers: readonly Watcher[], id: number): Promi
   const reasons = (watcher: Watcher) =>
     watcher.downs.filter((down) => down.endpoint === id).map((down) => `${down.source} ${down.reason}`)
       .sort();
-  await until("its seams are down", () => watchers.every((watcher) => reasons(watcher).length === 3));
-  for (const watcher of watchers) assertEquals(reasons(watcher), ["INPUT 5", "MEMCTX 5", "VMHOST 5"]);
+  await until("its seams are down", () => watchers.every((watcher) => reasons(watcher).length === 4));
+  for (const watcher of watchers) {
+    assertEquals(reasons(watcher), ["FRAME 5", "INPUT 5", "MEMCTX 5", "VMHOST 5"]);
+  }
 }
 
 /** Commands are open when the trigger goes: each is answered, once. */
@@ -195,7 +197,7 @@ Deno.test("what a VM lacks does not hold its other seams back, and is said", asy
   await using watcher = new Watcher(await daemon.connect("watch"));
   daemon.drop("vm", endpoint("vm", vm.qmpPath));
   const seams = () => watcher.client.roster.list()[0]?.seams.join() ?? "";
-  await until("input and vmhost are up", () => seams() === "input,vmhost");
+  await until("frame, input and vmhost are up", () => seams() === "frame,input,vmhost");
   await until("memctx says why not", () => watcher.errors.some((text) => text.startsWith("MEMCTX")));
   await daemon.says(/memctx\[vm\]: .*(not shared|backend|share)/);
   assertStringIncludes(watcher.roster().join(), "vm up");

@@ -6,7 +6,7 @@
 import { messageOf } from "../../base/fault.ts";
 import { MAX_LANE_EVENTS } from "../../base/limits.ts";
 import type { Subscription } from "../../access/subscription.ts";
-import type { Control, ControlSeat, HandIn } from "../../core/control_port.ts";
+import type { Control, ControlHandle, HandIn } from "../../core/control_port.ts";
 import { EventRing } from "../../event/event_ring.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 
@@ -27,7 +27,7 @@ export class InprocControl implements Control {
   readonly #callbacks: InprocCallbacks;
   /** Commands that their lane had no room for: sent, in order, when it has. */
   readonly #waiting = new EventRing();
-  #seat: ControlSeat | null = null;
+  #handle: ControlHandle | null = null;
   #corr = 0;
 
   /**
@@ -43,14 +43,14 @@ export class InprocControl implements Control {
     this.#callbacks = callbacks;
   }
 
-  /** Its seat, while it is on the bus. */
-  get seat(): ControlSeat | null {
-    return this.#seat;
+  /** Its handle, while it is on the bus. */
+  get handle(): ControlHandle | null {
+    return this.#handle;
   }
 
   /** Called by the core: it is on the bus. */
-  open(seat: ControlSeat): void {
-    this.#seat = seat;
+  open(handle: ControlHandle): void {
+    this.#handle = handle;
   }
 
   /** Called by the core with each event; what the callback throws takes the control off the bus. */
@@ -59,7 +59,7 @@ export class InprocControl implements Control {
       this.#callbacks.onEvent(event);
     } catch (error) {
       // It is told by onClose; the bus and everybody else on it go on.
-      this.#seat?.leave(`failed: ${messageOf(error)}`);
+      this.#handle?.leave(`failed: ${messageOf(error)}`);
     }
   }
 
@@ -73,8 +73,8 @@ export class InprocControl implements Control {
    *   for room already
    */
   send(kind: number, endpoint: number, fill?: (event: TransferEvent) => void): number {
-    if (this.#seat === null || this.#waiting.length >= MAX_LANE_EVENTS) return 0;
-    const event = this.#seat.event(kind);
+    if (this.#handle === null || this.#waiting.length >= MAX_LANE_EVENTS) return 0;
+    const event = this.#handle.event(kind);
     event.endpoint = endpoint;
     this.#corr = (this.#corr % 0xffffffff) + 1;
     const corr = this.#corr;
@@ -87,7 +87,7 @@ export class InprocControl implements Control {
 
   /** Leaves the bus. */
   leave(): void {
-    this.#seat?.leave("left");
+    this.#handle?.leave("left");
   }
 
   /** Called by the core: commands that found no room are sent now. */
@@ -103,12 +103,12 @@ export class InprocControl implements Control {
 
   /** Called by the core: it is off the bus. */
   close(reason: string): void {
-    this.#seat = null;
+    this.#handle = null;
     while (this.#waiting.length > 0) this.#waiting.shift().release();
     this.#callbacks.onClose?.(reason);
   }
 
   #offer(event: TransferEvent): HandIn {
-    return (this.#seat as ControlSeat).send(event);
+    return (this.#handle as ControlHandle).send(event);
   }
 }

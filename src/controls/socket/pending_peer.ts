@@ -9,7 +9,7 @@ import { assert } from "../../base/assert.ts";
 import { MS } from "../../base/clock.ts";
 import { HELLO_TIMEOUT_MS } from "../../base/limits.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "../../core/adapter_port.ts";
-import type { FaultAccount } from "../../core/barrier.ts";
+import type { FaultAccount } from "../../core/fault_boundary.ts";
 import type { Peer } from "./admission_port.ts";
 
 /** Who waits for the HELLO. */
@@ -56,7 +56,7 @@ export class PendingPeer implements FdHandler, TimerHandler {
     this.#host.drop(this);
   }
 
-  /** Called by the loop: see `core/barrier.ts`. */
+  /** Called by the loop: see `core/fault_boundary.ts`. */
   faultAccount(): FaultAccount {
     const { uid, pid } = this.peer;
     return { name: `uid ${uid} pid ${pid}, before its HELLO`, principal: uid };

@@ -17,8 +17,8 @@ import type { Log } from "../../base/log.ts";
 import { PUBLISHABLE } from "../../access/requirement.ts";
 import type { Subscription } from "../../access/subscription.ts";
 import type { FdHandler, LoopPort } from "../../core/adapter_port.ts";
-import type { FaultAccount } from "../../core/barrier.ts";
-import type { Control, ControlSeat } from "../../core/control_port.ts";
+import type { FaultAccount } from "../../core/fault_boundary.ts";
+import type { Control, ControlHandle } from "../../core/control_port.ts";
 import { ERROR } from "../../event/body_layout.ts";
 import { DIR } from "../../event/defaults.ts";
 import { EventRing } from "../../event/event_ring.ts";
@@ -88,7 +88,7 @@ export class SocketControl implements Control, FdHandler {
   readonly #queue: SendQueue;
   /** Commands that were read but not taken by the core yet: its lane is full by policy. */
   readonly #backlog = new EventRing();
-  #seat: ControlSeat | null = null;
+  #handle: ControlHandle | null = null;
   /** Receives since the last full batch was tried; see {@linkcode #chooseBatch}. */
   #singles = 0;
   #interest = IN | RDHUP;
@@ -111,10 +111,10 @@ export class SocketControl implements Control, FdHandler {
   }
 
   /** Called by the core: it is on the bus. */
-  open(seat: ControlSeat): void {
-    assert(this.#seat === null && !this.#closed, "a control is opened once");
-    this.#seat = seat;
-    this.#queue.chargeTo(seat.account);
+  open(handle: ControlHandle): void {
+    assert(this.#handle === null && !this.#closed, "a control is opened once");
+    this.#handle = handle;
+    this.#queue.chargeTo(handle.account);
     this.#options.loop.watch(this.#fd, this.#interest, this);
   }
 
@@ -169,10 +169,13 @@ export class SocketControl implements Control, FdHandler {
     if (!this.#closed) this.#updateInterest();
   }
 
-  /** For the log and the audit trail, when serving it threw: see `core/barrier.ts`. */
+  /** For the log and the audit trail, when serving it threw: see `core/fault_boundary.ts`. */
   faultAccount(): FaultAccount {
-    const seat = this.#seat;
-    return { name: this.name, ...seat === null ? {} : { principal: seat.grant.principal, control: seat.id } };
+    const handle = this.#handle;
+    return {
+      name: this.name,
+      ...handle === null ? {} : { principal: handle.grant.principal, control: handle.id },
+    };
   }
 
   /** Called by the loop and the core: serving it threw. It is told, and leaves. */
@@ -187,7 +190,7 @@ export class SocketControl implements Control, FdHandler {
   /** Called by the core: it is off the bus. */
   close(_reason: string): void {
     this.#closed = true;
-    this.#seat?.account.stopWaiting(this.#wake);
+    this.#handle?.account.stopWaiting(this.#wake);
     this.#options.loop.unwatch(this.#fd);
     this.#queue.clear();
     while (this.#backlog.length > 0) this.#backlog.shift().release();
@@ -198,9 +201,9 @@ export class SocketControl implements Control, FdHandler {
   get #mayRead(): boolean {
     if (this.#isDeaf) return true;
     const half = this.#options.queueEvents / 2;
-    const isFull = this.#seat?.account.isFull ?? false;
+    const isFull = this.#handle?.account.isFull ?? false;
     return !isFull && !this.#queue.isHalfFull && this.#backlog.length === 0 &&
-      (this.#seat?.outstanding ?? 0) <= half;
+      (this.#handle?.outstanding ?? 0) <= half;
   }
 
   #receive(): void {
@@ -250,7 +253,7 @@ export class SocketControl implements Control, FdHandler {
       return this.#refuse("kind is not for a control to publish");
     }
     if (fdCount > 0 && fdsOfKind(kind) === 0) return this.#refuse("fds with a kind that has none");
-    const seat = this.#seat as ControlSeat;
+    const handle = this.#handle as ControlHandle;
     const event = this.#options.pool.acquire();
     const bodyBytes = bodyBytesOf(receive.view, offset);
     let isCharged = false;
@@ -259,18 +262,18 @@ export class SocketControl implements Control, FdHandler {
     if (fdCount > 0) {
       const fds: number[] = [];
       for (let k = 0; k < fdCount; k++) fds.push(receive.takeFd(i, k));
-      const code = this.#ownFds(seat, event, fds);
-      if (code !== CODE.ok) return seat.refuse(event, code);
-    } else if (isCharged) seat.account.charge(event);
-    if (event.dir === DIR.UP) seat.publish(event);
+      const code = this.#ownFds(handle, event, fds);
+      if (code !== CODE.ok) return handle.refuse(event, code);
+    } else if (isCharged) handle.account.charge(event);
+    if (event.dir === DIR.UP) handle.publish(event);
     else if (this.#backlog.length > 0) this.#backlog.push(event);
     else this.#hand(event);
   }
 
   /** Hands descriptors to the event that brought them; 0, or the code with which it is refused. */
-  #ownFds(seat: ControlSeat, event: TransferEvent, fds: readonly number[]): number {
-    if (event.dir === DIR.DOWN && seat.account.hasRoomForFds(fds.length)) {
-      seat.account.chargeWithFds(event, fds);
+  #ownFds(handle: ControlHandle, event: TransferEvent, fds: readonly number[]): number {
+    if (event.dir === DIR.DOWN && handle.account.hasRoomForFds(fds.length)) {
+      handle.account.chargeWithFds(event, fds);
       return CODE.ok;
     }
     event.own(fds, CLOSE_FDS);
@@ -292,13 +295,13 @@ export class SocketControl implements Control, FdHandler {
   }
 
   #hand(event: TransferEvent): void {
-    if ((this.#seat as ControlSeat).send(event) === "blocked") this.#backlog.unshift(event);
+    if ((this.#handle as ControlHandle).send(event) === "blocked") this.#backlog.unshift(event);
   }
 
   #drainBacklog(): void {
     while (this.#backlog.length > 0 && !this.#closed) {
       const event = this.#backlog.shift();
-      if ((this.#seat as ControlSeat).send(event) === "blocked") {
+      if ((this.#handle as ControlHandle).send(event) === "blocked") {
         this.#backlog.unshift(event);
         return;
       }
@@ -313,14 +316,14 @@ export class SocketControl implements Control, FdHandler {
     event.dir = DIR.UP;
     event.prio = PRIO.URGENT;
     event.endpoint = NO_ENDPOINT;
-    event.origin = this.#seat?.id ?? 0;
+    event.origin = this.#handle?.id ?? 0;
     event.tsNs = this.#options.loop.clock.nowNs();
     event.view.setUint32(ERROR.at.code, CODE["protocol-error"], true);
     writeText(event.inline, ERROR.at.text, 40, text);
     this.#queue.push(event);
     event.release();
     this.#send();
-    this.#seat?.breach(text);
+    this.#handle?.breach(text);
     this.#leave(`protocol error: ${text}`);
   }
 
@@ -339,7 +342,7 @@ export class SocketControl implements Control, FdHandler {
 
   #updateInterest(): void {
     if (this.#closed) return;
-    if (this.#seat?.account.isFull === true) this.#seat.account.wait(this.#wake);
+    if (this.#handle?.account.isFull === true) this.#handle.account.wait(this.#wake);
     const interest = (this.#mayRead ? IN | RDHUP : 0) | (this.#wouldBlock ? OUT : 0);
     if (interest === this.#interest) return;
     this.#interest = interest;
@@ -354,6 +357,6 @@ export class SocketControl implements Control, FdHandler {
     this.#closed = true;
     // Not watched any more: a hung-up socket would wake the loop until the reap.
     this.#options.loop.unwatch(this.#fd);
-    this.#seat?.leave(reason);
+    this.#handle?.leave(reason);
   }
 }

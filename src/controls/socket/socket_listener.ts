@@ -109,7 +109,7 @@ export class SocketListener implements PendingPeerHost {
       mostATurn: ACCEPTED_A_TURN,
       onPeer: (socket, isSpare) => this.#receive(socket, isSpare),
       onFault: (error) => {
-        core.barrier.contain("descriptor", error, {
+        core.faults.contain("descriptor", error, {
           faultAccount: () => ({ name: "a peer that connected" }),
         });
       },
@@ -212,7 +212,7 @@ export class SocketListener implements PendingPeerHost {
     try {
       this.receiveHello(pending);
     } catch (error) {
-      this.#options.core.barrier.contain("descriptor", error, pending);
+      this.#options.core.faults.contain("descriptor", error, pending);
     }
     return this.#refused === before ? "kept" : "turned-away";
   }

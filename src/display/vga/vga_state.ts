@@ -4,8 +4,8 @@
  * asked about it. It also tells what nothing else does: where a text screen begins, its cursor, the palette.
  *
  * There is another reason not to ask. Reading a std VGA's dispi registers in its BAR2, as `xp` does, moves
- * the index of the guest's own register port (pci_vga_bochs_read of QEMU 7.2 to 11): a boot loader that has
- * written the index and not yet the value loses that value.
+ * the index of the guest's own register port (measured on QEMU 7.2): a boot loader that has written the index
+ * and not yet the value loses that value.
  *
  * The layout is that of QEMU's VGACommonState on x86-64. It is believed only as far as it bears itself out:
  * a pointer to this very video memory, behind it the dispi registers just as the monitor shows them, with a

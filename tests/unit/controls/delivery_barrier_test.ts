@@ -1,4 +1,5 @@
 /** CMD_BARRIER over the socket: through queues that are full and peers that read when they like. */
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { KIND, KIND_MAX } from "../../../src/event/kind.ts";
 import { SOURCE } from "../../../src/event/source.ts";
@@ -68,7 +69,13 @@ Deno.test("a control gets events of kinds that it knows, and only of those", () 
 Deno.test("behind the retained roster, whatever its length and however small the queue", () => {
   withRig((rig) => {
     for (let endpoint = 0; endpoint < 60; endpoint++) {
-      rig.core.publishRoster(endpoint, 2, 0, 0, endpoint, `vm${endpoint}`);
+      rig.core.publishRoster(endpoint as EndpointId, {
+        state: 2,
+        seams: 0,
+        pid: 0,
+        vmid: endpoint,
+        name: `vm${endpoint}`,
+      });
     }
     rig.turn();
     const client = rig.join();

@@ -1,3 +1,4 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { encode } from "cborg";
 import { maskOf } from "../../../src/access/grant.ts";
@@ -47,8 +48,8 @@ Deno.test("WELCOME, then the retained ROSTER, then MEMCTX, then FRAME_RING, then
     const [memory, frame] = rig.attach(4, SOURCE.MEMCTX, SOURCE.FRAME);
     frame!.at.emit(frame!.at.event(83));
     memory!.at.emit(memory!.at.event(77));
-    rig.core.publishRoster(4, 2, 0, 0, 4, "four");
-    rig.core.publishRoster(1, 2, 0, 0, 1, "one");
+    rig.core.publishRoster(4 as EndpointId, { state: 2, seams: 0, pid: 0, vmid: 4, name: "four" });
+    rig.core.publishRoster(1 as EndpointId, { state: 2, seams: 0, pid: 0, vmid: 1, name: "one" });
     rig.turn();
     const client = rig.join();
     assertEquals(client.frames.map((frame) => frame.kind), [WELCOME, 80, 80, 77, 83]);

@@ -1,3 +1,4 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { addSeals, createMemfd, OPEN, reopen, SEAL, statFd } from "../../../ffi/memfd.ts";
 import { closeFd, openFdCount, type OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -414,7 +415,9 @@ Deno.test("publishing outside the grant, to no endpoint, or with descriptors it 
 Deno.test("a client that sends commands and closes at once, having read nothing, has all of them carried out", () => {
   withRig((rig) => {
     const [host] = rig.attach(0, SOURCE.VMHOST);
-    for (let id = 1; id < 20; id++) rig.core.publishRoster(id, 2, 0, 0, 0, `vm${id}`);
+    for (let id = 1; id < 20; id++) {
+      rig.core.publishRoster(id as EndpointId, { state: 2, seams: 0, pid: 0, vmid: 0, name: `vm${id}` });
+    }
     for (const answers of ["now", "never"] as const) {
       host!.answers = answers;
       host!.commands.length = 0;
@@ -435,7 +438,7 @@ Deno.test("a client that sends commands and closes at once, having read nothing,
     host!.answers = "now";
     host!.commands.length = 0;
     const client = rig.join();
-    rig.core.publishRoster(30, 2, 0, 0, 0, "unread");
+    rig.core.publishRoster(30 as EndpointId, { state: 2, seams: 0, pid: 0, vmid: 0, name: "unread" });
     rig.turn();
     for (let i = 0; i < 60; i++) client.send({ kind: CMD_VM, corr: i + 1, words: CONT });
     client.close();

@@ -90,7 +90,7 @@ Deno.test("an adapter that fails as it closes is closed all the same, and says s
   let done = 0;
   core.detach(0 as EndpointId, "detached", () => done++);
   late();
-  assertEquals([order, done, core.barrier.total], [[INPUT], 1, 1]);
+  assertEquals([order, done, core.faults.total], [[INPUT], 1, 1]);
   loop.settle();
   core.dispose();
 });

@@ -123,7 +123,7 @@ Deno.test("refused, dropped, stale, detached, failed, or gone with its control: 
       control.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
       rig.settle();
       send(control, owner, [7]);
-      rig.core.regrant(control.seat.id, { ...control.seat.grant, caps: CAP.OBSERVE });
+      rig.core.regrant(control.handle.id, { ...control.handle.grant, caps: CAP.OBSERVE });
     }],
     ["its endpoint goes", (rig, owner) => {
       rig.attach(0, VMHOST);

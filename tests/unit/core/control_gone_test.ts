@@ -22,11 +22,11 @@ Deno.test("a control that leaves: every adapter that it could reach is told, onc
   control.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
   control.control.leave();
   rig.settle();
-  assertEquals(near[0]!.commands.map(({ origin }) => origin), [control.seat.id], "who sent it is told");
-  assertEquals(near.map(({ gone }) => gone), [[control.seat.id], []]);
+  assertEquals(near[0]!.commands.map(({ origin }) => origin), [control.handle.id], "who sent it is told");
+  assertEquals(near.map(({ gone }) => gone), [[control.handle.id], []]);
   assertEquals(far.map(({ gone }) => gone), [[]]);
   rig.end();
-  assertEquals(near[0]!.gone, [control.seat.id]);
+  assertEquals(near[0]!.gone, [control.handle.id]);
 });
 
 Deno.test("it is told after the last command, however long that was paced", () => {
@@ -48,7 +48,7 @@ Deno.test("it is told after the last command, however long that was paced", () =
   assertEquals([host!.commands.length, host!.gone], [2, []]);
   rig.loop.turn(1000);
   assertEquals(host!.commands.length, 3);
-  assertEquals([host!.gone, input!.gone], [[control.seat.id], [control.seat.id]]);
+  assertEquals([host!.gone, input!.gone], [[control.handle.id], [control.handle.id]]);
   rig.end();
 });
 
@@ -66,7 +66,7 @@ Deno.test("it is told after a command that waited behind a stop", () => {
   input!.stopping.shift()!();
   rig.settle();
   assertEquals(host!.commands.map(({ op }) => op), [VM_OP.STOP, VM_OP.CONT]);
-  assertEquals(host!.gone, [control.seat.id]);
+  assertEquals(host!.gone, [control.handle.id]);
   rig.end();
 });
 
@@ -85,7 +85,7 @@ Deno.test("a grant that shrinks: told where the endpoint, the source or the righ
     const [host0, input0] = rig.attach(0, VMHOST, INPUT);
     const [host1] = rig.attach(1, VMHOST);
     const control = rig.join();
-    rig.core.regrant(control.seat.id, { ...GRANT, ...part });
+    rig.core.regrant(control.handle.id, { ...GRANT, ...part });
     const told = [host0, input0, host1].map((adapter) => adapter!.gone.length > 0);
     assertEquals(told, gone, JSON.stringify(part));
     control.control.leave();
@@ -106,8 +106,8 @@ Deno.test("a grant that shrinks: what waits behind a stop and is not covered any
   other.send(KIND.CMD_VM, 0, [VM_OP.STOP]);
   const corr = control.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
   rig.settle();
-  rig.core.regrant(control.seat.id, { ...GRANT, endpoints: maskOf([1]) });
-  assertEquals(host!.gone, [control.seat.id]);
+  rig.core.regrant(control.handle.id, { ...GRANT, endpoints: maskOf([1]) });
+  assertEquals(host!.gone, [control.handle.id]);
   rig.settle();
   assertEquals(control.answer(corr), CODE["outside-grant"]);
   input!.stopping.shift()!();
@@ -127,6 +127,6 @@ Deno.test("an adapter that fails when it is told ends its own seam", () => {
   control.control.leave();
   rig.settle();
   assertEquals(watcher.of("SEAM_DOWN").map(({ source }) => source), [VMHOST]);
-  assertEquals([input!.gone, rig.core.barrier.total], [[control.seat.id], 1]);
+  assertEquals([input!.gone, rig.core.faults.total], [[control.handle.id], 1]);
   rig.end();
 });

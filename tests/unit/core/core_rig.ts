@@ -11,7 +11,7 @@ import type { EndpointId } from "../../../src/base/ids.ts";
 import { readU64 } from "../../../src/base/layout.ts";
 import { fullGrant, type Grant } from "../../../src/access/grant.ts";
 import { SUBSCRIBE_ALL, type Subscription } from "../../../src/access/subscription.ts";
-import type { ControlSeat } from "../../../src/core/control_port.ts";
+import type { ControlHandle } from "../../../src/core/control_port.ts";
 import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
 import { Core } from "../../../src/core/core.ts";
 import { KIND, kindName } from "../../../src/event/kind.ts";
@@ -35,7 +35,7 @@ export interface Seen {
 export class TestControl {
   readonly seen: Seen[] = [];
   readonly control: InprocControl;
-  readonly seat: ControlSeat;
+  readonly handle: ControlHandle;
   closed: string | undefined;
   /** Called with each event, after it was noted. */
   onEvent: (event: TransferEvent) => void = () => {};
@@ -48,7 +48,7 @@ export class TestControl {
       },
       onClose: (reason) => (this.closed = reason),
     });
-    this.seat = core.addControl(this.control, grant);
+    this.handle = core.addControl(this.control, grant);
   }
 
   /** The events of these kinds, in order. */
@@ -92,10 +92,10 @@ export class TestControl {
 
   /** Publishes an event. */
   publish(kind: number, endpoint: number, fill: (event: TransferEvent) => void = () => {}): void {
-    const event = this.seat.event(kind);
+    const event = this.handle.event(kind);
     event.endpoint = endpoint;
     fill(event);
-    this.seat.publish(event);
+    this.handle.publish(event);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assertEquals } from "@std/assert";
 import { CoreRig } from "./core_rig.ts";
 import { KIND } from "../../../src/event/kind.ts";
@@ -17,11 +18,11 @@ Deno.test("a command reaches its adapter once and its answer its control alone",
   assertEquals(host?.commands.map(({ kind, op, origin }) => [kind, op, origin]), [[
     KIND.CMD_VM,
     1,
-    a.seat.id,
+    a.handle.id,
   ]]);
   assertEquals(a.answer(corr), 0);
   assertEquals(b.of("ACT_ACK"), []);
-  assertEquals(a.seat.outstanding, 0);
+  assertEquals(a.handle.outstanding, 0);
   rig.end();
 });
 
@@ -58,11 +59,11 @@ Deno.test("an adapter that dies with open commands: each is answered with seam-d
   host!.answers = memory!.answers = "never";
   const corrs = [VM_OP.CONT, VM_OP.STOP, VM_OP.QUERY].map((op) => control.send(KIND.CMD_VM, 5, [op]));
   rig.settle();
-  assertEquals(control.seat.outstanding, 3);
+  assertEquals(control.handle.outstanding, 3);
   rig.detach(5);
   rig.settle();
   assertEquals(corrs.map((corr) => control.answer(corr)), [6, 6, 6]);
-  assertEquals(control.seat.outstanding, 0);
+  assertEquals(control.handle.outstanding, 0);
   rig.end();
 });
 
@@ -104,7 +105,7 @@ Deno.test("refusals: one answer each, and nothing reaches an adapter", () => {
   rig.settle();
   assertEquals(cases.map(([corr]) => control.answer(corr)), cases.map(([, code]) => code));
   assertEquals(host!.commands.length + input!.commands.length, 0);
-  assertEquals(control.seat.outstanding, 0);
+  assertEquals(control.handle.outstanding, 0);
   rig.end();
 });
 
@@ -130,12 +131,12 @@ Deno.test("a command without corr is answered only when it fails, and counts as 
   sendSilent();
   rig.settle();
   assertEquals(control.of("ACT_ACK"), []);
-  assertEquals(control.seat.outstanding, 0);
+  assertEquals(control.handle.outstanding, 0);
   host!.code = 10;
   sendSilent();
   rig.settle();
   assertEquals(control.of("ACT_ACK").map((ack) => [ack.corr, ack.words[1]]), [[0, 10]]);
-  assertEquals(control.seat.outstanding, 0);
+  assertEquals(control.handle.outstanding, 0);
   rig.end();
 });
 
@@ -225,8 +226,8 @@ Deno.test("a control that is added from within a callback gets each retained eve
   const first = rig.join();
   let late: ReturnType<CoreRig["join"]> | undefined;
   first.onEvent = () => (late ??= rig.join());
-  rig.core.publishRoster(0, 1, 0, 0, 0, "vm0");
-  rig.core.publishRoster(0, 2, 0, 0, 0, "vm0");
+  rig.core.publishRoster(0 as EndpointId, { state: 1, seams: 0, pid: 0, vmid: 0, name: "vm0" });
+  rig.core.publishRoster(0 as EndpointId, { state: 2, seams: 0, pid: 0, vmid: 0, name: "vm0" });
   rig.settle();
   assertEquals(late?.of("ROSTER").map((event) => event.words[0]), [1, 2]);
   assertEquals(first.of("ROSTER").map((event) => event.words[0]), [1, 2]);

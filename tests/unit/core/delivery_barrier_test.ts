@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { maskOf } from "../../../src/access/grant.ts";
 import { subscriptionOf } from "../../../src/access/subscription.ts";
-import { NO_ENDPOINT } from "../../../src/base/ids.ts";
+import { type EndpointId, NO_ENDPOINT } from "../../../src/base/ids.ts";
 import { DROP, PASS_THROUGH } from "../../../src/context/policy.ts";
 import { VM_OP } from "../../../src/event/body_number.ts";
 import { CAP } from "../../../src/event/capability.ts";
@@ -37,20 +37,20 @@ function answersTo(control: TestControl, corr: number): number[][] {
 Deno.test("a barrier is answered once, at the lowest priority, behind what was kept and what came since", () => {
   const rig = new CoreRig();
   rig.attach(0, SOURCE.VMHOST);
-  rig.core.publishRoster(0, 2, 0, 0, 1, "vm0");
+  rig.core.publishRoster(0 as EndpointId, { state: 2, seams: 0, pid: 0, vmid: 1, name: "vm0" });
   rig.settle();
   const control = rig.join();
   emit(rig, 0, SOURCE.VMHOST, PRIO.BULK, 1);
   emit(rig, 0, SOURCE.FRAME, PRIO.URGENT, 2);
   const corr = control.send(BARRIER, NO_ENDPOINT);
   emit(rig, 0, SOURCE.VMHOST, PRIO.URGENT, 3);
-  assertEquals(control.seat.outstanding, 1);
+  assertEquals(control.handle.outstanding, 1);
   rig.settle();
   const kinds = control.seen.map(({ kind, words }) => kind === "CURSOR_STATE" ? words[0] : kind);
   assertEquals(kinds, ["ROSTER", 2, 3, 1, "ACT_ACK"]);
   assertEquals(answersTo(control, corr), [[0, PRIO.BULK, 0]]);
   assertEquals(control.seen.at(-1)?.endpoint, NO_ENDPOINT);
-  assertEquals(control.seat.outstanding, 0);
+  assertEquals(control.handle.outstanding, 0);
   rig.core.forget(0);
   rig.end();
 });
@@ -60,7 +60,7 @@ Deno.test("it needs no capability and no endpoint, and stays possible when the g
   const control = rig.join({ caps: CAP.ROSTER, endpoints: maskOf([5]), sources: 0 });
   const first = control.send(BARRIER, NO_ENDPOINT);
   rig.settle();
-  rig.core.regrant(control.seat.id, { ...control.seat.grant, caps: 0, endpoints: maskOf([]) });
+  rig.core.regrant(control.handle.id, { ...control.handle.grant, caps: 0, endpoints: maskOf([]) });
   const second = control.send(BARRIER, NO_ENDPOINT);
   rig.settle();
   assertEquals([first, second].map((corr) => control.answer(corr)), [0, 0]);
@@ -77,7 +77,7 @@ Deno.test("an endpoint or a body: bad-argument, at the priority of any other ref
   }));
   rig.settle();
   for (const corr of corrs) assertEquals(answersTo(control, corr), [[7, PRIO.NORMAL, 0]]);
-  assertEquals(control.seat.outstanding, 0);
+  assertEquals(control.handle.outstanding, 0);
   rig.end();
 });
 
@@ -183,16 +183,16 @@ Deno.test("without a corr it is silent; of one that leaves nothing is left", () 
   const control = rig.join();
   const silent = rig.core.event(BARRIER);
   silent.endpoint = NO_ENDPOINT;
-  control.seat.send(silent);
+  control.handle.send(silent);
   rig.settle();
-  assertEquals([control.kinds, control.seat.outstanding], [[], 0]);
+  assertEquals([control.kinds, control.handle.outstanding], [[], 0]);
   control.send(BARRIER, NO_ENDPOINT);
   control.control.leave();
   rig.settle();
   // As the core ends, with one that nobody has looked at.
   const last = rig.join();
   last.send(BARRIER, NO_ENDPOINT);
-  rig.core.leave(rig.core.fanOut.controls.get(last.seat.id)!, "end");
+  rig.core.leave(rig.core.fanOut.controls.get(last.handle.id)!, "end");
   assertEquals(host!.commands, []);
   rig.end();
 });

@@ -1,3 +1,4 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { MS } from "../../../src/base/clock.ts";
 import { maskOf } from "../../../src/access/grant.ts";
@@ -171,7 +172,7 @@ Deno.test("ttl: an owner that says nothing loses it; whatever it says keeps it",
   rig.settle();
   assertEquals(control.of("LEASE_REVOKED").map((event) => [event.words[0], event.words[1]]), [[INPUT, 3]]);
   assertEquals(rig.core.deadlineNs(), Infinity, "nothing is due any more");
-  assertEquals(rig.core.leases.ownerOf(2, POWER)?.id, control.seat.id, "one without ttl stays");
+  assertEquals(rig.core.leases.ownerOf(2, POWER)?.id, control.handle.id, "one without ttl stays");
   rig.end();
 });
 
@@ -197,8 +198,8 @@ Deno.test("a shrunk grant takes its leases and its waiting commands along; a gro
   const [input, host] = rig.attach(2, SOURCE.INPUT, SOURCE.VMHOST);
   const [memory] = rig.attach(40, SOURCE.MEMCTX);
   memory!.at.emit(memory!.at.event(KIND.MEMCTX));
-  rig.core.publishRoster(2, 2, 0, 0, 2, "two");
-  rig.core.publishRoster(40, 2, 0, 0, 40, "forty");
+  rig.core.publishRoster(2 as EndpointId, { state: 2, seams: 0, pid: 0, vmid: 2, name: "two" });
+  rig.core.publishRoster(40 as EndpointId, { state: 2, seams: 0, pid: 0, vmid: 40, name: "forty" });
   rig.settle();
   rig.core.setPolicy(SOURCE.VMHOST, 1, { ...PASS_THROUGH, minGapNs: 1000 });
   const grant = { principal: 5, endpoints: maskOf([2]), sources: 0x7f, caps: ALL_CAPS, arbPrio: 1 };
@@ -208,7 +209,7 @@ Deno.test("a shrunk grant takes its leases and its waiting commands along; a gro
   acquire(control, 2, POWER);
   const corrs = [0, 1, 3].map((op) => control.send(KIND.CMD_VM, 2, [op]));
   rig.loop.turn();
-  rig.core.regrant(control.seat.id, { ...grant, caps: ALL_CAPS & ~CAP.INPUT & ~CAP.VM });
+  rig.core.regrant(control.handle.id, { ...grant, caps: ALL_CAPS & ~CAP.INPUT & ~CAP.VM });
   rig.settle();
   assertEquals(control.of("LEASE_REVOKED").map((event) => event.words[0]), [INPUT]);
   assertEquals(input!.steps, ["finalize 0"]);
@@ -220,14 +221,14 @@ Deno.test("a shrunk grant takes its leases and its waiting commands along; a gro
     "only what is not covered any more is refused",
   );
   assertEquals(host!.commands.map((command) => command.op), [0, 3]);
-  rig.core.regrant(control.seat.id, { ...grant, endpoints: maskOf([2, 40]) });
+  rig.core.regrant(control.handle.id, { ...grant, endpoints: maskOf([2, 40]) });
   rig.settle();
   assertEquals(control.of("ROSTER", "MEMCTX").map((event) => [event.kind, event.endpoint]), [
     ["ROSTER", 2],
     ["ROSTER", 40],
     ["MEMCTX", 40],
   ]);
-  rig.core.regrant(control.seat.id, { ...grant, endpoints: maskOf([40]) });
+  rig.core.regrant(control.handle.id, { ...grant, endpoints: maskOf([40]) });
   rig.settle();
   assertEquals(control.of("LEASE_REVOKED").map((event) => event.words[0]), [INPUT, POWER]);
   rig.core.forget(2);

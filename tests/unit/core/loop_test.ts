@@ -173,7 +173,7 @@ Deno.test("run goes on until stop, and a deferred task that fails is not swallow
   loop.defer(() => (ran = true));
   loop.turn(0);
   assert(ran, "the tasks behind it are run");
-  assertEquals(loop.barrier.counts.get("task"), 1);
+  assertEquals(loop.faults.counts.get("task"), 1);
   assert(lines.some((line) => line.includes("deferred")), lines.join());
 });
 

@@ -43,7 +43,7 @@ Deno.test("the words of a refusal come before it, to its sender alone, and are n
   ]);
   assertEquals(errors.map(textOf).join(""), "Unable to wake up: guest is not in suspended state");
   assertEquals(control.answer(corr), CODE.refused);
-  assertEquals(control.seat.outstanding, 0, "the words are not counted as an answer");
+  assertEquals(control.handle.outstanding, 0, "the words are not counted as an answer");
   assertEquals(other.of("ERROR", "ACT_ACK"), []);
   rig.end();
 });

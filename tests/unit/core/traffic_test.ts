@@ -1,3 +1,4 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { decode } from "cborg";
 import { MS, SECOND } from "../../../src/base/clock.ts";
@@ -88,7 +89,7 @@ Deno.test("no policy of a lane costs a command its answer", () => {
     if (drop === DROP.BLOCK) assertEquals(codes, codes.map(() => 10));
     else assert(codes.every((code) => code === 10 || code === 12) && codes.includes(12));
     assertEquals(codes.filter((code) => code === 10).length, host!.commands.length);
-    assertEquals(control.seat.outstanding, 0);
+    assertEquals(control.handle.outstanding, 0);
     rig.end();
   }
 });
@@ -103,10 +104,10 @@ Deno.test("a command counts as answered when the answer has arrived, not when it
   rig.loop.turn();
   assertEquals(host!.commands.length, 5);
   assertEquals(rig.core.bus.ledger.count, 0);
-  assertEquals(control.seat.outstanding, 6 - control.of("ACT_ACK").length);
-  assert(control.seat.outstanding >= 4);
+  assertEquals(control.handle.outstanding, 6 - control.of("ACT_ACK").length);
+  assert(control.handle.outstanding >= 4);
   for (let i = 0; i < 10; i++) rig.loop.turn(1000);
-  assertEquals(control.seat.outstanding, 0);
+  assertEquals(control.handle.outstanding, 0);
   rig.end();
 });
 
@@ -169,8 +170,10 @@ Deno.test("retained events are replayed in order, newest only, and a gone endpoi
   frame!.at.emit(producer);
   frame!.at.emit(frame!.at.event(KIND.FRAME_RING));
   memory!.at.emit(memory!.at.event(KIND.MEMCTX));
-  for (const state of [1, 2]) rig.core.publishRoster(9, state, 0, 0, 0, "nine");
-  rig.core.publishRoster(3, 3, 0, 0, 0, "three");
+  for (const state of [1, 2]) {
+    rig.core.publishRoster(9 as EndpointId, { state, seams: 0, pid: 0, vmid: 0, name: "nine" });
+  }
+  rig.core.publishRoster(3 as EndpointId, { state: 3, seams: 0, pid: 0, vmid: 0, name: "three" });
   rig.settle();
   assertEquals(rig.join().seen.map((event) => [event.kind, event.endpoint]), [
     ["ROSTER", 3],
@@ -179,7 +182,7 @@ Deno.test("retained events are replayed in order, newest only, and a gone endpoi
     ["FRAME_RING", 9],
     ["VGPU_STATUS", 9],
   ]);
-  rig.core.publishRoster(9, 0, 0, 0, 0, "nine");
+  rig.core.publishRoster(9 as EndpointId, { state: 0, seams: 0, pid: 0, vmid: 0, name: "nine" });
   rig.settle();
   assertEquals(rig.join().seen.map((event) => event.endpoint), [3]);
   rig.core.forget(3);
@@ -201,11 +204,11 @@ Deno.test("publishing: no capability 1, outside the grant 2, no endpoint 5, desc
   const codes = (seen: Seen[]) =>
     seen.filter((event) => event.kind === "ERROR").map((event) => event.words[0]);
   assertEquals([codes(powerless.seen), codes(narrow.seen), watcher.seen], [[1], [2, 5, 7], []]);
-  narrow.publish(KIND.CURSOR_STATE, 0, (event) => (event.origin = powerless.seat.id));
+  narrow.publish(KIND.CURSOR_STATE, 0, (event) => (event.origin = powerless.handle.id));
   rig.settle();
   assertEquals(watcher.kinds, ["CURSOR_STATE"], "an origin that is written into it does not count");
   assertEquals(powerless.of("CURSOR_STATE").length, 1);
-  assertEquals(narrow.seat.outstanding, 0);
+  assertEquals(narrow.handle.outstanding, 0);
   powerless.publish(KIND.SEAM_DOWN, 0);
   rig.settle();
   assertEquals(codes(powerless.seen), [1, 13]);
@@ -298,7 +301,7 @@ Deno.test("audit: who, what, which VM, verdict, as the protocol's CBOR", () => {
   const auditor = rig.join({ caps: ALL_CAPS });
   const control = rig.join({ principal: 77, arbPrio: 1 });
   const strong = rig.join({ principal: 88, arbPrio: 2 });
-  const id = control.seat.id;
+  const id = control.handle.id;
   auditor.seen.length = 0;
   const entries = () => {
     rig.settle();
@@ -325,7 +328,7 @@ Deno.test("audit: who, what, which VM, verdict, as the protocol's CBOR", () => {
   acquire(strong, 3, 1);
   assertEquals(entries(), [
     { principal: 77, control: id, endpoint: 3, kind: 53, code: 0, cls: 1, token: 1, detail: "pre-empted" },
-    { principal: 88, control: strong.seat.id, endpoint: 3, kind: 50, code: 0, cls: 1, token: 2 },
+    { principal: 88, control: strong.handle.id, endpoint: 3, kind: 50, code: 0, cls: 1, token: 2 },
   ]);
   acquire(control, 3, 1);
   assertEquals(entries(), [{ principal: 77, control: id, endpoint: 3, kind: 51, code: 18, cls: 1 }]);

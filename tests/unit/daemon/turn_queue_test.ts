@@ -50,5 +50,5 @@ Deno.test("a task that throws is contained, and the next one runs", () => {
   }, () => ran.push(2)]);
   while (loop.armed > 0) loop.turn(1000);
   assertEquals(ran, [2]);
-  assertEquals(loop.barrier.total, 1);
+  assertEquals(loop.faults.total, 1);
 });

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { commentFaults, linkFaults } from "../../../scripts/build/comments.ts";
+import { commentFaults, lengthFaults, linkFaults } from "../../../scripts/build/comments.ts";
 
 const only = (...names: string[]) => (name: string) => names.includes(name);
 
@@ -19,6 +19,27 @@ Deno.test("comments: a wide one, a file that is not there, and a citation nobody
     "src/a.ts:4: cites what a stranger cannot open: seed header",
     "src/a.ts:5: cites what a stranger cannot open: (contract",
   ]);
+});
+
+Deno.test("a source above 400 lines is told with its length; tests and pages may be longer", () => {
+  const lines = (count: number) => "x;\n".repeat(count);
+  assertEquals(lengthFaults("src/core/a.ts", lines(400)), []);
+  for (
+    const path of [
+      "src/core/a.ts",
+      "ffi/a.ts",
+      "scripts/build/a.ts",
+      "scripts/controls/a.py",
+      "main.ts",
+    ]
+  ) {
+    assertEquals(lengthFaults(path, lines(401)), [
+      `${path}:401: a file of 401 lines; split it by concept, 400 at most`,
+    ]);
+  }
+  for (const path of ["tests/unit/core/a.ts", "src/SECURITY.md"]) {
+    assertEquals(lengthFaults(path, lines(900)), []);
+  }
 });
 
 Deno.test("comments: code is none, whatever it begins with", () => {

@@ -373,7 +373,7 @@ Deno.test("what a user of the monitor throws is a protocol error of it: the seam
     await rig.event("SEAM_DOWN");
     assertEquals(downs(rig), [SEAM_REASON.PROTOCOL_ERROR]);
     await rig.event("SEAM_UP", 2);
-    assertEquals(rig.loop.barrier.counts.get("descriptor"), 1);
+    assertEquals(rig.loop.faults.counts.get("descriptor"), 1);
     link().leave(user);
   });
 });

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { fullGrant } from "../../../src/access/grant.ts";
 import { SUBSCRIBE_ALL } from "../../../src/access/subscription.ts";
 import { CODE } from "../../../src/base/codes.ts";
-import type { Control, ControlSeat } from "../../../src/core/control_port.ts";
+import type { Control, ControlHandle } from "../../../src/core/control_port.ts";
 import { LEASE_CLASS, SEAM_REASON, VM_OP } from "../../../src/event/body_number.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { SOURCE } from "../../../src/event/source.ts";
@@ -22,7 +22,7 @@ class BrokenControl implements Control {
   constructor(where: string) {
     this.#where = where;
   }
-  open(_seat: ControlSeat): void {
+  open(_seat: ControlHandle): void {
     this.#step("open");
   }
   deliver(): void {
@@ -65,8 +65,8 @@ Deno.test("a control that throws where it is called leaves, and the others get e
     const corr = other.send(KIND.CMD_VM, 0, [VM_OP.CONT]);
     rig.settle();
     assertEquals(other.answer(corr), 0);
-    assertEquals(rig.core.barrier.counts.get("control"), rig.core.barrier.total);
-    assert(rig.core.barrier.total >= 1);
+    assertEquals(rig.core.faults.counts.get("control"), rig.core.faults.total);
+    assert(rig.core.faults.total >= 1);
     assert(rig.lines.some((line) => /audit: ERROR.*contained fault/.test(line)), rig.lines.join("\n"));
     rig.end();
   }
@@ -87,7 +87,7 @@ Deno.test("an adapter that throws at a command: it is answered, the seam is down
     [0, SOURCE.VMHOST, SEAM_REASON.PROTOCOL_ERROR],
   ]);
   assertEquals(rig.core.endpoint(0)!.seams, 1 << SOURCE.MEMCTX);
-  assertEquals(rig.core.barrier.counts.get("adapter"), 1);
+  assertEquals(rig.core.faults.counts.get("adapter"), 1);
   rig.end();
 });
 
@@ -124,6 +124,6 @@ Deno.test("adapters that throw while they open, finalize, stop or close hold nob
   const outcome = rig.detach(0);
   rig.settle();
   assertEquals([outcome.done, rig.core.endpoints().length], [1, 0]);
-  assertEquals(rig.core.barrier.counts.get("adapter"), 4, "two finalizations, a stop, a close");
+  assertEquals(rig.core.faults.counts.get("adapter"), 4, "two finalizations, a stop, a close");
   rig.end();
 });

@@ -1,8 +1,7 @@
 /**
- * The barrier: what somebody's callback throws ends that somebody, and not the bus. Whoever calls out to a
- * peer's, an adapter's or a timer's code hands what comes back as an error to {@linkcode Barrier.contain}: it
- * is counted, told in the log and in the audit trail, and then the one whose code it was is told to end what
- * it does (`onFault`).
+ * The fault boundary: what a callback throws ends its owner, and not the bus. Whoever calls the code of a
+ * peer, an adapter or a timer hands what it throws to {@linkcode FaultBoundary.contain}: the boundary counts
+ * it, tells it in the log and in the audit trail, and then tells the owner to end what it does (`onFault`).
  *
  * What is contained: every error but one. TypeError, RangeError (a stack that was too deep too), a system
  * call that failed unexpectedly, a Fault: all of them come from what one peer, one QEMU or one file made us
@@ -67,7 +66,7 @@ const TOLD_A_SECOND = 10;
 const MOST_TEXT = 200;
 
 /** Contains faults. */
-export class Barrier {
+export class FaultBoundary {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #counts = new Map<FaultPlace, number>(FAULT_PLACES.map((place) => [place, 0]));

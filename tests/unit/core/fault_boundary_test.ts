@@ -5,7 +5,7 @@ import { EventFd } from "../../../ffi/event_fd.ts";
 import { AssertionFault } from "../../../src/base/assert.ts";
 import { ManualClock, SECOND } from "../../../src/base/clock.ts";
 import { Log, SILENT } from "../../../src/base/log.ts";
-import { Barrier, type ContainedFault } from "../../../src/core/barrier.ts";
+import { type ContainedFault, FaultBoundary } from "../../../src/core/fault_boundary.ts";
 import { Loop } from "../../../src/core/loop.ts";
 
 const IN = 1;
@@ -25,7 +25,7 @@ Deno.test("a descriptor's callback that throws ends that one: the others of the 
   const lines: string[] = [];
   using loop = new Loop({ clock: monotonicClock, log: new Log("loop", "info", (line) => lines.push(line)) });
   const faults: ContainedFault[] = [];
-  loop.barrier.onContained = (fault) => faults.push(fault);
+  loop.faults.onContained = (fault) => faults.push(fault);
   using first = rung();
   using second = rung();
   using third = rung();
@@ -46,13 +46,16 @@ Deno.test("a descriptor's callback that throws ends that one: the others of the 
   assertEquals(calls, 1);
   assert(ended instanceof TypeError);
   assertEquals(loop.watched, 1, "one that cannot end itself is not watched any more, and does not spin");
-  assertEquals(loop.barrier.counts.get("descriptor"), 2);
+  assertEquals(loop.faults.counts.get("descriptor"), 2);
   assertEquals(faults.map(({ place, account }) => [place, account.name]), [
     ["descriptor", "the first\n"],
     ["descriptor", "Object"],
   ]);
   for (const line of lines) assert(!line.includes("\n") && !line.includes("\x1b"), `made printable: ${line}`);
-  assert(lines.some((line) => line.includes("barrier_test.ts")), `the place is told: ${lines.join("; ")}`);
+  assert(
+    lines.some((line) => line.includes("fault_boundary_test.ts")),
+    `the place is told: ${lines.join("; ")}`,
+  );
   assert(lines.some((line) => line.includes("not watched any more")));
   loop.unwatch(third.fd);
 });
@@ -68,8 +71,8 @@ Deno.test("a timer and a deferred task that throw: the others are called, and th
   loop.defer(() => ran++);
   loop.turn(0);
   assertEquals([ran, told], [2, ["timer", "task"]]);
-  assertEquals([loop.barrier.counts.get("timer"), loop.barrier.counts.get("task")], [1, 2]);
-  assertEquals([loop.armed, loop.barrier.total], [0, 3]);
+  assertEquals([loop.faults.counts.get("timer"), loop.faults.counts.get("task")], [1, 2]);
+  assertEquals([loop.armed, loop.faults.total], [0, 3]);
 });
 
 Deno.test("vmsig's own mistakes are loud: an assertion ends the loop, wherever it fails", () => {
@@ -102,7 +105,7 @@ Deno.test("a handler whose ending throws as well is as one that cannot end itsel
   using bell = rung();
   loop.watch(bell.fd, IN, { onReady: broken, onFault: broken, faultAccount: broken });
   loop.turn(0);
-  assertEquals([loop.watched, loop.barrier.total], [0, 1]);
+  assertEquals([loop.watched, loop.faults.total], [0, 1]);
 });
 
 Deno.test("a stack that is too deep is contained like anything else", () => {
@@ -110,17 +113,17 @@ Deno.test("a stack that is too deep is contained like anything else", () => {
   const deeper = (): number => 1 + deeper();
   loop.defer(deeper);
   loop.turn(0);
-  assertEquals(loop.barrier.total, 1);
+  assertEquals(loop.faults.total, 1);
 });
 
 Deno.test("faults in heaps are counted, and told a few a second", () => {
   const clock = new ManualClock();
   const lines: string[] = [];
-  const barrier = new Barrier(new Log("loop", "info", (line) => lines.push(line)), clock);
-  for (let i = 0; i < 1000; i++) barrier.contain("timer", new Error(`number ${i}`), {});
-  assertEquals([barrier.total, lines.length], [1000, 10]);
+  const boundary = new FaultBoundary(new Log("loop", "info", (line) => lines.push(line)), clock);
+  for (let i = 0; i < 1000; i++) boundary.contain("timer", new Error(`number ${i}`), {});
+  assertEquals([boundary.total, lines.length], [1000, 10]);
   clock.advance(SECOND);
-  barrier.contain("timer", new Error("later"), {});
+  boundary.contain("timer", new Error("later"), {});
   assertEquals(lines.length, 12);
   assert(lines[10]?.includes("count=990"), lines[10]);
 });

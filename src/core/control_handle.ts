@@ -1,17 +1,17 @@
 /**
- * A control's seat: the narrow door through which it reaches the core. Once the control leaves, nothing
- * passes any more.
+ * A control's handle: the only calls by which it reaches the core. Once the control leaves, nothing passes
+ * any more.
  * @module
  */
 import type { ControlId } from "../base/ids.ts";
 import type { Grant } from "../access/grant.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import type { ControlSeat, HandIn } from "./control_port.ts";
+import type { ControlHandle, HandIn } from "./control_port.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { MemoryAccount } from "./memory_account.ts";
 
-/** What a seat leads to. */
-export interface CoreDoor {
+/** What the core does for the holder of a handle. */
+export interface ControlService {
   /** A blank event, stamped now. */
   event(kind: number): TransferEvent;
   /** Takes a command of a control. */
@@ -26,18 +26,18 @@ export interface CoreDoor {
   leave(slot: ControlSlot, reason: string): void;
 }
 
-/** The seat of one control. */
-export class CoreSeat implements ControlSeat {
-  readonly #door: CoreDoor;
+/** The handle of one control. */
+export class SlotHandle implements ControlHandle {
+  readonly #core: ControlService;
   readonly #slot: ControlSlot;
 
   /**
-   * Makes the seat of a control.
+   * Makes the handle of a control.
    *
-   * @param slot whose seat it is
+   * @param slot whose handle it is
    */
-  constructor(door: CoreDoor, slot: ControlSlot) {
-    this.#door = door;
+  constructor(core: ControlService, slot: ControlSlot) {
+    this.#core = core;
     this.#slot = slot;
   }
 
@@ -63,12 +63,12 @@ export class CoreSeat implements ControlSeat {
 
   /** A blank event, stamped now. */
   event(kind: number): TransferEvent {
-    return this.#door.event(kind);
+    return this.#core.event(kind);
   }
 
   /** Hands in a command; one of a control that leaves is dropped. */
   send(event: TransferEvent): HandIn {
-    if (!this.#slot.leaving) return this.#door.send(this.#slot, event);
+    if (!this.#slot.leaving) return this.#core.send(this.#slot, event);
     event.release();
     return "taken";
   }
@@ -76,22 +76,22 @@ export class CoreSeat implements ControlSeat {
   /** Hands in an event to publish; one of a control that leaves is dropped. */
   publish(event: TransferEvent): void {
     if (this.#slot.leaving) event.release();
-    else this.#door.publish(this.#slot, event);
+    else this.#core.publish(this.#slot, event);
   }
 
   /** Answers what the control found wanting itself; nothing is answered to one that leaves. */
   refuse(event: TransferEvent, code: number): void {
     if (this.#slot.leaving) event.release();
-    else this.#door.refuse(this.#slot, event, code);
+    else this.#core.refuse(this.#slot, event, code);
   }
 
   /** Leaves the bus, audited, because it broke the protocol. */
   breach(what: string): void {
-    if (!this.#slot.leaving) this.#door.breach(this.#slot, what);
+    if (!this.#slot.leaving) this.#core.breach(this.#slot, what);
   }
 
   /** Leaves the bus. */
   leave(reason: string): void {
-    this.#door.leave(this.#slot, reason);
+    this.#core.leave(this.#slot, reason);
   }
 }
