@@ -101,6 +101,7 @@ function allSteps(quick: boolean): Step[] {
     check("lint", ["lint"]),
     check("check", ["check"], 120),
     check("layers", ["run", "-A", "scripts/build/layers.ts"]),
+    check("tables", ["run", "-A", "scripts/build/tables.ts"]),
     check("pages", ["run", "-A", "scripts/build/pages.ts"]),
     check("comments", ["run", "-A", "scripts/build/comments.ts"]),
     check("docs", ["doc", "--lint", ...documentedFiles()]),

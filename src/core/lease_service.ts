@@ -5,8 +5,9 @@
  * is caught by the route, which asks the machine again.
  * @module
  */
+import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
 import { assert } from "../base/assert.ts";
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import { writeU64 } from "../base/layout.ts";
 import type { Grant } from "../access/grant.ts";
 import { maskHas } from "../access/grant.ts";
@@ -15,7 +16,7 @@ import { CAP_OF_CLASS, leaseClassFor } from "../access/requirement.ts";
 import { ACQUIRE, LEASE_GRANTED } from "../event/body_layout.ts";
 import { LEASE_CLASS, LEASE_DENY, LEASE_REVOKE, type LeaseClass } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
-import { KIND } from "../event/kind.ts";
+import { KIND, type Kind } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter } from "./adapter_port.ts";
@@ -33,7 +34,7 @@ const REVOCATIONS: readonly string[] = ["pre-empted", "owner gone", "endpoint go
 export class LeaseService {
   readonly #bus: Bus;
   readonly #table: LeaseTable;
-  readonly #endpointOf: (endpoint: number) => EndpointSlot | null;
+  readonly #endpointOf: (endpoint: EndpointId) => EndpointSlot | null;
   readonly #onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void;
   /** Tickets of releases whose finalization runs, by slot. */
   readonly #releasing = new Map<number, number>();
@@ -44,7 +45,7 @@ export class LeaseService {
   constructor(
     bus: Bus,
     table: LeaseTable,
-    endpointOf: (endpoint: number) => EndpointSlot | null,
+    endpointOf: (endpoint: EndpointId) => EndpointSlot | null,
     onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void,
   ) {
     this.#bus = bus;
@@ -92,7 +93,7 @@ export class LeaseService {
   /** Answers an acquire with LEASE_DENIED. */
   #deny(
     ticket: number,
-    endpoint: number,
+    endpoint: EndpointId,
     cls: LeaseClass,
     reason: number,
     principal: number,
@@ -113,10 +114,10 @@ export class LeaseService {
     const token = this.#table.tokenOf(endpoint, cls, slot.id);
     // A release that names the token of an earlier lease must not end the present one.
     if (command.token !== 0 && command.token !== token) {
-      return this.#bus.ack(ticket, CODE["stale-lease"], 0, 0, SOURCE.CORE);
+      return this.#bus.ack(ticket, SOURCE.CORE, CODE["stale-lease"]);
     }
     if (!this.#table.release(endpoint, cls, slot.id)) {
-      return this.#bus.ack(ticket, CODE["no-lease"], 0, 0, SOURCE.CORE);
+      return this.#bus.ack(ticket, SOURCE.CORE, CODE["no-lease"]);
     }
     this.#auditEnd(KIND.LEASE_RELEASED, slot.grant.principal, slot.id, endpoint, cls, token);
     this.#releasing.set(keyOf(endpoint, cls), ticket);
@@ -150,7 +151,7 @@ export class LeaseService {
   /** A control's grant shrank: leases that it may no longer hold are revoked. */
   regranted(slot: ControlSlot): void {
     const { grant } = slot;
-    const forbidden = (endpoint: number, cls: LeaseClass) =>
+    const forbidden = (endpoint: EndpointId, cls: LeaseClass) =>
       !maskHas(grant.endpoints, endpoint) || (grant.caps & (CAP_OF_CLASS[cls] as number)) === 0;
     this.#table.withdraw(
       slot.id,
@@ -167,7 +168,7 @@ export class LeaseService {
   }
 
   /** An endpoint is being detached: every lease on it ends. */
-  endpointGone(endpoint: number, cls: LeaseClass): void {
+  endpointGone(endpoint: EndpointId, cls: LeaseClass): void {
     const owner = this.#table.ownerOf(endpoint, cls);
     if (owner === null) return;
     this.#table.withdraw(
@@ -185,7 +186,7 @@ export class LeaseService {
    * All adapters of an endpoint are closed: a finalization that none of them ended is over, for nothing can
    * be reached any more.
    */
-  endpointClosed(endpoint: number): void {
+  endpointClosed(endpoint: EndpointId): void {
     for (const cls of Object.values(LEASE_CLASS)) this.#ending.get(keyOf(endpoint, cls))?.();
   }
 
@@ -198,7 +199,7 @@ export class LeaseService {
     });
   }
 
-  #handover(endpoint: number, cls: LeaseClass, token: number): void {
+  #handover(endpoint: EndpointId, cls: LeaseClass, token: number): void {
     const slot = this.#endpointOf(endpoint);
     this.#refuseStale(slot, endpoint, cls, token);
     let isDone = false;
@@ -230,7 +231,7 @@ export class LeaseService {
   }
 
   /** Answers what a former owner sent under a lease and what is still on its way. */
-  #refuseStale(slot: EndpointSlot | null, endpoint: number, cls: LeaseClass, token: number): void {
+  #refuseStale(slot: EndpointSlot | null, endpoint: EndpointId, cls: LeaseClass, token: number): void {
     const pick = (event: TransferEvent): boolean =>
       event.endpoint === endpoint && event.token === token && leaseClassFor(event) === cls;
     const refuse = (event: TransferEvent): void => {
@@ -241,7 +242,7 @@ export class LeaseService {
     slot?.held.extract(pick, refuse);
   }
 
-  #finalized(endpoint: number, cls: LeaseClass): void {
+  #finalized(endpoint: EndpointId, cls: LeaseClass): void {
     const key = keyOf(endpoint, cls);
     const ticket = this.#releasing.get(key);
     if (ticket !== undefined) {
@@ -255,7 +256,7 @@ export class LeaseService {
     const slot = this.#endpointOf(endpoint);
     if (slot === null || slot.leaving) {
       const waiting = this.#table.dismiss(endpoint, cls);
-      if (waiting !== null) this.#bus.ack(waiting.corr, CODE["no-endpoint"], 0, 0, SOURCE.CORE);
+      if (waiting !== null) this.#bus.ack(waiting.corr, SOURCE.CORE, CODE["no-endpoint"]);
     }
     const granted = this.#table.finalized(endpoint, cls, this.#bus.clock.nowNs());
     if (granted === null) return;
@@ -264,8 +265,8 @@ export class LeaseService {
     this.#auditGrant(successor.party.grant, successor.party.id, endpoint, cls, token);
   }
 
-  #replyGranted(ticket: number, cls: number, token: number, ttlMs: number): void {
-    const event = this.#bus.event(KIND.LEASE_GRANTED, SOURCE.CORE, 0);
+  #replyGranted(ticket: number, cls: LeaseClass, token: number, ttlMs: number): void {
+    const event = this.#bus.event(KIND.LEASE_GRANTED, SOURCE.CORE, NO_ENDPOINT);
     event.words[0] = cls;
     writeU64(event.view, LEASE_GRANTED.at.token, token);
     event.words[LEASE_GRANTED.at.ttlMs / 4] = ttlMs;
@@ -273,7 +274,7 @@ export class LeaseService {
   }
 
   /** A waiting successor does not get the slot. */
-  #dismiss(endpoint: number, cls: LeaseClass, successor: Successor, reason: number): void {
+  #dismiss(endpoint: EndpointId, cls: LeaseClass, successor: Successor, reason: number): void {
     if (this.#bus.ledger.find(successor.corr) < 0) return;
     const { id, grant } = successor.party;
     this.#deny(successor.corr, endpoint, cls, reason, grant.principal, id);
@@ -281,8 +282,8 @@ export class LeaseService {
 
   #tellRevoked(
     control: number,
-    endpoint: number,
-    cls: number,
+    endpoint: EndpointId,
+    cls: LeaseClass,
     reason: number,
     token: number,
     why: string = REVOCATIONS[reason] ?? "",
@@ -296,16 +297,16 @@ export class LeaseService {
     this.#auditEnd(KIND.LEASE_REVOKED, principal, control, endpoint, cls, token, why);
   }
 
-  #auditGrant(grant: Grant, control: number, endpoint: number, cls: number, token: number): void {
+  #auditGrant(grant: Grant, control: number, endpoint: EndpointId, cls: LeaseClass, token: number): void {
     this.#auditEnd(KIND.LEASE_GRANTED, grant.principal, control, endpoint, cls, token);
   }
 
   #auditEnd(
-    kind: number,
+    kind: Kind,
     principal: number,
     control: number,
-    endpoint: number,
-    cls: number,
+    endpoint: EndpointId,
+    cls: LeaseClass,
     token: number,
     detail?: string,
   ): void {
@@ -313,11 +314,11 @@ export class LeaseService {
   }
 }
 
-function keyOf(endpoint: number, cls: number): number {
+function keyOf(endpoint: EndpointId, cls: LeaseClass): number {
   return endpoint * 4 + cls;
 }
 
-function codeOfDenial(reason: number): number {
+function codeOfDenial(reason: number): Code {
   switch (reason) {
     case LEASE_DENY.NOCAP:
       return CODE["no-capability"];

@@ -9,7 +9,7 @@
  * @module
  */
 import { MS } from "../base/clock.ts";
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import { folds, mayFold } from "../event/folding.ts";
 import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -23,7 +23,7 @@ export interface ThrottleHost {
   /** Sends an event up; takes it over. */
   pass(event: TransferEvent): void;
   /** A flood begins. */
-  onFlood(code: number, text: string): void;
+  onFlood(code: Code, text: string): void;
 }
 
 /** Keeps one seam within its budget. */

@@ -126,7 +126,9 @@ class ReplayDaemon implements Disposable, TimerHandler {
       ? [CODE.ok, "the recording was played to its end"] as const
       : [CODE["shutting-down"], "the replay was stopped"] as const;
     for (const { id } of listener.controls.values()) {
-      core.bus.error(SOURCE.CORE, NO_ENDPOINT, id, 0, code, 0, text);
+      const event = core.bus.errorEvent(SOURCE.CORE, NO_ENDPOINT, code, 0, text);
+      event.origin = id;
+      core.bus.up(event);
     }
     core.turn(loop.clock.nowNs());
     for (const slot of [...core.fanOut.controls.values()]) core.leave(slot, "the replay is over");

@@ -2,6 +2,8 @@
  * Admission against the protocol's sentence, said plainly: every kind, operation, capability set, mask, lease
  * and token, exhaustively or at random.
  */
+import type { Kind } from "../../src/event/kind.ts";
+import type { Source } from "../../src/event/source.ts";
 import { assertEquals } from "@std/assert";
 import { fullGrant, type Grant, maskOf } from "../../src/access/grant.ts";
 import { LeaseTable } from "../../src/access/lease_table.ts";
@@ -9,7 +11,7 @@ import { PUBLISHABLE, UP_CAPS } from "../../src/access/requirement.ts";
 import { judge } from "../../src/core/admission.ts";
 import { ControlSlot } from "../../src/core/control_slot.ts";
 import { subscriptionOf } from "../../src/access/subscription.ts";
-import type { ControlId } from "../../src/base/ids.ts";
+import type { ControlId, EndpointId } from "../../src/base/ids.ts";
 import { EventPool } from "../../src/event/transfer_event.ts";
 import { withSeed } from "../fixtures/seeded_random.ts";
 
@@ -86,17 +88,26 @@ function actual(s: Situation, endpoint: number): [code: number, token: number, m
   };
   const cls = Math.max(0, needOf(s.kind, s.word).cls) as 0 | 1 | 2;
   // Other slots are somebody's, too: they must not matter.
-  for (const c of [0, 1, 2] as const) leases.acquire(endpoint ^ 3, c, { id: ME, grant }, 0, 0, 0);
+  for (const c of [0, 1, 2] as const) {
+    leases.acquire(
+      (endpoint ^ 3) as EndpointId,
+      c,
+      { id: ME, grant },
+      0,
+      0,
+      0,
+    );
+  }
   if (s.lease !== "free") {
     const id = s.lease === "other" ? OTHER : ME;
-    leases.acquire(endpoint, cls, { id, grant }, 0, 0, 0);
-    if (s.lease === "handover") leases.release(endpoint, cls, ME);
+    leases.acquire(endpoint as EndpointId, cls, { id, grant }, 0, 0, 0);
+    if (s.lease === "handover") leases.release(endpoint as EndpointId, cls, ME);
   }
   const mine = 4;
   const command = pool.acquire();
-  command.kind = s.kind;
+  command.kind = s.kind as Kind;
   command.words[0] = s.word;
-  command.endpoint = endpoint;
+  command.endpoint = endpoint as EndpointId;
   command.token = s.token === "none" ? 0 : s.token === "right" ? mine : 1;
   const code = judge(command, ME, grant, s.attached, leases);
   const { token } = command;
@@ -189,10 +200,10 @@ Deno.test("which UP events a grant and a subscription let through", () => {
       };
       const slot = new ControlSlot(1 as ControlId, control, grant);
       const event = pool.acquire();
-      event.kind = random.below(100);
-      event.source = random.below(7);
+      event.kind = (random.below(100)) as Kind;
+      event.source = (random.below(7)) as Source;
       event.prio = random.below(4);
-      event.endpoint = random.oneIn(8) ? 0xffffffff : random.below(64);
+      event.endpoint = (random.oneIn(8) ? 0xffffffff : random.below(64)) as EndpointId;
       const bit = (mask: { lo: number; hi: number }) =>
         (((BigInt(mask.hi) << 32n) | BigInt(mask.lo)) >> BigInt(event.endpoint) & 1n) === 1n;
       const wantsAll = wanted.lo === 0 && wanted.hi === 0;

@@ -64,6 +64,9 @@ Deno.test("display: one monitor is enough; the command writes PNGs, scaled, to s
   await client.vm("vm", "cont");
   await until("the VM runs", async () => !(await client.frame("vm")).isStopped);
 
+  assertMatch((await vmsig(["ls", ...at])).text, /frame \(vram\),vmhost/);
+  assertMatch((await vmsig(["doctor", ...at])).text, /screen vm .*by vram: the best that is there/);
+
   const none = await vmsig(["screen", "vm", "--head", "1", ...at]);
   assertEquals([none.code, none.text], [1, ""]);
   assertMatch(none.errors, /^vmsig: bad-argument: Cannot take a picture of vm: the VM has 1 head/);

@@ -19,7 +19,7 @@
  * QEMU's own pace.
  * @module
  */
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
 import { INPUT_KIND } from "../../event/body_number.ts";
@@ -347,7 +347,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   // The frame that was being sent will not be.
-  #endFrame(code: number): void {
+  #endFrame(code: Code): void {
     const frame = this.#frame;
     this.#frame = null;
     this.#notches = NaN;

@@ -6,6 +6,7 @@
  * It does not know the time: `daemon/replay_daemon.ts` hands it each event when it is due.
  * @module
  */
+import type { Kind } from "../../event/kind.ts";
 import { CODE } from "../../base/codes.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { VM_OP, VM_STATE_NUMBER } from "../../event/body_number.ts";
@@ -48,7 +49,7 @@ export class ReplaySeam implements Adapter {
   play(recorded: RecordedEvent): void {
     const seat = this.#seat;
     if (seat === null) return;
-    const event = seat.event(recorded.kind);
+    const event = seat.event(recorded.kind as Kind);
     event.prio = recorded.prio;
     event.inline.set(recorded.inline);
     if (recorded.body.length > 0) event.copyBody(recorded.bodyFormat, recorded.body, 0, recorded.body.length);
