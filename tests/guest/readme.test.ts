@@ -127,7 +127,8 @@ class Shell implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     // The shell is its namespace's first process: whatever it started ends with it.
     await this.#input.close().catch(() => {});
-    this.#child.kill("SIGKILL");
+    // It may have ended by itself, when it could not begin: then nobody may be sent a signal.
+    if (!this.#hasEnded) this.#child.kill("SIGKILL");
     await this.#child.status;
     await this.#reading;
     await Deno.remove(this.home, { recursive: true });
