@@ -150,7 +150,7 @@ Deno.test("README: the first five minutes, line by line", async (t) => {
   const said = new Map<string, string>();
   await using shell = await Shell.start();
   for (const command of commands) {
-    await t.step(command.replace(/\s+#.*$/, "").replace(/ \\\n.*$/s, ""), async () => {
+    const isDone = await t.step(command.replace(/\s+#.*$/, "").replace(/ \\\n.*$/s, ""), async () => {
       const from = shell.text.length;
       const { code, text } = await shell.type(command);
       assertEquals(code, 0, text);
@@ -161,6 +161,8 @@ Deno.test("README: the first five minutes, line by line", async (t) => {
       const log = `${shell.home}/vmsigd.log`;
       await until("the VM is found", () => /attached .*name=web\b/.test(Deno.readTextFileSync(log)), WAIT_MS);
     });
+    // What comes next would only fail for the same reason.
+    if (!isDone) return;
   }
   await t.step("and what came of it is what the page says", async () => {
     assertMatch(said.get("vmsig probe") ?? "", /\bweb\b/);
