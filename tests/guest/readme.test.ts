@@ -3,9 +3,11 @@
  * a person types them, in a new home with nothing in it. One VM, one monitor.
  *
  * The daemon discovers whatever QEMU runs on the host, so the shell has processes, /run and a home of its own
- * (namespaces; unshare): VMs of other tests are not seen, and all of it goes with the shell.
+ * (namespaces; unshare): VMs of other tests are not seen, and all of it goes with the shell. Only root may do
+ * that: in a user namespace the folders of root belong to nobody, and no monitor below them is trusted.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Fault } from "../../src/base/fault.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
 import { until } from "../fixtures/daemon_process.ts";
 
@@ -48,10 +50,8 @@ class Shell implements AsyncDisposable {
 
   private constructor(home: string) {
     this.home = home;
-    const isRoot = Deno.uid() === 0;
     this.#child = new Deno.Command("unshare", {
       args: [
-        ...isRoot ? [] : ["--user", "--map-current-user"],
         "--mount",
         "--pid",
         "--fork",
@@ -60,13 +60,12 @@ class Shell implements AsyncDisposable {
         "bash",
         "-c",
         // Root's daemon lives in /run/vmsig. One pipe for all that is said, in the order in which it is.
-        isRoot ? "mount -t tmpfs tmpfs /run && exec bash 2>&1" : "exec bash 2>&1",
+        "mount -t tmpfs tmpfs /run && exec bash 2>&1",
       ],
       cwd: ROOT,
       clearEnv: true,
       env: {
         HOME: home,
-        XDG_RUNTIME_DIR: `${home}/run`,
         PATH: `${home}/bin:${Deno.env.get("PATH") ?? "/usr/bin:/bin"}`,
         NO_COLOR: "1",
       },
@@ -79,8 +78,10 @@ class Shell implements AsyncDisposable {
   }
 
   static async start(): Promise<Shell> {
+    if (Deno.uid() !== 0) {
+      throw new Fault("missing", "Cannot have a shell with processes of its own: this test needs root");
+    }
     const home = await Deno.makeTempDir({ prefix: "vmsig-readme-" });
-    await Deno.mkdir(`${home}/run`, { mode: 0o700 });
     await Deno.mkdir(`${home}/bin`);
     const deno = `'${Deno.execPath()}' run -q -A --no-check --config '${ROOT}deno.json' '${ROOT}main.ts'`;
     const cache = Deno.env.get("DENO_DIR");
@@ -176,6 +177,7 @@ Deno.test("README: the first five minutes, line by line", async (t) => {
     const watched = form(shell.text);
     assert(watched.includes(header), header);
     assert(watched.includes(lines[0] ?? ""), `${lines[0]} of ${watched}`);
+    assert(watched.filter((line) => / VM_LIFECYCLE web /.test(line)).every((line) => lines.includes(line)));
     for (const line of lines) assertMatch(line, /^N [A-Z]+ [A-Z_]+ web /);
   });
 });
