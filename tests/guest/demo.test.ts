@@ -18,6 +18,7 @@ class Running {
   text = "";
   errors = "";
   readonly child: Deno.ChildProcess;
+  #hasEnded = false;
   readonly #done: Promise<void>[];
 
   constructor(cwd: string, args: readonly string[]) {
@@ -33,14 +34,19 @@ class Running {
       collect(this.child.stdout, (text) => (this.text += text)),
       collect(this.child.stderr, (text) => (this.errors += text)),
     ];
+    Promise.all(this.#done).then(() => (this.#hasEnded = true));
   }
 
   async says(text: string): Promise<void> {
-    await until(
-      `${text} is told: ${this.text}${this.errors}`,
-      () => this.text.includes(text),
-      120_000,
-    );
+    try {
+      await until(text, () => {
+        if (this.text.includes(text)) return true;
+        if (this.#hasEnded) throw new Error(`it ended before it said ${text}`);
+        return false;
+      }, 120_000);
+    } catch (error) {
+      throw new Error(`${error}\n${this.text}${this.errors}`);
+    }
   }
 
   async ended(): Promise<number> {
