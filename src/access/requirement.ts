@@ -1,6 +1,6 @@
 /**
  * Which command needs which capability and which lease, and which UP event a grant lets through: tables made
- * from the catalogue, and two small functions over them. The verdict's code is `core/admission.ts`'s.
+ * from the catalogue, and two small functions over them. The code of a refusal is `core/command_rule.ts`'s.
  * @module
  */
 import type { LeaseClass } from "../event/body_number.ts";

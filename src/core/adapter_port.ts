@@ -126,7 +126,7 @@ export interface Seat {
   leaseIsLive(cls: LeaseClass, token: number): boolean;
   /**
    * Sends an audit line of this endpoint. With the ticket of a command of that kind it is that command's: the
-   * core writes none for its verdict.
+   * core writes none for its answer.
    */
   audit(kind: Kind, code: Code, fields: AuditFields): void;
 }

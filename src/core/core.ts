@@ -24,7 +24,7 @@ import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
-import { judge } from "./admission.ts";
+import { judgeCommand } from "./command_rule.ts";
 import { AuditTrail, NO_ENDPOINT } from "./audit_trail.ts";
 import { Bus } from "./bus.ts";
 import { type ContainedFault, FaultBoundary } from "./fault_boundary.ts";
@@ -249,7 +249,7 @@ export class Core implements TurnHook {
     if (command.kind === KIND.CMD_BARRIER) return this.#sendBarrier(slot, command);
     const endpoint = this.#endpoints.get(command.endpoint);
     const attached = endpoint !== null && !endpoint.leaving;
-    const code = judge(command, slot.id, slot.grant, attached, this.leases);
+    const code = judgeCommand(command, slot.id, slot.grant, attached, this.leases);
     if (code !== CODE.ok) return this.#refuse(slot, command, code);
     const isLease = command.source === SOURCE.CORE;
     if (isLease) {

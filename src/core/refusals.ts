@@ -10,7 +10,7 @@ import { KIND } from "../event/kind.ts";
 import { operationName } from "../event/operation_name.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import { denialOf } from "./admission.ts";
+import { denialOf } from "./command_rule.ts";
 import { type AuditEntry, NO_ENDPOINT } from "./audit_trail.ts";
 import { type Bus, REFUSAL } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";

@@ -1,7 +1,7 @@
 /**
- * What a seam tells beyond its budget: the newest of each is kept, and told ten times a second, in order. The
- * first time in a flood that is said, in the log and by an ERROR to who watches; the flood is over when the
- * whole budget is there again.
+ * What a seam tells beyond its budget: the newest of each is kept, and told ten times per second, in order.
+ * The first time in a flood that is said, in the log and by an ERROR to who watches; the flood is over when
+ * the whole budget is there again.
  *
  * Held back are VM_LIFECYCLE and ERROR (by the rule of event/folding.ts) and MEMCTX. A seam's coming and
  * going and the end of a memory context are not: what is kept is told before the former, and a context that

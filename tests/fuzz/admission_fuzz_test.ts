@@ -8,7 +8,7 @@ import { assertEquals } from "@std/assert";
 import { fullGrant, type Grant, maskOf } from "../../src/access/grant.ts";
 import { LeaseTable } from "../../src/access/lease_table.ts";
 import { PUBLISHABLE, UP_CAPS } from "../../src/access/requirement.ts";
-import { judge } from "../../src/core/admission.ts";
+import { judgeCommand } from "../../src/core/command_rule.ts";
 import { ControlSlot } from "../../src/core/control_slot.ts";
 import { subscriptionOf } from "../../src/access/subscription.ts";
 import type { ControlId, EndpointId } from "../../src/base/ids.ts";
@@ -111,7 +111,7 @@ function actual(s: Situation, endpoint: number): [code: number, token: number, m
   command.words[0] = s.word;
   command.endpoint = endpoint as EndpointId;
   command.token = s.token === "none" ? 0 : s.token === "right" ? mine : 1;
-  const code = judge(command, ME, grant, s.attached, leases);
+  const code = judgeCommand(command, ME, grant, s.attached, leases);
   const { token } = command;
   command.release();
   return [code, token, mine];

@@ -3,7 +3,7 @@
  * and a frame is done when QEMU has acknowledged all.
  *
  * Pace, measured with Debian's cloud kernel under TCG on two cores, 2,000 key transitions a run, one a
- * command: QEMU 7.2 itself carries out 1,500 to 1,900 such commands a second (950 to 1,150 beside other
+ * command: QEMU 7.2 itself carries out 1,500 to 1,900 such commands per second (950 to 1,150 beside other
  * load), however many are under way, because it reads its monitor at 3 us a byte; one alone takes 0.5 ms.
  * Virtio and PS/2 keyboards lost nothing at that pace on a quiet machine; on a loaded one a reader in the
  * guest lost events of its kernel buffer. Hence the pace of step_pace.ts between steps, {@linkcode

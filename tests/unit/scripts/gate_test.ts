@@ -52,9 +52,9 @@ const CASES: readonly Spoiled[] = [
   {
     what: "a capability nobody can be granted",
     file: UP,
-    change: inRow("AUDIT", "CAP.AUDIT", "0x2000"),
+    change: inRow("AUDIT", "CAP.AUDIT", "0x20000000"),
     check: TABLES,
-    told: String.raw`^${UP}:ROW: AUDIT: 0x2000 has a capability that nobody can be granted$`,
+    told: String.raw`^${UP}:ROW: AUDIT: 0x20000000 has a capability that nobody can be granted$`,
   },
   {
     what: "a retired capability",

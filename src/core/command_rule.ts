@@ -24,7 +24,7 @@ import type { TransferEvent } from "../event/transfer_event.ts";
  * @param leases the lease machine
  * @returns 0, or the code to refuse with
  */
-export function judge(
+export function judgeCommand(
   command: TransferEvent,
   controlId: number,
   grant: Grant,
