@@ -131,12 +131,15 @@ export function paintPicture(frame: Uint8Array, { bytes, stride, rects, data }: 
 export function pictureOf(value: unknown): RecordedPicture | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const picture = value as RecordedPicture;
-  const { head, width, height, stride, format, flags, frameId, timestampNs, bytes, whole, rects, data } = picture;
-  const isSound = isWithin(head, 0, MAX_HEADS - 1) && isWithin(width, 1, 0xffff) && isWithin(height, 1, 0xffff) &&
+  const { head, width, height, stride, format, flags, frameId, timestampNs, bytes, whole, rects, data } =
+    picture;
+  const isSound = isWithin(head, 0, MAX_HEADS - 1) && isWithin(width, 1, 0xffff) &&
+    isWithin(height, 1, 0xffff) &&
     isWithin(bytes, 1, MAX_VGPU_SLOT_BYTES) && isWithin(stride, 1, bytes) && bytes % stride === 0 &&
     isWithin(format, 0, 0xffff) && isWithin(flags, 0, 0xffff) &&
     isWithin(frameId, 1, Number.MAX_SAFE_INTEGER) && isWithin(timestampNs, 0, Number.MAX_SAFE_INTEGER) &&
-    typeof whole === "boolean" && data instanceof Uint8Array && Array.isArray(rects) && rects.length % 4 === 0 &&
+    typeof whole === "boolean" && data instanceof Uint8Array && Array.isArray(rects) &&
+    rects.length % 4 === 0 &&
     rects.length <= 4 * MAX_RECTS;
   if (!isSound) return undefined;
   let area = 0;

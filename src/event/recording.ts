@@ -11,7 +11,7 @@ import { INLINE_BYTES, MAX_BODY_BYTES, MAX_ENDPOINTS } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
 import { CLASS, KIND, kindClass, kindName } from "./kind.ts";
 import { memoryOf, pictureOf, type RecordedMemory, type RecordedPicture } from "./recorded_picture.ts";
-import { SOURCE_MAX } from "./source.ts";
+import { SOURCE, SOURCE_MAX } from "./source.ts";
 
 /** What the header's `format` says. */
 export const RECORDING_FORMAT = "vmsig-recording";
@@ -170,17 +170,29 @@ function eventOf(value: unknown, index: number): RecordingItem {
     isBelow(tsNs, 2 ** 53) && inline instanceof Uint8Array && inline.length === INLINE_BYTES &&
     isBelow(bodyFormat, 3) && isBelow(fds, 9) && body instanceof Uint8Array && body.length <= MAX_BODY_BYTES;
   if (!isSound) return bad;
-  const event = { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat, body, fds } as RecordedEvent;
+  const event = {
+    kind,
+    source,
+    prio,
+    endpoint,
+    seq,
+    corr,
+    tsNs,
+    inline,
+    bodyFormat,
+    body,
+    fds,
+  } as RecordedEvent;
   return keptOf(event, value) ?? bad;
 }
 
 /** An event with what was kept in place of its descriptors; undefined when that is not valid. */
 function keptOf(event: RecordedEvent, value: Record<string, unknown>): RecordingItem | undefined {
-  if (event.kind === KIND.FRAME_RING && value["picture"] !== undefined) {
+  if (event.kind === KIND.FRAME_RING && event.source === SOURCE.FRAME && value["picture"] !== undefined) {
     const picture = pictureOf(value["picture"]);
     return picture && { type: "event", event: { ...event, picture } };
   }
-  if (event.kind === KIND.MEMCTX && value["memory"] !== undefined) {
+  if (event.kind === KIND.MEMCTX && event.source === SOURCE.MEMCTX && value["memory"] !== undefined) {
     const memory = memoryOf(value["memory"]);
     return memory && { type: "event", event: { ...event, memory } };
   }

@@ -112,7 +112,12 @@ to a control, and shows both.`,
     }
     if (broken !== undefined) throw broken;
     await frames[Symbol.asyncDispose]();
-    report(call, path, { events, bytes: file.totalBytes, pictures: frames.count, copies: [...copies.values()] });
+    report(call, path, {
+      events,
+      bytes: file.totalBytes,
+      pictures: frames.count,
+      copies: [...copies.values()],
+    });
   },
 };
 

@@ -90,7 +90,8 @@ export class FrameRecorder implements AsyncDisposable {
 
   #keep(frame: Frame, before: Frame | undefined): void {
     const { file } = this.#options;
-    const whole = (): Uint8Array => encode(frame, [[0, 0, frame.stride, frame.bytes.length / frame.stride]], true);
+    const whole = (): Uint8Array =>
+      encode(frame, [[0, 0, frame.stride, frame.bytes.length / frame.stride]], true);
     if (before === undefined || !isSameShape(before, frame)) file.append(whole());
     else if (this.#begun.get(keyOf(frame)) !== file.begun) file.append(whole());
     else file.append(encode(frame, changedRects(before.bytes, frame.bytes, frame.stride), false), whole);

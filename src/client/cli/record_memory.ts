@@ -57,7 +57,9 @@ export async function copyMemory(
     for (let at = 0; at + SEGMENT_BYTES <= body.length; at += SEGMENT_BYTES) {
       const bytes = readU64(view, at + 16);
       const fdIndex = view.getUint32(at + 24, true);
-      if (fdIndex >= event.fdCount) throw new Fault("protocol-error", "its context names a file that did not come");
+      if (fdIndex >= event.fdCount) {
+        throw new Fault("protocol-error", "its context names a file that did not come");
+      }
       const placed = await copy.segment(event.fd(fdIndex), readU64(view, at + 8), bytes);
       writeU64(view, at + 8, placed);
       view.setUint32(at + 24, 0, true);
@@ -75,7 +77,9 @@ export async function copyMemory(
     if (!(error instanceof Fault)) removeIfThere(path);
     else if (error.code === "interrupted" || error.code === "protocol-error") removeIfThere(path);
     const code = error instanceof Fault ? error.code : "refused";
-    throw new Fault(code, `Cannot copy the memory of ${name} to ${path}: ${messageOf(error)}`, { cause: error });
+    throw new Fault(code, `Cannot copy the memory of ${name} to ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
