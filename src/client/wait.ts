@@ -58,8 +58,8 @@ interface Waiting {
  *
  * The client needs the sources of what it waits for in its subscription: FRAME and VMHOST for the screen,
  * VMHOST for states, MEMCTX for processes and `ready`. A process is waited for by a client that has not given
- * the VM's context to an earlier stream. A VM that is not there yet is waited for by `ready` alone: a name with
- * a slip in it would be waited for as well.
+ * the VM's context to an earlier stream. A VM that is not there yet is waited for by `ready` alone: a name
+ * with a slip in it would be waited for as well.
  *
  * @example
  * ```ts
