@@ -6,8 +6,8 @@
 #   arrives at once.
 # Found: the queue behind send-key and VNC keys is timed by the VM's clock, which the snapshot sets back, and
 #   is itself no part of the snapshot. A key that is down at the load is released in the restored guest only
-#   when the clock has come to where it was, and every later send-key and VNC key waits behind it, with
-#   success. input-send-event is not held up.
+#   when the clock has come to where it was, and every later send-key waits behind it, with success (VNC keys
+#   use the same queue). input-send-event is not held up.
 # Versions: QEMU 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3). Seen 2026-11-28.
 # Seen: 20 s after the snapshot, loaded with no key under way: a comes, and goes after 0 s
 #   loaded while x was down for 1 s; 8 s later: x released False, y pressed False, z by input-send-event

@@ -9,7 +9,7 @@
 # Seen: record: a -> {}, delivered ['a']
 #   play: b -> {}, send-key c -> {}, delivered ['a']
 # Matters to: debuggers and test tools that attach to a VM by its monitor: the guest looks deaf.
-# Instead: ask query-replay first: mode `play` means that input, and everything else from outside, is ignored.
+# Instead: ask query-replay first: mode `play` means that input is ignored.
 set -euo pipefail
 skip() { echo "SKIP: $1"; exit 77; }
 changed() { if [ "$?" = 124 ]; then skip "took too long here"; fi; echo "CHANGED: $1"; exit 1; }

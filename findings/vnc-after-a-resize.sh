@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# After a mode change QEMU's VNC server sends a viewer two whole pictures for one request, or none at all, by
-# what is on the new screen.
+# After a mode change QEMU's VNC server sends two whole pictures to a viewer that waits for one, or none at
+# all, by what is on the new screen.
 #
 # Expected: after the DesktopSize rectangle one picture of the new size follows for each request, the standing
 #   one or a new one.
