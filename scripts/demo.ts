@@ -1,40 +1,47 @@
 /**
  * The demonstration: a small real Linux guest under TCG, the daemon beside it, and a scripted control that
- * sees and steers it through the bus. Everything that it starts is its own and is gone at the end, also after
- * Ctrl-C. scripts/demo sets up what it needs and runs it.
+ * sees and steers it through the bus, by the one monitor that its QEMU has. Everything that it starts is its
+ * own and is gone at the end, also after Ctrl-C. scripts/demo sets up what it needs and runs it.
+ *
+ *     scripts/demo          the tour
+ *     scripts/demo guest    prints a file for QEMU's -readconfig that boots the tour's guest, and no more
  * @module
  */
 import { exitCodeOf, Fault, messageOf } from "../src/base/fault.ts";
-import { type Client, connect, keyName, takeInput } from "../src/client/mod.ts";
+import { type Client, connect, takeInput, waitFor } from "../src/client/mod.ts";
 import { EventLine } from "../src/client/cli/event_line.ts";
 import { standardOutput } from "../src/client/cli/output.ts";
 import { EAGER } from "./build/compile.ts";
+import { DEMO_GUEST, guestConfig } from "./demo_guest.ts";
 import { type Qemu, startGuest } from "../tests/guest/qemu.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const NAME = "demo";
 /** Where the guest's screen is saved, in the current folder: the one thing that stays. */
 const PICTURE = "vmsig-demo.png";
+/** What is typed. */
+const WORDS = "Hello, guest!";
+/** Only a hang is slower than this. */
+const WAIT_MS = 120_000;
 
 /** One aligned line. */
 function show(what: string, detail: string): void {
   console.log(`${what.padEnd(12)} ${detail}`);
 }
 
-/** Boots the guest that everything is shown on: 512 MiB of shared RAM, a keyboard, a tablet and a screen. */
+/** More lines of what was shown last. */
+function showLines(lines: readonly string[]): void {
+  for (const line of lines) console.log(`${" ".repeat(13)}${line}`);
+}
+
+/** Boots the guest: 512 MiB of shared RAM, a keyboard, a tablet, a standard VGA and one monitor. */
 async function bootGuest(): Promise<Qemu> {
   const started = performance.now();
-  const vm = await startGuest({
-    programs: ["evrec", "procs"],
-    devices: ["virtio-input", "pvpanic"],
-    extraArgs: ["-vga", "std"],
-    qmpSockets: 2,
-    name: NAME,
-  });
+  const vm = await startGuest({ ...DEMO_GUEST, devices: ["virtio-input"], name: NAME });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   show(
     "guest",
-    `Linux ${vm.agent.release}, q35, 512 MiB, booted in ${seconds} s (QEMU is process ${vm.pid}, under TCG)`,
+    `Linux ${vm.agent.release}, q35, 512 MiB, one monitor, booted in ${seconds} s (QEMU is process ${vm.pid}, under TCG)`,
   );
   return vm;
 }
@@ -96,7 +103,7 @@ class Daemon implements AsyncDisposable {
   }
 }
 
-/** Prints every event as it comes, and counts them. */
+/** Prints events as they come, and counts them. Those of the screen come with each look: they only count. */
 class Narrator {
   readonly counts = new Map<string, number>();
   readonly #done: Promise<void>;
@@ -111,7 +118,7 @@ class Narrator {
       using held = event;
       if (held.kindName === "AUDIT") continue;
       this.counts.set(held.kindName, (this.counts.get(held.kindName) ?? 0) + 1);
-      lines.print(held);
+      if (held.sourceName !== "FRAME") lines.print(held);
     }
   }
 
@@ -137,40 +144,40 @@ async function steer(client: Client, vm: Qemu): Promise<void> {
   show("guest", "is up again after the reset");
 }
 
-/** Types into the guest, and shows what its kernel received. */
-async function type(client: Client, vm: Qemu): Promise<void> {
-  const text = "Hello, guest!";
-  const recorder = await vm.agent.start("evrec", "--late");
-  await recorder.lineMatching(/^device .*[Kk]eyboard/);
-  show("control", `takes the input lease, and types "${text}"`);
+/** Types into the guest's shell, and waits until its answer is on the screen. */
+async function type(client: Client): Promise<void> {
+  const prompt = await waitFor(client, NAME, { text: /^guest#/m }, { timeoutMs: WAIT_MS });
+  show("wait", `the shell's prompt was on the screen after ${Math.round(prompt.afterMs)} ms`);
+  show("control", `takes the input lease, and types "echo ${WORDS}"`);
+  const answer = new RegExp(`^${WORDS}`, "m");
   {
     await using input = await takeInput(client, NAME);
-    await input.type(text);
+    await input.type(`echo ${WORDS}\n`);
   }
-  const received: string[] = [];
-  const presses = text.length + [...text].filter((c) => /[A-Z!]/.test(c)).length;
-  while (received.length < presses) {
-    // A line is "event3 TYPE CODE VALUE": type 1 is a key, value 1 its press.
-    const line = await recorder.line();
-    if (line === undefined) throw new Error("the guest's recorder ended");
-    const code = /^event\d+ 1 (\d+) 1$/.exec(line)?.[1];
-    if (code !== undefined) received.push(keyName(Number(code)) ?? code);
+  const { afterMs } = await waitFor(client, NAME, { text: answer }, { timeoutMs: WAIT_MS });
+  show("wait", `the guest's answer was on the screen ${Math.round(afterMs)} ms later`);
+}
+
+/** Saves the guest's screen, and reads it as text. */
+async function look(daemon: Daemon): Promise<void> {
+  const picture = await vmsig(daemon, ["screen", NAME, "-o", PICTURE]);
+  show("screen", `a picture: ${picture.trimEnd()}`);
+  const text = (await vmsig(daemon, ["screen", NAME, "--text"])).trimEnd().split("\n");
+  if (!text.includes(`guest# echo ${WORDS}`) || !text.includes(WORDS)) {
+    throw new Error(`what was typed is not on the screen: ${JSON.stringify(text)}`);
   }
-  await recorder.kill();
-  show("guest", `its kernel received the keys ${received.join(" ")}`);
+  show("screen", "its text, exact, without guessing at pixels:");
+  showLines(text.map((line) => `| ${line}`));
 }
 
 /** Shows the guest's processes, read out of its memory from the host. */
 async function lookInside(daemon: Daemon): Promise<void> {
-  const listing = await vmsig(daemon, ["mem", NAME, "ps"]);
-  const rows = listing.trimEnd().split("\n");
+  const rows = (await vmsig(daemon, ["mem", NAME, "ps"])).trimEnd().split("\n");
   show(
     "memory",
     `${rows.length - 1} processes, read out of the guest's RAM without an agent in it; those of the user:`,
   );
-  for (const [i, row] of rows.entries()) {
-    if (i === 0 || !row.includes("[")) console.log(`${" ".repeat(13)}${row}`);
-  }
+  showLines(rows.filter((row, i) => i === 0 || !row.includes("[")));
 }
 
 /** Runs one of the commands, as a person would, and gives its output. */
@@ -189,10 +196,9 @@ async function tour(vm: Qemu, daemon: Daemon): Promise<void> {
   const client = await connect({ socket: daemon.socket, name: "demo" });
   const narrator = new Narrator(client);
   await steer(client, vm);
-  await type(client, vm);
+  await type(client);
+  await look(daemon);
   await lookInside(daemon);
-  await vmsig(daemon, ["screen", NAME, "-o", PICTURE, "--source", "auto"]);
-  show("screen", `saved as ${PICTURE}`);
   await client.close();
   await narrator.done;
   const total = [...narrator.counts.values()].reduce((sum, count) => sum + count, 0);
@@ -219,7 +225,9 @@ async function demo(): Promise<void> {
   }
   show(
     "summary",
-    `${((performance.now() - started) / 1000).toFixed(1)} s in all; guest, daemon and files are gone`,
+    `${
+      ((performance.now() - started) / 1000).toFixed(1)
+    } s in all; guest, daemon and their files are gone, ${PICTURE} stays`,
   );
 }
 
@@ -227,8 +235,14 @@ globalThis.addEventListener("unhandledrejection", (event) => {
   // The narrator's, when the daemon goes in the middle: the tour's own error is the one to tell.
   event.preventDefault();
 });
+const [what, ...rest] = Deno.args;
+if (rest.length > 0 || (what !== undefined && what !== "guest")) {
+  console.error("usage: scripts/demo [guest]");
+  Deno.exit(2);
+}
 try {
-  await demo();
+  if (what === "guest") console.log(await guestConfig());
+  else await demo();
 } catch (error) {
   console.error(`vmsig: ${error instanceof Fault ? `${error.code}: ` : ""}${messageOf(error)}`);
   Deno.exit(exitCodeOf(error));

@@ -104,8 +104,12 @@ bundler() {
 case "${1:-base}" in
   base) base ;;
   demo) base; guest cloud ;;
-  # The control in Python (tests/python) and the rights of other users (setpriv) are the tests' alone.
-  guest) base; need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; guest cloud generic ;;
+  # The control in Python (tests/python), the rights of other users (setpriv) and a scrape of the metrics
+  # (curl) are the tests' alone.
+  guest)
+    base
+    need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; need_apt curl curl
+    guest cloud generic ;;
   compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort; bundler ;;
   *) printf 'usage: scripts/setup.sh base|demo|guest|compile\n' >&2; exit 2 ;;
 esac

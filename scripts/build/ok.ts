@@ -101,6 +101,7 @@ function allSteps(quick: boolean): Step[] {
     check("lint", ["lint"]),
     check("check", ["check"], 120),
     check("layers", ["run", "-A", "scripts/build/layers.ts"]),
+    check("tables", ["run", "-A", "scripts/build/tables.ts"]),
     check("pages", ["run", "-A", "scripts/build/pages.ts"]),
     check("comments", ["run", "-A", "scripts/build/comments.ts"]),
     check("docs", ["doc", "--lint", ...documentedFiles()]),
@@ -135,13 +136,15 @@ async function runPart(step: Step, index: number, endMs: number, reports: string
   });
   const { code, stdout, stderr } = await command.output();
   const counts = step.isTest ? await junitCounts(report) : { passed: 0, failed: 0 };
-  // A test file that does not load, or a run that was ended, is a failure that no report counts.
+  // A test file that does not load, or a run that was ended or crashed, is a failure that no report counts.
   const failed = code !== 0 && counts.failed === 0 ? 1 : counts.failed;
   let told = "";
   if (failed > 0) {
     const decoder = new TextDecoder();
     told = `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trimEnd();
-    if (code === 124 || code === 137) {
+    if (code > 128 && code !== 137) {
+      told += `\nvmsig: refused: ${step.name} (${part.at(-1)}) was ended by signal ${code - 128}`;
+    } else if (code === 124 || code === 137) {
       told += `\nvmsig: timed-out: ${step.name} (${part.at(-1)}) took longer than ${limitSeconds} s`;
     }
   }

@@ -4,11 +4,11 @@
  *
  *     deno run -q -P=script scripts/controls/screenshot_on_change.ts ENDPOINT [SOCKET]
  *
- * It works on every VM with a display, whatever shows it (the guest's own producer, video memory, VNC, QEMU's
- * screendump), and needs the capabilities roster and frame. Pictures are made only while it runs.
+ * It works on every VM that has a display: the daemon takes the pictures, in the best way that the VM offers,
+ * while this runs. It needs the capabilities observe, roster and frame.
  * @module
  */
-import { connect, runScript } from "../../src/client/mod.ts";
+import { connect, Fault, runScript } from "../../src/client/mod.ts";
 import { encodePng } from "../../src/vgpu/png.ts";
 
 const [ref, socket] = Deno.args;
@@ -24,10 +24,21 @@ await runScript("screenshot_on_change", async () => {
     ...(socket === undefined ? {} : { socket }),
   });
   const name = client.roster.nameOf(await client.endpoint(ref));
+  let before: Uint8Array | undefined;
   let shots = 0;
+
   for await (const frame of client.frames(ref, { perSecond: 1 })) {
+    const picture = frame.picture();
+    // A source that was lost and found again, or a guest's own producer, may tell of a picture as it was.
+    if (before !== undefined && isSame(before, picture.rgba)) continue;
+    before = picture.rgba;
     const path = `${name}-${String(++shots).padStart(4, "0")}.png`;
-    await Deno.writeFile(path, encodePng(frame.picture()));
+    await Deno.writeFile(path, encodePng(picture));
     console.log(`${path}: ${frame.width} x ${frame.height}, frame ${frame.frameId}`);
   }
+  throw new Fault("unreachable", "Cannot go on: the daemon has gone");
 });
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

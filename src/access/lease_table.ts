@@ -9,6 +9,7 @@
  * one counter: they grow with every grant and are never reused while the daemon runs.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { assert } from "../base/assert.ts";
 import { NEVER } from "../base/clock.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
@@ -27,7 +28,7 @@ export interface LeaseParty {
 export type ArbitrationDecision = "deny" | "preempt";
 /** Called only against a live owner. */
 export type ArbitrationPolicy = (
-  endpoint: number,
+  endpoint: EndpointId,
   cls: LeaseClass,
   incumbent: Grant,
   contender: Grant,
@@ -57,7 +58,7 @@ export type AcquireOutcome =
     readonly displaced: Successor | null;
   };
 
-/** Who gets a slot when its finalization is done. */
+/** Who wants a slot, or gets it when its finalization is done. */
 export interface Successor {
   /** Who waits. */
   readonly party: LeaseParty;
@@ -104,7 +105,7 @@ export class LeaseTable {
   /**
    * Whether `token` is the live lease of (endpoint, class): held, not in handover. Called on the hot path.
    */
-  isLive(endpoint: number, cls: number, token: number): boolean {
+  isLive(endpoint: EndpointId, cls: LeaseClass, token: number): boolean {
     const slot = this.#slot(endpoint, cls);
     return token !== 0 && slot.token === token && slot.owner !== null;
   }
@@ -112,18 +113,18 @@ export class LeaseTable {
   /**
    * The token under which a control owns (endpoint, class) now; 0 when it does not. Called on the hot path.
    */
-  tokenOf(endpoint: number, cls: number, controlId: number): number {
+  tokenOf(endpoint: EndpointId, cls: LeaseClass, controlId: number): number {
     const slot = this.#slot(endpoint, cls);
     return slot.owner !== null && slot.owner.id === controlId ? slot.token : 0;
   }
 
   /** The live owner, or null. */
-  ownerOf(endpoint: number, cls: number): LeaseParty | null {
+  ownerOf(endpoint: EndpointId, cls: LeaseClass): LeaseParty | null {
     return this.#slot(endpoint, cls).owner;
   }
 
   /** Whether a finalization is under way. */
-  inHandover(endpoint: number, cls: number): boolean {
+  inHandover(endpoint: EndpointId, cls: LeaseClass): boolean {
     return this.#slot(endpoint, cls).handover;
   }
 
@@ -135,14 +136,13 @@ export class LeaseTable {
    *   `revoked` is not 0 the caller tells that owner and starts the finalization
    */
   acquire(
-    endpoint: number,
+    endpoint: EndpointId,
     cls: LeaseClass,
-    party: LeaseParty,
-    corr: number,
-    ttlMs: number,
+    candidate: Successor,
     nowNs: number,
   ): AcquireOutcome {
     const slot = this.#slot(endpoint, cls);
+    const { party, ttlMs } = candidate;
     if (slot.owner !== null) {
       if (slot.owner.id === party.id) {
         this.#withTtl += (ttlMs > 0 ? 1 : 0) - (slot.ttlMs > 0 ? 1 : 0);
@@ -155,15 +155,15 @@ export class LeaseTable {
       }
       const revoked = slot.owner.id;
       const token = this.#end(slot);
-      slot.successor = { party, corr, ttlMs };
+      slot.successor = candidate;
       return { kind: "handover", revoked, token, displaced: null };
     }
-    if (slot.handover) return this.#queue(endpoint, cls, slot, { party, corr, ttlMs });
+    if (slot.handover) return this.#queue(endpoint, cls, slot, candidate);
     return this.#grant(slot, party, ttlMs, nowNs);
   }
 
   /** The owner gives it up: a handover begins. False when `controlId` does not own it. */
-  release(endpoint: number, cls: LeaseClass, controlId: number): boolean {
+  release(endpoint: EndpointId, cls: LeaseClass, controlId: number): boolean {
     const slot = this.#slot(endpoint, cls);
     if (slot.owner === null || slot.owner.id !== controlId) return false;
     this.#end(slot);
@@ -171,7 +171,7 @@ export class LeaseTable {
   }
 
   /** Takes the waiting successor out of a handover: it will not get the slot. Null when none waits. */
-  dismiss(endpoint: number, cls: LeaseClass): Successor | null {
+  dismiss(endpoint: EndpointId, cls: LeaseClass): Successor | null {
     const slot = this.#slot(endpoint, cls);
     const { successor } = slot;
     slot.successor = null;
@@ -184,7 +184,7 @@ export class LeaseTable {
    * @returns the new owner with its token and corr, or null
    */
   finalized(
-    endpoint: number,
+    endpoint: EndpointId,
     cls: LeaseClass,
     nowNs: number,
   ): { readonly successor: Successor; readonly token: number } | null {
@@ -207,13 +207,13 @@ export class LeaseTable {
    */
   withdraw(
     controlId: number,
-    filter: (endpoint: number, cls: LeaseClass) => boolean,
-    ended: (endpoint: number, cls: LeaseClass, token: number) => void,
-    dismissed: (endpoint: number, cls: LeaseClass, successor: Successor) => void,
+    filter: (endpoint: EndpointId, cls: LeaseClass) => boolean,
+    ended: (endpoint: EndpointId, cls: LeaseClass, token: number) => void,
+    dismissed: (endpoint: EndpointId, cls: LeaseClass, successor: Successor) => void,
   ): void {
     for (let index = 0; index < this.#slots.length; index++) {
       const slot = this.#slots[index] as Slot;
-      const endpoint = Math.floor(index / LEASE_CLASS_COUNT);
+      const endpoint = Math.floor(index / LEASE_CLASS_COUNT) as EndpointId;
       const cls = (index % LEASE_CLASS_COUNT) as LeaseClass;
       const { successor } = slot;
       if (successor !== null && successor.party.id === controlId && filter(endpoint, cls)) {
@@ -249,19 +249,19 @@ export class LeaseTable {
   /** Ends every lease whose ttl ran out; `ended` is called for each, a handover has begun there. */
   expire(
     nowNs: number,
-    ended: (endpoint: number, cls: LeaseClass, token: number, owner: number) => void,
+    ended: (endpoint: EndpointId, cls: LeaseClass, token: number, owner: number) => void,
   ): void {
     for (let index = 0; index < this.#slots.length; index++) {
       const slot = this.#slots[index] as Slot;
       if (slot.owner === null || slot.ttlMs === 0) continue;
       if (slot.seenNs + slot.ttlMs * 1_000_000 > nowNs) continue;
       const owner = slot.owner.id;
-      const endpoint = Math.floor(index / LEASE_CLASS_COUNT);
+      const endpoint = Math.floor(index / LEASE_CLASS_COUNT) as EndpointId;
       ended(endpoint, (index % LEASE_CLASS_COUNT) as LeaseClass, this.#end(slot), owner);
     }
   }
 
-  #slot(endpoint: number, cls: number): Slot {
+  #slot(endpoint: EndpointId, cls: LeaseClass): Slot {
     return this.#slots[endpoint * LEASE_CLASS_COUNT + cls] as Slot;
   }
 
@@ -289,7 +289,7 @@ export class LeaseTable {
     return { kind: "granted", token: slot.token, ttlMs };
   }
 
-  #queue(endpoint: number, cls: LeaseClass, slot: Slot, successor: Successor): AcquireOutcome {
+  #queue(endpoint: EndpointId, cls: LeaseClass, slot: Slot, successor: Successor): AcquireOutcome {
     const waiting = slot.successor;
     if (waiting === null) {
       slot.successor = successor;

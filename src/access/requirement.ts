@@ -1,8 +1,9 @@
 /**
  * Which command needs which capability and which lease, and which UP event a grant lets through: tables made
- * from the catalogue, and two small functions over them. The verdict's code is `core/admission.ts`'s.
+ * from the catalogue, and two small functions over them. The code of a refusal is `core/command_rule.ts`'s.
  * @module
  */
+import type { LeaseClass } from "../event/body_number.ts";
 import { ROWS } from "../event/catalogue.ts";
 import { KIND_MAX } from "../event/kind.ts";
 import type { KindRow, Need } from "../event/kind_row.ts";
@@ -15,7 +16,9 @@ export { CAP_OF_CLASS } from "../event/lease_class.ts";
 /** A command's capability when its operation is out of range: no bit, bad-argument. */
 export const BAD_OPERATION = 0;
 /** "No lease needed". */
-export const NO_LEASE_CLASS: number = -1;
+export const NO_LEASE_CLASS: -1 = -1;
+/** A class of lease, or {@linkcode NO_LEASE_CLASS}. */
+export type LeaseClassOrNone = LeaseClass | typeof NO_LEASE_CLASS;
 
 const NOT_BY_CLASS = -1;
 /** DOWN kind to its capabilities, where they depend on the kind alone. */
@@ -96,8 +99,8 @@ export function losesCommands(source: Source, before: number, after: number): bo
 }
 
 /** The class of lease that a command must be sent under, or {@linkcode NO_LEASE_CLASS}. */
-export function leaseClassFor(command: TransferEvent): number {
+export function leaseClassFor(command: TransferEvent): LeaseClassOrNone {
   const operations = OPERATIONS[command.kind];
-  if (operations === undefined) return DOWN_LEASE[command.kind] ?? NO_LEASE_CLASS;
+  if (operations === undefined) return (DOWN_LEASE[command.kind] ?? NO_LEASE_CLASS) as LeaseClassOrNone;
   return operations[command.words[0] as number]?.lease ?? NO_LEASE_CLASS;
 }

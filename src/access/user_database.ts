@@ -3,7 +3,7 @@
  * groups that a process was given otherwise are not seen, and neither are users of a directory service (give
  * their uid in the rule).
  *
- * It reads no file: the reader is injected, and asked again at each look, at most once a second.
+ * It reads no file: the reader is injected, and asked again at each look, at most once per second.
  *
  * A read that failed (no descriptors, no permission) and a text that is cut off never count as "nobody": the
  * tables of the last good read stay, which is told once, and while there never was one nothing is known

@@ -17,7 +17,7 @@ export type Branded<Kind extends string> = number & { readonly [brand]: Kind };
 /** Number of an endpoint (one VM), 0 to 63. */
 export type EndpointId = Branded<"EndpointId">;
 /** The endpoint's number of an event that concerns none, as it travels. */
-export const NO_ENDPOINT = 0xffffffff;
+export const NO_ENDPOINT: EndpointId = 0xffffffff as EndpointId;
 /** Number of a control, from 1; 0 is nobody. */
 export type ControlId = Branded<"ControlId">;
 /** Guest virtual address, signed as the module's text says. */

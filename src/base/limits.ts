@@ -17,6 +17,8 @@ export const MAX_BODY_BYTES = 65_536;
 export const MAX_FRAME_BYTES: number = FRAME_HEADER_BYTES + MAX_BODY_BYTES;
 /** Heads of one VM's displays that are told apart. */
 export const MAX_HEADS = 16;
+/** Frames of a head that a control may ask for per second. */
+export const MAX_FRAMES_PER_SECOND = 240;
 /** Bytes of the words that come with a CMD_DISPLAY: why a source was chosen, or was lost. */
 export const MAX_DISPLAY_WORDS = 256;
 /** File descriptors in one frame (src/event/PROTOCOL.md). */

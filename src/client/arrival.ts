@@ -10,7 +10,7 @@ import { NO_ENDPOINT } from "../base/ids.ts";
 import { CAP } from "../event/capability.ts";
 import { KIND } from "../event/kind.ts";
 import type { CommandOptions, Session } from "./session.ts";
-import { faultOfCode } from "./verdict.ts";
+import { faultOfCode } from "./command_fault.ts";
 
 const ROSTER_QUIET_MS = 50;
 

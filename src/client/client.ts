@@ -37,7 +37,7 @@ import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
 import type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session, type SessionOptions } from "./session.ts";
-import { faultOfCode, faultOfDenial } from "./verdict.ts";
+import { faultOfCode, faultOfDenial } from "./command_fault.ts";
 
 /** What a VM is told to do. All but `stop`, `cont` and `wakeup` need the POWER lease. */
 export type VmOperation = "stop" | "cont" | "reset" | "powerdown" | "wakeup" | "quit";

@@ -27,7 +27,7 @@ import type { EventStream } from "./event_stream.ts";
 import type { LeaseClassName } from "./lease.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
-import { faultOfCode } from "./verdict.ts";
+import { faultOfCode } from "./command_fault.ts";
 
 /** A context is retained: it comes with the join, unless there is none (yet). */
 const CONTEXT_WAIT_MS = 3000;

@@ -43,6 +43,6 @@ function unreachable(path: string, error: unknown): unknown {
     return fault("it is a socket of another kind; give the control socket's path");
   }
   if (isOsError(error, "EAGAIN")) return fault("it accepts nobody; is it wedged?");
-  if (isOsError(error, "ENOTDIR")) return fault("a part of the path is no directory; give --socket PATH");
+  if (isOsError(error, "ENOTDIR")) return fault("a part of the path is not a directory; give --socket PATH");
   return error;
 }

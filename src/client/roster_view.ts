@@ -2,6 +2,7 @@
  * Who is there, as the retained ROSTER events tell it: one entry an endpoint.
  * @module
  */
+import type { RecordedEndpoint } from "../event/recording.ts";
 import { Fault } from "../base/fault.ts";
 import { NO_ENDPOINT } from "../base/ids.ts";
 import { ROSTER_STATE, ROSTER_STATE_NAMES } from "../event/body_number.ts";
@@ -10,21 +11,8 @@ import type { ClientEvent } from "./client_event.ts";
 
 export { NO_ENDPOINT };
 
-/** One endpoint. */
-export interface RosterEntry {
-  /** Its number. */
-  readonly endpoint: number;
-  /** Its name. */
-  readonly name: string;
-  /** "attaching", "up" or "down". */
-  readonly state: string;
-  /** Names of the seams that are up, in lower case. */
-  readonly seams: readonly string[];
-  /** The VM's process; 0 when there is none. */
-  readonly pid: number;
-  /** The VM's number in the config; 0 when it has none. */
-  readonly vmid: number;
-}
+/** One endpoint, as the roster says; a recording keeps the same of it. */
+export type RosterEntry = RecordedEndpoint;
 
 /** An endpoint by its name or its number. */
 export type EndpointRef = string | number;

@@ -4,6 +4,7 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
+import { MAX_FRAMES_PER_SECOND, MAX_HEADS } from "../base/limits.ts";
 import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
 import { FRAME_REQUEST } from "../event/body_layout.ts";
 import { FRAME_OP } from "../event/body_number.ts";
@@ -25,7 +26,7 @@ export interface FrameOptions extends CommandOptions {
 
 /** How frames are watched. */
 export interface FramesOptions extends FrameOptions {
-  /** Frames per second at most; 10 unless told. */
+  /** Frames per second at most, a whole number from 1 to 240; 10 unless told. */
   readonly perSecond?: number;
 }
 
@@ -58,6 +59,8 @@ const FRAME_TIMEOUT_MS = 20_000;
 const DEFAULT_RATE = 10;
 /** Times that a frame which is just being replaced is taken anew. */
 const MAX_SAMPLES = 100;
+/** The part of a period after which a frame is not too early: frames that come at the rate are not put off. */
+const PACE = 0.9;
 
 /** What is needed of the client. */
 export interface ScreenHome {
@@ -98,6 +101,7 @@ export async function takeFrame(
 ): Promise<Frame> {
   const { head = 0 } = options;
   const what = `take a picture of ${name}`;
+  checkHead(head, what);
   await home.command(KIND.CMD_FRAME, endpoint, what, (event) => fillRequest(event, FRAME_OP.ONCE, head), {
     timeoutMs: FRAME_TIMEOUT_MS,
     ...options,
@@ -109,6 +113,38 @@ export async function takeFrame(
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   throw noFrames(what);
+}
+
+function checkHead(head: number, what: string): void {
+  checkWhole("head", head, { min: 0, max: MAX_HEADS - 1 }, what);
+}
+
+function checkWhole(
+  name: string,
+  value: number,
+  { min, max }: { readonly min: number; readonly max: number },
+  what: string,
+): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new Fault(
+    "bad-argument",
+    `Cannot ${what}: ${name} is ${value}, and must be a whole number from ${min} to ${max}`,
+  );
+}
+
+/** Waits, or until it is interrupted. */
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  if (signal?.aborted === true) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  const wake = () => resolve();
+  signal?.addEventListener("abort", wake, { once: true });
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", wake);
+  }
 }
 
 function noFrames(what: string): Fault {
@@ -132,6 +168,7 @@ export async function readScreenText(
 ): Promise<ScreenText> {
   const { head = 0 } = options;
   const what = `read the screen of ${name}`;
+  checkHead(head, what);
   await home.command(KIND.CMD_FRAME, endpoint, what, (event) => fillRequest(event, FRAME_OP.TEXT, head), {
     timeoutMs: FRAME_TIMEOUT_MS,
     ...options,
@@ -143,7 +180,8 @@ export async function readScreenText(
 }
 
 /**
- * Frames as they come, the present one first; a frame that is replaced before it was taken is left out.
+ * Frames as they come, the present one first; a frame that is replaced before it was taken is left out. The
+ * newest comes once more, marked so, when the VM stands still or goes on.
  *
  * @param name the endpoint's, for messages
  * @throws {Fault} as {@linkcode takeFrame}
@@ -156,6 +194,9 @@ export async function* watchFrames(
 ): AsyncGenerator<Frame, void, void> {
   const { head = 0, perSecond = DEFAULT_RATE, signal } = options;
   const what = `watch the screen of ${name}`;
+  checkHead(head, what);
+  // The wire has whole numbers only: a fraction would become 0, which stands for the default.
+  checkWhole("perSecond", perSecond, { min: 1, max: MAX_FRAMES_PER_SECOND }, what);
   const watch = (rate: number) =>
     home.command(KIND.CMD_FRAME, endpoint, what, (event) => {
       fillRequest(event, rate === 0 ? FRAME_OP.UNWATCH : FRAME_OP.WATCH, head, rate);
@@ -168,17 +209,27 @@ export async function* watchFrames(
     await watch(rate);
     const first = await takeFrame(home, endpoint, name, options);
     let last = first.frameId;
+    let wasStopped = first.isStopped;
+    let lastMs = performance.now();
     yield first;
     for await (const event of stream) {
       // Another daemon knows nothing of who watched.
       if (event.kind === KIND.RECONNECTED) await watch(rate);
       const info = event.as("FRAME_INFO");
       if (info === undefined || info.head !== head) continue;
+      // Another viewer may want more of them: this one takes the newest of each period.
+      const earlyMs = lastMs + PACE * 1000 / perSecond - performance.now();
+      if (earlyMs > 0) await pause(earlyMs, signal);
       // Of a new source the numbers may begin anew.
       const sampled = home.screens.rings.sample(endpoint, head);
-      if (sampled === undefined || sampled.info.frameId === last) continue;
-      last = sampled.info.frameId;
-      yield new Frame(endpoint, head, sampled);
+      if (sampled === undefined) continue;
+      const frame = new Frame(endpoint, head, sampled);
+      // The same frame is told again when the VM stands still, or goes on.
+      if (frame.frameId === last && frame.isStopped === wasStopped) continue;
+      last = frame.frameId;
+      wasStopped = frame.isStopped;
+      lastMs = performance.now();
+      yield frame;
     }
   } finally {
     signal?.removeEventListener("abort", stop);

@@ -12,12 +12,13 @@
  * next one knows nothing of it and tells its own. The streams stay, and get a RECONNECTED first.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
 import { NO_ENDPOINT } from "../base/ids.ts";
-import { DIR, type Dir, PRIO_OF_KIND, SOURCE_OF_KIND } from "../event/defaults.ts";
+import { DIR, type Dir, PRIO_OF_KIND, sourceOfKind } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
 import { KINDS_OF_OLD } from "../protocol/version.ts";
@@ -149,10 +150,10 @@ export class Session implements LinkHost {
   newEvent(kind: Kind, endpoint: number, dir: Dir): TransferEvent {
     const event = this.#pool.acquire();
     event.kind = kind;
-    event.source = SOURCE_OF_KIND[kind] ?? 0;
+    event.source = sourceOfKind(kind);
     event.dir = dir;
     event.prio = PRIO_OF_KIND[kind] ?? 0;
-    event.endpoint = endpoint;
+    event.endpoint = endpoint as EndpointId;
     event.tsNs = monotonicClock.nowNs();
     return event;
   }

@@ -79,7 +79,7 @@ export async function waitFor(
   const beganMs = performance.now();
   const endpoint = await client.endpoint(ref);
   const name = client.roster.nameOf(endpoint);
-  const what = `wait for ${describeCondition(condition)} of ${name}`;
+  const what = `wait for ${describeCondition(condition, name)}`;
   const over = new AbortController();
   const late = (): void => over.abort(new Fault("timed-out", `Cannot ${what}: not within ${timeoutMs} ms`));
   const interrupt = (): void => over.abort(new Fault("interrupted", `Cannot ${what}: interrupted`));
@@ -89,7 +89,7 @@ export async function waitFor(
   const waiting: Waiting = { client, endpoint, name, signal: over.signal, head, fresh };
   try {
     const match = await begin(waiting, condition);
-    return { ...match, endpoint, name, afterMs: performance.now() - beganMs };
+    return { ...match, endpoint, name, afterMs: Math.round(performance.now() - beganMs) };
   } catch (error) {
     // Whatever ended because time was up ended for that.
     if (over.signal.aborted) throw over.signal.reason;

@@ -75,15 +75,19 @@ export const MAX_WAIT_MS = 2_147_483_647;
 /** Characters of an expression. */
 export const MAX_EXPRESSION = 4096;
 
-/** What is waited for, in words: "text /login:/". */
-export function describeCondition(condition: WaitCondition): string {
+/** What is waited for, in words: "the text /login:/ of web", "web to be ready". */
+export function describeCondition(condition: WaitCondition, name: string): string {
+  if ("ready" in condition) return `${name} to be ready`;
+  return `${subjectOf(condition)} of ${name}`;
+}
+
+function subjectOf(condition: Exclude<WaitCondition, { readonly ready: true }>): string {
   if ("text" in condition) return `the text ${condition.text}`;
   if ("image" in condition) return "the picture";
   if ("stillMs" in condition) return `a screen that stands still for ${condition.stillMs} ms`;
   if ("change" in condition) return "a change of the screen";
   if ("process" in condition) return `the process ${condition.process}`;
-  if ("state" in condition) return `the state ${condition.state}`;
-  return "it to be ready";
+  return `the state ${condition.state}`;
 }
 
 /**

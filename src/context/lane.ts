@@ -12,8 +12,9 @@
  * folded in, so waiting would be for nothing.
  * @module
  */
+import type { Kind } from "../event/kind.ts";
 import { MAX_ENDPOINTS, MAX_LANE_EVENTS } from "../base/limits.ts";
-import { isNewestOnly } from "../event/defaults.ts";
+import { isNewestOnly, isOfSameHead } from "../event/defaults.ts";
 import { EventQueue } from "../event/event_queue.ts";
 import { PRIO, PRIO_COUNT } from "../event/priority.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -49,7 +50,7 @@ export class Lane {
     if (older === null || older === undefined || older.seq < this.#runSeq) return null;
     // A command that is owed an answer must be delivered; an urgent one is never held back.
     if (older.ticket !== 0 || event.origin !== 0 || older.prio !== event.prio) return null;
-    return older;
+    return isOfSameHead(older, event) ? older : null;
   }
 
   /** Appends; takes over the reference. `event.seq` and `event.prio` are set. */
@@ -101,7 +102,7 @@ export class Lane {
     return due > this.nextNs ? due : this.nextNs;
   }
 
-  #folds(kind: number): boolean {
+  #folds(kind: Kind): boolean {
     return this.policy.coalesceNs > 0 || isNewestOnly(kind);
   }
 }

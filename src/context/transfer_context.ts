@@ -19,10 +19,10 @@
  */
 import { assert } from "../base/assert.ts";
 import { NEVER } from "../base/clock.ts";
-import { defaultPrio, DIR } from "../event/defaults.ts";
+import { defaultPrio, DIR, type Dir } from "../event/defaults.ts";
 import type { EventQueue } from "../event/event_queue.ts";
 import { PRIO, PRIO_COUNT, PRIO_DEFAULT } from "../event/priority.ts";
-import { SOURCE_MAX } from "../event/source.ts";
+import { type Source, SOURCE_MAX } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import { Lane } from "./lane.ts";
 import { DROP, type LanePolicy } from "./policy.ts";
@@ -37,7 +37,7 @@ export interface ContextListener {
   /** An event is dropped by policy. Borrowed; released right after. */
   onDrop(event: TransferEvent): void;
   /** A lane that answered BLOCKED has room again. */
-  onRoom(dir: number, source: number): void;
+  onRoom(dir: Dir, source: Source): void;
 }
 
 /** Counters since start. */
@@ -78,22 +78,22 @@ export class TransferContext {
   }
 
   /** Sets the policy of a lane. What already waits keeps its place. */
-  setPolicy(source: number, dir: number, policy: LanePolicy): void {
+  setPolicy(source: Source, dir: Dir, policy: LanePolicy): void {
     this.#lane(dir, source).policy = policy;
   }
 
   /** The policy of a lane. */
-  policyOf(source: number, dir: number): LanePolicy {
+  policyOf(source: Source, dir: Dir): LanePolicy {
     return this.#lane(dir, source).policy;
   }
 
   /** How many events wait in a direction. */
-  waiting(dir: number): number {
+  waiting(dir: Dir): number {
     return this.#waiting[dir] as number;
   }
 
   /** How many events wait in one lane. */
-  depth(source: number, dir: number): number {
+  depth(source: Source, dir: Dir): number {
     return this.#lane(dir, source).count;
   }
 
@@ -116,7 +116,7 @@ export class TransferContext {
    * @param nowNs the time
    * @returns one of {@linkcode SUBMIT}; the caller's reference is the context's, but for BLOCKED
    */
-  submit(dir: number, event: TransferEvent, nowNs: number): Submit {
+  submit(dir: Dir, event: TransferEvent, nowNs: number): Submit {
     const lane = this.#lane(dir, event.source);
     if (event.prio === PRIO_DEFAULT) {
       event.prio = lane.policy.prio >= 0 ? lane.policy.prio : defaultPrio(event.kind, event.origin !== 0);
@@ -158,14 +158,14 @@ export class TransferContext {
    * @returns the event with its reference, or null: nothing waits, or all of it waits for {@linkcode
    *   deadline}
    */
-  next(dir: number, nowNs: number): TransferEvent | null {
+  next(dir: Dir, nowNs: number): TransferEvent | null {
     if (this.#waiting[dir] === 0) return null;
     for (let prio = PRIO_COUNT - 1; prio >= 0; prio--) {
       let sources = this.#occupied[dir * PRIO_COUNT + prio] as number;
       let best: Lane | null = null;
       let bestSeq = Infinity;
       while (sources !== 0) {
-        const source = 31 - Math.clz32(sources);
+        const source = (31 - Math.clz32(sources)) as Source;
         sources &= ~(1 << source);
         const lane = this.#lane(dir, source);
         const head = (lane.queues[prio] as EventQueue).peek() as TransferEvent;
@@ -183,11 +183,11 @@ export class TransferContext {
    * When {@linkcode next} will have something, ns; NEVER when nothing waits. May lie in the past: then it has
    * it now.
    */
-  deadline(dir: number): number {
+  deadline(dir: Dir): number {
     if (this.#waiting[dir] === 0) return NEVER;
     let earliest = NEVER;
     for (let source = 0; source < SOURCE_MAX; source++) {
-      const lane = this.#lane(dir, source);
+      const lane = this.#lane(dir, source as Source);
       if (lane.count === 0) continue;
       for (let prio = 0; prio < PRIO_COUNT; prio++) {
         const head = (lane.queues[prio] as EventQueue).peek();
@@ -203,8 +203,9 @@ export class TransferContext {
    * Takes out every waiting event for which `pick` is true (a detached endpoint's, a dead control's) and
    * hands each with its reference to `take`, oldest first within a class.
    */
-  extract(dir: number, pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): void {
-    for (let source = 0; source < SOURCE_MAX; source++) {
+  extract(dir: Dir, pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): void {
+    for (let number = 0; number < SOURCE_MAX; number++) {
+      const source = number as Source;
       const lane = this.#lane(dir, source);
       for (let prio = 0; prio < PRIO_COUNT; prio++) {
         const queue = lane.queues[prio] as EventQueue;
@@ -222,25 +223,25 @@ export class TransferContext {
   }
 
   /** Whether `pick` is true of an event that waits. */
-  some(dir: number, pick: (event: TransferEvent) => boolean): boolean {
+  some(dir: Dir, pick: (event: TransferEvent) => boolean): boolean {
     if (this.#waiting[dir] === 0) return false;
     for (let source = 0; source < SOURCE_MAX; source++) {
-      if (this.#lane(dir, source).queues.some((queue) => queue.some(pick))) return true;
+      if (this.#lane(dir, source as Source).queues.some((queue) => queue.some(pick))) return true;
     }
     return false;
   }
 
   /** Releases everything that waits, without telling the listener: the end. */
   clear(): void {
-    for (const dir of [0, 1]) this.extract(dir, () => true, (event) => event.release());
+    for (const dir of [DIR.UP, DIR.DOWN]) this.extract(dir, () => true, (event) => event.release());
     assert(this.#waiting[0] === 0 && this.#waiting[1] === 0, "a cleared context is empty");
   }
 
-  #lane(dir: number, source: number): Lane {
+  #lane(dir: Dir, source: Source): Lane {
     return this.#lanes[dir * SOURCE_MAX + source] as Lane;
   }
 
-  #deliver(lane: Lane, dir: number, prio: number, nowNs: number): TransferEvent {
+  #deliver(lane: Lane, dir: Dir, prio: number, nowNs: number): TransferEvent {
     const event = lane.shift(prio);
     this.#waiting[dir]!--;
     this.#delivered++;
@@ -251,7 +252,7 @@ export class TransferContext {
   }
 
   /** Applies OLDEST or NEWEST to a full lane. False: the arriving event itself was dropped. */
-  #makeRoom(lane: Lane, dir: number, event: TransferEvent): boolean {
+  #makeRoom(lane: Lane, dir: Dir, event: TransferEvent): boolean {
     this.#dropped++;
     if (lane.policy.drop === DROP.OLDEST) {
       for (let prio = 0; prio <= event.prio && prio < PRIO.URGENT; prio++) {
@@ -271,11 +272,11 @@ export class TransferContext {
     return false;
   }
 
-  #noteEmptied(queue: EventQueue, dir: number, prio: number, source: number): void {
+  #noteEmptied(queue: EventQueue, dir: Dir, prio: number, source: Source): void {
     if (queue.length === 0) this.#occupied[dir * PRIO_COUNT + prio]! &= ~(1 << source);
   }
 
-  #noteRoom(lane: Lane, dir: number, source: number): void {
+  #noteRoom(lane: Lane, dir: Dir, source: Source): void {
     if (!lane.refused || lane.count >= lane.capacity) return;
     lane.refused = false;
     this.#listener.onRoom(dir, source);
@@ -283,6 +284,6 @@ export class TransferContext {
 }
 
 /** What goes up to one control alone. */
-function isAnswer(dir: number, event: TransferEvent): boolean {
+function isAnswer(dir: Dir, event: TransferEvent): boolean {
   return dir === DIR.UP && event.origin !== 0;
 }

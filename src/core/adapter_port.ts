@@ -10,6 +10,8 @@
  *   more, and may come up again.
  * @module
  */
+import type { Kind } from "../event/kind.ts";
+import type { Code } from "../base/codes.ts";
 import type { ControlId, EndpointId } from "../base/ids.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
@@ -80,7 +82,7 @@ export interface Seat {
   /** The adapter's own log. */
   readonly log: Log;
   /** A blank UP event of this adapter's endpoint and source, stamped now; fill it and {@linkcode emit} it. */
-  event(kind: number): TransferEvent;
+  event(kind: Kind): TransferEvent;
   /** Sends an event up. Takes it over whatever happens. Broadcast; seams are noted for the roster. */
   emit(event: TransferEvent): void;
   /** Whether the seam is up, by what was said of it. */
@@ -100,7 +102,7 @@ export interface Seat {
    */
   down(reason: number, pid?: number): void;
   /** A shorthand: emits an ERROR event. `text` is cut to 40 bytes of UTF-8. */
-  emitError(code: number, detail: number, text: string): void;
+  emitError(code: Code, detail: number, text: string): void;
   /**
    * Answers a command with one ACT_ACK. A second answer to the same ticket is dropped and logged as our own
    * defect.
@@ -112,7 +114,7 @@ export interface Seat {
    * @param words of a refusal: what the actuator said, for whoever sent the command; escaped and cut on the
    *   way
    */
-  ack(ticket: number, code: number, detail?: number, doneNs?: number, words?: string): void;
+  ack(ticket: number, code: Code, detail?: number, doneNs?: number, words?: string): void;
   /**
    * Answers a command with an event of its own instead of an ACT_ACK (made by {@linkcode event}); the core
    * addresses it.
@@ -124,9 +126,9 @@ export interface Seat {
   leaseIsLive(cls: LeaseClass, token: number): boolean;
   /**
    * Sends an audit line of this endpoint. With the ticket of a command of that kind it is that command's: the
-   * core writes none for its verdict.
+   * core writes none for its answer.
    */
-  audit(kind: number, code: number, fields: AuditFields): void;
+  audit(kind: Kind, code: Code, fields: AuditFields): void;
 }
 
 /** What an adapter adds to an audit line. */

@@ -5,6 +5,7 @@
  * seam.
  * @module
  */
+import type { Code } from "../base/codes.ts";
 import { assert } from "../base/assert.ts";
 import type { EndpointId } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
@@ -14,7 +15,7 @@ import type { LeaseClass } from "../event/body_number.ts";
 import { writeText } from "../event/inline_text.ts";
 import { SEAM_REASON } from "../event/body_number.ts";
 import { KIND, type Kind } from "../event/kind.ts";
-import { SOURCE } from "../event/source.ts";
+import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { AuditFields, LoopPort, Seat } from "./adapter_port.ts";
 import { NO_ENDPOINT } from "./audit_trail.ts";
@@ -24,7 +25,26 @@ import { isRetained } from "./retained.ts";
 import { SeamThrottle } from "./seam_throttle.ts";
 
 /** Told when a seam comes or goes. */
-export type SeamListener = (slot: EndpointSlot, source: number, up: boolean, reason: number) => void;
+export type SeamListener = (slot: EndpointSlot, source: Source, up: boolean, reason: number) => void;
+
+/** What a seat joins its adapter with. */
+export interface SeatParts {
+  /**
+   * Whether what the adapter tells is the daemon's own (a recording) and not a machine's: then it has no
+   * budget.
+   */
+  readonly isOwn: boolean;
+  /** Where its events go. */
+  readonly bus: Bus;
+  /** The loop that the adapter lives on. */
+  readonly loop: LoopPort;
+  /** Whom it asks whether a lease is live. */
+  readonly leases: LeaseTable;
+  /** The adapter's own log. */
+  readonly log: Log;
+  /** Told when the seam comes or goes. */
+  readonly onSeam: SeamListener;
+}
 
 /** A seat of the core. */
 export class AdapterSeat implements Seat {
@@ -36,7 +56,7 @@ export class AdapterSeat implements Seat {
   /** The adapter's own log. */
   readonly log: Log;
   readonly #slot: EndpointSlot;
-  readonly #source: number;
+  readonly #source: Source;
   readonly #bus: Bus;
   readonly #leases: LeaseTable;
   readonly #onSeam: SeamListener;
@@ -49,20 +69,9 @@ export class AdapterSeat implements Seat {
 
   /**
    * Makes the seat of one adapter of an endpoint.
-   *
-   * @param isOwn whether what the adapter tells is the daemon's own (a recording) and not a machine's: then
-   *   it has no budget
    */
-  constructor(
-    slot: EndpointSlot,
-    source: number,
-    isOwn: boolean,
-    bus: Bus,
-    loop: LoopPort,
-    leases: LeaseTable,
-    log: Log,
-    onSeam: SeamListener,
-  ) {
+  constructor(slot: EndpointSlot, source: Source, parts: SeatParts) {
+    const { isOwn, bus, loop, leases, log, onSeam } = parts;
     this.#slot = slot;
     this.#source = source;
     this.#bus = bus;
@@ -76,12 +85,12 @@ export class AdapterSeat implements Seat {
       pass: (event) => this.#pass(event),
       onFlood: (code, text) => {
         log.warn("its VM tells more than it can mean", { vm: slot.name, what: text });
-        bus.error(source, slot.id, 0, 0, code, 0, text);
+        bus.up(bus.errorEvent(source, slot.id, code, 0, text));
       },
     });
   }
 
-  event(kind: number): TransferEvent {
+  event(kind: Kind): TransferEvent {
     return this.#bus.event(kind, this.#source, this.endpoint);
   }
 
@@ -144,7 +153,7 @@ export class AdapterSeat implements Seat {
     );
   }
 
-  emitError(code: number, detail: number, text: string): void {
+  emitError(code: Code, detail: number, text: string): void {
     if (this.#closed) return;
     const event = this.event(KIND.ERROR);
     event.view.setUint32(ERROR.at.code, code, true);
@@ -153,10 +162,11 @@ export class AdapterSeat implements Seat {
     this.emit(event);
   }
 
-  ack(ticket: number, code: number, detail = 0, doneNs = 0, words = ""): void {
+  ack(ticket: number, code: Code, detail = 0, doneNs = 0, words = ""): void {
     if (this.#closed) return;
     this.#throttle?.earn();
-    this.#bus.ack(ticket, code, detail, doneNs, this.#source, words);
+    if (words !== "") this.#bus.tellWords(ticket, this.#source, code, words);
+    this.#bus.ack(ticket, this.#source, code, detail, doneNs);
   }
 
   reply(ticket: number, event: TransferEvent): void {
@@ -169,7 +179,7 @@ export class AdapterSeat implements Seat {
     return this.#leases.isLive(this.endpoint, cls, token);
   }
 
-  audit(kind: number, code: number, fields: AuditFields): void {
+  audit(kind: Kind, code: Code, fields: AuditFields): void {
     const { ledger } = this.#bus;
     const index = fields.ticket === undefined ? -1 : ledger.find(fields.ticket);
     const control = index < 0 ? 0 : ledger.origin(index);

@@ -12,13 +12,13 @@
  * @module
  */
 import { encode } from "cborg";
-import { CODE, codeName } from "../base/codes.ts";
+import { CODE, type Code, codeName } from "../base/codes.ts";
 import { NEVER } from "../base/clock.ts";
-import { NO_ENDPOINT } from "../base/ids.ts";
+import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
-import { LEASE_CLASS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
+import { LEASE_CLASS, LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
-import { KIND, kindName } from "../event/kind.ts";
+import { KIND, type Kind, kindName } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import { BODY, type EventPool, type TransferEvent } from "../event/transfer_event.ts";
 import type { LoopPort, TimerHandler } from "./adapter_port.ts";
@@ -31,13 +31,13 @@ export interface AuditEntry {
   /** Which control; 0 = none, or not on the bus. */
   readonly control: number;
   /** Which VM. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** What: the command's kind, or that of the event which says what happened. */
-  readonly kind: number;
+  readonly kind: Kind;
   /** The verdict. */
-  readonly code: number;
+  readonly code: Code;
   /** The class of lease that mattered. */
-  readonly cls?: number | undefined;
+  readonly cls?: LeaseClass | undefined;
   /** The lease token that mattered. */
   readonly token?: number | undefined;
   /** More about it; a function is asked only when the entry is written somewhere. */

@@ -4,9 +4,11 @@
  * (admission, route, leases); here it is only made to happen exactly once.
  * @module
  */
+import { NO_LEASE_CLASS } from "../access/requirement.ts";
+import type { EndpointId } from "../base/ids.ts";
 import { HouseBudget } from "./seam_budget.ts";
 import type { Clock } from "../base/clock.ts";
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import { writeU64 } from "../base/layout.ts";
 import { MAX_LANE_EVENTS } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
@@ -19,8 +21,8 @@ import { EventQueue } from "../event/event_queue.ts";
 import { operationName } from "../event/operation_name.ts";
 import { mayTakeBack, takesBack } from "../event/overtaking.ts";
 import { PRIO, PRIO_DEFAULT } from "../event/priority.ts";
-import { KIND, kindName } from "../event/kind.ts";
-import { SOURCE_MAX } from "../event/source.ts";
+import { KIND, type Kind, kindName } from "../event/kind.ts";
+import { type Source, SOURCE_MAX } from "../event/source.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
 import type { AuditTrail } from "./audit_trail.ts";
 import { Ledger } from "./ledger.ts";
@@ -64,7 +66,7 @@ export class Bus {
   /** Told when a control's command is settled without an event that would tell it so. */
   onSilent: (control: number) => void = () => {};
   /** Told when a DOWN lane has room again. */
-  onRoomDown: (source: number) => void = () => {};
+  onRoomDown: (source: Source) => void = () => {};
   /** Events answered with BLOCKED, by source, in order: see `transfer_context.ts` on BLOCK. */
   readonly #parked: readonly EventQueue[] = Array.from({ length: SOURCE_MAX }, () => new EventQueue());
 
@@ -79,7 +81,7 @@ export class Bus {
   }
 
   /** A blank UP event, stamped now. */
-  event(kind: number, source: number, endpoint: number): TransferEvent {
+  event(kind: Kind, source: Source, endpoint: EndpointId): TransferEvent {
     const event = this.pool.acquire();
     event.kind = kind;
     event.source = source;
@@ -125,41 +127,24 @@ export class Bus {
     return (prio >= 0 ? prio : defaultPrio(event.kind, event.origin !== 0)) === PRIO.URGENT;
   }
 
-  /**
-   * An ERROR event: to one control when `control` is not 0, else to all of the endpoint.
-   *
-   * @param ticket what the event carries as its own, see {@linkcode REFUSAL}; 0 for none
-   */
-  error(
-    source: number,
-    endpoint: number,
-    control: number,
-    corr: number,
-    code: number,
-    detail: number,
-    text: string,
-    ticket = 0,
-  ): void {
-    const event = this.#errorEvent(source, endpoint, control, corr, code, detail, text);
-    event.ticket = ticket;
-    this.up(event);
-  }
-
-  #errorEvent(
-    source: number,
-    endpoint: number,
-    control: number,
-    corr: number,
-    code: number,
-    detail: number,
-    text: string,
-  ): TransferEvent {
+  /** An ERROR event to all who watch the endpoint; the caller may address it, and sends it {@linkcode up}. */
+  errorEvent(source: Source, endpoint: EndpointId, code: Code, detail: number, text: string): TransferEvent {
     const event = this.event(KIND.ERROR, source, endpoint);
-    event.origin = control;
-    event.corr = corr;
     event.view.setUint32(ERROR.at.code, code, true);
     event.view.setUint32(ERROR.at.detail, detail, true);
     writeText(event.inline, ERROR.at.text, ERROR_TEXT_BYTES, text);
+    return event;
+  }
+
+  /** An ACT_ACK, done now; the caller addresses it, and sends it {@linkcode up}. */
+  ackEvent(source: Source, endpoint: EndpointId, kind: Kind, code: Code): TransferEvent {
+    const event = this.event(KIND.ACT_ACK, source, endpoint);
+    const { words } = event;
+    words[ACT_ACK.at.ok / 4] = code === CODE.ok ? 1 : 0;
+    words[ACT_ACK.at.code / 4] = code;
+    words[ACT_ACK.at.cmdKind / 4] = kind;
+    words[ACT_ACK.at.detail / 4] = 0;
+    writeU64(event.view, ACT_ACK.at.doneNs, event.tsNs);
     return event;
   }
 
@@ -167,69 +152,48 @@ export class Bus {
    * Answers a ticket with an ACT_ACK. The first answer counts; another one is our own defect, found and
    * logged.
    *
-   * @param words of a refusal, what the actuator said; outside text
+   * @param doneNs when the actuator confirmed; 0 = now
    */
-  ack(ticket: number, code: number, detail: number, doneNs: number, source: number, words = ""): void {
-    const index = this.ledger.find(ticket);
+  ack(ticket: number, source: Source, code: Code, detail = 0, doneNs = 0): void {
+    const { ledger } = this;
+    const index = ledger.find(ticket);
     if (index < 0) {
       this.log.error("a command was answered twice", { ticket, code });
       return;
     }
-    this.#auditVerdict(index, code);
-    const origin = this.ledger.origin(index);
-    const corr = this.ledger.corr(index);
-    const kind = this.ledger.kind(index);
-    const endpoint = this.ledger.endpoint(index);
-    this.ledger.close(index);
+    this.#auditAnswer(index, code);
+    const origin = ledger.origin(index);
+    const corr = ledger.corr(index);
+    ledger.close(index);
     if (corr === 0 && code === CODE.ok) return this.onSilent(origin);
-    if (words !== "" && code !== CODE.ok) this.#tellWords(origin, corr, endpoint, source, code, words);
-    this.sendAck(origin, corr, endpoint, source, kind, code, detail, doneNs, ticket);
-  }
-
-  /**
-   * The words of a refusal, as ERRORs right before its ACT_ACK, which has no room for text. They are no
-   * answer: their corr is 0, and `detail` is the command's, for a control that knows of it. They have the
-   * ACT_ACK's priority, so that they stay in front of it, and are bounded as it is.
-   */
-  #tellWords(
-    origin: number,
-    corr: number,
-    endpoint: number,
-    source: number,
-    code: number,
-    words: string,
-  ): void {
-    const { prio } = this.context.policyOf(source, DIR.UP);
-    for (const part of textParts(printable(words), ERROR_TEXT_BYTES, MOST_WORD_PARTS)) {
-      const event = this.#errorEvent(source, endpoint, origin, 0, code, corr, part);
-      event.prio = prio >= 0 ? prio : defaultPrio(KIND.ACT_ACK, true);
-      this.up(event);
-    }
-  }
-
-  /** Sends an ACT_ACK; `ticket` is {@linkcode REFUSAL} when it is a refusal at admission. */
-  sendAck(
-    origin: number,
-    corr: number,
-    endpoint: number,
-    source: number,
-    kind: number,
-    code: number,
-    detail: number,
-    doneNs: number,
-    ticket: number,
-  ): void {
-    const event = this.event(KIND.ACT_ACK, source, endpoint);
+    const event = this.ackEvent(source, ledger.endpoint(index), ledger.kind(index), code);
     event.origin = origin;
     event.ticket = ticket;
     event.corr = corr;
-    const { words } = event;
-    words[ACT_ACK.at.ok / 4] = code === CODE.ok ? 1 : 0;
-    words[ACT_ACK.at.code / 4] = code;
-    words[ACT_ACK.at.cmdKind / 4] = kind;
-    words[ACT_ACK.at.detail / 4] = detail;
-    writeU64(event.view, ACT_ACK.at.doneNs, doneNs === 0 ? event.tsNs : doneNs);
+    event.words[ACT_ACK.at.detail / 4] = detail;
+    if (doneNs !== 0) writeU64(event.view, ACT_ACK.at.doneNs, doneNs);
     this.up(event);
+  }
+
+  /**
+   * Tells what an actuator said as it refused a command, as ERRORs right before its ACT_ACK, which has no
+   * room for text. They are no answer: their corr is 0, and `detail` is the command's, for a control that
+   * knows of it. They have the ACT_ACK's priority, so that they stay in front of it, and are bounded as it
+   * is. Nothing is told of a success, or of a ticket that was answered already.
+   *
+   * @param words outside text
+   */
+  tellWords(ticket: number, source: Source, code: Code, words: string): void {
+    const { ledger } = this;
+    const index = ledger.find(ticket);
+    if (index < 0 || code === CODE.ok) return;
+    const { prio } = this.context.policyOf(source, DIR.UP);
+    for (const part of textParts(printable(words), ERROR_TEXT_BYTES, MOST_WORD_PARTS)) {
+      const event = this.errorEvent(source, ledger.endpoint(index), code, ledger.corr(index), part);
+      event.origin = ledger.origin(index);
+      event.prio = prio >= 0 ? prio : defaultPrio(KIND.ACT_ACK, true);
+      this.up(event);
+    }
   }
 
   /** Answers a ticket with an event of its own, which takes the command's origin, corr and endpoint. */
@@ -261,7 +225,7 @@ export class Bus {
     if (this.context.waiting(DIR.UP) === 0) return 0;
     let held = 0;
     for (let source = 0; source < SOURCE_MAX; source++) {
-      if (this.context.depth(source, DIR.UP) > 0) held |= 1 << source;
+      if (this.context.depth(source as Source, DIR.UP) > 0) held |= 1 << source;
     }
     return held;
   }
@@ -283,15 +247,15 @@ export class Bus {
   }
 
   /** Answers a DOWN event that is taken out of the context before it was routed. Borrowed. */
-  refuseQueued(event: TransferEvent, code: number): void {
-    if (event.ticket !== 0) this.ack(event.ticket, code, 0, 0, event.source);
+  refuseQueued(event: TransferEvent, code: Code): void {
+    if (event.ticket !== 0) this.ack(event.ticket, event.source, code);
   }
 
   #onDrop(event: TransferEvent): void {
     if (event.dir === DIR.DOWN) this.refuseQueued(event, CODE.dropped);
   }
 
-  #unpark(source: number): void {
+  #unpark(source: Source): void {
     const parked = this.#parked[source] as EventQueue;
     for (let event = parked.shift(); event !== null; event = parked.shift()) {
       if (this.context.submit(DIR.UP, event, this.clock.nowNs()) === SUBMIT.BLOCKED) {
@@ -301,7 +265,7 @@ export class Bus {
     }
   }
 
-  #auditVerdict(index: number, code: number): void {
+  #auditAnswer(index: number, code: Code): void {
     const kind = this.ledger.kind(index);
     if (this.ledger.isAudited(index)) return;
     // Delivered input and answered questions are not news; refusals and everything that changes a VM are.
@@ -315,8 +279,8 @@ export class Bus {
       endpoint: this.ledger.endpoint(index),
       kind,
       code,
-      cls: cls < 0 ? undefined : cls,
-      token: cls < 0 || token === 0 ? undefined : token,
+      cls: cls === NO_LEASE_CLASS ? undefined : cls,
+      token: cls === NO_LEASE_CLASS || token === 0 ? undefined : token,
       detail: operationName(kind, this.ledger.operation(index)),
     });
   }

@@ -3,6 +3,8 @@
  * any more.
  * @module
  */
+import type { Kind } from "../event/kind.ts";
+import type { Code } from "../base/codes.ts";
 import type { ControlId } from "../base/ids.ts";
 import type { Grant } from "../access/grant.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -13,13 +15,13 @@ import type { MemoryAccount } from "./memory_account.ts";
 /** What the core does for the holder of a handle. */
 export interface ControlService {
   /** A blank event, stamped now. */
-  event(kind: number): TransferEvent;
+  event(kind: Kind): TransferEvent;
   /** Takes a command of a control. */
   send(slot: ControlSlot, command: TransferEvent): HandIn;
   /** Takes an UP event of a control. */
   publish(slot: ControlSlot, event: TransferEvent): void;
   /** Answers what a control found wanting itself. */
-  refuse(slot: ControlSlot, event: TransferEvent, code: number): void;
+  refuse(slot: ControlSlot, event: TransferEvent, code: Code): void;
   /** A control broke the protocol. */
   breach(slot: ControlSlot, what: string): void;
   /** Takes a control off at the end of this turn. */
@@ -62,7 +64,7 @@ export class SlotHandle implements ControlHandle {
   }
 
   /** A blank event, stamped now. */
-  event(kind: number): TransferEvent {
+  event(kind: Kind): TransferEvent {
     return this.#core.event(kind);
   }
 
@@ -80,7 +82,7 @@ export class SlotHandle implements ControlHandle {
   }
 
   /** Answers what the control found wanting itself; nothing is answered to one that leaves. */
-  refuse(event: TransferEvent, code: number): void {
+  refuse(event: TransferEvent, code: Code): void {
     if (this.#slot.leaving) event.release();
     else this.#core.refuse(this.#slot, event, code);
   }

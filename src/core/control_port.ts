@@ -3,6 +3,8 @@
  * The core treats both alike.
  * @module
  */
+import type { Kind } from "../event/kind.ts";
+import type { Code } from "../base/codes.ts";
 import type { ControlId } from "../base/ids.ts";
 import type { Grant } from "../access/grant.ts";
 import type { Subscription } from "../access/subscription.ts";
@@ -28,7 +30,7 @@ export interface ControlHandle {
   /** What its principal's events take. */
   readonly account: MemoryAccount;
   /** A blank event, stamped now. */
-  event(kind: number): TransferEvent;
+  event(kind: Kind): TransferEvent;
   /** Hands in a DOWN command. */
   send(event: TransferEvent): HandIn;
   /** Hands in an UP event to publish (needs PUBLISH). Takes it over. */
@@ -36,7 +38,7 @@ export interface ControlHandle {
   /**
    * Answers a command, or an event to publish, that the control itself found wanting; audited. Takes it over.
    */
-  refuse(event: TransferEvent, code: number): void;
+  refuse(event: TransferEvent, code: Code): void;
   /** It broke its transport's protocol, and is told so by the control: audited, and it leaves the bus. */
   breach(what: string): void;
   /** Leaves the bus. The core calls `close` once no callback of this control is on the stack. */

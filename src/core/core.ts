@@ -8,22 +8,23 @@
  * commands of one turn are routed before it is reaped: what was sent before a clean goodbye is carried out.
  * @module
  */
+import type { LeaseClass } from "../event/body_number.ts";
 import { assert } from "../base/assert.ts";
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import type { ControlId, EndpointId } from "../base/ids.ts";
 import type { Grant } from "../access/grant.ts";
 import { LeaseTable } from "../access/lease_table.ts";
 import { leaseClassFor } from "../access/requirement.ts";
 import type { LanePolicy } from "../context/policy.ts";
 import { SUBMIT } from "../context/transfer_context.ts";
-import { DIR, SOURCE_OF_KIND } from "../event/defaults.ts";
-import { KIND } from "../event/kind.ts";
+import { DIR, type Dir, sourceOfKind } from "../event/defaults.ts";
+import { KIND, type Kind } from "../event/kind.ts";
 import { PRIO_DEFAULT } from "../event/priority.ts";
-import { SOURCE } from "../event/source.ts";
+import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
-import { judge } from "./admission.ts";
+import { judgeCommand } from "./command_rule.ts";
 import { AuditTrail, NO_ENDPOINT } from "./audit_trail.ts";
 import { Bus } from "./bus.ts";
 import { type ContainedFault, FaultBoundary } from "./fault_boundary.ts";
@@ -138,7 +139,7 @@ export class Core implements TurnHook {
   }
 
   /** Sets the policy of a lane. */
-  setPolicy(source: number, dir: number, policy: LanePolicy): void {
+  setPolicy(source: Source, dir: Dir, policy: LanePolicy): void {
     this.bus.context.setPolicy(source, dir, policy);
   }
 
@@ -177,7 +178,7 @@ export class Core implements TurnHook {
   }
 
   /** Forgets what is retained of an endpoint that is gone. Events that still wait are delivered first. */
-  forget(endpoint: number): void {
+  forget(endpoint: EndpointId): void {
     this.#pump.up();
     this.#retained.forget(endpoint);
   }
@@ -223,7 +224,7 @@ export class Core implements TurnHook {
   }
 
   /** A blank event, stamped now. */
-  event(kind: number): TransferEvent {
+  event(kind: Kind): TransferEvent {
     const event = this.bus.pool.acquire();
     event.kind = kind;
     event.tsNs = this.bus.clock.nowNs();
@@ -242,13 +243,13 @@ export class Core implements TurnHook {
   send(slot: ControlSlot, command: TransferEvent): HandIn {
     command.dir = DIR.DOWN;
     command.origin = slot.id;
-    command.source = SOURCE_OF_KIND[command.kind] ?? SOURCE.NONE;
+    command.source = sourceOfKind(command.kind);
     const nowNs = this.bus.clock.nowNs();
     this.leases.touch(slot.id, nowNs);
     if (command.kind === KIND.CMD_BARRIER) return this.#sendBarrier(slot, command);
     const endpoint = this.#endpoints.get(command.endpoint);
     const attached = endpoint !== null && !endpoint.leaving;
-    const code = judge(command, slot.id, slot.grant, attached, this.leases);
+    const code = judgeCommand(command, slot.id, slot.grant, attached, this.leases);
     if (code !== CODE.ok) return this.#refuse(slot, command, code);
     const isLease = command.source === SOURCE.CORE;
     if (isLease) {
@@ -256,7 +257,7 @@ export class Core implements TurnHook {
       this.#pump.down();
       command.prio = PRIO_DEFAULT;
     }
-    const cls = isLease ? (command.words[0] as number) : leaseClassFor(command);
+    const cls = isLease ? (command.words[0] as LeaseClass) : leaseClassFor(command);
     command.ticket = this.bus.ledger.open(command, cls, slot.grant.principal, slot.account);
     if (command.ticket === 0) return this.#refuse(slot, command, CODE.busy);
     const { source, ticket } = command;
@@ -304,11 +305,11 @@ export class Core implements TurnHook {
   }
 
   /** Answers a command, or an event to publish, that its control found wanting; takes it over. */
-  refuse(slot: ControlSlot, event: TransferEvent, code: number): void {
+  refuse(slot: ControlSlot, event: TransferEvent, code: Code): void {
     this.leases.touch(slot.id, this.bus.clock.nowNs());
     if (event.dir === DIR.UP) return this.#refusals.publish(slot, event, code);
     event.origin = slot.id;
-    event.source = SOURCE_OF_KIND[event.kind] ?? SOURCE.NONE;
+    event.source = sourceOfKind(event.kind);
     this.#refuse(slot, event, code);
   }
 
@@ -350,7 +351,7 @@ export class Core implements TurnHook {
     assert(this.bus.pool.live === 0 || this.faults.total > 0, "every event was released");
   }
 
-  #refuse(slot: ControlSlot, command: TransferEvent, code: number): HandIn {
+  #refuse(slot: ControlSlot, command: TransferEvent, code: Code): HandIn {
     this.#refusals.command(slot, command, code);
     return "taken";
   }

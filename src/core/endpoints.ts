@@ -82,12 +82,14 @@ export class Endpoints {
       const seat = new AdapterSeat(
         slot,
         adapter.source,
-        adapter.isOwn === true,
-        bus,
-        loop,
-        leases,
-        log.for(`${adapter.name}[${spec.name}]`),
-        (endpoint, source, up, reason) => this.onSeam(endpoint, source, up, reason),
+        {
+          isOwn: adapter.isOwn === true,
+          bus,
+          loop,
+          leases,
+          log: log.for(`${adapter.name}[${spec.name}]`),
+          onSeam: (endpoint, source, up, reason) => this.onSeam(endpoint, source, up, reason),
+        },
       );
       this.#seats.set(adapter, seat);
       try {
@@ -110,7 +112,7 @@ export class Endpoints {
     } catch (error) {
       this.faulted(slot, adapter, error);
       const { bus } = this.#options;
-      if (bus.ledger.find(ticket) >= 0) bus.ack(ticket, CODE["seam-down"], 0, 0, adapter.source);
+      if (bus.ledger.find(ticket) >= 0) bus.ack(ticket, adapter.source, CODE["seam-down"]);
     }
   }
 
@@ -225,7 +227,7 @@ export class Endpoints {
     assert(slot.inOrder.every((adapter) => !this.#seats.has(adapter)), "every adapter was closed");
     leaseService.endpointClosed(slot.id);
     for (const ticket of bus.ledger.ticketsOf(slot.id)) {
-      bus.ack(ticket, CODE["seam-down"], 0, 0, SOURCE.CORE);
+      bus.ack(ticket, SOURCE.CORE, CODE["seam-down"]);
     }
     this.#slots[slot.id] = null;
     done();

@@ -14,6 +14,7 @@
  *   words.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { AssertionFault } from "../base/assert.ts";
 import { type Clock, SECOND } from "../base/clock.ts";
 import { messageOf } from "../base/fault.ts";
@@ -34,7 +35,7 @@ export interface FaultAccount {
   /** The control's number. */
   readonly control?: number;
   /** The endpoint's number. */
-  readonly endpoint?: number;
+  readonly endpoint?: EndpointId;
 }
 
 /**

@@ -5,17 +5,17 @@
  * is caught by the route, which asks the machine again.
  * @module
  */
+import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
 import { assert } from "../base/assert.ts";
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import { writeU64 } from "../base/layout.ts";
-import type { Grant } from "../access/grant.ts";
 import { maskHas } from "../access/grant.ts";
-import type { LeaseTable, Successor } from "../access/lease_table.ts";
+import type { LeaseParty, LeaseTable, Successor } from "../access/lease_table.ts";
 import { CAP_OF_CLASS, leaseClassFor } from "../access/requirement.ts";
 import { ACQUIRE, LEASE_GRANTED } from "../event/body_layout.ts";
 import { LEASE_CLASS, LEASE_DENY, LEASE_REVOKE, type LeaseClass } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
-import { KIND } from "../event/kind.ts";
+import { KIND, type Kind } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter } from "./adapter_port.ts";
@@ -29,11 +29,19 @@ const FINALIZER: readonly number[] = [SOURCE.INPUT, 0, SOURCE.MEMCTX];
 /** LEASE_REVOKED.reason, for audit. */
 const REVOCATIONS: readonly string[] = ["pre-empted", "owner gone", "endpoint gone", "not kept alive"];
 
+/** A lease that a control holds, or held. */
+interface LeaseOfControl {
+  readonly control: number;
+  readonly endpoint: EndpointId;
+  readonly cls: LeaseClass;
+  readonly token: number;
+}
+
 /** Acquire, release, status; revocation for every reason. */
 export class LeaseService {
   readonly #bus: Bus;
   readonly #table: LeaseTable;
-  readonly #endpointOf: (endpoint: number) => EndpointSlot | null;
+  readonly #endpointOf: (endpoint: EndpointId) => EndpointSlot | null;
   readonly #onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void;
   /** Tickets of releases whose finalization runs, by slot. */
   readonly #releasing = new Map<number, number>();
@@ -44,7 +52,7 @@ export class LeaseService {
   constructor(
     bus: Bus,
     table: LeaseTable,
-    endpointOf: (endpoint: number) => EndpointSlot | null,
+    endpointOf: (endpoint: EndpointId) => EndpointSlot | null,
     onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void,
   ) {
     this.#bus = bus;
@@ -68,14 +76,19 @@ export class LeaseService {
     const cls = command.words[0] as LeaseClass;
     const { endpoint, ticket } = command;
     const ttlMs = command.words[ACQUIRE.at.ttlMs / 4] as number;
-    const outcome = this.#table.acquire(endpoint, cls, slot, ticket, ttlMs, this.#bus.clock.nowNs());
+    const outcome = this.#table.acquire(
+      endpoint,
+      cls,
+      { party: slot, corr: ticket, ttlMs },
+      this.#bus.clock.nowNs(),
+    );
     switch (outcome.kind) {
       case "granted":
         this.#replyGranted(ticket, cls, outcome.token, ttlMs);
-        this.#auditGrant(slot.grant, slot.id, endpoint, cls, outcome.token);
+        this.#auditGrant(slot, endpoint, cls, outcome.token);
         return;
       case "denied":
-        this.#deny(ticket, endpoint, cls, outcome.reason, slot.grant.principal, slot.id);
+        this.#deny({ party: slot, corr: ticket, ttlMs }, endpoint, cls, outcome.reason);
         return;
       case "handover":
         if (outcome.displaced !== null) {
@@ -83,27 +96,22 @@ export class LeaseService {
           this.#dismiss(endpoint, cls, outcome.displaced, again ? LEASE_DENY.HELD : LEASE_DENY.LOWER_PRIO);
         }
         if (outcome.revoked !== 0) {
-          this.#tellRevoked(outcome.revoked, endpoint, cls, LEASE_REVOKE.PREEMPTED, outcome.token);
+          const { revoked: control, token } = outcome;
+          this.#tellRevoked({ control, endpoint, cls, token }, LEASE_REVOKE.PREEMPTED);
           this.#handover(endpoint, cls, outcome.token);
         }
     }
   }
 
   /** Answers an acquire with LEASE_DENIED. */
-  #deny(
-    ticket: number,
-    endpoint: number,
-    cls: LeaseClass,
-    reason: number,
-    principal: number,
-    control: number,
-  ): void {
+  #deny({ party, corr }: Successor, endpoint: EndpointId, cls: LeaseClass, reason: number): void {
     const event = this.#bus.event(KIND.LEASE_DENIED, SOURCE.CORE, endpoint);
     event.words[0] = cls;
     event.words[1] = reason;
-    this.#bus.reply(ticket, event);
+    this.#bus.reply(corr, event);
     const code = codeOfDenial(reason);
-    this.#bus.audit.write({ principal, control, endpoint, kind: KIND.LEASE_DENIED, code, cls });
+    const { principal } = party.grant;
+    this.#bus.audit.write({ principal, control: party.id, endpoint, kind: KIND.LEASE_DENIED, code, cls });
   }
 
   /** CMD_RELEASE, admitted. Answered when the finalization is done. */
@@ -113,12 +121,13 @@ export class LeaseService {
     const token = this.#table.tokenOf(endpoint, cls, slot.id);
     // A release that names the token of an earlier lease must not end the present one.
     if (command.token !== 0 && command.token !== token) {
-      return this.#bus.ack(ticket, CODE["stale-lease"], 0, 0, SOURCE.CORE);
+      return this.#bus.ack(ticket, SOURCE.CORE, CODE["stale-lease"]);
     }
     if (!this.#table.release(endpoint, cls, slot.id)) {
-      return this.#bus.ack(ticket, CODE["no-lease"], 0, 0, SOURCE.CORE);
+      return this.#bus.ack(ticket, SOURCE.CORE, CODE["no-lease"]);
     }
-    this.#auditEnd(KIND.LEASE_RELEASED, slot.grant.principal, slot.id, endpoint, cls, token);
+    const { principal } = slot.grant;
+    this.#audit(KIND.LEASE_RELEASED, { control: slot.id, endpoint, cls, token }, principal);
     this.#releasing.set(keyOf(endpoint, cls), ticket);
     this.#handover(endpoint, cls, token);
   }
@@ -140,7 +149,8 @@ export class LeaseService {
       controlId,
       () => true,
       (endpoint, cls, token) => {
-        this.#auditEnd(KIND.LEASE_REVOKED, principal, controlId, endpoint, cls, token, "owner gone");
+        const lease = { control: controlId, endpoint, cls, token };
+        this.#audit(KIND.LEASE_REVOKED, lease, principal, "owner gone");
         this.#handover(endpoint, cls, token);
       },
       (_endpoint, _cls, successor) => this.#bus.cancel(successor.corr),
@@ -150,13 +160,13 @@ export class LeaseService {
   /** A control's grant shrank: leases that it may no longer hold are revoked. */
   regranted(slot: ControlSlot): void {
     const { grant } = slot;
-    const forbidden = (endpoint: number, cls: LeaseClass) =>
+    const forbidden = (endpoint: EndpointId, cls: LeaseClass) =>
       !maskHas(grant.endpoints, endpoint) || (grant.caps & (CAP_OF_CLASS[cls] as number)) === 0;
     this.#table.withdraw(
       slot.id,
       forbidden,
       (endpoint, cls, token) => {
-        this.#tellRevoked(slot.id, endpoint, cls, LEASE_REVOKE.PREEMPTED, token, "grant shrunk");
+        this.#tellRevoked({ control: slot.id, endpoint, cls, token }, LEASE_REVOKE.PREEMPTED, "grant shrunk");
         this.#handover(endpoint, cls, token);
       },
       (endpoint, cls, successor) => {
@@ -167,14 +177,14 @@ export class LeaseService {
   }
 
   /** An endpoint is being detached: every lease on it ends. */
-  endpointGone(endpoint: number, cls: LeaseClass): void {
+  endpointGone(endpoint: EndpointId, cls: LeaseClass): void {
     const owner = this.#table.ownerOf(endpoint, cls);
     if (owner === null) return;
     this.#table.withdraw(
       owner.id,
       (e, c) => e === endpoint && c === cls,
       (_endpoint, _cls, token) => {
-        this.#tellRevoked(owner.id, endpoint, cls, LEASE_REVOKE.ENDPOINT_GONE, token);
+        this.#tellRevoked({ control: owner.id, endpoint, cls, token }, LEASE_REVOKE.ENDPOINT_GONE);
         this.#handover(endpoint, cls, token);
       },
       () => {},
@@ -185,7 +195,7 @@ export class LeaseService {
    * All adapters of an endpoint are closed: a finalization that none of them ended is over, for nothing can
    * be reached any more.
    */
-  endpointClosed(endpoint: number): void {
+  endpointClosed(endpoint: EndpointId): void {
     for (const cls of Object.values(LEASE_CLASS)) this.#ending.get(keyOf(endpoint, cls))?.();
   }
 
@@ -193,12 +203,12 @@ export class LeaseService {
   expire(nowNs: number): void {
     if (this.#table.deadline() > nowNs) return;
     this.#table.expire(nowNs, (endpoint, cls, token, owner) => {
-      this.#tellRevoked(owner, endpoint, cls, LEASE_REVOKE.NOT_KEPT_ALIVE, token);
+      this.#tellRevoked({ control: owner, endpoint, cls, token }, LEASE_REVOKE.NOT_KEPT_ALIVE);
       this.#handover(endpoint, cls, token);
     });
   }
 
-  #handover(endpoint: number, cls: LeaseClass, token: number): void {
+  #handover(endpoint: EndpointId, cls: LeaseClass, token: number): void {
     const slot = this.#endpointOf(endpoint);
     this.#refuseStale(slot, endpoint, cls, token);
     let isDone = false;
@@ -230,7 +240,7 @@ export class LeaseService {
   }
 
   /** Answers what a former owner sent under a lease and what is still on its way. */
-  #refuseStale(slot: EndpointSlot | null, endpoint: number, cls: LeaseClass, token: number): void {
+  #refuseStale(slot: EndpointSlot | null, endpoint: EndpointId, cls: LeaseClass, token: number): void {
     const pick = (event: TransferEvent): boolean =>
       event.endpoint === endpoint && event.token === token && leaseClassFor(event) === cls;
     const refuse = (event: TransferEvent): void => {
@@ -241,7 +251,7 @@ export class LeaseService {
     slot?.held.extract(pick, refuse);
   }
 
-  #finalized(endpoint: number, cls: LeaseClass): void {
+  #finalized(endpoint: EndpointId, cls: LeaseClass): void {
     const key = keyOf(endpoint, cls);
     const ticket = this.#releasing.get(key);
     if (ticket !== undefined) {
@@ -255,17 +265,17 @@ export class LeaseService {
     const slot = this.#endpointOf(endpoint);
     if (slot === null || slot.leaving) {
       const waiting = this.#table.dismiss(endpoint, cls);
-      if (waiting !== null) this.#bus.ack(waiting.corr, CODE["no-endpoint"], 0, 0, SOURCE.CORE);
+      if (waiting !== null) this.#bus.ack(waiting.corr, SOURCE.CORE, CODE["no-endpoint"]);
     }
     const granted = this.#table.finalized(endpoint, cls, this.#bus.clock.nowNs());
     if (granted === null) return;
     const { successor, token } = granted;
     this.#replyGranted(successor.corr, cls, token, successor.ttlMs);
-    this.#auditGrant(successor.party.grant, successor.party.id, endpoint, cls, token);
+    this.#auditGrant(successor.party, endpoint, cls, token);
   }
 
-  #replyGranted(ticket: number, cls: number, token: number, ttlMs: number): void {
-    const event = this.#bus.event(KIND.LEASE_GRANTED, SOURCE.CORE, 0);
+  #replyGranted(ticket: number, cls: LeaseClass, token: number, ttlMs: number): void {
+    const event = this.#bus.event(KIND.LEASE_GRANTED, SOURCE.CORE, NO_ENDPOINT);
     event.words[0] = cls;
     writeU64(event.view, LEASE_GRANTED.at.token, token);
     event.words[LEASE_GRANTED.at.ttlMs / 4] = ttlMs;
@@ -273,51 +283,39 @@ export class LeaseService {
   }
 
   /** A waiting successor does not get the slot. */
-  #dismiss(endpoint: number, cls: LeaseClass, successor: Successor, reason: number): void {
+  #dismiss(endpoint: EndpointId, cls: LeaseClass, successor: Successor, reason: number): void {
     if (this.#bus.ledger.find(successor.corr) < 0) return;
-    const { id, grant } = successor.party;
-    this.#deny(successor.corr, endpoint, cls, reason, grant.principal, id);
+    this.#deny(successor, endpoint, cls, reason);
   }
 
-  #tellRevoked(
-    control: number,
-    endpoint: number,
-    cls: number,
-    reason: number,
-    token: number,
-    why: string = REVOCATIONS[reason] ?? "",
-  ): void {
-    const event = this.#bus.event(KIND.LEASE_REVOKED, SOURCE.CORE, endpoint);
-    event.origin = control;
-    event.words[0] = cls;
+  #tellRevoked(lease: LeaseOfControl, reason: number, why: string = REVOCATIONS[reason] ?? ""): void {
+    const event = this.#bus.event(KIND.LEASE_REVOKED, SOURCE.CORE, lease.endpoint);
+    event.origin = lease.control;
+    event.words[0] = lease.cls;
     event.words[1] = reason;
     this.#bus.up(event);
-    const principal = this.#bus.originOf(control)?.principal ?? 0;
-    this.#auditEnd(KIND.LEASE_REVOKED, principal, control, endpoint, cls, token, why);
+    this.#audit(KIND.LEASE_REVOKED, lease, this.#bus.originOf(lease.control)?.principal ?? 0, why);
   }
 
-  #auditGrant(grant: Grant, control: number, endpoint: number, cls: number, token: number): void {
-    this.#auditEnd(KIND.LEASE_GRANTED, grant.principal, control, endpoint, cls, token);
+  #auditGrant({ id, grant }: LeaseParty, endpoint: EndpointId, cls: LeaseClass, token: number): void {
+    this.#audit(KIND.LEASE_GRANTED, { control: id, endpoint, cls, token }, grant.principal);
   }
 
-  #auditEnd(
-    kind: number,
+  #audit(
+    kind: Kind,
+    { control, endpoint, cls, token }: LeaseOfControl,
     principal: number,
-    control: number,
-    endpoint: number,
-    cls: number,
-    token: number,
     detail?: string,
   ): void {
     this.#bus.audit.write({ principal, control, endpoint, kind, code: CODE.ok, cls, token, detail });
   }
 }
 
-function keyOf(endpoint: number, cls: number): number {
+function keyOf(endpoint: EndpointId, cls: LeaseClass): number {
   return endpoint * 4 + cls;
 }
 
-function codeOfDenial(reason: number): number {
+function codeOfDenial(reason: number): Code {
   switch (reason) {
     case LEASE_DENY.NOCAP:
       return CODE["no-capability"];

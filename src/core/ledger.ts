@@ -4,6 +4,10 @@
  * of arrays: a command costs no allocation.
  * @module
  */
+import type { Kind } from "../event/kind.ts";
+import type { Source } from "../event/source.ts";
+import type { LeaseClassOrNone } from "../access/requirement.ts";
+import type { EndpointId } from "../base/ids.ts";
 import { MAX_OUTSTANDING } from "../base/limits.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { MemoryAccount } from "./memory_account.ts";
@@ -40,12 +44,16 @@ export class Ledger {
   /**
    * Opens an entry for a command.
    *
-   * @param cls its lease class; -1 = none
-   * @param principal who is behind its control, for audit: the control may be gone when the verdict comes
+   * @param principal who is behind its control, for audit: the control may be gone when the answer comes
    * @param account what it counts for that principal is charged to, until it is closed
    * @returns its ticket; 0 when there are too many
    */
-  open(command: TransferEvent, cls: number, principal: number, account: MemoryAccount | null = null): number {
+  open(
+    command: TransferEvent,
+    cls: LeaseClassOrNone,
+    principal: number,
+    account: MemoryAccount | null = null,
+  ): number {
     let index: number;
     if (this.#freeCount > 0) index = this.#free[--this.#freeCount] as number;
     else if (this.#used < MAX_OUTSTANDING) index = this.#used++;
@@ -100,24 +108,24 @@ export class Ledger {
     return this.#corr[index] as number;
   }
   /** Its kind. */
-  kind(index: number): number {
-    return this.#kind[index] as number;
+  kind(index: number): Kind {
+    return this.#kind[index] as Kind;
   }
   /** Its seam. */
-  source(index: number): number {
-    return this.#source[index] as number;
+  source(index: number): Source {
+    return this.#source[index] as Source;
   }
   /** Its endpoint. */
-  endpoint(index: number): number {
-    return this.#endpoint[index] as number;
+  endpoint(index: number): EndpointId {
+    return this.#endpoint[index] as EndpointId;
   }
   /** The lease token it was admitted under; 0 = none. */
   token(index: number): number {
     return this.#token[index] as number;
   }
-  /** Its lease class; -1 = none. */
-  cls(index: number): number {
-    return this.#cls[index] as number;
+  /** Its lease class. */
+  cls(index: number): LeaseClassOrNone {
+    return this.#cls[index] as LeaseClassOrNone;
   }
 
   /** The first word of its inline zone: the operation, where its kind has several. */
@@ -125,7 +133,7 @@ export class Ledger {
     return this.#operation[index] as number;
   }
 
-  /** Its adapter has written the audit entry of its verdict, with what only it knows. */
+  /** Its adapter has written the audit entry of its answer, with what only it knows. */
   noteAudited(index: number): void {
     this.#audited[index] = 1;
   }
@@ -135,7 +143,7 @@ export class Ledger {
   }
 
   /** The tickets of all open commands of an endpoint, oldest index first. */
-  ticketsOf(endpoint: number): number[] {
+  ticketsOf(endpoint: EndpointId): number[] {
     const tickets: number[] = [];
     for (let index = 0; index < this.#used; index++) {
       if (this.#open[index] === 1 && this.#endpoint[index] === endpoint) {

@@ -125,7 +125,7 @@ export class Loop implements LoopPort, Disposable {
     return this.#timers.size;
   }
 
-  /** Sets what runs once a turn. */
+  /** Sets what runs once per turn. */
   setHook(hook: TurnHook): void {
     this.#hook = hook;
   }

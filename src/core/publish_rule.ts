@@ -3,7 +3,7 @@
  * the attached endpoints of its grant. The other way round from admission: these go up.
  * @module
  */
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import { PUBLISHABLE } from "../access/requirement.ts";
 import { fdsOfKind, judgeBody } from "../event/body_rule.ts";
@@ -19,7 +19,7 @@ import type { EndpointSlot } from "./endpoint_slot.ts";
  * @param endpoint the endpoint that the event names, null when it is not attached
  * @returns 0, or the code to refuse with; protocol-error for a kind that no control may publish
  */
-export function judgePublish(event: TransferEvent, grant: Grant, endpoint: EndpointSlot | null): number {
+export function judgePublish(event: TransferEvent, grant: Grant, endpoint: EndpointSlot | null): Code {
   if (!PUBLISHABLE.has(event.kind)) return CODE["protocol-error"];
   if ((grant.caps & CAP.PUBLISH) === 0) return CODE["no-capability"];
   if (!maskHas(grant.endpoints, event.endpoint)) return CODE["outside-grant"];

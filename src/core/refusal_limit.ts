@@ -1,5 +1,5 @@
 /**
- * How many refusals of one principal are written a second, and how many were left out. A refusal costs
+ * How many refusals of one principal are written per second, and how many were left out. A refusal costs
  * whoever asks for it nothing, so its number is a peer's choice; what was carried out is bounded by what the
  * VMs do, and is none of this file's business.
  *

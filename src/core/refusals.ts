@@ -4,14 +4,13 @@
  * rule, the control's own transport).
  * @module
  */
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import { leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
-import type { LeaseClass } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import { operationName } from "../event/operation_name.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import { denialOf } from "./admission.ts";
+import { denialOf } from "./command_rule.ts";
 import { type AuditEntry, NO_ENDPOINT } from "./audit_trail.ts";
 import { type Bus, REFUSAL } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
@@ -28,7 +27,7 @@ export class Refusals {
   /**
    * Refuses a command by an ACT_ACK, or by a LEASE_DENIED where that has a reason of its own; takes it over.
    */
-  command(slot: ControlSlot, command: TransferEvent, code: number): void {
+  command(slot: ControlSlot, command: TransferEvent, code: Code): void {
     const { kind, endpoint, corr, token, source } = command;
     slot.outstanding++;
     const reason = denialOf(command, code);
@@ -40,7 +39,13 @@ export class Refusals {
       event.words[0] = command.words[0] as number;
       event.words[1] = reason;
       this.#bus.up(event);
-    } else this.#bus.sendAck(slot.id, corr, endpoint, source, kind, code, 0, 0, REFUSAL);
+    } else {
+      const event = this.#bus.ackEvent(source, endpoint, kind, code);
+      event.origin = slot.id;
+      event.corr = corr;
+      event.ticket = REFUSAL;
+      this.#bus.up(event);
+    }
     const cls = leaseClassFor(command);
     const detail = operationName(kind, command.words[0] as number);
     command.release();
@@ -48,18 +53,22 @@ export class Refusals {
       kind,
       endpoint,
       code,
-      cls: cls === NO_LEASE_CLASS ? undefined : (cls as LeaseClass),
+      cls: cls === NO_LEASE_CLASS ? undefined : cls,
       token,
       detail,
     });
   }
 
   /** Refuses to publish an event, by an ERROR to who sent it; takes it over. */
-  publish(slot: ControlSlot, event: TransferEvent, code: number): void {
+  publish(slot: ControlSlot, event: TransferEvent, code: Code): void {
     const { kind, endpoint, corr } = event;
     event.release();
     slot.outstanding++;
-    this.#bus.error(SOURCE.CORE, endpoint, slot.id, corr, code, kind, "publish refused", REFUSAL);
+    const refusal = this.#bus.errorEvent(SOURCE.CORE, endpoint, code, kind, "publish refused");
+    refusal.origin = slot.id;
+    refusal.corr = corr;
+    refusal.ticket = REFUSAL;
+    this.#bus.up(refusal);
     this.#audit(slot, { kind, endpoint, code });
   }
 

@@ -15,23 +15,23 @@
  * @module
  */
 import { assert } from "../base/assert.ts";
-import type { ControlId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { CODE } from "../base/codes.ts";
 import { ERROR, ROSTER, VGPU_STATUS, VM_STATE } from "../event/body_layout.ts";
 import { ROSTER_STATE, VGPU_STATE, VM_STATE_NUMBER } from "../event/body_number.ts";
 import { ROWS } from "../event/catalogue.ts";
-import { KIND, KIND_MAX } from "../event/kind.ts";
+import { KIND, type Kind, KIND_MAX } from "../event/kind.ts";
 import { type KindRow, MAX_KEPT_BY } from "../event/kind_row.ts";
-import { SOURCE } from "../event/source.ts";
+import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
 /** A kind that is kept. */
 export interface RetainedKind {
   /** Which. */
-  readonly kind: number;
+  readonly kind: Kind;
   /** The seam that it crosses. */
-  readonly source: number;
+  readonly source: Source;
   /** The word of its inline zone that separates several of one endpoint; -1: one is kept. */
   readonly word: number;
 }
@@ -40,7 +40,7 @@ export interface RetainedKind {
 const KINDS: readonly RetainedKind[] = ROWS.map(([, row]) => row)
   .filter((row) => row.retained > 0)
   .sort((a, b) => a.retained - b.retained)
-  .map((row) => ({ kind: row.number, source: row.source, word: wordOf(row) }));
+  .map((row) => ({ kind: row.number as Kind, source: row.source, word: wordOf(row) }));
 
 function wordOf({ retainedBy, inline }: KindRow): number {
   const field = retainedBy === undefined ? undefined : inline?.fields[retainedBy];
@@ -48,7 +48,7 @@ function wordOf({ retainedBy, inline }: KindRow): number {
 }
 
 /** Whether a kind is kept for late subscribers. */
-export function isRetained(kind: number): boolean {
+export function isRetained(kind: Kind): boolean {
   return KINDS.some((kept) => kept.kind === kind);
 }
 
@@ -124,7 +124,7 @@ export class Retained {
     if (isReset && this.#memoryUp[event.endpoint] === 1) this.#dropMemoryError(event.endpoint);
   }
 
-  #dropMemoryError(endpoint: number): void {
+  #dropMemoryError(endpoint: EndpointId): void {
     this.#memoryErrors[endpoint]?.release();
     this.#memoryErrors[endpoint] = null;
   }
@@ -137,14 +137,14 @@ export class Retained {
   }
 
   /** A seam went down: what its adapter had told is not so any more. */
-  #dropOfSeam(source: number, endpoint: number): void {
+  #dropOfSeam(source: Source, endpoint: EndpointId): void {
     for (const { kind, source: itsSource } of this.#kinds) {
       if (itsSource === source) this.drop(kind, endpoint, (event) => event.publisher === 0);
     }
   }
 
   /** Forgets one kind of an endpoint, or some of it. */
-  drop(kind: number, endpoint: number, isMeant: (event: TransferEvent) => boolean = () => true): void {
+  drop(kind: Kind, endpoint: EndpointId, isMeant: (event: TransferEvent) => boolean = () => true): void {
     const row = this.#rowOfKind[kind] ?? -1;
     if (row < 0 || endpoint >= MAX_ENDPOINTS) return;
     const kept = this.#kept[row * MAX_ENDPOINTS + endpoint];
@@ -152,7 +152,7 @@ export class Retained {
   }
 
   /** Forgets all of an endpoint. */
-  forget(endpoint: number): void {
+  forget(endpoint: EndpointId): void {
     for (const { kind } of this.#kinds) this.drop(kind, endpoint);
     if (endpoint >= MAX_ENDPOINTS) return;
     this.#memoryUp[endpoint] = 0;
@@ -160,7 +160,7 @@ export class Retained {
   }
 
   /** What is kept of a kind, oldest first. */
-  get(kind: number, endpoint: number): readonly TransferEvent[] {
+  get(kind: Kind, endpoint: EndpointId): readonly TransferEvent[] {
     const row = this.#rowOfKind[kind] ?? -1;
     return row < 0 ? [] : this.#kept[row * MAX_ENDPOINTS + endpoint] ?? [];
   }
@@ -180,7 +180,9 @@ export class Retained {
   /** Releases everything. */
   clear(): void {
     for (const kept of this.#kept) if (kept !== undefined) dropFrom(kept, () => true);
-    for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) this.#dropMemoryError(endpoint);
+    for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) {
+      this.#dropMemoryError(endpoint as EndpointId);
+    }
   }
 }
 

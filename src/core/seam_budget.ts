@@ -14,7 +14,7 @@ import { DEFAULT_QUEUE_EVENTS, MAX_ENDPOINTS } from "../base/limits.ts";
 
 /** Events in one burst of one seam. */
 export const SEAM_BURST = 320;
-/** Events a second for good: states of a VM change by the second, not by the millisecond. */
+/** Events per second for good: states of a VM change by the second, not by the millisecond. */
 const SEAM_EVENTS_A_SECOND = 64;
 /** Events of a burst that a seam has for itself. */
 export const SEAM_OWN = 8;

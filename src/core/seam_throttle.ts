@@ -1,7 +1,7 @@
 /**
- * What a seam tells beyond its budget: the newest of each is kept, and told ten times a second, in order. The
- * first time in a flood that is said, in the log and by an ERROR to who watches; the flood is over when the
- * whole budget is there again.
+ * What a seam tells beyond its budget: the newest of each is kept, and told ten times per second, in order.
+ * The first time in a flood that is said, in the log and by an ERROR to who watches; the flood is over when
+ * the whole budget is there again.
  *
  * Held back are VM_LIFECYCLE and ERROR (by the rule of event/folding.ts) and MEMCTX. A seam's coming and
  * going and the end of a memory context are not: what is kept is told before the former, and a context that
@@ -9,7 +9,7 @@
  * @module
  */
 import { MS } from "../base/clock.ts";
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import { folds, mayFold } from "../event/folding.ts";
 import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -23,7 +23,7 @@ export interface ThrottleHost {
   /** Sends an event up; takes it over. */
   pass(event: TransferEvent): void;
   /** A flood begins. */
-  onFlood(code: number, text: string): void;
+  onFlood(code: Code, text: string): void;
 }
 
 /** Keeps one seam within its budget. */

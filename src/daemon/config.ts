@@ -390,6 +390,6 @@ function readAddress(table: TableReader, key: string, space: "kernel" | "process
     throw table.fault(key, `is ${text}, and must be an address like "0x7f0000000000"`);
   }
   const inHalf = space === "kernel" ? address < 0 && address >= -HALF : address >= 0 && address <= HALF;
-  if (!inHalf) throw table.fault(key, `is ${text}, which is no address of a ${space}`);
+  if (!inHalf) throw table.fault(key, `is ${text}, which is not an address of a ${space}`);
   return address;
 }

@@ -8,7 +8,7 @@ import type { Log } from "../base/log.ts";
 import { PASS_THROUGH } from "../context/policy.ts";
 import type { Core } from "../core/core.ts";
 import { DIR } from "../event/defaults.ts";
-import { SOURCE_MAX } from "../event/source.ts";
+import { type Source, SOURCE_MAX } from "../event/source.ts";
 import type { ChannelConfig, Config, EndpointConfig, PolicyRule } from "./config.ts";
 import { ConfigAssembler } from "./config_messages.ts";
 
@@ -68,7 +68,7 @@ export function applyPolicies(core: Core, rules: readonly PolicyRule[]): void {
   for (let source = 1; source < SOURCE_MAX; source++) {
     for (const dir of [DIR.UP, DIR.DOWN]) {
       const rule = rules.find((each) => each.source === source && each.dir === dir);
-      core.setPolicy(source, dir, rule?.policy ?? PASS_THROUGH);
+      core.setPolicy(source as Source, dir, rule?.policy ?? PASS_THROUGH);
     }
   }
 }

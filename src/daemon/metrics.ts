@@ -9,7 +9,7 @@ import type { Loop } from "../core/loop.ts";
 import { LEASE_CLASS, LEASE_CLASS_NAMES } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
 import { kindName } from "../event/kind.ts";
-import { SOURCE_MAX, sourceName } from "../event/source.ts";
+import { type Source, SOURCE_MAX, sourceName } from "../event/source.ts";
 
 /** Composes a page of metrics. */
 class Page {
@@ -58,7 +58,7 @@ function renderEvents(page: Page, core: Core): void {
   for (let source = 1; source < SOURCE_MAX; source++) {
     for (const dir of [DIR.UP, DIR.DOWN]) {
       const labels = { source: sourceName(source), dir: dir === DIR.UP ? "up" : "down" };
-      page.value("vmsig_lane_depth", labels, core.bus.context.depth(source, dir));
+      page.value("vmsig_lane_depth", labels, core.bus.context.depth(source as Source, dir));
     }
   }
   page.head("vmsig_commands_open", "gauge", "Commands that are not answered yet.");

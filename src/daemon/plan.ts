@@ -11,7 +11,7 @@ import type { RamCall, ScanCall } from "./scan_client.ts";
 export interface StubPlan {
   /** How many. */
   readonly count: number;
-  /** CURSOR_STATE events a second of each; 0 = none. */
+  /** CURSOR_STATE events per second of each; 0 = none. */
   readonly rateHz: number;
 }
 

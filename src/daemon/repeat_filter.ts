@@ -1,5 +1,5 @@
 /**
- * The same log line again and again, told once a second: the first is written at once, those that follow
+ * The same log line again and again, told once per second: the first is written at once, those that follow
  * within a second are counted, and then the line is written again with their number. Lines that differ in
  * anything are different lines and pass; so does every line when more of them are fresh than it remembers.
  * Pure: it is told the time.

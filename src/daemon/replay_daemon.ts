@@ -7,8 +7,11 @@
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
+import { OsError } from "../../ffi/os_error.ts";
 import { ReplaySeam } from "../adapters/replay/replay_seam.ts";
+import { FrameRing } from "../controls/perception/frame_ring.ts";
 import { assert } from "../base/assert.ts";
+import { Fault, messageOf } from "../base/fault.ts";
 import { MS } from "../base/clock.ts";
 import { CODE } from "../base/codes.ts";
 import { NO_ENDPOINT } from "../base/ids.ts";
@@ -33,14 +36,18 @@ export interface ReplayOptions {
   readonly socketPath: string;
   /** 1: as recorded, 2: twice as fast, 0: without any pause. */
   readonly speed: number;
+  /** Where the recording is, with its copies of memory; the present folder when left out. */
+  readonly folder?: string;
+  /** Whether it stays when all is played, until the signal aborts. */
+  readonly stays?: boolean;
   /** For what goes wrong on the way. */
   readonly log: Log;
   /** Ends it early. */
   readonly signal: AbortSignal;
   /** The socket listens. */
   readonly onReady: () => void;
-  /** An event was due whose endpoint could not be attached; it does not count as played. */
-  readonly onUnplayed?: (event: RecordedEvent) => void;
+  /** An event was due that could not be played. */
+  readonly onUnplayed?: (event: RecordedEvent, why: "endpoint" | "damaged") => void;
 }
 
 /**
@@ -98,7 +105,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
       const step = plan.steps[this.#next];
       if (step === undefined) {
         this.#state = "played";
-        loop.arm({ onTimer: () => loop.stop() }, nowNs + LINGER_MS * MS);
+        if (this.#options.stays !== true) loop.arm({ onTimer: () => loop.stop() }, nowNs + LINGER_MS * MS);
         return;
       }
       const dueNs = speed === 0 ? 0 : this.#beganNs + step.dueNs / speed;
@@ -107,14 +114,26 @@ class ReplayDaemon implements Disposable, TimerHandler {
         return;
       }
       this.#next++;
-      const seam = this.#seams.get(`${step.event.endpoint} ${step.event.source}`);
-      if (seam === undefined) this.#options.onUnplayed?.(step.event);
-      else {
-        seam.play(step.event);
-        this.#played++;
-      }
+      this.#play(step.event);
     }
     loop.arm(this, nowNs + 1);
+  }
+
+  #play(event: RecordedEvent): void {
+    const { onUnplayed, log } = this.#options;
+    const seam = this.#seams.get(`${event.endpoint} ${event.source}`);
+    if (seam === undefined) return onUnplayed?.(event, "endpoint");
+    try {
+      if (seam.play(event)) {
+        this.#played++;
+        return;
+      }
+    } catch (error) {
+      // A copy of memory that is gone, or no memory for a ring: the rest can be played all the same.
+      if (!(error instanceof Fault || error instanceof OsError)) throw error;
+      log.warn(`cannot play an event: ${messageOf(error)}`);
+    }
+    onUnplayed?.(event, "damaged");
   }
 
   [Symbol.dispose](): void {
@@ -126,7 +145,9 @@ class ReplayDaemon implements Disposable, TimerHandler {
       ? [CODE.ok, "the recording was played to its end"] as const
       : [CODE["shutting-down"], "the replay was stopped"] as const;
     for (const { id } of listener.controls.values()) {
-      core.bus.error(SOURCE.CORE, NO_ENDPOINT, id, 0, code, 0, text);
+      const event = core.bus.errorEvent(SOURCE.CORE, NO_ENDPOINT, code, 0, text);
+      event.origin = id;
+      core.bus.up(event);
     }
     core.turn(loop.clock.nowNs());
     for (const slot of [...core.fanOut.controls.values()]) core.leave(slot, "the replay is over");
@@ -144,8 +165,12 @@ class ReplayDaemon implements Disposable, TimerHandler {
     loop.arm(this, this.#beganNs);
   }
 
-  #attach({ recorded, name, vmid, seams }: ReplayEndpoint): void {
-    const adapters = [...seams].map(([source, isUp]) => new ReplaySeam(source, isUp));
+  #attach({ recorded, name, vmid, seams, heads }: ReplayEndpoint): void {
+    const { folder = "." } = this.#options;
+    const makeRing = (bytes: number) => FrameRing.create(bytes, Deno.pid);
+    const adapters = [...seams].map(([source, isUpAtOpen]) =>
+      new ReplaySeam({ source, isUpAtOpen, heads, makeRing, folder })
+    );
     const outcome = this.#bus.roster.attach({ name, vmid, make: () => adapters });
     if (!outcome.ok) return this.#options.log.error(`cannot attach ${name}: ${outcome.reason}`);
     for (const seam of adapters) this.#seams.set(`${recorded} ${seam.source}`, seam);

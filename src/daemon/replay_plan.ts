@@ -8,7 +8,7 @@ import { type NotPlayed, whyNotPlayed } from "../adapters/replay/replay_seam.ts"
 import { isSeam } from "../adapters/seams.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
-import { ROSTER } from "../event/body_layout.ts";
+import { FRAME_INFO, ROSTER } from "../event/body_layout.ts";
 import { readText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
 import { decodeRecording, type RecordedEvent, type RecordingHeader } from "../event/recording.ts";
@@ -24,6 +24,8 @@ export interface ReplayEndpoint {
   readonly vmid: number;
   /** Sources of its seams; true: up when the recording began. */
   readonly seams: ReadonlyMap<Source, boolean>;
+  /** Heads of which the recording has pictures. */
+  readonly heads: ReadonlySet<number>;
 }
 
 /** One event to play. */
@@ -81,6 +83,7 @@ interface Draft {
   name: string;
   vmid: number;
   seams: Map<Source, boolean>;
+  heads: Set<number>;
 }
 
 /**
@@ -114,6 +117,7 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
         continue;
       }
       if (!draft.seams.has(source)) draft.seams.set(source, false);
+      if (event.picture !== undefined) draft.heads.add(event.picture.head);
       // What was retained is older than the recording; and an urgent event overtakes: neither turns the time
       // back.
       dueNs = Math.max(dueNs, event.tsNs - (header?.startedNs ?? 0));
@@ -126,7 +130,19 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
       `Cannot replay ${file}: ${defect ?? "it is empty"}; give a file that vmsig record wrote`,
     );
   }
-  return { endpoints: [...drafts.values()], steps, skipped, leftOut: leftOut.list(), defect };
+  // Where pictures are shown, each tells its FRAME_INFO itself.
+  const played = steps.filter(({ event }) => {
+    const isTold = event.kind === KIND.FRAME_INFO &&
+      drafts.get(event.endpoint)?.heads.has(headOf(event)) === true;
+    if (isTold) leftOut.add(event.kind, "picture");
+    return !isTold;
+  });
+  skipped += steps.length - played.length;
+  return { endpoints: [...drafts.values()], steps: played, skipped, leftOut: leftOut.list(), defect };
+}
+
+function headOf({ inline }: RecordedEvent): number {
+  return new DataView(inline.buffer, inline.byteOffset).getUint16(FRAME_INFO.at.head, true);
 }
 
 function addEndpoint(drafts: Map<number, Draft>, entry: RecordingHeader["roster"][number]): void {
@@ -136,7 +152,13 @@ function addEndpoint(drafts: Map<number, Draft>, entry: RecordingHeader["roster"
     // A file may say anything: what is no seam has no adapter.
     if (source !== undefined && isSeam(source)) seams.set(source, true);
   }
-  drafts.set(entry.endpoint, { recorded: entry.endpoint, name: entry.name, vmid: entry.vmid, seams });
+  drafts.set(entry.endpoint, {
+    recorded: entry.endpoint,
+    name: entry.name,
+    vmid: entry.vmid,
+    seams,
+    heads: new Set(),
+  });
 }
 
 /** An endpoint that came while it was recorded. */
@@ -147,5 +169,5 @@ function addLate(drafts: Map<number, Draft>, event: RecordedEvent): void {
   const isTaken = [...drafts.values()].some((draft) => draft.name === name);
   if (name === "" || isTaken) return;
   const vmid = view.getUint32(ROSTER.at.vmid, true);
-  drafts.set(event.endpoint, { recorded: event.endpoint, name, vmid, seams: new Map() });
+  drafts.set(event.endpoint, { recorded: event.endpoint, name, vmid, seams: new Map(), heads: new Set() });
 }

@@ -7,10 +7,11 @@
  * other side is hostile: it ends the source (`onLost`), never the thread.
  * @module
  */
+import type { FrameSourceName } from "../event/body_number.ts";
 import type { ScreenText } from "./text/screen_text.ts";
 
 /** What a display is read by; the values of `display` in an endpoint's config, without "auto" and "none". */
-export type DisplayKind = "vgpu" | "vram" | "dbus" | "vnc" | "screendump";
+export type DisplayKind = FrameSourceName;
 
 /** What a source tells beside its picture. */
 export interface DisplayListener {

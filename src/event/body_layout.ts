@@ -17,7 +17,7 @@ const inline = <const F extends Fields>(fields: F): Layout<F> => layout(INLINE_B
 
 const LEASE_FIELDS = { cls: [0, "u32"], reason: [4, "u32"] } as const;
 
-/** ACT_ACK: the verdict on one command. `doneNs`: when the actuator confirmed, CLOCK_MONOTONIC. */
+/** ACT_ACK: the answer to one command. `doneNs`: when the actuator confirmed, CLOCK_MONOTONIC. */
 export const ACT_ACK: InlineTable<{ ok: "u32"; code: "u32"; cmdKind: "u32"; detail: "u32"; doneNs: "u64" }> =
   inline({
     ok: [0, "u32"],

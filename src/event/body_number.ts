@@ -83,6 +83,8 @@ export const ROSTER_STATE_NAMES: readonly string[] = ["gone", "attaching", "up",
 export const VGPU_STATE = { LOST: 0, CANDIDATE: 1, ALIVE: 2 } as const;
 /** What a head's pictures come from (FRAME_INFO.source). */
 export const FRAME_SOURCE = { VGPU: 1, SCREENDUMP: 2, VRAM: 3, DBUS: 4, VNC: 5 } as const;
+/** What configs and commands call one. */
+export type FrameSourceName = Lowercase<keyof typeof FRAME_SOURCE>;
 /** FRAME_INFO.source. */
 export type FrameSourceNumber = (typeof FRAME_SOURCE)[keyof typeof FRAME_SOURCE];
 /** FRAME_INFO.flags: the VM does not run; it is the last picture. */

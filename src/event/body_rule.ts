@@ -4,9 +4,9 @@
  * whoever carries the command out; here it is only kept from being carried around for nothing.
  * @module
  */
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import { ROWS } from "./catalogue.ts";
-import { KIND_MAX } from "./kind.ts";
+import { type Kind, KIND_MAX } from "./kind.ts";
 import { BODY } from "./transfer_event.ts";
 
 /** Kind that a control sends or publishes to the bytes of its body at most. */
@@ -26,7 +26,7 @@ for (const [, row] of ROWS) {
 }
 
 /** How many descriptors a control's frame of this kind brings; see {@linkcode FDS_OF_KIND}. */
-export function fdsOfKind(kind: number): number {
+export function fdsOfKind(kind: Kind): number {
   return FDS_OF_KIND[kind] ?? 0;
 }
 
@@ -35,7 +35,7 @@ export function fdsOfKind(kind: number): number {
  *
  * @returns 0, bad-argument for one that the kind does not have or in a form that it does not have, too-large
  */
-export function judgeBody(kind: number, format: number, bytes: number): number {
+export function judgeBody(kind: Kind, format: number, bytes: number): Code {
   if (bytes === 0) return CODE.ok;
   const most = MOST_BYTES[kind] ?? 0;
   if (most === 0 || format !== FORMAT[kind]) return CODE["bad-argument"];

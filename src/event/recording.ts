@@ -3,14 +3,15 @@
  * stands by itself, so a file that was cut off is good up to its last whole item, and any CBOR tool reads it.
  *
  * It writes and reads items; files, sizes and time are others'. File descriptors cannot be recorded: an event
- * says how many it had.
+ * says how many it had. What was kept in their place are further fields of its map (recorded_picture.ts).
  * @module
  */
 import { decodeFirst, encode } from "cborg";
 import { INLINE_BYTES, MAX_BODY_BYTES, MAX_ENDPOINTS } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
-import { CLASS, kindClass, kindName } from "./kind.ts";
-import { SOURCE_MAX } from "./source.ts";
+import { CLASS, KIND, kindClass, kindName } from "./kind.ts";
+import { memoryOf, pictureOf, type RecordedMemory, type RecordedPicture } from "./recorded_picture.ts";
+import { SOURCE, SOURCE_MAX } from "./source.ts";
 
 /** What the header's `format` says. */
 export const RECORDING_FORMAT = "vmsig-recording";
@@ -71,6 +72,10 @@ export interface RecordedEvent {
   readonly body: Uint8Array;
   /** How many descriptors came along. */
   readonly fds: number;
+  /** Of a FRAME_RING: a picture that was in it at that time. */
+  readonly picture?: RecordedPicture;
+  /** Of a MEMCTX: where its memory was kept; the body's segments lie in that one file. */
+  readonly memory?: RecordedMemory;
 }
 
 /** What a read item is, or what is wrong with it. */
@@ -88,7 +93,13 @@ export function encodeRecordingHeader(header: RecordingHeader): Uint8Array {
 export function encodeRecordedEvent(event: RecordedEvent): Uint8Array {
   const { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat, body, fds } = event;
   const head = { kind, name: kindName(kind), source, prio, endpoint, seq, corr, tsNs, inline };
-  return encode(body.length > 0 || fds > 0 ? { ...head, bodyFormat, body, fds } : head);
+  if (body.length === 0 && fds === 0) return encode(head);
+  const { picture, memory } = event;
+  return encode({
+    ...{ ...head, bodyFormat, body, fds },
+    ...picture === undefined ? {} : { picture },
+    ...memory === undefined ? {} : { memory },
+  });
 }
 
 /**
@@ -159,8 +170,33 @@ function eventOf(value: unknown, index: number): RecordingItem {
     isBelow(tsNs, 2 ** 53) && inline instanceof Uint8Array && inline.length === INLINE_BYTES &&
     isBelow(bodyFormat, 3) && isBelow(fds, 9) && body instanceof Uint8Array && body.length <= MAX_BODY_BYTES;
   if (!isSound) return bad;
-  const event = { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat, body, fds };
-  return { type: "event", event: event as RecordedEvent };
+  const event = {
+    kind,
+    source,
+    prio,
+    endpoint,
+    seq,
+    corr,
+    tsNs,
+    inline,
+    bodyFormat,
+    body,
+    fds,
+  } as RecordedEvent;
+  return keptOf(event, value) ?? bad;
+}
+
+/** An event with what was kept in place of its descriptors; undefined when that is not valid. */
+function keptOf(event: RecordedEvent, value: Record<string, unknown>): RecordingItem | undefined {
+  if (event.kind === KIND.FRAME_RING && event.source === SOURCE.FRAME && value["picture"] !== undefined) {
+    const picture = pictureOf(value["picture"]);
+    return picture && { type: "event", event: { ...event, picture } };
+  }
+  if (event.kind === KIND.MEMCTX && event.source === SOURCE.MEMCTX && value["memory"] !== undefined) {
+    const memory = memoryOf(value["memory"]);
+    return memory && { type: "event", event: { ...event, memory } };
+  }
+  return { type: "event", event };
 }
 
 function isBelow(value: unknown, limit: number): value is number {

@@ -7,6 +7,10 @@
  * It does not interpret its inline zone; `body_layout.ts` does.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
+import type { Dir } from "./direction.ts";
+import type { Kind } from "./kind.ts";
+import type { Source } from "./source.ts";
 import { assert } from "../base/assert.ts";
 import { INLINE_BYTES } from "../base/limits.ts";
 import { PRIO_DEFAULT } from "./priority.ts";
@@ -35,15 +39,15 @@ const NO_FDS: readonly number[] = [];
 /** One event. Create them by {@linkcode EventPool.acquire}. */
 export class TransferEvent {
   /** What it means: one of {@linkcode KIND}. */
-  kind = 0;
+  kind: Kind = 0;
   /** The seam that it crosses. */
-  source = 0;
+  source: Source = 0;
   /** 0 up, 1 down. */
-  dir = 0;
+  dir: Dir = 0;
   /** Priority class, or PRIO_DEFAULT to let the policy choose. */
   prio: number = PRIO_DEFAULT;
   /** Which VM; 0xffffffff = none in particular. */
-  endpoint = 0;
+  endpoint: EndpointId = 0 as EndpointId;
   /** Set by the context. */
   seq = 0;
   /** Links an answer to its command; 0 = none wanted. */
@@ -223,7 +227,7 @@ export class TransferEvent {
     this.kind = 0;
     this.source = 0;
     this.dir = 0;
-    this.endpoint = 0;
+    this.endpoint = 0 as EndpointId;
     this.seq = 0;
     this.corr = 0;
     this.origin = 0;

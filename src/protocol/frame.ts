@@ -4,6 +4,10 @@
  * protocol error before it touches the event; neither allocates. `origin` never travels.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
+import type { Dir } from "../event/defaults.ts";
+import type { Kind } from "../event/kind.ts";
+import type { Source } from "../event/source.ts";
 import { readU64, writeU64 } from "../base/layout.ts";
 import { FRAME_HEADER_BYTES, INLINE_BYTES, MAX_BODY_BYTES, MAX_FRAME_FDS } from "../base/limits.ts";
 import { DIR } from "../event/defaults.ts";
@@ -97,10 +101,10 @@ export type FrameDefect =
 export function checkFrame(view: DataView, offset: number, length: number, fdCount: number): FrameDefect {
   if (length < FRAME_HEADER_BYTES) return "short frame";
   if (view.getUint32(offset, true) !== FRAME_MAGIC) return "bad magic";
-  const kind = view.getUint16(offset + FRAME.kind, true);
+  const kind = view.getUint16(offset + FRAME.kind, true) as Kind;
   const way = kindClass(kind);
   if (way === CLASS.UNKNOWN || way === CLASS.LOCAL) return "unknown kind";
-  const dir = view.getUint8(offset + FRAME.dir);
+  const dir = view.getUint8(offset + FRAME.dir) as Dir;
   if (dir > DIR.DOWN) return "wrong direction for the kind";
   if (way === CLASS.UP && dir !== DIR.UP) return "wrong direction for the kind";
   if (way === CLASS.DOWN && dir !== DIR.DOWN) return "wrong direction for the kind";
@@ -141,11 +145,11 @@ export function decodeFrame(
   offset: number,
   copiesBody = true,
 ): void {
-  event.kind = view.getUint16(offset + FRAME.kind, true);
-  event.source = view.getUint8(offset + FRAME.source);
-  event.dir = view.getUint8(offset + FRAME.dir);
+  event.kind = view.getUint16(offset + FRAME.kind, true) as Kind;
+  event.source = view.getUint8(offset + FRAME.source) as Source;
+  event.dir = view.getUint8(offset + FRAME.dir) as Dir;
   event.prio = view.getUint8(offset + FRAME.prio);
-  event.endpoint = view.getUint32(offset + FRAME.endpoint, true);
+  event.endpoint = view.getUint32(offset + FRAME.endpoint, true) as EndpointId;
   event.seq = view.getUint32(offset + FRAME.seq, true);
   event.corr = view.getUint32(offset + FRAME.corr, true);
   event.tsNs = readU64(view, offset + FRAME.tsNs);

@@ -6,14 +6,15 @@
  * program that computes for two seconds without either is taken for dead by the other end, as RING.md has it.
  * @module
  */
-import { EventFd } from "../../ffi/event_fd.ts";
-import { ET, IN, Poller } from "../../ffi/poller.ts";
+import type { EventFd } from "../../ffi/event_fd.ts";
+import { ET, IN, type Poller } from "../../ffi/poller.ts";
 import { type Clock, MS, SECOND } from "../base/clock.ts";
 import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
 import type { RegionHeader } from "../v2v/region_header.ts";
 import type { Role } from "../v2v/region_layout.ts";
 import type { IvshmemDevice } from "./ivshmem_device.ts";
 import { ring } from "./ring_bell.ts";
+import { openPollers } from "./link_pollers.ts";
 
 /** How often an end shows that it lives (src/v2v/RING.md). */
 const HEARTBEAT_NS: number = 200 * MS;
@@ -67,14 +68,10 @@ export class IvshmemLink implements ChannelLink {
     this.#other = role === "listener" ? "connector" : "listener";
     this.#clock = clock;
     this.#vectorBase = vectorBase;
-    // All that it will ever need: a channel that is established does not end for lack of descriptors.
-    using made = new DisposableStack();
-    this.#sync = made.use(new Poller(MAX_EVENTS));
-    this.#async = made.use(new Poller(MAX_EVENTS));
-    this.#wake = made.use(EventFd.create());
-    for (const poller of [this.#sync, this.#async]) this.#watch(poller);
-    this.#async.add(this.#wake.fd, IN, TAG_WAKE);
-    made.move();
+    const { sync, async, wake } = openPollers(MAX_EVENTS, TAG_WAKE, (poller) => this.#watch(poller));
+    this.#sync = sync;
+    this.#async = async;
+    this.#wake = wake;
     this.#seenBeat = header.heartbeat(this.#other);
     this.#seenAtNs = clock.nowNs();
     this.#timer = setInterval(() => this.#beat(), HEARTBEAT_NS / MS);

@@ -12,7 +12,7 @@
  * @module
  */
 import type { Doorbell } from "../../ffi/doorbell.ts";
-import { EventFd } from "../../ffi/event_fd.ts";
+import type { EventFd } from "../../ffi/event_fd.ts";
 import { closeConnection, type OwnedFd } from "../../ffi/owned_fd.ts";
 import { ERR, ET, HUP, IN, Poller, RDHUP } from "../../ffi/poller.ts";
 import { MS } from "../base/clock.ts";
@@ -20,6 +20,7 @@ import type { ChannelFds, ChannelLink } from "../v2v/channel_link.ts";
 import type { Role } from "../v2v/region_layout.ts";
 import type { MappedRegion } from "./mapped_region.ts";
 import { ring } from "./ring_bell.ts";
+import { openPollers } from "./link_pollers.ts";
 
 /** The doorbells in RING.md's order. */
 export type Doorbells = readonly [
@@ -87,11 +88,10 @@ export class ProcessLink implements ChannelLink {
     using made = new DisposableStack();
     this.#control = made.use(new Poller(1));
     this.#control.add(socket.fd, RDHUP | HUP | ERR, TAG_SOCKET);
-    this.#sync = made.use(new Poller(MAX_EVENTS));
-    this.#async = made.use(new Poller(MAX_EVENTS));
-    this.#wake = made.use(EventFd.create());
-    for (const poller of [this.#sync, this.#async]) this.#watch(poller);
-    this.#async.add(this.#wake.fd, IN, TAG_WAKE);
+    const { sync, async, wake } = openPollers(MAX_EVENTS, TAG_WAKE, (poller) => this.#watch(poller));
+    this.#sync = sync;
+    this.#async = async;
+    this.#wake = wake;
     made.move();
   }
 

@@ -146,11 +146,9 @@ export class ProcessListener implements Disposable {
   accept(timeoutMs: number): Channel {
     const deadlineNs = this.#deadline(timeoutMs);
     for (;;) {
-      const channel = this.#step();
-      if (channel !== undefined) return channel;
-      const sleepNs = this.#sleepNs(deadlineNs);
-      if (sleepNs <= 0) throw this.#timedOut(timeoutMs);
-      this.#poller.waitNs(sleepNs);
+      const found = this.#attempt(deadlineNs, timeoutMs);
+      if (typeof found !== "number") return found;
+      this.#poller.waitNs(found);
     }
   }
 
@@ -162,12 +160,19 @@ export class ProcessListener implements Disposable {
   async acceptAsync(timeoutMs: number): Promise<Channel> {
     const deadlineNs = this.#deadline(timeoutMs);
     for (;;) {
-      const channel = this.#step();
-      if (channel !== undefined) return channel;
-      const sleepNs = this.#sleepNs(deadlineNs);
-      if (sleepNs <= 0) throw this.#timedOut(timeoutMs);
-      await this.#poller.waitAsync(Math.ceil(sleepNs / MS));
+      const found = this.#attempt(deadlineNs, timeoutMs);
+      if (typeof found !== "number") return found;
+      await this.#poller.waitAsync(Math.ceil(found / MS));
     }
+  }
+
+  /** A channel, or for how long to wait for one, ns. */
+  #attempt(deadlineNs: number, timeoutMs: number): Channel | number {
+    const channel = this.#step();
+    if (channel !== undefined) return channel;
+    const sleepNs = this.#sleepNs(deadlineNs);
+    if (sleepNs <= 0) throw this.#timedOut(timeoutMs);
+    return sleepNs;
   }
 
   /** Gives the prefix up. A channel that it made lives on. Not while an asynchronous accept waits. */

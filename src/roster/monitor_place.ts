@@ -51,7 +51,7 @@ export async function placeDefect(
     const slash = path.lastIndexOf("/");
     const folder = await view.realPath(path.slice(0, slash) || "/");
     const socket = await view.look(`${folder}${path.slice(slash)}`);
-    if (!socket.isSocket) return "what is at its monitor's path is no socket";
+    if (!socket.isSocket) return "what is at its monitor's path is not a socket";
     if (socket.uid !== uid) {
       return `its monitor's socket belongs to uid ${socket.uid}, and it runs as uid ${uid}`;
     }

@@ -10,7 +10,7 @@
  * over.
  *
  * Changes are gathered for a moment, so that a file written in several steps is read once. Then they are
- * looked at one a turn of the loop: attaching tells every control, and hundreds of files at once must not
+ * looked at one per turn of the loop: attaching tells every control, and hundreds of files at once must not
  * keep the loop from anybody.
  * @module
  */
@@ -71,7 +71,7 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
   #directoryWatch = -1;
   #parentWatch = -1;
   #rescan = true;
-  /** Files are being looked at, one a turn. */
+  /** Files are being looked at, one per turn. */
   #working = false;
 
   /** Starts watching, and looks at what is there in the loop's next turn. */
@@ -258,7 +258,7 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
       using file = reopen(`${path}/${name}`, OPEN.READ_ONLY | OPEN.NOFOLLOW | OPEN.NONBLOCK);
       const stat = statFd(file.fd);
       if (stat.isDirectory) return bad("it is a directory");
-      if (!stat.isRegular) return bad("it is no plain file");
+      if (!stat.isRegular) return bad("it is not a plain file");
       if (stat.uid !== 0 && stat.uid !== ownUid) {
         return bad(`it belongs to uid ${stat.uid}; chown it to root`);
       }

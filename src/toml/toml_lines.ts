@@ -216,7 +216,9 @@ class Scanner {
         const why = `is longer than the ${TOML_BOUNDS.keyCharacters} characters that a key may have`;
         throw new Defect({ line: this.#line, path: key.slice(0, 32), why });
       }
-      if (key === "__proto__") throw new Defect({ line: this.#line, path: key, why: "is no key; remove it" });
+      if (key === "__proto__") {
+        throw new Defect({ line: this.#line, path: key, why: "is not a valid key; remove it" });
+      }
       keys.push(key);
       if (keys.length > TOML_BOUNDS.depth) {
         throw new Defect({ line: this.#line, path: keys[0] ?? "", why: "is nested too deeply" });

@@ -31,7 +31,9 @@ const SPACES: ReadonlySet<number> = new Set([9, NEWLINE, 11, 12, 13, 32]);
  * @param fileBytes how many bytes the file has; as many as are there unless told
  */
 export function readPpmHead(bytes: Uint8Array, length: number, fileBytes: number = length): PpmHead {
-  if (length < 2 || bytes[0] !== 0x50 || bytes[1] !== 0x36) return { ok: false, why: "it is no binary PPM" };
+  if (length < 2 || bytes[0] !== 0x50 || bytes[1] !== 0x36) {
+    return { ok: false, why: "it is not a binary PPM" };
+  }
   const numbers: number[] = [];
   let at = 2;
   while (numbers.length < 3) {

@@ -3,6 +3,7 @@
  * stands between a frame's arrival and the clock. It speaks the protocol's frames and nothing more.
  * @module
  */
+import type { EndpointId } from "../../src/base/ids.ts";
 import { encode } from "cborg";
 import { monotonicClock } from "../../ffi/clock.ts";
 import { ReceiveBatch, sendOne } from "../../ffi/datagram.ts";
@@ -15,7 +16,7 @@ import { ROSTER } from "../../src/event/body_layout.ts";
 import { DIR } from "../../src/event/defaults.ts";
 import { encodeFrame, FRAME } from "../../src/protocol/frame.ts";
 import { readText } from "../../src/event/inline_text.ts";
-import { KIND, kindName } from "../../src/event/kind.ts";
+import { KIND, type Kind, kindName } from "../../src/event/kind.ts";
 import { ALL_SOURCES } from "../../src/event/source.ts";
 import { BODY, EventPool, type TransferEvent } from "../../src/event/transfer_event.ts";
 
@@ -48,10 +49,10 @@ export class RawControl implements Disposable {
   /** A frame of a command, to be sent again and again. */
   frameOf(kind: number, endpoint: number, fill: (event: TransferEvent) => void): Uint8Array<ArrayBuffer> {
     const event = this.#pool.acquire();
-    event.kind = kind;
+    event.kind = kind as Kind;
     event.dir = DIR.DOWN;
     event.prio = 1;
-    event.endpoint = endpoint;
+    event.endpoint = endpoint as EndpointId;
     event.corr = ++this.#corr;
     fill(event);
     const length = encodeFrame(event, 0, this.#view, this.#frame, 0);

@@ -2,14 +2,16 @@
  * Admission against the protocol's sentence, said plainly: every kind, operation, capability set, mask, lease
  * and token, exhaustively or at random.
  */
+import type { Kind } from "../../src/event/kind.ts";
+import type { Source } from "../../src/event/source.ts";
 import { assertEquals } from "@std/assert";
 import { fullGrant, type Grant, maskOf } from "../../src/access/grant.ts";
 import { LeaseTable } from "../../src/access/lease_table.ts";
 import { PUBLISHABLE, UP_CAPS } from "../../src/access/requirement.ts";
-import { judge } from "../../src/core/admission.ts";
+import { judgeCommand } from "../../src/core/command_rule.ts";
 import { ControlSlot } from "../../src/core/control_slot.ts";
 import { subscriptionOf } from "../../src/access/subscription.ts";
-import type { ControlId } from "../../src/base/ids.ts";
+import type { ControlId, EndpointId } from "../../src/base/ids.ts";
 import { EventPool } from "../../src/event/transfer_event.ts";
 import { withSeed } from "../fixtures/seeded_random.ts";
 
@@ -46,6 +48,10 @@ function needOf(kind: number, word: number): Need {
       return { caps: ofClass, cls: -1 };
     case 75: // CMD_LEASE_STATUS: also for whoever observes
       return { caps: ofClass === undefined ? undefined : ofClass | OBSERVE, cls: -1 };
+    case 114: // CMD_FRAME
+      return { caps: FRAME, cls: -1 };
+    case 116: // CMD_DISPLAY
+      return { caps: PUBLISH, cls: -1 };
     default:
       return { caps: undefined, cls: -1 };
   }
@@ -86,19 +92,26 @@ function actual(s: Situation, endpoint: number): [code: number, token: number, m
   };
   const cls = Math.max(0, needOf(s.kind, s.word).cls) as 0 | 1 | 2;
   // Other slots are somebody's, too: they must not matter.
-  for (const c of [0, 1, 2] as const) leases.acquire(endpoint ^ 3, c, { id: ME, grant }, 0, 0, 0);
+  for (const c of [0, 1, 2] as const) {
+    leases.acquire(
+      (endpoint ^ 3) as EndpointId,
+      c,
+      { party: { id: ME, grant }, corr: 0, ttlMs: 0 },
+      0,
+    );
+  }
   if (s.lease !== "free") {
     const id = s.lease === "other" ? OTHER : ME;
-    leases.acquire(endpoint, cls, { id, grant }, 0, 0, 0);
-    if (s.lease === "handover") leases.release(endpoint, cls, ME);
+    leases.acquire(endpoint as EndpointId, cls, { party: { id, grant }, corr: 0, ttlMs: 0 }, 0);
+    if (s.lease === "handover") leases.release(endpoint as EndpointId, cls, ME);
   }
   const mine = 4;
   const command = pool.acquire();
-  command.kind = s.kind;
+  command.kind = s.kind as Kind;
   command.words[0] = s.word;
-  command.endpoint = endpoint;
+  command.endpoint = endpoint as EndpointId;
   command.token = s.token === "none" ? 0 : s.token === "right" ? mine : 1;
-  const code = judge(command, ME, grant, s.attached, leases);
+  const code = judgeCommand(command, ME, grant, s.attached, leases);
   const { token } = command;
   command.release();
   return [code, token, mine];
@@ -113,7 +126,7 @@ function check(s: Situation, endpoint: number): void {
 
 const LEASES = ["free", "own", "other", "handover"] as const;
 const TOKENS = ["none", "right", "wrong"] as const;
-const DOWN = [64, 65, 70, 73, 74, 75, 76, 79];
+const DOWN = [64, 65, 70, 73, 74, 75, 76, 79, 114, 116];
 
 Deno.test("admission: every command with every single capability, mask, lease and token", () => {
   for (const kind of [...DOWN, 0, 1, 66, 99]) {
@@ -163,13 +176,15 @@ const UP: Record<number, number> = {
   82: OBSERVE,
   83: FRAME,
   84: AUDIT,
+  115: PUBLISH,
+  118: FRAME,
 };
 
 Deno.test("which UP events a grant and a subscription let through", () => {
   for (let kind = 0; kind < UP_CAPS.length; kind++) {
     assertEquals(UP_CAPS[kind], UP[kind] ?? 0, `kind ${kind}`);
   }
-  assertEquals([...PUBLISHABLE].sort(), [37, 81, 82, 83]);
+  assertEquals([...PUBLISHABLE].sort((a, b) => a - b), [37, 81, 82, 83, 118]);
   withSeed((random) => {
     for (let n = 0; n < 5000; n++) {
       const grant: Grant = {
@@ -189,10 +204,10 @@ Deno.test("which UP events a grant and a subscription let through", () => {
       };
       const slot = new ControlSlot(1 as ControlId, control, grant);
       const event = pool.acquire();
-      event.kind = random.below(100);
-      event.source = random.below(7);
+      event.kind = random.below(120) as Kind;
+      event.source = random.below(7) as Source;
       event.prio = random.below(4);
-      event.endpoint = random.oneIn(8) ? 0xffffffff : random.below(64);
+      event.endpoint = (random.oneIn(8) ? 0xffffffff : random.below(64)) as EndpointId;
       const bit = (mask: { lo: number; hi: number }) =>
         (((BigInt(mask.hi) << 32n) | BigInt(mask.lo)) >> BigInt(event.endpoint) & 1n) === 1n;
       const wantsAll = wanted.lo === 0 && wanted.hi === 0;

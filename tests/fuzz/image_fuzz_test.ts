@@ -127,7 +127,7 @@ fuzz({
   },
   mustMeet: [
     "picture",
-    "it is no binary PPM",
+    "it is not a binary PPM",
     "its head is cut short",
     "it says it is larger than any screen",
     "its head has something else than numbers",

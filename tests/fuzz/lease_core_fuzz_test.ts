@@ -11,7 +11,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ALL_CAPS, CAP } from "../../src/event/capability.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE, type Source } from "../../src/event/source.ts";
-import { LIFE, VM_OP } from "../../src/event/body_number.ts";
+import { type LeaseClass, LIFE, VM_OP } from "../../src/event/body_number.ts";
 import { fullGrant } from "../../src/access/grant.ts";
 import type { Adapter, CloseReason, Seat } from "../../src/core/adapter_port.ts";
 import type { TransferEvent } from "../../src/event/transfer_event.ts";
@@ -54,7 +54,7 @@ class SlowAdapter implements Adapter {
     const isLeased = isDestructive || kind === KIND.CMD_INPUT || kind === KIND.CMD_MEMWRITE;
     if (isLeased) {
       const cls = CLASS_OF_SOURCE[this.source] as number;
-      const owner = this.#world.rig.core.leases.ownerOf(seat.endpoint, cls);
+      const owner = this.#world.rig.core.leases.ownerOf(seat.endpoint, cls as LeaseClass);
       assertEquals(owner?.id, origin, "only the owner's commands arrive");
       assert(seat.leaseIsLive(cls as 0, token), "and only under the live token");
     }
@@ -181,8 +181,8 @@ class World {
     assertEquals(this.wrong, "");
     for (const [id, adapters] of this.adapters) {
       const input = adapters[1] as SlowAdapter;
-      const owner = this.rig.core.leases.ownerOf(id, 0);
-      if (owner === null && !this.rig.core.leases.inHandover(id, 0)) {
+      const owner = this.rig.core.leases.ownerOf(id as EndpointId, 0);
+      if (owner === null && !this.rig.core.leases.inHandover(id as EndpointId, 0)) {
         assertEquals(input.held.size, 0, "a free VM holds nothing");
       }
     }
@@ -279,7 +279,10 @@ function play(random: SeededRandom): void {
   assertEquals(rig.lines.filter((line) => line.includes("twice")), []);
   for (const id of ENDPOINTS) {
     for (const cls of [0, 1, 2]) {
-      assertEquals([rig.core.leases.ownerOf(id, cls), rig.core.leases.inHandover(id, cls)], [null, false]);
+      assertEquals([
+        rig.core.leases.ownerOf(id as EndpointId, cls as LeaseClass),
+        rig.core.leases.inHandover(id as EndpointId, cls as LeaseClass),
+      ], [null, false]);
     }
   }
   rig.end();

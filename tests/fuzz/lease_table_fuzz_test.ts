@@ -2,6 +2,7 @@
  * The lease machine alone against a plain model: controls of unequal strength acquire, release, die and fall
  * silent at random.
  */
+import type { EndpointId } from "../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { fullGrant } from "../../src/access/grant.ts";
 import { type AcquireOutcome, LeaseTable } from "../../src/access/lease_table.ts";
@@ -90,14 +91,14 @@ function agrees(random: SeededRandom): void {
       case 2: {
         const ttlMs = random.oneIn(3) ? 1 + random.below(60) : 0;
         const expected = model.acquire(slot, party, step, ttlMs, nowNs);
-        const outcome = table.acquire(endpoint, cls, party, step, ttlMs, nowNs);
+        const outcome = table.acquire(endpoint as EndpointId, cls, { party, corr: step, ttlMs }, nowNs);
         assertEquals(outcome, expected, `acquire at ${step}`);
         break;
       }
       case 3: {
         const owns = slot.owner?.id === party.id;
         if (owns) end(slot);
-        assertEquals(table.release(endpoint, cls, party.id), owns, `release at ${step}`);
+        assertEquals(table.release(endpoint as EndpointId, cls, party.id), owns, `release at ${step}`);
         break;
       }
       case 4: {
@@ -131,7 +132,7 @@ function agrees(random: SeededRandom): void {
         const next = slot.next;
         slot.isEnding = false;
         slot.next = undefined;
-        const done = table.finalized(endpoint, cls, nowNs);
+        const done = table.finalized(endpoint as EndpointId, cls, nowNs);
         if (next === undefined) assertEquals(done, null);
         else {
           const token = ++model.lastToken;
@@ -173,18 +174,23 @@ function compare(
   for (const endpoint of endpoints) {
     for (let cls = 0; cls < 3; cls++) {
       const slot = model.slot(endpoint, cls);
-      const owner = table.ownerOf(endpoint, cls);
+      const owner = table.ownerOf(endpoint as EndpointId, cls as LeaseClass);
       assertEquals(owner?.id, slot.owner?.id);
-      assertEquals(table.inHandover(endpoint, cls), slot.isEnding);
+      assertEquals(table.inHandover(endpoint as EndpointId, cls as LeaseClass), slot.isEnding);
       assert(!(slot.isEnding && owner !== null), "a slot that is handed over has no owner");
       // At most one of them may work, and only under the newest token.
-      const working = parties.filter((party) => table.tokenOf(endpoint, cls, party.id) !== 0);
+      const working = parties.filter((party) =>
+        table.tokenOf(endpoint as EndpointId, cls as LeaseClass, party.id) !== 0
+      );
       assertEquals(working.map((party) => party.id), slot.owner === undefined ? [] : [slot.owner.id]);
       for (let token = 0; token <= model.lastToken; token += 1 + Math.floor(model.lastToken / 16)) {
-        assertEquals(table.isLive(endpoint, cls, token), slot.owner !== undefined && token === slot.token);
+        assertEquals(
+          table.isLive(endpoint as EndpointId, cls as LeaseClass, token),
+          slot.owner !== undefined && token === slot.token,
+        );
       }
       if (slot.owner === undefined) continue;
-      assert(table.isLive(endpoint, cls, slot.token));
+      assert(table.isLive(endpoint as EndpointId, cls as LeaseClass, slot.token));
       if (!tokens.includes(slot.token)) tokens.push(slot.token);
       if (slot.ttlMs > 0) deadline = Math.min(deadline, slot.heardNs + slot.ttlMs * MS);
     }

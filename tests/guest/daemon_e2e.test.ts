@@ -163,7 +163,9 @@ async function killed(vm: Qemu, watchers: readonly Watcher[], id: number): Promi
     watcher.downs.filter((down) => down.endpoint === id).map((down) => `${down.source} ${down.reason}`)
       .sort();
   await until("its seams are down", () => watchers.every((watcher) => reasons(watcher).length === 4));
-  for (const watcher of watchers) assertEquals(reasons(watcher), ["FRAME 5", "INPUT 5", "MEMCTX 5", "VMHOST 5"]);
+  for (const watcher of watchers) {
+    assertEquals(reasons(watcher), ["FRAME 5", "INPUT 5", "MEMCTX 5", "VMHOST 5"]);
+  }
 }
 
 /** Commands are open when the trigger goes: each is answered, once. */

@@ -30,8 +30,15 @@ function descriptorsOf(pid: number): number {
   return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
 }
 
+/** Waits until a VM's screen can be had: its monitor is asked first. */
+async function hasScreen(client: Client, name: string): Promise<void> {
+  const seams = () => client.roster.list().find((entry) => entry.name === name)?.seams ?? [];
+  await until(`the screen of ${name}`, () => seams().includes("frame"));
+}
+
 /** Waits until a picture has such pixels: firmware takes its time. */
 async function frameWith(client: Client, name: string, fits: (frame: Frame) => boolean): Promise<Frame> {
+  await hasScreen(client, name);
   let frame = await client.frame(name);
   await until("the picture", async () => fits(frame = await client.frame(name)));
   return frame;
@@ -64,6 +71,9 @@ Deno.test("display: one monitor is enough; the command writes PNGs, scaled, to s
   await client.vm("vm", "cont");
   await until("the VM runs", async () => !(await client.frame("vm")).isStopped);
 
+  assertMatch((await vmsig(["ls", ...at])).text, /frame \(vram\),vmhost/);
+  assertMatch((await vmsig(["doctor", ...at])).text, /screen vm .*by vram: the best that is there/);
+
   const none = await vmsig(["screen", "vm", "--head", "1", ...at]);
   assertEquals([none.code, none.text], [1, ""]);
   assertMatch(none.errors, /^vmsig: bad-argument: Cannot take a picture of vm: the VM has 1 head/);
@@ -81,6 +91,7 @@ Deno.test("display: the same picture by vram and by screendump, pixel for pixel,
     config: endpoint("memory", first, "vram") + endpoint("dump", second, "screendump"),
   });
   await using client = await daemon.connect("test");
+  for (const name of ["memory", "dump"]) await hasScreen(client, name);
   const both = async (what: string): Promise<Frame> => {
     const [a, b] = [await client.frame("memory"), await client.frame("dump")];
     assertEquals([a.width, a.height], [b.width, b.height], what);
@@ -104,6 +115,7 @@ Deno.test("display: frames come while they are watched, and only changed ones; w
   await using guest = await VgaGuest.start({ qmpSockets: 2 });
   await using daemon = await DaemonProcess.start({ config: endpoint("vm", guest.vm.qmpPaths[0]) });
   await using client = await daemon.connect("test");
+  await hasScreen(client, "vm");
   await guest.setMode({ width: 320, height: 200, bits: 32 });
   await guest.fill(1, 8);
   const infos = client.events({ kinds: ["FRAME_INFO"] });
@@ -177,12 +189,14 @@ Deno.test("display: several heads of a card that has no memory to read; VNC and 
 
   const overBus = await frameWith(client, "bus", (each) => new Set(pixelsOf(each)).size > 1);
   assertEquals([await sourceOf(client, "bus"), overBus.width, overBus.height], ["dbus", 720, 400]);
+  await hasScreen(client, "nobus");
   const missing = await assertRejects(() => client.frame("nobus"), Fault);
   assertEquals([missing.code, missing.message], [
     "not-supported",
     "Cannot take a picture of nobus: dbus: QEMU has no D-Bus display for peers (-display dbus,p2p=on)",
   ]);
 
+  await until("its monitor was asked", async () => (await client.display("blind")).known);
   const none = await assertRejects(() => client.frame("blind"), Fault);
   assertEquals([none.code, none.message], [
     "not-supported",
@@ -199,6 +213,7 @@ Deno.test("display: hundreds of clients take a picture each, and nobody keeps a 
   await using daemon = await DaemonProcess.start({ config: endpoint("vm", vm.qmpPath) });
   {
     await using client = await daemon.connect("first");
+    await hasScreen(client, "vm");
     await client.frame("vm");
   }
   const before = [descriptorsOf(daemon.pid), descriptorsOf(vm.pid)];
@@ -219,7 +234,6 @@ Deno.test("display: a VM that ends and comes again, and one whose monitor somebo
     await using vm = await startFirmware({});
     path = `${daemon.folder}/endpoints.d/vm`;
     await Deno.writeTextFile(path, `name = "vm"\nqmp = "${vm.qmpPath}"\nmemory = "none"\n`, { mode: 0o600 });
-    await until("the VM is attached", () => client.roster.find("vm") !== undefined);
     await frameWith(client, "vm", (each) => new Set(pixelsOf(each)).size > 1);
     vm.kill("SIGKILL");
     await vm.ended;
@@ -237,6 +251,7 @@ Deno.test("display: text, exactly, by each way to read the screen; none where th
     config: endpoint("memory", first) + endpoint("dump", second, "screendump"),
   });
   await using client = await daemon.connect("test");
+  for (const name of ["memory", "dump"]) await hasScreen(client, name);
   for (let page = 1; page <= 5; page++) {
     await guest.video(3);
     const lines = Array.from({ length: 20 }, (_, i) => `page ${page} line ${i}: ${"#".repeat(3 * i + 1)}`);
@@ -261,4 +276,76 @@ Deno.test("display: text, exactly, by each way to read the screen; none where th
       `Cannot read the screen of ${name}: there is no text on the screen that can be read`,
     ]);
   }
+});
+
+Deno.test("display: a file for each change, until Ctrl-C; several loops over one head; a viewer that does not read costs nobody", async () => {
+  await using guest = await VgaGuest.start({ qmpSockets: 2 });
+  await using daemon = await DaemonProcess.start({ config: endpoint("vm", guest.vm.qmpPaths[0]) });
+  {
+    await using client = await daemon.connect("first");
+    await hasScreen(client, "vm");
+  }
+  await guest.setMode({ width: 64, height: 64, bits: 32 });
+  await guest.fill(1, 1);
+  const dir = `${daemon.folder}/shots`;
+  const main = new URL("../../main.ts", import.meta.url).pathname;
+  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const watching = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--no-check",
+      "-c",
+      config,
+      main,
+      "screen",
+      "vm",
+      "--watch",
+      dir,
+      "--socket",
+      daemon.socket,
+    ],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const files = () => {
+    try {
+      return [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
+    } catch {
+      return [];
+    }
+  };
+  await until("the first file", () => files().includes("vm-000001.png"), 60_000);
+  await guest.fill(42, 1);
+  await until("another one", () => files().length >= 2, 60_000);
+  watching.kill("SIGINT");
+  const { code, stdout } = await watching.output();
+  assertEquals([code, new TextDecoder().decode(stdout).split("\n")[0]], [
+    130,
+    `${dir}/vm-000001.png: 64x64, by vram`,
+  ]);
+  await Deno.remove(dir, { recursive: true });
+
+  await using client = await daemon.connect("two loops");
+  // A stream that nobody reads, and a ring that nobody samples.
+  await using idle = await daemon.connect("idle");
+  await using _unread = idle.events();
+  void idle.frames("vm").next();
+  const slow = client.frames("vm", { perSecond: 1 });
+  const fast = client.frames("vm", { perSecond: 60 });
+  await slow.next();
+  let last = 0;
+  for (let i = 1; i <= 20; i++) {
+    const { value } = await fast.next();
+    assert(value !== undefined);
+    assertGreater(value.frameId, last);
+    last = value.frameId;
+    await guest.fill(100 + i, 1);
+  }
+  await fast.return();
+  await guest.fill(999, 1);
+  const { value } = await slow.next();
+  assertGreater(value?.frameId ?? 0, 1, "the other loop goes on");
+  await slow.return();
 });

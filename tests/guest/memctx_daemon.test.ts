@@ -116,7 +116,7 @@ Deno.test("mem as a command: over the daemon and by pid, for a person and as JSO
     const faults: [string[], number, RegExp][] = [
       [["read", "kernel", "0x10", "8"], 1, /^vmsig: not-mapped: Cannot read 8 bytes at 0x10/],
       [["read", "kernel", "0x8000000000000000", "8"], 1, /non-canonical/],
-      [["read", pid, base, "0"], 2, /^vmsig: usage: .* is no length/],
+      [["read", pid, base, "0"], 2, /^vmsig: usage: .* is not a valid length/],
       [["read", pid, base, "0x10000000000"], 2, /^vmsig: usage: .*too many to read at once/],
       [["read", "999999", base, "8"], 1, /^vmsig: bad-argument: Cannot find process 999999/],
       [["write", pid, base, "xyz"], 2, /no bytes in hexadecimal/],

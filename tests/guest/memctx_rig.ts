@@ -158,7 +158,7 @@ export class MemctxRig implements AsyncDisposable {
     let gone = false;
     this.core.detach(0 as EndpointId, "detached", () => (gone = true));
     await this.until("the endpoint to be gone", () => gone);
-    this.core.forget(0);
+    this.core.forget(0 as EndpointId);
     for (const listener of this.#listeners) {
       listener.control.leave();
       listener.release();

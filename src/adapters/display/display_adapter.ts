@@ -9,7 +9,7 @@
  * Without demand nothing is asked of QEMU but, once each time the monitor comes up, which displays there are.
  * @module
  */
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 import type { ControlId } from "../../base/ids.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
@@ -74,7 +74,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
       heads: this.#heads,
       onServed: (head, kind, serial, { code, frameId, words }) => {
         for (const ticket of this.#demands.get(head)?.served(kind, serial) ?? []) {
-          this.#seat?.ack(ticket, code, frameId, 0, words);
+          this.#seat?.ack(ticket, code as Code, frameId, 0, words);
         }
         this.#armForLate();
       },
@@ -258,7 +258,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
       for (const demand of this.#demands.values()) this.#tell(demand);
     } else if (this.#desk.facts !== undefined && this.#isUp) {
       this.#down(code === CODE["protocol-error"] ? SEAM_REASON.PROTOCOL_ERROR : SEAM_REASON.PEER_CLOSED);
-      seat.emitError(code, 0, why);
+      seat.emitError(code as Code, 0, why);
     }
   }
 
@@ -269,7 +269,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   #refuseAll(code: number, words: string): void {
     for (const demand of this.#demands.values()) {
-      for (const ticket of demand.late(NEVER)) this.#seat?.ack(ticket, code, 0, 0, words);
+      for (const ticket of demand.late(NEVER)) this.#seat?.ack(ticket, code as Code, 0, 0, words);
     }
     this.#armForLate();
   }

@@ -2,8 +2,13 @@
  * What an endpoint's config may say of its display.
  * @module
  */
+import { FRAME_SOURCE, type FrameSourceName } from "../../event/body_number.ts";
 
-/** The choices: one way to read the display, the best of them, or none at all. */
-export const DISPLAY_CHOICES = ["auto", "vgpu", "vram", "dbus", "vnc", "screendump", "none"] as const;
-/** A choice. */
-export type DisplayChoice = (typeof DISPLAY_CHOICES)[number];
+/** A choice: one way to read the display, the best of them, or none at all. */
+export type DisplayChoice = "auto" | FrameSourceName | "none";
+/** The choices. */
+export const DISPLAY_CHOICES: readonly DisplayChoice[] = [
+  "auto",
+  ...Object.keys(FRAME_SOURCE).map((name) => name.toLowerCase() as FrameSourceName),
+  "none",
+];

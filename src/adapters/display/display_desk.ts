@@ -5,7 +5,7 @@
  */
 import { getSeals, SEAL } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import type { ControlId } from "../../base/ids.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
 import { printable } from "../../base/printable.ts";
@@ -226,7 +226,7 @@ export class DisplayDesk {
     if (!link.isUp) return seat.ack(ticket, CODE["seam-down"]);
     const answer = <T>(result: VgaAnswer<T>, write: (body: TransferEvent, value: T) => void): void => {
       if (this.#seat !== seat) return;
-      if (!result.ok) return seat.ack(ticket, result.code, 0, 0, result.why);
+      if (!result.ok) return seat.ack(ticket, result.code as Code, 0, 0, result.why);
       const body = seat.event(KIND.DISPLAY);
       write(body, result.value);
       seat.reply(ticket, body);

@@ -8,6 +8,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import type { ControlId } from "../../base/ids.ts";
+import { MAX_FRAMES_PER_SECOND } from "../../base/limits.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import { FRAME_DEMAND } from "../../event/body_layout.ts";
 import { DEMAND_PICTURE, DEMAND_STOPPED, DEMAND_TEXT } from "../../event/body_number.ts";
@@ -15,7 +16,7 @@ import { DEMAND_PICTURE, DEMAND_STOPPED, DEMAND_TEXT } from "../../event/body_nu
 /** Pictures per second of who says no other number. */
 export const DEFAULT_RATE = 10;
 /** Pictures per second at most. */
-export const MAX_RATE = 240;
+export const MAX_RATE: number = MAX_FRAMES_PER_SECOND;
 
 /** A request that waits. */
 interface Waiting {

@@ -11,7 +11,7 @@
  * what is held, too: the guest forgot it, but QEMU's devices did not, and its owner cannot know.
  * @module
  */
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { MAX_INPUT_QUEUE } from "../../base/limits.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { LEASE_CLASS, type LeaseClass, SEAM_REASON } from "../../event/body_number.ts";
@@ -167,7 +167,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
   }
 
   /** Called by the driver. */
-  onDriverDown(reason: number, code: number, text: string): void {
+  onDriverDown(reason: number, code: Code, text: string): void {
     this.#up = false;
     this.#answerQueued(CODE["seam-down"]);
     // Whoever waits is told: what is left is released when the driver is up again.
@@ -251,7 +251,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
     for (const done of waiting) done();
   }
 
-  #answerQueued(code: number): void {
+  #answerQueued(code: Code): void {
     for (;;) {
       const frame = this.#queue.shift();
       if (frame === null) return;

@@ -7,7 +7,7 @@
  * MAX_NOTCHES} do, so that one command cannot keep a guest busy for minutes.
  * @module
  */
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { INPUT_RECORD_BYTES, MAX_INPUT_RECORDS } from "../../base/limits.ts";
 import { INPUT } from "../../event/body_layout.ts";
 import { INPUT_KIND } from "../../event/body_number.ts";
@@ -59,7 +59,7 @@ export class InputFrame {
   /** For the driver: steps that were carried out. */
   stepsDone = 0;
   /** For the driver: what went wrong first; ok while nothing did. */
-  code: number = CODE.ok;
+  code: Code = CODE.ok;
   /** For the driver: what the actuator said to it. Outside text. */
   words = "";
 
@@ -88,7 +88,7 @@ export class InputFrame {
    *
    * @returns ok, or the code with which the command is to be refused
    */
-  read(event: TransferEvent, repertoire: InputRepertoire): number {
+  read(event: TransferEvent, repertoire: InputRepertoire): Code {
     this.clear();
     const { bodyBytes } = event;
     if (bodyBytes > 0 && event.bodyFormat !== BODY.RAW) return CODE["bad-argument"];

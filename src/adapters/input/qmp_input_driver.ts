@@ -3,7 +3,7 @@
  * and a frame is done when QEMU has acknowledged all.
  *
  * Pace, measured with Debian's cloud kernel under TCG on two cores, 2,000 key transitions a run, one a
- * command: QEMU 7.2 itself carries out 1,500 to 1,900 such commands a second (950 to 1,150 beside other
+ * command: QEMU 7.2 itself carries out 1,500 to 1,900 such commands per second (950 to 1,150 beside other
  * load), however many are under way, because it reads its monitor at 3 us a byte; one alone takes 0.5 ms.
  * Virtio and PS/2 keyboards lost nothing at that pace on a quiet machine; on a loaded one a reader in the
  * guest lost events of its kernel buffer. Hence the pace of step_pace.ts between steps, {@linkcode
@@ -19,7 +19,7 @@
  * QEMU's own pace.
  * @module
  */
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
 import { INPUT_KIND } from "../../event/body_number.ts";
@@ -32,6 +32,7 @@ import type { InputDriver, InputDriverHost } from "./input_driver.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { stepEnd } from "./input_step.ts";
 import { Pace } from "./pace.ts";
+import { PumpLoop } from "./pump_loop.ts";
 import { eventsOf, hasAbsolute, hasKeys, notchEvents, outcomeOf } from "./qmp_input_events.ts";
 import { QCODE_OF_KEY, QEMU_BUTTON_OF } from "./qmp_keys.ts";
 import { PS2_LOOK_GAP_NS, Ps2Gauge } from "./ps2_gauge.ts";
@@ -73,12 +74,12 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   readonly #steps: (StepUnderWay | undefined)[] = [];
   readonly #onReply = (reply: QmpReply, tag: number) => this.#onStep(reply, tag);
   readonly #pump = () => this.poke();
+  readonly #stepLoop = new PumpLoop(() => this.#up && this.#next());
   #host: InputDriverHost | null = null;
   #loop: LoopPort | null = null;
   #up = false;
   #frame: InputFrame | null = null;
   #underWay = 0;
-  #pumping = false;
   #pace = new Pace(STEP_GAP_NS, STEP_BURST);
   #gauges: { keyboard: boolean; gauge: VirtioGauge }[] = [];
   /** While the monitor is up. */
@@ -133,14 +134,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   poke(): void {
-    // What is sent may be answered at once and poke again: one loop does it all.
-    if (this.#pumping) return;
-    this.#pumping = true;
-    try {
-      while (this.#up && this.#next());
-    } finally {
-      this.#pumping = false;
-    }
+    this.#stepLoop.run();
   }
 
   /** Called by the link. */
@@ -347,7 +341,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   // The frame that was being sent will not be.
-  #endFrame(code: number): void {
+  #endFrame(code: Code): void {
     const frame = this.#frame;
     this.#frame = null;
     this.#notches = NaN;

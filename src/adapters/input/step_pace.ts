@@ -1,7 +1,7 @@
 /**
  * How fast the steps of frames follow each other, for every driver: what a reader in the guest keeps up with,
  * whose buffer in its kernel holds 64 events, 32 keys with their SYN_REPORT. At this pace it fills in 24 ms
- * without being read once, and 667 characters a second can be typed (600 when one in ten needs shift).
+ * without being read once, and 667 characters per second can be typed (600 when one in ten needs shift).
  * @module
  */
 import { MS } from "../../base/clock.ts";

@@ -22,6 +22,7 @@ import type { InputDriver, InputDriverHost } from "./input_driver.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { stepEnd } from "./input_step.ts";
 import { Pace } from "./pace.ts";
+import { PumpLoop } from "./pump_loop.ts";
 import { STEP_BURST, STEP_GAP_NS } from "./step_pace.ts";
 import { deviceLabel, EVDEV, isKeyboardKey, isPointerButton, UinputDevice } from "./uinput_devices.ts";
 
@@ -52,7 +53,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   #pointer: UinputDevice | null = null;
   #mouse: UinputDevice | null = null;
   #frame: InputFrame | null = null;
-  #pumping = false;
+  readonly #stepLoop = new PumpLoop(() => this.#next());
   #running = true;
   #relativeLast = false;
   readonly #pressedOn = new Map<number, UinputDevice>();
@@ -126,13 +127,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   poke(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    try {
-      while (this.#next());
-    } finally {
-      this.#pumping = false;
-    }
+    this.#stepLoop.run();
   }
 
   /** Called by the link. */

@@ -11,7 +11,7 @@
  * @module
  */
 import type { WriteExtent } from "../../access/write_extent.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
@@ -208,7 +208,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   /** What a write needs beside its own form: a context, the live lease, an extent. */
-  #admit(event: TransferEvent, request: MemwriteRequest): number {
+  #admit(event: TransferEvent, request: MemwriteRequest): Code {
     if (this.#context === null || this.#ram === null) return CODE["seam-down"];
     // Routing has asked the lease machine too; a write cannot be taken back, so it is asked where it happens.
     if (this.#seat?.leaseIsLive(LEASE_CLASS.MEMWRITE, event.token) !== true) return CODE["stale-lease"];
@@ -231,7 +231,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     return this.#extents;
   }
 
-  #write(request: MemwriteRequest): number {
+  #write(request: MemwriteRequest): Code {
     const { forceReadOnly = false } = this.#options;
     this.#refusal = READ_ONLY;
     try {
@@ -348,7 +348,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
 
   /** RAM cannot be had: the rest of the endpoint goes on without. */
   #refuse(seat: Seat, error: unknown): void {
-    const code = error instanceof Fault ? (CODE as Record<string, number>)[error.code] : undefined;
+    const code = error instanceof Fault ? (CODE as Record<string, Code>)[error.code] : undefined;
     seat.log.error(messageOf(error));
     this.#invalidate(INVALIDATED.MAP_CHANGED);
     this.#dropRam();

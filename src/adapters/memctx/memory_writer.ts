@@ -12,7 +12,7 @@ import { getSeals, SEAL } from "../../../ffi/memfd.ts";
 import { copyIn } from "../../../ffi/memory_copy.ts";
 import { storeAtomic } from "../../../ffi/shared_word.ts";
 import { assert } from "../../base/assert.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
 import { type Paging, PTE_W, WALK, X64_4, X64_5 } from "../../guest/paging.ts";
 import { PAGE_BYTES, PhysicalMemory } from "../../guest/physical_memory.ts";
@@ -92,7 +92,7 @@ export class MemoryWriter implements Disposable {
    *   page) or bad-argument (no canonical address, no root of this guest's)
    * @throws {Fault} `refused` when the RAM's file shrank
    */
-  write(request: MemwriteRequest, context: WriteContext, force: boolean): number {
+  write(request: MemwriteRequest, context: WriteContext, force: boolean): Code {
     if (!this.#canShrink) return this.#write(request, context, force);
     this.#ram.verify();
     const code = this.#write(request, context, force);
@@ -107,7 +107,7 @@ export class MemoryWriter implements Disposable {
     this.#memory[Symbol.dispose]();
   }
 
-  #write(request: MemwriteRequest, context: WriteContext, force: boolean): number {
+  #write(request: MemwriteRequest, context: WriteContext, force: boolean): Code {
     this.inOrder = 0;
     let root = context.rootFrame;
     if (request.hasRoot) {
@@ -127,7 +127,7 @@ export class MemoryWriter implements Disposable {
   }
 
   /** Finds every page of the write, and that it may be written. */
-  #resolve(request: MemwriteRequest, walker: Walker, root: number, force: boolean): number {
+  #resolve(request: MemwriteRequest, walker: Walker, root: number, force: boolean): Code {
     let { hi, lo } = request;
     this.#pages = 0;
     while (this.inOrder < request.span) {

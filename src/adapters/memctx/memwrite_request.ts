@@ -3,7 +3,7 @@
  * (extents, pages) is not looked at here.
  * @module
  */
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { MAX_MEMWRITE_BYTES } from "../../base/limits.ts";
 import { MEMWRITE } from "../../event/body_layout.ts";
 import { MEMWRITE_FLAG } from "../../event/body_number.ts";
@@ -55,7 +55,7 @@ export class MemwriteRequest {
    *
    * @returns CODE.ok, bad-argument or too-large
    */
-  read(event: TransferEvent): number {
+  read(event: TransferEvent): Code {
     const { view } = event;
     this.hasRoot = this.seqlock = false;
     this.lo = view.getInt32(MEMWRITE.at.gva, true);
@@ -86,7 +86,7 @@ export class MemwriteRequest {
     return true;
   }
 
-  #readInline(event: TransferEvent): number {
+  #readInline(event: TransferEvent): Code {
     const skip = this.hasRoot ? ROOT_BYTES : 0;
     if (this.length > TAIL_BYTES - skip) return CODE["too-large"];
     this.source = event.inline;
@@ -94,7 +94,7 @@ export class MemwriteRequest {
     return CODE.ok;
   }
 
-  #readBody(event: TransferEvent): number {
+  #readBody(event: TransferEvent): Code {
     if (event.bodyFormat !== BODY.RAW || event.bodyBytes !== this.length) return CODE["bad-argument"];
     this.source = event.body;
     this.sourceAt = event.bodyOffset;

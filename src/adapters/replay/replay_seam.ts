@@ -6,6 +6,7 @@
  * It does not know the time: `daemon/replay_daemon.ts` hands it each event when it is due.
  * @module
  */
+import type { Kind } from "../../event/kind.ts";
 import { CODE } from "../../base/codes.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { VM_OP, VM_STATE_NUMBER } from "../../event/body_number.ts";
@@ -13,25 +14,40 @@ import { KIND } from "../../event/kind.ts";
 import type { RecordedEvent } from "../../event/recording.ts";
 import { type Source, sourceName } from "../../event/source.ts";
 import { isSeam } from "../seams.ts";
+import { tellMemory } from "./replay_memory.ts";
+import { type MakeRing, ReplayScreen } from "./replay_screen.ts";
+
+/** What a seam is made of. */
+export interface ReplaySeamOptions {
+  /** Which. */
+  readonly source: Source;
+  /** Whether it was up when the recording began; else the recording itself says when. */
+  readonly isUpAtOpen: boolean;
+  /** Heads of which there are pictures. */
+  readonly heads: ReadonlySet<number>;
+  /** Makes the rings for them. */
+  readonly makeRing: MakeRing;
+  /** Where the recording is, with its copies of memory. */
+  readonly folder: string;
+}
 
 /** One seam. */
 export class ReplaySeam implements Adapter {
   readonly source: Source;
   readonly name: string;
-  readonly #isUpAtOpen: boolean;
+  readonly #options: ReplaySeamOptions;
+  readonly #screen: ReplayScreen;
   #seat: Seat | null = null;
   #state: number = VM_STATE_NUMBER.RUNNING;
   #detail = 0;
 
-  /**
-   * Makes the seam of a source.
-   *
-   * @param isUpAtOpen whether it was up when the recording began; else the recording itself says when
-   */
-  constructor(source: Source, isUpAtOpen: boolean) {
+  /** Makes the seam of a source. */
+  constructor(options: ReplaySeamOptions) {
+    const { source, makeRing, heads } = options;
     this.source = source;
     this.name = `${sourceName(source).toLowerCase()}/replay`;
-    this.#isUpAtOpen = isUpAtOpen;
+    this.#options = options;
+    this.#screen = new ReplayScreen(makeRing, heads);
   }
 
   /** A recording is told whole, however fast it is played. */
@@ -41,14 +57,25 @@ export class ReplaySeam implements Adapter {
 
   open(seat: Seat): void {
     this.#seat = seat;
-    if (this.#isUpAtOpen) seat.up();
+    if (this.#options.isUpAtOpen) seat.up();
   }
 
-  /** Emits a recorded event as if it happened now. */
-  play(recorded: RecordedEvent): void {
+  /**
+   * Emits a recorded event as if it happened now.
+   *
+   * @returns whether it could: a picture may be damaged, or change one that is not there
+   * @throws {Fault | OsError} when a ring or the copy of a memory cannot be had
+   */
+  play(recorded: RecordedEvent): boolean {
     const seat = this.#seat;
-    if (seat === null) return;
-    const event = seat.event(recorded.kind);
+    if (seat === null) return false;
+    const { picture, memory } = recorded;
+    if (picture !== undefined) return this.#screen.show(seat, recorded, picture);
+    if (memory !== undefined) {
+      tellMemory(seat, recorded, memory, this.#options.folder);
+      return true;
+    }
+    const event = seat.event(recorded.kind as Kind);
     event.prio = recorded.prio;
     event.inline.set(recorded.inline);
     if (recorded.body.length > 0) event.copyBody(recorded.bodyFormat, recorded.body, 0, recorded.body.length);
@@ -57,6 +84,7 @@ export class ReplaySeam implements Adapter {
       this.#detail = event.words[1] as number;
     }
     seat.emit(event);
+    return true;
   }
 
   command(event: Parameters<Adapter["command"]>[0]): void {
@@ -66,26 +94,31 @@ export class ReplaySeam implements Adapter {
       answer.words[0] = this.#state;
       answer.words[1] = this.#detail;
       seat.reply(event.ticket, answer);
-    } else if (event.kind === KIND.CMD_QUERY_INPUT) {
+    } else if (event.kind === KIND.CMD_FRAME) this.#screen.command(seat, event);
+    else if (event.kind === KIND.CMD_QUERY_INPUT) {
       seat.reply(event.ticket, seat.event(KIND.INPUT_HELD));
     } else seat.ack(event.ticket, CODE.ok);
   }
 
   close(_reason: CloseReason, closed: () => void): void {
     this.#seat = null;
+    this.#screen[Symbol.dispose]();
     closed();
   }
 }
 
 /**
  * Why an event of a recording is not played: it is an answer to a command of the recorded session; it came
- * with descriptors, which no file holds; the bus says it itself; or nothing is known of its endpoint.
+ * with descriptors, in whose place nothing was kept; the bus says it itself; nothing is known of its endpoint;
+ * its picture is told in its place; or what was kept of it is damaged or gone.
  */
-export type NotPlayed = "answer" | "descriptors" | "bus" | "endpoint";
+export type NotPlayed = "answer" | "descriptors" | "bus" | "endpoint" | "picture" | "damaged";
 
 /** Why a recorded event cannot be played, whatever its endpoint; undefined when it can. */
 export function whyNotPlayed(event: RecordedEvent): NotPlayed | undefined {
   if (event.corr !== 0) return "answer";
+  const isKept = event.picture !== undefined || event.memory !== undefined;
+  if (isKept) return undefined;
   if (event.fds > 0) return "descriptors";
   switch (event.kind) {
     case KIND.SEAM_UP:

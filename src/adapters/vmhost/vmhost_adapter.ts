@@ -1,12 +1,12 @@
 /**
  * The VMHOST seam of a VM that QEMU runs: its states from QMP events, and the operations of CMD_VM and
- * CMD_LIFECYCLE with QEMU's verdict. Each command is answered once, also when QEMU ends before it answers.
+ * CMD_LIFECYCLE with QEMU's answer. Each command is answered once, also when QEMU ends before it answers.
  *
  * It neither decides who may stop a VM nor releases what is held in the guest before: that is admission's and
  * the core's.
  * @module
  */
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { OPERATION, VM_STATE } from "../../event/body_layout.ts";
@@ -208,7 +208,7 @@ function fill(event: TransferEvent, { state, detail }: VmState): void {
 }
 
 /** The protocol's code for a reply of QEMU's. */
-export function codeOf(reply: QmpReply): number {
+export function codeOf(reply: QmpReply): Code {
   switch (reply.outcome) {
     case "done":
       return CODE.ok;
@@ -228,6 +228,6 @@ export function wordsOf(reply: QmpReply): string {
 }
 
 // QEMU may end before its answer is out: the end of the stream is the answer.
-function codeOfQuit(reply: QmpReply): number {
+function codeOfQuit(reply: QmpReply): Code {
   return reply.outcome === "closed" ? CODE.ok : codeOf(reply);
 }

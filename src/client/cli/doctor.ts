@@ -6,6 +6,7 @@ import { Fault } from "../../base/fault.ts";
 import { connect, defaultSocketPathHere } from "../connect.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { examineConfig, examineSocket, examineUinput, NO_PATH, socketOf } from "./daemon_check.ts";
+import { examineDisplays } from "./display_check.ts";
 import { examineMachine, type Finding } from "./machine_check.ts";
 import type { Tone } from "./output.ts";
 import type { Weakness } from "./security/finding.ts";
@@ -29,7 +30,8 @@ export const doctor: CommandModule = {
   },
   details:
     `Looks at the kernel, the C shim, this user's rights, and at what the config asks for: /dev/uinput where an endpoint has
-input = "uinput", the place of the control socket, and whether the daemon answers there. What is missing is told with its
+input = "uinput", the place of the control socket, and whether the daemon answers there, and
+what shows each VM's screen. What is missing is told with its
 remedy, and the exit code is then 3. A note is something that only some uses need.
 
 With --security it looks at what others could use against the daemon: who can write or replace its socket, its config, the
@@ -57,7 +59,7 @@ async function examine(call: Call): Promise<Finding[]> {
     });
   const socket = examineSocket(choose);
   const path = socket.found === NO_PATH ? undefined : choose();
-  const daemon = path === undefined ? [] : [await examineDaemon(path)];
+  const daemon = path === undefined ? [] : await examineDaemon(path);
   return [...examineMachine(), examineUinput(config, path), socket, finding, ...daemon];
 }
 
@@ -83,15 +85,16 @@ function examineSecurity(call: Call): number {
   return found.some(({ severity }) => severity !== "note") ? 1 : 0;
 }
 
-async function examineDaemon(socket: string): Promise<Finding> {
+async function examineDaemon(socket: string): Promise<Finding[]> {
   try {
-    await using client = await connect({ socket, name: "vmsig doctor", sub: { sources: [] } });
+    const sub = { sources: ["CORE", "FRAME"], prioMin: 1 } as const;
+    await using client = await connect({ socket, name: "vmsig doctor", sub });
     const { capNames, principal } = client.grant;
     const found = `it answers; uid ${principal} may ${capNames.join(", ").toLowerCase()}`;
-    return { check: "daemon", state: "ok", found };
+    return [{ check: "daemon", state: "ok", found }, ...await examineDisplays(client)];
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    return { check: "daemon", state: "missing", found: error.code, remedy: error.message };
+    return [{ check: "daemon", state: "missing", found: error.code, remedy: error.message }];
   }
 }
 

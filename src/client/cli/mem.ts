@@ -115,10 +115,10 @@ function requestOf(action: string, [who = "kernel", first = "", second = ""]: re
   if (action === "maps" && pid === "kernel") throw usage("mem", "maps takes a process number");
   const isRange = action === "read" || action === "write";
   const gva = isRange ? parseAddress(first) : 0;
-  if (gva === undefined) throw usage("mem", `${visible(first)} is no address`);
+  if (gva === undefined) throw usage("mem", `${visible(first)} is not a valid address`);
   const length = action === "read" ? parseAddress(second) : 0;
   if (length === undefined || (action === "read" && !(length > 0))) {
-    throw usage("mem", `${visible(second)} is no length`);
+    throw usage("mem", `${visible(second)} is not a valid length`);
   }
   if (length > MAX_READ_BYTES) {
     throw usage(
@@ -129,7 +129,7 @@ function requestOf(action: string, [who = "kernel", first = "", second = ""]: re
   const hex = action === "write" ? second : action === "find" ? first : "";
   const bytes = hex === "" && !isRange && action !== "find" ? new Uint8Array(0) : bytesOfHex(hex || "-");
   if (action === "read") return { action, pid, gva, length, bytes: new Uint8Array(0) };
-  if (bytes === undefined) throw usage("mem", `${visible(hex)} are no bytes in hexadecimal`);
+  if (bytes === undefined) throw usage("mem", `${visible(hex)} are not bytes in hexadecimal`);
   const most = action === "write" ? MAX_MEMWRITE_BYTES : MAX_SEARCH_PATTERN_BYTES;
   if (bytes.length > most) {
     throw usage("mem", `${bytes.length} bytes are too many to ${action} at once: at most ${most}`);

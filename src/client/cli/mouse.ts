@@ -113,7 +113,7 @@ function coordinate(text: string): number {
   const percent = /^([0-9]+(?:\.[0-9]+)?)%$/.exec(text)?.[1];
   if (percent !== undefined) return Math.round(Number(percent) / 100 * MAX_ABS);
   if (!/^-?[0-9]+$/.test(text)) {
-    throw usage("mouse", `${visible(text)} is no coordinate: write 0 to ${MAX_ABS}, or 0% to 100%`);
+    throw usage("mouse", `${visible(text)} is not a valid coordinate: write 0 to ${MAX_ABS}, or 0% to 100%`);
   }
   return Number(text);
 }
@@ -123,7 +123,7 @@ function notchesOf(text: string): number {
   if (!/^[-+]?[0-9]+$/.test(text) || notches === 0 || Math.abs(notches) > 1000) {
     throw usage(
       "mouse",
-      `${visible(text)} is no number of notches: write 1 to 1000, or negative to scroll down`,
+      `${visible(text)} is not a number of notches: write 1 to 1000, or negative to scroll down`,
     );
   }
   return notches;

@@ -7,9 +7,16 @@ import { VERSION } from "../../base/version.ts";
 import { encodeRecordedEvent, encodeRecordingHeader } from "../../event/recording.ts";
 import type { Client } from "../client.ts";
 import { PROTOCOL } from "../../protocol/version.ts";
-import type { CommandModule } from "./command.ts";
+import type { Call, CommandModule } from "./command.ts";
+import { CAP } from "../../event/capability.ts";
+import { Fault } from "../../base/fault.ts";
+import { KIND } from "../../event/kind.ts";
+import { SOURCE } from "../../event/source.ts";
+import type { ClientEvent } from "../client_event.ts";
 import { usage } from "./command_line.ts";
 import { endAfter } from "./end_after.ts";
+import { FrameRecorder } from "./record_frames.ts";
+import { copyMemory, type MemoryCopy } from "./record_memory.ts";
 import { RecordingFile } from "./recording_file.ts";
 import { visible } from "./table.ts";
 
@@ -33,32 +40,139 @@ export const record: CommandModule = {
       max: 1 << 20,
       help: "begin a new file past this size (256)",
     },
+    frames: { takes: "nothing", help: "keep the screens' pictures, too: what changed in each" },
+    rate: {
+      takes: "number",
+      value: "N",
+      min: 1,
+      max: 60,
+      help: "with --frames: pictures of a screen per second at most (10)",
+    },
+    memory: {
+      takes: "nothing",
+      help: "copy each VM's memory, once, to FILE.NAME.ram: a sparse file as large as its RAM",
+    },
     keep: { takes: "number", value: "N", max: 1000, help: "keep N older files: FILE.1, FILE.2, … (1)" },
   },
   details:
     `Writes every event that your grant lets through into a CBOR sequence (RFC 8742): first a header (host, versions, roster), then
 one map an event, until Ctrl-C. File descriptors (memory contexts, frame rings) cannot be recorded, only that there
-were some. vmsig replay plays such a file to a control.`,
-  examples: ["record -o session.cbor --for 60000", "record -o session.cbor --max-size 64 --keep 3"],
+were some: --frames keeps the pictures that were in the rings, --memory a copy of the RAM as its first context is told
+(of a VM that runs it is copied while it changes: stop it first for one moment of it). vmsig replay plays such a file
+to a control, and shows both.`,
+  examples: [
+    "record -o session.cbor --for 60000",
+    "record -o session.cbor --max-size 64 --keep 3",
+    "record -o session.cbor --frames --memory",
+  ],
   async run(call) {
     const path = call.text("output");
     if (path === undefined) throw usage("record", "-o FILE is missing");
+    if (call.number("rate") !== undefined && !call.flag("frames")) {
+      throw usage("record", "--rate is for --frames; give both, or leave it out");
+    }
     await using client = await call.connect();
+    const lacking = lackOf(client, call.flag("frames"), call.flag("memory"));
+    if (lacking !== undefined) throw lacking;
     await using stream = client.events();
     await client.completeRoster();
     const bounds = { maxBytes: (call.number("max-size") ?? 256) * MIB, keep: call.number("keep") ?? 1 };
-    using file = new RecordingFile(path, bounds, () => headerOf(client));
+    const copies = new Map<number, MemoryCopy>();
+    using file = new RecordingFile(path, bounds, () => joined([headerOf(client), ...itemsOf(copies)]));
+    if (call.flag("memory") && file.isDevice) {
+      throw usage("record", "--memory needs a plain file for -o: the copies stand beside it");
+    }
     using _timer = endAfter(stream, call);
+    let broken: unknown;
+    await using frames = new FrameRecorder({
+      client,
+      file,
+      perSecond: call.number("rate") ?? 10,
+      onLost: (text) => console.error(`vmsig: ${text}`),
+      onBroken: (error) => {
+        broken ??= error;
+        stream.end();
+      },
+    });
+    if (call.flag("frames")) {
+      for (const { endpoint, seams } of client.roster.list()) {
+        if (seams.includes("frame")) frames.watch(endpoint);
+      }
+    }
     let events = 0;
     for await (const event of stream) {
-      file.append(encodeRecordedEvent({ ...event, fds: event.fdCount }));
       events++;
+      const { endpoint, kind, source } = event;
+      if (call.flag("frames") && kind === KIND.SEAM_UP && source === SOURCE.FRAME) frames.watch(endpoint);
+      if (call.flag("memory") && kind === KIND.MEMCTX && !copies.has(endpoint)) {
+        const copy = await copyMemory(event, path, client.roster.nameOf(endpoint), call.signal);
+        copies.set(endpoint, copy);
+        file.append(copy.item);
+      } else file.append(itemOf(event));
     }
-    const bytes = file.totalBytes;
-    if (call.json) call.out.json({ file: path, events, bytes });
-    else call.out.line(`${visible(path)}: ${events} events, ${bytes} bytes`);
+    if (broken !== undefined) throw broken;
+    await frames[Symbol.asyncDispose]();
+    report(call, path, {
+      events,
+      bytes: file.totalBytes,
+      pictures: frames.count,
+      copies: [...copies.values()],
+    });
   },
 };
+
+/** What is told at the end. */
+interface Recorded {
+  readonly events: number;
+  readonly bytes: number;
+  readonly pictures: number;
+  readonly copies: readonly MemoryCopy[];
+}
+
+function report(call: Call, path: string, { events, bytes, pictures, copies }: Recorded): void {
+  if (call.json) {
+    const memory = copies.map(({ path: file, bytes, writtenBytes }) => ({ file, bytes, writtenBytes }));
+    const kept = {
+      ...call.flag("frames") ? { pictures } : {},
+      ...call.flag("memory") ? { memory } : {},
+    };
+    return call.out.json({ file: path, events, bytes, ...kept });
+  }
+  const shown = call.flag("frames") ? `, ${pictures} pictures` : "";
+  call.out.line(`${visible(path)}: ${events} events${shown}, ${bytes} bytes`);
+  for (const { path: file, bytes, writtenBytes } of copies) {
+    call.out.line(`${visible(file)}: ${bytes} bytes of memory, ${writtenBytes} of them on disk`);
+  }
+}
+
+/** Why what was asked for cannot be recorded: this control would wait for it in vain. */
+function lackOf(client: Client, frames: boolean, memory: boolean): Fault | undefined {
+  const { caps } = client.grant;
+  const lacks = (option: string, cap: string): Fault =>
+    new Fault("no-capability", `Cannot record with --${option}: the daemon's config grants you no ${cap}`);
+  if (frames && (caps & CAP.FRAME) === 0) return lacks("frames", "FRAME");
+  if (memory && (caps & CAP.MEMCTX) === 0) return lacks("memory", "MEMCTX");
+  return undefined;
+}
+
+function itemOf(event: ClientEvent): Uint8Array {
+  return encodeRecordedEvent({ ...event, fds: event.fdCount });
+}
+
+/** Contexts come once: each file says them again. */
+function itemsOf(copies: ReadonlyMap<number, MemoryCopy>): Uint8Array[] {
+  return [...copies.values()].map(({ item }) => item);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
 
 function headerOf(client: Client): Uint8Array {
   return encodeRecordingHeader({

@@ -24,6 +24,7 @@ export class RecordingFile implements Disposable {
   #out: PrivateFile;
   #bytes = 0;
   #total = 0;
+  #begun = 1;
 
   /**
    * Begins a recording; a file of this name is overwritten.
@@ -49,10 +50,26 @@ export class RecordingFile implements Disposable {
     return this.#total;
   }
 
-  /** Appends one item. */
-  append(item: Uint8Array): void {
-    if (!this.#out.isDevice && this.#bytes + item.length > this.#bounds.maxBytes) this.#rotate();
-    this.#write(item);
+  /** How many files were begun. */
+  get begun(): number {
+    return this.#begun;
+  }
+
+  /** Whether it is a device: a file beside it would be nowhere. */
+  get isDevice(): boolean {
+    return this.#out.isDevice;
+  }
+
+  /**
+   * Appends one item.
+   *
+   * @param anew makes what stands in its place when a new file is begun for it: an item that needs one before
+   *   it
+   */
+  append(item: Uint8Array, anew: () => Uint8Array = () => item): void {
+    if (this.#out.isDevice || this.#bytes + item.length <= this.#bounds.maxBytes) return this.#write(item);
+    this.#rotate();
+    this.#write(anew());
   }
 
   /** Closes it. */
@@ -96,6 +113,7 @@ export class RecordingFile implements Disposable {
     }
     const full = this.#out;
     this.#out = this.#open();
+    this.#begun++;
     full.file.close();
     this.#write(this.#header());
   }

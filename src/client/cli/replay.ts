@@ -19,6 +19,8 @@ const MAX_BYTES = 2 ** 31;
 const WHY: Readonly<Record<NotPlayed, string>> = {
   answer: "answers to commands of the recorded session",
   descriptors: "came with file descriptors, which no file holds",
+  picture: "told with the picture that was kept",
+  damaged: "what was kept of it is damaged or gone",
   bus: "the bus says it itself",
   endpoint: "of an endpoint that could not be attached, or is not in the recording",
 };
@@ -34,14 +36,20 @@ export const replay: CommandModule = {
       max: 1_000_000,
       help: "N times as fast as recorded (1); 0 without any pause",
     },
+    stay: { takes: "nothing", help: "when all is played, stay as it is then, until Ctrl-C" },
   },
   details:
     `Listens on --socket PATH like a daemon whose endpoints are those of the recording. Prints "ready PATH"; when the first
 control joins, it plays what was recorded, with the recorded pauses, and ends when all is played. Commands are answered
 with yes, a query of a VM with the state that was played last. At the end it tells what was not played, by kind and
 reason: what the bus says itself (roster, leases, audit), answers to commands, and what came with file descriptors
-(memory contexts, frame rings), which no file holds. Exit code 0 when it played to the end.`,
-  examples: ["replay session.cbor --socket ./replay.sock", "replay session.cbor --speed 10"],
+(memory contexts, frame rings) where nothing was kept in their place. What record --frames and --memory kept is shown:
+vmsig screen NAME and vmsig mem ps NAME work on the replay. Exit code 0 when it played to the end.`,
+  examples: [
+    "replay session.cbor --socket ./replay.sock",
+    "replay session.cbor --speed 10",
+    "replay session.cbor --speed 0 --stay",
+  ],
   async run(call) {
     const [path = ""] = call.args;
     const plan = planReplay(readFile(path), path);
@@ -55,7 +63,9 @@ reason: what the bus says itself (roster, leases, audit), answers to commands, a
       speed: call.number("speed") ?? 1,
       log,
       signal: call.signal,
-      onUnplayed: (event) => late.add(event.kind, "endpoint"),
+      folder: path.includes("/") ? path.slice(0, path.lastIndexOf("/")) || "/" : ".",
+      stays: call.flag("stay"),
+      onUnplayed: (event, why) => late.add(event.kind, why),
       onReady: () =>
         call.out.line(call.json ? JSON.stringify({ ready: socketPath }) : `ready ${visible(socketPath)}`),
     });

@@ -91,6 +91,9 @@ The picture of a VM that stands still is the last one, and is told as such.`,
     if (call.flag("text") && (dir !== undefined || call.text("out") !== undefined)) {
       throw usage("screen", "--text prints the text; leave out --watch and --out");
     }
+    if (call.flag("text") && call.number("scale") !== undefined) {
+      throw usage("screen", "--text prints the text, and no picture to scale; leave out --scale");
+    }
     if (dir !== undefined && call.text("out") !== undefined) {
       throw usage("screen", "--watch and --out say both where pictures go; give one of them");
     }
@@ -113,16 +116,16 @@ The picture of a VM that stands still is the last one, and is told as such.`,
 async function shootLocally(call: Call, ref: string, wanted: string): Promise<void> {
   const { source, bytes, info } = await takeLocally(call, ref, wanted);
   const path = call.text("out") ?? "screen.png";
-  await write(call, path, toPicture(bytes, info));
-  const { width, height, format, frameId, timestampNs } = info;
+  const { width, height } = await write(call, path, toPicture(bytes, info));
+  const { format, frameId, timestampNs } = info;
   report(call, { path, source, head: 0, width, height, format, frameId, timestampNs, stopped: false });
 }
 
 async function shoot(call: Call, client: Client, ref: string): Promise<void> {
   const frame = await client.frame(ref, { ...headOf(call), signal: call.signal });
   const path = call.text("out") ?? "screen.png";
-  await write(call, path, frame.picture());
-  report(call, toldOf(path, await sourceOf(client, ref, frame.head), frame));
+  const written = await write(call, path, frame.picture());
+  report(call, toldOf(path, await sourceOf(client, ref, frame.head), frame, written));
 }
 
 async function read(call: Call, client: Client, ref: string): Promise<void> {
@@ -146,8 +149,8 @@ async function watch(call: Call, client: Client, ref: string, dir: string): Prom
   try {
     for await (const frame of client.frames(ref, { ...headOf(call), signal: call.signal })) {
       const path = `${dir}/${name}-${String(++count).padStart(6, "0")}.png`;
-      await write(call, path, frame.picture());
-      report(call, toldOf(path, await sourceOf(client, ref, frame.head), frame));
+      const written = await write(call, path, frame.picture());
+      report(call, toldOf(path, await sourceOf(client, ref, frame.head), frame, written));
     }
   } catch (error) {
     // Ctrl-C is how it ends.
@@ -165,22 +168,32 @@ async function sourceOf(client: Client, ref: string, head: number): Promise<stri
   return heads[head]?.source ?? "";
 }
 
-function toldOf(path: string, source: string, frame: Frame): Told {
-  const { head, width, height, format, frameId, timestampNs, isStopped: stopped } = frame;
+/** What is told of a frame: its size is the one of the picture that was written. */
+function toldOf(path: string, source: string, frame: Frame, { width, height }: Picture): Told {
+  const { head, format, frameId, timestampNs, isStopped: stopped } = frame;
   return { path, source, head, width, height, format, frameId, timestampNs, stopped };
 }
 
-/** Writes the picture, also into a pipe: one that nobody reads is waited for until Ctrl-C. */
-async function write(call: Call, path: string, picture: Picture): Promise<void> {
+/**
+ * Writes the picture, also into a pipe: one that nobody reads is waited for until Ctrl-C.
+ *
+ * @returns the picture as it was written: scaled
+ */
+async function write(call: Call, path: string, taken: Picture): Promise<Picture> {
   const scale = call.number("scale");
-  const png = encodePng(scale === undefined ? picture : scalePicture(picture, scale));
-  if (path === STDOUT) return call.out.bytes(png);
+  const picture = scale === undefined ? taken : scalePicture(taken, scale);
+  const png = encodePng(picture);
+  if (path === STDOUT) {
+    call.out.bytes(png);
+    return picture;
+  }
   const { signal } = call;
   const { promise: interrupted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(new Fault("interrupted", "Cannot write the picture: interrupted"));
   signal.addEventListener("abort", abort);
   try {
     await Promise.race([Deno.writeFile(path, png), interrupted]);
+    return picture;
   } catch (error) {
     throw unwritable(path, error);
   } finally {

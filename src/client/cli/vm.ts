@@ -9,7 +9,7 @@ import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { visible } from "./table.ts";
 
-const OPERATIONS = ["query", "stop", "cont", "reset", "powerdown", "wakeup", "quit"];
+const OPERATIONS = ["query", "stop", "cont", "reset", "powerdown", "suspend", "wakeup", "quit"];
 const UNDER_LEASE: ReadonlySet<string> = new Set(["reset", "powerdown", "quit"]);
 const DONE: Readonly<Record<VmOperation, string>> = {
   stop: "stopped",
@@ -35,7 +35,8 @@ export const vm: CommandModule = {
   details:
     `query tells the VM's state and why it is in it. stop and cont pause and continue it, wakeup wakes it from suspend.
 reset, powerdown and quit take the power lease for themselves, and fail with "busy" when another control holds it.
-powerdown is a request to the guest: it is confirmed when the guest was asked, not when it is off.`,
+powerdown is a request to the guest: it is confirmed when the guest was asked, not when it is off. suspend says why it
+cannot be done from outside, and what does it: only the guest can suspend itself.`,
   examples: ["vm web query", "vm web stop", "vm 3 reset --timeout 10000"],
   async run(call) {
     const [ref = "", operation = ""] = call.args;
@@ -44,6 +45,7 @@ powerdown is a request to the guest: it is confirmed when the guest was asked, n
     }
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     if (operation === "query") await query(call, client, ref);
+    else if (operation === "suspend") await suspend(call, client, ref);
     else await operate(call, client, ref, operation as VmOperation);
   },
 };
@@ -52,6 +54,29 @@ async function query({ number, json, out, signal }: Call, client: Client, ref: s
   const { state, detail } = await client.vmState(ref, { ...timeoutOf(number("timeout")), signal });
   if (json) out.json({ endpoint: await client.endpoint(ref), state, detail });
   else out.line(detail === "none" ? state : `${state} (${detail})`);
+}
+
+/**
+ * No QEMU up to 11 has a QMP command that suspends its guest: suspending is the guest's own act (ACPI S3, of
+ * which QEMU hears when it is done), and the machine has no sleep button that could be pressed. It is known
+ * without asking, but a VM that is suspended already, or is not there, is told as that.
+ *
+ * @throws {Fault} `not-supported` with what would do it
+ */
+async function suspend(call: Call, client: Client, ref: string): Promise<void> {
+  const { state } = await client.vmState(ref, { ...timeoutOf(call.number("timeout")), signal: call.signal });
+  const endpoint = await client.endpoint(ref);
+  const name = client.roster.nameOf(endpoint);
+  if (state === "suspended") {
+    if (call.json) call.out.json({ endpoint, operation: "suspend", ok: true, state });
+    else call.out.line(`${visible(name)}: suspended already`);
+    return;
+  }
+  throw new Fault(
+    "not-supported",
+    `Cannot suspend ${name}: QEMU has no command for it, only the guest can suspend itself; run "systemctl suspend" ` +
+      `in it (or guest-suspend-ram of its QEMU guest agent), or pause it from here with "vmsig vm ${name} stop"`,
+  );
 }
 
 async function operate(call: Call, client: Client, ref: string, operation: VmOperation): Promise<void> {

@@ -3,6 +3,8 @@
  * subscription like any other; events are borrowed for the call.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
+import type { Kind } from "../../event/kind.ts";
 import { messageOf } from "../../base/fault.ts";
 import { MAX_LANE_EVENTS } from "../../base/limits.ts";
 import type { Subscription } from "../../access/subscription.ts";
@@ -72,10 +74,10 @@ export class InprocControl implements Control {
    * @returns its corr, by which the answer is known; 0 when it is not on the bus, or too many commands wait
    *   for room already
    */
-  send(kind: number, endpoint: number, fill?: (event: TransferEvent) => void): number {
+  send(kind: Kind, endpoint: number, fill?: (event: TransferEvent) => void): number {
     if (this.#handle === null || this.#waiting.length >= MAX_LANE_EVENTS) return 0;
     const event = this.#handle.event(kind);
-    event.endpoint = endpoint;
+    event.endpoint = endpoint as EndpointId;
     this.#corr = (this.#corr % 0xffffffff) + 1;
     const corr = this.#corr;
     event.corr = corr;

@@ -7,6 +7,7 @@
  * is given up.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
 import { ERRNO } from "../../../ffi/os_error.ts";
@@ -123,13 +124,13 @@ export class BusConnection implements Disposable {
    * @param fd a descriptor that goes along, borrowed; -1 for none
    * @returns false when the daemon has gone
    */
-  publish(kind: number, endpoint: number, inline: Uint8Array, fd: number): boolean {
+  publish(kind: Kind, endpoint: number, inline: Uint8Array, fd: number): boolean {
     const event = this.#pool.acquire();
     event.kind = kind;
     event.source = SOURCE.FRAME;
     event.dir = DIR.UP;
     event.prio = PRIO_OF_KIND[kind] ?? 0;
-    event.endpoint = endpoint;
+    event.endpoint = endpoint as EndpointId;
     event.tsNs = monotonicClock.nowNs();
     event.inline.set(inline.subarray(0, INLINE_BYTES));
     if (fd >= 0) event.fds = [fd];
@@ -150,7 +151,7 @@ export class BusConnection implements Disposable {
     event.source = SOURCE.FRAME;
     event.dir = kindClass(kind) === CLASS.DOWN ? DIR.DOWN : DIR.UP;
     event.prio = PRIO_OF_KIND[kind] ?? 0;
-    event.endpoint = endpoint;
+    event.endpoint = endpoint as EndpointId;
     event.tsNs = monotonicClock.nowNs();
     fill(event);
     if (fd >= 0) event.fds = [fd];

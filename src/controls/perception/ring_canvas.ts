@@ -174,12 +174,6 @@ export class RingCanvas implements Canvas, Disposable {
     this.#listener.onFrame(this.#info);
   }
 
-  /** Somebody else's ring was told for this head meanwhile: ours is told again, with the next frame. */
-  tellRingAgain(): void {
-    this.#isRingTold = false;
-    if (this.width > 0) this.#damage.add(0, 0, this.width, this.height);
-  }
-
   /** Ends it; readers keep what they have mapped. */
   [Symbol.dispose](): void {
     this.#forget();

@@ -1,6 +1,6 @@
 /**
- * What is told of peers that do not get in: a few lines a second and user, and then how many there were more.
- * Who is turned away chooses how often that happens, and must not fill the disk with it.
+ * What is told of peers that do not get in: a few lines per second and user, and then how many there were
+ * more. Who is turned away chooses how often that happens, and must not fill the disk with it.
  *
  * The table of users is bounded as well: those that find no room in it share one entry. It is empty again
  * when the second is over.
@@ -10,7 +10,7 @@ import { SECOND } from "../../base/clock.ts";
 import type { Log, LogFields } from "../../base/log.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
 
-/** Lines a second and user. */
+/** Lines per second and user. */
 const LINES_A_SECOND = 5;
 const MOST_USERS = 64;
 /** Stands for all users that found no room in the table. */

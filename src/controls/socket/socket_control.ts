@@ -11,7 +11,7 @@ import { OsError } from "../../../ffi/os_error.ts";
 import { ERR, HUP, IN, OUT, RDHUP } from "../../../ffi/poller.ts";
 import { closeForeignFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { NO_ENDPOINT } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { PUBLISHABLE } from "../../access/requirement.ts";
@@ -271,7 +271,7 @@ export class SocketControl implements Control, FdHandler {
   }
 
   /** Hands descriptors to the event that brought them; 0, or the code with which it is refused. */
-  #ownFds(handle: ControlHandle, event: TransferEvent, fds: readonly number[]): number {
+  #ownFds(handle: ControlHandle, event: TransferEvent, fds: readonly number[]): Code {
     if (event.dir === DIR.DOWN && handle.account.hasRoomForFds(fds.length)) {
       handle.account.chargeWithFds(event, fds);
       return CODE.ok;

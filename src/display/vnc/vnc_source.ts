@@ -52,8 +52,10 @@ export interface VncSourceOptions {
   readonly nowNs: number;
 }
 
-/** How long a server may take for the handshake, and be silent when it has to answer. */
+/** How long a server may take for the handshake. */
 export const VNC_TIMEOUT_NS: number = 10 * SECOND;
+/** How long it may be silent when it has to answer: a VM on a host that is overloaded takes its time. */
+export const VNC_SILENCE_NS: number = 30 * SECOND;
 /** How long an update that was asked for may take while bytes keep coming. */
 export const VNC_UPDATE_TIMEOUT_NS: number = 60 * SECOND;
 /** How long a watched QEMU is left to find nothing new. */
@@ -308,7 +310,7 @@ export class VncSource implements DisplaySource, UpdateSink {
     // An update that has begun has to end, as one that was asked for has to come.
     const certainNs = Math.min(this.#requests.certainNs, this.#updatingNs);
     if (certainNs === NEVER) return NEVER;
-    const silentNs = Math.max(certainNs, this.#heardNs) + VNC_TIMEOUT_NS;
+    const silentNs = Math.max(certainNs, this.#heardNs) + VNC_SILENCE_NS;
     return Math.min(silentNs, certainNs + VNC_UPDATE_TIMEOUT_NS);
   }
 

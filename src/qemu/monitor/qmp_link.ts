@@ -301,12 +301,12 @@ export class QmpLink implements DeadlineHandler {
 
   // Sends a heartbeat after some quiet, or gives QEMU up after a long one.
   #checkPulse(session: QmpSession, nowNs: number): void {
-    const verdict = this.#pulse.check(nowNs);
-    if (verdict.act !== "silent") {
-      if (verdict.act === "ask") session.client.execute("query-status", undefined, noOp);
-      return this.#due(verdict.untilNs);
+    const finding = this.#pulse.check(nowNs);
+    if (finding.act !== "silent") {
+      if (finding.act === "ask") session.client.execute("query-status", undefined, noOp);
+      return this.#due(finding.untilNs);
     }
-    // What has come in since belongs to the verdict: the loop itself may have been away.
+    // What has come in since belongs to the finding: the loop itself may have been away.
     session.drain();
     if (!this.isUp) return;
     const againNs = this.#pulse.secondLookNs();

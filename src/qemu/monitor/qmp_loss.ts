@@ -4,7 +4,7 @@
  * @module
  */
 import { ERRNO, OsError } from "../../../ffi/os_error.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { messageOf } from "../../base/fault.ts";
 import { SEAM_REASON } from "../../event/body_number.ts";
 
@@ -13,7 +13,7 @@ export interface QmpLoss {
   /** SEAM_DOWN's reason, one of SEAM_REASON. */
   readonly reason: number;
   /** ERROR's code. */
-  readonly code: number;
+  readonly code: Code;
   /** ERROR's text: at most 40 bytes, the VM's name is the event's endpoint. */
   readonly text: string;
   /** What a person should do, for the log. */

@@ -11,7 +11,7 @@ import { SECOND } from "../../base/clock.ts";
 
 /** Events in one burst. */
 export const EVENT_BURST = 2000;
-/** Events a second for good: a guest that resets itself in a tight circle makes some hundred. */
+/** Events per second for good: a guest that resets itself in a tight circle makes some hundred. */
 export const EVENTS_A_SECOND = 1000;
 const TOKENS_A_COMMAND = 8;
 

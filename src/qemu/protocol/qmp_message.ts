@@ -74,7 +74,7 @@ function eventOf(message: QmpData): QmpMessage {
 function errorOf(message: QmpData): QmpMessage {
   const id = idOf(message);
   const error = message["error"];
-  if (!isObject(error)) return garbage("an error is no object");
+  if (!isObject(error)) return garbage("an error is not an object");
   const errorClass = typeof error["class"] === "string" ? error["class"] : "";
   const errorText = typeof error["desc"] === "string" ? error["desc"] : "";
   if (id === undefined) return garbage(`an error's id is none of ours: ${errorText.slice(0, 80)}`);

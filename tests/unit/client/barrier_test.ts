@@ -1,7 +1,7 @@
 /** `client.barrier()` and what rests on it, with a daemon that knows it and with an older one. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
-import { NO_ENDPOINT } from "../../../src/base/ids.ts";
+import { type EndpointId, NO_ENDPOINT } from "../../../src/base/ids.ts";
 import type { Client } from "../../../src/client/client.ts";
 import type { ClientEvent } from "../../../src/client/client_event.ts";
 import { connect } from "../../../src/client/connect.ts";
@@ -50,7 +50,10 @@ Deno.test("a barrier: what came before its answer is in the streams, and held so
   const script: Script = { endpoints: ["alpha"] };
   await withClient(newer(script, (1 << SOURCE.FRAME) | (1 << SOURCE.CORE)), async (client, daemon) => {
     const stream = client.events({ kinds: ["VM_LIFECYCLE"] });
-    daemon.peer.send(KIND.VM_LIFECYCLE, (event) => (event.endpoint = 0));
+    daemon.peer.send(
+      KIND.VM_LIFECYCLE,
+      (event) => (event.endpoint = (0) as EndpointId) as EndpointId,
+    ) as EndpointId;
     assertEquals(await client.barrier(), ["FRAME", "CORE"]);
     assertEquals(stream.buffered, 1);
     assertEquals(

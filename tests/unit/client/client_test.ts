@@ -1,3 +1,4 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { createMemfd } from "../../../ffi/memfd.ts";
@@ -205,12 +206,12 @@ Deno.test("what the daemon did not understand is told", async () => {
     const waiting = faultOf(stream.next());
     // A monitor that speaks nonsense is a VM's affair, and none of this connection's.
     peer.send(KIND.ERROR, (event) => {
-      event.endpoint = 0;
+      event.endpoint = 0 as EndpointId;
       event.words[0] = 13;
       event.inline.set(new TextEncoder().encode("a monitor's"), 8);
     });
     peer.send(KIND.ERROR, (event) => {
-      event.endpoint = 0xffff_ffff;
+      event.endpoint = 0xffff_ffff as EndpointId;
       event.words[0] = 13;
       event.inline.set(new TextEncoder().encode("bad magic"), 8);
     });
@@ -230,7 +231,7 @@ Deno.test("several streams get each event; filters narrow", async () => {
     const core = client.events({ sources: ["core"] });
     const nine = client.events({ endpoints: [9], kinds: ["vm_lifecycle", KIND.ROSTER] });
     peer.roster(0, "alpha");
-    peer.send(KIND.VM_LIFECYCLE, (event) => event.endpoint = 9);
+    peer.send(KIND.VM_LIFECYCLE, (event) => event.endpoint = (9) as EndpointId) as EndpointId;
     peer.send(KIND.SEAM_UP, (event) => event.source = 5);
     assertEquals((await all.next()).value.kindName, "ROSTER");
     assertEquals((await all.next()).value.kindName, "VM_LIFECYCLE");

@@ -3,6 +3,8 @@
  * what it answers. It judges nothing: what a real core would refuse is refused only if the test says so.
  * @module
  */
+import type { EndpointId } from "../../../src/base/ids.ts";
+import type { Source } from "../../../src/event/source.ts";
 import { encode } from "cborg";
 import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
 import { EventFd } from "../../../ffi/event_fd.ts";
@@ -15,7 +17,7 @@ import { ALL_CAPS } from "../../../src/event/capability.ts";
 import { DIR, PRIO_OF_KIND, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
 import { checkFrame, encodeFrame } from "../../../src/protocol/frame.ts";
 import { writeText } from "../../../src/event/inline_text.ts";
-import { KIND } from "../../../src/event/kind.ts";
+import { KIND, type Kind } from "../../../src/event/kind.ts";
 import { BODY, EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
 import { ClientEvent } from "../../../src/client/client_event.ts";
 import { MAX_FRAME_BYTES } from "../../../src/base/limits.ts";
@@ -64,9 +66,9 @@ export class Peer {
     fds: readonly number[] = [],
   ): number {
     const event = this.#pool.acquire();
-    event.kind = kind;
+    event.kind = kind as Kind;
     event.dir = DIR.UP;
-    event.source = SOURCE_OF_KIND[kind] ?? 0;
+    event.source = (SOURCE_OF_KIND[kind] ?? 0) as Source;
     event.prio = PRIO_OF_KIND[kind] ?? 0;
     event.tsNs = 1000;
     event.fds = fds;
@@ -93,7 +95,7 @@ export class Peer {
   /** Answers a command with an ACT_ACK. */
   ack(command: ClientEvent, code = 0): void {
     this.send(KIND.ACT_ACK, (event) => {
-      event.endpoint = command.endpoint;
+      event.endpoint = command.endpoint as EndpointId;
       event.corr = command.corr;
       event.view.setUint32(ACT_ACK.at.ok, code === 0 ? 1 : 0, true);
       event.view.setUint32(ACT_ACK.at.code, code, true);
@@ -104,8 +106,8 @@ export class Peer {
   /** Says something of a VM, or to the command whose corr is `detail`. */
   error(endpoint: number, code: number, detail: number, text: string, source = 0): void {
     this.send(KIND.ERROR, (event) => {
-      event.endpoint = endpoint;
-      event.source = source;
+      event.endpoint = endpoint as EndpointId;
+      event.source = source as Source;
       event.view.setUint32(ERROR.at.code, code, true);
       event.view.setUint32(ERROR.at.detail, detail, true);
       writeText(event.inline, ERROR.at.text, 40, text);
@@ -115,7 +117,7 @@ export class Peer {
   /** Answers a command with a reply of its own: the first words of the inline zone as told. */
   reply(command: ClientEvent, kind: number, words: readonly number[]): void {
     this.send(kind, (event) => {
-      event.endpoint = command.endpoint;
+      event.endpoint = command.endpoint as EndpointId;
       event.corr = command.corr;
       words.forEach((word, i) => event.words[i] = word);
     });
@@ -124,7 +126,7 @@ export class Peer {
   /** Sends one roster entry. */
   roster(endpoint: number, name: string, state = 2, seams = 0b1100100): void {
     this.send(KIND.ROSTER, (event) => {
-      event.endpoint = endpoint;
+      event.endpoint = endpoint as EndpointId;
       event.view.setUint32(ROSTER.at.state, state, true);
       event.view.setUint32(ROSTER.at.seams, seams, true);
       event.view.setUint32(ROSTER.at.pid, 4000 + endpoint, true);
@@ -248,7 +250,7 @@ export class FakeDaemon implements AsyncDisposable {
     peer.send(KIND.WELCOME, (sent) => sent.setBody(BODY.CBOR, encode(body)));
     endpoints.forEach((name, i) => peer.roster(i, name));
     for (const endpoint of this.#script.contexts ?? []) {
-      peer.send(KIND.MEMCTX, (context) => context.endpoint = endpoint);
+      peer.send(KIND.MEMCTX, (context) => context.endpoint = endpoint as EndpointId) as EndpointId;
     }
     this.#script.onJoin?.(peer);
   }

@@ -1,10 +1,12 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { DROP, type LanePolicy, PASS_THROUGH } from "../../../src/context/policy.ts";
 import { SUBMIT, TransferContext } from "../../../src/context/transfer_context.ts";
 import { DIR } from "../../../src/event/defaults.ts";
-import { KIND } from "../../../src/event/kind.ts";
+import { FRAME_INFO } from "../../../src/event/body_layout.ts";
+import { KIND, type Kind } from "../../../src/event/kind.ts";
 import { PRIO } from "../../../src/event/priority.ts";
-import { SOURCE } from "../../../src/event/source.ts";
+import { SOURCE, type Source } from "../../../src/event/source.ts";
 import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 import { ContextModel } from "./context_model.ts";
@@ -22,11 +24,11 @@ class Rig {
 
   event(source: number, kind: number, prio: number, id: number, endpoint = 0): TransferEvent {
     const event = this.pool.acquire();
-    event.source = source;
-    event.kind = kind;
+    event.source = source as Source;
+    event.kind = kind as Kind;
     event.prio = prio;
     event.corr = id;
-    event.endpoint = endpoint;
+    event.endpoint = endpoint as EndpointId;
     return event;
   }
 
@@ -131,6 +133,19 @@ Deno.test("frame news is folded without a policy: what waits turns into the newe
   assertEquals(frame(6), SUBMIT.QUEUED);
   first.release();
   assertEquals(rig.drain(0), [2, 3, 6]);
+  assertEquals(rig.pool.live, 0);
+});
+
+Deno.test("frame news of one head takes no place of another's", () => {
+  const rig = new Rig();
+  const frame = (id: number, head: number) => {
+    const event = rig.event(SOURCE.FRAME, KIND.FRAME_INFO, PRIO.BULK, id);
+    event.view.setUint16(FRAME_INFO.at.head, head, true);
+    return rig.context.submit(DIR.UP, event, 0);
+  };
+  const { QUEUED, COALESCED } = SUBMIT;
+  assertEquals([frame(1, 0), frame(2, 1), frame(3, 1), frame(4, 0)], [QUEUED, QUEUED, COALESCED, QUEUED]);
+  assertEquals(rig.drain(), [1, 3, 4]);
   assertEquals(rig.pool.live, 0);
 });
 
@@ -260,7 +275,7 @@ function agreesWithModel(random: SeededRandom): void {
   const kinds = [KIND.CURSOR_STATE, KIND.FRAME_INFO, KIND.ACT_ACK];
   for (const source of [1, 2, 3]) {
     const lane = randomPolicy(random);
-    rig.context.setPolicy(source, DIR.UP, lane);
+    rig.context.setPolicy(source as Source, DIR.UP, lane);
     model.policies.set(source, lane);
   }
   let nowNs = 1;

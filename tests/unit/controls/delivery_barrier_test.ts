@@ -2,7 +2,7 @@
 import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { KIND, KIND_MAX } from "../../../src/event/kind.ts";
-import { SOURCE } from "../../../src/event/source.ts";
+import { SOURCE, type Source } from "../../../src/event/source.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 import { cborOf, type ParsedFrame, rawFrame } from "./raw_frame.ts";
 import { type RawClient, type SocketRig, withRig } from "./socket_rig.ts";
@@ -19,7 +19,7 @@ function barrier(client: RawClient, corr: number): void {
 }
 
 function emit(rig: SocketRig, prio: number, n: number, source: number = SOURCE.VMHOST): void {
-  const event = rig.core.bus.event(CURSOR, source, 0);
+  const event = rig.core.bus.event(CURSOR, source as Source, 0 as EndpointId);
   event.prio = prio;
   event.words[0] = n;
   rig.core.bus.up(event);
@@ -47,7 +47,7 @@ Deno.test("a control gets events of kinds that it knows, and only of those", () 
   withRig((rig) => {
     rig.attach(0, SOURCE.VMHOST);
     const emitNew = () => {
-      const event = rig.core.bus.event(KIND.SCREEN_TEXT, SOURCE.FRAME, 0);
+      const event = rig.core.bus.event(KIND.SCREEN_TEXT, SOURCE.FRAME, 0 as EndpointId);
       rig.core.bus.up(event);
     };
     const clients = [
@@ -84,7 +84,7 @@ Deno.test("behind the retained roster, whatever its length and however small the
     client.read();
     assertEquals(client.of(80).length, 60);
     assertEquals(client.frames.at(-1)?.kind, ACT_ACK);
-    for (let endpoint = 0; endpoint < 60; endpoint++) rig.core.forget(endpoint);
+    for (let endpoint = 0; endpoint < 60; endpoint++) rig.core.forget(endpoint as EndpointId);
   }, { queueEvents: 64 });
 });
 

@@ -58,8 +58,8 @@ Deno.test("WELCOME, then the retained ROSTER, then MEMCTX, then FRAME_RING, then
     host!.at.emit(host!.at.event(1));
     rig.turn();
     assertEquals(client.read().map((frame) => [frame.kind, frame.seq]), [[1, 5]]);
-    rig.core.forget(1);
-    rig.core.forget(4);
+    rig.core.forget(1 as EndpointId);
+    rig.core.forget(4 as EndpointId);
   });
 });
 

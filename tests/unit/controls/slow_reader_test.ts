@@ -1,7 +1,9 @@
+import type { Code } from "../../../src/base/codes.ts";
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
 import { setReceiveBufferBytes, setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
-import { SOURCE } from "../../../src/event/source.ts";
+import { SOURCE, type Source } from "../../../src/event/source.ts";
 import { SendQueue } from "../../../src/controls/socket/send_queue.ts";
 import { MAX_PRINCIPAL_EVENT_BYTES, MAX_QUEUE_BYTES } from "../../../src/base/limits.ts";
 import { SECOND } from "../../../src/base/clock.ts";
@@ -9,7 +11,7 @@ import { MemoryAccount } from "../../../src/core/memory_account.ts";
 import { VM_STATE_NUMBER } from "../../../src/event/body_number.ts";
 import { folds, mayFold } from "../../../src/event/folding.ts";
 import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
-import { KIND } from "../../../src/event/kind.ts";
+import { KIND, type Kind } from "../../../src/event/kind.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 import { type ParsedFrame, parseFrame } from "./raw_frame.ts";
 import type { FakeAdapter } from "../core/fake_adapter.ts";
@@ -40,7 +42,7 @@ Deno.test("a control that stops reading loses the lowest priority, oldest first,
     const slow = rig.join();
     const brisk = rig.join();
     const emit = (adapter: typeof host, kind: number, n: number) => {
-      const event = adapter!.at.event(kind);
+      const event = adapter!.at.event(kind as Kind);
       event.words[0] = n;
       adapter!.at.emit(event);
     };
@@ -188,7 +190,7 @@ Deno.test("a turn that brings more urgent events than the queue holds costs no r
     reader.read();
     for (const slot of rig.core.endpoints()) {
       const { at } = slot.adapters[SOURCE.VMHOST] as FakeAdapter;
-      for (let i = 0; i < 6; i++) at.emitError(i, 0, "urgent");
+      for (let i = 0; i < 6; i++) at.emitError(i as Code, 0, "urgent");
     }
     rig.turn();
     for (let i = 0; i < 10; i++) {
@@ -208,7 +210,7 @@ Deno.test("what folds and what does not", () => {
     part: { endpoint?: number; source?: number; origin?: number } = {},
   ) => {
     const event = pool.acquire();
-    event.kind = kind;
+    event.kind = kind as Kind;
     words.forEach((word, i) => (event.words[i] = word));
     Object.assign(event, { endpoint: 1, source: 5, origin: 0, ...part });
     return event;
@@ -272,7 +274,7 @@ Deno.test("a queue with answers in it is bounded against urgent events too", () 
   const queue = new SendQueue(8, pool);
   const push = (kind: number, prio: number, origin: number) => {
     const event = pool.acquire();
-    event.kind = kind;
+    event.kind = kind as Kind;
     event.prio = prio;
     event.origin = origin;
     queue.push(event);
@@ -295,11 +297,11 @@ Deno.test("what is taken back does not arrive after what takes it back", () => {
     fields: { origin?: number; source?: number; endpoint?: number; cls?: number } = {},
   ) => {
     const event = pool.acquire();
-    event.kind = kind;
+    event.kind = kind as Kind;
     event.prio = prio;
     event.origin = fields.origin ?? 0;
-    event.source = fields.source ?? 5;
-    event.endpoint = fields.endpoint ?? 1;
+    event.source = (fields.source ?? 5) as Source;
+    event.endpoint = (fields.endpoint ?? 1) as EndpointId;
     event.words[0] = fields.cls ?? 0;
     queue.push(event);
     event.release();

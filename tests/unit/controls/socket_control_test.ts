@@ -342,7 +342,7 @@ Deno.test("a MEMCTX brings openings of its own, read-only, that share no positio
     assertThrows(() => pwriteFrom(b.fds[0]!, bytes, 0, 4, 0), Error, "EBADF", "it cannot be written to");
     assertEquals(statFd(a.fds[0]!).ino, statFd(memfd.fd).ino);
     for (const fd of [...a.fds, ...b.fds]) closeFd(fd);
-    rig.core.forget(2);
+    rig.core.forget(2 as EndpointId);
   });
 });
 
@@ -444,7 +444,7 @@ Deno.test("a client that sends commands and closes at once, having read nothing,
     client.close();
     rig.turn(80);
     assertEquals(host!.commands.length, 60);
-    for (let id = 1; id < 31; id++) rig.core.forget(id);
+    for (let id = 1; id < 31; id++) rig.core.forget(id as EndpointId);
   });
 });
 
@@ -551,7 +551,7 @@ Deno.test("200 attach and detach cycles of an endpoint leave no descriptor and n
       memory!.at.emit(event);
       client.send({ kind: CMD_VM, endpoint: 7, corr: i + 1, words: CONT });
       rig.turn();
-      rig.core.detach(host!.at.endpoint, "detached", () => rig.core.forget(7));
+      rig.core.detach(host!.at.endpoint, "detached", () => rig.core.forget(7 as EndpointId));
       rig.turn();
       client.read();
       for (const fd of client.fds.splice(0)) closeFd(fd);

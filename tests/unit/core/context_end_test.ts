@@ -3,6 +3,7 @@
  * retained, of a context that has ended; neither in the core nor in the queue of a control that is slow.
  * @module
  */
+import type { EndpointId } from "../../../src/base/ids.ts";
 import "../ffi/loaded_shim.ts";
 import { assertEquals } from "@std/assert";
 import { SendBatch } from "../../../ffi/datagram.ts";
@@ -10,7 +11,7 @@ import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { ReceiveBatch } from "../../../ffi/datagram.ts";
 import { SendQueue } from "../../../src/controls/socket/send_queue.ts";
 import { FRAME } from "../../../src/protocol/frame.ts";
-import { KIND, kindName } from "../../../src/event/kind.ts";
+import { KIND, type Kind, kindName } from "../../../src/event/kind.ts";
 import { PRIO } from "../../../src/event/priority.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
@@ -24,7 +25,7 @@ Deno.test("a context and its end of one turn: the end alone is told, and nothing
   rig.attach(1, SOURCE.MEMCTX);
   const control = rig.join();
   const emit = (kind: number, word: number, value: number): void => {
-    const event = memory!.at.event(kind);
+    const event = memory!.at.event(kind as Kind);
     event.words[word] = value;
     memory!.at.emit(event);
   };
@@ -52,9 +53,9 @@ Deno.test("a context that waits for a slow control is not sent behind its end", 
   const queue = new SendQueue(16, pool);
   const push = (kind: number, endpoint: number, prio: number): void => {
     const event: TransferEvent = pool.acquire();
-    event.kind = kind;
+    event.kind = kind as Kind;
     event.source = SOURCE.MEMCTX;
-    event.endpoint = endpoint;
+    event.endpoint = endpoint as EndpointId;
     event.prio = prio;
     queue.push(event);
     event.release();

@@ -14,7 +14,7 @@ import { SUBSCRIBE_ALL, type Subscription } from "../../../src/access/subscripti
 import type { ControlHandle } from "../../../src/core/control_port.ts";
 import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
 import { Core } from "../../../src/core/core.ts";
-import { KIND, kindName } from "../../../src/event/kind.ts";
+import { KIND, type Kind, kindName } from "../../../src/event/kind.ts";
 import type { TransferEvent } from "../../../src/event/transfer_event.ts";
 import { ManualLoop } from "../../fixtures/manual_loop.ts";
 import { FakeAdapter } from "./fake_adapter.ts";
@@ -63,7 +63,7 @@ export class TestControl {
 
   /** Sends a command whose first words are these; its corr. */
   send(kind: number, endpoint: number, words: readonly number[] = [], token = 0): number {
-    return this.control.send(kind, endpoint, (event) => {
+    return this.control.send(kind as Kind, endpoint, (event) => {
       words.forEach((word, i) => (event.words[i] = word));
       event.token = token;
     });
@@ -92,8 +92,8 @@ export class TestControl {
 
   /** Publishes an event. */
   publish(kind: number, endpoint: number, fill: (event: TransferEvent) => void = () => {}): void {
-    const event = this.handle.event(kind);
-    event.endpoint = endpoint;
+    const event = this.handle.event(kind as Kind);
+    event.endpoint = endpoint as EndpointId;
     fill(event);
     this.handle.publish(event);
   }

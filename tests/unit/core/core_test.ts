@@ -1,3 +1,4 @@
+import type { Code } from "../../../src/base/codes.ts";
 import type { EndpointId } from "../../../src/base/ids.ts";
 import { assertEquals } from "@std/assert";
 import { CoreRig } from "./core_rig.ts";
@@ -151,7 +152,7 @@ Deno.test("all 64 endpoints are reached, those above 31 too", () => {
   const taken = [31, 32, 63].map((id) => high.send(KIND.CMD_VM, id, [VM_OP.CONT]));
   for (let id = 0; id < 64; id++) {
     const adapter = rig.adapters.get(id)?.[0];
-    adapter!.at.emitError(id, 0, "hello");
+    adapter!.at.emitError(id as Code, 0, "hello");
   }
   rig.settle();
   assertEquals(corrs.map((corr) => all.answer(corr)), new Array(64).fill(0));
@@ -190,7 +191,7 @@ Deno.test("a control that leaves in the middle of its own callback gets nothing 
     control.send(KIND.CMD_VM, 0, [VM_OP.STOP]);
     assertEquals(control.closed, undefined, "not reaped while its own callback is on the stack");
   };
-  for (let i = 0; i < 3; i++) host!.at.emitError(i, 0, "x");
+  for (let i = 0; i < 3; i++) host!.at.emitError(i as Code, 0, "x");
   rig.settle();
   assertEquals(control.kinds, ["ERROR"]);
   assertEquals(control.closed, "left");
@@ -213,7 +214,7 @@ Deno.test("a control whose callback throws is taken off, told why, and nobody el
   control.onEvent = () => {
     throw new Error("its own mistake");
   };
-  for (let i = 0; i < 3; i++) host!.at.emitError(i, 0, "x");
+  for (let i = 0; i < 3; i++) host!.at.emitError(i as Code, 0, "x");
   rig.settle();
   assertEquals(control.closed, "failed: its own mistake");
   assertEquals(other.of("ERROR").length, 3);

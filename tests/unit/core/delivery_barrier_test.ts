@@ -8,7 +8,7 @@ import { VM_OP } from "../../../src/event/body_number.ts";
 import { CAP } from "../../../src/event/capability.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { PRIO } from "../../../src/event/priority.ts";
-import { SOURCE } from "../../../src/event/source.ts";
+import { SOURCE, type Source } from "../../../src/event/source.ts";
 import { BODY } from "../../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 import { acquire, CoreRig, type TestControl } from "./core_rig.ts";
@@ -19,7 +19,7 @@ const CURSOR = 37;
 
 /** Submits an event of a seam past its budget, as the core takes it. */
 function emit(rig: CoreRig, endpoint: number, source: number, prio: number, n: number): void {
-  const event = rig.core.bus.event(CURSOR, source, endpoint);
+  const event = rig.core.bus.event(CURSOR, source as Source, endpoint as EndpointId);
   event.prio = prio;
   event.words[0] = n;
   rig.core.bus.up(event);
@@ -51,7 +51,7 @@ Deno.test("a barrier is answered once, at the lowest priority, behind what was k
   assertEquals(answersTo(control, corr), [[0, PRIO.BULK, 0]]);
   assertEquals(control.seen.at(-1)?.endpoint, NO_ENDPOINT);
   assertEquals(control.handle.outstanding, 0);
-  rig.core.forget(0);
+  rig.core.forget(0 as EndpointId);
   rig.end();
 });
 

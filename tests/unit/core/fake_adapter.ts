@@ -3,6 +3,7 @@
  * later or never.
  * @module
  */
+import type { Code } from "../../../src/base/codes.ts";
 import { assert } from "../../../src/base/assert.ts";
 import type { ControlId } from "../../../src/base/ids.ts";
 import type { Adapter, CloseReason, Seat } from "../../../src/core/adapter_port.ts";
@@ -93,7 +94,7 @@ export class FakeAdapter implements Adapter {
     this.steps.push(`command ${words[0]}`);
     if (this.keeps === "fds") this.taken.push(...event.takeFds());
     if (this.keeps === "event") this.kept.push(event.retain());
-    if (this.answers === "now") this.at.ack(ticket, this.code);
+    if (this.answers === "now") this.at.ack(ticket, this.code as Code);
     else this.tickets.push(ticket);
   }
 
@@ -109,7 +110,7 @@ export class FakeAdapter implements Adapter {
   answer(code = 0): void {
     const ticket = this.tickets.shift();
     assert(ticket !== undefined, "a command waits for its answer");
-    this.at.ack(ticket, code);
+    this.at.ack(ticket, code as Code);
   }
 
   #step(name: string, when: When, done: () => void, keep: () => void): void {

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { type EndpointMask, fullGrant, type Grant, maskHas } from "../../../src/access/grant.ts";
 import { SUBSCRIBE_ALL } from "../../../src/access/subscription.ts";
 import { ManualClock, MS } from "../../../src/base/clock.ts";
-import type { ControlId } from "../../../src/base/ids.ts";
+import type { ControlId, EndpointId } from "../../../src/base/ids.ts";
 import type { Control } from "../../../src/core/control_port.ts";
 import { ControlSlot } from "../../../src/core/control_slot.ts";
 import { FanOut } from "../../../src/core/fan_out.ts";
@@ -40,7 +40,7 @@ function deliver(fanOut: FanOut, endpoint: number): void {
   event.kind = KIND.VM_LIFECYCLE;
   event.source = SOURCE.VMHOST;
   event.prio = PRIO.HIGH;
-  event.endpoint = endpoint;
+  event.endpoint = endpoint as EndpointId;
   fanOut.deliver(event);
   event.release();
 }

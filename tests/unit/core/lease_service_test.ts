@@ -139,8 +139,8 @@ Deno.test("an owner that dies: finalized, free again, nobody is told", () => {
   rig.settle();
   input!.finalizing.shift()?.done();
   rig.settle();
-  assertEquals(rig.core.leases.ownerOf(2, INPUT), null);
-  assert(!rig.core.leases.inHandover(2, INPUT));
+  assertEquals(rig.core.leases.ownerOf(2 as EndpointId, INPUT), null);
+  assert(!rig.core.leases.inHandover(2 as EndpointId, INPUT));
   rig.end();
 });
 
@@ -172,7 +172,11 @@ Deno.test("ttl: an owner that says nothing loses it; whatever it says keeps it",
   rig.settle();
   assertEquals(control.of("LEASE_REVOKED").map((event) => [event.words[0], event.words[1]]), [[INPUT, 3]]);
   assertEquals(rig.core.deadlineNs(), Infinity, "nothing is due any more");
-  assertEquals(rig.core.leases.ownerOf(2, POWER)?.id, control.handle.id, "one without ttl stays");
+  assertEquals(
+    rig.core.leases.ownerOf(2 as EndpointId, POWER)?.id,
+    control.handle.id,
+    "one without ttl stays",
+  );
   rig.end();
 });
 
@@ -231,8 +235,8 @@ Deno.test("a shrunk grant takes its leases and its waiting commands along; a gro
   rig.core.regrant(control.handle.id, { ...grant, endpoints: maskOf([40]) });
   rig.settle();
   assertEquals(control.of("LEASE_REVOKED").map((event) => event.words[0]), [INPUT, POWER]);
-  rig.core.forget(2);
-  rig.core.forget(40);
+  rig.core.forget(2 as EndpointId);
+  rig.core.forget(40 as EndpointId);
   rig.end();
 });
 
@@ -271,10 +275,13 @@ Deno.test("a detached endpoint ends its leases; a finalization that never ends d
     owner.send(KIND.CMD_RELEASE, 2, [INPUT]);
     rig.settle();
     late?.done();
-    assert(rig.core.leases.inHandover(2, INPUT), "the new handover is not ended by the old adapter");
+    assert(
+      rig.core.leases.inHandover(2 as EndpointId, INPUT),
+      "the new handover is not ended by the old adapter",
+    );
     next!.finalizing.shift()?.done();
     rig.settle();
-    assert(!rig.core.leases.inHandover(2, INPUT));
+    assert(!rig.core.leases.inHandover(2 as EndpointId, INPUT));
     assertEquals(rig.lines.filter((line) => line.includes("twice")), []);
     rig.end();
   }

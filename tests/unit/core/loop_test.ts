@@ -1,3 +1,4 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { monotonicClock } from "../../../ffi/clock.ts";
@@ -262,7 +263,7 @@ Deno.test("the ledger gives each command a ticket that fits once", () => {
       if (random.oneIn(2)) {
         const command = pool.acquire();
         command.corr = step;
-        command.endpoint = step % 3;
+        command.endpoint = (step % 3) as EndpointId;
         const ticket = ledger.open(command, -1, 5);
         command.release();
         assert(ticket > 0 && !open.has(ticket) && !closed.includes(ticket), "a fresh ticket");
@@ -281,7 +282,7 @@ Deno.test("the ledger gives each command a ticket that fits once", () => {
       for (const ticket of closed) assertEquals(ledger.find(ticket), -1);
       for (const endpoint of [0, 1, 2]) {
         const expected = [...open].filter(([, corr]) => corr % 3 === endpoint).map(([ticket]) => ticket);
-        assertEquals(ledger.ticketsOf(endpoint).sort(), expected.sort());
+        assertEquals(ledger.ticketsOf(endpoint as EndpointId).sort(), expected.sort());
       }
     }
     for (const nonsense of [0, -1, 65_535, 2 ** 47, 1.5]) assertEquals(ledger.find(nonsense), -1);

@@ -1,7 +1,8 @@
 /** Kinds of which several events of one endpoint are kept, told apart by a field; what is forgotten when. */
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assertEquals } from "@std/assert";
 import { Retained, type RetainedKind } from "../../../src/core/retained.ts";
-import { KIND } from "../../../src/event/kind.ts";
+import { KIND, type Kind } from "../../../src/event/kind.ts";
 import { MAX_KEPT_BY } from "../../../src/event/kind_row.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
@@ -19,9 +20,9 @@ class Shelf {
 
   note(kind: number, head: number, stamp = 0, endpoint = 0, publisher = 0): void {
     const event = this.pool.acquire();
-    event.kind = kind;
+    event.kind = kind as Kind;
     event.source = SOURCE.FRAME;
-    event.endpoint = endpoint;
+    event.endpoint = endpoint as EndpointId;
     event.publisher = publisher;
     event.words[0] = 1;
     event.words[2] = head;
@@ -61,7 +62,7 @@ Deno.test("the newest of each head is kept, of each endpoint for itself", () => 
     [RING, 5, 0, 3],
     [KIND.VGPU_STATUS, 0, 1, 6],
   ]);
-  shelf.retained.forget(0);
+  shelf.retained.forget(0 as EndpointId);
   assertEquals(shelf.replayed, [[RING, 5, 0, 3]]);
   shelf.end();
 });

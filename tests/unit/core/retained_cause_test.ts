@@ -1,9 +1,10 @@
 /** Why an endpoint has no memory context is kept for who comes later, for as long as it is so. */
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { CODE } from "../../../src/base/codes.ts";
 import { VM_STATE_NUMBER } from "../../../src/event/body_number.ts";
 import { readText } from "../../../src/event/inline_text.ts";
-import { KIND } from "../../../src/event/kind.ts";
+import { KIND, type Kind } from "../../../src/event/kind.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { CoreRig } from "./core_rig.ts";
 import type { FakeAdapter } from "./fake_adapter.ts";
@@ -16,7 +17,7 @@ function told(rig: CoreRig): string[] {
 }
 
 function say(adapter: FakeAdapter, kind: number, first = 0): void {
-  const event = adapter.at.event(kind);
+  const event = adapter.at.event(kind as Kind);
   event.words[0] = first;
   adapter.at.emit(event);
 }
@@ -31,7 +32,7 @@ Deno.test("the newest cause is kept, of that seam alone, without what says nothi
   memory.at.emitError(CODE["not-supported"], 0, "newer");
   memory.at.emitError(CODE.dropped, 0, "a flood");
   assertEquals(told(rig), [`9 ${CODE["not-supported"]} newer`]);
-  rig.core.forget(9);
+  rig.core.forget(9 as EndpointId);
   assertEquals(told(rig), []);
   rig.end();
 });

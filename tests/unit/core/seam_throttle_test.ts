@@ -3,7 +3,7 @@ import { MS, SECOND } from "../../../src/base/clock.ts";
 import { CODE } from "../../../src/base/codes.ts";
 import { SEAM_BURST } from "../../../src/core/seam_budget.ts";
 import { VM_OP, VM_STATE_NUMBER } from "../../../src/event/body_number.ts";
-import { KIND } from "../../../src/event/kind.ts";
+import { KIND, type Kind } from "../../../src/event/kind.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { CoreRig } from "./core_rig.ts";
 import type { FakeAdapter } from "./fake_adapter.ts";
@@ -11,7 +11,7 @@ import type { FakeAdapter } from "./fake_adapter.ts";
 const { RUNNING, PAUSED, RESET, POWERDOWN } = VM_STATE_NUMBER;
 
 function emit(adapter: FakeAdapter, kind: number, ...words: number[]): void {
-  const event = adapter.at.event(kind);
+  const event = adapter.at.event(kind as Kind);
   words.forEach((word, i) => (event.words[i] = word));
   adapter.at.emit(event);
 }

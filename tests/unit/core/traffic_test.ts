@@ -185,7 +185,7 @@ Deno.test("retained events are replayed in order, newest only, and a gone endpoi
   rig.core.publishRoster(9 as EndpointId, { state: 0, seams: 0, pid: 0, vmid: 0, name: "nine" });
   rig.settle();
   assertEquals(rig.join().seen.map((event) => event.endpoint), [3]);
-  rig.core.forget(3);
+  rig.core.forget(3 as EndpointId);
   rig.end();
 });
 

@@ -235,7 +235,7 @@ Deno.test("a defect is told with file, line and key", () => {
     ],
     [
       '[write]\nextents = [{ endpoint = "a", space = "kernel", from = "0x10", to = "0x20" }]',
-      "vmsigd.toml:2: write.extents[0].from: is 0x10, which is no address of a kernel",
+      "vmsigd.toml:2: write.extents[0].from: is 0x10, which is not an address of a kernel",
     ],
     [
       '[write]\nextents = [{ endpoint = "a", space = "process", from = "16", to = "0x20" }]',
@@ -259,7 +259,7 @@ Deno.test("a defect is told with file, line and key", () => {
       `[[admission]]\nuid = 1\nendpoints = [${"'a',".repeat(131_072)}]`,
       "is one value too many: 131072 are possible",
     ],
-    ["__proto__ = 1", "vmsigd.toml:1: __proto__: is no key"],
+    ["__proto__ = 1", "vmsigd.toml:1: __proto__: is not a valid key"],
     ['[daemon]\nlog = "in\\qfo"', "vmsigd.toml:2: is no TOML: Invalid escape"],
   ] as const;
   for (const [text, expected] of table) assertStringIncludes(defectOf(text), expected, text.slice(0, 200));

@@ -29,9 +29,13 @@ Deno.test("catalogue: what compiles and is wrong all the same is told by its row
     [{ ...ROW, needs: anyOf(0x4) }, "NEWS", "NEWS: 0x4 has a capability that nobody can be granted"],
     [{ ...ROW, needs: anyOf(0) }, "NEWS", "NEWS: 0x0 has a capability that nobody can be granted"],
     [
-      { ...ROW, way: "down", needs: { by: "operation", of: new Map([[0, { caps: 0x2000, lease: null }]]) } },
+      {
+        ...ROW,
+        way: "down",
+        needs: { by: "operation", of: new Map([[0, { caps: 0x20000000, lease: null }]]) },
+      },
       "CMD_NEWS",
-      "CMD_NEWS: 0x2000 has a capability that nobody can be granted",
+      "CMD_NEWS: 0x20000000 has a capability that nobody can be granted",
     ],
     [{ ...ROW, way: "down" }, "NEWS", "NEWS: a command is named CMD_… and goes down"],
     [ROW, "CMD_NEWS", "CMD_NEWS: a command is named CMD_… and goes down"],
@@ -74,7 +78,7 @@ Deno.test("catalogue: what compiles and is wrong all the same is told by its row
     [0x6000, "NEWS: capability 0x6000 is not one bit"],
     [0, "NEWS: capability 0x0 is not one bit"],
   ];
-  assertEquals(catalogueFaults(ROWS, { ...CAP, NEWS: 0x2000 }), []);
+  assertEquals(catalogueFaults(ROWS, { ...CAP, NEWS: 0x20000000 }), []);
   for (const [NEWS, fault] of bits) assertEquals(catalogueFaults(ROWS, { ...CAP, NEWS }), [fault]);
   for (const [row, name, fault] of cases) {
     assertEquals(catalogueFaults([...ROWS, [name, row]], CAP), [fault]);

@@ -23,6 +23,7 @@ import { FRAME, FRAME_MAGIC } from "../../../src/protocol/frame.ts";
 import {
   CLASS,
   KIND,
+  type Kind,
   KIND_MAX,
   kindByName,
   kindClass,
@@ -345,8 +346,8 @@ Deno.test("default priorities", () => {
       : bulk.includes(kind) || kind === 84
       ? 0
       : 1;
-    assertEquals(defaultPrio(kind, false), expected, name);
-    assertEquals(defaultPrio(kind, true), kind === 49 ? 2 : expected, `${name}, addressed`);
+    assertEquals(defaultPrio(kind as Kind, false), expected, name);
+    assertEquals(defaultPrio(kind as Kind, true), kind === 49 ? 2 : expected, `${name}, addressed`);
   }
 });
 

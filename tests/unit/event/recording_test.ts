@@ -105,7 +105,7 @@ Deno.test("what is no recording, or no event, is told", () => {
     { kind: 64 },
     { kind: 17 },
     { kind: -1 },
-    { source: 7 },
+    { source: 31 },
     { prio: 4 },
     { endpoint: 2 ** 32 },
     { inline: new Uint8Array(47) },

@@ -179,7 +179,7 @@ Deno.test("monitors: -qmp, -qmp-pretty, -mon with a chardev, by name, pretty or 
   ]);
 });
 
-Deno.test("broken JSON, nested JSON and JSON that is no object tell nothing, and break nothing", () => {
+Deno.test("broken JSON, nested JSON and JSON that is not an object tell nothing, and break nothing", () => {
   const deep = `{"qom-type":"memory-backend-ram","id":"m","x":${"[".repeat(50_000)}${"]".repeat(50_000)}}`;
   for (const object of ["{", '{"a"', "{}", deep]) {
     const { backends } = readMemoryOptions(new CommandLine(["-object", object]));

@@ -257,7 +257,7 @@ Deno.test("a monitor's place: whose socket, whose folders, and who else may writ
     await defect("/run/vm/root"),
     "its monitor's socket belongs to uid 0, and it runs as uid 1000",
   );
-  assertEquals(await defect("/run/vm/file"), "what is at its monitor's path is no socket");
+  assertEquals(await defect("/run/vm/file"), "what is at its monitor's path is not a socket");
   assertEquals(await defect("/run/vm/none"), "there is no socket at its monitor's path");
   assertEquals(await defect("/run/eve/vm/a"), "the folder /run/eve of its monitor belongs to uid 666");
   for (const place of ["/run/kvm", "/run/open"]) {

@@ -118,7 +118,7 @@ Deno.test("a link, a directory, a pipe, a file too large, one of others, and no 
     "large is not used: it is larger than",
     "binary is not used: it is no UTF-8",
     "open is not used: others may write it",
-    "pipe is not used: it is no plain file",
+    "pipe is not used: it is not a plain file",
   ];
   assert(rig.settle(() => reasons.every((reason) => rig.says(reason))), rig.lines.join("\n"));
   assertEquals([rig.files.size, rig.lines.length], [0, reasons.length]);

@@ -256,7 +256,6 @@ export class HeadDisplay implements Disposable {
     const isChosen = this.#facts?.display !== "auto";
     const why = isChosen ? "the config says so" : ["the best that is there", ...this.#passed].join("; ");
     this.#reports.source(row.number, CODE.ok, why);
-    if (this.#canvas.width > 0) this.#canvas.tellRingAgain();
     this.#apply(running, nowNs);
   }
 

@@ -1,6 +1,7 @@
 /*
  * /init of the test guests: mounts what a program expects, loads the modules of the list, says on the
- * console that the guest is ready, and becomes the agent (agent.h). It starts no other program by itself.
+ * console that the guest is ready, and becomes the agent (agent.h). It starts one other program by itself,
+ * and only where the image has it: /bin/console, on the screen.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -77,6 +78,14 @@ void machine_down(int how) {
   for (;;) pause();
 }
 
+/* The shell on the first virtual console, where the image has one. */
+static void start_console(void) {
+  if (access("/bin/console", X_OK) < 0 || fork() != 0) return;
+  setsid();
+  execl("/bin/console", "console", "/dev/tty1", NULL);
+  _exit(127);
+}
+
 int main(void) {
   mount_at("devtmpfs", "/dev");
   /* The kernel opens the console for us only when /dev/console was in the initramfs. */
@@ -106,6 +115,7 @@ int main(void) {
   struct utsname system;
   uname(&system);
   int port = open_port("/dev/ttyS1");
+  start_console();
   printf("\nvmsig-guest: ready %s\n", system.release);
   if (port < 0) {
     printf("vmsig-guest: no agent: /dev/ttyS1: %s\n", strerror(errno));

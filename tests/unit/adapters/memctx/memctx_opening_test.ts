@@ -152,7 +152,7 @@ Deno.test("RAM that cannot be opened takes the seam down with the reason, once; 
 });
 
 Deno.test("a QEMU that dies while it is asked, or while its RAM is opened: the seam tells that, and not that something is forbidden", async () => {
-  const gone = { reason: SEAM_REASON.PROCESS_GONE, code: 0, text: "", remedy: "" };
+  const gone = { reason: SEAM_REASON.PROCESS_GONE, code: 0, text: "", remedy: "" } as const;
   for (const outcome of ["closed", "timed-out", "unsent"] as const) {
     using bench = new Bench();
     bench.silent = [];

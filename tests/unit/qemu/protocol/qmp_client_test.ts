@@ -199,7 +199,7 @@ Deno.test("what is not QMP ends the conversation with one protocol error and ans
     ['{"return": {}, "id": 1}\n', /not sent/],
     ['{"return": {}, "id": 999}\n', /not sent/],
     ['{"error": {"class": "GenericError", "desc": "busy"}, "id": [1]}\n', /none of ours: busy/],
-    ['{"error": 1, "id": 2}\n', /no object/],
+    ['{"error": 1, "id": 2}\n', /not an object/],
     ['{"event": 5}\n', /no name/],
     [GREETING, /second greeting/],
     ["\xff\xfe\n", /not JSON/],

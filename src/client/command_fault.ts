@@ -24,7 +24,8 @@ const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
   dropped: "it was dropped by the lane's policy; send more slowly, or change [[policy]]",
   "protocol-error": "the daemon did not understand it; are client and daemon of the same version?",
   "too-large": "it is too large; split it",
-  "not-supported": "this endpoint cannot do it; vmsig probe tells what the VM lacks",
+  "not-supported":
+    "this endpoint cannot do it: its config has none for it, or the VM lacks it (vmsig probe tells what)",
   "shutting-down": "the daemon is shutting down; try again when it runs",
   "not-admitted": "this user is not let in; add an [[admission]] rule for it to the daemon's config",
   busy:

@@ -3,7 +3,7 @@
  * endpoint mask, (what no command of its kind has), then lease. A refused command never reaches the context.
  * @module
  */
-import { CODE } from "../base/codes.ts";
+import { CODE, type Code } from "../base/codes.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
@@ -24,13 +24,13 @@ import type { TransferEvent } from "../event/transfer_event.ts";
  * @param leases the lease machine
  * @returns 0, or the code to refuse with
  */
-export function judge(
+export function judgeCommand(
   command: TransferEvent,
   controlId: number,
   grant: Grant,
   attached: boolean,
   leases: LeaseTable,
-): number {
+): Code {
   const caps = capsFor(command);
   // An operation that does not exist has no capability of its own: it is told to whoever may reach the
   // endpoint.
@@ -59,7 +59,7 @@ export function judge(
  *
  * @returns a LEASE_DENIED reason; -1 when the refusal has none and is an ACT_ACK
  */
-export function denialOf(command: TransferEvent, code: number): number {
+export function denialOf(command: TransferEvent, code: Code): number {
   if (command.kind !== KIND.CMD_ACQUIRE || command.endpoint >= MAX_ENDPOINTS) return -1;
   switch (code) {
     case CODE["no-capability"]:

@@ -1,0 +1,153 @@
+/**
+ * The memory of `vmsig record --memory`: when an endpoint's first memory context is told, its RAM is copied
+ * into a file beside the recording, `FILE.NAME.ram`. Pages that the guest never touched, and pages of zeros,
+ * are holes in it. A guest that runs meanwhile is copied while it changes, and the copy says so of itself:
+ * who needs one moment stops the VM first.
+ * @module
+ */
+import { fchmod, ftruncate, OPEN, reopen, seekData, seekHole, statFd } from "../../../ffi/memfd.ts";
+import { preadInto, pwriteFrom } from "../../../ffi/stream.ts";
+import { Fault, messageOf } from "../../base/fault.ts";
+import { readU64, writeU64 } from "../../base/layout.ts";
+import { MEMCTX } from "../../event/body_layout.ts";
+import { encodeRecordedEvent } from "../../event/recording.ts";
+import type { ClientEvent } from "../client_event.ts";
+import { createPrivate } from "./private_file.ts";
+
+/** Bytes of a memseg (src/event/PROTOCOL.md). */
+const SEGMENT_BYTES = 32;
+const PIECE_BYTES = 4 << 20;
+const PAGE_BYTES = 4096;
+
+/** A copy that was made. */
+export interface MemoryCopy {
+  /** Where it is. */
+  readonly path: string;
+  /** Its size. */
+  readonly bytes: number;
+  /** Bytes of it that were written: the rest is holes. */
+  readonly writtenBytes: number;
+  /** The MEMCTX as it goes into the recording. */
+  readonly item: Uint8Array;
+}
+
+/**
+ * Copies the RAM of a MEMCTX.
+ *
+ * @param recording the recording's path
+ * @param name the endpoint's: letters, digits and a few signs
+ * @throws {Fault} `refused` when it cannot be read or written; `interrupted`; no file is left then
+ */
+export async function copyMemory(
+  event: ClientEvent,
+  recording: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<MemoryCopy> {
+  const path = `${recording}.${name}.ram`;
+  try {
+    const { file, isDevice } = createPrivate(path);
+    using _closing = { [Symbol.dispose]: () => file.close() };
+    if (isDevice) throw new Fault("refused", "it is a device; name a plain file with -o");
+    // By a descriptor of the shim's, for the file's places; and nobody writes to it later.
+    using out = reopen(path, OPEN.READ_WRITE | OPEN.NOFOLLOW);
+    const body = event.body.slice();
+    const copy = new Copy(out.fd, signal);
+    const view = new DataView(body.buffer);
+    for (let at = 0; at + SEGMENT_BYTES <= body.length; at += SEGMENT_BYTES) {
+      const bytes = readU64(view, at + 16);
+      const fdIndex = view.getUint32(at + 24, true);
+      if (fdIndex >= event.fdCount) {
+        throw new Fault("protocol-error", "its context names a file that did not come");
+      }
+      const placed = await copy.segment(event.fd(fdIndex), readU64(view, at + 8), bytes);
+      writeU64(view, at + 8, placed);
+      view.setUint32(at + 24, 0, true);
+    }
+    ftruncate(out.fd, copy.bytes);
+    fchmod(out.fd, 0o400);
+    const inline = event.inline.slice();
+    new DataView(inline.buffer).setUint32(MEMCTX.at.nfd, 1, true);
+    const memory = { file: path.slice(path.lastIndexOf("/") + 1), bytes: copy.bytes };
+    const { kind, source, prio, endpoint, seq, corr, tsNs, bodyFormat } = event;
+    const head = { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat };
+    const item = encodeRecordedEvent({ ...head, body, fds: 1, memory });
+    return { path, bytes: copy.bytes, writtenBytes: copy.writtenBytes, item };
+  } catch (error) {
+    if (!(error instanceof Fault)) removeIfThere(path);
+    else if (error.code === "interrupted" || error.code === "protocol-error") removeIfThere(path);
+    const code = error instanceof Fault ? error.code : "refused";
+    throw new Fault(code, `Cannot copy the memory of ${name} to ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+class Copy {
+  readonly #out: number;
+  readonly #signal: AbortSignal;
+  readonly #piece = new Uint8Array(PIECE_BYTES);
+  bytes = 0;
+  writtenBytes = 0;
+
+  constructor(out: number, signal: AbortSignal) {
+    this.#out = out;
+    this.#signal = signal;
+  }
+
+  /** @returns where the segment lies in the copy */
+  async segment(fd: number, from: number, bytes: number): Promise<number> {
+    const placed = this.bytes;
+    const end = from + bytes;
+    if (statFd(fd).sizeBytes < end) throw new Fault("protocol-error", "its file is smaller than was told");
+    // Its own position: the event's descriptor may be others' too.
+    using file = reopen(fd, OPEN.READ_ONLY);
+    for (let at = from; at < end;) {
+      const data = seekData(file.fd, at);
+      if (data < 0 || data >= end) break;
+      const hole = Math.min(seekHole(file.fd, data), end);
+      for (at = data; at < hole;) {
+        const length = preadInto(file.fd, this.#piece, 0, Math.min(PIECE_BYTES, hole - at), at);
+        if (length === 0) throw new Fault("protocol-error", "its file was cut meanwhile");
+        this.#write(length, placed + at - from);
+        at += length;
+        // The connection is read meanwhile, and Ctrl-C heard.
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        if (this.#signal.aborted) throw new Fault("interrupted", "interrupted");
+      }
+    }
+    this.bytes += bytes;
+    return placed;
+  }
+
+  /** Writes what is read, by runs of pages that are not all zeros. */
+  #write(length: number, place: number): void {
+    const words = new BigUint64Array(this.#piece.buffer, 0, Math.floor(length / 8));
+    const isZero = (at: number): boolean => {
+      if (at + PAGE_BYTES > length) return false;
+      for (let i = at / 8; i < (at + PAGE_BYTES) / 8; i++) if (words[i] !== 0n) return false;
+      return true;
+    };
+    for (let at = 0; at < length;) {
+      if (isZero(at)) {
+        at += PAGE_BYTES;
+        continue;
+      }
+      let end = Math.min(at + PAGE_BYTES, length);
+      while (end < length && !isZero(end)) end = Math.min(end + PAGE_BYTES, length);
+      for (let done = at; done < end;) {
+        done += pwriteFrom(this.#out, this.#piece, done, end - done, place + done);
+      }
+      this.writtenBytes += end - at;
+      at = end;
+    }
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
