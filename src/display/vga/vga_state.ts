@@ -105,11 +105,17 @@ export class VgaRegisters {
 /** What a look at a piece of the heap gave. */
 export type SearchState = "looking" | "found" | "absent";
 
+let searched: Uint8Array<ArrayBuffer> | undefined;
+
+/** What a piece of a heap is read into: one for all VMs of the thread, because each is looked at at once. */
+function sharedPiece(): Uint8Array<ArrayBuffer> {
+  return searched ??= new Uint8Array(STEP_BYTES + MAX_DISTANCE);
+}
+
 /** Finds a VGA's registers in QEMU's heap, piece by piece, and reads them. */
 export class VgaState {
   readonly #memory: VideoMemory;
   readonly #known: DispiRegisters;
-  readonly #piece = new Uint8Array(STEP_BYTES + MAX_DISTANCE);
   #at: number;
   readonly #end: number;
   #address = 0;
@@ -138,8 +144,7 @@ export class VgaState {
   /** Looks through the next piece. `found` only when there is one place, and all of the heap was seen. */
   search(): SearchState {
     if (this.#at < this.#end) {
-      const bytes = Math.min(this.#piece.length, this.#end - this.#at);
-      const piece = this.#piece.subarray(0, bytes);
+      const piece = sharedPiece().subarray(0, this.#end - this.#at);
       if (!this.#memory.readProcess(this.#at, piece)) return "absent";
       this.#look(piece);
       this.#at += STEP_BYTES;

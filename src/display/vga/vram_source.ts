@@ -277,7 +277,8 @@ export class VramSource implements DisplaySource {
     const [before, after] = [pictureSize(this.#mode), pictureSize(shown)];
     this.#mode = shown;
     this.#text.forget();
-    this.#raw = new Uint8Array(shown.kind === "linear" ? rawBytesOf(shown) : 0);
+    // Pixels of 32 bits are read straight into the canvas.
+    this.#raw = new Uint8Array(shown.kind === "linear" && shown.bits !== 32 ? rawBytesOf(shown) : 0);
     this.#isRawNew = true;
     if (after !== undefined) {
       const isResized = before?.width !== after.width || before.height !== after.height;

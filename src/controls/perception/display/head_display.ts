@@ -171,8 +171,9 @@ export class HeadDisplay implements Disposable {
     }
     if (this.#state.kind !== "idle" || !this.#canStart) return;
     this.#passed = [];
-    this.#betterNs = NEVER;
     const lost = this.#lost;
+    // What was lost while it ran may be had again: a viewer's place at a VNC server, for one.
+    this.#betterNs = lost === undefined ? NEVER : nowNs + BETTER_GAP_NS;
     this.#lost = undefined;
     this.#left = rowsFor((this.#facts as ViewFacts).display).filter((row) => row !== lost?.row);
     if (lost !== undefined) this.#passed.push(lost.why);
