@@ -59,7 +59,7 @@ const FRAME_TIMEOUT_MS = 20_000;
 const DEFAULT_RATE = 10;
 /** Times that a frame which is just being replaced is taken anew. */
 const MAX_SAMPLES = 100;
-/** The part of a period after which a frame is not too early: frames that come at the rate are not put off. */
+/** The part of a period after which a frame is not too early: those that come at the rate are not put off. */
 const PACE = 0.9;
 
 /** What is needed of the client. */

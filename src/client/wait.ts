@@ -8,6 +8,7 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
+import { printable } from "../base/printable.ts";
 import { CAP } from "../event/capability.ts";
 import { VM_DETAIL_NAMES, VM_STATE_NAMES, VM_STATE_NUMBER } from "../event/body_number.ts";
 import type { Client } from "./client.ts";
@@ -57,7 +58,8 @@ interface Waiting {
  *
  * The client needs the sources of what it waits for in its subscription: FRAME and VMHOST for the screen,
  * VMHOST for states, MEMCTX for processes and `ready`. A process is waited for by a client that has not given
- * the VM's context to an earlier stream.
+ * the VM's context to an earlier stream. A VM that is not there yet is waited for by `ready` alone: a name
+ * with a slip in it would be waited for as well.
  *
  * @example
  * ```ts
@@ -77,18 +79,17 @@ export async function waitFor(
   checkCondition(condition);
   const { timeoutMs = Infinity, head = 0, fresh = false } = options;
   const beganMs = performance.now();
-  const endpoint = await client.endpoint(ref);
-  const name = client.roster.nameOf(endpoint);
-  const what = `wait for ${describeCondition(condition, name)}`;
+  const what = `wait for ${describeCondition(condition, printable(String(ref)))}`;
   const over = new AbortController();
   const late = (): void => over.abort(new Fault("timed-out", `Cannot ${what}: not within ${timeoutMs} ms`));
   const interrupt = (): void => over.abort(new Fault("interrupted", `Cannot ${what}: interrupted`));
   const timer = timeoutMs <= MAX_WAIT_MS ? setTimeout(late, timeoutMs) : undefined;
   options.signal?.addEventListener("abort", interrupt, { once: true });
   if (options.signal?.aborted === true) interrupt();
-  const waiting: Waiting = { client, endpoint, name, signal: over.signal, head, fresh };
   try {
-    const match = await begin(waiting, condition);
+    const endpoint = await endpointFor(client, ref, condition, over.signal);
+    const name = client.roster.nameOf(endpoint);
+    const match = await begin({ client, endpoint, name, signal: over.signal, head, fresh }, condition);
     return { ...match, endpoint, name, afterMs: Math.round(performance.now() - beganMs) };
   } catch (error) {
     // Whatever ended because time was up ended for that.
@@ -99,6 +100,27 @@ export async function waitFor(
     options.signal?.removeEventListener("abort", interrupt);
     over.abort();
   }
+}
+
+/** The endpoint's number; for `ready` once there is such an endpoint. */
+async function endpointFor(
+  client: Client,
+  ref: EndpointRef,
+  condition: WaitCondition,
+  signal: AbortSignal,
+): Promise<number> {
+  if (!("ready" in condition)) return await client.endpoint(ref);
+  await using stream = client.events({ kinds: ["ROSTER"] });
+  using _end = endWith(stream, signal);
+  await client.completeRoster();
+  let found = client.roster.find(ref);
+  while (found === undefined) {
+    const { value: event, done } = await stream.next();
+    if (done === true) throw ended();
+    event[Symbol.dispose]();
+    found = client.roster.find(ref);
+  }
+  return found;
 }
 
 function begin(waiting: Waiting, condition: WaitCondition): Promise<WaitMatch> {

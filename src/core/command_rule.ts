@@ -1,6 +1,7 @@
 /**
- * Admission: may this control send this command now? The codes are the protocol's, in its order: capability,
- * endpoint mask, (what no command of its kind has), then lease. A refused command never reaches the context.
+ * The rule of commands: may this control send this command now? The codes are the protocol's, in its order:
+ * capability, endpoint mask, (what no command of its kind has), then lease. A refused command never reaches
+ * the context.
  * @module
  */
 import { CODE, type Code } from "../base/codes.ts";

@@ -1,6 +1,6 @@
 /**
- * A recorded memory context, told anew: its descriptor is the copy of the RAM beside the recording, opened for
- * reading.
+ * A recorded memory context, told anew: its descriptor is the copy of the RAM beside the recording, opened
+ * for reading.
  * @module
  */
 import { OPEN, reopen, statFd } from "../../../ffi/memfd.ts";

@@ -75,8 +75,8 @@ export const wait: CommandModule = {
   },
   details:
     `Ends with 0 when it is there, and tells what, where and when; with 1 when --timeout is over first. One of the
-first seven options says what for. --ready waits while firmware runs or the system is just starting, but not for
-memory that the daemon cannot read or a system that it does not know.
+first seven options says what for. --ready waits for a VM that is not there yet, and while firmware runs or the
+system is just starting; but not for memory that the daemon cannot read or a system that it does not know.
 Text is what stands on a text screen or a console, one line below the other: exact, and never guessed from a
 picture. What was there before a reset does not count; after \`vmsig vm NAME reset\` in another call use --fresh.`,
   examples: [

@@ -150,7 +150,9 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("wait", "stub0", "--change", "--tolerance", "3"),
     usage("wait", "stub0", "--ready", "--timeout", "0"),
     fails("bad-argument", 1, "wait", "stub0", "--image", "FOLDER/none.png"),
-    fails("no-endpoint", 1, "wait", "nobody", "--ready"),
+    fails("no-endpoint", 1, "wait", "nobody", "--state", "running"),
+    // A VM that is not there yet may come.
+    fails("timed-out", 1, "wait", "nobody", "--ready", "--timeout", "50"),
     alone(fails("unreachable", 4, "wait", "stub0", "--ready", ...NOWHERE)),
   ],
   vgpu: [

@@ -1,0 +1,106 @@
+/**
+ * A picture of 1280x800 by the client library through the daemon, by each source that std VGA has, beside a
+ * bare QMP screendump of the same VM as PNG; and what watching one VM adds to the daemon's memory, in frames.
+ * @module
+ */
+import { DaemonProcess } from "../fixtures/daemon_process.ts";
+import { VgaGuest } from "../guest/vga_guest.ts";
+import { type Bench, type BenchResult, resultOf } from "./bench.ts";
+
+const ROUNDS = 41;
+const WARM_ROUNDS = 10;
+const FRAME_BYTES = 1280 * 800 * 4;
+
+function config(name: string, qmp: string | undefined, display: string): string {
+  return `[[endpoint]]\nname = "${name}"\nqmp = "${qmp}"\nmemory = "none"\ninput = "none"\ndisplay = "${display}"\n`;
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+async function pictures(): Promise<BenchResult[]> {
+  await using guest = await VgaGuest.start({ qmpSockets: 3 });
+  await guest.setMode({ width: 1280, height: 800, bits: 32 });
+  // Nearly black: what a PNG is made of fastest.
+  await guest.fill(1, 1);
+  const [first, second] = guest.vm.qmpPaths;
+  await using daemon = await DaemonProcess.start({
+    config: config("vram", first, "vram") + config("dump", second, "screendump"),
+  });
+  await using client = await daemon.connect("bench");
+  const file = `${guest.vm.dir}/picture.png`;
+  const figures: Record<"vram" | "dump" | "png", number[]> = { vram: [], dump: [], png: [] };
+  for (let round = -WARM_ROUNDS; round < ROUNDS; round++) {
+    const vram = await timed(() => client.frame("vram"));
+    const dump = await timed(() => client.frame("dump"));
+    const png = await timed(() => guest.qmp.execute("screendump", { filename: file, format: "png" }));
+    if (round < 0) continue;
+    figures.vram.push(vram);
+    figures.dump.push(dump);
+    figures.png.push(png);
+  }
+  const peer = "QMP screendump png";
+  return [
+    resultOf("display.frame.vram", "ms/1280x800", "lower", figures.vram, figures.png, peer),
+    resultOf("display.frame.screendump", "ms/1280x800", "lower", figures.dump, figures.png, peer),
+  ];
+}
+
+/** The daemon's resident bytes, mapped rings included. */
+async function resident(pid: number): Promise<number> {
+  const text = await Deno.readTextFile(`/proc/${pid}/status`);
+  return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(text)?.[1] ?? NaN);
+}
+
+/** What the second watched VM adds: the first one has started perception. */
+async function memory(): Promise<BenchResult[]> {
+  const results: BenchResult[] = [];
+  for (const display of ["vram", "screendump"]) {
+    await using first = await VgaGuest.start({ qmpSockets: 2 });
+    await using second = await VgaGuest.start({ qmpSockets: 2 });
+    await using daemon = await DaemonProcess.start({
+      config: config("first", first.vm.qmpPaths[0], display) +
+        config("second", second.vm.qmpPaths[0], display),
+    });
+    await using client = await daemon.connect("bench");
+    const watched: AsyncGenerator[] = [];
+    const watch = async (guest: VgaGuest, name: string): Promise<number> => {
+      await guest.setMode({ width: 1280, height: 800, bits: 32 });
+      const frames = client.frames(name, { perSecond: 30 });
+      watched.push(frames);
+      // Each slot of the ring has had its pictures, and the heap has settled.
+      for (let seen = 0; seen < 40; seen++) {
+        await guest.fill(seen, 64);
+        await frames.next();
+      }
+      return await resident(daemon.pid);
+    };
+    const before = await watch(first, "first");
+    const grown = (await watch(second, "second") - before) / FRAME_BYTES;
+    for (const frames of watched) await frames.return(undefined);
+    results.push(
+      resultOf(
+        `display.rss.${display}`,
+        "frames per watched VM",
+        "lower",
+        [grown],
+        [3.25],
+        "3 frames + 1 MB",
+      ),
+    );
+  }
+  return results;
+}
+
+/** All benchmarks of this file. */
+export const benches: readonly Bench[] = [
+  {
+    name: "display.frame.vram",
+    names: ["display.frame.vram", "display.frame.screendump"],
+    run: pictures,
+  },
+  { name: "display.rss.vram", names: ["display.rss.vram", "display.rss.screendump"], run: memory },
+];
