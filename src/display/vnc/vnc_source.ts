@@ -56,6 +56,11 @@ export interface VncSourceOptions {
 export const VNC_TIMEOUT_NS: number = 10 * SECOND;
 /** How long it may be silent when it has to answer: a VM on a host that is overloaded takes its time. */
 export const VNC_SILENCE_NS: number = 30 * SECOND;
+/**
+ * After so much silence a picture that has to come is asked for again, whole: of some 300 changes of the mode
+ * QEMU 7.2 loses the request of one on a busy host, and then says nothing more.
+ */
+const ASK_AGAIN_NS = 2 * SECOND;
 /** How long an update that was asked for may take while bytes keep coming. */
 export const VNC_UPDATE_TIMEOUT_NS: number = 60 * SECOND;
 /** How long a watched QEMU is left to find nothing new. */
@@ -101,6 +106,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   #probes = 0;
   #isQemu = false;
   #wokenNs = -NEVER;
+  #againNs = -NEVER;
   #cursor: RfbCursor | undefined;
   #pointer: { readonly x: number; readonly y: number } | undefined;
 
@@ -138,6 +144,7 @@ export class VncSource implements DisplaySource, UpdateSink {
     const requests = this.#requests;
     let next = Math.min(this.#deadlineNs(), requests.nextNs);
     if (this.#isHeld) next = Math.min(next, requests.showNs);
+    next = Math.min(next, this.#askAgainNs());
     return this.#isWakeable() ? Math.min(next, this.#wakeNs()) : next;
   }
 
@@ -184,6 +191,7 @@ export class VncSource implements DisplaySource, UpdateSink {
     else if (this.#updatingNs === NEVER) this.#updatingNs = this.#nowNs;
     this.#showHeld();
     this.#ask();
+    if (this.#nowNs >= this.#askAgainNs()) this.#askAgain();
     if (this.#isWakeable() && this.#nowNs >= this.#wakeNs()) this.#wake();
     if (!this.#wire.flush()) return this.#lostServer();
     this.#checkTime();
@@ -282,6 +290,24 @@ export class VncSource implements DisplaySource, UpdateSink {
       stream.probe(probe.x, probe.y);
       output.add(updateRequest(false, probe));
     } else if (request === "everything") stream.probe(-1, -1);
+    if (this.#isQemu) this.#wake();
+  }
+
+  /** When a picture that has not come is asked for again; NEVER while nothing has to come. */
+  #askAgainNs(): number {
+    const { stream, output } = this.#wire;
+    const { certainNs } = this.#requests;
+    if (stream === undefined || stream.isWithinUpdate || !output.isEmpty || certainNs === NEVER) return NEVER;
+    return Math.max(certainNs, this.#heardNs, this.#againNs) + ASK_AGAIN_NS;
+  }
+
+  /** The same once more, and whatever answers it will do: what was asked before is long past. */
+  #askAgain(): void {
+    const { stream, output } = this.#wire;
+    assert(stream !== undefined, "who is asked again has a picture");
+    this.#againNs = this.#nowNs;
+    stream.probe(-1, -1);
+    output.add(updateRequest(false, { x: 0, y: 0, width: stream.width, height: stream.height }));
     if (this.#isQemu) this.#wake();
   }
 

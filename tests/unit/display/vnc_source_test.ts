@@ -225,6 +225,25 @@ Deno.test("a server that says nothing: without -vnc, at the handshake, and to a 
   assertEquals(drips.lost?.code, CODE["timed-out"]);
 });
 
+Deno.test("a picture that has to come and does not is asked for again, whole", () => {
+  using vnc = new ScriptedVnc({ greet: [8, 8] });
+  vnc.source.once();
+  assertEquals(hexOfBytes(vnc.heard()), request(0, 0, 0, 8, 8));
+  vnc.step(2 * SECOND - 1);
+  assertEquals(vnc.heard().length, 0);
+  vnc.step(1);
+  assertEquals(hexOfBytes(vnc.heard()), request(0, 0, 0, 8, 8));
+  vnc.step(2 * SECOND);
+  assertEquals(hexOfBytes(vnc.heard()), request(0, 0, 0, 8, 8), "and once more");
+  vnc.say(update(raw(0, 0, 8, 8, 2)));
+  vnc.step();
+  assertEquals([vnc.pictures, vnc.lost], [1, undefined]);
+  // The first answer comes as well, late: nobody waits for it.
+  vnc.say(update(raw(0, 0, 8, 8, 2)));
+  vnc.step(60 * SECOND);
+  assertEquals([vnc.pictures, vnc.lost, vnc.heard().length], [1, undefined, 0]);
+});
+
 Deno.test("a request for changes may stand for ever", () => {
   using vnc = new ScriptedVnc({ greet: [8, 8] });
   vnc.source.demand(1);
