@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# After a mode change to a black screen QEMU's VNC server never answers a viewer's incremental requests, though
-# the viewer has not had a pixel of that screen.
+# After a mode change to a black screen QEMU's VNC server never answers a viewer's incremental requests,
+# though the viewer has not had a pixel of that screen.
 #
-# Expected: after the DesktopSize rectangle the whole new screen counts as changed, so that the next request of
+# Expected: after the DesktopSize rectangle the whole new screen counts as changed, so that the next request
+# of
 #   either sort brings it.
-# Found: QEMU takes a fresh copy of its own, all zero, and looks for differences to that. If the new screen has
+# Found: QEMU takes a fresh copy of its own, all zero, and looks for differences to that. If the new screen
+# has
 #   one lit pixel an incremental request brings all of it; if it is all zero the request stands without an
 #   answer, and a full request is answered at once.
 # Versions: QEMU 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3). Seen 2026-11-28.
@@ -13,8 +15,8 @@
 # Matters to: viewers and recorders that only ask incrementally after the start: over a mode change they keep
 #   the old picture, or garbage, until the guest draws; recordings show a screen that was not there.
 # Instead: after a DesktopSize ask for the whole screen with a non-incremental request, or clear the picture
-#   yourself. A request that stood over the change is valid, too: by timing one or two pictures come, so do not
-#   take the first for the answer to the second request.
+#   yourself. A request that stood over the change is valid, too: by timing one or two pictures come, so do
+#   not take the first for the answer to the second request.
 set -euo pipefail
 skip() { echo "SKIP: $1"; exit 77; }
 changed() { if [ "$?" = 124 ]; then skip "took too long here"; fi; echo "CHANGED: $1"; exit 1; }

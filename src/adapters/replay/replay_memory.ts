@@ -15,7 +15,7 @@ import type { PayloadOwner } from "../../event/transfer_event.ts";
 
 const CLOSE_FDS: PayloadOwner = {
   releasePayload: (event) => {
-    for (const fd of event.takeFds()) closeFd(fd);
+    for (const fd of event.fds) closeFd(fd);
   },
 };
 

@@ -51,7 +51,7 @@ interface Head {
 
 const CLOSE_FDS: PayloadOwner = {
   releasePayload: (event) => {
-    for (const fd of event.takeFds()) closeFd(fd);
+    for (const fd of event.fds) closeFd(fd);
   },
 };
 
