@@ -119,7 +119,7 @@ Deno.test("mem as a command: over the daemon and by pid, for a person and as JSO
       [["read", pid, base, "0"], 2, /^vmsig: usage: .* is not a valid length/],
       [["read", pid, base, "0x10000000000"], 2, /^vmsig: usage: .*too many to read at once/],
       [["read", "999999", base, "8"], 1, /^vmsig: bad-argument: Cannot find process 999999/],
-      [["write", pid, base, "xyz"], 2, /no bytes in hexadecimal/],
+      [["write", pid, base, "xyz"], 2, /not bytes in hexadecimal/],
       [
         ["write", pid, "0x400000", "00"],
         1,

@@ -258,6 +258,9 @@ export class HeadDisplay implements Disposable {
     const why = isChosen ? "the config says so" : ["the best that is there", ...this.#passed].join("; ");
     this.#reports.source(row.number, CODE.ok, why);
     this.#apply(running, nowNs);
+    // Who watches a VM that stands still already sees its last picture.
+    const { isStopped, perSecond } = this.demand;
+    if (isStopped && perSecond > 0 && this.#isRunning(row)) this.#askOnce(running);
   }
 
   /** Lets the source know what is wanted of it. */

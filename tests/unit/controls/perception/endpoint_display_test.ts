@@ -149,6 +149,15 @@ Deno.test("endpoint display: watched it is due by its rate, and not while the VM
   assertEquals(scene.news()[1][0], "frame 2 flags 0 source 2");
 });
 
+Deno.test("endpoint display: who is the first to watch a VM that stands still gets its last picture", () => {
+  using scene = new Scene();
+  scene.demand(50, DEMAND_STOPPED);
+  const [asked, told] = scene.news();
+  assertEquals(asked, ["HEADS", "SOURCE 2", "DUMP"]);
+  assertEquals(told.at(-1), "frame 1 flags 1 source 2");
+  assertEquals(scene.display.nextNs, NEVER);
+});
+
 Deno.test("endpoint display: a lost source is told, all is looked at anew, and who waits is answered when nothing is left", () => {
   using scene = new Scene();
   scene.demand(10);
