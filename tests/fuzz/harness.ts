@@ -3,9 +3,10 @@
  * ones, 100,000 a decoder, and holds each decoder to three things:
  *
  * - whatever comes in, it throws nothing but a Fault (or returns what its type says);
- * - no input takes longer than 5 ms of this thread's own processor time (the time of a busy machine does not
- *   count; an input that took longer, perhaps for the compiler's or the garbage collector's sake, is
- *   repeated, and its shortest time counts);
+ * - no input takes much longer than a turn of the daemon's loop, 5 ms of this thread's own processor time
+ *   (the time of a busy machine does not count; an input that took longer, perhaps for the compiler's or the
+ *   garbage collector's sake, is repeated, and its shortest time counts). A shared processor can be several
+ *   times slower for a while: the test fails at 40 ms, and the report line marks what is slower than 5;
  * - the outcomes that it is there for are met: a fuzzer whose inputs are all refused by the first check tests
  *   that check alone.
  *
@@ -74,7 +75,10 @@ export interface Decoder {
 }
 
 const INPUTS = 100_000;
+/** What a decoder may take on the daemon's loop. */
 const TURN_NS = 5_000_000;
+/** No verdict may hang on how fast a machine is: only what takes far more than its turn fails. */
+const FAILS_NS = 8 * TURN_NS;
 const REPEATS = 12;
 const SHOWN_BYTES = 2048;
 const SHORTENINGS = 4000;
@@ -119,7 +123,9 @@ class Run {
         inSeconds(threadCpuNs() - startNs)
       } s of processor time, ${inSeconds(this.#decodingNs)} of them to decode, slowest ${
         (this.#slowestNs / 1e6).toFixed(2)
-      } ms (input ${this.#slowest}), ${outcomes.map(([outcome, times]) => `${outcome} ${times}`).join(", ")}`,
+      } ms${this.#slowestNs > TURN_NS ? ", LONGER THAN A TURN" : ""} (input ${this.#slowest}), ${
+        outcomes.map(([outcome, times]) => `${outcome} ${times}`).join(", ")
+      }`,
     );
     const failures = [...this.#gathered?.values() ?? []];
     assert(failures.length === 0, `${failures.length} kinds of failures:\n\n${failures.join("\n\n")}`);
@@ -182,7 +188,7 @@ class Run {
   #weigh(n: number, input: Bytes, firstNs: number): void {
     let ns = firstNs;
     for (let i = 0; i < REPEATS && ns > TURN_NS; i++) ns = Math.min(ns, this.#decode(input, n).ns);
-    if (ns > TURN_NS) {
+    if (ns > FAILS_NS) {
       return this.#fail(n, input, `takes ${(ns / 1e6).toFixed(1)} ms of processor time, and a turn has 5`);
     }
     if (ns <= this.#slowestNs) return;

@@ -9,7 +9,7 @@ import { DISPI_ID, DISPI_REGISTERS, type DispiRegisters } from "./dispi.ts";
 /** Cards that one look tells of. */
 export const MAX_DISPLAY_CARDS = 16;
 /** Characters of `info pci` that are looked at: a machine with 256 devices has 100,000. */
-const MAX_PCI_TEXT = 1 << 20;
+const MAX_PCI_TEXT = 1 << 18;
 
 /** A range of guest-physical addresses. */
 export interface PciRange {
@@ -37,11 +37,18 @@ export interface DisplayCard {
   readonly registers: PciRange | undefined;
 }
 
-const HEAD = /^ *Bus +(\d{1,3}), device +(\d{1,2}), function (\d):$/;
-const KIND =
-  /^ *(VGA controller|Display controller|XGA controller|3D controller): PCI device ([0-9a-f]{4}):([0-9a-f]{4})$/;
-const BAR =
-  /^ *BAR([02]): (?:32|64) bit (?:prefetchable )?memory at 0x([0-9a-f]{1,16}) \[0x([0-9a-f]{1,16})\]\.$/;
+/**
+ * A line that matters: where a device stands (1 to 3), what kind of display card it is (4 to 6), or a BAR of
+ * it (7 to 9). One expression over the whole text: cut into lines first, 32 KiB of empty lines took 5 ms.
+ */
+const LINE = new RegExp(
+  "^ *(?:" + [
+    "Bus +(\\d{1,3}), device +(\\d{1,2}), function (\\d):",
+    "(VGA controller|Display controller|XGA controller|3D controller): PCI device ([0-9a-f]{4}):([0-9a-f]{4})",
+    "BAR([02]): (?:32|64) bit (?:prefetchable )?memory at 0x([0-9a-f]{1,16}) \\[0x([0-9a-f]{1,16})\\]\\.",
+  ].join("|") + ")\r?$",
+  "gm",
+);
 
 /**
  * The display cards in the text of `info pci`, in its order (by address): at most
@@ -51,32 +58,26 @@ export function parseDisplayCards(text: string): DisplayCard[] {
   const cards: DisplayCard[] = [];
   let place = "";
   let card: { -readonly [key in keyof DisplayCard]: DisplayCard[key] } | undefined;
-  for (const line of text.slice(0, MAX_PCI_TEXT).split(/\r?\n/)) {
-    const head = HEAD.exec(line);
-    if (head !== null) {
-      place = `${head[1]}:${head[2]}.${head[3]}`;
+  for (const line of text.slice(0, MAX_PCI_TEXT).matchAll(LINE)) {
+    if (line[1] !== undefined) {
+      place = `${line[1]}:${line[2]}.${line[3]}`;
       card = undefined;
-      continue;
-    }
-    const kind = KIND.exec(line);
-    if (kind !== null) {
+    } else if (line[4] !== undefined) {
       if (cards.length === MAX_DISPLAY_CARDS) break;
       card = {
         place,
-        vendor: parseInt(kind[2] as string, 16),
-        device: parseInt(kind[3] as string, 16),
-        isVga: kind[1] === "VGA controller",
+        vendor: parseInt(line[5] as string, 16),
+        device: parseInt(line[6] as string, 16),
+        isVga: line[4] === "VGA controller",
         memory: undefined,
         registers: undefined,
       };
       cards.push(card);
-      continue;
+    } else if (card !== undefined) {
+      const range = rangeOf(line[8] as string, line[9] as string);
+      if (line[7] === "0") card.memory = range;
+      else card.registers = range;
     }
-    const bar = BAR.exec(line);
-    if (bar === null || card === undefined) continue;
-    const range = rangeOf(bar[2] as string, bar[3] as string);
-    if (bar[1] === "0") card.memory = range;
-    else card.registers = range;
   }
   return cards;
 }
