@@ -69,6 +69,14 @@
  * await contexts.return();
  * ```
  *
+ * @example Talk to a serial console
+ * ```ts
+ * import { connect, listConsoles } from "@vmsig/vmsig";
+ *
+ * await using client = await connect({ name: "talks" });
+ * for (const { number, label, place } of await listConsoles(client, "web")) console.log(number, label, place);
+ * ```
+ *
  * @example Survive a restart of the daemon
  * ```ts
  * import { connect } from "@vmsig/vmsig";
@@ -100,6 +108,14 @@ export { type SystemName, systemOfNumber, type SystemRow, SYSTEMS } from "../gue
 export { parseChord } from "./chord.ts";
 export { Client, type HeldInput, type VmOperation, type VmState } from "./client.ts";
 export { ClientEvent } from "./client_event.ts";
+export {
+  ConsoleControl,
+  type ConsoleEntry,
+  type ConsoleHome,
+  type ConsoleOptions,
+  type Expected,
+  listConsoles,
+} from "./console_control.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
 export type { EventFilter } from "./event_filter.ts";

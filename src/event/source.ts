@@ -13,6 +13,7 @@ export const SOURCE = {
   CORE: 4,
   VMHOST: 5,
   MEMCTX: 6,
+  CONSOLE: 7,
 } as const;
 
 /** A source's name. */

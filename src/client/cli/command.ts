@@ -14,7 +14,7 @@ export interface OptionSpec {
    * What it takes: nothing, a text, a number, several texts separated by commas, or a text that may be given
    * again and again.
    */
-  readonly takes: "nothing" | "text" | "number" | "list";
+  readonly takes: "nothing" | "text" | "number" | "list" | "texts";
   /** What the usage calls its value: "MS". */
   readonly value?: string;
   /** A letter for short: "o". */
@@ -77,6 +77,8 @@ export interface Call {
   number(name: string): number | undefined;
   /** A list option. */
   list(name: string): readonly string[] | undefined;
+  /** A text option that may be given again and again, in order; empty when it was not given. */
+  texts(name: string): readonly string[];
   /** Whether an option without a value was given. */
   flag(name: string): boolean;
   /**

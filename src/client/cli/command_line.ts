@@ -56,7 +56,7 @@ export function parseCommandLine(name: string, command: CommandModule, argv: rea
   const parsed = parseArgs(own.map((arg) => /^-[0-9.]/.test(arg) ? NEGATIVE + arg : arg), {
     boolean: names.filter((option) => specs[option]?.takes === "nothing"),
     string: ["_", ...names.filter((option) => specs[option]?.takes !== "nothing")],
-    collect: names.filter((option) => specs[option]?.takes === "list"),
+    collect: names.filter((option) => ["list", "texts"].includes(specs[option]?.takes ?? "")),
     alias: letters,
     unknown: (arg, key) => {
       if (key !== undefined) throw unknownOption(name, arg, specs);
@@ -104,6 +104,12 @@ function readOption(
     case "list": {
       if (!Array.isArray(value) || value.length === 0) return undefined;
       const items = value.flatMap((text) => String(text).split(",")).map((item) => item.trim());
+      if (items.some((item) => item === "")) throw usage(name, `--${option} needs a value`);
+      return items;
+    }
+    case "texts": {
+      if (!Array.isArray(value) || value.length === 0) return undefined;
+      const items = value.map(String);
       if (items.some((item) => item === "")) throw usage(name, `--${option} needs a value`);
       return items;
     }

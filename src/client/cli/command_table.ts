@@ -31,8 +31,8 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   lease: {
     summary: "see who holds input, power or memory writes of a VM, or hold it",
     usage: [
-      "lease ENDPOINT input|power|memwrite status",
-      "lease ENDPOINT input|power|memwrite hold [--ttl MS] [-- COMMAND…]",
+      "lease ENDPOINT input|power|memwrite|console status",
+      "lease ENDPOINT input|power|memwrite|console hold [--ttl MS] [-- COMMAND…]",
     ],
     load: async () => (await import("./lease.ts")).lease,
   },
@@ -65,6 +65,15 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "screen pid:N [-o FILE.png|-] [--scale F] [--source vgpu|qmp|auto]",
     ],
     load: async () => (await import("./screen.ts")).screen,
+  },
+  console: {
+    summary: "a VM's serial console, on this terminal or as a script",
+    usage: [
+      "console ENDPOINT [--port N] [--read-only] [--backlog]",
+      "console ENDPOINT --expect RE --send TEXT … [--timeout MS] [--port N] [--backlog]",
+      "console ENDPOINT list",
+    ],
+    load: async () => (await import("./console.ts")).console,
   },
   wait: {
     summary: "wait for a text, a picture, a process, a state of a VM",

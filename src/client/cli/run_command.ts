@@ -118,6 +118,7 @@ function callOf(name: string, line: CommandLine, out: Output, signal: AbortSigna
     text: (option) => options[option] as string | undefined,
     number: (option) => options[option] as number | undefined,
     list: (option) => options[option] as readonly string[] | undefined,
+    texts: (option) => options[option] as readonly string[] | undefined ?? [],
     flag: (option) => options[option] === true,
     connect: (sub = {}, reconnect = false) =>
       connect({ socket: socket ?? defaultSocketPathHere(), name: `vmsig ${name}`, sub, reconnect }),
