@@ -142,7 +142,7 @@ export class ConsoleControl implements AsyncDisposable {
   /**
    * Opens a console; what the VM says from now on is read by {@linkcode read} and {@linkcode expect}.
    *
-   * @throws {Fault} `busy` when another program has it, `bad-argument` for a number that the VM does not have,
+   * @throws {Fault} `busy` when another program has it, `bad-argument` for a number that the VM lacks,
    *   `not-supported` for a VM without one, `no-capability`, `seam-down`
    */
   static async open(
@@ -194,7 +194,7 @@ export class ConsoleControl implements AsyncDisposable {
   /**
    * Waits for a text.
    *
-   * @param wanted a text, or an expression (without "g" and "y"); it is looked for in what came since the last
+   * @param wanted a text, or an expression (without "g" and "y"), looked for in what came since the last
    *   match, line ends and all, at most {@linkcode MAX_EXPECTED} characters back
    * @throws {Fault} `timed-out`, with the end of what came instead; as {@linkcode read}
    */

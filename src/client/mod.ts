@@ -71,10 +71,17 @@
  *
  * @example Talk to a serial console
  * ```ts
- * import { connect, listConsoles } from "@vmsig/vmsig";
+ * import { connect, Fault } from "@vmsig/vmsig";
  *
  * await using client = await connect({ name: "talks" });
- * for (const { number, label, place } of await listConsoles(client, "web")) console.log(number, label, place);
+ * try {
+ *   await using serial = await client.console("web", { backlog: true });
+ *   await serial.send("\n");
+ *   console.log((await serial.expect("login: ")).before);
+ * } catch (error) {
+ *   // A VM without a serial port.
+ *   if (!(error instanceof Fault) || error.code !== "not-supported") throw error;
+ * }
  * ```
  *
  * @example Survive a restart of the daemon

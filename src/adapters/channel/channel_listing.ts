@@ -135,7 +135,7 @@ function chardevsByLabel(value: unknown): Map<string, ChardevFacts> {
 }
 
 /**
- * Where `filename` of query-chardev says that the host's end is: "disconnected:unix:/run/vm.serial,server=on",
+ * Where `filename` of query-chardev says that the host's end is: "disconnected:unix:/run/vm,server=on",
  * "pty:/dev/pts/3". The path is as QEMU was given it, commas and all.
  */
 function placeOf(filename: string): ChannelPlace {

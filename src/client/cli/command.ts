@@ -57,6 +57,14 @@ export interface CommandModule {
   run(call: Call): Promise<number | void>;
 }
 
+/** One of the options that may be given again and again. */
+export interface OptionStep {
+  /** The option's name. */
+  readonly option: string;
+  /** Its value. */
+  readonly text: string;
+}
+
 /** What a command is called with. */
 export interface Call {
   /** Arguments that are no options. */
@@ -77,8 +85,8 @@ export interface Call {
   number(name: string): number | undefined;
   /** A list option. */
   list(name: string): readonly string[] | undefined;
-  /** A text option that may be given again and again, in order; empty when it was not given. */
-  texts(name: string): readonly string[];
+  /** The text options that may be given again and again, with their values, as they stand on the line. */
+  readonly steps: readonly OptionStep[];
   /** Whether an option without a value was given. */
   flag(name: string): boolean;
   /**

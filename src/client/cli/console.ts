@@ -6,7 +6,7 @@ import { Fault } from "../../base/fault.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Client } from "../client.ts";
 import { ConsoleControl, type ConsoleEntry, listConsoles } from "../console_control.ts";
-import type { Call, CommandModule } from "./command.ts";
+import type { Call, CommandModule, OptionStep } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { ConsoleEscape } from "./console_escape.ts";
 import { printTable, visible } from "./table.ts";
@@ -25,7 +25,7 @@ export const console: CommandModule = {
     expect: {
       takes: "texts",
       value: "RE",
-      help: "wait for a text that this expression matches; the N-th --send follows the N-th --expect",
+      help: "wait for a text that this expression matches",
     },
     send: {
       takes: "texts",
@@ -48,8 +48,8 @@ tells which consoles there are.
 Any number of controls read a console; one writes, under the console lease, which this command takes with the first
 key. QEMU serves one client of a console's socket: while the daemon has it open another program waits.
 
-With --expect and --send it is a script: each --expect awaits its text in what came since the last one, then the
---send of the same place is sent. What came is printed. A text that does not come ends it with exit code 1.`,
+With --expect and --send it is a script, done in the order in which they stand: each --expect awaits its text in what
+came since the last one. What came is printed. A text that does not come ends it with exit code 1.`,
   examples: [
     "console web",
     "console web list",
@@ -61,10 +61,11 @@ With --expect and --send it is a script: each --expect awaits its text in what c
     if (verb !== undefined && verb !== "list") {
       throw usage("console", `there is no action ${visible(verb)}${suggestion(verb, ["list"])}`);
     }
-    const expects = call.texts("expect").map(expressionOf);
-    const sends = call.texts("send").map(unescaped);
-    const isScript = expects.length + sends.length > 0;
-    if (call.flag("read-only") && sends.length > 0) throw usage("console", "--read-only sends nothing");
+    const steps = call.steps.map(stepOf);
+    const isScript = steps.length > 0;
+    if (call.flag("read-only") && steps.some(({ does }) => does === "send")) {
+      throw usage("console", "--read-only sends nothing");
+    }
     if (!isScript && call.number("timeout") !== undefined) {
       throw usage("console", "--timeout is for --expect");
     }
@@ -77,7 +78,7 @@ With --expect and --send it is a script: each --expect awaits its text in what c
       lossless: isScript,
       ...(port === undefined ? {} : { port }),
     });
-    if (isScript) return await script(call, opened, expects, sends);
+    if (isScript) return await script(call, opened, steps);
     await attach(call, opened);
   },
 };
@@ -97,28 +98,31 @@ function rowOf({ number, label, role, place, open, start, end, why }: ConsoleEnt
   return [`${number}`, visible(label), visible(role), visible(state), `${end - start} bytes`];
 }
 
-async function script(
-  call: Call,
-  opened: ConsoleControl,
-  expects: readonly RegExp[],
-  sends: readonly string[],
-): Promise<void> {
+/** One step of a script. */
+type Step =
+  | { readonly does: "expect"; readonly wanted: RegExp }
+  | { readonly does: "send"; readonly text: string };
+
+function stepOf({ option, text }: OptionStep): Step {
+  return option === "send"
+    ? { does: "send", text: unescaped(text) }
+    : { does: "expect", wanted: expressionOf(text) };
+}
+
+async function script(call: Call, opened: ConsoleControl, steps: readonly Step[]): Promise<void> {
   const timeoutMs = call.number("timeout");
   const { signal } = call;
-  for (let i = 0; i < Math.max(expects.length, sends.length); i++) {
-    const wanted = expects[i];
-    if (wanted !== undefined) {
-      const found = await opened.expect(wanted, {
-        signal,
-        ...(timeoutMs === undefined ? {} : { timeoutMs }),
-      });
-      if (call.json) call.out.json({ expected: wanted.source, ...found });
-      else call.out.line(`${visibleLines(found.before)}${visibleLines(found.text)}`);
+  for (const step of steps) {
+    if (step.does === "send") {
+      await opened.send(step.text, { signal });
+      continue;
     }
-    const text = sends[i];
-    if (text !== undefined) await opened.send(text, { signal });
+    const { wanted } = step;
+    const found = await opened.expect(wanted, { signal, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+    if (call.json) call.out.json({ expected: wanted.source, ...found });
+    else call.out.line(visibleLines(found.before + found.text));
   }
-  if (!call.json && opened.lostBytes > 0) warn(call, `${opened.lostBytes} bytes were lost`);
+  if (opened.lostBytes > 0) warn(call, `${opened.lostBytes} bytes were lost`);
 }
 
 /** Both directions, until the other side or the person ends it. */

@@ -134,6 +134,22 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "screen", "nobody", "-o", "FOLDER/x.png"),
     alone(fails("unreachable", 4, "screen", "stub0", "-o", "FOLDER/x.png", ...NOWHERE)),
   ],
+  console: [
+    usage("console"),
+    usage("console", "stub0", "list", "more"),
+    usage("console", "stub0", "fly"),
+    usage("console", "stub0", "--expect", "("),
+    usage("console", "stub0", "--send", "\\q"),
+    usage("console", "stub0", "--read-only", "--send", "x"),
+    usage("console", "stub0", "--timeout", "5"),
+    usage("console", "stub0", "--port", "32"),
+    // A stub has no console; tests/guest/console.test.ts has the real ones.
+    good(/console ENDPOINT/, "console", "--help"),
+    fails("not-supported", 1, "console", "stub0", "list"),
+    fails("not-supported", 1, "console", "stub0", "--expect", "x"),
+    fails("no-endpoint", 1, "console", "nobody"),
+    alone(fails("unreachable", 4, "console", "stub0", ...NOWHERE)),
+  ],
   wait: [
     good(/running|"state"/, "wait", "stub0", "--state", "running", "--timeout", "20000"),
     good(/ready/, "wait", "stub0", "--ready", "--timeout", "20000"),

@@ -108,14 +108,24 @@ extents = [{ endpoint = "web", space = "kernel", from = "0xffff888000000000", to
       input: "uinput",
       guest: "linux",
       display: "auto",
+      console: "auto",
     },
-    { name: "bare", vmid: 0, qmp: undefined, memory: "auto", input: "none", guest: "auto", display: "auto" },
+    {
+      name: "bare",
+      vmid: 0,
+      qmp: undefined,
+      memory: "auto",
+      input: "none",
+      guest: "auto",
+      display: "auto",
+      console: "auto",
+    },
   ]);
   assertEquals(config.admission, [
     {
       subject: { kind: "uid", uid: 1000 },
       endpoints: "all",
-      sources: 127,
+      sources: 255,
       caps: CAP.OBSERVE | CAP.INPUT,
       arbPrio: 10,
     },
@@ -299,6 +309,7 @@ Deno.test("a trigger file is one endpoint", () => {
     input: "qmp",
     guest: "auto",
     display: "auto",
+    console: "auto",
   });
   const fault = assertThrows(
     () => parseEndpointTable('name = "a"\nqpm = "/a.sock"\n', "t/a.toml"),
