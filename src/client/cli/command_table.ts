@@ -70,7 +70,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "a VM's serial console, on this terminal or as a script",
     usage: [
       "console ENDPOINT [--port N] [--read-only] [--backlog]",
-      "console ENDPOINT --expect RE --send TEXT … [--timeout MS] [--port N] [--backlog]",
+      "console ENDPOINT --expect RE --send TEXT [--timeout MS] [--port N] [--backlog]",
       "console ENDPOINT list",
     ],
     load: async () => (await import("./console.ts")).console,

@@ -81,7 +81,7 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
           await says("vm", "web", ""),
           COMMANDS["vm"]?.usage[0]?.match(/query\S*/)?.[0].split("|").sort(),
         );
-        assertEquals(await says("lease", "web", ""), ["input", "memwrite", "power"]);
+        assertEquals(await says("lease", "web", ""), ["console", "input", "memwrite", "power"]);
         assertEquals(await says("lease", "web", "power", ""), ["hold", "status"]);
         assertEquals(await says("mouse", "web", "click", "l"), ["left"]);
         assertEquals(await says("mem", "web", "read", "k"), ["kernel"]);
