@@ -116,6 +116,13 @@ export { parseChord } from "./chord.ts";
 export { Client, type HeldInput, type VmOperation, type VmState } from "./client.ts";
 export { ClientEvent } from "./client_event.ts";
 export {
+  AgentControl,
+  type ExecOptions,
+  type ExecResult,
+  type GuestShutdown,
+  type Progress,
+} from "./agent_control.ts";
+export {
   ConsoleControl,
   type ConsoleEntry,
   type ConsoleHome,

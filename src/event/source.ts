@@ -14,6 +14,7 @@ export const SOURCE = {
   VMHOST: 5,
   MEMCTX: 6,
   CONSOLE: 7,
+  AGENT: 8,
 } as const;
 
 /** A source's name. */

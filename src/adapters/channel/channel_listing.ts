@@ -38,6 +38,8 @@ export interface Channel {
   readonly portName: string;
   /** Whether something in the guest has opened it; true of a serial port, which cannot tell. */
   readonly isGuestOpen: boolean;
+  /** Whether QEMU tells by VSERPORT_CHANGE when that changes: only of a port whose device has an id. */
+  readonly isTold: boolean;
   /** Where the host's end is. */
   readonly place: ChannelPlace;
 }
@@ -106,12 +108,13 @@ export function channelDevices(folder: string, children: unknown): ChannelDevice
 export function readChannels(chardevs: unknown, devices: readonly AskedDevice[]): Channel[] {
   const known = chardevsByLabel(chardevs);
   const channels: Channel[] = [];
-  for (const { role, chardev, portName } of devices) {
+  for (const { path, role, chardev, portName } of devices) {
     if (typeof chardev !== "string") continue;
     const facts = known.get(chardev);
     if (facts === undefined || channels.some(({ label }) => label === chardev)) continue;
     const name = role === "virtio-port" && typeof portName === "string" ? portName.slice(0, 128) : "";
-    channels.push({ label: chardev, role, portName: name, ...facts });
+    const isTold = role === "virtio-port" && path.startsWith("/machine/peripheral/");
+    channels.push({ label: chardev, role, portName: name, isTold, ...facts });
     if (channels.length === MAX_CHANNELS) break;
   }
   return channels.sort((a, b) => RANK[a.role] - RANK[b.role]);

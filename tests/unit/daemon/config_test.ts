@@ -109,6 +109,7 @@ extents = [{ endpoint = "web", space = "kernel", from = "0xffff888000000000", to
       guest: "linux",
       display: "auto",
       console: "auto",
+      agent: "auto",
     },
     {
       name: "bare",
@@ -119,13 +120,14 @@ extents = [{ endpoint = "web", space = "kernel", from = "0xffff888000000000", to
       guest: "auto",
       display: "auto",
       console: "auto",
+      agent: "auto",
     },
   ]);
   assertEquals(config.admission, [
     {
       subject: { kind: "uid", uid: 1000 },
       endpoints: "all",
-      sources: 255,
+      sources: 511,
       caps: CAP.OBSERVE | CAP.INPUT,
       arbPrio: 10,
     },
@@ -310,6 +312,7 @@ Deno.test("a trigger file is one endpoint", () => {
     guest: "auto",
     display: "auto",
     console: "auto",
+    agent: "auto",
   });
   const fault = assertThrows(
     () => parseEndpointTable('name = "a"\nqpm = "/a.sock"\n', "t/a.toml"),

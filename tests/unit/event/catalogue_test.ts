@@ -114,6 +114,8 @@ Deno.test("catalogue: who carries descriptors and bodies", () => {
     CONSOLE_OUT: "raw-or-none",
     CONSOLE_LIST: "cbor",
     CMD_CONSOLE_WRITE: "raw",
+    AGENT_REPLY: "cbor",
+    CMD_AGENT: "raw-or-none",
     HELLO: "cbor",
     WELCOME: "cbor",
     REFUSED: "cbor",

@@ -15,7 +15,7 @@ const device = (
   chardev: unknown,
   portName: unknown = "",
 ) => ({
-  path: "/machine/x",
+  path: "/machine/peripheral/x",
   role,
   chardev,
   portName,
