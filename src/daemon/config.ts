@@ -68,6 +68,18 @@ export interface ChannelConfig {
   readonly users: readonly string[];
 }
 
+/** How libvirt is used. */
+export interface LibvirtConfig {
+  /** Its driver: "qemu:///system". */
+  readonly uri: string;
+  /** libvirtd's socket. */
+  readonly socket: string;
+  /** Users besides root and the daemon's own who may run libvirtd: names or numbers. */
+  readonly users: readonly string[];
+  /** Whether running domains are attached by themselves. */
+  readonly discover: boolean;
+}
+
 /** A whole configuration. */
 export interface Config {
   /** `[daemon]`. */
@@ -96,6 +108,8 @@ export interface Config {
     /** Whose: names or numbers of users; undefined = root and the daemon's own. */
     readonly users: readonly string[] | undefined;
   };
+  /** `[libvirt]`; undefined when it is not used. */
+  readonly libvirt: LibvirtConfig | undefined;
   /** `[[endpoint]]`. */
   readonly endpoints: readonly EndpointConfig[];
   /** `[[channel]]`. */
@@ -120,6 +134,7 @@ export function parseConfig(text: string, file: string): Config {
   const config: Config = {
     daemon: readDaemon(root.table("daemon")),
     discovery: readDiscovery(root.table("discovery")),
+    libvirt: root.has("libvirt") ? readLibvirt(root.table("libvirt")) : undefined,
     endpoints: readEndpoints(root.tables("endpoint")),
     channels: readChannels(root.tables("channel")),
     admission: root.tables("admission").map(readAdmission),
@@ -173,15 +188,43 @@ function readDiscovery(table: TableReader): Config["discovery"] {
   const discovery = {
     triggerDir: table.path("trigger_dir"),
     probe: table.boolean("probe", true),
-    users: table.texts("users"),
+    users: table.has("users") ? readUsers(table) : undefined,
   };
-  for (const user of discovery.users ?? []) {
+  table.finish();
+  return discovery;
+}
+
+function readLibvirt(table: TableReader): LibvirtConfig {
+  const uri = table.text("uri") ?? "qemu:///system";
+  if (!/^qemu:\/\/\/(system|session)$|^test:\/\/\/default$/.test(uri)) {
+    throw table.fault("uri", `is ${JSON.stringify(uri)}, and must be qemu:///system or qemu:///session`);
+  }
+  const socket = table.path("socket");
+  if (socket === undefined && uri === "qemu:///session") {
+    throw table.fault(
+      "socket",
+      "is missing; a session's libvirtd has its own: $XDG_RUNTIME_DIR/libvirt/libvirt-sock",
+    );
+  }
+  const libvirt = {
+    uri,
+    socket: socket ?? "/run/libvirt/libvirt-sock",
+    users: readUsers(table),
+    discover: table.boolean("discover", true),
+  };
+  table.finish();
+  return libvirt;
+}
+
+/** Names or numbers of users. */
+function readUsers(table: TableReader): readonly string[] {
+  const users = table.texts("users") ?? [];
+  for (const user of users) {
     if (/^[0-9]+$/.test(user) ? Number(user) > MAX_UID : !/^[^\s:/,\0]{1,256}$/.test(user)) {
       throw table.fault("users", `has ${JSON.stringify(user)}, which is neither a user's name nor a number`);
     }
   }
-  table.finish();
-  return discovery;
+  return users;
 }
 
 function readEndpoints(tables: readonly TableReader[]): EndpointConfig[] {
