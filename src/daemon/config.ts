@@ -8,6 +8,7 @@
  * @module
  */
 import type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
+import { type LibvirtConfig, MAX_UID, readLibvirt, readUsers } from "./libvirt_config.ts";
 import type { WriteExtent } from "../access/write_extent.ts";
 import type { EndpointBasics } from "../adapters/seam.ts";
 import { readSeams, type SeamConfig } from "../adapters/seams.ts";
@@ -33,7 +34,6 @@ export type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
 export type { WriteExtent } from "../access/write_extent.ts";
 
 const MAX_U32 = 0xffff_ffff;
-const MAX_UID = MAX_U32 - 1;
 const MAX_SOCKET_PATH = 107;
 /** Keys and items of a trigger file: it has six keys, and it is read on the loop's thread. */
 const MAX_TRIGGER_VALUES = 64;
@@ -66,18 +66,6 @@ export interface ChannelConfig {
    * Who may connect besides the daemon's own user and root: names or numbers of the users that run the QEMUs.
    */
   readonly users: readonly string[];
-}
-
-/** How libvirt is used. */
-export interface LibvirtConfig {
-  /** Its driver: "qemu:///system". */
-  readonly uri: string;
-  /** libvirtd's socket. */
-  readonly socket: string;
-  /** Users besides root and the daemon's own who may run libvirtd: names or numbers. */
-  readonly users: readonly string[];
-  /** Whether running domains are attached by themselves. */
-  readonly discover: boolean;
 }
 
 /** A whole configuration. */
@@ -192,39 +180,6 @@ function readDiscovery(table: TableReader): Config["discovery"] {
   };
   table.finish();
   return discovery;
-}
-
-function readLibvirt(table: TableReader): LibvirtConfig {
-  const uri = table.text("uri") ?? "qemu:///system";
-  if (!/^qemu:\/\/\/(system|session)$|^test:\/\/\/default$/.test(uri)) {
-    throw table.fault("uri", `is ${JSON.stringify(uri)}, and must be qemu:///system or qemu:///session`);
-  }
-  const socket = table.path("socket");
-  if (socket === undefined && uri === "qemu:///session") {
-    throw table.fault(
-      "socket",
-      "is missing; a session's libvirtd has its own: $XDG_RUNTIME_DIR/libvirt/libvirt-sock",
-    );
-  }
-  const libvirt = {
-    uri,
-    socket: socket ?? "/run/libvirt/libvirt-sock",
-    users: readUsers(table),
-    discover: table.boolean("discover", true),
-  };
-  table.finish();
-  return libvirt;
-}
-
-/** Names or numbers of users. */
-function readUsers(table: TableReader): readonly string[] {
-  const users = table.texts("users") ?? [];
-  for (const user of users) {
-    if (/^[0-9]+$/.test(user) ? Number(user) > MAX_UID : !/^[^\s:/,\0]{1,256}$/.test(user)) {
-      throw table.fault("users", `has ${JSON.stringify(user)}, which is neither a user's name nor a number`);
-    }
-  }
-  return users;
 }
 
 function readEndpoints(tables: readonly TableReader[]): EndpointConfig[] {

@@ -1,8 +1,8 @@
 /**
  * Where the daemon's endpoints come from: the config's `[[endpoint]]` tables, files in the trigger directory,
- * QEMUs that the host probe found, and domains that libvirt runs. Each of them asks for endpoints under a name of its own, and the
- * roster is kept in step with what is asked for (roster/desired.ts). Whatever comes many at a time is
- * attached and detached one per turn.
+ * QEMUs that the host probe found, and domains that libvirt runs. Each of them asks for endpoints under a
+ * name of its own, and the roster is kept in step with what is asked for (roster/desired.ts). Whatever comes
+ * many at a time is attached and detached one per turn.
  * @module
  */
 import { seamsOfFound } from "../adapters/seams.ts";
@@ -102,7 +102,10 @@ export class EndpointDiscovery implements Disposable {
     this.#probing.replace(tasks);
   }
 
-  /** Attaches libvirt's domains that run, unless somebody named them already, and detaches those that have ended. */
+  /**
+   * Attaches libvirt's domains that run, unless somebody named them already, and detaches those that have
+   * ended.
+   */
   hosted(vms: readonly HostedVm[]): void {
     if (this.#state === "stopped") return;
     const running = new Map(vms.map((vm) => [`${ASKER.LIBVIRT}${vm.name}`, vm]));

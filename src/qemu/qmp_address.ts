@@ -1,6 +1,6 @@
 /**
- * Where a monitor is, as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, or `libvirt:NAME`. A host is an IP address or
- * `localhost`: whoever connects is a loop, which cannot wait for a name server.
+ * Where a monitor is, as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, or `libvirt:NAME`. A host is an
+ * IP address or `localhost`: whoever connects is a loop, which cannot wait for a name server.
  * @module
  */
 

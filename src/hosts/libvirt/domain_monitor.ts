@@ -3,8 +3,8 @@
  * each line into a call of libvirt's (virDomainQemuMonitorCommand) and the answer, and QEMU's events, back
  * into lines. QEMU's only monitor stays libvirt's.
  *
- * One command of a domain is under way at a time: libvirtd carries the calls of a client out side by side, and
- * QMP has an order. libvirt numbers commands itself, so the number of the link's is put back.
+ * One command of a domain is under way at a time: libvirtd carries the calls of a client out side by side,
+ * and QMP has an order. libvirt numbers commands itself, so the number of the link's is put back.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
