@@ -1,6 +1,6 @@
 /**
- * Loads the shim, once per thread, when it is first needed: first what a client needs, and everything else
- * when one of the other functions is called (early_symbols.ts).
+ * Loads the shim, once per thread, when it is first needed: first what a client needs, and each other group
+ * of functions when one of it is called (symbol_groups.ts).
  *
  * Run by Deno, the library lies beside the sources. In a compiled executable it is embedded: Deno would
  * extract it to a file in TMPDIR, which another user of the machine may have put there first. So its bytes go
@@ -10,7 +10,7 @@
  * @module
  */
 import { Fault, messageOf } from "../src/base/fault.ts";
-import { EARLY, LATE } from "./early_symbols.ts";
+import { SYMBOL_GROUPS } from "./symbol_groups.ts";
 import { SHIM_VERSION, type ShimSymbols, SYMBOLS, VERSION_SYMBOLS } from "./symbols.ts";
 
 export type { ShimSymbols } from "./symbols.ts";
@@ -36,26 +36,55 @@ export function shim(): ShimSymbols {
  * @throws {Fault} `missing`, as {@linkcode shim}
  */
 export function wholeShim(): ShimSymbols {
-  // Asking for any late one binds all of them.
-  void shim().vmsig_kill;
+  while (bindNextGroup());
   return shim();
 }
 
-/** Binds what is needed first. Every other name binds all of the rest when it is asked for. */
-function begin(path: string, what: string, onComplete: () => void): ShimSymbols {
-  const early = bind(path, EARLY, what);
-  const symbols = { ...early };
-  const complete = (): ShimSymbols => {
-    // The early functions stay the same ones: calls of them that V8 has compiled go on being fast.
-    loaded = { ...early, ...bind(path, LATE, what) } as ShimSymbols;
-    onComplete();
-    return loaded;
-  };
-  for (const name of Object.keys(LATE) as (keyof ShimSymbols)[]) {
-    // Whoever kept the object from before the rest was bound finds it as well.
-    Object.defineProperty(symbols, name, { get: () => (loaded === symbols ? complete() : loaded)?.[name] });
+/**
+ * Binds one group of the shim's functions that is not bound yet.
+ *
+ * @returns false when all of them are
+ * @throws {Fault} `missing`, as {@linkcode shim}
+ */
+export function bindNextGroup(): boolean {
+  const symbols = shim();
+  for (const group of SYMBOL_GROUPS) {
+    const [name = ""] = Object.keys(group);
+    if (Object.hasOwn(symbols, name)) continue;
+    // Asking for one of a group binds all of it.
+    void Reflect.get(symbols, name);
+    return true;
   }
-  return symbols as ShimSymbols;
+  return false;
+}
+
+/** Binds the first group. A name of another one binds the whole of that one when it is asked for. */
+function begin(path: string, what: string, onComplete: () => void): ShimSymbols {
+  const [first = {}, ...others] = SYMBOL_GROUPS;
+  const bound: Record<string, unknown> = { ...bind(path, first, what) };
+  const waiting = new Set(others);
+  const need = (group: Deno.ForeignLibraryInterface, name: string): unknown => {
+    if (waiting.has(group)) {
+      // The functions of before stay the same ones: calls of them that V8 has compiled go on being fast.
+      Object.assign(bound, bind(path, group, what));
+      waiting.delete(group);
+      loaded = publish();
+      if (waiting.size === 0) onComplete();
+    }
+    return bound[name];
+  };
+  // What is bound is the object's own, and found fast; what is not stands behind it. Whoever kept an object
+  // from before a group was bound finds it by that one as well.
+  const publish = (): ShimSymbols => {
+    const behind = {};
+    for (const group of waiting) {
+      for (const name of Object.keys(group)) {
+        Object.defineProperty(behind, name, { get: () => need(group, name) });
+      }
+    }
+    return { __proto__: behind, ...bound } as unknown as ShimSymbols;
+  };
+  return publish();
 }
 
 function beginFile(file: URL): ShimSymbols {
@@ -166,7 +195,7 @@ function bind(path: string, symbols: Deno.ForeignLibraryInterface, what: string)
     checkVersion(path, what);
     throw missing(what, `${firstLine(error)}; build it anew: scripts/build-shim`, error);
   }
-  // Late functions are of the library whose early ones told their version.
+  // The other groups are of the library whose first one told its version.
   if (bound.vmsig_shim_version !== undefined) expectVersion(bound.vmsig_shim_version(), what);
   return bound;
 }

@@ -7,6 +7,7 @@
  */
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { bindNextGroup } from "../../ffi/shim.ts";
 import { setThreadRealtime, threadCpuNs } from "../../ffi/scheduler.ts";
 import { assert } from "../base/assert.ts";
 import { localTime } from "../base/local_time.ts";
@@ -159,6 +160,7 @@ export class LoopDaemon {
     this.#libvirt?.start();
     this.#channels.serve(config.channels);
     this.#report({ type: "ready" });
+    this.#bus.loop.defer(this.#bindShim);
     try {
       this.#bus.loop.run();
     } finally {
@@ -168,6 +170,11 @@ export class LoopDaemon {
     this.#dispose();
     this.#report({ type: "stopped" });
   }
+
+  /** Binds what of the shim the start did not need, a group per turn: no VM's coming has to wait for it. */
+  readonly #bindShim = (): void => {
+    if (bindNextGroup()) this.#bus.loop.defer(this.#bindShim);
+  };
 
   /** What is done with each message of the main thread. */
   #handlers(): InboxHandlers {

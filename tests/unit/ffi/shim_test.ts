@@ -122,6 +122,39 @@ Deno.test("embedded bytes are loaded through a memfd, and work", { sanitizeResou
   assertEquals(symbols.vmsig_close(fd), 0);
 });
 
+Deno.test("a group of functions is bound when one of it is asked for, by an object of before as well", async () => {
+  const { code, out } = await run(
+    ["--allow-ffi", "--allow-read"],
+    `import { bindNextGroup, shim, wholeShim } from ${JSON.stringify(new URL("ffi/shim.ts", TOP).href)};
+     import { SYMBOL_GROUPS } from ${JSON.stringify(new URL("ffi/symbol_groups.ts", TOP).href)};
+     const has = () => SYMBOL_GROUPS.map((group) => Object.keys(group).every((name) => Object.hasOwn(shim(), name)));
+     const before = shim();
+     const steps = [has()];
+     const early = before.vmsig_eventfd;
+     const guard = before.vmsig_guard;
+     steps.push(has());
+     let bound = 0;
+     while (bindNextGroup()) bound++;
+     steps.push(has());
+     const whole = wholeShim();
+     const all = SYMBOL_GROUPS.flatMap((group) => Object.keys(group));
+     console.log(JSON.stringify({
+       steps, bound,
+       same: guard === whole.vmsig_guard && early === whole.vmsig_eventfd && whole === shim(),
+       found: all.every((name) => typeof before[name] === "function" && before[name] === whole[name]),
+       count: [all.length, new Set(all).size, Object.keys(whole).length],
+     }));`,
+  );
+  assertEquals(code, 0, out);
+  const { steps, bound, same, found, count } = JSON.parse(out);
+  const groups = steps[0].length;
+  assertEquals(steps[0], Array.from({ length: groups }, (_, i) => i === 0));
+  assertEquals(steps[1].filter(Boolean).length, 2, "the one that was asked for, and no other");
+  assertEquals(steps[2], Array.from({ length: groups }, () => true));
+  assertEquals([bound, same, found], [groups - 2, true, true]);
+  assertEquals(count, Array.from({ length: 3 }, () => Object.keys(SYMBOLS).length));
+});
+
 Deno.test("embedded: nothing in TMPDIR, no descriptor left, and plain --allow-ffi is enough", async () => {
   const empty = await Deno.makeTempDir();
   try {

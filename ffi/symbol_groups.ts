@@ -1,0 +1,117 @@
+/**
+ * The shim's functions in groups, each of which is bound when one of its functions is first called. Deno
+ * takes about 0.15 ms for each function that it binds (the whole shim: 13 ms), on each thread: `vmsig ls` is
+ * done with the first group, the daemon's main thread with two, who reads a guest's memory with three.
+ *
+ * To bind one takes 1 to 3 ms. So that no later turn of the daemon's loop has to, it binds those that it did
+ * not need for its start in its first turns, one in each (`bindNextGroup` of shim.ts).
+ * @module
+ */
+import { type ShimSymbols, SYMBOLS } from "./symbols.ts";
+
+/** The name of a function of the shim. */
+export type SymbolName = keyof ShimSymbols & keyof typeof SYMBOLS;
+
+/** Some of the shim's functions, with what they take and give. */
+export type SomeSymbols = Partial<{ readonly [N in SymbolName]: (typeof SYMBOLS)[N] }>;
+
+/** With these a program joins the bus and talks to it. */
+const CLIENT = [
+  "vmsig_shim_version",
+  "vmsig_errno_name",
+  "vmsig_errno_text",
+  "vmsig_close",
+  "vmsig_clock_ns",
+  "vmsig_epoll_create",
+  "vmsig_epoll_ctl",
+  "vmsig_epoll_wait",
+  "vmsig_epoll_wait_async",
+  "vmsig_poll",
+  "vmsig_eventfd",
+  "vmsig_eventfd_write",
+  "vmsig_eventfd_read",
+  "vmsig_socket",
+  "vmsig_connect",
+  "vmsig_send",
+  "vmsig_mmap",
+  "vmsig_munmap",
+  "vmsig_batch_bytes",
+  "vmsig_batch_init",
+  "vmsig_batch_receive",
+] as const satisfies readonly SymbolName[];
+
+/** Files of the host. */
+const FILES = [
+  "vmsig_open",
+  "vmsig_dup",
+  "vmsig_unlink",
+  "vmsig_fstat",
+  "vmsig_lstat",
+  "vmsig_flock",
+  "vmsig_ftruncate",
+  "vmsig_read",
+  "vmsig_write",
+  "vmsig_pwrite",
+] as const satisfies readonly SymbolName[];
+
+/** With these a daemon listens, and its loop turns. */
+const SERVER = [
+  "vmsig_chmod",
+  "vmsig_fchmod",
+  "vmsig_close_elsewhere",
+  "vmsig_close_async",
+  "vmsig_epoll_wait_ns",
+  "vmsig_timerfd",
+  "vmsig_timerfd_settime",
+  "vmsig_set_realtime",
+  "vmsig_bind",
+  "vmsig_listen",
+  "vmsig_accept",
+  "vmsig_shutdown",
+  "vmsig_peer_credentials",
+  "vmsig_peer_pidfd",
+  "vmsig_socket_error",
+  "vmsig_set_socket_option",
+  "vmsig_send_fds",
+  "vmsig_batch_send",
+  "vmsig_inotify_init",
+  "vmsig_inotify_add",
+  "vmsig_inotify_remove",
+] as const satisfies readonly SymbolName[];
+
+/** The RAM of a guest. */
+const RAM = [
+  "vmsig_fstatfs",
+  "vmsig_lseek",
+  "vmsig_pread",
+  "vmsig_memfd_create",
+  "vmsig_get_seals",
+  "vmsig_mmap_over",
+  "vmsig_let_go",
+  "vmsig_guard",
+  "vmsig_guard_lost",
+  "vmsig_unguard",
+  "vmsig_pidfd_open",
+] as const satisfies readonly SymbolName[];
+
+/** Keyboards and pointers of the host's own. */
+const UINPUT = [
+  "vmsig_uinput_set_bit",
+  "vmsig_uinput_setup",
+  "vmsig_uinput_abs_setup",
+  "vmsig_uinput_create",
+  "vmsig_uinput_destroy",
+  "vmsig_uinput_sysname",
+  "vmsig_uinput_write",
+] as const satisfies readonly SymbolName[];
+
+/** The groups, the first one first; what is in none of them above is in the last one. */
+export const SYMBOL_GROUPS: readonly SomeSymbols[] = grouped([CLIENT, FILES, SERVER, RAM, UINPUT]);
+
+function grouped(named: readonly (readonly SymbolName[])[]): SomeSymbols[] {
+  const others = new Set(Object.keys(SYMBOLS) as SymbolName[]);
+  for (const names of named) for (const name of names) others.delete(name);
+  return [...named, [...others]].map((names) =>
+    Object.fromEntries(names.map((name) => [name, SYMBOLS[name]]))
+  );
+}
