@@ -17,7 +17,7 @@ import { compose, type Composition, disposeBus } from "./composition.ts";
 import { applyPolicies, ConfigReload } from "./config_reload.ts";
 import { ControlSocketFile } from "./control_socket_file.ts";
 import { ControlSocketWatch } from "./control_socket_watch.ts";
-import { LibvirtHost } from "../hosts/libvirt/libvirt_host.ts";
+import type { LibvirtHost } from "../hosts/libvirt/libvirt_host.ts";
 import { EndpointDiscovery } from "./endpoint_discovery.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
 import { submitForeign } from "./foreign_event.ts";
@@ -54,9 +54,14 @@ export class LoopDaemon {
    *
    * @param plan what to serve
    * @param report to the main thread
+   * @param Libvirt what reaches libvirt; null where the config has no table for it
    * @throws {Fault} when the socket cannot be had, before anything else was touched
    */
-  constructor(plan: LoopPlan, report: (report: LoopReport) => void) {
+  constructor(
+    plan: LoopPlan,
+    report: (report: LoopReport) => void,
+    Libvirt: typeof LibvirtHost | null,
+  ) {
     this.#plan = plan;
     this.#report = report;
     const { config, runtimeDir } = plan;
@@ -92,7 +97,8 @@ export class LoopDaemon {
       closeRam: (fds) => report({ type: "close-ram", fds }),
     }, log.for("scan"));
     const { libvirt } = config;
-    this.#libvirt = libvirt === undefined ? null : new LibvirtHost(
+    assert((libvirt === undefined) === (Libvirt === null), "libvirt is loaded when the config wants it");
+    this.#libvirt = libvirt === undefined || Libvirt === null ? null : new Libvirt(
       {
         uri: libvirt.uri,
         socket: libvirt.socket,

@@ -8,14 +8,16 @@ import { LoopDaemon } from "./loop_daemon.ts";
 import type { LoopPlan, LoopReport } from "./plan.ts";
 
 const worker = self as unknown as {
-  onmessage: ((message: MessageEvent<LoopPlan>) => void) | null;
+  onmessage: ((message: MessageEvent<LoopPlan>) => Promise<void>) | null;
   postMessage(report: LoopReport): void;
   close(): void;
 };
 
-worker.onmessage = ({ data }) => {
+worker.onmessage = async ({ data }) => {
   try {
-    new LoopDaemon(data, (report) => worker.postMessage(report)).run();
+    // Later nothing can be loaded any more: a change of [libvirt] waits for a new start.
+    const host = data.config.libvirt === undefined ? null : await import("../hosts/libvirt/libvirt_host.ts");
+    new LoopDaemon(data, (report) => worker.postMessage(report), host?.LibvirtHost ?? null).run();
   } catch (error) {
     const code = error instanceof Fault ? error.code : "refused";
     const stack = error instanceof Fault ? "" : `\n${error instanceof Error ? error.stack : ""}`;

@@ -13,13 +13,13 @@ import { Log } from "../base/log.ts";
 import { oneLine } from "../base/printable.ts";
 import { SharedRing } from "../context/shared_ring.ts";
 import { DiscoveryUsers } from "./discovery_users.ts";
-import { HostWatch } from "./host_watch.ts";
 import { MetricsServer } from "./metrics_server.ts";
 import { PerceptionHost } from "./perception_host.ts";
-import { ScanHost } from "./scan_host.ts";
 import { ServiceManager } from "./service_manager.ts";
 import { configMessages } from "./config_messages.ts";
 import { InboxWriter } from "./inbox_writer.ts";
+import { LatePart } from "./late_part.ts";
+import type { LoopThread } from "./loop_thread.ts";
 import { RuntimeLock } from "./runtime_lock.ts";
 import { readConfig } from "./serve_plan.ts";
 import { systemUsers } from "./system_users.ts";
@@ -44,30 +44,41 @@ const STOP_LIMIT_MS = 1900;
  *
  * @param options what to serve
  * @param onReady called when the control socket and the metrics listen
+ * @param thread the loop's thread, which has no plan yet; it is ended with the daemon
  * @throws {Fault} when it cannot start
  */
-export async function serve(options: ServeOptions, onReady: (socketPath: string) => void): Promise<void> {
+export async function serve(
+  options: ServeOptions,
+  onReady: (socketPath: string) => void,
+  thread: LoopThread,
+): Promise<void> {
   const { config, configPath, socketPath, runtimeDir, stub } = options;
   // Held until everything that is in the directory has been put away.
   using lock = new RuntimeLock(runtimeDir);
   using bell = EventFd.create();
   const inbox = SharedRing.create(INBOX_BYTES, bell.fd);
   using writer = new InboxWriter(inbox);
-  const worker = new Worker(new URL("./loop_worker.ts", import.meta.url), { type: "module" });
   const journal = (Deno.env.get("JOURNAL_STREAM") ?? "") !== "";
   const plan: LoopPlan = { config, socketPath, runtimeDir, stub, inbox: inbox.handle, journal };
   const log = new Log("vmsig", config.daemon.log, stderrSink(journal), journal);
   const manager = new ServiceManager((name) => Deno.env.get(name), log);
   const ownUid = Deno.uid() ?? -1;
   const users = new DiscoveryUsers(config.discovery.users, systemUsers(monotonicClock), ownUid, log);
-  using hostWatch = new HostWatch({
-    tell: (found) => {
-      writer.replace([[INBOX.PROBED, new TextEncoder().encode(JSON.stringify(found))]]);
-      return true;
-    },
-    users: () => users.uids(),
-    log,
-  });
+  const ended = Promise.withResolvers<void>();
+  const fail = (message: string): void => ended.reject(new Fault("refused", `Cannot go on: ${message}`));
+  using hostWatch = new LatePart(async () => {
+    const { HostWatch } = await import("./host_watch.ts");
+    const watch = new HostWatch({
+      tell: (found) => {
+        writer.replace([[INBOX.PROBED, new TextEncoder().encode(JSON.stringify(found))]]);
+        return true;
+      },
+      users: () => users.uids(),
+      log,
+    });
+    watch.start();
+    return watch;
+  }, fail);
   await using metrics = new MetricsServer(`${runtimeDir}/metrics.sock`, (id) => {
     // Behind so many pages that nobody got, another one would be too late as well.
     if (writer.waiting >= MAX_WAITING) return false;
@@ -81,7 +92,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
     onReady(socketPath);
     // It takes 10 to 30 ms, which the start should not, and which the loop does not have.
     reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_PER_ENDPOINT + OWN_FDS);
-    if (config.discovery.probe) hostWatch.start();
+    if (config.discovery.probe) hostWatch.do(() => {});
     manager.notify("READY=1", serving);
     if (manager.watchdogMs > 0) {
       watchdog = setInterval(() => writer.sendFirst(INBOX.PING), manager.watchdogMs);
@@ -90,8 +101,10 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   };
   using perception = new PerceptionHost(socketPath, config.daemon.log, journal, log);
   perception.warnIfUnderprivileged(config.admission);
-  using scanHost = new ScanHost(inbox, log);
-  const ended = Promise.withResolvers<void>();
+  using scanHost = new LatePart(async () => {
+    const { ScanHost } = await import("./scan_host.ts");
+    return new ScanHost(inbox, log);
+  }, fail);
   const stop = (): void => {
     manager.notify("STOPPING=1");
     writer.sendFirst(INBOX.STOP);
@@ -108,7 +121,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
       writer.replace(configMessages(next, ++reloads));
       perception.warnIfUnderprivileged(next.admission);
       users.replace(next.discovery.users);
-      if (config.discovery.probe) void hostWatch.look();
+      if (config.discovery.probe) hostWatch.do((watch) => void watch.look());
     } catch (error) {
       // The old one stays in force, whole.
       log.error(messageOf(error));
@@ -133,7 +146,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
       Deno.unrefTimer(setTimeout(comeBack, LOCK_RETRY_MS));
     }
   };
-  worker.onmessage = ({ data }: MessageEvent<LoopReport>) => {
+  const onReport = (data: LoopReport): void => {
     switch (data.type) {
       case "ready":
         return ready();
@@ -154,29 +167,27 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
       case "scan":
         // A guest whose memory is looked through may have a screen to look at, too.
         perception.want();
-        return scanHost.take(data.call);
+        return scanHost.do((host) => host.take(data.call));
       case "open-ram":
-        return scanHost.openRam(data.call);
+        return scanHost.do((host) => host.openRam(data.call));
       case "close-ram":
-        return scanHost.closeRam(data.fds);
+        return scanHost.do((host) => host.closeRam(data.fds));
     }
-  };
-  worker.onerror = (event) => {
-    event.preventDefault();
-    ended.reject(new Fault("refused", `Cannot go on: the loop's thread failed: ${event.message}`));
   };
   Deno.addSignalListener("SIGTERM", stop);
   Deno.addSignalListener("SIGINT", stop);
   Deno.addSignalListener("SIGHUP", reload);
   try {
-    worker.postMessage(plan);
+    thread.run(plan, onReport, (message) => {
+      fail(`the loop's thread failed: ${message}`);
+    });
     await ended.promise;
   } finally {
     Deno.removeSignalListener("SIGTERM", stop);
     Deno.removeSignalListener("SIGINT", stop);
     Deno.removeSignalListener("SIGHUP", reload);
     if (watchdog !== undefined) clearInterval(watchdog);
-    worker.terminate();
+    thread[Symbol.dispose]();
   }
 }
 

@@ -34,13 +34,17 @@ export const serve: CommandModule = {
     "Runs until SIGTERM or Ctrl-C; SIGHUP reads the config again. Held keys are released and sockets removed on the way out.",
   examples: ["serve --stub 1", "serve --config ./vmsigd.toml --socket ./control.sock"],
   async run(call) {
-    const { planServe } = await import("../../daemon/serve_plan.ts");
-    const { serve: serveUntilStopped } = await import("../../daemon/serve.ts");
+    const { LoopThread } = await import("../../daemon/loop_thread.ts");
+    using thread = new LoopThread();
+    const [{ planServe }, { serve: serveUntilStopped }] = await Promise.all([
+      import("../../daemon/serve_plan.ts"),
+      import("../../daemon/serve.ts"),
+    ]);
     const options = planServe({
       configPath: call.text("config"),
       socketPath: call.socket,
       stub: { count: call.number("stub") ?? 0, rateHz: call.number("stub-rate") ?? 0 },
     });
-    await serveUntilStopped(options, (path) => call.out.line(`ready ${path}`));
+    await serveUntilStopped(options, (path) => call.out.line(`ready ${path}`), thread);
   },
 };

@@ -20,10 +20,8 @@ import {
 import { DomainMonitor } from "./domain_monitor.ts";
 import { domainProcess } from "./domain_process.ts";
 import type { Domain, LibvirtEvent } from "./libvirt_calls.ts";
+import { LIBVIRT_PREFIX } from "./libvirt_place.ts";
 import { type LibvirtAddress, LibvirtSession, type LibvirtUser } from "./libvirt_session.ts";
-
-/** What a place in libvirt begins with. */
-export const LIBVIRT_PREFIX = "libvirt:";
 
 /** A domain that runs. */
 export interface HostedVm {
@@ -48,23 +46,6 @@ const NO_DOMAIN: QmpLoss = {
   code: CODE["seam-down"],
   text: "no libvirt domain of that name runs",
   remedy: "start it, or look at the names that virsh list tells",
-};
-
-const NOT_USED: QmpLoss = {
-  reason: SEAM_REASON.PEER_CLOSED,
-  code: CODE["not-supported"],
-  text: "libvirt is not used: no [libvirt]",
-  remedy: "add a table [libvirt] to the config, and start the daemon anew",
-};
-
-/** The way to a domain where libvirt is not used: there is none. */
-export const NO_LIBVIRT: QmpTransport = {
-  name: LIBVIRT_PREFIX,
-  passesDescriptors: false,
-  canReconnect: false,
-  connect: () => ({ outcome: "failed", loss: NOT_USED }),
-  finish: (socket) => ({ outcome: "connected", socket }),
-  peerOf: () => UNKNOWN_PEER,
 };
 
 /** libvirt. */
