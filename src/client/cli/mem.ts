@@ -15,6 +15,7 @@ import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
 import { searchMemory } from "../../guest/memory_search.ts";
 import { kernelHalf, userHalf } from "../../guest/page_scan.ts";
 import { walkFailure } from "../../guest/paging.ts";
+import type { PhysicalMemory } from "../../guest/physical_memory.ts";
 import type { Process } from "../../guest/process.ts";
 import { isTarget, type MemoryTarget, openTarget } from "../../ram/open_target.ts";
 import { RamWriter } from "../../ram/ram_writer.ts";
@@ -23,6 +24,7 @@ import { GuestView } from "../guest_view.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { printHexDump } from "./hex_dump.ts";
+import { dumpProcess, dumpRam } from "./mem_dump.ts";
 import { type ContextFacts, printInfo, printMaps, printModules, printProcesses } from "./mem_listing.ts";
 import { visible } from "./table.ts";
 
@@ -35,6 +37,7 @@ const ACTIONS: Readonly<Record<string, number>> = {
   read: 3,
   write: 3,
   find: 2,
+  dump: 1,
 };
 const MAX_READ_BYTES = 2 ** 30;
 const CHUNK_BYTES = 65_536;
@@ -42,7 +45,10 @@ const DEFAULT_LIMIT = 1024;
 
 /** An opened guest, wherever it comes from. */
 interface Opened extends AsyncDisposable {
-  readonly os: GuestOs;
+  /** What was named. */
+  readonly name: string;
+  readonly guest: FindResult;
+  readonly memory: PhysicalMemory;
   readonly facts: ContextFacts;
   /** Fails when what was read may be another guest's by now. */
   check(): Promise<void>;
@@ -62,20 +68,26 @@ export const mem: CommandModule = {
       max: 1_000_000,
       help: `find: how many at most (${DEFAULT_LIMIT})`,
     },
+    pid: { takes: "number", value: "N", min: 1, max: 2 ** 31, help: "dump: one process, as a core for gdb" },
   },
   details:
     `info tells the guest's system, ps its processes, maps the mappings of one, modules the kernel's modules. read shows LEN
-bytes at GVA, write writes HEX there, find looks for HEX. PID or "kernel" says in whose address space; addresses are 0x… or decimal.
+bytes at GVA, write writes HEX there, find looks for HEX, dump writes an ELF core into FILE. PID or "kernel" says in whose address space; addresses are 0x… or decimal.
 Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is no text or a control character, \\u{N} another
 character that cannot be shown.
 
 In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image or an ELF core: no daemon is needed.
 write to an endpoint takes the memwrite lease for itself and lands only where the daemon's config has an extent; write to pid:N
-needs the right to write QEMU's memory. Pages that the guest has mapped read-only are not written.`,
+needs the right to write QEMU's memory. Pages that the guest has mapped read-only are not written.
+
+dump writes all RAM, with a Linux kernel's VMCOREINFO note, for crash, drgn and volatility; with --pid one process for gdb, with the
+registers of its threads that were off the CPU. Pages that the host does not hold stay holes of FILE; FILE appears when it is whole.
+A running guest changes while it is read: stop the VM first where one moment is wanted.`,
   examples: [
     "mem web ps",
     "mem web read 1 0x7ffd00001000 64",
     "mem pid:4711 info --json",
+    "mem web dump web.core",
     'mem file:ram.bin find kernel "4c 69 6e 75 78"',
   ],
   async run(call) {
@@ -88,9 +100,10 @@ needs the right to write QEMU's memory. Pages that the guest has mapped read-onl
     if (rest.length !== wanted) {
       throw usage("mem", `${action} takes ${wanted} more arguments, not ${rest.length}`);
     }
+    if (action !== "dump" && call.number("pid") !== undefined) throw usage("mem", "--pid belongs to dump");
     const request = requestOf(action, rest);
     if (isTarget(target)) {
-      await using opened = openHere(target);
+      await using opened = openHere(target, action === "dump");
       await act(call, opened, request);
       return;
     }
@@ -107,9 +120,15 @@ interface Request {
   readonly gva: number;
   readonly length: number;
   readonly bytes: Uint8Array;
+  /** For dump: where to write. */
+  readonly path?: string;
 }
 
 function requestOf(action: string, [who = "kernel", first = "", second = ""]: readonly string[]): Request {
+  if (action === "dump") {
+    if (who === "") throw usage("mem", "dump takes the name of a file");
+    return { action, pid: "kernel", gva: 0, length: 0, bytes: new Uint8Array(0), path: who };
+  }
   const pid = who === "kernel" ? "kernel" : Number(/^[0-9]{1,10}$/.test(who) ? who : NaN);
   if (Number.isNaN(pid)) throw usage("mem", `${visible(who)} is neither a process number nor "kernel"`);
   if (action === "maps" && pid === "kernel") throw usage("mem", "maps takes a process number");
@@ -139,7 +158,14 @@ function requestOf(action: string, [who = "kernel", first = "", second = ""]: re
 
 async function act(call: Call, opened: Opened, request: Request): Promise<void> {
   const { out, json } = call;
-  const { os } = opened;
+  const dumped = call.number("pid");
+  if (request.path !== undefined && dumped === undefined) {
+    return await dumpRam(call, request.path, opened.guest, opened);
+  }
+  const os = found(opened.guest, opened.name);
+  if (request.path !== undefined) {
+    return await dumpProcess(call, request.path, os, processOf(os, dumped as number), opened);
+  }
   switch (request.action) {
     case "info":
       printInfo(out, json, os, opened.facts);
@@ -213,7 +239,7 @@ function find(call: Call, space: AddressSpace, { bytes, pid }: Request): void {
 }
 
 async function write(call: Call, opened: Opened, { pid, gva, bytes }: Request): Promise<void> {
-  const { os } = opened;
+  const os = found(opened.guest, opened.name);
   const process = pid === "kernel" ? undefined : processOf(os, pid);
   const space = process === undefined ? os.kernel : os.spaceOf(process);
   await opened.write(space, process === undefined ? undefined : space.root, gva, bytes);
@@ -230,9 +256,11 @@ function found(guest: FindResult, name: string): GuestOs {
 async function openThere(client: Client, ref: string, signal: AbortSignal): Promise<Opened> {
   const view = await GuestView.open(client, ref, { signal });
   try {
-    const { epoch, ramBytes, lowBytes, endpoint } = view;
+    const { epoch, ramBytes, lowBytes, endpoint, guest, memory } = view;
     return {
-      os: found(view.guest, ref),
+      name: ref,
+      guest,
+      memory,
       facts: { epoch, ramBytes, lowBytes },
       check: () => view.check(),
       async write(_space, root, gva, bytes) {
@@ -247,15 +275,17 @@ async function openThere(client: Client, ref: string, signal: AbortSignal): Prom
   }
 }
 
-function openHere(name: string): Opened {
+function openHere(name: string, writesFile: boolean): Opened {
   // Nothing is held and nothing of it returns to the event loop: Ctrl-C and SIGTERM end it at once, even
-  // while a process keeps us waiting in the kernel.
-  for (const signal of [SIGNAL.INT, SIGNAL.TERM]) resetSignal(signal);
+  // while a process keeps us waiting in the kernel. A dump hears them itself, and removes its file.
+  if (!writesFile) { for (const signal of [SIGNAL.INT, SIGNAL.TERM]) resetSignal(signal); }
   const target = openTarget(name, findersFor("auto"));
   try {
     const { memory, lowBytes, guest } = target;
     return {
-      os: found(guest, name),
+      name,
+      guest,
+      memory,
       facts: { epoch: null, ramBytes: memory.ramBytes, lowBytes },
       check: () => Promise.resolve(memory.verify()),
       write: (space, _root, gva, bytes) => Promise.resolve(writeHere(target, space, gva, bytes)),

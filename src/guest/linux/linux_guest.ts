@@ -16,6 +16,7 @@ import { KernelView } from "./kernel_view.ts";
 import { readModules } from "./module_list.ts";
 import { kallsymsPlaces, type KernelProfile } from "./profile.ts";
 import { TaskList } from "./task_list.ts";
+import { readAuxv, readThreads, type ThreadState } from "./thread_list.ts";
 import { readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
 import { VmaList } from "./vma_list.ts";
 
@@ -133,6 +134,18 @@ export class LinuxGuest implements GuestOs {
     const mm = this.#tasks.mmOf(process);
     if (mm === undefined) return { items: [], end: { complete: true } };
     return this.#vmas.read(mm);
+  }
+
+  /** A process's threads, with the user registers of those that are off the CPU. */
+  threadsOf(process: Process): Listing<ThreadState> {
+    this.kernel.memory.verify();
+    return readThreads(this.#view, process);
+  }
+
+  /** A process's auxiliary vector as the kernel keeps it; empty for a kernel thread, or when it is not known. */
+  auxvOf(process: Process): Uint8Array {
+    const mm = this.#tasks.mmOf(process);
+    return mm === undefined ? new Uint8Array(0) : readAuxv(this.#view, mm);
   }
 
   modules(): Listing<Module> {
