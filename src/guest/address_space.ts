@@ -220,6 +220,13 @@ export class AddressSpace {
    * @returns false when they cannot be read (the halves are then 0)
    */
   load64(gva: number, offset = 0): boolean {
+    const base = gva | 0;
+    const lo = base + offset | 0;
+    // An aligned word lies in one page: one walk, one look whether the host holds it.
+    if ((lo & 7) === 0) {
+      const hi = ((gva - (base >>> 0)) / HIGH | 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
+      return this.#loadAligned64(hi, lo);
+    }
     if (!this.load32(gva, offset + 4)) {
       this.lo = 0;
       this.hi = 0;
@@ -229,6 +236,23 @@ export class AddressSpace {
     if (this.load32(gva, offset)) return true;
     this.hi = 0;
     return false;
+  }
+
+  #loadAligned64(hi: number, lo: number): boolean {
+    this.lo = 0;
+    this.hi = 0;
+    const frame = this.frameAt(hi, lo);
+    const memory = this.memory;
+    if (frame < 0 || !memory.locate(frame)) {
+      this.failure = frame < 0 ? frame : WALK.outOfRam;
+      return false;
+    }
+    if (memory.isHeld(frame)) {
+      const at = memory.wordBase + (lo >>> 2 & 0x3ff);
+      this.lo = memory.words[at] as number;
+      this.hi = memory.words[at + 1] as number;
+    }
+    return true;
   }
 
   /** Loads four bytes into {@linkcode lo}; false when they cannot be read. They may cross a page. */

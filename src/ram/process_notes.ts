@@ -1,6 +1,6 @@
 /**
- * The notes of a process's core, as Linux on x86-64 lays them out (elf_prstatus, elf_prpsinfo, NT_FILE of
- * include/linux/elfcore.h and fs/binfmt_elf.c). What is not known stays 0.
+ * The notes of a process's core, as Linux on x86-64 lays them out (elf_prstatus, elf_prpsinfo, NT_FILE). What
+ * is not known stays 0.
  * @module
  */
 import type { ThreadState } from "../guest/linux/thread_list.ts";
@@ -19,6 +19,7 @@ const PSARGS_BYTES = 80;
 
 /** What is told of a process in its core. */
 export interface ProcessFacts {
+  /** As the list has it. */
   readonly process: Process;
   /** Its threads; one without registers when they are not known. */
   readonly threads: readonly ThreadState[];

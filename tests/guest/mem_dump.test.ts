@@ -1,6 +1,8 @@
 /**
- * `vmsig mem dump` of a real, stopped Linux guest: the whole RAM, opened again by our own reader and listed by
- * readelf, gives the same processes; a process's core opens in gdb, which shows its memory and registers.
+ * `vmsig mem dump` of a real, stopped Linux guest: the whole RAM, opened again by our own reader, gives the
+ * same processes, and readelf lists it; a process's core opens in gdb, which shows its memory and registers.
+ * With VMSIG_DRGN_PYTHON (a Python that has drgn) drgn opens the whole one too.
+ * @module
  */
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";

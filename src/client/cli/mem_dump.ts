@@ -31,6 +31,7 @@ interface Piece {
 
 /** What a dump needs of what was opened. */
 export interface DumpSource {
+  /** The guest's RAM. */
   readonly memory: PhysicalMemory;
   /** Fails when what was read may be another guest's by now. */
   check(): Promise<void>;
@@ -172,7 +173,7 @@ function heldPieces(
   return pieces;
 }
 
-/** One piece for each run of resident pages; when these are too many, one from a mapping's first to its last. */
+/** One piece per run of resident pages; when these are too many, one per mapping, first to last page. */
 function residentLoads(space: AddressSpace, maps: readonly MemoryMap[]): CoreLoad[] {
   const runs: CoreLoad[] = [];
   const wholes: CoreLoad[] = [];

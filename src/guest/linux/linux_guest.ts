@@ -142,7 +142,7 @@ export class LinuxGuest implements GuestOs {
     return readThreads(this.#view, process);
   }
 
-  /** A process's auxiliary vector as the kernel keeps it; empty for a kernel thread, or when it is not known. */
+  /** A process's auxiliary vector; empty for a kernel thread, or when it is not known. */
   auxvOf(process: Process): Uint8Array {
     const mm = this.#tasks.mmOf(process);
     return mm === undefined ? new Uint8Array(0) : readAuxv(this.#view, mm);

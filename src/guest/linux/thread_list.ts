@@ -1,7 +1,7 @@
 /**
  * The threads of a Linux process (`signal_struct.thread_head`), and the user registers of those that are off
  * the CPU: on x86-64 the kernel puts them at the top of the thread's kernel stack whenever it is entered from
- * user mode (arch/x86/include/asm/processor.h, task_pt_regs), in the order of pt_regs.
+ * user mode (task_pt_regs), in the order of pt_regs.
  *
  * How large a stack is and whether it is padded depends on the build (KASAN, FRED): each place that is
  * possible is looked at, and only one that holds what must be true of user registers is believed.
@@ -39,7 +39,7 @@ export interface ThreadState {
   readonly gsBase: bigint;
 }
 
-/** The threads of a process, its leader first; the leader alone on a kernel that does not tell of the others. */
+/** The threads of a process, its leader first; the leader alone where the kernel tells of no others. */
 export function readThreads(view: KernelView, process: Process): Listing<ThreadState> {
   const leader = process.object;
   const items = [describe(view, leader, process.pid)];
