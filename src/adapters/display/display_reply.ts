@@ -38,7 +38,9 @@ export function headsBody(
   facts: DisplayFacts,
   pid: number,
 ): void {
-  const heads = facts.heads.map(({ device }) => ({ device: printable(device, 64) }));
+  const heads = facts.heads.map((head) =>
+    head === undefined ? { device: "", removed: true } : { device: printable(head.device, 64) }
+  );
   const { hasVnc: vnc, hasDbus: dbus } = facts;
   event.setBody(BODY.CBOR, encode({ display, heads, vnc, dbus, pid }));
 }

@@ -202,3 +202,25 @@ Deno.test("endpoint display: a config that allows only a producer, and an answer
   other.demand(0, DEMAND_PICTURE);
   assertEquals(other.news()[0], ["HEADS", "SOURCE 0", `SERVED 1 ${CODE["protocol-error"]}`]);
 });
+
+Deno.test("endpoint display: a head that QEMU does not have is refused by name; another device is looked at anew", () => {
+  using scene = new Scene();
+  scene.demand(10);
+  assertEquals(scene.news()[0], ["HEADS", "SOURCE 2", "DUMP"]);
+  // Its device was removed: nothing runs on, whatever it read from.
+  scene.facts = { display: "screendump", heads: [{ device: "", removed: true }, { device: "b" }] };
+  scene.demand(0, 1 << 16);
+  assertEquals([scene.display.nextNs, scene.news()], [NEVER, [[], []]]);
+  scene.demand(0, 1 << 16 | DEMAND_PICTURE);
+  assertEquals(scene.news()[0], ["HEADS", "SOURCE 0", `SERVED 1 ${CODE["bad-argument"]}`]);
+  // A new one has its number.
+  scene.facts = { display: "screendump", heads: [{ device: "c" }, { device: "b" }] };
+  scene.demand(0, 2 << 16 | DEMAND_PICTURE);
+  assertEquals(scene.news(), [
+    ["HEADS", "SOURCE 2", "DUMP", "SERVED 2 0"],
+    ["FRAME_RING", "frame 2 flags 0 source 2"],
+  ]);
+  scene.facts = { display: "screendump", heads: [] };
+  scene.demand(0, 3 << 16 | DEMAND_PICTURE);
+  assertEquals(scene.news()[0], ["HEADS", "SOURCE 0", `SERVED 3 ${CODE["not-supported"]}`]);
+});
