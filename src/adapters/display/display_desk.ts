@@ -254,7 +254,7 @@ export class DisplayDesk {
     if (event.words[DISPLAY_REQUEST.at.serial / 4] === 1) {
       probeRegisters(link, (result) => answer(result, registersBody));
     } else {
-      const owner = { pid: link.pid, uid: link.monitorUid };
+      const owner = { pid: link.pid, uid: link.monitorUid, qemu: printable(link.version, 32) };
       probeVga(link, (result) => answer(result, (body, place) => vgaBody(body, place, owner)));
     }
   }

@@ -51,6 +51,8 @@ export interface VgaOwner {
   readonly pid: number;
   /** Who made its monitor listen. */
   readonly uid: number;
+  /** Its version: "7.2.22". */
+  readonly qemu: string;
 }
 
 /** Answer to CMD_DISPLAY vga: where a card's memory is, and its registers. */

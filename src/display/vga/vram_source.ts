@@ -20,7 +20,7 @@ import type { Canvas } from "../canvas.ts";
 import type { DisplayListener, DisplaySource } from "../display_source.ts";
 import { type CardRule, type DispiRegisters, type LinearMode, modeOf } from "./dispi.ts";
 import { type DisplayMode, fullModeOf, isSameMode, pictureSize } from "./display_mode.ts";
-import { readPalette, rowWriterOf } from "./pixel_rows.ts";
+import { readPalette, rowWriterOf, type Widening } from "./pixel_rows.ts";
 import { textColoursOf, type TextMode } from "./text_mode.ts";
 import { TextPicture } from "./text_picture.ts";
 import { type VgaRegisters, VgaState } from "./vga_state.ts";
@@ -51,6 +51,8 @@ export interface VramPort extends DisplayListener {
 export interface VramOptions {
   /** False for bochs-display, whose memory region has the name "bochs-display-vram". */
   readonly isVga: boolean;
+  /** How 15-bit pixels are widened: "zeros" unless told. */
+  readonly widening?: Widening;
   /** True: its registers are never looked for in QEMU's memory. */
   readonly onlyAsk?: boolean;
 }
@@ -75,6 +77,7 @@ export class VramSource implements DisplaySource {
   readonly #canvas: Canvas;
   readonly #port: VramPort;
   readonly #card: CardRule;
+  readonly #widening: Widening;
   readonly #reader = new RowReader();
   readonly #palette = new Int32Array(256);
   readonly #text = new TextPicture();
@@ -106,6 +109,7 @@ export class VramSource implements DisplaySource {
     this.#memory = memory;
     this.#canvas = canvas;
     this.#port = port;
+    this.#widening = options.widening ?? "zeros";
     this.#card = { isVga: options.isVga, memoryBytes: memory.sizeBytes };
     const canSearch = options.isVga && options.onlyAsk !== true && memory.heap.end > 0;
     this.#searchesLeft = canSearch ? MAX_SEARCHES : 0;
@@ -337,7 +341,7 @@ export class VramSource implements DisplaySource {
     if (changed < 0 || (changed === 0 && !this.#isRawNew)) return changed;
     const canvas = this.#canvas;
     const words = canvas.words;
-    const write = rowWriterOf(bits, this.#palette);
+    const write = rowWriterOf(bits, this.#palette, this.#widening);
     const [top, bottom] = this.#isRawNew ? [0, height] : [reader.top, reader.bottom];
     for (let y = top; y < bottom; y++) {
       write({ bytes: this.#raw, at: y * rowBytes, width }, words, y * canvas.stride / 4);
