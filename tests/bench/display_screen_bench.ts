@@ -49,6 +49,27 @@ async function pictures(): Promise<BenchResult[]> {
   ];
 }
 
+/** A VGA's text screen by the client library, beside a bare screendump of it. */
+async function text(): Promise<BenchResult> {
+  await using guest = await VgaGuest.start({ qmpSockets: 2 });
+  await guest.video(3);
+  await guest.print(new TextEncoder().encode("all work and no play makes a dull boy ".repeat(50)));
+  await using daemon = await DaemonProcess.start({ config: config("vm", guest.vm.qmpPaths[0], "vram") });
+  await using client = await daemon.connect("bench");
+  const file = `${guest.vm.dir}/text.png`;
+  // The registers are found in QEMU's memory first.
+  for (let i = 0; i < 500 && (await client.screenText("vm")).source !== "vga"; i++);
+  const [ours, dumps]: [number[], number[]] = [[], []];
+  for (let round = -50; round < 200; round++) {
+    const time = await timed(() => client.screenText("vm"));
+    const dump = await timed(() => guest.qmp.execute("screendump", { filename: file, format: "png" }));
+    if (round < 0) continue;
+    ours.push(time);
+    dumps.push(dump);
+  }
+  return resultOf("display.text.vga", "ms/80x25", "lower", ours, dumps, "QMP screendump png");
+}
+
 /** The daemon's resident bytes, mapped rings included. */
 async function resident(pid: number): Promise<number> {
   const text = await Deno.readTextFile(`/proc/${pid}/status`);
@@ -102,5 +123,6 @@ export const benches: readonly Bench[] = [
     names: ["display.frame.vram", "display.frame.screendump"],
     run: pictures,
   },
+  { name: "display.text.vga", run: text },
   { name: "display.rss.vram", names: ["display.rss.vram", "display.rss.screendump"], run: memory },
 ];

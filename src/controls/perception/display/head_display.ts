@@ -123,7 +123,10 @@ export class HeadDisplay implements Disposable {
     if (this.#isYielded) return;
     if (nowNs >= this.#betterNs && demand.isSome && this.#state.kind === "running") this.#stop();
     if (this.#state.kind === "running") this.#apply(this.#state.running, nowNs);
-    else if (this.#state.kind === "resting") this.#refuseWaiting(this.#state.code, this.#state.why);
+    else if (this.#state.kind === "resting" && nowNs < this.#state.untilNs) {
+      // Behind that time all is tried again, also for who asks once and again and never watches.
+      this.#refuseWaiting(this.#state.code, this.#state.why);
+    }
     if (demand.isStopped !== this.#wasStopped) this.#onStopped(demand.isStopped);
   }
 
