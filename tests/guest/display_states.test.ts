@@ -119,3 +119,19 @@ Deno.test("display: a VM that waits for a migration, the picture that it gets, a
   assertEquals([read.isStopped, left.isStopped], [false, true]);
   assert(new Set(wordsOf(read)).size > 1000);
 });
+
+Deno.test("display: a picture out of video memory leaves the guest's index of the card's registers where it is", async () => {
+  await using guest = await VgaGuest.start({ qmpSockets: 3 });
+  await guest.setMode({ width: 1280, height: 800, bits: 32 });
+  await guest.fill(3, 64);
+  // The guest has said which register it means (1, the width), and not yet what it wants of it.
+  await guest.monitor("o /h 0x1ce 1");
+  const width = async () => /= (0x[0-9a-f]+)/.exec(await guest.monitor("i /h 0x1cf"))?.[1];
+  assertEquals(await width(), "0x0500");
+  await using daemon = await DaemonProcess.start({ config: endpoint("vm", guest.vm.qmpPaths[0], "vram") });
+  await using client = await daemon.connect("test");
+  await until("its picture", () => look(client, "vm").then((seen) => typeof seen !== "string"));
+  const frame = await client.frame("vm");
+  assertEquals([frame.width, frame.height], [1280, 800]);
+  assertEquals(await width(), "0x0500");
+});

@@ -55,10 +55,10 @@ export interface VgaOwner {
   readonly qemu: string;
 }
 
-/** Answer to CMD_DISPLAY vga: where a card's memory is, and its registers. */
+/** Answer to CMD_DISPLAY vga: where a card's memory is. Its registers are asked for by themselves. */
 export function vgaBody(event: TransferEvent, place: VgaPlace, owner: VgaOwner): void {
-  const { address, sizeBytes, isVga, registers } = place;
-  const map = { ...owner, address, bytes: sizeBytes, vga: isVga, registers: listOf(registers) };
+  const { address, sizeBytes, isVga } = place;
+  const map = { ...owner, address, bytes: sizeBytes, vga: isVga, registers: [] };
   event.setBody(BODY.CBOR, encode(map));
 }
 

@@ -3,9 +3,9 @@
  * pause of QEMU. In modes of 32 bits the canvas gets the bytes as they are; the others are widened as a
  * screendump widens them.
  *
- * The mode comes from the card's registers: by the monitor at first ({@linkcode VramPort.askMode}), then from
- * where QEMU keeps them (vga_state.ts), with every picture. Where they are not found there, the monitor is
- * asked again once a second while somebody watches, before each single picture, and after
+ * The mode comes from the card's registers: from where QEMU keeps them (vga_state.ts), with every picture.
+ * Where they are not found there, by the monitor ({@linkcode VramPort.askMode}), whose answer may help to find
+ * them; it is asked again once a second while somebody watches, before each single picture, and after
  * {@linkcode VramSource.modeMayHaveChanged}.
  *
  * The guest may write while its memory is read: a picture may show half of an update, as a monitor's would.
@@ -30,9 +30,10 @@ import type { VideoMemory } from "./video_memory.ts";
 const ASK_GAP_NS = SECOND;
 /** How often a mode that cannot be shown is looked at again, where it is known without asking. */
 const OTHER_LOOK_NS = SECOND / 10;
-
 /** How often QEMU's heap is looked through before the monitor is asked for ever. */
 const MAX_SEARCHES = 8;
+/** And so often before the monitor is asked at all: a guest that sets a mode meanwhile hides them. */
+const MAX_FIRST_SEARCHES = 3;
 
 /** What the source needs of whoever runs it. */
 export interface VramPort extends DisplayListener {
@@ -53,6 +54,8 @@ export interface VramOptions {
   readonly isVga: boolean;
   /** How 15-bit pixels are widened: "zeros" unless told. */
   readonly widening?: Widening;
+  /** True: its registers are looked for in QEMU's memory before the monitor is asked. */
+  readonly searchFirst?: boolean;
   /** True: its registers are never looked for in QEMU's memory. */
   readonly onlyAsk?: boolean;
 }
@@ -61,8 +64,10 @@ export interface VramOptions {
 type ModeState =
   /** Not at all: it is asked for. */
   | { readonly kind: "unknown" }
-  /** By the monitor; QEMU's heap is being looked through for the registers. */
-  | { readonly kind: "searching"; readonly state: VgaState }
+  /**
+   * By the monitor, or, where `isFirst`, not at all; QEMU's heap is being looked through for the registers.
+   */
+  | { readonly kind: "searching"; readonly state: VgaState; readonly isFirst: boolean }
   /** By the monitor, asked anew at {@linkcode VramSource.#askNs}. */
   | { readonly kind: "asked" }
   /** From QEMU's memory, with every picture. */
@@ -86,7 +91,8 @@ export class VramSource implements DisplaySource {
   /** The picture as it lies in video memory, for modes of fewer than 32 bits. */
   #raw = new Uint8Array(0);
   #searchesLeft: number;
-  /** Whether what is in it has not been made into pixels yet, or into those of another palette. */
+  #firstSearchesLeft = 0;
+  /** Whether what is in it is not pixels yet, or those of another palette. */
   #isRawNew = false;
   #gapNs = NEVER;
   #isWanted = false;
@@ -113,6 +119,11 @@ export class VramSource implements DisplaySource {
     this.#card = { isVga: options.isVga, memoryBytes: memory.sizeBytes };
     const canSearch = options.isVga && options.onlyAsk !== true && memory.heap.end > 0;
     this.#searchesLeft = canSearch ? MAX_SEARCHES : 0;
+    if (canSearch && options.searchFirst === true) {
+      this.#firstSearchesLeft = MAX_FIRST_SEARCHES;
+      this.#mustAsk = false;
+      this.#searchFirst();
+    }
   }
 
   get nextNs(): number {
@@ -143,13 +154,13 @@ export class VramSource implements DisplaySource {
   once(): void {
     this.#isWanted = true;
     // What was asked for earlier tells an earlier mode.
-    if (this.#state.kind !== "read") this.#mustAsk = true;
+    if (this.#isKnownByAsking) this.#mustAsk = true;
     this.#schedule();
   }
 
   /** The guest was reset or went on, or its state was loaded: the mode is not what it was. */
   modeMayHaveChanged(): void {
-    if (this.#state.kind !== "read") this.#mustAsk = true;
+    if (this.#isKnownByAsking) this.#mustAsk = true;
     this.#schedule();
   }
 
@@ -177,8 +188,8 @@ export class VramSource implements DisplaySource {
     if (nowNs < this.#nextNs || this.#isLost) return;
     if (this.#state.kind === "searching") this.#search(this.#state.state);
     if (this.#mustAsk && !this.#isAsking) this.#ask();
-    // Until it is answered, there is no picture that could be said to be of now.
-    if (!this.#isAsking && this.#isDue(nowNs)) this.#look(nowNs);
+    // Until the mode is known, there is no picture that could be said to be of now.
+    if (!this.#isAsking && !this.#isSearchingFirst && this.#isDue(nowNs)) this.#look(nowNs);
     const isOld = this.#state.kind === "asked" && nowNs >= this.#askNs && this.#gapNs !== NEVER;
     if (isOld && !this.#isAsking) this.#mustAsk = true;
     this.#schedule();
@@ -189,6 +200,19 @@ export class VramSource implements DisplaySource {
     this.#isLost = true;
     this.#nextNs = NEVER;
     this.#memory[Symbol.dispose]();
+  }
+
+  get #isSearchingFirst(): boolean {
+    return this.#state.kind === "searching" && this.#state.isFirst;
+  }
+
+  get #isKnownByAsking(): boolean {
+    return this.#state.kind !== "read" && !this.#isSearchingFirst;
+  }
+
+  #searchFirst(): void {
+    this.#firstSearchesLeft--;
+    this.#state = { kind: "searching", state: new VgaState(this.#memory, undefined), isFirst: true };
   }
 
   #ask(): void {
@@ -219,14 +243,18 @@ export class VramSource implements DisplaySource {
     if (this.#state.kind === "searching" && this.#state.state.looksFor(registers)) return;
     // A guest that sets a mode meanwhile hides them: with the next answer they are looked for again.
     this.#state = this.#searchesLeft-- > 0
-      ? { kind: "searching", state: new VgaState(this.#memory, registers) }
+      ? { kind: "searching", state: new VgaState(this.#memory, registers), isFirst: false }
       : { kind: "asked" };
   }
 
   #search(state: VgaState): void {
     const found = state.search();
     if (found === "found") this.#state = { kind: "read", state };
-    else if (found === "absent") this.#state = { kind: "asked" };
+    else if (found === "absent" && this.#isSearchingFirst) {
+      if (this.#firstSearchesLeft > 0) return this.#searchFirst();
+      this.#state = { kind: "unknown" };
+      this.#mustAsk = true;
+    } else if (found === "absent") this.#state = { kind: "asked" };
   }
 
   #look(nowNs: number): void {
@@ -363,10 +391,7 @@ export class VramSource implements DisplaySource {
   }
 }
 
-/**
- * Bytes of a picture as it lies in video memory, without what is between its rows; 0 where it is read as it
- * is.
- */
+/** Bytes of a picture as it lies in video memory, without what is between its rows; 0: it is read as it is. */
 function rawBytesOf({ width, height, bits }: LinearMode): number {
   return bits === 32 ? 0 : width * height * ((bits + 7) >>> 3);
 }

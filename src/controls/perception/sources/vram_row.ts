@@ -36,7 +36,7 @@ export const VRAM_ROW: SourceRow = {
         const display = new VramDisplay(
           context,
           memory,
-          { isVga: vga, widening: wideningOf(qemu) },
+          { isVga: vga, searchFirst: true, widening: wideningOf(qemu) },
           monotonicClock,
         );
         opened({ ok: true, source: display });
