@@ -1,7 +1,7 @@
 /**
  * How long from a change in a guest to FRAME_INFO at a control, over VNC and over D-Bus, beside a bare client
- * of the same protocol on a second VM of the same kind: in C for VNC, in Python for D-Bus (whose second client
- * would end the first one on the same VM).
+ * of the same protocol on a second VM of the same kind: in C for VNC, in Python for D-Bus (whose second
+ * client would end the first one on the same VM).
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";

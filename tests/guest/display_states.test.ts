@@ -1,7 +1,7 @@
 /**
  * Screens in states that a VM has seldom, through the real daemon: modes without a size or wider than
- * anything, a VM that waits for a migration, one that was migrated, and one that it came from. By video memory
- * and by screendump the same picture, or the same refusal; never the daemon's end.
+ * anything, a VM that waits for a migration, one that was migrated, and one that it came from. By video
+ * memory and by screendump the same picture, or the same refusal; never the daemon's end.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

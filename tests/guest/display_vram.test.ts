@@ -168,7 +168,7 @@ Deno.test("vram: text modes are the screendump's, glyph by glyph: sizes, colours
   using rig = await CardRig.on(guest.vm.pid, guest.qmp, card!);
   await rig.once();
   await rig.findRegisters();
-  // From 11 on QEMU lets characters blink whose attribute's upper bit is set; a screendump shows either phase.
+  // From 11 on QEMU lets characters blink whose attribute's upper bit is set: a dump shows either phase.
   const { qemu } = await guest.qmp.execute("query-version") as { qemu: { major: number } };
   const attributes = qemu.major >= 11 ? 128 : 256;
   const all = Uint8Array.from({ length: 4 * 256 }, (_, i) => i < 8 || i > 13 ? i & 0xff : 0x2e);

@@ -1,6 +1,6 @@
 /**
- * Asks a VM's monitor where a std VGA's memory is: two questions of the human monitor, when somebody begins to
- * read its picture from there; its registers where they are not found in QEMU's memory.
+ * Asks a VM's monitor where a std VGA's memory is: two questions of the human monitor, when somebody begins
+ * to read its picture from there; its registers where they are not found in QEMU's memory.
  * @module
  */
 import { SECOND } from "../../base/clock.ts";

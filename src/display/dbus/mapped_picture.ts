@@ -62,8 +62,8 @@ export class MappedPicture implements Disposable {
    * Maps it.
    *
    * @param fd the file, borrowed
-   * @throws {Fault} `protocol-error` for a file or numbers that cannot be, `not-supported` for pixels that are
-   *   not known here, `too-large`
+   * @throws {Fault} `protocol-error` for a file or numbers that cannot be, `not-supported` for pixels that
+   *   are not known here, `too-large`
    * @throws {OsError} when there is no room for it
    */
   static open(fd: number, head: MapHead): MappedPicture {

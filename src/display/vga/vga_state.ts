@@ -8,9 +8,10 @@
  * and not yet the value loses that value. So they are looked for before anybody is asked, and the monitor is
  * asked only where they are not found.
  *
- * The layout is that of QEMU's VGACommonState on x86-64. It is believed only as far as it bears itself out:
- * a pointer to this very video memory, behind it the dispi registers (just as the monitor shows them, where it
- * was asked; with values that a card takes, where not), with a line length that follows from them. Without that the monitor is asked now and then (vram_source.ts).
+ * The layout is that of QEMU's VGACommonState on x86-64. It is believed only as far as it bears itself out: a
+ * pointer to this very video memory, behind it the dispi registers (just as the monitor shows them, where it
+ * was asked; with values that a card takes, where not), with a line length that follows from them. Without
+ * that the monitor is asked now and then (vram_source.ts).
  * @module
  */
 import { assert } from "../../base/assert.ts";

@@ -4,8 +4,8 @@
  * screendump widens them.
  *
  * The mode comes from the card's registers: from where QEMU keeps them (vga_state.ts), with every picture.
- * Where they are not found there, by the monitor ({@linkcode VramPort.askMode}), whose answer may help to find
- * them; it is asked again once a second while somebody watches, before each single picture, and after
+ * Where they are not found there, by the monitor ({@linkcode VramPort.askMode}), whose answer may help to
+ * find them; it is asked again once a second while somebody watches, before each single picture, and after
  * {@linkcode VramSource.modeMayHaveChanged}.
  *
  * The guest may write while its memory is read: a picture may show half of an update, as a monitor's would.
@@ -391,7 +391,7 @@ export class VramSource implements DisplaySource {
   }
 }
 
-/** Bytes of a picture as it lies in video memory, without what is between its rows; 0: it is read as it is. */
+/** Bytes of a picture as it lies in video memory, without what is between rows; 0: it is read as it is. */
 function rawBytesOf({ width, height, bits }: LinearMode): number {
   return bits === 32 ? 0 : width * height * ((bits + 7) >>> 3);
 }
