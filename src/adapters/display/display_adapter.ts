@@ -30,6 +30,10 @@ import { probeDisplays } from "./display_probe.ts";
 import { FrameDemand, MAX_RATE } from "./frame_demand.ts";
 import { HeadStates } from "./head_states.ts";
 
+/** Why no picture can be had while the monitor is not connected, and what to do. */
+const MONITOR_AWAY =
+  "the VM's monitor is not connected: QEMU is ending, or another client has it; vmsig probe tells which, and it is tried again by itself";
+
 /** How long a request for one picture may wait until somebody makes it. */
 const SERVE_NS = 15 * SECOND;
 
@@ -183,7 +187,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     const { link } = this.#options;
     const { facts } = this.#desk;
     if (!link.isUp) {
-      seat.ack(ticket, CODE["seam-down"], 0, 0, "the VM's monitor cannot be used now");
+      seat.ack(ticket, CODE["seam-down"], 0, 0, MONITOR_AWAY);
       return true;
     }
     // Right after the monitor came up nothing is known yet: it waits.
