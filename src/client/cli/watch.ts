@@ -90,11 +90,11 @@ async function print(
 // An OVERRUN that was not asked for concerns whoever relies on what was: it goes where errors go.
 function tellLoss(call: Call, event: ClientEvent): void {
   const lost = event.as("OVERRUN")?.lost ?? 0;
-  note(call, `dropped: ${lost} events were lost, because this watch was too slow`);
+  note(call, `${lost} events were lost, because this watch was too slow`, "dropped");
 }
 
 function tellAway(call: Call): void {
-  note(call, "unreachable: the daemon is away; waiting for the next one");
+  note(call, "the daemon is away; waiting for the next one", "unreachable");
 }
 
 /** An endpoint that is to be shown: by its name, for another daemon may give it another number. */
