@@ -85,8 +85,10 @@ export class EndpointDiscovery implements Disposable {
   /**
    * Attaches what the host probe found, unless somebody named it already, and detaches what has ended, one VM
    * per turn.
+   *
+   * @param onDone called when the last of them is in the roster, or gone; not when another look comes first
    */
-  probed(found: readonly FoundVm[]): void {
+  probed(found: readonly FoundVm[], onDone: () => void): void {
     if (this.#state === "stopped") return;
     const running = new Map(found.map((vm) => [askerOf(vm), vm]));
     const tasks: (() => void)[] = [];
@@ -101,6 +103,7 @@ export class EndpointDiscovery implements Disposable {
         tasks.push(() => this.#wantFound(vm));
       }
     }
+    tasks.push(onDone);
     this.#probing.replace(tasks);
   }
 

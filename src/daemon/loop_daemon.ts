@@ -179,7 +179,10 @@ export class LoopDaemon {
         this.#report({ type: "metrics", id, text: renderMetrics(core, loop, listener) });
       },
       [INBOX.PROBED]: (message) =>
-        this.#discovery.probed(JSON.parse(new TextDecoder().decode(message)) as FoundVm[]),
+        this.#discovery.probed(
+          JSON.parse(new TextDecoder().decode(message)) as FoundVm[],
+          () => this.#report({ type: "probed" }),
+        ),
       [INBOX.PING]: () => this.#report({ type: "alive" }),
     };
   }

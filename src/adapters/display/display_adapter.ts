@@ -34,6 +34,10 @@ import { FrameDemand, MAX_RATE } from "./frame_demand.ts";
 import { changedPlaces, keepPlaces } from "./head_places.ts";
 import { HeadStates, isProducer } from "./head_states.ts";
 
+/** Why no picture can be had while the monitor is not connected, and what to do. */
+const MONITOR_AWAY =
+  "the VM's monitor is not connected: QEMU is ending, or another client has it; vmsig probe tells which, and it is tried again by itself";
+
 /** How long a request for one picture may wait until somebody makes it. */
 const SERVE_NS = 15 * SECOND;
 
@@ -191,7 +195,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
       return seat.ack(ticket, CODE["bad-argument"]);
     }
     if (!this.#options.link.isUp) {
-      return seat.ack(ticket, CODE["seam-down"], 0, 0, "the VM's monitor cannot be used now");
+      return seat.ack(ticket, CODE["seam-down"], 0, 0, MONITOR_AWAY);
     }
     const wish: Wish = { op, head, perSecond, ticket, control: event.origin as ControlId };
     // Right after the monitor came up nothing is known yet: it waits.
