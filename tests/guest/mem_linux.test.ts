@@ -107,6 +107,23 @@ for (const c of CASES) {
     await t.step("a program's 64 MiB read back whole, in runs and scattered", () => {
       checkPattern(os, patternPid, patternBase);
     });
+    await t.step("pages that the program may not touch are read, and said to allow nothing", async () => {
+      const space = os.spaceOf(os.process(patternPid)!);
+      const at = patternBase + 5 * 4096;
+      const before = space.probe(at);
+      await pattern.write(`protect ${5 * 4096} 8192 none\n`);
+      await pattern.lineMatching(/^protected/);
+      assert(before.ok && before.writable);
+      assertEquals(space.probe(at), { ...before, writable: false, user: false, executable: false });
+      const bytes = new Uint8Array(8192);
+      assertEquals(space.read(at, bytes), 8192);
+      assertEquals(
+        new Uint32Array(bytes.buffer),
+        Uint32Array.from({ length: 2048 }, (_, i) => patternWord(77, 5 * 1024 + i)),
+      );
+      await pattern.write(`protect ${5 * 4096} 8192 rw\n`);
+      await pattern.lineMatching(/^protected/);
+    });
     await t.step("a whole scan makes QEMU no larger", () => checkGrowth(vm, ram, patternPid));
     await t.step("a process that starts is counted", async () => {
       const before = os.births();

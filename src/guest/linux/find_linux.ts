@@ -13,6 +13,7 @@ import type { FindResult } from "../guest_os.ts";
 import { pagingOf } from "../paging.ts";
 import type { PhysicalMemory } from "../physical_memory.ts";
 import { LinuxGuest } from "./linux_guest.ts";
+import { linuxPage } from "./software_page.ts";
 import { checkProfile, readProfile } from "./profile.ts";
 import { findNotes, type Vmcoreinfo } from "./vmcoreinfo.ts";
 
@@ -63,7 +64,7 @@ function spaceOf(memory: PhysicalMemory, note: Vmcoreinfo): AddressSpace | undef
   const root = imageGpa(note, note.symbol("swapper_pg_dir"));
   if (root === undefined || root % 4096 !== 0) return undefined;
   const levels = note.number("pgtable_l5_enabled") === 1 ? 5 : 4;
-  return new AddressSpace(memory, pagingOf(levels), root);
+  return new AddressSpace(memory, pagingOf(levels), root, linuxPage);
 }
 
 /** Whether the page tables map the image where the note says it is. */
