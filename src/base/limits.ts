@@ -195,8 +195,8 @@ export const MAX_MAPLE_DEPTH = 28;
 export const MAX_FLAT_VIEW_PIECES = 4096;
 /** RAM is mapped into one range at its guest-physical addresses up to here. */
 export const MAX_LINEAR_BYTES: number = 128 * 2 ** 30;
-/** Program headers of an ELF core that are read. */
-export const MAX_CORE_SEGMENTS = 4096;
+/** Program headers of an ELF core that are read (makedumpfile -E writes one for each run of pages it keeps). */
+export const MAX_CORE_SEGMENTS = 1_048_576;
 /** Pixels of a picture in a row or a column: what a caller may ask to hold or to look for. */
 export const MAX_PICTURE_SIDE = 32_768;
 /** Bytes of a Windows image (kernel, driver, DLL): what its headers may claim. */

@@ -22,6 +22,8 @@ import { splitLayout } from "./ram_layout.ts";
 
 const PAGE_BYTES = 4096;
 const MAX_PID = 4_194_304;
+/** No machine has RAM that begins here: what does is a device's. */
+const PCI_HOLE = 0xc000_0000;
 
 /** Memory that was named on a command line. Ends with its disposal. */
 export interface MemoryTarget extends Disposable {
@@ -165,9 +167,16 @@ function openRaw(
   return first as MemoryTarget;
 }
 
+/**
+ * Where RAM ends below 4 GiB. A dump holds video memory and flash as well: they lie in the PCI hole, apart
+ * from what is RAM.
+ */
 function lowBytesOf(memory: PhysicalMemory): number {
   let low = 0;
-  for (const { gpa, sizeBytes } of memory.port.segments) if (gpa < 2 ** 32) low = gpa + sizeBytes;
+  for (const { gpa, sizeBytes } of memory.port.segments) {
+    if (gpa >= 2 ** 32 || (gpa >= PCI_HOLE && gpa > low)) break;
+    low = gpa + sizeBytes;
+  }
   return low;
 }
 
