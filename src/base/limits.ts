@@ -195,8 +195,12 @@ export const MAX_MAPLE_DEPTH = 28;
 export const MAX_FLAT_VIEW_PIECES = 4096;
 /** RAM is mapped into one range at its guest-physical addresses up to here. */
 export const MAX_LINEAR_BYTES: number = 128 * 2 ** 30;
-/** Program headers of an ELF core that are read (makedumpfile -E writes one for each run of pages it keeps). */
+/** Program headers of an ELF core (makedumpfile -E writes one for each run of pages), ranges of a dump. */
 export const MAX_CORE_SEGMENTS = 1_048_576;
+/** Records of a flattened dump, or packed pieces of one (16 KiB each of QEMU's: 128 GiB). */
+export const MAX_DUMP_RECORDS = 8_388_608;
+/** Bytes of a VMCOREINFO text that a dump's header tells. */
+export const MAX_VMCOREINFO_BYTES = 65_536;
 /** Pixels of a picture in a row or a column: what a caller may ask to hold or to look for. */
 export const MAX_PICTURE_SIDE = 32_768;
 /** Bytes of a Windows image (kernel, driver, DLL): what its headers may claim. */

@@ -86,7 +86,13 @@ function countHeaders(fd: number, name: string, header: DataView): number {
   return new DataView(section.buffer).getUint32(SH_INFO, true);
 }
 
-function readWhole(fd: number, name: string, into: Uint8Array<ArrayBuffer>, length: number, at: number): void {
+function readWhole(
+  fd: number,
+  name: string,
+  into: Uint8Array<ArrayBuffer>,
+  length: number,
+  at: number,
+): void {
   if (Number.isSafeInteger(at) && preadInto(fd, into, 0, length, at) === length) return;
   throw new Fault("refused", `Cannot open ${name}: it is cut short within its headers`);
 }

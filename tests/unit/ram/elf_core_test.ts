@@ -2,7 +2,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import "../ffi/loaded_shim.ts";
 import { createMemfd } from "../../../ffi/memfd.ts";
-import { type OwnedFd, openFdCount } from "../../../ffi/owned_fd.ts";
+import { openFdCount, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { pwriteFrom } from "../../../ffi/stream.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import type { GuestFinder } from "../../../src/guest/find_guest.ts";

@@ -204,11 +204,6 @@ Deno.test("targets: words that are none, files that are no memory, raw images", 
     assertThrows(() => openTarget(`file:${folder}`, [NOTHING]), Fault, "no regular file");
     assertThrows(() => openTarget(file("short", new Uint8Array(100)), [NOTHING]), Fault, "whole pages");
     assertThrows(() => openTarget(file("empty", new Uint8Array(0)), [NOTHING]), Fault, "whole pages");
-    assertThrows(
-      () => openTarget(file("kdump", new TextEncoder().encode("KDUMP   ".padEnd(4096))), [NOTHING]),
-      Fault,
-      "kdump",
-    );
     assertThrows(() => openTarget(`pid:${Deno.pid}`, [NOTHING]), Fault, "not QEMU");
     assertThrows(() => openTarget("pid:4194303", [NOTHING]), Fault, "there is none");
     using target = openTarget(file("ram", new Uint8Array(4 * PAGE).fill(5)), [NOTHING]);
