@@ -174,7 +174,7 @@ export class LinuxGuest implements GuestOs {
 
   #symbols(): Kallsyms | undefined {
     if (this.#table !== undefined) return this.#table;
-    const places = kallsymsPlaces(this.note);
+    const places = kallsymsPlaces(this.kernel, this.note);
     if ("unsupported" in places) return undefined;
     const loaded = Kallsyms.load(this.kernel, places, []);
     if ("unsupported" in loaded) return undefined;
