@@ -168,8 +168,8 @@ export const MAX_KALLSYMS_BYTES: number = 32 * 1024 * 1024;
 export const MAX_KERNEL_IMAGE_BYTES: number = 128 * 1024 * 1024;
 /** Places of the image that look like the index of kallsyms' tokens, and are looked at further. */
 export const MAX_KALLSYMS_INDEXES = 256;
-/** Times that a run of the image is walked as if it were kallsyms' names. */
-export const MAX_KALLSYMS_WALKS = 16;
+/** Names that are walked in a run of the image to find out whether they are kallsyms'. */
+export const MAX_KALLSYMS_STEPS = 8_000_000;
 /** Bytes of a kernel's BTF. */
 export const MAX_BTF_BYTES: number = 64 * 1024 * 1024;
 /** Anonymous members within anonymous members. */

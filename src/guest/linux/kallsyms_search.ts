@@ -5,11 +5,12 @@
  * The kernel's build writes them one behind the other, each at a multiple of eight: offsets, the base of the
  * offsets, the number of symbols, names, markers (where every 256th name starts), the tokens, and their
  * index. The index gives itself away: 256 rising numbers from 0 on, whose differences are the lengths of the
- * texts before it. From there each table is found by the one behind it, and a place counts only if all of
- * them agree: the names, walked from the first to the last, start at every marker where it says.
+ * texts before it. From there the number of symbols is looked for backwards, and a place counts only if all
+ * agree: the names, walked from the first to the last, start at every marker where it says, and the markers
+ * lead to the tokens.
  * @module
  */
-import { MAX_KALLSYMS, MAX_KALLSYMS_INDEXES, MAX_KALLSYMS_WALKS } from "../../base/limits.ts";
+import { MAX_KALLSYMS_BYTES, MAX_KALLSYMS_INDEXES, MAX_KALLSYMS_STEPS } from "../../base/limits.ts";
 import type { AddressSpace } from "../address_space.ts";
 import type { KallsymsPlaces } from "./kallsyms.ts";
 import { type ImageRun, imageRuns } from "./kernel_image.ts";
@@ -20,17 +21,10 @@ const MAX_TOKEN_BYTES = 128;
 const ALIGN = 8;
 /** Names a marker. */
 const MARKED = 256;
-const MAX_MARKERS = Math.ceil(MAX_KALLSYMS / MARKED);
-/** The longest name, with its length. */
-const MAX_NAME_BYTES = 514;
+/** Bytes a name of the table of their order. */
+const ORDER_BYTES = 3;
 /** The high half of an address in the image. */
 const IMAGE_HI = 0xffff_ffff;
-
-/** The markers of a table, and where they start. */
-interface Markers {
-  readonly at: number;
-  readonly values: readonly number[];
-}
 
 /**
  * Looks for the tables.
@@ -55,7 +49,8 @@ class TableSearch {
   readonly #halves: Uint16Array;
   readonly #view: DataView;
   #indexes = MAX_KALLSYMS_INDEXES;
-  #walks = MAX_KALLSYMS_WALKS;
+  /** Names that are still walked. */
+  #steps = MAX_KALLSYMS_STEPS;
 
   constructor({ start, bytes }: ImageRun, stext: number) {
     this.#start = start;
@@ -68,7 +63,7 @@ class TableSearch {
   find(): KallsymsPlaces | undefined {
     const halves = this.#halves;
     const last = halves.length - TOKENS;
-    for (let i = 0; i <= last && this.#walks > 0 && this.#indexes > 0; i += ALIGN / 2) {
+    for (let i = 0; i <= last && this.#steps > 0 && this.#indexes > 0; i += ALIGN / 2) {
       if (halves[i] !== 0 || halves[i + 1] === 0 || !this.#isIndex(i)) continue;
       this.#indexes--;
       const places = this.#before(i * 2);
@@ -86,26 +81,26 @@ class TableSearch {
     return true;
   }
 
-  /** All tables before an index. */
+  /** All tables before an index: the nearest number of symbols whose names and markers agree with it. */
   #before(tokenIndex: number): KallsymsPlaces | undefined {
     const tokenTable = this.#tokensBefore(tokenIndex);
     if (tokenTable === undefined) return undefined;
-    // Markers are words of four bytes since 4.20, of eight before.
-    for (const width of [4, 8] as const) {
-      const markers = this.#markersBefore(tokenTable, width);
-      const names = markers === undefined ? undefined : this.#namesBefore(markers);
-      if (names === undefined) continue;
-      const count = names - ALIGN;
-      const relativeBase = count - ALIGN;
-      const offsets = relativeBase - aligned(4 * this.#view.getUint32(count, true));
-      if (offsets < 0 || this.#view.getUint32(relativeBase + 4, true) !== IMAGE_HI) continue;
+    const view = this.#view;
+    const farthest = Math.max(2 * ALIGN, tokenTable - MAX_KALLSYMS_BYTES);
+    for (let names = tokenTable - ALIGN; names >= farthest && this.#steps > 0; names -= ALIGN) {
+      // A number of 32 bits that is filled up, behind an address of the image.
+      if (view.getUint32(names - 4, true) !== 0 || view.getUint32(names - 12, true) !== IMAGE_HI) continue;
+      const count = view.getUint32(names - ALIGN, true);
+      const offsets = names - 2 * ALIGN - aligned(4 * count);
+      if (count === 0 || names + 2 * count > tokenTable || offsets < 0) continue;
+      if (!this.#agrees(names, count, tokenTable)) continue;
       return {
         names: this.#start + names,
-        count: this.#start + count,
+        count: this.#start + names - ALIGN,
         tokenTable: this.#start + tokenTable,
         tokenIndex: this.#start + tokenIndex,
         offsets: this.#start + offsets,
-        relativeBase: this.#start + relativeBase,
+        relativeBase: this.#start + names - 2 * ALIGN,
         stext: this.#stext,
       };
     }
@@ -134,47 +129,28 @@ class TableSearch {
     return this.#bytes.subarray(start, start + length + 1).indexOf(0) === length;
   }
 
-  /** The markers end right before the tokens, and fall to 0 towards their beginning. */
-  #markersBefore(end: number, width: 4 | 8): Markers | undefined {
-    const view = this.#view;
-    const values: number[] = [];
-    let at = end - width;
-    // An odd number of words is filled up.
-    if (width === 4 && at >= 0 && view.getUint32(at, true) === 0) at -= width;
-    for (let above = Infinity; at >= 0 && values.length <= MAX_MARKERS; at -= width) {
-      const value = view.getUint32(at, true);
-      if (value >= above || (width === 8 && view.getUint32(at + 4, true) !== 0)) return undefined;
-      values.push(value);
-      if (value === 0) return at % ALIGN === 0 ? { at, values: values.reverse() } : undefined;
-      above = value;
-    }
-    return undefined;
-  }
-
-  /** The names end right before the markers; their number stands before them. */
-  #namesBefore({ at: end, values }: Markers): number | undefined {
-    const lastMarked = values[values.length - 1] as number;
-    const farthest = end - aligned(lastMarked + MARKED * MAX_NAME_BYTES);
-    for (let at = end - aligned(lastMarked + 2); at >= Math.max(2 * ALIGN, farthest); at -= ALIGN) {
-      const count = this.#view.getUint32(at - ALIGN, true);
-      if (Math.ceil(count / MARKED) !== values.length || this.#view.getUint32(at - 4, true) !== 0) continue;
-      if (this.#walks-- <= 0) return undefined;
-      if (this.#isWalked(at, count, values, end)) return at;
-    }
-    return undefined;
-  }
-
-  #isWalked(names: number, count: number, markers: readonly number[], end: number): boolean {
+  /** Walks the names; the markers behind them must tell where every 256th starts, and lead to the tokens. */
+  #agrees(names: number, count: number, tokenTable: number): boolean {
     const bytes = this.#bytes;
+    const markers: number[] = [];
     let at = names;
-    for (let i = 0; i < count && at < end; i++) {
-      if (i % MARKED === 0 && markers[i / MARKED] !== at - names) return false;
+    for (let i = 0; i < count; i++) {
+      if (at >= tokenTable || this.#steps-- <= 0) return false;
+      if (i % MARKED === 0) markers.push(at - names);
       let length = bytes[at++] as number;
       if ((length & 0x80) !== 0) length = length & 0x7f | (bytes[at++] as number) << 7;
       if (length === 0) return false;
       at += length;
     }
-    return aligned(at) === end && this.#isZero(at, end);
+    const start = aligned(at);
+    if (start > tokenTable || !this.#isZero(at, start)) return false;
+    // Markers are words of four bytes since 4.20, of eight before.
+    return [4, 8].some((width) => {
+      const end = aligned(start + width * markers.length);
+      // Since 6.2 (and where that was taken over) the names' order by their letters stands between, three bytes each.
+      return (end === tokenTable || end + aligned(ORDER_BYTES * count) === tokenTable) &&
+        markers.every((marker, i) => this.#view.getUint32(start + width * i, true) === marker);
+    });
   }
 
   #isZero(from: number, to: number): boolean {
