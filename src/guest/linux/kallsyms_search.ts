@@ -35,10 +35,20 @@ const IMAGE_HI = 0xffff_ffff;
  */
 export function findKallsyms(space: AddressSpace, stext: number): KallsymsPlaces | undefined {
   for (const run of imageRuns(space, stext)) {
-    const places = new TableSearch(run, stext).find();
+    const places = findTables(run, stext);
     if (places !== undefined) return places;
   }
   return undefined;
+}
+
+/**
+ * Looks for the tables in one run of the image.
+ *
+ * @param run its bytes
+ * @param stext the image's first address
+ */
+export function findTables(run: ImageRun, stext: number): KallsymsPlaces | undefined {
+  return new TableSearch(run, stext).find();
 }
 
 /** The search in one run; all places are offsets in it. */
@@ -147,7 +157,7 @@ class TableSearch {
     // Markers are words of four bytes since 4.20, of eight before.
     return [4, 8].some((width) => {
       const end = aligned(start + width * markers.length);
-      // Since 6.2 (and where that was taken over) the names' order by their letters stands between, three bytes each.
+      // Since 6.2 (and where that was taken over) the order of the names by their letters stands between.
       return (end === tokenTable || end + aligned(ORDER_BYTES * count) === tokenTable) &&
         markers.every((marker, i) => this.#view.getUint32(start + width * i, true) === marker);
     });
