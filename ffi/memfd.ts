@@ -28,7 +28,7 @@ export const OPEN = {
 } as const;
 
 /** Types of file systems, as {@linkcode fileSystemOf} tells them (linux/magic.h). */
-export const FILE_SYSTEM = { TMPFS: 0x0102_1994, HUGETLBFS: 0x9584_58f6 } as const;
+export const FILE_SYSTEM = { TMPFS: 0x0102_1994, HUGETLBFS: 0x9584_58f6, DEVPTS: 0x1cd1 } as const;
 
 const MFD_ALLOW_SEALING = 2;
 const MFD_HUGETLB = 4;

@@ -3,6 +3,8 @@
  * @module
  */
 import type { Adapter } from "../core/adapter_port.ts";
+import { AGENT_MAKER } from "./agent/agent_maker.ts";
+import { CONSOLE_MAKER } from "./console/console_maker.ts";
 import { FRAME_MAKER } from "./display/display_maker.ts";
 import { INPUT_MAKER } from "./input/input_maker.ts";
 import { MEMCTX_MAKER } from "./memctx/memctx_maker.ts";
@@ -11,6 +13,8 @@ import { type ConfigOfSeam, type SeamConfig, type SeamName, SEAMS } from "./seam
 import { VMHOST_MAKER } from "./vmhost/vmhost_maker.ts";
 
 const MAKERS: { readonly [N in SeamName]: SeamMaker<ConfigOfSeam<N>> } = {
+  agent: AGENT_MAKER,
+  console: CONSOLE_MAKER,
   frame: FRAME_MAKER,
   input: INPUT_MAKER,
   memctx: MEMCTX_MAKER,

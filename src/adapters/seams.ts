@@ -11,6 +11,8 @@
 import { assert } from "../base/assert.ts";
 import { SOURCE, type Source, sourceName } from "../event/source.ts";
 import type { TableReader } from "../toml/table_reader.ts";
+import { AGENT_SEAM } from "./agent/agent_seam.ts";
+import { CONSOLE_SEAM } from "./console/console_seam.ts";
 import { FRAME_SEAM } from "./display/display_seam.ts";
 import { INPUT_SEAM } from "./input/input_seam.ts";
 import { MEMCTX_SEAM } from "./memctx/memctx_seam.ts";
@@ -18,7 +20,14 @@ import type { EndpointBasics, FoundFacts, Seam } from "./seam.ts";
 import { VMHOST_SEAM } from "./vmhost/vmhost_seam.ts";
 
 /** Every seam, with its own type. */
-export const SEAM_LIST = [MEMCTX_SEAM, INPUT_SEAM, VMHOST_SEAM, FRAME_SEAM] as const;
+export const SEAM_LIST = [
+  MEMCTX_SEAM,
+  INPUT_SEAM,
+  VMHOST_SEAM,
+  FRAME_SEAM,
+  CONSOLE_SEAM,
+  AGENT_SEAM,
+] as const;
 
 /** One entry of the list. */
 export type SeamEntry = (typeof SEAM_LIST)[number];

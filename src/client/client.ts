@@ -30,6 +30,7 @@ import { barrier, rosterArrived } from "./arrival.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
+import { ConsoleControl, type ConsoleOptions } from "./console_control.ts";
 import { ScreenMethods } from "./screen_methods.ts";
 import type { Welcome } from "./handshake.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
@@ -316,6 +317,11 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     return await this.command(KIND.CMD_MEMWRITE, endpoint, what, (event) => {
       writeMemoryCommand(event, gva, bytes, options);
     }, options);
+  }
+
+  /** Opens a serial port or virtio console; see {@linkcode ConsoleControl.open}. */
+  console(ref: EndpointRef, options: ConsoleOptions = {}): Promise<ConsoleControl> {
+    return ConsoleControl.open(this, ref, options);
   }
 
   /**

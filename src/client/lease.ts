@@ -7,7 +7,7 @@ import { Fault } from "../base/fault.ts";
 import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 
 /** Classes of leases by their names. */
-export type LeaseClassName = "input" | "power" | "memwrite";
+export type LeaseClassName = "input" | "power" | "memwrite" | "console" | "agent";
 
 /** Why a lease was lost. */
 export type LeaseLoss = "preempted" | "owner-gone" | "endpoint-gone" | "not-kept-alive" | "disconnected";

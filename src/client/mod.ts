@@ -69,6 +69,21 @@
  * await contexts.return();
  * ```
  *
+ * @example Talk to a serial console
+ * ```ts
+ * import { connect, Fault } from "@vmsig/vmsig";
+ *
+ * await using client = await connect({ name: "talks" });
+ * try {
+ *   await using serial = await client.console("web", { backlog: true });
+ *   await serial.send("\n");
+ *   console.log((await serial.expect("login: ")).before);
+ * } catch (error) {
+ *   // A VM without a serial port.
+ *   if (!(error instanceof Fault) || error.code !== "not-supported") throw error;
+ * }
+ * ```
+ *
  * @example Survive a restart of the daemon
  * ```ts
  * import { connect } from "@vmsig/vmsig";
@@ -100,6 +115,21 @@ export { type SystemName, systemOfNumber, type SystemRow, SYSTEMS } from "../gue
 export { parseChord } from "./chord.ts";
 export { Client, type HeldInput, type VmOperation, type VmState } from "./client.ts";
 export { ClientEvent } from "./client_event.ts";
+export {
+  AgentControl,
+  type ExecOptions,
+  type ExecResult,
+  type GuestShutdown,
+  type Progress,
+} from "./agent_control.ts";
+export {
+  ConsoleControl,
+  type ConsoleEntry,
+  type ConsoleHome,
+  type ConsoleOptions,
+  type Expected,
+  listConsoles,
+} from "./console_control.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
 export type { EventFilter } from "./event_filter.ts";

@@ -257,6 +257,52 @@ export const DISPLAY_REQUEST: InlineTable<
   frameId: [16, "u32"],
   source: [20, "u32"],
 });
+/** CMD_CONSOLE: what is read of a console. */
+export const CONSOLE_REQUEST: InlineTable<
+  { op: "u32"; port: "u32"; offset: "u64"; maxBytes: "u32"; waitMs: "u32"; flags: "u32" }
+> = inline({
+  op: [0, "u32"],
+  port: [4, "u32"],
+  offset: [8, "u64"],
+  maxBytes: [16, "u32"],
+  waitMs: [20, "u32"],
+  flags: [24, "u32"],
+});
+/** CONSOLE_OUT: where the bytes stand among all that this console said; `end` is one past the newest. */
+export const CONSOLE_OUT: InlineTable<{ port: "u32"; flags: "u32"; offset: "u64"; end: "u64" }> = inline({
+  port: [0, "u32"],
+  flags: [4, "u32"],
+  offset: [8, "u64"],
+  end: [16, "u64"],
+});
+/** CMD_CONSOLE_WRITE: which console the body is for. */
+export const CONSOLE_WRITE: InlineTable<{ port: "u32" }> = inline({ port: [0, "u32"] });
+/**
+ * CMD_AGENT: what is asked of a guest's agent. `handle`: a file's, or a program's pid; `mode`: of a
+ * shutdown, 1 to append to a file; `count`: bytes to read; the offsets: how much of a program's output is
+ * there already.
+ */
+export const AGENT_REQUEST: InlineTable<
+  {
+    op: "u32";
+    mode: "u32";
+    handle: "u64";
+    count: "u32";
+    outOffset: "u32";
+    errOffset: "u32";
+    limitMs: "u32";
+  }
+> = inline({
+  op: [0, "u32"],
+  mode: [4, "u32"],
+  handle: [8, "u64"],
+  count: [16, "u32"],
+  outOffset: [20, "u32"],
+  errOffset: [24, "u32"],
+  limitMs: [28, "u32"],
+});
+/** AGENT_REPLY: the answer to which operation. */
+export const AGENT_REPLY: InlineTable<{ op: "u32" }> = inline({ op: [0, "u32"] });
 /** OVERRUN: what a slow control lost. */
 export const OVERRUN: InlineTable<{ lost: "u32"; highestPrioLost: "u32" }> = inline({
   lost: [0, "u32"],

@@ -99,3 +99,11 @@ export const DEMAND_PICTURE = 0x2;
 export const DEMAND_TEXT = 0x4;
 /** Operations of CMD_DISPLAY. */
 export const DISPLAY_OP = { SERVED: 0, HEADS: 1, DUMP: 2, OPEN: 3, VGA: 4, SOURCE: 5 } as const;
+/** Operations of CMD_CONSOLE. */
+export const CONSOLE_OP = { LIST: 0, READ: 1, OPEN: 2, CLOSE: 3 } as const;
+/** CMD_CONSOLE.flags of a read: from what comes next, whatever `offset` says. */
+export const CONSOLE_FROM_NOW = 0x1;
+/** CMD_CONSOLE.flags of a read: the guest waits rather than that this reader loses bytes. */
+export const CONSOLE_LOSSLESS = 0x2;
+/** CONSOLE_OUT.flags: the console is closed, and there is nothing after these bytes yet. */
+export const CONSOLE_CLOSED = 0x1;

@@ -14,20 +14,41 @@ import { assert } from "../base/assert.ts";
 import { catalogueFaults } from "./catalogue_check.ts";
 import type { KindRow } from "./kind_row.ts";
 import { BASE_CAPS } from "./kinds/base_caps.ts";
+import { AGENT_CAPS } from "./kinds/agent_caps.ts";
+import { AGENT_KINDS } from "./kinds/agent_kinds.ts";
+import { CONSOLE_CAPS } from "./kinds/console_caps.ts";
+import { CONSOLE_KINDS } from "./kinds/console_kinds.ts";
 import { DOWN_KINDS } from "./kinds/down_kinds.ts";
 import { OTHER_KINDS } from "./kinds/other_kinds.ts";
 import { UP_KINDS } from "./kinds/up_kinds.ts";
 
 /** Every kind by its name. */
-export const CATALOGUE: typeof UP_KINDS & typeof DOWN_KINDS & typeof OTHER_KINDS = {
-  ...UP_KINDS,
-  ...DOWN_KINDS,
-  ...OTHER_KINDS,
-};
-const FILES: readonly Readonly<Record<string, KindRow>>[] = [UP_KINDS, DOWN_KINDS, OTHER_KINDS];
+export const CATALOGUE:
+  & typeof UP_KINDS
+  & typeof DOWN_KINDS
+  & typeof OTHER_KINDS
+  & typeof CONSOLE_KINDS
+  & typeof AGENT_KINDS = {
+    ...UP_KINDS,
+    ...DOWN_KINDS,
+    ...OTHER_KINDS,
+    ...CONSOLE_KINDS,
+    ...AGENT_KINDS,
+  };
+const FILES: readonly Readonly<Record<string, KindRow>>[] = [
+  UP_KINDS,
+  DOWN_KINDS,
+  OTHER_KINDS,
+  CONSOLE_KINDS,
+  AGENT_KINDS,
+];
 
 /** Every capability by its name, as bits travel. */
-export const CAPABILITIES: typeof BASE_CAPS = { ...BASE_CAPS };
+export const CAPABILITIES: typeof BASE_CAPS & typeof CONSOLE_CAPS & typeof AGENT_CAPS = {
+  ...BASE_CAPS,
+  ...CONSOLE_CAPS,
+  ...AGENT_CAPS,
+};
 
 /** A kind's name. */
 export type KindName = keyof typeof CATALOGUE;

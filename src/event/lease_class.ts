@@ -4,12 +4,16 @@
  * @module
  */
 import { BASE_CAPS as CAP } from "./kinds/base_caps.ts";
+import { AGENT_CAPS } from "./kinds/agent_caps.ts";
+import { CONSOLE_CAPS } from "./kinds/console_caps.ts";
 
 /** Every class by its name. */
 export const LEASE_CLASSES = {
   INPUT: { number: 0, name: "input", cap: CAP.INPUT },
   POWER: { number: 1, name: "power", cap: CAP.POWER },
   MEMWRITE: { number: 2, name: "memwrite", cap: CAP.MEMWRITE },
+  CONSOLE: { number: 3, name: "console", cap: CONSOLE_CAPS.CONSOLE_WRITE },
+  AGENT: { number: 4, name: "agent", cap: AGENT_CAPS.AGENT_RUN },
 } as const;
 
 /** The rows' types. */
@@ -20,6 +24,8 @@ export const LEASE_CLASS: { readonly [N in keyof LeaseClasses]: LeaseClasses[N][
   INPUT: LEASE_CLASSES.INPUT.number,
   POWER: LEASE_CLASSES.POWER.number,
   MEMWRITE: LEASE_CLASSES.MEMWRITE.number,
+  CONSOLE: LEASE_CLASSES.CONSOLE.number,
+  AGENT: LEASE_CLASSES.AGENT.number,
 };
 /** A lease class's number. */
 export type LeaseClass = LeaseClasses[keyof LeaseClasses]["number"];

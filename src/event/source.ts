@@ -13,6 +13,8 @@ export const SOURCE = {
   CORE: 4,
   VMHOST: 5,
   MEMCTX: 6,
+  CONSOLE: 7,
+  AGENT: 8,
 } as const;
 
 /** A source's name. */

@@ -35,13 +35,14 @@ export class WriteExtents {
    * @param kernel whether they are written as the kernel's: in its half, or under no root of a process
    * @param hi high half of the first address
    * @param lo low half
-   * @param sizeBytes how many bytes; they do not run past 2^64
+   * @param sizeBytes how many bytes; what runs past 2^64 is nowhere
    */
   allow(kernel: boolean, hi: number, lo: number, sizeBytes: number): boolean {
     const high = hi >>> 0;
     const low = lo >>> 0;
     const last = low + sizeBytes - 1;
     const lastHigh = last >= HIGH ? (high + 1) >>> 0 : high;
+    if (lastHigh < high) return false;
     for (const range of this.#ranges) {
       if (
         range.kernel === kernel && !isBelow(high, low, range.fromHi, range.fromLo) &&

@@ -14,7 +14,7 @@ export interface OptionSpec {
    * What it takes: nothing, a text, a number, several texts separated by commas, or a text that may be given
    * again and again.
    */
-  readonly takes: "nothing" | "text" | "number" | "list";
+  readonly takes: "nothing" | "text" | "number" | "list" | "texts";
   /** What the usage calls its value: "MS". */
   readonly value?: string;
   /** A letter for short: "o". */
@@ -57,6 +57,14 @@ export interface CommandModule {
   run(call: Call): Promise<number | void>;
 }
 
+/** One of the options that may be given again and again. */
+export interface OptionStep {
+  /** The option's name. */
+  readonly option: string;
+  /** Its value. */
+  readonly text: string;
+}
+
 /** What a command is called with. */
 export interface Call {
   /** Arguments that are no options. */
@@ -77,6 +85,8 @@ export interface Call {
   number(name: string): number | undefined;
   /** A list option. */
   list(name: string): readonly string[] | undefined;
+  /** The text options that may be given again and again, with their values, as they stand on the line. */
+  readonly steps: readonly OptionStep[];
   /** Whether an option without a value was given. */
   flag(name: string): boolean;
   /**

@@ -7,7 +7,7 @@
 import { parseArgs } from "@std/cli";
 import { Fault } from "../../base/fault.ts";
 import { suggestion } from "../../base/closest_name.ts";
-import type { CommandModule, OptionSpec, OptionSpecs } from "./command.ts";
+import type { CommandModule, OptionSpec, OptionSpecs, OptionStep } from "./command.ts";
 
 /** Options that every command understands. */
 export const COMMON_OPTIONS: OptionSpecs = {
@@ -27,6 +27,8 @@ export interface CommandLine {
   readonly rest: readonly string[] | undefined;
   /** Options that were given. */
   readonly options: Readonly<Record<string, string | number | readonly string[] | true>>;
+  /** Those that may be given again and again, as they stand. */
+  readonly steps: readonly OptionStep[];
 }
 
 // Keeps a negative number away from the parser, which would take it for letters of options.
@@ -56,7 +58,7 @@ export function parseCommandLine(name: string, command: CommandModule, argv: rea
   const parsed = parseArgs(own.map((arg) => /^-[0-9.]/.test(arg) ? NEGATIVE + arg : arg), {
     boolean: names.filter((option) => specs[option]?.takes === "nothing"),
     string: ["_", ...names.filter((option) => specs[option]?.takes !== "nothing")],
-    collect: names.filter((option) => specs[option]?.takes === "list"),
+    collect: names.filter((option) => ["list", "texts"].includes(specs[option]?.takes ?? "")),
     alias: letters,
     unknown: (arg, key) => {
       if (key !== undefined) throw unknownOption(name, arg, specs);
@@ -69,7 +71,23 @@ export function parseCommandLine(name: string, command: CommandModule, argv: rea
     if (value !== undefined) options[option] = value;
   }
   const args = parsed._.map((arg) => String(arg).replace(NEGATIVE, ""));
-  return withRest(name, command, { args, rest: split < 0 ? undefined : argv.slice(split + 1), options });
+  const rest = split < 0 ? undefined : argv.slice(split + 1);
+  return withRest(name, command, { args, rest, options, steps: stepsOf(own, specs) });
+}
+
+/** The options that may be given again and again, in the order in which they stand. */
+function stepsOf(words: readonly string[], specs: OptionSpecs): OptionStep[] {
+  const steps: OptionStep[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const [, option = "", equals, text = ""] = /^--([a-z-]+)(=?)(.*)$/s.exec(words[i] as string) ?? [];
+    if (option === "") continue;
+    const spec = specs[option];
+    if (spec === undefined || spec.takes === "nothing") continue;
+    // The value of another option may look like one of these.
+    const value = equals === "=" ? text : words[++i] ?? "";
+    if (spec.takes === "texts") steps.push({ option, text: value });
+  }
+  return steps;
 }
 
 // What follows `--` is a command to start where one may follow; elsewhere it is arguments, whatever they
@@ -104,6 +122,12 @@ function readOption(
     case "list": {
       if (!Array.isArray(value) || value.length === 0) return undefined;
       const items = value.flatMap((text) => String(text).split(",")).map((item) => item.trim());
+      if (items.some((item) => item === "")) throw usage(name, `--${option} needs a value`);
+      return items;
+    }
+    case "texts": {
+      if (!Array.isArray(value) || value.length === 0) return undefined;
+      const items = value.map(String);
       if (items.some((item) => item === "")) throw usage(name, `--${option} needs a value`);
       return items;
     }

@@ -29,10 +29,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import("./vm.ts")).vm,
   },
   lease: {
-    summary: "see who holds input, power or memory writes of a VM, or hold it",
+    summary: "see who holds input, power, memory writes, … of a VM, or hold it",
     usage: [
-      "lease ENDPOINT input|power|memwrite status",
-      "lease ENDPOINT input|power|memwrite hold [--ttl MS] [-- COMMAND…]",
+      "lease ENDPOINT input|power|memwrite|console|agent status",
+      "lease ENDPOINT input|power|memwrite|console|agent hold [--ttl MS] [-- COMMAND…]",
     ],
     load: async () => (await import("./lease.ts")).lease,
   },
@@ -65,6 +65,30 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "screen pid:N [-o FILE.png|-] [--scale F] [--source vgpu|qmp|auto]",
     ],
     load: async () => (await import("./screen.ts")).screen,
+  },
+  console: {
+    summary: "a VM's serial console, on this terminal or as a script",
+    usage: [
+      "console ENDPOINT [--port N] [--read-only] [--backlog]",
+      "console ENDPOINT --expect RE --send TEXT [--timeout MS] [--port N] [--backlog]",
+      "console ENDPOINT list",
+    ],
+    load: async () => (await import("./console.ts")).console,
+  },
+  exec: {
+    summary: "run a program in a guest, by its agent",
+    usage: ["exec ENDPOINT [--timeout MS] [--env NAME=VALUE] [--stdin] -- COMMAND…"],
+    load: async () => (await import("./exec.ts")).exec,
+  },
+  cp: {
+    summary: "copy a file to a guest or from it, by its agent",
+    usage: ["cp FILE|- ENDPOINT:PATH", "cp ENDPOINT:PATH FILE|-"],
+    load: async () => (await import("./cp.ts")).cp,
+  },
+  agent: {
+    summary: "what a guest's agent tells; shut the guest down, suspend it",
+    usage: ["agent ENDPOINT ping|info|os|network|users|filesystems|shutdown|reboot|halt|suspend"],
+    load: async () => (await import("./agent.ts")).agent,
   },
   wait: {
     summary: "wait for a text, a picture, a process, a state of a VM",

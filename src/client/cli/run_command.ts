@@ -106,7 +106,7 @@ async function run(
 }
 
 function callOf(name: string, line: CommandLine, out: Output, signal: AbortSignal): Call {
-  const { options, args, rest } = line;
+  const { options, args, rest, steps } = line;
   const socket = options["socket"] as string | undefined;
   return {
     args,
@@ -118,6 +118,7 @@ function callOf(name: string, line: CommandLine, out: Output, signal: AbortSigna
     text: (option) => options[option] as string | undefined,
     number: (option) => options[option] as number | undefined,
     list: (option) => options[option] as readonly string[] | undefined,
+    steps,
     flag: (option) => options[option] === true,
     connect: (sub = {}, reconnect = false) =>
       connect({ socket: socket ?? defaultSocketPathHere(), name: `vmsig ${name}`, sub, reconnect }),

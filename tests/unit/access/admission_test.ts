@@ -26,7 +26,7 @@ function database(passwd = PASSWD, group = GROUP): UserDatabase {
 }
 
 function rule(subject: AdmissionSubject, more: Partial<AdmissionRule> = {}): AdmissionRule {
-  return { subject, endpoints: "all", sources: 127, caps: CAP.OBSERVE, arbPrio: 10, ...more };
+  return { subject, endpoints: "all", sources: 511, caps: CAP.OBSERVE, arbPrio: 10, ...more };
 }
 
 const noSlots = () => NO_ENDPOINTS;
@@ -36,7 +36,7 @@ Deno.test("without rules the daemon's own uid has everything, and nobody else is
   assertEquals(admission.grant({ uid: 1000, gid: 1000 }), {
     principal: 1000,
     endpoints: ALL_ENDPOINTS,
-    sources: 127,
+    sources: 511,
     caps: ALL_CAPS,
     arbPrio: 10,
   });

@@ -35,10 +35,17 @@ Deno.test("seams: what is wrong with an entry is told by its name", () => {
 });
 
 Deno.test("seams: keys are released before the monitor goes, and the memory's end is told before the VM's", () => {
-  assertEquals(CLOSING_ORDER, [SOURCE.INPUT, SOURCE.MEMCTX, SOURCE.VMHOST, SOURCE.FRAME]);
+  assertEquals(CLOSING_ORDER, [
+    SOURCE.INPUT,
+    SOURCE.MEMCTX,
+    SOURCE.VMHOST,
+    SOURCE.FRAME,
+    SOURCE.CONSOLE,
+    SOURCE.AGENT,
+  ]);
   // The monitor tells them in this order: the memory is invalid before anybody hears of a reset.
-  assertEquals(SEAMS.map(({ name }) => name), ["memctx", "input", "vmhost", "frame"]);
-  assertEquals([0, 1, 2, 3, 4, 5, 6, 7, -1].filter(isSeam), [1, 2, 5, 6]);
+  assertEquals(SEAMS.map(({ name }) => name), ["memctx", "input", "vmhost", "frame", "console", "agent"]);
+  assertEquals([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, -1].filter(isSeam), [1, 2, 5, 6, 7, 8]);
 });
 
 Deno.test("seams: their keys are an endpoint's in the config, and the example tells of each", () => {
@@ -60,6 +67,8 @@ Deno.test("seams: their keys are an endpoint's in the config, and the example te
     guest: "auto",
     input: "qmp",
     display: "auto",
+    console: "auto",
+    agent: "auto",
   });
   assertThrows(
     () => parseEndpointTable('name = "a"\nmemroy = "auto"', "a.toml"),

@@ -41,7 +41,7 @@ Deno.test("without a subscription everything is wanted", async () => {
   assertEquals(decode(daemon.peer.hello?.body ?? new Uint8Array()), {
     proto: 1,
     name: "tester",
-    sub: { sources: 127, prio_min: 0, endpoints: 0 },
+    sub: { sources: 511, prio_min: 0, endpoints: 0 },
     kinds: KIND_MAX,
   });
 });

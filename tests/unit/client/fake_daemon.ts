@@ -242,7 +242,7 @@ export class FakeDaemon implements AsyncDisposable {
       control: 7,
       principal: 1000,
       endpoints: (1n << 64n) - 1n,
-      sources: 127,
+      sources: 511,
       caps: ALL_CAPS,
       arb_prio: 10,
       ...welcome,

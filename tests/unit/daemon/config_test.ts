@@ -21,6 +21,7 @@ Deno.test("an empty config is the defaults", () => {
       queueEvents: 1024,
     },
     discovery: { triggerDir: undefined, probe: true, users: undefined },
+    libvirt: undefined,
     endpoints: [],
     channels: [],
     admission: [],
@@ -108,14 +109,26 @@ extents = [{ endpoint = "web", space = "kernel", from = "0xffff888000000000", to
       input: "uinput",
       guest: "linux",
       display: "auto",
+      console: "auto",
+      agent: "auto",
     },
-    { name: "bare", vmid: 0, qmp: undefined, memory: "auto", input: "none", guest: "auto", display: "auto" },
+    {
+      name: "bare",
+      vmid: 0,
+      qmp: undefined,
+      memory: "auto",
+      input: "none",
+      guest: "auto",
+      display: "auto",
+      console: "auto",
+      agent: "auto",
+    },
   ]);
   assertEquals(config.admission, [
     {
       subject: { kind: "uid", uid: 1000 },
       endpoints: "all",
-      sources: 127,
+      sources: 511,
       caps: CAP.OBSERVE | CAP.INPUT,
       arbPrio: 10,
     },
@@ -185,7 +198,7 @@ Deno.test("a defect is told with file, line and key", () => {
     ],
     [
       "[[endpoint]]\nname = 'a'\nqmp = 'web.qmp'",
-      "vmsigd.toml:3: endpoint[0].qmp: is web.qmp, and must be an absolute path or tcp:HOST:PORT",
+      "vmsigd.toml:3: endpoint[0].qmp: is web.qmp, and must be an absolute path, tcp:HOST:PORT or libvirt:NAME",
     ],
     [
       "[[endpoint]]\nname = 'a'\nqmp = 'tcp:vm.example:4444'",
@@ -299,6 +312,8 @@ Deno.test("a trigger file is one endpoint", () => {
     input: "qmp",
     guest: "auto",
     display: "auto",
+    console: "auto",
+    agent: "auto",
   });
   const fault = assertThrows(
     () => parseEndpointTable('name = "a"\nqpm = "/a.sock"\n', "t/a.toml"),

@@ -75,12 +75,18 @@ const KINDS = {
   CMD_DISPLAY: 116,
   DISPLAY: 117,
   SCREEN_TEXT: 118,
+  CONSOLE_OUT: 124,
+  CONSOLE_LIST: 125,
+  CMD_CONSOLE: 126,
+  CMD_CONSOLE_WRITE: 127,
+  AGENT_REPLY: 128,
+  CMD_AGENT: 129,
 };
 const RETIRED = [16, 17, 18, 19, 32, 33, 34, 35, 36, 66, 67, 68, 69, 71, 72];
 
 Deno.test("kinds", () => {
   assertEquals({ ...KIND }, KINDS as typeof KIND);
-  assertEquals(KIND_MAX, 119);
+  assertEquals(KIND_MAX, 130);
   for (const [name, number] of Object.entries(KINDS)) {
     assertEquals(kindName(number), name);
     assertEquals(kindByName(name.toLowerCase().replaceAll("_", "-")), number as never);
@@ -107,7 +113,7 @@ Deno.test("retired numbers are nobody's kind, and never will be", () => {
 });
 
 Deno.test("which way each kind travels", () => {
-  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112, 114, 116];
+  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112, 114, 116, 126, 127, 129];
   const handshake = [96, 97, 98];
   for (let kind = 0; kind < 300; kind++) {
     const isKind = kind !== 0 && Object.values(KINDS).includes(kind);
@@ -138,15 +144,29 @@ Deno.test("capabilities, sources, priorities, formats, payload flags", () => {
     AUDIT: 0x400,
     PUBLISH: 0x800,
     FRAME: 0x1000,
+    CONSOLE: 0x2000,
+    CONSOLE_WRITE: 0x4000,
+    AGENT: 0x8000,
+    AGENT_RUN: 0x1_0000,
   });
-  assertEquals(ALL_CAPS, 0x1feb);
+  assertEquals(ALL_CAPS, 0x1_ffeb);
   assertEquals([capByName("memctx"), capByName("stream")], [0x80, undefined]);
   assertEquals(capNames(0x41), ["OBSERVE", "VM"]);
-  assertEquals({ ...SOURCE }, { NONE: 0, FRAME: 1, INPUT: 2, CONTROL: 3, CORE: 4, VMHOST: 5, MEMCTX: 6 });
-  assertEquals([SOURCE_MAX, ALL_SOURCES], [7, 0x7f]);
-  assertEquals([sourceName(5), sourceName(9), sourceByName("vmhost"), sourceByName("x")], [
+  assertEquals({ ...SOURCE }, {
+    NONE: 0,
+    FRAME: 1,
+    INPUT: 2,
+    CONTROL: 3,
+    CORE: 4,
+    VMHOST: 5,
+    MEMCTX: 6,
+    CONSOLE: 7,
+    AGENT: 8,
+  });
+  assertEquals([SOURCE_MAX, ALL_SOURCES], [9, 0x1ff]);
+  assertEquals([sourceName(5), sourceName(19), sourceByName("vmhost"), sourceByName("x")], [
     "VMHOST",
-    "source-9",
+    "source-19",
     5,
     undefined,
   ]);
@@ -185,7 +205,7 @@ Deno.test("codes", () => {
 
 Deno.test("the numbers inside bodies", () => {
   const plain = (table: object) => ({ ...table }) as Record<string, number>;
-  assertEquals(plain(numbers.LEASE_CLASS), { INPUT: 0, POWER: 1, MEMWRITE: 2 });
+  assertEquals(plain(numbers.LEASE_CLASS), { INPUT: 0, POWER: 1, MEMWRITE: 2, CONSOLE: 3, AGENT: 4 });
   assertEquals(plain(numbers.LEASE_DENY), { HELD: 0, NOCAP: 1, NOGRANT: 2, BADCLASS: 3, LOWER_PRIO: 4 });
   assertEquals(plain(numbers.LEASE_REVOKE), {
     PREEMPTED: 0,
@@ -225,6 +245,8 @@ Deno.test("the numbers inside bodies", () => {
   assertEquals(plain(numbers.VGPU_STATE), { LOST: 0, CANDIDATE: 1, ALIVE: 2 });
   assertEquals(plain(numbers.FRAME_SOURCE), { VGPU: 1, SCREENDUMP: 2, VRAM: 3, DBUS: 4, VNC: 5 });
   assertEquals(plain(numbers.FRAME_OP), { ONCE: 0, WATCH: 1, UNWATCH: 2, TEXT: 3, STATUS: 4 });
+  assertEquals(plain(numbers.CONSOLE_OP), { LIST: 0, READ: 1, OPEN: 2, CLOSE: 3 });
+  assertEquals([numbers.CONSOLE_FROM_NOW, numbers.CONSOLE_LOSSLESS, numbers.CONSOLE_CLOSED], [1, 2, 1]);
   assertEquals(plain(numbers.DISPLAY_OP), { SERVED: 0, HEADS: 1, DUMP: 2, OPEN: 3, VGA: 4, SOURCE: 5 });
   assertEquals(
     [numbers.FRAME_STOPPED, numbers.DEMAND_STOPPED, numbers.DEMAND_PICTURE, numbers.DEMAND_TEXT],
@@ -303,6 +325,11 @@ const INLINE: Record<number, string> = {
   115: "head@0:u32 perSecond@4:u32 onceSerial@8:u32 textSerial@12:u32 watchers@16:u32 flags@20:u32",
   118: "head@0:u32",
   116: "op@0:u32 head@4:u32 serial@8:u32 code@12:u32 frameId@16:u32 source@20:u32",
+  124: "port@0:u32 flags@4:u32 offset@8:u64 end@16:u64",
+  128: "op@0:u32",
+  129: "op@0:u32 mode@4:u32 handle@8:u64 count@16:u32 outOffset@20:u32 errOffset@24:u32 limitMs@28:u32",
+  126: "op@0:u32 port@4:u32 offset@8:u64 maxBytes@16:u32 waitMs@20:u32 flags@24:u32",
+  127: "port@0:u32",
   113: "awayNs@0:u64 lastSeq@8:u32 attempts@12:u32 control@16:u32",
 };
 
@@ -335,7 +362,7 @@ Deno.test("inline layouts", () => {
 
 Deno.test("default priorities", () => {
   const urgent = [2, 3, 78, 53, 99, 113];
-  const high = [64, 50, 51, 52, 54];
+  const high = [64, 50, 51, 52, 54, 127];
   const bulk = [81, 37];
   for (const [name, kind] of Object.entries(KINDS)) {
     // The page says of AUDIT that it is BULK where it introduces it.
@@ -364,9 +391,14 @@ Deno.test("each command belongs to the seam that carries it out", () => {
     112: 4,
     114: 1,
     116: 1,
+    126: 7,
+    127: 7,
+    129: 8,
   };
   for (const [kind, source] of Object.entries(sources)) assertEquals(SOURCE_OF_KIND[Number(kind)], source);
   for (const kind of [37, 81, 82, 83, 115, 117, 118]) assertEquals(SOURCE_OF_KIND[kind], 1);
+  for (const kind of [124, 125]) assertEquals(SOURCE_OF_KIND[kind], 7);
+  assertEquals(SOURCE_OF_KIND[128], 8);
   for (const kind of [50, 51, 52, 53, 54, 80, 84, 99, 113]) assertEquals(SOURCE_OF_KIND[kind], 4);
   for (const kind of [1, 2, 3, 48]) assertEquals(SOURCE_OF_KIND[kind], 0);
 });

@@ -44,14 +44,14 @@ Deno.test("a HELLO as the page has it, and read again", () => {
   assertEquals(decode(helloBody({ name: "all" })), {
     proto: 1,
     name: "all",
-    sub: { sources: 127, prio_min: 0, endpoints: 0 },
+    sub: { sources: 511, prio_min: 0, endpoints: 0 },
     kinds: KIND_MAX,
   });
 });
 
 Deno.test("a HELLO of before `kinds` means the same as ever, and is told nothing of it", () => {
   const reading = readHello(encode({ proto: 1 }));
-  const plain = { name: "", sources: 127, prioMin: 0, endpoints: maskOf([]), kinds: 0 } as const;
+  const plain = { name: "", sources: 511, prioMin: 0, endpoints: maskOf([]), kinds: 0 } as const;
   assertEquals(reading, { ok: true, hello: plain });
   for (const kinds of [-1, 2 ** 32, "x", null, [], {}, 1.5, 2n ** 63n]) {
     assertEquals(readHello(encode({ proto: 1, kinds })), reading, String(kinds));

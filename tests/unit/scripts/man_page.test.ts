@@ -17,7 +17,7 @@ Deno.test("the synopsis says each form, and no line can be broken inside an opti
     let depth = 0;
     for (const part of line.split(/(?<!\\) /)) {
       assertEquals(depth, 0, `broken inside brackets: ${line}`);
-      assert(!/^\\-{1,2}[a-z\\-]+$/.test(part), `broken behind an option: ${line}`);
+      assert(!/^(?:\\-){1,2}[a-z][a-z\\-]*$/.test(part), `broken behind an option: ${line}`);
       for (const c of part) depth += c === "[" ? 1 : c === "]" ? -1 : 0;
     }
   }

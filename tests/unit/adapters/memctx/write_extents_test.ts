@@ -24,6 +24,8 @@ Deno.test("an extent is its endpoint's, its space's, and ends before its end", (
   assertEquals(extents.allow(true, -1, 0x8000_0000 | 0, 4096), true);
   assertEquals(extents.allow(false, -1, 0x8000_0000 | 0, 4096), false);
   assertEquals(new WriteExtents([], "a").allow(false, 0, 0x1000, 1), false, "none is nowhere");
+  const low = new WriteExtents([{ endpoint: "a", space: "process", from: 0, to: 168 }], "a");
+  assertEquals(low.allow(false, -1, -10, 39), false, "from the end of all addresses around to their begin");
   const empty = new WriteExtents([{ endpoint: "a", space: "process", from: 0x2000, to: 0x1000 }], "a");
   assertEquals(empty.allow(false, 0, 0x1800, 1), false);
 });

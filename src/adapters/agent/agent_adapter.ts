@@ -1,0 +1,336 @@
+/**
+ * The AGENT seam of a VM that QEMU runs: what the QEMU guest agent in the guest tells and does. Asking needs
+ * a capability; what changes the guest needs the AGENT lease, is in the audit trail with its program or path,
+ * and is not sent any more once the lease is over.
+ *
+ * What an owner leaves behind is brought to rest: files that it has open are closed, file systems that it has
+ * frozen are thawed.
+ *
+ * An agent is a guest's program: what it says is checked (agent_request.ts), and that it is silent is told
+ * within seconds.
+ * @module
+ */
+import { encode } from "cborg";
+import { assert } from "../../base/assert.ts";
+import { NEVER, SECOND } from "../../base/clock.ts";
+import { CODE, type Code } from "../../base/codes.ts";
+import { Fault } from "../../base/fault.ts";
+import type { ControlId } from "../../base/ids.ts";
+import { readU64 } from "../../base/layout.ts";
+import { printable } from "../../base/printable.ts";
+import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
+import { AGENT_OP, FIRST_CHANGING_OP } from "../../event/agent_op.ts";
+import { AGENT_REPLY, AGENT_REQUEST } from "../../event/body_layout.ts";
+import { LEASE_CLASS, type LeaseClass, SEAM_REASON } from "../../event/body_number.ts";
+import { KIND } from "../../event/kind.ts";
+import { SOURCE, type Source } from "../../event/source.ts";
+import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
+import type { AgentReply } from "../../qemu/agent/agent_client.ts";
+import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
+import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
+import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
+import type { Channel } from "../channel/channel_listing.ts";
+import { READ_BYTES } from "../channel/channel_stream.ts";
+import { findChannels } from "../channel/find_channels.ts";
+import { AgentLine } from "./agent_line.ts";
+import { type AgentAsk, readAgentAnswer, readAgentRequest, readProgramResult } from "./agent_request.ts";
+import { pieceOf, ProgramResults } from "./program_results.ts";
+
+/** The name of the agent's port: qemu-ga's default. */
+const PORT_NAME = "org.qemu.guest_agent.0";
+const CLOSE_NS = 5 * SECOND;
+const THAW_NS = 10 * SECOND;
+/** How often it is asked whether an agent runs, of a port of which QEMU does not tell by itself. */
+const LOOK_NS = 5 * SECOND;
+const MAX_OPEN_FILES = 64;
+const BUFFER = new Uint8Array(READ_BYTES);
+
+/** A command that is under way. */
+interface Asked {
+  readonly seat: Seat;
+  readonly ticket: number;
+  readonly op: number;
+  readonly control: number;
+  readonly token: number;
+  readonly ask: AgentAsk;
+  readonly pid: number;
+  readonly outOffset: number;
+  readonly errOffset: number;
+}
+
+/** The adapter. */
+export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
+  readonly source: Source = SOURCE.AGENT;
+  readonly name = "agent";
+  readonly #link: QmpLink;
+  readonly #results = new ProgramResults();
+  /** Files that a control has open in the guest, by the agent's handle; `token` of those open for writing. */
+  readonly #files = new Map<number, { readonly control: number; readonly isWritten: boolean }>();
+  #line: AgentLine | null = null;
+  #seat: Seat | null = null;
+  #isFrozen = false;
+  #pid = 0;
+  /** When it is asked next whether an agent runs. */
+  #lookNs = NEVER;
+
+  /** Makes it over the endpoint's monitor, which it shares with others. */
+  constructor(link: QmpLink) {
+    this.#link = link;
+  }
+
+  open(seat: Seat): void {
+    this.#seat = seat;
+    this.#line = new AgentLine({
+      loop: seat.loop,
+      buffer: BUFFER,
+      uid: () => this.#link.monitorUid,
+      lookAgain: (done) => {
+        findChannels(this.#link, (channels) => {
+          if (channels !== undefined) this.#learn(channels.find(isAgent));
+          done(channels?.find(isAgent));
+          this.#arm();
+        });
+      },
+    });
+    this.#link.use(this);
+  }
+
+  command(event: TransferEvent): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    assert(event.kind === KIND.CMD_AGENT, "commands of AGENT are the agent's");
+    const { at } = AGENT_REQUEST;
+    const op = event.words[at.op / 4] as number;
+    const asked = {
+      seat,
+      op,
+      ticket: event.ticket,
+      control: event.origin,
+      token: event.token,
+      pid: readU64(event.view, at.handle),
+      outOffset: event.words[at.outOffset / 4] as number,
+      errOffset: event.words[at.errOffset / 4] as number,
+    };
+    try {
+      const ask = readAgentRequest(event);
+      if (op >= FIRST_CHANGING_OP) this.#audit(asked, ask);
+      this.#ask({ ...asked, ask });
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      seat.ack(event.ticket, CODE["bad-argument"], 0, 0, error.message);
+    }
+    this.#arm();
+  }
+
+  /** The owner's lease ended: nothing of it is sent any more, its files are closed, the guest is thawed. */
+  finalize(cls: LeaseClass, done: () => void): void {
+    if (cls !== LEASE_CLASS.AGENT) return done();
+    this.#line?.sweep();
+    this.#closeFiles(({ isWritten }) => isWritten);
+    if (!this.#isFrozen) return done();
+    this.#isFrozen = false;
+    this.#quiet("guest-fsfreeze-thaw", undefined, THAW_NS, done);
+  }
+
+  /** A control is gone: its files are closed. */
+  controlGone(control: ControlId): void {
+    this.#closeFiles((file) => file.control === control);
+  }
+
+  close(_reason: CloseReason, closed: () => void): void {
+    const seat = this.#seat;
+    this.#seat = null;
+    this.#link.leave(this);
+    seat?.loop.disarm(this);
+    this.#line?.close("");
+    this.#line = null;
+    closed();
+  }
+
+  /** Called by the core: the monitor is lost, and tried again. */
+  onFault(error: unknown): void {
+    this.#link.onFault(error);
+  }
+
+  /** Called by the loop. */
+  onTimer(nowNs: number): void {
+    this.#line?.tick(nowNs);
+    if (this.#lookNs <= nowNs) this.#look();
+    this.#arm();
+  }
+
+  /** Called by the link. */
+  onLinkUp(_status: string, pid: number): void {
+    if (pid !== this.#pid) this.#forget();
+    this.#pid = pid;
+    this.#look();
+  }
+
+  /** Called by the link. */
+  onLinkDown(loss: QmpLoss): void {
+    if (loss.reason === SEAM_REASON.PROCESS_GONE) this.#forget();
+    this.#lookNs = NEVER;
+    this.#seat?.down(loss.reason, this.#pid);
+  }
+
+  /** Called by the link. */
+  onQmpEvent(event: QmpEvent): void {
+    // The agent has opened its port, or closed it: it was started, or ended.
+    if (event.name === "VSERPORT_CHANGE") this.#look();
+    if (event.name === "RESET") this.#forget();
+  }
+
+  #look(): void {
+    this.#lookNs = NEVER;
+    findChannels(this.#link, (channels) => {
+      if (channels !== undefined) this.#learn(channels.find(isAgent));
+    });
+  }
+
+  #learn(channel: Channel | undefined): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    if (channel !== undefined && !channel.isTold) this.#lookNs = seat.loop.clock.nowNs() + LOOK_NS;
+    const isThere = channel !== undefined && channel.isGuestOpen && channel.place.kind !== "other";
+    if (isThere && !seat.isUp) seat.up(this.#pid);
+    if (!isThere) this.#line?.lost("the guest's agent has ended");
+    if (!isThere && seat.isUp) seat.down(SEAM_REASON.PEER_CLOSED, this.#pid);
+    this.#arm();
+  }
+
+  #ask(asked: Asked): void {
+    const { seat, ticket, op, pid, outOffset, errOffset, ask, token } = asked;
+    if (op === AGENT_OP.EXEC_STATUS) {
+      const kept = this.#results.piece(pid, outOffset, errOffset);
+      if (kept !== undefined) return this.#reply(seat, ticket, op, kept);
+    }
+    if ((op === AGENT_OP.OPEN_READ || op === AGENT_OP.OPEN_WRITE) && this.#files.size >= MAX_OPEN_FILES) {
+      return seat.ack(ticket, CODE.busy, 0, 0, `${MAX_OPEN_FILES} files are open in the guest already`);
+    }
+    const changes = op >= FIRST_CHANGING_OP;
+    const { name, args, limitNs } = ask;
+    this.#line?.execute({
+      name,
+      ...(args === undefined ? {} : { args }),
+      limitNs,
+      // A late command never lands.
+      ...(changes ? { mayBeSent: () => seat.leaseIsLive(LEASE_CLASS.AGENT, token) } : {}),
+      handler: (reply) => {
+        if (this.#seat === seat) this.#onReply(asked, reply);
+      },
+    }, ({ code, why }) => {
+      if (this.#seat === seat) seat.ack(ticket, code, 0, 0, why);
+    });
+  }
+
+  #onReply(asked: Asked, reply: AgentReply): void {
+    const { seat, ticket, op, ask, control, pid, outOffset, errOffset } = asked;
+    if (reply.outcome !== "done") {
+      if (ask.isUnanswered && (reply.outcome === "timed-out" || reply.outcome === "closed")) {
+        return seat.ack(ticket, CODE.ok);
+      }
+      const { code, words } = verdictOf(reply);
+      return seat.ack(ticket, code, 0, 0, words);
+    }
+    const { value } = reply;
+    if (op === AGENT_OP.EXEC_STATUS) {
+      const result = readProgramResult(value);
+      if (result === undefined) return this.#garbage(asked);
+      if (!result.exited) return this.#reply(seat, ticket, op, pieceOf(result, 0, 0));
+      this.#results.keep(pid, result);
+      return this.#reply(seat, ticket, op, this.#results.piece(pid, outOffset, errOffset));
+    }
+    const answer = readAgentAnswer(op, value);
+    if (answer === undefined) return this.#garbage(asked);
+    if (op === AGENT_OP.OPEN_READ || op === AGENT_OP.OPEN_WRITE) {
+      const { handle } = answer as { readonly handle: number };
+      this.#files.set(handle, { control, isWritten: op === AGENT_OP.OPEN_WRITE });
+    }
+    if (op === AGENT_OP.FILE_CLOSE) this.#files.delete(pid);
+    if (op === AGENT_OP.FREEZE) this.#isFrozen = true;
+    if (op === AGENT_OP.THAW) this.#isFrozen = false;
+    this.#reply(seat, ticket, op, answer);
+  }
+
+  #garbage({ seat, ticket }: Asked): void {
+    seat.ack(ticket, CODE["protocol-error"], 0, 0, "the guest's agent answers with something else");
+  }
+
+  #reply(seat: Seat, ticket: number, op: number, body: unknown): void {
+    const event = seat.event(KIND.AGENT_REPLY);
+    event.words[AGENT_REPLY.at.op / 4] = op;
+    const bytes = encode(body ?? null);
+    event.setBody(BODY.CBOR, bytes);
+    seat.reply(ticket, event);
+  }
+
+  /** What is done is told with its program or path: the lease alone says too little. */
+  #audit({ seat, ticket }: Omit<Asked, "ask">, { name, args }: AgentAsk): void {
+    const { path, arg, mode } = (args ?? {}) as { path?: string; arg?: readonly string[]; mode?: string };
+    const words = [name, path, mode, ...arg ?? []].filter((word) => word !== undefined);
+    if (name === "guest-file-write") return;
+    seat.audit(KIND.CMD_AGENT, CODE.ok, {
+      ticket,
+      cls: LEASE_CLASS.AGENT,
+      detail: () => printable(words.join(" "), 512),
+    });
+  }
+
+  #closeFiles(isMeant: (file: { readonly control: number; readonly isWritten: boolean }) => boolean): void {
+    for (const [handle, file] of this.#files) {
+      if (!isMeant(file)) continue;
+      this.#files.delete(handle);
+      this.#quiet("guest-file-close", { handle }, CLOSE_NS, () => {});
+    }
+  }
+
+  /** A command of the adapter's own, whose answer interests nobody. */
+  #quiet(name: string, args: object | undefined, limitNs: number, done: () => void): void {
+    const line = this.#line;
+    if (line === null) return done();
+    line.execute(
+      { name, ...(args === undefined ? {} : { args }), limitNs, handler: () => done() },
+      () => done(),
+    );
+    this.#arm();
+  }
+
+  /** Another system runs, or none: nothing of the old one is left. */
+  #forget(): void {
+    this.#files.clear();
+    this.#results.clear();
+    this.#isFrozen = false;
+  }
+
+  #arm(): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    const dueNs = Math.min(this.#line?.deadlineNs ?? NEVER, this.#lookNs);
+    if (dueNs === NEVER) seat.loop.disarm(this);
+    else seat.loop.arm(this, dueNs);
+  }
+}
+
+function isAgent({ role, portName }: Channel): boolean {
+  return role === "virtio-port" && portName === PORT_NAME;
+}
+
+function verdictOf(reply: Exclude<AgentReply, { readonly outcome: "done" }>): { code: Code; words: string } {
+  switch (reply.outcome) {
+    case "error":
+      return { code: CODE.refused, words: printable(reply.text, 512) };
+    case "timed-out":
+      return { code: CODE["timed-out"], words: "the guest's agent did not answer in time" };
+    case "too-long":
+      return {
+        code: CODE["too-large"],
+        words: "the answer is larger than is read at once; let the program write a file, and copy that",
+      };
+    case "closed":
+      return { code: CODE["seam-down"], words: "the guest's agent went away before it answered" };
+    case "unsent":
+      return reply.why === ""
+        ? { code: CODE["stale-lease"], words: "" }
+        : { code: CODE["timed-out"], words: reply.why };
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * The line to a guest's agent: its channel is opened when a command comes, and left again when nobody has
+ * asked anything for a while, because QEMU serves one client of it.
+ *
+ *   closed --(a command)--> opening --(the channel is free)--> open --(nobody for 5 s)--> closed
+ * @module
+ */
+import { NEVER, SECOND } from "../../base/clock.ts";
+import { CODE, type Code } from "../../base/codes.ts";
+import type { LoopPort } from "../../core/adapter_port.ts";
+import { AgentClient, type AgentCommand } from "../../qemu/agent/agent_client.ts";
+import type { Channel } from "../channel/channel_listing.ts";
+import { ChannelStream, type ChannelUser } from "../channel/channel_stream.ts";
+
+const IDLE_NS = 5 * SECOND;
+/** Bytes that wait for the agent, beyond which it does not read. */
+const MAX_UNSENT = 4 << 20;
+
+/** What the line needs of its adapter. */
+export interface AgentLineHost {
+  /** The loop. */
+  readonly loop: LoopPort;
+  /** Where bytes are read to. */
+  readonly buffer: Uint8Array<ArrayBuffer>;
+  /** Who runs the VM; -1 unknown. */
+  uid(): number;
+  /** Asks QEMU for the agent's channel as it is now; told once, undefined when there is none. */
+  lookAgain(done: (channel: Channel | undefined) => void): void;
+}
+
+/** Why a command was not even tried. */
+export interface LineRefusal {
+  /** The protocol's code. */
+  readonly code: Code;
+  /** Why, and what to do. */
+  readonly why: string;
+}
+
+type LineStage =
+  | { readonly at: "closed" | "opening" }
+  | { readonly at: "open"; readonly stream: ChannelStream; readonly client: AgentClient };
+
+interface Waiting {
+  readonly command: AgentCommand;
+  readonly refused: (refusal: LineRefusal) => void;
+}
+
+/** The line. */
+export class AgentLine implements ChannelUser {
+  readonly #host: AgentLineHost;
+  #stage: LineStage = { at: "closed" };
+  #waiting: Waiting[] = [];
+  #unsent: Uint8Array<ArrayBuffer>[] = [];
+  #unsentBytes = 0;
+  /** Bytes of the first unsent piece that were taken. */
+  #done = 0;
+  #lastNs = 0;
+  #attempt = 0;
+
+  /** Rests until a command comes. */
+  constructor(host: AgentLineHost) {
+    this.#host = host;
+  }
+
+  /** When {@linkcode tick} is due; NEVER when it is not. */
+  get deadlineNs(): number {
+    if (this.#stage.at !== "open") return NEVER;
+    const { client } = this.#stage;
+    return client.isIdle ? this.#lastNs + IDLE_NS : client.deadlineNs;
+  }
+
+  /** Sends a command; either its handler is told, or `refused`, once. */
+  execute(command: AgentCommand, refused: (refusal: LineRefusal) => void): void {
+    this.#lastNs = this.#host.loop.clock.nowNs();
+    if (this.#stage.at === "open") return this.#stage.client.execute(command, this.#lastNs);
+    this.#waiting.push({ command, refused });
+    if (this.#stage.at === "closed") this.#open();
+  }
+
+  /** Withdraws commands that may not be sent any more. */
+  sweep(): void {
+    if (this.#stage.at === "open") this.#stage.client.sweep();
+  }
+
+  /** Called at {@linkcode deadlineNs}. */
+  tick(nowNs: number): void {
+    if (this.#stage.at !== "open") return;
+    const { client } = this.#stage;
+    client.tick(nowNs);
+    if (client.isIdle && this.#lastNs + IDLE_NS <= nowNs) this.close("");
+  }
+
+  /** Nobody is at the other end any more: what is under way is answered at once. */
+  lost(why: string): void {
+    if (this.#stage.at === "open") this.close(why);
+  }
+
+  /** Leaves the channel; whoever waits is told. */
+  close(why: string): void {
+    const stage = this.#stage;
+    this.#stage = { at: "closed" };
+    this.#attempt++;
+    this.#unsent = [];
+    this.#unsentBytes = this.#done = 0;
+    if (stage.at === "open") {
+      stage.stream.close();
+      stage.client.close();
+    }
+    this.#refuse({ code: CODE["seam-down"], why });
+  }
+
+  /** See {@linkcode ChannelUser}. */
+  onBytes(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#lastNs = this.#host.loop.clock.nowNs();
+    if (this.#stage.at === "open") this.#stage.client.receive(bytes, this.#lastNs);
+  }
+
+  /** See {@linkcode ChannelUser}. */
+  onRoom(): void {
+    this.#flush();
+  }
+
+  /** See {@linkcode ChannelUser}. */
+  onEnd(why: string): void {
+    this.close(why);
+  }
+
+  #open(): void {
+    this.#stage = { at: "opening" };
+    const attempt = ++this.#attempt;
+    this.#host.lookAgain((channel) => {
+      if (attempt !== this.#attempt) return;
+      this.#stage = { at: "closed" };
+      const refusal = lackOf(channel);
+      if (refusal !== undefined || channel === undefined) {
+        return this.#refuse(refusal ?? { code: CODE["not-supported"], why: "" });
+      }
+      const { loop, buffer } = this.#host;
+      const stream = ChannelStream.open(channel.place, { uid: this.#host.uid(), loop, user: this, buffer });
+      if ("code" in stream) return this.#refuse(stream);
+      const client = new AgentClient((bytes) => {
+        this.#unsent.push(bytes);
+        this.#unsentBytes += bytes.length;
+        this.#flush();
+      });
+      this.#stage = { at: "open", stream, client };
+      this.#lastNs = loop.clock.nowNs();
+      for (const { command } of this.#waiting.splice(0)) client.execute(command, this.#lastNs);
+    });
+  }
+
+  #flush(): void {
+    while (this.#stage.at === "open") {
+      const first = this.#unsent[0];
+      if (first === undefined) return;
+      this.#done += this.#stage.stream.write(first, this.#done);
+      // Writing may have found the other side gone.
+      if (this.#unsent[0] !== first) return;
+      if (this.#done < first.length) break;
+      this.#unsent.shift();
+      this.#unsentBytes -= first.length;
+      this.#done = 0;
+    }
+    if (this.#unsentBytes > MAX_UNSENT) this.close("the agent reads nothing");
+  }
+
+  #refuse(refusal: LineRefusal): void {
+    for (const { refused } of this.#waiting.splice(0)) refused(refusal);
+  }
+}
+
+/** What is in the way of using an agent's channel; undefined when nothing is. */
+export function lackOf(channel: Channel | undefined): LineRefusal | undefined {
+  if (channel === undefined) {
+    return {
+      code: CODE["not-supported"],
+      why: "the VM has no channel for a guest agent; give it one with -device virtio-serial-pci " +
+        "-chardev socket,id=ga,path=PATH,server=on,wait=off -device virtserialport,chardev=ga,name=org.qemu.guest_agent.0",
+    };
+  }
+  if (channel.place.kind === "unix" && !channel.place.isFree) {
+    return { code: CODE.busy, why: "another client has the agent's channel; QEMU serves one at a time" };
+  }
+  if (channel.place.kind === "other") return { code: CODE["not-supported"], why: channel.place.why };
+  if (!channel.isGuestOpen) {
+    return {
+      code: CODE["seam-down"],
+      why: "no agent runs in the guest; install and start qemu-guest-agent there",
+    };
+  }
+  return undefined;
+}

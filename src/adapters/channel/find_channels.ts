@@ -1,0 +1,68 @@
+/**
+ * Asks a VM's monitor for its byte channels: some ten questions without an effect on the VM.
+ * @module
+ */
+import { SECOND } from "../../base/clock.ts";
+import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
+import {
+  type AskedDevice,
+  type Channel,
+  type ChannelDevice,
+  channelDevices,
+  DEVICE_FOLDERS,
+  MAX_CHANNELS,
+  readChannels,
+} from "./channel_listing.ts";
+
+const ANSWER_NS = 10 * SECOND;
+
+/**
+ * Asks.
+ *
+ * @param link the monitor, up
+ * @param done told once: the channels; undefined when the monitor was lost meanwhile, or does not say
+ */
+export function findChannels(link: QmpLink, done: (channels: Channel[] | undefined) => void): void {
+  const { generation } = link;
+  const ask = (command: string, args: object | undefined, then: (value: unknown) => void): void =>
+    link.execute(
+      command,
+      args,
+      (reply) => {
+        const isAnswer = reply.outcome === "done" || reply.outcome === "error";
+        if (link.generation !== generation || !isAnswer) return done(undefined);
+        // A device that was unplugged meanwhile, a folder that this QEMU does not have.
+        then(reply.outcome === "done" ? reply.value : undefined);
+      },
+      { timeoutNs: ANSWER_NS },
+    );
+  const devices: ChannelDevice[] = [];
+  const asked: AskedDevice[] = [];
+  const askDevice = (): void => {
+    const device = devices[asked.length];
+    if (device === undefined || asked.length === MAX_CHANNELS) {
+      return ask("query-chardev", undefined, (chardevs) => done(readChannels(chardevs, asked)));
+    }
+    const get = (property: string, then: (value: unknown) => void) =>
+      ask("qom-get", { path: device.path, property }, then);
+    get("chardev", (chardev) => {
+      if (device.role !== "virtio-port") {
+        asked.push({ ...device, chardev, portName: "" });
+        return askDevice();
+      }
+      get("name", (portName) => {
+        asked.push({ ...device, chardev, portName });
+        askDevice();
+      });
+    });
+  };
+  const askFolder = (index: number): void => {
+    const path = DEVICE_FOLDERS[index];
+    if (path === undefined) return askDevice();
+    ask("qom-list", { path }, (children) => {
+      devices.push(...channelDevices(path, children));
+      askFolder(index + 1);
+    });
+  };
+  askFolder(0);
+}

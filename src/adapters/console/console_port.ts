@@ -1,0 +1,292 @@
+/**
+ * One console of a VM: open while somebody reads or writes it, its newest bytes kept, reads answered as bytes
+ * come, writes done in order.
+ *
+ *   closed --(a read or a write)--> opening --(QEMU says that its socket is free)--> open
+ *   open --(nobody has it open for 5 s)--> closed; open --(the VM closes it)--> closed
+ *
+ * What was read of it stays when it is closed: places of bytes go on where they were.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { NEVER, SECOND } from "../../base/clock.ts";
+import { CODE, type Code } from "../../base/codes.ts";
+import type { LoopPort } from "../../core/adapter_port.ts";
+import type { Channel } from "../channel/channel_listing.ts";
+import {
+  type ChannelRefusal,
+  ChannelStream,
+  type ChannelUser,
+  READ_BYTES,
+} from "../channel/channel_stream.ts";
+import { Backlog } from "./backlog.ts";
+import { ConsoleReads, type WaitingRead } from "./console_reads.ts";
+import { ConsoleWrites, type WaitingWrite } from "./console_writes.ts";
+
+/** How long a console stays open when the last control has left it. */
+const IDLE_NS = 5 * SECOND;
+/** Pause before it is opened again for somebody who waits. */
+const AGAIN_NS = SECOND;
+
+/** What a console needs of its adapter. */
+export interface ConsoleHost {
+  /** The loop. */
+  readonly loop: LoopPort;
+  /** Where bytes are read to. */
+  readonly buffer: Uint8Array<ArrayBuffer>;
+  /** Whether every console is open as long as its VM is there. */
+  readonly isAlways: boolean;
+  /** Who runs the VM; -1 unknown. */
+  uid(): number;
+  /** Asks QEMU anew for this console; told once, undefined when it is gone. */
+  lookAgain(label: string, done: (channel: Channel | undefined) => void): void;
+  /** Whether a lease is still the live one. */
+  isLive(token: number): boolean;
+  /**
+   * Answers a read.
+   *
+   * @param offset place of the first of `bytes`
+   * @param end one past the newest byte that there is
+   */
+  answerRead(
+    port: ConsolePort,
+    ticket: number,
+    read: { readonly offset: number; readonly end: number; readonly bytes: Uint8Array<ArrayBuffer> },
+  ): void;
+  /** Answers a command with a verdict. */
+  answer(ticket: number, code: Code, detail: number, words: string): void;
+}
+
+/** Where a console stands. */
+type PortStage =
+  | { readonly at: "closed" | "opening" }
+  | { readonly at: "open"; readonly stream: ChannelStream };
+
+/** One console. */
+export class ConsolePort implements ChannelUser {
+  /** Its number among the VM's consoles, which stays its own. */
+  readonly number: number;
+  readonly #host: ConsoleHost;
+  readonly #backlog = new Backlog();
+  readonly #reads = new ConsoleReads();
+  readonly #writes: ConsoleWrites;
+  /** Tickets of those who wait for it to be open. */
+  readonly #openers: number[] = [];
+  /** Controls that have it open. */
+  readonly #users = new Set<number>();
+  #channel: Channel;
+  #stage: PortStage = { at: "closed" };
+  /** Counts openings: what comes late of an earlier one is nobody's. */
+  #opening = 0;
+  #lastAskedNs = 0;
+  #againNs = NEVER;
+  #why = "";
+
+  /** Made when QEMU tells of it. */
+  constructor(number: number, channel: Channel, host: ConsoleHost) {
+    this.number = number;
+    this.#channel = channel;
+    this.#host = host;
+    this.#writes = new ConsoleWrites({
+      isLive: (token) => host.isLive(token),
+      write: (bytes, offset) => this.#stage.at === "open" ? this.#stage.stream.write(bytes, offset) : 0,
+      answer: (ticket, code, detail) =>
+        host.answer(ticket, code, detail, code === CODE["seam-down"] || code === CODE.busy ? this.#why : ""),
+    });
+  }
+
+  /** What QEMU says of it. */
+  get channel(): Channel {
+    return this.#channel;
+  }
+  /** Whether it is open. */
+  get isOpen(): boolean {
+    return this.#stage.at === "open";
+  }
+  /** One past the newest byte. */
+  get end(): number {
+    return this.#backlog.end;
+  }
+  /** The oldest byte that is kept. */
+  get start(): number {
+    return this.#backlog.start;
+  }
+  /** Why it is not open though somebody wanted it; "" when nothing is in the way. */
+  get why(): string {
+    return this.#why;
+  }
+  /** When it wants to be called; NEVER when it does not. */
+  get deadlineNs(): number {
+    const isIdle = this.isOpen && !this.#host.isAlways && !this.#isWanted && this.#users.size === 0;
+    const idleNs = isIdle ? this.#lastAskedNs + IDLE_NS : NEVER;
+    return Math.min(this.#reads.deadlineNs, idleNs, this.#againNs);
+  }
+
+  get #isWanted(): boolean {
+    return this.#reads.count + this.#writes.count + this.#openers.length > 0;
+  }
+
+  /** Whether it is the same device as another. */
+  isSame({ label, role }: Channel): boolean {
+    return this.#channel.label === label && this.#channel.role === role;
+  }
+
+  /** QEMU has told of it once more. */
+  update(channel: Channel): void {
+    this.#channel = channel;
+    if (this.#host.isAlways) this.#open();
+  }
+
+  /** A read: answered now when there is something, else when something comes or its time is over. */
+  read(read: WaitingRead, nowNs: number): void {
+    this.#use(read.control, nowNs);
+    const offset = Math.max(Math.min(read.offset, this.#backlog.end), this.#backlog.start);
+    if (read.isLossless) this.#reads.note(read.control, offset, nowNs);
+    const clamped = { ...read, offset };
+    if (offset < this.#backlog.end || read.deadlineNs <= nowNs) this.#answer(clamped);
+    else if (!this.#reads.add(clamped)) this.#host.answer(read.ticket, CODE.busy, 0, "too many reads wait");
+    this.#open();
+    this.#balance();
+  }
+
+  /** Opens it; answered when it is open, or cannot be. */
+  open(control: number, ticket: number, nowNs: number): void {
+    this.#use(control, nowNs);
+    if (this.isOpen) return this.#host.answer(ticket, CODE.ok, 0, "");
+    this.#openers.push(ticket);
+    this.#open();
+  }
+
+  /** A control needs it no longer. */
+  leave(control: number, nowNs: number): void {
+    this.#lastAskedNs = nowNs;
+    this.forget(control);
+  }
+
+  /** A write. */
+  write(control: number, write: WaitingWrite, nowNs: number): void {
+    this.#use(control, nowNs);
+    if (!this.#writes.add(write)) {
+      return this.#host.answer(write.ticket, CODE.busy, 0, "the console takes its bytes too slowly");
+    }
+    if (this.isOpen) this.#writes.pump();
+    else this.#open();
+  }
+
+  /** The writer's lease has ended: nothing of its bytes is to come. */
+  dropWrites(): void {
+    this.#writes.refuse(CODE["stale-lease"]);
+  }
+
+  /** A control is gone, or may not ask any more. */
+  forget(control: number): void {
+    this.#users.delete(control);
+    for (const { ticket } of this.#reads.takeOf(control)) {
+      this.#host.answer(ticket, CODE["no-capability"], 0, "");
+    }
+    this.#balance();
+  }
+
+  /** Called at {@linkcode deadlineNs}. */
+  tick(nowNs: number): void {
+    for (const read of this.#reads.takeDue(nowNs)) this.#answer(read);
+    this.#balance();
+    if (this.#againNs <= nowNs) {
+      this.#againNs = NEVER;
+      if (this.#isWanted || this.#host.isAlways) this.#open();
+    }
+    if (this.deadlineNs <= nowNs && this.isOpen) this.close("");
+  }
+
+  /** Lets go of the other side; reads that wait are answered with what was in the way, when there was. */
+  close(why: string, code: Code = CODE["seam-down"]): void {
+    this.#opening++;
+    const stage = this.#stage;
+    this.#stage = { at: "closed" };
+    if (stage.at === "open") stage.stream.close();
+    this.#againNs = NEVER;
+    this.#refuse(code, why);
+  }
+
+  /** See {@linkcode ChannelUser}. */
+  onBytes(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#backlog.append(bytes);
+    for (const read of this.#reads.takeReady(this.#backlog.end)) this.#answer(read);
+    this.#balance();
+  }
+
+  /** See {@linkcode ChannelUser}. */
+  onRoom(): void {
+    this.#writes.pump();
+  }
+
+  /** See {@linkcode ChannelUser}. */
+  onEnd(why: string): void {
+    assert(this.#stage.at === "open", "what ends was open");
+    this.#stage = { at: "closed" };
+    this.#failed({ code: CODE["seam-down"], why });
+  }
+
+  #use(control: number, nowNs: number): void {
+    this.#users.add(control);
+    this.#lastAskedNs = nowNs;
+  }
+
+  #answer({ control, ticket, offset, maxBytes, isLossless }: WaitingRead): void {
+    // What it waited for may have been overwritten meanwhile: it is told where it goes on.
+    const from = Math.max(offset, this.#backlog.start);
+    const bytes = this.#backlog.read(from, maxBytes);
+    if (isLossless) this.#reads.note(control, from + bytes.length, this.#host.loop.clock.nowNs());
+    this.#host.answerRead(this, ticket, { offset: from, end: this.#backlog.end, bytes });
+  }
+
+  /** The guest waits while a reader that must lose nothing is too far behind. */
+  #balance(): void {
+    if (this.#stage.at !== "open") return;
+    const lowest = this.#reads.lowestKept;
+    this.#stage.stream.pause(lowest !== NEVER && this.#backlog.roomAfter(lowest) < READ_BYTES);
+  }
+
+  #open(): void {
+    if (this.#stage.at !== "closed") return;
+    this.#stage = { at: "opening" };
+    this.#againNs = NEVER;
+    const opening = ++this.#opening;
+    // Whether somebody else has it is asked each time: a second client of QEMU's socket would wait for ever.
+    this.#host.lookAgain(this.#channel.label, (channel) => {
+      if (opening !== this.#opening || this.#stage.at !== "opening") return;
+      this.#stage = { at: "closed" };
+      if (channel === undefined) {
+        return this.#failed({ code: CODE["seam-down"], why: "the VM has no such console" });
+      }
+      this.#channel = channel;
+      const { place } = channel;
+      if (place.kind === "unix" && !place.isFree) {
+        return this.#failed({
+          code: CODE.busy,
+          why: "another client has the console; QEMU serves one at a time",
+        });
+      }
+      const { loop, buffer } = this.#host;
+      const opened = ChannelStream.open(place, { uid: this.#host.uid(), loop, user: this, buffer });
+      if ("code" in opened) return this.#failed(opened);
+      this.#stage = { at: "open", stream: opened };
+      this.#why = "";
+      this.#lastAskedNs = loop.clock.nowNs();
+      for (const ticket of this.#openers.splice(0)) this.#host.answer(ticket, CODE.ok, 0, "");
+      this.#writes.pump();
+    });
+  }
+
+  #failed({ code, why }: ChannelRefusal): void {
+    this.#why = why;
+    if (this.#host.isAlways) this.#againNs = this.#host.loop.clock.nowNs() + AGAIN_NS;
+    this.#refuse(code, why);
+  }
+
+  #refuse(code: Code, why: string): void {
+    for (const { ticket } of this.#reads.takeAll()) this.#host.answer(ticket, code, 0, why);
+    for (const ticket of this.#openers.splice(0)) this.#host.answer(ticket, code, 0, why);
+    this.#writes.refuse(code);
+  }
+}

@@ -1,0 +1,358 @@
+/**
+ * A guest's agent for a program: programs in the guest with their output and exit code, files there and back,
+ * what the guest says of itself. Needs a QEMU guest agent that runs in the guest.
+ *
+ * What changes the guest takes the AGENT lease with the first such call, and keeps it until the control is
+ * disposed of.
+ * @module
+ */
+import { encode } from "cborg";
+import { Fault } from "../base/fault.ts";
+import { writeU64 } from "../base/layout.ts";
+import {
+  AGENT_OP,
+  AGENT_SHUTDOWN,
+  type AgentOp,
+  FIRST_CHANGING_OP,
+  MAX_AGENT_PIECE,
+} from "../event/agent_op.ts";
+import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
+import { AGENT_REQUEST } from "../event/body_layout.ts";
+import { KIND } from "../event/kind.ts";
+import { BODY } from "../event/transfer_event.ts";
+import type { ConsoleHome } from "./console_control.ts";
+import type { Lease } from "./lease.ts";
+import type { EndpointRef } from "./roster_view.ts";
+import type { CommandOptions } from "./session.ts";
+
+/** How long an answer of the agent's may take, and some more for the way. */
+const SLACK_MS = 25_000;
+const FIRST_LOOK_MS = 5;
+const LONGEST_LOOK_MS = 500;
+
+/** How a program is run. */
+export interface ExecOptions {
+  /** Words of its environment, "NAME=value"; the agent's own unless told. */
+  readonly env?: readonly string[];
+  /** Its standard input, 32 KiB at most. */
+  readonly input?: Uint8Array;
+  /** Ends the wait, not the program. */
+  readonly signal?: AbortSignal;
+  /** Gives up after so long; the program goes on. */
+  readonly timeoutMs?: number;
+}
+
+/** What a program came to. */
+export interface ExecResult {
+  /** Its exit code; -1 when a signal ended it. */
+  readonly code: number;
+  /** The signal that ended it; 0 for none. */
+  readonly signal: number;
+  /** Its standard output. */
+  readonly out: Uint8Array;
+  /** Its standard error. */
+  readonly err: Uint8Array;
+  /** The agent had more than it keeps (16 MiB a stream). */
+  readonly truncated: boolean;
+}
+
+/** Told how a copy goes. */
+export type Progress = (doneBytes: number) => void;
+
+/** How a guest is shut down. */
+export type GuestShutdown = Lowercase<keyof typeof AGENT_SHUTDOWN>;
+
+interface Request {
+  readonly mode?: number;
+  readonly handle?: number;
+  readonly count?: number;
+  readonly outOffset?: number;
+  readonly errOffset?: number;
+  readonly limitMs?: number;
+  readonly body?: Uint8Array;
+}
+
+/** A guest's agent. */
+export class AgentControl implements AsyncDisposable {
+  /** The endpoint. */
+  readonly endpoint: number;
+  readonly #client: ConsoleHome;
+  readonly #name: string;
+  #lease: Promise<Lease> | undefined;
+
+  private constructor(client: ConsoleHome, endpoint: number) {
+    this.#client = client;
+    this.endpoint = endpoint;
+    this.#name = client.roster.nameOf(endpoint);
+  }
+
+  /**
+   * The agent of an endpoint. Nothing is asked of it yet.
+   *
+   * @throws {Fault} `no-endpoint`
+   */
+  static async of(client: ConsoleHome, ref: EndpointRef): Promise<AgentControl> {
+    return new AgentControl(client, await client.endpoint(ref));
+  }
+
+  /**
+   * Resolves when the agent answers.
+   *
+   * @throws {Fault} `not-supported` for a VM without its channel, `seam-down` when none runs in the guest,
+   *   `busy` when another program has the channel, `timed-out`, `no-capability`
+   */
+  async ping(options: CommandOptions = {}): Promise<void> {
+    await this.#ask(AGENT_OP.PING, "ask the agent of", {}, options);
+  }
+
+  /** The agent's version and its commands, as it tells them. */
+  async info(options: CommandOptions = {}): Promise<unknown> {
+    return await this.#ask(AGENT_OP.INFO, "ask the agent of", {}, options);
+  }
+
+  /** The guest's network interfaces, as its agent tells them (guest-network-get-interfaces). */
+  async network(options: CommandOptions = {}): Promise<unknown> {
+    return await this.#ask(AGENT_OP.NETWORK, "ask for the addresses of", {}, options);
+  }
+
+  /** Who is logged in (guest-get-users). */
+  async users(options: CommandOptions = {}): Promise<unknown> {
+    return await this.#ask(AGENT_OP.USERS, "ask who is logged in on", {}, options);
+  }
+
+  /** The guest's system (guest-get-osinfo). */
+  async os(options: CommandOptions = {}): Promise<unknown> {
+    return await this.#ask(AGENT_OP.OS, "ask for the system of", {}, options);
+  }
+
+  /** The guest's file systems (guest-get-fsinfo). */
+  async fileSystems(options: CommandOptions = {}): Promise<unknown> {
+    return await this.#ask(AGENT_OP.FILE_SYSTEMS, "ask for the file systems of", {}, options);
+  }
+
+  /**
+   * Runs a program in the guest and awaits its end.
+   *
+   * @param path of the program in the guest; no shell is between
+   * @throws {Fault} `refused` with the agent's words when it cannot be started; `timed-out`: it goes on;
+   *   `too-large` when it said more than a megabyte at once
+   */
+  async exec(path: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<ExecResult> {
+    const { env = [], input, signal, timeoutMs = Infinity } = options;
+    const what = `run ${path} on`;
+    const program = { path, arg: [...args], env: [...env], ...(input === undefined ? {} : { input }) };
+    const interrupt = signal === undefined ? {} : { signal };
+    const started = await this.#ask(AGENT_OP.EXEC, what, { body: encode(program) }, interrupt);
+    const pid = numberOf(started, "pid", what);
+    const endMs = performance.now() + timeoutMs;
+    for (let waitMs = FIRST_LOOK_MS;; waitMs = Math.min(waitMs * 1.5, LONGEST_LOOK_MS)) {
+      const result = await this.#status(pid, what, interrupt);
+      if (result !== undefined) return result;
+      if (performance.now() >= endMs) {
+        throw new Fault(
+          "timed-out",
+          `Cannot ${what} ${this.#name} within ${timeoutMs} ms; it goes on as ${pid}`,
+        );
+      }
+      await pause(waitMs, signal);
+    }
+  }
+
+  /**
+   * Reads a file of the guest's, in pieces.
+   *
+   * @throws {Fault} `refused` with the agent's words
+   */
+  async *readFile(path: string, options: CommandOptions = {}): AsyncGenerator<Uint8Array, void, void> {
+    const what = `read ${path} of`;
+    const opened = await this.#ask(AGENT_OP.OPEN_READ, what, { body: pathOf(path) }, options);
+    const handle = numberOf(opened, "handle", what);
+    try {
+      for (;;) {
+        const answer = await this.#ask(AGENT_OP.FILE_READ, what, { handle, count: MAX_AGENT_PIECE }, options);
+        const { bytes, eof } = answer as { readonly bytes?: unknown; readonly eof?: unknown };
+        if (!(bytes instanceof Uint8Array)) throw otherAnswer(what);
+        if (bytes.length > 0) yield bytes;
+        if (eof === true) return;
+      }
+    } finally {
+      await this.#leave(handle, what);
+    }
+  }
+
+  /**
+   * Writes a file of the guest's, in place of one of that name.
+   *
+   * @param source its bytes, in pieces of any size
+   * @param progress told after each piece
+   * @throws {Fault} `refused` with the agent's words; what is there is then a part
+   */
+  async writeFile(
+    path: string,
+    source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    { progress, ...options }: CommandOptions & { readonly progress?: Progress } = {},
+  ): Promise<void> {
+    const what = `write ${path} of`;
+    const opened = await this.#ask(AGENT_OP.OPEN_WRITE, what, { body: pathOf(path) }, options);
+    const handle = numberOf(opened, "handle", what);
+    let done = 0;
+    let isClosed = false;
+    try {
+      for await (const chunk of source) {
+        for (let at = 0; at < chunk.length;) {
+          const piece = chunk.subarray(at, at + MAX_AGENT_PIECE);
+          const answer = await this.#ask(AGENT_OP.FILE_WRITE, what, { handle, body: piece }, options);
+          const count = numberOf(answer, "count", what);
+          if (count < 1 || count > piece.length) throw otherAnswer(what);
+          at += count;
+          done += count;
+          progress?.(done);
+        }
+      }
+      // That it is whole is known when it is closed: a full disk may say so only then.
+      isClosed = true;
+      await this.#ask(AGENT_OP.FILE_CLOSE, what, { handle }, options);
+    } finally {
+      if (!isClosed) await this.#leave(handle, what);
+    }
+  }
+
+  /** Freezes the guest's file systems, until {@linkcode thaw} or until the lease is given back. */
+  async freeze(options: CommandOptions = {}): Promise<number> {
+    const count = await this.#ask(AGENT_OP.FREEZE, "freeze the file systems of", {}, {
+      timeoutMs: 90_000,
+      ...options,
+    });
+    return typeof count === "number" ? count : 0;
+  }
+
+  /** Thaws what {@linkcode freeze} froze. */
+  async thaw(options: CommandOptions = {}): Promise<number> {
+    const count = await this.#ask(AGENT_OP.THAW, "thaw the file systems of", {}, {
+      timeoutMs: 90_000,
+      ...options,
+    });
+    return typeof count === "number" ? count : 0;
+  }
+
+  /** Has the guest shut itself down; resolves when its agent has not refused. */
+  async shutdown(how: GuestShutdown = "powerdown", options: CommandOptions = {}): Promise<void> {
+    const mode = AGENT_SHUTDOWN[how.toUpperCase() as keyof typeof AGENT_SHUTDOWN];
+    await this.#ask(AGENT_OP.SHUTDOWN, `${how} the guest of`, { mode }, options);
+  }
+
+  /** Has the guest suspend itself to RAM; resolves when its agent has not refused. */
+  async suspend(options: CommandOptions = {}): Promise<void> {
+    await this.#ask(AGENT_OP.SUSPEND, "suspend the guest of", {}, options);
+  }
+
+  /** Gives the lease back, if it was taken; what was frozen is thawed by then. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    if (lease !== undefined) await (await lease.catch(() => undefined))?.release();
+  }
+
+  async #status(pid: number, what: string, options: CommandOptions): Promise<ExecResult | undefined> {
+    const outs: Uint8Array[] = [];
+    const errs: Uint8Array[] = [];
+    for (let outOffset = 0, errOffset = 0;;) {
+      const request = { handle: pid, outOffset, errOffset };
+      const piece = await this.#ask(AGENT_OP.EXEC_STATUS, what, request, options) as
+        | Record<string, unknown>
+        | null;
+      if (piece?.["exited"] !== true) return undefined;
+      const { out, err, truncated } = piece;
+      if (!(out instanceof Uint8Array) || !(err instanceof Uint8Array)) throw otherAnswer(what);
+      outs.push(out);
+      errs.push(err);
+      outOffset += out.length;
+      errOffset += err.length;
+      const isWhole = outOffset >= numberOf(piece, "outTotal", what) &&
+        errOffset >= numberOf(piece, "errTotal", what);
+      if (isWhole) {
+        return {
+          code: numberOf(piece, "code", what),
+          signal: numberOf(piece, "signal", what),
+          out: joined(outs),
+          err: joined(errs),
+          truncated: truncated === true,
+        };
+      }
+      if (out.length + err.length === 0) throw otherAnswer(what);
+    }
+  }
+
+  /** Closes a file whose use has failed, or was given up: that has been told already. */
+  async #leave(handle: number, what: string): Promise<void> {
+    try {
+      await this.#ask(AGENT_OP.FILE_CLOSE, what, { handle }, {});
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+    }
+  }
+
+  async #ask(op: AgentOp, doing: string, request: Request, options: CommandOptions): Promise<unknown> {
+    const what = `${doing} ${this.#name}`;
+    const token = op >= FIRST_CHANGING_OP ? (await this.#held(options)).token : 0;
+    const { at } = AGENT_REQUEST;
+    const { mode = 0, handle = 0, count = 0, outOffset = 0, errOffset = 0, limitMs = 0, body } = request;
+    const answer = await this.#client.command(KIND.CMD_AGENT, this.endpoint, what, (event) => {
+      event.words[at.op / 4] = op;
+      event.words[at.mode / 4] = mode;
+      writeU64(event.view, at.handle, handle);
+      event.words[at.count / 4] = count;
+      event.words[at.outOffset / 4] = outOffset;
+      event.words[at.errOffset / 4] = errOffset;
+      event.words[at.limitMs / 4] = limitMs;
+      if (body !== undefined) event.setBody(BODY.RAW, body);
+    }, { timeoutMs: SLACK_MS, ...options, token });
+    return answer.kind === KIND.AGENT_REPLY ? decodeBounded(answer.body, EVENT_CBOR) : null;
+  }
+
+  async #held(options: CommandOptions): Promise<Lease> {
+    this.#lease ??= this.#client.acquire(this.endpoint, "agent", options);
+    try {
+      return await this.#lease;
+    } catch (error) {
+      this.#lease = undefined;
+      throw error;
+    }
+  }
+}
+
+function pathOf(path: string): Uint8Array {
+  if (path === "") throw new Fault("bad-argument", "Cannot open a file of a guest: its path is empty");
+  return new TextEncoder().encode(path);
+}
+
+function numberOf(value: unknown, key: string, what: string): number {
+  const number = (value as Record<string, unknown> | null)?.[key];
+  if (typeof number === "number" && Number.isSafeInteger(number)) return number;
+  throw otherAnswer(what);
+}
+
+function otherAnswer(what: string): Fault {
+  return new Fault("protocol-error", `Cannot ${what} the guest: the answer is another one`);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  if (signal?.aborted === true) throw new Fault("interrupted", "Cannot await the program: interrupted");
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  const wake = () => resolve();
+  signal?.addEventListener("abort", wake, { once: true });
+  await promise;
+  clearTimeout(timer);
+  signal?.removeEventListener("abort", wake);
+}

@@ -1,0 +1,77 @@
+/**
+ * `vmsig agent`: what a guest's agent tells, and does beside programs and files.
+ * @module
+ */
+import { suggestion } from "../../base/closest_name.ts";
+import { AgentControl } from "../agent_control.ts";
+import type { CommandModule } from "./command.ts";
+import { usage } from "./command_line.ts";
+import { visible } from "./table.ts";
+
+const TELLS = ["ping", "info", "os", "network", "users", "filesystems"];
+const DOES = ["shutdown", "reboot", "halt", "suspend"];
+
+/** The command. */
+export const agent: CommandModule = {
+  args: { min: 2, max: 2 },
+  details:
+    `Asks the QEMU guest agent in the guest, or has it do something; "vmsig exec" runs programs by it, "vmsig cp" copies
+files. ping ends with 0 when it answers. info, os, network, users and filesystems print what it tells, as JSON.
+shutdown, reboot, halt and suspend have the guest do it to itself, under the agent lease: they end when the agent has
+not refused.`,
+  examples: ["agent web ping", "agent web network", "agent web os --json", "agent web shutdown"],
+  async run({ args, connect, json, out, signal }) {
+    const [ref = "", verb = ""] = args;
+    if (!TELLS.includes(verb) && !DOES.includes(verb)) {
+      throw usage("agent", `there is no action ${visible(verb)}${suggestion(verb, [...TELLS, ...DOES])}`);
+    }
+    await using client = await connect({ sources: ["CORE"], prioMin: 1 });
+    await using control = await AgentControl.of(client, ref);
+    if (verb === "ping" || DOES.includes(verb)) {
+      await act(control, verb, signal);
+      const { endpoint } = control;
+      if (json) out.json({ endpoint, operation: verb, ok: true });
+      else {out.line(
+          `${visible(client.roster.nameOf(endpoint))}: ${
+            verb === "ping" ? "its agent answers" : `asked for ${verb}`
+          }`,
+        );}
+      return;
+    }
+    const told = await tell(control, verb, signal);
+    if (json) out.json(told);
+    // JSON escapes what could steer a terminal, but for what lies past 0x7e.
+    else out.line(visible(JSON.stringify(told, null, 2)).replaceAll("\\x0a", "\n"));
+  },
+};
+
+async function act(control: AgentControl, verb: string, signal: AbortSignal): Promise<void> {
+  const options = { signal };
+  switch (verb) {
+    case "ping":
+      return await control.ping(options);
+    case "suspend":
+      return await control.suspend(options);
+    case "reboot":
+    case "halt":
+      return await control.shutdown(verb, options);
+    default:
+      return await control.shutdown("powerdown", options);
+  }
+}
+
+async function tell(control: AgentControl, verb: string, signal: AbortSignal): Promise<unknown> {
+  const options = { signal };
+  switch (verb) {
+    case "info":
+      return await control.info(options);
+    case "os":
+      return await control.os(options);
+    case "network":
+      return await control.network(options);
+    case "users":
+      return await control.users(options);
+    default:
+      return await control.fileSystems(options);
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * `vmsig console`: a VM's serial console on this terminal, or as a script: expect this, send that.
+ * @module
+ */
+import { Fault } from "../../base/fault.ts";
+import { suggestion } from "../../base/closest_name.ts";
+import type { Client } from "../client.ts";
+import { ConsoleControl, type ConsoleEntry, listConsoles } from "../console_control.ts";
+import type { Call, CommandModule, OptionStep } from "./command.ts";
+import { usage } from "./command_line.ts";
+import { ConsoleEscape } from "./console_escape.ts";
+import { printTable, visible } from "./table.ts";
+
+/** Consoles of one VM. */
+const MAX_PORT = 31;
+const MAX_TIMEOUT_MS = 86_400_000;
+
+/** The command. */
+export const console: CommandModule = {
+  args: { min: 1, max: 2 },
+  options: {
+    port: { takes: "number", value: "N", max: MAX_PORT, help: "which of the VM's consoles (0)" },
+    backlog: { takes: "nothing", help: "begin with what the daemon has kept of it" },
+    "read-only": { takes: "nothing", help: "only show what comes: no lease is taken" },
+    expect: {
+      takes: "texts",
+      value: "RE",
+      help: "wait for a text that this expression matches",
+    },
+    send: {
+      takes: "texts",
+      value: "TEXT",
+      help: "send a text: \\\\r, \\\\n, \\\\t, \\\\e and \\\\xHH are understood",
+    },
+    timeout: {
+      takes: "number",
+      value: "MS",
+      min: 1,
+      max: MAX_TIMEOUT_MS,
+      help: "with --expect: how long each may take (30000)",
+    },
+  },
+  details:
+    `Without --expect and --send the console is on this terminal until you type Enter, ~ and a dot; Ctrl-C goes to the guest.
+When standard input is not a terminal it is sent, and what comes is printed until Ctrl-C. "vmsig console ENDPOINT list"
+tells which consoles there are.
+
+Any number of controls read a console; one writes, under the console lease, which this command takes with the first
+key. QEMU serves one client of a console's socket: while the daemon has it open another program waits.
+
+With --expect and --send it is a script, done in the order in which they stand: each --expect awaits its text in what
+came since the last one. What came is printed. A text that does not come ends it with exit code 1.`,
+  examples: [
+    "console web",
+    "console web list",
+    "console web --read-only --backlog",
+    "console web --send '\\\\n' --expect 'login: ' --timeout 60000",
+  ],
+  async run(call) {
+    const [ref = "", verb] = call.args;
+    if (verb !== undefined && verb !== "list") {
+      throw usage("console", `there is no action ${visible(verb)}${suggestion(verb, ["list"])}`);
+    }
+    const steps = call.steps.map(stepOf);
+    const isScript = steps.length > 0;
+    if (call.flag("read-only") && steps.some(({ does }) => does === "send")) {
+      throw usage("console", "--read-only sends nothing");
+    }
+    if (!isScript && call.number("timeout") !== undefined) {
+      throw usage("console", "--timeout is for --expect");
+    }
+    await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
+    if (verb === "list") return await list(call, client, ref);
+    const port = call.number("port");
+    await using opened = await ConsoleControl.open(client, ref, {
+      signal: call.signal,
+      backlog: call.flag("backlog"),
+      lossless: isScript,
+      ...(port === undefined ? {} : { port }),
+    });
+    if (isScript) return await script(call, opened, steps);
+    await attach(call, opened);
+  },
+};
+
+async function list({ json, out, signal }: Call, client: Client, ref: string): Promise<void> {
+  const entries = await listConsoles(client, ref, { signal });
+  if (json) {
+    for (const entry of entries) out.json(entry);
+    return;
+  }
+  if (entries.length === 0) return out.line("the VM has no serial port and no virtio console");
+  printTable(out, ["NUMBER", "LABEL", "KIND", "STATE", "KEPT"], entries.map(rowOf));
+}
+
+function rowOf({ number, label, role, place, open, start, end, why }: ConsoleEntry): string[] {
+  const state = open ? "open" : why !== "" ? why : place === "other" ? "cannot be reached" : "closed";
+  return [`${number}`, visible(label), visible(role), visible(state), `${end - start} bytes`];
+}
+
+/** One step of a script. */
+type Step =
+  | { readonly does: "expect"; readonly wanted: RegExp }
+  | { readonly does: "send"; readonly text: string };
+
+function stepOf({ option, text }: OptionStep): Step {
+  return option === "send"
+    ? { does: "send", text: unescaped(text) }
+    : { does: "expect", wanted: expressionOf(text) };
+}
+
+async function script(call: Call, opened: ConsoleControl, steps: readonly Step[]): Promise<void> {
+  const timeoutMs = call.number("timeout");
+  const { signal } = call;
+  for (const step of steps) {
+    if (step.does === "send") {
+      await opened.send(step.text, { signal });
+      continue;
+    }
+    const { wanted } = step;
+    const found = await opened.expect(wanted, { signal, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
+    if (call.json) call.out.json({ expected: wanted.source, ...found });
+    else call.out.line(visibleLines(found.before + found.text));
+  }
+  if (opened.lostBytes > 0) warn(call, `${opened.lostBytes} bytes were lost`);
+}
+
+/** Both directions, until the other side or the person ends it. */
+async function attach(call: Call, opened: ConsoleControl): Promise<void> {
+  const ending = new AbortController();
+  const signal = AbortSignal.any([call.signal, ending.signal]);
+  const isTerminal = Deno.stdin.isTerminal();
+  if (isTerminal && !call.flag("read-only")) {
+    warn(call, "connected; Enter, ~ and a dot leave");
+  }
+  const sending = call.flag("read-only")
+    ? Promise.resolve()
+    : sendInput(opened, isTerminal, signal).finally(() => isTerminal && ending.abort());
+  try {
+    for (;;) {
+      const bytes = await opened.read({ signal });
+      if (call.json) call.out.json({ text: new TextDecoder().decode(bytes) });
+      else call.out.bytes(bytes);
+    }
+  } catch (error) {
+    // The person left, or was interrupted: the console is as it was.
+    if (!(error instanceof Fault) || error.code !== "interrupted") throw error;
+  } finally {
+    ending.abort();
+    await sending;
+    if (opened.lostBytes > 0) warn(call, `${opened.lostBytes} bytes were lost: this terminal was too slow`);
+  }
+}
+
+/** Standard input to the guest; ends at its end, or with the escape. */
+async function sendInput(opened: ConsoleControl, isTerminal: boolean, signal: AbortSignal): Promise<void> {
+  const escape = new ConsoleEscape();
+  const reader = Deno.stdin.readable.getReader();
+  const stop = () => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", stop, { once: true });
+  if (isTerminal) Deno.stdin.setRaw(true);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const { bytes, isLeaving } = isTerminal ? escape.take(value) : { bytes: value, isLeaving: false };
+      if (bytes.length > 0) await opened.send(bytes, { signal });
+      if (isLeaving) return;
+    }
+  } finally {
+    if (isTerminal) Deno.stdin.setRaw(false);
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+function warn({ json }: Call, text: string): void {
+  const line = json ? JSON.stringify({ warning: text }) : `vmsig: ${text}`;
+  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+function expressionOf(text: string): RegExp {
+  try {
+    return new RegExp(text, "mu");
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw usage("console", `${visible(text)} is not a regular expression: ${error.message}`);
+  }
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { r: "\r", n: "\n", t: "\t", e: "\x1b", "\\": "\\" };
+
+/** A text as it is typed in a shell, with its escapes. */
+function unescaped(text: string): string {
+  return text.replaceAll(/\\(x[0-9a-fA-F]{2}|.)/gs, (all, what: string) => {
+    if (what.startsWith("x") && what.length === 3) return String.fromCharCode(parseInt(what.slice(1), 16));
+    const known = ESCAPES[what];
+    if (known === undefined) {
+      throw usage("console", `${visible(all)} is not an escape: \\r \\n \\t \\e \\xHH \\\\`);
+    }
+    return known;
+  });
+}
+
+/** Lines of a guest for a person: what could steer the terminal is escaped, line ends stay. */
+function visibleLines(text: string): string {
+  return text.split(/\r?\n/).map(visible).join("\n");
+}

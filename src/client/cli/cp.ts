@@ -1,0 +1,155 @@
+/**
+ * `vmsig cp`: copies a file to a guest or from it, by its agent.
+ * @module
+ */
+import { Fault, messageOf } from "../../base/fault.ts";
+import { AgentControl } from "../agent_control.ts";
+import type { Call, CommandModule } from "./command.ts";
+import { usage } from "./command_line.ts";
+import { visible } from "./table.ts";
+
+const PROGRESS_MS = 200;
+
+/** The command. */
+export const cp: CommandModule = {
+  args: { min: 2, max: 2 },
+  details:
+    `Copies one file, through the QEMU guest agent in the guest: one of the two is ENDPOINT:PATH, with a path from the
+guest's root, the other a file here, or - for standard input or output. On a terminal it tells how far it is. A file
+that is there is replaced: here only when the copy is whole, in the guest as it comes. Modes and owners are not
+copied. Writing to the guest takes the agent lease.`,
+  examples: [
+    "cp install.sh web:/root/install.sh",
+    "cp web:/var/log/syslog syslog",
+    "cp web:/etc/os-release -",
+  ],
+  async run(call) {
+    const [from = "", to = ""] = call.args;
+    const source = guestPath(from);
+    const target = guestPath(to);
+    if ((source === undefined) === (target === undefined)) {
+      throw usage("cp", "one of the two is ENDPOINT:PATH, the other a file here");
+    }
+    await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
+    const [ref, path] = source ?? target as readonly [string, string];
+    await using agent = await AgentControl.of(client, ref);
+    const bytes = source === undefined
+      ? await upload(call, agent, from, path)
+      : await download(call, agent, path, to);
+    if (call.json) call.out.json({ endpoint: agent.endpoint, from, to, bytes });
+  },
+};
+
+/** "web:/etc/passwd" as its two parts; undefined for a file here. */
+function guestPath(text: string): readonly [endpoint: string, path: string] | undefined {
+  const colon = text.indexOf(":/");
+  // A name of this host's may have a colon behind a slash: ./a:/b is a file here.
+  if (colon < 1 || text.slice(0, colon).includes("/")) return undefined;
+  return [text.slice(0, colon), text.slice(colon + 1)];
+}
+
+async function upload(call: Call, agent: AgentControl, from: string, path: string): Promise<number> {
+  if (from === "-") return await send(call, agent, path, Deno.stdin.readable, undefined);
+  using file = await openHere(from, { read: true });
+  const { isFile, size } = await file.stat();
+  if (!isFile) throw new Fault("bad-argument", `Cannot copy ${from}: it is not a plain file`);
+  return await send(call, agent, path, pieces(file), size);
+}
+
+async function* pieces(file: Deno.FsFile): AsyncGenerator<Uint8Array, void, void> {
+  const buffer = new Uint8Array(1 << 18);
+  for (;;) {
+    const got = await file.read(buffer);
+    if (got === null) return;
+    yield buffer.subarray(0, got);
+  }
+}
+
+async function send(
+  call: Call,
+  agent: AgentControl,
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+  size: number | undefined,
+): Promise<number> {
+  let bytes = 0;
+  using shown = new ShownProgress(call, path, size);
+  await agent.writeFile(path, source, {
+    signal: call.signal,
+    progress: (done) => shown.show(bytes = done),
+  });
+  return bytes;
+}
+
+async function download(call: Call, agent: AgentControl, path: string, to: string): Promise<number> {
+  let bytes = 0;
+  using shown = new ShownProgress(call, path, undefined);
+  if (to === "-") {
+    for await (const piece of agent.readFile(path, { signal: call.signal })) {
+      call.out.bytes(piece);
+      bytes += piece.length;
+    }
+    return bytes;
+  }
+  const staging = `${to}.${crypto.randomUUID().slice(0, 8)}.part`;
+  using file = await openHere(staging, { write: true, createNew: true, mode: 0o600 });
+  try {
+    for await (const piece of agent.readFile(path, { signal: call.signal })) {
+      for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
+      shown.show(bytes += piece.length);
+    }
+    await Deno.rename(staging, to);
+  } catch (error) {
+    await Deno.remove(staging);
+    if (error instanceof Fault || error instanceof Deno.errors.NotCapable) throw error;
+    throw new Fault("refused", `Cannot write ${to}: ${messageOf(error)}`, { cause: error });
+  }
+  return bytes;
+}
+
+async function openHere(path: string, options: Deno.OpenOptions): Promise<Deno.FsFile> {
+  try {
+    // A pipe of that name would make an open wait for ever.
+    if (options.read === true && (await Deno.stat(path)).isFile === false) {
+      throw new Fault("bad-argument", `Cannot copy ${path}: it is not a plain file`);
+    }
+    return await Deno.open(path, options);
+  } catch (error) {
+    if (error instanceof Fault || error instanceof Deno.errors.NotCapable) throw error;
+    throw new Fault("bad-argument", `Cannot open ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** One line that is written over; only on a terminal. */
+class ShownProgress implements Disposable {
+  readonly #isShown: boolean;
+  readonly #what: string;
+  readonly #size: number | undefined;
+  #lastMs = 0;
+  #wasShown = false;
+
+  constructor({ json }: Call, what: string, size: number | undefined) {
+    this.#isShown = !json && Deno.stderr.isTerminal();
+    this.#what = visible(what);
+    this.#size = size;
+  }
+
+  /** Tells how many bytes are there. */
+  show(bytes: number): void {
+    const nowMs = performance.now();
+    if (!this.#isShown || nowMs - this.#lastMs < PROGRESS_MS) return;
+    this.#lastMs = nowMs;
+    this.#wasShown = true;
+    const of = this.#size === undefined || this.#size === 0
+      ? ""
+      : ` (${Math.floor(100 * bytes / this.#size)} %)`;
+    Deno.stderr.writeSync(
+      new TextEncoder().encode(`\r${this.#what}: ${(bytes / 1e6).toFixed(1)} MB${of}\x1b[K`),
+    );
+  }
+
+  /** Leaves an empty line. */
+  [Symbol.dispose](): void {
+    if (this.#wasShown) Deno.stderr.writeSync(new TextEncoder().encode("\r\x1b[K"));
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * `vmsig exec`: runs a program in a guest, by its agent.
+ * @module
+ */
+import { Fault } from "../../base/fault.ts";
+import { AgentControl } from "../agent_control.ts";
+import type { CommandModule } from "./command.ts";
+import { usage } from "./command_line.ts";
+
+/** Bytes of standard input that go along. */
+const MAX_INPUT_BYTES = 32_768;
+/** A program that a signal ended: as a shell tells it. */
+const SIGNAL_EXIT = 128;
+
+/** The command. */
+export const exec: CommandModule = {
+  args: { min: 1, max: 1 },
+  takesCommand: true,
+  options: {
+    env: { takes: "texts", value: "NAME=VALUE", help: "a word of its environment; may be given again" },
+    stdin: {
+      takes: "nothing",
+      help: `give it what comes on standard input, ${MAX_INPUT_BYTES} bytes at most`,
+    },
+    timeout: {
+      takes: "number",
+      value: "MS",
+      min: 1,
+      max: 86_400_000,
+      help: "give up after this time; the program goes on",
+    },
+  },
+  details:
+    `Runs the program in the guest, through the QEMU guest agent there, and ends with its exit code; what it printed is
+printed when it has ended. No shell is between: for one say sh -c '…'. Takes the agent lease for itself, and fails
+with "busy" when another control holds it. A megabyte of output is read; more belongs in a file, and "vmsig cp".`,
+  examples: ["exec web -- uname -a", "exec web --timeout 60000 -- sh -c 'apt-get update 2>&1'"],
+  async run(call) {
+    const [ref = ""] = call.args;
+    const [path, ...args] = call.rest ?? [];
+    if (path === undefined) throw usage("exec", "behind -- the program is missing");
+    const env = call.steps.map(({ text }) => text);
+    const wrong = env.find((word) => !/^[^=]+=/.test(word));
+    if (wrong !== undefined) throw usage("exec", `--env ${wrong} is not NAME=VALUE`);
+    const input = call.flag("stdin") ? await readInput() : undefined;
+    const timeoutMs = call.number("timeout");
+    await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
+    await using agent = await AgentControl.of(client, ref);
+    const { code, signal, out, err, truncated } = await agent.exec(path, args, {
+      env,
+      signal: call.signal,
+      ...(input === undefined ? {} : { input }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    });
+    const decoder = new TextDecoder();
+    if (call.json) {
+      call.out.json({ code, signal, out: decoder.decode(out), err: decoder.decode(err), truncated });
+    } else {
+      call.out.bytes(out);
+      Deno.stderr.writeSync(err);
+      if (truncated) {
+        Deno.stderr.writeSync(new TextEncoder().encode("vmsig: the guest's agent kept a part of it\n"));
+      }
+    }
+    return signal > 0 ? SIGNAL_EXIT + signal : code;
+  },
+};
+
+async function readInput(): Promise<Uint8Array> {
+  const bytes = new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
+  if (bytes.length <= MAX_INPUT_BYTES) return bytes;
+  throw new Fault(
+    "too-large",
+    `Cannot give ${bytes.length} bytes to a program: ${MAX_INPUT_BYTES} are possible; copy a file with "vmsig cp"`,
+  );
+}

@@ -1,0 +1,321 @@
+/**
+ * A VM's console for a program: bytes as they come, a text that is awaited, text that is sent. Reading asks
+ * for a piece at a time, from a place that the client knows: what is still kept is never lost, and what is
+ * not is counted.
+ *
+ * Writing takes the CONSOLE lease with the first bytes and keeps it until the control is disposed of.
+ * @module
+ */
+import { Fault } from "../base/fault.ts";
+import { readU64, writeU64 } from "../base/layout.ts";
+import { MAX_BODY_BYTES } from "../base/limits.ts";
+import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
+import { CONSOLE_OUT, CONSOLE_REQUEST, CONSOLE_WRITE } from "../event/body_layout.ts";
+import { CONSOLE_CLOSED, CONSOLE_FROM_NOW, CONSOLE_LOSSLESS, CONSOLE_OP } from "../event/body_number.ts";
+import { KIND, type Kind } from "../event/kind.ts";
+import { MAX_CONSOLE_WRITE } from "../event/kinds/console_kinds.ts";
+import { BODY } from "../event/transfer_event.ts";
+import type { TransferEvent } from "../event/transfer_event.ts";
+import type { ClientEvent } from "./client_event.ts";
+import type { Lease, LeaseClassName } from "./lease.ts";
+import type { EndpointRef, RosterView } from "./roster_view.ts";
+import type { CommandOptions } from "./session.ts";
+
+/** Characters that {@linkcode ConsoleControl.expect} looks back. */
+export const MAX_EXPECTED: number = 1 << 18;
+/** How long one read waits at the daemon; then it is asked anew, so that an end is noticed. */
+const READ_WAIT_MS = 20_000;
+const SLACK_MS = 10_000;
+const DEFAULT_EXPECT_MS = 30_000;
+
+/** What is needed of the client. */
+export interface ConsoleHome {
+  /** The roster as far as it has arrived. */
+  readonly roster: RosterView;
+  /** Why the connection ended; undefined while it lives. */
+  readonly fault: Fault | undefined;
+  /** An endpoint's number. */
+  endpoint(ref: EndpointRef): Promise<number>;
+  /** Acquires a lease; see Client. */
+  acquire(ref: EndpointRef, className: LeaseClassName, options?: CommandOptions): Promise<Lease>;
+  /** Sends a command and awaits its answer; see Client. */
+  command(
+    kind: Kind,
+    endpoint: number,
+    what: string,
+    fill: (event: TransferEvent) => void,
+    options?: CommandOptions,
+  ): Promise<ClientEvent>;
+}
+
+/** Which console, and from where. */
+export interface ConsoleOptions extends CommandOptions {
+  /** Its number in the list; 0 unless told. */
+  readonly port?: number;
+  /** Begin with what the daemon has kept, up to a megabyte. False unless told. */
+  readonly backlog?: boolean;
+  /**
+   * The guest waits rather than that bytes are lost here, for at most 10 s after the last read. False unless
+   * told.
+   */
+  readonly lossless?: boolean;
+}
+
+/** One console of a VM, as the daemon lists it. */
+export interface ConsoleEntry {
+  /** Its number. */
+  readonly number: number;
+  /** QEMU's name of it: "serial0". */
+  readonly label: string;
+  /** "serial" or "virtio-console". */
+  readonly role: string;
+  /** "unix", "pty", or "other" for one that cannot be reached. */
+  readonly place: string;
+  /** Whether the daemon has it open. */
+  readonly open: boolean;
+  /** Place of the oldest byte that is kept. */
+  readonly start: number;
+  /** One past the newest. */
+  readonly end: number;
+  /** What was in the way last; "" when nothing is. */
+  readonly why: string;
+}
+
+/** What was awaited, and came. */
+export interface Expected {
+  /** The text that matched. */
+  readonly text: string;
+  /** Its parts, as of a regular expression. */
+  readonly groups: readonly (string | undefined)[];
+  /** What came before it, since the last one. */
+  readonly before: string;
+}
+
+/**
+ * An endpoint's consoles.
+ *
+ * @throws {Fault} `no-capability`, `seam-down`
+ */
+export async function listConsoles(
+  client: ConsoleHome,
+  ref: EndpointRef,
+  options: CommandOptions = {},
+): Promise<ConsoleEntry[]> {
+  const endpoint = await client.endpoint(ref);
+  const what = `list the consoles of ${client.roster.nameOf(endpoint)}`;
+  const answer = await client.command(KIND.CMD_CONSOLE, endpoint, what, (event) => {
+    event.words[CONSOLE_REQUEST.at.op / 4] = CONSOLE_OP.LIST;
+  }, options);
+  const value = decodeBounded(answer.body, EVENT_CBOR);
+  if (!Array.isArray(value)) {
+    throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is another one`);
+  }
+  return value as ConsoleEntry[];
+}
+
+/** A console that is read and written. */
+export class ConsoleControl implements AsyncDisposable {
+  /** The endpoint. */
+  readonly endpoint: number;
+  /** The console's number. */
+  readonly port: number;
+  readonly #client: ConsoleHome;
+  readonly #name: string;
+  readonly #options: ConsoleOptions;
+  readonly #decoder = new TextDecoder();
+  #offset = 0;
+  #flags: number;
+  #text = "";
+  #lost = 0;
+  #lease: Promise<Lease> | undefined;
+
+  private constructor(client: ConsoleHome, endpoint: number, options: ConsoleOptions) {
+    this.#client = client;
+    this.endpoint = endpoint;
+    this.port = options.port ?? 0;
+    this.#name = client.roster.nameOf(endpoint);
+    this.#options = options;
+    this.#flags = (options.backlog === true ? 0 : CONSOLE_FROM_NOW) |
+      (options.lossless === true ? CONSOLE_LOSSLESS : 0);
+  }
+
+  /**
+   * Opens a console; what the VM says from now on is read by {@linkcode read} and {@linkcode expect}.
+   *
+   * @throws {Fault} `busy` when another program has it, `bad-argument` for a number that the VM lacks,
+   *   `not-supported` for a VM without one, `no-capability`, `seam-down`
+   */
+  static async open(
+    client: ConsoleHome,
+    ref: EndpointRef,
+    options: ConsoleOptions = {},
+  ): Promise<ConsoleControl> {
+    const control = new ConsoleControl(client, await client.endpoint(ref), options);
+    await control.#request(CONSOLE_OP.OPEN, `open console ${control.port} of ${control.#name}`, 0, options);
+    // Says where "now" is, before anything is sent.
+    if (options.backlog !== true) await control.#read(0);
+    return control;
+  }
+
+  /** Bytes that came too fast for this reader, or before it asked for what was kept. */
+  get lostBytes(): number {
+    return this.#lost;
+  }
+
+  /**
+   * The next bytes, when there are some. What {@linkcode expect} has read and not used comes first.
+   *
+   * @throws {Fault} `seam-down` when the VM closed its console; `interrupted`; `unreachable`
+   */
+  async read(options: { readonly signal?: AbortSignal } = {}): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#text !== "") {
+      const text = this.#text;
+      this.#text = "";
+      return new TextEncoder().encode(text);
+    }
+    for (;;) {
+      const bytes = await this.#read(READ_WAIT_MS, options.signal);
+      if (bytes.length > 0) return bytes;
+    }
+  }
+
+  /** Bytes as they come, until the VM closes its console or the loop is left. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+    for (;;) {
+      try {
+        yield await this.read(this.#options);
+      } catch (error) {
+        if (error instanceof Fault && error.code === "seam-down") return;
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Waits for a text.
+   *
+   * @param wanted a text, or an expression (without "g" and "y"), looked for in what came since the last
+   *   match, line ends and all, at most {@linkcode MAX_EXPECTED} characters back
+   * @throws {Fault} `timed-out`, with the end of what came instead; as {@linkcode read}
+   */
+  async expect(
+    wanted: string | RegExp,
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<Expected> {
+    const { timeoutMs = DEFAULT_EXPECT_MS, signal } = options;
+    const endMs = performance.now() + timeoutMs;
+    for (;;) {
+      const found = this.#take(wanted);
+      if (found !== undefined) return found;
+      const leftMs = Math.ceil(endMs - performance.now());
+      if (leftMs <= 0) throw this.#missed(wanted, timeoutMs);
+      const bytes = await this.#read(Math.min(leftMs, READ_WAIT_MS), signal);
+      this.#text = (this.#text + this.#decoder.decode(bytes, { stream: true })).slice(-MAX_EXPECTED);
+    }
+  }
+
+  /**
+   * Sends bytes, and awaits that the VM has taken them. The first call takes the CONSOLE lease.
+   *
+   * @throws {Fault} `busy` when another holds the lease, `stale-lease` when it was lost meanwhile: what came
+   *   before that has arrived
+   */
+  async send(what: string | Uint8Array, options: CommandOptions = {}): Promise<void> {
+    const bytes = typeof what === "string" ? new TextEncoder().encode(what) : what;
+    this.#lease ??= this.#client.acquire(this.endpoint, "console", options);
+    let lease: Lease;
+    try {
+      lease = await this.#lease;
+    } catch (error) {
+      this.#lease = undefined;
+      throw error;
+    }
+    const doing = `write to console ${this.port} of ${this.#name}`;
+    for (let at = 0; at < bytes.length; at += MAX_CONSOLE_WRITE) {
+      const piece = bytes.slice(at, at + MAX_CONSOLE_WRITE);
+      await this.#client.command(KIND.CMD_CONSOLE_WRITE, this.endpoint, doing, (event) => {
+        event.words[CONSOLE_WRITE.at.port / 4] = this.port;
+        event.setBody(BODY.RAW, piece);
+      }, { ...options, token: lease.token });
+    }
+  }
+
+  /** Leaves the console to others, and gives the lease back if it was taken. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    // One that was never granted is nothing to give back; its taker was told.
+    if (lease !== undefined) await (await lease.catch(() => undefined))?.release();
+    if (this.#client.fault !== undefined) return;
+    try {
+      await this.#request(CONSOLE_OP.CLOSE, `leave console ${this.port} of ${this.#name}`, 0, {});
+    } catch (error) {
+      // The VM, or the daemon, went first: there is nothing to leave.
+      if (!(error instanceof Fault)) throw error;
+    }
+  }
+
+  #take(wanted: string | RegExp): Expected | undefined {
+    let at: number;
+    let text = "";
+    let groups: (string | undefined)[] = [];
+    if (typeof wanted === "string") {
+      at = this.#text.indexOf(wanted);
+      text = wanted;
+    } else {
+      const match = wanted.exec(this.#text);
+      at = match?.index ?? -1;
+      [text = "", ...groups] = match ?? [];
+    }
+    if (at < 0) return undefined;
+    const before = this.#text.slice(0, at);
+    this.#text = this.#text.slice(at + text.length);
+    return { text, groups, before };
+  }
+
+  async #read(waitMs: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    const what = `read console ${this.port} of ${this.#name}`;
+    const asked = this.#offset;
+    const fromNow = (this.#flags & CONSOLE_FROM_NOW) !== 0;
+    const answer = await this.#request(CONSOLE_OP.READ, what, waitMs, {
+      timeoutMs: waitMs + SLACK_MS,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (answer.kind !== KIND.CONSOLE_OUT) {
+      throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is another one`);
+    }
+    const offset = readU64(answer.view, CONSOLE_OUT.at.offset);
+    this.#flags &= ~CONSOLE_FROM_NOW;
+    // The daemon counts anew for a VM that was started anew.
+    if (!fromNow && offset > asked) this.#lost += offset - asked;
+    this.#offset = offset + answer.body.length;
+    const isClosed = (answer.view.getUint32(CONSOLE_OUT.at.flags, true) & CONSOLE_CLOSED) !== 0;
+    if (isClosed && answer.body.length === 0 && waitMs > 0) {
+      throw new Fault("seam-down", `Cannot ${what}: the VM has closed it`);
+    }
+    return answer.body;
+  }
+
+  #request(op: number, what: string, waitMs: number, options: CommandOptions): Promise<ClientEvent> {
+    const { at } = CONSOLE_REQUEST;
+    return this.#client.command(KIND.CMD_CONSOLE, this.endpoint, what, (event) => {
+      event.words[at.op / 4] = op;
+      event.words[at.port / 4] = this.port;
+      writeU64(event.view, at.offset, this.#offset);
+      event.words[at.maxBytes / 4] = MAX_BODY_BYTES;
+      event.words[at.waitMs / 4] = waitMs;
+      event.words[at.flags / 4] = this.#flags;
+    }, options);
+  }
+
+  #missed(wanted: string | RegExp, timeoutMs: number): Fault {
+    const tail = this.#text.slice(-400);
+    return new Fault(
+      "timed-out",
+      `Cannot find ${
+        JSON.stringify(`${wanted}`)
+      } on console ${this.port} of ${this.#name} within ${timeoutMs} ms; ` +
+        (tail === "" ? "it said nothing" : `it said last ${JSON.stringify(tail)}`),
+    );
+  }
+}

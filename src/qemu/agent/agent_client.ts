@@ -1,0 +1,226 @@
+/**
+ * The host's side of the QEMU guest agent's protocol (docs/interop/qemu-ga-ref): JSON lines without ids, one
+ * command at a time, answers in order. A state machine: bytes in, bytes out, and the time told.
+ *
+ * The agent may have been restarted, or owe an answer to somebody who used the channel before. So it begins,
+ * and begins anew after any answer that did not come in time, with `guest-sync-delimited`: an 0xff that ends
+ * whatever the agent was reading, and a number of which the answer begins with 0xff. Until that number comes
+ * back everything else is thrown away.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { NEVER, SECOND } from "../../base/clock.ts";
+import { messageOf } from "../../base/fault.ts";
+import { shapeDefect } from "../protocol/line_shape.ts";
+import { isObject } from "../protocol/qmp_message.ts";
+import { AgentLines } from "./agent_lines.ts";
+
+/** How long the agent may take to come into step. */
+export const SYNC_NS: number = 5 * SECOND;
+/** Commands that wait. */
+export const MAX_AGENT_QUEUE = 256;
+const DELIMITER = 0xff;
+const MAX_SYNC = 2 ** 31;
+
+/** What became of a command. */
+export type AgentReply =
+  | { readonly outcome: "done"; readonly value: unknown }
+  /** The agent refused, in its words. Outside text. */
+  | { readonly outcome: "error"; readonly text: string }
+  /** No answer in time. It may have been carried out. */
+  | { readonly outcome: "timed-out" }
+  /** The answer was longer than is read. */
+  | { readonly outcome: "too-long" }
+  /** The channel ended; whether it was carried out is not known. */
+  | { readonly outcome: "closed" }
+  /** Never sent: the agent does not come into step, or the command was withdrawn. */
+  | { readonly outcome: "unsent"; readonly why: string };
+
+/** Told the reply, exactly once. */
+export type AgentHandler = (reply: AgentReply) => void;
+
+/** A command. */
+export interface AgentCommand {
+  /** `guest-ping`, … */
+  readonly name: string;
+  /** Plain JSON; left out for none. */
+  readonly args?: object;
+  /** How long it may take, once it is sent. */
+  readonly limitNs: number;
+  /** Asked right before it is sent: false withdraws it. Absent: it is sent. */
+  readonly mayBeSent?: () => boolean;
+  /** Told the reply. */
+  readonly handler: AgentHandler;
+}
+
+type Stage = "silent" | "syncing" | "ready" | "closed";
+
+/** One conversation. */
+export class AgentClient {
+  readonly #send: (bytes: Uint8Array<ArrayBuffer>) => void;
+  readonly #lines = new AgentLines({
+    onLine: (bytes) => this.#onLine(bytes),
+    onLongLine: () => this.#onLongLine(),
+  });
+  readonly #encoder = new TextEncoder();
+  readonly #decoder = new TextDecoder();
+  readonly #queue: AgentCommand[] = [];
+  #current: AgentCommand | null = null;
+  #stage: Stage = "silent";
+  #sync = 0;
+  #deadlineNs = NEVER;
+
+  /**
+   * Begins silent; comes into step with the first command.
+   *
+   * @param send takes bytes for the agent; it may keep them
+   */
+  constructor(send: (bytes: Uint8Array<ArrayBuffer>) => void) {
+    this.#send = send;
+  }
+
+  /** When {@linkcode tick} is due; NEVER when nothing is under way. */
+  get deadlineNs(): number {
+    return this.#deadlineNs;
+  }
+  /** Whether nothing is under way or waits. */
+  get isIdle(): boolean {
+    return this.#current === null && this.#queue.length === 0;
+  }
+
+  /** Sends a command behind all that wait. */
+  execute(command: AgentCommand, nowNs: number): void {
+    if (this.#stage === "closed") return command.handler({ outcome: "closed" });
+    if (this.#queue.length >= MAX_AGENT_QUEUE) {
+      return command.handler({ outcome: "unsent", why: "too many commands wait for the agent" });
+    }
+    this.#queue.push(command);
+    if (this.#stage === "silent") this.#beginSync(nowNs);
+    else this.#next(nowNs);
+  }
+
+  /** Takes bytes of the agent's. */
+  receive(bytes: Uint8Array, nowNs: number): void {
+    if (this.#stage === "closed") return;
+    this.#lines.push(bytes);
+    this.#next(nowNs);
+  }
+
+  /** Called at {@linkcode deadlineNs}. */
+  tick(nowNs: number): void {
+    if (nowNs < this.#deadlineNs || this.#stage === "closed") return;
+    if (this.#stage === "syncing") {
+      this.#stage = "silent";
+      this.#deadlineNs = NEVER;
+      for (const command of this.#queue.splice(0)) {
+        command.handler({ outcome: "unsent", why: "no agent answers in the guest" });
+      }
+      return;
+    }
+    const late = this.#current;
+    assert(late !== null, "what is due was sent");
+    this.#current = null;
+    // Its answer may still come, and would be taken for the next one's: with the next one it comes into step.
+    this.#stage = "silent";
+    this.#deadlineNs = NEVER;
+    if (this.#queue.length > 0) this.#beginSync(nowNs);
+    late.handler({ outcome: "timed-out" });
+  }
+
+  /** Withdraws what has not been sent and is not to be any more. */
+  sweep(): void {
+    for (let i = this.#queue.length - 1; i >= 0; i--) {
+      if (this.#queue[i]?.mayBeSent?.() !== false) continue;
+      this.#queue.splice(i, 1)[0]?.handler({ outcome: "unsent", why: "" });
+    }
+  }
+
+  /** The channel has ended: all that waits is told so. */
+  close(): void {
+    if (this.#stage === "closed") return;
+    this.#stage = "closed";
+    this.#deadlineNs = NEVER;
+    const current = this.#current;
+    this.#current = null;
+    current?.handler({ outcome: "closed" });
+    for (const command of this.#queue.splice(0)) command.handler({ outcome: "closed" });
+  }
+
+  #beginSync(nowNs: number): void {
+    this.#stage = "syncing";
+    this.#lines.reset();
+    this.#sync = 1 + Math.floor(Math.random() * (MAX_SYNC - 1));
+    this.#deadlineNs = nowNs + SYNC_NS;
+    const text = `{"execute":"guest-sync-delimited","arguments":{"id":${this.#sync}}}\n`;
+    const bytes = new Uint8Array(text.length + 1);
+    bytes[0] = DELIMITER;
+    this.#encoder.encodeInto(text, bytes.subarray(1));
+    this.#send(bytes);
+  }
+
+  #next(nowNs: number): void {
+    while (this.#stage === "ready" && this.#current === null) {
+      const command = this.#queue.shift();
+      if (command === undefined) {
+        this.#deadlineNs = NEVER;
+        return;
+      }
+      if (command.mayBeSent?.() === false) {
+        command.handler({ outcome: "unsent", why: "" });
+        continue;
+      }
+      this.#current = command;
+      this.#deadlineNs = nowNs + command.limitNs;
+      const { name, args } = command;
+      const message = args === undefined ? { execute: name } : { execute: name, arguments: args };
+      this.#send(this.#encoder.encode(`${JSON.stringify(message)}\n`));
+    }
+  }
+
+  #onLine(bytes: Uint8Array): void {
+    if (this.#stage === "syncing") return this.#onSyncLine(bytes);
+    const current = this.#current;
+    // A word that nobody asked for: what is left of an answer that was given up.
+    if (current === null) return;
+    const message = this.#parse(bytes, 0);
+    this.#current = null;
+    if (message === undefined) {
+      return current.handler({ outcome: "error", text: "it answers with something else than JSON" });
+    }
+    const { error } = message;
+    if (error !== undefined) {
+      const text = isObject(error) ? (error as Record<string, unknown>)["desc"] : undefined;
+      return current.handler({
+        outcome: "error",
+        text: typeof text === "string" ? text.slice(0, 512) : "an error",
+      });
+    }
+    current.handler({ outcome: "done", value: message["return"] });
+  }
+
+  #onSyncLine(bytes: Uint8Array): void {
+    const at = bytes.lastIndexOf(DELIMITER);
+    if (at < 0) return;
+    if (this.#parse(bytes, at + 1)?.["return"] !== this.#sync) return;
+    this.#stage = "ready";
+    this.#deadlineNs = NEVER;
+  }
+
+  #onLongLine(): void {
+    if (this.#stage !== "ready") return;
+    const current = this.#current;
+    this.#current = null;
+    current?.handler({ outcome: "too-long" });
+  }
+
+  #parse(bytes: Uint8Array, from: number): Record<string, unknown> | undefined {
+    if (shapeDefect(bytes, from, bytes.length) !== "") return undefined;
+    try {
+      const value: unknown = JSON.parse(this.#decoder.decode(bytes.subarray(from)));
+      return isObject(value) ? value as Record<string, unknown> : undefined;
+    } catch (error) {
+      if (error instanceof SyntaxError) return undefined;
+      throw new Error(`an agent's line: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}

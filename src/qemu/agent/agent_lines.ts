@@ -1,0 +1,77 @@
+/**
+ * Bytes of a guest agent to lines of a bounded length. A line that is longer is passed over to its end and
+ * told as too long: the answer is lost, and the conversation is not.
+ * @module
+ */
+
+/** Bytes of one line: the agent answers a read of 48 KiB with 64, and a program's output with all of it. */
+export const MAX_AGENT_LINE_BYTES: number = 1 << 20;
+const FIRST_BYTES = 4096;
+const KEEP_BYTES = 1 << 17;
+const NEWLINE = 0x0a;
+
+/** Takes lines. */
+export interface AgentLineSink {
+  /** A whole line without its end, borrowed for the call. */
+  onLine(bytes: Uint8Array): void;
+  /** A line that was too long has ended. */
+  onLongLine(): void;
+}
+
+/** Cuts what an agent says into lines. */
+export class AgentLines {
+  readonly #sink: AgentLineSink;
+  #store: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_BYTES);
+  #stored = 0;
+  #isTooLong = false;
+
+  /** Starts at the beginning of a line. */
+  constructor(sink: AgentLineSink) {
+    this.#sink = sink;
+  }
+
+  /** Takes the next bytes. */
+  push(bytes: Uint8Array): void {
+    for (let from = 0; from < bytes.length;) {
+      const found = bytes.indexOf(NEWLINE, from);
+      const end = found < 0 ? bytes.length : found;
+      this.#keep(bytes.subarray(from, end));
+      if (found < 0) return;
+      this.#finish();
+      from = found + 1;
+    }
+  }
+
+  /** Forgets what it has of a line. */
+  reset(): void {
+    this.#stored = 0;
+    this.#isTooLong = false;
+  }
+
+  #keep(part: Uint8Array): void {
+    const needed = this.#stored + part.length;
+    if (this.#isTooLong || needed > MAX_AGENT_LINE_BYTES) {
+      this.#isTooLong = true;
+      this.#stored = 0;
+      return;
+    }
+    if (needed > this.#store.length) {
+      const grown = new Uint8Array(Math.min(MAX_AGENT_LINE_BYTES, Math.max(2 * this.#store.length, needed)));
+      grown.set(this.#store.subarray(0, this.#stored));
+      this.#store = grown;
+    }
+    this.#store.set(part, this.#stored);
+    this.#stored = needed;
+  }
+
+  #finish(): void {
+    const { length } = this.#store;
+    const wasTooLong = this.#isTooLong;
+    const line = this.#store.subarray(0, this.#stored);
+    this.reset();
+    // What one long line needed is not kept for ever.
+    if (length > KEEP_BYTES) this.#store = new Uint8Array(FIRST_BYTES);
+    if (wasTooLong) this.#sink.onLongLine();
+    else if (line.length > 0) this.#sink.onLine(line);
+  }
+}

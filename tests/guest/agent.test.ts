@@ -1,0 +1,185 @@
+/**
+ * Debian's real guest agent over the daemon: programs with their output and exit code, files there and back,
+ * what it tells, and what is left when an owner goes, the agent restarts or is absent.
+ * @module
+ */
+import "../unit/ffi/loaded_shim.ts";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { Fault } from "../../src/base/fault.ts";
+import { AgentControl } from "../../src/client/agent_control.ts";
+import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { agentChannel, agentFiles, START_AGENT } from "./agent_payload.ts";
+import type { GuestProcess } from "./guest_process.ts";
+import { type Qemu, startGuest } from "./qemu.ts";
+
+const WORKER = "/bin/worker";
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const config = (vm: Qemu) =>
+  `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\nmemory = "none"\ndisplay = "none"\n`;
+
+/** A guest with the agent's channel, in a folder that goes with it. */
+class AgentGuest implements AsyncDisposable {
+  readonly vm: Qemu;
+  readonly path: string;
+  readonly #folder: string;
+
+  private constructor(vm: Qemu, folder: string) {
+    this.vm = vm;
+    this.#folder = folder;
+    this.path = `${folder}/ga.sock`;
+  }
+
+  static async start(more = ""): Promise<AgentGuest> {
+    const folder = await Deno.makeTempDir({ prefix: "vmsig-agent-" });
+    try {
+      const vm = await startGuest({
+        programs: ["worker"],
+        modules: ["virtio_pci", "virtio_console"],
+        files: await agentFiles(),
+        extraArgs: agentChannel(`${folder}/ga.sock`, more),
+      });
+      return new AgentGuest(vm, folder);
+    } catch (error) {
+      await Deno.remove(folder, { recursive: true });
+      throw error;
+    }
+  }
+
+  /** Starts the agent in the guest. */
+  async agent(): Promise<GuestProcess> {
+    return await this.vm.agent.start(...START_AGENT);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.vm[Symbol.asyncDispose]();
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+async function isUp(daemon: DaemonProcess, wanted = true): Promise<void> {
+  await using client = await daemon.connect("waits");
+  await until(`the agent is ${wanted ? "up" : "down"}`, () => {
+    return client.roster.list()[0]?.seams.includes("agent") === wanted;
+  });
+}
+
+async function faultOf(promise: Promise<unknown>): Promise<Fault> {
+  return await assertRejects(() => promise, Fault) as Fault;
+}
+
+Deno.test("agent: programs, files, what it tells; as a library and as commands", async () => {
+  await using guest = await AgentGuest.start();
+  await using daemon = await DaemonProcess.start({ config: config(guest.vm) });
+  await until("the monitor is up", async () => {
+    await using client = await daemon.connect("waits");
+    return (await client.completeRoster())[0]?.state === "up";
+  });
+  await using client = await daemon.connect("asks");
+  await using agent = await AgentControl.of(client, "vm");
+  // Nobody has started it yet.
+  const absent = await faultOf(agent.ping());
+  assertStringIncludes(absent.message, "no agent runs in the guest");
+  await guest.agent();
+  await isUp(daemon);
+  await agent.ping();
+  assertMatch(JSON.stringify(await agent.info()), /"version":"7\.2/);
+  assertMatch(JSON.stringify(await agent.network()), /"lo"/);
+  assertMatch(JSON.stringify(await agent.os()), /kernel-release/);
+
+  const said = await agent.exec(WORKER, ["echo", "a b", "-c", "ü"], { env: ["GREETING=hello"] });
+  assertEquals([said.code, said.signal, text(said.out), text(said.err)], [0, 0, "a b\n-c\nü\nhello\n", ""]);
+  const failed = await agent.exec(WORKER, ["exit", "7"]);
+  assertEquals([failed.code, text(failed.err)], [7, "sorry\n"]);
+  assertEquals((await agent.exec(WORKER, ["abort"])).signal, 6);
+  const input = new TextEncoder().encode("to and fro\n");
+  assertEquals(text((await agent.exec(WORKER, ["cat"], { input })).out), "to and fro\n");
+  const spam = await agent.exec(WORKER, ["spam", "300000"]);
+  assertEquals([spam.out.length, text(spam.out.subarray(0, 27))], [300_000, "abcdefghijklmnopqrstuvwxyza"]);
+  assertEquals((await faultOf(agent.exec(WORKER, ["spam", "2000000"]))).code, "too-large");
+  await agent.ping();
+  const none = await faultOf(agent.exec("/bin/nosuch"));
+  assertEquals(none.code, "refused");
+  assertStringIncludes(none.message, "nosuch");
+
+  // Files: there, and back the same.
+  const bytes = crypto.getRandomValues(new Uint8Array(60_000));
+  const large = new Uint8Array(500_000);
+  for (let at = 0; at < large.length; at += bytes.length) large.set(bytes.subarray(0, large.length - at), at);
+  await agent.writeFile("/tmp/large", [large]);
+  assertEquals(await guest.vm.agent.read("/tmp/large"), large);
+  let back = 0;
+  for await (const piece of agent.readFile("/tmp/large")) {
+    assertEquals(piece, large.subarray(back, back + piece.length));
+    back += piece.length;
+  }
+  assertEquals(back, large.length);
+  assertEquals((await faultOf(agent.readFile("/tmp/nosuch").next())).code, "refused");
+
+  // As commands, while this client holds the lease: refused, and then not.
+  const socket = ["--socket", daemon.socket];
+  const busy = await vmsig(["exec", "vm", ...socket, "--", WORKER, "echo", "x"]);
+  assertEquals([busy.code, busy.errors.includes("busy")], [1, true]);
+  await agent[Symbol.asyncDispose]();
+  const run = await vmsig(["exec", "vm", ...socket, "--", WORKER, "echo", "one", "two"]);
+  assertEquals([run.code, run.text], [0, "one\ntwo\n"]);
+  const exit = await vmsig(["exec", "vm", "--json", ...socket, "--", WORKER, "exit", "3"]);
+  assertEquals([exit.code, JSON.parse(exit.text).err], [3, "sorry\n"]);
+  const here = `${daemon.folder}/large`;
+  const fetched = await vmsig(["cp", "vm:/tmp/large", here, ...socket]);
+  assertEquals([fetched.code, fetched.errors], [0, ""]);
+  assertEquals(await Deno.readFile(here), large);
+  assertEquals((await vmsig(["cp", here, "vm:/tmp/again", ...socket])).code, 0);
+  assertEquals(await guest.vm.agent.read("/tmp/again"), large);
+  const told = await vmsig(["agent", "vm", "ping", ...socket]);
+  assertEquals([told.code, told.text], [0, "vm: its agent answers\n"]);
+  // What was run is in the audit trail with its words.
+  assertMatch(daemon.logText, /guest-exec \/bin\/worker echo one two/);
+});
+
+Deno.test("agent: without the lease nothing is done, and what an owner leaves is brought to rest", async () => {
+  await using guest = await AgentGuest.start();
+  await guest.agent();
+  await using daemon = await DaemonProcess.start({ config: config(guest.vm) });
+  await isUp(daemon);
+  await using client = await daemon.connect("asks");
+  {
+    await using agent = await AgentControl.of(client, "vm");
+    await agent.exec(WORKER, ["exit", "0"]);
+    await using second = await daemon.connect("other");
+    await using other = await AgentControl.of(second, "vm");
+    await other.ping();
+    assertEquals((await faultOf(other.exec(WORKER, ["exit", "0"]))).code, "busy");
+  }
+  // A file that a control has open is closed with it: the agent counts its handles up and would keep them.
+  {
+    await using leaves = await daemon.connect("leaves");
+    await using agent = await AgentControl.of(leaves, "vm");
+    const reader = agent.readFile("/bin/worker");
+    await reader.next();
+  }
+  await using agent = await AgentControl.of(client, "vm");
+  await agent.ping();
+});
+
+Deno.test("agent: one that restarts, is stopped, or owes an old answer comes into step again", async () => {
+  await using guest = await AgentGuest.start(",id=port0");
+  const first = await guest.agent();
+  await using daemon = await DaemonProcess.start({ config: config(guest.vm) });
+  await isUp(daemon);
+  await using client = await daemon.connect("asks");
+  await using agent = await AgentControl.of(client, "vm");
+  await agent.ping();
+  // Somebody else has asked something, and went before the answer came.
+  await until("the channel is free", async () => {
+    using other = await Deno.connect({ transport: "unix", path: guest.path });
+    await other.write(new TextEncoder().encode('{"execute":"guest-info"}\n'));
+    return true;
+  });
+  await agent.ping();
+  first.kill();
+  await isUp(daemon, false);
+  assertStringIncludes((await faultOf(agent.ping())).message, "no agent runs in the guest");
+  await guest.agent();
+  await isUp(daemon);
+  await agent.ping();
+});

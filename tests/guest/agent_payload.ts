@@ -1,0 +1,78 @@
+/**
+ * Debian's real guest agent for a test guest: the package is downloaded and unpacked into the cache, never
+ * installed; its libraries are this machine's, which has them for QEMU.
+ * @module
+ */
+import { Fault } from "../../src/base/fault.ts";
+import { cached } from "./content_cache.ts";
+
+const PACKAGE = "qemu-guest-agent";
+
+/** How the guest starts it, where there is no udev that would name its port. */
+export const START_AGENT: readonly string[] = [
+  "/bin/qemu-ga",
+  "-m",
+  "virtio-serial",
+  "-p",
+  "/dev/vport0p1",
+  "-t",
+  "/run",
+];
+
+/**
+ * Arguments of QEMU for its channel, on a unix socket.
+ *
+ * @param more further properties of the port: ",id=port0"
+ */
+export function agentChannel(path: string, more = ""): string[] {
+  return [
+    "-device",
+    "virtio-serial-pci",
+    "-chardev",
+    `socket,id=ga,path=${path},server=on,wait=off`,
+    "-device",
+    `virtserialport,chardev=ga,name=org.qemu.guest_agent.0${more}`,
+  ];
+}
+
+/**
+ * The agent and its libraries, by their paths in the guest.
+ *
+ * @throws {Fault} `missing` when apt cannot bring it
+ */
+export async function agentFiles(): Promise<Record<string, Uint8Array<ArrayBuffer>>> {
+  const policy = await output("apt-cache", ["policy", PACKAGE]);
+  const version = /Candidate: (\S+)/.exec(policy)?.[1] ?? "none";
+  const folder = await cached(
+    "packages",
+    `${PACKAGE}_${version.replaceAll(/[^\w.+-]/g, "_")}`,
+    async (staging) => {
+      await Deno.mkdir(staging);
+      await output("apt-get", ["-qq", "-o", "APT::Sandbox::User=root", "download", PACKAGE], staging);
+      const file = [...Deno.readDirSync(staging)].find(({ name }) => name.endsWith(".deb"))?.name;
+      if (file === undefined) throw missing("apt-get download brings nothing");
+      await output("dpkg-deb", ["-x", `${staging}/${file}`, staging]);
+      await Deno.remove(`${staging}/${file}`);
+    },
+  );
+  const program = `${folder}/usr/sbin/qemu-ga`;
+  const files: Record<string, Uint8Array<ArrayBuffer>> = { "/bin/qemu-ga": await Deno.readFile(program) };
+  const libraries = await output("ldd", [program]);
+  if (libraries.includes("not found")) throw missing(`a library of it is not here: ${libraries}`);
+  for (const [, path = ""] of libraries.matchAll(/(\/\S+) \(0x/g)) {
+    files[path] = await Deno.readFile(await Deno.realPath(path));
+  }
+  return files;
+}
+
+async function output(program: string, args: string[], cwd?: string): Promise<string> {
+  const options: Deno.CommandOptions = { args, stdout: "piped", stderr: "piped", env: { LC_ALL: "C" } };
+  if (cwd !== undefined) options.cwd = cwd;
+  const { success, stdout, stderr } = await new Deno.Command(program, options).output();
+  if (!success) throw missing(`${program} ${args[0]}: ${new TextDecoder().decode(stderr).trim()}`);
+  return new TextDecoder().decode(stdout);
+}
+
+function missing(why: string): Fault {
+  return new Fault("missing", `Cannot get ${PACKAGE}: ${why}; run apt-get update as root`);
+}

@@ -1,0 +1,216 @@
+/**
+ * A VM's consoles over the daemon, on a real guest: what is awaited comes, what is sent arrives, late readers
+ * get what was said before, one writes at a time, and who is slow holds up nobody.
+ * @module
+ */
+import "../unit/ffi/loaded_shim.ts";
+import { assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { Fault } from "../../src/base/fault.ts";
+import { KIND } from "../../src/event/kind.ts";
+import { BODY } from "../../src/event/transfer_event.ts";
+import { type ConsoleControl, listConsoles } from "../../src/client/console_control.ts";
+import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { type MachineOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";
+
+/** Two more consoles than the guest's own: COM3 on a unix socket, a virtio console on a terminal. */
+class Sockets implements AsyncDisposable {
+  readonly folder = Deno.makeTempDirSync({ prefix: "vmsig-console-" });
+  readonly serial = `${this.folder}/com3,a.sock`;
+
+  get args(): string[] {
+    return [
+      "-chardev",
+      `socket,id=com3,path=${this.serial.replace(",", ",,")},server=on,wait=off`,
+      "-device",
+      "isa-serial,chardev=com3,index=2",
+      "-chardev",
+      "pty,id=hvc",
+      "-device",
+      "virtio-serial-pci",
+      "-device",
+      "virtconsole,chardev=hvc",
+    ];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}
+
+const guest = (sockets: Sockets) =>
+  startGuest({
+    programs: ["talker"],
+    modules: ["virtio_pci", "virtio_console"],
+    extraArgs: sockets.args,
+  });
+const config = (vm: Qemu, more = "") =>
+  `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "none"\nmemory = "none"\ndisplay = "none"\n${more}`;
+const firmware = (sockets: Sockets, options: MachineOptions = {}) =>
+  startFirmware({ ramMiB: 64, extraArgs: sockets.args, ...options });
+
+async function isUp(daemon: DaemonProcess): Promise<void> {
+  await using client = await daemon.connect("waits");
+  await until("the console is up", () => client.roster.list()[0]?.seams.includes("console") === true);
+}
+
+/** Numbers of the consoles that are reached, by their labels. */
+async function numbers(daemon: DaemonProcess): Promise<Record<string, number>> {
+  await using client = await daemon.connect("lists");
+  const entries = await listConsoles(client, "vm");
+  return Object.fromEntries(entries.map(({ label, number }) => [label, number]));
+}
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  const error = await assertRejects(() => promise, Fault);
+  return (error as Fault).code;
+}
+
+async function readLines(console: ConsoleControl, count: number): Promise<string[]> {
+  const decoder = new TextDecoder();
+  let text = "";
+  while (text.length < count * 64) text += decoder.decode(await console.read(), { stream: true });
+  return text.split("\n").slice(0, count);
+}
+
+Deno.test("consoles: listed, awaited, written, read late and by several, one writer at a time", async () => {
+  await using sockets = new Sockets();
+  await using vm = await guest(sockets);
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { com3 = -1, hvc = -1 } = await numbers(daemon);
+  assertGreater(com3, -1);
+  assertGreater(hvc, -1);
+  const listed = await vmsig(["console", "vm", "list", "--socket", daemon.socket]);
+  assertMatch(listed.text, /com3 +serial +closed/);
+  assertMatch(listed.text, /console +serial +QEMU is the client of a socket there/);
+  for (const [port, device] of [[com3, "/dev/ttyS2"], [hvc, "/dev/hvc0"]] as const) {
+    await using client = await daemon.connect("writer");
+    await using console = await client.console("vm", { port });
+    const talker = await vm.agent.start("talker", device, "login");
+    await talker.lineMatching(/^ready/);
+    await console.expect("login: ");
+    await console.send("alice\r");
+    const { groups, before } = await console.expect(/hello (\w+)\r\n/);
+    assertEquals([groups, before], [["alice"], "alice\r\n"]);
+    assertEquals(console.lostBytes, 0);
+    // One more writer is refused, a reader is not, and gets what was said before it came.
+    await using other = await daemon.connect("reader");
+    await using late = await other.console("vm", { port, backlog: true });
+    await late.expect("hello alice");
+    assertEquals(await codeOf(late.send("mallory\r")), "busy");
+    await console.expect("login: ");
+    await console.send("bob\r");
+    await Promise.all([console.expect("hello bob"), late.expect("hello bob")]);
+  }
+  // As a script.
+  const { code, text } = await vmsig([
+    "console",
+    "vm",
+    "--port",
+    `${com3}`,
+    "--send",
+    "\\n",
+    "--expect",
+    "login: ",
+    "--send",
+    "carol\\r",
+    "--expect",
+    "hello \\w+",
+    "--socket",
+    daemon.socket,
+  ]);
+  assertEquals(code, 0);
+  assertStringIncludes(text, "hello ");
+});
+
+Deno.test("consoles: without the lease, or under one that is over, nothing is written", async () => {
+  await using sockets = new Sockets();
+  await using vm = await guest(sockets);
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { com3 = -1 } = await numbers(daemon);
+  await using client = await daemon.connect("writer");
+  await using console = await client.console("vm", { port: com3 });
+  const talker = await vm.agent.start("talker", "/dev/ttyS2", "login");
+  await talker.lineMatching(/^ready/);
+  await console.expect("login: ");
+  const write = (text: string, token: number) =>
+    client.command(KIND.CMD_CONSOLE_WRITE, console.endpoint, "write", (event) => {
+      event.words[0] = com3;
+      event.setBody(BODY.RAW, new TextEncoder().encode(text));
+    }, { token });
+  assertEquals(await codeOf(write("none\r", 0)), "no-lease");
+  const first = await client.acquire("vm", "console");
+  await write("al", first.token);
+  await first.release();
+  await using second = await client.acquire("vm", "console");
+  assertEquals(await codeOf(write("late\r", first.token)), "stale-lease");
+  await write("ice\r", second.token);
+  assertEquals((await console.expect(/hello (.*)\r/)).groups, ["alice"]);
+});
+
+Deno.test("consoles: another client has it; it is said, and goes by itself when that one leaves", async () => {
+  await using sockets = new Sockets();
+  await using vm = await firmware(sockets);
+  const other = await Deno.connect({ transport: "unix", path: sockets.serial });
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { com3 = -1 } = await numbers(daemon);
+  await using client = await daemon.connect("reader");
+  const refused = await assertRejects(() => client.console("vm", { port: com3 }), Fault);
+  assertEquals((refused as Fault).code, "busy");
+  assertStringIncludes(refused.message, "another client has the console");
+  assertEquals(await codeOf(client.console("vm", { port: 30 })), "bad-argument");
+  other.close();
+  await until("it is free", async () => {
+    try {
+      await (await client.console("vm", { port: com3 }))[Symbol.asyncDispose]();
+      return true;
+    } catch (error) {
+      if (error instanceof Fault && error.code === "busy") return false;
+      throw error;
+    }
+  });
+  // Left alone for a while it is somebody else's again.
+  await until("QEMU has no client there", async () => {
+    return (await listConsoles(client, "vm"))[com3]?.open === false;
+  });
+  const again = await Deno.connect({ transport: "unix", path: sockets.serial });
+  again.close();
+});
+
+Deno.test("consoles: a VM that ends is told to who reads; the next one of its name is read again", async () => {
+  await using sockets = new Sockets();
+  await using vm = await firmware(sockets);
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { com3 = -1 } = await numbers(daemon);
+  await using client = await daemon.connect("reader");
+  await using console = await client.console("vm", { port: com3 });
+  const read = codeOf(console.read());
+  vm.kill("SIGKILL");
+  assertEquals(await read, "seam-down");
+});
+
+Deno.test("consoles: a flood reaches a reader whole when it asks for that, and is counted when it does not", async () => {
+  await using sockets = new Sockets();
+  await using vm = await guest(sockets);
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { hvc = -1 } = await numbers(daemon);
+  const lines = 60_000;
+  await using client = await daemon.connect("reads all");
+  await using console = await client.console("vm", { port: hvc, lossless: true });
+  const flood = await vm.agent.start("talker", "/dev/hvc0", "flood", `${lines}`);
+  await flood.lineMatching(/^ready/);
+  const got = await readLines(console, lines);
+  assertEquals([got.length, console.lostBytes], [lines, 0]);
+  got.forEach((line, i) => assertEquals(Number(line.slice(0, 10)), i));
+  // Who comes later gets the last megabyte, from where it begins.
+  await using late = await daemon.connect("reads late");
+  await using kept = await late.console("vm", { port: hvc, backlog: true });
+  const first = await kept.read();
+  assertGreater(kept.lostBytes, 0);
+  assertEquals(kept.lostBytes + (1 << 20), lines * 64);
+  assertGreater(first.length, 0);
+});

@@ -1,0 +1,101 @@
+/**
+ * The parts of a console that need no VM: what is kept, who waits, what is written.
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { Backlog } from "../../../../src/adapters/console/backlog.ts";
+import { ConsoleReads, PATIENCE_NS } from "../../../../src/adapters/console/console_reads.ts";
+import { ConsoleWrites, MAX_WAITING_BYTES } from "../../../../src/adapters/console/console_writes.ts";
+import { NEVER } from "../../../../src/base/clock.ts";
+import { CODE } from "../../../../src/base/codes.ts";
+import { withSeed } from "../../../fixtures/seeded_random.ts";
+
+Deno.test("backlog: the newest bytes by their places, against a model that keeps all", () => {
+  withSeed((random) => {
+    for (let round = 0; round < 20; round++) {
+      const most = 1 << (5 + random.below(12));
+      const backlog = new Backlog(most);
+      const all: number[] = [];
+      for (let i = 0; i < 60; i++) {
+        const piece = Uint8Array.from({ length: random.below(most * 2) }, () => random.below(256));
+        backlog.append(piece);
+        for (const byte of piece) all.push(byte);
+        assertEquals([backlog.end, backlog.end - backlog.start <= most], [all.length, true]);
+        const place = backlog.start + random.below(backlog.end - backlog.start + 1);
+        const wanted = random.below(most);
+        assertEquals([...backlog.read(place, wanted)], all.slice(place, place + wanted));
+      }
+      assertEquals(backlog.end - backlog.start, Math.min(all.length, most));
+      assertEquals(backlog.roomAfter(backlog.end), most);
+      assertEquals(backlog.roomAfter(0), most - (backlog.end - backlog.start));
+    }
+  });
+});
+
+const read = (ticket: number, offset: number, more: object = {}) => ({
+  control: 1,
+  ticket,
+  offset,
+  maxBytes: 64,
+  deadlineNs: 1000,
+  isLossless: false,
+  ...more,
+});
+
+Deno.test("reads: answered when their byte is there, when they are due, or with their control", () => {
+  const reads = new ConsoleReads();
+  reads.add(read(1, 0));
+  reads.add(read(2, 10, { control: 2, deadlineNs: 500 }));
+  reads.add(read(3, 10, { control: 3 }));
+  const tickets = (taken: readonly { ticket: number }[]) => taken.map(({ ticket }) => ticket);
+  assertEquals(tickets(reads.takeReady(10)), [1]);
+  assertEquals(reads.deadlineNs, 500);
+  assertEquals(tickets(reads.takeDue(500)), [2]);
+  assertEquals(tickets(reads.takeOf(3)), [3]);
+  assertEquals([reads.count, reads.deadlineNs], [0, NEVER]);
+});
+
+Deno.test("reads: the guest waits for the slowest that must lose nothing, and not for ever", () => {
+  const reads = new ConsoleReads();
+  assertEquals(reads.lowestKept, NEVER);
+  reads.note(1, 100, 0);
+  reads.note(2, 40, 5);
+  assertEquals(reads.lowestKept, 40);
+  reads.takeDue(PATIENCE_NS + 5);
+  assertEquals(reads.lowestKept, NEVER);
+});
+
+Deno.test("writes: in order, each answered once, and nothing under a lease that is over", () => {
+  let room = 0;
+  let live = 1;
+  let written = "";
+  const answers: [number, number, number][] = [];
+  const decoder = new TextDecoder();
+  const writes = new ConsoleWrites({
+    isLive: (token) => token === live,
+    write: (bytes, offset) => {
+      const taken = Math.min(room, bytes.length - offset);
+      room -= taken;
+      written += decoder.decode(bytes.subarray(offset, offset + taken));
+      return taken;
+    },
+    answer: (ticket, code, detail) => answers.push([ticket, code, detail]),
+  });
+  const add = (ticket: number, token: number, text: string) =>
+    writes.add({ ticket, token, bytes: new TextEncoder().encode(text) });
+  add(1, 1, "hello ");
+  add(2, 1, "world");
+  writes.pump();
+  assertEquals([written, answers], ["", []]);
+  room = 8;
+  writes.pump();
+  assertEquals([written, answers], ["hello wo", [[1, CODE.ok, 6]]]);
+  // Another owner: the rest of the half-written one never lands, and its own does.
+  live = 2;
+  add(3, 2, "!");
+  room = 100;
+  writes.pump();
+  assertEquals(written, "hello wo!");
+  assertEquals(answers.slice(1), [[2, CODE["stale-lease"], 2], [3, CODE.ok, 1]]);
+  assertEquals(writes.add({ ticket: 4, token: 2, bytes: new Uint8Array(MAX_WAITING_BYTES + 1) }), false);
+});
