@@ -1,7 +1,7 @@
 /**
  * Kernels of other Debian suites from outside, against their own /proc: 5.10 of bullseye, which does not tell
- * where kallsyms is, and those that are newer than the machine's own. Suites move and may not be to be had: no
- * part of the gate. `deno task nightly:kernels`
+ * where kallsyms is, and those that are newer than the machine's own. Suites move and may not be to be had:
+ * no part of the gate. `deno task nightly:kernels`
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

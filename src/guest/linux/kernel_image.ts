@@ -6,7 +6,7 @@
 import { MAX_KERNEL_IMAGE_BYTES } from "../../base/limits.ts";
 import type { AddressSpace } from "../address_space.ts";
 import { searchMemory } from "../memory_search.ts";
-import { isKernelPointer } from "./kernel_view.ts";
+import { isKernelPointer } from "./kernel_pointer.ts";
 
 const PAGE_BYTES = 4096;
 const BTF_MAGIC = 0x0001_eb9f;
