@@ -17,7 +17,8 @@ const PAGE_BYTES = 4096;
 const HEADER_BYTES = 64;
 const PROGRAM_HEADER_BYTES = 56;
 const ET_CORE = 4;
-const EM_X86_64 = 62;
+/** QEMU writes EM_386 while the first vCPU is in 32-bit mode (its firmware), into a 64-bit core. */
+const MACHINES = { EM_386: 3, EM_X86_64: 62 };
 const PT_LOAD = 1;
 /** More program headers than 16 bits tell: the first section header's sh_info counts them. */
 const PN_XNUM = 0xffff;
@@ -52,7 +53,7 @@ function readSegments(fd: number, name: string): FileSegment[] {
   const have = preadInto(fd, header, 0, HEADER_BYTES, 0);
   const view = new DataView(header.buffer);
   const isCore = have === HEADER_BYTES && isElf(header) && header[4] === 2 && header[5] === 1 &&
-    view.getUint16(16, true) === ET_CORE && view.getUint16(18, true) === EM_X86_64;
+    view.getUint16(16, true) === ET_CORE && Object.values(MACHINES).includes(view.getUint16(18, true));
   if (!isCore) {
     throw new Fault("bad-argument", `Cannot open ${name}: it is not an ELF core of an x86-64 machine`);
   }

@@ -14,12 +14,12 @@ import { FlattenedBytes } from "../../src/ram/dumps/flattened.ts";
 import { openTarget } from "../../src/ram/open_target.ts";
 import { avmlImage, type DumpedRange, kdump, limeImage } from "../fixtures/dump_writers.ts";
 import { hostProcesses } from "./mem_guest.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 const LINUX: readonly GuestFinder[] = [(memory) => findLinux(memory)];
 const MIB = 2 ** 20;
-const RAM_MIB = 256;
+const RAM_MIB = 160;
 
 function osOf(target: ReturnType<typeof openTarget>) {
   assert(target.guest.found, target.guest.found ? "" : target.guest.detail);
@@ -123,6 +123,21 @@ Deno.test("the dumps of one guest that stands still show the same, in every form
     assertStringIncludes(fault.message, "migrate-incoming");
     assertStringIncludes(fault.message, "virsh dump --memory-only");
   });
+});
+
+Deno.test("a VM that is dumped in its firmware is RAM without a kernel, in each form of QEMU's", async () => {
+  await using vm = await startFirmware({ ramMiB: 128, memory: "memfd" });
+  await using qmp = await TestQmp.connect(vm.qmpPath);
+  await qmp.execute("stop");
+  for (const format of [undefined, "kdump-zlib"]) {
+    const path = await dump(vm, qmp, format);
+    using target = openTarget(`file:${path}`, LINUX);
+    assert(!target.guest.found);
+    assertEquals([target.guest.reason, target.lowBytes], ["no-kernel", 128 * MIB]);
+    // The first instruction of every x86: a far jump at the top of 4 GiB.
+    const jump = new Uint8Array(1);
+    assertEquals([target.memory.read(0xffff_fff0, jump), jump[0]], [1, 0xea]);
+  }
 });
 
 function noteOf(target: ReturnType<typeof openTarget>): string {

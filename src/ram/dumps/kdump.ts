@@ -23,6 +23,8 @@ const ENTRY_BYTES = 24;
 const CHUNK = 1024;
 /** A page of zeros packs into less than that: only such a page is looked at. */
 const ZEROS_PACKED_BYTES = 64;
+/** Pages that are unpacked at the opening to find the one of zeros, which packs so well. */
+const ZEROS_TRIES = 64;
 const PACKED = CODECS.reduce((flags, { flag }) => flags | flag, 0);
 
 /** A kdump-compressed dump as a RAM source. */
@@ -33,6 +35,8 @@ export class KdumpRam implements RamPort {
   readonly #bytes: DumpBytes;
   readonly #header: KdumpHeader;
   readonly #dumped: FrameBitmap;
+  /** Pages that were dumped and are not the page of zeros: what a search has to look through. */
+  readonly #filled: FrameBitmap;
   readonly #packed = new Uint8Array(PAGE_BYTES);
   readonly #entries = new Uint8Array(CHUNK * ENTRY_BYTES);
   readonly #entryView = new DataView(this.#entries.buffer);
@@ -61,7 +65,7 @@ export class KdumpRam implements RamPort {
         new FrameBitmap(readWhole(bytes, name, at, bitmapBytes, "its bitmaps"), header.frames);
       this.#dumped = bitmap(header.dumpedBitmapAt);
       this.segments = segmentsOf(bitmap(header.ramBitmapAt), this.#dumped, name);
-      this.#checkPages(name);
+      this.#filled = new FrameBitmap(this.#checkPages(name), header.frames);
     } catch (error) {
       bytes[Symbol.dispose]();
       throw error;
@@ -116,7 +120,7 @@ export class KdumpRam implements RamPort {
 
   #next(gpa: number, end: number, wanted: boolean): number {
     const first = Math.floor(gpa / PAGE_BYTES);
-    const next = this.#dumped.next(first, Math.ceil(end / PAGE_BYTES), wanted);
+    const next = this.#filled.next(first, Math.ceil(end / PAGE_BYTES), wanted);
     return Math.min(end, Math.max(gpa, next * PAGE_BYTES));
   }
 
@@ -132,10 +136,18 @@ export class KdumpRam implements RamPort {
     return (index - first) * ENTRY_BYTES;
   }
 
-  /** Looks at all entries: what is missing at the end of a file shows nowhere else. */
-  #checkPages(name: string): void {
-    const { count } = this.#dumped;
-    for (let i = 0; i < count; i++) {
+  /**
+   * Looks at all entries: what is missing at the end of a file shows nowhere else.
+   *
+   * @returns the bitmap of the pages that do not share the page of zeros
+   */
+  #checkPages(name: string): Uint8Array<ArrayBuffer> {
+    const { count, frames } = this.#dumped;
+    const filled = new Uint8Array(Math.ceil(frames / 8));
+    const page = new Uint8Array(PAGE_BYTES);
+    let tries = ZEROS_TRIES;
+    for (let i = 0, frame = -1; i < count; i++) {
+      frame = this.#dumped.next(frame + 1, frames, true);
       const entry = this.#entryAt(i);
       if (entry < 0) throw cutShort(name, "its table of pages");
       const size = this.#entryView.getUint32(entry + 8, true);
@@ -155,7 +167,11 @@ export class KdumpRam implements RamPort {
           }, which cannot be unpacked here; repack it with makedumpfile -c INPUT OUTPUT`,
         );
       }
+      if (size < ZEROS_PACKED_BYTES && this.#zerosAt < 0 && tries-- > 0) this.fetch(frame * PAGE_BYTES, page);
+      if (readU64(this.#entryView, entry) === this.#zerosAt) continue;
+      filled[frame >>> 3] = (filled[frame >>> 3] as number) | 1 << (frame & 7);
     }
+    return filled;
   }
 }
 
