@@ -33,6 +33,7 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
   ["src/core", 3],
   ["src/display", 3],
   ["src/adapters", 4],
+  ["src/hosts", 4],
   ["src/controls", 4],
   ["src/roster", 5],
   ["src/daemon", 6],

@@ -8,6 +8,7 @@
  * @module
  */
 import type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
+import { type LibvirtConfig, MAX_UID, readLibvirt, readUsers } from "./libvirt_config.ts";
 import type { WriteExtent } from "../access/write_extent.ts";
 import type { EndpointBasics } from "../adapters/seam.ts";
 import { readSeams, type SeamConfig } from "../adapters/seams.ts";
@@ -33,7 +34,6 @@ export type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
 export type { WriteExtent } from "../access/write_extent.ts";
 
 const MAX_U32 = 0xffff_ffff;
-const MAX_UID = MAX_U32 - 1;
 const MAX_SOCKET_PATH = 107;
 /** Keys and items of a trigger file: it has six keys, and it is read on the loop's thread. */
 const MAX_TRIGGER_VALUES = 64;
@@ -96,6 +96,8 @@ export interface Config {
     /** Whose: names or numbers of users; undefined = root and the daemon's own. */
     readonly users: readonly string[] | undefined;
   };
+  /** `[libvirt]`; undefined when it is not used. */
+  readonly libvirt: LibvirtConfig | undefined;
   /** `[[endpoint]]`. */
   readonly endpoints: readonly EndpointConfig[];
   /** `[[channel]]`. */
@@ -120,6 +122,7 @@ export function parseConfig(text: string, file: string): Config {
   const config: Config = {
     daemon: readDaemon(root.table("daemon")),
     discovery: readDiscovery(root.table("discovery")),
+    libvirt: root.has("libvirt") ? readLibvirt(root.table("libvirt")) : undefined,
     endpoints: readEndpoints(root.tables("endpoint")),
     channels: readChannels(root.tables("channel")),
     admission: root.tables("admission").map(readAdmission),
@@ -173,13 +176,8 @@ function readDiscovery(table: TableReader): Config["discovery"] {
   const discovery = {
     triggerDir: table.path("trigger_dir"),
     probe: table.boolean("probe", true),
-    users: table.texts("users"),
+    users: table.has("users") ? readUsers(table) : undefined,
   };
-  for (const user of discovery.users ?? []) {
-    if (/^[0-9]+$/.test(user) ? Number(user) > MAX_UID : !/^[^\s:/,\0]{1,256}$/.test(user)) {
-      throw table.fault("users", `has ${JSON.stringify(user)}, which is neither a user's name nor a number`);
-    }
-  }
   table.finish();
   return discovery;
 }

@@ -1,15 +1,17 @@
 /**
  * Where the daemon's endpoints come from: the config's `[[endpoint]]` tables, files in the trigger directory,
- * and QEMUs that the host probe found. Each of them asks for endpoints under a name of its own, and the
- * roster is kept in step with what is asked for (roster/desired.ts). Whatever comes many at a time is
- * attached and detached one per turn.
+ * QEMUs that the host probe found, and domains that libvirt runs. Each of them asks for endpoints under a
+ * name of its own, and the roster is kept in step with what is asked for (roster/desired.ts). Whatever comes
+ * many at a time is attached and detached one per turn.
  * @module
  */
 import { seamsOfFound } from "../adapters/seams.ts";
 import { assert } from "../base/assert.ts";
 import type { Log } from "../base/log.ts";
 import type { LoopPort } from "../core/adapter_port.ts";
+import type { HostedVm } from "../hosts/libvirt/libvirt_host.ts";
 import { Desired, TRUST } from "../roster/desired.ts";
+import { endpointName } from "../roster/endpoint_name.ts";
 import type { EndpointRequest, Roster } from "../roster/roster.ts";
 import { TriggerDirectory } from "../roster/trigger_directory.ts";
 import { type EndpointConfig, parseEndpointTable } from "./config.ts";
@@ -18,7 +20,7 @@ import type { FoundVm } from "./host_watch.ts";
 import { TurnQueue } from "./turn_queue.ts";
 
 /** Which source of endpoints an asker belongs to: the first part of its name. */
-const ASKER = { CONFIG: "config:", FILE: "file:", PROBE: "probe:" } as const;
+const ASKER = { CONFIG: "config:", FILE: "file:", PROBE: "probe:", LIBVIRT: "libvirt:" } as const;
 
 /** What discovery works with. */
 export interface EndpointDiscoveryOptions {
@@ -42,12 +44,16 @@ export class EndpointDiscovery implements Disposable {
   readonly #triggers: TriggerDirectory;
   readonly #reloading: TurnQueue;
   readonly #probing: TurnQueue;
+  readonly #hosting: TurnQueue;
+  readonly #ownUid: number;
   #state: "running" | "stopped" = "running";
 
   /** Watches the trigger directory; attaches nothing before the loop's next turn. */
   constructor({ loop, log, roster, request, triggerDir, ownUid }: EndpointDiscoveryOptions) {
     this.#reloading = new TurnQueue(loop);
     this.#probing = new TurnQueue(loop);
+    this.#hosting = new TurnQueue(loop);
+    this.#ownUid = ownUid;
     const desired = new Desired(roster, request, log);
     this.#desired = desired;
     this.#triggers = new TriggerDirectory({
@@ -99,6 +105,21 @@ export class EndpointDiscovery implements Disposable {
     this.#probing.replace(tasks);
   }
 
+  /**
+   * Attaches libvirt's domains that run, unless somebody named them already, and detaches those that have
+   * ended.
+   */
+  hosted(vms: readonly HostedVm[]): void {
+    if (this.#state === "stopped") return;
+    const running = new Map(vms.map((vm) => [`${ASKER.LIBVIRT}${vm.name}`, vm]));
+    const tasks: (() => void)[] = [];
+    for (const asker of this.#askersOf(ASKER.LIBVIRT)) {
+      if (!running.has(asker)) tasks.push(() => this.#desired.drop(asker));
+    }
+    for (const [asker, vm] of running) tasks.push(() => this.#wantHosted(asker, vm));
+    this.#hosting.replace(tasks);
+  }
+
   /** Looks at the whole trigger directory anew: its folder was removed and made again. */
   lookAgain(): void {
     if (this.#state === "running") this.#triggers.lookAgain();
@@ -109,6 +130,7 @@ export class EndpointDiscovery implements Disposable {
     if (this.#state === "stopped") return;
     this.#state = "stopped";
     this.#probing.clear();
+    this.#hosting.clear();
     this.#reloading.clear();
     this.#triggers.close();
   }
@@ -147,6 +169,21 @@ export class EndpointDiscovery implements Disposable {
       expected: { pid: vm.pid, started: vm.started },
     };
     this.#desired.want(askerOf(vm), endpoint, vm.trusted ? TRUST.OWN : TRUST.FOUND);
+  }
+
+  #wantHosted(asker: string, { name, qmp, pid, uid }: HostedVm): void {
+    // Whoever is named, or has a monitor of its own that is attached, has a better way than libvirt's.
+    const trusted = uid === 0 || uid === this.#ownUid;
+    const endpoint: PlannedEndpoint = {
+      name: endpointName(name, pid, uid, trusted),
+      vmid: 0,
+      qmp,
+      ...seamsOfFound({ hasMemory: true }),
+    };
+    const isThis = (other: PlannedEndpoint) => other.qmp === qmp || other.name === endpoint.name;
+    const own = this.#desired.wantedBy(asker);
+    if (own === undefined && this.#desired.some(isThis)) return;
+    this.#desired.want(asker, endpoint, TRUST.FOUND);
   }
 
   #askersOf(source: (typeof ASKER)[keyof typeof ASKER]): string[] {

@@ -6,7 +6,9 @@
 import type { Log } from "../base/log.ts";
 import type { ScanPort } from "../adapters/memctx/scan_port.ts";
 import { QmpLink } from "../qemu/monitor/qmp_link.ts";
+import type { QmpTransport } from "../qemu/monitor/qmp_transport.ts";
 import { transportTo } from "../qemu/monitor/transport_to.ts";
+import { LIBVIRT_PREFIX, type LibvirtHost, NO_LIBVIRT } from "../hosts/libvirt/libvirt_host.ts";
 import { makeAdapters, makeStubAdapters } from "../adapters/makers.ts";
 import { StubMachine } from "../adapters/stub/stub_machine.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
@@ -28,15 +30,25 @@ export class EndpointMaker {
   readonly #log: Log;
   readonly #scanner: ScanPort;
   readonly #onFrameWanted: () => void;
+  readonly #libvirt: LibvirtHost | null;
   #config: Config;
 
   /**
    * Makes one for a plan.
    *
+   * @param libvirt the way to libvirt's domains; null when it is not used
    * @param scanner looks through guests' RAM off the loop
    * @param onFrameWanted called when somebody wants pictures
    */
-  constructor(plan: LoopPlan, loop: LoopPort, log: Log, scanner: ScanPort, onFrameWanted: () => void) {
+  constructor(
+    plan: LoopPlan,
+    loop: LoopPort,
+    log: Log,
+    scanner: ScanPort,
+    onFrameWanted: () => void,
+    libvirt: LibvirtHost | null,
+  ) {
+    this.#libvirt = libvirt;
     this.#onFrameWanted = onFrameWanted;
     this.#plan = plan;
     this.#loop = loop;
@@ -81,9 +93,14 @@ export class EndpointMaker {
     });
   }
 
+  #transportTo(place: string): QmpTransport {
+    if (!place.startsWith(LIBVIRT_PREFIX)) return transportTo(place);
+    return this.#libvirt?.transport(place) ?? NO_LIBVIRT;
+  }
+
   #linkOf(plan: PlannedEndpoint, place: string): QmpLink {
     return new QmpLink({
-      path: transportTo(place),
+      path: this.#transportTo(place),
       loop: this.#loop,
       log: this.#log.for(`qmp[${plan.name}]`),
       ...plan.expected === undefined ? {} : { expected: plan.expected },

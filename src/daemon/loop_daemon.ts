@@ -16,6 +16,7 @@ import { compose, type Composition, disposeBus } from "./composition.ts";
 import { applyPolicies, ConfigReload } from "./config_reload.ts";
 import { ControlSocketFile } from "./control_socket_file.ts";
 import { ControlSocketWatch } from "./control_socket_watch.ts";
+import { LibvirtHost } from "../hosts/libvirt/libvirt_host.ts";
 import { EndpointDiscovery } from "./endpoint_discovery.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
 import { submitForeign } from "./foreign_event.ts";
@@ -41,6 +42,7 @@ export class LoopDaemon {
   readonly #scanner: ScanClient;
   readonly #maker: EndpointMaker;
   readonly #discovery: EndpointDiscovery;
+  readonly #libvirt: LibvirtHost | null;
   readonly #channels: ChannelServers;
   readonly #reload: ConfigReload;
   readonly #shutdown: Shutdown;
@@ -88,12 +90,29 @@ export class LoopDaemon {
       openRam: (call) => report({ type: "open-ram", call }),
       closeRam: (fds) => report({ type: "close-ram", fds }),
     }, log.for("scan"));
+    const { libvirt } = config;
+    this.#libvirt = libvirt === undefined ? null : new LibvirtHost(
+      {
+        uri: libvirt.uri,
+        socket: libvirt.socket,
+        isTrusted: (uid) =>
+          uid === 0 || uid === Deno.uid() || libvirt.users.some((user) => {
+            return uid === (/^[0-9]+$/.test(user) ? Number(user) : admission.users.uidOf(user));
+          }),
+      },
+      loop,
+      log.for("libvirt"),
+      (vms) => {
+        if (libvirt.discover) this.#discovery.hosted(vms);
+      },
+    );
     const maker = new EndpointMaker(
       plan,
       loop,
       log,
       this.#scanner,
       () => report({ type: "frames-wanted" }),
+      this.#libvirt,
     );
     this.#maker = maker;
     this.#discovery = new EndpointDiscovery({
@@ -137,6 +156,7 @@ export class LoopDaemon {
       if (!outcome.ok) this.#log.error(`cannot attach ${request.name}: ${outcome.reason}`);
     }
     this.#discovery.attachConfigured(config.endpoints);
+    this.#libvirt?.start();
     this.#channels.serve(config.channels);
     this.#report({ type: "ready" });
     this.#bus.loop.run();
@@ -198,6 +218,7 @@ export class LoopDaemon {
     this.#inbox[Symbol.dispose]();
     this.#socketWatch[Symbol.dispose]();
     this.#bus.listening.close();
+    this.#libvirt?.stop();
     this.#discovery[Symbol.dispose]();
     disposeBus(this.#bus);
     this.#logWriter[Symbol.dispose]();

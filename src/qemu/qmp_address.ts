@@ -1,12 +1,14 @@
 /**
- * Where a monitor is, as a person writes it: `/run/web.qmp`, or `tcp:HOST:PORT`. A host is an IP address or
- * `localhost`: whoever connects is a loop, which cannot wait for a name server.
+ * Where a monitor is, as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, or `libvirt:NAME`. A host is an
+ * IP address or `localhost`: whoever connects is a loop, which cannot wait for a name server.
  * @module
  */
 
 /** A place. */
 export type QmpAddress =
   | { readonly kind: "unix"; readonly path: string }
+  /** The monitor of a libvirt domain, by libvirt. */
+  | { readonly kind: "libvirt"; readonly domain: string }
   | {
     readonly kind: "tcp";
     /** IP addresses to try, one after another. */
@@ -29,8 +31,14 @@ export function readQmpAddress(
   text: string,
 ): QmpAddress | { readonly kind: "invalid"; readonly why: string } {
   if (text.startsWith("tcp:")) return readTcp(text);
+  if (text.startsWith("libvirt:")) {
+    const domain = text.slice("libvirt:".length);
+    return /^[^/\0\n]{1,255}$/.test(domain)
+      ? { kind: "libvirt", domain }
+      : invalid("names no libvirt domain; it must be libvirt:NAME, as virsh list tells it");
+  }
   if (!text.startsWith("/")) {
-    return invalid(`is ${text}, and must be an absolute path or tcp:HOST:PORT`);
+    return invalid(`is ${text}, and must be an absolute path, tcp:HOST:PORT or libvirt:NAME`);
   }
   if (text.includes("\0")) return invalid("has a NUL character inside");
   if (new TextEncoder().encode(text).length > MAX_PATH_BYTES) {

@@ -12,13 +12,16 @@ import { judgeCommand } from "../../src/core/command_rule.ts";
 import { ControlSlot } from "../../src/core/control_slot.ts";
 import { subscriptionOf } from "../../src/access/subscription.ts";
 import type { ControlId, EndpointId } from "../../src/base/ids.ts";
+import type { LeaseClass } from "../../src/event/body_number.ts";
 import { EventPool } from "../../src/event/transfer_event.ts";
 import { withSeed } from "../fixtures/seeded_random.ts";
 
 // Capabilities as PROTOCOL.md gives them.
 const OBSERVE = 0x1, INPUT = 0x2, LIFECYCLE = 0x8, POWER = 0x20, VM = 0x40, MEMCTX = 0x80, MEMWRITE = 0x100;
 const ROSTER = 0x200, AUDIT = 0x400, PUBLISH = 0x800, FRAME = 0x1000;
-const CAPS = [OBSERVE, INPUT, LIFECYCLE, POWER, VM, MEMCTX, MEMWRITE, ROSTER, AUDIT, PUBLISH, FRAME];
+const CONSOLE = 0x2000, CONSOLE_WRITE = 0x4000, AGENT = 0x8000, AGENT_RUN = 0x1_0000;
+const CAPS = [OBSERVE, INPUT, LIFECYCLE, POWER, VM, MEMCTX, MEMWRITE, ROSTER, AUDIT, PUBLISH, FRAME]
+  .concat([CONSOLE, CONSOLE_WRITE, AGENT, AGENT_RUN]);
 
 interface Need {
   /** Any one of these; undefined: no such operation. */
@@ -29,7 +32,7 @@ interface Need {
 
 /** The page's rules, one command at a time. */
 function needOf(kind: number, word: number): Need {
-  const ofClass = [INPUT, POWER, MEMWRITE][word];
+  const ofClass = [INPUT, POWER, MEMWRITE, CONSOLE_WRITE, AGENT_RUN][word];
   switch (kind) {
     case 64: // CMD_INPUT
       return { caps: INPUT, cls: 0 };
@@ -52,6 +55,13 @@ function needOf(kind: number, word: number): Need {
       return { caps: FRAME, cls: -1 };
     case 116: // CMD_DISPLAY
       return { caps: PUBLISH, cls: -1 };
+    case 126: // CMD_CONSOLE
+      return { caps: CONSOLE, cls: -1 };
+    case 127: // CMD_CONSOLE_WRITE
+      return { caps: CONSOLE_WRITE, cls: 3 };
+    case 129: // CMD_AGENT: what asks | what changes the guest
+      if (word < 16) return { caps: word < 11 ? AGENT : undefined, cls: -1 };
+      return word < 23 ? { caps: AGENT_RUN, cls: 4 } : { caps: undefined, cls: -1 };
     default:
       return { caps: undefined, cls: -1 };
   }
@@ -90,9 +100,9 @@ function actual(s: Situation, endpoint: number): [code: number, token: number, m
     caps: s.caps,
     endpoints: s.inMask ? maskOf([endpoint]) : maskOf([endpoint ^ 1]),
   };
-  const cls = Math.max(0, needOf(s.kind, s.word).cls) as 0 | 1 | 2;
+  const cls = Math.max(0, needOf(s.kind, s.word).cls) as LeaseClass;
   // Other slots are somebody's, too: they must not matter.
-  for (const c of [0, 1, 2] as const) {
+  for (const c of [0, 1, 2, 3, 4] as const) {
     leases.acquire(
       (endpoint ^ 3) as EndpointId,
       c,
@@ -105,7 +115,8 @@ function actual(s: Situation, endpoint: number): [code: number, token: number, m
     leases.acquire(endpoint as EndpointId, cls, { party: { id, grant }, corr: 0, ttlMs: 0 }, 0);
     if (s.lease === "handover") leases.release(endpoint as EndpointId, cls, ME);
   }
-  const mine = 4;
+  // One of each class went to the other endpoint before.
+  const mine = 6;
   const command = pool.acquire();
   command.kind = s.kind as Kind;
   command.words[0] = s.word;
@@ -126,12 +137,12 @@ function check(s: Situation, endpoint: number): void {
 
 const LEASES = ["free", "own", "other", "handover"] as const;
 const TOKENS = ["none", "right", "wrong"] as const;
-const DOWN = [64, 65, 70, 73, 74, 75, 76, 79, 114, 116];
+const DOWN = [64, 65, 70, 73, 74, 75, 76, 79, 114, 116, 126, 127, 129];
 
 Deno.test("admission: every command with every single capability, mask, lease and token", () => {
   for (const kind of [...DOWN, 0, 1, 66, 99]) {
-    for (const word of [0, 1, 2, 3, 4, 5, 6, 0xffffffff]) {
-      for (const caps of [0, ...CAPS, 0x1feb, 0x4, 0x10]) {
+    for (const word of [0, 1, 2, 3, 4, 5, 6, 10, 11, 16, 22, 23, 0xffffffff]) {
+      for (const caps of [0, ...CAPS, 0x1_ffeb, 0x4, 0x10]) {
         for (const lease of LEASES) {
           for (const token of TOKENS) {
             for (const [inMask, attached] of [[true, true], [true, false], [false, true]] as const) {
@@ -151,7 +162,7 @@ Deno.test("admission: 20,000 random situations on all endpoints", () => {
     for (let n = 0; n < 20_000; n++) {
       check({
         kind: random.oneIn(20) ? random.below(300) : pick(DOWN),
-        word: random.oneIn(10) ? random.u32() : random.below(7),
+        word: random.oneIn(10) ? random.u32() : random.below(24),
         caps: random.oneIn(2) ? random.u32() : pick(CAPS),
         inMask: !random.oneIn(4),
         attached: !random.oneIn(6),

@@ -8,7 +8,7 @@ import { BODY, EventPool } from "../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 
 const FRAMES = 100_000;
-const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96, 112, 114, 116]);
+const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96, 112, 114, 116, 126, 127, 129]);
 const UP = new Set([
   1,
   2,
@@ -35,6 +35,9 @@ const UP = new Set([
   115,
   117,
   118,
+  124,
+  125,
+  128,
 ]);
 const KINDS = [...DOWN, ...UP];
 

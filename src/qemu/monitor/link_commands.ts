@@ -67,6 +67,13 @@ export class LinkCommands {
       handler({ outcome: "unsent" }, tag);
       return NEVER;
     }
+    if (fds.length > 0 && !this.#transport.passesDescriptors) {
+      // Which monitor a VM has is no defect of who asks: it is told as QEMU's own refusals are.
+      const errorText = `${this.#transport.name} passes no descriptors, only a unix socket does; ` +
+        "give the VM one (-qmp unix:PATH,server=on,wait=off)";
+      handler({ outcome: "error", errorClass: "GenericError", errorText }, tag);
+      return NEVER;
+    }
     const descriptors = fds.length === 0 ? null : SentDescriptors.copyFor(this.#transport, fds);
     this.#gauge.noteCommand(command);
     const deadlineNs = this.#clock.nowNs() + timeoutNs;

@@ -172,12 +172,12 @@ export class QmpLink implements DeadlineHandler {
 
   /**
    * Sends a command, behind all that were sent before it. The handler is told its reply exactly once, maybe
-   * before this returns (`unsent` when the link is down).
+   * before this returns (`unsent` when the link is down; an error for descriptors when the way to this
+   * monitor passes none).
    *
    * @param args plain JSON
-   * @throws {Fault} `not-supported` for descriptors when the way to this monitor passes none, `bad-argument`
-   *   for more of them than QEMU takes; {@linkcode OsError} EMFILE when there is no descriptor left for a
-   *   copy: nothing is sent, and the handler is not told
+   * @throws {Fault} `bad-argument` for more descriptors than QEMU takes; {@linkcode OsError} EMFILE when
+   *   there is none left for a copy: nothing is sent, and the handler is not told
    */
   execute(
     command: string,

@@ -6,6 +6,7 @@
  */
 import { openAll, OwnedFd } from "../../../ffi/owned_fd.ts";
 import { Fault } from "../../base/fault.ts";
+import { assert } from "../../base/assert.ts";
 import { MAX_QMP_FDS } from "../../base/limits.ts";
 import type { QmpDescriptors } from "../protocol/qmp_client.ts";
 import type { QmpTransport } from "./qmp_transport.ts";
@@ -24,16 +25,10 @@ export class SentDescriptors implements QmpDescriptors {
    * Copies descriptors that are to go over a transport.
    *
    * @param fds borrowed for the call
-   * @throws {Fault} `not-supported` when it passes none, `bad-argument` for more than QEMU takes at once;
-   *   {@linkcode OsError} EBADF, EMFILE
+   * @throws {Fault} `bad-argument` for more than QEMU takes at once; {@linkcode OsError} EBADF, EMFILE
    */
   static copyFor(transport: QmpTransport, fds: readonly number[]): SentDescriptors {
-    if (!transport.passesDescriptors) {
-      throw new Fault(
-        "not-supported",
-        `Cannot send descriptors to the monitor ${transport.name}: only a unix socket passes them; give the VM one (-qmp unix:PATH,server=on,wait=off)`,
-      );
-    }
+    assert(transport.passesDescriptors, "descriptors go over a transport that passes them");
     if (fds.length > MAX_QMP_FDS) {
       throw new Fault(
         "bad-argument",

@@ -21,6 +21,7 @@ Deno.test("an empty config is the defaults", () => {
       queueEvents: 1024,
     },
     discovery: { triggerDir: undefined, probe: true, users: undefined },
+    libvirt: undefined,
     endpoints: [],
     channels: [],
     admission: [],
@@ -197,7 +198,7 @@ Deno.test("a defect is told with file, line and key", () => {
     ],
     [
       "[[endpoint]]\nname = 'a'\nqmp = 'web.qmp'",
-      "vmsigd.toml:3: endpoint[0].qmp: is web.qmp, and must be an absolute path or tcp:HOST:PORT",
+      "vmsigd.toml:3: endpoint[0].qmp: is web.qmp, and must be an absolute path, tcp:HOST:PORT or libvirt:NAME",
     ],
     [
       "[[endpoint]]\nname = 'a'\nqmp = 'tcp:vm.example:4444'",

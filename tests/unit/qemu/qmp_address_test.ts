@@ -15,7 +15,7 @@ Deno.test("a monitor's place: a path, an address and a port, localhost; nothing 
     const place = readQmpAddress(text);
     return place.kind === "invalid" ? place.why : place.kind;
   };
-  assertMatch(why("run/a"), /must be an absolute path or tcp:HOST:PORT/);
+  assertMatch(why("run/a"), /must be an absolute path, tcp:HOST:PORT or libvirt:NAME/);
   assertMatch(why("/a\0b"), /NUL/);
   assertMatch(why(`/${"x".repeat(107)}`), /longer than the 107 bytes/);
   assertMatch(why("tcp:web.example:4444"), /IPv4 or IPv6 address, or localhost: names are not looked up/);
