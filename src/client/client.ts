@@ -184,13 +184,10 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     const ack = answer.as("ACT_ACK");
     if (ack !== undefined && (ack.ok !== 1 || ack.code !== CODE.ok)) {
       const detail = ack.detail === 0 ? "" : `detail ${ack.detail}`;
-      const needed = ack.code === CODE["no-capability"] ? neededFor(this.#session, kind, fill) : 0;
-      throw faultOfCode(what, ack.code, detail, answer.words, needed);
+      throw faultOfCode(what, ack.code, detail, answer.words, neededFor(this.#session, kind, fill));
     }
     const denied = answer.as("LEASE_DENIED");
-    if (denied !== undefined) {
-      throw faultOfDenial(what, denied.reason, neededFor(this.#session, kind, fill));
-    }
+    if (denied !== undefined) throw faultOfDenial(what, denied.reason, neededFor(this.#session, kind, fill));
     return answer;
   }
 

@@ -14,7 +14,11 @@ export class FirstLook {
   readonly #limitMs: number;
   #isTold = false;
 
-  /** @param limitMs how long {@linkcode FirstLook.done} waits at most, ms */
+  /**
+   * Has looked at nothing yet.
+   *
+   * @param limitMs how long {@linkcode FirstLook.done} waits at most, ms
+   */
   constructor(limitMs: number = FIRST_LOOK_MS) {
     this.#limitMs = limitMs;
   }

@@ -34,7 +34,7 @@ export interface RecordedPicture {
   readonly frameId: number;
   /** When it was taken, ns, by its source's clock. */
   readonly timestampNs: number;
-  /** FRAME_INFO.source, as a replay's plan found it in the events beside it; it is not kept in the picture. */
+  /** FRAME_INFO.source, as a replay's plan found it in the events beside it; not kept in the picture. */
   readonly source?: number | undefined;
   /** Bytes of the whole frame. */
   readonly bytes: number;

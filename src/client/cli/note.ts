@@ -14,12 +14,11 @@ export function noteLine(json: boolean, text: string, code: NoteCode = "note"): 
   return code === "note" ? `vmsig: ${oneLine(text)}` : `vmsig: ${code}: ${oneLine(text)}`;
 }
 
-/** Writes a note to standard error. Nobody may read it: then there is nowhere to say so. */
-export function note({ json }: { readonly json: boolean }, text: string, code: NoteCode = "note"): void {
-  const bytes = new TextEncoder().encode(`${noteLine(json, text, code)}\n`);
-  try {
-    for (let done = 0; done < bytes.length;) done += Deno.stderr.writeSync(bytes.subarray(done));
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-  }
+/** Says a note. */
+export function note(
+  { json, err }: { readonly json: boolean; readonly err: (line: string) => void },
+  text: string,
+  code: NoteCode = "note",
+): void {
+  err(noteLine(json, text, code));
 }

@@ -94,16 +94,16 @@ async function run(
   name: string,
   command: CommandModule,
   line: CommandLine,
-  { out, watchReader }: CommandStreams,
+  streams: CommandStreams,
 ): Promise<number> {
   if (command.takesSignals === true) {
-    return await command.run(callOf(name, line, out, new AbortController().signal)) ?? 0;
+    return await command.run(callOf(name, line, streams, new AbortController().signal)) ?? 0;
   }
   using interrupt = new Interrupt();
-  using reader = watchReader();
+  using reader = streams.watchReader();
   const signal = AbortSignal.any([interrupt.signal, reader.signal]);
   try {
-    const code = await command.run(callOf(name, line, out, signal));
+    const code = await command.run(callOf(name, line, streams, signal));
     return interrupt.exitCode ?? code ?? 0;
   } catch (error) {
     if (reader.signal.aborted && interrupt.exitCode === undefined) return 0;
@@ -114,7 +114,7 @@ async function run(
   }
 }
 
-function callOf(name: string, line: CommandLine, out: Output, signal: AbortSignal): Call {
+function callOf(name: string, line: CommandLine, { out, err }: CommandStreams, signal: AbortSignal): Call {
   const { options, args, rest, steps } = line;
   const socket = options["socket"] as string | undefined;
   return {
@@ -122,6 +122,7 @@ function callOf(name: string, line: CommandLine, out: Output, signal: AbortSigna
     rest,
     json: options["json"] === true,
     out,
+    err,
     signal,
     socket,
     text: (option) => options[option] as string | undefined,

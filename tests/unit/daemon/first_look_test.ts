@@ -1,4 +1,4 @@
-/** The daemon is ready when what the first look found is in the roster, and at the latest when its time is up. */
+/** The daemon is ready when what the first look found is in the roster, or when its time is up. */
 import { assertEquals } from "@std/assert";
 import { FirstLook } from "../../../src/daemon/first_look.ts";
 
