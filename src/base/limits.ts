@@ -158,7 +158,7 @@ export const MAX_VGPU_CANDIDATES = 64;
 export const MAX_VGPU_CANDIDATES_PER_PROCESS = 4;
 /** Headers whose heartbeat stood still, remembered so that the next look passes them by. */
 export const MAX_VGPU_DEAD = 1024;
-/** VMCOREINFO notes that one scan keeps: one a boot, and those of kernels that ran before. */
+/** VMCOREINFO notes that one scan keeps, of those that the page tables bear out. */
 export const MAX_NOTES = 64;
 /** Symbols of a kernel (Debian's 6.1 has 87,347 of its own; modules are not in the table). */
 export const MAX_KALLSYMS = 2_000_000;

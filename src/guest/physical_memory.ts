@@ -58,6 +58,8 @@ export class PhysicalMemory implements Disposable {
   words: Int32Array = NO_WORDS;
   /** After {@linkcode locate}: index in {@linkcode words} of the page's first word. */
   wordBase = 0;
+  /** The last frame that was asked for and is in no segment; -1 for none. Whoever wants to know resets it. */
+  missedFrame = -1;
 
   /** View of each GiB, as int32 words and as bytes; empty where no RAM is mapped. */
   readonly #views: Int32Array[];
@@ -322,7 +324,10 @@ export class PhysicalMemory implements Disposable {
   #locateSlowly(frame: number): boolean {
     if (this.#disposed) return false;
     const segment = this.#segmentAt(frame);
-    if (segment === undefined) return false;
+    if (segment === undefined) {
+      this.missedFrame = frame;
+      return false;
+    }
     if (segment.mapped !== undefined) {
       const first = Math.max(segment.gpa, Math.floor(frame / GIB_FRAMES) * GIB_BYTES);
       this.words = this.#sharedView(segment, segment.mapped, first);

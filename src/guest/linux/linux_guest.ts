@@ -77,6 +77,10 @@ export class LinuxGuest implements GuestOs {
     this.#vmas = new VmaList(this.#view);
   }
 
+  get foundAt(): number {
+    return this.note.gpa;
+  }
+
   get isolated(): boolean {
     this.#isolated ??= this.#looksIsolated();
     return this.#isolated;
