@@ -17,7 +17,7 @@ import { readModules } from "./module_list.ts";
 import { kallsymsPlaces, type KernelProfile } from "./profile.ts";
 import { TaskList } from "./task_list.ts";
 import { readAuxv, readThreads, type ThreadState } from "./thread_list.ts";
-import { readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
+import { NOT_IN_RAM, readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
 import { VmaList } from "./vma_list.ts";
 
 /** Look-ups of single unknown names before the whole table is decoded into a map. */
@@ -78,6 +78,10 @@ export class LinuxGuest implements GuestOs {
     this.#vmas = new VmaList(this.#view);
   }
 
+  get foundAt(): number {
+    return this.note.gpa;
+  }
+
   get isolated(): boolean {
     this.#isolated ??= this.#looksIsolated();
     return this.#isolated;
@@ -89,6 +93,7 @@ export class LinuxGuest implements GuestOs {
    */
   stillThere(): boolean {
     this.kernel.memory.verify();
+    if (this.note.gpa === NOT_IN_RAM) return this.#check(this.note, this.kernel);
     const note = readNote(this.kernel.memory, this.note.gpa);
     return note !== undefined && note.text === this.note.text && this.#check(note, this.kernel);
   }
@@ -186,7 +191,7 @@ export class LinuxGuest implements GuestOs {
 
   #symbols(): Kallsyms | undefined {
     if (this.#table !== undefined) return this.#table;
-    const places = kallsymsPlaces(this.note);
+    const places = kallsymsPlaces(this.kernel, this.note);
     if ("unsupported" in places) return undefined;
     const loaded = Kallsyms.load(this.kernel, places, []);
     if ("unsupported" in loaded) return undefined;
