@@ -14,8 +14,9 @@ import type { FindResult } from "../guest_os.ts";
 import { pagingOf, PTE_P } from "../paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "../physical_memory.ts";
 import { LinuxGuest } from "./linux_guest.ts";
+import { linuxPage } from "./software_page.ts";
 import { checkProfile, readProfile } from "./profile.ts";
-import { findNotes, readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
+import { findNotes, NOT_IN_RAM, readNote, Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** Where x86-64 maps the kernel's image: 0xffffffff80000000. */
 const IMAGE_MAP = -0x8000_0000;
@@ -33,9 +34,16 @@ export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): 
     const space = spaceOf(memory, note);
     return space !== undefined && isBorneOut(note, space) && isLive(note, space, liveRoot);
   };
-  const known = foundAt === undefined ? undefined : readNote(memory, foundAt);
-  if (known !== undefined && isCandidate(known)) {
-    const result = openKernel(memory, known, options);
+  // A dump may tell its kernel's note in its header, which spares the search (and unpacking all of it for
+  // that); a note that was found before mostly is where it was.
+  const told = memory.port.vmcoreinfo;
+  const likely = [
+    told === undefined ? undefined : new Vmcoreinfo(NOT_IN_RAM, told),
+    foundAt === undefined || foundAt < 0 ? undefined : readNote(memory, foundAt),
+  ];
+  for (const note of likely) {
+    if (note === undefined || !isCandidate(note)) continue;
+    const result = openKernel(memory, note, options);
     if (result.found) return result;
   }
   memory.missedFrame = -1;
@@ -94,7 +102,7 @@ function spaceOf(memory: PhysicalMemory, note: Vmcoreinfo): AddressSpace | undef
   const root = imageGpa(note, note.symbol("swapper_pg_dir"));
   if (root === undefined || root % 4096 !== 0 || !mapsImage(memory, root)) return undefined;
   const levels = note.number("pgtable_l5_enabled") === 1 ? 5 : 4;
-  return new AddressSpace(memory, pagingOf(levels), root);
+  return new AddressSpace(memory, pagingOf(levels), root, linuxPage);
 }
 
 /**
