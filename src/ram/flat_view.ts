@@ -69,8 +69,8 @@ export interface FlatBlock {
 }
 
 /**
- * The blocks that the flat view has as RAM, video memory and shared devices' included, by their names. Of more
- * than {@linkcode MAX_RAM_CANDIDATES} the rest is left out.
+ * The blocks that the flat view has as RAM, video memory and shared devices' included, by their names. Of
+ * more than {@linkcode MAX_RAM_CANDIDATES} the rest is left out.
  */
 export function flatBlocks(text: string): FlatBlock[] {
   const blocks = new Map<string, FlatBlock & { readonly sizeBytes: number }>();

@@ -1,9 +1,11 @@
 /**
- * How QEMU's pc, q35 and microvm machines split their RAM at the hole below 4 GiB: what holds when no monitor is there
+ * How QEMU's pc, q35 and microvm machines split their RAM at the hole below 4 GiB: what holds when no
+ * monitor is there
  * to ask.
  *
  * pc keeps all RAM low below 3584 MiB, else 3 GiB; q35 all below 2816 MiB, else 2 GiB; `max-ram-below-4g`
- * lowers it; microvm keeps 3 GiB low (measured on QEMU 7.2.22, exact at the borders). The rest starts at 4 GiB. Machines with so much
+ * lowers it; microvm keeps 3 GiB low (measured on QEMU 7.2.22, exact at the borders). The rest starts
+ * at 4 GiB. Machines with so much
  * memory that an AMD vCPU moves it to 1 TiB need the flat view.
  * @module
  */

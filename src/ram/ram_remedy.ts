@@ -1,7 +1,7 @@
 /**
  * What to start a QEMU with so that its RAM can be shared: options that this very command line takes beside
- * what it has. QEMU refuses `memory-backend` beside a NUMA node's `memdev` and beside `-mem-path`, and a second
- * object of one id.
+ * what it has. QEMU refuses `memory-backend` beside a NUMA node's `memdev` and beside `-mem-path`, and a
+ * second object of one id.
  * @module
  */
 import type { MemoryOptions } from "../qemu/memory_options.ts";

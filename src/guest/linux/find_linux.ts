@@ -25,8 +25,8 @@ const IMAGE_MAP = -0x8000_0000;
  * Looks for a Linux kernel.
  *
  * @param memory the guest's RAM, refreshed
- * @param options a cache of profiles (by BUILD-ID), a live root, whether to keep the symbol table (3 to 5 MB),
- *   where the note was before
+ * @param options a cache of profiles (by BUILD-ID), a live root, whether to keep the symbol table (3 to 5
+ *   MB), where the note was before
  */
 export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): FindResult<LinuxGuest> {
   const { foundAt, liveRoot } = options;
