@@ -176,8 +176,18 @@ export const MAX_BTF_BYTES: number = 64 * 1024 * 1024;
 export const MAX_BTF_DEPTH = 16;
 /** Members that one look for a field goes through (task_struct has about 300). */
 export const MAX_BTF_MEMBERS = 20_000;
+/** Members that a look at one type goes through, nameless ones followed; lines of its text. */
+export const MAX_TYPE_MEMBERS = 4096;
 /** Structures of one name. */
 export const MAX_BTF_NAMESAKES = 64;
+/** Records of a kernel's log. */
+export const MAX_PRINTK_RECORDS: number = 2 ** 20;
+/** Characters of a kernel's log in all. */
+export const MAX_PRINTK_TEXT_BYTES: number = 64 * 1024 * 1024;
+/** Entries of a process's table of descriptors (fs.nr_open's default). */
+export const MAX_GUEST_DESCRIPTORS: number = 2 ** 20;
+/** Mounts of a namespace (fs.mount-max is 100,000). */
+export const MAX_GUEST_MOUNTS = 131_072;
 /** Components of a path that is put together from dentries. */
 export const MAX_PATH_DEPTH = 256;
 /** Bytes of a command line that is read. */

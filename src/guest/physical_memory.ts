@@ -59,7 +59,7 @@ export class PhysicalMemory implements Disposable {
   /** After {@linkcode locate}: index in {@linkcode words} of the page's first word. */
   wordBase = 0;
   /** The last frame that was asked for and is in no segment; -1 for none. Whoever wants to know resets it. */
-  missedFrame = -1;
+  missedFrame: number = -1;
 
   /** View of each GiB, as int32 words and as bytes; empty where no RAM is mapped. */
   readonly #views: Int32Array[];

@@ -7,7 +7,8 @@ import type { TableReader } from "../toml/table_reader.ts";
 import type { HostConfig, HostDeclaration } from "./host.ts";
 import { LIBVIRT } from "./libvirt/libvirt_declaration.ts";
 
-const HOSTS = {
+/** Every host, with its own type. */
+export const HOSTS: { readonly libvirt: typeof LIBVIRT } = {
   libvirt: LIBVIRT,
 };
 

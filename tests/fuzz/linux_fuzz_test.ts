@@ -2,12 +2,16 @@
  * What a Linux guest says of itself: its note and its types as bytes, and whole guests with random damage.
  */
 import { assert } from "@std/assert";
-import { MAX_LISTING } from "../../src/base/limits.ts";
+import { MAX_LISTING, MAX_TYPE_MEMBERS } from "../../src/base/limits.ts";
+import type { Unsupported } from "../../src/guest/insight.ts";
 import { Btf } from "../../src/guest/linux/btf.ts";
 import { findTables } from "../../src/guest/linux/kallsyms_search.ts";
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
+import { KernelTypes } from "../../src/guest/linux/kernel_types.ts";
 import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
+import { declare, typeLines } from "../../src/guest/linux/type_text.ts";
 import { Vmcoreinfo } from "../../src/guest/linux/vmcoreinfo.ts";
+import type { Listing } from "../../src/guest/process.ts";
 import { PhysicalMemory } from "../../src/guest/physical_memory.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 import { kallsymsTables } from "../fixtures/synthetic_kallsyms.ts";
@@ -45,7 +49,16 @@ fuzz({
     const bytes = new Uint8Array(Math.ceil(input.length / 4) * 4);
     bytes.set(input);
     const btf = Btf.parse(bytes, STRUCTS);
-    if ("unsupported" in btf) return "unsupported";
+    const types = KernelTypes.parse(bytes);
+    assert("unsupported" in types === "unsupported" in btf, "both readers judge a table alike");
+    if ("unsupported" in btf || "unsupported" in types) return "unsupported";
+    for (let i = 0; i < 4; i++) {
+      const id = 1 + random.below(Math.min(types.count, 1000) + 1);
+      assert(typeLines(types, id).length <= 2 * MAX_TYPE_MEMBERS);
+      assert(declare(types, id, "x").length < 65_536 && types.size(id) >= 0);
+      types.enumerators(id);
+      types.place(`${STRUCTS[random.below(STRUCTS.length)]}.${FIELDS[random.below(FIELDS.length)]}`);
+    }
     let known = 0;
     for (let i = 0; i < 4; i++) {
       const struct = STRUCTS[random.below(STRUCTS.length)] as string;
@@ -146,8 +159,26 @@ function askAll(os: LinuxGuest): void {
     assert(mappings.items.length <= MAX_LISTING);
     for (const { start, end } of mappings.items) assert(Number.isFinite(start) && Number.isFinite(end));
   }
+  askInsight(os);
   const modules = os.modules();
   assert(modules.items.length <= MAX_LISTING);
+}
+
+/** The same questions again, beyond the lists. */
+function askInsight(os: LinuxGuest): void {
+  const insight = os.insight();
+  if ("unsupported" in insight) return;
+  const lists: (Listing<unknown> | Unsupported)[] = [insight.log(), insight.mounts(), insight.sockets()];
+  for (const process of os.processes().items.slice(0, 4)) {
+    assert(insight.facts(process).state.length === 1);
+    lists.push(insight.files(process));
+    insight.environment(process);
+  }
+  for (const list of lists) assert("unsupported" in list || list.items.length <= MAX_LISTING);
+  for (const name of STRUCTS) {
+    const type = insight.type(name);
+    assert(type === undefined || "unsupported" in type || type.lines.length <= 2 * MAX_TYPE_MEMBERS);
+  }
 }
 
 /** Damages some words of what the kernel's tables take up, and gives what undoes it. */

@@ -25,11 +25,23 @@ import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { printHexDump } from "./hex_dump.ts";
 import { dumpProcess, dumpRam } from "./mem_dump.ts";
+import {
+  addressOf,
+  printEnvironment,
+  printFiles,
+  printLog,
+  printLongProcesses,
+  printMounts,
+  printSockets,
+  printSymbol,
+  printType,
+  SYMBOL_WORD,
+} from "./mem_insight.ts";
 import { type ContextFacts, printInfo, printMaps, printModules, printProcesses } from "./mem_listing.ts";
 import { visible } from "./table.ts";
 
-/** How many words follow each action. */
-const ACTIONS: Readonly<Record<string, number>> = {
+/** How many words follow each action: so many, or from so many to so many. */
+const ACTIONS: Readonly<Record<string, number | readonly [min: number, max: number]>> = {
   info: 0,
   ps: 0,
   maps: 1,
@@ -38,7 +50,18 @@ const ACTIONS: Readonly<Record<string, number>> = {
   write: 3,
   find: 2,
   dump: 1,
+  dmesg: 0,
+  files: 1,
+  sockets: [0, 1],
+  env: 1,
+  mounts: [0, 1],
+  sym: 1,
+  type: 1,
 };
+/** Actions whose word is a name of the kernel's and not a process. */
+const NAME_ACTIONS: readonly string[] = ["sym", "type"];
+/** Actions that have no answer for the kernel itself. */
+const PROCESS_ACTIONS: readonly string[] = ["maps", "files", "sockets", "env", "mounts"];
 const MAX_READ_BYTES = 2 ** 30;
 const CHUNK_BYTES = 65_536;
 const DEFAULT_LIMIT = 1024;
@@ -61,6 +84,14 @@ export const mem: CommandModule = {
   args: { min: 2, max: 5 },
   options: {
     raw: { takes: "nothing", help: "read: the bytes as they are, for another program" },
+    long: { takes: "nothing", help: "ps: user, state, threads, start and command line, too" },
+    last: {
+      takes: "number",
+      value: "N",
+      min: 1,
+      max: 1_000_000,
+      help: "dmesg: only the N newest records (all)",
+    },
     limit: {
       takes: "number",
       value: "N",
@@ -72,7 +103,10 @@ export const mem: CommandModule = {
   },
   details:
     `info tells the guest's system, ps its processes, maps the mappings of one, modules the kernel's modules. read shows LEN
-bytes at GVA, write writes HEX there, find looks for HEX, dump writes an ELF core into FILE. PID or "kernel" says in whose address space; addresses are 0x… or decimal.
+bytes at GVA (an address, or a kernel's symbol as init_task+0x10), write writes HEX there, find looks for HEX, dump writes an ELF core into FILE. PID or "kernel" says in whose address space; addresses are 0x… or decimal.
+dmesg tells the kernel's log, also that of a kernel that has panicked; ps --long what processes are doing (START is in seconds
+since boot); files, sockets, env and mounts what processes have open and where they look from. sym tells the address of a kernel's
+symbol or the symbol at an address, type the layout of a type with byte offsets. These are for Linux guests.
 Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is no text or a control character, \\u{N} another
 character that cannot be shown.
 
@@ -86,6 +120,8 @@ registers of its threads that were off the CPU. Pages that the host does not hol
 A running guest changes while it is read: stop the VM first where one moment is wanted.`,
   examples: [
     "mem web ps",
+    "mem web dmesg --last 20",
+    "mem web type list_head",
     "mem web read 1 0x7ffd00001000 64",
     "mem pid:4711 info --json",
     "mem web dump web.core",
@@ -98,8 +134,10 @@ A running guest changes while it is read: stop the VM first where one moment is 
       const close = suggestion(action, Object.keys(ACTIONS));
       throw usage("mem", `there is no action ${visible(action)}${close}`);
     }
-    if (rest.length !== wanted) {
-      throw usage("mem", `${action} takes ${wanted} more arguments, not ${rest.length}`);
+    const [min, max] = typeof wanted === "number" ? [wanted, wanted] : wanted;
+    if (rest.length < min || rest.length > max) {
+      const many = min === max ? `${min}` : `${min} or ${max}`;
+      throw usage("mem", `${action} takes ${many} more arguments, not ${rest.length}`);
     }
     if (action !== "dump" && call.number("pid") !== undefined) throw usage("mem", "--pid belongs to dump");
     const request = requestOf(action, rest);
@@ -118,23 +156,32 @@ A running guest changes while it is read: stop the VM first where one moment is 
 interface Request {
   readonly action: string;
   readonly pid: number | "kernel";
-  readonly gva: number;
+  /** An address; a word that names one, where only the guest knows it. */
+  readonly gva: number | string;
   readonly length: number;
   readonly bytes: Uint8Array;
   /** For dump: where to write. */
   readonly path?: string;
 }
 
-function requestOf(action: string, [who = "kernel", first = "", second = ""]: readonly string[]): Request {
+function requestOf(action: string, words: readonly string[]): Request {
+  const [who = "kernel", first = "", second = ""] = words;
   if (action === "dump") {
     if (who === "") throw usage("mem", "dump takes the name of a file");
     return { action, pid: "kernel", gva: 0, length: 0, bytes: new Uint8Array(0), path: who };
   }
+  if (NAME_ACTIONS.includes(action)) {
+    return { action, pid: "kernel", gva: who, length: 0, bytes: new Uint8Array(0) };
+  }
   const pid = who === "kernel" ? "kernel" : Number(/^[0-9]{1,10}$/.test(who) ? who : NaN);
   if (Number.isNaN(pid)) throw usage("mem", `${visible(who)} is neither a process number nor "kernel"`);
-  if (action === "maps" && pid === "kernel") throw usage("mem", "maps takes a process number");
+  // Left out, the word is not there to be wrong: sockets and mounts are then told of all, or of process 1.
+  if (PROCESS_ACTIONS.includes(action) && pid === "kernel" && words.length > 0) {
+    throw usage("mem", `${action} takes a process number`);
+  }
   const isRange = action === "read" || action === "write";
-  const gva = isRange ? parseAddress(first) : 0;
+  const isSymbol = action === "read" && SYMBOL_WORD.test(first);
+  const gva = isSymbol ? first : isRange ? parseAddress(first) : 0;
   if (gva === undefined) throw usage("mem", `${visible(first)} is not a valid address`);
   const length = action === "read" ? parseAddress(second) : 0;
   if (length === undefined || (action === "read" && !(length > 0))) {
@@ -172,7 +219,29 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
       printInfo(out, json, os, opened.facts);
       break;
     case "ps":
-      printProcesses(out, json, os);
+      if (call.flag("long")) printLongProcesses(out, json, os);
+      else printProcesses(out, json, os);
+      break;
+    case "dmesg":
+      printLog(out, json, os, call.number("last"));
+      break;
+    case "files":
+      printFiles(out, json, os, processOf(os, request.pid as number));
+      break;
+    case "sockets":
+      printSockets(out, json, os, request.pid === "kernel" ? undefined : processOf(os, request.pid));
+      break;
+    case "env":
+      printEnvironment(out, json, os, processOf(os, request.pid as number));
+      break;
+    case "mounts":
+      printMounts(out, json, os, request.pid === "kernel" ? undefined : processOf(os, request.pid));
+      break;
+    case "sym":
+      printSymbol(out, json, os, request.gva as string);
+      break;
+    case "type":
+      printType(out, json, os, request.gva as string);
       break;
     case "modules":
       printModules(out, json, os);
@@ -181,7 +250,7 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
       printMaps(out, json, os, processOf(os, request.pid as number));
       break;
     case "read":
-      read(call, spaceOf(os, request.pid), request);
+      read(call, os, request);
       break;
     case "find":
       find(call, spaceOf(os, request.pid), request);
@@ -202,7 +271,10 @@ function spaceOf(os: GuestOs, pid: number | "kernel"): AddressSpace {
   return pid === "kernel" ? os.kernel : os.spaceOf(processOf(os, pid));
 }
 
-function read(call: Call, space: AddressSpace, { gva, length }: Request): void {
+function read(call: Call, os: GuestOs, request: Request): void {
+  const { length } = request;
+  const space = spaceOf(os, request.pid);
+  const gva = addressOf(os, `${request.gva}`);
   const { out, json } = call;
   const isRaw = call.flag("raw");
   const whole = json ? new Uint8Array(length) : new Uint8Array(Math.min(length, CHUNK_BYTES));
@@ -239,7 +311,9 @@ function find(call: Call, space: AddressSpace, { bytes, pid }: Request): void {
   }
 }
 
-async function write(call: Call, opened: Opened, { pid, gva, bytes }: Request): Promise<void> {
+async function write(call: Call, opened: Opened, request: Request): Promise<void> {
+  const { pid, bytes } = request;
+  const gva = request.gva as number;
   const os = found(opened.guest, opened.name);
   const process = pid === "kernel" ? undefined : processOf(os, pid);
   const space = process === undefined ? os.kernel : os.spaceOf(process);

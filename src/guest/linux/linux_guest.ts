@@ -10,9 +10,12 @@ import { MAX_COMMAND_LINE_BYTES } from "../../base/limits.ts";
 import type { AddressSpace } from "../address_space.ts";
 import type { GuestOs, NearestSymbol } from "../guest_os.ts";
 import { PTE_NX_HI, PTE_P, PTE_U } from "../paging.ts";
+import type { GuestInsight, Unsupported } from "../insight.ts";
 import type { Listing, MemoryMap, Module, Process } from "../process.ts";
 import { Kallsyms } from "./kallsyms.ts";
+import { KernelTypes } from "./kernel_types.ts";
 import { KernelView } from "./kernel_view.ts";
+import { LinuxInsight } from "./linux_insight.ts";
 import { readModules } from "./module_list.ts";
 import { kallsymsPlaces, type KernelProfile } from "./profile.ts";
 import { TaskList } from "./task_list.ts";
@@ -44,6 +47,7 @@ export class LinuxGuest implements GuestOs {
   readonly #vmas: VmaList;
   readonly #check: NoteCheck;
   #table: Kallsyms | undefined;
+  #insight: GuestInsight | Unsupported | undefined;
   #lookups = 0;
   #isolated: boolean | undefined;
 
@@ -187,6 +191,26 @@ export class LinuxGuest implements GuestOs {
 
   nearestSymbol(address: number): NearestSymbol | undefined {
     return this.#symbols()?.nearest(address);
+  }
+
+  insight(): GuestInsight | Unsupported {
+    this.#insight ??= this.#readInsight();
+    return this.#insight;
+  }
+
+  #readInsight(): GuestInsight | Unsupported {
+    const [start, stop] = [this.#view.symbol("__start_BTF"), this.#view.symbol("__stop_BTF")];
+    if (start === undefined || stop === undefined) return { unsupported: "it was built without BTF" };
+    const types = KernelTypes.load(this.kernel, start, stop);
+    if ("unsupported" in types) return types;
+    return new LinuxInsight({
+      view: this.#view,
+      types,
+      symbol: (name) => this.symbol(name),
+      processes: () => this.processes(),
+      spaceOf: (process) => this.spaceOf(process),
+      mmOf: (process) => this.#tasks.mmOf(process),
+    });
   }
 
   #symbols(): Kallsyms | undefined {

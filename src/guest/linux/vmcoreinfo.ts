@@ -19,7 +19,7 @@ const DESC_AT = 24;
 const LATIN1 = new TextDecoder("latin1");
 
 /** The address of a note that a dump's header told: it is not in RAM, and does not change. */
-export const NOT_IN_RAM = -1;
+export const NOT_IN_RAM: number = -1;
 
 /** What a note says. */
 export class Vmcoreinfo {
