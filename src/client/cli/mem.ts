@@ -115,7 +115,7 @@ AVML, VMware): no daemon is needed.
 write to an endpoint takes the memwrite lease for itself and lands only where the daemon's config has an extent; write to pid:N
 needs the right to write QEMU's memory. Pages that the guest has mapped read-only are not written.
 
-dump writes all RAM, with a Linux kernel's VMCOREINFO note, for crash, drgn and volatility; with --pid one process for gdb, with the
+dump writes all RAM, with a Linux kernel's VMCOREINFO note, for drgn and the like; with --pid one process for gdb, with the
 registers of its threads that were off the CPU. Pages that the host does not hold stay holes of FILE; FILE appears when it is whole.
 A running guest changes while it is read: stop the VM first where one moment is wanted.`,
   examples: [

@@ -1,6 +1,6 @@
 /**
- * `vmsig mem … dump FILE`: a guest's RAM, or one of its processes, as an ELF core for other programs (crash,
- * drgn, volatility; gdb for a process).
+ * `vmsig mem … dump FILE`: a guest's RAM, or one of its processes, as an ELF core for other programs (drgn;
+ * gdb for a process).
  *
  * Only pages that the host holds are read and written, the rest stay holes of the file. It is written under
  * a name of its own and gets FILE's name when it is whole; a dump that ends early leaves nothing. A guest
