@@ -12,8 +12,6 @@ export type SymbolName = keyof ShimSymbols & keyof typeof SYMBOLS;
 /** Their names. */
 export const EARLY_NAMES = [
   "vmsig_shim_version",
-  "vmsig_errno_name",
-  "vmsig_errno_text",
   "vmsig_close",
   "vmsig_clock_ns",
   "vmsig_epoll_create",

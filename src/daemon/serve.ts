@@ -13,6 +13,7 @@ import { Log } from "../base/log.ts";
 import { oneLine } from "../base/printable.ts";
 import { SharedRing } from "../context/shared_ring.ts";
 import { DiscoveryUsers } from "./discovery_users.ts";
+import { FirstLook } from "./first_look.ts";
 import { HostWatch } from "./host_watch.ts";
 import { MetricsServer } from "./metrics_server.ts";
 import { PerceptionHost } from "./perception_host.ts";
@@ -43,7 +44,8 @@ const STOP_LIMIT_MS = 1900;
  * Serves until SIGTERM or SIGINT.
  *
  * @param options what to serve
- * @param onReady called when the control socket and the metrics listen
+ * @param onReady called when the control socket and the metrics listen, and the VMs that the first look at
+ *   the host found are in the roster
  * @throws {Fault} when it cannot start
  */
 export async function serve(options: ServeOptions, onReady: (socketPath: string) => void): Promise<void> {
@@ -60,9 +62,11 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   const manager = new ServiceManager((name) => Deno.env.get(name), log);
   const ownUid = Deno.uid() ?? -1;
   const users = new DiscoveryUsers(config.discovery.users, systemUsers(monotonicClock), ownUid, log);
+  const firstLook = new FirstLook();
   using hostWatch = new HostWatch({
     tell: (found) => {
       writer.replace([[INBOX.PROBED, new TextEncoder().encode(JSON.stringify(found))]]);
+      firstLook.told();
       return true;
     },
     users: () => users.uids(),
@@ -76,12 +80,18 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   });
   const serving = `STATUS=serving on ${socketPath}`;
   let watchdog: ReturnType<typeof setInterval> | undefined;
-  const ready = (): void => {
+  let isStopping = false;
+  const ready = async (): Promise<void> => {
     metrics.start(log);
-    onReady(socketPath);
     // It takes 10 to 30 ms, which the start should not, and which the loop does not have.
     reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_PER_ENDPOINT + OWN_FDS);
-    if (config.discovery.probe) hostWatch.start();
+    if (!await firstLook.done(config.discovery.probe ? hostWatch.start() : undefined)) {
+      log.warn(
+        "the first look at the host's VMs takes long; the daemon is ready, and they come as they are found",
+      );
+    }
+    if (isStopping) return;
+    onReady(socketPath);
     manager.notify("READY=1", serving);
     if (manager.watchdogMs > 0) {
       watchdog = setInterval(() => writer.sendFirst(INBOX.PING), manager.watchdogMs);
@@ -93,6 +103,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   using scanHost = new ScanHost(inbox, log);
   const ended = Promise.withResolvers<void>();
   const stop = (): void => {
+    isStopping = true;
     manager.notify("STOPPING=1");
     writer.sendFirst(INBOX.STOP);
     Deno.unrefTimer(setTimeout(() => Deno.exit(1), STOP_LIMIT_MS));
@@ -136,7 +147,9 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
   worker.onmessage = ({ data }: MessageEvent<LoopReport>) => {
     switch (data.type) {
       case "ready":
-        return ready();
+        return void ready().catch((error) => ended.reject(error));
+      case "probed":
+        return firstLook.probed();
       case "failed":
         return ended.reject(new Fault(data.code as FaultCode, data.message));
       case "stopped":
@@ -172,6 +185,7 @@ export async function serve(options: ServeOptions, onReady: (socketPath: string)
     worker.postMessage(plan);
     await ended.promise;
   } finally {
+    isStopping = true;
     Deno.removeSignalListener("SIGTERM", stop);
     Deno.removeSignalListener("SIGINT", stop);
     Deno.removeSignalListener("SIGHUP", reload);

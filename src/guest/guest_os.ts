@@ -35,6 +35,11 @@ export interface GuestOs {
   readonly isolated: boolean;
   /** Where the kernel's image starts (Linux: _text; Windows: ntoskrnl's base). */
   readonly kernelBase: number;
+  /**
+   * Guest-physical address of what it was found by: a finder that is told it looks there first. Left out
+   * where a look elsewhere costs nothing more.
+   */
+  readonly foundAt?: number | undefined;
 
   /** Whether the same kernel is still running: false after a reset or another kernel's start. */
   stillThere(): boolean;

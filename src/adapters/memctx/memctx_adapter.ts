@@ -166,7 +166,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       case "STOP":
         return this.#watch?.setRunning(false);
       case "RESUME":
-        return this.#watch?.setRunning(true);
+        this.#watch?.setRunning(true);
+        return this.#watch?.prove();
       default:
         if (MAP_EVENTS.has(name)) this.#openRam();
     }
@@ -199,6 +200,12 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     };
     seat.log.info("context", { epoch: this.#epoch, guest: guest.kind ?? "none", version, root: guest.root });
     seat.emit(event);
+  }
+
+  /** Called by the watch. */
+  onGuestLost(): void {
+    this.#seat?.log.info("the guest's memory was replaced", { epoch: this.#epoch });
+    this.#invalidate(INVALIDATED.KERNEL_CHANGED);
   }
 
   /** Called by the watch. */

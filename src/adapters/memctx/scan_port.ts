@@ -55,6 +55,8 @@ export interface ScanRequest {
   readonly liveRoot: number;
   /** Whether that vCPU ran in user mode, where a root need not map the kernel. */
   readonly liveInUserMode: boolean;
+  /** Where a system was found before ({@linkcode GuestOs.foundAt}): looked at first. */
+  readonly foundAt?: number | undefined;
 }
 
 /** What a look found. */
@@ -72,6 +74,10 @@ export type ScanAnswer =
     readonly isolated: boolean;
     /** Whether that can be known yet: before the first user process it cannot. */
     readonly settled: boolean;
+    /** What another boot or another kernel would not have alike. */
+    readonly identity: string;
+    /** Where it was found, for the next look. */
+    readonly foundAt?: number | undefined;
     /** How long it took, ms. */
     readonly ms: number;
   }
@@ -149,11 +155,12 @@ export function checkScanAnswer(value: unknown): ScanAnswer {
   if (typeof value !== "object" || value === null) return { outcome: "failed", detail: "no answer" };
   const answer = value as Record<string, unknown>;
   if (answer["outcome"] === "found") {
-    const { kind, version, architecture, root, levels, isolated, settled, ms } = answer;
+    const { kind, version, architecture, root, levels, isolated, settled, identity, foundAt, ms } = answer;
     const good = isSystemName(kind) && typeof version === "string" && isArchitecture(architecture) &&
       Number.isSafeInteger(root) && (root as number) >= 0 && (root as number) < 2 ** 52 &&
       Number.isInteger(levels) && (levels as number) > 0 && (levels as number) <= MAX_LEVELS &&
       typeof isolated === "boolean" && typeof settled === "boolean" &&
+      typeof identity === "string" && (foundAt === undefined || Number.isSafeInteger(foundAt)) &&
       typeof ms === "number";
     return good ? value as ScanAnswer : { outcome: "failed", detail: "a scan's answer makes no sense" };
   }

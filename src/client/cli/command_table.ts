@@ -146,6 +146,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "mem ENDPOINT|pid:N|file:PATH read PID|kernel GVA|SYMBOL LEN [--raw]",
       "mem ENDPOINT|pid:N write PID|kernel GVA HEX",
       "mem ENDPOINT|pid:N|file:PATH find PID|kernel HEX [--limit N]",
+      "mem ENDPOINT|pid:N|file:PATH dump FILE [--pid N]",
     ],
     load: async () => (await import("./mem.ts")).mem,
   },

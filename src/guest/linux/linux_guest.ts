@@ -19,7 +19,8 @@ import { LinuxInsight } from "./linux_insight.ts";
 import { readModules } from "./module_list.ts";
 import { kallsymsPlaces, type KernelProfile } from "./profile.ts";
 import { TaskList } from "./task_list.ts";
-import { readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
+import { readAuxv, readThreads, type ThreadState } from "./thread_list.ts";
+import { NOT_IN_RAM, readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
 import { VmaList } from "./vma_list.ts";
 
 /** Look-ups of single unknown names before the whole table is decoded into a map. */
@@ -81,6 +82,10 @@ export class LinuxGuest implements GuestOs {
     this.#vmas = new VmaList(this.#view);
   }
 
+  get foundAt(): number {
+    return this.note.gpa;
+  }
+
   get isolated(): boolean {
     this.#isolated ??= this.#looksIsolated();
     return this.#isolated;
@@ -92,6 +97,7 @@ export class LinuxGuest implements GuestOs {
    */
   stillThere(): boolean {
     this.kernel.memory.verify();
+    if (this.note.gpa === NOT_IN_RAM) return this.#check(this.note, this.kernel);
     const note = readNote(this.kernel.memory, this.note.gpa);
     return note !== undefined && note.text === this.note.text && this.#check(note, this.kernel);
   }
@@ -137,6 +143,18 @@ export class LinuxGuest implements GuestOs {
     const mm = this.#tasks.mmOf(process);
     if (mm === undefined) return { items: [], end: { complete: true } };
     return this.#vmas.read(mm);
+  }
+
+  /** A process's threads, with the user registers of those that are off the CPU. */
+  threadsOf(process: Process): Listing<ThreadState> {
+    this.kernel.memory.verify();
+    return readThreads(this.#view, process);
+  }
+
+  /** A process's auxiliary vector; empty for a kernel thread, or when it is not known. */
+  auxvOf(process: Process): Uint8Array {
+    const mm = this.#tasks.mmOf(process);
+    return mm === undefined ? new Uint8Array(0) : readAuxv(this.#view, mm);
   }
 
   modules(): Listing<Module> {
@@ -197,7 +215,7 @@ export class LinuxGuest implements GuestOs {
 
   #symbols(): Kallsyms | undefined {
     if (this.#table !== undefined) return this.#table;
-    const places = kallsymsPlaces(this.note);
+    const places = kallsymsPlaces(this.kernel, this.note);
     if ("unsupported" in places) return undefined;
     const loaded = Kallsyms.load(this.kernel, places, []);
     if ("unsupported" in loaded) return undefined;

@@ -16,7 +16,7 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
   58: "icmp",
   136: "udplite",
 };
-/** include/net/tcp_states.h; unix sockets use the same numbers. */
+/** The kernel's numbers of TCP states; unix sockets use the same numbers. */
 const STATES = [
   "",
   "ESTABLISHED",
