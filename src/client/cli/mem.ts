@@ -217,7 +217,7 @@ function spaceOf(os: GuestOs, pid: number | "kernel"): AddressSpace {
 function read(call: Call, os: GuestOs, request: Request): void {
   const { length } = request;
   const space = spaceOf(os, request.pid);
-  const gva = addressOf(os, `${request.gva}`);
+  const gva = addressOf(os, request.gva);
   const { out, json } = call;
   const isRaw = call.flag("raw");
   const whole = json ? new Uint8Array(length) : new Uint8Array(Math.min(length, CHUNK_BYTES));
