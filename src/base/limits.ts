@@ -239,5 +239,7 @@ export const MAX_PROC_TEXT_BYTES: number = 16 * 1024 * 1024;
 export const MAX_PROC_DESCRIPTORS = 65_536;
 /** Files of one QEMU that are looked at as its RAM. */
 export const MAX_RAM_CANDIDATES = 256;
+/** Assignments of a QEMU's files to its memory backends that are tried when no monitor tells them apart. */
+export const MAX_RAM_CHOICES = 24;
 /** How many processes may keep the opening of their RAM waiting, before others are refused. */
 export const MAX_RAM_OPENERS = 8;

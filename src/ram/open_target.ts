@@ -62,8 +62,31 @@ export function openTarget(target: string, finders: readonly GuestFinder[]): Mem
 }
 
 function openProcess(name: string, pid: number, finders: readonly GuestFinder[]): MemoryTarget {
-  const qemu = openQemuRam(pid);
-  return finish(name, qemu.memory, finders, qemu.lowBytes, qemu);
+  const open = (choice: number): MemoryTarget => {
+    const qemu = openQemuRam(pid, { choice });
+    return finish(name, qemu.memory, finders, qemu.lowBytes, qemu);
+  };
+  const first = open(0);
+  const choices = first.qemu?.choices ?? 1;
+  if (first.guest.found || choices === 1) return first;
+  // Several of its files may be its RAM: the one in which a system is found is.
+  for (let choice = 1; choice < choices; choice++) {
+    let other: MemoryTarget;
+    try {
+      other = open(choice);
+    } catch (error) {
+      // A file that may not be opened, such as another device's, is none of the guest's RAM.
+      if (error instanceof Fault) continue;
+      throw error;
+    }
+    if (other.guest.found) {
+      first[Symbol.dispose]();
+      return other;
+    }
+    other[Symbol.dispose]();
+  }
+  const doubt = `${choices} assignments of its files to its memory backends fit, and none shows a system`;
+  return { ...first, guest: { ...first.guest, detail: `${first.guest.detail}; ${doubt}` } };
 }
 
 function openFile(name: string, path: string, finders: readonly GuestFinder[]): MemoryTarget {

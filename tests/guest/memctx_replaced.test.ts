@@ -62,7 +62,7 @@ Deno.test("a process that writes 20,000 pages like a kernel's note hides no kern
   using ram = openQemuRam(vm.pid);
   ram.memory.refresh();
   const found = findLinux(ram.memory);
-  assert(found.found, JSON.stringify(found));
+  assert(found.found, found.found ? "" : found.detail);
   assert(!found.os.version.includes("decoy"));
   assert(found.os.processes().items.some(({ name }) => name === "decoys"));
   await using rig = new MemctxRig(vm.qmpPath);

@@ -12,7 +12,7 @@
  */
 import type { WriteExtent } from "../../access/write_extent.ts";
 import { CODE, type Code } from "../../base/codes.ts";
-import { NEVER, SECOND } from "../../base/clock.ts";
+import { SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
 import { MEMCTX_INVALIDATED } from "../../event/body_layout.ts";
@@ -30,6 +30,7 @@ import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
 import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
 import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
+import { askRam, isUnanswered, type RamTold } from "./ram_questions.ts";
 import type { RamAnswer, ScanPort } from "./scan_port.ts";
 import { SharedRam } from "./shared_ram.ts";
 import { unknownGuestText } from "./unknown_guest.ts";
@@ -254,34 +255,27 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** Asks for the memory map and opens RAM; when it is open already, looks whether it still is the same. */
   #openRam(): void {
     const round = this.#round;
-    this.#options.link.execute(
-      "human-monitor-command",
-      { "command-line": "info mtree -f" },
-      (reply) => {
-        if (round === this.#round) this.#onMemoryMap(reply);
-      },
-      // A QEMU that answers nothing is given up by the link.
-      { timeoutNs: NEVER },
-    );
+    askRam(this.#options.link, () => round !== this.#round, (told) => this.#onMemoryMap(told));
   }
 
-  #onMemoryMap(reply: QmpReply): void {
+  #onMemoryMap(answer: RamTold): void {
     const seat = this.#seat;
     if (seat === null) return;
-    // The link has lost QEMU, or given it up: it is about to tell why. So it may be with what was not sent;
-    // else the queue was full.
-    if (reply.outcome === "closed" || reply.outcome === "timed-out") return;
-    if (reply.outcome === "unsent") return seat.loop.arm(this, seat.loop.clock.nowNs() + RETRY_NS);
-    if (reply.outcome !== "done" || typeof reply.value !== "string") {
+    if (answer.outcome === "failed") {
+      const { reply } = answer;
+      // The link has lost QEMU, or given it up: it is about to tell why. So it may be with what was not sent;
+      // else the queue was full.
+      if (reply.outcome === "unsent") return seat.loop.arm(this, seat.loop.clock.nowNs() + RETRY_NS);
+      if (isUnanswered(reply)) return;
       return this.#refuse(seat, new Fault("refused", `Cannot read QEMU's memory map: ${whyNot(reply)}`));
     }
     const { link, scanner, memory: wanted = "auto" } = this.#options;
     const { monitorUid } = link;
     const round = this.#round;
     const name = seat.endpointName;
-    scanner.openRam({ name, pid: this.#pid, monitorUid, flatView: reply.value, wanted }, (answer) => {
-      if (round === this.#round) this.#onOpened(seat, answer);
-      else if (answer.outcome === "open") scanner.closeRam(answer.ram.fds);
+    scanner.openRam({ name, pid: this.#pid, monitorUid, ...answer.told, wanted }, (opened) => {
+      if (round === this.#round) this.#onOpened(seat, opened);
+      else if (opened.outcome === "open") scanner.closeRam(opened.ram.fds);
     });
   }
 
@@ -309,6 +303,12 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     this.#invalidate(INVALIDATED.MAP_CHANGED);
     this.#dropRam();
     this.#ram = ram;
+    if (answer.outcome === "open" && answer.ram.missing.length > 0) {
+      const backends = answer.ram.missing.join(" ");
+      seat.log.warn("RAM is missing: memory devices whose backends are not shared, or too many", {
+        backends,
+      });
+    }
     if (!seat.isUp) seat.up(this.#pid);
     this.#find(true);
   }

@@ -13,6 +13,7 @@ import type { FaultCode } from "../../base/fault.ts";
 import { type Architecture, isArchitecture } from "../../guest/paging.ts";
 import { isSystemName, type SystemName, type WantedSystem } from "../../guest/systems.ts";
 import type { QemuBackend } from "../../ram/qemu_backends.ts";
+import type { BlockAddress } from "../../ram/told_memory.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
 
 /** Page tables have no more levels than that on any architecture. */
@@ -101,6 +102,10 @@ export interface RamRequest {
   readonly monitorUid: number;
   /** The text of `info mtree -f`. */
   readonly flatView: string;
+  /** Ids of memory devices' backends, as the monitor told them. */
+  readonly devices: readonly string[];
+  /** Where the blocks of RAM are in QEMU's address space, as the monitor told it. */
+  readonly blocks: readonly BlockAddress[];
   /** Which kind of backend the config asks for. */
   readonly wanted: "auto" | "memfd" | "file";
 }
@@ -117,6 +122,8 @@ export interface OpenedRam {
   readonly fds: readonly number[];
   /** Where their parts lie. */
   readonly pieces: readonly RamPiece[];
+  /** RAM that could not be opened, by its backends' ids. */
+  readonly missing: readonly string[];
 }
 
 /** What became of a {@linkcode RamRequest}. */

@@ -11,7 +11,7 @@ import { assert } from "../../base/assert.ts";
 import { AddressSpace } from "../address_space.ts";
 import type { GuestEvidence } from "../find_guest.ts";
 import type { FindResult } from "../guest_os.ts";
-import { pagingOf } from "../paging.ts";
+import { pagingOf, PTE_P } from "../paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "../physical_memory.ts";
 import { LinuxGuest } from "./linux_guest.ts";
 import { linuxPage } from "./software_page.ts";
@@ -25,8 +25,8 @@ const IMAGE_MAP = -0x8000_0000;
  * Looks for a Linux kernel.
  *
  * @param memory the guest's RAM, refreshed
- * @param options a cache of profiles (by BUILD-ID), a live root, whether to keep the symbol table (3 to 5 MB),
- *   where the note was before
+ * @param options a cache of profiles (by BUILD-ID), a live root, whether to keep the symbol table (3 to 5
+ *   MB), where the note was before
  */
 export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): FindResult<LinuxGuest> {
   const { foundAt, liveRoot } = options;
@@ -100,9 +100,19 @@ function missingRam({ missedFrame, endGpa }: PhysicalMemory): string {
 
 function spaceOf(memory: PhysicalMemory, note: Vmcoreinfo): AddressSpace | undefined {
   const root = imageGpa(note, note.symbol("swapper_pg_dir"));
-  if (root === undefined || root % 4096 !== 0) return undefined;
+  if (root === undefined || root % 4096 !== 0 || !mapsImage(memory, root)) return undefined;
   const levels = note.number("pgtable_l5_enabled") === 1 ? 5 : 4;
   return new AddressSpace(memory, pagingOf(levels), root, linuxPage);
+}
+
+/**
+ * Whether a table may be the root of a kernel: its last entry, under which the image lies with any number of
+ * levels, is present. A first look, which costs a hundredth of an address space: decoys come in thousands.
+ */
+function mapsImage(memory: PhysicalMemory, root: number): boolean {
+  const frame = root / PAGE_BYTES;
+  return memory.locate(frame) && memory.isHeld(frame) &&
+    ((memory.words[memory.wordBase + 2 * 511] as number) & PTE_P) !== 0;
 }
 
 /** Whether the page tables map the image where the note says it is. */

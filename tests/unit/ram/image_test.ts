@@ -253,6 +253,7 @@ Deno.test("a writer stores runs, whole or not at all", () => {
     memfd: true,
     sealed: false,
     sizeBytes: 2 * MIB,
+    fileOffset: 0,
     hostAddress: 0,
   };
   const pieces = [{ gpa: 0, fileOffset: 0, sizeBytes: MIB, backend: 0 }, {
