@@ -52,7 +52,7 @@ fuzz({
     const types = KernelTypes.parse(bytes);
     assert("unsupported" in types === "unsupported" in btf, "both readers judge a table alike");
     if ("unsupported" in btf || "unsupported" in types) return "unsupported";
-    for (let i = 0; i < 4; i++) {
+    if (random.oneIn(8)) {
       const id = 1 + random.below(Math.min(types.count, 1000) + 1);
       assert(typeLines(types, id).length <= 2 * MAX_TYPE_MEMBERS);
       assert(declare(types, id, "x").length < 65_536 && types.size(id) >= 0);

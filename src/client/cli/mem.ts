@@ -6,9 +6,8 @@
 import { resetSignal, SIGNAL } from "../../../ffi/signals.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import { Fault } from "../../base/fault.ts";
-import { bytesOfHex, hexOfBytes } from "../../base/hex.ts";
-import { hexOfGva, parseAddress } from "../../base/ids.ts";
-import { MAX_MEMWRITE_BYTES, MAX_SEARCH_PATTERN_BYTES } from "../../base/limits.ts";
+import { hexOfBytes } from "../../base/hex.ts";
+import { hexOfGva } from "../../base/ids.ts";
 import { findersFor } from "../../guest/finders.ts";
 import type { AddressSpace } from "../../guest/address_space.ts";
 import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
@@ -24,7 +23,6 @@ import { GuestView } from "../guest_view.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { printHexDump } from "./hex_dump.ts";
-import { dumpProcess, dumpRam } from "./mem_dump.ts";
 import {
   addressOf,
   printEnvironment,
@@ -35,9 +33,10 @@ import {
   printSockets,
   printSymbol,
   printType,
-  SYMBOL_WORD,
 } from "./mem_insight.ts";
+import { dumpProcess, dumpRam } from "./mem_dump.ts";
 import { type ContextFacts, printInfo, printMaps, printModules, printProcesses } from "./mem_listing.ts";
+import { type Request, requestOf } from "./mem_request.ts";
 import { visible } from "./table.ts";
 
 /** How many words follow each action: so many, or from so many to so many. */
@@ -49,7 +48,6 @@ const ACTIONS: Readonly<Record<string, number | readonly [min: number, max: numb
   read: 3,
   write: 3,
   find: 2,
-  dump: 1,
   dmesg: 0,
   files: 1,
   sockets: [0, 1],
@@ -57,12 +55,8 @@ const ACTIONS: Readonly<Record<string, number | readonly [min: number, max: numb
   mounts: [0, 1],
   sym: 1,
   type: 1,
+  dump: 1,
 };
-/** Actions whose word is a name of the kernel's and not a process. */
-const NAME_ACTIONS: readonly string[] = ["sym", "type"];
-/** Actions that have no answer for the kernel itself. */
-const PROCESS_ACTIONS: readonly string[] = ["maps", "files", "sockets", "env", "mounts"];
-const MAX_READ_BYTES = 2 ** 30;
 const CHUNK_BYTES = 65_536;
 const DEFAULT_LIMIT = 1024;
 
@@ -103,7 +97,8 @@ export const mem: CommandModule = {
   },
   details:
     `info tells the guest's system, ps its processes, maps the mappings of one, modules the kernel's modules. read shows LEN
-bytes at GVA (an address, or a kernel's symbol as init_task+0x10), write writes HEX there, find looks for HEX, dump writes an ELF core into FILE. PID or "kernel" says in whose address space; addresses are 0x… or decimal.
+bytes at GVA (an address, or a kernel's symbol as init_task+0x10), write writes HEX there, find looks for HEX, dump writes an ELF core into FILE.
+PID or "kernel" says in whose address space; addresses are 0x… or decimal.
 dmesg tells the kernel's log, also that of a kernel that has panicked; ps --long what processes are doing (START is in seconds
 since boot); files, sockets, env and mounts what processes have open and where they look from. sym tells the address of a kernel's
 symbol or the symbol at an address, type the layout of a type with byte offsets. These are for Linux guests.
@@ -151,58 +146,6 @@ A running guest changes while it is read: stop the VM first where one moment is 
     await act(call, opened, request);
   },
 };
-
-/** The words behind the action, understood: whatever is wrong with them is told before a VM is looked at. */
-interface Request {
-  readonly action: string;
-  readonly pid: number | "kernel";
-  /** An address; a word that names one, where only the guest knows it. */
-  readonly gva: number | string;
-  readonly length: number;
-  readonly bytes: Uint8Array;
-  /** For dump: where to write. */
-  readonly path?: string;
-}
-
-function requestOf(action: string, words: readonly string[]): Request {
-  const [who = "kernel", first = "", second = ""] = words;
-  if (action === "dump") {
-    if (who === "") throw usage("mem", "dump takes the name of a file");
-    return { action, pid: "kernel", gva: 0, length: 0, bytes: new Uint8Array(0), path: who };
-  }
-  if (NAME_ACTIONS.includes(action)) {
-    return { action, pid: "kernel", gva: who, length: 0, bytes: new Uint8Array(0) };
-  }
-  const pid = who === "kernel" ? "kernel" : Number(/^[0-9]{1,10}$/.test(who) ? who : NaN);
-  if (Number.isNaN(pid)) throw usage("mem", `${visible(who)} is neither a process number nor "kernel"`);
-  // Left out, the word is not there to be wrong: sockets and mounts are then told of all, or of process 1.
-  if (PROCESS_ACTIONS.includes(action) && pid === "kernel" && words.length > 0) {
-    throw usage("mem", `${action} takes a process number`);
-  }
-  const isRange = action === "read" || action === "write";
-  const isSymbol = action === "read" && SYMBOL_WORD.test(first);
-  const gva = isSymbol ? first : isRange ? parseAddress(first) : 0;
-  if (gva === undefined) throw usage("mem", `${visible(first)} is not a valid address`);
-  const length = action === "read" ? parseAddress(second) : 0;
-  if (length === undefined || (action === "read" && !(length > 0))) {
-    throw usage("mem", `${visible(second)} is not a valid length`);
-  }
-  if (length > MAX_READ_BYTES) {
-    throw usage(
-      "mem",
-      `${length} bytes are too many to read at once: at most ${MAX_READ_BYTES}; read in pieces`,
-    );
-  }
-  const hex = action === "write" ? second : action === "find" ? first : "";
-  const bytes = hex === "" && !isRange && action !== "find" ? new Uint8Array(0) : bytesOfHex(hex || "-");
-  if (action === "read") return { action, pid, gva, length, bytes: new Uint8Array(0) };
-  if (bytes === undefined) throw usage("mem", `${visible(hex)} are not bytes in hexadecimal`);
-  const most = action === "write" ? MAX_MEMWRITE_BYTES : MAX_SEARCH_PATTERN_BYTES;
-  if (bytes.length > most) {
-    throw usage("mem", `${bytes.length} bytes are too many to ${action} at once: at most ${most}`);
-  }
-  return { action, pid, gva, length, bytes };
-}
 
 async function act(call: Call, opened: Opened, request: Request): Promise<void> {
   const { out, json } = call;
@@ -274,7 +217,7 @@ function spaceOf(os: GuestOs, pid: number | "kernel"): AddressSpace {
 function read(call: Call, os: GuestOs, request: Request): void {
   const { length } = request;
   const space = spaceOf(os, request.pid);
-  const gva = addressOf(os, `${request.gva}`);
+  const gva = addressOf(os, request.gva);
   const { out, json } = call;
   const isRaw = call.flag("raw");
   const whole = json ? new Uint8Array(length) : new Uint8Array(Math.min(length, CHUNK_BYTES));

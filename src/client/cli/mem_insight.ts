@@ -167,10 +167,10 @@ function byName(os: GuestOs, name: string): ReturnType<GuestOs["nearestSymbol"]>
 }
 
 /** An address as `read` takes it: a number, a symbol, or a symbol and bytes past it ("init_task+0x10"). */
-export function addressOf(os: GuestOs, word: string): number {
-  const plain = parseAddress(word);
+export function addressOf(os: GuestOs, word: number | string): number {
+  const plain = typeof word === "number" ? word : parseAddress(word);
   if (plain !== undefined) return plain;
-  const [, name = "", past] = SYMBOL_WORD.exec(word) ?? [];
+  const [, name = "", past] = SYMBOL_WORD.exec(`${word}`) ?? [];
   const offset = past === undefined ? 0 : parseAddress(past) ?? 0;
   const symbol = os.symbol(name);
   if (symbol !== undefined) return symbol + offset;

@@ -11,7 +11,7 @@ import { MAX_BTF_BYTES, MAX_BTF_DEPTH, MAX_TYPE_MEMBERS } from "../../base/limit
 import type { AddressSpace } from "../address_space.ts";
 import { BTF_FIXED_WORDS, BTF_MEMBER_WORDS, btfSections } from "./btf.ts";
 
-/** BTF's kinds (the kernel's uapi header of BTF). */
+/** BTF's kinds. */
 export const BTF_KIND = {
   int: 1,
   pointer: 2,

@@ -1,5 +1,5 @@
 /**
- * printk's ring buffer (kernels from 5.10 on, its own printk_ringbuffer), as dmesg shows it, also of
+ * printk's ring buffer (kernels from 5.10 on), as dmesg shows it, also of
  * a guest that has panicked.
  *
  * A ring of descriptors says which records there are, a ring of text holds their words, and an array beside

@@ -16,7 +16,7 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
   58: "icmp",
   136: "udplite",
 };
-/** States as the kernel's tcp_states has them; unix sockets use the same numbers. */
+/** The kernel's numbers of TCP states; unix sockets use the same numbers. */
 const STATES = [
   "",
   "ESTABLISHED",

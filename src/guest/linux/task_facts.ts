@@ -8,7 +8,7 @@ import type { ProcessFacts } from "../insight.ts";
 import { isKernelPointer } from "./kernel_view.ts";
 import type { KernelTypes } from "./kernel_types.ts";
 
-/** TASK_REPORT's bits, lowest first, as /proc/PID/stat writes them (proc(5)). */
+/** TASK_REPORT's bits, lowest first, as /proc/PID/stat writes them. */
 const LETTERS = "RSDTtXZP";
 const TASK_REPORT = 0x7f;
 /** TASK_UNINTERRUPTIBLE | TASK_NOLOAD. */

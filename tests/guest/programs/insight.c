@@ -1,8 +1,7 @@
 // What a guest knows of itself, for mem_insight.test.ts:
 //   insight log                   the kernel's log with levels, as dmesg -r reads it
 //   insight links PID             a line "FD TARGET" for each descriptor of a process
-//   insight sockets               opens sockets of every kind, prints "ready PORT4 PORT6", and waits for the
-//                                 end of its input
+//   insight sockets               opens sockets, says "ready PORT4 PORT6 PID", waits for its input's end
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
