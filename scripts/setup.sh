@@ -114,7 +114,7 @@ case "${1:-base}" in
   # (curl) are the tests' alone.
   guest)
     base
-    need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; need_apt curl curl
+    need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; need_apt curl curl; need_apt qemu-img qemu-utils
     # A libvirtd of the tests' own, as another user; nothing starts the machine's.
     need_apt libvirtd libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
     guest cloud generic ;;

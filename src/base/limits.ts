@@ -164,6 +164,12 @@ export const MAX_NOTES = 64;
 export const MAX_KALLSYMS = 2_000_000;
 /** Bytes of the compressed names. */
 export const MAX_KALLSYMS_BYTES: number = 32 * 1024 * 1024;
+/** Bytes of a kernel's image that are searched for what its note does not tell (Debian's have 50 MiB). */
+export const MAX_KERNEL_IMAGE_BYTES: number = 128 * 1024 * 1024;
+/** Places of the image that look like the index of kallsyms' tokens, and are looked at further. */
+export const MAX_KALLSYMS_INDEXES = 256;
+/** Names that are walked in a run of the image to find out whether they are kallsyms'. */
+export const MAX_KALLSYMS_STEPS = 8_000_000;
 /** Bytes of a kernel's BTF. */
 export const MAX_BTF_BYTES: number = 64 * 1024 * 1024;
 /** Anonymous members within anonymous members. */
@@ -195,8 +201,12 @@ export const MAX_MAPLE_DEPTH = 28;
 export const MAX_FLAT_VIEW_PIECES = 4096;
 /** RAM is mapped into one range at its guest-physical addresses up to here. */
 export const MAX_LINEAR_BYTES: number = 128 * 2 ** 30;
-/** Program headers of an ELF core that are read. */
-export const MAX_CORE_SEGMENTS = 4096;
+/** Program headers of an ELF core (makedumpfile -E writes one for each run of pages), ranges of a dump. */
+export const MAX_CORE_SEGMENTS = 1_048_576;
+/** Records of a flattened dump, or packed pieces of one (16 KiB each of QEMU's: 128 GiB). */
+export const MAX_DUMP_RECORDS = 8_388_608;
+/** Bytes of a VMCOREINFO text that a dump's header tells. */
+export const MAX_VMCOREINFO_BYTES = 65_536;
 /** Pixels of a picture in a row or a column: what a caller may ask to hold or to look for. */
 export const MAX_PICTURE_SIDE = 32_768;
 /** Bytes of a Windows image (kernel, driver, DLL): what its headers may claim. */

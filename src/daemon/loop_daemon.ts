@@ -8,6 +8,8 @@
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { setThreadRealtime, threadCpuNs } from "../../ffi/scheduler.ts";
+import type { UserDatabase } from "../access/user_database.ts";
+import type { WriteExtent } from "../access/write_extent.ts";
 import { assert } from "../base/assert.ts";
 import { localTime } from "../base/local_time.ts";
 import { Log } from "../base/log.ts";
@@ -16,7 +18,7 @@ import { compose, type Composition, disposeBus } from "./composition.ts";
 import { applyPolicies, ConfigReload } from "./config_reload.ts";
 import { ControlSocketFile } from "./control_socket_file.ts";
 import { ControlSocketWatch } from "./control_socket_watch.ts";
-import { LibvirtHost } from "../hosts/libvirt/libvirt_host.ts";
+import { Hosts } from "../hosts/makers.ts";
 import { EndpointDiscovery } from "./endpoint_discovery.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
 import { submitForeign } from "./foreign_event.ts";
@@ -42,7 +44,9 @@ export class LoopDaemon {
   readonly #scanner: ScanClient;
   readonly #maker: EndpointMaker;
   readonly #discovery: EndpointDiscovery;
-  readonly #libvirt: LibvirtHost | null;
+  readonly #hosts: Hosts;
+  /** Where MEMWRITE may land, by the newest config. */
+  #extents: readonly WriteExtent[];
   readonly #channels: ChannelServers;
   readonly #reload: ConfigReload;
   readonly #shutdown: Shutdown;
@@ -90,30 +94,23 @@ export class LoopDaemon {
       openRam: (call) => report({ type: "open-ram", call }),
       closeRam: (fds) => report({ type: "close-ram", fds }),
     }, log.for("scan"));
-    const { libvirt } = config;
-    this.#libvirt = libvirt === undefined ? null : new LibvirtHost(
-      {
-        uri: libvirt.uri,
-        socket: libvirt.socket,
-        isTrusted: (uid) =>
-          uid === 0 || uid === Deno.uid() || libvirt.users.some((user) => {
-            return uid === (/^[0-9]+$/.test(user) ? Number(user) : admission.users.uidOf(user));
-          }),
-      },
+    const hosts = new Hosts(config.hosts, {
       loop,
-      log.for("libvirt"),
-      (vms) => {
-        if (libvirt.discover) this.#discovery.hosted(vms);
-      },
-    );
-    const maker = new EndpointMaker(
+      log,
+      isTrusted: (uid, users) => uid === 0 || uid === Deno.uid() || isOneOf(uid, users, admission.users),
+      onVms: (host, vms) => this.#discovery.hosted(host, vms),
+    });
+    this.#hosts = hosts;
+    this.#extents = config.write;
+    const maker = new EndpointMaker({
       plan,
       loop,
       log,
-      this.#scanner,
-      () => report({ type: "frames-wanted" }),
-      this.#libvirt,
-    );
+      scanner: this.#scanner,
+      extents: () => this.#extents,
+      transportTo: (place) => hosts.transportTo(place),
+      onFrameWanted: () => report({ type: "frames-wanted" }),
+    });
     this.#maker = maker;
     this.#discovery = new EndpointDiscovery({
       loop,
@@ -131,7 +128,7 @@ export class LoopDaemon {
         listening.admitOthers(admission.admitsOthers);
       },
       policy: (rules) => applyPolicies(core, rules),
-      making: (next) => maker.setConfig(next),
+      making: (next) => (this.#extents = next.write),
       endpoints: (endpoints) => this.#discovery.reconfigure(endpoints),
       channels: (channels) => this.#channels.serve(channels),
       grants: () => regranter.run(),
@@ -156,7 +153,7 @@ export class LoopDaemon {
       if (!outcome.ok) this.#log.error(`cannot attach ${request.name}: ${outcome.reason}`);
     }
     this.#discovery.attachConfigured(config.endpoints);
-    this.#libvirt?.start();
+    this.#hosts.start();
     this.#channels.serve(config.channels);
     this.#report({ type: "ready" });
     this.#bus.loop.run();
@@ -218,12 +215,17 @@ export class LoopDaemon {
     this.#inbox[Symbol.dispose]();
     this.#socketWatch[Symbol.dispose]();
     this.#bus.listening.close();
-    this.#libvirt?.stop();
+    this.#hosts.stop();
     this.#discovery[Symbol.dispose]();
     disposeBus(this.#bus);
     this.#logWriter[Symbol.dispose]();
     this.#bus.loop[Symbol.dispose]();
   }
+}
+
+/** Whether a uid is that of one of these users: names or numbers. */
+function isOneOf(uid: number, users: readonly string[], lookup: UserDatabase): boolean {
+  return users.some((user) => uid === (/^[0-9]+$/.test(user) ? Number(user) : lookup.uidOf(user)));
 }
 
 /** Where trigger files are looked for unless the config says otherwise. */

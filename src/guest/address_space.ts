@@ -14,7 +14,7 @@ import { textOfBytes } from "../base/byte_text.ts";
 import { assert } from "../base/assert.ts";
 import { MAX_RUNS } from "../base/limits.ts";
 import type { Paging, WalkFailure } from "./paging.ts";
-import { PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
+import { PTE_NX_HI, PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
 import { Walker } from "./walker.ts";
 
@@ -59,11 +59,18 @@ export interface RunList {
 }
 
 /**
- * What stands behind an entry that is not present: Windows keeps pages in transition and prototype entries.
+ * What stands behind an entry that is not present: Linux keeps pages that nobody may touch, Windows pages in
+ * transition and prototype entries. The level of the entry is told by its first address bit, `shift`.
  *
- * @returns the page's frame number, or a negative WALK code
+ * @returns the frame number of the 4 KiB page, or a negative WALK code
  */
-export type SoftwarePage = (entryHi: number, entryLo: number, hi: number, lo: number) => number;
+export type SoftwarePage = (
+  entryHi: number,
+  entryLo: number,
+  hi: number,
+  lo: number,
+  shift: number,
+) => number;
 
 /** A page-table root over guest RAM. Not reentrant. */
 export class AddressSpace {
@@ -93,7 +100,7 @@ export class AddressSpace {
    * @param memory the guest's RAM
    * @param paging the paging mode
    * @param root guest-physical address of the root table (flag bits of a CR3 are ignored)
-   * @param software what to make of entries that are not present (last level only)
+   * @param software what to make of entries that are not present
    */
   constructor(memory: PhysicalMemory, paging: Paging, root: number, software?: SoftwarePage) {
     assert(root >= 0 && root < 2 ** 52, "a page-table root is a physical address");
@@ -339,8 +346,12 @@ export class AddressSpace {
 
   /** What a failed walk is to a system that keeps pages in entries that are not present. */
   #softly(frame: number, hi: number, lo: number): number {
-    if (this.#software === undefined || frame !== WALK.notPresent || this.walker.shift !== 12) return frame;
-    return this.#software(this.walker.entryHi, this.walker.entryLo, hi, lo);
+    if (this.#software === undefined || frame !== WALK.notPresent) return frame;
+    const { walker } = this;
+    const behind = this.#software(walker.entryHi, walker.entryLo, hi, lo, walker.shift);
+    // The processor may not touch it: the next access faults, and its system decides then.
+    if (behind >= 0) walker.forbidHi = PTE_NX_HI;
+    return behind;
   }
 
   /** Translates, and leaves the page's size and permissions in the walker. */

@@ -305,14 +305,18 @@ export class PhysicalMemory implements Disposable {
     const segments = this.port.segments;
     const recent = segments[this.#lastSegment];
     if (recent !== undefined && gpa >= recent.gpa && gpa < recent.gpa + recent.sizeBytes) return recent;
-    for (let i = 0; i < segments.length; i++) {
-      const segment = segments[i] as RamSegment;
-      if (gpa >= segment.gpa && gpa < segment.gpa + segment.sizeBytes) {
-        this.#lastSegment = i;
-        return segment;
-      }
+    // A dump may have a million of them.
+    let low = 0;
+    let high = segments.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((segments[middle] as RamSegment).gpa <= gpa) low = middle + 1;
+      else high = middle;
     }
-    return undefined;
+    const segment = segments[low - 1];
+    if (segment === undefined || gpa >= segment.gpa + segment.sizeBytes) return undefined;
+    this.#lastSegment = low - 1;
+    return segment;
   }
 
   #locateSlowly(frame: number): boolean {

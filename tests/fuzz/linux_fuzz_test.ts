@@ -4,11 +4,13 @@
 import { assert } from "@std/assert";
 import { MAX_LISTING } from "../../src/base/limits.ts";
 import { Btf } from "../../src/guest/linux/btf.ts";
+import { findTables } from "../../src/guest/linux/kallsyms_search.ts";
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
 import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
 import { Vmcoreinfo } from "../../src/guest/linux/vmcoreinfo.ts";
 import { PhysicalMemory } from "../../src/guest/physical_memory.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
+import { kallsymsTables } from "../fixtures/synthetic_kallsyms.ts";
 import { buildBtf, SyntheticLinux } from "../fixtures/synthetic_linux.ts";
 import { fuzz } from "./harness.ts";
 
@@ -98,6 +100,37 @@ fuzz({
 const ROUNDS = 150;
 const LOOKS = 20;
 
+/** The tables of a kernel before 6.0 among other read-only data. */
+function image(markerBytes: 4 | 8, symbols: number): Uint8Array<ArrayBuffer> {
+  const names = Array.from(
+    { length: symbols },
+    (_, i) => [`sym_${i}`.padEnd(i % 40, "x"), -0x4000_0000 + i] as const,
+  );
+  const { bytes } = kallsymsTables(new Map(names), -0x4000_0000, markerBytes);
+  const out = new Uint8Array(256 + bytes.length + 64);
+  out.set(bytes, 256);
+  return out;
+}
+
+fuzz({
+  name: "kallsyms in an image",
+  corpus: () => [image(4, 700), image(8, 600), image(4, 3)],
+  largest: 65_536,
+  words: [[0xff, 0xff, 0xff, 0xff], [0, 0, 1, 0], [0x80], [3, 0, 0, 0, 0, 0, 0, 0]],
+  decode: (input) => {
+    const bytes = new Uint8Array(input.length - input.length % 8);
+    bytes.set(input.subarray(0, bytes.length));
+    const places = findTables({ start: -0x4000_0000, bytes }, -0x4000_0000);
+    if (places === undefined) return "none";
+    const { offsets, relativeBase = NaN, count, names, tokenTable, tokenIndex } = places;
+    const order = [-0x4000_0000, offsets, relativeBase, count, names, tokenTable, tokenIndex];
+    assert(order.every((at, i) => i === 0 || at > (order[i - 1] as number) || (i === 1 && at === order[0])));
+    assert(tokenIndex + 512 <= -0x4000_0000 + bytes.length);
+    return "found";
+  },
+  mustMeet: ["found", "none"],
+});
+
 function askAll(os: LinuxGuest): void {
   assert(os.version.length < 4096);
   os.stillThere();
@@ -105,7 +138,8 @@ function askAll(os: LinuxGuest): void {
   const processes = os.processes();
   assert(processes.items.length <= MAX_LISTING);
   for (const process of processes.items.slice(0, 8)) {
-    assert(process.name.length <= 16 && Number.isFinite(process.root));
+    // A kernel thread's whole name may be as long as its buffer.
+    assert(process.name.length <= 256 && Number.isFinite(process.root));
     const mappings = os.maps(process);
     os.commandLine(process);
     os.births();

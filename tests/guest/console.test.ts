@@ -68,7 +68,10 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
 async function readLines(console: ConsoleControl, count: number): Promise<string[]> {
   const decoder = new TextDecoder();
   let text = "";
-  while (text.length < count * 64) text += decoder.decode(await console.read(), { stream: true });
+  while (text.length < count * 64) {
+    text += decoder.decode(await console.read(), { stream: true });
+    assertEquals(console.lostBytes, 0);
+  }
   return text.split("\n").slice(0, count);
 }
 
@@ -201,9 +204,11 @@ Deno.test("consoles: a flood reaches a reader whole when it asks for that, and i
   const lines = 60_000;
   await using client = await daemon.connect("reads all");
   await using console = await client.console("vm", { port: hvc, lossless: true });
+  // It reads before the flood begins: the guest waits 10 s for a reader that does not.
+  const reading = readLines(console, lines);
   const flood = await vm.agent.start("talker", "/dev/hvc0", "flood", `${lines}`);
   await flood.lineMatching(/^ready/);
-  const got = await readLines(console, lines);
+  const got = await reading;
   assertEquals([got.length, console.lostBytes], [lines, 0]);
   got.forEach((line, i) => assertEquals(Number(line.slice(0, 10)), i));
   // Who comes later gets the last megabyte, from where it begins.

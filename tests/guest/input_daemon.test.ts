@@ -187,7 +187,7 @@ Deno.test("bad input is refused with its code, and nothing of it arrives in the 
   assertEquals(other.input([a], token), CODE["stale-lease"], "another's token");
   assertEquals(other.input([a]), CODE["no-lease"]);
   assertEquals(other.denied(LEASE_CLASS.INPUT), LEASE_DENY.HELD);
-  assertEquals(other.denied(3), LEASE_DENY.BADCLASS);
+  assertEquals(other.denied(9), LEASE_DENY.BADCLASS);
   assertEquals(other.release(), CODE["no-lease"]);
 
   const full = Array.from({ length: 256 }, (_, i): Record => [KEY, 30, 1 - i % 2]);

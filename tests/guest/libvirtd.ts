@@ -44,6 +44,10 @@ export class Libvirtd implements AsyncDisposable {
       for (const path of [folder, `${folder}/run`, `${folder}/c`]) {
         await Deno.chown(path, LIBVIRT_UID, LIBVIRT_UID);
       }
+      // Without this it starts a virtlogd, which outlives it by two minutes.
+      await Deno.mkdir(`${folder}/c/libvirt`);
+      await Deno.writeTextFile(`${folder}/c/libvirt/qemu.conf`, 'stdio_handler = "file"\n');
+      await Deno.chown(`${folder}/c/libvirt`, LIBVIRT_UID, LIBVIRT_UID);
       const daemon = new Libvirtd(folder);
       await daemon.#ready();
       return daemon;

@@ -170,7 +170,8 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   onLinkDown(loss: QmpLoss): void {
     if (loss.reason === SEAM_REASON.PROCESS_GONE) this.#forget();
     this.#lookNs = NEVER;
-    this.#seat?.down(loss.reason, this.#pid);
+    // Of a VM that has none it would say nothing.
+    if (this.#seat?.isUp === true) this.#seat.down(loss.reason, this.#pid);
   }
 
   /** Called by the link. */

@@ -131,7 +131,8 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   onLinkDown(loss: QmpLoss): void {
     // What is open stays open, and says itself when it ends: a console needs no monitor.
     if (loss.reason === SEAM_REASON.PROCESS_GONE) this.#forgetAll(loss.text);
-    this.#seat?.down(loss.reason, this.#pid);
+    // Of a VM that has none it would say nothing.
+    if (this.#seat?.isUp === true) this.#seat.down(loss.reason, this.#pid);
   }
 
   /** Called by the link. */

@@ -13,7 +13,7 @@ import type { WantedSystem } from "../../guest/systems.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import type { GuestContext } from "./context_event.ts";
-import type { ScanAnswer, ScanPort } from "./scan_port.ts";
+import type { ScanAnswer, ScanPort, ScanRequest } from "./scan_port.ts";
 import type { SharedRam } from "./shared_ram.ts";
 import { liveVcpu, parseVcpus, type Vcpu } from "./vcpu_state.ts";
 
@@ -61,6 +61,18 @@ export interface GuestWatchOptions {
   readonly listener: GuestWatchListener;
 }
 
+/** What a context says of a kernel: when it holds no longer, another one runs. */
+export interface ToldKernel {
+  /** Which system. */
+  readonly kind: string;
+  /** Its release. */
+  readonly version: string;
+  /** Its page-table root. */
+  readonly root: number;
+  /** Levels of its page tables. */
+  readonly levels: number;
+}
+
 /** Looks for the system of one VM. */
 export class GuestWatch implements TimerHandler {
   readonly #options: GuestWatchOptions;
@@ -75,6 +87,8 @@ export class GuestWatch implements TimerHandler {
   /** When paging was first seen in this round; 0 = not yet. */
   #pagingSinceNs = 0;
   #unknownTold = false;
+  /** A proof under way: of which round, and whether it is asked for once more. */
+  #proof: { readonly round: number; isAskedAgain: boolean } | null = null;
 
   /** Makes one that rests. */
   constructor(options: GuestWatchOptions) {
@@ -96,6 +110,44 @@ export class GuestWatch implements TimerHandler {
     this.#unknownTold = false;
     if (lookNow) this.#look();
     else this.#lookLater();
+  }
+
+  /**
+   * Looks once whether a kernel that was told still is the one that runs: RAM is another one after loadvm, a
+   * snapshot that is loaded, a migration that comes in, and none of these is a reset. With a profile that is
+   * known it takes some 15 ms of the scanner's thread. Asked for often, it is done again when it is done.
+   *
+   * @param ram where; borrowed until it is done
+   * @param onOther told when it is another one, or none; not told after a {@linkcode start} or {@linkcode
+   *   stop}
+   */
+  prove(ram: SharedRam, told: ToldKernel, onOther: () => void): void {
+    if (this.#proof?.round === this.#round) {
+      this.#proof.isAskedAgain = true;
+      return;
+    }
+    const proof = { round: this.#round, isAskedAgain: false };
+    this.#proof = proof;
+    const end = (isOther: boolean): void => {
+      if (this.#proof !== proof || proof.round !== this.#round) return;
+      this.#proof = null;
+      if (isOther) onOther();
+      else if (proof.isAskedAgain) this.prove(ram, told, onOther);
+    };
+    this.#askRegisters((reply) => {
+      // A monitor that is lost ends the context anyway.
+      if (reply.outcome !== "done" || typeof reply.value !== "string") return end(false);
+      const vcpu = liveVcpu(parseVcpus(reply.value));
+      if (vcpu === undefined) return end(true);
+      if (proof.round !== this.#round) return;
+      this.#options.scanner.scan(this.#requestFor(ram, vcpu), (answer) => {
+        if (answer.outcome === "failed") return end(false);
+        end(
+          answer.outcome !== "found" || answer.kind !== told.kind || answer.version !== told.version ||
+            answer.root !== told.root || answer.levels !== told.levels,
+        );
+      });
+    });
   }
 
   /** Rests. What is under way is forgotten. */
@@ -129,14 +181,14 @@ export class GuestWatch implements TimerHandler {
 
   #look(): void {
     const round = this.#round;
-    this.#options.link.execute(
-      "human-monitor-command",
-      { "command-line": "info registers -a" },
-      (reply: QmpReply) => {
-        if (round === this.#round) this.#onRegisters(reply);
-      },
-      { timeoutNs: ANSWER_NS },
-    );
+    this.#askRegisters((reply) => {
+      if (round === this.#round) this.#onRegisters(reply);
+    });
+  }
+
+  #askRegisters(handler: (reply: QmpReply) => void): void {
+    const args = { "command-line": "info registers -a" };
+    this.#options.link.execute("human-monitor-command", args, handler, { timeoutNs: ANSWER_NS });
   }
 
   #onRegisters(reply: QmpReply): void {
@@ -154,16 +206,19 @@ export class GuestWatch implements TimerHandler {
   }
 
   #scan(vcpu: Vcpu): void {
-    const { scanner, guest, name } = this.#options;
     const ram = this.#ram;
     if (ram === null) return;
     const round = this.#round;
-    const { pid, started, pieces } = ram;
-    const [liveRoot, liveInUserMode] = [vcpu.cr3, vcpu.userMode];
-    const request = { name, pid, started, files: ram.scanFiles(), pieces, guest, liveRoot, liveInUserMode };
-    scanner.scan(request, (answer) => {
+    this.#options.scanner.scan(this.#requestFor(ram, vcpu), (answer) => {
       if (round === this.#round) this.#onAnswer(answer);
     });
+  }
+
+  #requestFor(ram: SharedRam, vcpu: Vcpu): ScanRequest {
+    const { guest, name } = this.#options;
+    const { pid, started, pieces } = ram;
+    const [liveRoot, liveInUserMode] = [vcpu.cr3, vcpu.userMode];
+    return { name, pid, started, files: ram.scanFiles(), pieces, guest, liveRoot, liveInUserMode };
   }
 
   #onAnswer(answer: ScanAnswer): void {

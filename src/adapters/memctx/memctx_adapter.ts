@@ -4,6 +4,8 @@
  *
  * - The seam is up when the RAM can be shared. A context is told when a system was found in it; the next one
  *   has the next epoch.
+ * - Whenever the VM runs again it is proved that the context still holds: loadvm, a snapshot that is loaded
+ *   and a migration that comes in put another RAM in place without a reset.
  * - A context ends with a reset, with another memory map, with the guest's or QEMU's end, and that is told
  *   before anything else of the VM: the adapter has to be the monitor's first user, so that it hears of a
  *   RESET before the host plane does.
@@ -27,7 +29,7 @@ import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
-import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
+import { GuestWatch, type GuestWatchListener, type ToldKernel } from "./guest_watch.ts";
 import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
 import type { RamAnswer, ScanPort } from "./scan_port.ts";
@@ -83,6 +85,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   #writer: MemoryWriter | null = null;
   /** The context that is valid now, for the writer; null when none is. */
   #context: WriteContext | null = null;
+  /** The kernel of that context, when a system was found. */
+  #told: ToldKernel | null = null;
   /** Number of the last context that was told. */
   #epoch = 0;
   /** Questions to QEMU that were asked before the last loss of the monitor are stale. */
@@ -166,7 +170,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       case "STOP":
         return this.#watch?.setRunning(false);
       case "RESUME":
-        return this.#watch?.setRunning(true);
+        this.#watch?.setRunning(true);
+        return this.#prove();
       default:
         if (MAP_EVENTS.has(name)) this.#openRam();
     }
@@ -190,6 +195,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       return this.#refuse(seat, error);
     }
     this.#epoch++;
+    const { kind, root, levels } = guest;
+    this.#told = kind === undefined ? null : { kind, version, root, levels };
     const traits = guest.kind && systemOf(guest.kind).traits;
     this.#context = {
       rootFrame: guest.root / 4096,
@@ -313,9 +320,22 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     else this.onGuest(NO_GUEST, "");
   }
 
+  /** What runs again may be another kernel: the context is kept only if it still holds. */
+  #prove(): void {
+    const ram = this.#ram;
+    const told = this.#told;
+    if (this.#context === null || told === null || ram === null) return;
+    this.#watch?.prove(ram, told, () => {
+      this.#seat?.log.info("the VM runs again with another kernel, or another memory");
+      this.#invalidate(INVALIDATED.KERNEL_CHANGED);
+      this.#find(true);
+    });
+  }
+
   #invalidate(reason: number): void {
     if (this.#context === null) return;
     this.#context = null;
+    this.#told = null;
     const seat = this.#seat;
     if (seat === null) return;
     const event = seat.event(KIND.MEMCTX_INVALIDATED);

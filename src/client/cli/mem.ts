@@ -69,7 +69,8 @@ bytes at GVA, write writes HEX there, find looks for HEX. PID or "kernel" says i
 Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is no text or a control character, \\u{N} another
 character that cannot be shown.
 
-In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image or an ELF core: no daemon is needed.
+In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image, an ELF core, or another dump (kdump, LiME,
+AVML, VMware): no daemon is needed.
 write to an endpoint takes the memwrite lease for itself and lands only where the daemon's config has an extent; write to pid:N
 needs the right to write QEMU's memory. Pages that the guest has mapped read-only are not written.`,
   examples: [

@@ -61,6 +61,8 @@ export const VNC_SILENCE_NS: number = 30 * SECOND;
  * QEMU 7.2 loses the request of one on a busy host, and then says nothing more.
  */
 const ASK_AGAIN_NS = 2 * SECOND;
+/** The same for changes of a watched QEMU: a still picture looks as a request that was lost. */
+const ASK_CHANGES_AGAIN_NS = 3 * SECOND;
 /** How long an update that was asked for may take while bytes keep coming. */
 export const VNC_UPDATE_TIMEOUT_NS: number = 60 * SECOND;
 /** How long a watched QEMU is left to find nothing new. */
@@ -296,8 +298,13 @@ export class VncSource implements DisplaySource, UpdateSink {
   /** When a picture that has not come is asked for again; NEVER while nothing has to come. */
   #askAgainNs(): number {
     const { stream, output } = this.#wire;
-    const { certainNs } = this.#requests;
-    if (stream === undefined || stream.isWithinUpdate || !output.isEmpty || certainNs === NEVER) return NEVER;
+    const { certainNs, isWatched, isOpen } = this.#requests;
+    if (stream === undefined || stream.isWithinUpdate || !output.isEmpty) return NEVER;
+    if (certainNs === NEVER) {
+      return this.#isQemu && isWatched && isOpen
+        ? Math.max(this.#heardNs, this.#againNs) + ASK_CHANGES_AGAIN_NS
+        : NEVER;
+    }
     return Math.max(certainNs, this.#heardNs, this.#againNs) + ASK_AGAIN_NS;
   }
 
@@ -306,8 +313,9 @@ export class VncSource implements DisplaySource, UpdateSink {
     const { stream, output } = this.#wire;
     assert(stream !== undefined, "who is asked again has a picture");
     this.#againNs = this.#nowNs;
-    stream.probe(-1, -1);
-    output.add(updateRequest(false, { x: 0, y: 0, width: stream.width, height: stream.height }));
+    const isCertain = this.#requests.certainNs !== NEVER;
+    if (isCertain) stream.probe(-1, -1);
+    output.add(updateRequest(!isCertain, { x: 0, y: 0, width: stream.width, height: stream.height }));
     if (this.#isQemu) this.#wake();
   }
 

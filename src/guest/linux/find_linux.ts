@@ -13,8 +13,9 @@ import type { FindResult } from "../guest_os.ts";
 import { pagingOf } from "../paging.ts";
 import type { PhysicalMemory } from "../physical_memory.ts";
 import { LinuxGuest } from "./linux_guest.ts";
+import { linuxPage } from "./software_page.ts";
 import { checkProfile, readProfile } from "./profile.ts";
-import { findNotes, type Vmcoreinfo } from "./vmcoreinfo.ts";
+import { findNotes, NOT_IN_RAM, Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** Where x86-64 maps the kernel's image: 0xffffffff80000000. */
 const IMAGE_MAP = -0x8000_0000;
@@ -26,9 +27,9 @@ const IMAGE_MAP = -0x8000_0000;
  * @param options a cache of profiles (by BUILD-ID), a live root, whether to keep the symbol table (3 to 5 MB)
  */
 export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): FindResult<LinuxGuest> {
-  const notes = findNotes(memory);
-  if (notes.length === 0) return { found: false, reason: "no-kernel", detail: "no VMCOREINFO note in RAM" };
-  for (const note of notes) {
+  let seen = 0;
+  for (const note of notesOf(memory)) {
+    seen++;
     const space = spaceOf(memory, note);
     if (space === undefined || !isBorneOut(note, space) || !isLive(note, space, options.liveRoot)) continue;
     const buildId = note.line("BUILD-ID");
@@ -52,18 +53,27 @@ export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): 
     const table = options.keepTable === false ? undefined : read.table;
     return { found: true, os: new LinuxGuest(note, space, read.profile, isBorneOut, table) };
   }
-  return {
-    found: false,
-    reason: "no-kernel",
-    detail: `${notes.length} VMCOREINFO note(s) in RAM, none of a kernel that runs now`,
-  };
+  const detail = seen === 0
+    ? "no VMCOREINFO note in RAM"
+    : `${seen} VMCOREINFO note(s) in RAM, none of a kernel that runs now`;
+  return { found: false, reason: "no-kernel", detail };
+}
+
+/**
+ * The notes, the likeliest first: a dump may tell its kernel's in its header, which spares the search (and
+ * unpacking all of the dump for it).
+ */
+function* notesOf(memory: PhysicalMemory): Generator<Vmcoreinfo> {
+  const told = memory.port.vmcoreinfo;
+  if (told !== undefined) yield new Vmcoreinfo(NOT_IN_RAM, told);
+  yield* findNotes(memory);
 }
 
 function spaceOf(memory: PhysicalMemory, note: Vmcoreinfo): AddressSpace | undefined {
   const root = imageGpa(note, note.symbol("swapper_pg_dir"));
   if (root === undefined || root % 4096 !== 0) return undefined;
   const levels = note.number("pgtable_l5_enabled") === 1 ? 5 : 4;
-  return new AddressSpace(memory, pagingOf(levels), root);
+  return new AddressSpace(memory, pagingOf(levels), root, linuxPage);
 }
 
 /** Whether the page tables map the image where the note says it is. */

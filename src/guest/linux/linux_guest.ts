@@ -16,7 +16,7 @@ import { KernelView } from "./kernel_view.ts";
 import { readModules } from "./module_list.ts";
 import { kallsymsPlaces, type KernelProfile } from "./profile.ts";
 import { TaskList } from "./task_list.ts";
-import { readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
+import { NOT_IN_RAM, readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
 import { VmaList } from "./vma_list.ts";
 
 /** Look-ups of single unknown names before the whole table is decoded into a map. */
@@ -88,6 +88,7 @@ export class LinuxGuest implements GuestOs {
    */
   stillThere(): boolean {
     this.kernel.memory.verify();
+    if (this.note.gpa === NOT_IN_RAM) return this.#check(this.note, this.kernel);
     const note = readNote(this.kernel.memory, this.note.gpa);
     return note !== undefined && note.text === this.note.text && this.#check(note, this.kernel);
   }
@@ -173,7 +174,7 @@ export class LinuxGuest implements GuestOs {
 
   #symbols(): Kallsyms | undefined {
     if (this.#table !== undefined) return this.#table;
-    const places = kallsymsPlaces(this.note);
+    const places = kallsymsPlaces(this.kernel, this.note);
     if ("unsupported" in places) return undefined;
     const loaded = Kallsyms.load(this.kernel, places, []);
     if ("unsupported" in loaded) return undefined;

@@ -18,9 +18,12 @@ const NAME_WORDS = [0x4f43_4d56, 0x4e49_4552, 0x0000_4f46] as const;
 const DESC_AT = 24;
 const LATIN1 = new TextDecoder("latin1");
 
+/** The address of a note that a dump's header told: it is not in RAM, and does not change. */
+export const NOT_IN_RAM = -1;
+
 /** What a note says. */
 export class Vmcoreinfo {
-  /** Guest-physical address of its page. */
+  /** Guest-physical address of its page, or {@linkcode NOT_IN_RAM}. */
   readonly gpa: number;
   /** Its lines as they stand. */
   readonly text: string;
