@@ -99,7 +99,9 @@ picture. What was there before a reset does not count; after \`vmsig vm NAME res
       fresh: call.flag("fresh"),
       // With a time limit the error says it, and is the one line there is.
       ...(timeoutMs === undefined
-        ? { onAbsent: (text: string) => note(call, `${text}; waiting until it comes (--timeout MS gives up)`) }
+        ? {
+          onAbsent: (text: string) => note(call, `${text}; waiting until it comes (--timeout MS gives up)`),
+        }
         : {}),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(head === undefined ? {} : { head }),
