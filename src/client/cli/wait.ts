@@ -97,8 +97,12 @@ picture. What was there before a reset does not count; after \`vmsig vm NAME res
     const result = await waitFor(client, ref, condition, {
       signal: call.signal,
       fresh: call.flag("fresh"),
-      onAbsent: (text) =>
-        note(call, `${text}; waiting for it${timeoutMs === undefined ? "" : ` for ${timeoutMs} ms`}`),
+      // With a time limit the error says it, and is the one line there is.
+      ...(timeoutMs === undefined
+        ? {
+          onAbsent: (text: string) => note(call, `${text}; waiting until it comes (--timeout MS gives up)`),
+        }
+        : {}),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(head === undefined ? {} : { head }),
     });
