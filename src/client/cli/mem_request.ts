@@ -18,11 +18,15 @@ const MAX_READ_BYTES = 2 ** 30;
 
 /** The words behind the action, understood: whatever is wrong with them is told before a VM is looked at. */
 export interface Request {
+  /** What is to be done. */
   readonly action: string;
+  /** In whose address space. */
   readonly pid: number | "kernel";
   /** An address; a word that names one, where only the guest knows it. */
   readonly gva: number | string;
+  /** Bytes to read. */
   readonly length: number;
+  /** Bytes to write, or to find. */
   readonly bytes: Uint8Array;
   /** For dump: where to write. */
   readonly path?: string;
