@@ -114,7 +114,7 @@ function allSteps(quick: boolean): Step[] {
   ];
   const config = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`)) as { tasks?: Record<string, unknown> };
   if (config.tasks?.["compile:check"] !== undefined) {
-    steps.push(check("compile", ["task", "compile:check"], 300));
+    steps.push(check("compile", ["task", "compile:check"], 600));
   }
   return steps;
 }
