@@ -65,7 +65,9 @@ export class CommandRoute {
 
   #isStillLeased(command: TransferEvent): boolean {
     const cls = leaseClassFor(command);
-    return cls === NO_LEASE_CLASS || this.#leases.isLive(command.endpoint, cls, command.token);
+    if (cls === NO_LEASE_CLASS) return true;
+    this.#bus.audit.noteLeaseUsed();
+    return this.#leases.isLive(command.endpoint, cls, command.token);
   }
 
   #stop(slot: EndpointSlot, input: Adapter, adapter: Adapter, command: TransferEvent): void {

@@ -327,6 +327,7 @@ export class Core implements TurnHook {
     if (this.#roomDown !== 0) this.#tellRoom();
     this.#reaper.tellDepartures();
     this.fanOut.flush(this.bus.clock.nowNs() + FLUSH_NS);
+    this.audit.endTurn(nowNs);
   }
 
   get isLoaded(): boolean {
@@ -336,7 +337,8 @@ export class Core implements TurnHook {
   deadlineNs(): number {
     if (this.fanOut.isDirty || this.#deliveryBarriers.isWaiting) return 0;
     const { context } = this.bus;
-    return Math.min(context.deadline(DIR.UP), context.deadline(DIR.DOWN), this.#leaseService.deadlineNs);
+    const movesNs = Math.min(context.deadline(DIR.UP), context.deadline(DIR.DOWN));
+    return Math.min(movesNs, this.#leaseService.deadlineNs, this.audit.deadlineNs);
   }
 
   /** Releases everything that waits; to be called when all controls and endpoints are gone. */

@@ -156,7 +156,12 @@ export class LoopDaemon {
     this.#hosts.start();
     this.#channels.serve(config.channels);
     this.#report({ type: "ready" });
-    this.#bus.loop.run();
+    try {
+      this.#bus.loop.run();
+    } finally {
+      // What was carried out is on record, however it ends.
+      this.#bus.core.audit.writeLines();
+    }
     this.#dispose();
     this.#report({ type: "stopped" });
   }

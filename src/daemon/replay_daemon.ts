@@ -89,10 +89,14 @@ class ReplayDaemon implements Disposable, TimerHandler {
     for (const endpoint of plan.endpoints) this.#attach(endpoint);
     onReady();
     const { loop, listener } = this.#bus;
-    await loop.runYielding(() => {
-      if (signal.aborted) loop.stop();
-      else if (this.#state === "waiting" && listener.controls.size > 0) this.#begin();
-    });
+    try {
+      await loop.runYielding(() => {
+        if (signal.aborted) loop.stop();
+        else if (this.#state === "waiting" && listener.controls.size > 0) this.#begin();
+      });
+    } finally {
+      this.#bus.core.audit.writeLines();
+    }
     return this.#played;
   }
 
