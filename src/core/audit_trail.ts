@@ -110,8 +110,8 @@ export class AuditTrail implements TimerHandler {
   /** Writes one entry. */
   write(entry: AuditEntry): void {
     this.#entries++;
-    const nowNs = this.#loop.clock.nowNs();
     if (isLimited(entry)) {
+      const nowNs = this.#loop.clock.nowNs();
       if (this.#limit.size > 0) this.#limit.sweep(nowNs, this.#tellLeftOut);
       if (!this.#limit.admits(entry.principal, nowNs)) {
         this.#leftOut++;
@@ -119,7 +119,7 @@ export class AuditTrail implements TimerHandler {
         return;
       }
     }
-    this.#put(entry, nowNs);
+    this.#put(entry);
   }
 
   /** A command under a lease is carried out in this turn: the lease's line is written at its end. */
@@ -175,9 +175,10 @@ export class AuditTrail implements TimerHandler {
     if (this.#armedNs !== NEVER) this.#loop.arm(this, this.#armedNs);
   }
 
-  #put(entry: AuditEntry, nowNs: number): void {
+  #put(entry: AuditEntry): void {
     this.#noteLine(entry);
     if (this.#listeners === 0) return;
+    const nowNs = this.#loop.clock.nowNs();
     const event = this.#pool.acquire();
     event.kind = KIND.AUDIT;
     event.source = SOURCE.CORE;
@@ -215,7 +216,7 @@ export class AuditTrail implements TimerHandler {
       kind: KIND.AUDIT,
       code: CODE.dropped,
       detail: `${count} entries ${principal === OTHER_PRINCIPALS ? "of others " : ""}left out`,
-    }, this.#loop.clock.nowNs());
+    });
 }
 
 /** Whether an entry is one of those that a peer can cause for nothing. */

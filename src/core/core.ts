@@ -254,7 +254,7 @@ export class Core implements TurnHook {
     const isLease = command.source === SOURCE.CORE;
     if (isLease) {
       // A lease command is ordered behind what its control sent before: that is routed first.
-      this.#pump.down();
+      this.#pump.down(nowNs);
       command.prio = PRIO_DEFAULT;
     }
     const cls = isLease ? (command.words[0] as LeaseClass) : leaseClassFor(command);
@@ -269,7 +269,7 @@ export class Core implements TurnHook {
       slot.blockedOn |= 1 << source;
       return "blocked";
     }
-    if (isLease) this.#pump.down();
+    if (isLease) this.#pump.down(nowNs);
     return "taken";
   }
 
@@ -326,7 +326,7 @@ export class Core implements TurnHook {
     if (this.#deliveryBarriers.isWaiting) this.#deliveryBarriers.settle();
     if (this.#roomDown !== 0) this.#tellRoom();
     this.#reaper.tellDepartures();
-    this.fanOut.flush(this.bus.clock.nowNs() + FLUSH_NS);
+    this.fanOut.flush(FLUSH_NS);
     this.audit.endTurn(nowNs);
   }
 

@@ -143,15 +143,17 @@ export class FanOut {
   /**
    * Lets the controls that were given something send it, in one batch each.
    *
-   * @param untilNs when to stop; the rest stays {@linkcode isDirty}. Left out: all of them
+   * @param withinNs after how long to stop; the rest stays {@linkcode isDirty}. Left out: all of them
    */
-  flush(untilNs: number = Infinity): void {
+  flush(withinNs: number = Infinity): void {
     const dirty = this.#dirty;
     const count = dirty.length;
+    // For one control the clock is not looked at: twice is a hundredth of a ping-pong's path.
+    const untilNs = count > 1 ? this.#clock.nowNs() + withinNs : Infinity;
     let done = 0;
     while (done < count) {
       this.#flushOne(dirty[done++] as ControlSlot);
-      if (this.#clock.nowNs() >= untilNs) break;
+      if (done < count && this.#clock.nowNs() >= untilNs) break;
     }
     // In place: a busy loop makes no garbage here.
     dirty.copyWithin(0, done);
