@@ -31,7 +31,7 @@ export const console: CommandModule = {
     send: {
       takes: "texts",
       value: "TEXT",
-      help: "send a text: \\\\r, \\\\n, \\\\t, \\\\e and \\\\xHH are understood",
+      help: "send a text: \\r, \\n, \\t, \\e and \\xHH are understood",
     },
     timeout: {
       takes: "number",
@@ -55,7 +55,7 @@ came since the last one. What came is printed. A text that does not come ends it
     "console web",
     "console web list",
     "console web --read-only --backlog",
-    "console web --send '\\\\n' --expect 'login: ' --timeout 60000",
+    "console web --send '\\n' --expect 'login: ' --timeout 60000",
   ],
   async run(call) {
     const [ref = "", verb] = call.args;
