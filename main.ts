@@ -4,4 +4,7 @@
  */
 import { runCommand } from "./src/client/cli/run_command.ts";
 
+/** For the executable, whose main module is another one (scripts/build/bundle.ts). */
+export { runCommand };
+
 if (import.meta.main) Deno.exit(await runCommand(Deno.args));

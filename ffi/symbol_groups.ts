@@ -18,8 +18,6 @@ export type SomeSymbols = Partial<{ readonly [N in SymbolName]: (typeof SYMBOLS)
 /** With these a program joins the bus and talks to it. */
 const CLIENT = [
   "vmsig_shim_version",
-  "vmsig_errno_name",
-  "vmsig_errno_text",
   "vmsig_close",
   "vmsig_clock_ns",
   "vmsig_epoll_create",
@@ -40,8 +38,10 @@ const CLIENT = [
   "vmsig_batch_receive",
 ] as const satisfies readonly SymbolName[];
 
-/** Files of the host. */
+/** Files of the host, and what went wrong with them. */
 const FILES = [
+  "vmsig_errno_name",
+  "vmsig_errno_text",
   "vmsig_open",
   "vmsig_dup",
   "vmsig_unlink",

@@ -31,6 +31,15 @@ need_apt() {
     || lack "$program; apt-get install $* failed"
 }
 
+# npm_install FOLDER PACKAGE WHAT: quiet while it goes well; says npm's own words when it does not.
+npm_install() {
+  local words
+  words=$(npm install --loglevel=error --no-audit --no-fund --ignore-scripts --prefix "$1" "$2" 2>&1 >/dev/null) && return 0
+  rm -rf "$1"
+  printf '%s\n' "$words" | tail -n 20 >&2
+  lack "$3; npm install $2 failed, with the words above"
+}
+
 # npm_deno VERSION FOLDER: Deno's executable from its npm package, in FOLDER/bin/deno.
 npm_deno() {
   local version=$1 folder=$2 staging
@@ -39,9 +48,7 @@ npm_deno() {
   say "Deno $version"
   staging=$(mktemp -d "$tools/deno.XXXXXX")
   # The platform package holds the executable itself; the wrapper package only links to it.
-  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$staging" \
-    "@deno/linux-x64-glibc@$version" >/dev/null 2>&1 \
-    || { rm -rf "$staging"; lack "Deno $version; npm install @deno/linux-x64-glibc@$version failed"; }
+  npm_install "$staging" "@deno/linux-x64-glibc@$version" "Deno $version"
   mkdir -p "$staging/bin"
   mv "$staging/node_modules/@deno/linux-x64-glibc/deno" "$staging/bin/deno"
   chmod 755 "$staging/bin/deno"
@@ -80,8 +87,7 @@ denort() {
   need_apt npm npm
   say "runtime base of Deno $DENO_OLDEST"
   staging=$(mktemp -d "$tools/denort.XXXXXX")
-  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$staging" "$DENORT_PACKAGE" >/dev/null 2>&1 \
-    || { rm -rf "$staging"; lack "Deno's runtime base; npm install $DENORT_PACKAGE failed"; }
+  npm_install "$staging" "$DENORT_PACKAGE" "Deno's runtime base"
   program=$(find "$staging/node_modules/${DENORT_PACKAGE%@*}" -name vlt -type f)
   head -c "$DENORT_BYTES" "$program" >"$staging/denort"
   printf '%s  %s\n' "$DENORT_SHA256" "$staging/denort" | sha256sum --check --status \

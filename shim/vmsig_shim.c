@@ -268,13 +268,22 @@ int32_t vmsig_get_seals(int32_t fd)
     return vmsig_result(fcntl(fd, F_GET_SEALS));
 }
 
+/* Others' memory, a guest's RAM for instance, is left out of a core of this process. A kernel that knows no
+ * such advice dumps it: that is no reason to refuse the mapping. */
+static double vmsig_not_dumped(void *mapped, double length)
+{
+    (void)madvise(mapped, (size_t)length, MADV_DONTDUMP);
+    return (double)(uintptr_t)mapped;
+}
+
 /* Shared memory of a file; of nothing (zeros, private) when fd is -1. */
 double vmsig_mmap(int32_t fd, double offset, double length, int32_t write)
 {
     int protection = write ? PROT_READ | PROT_WRITE : PROT_READ;
     int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
     void *address = mmap(NULL, (size_t)length, protection, flags, fd, (off_t)offset);
-    return address == MAP_FAILED ? -errno : (double)(uintptr_t)address;
+    if (address == MAP_FAILED) return -errno;
+    return fd < 0 ? (double)(uintptr_t)address : vmsig_not_dumped(address, length);
 }
 
 /* A piece of a file, read-only, in place of what is mapped there: the caller owns the whole range. */
@@ -282,7 +291,7 @@ double vmsig_mmap_over(double address, int32_t fd, double offset, double length)
 {
     void *place = (void *)(uintptr_t)address;
     void *mapped = mmap(place, (size_t)length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
-    return mapped == MAP_FAILED ? -errno : (double)(uintptr_t)mapped;
+    return mapped == MAP_FAILED ? -errno : vmsig_not_dumped(mapped, length);
 }
 
 /* Takes the pages of mapped files out of our page tables; they stay in their files, and come back when

@@ -45,6 +45,8 @@ const TOTAL_SECONDS = 2400;
 const STARTS_PROCESSES = /^tests\/unit\/(daemon|cli|rendezvous|scripts)\//;
 /** Into so many parts the unit tests are cut. */
 const UNIT_PARTS = 4;
+/** And the fuzzers. */
+const FUZZ_PARTS = 2;
 /** One more than there are processors, since most of a test is waiting. */
 const LANES = Math.min(4, navigator.hardwareConcurrency) + 1;
 
@@ -108,13 +110,13 @@ function allSteps(quick: boolean): Step[] {
     check("examples", ["run", "-A", "scripts/build/examples.ts"], 300),
     // Attacks measure what the daemon weighs, and share uids: one after another.
     testStep("hostile", [["tests/hostile"]], 900),
-    testStep("fuzz", [["tests/fuzz"]], 900),
+    testStep("fuzz", dealt(testFiles("fuzz"), FUZZ_PARTS), 1500),
     testStep("unit", dealt(unit, UNIT_PARTS), 600),
     testStep("guest", testFiles("guest").map((file) => [file]), 600),
   ];
   const config = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`)) as { tasks?: Record<string, unknown> };
   if (config.tasks?.["compile:check"] !== undefined) {
-    steps.push(check("compile", ["task", "compile:check"], 300));
+    steps.push(check("compile", ["task", "compile:check"], 600));
   }
   return steps;
 }

@@ -183,7 +183,7 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, Table>>>> = {
         ["CMD_FRAME op", words(numbers.FRAME_OP)],
         [
           "FRAME_DEMAND flags (bits)",
-          `${numbers.DEMAND_STOPPED} the VM does not run, ${numbers.DEMAND_PICTURE} somebody waits for a picture, ${numbers.DEMAND_TEXT} somebody waits for the text`,
+          `${numbers.DEMAND_STOPPED} the VM does not run, ${numbers.DEMAND_PICTURE} somebody waits for a picture, ${numbers.DEMAND_TEXT} somebody waits for the text, from bit ${numbers.DEMAND_DEVICE_SHIFT} on how often the head's device became another one`,
         ],
         ["CMD_DISPLAY op", words(numbers.DISPLAY_OP)],
       ]),

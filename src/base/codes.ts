@@ -34,6 +34,11 @@ export type Code = (typeof CODE)[CodeName];
 
 const NAMES: readonly CodeName[] = Object.keys(CODE) as CodeName[];
 
+/** Whether a number from outside is a code. */
+export function isCode(code: number): code is Code {
+  return Number.isInteger(code) && code >= 0 && code < NAMES.length;
+}
+
 /** The name of a code that came from a peer; an unknown number is told as `code-N`. */
 export function codeName(code: number): string {
   return NAMES[code] ?? `code-${code}`;

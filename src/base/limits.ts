@@ -158,20 +158,36 @@ export const MAX_VGPU_CANDIDATES = 64;
 export const MAX_VGPU_CANDIDATES_PER_PROCESS = 4;
 /** Headers whose heartbeat stood still, remembered so that the next look passes them by. */
 export const MAX_VGPU_DEAD = 1024;
-/** VMCOREINFO notes that one scan keeps: one a boot, and those of kernels that ran before. */
+/** VMCOREINFO notes that one scan keeps, of those that the page tables bear out. */
 export const MAX_NOTES = 64;
 /** Symbols of a kernel (Debian's 6.1 has 87,347 of its own; modules are not in the table). */
 export const MAX_KALLSYMS = 2_000_000;
 /** Bytes of the compressed names. */
 export const MAX_KALLSYMS_BYTES: number = 32 * 1024 * 1024;
+/** Bytes of a kernel's image that are searched for what its note does not tell (Debian's have 50 MiB). */
+export const MAX_KERNEL_IMAGE_BYTES: number = 128 * 1024 * 1024;
+/** Places of the image that look like the index of kallsyms' tokens, and are looked at further. */
+export const MAX_KALLSYMS_INDEXES = 256;
+/** Names that are walked in a run of the image to find out whether they are kallsyms'. */
+export const MAX_KALLSYMS_STEPS = 8_000_000;
 /** Bytes of a kernel's BTF. */
 export const MAX_BTF_BYTES: number = 64 * 1024 * 1024;
 /** Anonymous members within anonymous members. */
 export const MAX_BTF_DEPTH = 16;
 /** Members that one look for a field goes through (task_struct has about 300). */
 export const MAX_BTF_MEMBERS = 20_000;
+/** Members that a look at one type goes through, nameless ones followed; lines of its text. */
+export const MAX_TYPE_MEMBERS = 4096;
 /** Structures of one name. */
 export const MAX_BTF_NAMESAKES = 64;
+/** Records of a kernel's log. */
+export const MAX_PRINTK_RECORDS: number = 2 ** 20;
+/** Characters of a kernel's log in all. */
+export const MAX_PRINTK_TEXT_BYTES: number = 64 * 1024 * 1024;
+/** Entries of a process's table of descriptors (fs.nr_open's default). */
+export const MAX_GUEST_DESCRIPTORS: number = 2 ** 20;
+/** Mounts of a namespace (fs.mount-max is 100,000). */
+export const MAX_GUEST_MOUNTS = 131_072;
 /** Components of a path that is put together from dentries. */
 export const MAX_PATH_DEPTH = 256;
 /** Bytes of a command line that is read. */
@@ -195,8 +211,12 @@ export const MAX_MAPLE_DEPTH = 28;
 export const MAX_FLAT_VIEW_PIECES = 4096;
 /** RAM is mapped into one range at its guest-physical addresses up to here. */
 export const MAX_LINEAR_BYTES: number = 128 * 2 ** 30;
-/** Program headers of an ELF core that are read. */
-export const MAX_CORE_SEGMENTS = 4096;
+/** Program headers of an ELF core (makedumpfile -E writes one for each run of pages), ranges of a dump. */
+export const MAX_CORE_SEGMENTS = 1_048_576;
+/** Records of a flattened dump, or packed pieces of one (16 KiB each of QEMU's: 128 GiB). */
+export const MAX_DUMP_RECORDS = 8_388_608;
+/** Bytes of a VMCOREINFO text that a dump's header tells. */
+export const MAX_VMCOREINFO_BYTES = 65_536;
 /** Pixels of a picture in a row or a column: what a caller may ask to hold or to look for. */
 export const MAX_PICTURE_SIDE = 32_768;
 /** Bytes of a Windows image (kernel, driver, DLL): what its headers may claim. */
@@ -219,5 +239,7 @@ export const MAX_PROC_TEXT_BYTES: number = 16 * 1024 * 1024;
 export const MAX_PROC_DESCRIPTORS = 65_536;
 /** Files of one QEMU that are looked at as its RAM. */
 export const MAX_RAM_CANDIDATES = 256;
+/** Assignments of a QEMU's files to its memory backends that are tried when no monitor tells them apart. */
+export const MAX_RAM_CHOICES = 24;
 /** How many processes may keep the opening of their RAM waiting, before others are refused. */
 export const MAX_RAM_OPENERS = 8;

@@ -39,6 +39,7 @@ import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
 import type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session, type SessionOptions } from "./session.ts";
 import { faultOfCode, faultOfDenial } from "./command_fault.ts";
+import { neededFor } from "./needed_capability.ts";
 
 /** What a VM is told to do. All but `stop`, `cont` and `wakeup` need the POWER lease. */
 export type VmOperation = "stop" | "cont" | "reset" | "powerdown" | "wakeup" | "quit";
@@ -182,10 +183,11 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     const answer = await this.#session.request(kind, endpoint, what, fill, options);
     const ack = answer.as("ACT_ACK");
     if (ack !== undefined && (ack.ok !== 1 || ack.code !== CODE.ok)) {
-      throw faultOfCode(what, ack.code, ack.detail === 0 ? "" : `detail ${ack.detail}`, answer.words);
+      const detail = ack.detail === 0 ? "" : `detail ${ack.detail}`;
+      throw faultOfCode(what, ack.code, detail, answer.words, neededFor(this.#session, kind, fill));
     }
     const denied = answer.as("LEASE_DENIED");
-    if (denied !== undefined) throw faultOfDenial(what, denied.reason);
+    if (denied !== undefined) throw faultOfDenial(what, denied.reason, neededFor(this.#session, kind, fill));
     return answer;
   }
 

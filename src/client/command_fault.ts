@@ -5,6 +5,7 @@
 import { CODE, type CodeName, codeName } from "../base/codes.ts";
 import { Fault, type FaultCode } from "../base/fault.ts";
 import { oneLine } from "../base/printable.ts";
+import { capNames } from "../event/capability.ts";
 import { LEASE_DENY } from "../event/body_number.ts";
 
 const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
@@ -39,11 +40,14 @@ const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
  * @param code the code that came
  * @param detail more, in a few words, from the actuator
  * @param words what the VM itself said, escaped
+ * @param needed the capabilities of which one is needed, a mask; 0 when it is not known
  */
-export function faultOfCode(what: string, code: number, detail?: string, words = ""): Fault {
+export function faultOfCode(what: string, code: number, detail?: string, words = "", needed = 0): Fault {
   const name = codeName(code);
   const told = oneLine(words);
-  const general = WHY[name as Exclude<CodeName, "ok">];
+  const general = code === CODE["no-capability"] && needed !== 0
+    ? lackOf(needed)
+    : WHY[name as Exclude<CodeName, "ok">];
   const why = told === "" ? general : code === CODE.refused ? `the VM refused it: ${told}` : told;
   const extra = detail === undefined || detail === "" ? "" : ` (${detail})`;
   if (why === undefined || code === CODE.ok) {
@@ -52,16 +56,24 @@ export function faultOfCode(what: string, code: number, detail?: string, words =
   return new Fault(name as FaultCode, `Cannot ${what}: ${why}${extra}`);
 }
 
+function lackOf(needed: number): string {
+  const names = capNames(needed).map((name) => name.toLowerCase());
+  return `your grant lacks the capability ${
+    names.join(" or ")
+  }; add it to \`caps\` in your [[admission]] rule`;
+}
+
 /**
  * The fault that a denied lease becomes.
  *
  * @param what what was to be done: "acquire input of web"
  * @param reason LEASE_DENIED.reason
+ * @param needed the capabilities of which one is needed, a mask; 0 when it is not known
  */
-export function faultOfDenial(what: string, reason: number): Fault {
+export function faultOfDenial(what: string, reason: number, needed = 0): Fault {
   switch (reason) {
     case LEASE_DENY.NOCAP:
-      return faultOfCode(what, CODE["no-capability"]);
+      return faultOfCode(what, CODE["no-capability"], "", "", needed);
     case LEASE_DENY.NOGRANT:
       return faultOfCode(what, CODE["outside-grant"]);
     case LEASE_DENY.BADCLASS:

@@ -4,6 +4,7 @@
  */
 import type { RecordedEndpoint } from "../event/recording.ts";
 import { Fault } from "../base/fault.ts";
+import { printable } from "../base/printable.ts";
 import { NO_ENDPOINT } from "../base/ids.ts";
 import { ROSTER_STATE, ROSTER_STATE_NAMES } from "../event/body_number.ts";
 import { SOURCE, SOURCE_MAX, sourceName } from "../event/source.ts";
@@ -72,11 +73,19 @@ export class RosterView {
 
   /** The fault for an endpoint that is not there, naming those that are. */
   unknown(ref: EndpointRef): Fault {
+    return new Fault("no-endpoint", `Cannot find endpoint ${ref}: ${this.#whoIsThere()}`);
+  }
+
+  /** That an endpoint is not there yet, naming those that are. */
+  absent(ref: EndpointRef): string {
+    return `there was no endpoint ${printable(String(ref))}; ${this.#whoIsThere()}`;
+  }
+
+  #whoIsThere(): string {
     const known = this.list().map(({ endpoint, name }) => `${endpoint} ${name}`.trim());
-    const there = known.length === 0
+    return known.length === 0
       ? "the daemon has no endpoints (or your grant shows none); vmsig probe tells what could be attached"
       : `there are: ${known.join(", ")}`;
-    return new Fault("no-endpoint", `Cannot find endpoint ${ref}: ${there}`);
   }
 }
 

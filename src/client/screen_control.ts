@@ -3,6 +3,7 @@
  * pictures only while somebody wants them: a loop that is left ends the wish.
  * @module
  */
+import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_FRAMES_PER_SECOND, MAX_HEADS } from "../base/limits.ts";
 import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
@@ -10,6 +11,7 @@ import { FRAME_REQUEST } from "../event/body_layout.ts";
 import { FRAME_OP } from "../event/body_number.ts";
 import type { ScreenText } from "../display/text/screen_text.ts";
 import { KIND } from "../event/kind.ts";
+import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
@@ -184,7 +186,7 @@ export async function readScreenText(
  * newest comes once more, marked so, when the VM stands still or goes on.
  *
  * @param name the endpoint's, for messages
- * @throws {Fault} as {@linkcode takeFrame}
+ * @throws {Fault} as {@linkcode takeFrame}; `bad-argument` also when the head's device is removed meanwhile
  */
 export async function* watchFrames(
   home: ScreenHome,
@@ -201,7 +203,7 @@ export async function* watchFrames(
     home.command(KIND.CMD_FRAME, endpoint, what, (event) => {
       fillRequest(event, rate === 0 ? FRAME_OP.UNWATCH : FRAME_OP.WATCH, head, rate);
     });
-  await using stream = home.events({ kinds: ["FRAME_INFO"], endpoints: [endpoint] });
+  await using stream = home.events({ kinds: ["FRAME_INFO", "ERROR"], endpoints: [endpoint] });
   const stop = () => stream.end(new Fault("interrupted", `Cannot ${what}: interrupted`));
   signal?.addEventListener("abort", stop, { once: true });
   const rate = home.screens.watches.add(endpoint, head, perSecond);
@@ -215,6 +217,10 @@ export async function* watchFrames(
     for await (const event of stream) {
       // Another daemon knows nothing of who watched.
       if (event.kind === KIND.RECONNECTED) await watch(rate);
+      const refusal = event.source === SOURCE.FRAME ? event.as("ERROR") : undefined;
+      if (refusal?.code === CODE["bad-argument"] && refusal.detail === head) {
+        throw new Fault("bad-argument", `Cannot ${what}: ${refusal.text}`);
+      }
       const info = event.as("FRAME_INFO");
       if (info === undefined || info.head !== head) continue;
       // Another viewer may want more of them: this one takes the newest of each period.

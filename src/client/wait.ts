@@ -36,6 +36,8 @@ export interface WaitOptions {
   readonly head?: number;
   /** What is on the screen at first does not count: it has to be gone once. False unless told. */
   readonly fresh?: boolean;
+  /** Told once when there is no such endpoint, and one is waited for: who there is. */
+  readonly onAbsent?: (text: string) => void;
 }
 
 /** The VM's state is known first; for so long its memory's seam may take to come up. */
@@ -81,13 +83,20 @@ export async function waitFor(
   const beganMs = performance.now();
   const what = `wait for ${describeCondition(condition, printable(String(ref)))}`;
   const over = new AbortController();
-  const late = (): void => over.abort(new Fault("timed-out", `Cannot ${what}: not within ${timeoutMs} ms`));
+  let absent = "";
+  const late = (): void => {
+    over.abort(new Fault("timed-out", `Cannot ${what}: not within ${timeoutMs} ms${absent}`));
+  };
+  const onAbsent = (text: string): void => {
+    absent = text === "" ? "" : `, in which ${text}`;
+    if (text !== "") options.onAbsent?.(text);
+  };
   const interrupt = (): void => over.abort(new Fault("interrupted", `Cannot ${what}: interrupted`));
   const timer = timeoutMs <= MAX_WAIT_MS ? setTimeout(late, timeoutMs) : undefined;
   options.signal?.addEventListener("abort", interrupt, { once: true });
   if (options.signal?.aborted === true) interrupt();
   try {
-    const endpoint = await endpointFor(client, ref, condition, over.signal);
+    const endpoint = await endpointFor(client, ref, condition, over.signal, onAbsent);
     const name = client.roster.nameOf(endpoint);
     const match = await begin({ client, endpoint, name, signal: over.signal, head, fresh }, condition);
     return { ...match, endpoint, name, afterMs: Math.round(performance.now() - beganMs) };
@@ -108,18 +117,21 @@ async function endpointFor(
   ref: EndpointRef,
   condition: WaitCondition,
   signal: AbortSignal,
+  onAbsent: (text: string) => void,
 ): Promise<number> {
   if (!("ready" in condition)) return await client.endpoint(ref);
   await using stream = client.events({ kinds: ["ROSTER"] });
   using _end = endWith(stream, signal);
   await client.completeRoster();
   let found = client.roster.find(ref);
+  if (found === undefined) onAbsent(client.roster.absent(ref));
   while (found === undefined) {
     const { value: event, done } = await stream.next();
     if (done === true) throw ended();
     event[Symbol.dispose]();
     found = client.roster.find(ref);
   }
+  onAbsent("");
   return found;
 }
 

@@ -8,7 +8,6 @@
  * @module
  */
 import type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
-import { type LibvirtConfig, MAX_UID, readLibvirt, readUsers } from "./libvirt_config.ts";
 import type { WriteExtent } from "../access/write_extent.ts";
 import type { EndpointBasics } from "../adapters/seam.ts";
 import { readSeams, type SeamConfig } from "../adapters/seams.ts";
@@ -27,8 +26,10 @@ import { ALL_CAPS, CAP, capByName } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
 import { PRIO, PRIO_DEFAULT, type PrioName } from "../event/priority.ts";
 import { ALL_SOURCES, SOURCE, sourceByName } from "../event/source.ts";
+import { HOST_NAMES, type HostConfigs, readHosts } from "../hosts/hosts.ts";
 import { readQmpAddress } from "../qemu/qmp_address.ts";
 import { type TableReader, TomlSource } from "../toml/table_reader.ts";
+import { MAX_UID, readUsers } from "../toml/user_list.ts";
 
 export type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
 export type { WriteExtent } from "../access/write_extent.ts";
@@ -96,8 +97,8 @@ export interface Config {
     /** Whose: names or numbers of users; undefined = root and the daemon's own. */
     readonly users: readonly string[] | undefined;
   };
-  /** `[libvirt]`; undefined when it is not used. */
-  readonly libvirt: LibvirtConfig | undefined;
+  /** The table of each host that is used: `[libvirt]`. */
+  readonly hosts: HostConfigs;
   /** `[[endpoint]]`. */
   readonly endpoints: readonly EndpointConfig[];
   /** `[[channel]]`. */
@@ -122,7 +123,7 @@ export function parseConfig(text: string, file: string): Config {
   const config: Config = {
     daemon: readDaemon(root.table("daemon")),
     discovery: readDiscovery(root.table("discovery")),
-    libvirt: root.has("libvirt") ? readLibvirt(root.table("libvirt")) : undefined,
+    hosts: readHosts(root),
     endpoints: readEndpoints(root.tables("endpoint")),
     channels: readChannels(root.tables("channel")),
     admission: root.tables("admission").map(readAdmission),
@@ -211,7 +212,7 @@ function readEndpoint(table: TableReader): EndpointConfig {
   const defect = nameDefect(name);
   if (defect !== undefined) throw table.fault("name", defect);
   const qmp = table.text("qmp");
-  const place = qmp === undefined ? undefined : readQmpAddress(qmp);
+  const place = qmp === undefined ? undefined : readQmpAddress(qmp, HOST_NAMES);
   if (place?.kind === "invalid") throw table.fault("qmp", place.why);
   const basics = { name, vmid: table.integer("vmid", 0, MAX_U32, 0), qmp };
   const endpoint: EndpointConfig = { ...basics, ...readSeams(table, basics) };

@@ -1,15 +1,16 @@
 /**
  * Where the daemon's endpoints come from: the config's `[[endpoint]]` tables, files in the trigger directory,
- * QEMUs that the host probe found, and domains that libvirt runs. Each of them asks for endpoints under a
- * name of its own, and the roster is kept in step with what is asked for (roster/desired.ts). Whatever comes
- * many at a time is attached and detached one per turn.
+ * QEMUs that the host probe found, and VMs that a host integration knows (hosts/host.ts). Each of them asks
+ * for endpoints under a name of its own, and the roster is kept in step with what is asked for
+ * (roster/desired.ts). Whatever comes many at a time is attached and detached one per turn.
  * @module
  */
 import { seamsOfFound } from "../adapters/seams.ts";
 import { assert } from "../base/assert.ts";
 import type { Log } from "../base/log.ts";
 import type { LoopPort } from "../core/adapter_port.ts";
-import type { HostedVm } from "../hosts/libvirt/libvirt_host.ts";
+import type { HostedVm } from "../hosts/host.ts";
+import type { HostName } from "../hosts/hosts.ts";
 import { Desired, TRUST } from "../roster/desired.ts";
 import { endpointName } from "../roster/endpoint_name.ts";
 import type { EndpointRequest, Roster } from "../roster/roster.ts";
@@ -20,7 +21,7 @@ import type { FoundVm } from "./host_watch.ts";
 import { TurnQueue } from "./turn_queue.ts";
 
 /** Which source of endpoints an asker belongs to: the first part of its name. */
-const ASKER = { CONFIG: "config:", FILE: "file:", PROBE: "probe:", LIBVIRT: "libvirt:" } as const;
+const ASKER = { CONFIG: "config:", FILE: "file:", PROBE: "probe:", HOST: "host:" } as const;
 
 /** What discovery works with. */
 export interface EndpointDiscoveryOptions {
@@ -44,7 +45,8 @@ export class EndpointDiscovery implements Disposable {
   readonly #triggers: TriggerDirectory;
   readonly #reloading: TurnQueue;
   readonly #probing: TurnQueue;
-  readonly #hosting: TurnQueue;
+  readonly #hosting = new Map<HostName, TurnQueue>();
+  readonly #loop: LoopPort;
   readonly #ownUid: number;
   #state: "running" | "stopped" = "running";
 
@@ -52,7 +54,7 @@ export class EndpointDiscovery implements Disposable {
   constructor({ loop, log, roster, request, triggerDir, ownUid }: EndpointDiscoveryOptions) {
     this.#reloading = new TurnQueue(loop);
     this.#probing = new TurnQueue(loop);
-    this.#hosting = new TurnQueue(loop);
+    this.#loop = loop;
     this.#ownUid = ownUid;
     const desired = new Desired(roster, request, log);
     this.#desired = desired;
@@ -83,8 +85,10 @@ export class EndpointDiscovery implements Disposable {
   /**
    * Attaches what the host probe found, unless somebody named it already, and detaches what has ended, one VM
    * per turn.
+   *
+   * @param onDone called when the last of them is in the roster, or gone; not when another look comes first
    */
-  probed(found: readonly FoundVm[]): void {
+  probed(found: readonly FoundVm[], onDone: () => void): void {
     if (this.#state === "stopped") return;
     const running = new Map(found.map((vm) => [askerOf(vm), vm]));
     const tasks: (() => void)[] = [];
@@ -99,22 +103,26 @@ export class EndpointDiscovery implements Disposable {
         tasks.push(() => this.#wantFound(vm));
       }
     }
+    tasks.push(onDone);
     this.#probing.replace(tasks);
   }
 
   /**
-   * Attaches libvirt's domains that run, unless somebody named them already, and detaches those that have
+   * Attaches a host's VMs that run, unless somebody named them already, and detaches those that have
    * ended.
    */
-  hosted(vms: readonly HostedVm[]): void {
+  hosted(host: HostName, vms: readonly HostedVm[]): void {
     if (this.#state === "stopped") return;
-    const running = new Map(vms.map((vm) => [`${ASKER.LIBVIRT}${vm.name}`, vm]));
+    const prefix = `${ASKER.HOST}${host}:`;
+    const running = new Map(vms.map((vm) => [`${prefix}${vm.name}`, vm]));
     const tasks: (() => void)[] = [];
-    for (const asker of this.#askersOf(ASKER.LIBVIRT)) {
+    for (const asker of this.#askersOf(prefix)) {
       if (!running.has(asker)) tasks.push(() => this.#desired.drop(asker));
     }
     for (const [asker, vm] of running) tasks.push(() => this.#wantHosted(asker, vm));
-    this.#hosting.replace(tasks);
+    const queue = this.#hosting.get(host) ?? new TurnQueue(this.#loop);
+    this.#hosting.set(host, queue);
+    queue.replace(tasks);
   }
 
   /** Looks at the whole trigger directory anew: its folder was removed and made again. */
@@ -127,7 +135,7 @@ export class EndpointDiscovery implements Disposable {
     if (this.#state === "stopped") return;
     this.#state = "stopped";
     this.#probing.clear();
-    this.#hosting.clear();
+    for (const queue of this.#hosting.values()) queue.clear();
     this.#reloading.clear();
     this.#triggers.close();
   }
@@ -169,7 +177,7 @@ export class EndpointDiscovery implements Disposable {
   }
 
   #wantHosted(asker: string, { name, qmp, pid, uid }: HostedVm): void {
-    // Whoever is named, or has a monitor of its own that is attached, has a better way than libvirt's.
+    // Whoever is named, or has a monitor of its own that is attached, has a better way than the host's.
     const trusted = uid === 0 || uid === this.#ownUid;
     const endpoint: PlannedEndpoint = {
       name: endpointName(name, pid, uid, trusted),
@@ -183,7 +191,7 @@ export class EndpointDiscovery implements Disposable {
     this.#desired.want(asker, endpoint, TRUST.FOUND);
   }
 
-  #askersOf(source: (typeof ASKER)[keyof typeof ASKER]): string[] {
+  #askersOf(source: string): string[] {
     return this.#desired.askers().filter((asker) => asker.startsWith(source));
   }
 }

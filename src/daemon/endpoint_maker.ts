@@ -3,19 +3,17 @@
  * stub without any VM.
  * @module
  */
+import type { WriteExtent } from "../access/write_extent.ts";
 import type { Log } from "../base/log.ts";
 import type { ScanPort } from "../adapters/memctx/scan_port.ts";
 import { QmpLink } from "../qemu/monitor/qmp_link.ts";
 import type { QmpTransport } from "../qemu/monitor/qmp_transport.ts";
-import { transportTo } from "../qemu/monitor/transport_to.ts";
-import type { LibvirtHost } from "../hosts/libvirt/libvirt_host.ts";
-import { LIBVIRT_PREFIX, NO_LIBVIRT } from "../hosts/libvirt/libvirt_place.ts";
 import { makeAdapters, makeStubAdapters } from "../adapters/makers.ts";
 import { StubMachine } from "../adapters/stub/stub_machine.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import type { EndpointRequest } from "../roster/roster.ts";
-import type { Config, EndpointConfig } from "./config.ts";
+import type { EndpointConfig } from "./config.ts";
 import type { LoopPlan } from "./plan.ts";
 
 /** What to attach, and how far its monitor's path is to be believed. */
@@ -24,48 +22,36 @@ export interface PlannedEndpoint extends EndpointConfig {
   readonly expected?: ProcessIdentity;
 }
 
+/** What endpoints are made with. */
+export interface EndpointMakerOptions {
+  /** What to serve. */
+  readonly plan: LoopPlan;
+  /** The loop on which adapters run. */
+  readonly loop: LoopPort;
+  /** Where they log. */
+  readonly log: Log;
+  /** Looks through guests' RAM off the loop. */
+  readonly scanner: ScanPort;
+  /** Where MEMWRITE may land, by the newest config. */
+  readonly extents: () => readonly WriteExtent[];
+  /** The way to a monitor, as the config or discovery names it. */
+  readonly transportTo: (place: string) => QmpTransport;
+  /** Called when somebody wants pictures. */
+  readonly onFrameWanted: () => void;
+}
+
 /** Turns plans into attachable endpoints. */
 export class EndpointMaker {
-  readonly #plan: LoopPlan;
-  readonly #loop: LoopPort;
-  readonly #log: Log;
-  readonly #scanner: ScanPort;
-  readonly #onFrameWanted: () => void;
-  readonly #libvirt: LibvirtHost | null;
-  #config: Config;
+  readonly #options: EndpointMakerOptions;
 
-  /**
-   * Makes one for a plan.
-   *
-   * @param libvirt the way to libvirt's domains; null when it is not used
-   * @param scanner looks through guests' RAM off the loop
-   * @param onFrameWanted called when somebody wants pictures
-   */
-  constructor(
-    plan: LoopPlan,
-    loop: LoopPort,
-    log: Log,
-    scanner: ScanPort,
-    onFrameWanted: () => void,
-    libvirt: LibvirtHost | null,
-  ) {
-    this.#libvirt = libvirt;
-    this.#onFrameWanted = onFrameWanted;
-    this.#plan = plan;
-    this.#loop = loop;
-    this.#log = log;
-    this.#scanner = scanner;
-    this.#config = plan.config;
-  }
-
-  /** Takes a reloaded config: what is made from now on follows it. */
-  setConfig(config: Config): void {
-    this.#config = config;
+  /** Makes one for a plan. */
+  constructor(options: EndpointMakerOptions) {
+    this.#options = options;
   }
 
   /** The stub endpoints that the plan asks for. */
   stubs(): EndpointRequest[] {
-    return Array.from({ length: this.#plan.stub.count }, (_, i) => this.#stub(i));
+    return Array.from({ length: this.#options.plan.stub.count }, (_, i) => this.#stub(i));
   }
 
   /** One endpoint over a real VM. */
@@ -74,7 +60,7 @@ export class EndpointMaker {
   }
 
   #stub(i: number): EndpointRequest {
-    const { rateHz } = this.#plan.stub;
+    const { rateHz } = this.#options.plan.stub;
     return {
       name: `stub${i}`,
       vmid: 0,
@@ -82,29 +68,26 @@ export class EndpointMaker {
     };
   }
 
-  #make(plan: PlannedEndpoint): Adapter[] {
-    return makeAdapters(plan, {
-      link: plan.qmp === undefined ? null : this.#linkOf(plan, plan.qmp),
-      log: this.#log,
-      runtimeDir: this.#plan.runtimeDir,
-      scanner: this.#scanner,
-      extents: () => this.#config.write,
-      loop: this.#loop,
-      onFrameWanted: this.#onFrameWanted,
+  #make(endpoint: PlannedEndpoint): Adapter[] {
+    const { plan, loop, log, scanner, extents, onFrameWanted } = this.#options;
+    return makeAdapters(endpoint, {
+      link: endpoint.qmp === undefined ? null : this.#linkOf(endpoint, endpoint.qmp),
+      log,
+      runtimeDir: plan.runtimeDir,
+      scanner,
+      extents,
+      loop,
+      onFrameWanted,
     });
   }
 
-  #transportTo(place: string): QmpTransport {
-    if (!place.startsWith(LIBVIRT_PREFIX)) return transportTo(place);
-    return this.#libvirt?.transport(place) ?? NO_LIBVIRT;
-  }
-
-  #linkOf(plan: PlannedEndpoint, place: string): QmpLink {
+  #linkOf({ name, expected }: PlannedEndpoint, place: string): QmpLink {
+    const { loop, log, transportTo } = this.#options;
     return new QmpLink({
-      path: this.#transportTo(place),
-      loop: this.#loop,
-      log: this.#log.for(`qmp[${plan.name}]`),
-      ...plan.expected === undefined ? {} : { expected: plan.expected },
+      path: transportTo(place),
+      loop,
+      log: log.for(`qmp[${name}]`),
+      ...expected === undefined ? {} : { expected },
     });
   }
 }

@@ -118,11 +118,11 @@ export class HostWatch implements Disposable {
     this.#host = options.host ?? new ProcHost();
   }
 
-  /** Looks now, and every five seconds from now on. */
-  start(): void {
-    void this.look();
+  /** Looks now, and every five seconds from now on. Resolves when the first look is done. */
+  start(): Promise<void> {
     this.#timer = setInterval(() => void this.tick(), PERIOD_MS);
     Deno.unrefTimer(this.#timer);
+    return this.look();
   }
 
   /** Looks once, at everything; resolves when that is done. It never rejects. */

@@ -9,6 +9,8 @@ import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { bindNextGroup } from "../../ffi/shim.ts";
 import { setThreadRealtime, threadCpuNs } from "../../ffi/scheduler.ts";
+import type { UserDatabase } from "../access/user_database.ts";
+import type { WriteExtent } from "../access/write_extent.ts";
 import { assert } from "../base/assert.ts";
 import { localTime } from "../base/local_time.ts";
 import { Log } from "../base/log.ts";
@@ -17,7 +19,7 @@ import { compose, type Composition, disposeBus } from "./composition.ts";
 import { applyPolicies, ConfigReload } from "./config_reload.ts";
 import { ControlSocketFile } from "./control_socket_file.ts";
 import { ControlSocketWatch } from "./control_socket_watch.ts";
-import type { LibvirtHost } from "../hosts/libvirt/libvirt_host.ts";
+import { type HostMakers, Hosts } from "../hosts/makers.ts";
 import { EndpointDiscovery } from "./endpoint_discovery.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
 import { submitForeign } from "./foreign_event.ts";
@@ -43,7 +45,9 @@ export class LoopDaemon {
   readonly #scanner: ScanClient;
   readonly #maker: EndpointMaker;
   readonly #discovery: EndpointDiscovery;
-  readonly #libvirt: LibvirtHost | null;
+  readonly #hosts: Hosts;
+  /** Where MEMWRITE may land, by the newest config. */
+  #extents: readonly WriteExtent[];
   readonly #channels: ChannelServers;
   readonly #reload: ConfigReload;
   readonly #shutdown: Shutdown;
@@ -54,13 +58,13 @@ export class LoopDaemon {
    *
    * @param plan what to serve
    * @param report to the main thread
-   * @param Libvirt what reaches libvirt; null where the config has no table for it
+   * @param makers of the hosts that the config uses
    * @throws {Fault} when the socket cannot be had, before anything else was touched
    */
   constructor(
     plan: LoopPlan,
     report: (report: LoopReport) => void,
-    Libvirt: typeof LibvirtHost | null,
+    makers: HostMakers,
   ) {
     this.#plan = plan;
     this.#report = report;
@@ -96,31 +100,23 @@ export class LoopDaemon {
       openRam: (call) => report({ type: "open-ram", call }),
       closeRam: (fds) => report({ type: "close-ram", fds }),
     }, log.for("scan"));
-    const { libvirt } = config;
-    assert((libvirt === undefined) === (Libvirt === null), "libvirt is loaded when the config wants it");
-    this.#libvirt = libvirt === undefined || Libvirt === null ? null : new Libvirt(
-      {
-        uri: libvirt.uri,
-        socket: libvirt.socket,
-        isTrusted: (uid) =>
-          uid === 0 || uid === Deno.uid() || libvirt.users.some((user) => {
-            return uid === (/^[0-9]+$/.test(user) ? Number(user) : admission.users.uidOf(user));
-          }),
-      },
+    const hosts = new Hosts(config.hosts, makers, {
       loop,
-      log.for("libvirt"),
-      (vms) => {
-        if (libvirt.discover) this.#discovery.hosted(vms);
-      },
-    );
-    const maker = new EndpointMaker(
+      log,
+      isTrusted: (uid, users) => uid === 0 || uid === Deno.uid() || isOneOf(uid, users, admission.users),
+      onVms: (host, vms) => this.#discovery.hosted(host, vms),
+    });
+    this.#hosts = hosts;
+    this.#extents = config.write;
+    const maker = new EndpointMaker({
       plan,
       loop,
       log,
-      this.#scanner,
-      () => report({ type: "frames-wanted" }),
-      this.#libvirt,
-    );
+      scanner: this.#scanner,
+      extents: () => this.#extents,
+      transportTo: (place) => hosts.transportTo(place),
+      onFrameWanted: () => report({ type: "frames-wanted" }),
+    });
     this.#maker = maker;
     this.#discovery = new EndpointDiscovery({
       loop,
@@ -138,7 +134,7 @@ export class LoopDaemon {
         listening.admitOthers(admission.admitsOthers);
       },
       policy: (rules) => applyPolicies(core, rules),
-      making: (next) => maker.setConfig(next),
+      making: (next) => (this.#extents = next.write),
       endpoints: (endpoints) => this.#discovery.reconfigure(endpoints),
       channels: (channels) => this.#channels.serve(channels),
       grants: () => regranter.run(),
@@ -163,7 +159,7 @@ export class LoopDaemon {
       if (!outcome.ok) this.#log.error(`cannot attach ${request.name}: ${outcome.reason}`);
     }
     this.#discovery.attachConfigured(config.endpoints);
-    this.#libvirt?.start();
+    this.#hosts.start();
     this.#channels.serve(config.channels);
     this.#report({ type: "ready" });
     this.#bus.loop.defer(this.#bindShim);
@@ -200,7 +196,10 @@ export class LoopDaemon {
         this.#report({ type: "metrics", id, text: renderMetrics(core, loop, listener) });
       },
       [INBOX.PROBED]: (message) =>
-        this.#discovery.probed(JSON.parse(new TextDecoder().decode(message)) as FoundVm[]),
+        this.#discovery.probed(
+          JSON.parse(new TextDecoder().decode(message)) as FoundVm[],
+          () => this.#report({ type: "probed" }),
+        ),
       [INBOX.PING]: () => this.#report({ type: "alive" }),
     };
   }
@@ -233,12 +232,17 @@ export class LoopDaemon {
     this.#inbox[Symbol.dispose]();
     this.#socketWatch[Symbol.dispose]();
     this.#bus.listening.close();
-    this.#libvirt?.stop();
+    this.#hosts.stop();
     this.#discovery[Symbol.dispose]();
     disposeBus(this.#bus);
     this.#logWriter[Symbol.dispose]();
     this.#bus.loop[Symbol.dispose]();
   }
+}
+
+/** Whether a uid is that of one of these users: names or numbers. */
+function isOneOf(uid: number, users: readonly string[], lookup: UserDatabase): boolean {
+  return users.some((user) => uid === (/^[0-9]+$/.test(user) ? Number(user) : lookup.uidOf(user)));
 }
 
 /** Where trigger files are looked for unless the config says otherwise. */

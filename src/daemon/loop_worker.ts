@@ -4,6 +4,7 @@
  * @module
  */
 import { Fault, messageOf } from "../base/fault.ts";
+import { loadMakers } from "../hosts/makers.ts";
 import { LoopDaemon } from "./loop_daemon.ts";
 import type { LoopPlan, LoopReport } from "./plan.ts";
 
@@ -15,9 +16,9 @@ const worker = self as unknown as {
 
 worker.onmessage = async ({ data }) => {
   try {
-    // Later nothing can be loaded any more: a change of [libvirt] waits for a new start.
-    const host = data.config.libvirt === undefined ? null : await import("../hosts/libvirt/libvirt_host.ts");
-    new LoopDaemon(data, (report) => worker.postMessage(report), host?.LibvirtHost ?? null).run();
+    // Once the loop runs nothing can be loaded any more: a change of hosts waits for a new start.
+    const makers = await loadMakers(data.config.hosts);
+    new LoopDaemon(data, (report) => worker.postMessage(report), makers).run();
   } catch (error) {
     const code = error instanceof Fault ? error.code : "refused";
     const stack = error instanceof Fault ? "" : `\n${error instanceof Error ? error.stack : ""}`;

@@ -72,6 +72,8 @@ export type LoopReport =
   /** Somebody wants pictures of a VM. */
   | { readonly type: "frames-wanted" }
   | { readonly type: "alive" }
+  /** The VMs that the host probe told of are in the roster. */
+  | { readonly type: "probed" }
   /** The config that was sent is in force. */
   | { readonly type: "reloaded" }
   /** The folder of the sockets was removed, and is there again. */

@@ -7,12 +7,15 @@
 import { type NotPlayed, whyNotPlayed } from "../adapters/replay/replay_seam.ts";
 import { isSeam } from "../adapters/seams.ts";
 import { Fault } from "../base/fault.ts";
-import { MAX_ENDPOINTS } from "../base/limits.ts";
+import { MAX_ENDPOINTS, MAX_HEADS } from "../base/limits.ts";
 import { FRAME_INFO, ROSTER } from "../event/body_layout.ts";
+import { FRAME_SOURCE } from "../event/body_number.ts";
 import { readText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
 import { decodeRecording, type RecordedEvent, type RecordingHeader } from "../event/recording.ts";
 import { type Source, sourceByName } from "../event/source.ts";
+
+const FRAME_SOURCES: ReadonlySet<number> = new Set(Object.values(FRAME_SOURCE));
 
 /** One endpoint to play. */
 export interface ReplayEndpoint {
@@ -138,7 +141,42 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
     return !isTold;
   });
   skipped += steps.length - played.length;
-  return { endpoints: [...drafts.values()], steps: played, skipped, leftOut: leftOut.list(), defect };
+  return {
+    endpoints: [...drafts.values()],
+    steps: withSources(steps, played),
+    skipped,
+    leftOut: leftOut.list(),
+    defect,
+  };
+}
+
+/**
+ * The steps with what each picture came from: by the FRAME_INFO of its head that was told last before it, or
+ * first after it, for a picture may be kept before its event is.
+ */
+function withSources(all: readonly ReplayStep[], played: readonly ReplayStep[]): ReplayStep[] {
+  const keyOf = (event: RecordedEvent, head: number): number => event.endpoint * MAX_HEADS + head;
+  const sources = new Map<number, number>();
+  for (const { event } of all.toReversed()) note(event);
+  const known = new Map<RecordedEvent, number>();
+  for (const { event } of all) {
+    note(event);
+    const { picture } = event;
+    const source = picture === undefined ? undefined : sources.get(keyOf(event, picture.head));
+    if (source !== undefined) known.set(event, source);
+  }
+  function note(event: RecordedEvent): void {
+    if (event.kind !== KIND.FRAME_INFO || headOf(event) >= MAX_HEADS) return;
+    const source = new DataView(event.inline.buffer, event.inline.byteOffset)
+      .getUint16(FRAME_INFO.at.source, true);
+    if (FRAME_SOURCES.has(source)) sources.set(keyOf(event, headOf(event)), source);
+  }
+  return played.map(({ dueNs, event }) => {
+    const { picture } = event;
+    if (picture === undefined) return { dueNs, event };
+    // Also where none is known: a file's own word for it has been checked by nobody.
+    return { dueNs, event: { ...event, picture: { ...picture, source: known.get(event) } } };
+  });
 }
 
 function headOf({ inline }: RecordedEvent): number {

@@ -13,6 +13,8 @@ import { Log } from "../base/log.ts";
 import { oneLine } from "../base/printable.ts";
 import { SharedRing } from "../context/shared_ring.ts";
 import { DiscoveryUsers } from "./discovery_users.ts";
+import { FirstLook } from "./first_look.ts";
+import type { HostWatch } from "./host_watch.ts";
 import { MetricsServer } from "./metrics_server.ts";
 import { PerceptionHost } from "./perception_host.ts";
 import { ServiceManager } from "./service_manager.ts";
@@ -43,7 +45,8 @@ const STOP_LIMIT_MS = 1900;
  * Serves until SIGTERM or SIGINT.
  *
  * @param options what to serve
- * @param onReady called when the control socket and the metrics listen
+ * @param onReady called when the control socket and the metrics listen, and the VMs that the first look at
+ *   the host found are in the roster
  * @param thread the loop's thread, which has no plan yet; it is ended with the daemon
  * @throws {Fault} when it cannot start
  */
@@ -66,19 +69,21 @@ export async function serve(
   const users = new DiscoveryUsers(config.discovery.users, systemUsers(monotonicClock), ownUid, log);
   const ended = Promise.withResolvers<void>();
   const fail = (message: string): void => ended.reject(new Fault("refused", `Cannot go on: ${message}`));
+  const firstLook = new FirstLook();
   using hostWatch = new LatePart(async () => {
     const { HostWatch } = await import("./host_watch.ts");
-    const watch = new HostWatch({
+    return new HostWatch({
       tell: (found) => {
         writer.replace([[INBOX.PROBED, new TextEncoder().encode(JSON.stringify(found))]]);
+        firstLook.told();
         return true;
       },
       users: () => users.uids(),
       log,
     });
-    watch.start();
-    return watch;
   }, fail);
+  // The loop's thread takes longer to load.
+  if (config.discovery.probe) hostWatch.do(() => {});
   await using metrics = new MetricsServer(`${runtimeDir}/metrics.sock`, (id) => {
     // Behind so many pages that nobody got, another one would be too late as well.
     if (writer.waiting >= MAX_WAITING) return false;
@@ -87,12 +92,18 @@ export async function serve(
   });
   const serving = `STATUS=serving on ${socketPath}`;
   let watchdog: ReturnType<typeof setInterval> | undefined;
-  const ready = (): void => {
+  let isStopping = false;
+  const ready = async (): Promise<void> => {
     metrics.start(log);
-    onReady(socketPath);
     // It takes 10 to 30 ms, which the start should not, and which the loop does not have.
     reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_PER_ENDPOINT + OWN_FDS);
-    if (config.discovery.probe) hostWatch.do(() => {});
+    if (!await firstLook.done(config.discovery.probe ? looked(hostWatch) : undefined)) {
+      log.warn(
+        "the first look at the host's VMs takes long; the daemon is ready, and they come as they are found",
+      );
+    }
+    if (isStopping) return;
+    onReady(socketPath);
     manager.notify("READY=1", serving);
     if (manager.watchdogMs > 0) {
       watchdog = setInterval(() => writer.sendFirst(INBOX.PING), manager.watchdogMs);
@@ -106,6 +117,7 @@ export async function serve(
     return new ScanHost(inbox, log);
   }, fail);
   const stop = (): void => {
+    isStopping = true;
     manager.notify("STOPPING=1");
     writer.sendFirst(INBOX.STOP);
     Deno.unrefTimer(setTimeout(() => Deno.exit(1), STOP_LIMIT_MS));
@@ -149,7 +161,9 @@ export async function serve(
   const onReport = (data: LoopReport): void => {
     switch (data.type) {
       case "ready":
-        return ready();
+        return void ready().catch((error) => ended.reject(error));
+      case "probed":
+        return firstLook.probed();
       case "failed":
         return ended.reject(new Fault(data.code as FaultCode, data.message));
       case "stopped":
@@ -183,12 +197,18 @@ export async function serve(
     });
     await ended.promise;
   } finally {
+    isStopping = true;
     Deno.removeSignalListener("SIGTERM", stop);
     Deno.removeSignalListener("SIGINT", stop);
     Deno.removeSignalListener("SIGHUP", reload);
     if (watchdog !== undefined) clearInterval(watchdog);
     thread[Symbol.dispose]();
   }
+}
+
+/** Has the host watched from now on; resolves when the first look is done. */
+function looked(hostWatch: LatePart<HostWatch>): Promise<void> {
+  return new Promise((resolve) => hostWatch.do((watch) => resolve(watch.start())));
 }
 
 /** What the loop's thread does not know, in the form of its page. */

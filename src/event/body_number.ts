@@ -97,6 +97,13 @@ export const DEMAND_STOPPED = 0x1;
 export const DEMAND_PICTURE = 0x2;
 /** FRAME_DEMAND.flags: somebody waits for the text. */
 export const DEMAND_TEXT = 0x4;
+/**
+ * FRAME_DEMAND.flags: from this bit on, how often the head's device was removed or became another one. What
+ * is known of the head's displays is not so any more when it is another number.
+ */
+export const DEMAND_DEVICE_SHIFT = 16;
+/** FRAME_DEMAND.flags: the bits of that number, which wraps. */
+export const DEMAND_DEVICE_MASK = 0xffff;
 /** Operations of CMD_DISPLAY. */
 export const DISPLAY_OP = { SERVED: 0, HEADS: 1, DUMP: 2, OPEN: 3, VGA: 4, SOURCE: 5 } as const;
 /** Operations of CMD_CONSOLE. */

@@ -23,6 +23,9 @@ export interface CborBounds {
 /** Any event's body: none of ours is nested deeper than a few levels. */
 export const EVENT_CBOR: CborBounds = { bytes: MAX_BODY_BYTES, depth: 16 };
 
+/** As PROTOCOL.md has it: of two keys alike a reader could believe either, so there are none. */
+const WITHOUT_DUPLICATES = { rejectDuplicateMapKeys: true };
+
 const MAJOR = { UINT: 0, NEGINT: 1, BYTES: 2, TEXT: 3, ARRAY: 4, MAP: 5, TAG: 6, SIMPLE: 7 } as const;
 const INDEFINITE = 31;
 const BREAK = 0xff;
@@ -40,7 +43,7 @@ export function decodeBounded(bytes: Uint8Array, bounds: CborBounds): unknown {
   const defect = frameDefect(bytes, bounds.depth);
   if (defect !== "") throw new Fault("protocol-error", defect);
   try {
-    return decode(bytes);
+    return decode(bytes, WITHOUT_DUPLICATES);
   } catch (error) {
     throw new Fault("protocol-error", printable(messageOf(error), MOST_TEXT), { cause: error });
   }

@@ -46,7 +46,7 @@ export function describeInline(kind: number, inline: Uint8Array): Record<string,
 function describeField(name: string, field: Field, view: DataView, inline: Uint8Array): Described {
   const [offset, type, count = 1] = field;
   if (type === "bytes") {
-    return name === "text" || name === "name"
+    return name === "text" || name === "name" || name === "device"
       ? readText(inline, offset, count)
       : hexOfBytes(inline.subarray(offset, offset + count));
   }

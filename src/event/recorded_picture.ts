@@ -34,6 +34,8 @@ export interface RecordedPicture {
   readonly frameId: number;
   /** When it was taken, ns, by its source's clock. */
   readonly timestampNs: number;
+  /** FRAME_INFO.source, as a replay's plan found it in the events beside it; not kept in the picture. */
+  readonly source?: number | undefined;
   /** Bytes of the whole frame. */
   readonly bytes: number;
   /** Whether it needs no picture before it. */
@@ -50,6 +52,8 @@ export interface RecordedMemory {
   readonly file: string;
   /** Its size. */
   readonly bytes: number;
+  /** Whether the VM ran while it was copied: then it is not one moment of its memory. Left out: unknown. */
+  readonly moving?: boolean;
 }
 
 /** Rows that are compared together. */
@@ -156,11 +160,13 @@ export function pictureOf(value: unknown): RecordedPicture | undefined {
 /** A memory file out of a file's map; undefined when it is not valid. */
 export function memoryOf(value: unknown): RecordedMemory | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const { file, bytes } = value as RecordedMemory;
+  const { file, bytes, moving } = value as RecordedMemory;
   if (typeof file !== "string" || file.length === 0 || file.length > MAX_NAME) return undefined;
   // It stands beside the recording: a name from a file must not lead elsewhere.
   if (/[/\0]/.test(file) || file === "." || file === "..") return undefined;
-  return isWithin(bytes, 1, Number.MAX_SAFE_INTEGER) ? { file, bytes } : undefined;
+  if (moving !== undefined && typeof moving !== "boolean") return undefined;
+  if (!isWithin(bytes, 1, Number.MAX_SAFE_INTEGER)) return undefined;
+  return moving === undefined ? { file, bytes } : { file, bytes, moving };
 }
 
 function isWithin(value: unknown, least: number, most: number): value is number {

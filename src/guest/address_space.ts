@@ -14,7 +14,7 @@ import { textOfBytes } from "../base/byte_text.ts";
 import { assert } from "../base/assert.ts";
 import { MAX_RUNS } from "../base/limits.ts";
 import type { Paging, WalkFailure } from "./paging.ts";
-import { PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
+import { PTE_NX_HI, PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
 import { Walker } from "./walker.ts";
 
@@ -59,11 +59,18 @@ export interface RunList {
 }
 
 /**
- * What stands behind an entry that is not present: Windows keeps pages in transition and prototype entries.
+ * What stands behind an entry that is not present: Linux keeps pages that nobody may touch, Windows pages in
+ * transition and prototype entries. The level of the entry is told by its first address bit, `shift`.
  *
- * @returns the page's frame number, or a negative WALK code
+ * @returns the frame number of the 4 KiB page, or a negative WALK code
  */
-export type SoftwarePage = (entryHi: number, entryLo: number, hi: number, lo: number) => number;
+export type SoftwarePage = (
+  entryHi: number,
+  entryLo: number,
+  hi: number,
+  lo: number,
+  shift: number,
+) => number;
 
 /** A page-table root over guest RAM. Not reentrant. */
 export class AddressSpace {
@@ -93,7 +100,7 @@ export class AddressSpace {
    * @param memory the guest's RAM
    * @param paging the paging mode
    * @param root guest-physical address of the root table (flag bits of a CR3 are ignored)
-   * @param software what to make of entries that are not present (last level only)
+   * @param software what to make of entries that are not present
    */
   constructor(memory: PhysicalMemory, paging: Paging, root: number, software?: SoftwarePage) {
     assert(root >= 0 && root < 2 ** 52, "a page-table root is a physical address");
@@ -220,6 +227,13 @@ export class AddressSpace {
    * @returns false when they cannot be read (the halves are then 0)
    */
   load64(gva: number, offset = 0): boolean {
+    const base = gva | 0;
+    const lo = base + offset | 0;
+    // An aligned word lies in one page: one walk, one look whether the host holds it.
+    if ((lo & 7) === 0) {
+      const hi = ((gva - (base >>> 0)) / HIGH | 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
+      return this.#loadAligned64(hi, lo);
+    }
     if (!this.load32(gva, offset + 4)) {
       this.lo = 0;
       this.hi = 0;
@@ -229,6 +243,23 @@ export class AddressSpace {
     if (this.load32(gva, offset)) return true;
     this.hi = 0;
     return false;
+  }
+
+  #loadAligned64(hi: number, lo: number): boolean {
+    this.lo = 0;
+    this.hi = 0;
+    const frame = this.frameAt(hi, lo);
+    const memory = this.memory;
+    if (frame < 0 || !memory.locate(frame)) {
+      this.failure = frame < 0 ? frame : WALK.outOfRam;
+      return false;
+    }
+    if (memory.isHeld(frame)) {
+      const at = memory.wordBase + (lo >>> 2 & 0x3ff);
+      this.lo = memory.words[at] as number;
+      this.hi = memory.words[at + 1] as number;
+    }
+    return true;
   }
 
   /** Loads four bytes into {@linkcode lo}; false when they cannot be read. They may cross a page. */
@@ -339,8 +370,12 @@ export class AddressSpace {
 
   /** What a failed walk is to a system that keeps pages in entries that are not present. */
   #softly(frame: number, hi: number, lo: number): number {
-    if (this.#software === undefined || frame !== WALK.notPresent || this.walker.shift !== 12) return frame;
-    return this.#software(this.walker.entryHi, this.walker.entryLo, hi, lo);
+    if (this.#software === undefined || frame !== WALK.notPresent) return frame;
+    const { walker } = this;
+    const behind = this.#software(walker.entryHi, walker.entryLo, hi, lo, walker.shift);
+    // The processor may not touch it: the next access faults, and its system decides then.
+    if (behind >= 0) walker.forbidHi = PTE_NX_HI;
+    return behind;
   }
 
   /** Translates, and leaves the page's size and permissions in the walker. */

@@ -14,6 +14,8 @@ export interface GuestEvidence {
   readonly liveRoot?: number | undefined;
   /** Whether that vCPU ran in user mode, where its root need not map the kernel. */
   readonly inUserMode?: boolean | undefined;
+  /** Where the system was found before ({@linkcode GuestOs.foundAt}): looked at first, believed as little. */
+  readonly foundAt?: number | undefined;
   /** Profiles of kernels met before; what is learnt is added. */
   readonly cache?: ProfileCache | undefined;
   /** False: what only a look for symbols needs is not kept, and read again when it is asked for. */

@@ -7,6 +7,7 @@
  * @module
  */
 import type { AddressSpace } from "./address_space.ts";
+import type { GuestInsight, Unsupported } from "./insight.ts";
 import type { Listing, MemoryMap, Module, Process } from "./process.ts";
 import type { SystemName } from "./systems.ts";
 
@@ -34,6 +35,11 @@ export interface GuestOs {
   readonly isolated: boolean;
   /** Where the kernel's image starts (Linux: _text; Windows: ntoskrnl's base). */
   readonly kernelBase: number;
+  /**
+   * Guest-physical address of what it was found by: a finder that is told it looks there first. Left out
+   * where a look elsewhere costs nothing more.
+   */
+  readonly foundAt?: number | undefined;
 
   /** Whether the same kernel is still running: false after a reset or another kernel's start. */
   stillThere(): boolean;
@@ -61,6 +67,8 @@ export interface GuestOs {
   symbol(name: string): number | undefined;
   /** The last symbol at or below a kernel address; undefined outside the kernel's image. */
   nearestSymbol(address: number): NearestSymbol | undefined;
+  /** What can be known beyond these lists; `unsupported` on a system or kernel that is not read that far. */
+  insight(): GuestInsight | Unsupported;
 }
 
 /** Why no system was found. */

@@ -45,6 +45,16 @@ export { AddressSpace } from "./address_space.ts";
 export { FINDERS, findersFor } from "./finders.ts";
 export { findGuest, type GuestEvidence, type GuestFinder, type ProfileCache } from "./find_guest.ts";
 export type { FindResult, GuestOs, NearestSymbol, NoGuest } from "./guest_os.ts";
+export type {
+  GuestInsight,
+  LogRecord,
+  Mount,
+  OpenFile,
+  OpenSocket,
+  ProcessFacts,
+  TypeLayout,
+  Unsupported,
+} from "./insight.ts";
 export { searchMemory, type SearchResult } from "./memory_search.ts";
 export {
   ARCHITECTURE,

@@ -110,10 +110,12 @@ export const WALK = {
   reserved: -3,
   /** The address is not canonical. */
   nonCanonical: -4,
+  /** The entry says where the page is kept instead of RAM: swapped out, or on its way. */
+  pagedOut: -5,
 } as const;
 
 /** Why a walk ended without a page. */
-export type WalkFailure = "not-present" | "out-of-ram" | "reserved-bit" | "non-canonical";
+export type WalkFailure = "not-present" | "out-of-ram" | "reserved-bit" | "non-canonical" | "paged-out";
 
 /** The name of a negative walk result. */
 export function walkFailure(result: number): WalkFailure {
@@ -124,6 +126,8 @@ export function walkFailure(result: number): WalkFailure {
       return "reserved-bit";
     case WALK.nonCanonical:
       return "non-canonical";
+    case WALK.pagedOut:
+      return "paged-out";
     default:
       return "not-present";
   }

@@ -58,6 +58,8 @@ export class PhysicalMemory implements Disposable {
   words: Int32Array = NO_WORDS;
   /** After {@linkcode locate}: index in {@linkcode words} of the page's first word. */
   wordBase = 0;
+  /** The last frame that was asked for and is in no segment; -1 for none. Whoever wants to know resets it. */
+  missedFrame: number = -1;
 
   /** View of each GiB, as int32 words and as bytes; empty where no RAM is mapped. */
   readonly #views: Int32Array[];
@@ -305,20 +307,27 @@ export class PhysicalMemory implements Disposable {
     const segments = this.port.segments;
     const recent = segments[this.#lastSegment];
     if (recent !== undefined && gpa >= recent.gpa && gpa < recent.gpa + recent.sizeBytes) return recent;
-    for (let i = 0; i < segments.length; i++) {
-      const segment = segments[i] as RamSegment;
-      if (gpa >= segment.gpa && gpa < segment.gpa + segment.sizeBytes) {
-        this.#lastSegment = i;
-        return segment;
-      }
+    // A dump may have a million of them.
+    let low = 0;
+    let high = segments.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((segments[middle] as RamSegment).gpa <= gpa) low = middle + 1;
+      else high = middle;
     }
-    return undefined;
+    const segment = segments[low - 1];
+    if (segment === undefined || gpa >= segment.gpa + segment.sizeBytes) return undefined;
+    this.#lastSegment = low - 1;
+    return segment;
   }
 
   #locateSlowly(frame: number): boolean {
     if (this.#disposed) return false;
     const segment = this.#segmentAt(frame);
-    if (segment === undefined) return false;
+    if (segment === undefined) {
+      this.missedFrame = frame;
+      return false;
+    }
     if (segment.mapped !== undefined) {
       const first = Math.max(segment.gpa, Math.floor(frame / GIB_FRAMES) * GIB_BYTES);
       this.words = this.#sharedView(segment, segment.mapped, first);

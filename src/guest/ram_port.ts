@@ -25,6 +25,8 @@ export interface RamPort extends Disposable {
   readonly segments: readonly RamSegment[];
   /** What a person should be told this is: "memfd of pid 4711", "file ram.bin". */
   readonly description: string;
+  /** The text of the kernel's VMCOREINFO note, where the source tells it apart from RAM (a dump's header). */
+  readonly vmcoreinfo?: string | undefined;
   /** First address >= `gpa` and < `end` whose page the host holds; `end` when there is none. */
   nextData(gpa: number, end: number): number;
   /**

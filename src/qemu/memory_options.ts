@@ -25,6 +25,14 @@ export interface BackendOption {
   readonly path: string | undefined;
 }
 
+/** A device that is more RAM: a DIMM, a virtio-mem. */
+export interface MemoryDeviceOption {
+  /** Its backend's id. */
+  readonly backend: string;
+  /** Its guest-physical address, when one is named; QEMU chooses otherwise. */
+  readonly address: number | undefined;
+}
+
 /** What was found. */
 export interface MemoryOptions {
   /** The machine type; "" when none is named. */
@@ -40,6 +48,10 @@ export interface MemoryOptions {
    * backend.
    */
   readonly ramIds: readonly string[];
+  /** Whether RAM is made up of NUMA nodes' backends: then a machine takes no `memory-backend`. */
+  readonly isNuma: boolean;
+  /** Memory devices, in the order in which they are given. */
+  readonly devices: readonly MemoryDeviceOption[];
 }
 
 /** Reads what is said about memory. */
@@ -47,13 +59,25 @@ export function readMemoryOptions(line: CommandLine): MemoryOptions {
   const machine = line.merged("machine", "type");
   const memory = line.merged("m", "size");
   const backend = machine.get("memory-backend");
+  const nodes = nodeBackends(line.lists("numa", "type"));
   return {
     machine: machine.get("type") ?? "",
     ramBytes: readSize(memory.get("size"), MIB) ?? DEFAULT_RAM_BYTES,
     maxBelow: readSize(machine.get("max-ram-below-4g"), 1),
     backends: line.lists("object", "qom-type").flatMap(backendOf),
-    ramIds: backend !== undefined ? [backend] : nodeBackends(line.lists("numa", "type")),
+    ramIds: backend !== undefined ? [backend] : nodes,
+    isNuma: nodes.length > 0,
+    devices: line.lists("device", "driver").flatMap(deviceOf),
   };
+}
+
+/** A DIMM has `addr`, a virtio-mem `memaddr`. */
+function deviceOf(options: Properties): MemoryDeviceOption[] {
+  const driver = options.get("driver") ?? "";
+  const backend = options.get("memdev");
+  if (backend === undefined || (driver !== "pc-dimm" && !driver.startsWith("virtio-mem-"))) return [];
+  const address = options.get(driver === "pc-dimm" ? "addr" : "memaddr");
+  return [{ backend, address: address === undefined ? undefined : Number(address) || undefined }];
 }
 
 /** RAM is made up of the nodes by their numbers; one that names none gets the number of nodes so far. */

@@ -1,5 +1,5 @@
 /**
- * Where a monitor is, as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, or `libvirt:NAME`. A host is an
+ * Where a monitor is, as a person writes it: `/run/web.qmp`, `tcp:HOST:PORT`, or `libvirt:NAME`. A HOST is an
  * IP address or `localhost`: whoever connects is a loop, which cannot wait for a name server.
  * @module
  */
@@ -7,8 +7,8 @@
 /** A place. */
 export type QmpAddress =
   | { readonly kind: "unix"; readonly path: string }
-  /** The monitor of a libvirt domain, by libvirt. */
-  | { readonly kind: "libvirt"; readonly domain: string }
+  /** The monitor of a VM that a host integration knows by this name. */
+  | { readonly kind: "host"; readonly host: string; readonly vm: string }
   | {
     readonly kind: "tcp";
     /** IP addresses to try, one after another. */
@@ -25,20 +25,25 @@ const LOCALHOST: readonly string[] = ["127.0.0.1", "::1"];
 /**
  * Reads a place.
  *
+ * @param hosts the names of the host integrations
  * @returns what is wrong with it as a sentence's end ("is …") when it is not valid
  */
 export function readQmpAddress(
   text: string,
+  hosts: readonly string[],
 ): QmpAddress | { readonly kind: "invalid"; readonly why: string } {
   if (text.startsWith("tcp:")) return readTcp(text);
-  if (text.startsWith("libvirt:")) {
-    const domain = text.slice("libvirt:".length);
-    return /^[^/\0\n]{1,255}$/.test(domain)
-      ? { kind: "libvirt", domain }
-      : invalid("names no libvirt domain; it must be libvirt:NAME, as virsh list tells it");
+  const host = hosts.find((name) => text.startsWith(`${name}:`));
+  if (host !== undefined) {
+    const vm = text.slice(host.length + 1);
+    return /^[^/\0\n]{1,255}$/.test(vm)
+      ? { kind: "host", host, vm }
+      : invalid(`names no VM of ${host}; it must be ${host}:NAME, as ${host} itself tells the name`);
   }
   if (!text.startsWith("/")) {
-    return invalid(`is ${text}, and must be an absolute path, tcp:HOST:PORT or libvirt:NAME`);
+    const forms = ["an absolute path", "tcp:HOST:PORT", ...hosts.map((name) => `${name}:NAME`)];
+    const last = forms.pop();
+    return invalid(`is ${text}, and must be ${forms.join(", ")} or ${last}`);
   }
   if (text.includes("\0")) return invalid("has a NUL character inside");
   if (new TextEncoder().encode(text).length > MAX_PATH_BYTES) {

@@ -7,7 +7,7 @@
  * BIOS shadow) is in.
  * @module
  */
-import { MAX_FLAT_VIEW_PIECES } from "../base/limits.ts";
+import { MAX_FLAT_VIEW_PIECES, MAX_RAM_CANDIDATES } from "../base/limits.ts";
 import { Fault } from "../base/fault.ts";
 import { type BackendSize, checkedLayout, type RamPiece } from "./ram_layout.ts";
 
@@ -28,7 +28,7 @@ export function parseFlatView(text: string, backends: readonly BackendSize[]): R
       'Cannot read QEMU\'s memory map: `info mtree -f` shows no flat view of "memory"',
     );
   }
-  const byId = new Map(backends.map((backend, i) => [backend.id, i]));
+  const byId = new Map(backends.flatMap(({ id }, i) => [[id, i], [`/objects/${id}`, i]] as const));
   const pieces: RamPiece[] = [];
   for (const line of view) {
     const match = LINE.exec(line);
@@ -54,6 +54,38 @@ export function parseFlatView(text: string, backends: readonly BackendSize[]): R
     }
   }
   return checkedLayout(pieces, backends);
+}
+
+/** A block of memory in the flat view. */
+export interface FlatBlock {
+  /** Its name: a backend's id, or `/objects/ID` in machines older than 4.0. */
+  readonly name: string;
+  /** Guest-physical address of its largest piece. */
+  readonly gpa: number;
+  /** Bytes into the block where that piece starts. */
+  readonly offset: number;
+  /** How far its pieces reach: its size, unless the machine hides its end. */
+  readonly endOffset: number;
+}
+
+/**
+ * The blocks that the flat view has as RAM, video memory and shared devices' included, by their names. Of
+ * more than {@linkcode MAX_RAM_CANDIDATES} the rest is left out.
+ */
+export function flatBlocks(text: string): FlatBlock[] {
+  const blocks = new Map<string, FlatBlock & { readonly sizeBytes: number }>();
+  for (const line of viewOfMemory(text) ?? []) {
+    const [, from = "", to = "", kind, name = "", at = "0"] = LINE.exec(line) ?? [];
+    if (kind !== "ram") continue;
+    const known = blocks.get(name);
+    if (known === undefined && blocks.size >= MAX_RAM_CANDIDATES) continue;
+    const [gpa, offset] = [parseInt(from, 16), parseInt(at, 16)];
+    const sizeBytes = parseInt(to, 16) - gpa + 1;
+    const endOffset = Math.max(known?.endOffset ?? 0, offset + sizeBytes);
+    const isLarger = known === undefined || sizeBytes > known.sizeBytes;
+    blocks.set(name, isLarger ? { name, gpa, offset, endOffset, sizeBytes } : { ...known, endOffset });
+  }
+  return [...blocks.values()].map(({ name, gpa, offset, endOffset }) => ({ name, gpa, offset, endOffset }));
 }
 
 /** The lines of the flat view whose head names the address space "memory". */

@@ -1,9 +1,11 @@
 /**
- * How QEMU's pc and q35 machines split their RAM at the hole below 4 GiB: what holds when no monitor is there
+ * How QEMU's pc, q35 and microvm machines split their RAM at the hole below 4 GiB: what holds when no
+ * monitor is there
  * to ask.
  *
  * pc keeps all RAM low below 3584 MiB, else 3 GiB; q35 all below 2816 MiB, else 2 GiB; `max-ram-below-4g`
- * lowers it (measured on QEMU 7.2.22, exact at the borders). The rest starts at 4 GiB. Machines with so much
+ * lowers it; microvm keeps 3 GiB low (measured on QEMU 7.2.22, exact at the borders). The rest starts
+ * at 4 GiB. Machines with so much
  * memory that an AMD vCPU moves it to 1 TiB need the flat view.
  * @module
  */
@@ -15,13 +17,13 @@ const GIB = 2 ** 30;
 const AMD_LIMIT = 0xfd_0000_0000;
 
 /** A machine family whose split is known. */
-export type MachineFamily = "pc" | "q35";
+export type MachineFamily = "pc" | "q35" | "microvm";
 
 /** The family of a machine type: "pc-i440fx-7.2" is pc, "pc-q35-7.2" is q35; undefined for others. */
 export function machineFamily(type: string): MachineFamily | undefined {
   if (type === "q35" || type.startsWith("pc-q35")) return "q35";
   if (type === "pc" || type.startsWith("pc-i440fx")) return "pc";
-  return undefined;
+  return type === "microvm" ? "microvm" : undefined;
 }
 
 /**
@@ -40,11 +42,22 @@ export function lowRamBytes(family: MachineFamily, ramBytes: number, maxBelow?: 
     );
   }
   let low: number;
-  if (family === "pc") {
+  if (family === "microvm") low = 3 * GIB;
+  else if (family === "pc") {
     const limit = maxBelow ?? 3584 * MIB;
     low = ramBytes >= limit ? Math.min(limit, 3 * GIB) : limit;
   } else {
     low = Math.min(ramBytes >= 2816 * MIB ? 2 * GIB : 2816 * MIB, maxBelow ?? 4 * GIB);
   }
   return Math.min(low, ramBytes);
+}
+
+/**
+ * Where the first memory device (DIMM, virtio-mem) lies that names no address: the next GiB behind RAM.
+ *
+ * @param ramBytes RAM without devices
+ * @param low how much of it is below the hole
+ */
+export function deviceMemoryBase(ramBytes: number, low: number): number {
+  return Math.ceil((4 * GIB + ramBytes - low) / GIB) * GIB;
 }

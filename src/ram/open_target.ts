@@ -1,20 +1,17 @@
 /**
- * Guest memory without a daemon: `pid:N` (a QEMU process) or `file:PATH` (a raw RAM image, or an ELF core),
- * as `vmsig mem` takes them.
+ * Guest memory without a daemon: `pid:N` (a QEMU process) or `file:PATH` (a raw RAM image, an ELF core, or
+ * any dump of dumps/formats.ts), as `vmsig mem` takes them.
  *
  * A raw image does not say where its machine's hole is. Below 2816 MiB it has none; a larger one is tried as
- * q35, as pc and without a hole, and the layout in which a system is found counts.
+ * q35, as pc, as VMware's and without a hole, and the layout in which a system is found counts.
  * @module
  */
-import { type FileStatus, OPEN, reopen, statFd } from "../../ffi/memfd.ts";
-import { OsError } from "../../ffi/os_error.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
-import { preadInto } from "../../ffi/stream.ts";
 import { Fault } from "../base/fault.ts";
 import { findGuest, type GuestFinder } from "../guest/find_guest.ts";
 import type { FindResult } from "../guest/guest_os.ts";
 import { PhysicalMemory } from "../guest/physical_memory.ts";
-import { ElfCore, isElf } from "./elf_core.ts";
+import { openDump } from "./dumps/formats.ts";
+import { type ImageFile, openImageFile } from "./image_file.ts";
 import { lowRamBytes } from "./machine_rule.ts";
 import { MappedRam } from "./mapped_ram.ts";
 import { openQemuRam, type QemuRam } from "./qemu_ram.ts";
@@ -22,6 +19,8 @@ import { splitLayout } from "./ram_layout.ts";
 
 const PAGE_BYTES = 4096;
 const MAX_PID = 4_194_304;
+/** No machine has RAM that begins here: what does is a device's. */
+const PCI_HOLE = 0xc000_0000;
 
 /** Memory that was named on a command line. Ends with its disposal. */
 export interface MemoryTarget extends Disposable {
@@ -58,97 +57,63 @@ export function openTarget(target: string, finders: readonly GuestFinder[]): Mem
   if (kind === "file" && rest !== "") return openFile(target, rest, finders);
   throw new Fault(
     "usage",
-    `Cannot open ${target}: say pid:N (a QEMU process) or file:PATH (a RAM image or an ELF core)`,
+    `Cannot open ${target}: say pid:N (a QEMU process) or file:PATH (a RAM image, an ELF core or another dump)`,
   );
 }
 
 function openProcess(name: string, pid: number, finders: readonly GuestFinder[]): MemoryTarget {
-  const qemu = openQemuRam(pid);
-  return finish(name, qemu.memory, finders, qemu.lowBytes, qemu);
+  const open = (choice: number): MemoryTarget => {
+    const qemu = openQemuRam(pid, { choice });
+    return finish(name, qemu.memory, finders, qemu.lowBytes, qemu);
+  };
+  const first = open(0);
+  const choices = first.qemu?.choices ?? 1;
+  if (first.guest.found || choices === 1) return first;
+  // Several of its files may be its RAM: the one in which a system is found is.
+  for (let choice = 1; choice < choices; choice++) {
+    let other: MemoryTarget;
+    try {
+      other = open(choice);
+    } catch (error) {
+      // A file that may not be opened, such as another device's, is none of the guest's RAM.
+      if (error instanceof Fault) continue;
+      throw error;
+    }
+    if (other.guest.found) {
+      first[Symbol.dispose]();
+      return other;
+    }
+    other[Symbol.dispose]();
+  }
+  const doubt = `${choices} assignments of its files to its memory backends fit, and none shows a system`;
+  return { ...first, guest: { ...first.guest, detail: `${first.guest.detail}; ${doubt}` } };
 }
 
 function openFile(name: string, path: string, finders: readonly GuestFinder[]): MemoryTarget {
-  const fd = openImage(path);
-  let head: Uint8Array<ArrayBuffer>;
-  let sizeBytes: number;
-  try {
-    const status = statFd(fd.fd);
-    if (!status.isRegular) {
-      throw new Fault(
-        "bad-argument",
-        `Cannot open ${path}: it is ${whatIs(status)}, no regular file; name a RAM image or an ELF core`,
-      );
-    }
-    sizeBytes = status.sizeBytes;
-    head = new Uint8Array(16);
-    preadInto(fd.fd, head, 0, head.length, 0);
-  } catch (error) {
-    fd.close();
-    throw error;
-  }
-  if (isElf(head)) {
-    const memory = new PhysicalMemory(new ElfCore(fd, path));
+  const file = openImageFile(path);
+  const port = openDump(file);
+  if (port !== undefined) {
+    const memory = new PhysicalMemory(port);
     return finish(name, memory, finders, lowBytesOf(memory), undefined);
   }
-  using source = fd;
-  return openRaw({ name, path, fd: source, head, sizeBytes }, finders);
-}
-
-/**
- * Looks first what it is, without opening it: a FIFO would wait for somebody who writes, and a device would
- * notice.
- */
-function openImage(path: string): OwnedFd {
-  try {
-    using mark = reopen(path, OPEN.PATH);
-    if (!statFd(mark.fd).isRegular) return mark.dup();
-    return reopen(mark.fd, OPEN.READ_ONLY);
-  } catch (error) {
-    if (!(error instanceof OsError)) throw error;
-    throw new Fault("refused", `Cannot open ${path}: ${error.errnoName}`, { cause: error });
-  }
-}
-
-function whatIs({ isDirectory, isSocket, isCharacterDevice }: FileStatus): string {
-  return isDirectory
-    ? "a folder"
-    : isSocket
-    ? "a socket"
-    : isCharacterDevice
-    ? "a device"
-    : "a FIFO or a device";
-}
-
-/** A file that may be a raw image. */
-interface RawFile {
-  /** What was named. */
-  readonly name: string;
-  readonly path: string;
-  /** Borrowed. */
-  readonly fd: OwnedFd;
-  /** Its first bytes. */
-  readonly head: Uint8Array;
-  readonly sizeBytes: number;
+  using _file = file.fd;
+  return openRaw(name, file, finders);
 }
 
 function openRaw(
-  { name, path, fd, head, sizeBytes }: RawFile,
+  name: string,
+  { path, fd, sizeBytes }: ImageFile,
   finders: readonly GuestFinder[],
 ): MemoryTarget {
-  const magic = new TextDecoder("latin1").decode(head.subarray(0, 8));
-  if (magic === "KDUMP   " || magic.startsWith("makedump")) {
-    throw new Fault(
-      "not-supported",
-      `Cannot open ${path}: it is a compressed kdump; dump to ELF (dump-guest-memory without -z)`,
-    );
-  }
   if (sizeBytes === 0 || sizeBytes % PAGE_BYTES !== 0) {
     throw new Fault(
       "refused",
       `Cannot open ${path}: ${sizeBytes} bytes are not a valid RAM image: that is whole pages`,
     );
   }
-  const lows = new Set([lowRamBytes("q35", sizeBytes), lowRamBytes("pc", sizeBytes), sizeBytes]);
+  // VMware's hole begins at 3 GiB, however little lies above it.
+  const vmware = Math.min(sizeBytes, PCI_HOLE);
+  const lows = new Set([lowRamBytes("q35", sizeBytes), lowRamBytes("pc", sizeBytes), vmware, sizeBytes]);
   let first: MemoryTarget | undefined;
   for (const low of lows) {
     const files = [{ fd: fd.dup(), sizeBytes, huge: false }];
@@ -165,9 +130,16 @@ function openRaw(
   return first as MemoryTarget;
 }
 
+/**
+ * Where RAM ends below 4 GiB. A dump holds video memory and flash as well: they lie in the PCI hole, apart
+ * from what is RAM.
+ */
 function lowBytesOf(memory: PhysicalMemory): number {
   let low = 0;
-  for (const { gpa, sizeBytes } of memory.port.segments) if (gpa < 2 ** 32) low = gpa + sizeBytes;
+  for (const { gpa, sizeBytes } of memory.port.segments) {
+    if (gpa >= 2 ** 32 || (gpa >= PCI_HOLE && gpa > low)) break;
+    low = gpa + sizeBytes;
+  }
   return low;
 }
 

@@ -60,3 +60,30 @@ export function parseHostMaps(text: string): HostMapping[] {
   }
   return out;
 }
+
+/**
+ * The part of a file that a range of a process's memory is, whatever number of mappings next to each other it
+ * takes (a policy or an advice for a part of it cuts a mapping in two).
+ *
+ * @param mappings sorted by address, as {@linkcode parseHostMaps} gives them
+ * @returns the mapping that holds the first byte; undefined unless all of the range is shared, writable, and
+ *   one file in one piece
+ */
+export function fileBehind(
+  mappings: readonly HostMapping[],
+  start: number,
+  sizeBytes: number,
+): { readonly mapping: HostMapping; readonly fileOffset: number } | undefined {
+  let i = mappings.findIndex((m) => start >= m.start && start < m.start + m.sizeBytes);
+  const mapping = mappings[i];
+  if (mapping === undefined || mapping.inode === 0) return undefined;
+  const shift = mapping.offset - mapping.start;
+  for (let at = start; at < start + sizeBytes; i++) {
+    const part = mappings[i];
+    const isSame = part !== undefined && part.shared && part.writable && part.inode === mapping.inode &&
+      part.device === mapping.device && part.offset - part.start === shift && part.start <= at;
+    if (!isSame) return undefined;
+    at = part.start + part.sizeBytes;
+  }
+  return { mapping, fileOffset: start + shift };
+}

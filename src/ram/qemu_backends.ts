@@ -1,23 +1,38 @@
 /**
- * The memory backends of a running QEMU, found in /proc alone: what the command line defines is looked for
- * among the files that the process has open and mapped shared. A memfd's link does not tell its backend's id:
- * several are told apart by size and order.
+ * The memory backends of a running QEMU, and their files in its table.
  *
- * Each file is taken once and opened for reading (ram_file.ts); nothing of it is changed. An expected lack
- * (RAM that is not shared) is an outcome, with the option that is missing.
+ * - With a monitor that told where each block of RAM is (told_memory.ts), maps tell the file behind it by
+ *   device, inode and offset: exact.
+ * - Without one, what the command line defines is looked for among the files that the process has mapped
+ *   shared, by size; which of several that fit is which, assignments.ts lists as choices, to be tried.
+ *
+ * Each file is marked once and only the right one is opened (ram_file.ts); nothing of it is changed. An
+ * expected lack (RAM that is not shared) is an outcome, with the option that is missing.
  * @module
  */
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { MAX_RAM_CANDIDATES } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
+import { assignFiles, type Assignments } from "./assignments.ts";
 import { fileOwners } from "./file_owner.ts";
 import { FilePlaces } from "./file_place.ts";
+import { flatBlocks } from "./flat_view.ts";
 import type { HostProcess } from "./host_process.ts";
-import { type HostMapping, parseHostMaps } from "./process_maps.ts";
+import { fileBehind, type HostMapping, parseHostMaps } from "./process_maps.ts";
 import type { BackendOption, QemuMemoryOptions } from "./qemu_command_line.ts";
 import { parseQemuCommandLine } from "./qemu_command_line.ts";
-import { type BackendKind, isSealed, type RamCandidate, type RamLook, takeRamFile } from "./ram_file.ts";
+import {
+  fileName,
+  isSealed,
+  openCandidate,
+  type RamCandidate,
+  type RamLook,
+  takeRamFile,
+} from "./ram_file.ts";
+import type { BackendKind } from "./ram_file.ts";
+import { remedyFor } from "./ram_remedy.ts";
+import type { ToldMemory } from "./told_memory.ts";
 
 export type { BackendKind } from "./ram_file.ts";
 
@@ -33,6 +48,8 @@ export interface QemuBackend {
   readonly sealed: boolean;
   /** Its size. */
   readonly sizeBytes: number;
+  /** Where in its file it begins: not 0 for a memory-backend-file with `offset`. */
+  readonly fileOffset: number;
   /** Where QEMU has it mapped. */
   readonly hostAddress: number;
 }
@@ -51,6 +68,10 @@ export interface QemuMemory {
     readonly backends: readonly QemuBackend[];
     /** Their files, read-only, in that order; owned by the caller. */
     readonly files: readonly OwnedFd[];
+    /** RAM that is not among them, for a person: a DIMM that is not shared. */
+    readonly missing: readonly string[];
+    /** How many assignments of files fit; 1 when it is known which is right. */
+    readonly choices: number;
   } | {
     readonly shared: false;
     /** What is missing, with the option to add. */
@@ -58,19 +79,24 @@ export interface QemuMemory {
   };
 }
 
-const REMEDY =
-  "start QEMU with -object memory-backend-memfd,id=ram0,size=SIZE,share=on -machine …,memory-backend=ram0";
+/** What is known of a QEMU beside its number. */
+export interface QemuEvidence {
+  /** Who made its monitor listen; undefined when it was named by its number (see file_owner.ts). */
+  readonly monitorUid?: number | undefined;
+  /** What its monitor told. */
+  readonly told?: ToldMemory | undefined;
+  /** Without that: which assignment of files to take, from 0. */
+  readonly choice?: number | undefined;
+}
 
 /**
  * Looks for a QEMU's backends, and opens them.
  *
  * @param process the QEMU process
- * @param monitorUid who made its monitor listen; undefined when it was named by its number (see
- *   file_owner.ts)
  * @throws {Fault} `no-endpoint` when it has ended, `refused` when it may not be looked at or its files are
  *   not its own, `bad-argument` when it is not a QEMU
  */
-export function findQemuMemory(process: HostProcess, monitorUid?: number): QemuMemory {
+export function findQemuMemory(process: HostProcess, evidence: QemuEvidence = {}): QemuMemory {
   const { pid } = process;
   const words = process.read("cmdline").split("\0");
   if (!/qemu|kvm/.test(words[0]?.split("/").pop() ?? "")) {
@@ -83,85 +109,170 @@ export function findQemuMemory(process: HostProcess, monitorUid?: number): QemuM
   }
   const options = parseQemuCommandLine(words);
   const mappings = parseHostMaps(process.read("maps"));
-  const byId = new Map(options.backends.map((backend) => [backend.id, backend]));
-  const wanted: BackendOption[] = [];
-  for (const id of options.ramIds) {
-    const backend = byId.get(id);
-    if (backend !== undefined) wanted.push(backend);
-  }
+  const { monitorUid, told, choice = 0 } = evidence;
   const owners = fileOwners(pid, process.uids(), monitorUid);
-  const lack = lackOf(pid, wanted);
-  if (lack !== undefined) {
-    return { process, options, mappings, ram: { shared: false, detail: `${lack}; ${REMEDY}` } };
-  }
+  const base = backendsOf(options, options.ramIds);
+  const deviceIds = told?.devices ?? options.devices.map((device) => device.backend);
+  const devices = backendsOf(options, deviceIds.filter((id) => !options.ramIds.includes(id)));
+  const wanted = [...base, ...devices];
+  const lack = lackOf(pid, base, wanted.length);
+  const bare = { process, options, mappings };
+  if (lack !== undefined) return { ...bare, ram: lacking(lack, options) };
   const shared = mappings.filter((m) => m.shared && m.writable && m.inode !== 0);
   const look = { process, owners, places: new FilePlaces(process), mappings: shared };
-  return { process, options, mappings, ram: { shared: true, ...matchFiles(look, wanted) } };
+  if (told !== undefined && told.blocks.length > 0) {
+    const behind = filesBehind(mappings, told, wanted);
+    const lost = base.find((backend) => !behind.has(backend));
+    if (lost !== undefined) {
+      return { ...bare, ram: lacking(`its memory backend ${printable(lost.id)} is not shared`, options) };
+    }
+    return { ...bare, ram: { shared: true, choices: 1, ...takeBehind(look, wanted, behind) } };
+  }
+  return { ...bare, ram: { shared: true, ...matchFiles(look, options, wanted, choice) } };
 }
 
-function lackOf(pid: number, wanted: readonly BackendOption[]): string | undefined {
-  if (wanted.length > MAX_RAM_CANDIDATES) {
-    throw new Fault(
-      "too-large",
-      `Cannot use the RAM of QEMU ${pid}: it has ${wanted.length} memory backends`,
-    );
+/** The options of backends; one that the command line does not define was added later, by a monitor. */
+function backendsOf({ backends }: QemuMemoryOptions, ids: readonly string[]): BackendOption[] {
+  return ids.map((id) =>
+    backends.find((backend) => backend.id === id) ??
+      { type: "", id, sizeBytes: undefined, share: true, path: undefined }
+  );
+}
+
+function lacking(
+  why: string,
+  options: QemuMemoryOptions,
+): { readonly shared: false; readonly detail: string } {
+  return { shared: false, detail: `${why}; ${remedyFor(options)}` };
+}
+
+function lackOf(pid: number, base: readonly BackendOption[], count: number): string | undefined {
+  if (count > MAX_RAM_CANDIDATES) {
+    throw new Fault("too-large", `Cannot use the RAM of QEMU ${pid}: it has ${count} memory backends`);
   }
-  if (wanted.length === 0) return "its RAM has no memory backend";
-  const single = wanted.find((b) => !b.share || b.type === "memory-backend-ram");
+  if (base.length === 0) return "its RAM has no memory backend";
+  const single = base.find((b) => !b.share);
   return single === undefined ? undefined : `its memory backend ${printable(single.id)} is not shared`;
 }
 
-/** Finds each backend's file among the open ones: sizes must agree, order decides between equals. */
-function matchFiles(
+/** A backend's part of a file. */
+interface FilePart {
+  readonly file: string;
+  readonly fileOffset: number;
+  readonly sizeBytes: number;
+  readonly hostAddress: number;
+}
+
+/** What maps tell of the blocks that the monitor gave addresses for. */
+function filesBehind(
+  mappings: readonly HostMapping[],
+  { flatView, blocks }: ToldMemory,
+  wanted: readonly BackendOption[],
+): Map<BackendOption, FilePart> {
+  const ends = new Map(flatBlocks(flatView).map(({ name, endOffset }) => [name, endOffset]));
+  const parts = new Map<BackendOption, FilePart>();
+  for (const backend of wanted) {
+    const block = blocks.find(({ name }) => name === backend.id || name === `/objects/${backend.id}`);
+    if (block === undefined) continue;
+    const sizeBytes = Math.max(backend.sizeBytes ?? 0, ends.get(block.name) ?? 0);
+    const behind = fileBehind(mappings, block.hostAddress, sizeBytes);
+    if (behind === undefined) continue;
+    const { fileOffset, mapping } = behind;
+    parts.set(backend, { file: fileName(mapping), fileOffset, sizeBytes, hostAddress: block.hostAddress });
+  }
+  return parts;
+}
+
+type Taken = {
+  readonly backends: QemuBackend[];
+  readonly files: OwnedFd[];
+  readonly missing: string[];
+};
+
+/** Opens the files that are known to be right. */
+function takeBehind(
   look: RamLook,
   wanted: readonly BackendOption[],
-): { readonly backends: QemuBackend[]; readonly files: OwnedFd[] } {
-  const { found, whyNot } = takeFiles(look);
-  const open = new Set(found);
+  behind: ReadonlyMap<BackendOption, FilePart>,
+): Taken {
+  const parts = [...behind.values()];
+  const { found, whyNot } = takeFiles(look, (file) => parts.some((part) => part.file === file));
+  const out: Taken = { backends: [], files: [], missing: [] };
+  try {
+    for (const backend of wanted) {
+      const part = behind.get(backend);
+      const file = found.find((each) => each.file === part?.file);
+      if (part !== undefined && file !== undefined && part.fileOffset + part.sizeBytes <= file.sizeBytes) {
+        out.files.push(openCandidate(look.process, file));
+        out.backends.push(backendOf(backend.id, file, part, out.files.at(-1)?.fd ?? -1));
+      } else if (part !== undefined) throw whyNot ?? noFile(look.process.pid, backend.id);
+      else out.missing.push(backend.id);
+    }
+    return out;
+  } catch (error) {
+    for (const fd of out.files) fd.close();
+    throw error;
+  } finally {
+    for (const { mark } of found) mark.close();
+  }
+}
+
+function noFile(pid: number, id: string): Fault {
+  return new Fault(
+    "refused",
+    `Cannot find the file of memory backend ${
+      printable(id)
+    } of QEMU ${pid}: it has none of that size open and mapped`,
+  );
+}
+
+/** Finds each backend's file among the open ones by what the command line says. */
+function matchFiles(
+  look: RamLook,
+  options: QemuMemoryOptions,
+  wanted: readonly BackendOption[],
+  choice: number,
+): Taken & { readonly choices: number } {
+  const { found, whyNot } = takeFiles(look, () => true);
   const files: OwnedFd[] = [];
   try {
-    const backends = wanted.map((backend) => {
-      const file = fileOf(backend, [...open]);
-      if (file === undefined) {
-        // What was passed by may be the very one.
-        throw whyNot ?? new Fault(
-          "refused",
-          `Cannot find the file of memory backend ${
-            printable(backend.id)
-          } of QEMU ${look.process.pid}: it has none of that size open and mapped`,
-        );
-      }
-      open.delete(file);
-      files.push(file.fd);
-      return backendOf(backend, file);
+    const { choices, lacking: id }: Assignments = assignFiles(options.backends, wanted, found);
+    const chosen = choices[choice];
+    // What was passed by may be the very one.
+    if (chosen === undefined) throw whyNot ?? noFile(look.process.pid, id ?? wanted[0]?.id ?? "");
+    const missing: string[] = [];
+    const backends: QemuBackend[] = [];
+    wanted.forEach((backend, i) => {
+      const file = chosen[i];
+      if (file === undefined) return missing.push(backend.id);
+      const fd = openCandidate(look.process, file);
+      files.push(fd);
+      const { offset: fileOffset, start: hostAddress } = file.mapping;
+      const sizeBytes = backend.sizeBytes ?? file.sizeBytes - fileOffset;
+      backends.push(backendOf(backend.id, file, { fileOffset, sizeBytes, hostAddress }, fd.fd));
     });
-    return { backends, files };
+    return { backends, files, missing, choices: choices.length };
   } catch (error) {
     for (const fd of files) fd.close();
     throw error;
   } finally {
-    for (const { fd } of open) fd.close();
+    for (const { mark } of found) mark.close();
   }
 }
 
-function fileOf(backend: BackendOption, open: readonly RamCandidate[]): RamCandidate | undefined {
-  const fits = open.filter((file) =>
-    (backend.sizeBytes === undefined || file.sizeBytes >= backend.sizeBytes) &&
-    (file.memfd || backend.type !== "memory-backend-memfd")
-  );
-  const named = fits.find((file) => backend.path !== undefined && file.target === backend.path);
-  return named ?? fits.find((file) => file.sizeBytes === backend.sizeBytes) ?? fits[0];
-}
-
-function backendOf({ id, sizeBytes }: BackendOption, file: RamCandidate): QemuBackend {
-  const { kind, memfd, hostAddress } = file;
-  const sealed = memfd && isSealed(file.fd.fd);
-  return { id, kind, memfd, sealed, sizeBytes: sizeBytes ?? file.sizeBytes, hostAddress };
+function backendOf(
+  id: string,
+  { kind, memfd }: RamCandidate,
+  { fileOffset, sizeBytes, hostAddress }: Omit<FilePart, "file">,
+  fd: number,
+): QemuBackend {
+  return { id, kind, memfd, sealed: memfd && isSealed(fd), sizeBytes, fileOffset, hostAddress };
 }
 
 /** The files that may be RAM, by descriptor number, and why the first of those that look like it is none. */
 function takeFiles(
   look: RamLook,
+  isWanted: (file: string) => boolean,
 ): { readonly found: readonly RamCandidate[]; readonly whyNot: Fault | undefined } {
   // The name in the table only spares looks at what cannot be RAM: sockets, devices, disks.
   const names = new Set(look.mappings.map(({ path }) => path));
@@ -175,7 +286,7 @@ function takeFiles(
     );
   }
   const known = new Set<string>();
-  const isKnown = (file: string): boolean => known.size === known.add(file).size;
+  const isKnown = (file: string): boolean => !isWanted(file) || known.size === known.add(file).size;
   const found: RamCandidate[] = [];
   let whyNot: Fault | undefined;
   for (const each of listed) {

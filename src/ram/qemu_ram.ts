@@ -11,12 +11,13 @@ import { Fault } from "../base/fault.ts";
 import { PhysicalMemory } from "../guest/physical_memory.ts";
 import { parseFlatView } from "./flat_view.ts";
 import { HostProcess } from "./host_process.ts";
-import { lowRamBytes, machineFamily } from "./machine_rule.ts";
+import { deviceMemoryBase, lowRamBytes, machineFamily } from "./machine_rule.ts";
 import { type FilePresence, MappedRam, type RamFile } from "./mapped_ram.ts";
 import { Pagemap } from "./pagemap.ts";
 import { ProcessRam } from "./process_ram.ts";
+import type { ToldMemory } from "./told_memory.ts";
 import { type BackendKind, findQemuMemory, type QemuBackend, type QemuMemory } from "./qemu_backends.ts";
-import { type BackendSize, type RamPiece, splitLayout } from "./ram_layout.ts";
+import { type BackendSize, checkedLayout, type RamPiece, splitLayout } from "./ram_layout.ts";
 
 /** How a QEMU's RAM is reached. */
 export type RamAccess = BackendKind | "process";
@@ -27,6 +28,8 @@ export interface OpenQemuOptions {
   readonly flatView?: string | undefined;
   /** Host address of the RAM block (gpa2hva of GPA 0), for RAM without a shared backend. */
   readonly hostAddress?: number | undefined;
+  /** Without a monitor, which of the assignments of files that fit to take ({@linkcode QemuRam.choices}). */
+  readonly choice?: number | undefined;
 }
 
 /** A QEMU's RAM, open. Owns everything; ends with its disposal. */
@@ -47,6 +50,10 @@ export interface QemuRam extends Disposable {
   readonly lowBytes: number;
   /** Where the layout comes from. */
   readonly layoutFrom: "flat-view" | "machine-rule";
+  /** How many assignments of files fit; 1 when there is no doubt. */
+  readonly choices: number;
+  /** Backends that are more RAM and could not be opened, by id. */
+  readonly missing: readonly string[];
 }
 
 /**
@@ -59,13 +66,13 @@ export interface QemuRam extends Disposable {
  */
 export function openQemuRam(pid: number, options: OpenQemuOptions = {}): QemuRam {
   using process = HostProcess.open(pid);
-  const found = findQemuMemory(process);
+  const found = findQemuMemory(process, { choice: options.choice });
   if (!found.ram.shared) return openThroughProcess(process, options);
-  const { backends, files: fds } = found.ram;
+  const { backends, files: fds, choices, missing } = found.ram;
   let pieces: RamPiece[];
   let files: RamFile[];
   try {
-    pieces = layoutOf(found, backends, options.flatView);
+    pieces = inFiles(layoutOf(found, backends, options.flatView), backends);
     files = ramFiles(process, backends, fds);
   } catch (error) {
     for (const fd of fds) fd.close();
@@ -76,6 +83,8 @@ export function openQemuRam(pid: number, options: OpenQemuOptions = {}): QemuRam
     access: accessOf(backends),
     backends,
     fds: ram.files.map((file) => file.fd.fd),
+    choices,
+    missing,
   });
 }
 
@@ -89,28 +98,48 @@ export interface QemuFiles {
   readonly files: readonly OwnedFd[];
   /** Where their parts lie. */
   readonly pieces: readonly RamPiece[];
+  /** Backends that are more RAM and are not among them, by id. */
+  readonly missing: readonly string[];
 }
 
 /**
  * Opens the files of a QEMU's shared RAM.
  *
  * @param process the QEMU process
- * @param flatView the text of `info mtree -f`
+ * @param told what its monitor told
  * @param monitorUid who made its monitor listen (see file_owner.ts)
+ * @returns pieces count from the beginning of each backend, not of its file
  * @throws {Fault} as {@linkcode openQemuRam}; `not-supported` when it is not shared
  */
-export function openQemuFiles(process: HostProcess, flatView: string, monitorUid: number): QemuFiles {
-  const { ram } = findQemuMemory(process, monitorUid);
+export function openQemuFiles(process: HostProcess, told: ToldMemory, monitorUid: number): QemuFiles {
+  const { ram } = findQemuMemory(process, { monitorUid, told });
   if (!ram.shared) {
     throw new Fault("not-supported", `Cannot share the RAM of QEMU ${process.pid}: ${ram.detail}`);
   }
-  const { backends, files } = ram;
+  const { backends, files, missing } = ram;
   try {
-    return { access: accessOf(backends), backends, files, pieces: parseFlatView(flatView, backends) };
+    return {
+      access: accessOf(backends),
+      backends,
+      files,
+      missing,
+      pieces: parseFlatView(told.flatView, backends),
+    };
   } catch (error) {
     for (const fd of files) fd.close();
     throw error;
   }
+}
+
+/** Pieces that count from their backend's beginning, counted from that of its file. */
+export function inFiles(
+  pieces: readonly RamPiece[],
+  backends: readonly Pick<QemuBackend, "fileOffset">[],
+): RamPiece[] {
+  return pieces.map((piece) => ({
+    ...piece,
+    fileOffset: piece.fileOffset + (backends[piece.backend]?.fileOffset ?? 0),
+  }));
 }
 
 function accessOf(backends: readonly QemuBackend[]): BackendKind {
@@ -122,7 +151,7 @@ function wrap(
   port: MappedRam | ProcessRam,
   pieces: readonly RamPiece[],
   options: OpenQemuOptions,
-  rest: Pick<QemuRam, "access" | "backends" | "fds">,
+  rest: Pick<QemuRam, "access" | "backends" | "fds" | "choices" | "missing">,
 ): QemuRam {
   const memory = new PhysicalMemory(port);
   let lowBytes = 0;
@@ -133,7 +162,9 @@ function wrap(
     pieces,
     lowBytes,
     // The video hole below 1 MiB has RAM behind it, which the guest does not see.
-    ramBytes: pieces.reduce((sum, piece) => Math.max(sum, piece.fileOffset + piece.sizeBytes), 0),
+    ramBytes: rest.backends.length === 0
+      ? pieces.reduce((sum, piece) => Math.max(sum, piece.fileOffset + piece.sizeBytes), 0)
+      : rest.backends.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     layoutFrom: options.flatView === undefined ? "machine-rule" : "flat-view",
     [Symbol.dispose]: () => memory[Symbol.dispose](),
   };
@@ -153,8 +184,21 @@ function layoutOf(
       `Cannot tell where machine type ${machine} has its RAM: give the daemon its QMP socket`,
     );
   }
-  const ramBytes = backends.reduce((sum, backend) => sum + backend.sizeBytes, 0);
-  return splitLayout(backends, lowRamBytes(family, ramBytes, maxBelow));
+  const { ramIds, devices } = found.options;
+  const isBase = ({ id }: BackendSize): boolean => ramIds.length === 0 || ramIds.includes(id);
+  const base = backends.filter(isBase);
+  const ramBytes = base.reduce((sum, backend) => sum + backend.sizeBytes, 0);
+  const low = lowRamBytes(family, ramBytes, maxBelow);
+  const pieces = splitLayout(base, low);
+  let next = deviceMemoryBase(ramBytes, low);
+  for (const { backend: id, address } of devices) {
+    const backend = backends.findIndex((each) => each.id === id);
+    if (backend < 0 || ramIds.includes(id)) continue;
+    const { sizeBytes } = backends[backend] as BackendSize;
+    pieces.push({ gpa: address ?? next, fileOffset: 0, sizeBytes, backend });
+    if (address === undefined) next += sizeBytes;
+  }
+  return checkedLayout(pieces, backends);
 }
 
 function ramFiles(
@@ -164,8 +208,10 @@ function ramFiles(
 ): RamFile[] {
   const presences: FilePresence[] = [];
   try {
-    return backends.map(({ sizeBytes, kind, hostAddress }, i) => {
+    return backends.map((backend, i) => {
+      const { kind, fileOffset } = backend;
       const fd = fds[i] as OwnedFd;
+      const [sizeBytes, hostAddress] = [fileOffset + backend.sizeBytes, backend.hostAddress - fileOffset];
       if (kind !== "hugetlbfs") return { fd, sizeBytes, huge: false };
       const presence = presenceIn(process, hostAddress);
       presences.push(presence);
@@ -219,7 +265,13 @@ function openThroughProcess(process: HostProcess, options: OpenQemuOptions): Qem
     const hostAddress = options.hostAddress ?? soleMapping(found, found.ram.detail, ramBytes);
     const pieces = layoutOf(found, [block], options.flatView);
     const port = new ProcessRam(process, memory, hostAddress, pieces);
-    return wrap(port, pieces, options, { access: "process", backends: [], fds: [] });
+    return wrap(port, pieces, options, {
+      access: "process",
+      backends: [],
+      fds: [],
+      choices: 1,
+      missing: [],
+    });
   } catch (error) {
     memory.close();
     throw error;

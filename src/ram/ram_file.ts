@@ -30,10 +30,12 @@ import type { HostMapping } from "./process_maps.ts";
 /** Which kind of file a backend is. */
 export type BackendKind = "memfd" | "file" | "hugetlbfs";
 
-/** A file that a QEMU may have as its RAM. */
+/** A file that a QEMU may have as its RAM: marked, not opened. */
 export interface RamCandidate {
-  /** Open for reading alone; owned. */
-  readonly fd: OwnedFd;
+  /** What the descriptor that was taken marks; owned. */
+  readonly mark: OwnedFd;
+  /** Its device and inode, as maps tell them: "0:1:4711". */
+  readonly file: string;
   /** Its name in the process's table: a hint. */
   readonly target: string;
   /** Which kind of file. */
@@ -42,8 +44,8 @@ export interface RamCandidate {
   readonly memfd: boolean;
   /** Its size. */
   readonly sizeBytes: number;
-  /** Where the process has it mapped. */
-  readonly hostAddress: number;
+  /** Where the process has its first mapped part, and which that is. */
+  readonly mapping: HostMapping;
 }
 
 /** What a descriptor is compared with. */
@@ -61,13 +63,14 @@ export interface RamLook {
 const O_ACCMODE = 3;
 
 /**
- * Takes a file of a process.
+ * Takes a file of a process, as a mark: it is opened ({@linkcode openCandidate}) when it is the right one.
+ * Others need not be open to us: an ivshmem device's, say, whose mode is 0.
  *
  * @param listed which one
  * @param isKnown told the file's device and inode: true when it need not be taken (again)
  * @returns undefined when the process does not have it mapped as its RAM, or not open any more
  * @throws {Fault} `refused`, with the reason, for one that it has mapped and that is none of its owner's
- *   files, or may not be opened
+ *   files
  */
 export function takeRamFile(
   look: RamLook,
@@ -77,25 +80,38 @@ export function takeRamFile(
   const { process, places, mappings } = look;
   const mark = pin(process, fd);
   if (mark === undefined) return undefined;
-  using file = mark;
-  const place = places.of(file);
-  const mapping = mappings.find((m) =>
-    m.inode === place.inode && m.device === place.device && m.offset === 0
-  );
-  if (mapping === undefined || isKnown(`${place.device}:${place.inode}`)) return undefined;
-  const status = statFd(file.fd);
-  check(look, target, status);
-  const readOnly = openForReading(process, file);
   try {
-    const isHuge = fileSystemOf(readOnly.fd) === FILE_SYSTEM.HUGETLBFS;
+    const place = places.of(mark);
+    const file = fileName(place);
+    const mapping = mappings.find((m) => fileName(m) === file);
+    if (mapping === undefined || isKnown(file)) {
+      mark.close();
+      return undefined;
+    }
+    const status = statFd(mark.fd);
+    check(look, target, status);
+    const isHuge = fileSystemOf(mark.fd) === FILE_SYSTEM.HUGETLBFS;
     const { nameless: memfd } = place;
     const kind = isHuge ? "hugetlbfs" : memfd ? "memfd" : "file";
-    const hostAddress = mapping.start;
-    return { fd: readOnly, target, kind, memfd, sizeBytes: status.sizeBytes, hostAddress };
+    return { mark, file, target, kind, memfd, sizeBytes: status.sizeBytes, mapping };
   } catch (error) {
-    readOnly.close();
+    mark.close();
     throw error;
   }
+}
+
+/** How {@linkcode RamCandidate.file} names a file. */
+export function fileName({ device, inode }: { readonly device: string; readonly inode: number }): string {
+  return `${device}:${inode}`;
+}
+
+/**
+ * Opens a candidate for reading alone.
+ *
+ * @throws {Fault} `refused`; `busy` when its owner holds a lease on it
+ */
+export function openCandidate(process: HostProcess, { mark }: RamCandidate): OwnedFd {
+  return openForReading(process, mark);
 }
 
 /**

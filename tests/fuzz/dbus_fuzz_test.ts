@@ -4,12 +4,15 @@
  * @module
  */
 import { assert } from "@std/assert";
+import { createMemfd } from "../../ffi/memfd.ts";
+import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { ClientAuth } from "../../src/dbus/client_auth.ts";
 import { FIXED_HEAD_BYTES, MESSAGE, readFixedHead, readHead, writeMessage } from "../../src/dbus/message.ts";
 import { endOfType } from "../../src/dbus/signature.ts";
 import { WireReader } from "../../src/dbus/wire_reader.ts";
 import type { WireWriter } from "../../src/dbus/wire_writer.ts";
 import { MemoryCanvas } from "../../src/display/canvas.ts";
+import { MappedPicture } from "../../src/display/dbus/mapped_picture.ts";
 import { type PictureHead, PictureSink } from "../../src/display/dbus/picture_sink.ts";
 import { joined } from "../fixtures/rfb_bytes.ts";
 import { AUTH_ANSWER, properties } from "../fixtures/scripted_dbus.ts";
@@ -183,4 +186,54 @@ fuzz({
     "fault:refused",
     "fault:not-supported",
   ],
+});
+
+/** What a ScanoutMap says and one UpdateMap, as ten words, of a file of one page. */
+function mapped(input: Bytes): string {
+  if (input.length < 36) return "cut";
+  const view = new DataView(input.buffer, input.byteOffset, input.length);
+  const [offset = 0, width = 0, height = 0, stride = 0, format = 0] = Array.from(
+    { length: 5 },
+    (_, i) => view.getUint32(4 * i, true),
+  );
+  using picture = MappedPicture.open(sharedFd(), { offset, width, height, stride, format });
+  const canvas = new MemoryCanvas();
+  canvas.resize(width, height);
+  picture.paint(canvas, { x: 0, y: 0, width, height });
+  const x = view.getUint32(20, true) % width;
+  const y = view.getUint32(24, true) % height;
+  picture.paint(canvas, {
+    x,
+    y,
+    width: view.getUint32(28, true) % (width - x + 1),
+    height: view.getUint32(32, true) % (height - y + 1),
+  });
+  return "painted";
+}
+
+let shared: OwnedFd | undefined;
+function sharedFd(): number {
+  return (shared ??= createMemfd("displaysurface", 4096)).fd;
+}
+
+fuzz({
+  name: "D-Bus, a picture of QEMU's in shared memory",
+  corpus: () => [
+    new Uint8Array(new Uint32Array([0, 16, 8, 64, 0x2002_0888, 1, 2, 3, 4]).buffer),
+    new Uint8Array(new Uint32Array([32, 5, 9, 20, 0x1802_0888, 0, 0, 5, 9]).buffer),
+  ],
+  make: (random) => {
+    const words = [random.below(4096), random.below(40), random.below(30), random.below(200)];
+    const format = FORMATS[random.below(FORMATS.length)] as number;
+    const area = Array.from({ length: 4 }, () => random.oneIn(9) ? random.u32() : random.below(40));
+    return new Uint8Array(new Uint32Array([...words, format, ...area]).buffer);
+  },
+  largest: 64,
+  decode: mapped,
+  share: 300,
+  after: () => {
+    shared?.close();
+    shared = undefined;
+  },
+  mustMeet: ["cut", "painted", "fault:protocol-error", "fault:not-supported", "fault:too-large"],
 });

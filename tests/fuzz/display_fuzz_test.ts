@@ -8,7 +8,13 @@ import { assert } from "@std/assert";
 import { encode } from "cborg";
 import { createMemfd, ftruncate } from "../../ffi/memfd.ts";
 import { pwriteFrom } from "../../ffi/stream.ts";
-import { consolePaths, hasDbus, hasVnc, headOf } from "../../src/adapters/display/display_facts.ts";
+import {
+  consolePaths,
+  hasDbus,
+  hasVnc,
+  headOf,
+  pluggedDevices,
+} from "../../src/adapters/display/display_facts.ts";
 import { MAX_HEADS } from "../../src/base/limits.ts";
 import { readViewFacts } from "../../src/controls/perception/display/display_facts.ts";
 import { readRegistersBody, readVgaPlace } from "../../src/controls/perception/sources/vga_answers.ts";
@@ -105,6 +111,7 @@ fuzz({
     '["/machine/peripheral/gpu",1]',
     '["/machine/unattached/device[8]",0]',
     '{"enabled":true,"type":"dbus","p2p":true}',
+    '[{"devices":[{"qdev_id":"v","class_info":{"class":896}},{"qdev_id":"","class_info":{"class":1540},"pci_bridge":{"devices":[{"qdev_id":"w","class_info":{"class":768}}]}}]}]',
   ],
   largest: 2048,
   words: ["console[", '"name"', "/machine/peripheral/", "/", "null", "true", "1e9", "-1"],
@@ -118,8 +125,11 @@ fuzz({
     }
     assert(consolePaths(value).length <= 64);
     const [device, number] = Array.isArray(value) ? value : [value, value];
-    const head = headOf(device, number);
+    const head = headOf(device, number, false);
     assert(head === undefined || (head.deviceHead < MAX_HEADS && !head.device.includes("/")));
+    const plugged = pluggedDevices(value, []);
+    assert(plugged.length <= MAX_HEADS && plugged.every((each) => !each.device.includes("/")));
+    if (plugged.length > 0) return "plugged";
     const isServed = hasVnc(value) || hasDbus(value);
     return head !== undefined
       ? "head"
@@ -129,5 +139,5 @@ fuzz({
       ? "consoles"
       : "nothing";
   },
-  mustMeet: ["no JSON", "head", "served", "consoles", "nothing"],
+  mustMeet: ["no JSON", "plugged", "head", "served", "consoles", "nothing"],
 });

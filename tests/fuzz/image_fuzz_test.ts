@@ -10,7 +10,7 @@ import { type Bytes, bytesOf, fuzz } from "./harness.ts";
 const PAGE = 4096;
 
 /** A core of these segments: [address, place in the file, bytes]. */
-function core(segments: readonly (readonly [number, number, number])[], shownBytes: number): Bytes {
+function core(segments: readonly (readonly [number | bigint, number, number])[], shownBytes: number): Bytes {
   const bytes = new Uint8Array(shownBytes);
   const view = new DataView(bytes.buffer);
   bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
@@ -31,6 +31,16 @@ function core(segments: readonly (readonly [number, number, number])[], shownByt
   return bytes;
 }
 
+/** One whose segments a section header counts, as one of 65,535 and more has to. */
+function counted(): Bytes {
+  const bytes = core([[0, PAGE, 4 * PAGE], [0x10_0000, 5 * PAGE, PAGE]], 320);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(56, 0xffff, true);
+  view.setBigUint64(40, 240n, true);
+  view.setUint32(240 + 44, 2, true);
+  return bytes;
+}
+
 /** The input is the head of a file of this size; the rest is a hole. */
 const FILE_BYTES = 16 * PAGE;
 let file: OwnedFd | undefined;
@@ -42,6 +52,8 @@ fuzz({
     core([[0, PAGE, 4 * PAGE], [2 ** 32, 5 * PAGE, 8 * PAGE]], 256),
     core([[0x1000, 0x1001, 2 * PAGE], [0x8000, 4 * PAGE, PAGE + 100], [0x1000, 0x1001, 2 * PAGE]], 256),
     core([[0x800, 0x800, 3 * PAGE]], 128),
+    core([[0, PAGE, 8 * PAGE], [4 * PAGE, 5 * PAGE, 8 * PAGE], [0xffff_ffff_ffff_ffffn, 0, PAGE]], 256),
+    counted(),
   ],
   largest: FILE_BYTES,
   words: [[1, 0, 0, 0], [4, 0, 0, 0], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], [

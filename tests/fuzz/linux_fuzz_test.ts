@@ -2,13 +2,19 @@
  * What a Linux guest says of itself: its note and its types as bytes, and whole guests with random damage.
  */
 import { assert } from "@std/assert";
-import { MAX_LISTING } from "../../src/base/limits.ts";
+import { MAX_LISTING, MAX_TYPE_MEMBERS } from "../../src/base/limits.ts";
+import type { Unsupported } from "../../src/guest/insight.ts";
 import { Btf } from "../../src/guest/linux/btf.ts";
+import { findTables } from "../../src/guest/linux/kallsyms_search.ts";
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
+import { KernelTypes } from "../../src/guest/linux/kernel_types.ts";
 import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
+import { declare, typeLines } from "../../src/guest/linux/type_text.ts";
 import { Vmcoreinfo } from "../../src/guest/linux/vmcoreinfo.ts";
+import type { Listing } from "../../src/guest/process.ts";
 import { PhysicalMemory } from "../../src/guest/physical_memory.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
+import { kallsymsTables } from "../fixtures/synthetic_kallsyms.ts";
 import { buildBtf, SyntheticLinux } from "../fixtures/synthetic_linux.ts";
 import { fuzz } from "./harness.ts";
 
@@ -43,7 +49,16 @@ fuzz({
     const bytes = new Uint8Array(Math.ceil(input.length / 4) * 4);
     bytes.set(input);
     const btf = Btf.parse(bytes, STRUCTS);
-    if ("unsupported" in btf) return "unsupported";
+    const types = KernelTypes.parse(bytes);
+    assert("unsupported" in types === "unsupported" in btf, "both readers judge a table alike");
+    if ("unsupported" in btf || "unsupported" in types) return "unsupported";
+    if (random.oneIn(8)) {
+      const id = 1 + random.below(Math.min(types.count, 1000) + 1);
+      assert(typeLines(types, id).length <= 2 * MAX_TYPE_MEMBERS);
+      assert(declare(types, id, "x").length < 65_536 && types.size(id) >= 0);
+      types.enumerators(id);
+      types.place(`${STRUCTS[random.below(STRUCTS.length)]}.${FIELDS[random.below(FIELDS.length)]}`);
+    }
     let known = 0;
     for (let i = 0; i < 4; i++) {
       const struct = STRUCTS[random.below(STRUCTS.length)] as string;
@@ -98,6 +113,37 @@ fuzz({
 const ROUNDS = 150;
 const LOOKS = 20;
 
+/** The tables of a kernel before 6.0 among other read-only data. */
+function image(markerBytes: 4 | 8, symbols: number): Uint8Array<ArrayBuffer> {
+  const names = Array.from(
+    { length: symbols },
+    (_, i) => [`sym_${i}`.padEnd(i % 40, "x"), -0x4000_0000 + i] as const,
+  );
+  const { bytes } = kallsymsTables(new Map(names), -0x4000_0000, markerBytes);
+  const out = new Uint8Array(256 + bytes.length + 64);
+  out.set(bytes, 256);
+  return out;
+}
+
+fuzz({
+  name: "kallsyms in an image",
+  corpus: () => [image(4, 700), image(8, 600), image(4, 3)],
+  largest: 65_536,
+  words: [[0xff, 0xff, 0xff, 0xff], [0, 0, 1, 0], [0x80], [3, 0, 0, 0, 0, 0, 0, 0]],
+  decode: (input) => {
+    const bytes = new Uint8Array(input.length - input.length % 8);
+    bytes.set(input.subarray(0, bytes.length));
+    const places = findTables({ start: -0x4000_0000, bytes }, -0x4000_0000);
+    if (places === undefined) return "none";
+    const { offsets, relativeBase = NaN, count, names, tokenTable, tokenIndex } = places;
+    const order = [-0x4000_0000, offsets, relativeBase, count, names, tokenTable, tokenIndex];
+    assert(order.every((at, i) => i === 0 || at > (order[i - 1] as number) || (i === 1 && at === order[0])));
+    assert(tokenIndex + 512 <= -0x4000_0000 + bytes.length);
+    return "found";
+  },
+  mustMeet: ["found", "none"],
+});
+
 function askAll(os: LinuxGuest): void {
   assert(os.version.length < 4096);
   os.stillThere();
@@ -105,15 +151,34 @@ function askAll(os: LinuxGuest): void {
   const processes = os.processes();
   assert(processes.items.length <= MAX_LISTING);
   for (const process of processes.items.slice(0, 8)) {
-    assert(process.name.length <= 16 && Number.isFinite(process.root));
+    // A kernel thread's whole name may be as long as its buffer.
+    assert(process.name.length <= 256 && Number.isFinite(process.root));
     const mappings = os.maps(process);
     os.commandLine(process);
     os.births();
     assert(mappings.items.length <= MAX_LISTING);
     for (const { start, end } of mappings.items) assert(Number.isFinite(start) && Number.isFinite(end));
   }
+  askInsight(os);
   const modules = os.modules();
   assert(modules.items.length <= MAX_LISTING);
+}
+
+/** The same questions again, beyond the lists. */
+function askInsight(os: LinuxGuest): void {
+  const insight = os.insight();
+  if ("unsupported" in insight) return;
+  const lists: (Listing<unknown> | Unsupported)[] = [insight.log(), insight.mounts(), insight.sockets()];
+  for (const process of os.processes().items.slice(0, 4)) {
+    assert(insight.facts(process).state.length === 1);
+    lists.push(insight.files(process));
+    insight.environment(process);
+  }
+  for (const list of lists) assert("unsupported" in list || list.items.length <= MAX_LISTING);
+  for (const name of STRUCTS) {
+    const type = insight.type(name);
+    assert(type === undefined || "unsupported" in type || type.lines.length <= 2 * MAX_TYPE_MEMBERS);
+  }
 }
 
 /** Damages some words of what the kernel's tables take up, and gives what undoes it. */

@@ -1,8 +1,14 @@
 /** Recordings: a file of somebody's, read whole and planned to be played. */
 import { assert } from "@std/assert";
+import { packRects, paintPicture } from "../../src/event/recorded_picture.ts";
 import { planReplay } from "../../src/daemon/replay_plan.ts";
 import { KIND } from "../../src/event/kind.ts";
-import { decodeRecording, encodeRecordedEvent, encodeRecordingHeader } from "../../src/event/recording.ts";
+import {
+  decodeRecording,
+  encodeRecordedEvent,
+  encodeRecordingHeader,
+  type RecordedEvent,
+} from "../../src/event/recording.ts";
 import { SOURCE } from "../../src/event/source.ts";
 import type { SeededRandom } from "../fixtures/seeded_random.ts";
 import { type Bytes, fuzz } from "./harness.ts";
@@ -44,6 +50,36 @@ const MEMCTX = {
   fds: 1,
 };
 
+/** A picture of 8 rows of 16 bytes, whole, and one that changes a part of it. */
+const SHAPE = {
+  head: 0,
+  width: 4,
+  height: 8,
+  stride: 16,
+  format: 1,
+  flags: 0,
+  frameId: 1,
+  timestampNs: 5,
+  bytes: 128,
+};
+const PIXELS = new Uint8Array(128).map((_, i) => i);
+const FRAME = { ...EVENT, kind: KIND.FRAME_RING, source: SOURCE.FRAME, fds: 1 };
+const WHOLE = {
+  ...FRAME,
+  picture: { ...SHAPE, whole: true, rects: [0, 0, 16, 8], data: packRects(PIXELS, 16, [[0, 0, 16, 8]]) },
+};
+const PART = {
+  ...FRAME,
+  picture: {
+    ...SHAPE,
+    frameId: 2,
+    whole: false,
+    rects: [4, 2, 8, 3],
+    data: packRects(PIXELS, 16, [[4, 2, 8, 3]]),
+  },
+};
+const COPY = { ...MEMCTX, memory: { file: "a.cbor.web.ram", bytes: 1 << 20, moving: true } };
+
 function file(...items: readonly Uint8Array[]): Bytes {
   const out = new Uint8Array(items.reduce((sum, item) => sum + item.length, 0));
   let at = 0;
@@ -56,7 +92,17 @@ function file(...items: readonly Uint8Array[]): Bytes {
 
 function made(random: SeededRandom): Bytes {
   const header: unknown = { format: "vmsig-recording", version: 1, ...HEADER };
-  const items: unknown[] = [header, random.oneIn(3) ? ROSTER : random.oneIn(2) ? MEMCTX : EVENT];
+  const one = [ROSTER, MEMCTX, EVENT, WHOLE, PART, COPY][random.below(6)] as typeof EVENT & {
+    picture?: unknown;
+    memory?: unknown;
+  };
+  const items: unknown[] = [header, one];
+  // What was kept beside an event is where its defects do most: a name that leads elsewhere, a shape.
+  if (one.picture !== undefined && random.oneIn(2)) {
+    items[1] = { ...one, picture: withDefects(random, one.picture) };
+  } else if (one.memory !== undefined && random.oneIn(2)) {
+    items[1] = { ...one, memory: withDefects(random, one.memory) };
+  }
   const at = random.below(items.length);
   items[at] = withDefects(random, items[at]);
   return file(...items.map(cborBytes));
@@ -64,6 +110,22 @@ function made(random: SeededRandom): Bytes {
 
 /** A defect is told in one line. */
 const MOST_CHARACTERS = 500;
+
+/** What a replay does with what was kept: painted whole, or not at all; a name that stays in its folder. */
+function kept({ picture, memory }: RecordedEvent, end: string): string {
+  if (memory !== undefined) {
+    assert(memory.file !== "" && !/[/\0]/.test(memory.file) && memory.file !== "." && memory.file !== "..");
+    assert(Number.isSafeInteger(memory.bytes) && memory.bytes > 0);
+    return end;
+  }
+  // A large frame costs what it costs a replay; it is no other code.
+  if (picture === undefined || picture.bytes > 1 << 16) return end;
+  const frame = new Uint8Array(picture.bytes).fill(7);
+  if (!paintPicture(frame, picture)) {
+    assert(frame.every((byte) => byte === 7), "a refused picture paints nothing");
+  }
+  return end;
+}
 
 function items(input: Bytes): string {
   let end = "whole";
@@ -74,7 +136,7 @@ function items(input: Bytes): string {
     if (item.type === "defect") {
       end = "defect";
       assert(item.why.length < MOST_CHARACTERS, `a defect told in ${item.why.length} characters`);
-    }
+    } else if (item.type === "event") end = kept(item.event, end);
     index++;
   }
   return end;
@@ -89,11 +151,25 @@ fuzz({
       encodeRecordedEvent(MEMCTX),
       encodeRecordedEvent(EVENT),
     ),
+    file(encodeRecordingHeader(HEADER), encodeRecordedEvent(WHOLE), encodeRecordedEvent(PART)),
+    file(encodeRecordingHeader(HEADER), encodeRecordedEvent(COPY)),
     encodeRecordingHeader(HEADER),
   ],
   make: made,
   largest: 8192,
-  words: [...CBOR_WORDS, ...Object.keys({ ...HEADER, ...EVENT, format: 0, version: 0 }).map(cborBytes)],
+  words: [
+    ...CBOR_WORDS,
+    ...Object.keys({
+      ...HEADER,
+      ...EVENT,
+      ...WHOLE.picture,
+      ...COPY.memory,
+      picture: 0,
+      memory: 0,
+      format: 0,
+      version: 0,
+    }).map(cborBytes),
+  ],
   openers: CBOR_OPENERS,
   decode: (input, random) => {
     if (random.oneIn(2)) return items(input);

@@ -14,6 +14,7 @@ import {
   parseRegisters,
   registersCommand,
 } from "../../src/display/vga/monitor_texts.ts";
+import { wideningOf } from "../../src/display/vga/pixel_rows.ts";
 import { VideoMemory, type VideoMemoryPlace } from "../../src/display/vga/video_memory.ts";
 import { type VramOptions, VramSource } from "../../src/display/vga/vram_source.ts";
 import { GuestError } from "./guest_process.ts";
@@ -71,7 +72,9 @@ export class CardRig implements Disposable {
   /** On one card. */
   static async on(pid: number, qmp: TestQmp, card: DisplayCard, onlyAsk = false): Promise<CardRig> {
     const place = await placeOf(pid, qmp, card);
-    const options = { isVga: place.region !== "bochs-display-vram", onlyAsk };
+    const { qemu } = await qmp.execute("query-version") as { qemu: { major: number } };
+    const widening = wideningOf(`${qemu.major}`);
+    const options = { isVga: place.region !== "bochs-display-vram", onlyAsk, widening };
     return new CardRig(qmp, card, VideoMemory.open(place), options);
   }
 

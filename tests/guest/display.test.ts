@@ -9,6 +9,7 @@ import { Fault } from "../../src/base/fault.ts";
 import type { Client, Frame } from "../../src/client/mod.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { countOf } from "../fixtures/counts.ts";
 import { startFirmware } from "./qemu.ts";
 import { VgaGuest } from "./vga_guest.ts";
 
@@ -208,7 +209,7 @@ Deno.test("display: several heads of a card that has no memory to read; VNC and 
   assertEquals(entry("two")?.seams.includes("frame"), true);
 });
 
-Deno.test("display: hundreds of clients take a picture each, and nobody keeps a descriptor of them", async () => {
+Deno.test("display: many clients take a picture each, by the library and by the command, and nobody keeps a descriptor of them", async () => {
   await using vm = await startFirmware({});
   await using daemon = await DaemonProcess.start({ config: endpoint("vm", vm.qmpPath) });
   {
@@ -217,9 +218,17 @@ Deno.test("display: hundreds of clients take a picture each, and nobody keeps a 
     await client.frame("vm");
   }
   const before = [descriptorsOf(daemon.pid), descriptorsOf(vm.pid)];
-  for (let i = 0; i < 300; i++) {
+  const clients = countOf({ gate: 300, full: 10_000 });
+  for (let i = 0; i < clients; i++) {
     await using client = await daemon.connect(`client ${i}`);
     assertEquals((await client.frame("vm")).head, 0);
+  }
+  const commands = countOf({ gate: 3, full: 300 });
+  for (let i = 0; i < commands; i++) {
+    const path = `${daemon.folder}/shot.png`;
+    const { code, errors } = await vmsig(["screen", "vm", "-o", path, "--socket", daemon.socket]);
+    assertEquals([code, errors], [0, ""]);
+    await Deno.remove(path);
   }
   await until("all have left", () => descriptorsOf(daemon.pid) <= before[0]!);
   // A mode that the firmware sets meanwhile is another ring, and no other set of QEMU's.

@@ -168,6 +168,9 @@ Deno.test("vram: text modes are the screendump's, glyph by glyph: sizes, colours
   using rig = await CardRig.on(guest.vm.pid, guest.qmp, card!);
   await rig.once();
   await rig.findRegisters();
+  // From 11 on QEMU lets characters blink whose attribute's upper bit is set: a dump shows either phase.
+  const { qemu } = await guest.qmp.execute("query-version") as { qemu: { major: number } };
+  const attributes = qemu.major >= 11 ? 128 : 256;
   const all = Uint8Array.from({ length: 4 * 256 }, (_, i) => i < 8 || i > 13 ? i & 0xff : 0x2e);
   const modes: readonly (readonly [what: string, ...calls: (readonly [number, number?])[]])[] = [
     ["80x25", [3]],
@@ -181,7 +184,7 @@ Deno.test("vram: text modes are the screendump's, glyph by glyph: sizes, colours
     await guest.video(HIDE_CURSOR, 0, 0x2000);
     await guest.print(all);
     // A row in each of the 256 attributes: AH=9 writes a character with an attribute at the cursor.
-    for (let attribute = 0; attribute < 256; attribute += 5) {
+    for (let attribute = 0; attribute < attributes; attribute += 5) {
       await guest.video(0x0200, 0, 0, (attribute % 20) << 8 | attribute % 39);
       await guest.video(0x0900 | 0x41 + attribute % 26, attribute, 1);
     }

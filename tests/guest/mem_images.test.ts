@@ -73,6 +73,7 @@ Deno.test("an ELF core of dump-guest-memory shows the processes of its moment; c
     using byPid = openTarget(`pid:${vm.pid}`, LINUX);
     using byCore = openTarget(`file:${core}`, LINUX);
     assertEquals(hostProcesses(osOf(byCore)), hostProcesses(osOf(byPid)));
+    assertEquals(byCore.lowBytes, byPid.lowBytes, "video memory and flash are not low RAM");
     const init = osOf(byCore).process(1);
     assert(init !== undefined);
     assertEquals(osOf(byCore).maps(init), osOf(byPid).maps(init));

@@ -10,7 +10,11 @@ import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { ScatterReader } from "../../src/guest/scatter.ts";
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
+import { findKallsyms } from "../../src/guest/linux/kallsyms_search.ts";
+import { findBtf, findInitTask } from "../../src/guest/linux/kernel_image.ts";
 import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
+import { kallsymsPlaces, readProfile } from "../../src/guest/linux/profile.ts";
+import { Vmcoreinfo } from "../../src/guest/linux/vmcoreinfo.ts";
 import { searchMemory } from "../../src/guest/memory_search.ts";
 import { openQemuRam, type QemuRam } from "../../src/ram/qemu_ram.ts";
 import { firstPatternError, patternWord } from "./pattern.ts";
@@ -104,8 +108,27 @@ for (const c of CASES) {
       assert(modules.items.length > 0);
     });
     await t.step("symbols agree with the kernel's note", () => checkSymbols(os));
+    await t.step("what its note tells of it is found in its image, too", () => checkSearch(os));
     await t.step("a program's 64 MiB read back whole, in runs and scattered", () => {
       checkPattern(os, patternPid, patternBase);
+    });
+    await t.step("pages that the program may not touch are read, and said to allow nothing", async () => {
+      const space = os.spaceOf(os.process(patternPid)!);
+      const at = patternBase + 5 * 4096;
+      const before = space.probe(at);
+      await pattern.write(`protect ${5 * 4096} 8192 none\n`);
+      await pattern.lineMatching(/^protected/);
+      os.kernel.memory.renew();
+      assert(before.ok && before.writable);
+      assertEquals(space.probe(at), { ...before, writable: false, user: false, executable: false });
+      const bytes = new Uint8Array(8192);
+      assertEquals(space.read(at, bytes), 8192);
+      assertEquals(
+        new Uint32Array(bytes.buffer),
+        Uint32Array.from({ length: 2048 }, (_, i) => patternWord(77, 5 * 1024 + i)),
+      );
+      await pattern.write(`protect ${5 * 4096} 8192 rw\n`);
+      await pattern.lineMatching(/^protected/);
     });
     await t.step("a whole scan makes QEMU no larger", () => checkGrowth(vm, ram, patternPid));
     await t.step("a process that starts is counted", async () => {
@@ -163,6 +186,25 @@ function checkSymbols(os: LinuxGuest): void {
   assertEquals(os.nearestSymbol(schedule)?.name, "schedule");
   assertEquals(os.symbol("no_such_symbol_at_all"), undefined);
   assertEquals(os.nearestSymbol(0x40_0000), undefined);
+}
+
+/** The kernel as one before 6.0 would be: its note without the places of kallsyms, or no kallsyms at all. */
+function checkSearch(os: LinuxGuest): void {
+  const { kernel, note } = os;
+  const stext = note.symbol("_stext")!;
+  const told = kallsymsPlaces(kernel, note);
+  assert(!("unsupported" in told));
+  assertEquals(findKallsyms(kernel, stext), told);
+  const silent = new Vmcoreinfo(note.gpa, note.text.replaceAll(/SYMBOL\(kallsyms_.*\n/g, ""));
+  assertEquals(silent.symbol("kallsyms_names"), undefined);
+  const read = readProfile(kernel, silent);
+  assert(read.ok && read.table !== undefined);
+  assertEquals(read.profile, os.profile);
+  const at = (name: string) => os.profile.symbols[name]! + note.kernelOffset;
+  assertEquals(findBtf(kernel, stext), { start: at("__start_BTF"), stop: at("__stop_BTF") });
+  const { offsets } = os.profile;
+  const [comm, pid, tasks] = ["comm", "pid", "tasks"].map((field) => offsets[`task_struct.${field}`]!);
+  assertEquals(findInitTask(kernel, stext, { comm: comm!, pid: pid!, tasks: tasks! }), at("init_task"));
 }
 
 function checkPattern(os: LinuxGuest, pid: number, base: number): void {

@@ -39,7 +39,17 @@ export class VgaGuest implements AsyncDisposable {
   }
 
   /** Starts it and waits for its boot sector. */
-  static async start(options: MachineOptions = {}): Promise<VgaGuest> {
+  static start(options: MachineOptions = {}): Promise<VgaGuest> {
+    return VgaGuest.#start(options, true);
+  }
+
+  /** Starts one that waits for a migration from another of these options. */
+  static incoming(options: MachineOptions = {}): Promise<VgaGuest> {
+    const extraArgs = [...options.extraArgs ?? [], "-incoming", "defer"];
+    return VgaGuest.#start({ ...options, extraArgs }, false);
+  }
+
+  static async #start(options: MachineOptions, isBooting: boolean): Promise<VgaGuest> {
     const disk = await bootDisk();
     const dir = await Deno.makeTempDir({ prefix: "vmsig-vga-" });
     let vm: Qemu | undefined;
@@ -63,7 +73,7 @@ export class VgaGuest implements AsyncDisposable {
       const own = options.qmpSockets === undefined ? vm.qmpPath : vm.qmpPaths[options.qmpSockets - 1];
       qmp = await TestQmp.connect(own as string);
       const guest = new VgaGuest(vm, qmp, connection, dir);
-      await guest.answer();
+      if (isBooting) await guest.answer();
       return guest;
     } catch (error) {
       await qmp?.[Symbol.asyncDispose]();

@@ -88,7 +88,8 @@ export class VolumeScene implements AsyncDisposable {
     const daemon = owned.use(
       await DaemonProcess.start({
         stubs: 2,
-        config: RULES,
+        // Whoever asks shares the processors with the attackers: that it reads late must not close it.
+        config: `${RULES}\n[daemon]\nqueue_events = 16384\n`,
         logLimit: LOG_CHARACTERS,
         env: { DENO_V8_FLAGS: COLLECT },
       }),

@@ -6,7 +6,9 @@
  *   CMD_FRAME (any control) -> FRAME_DEMAND (to whoever publishes) -> pictures, and CMD_DISPLAY "served"
  *     -> the ACT_ACKs of the CMD_FRAMEs that waited
  *
- * Without demand nothing is asked of QEMU but, once each time the monitor comes up, which displays there are.
+ * Without demand nothing is asked of QEMU but which displays there are: when the monitor comes up, at what
+ * may change them, and when somebody asks after a head that is not known. QEMU tells nothing of a display
+ * that is plugged in, nor (7.2, bochs-display) of each that is removed.
  * @module
  */
 import { CODE, type Code } from "../../base/codes.ts";
@@ -26,9 +28,15 @@ import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { DisplayDesk } from "./display_desk.ts";
 import { statusBody } from "./display_reply.ts";
 import type { DisplayChoice } from "./display_choice.ts";
-import { probeDisplays } from "./display_probe.ts";
+import { DisplayLook } from "./display_look.ts";
+import type { DisplayAnswer } from "./display_probe.ts";
 import { FrameDemand, MAX_RATE } from "./frame_demand.ts";
-import { HeadStates } from "./head_states.ts";
+import { changedPlaces, keepPlaces } from "./head_places.ts";
+import { HeadStates, isProducer } from "./head_states.ts";
+
+/** Why no picture can be had while the monitor is not connected, and what to do. */
+const MONITOR_AWAY =
+  "the VM's monitor is not connected: QEMU is ending, or another client has it; vmsig probe tells which, and it is tried again by itself";
 
 /** How long a request for one picture may wait until somebody makes it. */
 const SERVE_NS = 15 * SECOND;
@@ -41,7 +49,18 @@ const RUN_EVENTS: ReadonlyMap<string, boolean> = new Map([
   ["RESUME", true],
   ["WAKEUP", true],
 ]);
-const DISPLAY_EVENTS: ReadonlySet<string> = new Set(["DEVICE_DELETED", "VNC_INITIALIZED"]);
+const DISPLAY_EVENTS: ReadonlySet<string> = new Set(["DEVICE_DELETED", "VNC_INITIALIZED", "RESET"]);
+/** Questions after unknown heads that wait for QEMU's answer. */
+const MAX_UNKNOWN = 256;
+
+/** A CMD_FRAME that wants something. */
+interface Wish {
+  readonly op: number;
+  readonly head: number;
+  readonly perSecond: number;
+  readonly ticket: number;
+  readonly control: ControlId;
+}
 
 /** How the adapter is made. */
 export interface DisplayAdapterOptions {
@@ -61,6 +80,9 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   readonly #demands = new Map<number, FrameDemand>();
   readonly #heads = new HeadStates();
   readonly #desk: DisplayDesk;
+  readonly #look: DisplayLook;
+  /** Those after heads that QEMU is asked for. */
+  #unknown: Wish[] = [];
   #seat: Seat | null = null;
   #isUp = false;
   #isRunning = true;
@@ -74,12 +96,14 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
       heads: this.#heads,
       onServed: (head, kind, serial, { code, frameId, words }) => {
         for (const ticket of this.#demands.get(head)?.served(kind, serial) ?? []) {
-          this.#seat?.ack(ticket, code as Code, frameId, 0, words);
+          this.#seat?.ack(ticket, code, frameId, 0, words);
         }
         this.#armForLate();
       },
       onHeadState: (head) => this.#onHeadState(head),
+      onNoDump: () => this.#look.begin(),
     });
+    this.#look = new DisplayLook(link, (answer) => this.#onFound(answer));
   }
 
   open(seat: Seat): void {
@@ -98,6 +122,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** A control is gone: it wants nothing any more, and what it brought goes with it. */
   controlGone(control: ControlId): void {
+    this.#unknown = this.#unknown.filter((wish) => wish.control !== control);
     for (const demand of this.#demands.values()) if (demand.unwatch(control)) this.#tell(demand);
     if (this.#desk.controlGone(control)) this.#updateSeam("whoever made its pictures is gone");
   }
@@ -105,6 +130,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   close(_reason: CloseReason, closed: () => void): void {
     this.#seat?.loop.disarm(this);
     this.#desk.close();
+    this.#unknown = [];
     this.#seat = null;
     this.#options.link.leave(this);
     closed();
@@ -129,15 +155,17 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   onLinkUp(status: string, pid: number): void {
     this.#pid = pid;
     this.#isRunning = status === "running";
-    this.#probe();
+    this.#look.begin();
   }
 
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
     this.#desk.lost();
-    this.#heads.reset(0);
+    this.#look.lost();
+    this.#heads.reset([], []);
     this.#down(loss.reason);
     this.#refuseAll(CODE["seam-down"], loss.text);
+    this.#refuseUnknowns(CODE["seam-down"], loss.text);
   }
 
   /** Called by the link. */
@@ -147,7 +175,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
       this.#isRunning = runs;
       for (const demand of this.#demands.values()) this.#tell(demand);
     }
-    if (DISPLAY_EVENTS.has(event.name)) this.#probe();
+    if (DISPLAY_EVENTS.has(event.name)) this.#look.begin();
   }
 
   #onFrameCommand(seat: Seat, event: TransferEvent): void {
@@ -166,10 +194,21 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     if (op !== FRAME_OP.ONCE && op !== FRAME_OP.TEXT && op !== FRAME_OP.WATCH) {
       return seat.ack(ticket, CODE["bad-argument"]);
     }
-    if (this.#refuseUnknown(seat, ticket, head)) return;
+    if (!this.#options.link.isUp) {
+      return seat.ack(ticket, CODE["seam-down"], 0, 0, MONITOR_AWAY);
+    }
+    const wish: Wish = { op, head, perSecond, ticket, control: event.origin as ControlId };
+    // Right after the monitor came up nothing is known yet: it waits.
+    if (this.#desk.facts === undefined || this.#heads.isThere(head)) return this.#admit(seat, wish);
+    const nowNs = seat.loop.clock.nowNs();
+    if (this.#unknown.length < MAX_UNKNOWN && this.#look.beginForAsker(nowNs)) this.#unknown.push(wish);
+    else this.#refuseUnknown(seat, ticket, head);
+  }
+
+  #admit(seat: Seat, { op, head, perSecond, ticket, control }: Wish): void {
     const demand = this.#demandOf(head);
     if (op === FRAME_OP.WATCH) {
-      demand.watch(event.origin as ControlId, perSecond);
+      demand.watch(control, perSecond);
       seat.ack(ticket, CODE.ok);
     } else {
       demand.ask(op === FRAME_OP.ONCE ? "picture" : "text", ticket, seat.loop.clock.nowNs());
@@ -178,26 +217,18 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#tell(demand);
   }
 
-  /** Refuses what cannot be had; whether it did. */
-  #refuseUnknown(seat: Seat, ticket: number, head: number): boolean {
-    const { link } = this.#options;
-    const { facts } = this.#desk;
-    if (!link.isUp) {
-      seat.ack(ticket, CODE["seam-down"], 0, 0, "the VM's monitor cannot be used now");
-      return true;
-    }
-    // Right after the monitor came up nothing is known yet: it waits.
-    if (facts === undefined || head < this.#heads.count) return false;
-    const count = this.#heads.count;
-    if (count === 0) seat.ack(ticket, CODE["not-supported"], 0, 0, "the VM has no display");
-    else {seat.ack(
-        ticket,
-        CODE["bad-argument"],
-        0,
-        0,
-        `the VM has ${count} ${count === 1 ? "head" : "heads"}`,
-      );}
-    return true;
+  /** Refuses what is wanted of a head that is not there. */
+  #refuseUnknown(seat: Seat, ticket: number, head: number): void {
+    const { code, why } = this.#whyNot(head);
+    seat.ack(ticket, code, 0, 0, why);
+  }
+
+  /** Why a head that is not there is not. */
+  #whyNot(head: number): { readonly code: Code; readonly why: string } {
+    const { count } = this.#heads;
+    if (count === 0) return { code: CODE["not-supported"], why: "the VM has no display" };
+    if (head < count) return { code: CODE["bad-argument"], why: "its device was removed" };
+    return { code: CODE["bad-argument"], why: `the VM has ${count} ${count === 1 ? "head" : "heads"}` };
   }
 
   #status(seat: Seat, ticket: number): void {
@@ -225,14 +256,43 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     seat.emit(event);
   }
 
-  #probe(): void {
-    probeDisplays(this.#options.link, (facts) => {
-      if (facts === undefined || this.#seat === null) return;
-      this.#desk.know(facts);
-      this.#heads.reset(facts.heads.length);
-      if (this.#heads.count === 0) this.#refuseAll(CODE["not-supported"], "the VM has no display");
-      this.#updateSeam("the VM has no display");
-    });
+  /** QEMU has told of its displays. */
+  #onFound(answer: DisplayAnswer | undefined): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    if (answer === undefined) {
+      return this.#refuseUnknowns(CODE["seam-down"], "the VM's monitor does not answer");
+    }
+    const { heads: found, hasVnc, hasDbus } = answer;
+    const before = this.#desk.facts?.heads ?? [];
+    const heads = keepPlaces(before, found);
+    const changed = changedPlaces(before, heads);
+    this.#desk.know({ heads, hasVnc, hasDbus });
+    this.#heads.reset(heads.map((head) => head !== undefined), changed);
+    for (const demand of this.#demands.values()) {
+      const { head } = demand;
+      // Whatever became of a device, a producer goes on showing its head.
+      if (isProducer(this.#heads.of(head))) continue;
+      if (changed.includes(head) || !this.#heads.isThere(head)) this.#onRemoved(seat, demand);
+    }
+    for (const wish of this.#unknown.splice(0)) {
+      if (this.#heads.isThere(wish.head)) this.#admit(seat, wish);
+      else this.#refuseUnknown(seat, wish.ticket, wish.head);
+    }
+    this.#updateSeam("the VM has no display");
+  }
+
+  /** A head's device is gone, or there was none: who waits and who watches is told, and wants nothing now. */
+  #onRemoved(seat: Seat, demand: FrameDemand): void {
+    const { head, isWatched } = demand;
+    const { code, why } = this.#heads.isThere(head)
+      ? { code: CODE["bad-argument"], why: "its device was removed" }
+      : this.#whyNot(head);
+    const tickets = demand.replaced();
+    for (const ticket of tickets) seat.ack(ticket, code, 0, 0, why);
+    if (isWatched) seat.emitError(CODE["bad-argument"], head, why);
+    this.#armForLate();
+    this.#tell(demand);
   }
 
   #onHeadState(head: number): void {
@@ -247,7 +307,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#updateSeam(state.kind === "lost" ? state.why : "", state.kind === "lost" ? state.code : CODE.ok);
   }
 
-  #updateSeam(why: string, code: number = CODE["not-supported"]): void {
+  #updateSeam(why: string, code: Code = CODE["not-supported"]): void {
     const seat = this.#seat;
     if (seat === null || !this.#options.link.isUp) return;
     if (this.#heads.isUsable) {
@@ -258,7 +318,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
       for (const demand of this.#demands.values()) this.#tell(demand);
     } else if (this.#desk.facts !== undefined && this.#isUp) {
       this.#down(code === CODE["protocol-error"] ? SEAM_REASON.PROTOCOL_ERROR : SEAM_REASON.PEER_CLOSED);
-      seat.emitError(code as Code, 0, why);
+      seat.emitError(code, 0, why);
     }
   }
 
@@ -267,9 +327,13 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#seat?.down(reason, this.#pid);
   }
 
-  #refuseAll(code: number, words: string): void {
+  #refuseUnknowns(code: Code, words: string): void {
+    for (const { ticket } of this.#unknown.splice(0)) this.#seat?.ack(ticket, code, 0, 0, words);
+  }
+
+  #refuseAll(code: Code, words: string): void {
     for (const demand of this.#demands.values()) {
-      for (const ticket of demand.late(NEVER)) this.#seat?.ack(ticket, code as Code, 0, 0, words);
+      for (const ticket of demand.late(NEVER)) this.#seat?.ack(ticket, code, 0, 0, words);
     }
     this.#armForLate();
   }

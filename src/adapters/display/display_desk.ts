@@ -5,7 +5,7 @@
  */
 import { getSeals, SEAL } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
-import { CODE, type Code } from "../../base/codes.ts";
+import { CODE, type Code, isCode } from "../../base/codes.ts";
 import type { ControlId } from "../../base/ids.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
 import { printable } from "../../base/printable.ts";
@@ -30,7 +30,7 @@ import { openViewer } from "./viewer_socket.ts";
 /** What a request came to. */
 export interface ServedVerdict {
   /** 0, or why not. */
-  readonly code: number;
+  readonly code: Code;
   /** The picture's id, its low 32 bits. */
   readonly frameId: number;
   /** Why not, in words; escaped. */
@@ -49,6 +49,8 @@ export interface DeskListener {
   onServed(head: number, kind: OnceKind, serial: number, verdict: ServedVerdict): void;
   /** A head's pictures come from somewhere else, or from nowhere. */
   onHeadState(head: number): void;
+  /** QEMU makes no picture of a head that it had told of: it may not have it any more. */
+  onNoDump(): void;
 }
 
 const SOURCES: ReadonlySet<number> = new Set(Object.values(FRAME_SOURCE));
@@ -149,6 +151,7 @@ export class DisplayDesk {
   #served(seat: Seat, event: TransferEvent, head: number): void {
     const { at } = DISPLAY_REQUEST;
     const code = event.words[at.code / 4] as number;
+    if (!isCode(code)) return seat.ack(event.ticket, CODE["bad-argument"]);
     const kind: OnceKind = event.words[at.source / 4] === 0 ? "picture" : "text";
     const serial = event.words[at.serial / 4] as number;
     const frameId = event.words[at.frameId / 4] as number;
@@ -159,12 +162,15 @@ export class DisplayDesk {
   #source(seat: Seat, event: TransferEvent, head: number): void {
     const { at } = DISPLAY_REQUEST;
     const source = event.words[at.source / 4] as number;
-    if (source !== 0 && !SOURCES.has(source)) return seat.ack(event.ticket, CODE["bad-argument"]);
+    const code = event.words[at.code / 4] as number;
+    // Without a source there is a reason.
+    const isValid = source === 0 ? isCode(code) && code !== CODE.ok : SOURCES.has(source);
+    if (!isValid) return seat.ack(event.ticket, CODE["bad-argument"]);
     const why = wordsOf(event);
     this.#listener.heads.set(
       head,
       source === 0
-        ? { kind: "lost", code: event.words[at.code / 4] as number, why }
+        ? { kind: "lost", code: code as Code, why }
         : { kind: "shown", source: source as FrameSourceNumber, why },
     );
     this.#listener.onHeadState(head);
@@ -188,7 +194,21 @@ export class DisplayDesk {
     const { ticket } = event;
     const known = this.#facts?.heads[head];
     if (!this.#link.isUp || known === undefined) return seat.ack(ticket, CODE["seam-down"]);
-    const dump = (): void => this.#files.dump(place, known, (reply) => this.#ack(seat, ticket, reply));
+    // QEMU knows devices by their ids alone; without one it is its first console that is meant.
+    if (known.device === "" && !known.isFirst) {
+      return seat.ack(
+        ticket,
+        CODE["not-supported"],
+        0,
+        0,
+        "its display device has no id (-device …,id=NAME)",
+      );
+    }
+    const dump = (): void =>
+      this.#files.dump(place, known, (reply) => {
+        this.#ack(seat, ticket, reply);
+        if (reply.outcome === "error") this.#listener.onNoDump();
+      });
     const [fd] = event.fds;
     if (fd === undefined) {
       return this.#files.has(place)
@@ -234,7 +254,7 @@ export class DisplayDesk {
     if (event.words[DISPLAY_REQUEST.at.serial / 4] === 1) {
       probeRegisters(link, (result) => answer(result, registersBody));
     } else {
-      const owner = { pid: link.pid, uid: link.monitorUid };
+      const owner = { pid: link.pid, uid: link.monitorUid, qemu: printable(link.version, 32) };
       probeVga(link, (result) => answer(result, (body, place) => vgaBody(body, place, owner)));
     }
   }

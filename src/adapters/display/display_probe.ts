@@ -1,6 +1,6 @@
 /**
- * Asks a VM's monitor for its displays, once each time it comes up: a handful of questions without an effect
- * on the VM.
+ * Asks a VM's monitor for its displays: a handful of questions without an effect on the VM. It is asked when
+ * the monitor comes up, and again when something tells that they may be others (display_adapter.ts).
  * @module
  */
 import { SECOND } from "../../base/clock.ts";
@@ -9,14 +9,27 @@ import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import {
   consolePaths,
-  type DisplayFacts,
   type DisplayHead,
   hasDbus,
   hasVnc,
   headOf,
+  pluggedDevices,
+  showsPicture,
 } from "./display_facts.ts";
 
+/** What the monitor tells. */
+export interface DisplayAnswer {
+  /** The heads: those of QEMU's consoles, in their order, and then what was plugged in. */
+  readonly heads: readonly DisplayHead[];
+  /** Whether a VNC server runs in it. */
+  readonly hasVnc: boolean;
+  /** Whether it was started with a D-Bus display that takes peers. */
+  readonly hasDbus: boolean;
+}
+
 const ANSWER_NS = 10 * SECOND;
+/** The console that a screendump without a device is of. */
+const FIRST_CONSOLE = "/backend/console[0]";
 
 /**
  * Asks.
@@ -24,7 +37,7 @@ const ANSWER_NS = 10 * SECOND;
  * @param link the monitor, up
  * @param done told once: what was found, undefined when the monitor was lost meanwhile
  */
-export function probeDisplays(link: QmpLink, done: (facts: DisplayFacts | undefined) => void): void {
+export function probeDisplays(link: QmpLink, done: (answer: DisplayAnswer | undefined) => void): void {
   const { generation } = link;
   const ask = (command: string, args: object | undefined, then: (value: unknown) => void): void =>
     link.execute(
@@ -44,14 +57,24 @@ export function probeDisplays(link: QmpLink, done: (facts: DisplayFacts | undefi
         done({ heads, hasVnc: hasVnc(vnc), hasDbus: hasDbus(options) });
       });
     });
+  const askTypes = (plugged: readonly DisplayHead[]): void => {
+    const head = plugged[0];
+    if (head === undefined || heads.length === MAX_HEADS) return askServers();
+    ask("qom-get", { path: head.path, property: "type" }, (type) => {
+      if (showsPicture(type)) heads.push(head);
+      askTypes(plugged.slice(1));
+    });
+  };
+  const askPlugged = (): void =>
+    ask("query-pci", undefined, (value) => askTypes(pluggedDevices(value, heads)));
   const askConsole = (paths: readonly string[]): void => {
     const path = paths[0];
-    if (path === undefined || heads.length === MAX_HEADS) return askServers();
+    if (path === undefined || heads.length === MAX_HEADS) return askPlugged();
     const get = (property: string, then: (value: unknown) => void) =>
       ask("qom-get", { path, property }, then);
     get("device", (device) =>
       get("head", (head) => {
-        const found = headOf(device, head);
+        const found = headOf(device, head, path === FIRST_CONSOLE);
         if (found !== undefined) heads.push(found);
         askConsole(paths.slice(1));
       }));

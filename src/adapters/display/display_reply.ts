@@ -38,7 +38,9 @@ export function headsBody(
   facts: DisplayFacts,
   pid: number,
 ): void {
-  const heads = facts.heads.map(({ device }) => ({ device: printable(device, 64) }));
+  const heads = facts.heads.map((head) =>
+    head === undefined ? { device: "", removed: true } : { device: printable(head.device, 64) }
+  );
   const { hasVnc: vnc, hasDbus: dbus } = facts;
   event.setBody(BODY.CBOR, encode({ display, heads, vnc, dbus, pid }));
 }
@@ -49,12 +51,14 @@ export interface VgaOwner {
   readonly pid: number;
   /** Who made its monitor listen. */
   readonly uid: number;
+  /** Its version: "7.2.22". */
+  readonly qemu: string;
 }
 
-/** Answer to CMD_DISPLAY vga: where a card's memory is, and its registers. */
+/** Answer to CMD_DISPLAY vga: where a card's memory is. Its registers are asked for by themselves. */
 export function vgaBody(event: TransferEvent, place: VgaPlace, owner: VgaOwner): void {
-  const { address, sizeBytes, isVga, registers } = place;
-  const map = { ...owner, address, bytes: sizeBytes, vga: isVga, registers: listOf(registers) };
+  const { address, sizeBytes, isVga } = place;
+  const map = { ...owner, address, bytes: sizeBytes, vga: isVga, registers: [] };
   event.setBody(BODY.CBOR, encode(map));
 }
 

@@ -7,11 +7,18 @@
  * @module
  */
 import { assert } from "../../base/assert.ts";
+import { NEVER } from "../../base/clock.ts";
 import type { ControlId } from "../../base/ids.ts";
 import { MAX_FRAMES_PER_SECOND } from "../../base/limits.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import { FRAME_DEMAND } from "../../event/body_layout.ts";
-import { DEMAND_PICTURE, DEMAND_STOPPED, DEMAND_TEXT } from "../../event/body_number.ts";
+import {
+  DEMAND_DEVICE_MASK,
+  DEMAND_DEVICE_SHIFT,
+  DEMAND_PICTURE,
+  DEMAND_STOPPED,
+  DEMAND_TEXT,
+} from "../../event/body_number.ts";
 
 /** Pictures per second of who says no other number. */
 export const DEFAULT_RATE = 10;
@@ -35,6 +42,8 @@ export class FrameDemand {
   readonly #rates = new Map<ControlId, number>();
   readonly #waiting: { readonly [K in OnceKind]: Waiting[] } = { picture: [], text: [] };
   readonly #serial: { [K in OnceKind]: number } = { picture: 0, text: 0 };
+  /** How often the head's device became another one, or none. */
+  #replaced = 0;
 
   /** Nobody wants anything yet. */
   constructor(head: number) {
@@ -97,11 +106,28 @@ export class FrameDemand {
     return [...this.#take("picture", isLate), ...this.#take("text", isLate)];
   }
 
+  /** Whether anybody watches. */
+  get isWatched(): boolean {
+    return this.#rates.size > 0;
+  }
+
+  /**
+   * The head's device was removed: nobody wants anything of the one that has its number next.
+   *
+   * @returns the tickets that wait
+   */
+  replaced(): number[] {
+    this.#replaced = (this.#replaced + 1) & DEMAND_DEVICE_MASK;
+    this.#rates.clear();
+    return this.late(NEVER);
+  }
+
   /** Writes itself as a FRAME_DEMAND. */
   write(event: TransferEvent, isStopped: boolean): void {
     const flags = (isStopped ? DEMAND_STOPPED : 0) |
       (this.#waiting.picture.length > 0 ? DEMAND_PICTURE : 0) |
-      (this.#waiting.text.length > 0 ? DEMAND_TEXT : 0);
+      (this.#waiting.text.length > 0 ? DEMAND_TEXT : 0) |
+      this.#replaced << DEMAND_DEVICE_SHIFT;
     const { at } = FRAME_DEMAND;
     const { words } = event;
     words[at.head / 4] = this.head;

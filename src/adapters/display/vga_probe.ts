@@ -1,6 +1,6 @@
 /**
- * Asks a VM's monitor where a std VGA's memory and registers are: three questions of the human monitor, when
- * somebody begins to read its picture from there; its registers again when the mode may be another one.
+ * Asks a VM's monitor where a std VGA's memory is: two questions of the human monitor, when somebody begins
+ * to read its picture from there; its registers where they are not found in QEMU's memory.
  * @module
  */
 import { SECOND } from "../../base/clock.ts";
@@ -27,8 +27,6 @@ export interface VgaPlace {
   readonly sizeBytes: number;
   /** Whether it is a VGA; else a bochs-display. */
   readonly isVga: boolean;
-  /** Its registers as they are now; undefined where they show nothing. */
-  readonly registers: Uint16Array | undefined;
 }
 
 /** What a question came to. */
@@ -52,12 +50,10 @@ export function probeVga(link: QmpLink, done: (answer: VgaAnswer<VgaPlace>) => v
     ask(link, `gpa2hva 0x${memory.gpa.toString(16)}`, done, (hostText) => {
       const place = parseHostPlace(hostText);
       if (place === undefined) return fail("its card's memory is not in QEMU's");
-      askRegisters(link, card, (answer) => {
-        if (!answer.ok) return done(answer);
-        const { address, region } = place;
-        const isVga = !region.startsWith("bochs-display");
-        done({ ok: true, value: { address, sizeBytes: memory.sizeBytes, isVga, registers: answer.value } });
-      });
+      // Its registers are not asked for with that: to read them moves the guest's own index of them.
+      const { address, region } = place;
+      const isVga = !region.startsWith("bochs-display");
+      done({ ok: true, value: { address, sizeBytes: memory.sizeBytes, isVga } });
     });
   });
 }

@@ -11,6 +11,7 @@
  * what is held, too: the guest forgot it, but QEMU's devices did not, and its owner cannot know.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { MAX_INPUT_QUEUE } from "../../base/limits.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
@@ -25,6 +26,18 @@ import { codeOfEntry, kindOfEntry } from "./held_set.ts";
 import type { InputDriver, InputDriverHost, StepOutcome } from "./input_driver.ts";
 import { InputFrame } from "./input_frame.ts";
 
+/**
+ * What the driver may be given: nothing, because it cannot be used; frames; nothing, because it has the frame
+ * that releases what is held; nothing before the end of this turn, in which the VM is stopped.
+ */
+type Phase = "down" | "open" | "releasing" | "stopping";
+
+/**
+ * What may be down in the guest that no owner holds: nothing; something, to be released before the next
+ * frame; something that could not be released, to be tried again when the guest runs.
+ */
+type Release = "nothing" | "due" | "when-running";
+
 /** The adapter of one endpoint's input. */
 export class InputAdapter implements Adapter, InputDriverHost {
   readonly source: Source = SOURCE.INPUT;
@@ -32,21 +45,15 @@ export class InputAdapter implements Adapter, InputDriverHost {
   readonly #driver: InputDriver;
   readonly #held: HeldLedger;
   readonly #queue = new FrameQueue();
-  readonly #release = new InputFrame();
+  readonly #releaseFrame = new InputFrame();
   #seat: Seat | null = null;
-  #up = false;
+  #phase: Phase = "down";
+  #release: Release = "nothing";
+  #isClosing = false;
   /** Frames that the driver has. */
   #underWay = 0;
-  #releasing = false;
   /** Who waits for the guest to be neutral. */
   #waiting: (() => void)[] = [];
-  /** Something may be down that no owner holds: to be released before the next frame. */
-  #neutralDue = false;
-  /** What is down could not be released: to be tried again when the guest runs. */
-  #neutralWhenRunning = false;
-  #closing = false;
-  /** No frame goes before the end of this turn. */
-  #paused = false;
 
   /**
    * Makes it.
@@ -61,6 +68,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null && !this.#isClosing, "an input adapter is opened once");
     this.#seat = seat;
     this.#held.load(seat.log);
     this.#driver.open(this, seat.loop, seat.log, seat.endpointName);
@@ -71,7 +79,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
     if (seat === null) return;
     if (event.kind === KIND.CMD_QUERY_INPUT) return this.#answerHeld(seat, event.ticket);
     if (event.kind !== KIND.CMD_INPUT) return seat.ack(event.ticket, CODE["bad-argument"]);
-    if (!this.#up || this.#closing) return seat.ack(event.ticket, CODE["seam-down"]);
+    if (this.#phase === "down" || this.#isClosing) return seat.ack(event.ticket, CODE["seam-down"]);
     if (this.#queue.length >= MAX_INPUT_QUEUE) return seat.ack(event.ticket, CODE.busy);
     const frame = this.#queue.blank();
     const code = frame.read(event, this.#driver);
@@ -94,19 +102,20 @@ export class InputAdapter implements Adapter, InputDriverHost {
     this.#comeToRest(() => {
       // The stop goes to QEMU within this turn of the loop: no frame may press anything before it does.
       this.#held.note();
-      this.#paused = true;
+      if (this.#phase === "open") this.#phase = "stopping";
       done();
       const seat = this.#seat;
       if (seat === null) return;
       seat.loop.defer(() => {
-        this.#paused = false;
+        if (this.#phase === "stopping") this.#phase = "open";
         if (this.#seat === seat) this.#driver.poke();
       }, this);
     });
   }
 
   close(_reason: CloseReason, closed: () => void): void {
-    this.#closing = true;
+    assert(!this.#isClosing, "an input adapter is closed once");
+    this.#isClosing = true;
     this.#answerQueued(CODE["seam-down"]);
     this.#comeToRest(() => {
       this.#seat = null;
@@ -124,18 +133,23 @@ export class InputAdapter implements Adapter, InputDriverHost {
 
   /** Called by the driver. */
   nextFrame(): InputFrame | null {
-    if (!this.#up || this.#releasing || this.#paused) return null;
-    if (this.#neutralDue || this.#waiting.length > 0) {
+    if (!this.#mayGo()) return null;
+    if (this.#release === "due" || this.#waiting.length > 0) {
       if (this.#underWay > 0) return null;
-      const release = this.#releaseFrame();
-      if (release !== null) return release;
+      if (this.#held.size > 0) return this.#beginRelease();
       this.#settle();
     }
-    return this.#paused ? null : this.#nextQueued();
+    // Whoever was told that the guest is neutral may have stopped it.
+    return this.#mayGo() ? this.#nextQueued() : null;
+  }
+
+  #mayGo(): boolean {
+    return this.#phase === "open";
   }
 
   /** Called by the driver. */
   onStepSending(frame: InputFrame, from: number, to: number): void {
+    assert(from < to && to <= frame.count, "a step is of its frame's records");
     this.#held.expect(frame, from, to);
   }
 
@@ -147,10 +161,11 @@ export class InputAdapter implements Adapter, InputDriverHost {
 
   /** Called by the driver. */
   onFrameDone(frame: InputFrame): void {
+    assert(this.#underWay > 0, "a frame that is over was the driver's, once");
     this.#underWay--;
-    if (frame === this.#release) return this.#onReleased(frame);
+    if (frame === this.#releaseFrame) return this.#onReleased(frame);
     // It broke in the middle: what it pressed would stay, and no owner could tell what that is.
-    if (frame.code !== CODE.ok && frame.stepsDone > 0 && this.#held.size > 0) this.#neutralDue = true;
+    if (frame.code !== CODE.ok && frame.stepsDone > 0 && this.#held.size > 0) this.#release = "due";
     this.#seat?.ack(frame.ticket, frame.code, 0, 0, frame.words);
     this.#queue.giveBack(frame);
   }
@@ -159,19 +174,21 @@ export class InputAdapter implements Adapter, InputDriverHost {
   onDriverUp(pid: number): void {
     const seat = this.#seat;
     if (seat === null) return;
-    this.#up = true;
+    assert(this.#phase === "down", "a driver that is up does not come up");
+    this.#phase = "open";
     this.#held.attach(pid);
-    this.#neutralDue = this.#held.size > 0;
+    if (this.#held.size > 0) this.#release = "due";
+    else if (this.#release === "due") this.#release = "nothing";
     seat.up(pid);
     this.#driver.poke();
   }
 
   /** Called by the driver. */
   onDriverDown(reason: number, code: Code, text: string): void {
-    this.#up = false;
+    this.#phase = "down";
     this.#answerQueued(CODE["seam-down"]);
     // Whoever waits is told: what is left is released when the driver is up again.
-    if (!this.#releasing) this.#tellNeutral();
+    this.#tellNeutral();
     const seat = this.#seat;
     if (seat === null) return;
     seat.down(reason);
@@ -187,26 +204,26 @@ export class InputAdapter implements Adapter, InputDriverHost {
   /** Called by the driver. */
   onGuestStopped(): void {
     // Stopped past us: its owner can release nothing now, so it is done when the guest runs.
-    if (this.#held.size > 0) this.#neutralWhenRunning = true;
+    if (this.#held.size > 0 && this.#release === "nothing") this.#release = "when-running";
   }
 
   /** Called by the driver. */
   onGuestRuns(): void {
-    if (!this.#neutralWhenRunning) return;
-    this.#neutralWhenRunning = false;
+    if (this.#release !== "when-running") return;
+    this.#release = "nothing";
     this.#makeNeutral();
   }
 
   #makeNeutral(): void {
     if (this.#held.size === 0 && this.#underWay === 0) return;
-    this.#neutralDue = true;
+    this.#release = "due";
     this.#driver.poke();
   }
 
   #comeToRest(done: () => void): void {
     this.#waiting.push(done);
-    if (this.#up) this.#driver.poke();
-    else if (!this.#releasing) this.#tellNeutral();
+    if (this.#phase === "down") this.#tellNeutral();
+    else this.#driver.poke();
   }
 
   #nextQueued(): InputFrame | null {
@@ -222,25 +239,25 @@ export class InputAdapter implements Adapter, InputDriverHost {
     }
   }
 
-  #releaseFrame(): InputFrame | null {
-    if (this.#held.size === 0) return null;
-    const frame = this.#release.clear();
+  #beginRelease(): InputFrame {
+    assert(this.#phase === "open" && this.#underWay === 0, "what is held is released between two frames");
+    const frame = this.#releaseFrame.clear();
     frame.isRelease = true;
     for (const entry of this.#held) frame.push(kindOfEntry(entry), codeOfEntry(entry), 0, 0);
-    this.#releasing = true;
+    this.#phase = "releasing";
     this.#underWay++;
     return frame;
   }
 
   #onReleased(frame: InputFrame): void {
-    this.#releasing = false;
-    // Refused: the guest stands still. Otherwise unreachable: coming up again releases it.
-    if (frame.code === CODE.refused) this.#neutralWhenRunning = true;
+    if (this.#phase === "releasing") this.#phase = "open";
+    // Refused: the guest stands still. Otherwise unreachable: coming up again releases it, too.
+    this.#release = frame.code === CODE.ok ? "nothing" : "when-running";
     this.#settle();
   }
 
   #settle(): void {
-    this.#neutralDue = false;
+    if (this.#release === "due") this.#release = "nothing";
     this.#held.note();
     this.#tellNeutral();
   }

@@ -1,19 +1,22 @@
 /**
  * Watches for a guest's system until it is found: asks QEMU for the vCPUs' registers, and when one of them
  * runs under page tables, has RAM looked through; else, and when nothing was found, again after a growing
- * pause. Found, it rests: an idle VM costs nothing.
+ * pause. Found, it rests: an idle VM costs nothing. A VM that runs again after it stood still may have been
+ * given other memory meanwhile (loadvm, snapshot-load, an incoming migration, none of which is told), so what
+ * was found is then proved again: where it was, and by a vCPU's registers.
  *
  * Each {@linkcode start} begins anew, and what an earlier one still hears is dropped: an answer that was
  * asked for before a reset says nothing of the kernel after it.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { MS, SECOND } from "../../base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
 import type { WantedSystem } from "../../guest/systems.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import type { GuestContext } from "./context_event.ts";
-import type { ScanAnswer, ScanPort, ScanRequest } from "./scan_port.ts";
+import type { ScanAnswer, ScanPort } from "./scan_port.ts";
 import type { SharedRam } from "./shared_ram.ts";
 import { liveVcpu, parseVcpus, type Vcpu } from "./vcpu_state.ts";
 
@@ -31,11 +34,18 @@ const UNKNOWN_PAUSE_NS = 30 * SECOND;
 /** How long a found kernel may have no user process before it is taken as it is. */
 const SETTLE_NS = 10 * SECOND;
 const ANSWER_NS = 2 * SECOND;
+/**
+ * How often a proof may fail before what was found counts as gone: a process whose root the registers showed
+ * may have ended before RAM was looked at.
+ */
+const MOST_PROOFS = 3;
 
 /** What is told of a watch. */
 export interface GuestWatchListener {
   /** A system was found; the watch rests. */
   onGuest(guest: GuestContext, version: string): void;
+  /** What was found is not there any more though there was no reset; the watch looks again. */
+  onGuestLost(): void;
   /**
    * Something runs that cannot be read; told once per start. The watch goes on.
    *
@@ -61,16 +71,11 @@ export interface GuestWatchOptions {
   readonly listener: GuestWatchListener;
 }
 
-/** What a context says of a kernel: when it holds no longer, another one runs. */
-export interface ToldKernel {
-  /** Which system. */
-  readonly kind: string;
-  /** Its release. */
-  readonly version: string;
-  /** Its page-table root. */
-  readonly root: number;
-  /** Levels of its page tables. */
-  readonly levels: number;
+/** What was found, and where it is proved again. */
+interface FoundGuest {
+  readonly ram: SharedRam;
+  readonly identity: string;
+  readonly foundAt: number | undefined;
 }
 
 /** Looks for the system of one VM. */
@@ -87,8 +92,11 @@ export class GuestWatch implements TimerHandler {
   /** When paging was first seen in this round; 0 = not yet. */
   #pagingSinceNs = 0;
   #unknownTold = false;
-  /** A proof under way: of which round, and whether it is asked for once more. */
-  #proof: { readonly round: number; isAskedAgain: boolean } | null = null;
+  /** What the watch rests on; null while it looks. */
+  #found: FoundGuest | null = null;
+  /** Proofs of it that failed, and whether one is under way, asked for again meanwhile, or due. */
+  #failedProofs = 0;
+  #proof: "none" | "running" | "running-and-again" | "due" = "none";
 
   /** Makes one that rests. */
   constructor(options: GuestWatchOptions) {
@@ -112,50 +120,23 @@ export class GuestWatch implements TimerHandler {
     else this.#lookLater();
   }
 
-  /**
-   * Looks once whether a kernel that was told still is the one that runs: RAM is another one after loadvm, a
-   * snapshot that is loaded, a migration that comes in, and none of these is a reset. With a profile that is
-   * known it takes some 15 ms of the scanner's thread. Asked for often, it is done again when it is done.
-   *
-   * @param ram where; borrowed until it is done
-   * @param onOther told when it is another one, or none; not told after a {@linkcode start} or {@linkcode
-   *   stop}
-   */
-  prove(ram: SharedRam, told: ToldKernel, onOther: () => void): void {
-    if (this.#proof?.round === this.#round) {
-      this.#proof.isAskedAgain = true;
-      return;
-    }
-    const proof = { round: this.#round, isAskedAgain: false };
-    this.#proof = proof;
-    const end = (isOther: boolean): void => {
-      if (this.#proof !== proof || proof.round !== this.#round) return;
-      this.#proof = null;
-      if (isOther) onOther();
-      else if (proof.isAskedAgain) this.prove(ram, told, onOther);
-    };
-    this.#askRegisters((reply) => {
-      // A monitor that is lost ends the context anyway.
-      if (reply.outcome !== "done" || typeof reply.value !== "string") return end(false);
-      const vcpu = liveVcpu(parseVcpus(reply.value));
-      if (vcpu === undefined) return end(true);
-      if (proof.round !== this.#round) return;
-      this.#options.scanner.scan(this.#requestFor(ram, vcpu), (answer) => {
-        if (answer.outcome === "failed") return end(false);
-        end(
-          answer.outcome !== "found" || answer.kind !== told.kind || answer.version !== told.version ||
-            answer.root !== told.root || answer.levels !== told.levels,
-        );
-      });
-    });
-  }
-
   /** Rests. What is under way is forgotten. */
   stop(): void {
     this.#round++;
     this.#ram = null;
+    this.#found = null;
+    this.#proof = "none";
     this.#waiting = false;
     this.#options.loop.disarm(this);
+  }
+
+  /** Looks whether what was found is still there: the VM runs again. Nothing while it is looked for. */
+  prove(): void {
+    if (this.#found === null) return;
+    if (this.#proof === "running") this.#proof = "running-and-again";
+    if (this.#proof !== "none") return;
+    this.#failedProofs = 0;
+    this.#askProof();
   }
 
   /** Tells whether the VM runs: one that is paused does not change, so it is not looked at again. */
@@ -169,6 +150,7 @@ export class GuestWatch implements TimerHandler {
 
   /** Called by the loop. */
   onTimer(): void {
+    if (this.#proof === "due") return this.#askProof();
     if (!this.#waiting) return;
     this.#waiting = false;
     this.#look();
@@ -177,23 +159,28 @@ export class GuestWatch implements TimerHandler {
   /** Called by the loop: a look threw; the next one comes. */
   onFault(): void {
     if (this.#ram !== null) this.#lookLater();
+    else if (this.#proof !== "none") this.#proveLater();
   }
 
   #look(): void {
+    this.#askRegisters((vcpu) => this.#onRegisters(vcpu));
+  }
+
+  #askRegisters(done: (vcpu: Vcpu | undefined, isAnswer: boolean) => void): void {
     const round = this.#round;
-    this.#askRegisters((reply) => {
-      if (round === this.#round) this.#onRegisters(reply);
-    });
+    this.#options.link.execute(
+      "human-monitor-command",
+      { "command-line": "info registers -a" },
+      (reply: QmpReply) => {
+        if (round !== this.#round) return;
+        const isAnswer = reply.outcome === "done" && typeof reply.value === "string";
+        done(liveVcpu(parseVcpus(isAnswer ? reply.value as string : "")), isAnswer);
+      },
+      { timeoutNs: ANSWER_NS },
+    );
   }
 
-  #askRegisters(handler: (reply: QmpReply) => void): void {
-    const args = { "command-line": "info registers -a" };
-    this.#options.link.execute("human-monitor-command", args, handler, { timeoutNs: ANSWER_NS });
-  }
-
-  #onRegisters(reply: QmpReply): void {
-    const text = reply.outcome === "done" && typeof reply.value === "string" ? reply.value : "";
-    const vcpu = liveVcpu(parseVcpus(text));
+  #onRegisters(vcpu: Vcpu | undefined): void {
     // Without paging in long mode firmware or a boot loader runs: RAM need not be looked at.
     if (vcpu === undefined) return this.#lookLater();
     if (this.#pagingSinceNs === 0) {
@@ -207,25 +194,77 @@ export class GuestWatch implements TimerHandler {
 
   #scan(vcpu: Vcpu): void {
     const ram = this.#ram;
-    if (ram === null) return;
+    if (ram !== null) this.#askScan(ram, vcpu, undefined, (answer) => this.#onAnswer(answer));
+  }
+
+  #askScan(
+    ram: SharedRam,
+    vcpu: Vcpu,
+    foundAt: number | undefined,
+    done: (answer: ScanAnswer) => void,
+  ): void {
+    const { scanner, guest, name } = this.#options;
     const round = this.#round;
-    this.#options.scanner.scan(this.#requestFor(ram, vcpu), (answer) => {
-      if (round === this.#round) this.#onAnswer(answer);
+    const { pid, started, pieces } = ram;
+    const [liveRoot, liveInUserMode] = [vcpu.cr3, vcpu.userMode];
+    const files = ram.scanFiles();
+    scanner.scan(
+      { name, pid, started, files, pieces, guest, liveRoot, liveInUserMode, foundAt },
+      (answer) => {
+        if (round === this.#round) done(answer);
+      },
+    );
+  }
+
+  #askProof(): void {
+    const found = this.#found;
+    if (found === null) return;
+    this.#proof = "running";
+    this.#askRegisters((vcpu, isAnswer) => {
+      if (!isAnswer) return this.#proveLater();
+      // No vCPU has page tables: whatever runs now is not the kernel that was found.
+      if (vcpu === undefined) return this.#loseGuest(found.ram, undefined);
+      this.#askScan(found.ram, vcpu, found.foundAt, (answer) => this.#onProof(found, answer));
     });
   }
 
-  #requestFor(ram: SharedRam, vcpu: Vcpu): ScanRequest {
-    const { guest, name } = this.#options;
-    const { pid, started, pieces } = ram;
-    const [liveRoot, liveInUserMode] = [vcpu.cr3, vcpu.userMode];
-    return { name, pid, started, files: ram.scanFiles(), pieces, guest, liveRoot, liveInUserMode };
+  #onProof(found: FoundGuest, answer: ScanAnswer): void {
+    assert(this.#found === found, "a proof is of what the watch rests on");
+    if (answer.outcome === "failed") return this.#proveLater();
+    if (answer.outcome === "found") {
+      if (answer.identity !== found.identity) return this.#loseGuest(found.ram, answer);
+      const again = this.#proof === "running-and-again";
+      this.#proof = "none";
+      if (again) this.prove();
+      return;
+    }
+    this.#failedProofs++;
+    if (this.#failedProofs >= MOST_PROOFS) return this.#loseGuest(found.ram, undefined);
+    this.#proveLater();
+  }
+
+  #proveLater(): void {
+    const { loop } = this.#options;
+    this.#proof = "due";
+    loop.arm(this, loop.clock.nowNs() + FIRST_PAUSE_NS);
+  }
+
+  /** @param other what was found in its place */
+  #loseGuest(ram: SharedRam, other: ScanAnswer | undefined): void {
+    this.#options.listener.onGuestLost();
+    this.start(ram, other === undefined);
+    if (other === undefined) return;
+    this.#pagingSinceNs = this.#nowNs();
+    this.#onAnswer(other);
   }
 
   #onAnswer(answer: ScanAnswer): void {
     const pagingNs = this.#nowNs() - this.#pagingSinceNs;
     if (answer.outcome === "found" && (answer.settled || pagingNs >= SETTLE_NS)) {
-      const { kind, architecture, root, levels, isolated, version } = answer;
+      const { kind, architecture, root, levels, isolated, version, identity, foundAt } = answer;
+      const ram = this.#ram;
       this.stop();
+      if (ram !== null) this.#found = { ram, identity, foundAt };
       return this.#options.listener.onGuest({ kind, architecture, root, levels, isolated }, version);
     }
     const isUnknown = answer.outcome === "none" &&

@@ -4,8 +4,6 @@
  *
  * - The seam is up when the RAM can be shared. A context is told when a system was found in it; the next one
  *   has the next epoch.
- * - Whenever the VM runs again it is proved that the context still holds: loadvm, a snapshot that is loaded
- *   and a migration that comes in put another RAM in place without a reset.
  * - A context ends with a reset, with another memory map, with the guest's or QEMU's end, and that is told
  *   before anything else of the VM: the adapter has to be the monitor's first user, so that it hears of a
  *   RESET before the host plane does.
@@ -14,7 +12,7 @@
  */
 import type { WriteExtent } from "../../access/write_extent.ts";
 import { CODE, type Code } from "../../base/codes.ts";
-import { NEVER, SECOND } from "../../base/clock.ts";
+import { SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
 import { MEMCTX_INVALIDATED } from "../../event/body_layout.ts";
@@ -29,9 +27,10 @@ import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
-import { GuestWatch, type GuestWatchListener, type ToldKernel } from "./guest_watch.ts";
+import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
 import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
+import { askRam, isUnanswered, type RamTold } from "./ram_questions.ts";
 import type { RamAnswer, ScanPort } from "./scan_port.ts";
 import { SharedRam } from "./shared_ram.ts";
 import { unknownGuestText } from "./unknown_guest.ts";
@@ -85,8 +84,6 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   #writer: MemoryWriter | null = null;
   /** The context that is valid now, for the writer; null when none is. */
   #context: WriteContext | null = null;
-  /** The kernel of that context, when a system was found. */
-  #told: ToldKernel | null = null;
   /** Number of the last context that was told. */
   #epoch = 0;
   /** Questions to QEMU that were asked before the last loss of the monitor are stale. */
@@ -171,7 +168,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
         return this.#watch?.setRunning(false);
       case "RESUME":
         this.#watch?.setRunning(true);
-        return this.#prove();
+        return this.#watch?.prove();
       default:
         if (MAP_EVENTS.has(name)) this.#openRam();
     }
@@ -195,8 +192,6 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       return this.#refuse(seat, error);
     }
     this.#epoch++;
-    const { kind, root, levels } = guest;
-    this.#told = kind === undefined ? null : { kind, version, root, levels };
     const traits = guest.kind && systemOf(guest.kind).traits;
     this.#context = {
       rootFrame: guest.root / 4096,
@@ -206,6 +201,12 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     };
     seat.log.info("context", { epoch: this.#epoch, guest: guest.kind ?? "none", version, root: guest.root });
     seat.emit(event);
+  }
+
+  /** Called by the watch. */
+  onGuestLost(): void {
+    this.#seat?.log.info("the guest's memory was replaced", { epoch: this.#epoch });
+    this.#invalidate(INVALIDATED.KERNEL_CHANGED);
   }
 
   /** Called by the watch. */
@@ -254,34 +255,27 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** Asks for the memory map and opens RAM; when it is open already, looks whether it still is the same. */
   #openRam(): void {
     const round = this.#round;
-    this.#options.link.execute(
-      "human-monitor-command",
-      { "command-line": "info mtree -f" },
-      (reply) => {
-        if (round === this.#round) this.#onMemoryMap(reply);
-      },
-      // A QEMU that answers nothing is given up by the link.
-      { timeoutNs: NEVER },
-    );
+    askRam(this.#options.link, () => round !== this.#round, (told) => this.#onMemoryMap(told));
   }
 
-  #onMemoryMap(reply: QmpReply): void {
+  #onMemoryMap(answer: RamTold): void {
     const seat = this.#seat;
     if (seat === null) return;
-    // The link has lost QEMU, or given it up: it is about to tell why. So it may be with what was not sent;
-    // else the queue was full.
-    if (reply.outcome === "closed" || reply.outcome === "timed-out") return;
-    if (reply.outcome === "unsent") return seat.loop.arm(this, seat.loop.clock.nowNs() + RETRY_NS);
-    if (reply.outcome !== "done" || typeof reply.value !== "string") {
+    if (answer.outcome === "failed") {
+      const { reply } = answer;
+      // The link has lost QEMU, or given it up: it is about to tell why. So it may be with what was not sent;
+      // else the queue was full.
+      if (reply.outcome === "unsent") return seat.loop.arm(this, seat.loop.clock.nowNs() + RETRY_NS);
+      if (isUnanswered(reply)) return;
       return this.#refuse(seat, new Fault("refused", `Cannot read QEMU's memory map: ${whyNot(reply)}`));
     }
     const { link, scanner, memory: wanted = "auto" } = this.#options;
     const { monitorUid } = link;
     const round = this.#round;
     const name = seat.endpointName;
-    scanner.openRam({ name, pid: this.#pid, monitorUid, flatView: reply.value, wanted }, (answer) => {
-      if (round === this.#round) this.#onOpened(seat, answer);
-      else if (answer.outcome === "open") scanner.closeRam(answer.ram.fds);
+    scanner.openRam({ name, pid: this.#pid, monitorUid, ...answer.told, wanted }, (opened) => {
+      if (round === this.#round) this.#onOpened(seat, opened);
+      else if (opened.outcome === "open") scanner.closeRam(opened.ram.fds);
     });
   }
 
@@ -309,6 +303,12 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     this.#invalidate(INVALIDATED.MAP_CHANGED);
     this.#dropRam();
     this.#ram = ram;
+    if (answer.outcome === "open" && answer.ram.missing.length > 0) {
+      const backends = answer.ram.missing.join(" ");
+      seat.log.warn("RAM is missing: memory devices whose backends are not shared, or too many", {
+        backends,
+      });
+    }
     if (!seat.isUp) seat.up(this.#pid);
     this.#find(true);
   }
@@ -320,22 +320,9 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     else this.onGuest(NO_GUEST, "");
   }
 
-  /** What runs again may be another kernel: the context is kept only if it still holds. */
-  #prove(): void {
-    const ram = this.#ram;
-    const told = this.#told;
-    if (this.#context === null || told === null || ram === null) return;
-    this.#watch?.prove(ram, told, () => {
-      this.#seat?.log.info("the VM runs again with another kernel, or another memory");
-      this.#invalidate(INVALIDATED.KERNEL_CHANGED);
-      this.#find(true);
-    });
-  }
-
   #invalidate(reason: number): void {
     if (this.#context === null) return;
     this.#context = null;
-    this.#told = null;
     const seat = this.#seat;
     if (seat === null) return;
     const event = seat.event(KIND.MEMCTX_INVALIDATED);

@@ -10,6 +10,7 @@
 import { fchmod, statFd } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
+import { MAX_FRAME_FDS } from "../../base/limits.ts";
 import { HostProcess } from "../../ram/host_process.ts";
 import { OWNER_READS } from "../../ram/open_for_writing.ts";
 import { hasEnded } from "../../ram/process_end.ts";
@@ -29,13 +30,13 @@ const OTHERS_WRITE = 0o022;
  * @returns never throws: `no-endpoint` when the process has ended, `not-supported` when RAM is not shared, or
  *   another kind than wanted; `refused` when it may not be opened, is not QEMU's own or does not fit
  */
-export function openSharedRam({ pid, monitorUid, flatView, wanted }: RamRequest): RamAnswer {
+export function openSharedRam({ pid, monitorUid, wanted, ...told }: RamRequest): RamAnswer {
   if (pid === 0) return { outcome: "failed", code: "not-supported", detail: UNKNOWN_PROCESS };
   let opened: QemuFiles | undefined;
   try {
     using process = HostProcess.open(pid);
-    opened = openQemuFiles(process, flatView, monitorUid);
-    const { access, backends, files, pieces } = opened;
+    opened = openQemuFiles(process, told, monitorUid);
+    const { access, backends, files, pieces, missing } = fitted(opened);
     const kind = backends.every(({ memfd }) => memfd) ? "memfd" : "file";
     if (wanted !== "auto" && wanted !== kind) {
       throw new Fault(
@@ -47,7 +48,8 @@ export function openSharedRam({ pid, monitorUid, flatView, wanted }: RamRequest)
       if (backend.memfd) protect(pid, backend, files[i]?.fd as number);
     });
     const { started } = process;
-    return { outcome: "open", ram: { pid, started, backends, pieces, fds: files.map((fd) => fd.release()) } };
+    const fds = files.map((fd) => fd.release());
+    return { outcome: "open", ram: { pid, started, backends, pieces, missing, fds } };
   } catch (error) {
     for (const fd of opened?.files ?? []) fd.close();
     // One that is killed meanwhile loses its memory first, then its files: what was missed then says nothing
@@ -57,6 +59,23 @@ export function openSharedRam({ pid, monitorUid, flatView, wanted }: RamRequest)
     const code = error instanceof Fault && error.code !== "no-endpoint" ? error.code : "refused";
     return { outcome: "failed", code, detail: messageOf(error) };
   }
+}
+
+/**
+ * As many files as go with one event: RAM proper comes before its devices. The rest is closed, and told as
+ * missing.
+ */
+function fitted(opened: QemuFiles): QemuFiles {
+  const { backends, files, pieces, missing } = opened;
+  if (files.length <= MAX_FRAME_FDS) return opened;
+  for (const file of files.slice(MAX_FRAME_FDS)) file.close();
+  return {
+    ...opened,
+    backends: backends.slice(0, MAX_FRAME_FDS),
+    files: files.slice(0, MAX_FRAME_FDS),
+    pieces: pieces.filter(({ backend }) => backend < MAX_FRAME_FDS),
+    missing: [...missing, ...backends.slice(MAX_FRAME_FDS).map(({ id }) => id)],
+  };
 }
 
 function protect(pid: number, { id, sealed }: QemuBackend, fd: number): void {

@@ -11,7 +11,9 @@ import { closeFd } from "../../../ffi/owned_fd.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { findersFor } from "../../guest/finders.ts";
 import { findGuest, type ProfileCache } from "../../guest/find_guest.ts";
+import type { GuestOs } from "../../guest/guest_os.ts";
 import { PhysicalMemory } from "../../guest/physical_memory.ts";
+import type { Process } from "../../guest/process.ts";
 import { HostProcess } from "../../ram/host_process.ts";
 import { MappedRam, type RamFile } from "../../ram/mapped_ram.ts";
 import { presenceIn } from "../../ram/qemu_ram.ts";
@@ -46,13 +48,14 @@ export function scanGuest(request: ScanRequest, cache: ProfileCache): ScanAnswer
   const startMs = performance.now();
   try {
     using memory = openRam(request);
-    const { liveRoot, liveInUserMode: inUserMode } = request;
-    const result = findGuest(memory, findersFor(request.guest), { cache, liveRoot, inUserMode });
+    const { liveRoot, liveInUserMode: inUserMode, foundAt } = request;
+    const result = findGuest(memory, findersFor(request.guest), { cache, liveRoot, inUserMode, foundAt });
     if (!result.found) {
       const { reason, system, detail } = result;
       return { outcome: "none", reason, system, detail };
     }
     const { os } = result;
+    const { items } = os.processes();
     return {
       outcome: "found",
       kind: os.kind,
@@ -61,7 +64,9 @@ export function scanGuest(request: ScanRequest, cache: ProfileCache): ScanAnswer
       architecture: os.kernel.paging.architecture,
       levels: os.levels,
       isolated: os.isolated,
-      settled: os.processes().items.some((process) => process.root !== 0 && !process.kernelThread),
+      settled: items.some((process) => process.root !== 0 && !process.kernelThread),
+      identity: identityOf(os, items),
+      foundAt: os.foundAt,
       ms: performance.now() - startMs,
     };
   } catch (error) {
@@ -69,6 +74,12 @@ export function scanGuest(request: ScanRequest, cache: ProfileCache): ScanAnswer
     const detail = error instanceof Fault ? error.message : `a look failed: ${messageOf(error)}`;
     return { outcome: "failed", detail };
   }
+}
+
+/** Where KASLR has put the kernel, and the object of its first process: one boot's alone, and all of it. */
+function identityOf({ kernelBase }: GuestOs, processes: readonly Process[]): string {
+  const first = processes.find(({ pid }) => pid === 1) ?? processes[0];
+  return `${kernelBase}:${first?.object ?? 0}`;
 }
 
 function openRam(request: ScanRequest): PhysicalMemory {

@@ -13,6 +13,7 @@ import type { FaultCode } from "../../base/fault.ts";
 import { type Architecture, isArchitecture } from "../../guest/paging.ts";
 import { isSystemName, type SystemName, type WantedSystem } from "../../guest/systems.ts";
 import type { QemuBackend } from "../../ram/qemu_backends.ts";
+import type { BlockAddress } from "../../ram/told_memory.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
 
 /** Page tables have no more levels than that on any architecture. */
@@ -55,6 +56,8 @@ export interface ScanRequest {
   readonly liveRoot: number;
   /** Whether that vCPU ran in user mode, where a root need not map the kernel. */
   readonly liveInUserMode: boolean;
+  /** Where a system was found before ({@linkcode GuestOs.foundAt}): looked at first. */
+  readonly foundAt?: number | undefined;
 }
 
 /** What a look found. */
@@ -72,6 +75,10 @@ export type ScanAnswer =
     readonly isolated: boolean;
     /** Whether that can be known yet: before the first user process it cannot. */
     readonly settled: boolean;
+    /** What another boot or another kernel would not have alike. */
+    readonly identity: string;
+    /** Where it was found, for the next look. */
+    readonly foundAt?: number | undefined;
     /** How long it took, ms. */
     readonly ms: number;
   }
@@ -95,6 +102,10 @@ export interface RamRequest {
   readonly monitorUid: number;
   /** The text of `info mtree -f`. */
   readonly flatView: string;
+  /** Ids of memory devices' backends, as the monitor told them. */
+  readonly devices: readonly string[];
+  /** Where the blocks of RAM are in QEMU's address space, as the monitor told it. */
+  readonly blocks: readonly BlockAddress[];
   /** Which kind of backend the config asks for. */
   readonly wanted: "auto" | "memfd" | "file";
 }
@@ -111,6 +122,8 @@ export interface OpenedRam {
   readonly fds: readonly number[];
   /** Where their parts lie. */
   readonly pieces: readonly RamPiece[];
+  /** RAM that could not be opened, by its backends' ids. */
+  readonly missing: readonly string[];
 }
 
 /** What became of a {@linkcode RamRequest}. */
@@ -149,11 +162,12 @@ export function checkScanAnswer(value: unknown): ScanAnswer {
   if (typeof value !== "object" || value === null) return { outcome: "failed", detail: "no answer" };
   const answer = value as Record<string, unknown>;
   if (answer["outcome"] === "found") {
-    const { kind, version, architecture, root, levels, isolated, settled, ms } = answer;
+    const { kind, version, architecture, root, levels, isolated, settled, identity, foundAt, ms } = answer;
     const good = isSystemName(kind) && typeof version === "string" && isArchitecture(architecture) &&
       Number.isSafeInteger(root) && (root as number) >= 0 && (root as number) < 2 ** 52 &&
       Number.isInteger(levels) && (levels as number) > 0 && (levels as number) <= MAX_LEVELS &&
       typeof isolated === "boolean" && typeof settled === "boolean" &&
+      typeof identity === "string" && (foundAt === undefined || Number.isSafeInteger(foundAt)) &&
       typeof ms === "number";
     return good ? value as ScanAnswer : { outcome: "failed", detail: "a scan's answer makes no sense" };
   }

@@ -8,6 +8,7 @@ import { openAll, OwnedFd } from "../../../ffi/owned_fd.ts";
 import { checkSizes } from "../../ram/mapped_ram.ts";
 import { openForWriting } from "../../ram/open_for_writing.ts";
 import type { QemuBackend } from "../../ram/qemu_backends.ts";
+import { inFiles } from "../../ram/qemu_ram.ts";
 import type { RamPiece } from "../../ram/ram_layout.ts";
 import type { OpenedRam, ScanFile, ScanPort } from "./scan_port.ts";
 import { lowBytesOf, wholeRam } from "./whole_ram.ts";
@@ -41,7 +42,7 @@ export class SharedRam implements Disposable {
     this.#backends = backends;
     this.#files = fds.map((fd) => new OwnedFd(fd));
     try {
-      this.pieces = wholeRam(pieces, backends);
+      this.pieces = inFiles(wholeRam(pieces, backends), backends);
       this.ramBytes = this.pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0);
       this.lowBytes = lowBytesOf(this.pieces);
     } catch (error) {
@@ -55,9 +56,10 @@ export class SharedRam implements Disposable {
     return this.#files.length;
   }
 
-  /** Size of a file. */
+  /** How much of a file there must be. */
   sizeOf(file: number): number {
-    return this.#backends[file]?.sizeBytes ?? 0;
+    const backend = this.#backends[file];
+    return backend === undefined ? 0 : backend.fileOffset + backend.sizeBytes;
   }
 
   /** Fresh read-only openings of all files, for an event to own. */
@@ -82,8 +84,8 @@ export class SharedRam implements Disposable {
     return this.#files.map(({ fd }, i) => {
       const { dev, ino } = statFd(fd);
       const backend = this.#backends[i];
-      const sizeBytes = backend?.sizeBytes ?? 0;
-      const hostAddress = backend?.hostAddress ?? 0;
+      const sizeBytes = this.sizeOf(i);
+      const hostAddress = (backend?.hostAddress ?? 0) - (backend?.fileOffset ?? 0);
       return { fd, dev, ino, sizeBytes, huge: backend?.kind === "hugetlbfs", hostAddress };
     });
   }

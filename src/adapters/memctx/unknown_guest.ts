@@ -15,6 +15,8 @@ const MOST_NAME = 25;
  *   own word
  */
 export function unknownGuestText(detail: string): string {
+  const missing = /RAM at (0x[0-9a-f]{1,12}) is missing/.exec(detail)?.[1];
+  if (missing !== undefined) return `RAM at ${missing} is missing: see the log`;
   const system = /^((?:Linux|Windows)[^:]*): /.exec(detail)?.[1];
   return system === undefined
     ? "no known guest system in RAM"

@@ -180,7 +180,7 @@ function tellRing(seat: Seat, ring: ReplayRing, recorded: RecordedEvent): void {
   seat.emit(event);
 }
 
-/** Whose pictures they were is not known any more: the bus says what it says of a picture that was dumped. */
+/** Of a recording that does not tell whose picture it was it is said as of one that was dumped. */
 function tellFrame(seat: Seat, picture: RecordedPicture): void {
   const event = seat.event(KIND.FRAME_INFO);
   const { at } = FRAME_INFO;
@@ -192,7 +192,7 @@ function tellFrame(seat: Seat, picture: RecordedPicture): void {
   view.setUint32(at.stride, picture.stride, true);
   view.setUint16(at.format, picture.format, true);
   view.setUint16(at.flags, picture.flags, true);
-  view.setUint16(at.source, FRAME_SOURCE.SCREENDUMP, true);
+  view.setUint16(at.source, picture.source ?? FRAME_SOURCE.SCREENDUMP, true);
   view.setUint16(at.head, picture.head, true);
   seat.emit(event);
 }

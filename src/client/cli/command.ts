@@ -75,6 +75,8 @@ export interface Call {
   readonly json: boolean;
   /** Where the command prints. */
   readonly out: Output;
+  /** Takes a line for standard error; see `note.ts`. */
+  readonly err: (line: string) => void;
   /** Aborted by Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
   /** `--socket`, undefined when it was not given. */

@@ -140,10 +140,13 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   mem: {
     summary: "read and write a guest's memory; list its processes, mappings, modules",
     usage: [
-      "mem ENDPOINT|pid:N|file:PATH info | ps | maps PID | modules",
-      "mem ENDPOINT|pid:N|file:PATH read PID|kernel GVA LEN [--raw]",
+      "mem ENDPOINT|pid:N|file:PATH info | ps [--long] | maps PID | modules",
+      "mem ENDPOINT|pid:N|file:PATH dmesg [--last N] | files PID | sockets [PID] | env PID | mounts [PID]",
+      "mem ENDPOINT|pid:N|file:PATH sym NAME|ADDR | type NAME",
+      "mem ENDPOINT|pid:N|file:PATH read PID|kernel GVA|SYMBOL LEN [--raw]",
       "mem ENDPOINT|pid:N write PID|kernel GVA HEX",
       "mem ENDPOINT|pid:N|file:PATH find PID|kernel HEX [--limit N]",
+      "mem ENDPOINT|pid:N|file:PATH dump FILE [--pid N]",
     ],
     load: async () => (await import("./mem.ts")).mem,
   },

@@ -9,6 +9,7 @@ import { ConsoleControl, type ConsoleEntry, listConsoles } from "../console_cont
 import type { Call, CommandModule, OptionStep } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { ConsoleEscape } from "./console_escape.ts";
+import { note } from "./note.ts";
 import { printTable, visible } from "./table.ts";
 
 /** Consoles of one VM. */
@@ -30,7 +31,7 @@ export const console: CommandModule = {
     send: {
       takes: "texts",
       value: "TEXT",
-      help: "send a text: \\\\r, \\\\n, \\\\t, \\\\e and \\\\xHH are understood",
+      help: "send a text: \\r, \\n, \\t, \\e and \\xHH are understood",
     },
     timeout: {
       takes: "number",
@@ -54,7 +55,7 @@ came since the last one. What came is printed. A text that does not come ends it
     "console web",
     "console web list",
     "console web --read-only --backlog",
-    "console web --send '\\\\n' --expect 'login: ' --timeout 60000",
+    "console web --send '\\n' --expect 'login: ' --timeout 60000",
   ],
   async run(call) {
     const [ref = "", verb] = call.args;
@@ -122,7 +123,7 @@ async function script(call: Call, opened: ConsoleControl, steps: readonly Step[]
     if (call.json) call.out.json({ expected: wanted.source, ...found });
     else call.out.line(visibleLines(found.before + found.text));
   }
-  if (opened.lostBytes > 0) warn(call, `${opened.lostBytes} bytes were lost`);
+  if (opened.lostBytes > 0) note(call, `${opened.lostBytes} bytes were lost`);
 }
 
 /** Both directions, until the other side or the person ends it. */
@@ -131,7 +132,7 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
   const signal = AbortSignal.any([call.signal, ending.signal]);
   const isTerminal = Deno.stdin.isTerminal();
   if (isTerminal && !call.flag("read-only")) {
-    warn(call, "connected; Enter, ~ and a dot leave");
+    note(call, "connected; Enter, ~ and a dot leave");
   }
   const sending = call.flag("read-only")
     ? Promise.resolve()
@@ -148,7 +149,7 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
   } finally {
     ending.abort();
     await sending;
-    if (opened.lostBytes > 0) warn(call, `${opened.lostBytes} bytes were lost: this terminal was too slow`);
+    if (opened.lostBytes > 0) note(call, `${opened.lostBytes} bytes were lost: this terminal was too slow`);
   }
 }
 
@@ -171,11 +172,6 @@ async function sendInput(opened: ConsoleControl, isTerminal: boolean, signal: Ab
     if (isTerminal) Deno.stdin.setRaw(false);
     signal.removeEventListener("abort", stop);
   }
-}
-
-function warn({ json }: Call, text: string): void {
-  const line = json ? JSON.stringify({ warning: text }) : `vmsig: ${text}`;
-  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
 function expressionOf(text: string): RegExp {

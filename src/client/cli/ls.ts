@@ -70,7 +70,8 @@ function seamsOf(client: Client, entry: RosterEntry, display: string | undefined
 }
 
 /**
- * What shows the first head: a source's name, or the config's word until somebody has asked for a picture.
+ * What shows the first head: a source's name; until somebody has asked for a picture the config's word, and
+ * that nothing is open yet.
  * Undefined when this user may not know.
  */
 async function displayOf(client: Client, { endpoint, seams }: RosterEntry): Promise<string | undefined> {
@@ -79,7 +80,7 @@ async function displayOf(client: Client, { endpoint, seams }: RosterEntry): Prom
   if (!isSeen || !seams.includes("frame") || !client.knowsKind(KIND.CMD_FRAME)) return undefined;
   try {
     const { display, heads } = await client.display(endpoint);
-    return heads[0]?.source || display;
+    return heads[0]?.source || `${display}, not opened yet`;
   } catch (error) {
     // A stub's frames come from nowhere; a VM may go while it is asked.
     if (error instanceof Fault) return undefined;

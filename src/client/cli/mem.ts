@@ -6,15 +6,15 @@
 import { resetSignal, SIGNAL } from "../../../ffi/signals.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import { Fault } from "../../base/fault.ts";
-import { bytesOfHex, hexOfBytes } from "../../base/hex.ts";
-import { hexOfGva, parseAddress } from "../../base/ids.ts";
-import { MAX_MEMWRITE_BYTES, MAX_SEARCH_PATTERN_BYTES } from "../../base/limits.ts";
+import { hexOfBytes } from "../../base/hex.ts";
+import { hexOfGva } from "../../base/ids.ts";
 import { findersFor } from "../../guest/finders.ts";
 import type { AddressSpace } from "../../guest/address_space.ts";
 import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
 import { searchMemory } from "../../guest/memory_search.ts";
 import { kernelHalf, userHalf } from "../../guest/page_scan.ts";
 import { walkFailure } from "../../guest/paging.ts";
+import type { PhysicalMemory } from "../../guest/physical_memory.ts";
 import type { Process } from "../../guest/process.ts";
 import { isTarget, type MemoryTarget, openTarget } from "../../ram/open_target.ts";
 import { RamWriter } from "../../ram/ram_writer.ts";
@@ -23,11 +23,24 @@ import { GuestView } from "../guest_view.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { printHexDump } from "./hex_dump.ts";
+import {
+  addressOf,
+  printEnvironment,
+  printFiles,
+  printLog,
+  printLongProcesses,
+  printMounts,
+  printSockets,
+  printSymbol,
+  printType,
+} from "./mem_insight.ts";
+import { dumpProcess, dumpRam } from "./mem_dump.ts";
 import { type ContextFacts, printInfo, printMaps, printModules, printProcesses } from "./mem_listing.ts";
+import { type Request, requestOf } from "./mem_request.ts";
 import { visible } from "./table.ts";
 
-/** How many words follow each action. */
-const ACTIONS: Readonly<Record<string, number>> = {
+/** How many words follow each action: so many, or from so many to so many. */
+const ACTIONS: Readonly<Record<string, number | readonly [min: number, max: number]>> = {
   info: 0,
   ps: 0,
   maps: 1,
@@ -35,14 +48,24 @@ const ACTIONS: Readonly<Record<string, number>> = {
   read: 3,
   write: 3,
   find: 2,
+  dmesg: 0,
+  files: 1,
+  sockets: [0, 1],
+  env: 1,
+  mounts: [0, 1],
+  sym: 1,
+  type: 1,
+  dump: 1,
 };
-const MAX_READ_BYTES = 2 ** 30;
 const CHUNK_BYTES = 65_536;
 const DEFAULT_LIMIT = 1024;
 
 /** An opened guest, wherever it comes from. */
 interface Opened extends AsyncDisposable {
-  readonly os: GuestOs;
+  /** What was named. */
+  readonly name: string;
+  readonly guest: FindResult;
+  readonly memory: PhysicalMemory;
   readonly facts: ContextFacts;
   /** Fails when what was read may be another guest's by now. */
   check(): Promise<void>;
@@ -55,6 +78,14 @@ export const mem: CommandModule = {
   args: { min: 2, max: 5 },
   options: {
     raw: { takes: "nothing", help: "read: the bytes as they are, for another program" },
+    long: { takes: "nothing", help: "ps: user, state, threads, start and command line, too" },
+    last: {
+      takes: "number",
+      value: "N",
+      min: 1,
+      max: 1_000_000,
+      help: "dmesg: only the N newest records (all)",
+    },
     limit: {
       takes: "number",
       value: "N",
@@ -62,20 +93,33 @@ export const mem: CommandModule = {
       max: 1_000_000,
       help: `find: how many at most (${DEFAULT_LIMIT})`,
     },
+    pid: { takes: "number", value: "N", min: 1, max: 2 ** 31, help: "dump: one process, as a core for gdb" },
   },
   details:
     `info tells the guest's system, ps its processes, maps the mappings of one, modules the kernel's modules. read shows LEN
-bytes at GVA, write writes HEX there, find looks for HEX. PID or "kernel" says in whose address space; addresses are 0x… or decimal.
+bytes at GVA (an address, or a kernel's symbol as init_task+0x10), write writes HEX there, find looks for HEX, dump writes an ELF core into FILE.
+PID or "kernel" says in whose address space; addresses are 0x… or decimal.
+dmesg tells the kernel's log, also that of a kernel that has panicked; ps --long what processes are doing (START is in seconds
+since boot); files, sockets, env and mounts what processes have open and where they look from. sym tells the address of a kernel's
+symbol or the symbol at an address, type the layout of a type with byte offsets. These are for Linux guests.
 Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is no text or a control character, \\u{N} another
 character that cannot be shown.
 
-In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image or an ELF core: no daemon is needed.
+In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image, an ELF core, or another dump (kdump, LiME,
+AVML, VMware): no daemon is needed.
 write to an endpoint takes the memwrite lease for itself and lands only where the daemon's config has an extent; write to pid:N
-needs the right to write QEMU's memory. Pages that the guest has mapped read-only are not written.`,
+needs the right to write QEMU's memory. Pages that the guest has mapped read-only are not written.
+
+dump writes all RAM, with a Linux kernel's VMCOREINFO note, for drgn and the like; with --pid one process for gdb, with the
+registers of its threads that were off the CPU. Pages that the host does not hold stay holes of FILE; FILE appears when it is whole.
+A running guest changes while it is read: stop the VM first where one moment is wanted.`,
   examples: [
     "mem web ps",
+    "mem web dmesg --last 20",
+    "mem web type list_head",
     "mem web read 1 0x7ffd00001000 64",
     "mem pid:4711 info --json",
+    "mem web dump web.core",
     'mem file:ram.bin find kernel "4c 69 6e 75 78"',
   ],
   async run(call) {
@@ -85,12 +129,15 @@ needs the right to write QEMU's memory. Pages that the guest has mapped read-onl
       const close = suggestion(action, Object.keys(ACTIONS));
       throw usage("mem", `there is no action ${visible(action)}${close}`);
     }
-    if (rest.length !== wanted) {
-      throw usage("mem", `${action} takes ${wanted} more arguments, not ${rest.length}`);
+    const [min, max] = typeof wanted === "number" ? [wanted, wanted] : wanted;
+    if (rest.length < min || rest.length > max) {
+      const many = min === max ? `${min}` : `${min} or ${max}`;
+      throw usage("mem", `${action} takes ${many} more arguments, not ${rest.length}`);
     }
+    if (action !== "dump" && call.number("pid") !== undefined) throw usage("mem", "--pid belongs to dump");
     const request = requestOf(action, rest);
     if (isTarget(target)) {
-      await using opened = openHere(target);
+      await using opened = openHere(target, action === "dump");
       await act(call, opened, request);
       return;
     }
@@ -100,52 +147,44 @@ needs the right to write QEMU's memory. Pages that the guest has mapped read-onl
   },
 };
 
-/** The words behind the action, understood: whatever is wrong with them is told before a VM is looked at. */
-interface Request {
-  readonly action: string;
-  readonly pid: number | "kernel";
-  readonly gva: number;
-  readonly length: number;
-  readonly bytes: Uint8Array;
-}
-
-function requestOf(action: string, [who = "kernel", first = "", second = ""]: readonly string[]): Request {
-  const pid = who === "kernel" ? "kernel" : Number(/^[0-9]{1,10}$/.test(who) ? who : NaN);
-  if (Number.isNaN(pid)) throw usage("mem", `${visible(who)} is neither a process number nor "kernel"`);
-  if (action === "maps" && pid === "kernel") throw usage("mem", "maps takes a process number");
-  const isRange = action === "read" || action === "write";
-  const gva = isRange ? parseAddress(first) : 0;
-  if (gva === undefined) throw usage("mem", `${visible(first)} is not a valid address`);
-  const length = action === "read" ? parseAddress(second) : 0;
-  if (length === undefined || (action === "read" && !(length > 0))) {
-    throw usage("mem", `${visible(second)} is not a valid length`);
-  }
-  if (length > MAX_READ_BYTES) {
-    throw usage(
-      "mem",
-      `${length} bytes are too many to read at once: at most ${MAX_READ_BYTES}; read in pieces`,
-    );
-  }
-  const hex = action === "write" ? second : action === "find" ? first : "";
-  const bytes = hex === "" && !isRange && action !== "find" ? new Uint8Array(0) : bytesOfHex(hex || "-");
-  if (action === "read") return { action, pid, gva, length, bytes: new Uint8Array(0) };
-  if (bytes === undefined) throw usage("mem", `${visible(hex)} are not bytes in hexadecimal`);
-  const most = action === "write" ? MAX_MEMWRITE_BYTES : MAX_SEARCH_PATTERN_BYTES;
-  if (bytes.length > most) {
-    throw usage("mem", `${bytes.length} bytes are too many to ${action} at once: at most ${most}`);
-  }
-  return { action, pid, gva, length, bytes };
-}
-
 async function act(call: Call, opened: Opened, request: Request): Promise<void> {
   const { out, json } = call;
-  const { os } = opened;
+  const dumped = call.number("pid");
+  if (request.path !== undefined && dumped === undefined) {
+    return await dumpRam(call, request.path, opened.guest, opened);
+  }
+  const os = found(opened.guest, opened.name);
+  if (request.path !== undefined) {
+    return await dumpProcess(call, request.path, os, processOf(os, dumped as number), opened);
+  }
   switch (request.action) {
     case "info":
       printInfo(out, json, os, opened.facts);
       break;
     case "ps":
-      printProcesses(out, json, os);
+      if (call.flag("long")) printLongProcesses(out, json, os);
+      else printProcesses(out, json, os);
+      break;
+    case "dmesg":
+      printLog(out, json, os, call.number("last"));
+      break;
+    case "files":
+      printFiles(out, json, os, processOf(os, request.pid as number));
+      break;
+    case "sockets":
+      printSockets(out, json, os, request.pid === "kernel" ? undefined : processOf(os, request.pid));
+      break;
+    case "env":
+      printEnvironment(out, json, os, processOf(os, request.pid as number));
+      break;
+    case "mounts":
+      printMounts(out, json, os, request.pid === "kernel" ? undefined : processOf(os, request.pid));
+      break;
+    case "sym":
+      printSymbol(out, json, os, request.gva as string);
+      break;
+    case "type":
+      printType(out, json, os, request.gva as string);
       break;
     case "modules":
       printModules(out, json, os);
@@ -154,7 +193,7 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
       printMaps(out, json, os, processOf(os, request.pid as number));
       break;
     case "read":
-      read(call, spaceOf(os, request.pid), request);
+      read(call, os, request);
       break;
     case "find":
       find(call, spaceOf(os, request.pid), request);
@@ -175,7 +214,10 @@ function spaceOf(os: GuestOs, pid: number | "kernel"): AddressSpace {
   return pid === "kernel" ? os.kernel : os.spaceOf(processOf(os, pid));
 }
 
-function read(call: Call, space: AddressSpace, { gva, length }: Request): void {
+function read(call: Call, os: GuestOs, request: Request): void {
+  const { length } = request;
+  const space = spaceOf(os, request.pid);
+  const gva = addressOf(os, request.gva);
   const { out, json } = call;
   const isRaw = call.flag("raw");
   const whole = json ? new Uint8Array(length) : new Uint8Array(Math.min(length, CHUNK_BYTES));
@@ -212,8 +254,10 @@ function find(call: Call, space: AddressSpace, { bytes, pid }: Request): void {
   }
 }
 
-async function write(call: Call, opened: Opened, { pid, gva, bytes }: Request): Promise<void> {
-  const { os } = opened;
+async function write(call: Call, opened: Opened, request: Request): Promise<void> {
+  const { pid, bytes } = request;
+  const gva = request.gva as number;
+  const os = found(opened.guest, opened.name);
   const process = pid === "kernel" ? undefined : processOf(os, pid);
   const space = process === undefined ? os.kernel : os.spaceOf(process);
   await opened.write(space, process === undefined ? undefined : space.root, gva, bytes);
@@ -230,9 +274,11 @@ function found(guest: FindResult, name: string): GuestOs {
 async function openThere(client: Client, ref: string, signal: AbortSignal): Promise<Opened> {
   const view = await GuestView.open(client, ref, { signal });
   try {
-    const { epoch, ramBytes, lowBytes, endpoint } = view;
+    const { epoch, ramBytes, lowBytes, endpoint, guest, memory } = view;
     return {
-      os: found(view.guest, ref),
+      name: ref,
+      guest,
+      memory,
       facts: { epoch, ramBytes, lowBytes },
       check: () => view.check(),
       async write(_space, root, gva, bytes) {
@@ -247,15 +293,17 @@ async function openThere(client: Client, ref: string, signal: AbortSignal): Prom
   }
 }
 
-function openHere(name: string): Opened {
+function openHere(name: string, writesFile: boolean): Opened {
   // Nothing is held and nothing of it returns to the event loop: Ctrl-C and SIGTERM end it at once, even
-  // while a process keeps us waiting in the kernel.
-  for (const signal of [SIGNAL.INT, SIGNAL.TERM]) resetSignal(signal);
+  // while a process keeps us waiting in the kernel. A dump hears them itself, and removes its file.
+  if (!writesFile) { for (const signal of [SIGNAL.INT, SIGNAL.TERM]) resetSignal(signal); }
   const target = openTarget(name, findersFor("auto"));
   try {
     const { memory, lowBytes, guest } = target;
     return {
-      os: found(guest, name),
+      name,
+      guest,
+      memory,
       facts: { epoch: null, ramBytes: memory.ramBytes, lowBytes },
       check: () => Promise.resolve(memory.verify()),
       write: (space, _root, gva, bytes) => Promise.resolve(writeHere(target, space, gva, bytes)),

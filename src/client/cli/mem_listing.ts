@@ -91,7 +91,7 @@ export function printModules(out: Output, json: boolean, os: GuestOs): void {
 }
 
 /** What was found is printed; that it is not all is an error all the same. */
-function checkWhole(listing: Listing<unknown>, what: string): void {
+export function checkWhole(listing: Listing<unknown>, what: string): void {
   const { end, items } = listing;
   if (end.complete) return;
   throw new Fault(

@@ -42,6 +42,17 @@ export function createPrivate(path: string): PrivateFile {
 }
 
 /**
+ * Looks whether a file may be put at this path: nothing is there, or a plain file of this user's.
+ *
+ * @throws {Fault} `refused` when something else is there
+ */
+export function checkReplaceable(path: string): void {
+  const there = lookAt(path);
+  const why = there === undefined ? "" : defectOf(there);
+  if (why !== "") throw new Fault("refused", why);
+}
+
+/**
  * Takes others' rights from an older file of this user's; nothing when there is none, or it is something
  * else.
  */

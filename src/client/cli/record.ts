@@ -11,10 +11,12 @@ import type { Call, CommandModule } from "./command.ts";
 import { CAP } from "../../event/capability.ts";
 import { Fault } from "../../base/fault.ts";
 import { KIND } from "../../event/kind.ts";
+import { ROSTER_STATE } from "../../event/body_number.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { ClientEvent } from "../client_event.ts";
 import { usage } from "./command_line.ts";
 import { endAfter } from "./end_after.ts";
+import { note } from "./note.ts";
 import { FrameRecorder } from "./record_frames.ts";
 import { copyMemory, type MemoryCopy } from "./record_memory.ts";
 import { RecordingFile } from "./recording_file.ts";
@@ -58,7 +60,8 @@ export const record: CommandModule = {
     `Writes every event that your grant lets through into a CBOR sequence (RFC 8742): first a header (host, versions, roster), then
 one map an event, until Ctrl-C. File descriptors (memory contexts, frame rings) cannot be recorded, only that there
 were some: --frames keeps the pictures that were in the rings, --memory a copy of the RAM as its first context is told
-(of a VM that runs it is copied while it changes: stop it first for one moment of it). vmsig replay plays such a file
+(of a VM that runs it is copied while it changes, which is said; stop it first for one moment of it). A system that is
+started later is not copied. vmsig replay plays such a file
 to a control, and shows both.`,
   examples: [
     "record -o session.cbor --for 60000",
@@ -78,7 +81,9 @@ to a control, and shows both.`,
     await client.completeRoster();
     const bounds = { maxBytes: (call.number("max-size") ?? 256) * MIB, keep: call.number("keep") ?? 1 };
     const copies = new Map<number, MemoryCopy>();
-    using file = new RecordingFile(path, bounds, () => joined([headerOf(client), ...itemsOf(copies)]));
+    // Those that hold still: after a reset a file must not begin with the memory of before.
+    const valid = new Map<number, MemoryCopy>();
+    using file = new RecordingFile(path, bounds, () => joined([headerOf(client), ...itemsOf(valid)]));
     if (call.flag("memory") && file.isDevice) {
       throw usage("record", "--memory needs a plain file for -o: the copies stand beside it");
     }
@@ -88,7 +93,7 @@ to a control, and shows both.`,
       client,
       file,
       perSecond: call.number("rate") ?? 10,
-      onLost: (text) => console.error(`vmsig: ${text}`),
+      onLost: (text) => note(call, text),
       onBroken: (error) => {
         broken ??= error;
         stream.end();
@@ -99,16 +104,29 @@ to a control, and shows both.`,
         if (seams.includes("frame")) frames.watch(endpoint);
       }
     }
+    const toldOnce = new Set<number>();
     let events = 0;
     for await (const event of stream) {
       events++;
       const { endpoint, kind, source } = event;
       if (call.flag("frames") && kind === KIND.SEAM_UP && source === SOURCE.FRAME) frames.watch(endpoint);
-      if (call.flag("memory") && kind === KIND.MEMCTX && !copies.has(endpoint)) {
-        const copy = await copyMemory(event, path, client.roster.nameOf(endpoint), call.signal);
+      if (kind === KIND.MEMCTX_INVALIDATED || isGone(event)) valid.delete(endpoint);
+      const copied = copies.get(endpoint);
+      if (call.flag("memory") && kind === KIND.MEMCTX && copied === undefined) {
+        const copy = await copyOf(client, event, path, call.signal);
         copies.set(endpoint, copy);
+        valid.set(endpoint, copy);
         file.append(copy.item);
-      } else file.append(itemOf(event));
+        if (copy.isMoving) {
+          note(call, `${copy.path}: the VM ran meanwhile, so this is not one moment of its memory`);
+        }
+      } else {
+        if (copied !== undefined && kind === KIND.MEMCTX && !toldOnce.has(endpoint)) {
+          toldOnce.add(endpoint);
+          note(call, `${copied.path} stays the memory of before: that of a later system is not copied`);
+        }
+        file.append(itemOf(event));
+      }
     }
     if (broken !== undefined) throw broken;
     await frames[Symbol.asyncDispose]();
@@ -121,6 +139,31 @@ to a control, and shows both.`,
   },
 };
 
+/** Copies the memory, and notes whether the VM stood still for it. */
+async function copyOf(
+  client: Client,
+  event: ClientEvent,
+  path: string,
+  signal: AbortSignal,
+): Promise<MemoryCopy> {
+  const name = client.roster.nameOf(event.endpoint);
+  const hasStood = async (): Promise<boolean> => {
+    try {
+      const { state } = await client.vmState(event.endpoint, { signal });
+      return state !== "running";
+    } catch (error) {
+      // Who may not ask, or asks a VM whose monitor is away, does not know that it stood.
+      if (error instanceof Fault && error.code !== "interrupted") return false;
+      throw error;
+    }
+  };
+  return await copyMemory(event, path, name, { signal, hasStood });
+}
+
+function isGone(event: ClientEvent): boolean {
+  return event.kind === KIND.ROSTER && event.as("ROSTER")?.state === ROSTER_STATE.GONE;
+}
+
 /** What is told at the end. */
 interface Recorded {
   readonly events: number;
@@ -131,7 +174,12 @@ interface Recorded {
 
 function report(call: Call, path: string, { events, bytes, pictures, copies }: Recorded): void {
   if (call.json) {
-    const memory = copies.map(({ path: file, bytes, writtenBytes }) => ({ file, bytes, writtenBytes }));
+    const memory = copies.map(({ path: file, bytes, writtenBytes, isMoving }) => ({
+      file,
+      bytes,
+      writtenBytes,
+      moving: isMoving,
+    }));
     const kept = {
       ...call.flag("frames") ? { pictures } : {},
       ...call.flag("memory") ? { memory } : {},
@@ -140,8 +188,9 @@ function report(call: Call, path: string, { events, bytes, pictures, copies }: R
   }
   const shown = call.flag("frames") ? `, ${pictures} pictures` : "";
   call.out.line(`${visible(path)}: ${events} events${shown}, ${bytes} bytes`);
-  for (const { path: file, bytes, writtenBytes } of copies) {
-    call.out.line(`${visible(file)}: ${bytes} bytes of memory, ${writtenBytes} of them on disk`);
+  for (const { path: file, bytes, writtenBytes, isMoving } of copies) {
+    const moment = isMoving ? "; copied while the VM ran" : "";
+    call.out.line(`${visible(file)}: ${bytes} bytes of memory, ${writtenBytes} of them on disk${moment}`);
   }
 }
 

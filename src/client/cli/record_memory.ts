@@ -27,8 +27,18 @@ export interface MemoryCopy {
   readonly bytes: number;
   /** Bytes of it that were written: the rest is holes. */
   readonly writtenBytes: number;
+  /** Whether the VM ran meanwhile, or may have: then it is not one moment of its memory. */
+  readonly isMoving: boolean;
   /** The MEMCTX as it goes into the recording. */
   readonly item: Uint8Array;
+}
+
+/** What a copy goes by. */
+export interface MemoryCopyOptions {
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  /** Whether the VM is known to stand still now: asked before and after. */
+  readonly hasStood: () => Promise<boolean>;
 }
 
 /**
@@ -42,7 +52,7 @@ export async function copyMemory(
   event: ClientEvent,
   recording: string,
   name: string,
-  signal: AbortSignal,
+  { signal, hasStood }: MemoryCopyOptions,
 ): Promise<MemoryCopy> {
   const path = `${recording}.${name}.ram`;
   try {
@@ -53,6 +63,7 @@ export async function copyMemory(
     using out = reopen(path, OPEN.READ_WRITE | OPEN.NOFOLLOW);
     const body = event.body.slice();
     const copy = new Copy(out.fd, signal);
+    const stoodBefore = await hasStood();
     const view = new DataView(body.buffer);
     for (let at = 0; at + SEGMENT_BYTES <= body.length; at += SEGMENT_BYTES) {
       const bytes = readU64(view, at + 16);
@@ -64,15 +75,16 @@ export async function copyMemory(
       writeU64(view, at + 8, placed);
       view.setUint32(at + 24, 0, true);
     }
+    const isMoving = !stoodBefore || !await hasStood();
     ftruncate(out.fd, copy.bytes);
     fchmod(out.fd, 0o400);
     const inline = event.inline.slice();
     new DataView(inline.buffer).setUint32(MEMCTX.at.nfd, 1, true);
-    const memory = { file: path.slice(path.lastIndexOf("/") + 1), bytes: copy.bytes };
+    const memory = { file: path.slice(path.lastIndexOf("/") + 1), bytes: copy.bytes, moving: isMoving };
     const { kind, source, prio, endpoint, seq, corr, tsNs, bodyFormat } = event;
     const head = { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat };
     const item = encodeRecordedEvent({ ...head, body, fds: 1, memory });
-    return { path, bytes: copy.bytes, writtenBytes: copy.writtenBytes, item };
+    return { path, bytes: copy.bytes, writtenBytes: copy.writtenBytes, isMoving, item };
   } catch (error) {
     if (!(error instanceof Fault)) removeIfThere(path);
     else if (error.code === "interrupted" || error.code === "protocol-error") removeIfThere(path);

@@ -11,6 +11,7 @@ import { kindName } from "../../event/kind.ts";
 import { replay as play } from "../../daemon/replay_daemon.ts";
 import { defaultSocketPathHere } from "../connect.ts";
 import type { Call, CommandModule } from "./command.ts";
+import { note } from "./note.ts";
 import { visible } from "./table.ts";
 
 /** All of it is held in memory while it is played. */
@@ -53,8 +54,13 @@ vmsig screen NAME and vmsig mem NAME ps work on the replay. Exit code 0 when it 
   async run(call) {
     const [path = ""] = call.args;
     const plan = planReplay(readFile(path), path);
-    const log = new Log("replay", "warn", warn);
+    const log = new Log("replay", "warn", (line) => call.json ? note(call, line) : warn(line));
     if (plan.defect !== undefined) log.warn(`${path} is played up to where it is whole: ${plan.defect}`);
+    for (const { event: { memory } } of plan.steps) {
+      if (memory?.moving === true) {
+        note(call, `${memory.file} was copied while the VM ran: it is not one moment of its memory`);
+      }
+    }
     const socketPath = call.socket ?? defaultSocketPathHere();
     const late = new LeftOutCount();
     const played = await play({

@@ -4,6 +4,7 @@
  * @module
  */
 import { Log } from "../../base/log.ts";
+import { note } from "./note.ts";
 import { checkPrefix } from "../../rendezvous/prefix.ts";
 import { defaultSocketPathHere } from "../connect.ts";
 import type { Call, CommandModule } from "./command.ts";
@@ -61,7 +62,7 @@ root are let in. bench measures the channel on this machine; names or prefixes o
       input: Deno.stdin.readable,
       output: Deno.stdout.writable,
       signal: call.signal,
-      log: new Log("v2v", "warn", (line) => console.error(line)),
+      log: new Log("v2v", "warn", (line) => call.json ? note(call, line) : console.error(line)),
       ...(order === undefined ? {} : { order }),
       ...(ivshmem === undefined ? {} : { ivshmem }),
       ...(waitMs === undefined ? {} : { waitMs }),

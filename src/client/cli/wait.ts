@@ -12,6 +12,7 @@ import { waitFor } from "../wait.ts";
 import { MAX_EXPRESSION, MAX_WAIT_MS, type WaitCondition, type WaitResult } from "../wait_condition.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
+import { note } from "./note.ts";
 import { visible } from "./table.ts";
 
 /** Options of which exactly one is given. */
@@ -75,7 +76,7 @@ export const wait: CommandModule = {
   },
   details:
     `Ends with 0 when it is there, and tells what, where and when; with 1 when --timeout is over first. One of the
-first seven options says what for. --ready waits for a VM that is not there yet, and while firmware runs or the
+first seven options says what for. --ready waits for a VM that is not there yet and says so, and while firmware runs or the
 system is just starting; but not for memory that the daemon cannot read or a system that it does not know.
 Text is what stands on a text screen or a console, one line below the other: exact, and never guessed from a
 picture. What was there before a reset does not count; after \`vmsig vm NAME reset\` in another call use --fresh.`,
@@ -96,6 +97,12 @@ picture. What was there before a reset does not count; after \`vmsig vm NAME res
     const result = await waitFor(client, ref, condition, {
       signal: call.signal,
       fresh: call.flag("fresh"),
+      // With a time limit the error says it, and is the one line there is.
+      ...(timeoutMs === undefined
+        ? {
+          onAbsent: (text: string) => note(call, `${text}; waiting until it comes (--timeout MS gives up)`),
+        }
+        : {}),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(head === undefined ? {} : { head }),
     });

@@ -10,6 +10,7 @@ import { describeEvent } from "../describe_event.ts";
 import type { EventStream } from "../event_stream.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
+import { note } from "./note.ts";
 import { usage } from "./command_line.ts";
 import { endAfter } from "./end_after.ts";
 import { EventLine } from "./event_line.ts";
@@ -52,7 +53,7 @@ Kinds: ${upKinds().join(", ")}.`,
       // The roster gives names to the numbers, whatever is to be shown.
       ...(wanted === undefined ? {} : { sources: [...new Set<SourceName>([...wanted, "CORE"])] }),
       ...(numbers.every((n) => n < 64) ? { endpoints: numbers } : {}),
-    }, call.flag("follow") && { onAway: tellAway });
+    }, call.flag("follow") && { onAway: () => tellAway(call) });
     await using stream = client.events();
     const shown = await Promise.all(call.args.map((ref) => shownOf(client, ref)));
     const wants = (event: ClientEvent) =>
@@ -77,7 +78,7 @@ async function print(
     const isMarker = event.kind === KIND.RECONNECTED;
     const isWanted = wants(event);
     if (!isWanted && !isMarker) {
-      if (event.kind === KIND.OVERRUN) tellLoss(event);
+      if (event.kind === KIND.OVERRUN) tellLoss(call, event);
       continue;
     }
     if (json) out.json(describeEvent(event));
@@ -87,16 +88,13 @@ async function print(
 }
 
 // An OVERRUN that was not asked for concerns whoever relies on what was: it goes where errors go.
-function tellLoss(event: ClientEvent): void {
+function tellLoss(call: Call, event: ClientEvent): void {
   const lost = event.as("OVERRUN")?.lost ?? 0;
-  Deno.stderr.writeSync(
-    new TextEncoder().encode(`vmsig: dropped: ${lost} events were lost, because this watch was too slow\n`),
-  );
+  note(call, `${lost} events were lost, because this watch was too slow`, "dropped");
 }
 
-function tellAway(): void {
-  const text = "vmsig: unreachable: the daemon is away; waiting for the next one\n";
-  Deno.stderr.writeSync(new TextEncoder().encode(text));
+function tellAway(call: Call): void {
+  note(call, "the daemon is away; waiting for the next one", "unreachable");
 }
 
 /** An endpoint that is to be shown: by its name, for another daemon may give it another number. */

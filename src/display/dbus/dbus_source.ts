@@ -196,6 +196,10 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     // The last picture stays; the next one is a Scanout.
   }
 
+  missed(): void {
+    this.#isStale = true;
+  }
+
   mouse(x: number, y: number, isOn: boolean): void {
     this.#mouse = { x, y, isOn };
     this.canvas.cursor(x, y, isOn, this.#shape);

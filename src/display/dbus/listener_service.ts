@@ -11,9 +11,12 @@ import { type BodySink, DBusPeer, type PeerListener } from "./dbus_peer.ts";
 import type { WireReader } from "../../dbus/wire_reader.ts";
 import type { WireWriter } from "../../dbus/wire_writer.ts";
 import type { CursorShape } from "../canvas.ts";
+import { type MapArea, MappedPicture } from "./mapped_picture.ts";
 import { type PictureOwner, PictureSink } from "./picture_sink.ts";
 
 const LISTENER = "org.qemu.Display1.Listener";
+/** Pictures in shared memory; QEMU looks for its name among the listener's Interfaces (10 and later). */
+const MAP = "org.qemu.Display1.Listener.Unix.Map";
 const PROPERTIES = "org.freedesktop.DBus.Properties";
 /** Bytes before the pixels of the longest body. */
 const PREFIX_BYTES = 64;
@@ -30,12 +33,16 @@ export interface ServiceOwner extends PictureOwner {
   mouse(x: number, y: number, isOn: boolean): void;
   /** What its cursor looks like; undefined: like nothing that can be told. */
   cursor(shape: CursorShape | undefined): void;
+  /** Something has changed that cannot be painted: all of the picture is needed anew. */
+  missed(): void;
 }
 
 /** The listener's end of a connection that QEMU was given. */
 export class ListenerService implements PeerListener, Disposable {
   readonly #owner: ServiceOwner;
   readonly #peer: DBusPeer;
+  /** The picture in shared memory, while it is the one that is shown. */
+  #map: MappedPicture | undefined;
 
   /**
    * Begins to serve.
@@ -60,6 +67,7 @@ export class ListenerService implements PeerListener, Disposable {
 
   /** Closes the connection: QEMU stops painting for it. */
   [Symbol.dispose](): void {
+    this.#unmap();
     this.#peer[Symbol.dispose]();
   }
 
@@ -69,6 +77,8 @@ export class ListenerService implements PeerListener, Disposable {
     if (head.type !== MESSAGE.CALL || head.interface !== LISTENER) return undefined;
     switch (head.member) {
       case "Scanout":
+        // QEMU says nothing of a picture in shared memory that is not shown any more.
+        this.#unmap();
         return this.#answered(
           head,
           "uuuuay",
@@ -87,17 +97,21 @@ export class ListenerService implements PeerListener, Disposable {
     }
   }
 
-  onMessage(head: MessageHead, body: WireReader, _fds: readonly OwnedFd[]): void {
+  onMessage(head: MessageHead, body: WireReader, fds: readonly OwnedFd[]): void {
     if (head.type !== MESSAGE.CALL) return;
     if (head.interface === LISTENER) this.#call(head, body);
+    else if (head.interface === MAP) this.#callMap(head, body, fds);
     else if (head.interface === PROPERTIES && head.member === "GetAll") {
-      this.#reply(head, "a{sv}", (writer) => writer.array(8, () => {}));
+      checkTypes(head, "s");
+      const isListener = body.text() === LISTENER;
+      this.#reply(head, "a{sv}", (writer) => writer.array(8, () => isListener && writeInterfaces(writer)));
     } else this.#refuse(head, "UnknownMethod");
   }
 
   #call(head: MessageHead, body: WireReader): void {
     switch (head.member) {
       case "Disable":
+        this.#unmap();
         this.#owner.disabled();
         return this.#reply(head);
       case "MouseSet": {
@@ -115,6 +129,48 @@ export class ListenerService implements PeerListener, Disposable {
       default:
         this.#refuse(head, "UnknownMethod");
     }
+  }
+
+  #callMap(head: MessageHead, body: WireReader, fds: readonly OwnedFd[]): void {
+    if (head.member === "ScanoutMap") {
+      checkTypes(head, "huuuuu");
+      const fd = fds[body.u32()];
+      const [offset, width, height, stride, format] = [
+        body.u32(),
+        body.u32(),
+        body.u32(),
+        body.u32(),
+        body.u32(),
+      ];
+      if (fd === undefined) {
+        throw new Fault("protocol-error", "Cannot map a picture of QEMU's: no file came along");
+      }
+      this.#unmap();
+      this.#map = MappedPicture.open(fd.fd, { offset, width, height, stride, format });
+      this.#paintMap("scanout", { x: 0, y: 0, width, height });
+    } else if (head.member === "UpdateMap") {
+      checkTypes(head, "iiii");
+      this.#paintMap("update", { x: body.i32(), y: body.i32(), width: body.i32(), height: body.i32() });
+    } else return this.#refuse(head, "UnknownMethod");
+    this.#reply(head);
+  }
+
+  #paintMap(kind: "scanout" | "update", area: MapArea): void {
+    const map = this.#map;
+    const { x, y, width, height } = area;
+    const isWithin = map !== undefined && x >= 0 && y >= 0 && width >= 0 && height >= 0 &&
+      x + width <= map.head.width && y + height <= map.head.height;
+    if (!isWithin) return this.#owner.missed();
+    const { stride, format } = map.head;
+    const picture = { kind, x, y, width, height, stride, format };
+    const isPainted = this.#owner.begins(picture);
+    if (isPainted) map.paint(this.#owner.canvas, area);
+    this.#owner.ends(picture, isPainted);
+  }
+
+  #unmap(): void {
+    this.#map?.[Symbol.dispose]();
+    this.#map = undefined;
   }
 
   /** A sink, behind which the call is answered. */
@@ -159,6 +215,11 @@ export class ListenerService implements PeerListener, Disposable {
     const error = `org.freedesktop.DBus.Error.${name}`;
     this.#peer.send({ type: MESSAGE.ERROR, replyTo: head.serial, wantsReply: false, error });
   }
+}
+
+/** The listener's property Interfaces: what it takes beside its own calls. */
+function writeInterfaces(writer: WireWriter): void {
+  writer.align(8).text("Interfaces").signature("as").array(4, () => writer.text(MAP));
 }
 
 function checkTypes(head: MessageHead, types: string): void {

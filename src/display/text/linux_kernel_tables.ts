@@ -81,7 +81,7 @@ export type ConsoleField = (typeof CONSOLE_FIELDS)[number];
 
 /** Reads the tables of a kernel; why not, for a person, when it lacks what is needed. */
 export function readConsoleTables(os: LinuxGuest): ConsoleTables | { readonly unsupported: string } {
-  const places = kallsymsPlaces(os.note);
+  const places = kallsymsPlaces(os.kernel, os.note);
   if ("unsupported" in places) return places;
   const loaded = Kallsyms.load(os.kernel, places, SYMBOLS);
   if ("unsupported" in loaded) return loaded;

@@ -1,6 +1,7 @@
 /**
  * What QEMU's human monitor says about display cards: `info pci`, `gpa2hva`, and `xp` of a card's registers.
- * Text in, a bounded table out; the same for QEMU 7.2 to 11 (`xp` prints addresses of 16 digits, then of 8).
+ * Text in, a bounded table out; for QEMU 7.2 to 11 (`xp` prints addresses of 16 digits, then of 8; a BAR's
+ * line ends with a full stop, then, from 10 on, without, and tells of one that is not mapped in words).
  * An error is a text like any other there: what does not look right is undefined.
  * @module
  */
@@ -45,7 +46,7 @@ const LINE = new RegExp(
   "^ *(?:" + [
     "Bus +(\\d{1,3}), device +(\\d{1,2}), function (\\d):",
     "(VGA controller|Display controller|XGA controller|3D controller): PCI device ([0-9a-f]{4}):([0-9a-f]{4})",
-    "BAR([02]): (?:32|64) bit (?:prefetchable )?memory at 0x([0-9a-f]{1,16}) \\[0x([0-9a-f]{1,16})\\]\\.",
+    "BAR([02]): (?:32|64) bit (?:prefetchable )?memory at 0x([0-9a-f]{1,16}) \\[0x([0-9a-f]{1,16})\\]\\.?",
   ].join("|") + ")\r?$",
   "gm",
 );

@@ -1,7 +1,7 @@
 /**
- * Pixels of fewer than 32 bits, made into the canvas's words as QEMU's screendump makes them (7.2, no other
- * display): of 16-bit pixels a colour is widened by its own upper bits, of 15-bit ones by zeros; a palette's
- * six bits by their lowest one.
+ * Pixels of fewer than 32 bits, made into the canvas's words as QEMU's screendump makes them (without another
+ * display): of 16-bit pixels a colour is widened by its own upper bits; of 15-bit ones by zeros in QEMU 7.2,
+ * and by its upper bits in QEMU 10; a palette's six bits by their lowest one.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -22,16 +22,37 @@ export interface RowOfPixels {
 /** Writes one row. */
 export type RowWriter = (row: RowOfPixels, to: Int32Array<ArrayBufferLike>, first: number) => void;
 
-const RGB555 = sixteenBits(10, 5, (part) => part << 3);
-const RGB565 = sixteenBits(11, 6, (part, bits) => part << 8 - bits | part >>> 2 * bits - 8);
+/** How a colour of five bits in a 15-bit pixel becomes one of eight. */
+export type Widening = "zeros" | "upper-bits";
+
+/** By itself: all ones stay all ones. */
+const byUpperBits = (part: number, bits: number): number => part << 8 - bits | part >>> 2 * bits - 8;
+const RGB555 = {
+  zeros: sixteenBits(10, 5, (part) => part << 3),
+  "upper-bits": sixteenBits(10, 5, byUpperBits),
+} as const;
+const RGB565 = sixteenBits(11, 6, byUpperBits);
+
+/**
+ * What a QEMU does with 15-bit pixels.
+ *
+ * @param version as it greets: "7.2.22"
+ */
+export function wideningOf(version: string): Widening {
+  return parseInt(version, 10) >= 10 ? "upper-bits" : "zeros";
+}
 
 /** What writes rows of pixels of so many bits. */
-export function rowWriterOf(bits: 8 | 15 | 16 | 24, palette: PaletteWords): RowWriter {
+export function rowWriterOf(
+  bits: 8 | 15 | 16 | 24,
+  palette: PaletteWords,
+  widening: Widening = "zeros",
+): RowWriter {
   switch (bits) {
     case 8:
       return (row, to, first) => byTable8(row, to, first, palette);
     case 15:
-      return (row, to, first) => byTable16(row, to, first, RGB555);
+      return (row, to, first) => byTable16(row, to, first, RGB555[widening]);
     case 16:
       return (row, to, first) => byTable16(row, to, first, RGB565);
     case 24:

@@ -5,11 +5,13 @@
  *
  * There is another reason not to ask. Reading a std VGA's dispi registers in its BAR2, as `xp` does, moves
  * the index of the guest's own register port (measured on QEMU 7.2): a boot loader that has written the index
- * and not yet the value loses that value.
+ * and not yet the value loses that value. So they are looked for before anybody is asked, and the monitor is
+ * asked only where they are not found.
  *
- * The layout is that of QEMU's VGACommonState on x86-64. It is believed only as far as it bears itself out:
- * a pointer to this very video memory, behind it the dispi registers just as the monitor shows them, with a
- * line length that follows from them. Without that the monitor is asked now and then (vram_source.ts).
+ * The layout is that of QEMU's VGACommonState on x86-64. It is believed only as far as it bears itself out: a
+ * pointer to this very video memory, behind it the dispi registers (just as the monitor shows them, where it
+ * was asked; with values that a card takes, where not), with a line length that follows from them. Without
+ * that the monitor is asked now and then (vram_source.ts).
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -41,6 +43,10 @@ const GRAPHICS_TO_CRT = 283;
 const ATTRIBUTE_TO_CRT = 26;
 /** The sequencer's registers: 256, as many copies for VBE, the graphics controller's index. */
 const SEQUENCER_TO_CRT = 796;
+
+/** What QEMU's std VGA takes at most, and the bits of its pixels; 0 before anybody has set a mode. */
+const [MAX_X, MAX_Y] = [16_000, 12_000];
+const BITS: readonly number[] = [0, 4, 8, 15, 16, 24, 32];
 
 /** Registers as they were at one moment. */
 export class VgaRegisters {
@@ -115,7 +121,7 @@ function sharedPiece(): Uint8Array<ArrayBuffer> {
 /** Finds a VGA's registers in QEMU's heap, piece by piece, and reads them. */
 export class VgaState {
   readonly #memory: VideoMemory;
-  readonly #known: DispiRegisters;
+  readonly #known: DispiRegisters | undefined;
   #at: number;
   readonly #end: number;
   #address = 0;
@@ -127,18 +133,18 @@ export class VgaState {
    * Begins to look.
    *
    * @param memory the card's
-   * @param known its dispi registers as the monitor showed them
+   * @param known its dispi registers as the monitor showed them; undefined: it was not asked
    */
-  constructor(memory: VideoMemory, known: DispiRegisters) {
+  constructor(memory: VideoMemory, known: DispiRegisters | undefined) {
     this.#memory = memory;
-    this.#known = known.slice();
+    this.#known = known?.slice();
     this.#at = memory.heap.start;
     this.#end = Math.min(memory.heap.end, memory.heap.start + MAX_HEAP);
   }
 
   /** Whether these are the registers that it looks for. */
   looksFor(registers: DispiRegisters): boolean {
-    return this.#known.every((value, i) => value === registers[i]);
+    return this.#known !== undefined && this.#known.every((value, i) => value === registers[i]);
   }
 
   /** Looks through the next piece. `found` only when there is one place, and all of the heap was seen. */
@@ -199,16 +205,28 @@ export class VgaState {
   }
 
   #isDispi(view: DataView, at: number): boolean {
-    for (let i = 0; i < STORED; i++) {
-      if (i !== DISPI.virtualHeight && view.getUint16(at + 2 * i, true) !== this.#known[i]) return false;
+    const value = (index: number): number => view.getUint16(at + 2 * index, true);
+    const known = this.#known;
+    if (known === undefined && !isPlausible(value)) return false;
+    for (let i = 0; i < STORED && known !== undefined; i++) {
+      if (i !== DISPI.virtualHeight && value(i) !== known[i]) return false;
     }
     // The index in front is one of the registers, and the line's length behind follows from them.
     if (view.getUint16(at - 2, true) > STORED) return false;
-    if (((this.#known[DISPI.enable] as number) & 1) === 0) return true;
-    const bits = this.#known[DISPI.bits] as number;
-    const line = (this.#known[DISPI.virtualWidth] as number) * (bits === 15 ? 16 : bits) / 8;
+    if ((value(DISPI.enable) & 1) === 0) return true;
+    const bits = value(DISPI.bits);
+    const line = value(DISPI.virtualWidth) * (bits === 15 ? 16 : bits) / 8;
     // 2-byte registers end on a multiple of 4 after the index and the ten of them, or 2 bytes later.
     const behind = at + 2 * STORED + (at + 2 * STORED) % 4;
     return view.getUint32(behind + 4, true) === line;
   }
+}
+
+/** Whether a card may have such registers: QEMU's own limits, and a mode that has a size when it is on. */
+function isPlausible(value: (index: number) => number): boolean {
+  const isOn = (value(DISPI.enable) & 1) !== 0;
+  const isSized = value(DISPI.width) <= MAX_X && value(DISPI.height) <= MAX_Y;
+  return (value(DISPI.id) & 0xfff0) === DISPI_ID && isSized && BITS.includes(value(DISPI.bits)) &&
+    value(DISPI.enable) < 256 && (!isOn || (value(DISPI.width) > 0 && value(DISPI.height) > 0 &&
+      value(DISPI.virtualWidth) >= value(DISPI.width)));
 }

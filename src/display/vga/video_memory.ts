@@ -19,7 +19,7 @@ import { type FileOwners, fileOwners } from "../../ram/file_owner.ts";
 import { FilePlaces } from "../../ram/file_place.ts";
 import { HostProcess } from "../../ram/host_process.ts";
 import { type HostMapping, parseHostMaps } from "../../ram/process_maps.ts";
-import { takeRamFile } from "../../ram/ram_file.ts";
+import { openCandidate, takeRamFile } from "../../ram/ram_file.ts";
 
 /** Bytes of video memory at most: QEMU's std VGA has 512 MiB at most. */
 export const MAX_VIDEO_MEMORY: number = 512 * 1024 * 1024;
@@ -179,8 +179,8 @@ function sharedFile(process: HostProcess, owners: FileOwners, own: HostMapping):
       if (!listed.target.startsWith("/memfd:")) continue;
       const file = takeRamFile(look, listed, () => false);
       if (file === undefined) continue;
-      if (file.memfd && file.sizeBytes >= own.sizeBytes) return file.fd;
-      file.fd.close();
+      using _mark = file.mark;
+      if (file.memfd && file.sizeBytes >= own.sizeBytes) return openCandidate(process, file);
     }
   } catch (error) {
     // Another user's, or a mode that forbids it: the process's memory shows the same.

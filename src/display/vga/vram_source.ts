@@ -3,9 +3,9 @@
  * pause of QEMU. In modes of 32 bits the canvas gets the bytes as they are; the others are widened as a
  * screendump widens them.
  *
- * The mode comes from the card's registers: by the monitor at first ({@linkcode VramPort.askMode}), then from
- * where QEMU keeps them (vga_state.ts), with every picture. Where they are not found there, the monitor is
- * asked again once a second while somebody watches, before each single picture, and after
+ * The mode comes from the card's registers: from where QEMU keeps them (vga_state.ts), with every picture.
+ * Where they are not found there, by the monitor ({@linkcode VramPort.askMode}), whose answer may help to
+ * find them; it is asked again once a second while somebody watches, before each single picture, and after
  * {@linkcode VramSource.modeMayHaveChanged}.
  *
  * The guest may write while its memory is read: a picture may show half of an update, as a monitor's would.
@@ -20,7 +20,7 @@ import type { Canvas } from "../canvas.ts";
 import type { DisplayListener, DisplaySource } from "../display_source.ts";
 import { type CardRule, type DispiRegisters, type LinearMode, modeOf } from "./dispi.ts";
 import { type DisplayMode, fullModeOf, isSameMode, pictureSize } from "./display_mode.ts";
-import { readPalette, rowWriterOf } from "./pixel_rows.ts";
+import { readPalette, rowWriterOf, type Widening } from "./pixel_rows.ts";
 import { textColoursOf, type TextMode } from "./text_mode.ts";
 import { TextPicture } from "./text_picture.ts";
 import { type VgaRegisters, VgaState } from "./vga_state.ts";
@@ -30,9 +30,10 @@ import type { VideoMemory } from "./video_memory.ts";
 const ASK_GAP_NS = SECOND;
 /** How often a mode that cannot be shown is looked at again, where it is known without asking. */
 const OTHER_LOOK_NS = SECOND / 10;
-
 /** How often QEMU's heap is looked through before the monitor is asked for ever. */
 const MAX_SEARCHES = 8;
+/** And so often before the monitor is asked at all: a guest that sets a mode meanwhile hides them. */
+const MAX_FIRST_SEARCHES = 3;
 
 /** What the source needs of whoever runs it. */
 export interface VramPort extends DisplayListener {
@@ -51,6 +52,10 @@ export interface VramPort extends DisplayListener {
 export interface VramOptions {
   /** False for bochs-display, whose memory region has the name "bochs-display-vram". */
   readonly isVga: boolean;
+  /** How 15-bit pixels are widened: "zeros" unless told. */
+  readonly widening?: Widening;
+  /** True: its registers are looked for in QEMU's memory before the monitor is asked. */
+  readonly searchFirst?: boolean;
   /** True: its registers are never looked for in QEMU's memory. */
   readonly onlyAsk?: boolean;
 }
@@ -59,8 +64,10 @@ export interface VramOptions {
 type ModeState =
   /** Not at all: it is asked for. */
   | { readonly kind: "unknown" }
-  /** By the monitor; QEMU's heap is being looked through for the registers. */
-  | { readonly kind: "searching"; readonly state: VgaState }
+  /**
+   * By the monitor, or, where `isFirst`, not at all; QEMU's heap is being looked through for the registers.
+   */
+  | { readonly kind: "searching"; readonly state: VgaState; readonly isFirst: boolean }
   /** By the monitor, asked anew at {@linkcode VramSource.#askNs}. */
   | { readonly kind: "asked" }
   /** From QEMU's memory, with every picture. */
@@ -75,6 +82,7 @@ export class VramSource implements DisplaySource {
   readonly #canvas: Canvas;
   readonly #port: VramPort;
   readonly #card: CardRule;
+  readonly #widening: Widening;
   readonly #reader = new RowReader();
   readonly #palette = new Int32Array(256);
   readonly #text = new TextPicture();
@@ -83,7 +91,8 @@ export class VramSource implements DisplaySource {
   /** The picture as it lies in video memory, for modes of fewer than 32 bits. */
   #raw = new Uint8Array(0);
   #searchesLeft: number;
-  /** Whether what is in it has not been made into pixels yet, or into those of another palette. */
+  #firstSearchesLeft = 0;
+  /** Whether what is in it is not pixels yet, or those of another palette. */
   #isRawNew = false;
   #gapNs = NEVER;
   #isWanted = false;
@@ -106,9 +115,15 @@ export class VramSource implements DisplaySource {
     this.#memory = memory;
     this.#canvas = canvas;
     this.#port = port;
+    this.#widening = options.widening ?? "zeros";
     this.#card = { isVga: options.isVga, memoryBytes: memory.sizeBytes };
     const canSearch = options.isVga && options.onlyAsk !== true && memory.heap.end > 0;
     this.#searchesLeft = canSearch ? MAX_SEARCHES : 0;
+    if (canSearch && options.searchFirst === true) {
+      this.#firstSearchesLeft = MAX_FIRST_SEARCHES;
+      this.#mustAsk = false;
+      this.#searchFirst();
+    }
   }
 
   get nextNs(): number {
@@ -139,13 +154,13 @@ export class VramSource implements DisplaySource {
   once(): void {
     this.#isWanted = true;
     // What was asked for earlier tells an earlier mode.
-    if (this.#state.kind !== "read") this.#mustAsk = true;
+    if (this.#isKnownByAsking) this.#mustAsk = true;
     this.#schedule();
   }
 
   /** The guest was reset or went on, or its state was loaded: the mode is not what it was. */
   modeMayHaveChanged(): void {
-    if (this.#state.kind !== "read") this.#mustAsk = true;
+    if (this.#isKnownByAsking) this.#mustAsk = true;
     this.#schedule();
   }
 
@@ -173,8 +188,8 @@ export class VramSource implements DisplaySource {
     if (nowNs < this.#nextNs || this.#isLost) return;
     if (this.#state.kind === "searching") this.#search(this.#state.state);
     if (this.#mustAsk && !this.#isAsking) this.#ask();
-    // Until it is answered, there is no picture that could be said to be of now.
-    if (!this.#isAsking && this.#isDue(nowNs)) this.#look(nowNs);
+    // Until the mode is known, there is no picture that could be said to be of now.
+    if (!this.#isAsking && !this.#isSearchingFirst && this.#isDue(nowNs)) this.#look(nowNs);
     const isOld = this.#state.kind === "asked" && nowNs >= this.#askNs && this.#gapNs !== NEVER;
     if (isOld && !this.#isAsking) this.#mustAsk = true;
     this.#schedule();
@@ -185,6 +200,19 @@ export class VramSource implements DisplaySource {
     this.#isLost = true;
     this.#nextNs = NEVER;
     this.#memory[Symbol.dispose]();
+  }
+
+  get #isSearchingFirst(): boolean {
+    return this.#state.kind === "searching" && this.#state.isFirst;
+  }
+
+  get #isKnownByAsking(): boolean {
+    return this.#state.kind !== "read" && !this.#isSearchingFirst;
+  }
+
+  #searchFirst(): void {
+    this.#firstSearchesLeft--;
+    this.#state = { kind: "searching", state: new VgaState(this.#memory, undefined), isFirst: true };
   }
 
   #ask(): void {
@@ -215,14 +243,18 @@ export class VramSource implements DisplaySource {
     if (this.#state.kind === "searching" && this.#state.state.looksFor(registers)) return;
     // A guest that sets a mode meanwhile hides them: with the next answer they are looked for again.
     this.#state = this.#searchesLeft-- > 0
-      ? { kind: "searching", state: new VgaState(this.#memory, registers) }
+      ? { kind: "searching", state: new VgaState(this.#memory, registers), isFirst: false }
       : { kind: "asked" };
   }
 
   #search(state: VgaState): void {
     const found = state.search();
     if (found === "found") this.#state = { kind: "read", state };
-    else if (found === "absent") this.#state = { kind: "asked" };
+    else if (found === "absent" && this.#isSearchingFirst) {
+      if (this.#firstSearchesLeft > 0) return this.#searchFirst();
+      this.#state = { kind: "unknown" };
+      this.#mustAsk = true;
+    } else if (found === "absent") this.#state = { kind: "asked" };
   }
 
   #look(nowNs: number): void {
@@ -337,7 +369,7 @@ export class VramSource implements DisplaySource {
     if (changed < 0 || (changed === 0 && !this.#isRawNew)) return changed;
     const canvas = this.#canvas;
     const words = canvas.words;
-    const write = rowWriterOf(bits, this.#palette);
+    const write = rowWriterOf(bits, this.#palette, this.#widening);
     const [top, bottom] = this.#isRawNew ? [0, height] : [reader.top, reader.bottom];
     for (let y = top; y < bottom; y++) {
       write({ bytes: this.#raw, at: y * rowBytes, width }, words, y * canvas.stride / 4);
@@ -359,10 +391,7 @@ export class VramSource implements DisplaySource {
   }
 }
 
-/**
- * Bytes of a picture as it lies in video memory, without what is between its rows; 0 where it is read as it
- * is.
- */
+/** Bytes of a picture as it lies in video memory, without what is between rows; 0: it is read as it is. */
 function rawBytesOf({ width, height, bits }: LinearMode): number {
   return bits === 32 ? 0 : width * height * ((bits + 7) >>> 3);
 }

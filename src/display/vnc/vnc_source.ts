@@ -61,7 +61,7 @@ export const VNC_SILENCE_NS: number = 30 * SECOND;
  * QEMU 7.2 loses the request of one on a busy host, and then says nothing more.
  */
 const ASK_AGAIN_NS = 2 * SECOND;
-/** The same for changes while it is watched: a still picture looks as a request that was lost. */
+/** The same for changes of a watched QEMU: a still picture looks as a request that was lost. */
 const ASK_CHANGES_AGAIN_NS = 3 * SECOND;
 /** How long an update that was asked for may take while bytes keep coming. */
 export const VNC_UPDATE_TIMEOUT_NS: number = 60 * SECOND;
@@ -301,7 +301,9 @@ export class VncSource implements DisplaySource, UpdateSink {
     const { certainNs, isWatched, isOpen } = this.#requests;
     if (stream === undefined || stream.isWithinUpdate || !output.isEmpty) return NEVER;
     if (certainNs === NEVER) {
-      return isWatched && isOpen ? Math.max(this.#heardNs, this.#againNs) + ASK_CHANGES_AGAIN_NS : NEVER;
+      return this.#isQemu && isWatched && isOpen
+        ? Math.max(this.#heardNs, this.#againNs) + ASK_CHANGES_AGAIN_NS
+        : NEVER;
     }
     return Math.max(certainNs, this.#heardNs, this.#againNs) + ASK_AGAIN_NS;
   }

@@ -14,9 +14,9 @@ const KIND = { array: 3, struct: 4, union: 5, enumeration: 6, proto: 13, datasec
 /**
  * Words behind the three of every record that do not depend on its member count: INT, ARRAY, VAR, DECL_TAG.
  */
-const FIXED_WORDS: Readonly<Record<number, number>> = { 1: 1, 3: 3, 14: 1, 17: 1 };
+export const BTF_FIXED_WORDS: Readonly<Record<number, number>> = { 1: 1, 3: 3, 14: 1, 17: 1 };
 /** Words a member. */
-const MEMBER_WORDS: Readonly<Record<number, number>> = { 4: 3, 5: 3, 6: 2, 13: 2, 15: 3, 19: 3 };
+export const BTF_MEMBER_WORDS: Readonly<Record<number, number>> = { 4: 3, 5: 3, 6: 2, 13: 2, 15: 3, 19: 3 };
 const LATIN1 = new TextDecoder("latin1");
 
 /** The types of one kernel. */
@@ -64,19 +64,9 @@ export class Btf {
     bytes: Uint8Array<ArrayBuffer>,
     structs: readonly string[],
   ): Btf | { readonly unsupported: string } {
-    const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (header.getUint32(0, true) !== MAGIC) return { unsupported: "BTF with another magic or version" };
-    const headerBytes = header.getUint32(4, true);
-    const typesAt = headerBytes + header.getUint32(8, true);
-    const typesBytes = header.getUint32(12, true);
-    const stringsAt = headerBytes + header.getUint32(16, true);
-    const stringsBytes = header.getUint32(20, true);
-    if (typesAt % 4 !== 0 || typesAt + typesBytes > bytes.length || stringsAt + stringsBytes > bytes.length) {
-      return { unsupported: "BTF whose sections lie outside it" };
-    }
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset + typesAt, typesBytes >>> 2);
-    const strings = bytes.subarray(stringsAt, stringsAt + stringsBytes);
-    return Btf.#index(words, strings, structs);
+    const sections = btfSections(bytes);
+    if ("unsupported" in sections) return sections;
+    return Btf.#index(sections.words, sections.strings, structs);
   }
 
   static #index(
@@ -89,8 +79,8 @@ export class Btf {
     const found = new Map<string, number[]>();
     const fixed = new Uint8Array(32);
     const perMember = new Uint8Array(32);
-    for (const kind in FIXED_WORDS) fixed[kind] = FIXED_WORDS[kind] as number;
-    for (const kind in MEMBER_WORDS) perMember[kind] = MEMBER_WORDS[kind] as number;
+    for (const kind in BTF_FIXED_WORDS) fixed[kind] = BTF_FIXED_WORDS[kind] as number;
+    for (const kind in BTF_MEMBER_WORDS) perMember[kind] = BTF_MEMBER_WORDS[kind] as number;
     let id = 1;
     for (let at = 0; at + 3 <= words.length; id++) {
       const info = words[at + 1] as number;
@@ -150,6 +140,25 @@ export class Btf {
     }
     return undefined;
   }
+}
+
+/** The two sections of a table of at least 24 bytes: its records, and its strings. */
+export function btfSections(
+  bytes: Uint8Array<ArrayBuffer>,
+): { readonly words: Int32Array; readonly strings: Uint8Array } | { readonly unsupported: string } {
+  const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (header.getUint32(0, true) !== MAGIC) return { unsupported: "BTF with another magic or version" };
+  const headerBytes = header.getUint32(4, true);
+  const typesAt = headerBytes + header.getUint32(8, true);
+  const typesBytes = header.getUint32(12, true);
+  const stringsAt = headerBytes + header.getUint32(16, true);
+  const stringsBytes = header.getUint32(20, true);
+  if (typesAt % 4 !== 0 || typesAt + typesBytes > bytes.length || stringsAt + stringsBytes > bytes.length) {
+    return { unsupported: "BTF whose sections lie outside it" };
+  }
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset + typesAt, typesBytes >>> 2);
+  const strings = bytes.subarray(stringsAt, stringsAt + stringsBytes);
+  return { words, strings };
 }
 
 /** A structure's place, among those of the same name. */

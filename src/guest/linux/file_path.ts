@@ -49,6 +49,11 @@ export class FilePath {
     return this.#climb(vfsmount, dentry);
   }
 
+  /** The path of a dentry in a mount, given by its struct vfsmount; "" when it cannot be told. */
+  at(vfsmount: number, dentry: number): string {
+    return this.#offsets === undefined ? "" : this.#climb(vfsmount, dentry);
+  }
+
   #climb(vfsmount: number, first: number): string {
     const view = this.#view;
     const [, , , dParent, dName, dHash, qName, mntAt, mntParent, mntPoint, mntRoot] = this

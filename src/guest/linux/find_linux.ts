@@ -7,14 +7,16 @@
  * that one must map `_stext` there too. The last boot's note, which survives a reset, fails this.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { AddressSpace } from "../address_space.ts";
 import type { GuestEvidence } from "../find_guest.ts";
 import type { FindResult } from "../guest_os.ts";
-import { pagingOf } from "../paging.ts";
-import type { PhysicalMemory } from "../physical_memory.ts";
+import { pagingOf, PTE_P } from "../paging.ts";
+import { PAGE_BYTES, type PhysicalMemory } from "../physical_memory.ts";
 import { LinuxGuest } from "./linux_guest.ts";
+import { linuxPage } from "./software_page.ts";
 import { checkProfile, readProfile } from "./profile.ts";
-import { findNotes, type Vmcoreinfo } from "./vmcoreinfo.ts";
+import { findNotes, NOT_IN_RAM, readNote, Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** Where x86-64 maps the kernel's image: 0xffffffff80000000. */
 const IMAGE_MAP = -0x8000_0000;
@@ -23,47 +25,94 @@ const IMAGE_MAP = -0x8000_0000;
  * Looks for a Linux kernel.
  *
  * @param memory the guest's RAM, refreshed
- * @param options a cache of profiles (by BUILD-ID), a live root, whether to keep the symbol table (3 to 5 MB)
+ * @param options a cache of profiles (by BUILD-ID), a live root, whether to keep the symbol table (3 to 5
+ *   MB), where the note was before
  */
 export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): FindResult<LinuxGuest> {
-  const notes = findNotes(memory);
-  if (notes.length === 0) return { found: false, reason: "no-kernel", detail: "no VMCOREINFO note in RAM" };
-  for (const note of notes) {
+  const { foundAt, liveRoot } = options;
+  const isCandidate = (note: Vmcoreinfo): boolean => {
     const space = spaceOf(memory, note);
-    if (space === undefined || !isBorneOut(note, space) || !isLive(note, space, options.liveRoot)) continue;
-    const buildId = note.line("BUILD-ID");
-    const cached = buildId === undefined ? undefined : checkProfile(options.cache?.get(buildId));
-    if (typeof cached === "object" && cached.buildId === buildId) {
-      const guest = new LinuxGuest(note, space, cached, isBorneOut);
-      // A cache that lies shows here: its init_task does not head a list.
-      if (guest.processes().end.complete) return { found: true, os: guest };
-    }
-    const read = readProfile(space, note);
-    if (!read.ok) {
-      const release = note.line("OSRELEASE") ?? "?";
-      return {
-        found: false,
-        reason: "unsupported",
-        system: "linux",
-        detail: `Linux ${release}: ${read.unsupported}`,
-      };
-    }
-    if (buildId !== undefined) options.cache?.set(buildId, read.profile);
-    const table = options.keepTable === false ? undefined : read.table;
-    return { found: true, os: new LinuxGuest(note, space, read.profile, isBorneOut, table) };
-  }
-  return {
-    found: false,
-    reason: "no-kernel",
-    detail: `${notes.length} VMCOREINFO note(s) in RAM, none of a kernel that runs now`,
+    return space !== undefined && isBorneOut(note, space) && isLive(note, space, liveRoot);
   };
+  // A dump may tell its kernel's note in its header, which spares the search (and unpacking all of it for
+  // that); a note that was found before mostly is where it was.
+  const told = memory.port.vmcoreinfo;
+  const likely = [
+    told === undefined ? undefined : new Vmcoreinfo(NOT_IN_RAM, told),
+    foundAt === undefined || foundAt < 0 ? undefined : readNote(memory, foundAt),
+  ];
+  for (const note of likely) {
+    if (note === undefined || !isCandidate(note)) continue;
+    const result = openKernel(memory, note, options);
+    if (result.found) return result;
+  }
+  memory.missedFrame = -1;
+  const { notes, seen } = findNotes(memory, isCandidate);
+  let first: FindResult<LinuxGuest> | undefined;
+  for (const note of notes) {
+    // A note that is borne out may still be a copy that somebody has written with other lines in it.
+    const result = openKernel(memory, note, options);
+    if (result.found) return result;
+    first ??= result;
+  }
+  if (first !== undefined) return first;
+  const lack = missingRam(memory);
+  const detail = seen === 0
+    ? "no VMCOREINFO note in RAM"
+    : `${seen} VMCOREINFO note(s) in RAM, none of a kernel that runs now${lack === "" ? "" : `; ${lack}`}`;
+  return { found: false, reason: "no-kernel", detail };
+}
+
+/** Reads what must be known of a note's kernel. */
+function openKernel(
+  memory: PhysicalMemory,
+  note: Vmcoreinfo,
+  { cache, keepTable }: GuestEvidence,
+): FindResult<LinuxGuest> {
+  const space = spaceOf(memory, note);
+  assert(space !== undefined, "the note was looked at before");
+  memory.missedFrame = -1;
+  const buildId = note.line("BUILD-ID");
+  const cached = buildId === undefined ? undefined : checkProfile(cache?.get(buildId));
+  if (typeof cached === "object" && cached.buildId === buildId) {
+    const guest = new LinuxGuest(note, space, cached, isBorneOut);
+    // A cache that lies shows here: its init_task does not head a list.
+    if (guest.processes().end.complete) return { found: true, os: guest };
+  }
+  const read = readProfile(space, note);
+  if (!read.ok) {
+    const release = note.line("OSRELEASE") ?? "?";
+    const lack = missingRam(memory);
+    const why = lack === "" ? read.unsupported : `${lack} (without it, ${read.unsupported})`;
+    return { found: false, reason: "unsupported", system: "linux", detail: `Linux ${release}: ${why}` };
+  }
+  if (buildId !== undefined) cache?.set(buildId, read.profile);
+  const table = keepTable === false ? undefined : read.table;
+  return { found: true, os: new LinuxGuest(note, space, read.profile, isBorneOut, table) };
+}
+
+/** What to say when tables or data led to memory that was not opened: a DIMM that is not shared, say. */
+function missingRam({ missedFrame, endGpa }: PhysicalMemory): string {
+  if (missedFrame < 0) return "";
+  const where = `0x${(missedFrame * PAGE_BYTES).toString(16)}`;
+  return `RAM at ${where} is missing: what was opened ends at 0x${endGpa.toString(16)}`;
 }
 
 function spaceOf(memory: PhysicalMemory, note: Vmcoreinfo): AddressSpace | undefined {
   const root = imageGpa(note, note.symbol("swapper_pg_dir"));
-  if (root === undefined || root % 4096 !== 0) return undefined;
+  if (root === undefined || root % 4096 !== 0 || !mapsImage(memory, root)) return undefined;
   const levels = note.number("pgtable_l5_enabled") === 1 ? 5 : 4;
-  return new AddressSpace(memory, pagingOf(levels), root);
+  return new AddressSpace(memory, pagingOf(levels), root, linuxPage);
+}
+
+/**
+ * Whether a table may be the root of a kernel: its last entry, under which the image lies with any number of
+ * levels, is present. A first look, which costs a hundredth of an address space: decoys come in thousands.
+ */
+function mapsImage(memory: PhysicalMemory, root: number): boolean {
+  const frame = root / PAGE_BYTES;
+  return memory.locate(frame) && memory.isHeld(frame) &&
+    ((memory.words[memory.wordBase + 2 * 511] as number) & PTE_P) !== 0;
 }
 
 /** Whether the page tables map the image where the note says it is. */

@@ -5,13 +5,10 @@
  */
 import { assert } from "../../base/assert.ts";
 import type { AddressSpace } from "../address_space.ts";
+import { isKernelPointer } from "./kernel_pointer.ts";
 import type { KernelProfile, OptionalField, RequiredField } from "./profile.ts";
 
-/**
- * First address of the kernel half, as signed doubles hold it: any kernel pointer lies at or above it and
- * below 0.
- */
-const KERNEL_HALF = -(2 ** 56);
+export { isKernelPointer };
 
 /** One running kernel. */
 export class KernelView {
@@ -68,9 +65,4 @@ export class KernelView {
     const value = this.space.readS64(base, offset);
     return isKernelPointer(value) ? value : undefined;
   }
-}
-
-/** Whether a value can be the address of a kernel object: in the kernel half, 8-aligned. NaN is not. */
-export function isKernelPointer(value: number): boolean {
-  return value < 0 && value >= KERNEL_HALF && value % 8 === 0;
 }

@@ -10,13 +10,17 @@ import { MAX_COMMAND_LINE_BYTES } from "../../base/limits.ts";
 import type { AddressSpace } from "../address_space.ts";
 import type { GuestOs, NearestSymbol } from "../guest_os.ts";
 import { PTE_NX_HI, PTE_P, PTE_U } from "../paging.ts";
+import type { GuestInsight, Unsupported } from "../insight.ts";
 import type { Listing, MemoryMap, Module, Process } from "../process.ts";
 import { Kallsyms } from "./kallsyms.ts";
+import { KernelTypes } from "./kernel_types.ts";
 import { KernelView } from "./kernel_view.ts";
+import { LinuxInsight } from "./linux_insight.ts";
 import { readModules } from "./module_list.ts";
 import { kallsymsPlaces, type KernelProfile } from "./profile.ts";
 import { TaskList } from "./task_list.ts";
-import { readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
+import { readAuxv, readThreads, type ThreadState } from "./thread_list.ts";
+import { NOT_IN_RAM, readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
 import { VmaList } from "./vma_list.ts";
 
 /** Look-ups of single unknown names before the whole table is decoded into a map. */
@@ -43,6 +47,7 @@ export class LinuxGuest implements GuestOs {
   readonly #vmas: VmaList;
   readonly #check: NoteCheck;
   #table: Kallsyms | undefined;
+  #insight: GuestInsight | Unsupported | undefined;
   #lookups = 0;
   #isolated: boolean | undefined;
 
@@ -77,6 +82,10 @@ export class LinuxGuest implements GuestOs {
     this.#vmas = new VmaList(this.#view);
   }
 
+  get foundAt(): number {
+    return this.note.gpa;
+  }
+
   get isolated(): boolean {
     this.#isolated ??= this.#looksIsolated();
     return this.#isolated;
@@ -88,6 +97,7 @@ export class LinuxGuest implements GuestOs {
    */
   stillThere(): boolean {
     this.kernel.memory.verify();
+    if (this.note.gpa === NOT_IN_RAM) return this.#check(this.note, this.kernel);
     const note = readNote(this.kernel.memory, this.note.gpa);
     return note !== undefined && note.text === this.note.text && this.#check(note, this.kernel);
   }
@@ -135,6 +145,18 @@ export class LinuxGuest implements GuestOs {
     return this.#vmas.read(mm);
   }
 
+  /** A process's threads, with the user registers of those that are off the CPU. */
+  threadsOf(process: Process): Listing<ThreadState> {
+    this.kernel.memory.verify();
+    return readThreads(this.#view, process);
+  }
+
+  /** A process's auxiliary vector; empty for a kernel thread, or when it is not known. */
+  auxvOf(process: Process): Uint8Array {
+    const mm = this.#tasks.mmOf(process);
+    return mm === undefined ? new Uint8Array(0) : readAuxv(this.#view, mm);
+  }
+
   modules(): Listing<Module> {
     this.kernel.memory.verify();
     return readModules(this.#view);
@@ -171,9 +193,29 @@ export class LinuxGuest implements GuestOs {
     return this.#symbols()?.nearest(address);
   }
 
+  insight(): GuestInsight | Unsupported {
+    this.#insight ??= this.#readInsight();
+    return this.#insight;
+  }
+
+  #readInsight(): GuestInsight | Unsupported {
+    const [start, stop] = [this.#view.symbol("__start_BTF"), this.#view.symbol("__stop_BTF")];
+    if (start === undefined || stop === undefined) return { unsupported: "it was built without BTF" };
+    const types = KernelTypes.load(this.kernel, start, stop);
+    if ("unsupported" in types) return types;
+    return new LinuxInsight({
+      view: this.#view,
+      types,
+      symbol: (name) => this.symbol(name),
+      processes: () => this.processes(),
+      spaceOf: (process) => this.spaceOf(process),
+      mmOf: (process) => this.#tasks.mmOf(process),
+    });
+  }
+
   #symbols(): Kallsyms | undefined {
     if (this.#table !== undefined) return this.#table;
-    const places = kallsymsPlaces(this.note);
+    const places = kallsymsPlaces(this.kernel, this.note);
     if ("unsupported" in places) return undefined;
     const loaded = Kallsyms.load(this.kernel, places, []);
     if ("unsupported" in loaded) return undefined;

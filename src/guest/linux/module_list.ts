@@ -12,13 +12,15 @@ const NAME_BYTES = 56;
 /** Regions of a module: text, data, rodata, ro_after_init, and three of init. */
 const REGIONS = 7;
 
-/** Reads the module list; `undefined` symbols make it empty (a kernel without modules). */
+/** Reads the module list; a kernel without modules has none. */
 export function readModules(view: KernelView, limit: number = MAX_LISTING): Listing<Module> {
   const items: Module[] = [];
   const ended = (end: ListEnd): Listing<Module> => ({ items, end });
   const head = view.symbol("modules");
   const fields = view.all("module.list", "module.name");
-  if (head === undefined || fields === undefined) return ended({ complete: true });
+  if (fields === undefined) return ended({ complete: true });
+  // It has modules, and no symbol says where they are (a kernel without CONFIG_KALLSYMS_ALL).
+  if (head === undefined) return ended({ complete: false, reason: "wild-pointer", at: 0 });
   const [listAt, nameAt] = fields;
   const seen = new Set<number>();
   let link = head;

@@ -11,6 +11,8 @@
 import type { AddressSpace } from "../address_space.ts";
 import { Btf } from "./btf.ts";
 import { Kallsyms, type KallsymsPlaces } from "./kallsyms.ts";
+import { findKallsyms } from "./kallsyms_search.ts";
+import { findBtf, findInitTask } from "./kernel_image.ts";
 import type { Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** A kernel's symbols and offsets. */
@@ -50,6 +52,15 @@ export const FIELDS = [
 export const OPTIONAL_FIELDS = [
   "task_struct.flags",
   "task_struct.worker_private",
+  "task_struct.stack",
+  "task_struct.on_cpu",
+  "task_struct.signal",
+  "task_struct.thread_node",
+  "task_struct.thread",
+  "signal_struct.thread_head",
+  "thread_struct.fsbase",
+  "thread_struct.gsbase",
+  "mm_struct.saved_auxv",
   "kthread.full_name",
   "mm_struct.mm_mt",
   "mm_struct.mmap",
@@ -98,60 +109,69 @@ export const OPTIONAL_FIELDS = [
 ] as const;
 const SIZES = ["module_memory", "module"] as const;
 
+const NO_STEXT = "its VMCOREINFO note does not tell where _stext is";
+const NO_BTF =
+  "it was built without BTF (CONFIG_DEBUG_INFO_BTF), and where its structures have their fields is not known without";
+
 /** A field that every profile has. */
 export type RequiredField = (typeof FIELDS)[number];
 /** A field that a profile may have. */
 export type OptionalField = (typeof OPTIONAL_FIELDS)[number];
 
-/** A profile, and the symbol table when it had to be read. */
+/** A profile, and the symbol table when the kernel has one. */
 export type ProfileResult =
-  | { readonly ok: true; readonly profile: KernelProfile; readonly table: Kallsyms }
+  | { readonly ok: true; readonly profile: KernelProfile; readonly table: Kallsyms | undefined }
   | { readonly ok: false; readonly unsupported: string };
 
-/** Where the note says that kallsyms' tables are; a text when it does not say (kernels before 6.0). */
-export function kallsymsPlaces(note: Vmcoreinfo): KallsymsPlaces | { readonly unsupported: string } {
+/**
+ * Where kallsyms' tables are: as the note tells, or (kernels before 6.0) as they are found in the image.
+ *
+ * @param space the kernel's address space
+ * @param note its note
+ * @returns the places, or why there are none
+ */
+export function kallsymsPlaces(
+  space: AddressSpace,
+  note: Vmcoreinfo,
+): KallsymsPlaces | { readonly unsupported: string } {
+  const stext = note.symbol("_stext");
+  if (stext === undefined) return { unsupported: NO_STEXT };
   const names = note.symbol("kallsyms_names");
   const count = note.symbol("kallsyms_num_syms");
   const tokenTable = note.symbol("kallsyms_token_table");
   const tokenIndex = note.symbol("kallsyms_token_index");
   const offsets = note.symbol("kallsyms_offsets");
-  const stext = note.symbol("_stext");
   if (
     names === undefined || count === undefined || tokenTable === undefined || tokenIndex === undefined ||
-    offsets === undefined || stext === undefined
+    offsets === undefined
   ) {
-    return { unsupported: "its VMCOREINFO note does not tell where kallsyms is (kernels before 6.0)" };
+    return findKallsyms(space, stext) ?? { unsupported: "there is no kallsyms in its image" };
   }
-  return {
-    names,
-    count,
-    tokenTable,
-    tokenIndex,
-    offsets,
-    stext,
-    relativeBase: note.symbol("kallsyms_relative_base"),
-  };
+  const relativeBase = note.symbol("kallsyms_relative_base");
+  return { names, count, tokenTable, tokenIndex, offsets, stext, relativeBase };
 }
 
-/** Makes a kernel's profile from its own tables. */
+/**
+ * Makes a kernel's profile from its own tables. What its symbols do not tell (a kernel without
+ * CONFIG_KALLSYMS_ALL has those of functions alone, one without kallsyms none) is looked for in its image.
+ */
 export function readProfile(space: AddressSpace, note: Vmcoreinfo): ProfileResult {
-  const places = kallsymsPlaces(note);
-  if ("unsupported" in places) return { ok: false, unsupported: places.unsupported };
-  const loaded = Kallsyms.load(space, places, [...SYMBOLS, ...OPTIONAL_SYMBOLS]);
-  if ("unsupported" in loaded) return { ok: false, unsupported: loaded.unsupported };
-  const symbols: Record<string, number> = {};
-  for (const [name, address] of loaded.found) symbols[name] = address - note.kernelOffset;
-  const start = loaded.found.get("__start_BTF");
-  const stop = loaded.found.get("__stop_BTF");
-  if (start === undefined || stop === undefined) {
-    return { ok: false, unsupported: "it was built without BTF (CONFIG_DEBUG_INFO_BTF)" };
+  const places = kallsymsPlaces(space, note);
+  const loaded = "unsupported" in places
+    ? places
+    : Kallsyms.load(space, places, [...SYMBOLS, ...OPTIONAL_SYMBOLS]);
+  const table = "unsupported" in loaded ? undefined : loaded.table;
+  const found = "unsupported" in loaded ? new Map<string, number>() : loaded.found;
+  const stext = note.symbol("_stext");
+  if (stext === undefined) return { ok: false, unsupported: NO_STEXT };
+  if (!found.has("_text")) found.set("_text", stext);
+  const btf = readBtf(space, found, stext);
+  if ("unsupported" in btf) {
+    const why = "unsupported" in loaded ? `${loaded.unsupported}; ${btf.unsupported}` : btf.unsupported;
+    return { ok: false, unsupported: why };
   }
-  const fields = [...FIELDS, ...OPTIONAL_FIELDS];
-  const structs = new Set(fields.map((field) => field.slice(0, field.indexOf("."))));
-  const btf = Btf.load(space, start, stop, [...structs]);
-  if ("unsupported" in btf) return { ok: false, unsupported: btf.unsupported };
   const offsets: Record<string, number> = {};
-  for (const name of fields) {
+  for (const name of [...FIELDS, ...OPTIONAL_FIELDS]) {
     const dot = name.indexOf(".");
     const offset = btf.offsetOf(name.slice(0, dot), name.slice(dot + 1));
     if (offset !== undefined) offsets[name] = offset;
@@ -160,10 +180,38 @@ export function readProfile(space: AddressSpace, note: Vmcoreinfo): ProfileResul
     const size = btf.sizeOf(name);
     if (size !== undefined) offsets[`sizeof ${name}`] = size;
   }
+  if (!found.has("init_task")) {
+    const [comm = 0, pid = 0, tasks = 0] = [
+      offsets["task_struct.comm"],
+      offsets["task_struct.pid"],
+      offsets["task_struct.tasks"],
+    ];
+    const first = findInitTask(space, stext, { comm, pid, tasks });
+    if (first !== undefined) found.set("init_task", first);
+  }
+  const symbols: Record<string, number> = {};
+  for (const [name, address] of found) symbols[name] = address - note.kernelOffset;
   const profile = checkProfile({ buildId: note.line("BUILD-ID") ?? "", symbols, offsets });
-  return typeof profile === "string"
-    ? { ok: false, unsupported: profile }
-    : { ok: true, profile, table: loaded.table };
+  return typeof profile === "string" ? { ok: false, unsupported: profile } : { ok: true, profile, table };
+}
+
+/** The kernel's types; notes in `found` where they are. */
+function readBtf(
+  space: AddressSpace,
+  found: Map<string, number>,
+  stext: number,
+): Btf | { readonly unsupported: string } {
+  let start = found.get("__start_BTF");
+  let stop = found.get("__stop_BTF");
+  if (start === undefined || stop === undefined) {
+    const btf = findBtf(space, stext);
+    if (btf === undefined) return { unsupported: NO_BTF };
+    ({ start, stop } = btf);
+    found.set("__start_BTF", start);
+    found.set("__stop_BTF", stop);
+  }
+  const structs = new Set([...FIELDS, ...OPTIONAL_FIELDS].map((field) => field.slice(0, field.indexOf("."))));
+  return Btf.load(space, start, stop, [...structs]);
 }
 
 /**

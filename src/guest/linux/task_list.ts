@@ -15,6 +15,7 @@ const COMM_BYTES = 16;
 const FULL_NAME_BYTES = 256;
 const PF_KTHREAD = 0x0020_0000;
 const PF_WQ_WORKER = 0x20;
+const RESCUER = "kworker/R-";
 /** A guest that changes its list under every one of so many looks has a broken one. */
 const ATTEMPTS = 4;
 
@@ -89,12 +90,14 @@ export class TaskList {
     const flagsAt = view.maybe("task_struct.flags");
     const flags = flagsAt === undefined ? NaN : space.readU32(object, flagsAt);
     const kernelThread = Number.isNaN(flags) ? mm === 0 : (flags & PF_KTHREAD) !== 0;
+    const comm = this.#comm(object);
+    // A work queue's thread is shown by comm, with what it works on behind it: that is left to /proc. Its
+    // rescuer belongs to one queue for good, and is shown with that one's whole name.
+    const hasFullName = kernelThread && ((flags & PF_WQ_WORKER) === 0 || comm.startsWith(RESCUER));
     return {
       pid,
       ppid: ppid > 0 ? ppid : 0,
-      // A work queue's thread is shown by comm, with what it works on behind it: that is left to /proc.
-      name: (kernelThread && (flags & PF_WQ_WORKER) === 0 ? this.#fullName(object) : undefined) ??
-        this.#comm(object),
+      name: (hasFullName ? this.#fullName(object) : undefined) ?? comm,
       root: isKernelPointer(mm) ? this.#rootOf(mm) : 0,
       kernelThread,
       object,

@@ -18,16 +18,19 @@ const NAME_WORDS = [0x4f43_4d56, 0x4e49_4552, 0x0000_4f46] as const;
 const DESC_AT = 24;
 const LATIN1 = new TextDecoder("latin1");
 
+/** The address of a note that a dump's header told: it is not in RAM, and does not change. */
+export const NOT_IN_RAM: number = -1;
+
 /** What a note says. */
 export class Vmcoreinfo {
-  /** Guest-physical address of its page. */
+  /** Guest-physical address of its page, or {@linkcode NOT_IN_RAM}. */
   readonly gpa: number;
   /** Its lines as they stand. */
   readonly text: string;
-  readonly #lines: Map<string, string> = new Map();
 
   /**
-   * Splits a note's text into lines.
+   * Takes a note's text. It is looked through with each question, and not split: of the thousands that a
+   * guest may write, three lines are asked for.
    *
    * @param gpa where it was found
    * @param text its lines
@@ -35,63 +38,76 @@ export class Vmcoreinfo {
   constructor(gpa: number, text: string) {
     this.gpa = gpa;
     this.text = text;
-    for (const line of text.split("\n")) {
-      const equals = line.indexOf("=");
-      if (equals > 0) this.#lines.set(line.slice(0, equals), line.slice(equals + 1));
-    }
   }
 
-  /** A line's value: `OSRELEASE`, `BUILD-ID`. */
+  /** A line's value: `OSRELEASE`, `BUILD-ID`. The last one counts. */
   line(key: string): string | undefined {
-    return this.#lines.get(key);
+    const mark = `\n${key}=`;
+    const at = this.text.lastIndexOf(mark);
+    const from = at >= 0 ? at + mark.length : this.text.startsWith(`${key}=`) ? mark.length - 1 : -1;
+    if (from < 0) return undefined;
+    const end = this.text.indexOf("\n", from);
+    return this.text.slice(from, end < 0 ? this.text.length : end);
   }
 
   /** A `NUMBER(…)`: signed decimal. */
   number(name: string): number | undefined {
-    const value = this.#lines.get(`NUMBER(${name})`);
+    const value = this.line(`NUMBER(${name})`);
     return value !== undefined && /^-?[0-9]{1,19}$/.test(value) ? Number(value) : undefined;
   }
 
   /** A `SYMBOL(…)`: the address, KASLR included. */
   symbol(name: string): number | undefined {
-    return hex(this.#lines.get(`SYMBOL(${name})`));
+    return hex(this.line(`SYMBOL(${name})`));
   }
 
   /** An `OFFSET(…)`: bytes. */
   offset(name: string): number | undefined {
-    const value = this.#lines.get(`OFFSET(${name})`);
+    const value = this.line(`OFFSET(${name})`);
     return value !== undefined && /^[0-9]{1,6}$/.test(value) ? Number(value) : undefined;
   }
 
   /** `KERNELOFFSET`: how far KASLR moved the image; 0 when the kernel does not say. */
   get kernelOffset(): number {
-    return hex(this.#lines.get("KERNELOFFSET")) ?? 0;
+    return hex(this.line("KERNELOFFSET")) ?? 0;
   }
 }
 
+/** What a search for notes came to. */
+export interface FoundNotes {
+  /** The wanted ones, by address; at most {@linkcode MAX_NOTES}. */
+  readonly notes: readonly Vmcoreinfo[];
+  /** How many there were, wanted or not. */
+  readonly seen: number;
+}
+
 /**
- * Finds all notes in the RAM that the host holds, by address; at most {@linkcode MAX_NOTES}.
+ * Finds the notes in the RAM that the host holds. Every process in the guest can write what looks like one,
+ * as many as it has pages: bounded are those that are wanted, not those that are seen.
  *
  * @param memory the guest's RAM, refreshed
+ * @param isWanted whether a note is to be kept: it may read the memory
  */
-export function findNotes(memory: PhysicalMemory): Vmcoreinfo[] {
-  const found: number[] = [];
+export function findNotes(
+  memory: PhysicalMemory,
+  isWanted: (note: Vmcoreinfo) => boolean = () => true,
+): FoundNotes {
+  const notes: Vmcoreinfo[] = [];
+  let seen = 0;
   memory.forEachHeldRun((words, first, count, gpa) => {
     const end = first + count;
     for (let at = first; at < end; at += PAGE_BYTES / 4) {
-      if (words[at] === NAME_BYTES && isNote(words, at)) {
-        found.push(gpa + (at - first) * 4);
-        if (found.length >= MAX_NOTES) return true;
-      }
+      if (words[at] !== NAME_BYTES || !isNote(words, at)) continue;
+      const note = readNote(memory, gpa + (at - first) * 4);
+      if (note === undefined) continue;
+      seen++;
+      if (!isWanted(note)) continue;
+      notes.push(note);
+      if (notes.length >= MAX_NOTES) return true;
     }
     return false;
   });
-  const notes: Vmcoreinfo[] = [];
-  for (const gpa of found) {
-    const note = readNote(memory, gpa);
-    if (note !== undefined) notes.push(note);
-  }
-  return notes;
+  return { notes, seen };
 }
 
 /** Reads the note at a page's start; undefined when there is none (any more). */

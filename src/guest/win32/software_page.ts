@@ -35,7 +35,8 @@ const ASK_THE_VAD = -0x1_0000_0000;
 export function windowsPages(memory: PhysicalMemory, paging: Paging, kernelRoot: number): SoftwarePage {
   // A space of its own, without this resolver: a prototype that leads to a prototype ends here.
   const kernel = new AddressSpace(memory, paging, kernelRoot);
-  return (entryHi, entryLo) => {
+  return (entryHi, entryLo, _hi, _lo, shift) => {
+    if (shift !== 12) return WALK.notPresent;
     if ((entryLo & (PTE_P | PROTOTYPE)) === 0) {
       return (entryLo & TRANSITION) === 0 ? WALK.notPresent : frameOf(entryHi & TRANSITION_FRAME_HI, entryLo);
     }

@@ -9,6 +9,7 @@
  */
 import type { AddressSpace } from "../address_space.ts";
 import type { GuestOs, NearestSymbol } from "../guest_os.ts";
+import type { Unsupported } from "../insight.ts";
 import type { Listing, MemoryMap, Module, Process } from "../process.ts";
 import { type EprocessLayout, learnLayout, SYSTEM_PID } from "./eprocess_layout.ts";
 import { isKernelPointer } from "./link_walk.ts";
@@ -157,6 +158,10 @@ export class WindowsGuest implements GuestOs {
 
   symbol(name: string): number | undefined {
     return this.#exports.lookup(name);
+  }
+
+  insight(): Unsupported {
+    return { unsupported: "not for this system: Windows' log, handles, sockets and types are not read" };
   }
 
   nearestSymbol(address: number): NearestSymbol | undefined {

@@ -17,23 +17,14 @@ import {
   type QmpTransport,
   UNKNOWN_PEER,
 } from "../../qemu/monitor/qmp_transport.ts";
+import type { Host, HostedVm, HostParts } from "../host.ts";
 import { DomainMonitor } from "./domain_monitor.ts";
 import { domainProcess } from "./domain_process.ts";
 import type { Domain, LibvirtEvent } from "./libvirt_calls.ts";
-import { LIBVIRT_PREFIX } from "./libvirt_place.ts";
+import type { LibvirtConfig } from "./libvirt_declaration.ts";
 import { type LibvirtAddress, LibvirtSession, type LibvirtUser } from "./libvirt_session.ts";
 
-/** A domain that runs. */
-export interface HostedVm {
-  /** libvirt's name. */
-  readonly name: string;
-  /** The way to its monitor. */
-  readonly qmp: string;
-  /** QEMU's process; 0 unknown. */
-  readonly pid: number;
-  /** Who runs it; -1 unknown. */
-  readonly uid: number;
-}
+const PREFIX = "libvirt:";
 
 const AWAY: QmpLoss = {
   reason: SEAM_REASON.PEER_CLOSED,
@@ -48,8 +39,14 @@ const NO_DOMAIN: QmpLoss = {
   remedy: "start it, or look at the names that virsh list tells",
 };
 
+/** Makes libvirt, at rest. */
+export function makeLibvirt(config: LibvirtConfig, { loop, log, isTrusted, onVms }: HostParts): LibvirtHost {
+  const { uri, socket, users } = config;
+  return new LibvirtHost({ uri, socket, isTrusted: (uid) => isTrusted(uid, users) }, loop, log, onVms);
+}
+
 /** libvirt. */
-export class LibvirtHost implements LibvirtUser {
+export class LibvirtHost implements Host, LibvirtUser {
   readonly #session: LibvirtSession;
   readonly #address: LibvirtAddress;
   readonly #loop: LoopPort;
@@ -88,15 +85,10 @@ export class LibvirtHost implements LibvirtUser {
     this.#closeMonitors(() => true);
   }
 
-  /**
-   * The way to a domain's monitor.
-   *
-   * @param place "libvirt:NAME"
-   */
-  transport(place: string): QmpTransport {
-    const name = place.slice(LIBVIRT_PREFIX.length);
+  /** See {@linkcode Host}. */
+  transport(name: string): QmpTransport {
     return {
-      name: place,
+      name: `${PREFIX}${name}`,
       passesDescriptors: false,
       canReconnect: true,
       connect: () => this.#connect(name),
@@ -112,7 +104,7 @@ export class LibvirtHost implements LibvirtUser {
     this.#closeMonitors(({ domain }) => this.#domains.get(domain.name)?.id !== domain.id);
     this.#onVms(domains.map(({ name }) => {
       const { pid, uid } = this.#processOf(name) ?? UNKNOWN_PEER;
-      return { name, qmp: `${LIBVIRT_PREFIX}${name}`, pid, uid };
+      return { name, qmp: `${PREFIX}${name}`, pid, uid };
     }));
   }
 

@@ -1,5 +1,5 @@
 /**
- * The way to a monitor that the config names.
+ * The way to a monitor that vmsig reaches by itself: by a path or an address, without a host integration.
  * @module
  */
 import { readQmpAddress } from "../qmp_address.ts";
@@ -14,7 +14,7 @@ import { UnixTransport } from "./unix_transport.ts";
  *   host probe names paths that no config would be let through with, and connecting tells what is wrong
  */
 export function transportTo(text: string): QmpTransport {
-  const place = readQmpAddress(text);
+  const place = readQmpAddress(text, []);
   return place.kind === "tcp"
     ? new TcpTransport(place.text, place.hosts, place.port)
     : new UnixTransport(text);

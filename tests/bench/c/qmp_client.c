@@ -5,6 +5,7 @@
  *
  *   qmp_client ack SOCKET N            key down, key up of "a" in turn; prints "p50 p99" in us
  *   qmp_client ack SOCKET N EVENTS     the same command each time, EVENTS being the JSON list
+ *   qmp_client status SOCKET N         query-status, one each millisecond
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -76,8 +77,9 @@ static void say(const char *text, size_t length) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 4 || argc > 5 || strcmp(argv[1], "ack") != 0) {
-    fprintf(stderr, "usage: qmp_client ack SOCKET N [EVENTS]\n");
+  int is_status = argc == 4 && strcmp(argv[1], "status") == 0;
+  if (!is_status && (argc < 4 || argc > 5 || strcmp(argv[1], "ack") != 0)) {
+    fprintf(stderr, "usage: qmp_client ack SOCKET N [EVENTS] | status SOCKET N\n");
     return 2;
   }
   long n = strtol(argv[3], NULL, 10);
@@ -98,6 +100,10 @@ int main(int argc, char **argv) {
 
   char *command[2];
   for (int i = 0; i < 2; i++) {
+    if (is_status) {
+      command[i] = "{\"execute\":\"query-status\"}\n";
+      continue;
+    }
     char key[128];
     snprintf(key, sizeof key,
              "[{\"type\":\"key\",\"data\":{\"key\":{\"type\":\"qcode\",\"data\":\"a\"},\"down\":%s}}]",
@@ -109,6 +115,7 @@ int main(int argc, char **argv) {
   double *times = malloc((size_t)n * sizeof *times);
   if (times == NULL) die("malloc");
   for (long i = 0; i < n; i++) {
+    if (is_status) usleep(1000);
     double start = now_us();
     say(command[i & 1], strlen(command[i & 1]));
     await_line("\"return\"");

@@ -270,6 +270,8 @@ Deno.test("a held chord is released when the signal ends the wait", async () => 
     await using input = await takeInput(client, "alpha", { signal: aborter.signal });
     const pressing = input.key("a", 60_000);
     while (frames.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    // The answer to the press has to be here, too: else it is the press that is interrupted.
+    await new Promise((resolve) => setTimeout(resolve, 500));
     aborter.abort();
     await pressing;
     assertEquals(frames, [["3:30:1"], ["3:30:0"]]);

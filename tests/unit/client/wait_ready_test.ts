@@ -14,11 +14,17 @@ Deno.test("ready: a VM that is not there yet is waited for; another wait says th
   assertEquals((await waitFor(client, "stub0", { ready: true }, { timeoutMs: 60_000 })).name, "stub0");
   const none = await assertRejects(() => waitFor(client, "late", { state: "running" }), Fault);
   assertEquals(none.code, "no-endpoint");
-  const never = await assertRejects(() => waitFor(client, "late", { ready: true }, { timeoutMs: 30 }), Fault);
+  const told: string[] = [];
+  const onAbsent = (text: string) => told.push(text);
+  const never = await assertRejects(
+    () => waitFor(client, "late", { ready: true }, { timeoutMs: 30, onAbsent }),
+    Fault,
+  );
   assertEquals([never.code, never.message], [
     "timed-out",
-    "Cannot wait for late to be ready: not within 30 ms",
+    "Cannot wait for late to be ready: not within 30 ms, in which there was no endpoint late; there are: 0 stub0",
   ]);
+  assertEquals(told, ["there was no endpoint late; there are: 0 stub0"]);
   const coming = waitFor(client, "late", { ready: true }, { timeoutMs: 60_000 });
   await using _qemu = new ScriptedQmp(`${daemon.folder}/late.qmp`);
   daemon.drop(

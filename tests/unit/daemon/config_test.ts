@@ -21,7 +21,7 @@ Deno.test("an empty config is the defaults", () => {
       queueEvents: 1024,
     },
     discovery: { triggerDir: undefined, probe: true, users: undefined },
-    libvirt: undefined,
+    hosts: {},
     endpoints: [],
     channels: [],
     admission: [],

@@ -31,7 +31,10 @@ class FakeWorker {
     this.onmessage?.({
       data: {
         id,
-        answer: { outcome: "open", ram: { pid: 7, started: "1", backends: [], fds: [fd], pieces: [] } },
+        answer: {
+          outcome: "open",
+          ram: { pid: 7, started: "1", backends: [], fds: [fd], pieces: [], missing: [] },
+        },
       },
     });
   }
@@ -68,7 +71,15 @@ class Bench implements Disposable {
 
   ask(name: string): number {
     const id = ++this.#id;
-    const request = { name, pid: 7, monitorUid: 0, flatView: "", wanted: "auto" } as const;
+    const request = {
+      name,
+      pid: 7,
+      monitorUid: 0,
+      flatView: "",
+      devices: [],
+      blocks: [],
+      wanted: "auto",
+    } as const;
     this.opener.take({ id, request });
     return id;
   }

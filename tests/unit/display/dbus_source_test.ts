@@ -4,7 +4,10 @@
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { openFdCount } from "../../../ffi/owned_fd.ts";
+import { createMemfd, ftruncate } from "../../../ffi/memfd.ts";
+import { openFdCount, type OwnedFd } from "../../../ffi/owned_fd.ts";
+import { pwriteFrom } from "../../../ffi/stream.ts";
+import { pipe } from "../../../ffi/unix_socket.ts";
 import { MS, NEVER, SECOND } from "../../../src/base/clock.ts";
 import { CODE } from "../../../src/base/codes.ts";
 import { MESSAGE } from "../../../src/dbus/message.ts";
@@ -276,4 +279,142 @@ Deno.test("who is not let in, passes no descriptors, or has no graphic console i
   );
   none.step();
   assertEquals(none.lost?.code, CODE["not-supported"]);
+});
+
+/** A picture of 8x4 in shared memory, from byte 32 on, in rows of 40 bytes; all pixels of one colour. */
+class SharedPicture implements Disposable {
+  readonly file: OwnedFd = createMemfd("displaysurface", 4096);
+
+  constructor(colour: number) {
+    this.fill(colour);
+  }
+
+  fill(colour: number): void {
+    const row = new Uint8Array(new Uint32Array(8).fill(colour).buffer);
+    for (let y = 0; y < 4; y++) pwriteFrom(this.file.fd, row, 0, row.length, 32 + 40 * y);
+  }
+
+  [Symbol.dispose](): void {
+    this.file.close();
+  }
+}
+
+const MAPPED = [0, 32, 8, 4, 40, 0x2002_0888] as const;
+
+Deno.test("a picture in shared memory is painted from there, updated from there, and dropped at a plain Scanout", () => {
+  const before = openFdCount();
+  {
+    using qemu = new ScriptedDBus();
+    using shared = new SharedPicture(0x112233);
+    qemu.source.demand(240);
+    qemu.settle();
+    qemu.callMap("ScanoutMap", MAPPED, [shared.file.fd]);
+    qemu.settle();
+    assertEquals([qemu.canvas.width, qemu.canvas.height, qemu.canvas.commits, qemu.lost], [
+      8,
+      4,
+      1,
+      undefined,
+    ]);
+    assertEquals(new Set(qemu.canvas.words), new Set([0x112233]));
+    shared.fill(5);
+    qemu.callMap("UpdateMap", [2, 1, 3, 2]);
+    qemu.settle(5 * MS);
+    assertEquals([qemu.canvas.commits, qemu.canvas.lastDamage], [2, [2, 1, 3, 2]]);
+    assertEquals(
+      qemu.canvas.words.slice(8, 16),
+      Int32Array.from([1, 1, 5, 5, 5, 1, 1, 1].map((each) => each === 1 ? 0x112233 : 5)),
+    );
+    assertEquals(
+      qemu.display!.heard.filter((each) => typeof each !== "string").length,
+      2,
+      "both were answered",
+    );
+    // Into graphics: what was mapped is stale, and QEMU does not say so.
+    qemu.scanout(8, 4, 7);
+    qemu.settle(5 * MS);
+    assertEquals(new Set(qemu.canvas.words), new Set([7]));
+    const registered = () => qemu.main.calls("RegisterListener").length;
+    assertEquals(registered(), 1);
+    qemu.callMap("UpdateMap", [0, 0, 1, 1]);
+    qemu.settle();
+    qemu.settle(20 * MS);
+    assertEquals([registered(), qemu.lost, new Set(qemu.canvas.words)], [2, undefined, new Set([7])]);
+  }
+  assertEquals(openFdCount(), before);
+});
+
+Deno.test("the listener's property tells that it takes pictures in shared memory; a part outside has it listen anew", () => {
+  using qemu = new ScriptedDBus();
+  using shared = new SharedPicture(1);
+  qemu.source.demand(240);
+  qemu.settle();
+  const heard = qemu.display!.heard.length;
+  qemu.sayDisplay(qemu.display!.message({
+    type: MESSAGE.CALL,
+    path: "/org/qemu/Display1/Listener",
+    interface: "org.freedesktop.DBus.Properties",
+    member: "GetAll",
+    signature: "s",
+    body: (writer) => writer.text("org.qemu.Display1.Listener"),
+    wantsReply: true,
+  }));
+  qemu.settle();
+  const answer = qemu.display!.heard[heard];
+  assert(answer !== undefined && typeof answer !== "string");
+  assertEquals([answer.type, answer.signature], [MESSAGE.RETURN, "a{sv}"]);
+  assert(answer.bodyBytes > 40, "it is not empty");
+  for (const area of [[7, 0, 2, 1], [0, 4, 1, 1], [-1, 0, 1, 1], [0, 0, -1, 1], [0, 0, 0x7fff_ffff, 1]]) {
+    const registered = qemu.main.calls("RegisterListener").length;
+    qemu.callMap("ScanoutMap", MAPPED, [shared.file.fd]);
+    qemu.callMap("UpdateMap", area);
+    qemu.settle();
+    qemu.settle(20 * MS);
+    assertEquals(
+      [qemu.main.calls("RegisterListener").length, qemu.lost],
+      [registered + 1, undefined],
+      `${area}`,
+    );
+  }
+});
+
+Deno.test("a hostile picture in shared memory ends the source: no file, no memory, too little of it, cut, absurd numbers", () => {
+  const before = openFdCount();
+  {
+    using shared = new SharedPicture(1);
+    const [read, write] = pipe();
+    const file = shared.file.fd;
+    const cases: readonly (readonly [readonly number[], readonly number[], string])[] = [
+      [MAPPED, [], "no file came along"],
+      [[1, ...MAPPED.slice(1)], [file], "no file came along"],
+      [MAPPED, [read.fd], "it is not a file in memory"],
+      [[0, 4000, 8, 4, 40, 0x2002_0888], [file], "do not fit 4096"],
+      [[0, 0xffff_f000, 8, 4, 40, 0x2002_0888], [file], "do not fit 4096"],
+      [[0, 0, 8, 4, 31, 0x2002_0888], [file], "rows of 31 bytes"],
+      [[0, 0, 8, 4, 0xffff_ffff, 0x2002_0888], [file], "rows of 4294967295 bytes"],
+      [[0, 0, 0, 4, 40, 0x2002_0888], [file], "0x4 pixels"],
+      [[0, 0, 40_000, 4, 160_000, 0x2002_0888], [file], "40000x4 pixels"],
+      [[0, 0, 8, 4, 40, 0x1234], [file], "pixman's format 0x1234"],
+    ];
+    for (const [numbers, fds, why] of cases) {
+      using qemu = new ScriptedDBus();
+      qemu.source.demand(240);
+      qemu.settle();
+      qemu.callMap("ScanoutMap", numbers, fds);
+      qemu.settle();
+      assertStringIncludes(qemu.lost?.why ?? "", why);
+    }
+    using qemu = new ScriptedDBus();
+    qemu.source.demand(240);
+    qemu.settle();
+    qemu.callMap("ScanoutMap", MAPPED, [file]);
+    qemu.settle();
+    ftruncate(file, 0);
+    qemu.callMap("UpdateMap", [0, 0, 8, 4]);
+    qemu.settle();
+    assertStringIncludes(qemu.lost?.why ?? "", "its memory was cut");
+    read.close();
+    write.close();
+  }
+  assertEquals(openFdCount(), before);
 });

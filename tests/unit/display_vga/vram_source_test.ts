@@ -147,6 +147,30 @@ Deno.test("vram source: asks once, finds the registers, and asks no more; nothin
   assertEquals([rig.steps(), rig.source.nextNs], [[], NEVER]);
 });
 
+Deno.test("vram source: registers that are found by themselves need no question; one asks where they are not", async () => {
+  await using vga = await FakeVga.start("private");
+  await vga.say("state 1 64 32 32 65");
+  await vga.say("poke 260 7");
+  {
+    using rig = new Rig(vga.place, { isVga: true, searchFirst: true });
+    assertEquals([rig.steps(), rig.source.nextNs], [[], NEVER], "nobody watches");
+    rig.source.once();
+    assertEquals(rig.steps(), ["linear", "picture"]);
+    assertEquals([rig.source.readsRegisters, rig.canvas.width, rig.canvas.words[65]], [true, 64, 7]);
+    rig.source.modeMayHaveChanged();
+    assertEquals(rig.steps(), []);
+  }
+  // Twice, not at all, and such as no card has: it asks, and the answer is as good as ever.
+  for (const state of ["state 2 64 32 32 65", "forget", "state 1 64 32 31 65", "state 1 0 32 32 65"]) {
+    await vga.say(state);
+    using rig = new Rig(vga.place, { isVga: true, searchFirst: true });
+    rig.source.demand(10);
+    assertEquals(rig.steps(), ["ask"], state);
+    assertEquals(rig.answer(64, 32, 32), ["linear"], state);
+    assertEquals(rig.source.readsRegisters, false);
+  }
+});
+
 Deno.test("vram source: registers that are there twice, or not at all: the monitor is asked", async () => {
   await using vga = await FakeVga.start("private");
   await vga.say("state 2 64 32 32 65");

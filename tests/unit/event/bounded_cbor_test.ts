@@ -74,3 +74,10 @@ Deno.test("whatever the bytes are: a value, or a fault with a short text, and no
     }
   });
 });
+
+Deno.test("a map with a key twice is no item: a reader could believe either value", () => {
+  // {"a": 1, "a": 2}, and the same within a list.
+  const twice = [0xa2, 0x61, 0x61, 0x01, 0x61, 0x61, 0x02];
+  assert(defect(twice).length > 0);
+  assert(defect([0x81, ...twice]).length > 0);
+});

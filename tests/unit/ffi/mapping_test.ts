@@ -165,3 +165,31 @@ Deno.test("what cannot be mapped is refused", () => {
   readOnly.close();
   file.close();
 });
+
+/** The kernel's flags of the mapping that an address lies in: "rd", "sh", "dd", … */
+function flagsAt(address: number): string[] {
+  let isHere = false;
+  for (const line of Deno.readTextFileSync("/proc/self/smaps").split("\n")) {
+    const range = /^([0-9a-f]+)-([0-9a-f]+) /.exec(line);
+    if (range !== null) {
+      isHere = parseInt(range[1] ?? "", 16) <= address && address < parseInt(range[2] ?? "", 16);
+    } else if (isHere && line.startsWith("VmFlags:")) return line.slice(8).trim().split(" ");
+  }
+  throw new Error("nothing is mapped there");
+}
+
+Deno.test("what is mapped of a file is left out of a core: it may be a guest's memory", () => {
+  const file = createMemfd("undumped", 2 * PAGE_BYTES);
+  using whole = Mapping.map(file.fd, 0, PAGE_BYTES, { write: false });
+  using pieces = Mapping.assemble(3 * PAGE_BYTES, [{
+    at: PAGE_BYTES,
+    fd: file.fd,
+    offset: 0,
+    length: PAGE_BYTES,
+  }]);
+  using own = Mapping.anonymous(PAGE_BYTES);
+  file.close();
+  assertEquals(flagsAt(whole.address).includes("dd"), true);
+  assertEquals(flagsAt(pieces.address + PAGE_BYTES).includes("dd"), true);
+  assertEquals(flagsAt(own.address).includes("dd"), false);
+});

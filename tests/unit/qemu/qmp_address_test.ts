@@ -2,9 +2,9 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { isIpv4, isIpv6, readQmpAddress } from "../../../src/qemu/qmp_address.ts";
 
 Deno.test("a monitor's place: a path, an address and a port, localhost; nothing that must be looked up", () => {
-  assertEquals(readQmpAddress("/run/a b.qmp"), { kind: "unix", path: "/run/a b.qmp" });
+  assertEquals(readQmpAddress("/run/a b.qmp", []), { kind: "unix", path: "/run/a b.qmp" });
   const tcp = (text: string) => {
-    const place = readQmpAddress(text);
+    const place = readQmpAddress(text, ["libvirt"]);
     return place.kind === "tcp" ? [...place.hosts, place.port] : place.kind;
   };
   assertEquals(tcp("tcp:127.0.0.1:4444"), ["127.0.0.1", 4444]);
@@ -12,10 +12,19 @@ Deno.test("a monitor's place: a path, an address and a port, localhost; nothing 
   assertEquals(tcp("tcp:::1:4444"), ["::1", 4444]);
   assertEquals(tcp("tcp:localhost:1"), ["127.0.0.1", "::1", 1]);
   const why = (text: string) => {
-    const place = readQmpAddress(text);
+    const place = readQmpAddress(text, ["libvirt"]);
     return place.kind === "invalid" ? place.why : place.kind;
   };
   assertMatch(why("run/a"), /must be an absolute path, tcp:HOST:PORT or libvirt:NAME/);
+  assertEquals(readQmpAddress("libvirt:a web", ["other", "libvirt"]), {
+    kind: "host",
+    host: "libvirt",
+    vm: "a web",
+  });
+  for (const vm of ["", "a/b", "a\0b", "a\nb", "x".repeat(256)]) {
+    assertMatch(why(`libvirt:${vm}`), /names no VM of libvirt; it must be libvirt:NAME/, vm);
+  }
+  assertMatch(why("other:web"), /must be an absolute path, tcp:HOST:PORT or libvirt:NAME/);
   assertMatch(why("/a\0b"), /NUL/);
   assertMatch(why(`/${"x".repeat(107)}`), /longer than the 107 bytes/);
   assertMatch(why("tcp:web.example:4444"), /IPv4 or IPv6 address, or localhost: names are not looked up/);

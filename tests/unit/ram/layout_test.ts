@@ -90,7 +90,7 @@ Deno.test("the machine's rule, at its borders", () => {
     "pc",
     "q35",
     "q35",
-    undefined,
+    "microvm",
   ]);
   assertThrows(() => lowRamBytes("q35", 1020 * GIB), Fault, "QMP");
 });
@@ -104,6 +104,8 @@ Deno.test("command lines: sizes, backends, numa, JSON objects, doubled commas", 
     machine: "q35",
     ramBytes: 2 * GIB,
     maxBelow: undefined,
+    isNuma: false,
+    devices: [],
     ramIds: ["ram0"],
     backends: [{
       type: "memory-backend-memfd",

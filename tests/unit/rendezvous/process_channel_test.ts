@@ -40,14 +40,14 @@ Deno.test("a sleeping end wakes for data and for room", async () => {
   using _listener = listener;
   using _left = left;
   using _right = right;
-  const woken = right.waitAsync("receive", 5000);
+  const woken = right.waitAsync("receive", 60_000);
   await new Promise((resolve) => setTimeout(resolve, 20));
   left.sendMessage(bytes("wake"));
   assertEquals(await woken, "ready");
   right.receiveMessage();
   const most = new Uint8Array(left.sender.maxPayloadBytes);
   while (left.sendMessage(most) === "ok") { /* until it is full */ }
-  const room = left.waitAsync("send", 5000);
+  const room = left.waitAsync("send", 60_000);
   await new Promise((resolve) => setTimeout(resolve, 20));
   right.receiveMessage();
   assertEquals(await room, "ready");

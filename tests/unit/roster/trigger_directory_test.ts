@@ -39,7 +39,7 @@ class Rig implements Disposable {
   }
 
   /** Turns the loop until something holds; a bound on the wait, not a measure of speed. */
-  settle(holds: () => boolean, atMostMs = 5000): boolean {
+  settle(holds: () => boolean, atMostMs = 60_000): boolean {
     const untilMs = performance.now() + atMostMs;
     while (!holds() && performance.now() < untilMs) this.loop.turn(20);
     return holds();

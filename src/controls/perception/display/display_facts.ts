@@ -11,14 +11,22 @@ import { decodeBounded, EVENT_CBOR } from "../../../event/bounded_cbor.ts";
 export interface ViewFacts {
   /** What the config says: "auto", or one way to read displays. */
   readonly display: string;
-  /** Device ids by head; "" for one that has none. */
-  readonly heads: readonly string[];
+  /** Device ids by head; "" for one that has none; undefined: the head's device was removed. */
+  readonly heads: readonly (string | undefined)[];
   /** Whether a VNC server runs in QEMU. */
   readonly hasVnc: boolean;
   /** Whether QEMU has a D-Bus display that takes peers. */
   readonly hasDbus: boolean;
   /** QEMU's process, 0 when it is not known. */
   readonly pid: number;
+}
+
+/** Why a head whose device was removed shows nothing. */
+export const REMOVED = "its device was removed";
+
+/** Why a head beyond the last one shows nothing. */
+export function headsText(count: number): string {
+  return `the VM has ${count} ${count === 1 ? "head" : "heads"}`;
 }
 
 /**
@@ -32,7 +40,8 @@ export function readViewFacts(body: Uint8Array): ViewFacts {
     throw new Fault("protocol-error", "Cannot read what the daemon says of a display: it has no heads");
   }
   const heads = value["heads"].slice(0, MAX_HEADS).map((head: unknown) => {
-    const device = isMap(head) ? head["device"] : undefined;
+    const { device, removed } = isMap(head) ? head : {};
+    if (removed === true) return undefined;
     return typeof device === "string" ? device : "";
   });
   const { display, vnc, dbus, pid } = value;

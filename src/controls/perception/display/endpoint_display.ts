@@ -61,7 +61,7 @@ export class EndpointDisplay implements Disposable {
     const number = event.words[FRAME_DEMAND.at.head / 4] as number;
     if (number >= MAX_HEADS) return;
     const head = this.#headOf(number);
-    head.demand.take(event);
+    if (head.demand.take(event)) head.replaced();
     head.onDemand(nowNs);
     this.#serveProducer();
     this.#askIfNeeded();

@@ -4,7 +4,12 @@
  */
 import { assert } from "../../../base/assert.ts";
 import { FRAME_DEMAND } from "../../../event/body_layout.ts";
-import { DEMAND_PICTURE, DEMAND_STOPPED, DEMAND_TEXT } from "../../../event/body_number.ts";
+import {
+  DEMAND_DEVICE_SHIFT,
+  DEMAND_PICTURE,
+  DEMAND_STOPPED,
+  DEMAND_TEXT,
+} from "../../../event/body_number.ts";
 import type { TransferEvent } from "../../../event/transfer_event.ts";
 
 /** A single request's numbers. */
@@ -55,6 +60,8 @@ export class HeadDemand {
   perSecond = 0;
   /** Whether the VM stands still. */
   isStopped = false;
+  /** How often its device became another one; undefined before the first FRAME_DEMAND. */
+  #devices: number | undefined;
   /** Single pictures. */
   readonly picture = new Once();
   /** Single texts. */
@@ -66,8 +73,12 @@ export class HeadDemand {
       this.text.isServing;
   }
 
-  /** Takes a FRAME_DEMAND. */
-  take(event: TransferEvent): void {
+  /**
+   * Takes a FRAME_DEMAND.
+   *
+   * @returns whether the head's device is another one than before
+   */
+  take(event: TransferEvent): boolean {
     const { at } = FRAME_DEMAND;
     const word = (offset: number): number => event.words[offset / 4] as number;
     const flags = word(at.flags);
@@ -75,5 +86,9 @@ export class HeadDemand {
     this.isStopped = (flags & DEMAND_STOPPED) !== 0;
     this.picture.take(word(at.onceSerial), (flags & DEMAND_PICTURE) !== 0);
     this.text.take(word(at.textSerial), (flags & DEMAND_TEXT) !== 0);
+    const devices = flags >>> DEMAND_DEVICE_SHIFT;
+    const isReplaced = this.#devices !== undefined && this.#devices !== devices;
+    this.#devices = devices;
+    return isReplaced;
   }
 }

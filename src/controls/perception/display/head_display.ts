@@ -20,7 +20,7 @@ import { RingCanvas } from "../ring_canvas.ts";
 import { failureOf } from "../sources/source_failure.ts";
 import type { SourceRow } from "../sources/source_row.ts";
 import { rowsFor } from "../sources/source_rows.ts";
-import type { ViewFacts } from "./display_facts.ts";
+import { headsText, REMOVED, type ViewFacts } from "./display_facts.ts";
 import { HeadDemand } from "./head_demand.ts";
 import { HeadReports } from "./head_reports.ts";
 import { RunningSource } from "./running_source.ts";
@@ -123,7 +123,10 @@ export class HeadDisplay implements Disposable {
     if (this.#isYielded) return;
     if (nowNs >= this.#betterNs && demand.isSome && this.#state.kind === "running") this.#stop();
     if (this.#state.kind === "running") this.#apply(this.#state.running, nowNs);
-    else if (this.#state.kind === "resting") this.#refuseWaiting(this.#state.code, this.#state.why);
+    else if (this.#state.kind === "resting" && nowNs < this.#state.untilNs) {
+      // Behind that time all is tried again, also for who asks once and again and never watches.
+      this.#refuseWaiting(this.#state.code, this.#state.why);
+    }
     if (demand.isStopped !== this.#wasStopped) this.#onStopped(demand.isStopped);
   }
 
@@ -131,6 +134,16 @@ export class HeadDisplay implements Disposable {
   onFacts(facts: ViewFacts): void {
     this.#facts = facts;
     if (this.#state.kind === "resting") this.#state = IDLE;
+  }
+
+  /** Its device was removed, or is another one: nothing that was known of it is so any more. */
+  replaced(): void {
+    this.#stop();
+    this.#facts = undefined;
+    this.#lost = undefined;
+    this.#restNs = REST_NS;
+    // What a producer shows has nothing to do with QEMU's devices.
+    if (!this.#isYielded) this.#canvas[Symbol.dispose]();
   }
 
   /** Nothing can be known of the endpoint's displays now. */
@@ -170,6 +183,7 @@ export class HeadDisplay implements Disposable {
       this.#facts = undefined;
     }
     if (this.#state.kind !== "idle" || !this.#canStart) return;
+    if (this.#isRefused(this.#facts as ViewFacts)) return;
     this.#passed = [];
     const lost = this.#lost;
     // What was lost while it ran may be had again: a viewer's place at a VNC server, for one.
@@ -188,6 +202,15 @@ export class HeadDisplay implements Disposable {
 
   get #canStart(): boolean {
     return this.#facts !== undefined && this.demand.isSome && !this.#isYielded;
+  }
+
+  /** Whether QEMU does not have this head any more, which who waits is told. */
+  #isRefused({ heads }: ViewFacts): boolean {
+    const { head } = this.#options;
+    if (heads[head] !== undefined) return false;
+    if (heads.length === 0) this.#rest(CODE["not-supported"], "the VM has no display");
+    else this.#rest(CODE["bad-argument"], head < heads.length ? REMOVED : headsText(heads.length));
+    return true;
   }
 
   /** Opens the best of the rows that are left; `code` and `why` are of the one before. */

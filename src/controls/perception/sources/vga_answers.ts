@@ -18,6 +18,8 @@ export interface VgaBody {
   readonly bytes: number;
   /** Whether it is a VGA. */
   readonly vga: boolean;
+  /** QEMU's version; "" where it is not told. */
+  readonly qemu: string;
 }
 
 /**
@@ -28,10 +30,11 @@ export interface VgaBody {
 export function readVgaPlace(body: Uint8Array): VgaBody {
   const value = decodeBounded(body, EVENT_CBOR);
   const map = typeof value === "object" && value !== null ? value as Record<string, unknown> : {};
-  const { pid, uid, address, bytes, vga } = map;
+  const { pid, uid, address, bytes, vga, qemu } = map;
   const areNumbers = [pid, uid, address, bytes].every((each) => typeof each === "number");
   if (!areNumbers) throw new Fault("protocol-error", "Cannot read where the card's memory is");
-  return { pid, uid, address, bytes, vga: vga === true } as VgaBody;
+  const version = typeof qemu === "string" ? qemu : "";
+  return { pid, uid, address, bytes, vga: vga === true, qemu: version } as VgaBody;
 }
 
 /** Reads the registers in an answer to CMD_DISPLAY vga; undefined when there are none. */

@@ -13,7 +13,7 @@ import type { ScreenText } from "../../../display/text/screen_text.ts";
 import { VgaTextReader } from "../../../display/text/vga_text.ts";
 import type { DisplayMode } from "../../../display/vga/display_mode.ts";
 import type { VideoMemory } from "../../../display/vga/video_memory.ts";
-import { VramSource } from "../../../display/vga/vram_source.ts";
+import { type VramOptions, VramSource } from "../../../display/vga/vram_source.ts";
 import { openScreendump } from "./screendump_row.ts";
 import type { SourceContext } from "./source_row.ts";
 import { readRegistersBody } from "./vga_answers.ts";
@@ -34,7 +34,7 @@ export class VramDisplay implements DisplaySource {
   #perSecond = 0;
 
   /** A source that does nothing yet; it owns the memory. */
-  constructor(context: SourceContext, memory: VideoMemory, isVga: boolean, clock: Clock) {
+  constructor(context: SourceContext, memory: VideoMemory, card: VramOptions, clock: Clock) {
     this.#context = context;
     this.#clock = clock;
     this.#memory = memory;
@@ -45,7 +45,7 @@ export class VramDisplay implements DisplaySource {
       onMode: (mode) => this.#onMode(mode),
       onNoPicture: () => this.#dumpOnce(),
       askMode: () => this.#askMode(),
-    }, { isVga });
+    }, card);
   }
 
   get nextNs(): number {

@@ -7,6 +7,7 @@ import { monotonicClock } from "../../../../ffi/clock.ts";
 import { CODE } from "../../../base/codes.ts";
 import { DISPLAY_OP, FRAME_SOURCE } from "../../../event/body_number.ts";
 import { VideoMemory } from "../../../display/vga/video_memory.ts";
+import { wideningOf } from "../../../display/vga/pixel_rows.ts";
 import { failureOf } from "./source_failure.ts";
 import type { SourceRow } from "./source_row.ts";
 import { readVgaPlace } from "./vga_answers.ts";
@@ -30,9 +31,14 @@ export const VRAM_ROW: SourceRow = {
         if (place.uid !== 0 && place.uid !== Deno.uid()) {
           return opened({ ok: false, code: CODE.refused, why: "its QEMU is another user's" });
         }
-        const { pid, address, bytes, vga, uid } = place;
+        const { pid, address, bytes, vga, uid, qemu } = place;
         const memory = VideoMemory.open({ pid, started: "", address, sizeBytes: bytes, monitorUid: uid });
-        const display = new VramDisplay(context, memory, vga, monotonicClock);
+        const display = new VramDisplay(
+          context,
+          memory,
+          { isVga: vga, searchFirst: true, widening: wideningOf(qemu) },
+          monotonicClock,
+        );
         opened({ ok: true, source: display });
       } catch (error) {
         opened({ ok: false, ...failureOf(error) });

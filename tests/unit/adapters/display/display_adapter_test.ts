@@ -21,22 +21,52 @@ class Scene implements AsyncDisposable {
   readonly rig: AdapterRig;
   readonly peer: ScriptedQmp;
   wanted = 0;
+  /** The devices of QEMU's consoles, and of those that were plugged in. */
+  devices: (string | undefined)[];
+  plugged: { readonly id: string; readonly type: string }[] = [];
   readonly #dir: string;
 
   constructor(dir: string, heads = 1) {
     this.#dir = dir;
+    this.devices = Array.from({ length: heads }, () => "gpu");
     this.peer = new ScriptedQmp(`${dir}/qmp.sock`);
     this.peer.script = ({ execute, arguments: args }) => {
       const path = String(args?.["path"] ?? "");
       switch (execute) {
         case "qom-list":
           if (heads === 0) return { error: "Device '/backend' not found" };
+          return { value: this.devices.map((_, i) => ({ name: `console[${i}]`, type: "child<x>" })) };
+        case "qom-get": {
+          if (args?.["property"] === "type") {
+            return { value: this.plugged.find(({ id }) => path.endsWith(`/${id}`))?.type };
+          }
+          const number = Number(/\d+/.exec(path)?.[0]);
+          const device = this.devices[number];
+          if (args?.["property"] === "head") return { value: device === "gpu" ? number : 0 };
           return {
-            value: Array.from({ length: heads }, (_, i) => ({ name: `console[${i}]`, type: "child<x>" })),
+            value: device === undefined
+              ? ""
+              : device === ""
+              ? "/machine/unattached/device[7]"
+              : `/machine/peripheral/${device}`,
           };
-        case "qom-get":
-          if (args?.["property"] === "head") return { value: Number(/\d+/.exec(path)?.[0]) };
-          return { value: "/machine/peripheral/gpu" };
+        }
+        case "query-pci":
+          return {
+            value: [{
+              bus: 0,
+              devices: [{ qdev_id: "net", class_info: { class: 0x200 } }, {
+                qdev_id: "",
+                class_info: { class: 0x604 },
+                pci_bridge: {
+                  devices: [...this.plugged.map(({ id }) => id), ...this.devices].map((id) => ({
+                    qdev_id: id ?? "",
+                    class_info: { class: 0x380 },
+                  })),
+                },
+              }],
+            }],
+          };
         case "query-vnc":
           return { value: { enabled: true } };
         case "query-display-options":
@@ -55,7 +85,7 @@ class Scene implements AsyncDisposable {
 
   /** What was asked of QEMU, but for the question which displays there are. */
   get asked(): string[] {
-    const probe = ["qom-list", "qom-get", "query-vnc", "query-display-options"];
+    const probe = ["qom-list", "qom-get", "query-pci", "query-vnc", "query-display-options"];
     return this.peer.orders.map(({ execute }) => execute).filter((name) => !probe.includes(name));
   }
 
@@ -70,12 +100,13 @@ class Scene implements AsyncDisposable {
 
   display(
     op: number,
-    fields: { serial?: number; code?: number; source?: number; words?: string; fd?: number },
+    fields: { serial?: number; code?: number; source?: number; words?: string; fd?: number; head?: number },
   ): number {
     return this.rig.command(KIND.CMD_DISPLAY, (event) => {
       const { at } = DISPLAY_REQUEST;
       event.origin = MAKER;
       event.words[at.op / 4] = op;
+      event.words[at.head / 4] = fields.head ?? 0;
       event.words[at.serial / 4] = fields.serial ?? 0;
       event.words[at.code / 4] = fields.code ?? 0;
       event.words[at.source / 4] = fields.source ?? 0;
@@ -139,8 +170,12 @@ Deno.test("display adapter: requests are answered by what began after them, once
   for (const ticket of [it.frame(9), it.frame(FRAME_OP.ONCE, 16), it.frame(FRAME_OP.WATCH, 0, 241)]) {
     assertEquals(it.code(ticket), CODE["bad-argument"]);
   }
+  // QEMU is asked once more whether there is such a head; right after that it is not.
   const beyond = it.frame(FRAME_OP.ONCE, 1);
-  assertEquals([it.code(beyond), it.rig.answer(beyond)?.words], [CODE["bad-argument"], "the VM has 1 head"]);
+  assertEquals(it.code(beyond), undefined);
+  const answer = await it.rig.answered(beyond);
+  assertEquals([answer.code, answer.words], [CODE["bad-argument"], "the VM has 1 head"]);
+  assertEquals(it.code(it.frame(FRAME_OP.WATCH, 1, 5)), CODE["bad-argument"]);
 });
 
 Deno.test("display adapter: a VM without display has no seam, and says so", async () => {
@@ -202,4 +237,91 @@ Deno.test("display adapter: an opened display is one descriptor, and nothing els
     assertEquals(it.code(it.display(DISPLAY_OP.OPEN, { source: 1 })), CODE["bad-argument"]);
   }
   assertEquals(openFdCount(), before);
+});
+
+/** Waits until QEMU was asked for its displays after an event. */
+async function looked(it: Scene, event: string): Promise<void> {
+  const looks = () => it.peer.orders.filter(({ execute }) => execute === "query-display-options").length;
+  const before = looks();
+  await it.peer.event(event);
+  await it.rig.until("another look", () => looks() > before);
+  // Its answer comes before that of what is asked after it.
+  await it.rig.answered(it.display(DISPLAY_OP.OPEN, { source: FRAME_SOURCE.VNC }));
+}
+
+Deno.test("display adapter: a head that is removed ends those who watch and who wait; numbers stay with their devices", async () => {
+  const it = new Scene(await Deno.makeTempDir({ prefix: "vmsig-display-" }), 2);
+  await using _ = it;
+  it.devices = ["a", "b"];
+  it.rig.open();
+  await it.rig.event("SEAM_UP");
+  for (const head of [0, 1]) assertEquals(it.code(it.frame(FRAME_OP.WATCH, head, 5)), CODE.ok);
+  it.display(DISPLAY_OP.SOURCE, { source: FRAME_SOURCE.SCREENDUMP, head: 0 });
+  const [first, second] = [it.frame(FRAME_OP.ONCE, 0), it.frame(FRAME_OP.TEXT, 1)];
+  const before = it.demand;
+  it.devices = [undefined, "b"];
+  await looked(it, "DEVICE_DELETED");
+  const answer = it.rig.answer(first);
+  assertEquals([answer?.code, answer?.words], [CODE["bad-argument"], "its device was removed"]);
+  assertEquals(it.code(second), undefined, "the other one waits on");
+  const errors = it.rig.of("ERROR").map(({ fields }) => [fields["code"], fields["detail"], fields["text"]]);
+  assertEquals(errors, [[CODE["bad-argument"], 0, "its device was removed"]]);
+  assertEquals([it.demand["perSecond"], it.demand["watchers"]], [0, 0]);
+  assertEquals([Number(before["flags"]) >>> 16, Number(it.demand["flags"]) >>> 16], [0, 1]);
+  assertEquals(it.rig.of("SEAM_DOWN"), []);
+  assertEquals(it.code(it.display(DISPLAY_OP.DUMP, { head: 0 })), CODE["seam-down"]);
+  // A dump that QEMU refuses has it asked again, and so has who wants what is not there.
+  const again = await it.rig.answered(it.frame(FRAME_OP.ONCE, 0));
+  assertEquals([again.code, again.words], [CODE["bad-argument"], "its device was removed"]);
+  it.devices = [undefined, undefined];
+  it.plugged = [{ id: "host", type: "vfio-pci-nohotplug" }, { id: "c", type: "secondary-vga" }];
+  await looked(it, "RESET");
+  assertEquals(it.code(second), CODE["bad-argument"]);
+  assertEquals(it.code(it.frame(FRAME_OP.WATCH, 0, 5)), CODE.ok, "what was plugged in has the free number");
+  assertEquals(it.code(it.frame(FRAME_OP.WATCH, 1, 5)), CODE["bad-argument"]);
+  it.plugged = [];
+  await looked(it, "DEVICE_DELETED");
+  assertEquals(it.rig.of("SEAM_DOWN").length, 1);
+  assertEquals(it.code(it.frame(FRAME_OP.ONCE, 0)), CODE["not-supported"]);
+});
+
+Deno.test("display adapter: a removed head whose pictures a producer makes goes on; a lost monitor answers who asked after another", async () => {
+  await using it = await scene();
+  it.frame(FRAME_OP.WATCH, 0, 5);
+  it.display(DISPLAY_OP.SOURCE, { source: FRAME_SOURCE.VGPU });
+  it.devices = [undefined];
+  await looked(it, "DEVICE_DELETED");
+  assertEquals([it.demand["watchers"], it.rig.of("ERROR"), it.rig.of("SEAM_DOWN")], [1, [], []]);
+  const unknown = it.frame(FRAME_OP.ONCE, 3);
+  it.peer.hangUp();
+  assertEquals((await it.rig.answered(unknown)).code, CODE["seam-down"]);
+});
+
+Deno.test("display adapter: of heads without an id only QEMU's first console can be dumped; codes of the wire are checked", async () => {
+  const it = new Scene(await Deno.makeTempDir({ prefix: "vmsig-display-" }), 2);
+  await using _ = it;
+  it.devices = ["", ""];
+  it.rig.open();
+  await it.rig.event("SEAM_UP");
+  using file = createMemfd("picture", 0);
+  using writeEnd = reopen(file.fd, OPEN.WRITE_ONLY);
+  const fields = { fd: writeEnd.fd };
+  assertEquals((await it.rig.answered(it.display(DISPLAY_OP.DUMP, fields))).code, CODE.ok);
+  assertEquals(it.peer.orders.at(-1)?.arguments, { filename: "/dev/fdset/3" });
+  const other = await it.rig.answered(it.display(DISPLAY_OP.DUMP, { ...fields, head: 1 }));
+  assertEquals([other.code, other.words], [
+    CODE["not-supported"],
+    "its display device has no id (-device …,id=NAME)",
+  ]);
+  const waiting = it.frame(FRAME_OP.ONCE);
+  for (const code of [19, 255, 0xffff_ffff]) {
+    assertEquals(
+      it.code(it.display(DISPLAY_OP.SERVED, { serial: 1, code })),
+      CODE["bad-argument"],
+      `${code}`,
+    );
+    assertEquals(it.code(it.display(DISPLAY_OP.SOURCE, { code })), CODE["bad-argument"], `${code}`);
+  }
+  assertEquals(it.code(it.display(DISPLAY_OP.SOURCE, { code: 0 })), CODE["bad-argument"], "without a reason");
+  assertEquals([it.code(waiting), it.rig.of("SEAM_DOWN")], [undefined, []]);
 });

@@ -23,6 +23,8 @@ const FOUND: ScanAnswer = {
   levels: 4,
   isolated: true,
   settled: true,
+  identity: "a",
+  foundAt: 0x5000,
   ms: 1,
 };
 const NONE: ScanAnswer = { outcome: "none", reason: "no-kernel", detail: "no note" };
@@ -35,6 +37,7 @@ class Bench {
   readonly scans: { request: ScanRequest; done: (answer: ScanAnswer) => void }[] = [];
   readonly found: GuestContext[] = [];
   readonly unknown: string[] = [];
+  lost = 0;
   readonly watch: GuestWatch;
 
   constructor() {
@@ -51,6 +54,7 @@ class Bench {
       name: "vm",
       listener: {
         onGuest: (guest) => this.found.push(guest),
+        onGuestLost: () => this.lost++,
         onUnknownGuest: (detail) => this.unknown.push(detail),
       },
     });
@@ -184,4 +188,68 @@ Deno.test("a monitor that does not answer, and a scanner that fails, are tried a
   bench.answer({ outcome: "failed", detail: "gone" });
   assertEquals(bench.state, [0, 0, true]);
   assertEquals(bench.unknown, []);
+});
+
+/** A bench whose guest was found. */
+function foundBench(): Bench {
+  const bench = new Bench();
+  bench.watch.start(RAM, true);
+  bench.registers(LONG_MODE);
+  bench.answer(FOUND);
+  return bench;
+}
+
+Deno.test("a VM that runs again is asked once whether its kernel is still there, and where it was is looked at first", () => {
+  const bench = foundBench();
+  bench.watch.prove();
+  bench.registers(LONG_MODE);
+  assertEquals(bench.scans[0]?.request.foundAt, 0x5000);
+  bench.watch.prove();
+  bench.watch.prove();
+  assertEquals(bench.state, [0, 1, false], "one proof at a time");
+  bench.answer(FOUND);
+  bench.registers(LONG_MODE);
+  bench.answer(FOUND);
+  assertEquals(bench.state, [0, 0, false], "asked again meanwhile: proved once more, then it rests");
+  assertEquals([bench.lost, bench.found.length], [0, 1]);
+});
+
+Deno.test("another kernel in its place is told at once; firmware is awaited; a doubtful proof is repeated", () => {
+  const bench = foundBench();
+  bench.watch.prove();
+  bench.registers(LONG_MODE);
+  bench.answer({ ...FOUND, identity: "b", root: 0x9000 });
+  assertEquals([bench.lost, bench.found[1]?.root], [1, 0x9000]);
+  bench.watch.prove();
+  bench.registers(FIRMWARE);
+  assertEquals([bench.lost, bench.found.length], [2, 2]);
+  bench.registers(LONG_MODE);
+  bench.answer(FOUND);
+  assertEquals(bench.found.length, 3);
+  bench.watch.prove();
+  for (let i = 0; i < 2; i++) {
+    bench.registers(LONG_MODE);
+    bench.answer(NONE);
+    assertEquals(bench.lost, 2);
+    bench.wait();
+  }
+  bench.registers(LONG_MODE);
+  bench.answer(NONE);
+  assertEquals(bench.lost, 3);
+});
+
+Deno.test("a proof that could not be made is made again, for as long as it takes", () => {
+  const bench = foundBench();
+  bench.watch.prove();
+  for (let i = 0; i < 10; i++) {
+    if (i % 2 === 0) bench.asked.shift()?.({ outcome: "timed-out" }, 0);
+    else {
+      bench.registers(LONG_MODE);
+      bench.answer({ outcome: "failed", detail: "gone" });
+    }
+    bench.wait();
+  }
+  bench.registers(LONG_MODE);
+  bench.answer(FOUND);
+  assertEquals([bench.lost, bench.found.length, bench.state], [0, 1, [0, 0, false]]);
 });

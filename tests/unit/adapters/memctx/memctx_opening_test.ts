@@ -63,9 +63,18 @@ class Bench implements Disposable {
     const ram: OpenedRam = {
       pid: 7,
       started: "1",
-      backends: [{ id: "ram0", kind: "memfd", memfd: true, sealed: true, sizeBytes: BYTES, hostAddress: 0 }],
+      backends: [{
+        id: "ram0",
+        kind: "memfd",
+        memfd: true,
+        sealed: true,
+        sizeBytes: BYTES,
+        fileOffset: 0,
+        hostAddress: 0,
+      }],
       fds,
       pieces: [{ gpa: 0, fileOffset: 0, sizeBytes: BYTES, backend: 0 }],
+      missing: [],
     };
     this.asked.shift()?.done({ outcome: "open", ram });
     return fds;
@@ -95,6 +104,8 @@ Deno.test("RAM that is opened when it is not wanted any more is closed, and noth
       pid: 7,
       monitorUid: 4242,
       flatView: FLAT_VIEW,
+      devices: [],
+      blocks: [],
       wanted: "memfd",
     });
     bench.user.onLinkDown({ reason: 2, code: 0, text: "", remedy: "" });
@@ -223,6 +234,8 @@ Deno.test("a process that is dead and not yet waited for has ended, and so has o
     pid: zombie,
     monitorUid: 0,
     flatView: FLAT_VIEW,
+    devices: [],
+    blocks: [],
     wanted: "auto",
   });
   assertEquals(answer.outcome === "failed" && answer.code, "no-endpoint");

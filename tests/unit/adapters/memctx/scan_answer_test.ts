@@ -14,6 +14,8 @@ const FOUND = {
   levels: 5,
   isolated: false,
   settled: true,
+  identity: "1:2",
+  foundAt: 0x5000,
   ms: 12.5,
 };
 
@@ -44,6 +46,8 @@ Deno.test("everything else is a failure with a text", () => {
     { ...FOUND, architecture: undefined },
     { outcome: "none", reason: "unsupported", system: 7, detail: "x" },
     { ...FOUND, settled: undefined },
+    { ...FOUND, identity: undefined },
+    { ...FOUND, foundAt: "5" },
     { outcome: "none", reason: "whim", detail: "x" },
     { outcome: "failed" },
   ];

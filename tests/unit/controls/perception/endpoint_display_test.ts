@@ -33,6 +33,7 @@ class Scene implements EventSink, Disposable {
   readonly #pool = new EventPool();
   #serial = 0;
   #file: OwnedFd | undefined;
+  #aheadNs = 0;
 
   constructor() {
     this.display = new EndpointDisplay({
@@ -92,14 +93,21 @@ class Scene implements EventSink, Disposable {
     event.words[at.perSecond / 4] = perSecond;
     event.words[at.onceSerial / 4] = this.#serial;
     event.words[at.flags / 4] = flags;
-    this.display.onDemand(event, monotonicClock.nowNs());
+    this.display.onDemand(event, monotonicClock.nowNs() + this.#aheadNs);
     event.release();
     this.run();
   }
 
   /** Steps until nothing is due. */
-  run(nowNs = monotonicClock.nowNs()): void {
+  run(nowNs = monotonicClock.nowNs() + this.#aheadNs): void {
     for (let n = 0; n < 50; n++) this.display.step(nowNs);
+  }
+
+  /** Does something as at a later time. */
+  later(ns: number, act: () => void): void {
+    this.#aheadNs = ns;
+    act();
+    this.#aheadNs = 0;
   }
 
   /** What was asked and published since the last look. */
@@ -201,4 +209,38 @@ Deno.test("endpoint display: a config that allows only a producer, and an answer
   other.facts = ["nothing"];
   other.demand(0, DEMAND_PICTURE);
   assertEquals(other.news()[0], ["HEADS", "SOURCE 0", `SERVED 1 ${CODE["protocol-error"]}`]);
+});
+
+Deno.test("endpoint display: a head that QEMU does not have is refused by name; another device is looked at anew", () => {
+  using scene = new Scene();
+  scene.demand(10);
+  assertEquals(scene.news()[0], ["HEADS", "SOURCE 2", "DUMP"]);
+  // Its device was removed: nothing runs on, whatever it read from.
+  scene.facts = { display: "screendump", heads: [{ device: "", removed: true }, { device: "b" }] };
+  scene.demand(0, 1 << 16);
+  assertEquals([scene.display.nextNs, scene.news()], [NEVER, [[], []]]);
+  scene.demand(0, 1 << 16 | DEMAND_PICTURE);
+  assertEquals(scene.news()[0], ["HEADS", "SOURCE 0", `SERVED 1 ${CODE["bad-argument"]}`]);
+  // A new one has its number.
+  scene.facts = { display: "screendump", heads: [{ device: "c" }, { device: "b" }] };
+  scene.demand(0, 2 << 16 | DEMAND_PICTURE);
+  assertEquals(scene.news(), [
+    ["HEADS", "SOURCE 2", "DUMP", "SERVED 2 0"],
+    ["FRAME_RING", "frame 2 flags 0 source 2"],
+  ]);
+  scene.facts = { display: "screendump", heads: [] };
+  scene.demand(0, 3 << 16 | DEMAND_PICTURE);
+  assertEquals(scene.news()[0], ["HEADS", "SOURCE 0", `SERVED 3 ${CODE["not-supported"]}`]);
+});
+
+Deno.test("endpoint display: who asks for single pictures only is refused while all sources rest, and not for ever", () => {
+  using scene = new Scene();
+  scene.dumpCode = CODE.refused;
+  scene.demand(0, DEMAND_PICTURE);
+  assertEquals(scene.news()[0].at(-1), `SERVED 1 ${CODE.refused}`);
+  scene.dumpCode = 0;
+  scene.demand(0, DEMAND_PICTURE);
+  assertEquals(scene.news()[0], [`SERVED 2 ${CODE.refused}`]);
+  scene.later(40 * SECOND, () => scene.demand(0, DEMAND_PICTURE));
+  assertEquals(scene.news()[0], ["HEADS", "SOURCE 2", "DUMP", "SERVED 3 0"]);
 });

@@ -46,7 +46,7 @@ Deno.test("a monitor that floods is ended with reason 3, and comes again; failed
     rig.open();
     await rig.event("SEAM_UP");
     link!.use(counter);
-    await rig.forMs(50);
+    await rig.until("it to be told that it is up", () => counter.ups > 0);
     assertEquals(counter.ups, 1);
     for (let i = 0; i < 10; i++) {
       // Writing waits for reading, which the rig does meanwhile, however long that takes.
@@ -58,17 +58,17 @@ Deno.test("a monitor that floods is ended with reason 3, and comes again; failed
     await peer.say(line("STOP") + line("RESUME"));
     const has = (name: string, count: number) =>
       counter.events.filter((event) => event === name).length === count;
-    for (let i = 0; !has("RESUME", 1) && i < 500; i++) await rig.forMs(20);
+    await rig.until("the last event", () => has("RESUME", 1));
     assert(has("BLOCK_IO_ERROR", 10_000) && has("STOP", 1) && has("RESUME", 1));
     assertEquals(counter.losses, []);
     const flooding = peer.say(line("SUSPEND").repeat(20_000)).catch(() => {});
-    for (let i = 0; counter.losses.length === 0 && i < 500; i++) await rig.forMs(20);
+    await rig.until("the loss", () => counter.losses.length > 0);
     assertEquals(counter.losses.map(({ reason, text }) => [reason, text]), [[
       SEAM_REASON.PROTOCOL_ERROR,
       FLOOD.text,
     ]]);
     assert(counter.events.filter((event) => event === "SUSPEND").length < 10_000);
-    for (let i = 0; counter.ups < 2 && i < 500; i++) await rig.forMs(20);
+    await rig.until("it to come again", () => counter.ups >= 2);
     assertEquals(counter.ups, 2, "it comes again");
     await flooding;
     link!.leave(counter);

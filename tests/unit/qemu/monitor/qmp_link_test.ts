@@ -233,13 +233,25 @@ Deno.test("a peer that talks is not asked for its pulse, one that is quiet is", 
     rig.open();
     await rig.event("SEAM_UP");
     const asked = () => peer.commands.filter(({ execute }) => execute === "query-status").length;
-    for (let i = 0; i < 15; i++) {
-      await peer.event("RTC_CHANGE", { offset: 0 });
-      await rig.forMs(100);
+    assertEquals(asked(), 1, "when it came up");
+    // On a machine that is too busy to let it talk for a second it was quiet, and was asked: once more then.
+    for (let isShown = false; !isShown;) {
+      const before = asked();
+      let longestMs = 0;
+      let lastMs = performance.now();
+      for (let i = 0; i < 15; i++) {
+        await peer.event("RTC_CHANGE", { offset: 0 });
+        await rig.forMs(100);
+        longestMs = Math.max(longestMs, performance.now() - lastMs);
+        lastMs = performance.now();
+      }
+      isShown = asked() === before;
+      assert(isShown || longestMs > 1000, "it talked all the time, and was asked");
     }
-    assertEquals(asked(), 1, "only when it came up");
-    await rig.forMs(3300);
-    assertEquals(asked(), 3, "every 1.25 to 1.5 s");
+    const talked = asked();
+    const startedMs = performance.now();
+    await rig.until("to be asked again and again", () => asked() >= talked + 2);
+    assert(performance.now() - startedMs > 1000, "and not as fast as it can");
   });
 });
 
@@ -310,11 +322,13 @@ Deno.test("another process listens where one said that its monitor is: refused, 
       await using peer = new ScriptedQmp(path);
       rig.open();
       await rig.event("SEAM_DOWN");
+      const startedMs = performance.now();
       await rig.forMs(1200);
+      const passedMs = performance.now() - startedMs;
       assertEquals(downs(rig), [SEAM_REASON.NO_PERMISSION]);
       assertEquals(texts(rig), ["another process listens on the QMP path"]);
       assertEquals([peer.commands, link().state], [[], "pausing"], "nothing was said to it");
-      assertLess(peer.connections, 4);
+      assertLess(peer.connections, 4 * passedMs / 1200);
       assertEquals((await rig.answered(rig.operate(KIND.CMD_VM, VM_OP.STOP))).code, CODE["seam-down"]);
     }, expected);
   }

@@ -1,0 +1,309 @@
+/**
+ * `vmsig mem … dump FILE`: a guest's RAM, or one of its processes, as an ELF core for other programs (drgn;
+ * gdb for a process).
+ *
+ * Only pages that the host holds are read and written, the rest stay holes of the file. It is written under
+ * a name of its own and gets FILE's name when it is whole; a dump that ends early leaves nothing. A guest
+ * that runs goes on changing while it is read: who needs one moment stops the VM first.
+ * @module
+ */
+import { Fault, messageOf } from "../../base/fault.ts";
+import type { AddressSpace } from "../../guest/address_space.ts";
+import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
+import { LinuxGuest } from "../../guest/linux/linux_guest.ts";
+import { PAGE_BYTES, type PhysicalMemory } from "../../guest/physical_memory.ts";
+import type { MemoryMap, Process } from "../../guest/process.ts";
+import { type CoreLayout, coreLayout, type CoreLoad, MAX_CORE_LOADS, PF } from "../../ram/core_layout.ts";
+import { type ProcessFacts, processNotes } from "../../ram/process_notes.ts";
+import type { Call } from "./command.ts";
+import { checkReplaceable, createPrivate } from "./private_file.ts";
+
+const CHUNK_BYTES = 2 ** 20;
+/** After so many bytes signals are heard, progress is told, and looked-at pages are given back. */
+const BREATH_BYTES = 2 ** 26;
+
+/** Bytes of the core to copy: where they lie, and where they go. */
+interface Piece {
+  readonly address: number;
+  readonly offset: number;
+  readonly sizeBytes: number;
+}
+
+/** What a dump needs of what was opened. */
+export interface DumpSource {
+  /** The guest's RAM. */
+  readonly memory: PhysicalMemory;
+  /** Fails when what was read may be another guest's by now. */
+  check(): Promise<void>;
+}
+
+/** Copies from an address; returns how many bytes there were. */
+type Reader = (address: number, into: Uint8Array, length: number) => number;
+
+/**
+ * Writes the whole RAM.
+ *
+ * @param guest a Linux guest's note and direct map are told in the core; without one it is bare RAM
+ * @throws {Fault} `refused` when the file cannot be written or the RAM goes; `interrupted`
+ */
+export async function dumpRam(
+  call: Call,
+  path: string,
+  guest: FindResult,
+  source: DumpSource,
+): Promise<void> {
+  const { memory } = source;
+  const linux = guest.found && guest.os instanceof LinuxGuest ? guest.os : undefined;
+  const directMap = linux === undefined ? undefined : directMapOf(linux);
+  memory.refresh();
+  const { segments } = memory.port;
+  if (segments.length > MAX_CORE_LOADS) {
+    throw new Fault("too-large", `Cannot dump: ${segments.length} segments`);
+  }
+  const loads = segments.map(({ gpa, sizeBytes }): CoreLoad => ({
+    vaddr: directMap === undefined ? 0 : directMap + gpa,
+    paddr: gpa,
+    sizeBytes,
+    flags: PF.R | PF.W | PF.X,
+  }));
+  const desc = new TextEncoder().encode(linux?.note.text ?? "");
+  const layout = coreLayout(loads, linux === undefined ? [] : [{ name: "VMCOREINFO", type: 0, desc }]);
+  const pieces = segments.flatMap((segment, i) => heldPieces(memory, segment, layout.offsets[i] as number));
+  const copied = await writeCore(
+    call,
+    path,
+    { layout, pieces, source },
+    (gpa, into, length) => memory.read(gpa, into, 0, length),
+  );
+  const note = linux !== undefined;
+  if (call.json) {
+    call.out.json({
+      file: path,
+      bytes: layout.sizeBytes,
+      copied,
+      segments: segments.length,
+      vmcoreinfo: note,
+    });
+  } else {
+    call.out.line(`${mib(layout.sizeBytes)} of RAM in ${path}, ${mib(copied)} of them data`);
+    if (!note) call.out.line("without a VMCOREINFO note: no Linux kernel was found in it");
+  }
+}
+
+/**
+ * Writes one process.
+ *
+ * @throws {Fault} `refused` when the file cannot be written or the RAM goes; `not-mapped` when nothing of the
+ *   process is in RAM; `interrupted`
+ */
+export async function dumpProcess(
+  call: Call,
+  path: string,
+  os: GuestOs,
+  process: Process,
+  source: DumpSource,
+): Promise<void> {
+  source.memory.refresh();
+  const space = os.spaceOf(process);
+  const maps = os.maps(process).items;
+  const loads = residentLoads(space, maps);
+  if (loads.length === 0) {
+    throw new Fault("not-mapped", `Cannot dump process ${process.pid}: no page of it is in RAM`);
+  }
+  const facts = factsOf(os, process, maps);
+  const layout = coreLayout(loads, processNotes(facts));
+  const pieces = loads.map(({ vaddr, sizeBytes }, i) => ({
+    address: vaddr,
+    offset: layout.offsets[i] as number,
+    sizeBytes,
+  }));
+  const copied = await writeCore(
+    call,
+    path,
+    { layout, pieces, source },
+    (gva, into, length) => readMapped(space, gva, into, length),
+  );
+  const unknown = facts.threads.filter((thread) => thread.registers === undefined).map((thread) =>
+    thread.tid
+  );
+  if (call.json) {
+    const threads = facts.threads.length;
+    call.out.json({ file: path, pid: process.pid, bytes: copied, segments: loads.length, threads, unknown });
+  } else {
+    call.out.line(`process ${process.pid} in ${path}: ${mib(copied)}, ${facts.threads.length} threads`);
+    if (unknown.length > 0) {
+      call.out.line(
+        `registers are not known of: ${unknown.slice(0, 16).join(", ")}${
+          unknown.length > 16 ? ", …" : ""
+        } (on a CPU, or not found)`,
+      );
+    }
+  }
+}
+
+function factsOf(os: GuestOs, process: Process, maps: readonly MemoryMap[]): ProcessFacts {
+  const commandLine = os.commandLine(process);
+  if (os instanceof LinuxGuest) {
+    return { process, threads: os.threadsOf(process).items, auxv: os.auxvOf(process), maps, commandLine };
+  }
+  const only = { tid: process.pid, registers: undefined, fsBase: 0n, gsBase: 0n };
+  return { process, threads: [only], auxv: new Uint8Array(0), maps, commandLine };
+}
+
+/** Where the kernel maps all RAM (`page_offset_base`); undefined where it does not say. */
+function directMapOf(os: LinuxGuest): number | undefined {
+  const place = os.symbol("page_offset_base");
+  const base = place === undefined ? NaN : os.kernel.readS64(place);
+  return base < 0 && base % 2 ** 30 === 0 ? base : undefined;
+}
+
+function heldPieces(
+  memory: PhysicalMemory,
+  { gpa, sizeBytes }: { readonly gpa: number; readonly sizeBytes: number },
+  offset: number,
+): Piece[] {
+  const pieces: Piece[] = [];
+  const end = gpa + sizeBytes;
+  for (let at = memory.port.nextData(gpa, end); at < end;) {
+    const stop = memory.port.nextHole(at, end);
+    if (stop <= at) break;
+    pieces.push({ address: at, offset: offset + at - gpa, sizeBytes: stop - at });
+    at = memory.port.nextData(stop, end);
+  }
+  return pieces;
+}
+
+/** One piece per run of resident pages; when these are too many, one per mapping, first to last page. */
+function residentLoads(space: AddressSpace, maps: readonly MemoryMap[]): CoreLoad[] {
+  const runs: CoreLoad[] = [];
+  const wholes: CoreLoad[] = [];
+  for (const map of maps) {
+    const flags = (map.perms[0] === "r" ? PF.R : 0) | (map.perms[1] === "w" ? PF.W : 0) |
+      (map.perms[2] === "x" ? PF.X : 0);
+    let first = NaN;
+    let start = NaN;
+    let last = NaN;
+    const end = () => {
+      if (!Number.isNaN(start) && runs.length <= MAX_CORE_LOADS) {
+        runs.push({ vaddr: start, paddr: 0, sizeBytes: last - start, flags });
+      }
+      start = NaN;
+    };
+    for (let at = map.start; at < map.end; at += PAGE_BYTES) {
+      const gpa = space.translate(at);
+      if (gpa < 0 || !space.memory.isRam(gpa)) {
+        end();
+        continue;
+      }
+      if (Number.isNaN(first)) first = at;
+      if (Number.isNaN(start)) start = at;
+      last = at + PAGE_BYTES;
+    }
+    end();
+    if (!Number.isNaN(first)) wholes.push({ vaddr: first, paddr: 0, sizeBytes: last - first, flags });
+  }
+  return runs.length <= MAX_CORE_LOADS ? runs : wholes.slice(0, MAX_CORE_LOADS);
+}
+
+/** Pages that have gone since they were listed read as zeros. */
+function readMapped(space: AddressSpace, gva: number, into: Uint8Array, length: number): number {
+  let done = 0;
+  while (done < length) {
+    done += space.read(gva + done, into, done, length - done);
+    if (done === length) break;
+    const next = Math.min(length, done + PAGE_BYTES - ((gva + done) % PAGE_BYTES));
+    into.fill(0, done, next);
+    done = next;
+  }
+  return done;
+}
+
+/** A core to write. */
+interface Core {
+  readonly layout: CoreLayout;
+  readonly pieces: readonly Piece[];
+  readonly source: DumpSource;
+}
+
+async function writeCore(call: Call, path: string, core: Core, read: Reader): Promise<number> {
+  const temporary = `${path}.part-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+  try {
+    checkReplaceable(path);
+    const { file } = createPrivate(temporary);
+    try {
+      const copied = await copy(call, file, core, read);
+      await core.source.check();
+      Deno.renameSync(temporary, path);
+      return copied;
+    } catch (error) {
+      Deno.removeSync(temporary);
+      throw error;
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    if (error instanceof Fault && error.code !== "refused") throw error;
+    throw new Fault("refused", `Cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function copy(call: Call, file: Deno.FsFile, core: Core, read: Reader): Promise<number> {
+  const { layout, pieces, source } = core;
+  writeAll(file, layout.head, 0);
+  const total = pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0);
+  const chunk = new Uint8Array(CHUNK_BYTES);
+  let copied = 0;
+  let breath = 0;
+  using progress = new Progress(total);
+  for (const { address, offset, sizeBytes } of pieces) {
+    for (let done = 0; done < sizeBytes;) {
+      const n = Math.min(CHUNK_BYTES, sizeBytes - done);
+      if (read(address + done, chunk, n) < n) {
+        throw new Fault("refused", "the guest's RAM is no longer there; dump it again");
+      }
+      writeAll(file, chunk.subarray(0, n), offset + done);
+      done += n;
+      copied += n;
+      if (copied - breath < BREATH_BYTES) continue;
+      breath = copied;
+      source.memory.letGo();
+      source.memory.verify();
+      progress.tell(copied);
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      call.signal.throwIfAborted();
+    }
+  }
+  file.truncateSync(layout.sizeBytes);
+  return copied;
+}
+
+function writeAll(file: Deno.FsFile, bytes: Uint8Array, offset: number): void {
+  file.seekSync(offset, Deno.SeekMode.Start);
+  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+}
+
+/** How far it is, on a terminal; nothing elsewhere. */
+class Progress implements Disposable {
+  readonly #total: number;
+  readonly #isShown = Deno.stderr.isTerminal();
+
+  constructor(total: number) {
+    this.#total = total;
+  }
+
+  tell(done: number): void {
+    this.#put(`\r${mib(done)} of ${mib(this.#total)}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#put("\r\x1b[K");
+  }
+
+  #put(text: string): void {
+    if (this.#isShown) Deno.stderr.writeSync(new TextEncoder().encode(text));
+  }
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}

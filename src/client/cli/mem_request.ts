@@ -1,0 +1,78 @@
+/**
+ * The words of a `vmsig mem` line, understood before a VM is looked at: process, address or symbol, length,
+ * bytes.
+ * @module
+ */
+import { bytesOfHex } from "../../base/hex.ts";
+import { parseAddress } from "../../base/ids.ts";
+import { MAX_MEMWRITE_BYTES, MAX_SEARCH_PATTERN_BYTES } from "../../base/limits.ts";
+import { usage } from "./command_line.ts";
+import { SYMBOL_WORD } from "./mem_insight.ts";
+import { visible } from "./table.ts";
+
+/** Actions whose word is a name of the kernel's and not a process. */
+const NAME_ACTIONS: readonly string[] = ["sym", "type"];
+/** Actions that have no answer for the kernel itself. */
+const PROCESS_ACTIONS: readonly string[] = ["maps", "files", "sockets", "env", "mounts"];
+const MAX_READ_BYTES = 2 ** 30;
+
+/** The words behind the action, understood: whatever is wrong with them is told before a VM is looked at. */
+export interface Request {
+  /** What is to be done. */
+  readonly action: string;
+  /** In whose address space. */
+  readonly pid: number | "kernel";
+  /** An address; a word that names one, where only the guest knows it. */
+  readonly gva: number | string;
+  /** Bytes to read. */
+  readonly length: number;
+  /** Bytes to write, or to find. */
+  readonly bytes: Uint8Array;
+  /** For dump: where to write. */
+  readonly path?: string;
+}
+
+/**
+ * Understands the words behind an action.
+ *
+ * @throws {Fault} `usage`
+ */
+export function requestOf(action: string, words: readonly string[]): Request {
+  const [who = "kernel", first = "", second = ""] = words;
+  if (NAME_ACTIONS.includes(action)) {
+    return { action, pid: "kernel", gva: who, length: 0, bytes: new Uint8Array(0) };
+  }
+  if (action === "dump") {
+    if (who === "") throw usage("mem", "dump takes the name of a file");
+    return { action, pid: "kernel", gva: 0, length: 0, bytes: new Uint8Array(0), path: who };
+  }
+  const pid = who === "kernel" ? "kernel" : Number(/^[0-9]{1,10}$/.test(who) ? who : NaN);
+  if (Number.isNaN(pid)) throw usage("mem", `${visible(who)} is neither a process number nor "kernel"`);
+  // Left out, the word is not there to be wrong: sockets and mounts are then told of all, or of process 1.
+  if (PROCESS_ACTIONS.includes(action) && pid === "kernel" && words.length > 0) {
+    throw usage("mem", `${action} takes a process number`);
+  }
+  const isRange = action === "read" || action === "write";
+  const isSymbol = action === "read" && SYMBOL_WORD.test(first);
+  const gva = isSymbol ? first : isRange ? parseAddress(first) : 0;
+  if (gva === undefined) throw usage("mem", `${visible(first)} is not a valid address`);
+  const length = action === "read" ? parseAddress(second) : 0;
+  if (length === undefined || (action === "read" && !(length > 0))) {
+    throw usage("mem", `${visible(second)} is not a valid length`);
+  }
+  if (length > MAX_READ_BYTES) {
+    throw usage(
+      "mem",
+      `${length} bytes are too many to read at once: at most ${MAX_READ_BYTES}; read in pieces`,
+    );
+  }
+  const hex = action === "write" ? second : action === "find" ? first : "";
+  const bytes = hex === "" && !isRange && action !== "find" ? new Uint8Array(0) : bytesOfHex(hex || "-");
+  if (action === "read") return { action, pid, gva, length, bytes: new Uint8Array(0) };
+  if (bytes === undefined) throw usage("mem", `${visible(hex)} are not bytes in hexadecimal`);
+  const most = action === "write" ? MAX_MEMWRITE_BYTES : MAX_SEARCH_PATTERN_BYTES;
+  if (bytes.length > most) {
+    throw usage("mem", `${bytes.length} bytes are too many to ${action} at once: at most ${most}`);
+  }
+  return { action, pid, gva, length, bytes };
+}

@@ -1,0 +1,219 @@
+/**
+ * From the process's arguments to its exit code: chooses a command of a table, gives it its output and its
+ * interrupt, and turns whatever goes wrong into one line on stderr. The table is the caller's, so that an
+ * executable can have files with one command alone (scripts/build/bundle.ts).
+ * @module
+ */
+import { exitCodeOf, Fault, messageOf } from "../../base/fault.ts";
+import { oneLine } from "../../base/printable.ts";
+import { suggestion } from "../../base/closest_name.ts";
+import type { Call, CommandEntry, CommandModule } from "./command.ts";
+import { type CommandLine, parseCommandLine } from "./command_line.ts";
+import { commandHelp, overview } from "./help.ts";
+import { Interrupt } from "./interrupt.ts";
+import { type Output, OutputClosed, standardOutput } from "./output.ts";
+import { ReaderWatch } from "./reader_watch.ts";
+import { visible } from "./table.ts";
+
+/** `vmsig help`: it needs nothing of its own. */
+const HELP: CommandModule = {
+  args: { min: 0, max: 1 },
+  isClient: false,
+  details: "",
+  examples: [],
+  run: () => Promise.resolve(),
+};
+
+/** Commands by their names. */
+export type CommandTable = Readonly<Record<string, CommandEntry>>;
+
+/** What a command is joined to. */
+export interface CommandStreams {
+  /** Where it prints. */
+  readonly out: Output;
+  /** Takes a line for standard error. */
+  readonly err: (line: string) => void;
+  /** Watches whether anybody reads what is printed: aborted with OutputClosed when nobody does any more. */
+  readonly watchReader: () => Disposable & { readonly signal: AbortSignal };
+}
+
+/** Those of the process. */
+export function processStreams(): CommandStreams {
+  return { out: standardOutput(), err: printError, watchReader: () => new ReaderWatch() };
+}
+
+/**
+ * Runs one command of a table.
+ *
+ * @param commands the table
+ * @param argv the arguments behind the program's name
+ * @param streams what it is joined to: the process's own unless told
+ * @returns the exit code
+ */
+export async function runOneOf(
+  commands: CommandTable,
+  argv: readonly string[],
+  streams: CommandStreams = processStreams(),
+): Promise<number> {
+  try {
+    return await choose(commands, argv, streams);
+  } catch (error) {
+    return tell(error, asksForJson(argv), streams.err);
+  }
+}
+
+/** Whether `--json` stands among a command's own words: also of a line that was not understood. */
+function asksForJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return (end < 0 ? argv : argv.slice(0, end)).includes("--json");
+}
+
+async function choose(
+  commands: CommandTable,
+  argv: readonly string[],
+  streams: CommandStreams,
+): Promise<number> {
+  const { out } = streams;
+  const [name, ...rest] = argv;
+  if (name === undefined || name === "--json") return await help(commands, argv, out);
+  if (name === "help" || name === "--help" || name === "-h") return await help(commands, rest, out);
+  if (name === "--version" || name === "-V") return await choose(commands, ["version", ...rest], streams);
+  const entry = commands[Object.hasOwn(commands, name) ? name : ""];
+  if (entry === undefined) throw unknownCommand(commands, name);
+  const command = await entry.load();
+  const line = parseCommandLine(name, command, rest);
+  if (line.options["help"] === true) {
+    printHelp(name, entry, command, line.options["json"] === true, out);
+    return 0;
+  }
+  return await run(name, command, line, streams);
+}
+
+async function run(
+  name: string,
+  command: CommandModule,
+  line: CommandLine,
+  streams: CommandStreams,
+): Promise<number> {
+  if (command.takesSignals === true) {
+    return await command.run(callOf(name, line, streams, new AbortController().signal)) ?? 0;
+  }
+  using interrupt = new Interrupt();
+  using reader = streams.watchReader();
+  const signal = AbortSignal.any([interrupt.signal, reader.signal]);
+  try {
+    const code = await command.run(callOf(name, line, streams, signal));
+    return interrupt.exitCode ?? code ?? 0;
+  } catch (error) {
+    if (reader.signal.aborted && interrupt.exitCode === undefined) return 0;
+    if (interrupt.exitCode !== undefined && error instanceof Fault && error.code === "interrupted") {
+      return interrupt.exitCode;
+    }
+    throw error;
+  }
+}
+
+function callOf(name: string, line: CommandLine, { out, err }: CommandStreams, signal: AbortSignal): Call {
+  const { options, args, rest, steps } = line;
+  const socket = options["socket"] as string | undefined;
+  return {
+    args,
+    rest,
+    json: options["json"] === true,
+    out,
+    err,
+    signal,
+    socket,
+    text: (option) => options[option] as string | undefined,
+    number: (option) => options[option] as number | undefined,
+    list: (option) => options[option] as readonly string[] | undefined,
+    steps,
+    flag: (option) => options[option] === true,
+    connect: async (sub = {}, reconnect = false) => {
+      // The client is most of what `serve` would load for nothing: 80 modules, 30 ms and 5 MB.
+      const { connect, defaultSocketPathHere } = await import("../connect.ts");
+      return await connect({
+        socket: socket ?? defaultSocketPathHere(),
+        name: `vmsig ${name}`,
+        sub,
+        reconnect,
+      });
+    },
+  };
+}
+
+async function help(commands: CommandTable, words: readonly string[], out: Output): Promise<number> {
+  const line = parseCommandLine("help", HELP, words);
+  const [name] = line.args;
+  const isJson = line.options["json"] === true;
+  if (name === undefined || name === "help") {
+    if (!isJson) out.line(overview(commands));
+    else {for (const [each, { summary, usage }] of Object.entries(commands)) {
+        out.json({ command: each, summary, usage });
+      }}
+    return 0;
+  }
+  const entry = commands[Object.hasOwn(commands, name) ? name : ""];
+  if (entry === undefined) throw unknownCommand(commands, name);
+  printHelp(name, entry, await entry.load(), isJson, out);
+  return 0;
+}
+
+function printHelp(
+  name: string,
+  entry: CommandEntry,
+  command: CommandModule,
+  isJson: boolean,
+  out: Output,
+): void {
+  if (isJson) out.json({ command: name, help: commandHelp(name, entry, command) });
+  else out.line(commandHelp(name, entry, command));
+}
+
+function unknownCommand(commands: CommandTable, name: string): Fault {
+  const known = [...Object.keys(commands), "help"];
+  return new Fault(
+    "usage",
+    `Cannot run ${visible(name)}: there is no such command${
+      suggestion(name, known) || "; vmsig help lists them"
+    }`,
+  );
+}
+
+/**
+ * Says on stderr what went wrong: one line, or with `--json` one object with the code's name and the text.
+ *
+ * @returns the exit code
+ */
+function tell(error: unknown, json: boolean, print: (line: string) => void): number {
+  if (error instanceof OutputClosed) return 0;
+  const say = (code: string, text: string) =>
+    print(json ? JSON.stringify({ code, text }) : `vmsig: ${code}: ${oneLine(text)}`);
+  if (error instanceof Fault) {
+    say(error.code, error.message);
+    return exitCodeOf(error);
+  }
+  if (error instanceof Deno.errors.NotCapable) {
+    say("missing", `Cannot go on without a permission of Deno: ${error.message}`);
+    return exitCodeOf(new Fault("missing", error.message));
+  }
+  // A defect of ours: the stack is what a report of it needs.
+  const text = `Cannot go on: ${messageOf(error)}; this is a defect of vmsig, please report it`;
+  const stack = error instanceof Error ? error.stack ?? "" : "";
+  if (json) print(JSON.stringify({ code: "internal", text, stack }));
+  else {
+    say("internal", text);
+    if (stack !== "") print(stack);
+  }
+  return exitCodeOf(error);
+}
+
+function printError(line: string): void {
+  const bytes = new TextEncoder().encode(line + "\n");
+  try {
+    for (let done = 0; done < bytes.length;) done += Deno.stderr.writeSync(bytes.subarray(done));
+  } catch (error) {
+    // Nobody reads standard error, or its disk is full: there is nowhere left to say so.
+    if (!(error instanceof Error)) throw error;
+  }
+}

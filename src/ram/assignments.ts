@@ -1,0 +1,88 @@
+/**
+ * Which of a QEMU's mapped files may be which memory backend, when no monitor tells: every assignment that
+ * fits what the command line says, the likeliest first. A memfd does not tell its backend's id; its size, a
+ * path, and the order in which QEMU makes its backends (that of `-object`) do, as far as they go. Who takes
+ * one looks whether a system is found in it.
+ * @module
+ */
+import { MAX_RAM_CHOICES } from "../base/limits.ts";
+import type { BackendOption } from "./qemu_command_line.ts";
+import type { RamCandidate } from "./ram_file.ts";
+
+/** What a file shows of itself. */
+export type AssignableFile = Pick<RamCandidate, "target" | "memfd" | "sizeBytes" | "mapping">;
+
+/** What fits. */
+export interface Assignments<File extends AssignableFile = RamCandidate> {
+  /** The files of the wanted backends, in their order; at most {@linkcode MAX_RAM_CHOICES}. */
+  readonly choices: readonly (readonly File[])[];
+  /** Id of a backend that no file fits, when there are no choices. */
+  readonly lacking: string | undefined;
+}
+
+/**
+ * Lists them.
+ *
+ * @param backends all that the command line defines, in its order
+ * @param wanted those that are RAM, in RAM's order
+ * @param files the candidates, by descriptor number
+ */
+export function assignFiles<File extends AssignableFile>(
+  backends: readonly BackendOption[],
+  wanted: readonly BackendOption[],
+  files: readonly File[],
+): Assignments<File> {
+  const guess = inOrder(backends, files);
+  const fits = wanted.map((backend) => {
+    const all = files.filter((file) => isFit(backend, file));
+    const named = all.filter((file) => backend.path !== undefined && file.target === backend.path);
+    const likely = guess.get(backend);
+    // Who has the path is the one; else the exact size before a larger one, and the likely before the others.
+    const rank = (file: File): number =>
+      (file === likely ? 0 : 2) + (file.sizeBytes === backend.sizeBytes ? 0 : 1);
+    return named.length > 0 ? named : all.sort((a, b) => rank(a) - rank(b));
+  });
+  const choices: File[][] = [];
+  const taken: File[] = [];
+  const place = (i: number): void => {
+    if (choices.length >= MAX_RAM_CHOICES) return;
+    if (i === wanted.length) {
+      choices.push([...taken]);
+      return;
+    }
+    for (const file of fits[i] as File[]) {
+      if (taken.includes(file)) continue;
+      taken.push(file);
+      place(i + 1);
+      taken.pop();
+    }
+  };
+  if (fits.every(({ length }) => length > 0)) place(0);
+  const lacking = wanted[fits.findIndex(({ length }) => length === 0)]?.id;
+  return { choices, lacking: choices.length === 0 ? lacking : undefined };
+}
+
+function isFit({ type, sizeBytes, path }: BackendOption, file: AssignableFile): boolean {
+  if (sizeBytes !== undefined && file.sizeBytes < sizeBytes) return false;
+  // What a file is mapped from its middle has an offset, which only a backend with a path can have.
+  if (file.mapping.offset !== 0 && path === undefined) return false;
+  if (type === "memory-backend-file") return !file.memfd;
+  if (type === "memory-backend-shm") return file.target.startsWith("/dev/shm/");
+  // RAM that is shared by no file is in none.
+  return file.memfd;
+}
+
+/** Goes through backends and files in their orders at once: each backend takes the next file of its size. */
+function inOrder<File extends AssignableFile>(
+  backends: readonly BackendOption[],
+  files: readonly File[],
+): Map<BackendOption, File> {
+  const guess = new Map<BackendOption, File>();
+  const left = [...files];
+  for (const backend of backends) {
+    const at = left.findIndex((file) => isFit(backend, file) && file.sizeBytes === backend.sizeBytes);
+    const [file] = at < 0 ? [] : left.splice(at, 1);
+    if (file !== undefined) guess.set(backend, file);
+  }
+  return guess;
+}

@@ -1,0 +1,23 @@
+/**
+ * A search in whatever is sorted by a number: segments, records, runs of pages.
+ * @module
+ */
+
+/**
+ * The last element whose key is at or below a value.
+ *
+ * @param count how many elements there are
+ * @param value what to look for
+ * @param keyOf the key of an element; it does not fall from one to the next
+ * @returns its index, or -1 when all keys are above
+ */
+export function indexAtOrBelow(count: number, value: number, keyOf: (index: number) => number): number {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (keyOf(middle) <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}

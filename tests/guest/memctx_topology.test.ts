@@ -1,0 +1,108 @@
+/**
+ * Which bytes are RAM, on real QEMUs: files that another device has or that stand in another order, DIMMs and
+ * virtio-mem from the start and plugged while the guest runs. With the monitor and by pid alone.
+ * @module
+ */
+import "../unit/ffi/loaded_shim.ts";
+import { assert, assertEquals } from "@std/assert";
+import { findersFor } from "../../src/guest/finders.ts";
+import { openTarget } from "../../src/ram/open_target.ts";
+import { MemctxRig } from "./memctx_rig.ts";
+import { startGuest } from "./qemu.ts";
+import { TestQmp } from "./test_qmp.ts";
+
+const MIB = 2 ** 20;
+const memfd = (id: string, mib: number): string[] => [
+  "-object",
+  `memory-backend-memfd,id=${id},size=${mib}M,share=on`,
+];
+
+interface Topology {
+  readonly label: string;
+  readonly extraArgs: readonly string[];
+  readonly ramMiB: number;
+  readonly files: number;
+  /** Without the machine's own backend: the arguments have one. */
+  readonly memory?: "none";
+}
+
+const TOPOLOGIES: readonly Topology[] = [
+  {
+    label: "an ivshmem device's memfd of RAM's size stands first",
+    memory: "none",
+    extraArgs: [
+      ...memfd("other", 256),
+      ...["-device", "ivshmem-plain,memdev=other", ...memfd("ram0", 256), "-machine", "memory-backend=ram0"],
+    ],
+    ramMiB: 256,
+    files: 1,
+  },
+  {
+    label: "two NUMA nodes of one size, n1 before n0",
+    memory: "none",
+    extraArgs: [
+      ...memfd("n1", 128),
+      ...memfd("n0", 128),
+      ...["-numa", "node,nodeid=0,memdev=n0,cpus=0", "-numa", "node,nodeid=1,memdev=n1"],
+    ],
+    ramMiB: 256,
+    files: 2,
+  },
+  {
+    label: "two NUMA nodes of one size, node 1 named first",
+    memory: "none",
+    extraArgs: [
+      ...memfd("a", 128),
+      ...memfd("b", 128),
+      ...["-numa", "node,nodeid=1,memdev=a", "-numa", "node,nodeid=0,memdev=b,cpus=0"],
+    ],
+    ramMiB: 256,
+    files: 2,
+  },
+  {
+    label: "a cold-plugged DIMM and virtio-mem",
+    extraArgs: [
+      ...["-m", "256M,slots=4,maxmem=2G", ...memfd("d0", 128), "-device", "pc-dimm,id=dimm0,memdev=d0"],
+      ...[...memfd("v0", 256), "-device", "virtio-mem-pci,id=vm0,memdev=v0,requested-size=64M"],
+    ],
+    ramMiB: 640,
+    files: 3,
+  },
+];
+
+for (const { label, ramMiB, files, memory, extraArgs } of TOPOLOGIES) {
+  Deno.test(`RAM is the guest's: ${label}`, async () => {
+    await using vm = await startGuest({ ramMiB: 256, extraArgs, ...(memory && { memory }) });
+    await using rig = new MemctxRig(vm.qmpPath);
+    const told = await rig.event(rig.join(), "MEMCTX");
+    const { ramBytes, nfd, kcr3 } = told.fields;
+    assertEquals({ ramBytes: Number(ramBytes), nfd: Number(nfd) }, { ramBytes: ramMiB * MIB, nfd: files });
+    using target = openTarget(`pid:${vm.pid}`, findersFor("linux"));
+    assert(target.guest.found, target.guest.found ? "" : target.guest.detail);
+    assertEquals(target.guest.os.kernel.root, Number(kcr3));
+    assertEquals(target.qemu?.ramBytes, ramMiB * MIB);
+    const names = await rig.during(vm.agent.list("/proc"));
+    const inGuest = names.filter((name) => /^\d+$/.test(name)).map(Number).sort((a, b) => a - b);
+    const seen = target.guest.os.processes().items.map(({ pid }) => pid).sort((a, b) => a - b);
+    assertEquals(seen, inGuest);
+  });
+}
+
+Deno.test("a DIMM that is plugged while the guest runs makes a new epoch, with one file more", async () => {
+  const extraArgs = ["-m", "256M,slots=4,maxmem=2G"];
+  await using vm = await startGuest({ ramMiB: 256, qmpSockets: 2, extraArgs });
+  await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
+  await using rig = new MemctxRig(vm.qmpPath);
+  const listener = rig.join();
+  const first = await rig.event(listener, "MEMCTX");
+  assertEquals(Number(first.fields["nfd"]), 1);
+  // Another monitor than ours does it.
+  await rig.during(
+    qmp.execute("object-add", { "qom-type": "memory-backend-memfd", id: "d0", size: 128 * MIB, share: true }),
+  );
+  await rig.during(qmp.execute("device_add", { driver: "pc-dimm", id: "dimm0", memdev: "d0" }));
+  const second = await rig.event(listener, "MEMCTX", 2);
+  assertEquals(listener.of("MEMCTX_INVALIDATED")[0]?.fields, { epoch: 1, reason: 3 });
+  assertEquals([Number(second.fields["nfd"]), Number(second.fields["ramBytes"])], [2, 384 * MIB]);
+  assertEquals(second.fields["kcr3"], first.fields["kcr3"]);
+});
