@@ -6,8 +6,8 @@
  *
  * How such text is shown is `printableName`'s business.
  *
- * Nearly all of them are short and ASCII (a list of processes is hundreds of such): those go past the decoder,
- * a call of which costs more than the name.
+ * Nearly all of them are short and ASCII (a list of processes is hundreds of such): those go past the
+ * decoder, a call of which costs more than the name.
  * @module
  */
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

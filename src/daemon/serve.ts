@@ -95,15 +95,20 @@ export async function serve(
   let isStopping = false;
   const ready = async (): Promise<void> => {
     metrics.start(log);
-    // It takes 10 to 30 ms, which the start should not, and which the loop does not have.
-    reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_PER_ENDPOINT + OWN_FDS);
-    if (!await firstLook.done(config.discovery.probe ? looked(hostWatch) : undefined)) {
+    // It takes 10 to 30 ms, which the start should not, and which the loop does not have: while the host is
+    // looked at, or else behind.
+    const reserve = () =>
+      reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_PER_ENDPOINT + OWN_FDS);
+    const look = config.discovery.probe ? looked(hostWatch) : undefined;
+    if (look !== undefined) reserve();
+    if (!await firstLook.done(look)) {
       log.warn(
         "the first look at the host's VMs takes long; the daemon is ready, and they come as they are found",
       );
     }
     if (isStopping) return;
     onReady(socketPath);
+    if (look === undefined) reserve();
     manager.notify("READY=1", serving);
     if (manager.watchdogMs > 0) {
       watchdog = setInterval(() => writer.sendFirst(INBOX.PING), manager.watchdogMs);
