@@ -8,6 +8,7 @@ import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { buildGuest, INPUT_MODULES } from "../guest/build.ts";
 import { type Qemu, startGuest } from "../guest/qemu.ts";
 import { cFloor } from "./c_floor.ts";
+import { GuestCopies } from "./guest_copies.ts";
 
 /** Endpoints of the full house. */
 export const ENDPOINTS = 64;
@@ -47,13 +48,14 @@ export class RealScene implements AsyncDisposable {
   }
 
   /**
-   * Boots the guests, two at a time, starts the daemon, and attaches them all, one after the other.
+   * Boots a guest, makes its copies, two at a time, starts the daemon, and attaches them all, one after the
+   * other.
    *
    * @throws {GuestError} when a guest does not come up
    */
   static async start(): Promise<RealScene> {
     await using owned = new AsyncDisposableStack();
-    const vms = await bootMany(owned);
+    const vms = await makeMany(owned);
     const daemon = owned.use(await startDaemon(ENDPOINTS - vms.length));
     vms.forEach((_vm, i) => attach(daemon, `vm${i}`, vms[i] as Qemu));
     const scene = new RealScene(daemon, vms, owned);
@@ -152,30 +154,34 @@ function seamsUp(page: string, name: string): number {
   return page.match(new RegExp(`^vmsig_seam_up\\{endpoint="${name}",.* 1$`, "gm"))?.length ?? 0;
 }
 
-/** Boots until there are enough, or memory is short: what one took is measured, not assumed. */
-async function bootMany(owned: AsyncDisposableStack): Promise<Qemu[]> {
+/**
+ * Boots one, and makes copies of it until there are enough or memory is short: what one took is measured, not
+ * assumed.
+ */
+async function makeMany(owned: AsyncDisposableStack): Promise<Qemu[]> {
   const vms: Qemu[] = [];
   const before = availableMib();
-  const boot = async (): Promise<void> => {
-    while (vms.length + booting < MAX_REAL) {
-      const each = vms.length === 0
-        ? 2 * RAM_MIB
-        : Math.max(2 * RAM_MIB, (before - availableMib()) / vms.length);
-      // Those that are just booting have not taken theirs yet.
+  const { first, copies } = await GuestCopies.boot("vm1", RAM_MIB);
+  await using _state = copies;
+  vms.push(owned.use(first));
+  let starting = 0;
+  const make = async (): Promise<void> => {
+    while (vms.length + starting < MAX_REAL) {
+      const each = Math.max(2 * RAM_MIB, (before - availableMib()) / vms.length);
+      // Those that are just starting have not taken theirs yet.
       if (availableMib() < SPARE_MIB + DAEMON_MIB + 3 * each) return;
-      booting++;
+      starting++;
       try {
-        const vm = await bootOne(`vm${vms.length + booting}`);
+        const vm = await copies.start(`vm${vms.length + starting}`);
         owned.use(vm);
         vms.push(vm);
       } finally {
-        booting--;
+        starting--;
       }
     }
   };
-  let booting = 0;
-  // Both settle before an error goes on: a guest that still boots would outlive the scene.
-  const ends = await Promise.allSettled([boot(), boot()]);
+  // Both settle before an error goes on: a guest that still starts would outlive the scene.
+  const ends = await Promise.allSettled([make(), make()]);
   const failed = ends.find((end) => end.status === "rejected");
   if (failed !== undefined) throw failed.reason;
   return vms;
