@@ -15,8 +15,8 @@
 #   virtconsole      hvc1       hvc1
 # Matters to: whoever wants to know which socket or terminal of the host is which serial console of a VM that
 #   somebody else started: the tree alone finds virtio consoles and no serial port.
-# Instead: qom-list /machine/unattached, /machine/peripheral and /machine/peripheral-anon, and qom-get chardev of
-#   each child whose type is a serial device; join it with query-chardev.
+# Instead: qom-list /machine/unattached, /machine/peripheral and /machine/peripheral-anon, and qom-get chardev
+#   of each child whose type is a serial device; join it with query-chardev.
 set -euo pipefail
 skip() { echo "SKIP: $1"; exit 77; }
 changed() { if [ "$?" = 124 ]; then skip "took too long here"; fi; echo "CHANGED: $1"; exit 1; }

@@ -30,6 +30,8 @@ interface PartOutcome {
   readonly failed: number;
   /** What it printed and why it failed; empty when it passed. */
   readonly told: string;
+  /** Whether SIGSEGV ended it. */
+  readonly hasCrashed: boolean;
 }
 
 /** What a step came to. */
@@ -47,6 +49,8 @@ const STARTS_PROCESSES = /^tests\/unit\/(daemon|cli|rendezvous|scripts)\//;
 const UNIT_PARTS = 4;
 /** And the fuzzers. */
 const FUZZ_PARTS = 2;
+/** What a shell, and timeout, make of SIGSEGV. */
+const SIGSEGV_STATUS = 139;
 /** One more than there are processors, since most of a test is waiting. */
 const LANES = Math.min(4, navigator.hardwareConcurrency) + 1;
 
@@ -121,7 +125,19 @@ function allSteps(quick: boolean): Step[] {
   return steps;
 }
 
+/**
+ * Runs a part; once more when it was ended by SIGSEGV, and says so: Deno's test runner was seen to crash
+ * between two files, where it takes a thread down that has called foreign functions. A crash that is ours
+ * comes again.
+ */
 async function runPart(step: Step, index: number, endMs: number, reports: string): Promise<PartOutcome> {
+  const outcome = await runOnce(step, index, endMs, reports);
+  if (!outcome.hasCrashed) return outcome;
+  console.log(`${step.name}: part ${index + 1} was ended by signal 11; it is run once more`);
+  return await runOnce(step, index, endMs, reports);
+}
+
+async function runOnce(step: Step, index: number, endMs: number, reports: string): Promise<PartOutcome> {
   const leftSeconds = (endMs - performance.now()) / 1000;
   const limitSeconds = Math.max(1, Math.min(step.limitSeconds, Math.floor(leftSeconds)));
   const report = `${reports}/${step.name}-${index}.xml`;
@@ -150,7 +166,7 @@ async function runPart(step: Step, index: number, endMs: number, reports: string
       told += `\nvmsig: timed-out: ${step.name} (${part.at(-1)}) took longer than ${limitSeconds} s`;
     }
   }
-  return { passed: counts.passed, failed, told };
+  return { passed: counts.passed, failed, told, hasCrashed: code === SIGSEGV_STATUS };
 }
 
 /** Says what a step came to, and shows what failed in it. */

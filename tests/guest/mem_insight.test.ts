@@ -62,7 +62,8 @@ Deno.test("a Linux guest's log, processes, files, sockets and mounts are its own
       assertEquals(Math.floor((facts.startNs ?? NaN) / 1e7), Number(words[19]), `start of ${process.name}`);
       assertEquals(facts.threads, Number(words[17]));
       assertEquals(`${facts.uid}`, /^Uid:\t\d+\t(\d+)/m.exec(status)?.[1]);
-      if (words[0] === "I") assertEquals(facts.state, "I");
+      // It may have had something to do when one of the two looked.
+      if (words[0] === "I") assertMatch(facts.state, /^[IR]$/);
       assertMatch(facts.state, /^[RSDTtXZPI]$/);
       compared++;
     }
