@@ -170,7 +170,8 @@ def main():
         os.close(make_ready)
         os.read(ready, 1)
         threading.Thread(target=Monitor(listener, pid, locked).run, daemon=True).start()
-        # It ends with the process that it speaks for. (PR_SET_PDEATHSIG would not do: that one may not signal root's.)
+        # It ends with the process that it speaks for. PR_SET_PDEATHSIG would not do: that process is of
+        # another user, who may not signal root's.
         os.read(ready, 1)
         os._exit(0)
     os.setresgid(OWNER, OWNER, OWNER)
