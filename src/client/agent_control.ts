@@ -8,6 +8,7 @@
  */
 import { encode } from "cborg";
 import { Fault } from "../base/fault.ts";
+import { joinedBytes } from "../base/joined_bytes.ts";
 import { writeU64 } from "../base/layout.ts";
 import {
   AGENT_OP,
@@ -22,6 +23,7 @@ import { KIND } from "../event/kind.ts";
 import { BODY } from "../event/transfer_event.ts";
 import type { ConsoleHome } from "./console_control.ts";
 import type { Lease } from "./lease.ts";
+import { pause } from "./pause.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
 
@@ -154,6 +156,7 @@ export class AgentControl implements AsyncDisposable {
           `Cannot ${what} ${this.#name} within ${timeoutMs} ms; it goes on as ${pid}`,
         );
       }
+      if (signal?.aborted === true) throw new Fault("interrupted", "Cannot await the program: interrupted");
       await pause(waitMs, signal);
     }
   }
@@ -274,8 +277,8 @@ export class AgentControl implements AsyncDisposable {
         return {
           code: numberOf(piece, "code", what),
           signal: numberOf(piece, "signal", what),
-          out: joined(outs),
-          err: joined(errs),
+          out: joinedBytes(outs),
+          err: joinedBytes(errs),
           truncated: truncated === true,
         };
       }
@@ -334,25 +337,4 @@ function numberOf(value: unknown, key: string, what: string): number {
 
 function otherAnswer(what: string): Fault {
   return new Fault("protocol-error", `Cannot ${what} the guest: the answer is another one`);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
-}
-
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  if (signal?.aborted === true) throw new Fault("interrupted", "Cannot await the program: interrupted");
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  const wake = () => resolve();
-  signal?.addEventListener("abort", wake, { once: true });
-  await promise;
-  clearTimeout(timer);
-  signal?.removeEventListener("abort", wake);
 }

@@ -17,6 +17,7 @@ import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import { Frame } from "./frame.ts";
+import { pause } from "./pause.ts";
 import type { ScreenBook } from "./screen_book.ts";
 import type { CommandOptions } from "./session.ts";
 
@@ -132,21 +133,6 @@ function checkWhole(
     "bad-argument",
     `Cannot ${what}: ${name} is ${value}, and must be a whole number from ${min} to ${max}`,
   );
-}
-
-/** Waits, or until it is interrupted. */
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  if (signal?.aborted === true) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  const wake = () => resolve();
-  signal?.addEventListener("abort", wake, { once: true });
-  try {
-    await promise;
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", wake);
-  }
 }
 
 function noFrames(what: string): Fault {

@@ -1,6 +1,8 @@
 """A process that calls itself QEMU and cannot be looked at: as soon as it was asked for its memory map, its address space is locked. One of its threads reads a page through /proc/self/mem that a
 FUSE file system of its own does not deliver, another one wants to map something and waits behind that; whoever reads its command line waits behind both, in the kernel.
 
+QMP is spoken on its socket by a process beside it: who is locked gets no more memory, and might keep itself waiting before it has answered.
+
 slow_process.py FOLDER SOCKET, started by root in a mount name space of its own. A line on standard input, or its end, lets everybody go on.
 """
 import ctypes
@@ -59,67 +61,71 @@ def serve(fuse):
             reply(unique, error=-38)
 
 
-def until_in(thread, call):
-    """Waits until a thread of ours waits in a system call."""
+def until_in(pid, thread, calls):
+    """Waits until a thread of a process waits in one of some system calls."""
     words = [b""]
-    while words[0] != call:
+    while words[0] not in calls:
         time.sleep(0.001)
-        # Without buffers: soon nothing here may need more memory.
-        state = os.open(f"/proc/self/task/{thread}/syscall", os.O_RDONLY)
-        words = os.read(state, 512).split() or [b""]
-        os.close(state)
+        with open(f"/proc/{pid}/task/{thread}/syscall", "rb") as state:
+            words = state.read().split() or [b""]
 
 
 class Waiter:
-    """A thread that does something when it is told to, and then waits in that system call."""
+    """A thread that does something when it is told to, and then waits in a system call. It is told by another process."""
 
-    def __init__(self, work):
-        self.told = threading.Event()
-        self.made = threading.Event()
+    def __init__(self, work, calls):
         self.work = work
-        threading.Thread(target=self.run, daemon=True).start()
-        self.made.wait()
+        self.calls = calls
+        self.told, self.tell = os.pipe()
+        self.named, self.name = os.pipe()
 
     def run(self):
-        self.tid = threading.get_native_id()
-        self.made.set()
-        self.told.wait()
+        os.write(self.name, struct.pack("<I", threading.get_native_id()))
+        os.read(self.told, 1)
         self.work()
 
-    def go(self, call):
-        self.told.set()
-        until_in(self.tid, call)
+    def go(self, pid):
+        (thread,) = struct.unpack("<I", os.read(self.named, 4))
+        os.write(self.tell, b"x")
+        until_in(pid, thread, self.calls)
 
 
-class Slow:
-    def __init__(self, folder, path):
-        slow = os.open(f"{folder}/page", os.O_RDONLY)
-        self.page = libc.mmap(None, PAGE, mmap.PROT_READ, mmap.MAP_PRIVATE, slow, 0)
+class Locked:
+    """The address space that is locked: by a reader, and a writer behind it."""
+
+    def __init__(self, folder):
+        self.page = os.path.join(folder, "page")
+        self.reader = Waiter(self.read, (b"17",))
+        # mmap's number, or brk's, when Python wants memory of its own first.
+        self.writer = Waiter(self.write, (b"9", b"12"))
+
+    def start(self):
+        slow = os.open(self.page, os.O_RDONLY)
+        self.mapped = libc.mmap(None, PAGE, mmap.PROT_READ, mmap.MAP_PRIVATE, slow, 0)
         self.memory = os.open("/proc/self/mem", os.O_RDONLY)
-        self.locked = False
-        # Made before: to make a thread is to map its stack.
-        self.reader = Waiter(self.read)
-        self.writer = Waiter(self.write)
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(path)
-        self.listener.listen(8)
+        for waiter in (self.reader, self.writer):
+            threading.Thread(target=waiter.run, daemon=True).start()
 
     def read(self):
         try:
-            os.pread(self.memory, 1, self.page)
+            os.pread(self.memory, 1, self.mapped)
         except OSError:
             pass
 
     def write(self):
         libc.mmap(None, PAGE, mmap.PROT_READ, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
 
-    def lock(self):
-        self.locked = True
-        self.reader.go(b"17")
-        self.writer.go(b"9")
+
+class Monitor:
+    """Speaks QMP for a process, and has it locked when it is asked for the memory map."""
+
+    def __init__(self, listener, pid, locked):
+        self.listener = listener
+        self.pid = pid
+        self.locked = locked
+        self.is_locked = False
 
     def run(self):
-        print("ready", flush=True)
         version = {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}, "capabilities": []}
         while True:
             peer, _ = self.listener.accept()
@@ -136,13 +142,14 @@ class Slow:
             value = {"status": "running", "running": True, "singlestep": False}
         elif asked["execute"] == "human-monitor-command":
             value = FLAT_VIEW
+        if value == FLAT_VIEW and not self.is_locked:
+            self.is_locked = True
+            self.locked.reader.go(self.pid)
+            self.locked.writer.go(self.pid)
         reply = {"return": value}
         if "id" in asked:
             reply["id"] = asked["id"]
-        reply = json.dumps(reply).encode() + b"\r\n"
-        if value == FLAT_VIEW and not self.locked:
-            self.lock()
-        peer.sendall(reply)
+        peer.sendall(json.dumps(reply).encode() + b"\r\n")
 
 
 def main():
@@ -155,10 +162,28 @@ def main():
         serve(fuse)
         os._exit(0)
     os.close(fuse)
+    locked = Locked(folder)
+    listener = socket.socket(socket.AF_UNIX)
+    ready, make_ready = os.pipe()
+    pid = os.getpid()
+    if os.fork() == 0:
+        os.close(make_ready)
+        os.read(ready, 1)
+        threading.Thread(target=Monitor(listener, pid, locked).run, daemon=True).start()
+        # It ends with the process that it speaks for. PR_SET_PDEATHSIG would not do: that process is of
+        # another user, who may not signal root's.
+        os.read(ready, 1)
+        os._exit(0)
     os.setresgid(OWNER, OWNER, OWNER)
     os.setresuid(OWNER, OWNER, OWNER)
     libc.prctl(4, 1, 0, 0, 0)
-    Slow(folder, path).run()
+    # Whoever connects is told by the kernel that this process listens.
+    listener.bind(path)
+    listener.listen(8)
+    locked.start()
+    os.write(make_ready, b"x")
+    print("ready", flush=True)
+    signal.pause()
 
 
 main()

@@ -30,7 +30,6 @@ import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { Channel } from "../channel/channel_listing.ts";
-import { READ_BYTES } from "../channel/channel_stream.ts";
 import { findChannels } from "../channel/find_channels.ts";
 import { AgentLine } from "./agent_line.ts";
 import { type AgentAsk, readAgentAnswer, readAgentRequest, readProgramResult } from "./agent_request.ts";
@@ -43,7 +42,6 @@ const THAW_NS = 10 * SECOND;
 /** How often it is asked whether an agent runs, of a port of which QEMU does not tell by itself. */
 const LOOK_NS = 5 * SECOND;
 const MAX_OPEN_FILES = 64;
-const BUFFER = new Uint8Array(READ_BYTES);
 
 /** A command that is under way. */
 interface Asked {
@@ -82,7 +80,6 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#seat = seat;
     this.#line = new AgentLine({
       loop: seat.loop,
-      buffer: BUFFER,
       uid: () => this.#link.monitorUid,
       lookAgain: (done) => {
         findChannels(this.#link, (channels) => {

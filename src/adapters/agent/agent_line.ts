@@ -8,9 +8,11 @@
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
+import type { ByteStream, StreamUser } from "../../core/byte_stream.ts";
+import { SendQueue } from "../../core/send_queue.ts";
 import { AgentClient, type AgentCommand } from "../../qemu/agent/agent_client.ts";
 import type { Channel } from "../channel/channel_listing.ts";
-import { ChannelStream, type ChannelUser } from "../channel/channel_stream.ts";
+import { openChannel } from "../channel/open_channel.ts";
 
 const IDLE_NS = 5 * SECOND;
 /** Bytes that wait for the agent, beyond which it does not read. */
@@ -20,8 +22,6 @@ const MAX_UNSENT = 4 << 20;
 export interface AgentLineHost {
   /** The loop. */
   readonly loop: LoopPort;
-  /** Where bytes are read to. */
-  readonly buffer: Uint8Array<ArrayBuffer>;
   /** Who runs the VM; -1 unknown. */
   uid(): number;
   /** Asks QEMU for the agent's channel as it is now; told once, undefined when there is none. */
@@ -38,7 +38,7 @@ export interface LineRefusal {
 
 type LineStage =
   | { readonly at: "closed" | "opening" }
-  | { readonly at: "open"; readonly stream: ChannelStream; readonly client: AgentClient };
+  | { readonly at: "open"; readonly stream: ByteStream; readonly client: AgentClient };
 
 interface Waiting {
   readonly command: AgentCommand;
@@ -46,14 +46,14 @@ interface Waiting {
 }
 
 /** The line. */
-export class AgentLine implements ChannelUser {
+export class AgentLine implements StreamUser {
   readonly #host: AgentLineHost;
   #stage: LineStage = { at: "closed" };
   #waiting: Waiting[] = [];
-  #unsent: Uint8Array<ArrayBuffer>[] = [];
-  #unsentBytes = 0;
-  /** Bytes of the first unsent piece that were taken. */
-  #done = 0;
+  readonly #unsent = new SendQueue(
+    MAX_UNSENT,
+    (bytes, offset) => this.#stage.at === "open" ? this.#stage.stream.write(bytes, offset) : 0,
+  );
   #lastNs = 0;
   #attempt = 0;
 
@@ -100,8 +100,7 @@ export class AgentLine implements ChannelUser {
     const stage = this.#stage;
     this.#stage = { at: "closed" };
     this.#attempt++;
-    this.#unsent = [];
-    this.#unsentBytes = this.#done = 0;
+    this.#unsent.clear();
     if (stage.at === "open") {
       stage.stream.close();
       stage.client.close();
@@ -109,18 +108,18 @@ export class AgentLine implements ChannelUser {
     this.#refuse({ code: CODE["seam-down"], why });
   }
 
-  /** See {@linkcode ChannelUser}. */
+  /** See {@linkcode StreamUser}. */
   onBytes(bytes: Uint8Array<ArrayBuffer>): void {
     this.#lastNs = this.#host.loop.clock.nowNs();
     if (this.#stage.at === "open") this.#stage.client.receive(bytes, this.#lastNs);
   }
 
-  /** See {@linkcode ChannelUser}. */
+  /** See {@linkcode StreamUser}. */
   onRoom(): void {
-    this.#flush();
+    this.#unsent.flush();
   }
 
-  /** See {@linkcode ChannelUser}. */
+  /** See {@linkcode StreamUser}. */
   onEnd(why: string): void {
     this.close(why);
   }
@@ -135,33 +134,16 @@ export class AgentLine implements ChannelUser {
       if (refusal !== undefined || channel === undefined) {
         return this.#refuse(refusal ?? { code: CODE["not-supported"], why: "" });
       }
-      const { loop, buffer } = this.#host;
-      const stream = ChannelStream.open(channel.place, { uid: this.#host.uid(), loop, user: this, buffer });
+      const { loop } = this.#host;
+      const stream = openChannel(channel.place, { uid: this.#host.uid(), loop, user: this });
       if ("code" in stream) return this.#refuse(stream);
       const client = new AgentClient((bytes) => {
-        this.#unsent.push(bytes);
-        this.#unsentBytes += bytes.length;
-        this.#flush();
+        if (!this.#unsent.send(bytes)) this.close("the agent reads nothing");
       });
       this.#stage = { at: "open", stream, client };
       this.#lastNs = loop.clock.nowNs();
       for (const { command } of this.#waiting.splice(0)) client.execute(command, this.#lastNs);
     });
-  }
-
-  #flush(): void {
-    while (this.#stage.at === "open") {
-      const first = this.#unsent[0];
-      if (first === undefined) return;
-      this.#done += this.#stage.stream.write(first, this.#done);
-      // Writing may have found the other side gone.
-      if (this.#unsent[0] !== first) return;
-      if (this.#done < first.length) break;
-      this.#unsent.shift();
-      this.#unsentBytes -= first.length;
-      this.#done = 0;
-    }
-    if (this.#unsentBytes > MAX_UNSENT) this.close("the agent reads nothing");
   }
 
   #refuse(refusal: LineRefusal): void {

@@ -33,14 +33,11 @@ import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { Channel } from "../channel/channel_listing.ts";
-import { READ_BYTES } from "../channel/channel_stream.ts";
 import { findChannels } from "../channel/find_channels.ts";
 import { type ConsoleHost, ConsolePort } from "./console_port.ts";
 
 /** How long a read may wait for its first byte, ms. */
 const MAX_WAIT_MS = 60_000;
-/** Where bytes are read to, for all consoles of a loop: what is read is copied at once. */
-const BUFFER = new Uint8Array(READ_BYTES);
 
 /** The adapter. */
 export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
@@ -227,7 +224,6 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
     assert(seat !== null, "consoles are learnt while the adapter is open");
     return {
       loop: seat.loop,
-      buffer: BUFFER,
       isAlways: this.#isAlways,
       uid: () => this.#link.monitorUid,
       lookAgain: (label, done) => {

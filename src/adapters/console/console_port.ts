@@ -12,13 +12,9 @@ import { assert } from "../../base/assert.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
+import { type ByteStream, READ_BYTES, type StreamUser } from "../../core/byte_stream.ts";
 import type { Channel } from "../channel/channel_listing.ts";
-import {
-  type ChannelRefusal,
-  ChannelStream,
-  type ChannelUser,
-  READ_BYTES,
-} from "../channel/channel_stream.ts";
+import { type ChannelRefusal, openChannel } from "../channel/open_channel.ts";
 import { Backlog } from "./backlog.ts";
 import { ConsoleReads, type WaitingRead } from "./console_reads.ts";
 import { ConsoleWrites, type WaitingWrite } from "./console_writes.ts";
@@ -32,8 +28,6 @@ const AGAIN_NS = SECOND;
 export interface ConsoleHost {
   /** The loop. */
   readonly loop: LoopPort;
-  /** Where bytes are read to. */
-  readonly buffer: Uint8Array<ArrayBuffer>;
   /** Whether every console is open as long as its VM is there. */
   readonly isAlways: boolean;
   /** Who runs the VM; -1 unknown. */
@@ -60,10 +54,10 @@ export interface ConsoleHost {
 /** Where a console stands. */
 type PortStage =
   | { readonly at: "closed" | "opening" }
-  | { readonly at: "open"; readonly stream: ChannelStream };
+  | { readonly at: "open"; readonly stream: ByteStream };
 
 /** One console. */
-export class ConsolePort implements ChannelUser {
+export class ConsolePort implements StreamUser {
   /** Its number among the VM's consoles, which stays its own. */
   readonly number: number;
   readonly #host: ConsoleHost;
@@ -208,19 +202,19 @@ export class ConsolePort implements ChannelUser {
     this.#refuse(code, why);
   }
 
-  /** See {@linkcode ChannelUser}. */
+  /** See {@linkcode StreamUser}. */
   onBytes(bytes: Uint8Array<ArrayBuffer>): void {
     this.#backlog.append(bytes);
     for (const read of this.#reads.takeReady(this.#backlog.end)) this.#answer(read);
     this.#balance();
   }
 
-  /** See {@linkcode ChannelUser}. */
+  /** See {@linkcode StreamUser}. */
   onRoom(): void {
     this.#writes.pump();
   }
 
-  /** See {@linkcode ChannelUser}. */
+  /** See {@linkcode StreamUser}. */
   onEnd(why: string): void {
     assert(this.#stage.at === "open", "what ends was open");
     this.#stage = { at: "closed" };
@@ -267,8 +261,8 @@ export class ConsolePort implements ChannelUser {
           why: "another client has the console; QEMU serves one at a time",
         });
       }
-      const { loop, buffer } = this.#host;
-      const opened = ChannelStream.open(place, { uid: this.#host.uid(), loop, user: this, buffer });
+      const { loop } = this.#host;
+      const opened = openChannel(place, { uid: this.#host.uid(), loop, user: this });
       if ("code" in opened) return this.#failed(opened);
       this.#stage = { at: "open", stream: opened };
       this.#why = "";

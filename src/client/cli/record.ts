@@ -10,6 +10,7 @@ import { PROTOCOL } from "../../protocol/version.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { CAP } from "../../event/capability.ts";
 import { Fault } from "../../base/fault.ts";
+import { joinedBytes } from "../../base/joined_bytes.ts";
 import { KIND } from "../../event/kind.ts";
 import { ROSTER_STATE } from "../../event/body_number.ts";
 import { SOURCE } from "../../event/source.ts";
@@ -83,7 +84,7 @@ to a control, and shows both.`,
     const copies = new Map<number, MemoryCopy>();
     // Those that hold still: after a reset a file must not begin with the memory of before.
     const valid = new Map<number, MemoryCopy>();
-    using file = new RecordingFile(path, bounds, () => joined([headerOf(client), ...itemsOf(valid)]));
+    using file = new RecordingFile(path, bounds, () => joinedBytes([headerOf(client), ...itemsOf(valid)]));
     if (call.flag("memory") && file.isDevice) {
       throw usage("record", "--memory needs a plain file for -o: the copies stand beside it");
     }
@@ -211,16 +212,6 @@ function itemOf(event: ClientEvent): Uint8Array {
 /** Contexts come once: each file says them again. */
 function itemsOf(copies: ReadonlyMap<number, MemoryCopy>): Uint8Array[] {
   return [...copies.values()].map(({ item }) => item);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 function headerOf(client: Client): Uint8Array {

@@ -2,6 +2,7 @@
  * XDR (RFC 4506), as far as libvirt's calls need it: big-endian words, texts and bytes padded to four.
  * @module
  */
+import { joinedBytes } from "../../base/joined_bytes.ts";
 
 /** Thrown by {@linkcode XdrReader} for data that is not what it should be: the peer is not libvirt. */
 export class XdrError extends Error {
@@ -44,13 +45,7 @@ export class XdrWriter {
 
   /** All of it. */
   bytes(): Uint8Array<ArrayBuffer> {
-    const whole = new Uint8Array(this.#parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of this.#parts) {
-      whole.set(part, at);
-      at += part.length;
-    }
-    return whole;
+    return joinedBytes(this.#parts);
   }
 }
 
