@@ -9,6 +9,7 @@
  */
 import { MAX_SCAN_ENTRIES } from "../base/limits.ts";
 import type { AddressSpace } from "./address_space.ts";
+import { Arm64Scan } from "./arm64_scan.ts";
 import { PTE_FRAME_HI, PTE_NX_HI, PTE_P, PTE_PS, PTE_U, PTE_W } from "./paging.ts";
 import { PAGE_BYTES } from "./physical_memory.ts";
 
@@ -48,7 +49,8 @@ export function scanPages(
   to: number,
   visit: (page: ScannedPage) => boolean | void,
 ): ScanEnd {
-  return new PageScan(space, from, to, visit).run();
+  const scan = space.paging.architecture === "aarch64" ? Arm64Scan : PageScan;
+  return new scan(space, from, to, visit).run();
 }
 
 /**
@@ -79,7 +81,7 @@ export function reverseLookup(
   return { addresses, end };
 }
 
-/** One scan in progress. */
+/** One scan of x86-64's tables in progress. */
 class PageScan {
   readonly #space: AddressSpace;
   readonly #from: number;
