@@ -192,7 +192,9 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       return this.#refuse(seat, error);
     }
     this.#epoch++;
-    const traits = guest.kind && systemOf(guest.kind).traits;
+    // On arm64 a process's root is a table of its own, which shares nothing with the kernel's.
+    const isX64 = guest.architecture === "x86-64";
+    const traits = isX64 && guest.kind ? systemOf(guest.kind).traits : undefined;
     this.#context = {
       rootFrame: guest.root / 4096,
       paging: knownPaging(guest.architecture, guest.levels),

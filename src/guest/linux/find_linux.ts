@@ -146,7 +146,8 @@ function isBorneOut(note: Vmcoreinfo, space: AddressSpace): boolean {
 function isLive(note: Vmcoreinfo, space: AddressSpace, evidence: GuestEvidence): boolean {
   const { liveRoot, livePc } = evidence;
   if (space.paging.architecture === "aarch64") {
-    if (livePc === undefined || evidence.inUserMode === true) return liveRoot === undefined;
+    if (liveRoot !== undefined && liveRoot - liveRoot % PAGE_BYTES !== space.root) return false;
+    if (livePc === undefined || evidence.inUserMode === true) return true;
     const code = space.probe(livePc);
     return code.ok && code.executable && !code.user;
   }

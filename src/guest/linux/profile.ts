@@ -217,7 +217,8 @@ function readBtf(
     found.set("__start_BTF", start);
     found.set("__stop_BTF", stop);
   }
-  const structs = new Set([...FIELDS, ...OPTIONAL_FIELDS].map((field) => field.slice(0, field.indexOf("."))));
+  const structs = new Set<string>(SIZES);
+  for (const field of [...FIELDS, ...OPTIONAL_FIELDS]) structs.add(field.slice(0, field.indexOf(".")));
   return Btf.load(space, start, stop, [...structs]);
 }
 

@@ -101,6 +101,7 @@ Deno.test("command lines: sizes, backends, numa, JSON objects, doubled commas", 
     "-M q35,accel=kvm,memory-backend=ram0 -m 2G,slots=2 -object memory-backend-memfd,id=ram0,size=2G,share=on -object rng-random,id=r",
   );
   assertEquals(usual, {
+    program: "qemu-system-x86_64",
     machine: "q35",
     ramBytes: 2 * GIB,
     maxBelow: undefined,
