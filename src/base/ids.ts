@@ -18,8 +18,10 @@ export type Branded<Kind extends string> = number & { readonly [brand]: Kind };
 export type EndpointId = Branded<"EndpointId">;
 /** The endpoint's number of an event that concerns none, as it travels. */
 export const NO_ENDPOINT: EndpointId = 0xffffffff as EndpointId;
-/** Number of a control, from 1; 0 is nobody. */
+/** Number of a control, from 1. */
 export type ControlId = Branded<"ControlId">;
+/** The control's number of an event that concerns all of them, or none. */
+export const NO_CONTROL: ControlId = 0 as ControlId;
 /** Guest virtual address, signed as the module's text says. */
 export type Gva = Branded<"Gva">;
 /** Guest physical address. */

@@ -6,6 +6,7 @@
  * disposed of.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { encode } from "cborg";
 import { Fault } from "../base/fault.ts";
 import { joinedBytes } from "../base/joined_bytes.ts";
@@ -77,12 +78,12 @@ interface Request {
 /** A guest's agent. */
 export class AgentControl implements AsyncDisposable {
   /** The endpoint. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   readonly #client: ConsoleHome;
   readonly #name: string;
   #lease: Promise<Lease> | undefined;
 
-  private constructor(client: ConsoleHome, endpoint: number) {
+  private constructor(client: ConsoleHome, endpoint: EndpointId) {
     this.#client = client;
     this.endpoint = endpoint;
     this.#name = client.roster.nameOf(endpoint);

@@ -9,7 +9,7 @@
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
-import { hexOfGva } from "../base/ids.ts";
+import { type EndpointId, hexOfGva } from "../base/ids.ts";
 import { INPUT_HELD } from "../event/body_layout.ts";
 import {
   INPUT_HELD_ENTRIES,
@@ -146,11 +146,13 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    *
    * @throws {Fault} `no-endpoint`, naming those that there are
    */
-  async endpoint(ref: EndpointRef): Promise<number> {
+  async endpoint(ref: EndpointRef): Promise<EndpointId> {
     const known = this.roster.find(ref);
     if (known !== undefined) return known;
     // Who may not see the roster can still say a number; the daemon judges it.
-    if ((this.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) return Number(ref);
+    if ((this.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) {
+      return Number(ref) as EndpointId;
+    }
     await rosterArrived(this.#session);
     const found = this.roster.find(ref);
     if (found === undefined) throw this.roster.unknown(ref);
@@ -175,7 +177,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    */
   async command(
     kind: Kind,
-    endpoint: number,
+    endpoint: EndpointId,
     what: string,
     fill: (event: TransferEvent) => void,
     options: CommandOptions = {},
@@ -335,7 +337,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    */
   publish(
     kind: Kind,
-    endpoint: number,
+    endpoint: EndpointId,
     fill: (event: TransferEvent) => void,
     fds: readonly number[] = [],
   ): void {

@@ -6,6 +6,7 @@
  * Writing takes the CONSOLE lease with the first bytes and keeps it until the control is disposed of.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { readU64, writeU64 } from "../base/layout.ts";
 import { MAX_BODY_BYTES } from "../base/limits.ts";
@@ -35,13 +36,13 @@ export interface ConsoleHome {
   /** Why the connection ended; undefined while it lives. */
   readonly fault: Fault | undefined;
   /** An endpoint's number. */
-  endpoint(ref: EndpointRef): Promise<number>;
+  endpoint(ref: EndpointRef): Promise<EndpointId>;
   /** Acquires a lease; see Client. */
   acquire(ref: EndpointRef, className: LeaseClassName, options?: CommandOptions): Promise<Lease>;
   /** Sends a command and awaits its answer; see Client. */
   command(
     kind: Kind,
-    endpoint: number,
+    endpoint: EndpointId,
     what: string,
     fill: (event: TransferEvent) => void,
     options?: CommandOptions,
@@ -116,7 +117,7 @@ export async function listConsoles(
 /** A console that is read and written. */
 export class ConsoleControl implements AsyncDisposable {
   /** The endpoint. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The console's number. */
   readonly port: number;
   readonly #client: ConsoleHome;
@@ -129,7 +130,7 @@ export class ConsoleControl implements AsyncDisposable {
   #lost = 0;
   #lease: Promise<Lease> | undefined;
 
-  private constructor(client: ConsoleHome, endpoint: number, options: ConsoleOptions) {
+  private constructor(client: ConsoleHome, endpoint: EndpointId, options: ConsoleOptions) {
     this.#client = client;
     this.endpoint = endpoint;
     this.port = options.port ?? 0;

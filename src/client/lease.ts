@@ -3,6 +3,7 @@
  * it goes out of scope, is kept alive while it has a ttl, and says when it is lost.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 
@@ -38,7 +39,7 @@ export interface LeaseHome {
  */
 export class Lease implements AsyncDisposable {
   /** The endpoint. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The class's number. */
   readonly cls: LeaseClass;
   /** The fencing token: it grows with every grant of this endpoint and class. */
@@ -65,7 +66,7 @@ export class Lease implements AsyncDisposable {
    * @param token the fencing token
    * @param ttlMs the promise to be heard, 0 for none
    */
-  constructor(home: LeaseHome, endpoint: number, cls: LeaseClass, token: number, ttlMs: number) {
+  constructor(home: LeaseHome, endpoint: EndpointId, cls: LeaseClass, token: number, ttlMs: number) {
     this.#home = home;
     this.endpoint = endpoint;
     this.cls = cls;

@@ -3,8 +3,9 @@
  * is told of the release of the last.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
-import { LEASE_CLASS_COUNT } from "../event/body_number.ts";
+import { LEASE_CLASS_COUNT, type LeaseClass } from "../event/body_number.ts";
 import type { Lease, LeaseLoss } from "./lease.ts";
 
 /** The book. */
@@ -23,7 +24,7 @@ export class LeaseBook {
   }
 
   /** Whether any handle of an endpoint's class is held. */
-  holds(endpoint: number, cls: number): boolean {
+  holds(endpoint: EndpointId, cls: LeaseClass): boolean {
     return this.#held.has(endpoint * LEASE_CLASS_COUNT + cls);
   }
 
@@ -58,7 +59,7 @@ export class LeaseBook {
    *
    * @param seq the core's number of the LEASE_REVOKED
    */
-  revoke(endpoint: number, cls: number, reason: LeaseLoss, seq: number): void {
+  revoke(endpoint: EndpointId, cls: LeaseClass, reason: LeaseLoss, seq: number): void {
     const key = endpoint * LEASE_CLASS_COUNT + cls;
     // Bounded: endpoints and classes are, and what is out of their range is nobody's lease.
     if (endpoint < MAX_ENDPOINTS && cls < LEASE_CLASS_COUNT) this.#revocations.set(key, { seq, reason });

@@ -15,7 +15,7 @@ import type { Code } from "../base/codes.ts";
 import type { ControlId, EndpointId } from "../base/ids.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
-import type { LeaseClass } from "../event/body_number.ts";
+import type { LeaseClass, SeamReason } from "../event/body_number.ts";
 import type { Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { FaultHandler } from "./fault_boundary.ts";
@@ -100,7 +100,7 @@ export interface Seat {
    * @param reason one of SEAM_REASON
    * @param pid the VM's process; left out: the one that came up last
    */
-  down(reason: number, pid?: number): void;
+  down(reason: SeamReason, pid?: number): void;
   /** A shorthand: emits an ERROR event. `text` is cut to 40 bytes of UTF-8. */
   emitError(code: Code, detail: number, text: string): void;
   /**

@@ -5,7 +5,7 @@
  * @module
  */
 import { NO_LEASE_CLASS } from "../access/requirement.ts";
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import { HouseBudget } from "./seam_budget.ts";
 import type { Clock } from "../base/clock.ts";
 import { CODE, type Code } from "../base/codes.ts";
@@ -62,9 +62,9 @@ export class Bus {
   /** Set by the core right after construction. */
   audit!: AuditTrail;
   /** Looks up a control; null when it is gone. */
-  originOf: (control: number) => Origin | null = () => null;
+  originOf: (control: ControlId) => Origin | null = () => null;
   /** Told when a control's command is settled without an event that would tell it so. */
-  onSilent: (control: number) => void = () => {};
+  onSilent: (control: ControlId) => void = () => {};
   /** Told when a DOWN lane has room again. */
   onRoomDown: (source: Source) => void = () => {};
   /** Events answered with BLOCKED, by source, in order: see `transfer_context.ts` on BLOCK. */

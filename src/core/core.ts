@@ -11,7 +11,7 @@
 import type { LeaseClass } from "../event/body_number.ts";
 import { assert } from "../base/assert.ts";
 import { CODE, type Code } from "../base/codes.ts";
-import type { ControlId, EndpointId } from "../base/ids.ts";
+import { type ControlId, type EndpointId, NO_CONTROL } from "../base/ids.ts";
 import type { Grant } from "../access/grant.ts";
 import { LeaseTable } from "../access/lease_table.ts";
 import { leaseClassFor } from "../access/requirement.ts";
@@ -297,7 +297,7 @@ export class Core implements TurnHook {
     }
     event.dir = DIR.UP;
     event.source = SOURCE.FRAME;
-    event.origin = 0;
+    event.origin = NO_CONTROL;
     event.prio = PRIO_DEFAULT;
     event.tsNs = this.bus.clock.nowNs();
     event.publisher = slot.id;
@@ -384,7 +384,7 @@ export class Core implements TurnHook {
   #auditFault({ place, account, what }: ContainedFault): void {
     this.audit.write({
       principal: account.principal ?? 0,
-      control: account.control ?? 0,
+      control: account.control ?? NO_CONTROL,
       endpoint: account.endpoint ?? NO_ENDPOINT,
       kind: KIND.ERROR,
       code: CODE["protocol-error"],

@@ -10,6 +10,7 @@
  * and the rest is sent in the next turns, first come, first served.
  * @module
  */
+import type { ControlId } from "../base/ids.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import type { Clock } from "../base/clock.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
@@ -104,7 +105,7 @@ export class FanOut {
    * A command of a control was settled though nothing is delivered to it: it may read on, and is flushed at
    * the end of this turn.
    */
-  settleSilently(control: number): void {
+  settleSilently(control: ControlId): void {
     const slot = this.#controls.get(control);
     if (slot === undefined) return;
     slot.outstanding--;

@@ -14,7 +14,7 @@
  *   words.
  * @module
  */
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import { AssertionFault } from "../base/assert.ts";
 import { type Clock, SECOND } from "../base/clock.ts";
 import { messageOf } from "../base/fault.ts";
@@ -33,7 +33,7 @@ export interface FaultAccount {
   /** The uid behind it; 0 for none. */
   readonly principal?: number;
   /** The control's number. */
-  readonly control?: number;
+  readonly control?: ControlId;
   /** The endpoint's number. */
   readonly endpoint?: EndpointId;
 }

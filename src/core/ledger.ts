@@ -7,7 +7,7 @@
 import type { Kind } from "../event/kind.ts";
 import type { Source } from "../event/source.ts";
 import type { LeaseClassOrNone } from "../access/requirement.ts";
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import { MAX_OUTSTANDING } from "../base/limits.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { MemoryAccount } from "./memory_account.ts";
@@ -96,8 +96,8 @@ export class Ledger {
   }
 
   /** Who sent it. */
-  origin(index: number): number {
-    return this.#origin[index] as number;
+  origin(index: number): ControlId {
+    return this.#origin[index] as ControlId;
   }
   /** Who is behind the control that sent it. */
   principal(index: number): number {

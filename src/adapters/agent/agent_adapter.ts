@@ -48,7 +48,7 @@ interface Asked {
   readonly seat: Seat;
   readonly ticket: number;
   readonly op: number;
-  readonly control: number;
+  readonly control: ControlId;
   readonly token: number;
   readonly ask: AgentAsk;
   readonly pid: number;
@@ -63,7 +63,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   readonly #link: QmpLink;
   readonly #results = new ProgramResults();
   /** Files that a control has open in the guest, by the agent's handle; `token` of those open for writing. */
-  readonly #files = new Map<number, { readonly control: number; readonly isWritten: boolean }>();
+  readonly #files = new Map<number, { readonly control: ControlId; readonly isWritten: boolean }>();
   #line: AgentLine | null = null;
   #seat: Seat | null = null;
   #isFrozen = false;
@@ -274,7 +274,9 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     });
   }
 
-  #closeFiles(isMeant: (file: { readonly control: number; readonly isWritten: boolean }) => boolean): void {
+  #closeFiles(
+    isMeant: (file: { readonly control: ControlId; readonly isWritten: boolean }) => boolean,
+  ): void {
     for (const [handle, file] of this.#files) {
       if (!isMeant(file)) continue;
       this.#files.delete(handle);

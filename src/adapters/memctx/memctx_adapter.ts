@@ -16,7 +16,13 @@ import { SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
 import { MEMCTX_INVALIDATED } from "../../event/body_layout.ts";
-import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../../event/body_number.ts";
+import {
+  INVALIDATED,
+  type Invalidation,
+  LEASE_CLASS,
+  SEAM_REASON,
+  type SeamReason,
+} from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
@@ -320,7 +326,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     else this.onGuest(NO_GUEST, "");
   }
 
-  #invalidate(reason: number): void {
+  #invalidate(reason: Invalidation): void {
     if (this.#context === null) return;
     this.#context = null;
     const seat = this.#seat;
@@ -347,7 +353,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   /** QEMU is gone, or cannot be asked any more: nothing that was true of its memory is. */
-  #lose(reason: number): void {
+  #lose(reason: SeamReason): void {
     this.#invalidate(INVALIDATED.ENDPOINT_GONE);
     this.#forget();
     this.#seat?.down(reason, this.#pid);

@@ -6,6 +6,7 @@
  * It does not know the time: `daemon/replay_daemon.ts` hands it each event when it is due.
  * @module
  */
+import type { Prio } from "../../event/priority.ts";
 import type { Kind } from "../../event/kind.ts";
 import { CODE } from "../../base/codes.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
@@ -76,7 +77,7 @@ export class ReplaySeam implements Adapter {
       return true;
     }
     const event = seat.event(recorded.kind as Kind);
-    event.prio = recorded.prio;
+    event.prio = recorded.prio as Prio;
     event.inline.set(recorded.inline);
     if (recorded.body.length > 0) event.copyBody(recorded.bodyFormat, recorded.body, 0, recorded.body.length);
     if (recorded.kind === KIND.VM_LIFECYCLE) {

@@ -74,7 +74,7 @@ export class InprocControl implements Control {
    * @returns its corr, by which the answer is known; 0 when it is not on the bus, or too many commands wait
    *   for room already
    */
-  send(kind: Kind, endpoint: number, fill?: (event: TransferEvent) => void): number {
+  send(kind: Kind, endpoint: EndpointId, fill?: (event: TransferEvent) => void): number {
     if (this.#handle === null || this.#waiting.length >= MAX_LANE_EVENTS) return 0;
     const event = this.#handle.event(kind);
     event.endpoint = endpoint as EndpointId;

@@ -3,6 +3,7 @@
  * hands them to the sink. It keeps no pictures, and decides nothing.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import { INLINE_BYTES } from "../../base/limits.ts";
 import { writeU64 } from "../../base/layout.ts";
 import { CURSOR, FRAME_INFO, FRAME_RING, VGPU_STATUS } from "../../event/body_layout.ts";
@@ -41,7 +42,7 @@ const DEVICE_BYTES = 24;
 
 /** Publishes for one endpoint. */
 export class FramePublisher {
-  readonly #endpoint: number;
+  readonly #endpoint: EndpointId;
   readonly #sink: EventSink;
   readonly #inline = new Uint8Array(INLINE_BYTES);
   readonly #view = new DataView(this.#inline.buffer);
@@ -52,7 +53,7 @@ export class FramePublisher {
    * @param endpoint the endpoint
    * @param sink takes the events
    */
-  constructor(endpoint: number, sink: EventSink) {
+  constructor(endpoint: EndpointId, sink: EventSink) {
     this.#endpoint = endpoint;
     this.#sink = sink;
   }

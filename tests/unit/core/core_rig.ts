@@ -63,7 +63,7 @@ export class TestControl {
 
   /** Sends a command whose first words are these; its corr. */
   send(kind: number, endpoint: number, words: readonly number[] = [], token = 0): number {
-    return this.control.send(kind as Kind, endpoint, (event) => {
+    return this.control.send(kind as Kind, endpoint as EndpointId, (event) => {
       words.forEach((word, i) => (event.words[i] = word));
       event.token = token;
     });

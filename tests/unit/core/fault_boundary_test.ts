@@ -1,3 +1,4 @@
+import type { ControlId } from "../../../src/base/ids.ts";
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { monotonicClock } from "../../../ffi/clock.ts";
@@ -33,7 +34,7 @@ Deno.test("a descriptor's callback that throws ends that one: the others of the 
   let calls = 0;
   loop.watch(first.fd, IN, {
     onReady: broken,
-    faultAccount: () => ({ name: "the first\n", principal: 7, control: 3 }),
+    faultAccount: () => ({ name: "the first\n", principal: 7, control: 3 as ControlId }),
     onFault: (error) => {
       ended = error;
       loop.unwatch(first.fd);
