@@ -22,7 +22,7 @@ import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
 import { AGENT_REQUEST } from "../event/body_layout.ts";
 import { KIND } from "../event/kind.ts";
 import { BODY } from "../event/transfer_event.ts";
-import type { ConsoleHome } from "./console_control.ts";
+import type { ClientPort } from "./client_port.ts";
 import type { Lease } from "./lease.ts";
 import { pause } from "./pause.ts";
 import type { EndpointRef } from "./roster_view.ts";
@@ -79,11 +79,11 @@ interface Request {
 export class AgentControl implements AsyncDisposable {
   /** The endpoint. */
   readonly endpoint: EndpointId;
-  readonly #client: ConsoleHome;
+  readonly #client: ClientPort;
   readonly #name: string;
   #lease: Promise<Lease> | undefined;
 
-  private constructor(client: ConsoleHome, endpoint: EndpointId) {
+  private constructor(client: ClientPort, endpoint: EndpointId) {
     this.#client = client;
     this.endpoint = endpoint;
     this.#name = client.roster.nameOf(endpoint);
@@ -94,7 +94,7 @@ export class AgentControl implements AsyncDisposable {
    *
    * @throws {Fault} `no-endpoint`
    */
-  static async of(client: ConsoleHome, ref: EndpointRef): Promise<AgentControl> {
+  static async of(client: ClientPort, ref: EndpointRef): Promise<AgentControl> {
     return new AgentControl(client, await client.endpoint(ref));
   }
 

@@ -10,10 +10,7 @@ import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
 import { type EndpointId, hexOfGva } from "../base/ids.ts";
-import { INPUT_HELD } from "../event/body_layout.ts";
 import {
-  INPUT_HELD_ENTRIES,
-  INPUT_HELD_TRUNC,
   LEASE_CLASS_NAMES,
   type LeaseClass,
   LIFE,
@@ -33,6 +30,7 @@ import type { EventStream } from "./event_stream.ts";
 import { ConsoleControl, type ConsoleOptions } from "./console_control.ts";
 import { ScreenMethods } from "./screen_methods.ts";
 import type { Welcome } from "./handshake.ts";
+import { type HeldInput, heldInputOf } from "./held_input.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
 import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
@@ -50,14 +48,6 @@ export interface VmState {
   readonly state: string;
   /** Why, as QEMU tells: "none", "host-request", … */
   readonly detail: string;
-}
-
-/** What is held down. */
-export interface HeldInput {
-  /** Keys and buttons: `kind` as in `INPUT_KIND`, `code` evdev's. */
-  readonly entries: readonly { readonly kind: number; readonly code: number }[];
-  /** More is held than was told. */
-  readonly truncated: boolean;
 }
 
 /** A connected control. */
@@ -291,14 +281,9 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     const endpoint = await this.endpoint(ref);
     const what = `ask what is held on ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_QUERY_INPUT, endpoint, what, () => {}, options);
-    const held = answer.as("INPUT_HELD");
+    const held = heldInputOf(answer);
     if (held === undefined) throw unexpected(what, answer);
-    const view = answer.view;
-    const entries = Array.from({ length: Math.min(held.count, INPUT_HELD_ENTRIES) }, (_, i) => ({
-      kind: view.getUint16(INPUT_HELD.at.entries + 4 * i, true),
-      code: view.getUint16(INPUT_HELD.at.entries + 4 * i + 2, true),
-    }));
-    return { entries, truncated: (held.flags & INPUT_HELD_TRUNC) !== 0 };
+    return held;
   }
 
   /**

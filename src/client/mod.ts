@@ -113,7 +113,7 @@ export { SOURCE, type Source, type SourceName } from "../event/source.ts";
 export * from "../event/body_number.ts";
 export { type SystemName, systemOfNumber, type SystemRow, SYSTEMS } from "../guest/systems.ts";
 export { parseChord } from "./chord.ts";
-export { Client, type HeldInput, type VmOperation, type VmState } from "./client.ts";
+export { Client, type VmOperation, type VmState } from "./client.ts";
 export { ClientEvent } from "./client_event.ts";
 export {
   AgentControl,
@@ -125,11 +125,12 @@ export {
 export {
   ConsoleControl,
   type ConsoleEntry,
-  type ConsoleHome,
   type ConsoleOptions,
   type Expected,
   listConsoles,
 } from "./console_control.ts";
+export type { HeldInput } from "./held_input.ts";
+export type { ClientPort } from "./client_port.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
 export type { EventFilter } from "./event_filter.ts";

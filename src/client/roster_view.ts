@@ -10,8 +10,6 @@ import { ROSTER_STATE, ROSTER_STATE_NAMES } from "../event/body_number.ts";
 import { SOURCE, type Source, SOURCE_MAX, sourceName } from "../event/source.ts";
 import type { ClientEvent } from "./client_event.ts";
 
-export { NO_ENDPOINT };
-
 /** One endpoint, as the roster says; a recording keeps the same of it. */
 export type RosterEntry = RecordedEndpoint;
 

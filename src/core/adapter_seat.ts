@@ -7,7 +7,7 @@
  */
 import type { Code } from "../base/codes.ts";
 import { assert } from "../base/assert.ts";
-import { type EndpointId, NO_CONTROL } from "../base/ids.ts";
+import { type EndpointId, NO_CONTROL, NO_ENDPOINT } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
 import { ERROR, MEMCTX, SEAM } from "../event/body_layout.ts";
@@ -18,7 +18,6 @@ import { KIND, type Kind } from "../event/kind.ts";
 import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { AuditFields, LoopPort, Seat } from "./adapter_port.ts";
-import { NO_ENDPOINT } from "./audit_trail.ts";
 import type { Bus } from "./bus.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
 import { isRetained } from "./retained.ts";

@@ -17,6 +17,7 @@
  * anything was done to a VM ends before its lines, and those of the leases that allow it, are written.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { encode } from "cborg";
 import { CODE, type Code, codeName } from "../base/codes.ts";
 import { MS, NEVER } from "../base/clock.ts";
@@ -49,8 +50,6 @@ export interface AuditEntry {
   /** More about it; a function is asked only when the entry is written somewhere. */
   readonly detail?: string | (() => string) | undefined;
 }
-
-export { NO_ENDPOINT };
 
 /** Lines of granted and released leases are written once in this time, ns. */
 const LINES_NS = MS;
@@ -104,6 +103,7 @@ export class AuditTrail implements TimerHandler {
 
   /** How many controls receive the stream: with none, no event is made. */
   setListeners(count: number): void {
+    assert(Number.isInteger(count) && count >= 0, "listeners are counted");
     this.#listeners = count;
   }
 

@@ -41,6 +41,8 @@ export interface EndpointsOptions {
   readonly faults: FaultBoundary;
   /** Sources in the order in which adapters close. Left out: who was opened last closes first. */
   readonly closingOrder?: readonly Source[];
+  /** Told when a seam comes or goes. */
+  readonly onSeam: SeamListener;
 }
 
 /** Attached endpoints by number. */
@@ -48,8 +50,6 @@ export class Endpoints {
   readonly #slots: (EndpointSlot | null)[] = new Array(MAX_ENDPOINTS).fill(null);
   readonly #seats = new Map<Adapter, AdapterSeat>();
   readonly #options: EndpointsOptions;
-  /** Told when a seam comes or goes. */
-  onSeam: SeamListener = () => {};
 
   /** Starts with none. */
   constructor(options: EndpointsOptions) {
@@ -72,7 +72,7 @@ export class Endpoints {
    */
   attach(spec: EndpointSpec): EndpointSlot {
     assert(this.#slots[spec.id] === null, "an endpoint's number is free");
-    const { bus, loop, leases, log, closingOrder } = this.#options;
+    const { bus, loop, leases, log, closingOrder, onSeam } = this.#options;
     for (const { name, source } of spec.adapters) {
       assert(closingOrder?.includes(source) !== false, `${name} has a place in the closing order`);
     }
@@ -88,7 +88,7 @@ export class Endpoints {
           loop,
           leases,
           log: log.for(`${adapter.name}[${spec.name}]`),
-          onSeam: (endpoint, source, up, reason) => this.onSeam(endpoint, source, up, reason),
+          onSeam,
         },
       );
       this.#seats.set(adapter, seat);

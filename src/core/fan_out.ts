@@ -10,6 +10,7 @@
  * and the rest is sent in the next turns, first come, first served.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { ControlId } from "../base/ids.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import type { Clock } from "../base/clock.ts";
@@ -70,12 +71,14 @@ export class FanOut {
 
   /** Adds a control; what is retained follows by {@linkcode replay}. */
   add(slot: ControlSlot): void {
+    assert(!this.#controls.has(slot.id), "a control is added once");
     this.#controls.set(slot.id, slot);
     this.#index(slot);
   }
 
   /** Takes a control off. */
   remove(slot: ControlSlot): void {
+    assert(this.#controls.get(slot.id) === slot, "a control that is removed was added");
     this.#controls.delete(slot.id);
     this.#unindex(slot);
   }
@@ -109,6 +112,7 @@ export class FanOut {
     const slot = this.#controls.get(control);
     if (slot === undefined) return;
     slot.outstanding--;
+    assert(slot.outstanding >= 0, "no more commands are settled than were sent");
     this.#markDirty(slot);
   }
 

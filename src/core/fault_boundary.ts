@@ -74,13 +74,17 @@ export class FaultBoundary {
   #sinceNs = -SECOND;
   #told = 0;
   #untold = 0;
-  /** Told of each one that is told at all: writes the audit line. */
-  onContained: (fault: ContainedFault) => void = () => {};
+  readonly #onContained: (fault: ContainedFault) => void;
 
-  /** Has contained nothing yet. */
-  constructor(log: Log, clock: Clock) {
+  /**
+   * Has contained nothing yet.
+   *
+   * @param onContained told of each fault that is told at all: writes the audit line
+   */
+  constructor(log: Log, clock: Clock, onContained: (fault: ContainedFault) => void = () => {}) {
     this.#log = log;
     this.#clock = clock;
+    this.#onContained = onContained;
   }
 
   /** How many faults were contained, by place. */
@@ -140,7 +144,7 @@ export class FaultBoundary {
       what,
       at: placeOf(error),
     });
-    this.onContained({ place, account, what });
+    this.#onContained({ place, account, what });
   }
 }
 

@@ -305,7 +305,7 @@ export class LeaseService {
     event.words[0] = lease.cls;
     event.words[1] = reason;
     this.#bus.up(event);
-    this.#audit(KIND.LEASE_REVOKED, lease, this.#bus.originOf(lease.control)?.principal ?? 0, why);
+    this.#audit(KIND.LEASE_REVOKED, lease, this.#bus.port.principalOf(lease.control) ?? 0, why);
   }
 
   #auditGrant({ id, grant }: LeaseParty, endpoint: EndpointId, cls: LeaseClass, token: number): void {

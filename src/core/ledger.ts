@@ -4,6 +4,7 @@
  * of arrays: a command costs no allocation.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { Kind } from "../event/kind.ts";
 import type { Source } from "../event/source.ts";
 import type { LeaseClassOrNone } from "../access/requirement.ts";
@@ -87,6 +88,7 @@ export class Ledger {
 
   /** Closes an entry; what it says stays readable until the next `open`. */
   close(index: number): void {
+    assert(this.#open[index] === 1, "a command is closed once");
     this.#open[index] = 0;
     this.#account[index]?.close(this.#bodyBytes[index] as number);
     // Generations stay below 2^31, so that a ticket is an exact double.
@@ -135,6 +137,7 @@ export class Ledger {
 
   /** Its adapter has written the audit entry of its answer, with what only it knows. */
   noteAudited(index: number): void {
+    assert(this.#open[index] === 1, "what is audited is not answered yet");
     this.#audited[index] = 1;
   }
   /** Whether that is so. */

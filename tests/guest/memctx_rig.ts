@@ -79,7 +79,6 @@ export class MemctxRig implements AsyncDisposable {
 
   /** Attaches one endpoint. */
   constructor(qmpPath: string, options: RigOptions = {}) {
-    this.loop.setHook(this.core);
     const { extents = [] } = options;
     const link = new QmpLink({ path: qmpPath, loop: this.loop });
     const memctx = new MemctxAdapter({

@@ -77,6 +77,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     this.#line = new AgentLine({
       loop: seat.loop,

@@ -107,6 +107,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     this.#desk.open(seat);
     this.#options.link.use(this);

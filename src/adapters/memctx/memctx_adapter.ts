@@ -10,6 +10,7 @@
  * - Looking for a system happens elsewhere (scan_port.ts), the watching in guest_watch.ts.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { WriteExtent } from "../../access/write_extent.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
@@ -104,6 +105,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     const { link, scanner, guest = "auto" } = this.#options;
     if (guest !== "none") {

@@ -6,6 +6,7 @@
  * It does not know the time: `daemon/replay_daemon.ts` hands it each event when it is due.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { Prio } from "../../event/priority.ts";
 import type { Kind } from "../../event/kind.ts";
 import { CODE } from "../../base/codes.ts";
@@ -57,6 +58,7 @@ export class ReplaySeam implements Adapter {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     if (this.#options.isUpAtOpen) seat.up();
   }

@@ -6,6 +6,7 @@
  * the core's.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
@@ -70,6 +71,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     this.#link.use(this);
   }

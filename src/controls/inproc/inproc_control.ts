@@ -3,6 +3,7 @@
  * subscription like any other; events are borrowed for the call.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { EndpointId } from "../../base/ids.ts";
 import type { Kind } from "../../event/kind.ts";
 import { messageOf } from "../../base/fault.ts";
@@ -52,6 +53,7 @@ export class InprocControl implements Control {
 
   /** Called by the core: it is on the bus. */
   open(handle: ControlHandle): void {
+    assert(this.#handle === null, "a control joins once");
     this.#handle = handle;
   }
 

@@ -24,9 +24,10 @@ function rung(): EventFd {
 
 Deno.test("a descriptor's callback that throws ends that one: the others of the turn are called", () => {
   const lines: string[] = [];
-  using loop = new Loop({ clock: monotonicClock, log: new Log("loop", "info", (line) => lines.push(line)) });
+  const log = new Log("loop", "info", (line) => lines.push(line));
   const faults: ContainedFault[] = [];
-  loop.faults.onContained = (fault) => faults.push(fault);
+  const boundary = new FaultBoundary(log, monotonicClock, (fault) => faults.push(fault));
+  using loop = new Loop({ clock: monotonicClock, log, faults: boundary });
   using first = rung();
   using second = rung();
   using third = rung();
@@ -91,7 +92,7 @@ Deno.test("vmsig's own mistakes are loud: an assertion ends the loop, wherever i
   loop.watch(bell.fd, IN, { onReady: wrong, onFault: () => {} });
   assertThrows(() => loop.turn(0), AssertionFault);
   loop.unwatch(bell.fd);
-  loop.setHook({
+  loop.everyTurn({
     turn: () => {
       throw new TypeError("of the core's own");
     },
