@@ -46,7 +46,7 @@ export function hexOfGva(gva: number): string {
  * Parses an address or size as a person writes it: "0x…" (up to 64 bits) or decimal.
  * Values of 2^63 and above come back negative, as {@linkcode Gva} holds them.
  *
- * @returns undefined when the text is no number or has more than 64 bits
+ * @returns undefined when the text is not a number or has more than 64 bits
  */
 export function parseAddress(text: string): number | undefined {
   if (!/^(0x[0-9a-f]+|[0-9]+)$/i.test(text)) return undefined;

@@ -305,7 +305,7 @@ export class Session implements LinkHost {
    *
    * @param fault why, for who asks later; undefined when it was closed
    * @param answer what the open commands are told
-   * @param isDone the daemon was done, which is no fault to the streams
+   * @param isDone the daemon was done, which is not a fault to the streams
    */
   #end(fault: Fault | undefined, answer: Fault, loss: LeaseLoss, isDone = false): void {
     assert(this.#state.is !== "ended", "a session ends once");

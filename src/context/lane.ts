@@ -80,7 +80,7 @@ export class Lane {
     return event;
   }
 
-  /** Takes the oldest of a class that is no answer to a control; null when all of them are. */
+  /** Takes the oldest of a class that is not an answer to a control; null when all of them are. */
   takeBroadcast(prio: Prio): TransferEvent | null {
     const event = (this.queues[prio] as EventQueue).takeBroadcast();
     if (event === null) return null;

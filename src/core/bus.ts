@@ -187,7 +187,7 @@ export class Bus {
 
   /**
    * Tells what an actuator said as it refused a command, as ERRORs right before its ACT_ACK, which has no
-   * room for text. They are no answer: their corr is 0, and `detail` is the command's, for a control that
+   * room for text. They are not an answer: their corr is 0, and `detail` is the command's, for a control that
    * knows of it. They have the ACT_ACK's priority, so that they stay in front of it, and are bounded as it
    * is. Nothing is told of a success, or of a ticket that was answered already.
    *

@@ -34,7 +34,7 @@ const MOST_TEXT = 64;
 /**
  * Decodes one item.
  *
- * @throws {Fault} `protocol-error` with a short text when it is no CBOR, or is too large or too deep
+ * @throws {Fault} `protocol-error` with a short text when it is not CBOR, or is too large or too deep
  */
 export function decodeBounded(bytes: Uint8Array, bounds: CborBounds): unknown {
   if (bytes.length > bounds.bytes) {

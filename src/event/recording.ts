@@ -162,7 +162,7 @@ function isEndpoint(value: unknown): value is RecordedEndpoint {
 }
 
 function eventOf(value: unknown, index: number): RecordingItem {
-  const bad: RecordingItem = { type: "defect", why: `item ${index} is no event` };
+  const bad: RecordingItem = { type: "defect", why: `item ${index} is not an event` };
   if (!isRecord(value)) return bad;
   const { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat = 0, fds = 0 } = value;
   const body = value["body"] ?? new Uint8Array(0);

@@ -3,7 +3,7 @@
  * 1,000 mode changes, passwords, a QEMU without -vnc, one that ends.
  * @module
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { monotonicClock } from "../../ffi/clock.ts";
 import { openFdCount } from "../../ffi/owned_fd.ts";
 import { SOCKET, socketPair } from "../../ffi/unix_socket.ts";
@@ -14,7 +14,7 @@ import type { VncAddress } from "../../src/display/vnc/vnc_address.ts";
 import { VncSource } from "../../src/display/vnc/vnc_source.ts";
 import { SourceRig } from "../fixtures/source_rig.ts";
 import { ModeMachine } from "./mode_disk.ts";
-import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { startFirmware, startGuest } from "./qemu.ts";
 import { assertEqualToDump, assertFollowsModes } from "./source_check.ts";
 import { TestQmp } from "./test_qmp.ts";
 

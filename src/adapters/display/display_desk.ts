@@ -284,7 +284,7 @@ function wordsOf(event: TransferEvent): string {
 /** Whether QEMU can be given it without harm: writing to a pipe would make its main loop wait. */
 function isMemfd(fd: number): boolean {
   try {
-    // Of what is no file in memory there are none.
+    // Of what is not a file in memory there are none.
     return (getSeals(fd) & SEAL.SEAL) !== 0;
   } catch (error) {
     if (error instanceof OsError) return false;

@@ -138,7 +138,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     else this.#running = status === "suspended";
   }
 
-  /** Called by the link: the monitor's loss is no loss of the devices. */
+  /** Called by the link: the monitor's loss is not a loss of the devices. */
   onLinkDown(): void {
     this.#running = true;
   }

@@ -48,7 +48,7 @@ function openHere(ref: string): OpenGuest {
   const target = openTarget(ref, findersFor("auto"));
   try {
     const { qemu } = target;
-    if (qemu === undefined) throw new Fault("refused", `Cannot look into ${ref}: it is no QEMU process`);
+    if (qemu === undefined) throw new Fault("refused", `Cannot look into ${ref}: it is not a QEMU process`);
     const dispose = () => Promise.resolve(target[Symbol.dispose]());
     return {
       name: ref,

@@ -177,7 +177,7 @@ export class PerceptionLoop implements BusListener, EventSink {
   }
 
   #onRefused(code: Code): void {
-    // Its last words of an endpoint that has just gone are no news. What the rules take from it the daemon
+    // Its last words of an endpoint that has just gone are not news. What the rules take from it the daemon
     // tells when it reads them.
     if (code === this.#refusal || code === CODE["no-endpoint"] || code === CODE["no-capability"]) return;
     this.#refusal = code;

@@ -115,7 +115,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   /**
    * Begins to connect. Whatever the server does from here on is told by `onLost`.
    *
-   * @throws {Fault} `bad-argument` for what is no address
+   * @throws {Fault} `bad-argument` for what is not an address
    * @throws {OsError} when nobody listens there, or it is not allowed
    */
   constructor(options: VncSourceOptions) {

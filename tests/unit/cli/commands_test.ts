@@ -262,7 +262,7 @@ Deno.test("errors under --json are one object with code and text, also of a line
   }
 });
 
-Deno.test("a disk that is full is no defect of vmsig", async () => {
+Deno.test("a disk that is full is not a defect of vmsig", async () => {
   const ran = await new Deno.Command("sh", {
     args: ["-c", 'exec "$0" "$@" > /dev/full', Deno.execPath(), "run", "-A", "--no-check", MAIN, "version"],
     stdin: "null",

@@ -129,7 +129,7 @@ Deno.test("a replay that was played to its end ends watch with exit code 0, also
       const watch = new Watch(socket, ...options);
       assertEquals([await playing, await watch.end(), await watch.errors], [20, 0, ""]);
       assertEquals(watch.lines.filter((line) => line.includes("VM_LIFECYCLE")).length, 20);
-      assert(!watch.lines.some((line) => line.includes('"ERROR"')), "that it is over is no event");
+      assert(!watch.lines.some((line) => line.includes('"ERROR"')), "that it is over is not an event");
     });
   }
 });

@@ -118,9 +118,9 @@ Deno.test("what is no recording, or no event, is told", () => {
   for (const part of bad) {
     assertEquals(
       whyOf(concat(head, encode({ ...EVENT, ...part }))),
-      "item 1 is no event",
+      "item 1 is not an event",
       JSON.stringify(part),
     );
   }
-  assertEquals(whyOf(concat(head, encode(5))), "item 1 is no event");
+  assertEquals(whyOf(concat(head, encode(5))), "item 1 is not an event");
 });
