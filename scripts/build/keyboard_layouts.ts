@@ -96,7 +96,8 @@ function keymapOf(layout: string, variant: string): Deno.PointerValue {
     texts.map((bytes) => Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes))),
   );
   const keymap = symbols.xkb_keymap_new_from_names(context, names, 0);
-  if (keymap === null) throw new Error(`xkb-data has no layout ${layout} ${variant}`);
+  // Until here nothing may collect the texts, which are known to the library by their addresses.
+  if (keymap === null || texts.length === 0) throw new Error(`xkb-data has no layout ${layout} ${variant}`);
   return keymap;
 }
 

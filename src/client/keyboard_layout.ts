@@ -13,17 +13,17 @@ import { keyCode } from "./key_codes.ts";
 import { LAYOUT_KEYS, LAYOUT_TABLES, type LayoutTable } from "./layout_tables.ts";
 
 /** One key with what is down beside it. */
-interface Stroke {
+export interface LayoutStroke {
+  /** The key's evdev code. */
   readonly code: number;
+  /** Whether with shift. */
   readonly isShifted: boolean;
+  /** Whether with AltGr. */
   readonly isAltGr: boolean;
 }
 
-/** What a character takes: one stroke, or a dead key's and another. */
-type Strokes = readonly Stroke[];
-
 const [LEFT_SHIFT, ALT_GR] = [keyCode("leftshift") ?? 0, keyCode("rightalt") ?? 0];
-const SPACE: Stroke = { code: keyCode("space") ?? 0, isShifted: false, isAltGr: false };
+const SPACE: LayoutStroke = { code: keyCode("space") ?? 0, isShifted: false, isAltGr: false };
 /** Keys that every layout has. */
 const CONTROLS: readonly (readonly [character: string, key: string])[] = [["\n", "enter"], ["\t", "tab"]];
 /** What types nothing, in the tables. */
@@ -40,8 +40,8 @@ export class KeyboardLayout {
   readonly name: string;
   /** What people call it: "German". */
   readonly title: string;
-  readonly #direct = new Map<string, Stroke>();
-  readonly #dead = new Map<string, Stroke>();
+  readonly #direct = new Map<string, LayoutStroke>();
+  readonly #dead = new Map<string, LayoutStroke>();
 
   /** A layout out of its table. */
   constructor({ name, title, rows }: LayoutTable) {
@@ -68,11 +68,11 @@ export class KeyboardLayout {
   }
 
   /**
-   * The keys of one character.
+   * The keys of one character: one stroke, or a dead key's and another.
    *
    * @returns undefined when this layout cannot type it
    */
-  strokesOf(character: string): Strokes | undefined {
+  strokesOf(character: string): readonly LayoutStroke[] | undefined {
     const direct = this.#direct.get(character);
     if (direct !== undefined) return [direct];
     const spacing = this.#dead.get(SPACING.get(character) ?? "");
@@ -144,7 +144,7 @@ function layoutOfTable(table: LayoutTable): KeyboardLayout {
   return layout;
 }
 
-function recordsOf({ code, isShifted, isAltGr }: Stroke): InputRecord[] {
+function recordsOf({ code, isShifted, isAltGr }: LayoutStroke): InputRecord[] {
   const around = [...(isAltGr ? [ALT_GR] : []), ...(isShifted ? [LEFT_SHIFT] : [])];
   return [
     ...around.map((modifier) => keyRecord(modifier, true)),
