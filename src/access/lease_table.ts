@@ -3,7 +3,7 @@
  * (deny or pre-empt) is given. Pure: it is told the time and reports what happened, it sends nothing and runs
  * no finalization itself.
  *
- * A slot is free, held, or in handover: its owner is gone (released, pre-empted, dead, not kept alive), its
+ * A slot is free, owned, or in handover: its owner is gone (released, pre-empted, dead, not kept alive), its
  * finalization runs, and perhaps a successor waits. No command is admitted in a handover, so there is no
  * moment with two owners; the successor is told only by {@linkcode LeaseTable.finalized}. Tokens come from
  * one counter: they grow with every grant and are never reused while the daemon runs.
@@ -103,7 +103,7 @@ export class LeaseTable {
   }
 
   /**
-   * Whether `token` is the live lease of (endpoint, class): held, not in handover. Called on the hot path.
+   * Whether `token` is the live lease of (endpoint, class): owned, not in handover. Called on the hot path.
    */
   isLive(endpoint: EndpointId, cls: LeaseClass, token: number): boolean {
     const slot = this.#slot(endpoint, cls);
@@ -267,7 +267,7 @@ export class LeaseTable {
 
   /** Ends the owner's lease and begins the handover; returns the token that ended. */
   #end(slot: Slot): number {
-    assert(slot.owner !== null && !slot.handover, "a held lease ends");
+    assert(slot.owner !== null && !slot.handover, "a lease that ends is owned");
     slot.owner = null;
     slot.handover = true;
     if (slot.ttlMs > 0) this.#withTtl--;

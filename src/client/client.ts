@@ -187,7 +187,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    * Resolves when all that the daemon had for this client until now has arrived: retained state, events, and
    * answers that were given by then. It is in the streams when this resolves.
    *
-   * @returns the names of sources of which the daemon's pacing still holds something back; mostly none
+   * @returns the names of sources of which the daemon's pacing still has something waiting; mostly none
    * @throws {Fault} `not-supported` by a daemon that is older than that; `timed-out`; `unreachable`
    */
   async barrier(options: CommandOptions = {}): Promise<string[]> {
@@ -200,11 +200,11 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
   }
 
   /**
-   * Acquires a lease, or takes a further handle of one that this client holds.
+   * Acquires a lease, or takes a further handle of one that this client owns.
    *
    * @param options `ttlMs`: have it revoked when this client has not been heard for that long; the client
    *   keeps it alive meanwhile
-   * @throws {Fault} `busy` when another holds it; `no-capability`; `outside-grant`
+   * @throws {Fault} `busy` when another owns it; `no-capability`; `outside-grant`
    */
   async acquire(
     ref: EndpointRef,
@@ -229,14 +229,14 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     return lease;
   }
 
-  /** Whether a class of an endpoint is held, and by whom (a uid). */
+  /** Whether a class of an endpoint is owned, and by whom (a uid). */
   async leaseStatus(
     ref: EndpointRef,
     className: LeaseClassName,
     options: CommandOptions = {},
   ): Promise<{ readonly busy: boolean; readonly ownerPrincipal: number }> {
     const endpoint = await this.endpoint(ref);
-    const what = `ask who holds ${className} of ${this.roster.nameOf(endpoint)}`;
+    const what = `ask who owns ${className} of ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_LEASE_STATUS, endpoint, what, (event) => {
       event.words[0] = LEASE_CLASS_NAMES.indexOf(className);
     }, options);

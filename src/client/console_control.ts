@@ -198,7 +198,7 @@ export class ConsoleControl implements AsyncDisposable {
   /**
    * Sends bytes, and awaits that the VM has taken them. The first call takes the CONSOLE lease.
    *
-   * @throws {Fault} `busy` when another holds the lease, `stale-lease` when it was lost meanwhile: what came
+   * @throws {Fault} `busy` when another owns the lease, `stale-lease` when it was lost meanwhile: what came
    *   before that has arrived
    */
   async send(what: string | Uint8Array, options: CommandOptions = {}): Promise<void> {

@@ -4,7 +4,7 @@
  * The bound has two steps. At {@linkcode CLIENT_BUFFER_EVENTS} the stream counts as full and the client stops
  * reading its socket, so that the daemon's rules for a slow control apply to it: events wait there, the
  * lowest priority goes first, an OVERRUN tells how many. But an answer that a command awaits arrives on the
- * same socket, so while one is awaited (or a lease is held, whose loss must be told) the client reads on; up
+ * same socket, so while one is awaited (or a lease is owned, whose loss must be told) the client reads on; up
  * to {@linkcode CLIENT_BUFFER_MAX_EVENTS} the stream takes more, and past that it drops by the daemon's rules
  * itself and puts a local OVERRUN first.
  * @module

@@ -1,5 +1,5 @@
 /**
- * A lease that this client holds: exclusive ownership of one class on one endpoint. It releases itself when
+ * A lease that this client owns: exclusive ownership of one class on one endpoint. It releases itself when
  * it goes out of scope, is kept alive while it has a ttl, and says when it is lost.
  * @module
  */
@@ -29,7 +29,7 @@ export interface LeaseHome {
 }
 
 /**
- * A held lease.
+ * An owned lease.
  *
  * @example
  * ```ts
@@ -55,7 +55,7 @@ export class Lease implements AsyncDisposable {
   readonly #aborter = new AbortController();
   readonly #lost = Promise.withResolvers<LeaseLoss>();
   #timer: ReturnType<typeof setInterval> | undefined;
-  #held = true;
+  #owned = true;
 
   /**
    * Made by `Client.acquire`.
@@ -81,9 +81,9 @@ export class Lease implements AsyncDisposable {
     return LEASE_CLASS_NAMES[this.cls] as LeaseClassName;
   }
 
-  /** Whether it is held still. */
-  get held(): boolean {
-    return this.#held;
+  /** Whether it is still owned. */
+  get owned(): boolean {
+    return this.#owned;
   }
 
   /** Aborted when the lease is lost: hand it to whatever must stop then. */
@@ -116,8 +116,8 @@ export class Lease implements AsyncDisposable {
   }
 
   #end(): boolean {
-    const was = this.#held;
-    this.#held = false;
+    const was = this.#owned;
+    this.#owned = false;
     clearInterval(this.#timer);
     return was;
   }

@@ -5,8 +5,8 @@
  *
  * Reading: the socket is read while every stream has room. When one is full, reading stops, and the daemon's
  * rules for a slow control apply (see `event_stream.ts`); it goes on regardless while a command awaits its
- * answer, a lease is held or frames wait to be sent. What arrives before the first stream is opened waits for
- * it.
+ * answer, a lease is owned or frames wait to be sent. What arrives before the first stream is opened waits
+ * for it.
  *
  * Coming back: what the former daemon said is forgotten (roster, contexts, leases, open commands), for the
  * next one knows nothing of it and tells its own. The streams stay, and get a RECONNECTED first.
@@ -366,7 +366,7 @@ export class Session implements LinkHost {
     if (settled === "given up") {
       const granted = event.as("LEASE_GRANTED");
       const cls = granted?.cls as LeaseClass;
-      if (granted !== undefined && !this.leases.holds(event.endpoint, cls)) {
+      if (granted !== undefined && !this.leases.owns(event.endpoint, cls)) {
         this.#giveBack(event.endpoint, cls, granted.token);
       }
       event[Symbol.dispose]();

@@ -1,7 +1,7 @@
 /**
  * The bus inside the core: the context, the pool, the ledger, and the two ways by which anything goes up: an
  * event of a seam, or an answer to a command. What an adapter or a control may do is decided elsewhere
- * (admission, route, leases); here it is only made to happen exactly once.
+ * (command rule, route, leases); here it is only made to happen exactly once.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -231,13 +231,13 @@ export class Bus {
   }
 
   /** Sources of which UP events wait for their time (pacing, a coalescing window), bit 1 << source. */
-  heldBack(): number {
+  sourcesWaiting(): number {
     if (this.context.waiting(DIR.UP) === 0) return 0;
-    let held = 0;
+    let waiting = 0;
     for (let source = 0; source < SOURCE_MAX; source++) {
-      if (this.context.depth(source as Source, DIR.UP) > 0) held |= 1 << source;
+      if (this.context.depth(source as Source, DIR.UP) > 0) waiting |= 1 << source;
     }
-    return held;
+    return waiting;
   }
 
   /** Takes back waiting UP events: what overtakes them has made them untrue. */

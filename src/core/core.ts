@@ -1,7 +1,7 @@
 /**
  * The core: joins endpoints and controls. Up: adapter -> context -> fan-out -> control. Down: control ->
- * admission -> context -> route (the lease is asked again) -> adapter. It lives on the loop's thread and is
- * driven by it; it knows no transport, no driver and no policy of who may what.
+ * command rule -> context -> route (the lease is asked again) -> adapter. It lives on the loop's thread and
+ * is driven by it; it knows no transport, no driver and no policy of who may what.
  *
  * Controls and adapters may call it from within their own callbacks; whoever leaves is reaped at the end of
  * the turn (of a later one when hundreds leave at once), when none of its frames is on the stack. A control's

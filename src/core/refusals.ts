@@ -1,6 +1,6 @@
 /**
  * How the core says no to a control: one answer, which counts as the answer to its command when it has
- * reached it, and one entry in the audit trail. What is refused is decided elsewhere (admission, publish
+ * reached it, and one entry in the audit trail. What is refused is decided elsewhere (command rule, publish
  * rule, the control's own transport).
  * @module
  */

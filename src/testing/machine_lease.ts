@@ -59,7 +59,7 @@ export class InputLease implements AsyncDisposable {
    */
   async use(taking: LeaseTaking): Promise<InputControl> {
     const known = await this.#input?.catch(() => undefined);
-    if (known?.lease.held === true) return known;
+    if (known?.lease.owned === true) return known;
     const taken = takeLease(this.#client, this.#endpoint, "input", taking)
       .then((lease) => new InputControl(this.#client, lease));
     this.#input = taken;

@@ -228,7 +228,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
       if (ask.isUnanswered && (reply.outcome === "timed-out" || reply.outcome === "closed")) {
         return seat.ack(ticket, CODE.ok);
       }
-      const { code, words } = verdictOf(reply);
+      const { code, words } = refusalOf(reply);
       return seat.ack(ticket, code, 0, 0, words);
     }
     const { value } = reply;
@@ -316,7 +316,7 @@ function isAgent({ role, portName }: Channel): boolean {
   return role === "virtio-port" && portName === PORT_NAME;
 }
 
-function verdictOf(reply: Exclude<AgentReply, { readonly outcome: "done" }>): { code: Code; words: string } {
+function refusalOf(reply: Exclude<AgentReply, { readonly outcome: "done" }>): { code: Code; words: string } {
   switch (reply.outcome) {
     case "error":
       return { code: CODE.refused, words: printable(reply.text, 512) };

@@ -48,7 +48,7 @@ export interface ConsoleHost {
     ticket: number,
     read: { readonly offset: number; readonly end: number; readonly bytes: Uint8Array<ArrayBuffer> },
   ): void;
-  /** Answers a command with a verdict. */
+  /** Answers a command: done, or refused. */
   answer(ticket: number, code: Code, detail: number, words: string): void;
 }
 

@@ -2,8 +2,8 @@
  * The VMHOST seam of a VM that QEMU runs: its states from QMP events, and the operations of CMD_VM and
  * CMD_LIFECYCLE with QEMU's answer. Each command is answered once, also when QEMU ends before it answers.
  *
- * It neither decides who may stop a VM nor releases what is held in the guest before: that is admission's and
- * the core's.
+ * It neither decides who may stop a VM nor releases what is held in the guest before: that is the
+ * core's.
  * @module
  */
 import { assert } from "../../base/assert.ts";

@@ -15,7 +15,7 @@ import type { EventSink } from "./event_sink.ts";
 import type { FrameRing } from "./frame_ring.ts";
 
 /** VGPU_STATUS.state. */
-export type ProducerVerdict = (typeof VGPU_STATE)[keyof typeof VGPU_STATE];
+export type ProducerPhase = (typeof VGPU_STATE)[keyof typeof VGPU_STATE];
 
 /** Where a frame belongs. */
 export interface FramePlace {
@@ -59,12 +59,12 @@ export class FramePublisher {
   }
 
   /** VGPU_STATUS. What is not known of a candidate is 0. */
-  producer(verdict: ProducerVerdict, state: ProducerState, pid: number): void {
+  producer(phase: ProducerPhase, state: ProducerState, pid: number): void {
     const view = this.#blank();
     const { at } = VGPU_STATUS;
-    view.setUint32(at.state, verdict, true);
+    view.setUint32(at.state, phase, true);
     view.setUint32(at.producerPid, pid, true);
-    if (verdict !== VGPU_STATE.CANDIDATE) {
+    if (phase !== VGPU_STATE.CANDIDATE) {
       view.setUint32(at.runEpoch, state.runEpoch, true);
       view.setUint32(at.status, state.status, true);
       view.setUint32(at.backend, state.backend, true);

@@ -325,7 +325,7 @@ Deno.test("Ctrl-C releases the lease and exits 130, SIGTERM 143", async () => {
       while (!kindsOf(daemon.peers[0]).includes("CMD_ACQUIRE")) await new Promise((r) => setTimeout(r, 5));
       const reader = child.stdout.getReader();
       const { value } = await reader.read();
-      assertStringIncludes(new TextDecoder().decode(value), "alpha: input is held (token 8)");
+      assertStringIncludes(new TextDecoder().decode(value), "alpha: input is owned (token 8)");
       child.kill(signal);
       const ended = await child.status;
       await reader.cancel();

@@ -86,7 +86,7 @@ export class VgpuSource implements Disposable {
 
   /** Whether a producer is alive: its frames are the endpoint's. */
   get isAlive(): boolean {
-    return this.#status.verdict === VGPU_STATE.ALIVE;
+    return this.#status.phase === VGPU_STATE.ALIVE;
   }
 
   /** Id of the frame that was told last; 0 before the first of this producer. */
@@ -267,7 +267,7 @@ export class VgpuSource implements Disposable {
     const looking = this.#looking;
     looking?.watch?.producer.region.close();
     if (looking !== undefined) looking.watch = undefined;
-    if (this.#status.verdict !== VGPU_STATE.LOST) this.#tell(VGPU_STATE.LOST);
+    if (this.#status.phase !== VGPU_STATE.LOST) this.#tell(VGPU_STATE.LOST);
   }
 
   #tell(verdict: (typeof VGPU_STATE)[keyof typeof VGPU_STATE]): boolean {
