@@ -13,7 +13,7 @@ import {
 } from "../../src/adapters/vmhost/snapshot_disks.ts";
 import { readSnapshotName } from "../../src/adapters/vmhost/snapshot_name.ts";
 import { readSnapshotList } from "../../src/client/vm_control.ts";
-import { idOfTask, readJobs, taskOfId } from "../../src/qemu/protocol/snapshot_job.ts";
+import { idOfTask, readJobs, taskOfId } from "../../src/qemu/monitor/snapshot_job.ts";
 import { encode } from "cborg";
 import { type Bytes, fuzz } from "./harness.ts";
 

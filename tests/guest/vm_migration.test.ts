@@ -1,6 +1,6 @@
 /**
- * A real VM migrates from one QEMU to another: how far it is, that it has left, that it has come; and that its
- * memory is told anew where it runs.
+ * A real VM migrates from one QEMU to another: how far it is, that it has left, that it has come; and that
+ * its memory is told anew where it runs.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

@@ -11,7 +11,7 @@ import type { ClientEvent } from "../../src/client/client_event.ts";
 import { describeBody } from "../../src/client/describe_event.ts";
 import { InputControl } from "../../src/client/input_control.ts";
 import type { EventStream } from "../../src/client/event_stream.ts";
-import { idOfTask } from "../../src/qemu/protocol/snapshot_job.ts";
+import { idOfTask } from "../../src/qemu/monitor/snapshot_job.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { type MachineOptions, type Qemu, startFirmware } from "./qemu.ts";
 import { TestQmp } from "./test_qmp.ts";

@@ -9,7 +9,7 @@ import { SECOND } from "../../base/clock.ts";
 import { SNAPSHOT_OP } from "../../event/body_number.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpData } from "../../qemu/protocol/qmp_message.ts";
-import { isOver, readJobs, taskOfId } from "../../qemu/protocol/snapshot_job.ts";
+import { isOver, readJobs, taskOfId } from "../../qemu/monitor/snapshot_job.ts";
 
 const ANSWER_NS = 10 * SECOND;
 

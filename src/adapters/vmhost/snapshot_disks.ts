@@ -29,9 +29,13 @@ export interface Disk {
   readonly snapshots: ReadonlyMap<string, DiskSnapshot>;
 }
 
-interface DiskSnapshot {
+/** A snapshot on one disk. */
+export interface DiskSnapshot {
+  /** When it was saved, ms since 1970. */
   readonly savedMs: number;
+  /** How long the VM had run by then, ms. */
   readonly clockMs: number;
+  /** Bytes of RAM and devices that this disk keeps. */
   readonly stateBytes: number;
 }
 

@@ -41,7 +41,7 @@ import {
   readJobs,
   snapshotWord,
   taskOfId,
-} from "../../qemu/protocol/snapshot_job.ts";
+} from "../../qemu/monitor/snapshot_job.ts";
 import { readSnapshotName } from "./snapshot_name.ts";
 
 const ANSWER_NS = 10 * SECOND;

@@ -8,7 +8,7 @@
  */
 import { bytesOfHex, hexOfBytes } from "../../base/hex.ts";
 import { SNAPSHOT_OP, type SnapshotOp } from "../../event/body_number.ts";
-import { isObject } from "./qmp_message.ts";
+import { isObject } from "../protocol/qmp_message.ts";
 
 const MAX_JOBS = 256;
 const MAX_TEXT = 512;
