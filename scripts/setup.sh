@@ -117,6 +117,9 @@ case "${1:-base}" in
     need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; need_apt curl curl; need_apt qemu-img qemu-utils
     # A libvirtd of the tests' own, as another user; nothing starts the machine's.
     need_apt libvirtd libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+    # Keyboards: libxkbcommon reads what our layouts type.
+    need_apt /usr/share/X11/xkb/rules/evdev xkb-data; need_apt /usr/share/X11/locale/en_US.UTF-8/Compose libx11-data
+    need_apt /usr/lib/x86_64-linux-gnu/libxkbcommon.so.0 libxkbcommon0
     guest cloud generic ;;
   compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort; bundler ;;
   *) printf 'usage: scripts/setup.sh base|demo|guest|compile\n' >&2; exit 2 ;;

@@ -167,4 +167,5 @@ export { runScript } from "./run_script.ts";
 export type { BodyOf, LayoutOf, TypedKind, ValueOf } from "./typed_body.ts";
 export { waitFor, type WaitOptions } from "./wait.ts";
 export type { WaitCondition, WaitMatch, WaitResult } from "./wait_condition.ts";
+export { KeyboardLayout, keyboardLayout, LAYOUT_NAMES, type LayoutStroke } from "./keyboard_layout.ts";
 export { framesOfText } from "./us_layout.ts";
