@@ -10,14 +10,7 @@ import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
 import { type EndpointId, hexOfGva } from "../base/ids.ts";
-import {
-  LEASE_CLASS_NAMES,
-  type LeaseClass,
-  LIFE,
-  VM_DETAIL_NAMES,
-  VM_OP,
-  VM_STATE_NAMES,
-} from "../event/body_number.ts";
+import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
@@ -36,19 +29,9 @@ import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
 import type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session, type SessionOptions } from "./session.ts";
-import { faultOfCode, faultOfDenial } from "./command_fault.ts";
+import { faultOfCode, faultOfDenial, unexpectedAnswer } from "./command_fault.ts";
 import { neededFor } from "./needed_capability.ts";
-
-/** What a VM is told to do. All but `stop`, `cont` and `wakeup` need the POWER lease. */
-export type VmOperation = "stop" | "cont" | "reset" | "powerdown" | "wakeup" | "quit";
-
-/** A VM's state. */
-export interface VmState {
-  /** Its name: "running", "paused", … */
-  readonly state: string;
-  /** Why, as QEMU tells: "none", "host-request", … */
-  readonly detail: string;
-}
+import { VmControl, type VmOperation, type VmState } from "./vm_control.ts";
 
 /** A connected control. */
 export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome {
@@ -220,7 +203,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
       event.words[2] = options.ttlMs ?? 0;
     }, options);
     const granted = answer.as("LEASE_GRANTED");
-    if (granted === undefined) throw unexpected(what, answer);
+    if (granted === undefined) throw unexpectedAnswer(what, answer.kindName);
     const lease = new Lease(this, endpoint, cls, granted.token, granted.ttlMs);
     if (this.#session.ended) lease.lose("disconnected");
     // The daemon that granted it went before this was noticed here.
@@ -241,37 +224,31 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
       event.words[0] = LEASE_CLASS_NAMES.indexOf(className);
     }, options);
     const status = answer.as("LEASE_STATUS");
-    if (status === undefined) throw unexpected(what, answer);
+    if (status === undefined) throw unexpectedAnswer(what, answer.kindName);
     return { busy: status.busy !== 0, ownerPrincipal: status.ownerPrincipal };
   }
 
   /** The VM's state, asked of it now. */
-  async vmState(ref: EndpointRef, options: CommandOptions = {}): Promise<VmState> {
-    const endpoint = await this.endpoint(ref);
-    const what = `query ${this.roster.nameOf(endpoint)}`;
-    const answer = await this.command(KIND.CMD_VM, endpoint, what, (event) => {
-      event.words[0] = VM_OP.QUERY;
-    }, options);
-    const vm = answer.as("VM_LIFECYCLE");
-    if (vm === undefined) throw unexpected(what, answer);
-    return {
-      state: VM_STATE_NAMES[vm.state] ?? `state-${vm.state}`,
-      detail: VM_DETAIL_NAMES[vm.detail] ?? `detail-${vm.detail}`,
-    };
+  vmState(ref: EndpointRef, options: CommandOptions = {}): Promise<VmState> {
+    return this.vm(ref).state(options);
   }
 
+  /** A VM's host plane: its state, what it is told to do, its snapshots. Asks nothing yet. */
+  vm(ref: EndpointRef): VmControl;
   /**
    * Tells the VM to do something and awaits its word that it did. `reset`, `powerdown` and `quit` need the
    * POWER lease, which this client must hold.
    *
    * @returns the ACT_ACK
    */
-  async vm(ref: EndpointRef, operation: VmOperation, options: CommandOptions = {}): Promise<ClientEvent> {
-    const endpoint = await this.endpoint(ref);
-    const [kind, op] = VM_COMMANDS[operation];
-    return await this.command(kind, endpoint, `${operation} ${this.roster.nameOf(endpoint)}`, (event) => {
-      event.words[0] = op;
-    }, options);
+  vm(ref: EndpointRef, operation: VmOperation, options?: CommandOptions): Promise<ClientEvent>;
+  vm(
+    ref: EndpointRef,
+    operation?: VmOperation,
+    options: CommandOptions = {},
+  ): VmControl | Promise<ClientEvent> {
+    const control = new VmControl(this, ref);
+    return operation === undefined ? control : control.operate(operation, options);
   }
 
   /**
@@ -282,7 +259,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     const what = `ask what is held on ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_QUERY_INPUT, endpoint, what, () => {}, options);
     const held = heldInputOf(answer);
-    if (held === undefined) throw unexpected(what, answer);
+    if (held === undefined) throw unexpectedAnswer(what, answer.kindName);
     return held;
   }
 
@@ -367,21 +344,4 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
       await this.#session.close();
     }
   }
-}
-
-const VM_COMMANDS: Readonly<Record<VmOperation, readonly [kind: Kind, op: number]>> = {
-  stop: [KIND.CMD_VM, VM_OP.STOP],
-  cont: [KIND.CMD_VM, VM_OP.CONT],
-  reset: [KIND.CMD_VM, VM_OP.RESET],
-  powerdown: [KIND.CMD_VM, VM_OP.POWERDOWN],
-  quit: [KIND.CMD_VM, VM_OP.QUIT],
-  // CMD_VM has no wakeup; the same seam carries CMD_LIFECYCLE.
-  wakeup: [KIND.CMD_LIFECYCLE, LIFE.WAKEUP],
-};
-
-function unexpected(what: string, answer: ClientEvent): Fault {
-  return new Fault(
-    "protocol-error",
-    `Cannot ${what}: the daemon answered with ${answer.kindName}; use a client and a daemon of the same version`,
-  );
 }

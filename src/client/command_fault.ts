@@ -87,3 +87,11 @@ export function faultOfDenial(what: string, reason: number, needed = 0): Fault {
       return faultOfCode(what, CODE.busy);
   }
 }
+
+/** An answer of another kind than the command has. */
+export function unexpectedAnswer(what: string, kindName: string): Fault {
+  return new Fault(
+    "protocol-error",
+    `Cannot ${what}: the daemon answered with ${kindName}; use a client and a daemon of the same version`,
+  );
+}

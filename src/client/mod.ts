@@ -113,7 +113,14 @@ export { SOURCE, type Source, type SourceName } from "../event/source.ts";
 export * from "../event/body_number.ts";
 export { type SystemName, systemOfNumber, type SystemRow, SYSTEMS } from "../guest/systems.ts";
 export { parseChord } from "./chord.ts";
-export { Client, type VmOperation, type VmState } from "./client.ts";
+export { Client } from "./client.ts";
+export {
+  VmControl,
+  type VmOperation,
+  type VmSnapshot,
+  type VmSnapshots,
+  type VmState,
+} from "./vm_control.ts";
 export { ClientEvent } from "./client_event.ts";
 export {
   AgentControl,

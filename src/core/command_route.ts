@@ -11,7 +11,7 @@ import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
 import { leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
-import { LIFE, VM_OP } from "../event/body_number.ts";
+import { LIFE, SNAPSHOT_OP, VM_OP } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -119,6 +119,8 @@ export class CommandRoute {
 function stopsVm(command: TransferEvent): boolean {
   const op = command.words[0];
   if (command.kind === KIND.CMD_VM) return op === VM_OP.STOP || op === VM_OP.QUIT;
+  // A snapshot in which a key is down would have it down for ever; one that is loaded knows nothing of it.
+  if (command.kind === KIND.CMD_SNAPSHOT) return op === SNAPSHOT_OP.SAVE || op === SNAPSHOT_OP.LOAD;
   return command.kind === KIND.CMD_LIFECYCLE && op === LIFE.PAUSE;
 }
 

@@ -9,7 +9,8 @@
  */
 import { Fault } from "../base/fault.ts";
 import type { ScreenText } from "../display/text/screen_text.ts";
-import type { Client, VmOperation } from "../client/client.ts";
+import type { Client } from "../client/client.ts";
+import type { VmOperation } from "../client/vm_control.ts";
 import { connect } from "../client/connect.ts";
 import { AgentControl, type ExecOptions, type ExecResult } from "../client/agent_control.ts";
 import { GuestView } from "../client/guest_view.ts";

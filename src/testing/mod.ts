@@ -17,7 +17,8 @@
 export { Fault, type FaultCode } from "../base/fault.ts";
 export type { ScreenText, TextPlace, TextStyle } from "../display/text/screen_text.ts";
 export type { ExecOptions, ExecResult } from "../client/agent_control.ts";
-export type { Client, VmOperation } from "../client/client.ts";
+export type { Client } from "../client/client.ts";
+export type { VmOperation } from "../client/vm_control.ts";
 export type { Expected } from "../client/console_control.ts";
 export { LAYOUT_NAMES } from "../client/keyboard_layout.ts";
 export type { ButtonName } from "../client/mouse_frames.ts";

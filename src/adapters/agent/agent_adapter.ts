@@ -28,7 +28,7 @@ import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
 import type { AgentReply } from "../../qemu/agent/agent_client.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
-import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
+import { isEndOfProcess, type QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { Channel } from "../channel/channel_listing.ts";
 import { findChannels } from "../channel/find_channels.ts";
 import { AgentLine } from "./agent_line.ts";
@@ -166,7 +166,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
-    if (loss.reason === SEAM_REASON.PROCESS_GONE) this.#forget();
+    if (isEndOfProcess(loss)) this.#forget();
     this.#lookNs = NEVER;
     // Of a VM that has none it would say nothing.
     if (this.#seat?.isUp === true) this.#seat.down(loss.reason, this.#pid);

@@ -17,7 +17,7 @@ import { KIND } from "../../event/kind.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
-import { codeOf } from "../vmhost/vmhost_adapter.ts";
+import { codeOf } from "../vmhost/qmp_verdict.ts";
 import type { DisplayChoice } from "./display_choice.ts";
 import type { DisplayFacts } from "./display_facts.ts";
 import { headsBody, registersBody, vgaBody } from "./display_reply.ts";

@@ -15,7 +15,7 @@ import {
 } from "../../display/vga/monitor_texts.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
-import { codeOf } from "../vmhost/vmhost_adapter.ts";
+import { codeOf } from "../vmhost/qmp_verdict.ts";
 
 const ANSWER_NS = 5 * SECOND;
 

@@ -28,7 +28,7 @@ import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import { isObject, type QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
-import { codeOf, wordsOf } from "../vmhost/vmhost_adapter.ts";
+import { codeOf, wordsOf } from "../vmhost/qmp_verdict.ts";
 import type { InputDriver, InputDriverHost } from "./input_driver.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { stepEnd } from "./input_step.ts";

@@ -38,6 +38,7 @@ import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
 import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
 import { askRam, isUnanswered, type RamTold } from "./ram_questions.ts";
+import { RamReplacement } from "./ram_replacement.ts";
 import type { RamAnswer, ScanPort } from "./scan_port.ts";
 import { SharedRam } from "./shared_ram.ts";
 import { unknownGuestText } from "./unknown_guest.ts";
@@ -98,10 +99,18 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** What is said to a write that is refused. */
   #refusal = "";
   #pid = 0;
+  readonly #replacement: RamReplacement;
 
   /** Makes it over the endpoint's monitor, which it shares with others. */
   constructor(options: MemctxOptions) {
     this.#options = options;
+    this.#replacement = new RamReplacement(options.link, {
+      onReplaced: () => {
+        this.#watch?.stop();
+        this.#invalidate(INVALIDATED.RAM_REPLACED);
+      },
+      onSettled: () => this.#find(true),
+    });
   }
 
   open(seat: Seat): void {
@@ -160,8 +169,10 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   /** Called by the link, before it tells its other users. */
-  onQmpEvent({ name }: QmpEvent): void {
+  onQmpEvent({ name, data }: QmpEvent): void {
     switch (name) {
+      case "JOB_STATUS_CHANGE":
+        return this.#replacement.onJobEvent(data);
       case "RESET":
         this.#invalidate(INVALIDATED.RESET);
         return this.#find(false);
@@ -350,6 +361,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** What was asked is stale, what was open is closed. */
   #forget(): void {
     this.#round++;
+    this.#replacement.forget();
     this.#seat?.loop.disarm(this);
     this.#dropRam();
   }

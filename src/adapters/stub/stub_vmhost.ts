@@ -36,6 +36,9 @@ export class StubVmhost implements Adapter {
 
   command(event: TransferEvent): void {
     const op = event.words[0] as number;
+    if (event.kind === KIND.CMD_SNAPSHOT) {
+      return this.#seat?.ack(event.ticket, CODE["not-supported"], 0, 0, "a stub endpoint has no disks");
+    }
     if (event.kind === KIND.CMD_VM) this.#vm(event, op);
     else this.#life(event, op);
   }

@@ -24,8 +24,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import("./watch.ts")).watch,
   },
   vm: {
-    summary: "query, stop, continue, reset, … a VM",
-    usage: ["vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]"],
+    summary: "query, stop, continue, reset, … a VM; save and load its snapshots",
+    usage: [
+      "vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]",
+      "vm ENDPOINT snapshots | save NAME | load NAME | delete NAME [--timeout MS]",
+    ],
     load: async () => (await import("./vm.ts")).vm,
   },
   lease: {

@@ -20,6 +20,11 @@ export interface QmpLoss {
   readonly remedy: string;
 }
 
+/** Whether a loss means that the VM's process has ended, here at least. */
+export function isEndOfProcess({ reason }: QmpLoss): boolean {
+  return reason === SEAM_REASON.PROCESS_GONE || reason === SEAM_REASON.MIGRATED;
+}
+
 /** The peer closed the connection and lives on. */
 export const PEER_CLOSED: QmpLoss = {
   reason: SEAM_REASON.PEER_CLOSED,
