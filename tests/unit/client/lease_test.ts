@@ -77,7 +77,7 @@ Deno.test("two handles are one lease: the last one releases it", async () => {
     const two = await client.acquire("alpha", "input");
     await one.release();
     await one.release();
-    assertEquals([one.held, two.held, sent(peer, KIND.CMD_RELEASE).length], [false, true, 0]);
+    assertEquals([one.owned, two.owned, sent(peer, KIND.CMD_RELEASE).length], [false, true, 0]);
     await two.release();
     assertEquals(sent(peer, KIND.CMD_RELEASE).length, 1);
   });

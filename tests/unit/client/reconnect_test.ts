@@ -74,7 +74,7 @@ Deno.test("a daemon that is killed and started again: the streams go on behind a
       await upTo(stream, "ROSTER");
       assertEquals((await client.vmState("stub1")).state, "running");
       await using again = await client.acquire("stub0", "power");
-      assert(again.held);
+      assert(again.owned);
 
       // And once more, with a daemon that says goodbye.
       await daemon.stop();

@@ -139,9 +139,9 @@ export class VgpuSource implements Disposable {
     if (state === "looking") return nowNs;
     if (state === "found") return this.#adopt(nowNs, looking, search.found as RegionCandidate);
     const hasCandidates = search.candidates.length > 0;
-    const { verdict } = this.#status;
-    if (hasCandidates && verdict === VGPU_STATE.LOST) this.#tell(VGPU_STATE.CANDIDATE);
-    else if (!hasCandidates && verdict === VGPU_STATE.CANDIDATE) this.#tell(VGPU_STATE.LOST);
+    const { phase } = this.#status;
+    if (hasCandidates && phase === VGPU_STATE.LOST) this.#tell(VGPU_STATE.CANDIDATE);
+    else if (!hasCandidates && phase === VGPU_STATE.CANDIDATE) this.#tell(VGPU_STATE.LOST);
     const nextNs = Math.min(search.nextNs, idleNs);
     return hasCandidates ? nextNs : Math.ceil(nextNs / IDLE_GRID_NS) * IDLE_GRID_NS;
   }
@@ -270,8 +270,8 @@ export class VgpuSource implements Disposable {
     if (this.#status.phase !== VGPU_STATE.LOST) this.#tell(VGPU_STATE.LOST);
   }
 
-  #tell(verdict: (typeof VGPU_STATE)[keyof typeof VGPU_STATE]): boolean {
+  #tell(phase: (typeof VGPU_STATE)[keyof typeof VGPU_STATE]): boolean {
     const pid = this.#looking?.watch?.producer.region.header.producerPid ?? 0;
-    return this.#status.tell(verdict, this.#state, pid);
+    return this.#status.tell(phase, this.#state, pid);
   }
 }
