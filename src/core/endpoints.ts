@@ -142,13 +142,13 @@ export class Endpoints {
   holds(control: ControlId): boolean {
     const isMeant = (event: TransferEvent): boolean => event.origin === control;
     return this.#slots.some((slot) =>
-      slot !== null && ((slot.stopping !== null && isMeant(slot.stopping)) || slot.held.some(isMeant))
+      slot !== null && ((slot.stopping !== null && isMeant(slot.stopping)) || slot.waiting.some(isMeant))
     );
   }
 
   /** Takes out the commands that wait behind one that stops the VM; each with its reference. */
   extractHeld(pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): void {
-    for (const slot of this.#slots) slot?.held.extract(pick, take);
+    for (const slot of this.#slots) slot?.waiting.extract(pick, take);
   }
 
   /**
@@ -180,7 +180,7 @@ export class Endpoints {
     this.#options.bus.context.extract(DIR.DOWN, (event) => event.endpoint === id, refuse);
     if (slot.stopping !== null) this.#refuse(slot.stopping);
     slot.stopping = null;
-    slot.held.extract(() => true, refuse);
+    slot.waiting.extract(() => true, refuse);
     for (const cls of Object.values(LEASE_CLASS)) this.#options.leaseService.endpointGone(id, cls);
     this.#closeNext(slot, this.#toClose(slot), reason, done);
   }

@@ -36,7 +36,7 @@ const FINALIZER: readonly number[] = [SOURCE.INPUT, 0, SOURCE.MEMCTX];
 /** LEASE_REVOKED.reason, for audit. */
 const REVOCATIONS: readonly string[] = ["pre-empted", "owner gone", "endpoint gone", "not kept alive"];
 
-/** A lease that a control holds, or held. */
+/** A lease that a control owns, or owned. */
 interface LeaseOfControl {
   readonly control: ControlId;
   readonly endpoint: EndpointId;
@@ -255,7 +255,7 @@ export class LeaseService {
       event.release();
     };
     this.#bus.context.extract(DIR.DOWN, pick, refuse);
-    slot?.held.extract(pick, refuse);
+    slot?.waiting.extract(pick, refuse);
   }
 
   #finalized(endpoint: EndpointId, cls: LeaseClass): void {
