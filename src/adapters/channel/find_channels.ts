@@ -18,20 +18,20 @@ import {
 const ANSWER_NS = 10 * SECOND;
 
 /** Told once: the channels; undefined when the monitor was lost meanwhile, or does not say. */
-type Listener = (channels: Channel[] | undefined) => void;
+export type ChannelListener = (channels: Channel[] | undefined) => void;
 
 /**
  * Who waits for a look of which the monitor has not answered the first question yet: what it will see is as
  * new as if they had asked themselves.
  */
-const beginning = new WeakMap<QmpLink, Listener[]>();
+const beginning = new WeakMap<QmpLink, ChannelListener[]>();
 
 /**
  * Asks; whoever asks together (each adapter, when the monitor comes up) is told by one look.
  *
  * @param link the monitor, up
  */
-export function findChannels(link: QmpLink, done: Listener): void {
+export function findChannels(link: QmpLink, done: ChannelListener): void {
   const others = beginning.get(link);
   if (others !== undefined) {
     others.push(done);
@@ -49,7 +49,7 @@ export function findChannels(link: QmpLink, done: Listener): void {
 }
 
 /** @param begun called at each answer, before anything else */
-function look(link: QmpLink, begun: () => void, done: Listener): void {
+function look(link: QmpLink, begun: () => void, done: ChannelListener): void {
   const { generation } = link;
   const ask = (command: string, args: object | undefined, then: (value: unknown) => void): void =>
     link.execute(
