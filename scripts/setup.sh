@@ -121,6 +121,9 @@ case "${1:-base}" in
     need_apt qemu-system-aarch64 qemu-system-arm
     need_apt aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
     need_apt gdb-multiarch gdb-multiarch
+    # Keyboards: libxkbcommon reads what our layouts type.
+    need_apt /usr/share/X11/xkb/rules/evdev xkb-data; need_apt /usr/share/X11/locale/en_US.UTF-8/Compose libx11-data
+    need_apt /usr/lib/x86_64-linux-gnu/libxkbcommon.so.0 libxkbcommon0
     guest cloud generic arm64 ;;
   compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort; bundler ;;
   *) printf 'usage: scripts/setup.sh base|demo|guest|compile\n' >&2; exit 2 ;;

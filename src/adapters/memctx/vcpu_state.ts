@@ -51,7 +51,7 @@ export function parseVcpus(text: string): Vcpu[] {
     if (cr0 === undefined || cr3 === undefined || efer === undefined) continue;
     const paging = (parseInt(cr0, 16) & PAGING) !== 0;
     const long = (parseInt(efer, 16) & LONG_MODE_ACTIVE) !== 0;
-    // Bits 52 to 63 are no address, and would cost a double its low bits.
+    // Bits 52 to 63 are not an address, and would cost a double its low bits.
     const root = parseInt(cr3.slice(-13), 16);
     vcpus.push({ longMode: paging && long, cr3: root, userMode: cpl === "3" });
   }
