@@ -16,7 +16,8 @@ import { MAX_RUNS } from "../base/limits.ts";
 import type { Paging, WalkFailure } from "./paging.ts";
 import { PTE_NX_HI, PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
-import { type PageWalker, walkerOf } from "./page_walker.ts";
+import type { PageWalker, SoftwarePage } from "./page_walker.ts";
+import { walkerOf } from "./walkers.ts";
 
 const HIGH = 2 ** 32;
 const NAN = Number.NaN;
@@ -57,20 +58,6 @@ export interface RunList {
   /** Why it ended early; `too-many` after {@linkcode MAX_RUNS} runs. */
   readonly reason?: WalkFailure | "too-many";
 }
-
-/**
- * What stands behind an entry that is not present: Linux keeps pages that nobody may touch, Windows pages in
- * transition and prototype entries. The level of the entry is told by its first address bit, `shift`.
- *
- * @returns the frame number of the 4 KiB page, or a negative WALK code
- */
-export type SoftwarePage = (
-  entryHi: number,
-  entryLo: number,
-  hi: number,
-  lo: number,
-  shift: number,
-) => number;
 
 /** A page-table root over guest RAM. Not reentrant. */
 export class AddressSpace {

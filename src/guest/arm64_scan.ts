@@ -14,9 +14,9 @@ import {
   pageForbids,
   tableLimits,
 } from "./arm64_walker.ts";
-import type { ScanEnd, ScannedPage } from "./page_scan.ts";
 import { PTE_U, PTE_W } from "./paging.ts";
 import { PAGE_BYTES } from "./physical_memory.ts";
+import type { ScanEnd, ScannedPage } from "./scanned_page.ts";
 
 const ENTRIES = 512;
 

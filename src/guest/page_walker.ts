@@ -1,16 +1,13 @@
 /**
  * What everything above a page walk needs of it, whichever architecture's tables are walked: there is one
- * walker for x86-64 (walker.ts) and one for arm64 (arm64_walker.ts), chosen once for an address space, so
- * that a process which looks at guests of one architecture runs one of them alone.
+ * walker for x86-64 (walker.ts) and one for arm64 (arm64_walker.ts), chosen once for an address space
+ * (walkers.ts), so that a process which looks at guests of one architecture runs one of them alone.
  *
  * What a walk tells is the same for all: permissions are in x86-64's bits ({@linkcode PageWalker.allowLo},
  * {@linkcode PageWalker.forbidHi}), entries as they stand in the guest.
  * @module
  */
-import { Arm64Walker } from "./arm64_walker.ts";
 import type { Paging } from "./paging.ts";
-import type { PhysicalMemory } from "./physical_memory.ts";
-import { Walker } from "./walker.ts";
 
 /**
  * Walks the tables of one paging mode. Its fields tell about the last {@linkcode PageWalker.explain}, or the
@@ -47,14 +44,15 @@ export interface PageWalker {
 }
 
 /**
- * The walker of a paging mode.
+ * What stands behind an entry that is not present: Linux keeps pages that nobody may touch, Windows pages in
+ * transition and prototype entries. The level of the entry is told by its first address bit, `shift`.
  *
- * @param memory the guest's RAM
- * @param paging the paging mode
- * @param kernelRootFrame root of the kernel half, where the architecture has one apart
+ * @returns the frame number of the 4 KiB page, or a negative WALK code
  */
-export function walkerOf(memory: PhysicalMemory, paging: Paging, kernelRootFrame: number): PageWalker {
-  return paging.architecture === "aarch64"
-    ? new Arm64Walker(memory, paging, kernelRootFrame)
-    : new Walker(memory, paging);
-}
+export type SoftwarePage = (
+  entryHi: number,
+  entryLo: number,
+  hi: number,
+  lo: number,
+  shift: number,
+) => number;

@@ -1,7 +1,7 @@
 /**
  * Paging as data: what a level is, which of its entries may be pages, which bits must be zero; for x86-64
- * and for arm64 with a granule of 4 KiB, both with tables of 512 entries of 8 bytes. What an entry's bits mean
- * is the walkers' (walker.ts, arm64_walker.ts); the names below are x86-64's.
+ * and for arm64 with a granule of 4 KiB, both with tables of 512 entries of 8 bytes. What an entry's bits
+ * mean is the walkers' (walker.ts, arm64_walker.ts); the names below are x86-64's.
  *
  * Addresses travel as two int32 halves; `shift` counts from bit 0 of the whole address.
  * @module

@@ -45,7 +45,7 @@ export class Walker implements PageWalker {
   /** PTE_NX_HI when some level forbids execution. */
   forbidHi = 0;
   /** One root serves both halves. */
-  kernelRootFrame = -1;
+  kernelRootFrame: number = -1;
 
   /**
    * Words of the linear view, for {@linkcode regular}; 0 where the regular case does not begin with four

@@ -1,6 +1,6 @@
 /**
- * The head of an ELF core (x86-64 and arm64, System V ABI): what stands in front of the memory, and where in the file
- * each piece of memory lies. It reads and writes nothing: who writes the file puts the head at its start and
+ * The head of an ELF core (x86-64 and arm64, System V ABI): what stands in front of the memory, and where in
+ * the file each piece of memory lies. It reads and writes nothing: who writes the file puts the head at its start and
  * each piece at its offset, and leaves out what is zero.
  * @module
  */
@@ -11,7 +11,7 @@ const HEADER_BYTES = 64;
 const PROGRAM_HEADER_BYTES = 56;
 const ET_CORE = 4;
 /** e_machine of each architecture that cores are written of. */
-const MACHINES = { "x86-64": 62, aarch64: 183 } as const;
+const MACHINES: Readonly<Record<CoreMachine, number>> = { "x86-64": 62, aarch64: 183 };
 const PT_LOAD = 1;
 const PT_NOTE = 4;
 
@@ -54,7 +54,7 @@ export interface CoreLayout {
 }
 
 /** Whose machine a core is of. */
-export type CoreMachine = keyof typeof MACHINES;
+export type CoreMachine = "x86-64" | "aarch64";
 
 /** Lays out a core of at most {@linkcode MAX_CORE_LOADS} pieces. */
 export function coreLayout(

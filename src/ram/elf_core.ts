@@ -40,8 +40,8 @@ export class ElfCore extends SegmentFile {
    *
    * @param fd the file, open for reading; owned from now on, also when this throws
    * @param name what to call it in messages
-   * @throws {Fault} `bad-argument` when it is not an ELF core of x86-64 or arm64, `refused` when it is cut short or
-   *   contradicts itself
+   * @throws {Fault} `bad-argument` when it is not an ELF core of x86-64 or arm64, `refused` when it is
+   *   cut short or contradicts itself
    */
   constructor(fd: OwnedFd, name: string) {
     super(fd, "ELF core", name, () => readSegments(fd.fd, name));

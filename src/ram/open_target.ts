@@ -3,8 +3,8 @@
  * any dump of dumps/formats.ts), as `vmsig mem` takes them.
  *
  * A raw image does not say where its machine's hole is. Below 2816 MiB it has none; a larger one is tried as
- * q35, as pc, as VMware's, without a hole, and as arm64's virt, whose RAM begins at 1 GiB: the layout in which
- * a system is found counts.
+ * q35, as pc, as VMware's, without a hole, and as arm64's virt, whose RAM begins at 1 GiB: the layout in
+ * which a system is found counts.
  * @module
  */
 import { Fault } from "../base/fault.ts";

@@ -14,10 +14,13 @@ import { storeAtomic } from "../../../ffi/shared_word.ts";
 import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
-import { type PageWalker, walkerOf } from "../../guest/page_walker.ts";
-import { type Paging, PTE_W, WALK } from "../../guest/paging.ts";
+import type { PageWalker } from "../../guest/page_walker.ts";
+import { walkerOf } from "../../guest/walkers.ts";
+import { knownPaging, type Paging, PTE_W, WALK } from "../../guest/paging.ts";
 import { PAGE_BYTES, PhysicalMemory } from "../../guest/physical_memory.ts";
 import type { RamPort, RamSegment } from "../../guest/ram_port.ts";
+import { systemOf } from "../../guest/systems.ts";
+import type { GuestContext } from "./context_event.ts";
 import { type MemwriteRequest, SEQUENCE_BYTES } from "./memwrite_request.ts";
 import type { SharedRam } from "./shared_ram.ts";
 
@@ -38,6 +41,18 @@ export interface WriteContext {
   readonly paired: boolean;
   /** Whether every root's last entry is the kernel's own, so that a made-up root can be told. */
   readonly sharesLastEntry: boolean;
+}
+
+/** How writes into a guest of this epoch are resolved. */
+export function writeContextOf({ kind, architecture, root, levels, isolated }: GuestContext): WriteContext {
+  // On arm64 a process's root is a table of its own, which shares nothing with the kernel's.
+  const traits = architecture === "x86-64" && kind !== undefined ? systemOf(kind).traits : undefined;
+  return {
+    rootFrame: root / PAGE_BYTES,
+    paging: knownPaging(architecture, levels),
+    paired: traits?.rootsArePaired === true && isolated,
+    sharesLastEntry: traits?.sharesLastEntry === true,
+  };
 }
 
 /** Writes into one VM's RAM. */

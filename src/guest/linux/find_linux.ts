@@ -4,8 +4,8 @@
  *
  * A note is believed when walking from its `swapper_pg_dir` maps `_stext` and `swapper_pg_dir` itself to
  * where the note says that the image lies; when the caller knows the live page-table root (a vCPU's CR3),
- * that one must map `_stext` there too; of an arm64 CPU, whose monitor tells no root, what it executes must be
- * mapped for execution. The last boot's note, which survives a reset, fails this.
+ * that one must map `_stext` there too; of an arm64 CPU, whose monitor tells no root, what it executes must
+ * be mapped for execution. The last boot's note, which survives a reset, fails this.
  * @module
  */
 import { assert } from "../../base/assert.ts";

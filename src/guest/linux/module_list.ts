@@ -3,8 +3,8 @@
  * 6.4 keep a table of regions a module, those before a core and an init layout; the size is the sum of all,
  * which is what /proc prints.
  *
- * A kernel without CONFIG_KALLSYMS_ALL (Debian's for arm64) keeps no symbol of the list. It is then looked for
- * in the image: the one list whose first entry lies outside, points back, and is a module that says so itself
+ * A kernel without CONFIG_KALLSYMS_ALL (Debian's for arm64) keeps no symbol of the list. It is then looked
+ * for in the image: the one list whose first entry lies outside, points back, and is a module that says so itself
  * (`mkobj.mod`).
  * @module
  */

@@ -34,8 +34,8 @@ export interface ThreadState {
   /** Its number. */
   readonly tid: number;
   /**
-   * Its user registers as a core has them (x86-64: r15 first; arm64: x0 first); undefined while it is on a CPU, or when they are not
-   * found.
+   * Its user registers as a core has them (x86-64: r15 first; arm64: x0 first); undefined while it
+   * is on a CPU, or when they are not found.
    */
   readonly registers: Uint8Array | undefined;
   /** Base of FS; 0 when it is not known. */
