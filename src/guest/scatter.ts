@@ -94,7 +94,9 @@ export class ScatterReader {
     }
   }
 
-  /** The same for arm64: 3 in an entry's low bits is a page, address bits 33 to 47 lie past the linear view. */
+  /**
+   * The same for arm64: 3 in an entry's low bits is a page; address bits 33 to 47 are past the linear view.
+   */
   #findArm64Words(addresses: Float64Array, n: number): void {
     const linear = this.#space.memory.linear;
     const tags = this.#tags;

@@ -1,7 +1,7 @@
 /**
  * The head of an ELF core (x86-64 and arm64, System V ABI): what stands in front of the memory, and where in
- * the file each piece of memory lies. It reads and writes nothing: who writes the file puts the head at its start and
- * each piece at its offset, and leaves out what is zero.
+ * the file each piece of memory lies. It reads and writes nothing: who writes the file puts the head at its
+ * start and each piece at its offset, and leaves out what is zero.
  * @module
  */
 import { assert } from "../base/assert.ts";

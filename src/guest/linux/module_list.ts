@@ -4,8 +4,8 @@
  * which is what /proc prints.
  *
  * A kernel without CONFIG_KALLSYMS_ALL (Debian's for arm64) keeps no symbol of the list. It is then looked
- * for in the image: the one list whose first entry lies outside, points back, and is a module that says so itself
- * (`mkobj.mod`).
+ * for in the image: the one list whose first entry lies outside, points back, and is a module that says so
+ * itself (`mkobj.mod`).
  * @module
  */
 import { MAX_LISTING } from "../../base/limits.ts";
