@@ -4,6 +4,7 @@
  * FRAME.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import { getSeals, SEAL, statFd } from "../../ffi/memfd.ts";
 import { OsError } from "../../ffi/os_error.ts";
@@ -58,7 +59,7 @@ export class FrameRings {
   }
 
   /** Whether a head has a ring. */
-  has(endpoint: number, head: number): boolean {
+  has(endpoint: EndpointId, head: number): boolean {
     return this.#rings.has(keyOf(endpoint, head));
   }
 
@@ -70,7 +71,7 @@ export class FrameRings {
    * @throws {Fault} `protocol-error` for a ring that is not one
    */
   sample(
-    endpoint: number,
+    endpoint: EndpointId,
     head: number,
     roomFor: (bytes: number) => Uint8Array<ArrayBuffer> = (bytes) => new Uint8Array(bytes),
   ): SampledFrame | undefined {
@@ -109,7 +110,7 @@ export class FrameRings {
   }
 }
 
-function keyOf(endpoint: number, head: number): number {
+function keyOf(endpoint: EndpointId, head: number): number {
   return endpoint * MAX_HEADS + head;
 }
 

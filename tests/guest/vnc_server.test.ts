@@ -233,7 +233,7 @@ Deno.test("vnc server: a viewer types, is refused while an automation has the ke
       await late.say("key 99 1");
       await late.said("bell");
       assertMatch(command.errors, /has keyboard and mouse/);
-      assert(lease.held);
+      assert(lease.owned);
     }
     await late.say("key 99 0");
     await late.say("key 100 1");

@@ -7,6 +7,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { Fault } from "../../base/fault.ts";
+import type { EndpointId } from "../../base/ids.ts";
 import { CODE } from "../../base/codes.ts";
 import { FRAME_OP, ROSTER_STATE } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
@@ -151,7 +152,7 @@ export class ScreenFeed {
   }
 
   /** Takes the newest frame, if it is another one. */
-  #take(endpoint: number): void {
+  #take(endpoint: EndpointId): void {
     const { client, head, onFrame } = this.#options;
     const sampled = client.screens.rings.sample(endpoint, head, (bytes) => this.#room(bytes));
     if (sampled === undefined || sampled.info.frameId === this.#lastId) return;
