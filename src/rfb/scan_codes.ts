@@ -1,7 +1,7 @@
 /**
  * XT's scan codes, as QEMU's extended key events carry them, to evdev's codes of keys (Linux,
- * input-event-codes.h). Those of one byte are evdev's own up to F12; the others stand here: those of two bytes,
- * 0xe0 NN, as NN | 0x80.
+ * input-event-codes.h). Those of one byte are evdev's own up to F12; the others stand here: those of two
+ * bytes, 0xe0 NN, as NN | 0x80.
  * @module
  */
 

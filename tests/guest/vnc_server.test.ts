@@ -1,7 +1,7 @@
 /**
- * `vmsig vnc` with a real viewer (libvncclient): it sees the guest, bit for bit, through modes, resets and the
- * VM's coming and going; it types, is refused while an automation has keyboard and mouse, takes them over, is
- * pre-empted, and goes with a key down, which the guest's evdev shows released.
+ * `vmsig vnc` with a real viewer (libvncclient): it sees the guest, bit for bit, through modes, resets and
+ * the VM's coming and going; it types, is refused while an automation has keyboard and mouse, takes them
+ * over, is pre-empted, and goes with a key down, which the guest's evdev shows released.
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";

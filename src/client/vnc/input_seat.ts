@@ -1,8 +1,8 @@
 /**
  * The keyboard and mouse of a VM in the hands of at most one viewer of many, under the input lease. A viewer
- * only looks until it takes them: with a key or a click, with a click alone, or as it comes in, and only while
- * nobody else has them. It loses them when it goes, when another control pre-empts it, and when it has done
- * nothing for a while; what it held down is released in the guest with the lease.
+ * only looks until it takes them: with a key or a click, with a click alone, or as it comes in, and only
+ * while nobody else has them. It loses them when it goes, when another control pre-empts it, and when it has
+ * done nothing for a while; what it held down is released in the guest with the lease.
  * @module
  */
 import { assert } from "../../base/assert.ts";

@@ -1,7 +1,7 @@
 /**
- * Where viewers connect: a unix socket, which only its user and root can open, or a port of the loopback, which
- * every user of the host can reach, and which therefore asks for a password. A viewer for which there is no
- * place is turned away; out of descriptors it rests a moment.
+ * Where viewers connect: a unix socket, which only its user and root can open, or a port of the loopback,
+ * which every user of the host can reach, and which therefore asks for a password. A viewer for which there
+ * is no place is turned away; out of descriptors it rests a moment.
  * @module
  */
 import { isOsError } from "../../../ffi/os_error.ts";

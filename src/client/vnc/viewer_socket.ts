@@ -1,5 +1,6 @@
 /**
- * A stream socket as a viewer's transport: what is sent waits its turn here, and is counted until it has left.
+ * A stream socket as a viewer's transport: what is sent waits its turn here, and is counted until it has
+ * left.
  * @module
  */
 import type { ViewerInput, ViewerTransport } from "../../rfb/server/rfb_server.ts";

@@ -1,6 +1,6 @@
 /**
- * One head of a VM as an RFB server for viewers: the bus's frames to them ({@linkcode ScreenFeed}), their keys
- * to the bus under the input lease ({@linkcode InputSeat}). It works while there are viewers.
+ * One head of a VM as an RFB server for viewers: the bus's frames to them ({@linkcode ScreenFeed}), their
+ * keys to the bus under the input lease ({@linkcode InputSeat}). It works while there are viewers.
  *
  * ```ts ignore
  * await using screen = new VncScreen({ client, ref: "web", takeBy: "key" });

@@ -7,7 +7,9 @@ import { assert } from "../../base/assert.ts";
 
 /** Pixels of a tile's side. */
 export const TILE = 16;
-/** Pixels of the largest rectangle that is sent as one: palettes stay local, and an encoder's memory small. */
+/**
+ * Pixels of the largest rectangle that is sent as one: palettes stay local, and an encoder's memory small.
+ */
 export const MAX_RECT_PIXELS: number = 1280 * 64;
 /** Pixels of its longest row: as Tight allows. */
 export const MAX_RECT_WIDTH = 2048;

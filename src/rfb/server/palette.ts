@@ -8,7 +8,9 @@ const MOST = 256;
 const BUCKETS = 1024;
 const SPREAD = 0x9e37_79b1;
 
-/** A palette that is filled again and again without being cleared: its places carry the number of the filling. */
+/**
+ * A palette that is filled again and again without being cleared: its places carry the number of the filling.
+ */
 export class Palette {
   /** How many colours it has. */
   size = 0;

@@ -1,7 +1,7 @@
 /**
  * The picture that all viewers of one screen are shown: the server's own copy, because a viewer's update is
- * made when the viewer wants one, and the frame that it came from may be overwritten by then. A frame's damage
- * says where to look; of that only tiles that really differ are taken over and sent.
+ * made when the viewer wants one, and the frame that it came from may be overwritten by then. A frame's
+ * damage says where to look; of that only tiles that really differ are taken over and sent.
  * @module
  */
 import { assert } from "../../base/assert.ts";

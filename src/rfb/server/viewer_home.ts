@@ -32,7 +32,8 @@ export interface ViewerSeat {
   /**
    * The pointer.
    *
-   * @param buttons bit 0 left, 1 middle, 2 right, 3 and 4 the wheel up and down, 5 and 6 left and right, 7 back
+   * @param buttons bit 0 left, 1 middle, 2 right, 3 and 4 the wheel up and down, 5 and 6 left and right, 7
+   *   back
    * @param x a pixel of the picture, within it
    * @param y see `x`
    */

@@ -51,7 +51,7 @@ const FENCE_KNOWN = 7;
 const LEVEL = 4;
 
 /** What a viewer has still to be told, beside pixels. */
-type News = "size" | "extended-size" | "cursor" | "name" | "leds" | "keys" | "pointer-mode";
+export type News = "size" | "extended-size" | "cursor" | "name" | "leds" | "keys" | "pointer-mode";
 
 /** A viewer's connection. */
 export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {

@@ -1,6 +1,6 @@
 /**
- * Where viewers connect: addresses, whose socket it is, 1,000 connections, and what the other sides of sockets
- * do: half-closed, silent, gone in the middle.
+ * Where viewers connect: addresses, whose socket it is, 1,000 connections, and what the other sides of
+ * sockets do: half-closed, silent, gone in the middle.
  * @module
  */
 import "../ffi/loaded_shim.ts";
