@@ -14,13 +14,24 @@ import type { VncAddress } from "../../src/display/vnc/vnc_address.ts";
 import { VncSource } from "../../src/display/vnc/vnc_source.ts";
 import { rgbOf, SourceRig } from "../fixtures/source_rig.ts";
 import { MODE, ModeMachine } from "./mode_disk.ts";
-import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { type Qemu, startFirmware } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { screendump } from "./screendump.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 function open(address: VncAddress, rig: SourceRig, password?: string): VncSource {
   const options = { address, canvas: rig.canvas, listener: rig, nowNs: monotonicClock.nowNs() };
   return new VncSource(password === undefined ? options : { ...options, password });
+}
+
+/** A VNC client on a socket that QEMU is given. */
+function joinDisplay(qmpPath: string, rig: SourceRig): VncSource {
+  const [ours, theirs] = socketPair(SOCKET.STREAM);
+  using monitor = QmpConversation.open(qmpPath);
+  monitor.execute("getfd", { fdname: "vnc" }, [theirs.fd]);
+  monitor.execute("add_client", { protocol: "vnc", fdname: "vnc", skipauth: true });
+  theirs.close();
+  return open({ kind: "descriptor", socket: ours }, rig);
 }
 
 /** One picture as of now, compared with QEMU's own while the VM stands still. */
@@ -51,15 +62,9 @@ Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are 
     );
     const { vm } = machine;
     await using qmp = await TestQmp.connect(vm.qmpPath);
-    const [ours, theirs] = socketPair(SOCKET.STREAM);
-    {
-      using monitor = QmpConversation.open(vm.qmpPaths[1]!);
-      monitor.execute("getfd", { fdname: "vnc" }, [theirs.fd]);
-      monitor.execute("add_client", { protocol: "vnc", fdname: "vnc", skipauth: true });
-      theirs.close();
-    }
-    const rig = new SourceRig();
-    using source = open({ kind: "descriptor", socket: ours }, rig);
+    let rig = new SourceRig();
+    let source = joinDisplay(vm.qmpPaths[1]!, rig);
+    using _source = { [Symbol.dispose]: () => source[Symbol.dispose]() };
     for (const mode of Object.values(MODE).filter((each) => each !== MODE.REPAINT)) {
       await machine.set(mode);
       await assertEqualToDump(vm, qmp, source, rig);
@@ -71,11 +76,16 @@ Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are 
       const [mode, width] = sizes[i % sizes.length]!;
       await machine.set(mode);
       const { commits } = rig.canvas;
-      await rig.until(
-        source,
-        () => rig.canvas.width === width && rig.canvas.commits > commits,
-        `mode change ${i}`,
-      );
+      const isSeen = () => rig.canvas.width === width && rig.canvas.commits > commits;
+      await rig.until(source, () => isSeen() || rig.lost !== undefined, `mode change ${i}`);
+      if (rig.lost === undefined) continue;
+      // QEMU 7.2 may paint nothing more on a connection whose update a mode change met; a new one is whole.
+      assertStringIncludes(rig.lost.why, "QEMU has lost an update");
+      source[Symbol.dispose]();
+      rig = new SourceRig();
+      source = joinDisplay(vm.qmpPaths[1]!, rig);
+      source.demand(240);
+      await rig.until(source, () => rig.canvas.width === width && rig.canvas.commits > 0, `${i}, anew`);
     }
     await assertEqualToDump(vm, qmp, source, rig);
   }
@@ -85,7 +95,7 @@ Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are 
 Deno.test("vnc: the firmware's text, over a unix socket; a Linux console; a QEMU that ends", async () => {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-vnc-" });
   try {
-    await using vm = await startGuest({ append: "console=tty0", extraArgs: ["-vnc", `unix:${dir}/v`] });
+    await using vm = await startSavedGuest({ append: "console=tty0", extraArgs: ["-vnc", `unix:${dir}/v`] });
     await using qmp = await TestQmp.connect(vm.qmpPath);
     const rig = new SourceRig();
     using source = open({ kind: "unix", path: `${dir}/v` }, rig);

@@ -12,6 +12,7 @@ import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
 import type { Listing, Process } from "../../src/guest/process.ts";
 import { openQemuRam, type QemuRam } from "../../src/ram/qemu_ram.ts";
 import { type Qemu as Guest, startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 function found(ram: QemuRam): { os: LinuxGuest; insight: GuestInsight } {
   ram.memory.refresh();
@@ -38,7 +39,7 @@ function dmesgLines(insight: GuestInsight): string[] {
 }
 
 Deno.test("a Linux guest's log, processes, files, sockets and mounts are its own", async (t) => {
-  await using vm = await startGuest({ ramMiB: 512, programs: ["procs", "insight"] });
+  await using vm = await startSavedGuest({ ramMiB: 512, programs: ["procs", "insight"] });
   const procs = await vm.agent.start("procs", "20", "2");
   await procs.lineMatching(/^ready/);
   using ram = openQemuRam(vm.pid);

@@ -19,6 +19,7 @@ import { compiledProgram } from "./c_program.ts";
 import { MemctxRig, type Told } from "./memctx_rig.ts";
 import { TestQmp } from "./test_qmp.ts";
 import { type GuestOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 /** The guest behind a MEMCTX, read through its own descriptors. */
 function linuxOf(told: Told): { memory: PhysicalMemory; os: LinuxGuest } {
@@ -82,7 +83,7 @@ for (const { label, segments, kpti = false, levels = 4, ...options } of VARIANTS
 }
 
 Deno.test("MEMCTX: its descriptor only reads, for us and for another user", async () => {
-  await using vm = await startGuest();
+  await using vm = await startSavedGuest();
   await using rig = new MemctxRig(vm.qmpPath);
   const told = await rig.event(rig.join(), "MEMCTX");
   const [fd = -1] = told.event?.fds ?? [];
@@ -115,7 +116,7 @@ Deno.test("MEMCTX: its descriptor only reads, for us and for another user", asyn
 });
 
 Deno.test("MEMCTX: ten reboots are ten epochs, each ended before its RESET is told, each with a right root", async () => {
-  await using vm = await startGuest({ programs: ["procs"] });
+  await using vm = await startSavedGuest({ programs: ["procs"] });
   await using rig = new MemctxRig(vm.qmpPath);
   const listener = rig.join();
   await rig.event(listener, "MEMCTX");
@@ -161,7 +162,7 @@ Deno.test("MEMCTX: firmware is no kernel; a kill ends the epoch before the seam"
     assertEquals(listener.of("MEMCTX"), []);
     assertEquals(listener.of("ERROR"), []);
   }
-  await using vm = await startGuest();
+  await using vm = await startSavedGuest();
   await using rig = new MemctxRig(vm.qmpPath);
   const listener = rig.join();
   await rig.event(listener, "MEMCTX");
@@ -183,7 +184,7 @@ Deno.test("MEMCTX: firmware is no kernel; a kill ends the epoch before the seam"
 });
 
 Deno.test("MEMCTX: a paused guest is found all the same, and looking costs the host no memory", async () => {
-  await using vm = await startGuest({ ramMiB: 2048, qmpSockets: 2 });
+  await using vm = await startSavedGuest({ ramMiB: 2048, qmpSockets: 2 });
   await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
   await qmp.execute("stop");
   const held = () => {

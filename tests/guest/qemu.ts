@@ -61,16 +61,7 @@ const KERNEL_WORDS = "console=ttyS0 quiet random.trust_cpu=on no_timer_check";
  * @throws {GuestError} when it does not come up, with its console
  */
 export async function startGuest(options: GuestOptions = {}): Promise<Qemu> {
-  const devices = options.devices ?? [];
-  const modules = [
-    ...devices.includes("virtio-input") ? INPUT_MODULES : [],
-    ...devices.includes("pvpanic") ? PVPANIC_MODULES : [],
-    ...options.modules ?? [],
-  ];
-  const image = options.image ?? await buildGuest({ ...options, modules });
-  const words = `${KERNEL_WORDS} ${options.append ?? ""}`.trim();
-  const boot = ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", words];
-  const guest = await Qemu.start(options, boot);
+  const guest = await Qemu.start(options, await bootArguments(options));
   try {
     await guest.agent.ready(1, options.bootTimeoutMs ?? 120_000);
     return guest;
@@ -79,6 +70,19 @@ export async function startGuest(options: GuestOptions = {}): Promise<Qemu> {
     await guest[Symbol.asyncDispose]();
     throw new GuestError(`Cannot boot a guest: ${error}\nconsole: ${tail}\nQEMU: ${guest.errorText}`);
   }
+}
+
+/** The arguments by which QEMU boots a guest's kernel; its image is built when it is not there. */
+export async function bootArguments(options: GuestOptions): Promise<string[]> {
+  const devices = options.devices ?? [];
+  const modules = [
+    ...devices.includes("virtio-input") ? INPUT_MODULES : [],
+    ...devices.includes("pvpanic") ? PVPANIC_MODULES : [],
+    ...options.modules ?? [],
+  ];
+  const image = options.image ?? await buildGuest({ ...options, modules });
+  const words = `${KERNEL_WORDS} ${options.append ?? ""}`.trim();
+  return ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", words];
 }
 
 /**
@@ -325,7 +329,8 @@ async function spawn(qemuArgs: readonly string[]): Promise<Deno.ChildProcess> {
   return new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
 }
 
-async function onPath(program: string): Promise<string | undefined> {
+/** The path of a program that PATH has. */
+export async function onPath(program: string): Promise<string | undefined> {
   for (const folder of (Deno.env.get("PATH") ?? "/usr/bin").split(":")) {
     if (await exists(`${folder}/${program}`)) return `${folder}/${program}`;
   }
