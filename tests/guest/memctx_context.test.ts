@@ -116,7 +116,7 @@ Deno.test("MEMCTX: its descriptor only reads, for us and for another user", asyn
 });
 
 Deno.test("MEMCTX: ten reboots are ten epochs, each ended before its RESET is told, each with a right root", async () => {
-  await using vm = await startSavedGuest({ programs: ["procs"] });
+  await using vm = await startGuest({ programs: ["procs"] });
   await using rig = new MemctxRig(vm.qmpPath);
   const listener = rig.join();
   await rig.event(listener, "MEMCTX");
@@ -184,7 +184,7 @@ Deno.test("MEMCTX: firmware is no kernel; a kill ends the epoch before the seam"
 });
 
 Deno.test("MEMCTX: a paused guest is found all the same, and looking costs the host no memory", async () => {
-  await using vm = await startSavedGuest({ ramMiB: 2048, qmpSockets: 2 });
+  await using vm = await startGuest({ ramMiB: 2048, qmpSockets: 2 });
   await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
   await qmp.execute("stop");
   const held = () => {

@@ -15,6 +15,8 @@ import { TestQmp } from "./test_qmp.ts";
 const KIND = "states";
 /** Of all states together; one of a guest with 512 MiB takes 100 MB. */
 const MAX_STATE_BYTES = 4e9;
+/** What tests run in a guest; all of it is in each image, so that one state does for many tests. */
+const COMMON_PROGRAMS = ["evrec", "insight", "pattern", "procs", "talker", "vgpu_producer", "worker"];
 const SAVE_MS = 120_000;
 const LOAD_MS = 120_000;
 /** Temporary folders and files in arguments: another one each time, for the same machine. */
@@ -26,7 +28,9 @@ const TEMPORARY = /\/(tmp|dev\/shm)\/[^,\s/]+/g;
  * @throws {Fault} `missing` when this machine lacks QEMU or the builder's tools
  * @throws {GuestError} when it does not come up, or a device of it cannot be saved
  */
-export async function startSavedGuest(options: GuestOptions = {}): Promise<Qemu> {
+export async function startSavedGuest(asked: GuestOptions = {}): Promise<Qemu> {
+  const programs = [...new Set([...COMMON_PROGRAMS, ...asked.programs ?? []])];
+  const options: GuestOptions = { ...asked, programs };
   const boot = await bootArguments(options);
   const path = await stateOf(options, boot);
   const guest = await Qemu.start(options, [...boot, "-incoming", `exec:cat ${path}`]);
