@@ -52,7 +52,7 @@ async function loaded(guest: Qemu): Promise<void> {
 
 async function stateOf(options: GuestOptions, boot: readonly string[]): Promise<string> {
   const hash = await contentHash([
-    await qemuVersion(),
+    await qemuVersion(options),
     await Deno.readTextFile(new URL(import.meta.url)),
     machineOf(options, boot),
   ]);
@@ -75,8 +75,8 @@ function machineOf(options: GuestOptions, boot: readonly string[]): string {
 }
 
 /** QEMU's own file: another version of it loads no state of this one. */
-async function qemuVersion(): Promise<string> {
-  const qemu = await onPath("qemu-system-x86_64");
+async function qemuVersion({ machine }: GuestOptions): Promise<string> {
+  const qemu = await onPath(machine === "virt" ? "qemu-system-aarch64" : "qemu-system-x86_64");
   return qemu === undefined ? "" : await fileHash(qemu);
 }
 
