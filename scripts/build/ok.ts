@@ -206,7 +206,7 @@ function conclude(step: Step, parts: readonly PartOutcome[], startedMs: number):
   return { passed, failed };
 }
 
-/** Runs the parts of all steps in lanes, in the order of the steps; a step is concluded with its last part. */
+/** Runs all parts in lanes, in the order of the steps; a step is concluded with its last part. */
 async function runAll(steps: readonly Step[], reports: string): Promise<Outcome[]> {
   const endMs = performance.now() + TOTAL_SECONDS * 1000;
   const queue = steps.flatMap((step) => step.parts.map((_, index) => ({ step, index })));

@@ -64,9 +64,9 @@ const ASK_AGAIN_NS = 2 * SECOND;
 /** The same for changes of a watched QEMU: a still picture looks as a request that was lost. */
 const ASK_CHANGES_AGAIN_NS = 3 * SECOND;
 /**
- * So often a whole picture is asked for again of a QEMU that answers each time, and sends none. QEMU 7.2 drops
- * the update that it is at when the mode changes, and may hold it for under way ever after: it tells its size
- * for each request, and paints nothing more on that connection. A new one is painted on at once.
+ * So often a whole picture is asked for again of a QEMU that answers each time, and sends none. QEMU 7.2
+ * drops the update that it is at when the mode changes, and may hold it for under way ever after: it tells
+ * its size for each request, and paints nothing more on that connection. A new one is painted on at once.
  */
 const ASKS_WITHOUT_PICTURE = 5;
 /** How long an update that was asked for may take while bytes keep coming. */
