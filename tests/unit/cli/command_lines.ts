@@ -4,7 +4,7 @@
  * sources, and compares. Words in capitals stand for what the runner has: SOCKET a daemon with the stub
  * endpoints stub0 and stub1, FOLDER a folder to write in, RAM an image of a Linux guest's memory, RECORDING a
  * recording, TEXT the address
- * of its kernel, BUSY a socket on which somebody listens already.
+ * of its kernel, FIFO a FIFO that nobody opens, BUSY a socket on which somebody listens already.
  * @module
  */
 
@@ -42,6 +42,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     alone(usage("serve", "--stub", "many")),
     alone(usage("serve", "now")),
     alone(fails("bad-argument", 1, "serve", "--config", "FOLDER/none.toml")),
+    apart(fails("bad-argument", 1, "serve", "--config", "FIFO")),
+    apart(fails("bad-argument", 1, "serve", "--config", "/dev/zero")),
     apart(fails("refused", 1, "serve", "--stub", "1", "--socket", "/proc/x/control.sock")),
     apart(fails("busy", 1, "serve", "--stub", "1", "--socket", "BUSY")),
   ],
@@ -185,6 +187,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("cp", "stub0:/a", "stub1:/b"),
     fails("not-supported", 1, "cp", "stub0:/etc/passwd", "FOLDER/passwd"),
     fails("bad-argument", 1, "cp", "FOLDER", "stub0:/tmp/x"),
+    { ...fails("bad-argument", 1, "cp", "FIFO", "stub0:/tmp/x"), ownProcess: true },
+    fails("bad-argument", 1, "cp", "/dev/zero", "stub0:/tmp/x"),
     fails("bad-argument", 1, "cp", "FOLDER/none", "stub0:/tmp/x"),
     fails("no-endpoint", 1, "cp", "nobody:/etc/passwd", "-"),
     alone(fails("unreachable", 4, "cp", "stub0:/etc/passwd", "-", ...NOWHERE)),
@@ -213,6 +217,9 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("wait", "stub0", "--change", "--tolerance", "3"),
     usage("wait", "stub0", "--ready", "--timeout", "0"),
     fails("bad-argument", 1, "wait", "stub0", "--image", "FOLDER/none.png"),
+    fails("bad-argument", 1, "wait", "stub0", "--image", "FOLDER"),
+    { ...fails("bad-argument", 1, "wait", "stub0", "--image", "FIFO"), ownProcess: true },
+    fails("bad-argument", 1, "wait", "stub0", "--image", "/dev/zero"),
     fails("no-endpoint", 1, "wait", "nobody", "--state", "running"),
     // A VM that is not there yet may come.
     fails("timed-out", 1, "wait", "nobody", "--ready", "--timeout", "50"),
@@ -243,6 +250,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("record"),
     usage("record", "-o", "FOLDER/x.cbor", "--keep", "1001"),
     fails("refused", 1, "record", "-o", "FOLDER/none/x.cbor", "--for", "20"),
+    fails("refused", 1, "record", "-o", "FIFO", "--for", "20"),
+    fails("refused", 1, "record", "-o", "/dev/full", "--for", "20"),
     alone(fails("unreachable", 4, "record", "-o", "FOLDER/x.cbor", ...NOWHERE)),
   ],
   replay: [
@@ -250,6 +259,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     alone(usage("replay", "RECORDING", "--speed", "fast")),
     alone(fails("refused", 1, "replay", "FOLDER/none.cbor")),
     alone(fails("refused", 1, "replay", "FOLDER")),
+    apart(fails("refused", 1, "replay", "FIFO")),
     alone(fails("bad-argument", 1, "replay", "RAM")),
     alone(fails("busy", 1, "replay", "RECORDING", "--socket", "BUSY")),
   ],
@@ -309,6 +319,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("seam-down", 1, "mem", "stub0", "dump", "FOLDER/x.core"),
     usage("mem", "stub0", "ps", "--pid", "1"),
     alone(fails("refused", 1, "mem", "file:FOLDER/none", "ps")),
+    apart(fails("bad-argument", 1, "mem", "file:FIFO", "ps")),
+    alone(fails("bad-argument", 1, "mem", "file:/dev/zero", "ps")),
     alone(usage("mem", "pid:999999999", "ps")),
     usage("mem", "stub0"),
     usage("mem", "stub0", "nosuch"),
