@@ -4,7 +4,8 @@
  * per update, and what ten viewers cost beside one.
  *
  * QEMU's processor time is that of its threads without the virtual CPU's, less what they take without a
- * viewer; ours is that of the process of `vmsig vnc`, and beside it with the daemon, which reads the pictures.
+ * viewer; ours is that of the process of `vmsig vnc`, and beside it with the daemon, which reads the
+ * pictures.
  * @module
  */
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
