@@ -130,7 +130,7 @@ async function viewing(encoding: "tight" | "zrle"): Promise<BenchResult[]> {
         const proxy = to === undefined ? undefined : stack.use(new CountingProxy(between, to));
         const all: VncViewer[] = [];
         for (let i = 0; i < viewers && to !== undefined; i++) {
-          all.push(stack.use(await VncViewer.start(i === 0 ? between : to, encoding)));
+          all.push(stack.use(await VncViewer.start(i === 0 ? between : to, `copyrect ${encoding}`)));
         }
         for (const viewer of all) await viewer.said("update");
         await pause(700);
