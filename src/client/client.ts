@@ -9,14 +9,8 @@
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
-import { hexOfGva } from "../base/ids.ts";
-import { INPUT_HELD } from "../event/body_layout.ts";
-import {
-  INPUT_HELD_ENTRIES,
-  INPUT_HELD_TRUNC,
-  LEASE_CLASS_NAMES,
-  type LeaseClass,
-} from "../event/body_number.ts";
+import { type EndpointId, hexOfGva } from "../base/ids.ts";
+import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
@@ -29,6 +23,7 @@ import type { EventStream } from "./event_stream.ts";
 import { ConsoleControl, type ConsoleOptions } from "./console_control.ts";
 import { ScreenMethods } from "./screen_methods.ts";
 import type { Welcome } from "./handshake.ts";
+import { type HeldInput, heldInputOf } from "./held_input.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
 import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
@@ -37,14 +32,6 @@ import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session, type SessionOptions }
 import { faultOfCode, faultOfDenial, unexpectedAnswer } from "./command_fault.ts";
 import { neededFor } from "./needed_capability.ts";
 import { VmControl, type VmOperation, type VmState } from "./vm_control.ts";
-
-/** What is held down. */
-export interface HeldInput {
-  /** Keys and buttons: `kind` as in `INPUT_KIND`, `code` evdev's. */
-  readonly entries: readonly { readonly kind: number; readonly code: number }[];
-  /** More is held than was told. */
-  readonly truncated: boolean;
-}
 
 /** A connected control. */
 export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome {
@@ -132,11 +119,13 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    *
    * @throws {Fault} `no-endpoint`, naming those that there are
    */
-  async endpoint(ref: EndpointRef): Promise<number> {
+  async endpoint(ref: EndpointRef): Promise<EndpointId> {
     const known = this.roster.find(ref);
     if (known !== undefined) return known;
     // Who may not see the roster can still say a number; the daemon judges it.
-    if ((this.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) return Number(ref);
+    if ((this.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) {
+      return Number(ref) as EndpointId;
+    }
     await rosterArrived(this.#session);
     const found = this.roster.find(ref);
     if (found === undefined) throw this.roster.unknown(ref);
@@ -161,7 +150,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    */
   async command(
     kind: Kind,
-    endpoint: number,
+    endpoint: EndpointId,
     what: string,
     fill: (event: TransferEvent) => void,
     options: CommandOptions = {},
@@ -181,7 +170,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    * Resolves when all that the daemon had for this client until now has arrived: retained state, events, and
    * answers that were given by then. It is in the streams when this resolves.
    *
-   * @returns the names of sources of which the daemon's pacing still holds something back; mostly none
+   * @returns the names of sources of which the daemon's pacing still has something waiting; mostly none
    * @throws {Fault} `not-supported` by a daemon that is older than that; `timed-out`; `unreachable`
    */
   async barrier(options: CommandOptions = {}): Promise<string[]> {
@@ -194,11 +183,11 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
   }
 
   /**
-   * Acquires a lease, or takes a further handle of one that this client holds.
+   * Acquires a lease, or takes a further handle of one that this client owns.
    *
    * @param options `ttlMs`: have it revoked when this client has not been heard for that long; the client
    *   keeps it alive meanwhile
-   * @throws {Fault} `busy` when another holds it; `no-capability`; `outside-grant`
+   * @throws {Fault} `busy` when another owns it; `no-capability`; `outside-grant`
    */
   async acquire(
     ref: EndpointRef,
@@ -223,14 +212,14 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     return lease;
   }
 
-  /** Whether a class of an endpoint is held, and by whom (a uid). */
+  /** Whether a class of an endpoint is owned, and by whom (a uid). */
   async leaseStatus(
     ref: EndpointRef,
     className: LeaseClassName,
     options: CommandOptions = {},
   ): Promise<{ readonly busy: boolean; readonly ownerPrincipal: number }> {
     const endpoint = await this.endpoint(ref);
-    const what = `ask who holds ${className} of ${this.roster.nameOf(endpoint)}`;
+    const what = `ask who owns ${className} of ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_LEASE_STATUS, endpoint, what, (event) => {
       event.words[0] = LEASE_CLASS_NAMES.indexOf(className);
     }, options);
@@ -269,14 +258,9 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     const endpoint = await this.endpoint(ref);
     const what = `ask what is held on ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_QUERY_INPUT, endpoint, what, () => {}, options);
-    const held = answer.as("INPUT_HELD");
+    const held = heldInputOf(answer);
     if (held === undefined) throw unexpectedAnswer(what, answer.kindName);
-    const view = answer.view;
-    const entries = Array.from({ length: Math.min(held.count, INPUT_HELD_ENTRIES) }, (_, i) => ({
-      kind: view.getUint16(INPUT_HELD.at.entries + 4 * i, true),
-      code: view.getUint16(INPUT_HELD.at.entries + 4 * i + 2, true),
-    }));
-    return { entries, truncated: (held.flags & INPUT_HELD_TRUNC) !== 0 };
+    return held;
   }
 
   /**
@@ -315,7 +299,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    */
   publish(
     kind: Kind,
-    endpoint: number,
+    endpoint: EndpointId,
     fill: (event: TransferEvent) => void,
     fds: readonly number[] = [],
   ): void {

@@ -44,13 +44,13 @@ export interface DragOptions {
  * ```
  */
 export class InputControl implements AsyncDisposable {
-  /** The lease that it holds. */
+  /** The lease that it owns. */
   readonly lease: Lease;
   readonly #client: Client;
   readonly #options: CommandOptions;
 
   /**
-   * Input under a lease that is held already; it is released with this object.
+   * Input under a lease that is owned already; it is released with this object.
    *
    * @param options for every frame
    */
@@ -177,7 +177,7 @@ export class InputControl implements AsyncDisposable {
     } finally {
       // Without the lease there is nothing to undo: the daemon has released what was held. The signal must
       // not stop this one.
-      if (this.lease.held) await new InputControl(this.#client, this.lease).frame(after);
+      if (this.lease.owned) await new InputControl(this.#client, this.lease).frame(after);
     }
   }
 

@@ -113,7 +113,7 @@ export { SOURCE, type Source, type SourceName } from "../event/source.ts";
 export * from "../event/body_number.ts";
 export { type SystemName, systemOfNumber, type SystemRow, SYSTEMS } from "../guest/systems.ts";
 export { parseChord } from "./chord.ts";
-export { Client, type HeldInput } from "./client.ts";
+export { Client } from "./client.ts";
 export {
   VmControl,
   type VmOperation,
@@ -132,11 +132,12 @@ export {
 export {
   ConsoleControl,
   type ConsoleEntry,
-  type ConsoleHome,
   type ConsoleOptions,
   type Expected,
   listConsoles,
 } from "./console_control.ts";
+export type { HeldInput } from "./held_input.ts";
+export type { ClientPort } from "./client_port.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
 export type { EventFilter } from "./event_filter.ts";

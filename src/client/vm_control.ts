@@ -20,7 +20,7 @@ import { BODY } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 import { unexpectedAnswer } from "./command_fault.ts";
 import type { CommandOptions } from "./command_options.ts";
-import type { ConsoleHome } from "./console_control.ts";
+import type { ClientPort } from "./client_port.ts";
 import type { EndpointRef } from "./roster_view.ts";
 
 /** RAM goes to a disk, or comes from one. */
@@ -79,11 +79,11 @@ const COMMANDS: Readonly<Record<VmOperation, readonly [kind: Kind, op: number]>>
 
 /** One VM. */
 export class VmControl {
-  readonly #client: ConsoleHome;
+  readonly #client: ClientPort;
   readonly #ref: EndpointRef;
 
   /** Asks nothing yet. */
-  constructor(client: ConsoleHome, ref: EndpointRef) {
+  constructor(client: ClientPort, ref: EndpointRef) {
     this.#client = client;
     this.#ref = ref;
   }

@@ -54,7 +54,7 @@ export class CommandRoute {
     const slot = this.#endpoints.get(command.endpoint);
     if (slot === null || slot.leaving) return this.#bus.refuseQueued(command, CODE["no-endpoint"]);
     if (!this.#isStillLeased(command)) return this.#bus.refuseQueued(command, CODE["stale-lease"]);
-    if (slot.stopping !== null && waitsForStop(command)) return slot.held.push(command.retain());
+    if (slot.stopping !== null && waitsForStop(command)) return slot.waiting.push(command.retain());
     if (command.source === SOURCE.CORE) return this.#routeLease(command);
     const adapter = slot.adapters[command.source] ?? null;
     if (adapter === null) return this.#bus.refuseQueued(command, CODE["not-supported"]);
@@ -99,7 +99,7 @@ export class CommandRoute {
   /** Routes what waited behind a stop; another stop among it holds back the rest again. */
   #resume(slot: EndpointSlot): void {
     while (slot.stopping === null) {
-      const command = slot.held.shift();
+      const command = slot.waiting.shift();
       if (command === null) return;
       this.route(command);
       command.release();

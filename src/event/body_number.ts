@@ -8,8 +8,12 @@ export { LEASE_CLASS, LEASE_CLASS_COUNT, LEASE_CLASS_NAMES, type LeaseClass } fr
 
 /** Why a lease is denied (LEASE_DENIED.reason). */
 export const LEASE_DENY = { HELD: 0, NOCAP: 1, NOGRANT: 2, BADCLASS: 3, LOWER_PRIO: 4 } as const;
+/** LEASE_DENIED.reason. */
+export type LeaseDenial = (typeof LEASE_DENY)[keyof typeof LEASE_DENY];
 /** Why a lease was taken away (LEASE_REVOKED.reason). */
 export const LEASE_REVOKE = { PREEMPTED: 0, OWNER_GONE: 1, ENDPOINT_GONE: 2, NOT_KEPT_ALIVE: 3 } as const;
+/** LEASE_REVOKED.reason. */
+export type LeaseRevocation = (typeof LEASE_REVOKE)[keyof typeof LEASE_REVOKE];
 
 /** Operations of CMD_LIFECYCLE. */
 export const LIFE = { POWERDOWN: 0, RESET: 1, WAKEUP: 2, PAUSE: 3, RESUME: 4 } as const;
@@ -75,6 +79,8 @@ export const SEAM_REASON = {
   PROCESS_GONE: 5,
   MIGRATED: 6,
 } as const;
+/** SEAM_UP.reason, SEAM_DOWN.reason. */
+export type SeamReason = (typeof SEAM_REASON)[keyof typeof SEAM_REASON];
 
 /** Kinds of an input record. */
 export const INPUT_KIND = { ABS: 0, REL: 1, BTN: 2, KEY: 3, SCROLL: 4 } as const;
@@ -98,6 +104,8 @@ export const INVALIDATED = {
   MAP_CHANGED: 3,
   RAM_REPLACED: 4,
 } as const;
+/** MEMCTX_INVALIDATED.reason. */
+export type Invalidation = (typeof INVALIDATED)[keyof typeof INVALIDATED];
 
 /** ROSTER.state. */
 export const ROSTER_STATE = { GONE: 0, ATTACHING: 1, UP: 2, DOWN: 3 } as const;

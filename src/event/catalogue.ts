@@ -7,7 +7,8 @@
  * a cell does not compile; a number that is taken, retired or out of its range fails at start, and in the
  * gate.
  *
- * Numbers never change and are never used again. New kinds begin at 112, capabilities at 0x2000.
+ * Numbers never change and are never used again. A new kind takes a number above the largest, a new
+ * capability the next bit.
  * @module
  */
 import { assert } from "../base/assert.ts";

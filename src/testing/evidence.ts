@@ -3,6 +3,7 @@
  * text. Where there is no screen, or none any more, the error stands alone.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 import type { Client } from "../client/client.ts";
@@ -34,7 +35,7 @@ export interface EvidenceTarget {
   /** The machine's connection. */
   readonly client: Client;
   /** The endpoint's number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The head. */
   readonly head: number;
   /** The folder. */

@@ -7,6 +7,7 @@
  * held down is released in the guest by then, whatever ends the test.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import type { ScreenText } from "../display/text/screen_text.ts";
 import type { Client } from "../client/client.ts";
@@ -38,7 +39,7 @@ export class Machine implements AsyncDisposable, ScreenOwner {
   /** The connection to the daemon, for what is not here. */
   readonly client: Client;
   /** The endpoint's number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** Its name. */
   readonly name: string;
   /** Its screen. */
@@ -49,7 +50,7 @@ export class Machine implements AsyncDisposable, ScreenOwner {
   readonly #budget: TimeBudget;
   readonly #input: InputLease;
 
-  private constructor(client: Client, endpoint: number, options: MachineOptions, budget: TimeBudget) {
+  private constructor(client: Client, endpoint: EndpointId, options: MachineOptions, budget: TimeBudget) {
     this.client = client;
     this.endpoint = endpoint;
     this.name = client.roster.nameOf(endpoint);

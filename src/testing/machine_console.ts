@@ -3,6 +3,7 @@
  * from now on.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import type { Client } from "../client/client.ts";
 import { ConsoleControl, type ConsoleOptions, type Expected } from "../client/console_control.ts";
 import type { TimeBudget } from "./machine_options.ts";
@@ -10,7 +11,7 @@ import type { TimeBudget } from "./machine_options.ts";
 /** A machine's console. */
 export class MachineConsole implements AsyncDisposable {
   readonly #client: Client;
-  readonly #endpoint: number;
+  readonly #endpoint: EndpointId;
   readonly #options: ConsoleOptions;
   readonly #budget: TimeBudget;
   readonly #attempt: <T>(step: () => Promise<T>) => Promise<T>;
@@ -18,7 +19,7 @@ export class MachineConsole implements AsyncDisposable {
 
   /** Made by `Machine`; `attempt` leaves evidence when a step fails. */
   constructor(
-    { client, endpoint }: { readonly client: Client; readonly endpoint: number },
+    { client, endpoint }: { readonly client: Client; readonly endpoint: EndpointId },
     options: ConsoleOptions,
     budget: TimeBudget,
     attempt: <T>(step: () => Promise<T>) => Promise<T>,

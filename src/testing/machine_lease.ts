@@ -3,6 +3,7 @@
  * go of; for power around one call. A lease that another control owns fails the call, or is waited for.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { pause } from "../client/pause.ts";
 import type { Client } from "../client/client.ts";
@@ -23,7 +24,7 @@ export interface LeaseTaking {
 /** Takes a lease. */
 export async function takeLease(
   client: Client,
-  endpoint: number,
+  endpoint: EndpointId,
   className: LeaseClassName,
   { timeoutMs, waits }: LeaseTaking,
 ): Promise<Lease> {
@@ -43,11 +44,11 @@ export async function takeLease(
 /** The input lease of one endpoint, taken when it is needed. */
 export class InputLease implements AsyncDisposable {
   readonly #client: Client;
-  readonly #endpoint: number;
+  readonly #endpoint: EndpointId;
   #input: Promise<InputControl> | undefined;
 
   /** A lease that is not taken yet. */
-  constructor(client: Client, endpoint: number) {
+  constructor(client: Client, endpoint: EndpointId) {
     this.#client = client;
     this.#endpoint = endpoint;
   }
@@ -59,7 +60,7 @@ export class InputLease implements AsyncDisposable {
    */
   async use(taking: LeaseTaking): Promise<InputControl> {
     const known = await this.#input?.catch(() => undefined);
-    if (known?.lease.held === true) return known;
+    if (known?.lease.owned === true) return known;
     const taken = takeLease(this.#client, this.#endpoint, "input", taking)
       .then((lease) => new InputControl(this.#client, lease));
     this.#input = taken;

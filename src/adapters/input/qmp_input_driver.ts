@@ -19,6 +19,7 @@
  * QEMU's own pace.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
@@ -106,6 +107,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   open(host: InputDriverHost, loop: LoopPort): void {
+    assert(this.#host === null, "a driver is opened once");
     this.#host = host;
     this.#loop = loop;
     this.#link.use(this);

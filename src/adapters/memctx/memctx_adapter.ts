@@ -10,25 +10,31 @@
  * - Looking for a system happens elsewhere (scan_port.ts), the watching in guest_watch.ts.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { WriteExtent } from "../../access/write_extent.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
 import { MEMCTX_INVALIDATED } from "../../event/body_layout.ts";
-import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../../event/body_number.ts";
+import {
+  INVALIDATED,
+  type Invalidation,
+  LEASE_CLASS,
+  SEAM_REASON,
+  type SeamReason,
+} from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
-import { knownPaging } from "../../guest/paging.ts";
-import { systemOf, type WantedSystem } from "../../guest/systems.ts";
+import type { WantedSystem } from "../../guest/systems.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
 import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
-import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
+import { MemoryWriter, type WriteContext, writeContextOf } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
 import { askRam, isUnanswered, type RamTold } from "./ram_questions.ts";
 import { RamReplacement } from "./ram_replacement.ts";
@@ -107,6 +113,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     const { link, scanner, guest = "auto" } = this.#options;
     if (guest !== "none") {
@@ -203,13 +210,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       return this.#refuse(seat, error);
     }
     this.#epoch++;
-    const traits = guest.kind && systemOf(guest.kind).traits;
-    this.#context = {
-      rootFrame: guest.root / 4096,
-      paging: knownPaging(guest.architecture, guest.levels),
-      paired: traits?.rootsArePaired === true && guest.isolated,
-      sharesLastEntry: traits?.sharesLastEntry === true,
-    };
+    this.#context = writeContextOf(guest);
     seat.log.info("context", { epoch: this.#epoch, guest: guest.kind ?? "none", version, root: guest.root });
     seat.emit(event);
   }
@@ -331,7 +332,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     else this.onGuest(NO_GUEST, "");
   }
 
-  #invalidate(reason: number): void {
+  #invalidate(reason: Invalidation): void {
     if (this.#context === null) return;
     this.#context = null;
     const seat = this.#seat;
@@ -359,7 +360,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   /** QEMU is gone, or cannot be asked any more: nothing that was true of its memory is. */
-  #lose(reason: number): void {
+  #lose(reason: SeamReason): void {
     this.#invalidate(INVALIDATED.ENDPOINT_GONE);
     this.#forget();
     this.#seat?.down(reason, this.#pid);

@@ -3,6 +3,7 @@
  * for tests and benchmarks of the bus. It keeps the state that a VM would have.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE } from "../../base/codes.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { LIFE, VM_DETAIL, VM_OP, VM_STATE_NUMBER } from "../../event/body_number.ts";
@@ -28,6 +29,7 @@ export class StubVmhost implements Adapter {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     seat.up();
   }

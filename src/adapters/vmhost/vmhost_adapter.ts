@@ -3,10 +3,11 @@
  * CMD_LIFECYCLE with QEMU's answer. Each command is answered once, also when QEMU ends before it answers.
  * Snapshots are snapshot_jobs.ts, migration is migration_watch.ts.
  *
- * It neither decides who may stop a VM nor releases what is held in the guest before: that is admission's and
- * the core's.
+ * It neither decides who may stop a VM nor releases what is held in the guest before: that is the
+ * core's.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
@@ -82,6 +83,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     this.#snapshots.open(seat);
     this.#migration.open(seat);

@@ -32,7 +32,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import("./vm.ts")).vm,
   },
   lease: {
-    summary: "see who holds input, power, memory writes, … of a VM, or hold it",
+    summary: "see who owns input, power, memory writes, … of a VM, or own it",
     usage: [
       "lease ENDPOINT input|power|memwrite|console|agent status",
       "lease ENDPOINT input|power|memwrite|console|agent hold [--ttl MS] [-- COMMAND…]",

@@ -21,7 +21,7 @@ export const type: CommandModule = {
   details:
     `Types the text as fast as the VM confirms; a line end is the enter key. A guest is sent keys, and makes characters of them by
 its own layout: --layout says which it has. A character that is not on the layout is refused before anything is sent. Takes the input lease for itself, and fails with "busy" when another
-control holds it. A text that begins with - goes behind --.`,
+control owns it. A text that begins with - goes behind --.`,
   examples: ["type web 'uname -a'", "type web $'root\\n'", "type web -- -v", "type web --layout de 'größer'"],
   async run(call) {
     const [ref = "", text = ""] = call.args;

@@ -48,7 +48,7 @@ export const vm: CommandModule = {
   },
   details:
     `query tells the VM's state and why it is in it. stop and cont pause and continue it, wakeup wakes it from suspend.
-reset, powerdown and quit take the power lease for themselves, and fail with "busy" when another control holds it.
+reset, powerdown and quit take the power lease for themselves, and fail with "busy" when another control owns it.
 powerdown is a request to the guest: it is confirmed when the guest was asked, not when it is off. suspend says why it
 cannot be done from outside, and what does it: only the guest can suspend itself.
 
