@@ -24,7 +24,7 @@ import { ConsoleWrites, type WaitingWrite } from "./console_writes.ts";
 const IDLE_NS = 5 * SECOND;
 /**
  * Bytes that come within this time of an answer are gathered for the next one: a guest writes 16 bytes at a
- * time, and would keep a processor busy with waking who reads. What comes after a silence is answered at once.
+ * time, and would keep a processor busy with waking whoever reads. After a silence they are answered at once.
  */
 const GATHER_NS = MS;
 /** A piece of this size is worth an answer of its own. */
