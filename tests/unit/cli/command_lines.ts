@@ -134,6 +134,19 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "held", "nobody"),
     alone(fails("unreachable", 4, "held", "stub0", ...NOWHERE)),
   ],
+  vnc: [
+    usage("vnc"),
+    usage("vnc", "stub0", "--listen", "0.0.0.0:5900", "--password-file", "TEXT"),
+    usage("vnc", "stub0", "--listen", "127.0.0.1:5900"),
+    usage("vnc", "stub0", "--listen", "127.0.0.1:99999"),
+    usage("vnc", "stub0", "--listen", "unix:"),
+    usage("vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--take", "glance"),
+    usage("vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--take", "key", "--view-only"),
+    fails("refused", 1, "vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--password-file", "FOLDER/none"),
+    fails("busy", 1, "vnc", "stub0", "--listen", "unix:BUSY"),
+    fails("no-endpoint", 1, "vnc", "nobody", "--listen", "unix:FOLDER/x.vnc"),
+    alone(fails("unreachable", 4, "vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", ...NOWHERE)),
+  ],
   screen: [
     usage("screen"),
     usage("screen", "stub0", "--source", "window"),
@@ -339,4 +352,4 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
 /** Commands whose good lines need a real VM: tests/guest has them. */
 export const NEEDS_A_VM: ReadonlySet<string> = new Set(["screen", "vgpu"]);
 /** Commands whose good lines do not end by themselves: they have tests of their own beside the table. */
-export const GOES_ON: ReadonlySet<string> = new Set(["serve", "replay", "v2v"]);
+export const GOES_ON: ReadonlySet<string> = new Set(["serve", "replay", "v2v", "vnc"]);
