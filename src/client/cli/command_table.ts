@@ -143,6 +143,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "mem ENDPOINT|pid:N|file:PATH info | ps [--long] | maps PID | modules",
       "mem ENDPOINT|pid:N|file:PATH dmesg [--last N] | files PID | sockets [PID] | env PID | mounts [PID]",
       "mem ENDPOINT|pid:N|file:PATH sym NAME|ADDR | type NAME",
+      "mem ENDPOINT|pid:N|file:PATH print 'TYPE GVA|SYMBOL' [--follow FIELD,…]",
       "mem ENDPOINT|pid:N|file:PATH read PID|kernel GVA|SYMBOL LEN [--raw]",
       "mem ENDPOINT|pid:N write PID|kernel GVA HEX",
       "mem ENDPOINT|pid:N|file:PATH find PID|kernel HEX [--limit N]",

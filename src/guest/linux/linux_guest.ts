@@ -207,6 +207,7 @@ export class LinuxGuest implements GuestOs {
       view: this.#view,
       types,
       symbol: (name) => this.symbol(name),
+      nearestSymbol: (address) => this.nearestSymbol(address),
       processes: () => this.processes(),
       spaceOf: (process) => this.spaceOf(process),
       mmOf: (process) => this.#tasks.mmOf(process),
