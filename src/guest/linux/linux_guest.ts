@@ -119,6 +119,10 @@ export class LinuxGuest implements GuestOs {
     return this.#tasks.find(pid);
   }
 
+  lives(process: Process): boolean {
+    return this.#tasks.lives(process);
+  }
+
   spaceOf(process: Process): AddressSpace {
     return process.root === 0 ? this.kernel : this.kernel.withRoot(process.root);
   }
