@@ -31,7 +31,7 @@ import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import { ConsoleControl, type ConsoleOptions } from "./console_control.ts";
-import { ScreenMethods } from "./screen_methods.ts";
+import { MemoryMethods } from "./memory_methods.ts";
 import type { Welcome } from "./handshake.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
 import type { MemoryView } from "./memory_view.ts";
@@ -61,7 +61,7 @@ export interface HeldInput {
 }
 
 /** A connected control. */
-export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome {
+export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome {
   readonly #session: Session;
   #closed: Promise<void> | undefined;
 

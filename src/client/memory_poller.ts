@@ -17,7 +17,13 @@ import { MemoryWatch, type Place, type WatchSink } from "../guest/memory_watch.t
 import type { PhysicalMemory } from "../guest/physical_memory.ts";
 import { systemOfNumber } from "../guest/systems.ts";
 import { openMemsegs } from "../ram/memseg_ram.ts";
-import { MAX_WAITING_BATCHES, SHARED, type WatchOrder, type WatchReport, type WireValue } from "./memory_watch_messages.ts";
+import {
+  MAX_WAITING_BATCHES,
+  SHARED,
+  type WatchOrder,
+  type WatchReport,
+  type WireValue,
+} from "./memory_watch_messages.ts";
 
 /** How often processes that are not there (yet) are looked for, and rates are told. */
 const SECOND_MS = 1000;

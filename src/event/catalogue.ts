@@ -21,6 +21,7 @@ import { CONSOLE_KINDS } from "./kinds/console_kinds.ts";
 import { DOWN_KINDS } from "./kinds/down_kinds.ts";
 import { OTHER_KINDS } from "./kinds/other_kinds.ts";
 import { UP_KINDS } from "./kinds/up_kinds.ts";
+import { VCPU_KINDS } from "./kinds/vcpu_kinds.ts";
 
 /** Every kind by its name. */
 export const CATALOGUE:
@@ -28,12 +29,14 @@ export const CATALOGUE:
   & typeof DOWN_KINDS
   & typeof OTHER_KINDS
   & typeof CONSOLE_KINDS
-  & typeof AGENT_KINDS = {
+  & typeof AGENT_KINDS
+  & typeof VCPU_KINDS = {
     ...UP_KINDS,
     ...DOWN_KINDS,
     ...OTHER_KINDS,
     ...CONSOLE_KINDS,
     ...AGENT_KINDS,
+    ...VCPU_KINDS,
   };
 const FILES: readonly Readonly<Record<string, KindRow>>[] = [
   UP_KINDS,
@@ -41,6 +44,7 @@ const FILES: readonly Readonly<Record<string, KindRow>>[] = [
   OTHER_KINDS,
   CONSOLE_KINDS,
   AGENT_KINDS,
+  VCPU_KINDS,
 ];
 
 /** Every capability by its name, as bits travel. */

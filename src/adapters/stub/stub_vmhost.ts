@@ -34,7 +34,9 @@ export class StubVmhost implements Adapter {
 
   command(event: TransferEvent): void {
     const op = event.words[0] as number;
-    if (event.kind === KIND.CMD_VM) this.#vm(event, op);
+    // There is no processor whose registers could be told.
+    if (event.kind === KIND.CMD_VCPU) (this.#seat as Seat).ack(event.ticket, CODE["not-supported"]);
+    else if (event.kind === KIND.CMD_VM) this.#vm(event, op);
     else this.#life(event, op);
   }
 

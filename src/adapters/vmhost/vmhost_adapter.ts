@@ -20,6 +20,7 @@ import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import { statusOf } from "../../qemu/protocol/run_status.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { VmState } from "./run_state.ts";
+import { askVcpu } from "./vcpu_request.ts";
 import { TRACKED_EVENTS, VmTracker } from "./vm_tracker.ts";
 
 /** How long QEMU may take for an operation: stopping flushes the guest's disks. */
@@ -77,6 +78,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   command(event: TransferEvent): void {
     const seat = this.#seat;
     if (seat === null) return;
+    if (event.kind === KIND.CMD_VCPU) return this.#vcpu(seat, event);
     const op = event.view.getUint32(OPERATION.at.op, true);
     if (event.kind === KIND.CMD_VM && op === VM_OP.QUERY) return this.#query(seat, event.ticket);
     const table = event.kind === KIND.CMD_VM ? VM_COMMANDS : LIFE_COMMANDS;
@@ -154,6 +156,15 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
       },
       { timeoutNs: ANSWER_NS },
     );
+  }
+
+  #vcpu(seat: Seat, event: TransferEvent): void {
+    const { ticket } = event;
+    askVcpu(this.#link, seat, event, {
+      isOpen: () => this.#seat === seat,
+      refuse: (code, words = "") => seat.ack(ticket, code, 0, 0, words),
+      codeOf,
+    });
   }
 
   #query(seat: Seat, ticket: number): void {

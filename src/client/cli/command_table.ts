@@ -20,7 +20,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
   watch: {
     summary: "print events as they come",
-    usage: ["watch [ENDPOINT…] [--source S,…] [--kind K,…] [--count N] [--for MS]"],
+    usage: [
+      "watch [ENDPOINT…] [--source S,…] [--kind K,…] [--count N] [--for MS]",
+      "watch --memory ENDPOINT:PID:ADDRESS:SIZE… [--rate HZ] [--count N] [--for MS]",
+    ],
     load: async () => (await import("./watch.ts")).watch,
   },
   vm: {

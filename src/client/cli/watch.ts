@@ -8,6 +8,7 @@ import type { Client } from "../client.ts";
 import type { ClientEvent } from "../client_event.ts";
 import { describeEvent } from "../describe_event.ts";
 import type { EventStream } from "../event_stream.ts";
+import { MAX_WATCH_HZ } from "../../base/limits.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { type CrashLog, CrashLogs } from "./crash_log.ts";
@@ -17,6 +18,7 @@ import { usage } from "./command_line.ts";
 import { endAfter } from "./end_after.ts";
 import { EventLine } from "./event_line.ts";
 import { visible } from "./table.ts";
+import { valuesOf, watchValues } from "./watch_memory.ts";
 
 /** A panic's own line, and what a Linux kernel prints behind it before it tells the host. */
 const CRASH_RECORDS = 40;
@@ -37,6 +39,19 @@ export const watch: CommandModule = {
       help: "come back by itself when the daemon is restarted, and tell what may have been missed",
     },
     for: { takes: "number", value: "MS", min: 0, max: 2_147_483_647, help: "end after this time" },
+    memory: {
+      takes: "texts",
+      value: "E:PID:ADDR:SIZE",
+      help: "a value in a guest's memory, when it changes; @FILE has one a line; again and again",
+    },
+    rate: {
+      takes: "number",
+      value: "HZ",
+      fraction: true,
+      min: 0.1,
+      max: MAX_WATCH_HZ,
+      help: "how often values in memory are looked at, per second (10)",
+    },
     dmesg: {
       takes: "number",
       value: "N",
@@ -50,14 +65,28 @@ for a replay that was played to its end. With --follow it waits for the next dae
 the other options are, and then what that daemon tells; endpoints that are given by name are found again by name.
 With the event that a VM has crashed come the last records of its kernel's log, when you may read its memory: as lines below it,
 with --json as its field dmesg (or dmesgError, why they could not be read). --dmesg says how many; 0 is none.
+With --memory it watches values in guests' memory and prints no events: ENDPOINT:PID:ADDRESS:SIZE, where PID is left empty for the
+kernel's memory and ADDRESS may be a symbol of the kernel's (jiffies, init_task+0x10). Each value is printed once, and then whenever
+a look finds another one; after a reset of the VM it begins anew. Looks that the asked rate does not leave time for are left out and told.
 Kinds: ${upKinds().join(", ")}.`,
   examples: [
     "watch",
     "watch web --kind VM_LIFECYCLE",
     "watch --source vmhost,core --json --for 5000",
     "watch web --follow",
+    "watch --memory web::jiffies:8 --rate 100 --for 2000",
+    "watch --memory web:1234:0x7ffd00001000:4 --memory @values.txt --json",
   ],
   async run(call) {
+    const values = call.steps.length === 0 ? [] : valuesOf(call);
+    if (call.steps.length > 0) {
+      const other = ["source", "kind", "dmesg"].find((name) => call.list(name) ?? call.number(name));
+      if (other !== undefined || call.flag("follow") || call.args.length > 0) {
+        throw usage("watch", "--memory watches values and no events: it takes --rate, --count and --for");
+      }
+      return await watchValues(call, values);
+    }
+    if (call.number("rate") !== undefined) throw usage("watch", "--rate belongs to --memory");
     const kinds = call.list("kind")?.map(kindOf);
     const sources = call.list("source")?.map(sourceOf);
     const numbers = call.args.every((ref) => /^[0-9]+$/.test(ref)) ? call.args.map(Number) : [];

@@ -81,6 +81,8 @@ const KINDS = {
   CMD_CONSOLE_WRITE: 127,
   AGENT_REPLY: 128,
   CMD_AGENT: 129,
+  VCPU_STATE: 130,
+  CMD_VCPU: 131,
 };
 const RETIRED = [16, 17, 18, 19, 32, 33, 34, 35, 36, 66, 67, 68, 69, 71, 72];
 
