@@ -8,6 +8,7 @@ import { Fault } from "../base/fault.ts";
 import { oneLine } from "../base/printable.ts";
 import { CAP } from "../event/capability.ts";
 import { faultOfCode } from "./command_fault.ts";
+import type { EndpointId } from "../base/ids.ts";
 import type { Welcome } from "./handshake.ts";
 import type { MemoryView } from "./memory_view.ts";
 import type { RosterView } from "./roster_view.ts";
@@ -34,13 +35,13 @@ export interface ContextHome {
  *
  * @throws {Fault} `no-capability`
  */
-export function requireMemory({ grant, roster }: ContextHome, endpoint: number): void {
+export function requireMemory({ grant, roster }: ContextHome, endpoint: EndpointId): void {
   if ((grant.caps & CAP.MEMCTX) !== 0) return;
   throw faultOfCode(`look at the memory of ${roster.nameOf(endpoint)}`, CODE["no-capability"]);
 }
 
 /** Why no context will come, as far as it is known after so long; undefined while one may. */
-export function pointless(home: ContextHome, endpoint: number, waitedMs: number): Fault | undefined {
+export function pointless(home: ContextHome, endpoint: EndpointId, waitedMs: number): Fault | undefined {
   if (home.memory.hasContext(endpoint)) return undefined;
   if (home.memory.trouble(endpoint) !== undefined) return noContext(home, endpoint);
   const entry = home.roster.get(endpoint);
@@ -50,7 +51,7 @@ export function pointless(home: ContextHome, endpoint: number, waitedMs: number)
 }
 
 /** Why there is no context, as far as the daemon has told. */
-export function noContext(home: ContextHome, endpoint: number): Fault {
+export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
   const entry = home.roster.get(endpoint);
   const what = `Cannot look at the memory of ${home.roster.nameOf(endpoint)}`;
   const trouble = home.memory.trouble(endpoint);

@@ -6,6 +6,7 @@
  * it was asked is certain.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { CAP_OF_CLASS } from "../access/requirement.ts";
 import { Fault } from "../base/fault.ts";
 import { readU64 } from "../base/layout.ts";
@@ -33,7 +34,7 @@ const QUIET_MS = 50;
 /** A guest's memory, open. Ends with its disposal. */
 export class GuestView implements AsyncDisposable {
   /** The endpoint's number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The context's epoch. */
   readonly epoch: number;
   /** The kernel's page-table root as the daemon told it; 0 when it looks for no system. */
@@ -165,7 +166,7 @@ export class GuestView implements AsyncDisposable {
 async function firstContext(
   client: Client,
   stream: EventStream,
-  endpoint: number,
+  endpoint: EndpointId,
   { timeoutMs = CONTEXT_WAIT_MS, signal }: CommandOptions,
 ): Promise<ClientEvent> {
   const beganMs = performance.now();

@@ -2,6 +2,7 @@
  * What is watched in guests' memory, and what a watch tells of it.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_WATCH_HZ, MAX_WATCHED_BYTES, MAX_WATCHED_VALUES } from "../base/limits.ts";
 import type { WireValue } from "./memory_watch_messages.ts";
@@ -35,7 +36,7 @@ export type MemoryEvent =
     /** A value: the first in an epoch (`isFirst`), and each other one. */
     readonly what: "value";
     readonly index: number;
-    readonly endpoint: number;
+    readonly endpoint: EndpointId;
     readonly epoch: number;
     /** CLOCK_MONOTONIC of the look, ns. */
     readonly tsNs: number;
@@ -49,16 +50,16 @@ export type MemoryEvent =
     /** It cannot be read (any more); it is told again when it can. */
     readonly what: "unreadable";
     readonly index: number;
-    readonly endpoint: number;
+    readonly endpoint: EndpointId;
     readonly epoch: number;
     readonly tsNs: number;
     /** "not-present", "out-of-ram", "no-symbol", "no-process", "process-ended", … */
     readonly reason: string;
   }
-  | { readonly what: "began"; readonly endpoint: number; readonly epoch: number }
+  | { readonly what: "began"; readonly endpoint: EndpointId; readonly epoch: number }
   | {
     readonly what: "ended";
-    readonly endpoint: number;
+    readonly endpoint: EndpointId;
     readonly epoch: number;
     /** "reset", "endpoint-gone", "kernel-changed", "map-changed"; or why its memory cannot be watched. */
     readonly reason: string;

@@ -7,6 +7,7 @@
  * left out and counted. Nothing is queued for it: a value that changed meanwhile is told as it is then.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
 import { OwnedFd } from "../../ffi/owned_fd.ts";
 import { Fault, messageOf } from "../base/fault.ts";
@@ -34,7 +35,7 @@ type Context = Extract<WatchOrder, { what: "context" }>;
 
 /** One guest's values. */
 class WatchedGuest implements WatchSink, Disposable {
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   readonly epoch: number;
   readonly #memory: PhysicalMemory;
   readonly #os: GuestOs;
@@ -149,7 +150,7 @@ class WatchedGuest implements WatchSink, Disposable {
 /** The rounds. */
 export class MemoryPoller {
   readonly #report: (report: WatchReport) => void;
-  readonly #guests = new Map<number, WatchedGuest>();
+  readonly #guests = new Map<EndpointId, WatchedGuest>();
   readonly #shared: Int32Array<SharedArrayBuffer>;
   readonly #periodMs: number;
   #received = 0;
@@ -205,7 +206,7 @@ export class MemoryPoller {
     }
   }
 
-  #end(endpoint: number): void {
+  #end(endpoint: EndpointId): void {
     this.#guests.get(endpoint)?.[Symbol.dispose]();
     this.#guests.delete(endpoint);
   }

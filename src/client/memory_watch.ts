@@ -8,6 +8,7 @@
  * slow: rounds are left out then, and a value that changed several times meanwhile is told as it is at last.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
 import { Fault, type FaultCode } from "../base/fault.ts";
@@ -47,14 +48,14 @@ const END_REASONS = ["reset", "endpoint-gone", "kernel-changed", "map-changed"];
 
 /** What a watch asks of its client. */
 export interface MemoryWatchHome extends ContextHome {
-  endpoint(ref: EndpointRef): Promise<number>;
+  endpoint(ref: EndpointRef): Promise<EndpointId>;
   events(filter?: EventFilter): EventStream;
 }
 
 /** A watch: iterate it once; leaving the loop, or disposing of it, ends it. */
 export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncDisposable {
   readonly #home: MemoryWatchHome;
-  readonly #values: ReadonlyMap<number, readonly WireValue[]>;
+  readonly #values: ReadonlyMap<EndpointId, readonly WireValue[]>;
   readonly #rateHz: number;
   readonly #shared = new Int32Array(new SharedArrayBuffer(4 * SHARED.words));
   readonly #worker: Worker;
@@ -62,7 +63,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
   /** Descriptors that the Worker has not mapped yet, by endpoint and epoch. */
   readonly #lent = new Map<string, readonly OwnedFd[]>();
   /** The epoch that is watched, by endpoint. */
-  readonly #epochs = new Map<number, number>();
+  readonly #epochs = new Map<EndpointId, number>();
   readonly #found: FoundValues;
   #waiter: PromiseWithResolvers<IteratorResult<MemoryEvent>> | undefined;
   #fault: Fault | undefined;
@@ -72,7 +73,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
 
   private constructor(
     home: MemoryWatchHome,
-    values: ReadonlyMap<number, readonly WireValue[]>,
+    values: ReadonlyMap<EndpointId, readonly WireValue[]>,
     sizes: Uint16Array,
     rateHz: number,
   ) {
@@ -107,8 +108,8 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
   ): Promise<MemoryWatcher> {
     const { rateHz = DEFAULT_HZ, signal } = options;
     checkWatch(values, rateHz);
-    const numbers = new Map<EndpointRef, number>();
-    const byEndpoint = new Map<number, WireValue[]>();
+    const numbers = new Map<EndpointRef, EndpointId>();
+    const byEndpoint = new Map<EndpointId, WireValue[]>();
     for (const [index, value] of values.entries()) {
       const wire = wireValue(index, value);
       const endpoint = numbers.get(value.endpoint) ?? await home.endpoint(value.endpoint);
@@ -242,7 +243,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
     });
   }
 
-  #onEnded(endpoint: number, reason: string): void {
+  #onEnded(endpoint: EndpointId, reason: string): void {
     const epoch = this.#epochs.get(endpoint);
     if (epoch === undefined) return;
     this.#epochs.delete(endpoint);
@@ -303,7 +304,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
     Atomics.add(this.#shared, SHARED.taken, 1);
   }
 
-  #giveBack(endpoint: number, epoch: number): void {
+  #giveBack(endpoint: EndpointId, epoch: number): void {
     const key = `${endpoint} ${epoch}`;
     for (const fd of this.#lent.get(key) ?? []) fd.close();
     this.#lent.delete(key);

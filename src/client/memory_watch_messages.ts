@@ -3,6 +3,7 @@
  * counted: the Worker is so many batches ahead of its reader and no more.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import type { FaultCode } from "../base/fault.ts";
 
 /** Int32 words of the memory that both share. */
@@ -36,7 +37,7 @@ export type WatchOrder =
   | { readonly what: "start"; readonly shared: SharedArrayBuffer; readonly rateHz: number }
   | {
     readonly what: "context";
-    readonly endpoint: number;
+    readonly endpoint: EndpointId;
     readonly epoch: number;
     /** For messages. */
     readonly name: string;
@@ -48,13 +49,13 @@ export type WatchOrder =
     readonly guestOs: number;
     readonly values: readonly WireValue[];
   }
-  | { readonly what: "end"; readonly endpoint: number }
+  | { readonly what: "end"; readonly endpoint: EndpointId }
   | { readonly what: "stop" };
 
 /** What one round found in one guest. */
 export interface WatchBatch {
   readonly what: "batch";
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   readonly epoch: number;
   /** CLOCK_MONOTONIC when the round began, ns. */
   readonly tsNs: number;
@@ -74,7 +75,7 @@ export type WatchReport =
   /** A context is mapped and watched from now on, or could not be; its descriptors are not needed any more. */
   | {
     readonly what: "opened" | "failed";
-    readonly endpoint: number;
+    readonly endpoint: EndpointId;
     readonly epoch: number;
     readonly code?: FaultCode;
     readonly text?: string;

@@ -233,8 +233,8 @@ export class HostWatch implements Disposable {
     try {
       return saysQemu((await this.#host.args(pid)).words);
     } catch {
-      // One that does not answer is no reason to pass over its user's VMs. It is not asked again, and those
-      // of its user that are called something else wait for the next look.
+      // One that does not answer is not a reason to pass over its user's VMs. It is not asked again, and
+      // those of its user that are called something else wait for the next look.
       this.#unreadable.set(pid, started);
       this.#silent.add(uid);
       return false;

@@ -313,6 +313,7 @@ function missingOf(pid: number, setup: QemuSetup, hasMonitor: boolean): string[]
       `-object memory-backend-memfd,id=ram0,size=${mib}M,share=on -machine ${machine},memory-backend=ram0`,
     );
   }
+  if (setup.keyboards.length === 0) missing.push("-device virtio-keyboard-pci");
   if (!setup.hasTablet) missing.push("-device virtio-tablet-pci");
   return missing;
 }

@@ -6,6 +6,7 @@
  * QEMU leaves behind when it ends is still the RAM as it was.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import { messageOf } from "../../base/fault.ts";
 import { ROSTER_STATE, VM_STATE_NUMBER } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
@@ -24,7 +25,7 @@ export type CrashLog = { readonly records: readonly LogRecord[] } | { readonly w
 export class CrashLogs implements Disposable {
   readonly #client: Client;
   readonly #last: number;
-  readonly #contexts = new Map<number, ClientEvent>();
+  readonly #contexts = new Map<EndpointId, ClientEvent>();
 
   /**
    * Keeps nothing yet.
@@ -57,7 +58,7 @@ export class CrashLogs implements Disposable {
   }
 
   /** The end of the log of a VM that has crashed; undefined for who may not read its memory. */
-  async read(endpoint: number): Promise<CrashLog | undefined> {
+  async read(endpoint: EndpointId): Promise<CrashLog | undefined> {
     const context = this.#contexts.get(endpoint);
     if (context === undefined) {
       const trouble = this.#client.memory.trouble(endpoint);
@@ -82,7 +83,7 @@ export class CrashLogs implements Disposable {
     for (const endpoint of [...this.#contexts.keys()]) this.#forget(endpoint);
   }
 
-  #forget(endpoint: number): void {
+  #forget(endpoint: EndpointId): void {
     this.#contexts.get(endpoint)?.[Symbol.dispose]();
     this.#contexts.delete(endpoint);
   }

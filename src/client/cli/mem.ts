@@ -106,7 +106,7 @@ dmesg tells the kernel's log, also that of a kernel that has panicked; ps --long
 since boot); files, sockets, env and mounts what processes have open and where they look from. sym tells the address of a kernel's
 symbol or the symbol at an address, type the layout of a type with byte offsets, print a value of a type at an address (or
 symbol); --follow mm follows the pointers of that name wherever they are met, mm.exe_file only that one. These are for Linux guests.
-Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is no text or a control character, \\u{N} another
+Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is not text or a control character, \\u{N} another
 character that cannot be shown.
 
 In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image, an ELF core, or another dump (kdump, LiME,
