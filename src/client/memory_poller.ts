@@ -70,7 +70,7 @@ class WatchedGuest implements WatchSink, Disposable {
     }
   }
 
-  /** Looks for the processes that were not there, or have ended; each that is there is watched from now on. */
+  /** Looks for the processes that were not there, or have ended; each that is there is watched then. */
   findAbsent(): void {
     for (const { watch, values } of this.#groups) {
       watch.checkProcesses();

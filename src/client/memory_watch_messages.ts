@@ -72,7 +72,7 @@ export interface WatchBatch {
 /** From the Worker. */
 export type WatchReport =
   | WatchBatch
-  /** A context is mapped and watched from now on, or could not be; its descriptors are not needed any more. */
+  /** A context is mapped and watched from now on, or could not be; its descriptors are needed no more. */
   | {
     readonly what: "opened" | "failed";
     readonly endpoint: EndpointId;

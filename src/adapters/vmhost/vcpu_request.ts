@@ -12,7 +12,7 @@ import { KIND } from "../../event/kind.ts";
 import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
 import { HMP_COMMAND, hmpReplyOf } from "../../qemu/protocol/hmp.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
-import { parseRegisters } from "../../qemu/protocol/vcpu_registers.ts";
+import { parseRegisters } from "./vcpu_registers.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 
 const ANSWER_NS = 10 * SECOND;

@@ -1,4 +1,4 @@
-/** Watched values over synthetic RAM: sizes and places, pages that move, holes, processes that end. @module */
+/** Watched values over synthetic RAM: sizes, places, pages that move, holes, processes that end. @module */
 import { assertEquals } from "@std/assert";
 import { AddressSpace } from "../../../src/guest/address_space.ts";
 import type { GuestOs } from "../../../src/guest/guest_os.ts";
