@@ -92,6 +92,9 @@ export class AddressSpace {
   failure: number = WALK.notPresent;
 
   readonly #software: SoftwarePage | undefined;
+  // Plain properties, as in walker.ts: what load64 reads of the memory, without a detour.
+  private readonly linear: Int32Array;
+  private readonly held: Int32Array;
   readonly #text = new Uint8Array(4096);
 
   /**
@@ -111,6 +114,8 @@ export class AddressSpace {
       : Math.floor(root / PAGE_BYTES);
     this.root = Math.floor(root / PAGE_BYTES) * PAGE_BYTES;
     this.walker = new Walker(memory, paging);
+    this.linear = memory.linear;
+    this.held = memory.held;
     this.#software = software;
   }
 
@@ -229,20 +234,37 @@ export class AddressSpace {
   load64(gva: number, offset = 0): boolean {
     const base = gva | 0;
     const lo = base + offset | 0;
-    // An aligned word lies in one page: one walk, one look whether the host holds it.
-    if ((lo & 7) === 0) {
-      const hi = ((gva - (base >>> 0)) / HIGH | 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
-      return this.#loadAligned64(hi, lo);
+    // As translate does; a carry out of the low half is one more.
+    const hi = (gva * 2 ** -32 | 0) - (gva < 0 && base !== 0 ? 1 : 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
+    const walker = this.walker;
+    const frame = walker.regular(this.rootFrame, hi, lo, walker.regularWords);
+    if (frame >= 0 && (lo & 7) === 0) {
+      // An aligned word of a page that is in the linear view and was seen to be held: nothing else is asked.
+      const held = this.held;
+      const word = frame >>> 5;
+      if (word < held.length && ((held[word] as number) >>> (frame & 31) & 1) !== 0) {
+        const words = this.linear;
+        const at = frame << 10 | lo >>> 2 & 0x3ff;
+        this.lo = words[at] as number;
+        this.hi = words[at | 1] as number;
+        return true;
+      }
     }
-    if (!this.load32(gva, offset + 4)) {
-      this.lo = 0;
+    return this.#load64Otherwise(hi, lo);
+  }
+
+  #load64Otherwise(hi: number, lo: number): boolean {
+    // An aligned word lies in one page: one walk, one look whether the host holds it.
+    if ((lo & 7) === 0) return this.#loadAligned64(hi, lo);
+    const next = (lo >>> 0) + 4;
+    if (!this.#load32At(next >= HIGH ? (hi + 1) | 0 : hi, next | 0)) {
       this.hi = 0;
       return false;
     }
-    this.hi = this.lo;
-    if (this.load32(gva, offset)) return true;
-    this.hi = 0;
-    return false;
+    const high = this.lo;
+    const isRead = this.#load32At(hi, lo);
+    this.hi = isRead ? high : 0;
+    return isRead;
   }
 
   #loadAligned64(hi: number, lo: number): boolean {
@@ -266,7 +288,13 @@ export class AddressSpace {
   load32(gva: number, offset = 0): boolean {
     const base = gva | 0;
     const lo = base + offset | 0;
-    const hi = ((gva - (base >>> 0)) / HIGH | 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
+    return this.#load32At(
+      (gva * 2 ** -32 | 0) - (gva < 0 && base !== 0 ? 1 : 0) + (lo >>> 0 < base >>> 0 ? 1 : 0),
+      lo,
+    );
+  }
+
+  #load32At(hi: number, lo: number): boolean {
     this.lo = 0;
     if ((lo & 3) !== 0) return this.#loadUnaligned(hi, lo);
     const frame = this.frameAt(hi, lo);
