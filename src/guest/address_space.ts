@@ -13,50 +13,17 @@
 import { textOfBytes } from "../base/byte_text.ts";
 import { assert } from "../base/assert.ts";
 import { MAX_RUNS } from "../base/limits.ts";
-import type { Paging, WalkFailure } from "./paging.ts";
+import type { Paging } from "./paging.ts";
 import { PTE_NX_HI, PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
+import { type Access, type PhysicalRun, type RunList, sameAccess, type Translation } from "./translation.ts";
 import { Walker } from "./walker.ts";
+
+export type { Access, PhysicalRun, RunList, Translation } from "./translation.ts";
 
 const HIGH = 2 ** 32;
 const NAN = Number.NaN;
-
-/** What a mapping allows, all levels together. */
-export interface Access {
-  /** May be written. */
-  readonly writable: boolean;
-  /** Reachable from user mode. */
-  readonly user: boolean;
-  /** May be executed. */
-  readonly executable: boolean;
-}
-
-/** The outcome of a translation that a person or a policy asks about. */
-export type Translation =
-  | ({ readonly ok: true; readonly gpa: number; readonly pageBytes: number } & Access)
-  | { readonly ok: false; readonly reason: WalkFailure };
-
-/** A run of guest-physical bytes behind a run of virtual ones. */
-export interface PhysicalRun extends Access {
-  /** First virtual address. */
-  readonly gva: number;
-  /** First physical address. */
-  readonly gpa: number;
-  /** How many bytes. */
-  readonly sizeBytes: number;
-}
-
-/** The runs of a range; `ok` is false when some page of it is not mapped. */
-export interface RunList {
-  /** Whether the whole range is mapped. */
-  readonly ok: boolean;
-  /** What is mapped, from the start as far as the first page that is not. */
-  readonly runs: readonly PhysicalRun[];
-  /** Bytes that those runs cover. */
-  readonly sizeBytes: number;
-  /** Why it ended early; `too-many` after {@linkcode MAX_RUNS} runs. */
-  readonly reason?: WalkFailure | "too-many";
-}
+const MAX_TEXT_BYTES = 4096;
 
 /**
  * What stands behind an entry that is not present: Linux keeps pages that nobody may touch, Windows pages in
@@ -95,7 +62,8 @@ export class AddressSpace {
   // Plain properties, as in walker.ts: what load64 reads of the memory, without a detour.
   private readonly linear: Int32Array;
   private readonly held: Int32Array;
-  readonly #text = new Uint8Array(4096);
+  /** For {@linkcode cstring}; made when the first text is read. */
+  #text: Uint8Array | undefined;
 
   /**
    * An address space; nothing is read yet.
@@ -349,19 +317,20 @@ export class AddressSpace {
    * @returns undefined when its first byte, or a page before its end, cannot be read
    */
   cstring(gva: number, maxBytes = 4096): string | undefined {
-    const limit = Math.min(maxBytes, this.#text.length);
+    const bytes = this.#text ??= new Uint8Array(MAX_TEXT_BYTES);
+    const limit = Math.min(maxBytes, MAX_TEXT_BYTES);
     let have = 0;
     let at = gva;
     while (have < limit) {
       const inPage = ((at % PAGE_BYTES) + PAGE_BYTES) % PAGE_BYTES;
       const n = Math.min(limit - have, PAGE_BYTES - inPage);
-      if (this.read(at, this.#text, have, n) < n) return undefined;
-      const nul = this.#text.subarray(have, have + n).indexOf(0);
-      if (nul >= 0) return textOfBytes(this.#text.subarray(0, have + nul));
+      if (this.read(at, bytes, have, n) < n) return undefined;
+      const nul = bytes.subarray(have, have + n).indexOf(0);
+      if (nul >= 0) return textOfBytes(bytes.subarray(0, have + nul));
       have += n;
       at += n;
     }
-    return textOfBytes(this.#text.subarray(0, limit));
+    return textOfBytes(bytes.subarray(0, limit));
   }
 
   #loadUnalignedAt(gva: number, offset: number, bytes = 1): boolean {
@@ -418,8 +387,4 @@ export class AddressSpace {
     const { allowLo, forbidHi } = this.walker;
     return { writable: (allowLo & PTE_W) !== 0, user: (allowLo & PTE_U) !== 0, executable: forbidHi === 0 };
   }
-}
-
-function sameAccess(a: Access, b: Access): boolean {
-  return a.writable === b.writable && a.user === b.user && a.executable === b.executable;
 }
