@@ -269,7 +269,7 @@ int32_t vmsig_get_seals(int32_t fd)
 }
 
 /* Others' memory, a guest's RAM for instance, is left out of a core of this process. A kernel that knows no
- * such advice dumps it: that is no reason to refuse the mapping. */
+ * such advice dumps it: that is not a reason to refuse the mapping. */
 static double vmsig_not_dumped(void *mapped, double length)
 {
     (void)madvise(mapped, (size_t)length, MADV_DONTDUMP);

@@ -6,6 +6,7 @@
  * disposed of.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { encode } from "cborg";
 import { Fault } from "../base/fault.ts";
 import { joinedBytes } from "../base/joined_bytes.ts";
@@ -21,7 +22,7 @@ import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
 import { AGENT_REQUEST } from "../event/body_layout.ts";
 import { KIND } from "../event/kind.ts";
 import { BODY } from "../event/transfer_event.ts";
-import type { ConsoleHome } from "./console_control.ts";
+import type { ClientPort } from "./client_port.ts";
 import type { Lease } from "./lease.ts";
 import { pause } from "./pause.ts";
 import type { EndpointRef } from "./roster_view.ts";
@@ -77,12 +78,12 @@ interface Request {
 /** A guest's agent. */
 export class AgentControl implements AsyncDisposable {
   /** The endpoint. */
-  readonly endpoint: number;
-  readonly #client: ConsoleHome;
+  readonly endpoint: EndpointId;
+  readonly #client: ClientPort;
   readonly #name: string;
   #lease: Promise<Lease> | undefined;
 
-  private constructor(client: ConsoleHome, endpoint: number) {
+  private constructor(client: ClientPort, endpoint: EndpointId) {
     this.#client = client;
     this.endpoint = endpoint;
     this.#name = client.roster.nameOf(endpoint);
@@ -93,7 +94,7 @@ export class AgentControl implements AsyncDisposable {
    *
    * @throws {Fault} `no-endpoint`
    */
-  static async of(client: ConsoleHome, ref: EndpointRef): Promise<AgentControl> {
+  static async of(client: ClientPort, ref: EndpointRef): Promise<AgentControl> {
     return new AgentControl(client, await client.endpoint(ref));
   }
 

@@ -4,6 +4,7 @@
  * FRAME.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import { getSeals, SEAL, statFd } from "../../ffi/memfd.ts";
 import { OsError } from "../../ffi/os_error.ts";
@@ -58,7 +59,7 @@ export class FrameRings {
   }
 
   /** Whether a head has a ring. */
-  has(endpoint: number, head: number): boolean {
+  has(endpoint: EndpointId, head: number): boolean {
     return this.#rings.has(keyOf(endpoint, head));
   }
 
@@ -68,7 +69,7 @@ export class FrameRings {
    * @returns undefined when the head has no ring, or no frame is in it yet
    * @throws {Fault} `protocol-error` for a ring that is not one
    */
-  sample(endpoint: number, head: number): SampledFrame | undefined {
+  sample(endpoint: EndpointId, head: number): SampledFrame | undefined {
     const ring = this.#rings.get(keyOf(endpoint, head));
     if (ring === undefined) return undefined;
     const { region } = ring.open ??= openRing(ring);
@@ -104,7 +105,7 @@ export class FrameRings {
   }
 }
 
-function keyOf(endpoint: number, head: number): number {
+function keyOf(endpoint: EndpointId, head: number): number {
   return endpoint * MAX_HEADS + head;
 }
 

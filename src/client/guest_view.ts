@@ -6,6 +6,7 @@
  * it was asked is certain.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { CAP_OF_CLASS } from "../access/requirement.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
@@ -41,7 +42,7 @@ const QUIET_MS = 50;
 /** A guest's memory, open. Ends with its disposal. */
 export class GuestView implements AsyncDisposable {
   /** The endpoint's number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The context's epoch. */
   readonly epoch: number;
   /** The kernel's page-table root as the daemon told it; 0 when it looks for no system. */
@@ -175,7 +176,7 @@ export class GuestView implements AsyncDisposable {
 async function firstContext(
   client: Client,
   stream: EventStream,
-  endpoint: number,
+  endpoint: EndpointId,
   { timeoutMs = CONTEXT_WAIT_MS, signal }: CommandOptions,
 ): Promise<ClientEvent> {
   const beganMs = performance.now();
@@ -204,7 +205,7 @@ async function firstContext(
 }
 
 /** Why no context will come, as far as it is known after so long; undefined while one may. */
-function pointless(client: Client, endpoint: number, waitedMs: number): Fault | undefined {
+function pointless(client: Client, endpoint: EndpointId, waitedMs: number): Fault | undefined {
   if (client.memory.hasContext(endpoint)) return undefined;
   if (client.memory.trouble(endpoint) !== undefined) return noContext(client, endpoint);
   const entry = client.roster.get(endpoint);
@@ -213,7 +214,7 @@ function pointless(client: Client, endpoint: number, waitedMs: number): Fault | 
   return waitedMs < SEAM_WAIT_MS ? undefined : noContext(client, endpoint);
 }
 
-function noContext(client: Client, endpoint: number): Fault {
+function noContext(client: Client, endpoint: EndpointId): Fault {
   const entry = client.roster.get(endpoint);
   const what = `Cannot look at the memory of ${client.roster.nameOf(endpoint)}`;
   const trouble = client.memory.trouble(endpoint);

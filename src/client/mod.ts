@@ -113,7 +113,14 @@ export { SOURCE, type Source, type SourceName } from "../event/source.ts";
 export * from "../event/body_number.ts";
 export { type SystemName, systemOfNumber, type SystemRow, SYSTEMS } from "../guest/systems.ts";
 export { parseChord } from "./chord.ts";
-export { Client, type HeldInput, type VmOperation, type VmState } from "./client.ts";
+export { Client } from "./client.ts";
+export {
+  VmControl,
+  type VmOperation,
+  type VmSnapshot,
+  type VmSnapshots,
+  type VmState,
+} from "./vm_control.ts";
 export { ClientEvent } from "./client_event.ts";
 export {
   AgentControl,
@@ -125,11 +132,12 @@ export {
 export {
   ConsoleControl,
   type ConsoleEntry,
-  type ConsoleHome,
   type ConsoleOptions,
   type Expected,
   listConsoles,
 } from "./console_control.ts";
+export type { HeldInput } from "./held_input.ts";
+export type { ClientPort } from "./client_port.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
 export type { EventFilter } from "./event_filter.ts";
@@ -160,4 +168,5 @@ export { runScript } from "./run_script.ts";
 export type { BodyOf, LayoutOf, TypedKind, ValueOf } from "./typed_body.ts";
 export { waitFor, type WaitOptions } from "./wait.ts";
 export type { WaitCondition, WaitMatch, WaitResult } from "./wait_condition.ts";
+export { KeyboardLayout, keyboardLayout, LAYOUT_NAMES, type LayoutStroke } from "./keyboard_layout.ts";
 export { framesOfText } from "./us_layout.ts";

@@ -16,28 +16,15 @@ import { MAX_RUNS } from "../base/limits.ts";
 import type { Paging } from "./paging.ts";
 import { PTE_NX_HI, PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
+import type { PageWalker, SoftwarePage } from "./page_walker.ts";
 import { type Access, type PhysicalRun, type RunList, sameAccess, type Translation } from "./translation.ts";
-import { Walker } from "./walker.ts";
+import { walkerOf } from "./walkers.ts";
 
 export type { Access, PhysicalRun, RunList, Translation } from "./translation.ts";
 
 const HIGH = 2 ** 32;
 const NAN = Number.NaN;
 const MAX_TEXT_BYTES = 4096;
-
-/**
- * What stands behind an entry that is not present: Linux keeps pages that nobody may touch, Windows pages in
- * transition and prototype entries. The level of the entry is told by its first address bit, `shift`.
- *
- * @returns the frame number of the 4 KiB page, or a negative WALK code
- */
-export type SoftwarePage = (
-  entryHi: number,
-  entryLo: number,
-  hi: number,
-  lo: number,
-  shift: number,
-) => number;
 
 /** A page-table root over guest RAM. Not reentrant. */
 export class AddressSpace {
@@ -50,7 +37,7 @@ export class AddressSpace {
   /** Frame number of the root table. */
   readonly rootFrame: number;
   /** The walker; its fields tell about the last access. */
-  readonly walker: Walker;
+  readonly walker: PageWalker;
   /** After {@linkcode load64}: low half, int32. */
   lo = 0;
   /** After {@linkcode load64}: high half, int32. */
@@ -59,6 +46,7 @@ export class AddressSpace {
   failure: number = WALK.notPresent;
 
   readonly #software: SoftwarePage | undefined;
+  readonly #kernelRoot: number;
   // Plain properties, as in walker.ts: what load64 reads of the memory, without a detour.
   private readonly linear: Int32Array;
   private readonly held: Int32Array;
@@ -72,24 +60,32 @@ export class AddressSpace {
    * @param paging the paging mode
    * @param root guest-physical address of the root table (flag bits of a CR3 are ignored)
    * @param software what to make of entries that are not present
+   * @param kernelRoot guest-physical address of the kernel half's root, where the architecture has one apart
+   *   (arm64); left out: `root` is the kernel's, and there is no user half
    */
-  constructor(memory: PhysicalMemory, paging: Paging, root: number, software?: SoftwarePage) {
+  constructor(
+    memory: PhysicalMemory,
+    paging: Paging,
+    root: number,
+    software?: SoftwarePage,
+    kernelRoot: number = root,
+  ) {
     assert(root >= 0 && root < 2 ** 52, "a page-table root is a physical address");
+    assert(kernelRoot >= 0 && kernelRoot < 2 ** 52, "the kernel half's root is a physical address");
     this.memory = memory;
     this.paging = paging;
-    this.rootFrame = Math.floor(root / PAGE_BYTES) > 0x7fff_ffff
-      ? 0x7fff_ffff
-      : Math.floor(root / PAGE_BYTES);
+    this.rootFrame = frameOf(root);
     this.root = Math.floor(root / PAGE_BYTES) * PAGE_BYTES;
-    this.walker = new Walker(memory, paging);
+    this.walker = walkerOf(memory, paging, frameOf(kernelRoot));
     this.linear = memory.linear;
     this.held = memory.held;
     this.#software = software;
+    this.#kernelRoot = kernelRoot;
   }
 
-  /** Another root over the same memory and paging. */
+  /** Another root over the same memory and paging, with the same kernel half where that has one apart. */
   withRoot(root: number): AddressSpace {
-    return new AddressSpace(this.memory, this.paging, root, this.#software);
+    return new AddressSpace(this.memory, this.paging, root, this.#software, this.#kernelRoot);
   }
 
   /**
@@ -213,9 +209,12 @@ export class AddressSpace {
       if (word < held.length && ((held[word] as number) >>> (frame & 31) & 1) !== 0) {
         const words = this.linear;
         const at = frame << 10 | lo >>> 2 & 0x3ff;
-        this.lo = words[at] as number;
-        this.hi = words[at | 1] as number;
-        return true;
+        // The last word of the bitmap may reach past the view.
+        if (at < words.length) {
+          this.lo = words[at] as number;
+          this.hi = words[at | 1] as number;
+          return true;
+        }
       }
     }
     return this.#load64Otherwise(hi, lo);
@@ -387,4 +386,9 @@ export class AddressSpace {
     const { allowLo, forbidHi } = this.walker;
     return { writable: (allowLo & PTE_W) !== 0, user: (allowLo & PTE_U) !== 0, executable: forbidHi === 0 };
   }
+}
+
+/** A frame is an int32; what lies past the last one is no RAM that is indexed. */
+function frameOf(gpa: number): number {
+  return Math.min(Math.floor(gpa / PAGE_BYTES), 0x7fff_ffff);
 }

@@ -59,6 +59,8 @@ export { searchMemory, type SearchResult } from "./memory_search.ts";
 export {
   ARCHITECTURE,
   type Architecture,
+  ARM64_3,
+  ARM64_4,
   knownPaging,
   type Paging,
   type PagingLevel,

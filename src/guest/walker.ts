@@ -1,5 +1,5 @@
 /**
- * The page walk: one address at a time, numbers only.
+ * The page walk of x86-64 (arm64_walker.ts has arm64's): one address at a time, numbers only.
  *
  * An address is two int32 halves and the result a frame number (or a negative {@linkcode WALK} code), because
  * an int32 is never boxed: a walk makes no garbage even where the engine does not inline it. Large pages give
@@ -18,6 +18,7 @@
  * @module
  */
 import type { Paging } from "./paging.ts";
+import type { PageWalker } from "./page_walker.ts";
 import { PTE_FRAME_HI, PTE_NX_HI, PTE_P, PTE_PS, PTE_U, PTE_W, WALK } from "./paging.ts";
 import type { PhysicalMemory } from "./physical_memory.ts";
 
@@ -51,7 +52,7 @@ function tablesOf(paging: Paging): LevelTables {
  * Walks the tables of one paging mode. Its fields tell about the last {@linkcode explain}, or the last walk
  * that failed.
  */
-export class Walker {
+export class Walker implements PageWalker {
   /** The paging mode. */
   readonly paging: Paging;
   /** Bits of the page's size (12, 21, 30), or of the level at which it failed. */
@@ -66,6 +67,8 @@ export class Walker {
   allowLo = 0;
   /** PTE_NX_HI when some level forbids execution. */
   forbidHi = 0;
+  /** One root serves both halves. */
+  kernelRootFrame: number = -1;
 
   /**
    * Words of the linear view, for {@linkcode regular}; 0 where the regular case does not begin with four

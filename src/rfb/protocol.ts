@@ -21,7 +21,9 @@ export const CLIENT_MESSAGE = {
 /** Second byte of {@linkcode CLIENT_MESSAGE}.QEMU: a key with the number that its scan code has. */
 export const QEMU_EXTENDED_KEY = 0;
 
-/** Encodings of a rectangle. Negative ones are no pixels: they tell something, or say what a client knows. */
+/**
+ * Encodings of a rectangle. Negative ones are not pixels: they tell something, or say what a client knows.
+ */
 export const ENCODING = {
   /** Pixels, row by row. */
   RAW: 0,

@@ -306,6 +306,7 @@ function missingOf(pid: number, setup: QemuSetup, hasMonitor: boolean): string[]
   const name = cleanName(setup.name, pid);
   if (!hasMonitor) missing.push(`-qmp unix:/run/vmsig/${name}.qmp,server=on,wait=off`);
   if (setup.remedy !== "") missing.push(setup.remedy);
+  if (setup.keyboards.length === 0) missing.push("-device virtio-keyboard-pci");
   if (!setup.hasTablet) missing.push("-device virtio-tablet-pci");
   return missing;
 }

@@ -88,8 +88,9 @@ function inputOf(
   const names = [...devices, ...usb];
   const keyboards = names.filter((name) => /keyboard|kbd/.test(name)).slice(0, MAX_DEVICES);
   const pointers = names.filter((name) => /tablet|mouse|multitouch/.test(name)).slice(0, MAX_DEVICES);
-  // pc and q35 have a PS/2 keyboard and mouse unless i8042 is off.
-  if (line.merged("machine", "type").get("i8042") !== "off") {
+  // pc and q35 have a PS/2 keyboard and mouse unless i8042 is off; virt (arm64, riscv64) has none at all.
+  const machine = line.merged("machine", "type");
+  if (machine.get("i8042") !== "off" && !/^virt(?:-[0-9.]+)?$/.test(machine.get("type") ?? "")) {
     keyboards.push("ps2-kbd");
     pointers.push("ps2-mouse");
   }

@@ -103,7 +103,7 @@ fuzz({
     const numbers = [note.number("phys_base"), note.symbol("_stext"), note.symbol("swapper_pg_dir")]
       .concat([note.offset("uts_namespace.name"), note.kernelOffset]);
     for (const number of numbers) {
-      assert(number === undefined || Number.isFinite(number), `${number} is no number`);
+      assert(number === undefined || Number.isFinite(number), `${number} is not a number`);
     }
     return note.symbol("_stext") === undefined ? "unknown" : "known";
   },

@@ -66,7 +66,7 @@ Deno.test("a VM that stands still does not keep the daemon from stopping", async
   assertEquals(code, 0);
   assertLess(ms, 30_000);
   assert(await open !== "answered");
-  assert(!lease.held);
+  assert(!lease.owned);
 });
 
 Deno.test("a QEMU that dies while it is attached is told down, and found when it is there again", async () => {

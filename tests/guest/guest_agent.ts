@@ -197,7 +197,7 @@ export class GuestAgent {
       if (end < 0) break;
       const head = this.#decoder.decode(this.#pending.subarray(at, end));
       const match = head.match(/^(?:.*[^a-z])?(hello|ok|err|data|exit) (\d+) (\d+)$/s);
-      // What the firmware or a dying boot left on the port is no frame.
+      // What the firmware or a dying boot left on the port is not a frame.
       if (match === null) {
         at = end + 1;
         continue;

@@ -269,7 +269,7 @@ for (const inTheEnd of ["lets go", "does not let go"] as const) {
       await isWell(daemon);
       if (inTheEnd === "lets go") {
         await slow.letGo();
-        await daemon.says(/a QEMU that kept us waiting has let go/);
+        await daemon.says(/a QEMU whose RAM was slow to open has answered/);
       }
       const { code } = await daemon.stop();
       assertEquals(code, 0);

@@ -8,6 +8,7 @@
  * What was read of it stays when it is closed: places of bytes go on where they were.
  * @module
  */
+import type { ControlId } from "../../base/ids.ts";
 import { assert } from "../../base/assert.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
@@ -47,7 +48,7 @@ export interface ConsoleHost {
     ticket: number,
     read: { readonly offset: number; readonly end: number; readonly bytes: Uint8Array<ArrayBuffer> },
   ): void;
-  /** Answers a command with a verdict. */
+  /** Answers a command: done, or refused. */
   answer(ticket: number, code: Code, detail: number, words: string): void;
 }
 
@@ -144,7 +145,7 @@ export class ConsolePort implements StreamUser {
   }
 
   /** Opens it; answered when it is open, or cannot be. */
-  open(control: number, ticket: number, nowNs: number): void {
+  open(control: ControlId, ticket: number, nowNs: number): void {
     this.#use(control, nowNs);
     if (this.isOpen) return this.#host.answer(ticket, CODE.ok, 0, "");
     this.#openers.push(ticket);
@@ -152,13 +153,13 @@ export class ConsolePort implements StreamUser {
   }
 
   /** A control needs it no longer. */
-  leave(control: number, nowNs: number): void {
+  leave(control: ControlId, nowNs: number): void {
     this.#lastAskedNs = nowNs;
     this.forget(control);
   }
 
   /** A write. */
-  write(control: number, write: WaitingWrite, nowNs: number): void {
+  write(control: ControlId, write: WaitingWrite, nowNs: number): void {
     this.#use(control, nowNs);
     if (!this.#writes.add(write)) {
       return this.#host.answer(write.ticket, CODE.busy, 0, "the console takes its bytes too slowly");
@@ -173,7 +174,7 @@ export class ConsolePort implements StreamUser {
   }
 
   /** A control is gone, or may not ask any more. */
-  forget(control: number): void {
+  forget(control: ControlId): void {
     this.#users.delete(control);
     for (const { ticket } of this.#reads.takeOf(control)) {
       this.#host.answer(ticket, CODE["no-capability"], 0, "");
@@ -221,7 +222,7 @@ export class ConsolePort implements StreamUser {
     this.#failed({ code: CODE["seam-down"], why });
   }
 
-  #use(control: number, nowNs: number): void {
+  #use(control: ControlId, nowNs: number): void {
     this.#users.add(control);
     this.#lastAskedNs = nowNs;
   }

@@ -24,12 +24,15 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import("./watch.ts")).watch,
   },
   vm: {
-    summary: "query, stop, continue, reset, … a VM",
-    usage: ["vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]"],
+    summary: "query, stop, continue, reset, … a VM; save and load its snapshots",
+    usage: [
+      "vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]",
+      "vm ENDPOINT snapshots | save NAME | load NAME | delete NAME [--timeout MS]",
+    ],
     load: async () => (await import("./vm.ts")).vm,
   },
   lease: {
-    summary: "see who holds input, power, memory writes, … of a VM, or hold it",
+    summary: "see who owns input, power, memory writes, … of a VM, or own it",
     usage: [
       "lease ENDPOINT input|power|memwrite|console|agent status",
       "lease ENDPOINT input|power|memwrite|console|agent hold [--ttl MS] [-- COMMAND…]",

@@ -102,7 +102,7 @@ PID or "kernel" says in whose address space; addresses are 0x… or decimal.
 dmesg tells the kernel's log, also that of a kernel that has panicked; ps --long what processes are doing (START is in seconds
 since boot); files, sockets, env and mounts what processes have open and where they look from. sym tells the address of a kernel's
 symbol or the symbol at an address, type the layout of a type with byte offsets. These are for Linux guests.
-Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is no text or a control character, \\u{N} another
+Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is not text or a control character, \\u{N} another
 character that cannot be shown.
 
 In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image, an ELF core, or another dump (kdump, LiME,

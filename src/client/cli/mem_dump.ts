@@ -13,7 +13,14 @@ import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
 import { LinuxGuest } from "../../guest/linux/linux_guest.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "../../guest/physical_memory.ts";
 import type { MemoryMap, Process } from "../../guest/process.ts";
-import { type CoreLayout, coreLayout, type CoreLoad, MAX_CORE_LOADS, PF } from "../../ram/core_layout.ts";
+import {
+  type CoreLayout,
+  coreLayout,
+  type CoreLoad,
+  type CoreMachine,
+  MAX_CORE_LOADS,
+  PF,
+} from "../../ram/core_layout.ts";
 import { type ProcessFacts, processNotes } from "../../ram/process_notes.ts";
 import type { Call } from "./command.ts";
 import { checkReplaceable, createPrivate } from "./private_file.ts";
@@ -67,7 +74,8 @@ export async function dumpRam(
     flags: PF.R | PF.W | PF.X,
   }));
   const desc = new TextEncoder().encode(linux?.note.text ?? "");
-  const layout = coreLayout(loads, linux === undefined ? [] : [{ name: "VMCOREINFO", type: 0, desc }]);
+  const notes = linux === undefined ? [] : [{ name: "VMCOREINFO", type: 0, desc }];
+  const layout = coreLayout(loads, notes, guest.found ? machineOf(guest.os) : "x86-64");
   const pieces = segments.flatMap((segment, i) => heldPieces(memory, segment, layout.offsets[i] as number));
   const copied = await writeCore(
     call,
@@ -111,7 +119,8 @@ export async function dumpProcess(
     throw new Fault("not-mapped", `Cannot dump process ${process.pid}: no page of it is in RAM`);
   }
   const facts = factsOf(os, process, maps);
-  const layout = coreLayout(loads, processNotes(facts));
+  const machine = machineOf(os);
+  const layout = coreLayout(loads, processNotes(facts, machine), machine);
   const pieces = loads.map(({ vaddr, sizeBytes }, i) => ({
     address: vaddr,
     offset: layout.offsets[i] as number,
@@ -150,8 +159,23 @@ function factsOf(os: GuestOs, process: Process, maps: readonly MemoryMap[]): Pro
   return { process, threads: [only], auxv: new Uint8Array(0), maps, commandLine };
 }
 
-/** Where the kernel maps all RAM (`page_offset_base`); undefined where it does not say. */
+function machineOf(os: GuestOs): CoreMachine {
+  return os.kernel.paging.architecture === "aarch64" ? "aarch64" : "x86-64";
+}
+
+/**
+ * Where the kernel maps all RAM, as what an address there and a physical one differ by (x86-64:
+ * `page_offset_base`; arm64: the kernel half's start, less the note's PHYS_OFFSET); undefined where it does
+ * not say.
+ */
 function directMapOf(os: LinuxGuest): number | undefined {
+  const { paging, root } = os.kernel;
+  if (paging.architecture === "aarch64") {
+    const offset = os.note.hexNumber("PHYS_OFFSET");
+    const map = offset === undefined ? NaN : -(2 ** (paging.addressBits - 1)) - offset;
+    // The kernel's own root lies there too.
+    return os.kernel.translate(map + root) === root ? map : undefined;
+  }
   const place = os.symbol("page_offset_base");
   const base = place === undefined ? NaN : os.kernel.readS64(place);
   return base < 0 && base % 2 ** 30 === 0 ? base : undefined;

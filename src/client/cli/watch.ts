@@ -2,6 +2,7 @@
  * `vmsig watch`: events as they come.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import { CLASS, KIND, KIND_CLASS, kindByName } from "../../event/kind.ts";
 import { SOURCE, sourceByName, type SourceName } from "../../event/source.ts";
 import type { Client } from "../client.ts";
@@ -98,7 +99,7 @@ function tellAway(call: Call): void {
 }
 
 /** An endpoint that is to be shown: by its name, for another daemon may give it another number. */
-type Shown = { readonly name: string } | { readonly number: number };
+type Shown = { readonly name: string } | { readonly number: EndpointId };
 
 async function shownOf(client: Client, ref: string): Promise<Shown> {
   const number = await client.endpoint(ref);

@@ -14,7 +14,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { MS, NEVER, SECOND } from "../../base/clock.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
 import type { ServerInit } from "../../rfb/client_handshake.ts";
 import {
@@ -115,7 +115,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   /**
    * Begins to connect. Whatever the server does from here on is told by `onLost`.
    *
-   * @throws {Fault} `bad-argument` for what is no address
+   * @throws {Fault} `bad-argument` for what is not an address
    * @throws {OsError} when nobody listens there, or it is not allowed
    */
   constructor(options: VncSourceOptions) {
@@ -366,7 +366,7 @@ export class VncSource implements DisplaySource, UpdateSink {
     this.#lose(CODE["seam-down"], `${placeOf(this.#options.address)} ended the connection`);
   }
 
-  #lose(code: number, why: string): void {
+  #lose(code: Code, why: string): void {
     assert(code !== CODE.ok, "a source is lost for a reason");
     this.#wire.end();
     this.#isPictureDue = false;

@@ -56,6 +56,11 @@ export class Vmcoreinfo {
     return value !== undefined && /^-?[0-9]{1,19}$/.test(value) ? Number(value) : undefined;
   }
 
+  /** A `NUMBER(…)` that arm64 writes in hexadecimal, as a signed 64-bit number. */
+  hexNumber(name: string): number | undefined {
+    return hex(this.line(`NUMBER(${name})`));
+  }
+
   /** A `SYMBOL(…)`: the address, KASLR included. */
   symbol(name: string): number | undefined {
     return hex(this.line(`SYMBOL(${name})`));

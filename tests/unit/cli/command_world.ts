@@ -5,7 +5,7 @@
  */
 import { listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
-import { hexOfGva } from "../../../src/base/ids.ts";
+import { type EndpointId, hexOfGva } from "../../../src/base/ids.ts";
 import { encodeRecordingHeader } from "../../../src/event/recording.ts";
 import { Output } from "../../../src/client/cli/output.ts";
 import { type CommandStreams, runCommand } from "../../../src/client/cli/run_command.ts";
@@ -60,7 +60,14 @@ export class CommandWorld implements Disposable {
     const { buffer } = segment?.mapped as { readonly buffer: ArrayBuffer };
     Deno.writeFileSync(`${this.folder}/ram`, new Uint8Array(buffer));
     Deno.writeTextFileSync(`${this.folder}/vmsigd.toml`, "[discovery]\nprobe = false\n");
-    const roster = [{ endpoint: 0, name: "web", state: "up", seams: ["vmhost"], pid: 0, vmid: 0 }] as const;
+    const roster = [{
+      endpoint: 0 as EndpointId,
+      name: "web",
+      state: "up",
+      seams: ["vmhost"],
+      pid: 0,
+      vmid: 0,
+    }] as const;
     const header = { host: { name: "h", kernel: "k" }, versions: {}, startedAt: "", startedNs: 0, roster };
     Deno.writeFileSync(this.recording, encodeRecordingHeader(header));
     this.#busy = listenUnix(`${this.folder}/busy.sock`, SOCKET.SEQPACKET);

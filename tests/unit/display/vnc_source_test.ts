@@ -320,7 +320,7 @@ Deno.test("a listener may end the source from within a step", () => {
   assertEquals([early.source.fd, early.lost], [-1, undefined]);
 });
 
-Deno.test("over TCP: a server, one that is not there, and what is no address", async () => {
+Deno.test("over TCP: a server, one that is not there, and what is not an address", async () => {
   const open = (host: string, port: number, rig: SourceRig) =>
     new VncSource({
       address: { kind: "tcp", host, port },
