@@ -10,7 +10,7 @@ import { planReplay } from "../../src/daemon/replay_plan.ts";
 import { paintPicture } from "../../src/event/recorded_picture.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { VgaGuest } from "./vga_guest.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
@@ -65,7 +65,7 @@ Deno.test("record --frames --memory: the replay's picture and process list are t
     let list: string;
     {
       await using screen = await VgaGuest.start({ qmpSockets: 2 });
-      await using linux = await startGuest({ ramMiB: RAM_MIB, programs: ["procs"] });
+      await using linux = await startSavedGuest({ ramMiB: RAM_MIB, programs: ["procs"] });
       await using daemon = await DaemonProcess.start({
         config: `[[endpoint]]
 name = "screen"
