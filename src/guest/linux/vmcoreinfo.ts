@@ -78,7 +78,7 @@ export class Vmcoreinfo {
   }
 }
 
-/** What is to be done about a note that was found: it is none of those that are looked for, it is, or all is known. */
+/** What a note is to who looks for notes: none of those, one of them, or the one after which all is known. */
 export type NoteVerdict = "other" | "wanted" | "enough";
 
 /**
