@@ -25,6 +25,9 @@ import { readLog } from "./printk_log.ts";
 import { SocketFacts } from "./socket_facts.ts";
 import { TaskFacts } from "./task_facts.ts";
 import { declare, typeLines } from "./type_text.ts";
+import type { NearestSymbol } from "../guest_os.ts";
+import type { TypedValue, ValueOptions } from "../typed_value.ts";
+import { readValue } from "./value_reader.ts";
 
 /** What it asks of the guest that it belongs to. */
 export interface InsightParts {
@@ -34,6 +37,8 @@ export interface InsightParts {
   readonly types: KernelTypes;
   /** Address of a symbol. */
   symbol(name: string): number | undefined;
+  /** The symbol at an address of the kernel's image. */
+  nearestSymbol(address: number): NearestSymbol | undefined;
   /** All processes. */
   processes(): Listing<Process>;
   /** The address space of a process. */
@@ -138,5 +143,14 @@ export class LinuxInsight implements GuestInsight {
       width: member.width,
     }));
     return { name: types.name(id), sizeBytes: types.size(id), members, lines: typeLines(types, id) };
+  }
+
+  value(type: string, address: number, options?: ValueOptions): TypedValue | undefined {
+    const { types, view } = this.#parts;
+    view.space.memory.verify();
+    const id = types.find(type);
+    if (id === undefined) return undefined;
+    const nearestSymbol = (at: number) => this.#parts.nearestSymbol(at);
+    return readValue({ space: view.space, types, nearestSymbol }, id, address, options);
   }
 }
