@@ -27,15 +27,14 @@ import {
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
-import { knownPaging } from "../../guest/paging.ts";
-import { systemOf, type WantedSystem } from "../../guest/systems.ts";
+import type { WantedSystem } from "../../guest/systems.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
 import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
-import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
+import { MemoryWriter, type WriteContext, writeContextOf } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
 import { askRam, isUnanswered, type RamTold } from "./ram_questions.ts";
 import { RamReplacement } from "./ram_replacement.ts";
@@ -211,13 +210,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       return this.#refuse(seat, error);
     }
     this.#epoch++;
-    const traits = guest.kind && systemOf(guest.kind).traits;
-    this.#context = {
-      rootFrame: guest.root / 4096,
-      paging: knownPaging(guest.architecture, guest.levels),
-      paired: traits?.rootsArePaired === true && guest.isolated,
-      sharesLastEntry: traits?.sharesLastEntry === true,
-    };
+    this.#context = writeContextOf(guest);
     seat.log.info("context", { epoch: this.#epoch, guest: guest.kind ?? "none", version, root: guest.root });
     seat.emit(event);
   }
