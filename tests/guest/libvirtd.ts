@@ -187,6 +187,8 @@ export class Libvirtd implements AsyncDisposable {
         HOME: `${folder}/c`,
         XDG_CONFIG_HOME: `${folder}/c`,
         XDG_RUNTIME_DIR: `${folder}/run`,
+        // A client that comes too early would start a libvirtd of its own, which keeps ours from starting.
+        LIBVIRT_AUTOSTART: "0",
         LC_ALL: "C",
       },
       stdin: "null",

@@ -226,6 +226,8 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
       loop: seat.loop,
       isAlways: this.#isAlways,
       uid: () => this.#link.monitorUid,
+      ways: () => this.#link.ways,
+      onOpened: () => this.#arm(),
       lookAgain: (label, done) => {
         findChannels(this.#link, (channels) => {
           done(channels?.find((channel) => channel.label === label));

@@ -42,6 +42,7 @@ import {
 import { QmpSession } from "./qmp_session.ts";
 import { type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "./qmp_transport.ts";
 import { UnixTransport } from "./unix_transport.ts";
+import type { VmWays } from "./vm_ways.ts";
 
 export type { QmpCommandOptions, QmpLinkOptions } from "./link_options.ts";
 export type { QmpLinkUser } from "./link_users.ts";
@@ -110,6 +111,10 @@ export class QmpLink implements DeadlineHandler {
   get passesDescriptors(): boolean {
     return this.#transport.passesDescriptors;
   }
+  /** What the manager of the VM opens beside its monitor; undefined: nobody manages it. */
+  get ways(): VmWays | undefined {
+    return this.#transport.ways;
+  }
   /** Where it stands. */
   get state(): QmpLinkState {
     return this.#stage.at;
@@ -130,10 +135,7 @@ export class QmpLink implements DeadlineHandler {
   get monitorUid(): number {
     return this.#peer.uid;
   }
-  /**
-   * Whether the process at the other end lives: only then is its number no other's. One that cannot be seen
-   * counts as living.
-   */
+  /** Whether the process at the other end lives (its number is no other's), or cannot be seen. */
   get processLives(): boolean {
     return this.#session?.processLives ?? true;
   }
