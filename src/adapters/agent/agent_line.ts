@@ -188,7 +188,9 @@ export function lackOf(channel: Channel | undefined, isManaged = false): LineRef
   if (!isManaged && channel.place.kind === "unix" && !channel.place.isFree) {
     return { code: CODE.busy, why: "another client has the agent's channel; QEMU serves one at a time" };
   }
-  if (!isManaged && channel.place.kind === "other") return { code: CODE["not-supported"], why: channel.place.why };
+  if (!isManaged && channel.place.kind === "other") {
+    return { code: CODE["not-supported"], why: channel.place.why };
+  }
   if (!channel.isGuestOpen) {
     return {
       code: CODE["seam-down"],

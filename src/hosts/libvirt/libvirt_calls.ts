@@ -5,6 +5,7 @@
  */
 import { PROGRAM } from "./rpc_packet.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { setNonblocking } from "../../../ffi/unix_socket.ts";
 import { printable } from "../../base/printable.ts";
 import type { RpcClient, RpcReply, RpcStream, RpcStreamUser } from "./rpc_client.ts";
 import { XdrError, type XdrReader, XdrWriter } from "./xdr.ts";
@@ -203,6 +204,8 @@ export function openGraphics(
     done(resultOf(reply, () => {
       const file = reply.outcome === "done" ? reply.takeFile() : undefined;
       if (file === undefined) throw new XdrError("no descriptor came along");
+      // libvirt's pairs wait.
+      setNonblocking(file.fd);
       return file;
     }));
   });
@@ -293,7 +296,12 @@ function resultOf<T>(reply: RpcReply, read: (body: XdrReader) => T): CallResult<
     case "closed":
       return { ok: false, why: "the connection to libvirt has ended", isClosed: true, isDenied: false };
     case "error":
-      return { ok: false, why: printable(reply.text, 512), isClosed: false, isDenied: DENIALS.has(reply.code) };
+      return {
+        ok: false,
+        why: printable(reply.text, 512),
+        isClosed: false,
+        isDenied: DENIALS.has(reply.code),
+      };
     case "done":
       try {
         return { ok: true, value: read(reply.body) };

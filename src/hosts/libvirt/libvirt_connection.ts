@@ -124,7 +124,9 @@ export class LibvirtConnection implements TimerHandler, BytePipeUser {
   /** See {@linkcode BytePipeUser}. */
   onBytes(bytes: Uint8Array<ArrayBuffer>, fds: readonly number[]): void {
     const defect = this.client.receive(bytes, fds);
-    if (defect !== "") this.end(`it does not speak libvirt's protocol: ${defect}; is that libvirtd's socket?`);
+    if (defect !== "") {
+      this.end(`it does not speak libvirt's protocol: ${defect}; is that libvirtd's socket?`);
+    }
   }
 
   /** See {@linkcode BytePipeUser}. */

@@ -172,7 +172,10 @@ export class LibvirtHost implements Host, LibvirtUser {
       return { outcome: "connected", socket };
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
-      return { outcome: "failed", loss: { ...AWAY, text: "no descriptor is left", remedy: messageOf(error) } };
+      return {
+        outcome: "failed",
+        loss: { ...AWAY, text: "no descriptor is left", remedy: messageOf(error) },
+      };
     }
   }
 
