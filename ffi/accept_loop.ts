@@ -282,7 +282,7 @@ export class AcceptLoop implements Disposable {
     if (!this.#isClosed) this.onReady();
   }
 
-  /** Called by the loop when something failed that is no shortage: it rests, and tries again. */
+  /** Called by the loop when something failed that is not a shortage: it rests, and tries again. */
   onFault(): void {
     if (!this.#isClosed) this.#rest(this.#options.host.clock.nowNs() + SHORTAGE_PAUSE_NS);
   }

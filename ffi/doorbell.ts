@@ -45,7 +45,7 @@ export class Doorbell implements Disposable {
    * One that a peer made.
    *
    * @param fd what it sent: the doorbell's from now on
-   * @returns undefined when it is no eventfd: ringing that could do anything. It stays the caller's then
+   * @returns undefined when it is not an eventfd: ringing that could do anything. It stays the caller's then
    */
   static receive(fd: OwnedFd): Doorbell | undefined {
     if (check(shim().vmsig_is_eventfd(fd.fd), "ask what a doorbell is") !== 1) return undefined;

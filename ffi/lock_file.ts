@@ -4,7 +4,7 @@
  * (mode 0600, so that nobody else can take the lock and keep the holder out), and is removed by the holder on
  * its way out; one that a crash left is taken over.
  *
- * It is no lock of the folder itself: everybody who may read a folder may lock it.
+ * It is not a lock of the folder itself: everybody who may read a folder may lock it.
  * @module
  */
 import { Fault } from "../src/base/fault.ts";
@@ -110,7 +110,7 @@ function openLock(path: string, purpose: string): OwnedFd {
     const { isRegular, uid } = statFd(file.fd);
     if (isRegular && (uid === Deno.uid() || Deno.uid() === 0)) return file;
     file.close();
-    throw notOurs(path, purpose, isRegular ? `it belongs to uid ${uid}` : "it is no plain file");
+    throw notOurs(path, purpose, isRegular ? `it belongs to uid ${uid}` : "it is not a plain file");
   }
   throw new Fault("busy", `Cannot ${purpose}: its lock ${path} comes and goes all the time`);
 }

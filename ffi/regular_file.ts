@@ -16,8 +16,8 @@ const PIECE_BYTES = 16 << 20;
  * @param path which
  * @param maxBytes the largest that is read
  * @throws {OsError} ENOENT, EACCES, …: it cannot be opened or read
- * @throws {Fault} `refused` when it is no plain file, `too-large` when it is larger; the message begins with
- *   the path
+ * @throws {Fault} `refused` when it is not a plain file, `too-large` when it is larger; the message begins
+ * with   the path
  */
 export function readRegularFile(path: string, maxBytes: number): Uint8Array<ArrayBuffer> {
   using file = reopen(path, OPEN.READ_ONLY | OPEN.NONBLOCK);
@@ -32,7 +32,7 @@ export function readRegularFile(path: string, maxBytes: number): Uint8Array<Arra
       `${path} has ${sizeBytes} bytes, and may have ${maxBytes} at most`,
     );
   }
-  // What is written to it meanwhile does not count; files of /proc say 0 and are no configs.
+  // What is written to it meanwhile does not count; files of /proc say 0 and are not configs.
   const bytes = new Uint8Array(sizeBytes);
   let done = 0;
   while (done < sizeBytes) {

@@ -217,7 +217,7 @@ async function demo(): Promise<void> {
     await using vm = await bootGuest();
     await using daemon = new Daemon(vm);
     const toured = tour(vm, daemon);
-    // After an interrupt what it still waits for fails when the daemon goes: that is no news.
+    // After an interrupt what it still waits for fails when the daemon goes: that is not news.
     toured.catch(() => {});
     await Promise.race([toured, interrupted.promise]);
   } finally {

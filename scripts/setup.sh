@@ -2,7 +2,7 @@
 # Set-up shared by scripts/demo, scripts/test and .ci/run: everything a fresh machine lacks.
 #   scripts/setup.sh base     Deno into .tools/, npm packages by lockfile, the C shim
 #   scripts/setup.sh demo     base, and what boots the small guest: QEMU and Debian's cloud kernel
-#   scripts/setup.sh guest    demo, and the generic kernel (kernels are unpacked, not installed)
+#   scripts/setup.sh guest    demo, and the generic and the arm64 kernel (kernels are unpacked, not installed)
 #   scripts/setup.sh compile  base, and Deno of the oldest supported version with its runtime base
 # Debian packages come by apt when root; otherwise it says plainly what to install, and exits 3.
 set -euo pipefail
@@ -117,7 +117,16 @@ case "${1:-base}" in
     need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; need_apt curl curl; need_apt qemu-img qemu-utils
     # A libvirtd of the tests' own, as another user; nothing starts the machine's.
     need_apt libvirtd libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
-    guest cloud generic ;;
+    # A viewer for the VNC server.
+    need_apt /usr/include/rfb/rfbclient.h libvncserver-dev
+    # Guests of arm64: QEMU's machine, and what compiles their programs.
+    need_apt qemu-system-aarch64 qemu-system-arm
+    need_apt aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+    need_apt gdb-multiarch gdb-multiarch
+    # Keyboards: libxkbcommon reads what our layouts type.
+    need_apt /usr/share/X11/xkb/rules/evdev xkb-data; need_apt /usr/share/X11/locale/en_US.UTF-8/Compose libx11-data
+    need_apt /usr/lib/x86_64-linux-gnu/libxkbcommon.so.0 libxkbcommon0
+    guest cloud generic arm64 ;;
   compile) base; npm_deno "$DENO_OLDEST" "$tools/deno-oldest"; denort; bundler ;;
   *) printf 'usage: scripts/setup.sh base|demo|guest|compile\n' >&2; exit 2 ;;
 esac

@@ -86,7 +86,7 @@ int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t length)
 
 /*
  * A TCP connection to a literal address, IPv4 or IPv6, begun without waiting: the socket is writable when it
- * is made or has failed (vmsig_socket_error tells which). -EINVAL for what is no address.
+ * is made or has failed (vmsig_socket_error tells which). -EINVAL for what is not an address.
  */
 int32_t vmsig_connect_inet(const char *text, int32_t port)
 {

@@ -39,6 +39,7 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
   ["src/daemon", 6],
   ["src/client/cli", 7],
   ["src/client", 6],
+  ["src/testing", 7],
   ["main.ts", 8],
 ];
 

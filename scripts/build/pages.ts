@@ -169,6 +169,10 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, Table>>>> = {
         ["LEASE_REVOKED reason", words(numbers.LEASE_REVOKE)],
         ["VM_LIFECYCLE state", words(numbers.VM_STATE_NUMBER)],
         ["VM_LIFECYCLE detail", words(numbers.VM_DETAIL)],
+        ["VM_LIFECYCLE migration", words(numbers.MIGRATION_WAY)],
+        ["CMD_SNAPSHOT, SNAPSHOT op", words(numbers.SNAPSHOT_OP)],
+        ["SNAPSHOT state", words(numbers.SNAPSHOT_STATE)],
+        ["MIGRATION way", words(numbers.MIGRATION_WAY)],
         ["CMD_INPUT kind", words(numbers.INPUT_KIND)],
         ["CMD_MEMWRITE flags (bits)", words(numbers.MEMWRITE_FLAG)],
         [

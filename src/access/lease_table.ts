@@ -3,23 +3,23 @@
  * (deny or pre-empt) is given. Pure: it is told the time and reports what happened, it sends nothing and runs
  * no finalization itself.
  *
- * A slot is free, held, or in handover: its owner is gone (released, pre-empted, dead, not kept alive), its
+ * A slot is free, owned, or in handover: its owner is gone (released, pre-empted, dead, not kept alive), its
  * finalization runs, and perhaps a successor waits. No command is admitted in a handover, so there is no
  * moment with two owners; the successor is told only by {@linkcode LeaseTable.finalized}. Tokens come from
  * one counter: they grow with every grant and are never reused while the daemon runs.
  * @module
  */
-import type { EndpointId } from "../base/ids.ts";
+import { type ControlId, type EndpointId, NO_CONTROL } from "../base/ids.ts";
 import { assert } from "../base/assert.ts";
 import { NEVER } from "../base/clock.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
-import { LEASE_CLASS_COUNT, LEASE_DENY, type LeaseClass } from "../event/body_number.ts";
+import { LEASE_CLASS_COUNT, LEASE_DENY, type LeaseClass, type LeaseDenial } from "../event/body_number.ts";
 import type { Grant } from "./grant.ts";
 
 /** A control as the lease machine sees it. */
 export interface LeaseParty {
   /** Its number, from 1. */
-  readonly id: number;
+  readonly id: ControlId;
   /** Its live grant. */
   readonly grant: Grant;
 }
@@ -36,7 +36,7 @@ export type ArbitrationPolicy = (
 
 /** The default: strictly higher arb_prio pre-empts, ties stay with the owner. */
 export function byArbPrio(
-  _endpoint: number,
+  _endpoint: EndpointId,
   _cls: LeaseClass,
   incumbent: Grant,
   contender: Grant,
@@ -47,11 +47,11 @@ export function byArbPrio(
 /** What an acquire led to. `displaced`: a successor that waited and lost its place to a stronger one. */
 export type AcquireOutcome =
   | { readonly kind: "granted"; readonly token: number; readonly ttlMs: number }
-  | { readonly kind: "denied"; readonly reason: number }
+  | { readonly kind: "denied"; readonly reason: LeaseDenial }
   | {
     readonly kind: "handover";
-    /** The owner that loses it now; 0 when a handover was already under way. */
-    readonly revoked: number;
+    /** The owner that loses it now; NO_CONTROL when a handover was already under way. */
+    readonly revoked: ControlId;
     /** The token that ended; 0 likewise. */
     readonly token: number;
     /** The waiting successor that gives way, with its corr; null for none. */
@@ -103,7 +103,7 @@ export class LeaseTable {
   }
 
   /**
-   * Whether `token` is the live lease of (endpoint, class): held, not in handover. Called on the hot path.
+   * Whether `token` is the live lease of (endpoint, class): owned, not in handover. Called on the hot path.
    */
   isLive(endpoint: EndpointId, cls: LeaseClass, token: number): boolean {
     const slot = this.#slot(endpoint, cls);
@@ -113,7 +113,7 @@ export class LeaseTable {
   /**
    * The token under which a control owns (endpoint, class) now; 0 when it does not. Called on the hot path.
    */
-  tokenOf(endpoint: EndpointId, cls: LeaseClass, controlId: number): number {
+  tokenOf(endpoint: EndpointId, cls: LeaseClass, controlId: ControlId): number {
     const slot = this.#slot(endpoint, cls);
     return slot.owner !== null && slot.owner.id === controlId ? slot.token : 0;
   }
@@ -133,7 +133,7 @@ export class LeaseTable {
    *
    * @returns `granted`: it owns it now (again, with the same token, when it did already). `denied`: with the
    *   header's reason. `handover`: it is the successor, and owns it when the finalization is done; if
-   *   `revoked` is not 0 the caller tells that owner and starts the finalization
+   *   `revoked` is not NO_CONTROL the caller tells that owner and starts the finalization
    */
   acquire(
     endpoint: EndpointId,
@@ -163,7 +163,7 @@ export class LeaseTable {
   }
 
   /** The owner gives it up: a handover begins. False when `controlId` does not own it. */
-  release(endpoint: EndpointId, cls: LeaseClass, controlId: number): boolean {
+  release(endpoint: EndpointId, cls: LeaseClass, controlId: ControlId): boolean {
     const slot = this.#slot(endpoint, cls);
     if (slot.owner === null || slot.owner.id !== controlId) return false;
     this.#end(slot);
@@ -206,7 +206,7 @@ export class LeaseTable {
    * @param dismissed called for each slot where it waited as successor
    */
   withdraw(
-    controlId: number,
+    controlId: ControlId,
     filter: (endpoint: EndpointId, cls: LeaseClass) => boolean,
     ended: (endpoint: EndpointId, cls: LeaseClass, token: number) => void,
     dismissed: (endpoint: EndpointId, cls: LeaseClass, successor: Successor) => void,
@@ -227,7 +227,7 @@ export class LeaseTable {
   }
 
   /** Something came from this control: its leases are kept alive. */
-  touch(controlId: number, nowNs: number): void {
+  touch(controlId: ControlId, nowNs: number): void {
     if (this.#withTtl === 0) return;
     for (const slot of this.#slots) {
       if (slot.owner !== null && slot.owner.id === controlId && slot.ttlMs > 0) slot.seenNs = nowNs;
@@ -249,7 +249,7 @@ export class LeaseTable {
   /** Ends every lease whose ttl ran out; `ended` is called for each, a handover has begun there. */
   expire(
     nowNs: number,
-    ended: (endpoint: EndpointId, cls: LeaseClass, token: number, owner: number) => void,
+    ended: (endpoint: EndpointId, cls: LeaseClass, token: number, owner: ControlId) => void,
   ): void {
     for (let index = 0; index < this.#slots.length; index++) {
       const slot = this.#slots[index] as Slot;
@@ -267,7 +267,7 @@ export class LeaseTable {
 
   /** Ends the owner's lease and begins the handover; returns the token that ended. */
   #end(slot: Slot): number {
-    assert(slot.owner !== null && !slot.handover, "a held lease ends");
+    assert(slot.owner !== null && !slot.handover, "a lease that ends is owned");
     slot.owner = null;
     slot.handover = true;
     if (slot.ttlMs > 0) this.#withTtl--;
@@ -293,21 +293,21 @@ export class LeaseTable {
     const waiting = slot.successor;
     if (waiting === null) {
       slot.successor = successor;
-      return { kind: "handover", revoked: 0, token: 0, displaced: null };
+      return { kind: "handover", revoked: NO_CONTROL, token: 0, displaced: null };
     }
     if (waiting.party.id === successor.party.id) {
       // Asked twice while waiting: the first question is answered now, the second one when the slot is free.
       slot.successor = successor;
-      return { kind: "handover", revoked: 0, token: 0, displaced: waiting };
+      return { kind: "handover", revoked: NO_CONTROL, token: 0, displaced: waiting };
     }
     if (this.#policy(endpoint, cls, waiting.party.grant, successor.party.grant) === "deny") {
       return { kind: "denied", reason: denialOf(waiting.party.grant, successor.party.grant) };
     }
     slot.successor = successor;
-    return { kind: "handover", revoked: 0, token: 0, displaced: waiting };
+    return { kind: "handover", revoked: NO_CONTROL, token: 0, displaced: waiting };
   }
 }
 
-function denialOf(incumbent: Grant, contender: Grant): number {
+function denialOf(incumbent: Grant, contender: Grant): LeaseDenial {
   return contender.arbPrio < incumbent.arbPrio ? LEASE_DENY.LOWER_PRIO : LEASE_DENY.HELD;
 }

@@ -3,7 +3,7 @@
  * @module
  */
 
-/** What is longer is no name that was mistyped; comparing takes time by its length. */
+/** What is longer is not a name that was mistyped; comparing takes time by its length. */
 const MAX_TYPED_CHARACTERS = 64;
 
 /** The closest name, undefined when none is close: more than a third of its letters would have to change. */

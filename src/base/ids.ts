@@ -18,8 +18,10 @@ export type Branded<Kind extends string> = number & { readonly [brand]: Kind };
 export type EndpointId = Branded<"EndpointId">;
 /** The endpoint's number of an event that concerns none, as it travels. */
 export const NO_ENDPOINT: EndpointId = 0xffffffff as EndpointId;
-/** Number of a control, from 1; 0 is nobody. */
+/** Number of a control, from 1. */
 export type ControlId = Branded<"ControlId">;
+/** The control's number of an event that concerns all of them, or none. */
+export const NO_CONTROL: ControlId = 0 as ControlId;
 /** Guest virtual address, signed as the module's text says. */
 export type Gva = Branded<"Gva">;
 /** Guest physical address. */
@@ -44,7 +46,7 @@ export function hexOfGva(gva: number): string {
  * Parses an address or size as a person writes it: "0x…" (up to 64 bits) or decimal.
  * Values of 2^63 and above come back negative, as {@linkcode Gva} holds them.
  *
- * @returns undefined when the text is no number or has more than 64 bits
+ * @returns undefined when the text is not a number or has more than 64 bits
  */
 export function parseAddress(text: string): number | undefined {
   if (!/^(0x[0-9a-f]+|[0-9]+)$/i.test(text)) return undefined;

@@ -1,9 +1,9 @@
 /**
  * The log: one structured line an entry on stderr, which journald and a person both read. `<level>` comes
  * first as a syslog priority when journald listens (`<4>…`), then `key=value` pairs. Where journald does not
- * listen, whoever writes the lines puts their time in front (local_time.ts): it is no part of a line, so that
- * equal lines stay equal. It buffers nothing and never throws. What a line carries may come from outside:
- * every value is bounded and escaped (printable.ts), and so is the message.
+ * listen, whoever writes the lines puts their time in front (local_time.ts): it is not part of a line, so
+ * that equal lines stay equal. It buffers nothing and never throws. What a line carries may come from
+ * outside: every value is bounded and escaped (printable.ts), and so is the message.
  * @module
  */
 import { MOST_PRINTED, oneLine, printable } from "./printable.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 
-/** The first byte that is not ASCII, as `byte_text.ts` has one that is no UTF-8. */
+/** The first byte that is not ASCII, as `byte_text.ts` has one that is not UTF-8. */
 const LONE_BYTE = 0xdc80;
 
 /** Characters of one value that are shown, unless the caller says otherwise. */

@@ -6,7 +6,7 @@
 import { maskHas } from "../access/grant.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
-import { NO_ENDPOINT } from "../base/ids.ts";
+import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
 import { CAP } from "../event/capability.ts";
 import { KIND } from "../event/kind.ts";
 import type { CommandOptions, Session } from "./session.ts";
@@ -55,7 +55,7 @@ export async function rosterArrived(session: Session): Promise<void> {
   }
 }
 
-function rosterProbe(session: Session): number | undefined {
+function rosterProbe(session: Session): EndpointId | undefined {
   const { caps, endpoints } = session.grant;
   if ((caps & CAP.INPUT) === 0) return undefined;
   const hasInput = session.roster.list().find((entry) =>

@@ -9,18 +9,8 @@
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
-import { hexOfGva } from "../base/ids.ts";
-import { INPUT_HELD } from "../event/body_layout.ts";
-import {
-  INPUT_HELD_ENTRIES,
-  INPUT_HELD_TRUNC,
-  LEASE_CLASS_NAMES,
-  type LeaseClass,
-  LIFE,
-  VM_DETAIL_NAMES,
-  VM_OP,
-  VM_STATE_NAMES,
-} from "../event/body_number.ts";
+import { type EndpointId, hexOfGva } from "../base/ids.ts";
+import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
@@ -31,37 +21,20 @@ import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import { ConsoleControl, type ConsoleOptions } from "./console_control.ts";
-import { ScreenMethods } from "./screen_methods.ts";
+import { MemoryMethods } from "./memory_methods.ts";
 import type { Welcome } from "./handshake.ts";
+import { type HeldInput, heldInputOf } from "./held_input.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
 import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
 import type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session, type SessionOptions } from "./session.ts";
-import { faultOfCode, faultOfDenial } from "./command_fault.ts";
+import { faultOfCode, faultOfDenial, unexpectedAnswer } from "./command_fault.ts";
 import { neededFor } from "./needed_capability.ts";
-
-/** What a VM is told to do. All but `stop`, `cont` and `wakeup` need the POWER lease. */
-export type VmOperation = "stop" | "cont" | "reset" | "powerdown" | "wakeup" | "quit";
-
-/** A VM's state. */
-export interface VmState {
-  /** Its name: "running", "paused", … */
-  readonly state: string;
-  /** Why, as QEMU tells: "none", "host-request", … */
-  readonly detail: string;
-}
-
-/** What is held down. */
-export interface HeldInput {
-  /** Keys and buttons: `kind` as in `INPUT_KIND`, `code` evdev's. */
-  readonly entries: readonly { readonly kind: number; readonly code: number }[];
-  /** More is held than was told. */
-  readonly truncated: boolean;
-}
+import { VmControl, type VmOperation, type VmState } from "./vm_control.ts";
 
 /** A connected control. */
-export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome {
+export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome {
   readonly #session: Session;
   #closed: Promise<void> | undefined;
 
@@ -146,11 +119,13 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    *
    * @throws {Fault} `no-endpoint`, naming those that there are
    */
-  async endpoint(ref: EndpointRef): Promise<number> {
+  async endpoint(ref: EndpointRef): Promise<EndpointId> {
     const known = this.roster.find(ref);
     if (known !== undefined) return known;
     // Who may not see the roster can still say a number; the daemon judges it.
-    if ((this.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) return Number(ref);
+    if ((this.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) {
+      return Number(ref) as EndpointId;
+    }
     await rosterArrived(this.#session);
     const found = this.roster.find(ref);
     if (found === undefined) throw this.roster.unknown(ref);
@@ -175,7 +150,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    */
   async command(
     kind: Kind,
-    endpoint: number,
+    endpoint: EndpointId,
     what: string,
     fill: (event: TransferEvent) => void,
     options: CommandOptions = {},
@@ -195,7 +170,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    * Resolves when all that the daemon had for this client until now has arrived: retained state, events, and
    * answers that were given by then. It is in the streams when this resolves.
    *
-   * @returns the names of sources of which the daemon's pacing still holds something back; mostly none
+   * @returns the names of sources of which the daemon's pacing still has something waiting; mostly none
    * @throws {Fault} `not-supported` by a daemon that is older than that; `timed-out`; `unreachable`
    */
   async barrier(options: CommandOptions = {}): Promise<string[]> {
@@ -208,11 +183,11 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
   }
 
   /**
-   * Acquires a lease, or takes a further handle of one that this client holds.
+   * Acquires a lease, or takes a further handle of one that this client owns.
    *
    * @param options `ttlMs`: have it revoked when this client has not been heard for that long; the client
    *   keeps it alive meanwhile
-   * @throws {Fault} `busy` when another holds it; `no-capability`; `outside-grant`
+   * @throws {Fault} `busy` when another owns it; `no-capability`; `outside-grant`
    */
   async acquire(
     ref: EndpointRef,
@@ -228,7 +203,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
       event.words[2] = options.ttlMs ?? 0;
     }, options);
     const granted = answer.as("LEASE_GRANTED");
-    if (granted === undefined) throw unexpected(what, answer);
+    if (granted === undefined) throw unexpectedAnswer(what, answer.kindName);
     const lease = new Lease(this, endpoint, cls, granted.token, granted.ttlMs);
     if (this.#session.ended) lease.lose("disconnected");
     // The daemon that granted it went before this was noticed here.
@@ -237,49 +212,43 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     return lease;
   }
 
-  /** Whether a class of an endpoint is held, and by whom (a uid). */
+  /** Whether a class of an endpoint is owned, and by whom (a uid). */
   async leaseStatus(
     ref: EndpointRef,
     className: LeaseClassName,
     options: CommandOptions = {},
   ): Promise<{ readonly busy: boolean; readonly ownerPrincipal: number }> {
     const endpoint = await this.endpoint(ref);
-    const what = `ask who holds ${className} of ${this.roster.nameOf(endpoint)}`;
+    const what = `ask who owns ${className} of ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_LEASE_STATUS, endpoint, what, (event) => {
       event.words[0] = LEASE_CLASS_NAMES.indexOf(className);
     }, options);
     const status = answer.as("LEASE_STATUS");
-    if (status === undefined) throw unexpected(what, answer);
+    if (status === undefined) throw unexpectedAnswer(what, answer.kindName);
     return { busy: status.busy !== 0, ownerPrincipal: status.ownerPrincipal };
   }
 
   /** The VM's state, asked of it now. */
-  async vmState(ref: EndpointRef, options: CommandOptions = {}): Promise<VmState> {
-    const endpoint = await this.endpoint(ref);
-    const what = `query ${this.roster.nameOf(endpoint)}`;
-    const answer = await this.command(KIND.CMD_VM, endpoint, what, (event) => {
-      event.words[0] = VM_OP.QUERY;
-    }, options);
-    const vm = answer.as("VM_LIFECYCLE");
-    if (vm === undefined) throw unexpected(what, answer);
-    return {
-      state: VM_STATE_NAMES[vm.state] ?? `state-${vm.state}`,
-      detail: VM_DETAIL_NAMES[vm.detail] ?? `detail-${vm.detail}`,
-    };
+  vmState(ref: EndpointRef, options: CommandOptions = {}): Promise<VmState> {
+    return this.vm(ref).state(options);
   }
 
+  /** A VM's host plane: its state, what it is told to do, its snapshots. Asks nothing yet. */
+  vm(ref: EndpointRef): VmControl;
   /**
    * Tells the VM to do something and awaits its word that it did. `reset`, `powerdown` and `quit` need the
    * POWER lease, which this client must hold.
    *
    * @returns the ACT_ACK
    */
-  async vm(ref: EndpointRef, operation: VmOperation, options: CommandOptions = {}): Promise<ClientEvent> {
-    const endpoint = await this.endpoint(ref);
-    const [kind, op] = VM_COMMANDS[operation];
-    return await this.command(kind, endpoint, `${operation} ${this.roster.nameOf(endpoint)}`, (event) => {
-      event.words[0] = op;
-    }, options);
+  vm(ref: EndpointRef, operation: VmOperation, options?: CommandOptions): Promise<ClientEvent>;
+  vm(
+    ref: EndpointRef,
+    operation?: VmOperation,
+    options: CommandOptions = {},
+  ): VmControl | Promise<ClientEvent> {
+    const control = new VmControl(this, ref);
+    return operation === undefined ? control : control.operate(operation, options);
   }
 
   /**
@@ -289,14 +258,9 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
     const endpoint = await this.endpoint(ref);
     const what = `ask what is held on ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_QUERY_INPUT, endpoint, what, () => {}, options);
-    const held = answer.as("INPUT_HELD");
-    if (held === undefined) throw unexpected(what, answer);
-    const view = answer.view;
-    const entries = Array.from({ length: Math.min(held.count, INPUT_HELD_ENTRIES) }, (_, i) => ({
-      kind: view.getUint16(INPUT_HELD.at.entries + 4 * i, true),
-      code: view.getUint16(INPUT_HELD.at.entries + 4 * i + 2, true),
-    }));
-    return { entries, truncated: (held.flags & INPUT_HELD_TRUNC) !== 0 };
+    const held = heldInputOf(answer);
+    if (held === undefined) throw unexpectedAnswer(what, answer.kindName);
+    return held;
   }
 
   /**
@@ -335,7 +299,7 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
    */
   publish(
     kind: Kind,
-    endpoint: number,
+    endpoint: EndpointId,
     fill: (event: TransferEvent) => void,
     fds: readonly number[] = [],
   ): void {
@@ -380,21 +344,4 @@ export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome 
       await this.#session.close();
     }
   }
-}
-
-const VM_COMMANDS: Readonly<Record<VmOperation, readonly [kind: Kind, op: number]>> = {
-  stop: [KIND.CMD_VM, VM_OP.STOP],
-  cont: [KIND.CMD_VM, VM_OP.CONT],
-  reset: [KIND.CMD_VM, VM_OP.RESET],
-  powerdown: [KIND.CMD_VM, VM_OP.POWERDOWN],
-  quit: [KIND.CMD_VM, VM_OP.QUIT],
-  // CMD_VM has no wakeup; the same seam carries CMD_LIFECYCLE.
-  wakeup: [KIND.CMD_LIFECYCLE, LIFE.WAKEUP],
-};
-
-function unexpected(what: string, answer: ClientEvent): Fault {
-  return new Fault(
-    "protocol-error",
-    `Cannot ${what}: the daemon answered with ${answer.kindName}; use a client and a daemon of the same version`,
-  );
 }

@@ -7,6 +7,7 @@
  * people and JSON.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
 import { readU64 } from "../base/layout.ts";
@@ -29,7 +30,7 @@ export class ClientEvent implements Disposable {
   /** Its priority class. */
   readonly prio: Prio;
   /** Which VM; of a CORE event that concerns none, 0. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The core's number of it, for this control. */
   readonly seq: number;
   /** The command that it answers; 0 = none. */
@@ -63,7 +64,7 @@ export class ClientEvent implements Disposable {
     this.dir = view.getUint8(offset + FRAME.dir) as Dir;
     this.prio = view.getUint8(offset + FRAME.prio) as Prio;
     this.bodyFormat = view.getUint8(offset + FRAME.bodyFormat);
-    this.endpoint = view.getUint32(offset + FRAME.endpoint, true);
+    this.endpoint = view.getUint32(offset + FRAME.endpoint, true) as EndpointId;
     this.seq = view.getUint32(offset + FRAME.seq, true);
     this.corr = view.getUint32(offset + FRAME.corr, true);
     this.tsNs = readU64(view, offset + FRAME.tsNs);

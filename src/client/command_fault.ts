@@ -30,7 +30,7 @@ const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
   "shutting-down": "the daemon is shutting down; try again when it runs",
   "not-admitted": "this user is not let in; add an [[admission]] rule for it to the daemon's config",
   busy:
-    "another one holds it; wait until it is released (vmsig lease ENDPOINT CLASS status tells whose it is)",
+    "another one owns it; wait until it is released (vmsig lease ENDPOINT CLASS status tells whose it is)",
 };
 
 /**
@@ -81,9 +81,17 @@ export function faultOfDenial(what: string, reason: number, needed = 0): Fault {
     case LEASE_DENY.LOWER_PRIO:
       return new Fault(
         "busy",
-        `Cannot ${what}: one with a higher arb_prio holds it; wait until it is released, or raise yours`,
+        `Cannot ${what}: one with a higher arb_prio owns it; wait until it is released, or raise yours`,
       );
     default:
       return faultOfCode(what, CODE.busy);
   }
+}
+
+/** An answer of another kind than the command has. */
+export function unexpectedAnswer(what: string, kindName: string): Fault {
+  return new Fault(
+    "protocol-error",
+    `Cannot ${what}: the daemon answered with ${kindName}; use a client and a daemon of the same version`,
+  );
 }

@@ -11,6 +11,6 @@ export interface CommandOptions {
   readonly timeoutMs?: number;
   /** Gives up early. The command may have been carried out all the same. */
   readonly signal?: AbortSignal;
-  /** The lease token to send under; 0, as unless told: whatever lease this client holds. */
+  /** The lease token to send under; 0, as unless told: whatever lease this client owns. */
   readonly token?: number;
 }

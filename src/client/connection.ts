@@ -29,7 +29,7 @@ export interface ConnectionSink {
   /** Whether the next frames may be read now. False: {@linkcode Connection.wake} when that changes. */
   mayRead(): boolean;
   /**
-   * The end, once: the daemon went, or said something that is no frame. Not called after {@linkcode
+   * The end, once: the daemon went, or said something that is not a frame. Not called after {@linkcode
    * Connection.close}.
    */
   onEnd(fault: Fault): void;

@@ -6,19 +6,20 @@
  * Writing takes the CONSOLE lease with the first bytes and keeps it until the control is disposed of.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { readU64, writeU64 } from "../base/layout.ts";
 import { MAX_BODY_BYTES } from "../base/limits.ts";
 import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
 import { CONSOLE_OUT, CONSOLE_REQUEST, CONSOLE_WRITE } from "../event/body_layout.ts";
 import { CONSOLE_CLOSED, CONSOLE_FROM_NOW, CONSOLE_LOSSLESS, CONSOLE_OP } from "../event/body_number.ts";
-import { KIND, type Kind } from "../event/kind.ts";
+import { KIND } from "../event/kind.ts";
 import { MAX_CONSOLE_WRITE } from "../event/kinds/console_kinds.ts";
 import { BODY } from "../event/transfer_event.ts";
-import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
-import type { Lease, LeaseClassName } from "./lease.ts";
-import type { EndpointRef, RosterView } from "./roster_view.ts";
+import type { ClientPort } from "./client_port.ts";
+import type { Lease } from "./lease.ts";
+import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
 
 /** Characters that {@linkcode ConsoleControl.expect} looks back. */
@@ -27,26 +28,6 @@ export const MAX_EXPECTED: number = 1 << 18;
 const READ_WAIT_MS = 20_000;
 const SLACK_MS = 10_000;
 const DEFAULT_EXPECT_MS = 30_000;
-
-/** What is needed of the client. */
-export interface ConsoleHome {
-  /** The roster as far as it has arrived. */
-  readonly roster: RosterView;
-  /** Why the connection ended; undefined while it lives. */
-  readonly fault: Fault | undefined;
-  /** An endpoint's number. */
-  endpoint(ref: EndpointRef): Promise<number>;
-  /** Acquires a lease; see Client. */
-  acquire(ref: EndpointRef, className: LeaseClassName, options?: CommandOptions): Promise<Lease>;
-  /** Sends a command and awaits its answer; see Client. */
-  command(
-    kind: Kind,
-    endpoint: number,
-    what: string,
-    fill: (event: TransferEvent) => void,
-    options?: CommandOptions,
-  ): Promise<ClientEvent>;
-}
 
 /** Which console, and from where. */
 export interface ConsoleOptions extends CommandOptions {
@@ -97,7 +78,7 @@ export interface Expected {
  * @throws {Fault} `no-capability`, `seam-down`
  */
 export async function listConsoles(
-  client: ConsoleHome,
+  client: ClientPort,
   ref: EndpointRef,
   options: CommandOptions = {},
 ): Promise<ConsoleEntry[]> {
@@ -116,10 +97,10 @@ export async function listConsoles(
 /** A console that is read and written. */
 export class ConsoleControl implements AsyncDisposable {
   /** The endpoint. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The console's number. */
   readonly port: number;
-  readonly #client: ConsoleHome;
+  readonly #client: ClientPort;
   readonly #name: string;
   readonly #options: ConsoleOptions;
   readonly #decoder = new TextDecoder();
@@ -129,7 +110,7 @@ export class ConsoleControl implements AsyncDisposable {
   #lost = 0;
   #lease: Promise<Lease> | undefined;
 
-  private constructor(client: ConsoleHome, endpoint: number, options: ConsoleOptions) {
+  private constructor(client: ClientPort, endpoint: EndpointId, options: ConsoleOptions) {
     this.#client = client;
     this.endpoint = endpoint;
     this.port = options.port ?? 0;
@@ -146,7 +127,7 @@ export class ConsoleControl implements AsyncDisposable {
    *   `not-supported` for a VM without one, `no-capability`, `seam-down`
    */
   static async open(
-    client: ConsoleHome,
+    client: ClientPort,
     ref: EndpointRef,
     options: ConsoleOptions = {},
   ): Promise<ConsoleControl> {
@@ -217,7 +198,7 @@ export class ConsoleControl implements AsyncDisposable {
   /**
    * Sends bytes, and awaits that the VM has taken them. The first call takes the CONSOLE lease.
    *
-   * @throws {Fault} `busy` when another holds the lease, `stale-lease` when it was lost meanwhile: what came
+   * @throws {Fault} `busy` when another owns the lease, `stale-lease` when it was lost meanwhile: what came
    *   before that has arrived
    */
   async send(what: string | Uint8Array, options: CommandOptions = {}): Promise<void> {

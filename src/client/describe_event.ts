@@ -9,7 +9,14 @@ import { hexOfBytes } from "../base/hex.ts";
 import { readU64 } from "../base/layout.ts";
 import { messageOf } from "../base/fault.ts";
 import { type Described, describeInline } from "../event/describe.ts";
-import { ROSTER_STATE_NAMES, VM_DETAIL_NAMES, VM_STATE_NAMES } from "../event/body_number.ts";
+import {
+  MIGRATION_WAY_NAMES,
+  ROSTER_STATE_NAMES,
+  SNAPSHOT_OP_NAMES,
+  SNAPSHOT_STATE_NAMES,
+  VM_DETAIL_NAMES,
+  VM_STATE_NAMES,
+} from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import { BODY } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
@@ -108,6 +115,15 @@ function namesOf(event: ClientEvent): Record<string, string> {
   if (vm !== undefined) {
     return { stateName: VM_STATE_NAMES[vm.state] ?? "", detailName: VM_DETAIL_NAMES[vm.detail] ?? "" };
   }
+  const snapshot = event.as("SNAPSHOT");
+  if (snapshot !== undefined) {
+    return {
+      opName: SNAPSHOT_OP_NAMES[snapshot.op] ?? "",
+      stateName: SNAPSHOT_STATE_NAMES[snapshot.state] ?? "",
+    };
+  }
+  const migration = event.as("MIGRATION");
+  if (migration !== undefined) return { wayName: MIGRATION_WAY_NAMES[migration.way] ?? "" };
   const roster = event.as("ROSTER");
   if (roster !== undefined) return { stateName: ROSTER_STATE_NAMES[roster.state] ?? "" };
   return {};

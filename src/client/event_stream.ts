@@ -4,7 +4,7 @@
  * The bound has two steps. At {@linkcode CLIENT_BUFFER_EVENTS} the stream counts as full and the client stops
  * reading its socket, so that the daemon's rules for a slow control apply to it: events wait there, the
  * lowest priority goes first, an OVERRUN tells how many. But an answer that a command awaits arrives on the
- * same socket, so while one is awaited (or a lease is held, whose loss must be told) the client reads on; up
+ * same socket, so while one is awaited (or a lease is owned, whose loss must be told) the client reads on; up
  * to {@linkcode CLIENT_BUFFER_MAX_EVENTS} the stream takes more, and past that it drops by the daemon's rules
  * itself and puts a local OVERRUN first.
  * @module
@@ -12,7 +12,7 @@
 import { Fault } from "../base/fault.ts";
 import { CLIENT_BUFFER_EVENTS, CLIENT_BUFFER_MAX_EVENTS } from "../base/limits.ts";
 import { KIND } from "../event/kind.ts";
-import { PRIO } from "../event/priority.ts";
+import { PRIO, type Prio } from "../event/priority.ts";
 import type { ClientEvent } from "./client_event.ts";
 import { type EventFilter, matcherOf } from "./event_filter.ts";
 import { overrunEvent } from "./local_event.ts";
@@ -156,7 +156,7 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
   /** Drops the lowest priority, oldest first; a stream full of URGENT alone ends with a fault. */
   #dropOne(): void {
     let victim = 0;
-    let prio: number = PRIO.URGENT;
+    let prio: Prio = PRIO.URGENT;
     for (let i = 0; i < this.#buffer.length && prio > PRIO.BULK; i++) {
       const event = this.#buffer[i] as ClientEvent;
       if (event.prio < prio) {

@@ -2,6 +2,7 @@
  * One frame of a VM's screen, as a client gets it: a copy, good for as long as it is kept.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { FRAME_STOPPED } from "../event/body_number.ts";
 import { type Picture, toPicture } from "../vgpu/picture.ts";
 import type { SampledFrame } from "./frame_rings.ts";
@@ -9,7 +10,7 @@ import type { SampledFrame } from "./frame_rings.ts";
 /** A frame. */
 export class Frame {
   /** The endpoint's number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The head that shows it. */
   readonly head: number;
   /** The display device's id; "" where it has none. */
@@ -32,7 +33,7 @@ export class Frame {
   readonly bytes: Uint8Array<ArrayBuffer>;
 
   /** A frame out of a ring. */
-  constructor(endpoint: number, head: number, { info, bytes, device }: SampledFrame) {
+  constructor(endpoint: EndpointId, head: number, { info, bytes, device }: SampledFrame) {
     this.endpoint = endpoint;
     this.head = head;
     this.device = device;

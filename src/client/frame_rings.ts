@@ -4,6 +4,7 @@
  * FRAME.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Mapping } from "../../ffi/mapping.ts";
 import { getSeals, SEAL, statFd } from "../../ffi/memfd.ts";
 import { OsError } from "../../ffi/os_error.ts";
@@ -58,17 +59,22 @@ export class FrameRings {
   }
 
   /** Whether a head has a ring. */
-  has(endpoint: number, head: number): boolean {
+  has(endpoint: EndpointId, head: number): boolean {
     return this.#rings.has(keyOf(endpoint, head));
   }
 
   /**
    * Copies the newest frame of a head out.
    *
+   * @param roomFor memory for so many bytes or more; new memory unless told
    * @returns undefined when the head has no ring, or no frame is in it yet
    * @throws {Fault} `protocol-error` for a ring that is not one
    */
-  sample(endpoint: number, head: number): SampledFrame | undefined {
+  sample(
+    endpoint: EndpointId,
+    head: number,
+    roomFor: (bytes: number) => Uint8Array<ArrayBuffer> = (bytes) => new Uint8Array(bytes),
+  ): SampledFrame | undefined {
     const ring = this.#rings.get(keyOf(endpoint, head));
     if (ring === undefined) return undefined;
     const { region } = ring.open ??= openRing(ring);
@@ -78,7 +84,7 @@ export class FrameRings {
     if (peeked === READ.FRESH) {
       // The next one may be larger, as far as a slot goes.
       for (let room = info.bytes; room <= MAX_VGPU_SLOT_BYTES;) {
-        const bytes = new Uint8Array(room);
+        const bytes = roomFor(room);
         if (region.sampleFrame(bytes, info) === READ.FRESH) {
           return { info, bytes: bytes.subarray(0, info.bytes), device: ring.device };
         }
@@ -104,7 +110,7 @@ export class FrameRings {
   }
 }
 
-function keyOf(endpoint: number, head: number): number {
+function keyOf(endpoint: EndpointId, head: number): number {
   return endpoint * MAX_HEADS + head;
 }
 

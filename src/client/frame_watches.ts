@@ -3,6 +3,7 @@
  * program may have several loops over the same one.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { assert } from "../base/assert.ts";
 
 /** Rates that are wanted of one head. */
@@ -17,7 +18,7 @@ export class FrameWatches {
    *
    * @returns the rate to ask for now
    */
-  add(endpoint: number, head: number, perSecond: number): number {
+  add(endpoint: EndpointId, head: number, perSecond: number): number {
     const key = `${endpoint}:${head}`;
     const rates = this.#rates.get(key) ?? [];
     rates.push(perSecond);
@@ -30,7 +31,7 @@ export class FrameWatches {
    *
    * @returns the rate to ask for now; 0 when nobody is left
    */
-  remove(endpoint: number, head: number, perSecond: number): number {
+  remove(endpoint: EndpointId, head: number, perSecond: number): number {
     const key = `${endpoint}:${head}`;
     const rates = this.#rates.get(key) ?? [];
     const at = rates.indexOf(perSecond);

@@ -44,13 +44,13 @@ export interface DragOptions {
  * ```
  */
 export class InputControl implements AsyncDisposable {
-  /** The lease that it holds. */
+  /** The lease that it owns. */
   readonly lease: Lease;
   readonly #client: Client;
   readonly #options: CommandOptions;
 
   /**
-   * Input under a lease that is held already; it is released with this object.
+   * Input under a lease that is owned already; it is released with this object.
    *
    * @param options for every frame
    */
@@ -102,12 +102,14 @@ export class InputControl implements AsyncDisposable {
   }
 
   /**
-   * Types text on a US keyboard.
+   * Types text on the keyboard layout that the guest has.
    *
+   * @param layout "us", "de", "fr", …; see `keyboard_layout.ts`
    * @throws {Fault} `bad-argument` before anything is sent, when a character is not on it
    */
-  async type(text: string): Promise<void> {
-    await this.frames(framesOfText(text));
+  async type(text: string, layout = "us"): Promise<void> {
+    const framesOf = await typingOn(layout);
+    await this.frames(framesOf(text));
   }
 
   /** Moves the pointer; 0 to 0x7FFF on each axis. */
@@ -175,7 +177,7 @@ export class InputControl implements AsyncDisposable {
     } finally {
       // Without the lease there is nothing to undo: the daemon has released what was held. The signal must
       // not stop this one.
-      if (this.lease.held) await new InputControl(this.#client, this.lease).frame(after);
+      if (this.lease.owned) await new InputControl(this.#client, this.lease).frame(after);
     }
   }
 
@@ -193,6 +195,16 @@ export class InputControl implements AsyncDisposable {
     clearTimeout(timer);
     for (const signal of signals) signal.removeEventListener("abort", done);
   }
+}
+
+/**
+ * What makes frames of text on a keyboard layout; other layouts than the US one are loaded when they are
+ * needed. What it gives throws `bad-argument` when there is no such layout, or a character is not on it.
+ */
+export async function typingOn(layout: string): Promise<(text: string) => InputRecord[][]> {
+  if (layout === "us") return framesOfText;
+  const { keyboardLayout } = await import("./keyboard_layout.ts");
+  return (text) => keyboardLayout(layout).framesOfText(text);
 }
 
 /**

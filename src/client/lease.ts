@@ -1,8 +1,9 @@
 /**
- * A lease that this client holds: exclusive ownership of one class on one endpoint. It releases itself when
+ * A lease that this client owns: exclusive ownership of one class on one endpoint. It releases itself when
  * it goes out of scope, is kept alive while it has a ttl, and says when it is lost.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 
@@ -28,7 +29,7 @@ export interface LeaseHome {
 }
 
 /**
- * A held lease.
+ * An owned lease.
  *
  * @example
  * ```ts
@@ -38,7 +39,7 @@ export interface LeaseHome {
  */
 export class Lease implements AsyncDisposable {
   /** The endpoint. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The class's number. */
   readonly cls: LeaseClass;
   /** The fencing token: it grows with every grant of this endpoint and class. */
@@ -54,7 +55,7 @@ export class Lease implements AsyncDisposable {
   readonly #aborter = new AbortController();
   readonly #lost = Promise.withResolvers<LeaseLoss>();
   #timer: ReturnType<typeof setInterval> | undefined;
-  #held = true;
+  #owned = true;
 
   /**
    * Made by `Client.acquire`.
@@ -65,7 +66,7 @@ export class Lease implements AsyncDisposable {
    * @param token the fencing token
    * @param ttlMs the promise to be heard, 0 for none
    */
-  constructor(home: LeaseHome, endpoint: number, cls: LeaseClass, token: number, ttlMs: number) {
+  constructor(home: LeaseHome, endpoint: EndpointId, cls: LeaseClass, token: number, ttlMs: number) {
     this.#home = home;
     this.endpoint = endpoint;
     this.cls = cls;
@@ -80,9 +81,9 @@ export class Lease implements AsyncDisposable {
     return LEASE_CLASS_NAMES[this.cls] as LeaseClassName;
   }
 
-  /** Whether it is held still. */
-  get held(): boolean {
-    return this.#held;
+  /** Whether it is still owned. */
+  get owned(): boolean {
+    return this.#owned;
   }
 
   /** Aborted when the lease is lost: hand it to whatever must stop then. */
@@ -115,8 +116,8 @@ export class Lease implements AsyncDisposable {
   }
 
   #end(): boolean {
-    const was = this.#held;
-    this.#held = false;
+    const was = this.#owned;
+    this.#owned = false;
     clearInterval(this.#timer);
     return was;
   }

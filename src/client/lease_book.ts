@@ -3,28 +3,29 @@
  * is told of the release of the last.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
-import { LEASE_CLASS_COUNT } from "../event/body_number.ts";
+import { LEASE_CLASS_COUNT, type LeaseClass } from "../event/body_number.ts";
 import type { Lease, LeaseLoss } from "./lease.ts";
 
 /** The book. */
 export class LeaseBook {
-  readonly #held = new Map<number, Set<Lease>>();
+  readonly #handles = new Map<number, Set<Lease>>();
   readonly #revocations = new Map<number, { readonly seq: number; readonly reason: LeaseLoss }>();
 
-  /** Handles that are held. */
+  /** Leases that are owned. */
   get size(): number {
-    return this.#held.size;
+    return this.#handles.size;
   }
 
   /** All handles. */
   all(): Lease[] {
-    return [...this.#held.values()].flatMap((handles) => [...handles]);
+    return [...this.#handles.values()].flatMap((handles) => [...handles]);
   }
 
-  /** Whether any handle of an endpoint's class is held. */
-  holds(endpoint: number, cls: number): boolean {
-    return this.#held.has(endpoint * LEASE_CLASS_COUNT + cls);
+  /** Whether any handle of an endpoint's class is owned. */
+  owns(endpoint: EndpointId, cls: LeaseClass): boolean {
+    return this.#handles.has(endpoint * LEASE_CLASS_COUNT + cls);
   }
 
   /**
@@ -40,17 +41,17 @@ export class LeaseBook {
       lease.lose(revocation.reason);
       return;
     }
-    const handles = this.#held.get(key);
-    if (handles === undefined) this.#held.set(key, new Set([lease]));
+    const handles = this.#handles.get(key);
+    if (handles === undefined) this.#handles.set(key, new Set([lease]));
     else handles.add(lease);
   }
 
   /** Takes a handle out; true when it was the last one of its lease. */
   remove(lease: Lease): boolean {
     const key = lease.endpoint * LEASE_CLASS_COUNT + lease.cls;
-    const handles = this.#held.get(key);
+    const handles = this.#handles.get(key);
     if (handles === undefined || !handles.delete(lease)) return false;
-    return handles.size === 0 && this.#held.delete(key);
+    return handles.size === 0 && this.#handles.delete(key);
   }
 
   /**
@@ -58,19 +59,19 @@ export class LeaseBook {
    *
    * @param seq the core's number of the LEASE_REVOKED
    */
-  revoke(endpoint: number, cls: number, reason: LeaseLoss, seq: number): void {
+  revoke(endpoint: EndpointId, cls: LeaseClass, reason: LeaseLoss, seq: number): void {
     const key = endpoint * LEASE_CLASS_COUNT + cls;
     // Bounded: endpoints and classes are, and what is out of their range is nobody's lease.
     if (endpoint < MAX_ENDPOINTS && cls < LEASE_CLASS_COUNT) this.#revocations.set(key, { seq, reason });
-    const handles = this.#held.get(key);
-    this.#held.delete(key);
+    const handles = this.#handles.get(key);
+    this.#handles.delete(key);
     for (const lease of handles ?? []) lease.lose(reason);
   }
 
   /** The daemon is gone, and every lease with it; so are the numbers that it told revocations by. */
   loseAll(reason: LeaseLoss): void {
     const leases = this.all();
-    this.#held.clear();
+    this.#handles.clear();
     this.#revocations.clear();
     for (const lease of leases) lease.lose(reason);
   }

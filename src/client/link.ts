@@ -155,7 +155,7 @@ export class Link implements ConnectionSink {
     if (event.kind === KIND.ERROR && event.endpoint === NO_ENDPOINT && event.corr === 0) {
       this.#noteError(event);
     }
-    // That the daemon is done is no error for a program to see.
+    // That the daemon is done is not an error for a program to see.
     if (this.#isOver && event.kind === KIND.ERROR) return event[Symbol.dispose]();
     this.#host.onEvent(event);
   }

@@ -4,7 +4,7 @@
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
-import { NO_ENDPOINT } from "../base/ids.ts";
+import { type ControlId, NO_ENDPOINT } from "../base/ids.ts";
 import { writeU64 } from "../base/layout.ts";
 import { INLINE_BYTES } from "../base/limits.ts";
 import { OVERRUN, RECONNECTED } from "../event/body_layout.ts";
@@ -24,7 +24,7 @@ export interface Missed {
   /** Attempts that it took. */
   readonly attempts: number;
   /** This control's number with the daemon that is there now. */
-  readonly control: number;
+  readonly control: ControlId;
 }
 
 /** OVERRUN: events that this client dropped for a stream that is not read. */

@@ -7,6 +7,7 @@
  * grant.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { CODE, codeName } from "../base/codes.ts";
 import { ROSTER_STATE, VM_STATE_NUMBER } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
@@ -27,12 +28,12 @@ export class MemoryView {
   readonly #troubles = new Map<number, MemoryTrouble>();
 
   /** Whether an endpoint has a context: its RAM is there, and its system was found (or is not looked for). */
-  hasContext(endpoint: number): boolean {
+  hasContext(endpoint: EndpointId): boolean {
     return this.#contexts.has(endpoint);
   }
 
   /** Why an endpoint has none, as far as the daemon has said so. */
-  trouble(endpoint: number): MemoryTrouble | undefined {
+  trouble(endpoint: EndpointId): MemoryTrouble | undefined {
     return this.#troubles.get(endpoint);
   }
 
@@ -75,7 +76,7 @@ export class MemoryView {
     }
   }
 
-  #forget(endpoint: number): void {
+  #forget(endpoint: EndpointId): void {
     this.#contexts.delete(endpoint);
     this.#troubles.delete(endpoint);
   }

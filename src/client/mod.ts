@@ -69,6 +69,23 @@
  * await contexts.return();
  * ```
  *
+ * @example Watch values in a guest's memory
+ * ```ts
+ * import { connect, Fault } from "@vmsig/vmsig";
+ *
+ * await using client = await connect({ name: "counts", sub: { sources: ["core", "memctx"] } });
+ * try {
+ *   const values = [{ endpoint: "web", address: "jiffies", sizeBytes: 8 }];
+ *   for await (const event of await client.watchMemory(values, { rateHz: 100 })) {
+ *     if (event.what === "value") console.log(event.value);
+ *     if (event.what === "value" && !event.isFirst) break;
+ *   }
+ * } catch (error) {
+ *   // A VM whose memory the daemon does not have.
+ *   if (!(error instanceof Fault) || error.code !== "seam-down") throw error;
+ * }
+ * ```
+ *
  * @example Talk to a serial console
  * ```ts
  * import { connect, Fault } from "@vmsig/vmsig";
@@ -113,7 +130,14 @@ export { SOURCE, type Source, type SourceName } from "../event/source.ts";
 export * from "../event/body_number.ts";
 export { type SystemName, systemOfNumber, type SystemRow, SYSTEMS } from "../guest/systems.ts";
 export { parseChord } from "./chord.ts";
-export { Client, type HeldInput, type VmOperation, type VmState } from "./client.ts";
+export { Client } from "./client.ts";
+export {
+  VmControl,
+  type VmOperation,
+  type VmSnapshot,
+  type VmSnapshots,
+  type VmState,
+} from "./vm_control.ts";
 export { ClientEvent } from "./client_event.ts";
 export {
   AgentControl,
@@ -125,11 +149,12 @@ export {
 export {
   ConsoleControl,
   type ConsoleEntry,
-  type ConsoleHome,
   type ConsoleOptions,
   type Expected,
   listConsoles,
 } from "./console_control.ts";
+export type { HeldInput } from "./held_input.ts";
+export type { ClientPort } from "./client_port.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
 export type { EventFilter } from "./event_filter.ts";
@@ -149,6 +174,8 @@ export {
 export { keyCode, keyName } from "./key_codes.ts";
 export { Lease, type LeaseClassName, type LeaseHome, type LeaseLoss } from "./lease.ts";
 export type { MemoryTrouble, MemoryView } from "./memory_view.ts";
+export type { MemoryEvent, MemoryWatchOptions, WatchedValue } from "./memory_event.ts";
+export type { MemoryWatcher, MemoryWatchHome } from "./memory_watch.ts";
 export type { MemoryWriteOptions } from "./memory_write.ts";
 export { type ButtonName, BUTTONS, MAX_ABS, type Point } from "./mouse_frames.ts";
 export type { ReconnectOptions } from "./reconnector.ts";
@@ -160,4 +187,5 @@ export { runScript } from "./run_script.ts";
 export type { BodyOf, LayoutOf, TypedKind, ValueOf } from "./typed_body.ts";
 export { waitFor, type WaitOptions } from "./wait.ts";
 export type { WaitCondition, WaitMatch, WaitResult } from "./wait_condition.ts";
+export { KeyboardLayout, keyboardLayout, LAYOUT_NAMES, type LayoutStroke } from "./keyboard_layout.ts";
 export { framesOfText } from "./us_layout.ts";

@@ -3,6 +3,7 @@
  * its command was given up is told apart, because a lease granted too late must be given back.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import type { ClientEvent } from "./client_event.ts";
 
@@ -13,7 +14,7 @@ const MAX_CORR = 0xffff_ffff;
 
 interface Pending {
   readonly what: string;
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** What the VM has said to it so far. */
   words: string;
   /** The code that they are about. */
@@ -58,7 +59,7 @@ export class PendingCommands {
    */
   wait(
     corr: number,
-    endpoint: number,
+    endpoint: EndpointId,
     what: string,
     timeoutMs: number,
     signal: AbortSignal | undefined,
@@ -97,7 +98,7 @@ export class PendingCommands {
   }
 
   /** Takes the words of a refusal, which come right before it, maybe in parts. */
-  noteWords(corr: number, endpoint: number, code: number, text: string): void {
+  noteWords(corr: number, endpoint: EndpointId, code: number, text: string): void {
     const pending = this.#pending.get(corr);
     if (pending?.endpoint !== endpoint) return;
     // An ERROR that tells of the seam may happen to have such a detail: its code is another one.

@@ -5,12 +5,10 @@
 import type { RecordedEndpoint } from "../event/recording.ts";
 import { Fault } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
-import { NO_ENDPOINT } from "../base/ids.ts";
+import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
 import { ROSTER_STATE, ROSTER_STATE_NAMES } from "../event/body_number.ts";
-import { SOURCE, SOURCE_MAX, sourceName } from "../event/source.ts";
+import { SOURCE, type Source, SOURCE_MAX, sourceName } from "../event/source.ts";
 import type { ClientEvent } from "./client_event.ts";
-
-export { NO_ENDPOINT };
 
 /** One endpoint, as the roster says; a recording keeps the same of it. */
 export type RosterEntry = RecordedEndpoint;
@@ -40,12 +38,12 @@ export class RosterView {
   }
 
   /** Finds an endpoint; undefined when it is not in the roster. A name goes before a number. */
-  find(ref: EndpointRef): number | undefined {
+  find(ref: EndpointRef): EndpointId | undefined {
     if (typeof ref === "string") {
       for (const entry of this.#entries.values()) if (entry.name === ref) return entry.endpoint;
       if (!/^[0-9]+$/.test(ref)) return undefined;
     }
-    return this.#entries.has(Number(ref)) ? Number(ref) : undefined;
+    return this.#entries.has(Number(ref)) ? Number(ref) as EndpointId : undefined;
   }
 
   /** Takes a ROSTER event in. */
@@ -91,7 +89,7 @@ export class RosterView {
 
 function seamNames(mask: number): string[] {
   const names: string[] = [];
-  for (let source: number = SOURCE.FRAME; source < SOURCE_MAX; source++) {
+  for (let source: Source = SOURCE.FRAME; source < SOURCE_MAX; source++) {
     if ((mask >>> source) & 1) names.push(sourceName(source).toLowerCase());
   }
   return names;

@@ -3,6 +3,7 @@
  * it watches.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { MAX_HEADS } from "../base/limits.ts";
 import { decodeScreenText, type ScreenText } from "../display/text/screen_text.ts";
 import type { ClientEvent } from "./client_event.ts";
@@ -31,7 +32,7 @@ export class ScreenBook {
    *
    * @throws {Fault} `protocol-error` for a body that is none
    */
-  takeText(endpoint: number, head: number): ScreenText | undefined {
+  takeText(endpoint: EndpointId, head: number): ScreenText | undefined {
     const key = `${endpoint}:${head}`;
     const body = this.#texts.get(key);
     this.#texts.delete(key);

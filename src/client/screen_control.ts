@@ -3,6 +3,7 @@
  * pictures only while somebody wants them: a loop that is left ends the wish.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_FRAMES_PER_SECOND, MAX_HEADS } from "../base/limits.ts";
@@ -10,7 +11,7 @@ import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
 import { FRAME_REQUEST } from "../event/body_layout.ts";
 import { FRAME_OP } from "../event/body_number.ts";
 import type { ScreenText } from "../display/text/screen_text.ts";
-import { KIND } from "../event/kind.ts";
+import { KIND, type Kind } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
@@ -73,16 +74,16 @@ export interface ScreenHome {
   events(filter: EventFilter): EventStream;
   /** Sends a command; see Client. */
   command(
-    kind: number,
-    endpoint: number,
+    kind: Kind,
+    endpoint: EndpointId,
     what: string,
     fill: (event: TransferEvent) => void,
     options?: CommandOptions,
   ): Promise<ClientEvent>;
 }
 
-/** Fills a CMD_FRAME. */
-function fillRequest(event: TransferEvent, op: number, head: number, perSecond = 0): void {
+/** Fills a CMD_FRAME. @param perSecond of a watch */
+export function fillRequest(event: TransferEvent, op: number, head: number, perSecond = 0): void {
   const { at } = FRAME_REQUEST;
   event.words[at.op / 4] = op;
   event.words[at.head / 4] = head;
@@ -98,7 +99,7 @@ function fillRequest(event: TransferEvent, op: number, head: number, perSecond =
  */
 export async function takeFrame(
   home: ScreenHome,
-  endpoint: number,
+  endpoint: EndpointId,
   name: string,
   options: FrameOptions = {},
 ): Promise<Frame> {
@@ -150,7 +151,7 @@ function noFrames(what: string): Fault {
  */
 export async function readScreenText(
   home: ScreenHome,
-  endpoint: number,
+  endpoint: EndpointId,
   name: string,
   options: FrameOptions = {},
 ): Promise<ScreenText> {
@@ -176,7 +177,7 @@ export async function readScreenText(
  */
 export async function* watchFrames(
   home: ScreenHome,
-  endpoint: number,
+  endpoint: EndpointId,
   name: string,
   options: FramesOptions = {},
 ): AsyncGenerator<Frame, void, void> {
@@ -236,7 +237,7 @@ export async function* watchFrames(
 /** What shows a VM's screen, and why. */
 export async function displayStatus(
   home: ScreenHome,
-  endpoint: number,
+  endpoint: EndpointId,
   name: string,
   options: CommandOptions = {},
 ): Promise<DisplayStatus> {

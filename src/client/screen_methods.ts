@@ -2,6 +2,8 @@
  * What a client can do with a VM's screen: the part of `Client` that is about pictures.
  * @module
  */
+import type { Kind } from "../event/kind.ts";
+import type { EndpointId } from "../base/ids.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
@@ -35,13 +37,13 @@ export abstract class ScreenMethods implements ScreenHome {
   /** The roster as far as it has arrived. */
   abstract get roster(): RosterView;
   /** An endpoint's number. */
-  abstract endpoint(ref: EndpointRef): Promise<number>;
+  abstract endpoint(ref: EndpointRef): Promise<EndpointId>;
   /** Opens a stream. */
   abstract events(filter?: EventFilter): EventStream;
   /** Sends a command and awaits its answer. */
   abstract command(
-    kind: number,
-    endpoint: number,
+    kind: Kind,
+    endpoint: EndpointId,
     what: string,
     fill: (event: TransferEvent) => void,
     options?: CommandOptions,

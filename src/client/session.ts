@@ -5,20 +5,21 @@
  *
  * Reading: the socket is read while every stream has room. When one is full, reading stops, and the daemon's
  * rules for a slow control apply (see `event_stream.ts`); it goes on regardless while a command awaits its
- * answer, a lease is held or frames wait to be sent. What arrives before the first stream is opened waits for
- * it.
+ * answer, a lease is owned or frames wait to be sent. What arrives before the first stream is opened waits
+ * for it.
  *
  * Coming back: what the former daemon said is forgotten (roster, contexts, leases, open commands), for the
  * next one knows nothing of it and tells its own. The streams stay, and get a RECONNECTED first.
  * @module
  */
+import type { LeaseClass } from "../event/lease_class.ts";
 import type { EndpointId } from "../base/ids.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
 import { NO_ENDPOINT } from "../base/ids.ts";
-import { DIR, type Dir, PRIO_OF_KIND, sourceOfKind } from "../event/defaults.ts";
+import { defaultPrio, DIR, type Dir, sourceOfKind } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
 import { KINDS_OF_OLD } from "../protocol/version.ts";
@@ -147,12 +148,12 @@ export class Session implements LinkHost {
   }
 
   /** A blank event of this control, stamped now. */
-  newEvent(kind: Kind, endpoint: number, dir: Dir): TransferEvent {
+  newEvent(kind: Kind, endpoint: EndpointId, dir: Dir): TransferEvent {
     const event = this.#pool.acquire();
     event.kind = kind;
     event.source = sourceOfKind(kind);
     event.dir = dir;
-    event.prio = PRIO_OF_KIND[kind] ?? 0;
+    event.prio = defaultPrio(kind, false);
     event.endpoint = endpoint as EndpointId;
     event.tsNs = monotonicClock.nowNs();
     return event;
@@ -179,7 +180,7 @@ export class Session implements LinkHost {
    */
   request(
     kind: Kind,
-    endpoint: number,
+    endpoint: EndpointId,
     what: string,
     fill: (event: TransferEvent) => void,
     options: CommandOptions,
@@ -256,7 +257,7 @@ export class Session implements LinkHost {
     } else if (event.kind === KIND.LEASE_REVOKED) {
       const body = event.as("LEASE_REVOKED");
       if (body !== undefined) {
-        this.leases.revoke(event.endpoint, body.cls, leaseLossOf(body.reason), event.seq);
+        this.leases.revoke(event.endpoint, body.cls as LeaseClass, leaseLossOf(body.reason), event.seq);
       }
     } else if (event.kind === KIND.ERROR) this.#onError(event);
     this.#streams.deliver(event);
@@ -304,7 +305,7 @@ export class Session implements LinkHost {
    *
    * @param fault why, for who asks later; undefined when it was closed
    * @param answer what the open commands are told
-   * @param isDone the daemon was done, which is no fault to the streams
+   * @param isDone the daemon was done, which is not a fault to the streams
    */
   #end(fault: Fault | undefined, answer: Fault, loss: LeaseLoss, isDone = false): void {
     assert(this.#state.is !== "ended", "a session ends once");
@@ -364,8 +365,9 @@ export class Session implements LinkHost {
     if (settled === "nobody's") return false;
     if (settled === "given up") {
       const granted = event.as("LEASE_GRANTED");
-      if (granted !== undefined && !this.leases.holds(event.endpoint, granted.cls)) {
-        this.#giveBack(event.endpoint, granted.cls, granted.token);
+      const cls = granted?.cls as LeaseClass;
+      if (granted !== undefined && !this.leases.owns(event.endpoint, cls)) {
+        this.#giveBack(event.endpoint, cls, granted.token);
       }
       event[Symbol.dispose]();
     }
@@ -373,7 +375,7 @@ export class Session implements LinkHost {
   }
 
   /** A lease that was granted after its acquire was given up: nobody would ever release it. */
-  #giveBack(endpoint: number, cls: number, token: number): void {
+  #giveBack(endpoint: EndpointId, cls: LeaseClass, token: number): void {
     const release = this.newEvent(KIND.CMD_RELEASE, endpoint, DIR.DOWN);
     release.words[0] = cls;
     release.token = token;

@@ -7,6 +7,7 @@
  * the epoch that it was found in, which still holds when it is told.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 import { CAP } from "../event/capability.ts";
@@ -48,7 +49,7 @@ const RATE = 20;
 /** One wait under way. */
 interface Waiting {
   readonly client: Client;
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   readonly name: string;
   readonly signal: AbortSignal;
   readonly head: number;
@@ -118,7 +119,7 @@ async function endpointFor(
   condition: WaitCondition,
   signal: AbortSignal,
   onAbsent: (text: string) => void,
-): Promise<number> {
+): Promise<EndpointId> {
   if (!("ready" in condition)) return await client.endpoint(ref);
   await using stream = client.events({ kinds: ["ROSTER"] });
   using _end = endWith(stream, signal);

@@ -2,6 +2,7 @@
  * What can be waited for, and what is told once it is there.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { VM_STATE_NAMES } from "../event/body_number.ts";
 import type { Picture, Rectangle } from "../vgpu/picture.ts";
@@ -63,7 +64,7 @@ export type WaitMatch =
 /** A wait's answer. */
 export type WaitResult = WaitMatch & {
   /** The endpoint's number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** Its name. */
   readonly name: string;
   /** How long it took, ms. */

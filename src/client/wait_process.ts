@@ -5,6 +5,7 @@
  * while after each change.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import type { GuestOs } from "../guest/guest_os.ts";
 import type { Client } from "./client.ts";
@@ -24,7 +25,7 @@ export interface ProcessWaiting {
   /** The client; it receives MEMCTX. */
   readonly client: Client;
   /** The endpoint's number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** Its name. */
   readonly name: string;
   /** Ends the wait. */

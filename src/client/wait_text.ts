@@ -3,6 +3,7 @@
  * tells none, the picture's own, read glyph by glyph here.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import type { CodeName } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
 import type { GlyphFrame } from "../display/text/glyph_cell.ts";
@@ -21,7 +22,7 @@ const TEXT_TIMEOUT_MS = 5000;
 /** Which screen. */
 export interface TextTarget {
   /** The endpoint's number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The head. */
   readonly head: number;
   /** Gives up when it is aborted. */

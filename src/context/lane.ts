@@ -16,7 +16,7 @@ import type { Kind } from "../event/kind.ts";
 import { MAX_ENDPOINTS, MAX_LANE_EVENTS } from "../base/limits.ts";
 import { isNewestOnly, isOfSameHead } from "../event/defaults.ts";
 import { EventQueue } from "../event/event_queue.ts";
-import { PRIO, PRIO_COUNT } from "../event/priority.ts";
+import { PRIO, type Prio, PRIO_COUNT } from "../event/priority.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import { type LanePolicy, PASS_THROUGH } from "./policy.ts";
 
@@ -73,15 +73,15 @@ export class Lane {
   }
 
   /** Takes the oldest of a class; its reference passes to the caller. */
-  shift(prio: number): TransferEvent {
+  shift(prio: Prio): TransferEvent {
     const event = (this.queues[prio] as EventQueue).shift() as TransferEvent;
     this.count--;
     this.forget(event);
     return event;
   }
 
-  /** Takes the oldest of a class that is no answer to a control; null when all of them are. */
-  takeBroadcast(prio: number): TransferEvent | null {
+  /** Takes the oldest of a class that is not an answer to a control; null when all of them are. */
+  takeBroadcast(prio: Prio): TransferEvent | null {
     const event = (this.queues[prio] as EventQueue).takeBroadcast();
     if (event === null) return null;
     this.count--;

@@ -3,6 +3,7 @@
  * control decides to do, and when, is never paced here.
  * @module
  */
+import { PRIO_DEFAULT, type PrioChoice } from "../event/priority.ts";
 
 /** What happens to an event that finds its lane full. */
 export const DROP = { OLDEST: 0, NEWEST: 1, BLOCK: 2 } as const;
@@ -14,8 +15,8 @@ export type Drop = (typeof DROP)[keyof typeof DROP];
  * `lane.ts`.
  */
 export interface LanePolicy {
-  /** Default priority; -1 = the kind's own (see `event/defaults.ts`). */
-  readonly prio: number;
+  /** Default priority; PRIO_DEFAULT = the kind's own (see `event/defaults.ts`). */
+  readonly prio: PrioChoice;
   /** Least time between two deliveries of the lane, ns. */
   readonly minGapNs: number;
   /** How long an event waits for a newer one of its kind to take its place, ns. */
@@ -34,7 +35,7 @@ export interface LanePolicy {
 
 /** No pacing, no coalescing window, the kind's own priority. */
 export const PASS_THROUGH: LanePolicy = {
-  prio: -1,
+  prio: PRIO_DEFAULT,
   minGapNs: 0,
   coalesceNs: 0,
   maxInflight: 0,

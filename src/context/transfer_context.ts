@@ -21,7 +21,7 @@ import { assert } from "../base/assert.ts";
 import { NEVER } from "../base/clock.ts";
 import { defaultPrio, DIR, type Dir } from "../event/defaults.ts";
 import type { EventQueue } from "../event/event_queue.ts";
-import { PRIO, PRIO_COUNT, PRIO_DEFAULT } from "../event/priority.ts";
+import { PRIO, type Prio, PRIO_COUNT, PRIO_DEFAULT } from "../event/priority.ts";
 import { type Source, SOURCE_MAX } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import { Lane } from "./lane.ts";
@@ -160,7 +160,8 @@ export class TransferContext {
    */
   next(dir: Dir, nowNs: number): TransferEvent | null {
     if (this.#waiting[dir] === 0) return null;
-    for (let prio = PRIO_COUNT - 1; prio >= 0; prio--) {
+    for (let number = PRIO_COUNT - 1; number >= 0; number--) {
+      const prio = number as Prio;
       let sources = this.#occupied[dir * PRIO_COUNT + prio] as number;
       let best: Lane | null = null;
       let bestSeq = Infinity;
@@ -207,7 +208,8 @@ export class TransferContext {
     for (let number = 0; number < SOURCE_MAX; number++) {
       const source = number as Source;
       const lane = this.#lane(dir, source);
-      for (let prio = 0; prio < PRIO_COUNT; prio++) {
+      for (let level = 0; level < PRIO_COUNT; level++) {
+        const prio = level as Prio;
         const queue = lane.queues[prio] as EventQueue;
         if (queue.length === 0) continue;
         const taken = queue.extract(pick, (event) => {
@@ -241,7 +243,7 @@ export class TransferContext {
     return this.#lanes[dir * SOURCE_MAX + source] as Lane;
   }
 
-  #deliver(lane: Lane, dir: Dir, prio: number, nowNs: number): TransferEvent {
+  #deliver(lane: Lane, dir: Dir, prio: Prio, nowNs: number): TransferEvent {
     const event = lane.shift(prio);
     this.#waiting[dir]!--;
     this.#delivered++;
@@ -255,7 +257,8 @@ export class TransferContext {
   #makeRoom(lane: Lane, dir: Dir, event: TransferEvent): boolean {
     this.#dropped++;
     if (lane.policy.drop === DROP.OLDEST) {
-      for (let prio = 0; prio <= event.prio && prio < PRIO.URGENT; prio++) {
+      for (let number = 0; number <= event.prio && number < PRIO.URGENT; number++) {
+        const prio = number as Prio;
         const queue = lane.queues[prio] as EventQueue;
         if (queue.length === 0) continue;
         const victim = dir === DIR.UP ? lane.takeBroadcast(prio) : lane.shift(prio);
@@ -272,7 +275,7 @@ export class TransferContext {
     return false;
   }
 
-  #noteEmptied(queue: EventQueue, dir: Dir, prio: number, source: Source): void {
+  #noteEmptied(queue: EventQueue, dir: Dir, prio: Prio, source: Source): void {
     if (queue.length === 0) this.#occupied[dir * PRIO_COUNT + prio]! &= ~(1 << source);
   }
 

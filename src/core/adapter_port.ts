@@ -15,7 +15,7 @@ import type { Code } from "../base/codes.ts";
 import type { ControlId, EndpointId } from "../base/ids.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
-import type { LeaseClass } from "../event/body_number.ts";
+import type { LeaseClass, SeamReason } from "../event/body_number.ts";
 import type { Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { FaultHandler } from "./fault_boundary.ts";
@@ -46,6 +46,19 @@ export interface TimerHandler extends FaultHandler {
   onTimer(nowNs: number): void;
 }
 
+/** What runs between the callbacks of a turn and the next wait. */
+export interface TurnHook {
+  /** Moves what the callbacks left behind. */
+  turn(nowNs: number): void;
+  /**
+   * When it must be called again at the latest, ns; NEVER = when something happens, 0 = in the next turn,
+   * which comes at once.
+   */
+  deadlineNs(): number;
+  /** Whether the callbacks have left it as much as one turn should move. */
+  readonly isLoaded: boolean;
+}
+
 /** What the loop offers to whoever lives on its thread. */
 export interface LoopPort {
   /** The loop's clock. */
@@ -69,6 +82,8 @@ export interface LoopPort {
    * @param owner whose task it is: told when it throws
    */
   defer(task: () => void, owner?: FaultHandler): void;
+  /** Has `hook` run once in each turn, from now on: the core. There is one. */
+  everyTurn(hook: TurnHook): void;
 }
 
 /** What the core gives an adapter: its place on the bus. Valid from `open` to `close`. */
@@ -100,7 +115,7 @@ export interface Seat {
    * @param reason one of SEAM_REASON
    * @param pid the VM's process; left out: the one that came up last
    */
-  down(reason: number, pid?: number): void;
+  down(reason: SeamReason, pid?: number): void;
   /** A shorthand: emits an ERROR event. `text` is cut to 40 bytes of UTF-8. */
   emitError(code: Code, detail: number, text: string): void;
   /**

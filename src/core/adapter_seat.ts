@@ -7,25 +7,24 @@
  */
 import type { Code } from "../base/codes.ts";
 import { assert } from "../base/assert.ts";
-import type { EndpointId } from "../base/ids.ts";
+import { type EndpointId, NO_CONTROL, NO_ENDPOINT } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
 import { ERROR, MEMCTX, SEAM } from "../event/body_layout.ts";
-import type { LeaseClass } from "../event/body_number.ts";
+import type { LeaseClass, SeamReason } from "../event/body_number.ts";
 import { writeText } from "../event/inline_text.ts";
 import { SEAM_REASON } from "../event/body_number.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { AuditFields, LoopPort, Seat } from "./adapter_port.ts";
-import { NO_ENDPOINT } from "./audit_trail.ts";
 import type { Bus } from "./bus.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
 import { isRetained } from "./retained.ts";
 import { SeamThrottle } from "./seam_throttle.ts";
 
 /** Told when a seam comes or goes. */
-export type SeamListener = (slot: EndpointSlot, source: Source, up: boolean, reason: number) => void;
+export type SeamListener = (slot: EndpointSlot, source: Source, up: boolean, reason: SeamReason) => void;
 
 /** What a seat joins its adapter with. */
 export interface SeatParts {
@@ -84,7 +83,7 @@ export class AdapterSeat implements Seat {
     this.#throttle = isOwn ? null : new SeamThrottle(loop, bus.house, {
       pass: (event) => this.#pass(event),
       onFlood: (code, text) => {
-        log.warn("its VM tells more than it can mean", { vm: slot.name, what: text });
+        log.warn("its VM sends more events than its budget allows", { vm: slot.name, what: text });
         bus.up(bus.errorEvent(source, slot.id, code, 0, text));
       },
     });
@@ -105,11 +104,11 @@ export class AdapterSeat implements Seat {
     this.#tellSeam(KIND.SEAM_UP, SEAM_REASON.ASKED, pid);
   }
 
-  down(reason: number, pid: number = this.#pid): void {
+  down(reason: SeamReason, pid: number = this.#pid): void {
     if (this.#told !== "down") this.#tellSeam(KIND.SEAM_DOWN, reason, pid);
   }
 
-  #tellSeam(kind: Kind, reason: number, pid: number): void {
+  #tellSeam(kind: Kind, reason: SeamReason, pid: number): void {
     const event = this.event(kind);
     event.words[SEAM.at.reason / 4] = reason;
     event.words[SEAM.at.pid / 4] = pid;
@@ -133,7 +132,7 @@ export class AdapterSeat implements Seat {
       this.#withdraw((waiting) => waiting.kind === KIND.MEMCTX);
     } else if (event.kind === KIND.SEAM_DOWN) this.#withdraw((waiting) => isRetained(waiting.kind));
     const seam = event.kind === KIND.SEAM_UP ? 1 : event.kind === KIND.SEAM_DOWN ? -1 : 0;
-    const reason = event.words[SEAM.at.reason / 4] as number;
+    const reason = event.words[SEAM.at.reason / 4] as SeamReason;
     const pid = event.words[SEAM.at.pid / 4] as number;
     this.#bus.up(event);
     if (seam === 0) return;
@@ -182,7 +181,7 @@ export class AdapterSeat implements Seat {
   audit(kind: Kind, code: Code, fields: AuditFields): void {
     const { ledger } = this.#bus;
     const index = fields.ticket === undefined ? -1 : ledger.find(fields.ticket);
-    const control = index < 0 ? 0 : ledger.origin(index);
+    const control = index < 0 ? NO_CONTROL : ledger.origin(index);
     if (index >= 0 && kind === ledger.kind(index)) ledger.noteAudited(index);
     this.#bus.audit.write({
       principal: index < 0 ? 0 : ledger.principal(index),

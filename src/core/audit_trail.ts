@@ -17,10 +17,11 @@
  * anything was done to a VM ends before its lines, and those of the leases that allow it, are written.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { encode } from "cborg";
 import { CODE, type Code, codeName } from "../base/codes.ts";
 import { MS, NEVER } from "../base/clock.ts";
-import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
+import { type ControlId, type EndpointId, NO_CONTROL, NO_ENDPOINT } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
 import { LEASE_CLASS, LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
@@ -35,7 +36,7 @@ export interface AuditEntry {
   /** Who: the uid behind the control. */
   readonly principal: number;
   /** Which control; 0 = none, or not on the bus. */
-  readonly control: number;
+  readonly control: ControlId;
   /** Which VM. */
   readonly endpoint: EndpointId;
   /** What: the command's kind, or that of the event which says what happened. */
@@ -49,8 +50,6 @@ export interface AuditEntry {
   /** More about it; a function is asked only when the entry is written somewhere. */
   readonly detail?: string | (() => string) | undefined;
 }
-
-export { NO_ENDPOINT };
 
 /** Lines of granted and released leases are written once in this time, ns. */
 const LINES_NS = MS;
@@ -104,6 +103,7 @@ export class AuditTrail implements TimerHandler {
 
   /** How many controls receive the stream: with none, no event is made. */
   setListeners(count: number): void {
+    assert(Number.isInteger(count) && count >= 0, "listeners are counted");
     this.#listeners = count;
   }
 
@@ -211,7 +211,7 @@ export class AuditTrail implements TimerHandler {
   readonly #tellLeftOut = (principal: number, count: number): void =>
     this.#put({
       principal,
-      control: 0,
+      control: NO_CONTROL,
       endpoint: NO_ENDPOINT,
       kind: KIND.AUDIT,
       code: CODE.dropped,

@@ -1,11 +1,12 @@
 /**
  * The bus inside the core: the context, the pool, the ledger, and the two ways by which anything goes up: an
  * event of a seam, or an answer to a command. What an adapter or a control may do is decided elsewhere
- * (admission, route, leases); here it is only made to happen exactly once.
+ * (command rule, route, leases); here it is only made to happen exactly once.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { NO_LEASE_CLASS } from "../access/requirement.ts";
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import { HouseBudget } from "./seam_budget.ts";
 import type { Clock } from "../base/clock.ts";
 import { CODE, type Code } from "../base/codes.ts";
@@ -24,13 +25,18 @@ import { PRIO, PRIO_DEFAULT } from "../event/priority.ts";
 import { KIND, type Kind, kindName } from "../event/kind.ts";
 import { type Source, SOURCE_MAX } from "../event/source.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
-import type { AuditTrail } from "./audit_trail.ts";
+import type { LoopPort } from "./adapter_port.ts";
+import { AuditTrail } from "./audit_trail.ts";
 import { Ledger } from "./ledger.ts";
 
-/** Who a command came from, as answers and audit need it; null when it is gone. */
-export interface Origin {
-  /** The uid behind it. */
-  readonly principal: number;
+/** What the bus tells the core, and asks it. */
+export interface BusPort {
+  /** The uid behind a control; undefined when it is gone. */
+  principalOf(control: ControlId): number | undefined;
+  /** A control's command is settled without an event that would tell it so. */
+  onSilent(control: ControlId): void;
+  /** A DOWN lane has room again. */
+  onRoomDown(source: Source): void;
 }
 
 /**
@@ -59,24 +65,28 @@ export class Bus {
   readonly clock: Clock;
   /** The core's log. */
   readonly log: Log;
-  /** Set by the core right after construction. */
-  audit!: AuditTrail;
-  /** Looks up a control; null when it is gone. */
-  originOf: (control: number) => Origin | null = () => null;
-  /** Told when a control's command is settled without an event that would tell it so. */
-  onSilent: (control: number) => void = () => {};
-  /** Told when a DOWN lane has room again. */
-  onRoomDown: (source: Source) => void = () => {};
+  /** Who did what. */
+  readonly audit: AuditTrail;
+  /** The core's side. */
+  readonly port: BusPort;
   /** Events answered with BLOCKED, by source, in order: see `transfer_context.ts` on BLOCK. */
   readonly #parked: readonly EventQueue[] = Array.from({ length: SOURCE_MAX }, () => new EventQueue());
 
-  /** Makes the context and listens to it. */
-  constructor(clock: Clock, log: Log) {
-    this.clock = clock;
+  /**
+   * Makes the context and the audit trail, and listens to the context.
+   *
+   * @param log the core's own
+   * @param auditLog where the entries of the audit trail are written
+   * @param port called when the core is complete, never from here
+   */
+  constructor(loop: LoopPort, log: Log, auditLog: Log, port: BusPort) {
+    this.clock = loop.clock;
     this.log = log;
+    this.port = port;
+    this.audit = new AuditTrail(loop, auditLog, this.pool, (event) => this.up(event));
     this.context = new TransferContext({
       onDrop: (event) => this.#onDrop(event),
-      onRoom: (dir, source) => (dir === DIR.UP ? this.#unpark(source) : this.onRoomDown(source)),
+      onRoom: (dir, source) => (dir === DIR.UP ? this.#unpark(source) : this.port.onRoomDown(source)),
     });
   }
 
@@ -165,7 +175,7 @@ export class Bus {
     const origin = ledger.origin(index);
     const corr = ledger.corr(index);
     ledger.close(index);
-    if (corr === 0 && code === CODE.ok) return this.onSilent(origin);
+    if (corr === 0 && code === CODE.ok) return this.port.onSilent(origin);
     const event = this.ackEvent(source, ledger.endpoint(index), ledger.kind(index), code);
     event.origin = origin;
     event.ticket = ticket;
@@ -177,7 +187,7 @@ export class Bus {
 
   /**
    * Tells what an actuator said as it refused a command, as ERRORs right before its ACT_ACK, which has no
-   * room for text. They are no answer: their corr is 0, and `detail` is the command's, for a control that
+   * room for text. They are not an answer: their corr is 0, and `detail` is the command's, for a control that
    * knows of it. They have the ACT_ACK's priority, so that they stay in front of it, and are bounded as it
    * is. Nothing is told of a success, or of a ticket that was answered already.
    *
@@ -217,17 +227,17 @@ export class Bus {
     const index = this.ledger.find(ticket);
     if (index < 0) return;
     this.ledger.close(index);
-    this.onSilent(this.ledger.origin(index));
+    this.port.onSilent(this.ledger.origin(index));
   }
 
   /** Sources of which UP events wait for their time (pacing, a coalescing window), bit 1 << source. */
-  heldBack(): number {
+  sourcesWaiting(): number {
     if (this.context.waiting(DIR.UP) === 0) return 0;
-    let held = 0;
+    let waiting = 0;
     for (let source = 0; source < SOURCE_MAX; source++) {
-      if (this.context.depth(source as Source, DIR.UP) > 0) held |= 1 << source;
+      if (this.context.depth(source as Source, DIR.UP) > 0) waiting |= 1 << source;
     }
-    return held;
+    return waiting;
   }
 
   /** Takes back waiting UP events: what overtakes them has made them untrue. */
@@ -244,6 +254,7 @@ export class Bus {
       for (let event = parked.shift(); event !== null; event = parked.shift()) event.release();
     }
     this.context.clear();
+    assert(this.#parked.every((parked) => parked.length === 0), "a bus that is cleared holds no event");
   }
 
   /** Answers a DOWN event that is taken out of the context before it was routed. Borrowed. */

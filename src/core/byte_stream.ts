@@ -5,6 +5,7 @@
  * It gives no meaning to bytes, and does not come back by itself.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { ERRNO, isOsError, OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { ERR, HUP, IN, OUT } from "../../ffi/poller.ts";
@@ -72,6 +73,7 @@ export class ByteStream implements FdHandler {
    * @returns bytes taken, 0 to all of them
    */
   write(bytes: Uint8Array<ArrayBuffer>, offset: number): number {
+    assert(offset >= 0 && offset <= bytes.length, "what is written lies in its buffer");
     if (!this.#isOpen) return 0;
     let done = 0;
     try {

@@ -11,7 +11,7 @@ import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
 import type { LeaseTable } from "../access/lease_table.ts";
 import { leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
-import { LIFE, VM_OP } from "../event/body_number.ts";
+import { LIFE, SNAPSHOT_OP, VM_OP } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -54,7 +54,7 @@ export class CommandRoute {
     const slot = this.#endpoints.get(command.endpoint);
     if (slot === null || slot.leaving) return this.#bus.refuseQueued(command, CODE["no-endpoint"]);
     if (!this.#isStillLeased(command)) return this.#bus.refuseQueued(command, CODE["stale-lease"]);
-    if (slot.stopping !== null && waitsForStop(command)) return slot.held.push(command.retain());
+    if (slot.stopping !== null && waitsForStop(command)) return slot.waiting.push(command.retain());
     if (command.source === SOURCE.CORE) return this.#routeLease(command);
     const adapter = slot.adapters[command.source] ?? null;
     if (adapter === null) return this.#bus.refuseQueued(command, CODE["not-supported"]);
@@ -99,7 +99,7 @@ export class CommandRoute {
   /** Routes what waited behind a stop; another stop among it holds back the rest again. */
   #resume(slot: EndpointSlot): void {
     while (slot.stopping === null) {
-      const command = slot.held.shift();
+      const command = slot.waiting.shift();
       if (command === null) return;
       this.route(command);
       command.release();
@@ -119,6 +119,8 @@ export class CommandRoute {
 function stopsVm(command: TransferEvent): boolean {
   const op = command.words[0];
   if (command.kind === KIND.CMD_VM) return op === VM_OP.STOP || op === VM_OP.QUIT;
+  // A snapshot in which a key is down would have it down for ever; one that is loaded knows nothing of it.
+  if (command.kind === KIND.CMD_SNAPSHOT) return op === SNAPSHOT_OP.SAVE || op === SNAPSHOT_OP.LOAD;
   return command.kind === KIND.CMD_LIFECYCLE && op === LIFE.PAUSE;
 }
 

@@ -4,6 +4,7 @@
  * the context.
  * @module
  */
+import type { ControlId } from "../base/ids.ts";
 import { CODE, type Code } from "../base/codes.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
@@ -27,7 +28,7 @@ import type { TransferEvent } from "../event/transfer_event.ts";
  */
 export function judgeCommand(
   command: TransferEvent,
-  controlId: number,
+  controlId: ControlId,
   grant: Grant,
   attached: boolean,
   leases: LeaseTable,

@@ -3,6 +3,7 @@
  * fan-out compares. Recomputed when the grant changes, never per event.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { ControlId } from "../base/ids.ts";
 import { type EndpointMask, type Grant, maskAnd, maskHas } from "../access/grant.ts";
 import { UP_CAPS } from "../access/requirement.ts";
@@ -70,6 +71,7 @@ export class ControlSlot {
 
   /** Takes a changed grant. */
   regrant(grant: Grant): void {
+    assert(grant.principal === this.#grant.principal, "a control stays its user's");
     this.#grant = grant;
     const { subscription } = this.control;
     this.#endpoints = maskAnd(grant.endpoints, subscription.endpoints);

@@ -1,7 +1,7 @@
 /**
  * The core: joins endpoints and controls. Up: adapter -> context -> fan-out -> control. Down: control ->
- * admission -> context -> route (the lease is asked again) -> adapter. It lives on the loop's thread and is
- * driven by it; it knows no transport, no driver and no policy of who may what.
+ * command rule -> context -> route (the lease is asked again) -> adapter. It lives on the loop's thread and
+ * is driven by it; it knows no transport, no driver and no policy of who may what.
  *
  * Controls and adapters may call it from within their own callbacks; whoever leaves is reaped at the end of
  * the turn (of a later one when hundreds leave at once), when none of its frames is on the stack. A control's
@@ -11,7 +11,7 @@
 import type { LeaseClass } from "../event/body_number.ts";
 import { assert } from "../base/assert.ts";
 import { CODE, type Code } from "../base/codes.ts";
-import type { ControlId, EndpointId } from "../base/ids.ts";
+import { type ControlId, type EndpointId, NO_CONTROL, NO_ENDPOINT } from "../base/ids.ts";
 import type { Grant } from "../access/grant.ts";
 import { LeaseTable } from "../access/lease_table.ts";
 import { leaseClassFor } from "../access/requirement.ts";
@@ -22,10 +22,9 @@ import { KIND, type Kind } from "../event/kind.ts";
 import { PRIO_DEFAULT } from "../event/priority.ts";
 import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import type { Adapter, CloseReason, LoopPort } from "./adapter_port.ts";
-import type { SeamListener } from "./adapter_seat.ts";
+import type { Adapter, CloseReason, LoopPort, TurnHook } from "./adapter_port.ts";
 import { judgeCommand } from "./command_rule.ts";
-import { AuditTrail, NO_ENDPOINT } from "./audit_trail.ts";
+import type { AuditTrail } from "./audit_trail.ts";
 import { Bus } from "./bus.ts";
 import { type ContainedFault, FaultBoundary } from "./fault_boundary.ts";
 import { CommandRoute } from "./command_route.ts";
@@ -41,7 +40,6 @@ import { Endpoints } from "./endpoints.ts";
 import { EventPump } from "./event_pump.ts";
 import { FanOut } from "./fan_out.ts";
 import { LeaseService } from "./lease_service.ts";
-import type { TurnHook } from "./loop.ts";
 import { MemoryAccounts } from "./memory_account.ts";
 import { judgePublish } from "./publish_rule.ts";
 import { Refusals } from "./refusals.ts";
@@ -82,18 +80,20 @@ export class Core implements TurnHook {
   /** Sources of DOWN lanes that have room again: their controls are told at the end of the turn. */
   #roomDown = 0;
 
-  /** Makes a core without endpoints and controls; the loop's hook is the caller's to set. */
+  /** Makes a core without endpoints and controls, and has the loop run it once a turn. */
   constructor(options: CoreOptions) {
     const { loop } = options;
     const log = options.log.for("core");
     this.#loop = loop;
-    this.bus = new Bus(loop.clock, log);
+    this.bus = new Bus(loop, log, options.log.for("audit"), {
+      principalOf: (id) => this.fanOut.controls.get(id)?.grant.principal,
+      onSilent: (id) => this.fanOut.settleSilently(id),
+      onRoomDown: (source) => (this.#roomDown |= 1 << source),
+    });
     const { bus } = this;
     this.#refusals = new Refusals(bus);
-    this.audit = new AuditTrail(loop, options.log.for("audit"), bus.pool, (event) => bus.up(event));
-    bus.audit = this.audit;
-    this.faults = options.faults ?? new FaultBoundary(log, loop.clock);
-    this.faults.onContained = (fault) => this.#auditFault(fault);
+    this.audit = bus.audit;
+    this.faults = options.faults ?? new FaultBoundary(log, loop.clock, (fault) => this.auditFault(fault));
     this.leases = new LeaseTable(options.arbitration);
     this.fanOut = new FanOut(this.#retained, loop.clock, (slot, error) => this.#onControlFault(slot, error));
     const leaseService = new LeaseService(
@@ -110,9 +110,9 @@ export class Core implements TurnHook {
       leaseService,
       log,
       faults: this.faults,
+      onSeam: options.onSeam ?? (() => {}),
       ...options.closingOrder === undefined ? {} : { closingOrder: options.closingOrder },
     });
-    if (options.onSeam !== undefined) this.#endpoints.onSeam = options.onSeam;
     this.#deliveryBarriers = new DeliveryBarriers(bus, this.fanOut);
     const { controls } = this.fanOut;
     const route = new CommandRoute(bus, this.#endpoints, this.leases, leaseService, controls);
@@ -128,14 +128,7 @@ export class Core implements TurnHook {
       audit: this.audit,
       faults: this.faults,
     });
-    bus.originOf = (id) => controls.get(id)?.grant ?? null;
-    bus.onSilent = (id) => this.fanOut.settleSilently(id);
-    bus.onRoomDown = (source) => (this.#roomDown |= 1 << source);
-  }
-
-  /** Sets who is told of seams. */
-  set onSeam(listener: SeamListener) {
-    this.#endpoints.onSeam = listener;
+    loop.everyTurn(this);
   }
 
   /** Sets the policy of a lane. */
@@ -297,7 +290,7 @@ export class Core implements TurnHook {
     }
     event.dir = DIR.UP;
     event.source = SOURCE.FRAME;
-    event.origin = 0;
+    event.origin = NO_CONTROL;
     event.prio = PRIO_DEFAULT;
     event.tsNs = this.bus.clock.nowNs();
     event.publisher = slot.id;
@@ -381,10 +374,11 @@ export class Core implements TurnHook {
   readonly #onSeamFault = (slot: EndpointSlot, adapter: Adapter, error: unknown): void =>
     this.#endpoints.faulted(slot, adapter, error);
 
-  #auditFault({ place, account, what }: ContainedFault): void {
+  /** Writes the audit line of a contained fault. */
+  auditFault({ place, account, what }: ContainedFault): void {
     this.audit.write({
       principal: account.principal ?? 0,
-      control: account.control ?? 0,
+      control: account.control ?? NO_CONTROL,
       endpoint: account.endpoint ?? NO_ENDPOINT,
       kind: KIND.ERROR,
       code: CODE["protocol-error"],

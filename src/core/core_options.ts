@@ -25,8 +25,8 @@ export interface CoreOptions {
   /** Told when a seam comes or goes: the roster. */
   readonly onSeam?: SeamListener;
   /**
-   * Contains what controls and adapters throw: the loop's own, so that there is one count. Left out: one of
-   * the core's own.
+   * Contains what controls and adapters throw: the loop's own, so that there is one count; its maker has it
+   * tell {@linkcode Core.auditFault}. Left out: one of the core's own.
    */
   readonly faults?: FaultBoundary;
 }

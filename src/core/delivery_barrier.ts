@@ -5,7 +5,7 @@
  * and with the lowest priority: in a queue by priority it stands behind all that waits there.
  *
  * It does not wait for what pacing or coalescing holds back, which may take as long as the policy likes: the
- * answer names the sources of which something is held. Nor does it wait for commands that an adapter has not
+ * answer names the sources of which something waits. Nor does it wait for commands that an adapter has not
  * answered yet.
  * @module
  */
@@ -90,7 +90,7 @@ export class DeliveryBarriers {
     words[ACT_ACK.at.ok / 4] = 1;
     words[ACT_ACK.at.code / 4] = CODE.ok;
     words[ACT_ACK.at.cmdKind / 4] = command.kind;
-    words[ACT_ACK.at.detail / 4] = bus.heldBack() & slot.grant.sources;
+    words[ACT_ACK.at.detail / 4] = bus.sourcesWaiting() & slot.grant.sources;
     writeU64(event.view, ACT_ACK.at.doneNs, event.tsNs);
     this.#fanOut.deliver(event);
     event.release();

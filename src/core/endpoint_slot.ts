@@ -47,7 +47,7 @@ export class EndpointSlot {
    */
   stopping: TransferEvent | null = null;
   /** Commands that came after {@linkcode stopping} and must not overtake it. */
-  readonly held: EventQueue = new EventQueue();
+  readonly waiting: EventQueue = new EventQueue();
 
   /**
    * Makes a slot with every seam down.

@@ -41,6 +41,8 @@ export interface EndpointsOptions {
   readonly faults: FaultBoundary;
   /** Sources in the order in which adapters close. Left out: who was opened last closes first. */
   readonly closingOrder?: readonly Source[];
+  /** Told when a seam comes or goes. */
+  readonly onSeam: SeamListener;
 }
 
 /** Attached endpoints by number. */
@@ -48,8 +50,6 @@ export class Endpoints {
   readonly #slots: (EndpointSlot | null)[] = new Array(MAX_ENDPOINTS).fill(null);
   readonly #seats = new Map<Adapter, AdapterSeat>();
   readonly #options: EndpointsOptions;
-  /** Told when a seam comes or goes. */
-  onSeam: SeamListener = () => {};
 
   /** Starts with none. */
   constructor(options: EndpointsOptions) {
@@ -72,7 +72,7 @@ export class Endpoints {
    */
   attach(spec: EndpointSpec): EndpointSlot {
     assert(this.#slots[spec.id] === null, "an endpoint's number is free");
-    const { bus, loop, leases, log, closingOrder } = this.#options;
+    const { bus, loop, leases, log, closingOrder, onSeam } = this.#options;
     for (const { name, source } of spec.adapters) {
       assert(closingOrder?.includes(source) !== false, `${name} has a place in the closing order`);
     }
@@ -88,7 +88,7 @@ export class Endpoints {
           loop,
           leases,
           log: log.for(`${adapter.name}[${spec.name}]`),
-          onSeam: (endpoint, source, up, reason) => this.onSeam(endpoint, source, up, reason),
+          onSeam,
         },
       );
       this.#seats.set(adapter, seat);
@@ -142,13 +142,13 @@ export class Endpoints {
   holds(control: ControlId): boolean {
     const isMeant = (event: TransferEvent): boolean => event.origin === control;
     return this.#slots.some((slot) =>
-      slot !== null && ((slot.stopping !== null && isMeant(slot.stopping)) || slot.held.some(isMeant))
+      slot !== null && ((slot.stopping !== null && isMeant(slot.stopping)) || slot.waiting.some(isMeant))
     );
   }
 
   /** Takes out the commands that wait behind one that stops the VM; each with its reference. */
   extractHeld(pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): void {
-    for (const slot of this.#slots) slot?.held.extract(pick, take);
+    for (const slot of this.#slots) slot?.waiting.extract(pick, take);
   }
 
   /**
@@ -180,7 +180,7 @@ export class Endpoints {
     this.#options.bus.context.extract(DIR.DOWN, (event) => event.endpoint === id, refuse);
     if (slot.stopping !== null) this.#refuse(slot.stopping);
     slot.stopping = null;
-    slot.held.extract(() => true, refuse);
+    slot.waiting.extract(() => true, refuse);
     for (const cls of Object.values(LEASE_CLASS)) this.#options.leaseService.endpointGone(id, cls);
     this.#closeNext(slot, this.#toClose(slot), reason, done);
   }

@@ -10,6 +10,8 @@
  * and the rest is sent in the next turns, first come, first served.
  * @module
  */
+import { assert } from "../base/assert.ts";
+import type { ControlId } from "../base/ids.ts";
 import { type Grant, maskHas } from "../access/grant.ts";
 import type { Clock } from "../base/clock.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
@@ -69,12 +71,14 @@ export class FanOut {
 
   /** Adds a control; what is retained follows by {@linkcode replay}. */
   add(slot: ControlSlot): void {
+    assert(!this.#controls.has(slot.id), "a control is added once");
     this.#controls.set(slot.id, slot);
     this.#index(slot);
   }
 
   /** Takes a control off. */
   remove(slot: ControlSlot): void {
+    assert(this.#controls.get(slot.id) === slot, "a control that is removed was added");
     this.#controls.delete(slot.id);
     this.#unindex(slot);
   }
@@ -104,10 +108,11 @@ export class FanOut {
    * A command of a control was settled though nothing is delivered to it: it may read on, and is flushed at
    * the end of this turn.
    */
-  settleSilently(control: number): void {
+  settleSilently(control: ControlId): void {
     const slot = this.#controls.get(control);
     if (slot === undefined) return;
     slot.outstanding--;
+    assert(slot.outstanding >= 0, "no more commands are settled than were sent");
     this.#markDirty(slot);
   }
 

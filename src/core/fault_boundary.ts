@@ -14,7 +14,7 @@
  *   words.
  * @module
  */
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import { AssertionFault } from "../base/assert.ts";
 import { type Clock, SECOND } from "../base/clock.ts";
 import { messageOf } from "../base/fault.ts";
@@ -33,7 +33,7 @@ export interface FaultAccount {
   /** The uid behind it; 0 for none. */
   readonly principal?: number;
   /** The control's number. */
-  readonly control?: number;
+  readonly control?: ControlId;
   /** The endpoint's number. */
   readonly endpoint?: EndpointId;
 }
@@ -74,13 +74,17 @@ export class FaultBoundary {
   #sinceNs = -SECOND;
   #told = 0;
   #untold = 0;
-  /** Told of each one that is told at all: writes the audit line. */
-  onContained: (fault: ContainedFault) => void = () => {};
+  readonly #onContained: (fault: ContainedFault) => void;
 
-  /** Has contained nothing yet. */
-  constructor(log: Log, clock: Clock) {
+  /**
+   * Has contained nothing yet.
+   *
+   * @param onContained told of each fault that is told at all: writes the audit line
+   */
+  constructor(log: Log, clock: Clock, onContained: (fault: ContainedFault) => void = () => {}) {
     this.#log = log;
     this.#clock = clock;
+    this.#onContained = onContained;
   }
 
   /** How many faults were contained, by place. */
@@ -112,7 +116,7 @@ export class FaultBoundary {
       return true;
     } catch (second) {
       if (second instanceof AssertionFault) throw second;
-      this.#log.error("what failed could not be ended in order", {
+      this.#log.error("the part that failed could not be closed cleanly", {
         what: printable(messageOf(second), MOST_TEXT),
       });
       return false;
@@ -134,13 +138,13 @@ export class FaultBoundary {
     this.#told++;
     const account = accountOf(handler);
     const what = printable(messageOf(error), MOST_TEXT);
-    this.#log.error("a fault was contained: it ends this one, and the bus goes on", {
+    this.#log.error("a fault was contained: only the part that failed ends", {
       place,
       who: printable(account.name, MOST_TEXT),
       what,
       at: placeOf(error),
     });
-    this.onContained({ place, account, what });
+    this.#onContained({ place, account, what });
   }
 }
 

@@ -5,7 +5,7 @@
  * is caught by the route, which asks the machine again.
  * @module
  */
-import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
+import { type ControlId, type EndpointId, NO_CONTROL, NO_ENDPOINT } from "../base/ids.ts";
 import { assert } from "../base/assert.ts";
 import { CODE, type Code } from "../base/codes.ts";
 import { writeU64 } from "../base/layout.ts";
@@ -13,7 +13,14 @@ import { maskHas } from "../access/grant.ts";
 import type { LeaseParty, LeaseTable, Successor } from "../access/lease_table.ts";
 import { CAP_OF_CLASS, leaseClassFor } from "../access/requirement.ts";
 import { ACQUIRE, LEASE_GRANTED } from "../event/body_layout.ts";
-import { LEASE_CLASS, LEASE_DENY, LEASE_REVOKE, type LeaseClass } from "../event/body_number.ts";
+import {
+  LEASE_CLASS,
+  LEASE_DENY,
+  LEASE_REVOKE,
+  type LeaseClass,
+  type LeaseDenial,
+  type LeaseRevocation,
+} from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
@@ -29,9 +36,9 @@ const FINALIZER: readonly number[] = [SOURCE.INPUT, 0, SOURCE.MEMCTX];
 /** LEASE_REVOKED.reason, for audit. */
 const REVOCATIONS: readonly string[] = ["pre-empted", "owner gone", "endpoint gone", "not kept alive"];
 
-/** A lease that a control holds, or held. */
+/** A lease that a control owns, or owned. */
 interface LeaseOfControl {
-  readonly control: number;
+  readonly control: ControlId;
   readonly endpoint: EndpointId;
   readonly cls: LeaseClass;
   readonly token: number;
@@ -95,7 +102,7 @@ export class LeaseService {
           const again = outcome.displaced.party.id === slot.id;
           this.#dismiss(endpoint, cls, outcome.displaced, again ? LEASE_DENY.HELD : LEASE_DENY.LOWER_PRIO);
         }
-        if (outcome.revoked !== 0) {
+        if (outcome.revoked !== NO_CONTROL) {
           const { revoked: control, token } = outcome;
           this.#tellRevoked({ control, endpoint, cls, token }, LEASE_REVOKE.PREEMPTED);
           this.#handover(endpoint, cls, outcome.token);
@@ -104,7 +111,7 @@ export class LeaseService {
   }
 
   /** Answers an acquire with LEASE_DENIED. */
-  #deny({ party, corr }: Successor, endpoint: EndpointId, cls: LeaseClass, reason: number): void {
+  #deny({ party, corr }: Successor, endpoint: EndpointId, cls: LeaseClass, reason: LeaseDenial): void {
     const event = this.#bus.event(KIND.LEASE_DENIED, SOURCE.CORE, endpoint);
     event.words[0] = cls;
     event.words[1] = reason;
@@ -144,7 +151,7 @@ export class LeaseService {
   }
 
   /** A control is gone: what it owned is finalized, what it waited for is forgotten. */
-  ownerGone(controlId: number, principal: number): void {
+  ownerGone(controlId: ControlId, principal: number): void {
     this.#table.withdraw(
       controlId,
       () => true,
@@ -248,7 +255,7 @@ export class LeaseService {
       event.release();
     };
     this.#bus.context.extract(DIR.DOWN, pick, refuse);
-    slot?.held.extract(pick, refuse);
+    slot?.waiting.extract(pick, refuse);
   }
 
   #finalized(endpoint: EndpointId, cls: LeaseClass): void {
@@ -283,18 +290,22 @@ export class LeaseService {
   }
 
   /** A waiting successor does not get the slot. */
-  #dismiss(endpoint: EndpointId, cls: LeaseClass, successor: Successor, reason: number): void {
+  #dismiss(endpoint: EndpointId, cls: LeaseClass, successor: Successor, reason: LeaseDenial): void {
     if (this.#bus.ledger.find(successor.corr) < 0) return;
     this.#deny(successor, endpoint, cls, reason);
   }
 
-  #tellRevoked(lease: LeaseOfControl, reason: number, why: string = REVOCATIONS[reason] ?? ""): void {
+  #tellRevoked(
+    lease: LeaseOfControl,
+    reason: LeaseRevocation,
+    why: string = REVOCATIONS[reason] ?? "",
+  ): void {
     const event = this.#bus.event(KIND.LEASE_REVOKED, SOURCE.CORE, lease.endpoint);
     event.origin = lease.control;
     event.words[0] = lease.cls;
     event.words[1] = reason;
     this.#bus.up(event);
-    this.#audit(KIND.LEASE_REVOKED, lease, this.#bus.originOf(lease.control)?.principal ?? 0, why);
+    this.#audit(KIND.LEASE_REVOKED, lease, this.#bus.port.principalOf(lease.control) ?? 0, why);
   }
 
   #auditGrant({ id, grant }: LeaseParty, endpoint: EndpointId, cls: LeaseClass, token: number): void {
@@ -315,7 +326,7 @@ function keyOf(endpoint: EndpointId, cls: LeaseClass): number {
   return endpoint * 4 + cls;
 }
 
-function codeOfDenial(reason: number): Code {
+function codeOfDenial(reason: LeaseDenial): Code {
   switch (reason) {
     case LEASE_DENY.NOCAP:
       return CODE["no-capability"];

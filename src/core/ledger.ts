@@ -4,10 +4,11 @@
  * of arrays: a command costs no allocation.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { Kind } from "../event/kind.ts";
 import type { Source } from "../event/source.ts";
 import type { LeaseClassOrNone } from "../access/requirement.ts";
-import type { EndpointId } from "../base/ids.ts";
+import type { ControlId, EndpointId } from "../base/ids.ts";
 import { MAX_OUTSTANDING } from "../base/limits.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { MemoryAccount } from "./memory_account.ts";
@@ -87,6 +88,7 @@ export class Ledger {
 
   /** Closes an entry; what it says stays readable until the next `open`. */
   close(index: number): void {
+    assert(this.#open[index] === 1, "a command is closed once");
     this.#open[index] = 0;
     this.#account[index]?.close(this.#bodyBytes[index] as number);
     // Generations stay below 2^31, so that a ticket is an exact double.
@@ -96,8 +98,8 @@ export class Ledger {
   }
 
   /** Who sent it. */
-  origin(index: number): number {
-    return this.#origin[index] as number;
+  origin(index: number): ControlId {
+    return this.#origin[index] as ControlId;
   }
   /** Who is behind the control that sent it. */
   principal(index: number): number {
@@ -135,6 +137,7 @@ export class Ledger {
 
   /** Its adapter has written the audit entry of its answer, with what only it knows. */
   noteAudited(index: number): void {
+    assert(this.#open[index] === 1, "what is audited is not answered yet");
     this.#audited[index] = 1;
   }
   /** Whether that is so. */

@@ -22,7 +22,7 @@ import { type Clock, NEVER } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { Poller } from "../../ffi/poller.ts";
 import { TimerFd } from "../../ffi/timer_fd.ts";
-import type { FdHandler, LoopPort, TimerHandler } from "./adapter_port.ts";
+import type { FdHandler, LoopPort, TimerHandler, TurnHook } from "./adapter_port.ts";
 import { FaultBoundary, type FaultHandler } from "./fault_boundary.ts";
 import { Histogram } from "./histogram.ts";
 import { LoopPriority, type ThreadScheduling } from "./loop_priority.ts";
@@ -35,19 +35,6 @@ const FD_MASK = (1 << FD_BITS) - 1;
 const EVENTS_A_WAIT = 256;
 /** Callbacks of one turn may take so long, ns; a callback that has begun is not interrupted. */
 const CALLBACKS_NS = 1_500_000;
-
-/** What runs between the callbacks of a turn and the next wait. */
-export interface TurnHook {
-  /** Moves what the callbacks left behind. */
-  turn(nowNs: number): void;
-  /**
-   * When it must be called again at the latest, ns; NEVER = when something happens, 0 = in the next turn,
-   * which comes at once.
-   */
-  deadlineNs(): number;
-  /** Whether the callbacks have left it as much as one turn should move. */
-  readonly isLoaded: boolean;
-}
 
 interface Deferred {
   readonly task: () => void;
@@ -65,6 +52,8 @@ export interface LoopOptions {
   readonly clock: Clock;
   /** Where contained faults are told. */
   readonly log: Log;
+  /** Contains what callbacks throw. Left out: one of the loop's own. */
+  readonly faults?: FaultBoundary;
   /** Spin for so long before sleeping, ns: latency for those who pay a core for it. */
   readonly spinNs?: number;
   /**
@@ -107,7 +96,7 @@ export class Loop implements LoopPort, Disposable {
   constructor(options: LoopOptions) {
     this.clock = options.clock;
     this.#log = options.log;
-    this.faults = new FaultBoundary(options.log, options.clock);
+    this.faults = options.faults ?? new FaultBoundary(options.log, options.clock);
     this.#spinNs = options.spinNs ?? 0;
     this.#poller.add(this.#timer.fd, IN, TIMER_TAG);
     this.priority = options.scheduling === undefined
@@ -125,8 +114,8 @@ export class Loop implements LoopPort, Disposable {
     return this.#timers.size;
   }
 
-  /** Sets what runs once per turn. */
-  setHook(hook: TurnHook): void {
+  everyTurn(hook: TurnHook): void {
+    assert(this.#hook === null, "one hook runs once a turn");
     this.#hook = hook;
   }
 
@@ -269,7 +258,7 @@ export class Loop implements LoopPort, Disposable {
     // Level-triggered: it would be called, and fail, in each turn from now on.
     if (this.#watches[fd] !== watch) return;
     this.unwatch(fd);
-    this.#log.error("it is not watched any more", { fd });
+    this.#log.error("the descriptor is no longer watched", { fd });
   }
 
   readonly #onTimerFault = (handler: TimerHandler, error: unknown): void => {

@@ -28,7 +28,6 @@
  * const log = new Log("embedded", "warn", (line) => console.error(line));
  * using loop = new Loop({ clock: monotonicClock, log });
  * const core = new Core({ loop, log });
- * loop.setHook(core);
  * const endpoint = 0 as EndpointId;
  * core.attach({ id: endpoint, name: "toy", vmid: 0, adapters: [new StubVmhost()] });
  *
@@ -84,9 +83,17 @@ export { KIND, kindName } from "../event/kind.ts";
 export { PRIO } from "../event/priority.ts";
 export { SOURCE, type Source } from "../event/source.ts";
 export { BODY, type PayloadOwner, TransferEvent } from "../event/transfer_event.ts";
-export type { Adapter, CloseReason, FdHandler, LoopPort, Seat, TimerHandler } from "./adapter_port.ts";
+export type {
+  Adapter,
+  CloseReason,
+  FdHandler,
+  LoopPort,
+  Seat,
+  TimerHandler,
+  TurnHook,
+} from "./adapter_port.ts";
 export { type ContainedFault, FaultBoundary, type FaultHandler } from "./fault_boundary.ts";
 export type { Control, ControlHandle, HandIn } from "./control_port.ts";
 export { Core, type CoreOptions } from "./core.ts";
 export type { EndpointSpec } from "./endpoint_slot.ts";
-export { Loop, type LoopOptions, type TurnHook } from "./loop.ts";
+export { Loop, type LoopOptions } from "./loop.ts";

@@ -1,6 +1,6 @@
 /**
  * What a control may publish: the kinds of the FRAME seam, with the body that the kind has, with PUBLISH, for
- * the attached endpoints of its grant. The other way round from admission: these go up.
+ * the attached endpoints of its grant. The other way round from the command rule: these go up.
  * @module
  */
 import { CODE, type Code } from "../base/codes.ts";

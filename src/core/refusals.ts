@@ -1,9 +1,10 @@
 /**
  * How the core says no to a control: one answer, which counts as the answer to its command when it has
- * reached it, and one entry in the audit trail. What is refused is decided elsewhere (admission, publish
+ * reached it, and one entry in the audit trail. What is refused is decided elsewhere (command rule, publish
  * rule, the control's own transport).
  * @module
  */
+import { NO_ENDPOINT } from "../base/ids.ts";
 import { CODE, type Code } from "../base/codes.ts";
 import { leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
 import { KIND } from "../event/kind.ts";
@@ -11,7 +12,7 @@ import { operationName } from "../event/operation_name.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import { denialOf } from "./command_rule.ts";
-import { type AuditEntry, NO_ENDPOINT } from "./audit_trail.ts";
+import type { AuditEntry } from "./audit_trail.ts";
 import { type Bus, REFUSAL } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 

@@ -2,6 +2,7 @@
  * What waits to be written to a byte stream, in order, up to a bound past which the other side is given up.
  * @module
  */
+import { assert } from "../base/assert.ts";
 
 /** The queue. */
 export class SendQueue {
@@ -40,6 +41,7 @@ export class SendQueue {
   flush(): void {
     for (let first = this.#pieces[0]; first !== undefined; first = this.#pieces[0]) {
       const taken = this.#write(first, this.#done);
+      assert(taken >= 0 && taken <= first.length - this.#done, "no more is written than was waiting");
       // Writing may have found the other side gone: then nothing of this piece is to be remembered.
       if (this.#pieces[0] !== first) return;
       this.#done += taken;

@@ -12,6 +12,7 @@ import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { SocketListener } from "../controls/socket/socket_listener.ts";
 import { CLOSING_ORDER } from "../adapters/seams.ts";
 import { Core } from "../core/core.ts";
+import { FaultBoundary } from "../core/fault_boundary.ts";
 import { Loop, type LoopOptions } from "../core/loop.ts";
 import { Roster } from "../roster/roster.ts";
 import { PeerAdmission } from "./peer_admission.ts";
@@ -36,7 +37,7 @@ export interface CompositionOptions<L extends Listening> {
   /** Events that may wait for one control. */
   readonly queueEvents: number;
   /** How the loop spins and is scheduled. */
-  readonly loop: Omit<LoopOptions, "clock" | "log">;
+  readonly loop: Omit<LoopOptions, "clock" | "log" | "faults">;
   /**
    * Makes the listening socket. Called before anything else is touched; what it throws is the composition's.
    *
@@ -80,9 +81,15 @@ export function compose<L extends Listening>(options: CompositionOptions<L>): Co
     idOf: (name) => roster.idOf(name),
   });
   const listening = options.listen(admission.admitsOthers);
-  const loop = new Loop({ ...options.loop, clock, log });
-  const core = new Core({ loop, log, faults: loop.faults, closingOrder: CLOSING_ORDER });
-  loop.setHook(core);
+  const faults = new FaultBoundary(log, clock, (fault) => core.auditFault(fault));
+  const loop = new Loop({ ...options.loop, clock, log, faults });
+  const core: Core = new Core({
+    loop,
+    log,
+    faults,
+    closingOrder: CLOSING_ORDER,
+    onSeam: (slot) => roster.seamChanged(slot),
+  });
   const roster: Roster = new Roster(core, log, () => regranter.run());
   const listener = new SocketListener({
     listener: listening.socket,

@@ -24,7 +24,7 @@ import { LOG_LEVEL, type LogLevel } from "../base/log.ts";
 import { DROP, type LanePolicy } from "../context/policy.ts";
 import { ALL_CAPS, CAP, capByName } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
-import { PRIO, PRIO_DEFAULT, type PrioName } from "../event/priority.ts";
+import { PRIO, PRIO_DEFAULT, type PrioChoice, type PrioName } from "../event/priority.ts";
 import { ALL_SOURCES, SOURCE, sourceByName } from "../event/source.ts";
 import { HOST_NAMES, type HostConfigs, readHosts } from "../hosts/hosts.ts";
 import { readQmpAddress } from "../qemu/qmp_address.ts";
@@ -350,7 +350,7 @@ function readPolicy(table: TableReader): PolicyRule {
   return rule;
 }
 
-function readPrio(table: TableReader): number {
+function readPrio(table: TableReader): PrioChoice {
   const names = Object.keys(PRIO).map((name) => name.toLowerCase());
   if (!table.has("prio")) {
     table.text("prio");

@@ -159,7 +159,7 @@ export class HostWatch implements Disposable {
         this.#lastError = message;
       }
       if (this.#lines > MOST_LINES) {
-        this.#log.warn("more is passed over", { lines: this.#lines - MOST_LINES });
+        this.#log.warn("further lines of the probe are left out", { lines: this.#lines - MOST_LINES });
       }
     } while (this.#again && !this.#over);
   }
@@ -233,8 +233,8 @@ export class HostWatch implements Disposable {
     try {
       return saysQemu((await this.#host.args(pid)).words);
     } catch {
-      // One that does not answer is no reason to pass over its user's VMs. It is not asked again, and those
-      // of its user that are called something else wait for the next look.
+      // One that does not answer is not a reason to pass over its user's VMs. It is not asked again, and
+      // those of its user that are called something else wait for the next look.
       this.#unreadable.set(pid, started);
       this.#silent.add(uid);
       return false;

@@ -78,7 +78,7 @@ function renderEndpoints(page: Page, core: Core): void {
       page.value("vmsig_seam_up", labels, (slot.seams >>> source) & 1);
     }
   }
-  page.head("vmsig_lease_held", "gauge", "Whether a lease is held.");
+  page.head("vmsig_lease_held", "gauge", "Whether a lease is owned.");
   for (const slot of core.endpoints()) {
     for (const cls of Object.values(LEASE_CLASS)) {
       const held = core.leases.ownerOf(slot.id, cls) !== null;

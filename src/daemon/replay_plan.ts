@@ -187,7 +187,7 @@ function addEndpoint(drafts: Map<number, Draft>, entry: RecordingHeader["roster"
   const seams = new Map<Source, boolean>();
   for (const seam of entry.seams) {
     const source = sourceByName(seam);
-    // A file may say anything: what is no seam has no adapter.
+    // A file may say anything: what is not a seam has no adapter.
     if (source !== undefined && isSeam(source)) seams.set(source, true);
   }
   drafts.set(entry.endpoint, {

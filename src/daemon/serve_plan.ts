@@ -69,16 +69,16 @@ export function readConfig(path: string, mustExist: boolean): Config {
 }
 
 /**
- * The text of a config file. Whatever is no plain file is refused at once, without waiting for it.
+ * The text of a config file. Whatever is not a plain file is refused at once, without waiting for it.
  *
- * @throws {Fault} `bad-argument` when it cannot be read, is no plain file, too large, or no UTF-8 text
+ * @throws {Fault} `bad-argument` when it cannot be read, is not a plain file, too large, or no UTF-8 text
  */
 export function readConfigText(path: string, mustExist: boolean): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(readRegularFile(path, MAX_CONFIG_BYTES));
   } catch (error) {
     if (isOsError(error, "ENOENT") && !mustExist) return "";
-    const why = error instanceof TypeError ? "it is no UTF-8 text" : messageOf(error);
+    const why = error instanceof TypeError ? "it is not UTF-8 text" : messageOf(error);
     throw new Fault("bad-argument", `Cannot read the config ${path}: ${why}`, { cause: error });
   }
 }

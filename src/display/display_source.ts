@@ -7,6 +7,7 @@
  * other side is hostile: it ends the source (`onLost`), never the thread.
  * @module
  */
+import type { Code } from "../base/codes.ts";
 import type { FrameSourceName } from "../event/body_number.ts";
 import type { ScreenText } from "./text/screen_text.ts";
 
@@ -22,7 +23,7 @@ export interface DisplayListener {
    * @param code why, one of the protocol's codes
    * @param why for the log, in words; parts from outside are escaped already
    */
-  onLost(code: number, why: string): void;
+  onLost(code: Code, why: string): void;
   /**
    * The one picture that was asked for by {@linkcode DisplaySource.once} is on the canvas, committed, or is
    * known to be what the canvas shows already.

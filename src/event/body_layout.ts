@@ -57,11 +57,28 @@ export const LEASE_STATUS: InlineTable<{ cls: "u32"; busy: "u32"; ownerPrincipal
   ownerPrincipal: [8, "u32"],
 });
 /** VM_LIFECYCLE: vmsig_vm_state. */
-export const VM_STATE: InlineTable<{ state: "u32"; detail: "u32" }> = inline({
+export const VM_STATE: InlineTable<{ state: "u32"; detail: "u32"; migration: "u32" }> = inline({
   state: [0, "u32"],
   detail: [4, "u32"],
+  migration: [8, "u32"],
 });
-/** CMD_LIFECYCLE and CMD_VM: the operation. */
+/** SNAPSHOT: what is done, how far it is, in QEMU's own units. The name and QEMU's words are in the body. */
+export const SNAPSHOT: InlineTable<{ op: "u32"; state: "u32"; done: "u64"; total: "u64" }> = inline({
+  op: [0, "u32"],
+  state: [4, "u32"],
+  done: [8, "u64"],
+  total: [16, "u64"],
+});
+/** MIGRATION: bytes of RAM; QEMU's own word for its state is in the body. */
+export const MIGRATION: InlineTable<
+  { way: "u32"; transferredBytes: "u64"; totalBytes: "u64"; remainingBytes: "u64" }
+> = inline({
+  way: [0, "u32"],
+  transferredBytes: [8, "u64"],
+  totalBytes: [16, "u64"],
+  remainingBytes: [24, "u64"],
+});
+/** CMD_LIFECYCLE, CMD_VM and CMD_SNAPSHOT: the operation. */
 export const OPERATION: InlineTable<{ op: "u32" }> = inline({ op: [0, "u32"] });
 /** CMD_INPUT: vmsig_input. */
 export const INPUT: InlineTable<{ kind: "u32"; code: "i32"; value: "i32"; scroll: "f64" }> = inline({

@@ -8,13 +8,35 @@ export { LEASE_CLASS, LEASE_CLASS_COUNT, LEASE_CLASS_NAMES, type LeaseClass } fr
 
 /** Why a lease is denied (LEASE_DENIED.reason). */
 export const LEASE_DENY = { HELD: 0, NOCAP: 1, NOGRANT: 2, BADCLASS: 3, LOWER_PRIO: 4 } as const;
+/** LEASE_DENIED.reason. */
+export type LeaseDenial = (typeof LEASE_DENY)[keyof typeof LEASE_DENY];
 /** Why a lease was taken away (LEASE_REVOKED.reason). */
 export const LEASE_REVOKE = { PREEMPTED: 0, OWNER_GONE: 1, ENDPOINT_GONE: 2, NOT_KEPT_ALIVE: 3 } as const;
+/** LEASE_REVOKED.reason. */
+export type LeaseRevocation = (typeof LEASE_REVOKE)[keyof typeof LEASE_REVOKE];
 
 /** Operations of CMD_LIFECYCLE. */
 export const LIFE = { POWERDOWN: 0, RESET: 1, WAKEUP: 2, PAUSE: 3, RESUME: 4 } as const;
 /** Operations of CMD_VM. */
 export const VM_OP = { QUERY: 0, CONT: 1, STOP: 2, RESET: 3, POWERDOWN: 4, QUIT: 5 } as const;
+
+/** Operations of CMD_SNAPSHOT, and what a SNAPSHOT is about. */
+export const SNAPSHOT_OP = { LIST: 0, SAVE: 1, LOAD: 2, DELETE: 3 } as const;
+/** An operation's number. */
+export type SnapshotOp = (typeof SNAPSHOT_OP)[keyof typeof SNAPSHOT_OP];
+/** Operation number to its name. */
+export const SNAPSHOT_OP_NAMES: readonly string[] = ["list", "save", "load", "delete"];
+/** SNAPSHOT.state. */
+export const SNAPSHOT_STATE = { RUNNING: 0, DONE: 1, FAILED: 2 } as const;
+/** State number to its name. */
+export const SNAPSHOT_STATE_NAMES: readonly string[] = ["running", "done", "failed"];
+
+/** Which way a VM migrates: MIGRATION.way, VM_LIFECYCLE.migration. LEFT: it has left this host. */
+export const MIGRATION_WAY = { NONE: 0, INCOMING: 1, OUTGOING: 2, LEFT: 3 } as const;
+/** A way's number. */
+export type MigrationWay = (typeof MIGRATION_WAY)[keyof typeof MIGRATION_WAY];
+/** Way number to its name. */
+export const MIGRATION_WAY_NAMES: readonly string[] = ["none", "incoming", "outgoing", "left"];
 
 /** States of VM_LIFECYCLE. */
 export const VM_STATE_NUMBER = {
@@ -55,7 +77,10 @@ export const SEAM_REASON = {
   PROTOCOL_ERROR: 3,
   NO_PERMISSION: 4,
   PROCESS_GONE: 5,
+  MIGRATED: 6,
 } as const;
+/** SEAM_UP.reason, SEAM_DOWN.reason. */
+export type SeamReason = (typeof SEAM_REASON)[keyof typeof SEAM_REASON];
 
 /** Kinds of an input record. */
 export const INPUT_KIND = { ABS: 0, REL: 1, BTN: 2, KEY: 3, SCROLL: 4 } as const;
@@ -72,7 +97,15 @@ export const MEMCTX_KPTI = 0x1;
 /** MEMCTX.flags: first bit of the eight that name the guest's architecture (src/guest/paging.ts). */
 export const MEMCTX_ARCHITECTURE_SHIFT = 8;
 /** Why an epoch ended (MEMCTX_INVALIDATED.reason). */
-export const INVALIDATED = { RESET: 0, ENDPOINT_GONE: 1, KERNEL_CHANGED: 2, MAP_CHANGED: 3 } as const;
+export const INVALIDATED = {
+  RESET: 0,
+  ENDPOINT_GONE: 1,
+  KERNEL_CHANGED: 2,
+  MAP_CHANGED: 3,
+  RAM_REPLACED: 4,
+} as const;
+/** MEMCTX_INVALIDATED.reason. */
+export type Invalidation = (typeof INVALIDATED)[keyof typeof INVALIDATED];
 
 /** ROSTER.state. */
 export const ROSTER_STATE = { GONE: 0, ATTACHING: 1, UP: 2, DOWN: 3 } as const;

@@ -3,8 +3,8 @@
  * nested lists by recursion and puts no bound on them, and what it makes of a deep one cannot even be turned
  * into text.
  *
- * It checks the frame of a single item: how deep it is nested, that it is whole, and that nothing is behind
- * it. What is in it is the decoder's and the caller's business.
+ * It checks the frame of a single item: how deep it is nested, that every length is definite, that it is
+ * whole, and that nothing is behind it. What is in it is the decoder's and the caller's business.
  * @module
  */
 import { decode } from "cborg";
@@ -34,7 +34,7 @@ const MOST_TEXT = 64;
 /**
  * Decodes one item.
  *
- * @throws {Fault} `protocol-error` with a short text when it is no CBOR, or is too large or too deep
+ * @throws {Fault} `protocol-error` with a short text when it is not CBOR, or is too large or too deep
  */
 export function decodeBounded(bytes: Uint8Array, bounds: CborBounds): unknown {
   if (bytes.length > bounds.bytes) {
@@ -51,40 +51,39 @@ export function decodeBounded(bytes: Uint8Array, bounds: CborBounds): unknown {
 
 /** What is wrong with an item's frame; "" when nothing is. Takes time by its bytes, and no stack. */
 function frameDefect(bytes: Uint8Array, mostDepth: number): string {
-  /** How many items each open container still wants; Infinity until a break. */
+  /** How many items each open container still wants. */
   const wanted: number[] = [];
   let at = 0;
   do {
     if (at >= bytes.length) return "it ends too early";
     const head = bytes[at++] as number;
     let value = head & 31;
-    const isIndefinite = value === INDEFINITE;
+    const major = head >>> 5;
     if (value >= 24 && value <= 27) {
       const end = at + (1 << (value - 24));
       if (end > bytes.length) return "it ends too early";
       for (value = 0; at < end; at++) value = value * 256 + (bytes[at] as number);
-    } else if (value > 27 && !isIndefinite) return "it has a length that CBOR does not know";
+    } else if (value > 27 && value < INDEFINITE) return "it has a length that CBOR does not know";
+    else if (value === INDEFINITE) {
+      const hasLength = major >= MAJOR.BYTES && major <= MAJOR.MAP;
+      if (head === BREAK) return "it has an end without a beginning";
+      return hasLength ? "it has an indefinite length" : "it has a length that CBOR does not know";
+    }
     let opens = 0;
-    switch (head >>> 5) {
+    switch (major) {
       case MAJOR.BYTES:
       case MAJOR.TEXT:
-        if (isIndefinite) opens = Infinity;
-        else at += value;
+        at += value;
         if (at > bytes.length) return "it ends too early";
         break;
       case MAJOR.ARRAY:
-        opens = isIndefinite ? Infinity : value;
+        opens = value;
         break;
       case MAJOR.MAP:
-        opens = isIndefinite ? Infinity : 2 * value;
+        opens = 2 * value;
         break;
       case MAJOR.TAG:
         opens = 1;
-        break;
-      default:
-        if (head === BREAK) {
-          if (wanted.pop() !== Infinity) return "it has an end without a beginning";
-        } else if (isIndefinite) return "it has a length that CBOR does not know";
     }
     if (opens > 0) {
       if (wanted.length >= mostDepth) return `it is nested deeper than ${mostDepth}`;

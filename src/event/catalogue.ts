@@ -7,7 +7,8 @@
  * a cell does not compile; a number that is taken, retired or out of its range fails at start, and in the
  * gate.
  *
- * Numbers never change and are never used again. New kinds begin at 112, capabilities at 0x2000.
+ * Numbers never change and are never used again. A new kind takes a number above the largest, a new
+ * capability the next bit.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -21,6 +22,7 @@ import { CONSOLE_KINDS } from "./kinds/console_kinds.ts";
 import { DOWN_KINDS } from "./kinds/down_kinds.ts";
 import { OTHER_KINDS } from "./kinds/other_kinds.ts";
 import { UP_KINDS } from "./kinds/up_kinds.ts";
+import { VM_KINDS } from "./kinds/vm_kinds.ts";
 
 /** Every kind by its name. */
 export const CATALOGUE:
@@ -28,12 +30,14 @@ export const CATALOGUE:
   & typeof DOWN_KINDS
   & typeof OTHER_KINDS
   & typeof CONSOLE_KINDS
-  & typeof AGENT_KINDS = {
+  & typeof AGENT_KINDS
+  & typeof VM_KINDS = {
     ...UP_KINDS,
     ...DOWN_KINDS,
     ...OTHER_KINDS,
     ...CONSOLE_KINDS,
     ...AGENT_KINDS,
+    ...VM_KINDS,
   };
 const FILES: readonly Readonly<Record<string, KindRow>>[] = [
   UP_KINDS,
@@ -41,6 +45,7 @@ const FILES: readonly Readonly<Record<string, KindRow>>[] = [
   OTHER_KINDS,
   CONSOLE_KINDS,
   AGENT_KINDS,
+  VM_KINDS,
 ];
 
 /** Every capability by its name, as bits travel. */

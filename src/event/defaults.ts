@@ -18,7 +18,7 @@ export function sourceOfKind(kind: number): Source {
   return (SOURCE_OF_KIND[kind] ?? SOURCE.NONE) as Source;
 }
 /** Kind to its default priority, when broadcast. */
-export const PRIO_OF_KIND: Uint8Array = new Uint8Array(KIND_MAX).fill(PRIO.NORMAL);
+const PRIO_BROADCAST: Uint8Array = new Uint8Array(KIND_MAX).fill(PRIO.NORMAL);
 /** The same as the answer to one control. */
 const PRIO_ADDRESSED: Uint8Array = new Uint8Array(KIND_MAX).fill(PRIO.NORMAL);
 const NEWEST_ONLY: Uint8Array = new Uint8Array(KIND_MAX);
@@ -28,7 +28,7 @@ const HEAD_WORD: Int8Array = new Int8Array(KIND_MAX).fill(-1);
 
 for (const [, row] of ROWS) {
   SOURCE_OF_KIND[row.number] = row.source;
-  PRIO_OF_KIND[row.number] = row.prio.broadcast;
+  PRIO_BROADCAST[row.number] = row.prio.broadcast;
   PRIO_ADDRESSED[row.number] = row.prio.addressed;
   NEWEST_ONLY[row.number] = row.newestOnly ? 1 : 0;
   AUDITED[row.number] = row.audited ? 1 : 0;
@@ -43,7 +43,7 @@ for (const [, row] of ROWS) {
  * @param addressed whether it answers one control: an addressed VM_LIFECYCLE is an answer, not an alarm
  */
 export function defaultPrio(kind: Kind, addressed: boolean): Prio {
-  return ((addressed ? PRIO_ADDRESSED : PRIO_OF_KIND)[kind] ?? PRIO.NORMAL) as Prio;
+  return ((addressed ? PRIO_ADDRESSED : PRIO_BROADCAST)[kind] ?? PRIO.NORMAL) as Prio;
 }
 
 /**

@@ -12,7 +12,7 @@ export function writeText(bytes: Uint8Array, offset: number, length: number, tex
   encoder.encodeInto(text, bytes.subarray(offset, offset + length));
 }
 
-/** Reads NUL-padded text; bytes that are no UTF-8 become U+FFFD. */
+/** Reads NUL-padded text; bytes that are not UTF-8 become U+FFFD. */
 export function readText(bytes: Uint8Array, offset: number, length: number): string {
   let end = offset;
   while (end < offset + length && bytes[end] !== 0) end++;

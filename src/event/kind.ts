@@ -8,7 +8,7 @@ import { KIND_MAX, type KindName, type RowOf, ROWS } from "./catalogue.ts";
 export { KIND_MAX, type KindName } from "./catalogue.ts";
 export { RETIRED_KINDS } from "./kind_row.ts";
 
-/** Kind by name, as numbers travel. NONE is no kind: an event that has none yet. */
+/** Kind by name, as numbers travel. NONE is not a kind: an event that has none yet. */
 export const KIND: { readonly [N in KindName]: RowOf<N>["number"] } & { readonly NONE: 0 } = numbers();
 
 /** A kind's number. */
@@ -42,7 +42,7 @@ for (const [name, row] of ROWS) {
   KIND_CLASS[row.number] = CLASS_OF_WAY[row.way];
 }
 
-/** Which way a kind may travel; UNKNOWN for any number that is no kind. */
+/** Which way a kind may travel; UNKNOWN for any number that is not a kind. */
 export function kindClass(kind: number): number {
   return kind < KIND_MAX ? KIND_CLASS[kind] ?? CLASS.UNKNOWN : CLASS.UNKNOWN;
 }

@@ -3,7 +3,7 @@
  * people: what goes over the wire is the number.
  * @module
  */
-import { LIFE, VM_OP } from "./body_number.ts";
+import { LIFE, SNAPSHOT_OP, VM_OP } from "./body_number.ts";
 import { KIND } from "./kind.ts";
 
 const names = (table: Readonly<Record<string, number>>): ReadonlyMap<number, string> =>
@@ -12,6 +12,7 @@ const names = (table: Readonly<Record<string, number>>): ReadonlyMap<number, str
 const OPERATIONS: ReadonlyMap<number, ReadonlyMap<number, string>> = new Map([
   [KIND.CMD_VM, names(VM_OP)],
   [KIND.CMD_LIFECYCLE, names(LIFE)],
+  [KIND.CMD_SNAPSHOT, names(SNAPSHOT_OP)],
 ]);
 
 /**

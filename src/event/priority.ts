@@ -13,7 +13,9 @@ export type Prio = (typeof PRIO)[PrioName];
 /** How many classes there are. */
 export const PRIO_COUNT = 4;
 /** "As the policy of the event's source and direction says": what an emitter sets that overrides nothing. */
-export const PRIO_DEFAULT: number = -1;
+export const PRIO_DEFAULT: -1 = -1;
+/** A priority, or the policy's. */
+export type PrioChoice = Prio | typeof PRIO_DEFAULT;
 
 const NAMES = Object.keys(PRIO) as PrioName[];
 

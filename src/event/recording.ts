@@ -6,6 +6,7 @@
  * says how many it had. What was kept in their place are further fields of its map (recorded_picture.ts).
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { decodeFirst, encode } from "cborg";
 import { INLINE_BYTES, MAX_BODY_BYTES, MAX_ENDPOINTS } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
@@ -21,7 +22,7 @@ export const RECORDING_VERSION = 1;
 /** One endpoint, as it was when the file was begun. */
 export interface RecordedEndpoint {
   /** Its number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** Its name. */
   readonly name: string;
   /** "attaching", "up" or "down". */
@@ -57,7 +58,7 @@ export interface RecordedEvent {
   /** See `priority.ts`. */
   readonly prio: number;
   /** Its number, when it was recorded. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The core's number of it, for the control that recorded. */
   readonly seq: number;
   /** The command that it answered; 0 = none. */
@@ -161,7 +162,7 @@ function isEndpoint(value: unknown): value is RecordedEndpoint {
 }
 
 function eventOf(value: unknown, index: number): RecordingItem {
-  const bad: RecordingItem = { type: "defect", why: `item ${index} is no event` };
+  const bad: RecordingItem = { type: "defect", why: `item ${index} is not an event` };
   if (!isRecord(value)) return bad;
   const { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat = 0, fds = 0 } = value;
   const body = value["body"] ?? new Uint8Array(0);

@@ -7,13 +7,13 @@
  * It does not interpret its inline zone; `body_layout.ts` does.
  * @module
  */
-import type { EndpointId } from "../base/ids.ts";
+import { type ControlId, type EndpointId, NO_CONTROL } from "../base/ids.ts";
 import type { Dir } from "./direction.ts";
 import type { Kind } from "./kind.ts";
 import type { Source } from "./source.ts";
 import { assert } from "../base/assert.ts";
 import { INLINE_BYTES } from "../base/limits.ts";
-import { PRIO_DEFAULT } from "./priority.ts";
+import { PRIO_DEFAULT, type PrioChoice } from "./priority.ts";
 
 /** Body formats, as they travel. */
 export const BODY = { NONE: 0, RAW: 1, CBOR: 2 } as const;
@@ -45,7 +45,7 @@ export class TransferEvent {
   /** 0 up, 1 down. */
   dir: Dir = 0;
   /** Priority class, or PRIO_DEFAULT to let the policy choose. */
-  prio: number = PRIO_DEFAULT;
+  prio: PrioChoice = PRIO_DEFAULT;
   /** Which VM; 0xffffffff = none in particular. */
   endpoint: EndpointId = 0 as EndpointId;
   /** Set by the context. */
@@ -56,9 +56,9 @@ export class TransferEvent {
    * The control that initiated the command, or whom alone the event is for; 0 = nobody, everybody. Never
    * travels.
    */
-  origin = 0;
+  origin: ControlId = NO_CONTROL;
   /** UP: the control that published it; 0 = an adapter or the core emitted it. Never travels. */
-  publisher = 0;
+  publisher: ControlId = NO_CONTROL;
   /** CLOCK_MONOTONIC at emit, ns. */
   tsNs = 0;
   /**
@@ -190,12 +190,12 @@ export class TransferEvent {
       this.words[i] = other.words[i] as number;
       other.words[i] = word;
     }
+    const { publisher } = this;
+    this.publisher = other.publisher;
+    other.publisher = publisher;
     let n = this.tsNs;
     this.tsNs = other.tsNs;
     other.tsNs = n;
-    n = this.publisher;
-    this.publisher = other.publisher;
-    other.publisher = n;
     n = this.bodyFormat;
     this.bodyFormat = other.bodyFormat;
     other.bodyFormat = n;
@@ -230,8 +230,8 @@ export class TransferEvent {
     this.endpoint = 0 as EndpointId;
     this.seq = 0;
     this.corr = 0;
-    this.origin = 0;
-    this.publisher = 0;
+    this.origin = NO_CONTROL;
+    this.publisher = NO_CONTROL;
     this.tsNs = 0;
     this.token = 0;
     this.ticket = 0;

@@ -13,64 +13,18 @@
 import { textOfBytes } from "../base/byte_text.ts";
 import { assert } from "../base/assert.ts";
 import { MAX_RUNS } from "../base/limits.ts";
-import type { Paging, WalkFailure } from "./paging.ts";
+import type { Paging } from "./paging.ts";
 import { PTE_NX_HI, PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
-import { Walker } from "./walker.ts";
+import type { PageWalker, SoftwarePage } from "./page_walker.ts";
+import { type Access, type PhysicalRun, type RunList, sameAccess, type Translation } from "./translation.ts";
+import { walkerOf } from "./walkers.ts";
+
+export type { Access, PhysicalRun, RunList, Translation } from "./translation.ts";
 
 const HIGH = 2 ** 32;
 const NAN = Number.NaN;
-
-/** What a mapping allows, all levels together. */
-export interface Access {
-  /** May be written. */
-  readonly writable: boolean;
-  /** Reachable from user mode. */
-  readonly user: boolean;
-  /** May be executed. */
-  readonly executable: boolean;
-}
-
-/** The outcome of a translation that a person or a policy asks about. */
-export type Translation =
-  | ({ readonly ok: true; readonly gpa: number; readonly pageBytes: number } & Access)
-  | { readonly ok: false; readonly reason: WalkFailure };
-
-/** A run of guest-physical bytes behind a run of virtual ones. */
-export interface PhysicalRun extends Access {
-  /** First virtual address. */
-  readonly gva: number;
-  /** First physical address. */
-  readonly gpa: number;
-  /** How many bytes. */
-  readonly sizeBytes: number;
-}
-
-/** The runs of a range; `ok` is false when some page of it is not mapped. */
-export interface RunList {
-  /** Whether the whole range is mapped. */
-  readonly ok: boolean;
-  /** What is mapped, from the start as far as the first page that is not. */
-  readonly runs: readonly PhysicalRun[];
-  /** Bytes that those runs cover. */
-  readonly sizeBytes: number;
-  /** Why it ended early; `too-many` after {@linkcode MAX_RUNS} runs. */
-  readonly reason?: WalkFailure | "too-many";
-}
-
-/**
- * What stands behind an entry that is not present: Linux keeps pages that nobody may touch, Windows pages in
- * transition and prototype entries. The level of the entry is told by its first address bit, `shift`.
- *
- * @returns the frame number of the 4 KiB page, or a negative WALK code
- */
-export type SoftwarePage = (
-  entryHi: number,
-  entryLo: number,
-  hi: number,
-  lo: number,
-  shift: number,
-) => number;
+const MAX_TEXT_BYTES = 4096;
 
 /** A page-table root over guest RAM. Not reentrant. */
 export class AddressSpace {
@@ -83,7 +37,7 @@ export class AddressSpace {
   /** Frame number of the root table. */
   readonly rootFrame: number;
   /** The walker; its fields tell about the last access. */
-  readonly walker: Walker;
+  readonly walker: PageWalker;
   /** After {@linkcode load64}: low half, int32. */
   lo = 0;
   /** After {@linkcode load64}: high half, int32. */
@@ -92,7 +46,12 @@ export class AddressSpace {
   failure: number = WALK.notPresent;
 
   readonly #software: SoftwarePage | undefined;
-  readonly #text = new Uint8Array(4096);
+  readonly #kernelRoot: number;
+  // Plain properties, as in walker.ts: what load64 reads of the memory, without a detour.
+  private readonly linear: Int32Array;
+  private readonly held: Int32Array;
+  /** For {@linkcode cstring}; made when the first text is read. */
+  #text: Uint8Array | undefined;
 
   /**
    * An address space; nothing is read yet.
@@ -101,22 +60,32 @@ export class AddressSpace {
    * @param paging the paging mode
    * @param root guest-physical address of the root table (flag bits of a CR3 are ignored)
    * @param software what to make of entries that are not present
+   * @param kernelRoot guest-physical address of the kernel half's root, where the architecture has one apart
+   *   (arm64); left out: `root` is the kernel's, and there is no user half
    */
-  constructor(memory: PhysicalMemory, paging: Paging, root: number, software?: SoftwarePage) {
+  constructor(
+    memory: PhysicalMemory,
+    paging: Paging,
+    root: number,
+    software?: SoftwarePage,
+    kernelRoot: number = root,
+  ) {
     assert(root >= 0 && root < 2 ** 52, "a page-table root is a physical address");
+    assert(kernelRoot >= 0 && kernelRoot < 2 ** 52, "the kernel half's root is a physical address");
     this.memory = memory;
     this.paging = paging;
-    this.rootFrame = Math.floor(root / PAGE_BYTES) > 0x7fff_ffff
-      ? 0x7fff_ffff
-      : Math.floor(root / PAGE_BYTES);
+    this.rootFrame = frameOf(root);
     this.root = Math.floor(root / PAGE_BYTES) * PAGE_BYTES;
-    this.walker = new Walker(memory, paging);
+    this.walker = walkerOf(memory, paging, frameOf(kernelRoot));
+    this.linear = memory.linear;
+    this.held = memory.held;
     this.#software = software;
+    this.#kernelRoot = kernelRoot;
   }
 
-  /** Another root over the same memory and paging. */
+  /** Another root over the same memory and paging, with the same kernel half where that has one apart. */
   withRoot(root: number): AddressSpace {
-    return new AddressSpace(this.memory, this.paging, root, this.#software);
+    return new AddressSpace(this.memory, this.paging, root, this.#software, this.#kernelRoot);
   }
 
   /**
@@ -229,20 +198,40 @@ export class AddressSpace {
   load64(gva: number, offset = 0): boolean {
     const base = gva | 0;
     const lo = base + offset | 0;
-    // An aligned word lies in one page: one walk, one look whether the host holds it.
-    if ((lo & 7) === 0) {
-      const hi = ((gva - (base >>> 0)) / HIGH | 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
-      return this.#loadAligned64(hi, lo);
+    // As translate does; a carry out of the low half is one more.
+    const hi = (gva * 2 ** -32 | 0) - (gva < 0 && base !== 0 ? 1 : 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
+    const walker = this.walker;
+    const frame = walker.regular(this.rootFrame, hi, lo, walker.regularWords);
+    if (frame >= 0 && (lo & 7) === 0) {
+      // An aligned word of a page that is in the linear view and was seen to be held: nothing else is asked.
+      const held = this.held;
+      const word = frame >>> 5;
+      if (word < held.length && ((held[word] as number) >>> (frame & 31) & 1) !== 0) {
+        const words = this.linear;
+        const at = frame << 10 | lo >>> 2 & 0x3ff;
+        // The last word of the bitmap may reach past the view.
+        if (at < words.length) {
+          this.lo = words[at] as number;
+          this.hi = words[at | 1] as number;
+          return true;
+        }
+      }
     }
-    if (!this.load32(gva, offset + 4)) {
-      this.lo = 0;
+    return this.#load64Otherwise(hi, lo);
+  }
+
+  #load64Otherwise(hi: number, lo: number): boolean {
+    // An aligned word lies in one page: one walk, one look whether the host holds it.
+    if ((lo & 7) === 0) return this.#loadAligned64(hi, lo);
+    const next = (lo >>> 0) + 4;
+    if (!this.#load32At(next >= HIGH ? (hi + 1) | 0 : hi, next | 0)) {
       this.hi = 0;
       return false;
     }
-    this.hi = this.lo;
-    if (this.load32(gva, offset)) return true;
-    this.hi = 0;
-    return false;
+    const high = this.lo;
+    const isRead = this.#load32At(hi, lo);
+    this.hi = isRead ? high : 0;
+    return isRead;
   }
 
   #loadAligned64(hi: number, lo: number): boolean {
@@ -266,7 +255,13 @@ export class AddressSpace {
   load32(gva: number, offset = 0): boolean {
     const base = gva | 0;
     const lo = base + offset | 0;
-    const hi = ((gva - (base >>> 0)) / HIGH | 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
+    return this.#load32At(
+      (gva * 2 ** -32 | 0) - (gva < 0 && base !== 0 ? 1 : 0) + (lo >>> 0 < base >>> 0 ? 1 : 0),
+      lo,
+    );
+  }
+
+  #load32At(hi: number, lo: number): boolean {
     this.lo = 0;
     if ((lo & 3) !== 0) return this.#loadUnaligned(hi, lo);
     const frame = this.frameAt(hi, lo);
@@ -321,19 +316,20 @@ export class AddressSpace {
    * @returns undefined when its first byte, or a page before its end, cannot be read
    */
   cstring(gva: number, maxBytes = 4096): string | undefined {
-    const limit = Math.min(maxBytes, this.#text.length);
+    const bytes = this.#text ??= new Uint8Array(MAX_TEXT_BYTES);
+    const limit = Math.min(maxBytes, MAX_TEXT_BYTES);
     let have = 0;
     let at = gva;
     while (have < limit) {
       const inPage = ((at % PAGE_BYTES) + PAGE_BYTES) % PAGE_BYTES;
       const n = Math.min(limit - have, PAGE_BYTES - inPage);
-      if (this.read(at, this.#text, have, n) < n) return undefined;
-      const nul = this.#text.subarray(have, have + n).indexOf(0);
-      if (nul >= 0) return textOfBytes(this.#text.subarray(0, have + nul));
+      if (this.read(at, bytes, have, n) < n) return undefined;
+      const nul = bytes.subarray(have, have + n).indexOf(0);
+      if (nul >= 0) return textOfBytes(bytes.subarray(0, have + nul));
       have += n;
       at += n;
     }
-    return textOfBytes(this.#text.subarray(0, limit));
+    return textOfBytes(bytes.subarray(0, limit));
   }
 
   #loadUnalignedAt(gva: number, offset: number, bytes = 1): boolean {
@@ -392,6 +388,7 @@ export class AddressSpace {
   }
 }
 
-function sameAccess(a: Access, b: Access): boolean {
-  return a.writable === b.writable && a.user === b.user && a.executable === b.executable;
+/** A frame is an int32; what lies past the last one is no RAM that is indexed. */
+function frameOf(gpa: number): number {
+  return Math.min(Math.floor(gpa / PAGE_BYTES), 0x7fff_ffff);
 }

@@ -12,6 +12,11 @@ import type { PhysicalMemory } from "./physical_memory.ts";
 export interface GuestEvidence {
   /** A vCPU's page-table root: a kernel that it does not map is not the running one. */
   readonly liveRoot?: number | undefined;
+  /**
+   * What a vCPU of arm64 executes, whose root no monitor tells: a kernel that does not map it is not the
+   * running one. Unknown in user mode.
+   */
+  readonly livePc?: number | undefined;
   /** Whether that vCPU ran in user mode, where its root need not map the kernel. */
   readonly inUserMode?: boolean | undefined;
   /** Where the system was found before ({@linkcode GuestOs.foundAt}): looked at first, believed as little. */

@@ -9,29 +9,14 @@
  */
 import { MAX_SCAN_ENTRIES } from "../base/limits.ts";
 import type { AddressSpace } from "./address_space.ts";
+import { Arm64Scan } from "./arm64_scan.ts";
+import type { ScanEnd, ScannedPage } from "./scanned_page.ts";
 import { PTE_FRAME_HI, PTE_NX_HI, PTE_P, PTE_PS, PTE_U, PTE_W } from "./paging.ts";
 import { PAGE_BYTES } from "./physical_memory.ts";
 
+export type { ScanEnd, ScannedPage };
+
 const ENTRIES = 512;
-
-/** A mapped page, as {@linkcode scanPages} shows it: one object, reused; copy what is to be kept. */
-export interface ScannedPage {
-  /** First address. */
-  gva: number;
-  /** Frame number of its first 4 KiB. */
-  frame: number;
-  /** Its size: 4 KiB, 2 MiB or 1 GiB. */
-  sizeBytes: number;
-  /** May be written. */
-  writable: boolean;
-  /** Reachable from user mode. */
-  user: boolean;
-  /** May be executed. */
-  executable: boolean;
-}
-
-/** How a scan ended. */
-export type ScanEnd = "complete" | "stopped" | "too-many";
 
 /**
  * Calls `visit` with each mapped page whose address lies in [from, to), lowest first (as signed numbers: the
@@ -48,7 +33,8 @@ export function scanPages(
   to: number,
   visit: (page: ScannedPage) => boolean | void,
 ): ScanEnd {
-  return new PageScan(space, from, to, visit).run();
+  const scan = space.paging.architecture === "aarch64" ? Arm64Scan : PageScan;
+  return new scan(space, from, to, visit).run();
 }
 
 /**
@@ -79,7 +65,7 @@ export function reverseLookup(
   return { addresses, end };
 }
 
-/** One scan in progress. */
+/** One scan of x86-64's tables in progress. */
 class PageScan {
   readonly #space: AddressSpace;
   readonly #from: number;

@@ -1,6 +1,7 @@
 /**
- * x86-64 paging as data: what a level is, which of its entries may be pages, which bits must be zero. The one
- * walker reads these tables; another architecture with 512-entry tables of 8 bytes is another table.
+ * Paging as data: what a level is, which of its entries may be pages, which bits must be zero; for x86-64
+ * and for arm64 with a granule of 4 KiB, both with tables of 512 entries of 8 bytes. What an entry's bits
+ * mean is the walkers' (walker.ts, arm64_walker.ts); the names below are x86-64's.
  *
  * Addresses travel as two int32 halves; `shift` counts from bit 0 of the whole address.
  * @module
@@ -50,7 +51,10 @@ export interface Paging {
   readonly levels: number;
   /** Root first. */
   readonly table: readonly PagingLevel[];
-  /** Bits of a canonical address. */
+  /**
+   * Bits of a canonical address, the sign included: each half has 2 ** (addressBits - 1) bytes (arm64's "48
+   * bits" are 49 here).
+   */
   readonly addressBits: number;
 }
 
@@ -87,6 +91,29 @@ export const X64_5: X64Paging = {
   addressBits: 57,
 };
 
+const TOP3: PagingLevel = { shift: 30, mayBePage: true, reservedInPage: 0 };
+const BLOCK2: PagingLevel = { shift: 21, mayBePage: true, reservedInPage: 0 };
+
+/** arm64 with a granule of 4 KiB and addresses of 48 bits. */
+export const ARM64_4: Paging = {
+  architecture: "aarch64",
+  name: "arm64, 4 KiB granule, 48 bits",
+  levels: 4,
+  table: [TOP4, TOP3, BLOCK2, LAST],
+  addressBits: 49,
+};
+/** arm64 with a granule of 4 KiB and addresses of 39 bits. */
+export const ARM64_3: Paging = {
+  architecture: "aarch64",
+  name: "arm64, 4 KiB granule, 39 bits",
+  levels: 3,
+  table: [TOP3, BLOCK2, LAST],
+  addressBits: 40,
+};
+
+/** All modes that a walker here reads. */
+const MODES: readonly Paging[] = [X64_4, X64_5, ARM64_4, ARM64_3];
+
 /** The paging mode of x86-64 with so many levels. */
 export function pagingOf(levels: 4 | 5): X64Paging {
   return levels === 5 ? X64_5 : X64_4;
@@ -94,7 +121,7 @@ export function pagingOf(levels: 4 | 5): X64Paging {
 
 /** The paging mode of that architecture with so many levels; undefined for one that no walker here reads. */
 export function knownPaging(architecture: Architecture, levels: number): Paging | undefined {
-  return [X64_4, X64_5].find((mode) => mode.architecture === architecture && mode.levels === levels);
+  return MODES.find((mode) => mode.architecture === architecture && mode.levels === levels);
 }
 
 /**

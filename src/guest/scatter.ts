@@ -57,7 +57,8 @@ export class ScatterReader {
     if (this.#indices.length < n) this.#indices = new Int32Array(n);
     // The cache lives as long as the batch.
     this.#tags.fill(NO_TAG);
-    this.#findWords(addresses, n);
+    if (this.#space.paging.architecture === "aarch64") this.#findArm64Words(addresses, n);
+    else this.#findWords(addresses, n);
     return n - this.#fetchWords(addresses, n, values, status);
   }
 
@@ -88,6 +89,36 @@ export class ScatterReader {
       const entryLo = linear[at] as number;
       const entryHi = linear[at + 1] as number;
       indices[i] = entryHi & 0xffffe | lo & 7 | ~entryLo & 1
+        ? -1
+        : entryHi << 30 | entryLo >>> 12 << 10 | lo >>> 2 & 0x3ff;
+    }
+  }
+
+  /**
+   * The same for arm64: 3 in an entry's low bits is a page; address bits 33 to 47 are past the linear view.
+   */
+  #findArm64Words(addresses: Float64Array, n: number): void {
+    const linear = this.#space.memory.linear;
+    const tags = this.#tags;
+    const tables = this.#tables;
+    const indices = this.#indices;
+    for (let i = 0; i < n; i++) {
+      const address = addresses[i] as number;
+      const lo = address | 0;
+      const hi = (address * 2 ** -32 | 0) - (address < 0 && lo !== 0 ? 1 : 0);
+      const slot = (hi << 11 | lo >>> 21) & 4095;
+      if (tags[slot] !== hi >> 1) {
+        indices[i] = this.#walk(hi, lo, slot);
+        continue;
+      }
+      const at = (tables[slot] as number) + (lo >>> 11 & 1022);
+      if (at < 0) {
+        indices[i] = largePageIndex(tables[slot] as number, lo);
+        continue;
+      }
+      const entryLo = linear[at] as number;
+      const entryHi = linear[at + 1] as number;
+      indices[i] = entryHi & 0xfffe | lo & 7 | ~entryLo & 3
         ? -1
         : entryHi << 30 | entryLo >>> 12 << 10 | lo >>> 2 & 0x3ff;
     }

@@ -1,5 +1,5 @@
 /**
- * The page walk: one address at a time, numbers only.
+ * The page walk of x86-64 (arm64_walker.ts has arm64's): one address at a time, numbers only.
  *
  * An address is two int32 halves and the result a frame number (or a negative {@linkcode WALK} code), because
  * an int32 is never boxed: a walk makes no garbage even where the engine does not inline it. Large pages give
@@ -18,17 +18,41 @@
  * @module
  */
 import type { Paging } from "./paging.ts";
+import type { PageWalker } from "./page_walker.ts";
 import { PTE_FRAME_HI, PTE_NX_HI, PTE_P, PTE_PS, PTE_U, PTE_W, WALK } from "./paging.ts";
 import type { PhysicalMemory } from "./physical_memory.ts";
 
 /** "Not the regular case": no WALK code, never leaves this file. */
 const IRREGULAR = -9;
 
+/** A paging mode's levels as the walk reads them. */
+interface LevelTables {
+  readonly shifts: Int32Array;
+  readonly reserved: Int32Array;
+  readonly pages: Int32Array;
+}
+
+/** Of each paging mode once: a list of processes makes a walker for each. */
+const known = new WeakMap<Paging, LevelTables>();
+
+function tablesOf(paging: Paging): LevelTables {
+  let tables = known.get(paging);
+  if (tables === undefined) {
+    tables = {
+      shifts: Int32Array.from(paging.table, (level) => level.shift),
+      reserved: Int32Array.from(paging.table, (level) => level.reservedInPage),
+      pages: Int32Array.from(paging.table, (level) => level.mayBePage ? 1 : 0),
+    };
+    known.set(paging, tables);
+  }
+  return tables;
+}
+
 /**
  * Walks the tables of one paging mode. Its fields tell about the last {@linkcode explain}, or the last walk
  * that failed.
  */
-export class Walker {
+export class Walker implements PageWalker {
   /** The paging mode. */
   readonly paging: Paging;
   /** Bits of the page's size (12, 21, 30), or of the level at which it failed. */
@@ -43,6 +67,8 @@ export class Walker {
   allowLo = 0;
   /** PTE_NX_HI when some level forbids execution. */
   forbidHi = 0;
+  /** One root serves both halves. */
+  kernelRootFrame: number = -1;
 
   /**
    * Words of the linear view, for {@linkcode regular}; 0 where the regular case does not begin with four
@@ -68,9 +94,10 @@ export class Walker {
   constructor(memory: PhysicalMemory, paging: Paging) {
     this.#memory = memory;
     this.paging = paging;
-    this.#shifts = Int32Array.from(paging.table, (level) => level.shift);
-    this.#reserved = Int32Array.from(paging.table, (level) => level.reservedInPage);
-    this.#pages = Int32Array.from(paging.table, (level) => level.mayBePage ? 1 : 0);
+    const tables = tablesOf(paging);
+    this.#shifts = tables.shifts;
+    this.#reserved = tables.reserved;
+    this.#pages = tables.pages;
     this.#canonicalShift = paging.addressBits - 33;
     this.linear = memory.linear;
     this.five = paging.levels === 5;

@@ -40,18 +40,8 @@ export class Hosts {
    *
    * @param makers of those that are used, from {@linkcode loadMakers}
    */
-  constructor(configs: HostConfigs, makers: HostMakers, { loop, log, isTrusted, onVms }: HostsOptions) {
-    for (const name of HOST_NAMES) {
-      const config = configs[name];
-      if (config === undefined) continue;
-      const make: HostMaker<typeof config> | undefined = makers[name];
-      assert(make !== undefined, "a host that is used was loaded");
-      const tell = ({ discover }: HostConfig, ...told: Parameters<HostParts["onVms"]>) => {
-        if (discover) onVms(name, ...told);
-      };
-      const parts = { loop, log: log.for(name), isTrusted, onVms: tell.bind(null, config) };
-      this.#used.set(name, make(config, parts));
-    }
+  constructor(configs: HostConfigs, makers: HostMakers, options: HostsOptions) {
+    for (const name of HOST_NAMES) this.#add(name, configs, makers, options);
   }
 
   /** Begins. */
@@ -73,6 +63,24 @@ export class Hosts {
     const name = HOST_NAMES.find((each) => place.startsWith(`${each}:`));
     if (name === undefined) return transportTo(place);
     return this.#used.get(name)?.transport(place.slice(name.length + 1)) ?? notUsed(name);
+  }
+
+  /** Generic, so that each maker meets the config of its own host. */
+  #add<N extends HostName>(
+    name: N,
+    configs: HostConfigs,
+    makers: HostMakers,
+    { loop, log, isTrusted, onVms }: HostsOptions,
+  ): void {
+    const config: ConfigOfHost<N> | undefined = configs[name];
+    if (config === undefined) return;
+    const make: HostMaker<ConfigOfHost<N>> | undefined = makers[name];
+    assert(make !== undefined, "a host that is used was loaded");
+    const { discover }: HostConfig = config;
+    const tell: HostParts["onVms"] = (...told) => {
+      if (discover) onVms(name, ...told);
+    };
+    this.#used.set(name, make(config, { loop, log: log.for(name), isTrusted, onVms: tell }));
   }
 }
 

@@ -12,7 +12,7 @@ import { readU64, writeU64 } from "../base/layout.ts";
 import { FRAME_HEADER_BYTES, INLINE_BYTES, MAX_BODY_BYTES, MAX_FRAME_FDS } from "../base/limits.ts";
 import { DIR } from "../event/defaults.ts";
 import { CLASS, KIND, kindClass } from "../event/kind.ts";
-import { PRIO_COUNT } from "../event/priority.ts";
+import { type Prio, PRIO_COUNT } from "../event/priority.ts";
 import { BODY, type TransferEvent } from "../event/transfer_event.ts";
 
 /** The bytes `VSG1`. */
@@ -148,7 +148,7 @@ export function decodeFrame(
   event.kind = view.getUint16(offset + FRAME.kind, true) as Kind;
   event.source = view.getUint8(offset + FRAME.source) as Source;
   event.dir = view.getUint8(offset + FRAME.dir) as Dir;
-  event.prio = view.getUint8(offset + FRAME.prio);
+  event.prio = view.getUint8(offset + FRAME.prio) as Prio;
   event.endpoint = view.getUint32(offset + FRAME.endpoint, true) as EndpointId;
   event.seq = view.getUint32(offset + FRAME.seq, true);
   event.corr = view.getUint32(offset + FRAME.corr, true);

@@ -3,6 +3,7 @@
  * by the client library and by perception.
  * @module
  */
+import type { Code } from "../base/codes.ts";
 import { encode } from "cborg";
 import { Fault } from "../base/fault.ts";
 import type { ControlId } from "../base/ids.ts";
@@ -87,7 +88,7 @@ export function readWelcome(body: Uint8Array): Welcome {
 }
 
 /** REFUSED's body. */
-export function refusedBody(code: number, reason: string): Uint8Array {
+export function refusedBody(code: Code, reason: string): Uint8Array {
   return encode({ code, reason: oneLine(reason).slice(0, MOST_REASON) });
 }
 

@@ -111,8 +111,8 @@ export class CommandLine {
   take(text: string, implied: string): Properties {
     this.looked += text.length;
     if (!text.startsWith("{")) return readProperties(text, implied);
-    // QEMU itself does not start with an object that is none: whoever runs with one is no QEMU, and thousands
-    // of them cost thousands of errors.
+    // QEMU itself does not start with an object that is none: whoever runs with one is not a QEMU, and
+    // thousands of them cost thousands of errors.
     const properties = this.#isBroken ? undefined : readObject(text);
     this.#isBroken = properties === undefined;
     return properties ?? NOTHING;
@@ -186,7 +186,7 @@ const NOTHING: Properties = new Map();
 
 /**
  * The texts, numbers and truth values of a JSON object, as a list would have them; what is nested is left
- * out. Undefined when it is no JSON.
+ * out. Undefined when it is not JSON.
  */
 function readObject(text: string): Properties | undefined {
   const properties = new Map<string, string>();

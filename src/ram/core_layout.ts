@@ -1,7 +1,7 @@
 /**
- * The head of an ELF core (x86-64, System V ABI): what stands in front of the memory, and where in the file
- * each piece of memory lies. It reads and writes nothing: who writes the file puts the head at its start and
- * each piece at its offset, and leaves out what is zero.
+ * The head of an ELF core (x86-64 and arm64, System V ABI): what stands in front of the memory, and where in
+ * the file each piece of memory lies. It reads and writes nothing: who writes the file puts the head at its
+ * start and each piece at its offset, and leaves out what is zero.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -10,7 +10,8 @@ import { PAGE_BYTES } from "../guest/physical_memory.ts";
 const HEADER_BYTES = 64;
 const PROGRAM_HEADER_BYTES = 56;
 const ET_CORE = 4;
-const EM_X86_64 = 62;
+/** e_machine of each architecture that cores are written of. */
+const MACHINES: Readonly<Record<CoreMachine, number>> = { "x86-64": 62, aarch64: 183 };
 const PT_LOAD = 1;
 const PT_NOTE = 4;
 
@@ -52,8 +53,15 @@ export interface CoreLayout {
   readonly sizeBytes: number;
 }
 
+/** Whose machine a core is of. */
+export type CoreMachine = "x86-64" | "aarch64";
+
 /** Lays out a core of at most {@linkcode MAX_CORE_LOADS} pieces. */
-export function coreLayout(loads: readonly CoreLoad[], notes: readonly CoreNote[]): CoreLayout {
+export function coreLayout(
+  loads: readonly CoreLoad[],
+  notes: readonly CoreNote[],
+  machine: CoreMachine = "x86-64",
+): CoreLayout {
   assert(loads.length <= MAX_CORE_LOADS, "a core's pieces fit its header");
   const noteBytes = notes.map(encodeNote);
   const notesAt = HEADER_BYTES + PROGRAM_HEADER_BYTES * (loads.length + 1);
@@ -64,7 +72,7 @@ export function coreLayout(loads: readonly CoreLoad[], notes: readonly CoreNote[
   // Magic, 64 bits, little-endian, version 1, System V.
   head.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
   view.setUint16(16, ET_CORE, true);
-  view.setUint16(18, EM_X86_64, true);
+  view.setUint16(18, MACHINES[machine], true);
   view.setUint32(20, 1, true);
   view.setBigUint64(32, BigInt(HEADER_BYTES), true);
   view.setUint16(52, HEADER_BYTES, true);

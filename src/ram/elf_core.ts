@@ -18,7 +18,7 @@ const HEADER_BYTES = 64;
 const PROGRAM_HEADER_BYTES = 56;
 const ET_CORE = 4;
 /** QEMU writes EM_386 while the first vCPU is in 32-bit mode (its firmware), into a 64-bit core. */
-const MACHINES = { EM_386: 3, EM_X86_64: 62 };
+const MACHINES = { EM_386: 3, EM_X86_64: 62, EM_AARCH64: 183 };
 const PT_LOAD = 1;
 /** More program headers than 16 bits tell: the first section header's sh_info counts them. */
 const PN_XNUM = 0xffff;
@@ -40,8 +40,8 @@ export class ElfCore extends SegmentFile {
    *
    * @param fd the file, open for reading; owned from now on, also when this throws
    * @param name what to call it in messages
-   * @throws {Fault} `bad-argument` when it is not an ELF core of x86-64, `refused` when it is cut short or
-   *   contradicts itself
+   * @throws {Fault} `bad-argument` when it is not an ELF core of x86-64 or arm64, `refused` when it is
+   *   cut short or contradicts itself
    */
   constructor(fd: OwnedFd, name: string) {
     super(fd, "ELF core", name, () => readSegments(fd.fd, name));
@@ -55,7 +55,10 @@ function readSegments(fd: number, name: string): FileSegment[] {
   const isCore = have === HEADER_BYTES && isElf(header) && header[4] === 2 && header[5] === 1 &&
     view.getUint16(16, true) === ET_CORE && Object.values(MACHINES).includes(view.getUint16(18, true));
   if (!isCore) {
-    throw new Fault("bad-argument", `Cannot open ${name}: it is not an ELF core of an x86-64 machine`);
+    throw new Fault(
+      "bad-argument",
+      `Cannot open ${name}: it is not an ELF core of an x86-64 or arm64 machine`,
+    );
   }
   const at = readU64(view, 32);
   const count = countHeaders(fd, name, view);

@@ -7,6 +7,9 @@
  * lowers it; microvm keeps 3 GiB low (measured on QEMU 7.2.22, exact at the borders). The rest starts
  * at 4 GiB. Machines with so much
  * memory that an AMD vCPU moves it to 1 TiB need the flat view.
+ *
+ * arm64's virt has no hole: all RAM is one run from 1 GiB on. Other architectures have a machine of that name
+ * too, so that it is the program that tells.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -24,6 +27,20 @@ export function machineFamily(type: string): MachineFamily | undefined {
   if (type === "q35" || type.startsWith("pc-q35")) return "q35";
   if (type === "pc" || type.startsWith("pc-i440fx")) return "pc";
   return type === "microvm" ? "microvm" : undefined;
+}
+
+/** Where arm64's virt has its RAM. */
+export const ARM_VIRT_BASE: number = GIB;
+const ARM_PROGRAM = /qemu-system-(?:aarch64|arm)(?![a-z0-9])/;
+
+/**
+ * Whether a machine is arm64's virt ("virt", "virt-7.2").
+ *
+ * @param type the machine type
+ * @param program the path of the QEMU that runs it, as its command line has it
+ */
+export function isArmVirt(type: string, program: string): boolean {
+  return /^virt(?:-[0-9.]+)?$/.test(type) && ARM_PROGRAM.test(program.slice(program.lastIndexOf("/") + 1));
 }
 
 /**

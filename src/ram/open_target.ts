@@ -3,7 +3,8 @@
  * any dump of dumps/formats.ts), as `vmsig mem` takes them.
  *
  * A raw image does not say where its machine's hole is. Below 2816 MiB it has none; a larger one is tried as
- * q35, as pc, as VMware's and without a hole, and the layout in which a system is found counts.
+ * q35, as pc, as VMware's, without a hole, and as arm64's virt, whose RAM begins at 1 GiB: the layout in
+ * which a system is found counts.
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -12,10 +13,10 @@ import type { FindResult } from "../guest/guest_os.ts";
 import { PhysicalMemory } from "../guest/physical_memory.ts";
 import { openDump } from "./dumps/formats.ts";
 import { type ImageFile, openImageFile } from "./image_file.ts";
-import { lowRamBytes } from "./machine_rule.ts";
+import { ARM_VIRT_BASE, lowRamBytes } from "./machine_rule.ts";
 import { MappedRam } from "./mapped_ram.ts";
 import { openQemuRam, type QemuRam } from "./qemu_ram.ts";
-import { splitLayout } from "./ram_layout.ts";
+import { runLayout, splitLayout } from "./ram_layout.ts";
 
 const PAGE_BYTES = 4096;
 const MAX_PID = 4_194_304;
@@ -115,10 +116,14 @@ function openRaw(
   const vmware = Math.min(sizeBytes, PCI_HOLE);
   const lows = new Set([lowRamBytes("q35", sizeBytes), lowRamBytes("pc", sizeBytes), vmware, sizeBytes]);
   let first: MemoryTarget | undefined;
-  for (const low of lows) {
+  const backend = { id: path, sizeBytes };
+  const layouts = [
+    ...Array.from(lows, (low) => ({ low, pieces: splitLayout([backend], low) })),
+    { low: Math.min(ARM_VIRT_BASE + sizeBytes, 2 ** 32), pieces: runLayout([backend], ARM_VIRT_BASE) },
+  ];
+  for (const { low, pieces } of layouts) {
     const files = [{ fd: fd.dup(), sizeBytes, huge: false }];
-    const layout = splitLayout([{ id: path, sizeBytes }], low);
-    const memory = new PhysicalMemory(new MappedRam(`RAM image ${path}`, files, layout));
+    const memory = new PhysicalMemory(new MappedRam(`RAM image ${path}`, files, pieces));
     const target = finish(name, memory, finders, low, undefined);
     if (target.guest.found) {
       first?.[Symbol.dispose]();

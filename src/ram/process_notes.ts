@@ -1,18 +1,19 @@
 /**
- * The notes of a process's core, as Linux on x86-64 lays them out (elf_prstatus, elf_prpsinfo, NT_FILE). What
- * is not known stays 0.
+ * The notes of a process's core, as Linux lays them out (elf_prstatus, elf_prpsinfo, NT_FILE): alike on
+ * x86-64 and arm64 but for the registers. What is not known stays 0.
  * @module
  */
 import type { ThreadState } from "../guest/linux/thread_list.ts";
 import { PAGE_BYTES } from "../guest/physical_memory.ts";
 import type { MemoryMap, Process } from "../guest/process.ts";
-import type { CoreNote } from "./core_layout.ts";
+import type { CoreMachine, CoreNote } from "./core_layout.ts";
 
 const NT_PRSTATUS = 1;
 const NT_PRPSINFO = 3;
 const NT_AUXV = 6;
 const NT_FILE = 0x4649_4c45;
-const PRSTATUS_BYTES = 336;
+/** Registers begin at 112: 27 words on x86-64, 34 on arm64; pr_fpvalid and padding follow. */
+const PRSTATUS_BYTES = { "x86-64": 336, aarch64: 392 } as const;
 const PRPSINFO_BYTES = 136;
 const FNAME_BYTES = 16;
 const PSARGS_BYTES = 80;
@@ -35,9 +36,9 @@ export interface ProcessFacts {
  * The notes. The first thread's status leads and the process's own notes follow it, as Linux orders them: a
  * reader takes that thread for the one that died.
  */
-export function processNotes(facts: ProcessFacts): CoreNote[] {
+export function processNotes(facts: ProcessFacts, machine: CoreMachine = "x86-64"): CoreNote[] {
   const { process, threads, auxv, maps, commandLine } = facts;
-  const statuses = threads.map((thread) => note(NT_PRSTATUS, statusOf(process, thread)));
+  const statuses = threads.map((thread) => note(NT_PRSTATUS, statusOf(process, thread, machine)));
   const own = [note(NT_PRPSINFO, infoOf(process, commandLine))];
   if (auxv.length > 0) own.push(note(NT_AUXV, auxv));
   const files = maps.filter((map) => map.name.startsWith("/"));
@@ -49,15 +50,23 @@ function note(type: number, desc: Uint8Array): CoreNote {
   return { name: "CORE", type, desc };
 }
 
-/** pr_reg: the first 21 words are those of pt_regs, then fs_base, gs_base, ds, es, fs, gs. */
-function statusOf(process: Process, { tid, registers, fsBase, gsBase }: ThreadState): Uint8Array {
-  const bytes = new Uint8Array(PRSTATUS_BYTES);
+/**
+ * pr_reg: on x86-64 the first 21 words are those of pt_regs, then fs_base, gs_base, ds, es, fs, gs; on arm64
+ * all 34 are.
+ */
+function statusOf(
+  process: Process,
+  { tid, registers, fsBase, gsBase }: ThreadState,
+  machine: CoreMachine,
+): Uint8Array {
+  const bytes = new Uint8Array(PRSTATUS_BYTES[machine]);
   const view = new DataView(bytes.buffer);
   view.setInt32(32, tid, true);
   view.setInt32(36, process.ppid, true);
   view.setInt32(40, process.pid, true);
   view.setInt32(44, process.pid, true);
   if (registers !== undefined) bytes.set(registers, 112);
+  if (machine !== "x86-64") return bytes;
   view.setBigUint64(112 + 21 * 8, fsBase, true);
   view.setBigUint64(112 + 22 * 8, gsBase, true);
   return bytes;

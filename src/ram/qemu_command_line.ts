@@ -11,7 +11,10 @@ import { type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts
 
 export type { BackendOption } from "../qemu/memory_options.ts";
 /** What was found; the machine is "pc" when none is named. */
-export type QemuMemoryOptions = MemoryOptions;
+export interface QemuMemoryOptions extends MemoryOptions {
+  /** The program's name, as the process has it. */
+  readonly program: string;
+}
 
 /**
  * Reads the words of a command line, the program's name first.
@@ -27,5 +30,6 @@ export function parseQemuCommandLine(words: readonly string[]): QemuMemoryOption
     );
   }
   const options = readMemoryOptions(line);
-  return { ...options, machine: options.machine === "" ? "pc" : options.machine };
+  const machine = options.machine === "" ? "pc" : options.machine;
+  return { ...options, machine, program: words[0] ?? "" };
 }

@@ -11,13 +11,20 @@ import { Fault } from "../base/fault.ts";
 import { PhysicalMemory } from "../guest/physical_memory.ts";
 import { parseFlatView } from "./flat_view.ts";
 import { HostProcess } from "./host_process.ts";
-import { deviceMemoryBase, lowRamBytes, machineFamily } from "./machine_rule.ts";
+import {
+  ARM_VIRT_BASE,
+  deviceMemoryBase,
+  isArmVirt,
+  lowRamBytes,
+  type MachineFamily,
+  machineFamily,
+} from "./machine_rule.ts";
 import { type FilePresence, MappedRam, type RamFile } from "./mapped_ram.ts";
 import { Pagemap } from "./pagemap.ts";
 import { ProcessRam } from "./process_ram.ts";
 import type { ToldMemory } from "./told_memory.ts";
 import { type BackendKind, findQemuMemory, type QemuBackend, type QemuMemory } from "./qemu_backends.ts";
-import { type BackendSize, checkedLayout, type RamPiece, splitLayout } from "./ram_layout.ts";
+import { type BackendSize, checkedLayout, type RamPiece, runLayout, splitLayout } from "./ram_layout.ts";
 
 /** How a QEMU's RAM is reached. */
 export type RamAccess = BackendKind | "process";
@@ -176,9 +183,10 @@ function layoutOf(
   flatView: string | undefined,
 ): RamPiece[] {
   if (flatView !== undefined) return parseFlatView(flatView, backends);
-  const { machine, maxBelow } = found.options;
+  const { machine, program, maxBelow } = found.options;
+  const isArm = isArmVirt(machine, program);
   const family = machineFamily(machine);
-  if (family === undefined) {
+  if (family === undefined && !isArm) {
     throw new Fault(
       "not-supported",
       `Cannot tell where machine type ${machine} has its RAM: give the daemon its QMP socket`,
@@ -188,9 +196,8 @@ function layoutOf(
   const isBase = ({ id }: BackendSize): boolean => ramIds.length === 0 || ramIds.includes(id);
   const base = backends.filter(isBase);
   const ramBytes = base.reduce((sum, backend) => sum + backend.sizeBytes, 0);
-  const low = lowRamBytes(family, ramBytes, maxBelow);
-  const pieces = splitLayout(base, low);
-  let next = deviceMemoryBase(ramBytes, low);
+  const { pieces, device } = machineLayout(base, ramBytes, family, maxBelow);
+  let next = device;
   for (const { backend: id, address } of devices) {
     const backend = backends.findIndex((each) => each.id === id);
     if (backend < 0 || ramIds.includes(id)) continue;
@@ -199,6 +206,21 @@ function layoutOf(
     if (address === undefined) next += sizeBytes;
   }
   return checkedLayout(pieces, backends);
+}
+
+/** Where a machine has its own RAM, and where its first memory device lies; no family: arm64's virt. */
+function machineLayout(
+  base: readonly BackendSize[],
+  ramBytes: number,
+  family: MachineFamily | undefined,
+  maxBelow: number | undefined,
+): { readonly pieces: RamPiece[]; readonly device: number } {
+  if (family === undefined) {
+    const end = ARM_VIRT_BASE + ramBytes;
+    return { pieces: runLayout(base, ARM_VIRT_BASE), device: Math.ceil(end / 2 ** 30) * 2 ** 30 };
+  }
+  const low = lowRamBytes(family, ramBytes, maxBelow);
+  return { pieces: splitLayout(base, low), device: deviceMemoryBase(ramBytes, low) };
 }
 
 function ramFiles(
@@ -254,7 +276,8 @@ function openThroughProcess(process: HostProcess, options: OpenQemuOptions): Qem
     }
     const { ramBytes, ramIds } = found.options;
     // A private backend gives the block its id; RAM without a backend has the machine's own name.
-    const blocks = ramIds.length > 0 ? ramIds : ["pc.ram"];
+    const isArm = isArmVirt(found.options.machine, found.options.program);
+    const blocks = ramIds.length > 0 ? ramIds : [isArm ? "mach-virt.ram" : "pc.ram"];
     if (blocks.length > 1) {
       throw new Fault(
         "not-supported",

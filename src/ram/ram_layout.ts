@@ -95,6 +95,17 @@ export function checkedLayout(pieces: readonly RamPiece[], backends: readonly Ba
   return out;
 }
 
+/** Lays backends one after the other, in one run from `base` on. */
+export function runLayout(backends: readonly BackendSize[], base: number): RamPiece[] {
+  let gpa = base;
+  const pieces = backends.map(({ sizeBytes }, backend): RamPiece => {
+    const piece = { gpa, fileOffset: 0, sizeBytes, backend };
+    gpa += sizeBytes;
+    return piece;
+  });
+  return checkedLayout(pieces, backends);
+}
+
 /** Lays backends, one after the other, below `low` and from 4 GiB on. */
 export function splitLayout(backends: readonly BackendSize[], low: number): RamPiece[] {
   const pieces: RamPiece[] = [];

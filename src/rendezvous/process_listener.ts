@@ -45,7 +45,7 @@ export interface ListenOptions {
   readonly socketMode?: number;
   /** How its channels behave. */
   readonly tuning?: ChannelTuning;
-  /** Where it tells of what is no connector's business, such as a lack of descriptors. */
+  /** Where it tells of what is not a connector's business, such as a lack of descriptors. */
   readonly log?: Log;
   /** The time. */
   readonly clock?: Clock;

@@ -27,7 +27,7 @@ export interface V2vOptions extends PipeEnds {
   readonly rule?: PeerRule;
   /** How long to wait for the other end: listen for ever unless told, connect not at all. */
   readonly waitMs?: number;
-  /** Listen: where it tells of what is no connector's business, such as a lack of descriptors. */
+  /** Listen: where it tells of what is not a connector's business, such as a lack of descriptors. */
   readonly log?: Log;
   /** Called when listening has begun. */
   readonly onListening?: () => void;

@@ -52,7 +52,7 @@ export class Roster {
   readonly #onChange: () => void;
 
   /**
-   * Starts without endpoints, and listens to the core's seams.
+   * Starts without endpoints; whoever makes the core has it tell {@linkcode seamChanged}.
    *
    * @param onChange told when a name came or went: grants by name are computed anew
    */
@@ -60,7 +60,6 @@ export class Roster {
     this.#core = core;
     this.#log = log.for("roster");
     this.#onChange = onChange;
-    core.onSeam = (slot) => this.#seamChanged(slot);
   }
 
   /** The number of an attached endpoint by its name. */
@@ -128,7 +127,8 @@ export class Roster {
     });
   }
 
-  #seamChanged(slot: EndpointSlot): void {
+  /** Called by the core when a seam comes or goes. */
+  seamChanged(slot: EndpointSlot): void {
     const entry = this.#entries.get(slot.name);
     if (entry === undefined || entry.leaving) return;
     const host = slot.adapters[SOURCE.VMHOST] !== null ? 1 << SOURCE.VMHOST : slot.seams;

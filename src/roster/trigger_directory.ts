@@ -272,7 +272,7 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
       if (isOsError(error, "ENOENT")) return { ok: false, gone: true, why: "" };
       if (isOsError(error, "ELOOP")) return bad("it is a symbolic link; put the file itself here");
       if (error instanceof OsError) return bad(error.message);
-      if (error instanceof TypeError) return bad("it is no UTF-8 text");
+      if (error instanceof TypeError) return bad("it is not UTF-8 text");
       throw error;
     }
   }

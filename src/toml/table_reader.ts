@@ -23,7 +23,7 @@ export class TomlSource {
    * Parses a text.
    *
    * @param values how many keys, tables and items of lists it may have in all
-   * @throws {Fault} `bad-argument` with file and line when it is no TOML, a key is given twice, or there is
+   * @throws {Fault} `bad-argument` with file and line when it is not TOML, a key is given twice, or there is
    *   too much of something
    */
   constructor(text: string, file: string, values?: number) {
@@ -58,7 +58,7 @@ function defect(file: string, line: number, path: string, why: string, cause?: u
 function syntaxDefect(file: string, message: string, cause: unknown): Fault {
   const [, line = "1", why = message] = /line (\d+), column \d+: (.*)$/s.exec(message) ?? [];
   const text = why.replaceAll("\n", " ").trim();
-  return defect(file, Number(line), "", `is no TOML: ${text}`, cause);
+  return defect(file, Number(line), "", `is not TOML: ${text}`, cause);
 }
 
 /** One table. Ask for every key there may be, then {@linkcode TableReader.finish}. */

@@ -5,7 +5,7 @@
  *
  * It judges only what the parser lets through or tells badly: a key given twice, a value left out,
  * `__proto__`; and what would keep the parser busy, whose time grows with the square of the keys in a table
- * (300 keys 7 ms, 4,000 keys 2 s) and with the depth: {@linkcode TOML_BOUNDS}. What is no TOML otherwise is
+ * (300 keys 7 ms, 4,000 keys 2 s) and with the depth: {@linkcode TOML_BOUNDS}. What is not TOML otherwise is
  * the parser's to refuse.
  * @module
  */
@@ -68,7 +68,7 @@ class Defect extends Error {
   }
 }
 
-/** Lines that are no TOML, behind which nothing is looked at: the parser stops at the first. */
+/** Lines that are not TOML, behind which nothing is looked at: the parser stops at the first. */
 const MAX_ODD_LINES = 8;
 const BLANKS = /[ \t\r]*/y;
 const BLANKS_AND_LINE_ENDS = /[ \t\r\n]*/y;

@@ -3,7 +3,7 @@
  * root, with the control block's sequence word as seqlock. Built here, never written: the reader's mapping is
  * read-only, and the writer needs a lease.
  *
- * consumer_tick and consumer_attached have meanings of their own and are no part of it.
+ * consumer_tick and consumer_attached have meanings of their own and are not part of it.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -98,7 +98,7 @@ export function encodeControlWrite(write: ControlWrite, inline: DataView): void 
  * behind.
  */
 export function isApplied(state: ProducerState, before: ControlState): boolean {
-  // A write moves the sequence word by two; counted so that a wrap is no step back.
+  // A write moves the sequence word by two; counted so that a wrap is not a step back.
   return ((state.ctrlAck - before.ctrlGen) | 0) >= 2;
 }
 

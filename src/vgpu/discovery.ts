@@ -13,7 +13,7 @@ import { MAX_VGPU_CANDIDATES, MAX_VGPU_CANDIDATES_PER_PROCESS, MAX_VGPU_DEAD } f
 import type { AddressSpace } from "../guest/address_space.ts";
 import type { GuestOs } from "../guest/guest_os.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "../guest/physical_memory.ts";
-import type { Process } from "../guest/process.ts";
+import type { Listing, Process } from "../guest/process.ts";
 import { GuestRegion } from "./guest_region.ts";
 import { MAGIC_HI, MAGIC_LO } from "./region_layout.ts";
 import { ProducerState } from "./snapshots.ts";
@@ -42,6 +42,8 @@ export type ScanScope = "all" | "new";
 const LISTS_AFTER_BIRTH = 2;
 /** Table entries of one process that a look goes through, whatever RAM there is. */
 const MIN_SCAN_ROOM = 1 << 18;
+
+const NO_PROCESSES: Listing<Process> = { items: [], end: { complete: true } };
 
 /**
  * A look through a guest's processes for regions.
@@ -103,7 +105,9 @@ export class RegionScan implements UserPageVisitor {
       this.#queue = [];
       return;
     }
-    const listing = this.#os.processes();
+    // How entries read is x86-64's here (user_pages.ts): there is no producer for another architecture.
+    const isReadable = this.#os.kernel.paging.architecture === "x86-64";
+    const listing = isReadable ? this.#os.processes() : NO_PROCESSES;
     this.listComplete = listing.end.complete;
     this.#seeing = new Set();
     const roots = new Set<number>();

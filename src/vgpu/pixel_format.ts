@@ -11,7 +11,7 @@ export const PIXEL_FORMAT = { bgra8888: 1, rgba8888: 2, bgrx8888: 3, rgb565: 4, 
 /** A pixel format by its number. */
 export type PixelFormat = (typeof PIXEL_FORMAT)[keyof typeof PIXEL_FORMAT];
 
-/** Bytes of one pixel in a row (NV12: of its luma plane); 0 for a number that is no format. */
+/** Bytes of one pixel in a row (NV12: of its luma plane); 0 for a number that is not a format. */
 export function bytesPerPixel(format: number): number {
   switch (format) {
     case PIXEL_FORMAT.bgra8888:

@@ -22,7 +22,7 @@ export function decodePng(bytes: Uint8Array): Picture {
   try {
     image = decode(bytes);
   } catch (error) {
-    throw new Fault("bad-argument", `Cannot read the picture: it is no PNG (${messageOf(error)})`, {
+    throw new Fault("bad-argument", `Cannot read the picture: it is not a PNG (${messageOf(error)})`, {
       cause: error,
     });
   }

@@ -3,6 +3,7 @@
  * process of its own, so that the heap is the context's.
  * @module
  */
+import type { Prio } from "../../src/event/priority.ts";
 import { TransferContext } from "../../src/context/transfer_context.ts";
 import { DIR } from "../../src/event/defaults.ts";
 import { KIND } from "../../src/event/kind.ts";
@@ -20,7 +21,7 @@ function round(context: TransferContext, pool: EventPool): void {
       const event = pool.acquire();
       event.kind = KIND.ACT_ACK;
       event.source = i % 3 === 0 ? SOURCE.VMHOST : i % 3 === 1 ? SOURCE.INPUT : SOURCE.MEMCTX;
-      event.prio = i & 3;
+      event.prio = (i & 3) as Prio;
       event.corr = i;
       context.submit(DIR.UP, event, done);
     }

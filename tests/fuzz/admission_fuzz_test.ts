@@ -2,6 +2,7 @@
  * Admission against the protocol's sentence, said plainly: every kind, operation, capability set, mask, lease
  * and token, exhaustively or at random.
  */
+import type { Prio } from "../../src/event/priority.ts";
 import type { Kind } from "../../src/event/kind.ts";
 import type { Source } from "../../src/event/source.ts";
 import { assertEquals } from "@std/assert";
@@ -106,14 +107,19 @@ function actual(s: Situation, endpoint: number): [code: number, token: number, m
     leases.acquire(
       (endpoint ^ 3) as EndpointId,
       c,
-      { party: { id: ME, grant }, corr: 0, ttlMs: 0 },
+      { party: { id: ME as ControlId, grant }, corr: 0, ttlMs: 0 },
       0,
     );
   }
   if (s.lease !== "free") {
     const id = s.lease === "other" ? OTHER : ME;
-    leases.acquire(endpoint as EndpointId, cls, { party: { id, grant }, corr: 0, ttlMs: 0 }, 0);
-    if (s.lease === "handover") leases.release(endpoint as EndpointId, cls, ME);
+    leases.acquire(
+      endpoint as EndpointId,
+      cls,
+      { party: { id: id as ControlId, grant }, corr: 0, ttlMs: 0 },
+      0,
+    );
+    if (s.lease === "handover") leases.release(endpoint as EndpointId, cls, ME as ControlId);
   }
   // One of each class went to the other endpoint before.
   const mine = 6;
@@ -122,7 +128,7 @@ function actual(s: Situation, endpoint: number): [code: number, token: number, m
   command.words[0] = s.word;
   command.endpoint = endpoint as EndpointId;
   command.token = s.token === "none" ? 0 : s.token === "right" ? mine : 1;
-  const code = judgeCommand(command, ME, grant, s.attached, leases);
+  const code = judgeCommand(command, ME as ControlId, grant, s.attached, leases);
   const { token } = command;
   command.release();
   return [code, token, mine];
@@ -217,7 +223,7 @@ Deno.test("which UP events a grant and a subscription let through", () => {
       const event = pool.acquire();
       event.kind = random.below(120) as Kind;
       event.source = random.below(7) as Source;
-      event.prio = random.below(4);
+      event.prio = random.below(4) as Prio;
       event.endpoint = (random.oneIn(8) ? 0xffffffff : random.below(64)) as EndpointId;
       const bit = (mask: { lo: number; hi: number }) =>
         (((BigInt(mask.hi) << 32n) | BigInt(mask.lo)) >> BigInt(event.endpoint) & 1n) === 1n;

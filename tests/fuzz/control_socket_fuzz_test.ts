@@ -1,6 +1,6 @@
 /**
  * The control socket as a peer reaches it: packets of any bytes, with and without descriptors, to a core on a
- * real socket. What is no frame ends that peer alone.
+ * real socket. What is not a frame ends that peer alone.
  */
 import { assert } from "@std/assert";
 import { createMemfd } from "../../ffi/memfd.ts";

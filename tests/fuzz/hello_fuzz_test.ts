@@ -1,5 +1,6 @@
 /** HELLO: the first bytes of any local process, before admission. */
 import { assert } from "@std/assert";
+import { decode } from "cborg";
 import { MAX_BODY_BYTES } from "../../src/base/limits.ts";
 import { helloOf } from "../../src/client/handshake.ts";
 import { helloBody, readHello } from "../../src/protocol/hello.ts";
@@ -13,6 +14,8 @@ fuzz({
   name: "HELLO",
   corpus: () => [
     helloBody({ name: "control" }),
+    // Of indefinite length: no map of ours, and nobody's that is admitted.
+    new Uint8Array([0xbf, ...helloBody({ name: "endless" }).subarray(1), 0xff]),
     helloBody(helloOf("narrow", { sources: ["memctx", "frame"], prioMin: 2, endpoints: [0, 5, 63] })),
     cborBytes({ proto: 1, kinds: -1 }),
     cborBytes({ proto: 1 }),
@@ -44,6 +47,7 @@ fuzz({
       return reading.unsupported ? "unsupported" : "refused";
     }
     const { hello } = reading;
+    decode(body, { allowIndefinite: false });
     assert(hello.name.length <= 64);
     assert(hello.prioMin >= 0 && hello.prioMin <= 3);
     assert(hello.kinds >= 0 && hello.kinds <= 0xffffffff);

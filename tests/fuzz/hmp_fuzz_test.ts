@@ -93,7 +93,10 @@ fuzz({
   words: ["CPU#2\n", "CR0=", "CR3=", "EFER=", "CPL=", "ffffffffffffffffff", "\n", "\r"],
   decode: (input) => {
     const vcpus = parseVcpus(decoder.decode(input));
-    for (const { cr3 } of vcpus) assert(Number.isSafeInteger(cr3) && cr3 >= 0 && cr3 < 2 ** 52);
+    for (const vcpu of vcpus) {
+      if ("pc" in vcpu) assert(Math.abs(vcpu.pc) <= 2 ** 64);
+      else assert(Number.isSafeInteger(vcpu.cr3) && vcpu.cr3 >= 0 && vcpu.cr3 < 2 ** 52);
+    }
     const live = liveVcpu(vcpus);
     return live === undefined ? "none lives" : live.userMode ? "user" : "kernel";
   },

@@ -227,7 +227,10 @@ function act(world: World): void {
       if (random.oneIn(3)) player.control.control.leave();
       else {
         const caps = random.oneIn(2) ? ALL_CAPS : ALL_CAPS & ~CAP.INPUT;
-        rig.core.regrant(player.control.handle.id, { ...fullGrant(1, random.below(4)), caps });
+        rig.core.regrant(player.control.handle.id, {
+          ...fullGrant(player.control.handle.grant.principal, random.below(4)),
+          caps,
+        });
       }
       return;
     }

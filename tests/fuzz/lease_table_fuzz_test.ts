@@ -2,7 +2,7 @@
  * The lease machine alone against a plain model: controls of unequal strength acquire, release, die and fall
  * silent at random.
  */
-import type { EndpointId } from "../../src/base/ids.ts";
+import type { ControlId, EndpointId } from "../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { fullGrant } from "../../src/access/grant.ts";
 import { type AcquireOutcome, LeaseTable } from "../../src/access/lease_table.ts";
@@ -12,7 +12,7 @@ import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 const MS = 1_000_000;
 
 interface Party {
-  readonly id: number;
+  readonly id: ControlId;
   readonly grant: ReturnType<typeof fullGrant>;
 }
 
@@ -57,7 +57,7 @@ class Model {
     const revoked = slot.owner?.id ?? 0;
     const token = slot.owner === undefined ? 0 : slot.token;
     Object.assign(slot, { owner: undefined, isEnding: true, next: { party, corr, ttlMs } });
-    return { kind: "handover", revoked, token, displaced };
+    return { kind: "handover", revoked: revoked as ControlId as ControlId, token, displaced };
   }
 }
 
@@ -80,7 +80,9 @@ function agrees(random: SeededRandom): void {
   const tokens: number[] = [];
   for (let step = 1; step <= 800; step++) {
     nowNs += random.below(4 * MS);
-    while (parties.length < 5) parties.push({ id: ++lastId, grant: fullGrant(lastId, random.below(4)) });
+    while (parties.length < 5) {
+      parties.push({ id: ++lastId as ControlId, grant: fullGrant(lastId, random.below(4)) });
+    }
     const party = parties[random.below(parties.length)] as Party;
     const endpoint = endpoints[random.below(4)] as number;
     const cls = random.below(3) as LeaseClass;
@@ -98,7 +100,11 @@ function agrees(random: SeededRandom): void {
       case 3: {
         const owns = slot.owner?.id === party.id;
         if (owns) end(slot);
-        assertEquals(table.release(endpoint as EndpointId, cls, party.id), owns, `release at ${step}`);
+        assertEquals(
+          table.release(endpoint as EndpointId, cls, party.id),
+          owns,
+          `release at ${step}`,
+        );
         break;
       }
       case 4: {

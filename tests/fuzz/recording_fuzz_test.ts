@@ -1,4 +1,5 @@
 /** Recordings: a file of somebody's, read whole and planned to be played. */
+import type { EndpointId } from "../../src/base/ids.ts";
 import { assert } from "@std/assert";
 import { packRects, paintPicture } from "../../src/event/recorded_picture.ts";
 import { planReplay } from "../../src/daemon/replay_plan.ts";
@@ -19,13 +20,20 @@ const HEADER = {
   versions: { vmsig: "0.1.0", protocol: 1 },
   startedAt: "2026-01-01T00:00:00Z",
   startedNs: 1e12,
-  roster: [{ endpoint: 0, name: "web", state: "up", seams: ["vmhost", "input"], pid: 7, vmid: 100 }],
+  roster: [{
+    endpoint: 0 as EndpointId,
+    name: "web",
+    state: "up",
+    seams: ["vmhost", "input"],
+    pid: 7,
+    vmid: 100,
+  }],
 };
 const EVENT = {
   kind: KIND.VM_LIFECYCLE as number,
   source: SOURCE.VMHOST as number,
   prio: 3,
-  endpoint: 0,
+  endpoint: 0 as EndpointId,
   seq: 1,
   corr: 0,
   tsNs: 1e12 + 5,
@@ -38,7 +46,7 @@ const ROSTER = {
   ...EVENT,
   kind: KIND.ROSTER,
   source: SOURCE.CORE,
-  endpoint: 3,
+  endpoint: 3 as EndpointId,
   inline: new Uint8Array(48).fill(0x61),
 };
 const MEMCTX = {

@@ -1,5 +1,5 @@
 /**
- * The page walk as the manual tells it, on BigInts and one byte array a segment: slow, plain, and nothing in
+ * The page walk as the manuals tell it, on BigInts and one byte array a segment: slow, plain, and nothing in
  * common with the code under test.
  * @module
  */
@@ -62,6 +62,58 @@ export function modelWalk(ram: ModelRam[], root: bigint, levels: 4 | 5, va: bigi
     }
     if (frame >= 1n << 43n) return { ok: false, why: "out-of-ram" };
     table = frame;
+  }
+  throw new Error("a walk ends at its last level");
+}
+
+/** Where an arm64 walk begins. */
+export interface Arm64Roots {
+  /** Of the lower half; the kernel's own when there is none. */
+  user: bigint;
+  /** Of the upper half. */
+  kernel: bigint;
+}
+
+/**
+ * The same for arm64 with a granule of 4 KiB: `levels` 4 is 48 bits of address, 3 is 39. `va` is signed: the
+ * upper half is negative.
+ */
+export function modelArm64Walk(ram: ModelRam[], roots: Arm64Roots, levels: 3 | 4, va: bigint): ModelWalk {
+  const bits = 12n + 9n * BigInt(levels);
+  const isUpper = va < 0n;
+  const offset = isUpper ? va + (1n << bits) : va;
+  if (offset < 0n || offset >> bits !== 0n) return { ok: false, why: "non-canonical" };
+  if (!isUpper && roots.user === roots.kernel) return { ok: false, why: "not-present" };
+  let table = isUpper ? roots.kernel : roots.user;
+  let [apRead, apUser, uxn, pxn] = [false, false, false, false];
+  for (let level = levels - 1; level >= 0; level--) {
+    const shift = 12n + 9n * BigInt(level);
+    const entry = load64(ram, table + 8n * (offset >> shift & 511n));
+    if (entry === undefined) return { ok: false, why: "out-of-ram" };
+    const bit = (n: bigint) => (entry >> n & 1n) === 1n;
+    if (!bit(0n)) return { ok: false, why: "not-present" };
+    const isBlock = !bit(1n);
+    if (isBlock && (level === 0 || level === 3)) return { ok: false, why: "reserved-bit" };
+    const frame = entry & 0xffff_ffff_f000n;
+    if (frame >= 1n << 43n) return { ok: false, why: "out-of-ram" };
+    if (!isBlock && level > 0) {
+      apRead ||= bit(62n);
+      apUser ||= bit(61n);
+      uxn ||= bit(60n);
+      pxn ||= bit(59n);
+      table = frame;
+      continue;
+    }
+    const low = (1n << shift) - 1n;
+    return {
+      ok: true,
+      gpa: (frame & ~low) | (offset & low),
+      shift,
+      // DBM: a write makes it writable.
+      writable: (!bit(7n) || bit(51n)) && !apRead,
+      user: bit(6n) && !apUser,
+      executable: isUpper ? !bit(53n) && !pxn : !bit(54n) && !uxn,
+    };
   }
   throw new Error("a walk ends at its last level");
 }

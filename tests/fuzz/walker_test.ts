@@ -5,27 +5,43 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { AddressSpace } from "../../src/guest/address_space.ts";
-import { pagingOf, walkFailure } from "../../src/guest/paging.ts";
+import { ARM64_3, ARM64_4, type Paging, walkFailure, X64_4, X64_5 } from "../../src/guest/paging.ts";
 import { PhysicalMemory } from "../../src/guest/physical_memory.ts";
 import { kernelHalf, scanPages, userHalf } from "../../src/guest/page_scan.ts";
 import { ScatterReader } from "../../src/guest/scatter.ts";
 import { SyntheticRam } from "../../src/guest/synthetic_ram.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
-import { modelByte, type ModelRam, modelWalk } from "./walker_model.ts";
+import { modelArm64Walk, modelByte, type ModelRam, type ModelWalk, modelWalk } from "./walker_model.ts";
 
 const ROUNDS = Number(Deno.env.get("VMSIG_FUZZ_ROUNDS") ?? 150);
 const ADDRESSES = 200;
 const TABLES = 24;
 
 interface World {
-  levels: 4 | 5;
+  mode: Mode;
   root: number;
+  /** The model's walk of a signed address. */
+  walk(va: bigint): ModelWalk;
   space: AddressSpace;
   ram: SyntheticRam;
   model: ModelRam[];
   /** Indices that tables use, so that random addresses hit something. */
   indices: number[];
 }
+
+/** A paging mode, and how many bits of an address count (arm64: in each half). */
+interface Mode {
+  paging: Paging;
+  isArm: boolean;
+  bits: number;
+}
+
+const MODES: Mode[] = [
+  { paging: X64_4, isArm: false, bits: 48 },
+  { paging: X64_5, isArm: false, bits: 57 },
+  { paging: ARM64_4, isArm: true, bits: 48 },
+  { paging: ARM64_3, isArm: true, bits: 39 },
+];
 
 /**
  * Where segments lie decides which of the walker's two ways is taken: linear from 0, not linear, two of them,
@@ -40,6 +56,7 @@ const SHAPES = [
 ];
 
 function makeWorld(random: SeededRandom): World {
+  const mode = MODES[random.below(MODES.length)]!;
   const shape = SHAPES[random.below(SHAPES.length)]!;
   const ram = new SyntheticRam(shape);
   for (const s of ram.segments) {
@@ -52,19 +69,27 @@ function makeWorld(random: SeededRandom): World {
   const indices = Array.from({ length: 6 }, () => random.below(512));
   for (const table of tables) {
     for (let i = 0; i < 512; i++) ram.put64(table + 8 * i, 0, 0);
-    for (const index of indices) putEntry(random, ram, table + 8 * index, tables, frames);
+    const put = mode.isArm ? putArm64Entry : putEntry;
+    for (const index of indices) put(random, ram, table + 8 * index, tables, frames);
   }
-  const levels = random.oneIn(2) ? 4 : 5;
   const root = tables[0]!;
+  const kernelRoot = random.oneIn(8) ? root : tables[1]!;
   const memory = new PhysicalMemory(ram);
   memory.refresh();
+  const model = ram.segments.map((s) => ({ gpa: BigInt(s.gpa), bytes: new Uint8Array(s.mapped!.buffer) }));
+  const roots = { user: BigInt(root), kernel: BigInt(kernelRoot) };
+  const { levels } = mode.paging;
   return {
-    levels,
+    mode,
     root,
     ram,
     indices,
-    space: new AddressSpace(memory, pagingOf(levels), root),
-    model: ram.segments.map((s) => ({ gpa: BigInt(s.gpa), bytes: new Uint8Array(s.mapped!.buffer) })),
+    space: new AddressSpace(memory, mode.paging, root, undefined, kernelRoot),
+    model,
+    walk: (va) =>
+      mode.isArm
+        ? modelArm64Walk(model, roots, levels as 3 | 4, va)
+        : modelWalk(model, BigInt(root), levels as 4 | 5, va),
   };
 }
 
@@ -96,17 +121,49 @@ function putEntry(
   ram.put64(at, hi, lo % 2 ** 32);
 }
 
+/** The same for arm64: mostly a table or a page, sometimes a block, with and without permissions. */
+function putArm64Entry(
+  random: SeededRandom,
+  ram: SyntheticRam,
+  at: number,
+  tables: number[],
+  frames: number[],
+): void {
+  const target = random.below(10) < 6
+    ? tables[random.below(tables.length)]!
+    : frames[random.below(frames.length)]!;
+  let hi = Math.floor(target / 2 ** 32);
+  let lo = target % 2 ** 32 + 3;
+  if (random.oneIn(4)) {
+    // A block, aligned or with bits below its size, which count for nothing.
+    lo = (random.oneIn(3) ? lo - 2 : (lo & (random.oneIn(2) ? ~0x1f_fffe : ~0x3fff_fffe)) >>> 0) >>> 0;
+  }
+  // AP, and what is not looked at: the access flag, shareability, not global, attributes.
+  lo = (lo | random.u32() & 0xffc) >>> 0;
+  // UXN, PXN, DBM, the contiguous hint; what a table forbids; bits of software.
+  if (random.oneIn(3)) hi = (hi | random.u32() & 0x00f8_0000) >>> 0;
+  if (random.oneIn(4)) hi = (hi | random.u32() & 0x7800_0000) >>> 0;
+  if (random.oneIn(8)) hi = (hi | random.u32() & 0x8700_0000) >>> 0;
+  if (random.oneIn(10)) lo = (lo & ~1) >>> 0;
+  if (random.oneIn(12)) hi = (hi | random.u32() & 0xffff) >>> 0;
+  ram.put64(at, hi, lo);
+}
+
 /** An address that the tables may know; exact as a double (57-bit ones keep their low 3 bits clear). */
 function randomAddress(random: SeededRandom, world: World): number {
   let va = 0n;
-  const top = world.levels;
+  const { isArm, bits, paging } = world.mode;
+  const top = paging.levels;
   for (let level = 0; level < top; level++) {
     const index = !random.oneIn(14) ? world.indices[random.below(world.indices.length)]! : random.below(512);
     va = va << 9n | BigInt(index);
   }
   const near = random.below(10) < 3 ? 4096 - 8 * (1 + random.below(3)) : random.below(512) * 8;
   va = va << 12n | BigInt(near);
-  const bits = world.levels === 4 ? 48 : 57;
+  if (isArm) {
+    if (random.oneIn(20)) va |= BigInt(random.u32() & 0xfff) << BigInt(bits);
+    return Number(random.oneIn(2) ? va : va - (1n << BigInt(bits)));
+  }
   if (!random.oneIn(20)) return Number(BigInt.asIntN(bits, va));
   return Number(BigInt.asIntN(64, va | BigInt(random.u32()) << BigInt(bits - 3)) & ~0xfffn);
 }
@@ -119,16 +176,18 @@ function forEachSeed(name: string, check: (random: SeededRandom, world: World) =
 }
 
 let mapped = 0;
+let mappedArm = 0;
 
 forEachSeed("translate, probe and the walker's two ways agree with the model", (random, world) => {
-  const { space, model, root, levels } = world;
+  const { space } = world;
   for (let i = 0; i < ADDRESSES; i++) {
     const gva = randomAddress(random, world);
-    const expected = modelWalk(model, BigInt(root), levels, BigInt(gva));
+    const expected = world.walk(BigInt(gva));
     const got = space.translate(gva);
     const probe = space.probe(gva);
     if (expected.ok) {
       mapped++;
+      if (world.mode.isArm) mappedArm++;
       assertEquals(BigInt(got), expected.gpa, `translate ${gva}`);
       assertEquals(probe, {
         ok: true,
@@ -147,7 +206,7 @@ forEachSeed("translate, probe and the walker's two ways agree with the model", (
 });
 
 forEachSeed("reads copy exactly what the model has, and stop where it stops", (random, world) => {
-  const { space, model, root, levels } = world;
+  const { space, model } = world;
   const into = new Uint8Array(3 * 4096);
   for (let i = 0; i < ADDRESSES / 4; i++) {
     const gva = randomAddress(random, world);
@@ -156,7 +215,7 @@ forEachSeed("reads copy exactly what the model has, and stop where it stops", (r
     const got = space.read(gva, into, 0, length);
     const expected: number[] = [];
     for (let k = 0; k < length; k++) {
-      const walk = modelWalk(model, BigInt(root), levels, BigInt(gva) + BigInt(k));
+      const walk = world.walk(BigInt(gva) + BigInt(k));
       const byte = walk.ok ? modelByte(model, walk.gpa) : undefined;
       if (byte === undefined) break;
       expected.push(byte);
@@ -168,7 +227,7 @@ forEachSeed("reads copy exactly what the model has, and stop where it stops", (r
 });
 
 forEachSeed("words at any offset, and the batch, agree with the model", (random, world) => {
-  const { space, model, root, levels } = world;
+  const { space, model } = world;
   const addresses = Float64Array.from({ length: ADDRESSES }, () => randomAddress(random, world));
   for (let i = 0; i < ADDRESSES; i += 2) {
     // Unaligned ones too, where a double holds them.
@@ -184,7 +243,7 @@ forEachSeed("words at any offset, and the batch, agree with the model", (random,
       const gva = addresses[i]!;
       let value: bigint | undefined = 0n;
       for (let k = 7; k >= 0 && value !== undefined; k--) {
-        const walk = modelWalk(model, BigInt(root), levels, BigInt(gva) + BigInt(k));
+        const walk = world.walk(BigInt(gva) + BigInt(k));
         const byte = walk.ok ? modelByte(model, walk.gpa) : undefined;
         value = byte === undefined ? undefined : value << 8n | BigInt(byte);
       }
@@ -209,7 +268,7 @@ forEachSeed("words at any offset, and the batch, agree with the model", (random,
 });
 
 forEachSeed("runs cover what the model maps, with its permissions", (random, world) => {
-  const { space, model, root, levels } = world;
+  const { space, model } = world;
   for (let i = 0; i < ADDRESSES / 8; i++) {
     const gva = randomAddress(random, world);
     const size = 1 + random.below(5 * 4096);
@@ -218,7 +277,7 @@ forEachSeed("runs cover what the model maps, with its permissions", (random, wor
     for (const run of list.runs) {
       assertEquals(run.gva, gva + done);
       for (let k = 0; k < run.sizeBytes; k += 512) {
-        const walk = modelWalk(model, BigInt(root), levels, BigInt(gva) + BigInt(done + k));
+        const walk = world.walk(BigInt(gva) + BigInt(done + k));
         assert(walk.ok);
         assertEquals(BigInt(run.gpa + k), walk.gpa);
         assertEquals([run.writable, run.user, run.executable], [walk.writable, walk.user, walk.executable]);
@@ -228,7 +287,7 @@ forEachSeed("runs cover what the model maps, with its permissions", (random, wor
     assertEquals(done, list.sizeBytes);
     assertEquals(list.ok, done === size);
     if (!list.ok) {
-      const walk = modelWalk(model, BigInt(root), levels, BigInt(gva) + BigInt(done));
+      const walk = world.walk(BigInt(gva) + BigInt(done));
       const expected = walk.ok ? "out-of-ram" : walk.why;
       assertEquals(list.reason, expected);
       if (walk.ok) assertEquals(modelByte(model, walk.gpa), undefined);
@@ -239,14 +298,14 @@ forEachSeed("runs cover what the model maps, with its permissions", (random, wor
 forEachSeed(
   "the scan shows pages that the model maps alike, in order, within its bound",
   (_random, world) => {
-    const { space, model, root, levels } = world;
+    const { space } = world;
     for (const { from, to } of [userHalf(space), kernelHalf(space)]) {
       let before = -Infinity;
       let pages = 0;
       const end = scanPages(space, from, to, (page) => {
         assert(page.gva > before && page.gva >= from && page.gva < to);
         before = page.gva;
-        const walk = modelWalk(model, BigInt(root), levels, BigInt(page.gva));
+        const walk = world.walk(BigInt(page.gva));
         assert(walk.ok, `${page.gva} is mapped`);
         assertEquals(BigInt(page.frame) * 4096n, walk.gpa);
         assertEquals(
@@ -261,5 +320,6 @@ forEachSeed(
 );
 
 Deno.test("the random tables do map pages: the tests above have something to compare", () => {
-  assert(Deno.env.has("VMSIG_SEED") || mapped > 100, `${mapped} mapped addresses`);
+  const enough = mapped > 100 && mappedArm > 50;
+  assert(Deno.env.has("VMSIG_SEED") || enough, `${mapped} mapped addresses, ${mappedArm} of arm64`);
 });

@@ -96,7 +96,11 @@ interface ImageFile {
 async function contentOf(kernel: Kernel, spec: GuestSpec): Promise<ImageFile[]> {
   const wanted = [...spec.modules ?? [], ...(spec.powerButton ?? true) ? ["button", "evdev"] : []];
   const [programs, modules] = await Promise.all([
-    Promise.all(["init", ...spec.programs ?? []].map(compiledProgram)),
+    Promise.all(
+      ["init", ...spec.programs ?? []].map((program) =>
+        compiledProgram(program, spec.kernel === "arm64" ? "arm64" : "amd64")
+      ),
+    ),
     modulesInOrder(kernel, wanted),
   ]);
   const files: ImageFile[] = programs.map(({ name, path }) => ({
@@ -142,15 +146,19 @@ async function writeImage(files: readonly ImageFile[], path: string): Promise<vo
   }
 }
 
+function isFlavour(name: unknown): name is KernelFlavour {
+  return name === "cloud" || name === "generic" || name === "arm64";
+}
+
 if (import.meta.main) {
   const options = parseArgs(Deno.args, {
     string: ["kernel", "program", "module", "deno"],
     collect: ["program", "module", "deno"],
     default: { kernel: "cloud" },
   });
-  if ((options.kernel !== "cloud" && options.kernel !== "generic") || options._.length > 0) {
+  if (!isFlavour(options.kernel) || options._.length > 0) {
     console.error(
-      "usage: build.ts [--kernel cloud|generic] [--program NAME]… [--module NAME]… [--deno FOLDER]…",
+      "usage: build.ts [--kernel cloud|generic|arm64] [--program NAME]… [--module NAME]… [--deno FOLDER]…",
     );
     Deno.exit(2);
   }

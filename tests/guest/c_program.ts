@@ -1,7 +1,8 @@
 /**
  * Compiles the guests' C programs, statically, so that a guest needs no library. Results are cached by the
  * sources, the flags and the compiler. A program NAME is tests/guest/programs/NAME.c, or all C files of the
- * folder tests/guest/programs/NAME, or a list of sources from elsewhere.
+ * folder tests/guest/programs/NAME, or a list of sources from elsewhere. Those of an arm64 guest are
+ * compiled by Debian's cross compiler.
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";
@@ -28,23 +29,38 @@ export interface CompiledProgram {
 const PROGRAMS_DIR = new URL("./programs/", import.meta.url).pathname;
 const FLAGS = ["-std=gnu11", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"];
 
-let compiler: Promise<string> | undefined;
+/** The compiler of each architecture, and the packages that it is in. */
+const COMPILERS = {
+  amd64: { command: "cc", packages: "gcc libc6-dev" },
+  arm64: { command: "aarch64-linux-gnu-gcc", packages: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross" },
+} as const;
+
+/** Whose instructions a program is made of. */
+export type ProgramArchitecture = keyof typeof COMPILERS;
+
+const versions = new Map<ProgramArchitecture, Promise<string>>();
 
 /**
  * Compiles a program, or finds it compiled.
  *
+ * @param program its name, or its sources
+ * @param architecture the guest's
  * @throws {Fault} `missing` when there is no such program or no compiler, `bad-argument` with the compiler's
  *   words
  */
-export async function compiledProgram(program: ProgramSource): Promise<CompiledProgram> {
+export async function compiledProgram(
+  program: ProgramSource,
+  architecture: ProgramArchitecture = "amd64",
+): Promise<CompiledProgram> {
   const name = typeof program === "string" ? program : program.name;
   const sources = typeof program === "string" ? await sourcesOf(program) : [...program.sources];
   const flags = [...FLAGS, ...(typeof program === "string" ? [] : program.flags ?? [])];
-  compiler ??= ccVersion();
-  const parts = [await compiler, flags.join("\0")];
+  let version = versions.get(architecture);
+  if (version === undefined) versions.set(architecture, version = ccVersion(architecture));
+  const parts = [await version, flags.join("\0")];
   for (const file of await withHeaders(sources)) parts.push(file, await Deno.readTextFile(file));
   const path = await cached("programs", `${name}-${await contentHash(parts)}`, (staging) => {
-    return compile(name, sources, flags, staging);
+    return compile(COMPILERS[architecture].command, name, sources, flags, staging);
   });
   return { name, path };
 }
@@ -77,20 +93,22 @@ function filesIn(folder: string): string[] {
   ).sort();
 }
 
-async function ccVersion(): Promise<string> {
+async function ccVersion(architecture: ProgramArchitecture): Promise<string> {
+  const { command, packages } = COMPILERS[architecture];
   try {
-    const { stdout } = await new Deno.Command("cc", { args: ["--version"], stdout: "piped" }).output();
+    const { stdout } = await new Deno.Command(command, { args: ["--version"], stdout: "piped" }).output();
     return new TextDecoder().decode(stdout);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new Fault(
       "missing",
-      "Cannot build a guest: no C compiler; install it: apt-get install gcc libc6-dev",
+      `Cannot build a guest: no ${command}; install it: apt-get install ${packages}`,
     );
   }
 }
 
 async function compile(
+  command: string,
   name: string,
   sources: readonly string[],
   flags: readonly string[],
@@ -99,7 +117,7 @@ async function compile(
   const libraries = flags.filter((flag) => flag.startsWith("-l"));
   const others = flags.filter((flag) => !flag.startsWith("-l"));
   const args = [...others, `-I${PROGRAMS_DIR}`, "-o", outputPath, ...sources, ...libraries, "-s"];
-  const { success, stderr } = await new Deno.Command("cc", { args, stderr: "piped" }).output();
+  const { success, stderr } = await new Deno.Command(command, { args, stderr: "piped" }).output();
   if (success) return;
   throw new Fault(
     "bad-argument",

@@ -10,10 +10,11 @@ import { SOCKET, socketPair } from "../../ffi/unix_socket.ts";
 import { CODE } from "../../src/base/codes.ts";
 import { DBusSource } from "../../src/display/dbus/dbus_source.ts";
 import { QmpConversation } from "../../src/qemu/monitor/qmp_conversation.ts";
-import { rgbOf, SourceRig } from "../fixtures/source_rig.ts";
-import { MODE, ModeMachine } from "./mode_disk.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
-import { screendump } from "./screendump.ts";
+import { SourceRig } from "../fixtures/source_rig.ts";
+import { ModeMachine } from "./mode_disk.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
+import { assertEqualToDump, assertFollowsModes } from "./source_check.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 const DISPLAY = ["-display", "dbus,p2p=on"];
@@ -28,56 +29,19 @@ function open(vm: Qemu, rig: SourceRig): DBusSource {
   return new DBusSource({ socket, uid: Deno.uid()!, canvas: rig.canvas, listener: rig, nowNs });
 }
 
-/** One picture as of now, compared with QEMU's own while the VM stands still. */
-async function assertEqualToDump(vm: Qemu, qmp: TestQmp, source: DBusSource, rig: SourceRig): Promise<void> {
-  await qmp.execute("stop");
-  const seen = rig.pictures;
-  source.once();
-  await rig.until(source, () => rig.pictures > seen, "a picture");
-  const dump = await screendump(vm, qmp);
-  await qmp.execute("cont");
-  assertEquals([rig.canvas.width, rig.canvas.height], [dump.width, dump.height]);
-  const ours = rgbOf(rig.canvas);
-  const differs = ours.findIndex((byte, i) => byte !== dump.rgb[i]);
-  assertEquals(
-    differs,
-    -1,
-    `byte ${differs} of ${dump.width}x${dump.height}: ${ours[differs]} for ${dump.rgb[differs]}`,
-  );
-  assert(new Set(rig.canvas.words).size > 1, "there is something to see");
-}
-
 Deno.test("dbus: every mode is equal to a screendump, and 1,000 mode changes are followed", async () => {
   const before = openFdCount();
   {
     await using machine = await ModeMachine.start({ qmpSockets: 2, extraArgs: DISPLAY });
     const { vm } = machine;
     await using qmp = await TestQmp.connect(vm.qmpPath);
-    const rig = new SourceRig();
-    using source = open(vm, rig);
-    for (const mode of Object.values(MODE).filter((each) => each !== MODE.REPAINT)) {
-      await machine.set(mode);
-      await assertEqualToDump(vm, qmp, source, rig);
-    }
-    source.demand(240);
-    const sizes = [[MODE["320x200x32"], 320], [MODE["640x480x24"], 640], [MODE.TEXT, 720]] as const;
-    for (let i = 0; i < 1000; i++) {
-      const [mode, width] = sizes[i % sizes.length]!;
-      await machine.set(mode);
-      const { commits } = rig.canvas;
-      await rig.until(
-        source,
-        () => rig.canvas.width === width && rig.canvas.commits > commits,
-        `mode change ${i}`,
-      );
-    }
-    await assertEqualToDump(vm, qmp, source, rig);
+    await assertFollowsModes(machine, qmp, (rig) => open(vm, rig));
   }
   assertEquals(openFdCount(), before);
 });
 
 Deno.test("dbus: a Linux console; nobody looks; the second client ends the first; a QEMU that ends", async () => {
-  await using vm = await startGuest({ append: "console=tty0", qmpSockets: 2, extraArgs: DISPLAY });
+  await using vm = await startSavedGuest({ append: "console=tty0", qmpSockets: 2, extraArgs: DISPLAY });
   await using qmp = await TestQmp.connect(vm.qmpPath);
   const rig = new SourceRig();
   using source = open(vm, rig);

@@ -3,7 +3,7 @@
  * 1,000 mode changes, passwords, a QEMU without -vnc, one that ends.
  * @module
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { monotonicClock } from "../../ffi/clock.ts";
 import { openFdCount } from "../../ffi/owned_fd.ts";
 import { SOCKET, socketPair } from "../../ffi/unix_socket.ts";
@@ -12,10 +12,11 @@ import { CODE } from "../../src/base/codes.ts";
 import { QmpConversation } from "../../src/qemu/monitor/qmp_conversation.ts";
 import type { VncAddress } from "../../src/display/vnc/vnc_address.ts";
 import { VncSource } from "../../src/display/vnc/vnc_source.ts";
-import { rgbOf, SourceRig } from "../fixtures/source_rig.ts";
-import { MODE, ModeMachine } from "./mode_disk.ts";
-import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
-import { screendump } from "./screendump.ts";
+import { SourceRig } from "../fixtures/source_rig.ts";
+import { ModeMachine } from "./mode_disk.ts";
+import { startFirmware } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
+import { assertEqualToDump, assertFollowsModes } from "./source_check.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 function open(address: VncAddress, rig: SourceRig, password?: string): VncSource {
@@ -23,23 +24,14 @@ function open(address: VncAddress, rig: SourceRig, password?: string): VncSource
   return new VncSource(password === undefined ? options : { ...options, password });
 }
 
-/** One picture as of now, compared with QEMU's own while the VM stands still. */
-async function assertEqualToDump(vm: Qemu, qmp: TestQmp, source: VncSource, rig: SourceRig): Promise<void> {
-  await qmp.execute("stop");
-  const seen = rig.pictures;
-  source.once();
-  await rig.until(source, () => rig.pictures > seen, "a picture");
-  const dump = await screendump(vm, qmp);
-  await qmp.execute("cont");
-  assertEquals([rig.canvas.width, rig.canvas.height], [dump.width, dump.height]);
-  const ours = rgbOf(rig.canvas);
-  const differs = ours.findIndex((byte, i) => byte !== dump.rgb[i]);
-  assertEquals(
-    differs,
-    -1,
-    `byte ${differs} of ${dump.width}x${dump.height}: ${ours[differs]} for ${dump.rgb[differs]}`,
-  );
-  assert(new Set(rig.canvas.words).size > 1, "there is something to see");
+/** A VNC client on a socket that QEMU is given. */
+function joinDisplay(qmpPath: string, rig: SourceRig): VncSource {
+  const [ours, theirs] = socketPair(SOCKET.STREAM);
+  using monitor = QmpConversation.open(qmpPath);
+  monitor.execute("getfd", { fdname: "vnc" }, [theirs.fd]);
+  monitor.execute("add_client", { protocol: "vnc", fdname: "vnc", skipauth: true });
+  theirs.close();
+  return open({ kind: "descriptor", socket: ours }, rig);
 }
 
 Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are followed", async () => {
@@ -51,33 +43,9 @@ Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are 
     );
     const { vm } = machine;
     await using qmp = await TestQmp.connect(vm.qmpPath);
-    const [ours, theirs] = socketPair(SOCKET.STREAM);
-    {
-      using monitor = QmpConversation.open(vm.qmpPaths[1]!);
-      monitor.execute("getfd", { fdname: "vnc" }, [theirs.fd]);
-      monitor.execute("add_client", { protocol: "vnc", fdname: "vnc", skipauth: true });
-      theirs.close();
-    }
-    const rig = new SourceRig();
-    using source = open({ kind: "descriptor", socket: ours }, rig);
-    for (const mode of Object.values(MODE).filter((each) => each !== MODE.REPAINT)) {
-      await machine.set(mode);
-      await assertEqualToDump(vm, qmp, source, rig);
-    }
-    // Watched: each of two sizes in turn is seen before the next is set.
-    source.demand(240);
-    const sizes = [[MODE["320x200x32"], 320], [MODE["640x480x24"], 640], [MODE.TEXT, 720]] as const;
-    for (let i = 0; i < 1000; i++) {
-      const [mode, width] = sizes[i % sizes.length]!;
-      await machine.set(mode);
-      const { commits } = rig.canvas;
-      await rig.until(
-        source,
-        () => rig.canvas.width === width && rig.canvas.commits > commits,
-        `mode change ${i}`,
-      );
-    }
-    await assertEqualToDump(vm, qmp, source, rig);
+    // QEMU 7.2 may paint nothing more on a connection whose update a mode change met; a new one is whole.
+    const join = (rig: SourceRig) => joinDisplay(vm.qmpPaths[1]!, rig);
+    await assertFollowsModes(machine, qmp, join, "QEMU has lost an update");
   }
   assertEquals(openFdCount(), before);
 });
@@ -85,7 +53,7 @@ Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are 
 Deno.test("vnc: the firmware's text, over a unix socket; a Linux console; a QEMU that ends", async () => {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-vnc-" });
   try {
-    await using vm = await startGuest({ append: "console=tty0", extraArgs: ["-vnc", `unix:${dir}/v`] });
+    await using vm = await startSavedGuest({ append: "console=tty0", extraArgs: ["-vnc", `unix:${dir}/v`] });
     await using qmp = await TestQmp.connect(vm.qmpPath);
     const rig = new SourceRig();
     using source = open({ kind: "unix", path: `${dir}/v` }, rig);

@@ -1,13 +1,18 @@
 /**
- * Debian's kernels for the test guests: the package behind `linux-image-cloud-amd64` or `linux-image-amd64`
- * is downloaded and unpacked into the cache, never installed. Knows nothing of initramfs or QEMU.
+ * Debian's kernels for the test guests: the package behind `linux-image-cloud-amd64`, `linux-image-amd64` or
+ * `linux-image-cloud-arm64` is downloaded and unpacked into the cache, never installed. For another
+ * architecture than the machine's own, apt gets lists of their own below the cache: the machine's settings
+ * stay as they are. Knows nothing of initramfs or QEMU.
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";
-import { cached, exists } from "./content_cache.ts";
+import { CACHE_DIR, cached, exists } from "./content_cache.ts";
 
-/** Which kernel: small and quick to boot, or with drivers for everything (uinput, PS/2, USB, DRM). */
-export type KernelFlavour = "cloud" | "generic";
+/**
+ * Which kernel: small and quick to boot, with drivers for everything (uinput, PS/2, USB, DRM), or the small
+ * one of arm64.
+ */
+export type KernelFlavour = "cloud" | "generic" | "arm64";
 
 /** An unpacked kernel. */
 export interface Kernel {
@@ -22,6 +27,7 @@ export interface Kernel {
 const META_PACKAGES: Record<KernelFlavour, string> = {
   cloud: "linux-image-cloud-amd64",
   generic: "linux-image-amd64",
+  arm64: "linux-image-cloud-arm64",
 };
 
 const APT_LISTS = "/var/lib/apt/lists";
@@ -47,15 +53,35 @@ export function kernelOf(flavour: KernelFlavour): Promise<Kernel> {
 
 async function unpackedKernel(flavour: KernelFlavour): Promise<Kernel> {
   const meta = META_PACKAGES[flavour];
+  const apt = flavour === "arm64" ? await foreignApt("arm64") : [];
   try {
-    return await unpackedPackage(await packageOf(meta));
+    return await unpackedPackage(await packageOf(meta, apt), apt);
   } catch (error) {
-    // Lists may be absent, or so old that the archive no longer has what they name.
-    if (!(error instanceof Fault) || Deno.uid() !== 0) throw error;
-    const updated = await output("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=300", "update"]);
+    // Lists may be absent, or so old that the archive no longer has what they name. Those of another
+    // architecture are below the cache, which whoever runs the tests may write.
+    if (!(error instanceof Fault) || (Deno.uid() !== 0 && apt.length === 0)) throw error;
+    const updated = await output("apt-get", [...apt, "-qq", "-o", "DPkg::Lock::Timeout=300", "update"]);
     if (!updated.success) throw missing(meta, `apt-get update: ${updated.stderr}`);
-    return await unpackedPackage(await packageOf(meta));
+    return await unpackedPackage(await packageOf(meta, apt), apt);
   }
+}
+
+/** apt's options for packages of another architecture, from the machine's own sources. */
+async function foreignApt(architecture: string): Promise<string[]> {
+  const dir = `${CACHE_DIR}apt-${architecture}`;
+  for (const folder of ["state/lists/partial", "cache/archives/partial"]) {
+    await Deno.mkdir(`${dir}/${folder}`, { recursive: true });
+  }
+  const options = {
+    "APT::Architecture": architecture,
+    "APT::Architectures": architecture,
+    "Dir::State": `${dir}/state`,
+    "Dir::State::status": "/dev/null",
+    "Dir::Cache": `${dir}/cache`,
+    "Acquire::Languages": "none",
+    "APT::Sandbox::User": "root",
+  };
+  return Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
 }
 
 interface ExactPackage {
@@ -63,10 +89,13 @@ interface ExactPackage {
   readonly version: string;
 }
 
-async function unpackedPackage({ name, version }: ExactPackage): Promise<Kernel> {
+async function unpackedPackage(
+  { name, version }: ExactPackage,
+  apt: readonly string[],
+): Promise<Kernel> {
   const folder = await cached("kernels", `${name}_${version.replaceAll(":", "%3a")}`, async (staging) => {
     await Deno.mkdir(staging);
-    await unpack(`${name}=${version}`, staging);
+    await unpack(`${name}=${version}`, staging, apt);
   });
   const release = name.replace(/^linux-image-/, "");
   const modules = `lib/modules/${release}`;
@@ -79,12 +108,12 @@ async function unpackedPackage({ name, version }: ExactPackage): Promise<Kernel>
 }
 
 /** The versioned package that a meta-package depends on; asked of apt once for each state of its lists. */
-async function packageOf(meta: string): Promise<ExactPackage> {
+async function packageOf(meta: string, apt: readonly string[]): Promise<ExactPackage> {
   const lists = await exists(APT_LISTS) ? (await Deno.stat(APT_LISTS)).mtime?.getTime() : 0;
   const answer = await cached("resolved", `${meta}-${lists}`, async (staging) => {
-    const name = await dependencyOf(meta);
+    const name = await dependencyOf(meta, apt);
     if (name === undefined) throw missing(meta, "apt does not know it; run apt-get update as root");
-    const policy = await output("apt-cache", ["policy", name]);
+    const policy = await output("apt-cache", [...apt, "policy", name]);
     const version = policy.stdout.match(/Candidate: (\S+)/)?.[1];
     if (version === undefined || version === "(none)") throw missing(name, "apt has no candidate for it");
     await Deno.writeTextFile(staging, `${name} ${version}`);
@@ -93,15 +122,15 @@ async function packageOf(meta: string): Promise<ExactPackage> {
   return { name, version };
 }
 
-async function dependencyOf(meta: string): Promise<string | undefined> {
-  const depends = await output("apt-cache", ["depends", "--important", meta]);
+async function dependencyOf(meta: string, apt: readonly string[]): Promise<string | undefined> {
+  const depends = await output("apt-cache", [...apt, "depends", "--important", meta]);
   return depends.stdout.match(/Depends: (linux-image-[0-9]\S*)/)?.[1];
 }
 
-async function unpack(exactPackage: string, folder: string): Promise<void> {
+async function unpack(exactPackage: string, folder: string, apt: readonly string[]): Promise<void> {
   const download = await Deno.makeTempDir({ dir: folder });
   // Without its sandbox user apt may write into a folder of ours; the hash is checked all the same.
-  const options = ["-qq", "-o", "APT::Sandbox::User=root"];
+  const options = [...apt, "-qq", "-o", "APT::Sandbox::User=root"];
   const got = await output("apt-get", [...options, "download", exactPackage], download);
   const file = [...Deno.readDirSync(download)].find((entry) => entry.name.endsWith(".deb"))?.name;
   if (!got.success || file === undefined) throw missing(exactPackage, got.stderr);

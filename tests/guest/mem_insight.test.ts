@@ -6,147 +6,44 @@
  */
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { GuestInsight, Unsupported } from "../../src/guest/insight.ts";
-import { findLinux } from "../../src/guest/linux/find_linux.ts";
-import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
-import type { Listing, Process } from "../../src/guest/process.ts";
-import { openQemuRam, type QemuRam } from "../../src/ram/qemu_ram.ts";
-import { type Qemu as Guest, startGuest } from "./qemu.ts";
-
-function found(ram: QemuRam): { os: LinuxGuest; insight: GuestInsight } {
-  ram.memory.refresh();
-  const result = findLinux(ram.memory);
-  assert(result.found, result.found ? "" : result.detail);
-  const insight = result.os.insight();
-  assert(!("unsupported" in insight), JSON.stringify(insight));
-  return { os: result.os, insight };
-}
-
-function whole<T>(listing: Listing<T> | Unsupported): readonly T[] {
-  assert(!("unsupported" in listing), JSON.stringify(listing));
-  assertEquals(listing.end, { complete: true });
-  return listing.items;
-}
-
-/** The log as dmesg writes it: a line each, its level and time in front. */
-function dmesgLines(insight: GuestInsight): string[] {
-  return whole(insight.log()).flatMap(({ facility, level, timeNs, text }) => {
-    const micros = Math.floor(timeNs / 1000);
-    const time = `${Math.floor(micros / 1e6)}`.padStart(5) + "." + `${micros % 1e6}`.padStart(6, "0");
-    return text.split("\n").map((line) => `<${facility * 8 + level}>[${time}] ${line}`);
-  });
-}
+import type { Process } from "../../src/guest/process.ts";
+import { openQemuRam } from "../../src/ram/qemu_ram.ts";
+import { checkInsight, insightOf, whole } from "./insight_checks.ts";
+import { found } from "./linux_checks.ts";
+import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 Deno.test("a Linux guest's log, processes, files, sockets and mounts are its own", async (t) => {
-  await using vm = await startGuest({ ramMiB: 512, programs: ["procs", "insight"] });
+  await using vm = await startSavedGuest({ ramMiB: 512, programs: ["procs", "insight"] });
   const procs = await vm.agent.start("procs", "20", "2");
   await procs.lineMatching(/^ready/);
   using ram = openQemuRam(vm.pid);
-  const { os, insight } = found(ram);
 
-  await t.step("the log is what dmesg prints", async () => {
-    const own = (await vm.agent.run("insight", "log")).text.trimEnd().split("\n");
-    const ours = dmesgLines(insight);
-    assert(own.length > 100, `${own.length} lines`);
-    assertEquals(ours.slice(0, own.length), own);
-    assertEquals(whole(insight.log(3)).length, 3);
-  });
-  await t.step("user, threads, state and start are those of /proc", async () => {
-    let compared = 0;
-    for (const process of os.processes().items) {
-      const stat = await vm.agent.cat(`/proc/${process.pid}/stat`).catch(() => "");
-      const words = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      if (stat === "") continue;
-      const status = await vm.agent.cat(`/proc/${process.pid}/status`).catch(() => "");
-      const facts = insight.facts(process);
-      assertEquals(Math.floor((facts.startNs ?? NaN) / 1e7), Number(words[19]), `start of ${process.name}`);
-      assertEquals(facts.threads, Number(words[17]));
-      assertEquals(`${facts.uid}`, /^Uid:\t\d+\t(\d+)/m.exec(status)?.[1]);
-      // It may have had something to do when one of the two looked.
-      if (words[0] === "I") assertMatch(facts.state, /^[IR]$/);
-      assertMatch(facts.state, /^[RSDTtXZPI]$/);
-      compared++;
-    }
-    assert(compared > 30, `${compared}`);
-  });
-  await t.step("open files and environments are those of /proc", async () => {
-    let files = 0;
-    for (const process of userProcesses(os)) {
-      const links = (await vm.agent.run("insight", "links", `${process.pid}`)).text.split("\n");
-      const ours = whole(insight.files(process));
-      for (const { fd, path, flags, position } of ours) {
-        const info = await vm.agent.cat(`/proc/${process.pid}/fdinfo/${fd}`);
-        assertEquals(`${fd} ${path}`, links.find((line) => line.startsWith(`${fd} `)));
-        assertEquals(flags, parseInt(/^flags:\t(\d+)/m.exec(info)?.[1] ?? "", 8), info);
-        // Who reads and writes meanwhile moves its own.
-        if (!path.startsWith("/dev")) assertEquals(position, Number(/^pos:\t(\d+)/m.exec(info)?.[1]));
-        files++;
-      }
-      assertEquals(
-        ours.map(({ fd }) => `${fd}`),
-        (await vm.agent.list(`/proc/${process.pid}/fd`)).sort((a, b) => Number(a) - Number(b)),
-      );
-      const environ = (await vm.agent.cat(`/proc/${process.pid}/environ`)).split("\0");
-      assertEquals(insight.environment(process), environ.filter((entry) => entry !== ""));
-    }
-    assert(files > 5, `${files}`);
-  });
-  await t.step("mounts are those of /proc/1/mounts", async () => {
-    const own = (await vm.agent.cat("/proc/1/mounts")).trimEnd().split("\n").map((line) => line.split(" "));
-    assertEquals(
-      whole(insight.mounts()).map(({ source, target, type, readOnly }) => [
-        source,
-        target,
-        type,
-        readOnly ? "ro" : "rw",
-      ]),
-      own.map(([source, target, type, options]) => [source, target, type, options?.split(",")[0]]),
-    );
-  });
-  await t.step("sockets are those of /proc/net", () => checkSockets(vm, insight));
-  await t.step("types are the kernel's", () => {
-    const task = insight.type("task_struct");
-    assert(task !== undefined && !("unsupported" in task));
-    assert(task.sizeBytes > 2048 && task.members.some(({ name }) => name === "comm"));
-    assertMatch(task.lines.join("\n"), /^struct task_struct \{\n[^]* {4}char comm\[16\]; \/\* \d+ \*\//);
-    const list = insight.type("struct list_head");
-    assert(list !== undefined && !("unsupported" in list));
-    assertEquals(list.lines, [
-      "struct list_head {",
-      "    struct list_head *next; /* 0 */",
-      "    struct list_head *prev; /* 8 */",
-      "}; /* 16 bytes */",
-    ]);
-    assertEquals(insight.type("no_such_type"), undefined);
+  const os = found(ram);
+  await checkInsight(t, vm, os);
+  const insight = insightOf(os);
+  await t.step("values are the kernel's, and pointers lead where they should", () => {
+    const init = os.symbol("init_task") as number;
+    const value = insight.value("task_struct", init, { follow: ["next"] });
+    assert(value !== undefined && !("unsupported" in value) && value.kind === "struct");
+    const field = (name: string) => value.members.find((member) => member.name === name)?.value;
+    const comm = field("comm");
+    assert(comm?.kind === "text" && comm.text === "swapper/0");
+    const pid = field("pid");
+    assert(pid?.kind === "integer" && pid.value === 0n);
+    // The list of all processes: it goes in a circle, and init_task's own links are a part of the whole.
+    const tasks = field("tasks");
+    assert(tasks?.kind === "struct");
+    const next = tasks.members[0]?.value;
+    assert(next?.kind === "pointer" && typeof next.target === "object");
+    const first = os.process(1) as Process;
+    const parent = insight.value("task_struct", first.object, { follow: ["real_parent", "mm"] });
+    assert(parent !== undefined && !("unsupported" in parent) && parent.kind === "struct");
+    const real = parent.members.find(({ name }) => name === "real_parent")?.value;
+    assert(real?.kind === "pointer" && real.symbol === "init_task" && typeof real.target === "object");
+    assertEquals(insight.value("no_such_type", init), undefined);
   });
 });
-
-function userProcesses(os: LinuxGuest): Process[] {
-  // Not process 1, the agent: it opens descriptors to answer.
-  return os.processes().items.filter((process) => !process.kernelThread && process.pid !== 1).slice(0, 6);
-}
-
-async function checkSockets(vm: Guest, insight: GuestInsight): Promise<void> {
-  const program = await vm.agent.start("insight", "sockets");
-  const ready = /^ready (\d+) (\d+) (\d+)$/.exec((await program.line()) ?? "");
-  assert(ready !== null, "the program opened its sockets");
-  const [, port4, port6, pid] = ready;
-  const ours = whole(insight.sockets()).filter((socket) => `${socket.pid}` === pid);
-  const lines = ours.map(({ kind, state, local, remote }) => `${kind} ${state} ${local} ${remote}`);
-  const expected = [
-    `tcp LISTEN 127.0.0.1:${port4} 0.0.0.0:0`,
-    `udp CLOSE 127.0.0.1:${port4} 0.0.0.0:0`,
-    "unix LISTEN /tmp-insight ",
-    ...port6 === "0" ? [] : [`tcp6 LISTEN [::]:${port6} [::]:0`],
-  ];
-  for (const line of expected) assert(lines.includes(line), `${line} is not in:\n${lines.join("\n")}`);
-  assert(lines.some((line) => line.endsWith(` 127.0.0.1:${port4}`) && line.startsWith("tcp ESTABLISHED ")));
-  // The kernel's own table names the same inode.
-  const own = (await vm.agent.cat("/proc/net/tcp")).split("\n").map((line) => line.trim().split(/ +/));
-  const hex = Number(port4).toString(16).toUpperCase().padStart(4, "0");
-  const row = own.find((words) => words[1] === `0100007F:${hex}` && words[3] === "0A");
-  assertEquals(row?.[9], `${ours.find(({ kind, state }) => kind === "tcp" && state === "LISTEN")?.inode}`);
-}
 
 Deno.test("the log of a Linux guest that has panicked holds the panic", async () => {
   await using vm = await startGuest({
@@ -157,7 +54,7 @@ Deno.test("the log of a Linux guest that has panicked holds the panic", async ()
   await vm.agent.power("panic");
   await vm.waitForConsole(/Kernel panic - not syncing/);
   using ram = openQemuRam(vm.pid);
-  const { insight } = found(ram);
+  const insight = insightOf(found(ram));
   const text = whole(insight.log()).map((record) => record.text).join("\n");
   assertMatch(text, /sysrq: Trigger a crash/);
   assertMatch(text, /Kernel panic - not syncing: sysrq triggered crash/);

@@ -79,7 +79,6 @@ export class MemctxRig implements AsyncDisposable {
 
   /** Attaches one endpoint. */
   constructor(qmpPath: string, options: RigOptions = {}) {
-    this.loop.setHook(this.core);
     const { extents = [] } = options;
     const link = new QmpLink({ path: qmpPath, loop: this.loop });
     const memctx = new MemctxAdapter({
@@ -141,7 +140,7 @@ export class MemctxRig implements AsyncDisposable {
 
   /** Takes the MEMWRITE lease. */
   async lease(listener: Listener): Promise<void> {
-    const corr = listener.control.send(KIND.CMD_ACQUIRE, 0, (event) => {
+    const corr = listener.control.send(KIND.CMD_ACQUIRE, 0 as EndpointId, (event) => {
       event.words[0] = LEASE_CLASS.MEMWRITE;
     });
     const { kind } = await this.answer(listener, corr);
@@ -150,7 +149,10 @@ export class MemctxRig implements AsyncDisposable {
 
   /** Sends a CMD_MEMWRITE; its code. */
   async write(listener: Listener, fill: (event: TransferEvent) => void): Promise<number> {
-    const { fields } = await this.answer(listener, listener.control.send(KIND.CMD_MEMWRITE, 0, fill));
+    const { fields } = await this.answer(
+      listener,
+      listener.control.send(KIND.CMD_MEMWRITE, 0 as EndpointId, fill),
+    );
     return Number(fields["code"]);
   }
 

@@ -16,8 +16,8 @@ export type DeviceShorthand = "virtio-input" | "pvpanic" | "no-vga";
 
 /** The machine around the guest. */
 export interface MachineOptions {
-  /** Chip set; q35 unless said otherwise. */
-  readonly machine?: "pc" | "q35";
+  /** Chip set; q35 unless said otherwise; `virt` is an arm64 machine, and needs the arm64 kernel. */
+  readonly machine?: "pc" | "q35" | "virt";
   /** RAM in MiB; 512 unless said otherwise. */
   readonly ramMiB?: number;
   /**
@@ -53,6 +53,8 @@ const MAX_CONSOLE_CHARS = 4 * 1024 * 1024;
 const START_TIMEOUT_MS = 30_000;
 /** Quiet, because each console line costs time under TCG; a panic is printed all the same. */
 const KERNEL_WORDS = "console=ttyS0 quiet random.trust_cpu=on no_timer_check";
+/** The machine has one serial port of its own; the agent's is on a PCI card, which Linux calls ttyS0. */
+const ARM64_KERNEL_WORDS = "console=ttyAMA0 quiet random.trust_cpu=on agent_port=/dev/ttyS0";
 
 /**
  * Boots a guest and waits for its agent.
@@ -61,16 +63,7 @@ const KERNEL_WORDS = "console=ttyS0 quiet random.trust_cpu=on no_timer_check";
  * @throws {GuestError} when it does not come up, with its console
  */
 export async function startGuest(options: GuestOptions = {}): Promise<Qemu> {
-  const devices = options.devices ?? [];
-  const modules = [
-    ...devices.includes("virtio-input") ? INPUT_MODULES : [],
-    ...devices.includes("pvpanic") ? PVPANIC_MODULES : [],
-    ...options.modules ?? [],
-  ];
-  const image = options.image ?? await buildGuest({ ...options, modules });
-  const words = `${KERNEL_WORDS} ${options.append ?? ""}`.trim();
-  const boot = ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", words];
-  const guest = await Qemu.start(options, boot);
+  const guest = await Qemu.start(options, await bootArguments(options));
   try {
     await guest.agent.ready(1, options.bootTimeoutMs ?? 120_000);
     return guest;
@@ -79,6 +72,20 @@ export async function startGuest(options: GuestOptions = {}): Promise<Qemu> {
     await guest[Symbol.asyncDispose]();
     throw new GuestError(`Cannot boot a guest: ${error}\nconsole: ${tail}\nQEMU: ${guest.errorText}`);
   }
+}
+
+/** The arguments by which QEMU boots a guest's kernel; its image is built when it is not there. */
+export async function bootArguments(options: GuestOptions): Promise<string[]> {
+  const devices = options.devices ?? [];
+  const modules = [
+    ...devices.includes("virtio-input") ? INPUT_MODULES : [],
+    ...devices.includes("pvpanic") ? PVPANIC_MODULES : [],
+    ...options.modules ?? [],
+  ];
+  const image = options.image ?? await buildGuest({ ...options, modules });
+  const words = `${options.machine === "virt" ? ARM64_KERNEL_WORDS : KERNEL_WORDS} ${options.append ?? ""}`
+    .trim();
+  return ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", words];
 }
 
 /**
@@ -171,7 +178,12 @@ export class Qemu implements AsyncDisposable {
       opened.push(consoleListener);
       const portListener = Deno.listen({ transport: "unix", path: layout.portPath });
       opened.push(portListener);
-      process = await spawn([...machineArgs(options, layout), ...bootArgs, ...options.extraArgs ?? []]);
+      const program = options.machine === "virt" ? "qemu-system-aarch64" : "qemu-system-x86_64";
+      process = await spawn(program, [
+        ...machineArgs(options, layout),
+        ...bootArgs,
+        ...options.extraArgs ?? [],
+      ]);
       const errors = readErrors(process);
       const ended = process.status;
       const early = ended.then(async () => {
@@ -298,14 +310,17 @@ function machineArgs(options: MachineOptions, layout: Layout): string[] {
   }
   args.push("-machine", `${options.machine ?? "q35"}${backed ? ",memory-backend=ram0" : ""}`);
   args.push("-accel", "tcg", "-m", String(ramMiB), "-smp", String(options.smp ?? 1));
-  if (options.cpu !== undefined) args.push("-cpu", options.cpu);
+  const isArm = options.machine === "virt";
+  const cpu = options.cpu ?? (isArm ? "cortex-a72" : undefined);
+  if (cpu !== undefined) args.push("-cpu", cpu);
   layout.qmpPaths.forEach((path, i) => {
     args.push("-chardev", `socket,id=qmp${i},path=${path},server=on,wait=off`);
     args.push("-mon", `chardev=qmp${i},mode=control`);
   });
   args.push("-chardev", `socket,id=console,path=${layout.consolePath}`, "-serial", "chardev:console");
-  args.push("-chardev", `socket,id=agent,path=${layout.portPath}`, "-serial", "chardev:agent");
-  args.push("-vga", devices.includes("no-vga") ? "none" : "std");
+  args.push("-chardev", `socket,id=agent,path=${layout.portPath}`);
+  if (isArm) args.push("-device", "pci-serial,chardev=agent");
+  else args.push("-serial", "chardev:agent", "-vga", devices.includes("no-vga") ? "none" : "std");
   if (devices.includes("virtio-input")) {
     args.push("-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci");
   }
@@ -314,18 +329,19 @@ function machineArgs(options: MachineOptions, layout: Layout): string[] {
 }
 
 /** setpriv makes the kernel kill QEMU when we die, however that happens. */
-async function spawn(qemuArgs: readonly string[]): Promise<Deno.ChildProcess> {
-  const qemu = await onPath("qemu-system-x86_64");
+async function spawn(program: string, qemuArgs: readonly string[]): Promise<Deno.ChildProcess> {
+  const qemu = await onPath(program);
   if (qemu === undefined) {
-    throw new Fault("missing", "Cannot start a guest: no qemu-system-x86_64; run scripts/setup.sh guest");
+    throw new Fault("missing", `Cannot start a guest: no ${program}; run scripts/setup.sh guest`);
   }
   const setpriv = await onPath("setpriv");
   const command = setpriv === undefined ? [qemu] : [setpriv, "--pdeathsig", "KILL", qemu];
-  const [program = "", ...args] = [...command, ...qemuArgs];
-  return new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
+  const [first = "", ...args] = [...command, ...qemuArgs];
+  return new Deno.Command(first, { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
 }
 
-async function onPath(program: string): Promise<string | undefined> {
+/** The path of a program that PATH has. */
+export async function onPath(program: string): Promise<string | undefined> {
   for (const folder of (Deno.env.get("PATH") ?? "/usr/bin").split(":")) {
     if (await exists(`${folder}/${program}`)) return `${folder}/${program}`;
   }

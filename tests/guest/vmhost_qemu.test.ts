@@ -103,10 +103,10 @@ Deno.test("VMHOST tells the state at first, and stop, cont, reset and powerdown 
 Deno.test("VMHOST answers a query with the state, and refuses what QEMU or the protocol does", async () => {
   await withVm({}, async (rig) => {
     const running = await rig.answered(rig.operate(KIND.CMD_VM, VM_OP.QUERY));
-    assertEquals(running.reply?.fields, { state: RUNNING, detail: NONE });
+    assertEquals(running.reply?.fields, { state: RUNNING, detail: NONE, migration: 0 });
     await operate(rig, KIND.CMD_VM, VM_OP.STOP);
     const paused = await rig.answered(rig.operate(KIND.CMD_VM, VM_OP.QUERY));
-    assertEquals(paused.reply?.fields, { state: PAUSED, detail: HOST_REQUEST });
+    assertEquals(paused.reply?.fields, { state: PAUSED, detail: HOST_REQUEST, migration: 0 });
     await operate(rig, KIND.CMD_VM, 6, CODE["bad-argument"]);
     await operate(rig, KIND.CMD_VM, 0xffffffff, CODE["bad-argument"]);
     await operate(rig, KIND.CMD_LIFECYCLE, 5, CODE["bad-argument"]);

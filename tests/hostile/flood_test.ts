@@ -109,7 +109,7 @@ Deno.test("5,000 RESETs in a burst: who steers another VM stays and keeps its le
     }
     assertEquals(reader.fault, undefined);
     assert(evil.connections <= 4, `a pause stands between, not ${evil.connections} connections`);
-    assertEquals([operator.fault, power.held, input.held], [undefined, true, true]);
+    assertEquals([operator.fault, power.owned, input.owned], [undefined, true, true]);
     await operator.vm("good", "stop");
     assertEquals((await operator.leaseStatus("good", "power")).busy, true);
     assertEquals(linesOf(daemon, /LEASE_REVOKED/), []);

@@ -164,7 +164,7 @@ Deno.test("13b: a config that is too large, a pipe, a folder or no text is refus
       [
         "binary",
         () => Deno.writeFile(daemon.configPath, new Uint8Array([0xff, 0xfe, 0])),
-        /it is no UTF-8 text/,
+        /it is not UTF-8 text/,
       ],
     ];
     for (const [what, make, words] of refusals) {

@@ -1,6 +1,6 @@
 /**
  * `deno task nightly [SUITE…] [-- TEST-FILE…]`: the display tests on the QEMUs of other Debian suites, trixie
- * and sid unless told; a suite moves, so that this is no part of the gate. The counts that the tests take
+ * and sid unless told; a suite moves, so that this is not part of the gate. The counts that the tests take
  * smaller in the gate are full here.
  * @module
  */

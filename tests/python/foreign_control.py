@@ -309,6 +309,11 @@ def admission(control):
     acks = [event.corr for event in control.seen[start:] if event.kind == ACT_ACK and event.u32() == 1]
     point("what is done without a corr is not acknowledged", acks == [control.corr], control.seen[start:])
     start = len(control.seen)
+    control.words(CMD_STATUS, VM, INPUT, corr=0)
+    control.barrier()
+    told = [event.corr for event in control.seen[start:] if event.kind == STATUS]
+    point("a reply of its own comes without a corr, too", told == [0], control.seen[start:])
+    start = len(control.seen)
     sent = [control.words(CMD_STATUS, VM, INPUT) for _ in range(30)]
     control.barrier()
     got = [event.corr for event in control.seen[start:] if event.kind == STATUS]

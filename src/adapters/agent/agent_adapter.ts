@@ -28,7 +28,7 @@ import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
 import type { AgentReply } from "../../qemu/agent/agent_client.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
-import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
+import { isEndOfProcess, type QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { Channel } from "../channel/channel_listing.ts";
 import { findChannels } from "../channel/find_channels.ts";
 import { AgentLine } from "./agent_line.ts";
@@ -48,7 +48,7 @@ interface Asked {
   readonly seat: Seat;
   readonly ticket: number;
   readonly op: number;
-  readonly control: number;
+  readonly control: ControlId;
   readonly token: number;
   readonly ask: AgentAsk;
   readonly pid: number;
@@ -63,7 +63,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   readonly #link: QmpLink;
   readonly #results = new ProgramResults();
   /** Files that a control has open in the guest, by the agent's handle; `token` of those open for writing. */
-  readonly #files = new Map<number, { readonly control: number; readonly isWritten: boolean }>();
+  readonly #files = new Map<number, { readonly control: ControlId; readonly isWritten: boolean }>();
   #line: AgentLine | null = null;
   #seat: Seat | null = null;
   #isFrozen = false;
@@ -77,6 +77,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     this.#line = new AgentLine({
       loop: seat.loop,
@@ -167,7 +168,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
-    if (loss.reason === SEAM_REASON.PROCESS_GONE) this.#forget();
+    if (isEndOfProcess(loss)) this.#forget();
     this.#lookNs = NEVER;
     // Of a VM that has none it would say nothing.
     if (this.#seat?.isUp === true) this.#seat.down(loss.reason, this.#pid);
@@ -230,7 +231,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
       if (ask.isUnanswered && (reply.outcome === "timed-out" || reply.outcome === "closed")) {
         return seat.ack(ticket, CODE.ok);
       }
-      const { code, words } = verdictOf(reply);
+      const { code, words } = refusalOf(reply);
       return seat.ack(ticket, code, 0, 0, words);
     }
     const { value } = reply;
@@ -277,7 +278,9 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     });
   }
 
-  #closeFiles(isMeant: (file: { readonly control: number; readonly isWritten: boolean }) => boolean): void {
+  #closeFiles(
+    isMeant: (file: { readonly control: ControlId; readonly isWritten: boolean }) => boolean,
+  ): void {
     for (const [handle, file] of this.#files) {
       if (!isMeant(file)) continue;
       this.#files.delete(handle);
@@ -316,7 +319,7 @@ function isAgent({ role, portName }: Channel): boolean {
   return role === "virtio-port" && portName === PORT_NAME;
 }
 
-function verdictOf(reply: Exclude<AgentReply, { readonly outcome: "done" }>): { code: Code; words: string } {
+function refusalOf(reply: Exclude<AgentReply, { readonly outcome: "done" }>): { code: Code; words: string } {
   switch (reply.outcome) {
     case "error":
       return { code: CODE.refused, words: printable(reply.text, 512) };

@@ -2,6 +2,7 @@
  * Asks a VM's monitor for its byte channels: some ten questions without an effect on the VM.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import {
@@ -16,19 +17,46 @@ import {
 
 const ANSWER_NS = 10 * SECOND;
 
+/** Told once: the channels; undefined when the monitor was lost meanwhile, or does not say. */
+export type ChannelListener = (channels: Channel[] | undefined) => void;
+
 /**
- * Asks.
+ * Who waits for a look of which the monitor has not answered the first question yet: what it will see is as
+ * new as if they had asked themselves.
+ */
+const beginning = new WeakMap<QmpLink, ChannelListener[]>();
+
+/**
+ * Asks; whoever asks together (each adapter, when the monitor comes up) is told by one look.
  *
  * @param link the monitor, up
- * @param done told once: the channels; undefined when the monitor was lost meanwhile, or does not say
  */
-export function findChannels(link: QmpLink, done: (channels: Channel[] | undefined) => void): void {
+export function findChannels(link: QmpLink, done: ChannelListener): void {
+  const others = beginning.get(link);
+  if (others !== undefined) {
+    others.push(done);
+    return;
+  }
+  const listeners = [done];
+  beginning.set(link, listeners);
+  const begun = (): void => {
+    if (beginning.get(link) === listeners) beginning.delete(link);
+  };
+  look(link, begun, (channels) => {
+    assert(beginning.get(link) !== listeners, "nobody joins a look that is over");
+    for (const listener of listeners) listener(channels);
+  });
+}
+
+/** @param begun called at each answer, before anything else */
+function look(link: QmpLink, begun: () => void, done: ChannelListener): void {
   const { generation } = link;
   const ask = (command: string, args: object | undefined, then: (value: unknown) => void): void =>
     link.execute(
       command,
       args,
       (reply) => {
+        begun();
         const isAnswer = reply.outcome === "done" || reply.outcome === "error";
         if (link.generation !== generation || !isAnswer) return done(undefined);
         // A device that was unplugged meanwhile, a folder that this QEMU does not have.

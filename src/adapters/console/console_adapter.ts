@@ -24,14 +24,13 @@ import {
   CONSOLE_OP,
   LEASE_CLASS,
   type LeaseClass,
-  SEAM_REASON,
 } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
-import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
+import { isEndOfProcess, type QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { Channel } from "../channel/channel_listing.ts";
 import { findChannels } from "../channel/find_channels.ts";
 import { type ConsoleHost, ConsolePort } from "./console_port.ts";
@@ -63,6 +62,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     this.#link.use(this);
   }
@@ -127,7 +127,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
     // What is open stays open, and says itself when it ends: a console needs no monitor.
-    if (loss.reason === SEAM_REASON.PROCESS_GONE) this.#forgetAll(loss.text);
+    if (isEndOfProcess(loss)) this.#forgetAll(loss.text);
     // Of a VM that has none it would say nothing.
     if (this.#seat?.isUp === true) this.#seat.down(loss.reason, this.#pid);
   }
@@ -224,6 +224,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
     assert(seat !== null, "consoles are learnt while the adapter is open");
     return {
       loop: seat.loop,
+      rearm: () => this.#arm(),
       isAlways: this.#isAlways,
       uid: () => this.#link.monitorUid,
       ways: () => this.#link.ways,

@@ -2,6 +2,7 @@
  * Who waits for bytes of one console, and for whom the guest is to wait. Pure: it is told the time.
  * @module
  */
+import type { ControlId } from "../../base/ids.ts";
 import { assert } from "../../base/assert.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 
@@ -13,7 +14,7 @@ export const PATIENCE_NS = 10 * SECOND;
 /** A read that waits. */
 export interface WaitingRead {
   /** Whose. */
-  readonly control: number;
+  readonly control: ControlId;
   /** The command's ticket. */
   readonly ticket: number;
   /** The first byte that it wants. */
@@ -57,7 +58,7 @@ export class ConsoleReads {
   }
 
   /** Notes how far a control has read, when it must lose nothing. */
-  note(control: number, offset: number, nowNs: number): void {
+  note(control: ControlId, offset: number, nowNs: number): void {
     this.#lossless.set(control, { offset, untilNs: nowNs + PATIENCE_NS });
   }
 
@@ -87,7 +88,7 @@ export class ConsoleReads {
   }
 
   /** Forgets a control; its reads, which nobody awaits any more. */
-  takeOf(control: number): WaitingRead[] {
+  takeOf(control: ControlId): WaitingRead[] {
     this.#lossless.delete(control);
     return this.#take((read) => read.control === control);
   }

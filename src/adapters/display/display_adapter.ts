@@ -18,7 +18,7 @@ import { MAX_HEADS } from "../../base/limits.ts";
 import { assert } from "../../base/assert.ts";
 import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
 import { FRAME_REQUEST } from "../../event/body_layout.ts";
-import { FRAME_OP, SEAM_REASON } from "../../event/body_number.ts";
+import { FRAME_OP, SEAM_REASON, type SeamReason } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
@@ -107,6 +107,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     this.#desk.open(seat);
     this.#options.link.use(this);
@@ -322,7 +323,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     }
   }
 
-  #down(reason: number): void {
+  #down(reason: SeamReason): void {
     this.#isUp = false;
     this.#seat?.down(reason, this.#pid);
   }

@@ -18,7 +18,7 @@ import { KIND } from "../../event/kind.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
-import { codeOf } from "../vmhost/vmhost_adapter.ts";
+import { codeOf } from "../vmhost/qmp_verdict.ts";
 import type { DisplayChoice } from "./display_choice.ts";
 import type { DisplayFacts } from "./display_facts.ts";
 import { headsBody, registersBody, vgaBody } from "./display_reply.ts";
@@ -29,7 +29,7 @@ import { probeRegisters, probeVga, type VgaAnswer } from "./vga_probe.ts";
 import { openViewer } from "./viewer_socket.ts";
 
 /** What a request came to. */
-export interface ServedVerdict {
+export interface ServedAnswer {
   /** 0, or why not. */
   readonly code: Code;
   /** The picture's id, its low 32 bits. */
@@ -47,7 +47,7 @@ export interface DeskListener {
    *
    * @param serial the newest request that was known then
    */
-  onServed(head: number, kind: OnceKind, serial: number, verdict: ServedVerdict): void;
+  onServed(head: number, kind: OnceKind, serial: number, answer: ServedAnswer): void;
   /** A head's pictures come from somewhere else, or from nowhere. */
   onHeadState(head: number): void;
   /** QEMU makes no picture of a head that it had told of: it may not have it any more. */
@@ -299,7 +299,7 @@ function wordsOf(event: TransferEvent): string {
 /** Whether QEMU can be given it without harm: writing to a pipe would make its main loop wait. */
 function isMemfd(fd: number): boolean {
   try {
-    // Of what is no file in memory there are none.
+    // Of what is not a file in memory there are none.
     return (getSeals(fd) & SEAL.SEAL) !== 0;
   } catch (error) {
     if (error instanceof OsError) return false;

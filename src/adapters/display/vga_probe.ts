@@ -4,7 +4,7 @@
  * @module
  */
 import { SECOND } from "../../base/clock.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import {
   type DisplayCard,
   isLinearCard,
@@ -15,7 +15,7 @@ import {
 } from "../../display/vga/monitor_texts.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
-import { codeOf } from "../vmhost/vmhost_adapter.ts";
+import { codeOf } from "../vmhost/qmp_verdict.ts";
 
 const ANSWER_NS = 5 * SECOND;
 
@@ -32,7 +32,7 @@ export interface VgaPlace {
 /** What a question came to. */
 export type VgaAnswer<T> =
   | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly code: number; readonly why: string };
+  | { readonly ok: false; readonly code: Code; readonly why: string };
 
 /** Asks for the place of a VM's one display card. */
 export function probeVga(link: QmpLink, done: (answer: VgaAnswer<VgaPlace>) => void): void {

@@ -15,7 +15,7 @@ import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { MAX_INPUT_QUEUE } from "../../base/limits.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
-import { LEASE_CLASS, type LeaseClass, SEAM_REASON } from "../../event/body_number.ts";
+import { LEASE_CLASS, type LeaseClass, SEAM_REASON, type SeamReason } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
@@ -184,7 +184,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
   }
 
   /** Called by the driver. */
-  onDriverDown(reason: number, code: Code, text: string): void {
+  onDriverDown(reason: SeamReason, code: Code, text: string): void {
     this.#phase = "down";
     this.#answerQueued(CODE["seam-down"]);
     // Whoever waits is told: what is left is released when the driver is up again.

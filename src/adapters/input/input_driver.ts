@@ -4,6 +4,7 @@
  * of each step.
  * @module
  */
+import type { SeamReason } from "../../event/body_number.ts";
 import type { Code } from "../../base/codes.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import type { Log } from "../../base/log.ts";
@@ -38,7 +39,7 @@ export interface InputDriverHost {
    * @param code ERROR's code
    * @param text ERROR's text, at most 40 bytes; empty when another seam tells it
    */
-  onDriverDown(reason: number, code: Code, text: string): void;
+  onDriverDown(reason: SeamReason, code: Code, text: string): void;
   /** The guest was reset. */
   onGuestReset(): void;
   /** The guest stands still: nothing reaches it. */

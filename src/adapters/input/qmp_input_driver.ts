@@ -19,6 +19,7 @@
  * QEMU's own pace.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
@@ -27,7 +28,7 @@ import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import { isObject, type QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
-import { codeOf, wordsOf } from "../vmhost/vmhost_adapter.ts";
+import { codeOf, wordsOf } from "../vmhost/qmp_verdict.ts";
 import type { InputDriver, InputDriverHost } from "./input_driver.ts";
 import type { InputFrame } from "./input_frame.ts";
 import { stepEnd } from "./input_step.ts";
@@ -106,6 +107,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   open(host: InputDriverHost, loop: LoopPort): void {
+    assert(this.#host === null, "a driver is opened once");
     this.#host = host;
     this.#loop = loop;
     this.#link.use(this);

@@ -10,6 +10,7 @@
  * pressed it.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { ERRNO, OsError } from "../../../ffi/os_error.ts";
 import { CODE } from "../../base/codes.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -77,6 +78,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   }
 
   open(host: InputDriverHost, loop: LoopPort, log: Log, endpointName: string): void {
+    assert(this.#host === null, "a driver is opened once");
     this.#host = host;
     this.#loop = loop;
     const label = deviceLabel(endpointName);
@@ -136,7 +138,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     else this.#running = status === "suspended";
   }
 
-  /** Called by the link: the monitor's loss is no loss of the devices. */
+  /** Called by the link: the monitor's loss is not a loss of the devices. */
   onLinkDown(): void {
     this.#running = true;
   }

@@ -31,7 +31,7 @@ const ANSWER_NS = 5 * SECOND;
 /** How long to wait before a full ring is looked at again. */
 export const LOOK_GAP_NS: number = 5 * MS;
 /**
- * A guest that takes nothing for so long has hung: input goes to QEMU all the same, whose verdict is then all
+ * A guest that takes nothing for so long has hung: input goes to QEMU all the same, whose answer is then all
  * there is.
  */
 const HUNG_NS = SECOND;

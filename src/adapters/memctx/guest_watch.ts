@@ -206,10 +206,10 @@ export class GuestWatch implements TimerHandler {
     const { scanner, guest, name } = this.#options;
     const round = this.#round;
     const { pid, started, pieces } = ram;
-    const [liveRoot, liveInUserMode] = [vcpu.cr3, vcpu.userMode];
+    const live = "pc" in vcpu ? { livePc: vcpu.pc } : { liveRoot: vcpu.cr3 };
     const files = ram.scanFiles();
     scanner.scan(
-      { name, pid, started, files, pieces, guest, liveRoot, liveInUserMode, foundAt },
+      { name, pid, started, files, pieces, guest, ...live, liveInUserMode: vcpu.userMode, foundAt },
       (answer) => {
         if (round === this.#round) done(answer);
       },

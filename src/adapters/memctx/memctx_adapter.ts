@@ -10,27 +10,34 @@
  * - Looking for a system happens elsewhere (scan_port.ts), the watching in guest_watch.ts.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { WriteExtent } from "../../access/write_extent.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
 import { MEMCTX_INVALIDATED } from "../../event/body_layout.ts";
-import { INVALIDATED, LEASE_CLASS, SEAM_REASON } from "../../event/body_number.ts";
+import {
+  INVALIDATED,
+  type Invalidation,
+  LEASE_CLASS,
+  SEAM_REASON,
+  type SeamReason,
+} from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { PayloadOwner, TransferEvent } from "../../event/transfer_event.ts";
-import { knownPaging } from "../../guest/paging.ts";
-import { systemOf, type WantedSystem } from "../../guest/systems.ts";
+import type { WantedSystem } from "../../guest/systems.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { fillContext, type GuestContext, NO_GUEST } from "./context_event.ts";
 import { GuestWatch, type GuestWatchListener } from "./guest_watch.ts";
-import { MemoryWriter, type WriteContext } from "./memory_writer.ts";
+import { MemoryWriter, type WriteContext, writeContextOf } from "./memory_writer.ts";
 import { MemwriteRequest } from "./memwrite_request.ts";
 import { askRam, isUnanswered, type RamTold } from "./ram_questions.ts";
+import { RamReplacement } from "./ram_replacement.ts";
 import type { RamAnswer, ScanPort } from "./scan_port.ts";
 import { SharedRam } from "./shared_ram.ts";
 import { unknownGuestText } from "./unknown_guest.ts";
@@ -91,13 +98,22 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** What is said to a write that is refused. */
   #refusal = "";
   #pid = 0;
+  readonly #replacement: RamReplacement;
 
   /** Makes it over the endpoint's monitor, which it shares with others. */
   constructor(options: MemctxOptions) {
     this.#options = options;
+    this.#replacement = new RamReplacement(options.link, {
+      onReplaced: () => {
+        this.#watch?.stop();
+        this.#invalidate(INVALIDATED.RAM_REPLACED);
+      },
+      onSettled: () => this.#find(true),
+    });
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     const { link, scanner, guest = "auto" } = this.#options;
     if (guest !== "none") {
@@ -152,8 +168,10 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   /** Called by the link, before it tells its other users. */
-  onQmpEvent({ name }: QmpEvent): void {
+  onQmpEvent({ name, data }: QmpEvent): void {
     switch (name) {
+      case "JOB_STATUS_CHANGE":
+        return this.#replacement.onJobEvent(data);
       case "RESET":
         this.#invalidate(INVALIDATED.RESET);
         return this.#find(false);
@@ -192,13 +210,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
       return this.#refuse(seat, error);
     }
     this.#epoch++;
-    const traits = guest.kind && systemOf(guest.kind).traits;
-    this.#context = {
-      rootFrame: guest.root / 4096,
-      paging: knownPaging(guest.architecture, guest.levels),
-      paired: traits?.rootsArePaired === true && guest.isolated,
-      sharesLastEntry: traits?.sharesLastEntry === true,
-    };
+    this.#context = writeContextOf(guest);
     seat.log.info("context", { epoch: this.#epoch, guest: guest.kind ?? "none", version, root: guest.root });
     seat.emit(event);
   }
@@ -320,7 +332,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     else this.onGuest(NO_GUEST, "");
   }
 
-  #invalidate(reason: number): void {
+  #invalidate(reason: Invalidation): void {
     if (this.#context === null) return;
     this.#context = null;
     const seat = this.#seat;
@@ -342,12 +354,13 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** What was asked is stale, what was open is closed. */
   #forget(): void {
     this.#round++;
+    this.#replacement.forget();
     this.#seat?.loop.disarm(this);
     this.#dropRam();
   }
 
   /** QEMU is gone, or cannot be asked any more: nothing that was true of its memory is. */
-  #lose(reason: number): void {
+  #lose(reason: SeamReason): void {
     this.#invalidate(INVALIDATED.ENDPOINT_GONE);
     this.#forget();
     this.#seat?.down(reason, this.#pid);

@@ -14,10 +14,13 @@ import { storeAtomic } from "../../../ffi/shared_word.ts";
 import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
-import { type Paging, PTE_W, WALK, X64_4, X64_5 } from "../../guest/paging.ts";
+import type { PageWalker } from "../../guest/page_walker.ts";
+import { walkerOf } from "../../guest/walkers.ts";
+import { knownPaging, type Paging, PTE_W, WALK } from "../../guest/paging.ts";
 import { PAGE_BYTES, PhysicalMemory } from "../../guest/physical_memory.ts";
 import type { RamPort, RamSegment } from "../../guest/ram_port.ts";
-import { Walker } from "../../guest/walker.ts";
+import { systemOf } from "../../guest/systems.ts";
+import type { GuestContext } from "./context_event.ts";
 import { type MemwriteRequest, SEQUENCE_BYTES } from "./memwrite_request.ts";
 import type { SharedRam } from "./shared_ram.ts";
 
@@ -40,6 +43,18 @@ export interface WriteContext {
   readonly sharesLastEntry: boolean;
 }
 
+/** How writes into a guest of this epoch are resolved. */
+export function writeContextOf({ kind, architecture, root, levels, isolated }: GuestContext): WriteContext {
+  // On arm64 a process's root is a table of its own, which shares nothing with the kernel's.
+  const traits = architecture === "x86-64" && kind !== undefined ? systemOf(kind).traits : undefined;
+  return {
+    rootFrame: root / PAGE_BYTES,
+    paging: knownPaging(architecture, levels),
+    paired: traits?.rootsArePaired === true && isolated,
+    sharesLastEntry: traits?.sharesLastEntry === true,
+  };
+}
+
 /** Writes into one VM's RAM. */
 export class MemoryWriter implements Disposable {
   /** After {@linkcode write}: how many bytes were in order before the one that was not. */
@@ -49,7 +64,8 @@ export class MemoryWriter implements Disposable {
   readonly #views: readonly DataView[];
   readonly #memory: PhysicalMemory;
   readonly #canShrink: boolean;
-  readonly #walkers: ReadonlyMap<Paging, Walker>;
+  /** One of each paging mode that was met. */
+  readonly #walkers = new Map<Paging, PageWalker>();
   /** The resolved pages of the write under way. */
   readonly #file = new Int32Array(MAX_PAGES);
   readonly #at = new Float64Array(MAX_PAGES);
@@ -79,7 +95,6 @@ export class MemoryWriter implements Disposable {
     this.#files = files;
     this.#views = files.map((mapping) => new DataView(mapping.buffer));
     this.#memory = new PhysicalMemory(new WritablePort(ram, files));
-    this.#walkers = new Map([X64_4, X64_5].map((paging) => [paging, new Walker(this.#memory, paging)]));
   }
 
   /**
@@ -117,8 +132,8 @@ export class MemoryWriter implements Disposable {
         return CODE["bad-argument"];
       }
     }
-    const walker = context.paging && this.#walkers.get(context.paging);
-    if (walker === undefined) return CODE["not-supported"];
+    if (context.paging === undefined) return CODE["not-supported"];
+    const walker = this.#walkerOf(context.paging, context.rootFrame);
     const code = this.#resolve(request, walker, root, force);
     if (code !== CODE.ok) return code;
     if (request.seqlock) this.#storeUnderSequence(request);
@@ -126,8 +141,19 @@ export class MemoryWriter implements Disposable {
     return CODE.ok;
   }
 
+  #walkerOf(paging: Paging, kernelRootFrame: number): PageWalker {
+    let walker = this.#walkers.get(paging);
+    if (walker === undefined) {
+      walker = walkerOf(this.#memory, paging, kernelRootFrame);
+      this.#walkers.set(paging, walker);
+    }
+    // Of x86-64 it means nothing.
+    if (paging.architecture === "aarch64") walker.kernelRootFrame = kernelRootFrame;
+    return walker;
+  }
+
   /** Finds every page of the write, and that it may be written. */
-  #resolve(request: MemwriteRequest, walker: Walker, root: number, force: boolean): Code {
+  #resolve(request: MemwriteRequest, walker: PageWalker, root: number, force: boolean): Code {
     let { hi, lo } = request;
     this.#pages = 0;
     while (this.inOrder < request.span) {

@@ -48,8 +48,9 @@ export function scanGuest(request: ScanRequest, cache: ProfileCache): ScanAnswer
   const startMs = performance.now();
   try {
     using memory = openRam(request);
-    const { liveRoot, liveInUserMode: inUserMode, foundAt } = request;
-    const result = findGuest(memory, findersFor(request.guest), { cache, liveRoot, inUserMode, foundAt });
+    const { liveRoot, livePc, liveInUserMode: inUserMode, foundAt } = request;
+    const evidence = { cache, liveRoot, livePc, inUserMode, foundAt };
+    const result = findGuest(memory, findersFor(request.guest), evidence);
     if (!result.found) {
       const { reason, system, detail } = result;
       return { outcome: "none", reason, system, detail };

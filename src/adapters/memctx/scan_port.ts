@@ -52,8 +52,10 @@ export interface ScanRequest {
   readonly pieces: readonly RamPiece[];
   /** Which systems to look for. */
   readonly guest: WantedSystem;
-  /** A vCPU's CR3; a kernel that it does not map is not the running one. */
-  readonly liveRoot: number;
+  /** A vCPU's CR3; a kernel that it does not map is not the running one. Undefined for an arm64 CPU. */
+  readonly liveRoot?: number | undefined;
+  /** What an arm64 CPU executes: a kernel that does not map it is not the running one. */
+  readonly livePc?: number | undefined;
   /** Whether that vCPU ran in user mode, where a root need not map the kernel. */
   readonly liveInUserMode: boolean;
   /** Where a system was found before ({@linkcode GuestOs.foundAt}): looked at first. */

@@ -3,6 +3,7 @@
  * for reading.
  * @module
  */
+import type { Prio } from "../../event/priority.ts";
 import { OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
 import { closeFd } from "../../../ffi/owned_fd.ts";
 import { Fault } from "../../base/fault.ts";
@@ -40,7 +41,7 @@ export function tellMemory(
     throw new Fault("refused", `${path} ${is}`);
   }
   const event = seat.event(KIND.MEMCTX);
-  event.prio = recorded.prio;
+  event.prio = recorded.prio as Prio;
   event.inline.set(recorded.inline);
   event.view.setUint32(MEMCTX.at.nfd, 1, true);
   event.copyBody(recorded.bodyFormat, recorded.body, 0, recorded.body.length);

@@ -6,6 +6,8 @@
  * It does not know the time: `daemon/replay_daemon.ts` hands it each event when it is due.
  * @module
  */
+import { assert } from "../../base/assert.ts";
+import type { Prio } from "../../event/priority.ts";
 import type { Kind } from "../../event/kind.ts";
 import { CODE } from "../../base/codes.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
@@ -56,6 +58,7 @@ export class ReplaySeam implements Adapter {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     if (this.#options.isUpAtOpen) seat.up();
   }
@@ -76,7 +79,7 @@ export class ReplaySeam implements Adapter {
       return true;
     }
     const event = seat.event(recorded.kind as Kind);
-    event.prio = recorded.prio;
+    event.prio = recorded.prio as Prio;
     event.inline.set(recorded.inline);
     if (recorded.body.length > 0) event.copyBody(recorded.bodyFormat, recorded.body, 0, recorded.body.length);
     if (recorded.kind === KIND.VM_LIFECYCLE) {

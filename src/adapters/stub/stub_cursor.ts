@@ -3,6 +3,7 @@
  * control that is being developed, and for benchmarks of the bus.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { Adapter, CloseReason, Seat, TimerHandler } from "../../core/adapter_port.ts";
@@ -30,6 +31,7 @@ export class StubCursor implements Adapter, TimerHandler {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     seat.up();
     this.#nextNs = seat.loop.clock.nowNs() + this.#periodNs;

@@ -3,6 +3,7 @@
  * a machine that is none. A stopped one refuses, as QEMU does.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE } from "../../base/codes.ts";
 import { isKeyboardKey, isPointerButton } from "../input/uinput_devices.ts";
 import type { InputDriver, InputDriverHost } from "../input/input_driver.ts";
@@ -29,6 +30,7 @@ export class StubInputDriver implements InputDriver, StubMachineListener {
   }
 
   open(host: InputDriverHost): void {
+    assert(this.#host === null, "a driver is opened once");
     this.#host = host;
     this.#machine.setListener(this);
     host.onDriverUp(0);

@@ -3,6 +3,7 @@
  * keeps no history and no time.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { VM_STATE_NUMBER } from "../../event/body_number.ts";
 
 /** Told what happens to the machine. */
@@ -32,6 +33,7 @@ export class StubMachine {
 
   /** Sets who is told; null for nobody. */
   setListener(listener: StubMachineListener | null): void {
+    assert(listener === null || this.#listener === null, "a machine has one listener");
     this.#listener = listener;
   }
 

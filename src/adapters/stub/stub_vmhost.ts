@@ -3,6 +3,7 @@
  * for tests and benchmarks of the bus. It keeps the state that a VM would have.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE } from "../../base/codes.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { LIFE, VM_DETAIL, VM_OP, VM_STATE_NUMBER } from "../../event/body_number.ts";
@@ -28,12 +29,16 @@ export class StubVmhost implements Adapter {
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
     seat.up();
   }
 
   command(event: TransferEvent): void {
     const op = event.words[0] as number;
+    if (event.kind === KIND.CMD_SNAPSHOT) {
+      return this.#seat?.ack(event.ticket, CODE["not-supported"], 0, 0, "a stub endpoint has no disks");
+    }
     if (event.kind === KIND.CMD_VM) this.#vm(event, op);
     else this.#life(event, op);
   }

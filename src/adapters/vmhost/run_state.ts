@@ -3,7 +3,7 @@
  * of the watchdog. Words that a younger QEMU adds become "unknown" and "none", never an error.
  * @module
  */
-import { VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
+import { MIGRATION_WAY, type MigrationWay, VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
 
 /** A VM's state and QEMU's reason for it, in the protocol's numbers. */
 export interface VmState {
@@ -11,9 +11,12 @@ export interface VmState {
   readonly state: number;
   /** One of VM_DETAIL. */
   readonly detail: number;
+  /** Which way it migrates, or went; NONE when left out. */
+  readonly migration?: MigrationWay;
 }
 
 const { RUNNING, PAUSED, SHUTDOWN, CRASHED, UNKNOWN, SUSPENDED } = VM_STATE_NUMBER;
+const { INCOMING, OUTGOING, LEFT } = MIGRATION_WAY;
 
 // QEMU's RunState (qapi/run-state.json).
 const RUN_STATES: ReadonlyMap<string, VmState> = new Map([
@@ -23,10 +26,10 @@ const RUN_STATES: ReadonlyMap<string, VmState> = new Map([
   ["debug", { state: PAUSED, detail: VM_DETAIL.HOST_REQUEST }],
   ["save-vm", { state: PAUSED, detail: VM_DETAIL.HOST_REQUEST }],
   ["restore-vm", { state: PAUSED, detail: VM_DETAIL.HOST_REQUEST }],
-  ["inmigrate", { state: PAUSED, detail: VM_DETAIL.MIGRATION }],
-  ["finish-migrate", { state: PAUSED, detail: VM_DETAIL.MIGRATION }],
-  ["postmigrate", { state: PAUSED, detail: VM_DETAIL.MIGRATION }],
-  ["colo", { state: PAUSED, detail: VM_DETAIL.MIGRATION }],
+  ["inmigrate", { state: PAUSED, detail: VM_DETAIL.MIGRATION, migration: INCOMING }],
+  ["finish-migrate", { state: PAUSED, detail: VM_DETAIL.MIGRATION, migration: OUTGOING }],
+  ["postmigrate", { state: PAUSED, detail: VM_DETAIL.MIGRATION, migration: LEFT }],
+  ["colo", { state: PAUSED, detail: VM_DETAIL.MIGRATION, migration: OUTGOING }],
   ["io-error", { state: PAUSED, detail: VM_DETAIL.IO_ERROR }],
   ["watchdog", { state: PAUSED, detail: VM_DETAIL.WATCHDOG }],
   ["suspended", { state: SUSPENDED, detail: VM_DETAIL.GUEST_REQUEST }],

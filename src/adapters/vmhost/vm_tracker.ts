@@ -17,7 +17,7 @@
  * @module
  */
 import { NEVER, SECOND } from "../../base/clock.ts";
-import { VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
+import { MIGRATION_WAY, type MigrationWay, VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import { detailOfCause, type VmState, vmStateOf } from "./run_state.ts";
 
@@ -53,6 +53,7 @@ export const TRACKED_EVENTS: ReadonlySet<string> = new Set([
 export class VmTracker {
   #state: number = VM_STATE_NUMBER.UNKNOWN;
   #detail: number = VM_DETAIL.NONE;
+  #migration: MigrationWay = MIGRATION_WAY.NONE;
   #stopCause: number = VM_DETAIL.NONE;
   #foldUntilNs = 0;
   #wakeAsked = false;
@@ -63,7 +64,8 @@ export class VmTracker {
 
   /** The state it is in now; RESET and POWERDOWN are happenings and no states. */
   get current(): VmState {
-    return { state: this.#state, detail: this.#detail };
+    const told = { state: this.#state, detail: this.#detail };
+    return this.#migration === MIGRATION_WAY.NONE ? told : { ...told, migration: this.#migration };
   }
 
   /** A monitor came up, or the run state was asked for: what QEMU says holds. */
@@ -76,7 +78,7 @@ export class VmTracker {
       this.#wasSuspended = false;
       if (this.#foldUntilNs === NEVER) this.#foldUntilNs = 0;
     }
-    return this.#become(told.state, told.detail);
+    return this.#become(told.state, told.detail, told.migration);
   }
 
   /** A wake-up was asked for by the bus: the next WAKEUP has a cause. */
@@ -180,6 +182,8 @@ export class VmTracker {
   }
 
   #onShutdown(event: QmpEvent): Told {
+    // What ends is the process that a VM has left behind, and no VM.
+    if (this.#migration === MIGRATION_WAY.LEFT) return "nothing";
     const cause = detailOfCause(event.data["reason"]);
     const detail = this.#stopCause === VM_DETAIL.WATCHDOG ? VM_DETAIL.WATCHDOG : cause;
     this.#stopCause = VM_DETAIL.NONE;
@@ -213,9 +217,10 @@ export class VmTracker {
     return state === this.#state ? "nothing" : this.#become(state, detail);
   }
 
-  #become(state: number, detail: number): VmState {
+  #become(state: number, detail: number, migration: MigrationWay = MIGRATION_WAY.NONE): VmState {
     this.#state = state;
     this.#detail = detail;
-    return { state, detail };
+    this.#migration = migration;
+    return this.current;
   }
 }

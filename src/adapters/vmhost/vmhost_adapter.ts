@@ -1,16 +1,18 @@
 /**
  * The VMHOST seam of a VM that QEMU runs: its states from QMP events, and the operations of CMD_VM and
  * CMD_LIFECYCLE with QEMU's answer. Each command is answered once, also when QEMU ends before it answers.
+ * Snapshots are snapshot_jobs.ts, migration is migration_watch.ts.
  *
- * It neither decides who may stop a VM nor releases what is held in the guest before: that is admission's and
- * the core's.
+ * It neither decides who may stop a VM nor releases what is held in the guest before: that is the
+ * core's.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { OPERATION, VM_STATE } from "../../event/body_layout.ts";
-import { LIFE, VM_OP } from "../../event/body_number.ts";
+import { LIFE, MIGRATION_WAY, VM_OP, VM_STATE_NUMBER } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE, type Source } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
@@ -19,7 +21,10 @@ import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import { statusOf } from "../../qemu/protocol/run_status.ts";
 import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
+import { MigrationWatch } from "./migration_watch.ts";
+import { codeOf, wordsOf } from "./qmp_verdict.ts";
 import type { VmState } from "./run_state.ts";
+import { SnapshotJobs } from "./snapshot_jobs.ts";
 import { TRACKED_EVENTS, VmTracker } from "./vm_tracker.ts";
 
 /** How long QEMU may take for an operation: stopping flushes the guest's disks. */
@@ -49,6 +54,9 @@ commands(LIFE_COMMANDS, [
   [LIFE.RESUME, "cont"],
 ]);
 
+/** What the run state is asked for at a migration's end, which is no event of QEMU's that it could be. */
+const MIGRATED = "migration ended";
+
 /** The adapter of one VM's host plane. */
 export class VmhostAdapter implements Adapter, QmpLinkUser {
   readonly source: Source = SOURCE.VMHOST;
@@ -63,20 +71,29 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   /** The event that it is asked for. */
   #askedFor = "";
   #questions = 0;
+  readonly #snapshots: SnapshotJobs;
+  readonly #migration: MigrationWatch;
 
   /** Makes it over the endpoint's monitor, which it shares with others. */
   constructor(link: QmpLink) {
     this.#link = link;
+    this.#snapshots = new SnapshotJobs(link, () => this.#tracker.current.state === VM_STATE_NUMBER.RUNNING);
+    const wayNow = () => this.#tracker.current.migration ?? MIGRATION_WAY.NONE;
+    this.#migration = new MigrationWatch(link, wayNow, () => this.#askRunState(MIGRATED));
   }
 
   open(seat: Seat): void {
+    assert(this.#seat === null, "an adapter is opened once");
     this.#seat = seat;
+    this.#snapshots.open(seat);
+    this.#migration.open(seat);
     this.#link.use(this);
   }
 
   command(event: TransferEvent): void {
     const seat = this.#seat;
     if (seat === null) return;
+    if (event.kind === KIND.CMD_SNAPSHOT) return this.#snapshots.command(seat, event);
     const op = event.view.getUint32(OPERATION.at.op, true);
     if (event.kind === KIND.CMD_VM && op === VM_OP.QUERY) return this.#query(seat, event.ticket);
     const table = event.kind === KIND.CMD_VM ? VM_COMMANDS : LIFE_COMMANDS;
@@ -87,6 +104,8 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
 
   close(_reason: CloseReason, closed: () => void): void {
     this.#seat = null;
+    this.#snapshots.close();
+    this.#migration.close();
     this.#link.leave(this);
     closed();
   }
@@ -106,6 +125,10 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
     this.#pid = pid;
     seat.up(pid);
     this.#tell(this.#tracker.onRunState(status));
+    this.#snapshots.onLinkUp();
+    if ((this.#tracker.current.migration ?? MIGRATION_WAY.NONE) !== MIGRATION_WAY.NONE) {
+      this.#migration.look();
+    }
   }
 
   /** Called by the link. */
@@ -113,6 +136,8 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
     const seat = this.#seat;
     if (seat === null) return;
     this.#asking = 0;
+    this.#snapshots.onLinkDown(loss.code, loss.text);
+    this.#migration.onLinkDown();
     seat.down(loss.reason);
     seat.emitError(loss.code, loss.reason, loss.text);
   }
@@ -120,7 +145,10 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   /** Called by the link. */
   onQmpEvent(event: QmpEvent): void {
     const seat = this.#seat;
-    if (seat === null || !seat.isUp || !TRACKED_EVENTS.has(event.name)) return;
+    if (seat === null || !seat.isUp) return;
+    if (event.name === "JOB_STATUS_CHANGE") return this.#snapshots.onJobEvent(event.data);
+    if (event.name === "MIGRATION") return this.#migration.onEvent(event.data);
+    if (!TRACKED_EVENTS.has(event.name)) return;
     if (this.#asking > 0) {
       this.#asking = 0;
       const state = this.#tracker.onUnexplained(this.#askedFor);
@@ -187,7 +215,10 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         const now = this.#tracker.onRunState(statusOf(reply));
         // A STOP is told with the reason that the answer gives; what was only verified, or stayed as it was,
         // is not told twice.
-        if (askedFor === "STOP" || now.state !== before.state) this.#tell(now);
+        const isOther = now.state !== before.state || now.migration !== before.migration;
+        if (askedFor === "STOP" || isOther) this.#tell(now);
+        // Without events of its own this is the first sign of a migration, and its end is to be found out.
+        if (now.migration === MIGRATION_WAY.OUTGOING && askedFor !== MIGRATED) this.#migration.look();
       },
       { timeoutNs: ANSWER_NS },
     );
@@ -198,33 +229,15 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
     if (seat === null) return;
     const event = seat.event(KIND.VM_LIFECYCLE);
     fill(event, state);
+    this.#link.outlook.hasLeft = state.migration === MIGRATION_WAY.LEFT;
     seat.emit(event);
   }
 }
 
-function fill(event: TransferEvent, { state, detail }: VmState): void {
+function fill(event: TransferEvent, { state, detail, migration = MIGRATION_WAY.NONE }: VmState): void {
   event.view.setUint32(VM_STATE.at.state, state, true);
   event.view.setUint32(VM_STATE.at.detail, detail, true);
-}
-
-/** The protocol's code for a reply of QEMU's. */
-export function codeOf(reply: QmpReply): Code {
-  switch (reply.outcome) {
-    case "done":
-      return CODE.ok;
-    case "error":
-      return CODE.refused;
-    case "timed-out":
-      return CODE["timed-out"];
-    case "closed":
-    case "unsent":
-      return CODE["seam-down"];
-  }
-}
-
-/** What QEMU says to it; empty when it says nothing. Outside text. */
-export function wordsOf(reply: QmpReply): string {
-  return reply.outcome === "error" ? reply.errorText : "";
+  event.view.setUint32(VM_STATE.at.migration, migration, true);
 }
 
 // QEMU may end before its answer is out: the end of the stream is the answer.

@@ -67,7 +67,7 @@ export interface OptionStep {
 
 /** What a command is called with. */
 export interface Call {
-  /** Arguments that are no options. */
+  /** Arguments that are not options. */
   readonly args: readonly string[];
   /** What came after `--`; undefined without one. */
   readonly rest: readonly string[] | undefined;

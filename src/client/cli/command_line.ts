@@ -21,7 +21,7 @@ export const CLIENT_OPTIONS: OptionSpecs = {
 
 /** A line, understood. */
 export interface CommandLine {
-  /** Arguments that are no options. */
+  /** Arguments that are not options. */
   readonly args: readonly string[];
   /** What stood behind `--`, where a command may stand there. */
   readonly rest: readonly string[] | undefined;

@@ -20,16 +20,22 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
   watch: {
     summary: "print events as they come",
-    usage: ["watch [ENDPOINT…] [--source S,…] [--kind K,…] [--count N] [--for MS]"],
+    usage: [
+      "watch [ENDPOINT…] [--source S,…] [--kind K,…] [--count N] [--for MS]",
+      "watch --memory ENDPOINT:PID:ADDRESS:SIZE… [--rate HZ] [--count N] [--for MS]",
+    ],
     load: async () => (await import("./watch.ts")).watch,
   },
   vm: {
-    summary: "query, stop, continue, reset, … a VM",
-    usage: ["vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]"],
+    summary: "query, stop, continue, reset, … a VM; save and load its snapshots",
+    usage: [
+      "vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]",
+      "vm ENDPOINT snapshots | save NAME | load NAME | delete NAME [--timeout MS]",
+    ],
     load: async () => (await import("./vm.ts")).vm,
   },
   lease: {
-    summary: "see who holds input, power, memory writes, … of a VM, or hold it",
+    summary: "see who owns input, power, memory writes, … of a VM, or own it",
     usage: [
       "lease ENDPOINT input|power|memwrite|console|agent status",
       "lease ENDPOINT input|power|memwrite|console|agent hold [--ttl MS] [-- COMMAND…]",
@@ -65,6 +71,13 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "screen pid:N [-o FILE.png|-] [--scale F] [--source vgpu|qmp|auto]",
     ],
     load: async () => (await import("./screen.ts")).screen,
+  },
+  vnc: {
+    summary: "serve a VM's screen, keyboard and mouse to VNC viewers",
+    usage: [
+      "vnc ENDPOINT [--listen unix:PATH|127.0.0.1:PORT] [--password-file FILE] [--view-only] [--take key|click|connect]",
+    ],
+    load: async () => (await import("./vnc.ts")).vnc,
   },
   console: {
     summary: "a VM's serial console, on this terminal or as a script",
@@ -143,6 +156,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "mem ENDPOINT|pid:N|file:PATH info | ps [--long] | maps PID | modules",
       "mem ENDPOINT|pid:N|file:PATH dmesg [--last N] | files PID | sockets [PID] | env PID | mounts [PID]",
       "mem ENDPOINT|pid:N|file:PATH sym NAME|ADDR | type NAME",
+      "mem ENDPOINT|pid:N|file:PATH print 'TYPE GVA|SYMBOL' [--follow FIELD,…]",
       "mem ENDPOINT|pid:N|file:PATH read PID|kernel GVA|SYMBOL LEN [--raw]",
       "mem ENDPOINT|pid:N write PID|kernel GVA HEX",
       "mem ENDPOINT|pid:N|file:PATH find PID|kernel HEX [--limit N]",

@@ -3,12 +3,12 @@
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
+import { MAX_AGENT_PIECE } from "../../event/agent_op.ts";
 import { AgentControl } from "../agent_control.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
+import { ProgressLine } from "./progress_line.ts";
 import { visible } from "./table.ts";
-
-const PROGRESS_MS = 200;
 
 /** The command. */
 export const cp: CommandModule = {
@@ -57,7 +57,7 @@ async function upload(call: Call, agent: AgentControl, from: string, path: strin
 }
 
 async function* pieces(file: Deno.FsFile): AsyncGenerator<Uint8Array, void, void> {
-  const buffer = new Uint8Array(1 << 18);
+  const buffer = new Uint8Array(8 * MAX_AGENT_PIECE);
   for (;;) {
     const got = await file.read(buffer);
     if (got === null) return;
@@ -73,17 +73,22 @@ async function send(
   size: number | undefined,
 ): Promise<number> {
   let bytes = 0;
-  using shown = new ShownProgress(call, path, size);
+  using progress = new ProgressLine(call);
+  const text = shown(path, size);
   await agent.writeFile(path, source, {
     signal: call.signal,
-    progress: (done) => shown.show(bytes = done),
+    progress: (done) => {
+      bytes = done;
+      progress.show(() => text(done));
+    },
   });
   return bytes;
 }
 
 async function download(call: Call, agent: AgentControl, path: string, to: string): Promise<number> {
   let bytes = 0;
-  using shown = new ShownProgress(call, path, undefined);
+  using progress = new ProgressLine(call);
+  const text = shown(path, undefined);
   if (to === "-") {
     for await (const piece of agent.readFile(path, { signal: call.signal })) {
       call.out.bytes(piece);
@@ -96,7 +101,8 @@ async function download(call: Call, agent: AgentControl, path: string, to: strin
   try {
     for await (const piece of agent.readFile(path, { signal: call.signal })) {
       for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
-      shown.show(bytes += piece.length);
+      bytes += piece.length;
+      progress.show(() => text(bytes));
     }
     await Deno.rename(staging, to);
   } catch (error) {
@@ -120,36 +126,9 @@ async function openHere(path: string, options: Deno.OpenOptions): Promise<Deno.F
   }
 }
 
-/** One line that is written over; only on a terminal. */
-class ShownProgress implements Disposable {
-  readonly #isShown: boolean;
-  readonly #what: string;
-  readonly #size: number | undefined;
-  #lastMs = 0;
-  #wasShown = false;
-
-  constructor({ json }: Call, what: string, size: number | undefined) {
-    this.#isShown = !json && Deno.stderr.isTerminal();
-    this.#what = visible(what);
-    this.#size = size;
-  }
-
-  /** Tells how many bytes are there. */
-  show(bytes: number): void {
-    const nowMs = performance.now();
-    if (!this.#isShown || nowMs - this.#lastMs < PROGRESS_MS) return;
-    this.#lastMs = nowMs;
-    this.#wasShown = true;
-    const of = this.#size === undefined || this.#size === 0
-      ? ""
-      : ` (${Math.floor(100 * bytes / this.#size)} %)`;
-    Deno.stderr.writeSync(
-      new TextEncoder().encode(`\r${this.#what}: ${(bytes / 1e6).toFixed(1)} MB${of}\x1b[K`),
-    );
-  }
-
-  /** Leaves an empty line. */
-  [Symbol.dispose](): void {
-    if (this.#wasShown) Deno.stderr.writeSync(new TextEncoder().encode("\r\x1b[K"));
-  }
+function shown(what: string, size: number | undefined): (bytes: number) => string {
+  return (bytes) => {
+    const of = size === undefined || size === 0 ? "" : ` (${Math.floor(100 * bytes / size)} %)`;
+    return `${visible(what)}: ${(bytes / 1e6).toFixed(1)} MB${of}`;
+  };
 }

@@ -2,6 +2,7 @@
  * What `vmsig doctor` says of the screens that the daemon has: what shows each, and why that.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import { Fault } from "../../base/fault.ts";
 import { CAP } from "../../event/capability.ts";
 import { KIND } from "../../event/kind.ts";
@@ -21,7 +22,7 @@ export async function examineDisplays(client: Client): Promise<Finding[]> {
   return findings;
 }
 
-async function examineOne(client: Client, name: string, endpoint: number): Promise<Finding[]> {
+async function examineOne(client: Client, name: string, endpoint: EndpointId): Promise<Finding[]> {
   try {
     const { heads, display, known } = await client.display(endpoint);
     if (known && heads.length === 0) {

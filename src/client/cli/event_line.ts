@@ -6,7 +6,10 @@
 import type { Described } from "../../event/describe.ts";
 import {
   LEASE_CLASS_NAMES,
+  MIGRATION_WAY_NAMES,
   ROSTER_STATE_NAMES,
+  SNAPSHOT_OP_NAMES,
+  SNAPSHOT_STATE_NAMES,
   VM_DETAIL_NAMES,
   VM_STATE_NAMES,
 } from "../../event/body_number.ts";
@@ -30,9 +33,16 @@ const SEAM_REASONS = [
   "protocol error",
   "no permission",
   "process gone",
+  "migrated to another host",
 ];
 const REVOKE_REASONS = ["preempted", "owner gone", "endpoint gone", "not kept alive"];
-const INVALID_REASONS = ["reset", "endpoint gone", "kernel changed", "memory map changed"];
+const INVALID_REASONS = [
+  "reset",
+  "endpoint gone",
+  "kernel changed",
+  "memory map changed",
+  "RAM was replaced",
+];
 
 /** Prints events. */
 export class EventLine {
@@ -79,7 +89,8 @@ function whatOf(event: ClientEvent): string {
   const vm = event.as("VM_LIFECYCLE");
   if (vm !== undefined) {
     const detail = VM_DETAIL_NAMES[vm.detail] ?? `detail ${vm.detail}`;
-    return `${nameOf(VM_STATE_NAMES, vm.state)}${vm.detail === 0 ? "" : ` (${detail})`}`;
+    const way = vm.migration === 0 ? "" : `, ${nameOf(MIGRATION_WAY_NAMES, vm.migration)}`;
+    return `${nameOf(VM_STATE_NAMES, vm.state)}${vm.detail === 0 ? "" : ` (${detail}${way})`}`;
   }
   const roster = event.as("ROSTER");
   if (roster !== undefined) {
@@ -102,7 +113,7 @@ function whatOf(event: ClientEvent): string {
       (back.awayNs / 1e9).toFixed(3)
     } s and ${attempts}, last event ${back.lastSeq}: what came meanwhile was missed`;
   }
-  return memoryOf(event) ?? leaseOf(event) ?? auditOf(event) ?? fieldsOf(event);
+  return memoryOf(event) ?? changeOf(event) ?? leaseOf(event) ?? auditOf(event) ?? fieldsOf(event);
 }
 
 function memoryOf(event: ClientEvent): string | undefined {
@@ -119,6 +130,23 @@ function memoryOf(event: ClientEvent): string | undefined {
   return ended === undefined
     ? undefined
     : `epoch ${ended.epoch} ended: ${nameOf(INVALID_REASONS, ended.reason)}`;
+}
+
+function changeOf(event: ClientEvent): string | undefined {
+  const { name = "", words = "", status = "" } = describeBody(event);
+  const snapshot = event.as("SNAPSHOT");
+  if (snapshot !== undefined) {
+    const what = `${SNAPSHOT_OP_NAMES[snapshot.op] ?? snapshot.op} ${name}`;
+    return `${what}: ${nameOf(SNAPSHOT_STATE_NAMES, snapshot.state)}${words === "" ? "" : `, ${words}`}`;
+  }
+  const migration = event.as("MIGRATION");
+  if (migration === undefined) return undefined;
+  const { way, transferredBytes, remainingBytes } = migration;
+  const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
+  const amount = transferredBytes === 0
+    ? ""
+    : `, ${mib(transferredBytes)} sent, ${mib(remainingBytes)} to go`;
+  return `${nameOf(MIGRATION_WAY_NAMES, way)} ${status}${amount}${words === "" ? "" : `, ${words}`}`;
 }
 
 function leaseOf(event: ClientEvent): string | undefined {

@@ -33,7 +33,7 @@ export const exec: CommandModule = {
   details:
     `Runs the program in the guest, through the QEMU guest agent there, and ends with its exit code; what it printed is
 printed when it has ended. No shell is between: for one say sh -c '…'. Takes the agent lease for itself, and fails
-with "busy" when another control holds it. A megabyte of output is read; more belongs in a file, and "vmsig cp".`,
+with "busy" when another control owns it. A megabyte of output is read; more belongs in a file, and "vmsig cp".`,
   examples: ["exec web -- uname -a", "exec web --timeout 60000 -- sh -c 'apt-get update 2>&1'"],
   async run(call) {
     const [ref = ""] = call.args;

@@ -2,6 +2,7 @@
  * What the commands that send input have in common.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import type { Client } from "../client.ts";
 import type { CommandOptions } from "../session.ts";
 import type { Call, OptionSpecs } from "./command.ts";
@@ -28,7 +29,7 @@ export function inputOptions({ number, signal }: Call): CommandOptions {
 export function done(
   { json, out }: Call,
   client: Client,
-  endpoint: number,
+  endpoint: EndpointId,
   fields: Record<string, unknown>,
   text: string,
 ): void {

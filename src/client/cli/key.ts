@@ -18,7 +18,7 @@ export const key: CommandModule = {
   details:
     `Presses each chord and releases it, the last key first. Keys are joined by - or +, and named as the Linux kernel does
 (f5, leftctrl, kpenter, volumeup), as people do (ctrl, alt, shift, win, del, esc, pgup), or by the character that they
-type on a US keyboard. Takes the input lease for itself, and fails with "busy" when another control holds it.`,
+type on a US keyboard. Takes the input lease for itself, and fails with "busy" when another control owns it.`,
   examples: ["key web ctrl-alt-delete", "key web esc : w q enter", "key web --hold 2000 power"],
   async run(call) {
     const [ref = "", ...chords] = call.args;

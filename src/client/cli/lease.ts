@@ -1,5 +1,5 @@
 /**
- * `vmsig lease`: who holds what, and holding it oneself.
+ * `vmsig lease`: who owns what, and owning it oneself.
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
@@ -25,7 +25,7 @@ export const lease: CommandModule = {
     },
   },
   details:
-    `status tells whether a class is held, and by which user. hold acquires it and keeps it until Ctrl-C, or while COMMAND
+    `status tells whether a class is owned, and by which user. hold acquires it and keeps it until Ctrl-C, or while COMMAND
 runs, whose exit code is then this one's; when the lease is lost meanwhile, COMMAND is ended with SIGTERM and this
 command fails with "stale-lease".
 
@@ -61,37 +61,37 @@ async function status(
   // A free lease has no owner; uid 0 is root.
   const owner = busy ? { ownerPrincipal } : {};
   if (json) out.json({ endpoint: await client.endpoint(ref), class: className, busy, ...owner });
-  else out.line(busy ? `${className}: held by uid ${ownerPrincipal}` : `${className}: free`);
+  else out.line(busy ? `${className}: owned by uid ${ownerPrincipal}` : `${className}: free`);
 }
 
 async function hold(call: Call, client: Client, ref: string, className: LeaseClassName): Promise<number> {
   const ttlMs = call.number("ttl") ?? 0;
-  await using held = await client.acquire(ref, className, { ttlMs, signal: call.signal });
-  const name = visible(client.roster.nameOf(held.endpoint));
-  const lost = held.lost.then((reason) => {
+  await using mine = await client.acquire(ref, className, { ttlMs, signal: call.signal });
+  const name = visible(client.roster.nameOf(mine.endpoint));
+  const lost = mine.lost.then((reason) => {
     throw new Fault(
       "stale-lease",
       `Cannot keep ${className} of ${name}: the lease was taken away (${reason}); acquire it again`,
     );
   });
-  const { endpoint, token } = held;
-  const facts = { endpoint, class: className, held: true, token, ttlMs: held.ttlMs };
-  if (call.rest !== undefined) return await runUnder(call, held, lost, facts);
+  const { endpoint, token } = mine;
+  const facts = { endpoint, class: className, held: true, token, ttlMs: mine.ttlMs };
+  if (call.rest !== undefined) return await runUnder(call, mine, lost, facts);
   if (call.json) call.out.json(facts);
-  else call.out.line(`${name}: ${className} is held (token ${token}); Ctrl-C releases it`);
+  else call.out.line(`${name}: ${className} is owned (token ${token}); Ctrl-C releases it`);
   await Promise.race([lost, aborted(call.signal)]);
   return 0;
 }
 
-/** Runs a program while the lease is held. Nothing is printed of a lease under which nothing could run. */
+/** Runs a program while the lease is owned. Nothing is printed of a lease under which nothing could run. */
 async function runUnder(
   { signal, rest, json, out }: Call,
-  held: Lease,
+  mine: Lease,
   lost: Promise<never>,
   facts: Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const [program = "", ...args] = rest ?? [];
-  if (!held.held) await lost;
+  if (!mine.owned) await lost;
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(program, { args, stdin: "inherit", stdout: "inherit", stderr: "inherit" })
@@ -105,9 +105,9 @@ async function runUnder(
   }
   // Ctrl-C reaches the program by itself, as it is in the terminal's foreground; a SIGTERM to us does not.
   const end = () => terminate(child);
-  held.signal.addEventListener("abort", end, { once: true });
+  mine.signal.addEventListener("abort", end, { once: true });
   signal.addEventListener("abort", end, { once: true });
-  if (held.signal.aborted || signal.aborted) end();
+  if (mine.signal.aborted || signal.aborted) end();
   try {
     if (json) out.json(facts);
     const ended = await Promise.race([child.status, lost]);
@@ -116,7 +116,7 @@ async function runUnder(
     end();
     throw error;
   } finally {
-    held.signal.removeEventListener("abort", end);
+    mine.signal.removeEventListener("abort", end);
     signal.removeEventListener("abort", end);
     await child.status;
   }

@@ -37,7 +37,7 @@ export const mouse: CommandModule = {
       Object.keys(BUTTONS).join(", ")
     }.
 scroll turns the wheel N notches up, or down when N is negative. Takes the input lease for itself, and fails with "busy"
-when another control holds it. What is held when the command ends is released with the lease: to keep a button
+when another control owns it. What is held when the command ends is released with the lease: to keep a button
 down, say for how long (--hold), or drag.`,
   examples: [
     "mouse web move 16384 16384",

@@ -4,6 +4,7 @@
  * and no daemon is needed.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import { Fault } from "../../base/fault.ts";
 import { findersFor } from "../../guest/finders.ts";
 import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
@@ -21,7 +22,7 @@ export interface OpenGuest extends AsyncDisposable {
   readonly os: GuestOs;
   /** By which way it was reached: a daemon's endpoint, or the QEMU process itself. */
   readonly via:
-    | { readonly kind: "daemon"; readonly client: Client; readonly endpoint: number }
+    | { readonly kind: "daemon"; readonly client: Client; readonly endpoint: EndpointId }
     | { readonly kind: "process"; readonly qemu: QemuRam };
 }
 
@@ -47,7 +48,7 @@ function openHere(ref: string): OpenGuest {
   const target = openTarget(ref, findersFor("auto"));
   try {
     const { qemu } = target;
-    if (qemu === undefined) throw new Fault("refused", `Cannot look into ${ref}: it is no QEMU process`);
+    if (qemu === undefined) throw new Fault("refused", `Cannot look into ${ref}: it is not a QEMU process`);
     const dispose = () => Promise.resolve(target[Symbol.dispose]());
     return {
       name: ref,

@@ -2,8 +2,8 @@
  * What a command prints: a line at once, a JSON object a line, a table. Colour only on a terminal, and not
  * when NO_COLOR is set.
  *
- * A reader that went away (`vmsig watch | head`) is no error: it is told by {@linkcode OutputClosed}, and the
- * command ends quietly.
+ * A reader that went away (`vmsig watch | head`) is not an error: it is told by {@linkcode OutputClosed}, and
+ * the command ends quietly.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";

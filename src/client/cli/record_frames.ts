@@ -4,6 +4,7 @@
  * damage that FRAME_INFO tells: that counts from a frame which this control may not have taken.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import { Fault } from "../../base/fault.ts";
 import { oneLine } from "../../base/printable.ts";
 import { FRAME_RING } from "../../event/body_layout.ts";
@@ -53,7 +54,7 @@ export class FrameRecorder implements AsyncDisposable {
   }
 
   /** Watches an endpoint, unless it does already. */
-  watch(endpoint: number): void {
+  watch(endpoint: EndpointId): void {
     if (this.#ending.signal.aborted || this.#running.has(endpoint)) return;
     this.#running.set(endpoint, this.#watchAll(endpoint).finally(() => this.#running.delete(endpoint)));
   }
@@ -64,7 +65,7 @@ export class FrameRecorder implements AsyncDisposable {
     await Promise.all(this.#running.values());
   }
 
-  async #watchAll(endpoint: number): Promise<void> {
+  async #watchAll(endpoint: EndpointId): Promise<void> {
     const { client, onLost, onBroken } = this.#options;
     const name = client.roster.nameOf(endpoint);
     try {
@@ -79,7 +80,7 @@ export class FrameRecorder implements AsyncDisposable {
     }
   }
 
-  async #watchHead(endpoint: number, head: number): Promise<void> {
+  async #watchHead(endpoint: EndpointId, head: number): Promise<void> {
     const { client, perSecond } = this.#options;
     let before: Frame | undefined;
     for await (const frame of client.frames(endpoint, { head, perSecond, signal: this.#ending.signal })) {

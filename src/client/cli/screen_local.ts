@@ -122,7 +122,7 @@ function noFrame(why: string): Fault {
   const texts: Readonly<Record<string, string>> = {
     "none-yet": "the producer has published none yet",
     busy: "the producer is writing all the time",
-    malformed: "what the producer publishes is no valid frame",
+    malformed: "what the producer publishes is not a valid frame",
   };
   return new Fault("timed-out", `Cannot take a frame: ${texts[why] ?? `the source has gone (${why})`}`);
 }

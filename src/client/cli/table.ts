@@ -33,7 +33,7 @@ export function line(out: Output, row: readonly Cell[], widths: readonly number[
 /**
  * Text that a terminal shows as it stands, in the reversible form of `printable.ts` for names; not cut,
  * because what a person asked for is shown whole. Names of a guest are in this form under `--json`, too: what
- * is no text has no other there.
+ * is not text has no other there.
  */
 export function visible(text: string): string {
   return printableName(text);

@@ -2,8 +2,7 @@
  * `vmsig type`: types text.
  * @module
  */
-import { takeInput } from "../input_control.ts";
-import { framesOfText } from "../us_layout.ts";
+import { takeInput, typingOn } from "../input_control.ts";
 import type { CommandModule } from "./command.ts";
 import { understood } from "./command_line.ts";
 import { done, inputOptions, TIMEOUT_OPTION } from "./input_command.ts";
@@ -11,21 +10,35 @@ import { done, inputOptions, TIMEOUT_OPTION } from "./input_command.ts";
 /** The command. */
 export const type: CommandModule = {
   args: { min: 2, max: 2 },
-  options: TIMEOUT_OPTION,
+  options: {
+    ...TIMEOUT_OPTION,
+    layout: {
+      takes: "text",
+      value: "NAME",
+      help: "the guest's keyboard layout: us (unless told), gb, de, fr, es, …",
+    },
+  },
   details:
-    `Types the text on a US keyboard, as fast as the VM confirms; a line end is the enter key. A character that is not on the
-layout is refused before anything is sent. Takes the input lease for itself, and fails with "busy" when another
-control holds it. A text that begins with - goes behind --.`,
-  examples: ["type web 'uname -a'", "type web $'root\\n'", "type web -- -v"],
+    `Types the text as fast as the VM confirms; a line end is the enter key. A guest is sent keys, and makes characters of them by
+its own layout: --layout says which it has. A character that is not on the layout is refused before anything is sent. Takes the input lease for itself, and fails with "busy" when another
+control owns it. A text that begins with - goes behind --.`,
+  examples: ["type web 'uname -a'", "type web $'root\\n'", "type web -- -v", "type web --layout de 'größer'"],
   async run(call) {
     const [ref = "", text = ""] = call.args;
-    const frames = understood("type", () => framesOfText(text));
+    const framesOf = await typingOn(call.text("layout") ?? "us");
+    const frames = understood("type", () => framesOf(text));
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     await using input = await takeInput(client, ref, inputOptions(call));
     const begunMs = performance.now();
     await input.frames(frames);
     const elapsedMs = Math.round(performance.now() - begunMs);
-    const fields = { characters: frames.length, elapsedMs };
-    done(call, client, input.lease.endpoint, fields, `${frames.length} characters in ${elapsedMs} ms`);
+    const characters = [...text.replaceAll("\r\n", "\n")].length;
+    done(
+      call,
+      client,
+      input.lease.endpoint,
+      { characters, elapsedMs },
+      `${characters} characters in ${elapsedMs} ms`,
+    );
   },
 };

@@ -3,13 +3,27 @@
  * @module
  */
 import { Fault } from "../../base/fault.ts";
-import type { Client, VmOperation } from "../client.ts";
+import type { Client } from "../client.ts";
+import type { VmOperation } from "../vm_control.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { visible } from "./table.ts";
+import { changeSnapshot, listSnapshots, type SnapshotVerb } from "./vm_snapshot.ts";
 
-const OPERATIONS = ["query", "stop", "cont", "reset", "powerdown", "suspend", "wakeup", "quit"];
+const SNAPSHOT_VERBS: readonly string[] = ["save", "load", "delete"];
+const OPERATIONS = [
+  "query",
+  "stop",
+  "cont",
+  "reset",
+  "powerdown",
+  "suspend",
+  "wakeup",
+  "quit",
+  "snapshots",
+  ...SNAPSHOT_VERBS,
+];
 const UNDER_LEASE: ReadonlySet<string> = new Set(["reset", "powerdown", "quit"]);
 const DONE: Readonly<Record<VmOperation, string>> = {
   stop: "stopped",
@@ -22,38 +36,62 @@ const DONE: Readonly<Record<VmOperation, string>> = {
 
 /** The command. */
 export const vm: CommandModule = {
-  args: { min: 2, max: 2 },
+  args: { min: 2, max: 3 },
   options: {
     timeout: {
       takes: "number",
       value: "MS",
       min: 1,
-      max: 600_000,
-      help: "how long to await the VM's word (5000)",
+      max: 86_400_000,
+      help: "how long to await the VM's word (5000; 1800000 for a snapshot)",
     },
   },
   details:
     `query tells the VM's state and why it is in it. stop and cont pause and continue it, wakeup wakes it from suspend.
-reset, powerdown and quit take the power lease for themselves, and fail with "busy" when another control holds it.
+reset, powerdown and quit take the power lease for themselves, and fail with "busy" when another control owns it.
 powerdown is a request to the guest: it is confirmed when the guest was asked, not when it is off. suspend says why it
-cannot be done from outside, and what does it: only the guest can suspend itself.`,
-  examples: ["vm web query", "vm web stop", "vm 3 reset --timeout 10000"],
+cannot be done from outside, and what does it: only the guest can suspend itself.
+
+save keeps the whole VM, its RAM, devices and disks, under a name; load brings it back to that moment, and what it did
+since is lost; delete forgets one; snapshots lists them. All disks that the VM writes to must be qcow2. They take the
+power lease, too; the VM stands still meanwhile, and what is held on its keyboard is released before. One at a time: a
+second one fails with "busy". Ctrl-C ends the wait and not the job.`,
+  examples: [
+    "vm web query",
+    "vm web stop",
+    "vm 3 reset --timeout 10000",
+    "vm web save before-upgrade",
+    "vm web snapshots",
+  ],
   async run(call) {
-    const [ref = "", operation = ""] = call.args;
+    const [ref = "", operation = "", name] = call.args;
     if (!OPERATIONS.includes(operation)) {
       throw usage("vm", `there is no operation ${visible(operation)}${suggestion(operation, OPERATIONS)}`);
     }
+    const isOfSnapshot = SNAPSHOT_VERBS.includes(operation);
+    if (isOfSnapshot !== (name !== undefined)) {
+      throw usage(
+        "vm",
+        isOfSnapshot ? `${operation} needs a snapshot's name` : `one argument too many: ${name}`,
+      );
+    }
+    const options = { ...timeoutOf(call.number("timeout")), signal: call.signal };
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     if (operation === "query") await query(call, client, ref);
     else if (operation === "suspend") await suspend(call, client, ref);
-    else await operate(call, client, ref, operation as VmOperation);
+    else if (operation === "snapshots") await listSnapshots(call, client, ref, options);
+    else if (name !== undefined) {
+      await changeSnapshot(call, client, ref, operation as SnapshotVerb, name, options);
+    } else await operate(call, client, ref, operation as VmOperation);
   },
 };
 
 async function query({ number, json, out, signal }: Call, client: Client, ref: string): Promise<void> {
-  const { state, detail } = await client.vmState(ref, { ...timeoutOf(number("timeout")), signal });
-  if (json) out.json({ endpoint: await client.endpoint(ref), state, detail });
-  else out.line(detail === "none" ? state : `${state} (${detail})`);
+  const told = await client.vmState(ref, { ...timeoutOf(number("timeout")), signal });
+  const { state, detail, migration } = told;
+  if (json) return out.json({ endpoint: await client.endpoint(ref), ...told });
+  const why = [detail === "none" ? "" : detail, migration ?? ""].filter((word) => word !== "").join(", ");
+  out.line(why === "" ? state : `${state} (${why})`);
 }
 
 /**

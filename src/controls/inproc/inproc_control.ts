@@ -3,6 +3,7 @@
  * subscription like any other; events are borrowed for the call.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { EndpointId } from "../../base/ids.ts";
 import type { Kind } from "../../event/kind.ts";
 import { messageOf } from "../../base/fault.ts";
@@ -52,6 +53,7 @@ export class InprocControl implements Control {
 
   /** Called by the core: it is on the bus. */
   open(handle: ControlHandle): void {
+    assert(this.#handle === null, "a control joins once");
     this.#handle = handle;
   }
 
@@ -74,7 +76,7 @@ export class InprocControl implements Control {
    * @returns its corr, by which the answer is known; 0 when it is not on the bus, or too many commands wait
    *   for room already
    */
-  send(kind: Kind, endpoint: number, fill?: (event: TransferEvent) => void): number {
+  send(kind: Kind, endpoint: EndpointId, fill?: (event: TransferEvent) => void): number {
     if (this.#handle === null || this.#waiting.length >= MAX_LANE_EVENTS) return 0;
     const event = this.#handle.event(kind);
     event.endpoint = endpoint as EndpointId;

@@ -24,7 +24,7 @@ import {
   RECEIVE_BATCH,
 } from "../../base/limits.ts";
 import { oneLine } from "../../base/printable.ts";
-import { DIR, PRIO_OF_KIND } from "../../event/defaults.ts";
+import { defaultPrio, DIR } from "../../event/defaults.ts";
 import { CLASS, KIND, type Kind, kindClass } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
@@ -124,12 +124,12 @@ export class BusConnection implements Disposable {
    * @param fd a descriptor that goes along, borrowed; -1 for none
    * @returns false when the daemon has gone
    */
-  publish(kind: Kind, endpoint: number, inline: Uint8Array, fd: number): boolean {
+  publish(kind: Kind, endpoint: EndpointId, inline: Uint8Array, fd: number): boolean {
     const event = this.#pool.acquire();
     event.kind = kind;
     event.source = SOURCE.FRAME;
     event.dir = DIR.UP;
-    event.prio = PRIO_OF_KIND[kind] ?? 0;
+    event.prio = defaultPrio(kind, false);
     event.endpoint = endpoint as EndpointId;
     event.tsNs = monotonicClock.nowNs();
     event.inline.set(inline.subarray(0, INLINE_BYTES));
@@ -145,12 +145,12 @@ export class BusConnection implements Disposable {
    * @param fill fills in a blank event, stamped now, of source FRAME
    * @param fd a descriptor that goes along, borrowed; -1 for none
    */
-  send(kind: Kind, endpoint: number, fd: number, fill: (event: TransferEvent) => void): void {
+  send(kind: Kind, endpoint: EndpointId, fd: number, fill: (event: TransferEvent) => void): void {
     const event = this.#pool.acquire();
     event.kind = kind;
     event.source = SOURCE.FRAME;
     event.dir = kindClass(kind) === CLASS.DOWN ? DIR.DOWN : DIR.UP;
-    event.prio = PRIO_OF_KIND[kind] ?? 0;
+    event.prio = defaultPrio(kind, false);
     event.endpoint = endpoint as EndpointId;
     event.tsNs = monotonicClock.nowNs();
     fill(event);

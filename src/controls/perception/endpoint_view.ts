@@ -3,6 +3,7 @@
  * and contains what a guest's structures make them throw; each part is a state machine of its own.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { NEVER } from "../../base/clock.ts";
 import { messageOf } from "../../base/fault.ts";
@@ -27,7 +28,7 @@ export interface EndpointViewOptions {
 
 /** What is seen of one endpoint. */
 export class EndpointView implements Disposable {
-  readonly #endpoint: number;
+  readonly #endpoint: EndpointId;
   readonly #sink: EventSink;
   readonly #guest: GuestTracker;
   readonly #vgpu: VgpuSource;
@@ -44,7 +45,7 @@ export class EndpointView implements Disposable {
    * @param sink takes its events
    * @param options what is wanted beside watching
    */
-  constructor(endpoint: number, sink: EventSink, options: EndpointViewOptions) {
+  constructor(endpoint: EndpointId, sink: EventSink, options: EndpointViewOptions) {
     this.#endpoint = endpoint;
     this.#sink = sink;
     const publisher = new FramePublisher(endpoint, sink);

@@ -2,13 +2,15 @@
  * Where perception's events go: UP events of source FRAME. The wire is its carrier's business.
  * @module
  */
+import type { Code } from "../../base/codes.ts";
+import type { EndpointId } from "../../base/ids.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import type { Kind } from "../../event/kind.ts";
 
 /** What a command came to. */
 export interface Answer {
   /** 0, or why not. */
-  readonly code: number;
+  readonly code: Code;
   /** The words of a refusal, escaped; "" without any. */
   readonly words: string;
   /** The body of an answer of its own, a view good for the call; empty for an ACT_ACK. */
@@ -26,7 +28,7 @@ export interface DisplayCommand {
   /** See src/event/PROTOCOL.md, by operation; 0 where it means nothing. */
   readonly serial?: number;
   /** See {@linkcode serial}. */
-  readonly code?: number;
+  readonly code?: Code;
   /** See {@linkcode serial}. */
   readonly frameId?: number;
   /** See {@linkcode serial}. */
@@ -50,7 +52,7 @@ export interface EventSink {
    *
    * @param then told the answer, once; never when the connection ends first
    */
-  ask(endpoint: number, command: DisplayCommand, then: (answer: Answer) => void): void;
+  ask(endpoint: EndpointId, command: DisplayCommand, then: (answer: Answer) => void): void;
   /**
    * Waits for a descriptor together with everything else.
    *
@@ -59,7 +61,7 @@ export interface EventSink {
    */
   watch(fd: number, events: number, onReady: () => void): DescriptorWatch;
   /** Publishes a SCREEN_TEXT. @param body CBOR */
-  publishText(endpoint: number, head: number, body: Uint8Array): void;
+  publishText(endpoint: EndpointId, head: number, body: Uint8Array): void;
   /**
    * Publishes an event.
    *
@@ -68,7 +70,7 @@ export interface EventSink {
    * @param inline the inline zone; the caller's own again after the call
    * @param fd a descriptor that goes along, borrowed; -1 for none
    */
-  publish(kind: Kind, endpoint: number, inline: Uint8Array, fd: number): void;
+  publish(kind: Kind, endpoint: EndpointId, inline: Uint8Array, fd: number): void;
   /** Writes a line to the log. */
-  say(endpoint: number, text: string): void;
+  say(endpoint: EndpointId, text: string): void;
 }

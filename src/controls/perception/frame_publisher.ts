@@ -3,6 +3,7 @@
  * hands them to the sink. It keeps no pictures, and decides nothing.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import { INLINE_BYTES } from "../../base/limits.ts";
 import { writeU64 } from "../../base/layout.ts";
 import { CURSOR, FRAME_INFO, FRAME_RING, VGPU_STATUS } from "../../event/body_layout.ts";
@@ -14,7 +15,7 @@ import type { EventSink } from "./event_sink.ts";
 import type { FrameRing } from "./frame_ring.ts";
 
 /** VGPU_STATUS.state. */
-export type ProducerVerdict = (typeof VGPU_STATE)[keyof typeof VGPU_STATE];
+export type ProducerPhase = (typeof VGPU_STATE)[keyof typeof VGPU_STATE];
 
 /** Where a frame belongs. */
 export interface FramePlace {
@@ -41,7 +42,7 @@ const DEVICE_BYTES = 24;
 
 /** Publishes for one endpoint. */
 export class FramePublisher {
-  readonly #endpoint: number;
+  readonly #endpoint: EndpointId;
   readonly #sink: EventSink;
   readonly #inline = new Uint8Array(INLINE_BYTES);
   readonly #view = new DataView(this.#inline.buffer);
@@ -52,18 +53,18 @@ export class FramePublisher {
    * @param endpoint the endpoint
    * @param sink takes the events
    */
-  constructor(endpoint: number, sink: EventSink) {
+  constructor(endpoint: EndpointId, sink: EventSink) {
     this.#endpoint = endpoint;
     this.#sink = sink;
   }
 
   /** VGPU_STATUS. What is not known of a candidate is 0. */
-  producer(verdict: ProducerVerdict, state: ProducerState, pid: number): void {
+  producer(phase: ProducerPhase, state: ProducerState, pid: number): void {
     const view = this.#blank();
     const { at } = VGPU_STATUS;
-    view.setUint32(at.state, verdict, true);
+    view.setUint32(at.state, phase, true);
     view.setUint32(at.producerPid, pid, true);
-    if (verdict !== VGPU_STATE.CANDIDATE) {
+    if (phase !== VGPU_STATE.CANDIDATE) {
       view.setUint32(at.runEpoch, state.runEpoch, true);
       view.setUint32(at.status, state.status, true);
       view.setUint32(at.backend, state.backend, true);

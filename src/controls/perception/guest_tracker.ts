@@ -6,6 +6,7 @@
  *   any -(MEMCTX_INVALIDATED, or a defect in the guest's structures)-> none
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
@@ -49,7 +50,7 @@ const NONE: Guest = { kind: "none" };
 
 /** Follows one endpoint's guest system. */
 export class GuestTracker {
-  readonly #endpoint: number;
+  readonly #endpoint: EndpointId;
   readonly #find: FindSystem;
   readonly #listener: GuestListener;
   #guest: Guest = NONE;
@@ -62,7 +63,7 @@ export class GuestTracker {
    * @param find looks for a system
    * @param listener told about it
    */
-  constructor(endpoint: number, find: FindSystem, listener: GuestListener) {
+  constructor(endpoint: EndpointId, find: FindSystem, listener: GuestListener) {
     this.#endpoint = endpoint;
     this.#find = find;
     this.#listener = listener;

@@ -3,6 +3,8 @@
  * front of it, which name the command in their detail.
  * @module
  */
+import { CODE, type Code } from "../../base/codes.ts";
+import type { EndpointId } from "../../base/ids.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
 import { printable } from "../../base/printable.ts";
@@ -13,7 +15,7 @@ import type { TransferEvent } from "../../event/transfer_event.ts";
 import type { Answer } from "./event_sink.ts";
 
 interface Pending {
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   readonly then: (answer: Answer) => void;
   words: string;
 }
@@ -27,7 +29,7 @@ export class PendingAnswers {
   #lastCorr = 0;
 
   /** Notes a question; its number on the wire. */
-  add(endpoint: number, then: (answer: Answer) => void): number {
+  add(endpoint: EndpointId, then: (answer: Answer) => void): number {
     do this.#lastCorr = (this.#lastCorr + 1) >>> 0 || 1; while (this.#pending.has(this.#lastCorr));
     this.#pending.set(this.#lastCorr, { endpoint, then, words: "" });
     return this.#lastCorr;
@@ -46,7 +48,7 @@ export class PendingAnswers {
     }
     this.#pending.delete(event.corr);
     assert(event.kind === KIND.ACT_ACK || event.kind === KIND.DISPLAY, "an answer is one of two kinds");
-    const code = event.kind === KIND.ACT_ACK ? event.view.getUint32(ACT_ACK.at.code, true) : 0;
+    const code = event.kind === KIND.ACT_ACK ? event.view.getUint32(ACT_ACK.at.code, true) as Code : CODE.ok;
     pending.then({ code, words: pending.words, body: event.bodyBytes > 0 ? event.bodyView() : NOTHING, fds });
   }
 
@@ -63,7 +65,7 @@ export class PendingAnswers {
   }
 
   /** Forgets an endpoint's. */
-  forget(endpoint: number): void {
+  forget(endpoint: EndpointId): void {
     for (const [corr, pending] of this.#pending) {
       if (pending.endpoint === endpoint) this.#pending.delete(corr);
     }

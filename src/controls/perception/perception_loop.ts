@@ -4,6 +4,7 @@
  * next one.
  * @module
  */
+import type { EndpointId } from "../../base/ids.ts";
 import { EventFd } from "../../../ffi/event_fd.ts";
 import { IN, Poller } from "../../../ffi/poller.ts";
 import { monotonicClock } from "../../../ffi/clock.ts";
@@ -11,7 +12,7 @@ import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { assert } from "../../base/assert.ts";
 import { PUBLISHABLE } from "../../access/requirement.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { MAX_DISPLAY_WORDS, MAX_ENDPOINTS } from "../../base/limits.ts";
 import { readU64 } from "../../base/layout.ts";
@@ -123,23 +124,23 @@ export class PerceptionLoop implements BusListener, EventSink {
     else if (event.kind === KIND.ROSTER && event.view.getUint32(0, true) === 0) this.#drop(event.endpoint);
     else if (event.kind === KIND.ERROR && PUBLISHABLE.has(event.view.getUint32(ERROR.at.detail, true))) {
       // Other errors are the adapters', told to everybody.
-      if (event.source === SOURCE.CORE) this.#onRefused(event.view.getUint32(ERROR.at.code, true));
+      if (event.source === SOURCE.CORE) this.#onRefused(event.view.getUint32(ERROR.at.code, true) as Code);
     }
   }
 
   /** A view's event. */
-  publish(kind: Kind, endpoint: number, inline: Uint8Array, fd: number): void {
+  publish(kind: Kind, endpoint: EndpointId, inline: Uint8Array, fd: number): void {
     this.#connection?.publish(kind, endpoint, inline, fd);
   }
 
-  publishText(endpoint: number, head: number, body: Uint8Array): void {
+  publishText(endpoint: EndpointId, head: number, body: Uint8Array): void {
     this.#connection?.send(KIND.SCREEN_TEXT, endpoint, -1, (event) => {
       event.words[SCREEN_TEXT.at.head / 4] = head;
       event.setBody(BODY.CBOR, body);
     });
   }
 
-  ask(endpoint: number, command: DisplayCommand, then: (answer: Answer) => void): void {
+  ask(endpoint: EndpointId, command: DisplayCommand, then: (answer: Answer) => void): void {
     const connection = this.#connection;
     if (connection === undefined) {
       // What is retained comes before the connection is ours.
@@ -171,16 +172,16 @@ export class PerceptionLoop implements BusListener, EventSink {
   }
 
   /** A view's words. */
-  say(endpoint: number, text: string): void {
+  say(endpoint: EndpointId, text: string): void {
     this.#log.warn(text, { endpoint });
   }
 
-  #onRefused(code: number): void {
-    // Its last words of an endpoint that has just gone are no news. What the rules take from it the daemon
+  #onRefused(code: Code): void {
+    // Its last words of an endpoint that has just gone are not news. What the rules take from it the daemon
     // tells when it reads them.
     if (code === this.#refusal || code === CODE["no-endpoint"] || code === CODE["no-capability"]) return;
     this.#refusal = code;
-    this.#log.warn("what it sees is refused by the daemon", { code });
+    this.#log.warn("the daemon refuses what perception publishes", { code });
   }
 
   #watch(connection: BusConnection): void {
@@ -209,7 +210,7 @@ export class PerceptionLoop implements BusListener, EventSink {
     this.#stopped = EventFd.borrow(this.#options.bellFd).drain() > 0;
   }
 
-  #viewOf(endpoint: number): EndpointView {
+  #viewOf(endpoint: EndpointId): EndpointView {
     let view = this.#views.get(endpoint);
     if (view === undefined) {
       view = new EndpointView(endpoint, this, { ring: this.#options.ring ?? true, pid: Deno.pid });
@@ -218,7 +219,7 @@ export class PerceptionLoop implements BusListener, EventSink {
     return view;
   }
 
-  #drop(endpoint: number): void {
+  #drop(endpoint: EndpointId): void {
     this.#views.get(endpoint)?.[Symbol.dispose]();
     this.#pending.forget(endpoint);
     this.#views.delete(endpoint);

@@ -4,8 +4,8 @@
  * reader's mapping (SIGBUS) or to write to it, and nothing that is alive by itself may hide behind it: a
  * socket would keep its own connection, and the leases on it, from ending.
  *
- * The seals are asked for first: what is no memfd has none, and nothing else is asked of it (a stat of a file
- * of somebody's own file system may never come back).
+ * The seals are asked for first: what is not a memfd has none, and nothing else is asked of it (a stat of a
+ * file of somebody's own file system may never come back).
  * @module
  */
 import { getSeals, SEAL, statFd } from "../../../ffi/memfd.ts";

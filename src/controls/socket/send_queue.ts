@@ -18,7 +18,7 @@ import { OPEN, reopen } from "../../../ffi/memfd.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
 import { assert } from "../../base/assert.ts";
-import { NO_ENDPOINT } from "../../base/ids.ts";
+import { type EndpointId, NO_ENDPOINT } from "../../base/ids.ts";
 import { MAX_QUEUE_BYTES, MAX_UNFOLDED_EVENTS, SEND_BATCH } from "../../base/limits.ts";
 import { MemoryAccount } from "../../core/memory_account.ts";
 import { OVERRUN } from "../../event/body_layout.ts";
@@ -28,7 +28,7 @@ import { folds, mayFold } from "../../event/folding.ts";
 import { encodeFrame } from "../../protocol/frame.ts";
 import { KIND } from "../../event/kind.ts";
 import { mayTakeBack, takesBack } from "../../event/overtaking.ts";
-import { PRIO, PRIO_COUNT } from "../../event/priority.ts";
+import { PRIO, type Prio, PRIO_COUNT, PRIO_DEFAULT, type PrioChoice } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { EventPool, TransferEvent } from "../../event/transfer_event.ts";
 
@@ -48,7 +48,7 @@ export class SendQueue {
   #bytes = 0;
   #seq = 0;
   #lost = 0;
-  #highestLost = 0;
+  #highestLost: Prio = PRIO.BULK;
   /** URGENT events filled it: the control is to be closed. */
   overflowed = false;
 
@@ -239,7 +239,7 @@ export class SendQueue {
   }
 
   /** A context that waits here behind its own end would be taken for a live one: it is not told at all. */
-  #withdrawContext(endpoint: number): void {
+  #withdrawContext(endpoint: EndpointId): void {
     for (const queue of this.#queues) {
       for (let i = queue.length - 1; i >= 0; i--) {
         const event = queue.at(i);
@@ -277,7 +277,8 @@ export class SendQueue {
     event.endpoint = NO_ENDPOINT;
     event.words[OVERRUN.at.lost / 4] = this.#lost;
     event.words[OVERRUN.at.highestPrioLost / 4] = this.#highestLost;
-    this.#lost = this.#highestLost = 0;
+    this.#lost = 0;
+    this.#highestLost = PRIO.BULK;
     (this.#queues[PRIO.URGENT] as EventRing).unshift(event);
     this.#count++;
   }
@@ -326,7 +327,8 @@ export class SendQueue {
     return true;
   }
 
-  #noteLost(prio: number): void {
+  #noteLost(prio: PrioChoice): void {
+    assert(prio !== PRIO_DEFAULT, "an event that is delivered has its priority");
     this.#lost++;
     if (prio > this.#highestLost) this.#highestLost = prio;
   }

@@ -12,7 +12,7 @@ import { ERR, HUP, IN, OUT, RDHUP } from "../../../ffi/poller.ts";
 import { closeForeignFd, type OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
-import { NO_ENDPOINT } from "../../base/ids.ts";
+import { NO_CONTROL, NO_ENDPOINT } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { PUBLISHABLE } from "../../access/requirement.ts";
 import type { Subscription } from "../../access/subscription.ts";
@@ -316,7 +316,7 @@ export class SocketControl implements Control, FdHandler {
     event.dir = DIR.UP;
     event.prio = PRIO.URGENT;
     event.endpoint = NO_ENDPOINT;
-    event.origin = this.#handle?.id ?? 0;
+    event.origin = this.#handle?.id ?? NO_CONTROL;
     event.tsNs = this.#options.loop.clock.nowNs();
     event.view.setUint32(ERROR.at.code, CODE["protocol-error"], true);
     writeText(event.inline, ERROR.at.text, 40, text);

@@ -17,7 +17,7 @@ import { ReceiveBatch, SendBatch, sendOne } from "../../../ffi/datagram.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { peerCredentials } from "../../../ffi/unix_socket.ts";
 import { assert } from "../../base/assert.ts";
-import { type ControlId, NO_ENDPOINT } from "../../base/ids.ts";
+import { type ControlId, NO_CONTROL, NO_ENDPOINT } from "../../base/ids.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import {
   MAX_FRAME_BYTES,
@@ -317,7 +317,7 @@ export class SocketListener implements PendingPeerHost {
   #auditRefusal(peer: Peer, code: Code, detail: string): void {
     this.#options.core.audit.write({
       principal: peer.uid,
-      control: 0,
+      control: NO_CONTROL,
       endpoint: NO_ENDPOINT,
       kind: KIND.REFUSED,
       code,

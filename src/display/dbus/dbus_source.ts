@@ -18,7 +18,7 @@ import { IN, Poller } from "../../../ffi/poller.ts";
 import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { assert } from "../../base/assert.ts";
 import { MS, NEVER, SECOND } from "../../base/clock.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
 import type { DBusPeer } from "./dbus_peer.ts";
 import { checkPictureSize } from "../../rfb/picture_rule.ts";
@@ -351,7 +351,7 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     return this.#isOwed() ? this.#heardNs + DBUS_TIMEOUT_NS : NEVER;
   }
 
-  #lose(code: number, why: string): void {
+  #lose(code: Code, why: string): void {
     if (!this.#isRunning()) return;
     assert(code !== CODE.ok, "a source is lost for a reason");
     this.#state = "ended";

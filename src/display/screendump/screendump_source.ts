@@ -11,7 +11,7 @@ import { createMemfd, ftruncate, OPEN, reopen, seekTo, statFd } from "../../../f
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
-import { CODE } from "../../base/codes.ts";
+import { CODE, type Code } from "../../base/codes.ts";
 import { MAX_VGPU_SLOT_BYTES } from "../../base/limits.ts";
 import type { Canvas } from "../canvas.ts";
 import type { DisplayListener, DisplaySource } from "../display_source.ts";
@@ -105,7 +105,7 @@ export class ScreendumpSource implements DisplaySource {
    * @param words QEMU's, escaped
    * @param nowNs the time
    */
-  onDumped(code: number, words: string, nowNs: number): void {
+  onDumped(code: Code, words: string, nowNs: number): void {
     if (this.#state === "ended") return;
     assert(this.#state === "dumping", "an answer was asked for");
     this.#state = "resting";
@@ -135,7 +135,7 @@ export class ScreendumpSource implements DisplaySource {
     this.#isWanted ||= this.#isServing;
   }
 
-  #lose(code: number, why: string): void {
+  #lose(code: Code, why: string): void {
     this.#state = "ended";
     this.#port.onLost(code, why);
   }

@@ -1,7 +1,8 @@
 /**
  * A picture of a text screen back into text, glyph by glyph: exact, as a console draws each character with
  * the same pixels. It finds the font and where the grid begins from places where there is ink; then a cell is
- * two colours, and its pattern is looked up. What is no known glyph is told as such, and nothing is guessed.
+ * two colours, and its pattern is looked up. What is not a known glyph is told as such, and nothing is
+ * guessed.
  *
  * Not for text that is drawn otherwise: proportional or smoothed letters, pictures.
  * @module

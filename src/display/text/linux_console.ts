@@ -3,11 +3,11 @@
  * or not, and whether the screen is on or not.
  *
  * A console's cells are 16 bits each: glyph and attribute. They lie at vc_origin; for a console in front on a
- * VGA in text mode (vgacon) that is video memory, which is no RAM of the guest's: then it is told so, and
+ * VGA in text mode (vgacon) that is video memory, which is not RAM of the guest's: then it is told so, and
  * vga_text.ts reads it. Which character a glyph is, the console's Unicode map says; without one it is code
  * page 437, in which the kernel's own fonts are.
  *
- * Everything read is the guest's word: bounded, and what does not fit is no console.
+ * Everything read is the guest's word: bounded, and what does not fit is not a console.
  * @module
  */
 import type { AddressSpace } from "../../guest/address_space.ts";

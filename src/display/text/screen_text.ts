@@ -16,7 +16,7 @@ import { type CborBounds, decodeBounded } from "../../event/bounded_cbor.ts";
 export const MAX_TEXT_CELLS: number = 480 * 270;
 /** Styles of one screen at most; a screen with more has its rarest told as the first one. */
 export const MAX_TEXT_STYLES = 256;
-/** What stands for a cell that is no known character. */
+/** What stands for a cell that is not a known character. */
 export const UNKNOWN_CHARACTER = "\ufffd";
 
 /** Where a text comes from: video memory in a VGA text mode, a picture, a console in a Linux guest's RAM. */
@@ -54,7 +54,7 @@ export interface ScreenText {
   readonly runs: readonly number[];
   /** The cursor's cell; undefined where it is not shown, or not known. */
   readonly cursor: TextPlace | undefined;
-  /** Cells that are {@linkcode UNKNOWN_CHARACTER} because they are no known character. */
+  /** Cells that are {@linkcode UNKNOWN_CHARACTER} because they are not a known character. */
   readonly unknown: number;
   /** A Linux guest's console by number, from 1; undefined for other sources. */
   readonly console: number | undefined;
@@ -164,7 +164,7 @@ export function encodeScreenText(text: ScreenText): Uint8Array<ArrayBuffer> {
  */
 export function decodeScreenText(bytes: Uint8Array): ScreenText {
   const value = decodeBounded(bytes, BOUNDS);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong("it is no map");
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong("it is not a map");
   const map = value as Readonly<Record<string, unknown>>;
   const { lines, styles = [], runs = [], cursor, console } = map;
   const source = SOURCES[integer(map, "source", 0, SOURCES.length - 1)];
@@ -174,7 +174,7 @@ export function decodeScreenText(bytes: Uint8Array): ScreenText {
   if (cells > MAX_TEXT_CELLS || source === undefined) throw wrong(`it has ${cells} cells`);
   if (!isLines(lines, columns, rows)) throw wrong("its lines are not those of such a screen");
   if (!isIntegers(styles, 0xff_ffff) || styles.length % 2 !== 0 || styles.length > 2 * MAX_TEXT_STYLES) {
-    throw wrong("its styles are no pairs of colours");
+    throw wrong("its styles are not pairs of colours");
   }
   if (!isIntegers(runs, cells) || !isRuns(runs, cells, styles.length / 2)) {
     throw wrong("its runs do not cover it");

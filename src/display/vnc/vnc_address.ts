@@ -39,7 +39,7 @@ export interface VncConnection {
 /**
  * Begins a connection.
  *
- * @throws {Fault} `bad-argument` for what is no address
+ * @throws {Fault} `bad-argument` for what is not an address
  * @throws {OsError} ENOENT, ECONNREFUSED, EACCES, …
  */
 export function openVnc(address: VncAddress): VncConnection {

@@ -53,7 +53,7 @@ export class VncWire implements Disposable {
   /**
    * Begins to connect.
    *
-   * @throws {Fault} `bad-argument` for what is no address
+   * @throws {Fault} `bad-argument` for what is not an address
    * @throws {OsError} when nobody listens there, or it is not allowed
    */
   constructor(options: VncWireOptions) {

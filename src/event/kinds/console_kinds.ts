@@ -50,7 +50,7 @@ export const CONSOLE_KINDS = {
     ...PLAIN,
   },
   CMD_CONSOLE_WRITE: {
-    // What is typed is no news: the lease under which it came is audited.
+    // What is typed is not news: the lease under which it came is audited.
     number: 127,
     way: "down",
     source: SOURCE.CONSOLE,

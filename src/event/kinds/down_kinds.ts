@@ -28,7 +28,7 @@ export const DOWN_KINDS = {
     source: SOURCE.INPUT,
     prio: same(PRIO.HIGH),
     inline: inline.INPUT,
-    // A single input that was delivered is no news: the lease under which it came is audited.
+    // A single input that was delivered is not news: the lease under which it came is audited.
     needs: anyOf(CAP.INPUT, LEASE_CLASS.INPUT),
     ...PLAIN,
     body: "raw-or-none",

@@ -109,8 +109,21 @@ export class FilePath {
     const name = this.#name(dentry, nameAt);
     if (name === "") return "";
     const operations = this.#view.pointer(dentry, (this.#offsets as number[])[11] as number);
-    const anonymous = this.#view.symbol("anon_inodefs_dentry_operations");
-    return operations !== undefined && operations === anonymous ? `anon_inode:${name}` : `/${name} (deleted)`;
+    return this.#isAnonymous(operations) ? `anon_inode:${name}` : `/${name} (deleted)`;
+  }
+
+  /**
+   * Whether operations are those of anonymous inodes: by their symbol, or, where the kernel keeps no symbols
+   * of data, by the function that names them.
+   */
+  #isAnonymous(operations: number | undefined): boolean {
+    const view = this.#view;
+    if (operations === undefined) return false;
+    const anonymous = view.symbol("anon_inodefs_dentry_operations");
+    if (anonymous !== undefined) return operations === anonymous;
+    const namer = view.symbol("anon_inodefs_dname");
+    const at = view.maybe("dentry_operations.d_dname");
+    return namer !== undefined && at !== undefined && view.space.readS64(operations, at) === namer;
   }
 
   #name(dentry: number, nameAt: number): string {

@@ -4,22 +4,22 @@
  *
  * A note is believed when walking from its `swapper_pg_dir` maps `_stext` and `swapper_pg_dir` itself to
  * where the note says that the image lies; when the caller knows the live page-table root (a vCPU's CR3),
- * that one must map `_stext` there too. The last boot's note, which survives a reset, fails this.
+ * that one must map `_stext` there too; of an arm64 CPU, whose monitor tells no root, what it executes must
+ * be mapped for execution. The last boot's note, which survives a reset, fails this.
  * @module
  */
 import { assert } from "../../base/assert.ts";
 import { AddressSpace } from "../address_space.ts";
 import type { GuestEvidence } from "../find_guest.ts";
 import type { FindResult } from "../guest_os.ts";
-import { pagingOf, PTE_P } from "../paging.ts";
+import { PTE_P } from "../paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "../physical_memory.ts";
+import { arm64Page } from "./arm64_page.ts";
+import { type KernelMapping, kernelMapping } from "./kernel_mapping.ts";
 import { LinuxGuest } from "./linux_guest.ts";
 import { linuxPage } from "./software_page.ts";
 import { checkProfile, readProfile } from "./profile.ts";
 import { findNotes, NOT_IN_RAM, readNote, Vmcoreinfo } from "./vmcoreinfo.ts";
-
-/** Where x86-64 maps the kernel's image: 0xffffffff80000000. */
-const IMAGE_MAP = -0x8000_0000;
 
 /**
  * Looks for a Linux kernel.
@@ -29,10 +29,17 @@ const IMAGE_MAP = -0x8000_0000;
  *   MB), where the note was before
  */
 export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): FindResult<LinuxGuest> {
-  const { foundAt, liveRoot } = options;
+  const { foundAt } = options;
+  let refused: string | undefined;
   const isCandidate = (note: Vmcoreinfo): boolean => {
+    const mapping = kernelMapping(note);
+    if (mapping === undefined) return false;
+    if ("unsupported" in mapping) {
+      refused ??= `Linux ${note.line("OSRELEASE") ?? "?"}: ${mapping.unsupported}`;
+      return false;
+    }
     const space = spaceOf(memory, note);
-    return space !== undefined && isBorneOut(note, space) && isLive(note, space, liveRoot);
+    return space !== undefined && isBorneOut(note, space) && isLive(note, space, options);
   };
   // A dump may tell its kernel's note in its header, which spares the search (and unpacking all of it for
   // that); a note that was found before mostly is where it was.
@@ -47,15 +54,22 @@ export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): 
     if (result.found) return result;
   }
   memory.missedFrame = -1;
-  const { notes, seen } = findNotes(memory, isCandidate);
   let first: FindResult<LinuxGuest> | undefined;
-  for (const note of notes) {
+  let found: FindResult<LinuxGuest> | undefined;
+  const seen = findNotes(memory, (note) => {
+    if (!isCandidate(note)) return "other";
     // A note that is borne out may still be a copy that somebody has written with other lines in it.
     const result = openKernel(memory, note, options);
-    if (result.found) return result;
-    first ??= result;
-  }
+    if (!result.found) {
+      first ??= result;
+      return "wanted";
+    }
+    found = result;
+    return "enough";
+  });
+  if (found !== undefined) return found;
   if (first !== undefined) return first;
+  if (refused !== undefined) return { found: false, reason: "unsupported", system: "linux", detail: refused };
   const lack = missingRam(memory);
   const detail = seen === 0
     ? "no VMCOREINFO note in RAM"
@@ -99,34 +113,52 @@ function missingRam({ missedFrame, endGpa }: PhysicalMemory): string {
 }
 
 function spaceOf(memory: PhysicalMemory, note: Vmcoreinfo): AddressSpace | undefined {
-  const root = imageGpa(note, note.symbol("swapper_pg_dir"));
-  if (root === undefined || root % 4096 !== 0 || !mapsImage(memory, root)) return undefined;
-  const levels = note.number("pgtable_l5_enabled") === 1 ? 5 : 4;
-  return new AddressSpace(memory, pagingOf(levels), root, linuxPage);
+  const mapping = kernelMapping(note);
+  if (mapping === undefined || "unsupported" in mapping) return undefined;
+  const root = imageGpa(mapping, note.symbol("swapper_pg_dir"));
+  const stext = note.symbol("_stext");
+  if (root === undefined || stext === undefined || root % 4096 !== 0) return undefined;
+  if (!mapsImage(memory, root, mapping, stext)) return undefined;
+  const isArm = mapping.paging.architecture === "aarch64";
+  return new AddressSpace(memory, mapping.paging, root, isArm ? arm64Page : linuxPage);
 }
 
 /**
- * Whether a table may be the root of a kernel: its last entry, under which the image lies with any number of
- * levels, is present. A first look, which costs a hundredth of an address space: decoys come in thousands.
+ * Whether a table may be the root of a kernel: its entry under which the image lies (on x86-64 the last one,
+ * with any number of levels) is present; bit 0 says so on either architecture. A first look, which costs a
+ * hundredth of an address space: decoys come in thousands.
  */
-function mapsImage(memory: PhysicalMemory, root: number): boolean {
+function mapsImage(memory: PhysicalMemory, root: number, { paging }: KernelMapping, stext: number): boolean {
   const frame = root / PAGE_BYTES;
+  const top = paging.table[0];
+  assert(top !== undefined, "a paging mode has levels");
+  const entry = (Math.floor(stext / 2 ** top.shift) % 512 + 512) % 512;
   return memory.locate(frame) && memory.isHeld(frame) &&
-    ((memory.words[memory.wordBase + 2 * 511] as number) & PTE_P) !== 0;
+    ((memory.words[memory.wordBase + 2 * entry] as number) & PTE_P) !== 0;
 }
 
 /** Whether the page tables map the image where the note says it is. */
 function isBorneOut(note: Vmcoreinfo, space: AddressSpace): boolean {
+  const mapping = kernelMapping(note);
+  if (mapping === undefined || "unsupported" in mapping) return false;
   for (const name of ["_stext", "swapper_pg_dir"]) {
     const address = note.symbol(name);
-    const gpa = imageGpa(note, address);
+    const gpa = imageGpa(mapping, address);
     if (address === undefined || gpa === undefined || space.translate(address) !== gpa) return false;
   }
   return true;
 }
 
-function isLive(note: Vmcoreinfo, space: AddressSpace, liveRoot: number | undefined): boolean {
-  if (liveRoot === undefined) return true;
+function isLive(note: Vmcoreinfo, space: AddressSpace, evidence: GuestEvidence): boolean {
+  const { liveRoot, livePc } = evidence;
+  if (space.paging.architecture === "aarch64") {
+    if (liveRoot !== undefined && liveRoot - liveRoot % PAGE_BYTES !== space.root) return false;
+    if (livePc === undefined || evidence.inUserMode === true) return true;
+    const code = space.probe(livePc);
+    return code.ok && code.executable && !code.user;
+  }
+  // A program counter in place of a root is another architecture's CPU.
+  if (liveRoot === undefined) return livePc === undefined;
   // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is a flag.
   const root = Math.floor((liveRoot % 2 ** 52 + 2 ** 52) % 2 ** 52 / 4096) * 4096;
   const stext = note.symbol("_stext");
@@ -137,9 +169,8 @@ function isLive(note: Vmcoreinfo, space: AddressSpace, liveRoot: number | undefi
 }
 
 /** Physical address of a place in the kernel's image. */
-function imageGpa(note: Vmcoreinfo, address: number | undefined): number | undefined {
-  const physBase = note.number("phys_base");
-  if (address === undefined || physBase === undefined) return undefined;
-  const gpa = address - IMAGE_MAP + physBase;
+function imageGpa({ imageOffset }: KernelMapping, address: number | undefined): number | undefined {
+  if (address === undefined) return undefined;
+  const gpa = address - imageOffset;
   return gpa >= 0 && gpa < 2 ** 52 ? gpa : undefined;
 }

@@ -23,8 +23,6 @@ const ALIGN = 8;
 const MARKED = 256;
 /** Bytes a name of the table of their order. */
 const ORDER_BYTES = 3;
-/** The high half of an address in the image. */
-const IMAGE_HI = 0xffff_ffff;
 
 /**
  * Looks for the tables.
@@ -55,6 +53,8 @@ export function findTables(run: ImageRun, stext: number): KallsymsPlaces | undef
 class TableSearch {
   readonly #start: number;
   readonly #stext: number;
+  /** The high half of an address in the image. */
+  readonly #imageHi: number;
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #halves: Uint16Array;
   readonly #view: DataView;
@@ -65,6 +65,7 @@ class TableSearch {
   constructor({ start, bytes }: ImageRun, stext: number) {
     this.#start = start;
     this.#stext = stext;
+    this.#imageHi = Math.floor(stext / 2 ** 32) >>> 0;
     this.#bytes = bytes;
     this.#halves = new Uint16Array(bytes.buffer, 0, bytes.length >>> 1);
     this.#view = new DataView(bytes.buffer, 0, bytes.length);
@@ -99,7 +100,9 @@ class TableSearch {
     const farthest = Math.max(2 * ALIGN, tokenTable - MAX_KALLSYMS_BYTES);
     for (let names = tokenTable - ALIGN; names >= farthest && this.#steps > 0; names -= ALIGN) {
       // A number of 32 bits that is filled up, behind an address of the image.
-      if (view.getUint32(names - 4, true) !== 0 || view.getUint32(names - 12, true) !== IMAGE_HI) continue;
+      if (view.getUint32(names - 4, true) !== 0 || view.getUint32(names - 12, true) !== this.#imageHi) {
+        continue;
+      }
       const count = view.getUint32(names - ALIGN, true);
       const offsets = names - 2 * ALIGN - aligned(4 * count);
       if (count === 0 || names + 2 * count > tokenTable || offsets < 0) continue;

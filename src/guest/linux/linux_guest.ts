@@ -16,7 +16,7 @@ import { Kallsyms } from "./kallsyms.ts";
 import { KernelTypes } from "./kernel_types.ts";
 import { KernelView } from "./kernel_view.ts";
 import { LinuxInsight } from "./linux_insight.ts";
-import { readModules } from "./module_list.ts";
+import { findModuleList, readModules } from "./module_list.ts";
 import { kallsymsPlaces, type KernelProfile } from "./profile.ts";
 import { TaskList } from "./task_list.ts";
 import { readAuxv, readThreads, type ThreadState } from "./thread_list.ts";
@@ -26,6 +26,8 @@ import { VmaList } from "./vma_list.ts";
 /** Look-ups of single unknown names before the whole table is decoded into a map. */
 const SINGLE_LOOKUPS = 3;
 const USER_ENTRIES = 256;
+/** Bit 11 of an entry of arm64. */
+const ARM64_NOT_GLOBAL = 0x800;
 
 /** Looks whether a note's kernel is mapped as it says; injected by find_linux.ts. */
 export type NoteCheck = (note: Vmcoreinfo, space: AddressSpace) => boolean;
@@ -50,6 +52,7 @@ export class LinuxGuest implements GuestOs {
   #insight: GuestInsight | Unsupported | undefined;
   #lookups = 0;
   #isolated: boolean | undefined;
+  #moduleList: number | undefined;
 
   /**
    * Puts a guest together; find_linux.ts has checked all of it.
@@ -119,6 +122,10 @@ export class LinuxGuest implements GuestOs {
     return this.#tasks.find(pid);
   }
 
+  lives(process: Process): boolean {
+    return this.#tasks.lives(process);
+  }
+
   spaceOf(process: Process): AddressSpace {
     return process.root === 0 ? this.kernel : this.kernel.withRoot(process.root);
   }
@@ -159,7 +166,8 @@ export class LinuxGuest implements GuestOs {
 
   modules(): Listing<Module> {
     this.kernel.memory.verify();
-    return readModules(this.#view);
+    this.#moduleList ??= this.#view.symbol("modules") ?? this.#searchModuleList();
+    return readModules(this.#view, this.#moduleList);
   }
 
   modulesOf(process: Process): Listing<Module> {
@@ -207,10 +215,16 @@ export class LinuxGuest implements GuestOs {
       view: this.#view,
       types,
       symbol: (name) => this.symbol(name),
+      nearestSymbol: (address) => this.nearestSymbol(address),
       processes: () => this.processes(),
       spaceOf: (process) => this.spaceOf(process),
       mmOf: (process) => this.#tasks.mmOf(process),
     });
+  }
+
+  #searchModuleList(): number | undefined {
+    const stext = this.note.symbol("_stext");
+    return stext === undefined ? undefined : findModuleList(this.#view, stext);
   }
 
   #symbols(): Kallsyms | undefined {
@@ -223,9 +237,16 @@ export class LinuxGuest implements GuestOs {
     return this.#table;
   }
 
-  /** Under KPTI the kernel's copy of a process's root forbids execution of the whole user half. */
+  /**
+   * Under KPTI the kernel's copy of a process's root forbids execution of the whole user half; on arm64 the
+   * kernel's own pages are then not global.
+   */
   #looksIsolated(): boolean {
-    const { memory } = this.kernel;
+    const { memory, paging, walker, rootFrame } = this.kernel;
+    if (paging.architecture === "aarch64") {
+      const [hi, lo] = [Math.floor(this.kernelBase / 2 ** 32), this.kernelBase | 0];
+      return walker.explain(rootFrame, hi, lo) >= 0 && (walker.entryLo & ARM64_NOT_GLOBAL) !== 0;
+    }
     for (const process of this.#tasks.read().items) {
       if (process.root === 0 || !memory.locate(process.root / 4096)) continue;
       for (let i = 0; i < USER_ENTRIES; i++) {

@@ -134,7 +134,7 @@ export class MountList {
     if (parent === undefined || point === undefined || sb === undefined || type === undefined) return "wild";
     const typeName = space.readS64(type, typeNameAt);
     const source = space.readS64(mount, nameAt);
-    // 6.8 and later hold a cursor of /proc/PID/mounts in the list: it is no mount and has no name.
+    // 6.8 and later hold a cursor of /proc/PID/mounts in the list: it is not a mount and has no name.
     if (source === 0 && typeName === 0) return undefined;
     const flags = space.readU32(mount, mntAt + flagsAt) & MNT_READONLY |
       space.readU32(sb, sbFlagsAt) & SB_RDONLY;

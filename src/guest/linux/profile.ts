@@ -31,10 +31,12 @@ export const SYMBOLS = ["init_task", "_text", "__start_BTF", "__stop_BTF"] as co
 const OPTIONAL_SYMBOLS = [
   "modules",
   "special_mapping_vmops",
+  "special_mapping_name",
   "total_forks",
   "vsyscall_mode",
   "gate_vma",
   "anon_inodefs_dentry_operations",
+  "anon_inodefs_dname",
 ] as const;
 
 /** Fields without which processes cannot be listed. */
@@ -60,6 +62,7 @@ export const OPTIONAL_FIELDS = [
   "signal_struct.thread_head",
   "thread_struct.fsbase",
   "thread_struct.gsbase",
+  "thread_struct.uw",
   "mm_struct.saved_auxv",
   "kthread.full_name",
   "mm_struct.mm_mt",
@@ -85,6 +88,7 @@ export const OPTIONAL_FIELDS = [
   "vm_area_struct.anon_name",
   "anon_vma_name.name",
   "vm_special_mapping.name",
+  "vm_operations_struct.name",
   "file.f_path",
   "path.mnt",
   "path.dentry",
@@ -92,12 +96,15 @@ export const OPTIONAL_FIELDS = [
   "dentry.d_name",
   "dentry.d_hash",
   "dentry.d_op",
+  "dentry_operations.d_dname",
   "qstr.name",
   "mount.mnt",
   "mount.mnt_parent",
   "mount.mnt_mountpoint",
   "vfsmount.mnt_root",
   "module.list",
+  "module.mkobj",
+  "module_kobject.mod",
   "module.name",
   "module.mem",
   "module_memory.base",
@@ -107,7 +114,7 @@ export const OPTIONAL_FIELDS = [
   "module_layout.base",
   "module_layout.size",
 ] as const;
-const SIZES = ["module_memory", "module"] as const;
+const SIZES = ["module_memory", "module", "pt_regs"] as const;
 
 const NO_STEXT = "its VMCOREINFO note does not tell where _stext is";
 const NO_BTF =
@@ -210,7 +217,8 @@ function readBtf(
     found.set("__start_BTF", start);
     found.set("__stop_BTF", stop);
   }
-  const structs = new Set([...FIELDS, ...OPTIONAL_FIELDS].map((field) => field.slice(0, field.indexOf("."))));
+  const structs = new Set<string>(SIZES);
+  for (const field of [...FIELDS, ...OPTIONAL_FIELDS]) structs.add(field.slice(0, field.indexOf(".")));
   return Btf.load(space, start, stop, [...structs]);
 }
 

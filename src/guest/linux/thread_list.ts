@@ -1,7 +1,8 @@
 /**
  * The threads of a Linux process (`signal_struct.thread_head`), and the user registers of those that are off
- * the CPU: on x86-64 the kernel puts them at the top of the thread's kernel stack whenever it is entered from
- * user mode (task_pt_regs), in the order of pt_regs.
+ * the CPU: the kernel puts them at the top of the thread's kernel stack whenever it is entered from user mode
+ * (task_pt_regs), in the order of pt_regs. What of that goes into a core is 21 words on x86-64, and 34 on
+ * arm64 (x0 to x30, sp, pc, pstate), where pt_regs is larger and changes: the kernel's types tell its size.
  *
  * How large a stack is and whether it is padded depends on the build (KASAN, FRED): each place that is
  * possible is looked at, and only one that holds what must be true of user registers is believed.
@@ -10,8 +11,12 @@
 import type { ListEnd, Listing, Process } from "../process.ts";
 import type { KernelView } from "./kernel_view.ts";
 
-/** pt_regs: 21 words. */
+/** pt_regs of x86-64: 21 words. */
 const REGISTERS_BYTES = 168;
+/** The part of arm64's pt_regs that user mode knows, and what is at least all of it. */
+const ARM64_REGISTERS_BYTES = 272;
+/** PSTATE: 64-bit user mode has none of these. */
+const ARM64_MODE = 0x1fn;
 const STACK_BYTES = [16_384, 32_768, 65_536] as const;
 const PADDINGS = [0, 16] as const;
 const MAX_THREADS = 65_536;
@@ -29,8 +34,8 @@ export interface ThreadState {
   /** Its number. */
   readonly tid: number;
   /**
-   * Its user registers as pt_regs has them (r15 first); undefined while it is on a CPU, or when they are not
-   * found.
+   * Its user registers as a core has them (x86-64: r15 first; arm64: x0 first); undefined while it
+   * is on a CPU, or when they are not found.
    */
   readonly registers: Uint8Array | undefined;
   /** Base of FS; 0 when it is not known. */
@@ -92,16 +97,26 @@ function registersOf(view: KernelView, task: number): Uint8Array | undefined {
   if (fields === undefined || view.space.readS32(task, fields[1]) !== 0) return undefined;
   const stack = view.pointer(task, fields[0]);
   if (stack === undefined) return undefined;
-  const bytes = new Uint8Array(REGISTERS_BYTES);
+  const isArm = view.space.paging.architecture === "aarch64";
+  const told = view.profile.offsets["sizeof pt_regs"];
+  const whole = isArm ? told : REGISTERS_BYTES;
+  const bytes = new Uint8Array(isArm ? ARM64_REGISTERS_BYTES : REGISTERS_BYTES);
+  if (whole === undefined || whole < bytes.length) return undefined;
+  const areTrue = isArm ? areArm64Users : areUsers;
   for (const size of STACK_BYTES) {
     for (const padding of PADDINGS) {
-      const at = stack + (size - padding - REGISTERS_BYTES);
-      if (view.space.read(at, bytes) === REGISTERS_BYTES && areUsers(new DataView(bytes.buffer))) {
-        return bytes;
-      }
+      const at = stack + (size - padding - whole);
+      if (view.space.read(at, bytes) === bytes.length && areTrue(new DataView(bytes.buffer))) return bytes;
     }
   }
   return undefined;
+}
+
+function areArm64Users(words: DataView): boolean {
+  const word = (index: number) => words.getBigUint64(index * 8, true);
+  const [sp, pc, pstate] = [word(31), word(32), word(33)];
+  return (pstate & ARM64_MODE) === 0n && pstate < 2n ** 40n && pc !== 0n && pc % 4n === 0n && pc < USER_END &&
+    sp < USER_END;
 }
 
 function areUsers(words: DataView): boolean {

@@ -141,8 +141,7 @@ export class VmaList {
       "vm_area_struct.vm_private_data",
       "vm_special_mapping.name",
     );
-    const specialOps = view.symbol("special_mapping_vmops");
-    if (special !== undefined && specialOps !== undefined && view.pointer(vma, special[0]) === specialOps) {
+    if (special !== undefined && this.#isSpecial(view.pointer(vma, special[0]))) {
       const mapping = view.pointer(vma, special[1]);
       const name = mapping === undefined ? NaN : view.space.readS64(mapping, special[2]);
       return name < 0 ? view.space.cstring(name, NAME_BYTES) ?? "" : "";
@@ -161,6 +160,21 @@ export class VmaList {
     // read.
     const name = this.#smallText(text, given[1]);
     return name === "" ? "" : `[anon:${name}]`;
+  }
+
+  /**
+   * Whether operations are those of the kernel's own mappings ([vdso] and the like): by their symbol, or,
+   * where the kernel keeps no symbols of data, by the function that names such a mapping.
+   */
+  #isSpecial(operations: number | undefined): boolean {
+    const view = this.#view;
+    const special = view.symbol("special_mapping_vmops");
+    if (operations === undefined || special !== undefined) {
+      return operations === special && special !== undefined;
+    }
+    const namer = view.symbol("special_mapping_name");
+    const at = view.maybe("vm_operations_struct.name");
+    return namer !== undefined && at !== undefined && view.space.readS64(operations, at) === namer;
   }
 
   #smallText(base: number, offset: number): string {

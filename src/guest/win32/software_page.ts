@@ -7,7 +7,8 @@
  * says "ask the VAD" is not resident either.
  * @module
  */
-import { AddressSpace, type SoftwarePage } from "../address_space.ts";
+import { AddressSpace } from "../address_space.ts";
+import type { SoftwarePage } from "../page_walker.ts";
 import type { Paging } from "../paging.ts";
 import { PTE_P, WALK } from "../paging.ts";
 import type { PhysicalMemory } from "../physical_memory.ts";

@@ -68,7 +68,7 @@ export class LinkCommands {
       return NEVER;
     }
     if (fds.length > 0 && !this.#transport.passesDescriptors) {
-      // Which monitor a VM has is no defect of who asks: it is told as QEMU's own refusals are.
+      // Which monitor a VM has is not a defect of who asks: it is told as QEMU's own refusals are.
       const errorText = `${this.#transport.name} passes no descriptors, only a unix socket does; ` +
         "give the VM one (-qmp unix:PATH,server=on,wait=off)";
       handler({ outcome: "error", errorClass: "GenericError", errorText }, tag);

@@ -7,6 +7,7 @@
  * @module
  */
 import { MS, SECOND } from "../../base/clock.ts";
+import { LinkOutlook } from "./link_outlook.ts";
 
 const QUIET_NS = 1.25 * SECOND;
 const GRID_NS = 250 * MS;
@@ -24,8 +25,14 @@ export type PulseVerdict =
 
 /** The pulse of one monitor. */
 export class LinkPulse {
+  readonly #outlook: LinkOutlook;
   #heardNs = 0;
   #askedNs = 0;
+
+  /** Starts; `outlook` says when silence is expected. */
+  constructor(outlook: LinkOutlook = new LinkOutlook()) {
+    this.#outlook = outlook;
+  }
 
   /** When something was heard last. */
   get heardNs(): number {
@@ -49,8 +56,14 @@ export class LinkPulse {
       this.#askedNs = nowNs;
       return { act: "ask", untilNs: onGrid(nowNs + QUIET_NS) };
     }
-    const staleNs = Math.max(this.#heardNs + STALE_NS, this.#askedNs + ANSWER_NS);
-    return nowNs < staleNs ? { act: "wait", untilNs: staleNs } : { act: "silent" };
+    const staleNs = Math.max(
+      this.#heardNs + STALE_NS,
+      this.#askedNs + ANSWER_NS,
+      this.#outlook.silentUntilNs,
+    );
+    return nowNs < staleNs
+      ? { act: "wait", untilNs: Math.min(staleNs, nowNs + STALE_NS) }
+      : { act: "silent" };
   }
 
   /** When to look again, if what was read since has brought a sign of life; undefined when it has not. */

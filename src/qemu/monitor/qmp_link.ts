@@ -25,6 +25,7 @@ import type { QmpEvent } from "../protocol/qmp_message.ts";
 import { LinkCommands } from "./link_commands.ts";
 import { LinkConnector } from "./link_connector.ts";
 import type { QmpCommandOptions, QmpLinkOptions } from "./link_options.ts";
+import { LinkOutlook } from "./link_outlook.ts";
 import { LinkPauses } from "./link_pauses.ts";
 import { LinkPulse } from "./link_pulse.ts";
 import { LinkUsers, type QmpLinkUser } from "./link_users.ts";
@@ -69,6 +70,8 @@ const CONNECTING: LinkStage = { at: "connecting" };
 
 /** A monitor. */
 export class QmpLink implements DeadlineHandler {
+  /** What its users know of the VM that explains what comes. */
+  readonly outlook = new LinkOutlook();
   readonly #transport: QmpTransport;
   readonly #loop: MonitorLoop;
   readonly #log: Log;
@@ -76,7 +79,7 @@ export class QmpLink implements DeadlineHandler {
   readonly #connector: LinkConnector;
   readonly #commands: LinkCommands;
   readonly #users = new LinkUsers();
-  readonly #pulse = new LinkPulse();
+  readonly #pulse: LinkPulse;
   readonly #pauses = new LinkPauses();
   #stage: LinkStage = IDLE;
   #generation = 0;
@@ -90,6 +93,7 @@ export class QmpLink implements DeadlineHandler {
   constructor(options: QmpLinkOptions) {
     this.#transport = typeof options.path === "string" ? new UnixTransport(options.path) : options.path;
     this.#loop = options.loop;
+    this.#pulse = new LinkPulse(this.outlook);
     this.#log = options.log ?? SILENT;
     this.#heartbeat = options.heartbeat ?? true;
     const onFault = (error: unknown) => this.onFault(error);
@@ -191,10 +195,8 @@ export class QmpLink implements DeadlineHandler {
   }
 
   /**
-   * Runs a line of the human monitor, such as `info pci`, behind all that was sent before it. The handler is
-   * told the answer exactly once; what QEMU says of a line that went wrong is text like any other.
-   *
-   * @param maxChars characters of the answer that are wanted
+   * Runs a line of the human monitor, such as `info pci`; the handler is told the answer exactly once, up to
+   * `maxChars` characters. What QEMU says of a line that went wrong is text like any other.
    */
   hmp(line: string, handler: HmpReplyHandler, timeoutNs: number, maxChars: number = HMP_TEXT_CHARS): void {
     const args = { "command-line": line };
@@ -209,7 +211,7 @@ export class QmpLink implements DeadlineHandler {
     this.#rearm();
   }
 
-  /** For the log, when something of its threw. */
+  /** For the log. */
   faultAccount(): { readonly name: string } {
     return { name: `monitor ${this.name}` };
   }
@@ -338,8 +340,7 @@ export class QmpLink implements DeadlineHandler {
     else this.#lose(hasEnded(session.peer.pid) ? PROCESS_GONE : PEER_CLOSED);
   }
 
-  // Whoever listens is not the process that named the path. It may yet be: a VM that is just started takes
-  // over the path of the one before it.
+  // Whoever listens is not the process that named the path. A VM that is just started may yet take it over.
   #refuse(loss: QmpLoss): void {
     this.#pause(this.#pauses.afterRefusal());
     this.#tellDown(loss);
@@ -357,7 +358,8 @@ export class QmpLink implements DeadlineHandler {
     this.#due(this.#transport.canReconnect ? this.#loop.clock.nowNs() + pauseNs : NEVER);
   }
 
-  #tellDown(loss: QmpLoss): void {
+  #tellDown(found: QmpLoss): void {
+    const loss = this.outlook.explained(found);
     if (!this.#users.noteLoss(loss)) return;
     this.#log.warn(loss.text, { path: this.name, pid: this.pid, remedy: loss.remedy });
     this.#users.tellAll((user) => {
@@ -383,8 +385,7 @@ export class QmpLink implements DeadlineHandler {
     this.#rearm();
   }
 
-  // The timer is moved only to fire earlier: one that fires too early looks again, and costs less than moving
-  // it each time.
+  // The timer is moved only to fire earlier: one that fires too early looks again, which costs less.
   #rearm(): void {
     const wanted = Math.min(this.#dueNs, this.#session?.client.deadlineNs ?? NEVER);
     if (wanted === NEVER) {

@@ -6,18 +6,23 @@
 import { ERRNO, OsError } from "../../../ffi/os_error.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { messageOf } from "../../base/fault.ts";
-import { SEAM_REASON } from "../../event/body_number.ts";
+import { SEAM_REASON, type SeamReason } from "../../event/body_number.ts";
 
 /** A monitor's loss. */
 export interface QmpLoss {
   /** SEAM_DOWN's reason, one of SEAM_REASON. */
-  readonly reason: number;
+  readonly reason: SeamReason;
   /** ERROR's code. */
   readonly code: Code;
   /** ERROR's text: at most 40 bytes, the VM's name is the event's endpoint. */
   readonly text: string;
   /** What a person should do, for the log. */
   readonly remedy: string;
+}
+
+/** Whether a loss means that the VM's process has ended, here at least. */
+export function isEndOfProcess({ reason }: QmpLoss): boolean {
+  return reason === SEAM_REASON.PROCESS_GONE || reason === SEAM_REASON.MIGRATED;
 }
 
 /** The peer closed the connection and lives on. */

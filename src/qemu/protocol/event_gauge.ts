@@ -23,6 +23,10 @@ const CAUSES: ReadonlySet<string> = new Set([
   "system_powerdown",
   "system_wakeup",
   "quit",
+  "snapshot-save",
+  "snapshot-load",
+  "snapshot-delete",
+  "job-dismiss",
 ]);
 const UNCOUNTED: ReadonlySet<string> = new Set(["BLOCK_IO_ERROR"]);
 

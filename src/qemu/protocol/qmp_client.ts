@@ -102,8 +102,8 @@ interface Pending {
 export type QmpClientState = "greeting" | "negotiating" | "ready" | "closed";
 
 const NO_OPTIONS: QmpClientOptions = {};
-/** The one command with long answers that is used here: `info mtree -f`, `info registers -a`. */
-const LONG_ANSWER = "human-monitor-command";
+/** Commands with long answers: `info mtree -f`; disks with all of their snapshots. */
+const LONG_ANSWERS: ReadonlySet<string> = new Set(["human-monitor-command", "query-block"]);
 const COMPACT_AFTER = 4096;
 const TIMED_OUT: QmpReply = { outcome: "timed-out" };
 const CLOSED: QmpReply = { outcome: "closed" };
@@ -189,7 +189,7 @@ export class QmpClient {
     const text = args === undefined
       ? `{"execute":"${command}"`
       : `{"execute":"${command}","arguments":${JSON.stringify(args)}`;
-    const pending = { text, descriptors, tag, deadlineNs, isLong: command === LONG_ANSWER, handler };
+    const pending = { text, descriptors, tag, deadlineNs, isLong: LONG_ANSWERS.has(command), handler };
     if (deadlineNs < this.#earliestNs) this.#earliestNs = deadlineNs;
     if (this.#inFlight >= MAX_QMP_INFLIGHT || this.queued > 0) this.#queue.push(pending);
     else this.#send(pending);

@@ -56,7 +56,7 @@ export function parseQmpLine(bytes: Uint8Array, from: number, to: number): QmpMe
   if ("event" in message) return eventOf(message);
   if ("error" in message) return errorOf(message);
   if ("QMP" in message) return { kind: "greeting", version: versionOf(message["QMP"]) };
-  return garbage("an object is no QMP message");
+  return garbage("an object is not a QMP message");
 }
 
 /** Whether a value is a JSON object. */

@@ -109,6 +109,9 @@ export function readKdumpHeader(bytes: DumpBytes, name: string): KdumpHeader {
   };
 }
 
+/** As uname -m has them; "" where the dump does not say. */
+const MACHINES: readonly string[] = ["", "x86_64", "aarch64"];
+
 function checkKind(name: string, version: number, blockBytes: number, status: number, machine: string): void {
   const lacking = CODECS.find(({ flag, unpack }) => (status & flag) !== 0 && unpack === undefined);
   if (lacking !== undefined) {
@@ -123,12 +126,12 @@ function checkKind(name: string, version: number, blockBytes: number, status: nu
       `Cannot open ${name}: it is a kdump of version ${version}, and versions to ${NEWEST_VERSION} are known; dump to ELF`,
     );
   }
-  if (blockBytes !== PAGE_BYTES || (machine !== "" && machine !== "x86_64")) {
+  if (blockBytes !== PAGE_BYTES || !MACHINES.includes(machine)) {
     throw new Fault(
       "not-supported",
       `Cannot open ${name}: it is a dump of a ${
         printable(machine)
-      } machine with pages of ${blockBytes} bytes; x86-64 is known`,
+      } machine with pages of ${blockBytes} bytes; x86-64 and arm64, with pages of 4096 bytes, are known: make an ELF dump instead (dump-guest-memory without a format)`,
     );
   }
   if ((status & INCOMPLETE) !== 0) {

@@ -37,8 +37,6 @@ Deno.test("run states of query-status", () => {
     ["prelaunch", PAUSED, HOST_REQUEST],
     ["io-error", PAUSED, IO_ERROR],
     ["watchdog", PAUSED, WATCHDOG],
-    ["postmigrate", PAUSED, MIGRATION],
-    ["finish-migrate", PAUSED, MIGRATION],
     ["suspended", SUSPENDED, GUEST_REQUEST],
     ["guest-panicked", CRASHED, PANIC],
     ["internal-error", CRASHED, NONE],
@@ -49,6 +47,19 @@ Deno.test("run states of query-status", () => {
   for (const [word, state, detail] of cases) {
     assertEquals(new VmTracker().onRunState(word), { state, detail }, word);
   }
+  const ways = [["inmigrate", 1], ["finish-migrate", 2], ["colo", 2], ["postmigrate", 3]] as const;
+  for (const [word, migration] of ways) {
+    const told = new VmTracker().onRunState(word);
+    assertEquals(told, { state: PAUSED, detail: MIGRATION, migration }, word);
+  }
+});
+
+Deno.test("the process that a VM has left behind ends, and no VM", () => {
+  const tracker = new VmTracker();
+  tracker.onRunState("postmigrate");
+  const shutdown = { name: "SHUTDOWN", data: { guest: false, reason: "host-qmp-quit" } };
+  assertEquals(tracker.onEvent(shutdown, 0), "nothing");
+  assertEquals(tracker.current.migration, 3);
 });
 
 Deno.test("a stop without a cause is asked for, one with a cause is told", () => {

@@ -44,7 +44,7 @@ Deno.test("what is UTF-8 is that text, byte order mark and all; each other byte 
   assertEquals(textOfBytes(new Uint8Array([0xed, 0x9f, 0xbf, 0xf4, 0x8f, 0xbf, 0xbf])), "\ud7ff\u{10ffff}");
 });
 
-Deno.test("one form: a newline, a backslash, a byte that is no text and a character that is none to be shown", () => {
+Deno.test("one form: a newline, a backslash, a byte that is not text and a character that is none to be shown", () => {
   assertEquals(shownOf(...encoder.encode("a\nb")), "a\\x0ab");
   assertEquals(shownOf(...encoder.encode("a\\x0ab")), "a\\\\x0ab");
   assertEquals(shownOf(0x61, 0xff), "a\\xff");

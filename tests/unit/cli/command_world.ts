@@ -5,7 +5,7 @@
  */
 import { listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
-import { hexOfGva } from "../../../src/base/ids.ts";
+import { type EndpointId, hexOfGva } from "../../../src/base/ids.ts";
 import { encodeRecordingHeader } from "../../../src/event/recording.ts";
 import { Output } from "../../../src/client/cli/output.ts";
 import { type CommandStreams, runCommand } from "../../../src/client/cli/run_command.ts";
@@ -60,9 +60,19 @@ export class CommandWorld implements Disposable {
     const { buffer } = segment?.mapped as { readonly buffer: ArrayBuffer };
     Deno.writeFileSync(`${this.folder}/ram`, new Uint8Array(buffer));
     Deno.writeTextFileSync(`${this.folder}/vmsigd.toml`, "[discovery]\nprobe = false\n");
-    const roster = [{ endpoint: 0, name: "web", state: "up", seams: ["vmhost"], pid: 0, vmid: 0 }] as const;
+    const roster = [{
+      endpoint: 0 as EndpointId,
+      name: "web",
+      state: "up",
+      seams: ["vmhost"],
+      pid: 0,
+      vmid: 0,
+    }] as const;
     const header = { host: { name: "h", kernel: "k" }, versions: {}, startedAt: "", startedNs: 0, roster };
     Deno.writeFileSync(this.recording, encodeRecordingHeader(header));
+    const fifo = `${this.folder}/fifo`;
+    const { success } = new Deno.Command("mkfifo", { args: [fifo] }).outputSync();
+    if (!success) throw new Error(`Cannot make ${fifo}`);
     this.#busy = listenUnix(`${this.folder}/busy.sock`, SOCKET.SEQPACKET);
   }
 
@@ -70,7 +80,10 @@ export class CommandWorld implements Disposable {
   words({ words, isWithoutSocket = false }: CommandLineRow, socket: string, json: boolean): string[] {
     const own = words.map((word) =>
       word.replace("FOLDER", this.folder).replace("BUSY", `${this.folder}/busy.sock`)
-        .replace("RECORDING", this.recording).replace(/^TEXT$/, this.#text).replace(
+        .replace("RECORDING", this.recording).replace("FIFO", `${this.folder}/fifo`).replace(
+          /^TEXT$/,
+          this.#text,
+        ).replace(
           /(^|:)RAM$/,
           `$1${this.folder}/ram`,
         )

@@ -262,7 +262,7 @@ Deno.test("errors under --json are one object with code and text, also of a line
   }
 });
 
-Deno.test("a disk that is full is no defect of vmsig", async () => {
+Deno.test("a disk that is full is not a defect of vmsig", async () => {
   const ran = await new Deno.Command("sh", {
     args: ["-c", 'exec "$0" "$@" > /dev/full', Deno.execPath(), "run", "-A", "--no-check", MAIN, "version"],
     stdin: "null",
@@ -325,7 +325,7 @@ Deno.test("Ctrl-C releases the lease and exits 130, SIGTERM 143", async () => {
       while (!kindsOf(daemon.peers[0]).includes("CMD_ACQUIRE")) await new Promise((r) => setTimeout(r, 5));
       const reader = child.stdout.getReader();
       const { value } = await reader.read();
-      assertStringIncludes(new TextDecoder().decode(value), "alpha: input is held (token 8)");
+      assertStringIncludes(new TextDecoder().decode(value), "alpha: input is owned (token 8)");
       child.kill(signal);
       const ended = await child.status;
       await reader.cancel();

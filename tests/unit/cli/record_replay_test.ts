@@ -1,4 +1,5 @@
 /** Recording a scripted daemon, and playing that recording to a client over a real core. */
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { monotonicClock } from "../../../ffi/clock.ts";
@@ -33,7 +34,7 @@ function event(
     kind,
     source: 5,
     prio: 3,
-    endpoint: 7,
+    endpoint: 7 as EndpointId,
     seq: 0,
     corr: 0,
     tsNs: START + atMs * MS,
@@ -51,7 +52,14 @@ function recording(events: readonly RecordedEvent[]): Uint8Array {
     versions: {},
     startedAt: "",
     startedNs: START,
-    roster: [{ endpoint: 7, name: "web", state: "up", seams: ["vmhost", "input"], pid: 1, vmid: 0 }],
+    roster: [{
+      endpoint: 7 as EndpointId,
+      name: "web",
+      state: "up",
+      seams: ["vmhost", "input"],
+      pid: 1,
+      vmid: 0,
+    }],
   });
   return Uint8Array.from([header, ...events.map(encodeRecordedEvent)].flatMap((part) => [...part]));
 }
@@ -66,9 +74,9 @@ Deno.test("a plan keeps the order, never turns the time back, and leaves out wha
       event(49, 5, [0]),
       event(48, 11, [], { corr: 3 }),
       event(77, 12, [], { fds: 1 }),
-      event(80, 13, [], { endpoint: 9, source: 4, inline: late }),
-      event(1, 14, [], { endpoint: 9 }),
-      event(84, 15, [], { source: 4, endpoint: 0xffffffff }),
+      event(80, 13, [], { endpoint: 9 as EndpointId, source: 4, inline: late }),
+      event(1, 14, [], { endpoint: 9 as EndpointId }),
+      event(84, 15, [], { source: 4, endpoint: 0xffffffff as EndpointId }),
       event(37, 20, [], { source: 1 }),
     ]),
     "x",
@@ -127,7 +135,7 @@ Deno.test("a control sees what was recorded, at the speed asked for, and its com
     const stream = client.events({ kinds: ["VM_LIFECYCLE", "SEAM_DOWN"] });
     assertEquals(client.roster.nameOf(await client.endpoint("web")), "web");
     const first = (await stream.next()).value;
-    assertEquals(first.as("VM_LIFECYCLE"), { state: 1, detail: 1 });
+    assertEquals(first.as("VM_LIFECYCLE"), { state: 1, detail: 1, migration: 0 });
     assertEquals(await client.vmState("web"), { state: "paused", detail: "host-request" });
     await client.vm("web", "stop");
     {
@@ -136,7 +144,7 @@ Deno.test("a control sees what was recorded, at the speed asked for, and its com
     }
     assertEquals((await client.held("web")).entries, []);
     const second = (await stream.next()).value;
-    assertEquals(second.as("VM_LIFECYCLE"), { state: 5, detail: 4 });
+    assertEquals(second.as("VM_LIFECYCLE"), { state: 5, detail: 4, migration: 0 });
     // 200 ms at four times the speed, from the moment at which the control joined.
     assert(second.tsNs - beforeNs >= 50 * MS, `${second.tsNs - beforeNs}`);
     assertEquals((await stream.next()).value.as("SEAM_DOWN")?.reason, 5);
@@ -225,7 +233,7 @@ Deno.test("replay to the end: exit code 0, and what was not played is told by ki
         event(48, 1, [], { corr: 3 }),
         event(77, 2, [], { fds: 1 }),
         event(77, 3, [], { fds: 1 }),
-        event(49, 4, [0], { endpoint: 33 }),
+        event(49, 4, [0], { endpoint: 33 as EndpointId }),
       ]),
     );
     for (const json of [false, true]) {
@@ -287,11 +295,13 @@ Deno.test("what is due on an endpoint that could not be attached is not counted 
       versions: {},
       startedAt: "",
       startedNs: START,
-      roster: [7, 8].map((endpoint) => ({
+      roster: ([7, 8] as EndpointId[]).map((endpoint) => ({
         ...{ endpoint, name: "web", state: "up", seams: ["vmhost"], pid: 1, vmid: 0 },
       })),
     });
-    const events = [event(49, 0, [1]), event(49, 1, [1], { endpoint: 8 })].map(encodeRecordedEvent);
+    const events = [event(49, 0, [1]), event(49, 1, [1], { endpoint: 8 as EndpointId })].map(
+      encodeRecordedEvent,
+    );
     const unplayed: number[] = [];
     const ready = Promise.withResolvers<void>();
     const socketPath = `${directory}/r.sock`;

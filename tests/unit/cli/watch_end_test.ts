@@ -1,4 +1,5 @@
 /** How `vmsig watch` ends: with its daemon, with a replay that is over, or, told to follow, with neither. */
+import type { EndpointId } from "../../../src/base/ids.ts";
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { SILENT } from "../../../src/base/log.ts";
@@ -77,11 +78,20 @@ function recordingOf(count: number): Uint8Array {
     versions: {},
     startedAt: "",
     startedNs: 0,
-    roster: [{ endpoint: 7, name: "web", state: "up", seams: ["vmhost"], pid: 1, vmid: 0 }],
+    roster: [{ endpoint: 7 as EndpointId, name: "web", state: "up", seams: ["vmhost"], pid: 1, vmid: 0 }],
   });
   const events = Array.from({ length: count }, (_, i) => {
     const inline = new Uint8Array(48);
-    const head = { kind: 49, source: 5, prio: 3, endpoint: 7, seq: 0, corr: 0, tsNs: i * 1_000_000, inline };
+    const head = {
+      kind: 49,
+      source: 5,
+      prio: 3,
+      endpoint: 7 as EndpointId,
+      seq: 0,
+      corr: 0,
+      tsNs: i * 1_000_000,
+      inline,
+    };
     return encodeRecordedEvent({ ...head, bodyFormat: 0, body: new Uint8Array(0), fds: 0 });
   });
   return Uint8Array.from([header, ...events].flatMap((part) => [...part]));
@@ -119,7 +129,7 @@ Deno.test("a replay that was played to its end ends watch with exit code 0, also
       const watch = new Watch(socket, ...options);
       assertEquals([await playing, await watch.end(), await watch.errors], [20, 0, ""]);
       assertEquals(watch.lines.filter((line) => line.includes("VM_LIFECYCLE")).length, 20);
-      assert(!watch.lines.some((line) => line.includes('"ERROR"')), "that it is over is no event");
+      assert(!watch.lines.some((line) => line.includes('"ERROR"')), "that it is over is not an event");
     });
   }
 });

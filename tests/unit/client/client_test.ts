@@ -47,8 +47,8 @@ Deno.test("the first stream begins with what came before it", async () => {
     await pause(20);
     const events = await take(client, 2);
     assertEquals(events.map((event) => [event.kindName, event.endpoint, event.as("ROSTER")?.name]), [
-      ["ROSTER", 0, "alpha"],
-      ["ROSTER", 1, "beta"],
+      ["ROSTER", 0 as EndpointId, "alpha"],
+      ["ROSTER", 1 as EndpointId, "beta"],
     ]);
   });
 });
@@ -73,7 +73,7 @@ Deno.test("an entry that is gone leaves the roster", async () => {
     peer.roster(5, "late", 1, 0);
     await client.next({ kinds: ["ROSTER"], endpoints: [5] });
     assertEquals(client.roster.list(), [
-      { endpoint: 5, name: "late", state: "attaching", seams: [], pid: 4005, vmid: 105 },
+      { endpoint: 5 as EndpointId, name: "late", state: "attaching", seams: [], pid: 4005, vmid: 105 },
     ]);
   });
 });
@@ -416,7 +416,7 @@ Deno.test("an unanswered event with a corr of nobody's still reaches the streams
 
 Deno.test("publishing sends UP, with descriptors", async () => {
   await withClient({}, async (client, _daemon, peer) => {
-    client.publish(KIND.CURSOR_STATE, 3, (event) => event.words[0] = 12);
+    client.publish(KIND.CURSOR_STATE, 3 as EndpointId, (event) => event.words[0] = 12);
     while (peer.commands.length === 0) await pause(1);
     const event = peer.commands[0] as ClientEvent;
     assertEquals([event.kindName, event.dir, event.sourceName, event.endpoint], [

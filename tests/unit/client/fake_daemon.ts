@@ -14,7 +14,7 @@ import { wholeShim } from "../../../ffi/shim.ts";
 import { acceptUnix, listenUnix, SOCKET, unlinkSocket } from "../../../ffi/unix_socket.ts";
 import { ACT_ACK, ERROR, ROSTER } from "../../../src/event/body_layout.ts";
 import { ALL_CAPS } from "../../../src/event/capability.ts";
-import { DIR, PRIO_OF_KIND, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
+import { defaultPrio, DIR, SOURCE_OF_KIND } from "../../../src/event/defaults.ts";
 import { checkFrame, encodeFrame } from "../../../src/protocol/frame.ts";
 import { writeText } from "../../../src/event/inline_text.ts";
 import { KIND, type Kind } from "../../../src/event/kind.ts";
@@ -69,7 +69,7 @@ export class Peer {
     event.kind = kind as Kind;
     event.dir = DIR.UP;
     event.source = (SOURCE_OF_KIND[kind] ?? 0) as Source;
-    event.prio = PRIO_OF_KIND[kind] ?? 0;
+    event.prio = defaultPrio(kind as Kind, false);
     event.tsNs = 1000;
     event.fds = fds;
     fill(event);

@@ -48,7 +48,7 @@ Deno.test("a lease releases itself, under its token", async () => {
   await withClient(granting(), async (client, peer) => {
     {
       await using lease = await client.acquire("alpha", "power");
-      assertEquals([lease.endpoint, lease.className, lease.token, lease.ttlMs, lease.held], [
+      assertEquals([lease.endpoint, lease.className, lease.token, lease.ttlMs, lease.owned], [
         0,
         "power",
         9,
@@ -77,7 +77,7 @@ Deno.test("two handles are one lease: the last one releases it", async () => {
     const two = await client.acquire("alpha", "input");
     await one.release();
     await one.release();
-    assertEquals([one.held, two.held, sent(peer, KIND.CMD_RELEASE).length], [false, true, 0]);
+    assertEquals([one.owned, two.owned, sent(peer, KIND.CMD_RELEASE).length], [false, true, 0]);
     await two.release();
     assertEquals(sent(peer, KIND.CMD_RELEASE).length, 1);
   });
@@ -94,7 +94,7 @@ Deno.test("a lost lease says why, and is not released", async () => {
         event.words[1] = reason;
       });
       assertEquals(await lease.lost, word);
-      assertEquals([lease.held, lease.signal.aborted, other.held], [false, true, true]);
+      assertEquals([lease.owned, lease.signal.aborted, other.owned], [false, true, true]);
       assert(lease.signal.reason instanceof Fault && lease.signal.reason.code === "stale-lease");
       assertEquals((await stream.next()).value.as("LEASE_REVOKED")?.reason, reason);
     });
@@ -108,9 +108,9 @@ Deno.test("a lease that is revoked in the same breath as it is granted is lost",
   });
   await withClient(script, async (client) => {
     const lease = await client.acquire("alpha", "input");
-    assertEquals([lease.held, await lease.lost], [false, "preempted"]);
+    assertEquals([lease.owned, await lease.lost], [false, "preempted"]);
     // The next grant is another matter.
-    assertEquals((await client.acquire("alpha", "power")).held, true);
+    assertEquals((await client.acquire("alpha", "power")).owned, true);
   });
 });
 

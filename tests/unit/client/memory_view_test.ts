@@ -2,6 +2,7 @@
  * A memory that cannot be looked at: the cause that the daemon told is told at once, whatever the time that
  * one would wait.
  */
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { CODE } from "../../../src/base/codes.ts";
 import { Fault } from "../../../src/base/fault.ts";
@@ -83,19 +84,22 @@ Deno.test("a cause is over when the seam comes or goes, the VM is reset, or a co
     await withClient(async (client, peer) => {
       peer.error(0, NOT_SUPPORTED, 0, "not supported: Linux 5.10", SOURCE.MEMCTX);
       await heard(client, peer);
-      assertEquals(client.memory.trouble(0), { code: "not-supported", text: "not supported: Linux 5.10" });
+      assertEquals(client.memory.trouble(0 as EndpointId), {
+        code: "not-supported",
+        text: "not supported: Linux 5.10",
+      });
       end(peer);
       await heard(client, peer);
-      assertEquals(client.memory.trouble(0), undefined);
+      assertEquals(client.memory.trouble(0 as EndpointId), undefined);
     });
   }
   await withClient(async (client, peer) => {
     assertMatch((await refusal(client, 50))[1], /may still be starting/);
     peer.send(KIND.MEMCTX);
     await heard(client, peer);
-    assertEquals(client.memory.hasContext(0), true);
+    assertEquals(client.memory.hasContext(0 as EndpointId), true);
     peer.send(KIND.MEMCTX_INVALIDATED);
     await heard(client, peer);
-    assertEquals(client.memory.hasContext(0), false);
+    assertEquals(client.memory.hasContext(0 as EndpointId), false);
   });
 });

@@ -60,7 +60,7 @@ Deno.test("a daemon that is killed and started again: the streams go on behind a
       const inFlight = assertRejects(() => client.vmState("stub1"), Fault, "may or may not have done it");
       await daemon.crash();
       assertEquals((await inFlight as Fault).code, "unreachable");
-      assertEquals([await lease.lost, lease.held, lease.signal.aborted], ["owner-gone", false, true]);
+      assertEquals([await lease.lost, lease.owned, lease.signal.aborted], ["owner-gone", false, true]);
       await lease.release();
       const refused = await assertRejects(() => client.vmState(0), Fault, "the daemon is away") as Fault;
       assertEquals([refused.code, client.fault, client.roster.list()], ["unreachable", undefined, []]);
@@ -74,7 +74,7 @@ Deno.test("a daemon that is killed and started again: the streams go on behind a
       await upTo(stream, "ROSTER");
       assertEquals((await client.vmState("stub1")).state, "running");
       await using again = await client.acquire("stub0", "power");
-      assert(again.held);
+      assert(again.owned);
 
       // And once more, with a daemon that says goodbye.
       await daemon.stop();

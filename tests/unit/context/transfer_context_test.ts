@@ -1,11 +1,11 @@
-import type { EndpointId } from "../../../src/base/ids.ts";
+import type { ControlId, EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { DROP, type LanePolicy, PASS_THROUGH } from "../../../src/context/policy.ts";
 import { SUBMIT, TransferContext } from "../../../src/context/transfer_context.ts";
 import { DIR } from "../../../src/event/defaults.ts";
 import { FRAME_INFO } from "../../../src/event/body_layout.ts";
 import { KIND, type Kind } from "../../../src/event/kind.ts";
-import { PRIO } from "../../../src/event/priority.ts";
+import { PRIO, type Prio } from "../../../src/event/priority.ts";
 import { SOURCE, type Source } from "../../../src/event/source.ts";
 import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
@@ -26,7 +26,7 @@ class Rig {
     const event = this.pool.acquire();
     event.source = source as Source;
     event.kind = kind as Kind;
-    event.prio = prio;
+    event.prio = prio as Prio;
     event.corr = id;
     event.endpoint = endpoint as EndpointId;
     return event;
@@ -289,7 +289,7 @@ function agreesWithModel(random: SeededRandom): void {
         id,
         random.below(3),
       );
-      event.origin = random.oneIn(6) ? 1 : 0;
+      event.origin = (random.oneIn(6) ? 1 : 0) as ControlId;
       event.ticket = random.oneIn(8) ? id : 0;
       const { source, kind, endpoint, prio, origin, ticket } = event;
       const expected = model.submit({ id, source, kind, endpoint, prio, origin, ticket }, nowNs);
@@ -318,7 +318,7 @@ Deno.test("an answer is never folded, held back, dropped or blocked, whatever th
   const rig = new Rig();
   const answer = (id: number) => {
     const event = rig.event(SOURCE.INPUT, KIND.ACT_ACK, PRIO.NORMAL, id);
-    event.origin = 7;
+    event.origin = 7 as ControlId;
     return rig.context.submit(DIR.UP, event, 0);
   };
   for (const drop of Object.values(DROP)) {

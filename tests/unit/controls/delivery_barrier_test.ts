@@ -1,4 +1,5 @@
 /** CMD_BARRIER over the socket: through queues that are full and peers that read when they like. */
+import type { Prio } from "../../../src/event/priority.ts";
 import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { KIND, KIND_MAX } from "../../../src/event/kind.ts";
@@ -20,7 +21,7 @@ function barrier(client: RawClient, corr: number): void {
 
 function emit(rig: SocketRig, prio: number, n: number, source: number = SOURCE.VMHOST): void {
   const event = rig.core.bus.event(CURSOR, source as Source, 0 as EndpointId);
-  event.prio = prio;
+  event.prio = prio as Prio;
   event.words[0] = n;
   rig.core.bus.up(event);
 }

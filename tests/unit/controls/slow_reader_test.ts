@@ -1,5 +1,6 @@
+import type { Prio } from "../../../src/event/priority.ts";
 import type { Code } from "../../../src/base/codes.ts";
-import type { EndpointId } from "../../../src/base/ids.ts";
+import type { ControlId, EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
 import { ReceiveBatch, SendBatch } from "../../../ffi/datagram.ts";
 import { setReceiveBufferBytes, setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
@@ -275,8 +276,8 @@ Deno.test("a queue with answers in it is bounded against urgent events too", () 
   const push = (kind: number, prio: number, origin: number) => {
     const event = pool.acquire();
     event.kind = kind as Kind;
-    event.prio = prio;
-    event.origin = origin;
+    event.prio = prio as Prio;
+    event.origin = origin as ControlId;
     queue.push(event);
     event.release();
   };
@@ -298,8 +299,8 @@ Deno.test("what is taken back does not arrive after what takes it back", () => {
   ) => {
     const event = pool.acquire();
     event.kind = kind as Kind;
-    event.prio = prio;
-    event.origin = fields.origin ?? 0;
+    event.prio = prio as Prio;
+    event.origin = (fields.origin ?? 0) as ControlId;
     event.source = (fields.source ?? 5) as Source;
     event.endpoint = (fields.endpoint ?? 1) as EndpointId;
     event.words[0] = fields.cls ?? 0;
@@ -412,8 +413,8 @@ function agreesWithModel(random: SeededRandom): void {
     if (item.isAnswer && model.waiting.filter((w) => w.isAnswer).length > capacity) continue;
     const event = pool.acquire();
     event.kind = item.isAnswer ? KIND.ACT_ACK : KIND.ERROR;
-    event.prio = item.prio;
-    event.origin = item.isAnswer ? 1 : 0;
+    event.prio = item.prio as Prio;
+    event.origin = (item.isAnswer ? 1 : 0) as ControlId;
     event.corr = id;
     queue.push(event);
     event.release();

@@ -109,7 +109,6 @@ export class SocketRig {
     const log = new Log("test", "info", (line) => this.lines.push(line));
     this.loop = new Loop({ clock: this.clock, log });
     this.core = new Core({ loop: this.loop, log });
-    this.loop.setHook(this.core);
     const admission: AdmissionPolicy = {
       admit: () =>
         this.grant === undefined

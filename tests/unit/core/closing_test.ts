@@ -18,7 +18,6 @@ function attached(closingOrder: readonly Source[] | undefined, ...sources: Sourc
     log: SILENT,
     ...closingOrder === undefined ? {} : { closingOrder },
   });
-  loop.hook = core;
   const order: Source[] = [];
   const adapters = sources.map((source) => {
     const adapter = new FakeAdapter(source);

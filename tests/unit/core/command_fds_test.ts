@@ -1,4 +1,5 @@
 /** A command's descriptors: handed to its adapter, and let go exactly once, whatever becomes of it. */
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assertEquals } from "@std/assert";
 import { CODE } from "../../../src/base/codes.ts";
 import { DROP } from "../../../src/context/policy.ts";
@@ -7,7 +8,7 @@ import { FDS_OF_KIND } from "../../../src/event/body_rule.ts";
 import { CAP } from "../../../src/event/capability.ts";
 import { DIR } from "../../../src/event/defaults.ts";
 import { KIND } from "../../../src/event/kind.ts";
-import { PRIO_DEFAULT } from "../../../src/event/priority.ts";
+import { PRIO_DEFAULT, type PrioChoice } from "../../../src/event/priority.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import type { TransferEvent } from "../../../src/event/transfer_event.ts";
 import { CoreRig, type TestControl } from "./core_rig.ts";
@@ -36,7 +37,7 @@ function withRig(body: (rig: CoreRig, owner: Owner) => void): void {
 }
 
 function send(control: TestControl, owner: Owner, fds: readonly number[], endpoint = 0): number {
-  return control.control.send(KIND.CMD_VM, endpoint, (event) => {
+  return control.control.send(KIND.CMD_VM, endpoint as EndpointId, (event) => {
     event.words[0] = VM_OP.CONT;
     event.own(fds, owner);
   });
@@ -79,7 +80,7 @@ Deno.test("more than the kind has: refused, and let go", () => {
 });
 
 Deno.test("refused, dropped, stale, detached, failed, or gone with its control: each is let go once", () => {
-  const policy = { prio: PRIO_DEFAULT, minGapNs: 1e9, coalesceNs: 0, maxInflight: 1 };
+  const policy = { prio: PRIO_DEFAULT as PrioChoice, minGapNs: 1e9, coalesceNs: 0, maxInflight: 1 };
   const cases: [what: string, run: (rig: CoreRig, owner: Owner) => void][] = [
     ["no capability", (rig, owner) => {
       rig.attach(0, VMHOST);

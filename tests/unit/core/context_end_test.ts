@@ -12,7 +12,7 @@ import { ReceiveBatch } from "../../../ffi/datagram.ts";
 import { SendQueue } from "../../../src/controls/socket/send_queue.ts";
 import { FRAME } from "../../../src/protocol/frame.ts";
 import { KIND, type Kind, kindName } from "../../../src/event/kind.ts";
-import { PRIO } from "../../../src/event/priority.ts";
+import { PRIO, type Prio } from "../../../src/event/priority.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 import { EventPool, type TransferEvent } from "../../../src/event/transfer_event.ts";
 import { CoreRig } from "./core_rig.ts";
@@ -56,7 +56,7 @@ Deno.test("a context that waits for a slow control is not sent behind its end", 
     event.kind = kind as Kind;
     event.source = SOURCE.MEMCTX;
     event.endpoint = endpoint as EndpointId;
-    event.prio = prio;
+    event.prio = prio as Prio;
     queue.push(event);
     event.release();
   };

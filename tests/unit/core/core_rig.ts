@@ -2,6 +2,7 @@
  * A core on a loop that the test turns, with fake adapters and in-process controls that note all they get.
  * @module
  */
+import type { EndpointSlot } from "../../../src/core/endpoint_slot.ts";
 import type { Source } from "../../../src/event/source.ts";
 import { assert, assertEquals } from "@std/assert";
 import { InprocControl } from "../../../src/controls/inproc/inproc_control.ts";
@@ -63,7 +64,7 @@ export class TestControl {
 
   /** Sends a command whose first words are these; its corr. */
   send(kind: number, endpoint: number, words: readonly number[] = [], token = 0): number {
-    return this.control.send(kind as Kind, endpoint, (event) => {
+    return this.control.send(kind as Kind, endpoint as EndpointId, (event) => {
       words.forEach((word, i) => (event.words[i] = word));
       event.token = token;
     });
@@ -115,9 +116,16 @@ export class CoreRig {
   /** @param log whether to keep the log's lines */
   constructor(log = false) {
     const sink = log ? new Log("test", "info", (line) => this.lines.push(line)) : SILENT;
-    this.core = new Core({ loop: this.loop, log: sink, closingOrder: CLOSING_ORDER });
-    this.loop.hook = this.core;
+    this.core = new Core({
+      loop: this.loop,
+      log: sink,
+      closingOrder: CLOSING_ORDER,
+      onSeam: (slot) => this.onSeam(slot),
+    });
   }
+
+  /** A seam came or went. */
+  onSeam(_slot: EndpointSlot): void {}
 
   /** Attaches an endpoint with a fake adapter for each source. */
   attach(id: number, ...sources: Source[]): FakeAdapter[] {

@@ -125,7 +125,7 @@ Deno.test("a command without corr is answered only when it fails, and counts as 
   const [host] = rig.attach(1, SOURCE.VMHOST);
   const control = rig.join();
   const sendSilent = () =>
-    control.control.send(KIND.CMD_VM, 1, (event) => {
+    control.control.send(KIND.CMD_VM, 1 as EndpointId, (event) => {
       event.words[0] = VM_OP.CONT;
       event.corr = 0;
     });
@@ -202,7 +202,7 @@ Deno.test("a control that leaves in the middle of its own callback gets nothing 
   );
   assertEquals(other.of("ERROR").length, 3);
   assertEquals(rig.core.fanOut.controls.size, 1);
-  assertEquals(control.control.send(KIND.CMD_VM, 0), 0);
+  assertEquals(control.control.send(KIND.CMD_VM, 0 as EndpointId), 0);
   rig.end();
 });
 

@@ -7,7 +7,7 @@ import { DROP, PASS_THROUGH } from "../../../src/context/policy.ts";
 import { VM_OP } from "../../../src/event/body_number.ts";
 import { CAP } from "../../../src/event/capability.ts";
 import { KIND } from "../../../src/event/kind.ts";
-import { PRIO } from "../../../src/event/priority.ts";
+import { PRIO, type Prio } from "../../../src/event/priority.ts";
 import { SOURCE, type Source } from "../../../src/event/source.ts";
 import { BODY } from "../../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
@@ -20,7 +20,7 @@ const CURSOR = 37;
 /** Submits an event of a seam past its budget, as the core takes it. */
 function emit(rig: CoreRig, endpoint: number, source: number, prio: number, n: number): void {
   const event = rig.core.bus.event(CURSOR, source as Source, endpoint as EndpointId);
-  event.prio = prio;
+  event.prio = prio as Prio;
   event.words[0] = n;
   rig.core.bus.up(event);
 }

@@ -1,3 +1,4 @@
+import type { ControlId } from "../../../src/base/ids.ts";
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { monotonicClock } from "../../../ffi/clock.ts";
@@ -23,9 +24,10 @@ function rung(): EventFd {
 
 Deno.test("a descriptor's callback that throws ends that one: the others of the turn are called", () => {
   const lines: string[] = [];
-  using loop = new Loop({ clock: monotonicClock, log: new Log("loop", "info", (line) => lines.push(line)) });
+  const log = new Log("loop", "info", (line) => lines.push(line));
   const faults: ContainedFault[] = [];
-  loop.faults.onContained = (fault) => faults.push(fault);
+  const boundary = new FaultBoundary(log, monotonicClock, (fault) => faults.push(fault));
+  using loop = new Loop({ clock: monotonicClock, log, faults: boundary });
   using first = rung();
   using second = rung();
   using third = rung();
@@ -33,7 +35,7 @@ Deno.test("a descriptor's callback that throws ends that one: the others of the 
   let calls = 0;
   loop.watch(first.fd, IN, {
     onReady: broken,
-    faultAccount: () => ({ name: "the first\n", principal: 7, control: 3 }),
+    faultAccount: () => ({ name: "the first\n", principal: 7, control: 3 as ControlId }),
     onFault: (error) => {
       ended = error;
       loop.unwatch(first.fd);
@@ -90,7 +92,7 @@ Deno.test("vmsig's own mistakes are loud: an assertion ends the loop, wherever i
   loop.watch(bell.fd, IN, { onReady: wrong, onFault: () => {} });
   assertThrows(() => loop.turn(0), AssertionFault);
   loop.unwatch(bell.fd);
-  loop.setHook({
+  loop.everyTurn({
     turn: () => {
       throw new TypeError("of the core's own");
     },

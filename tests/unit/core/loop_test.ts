@@ -52,7 +52,7 @@ Deno.test("a turn: callbacks, timers, the hook, then what was deferred; the hook
   using loop = new Loop({ clock, log: SILENT });
   const order: string[] = [];
   const deadlines = [Infinity];
-  loop.setHook({
+  loop.everyTurn({
     turn: () => order.push("hook"),
     deadlineNs: () => deadlines[0] as number,
     isLoaded: false,
@@ -117,7 +117,7 @@ Deno.test("a turn ends early when its callbacks have left the core enough, and t
   using a = EventFd.create();
   using b = EventFd.create();
   const hook = { turn: () => turns++, deadlineNs: () => (turns < 3 ? 0 : Infinity), isLoaded: true };
-  loop.setHook(hook);
+  loop.everyTurn(hook);
   for (const bell of [a, b]) loop.watch(bell.fd, IN, { onReady: () => (bell.drain(), called++) });
   a.signal();
   b.signal();

@@ -27,7 +27,7 @@ function refuse(rig: CoreRig, control: TestControl, words: string): { corr: numb
   return { corr, seen: control.of("ERROR", "ACT_ACK") };
 }
 
-Deno.test("the words of a refusal come before it, to its sender alone, and are no answer themselves", () => {
+Deno.test("the words of a refusal come before it, to its sender alone, and are not an answer themselves", () => {
   const rig = new CoreRig();
   const [control, other] = [rig.join(), rig.join()];
   const { corr, seen } = refuse(rig, control, "Unable to wake up: guest is not in suspended state");

@@ -1,5 +1,5 @@
 /** Kinds of which several events of one endpoint are kept, told apart by a field; what is forgotten when. */
-import type { EndpointId } from "../../../src/base/ids.ts";
+import type { ControlId, EndpointId } from "../../../src/base/ids.ts";
 import { assertEquals } from "@std/assert";
 import { Retained, type RetainedKind } from "../../../src/core/retained.ts";
 import { KIND, type Kind } from "../../../src/event/kind.ts";
@@ -23,7 +23,7 @@ class Shelf {
     event.kind = kind as Kind;
     event.source = SOURCE.FRAME;
     event.endpoint = endpoint as EndpointId;
-    event.publisher = publisher;
+    event.publisher = publisher as ControlId;
     event.words[0] = 1;
     event.words[2] = head;
     event.words[3] = stamp;

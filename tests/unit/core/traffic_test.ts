@@ -340,7 +340,7 @@ Deno.test("audit: who, what, which VM, verdict, as the protocol's CBOR", () => {
   rig.settle();
   host!.answer(10);
   assertEquals(entries(), [{ principal: 77, control: id, endpoint: 3, kind: 70, code: 10, detail: "stop" }]);
-  // Delivered input is no news.
+  // Delivered input is not news.
   acquire(strong, 3, 0);
   entries();
   strong.send(KIND.CMD_INPUT, 3, [3, 30, 1]);

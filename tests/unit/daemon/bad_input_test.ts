@@ -31,7 +31,7 @@ Deno.test("two triggers for one vmid, or one name: the first has it, the second 
   assertEquals(lines(daemon.logText, "cannot attach").length, 2, "each is told once");
 });
 
-Deno.test("a file taken away and put back at once is no error", async () => {
+Deno.test("a file taken away and put back at once is not an error", async () => {
   await using daemon = await DaemonProcess.start();
   await using client = await daemon.connect("watch");
   for (let round = 0; round < 5; round++) {

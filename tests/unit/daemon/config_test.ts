@@ -259,7 +259,7 @@ Deno.test("a defect is told with file, line and key", () => {
     ["[daemon]\nlog = 'info'\nlog = 'debug'", "vmsigd.toml:3: daemon.log: is given twice, first on line 2"],
     ["[daemon]\n[daemon]\n", "vmsigd.toml:2: daemon: is given twice"],
     ["x = \n[", "vmsigd.toml:1: x: has no value"],
-    ["\n[daemon\n", "vmsigd.toml:2: is no TOML"],
+    ["\n[daemon\n", "vmsigd.toml:2: is not TOML"],
     [manyKeys(65), "vmsigd.toml:66: daemon: has more than 64 keys"],
     [
       `${"k".repeat(129)} = 1`,
@@ -273,7 +273,7 @@ Deno.test("a defect is told with file, line and key", () => {
       "is one value too many: 131072 are possible",
     ],
     ["__proto__ = 1", "vmsigd.toml:1: __proto__: is not a valid key"],
-    ['[daemon]\nlog = "in\\qfo"', "vmsigd.toml:2: is no TOML: Invalid escape"],
+    ['[daemon]\nlog = "in\\qfo"', "vmsigd.toml:2: is not TOML: Invalid escape"],
   ] as const;
   for (const [text, expected] of table) assertStringIncludes(defectOf(text), expected, text.slice(0, 200));
 });

@@ -128,7 +128,7 @@ Deno.test("what waits when the daemon ends is written as far as there is room, a
   write.close();
 });
 
-Deno.test("a file takes every line; a full disk is no error", () => {
+Deno.test("a file takes every line; a full disk is not an error", () => {
   const path = Deno.makeTempFileSync();
   try {
     using file = reopen(path, OPEN.READ_WRITE);
@@ -225,7 +225,7 @@ Deno.test("records are never folded, and find room when other lines have used up
   }
 });
 
-Deno.test("lines begin with a time that is no part of them: equal ones fold, and what was lost has one, too", () => {
+Deno.test("lines begin with a time that is not part of them: equal ones fold, and what was lost has one, too", () => {
   const [read, write] = pipe();
   const clock = new ManualClock();
   let n = 0;

@@ -81,12 +81,16 @@ const KINDS = {
   CMD_CONSOLE_WRITE: 127,
   AGENT_REPLY: 128,
   CMD_AGENT: 129,
+  SNAPSHOT: 140,
+  SNAPSHOT_LIST: 141,
+  CMD_SNAPSHOT: 142,
+  MIGRATION: 143,
 };
 const RETIRED = [16, 17, 18, 19, 32, 33, 34, 35, 36, 66, 67, 68, 69, 71, 72];
 
 Deno.test("kinds", () => {
   assertEquals({ ...KIND }, KINDS as typeof KIND);
-  assertEquals(KIND_MAX, 130);
+  assertEquals(KIND_MAX, 144);
   for (const [name, number] of Object.entries(KINDS)) {
     assertEquals(kindName(number), name);
     assertEquals(kindByName(name.toLowerCase().replaceAll("_", "-")), number as never);
@@ -113,7 +117,7 @@ Deno.test("retired numbers are nobody's kind, and never will be", () => {
 });
 
 Deno.test("which way each kind travels", () => {
-  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112, 114, 116, 126, 127, 129];
+  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112, 114, 116, 126, 127, 129, 142];
   const handshake = [96, 97, 98];
   for (let kind = 0; kind < 300; kind++) {
     const isKind = kind !== 0 && Object.values(KINDS).includes(kind);
@@ -236,11 +240,14 @@ Deno.test("the numbers inside bodies", () => {
     "io-error",
     "migration",
   ]);
-  assertEquals(Object.values(numbers.SEAM_REASON), [0, 1, 2, 3, 4, 5]);
+  assertEquals(Object.values(numbers.SEAM_REASON), [0, 1, 2, 3, 4, 5, 6]);
+  assertEquals(plain(numbers.SNAPSHOT_OP), { LIST: 0, SAVE: 1, LOAD: 2, DELETE: 3 });
+  assertEquals(plain(numbers.SNAPSHOT_STATE), { RUNNING: 0, DONE: 1, FAILED: 2 });
+  assertEquals(plain(numbers.MIGRATION_WAY), { NONE: 0, INCOMING: 1, OUTGOING: 2, LEFT: 3 });
   assertEquals(plain(numbers.INPUT_KIND), { ABS: 0, REL: 1, BTN: 2, KEY: 3, SCROLL: 4 });
   assertEquals([numbers.INPUT_HELD_TRUNC, numbers.INPUT_HELD_ENTRIES], [1, 10]);
   assertEquals(plain(numbers.MEMWRITE_FLAG), { INLINE: 1, PAYLOAD: 2, CR3: 4, SEQLOCK: 8 });
-  assertEquals(Object.values(numbers.INVALIDATED), [0, 1, 2, 3]);
+  assertEquals(Object.values(numbers.INVALIDATED), [0, 1, 2, 3, 4]);
   assertEquals(plain(numbers.ROSTER_STATE), { GONE: 0, ATTACHING: 1, UP: 2, DOWN: 3 });
   assertEquals(plain(numbers.VGPU_STATE), { LOST: 0, CANDIDATE: 1, ALIVE: 2 });
   assertEquals(plain(numbers.FRAME_SOURCE), { VGPU: 1, SCREENDUMP: 2, VRAM: 3, DBUS: 4, VNC: 5 });
@@ -297,7 +304,7 @@ const INLINE: Record<number, string> = {
   37:
     "x@0:i32 y@4:i32 visible@8:u32 seq@12:u32 head@16:u32 width@20:u16 height@22:u16 hotX@24:u16 hotY@26:u16",
   48: "ok@0:u32 code@4:u32 cmdKind@8:u32 detail@12:u32 doneNs@16:u64",
-  49: "state@0:u32 detail@4:u32",
+  49: "state@0:u32 detail@4:u32 migration@8:u32",
   50: `${LEASE_REQ} token@8:u64 ttlMs@16:u32`,
   51: LEASE_REQ,
   52: LEASE_REQ,
@@ -330,6 +337,9 @@ const INLINE: Record<number, string> = {
   129: "op@0:u32 mode@4:u32 handle@8:u64 count@16:u32 outOffset@20:u32 errOffset@24:u32 limitMs@28:u32",
   126: "op@0:u32 port@4:u32 offset@8:u64 maxBytes@16:u32 waitMs@20:u32 flags@24:u32",
   127: "port@0:u32",
+  140: "op@0:u32 state@4:u32 done@8:u64 total@16:u64",
+  142: "op@0:u32",
+  143: "way@0:u32 transferredBytes@8:u64 totalBytes@16:u64 remainingBytes@24:u64",
   113: "awayNs@0:u64 lastSeq@8:u32 attempts@12:u32 control@16:u32",
 };
 

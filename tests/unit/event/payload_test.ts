@@ -1,3 +1,4 @@
+import type { ControlId } from "../../../src/base/ids.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import { AssertionFault } from "../../../src/base/assert.ts";
 import { EventQueue } from "../../../src/event/event_queue.ts";
@@ -153,7 +154,7 @@ function queueAgrees(random: SeededRandom): void {
   for (let id = 1; id <= 400; id++) {
     const event = pool.acquire();
     event.corr = id;
-    event.origin = random.below(2);
+    event.origin = random.below(2) as ControlId;
     switch (random.below(6)) {
       case 0:
       case 1:

@@ -1,3 +1,4 @@
+import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { encode } from "cborg";
 import {
@@ -14,13 +15,13 @@ const HEADER: RecordingHeader = {
   versions: { vmsig: "0.1.0", protocol: 1 },
   startedAt: "2026-01-01T00:00:00.000Z",
   startedNs: 5000,
-  roster: [{ endpoint: 3, name: "web", state: "up", seams: ["vmhost"], pid: 1, vmid: 2 }],
+  roster: [{ endpoint: 3 as EndpointId, name: "web", state: "up", seams: ["vmhost"], pid: 1, vmid: 2 }],
 };
 const EVENT: RecordedEvent = {
   kind: 49,
   source: 5,
   prio: 3,
-  endpoint: 3,
+  endpoint: 3 as EndpointId,
   seq: 9,
   corr: 0,
   tsNs: 123_456_789_012_345,
@@ -117,9 +118,9 @@ Deno.test("what is no recording, or no event, is told", () => {
   for (const part of bad) {
     assertEquals(
       whyOf(concat(head, encode({ ...EVENT, ...part }))),
-      "item 1 is no event",
+      "item 1 is not an event",
       JSON.stringify(part),
     );
   }
-  assertEquals(whyOf(concat(head, encode(5))), "item 1 is no event");
+  assertEquals(whyOf(concat(head, encode(5))), "item 1 is not an event");
 });

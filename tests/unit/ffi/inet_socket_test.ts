@@ -1,5 +1,5 @@
 /**
- * TCP connections to literal addresses: made, refused, and what is no address.
+ * TCP connections to literal addresses: made, refused, and what is not an address.
  * @module
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";

@@ -35,7 +35,7 @@ Deno.test("strings end at their NUL, at the bound, or nowhere when a page is mis
   assertEquals(space.cstring(0x2ffc), undefined);
   assertEquals(space.cstring(0x2ffc, 4), "AAAA");
   assertEquals(space.cstring(0x9000), undefined);
-  // Bytes that are no UTF-8 stay apart, here and where the bound cuts a character.
+  // Bytes that are not UTF-8 stay apart, here and where the bound cuts a character.
   for (const byte of [0x80, 0xff]) {
     ram.putBytes(0x3100, new Uint8Array([0x61, byte, 0x62, 0]));
     assertEquals(space.cstring(0x2100), `a${String.fromCharCode(0xdc00 + byte)}b`);

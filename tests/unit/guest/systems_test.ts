@@ -2,7 +2,15 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { FINDERS, findersFor } from "../../../src/guest/finders.ts";
 import { findGuest, type GuestEvidence } from "../../../src/guest/find_guest.ts";
-import { ARCHITECTURE, isArchitecture, knownPaging, X64_4, X64_5 } from "../../../src/guest/paging.ts";
+import {
+  ARCHITECTURE,
+  ARM64_3,
+  ARM64_4,
+  isArchitecture,
+  knownPaging,
+  X64_4,
+  X64_5,
+} from "../../../src/guest/paging.ts";
 import { PhysicalMemory } from "../../../src/guest/physical_memory.ts";
 import { SyntheticRam } from "../../../src/guest/synthetic_ram.ts";
 import {
@@ -61,7 +69,8 @@ Deno.test("a finder hears what else is known; a system that it only recognises h
 
 Deno.test("an architecture and a number of levels that no walker reads can be named all the same", () => {
   assertEquals([knownPaging("x86-64", 4), knownPaging("x86-64", 5)], [X64_4, X64_5]);
-  assertEquals([knownPaging("x86-64", 3), knownPaging("aarch64", 4), knownPaging("riscv64", 3)], [
+  assertEquals([knownPaging("aarch64", 4), knownPaging("aarch64", 3)], [ARM64_4, ARM64_3]);
+  assertEquals([knownPaging("x86-64", 3), knownPaging("aarch64", 5), knownPaging("riscv64", 3)], [
     undefined,
     undefined,
     undefined,

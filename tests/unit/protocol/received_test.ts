@@ -52,7 +52,7 @@ Deno.test("events in order, each with its body and its own descriptors, which ar
   });
 });
 
-Deno.test("a packet that was cut, lost descriptors or is no frame ends the batch; what it brought is closed", () => {
+Deno.test("a packet that was cut, lost descriptors or is not a frame ends the batch; what it brought is closed", () => {
   const defects: [packet: RawFrame | Uint8Array<ArrayBuffer>, fds: number, defect: string][] = [
     [new Uint8Array(95), 0, "short frame"],
     [{ kind: KIND_MAX, dir: 0 }, 0, "unknown kind"],

@@ -1,11 +1,11 @@
 /** Where RAM lies: the flat view, the machine's rule, command lines and /proc texts. @module */
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { parseFlatView } from "../../../src/ram/flat_view.ts";
-import { lowRamBytes, machineFamily } from "../../../src/ram/machine_rule.ts";
+import { isArmVirt, lowRamBytes, machineFamily } from "../../../src/ram/machine_rule.ts";
 import { parseHostMaps } from "../../../src/ram/process_maps.ts";
 import { parseQemuCommandLine } from "../../../src/ram/qemu_command_line.ts";
-import { checkedLayout, splitLayout } from "../../../src/ram/ram_layout.ts";
+import { checkedLayout, runLayout, splitLayout } from "../../../src/ram/ram_layout.ts";
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -101,10 +101,12 @@ Deno.test("command lines: sizes, backends, numa, JSON objects, doubled commas", 
     "-M q35,accel=kvm,memory-backend=ram0 -m 2G,slots=2 -object memory-backend-memfd,id=ram0,size=2G,share=on -object rng-random,id=r",
   );
   assertEquals(usual, {
+    program: "qemu-system-x86_64",
     machine: "q35",
     ramBytes: 2 * GIB,
     maxBelow: undefined,
     isNuma: false,
+    hasMemPath: false,
     devices: [],
     ramIds: ["ram0"],
     backends: [{
@@ -167,4 +169,15 @@ Deno.test("/proc/PID/maps with names that have spaces", () => {
       },
     ],
   );
+});
+
+Deno.test("arm64's virt: one run from 1 GiB on; virt of another architecture is not taken for it", () => {
+  assert(isArmVirt("virt", "/usr/bin/qemu-system-aarch64") && isArmVirt("virt-7.2", "qemu-system-arm"));
+  assert(isArmVirt("virt", "/nix/.qemu-system-aarch64-wrapped"));
+  assert(!isArmVirt("virt", "qemu-system-riscv64") && !isArmVirt("q35", "qemu-system-aarch64"));
+  assert(!isArmVirt("virtual", "qemu-system-aarch64") && !isArmVirt("virt", "qemu-system-armada"));
+  assertEquals(runLayout([{ id: "a", sizeBytes: 4 * GIB }, { id: "b", sizeBytes: MIB }], GIB), [
+    { gpa: GIB, fileOffset: 0, sizeBytes: 4 * GIB, backend: 0 },
+    { gpa: 5 * GIB, fileOffset: 0, sizeBytes: MIB, backend: 1 },
+  ]);
 });

@@ -1,3 +1,4 @@
+import type { EndpointSlot } from "../../../src/core/endpoint_slot.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Log } from "../../../src/base/log.ts";
 import { SOURCE } from "../../../src/event/source.ts";
@@ -33,6 +34,10 @@ class Rig extends CoreRig {
     ({ name, vmid }) => ({ name, vmid, make: () => [this.#adapter()] }),
     new Log("test", "error", (line) => this.said.push(line)),
   );
+
+  override onSeam(slot: EndpointSlot): void {
+    this.roster.seamChanged(slot);
+  }
 
   #adapter(): FakeAdapter {
     if (!this.slow) return new FakeAdapter(SOURCE.VMHOST);

@@ -79,7 +79,7 @@ Deno.test("what a VM lacks is said as the option to add", async () => {
   const [vm] = await probeHost(host([{ pid: 9, exe: QEMU, line: "qemu -m 2048 -machine pc -name db" }]));
   assertEquals(vm?.missing, [
     "-qmp unix:/run/vmsig/db.qmp,server=on,wait=off",
-    "-object memory-backend-memfd,id=ram0,size=2048M,share=on -machine pc,memory-backend=ram0",
+    "-object memory-backend-memfd,id=ram0,size=2048M,share=on -machine memory-backend=ram0",
     "-device virtio-tablet-pci",
   ]);
   assertEquals([vm?.memory, vm?.ramBytes], ["private", 2 ** 31]);
@@ -88,7 +88,7 @@ Deno.test("what a VM lacks is said as the option to add", async () => {
   assertEquals((await probeHost(host([{ pid: 9, exe: QEMU, line: file }])))[0]?.memory, "file (private)");
 });
 
-Deno.test("what is no QEMU, or gone in between, is passed over; one that was replaced on disk counts", async () => {
+Deno.test("what is not a QEMU, or gone in between, is passed over; one that was replaced on disk counts", async () => {
   const seen = await probeHost(host([
     { pid: 1, exe: "/sbin/init", line: "/sbin/init" },
     { pid: 4, exe: `${QEMU} (deleted)`, line: "qemu -name old" },
@@ -278,7 +278,7 @@ Deno.test("what a machine has by itself, and what takes it away", () => {
   assertEquals(readQemuCommandLine(["-nodefaults"]).display, "none/default");
 });
 
-Deno.test("the real /proc: this process is there, is no QEMU, and a pid that is gone has nothing to tell", async () => {
+Deno.test("the real /proc: this process is there, is not a QEMU, and a pid that is gone has nothing to tell", async () => {
   const real = new ProcHost();
   assertEquals((await real.pids()).includes(Deno.pid), true);
   assertEquals(real.uid(Deno.pid), Deno.uid());

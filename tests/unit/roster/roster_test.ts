@@ -1,3 +1,4 @@
+import type { EndpointSlot } from "../../../src/core/endpoint_slot.ts";
 import { assert, assertEquals } from "@std/assert";
 import { SILENT } from "../../../src/base/log.ts";
 import { SOURCE, type Source } from "../../../src/event/source.ts";
@@ -13,6 +14,10 @@ class RosterRig extends CoreRig {
   changes = 0;
   readonly roster = new Roster(this.core, SILENT, () => this.changes++);
   readonly made: FakeAdapter[][] = [];
+
+  override onSeam(slot: EndpointSlot): void {
+    this.roster.seamChanged(slot);
+  }
 
   add(name: string, vmid = 0, ...sources: Source[]) {
     return this.roster.attach({

@@ -116,7 +116,7 @@ Deno.test("a link, a directory, a pipe, a file too large, one of others, and no 
     "link is not used: it is a symbolic link",
     "folder is not used: it is a directory",
     "large is not used: it is larger than",
-    "binary is not used: it is no UTF-8",
+    "binary is not used: it is not UTF-8",
     "open is not used: others may write it",
     "pipe is not used: it is not a plain file",
   ];

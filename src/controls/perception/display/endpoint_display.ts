@@ -3,9 +3,10 @@
  * guest's producer while it is alive, else a display source.
  * @module
  */
+import type { EndpointId } from "../../../base/ids.ts";
 import { Fault, messageOf } from "../../../base/fault.ts";
 import { NEVER } from "../../../base/clock.ts";
-import { CODE } from "../../../base/codes.ts";
+import { CODE, type Code } from "../../../base/codes.ts";
 import { MAX_HEADS } from "../../../base/limits.ts";
 import { FRAME_DEMAND } from "../../../event/body_layout.ts";
 import { DISPLAY_OP, FRAME_SOURCE } from "../../../event/body_number.ts";
@@ -19,7 +20,7 @@ import { HeadDisplay } from "./head_display.ts";
 /** What it needs. */
 export interface EndpointDisplayOptions {
   /** The endpoint. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** Takes what is shown. */
   readonly publisher: FramePublisher;
   /** Carries what is asked. */
@@ -143,7 +144,7 @@ export class EndpointDisplay implements Disposable {
     });
   }
 
-  #refuse(code: number): void {
+  #refuse(code: Code): void {
     for (const head of this.#heads.values()) head.onNoFacts(code);
   }
 }

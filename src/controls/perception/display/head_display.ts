@@ -9,9 +9,10 @@
  * VM something, which is closed a while after.
  * @module
  */
+import type { EndpointId } from "../../../base/ids.ts";
 import { monotonicClock } from "../../../../ffi/clock.ts";
 import { NEVER, SECOND } from "../../../base/clock.ts";
-import { CODE } from "../../../base/codes.ts";
+import { CODE, type Code } from "../../../base/codes.ts";
 import { FRAME_SOURCE, FRAME_STOPPED, type FrameSourceNumber } from "../../../event/body_number.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
 import type { EventSink } from "../event_sink.ts";
@@ -39,7 +40,7 @@ type State =
   /** An answer of the display adapter is waited for. */
   | { readonly kind: "opening"; readonly row: SourceRow }
   | { readonly kind: "running"; readonly running: RunningSource }
-  | { readonly kind: "resting"; readonly untilNs: number; readonly code: number; readonly why: string };
+  | { readonly kind: "resting"; readonly untilNs: number; readonly code: Code; readonly why: string };
 
 const IDLE: State = { kind: "idle" };
 /** Why a head without any source to try shows nothing. */
@@ -48,7 +49,7 @@ const NO_SOURCE = "its guest has no producer that is alive";
 /** What a head needs of its endpoint. */
 export interface HeadDisplayOptions {
   /** The endpoint. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** The head. */
   readonly head: number;
   /** Takes what it shows. */
@@ -76,7 +77,7 @@ export class HeadDisplay implements Disposable {
   /** The rows that are left to try. */
   #left: readonly SourceRow[] = [];
   /** What was lost last, and is not tried right away. */
-  #lost: { readonly row: SourceRow; readonly code: number; readonly why: string } | undefined;
+  #lost: { readonly row: SourceRow; readonly code: Code; readonly why: string } | undefined;
   /** What its newest frame came from. */
   #shownBy: FrameSourceNumber = FRAME_SOURCE.SCREENDUMP;
   /** When a better source than the one at work may be had. */
@@ -147,7 +148,7 @@ export class HeadDisplay implements Disposable {
   }
 
   /** Nothing can be known of the endpoint's displays now. */
-  onNoFacts(code: number): void {
+  onNoFacts(code: Code): void {
     if (this.needsFacts) this.#rest(code, "the VM's monitor does not tell of its displays");
   }
 
@@ -214,7 +215,7 @@ export class HeadDisplay implements Disposable {
   }
 
   /** Opens the best of the rows that are left; `code` and `why` are of the one before. */
-  #openNext(code: number, why: string): void {
+  #openNext(code: Code, why: string): void {
     const { head, sink, endpoint } = this.#options;
     const facts = this.#facts as ViewFacts;
     let row = this.#left[0];
@@ -225,7 +226,7 @@ export class HeadDisplay implements Disposable {
     const opening: State = { kind: "opening", row: chosen };
     this.#state = opening;
     const listener = {
-      onLost: (lostCode: number, lostWhy: string) => this.#onLost(chosen, lostCode, lostWhy),
+      onLost: (lostCode: Code, lostWhy: string) => this.#onLost(chosen, lostCode, lostWhy),
       onPicture: () => this.#onPicture(chosen),
     };
     const isCurrent = (): boolean => {
@@ -273,7 +274,7 @@ export class HeadDisplay implements Disposable {
   #start(row: SourceRow, source: DisplaySource): void {
     const nowNs = monotonicClock.nowNs();
     const { sink } = this.#options;
-    const onFailed = (code: number, why: string) => this.#onLost(row, code, why);
+    const onFailed = (code: Code, why: string) => this.#onLost(row, code, why);
     const running = new RunningSource(row, source, sink, nowNs, onFailed);
     this.#state = { kind: "running", running };
     this.#shownBy = row.number;
@@ -330,7 +331,7 @@ export class HeadDisplay implements Disposable {
     this.#serve(state.running);
   }
 
-  #onLost(row: SourceRow, code: number, why: string): void {
+  #onLost(row: SourceRow, code: Code, why: string): void {
     const state = this.#state;
     const isOpening = state.kind === "opening" && state.row === row;
     if (!isOpening && !this.#isRunning(row)) return;
@@ -352,14 +353,14 @@ export class HeadDisplay implements Disposable {
   }
 
   /** No source works: those who wait are told, and all is tried again later. */
-  #rest(code: number, why: string): void {
+  #rest(code: Code, why: string): void {
     this.#reports.source(0, code, why);
     this.#state = { kind: "resting", untilNs: monotonicClock.nowNs() + this.#restNs, code, why };
     this.#restNs = Math.min(2 * this.#restNs, LONGEST_REST_NS);
     this.#refuseWaiting(code, why);
   }
 
-  #refuseWaiting(code: number, why: string): void {
+  #refuseWaiting(code: Code, why: string): void {
     const { picture, text } = this.demand;
     this.#again();
     if (picture.isWaiting) this.#reports.noPicture(code, why);

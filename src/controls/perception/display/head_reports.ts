@@ -3,7 +3,8 @@
  * served.
  * @module
  */
-import { CODE } from "../../../base/codes.ts";
+import type { EndpointId } from "../../../base/ids.ts";
+import { CODE, type Code } from "../../../base/codes.ts";
 import { DISPLAY_OP } from "../../../event/body_number.ts";
 import { encodeScreenText, type ScreenText } from "../../../display/text/screen_text.ts";
 import type { EventSink } from "../event_sink.ts";
@@ -16,7 +17,7 @@ const OF_TEXT = 1;
 /** Tells about one head. */
 export class HeadReports {
   readonly #sink: EventSink;
-  readonly #endpoint: number;
+  readonly #endpoint: EndpointId;
   readonly #head: number;
   readonly #demand: HeadDemand;
 
@@ -25,7 +26,7 @@ export class HeadReports {
    *
    * @param demand the requests that are ended by being told of
    */
-  constructor(sink: EventSink, endpoint: number, head: number, demand: HeadDemand) {
+  constructor(sink: EventSink, endpoint: EndpointId, head: number, demand: HeadDemand) {
     this.#sink = sink;
     this.#endpoint = endpoint;
     this.#head = head;
@@ -33,7 +34,7 @@ export class HeadReports {
   }
 
   /** Its pictures come from there; 0: from nowhere, for this reason. */
-  source(source: number, code: number, words: string): void {
+  source(source: number, code: Code, words: string): void {
     this.#ask({ op: DISPLAY_OP.SOURCE, source, code, words });
   }
 
@@ -44,7 +45,7 @@ export class HeadReports {
   }
 
   /** The pictures that were asked for cannot be had. */
-  noPicture(code: number, words: string): void {
+  noPicture(code: Code, words: string): void {
     this.#ask({ op: DISPLAY_OP.SERVED, serial: this.#demand.picture.end(), code, words });
   }
 
@@ -60,7 +61,7 @@ export class HeadReports {
   }
 
   /** The text that was asked for cannot be had. */
-  noText(words: string, code: number = CODE["not-supported"]): void {
+  noText(words: string, code: Code = CODE["not-supported"]): void {
     this.#ask({ op: DISPLAY_OP.SERVED, serial: this.#demand.text.end(), code, words, source: OF_TEXT });
   }
 
@@ -68,7 +69,7 @@ export class HeadReports {
     command: {
       op: number;
       serial?: number;
-      code?: number;
+      code?: Code;
       frameId?: number;
       source?: number;
       words?: string;

@@ -3,6 +3,7 @@
  * throws is its own end.
  * @module
  */
+import type { Code } from "../../../base/codes.ts";
 import { NEVER, SECOND } from "../../../base/clock.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
 import type { ScreenText } from "../../../display/text/screen_text.ts";
@@ -21,7 +22,7 @@ export class RunningSource implements Disposable {
   readonly sinceNs: number;
   readonly #source: DisplaySource;
   readonly #sink: EventSink;
-  readonly #onFailed: (code: number, why: string) => void;
+  readonly #onFailed: (code: Code, why: string) => void;
   #watch: DescriptorWatch | undefined;
   #watchedFd = -1;
   #watchedEvents = 0;
@@ -42,7 +43,7 @@ export class RunningSource implements Disposable {
     source: DisplaySource,
     sink: EventSink,
     nowNs: number,
-    onFailed: (code: number, why: string) => void,
+    onFailed: (code: Code, why: string) => void,
   ) {
     this.row = row;
     this.sinceNs = nowNs;

@@ -5,13 +5,13 @@
  */
 import { VGPU_STATE } from "../../../event/body_number.ts";
 import { ProducerState } from "../../../vgpu/snapshots.ts";
-import type { FramePublisher, ProducerVerdict } from "../frame_publisher.ts";
+import type { FramePublisher, ProducerPhase } from "../frame_publisher.ts";
 
 /** The last VGPU_STATUS of an endpoint. */
 export class ProducerStatus {
   readonly #publisher: FramePublisher;
   readonly #state = new ProducerState();
-  #verdict: ProducerVerdict = VGPU_STATE.LOST;
+  #phase: ProducerPhase = VGPU_STATE.LOST;
   #pid = 0;
 
   /** Nothing was told yet: a producer that never was is lost. */
@@ -19,9 +19,9 @@ export class ProducerStatus {
     this.#publisher = publisher;
   }
 
-  /** The verdict that was told last. */
-  get verdict(): ProducerVerdict {
-    return this.#verdict;
+  /** The phase that was told last. */
+  get phase(): ProducerPhase {
+    return this.#phase;
   }
 
   /**
@@ -31,14 +31,14 @@ export class ProducerStatus {
    * @param pid the producer's, 0 when there is none
    * @returns whether it was published
    */
-  tell(verdict: ProducerVerdict, state: ProducerState, pid: number): boolean {
-    if (verdict === this.#verdict && (verdict !== VGPU_STATE.ALIVE || !this.#isNews(state, pid))) {
+  tell(phase: ProducerPhase, state: ProducerState, pid: number): boolean {
+    if (phase === this.#phase && (phase !== VGPU_STATE.ALIVE || !this.#isNews(state, pid))) {
       return false;
     }
-    this.#verdict = verdict;
+    this.#phase = phase;
     Object.assign(this.#state, state);
     this.#pid = pid;
-    this.#publisher.producer(verdict, state, pid);
+    this.#publisher.producer(phase, state, pid);
     return true;
   }
 

@@ -2,6 +2,7 @@
  * What a display source is to perception: one row. How it is opened for a head, and why it may not be tried.
  * @module
  */
+import type { Code } from "../../../base/codes.ts";
 import type { FrameSourceNumber } from "../../../event/body_number.ts";
 import type { Canvas } from "../../../display/canvas.ts";
 import type { DisplayKind, DisplayListener, DisplaySource } from "../../../display/display_source.ts";
@@ -32,7 +33,7 @@ export type Opened =
   | {
     readonly ok: false;
     /** One of the protocol's codes; `busy`: it may be had in a while, and is tried again then. */
-    readonly code: number;
+    readonly code: Code;
     /** In words, escaped. */
     readonly why: string;
   };

@@ -1,7 +1,7 @@
 /**
  * The display sources, the best first: `auto` takes the first that is fit and can be opened. A new source is
  * one file beside this one, and one row here. A guest's own producer (vgpu_source.ts) comes before all of
- * them, and is no row: it is not asked for, it is there or not.
+ * them, and is not a row: it is not asked for, it is there or not.
  * @module
  */
 import type { SourceRow } from "./source_row.ts";

@@ -86,7 +86,7 @@ export class VgpuSource implements Disposable {
 
   /** Whether a producer is alive: its frames are the endpoint's. */
   get isAlive(): boolean {
-    return this.#status.verdict === VGPU_STATE.ALIVE;
+    return this.#status.phase === VGPU_STATE.ALIVE;
   }
 
   /** Id of the frame that was told last; 0 before the first of this producer. */
@@ -139,9 +139,9 @@ export class VgpuSource implements Disposable {
     if (state === "looking") return nowNs;
     if (state === "found") return this.#adopt(nowNs, looking, search.found as RegionCandidate);
     const hasCandidates = search.candidates.length > 0;
-    const { verdict } = this.#status;
-    if (hasCandidates && verdict === VGPU_STATE.LOST) this.#tell(VGPU_STATE.CANDIDATE);
-    else if (!hasCandidates && verdict === VGPU_STATE.CANDIDATE) this.#tell(VGPU_STATE.LOST);
+    const { phase } = this.#status;
+    if (hasCandidates && phase === VGPU_STATE.LOST) this.#tell(VGPU_STATE.CANDIDATE);
+    else if (!hasCandidates && phase === VGPU_STATE.CANDIDATE) this.#tell(VGPU_STATE.LOST);
     const nextNs = Math.min(search.nextNs, idleNs);
     return hasCandidates ? nextNs : Math.ceil(nextNs / IDLE_GRID_NS) * IDLE_GRID_NS;
   }
@@ -267,11 +267,11 @@ export class VgpuSource implements Disposable {
     const looking = this.#looking;
     looking?.watch?.producer.region.close();
     if (looking !== undefined) looking.watch = undefined;
-    if (this.#status.verdict !== VGPU_STATE.LOST) this.#tell(VGPU_STATE.LOST);
+    if (this.#status.phase !== VGPU_STATE.LOST) this.#tell(VGPU_STATE.LOST);
   }
 
-  #tell(verdict: (typeof VGPU_STATE)[keyof typeof VGPU_STATE]): boolean {
+  #tell(phase: (typeof VGPU_STATE)[keyof typeof VGPU_STATE]): boolean {
     const pid = this.#looking?.watch?.producer.region.header.producerPid ?? 0;
-    return this.#status.tell(verdict, this.#state, pid);
+    return this.#status.tell(phase, this.#state, pid);
   }
 }

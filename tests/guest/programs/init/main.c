@@ -114,11 +114,14 @@ int main(void) {
   setenv("NO_COLOR", "1", 1);
   struct utsname system;
   uname(&system);
-  int port = open_port("/dev/ttyS1");
+  /* A word of the kernel's command line that it does not know is ours: where the agent's port is. */
+  const char *agent_port = getenv("agent_port");
+  if (agent_port == NULL) agent_port = "/dev/ttyS1";
+  int port = open_port(agent_port);
   start_console();
   printf("\nvmsig-guest: ready %s\n", system.release);
   if (port < 0) {
-    printf("vmsig-guest: no agent: /dev/ttyS1: %s\n", strerror(errno));
+    printf("vmsig-guest: no agent: %s: %s\n", agent_port, strerror(errno));
     int button = open_power_button();
     struct pollfd wait = {.fd = button, .events = POLLIN};
     for (;;) {

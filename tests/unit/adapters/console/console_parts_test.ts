@@ -2,6 +2,7 @@
  * The parts of a console that need no VM: what is kept, who waits, what is written.
  * @module
  */
+import type { ControlId } from "../../../../src/base/ids.ts";
 import { assertEquals } from "@std/assert";
 import { Backlog } from "../../../../src/adapters/console/backlog.ts";
 import { ConsoleReads, PATIENCE_NS } from "../../../../src/adapters/console/console_reads.ts";
@@ -33,7 +34,7 @@ Deno.test("backlog: the newest bytes by their places, against a model that keeps
 });
 
 const read = (ticket: number, offset: number, more: object = {}) => ({
-  control: 1,
+  control: 1 as ControlId,
   ticket,
   offset,
   maxBytes: 64,
@@ -45,21 +46,21 @@ const read = (ticket: number, offset: number, more: object = {}) => ({
 Deno.test("reads: answered when their byte is there, when they are due, or with their control", () => {
   const reads = new ConsoleReads();
   reads.add(read(1, 0));
-  reads.add(read(2, 10, { control: 2, deadlineNs: 500 }));
-  reads.add(read(3, 10, { control: 3 }));
+  reads.add(read(2, 10, { control: 2 as ControlId, deadlineNs: 500 }));
+  reads.add(read(3, 10, { control: 3 as ControlId }));
   const tickets = (taken: readonly { ticket: number }[]) => taken.map(({ ticket }) => ticket);
   assertEquals(tickets(reads.takeReady(10)), [1]);
   assertEquals(reads.deadlineNs, 500);
   assertEquals(tickets(reads.takeDue(500)), [2]);
-  assertEquals(tickets(reads.takeOf(3)), [3]);
+  assertEquals(tickets(reads.takeOf(3 as ControlId)), [3]);
   assertEquals([reads.count, reads.deadlineNs], [0, NEVER]);
 });
 
 Deno.test("reads: the guest waits for the slowest that must lose nothing, and not for ever", () => {
   const reads = new ConsoleReads();
   assertEquals(reads.lowestKept, NEVER);
-  reads.note(1, 100, 0);
-  reads.note(2, 40, 5);
+  reads.note(1 as ControlId, 100, 0);
+  reads.note(2 as ControlId, 40, 5);
   assertEquals(reads.lowestKept, 40);
   reads.takeDue(PATIENCE_NS + 5);
   assertEquals(reads.lowestKept, NEVER);

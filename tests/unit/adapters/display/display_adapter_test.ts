@@ -91,7 +91,7 @@ class Scene implements AsyncDisposable {
 
   frame(op: number, head = 0, perSecond = 0, control = 1): number {
     return this.rig.command(KIND.CMD_FRAME, (event) => {
-      event.origin = control;
+      event.origin = control as ControlId;
       event.words[FRAME_REQUEST.at.op / 4] = op;
       event.words[FRAME_REQUEST.at.head / 4] = head;
       event.words[FRAME_REQUEST.at.perSecond / 4] = perSecond;

@@ -1,5 +1,6 @@
 // The displays of an endpoint as perception sees them: what is asked of the display adapter and what is
 // published, from demand to picture, when a source is lost, and when the guest's producer comes and goes.
+import type { EndpointId } from "../../../../src/base/ids.ts";
 import "../../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { encode } from "cborg";
@@ -8,7 +9,7 @@ import { OPEN, reopen } from "../../../../ffi/memfd.ts";
 import { openFdCount, type OwnedFd } from "../../../../ffi/owned_fd.ts";
 import { pwriteFrom } from "../../../../ffi/stream.ts";
 import { NEVER, SECOND } from "../../../../src/base/clock.ts";
-import { CODE } from "../../../../src/base/codes.ts";
+import { CODE, type Code } from "../../../../src/base/codes.ts";
 import { EndpointDisplay } from "../../../../src/controls/perception/display/endpoint_display.ts";
 import { TextReader } from "../../../../src/controls/perception/display/text_reader.ts";
 import type { Answer, DisplayCommand, EventSink } from "../../../../src/controls/perception/event_sink.ts";
@@ -37,8 +38,8 @@ class Scene implements EventSink, Disposable {
 
   constructor() {
     this.display = new EndpointDisplay({
-      endpoint: 3,
-      publisher: new FramePublisher(3, this),
+      endpoint: 3 as EndpointId,
+      publisher: new FramePublisher(3 as EndpointId, this),
       sink: this,
       pid: 4711,
       texts: new TextReader(() => undefined),
@@ -61,7 +62,7 @@ class Scene implements EventSink, Disposable {
     picture.set(new TextEncoder().encode("P6\n4 4\n255\n"));
     picture.fill(this.colour, 11);
     if (this.dumpCode === 0) pwriteFrom((this.#file as OwnedFd).fd, picture, 0, picture.length, 0);
-    then({ code: this.dumpCode, words: this.dumpCode === 0 ? "" : "no", body: NOTHING, fds: [] });
+    then({ code: this.dumpCode as Code, words: this.dumpCode === 0 ? "" : "no", body: NOTHING, fds: [] });
   }
 
   publish(kind: Kind, _endpoint: number, inline: Uint8Array): void {

@@ -1,5 +1,6 @@
 // The view of an endpoint: what it says on the bus as regions appear, change, stand still, restart and
 // vanish. The guest's RAM is a memfd of ours, its system a stand-in, the clock the test's.
+import type { EndpointId } from "../../../../src/base/ids.ts";
 import "../../ffi/loaded_shim.ts";
 import { assert, assertEquals } from "@std/assert";
 import { createMemfd, getSeals, OPEN, reopen, SEAL } from "../../../../ffi/memfd.ts";
@@ -51,7 +52,7 @@ class Rig implements Disposable, EventSink {
   constructor(ring = true) {
     this.process = this.guest.addProcess(5);
     this.pages = this.guest.place(this.process.root, GVA, this.bytes.bytes);
-    this.view = new EndpointView(3, this, {
+    this.view = new EndpointView(3 as EndpointId, this, {
       ring,
       pid: 99,
       find: (memory) => {

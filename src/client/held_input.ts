@@ -1,0 +1,27 @@
+/**
+ * Which keys and buttons are down in a guest because a control pressed them, as INPUT_HELD tells.
+ * @module
+ */
+import { INPUT_HELD } from "../event/body_layout.ts";
+import { INPUT_HELD_ENTRIES, INPUT_HELD_TRUNC } from "../event/body_number.ts";
+import type { ClientEvent } from "./client_event.ts";
+
+/** What is held down. */
+export interface HeldInput {
+  /** Keys and buttons: `kind` as in `INPUT_KIND`, `code` evdev's. */
+  readonly entries: readonly { readonly kind: number; readonly code: number }[];
+  /** More is held than was told. */
+  readonly truncated: boolean;
+}
+
+/** Reads an INPUT_HELD; undefined when the event is another one. */
+export function heldInputOf(event: ClientEvent): HeldInput | undefined {
+  const held = event.as("INPUT_HELD");
+  if (held === undefined) return undefined;
+  const { view } = event;
+  const entries = Array.from({ length: Math.min(held.count, INPUT_HELD_ENTRIES) }, (_, i) => ({
+    kind: view.getUint16(INPUT_HELD.at.entries + 4 * i, true),
+    code: view.getUint16(INPUT_HELD.at.entries + 4 * i + 2, true),
+  }));
+  return { entries, truncated: (held.flags & INPUT_HELD_TRUNC) !== 0 };
+}

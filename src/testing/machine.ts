@@ -1,0 +1,330 @@
+/**
+ * A virtual machine in a test's hands: see, type, click, wait, prove. Each step waits by itself until what it
+ * needs is there, within one limit of time; one that fails leaves the screen as a picture and as text, and an
+ * error that shows it.
+ *
+ * The keyboard and mouse are taken with the first key and given back when the machine is let go of: what is
+ * held down is released in the guest by then, whatever ends the test.
+ * @module
+ */
+import type { EndpointId } from "../base/ids.ts";
+import { Fault } from "../base/fault.ts";
+import type { ScreenText } from "../display/text/screen_text.ts";
+import type { Client } from "../client/client.ts";
+import type { VmOperation } from "../client/vm_control.ts";
+import { connect } from "../client/connect.ts";
+import { AgentControl, type ExecOptions, type ExecResult } from "../client/agent_control.ts";
+import { GuestView } from "../client/guest_view.ts";
+import { typingOn } from "../client/input_control.ts";
+import type { ButtonName, Point } from "../client/mouse_frames.ts";
+import type { EndpointRef } from "../client/roster_view.ts";
+import { waitFor } from "../client/wait.ts";
+import type { WaitCondition, WaitMatch, WaitResult } from "../client/wait_condition.ts";
+import type { Process } from "../guest/process.ts";
+import type { Picture } from "../vgpu/picture.ts";
+import { clickPointOf, type ClickTarget, middleOf, pointAt, type ScreenSize } from "./click_target.ts";
+import { withEvidence } from "./evidence.ts";
+import { MachineConsole } from "./machine_console.ts";
+import { InputLease, type LeaseTaking, takeLease } from "./machine_lease.ts";
+import { type MachineOptions, type StepOptions, TimeBudget } from "./machine_options.ts";
+import { escaped, MachineScreen, type ScreenOwner } from "./machine_screen.ts";
+import type { Needle } from "./needle_file.ts";
+import type { NeedleMatch } from "./needle_match.ts";
+import { waitForNeedle } from "./needle_wait.ts";
+import { pictureFrom } from "./picture_file.ts";
+
+const DEFAULT_ARTIFACTS = "vmsig-artifacts";
+/** Operations of a VM that need no lease. */
+const FREE_OPERATIONS: ReadonlySet<VmOperation> = new Set(["stop", "cont", "wakeup"]);
+
+/** A machine; made by {@linkcode machine}. */
+export class Machine implements AsyncDisposable, ScreenOwner {
+  /** The connection to the daemon, for what is not here. */
+  readonly client: Client;
+  /** The endpoint's number. */
+  readonly endpoint: EndpointId;
+  /** Its name. */
+  readonly name: string;
+  /** Its screen. */
+  readonly screen: MachineScreen;
+  /** Its serial console. */
+  readonly console: MachineConsole;
+  readonly #options: MachineOptions;
+  readonly #budget: TimeBudget;
+  readonly #input: InputLease;
+
+  private constructor(client: Client, endpoint: EndpointId, options: MachineOptions, budget: TimeBudget) {
+    this.client = client;
+    this.endpoint = endpoint;
+    this.name = client.roster.nameOf(endpoint);
+    this.#options = options;
+    this.#budget = budget;
+    this.#input = new InputLease(client, endpoint);
+    this.screen = new MachineScreen(this);
+    const { consolePort: port = 0, consoleBacklog: backlog = false } = options;
+    this.console = new MachineConsole(this, { port, backlog }, budget, (step) => this.#attempt(step));
+  }
+
+  /**
+   * Takes a machine; see {@linkcode machine}.
+   *
+   * @throws {Fault} `unreachable`, `not-admitted`, `no-endpoint`; `bad-argument` for an unknown layout
+   */
+  static async take(ref: EndpointRef, options: MachineOptions = {}): Promise<Machine> {
+    const budget = new TimeBudget(String(ref), options);
+    // A layout that there is not is told before anything is done.
+    (await typingOn(options.layout ?? "us"))("");
+    const client = await connectFor(options, ["CORE", "FRAME", "VMHOST", "INPUT", "CONSOLE", "AGENT"]);
+    try {
+      return new Machine(client, await client.endpoint(ref), options, budget);
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+  }
+
+  /** Waits until the VM's seams are up and its system was found in its memory. */
+  async ready(options: StepOptions = {}): Promise<void> {
+    await this.#waitApart({ ready: true }, options);
+  }
+
+  /** Waits until a process of this name runs in the guest; tells its pid. */
+  async process(name: string, options: StepOptions = {}): Promise<number> {
+    const found = await this.#waitApart({ process: name }, options);
+    return found.what === "process" ? found.pid : -1;
+  }
+
+  /** The guest's processes as of now. */
+  async processes(options: StepOptions = {}): Promise<readonly Process[]> {
+    return await this.#attempt(async () => {
+      const timeoutMs = this.#budget.take(options.timeoutMs);
+      await using client = await connectFor(this.#options, ["CORE", "MEMCTX"]);
+      await using view = await GuestView.open(client, this.endpoint, { timeoutMs });
+      if (!view.guest.found) {
+        throw new Fault(
+          "not-supported",
+          `Cannot list the processes of ${this.name}: no system is known there`,
+        );
+      }
+      const { items } = view.guest.os.processes();
+      await view.check();
+      return items;
+    });
+  }
+
+  /** Waits until the VM is in a state: "running", "paused", "shutdown", … */
+  async state(state: string, options: StepOptions = {}): Promise<void> {
+    await this.wait({ state }, options);
+  }
+
+  /** Waits for anything that `vmsig wait` waits for. */
+  async wait(condition: WaitCondition, options: StepOptions = {}): Promise<WaitResult> {
+    return await this.#attempt(() =>
+      waitFor(this.client, this.endpoint, condition, this.#waitOptions(options))
+    );
+  }
+
+  /** Types text, on the layout of the machine's options. */
+  async type(text: string, options: StepOptions = {}): Promise<void> {
+    await this.#attempt(async () => {
+      // What cannot be typed is told before the lease is taken.
+      const frames = (await typingOn(this.#options.layout ?? "us"))(text);
+      const input = await this.#input.use(this.#taking(options));
+      await input.frames(frames);
+    });
+  }
+
+  /** Presses a chord, "ctrl-alt-delete", for as long as is told. */
+  async key(chord: string, options: StepOptions & { readonly holdMs?: number } = {}): Promise<void> {
+    await this.#attempt(async () => {
+      const input = await this.#input.use(this.#taking(options));
+      await input.key(chord, options.holdMs ?? 0);
+    });
+  }
+
+  /** Keeps a chord down while `during` runs. */
+  async hold(chord: string, during: () => Promise<void>, options: StepOptions = {}): Promise<void> {
+    await this.#attempt(async () => {
+      const input = await this.#input.use(this.#taking(options));
+      await input.hold(chord, during);
+    });
+  }
+
+  /**
+   * Clicks on a text or a picture once it is there, or on a pixel.
+   *
+   * @param options `button`: left unless told; `count`: 2 for a double click
+   */
+  async click(
+    target: ClickTarget,
+    options: StepOptions & { readonly button?: ButtonName; readonly count?: number } = {},
+  ): Promise<void> {
+    const { button = "left", count = 1 } = options;
+    await this.#attempt(async () => {
+      const { x, y } = await this.#find(target, options);
+      const input = await this.#input.use(this.#taking(options));
+      await input.move(x, y);
+      for (let click = 0; click < count; click++) await input.click(button);
+    });
+  }
+
+  /** Moves the pointer there. */
+  async move(target: ClickTarget, options: StepOptions = {}): Promise<void> {
+    await this.#attempt(async () => {
+      const { x, y } = await this.#find(target, options);
+      await (await this.#input.use(this.#taking(options))).move(x, y);
+    });
+  }
+
+  /** Drags from one place to another with the left button. */
+  async drag(from: ClickTarget, to: ClickTarget, options: StepOptions = {}): Promise<void> {
+    await this.#attempt(async () => {
+      const [begin, end] = [await this.#find(from, options), await this.#find(to, options)];
+      await (await this.#input.use(this.#taking(options))).drag(begin, end);
+    });
+  }
+
+  /** Turns the wheel: notches up, or down when negative. */
+  async scroll(notches: number, options: StepOptions = {}): Promise<void> {
+    await this.#attempt(async () => await (await this.#input.use(this.#taking(options))).scroll(notches));
+  }
+
+  /** Gives keyboard and mouse back before the test ends; the next key takes them again. */
+  async release(): Promise<void> {
+    await this.#input[Symbol.asyncDispose]();
+  }
+
+  /** Tells the VM to stop, cont, reset, powerdown, wakeup or quit; the lease is taken where it is needed. */
+  async power(operation: VmOperation, options: StepOptions = {}): Promise<void> {
+    await this.#attempt(async () => {
+      const taking = this.#taking(options);
+      const { timeoutMs } = taking;
+      if (FREE_OPERATIONS.has(operation)) {
+        await this.client.vm(this.endpoint, operation, { timeoutMs });
+        return;
+      }
+      await using lease = await takeLease(this.client, this.endpoint, "power", taking);
+      await this.client.vm(this.endpoint, operation, { timeoutMs, signal: lease.signal });
+    });
+  }
+
+  /** Runs a program in the guest by its agent, and awaits its end. */
+  async exec(path: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<ExecResult> {
+    return await this.#attempt(async () => {
+      const timeoutMs = this.#budget.take(options.timeoutMs);
+      await using agent = await AgentControl.of(this.client, this.endpoint);
+      return await agent.exec(path, args, { ...options, timeoutMs });
+    });
+  }
+
+  /** See {@linkcode MachineScreen.needle}. */
+  async needle(needles: readonly Needle[], options: StepOptions = {}): Promise<NeedleMatch> {
+    return await this.#attempt(() => waitForNeedle(this, needles, this.#waitOptions(options)));
+  }
+
+  /** See {@linkcode MachineScreen.picture}. */
+  async picture(options: StepOptions = {}): Promise<Picture> {
+    return await this.#attempt(async () =>
+      (await this.client.frame(this.endpoint, this.#look(options))).picture()
+    );
+  }
+
+  /** See {@linkcode MachineScreen.lines}. */
+  async screenText(options: StepOptions = {}): Promise<ScreenText> {
+    return await this.#attempt(() => this.client.screenText(this.endpoint, this.#look(options)));
+  }
+
+  /** Lets go of the machine: leases go back, what is held down is released. The VM stays as it is. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.console[Symbol.asyncDispose]();
+      await this.#input[Symbol.asyncDispose]();
+    } finally {
+      await this.client.close();
+    }
+  }
+
+  /** A step; when it fails, the error shows the screen. */
+  async #attempt<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      const { artifacts: folder = DEFAULT_ARTIFACTS, head = 0 } = this.#options;
+      throw await withEvidence({ client: this.client, endpoint: this.endpoint, head, folder }, error);
+    }
+  }
+
+  /** Waits on a connection of its own: a memory context goes to the first stream of a client alone. */
+  async #waitApart(condition: WaitCondition, options: StepOptions): Promise<WaitResult> {
+    return await this.#attempt(async () => {
+      const wait = this.#waitOptions(options);
+      await using client = await connectFor(this.#options, ["CORE", "VMHOST", "MEMCTX"]);
+      return await waitFor(client, this.endpoint, condition, wait);
+    });
+  }
+
+  /** Where a target is, in the pointer's coordinates. */
+  async #find(target: ClickTarget, options: StepOptions): Promise<Point> {
+    if ("x" in target) return pointAt(target.x, target.y, await this.#size(options));
+    if ("needle" in target) {
+      const { x, y } = clickPointOf(await this.screen.needle(target.needle, options));
+      return pointAt(Math.floor(x), Math.floor(y), await this.#size(options));
+    }
+    const { x, y } = middleOf(await this.#seek(target, options), await this.#size(options, "text" in target));
+    return pointAt(x, y, await this.#size(options));
+  }
+
+  async #seek(
+    target: Extract<ClickTarget, { text: unknown } | { image: unknown }>,
+    options: StepOptions,
+  ): Promise<WaitMatch> {
+    if ("text" in target) {
+      const { text } = target;
+      return await this.wait({ text: typeof text === "string" ? new RegExp(escaped(text)) : text }, options);
+    }
+    return await this.wait({ ...target, image: await pictureFrom(target.image) }, options);
+  }
+
+  async #size(options: StepOptions, hasCells = false): Promise<ScreenSize> {
+    const { width, height } = await this.client.frame(this.endpoint, this.#look(options));
+    if (!hasCells) return { width, height, columns: 0, rows: 0 };
+    const { columns, rows } = await this.client.screenText(this.endpoint, this.#look(options));
+    return { width, height, columns, rows };
+  }
+
+  #look(options: StepOptions): { readonly head: number; readonly timeoutMs: number } {
+    return { head: this.#options.head ?? 0, timeoutMs: this.#budget.take(options.timeoutMs) };
+  }
+
+  #waitOptions({ timeoutMs, fresh = false }: StepOptions) {
+    return { head: this.#options.head ?? 0, fresh, timeoutMs: this.#budget.take(timeoutMs) };
+  }
+
+  #taking({ timeoutMs }: StepOptions): LeaseTaking {
+    return { timeoutMs: this.#budget.take(timeoutMs), waits: this.#options.whenOwned === "wait" };
+  }
+}
+
+/**
+ * Takes a machine that the daemon has on its bus.
+ *
+ * @example
+ * ```ts
+ * await using vm = await machine("web");
+ * await vm.screen.text(/login:/);
+ * await vm.type("root\n");
+ * await vm.process("sshd");
+ * ```
+ *
+ * @param ref its name or number
+ * @throws {Fault} `unreachable` without a daemon, `no-endpoint` without such a VM, `not-admitted`
+ */
+export function machine(ref: EndpointRef, options: MachineOptions = {}): Promise<Machine> {
+  return Machine.take(ref, options);
+}
+
+type Sources = readonly ("CORE" | "FRAME" | "VMHOST" | "INPUT" | "CONSOLE" | "AGENT" | "MEMCTX")[];
+
+function connectFor({ socket, as = "test" }: MachineOptions, sources: Sources): Promise<Client> {
+  return connect({ name: as, ...(socket === undefined ? {} : { socket }), sub: { sources } });
+}

@@ -1,0 +1,163 @@
+/**
+ * What every real Linux guest is asked from outside, against its own /proc, whatever its architecture.
+ * @module
+ */
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { findLinux } from "../../src/guest/linux/find_linux.ts";
+import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
+import { searchMemory } from "../../src/guest/memory_search.ts";
+import { ScatterReader } from "../../src/guest/scatter.ts";
+import type { QemuRam } from "../../src/ram/qemu_ram.ts";
+import type { GuestProcess } from "./guest_process.ts";
+import { hostProcesses, ownProcesses, parseMaps, parseModules, plainName, statusKib } from "./mem_guest.ts";
+import { firstPatternError, patternWord } from "./pattern.ts";
+import type { Qemu as Guest } from "./qemu.ts";
+
+const MIB = 2 ** 20;
+/** How large the `pattern` program's memory is, in MiB. */
+export const PATTERN_MIB = 64;
+
+/** The Linux kernel in a QEMU's RAM. */
+export function found(ram: QemuRam): LinuxGuest {
+  ram.memory.refresh();
+  const result = findLinux(ram.memory);
+  assert(result.found, result.found ? "" : result.detail);
+  return result.os;
+}
+
+/**
+ * Processes are the guest's own. A guest that runs starts and ends kernel threads: what differs is looked at
+ * again.
+ */
+export async function checkProcesses(vm: Guest, os: LinuxGuest): Promise<void> {
+  let difference: unknown[] = [];
+  for (let attempt = 0; attempt < 6; attempt++) {
+    const own = (await ownProcesses(vm)).map(plainName);
+    assertEquals(os.processes().end, { complete: true });
+    const host = hostProcesses(os);
+    const ownLines = new Set(own.map((p) => JSON.stringify(p)));
+    const hostLines = new Set(host.map((p) => JSON.stringify(p)));
+    difference = [...ownLines.symmetricDifference(hostLines)];
+    if (difference.length === 0) break;
+  }
+  assertEquals(difference, []);
+  const init = os.process(1);
+  assert(init !== undefined && !init.kernelThread && init.root > 0);
+  assert(os.process(2)?.kernelThread === true, "kthreadd is a kernel thread");
+  assertEquals(os.process(999_999), undefined);
+}
+
+/**
+ * Symbols and addresses lead to each other, and agree with the note.
+ *
+ * @param keepsData whether the kernel keeps symbols of data (CONFIG_KALLSYMS_ALL)
+ */
+export function checkSymbols(os: LinuxGuest, keepsData = true): void {
+  for (const name of keepsData ? ["init_uts_ns", "swapper_pg_dir", "_stext"] : ["_stext"]) {
+    const expected = os.note.symbol(name);
+    if (expected === undefined) continue;
+    assertEquals(os.symbol(name), expected);
+    const nearest = os.nearestSymbol(expected + 1);
+    assertEquals([nearest?.address, nearest?.offsetBytes], [expected, 1]);
+  }
+  const schedule = os.symbol("schedule");
+  assert(schedule !== undefined);
+  assertEquals(os.nearestSymbol(schedule)?.name, "schedule");
+  assertEquals(os.symbol("no_such_symbol_at_all"), undefined);
+  assertEquals(os.nearestSymbol(0x40_0000), undefined);
+}
+
+/** A `pattern` program's memory reads back whole, in runs, scattered, and by a search. */
+export function checkPattern(os: LinuxGuest, pid: number, base: number): void {
+  const process = os.process(pid);
+  assert(process !== undefined);
+  const space = os.spaceOf(process);
+  const bytes = new Uint8Array(PATTERN_MIB * MIB);
+  assertEquals(space.read(base, bytes), bytes.length);
+  assertEquals(firstPatternError(new Uint32Array(bytes.buffer), 77), -1);
+  const runs = space.runs(base, bytes.length);
+  assert(runs.ok && runs.runs.every((run) => run.writable && run.user && !run.executable));
+  const addresses = Float64Array.from(
+    { length: 4096 },
+    (_, i) => base + ((i * 2654435761) % (bytes.length / 8)) * 8,
+  );
+  const values = new Int32Array(2 * addresses.length);
+  const status = new Int8Array(addresses.length);
+  assertEquals(new ScatterReader(space).read(addresses, values, status), addresses.length);
+  addresses.forEach((address, i) => {
+    assertEquals(values[2 * i]! >>> 0, patternWord(77, (address - base) / 4));
+    assertEquals(values[2 * i + 1]! >>> 0, patternWord(77, (address - base) / 4 + 1));
+  });
+  const needle = bytes.slice(4096 * 777 - 5, 4096 * 777 + 9);
+  assertEquals(searchMemory(space, needle, base, base + bytes.length).addresses, [base + 4096 * 777 - 5]);
+}
+
+/**
+ * A whole scan makes QEMU no larger. It stands still meanwhile, so that only what we do can make it grow.
+ */
+export function checkGrowth(vm: Guest, ram: QemuRam, pid: number): void {
+  vm.kill("SIGSTOP");
+  try {
+    const before = statusKib(vm.pid, "VmRSS");
+    const os = found(ram);
+    for (const process of os.processes().items) {
+      os.maps(process);
+      os.commandLine(process);
+    }
+    os.modules();
+    os.symbol("vfs_read");
+    const space = os.spaceOf(os.process(pid)!);
+    searchMemory(space, new TextEncoder().encode("no such text"), 0, 2 ** 47);
+    assertLess(statusKib(vm.pid, "VmRSS") - before, 1024);
+  } finally {
+    vm.kill("SIGCONT");
+  }
+}
+
+/** Command lines and mappings of the first processes are the guest's own. */
+export async function checkMaps(vm: Guest, os: LinuxGuest): Promise<void> {
+  for (const process of os.processes().items.filter((p) => !p.kernelThread).slice(0, 8)) {
+    const maps = os.maps(process);
+    assertEquals(maps.end, { complete: true });
+    assertEquals(
+      maps.items,
+      parseMaps(await vm.agent.cat(`/proc/${process.pid}/maps`)),
+      `maps of ${process.name}`,
+    );
+    const line = (await vm.agent.cat(`/proc/${process.pid}/cmdline`)).replace(/\0$/, "").split("\0");
+    assertEquals(os.commandLine(process), line.join("") === "" ? [] : line);
+  }
+}
+
+/** Modules are the guest's own. */
+export async function checkModules(vm: Guest, os: LinuxGuest): Promise<void> {
+  const modules = os.modules();
+  assertEquals(modules.end, { complete: true });
+  assertEquals(modules.items, parseModules(await vm.agent.cat("/proc/modules")));
+  assert(modules.items.length > 0);
+}
+
+/** Pages that a `pattern` program may not touch are read, and said to allow nothing. */
+export async function checkProtected(
+  os: LinuxGuest,
+  pattern: GuestProcess,
+  pid: number,
+  base: number,
+): Promise<void> {
+  const space = os.spaceOf(os.process(pid)!);
+  const at = base + 5 * 4096;
+  const before = space.probe(at);
+  await pattern.write(`protect ${5 * 4096} 8192 none\n`);
+  await pattern.lineMatching(/^protected/);
+  os.kernel.memory.renew();
+  assert(before.ok && before.writable);
+  assertEquals(space.probe(at), { ...before, writable: false, user: false, executable: false });
+  const bytes = new Uint8Array(8192);
+  assertEquals(space.read(at, bytes), 8192);
+  assertEquals(
+    new Uint32Array(bytes.buffer),
+    Uint32Array.from({ length: 2048 }, (_, i) => patternWord(77, 5 * 1024 + i)),
+  );
+  await pattern.write(`protect ${5 * 4096} 8192 rw\n`);
+  await pattern.lineMatching(/^protected/);
+}

@@ -1,0 +1,150 @@
+/**
+ * A real VM migrates from one QEMU to another: how far it is, that it has left, that it has come; and that
+ * its memory is told anew where it runs.
+ * @module
+ */
+import "../unit/ffi/loaded_shim.ts";
+import { assert, assertEquals } from "@std/assert";
+import type { Client } from "../../src/client/client.ts";
+import { describeBody } from "../../src/client/describe_event.ts";
+import { MIGRATION_WAY, SEAM_REASON, VM_DETAIL, VM_STATE_NUMBER } from "../../src/event/body_number.ts";
+import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { buildGuest } from "./build.ts";
+import { type MachineOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { TestQmp } from "./test_qmp.ts";
+
+const { NONE, OUTGOING, LEFT } = MIGRATION_WAY;
+
+interface Seen {
+  readonly kind: string;
+  readonly endpoint: string;
+  readonly fields: Record<string, unknown>;
+}
+
+/** Notes every event of the two VMs, in order. */
+function watch(client: Client): Seen[] {
+  const seen: Seen[] = [];
+  const stream = client.events({
+    kinds: ["VM_LIFECYCLE", "MIGRATION", "SEAM_DOWN", "MEMCTX", "MEMCTX_INVALIDATED"],
+  });
+  (async () => {
+    for await (const event of stream) {
+      const endpoint = client.roster.nameOf(event.endpoint);
+      seen.push({
+        kind: event.kindName,
+        endpoint,
+        fields: { ...describeBody(event), source: event.sourceName },
+      });
+    }
+  })().catch(() => {});
+  return seen;
+}
+
+function configOf(from: Qemu, to: Qemu): string {
+  return [["from", from], ["to", to]].map(([name, qemu]) =>
+    `[[endpoint]]\nname = "${name}"\nqmp = "${(qemu as Qemu).qmpPath}"\ndisplay = "none"\ninput = "none"\n`
+  ).join("\n");
+}
+
+const ways = (seen: readonly Seen[], endpoint: string) =>
+  seen.filter((one) => one.kind === "VM_LIFECYCLE" && one.endpoint === endpoint)
+    .map(({ fields }) => [fields["state"], fields["detail"], fields["migration"]]);
+
+async function migrate(
+  machine: MachineOptions,
+  withEvents: boolean,
+  start: (options: MachineOptions) => Promise<Qemu>,
+  body: (
+    parts: { seen: Seen[]; client: Client; daemon: DaemonProcess; from: TestQmp; go: () => Promise<void> },
+  ) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-migrate-" });
+  try {
+    const uri = `unix:${folder}/m.sock`;
+    await using source = await start({ ...machine, qmpSockets: 2 });
+    const args = [...machine.extraArgs ?? [], "-incoming", uri];
+    await using target = await startFirmware({ ...machine, qmpSockets: 2, extraArgs: args });
+    await using daemon = await DaemonProcess.start({ config: configOf(source, target) });
+    await using client = await daemon.connect("watches");
+    const seen = watch(client);
+    const isUp = async () =>
+      (await client.completeRoster()).filter(({ seams }) => seams.includes("vmhost")).length === 2;
+    await until("both VMs", isUp, 60_000);
+    await using from = await TestQmp.connect(source.qmpPaths[1] ?? "");
+    if (withEvents) {
+      const capabilities = [{ capability: "events", state: true }];
+      await from.execute("migrate-set-capabilities", { capabilities });
+    }
+    await body({ seen, client, daemon, from, go: async () => void await from.execute("migrate", { uri }) });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+for (const withEvents of [true, false]) {
+  const how = withEvents ? "with QEMU's events" : "without events of its own";
+  Deno.test(`migration, ${how}: the source has left, and goes down with that reason; the target has come`, async () => {
+    await migrate({}, withEvents, startFirmware, async ({ seen, client, daemon, from, go }) => {
+      assertEquals(await client.vmState("to"), {
+        state: "paused",
+        detail: "migration",
+        migration: "incoming",
+      });
+      const { text } = await vmsig(["vm", "to", "query", "--socket", daemon.socket]);
+      assertEquals(text, "paused (migration, incoming)\n");
+      await go();
+      const { PAUSED, RUNNING } = VM_STATE_NUMBER;
+      await until("it has left", () => ways(seen, "from").some(([, , way]) => way === LEFT), 60_000);
+      await until("it has come", () => ways(seen, "to").some(([state]) => state === RUNNING), 60_000);
+      assertEquals(ways(seen, "from").at(-1), [PAUSED, VM_DETAIL.MIGRATION, LEFT]);
+      assertEquals(ways(seen, "to").at(-1)?.[2], NONE);
+      if (withEvents) {
+        const told = seen.filter(({ kind, endpoint }) => kind === "MIGRATION" && endpoint === "from");
+        const last = told.at(-1)?.fields ?? {};
+        assertEquals([last["way"], last["status"], last["words"]], [OUTGOING, "completed", ""]);
+        assert(Number(last["transferredBytes"]) > 0, "it tells how much has gone");
+      }
+      // Whoever migrated it ends the process that is left: that is no end of the VM.
+      await from.execute("quit").catch(() => {});
+      const downs = () => seen.filter((one) => one.kind === "SEAM_DOWN" && one.endpoint === "from");
+      await until("it goes down", () => downs().some(({ fields }) => fields["source"] === "VMHOST"), 60_000);
+      for (const { fields } of downs()) assertEquals(fields["reason"], SEAM_REASON.MIGRATED);
+      assert(
+        !ways(seen, "from").some(([state]) => state === VM_STATE_NUMBER.SHUTDOWN),
+        "it has not shut down",
+      );
+    });
+  });
+}
+
+Deno.test("migration: one that fails is told with QEMU's words, and the VM goes on", async () => {
+  await migrate({}, true, startFirmware, async ({ seen, client, from }) => {
+    await from.execute("migrate", { uri: "unix:/nowhere/m.sock" }).catch(() => {});
+    await until("it fails", () => seen.some(({ fields }) => fields["status"] === "failed"), 60_000);
+    const failed = seen.find(({ fields }) => fields["status"] === "failed");
+    assertEquals(failed?.fields["way"], OUTGOING);
+    assertEquals((await client.vmState("from")).state, "running");
+  });
+});
+
+Deno.test("migration: a guest's memory is told anew where it runs", async () => {
+  const image = await buildGuest({});
+  const words = "console=ttyS0 quiet random.trust_cpu=on no_timer_check";
+  const boot = ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", words];
+  await migrate({ extraArgs: boot, ramMiB: 512 }, true, async (options) => {
+    return await startGuest({ ...options, image, extraArgs: [] });
+  }, async ({ seen, go }) => {
+    const contexts = (endpoint: string) =>
+      seen.filter((one) => one.kind === "MEMCTX" && one.endpoint === endpoint);
+    await until("the context", () => contexts("from").length > 0, 60_000);
+    assertEquals(contexts("to"), [], "nothing has come yet");
+    await go();
+    await until("the context where it runs", () => contexts("to").length > 0, 60_000);
+    assertEquals(contexts("to")[0]?.fields["kcr3"], contexts("from")[0]?.fields["kcr3"]);
+    const left = seen.findIndex(({ kind, endpoint }) => kind === "MEMCTX" && endpoint === "to");
+    const running = seen.findIndex(({ kind, endpoint, fields }) =>
+      kind === "VM_LIFECYCLE" && endpoint === "to" && fields["state"] === VM_STATE_NUMBER.RUNNING
+    );
+    assert(running >= 0 && running < left, "told when it runs, and not before");
+  });
+});
