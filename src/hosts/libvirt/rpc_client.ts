@@ -41,7 +41,7 @@ export interface RpcClientHost {
 export interface RpcStreamUser {
   /** Bytes. */
   onData(bytes: Uint8Array<ArrayBuffer>): void;
-  /** It has ended; "" when libvirt says so without a reason. Told once, not after {@linkcode RpcStream.end}. */
+  /** It has ended; "" without a reason. Told once, and not after {@linkcode RpcStream.end}. */
   onEnd(why: string): void;
 }
 

@@ -9,8 +9,8 @@
  *   until then nothing ticks.
  *
  * What it is made of: the way to the monitor (link_connector.ts, qmp_transport.ts), one connection
- * (qmp_session.ts), who uses it (link_users.ts), their commands (link_commands.ts), whether it lives
- * (link_pulse.ts), when it is tried again (link_pauses.ts). It gives no meaning to events: its users do.
+ * (qmp_session.ts), its users (link_users.ts), their commands (link_commands.ts), whether it lives
+ * (link_pulse.ts), when it is tried again (link_pauses.ts). Events mean something to its users alone.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -111,7 +111,7 @@ export class QmpLink implements DeadlineHandler {
   get name(): string {
     return this.#transport.name;
   }
-  /** Whether descriptors can go with a command. */
+  /** Whether descriptors go with a command. */
   get passesDescriptors(): boolean {
     return this.#transport.passesDescriptors;
   }
