@@ -1,6 +1,6 @@
 /**
  * libvirt's procedures that are used, with their arguments and answers: the numbers of the remote and qemu
- * programs, which are a stable ABI (measured against libvirt 9.0: its own client's trace, and its own server).
+ * programs, which are a stable ABI (measured on libvirt 9.0: its client's trace, and its server).
  * @module
  */
 import { PROGRAM } from "./rpc_packet.ts";

@@ -8,9 +8,8 @@
  *   again. The same holds for a monitor that another client has: QEMU greets as soon as that one leaves, and
  *   until then nothing ticks.
  *
- * What it is made of: the way to the monitor (link_connector.ts, qmp_transport.ts), one connection
- * (qmp_session.ts), its users (link_users.ts), their commands (link_commands.ts), whether it lives
- * (link_pulse.ts), when it is tried again (link_pauses.ts). Events mean something to its users alone.
+ * Its parts: the way to the monitor (link_connector.ts, qmp_transport.ts), one connection (qmp_session.ts),
+ * users (link_users.ts), commands (link_commands.ts), life (link_pulse.ts), pauses (link_pauses.ts).
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
