@@ -178,6 +178,20 @@ export const MAX_BTF_DEPTH = 16;
 export const MAX_BTF_MEMBERS = 20_000;
 /** Members that a look at one type goes through, nameless ones followed; lines of its text. */
 export const MAX_TYPE_MEMBERS = 4096;
+/** Values of guests' memory that one watch looks at. */
+export const MAX_WATCHED_VALUES = 100_000;
+/** Bytes of one of them. */
+export const MAX_WATCHED_BYTES = 256;
+/** How often they can be looked at, per second. */
+export const MAX_WATCH_HZ = 1000;
+/** Bytes of one value of the kernel's types that is read at once, and of each that is followed. */
+export const MAX_VALUE_BYTES: number = 1024 * 1024;
+/** Values that one look takes apart, members and elements included. */
+export const MAX_VALUES = 10_000;
+/** Elements of an array that are told. */
+export const MAX_VALUE_ELEMENTS = 64;
+/** Pointers that one look follows. */
+export const MAX_FOLLOWED_POINTERS = 64;
 /** Structures of one name. */
 export const MAX_BTF_NAMESAKES = 64;
 /** Records of a kernel's log. */

@@ -21,7 +21,7 @@ import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import { ConsoleControl, type ConsoleOptions } from "./console_control.ts";
-import { ScreenMethods } from "./screen_methods.ts";
+import { MemoryMethods } from "./memory_methods.ts";
 import type { Welcome } from "./handshake.ts";
 import { type HeldInput, heldInputOf } from "./held_input.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
@@ -34,7 +34,7 @@ import { neededFor } from "./needed_capability.ts";
 import { VmControl, type VmOperation, type VmState } from "./vm_control.ts";
 
 /** A connected control. */
-export class Client extends ScreenMethods implements AsyncDisposable, LeaseHome {
+export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome {
   readonly #session: Session;
   #closed: Promise<void> | undefined;
 

@@ -8,9 +8,7 @@
  */
 import type { EndpointId } from "../base/ids.ts";
 import { CAP_OF_CLASS } from "../access/requirement.ts";
-import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
-import { oneLine } from "../base/printable.ts";
 import { readU64 } from "../base/layout.ts";
 import { MEMCTX } from "../event/body_layout.ts";
 import { LEASE_CLASS_NAMES } from "../event/body_number.ts";
@@ -24,18 +22,12 @@ import { systemOfNumber } from "../guest/systems.ts";
 import { openMemsegs } from "../ram/memseg_ram.ts";
 import type { Client } from "./client.ts";
 import type { ClientEvent } from "./client_event.ts";
+import { CONTEXT_WAIT_MS, LOOK_MS, noContext, pointless, requireMemory } from "./context_wait.ts";
 import type { EventStream } from "./event_stream.ts";
 import type { LeaseClassName } from "./lease.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
-import { faultOfCode } from "./command_fault.ts";
 
-/** A context is retained: it comes with the join, unless there is none (yet). */
-const CONTEXT_WAIT_MS = 3000;
-/** A seam that is not up is given this long: the endpoint may have been attached right now. */
-const SEAM_WAIT_MS = 150;
-/** How often it is looked whether waiting has become pointless. */
-const LOOK_MS = 20;
 /** How long what an older daemon sent may be on its way to this client: one that has no barrier. */
 const QUIET_MS = 50;
 
@@ -101,9 +93,7 @@ export class GuestView implements AsyncDisposable {
     const endpoint = await client.endpoint(ref);
     const endpoints = [endpoint];
     const name = client.roster.nameOf(endpoint);
-    if ((client.grant.caps & CAP.MEMCTX) === 0) {
-      throw faultOfCode(`look at the memory of ${name}`, CODE["no-capability"]);
-    }
+    requireMemory(client, endpoint);
     const ended = client.events({ kinds: ["MEMCTX", "MEMCTX_INVALIDATED"], endpoints });
     try {
       const event = await firstContext(client, ended, endpoint, options);
@@ -202,33 +192,4 @@ async function firstContext(
     clearTimeout(timer);
     signal?.removeEventListener("abort", giveUp);
   }
-}
-
-/** Why no context will come, as far as it is known after so long; undefined while one may. */
-function pointless(client: Client, endpoint: EndpointId, waitedMs: number): Fault | undefined {
-  if (client.memory.hasContext(endpoint)) return undefined;
-  if (client.memory.trouble(endpoint) !== undefined) return noContext(client, endpoint);
-  const entry = client.roster.get(endpoint);
-  // Who may not see the roster knows of no seams.
-  if (entry === undefined || entry.state === "attaching" || entry.seams.includes("memctx")) return undefined;
-  return waitedMs < SEAM_WAIT_MS ? undefined : noContext(client, endpoint);
-}
-
-function noContext(client: Client, endpoint: EndpointId): Fault {
-  const entry = client.roster.get(endpoint);
-  const what = `Cannot look at the memory of ${client.roster.nameOf(endpoint)}`;
-  const trouble = client.memory.trouble(endpoint);
-  if (trouble !== undefined) {
-    const code = trouble.code === "not-supported" ? "not-supported" : "seam-down";
-    const where = entry?.seams.includes("memctx") === true
-      ? "the daemon found none that it can read, and its log has the details"
-      : "its memory seam is down";
-    return new Fault(code, `${what}: ${oneLine(trouble.text)} (${where})`);
-  }
-  let why = "its memory seam is up, but no known system was found in it (yet): it may still be starting";
-  if (entry?.state !== "up") why = `it is ${entry?.state ?? "gone"}`;
-  else if (!entry.seams.includes("memctx")) {
-    why = "its memory seam is down: vmsig probe tells what QEMU needs, the daemon's log what failed";
-  }
-  return new Fault("seam-down", `${what}: ${why}`);
 }

@@ -69,6 +69,23 @@
  * await contexts.return();
  * ```
  *
+ * @example Watch values in a guest's memory
+ * ```ts
+ * import { connect, Fault } from "@vmsig/vmsig";
+ *
+ * await using client = await connect({ name: "counts", sub: { sources: ["core", "memctx"] } });
+ * try {
+ *   const values = [{ endpoint: "web", address: "jiffies", sizeBytes: 8 }];
+ *   for await (const event of await client.watchMemory(values, { rateHz: 100 })) {
+ *     if (event.what === "value") console.log(event.value);
+ *     if (event.what === "value" && !event.isFirst) break;
+ *   }
+ * } catch (error) {
+ *   // A VM whose memory the daemon does not have.
+ *   if (!(error instanceof Fault) || error.code !== "seam-down") throw error;
+ * }
+ * ```
+ *
  * @example Talk to a serial console
  * ```ts
  * import { connect, Fault } from "@vmsig/vmsig";
@@ -157,6 +174,8 @@ export {
 export { keyCode, keyName } from "./key_codes.ts";
 export { Lease, type LeaseClassName, type LeaseHome, type LeaseLoss } from "./lease.ts";
 export type { MemoryTrouble, MemoryView } from "./memory_view.ts";
+export type { MemoryEvent, MemoryWatchOptions, WatchedValue } from "./memory_event.ts";
+export type { MemoryWatcher, MemoryWatchHome } from "./memory_watch.ts";
 export type { MemoryWriteOptions } from "./memory_write.ts";
 export { type ButtonName, BUTTONS, MAX_ABS, type Point } from "./mouse_frames.ts";
 export type { ReconnectOptions } from "./reconnector.ts";

@@ -53,6 +53,8 @@ export interface GuestOs {
   processes(): Listing<Process>;
   /** One process by number; undefined when there is none. */
   process(pid: number): Process | undefined;
+  /** Whether a process that was found before still runs, in the same address space; cheap. */
+  lives(process: Process): boolean;
   /** The address space of a process: the kernel's for a kernel thread. */
   spaceOf(process: Process): AddressSpace;
   /** The command line, as arguments (Windows: one string); empty when it has none or it is paged out. */

@@ -8,6 +8,7 @@
  * @module
  */
 import type { Listing, Process } from "./process.ts";
+import type { TypedValue, ValueOptions } from "./typed_value.ts";
 
 /** Why a question has no answer on this kernel: for a person. */
 export interface Unsupported {
@@ -126,4 +127,9 @@ export interface GuestInsight {
   mounts(process?: Process): Listing<Mount> | Unsupported;
   /** A type by its name: "task_struct", "struct list_head", "pid_t"; undefined when there is none. */
   type(name: string): TypeLayout | Unsupported | undefined;
+  /**
+   * A value of a type, as it lies at an address of the kernel's; undefined when there is no type of that
+   * name. Nesting, elements and followed pointers are bounded, and what was left out is told in its place.
+   */
+  value(type: string, address: number, options?: ValueOptions): TypedValue | Unsupported | undefined;
 }

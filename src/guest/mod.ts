@@ -35,6 +35,27 @@
  * }
  * Deno.removeSync(path);
  * ```
+ *
+ * @example A value of one of a Linux kernel's types, pointers followed
+ * ```ts
+ * import { type GuestOs, type TypedValue } from "@vmsig/vmsig/guest";
+ *
+ * function nameOfParent(os: GuestOs, task: number): string | undefined {
+ *   const insight = os.insight();
+ *   if ("unsupported" in insight) return undefined;
+ *   const value = insight.value("task_struct", task, { follow: ["real_parent"] });
+ *   if (value === undefined || "unsupported" in value) return undefined;
+ *   const parent = member(value, "real_parent");
+ *   if (parent?.kind !== "pointer" || typeof parent.target !== "object") return undefined;
+ *   const comm = member(parent.target, "comm");
+ *   return comm?.kind === "text" ? comm.text : undefined;
+ * }
+ *
+ * function member(value: TypedValue, name: string): TypedValue | undefined {
+ *   return value.kind === "struct" ? value.members.find((one) => one.name === name)?.value : undefined;
+ * }
+ * console.log(typeof nameOfParent); // nameOfParent(guest.os, guest.os.processes().items[0].object)
+ * ```
  * @module
  */
 export { Fault } from "../base/fault.ts";
@@ -81,6 +102,21 @@ export {
 export type { Listing, MemoryMap, Module, Process } from "./process.ts";
 export type { RamPort, RamSegment } from "./ram_port.ts";
 export { ScatterReader } from "./scatter.ts";
+export type {
+  ArrayValue,
+  BooleanValue,
+  EnumerationValue,
+  IntegerValue,
+  MemberValue,
+  MissingValue,
+  OpaqueValue,
+  PointerValue,
+  RecordValue,
+  TextValue,
+  Typed,
+  TypedValue,
+  ValueOptions,
+} from "./typed_value.ts";
 export { SyntheticRam } from "./synthetic_ram.ts";
 export {
   isSystemName,

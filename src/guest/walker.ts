@@ -18,12 +18,35 @@
  * @module
  */
 import type { Paging } from "./paging.ts";
-import type { PageWalker } from "./page_walker.ts";
+import { isRegularRoot, type PageWalker } from "./page_walker.ts";
 import { PTE_FRAME_HI, PTE_NX_HI, PTE_P, PTE_PS, PTE_U, PTE_W, WALK } from "./paging.ts";
 import type { PhysicalMemory } from "./physical_memory.ts";
 
 /** "Not the regular case": no WALK code, never leaves this file. */
 const IRREGULAR = -9;
+
+/** A paging mode's levels as the walk reads them. */
+interface LevelTables {
+  readonly shifts: Int32Array;
+  readonly reserved: Int32Array;
+  readonly pages: Int32Array;
+}
+
+/** Of each paging mode once: a list of processes makes a walker for each. */
+const known = new WeakMap<Paging, LevelTables>();
+
+function tablesOf(paging: Paging): LevelTables {
+  let tables = known.get(paging);
+  if (tables === undefined) {
+    tables = {
+      shifts: Int32Array.from(paging.table, (level) => level.shift),
+      reserved: Int32Array.from(paging.table, (level) => level.reservedInPage),
+      pages: Int32Array.from(paging.table, (level) => level.mayBePage ? 1 : 0),
+    };
+    known.set(paging, tables);
+  }
+  return tables;
+}
 
 /**
  * Walks the tables of one paging mode. Its fields tell about the last {@linkcode explain}, or the last walk
@@ -71,9 +94,10 @@ export class Walker implements PageWalker {
   constructor(memory: PhysicalMemory, paging: Paging) {
     this.#memory = memory;
     this.paging = paging;
-    this.#shifts = Int32Array.from(paging.table, (level) => level.shift);
-    this.#reserved = Int32Array.from(paging.table, (level) => level.reservedInPage);
-    this.#pages = Int32Array.from(paging.table, (level) => level.mayBePage ? 1 : 0);
+    const tables = tablesOf(paging);
+    this.#shifts = tables.shifts;
+    this.#reserved = tables.reserved;
+    this.#pages = tables.pages;
     this.#canonicalShift = paging.addressBits - 33;
     this.linear = memory.linear;
     this.five = paging.levels === 5;
@@ -89,7 +113,7 @@ export class Walker implements PageWalker {
    * @returns the frame number of the 4 KiB page, or a negative {@linkcode WALK} code
    */
   walk(rootFrame: number, hi: number, lo: number): number {
-    const frame = this.regular(rootFrame, hi, lo, this.regularWords);
+    const frame = this.regular(rootFrame, hi, lo, isRegularRoot(rootFrame) ? this.regularWords : 0);
     return frame >= 0 ? frame : this.#otherwise(rootFrame, hi, lo);
   }
 
@@ -98,7 +122,7 @@ export class Walker implements PageWalker {
    * are 8-aligned, so `| 1` finds the high half without the overflow check of `+ 1`; a frame past 8 GiB (bits
    * 33 and up of an address) is looked at once, at the end.
    *
-   * @param table frame number of the table
+   * @param table frame number of the table; past 8 GiB its index wraps: {@linkcode isRegularRoot} says no
    * @param hi the address's high half
    * @param lo the address's low half
    * @param end {@linkcode regularWords}

@@ -2,7 +2,8 @@
  * What a Linux guest says of itself: its note and its types as bytes, and whole guests with random damage.
  */
 import { assert } from "@std/assert";
-import { MAX_LISTING, MAX_TYPE_MEMBERS } from "../../src/base/limits.ts";
+import { MAX_LISTING, MAX_TYPE_MEMBERS, MAX_VALUES } from "../../src/base/limits.ts";
+import { AddressSpace } from "../../src/guest/address_space.ts";
 import type { Unsupported } from "../../src/guest/insight.ts";
 import { Btf } from "../../src/guest/linux/btf.ts";
 import { findTables } from "../../src/guest/linux/kallsyms_search.ts";
@@ -10,13 +11,39 @@ import { findLinux } from "../../src/guest/linux/find_linux.ts";
 import { KernelTypes } from "../../src/guest/linux/kernel_types.ts";
 import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
 import { declare, typeLines } from "../../src/guest/linux/type_text.ts";
+import { readValue } from "../../src/guest/linux/value_reader.ts";
 import { Vmcoreinfo } from "../../src/guest/linux/vmcoreinfo.ts";
+import { pagingOf } from "../../src/guest/paging.ts";
 import type { Listing } from "../../src/guest/process.ts";
 import { PhysicalMemory } from "../../src/guest/physical_memory.ts";
+import { SyntheticRam } from "../../src/guest/synthetic_ram.ts";
+import type { TypedValue } from "../../src/guest/typed_value.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 import { kallsymsTables } from "../fixtures/synthetic_kallsyms.ts";
 import { buildBtf, SyntheticLinux } from "../fixtures/synthetic_linux.ts";
+import { TableBuilder } from "../fixtures/table_builder.ts";
 import { fuzz } from "./harness.ts";
+
+/** Memory in which each word points into it: what a hostile type is read from. */
+const WILD: AddressSpace = wildSpace();
+
+function wildSpace(): AddressSpace {
+  const ram = new SyntheticRam([{ gpa: 0, sizeBytes: 1 << 20 }]);
+  const tables = new TableBuilder(ram, pagingOf(4), 1 << 19);
+  const root = tables.page();
+  tables.mapRange(root, 0, 0, 1 << 16);
+  for (let at = 0; at < 1 << 16; at += 8) ram.putNumber(at, (at * 7 + 64) % (1 << 16));
+  const memory = new PhysicalMemory(ram);
+  memory.refresh();
+  return new AddressSpace(memory, pagingOf(4), root);
+}
+
+function countOf(value: TypedValue): number {
+  if (value.kind === "array") return value.elements.reduce((sum, one) => sum + countOf(one), 1);
+  if (value.kind === "pointer") return typeof value.target === "object" ? 1 + countOf(value.target) : 1;
+  if (value.kind !== "struct" && value.kind !== "union") return 1;
+  return value.members.reduce((sum, member) => sum + countOf(member.value), 1);
+}
 
 const STRUCTS = ["task_struct", "mm_struct", "vm_area_struct", "module", "maple_tree"];
 const FIELDS = ["tasks", "pid", "comm", "pgd", "brk", "vm_start", "name", "ma_root", "no_such_field"];
@@ -57,6 +84,12 @@ fuzz({
       assert(typeLines(types, id).length <= 2 * MAX_TYPE_MEMBERS);
       assert(declare(types, id, "x").length < 65_536 && types.size(id) >= 0);
       types.enumerators(id);
+      if (id <= types.count && random.oneIn(4)) {
+        const source = { space: WILD, types, nearestSymbol: () => undefined };
+        const value = readValue(source, id, random.below(1 << 16), { follow: FIELDS });
+        assert(countOf(value) <= 2 * MAX_VALUES, "a value ends");
+        return "value";
+      }
       types.place(`${STRUCTS[random.below(STRUCTS.length)]}.${FIELDS[random.below(FIELDS.length)]}`);
     }
     let known = 0;
@@ -67,7 +100,7 @@ fuzz({
     }
     return known > 0 ? "fields" : "no field";
   },
-  mustMeet: ["too short", "unsupported", "fields", "no field"],
+  mustMeet: ["too short", "unsupported", "fields", "no field", "value"],
 });
 
 const NOTE = `OSRELEASE=6.1.0-39-amd64

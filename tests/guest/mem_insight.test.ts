@@ -5,7 +5,8 @@
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
-import { assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { Process } from "../../src/guest/process.ts";
 import { openQemuRam } from "../../src/ram/qemu_ram.ts";
 import { checkInsight, insightOf, whole } from "./insight_checks.ts";
 import { found } from "./linux_checks.ts";
@@ -18,7 +19,30 @@ Deno.test("a Linux guest's log, processes, files, sockets and mounts are its own
   await procs.lineMatching(/^ready/);
   using ram = openQemuRam(vm.pid);
 
-  await checkInsight(t, vm, found(ram));
+  const os = found(ram);
+  await checkInsight(t, vm, os);
+  const insight = insightOf(os);
+  await t.step("values are the kernel's, and pointers lead where they should", () => {
+    const init = os.symbol("init_task") as number;
+    const value = insight.value("task_struct", init, { follow: ["next"] });
+    assert(value !== undefined && !("unsupported" in value) && value.kind === "struct");
+    const field = (name: string) => value.members.find((member) => member.name === name)?.value;
+    const comm = field("comm");
+    assert(comm?.kind === "text" && comm.text === "swapper/0");
+    const pid = field("pid");
+    assert(pid?.kind === "integer" && pid.value === 0n);
+    // The list of all processes: it goes in a circle, and init_task's own links are a part of the whole.
+    const tasks = field("tasks");
+    assert(tasks?.kind === "struct");
+    const next = tasks.members[0]?.value;
+    assert(next?.kind === "pointer" && typeof next.target === "object");
+    const first = os.process(1) as Process;
+    const parent = insight.value("task_struct", first.object, { follow: ["real_parent", "mm"] });
+    assert(parent !== undefined && !("unsupported" in parent) && parent.kind === "struct");
+    const real = parent.members.find(({ name }) => name === "real_parent")?.value;
+    assert(real?.kind === "pointer" && real.symbol === "init_task" && typeof real.target === "object");
+    assertEquals(insight.value("no_such_type", init), undefined);
+  });
 });
 
 Deno.test("the log of a Linux guest that has panicked holds the panic", async () => {

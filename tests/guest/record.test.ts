@@ -165,6 +165,38 @@ display = "none"
   }
 });
 
+Deno.test("record --memory: the system of a later boot is copied, too, and stands in the recording", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/r.cbor`;
+  try {
+    await using linux = await startSavedGuest({ ramMiB: RAM_MIB });
+    await using daemon = await DaemonProcess.start({
+      config: `[[endpoint]]\nname = "linux"\nqmp = "${linux.qmpPath}"\ninput = "none"\ndisplay = "none"\n`,
+    });
+    const recorder = spawn(["record", "-o", path, "--memory", "--json", "--socket", daemon.socket]);
+    const copies = () => {
+      try {
+        return planReplay(Deno.readFileSync(path), path).steps.flatMap(({ event }) => event.memory ?? []);
+      } catch {
+        // Not begun yet, or an item is being written.
+        return [];
+      }
+    };
+    await until("the first copy", () => copies().length === 1, 60_000);
+    await linux.agent.power("reboot");
+    await linux.agent.ready(2);
+    await until("the second copy", () => copies().length === 2, 60_000);
+    const { code, text } = await end(recorder);
+    assertEquals(code, 130);
+    const files = JSON.parse(text).memory.map(({ file }: { readonly file: string }) => file);
+    assertEquals(files, [`${path}.linux.ram`, `${path}.linux.ram.2`]);
+    assertEquals(copies().map(({ file }) => `${folder}/${file}`), files);
+    for (const file of files) assertEquals(Deno.statSync(file).size, RAM_MIB * 2 ** 20);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -224,8 +224,11 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
     assert(seat !== null, "consoles are learnt while the adapter is open");
     return {
       loop: seat.loop,
+      rearm: () => this.#arm(),
       isAlways: this.#isAlways,
       uid: () => this.#link.monitorUid,
+      ways: () => this.#link.ways,
+      onOpened: () => this.#arm(),
       lookAgain: (label, done) => {
         findChannels(this.#link, (channels) => {
           done(channels?.find((channel) => channel.label === label));

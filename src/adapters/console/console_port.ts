@@ -10,18 +10,26 @@
  */
 import type { ControlId } from "../../base/ids.ts";
 import { assert } from "../../base/assert.ts";
-import { NEVER, SECOND } from "../../base/clock.ts";
+import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import { type ByteStream, READ_BYTES, type StreamUser } from "../../core/byte_stream.ts";
+import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
 import type { Channel } from "../channel/channel_listing.ts";
-import { type ChannelRefusal, openChannel } from "../channel/open_channel.ts";
+import { type ChannelRefusal, openChannelOrAsk } from "../channel/open_channel.ts";
 import { Backlog } from "./backlog.ts";
 import { ConsoleReads, type WaitingRead } from "./console_reads.ts";
 import { ConsoleWrites, type WaitingWrite } from "./console_writes.ts";
 
 /** How long a console stays open when the last control has left it. */
 const IDLE_NS = 5 * SECOND;
+/**
+ * Bytes that come within this time of an answer are gathered for the next one: a guest writes 16 bytes at a
+ * time, and would keep a processor busy with waking whoever reads. After a silence they are answered at once.
+ */
+const GATHER_NS = MS;
+/** A piece of this size is worth an answer of its own. */
+const GATHERED_BYTES = 4096;
 /** Pause before it is opened again for somebody who waits. */
 const AGAIN_NS = SECOND;
 
@@ -29,10 +37,16 @@ const AGAIN_NS = SECOND;
 export interface ConsoleHost {
   /** The loop. */
   readonly loop: LoopPort;
+  /** A port's deadline has moved. */
+  rearm(): void;
   /** Whether every console is open as long as its VM is there. */
   readonly isAlways: boolean;
   /** Who runs the VM; -1 unknown. */
   uid(): number;
+  /** What the manager of the VM opens; undefined: nobody manages it. */
+  ways(): VmWays | undefined;
+  /** It is open: it wants to be called at other times. */
+  onOpened(): void;
   /** Asks QEMU anew for this console; told once, undefined when it is gone. */
   lookAgain(label: string, done: (channel: Channel | undefined) => void): void;
   /** Whether a lease is still the live one. */
@@ -75,6 +89,10 @@ export class ConsolePort implements StreamUser {
   #opening = 0;
   #lastAskedNs = 0;
   #againNs = NEVER;
+  /** When somebody was last answered with bytes that had just come. */
+  #toldNs = 0;
+  /** Until when bytes are gathered; NEVER when they are not. */
+  #gatherNs = NEVER;
   #why = "";
 
   /** Made when QEMU tells of it. */
@@ -114,7 +132,7 @@ export class ConsolePort implements StreamUser {
   get deadlineNs(): number {
     const isIdle = this.isOpen && !this.#host.isAlways && !this.#isWanted && this.#users.size === 0;
     const idleNs = isIdle ? this.#lastAskedNs + IDLE_NS : NEVER;
-    return Math.min(this.#reads.deadlineNs, idleNs, this.#againNs);
+    return Math.min(this.#reads.deadlineNs, idleNs, this.#againNs, this.#gatherNs);
   }
 
   get #isWanted(): boolean {
@@ -184,6 +202,7 @@ export class ConsolePort implements StreamUser {
 
   /** Called at {@linkcode deadlineNs}. */
   tick(nowNs: number): void {
+    if (this.#gatherNs <= nowNs) this.#tellReaders(nowNs);
     for (const read of this.#reads.takeDue(nowNs)) this.#answer(read);
     this.#balance();
     if (this.#againNs <= nowNs) {
@@ -199,15 +218,27 @@ export class ConsolePort implements StreamUser {
     const stage = this.#stage;
     this.#stage = { at: "closed" };
     if (stage.at === "open") stage.stream.close();
-    this.#againNs = NEVER;
+    this.#againNs = this.#gatherNs = NEVER;
     this.#refuse(code, why);
   }
 
   /** See {@linkcode StreamUser}. */
   onBytes(bytes: Uint8Array<ArrayBuffer>): void {
     this.#backlog.append(bytes);
-    for (const read of this.#reads.takeReady(this.#backlog.end)) this.#answer(read);
+    const nowNs = this.#host.loop.clock.nowNs();
+    if (nowNs - this.#toldNs >= GATHER_NS || bytes.length >= GATHERED_BYTES) this.#tellReaders(nowNs);
+    else if (this.#gatherNs === NEVER && this.#reads.count > 0) {
+      this.#gatherNs = this.#toldNs + GATHER_NS;
+      this.#host.rearm();
+    }
     this.#balance();
+  }
+
+  #tellReaders(nowNs: number): void {
+    this.#gatherNs = NEVER;
+    const ready = this.#reads.takeReady(this.#backlog.end);
+    if (ready.length > 0) this.#toldNs = nowNs;
+    for (const read of ready) this.#answer(read);
   }
 
   /** See {@linkcode StreamUser}. */
@@ -219,6 +250,8 @@ export class ConsolePort implements StreamUser {
   onEnd(why: string): void {
     assert(this.#stage.at === "open", "what ends was open");
     this.#stage = { at: "closed" };
+    // What came before the end is told before it.
+    this.#tellReaders(this.#host.loop.clock.nowNs());
     this.#failed({ code: CODE["seam-down"], why });
   }
 
@@ -239,7 +272,9 @@ export class ConsolePort implements StreamUser {
   #balance(): void {
     if (this.#stage.at !== "open") return;
     const lowest = this.#reads.lowestKept;
-    this.#stage.stream.pause(lowest !== NEVER && this.#backlog.roomAfter(lowest) < READ_BYTES);
+    const isBehind = lowest !== NEVER && this.#backlog.roomAfter(lowest) < READ_BYTES;
+    // What is gathered waits in the kernel: there it costs nothing.
+    this.#stage.stream.pause(isBehind || this.#gatherNs !== NEVER);
   }
 
   #open(): void {
@@ -263,14 +298,26 @@ export class ConsolePort implements StreamUser {
         });
       }
       const { loop } = this.#host;
-      const opened = openChannel(place, { uid: this.#host.uid(), loop, user: this });
-      if ("code" in opened) return this.#failed(opened);
-      this.#stage = { at: "open", stream: opened };
-      this.#why = "";
-      this.#lastAskedNs = loop.clock.nowNs();
-      for (const ticket of this.#openers.splice(0)) this.#host.answer(ticket, CODE.ok, 0, "");
-      this.#writes.pump();
+      // Until the manager of the VM has answered it is being opened.
+      this.#stage = { at: "opening" };
+      const options = { uid: this.#host.uid(), loop, user: this };
+      openChannelOrAsk(channel, options, this.#host.ways(), (opened) => this.#onOpened(opening, opened));
     });
+  }
+
+  #onOpened(opening: number, opened: ByteStream | ChannelRefusal): void {
+    if (opening !== this.#opening || this.#stage.at !== "opening") {
+      if (!("code" in opened)) opened.close();
+      return;
+    }
+    this.#stage = { at: "closed" };
+    if ("code" in opened) return this.#failed(opened);
+    this.#stage = { at: "open", stream: opened };
+    this.#why = "";
+    this.#lastAskedNs = this.#host.loop.clock.nowNs();
+    for (const ticket of this.#openers.splice(0)) this.#host.answer(ticket, CODE.ok, 0, "");
+    this.#writes.pump();
+    this.#host.onOpened();
   }
 
   #failed({ code, why }: ChannelRefusal): void {

@@ -20,7 +20,10 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
   watch: {
     summary: "print events as they come",
-    usage: ["watch [ENDPOINT…] [--source S,…] [--kind K,…] [--count N] [--for MS]"],
+    usage: [
+      "watch [ENDPOINT…] [--source S,…] [--kind K,…] [--count N] [--for MS]",
+      "watch --memory ENDPOINT:PID:ADDRESS:SIZE… [--rate HZ] [--count N] [--for MS]",
+    ],
     load: async () => (await import("./watch.ts")).watch,
   },
   vm: {
@@ -153,6 +156,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "mem ENDPOINT|pid:N|file:PATH info | ps [--long] | maps PID | modules",
       "mem ENDPOINT|pid:N|file:PATH dmesg [--last N] | files PID | sockets [PID] | env PID | mounts [PID]",
       "mem ENDPOINT|pid:N|file:PATH sym NAME|ADDR | type NAME",
+      "mem ENDPOINT|pid:N|file:PATH print 'TYPE GVA|SYMBOL' [--follow FIELD,…]",
       "mem ENDPOINT|pid:N|file:PATH read PID|kernel GVA|SYMBOL LEN [--raw]",
       "mem ENDPOINT|pid:N write PID|kernel GVA HEX",
       "mem ENDPOINT|pid:N|file:PATH find PID|kernel HEX [--limit N]",

@@ -36,6 +36,7 @@ import {
 } from "./mem_insight.ts";
 import { dumpProcess, dumpRam } from "./mem_dump.ts";
 import { type ContextFacts, printInfo, printMaps, printModules, printProcesses } from "./mem_listing.ts";
+import { printValue } from "./mem_print.ts";
 import { type Request, requestOf } from "./mem_request.ts";
 import { visible } from "./table.ts";
 
@@ -55,6 +56,7 @@ const ACTIONS: Readonly<Record<string, number | readonly [min: number, max: numb
   mounts: [0, 1],
   sym: 1,
   type: 1,
+  print: [1, 3],
   dump: 1,
 };
 const CHUNK_BYTES = 65_536;
@@ -93,6 +95,7 @@ export const mem: CommandModule = {
       max: 1_000_000,
       help: `find: how many at most (${DEFAULT_LIMIT})`,
     },
+    follow: { takes: "list", value: "F,…", help: "print: follow pointers of these fields: mm, mm.exe_file" },
     pid: { takes: "number", value: "N", min: 1, max: 2 ** 31, help: "dump: one process, as a core for gdb" },
   },
   details:
@@ -101,7 +104,8 @@ bytes at GVA (an address, or a kernel's symbol as init_task+0x10), write writes 
 PID or "kernel" says in whose address space; addresses are 0x… or decimal.
 dmesg tells the kernel's log, also that of a kernel that has panicked; ps --long what processes are doing (START is in seconds
 since boot); files, sockets, env and mounts what processes have open and where they look from. sym tells the address of a kernel's
-symbol or the symbol at an address, type the layout of a type with byte offsets. These are for Linux guests.
+symbol or the symbol at an address, type the layout of a type with byte offsets, print a value of a type at an address (or
+symbol); --follow mm follows the pointers of that name wherever they are met, mm.exe_file only that one. These are for Linux guests.
 Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is not text or a control character, \\u{N} another
 character that cannot be shown.
 
@@ -117,6 +121,7 @@ A running guest changes while it is read: stop the VM first where one moment is 
     "mem web ps",
     "mem web dmesg --last 20",
     "mem web type list_head",
+    "mem web print 'task_struct init_task' --follow mm,real_parent",
     "mem web read 1 0x7ffd00001000 64",
     "mem pid:4711 info --json",
     "mem web dump web.core",
@@ -135,6 +140,9 @@ A running guest changes while it is read: stop the VM first where one moment is 
       throw usage("mem", `${action} takes ${many} more arguments, not ${rest.length}`);
     }
     if (action !== "dump" && call.number("pid") !== undefined) throw usage("mem", "--pid belongs to dump");
+    if (action !== "print" && call.list("follow") !== undefined) {
+      throw usage("mem", "--follow belongs to print");
+    }
     const request = requestOf(action, rest);
     if (isTarget(target)) {
       await using opened = openHere(target, action === "dump");
@@ -185,6 +193,13 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
       break;
     case "type":
       printType(out, json, os, request.gva as string);
+      break;
+    case "print":
+      printValue(out, json, os, {
+        type: request.type as string,
+        at: request.gva,
+        follow: call.list("follow") ?? [],
+      });
       break;
     case "modules":
       printModules(out, json, os);

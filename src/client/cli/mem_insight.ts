@@ -23,7 +23,12 @@ export function insightOf(os: GuestOs): GuestInsight {
   return known(os.insight(), "look beyond the lists of this guest");
 }
 
-function known<T extends object>(answer: T | Unsupported, what: string): T {
+/**
+ * An answer, where there is one.
+ *
+ * @throws {Fault} `not-supported` where the kernel lacks what it takes
+ */
+export function known<T extends object>(answer: T | Unsupported, what: string): T {
   if (!("unsupported" in answer)) return answer;
   throw new Fault("not-supported", `Cannot ${what}: ${answer.unsupported}`);
 }
@@ -32,23 +37,27 @@ function known<T extends object>(answer: T | Unsupported, what: string): T {
 export function printLog(out: Output, json: boolean, os: GuestOs, last: number | undefined): void {
   const listing = known(insightOf(os).log(last), "read the kernel's log");
   for (const record of listing.items) {
-    if (json) {
-      out.json({
-        seq: record.seq,
-        timeNs: record.timeNs,
-        level: record.level,
-        facility: record.facility,
-        caller: record.caller,
-        device: visible(record.device),
-        text: visible(record.text),
-      });
-    } else for (const text of logLines(record)) out.line(text);
+    if (json) out.json(logObject(record));
+    else for (const text of logLines(record)) out.line(text);
   }
   checkWhole(listing, "records of the kernel's log");
 }
 
+/** A record of the log as `--json` has it. */
+export function logObject(record: LogRecord): object {
+  return {
+    seq: record.seq,
+    timeNs: record.timeNs,
+    level: record.level,
+    facility: record.facility,
+    caller: record.caller,
+    device: visible(record.device),
+    text: visible(record.text),
+  };
+}
+
 /** A record as lines for a person: time, level, text, each line of it with both in front. */
-function logLines({ timeNs, level, text }: LogRecord): string[] {
+export function logLines({ timeNs, level, text }: LogRecord): string[] {
   const micros = Math.floor(timeNs / 1000);
   const time = `${Math.floor(micros / 1e6)}`.padStart(5) + "." + `${micros % 1e6}`.padStart(6, "0");
   const head = `[${time}] ${(LEVELS[level] ?? "").padEnd(6)} `;

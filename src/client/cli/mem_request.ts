@@ -30,6 +30,8 @@ export interface Request {
   readonly bytes: Uint8Array;
   /** For dump: where to write. */
   readonly path?: string;
+  /** For print: the name of a type. */
+  readonly type?: string;
 }
 
 /**
@@ -42,6 +44,7 @@ export function requestOf(action: string, words: readonly string[]): Request {
   if (NAME_ACTIONS.includes(action)) {
     return { action, pid: "kernel", gva: who, length: 0, bytes: new Uint8Array(0) };
   }
+  if (action === "print") return printRequest(words);
   if (action === "dump") {
     if (who === "") throw usage("mem", "dump takes the name of a file");
     return { action, pid: "kernel", gva: 0, length: 0, bytes: new Uint8Array(0), path: who };
@@ -75,4 +78,15 @@ export function requestOf(action: string, words: readonly string[]): Request {
     throw usage("mem", `${bytes.length} bytes are too many to ${action} at once: at most ${most}`);
   }
   return { action, pid, gva, length, bytes };
+}
+
+/** "task_struct 0x…", in one word or in several: the last one is the address. */
+function printRequest(words: readonly string[]): Request {
+  const all = words.join(" ").trim().split(/ +/);
+  const at = all.pop() ?? "";
+  const type = all.join(" ");
+  if (type === "") throw usage("mem", "print takes a type and an address: print 'task_struct init_task'");
+  const gva = parseAddress(at) ?? (SYMBOL_WORD.test(at) ? at : undefined);
+  if (gva === undefined) throw usage("mem", `${visible(at)} is not a valid address`);
+  return { action: "print", pid: "kernel", gva, length: 0, bytes: new Uint8Array(0), type };
 }

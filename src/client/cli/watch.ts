@@ -9,13 +9,20 @@ import type { Client } from "../client.ts";
 import type { ClientEvent } from "../client_event.ts";
 import { describeEvent } from "../describe_event.ts";
 import type { EventStream } from "../event_stream.ts";
+import { MAX_WATCH_HZ } from "../../base/limits.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandModule } from "./command.ts";
+import { type CrashLog, CrashLogs } from "./crash_log.ts";
+import { logLines, logObject } from "./mem_insight.ts";
 import { note } from "./note.ts";
 import { usage } from "./command_line.ts";
 import { endAfter } from "./end_after.ts";
 import { EventLine } from "./event_line.ts";
 import { visible } from "./table.ts";
+import { valuesOf, watchValues } from "./watch_memory.ts";
+
+/** A panic's own line, and what a Linux kernel prints behind it before it tells the host. */
+const CRASH_RECORDS = 40;
 
 /** The command. */
 export const watch: CommandModule = {
@@ -33,26 +40,67 @@ export const watch: CommandModule = {
       help: "come back by itself when the daemon is restarted, and tell what may have been missed",
     },
     for: { takes: "number", value: "MS", min: 0, max: 2_147_483_647, help: "end after this time" },
+    memory: {
+      takes: "texts",
+      value: "E:PID:ADDR:SIZE",
+      help: "a value in a guest's memory, when it changes; @FILE has one a line; again and again",
+    },
+    rate: {
+      takes: "number",
+      value: "HZ",
+      fraction: true,
+      min: 0.1,
+      max: MAX_WATCH_HZ,
+      help: "how often values in memory are looked at, per second (10)",
+    },
+    dmesg: {
+      takes: "number",
+      value: "N",
+      max: 100_000,
+      help: `the last N records of its kernel's log with the event that a VM has crashed (${CRASH_RECORDS})`,
+    },
   },
   details: `Prints the events that your grant lets through: first what is retained (roster, memory contexts,
 frame rings and their producers), then live ones, until Ctrl-C, or until the daemon ends: then the exit code is 4, but 0
 for a replay that was played to its end. With --follow it waits for the next daemon instead, prints RECONNECTED whatever
 the other options are, and then what that daemon tells; endpoints that are given by name are found again by name.
+With the event that a VM has crashed come the last records of its kernel's log, when you may read its memory: as lines below it,
+with --json as its field dmesg (or dmesgError, why they could not be read). --dmesg says how many; 0 is none.
+With --memory it watches values in guests' memory and prints no events: ENDPOINT:PID:ADDRESS:SIZE, where PID is left empty for the
+kernel's memory and ADDRESS may be a symbol of the kernel's (jiffies, init_task+0x10). Each value is printed once, and then whenever
+a look finds another one; after a reset of the VM it begins anew. Looks that the asked rate does not leave time for are left out and told.
 Kinds: ${upKinds().join(", ")}.`,
   examples: [
     "watch",
     "watch web --kind VM_LIFECYCLE",
     "watch --source vmhost,core --json --for 5000",
     "watch web --follow",
+    "watch --memory web::jiffies:8 --rate 100 --for 2000",
+    "watch --memory web:1234:0x7ffd00001000:4 --memory @values.txt --json",
   ],
   async run(call) {
+    const values = call.steps.length === 0 ? [] : valuesOf(call);
+    if (call.steps.length > 0) {
+      const other = ["source", "kind", "dmesg"].find((name) => call.list(name) ?? call.number(name));
+      if (other !== undefined || call.flag("follow") || call.args.length > 0) {
+        throw usage("watch", "--memory watches values and no events: it takes --rate, --count and --for");
+      }
+      return await watchValues(call, values);
+    }
+    if (call.number("rate") !== undefined) throw usage("watch", "--rate belongs to --memory");
     const kinds = call.list("kind")?.map(kindOf);
     const sources = call.list("source")?.map(sourceOf);
     const numbers = call.args.every((ref) => /^[0-9]+$/.test(ref)) ? call.args.map(Number) : [];
     const wanted = sources?.map((source) => sourceNames()[source - 1] as SourceName);
+    const last = kinds === undefined || kinds.includes(KIND.VM_LIFECYCLE)
+      ? call.number("dmesg") ?? CRASH_RECORDS
+      : 0;
+    const isWithLogs = last > 0 && (wanted === undefined || wanted.includes("VMHOST"));
     await using client = await call.connect({
-      // The roster gives names to the numbers, whatever is to be shown.
-      ...(wanted === undefined ? {} : { sources: [...new Set<SourceName>([...wanted, "CORE"])] }),
+      // The roster gives names to the numbers, whatever is to be shown; the log of a crash is in memory.
+      ...(wanted === undefined ? {} : {
+        sources: [...new Set<SourceName>([...wanted, "CORE", ...isWithLogs ? ["MEMCTX" as const] : []])],
+      }),
       ...(numbers.every((n) => n < 64) ? { endpoints: numbers } : {}),
     }, call.flag("follow") && { onAway: () => tellAway(call) });
     await using stream = client.events();
@@ -62,15 +110,19 @@ Kinds: ${upKinds().join(", ")}.`,
       (sources === undefined || sources.includes(event.source)) &&
       (shown.length === 0 || shown.some((one) => concerns(client, event, one)));
     using _timer = endAfter(stream, call);
-    await print(call, client, stream, wants);
+    using logs = isWithLogs ? new CrashLogs(client, last) : undefined;
+    await print(call, client, { stream, wants, logs });
   },
 };
 
 async function print(
   call: Call,
   client: Client,
-  stream: EventStream,
-  wants: (event: ClientEvent) => boolean,
+  { stream, wants, logs }: {
+    readonly stream: EventStream;
+    readonly wants: (event: ClientEvent) => boolean;
+    readonly logs: CrashLogs | undefined;
+  },
 ): Promise<void> {
   const { out, json } = call;
   const format = new EventLine(out, client.roster);
@@ -78,14 +130,31 @@ async function print(
   for await (const event of stream) {
     const isMarker = event.kind === KIND.RECONNECTED;
     const isWanted = wants(event);
+    logs?.update(event);
     if (!isWanted && !isMarker) {
       if (event.kind === KIND.OVERRUN) tellLoss(call, event);
       continue;
     }
-    if (json) out.json(describeEvent(event));
-    else format.print(event);
+    const log = isWanted && CrashLogs.isCrash(event) ? await logs?.read(event.endpoint) : undefined;
+    if (json) out.json({ ...describeEvent(event), ...logFields(log) });
+    else {
+      format.print(event);
+      for (const line of crashLines(log)) out.line(`  ${line}`);
+    }
     if (isWanted && --left <= 0) return;
   }
+}
+
+function logFields(log: CrashLog | undefined): object {
+  if (log === undefined) return {};
+  return "why" in log ? { dmesgError: visible(log.why) } : { dmesg: log.records.map(logObject) };
+}
+
+function crashLines(log: CrashLog | undefined): string[] {
+  if (log === undefined) return [];
+  return "why" in log
+    ? [`(its kernel's log cannot be read: ${visible(log.why)})`]
+    : log.records.flatMap(logLines);
 }
 
 // An OVERRUN that was not asked for concerns whoever relies on what was: it goes where errors go.

@@ -122,6 +122,10 @@ export class LinuxGuest implements GuestOs {
     return this.#tasks.find(pid);
   }
 
+  lives(process: Process): boolean {
+    return this.#tasks.lives(process);
+  }
+
   spaceOf(process: Process): AddressSpace {
     return process.root === 0 ? this.kernel : this.kernel.withRoot(process.root);
   }
@@ -211,6 +215,7 @@ export class LinuxGuest implements GuestOs {
       view: this.#view,
       types,
       symbol: (name) => this.symbol(name),
+      nearestSymbol: (address) => this.nearestSymbol(address),
       processes: () => this.processes(),
       spaceOf: (process) => this.spaceOf(process),
       mmOf: (process) => this.#tasks.mmOf(process),

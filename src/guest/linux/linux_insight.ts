@@ -16,7 +16,7 @@ import type {
   Unsupported,
 } from "../insight.ts";
 import type { AddressSpace } from "../address_space.ts";
-import type { Listing, Process } from "../process.ts";
+import type { ListEnd, Listing, Process } from "../process.ts";
 import { FileTable } from "./file_table.ts";
 import type { KernelTypes } from "./kernel_types.ts";
 import type { KernelView } from "./kernel_view.ts";
@@ -25,6 +25,9 @@ import { readLog } from "./printk_log.ts";
 import { SocketFacts } from "./socket_facts.ts";
 import { TaskFacts } from "./task_facts.ts";
 import { declare, typeLines } from "./type_text.ts";
+import type { NearestSymbol } from "../guest_os.ts";
+import type { TypedValue, ValueOptions } from "../typed_value.ts";
+import { readValue } from "./value_reader.ts";
 
 /** What it asks of the guest that it belongs to. */
 export interface InsightParts {
@@ -34,6 +37,8 @@ export interface InsightParts {
   readonly types: KernelTypes;
   /** Address of a symbol. */
   symbol(name: string): number | undefined;
+  /** The symbol at an address of the kernel's image. */
+  nearestSymbol(address: number): NearestSymbol | undefined;
   /** All processes. */
   processes(): Listing<Process>;
   /** The address space of a process. */
@@ -84,6 +89,7 @@ export class LinuxInsight implements GuestInsight {
     if (!this.#sockets.isKnown) return { unsupported: "its BTF lacks a field of sockets" };
     const processes = process === undefined ? this.#parts.processes() : undefined;
     const items: OpenSocket[] = [];
+    let early: ListEnd | undefined;
     for (const one of processes?.items ?? [process as Process]) {
       const files = this.#files.read(one.object, true);
       if ("unsupported" in files) return files;
@@ -95,9 +101,16 @@ export class LinuxInsight implements GuestInsight {
         }
         items.push({ pid: one.pid, fd, inode, ...socket });
       }
-      if (!files.end.complete && process !== undefined) return { items, end: files.end };
+      if (files.end.complete) continue;
+      if (process !== undefined) return { items, end: files.end };
+      // Of one that has ended meanwhile nothing is missing.
+      if (early === undefined && this.#isThere(one)) early = files.end;
     }
-    return { items, end: processes?.end ?? { complete: true } };
+    return { items, end: early ?? processes?.end ?? { complete: true } };
+  }
+
+  #isThere({ pid, object }: Process): boolean {
+    return this.#parts.processes().items.some((one) => one.pid === pid && one.object === object);
   }
 
   environment(process: Process): readonly string[] {
@@ -130,5 +143,14 @@ export class LinuxInsight implements GuestInsight {
       width: member.width,
     }));
     return { name: types.name(id), sizeBytes: types.size(id), members, lines: typeLines(types, id) };
+  }
+
+  value(type: string, address: number, options?: ValueOptions): TypedValue | undefined {
+    const { types, view } = this.#parts;
+    view.space.memory.verify();
+    const id = types.find(type);
+    if (id === undefined) return undefined;
+    const nearestSymbol = (at: number) => this.#parts.nearestSymbol(at);
+    return readValue({ space: view.space, types, nearestSymbol }, id, address, options);
   }
 }

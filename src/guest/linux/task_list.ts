@@ -47,6 +47,12 @@ export class TaskList {
     return this.read().items.find((process) => process.pid === pid);
   }
 
+  /** Whether the task of a process still is that process's, and has the same address space. */
+  lives(process: Process): boolean {
+    const now = this.#describe(process.object);
+    return now?.pid === process.pid && now.root === process.root;
+  }
+
   /** The process's mm_struct now; undefined when it has none (a kernel thread, a zombie). */
   mmOf(process: Process): number | undefined {
     return this.#view.pointer(process.object, this.#view.offset("task_struct.mm"));

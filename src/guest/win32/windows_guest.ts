@@ -107,6 +107,11 @@ export class WindowsGuest implements GuestOs {
     return all.find((process) => !process.exited) ?? all[0];
   }
 
+  lives(process: Process): boolean {
+    const now = this.process(process.pid);
+    return now?.object === process.object && now.root === process.root;
+  }
+
   /**
    * The address space of a process: its kernel root, which maps user memory too; the kernel's for one that
    * has ended.

@@ -1,0 +1,44 @@
+/**
+ * What a client can do with a VM's memory beyond reading it by itself: the part of `Client` that watches
+ * values in it.
+ * @module
+ */
+import type { Welcome } from "./handshake.ts";
+import type { MemoryView } from "./memory_view.ts";
+import type { MemoryWatchOptions, WatchedValue } from "./memory_event.ts";
+import type { MemoryWatcher } from "./memory_watch.ts";
+import { ScreenMethods } from "./screen_methods.ts";
+
+/** Memory of VMs. */
+export abstract class MemoryMethods extends ScreenMethods {
+  /** What the daemon grants this connection. */
+  abstract get grant(): Welcome;
+  /** How each VM's memory stands. */
+  abstract get memory(): MemoryView;
+
+  /**
+   * Watches values in guests' memory: each is told once, and then whenever it is another one, as long as the
+   * VM's system runs; after a reset it begins anew. Looking is done on a thread of its own, for thousands of
+   * values at once. The client must receive the source MEMCTX, and no earlier stream of it may have taken the
+   * contexts.
+   *
+   * @example
+   * ```ts
+   * const values = [{ endpoint: "web", address: "jiffies", sizeBytes: 8 }];
+   * for await (const event of await client.watchMemory(values, { rateHz: 100 })) {
+   *   if (event.what === "value") console.log(event.value);
+   *   if (event.what === "rate") console.log(`${event.missed} looks were left out`);
+   * }
+   * ```
+   *
+   * @throws {Fault} `bad-argument`, `too-large`, `no-endpoint`, `no-capability`; `busy` when the context went
+   *   to an earlier stream; `seam-down`, `not-supported` when there is none
+   */
+  async watchMemory(
+    values: readonly WatchedValue[],
+    options: MemoryWatchOptions = {},
+  ): Promise<MemoryWatcher> {
+    const { MemoryWatcher } = await import("./memory_watch.ts");
+    return await MemoryWatcher.start(this, values, options);
+  }
+}
