@@ -28,7 +28,7 @@ const SEED = 0x811c_9dc5 | 0;
 const PRIME = 0x0100_0193;
 
 /** Pixels, and how many words it is from row to row. */
-interface Pixels {
+export interface Pixels {
   readonly words: Int32Array<ArrayBufferLike>;
   readonly stride: number;
 }
