@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# A viewer over libvncclient does not follow QEMU's changes of the mode: it overlooks the new size, and ends the
-# connection at the first rectangle that is larger.
+# A viewer over libvncclient does not follow QEMU's changes of the mode: it overlooks the new size, and ends
+# the connection at the first rectangle that is larger.
 #
-# Expected: a screen's number in ExtendedDesktopSize is the server's to choose, 0 included; the new size is the
-#   rectangle's in any case.
+# Expected: a screen's number in ExtendedDesktopSize is the server's to choose, 0 included; the new size is
+#   the rectangle's in any case.
 # Found: libvncclient takes a size only from an update all of whose screens have a number other than 0. QEMU's
 #   one screen has the number 0. A viewer that asks for DesktopSize alone gets the size, and goes on.
 # Versions: libvncclient 0.9.14 (Debian 0.9.14+dfsg-1+deb12u2) with QEMU 7.2.22 (Debian
 #   1:7.2+dfsg-7+deb12u18+b3). Seen 2026-11-29.
 # Seen: with ExtendedDesktopSize: 640x480, then the viewer ends the connection
 #   without it: 640x480, then 720x400
-# Matters to: who embeds libvncclient (Remmina, KRDC and others do) to show QEMU's VMs; who writes a VNC server
-#   and numbers screens from 0.
+# Matters to: who embeds libvncclient (Remmina, KRDC and others do) to show QEMU's VMs; who writes a VNC
+#   server and numbers screens from 0.
 # Instead: in a client, drop ExtendedDesktopSize from the encodings (canHandleNewFBSize and -223 do), or
 #   handle -308 in an extension of one's own; in a server, number screens from 1.
 set -euo pipefail
@@ -40,9 +40,6 @@ command -v python3 >/dev/null || skip "no python3"
 qemu-system-x86_64 --version | head -n 1
 
 cat >"$T/viewer.c" <<'C'
-#include <stdio.h>
-#include <string.h>
-#include <rfb/rfbclient.h>
 static int sizes;
 static rfbBool resized(rfbClient *c) {
   free(c->frameBuffer);
@@ -85,7 +82,7 @@ int main(int argc, char **argv) {
   return 0;
 }
 C
-cc -O1 -o "$T/viewer" "$T/viewer.c" -lvncclient 2>"$T/cc.log" || skip "the viewer does not compile: $(head -n 1 "$T/cc.log")"
+cc -O1 -include stdio.h -include string.h -include rfb/rfbclient.h -o "$T/viewer" "$T/viewer.c" -lvncclient 2>"$T/cc.log" || skip "the viewer does not compile: $(head -n 1 "$T/cc.log")"
 
 # One VM each: it stands still at first, and shows QEMU's own 640x480; then the firmware sets 720x400.
 scene() { # NAME [ARGUMENT]
