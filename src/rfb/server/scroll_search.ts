@@ -29,7 +29,9 @@ const PRIME = 0x0100_0193;
 
 /** Pixels, and how many words it is from row to row. */
 export interface Pixels {
+  /** 0x??RRGGBB. */
   readonly words: Int32Array<ArrayBufferLike>;
+  /** Words from row to row. */
   readonly stride: number;
 }
 
