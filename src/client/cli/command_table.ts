@@ -113,6 +113,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     ],
     load: async () => (await import("./wait.ts")).wait,
   },
+  mcp: {
+    summary: "serve VMs to a model: tools that see, click, type and wait, by MCP",
+    usage: ["mcp [--endpoint NAME]… [--read-only] [--no-power]"],
+    load: async () => (await import("./mcp.ts")).mcp,
+  },
   vgpu: {
     summary: "ask a guest's vgpu producer, or ask something of it",
     usage: [

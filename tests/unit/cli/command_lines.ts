@@ -148,6 +148,12 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "held", "nobody"),
     alone(fails("unreachable", 4, "held", "stub0", ...NOWHERE)),
   ],
+  mcp: [
+    usage("mcp", "web"),
+    usage("mcp", "--endpoint", ""),
+    fails("no-endpoint", 1, "mcp", "--endpoint", "none"),
+    alone(fails("unreachable", 4, "mcp", ...NOWHERE)),
+  ],
   vnc: [
     usage("vnc"),
     usage("vnc", "stub0", "--listen", "0.0.0.0:5900", "--password-file", "TEXT"),

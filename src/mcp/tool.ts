@@ -1,0 +1,102 @@
+/**
+ * What a tool is: its name and arguments as a model sees them, what it needs, and what it does.
+ * @module
+ */
+import type { CallToolResult, McpServer } from "@modelcontextprotocol/server";
+import { z } from "zod";
+import type { CapName } from "../event/capability.ts";
+import { base64Of } from "./base64.ts";
+import type { Seat } from "./seat.ts";
+import { faultText } from "./tool_fault.ts";
+
+/** A tool's answer, as content for a model. */
+export type ToolContent = CallToolResult["content"];
+
+/** How a tool is called. */
+export interface ToolCall {
+  /** The session. */
+  readonly seat: Seat;
+  /** Aborted when the model's client cancels the call or goes. */
+  readonly signal: AbortSignal;
+}
+
+/** A tool with the shape of its arguments. */
+export interface ToolOf<S extends z.ZodRawShape> {
+  /** Its name. */
+  readonly name: string;
+  /** What it does, and what it needs. */
+  readonly description: string;
+  /** Capabilities; one of them is enough. */
+  readonly needs: readonly CapName[];
+  /** What it changes: nothing, the guest's input or state, or the VM's power. */
+  readonly changes: "nothing" | "guest" | "power";
+  /** Its arguments. */
+  readonly args: S;
+  /** Does it. */
+  run(args: z.infer<z.ZodObject<S>>, call: ToolCall): Promise<ToolContent>;
+}
+
+/** A tool that can be offered. */
+export interface Tool {
+  /** Its name. */
+  readonly name: string;
+  /** Whether this session is offered it. */
+  isFor(seat: Seat): boolean;
+  /** Offers it. */
+  register(server: McpServer, seat: Seat): void;
+}
+
+/** Makes a tool. */
+export function tool<S extends z.ZodRawShape>(spec: ToolOf<S>): Tool {
+  const { name, needs, changes, args } = spec;
+  const wants = needs.length === 0 ? "" : ` Needs the capability ${needs.join(" or ")}.`;
+  return {
+    name,
+    isFor(seat) {
+      const { limits } = seat;
+      if (limits.readOnly && changes !== "nothing") return false;
+      if (limits.noPower && changes === "power") return false;
+      return needs.length === 0 || needs.some((cap) => seat.may(cap));
+    },
+    register(server, seat) {
+      server.registerTool(name, {
+        description: spec.description + wants,
+        inputSchema: z.strictObject(args),
+        annotations: { readOnlyHint: changes === "nothing", destructiveHint: changes === "power" },
+      }, async (given, ctx) => {
+        const refused = seat.rate.begin();
+        if (refused !== undefined) return failed(`too-fast: this call was not made: ${refused.why}.`);
+        try {
+          const { signal } = ctx.mcpReq;
+          return { content: await spec.run(given as z.infer<z.ZodObject<S>>, { seat, signal }) };
+        } catch (error) {
+          return failed(faultText(error));
+        } finally {
+          seat.rate.end();
+        }
+      });
+    },
+  };
+}
+
+/** Text for a model. */
+export function text(what: string): ToolContent {
+  return [{ type: "text", text: what }];
+}
+
+/** An object for a model, as JSON. */
+export function json(what: unknown): ToolContent {
+  return text(JSON.stringify(what));
+}
+
+/** A PNG for a model. */
+export function picture(png: Uint8Array): ToolContent {
+  return [{ type: "image", data: base64Of(png), mimeType: "image/png" }];
+}
+
+/** The argument that says which VM. */
+export const VM = z.string().min(1).max(256).describe("The VM's name, as list_vms tells it");
+
+function failed(what: string): CallToolResult {
+  return { isError: true, content: text(what) };
+}

@@ -1,0 +1,32 @@
+/**
+ * What a model is told when a tool fails: the code, what cannot be done and why, and what to do next.
+ * @module
+ */
+import { Fault, type FaultCode, messageOf } from "../base/fault.ts";
+import { printable } from "../base/printable.ts";
+
+/** Characters of a message. */
+const MOST_TEXT = 4000;
+
+const REMEDIES: Partial<Record<FaultCode, string>> = {
+  "busy": "Call lease_take with wait_s to wait for your turn, or try again later",
+  "no-lease": "Call lease_take first",
+  "stale-lease":
+    "Keyboard and mouse were taken by another control; call lease_take with wait_s to wait for your turn",
+  "no-endpoint": "Call list_vms to see which VMs there are",
+  "no-capability": "This server's grant lacks that; do without it, or ask the user to have it granted",
+  "outside-grant": "This server's grant lacks that VM; call list_vms",
+  "bad-argument": "Correct the arguments and call again",
+  "timed-out": "Take a screenshot to see how things are before you try again",
+  "seam-down": "The VM may be off, or starting: call list_vms, or wait with ready",
+  "unreachable": "The vmsig daemon cannot be reached now; try again in some seconds, or tell the user",
+  "too-large": "Ask for less at once",
+};
+
+/** A tool's failure, in words. */
+export function faultText(error: unknown): string {
+  const text = printable(messageOf(error)).slice(0, MOST_TEXT);
+  if (!(error instanceof Fault)) return `failed: ${text}`;
+  const remedy = REMEDIES[error.code];
+  return `${error.code}: ${text}${remedy === undefined ? "" : `. ${remedy}.`}`;
+}
