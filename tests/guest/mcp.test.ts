@@ -74,7 +74,7 @@ async function drives({ socket }: ScratchMachine): Promise<void> {
   }
   assertStringIncludes(textOf(await mcp.call("list_vms")), '"name":"scratch"');
   const vm = "scratch";
-  const typed = await mcp.call("type", { vm, text: "echo mod''el was here\n" });
+  const typed = await mcp.call("type", { vm, text: "echo model was here\n" });
   assertEquals(typed.isError, undefined, textOf(typed));
   const found = await look(mcp, "wait", { vm, text: "^model was here$", timeout_s: 120 });
   assertEquals(JSON.parse(textOf(found)).what, "text", textOf(found));

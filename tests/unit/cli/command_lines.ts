@@ -380,4 +380,4 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
 /** Commands whose good lines need a real VM: tests/guest has them. */
 export const NEEDS_A_VM: ReadonlySet<string> = new Set(["screen", "vgpu"]);
 /** Commands whose good lines do not end by themselves: they have tests of their own beside the table. */
-export const GOES_ON: ReadonlySet<string> = new Set(["serve", "replay", "v2v", "vnc"]);
+export const GOES_ON: ReadonlySet<string> = new Set(["mcp", "serve", "replay", "v2v", "vnc"]);
