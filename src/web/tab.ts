@@ -40,6 +40,8 @@ export interface SeatTold {
 
 /** What a tab needs of the server. */
 export interface TabHome {
+  /** Everybody's client, which receives frames. */
+  readonly client: Client;
   /** A further client, for as long as it is needed; it receives MEMCTX. */
   guestClient(): Promise<Client>;
   /** Who has a class of a VM now; "" for nobody. */
@@ -140,7 +142,7 @@ export class Tab implements AsyncDisposable {
       case "power":
         return await this.#power(vm, message.what);
       case "text": {
-        const { lines, source, unknown } = await this.#client.screenText(vm);
+        const { lines, source, unknown } = await this.#home.client.screenText(vm);
         return { lines: lines.map(oneLine), source, unknown };
       }
       case "processes":

@@ -1,6 +1,6 @@
 /**
- * Small pictures of VMs, for those whom somebody has in view: one a second at most, taken and encoded once for
- * everybody, and only when the screen has changed. When nobody looks nothing is asked of the VM.
+ * Small pictures of VMs, for those that somebody has in view: one a second at most, taken and encoded once
+ * for everybody, and only when the screen has changed. When nobody looks nothing is asked of the VM.
  * @module
  */
 import { assert } from "../base/assert.ts";

@@ -1,7 +1,7 @@
 /**
- * What lets a person in: a one-time link, whose secret stands behind the `#` of its address, so that no server
- * and no log gets it with a request; and named tokens in a file, of which only hashes are kept. Wrong ones are
- * slowed down for everybody together.
+ * What lets a person in: a one-time link, whose secret stands behind the `#` of its address, so that no
+ * server and no log gets it with a request; and named tokens in a file, of which only hashes are kept. Wrong
+ * ones are slowed down for everybody together.
  * @module
  */
 import { assert } from "../base/assert.ts";

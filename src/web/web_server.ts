@@ -91,6 +91,10 @@ export class WebServer implements AsyncDisposable, TabHome {
     return response;
   }
 
+  get client(): Client {
+    return this.#house.client;
+  }
+
   guestClient(): Promise<Client> {
     return this.#options.connect("web", { sources: ["CORE", "MEMCTX"] }, false);
   }
@@ -138,6 +142,7 @@ export class WebServer implements AsyncDisposable, TabHome {
     if (isSocket && !rules.isOurOrigin(request)) return refusal(403, "Another page may not connect here.");
     const file = isSocket ? undefined : await pageFile(pathname, request);
     if (file !== undefined) return file;
+    if (pathname === "/session") return new Response(await sessions.of(request) === undefined ? "no" : "yes");
     if (rules.isFromElsewhere(request)) return refusal(403, "Another page may not ask this.");
     const session = await sessions.of(request);
     if (session === undefined) return refusal(401, "Log in first.");

@@ -82,6 +82,5 @@ addEventListener("hashchange", () => {
 const secret = /^#enter=([\w-]+)$/.exec(location.hash)?.[1];
 if (secret !== undefined) history.replaceState(null, "", "/");
 const fault = secret === undefined ? "" : await enter(secret);
-const there = await fetch("/thumb?vm=", { cache: "no-store" });
-if (there.status === 401) showLogin(fault);
-else start();
+if (await (await fetch("/session")).text() === "yes") start();
+else showLogin(fault);

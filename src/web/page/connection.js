@@ -77,8 +77,8 @@ export class Connection extends EventTarget {
   }
 
   async #checkSession() {
-    const response = await fetch("/thumb?vm=", { cache: "no-store" }).catch(() => undefined);
-    if (response?.status === 401) this.#tell("out");
+    const response = await fetch("/session").catch(() => undefined);
+    if (response?.ok && await response.text() === "no") this.#tell("out");
   }
 
   #on(message) {

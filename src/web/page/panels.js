@@ -47,12 +47,13 @@ const PANELS = {
     byId("paste-form").onsubmit = async (event) => {
       event.preventDefault();
       localStorage.setItem("layout", layout.value);
+      const typed = text.value;
       const done = await attempt(() =>
-        connection.ask("paste", { vm: name, text: text.value, layout: layout.value })
+        connection.ask("paste", { vm: name, text: typed, layout: layout.value })
       );
       if (done === undefined) return;
       say("The text was typed.");
-      text.value = "";
+      if (text.value === typed) text.value = "";
     };
   },
 

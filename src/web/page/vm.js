@@ -28,6 +28,8 @@ export function showVm(main, connection, name) {
   let isOver = false;
 
   const setSeat = (mine, words, isRefused = false) => {
+    // What comes behind the page's end finds another page.
+    if (isOver) return;
     isMine = mine;
     seat.textContent = words;
     seat.className = `seat ${mine ? "mine" : isRefused ? "refused" : ""}`;
