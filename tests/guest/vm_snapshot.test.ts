@@ -56,7 +56,7 @@ const codeOf = async (promise: Promise<unknown>): Promise<Fault> => await assert
 
 async function ready(client: Client): Promise<void> {
   const isUp = async () => (await client.completeRoster()).some(({ seams }) => seams.includes("vmhost"));
-  await until("the VM", isUp, 60_000);
+  await until("the VM", isUp, 180_000);
 }
 
 Deno.test("snapshots: saved, listed, loaded and deleted, by the library and by the commands, and audited", async () => {
