@@ -54,7 +54,8 @@ if (import.meta.main) {
   for (const name of PLAIN) files.set(name, await Deno.readFile(`${PAGE}/${name}`));
   let text = `/**
  * The files of the page, packed by gzip, in base64: made by scripts/build/web_page.ts, not by hand. app.js
- * holds noVNC 1.7.0 (MPL-2.0), unchanged but for the bundling; its source is the npm package \`@novnc/novnc\`.
+ * holds noVNC 1.7.0 (MPL-2.0), unchanged but for the bundling: its source is the npm package
+ * \`@novnc/novnc\`.
  * @module
  */
 

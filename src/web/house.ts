@@ -62,6 +62,7 @@ export interface HouseListener {
 
 /** The house. */
 export class House implements AsyncDisposable {
+  /** Its client. */
   readonly client: Client;
   readonly #listeners = new Set<HouseListener>();
   readonly #lines: TimeLine[] = [];

@@ -1,6 +1,7 @@
 /**
  * The files of the page, packed by gzip, in base64: made by scripts/build/web_page.ts, not by hand. app.js
- * holds noVNC 1.7.0 (MPL-2.0), unchanged but for the bundling; its source is the npm package `@novnc/novnc`.
+ * holds noVNC 1.7.0 (MPL-2.0), unchanged but for the bundling: its source is the npm package
+ * `@novnc/novnc`.
  * @module
  */
 

@@ -23,13 +23,17 @@ export interface PageOptions {
   readonly socket: WebSocket;
   /** What it is greeted with. */
   readonly hello: object;
+  /** Whose page it is. */
   readonly tab: Tab;
+  /** What it is told. */
   readonly house: House;
+  /** What it looks at. */
   readonly thumbnails: Thumbnails;
 }
 
 /** A page. */
 export class PageConnection implements HouseListener {
+  /** Whose page it is. */
   readonly tab: Tab;
   readonly #options: PageOptions;
   readonly #budget = new MessageBudget(performance.now());

@@ -25,7 +25,11 @@ export class SiteRules {
   readonly #origins: ReadonlySet<string>;
   readonly #hosts: ReadonlySet<string>;
 
-  /** @param origins as browsers write them: "http://127.0.0.1:8470" */
+  /**
+   * The rules of these.
+   *
+   * @param origins as browsers write them: "http://127.0.0.1:8470"
+   */
   constructor(origins: readonly string[]) {
     this.#origins = new Set(origins);
     this.#hosts = new Set(origins.map((origin) => new URL(origin).host));

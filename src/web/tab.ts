@@ -61,6 +61,7 @@ interface Seat {
 
 /** A tab. */
 export class Tab implements AsyncDisposable {
+  /** Whose it is. */
   readonly name: string;
   /** Known to this tab alone: what its pictures' sockets say. */
   readonly secret: string;
@@ -69,7 +70,11 @@ export class Tab implements AsyncDisposable {
   readonly #onSeat: (told: SeatTold) => void;
   readonly #seats = new Map<string, Seat>();
 
-  /** @param client its own; it is closed with the tab */
+  /**
+   * One that looks at nothing yet.
+   *
+   * @param client its own; it is closed with the tab
+   */
   constructor(
     { name, secret, client, home, onSeat }: {
       readonly name: string;

@@ -38,8 +38,11 @@ export interface WebOptions {
     sub: SubscribeOptions,
     reconnect: ConnectOptions["reconnect"],
   ) => Promise<Client>;
+  /** Who may come in. */
   readonly tokens: Tokens;
+  /** Who is in. */
   readonly sessions: Sessions;
+  /** Where it is. */
   readonly rules: SiteRules;
   /** Takes a line for who runs it. */
   readonly tell: (line: string) => void;
