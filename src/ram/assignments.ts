@@ -68,8 +68,8 @@ function isFit({ type, sizeBytes, path }: BackendOption, file: AssignableFile): 
   if (file.mapping.offset !== 0 && path === undefined) return false;
   if (type === "memory-backend-file") return !file.memfd;
   if (type === "memory-backend-shm") return file.target.startsWith("/dev/shm/");
-  // RAM that is shared by no file is in none.
-  return file.memfd;
+  // Where memfds cannot be had, QEMU takes POSIX shared memory for a memory-backend-ram.
+  return file.memfd || (type === "memory-backend-ram" && file.target.startsWith("/dev/shm/"));
 }
 
 /** Goes through backends and files in their orders at once: each backend takes the next file of its size. */

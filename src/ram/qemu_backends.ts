@@ -14,6 +14,7 @@ import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { MAX_RAM_CANDIDATES } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
+import { asMapped } from "../qemu/memory_options.ts";
 import { assignFiles, type Assignments } from "./assignments.ts";
 import { fileOwners } from "./file_owner.ts";
 import { FilePlaces } from "./file_place.ts";
@@ -107,8 +108,9 @@ export function findQemuMemory(process: HostProcess, evidence: QemuEvidence = {}
       }, not QEMU`,
     );
   }
-  const options = parseQemuCommandLine(words);
-  const mappings = parseHostMaps(process.read("maps"));
+  const maps = process.read("maps");
+  const options = asMapped(parseQemuCommandLine(words), maps);
+  const mappings = parseHostMaps(maps);
   const { monitorUid, told, choice = 0 } = evidence;
   const owners = fileOwners(pid, process.uids(), monitorUid);
   const base = backendsOf(options, options.ramIds);
