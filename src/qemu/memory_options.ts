@@ -26,6 +26,8 @@ export interface BackendOption {
   readonly share: boolean;
   /** `mem-path`, for a file. */
   readonly path: string | undefined;
+  /** `offset`, where in that file it begins (QEMU 8.1 and later); 0 unless told. */
+  readonly fileOffset: number;
 }
 
 /** A device that is more RAM: a DIMM, a virtio-mem. */
@@ -142,5 +144,6 @@ function backendOf(options: Properties): BackendOption[] {
     share: type === "memory-backend-shm" ||
       (share === undefined ? type === "memory-backend-memfd" : isOn(share)),
     path: options.get("mem-path"),
+    fileOffset: readSize(options.get("offset"), 1) ?? 0,
   }];
 }

@@ -137,7 +137,7 @@ export function findQemuMemory(process: HostProcess, evidence: QemuEvidence = {}
 function backendsOf({ backends }: QemuMemoryOptions, ids: readonly string[]): BackendOption[] {
   return ids.map((id) =>
     backends.find((backend) => backend.id === id) ??
-      { type: "", id, sizeBytes: undefined, share: true, path: undefined }
+      { type: "", id, sizeBytes: undefined, share: true, path: undefined, fileOffset: 0 }
   );
 }
 
@@ -249,7 +249,10 @@ function matchFiles(
       if (file === undefined) return missing.push(backend.id);
       const fd = openCandidate(look.process, file);
       files.push(fd);
-      const { offset: fileOffset, start: hostAddress } = file.mapping;
+      // One file may be several backends, each from an offset of its own.
+      const { offset: fileOffset, start: hostAddress } = look.mappings.find((mapping) =>
+        fileName(mapping) === file.file && mapping.offset === backend.fileOffset
+      ) ?? file.mapping;
       const sizeBytes = backend.sizeBytes ?? file.sizeBytes - fileOffset;
       backends.push(backendOf(backend.id, file, { fileOffset, sizeBytes, hostAddress }, fd.fd));
     });
