@@ -3,8 +3,9 @@
  * main loop makes the picture, and the guest's devices wait meanwhile (2 to 7 ms for 720x400 to 1280x800), so
  * it is asked only on demand, never before the last one is there, and at most as often as is wanted.
  *
- * QEMU 10 and later keep a memfd of the same picture (`displaysurface`), which is not used: it can only be
- * had through QEMU's /proc entries, and a dump must refresh it all the same.
+ * QEMU 10 and later keep a memfd of some pictures (`displaysurface`), which is not used: it can only be had
+ * through QEMU's /proc entries, a dump must refresh it all the same, and of a std VGA there is one in text
+ * modes alone: in graphics modes the card's memory is the surface (seen on 10.0.13 and 11.1.3).
  * @module
  */
 import { createMemfd, ftruncate, OPEN, reopen, seekTo, statFd } from "../../../ffi/memfd.ts";
@@ -91,11 +92,7 @@ export class ScreendumpSource implements DisplaySource {
     this.#isServing = this.#isWanted;
     this.#isWanted = false;
     this.#state = "dumping";
-    // The descriptor's position is shared with QEMU's duplicate: it writes where the last picture ended
-    // otherwise.
-    ftruncate(this.#writeEnd.fd, 0);
-    seekTo(this.#writeEnd.fd, 0);
-    this.#port.dump(this.#isFileKnown ? -1 : this.#writeEnd.fd);
+    this.#dump();
   }
 
   /**
@@ -108,6 +105,11 @@ export class ScreendumpSource implements DisplaySource {
   onDumped(code: Code, words: string, nowNs: number): void {
     if (this.#state === "ended") return;
     assert(this.#state === "dumping", "an answer was asked for");
+    if (code === CODE["bad-argument"] && this.#isFileKnown) {
+      // QEMU's monitor was connected anew, and the file went with the former connection: once more, with it.
+      this.#isFileKnown = false;
+      return this.#dump();
+    }
     this.#state = "resting";
     if (code !== CODE.ok) return this.#lose(code, words === "" ? "QEMU makes no screendump" : words);
     this.#isFileKnown = true;
@@ -126,6 +128,14 @@ export class ScreendumpSource implements DisplaySource {
     this.#state = "ended";
     this.#writeEnd.close();
     this.#file.close();
+  }
+
+  #dump(): void {
+    // The descriptor's position is shared with QEMU's duplicate: it writes where the last picture ended
+    // otherwise.
+    ftruncate(this.#writeEnd.fd, 0);
+    seekTo(this.#writeEnd.fd, 0);
+    this.#port.dump(this.#isFileKnown ? -1 : this.#writeEnd.fd);
   }
 
   #onBroken(why: string): void {
