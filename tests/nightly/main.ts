@@ -1,7 +1,7 @@
 /**
- * `deno task nightly [SUITE…] [-- TEST-FILE…]`: the tests of displays and of RAM's layouts on the QEMUs of other Debian suites, trixie
- * and sid unless told; a suite moves, so that this is not part of the gate. The counts that the tests take
- * smaller in the gate are full here.
+ * `deno task nightly [SUITE…] [-- TEST-FILE…]`: the tests of displays and of RAM's layouts on the QEMUs of
+ * other Debian suites, trixie and sid unless told; a suite moves, so that this is not part of the gate. The
+ * counts that the tests take smaller in the gate are full here.
  * @module
  */
 import { Fault, messageOf } from "../../src/base/fault.ts";
