@@ -62,7 +62,7 @@ function knot(members: number): Uint8Array {
   return bytes;
 }
 
-/** Types that lead to themselves: a typedef by way of a qualifier, a pointer, an array; a structure of them. */
+/** Types that lead to themselves: typedef and qualifier, pointer, array; and a structure of them. */
 function circle(): Uint8Array {
   const strings = "\0task_struct\0tasks\0";
   const head = (kind: number, count: number) => ((kind << 24) | count) >>> 0;
@@ -294,7 +294,7 @@ for (const levels of [4, 5] as const) {
   });
 }
 
-/** What an object's word becomes: nothing, all ones, itself and its neighbours, its own object, wild ones. */
+/** What a word becomes: nothing, all ones, its neighbour, its own object, another one, wild ones. */
 function wordChoices(old: bigint, own: bigint, other: bigint): bigint[] {
   const up = BigInt.asUintN(64, old + 8n);
   return [0n, 2n ** 64n - 1n, up, own, other, old ^ (1n << 47n), old | 0xffff_ffffn, 0xffff_8000_0000_0000n];
