@@ -13,6 +13,7 @@ import { BODY } from "../../src/event/transfer_event.ts";
 import { type ConsoleControl, listConsoles } from "../../src/client/console_control.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { type MachineOptions, type Qemu, startFirmware } from "./qemu.ts";
+import { TestQmp } from "./test_qmp.ts";
 import { startSavedGuest } from "./saved_guest.ts";
 
 /** Two more consoles than the guest's own: COM3 on a unix socket, a virtio console on a terminal. */
@@ -171,7 +172,8 @@ Deno.test("consoles: another client has it; it is said, and goes by itself when 
   await using client = await daemon.connect("reader");
   const refused = await assertRejects(() => client.console("vm", { port: com3 }), Fault);
   assertEquals((refused as Fault).code, "busy");
-  assertStringIncludes(refused.message, "another client has the console");
+  assertStringIncludes(refused.message, `another client has the console`);
+  assertStringIncludes(refused.message, `lsof +E -aU ${sockets.serial}`);
   assertEquals(await codeOf(client.console("vm", { port: 30 })), "bad-argument");
   other.close();
   await until("it is free", async () => {
@@ -274,6 +276,39 @@ Deno.test("consoles: what was recorded of them is read from the replay when the 
     player.kill("SIGINT");
     assertEquals((await player.output()).code, 130);
   }
+});
+
+Deno.test("consoles: a terminal that QEMU takes away is told to who reads it, and is read again when it is back", async () => {
+  await using sockets = new Sockets();
+  const plug = ["-device", "virtio-serial-pci,id=bus", "-chardev", "pty,id=gone"];
+  const device = ["-device", "virtconsole,chardev=gone,id=plugged,bus=bus.0"];
+  await using vm = await firmware(sockets, { qmpSockets: 2, extraArgs: [...plug, ...device] });
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { gone = -1 } = await numbers(daemon);
+  await using client = await daemon.connect("reader");
+  await using console = await client.console("vm", { port: gone });
+  const read = codeOf(console.read());
+  await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
+  // A port needs no guest to let go of it.
+  await qmp.execute("device_del", { id: "plugged" });
+  await until(
+    "QEMU lets go of the terminal",
+    () =>
+      qmp.execute("chardev-remove", { id: "gone" }).then(() => true, (error) => {
+        if (/is busy/.test(error.message)) return false;
+        throw error;
+      }),
+  );
+  assertEquals(await read, "seam-down");
+  const error = await assertRejects(() => client.console("vm", { port: gone }), Fault);
+  assertEquals((error as Fault).code, "seam-down");
+  assertStringIncludes(error.message, "the VM has no such console");
+  await qmp.execute("chardev-add", { id: "gone", backend: { type: "pty", data: {} } });
+  await qmp.execute("device_add", { driver: "virtconsole", chardev: "gone", id: "plugged", bus: "bus.0" });
+  await using again = await client.console("vm", { port: gone });
+  assertEquals(again.port, gone);
+  assertEquals((await listConsoles(client, "vm"))[gone]?.open, true);
 });
 
 /** What a recording has of one console; "" while it is not begun, or an item is being written. */
