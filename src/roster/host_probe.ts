@@ -103,10 +103,12 @@ export interface HostView {
   sockets(pid: number): Promise<ReadonlySet<string> | undefined>;
   /** Why a monitor that a process of this user names cannot be trusted; "" when it can. */
   placeDefect(path: string, uid: number): Promise<string>;
+  /** A path of a process', as it is reached from here: it may have other mounts. Absent: as it is. */
+  outside?(pid: number, path: string): Promise<string>;
 }
 
 /** What of that is asked about one QEMU. */
-export type VmView = Pick<HostView, "ownUid" | "sockets" | "placeDefect">;
+export type VmView = Pick<HostView, "ownUid" | "sockets" | "placeDefect" | "outside">;
 
 /** What of a QEMU stays the same for as long as it runs. */
 export interface QemuProcess extends ProcessIdentity {
@@ -273,10 +275,11 @@ export async function describeVm(
     }
     monitors.push({ path: absolute, busy });
     if (busy || free !== "" || processRefusal(process) !== "") continue;
-    const defect = fits
-      ? await view.placeDefect(absolute, uid)
+    const place = await view.outside?.(pid, absolute) ?? absolute;
+    const defect = fits && fitsSocket(place)
+      ? await view.placeDefect(place, uid)
       : `its monitor's path is longer than the ${MAX_SOCKET_PATH_BYTES} bytes that a socket's can have`;
-    if (defect === "") free = absolute;
+    if (defect === "") free = place;
     else if (refusal === "") refusal = defect;
   }
   if (setup.hasMonitorByDescriptor) {
