@@ -230,7 +230,7 @@ export class Qemu implements AsyncDisposable {
   }
 
   /** Waits until the console's text from `from` on matches. */
-  async waitForConsole(pattern: RegExp, timeoutMs = 60_000, from = 0): Promise<RegExpMatchArray> {
+  async waitForConsole(pattern: RegExp, timeoutMs = 180_000, from = 0): Promise<RegExpMatchArray> {
     const { promise, resolve, reject } = Promise.withResolvers<RegExpMatchArray>();
     const wake = () => {
       const match = this.consoleText.slice(from).match(pattern);
