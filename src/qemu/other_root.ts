@@ -55,7 +55,7 @@ function isElsewhere(pid: number): boolean {
   }
 }
 
-/** A path of a process', as it is reached from here; itself where that is not known, or makes no difference. */
+/** A path of a process', as it is reached from here; itself where that is not known or the same. */
 export async function pathFromHere(pid: number, path: string): Promise<string> {
   if (!path.startsWith("/") || !isElsewhere(pid)) return path;
   const root = `/proc/${pid}/root`;
