@@ -14,7 +14,7 @@ import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import { isManagersOwn, MANAGER_NAME, type VmManager } from "../qemu/vm_manager.ts";
 import { isQemuProgram, mapsAsQemu, saysQemu } from "../qemu/program.ts";
 import { cleanName, endpointName } from "./endpoint_name.ts";
-import { type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
+import { needsMaps, type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
 import { SocketTable } from "./socket_table.ts";
 
 /** Longest path of a unix socket, in bytes. */
@@ -176,7 +176,8 @@ export async function readProcess(view: HostView, pid: number): Promise<QemuProc
   if (program === "" ? !isQemuProgram(words[0] ?? "") : !await isQemu(view, pid, program, words)) {
     return undefined;
   }
-  const setup = readQemuCommandLine(words.slice(1));
+  const options = words.slice(1);
+  const setup = readQemuCommandLine(options, needsMaps(options) ? await view.maps(pid) : "");
   return {
     pid,
     started,

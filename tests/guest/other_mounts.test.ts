@@ -1,6 +1,6 @@
 /**
- * A QEMU in a mount namespace of its own, as in a container: its monitor and its console lie where nobody else
- * sees them, behind a link that leads elsewhere from here, and are found all the
+ * A QEMU in a mount namespace of its own, as in a container: its monitor and its console lie where nobody
+ * else sees them, behind a link that leads elsewhere from here, and are found all the
  * same.
  * @module
  */
