@@ -40,6 +40,7 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
   ["src/client/cli", 9],
   ["src/client", 6],
   ["src/testing", 7],
+  ["src/web", 7],
   ["src/mcp", 8],
   ["main.ts", 10],
 ];

@@ -7,12 +7,14 @@
  * @module
  */
 import { CommandLine } from "../qemu/command_line.ts";
-import { type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
-import { type QmpOffer, qmpOffersOf } from "../qemu/qmp_offers.ts";
+import { asMapped, isSharedRam, type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
+import { hasMonitorByDescriptor, type QmpOffer, qmpOffersOf } from "../qemu/qmp_offers.ts";
+import type { VmManager } from "../qemu/vm_manager.ts";
 import { remedyOptions } from "../ram/ram_remedy.ts";
+import { readPorts, type VmPorts } from "./vm_ports.ts";
 
 /** What a command line says. */
-export interface QemuSetup {
+export interface QemuSetup extends VmPorts {
   /** Whether all of it was read; what follows is only part of the truth when not. */
   readonly isWhole: boolean;
   /** From -name; "" without one. */
@@ -23,6 +25,10 @@ export interface QemuSetup {
   readonly ramBytes: number;
   /** Its QMP sockets, in the order given; a few dozen at most. */
   readonly qmp: readonly QmpOffer[];
+  /** Whether it has one by a descriptor, which is its manager's alone. */
+  readonly hasMonitorByDescriptor: boolean;
+  /** Who has started it, by the shape of its words. */
+  readonly manager: VmManager;
   /** What backs the RAM. `shared`: another process can read it. */
   readonly memory: { readonly backend: string; readonly shared: boolean; readonly path: string };
   /** What to start it with so that its RAM can be shared; "" when it is. */
@@ -37,6 +43,8 @@ export interface QemuSetup {
   readonly display: string;
 }
 
+/** What is known of memory that a file describes (-readconfig): its file is not read. */
+const IN_FILE = "as its config file says";
 /** Characters of a name that are looked at: an endpoint's has far fewer. */
 const MAX_NAME_CHARS = 256;
 /** Characters of a device's name; the longest of QEMU's own has half as many. */
@@ -44,11 +52,18 @@ const MAX_DEVICE_CHARS = 64;
 /** Input devices of one kind that are told. */
 const MAX_DEVICES = 16;
 
-/** Reads a whole command line, without the program's name. */
-export function readQemuCommandLine(args: readonly string[]): QemuSetup {
+/**
+ * Reads a whole command line, without the program's name.
+ *
+ * @param maps the text of the process's /proc/PID/maps, where {@linkcode needsMaps} says that it is needed
+ */
+export function readQemuCommandLine(args: readonly string[], maps = ""): QemuSetup {
   const line = new CommandLine(args);
-  const memory = readMemoryOptions(line);
-  const backing = memoryOf(memory, line.texts("mem-path").at(-1));
+  const memory = asMapped(readMemoryOptions(line), maps);
+  const isInFile = line.has("readconfig") && memory.ramIds.length === 0;
+  const backing = isInFile
+    ? { backend: IN_FILE, shared: false, path: "" }
+    : memoryOf(memory, line.texts("mem-path").at(-1));
   const devices = line.lists("device", "driver").map((device) => device.get("driver") ?? "")
     .filter((driver) => driver.length <= MAX_DEVICE_CHARS);
   return {
@@ -57,11 +72,20 @@ export function readQemuCommandLine(args: readonly string[]): QemuSetup {
     machine: memory.machine.slice(0, MAX_DEVICE_CHARS),
     ramBytes: memory.ramBytes,
     qmp: qmpOffersOf(line),
+    hasMonitorByDescriptor: hasMonitorByDescriptor(line),
+    manager: memory.manager,
     memory: backing,
-    remedy: backing.shared ? "" : remedyOptions(memory),
+    remedy: backing.shared || backing.backend === IN_FILE ? "" : remedyOptions(memory),
+    ...readPorts(line),
     ...inputOf(line, devices),
     display: displayOf(line, devices),
   };
+}
+
+/** Whether a command line alone does not tell whether the RAM is shared (see {@linkcode asMapped}). */
+export function needsMaps(args: readonly string[]): boolean {
+  return args.some((word) => word.includes("memory-backend-ram")) &&
+    readMemoryOptions(new CommandLine(args)).backends.some(isSharedRam);
 }
 
 function memoryOf({ backends, ramIds }: MemoryOptions, memPath: string | undefined): QemuSetup["memory"] {

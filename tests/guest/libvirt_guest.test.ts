@@ -83,7 +83,7 @@ class GuestDomain implements AsyncDisposable {
 async function has(client: Client, name: string, seam: string): Promise<void> {
   await until(`${name} has ${seam}`, () => {
     return client.roster.list().find((each) => each.name === name)?.seams.includes(seam) === true;
-  }, 60_000);
+  }, 180_000);
 }
 
 /** Everything that a person asks of the domain. */

@@ -229,7 +229,7 @@ Deno.test("vnc server: a viewer types, is refused while an automation has the ke
         [...recorder.text.slice(from).matchAll(/^event\d+ 1 (\d+) ([01])$/gm)].map(([, code, value]) =>
           `${code}:${value}`
         );
-      await until(`${wanted}`, () => keys().length >= wanted.length, 60_000).catch((error) => {
+      await until(`${wanted}`, () => keys().length >= wanted.length, 180_000).catch((error) => {
         throw new Error(`${error.message}; the guest saw ${keys()}`);
       });
       assertEquals(keys(), wanted);

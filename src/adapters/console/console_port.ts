@@ -12,6 +12,7 @@ import type { ControlId } from "../../base/ids.ts";
 import { assert } from "../../base/assert.ts";
 import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
+import { printable } from "../../base/printable.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import { type ByteStream, READ_BYTES, type StreamUser } from "../../core/byte_stream.ts";
 import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
@@ -43,6 +44,8 @@ export interface ConsoleHost {
   readonly isAlways: boolean;
   /** Who runs the VM; -1 unknown. */
   uid(): number;
+  /** Its process; 0 unknown. */
+  pid(): number;
   /** What the manager of the VM opens; undefined: nobody manages it. */
   ways(): VmWays | undefined;
   /** It is open: it wants to be called at other times. */
@@ -294,13 +297,14 @@ export class ConsolePort implements StreamUser {
       if (place.kind === "unix" && !place.isFree) {
         return this.#failed({
           code: CODE.busy,
-          why: "another client has the console; QEMU serves one at a time",
+          // Of 120 characters, with the path of the socket in them.
+          why: `another client has the console: lsof +E -aU ${printable(place.path, 108)}`,
         });
       }
       const { loop } = this.#host;
       // Until the manager of the VM has answered it is being opened.
       this.#stage = { at: "opening" };
-      const options = { uid: this.#host.uid(), loop, user: this };
+      const options = { uid: this.#host.uid(), pid: this.#host.pid(), loop, user: this };
       openChannelOrAsk(channel, options, this.#host.ways(), (opened) => this.#onOpened(opening, opened));
     });
   }

@@ -167,6 +167,18 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "vnc", "nobody", "--listen", "unix:FOLDER/x.vnc"),
     alone(fails("unreachable", 4, "vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", ...NOWHERE)),
   ],
+  web: [
+    usage("web", "stub0"),
+    usage("web", "--listen", "0.0.0.0:8470"),
+    usage("web", "--listen", "127.0.0.1:99999"),
+    usage("web", "--listen", "unix:FOLDER/web"),
+    usage("web", "--origin", "https://vms.example.org/page"),
+    usage("web", "--origin", "vms.example.org"),
+    fails("refused", 1, "web", "--tokens", "FOLDER/none"),
+    fails("refused", 1, "web", "--tokens", "TEXT"),
+    fails("busy", 1, "web", "--listen", "unix:BUSY", "--origin", "https://vms.example.org"),
+    alone(fails("unreachable", 4, "web", ...NOWHERE)),
+  ],
   screen: [
     usage("screen"),
     usage("screen", "stub0", "--source", "window"),
@@ -205,6 +217,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("cp", "a"),
     usage("cp", "a", "b"),
     usage("cp", "stub0:/a", "stub1:/b"),
+    usage("cp", "", "stub0:/tmp/x"),
+    usage("cp", "-", "stub0:/tmp/"),
     fails("not-supported", 1, "cp", "stub0:/etc/passwd", "FOLDER/passwd"),
     fails("bad-argument", 1, "cp", "FOLDER", "stub0:/tmp/x"),
     { ...fails("bad-argument", 1, "cp", "FIFO", "stub0:/tmp/x"), ownProcess: true },
@@ -380,4 +394,4 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
 /** Commands whose good lines need a real VM: tests/guest has them. */
 export const NEEDS_A_VM: ReadonlySet<string> = new Set(["screen", "vgpu"]);
 /** Commands whose good lines do not end by themselves: they have tests of their own beside the table. */
-export const GOES_ON: ReadonlySet<string> = new Set(["mcp", "serve", "replay", "v2v", "vnc"]);
+export const GOES_ON: ReadonlySet<string> = new Set(["mcp", "serve", "replay", "v2v", "vnc", "web"]);
