@@ -64,6 +64,7 @@ const SERVER = [
   "vmsig_timerfd",
   "vmsig_timerfd_settime",
   "vmsig_set_realtime",
+  "vmsig_yield_to_wakers",
   "vmsig_bind",
   "vmsig_listen",
   "vmsig_accept",

@@ -63,6 +63,7 @@ export const SYMBOLS = {
   vmsig_timerfd_settime: { parameters: ["i32", "f64"], result: "i32" },
   vmsig_clock_ns: { parameters: ["i32"], result: "f64" },
   vmsig_set_realtime: { parameters: ["i32"], result: "i32" },
+  vmsig_yield_to_wakers: { parameters: ["i32", "f64"], result: "i32" },
   // Doorbells that a peer holds as well
   vmsig_bell_ring: { parameters: ["i32"], result: "i32" },
   vmsig_bell_ring_timed: { parameters: ["i32"], result: "i32" },

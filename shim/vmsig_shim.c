@@ -251,6 +251,21 @@ int32_t vmsig_set_realtime(int32_t priority)
     return vmsig_result(sched_setscheduler(0, policy, &param));
 }
 
+/* The calling thread alone stays ordinary, and asks for long slices: whoever wakes up and wants a shorter one
+ * runs at once (Linux 6.12 and later; earlier ones take the slice and do nothing with it). */
+int32_t vmsig_yield_to_wakers(int32_t nice, double slice_ns)
+{
+    /* struct sched_attr, version 0: glibc has it only from 2.41 on. */
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attr = { .size = sizeof attr, .policy = SCHED_OTHER, .nice = nice, .runtime = (uint64_t)slice_ns };
+    return vmsig_result((int)syscall(SYS_sched_setattr, 0, &attr, 0));
+}
+
 /* Memory */
 
 int32_t vmsig_memfd_create(const char *name, int32_t flags)

@@ -67,6 +67,7 @@ VMSIG_API int32_t vmsig_timerfd(void);
 VMSIG_API int32_t vmsig_timerfd_settime(int32_t fd, double deadline_ns);
 VMSIG_API double vmsig_clock_ns(int32_t clock);
 VMSIG_API int32_t vmsig_set_realtime(int32_t priority);
+VMSIG_API int32_t vmsig_yield_to_wakers(int32_t nice, double slice_ns);
 
 /* Doorbells that a peer holds as well; see vmsig_doorbell.c */
 VMSIG_API int32_t vmsig_bell_ring(int32_t fd);

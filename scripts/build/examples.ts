@@ -95,18 +95,23 @@ async function startDaemon(folder: string): Promise<Daemon> {
   return { socket, [Symbol.asyncDispose]: async () => void await stop() };
 }
 
-/** Runs one; what it said when it failed. */
-async function run(
-  example: Example,
-  name: string,
+/** An example in a file of its own. */
+interface ExampleFile {
+  /** "FILE:LINE" of where it stands in the sources. */
+  readonly at: string;
+  /** Where it was written. */
+  readonly path: string;
+}
+
+/** Runs Deno with a limit; what it said when it failed. */
+async function deno(
+  args: readonly string[],
   folder: string,
+  limitSeconds: number,
   socket: string,
 ): Promise<string | undefined> {
-  const path = `${folder}/${name}.ts`;
-  await Deno.writeTextFile(path, runnable(example.code));
-  const deno = ["run", "-q", "--check", "-A", "--config", new URL("deno.json", ROOT).pathname, path];
   const { success, stdout, stderr } = await new Deno.Command("timeout", {
-    args: ["--kill-after=5", String(LIMIT_SECONDS), Deno.execPath(), ...deno],
+    args: ["--kill-after=5", String(limitSeconds), Deno.execPath(), ...args],
     cwd: folder,
     stdin: "null",
     stdout: "piped",
@@ -117,31 +122,53 @@ async function run(
   return success ? undefined : `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trimEnd();
 }
 
-if (import.meta.main) {
-  const files = Deno.args.length > 0 ? Deno.args : faces();
-  const folder = await Deno.makeTempDir({ prefix: "vmsig-examples-" });
+/** The examples that do not hold, each told. All are type-checked at once: most import the same sources. */
+async function failuresOf(files: readonly ExampleFile[], folder: string, socket: string): Promise<number> {
+  const config = ["-q", "--config", new URL("deno.json", ROOT).pathname];
+  const told = await deno(
+    ["check", ...config, ...files.map(({ path }) => path)],
+    folder,
+    LIMIT_SECONDS * files.length,
+    socket,
+  );
+  if (told !== undefined) {
+    const inWhich = files.filter(({ path }) => told.includes(path)).map(({ at }) => at);
+    console.error(`vmsig: examples: ${inWhich.join(", ")}: not valid TypeScript\n${told}`);
+    return Math.max(1, inWhich.length);
+  }
   let failed = 0;
-  let ran = 0;
+  for (const { at, path } of files) {
+    const why = await deno(["run", "-A", "--no-check", ...config, path], folder, LIMIT_SECONDS, socket);
+    if (why === undefined) continue;
+    failed++;
+    console.error(`vmsig: examples: ${at}: does not run\n${why}`);
+  }
+  return failed;
+}
+
+if (import.meta.main) {
+  const faceFiles = Deno.args.length > 0 ? Deno.args : faces();
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-examples-" });
+  const files: ExampleFile[] = [];
+  let failed = 0;
   try {
-    await using daemon = await startDaemon(folder);
-    for (const file of files) {
+    for (const file of faceFiles) {
       const examples = examplesOf(await Deno.readTextFile(new URL(file, ROOT)));
       if (examples.length === 0) {
         console.error(`vmsig: examples: ${file}:1: a face of the package without an example that runs`);
         failed++;
       }
       for (const [i, example] of examples.entries()) {
-        const name = `${file.replaceAll(/[^a-z0-9]/g, "_")}_${i}`;
-        const why = await run(example, name, folder, daemon.socket);
-        ran++;
-        if (why === undefined) continue;
-        failed++;
-        console.error(`vmsig: examples: ${file}:${example.line}: does not run\n${why}`);
+        const path = `${folder}/${file.replaceAll(/[^a-z0-9]/g, "_")}_${i}.ts`;
+        await Deno.writeTextFile(path, runnable(example.code));
+        files.push({ at: `${file}:${example.line}`, path });
       }
     }
+    await using daemon = await startDaemon(folder);
+    failed += await failuresOf(files, folder, daemon.socket);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
   if (failed > 0) Deno.exit(1);
-  console.log(`examples: ${ran} of ${files.length} faces run`);
+  console.log(`examples: ${files.length} of ${faceFiles.length} faces run`);
 }

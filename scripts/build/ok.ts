@@ -7,9 +7,9 @@
  *   deno run -A scripts/build/ok.ts [STEP…]      all steps, or only those named
  *   deno run -A scripts/build/ok.ts --quick      the checks, and the unit tests that start no process
  *
- * Checks run first, one after another. Test steps are cut into parts (a process each), of which a few run at
- * a time: most tests wait for a guest, a timer or a process, and no verdict depends on how busy the machine
- * is. The steps that take longest begin first, and end with their smallest parts.
+ * Steps are cut into parts (a process each), of which a few run at a time: most tests wait for a guest, a
+ * timer or a process, and no verdict depends on how busy the machine is. The checks begin first, so that a
+ * plain mistake is told within seconds; then what takes longest, so that the last parts are short ones.
  * @module
  */
 import { junitCounts } from "./junit_counts.ts";
@@ -20,7 +20,7 @@ interface Step {
   readonly parts: readonly (readonly string[])[];
   /** How long each part may take; then it and what it started are ended. */
   readonly limitSeconds: number;
-  /** A test step's counts come from its JUnit reports; its parts run beside those of other test steps. */
+  /** A test step's counts come from its JUnit reports. */
   readonly isTest?: boolean;
 }
 
@@ -48,11 +48,26 @@ const STARTS_PROCESSES = /^tests\/unit\/(daemon|cli|rendezvous|scripts)\//;
 /** Into so many parts the unit tests are cut. */
 const UNIT_PARTS = 4;
 /** And the fuzzers. */
-const FUZZ_PARTS = 2;
+const FUZZ_PARTS = 4;
+/** The guest tests that take half a minute and more; they begin before the others. */
+const LONG_GUEST_TESTS = [
+  "display_vnc",
+  "display_dbus",
+  "daemon_soak",
+  "memctx_context",
+  "mem_linux",
+  "perception",
+  "mem_images",
+  "input_fight",
+  "harness",
+  "vgpu",
+  "console",
+  "agent",
+];
 /** What a shell, and timeout, make of SIGSEGV. */
 const SIGSEGV_STATUS = 139;
-/** One more than there are processors, since most of a test is waiting. */
-const LANES = Math.min(4, navigator.hardwareConcurrency) + 1;
+/** Two more than there are processors, since most of a test is waiting. */
+const LANES = Math.min(4, navigator.hardwareConcurrency) + 2;
 
 /** The source files that document themselves. */
 function documentedFiles(): string[] {
@@ -82,6 +97,15 @@ function testFiles(folder: string): string[] {
   return files.sort();
 }
 
+/** The guest tests, the longest first. */
+function guestFiles(): string[] {
+  const rank = (file: string) => {
+    const place = LONG_GUEST_TESTS.indexOf(file.replace(/^.*\/(.*)\.test\.ts$/, "$1"));
+    return place < 0 ? LONG_GUEST_TESTS.length : place;
+  };
+  return testFiles("guest").sort((a, b) => rank(a) - rank(b));
+}
+
 function testArgs(files: readonly string[]): readonly string[] {
   return ["test", "-A", "--no-check", ...files];
 }
@@ -102,7 +126,9 @@ function check(name: string, args: readonly string[], limitSeconds = 60): Step {
 
 function allSteps(quick: boolean): Step[] {
   const unit = testFiles("unit").filter((file) => !quick || !STARTS_PROCESSES.test(file));
-  const steps = [
+  const config = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`)) as { tasks?: Record<string, unknown> };
+  const hasCompile = config.tasks?.["compile:check"] !== undefined;
+  return [
     check("fmt", ["fmt", "--check"]),
     check("lint", ["lint"]),
     check("check", ["check"], 120),
@@ -112,17 +138,13 @@ function allSteps(quick: boolean): Step[] {
     check("comments", ["run", "-A", "scripts/build/comments.ts"]),
     check("docs", ["doc", "--lint", ...documentedFiles()]),
     check("examples", ["run", "-A", "scripts/build/examples.ts"], 300),
+    ...hasCompile ? [check("compile", ["task", "compile:check"], 600)] : [],
     // Attacks measure what the daemon weighs, and share uids: one after another.
     testStep("hostile", [["tests/hostile"]], 900),
     testStep("fuzz", dealt(testFiles("fuzz"), FUZZ_PARTS), 1500),
     testStep("unit", dealt(unit, UNIT_PARTS), 600),
-    testStep("guest", testFiles("guest").map((file) => [file]), 600),
+    testStep("guest", guestFiles().map((file) => [file]), 600),
   ];
-  const config = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`)) as { tasks?: Record<string, unknown> };
-  if (config.tasks?.["compile:check"] !== undefined) {
-    steps.push(check("compile", ["task", "compile:check"], 600));
-  }
-  return steps;
 }
 
 /**
@@ -184,8 +206,9 @@ function conclude(step: Step, parts: readonly PartOutcome[], startedMs: number):
   return { passed, failed };
 }
 
-/** Runs test steps' parts in lanes, in the order of the steps; a step is concluded with its last part. */
-async function runTests(steps: readonly Step[], endMs: number, reports: string): Promise<Outcome[]> {
+/** Runs all parts in lanes, in the order of the steps; a step is concluded with its last part. */
+async function runAll(steps: readonly Step[], reports: string): Promise<Outcome[]> {
+  const endMs = performance.now() + TOTAL_SECONDS * 1000;
   const queue = steps.flatMap((step) => step.parts.map((_, index) => ({ step, index })));
   const done = new Map<Step, { startedMs: number; parts: PartOutcome[] }>();
   const outcomes: Outcome[] = [];
@@ -201,17 +224,6 @@ async function runTests(steps: readonly Step[], endMs: number, reports: string):
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
-  return outcomes;
-}
-
-async function runAll(steps: readonly Step[], reports: string): Promise<Outcome[]> {
-  const endMs = performance.now() + TOTAL_SECONDS * 1000;
-  const outcomes: Outcome[] = [];
-  for (const step of steps.filter((step) => !step.isTest)) {
-    const startedMs = performance.now();
-    outcomes.push(conclude(step, [await runPart(step, 0, endMs, reports)], startedMs));
-  }
-  outcomes.push(...await runTests(steps.filter((step) => step.isTest), endMs, reports));
   return outcomes;
 }
 

@@ -30,6 +30,8 @@ import type { CommandOptions } from "./session.ts";
 
 /** How long an answer of the agent's may take, and some more for the way. */
 const SLACK_MS = 25_000;
+/** Pieces of a file that are under way at once. */
+const AHEAD = 4;
 const FIRST_LOOK_MS = 5;
 const LONGEST_LOOK_MS = 500;
 
@@ -171,15 +173,22 @@ export class AgentControl implements AsyncDisposable {
     const what = `read ${path} of`;
     const opened = await this.#ask(AGENT_OP.OPEN_READ, what, { body: pathOf(path) }, options);
     const handle = numberOf(opened, "handle", what);
+    // Some are under way at once: while a piece is on its way here, the agent reads the next ones.
+    const asked: Promise<unknown>[] = [];
     try {
-      for (;;) {
-        const answer = await this.#ask(AGENT_OP.FILE_READ, what, { handle, count: MAX_AGENT_PIECE }, options);
-        const { bytes, eof } = answer as { readonly bytes?: unknown; readonly eof?: unknown };
+      for (let ahead = 1;; ahead = AHEAD) {
+        while (asked.length < ahead) {
+          asked.push(
+            watched(this.#ask(AGENT_OP.FILE_READ, what, { handle, count: MAX_AGENT_PIECE }, options)),
+          );
+        }
+        const { bytes, eof } = await asked.shift() as { readonly bytes?: unknown; readonly eof?: unknown };
         if (!(bytes instanceof Uint8Array)) throw otherAnswer(what);
         if (bytes.length > 0) yield bytes;
         if (eof === true) return;
       }
     } finally {
+      await Promise.allSettled(asked);
       await this.#leave(handle, what);
     }
   }
@@ -201,22 +210,33 @@ export class AgentControl implements AsyncDisposable {
     const handle = numberOf(opened, "handle", what);
     let done = 0;
     let isClosed = false;
+    const asked: { readonly bytes: number; readonly answer: Promise<unknown> }[] = [];
+    const settle = async (most: number): Promise<void> => {
+      for (let first = asked[0]; first !== undefined && asked.length > most; first = asked[0]) {
+        const count = numberOf(await first.answer, "count", what);
+        asked.shift();
+        // What comes behind it is on its way already, and would stand in the wrong place.
+        if (count !== first.bytes) throw shortWrite(what, this.#name);
+        done += count;
+        progress?.(done);
+      }
+    };
     try {
       for await (const chunk of source) {
-        for (let at = 0; at < chunk.length;) {
-          const piece = chunk.subarray(at, at + MAX_AGENT_PIECE);
-          const answer = await this.#ask(AGENT_OP.FILE_WRITE, what, { handle, body: piece }, options);
-          const count = numberOf(answer, "count", what);
-          if (count < 1 || count > piece.length) throw otherAnswer(what);
-          at += count;
-          done += count;
-          progress?.(done);
+        for (let at = 0; at < chunk.length; at += MAX_AGENT_PIECE) {
+          await settle(AHEAD - 1);
+          // A copy: whose chunk it is may use its memory again before this is sent.
+          const body = chunk.slice(at, at + MAX_AGENT_PIECE);
+          const answer = watched(this.#ask(AGENT_OP.FILE_WRITE, what, { handle, body }, options));
+          asked.push({ bytes: body.length, answer });
         }
       }
+      await settle(0);
       // That it is whole is known when it is closed: a full disk may say so only then.
       isClosed = true;
       await this.#ask(AGENT_OP.FILE_CLOSE, what, { handle }, options);
     } finally {
+      await Promise.allSettled(asked.map(({ answer }) => answer));
       if (!isClosed) await this.#leave(handle, what);
     }
   }
@@ -323,6 +343,16 @@ export class AgentControl implements AsyncDisposable {
       throw error;
     }
   }
+}
+
+/** An answer that is awaited later: until then its failure is nobody's. */
+function watched(answer: Promise<unknown>): Promise<unknown> {
+  answer.catch(() => {});
+  return answer;
+}
+
+function shortWrite(what: string, vm: string): Fault {
+  return new Fault("refused", `Cannot ${what} ${vm}: its agent wrote only a part; look for room on its disk`);
 }
 
 function pathOf(path: string): Uint8Array {

@@ -66,10 +66,15 @@ export class FrameRings {
   /**
    * Copies the newest frame of a head out.
    *
+   * @param roomFor memory for so many bytes or more; new memory unless told
    * @returns undefined when the head has no ring, or no frame is in it yet
    * @throws {Fault} `protocol-error` for a ring that is not one
    */
-  sample(endpoint: EndpointId, head: number): SampledFrame | undefined {
+  sample(
+    endpoint: EndpointId,
+    head: number,
+    roomFor: (bytes: number) => Uint8Array<ArrayBuffer> = (bytes) => new Uint8Array(bytes),
+  ): SampledFrame | undefined {
     const ring = this.#rings.get(keyOf(endpoint, head));
     if (ring === undefined) return undefined;
     const { region } = ring.open ??= openRing(ring);
@@ -79,7 +84,7 @@ export class FrameRings {
     if (peeked === READ.FRESH) {
       // The next one may be larger, as far as a slot goes.
       for (let room = info.bytes; room <= MAX_VGPU_SLOT_BYTES;) {
-        const bytes = new Uint8Array(room);
+        const bytes = roomFor(room);
         if (region.sampleFrame(bytes, info) === READ.FRESH) {
           return { info, bytes: bytes.subarray(0, info.bytes), device: ring.device };
         }

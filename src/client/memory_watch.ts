@@ -48,7 +48,9 @@ const END_REASONS = ["reset", "endpoint-gone", "kernel-changed", "map-changed"];
 
 /** What a watch asks of its client. */
 export interface MemoryWatchHome extends ContextHome {
+  /** An endpoint's number. */
   endpoint(ref: EndpointRef): Promise<EndpointId>;
+  /** Opens a stream. */
   events(filter?: EventFilter): EventStream;
 }
 

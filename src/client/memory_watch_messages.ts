@@ -54,13 +54,17 @@ export type WatchOrder =
 
 /** What one round found in one guest. */
 export interface WatchBatch {
+  /** Which it is. */
   readonly what: "batch";
+  /** Which VM. */
   readonly endpoint: EndpointId;
+  /** In which epoch of it. */
   readonly epoch: number;
   /** CLOCK_MONOTONIC when the round began, ns. */
   readonly tsNs: number;
   /** Which values, and what they are now. */
   readonly ids: Int32Array<ArrayBuffer>;
+  /** The values, unsigned. */
   readonly words: BigUint64Array<ArrayBuffer>;
   /** Longer ones, and those that cannot be read. */
   readonly others: readonly {

@@ -82,8 +82,8 @@ export interface ScreenHome {
   ): Promise<ClientEvent>;
 }
 
-/** Fills a CMD_FRAME. */
-function fillRequest(event: TransferEvent, op: number, head: number, perSecond = 0): void {
+/** Fills a CMD_FRAME. @param perSecond of a watch */
+export function fillRequest(event: TransferEvent, op: number, head: number, perSecond = 0): void {
   const { at } = FRAME_REQUEST;
   event.words[at.op / 4] = op;
   event.words[at.head / 4] = head;

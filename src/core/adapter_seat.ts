@@ -83,7 +83,7 @@ export class AdapterSeat implements Seat {
     this.#throttle = isOwn ? null : new SeamThrottle(loop, bus.house, {
       pass: (event) => this.#pass(event),
       onFlood: (code, text) => {
-        log.warn("its VM tells more than it can mean", { vm: slot.name, what: text });
+        log.warn("its VM sends more events than its budget allows", { vm: slot.name, what: text });
         bus.up(bus.errorEvent(source, slot.id, code, 0, text));
       },
     });

@@ -116,7 +116,7 @@ export class FaultBoundary {
       return true;
     } catch (second) {
       if (second instanceof AssertionFault) throw second;
-      this.#log.error("what failed could not be ended in order", {
+      this.#log.error("the part that failed could not be closed cleanly", {
         what: printable(messageOf(second), MOST_TEXT),
       });
       return false;
@@ -138,7 +138,7 @@ export class FaultBoundary {
     this.#told++;
     const account = accountOf(handler);
     const what = printable(messageOf(error), MOST_TEXT);
-    this.#log.error("a fault was contained: it ends this one, and the bus goes on", {
+    this.#log.error("a fault was contained: only the part that failed ends", {
       place,
       who: printable(account.name, MOST_TEXT),
       what,

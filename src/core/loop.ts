@@ -258,7 +258,7 @@ export class Loop implements LoopPort, Disposable {
     // Level-triggered: it would be called, and fail, in each turn from now on.
     if (this.#watches[fd] !== watch) return;
     this.unwatch(fd);
-    this.#log.error("it is not watched any more", { fd });
+    this.#log.error("the descriptor is no longer watched", { fd });
   }
 
   readonly #onTimerFault = (handler: TimerHandler, error: unknown): void => {

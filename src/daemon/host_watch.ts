@@ -159,7 +159,7 @@ export class HostWatch implements Disposable {
         this.#lastError = message;
       }
       if (this.#lines > MOST_LINES) {
-        this.#log.warn("more is passed over", { lines: this.#lines - MOST_LINES });
+        this.#log.warn("further lines of the probe are left out", { lines: this.#lines - MOST_LINES });
       }
     } while (this.#again && !this.#over);
   }

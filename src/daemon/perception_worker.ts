@@ -5,6 +5,7 @@
  * @module
  */
 import { statFd } from "../../ffi/memfd.ts";
+import { yieldToWakers } from "../../ffi/scheduler.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { stderrSink } from "../base/local_time.ts";
 import { Log, type LogLevel } from "../base/log.ts";
@@ -45,6 +46,9 @@ const worker = self as unknown as {
 worker.onmessage = ({ data }) => {
   const log = new Log("perception", data.log, stderrSink(data.journal), data.journal);
   try {
+    if (!yieldToWakers()) {
+      log.info("pictures may delay the VMs: the kernel does not let their thread stand back");
+    }
     const { socketPath, bellFd, ring } = data;
     const onJoined = (fd: number) => worker.postMessage({ type: "joined", fd, ino: statFd(fd).ino });
     const onBeat = () => worker.postMessage({ type: "alive" });

@@ -172,7 +172,9 @@ export class RamOpener implements Disposable {
       // Answered already, or nobody is there to take it.
       if (answer.outcome === "open") this.#options.closeRam(answer.ram.fds);
       if (opener.late) {
-        this.#options.log.info("a QEMU that kept us waiting has let go", { vm: opener.call?.request.name });
+        this.#options.log.info("a QEMU whose RAM was slow to open has answered", {
+          vm: opener.call?.request.name,
+        });
         this.#end(opener);
       }
       return;

@@ -87,7 +87,9 @@ export class ScanClient implements ScanPort {
   onRam(message: Uint8Array): void {
     const { id, answer } = JSON.parse(decoder.decode(message)) as RamReturn;
     const done = this.#opening.get(id);
-    if (done === undefined) return this.#log.error("RAM was opened that nobody asked for", { id });
+    if (done === undefined) {
+      return this.#log.error("RAM was opened for a request that is not pending", { id });
+    }
     this.#opening.delete(id);
     done(answer);
   }
@@ -108,7 +110,9 @@ export class ScanClient implements ScanPort {
       return this.#log.error("an answer of the scanner cannot be read", { why: messageOf(error) });
     }
     const waiting = this.#waiting.get(id as number);
-    if (waiting === undefined) return this.#log.error("an answer to no scan", { id: String(id) });
+    if (waiting === undefined) {
+      return this.#log.error("the scanner answered a scan that is not pending", { id: String(id) });
+    }
     this.#waiting.delete(id as number);
     const checked = checkScanAnswer(answer);
     if (checked.outcome === "failed") {

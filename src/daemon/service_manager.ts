@@ -35,7 +35,7 @@ export class ServiceManager {
     const address = env("NOTIFY_SOCKET") ?? "";
     const defect = addressDefect(address);
     if (defect !== "") {
-      log.error(`cannot tell the service manager anything: NOTIFY_SOCKET ${defect}`, { address });
+      log.error(`cannot notify the service manager: NOTIFY_SOCKET ${defect}`, { address });
     }
     this.#address = defect === "" ? address : "";
     const wantedUs = Number(env("WATCHDOG_USEC") ?? 0);
@@ -67,7 +67,7 @@ export class ServiceManager {
       } catch (error) {
         if (!(error instanceof OsError)) throw error;
         if (error.errnoName === "EAGAIN") return this.#later();
-        this.#log.warn(`cannot tell the service manager: ${error.message}`, { lines: message });
+        this.#log.warn(`cannot notify the service manager: ${error.message}`, { lines: message });
       }
       this.#waiting.shift();
     }

@@ -13,51 +13,18 @@
 import { textOfBytes } from "../base/byte_text.ts";
 import { assert } from "../base/assert.ts";
 import { MAX_RUNS } from "../base/limits.ts";
-import type { Paging, WalkFailure } from "./paging.ts";
+import type { Paging } from "./paging.ts";
 import { PTE_NX_HI, PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
 import type { PageWalker, SoftwarePage } from "./page_walker.ts";
+import { type Access, type PhysicalRun, type RunList, sameAccess, type Translation } from "./translation.ts";
 import { walkerOf } from "./walkers.ts";
+
+export type { Access, PhysicalRun, RunList, Translation } from "./translation.ts";
 
 const HIGH = 2 ** 32;
 const NAN = Number.NaN;
-
-/** What a mapping allows, all levels together. */
-export interface Access {
-  /** May be written. */
-  readonly writable: boolean;
-  /** Reachable from user mode. */
-  readonly user: boolean;
-  /** May be executed. */
-  readonly executable: boolean;
-}
-
-/** The outcome of a translation that a person or a policy asks about. */
-export type Translation =
-  | ({ readonly ok: true; readonly gpa: number; readonly pageBytes: number } & Access)
-  | { readonly ok: false; readonly reason: WalkFailure };
-
-/** A run of guest-physical bytes behind a run of virtual ones. */
-export interface PhysicalRun extends Access {
-  /** First virtual address. */
-  readonly gva: number;
-  /** First physical address. */
-  readonly gpa: number;
-  /** How many bytes. */
-  readonly sizeBytes: number;
-}
-
-/** The runs of a range; `ok` is false when some page of it is not mapped. */
-export interface RunList {
-  /** Whether the whole range is mapped. */
-  readonly ok: boolean;
-  /** What is mapped, from the start as far as the first page that is not. */
-  readonly runs: readonly PhysicalRun[];
-  /** Bytes that those runs cover. */
-  readonly sizeBytes: number;
-  /** Why it ended early; `too-many` after {@linkcode MAX_RUNS} runs. */
-  readonly reason?: WalkFailure | "too-many";
-}
+const MAX_TEXT_BYTES = 4096;
 
 /** A page-table root over guest RAM. Not reentrant. */
 export class AddressSpace {
@@ -80,7 +47,11 @@ export class AddressSpace {
 
   readonly #software: SoftwarePage | undefined;
   readonly #kernelRoot: number;
-  readonly #text = new Uint8Array(4096);
+  // Plain properties, as in walker.ts: what load64 reads of the memory, without a detour.
+  private readonly linear: Int32Array;
+  private readonly held: Int32Array;
+  /** For {@linkcode cstring}; made when the first text is read. */
+  #text: Uint8Array | undefined;
 
   /**
    * An address space; nothing is read yet.
@@ -106,6 +77,8 @@ export class AddressSpace {
     this.rootFrame = frameOf(root);
     this.root = Math.floor(root / PAGE_BYTES) * PAGE_BYTES;
     this.walker = walkerOf(memory, paging, frameOf(kernelRoot));
+    this.linear = memory.linear;
+    this.held = memory.held;
     this.#software = software;
     this.#kernelRoot = kernelRoot;
   }
@@ -225,20 +198,40 @@ export class AddressSpace {
   load64(gva: number, offset = 0): boolean {
     const base = gva | 0;
     const lo = base + offset | 0;
-    // An aligned word lies in one page: one walk, one look whether the host holds it.
-    if ((lo & 7) === 0) {
-      const hi = ((gva - (base >>> 0)) / HIGH | 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
-      return this.#loadAligned64(hi, lo);
+    // As translate does; a carry out of the low half is one more.
+    const hi = (gva * 2 ** -32 | 0) - (gva < 0 && base !== 0 ? 1 : 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
+    const walker = this.walker;
+    const frame = walker.regular(this.rootFrame, hi, lo, walker.regularWords);
+    if (frame >= 0 && (lo & 7) === 0) {
+      // An aligned word of a page that is in the linear view and was seen to be held: nothing else is asked.
+      const held = this.held;
+      const word = frame >>> 5;
+      if (word < held.length && ((held[word] as number) >>> (frame & 31) & 1) !== 0) {
+        const words = this.linear;
+        const at = frame << 10 | lo >>> 2 & 0x3ff;
+        // The last word of the bitmap may reach past the view.
+        if (at < words.length) {
+          this.lo = words[at] as number;
+          this.hi = words[at | 1] as number;
+          return true;
+        }
+      }
     }
-    if (!this.load32(gva, offset + 4)) {
-      this.lo = 0;
+    return this.#load64Otherwise(hi, lo);
+  }
+
+  #load64Otherwise(hi: number, lo: number): boolean {
+    // An aligned word lies in one page: one walk, one look whether the host holds it.
+    if ((lo & 7) === 0) return this.#loadAligned64(hi, lo);
+    const next = (lo >>> 0) + 4;
+    if (!this.#load32At(next >= HIGH ? (hi + 1) | 0 : hi, next | 0)) {
       this.hi = 0;
       return false;
     }
-    this.hi = this.lo;
-    if (this.load32(gva, offset)) return true;
-    this.hi = 0;
-    return false;
+    const high = this.lo;
+    const isRead = this.#load32At(hi, lo);
+    this.hi = isRead ? high : 0;
+    return isRead;
   }
 
   #loadAligned64(hi: number, lo: number): boolean {
@@ -262,7 +255,13 @@ export class AddressSpace {
   load32(gva: number, offset = 0): boolean {
     const base = gva | 0;
     const lo = base + offset | 0;
-    const hi = ((gva - (base >>> 0)) / HIGH | 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
+    return this.#load32At(
+      (gva * 2 ** -32 | 0) - (gva < 0 && base !== 0 ? 1 : 0) + (lo >>> 0 < base >>> 0 ? 1 : 0),
+      lo,
+    );
+  }
+
+  #load32At(hi: number, lo: number): boolean {
     this.lo = 0;
     if ((lo & 3) !== 0) return this.#loadUnaligned(hi, lo);
     const frame = this.frameAt(hi, lo);
@@ -317,19 +316,20 @@ export class AddressSpace {
    * @returns undefined when its first byte, or a page before its end, cannot be read
    */
   cstring(gva: number, maxBytes = 4096): string | undefined {
-    const limit = Math.min(maxBytes, this.#text.length);
+    const bytes = this.#text ??= new Uint8Array(MAX_TEXT_BYTES);
+    const limit = Math.min(maxBytes, MAX_TEXT_BYTES);
     let have = 0;
     let at = gva;
     while (have < limit) {
       const inPage = ((at % PAGE_BYTES) + PAGE_BYTES) % PAGE_BYTES;
       const n = Math.min(limit - have, PAGE_BYTES - inPage);
-      if (this.read(at, this.#text, have, n) < n) return undefined;
-      const nul = this.#text.subarray(have, have + n).indexOf(0);
-      if (nul >= 0) return textOfBytes(this.#text.subarray(0, have + nul));
+      if (this.read(at, bytes, have, n) < n) return undefined;
+      const nul = bytes.subarray(have, have + n).indexOf(0);
+      if (nul >= 0) return textOfBytes(bytes.subarray(0, have + nul));
       have += n;
       at += n;
     }
-    return textOfBytes(this.#text.subarray(0, limit));
+    return textOfBytes(bytes.subarray(0, limit));
   }
 
   #loadUnalignedAt(gva: number, offset: number, bytes = 1): boolean {
@@ -391,8 +391,4 @@ export class AddressSpace {
 /** A frame is an int32; what lies past the last one is no RAM that is indexed. */
 function frameOf(gpa: number): number {
   return Math.min(Math.floor(gpa / PAGE_BYTES), 0x7fff_ffff);
-}
-
-function sameAccess(a: Access, b: Access): boolean {
-  return a.writable === b.writable && a.user === b.user && a.executable === b.executable;
 }

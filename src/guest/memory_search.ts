@@ -9,6 +9,7 @@ import { assert } from "../base/assert.ts";
 import { MAX_SEARCH_PATTERN_BYTES } from "../base/limits.ts";
 import type { AddressSpace } from "./address_space.ts";
 import { type ScanEnd, scanPages } from "./page_scan.ts";
+import { Needle } from "./needle.ts";
 import { PAGE_BYTES } from "./physical_memory.ts";
 
 /** Where a pattern was found. */
@@ -40,50 +41,41 @@ export function searchMemory(
     "a search pattern has a legal size",
   );
   const addresses: number[] = [];
+  const needle = new Needle(pattern);
   const keep = pattern.length - 1;
-  // The tail of the page before stands in front of each page, so that a match may cross the border.
-  const window = new Uint8Array(keep + PAGE_BYTES);
-  let tail = 0;
+  const isFull = (first: number): boolean => {
+    if (first >= from && first + pattern.length <= to) addresses.push(first);
+    return addresses.length >= limit;
+  };
+  // The end of one page and the start of the next: a match may lie across the border.
+  const border = new Uint8Array(2 * keep);
   let next = NaN;
+  const { memory } = space;
   const end = scanPages(space, from, to, (page) => {
     for (let i = 0; i < page.sizeBytes / PAGE_BYTES; i++) {
       const gva = page.gva + i * PAGE_BYTES;
       if (gva + PAGE_BYTES <= from || gva >= to) continue;
-      if (gva !== next) tail = 0;
-      if (
-        !space.memory.isHeld(page.frame + i) ||
-        !space.memory.copyPage(page.frame + i, 0, window, tail, PAGE_BYTES)
-      ) {
+      const frame = page.frame + i;
+      if (!memory.isHeld(frame) || !memory.locate(frame)) {
         next = NaN;
         continue;
       }
-      const size = tail + PAGE_BYTES;
-      for (let at = indexOf(window, size, pattern, 0); at >= 0; at = indexOf(window, size, pattern, at + 1)) {
-        const found = gva - tail + at;
-        if (found < from || found + pattern.length > to) continue;
-        addresses.push(found);
-        if (addresses.length >= limit) return true;
+      const bytes = memory.locatedBytes(frame);
+      const start = memory.wordBase * 4;
+      const past = start + PAGE_BYTES;
+      if (gva === next && keep > 0) {
+        border.set(bytes.subarray(start, start + keep), keep);
+        let at = -1;
+        while ((at = needle.find(border, at + 1, border.length)) >= 0) {
+          if (isFull(gva - keep + at)) return true;
+        }
       }
-      tail = Math.min(keep, size);
-      window.copyWithin(0, size - tail, size);
+      let at = start - 1;
+      while ((at = needle.find(bytes, at + 1, past)) >= 0) if (isFull(gva + at - start)) return true;
+      if (keep > 0) border.set(bytes.subarray(past - keep, past));
       next = gva + PAGE_BYTES;
     }
     return false;
   });
   return { addresses, end };
-}
-
-/** First index >= `start` of a pattern that lies wholly in the first `size` bytes, or -1. */
-function indexOf(bytes: Uint8Array, size: number, pattern: Uint8Array, start: number): number {
-  const first = pattern[0] as number;
-  for (
-    let at = bytes.indexOf(first, start);
-    at >= 0 && at + pattern.length <= size;
-    at = bytes.indexOf(first, at + 1)
-  ) {
-    let same = 1;
-    while (same < pattern.length && bytes[at + same] === pattern[same]) same++;
-    if (same === pattern.length) return at;
-  }
-  return -1;
 }

@@ -113,6 +113,7 @@ export type {
   PointerValue,
   RecordValue,
   TextValue,
+  Typed,
   TypedValue,
   ValueOptions,
 } from "./typed_value.ts";

@@ -14,7 +14,8 @@
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
 import { HeldPages } from "./held_pages.ts";
-import { MAX_GUEST_GPA, MAX_LINEAR_VIEW_BYTES, MAX_PAGE_CACHE } from "../base/limits.ts";
+import { MAX_GUEST_GPA, MAX_PAGE_CACHE } from "../base/limits.ts";
+import { linearWords } from "./linear_words.ts";
 import type { RamPort, RamSegment } from "./ram_port.ts";
 
 /** Bytes of the smallest page. */
@@ -22,9 +23,14 @@ export const PAGE_BYTES = 4096;
 /** Frames of one view: 1 GiB. */
 const GIB_FRAMES = 1 << 18;
 const GIB_BYTES = 2 ** 30;
+/** Frames that {@linkcode PhysicalMemory.forEachHeldRunDown} goes through at a time: 64 MiB. */
+const DOWN_FRAMES = 1 << 14;
 const GIBS = MAX_GUEST_GPA / GIB_BYTES;
 const NO_WORDS = new Int32Array(0);
 const NO_BYTES = new Uint8Array(0);
+
+/** Gets the words, the index of a run's first word, how many words, and the run's address; true stops. */
+export type RunVisitor = (words: Int32Array, first: number, count: number, gpa: number) => boolean | void;
 
 /** What {@linkcode PhysicalMemory.refresh} found. */
 export interface Residency {
@@ -174,14 +180,21 @@ export class PhysicalMemory implements Disposable {
       into.fill(0, offset, offset + length);
       return true;
     }
+    const at = this.wordBase * 4 + skip;
+    into.set(this.locatedBytes(frame).subarray(at, at + length), offset);
+    return true;
+  }
+
+  /**
+   * After {@linkcode locate} of this frame: the same memory as {@linkcode words}, as bytes. Whoever reads
+   * there asks {@linkcode isHeld} first.
+   */
+  locatedBytes(frame: number): Uint8Array {
     const gib = frame >>> 18;
     const words = this.words;
-    const at = this.wordBase * 4 + skip;
-    const bytes = words === this.#views[gib]
+    return words === this.#views[gib]
       ? this.#bytes[gib] as Uint8Array
       : new Uint8Array(words.buffer, words.byteOffset, words.length * 4);
-    into.set(bytes.subarray(at, at + length), offset);
-    return true;
   }
 
   /**
@@ -248,27 +261,42 @@ export class PhysicalMemory implements Disposable {
   /**
    * Calls `visit` with each run of pages that are held and mapped alike, at most 1 GiB each: what a scan goes
    * through.
-   *
-   * @param visit gets the words, the index of the run's first word, how many words, and the run's address;
-   *   true stops the scan
    */
-  forEachHeldRun(
-    visit: (words: Int32Array, first: number, count: number, gpa: number) => boolean | void,
-  ): void {
+  forEachHeldRun(visit: RunVisitor): void {
     for (const { gpa, sizeBytes } of this.port.segments) {
-      const last = (gpa + sizeBytes) / PAGE_BYTES;
-      let frame = gpa / PAGE_BYTES;
-      while ((frame = this.#pages.next(frame, last, 1)) < last) {
-        if (!this.locate(frame)) {
-          frame++;
-          continue;
-        }
-        const room = (this.words.length - this.wordBase) >>> 10;
-        const stop = Math.min(this.#pages.next(frame, last, 0), frame + room);
-        if (visit(this.words, this.wordBase, (stop - frame) << 10, frame * PAGE_BYTES) === true) return;
-        frame = stop;
+      if (this.#visitHeld(gpa / PAGE_BYTES, (gpa + sizeBytes) / PAGE_BYTES, visit)) return;
+    }
+  }
+
+  /**
+   * The same from the end of RAM down, {@linkcode DOWN_FRAMES} at a time (upwards within these): for what a
+   * kernel allocates early in its boot, which is at the top.
+   */
+  forEachHeldRunDown(visit: RunVisitor): void {
+    const { segments } = this.port;
+    for (let i = segments.length - 1; i >= 0; i--) {
+      const { gpa, sizeBytes } = segments[i] as RamSegment;
+      const first = gpa / PAGE_BYTES;
+      for (let last = (gpa + sizeBytes) / PAGE_BYTES; last > first; last -= DOWN_FRAMES) {
+        if (this.#visitHeld(Math.max(first, last - DOWN_FRAMES), last, visit)) return;
       }
     }
+  }
+
+  /** Visits the held runs among the frames in [from, to), which one segment has; true when it was stopped. */
+  #visitHeld(from: number, to: number, visit: RunVisitor): boolean {
+    let frame = from;
+    while ((frame = this.#pages.next(frame, to, 1)) < to) {
+      if (!this.locate(frame)) {
+        frame++;
+        continue;
+      }
+      const room = (this.words.length - this.wordBase) >>> 10;
+      const stop = Math.min(this.#pages.next(frame, to, 0), frame + room);
+      if (visit(this.words, this.wordBase, (stop - frame) << 10, frame * PAGE_BYTES) === true) return true;
+      frame = stop;
+    }
+    return false;
   }
 
   /** Ends every mapping. */
@@ -368,17 +396,4 @@ export class PhysicalMemory implements Disposable {
     this.#pages.mark(frame, frame + 1);
     return true;
   }
-}
-
-/** The words of all segments that one buffer maps at their guest-physical addresses. */
-function linearWords(segments: readonly RamSegment[]): Int32Array {
-  const buffer = segments[0]?.mapped?.buffer;
-  let end = 0;
-  for (const { gpa, sizeBytes, mapped } of segments) {
-    if (buffer === undefined || mapped?.buffer !== buffer || mapped.byteOffset !== gpa) break;
-    end = gpa + sizeBytes;
-  }
-  return buffer === undefined || end === 0
-    ? NO_WORDS
-    : new Int32Array(buffer, 0, Math.min(end, MAX_LINEAR_VIEW_BYTES) / 4);
 }

@@ -8,13 +8,14 @@
  */
 
 /** What every value tells. */
-interface Typed {
+export interface Typed {
   /** Its type as C declares it: "struct list_head *", "char [16]". */
   readonly type: string;
 }
 
 /** A number: integers, and a character on its own. */
 export interface IntegerValue extends Typed {
+  /** Which it is. */
   readonly kind: "integer";
   /** Signed or not, as its type says. */
   readonly value: bigint;
@@ -22,13 +23,17 @@ export interface IntegerValue extends Typed {
 
 /** A truth value. */
 export interface BooleanValue extends Typed {
+  /** Which it is. */
   readonly kind: "boolean";
+  /** What it is. */
   readonly value: boolean;
 }
 
 /** A value of an enumeration. */
 export interface EnumerationValue extends Typed {
+  /** Which it is. */
   readonly kind: "enumeration";
+  /** What it is. */
   readonly value: bigint;
   /** What the enumeration calls it; undefined where it has no name for it. */
   readonly name: string | undefined;
@@ -36,6 +41,7 @@ export interface EnumerationValue extends Typed {
 
 /** An array of characters, as far as its first NUL. */
 export interface TextValue extends Typed {
+  /** Which it is. */
   readonly kind: "text";
   /** As `src/base/byte_text.ts` reads bytes: those that are no UTF-8 are not lost. */
   readonly text: string;
@@ -43,6 +49,7 @@ export interface TextValue extends Typed {
 
 /** A pointer. */
 export interface PointerValue extends Typed {
+  /** Which it is. */
   readonly kind: "pointer";
   /** Where it points; 0 for none. */
   readonly address: number;
@@ -71,27 +78,35 @@ export interface MemberValue {
 
 /** A structure, or a union: all its members are told, whichever holds. */
 export interface RecordValue extends Typed {
+  /** Which it is. */
   readonly kind: "struct" | "union";
   /** Where it lies. */
   readonly address: number;
+  /** In the type's order. */
   readonly members: readonly MemberValue[];
 }
 
 /** An array; fewer elements than `count` where it was cut. */
 export interface ArrayValue extends Typed {
+  /** Which it is. */
   readonly kind: "array";
+  /** Elements in all. */
   readonly count: number;
+  /** The first ones. */
   readonly elements: readonly TypedValue[];
 }
 
 /** What is told as its bytes: floating-point numbers, and types that BTF does not explain. */
 export interface OpaqueValue extends Typed {
+  /** Which it is. */
   readonly kind: "bytes";
+  /** As they lie in memory. */
   readonly bytes: Uint8Array;
 }
 
 /** What is not there: its page is not mapped or has no RAM; or what nesting or amount was too large for. */
 export interface MissingValue extends Typed {
+  /** Which it is. */
   readonly kind: "unreadable" | "too-deep" | "too-many";
 }
 

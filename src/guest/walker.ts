@@ -25,6 +25,29 @@ import type { PhysicalMemory } from "./physical_memory.ts";
 /** "Not the regular case": no WALK code, never leaves this file. */
 const IRREGULAR = -9;
 
+/** A paging mode's levels as the walk reads them. */
+interface LevelTables {
+  readonly shifts: Int32Array;
+  readonly reserved: Int32Array;
+  readonly pages: Int32Array;
+}
+
+/** Of each paging mode once: a list of processes makes a walker for each. */
+const known = new WeakMap<Paging, LevelTables>();
+
+function tablesOf(paging: Paging): LevelTables {
+  let tables = known.get(paging);
+  if (tables === undefined) {
+    tables = {
+      shifts: Int32Array.from(paging.table, (level) => level.shift),
+      reserved: Int32Array.from(paging.table, (level) => level.reservedInPage),
+      pages: Int32Array.from(paging.table, (level) => level.mayBePage ? 1 : 0),
+    };
+    known.set(paging, tables);
+  }
+  return tables;
+}
+
 /**
  * Walks the tables of one paging mode. Its fields tell about the last {@linkcode explain}, or the last walk
  * that failed.
@@ -71,9 +94,10 @@ export class Walker implements PageWalker {
   constructor(memory: PhysicalMemory, paging: Paging) {
     this.#memory = memory;
     this.paging = paging;
-    this.#shifts = Int32Array.from(paging.table, (level) => level.shift);
-    this.#reserved = Int32Array.from(paging.table, (level) => level.reservedInPage);
-    this.#pages = Int32Array.from(paging.table, (level) => level.mayBePage ? 1 : 0);
+    const tables = tablesOf(paging);
+    this.#shifts = tables.shifts;
+    this.#reserved = tables.reserved;
+    this.#pages = tables.pages;
     this.#canonicalShift = paging.addressBits - 33;
     this.linear = memory.linear;
     this.five = paging.levels === 5;

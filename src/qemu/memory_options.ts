@@ -50,6 +50,8 @@ export interface MemoryOptions {
   readonly ramIds: readonly string[];
   /** Whether RAM is made up of NUMA nodes' backends: then a machine takes no `memory-backend`. */
   readonly isNuma: boolean;
+  /** Whether `-mem-path` is given, beside which a machine takes no `memory-backend` either. */
+  readonly hasMemPath: boolean;
   /** Memory devices, in the order in which they are given. */
   readonly devices: readonly MemoryDeviceOption[];
 }
@@ -67,6 +69,7 @@ export function readMemoryOptions(line: CommandLine): MemoryOptions {
     backends: line.lists("object", "qom-type").flatMap(backendOf),
     ramIds: backend !== undefined ? [backend] : nodes,
     isNuma: nodes.length > 0,
+    hasMemPath: line.has("mem-path"),
     devices: line.lists("device", "driver").flatMap(deviceOf),
   };
 }

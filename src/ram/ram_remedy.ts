@@ -1,35 +1,65 @@
 /**
  * What to start a QEMU with so that its RAM can be shared: options that this very command line takes beside
  * what it has. QEMU refuses `memory-backend` beside a NUMA node's `memdev` and beside `-mem-path`, and a
- * second object of one id.
+ * second object of one id; `-machine` may be given again.
+ *
+ * The one source of that advice: the host probe, the daemon and `pid:` all tell what stands here.
  * @module
  */
 import type { MemoryOptions } from "../qemu/memory_options.ts";
 
 /** What the advice hangs on. */
-export type RemedyOptions = Pick<MemoryOptions, "backends" | "ramIds" | "isNuma">;
+export type RemedyOptions = Pick<
+  MemoryOptions,
+  "backends" | "ramIds" | "isNuma" | "ramBytes" | "hasMemPath"
+>;
+
+/** An id that may be typed in a shell as it stands. */
+const PLAIN_ID = /^[\w.-]{1,64}$/;
+const MAX_CHANGES = 4;
 
 /**
- * The advice, as a sentence's part: "start QEMU with …".
+ * The options to add or to change, as they are typed.
  *
  * @param options what the command line says
  */
-export function remedyFor({ backends, ramIds, isNuma }: RemedyOptions): string {
+export function remedyOptions(options: RemedyOptions): string {
+  const { backends, ramIds, isNuma, ramBytes, hasMemPath } = options;
   const changes = ramIds.flatMap((id) => {
     const backend = backends.find((each) => each.id === id);
     if (backend?.share === true && backend.type !== "memory-backend-ram") return [];
-    if (backend === undefined || !/^[\w.-]{1,64}$/.test(id)) return [];
+    if (backend === undefined || !PLAIN_ID.test(id)) return [];
     if (backend.type === "memory-backend-file") {
       return [`share=on in the -object memory-backend-file,id=${id}`];
     }
+    const size = backend.sizeBytes ?? "SIZE";
     return [
-      `-object memory-backend-memfd,id=${id},size=${
-        backend.sizeBytes ?? "SIZE"
-      },share=on in place of its ${backend.type}`,
+      `-object memory-backend-memfd,id=${id},size=${size},share=on in place of its memory-backend-${
+        kindOf(backend.type)
+      }`,
     ];
   });
-  if (changes.length > 0) return `start QEMU with ${changes.slice(0, 4).join(", and ")}`;
-  const each = "-object memory-backend-memfd,id=ID,size=SIZE,share=on";
-  if (isNuma) return `start QEMU with ${each} for each NUMA node's memdev`;
-  return "start QEMU with -object memory-backend-memfd,id=ram0,size=SIZE,share=on -machine …,memory-backend=ram0 (and without -mem-path)";
+  if (changes.length > 0) return changes.slice(0, MAX_CHANGES).join(", and ");
+  if (isNuma) return "-object memory-backend-memfd,id=ID,size=SIZE,share=on for each NUMA node's memdev";
+  const taken = new Set(backends.map(({ id }) => id));
+  let number = 0;
+  while (taken.has(`ram${number}`)) number++;
+  const mib = Math.round(ramBytes / 2 ** 20);
+  const backend = `-object memory-backend-memfd,id=ram${number},size=${mib}M,share=on`;
+  return `${backend} -machine memory-backend=ram${number}${hasMemPath ? " in place of -mem-path" : ""}`;
+}
+
+/**
+ * The same as a sentence's part: "start QEMU with …".
+ *
+ * @param options what the command line says
+ */
+export function remedyFor(options: RemedyOptions): string {
+  return `start QEMU with ${remedyOptions(options)}`;
+}
+
+/** The kind of a backend: one that is none of QEMU's is not repeated. */
+function kindOf(type: string): string {
+  const kind = type.slice("memory-backend-".length);
+  return ["ram", "file", "memfd", "shm", "epc"].includes(kind) ? kind : "…";
 }

@@ -5,7 +5,15 @@
  */
 
 /** Messages from server to client, by their first byte. */
-export const SERVER_MESSAGE = { UPDATE: 0, COLOUR_MAP: 1, BELL: 2, CUT_TEXT: 3 } as const;
+export const SERVER_MESSAGE = {
+  UPDATE: 0,
+  COLOUR_MAP: 1,
+  BELL: 2,
+  CUT_TEXT: 3,
+  /** Continuous updates are over; the first one says that they are known. */
+  END_OF_CONTINUOUS: 150,
+  FENCE: 248,
+} as const;
 
 /** Messages from client to server, by their first byte. */
 export const CLIENT_MESSAGE = {
@@ -15,6 +23,9 @@ export const CLIENT_MESSAGE = {
   KEY: 4,
   POINTER: 5,
   CUT_TEXT: 6,
+  CONTINUOUS: 150,
+  FENCE: 248,
+  SET_DESKTOP_SIZE: 251,
   QEMU: 255,
 } as const;
 
@@ -29,6 +40,13 @@ export const ENCODING = {
   RAW: 0,
   /** A copy of another part of the picture. */
   COPY_RECT: 1,
+  /** Palettes and pixels, each rectangle in one of four zlib streams. */
+  TIGHT: 7,
+  /** Tiles of 64x64 with palettes and runs, in one zlib stream. */
+  ZRLE: 16,
+  /** How hard to compress Tight: -256 little, -247 most. */
+  COMPRESS_0: -256,
+  COMPRESS_9: -247,
   /** The picture has another size. */
   DESKTOP_SIZE: -223,
   /** This update ends here, whatever number of rectangles it began with. */
@@ -45,6 +63,12 @@ export const ENCODING = {
   QEMU_LEDS: -261,
   /** The picture has another size, with a list of screens; the answer to a client's wish for one. */
   EXTENDED_DESKTOP_SIZE: -308,
+  /** The name has changed. */
+  DESKTOP_NAME: -307,
+  /** Fences are known. */
+  FENCE: -312,
+  /** Continuous updates are known. */
+  CONTINUOUS: -313,
 } as const;
 
 /** Security types. */

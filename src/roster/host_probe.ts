@@ -305,14 +305,7 @@ function missingOf(pid: number, setup: QemuSetup, hasMonitor: boolean): string[]
   const missing: string[] = [];
   const name = cleanName(setup.name, pid);
   if (!hasMonitor) missing.push(`-qmp unix:/run/vmsig/${name}.qmp,server=on,wait=off`);
-  if (!setup.memory.shared) {
-    const mib = Math.round(setup.ramBytes / 2 ** 20);
-    // It is to be typed: a machine that is called otherwise is none, and might be something else to a shell.
-    const machine = /^[\w.-]+$/.test(setup.machine) ? setup.machine : "pc";
-    missing.push(
-      `-object memory-backend-memfd,id=ram0,size=${mib}M,share=on -machine ${machine},memory-backend=ram0`,
-    );
-  }
+  if (setup.remedy !== "") missing.push(setup.remedy);
   if (setup.keyboards.length === 0) missing.push("-device virtio-keyboard-pci");
   if (!setup.hasTablet) missing.push("-device virtio-tablet-pci");
   return missing;

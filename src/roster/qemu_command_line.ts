@@ -9,6 +9,7 @@
 import { CommandLine } from "../qemu/command_line.ts";
 import { type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
 import { type QmpOffer, qmpOffersOf } from "../qemu/qmp_offers.ts";
+import { remedyOptions } from "../ram/ram_remedy.ts";
 
 /** What a command line says. */
 export interface QemuSetup {
@@ -24,6 +25,8 @@ export interface QemuSetup {
   readonly qmp: readonly QmpOffer[];
   /** What backs the RAM. `shared`: another process can read it. */
   readonly memory: { readonly backend: string; readonly shared: boolean; readonly path: string };
+  /** What to start it with so that its RAM can be shared; "" when it is. */
+  readonly remedy: string;
   /** Names of keyboard and pointer devices, with those that the machine has by itself. */
   readonly keyboards: readonly string[];
   /** Names of pointer devices, likewise. */
@@ -45,6 +48,7 @@ const MAX_DEVICES = 16;
 export function readQemuCommandLine(args: readonly string[]): QemuSetup {
   const line = new CommandLine(args);
   const memory = readMemoryOptions(line);
+  const backing = memoryOf(memory, line.texts("mem-path").at(-1));
   const devices = line.lists("device", "driver").map((device) => device.get("driver") ?? "")
     .filter((driver) => driver.length <= MAX_DEVICE_CHARS);
   return {
@@ -53,7 +57,8 @@ export function readQemuCommandLine(args: readonly string[]): QemuSetup {
     machine: memory.machine.slice(0, MAX_DEVICE_CHARS),
     ramBytes: memory.ramBytes,
     qmp: qmpOffersOf(line),
-    memory: memoryOf(memory, line.texts("mem-path").at(-1)),
+    memory: backing,
+    remedy: backing.shared ? "" : remedyOptions(memory),
     ...inputOf(line, devices),
     display: displayOf(line, devices),
   };

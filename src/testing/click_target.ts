@@ -5,6 +5,8 @@
 import { Fault } from "../base/fault.ts";
 import type { WaitMatch } from "../client/wait_condition.ts";
 import { MAX_ABS, type Point } from "../client/mouse_frames.ts";
+import type { Needle } from "./needle_file.ts";
+import type { NeedleMatch } from "./needle_match.ts";
 import type { Picture, Rectangle } from "../vgpu/picture.ts";
 
 /** What is clicked on. */
@@ -13,6 +15,8 @@ export type ClickTarget =
   | { readonly text: RegExp | string }
   /** The middle of a picture on the screen, once it is there: pixels, or a PNG file's path. */
   | { readonly image: Picture | string; readonly area?: Rectangle; readonly tolerance?: number }
+  /** One of openQA's needles, or its file's path: its click point, or the middle of its last area. */
+  | { readonly needle: Needle | string }
   /** A pixel, from the screen's left and top. */
   | { readonly x: number; readonly y: number };
 
@@ -46,6 +50,17 @@ export function middleOf(match: WaitMatch, size: ScreenSize): { readonly x: numb
     x: (match.column + [...line].length / 2) * cellWidth,
     y: (match.row + 0.5) * cellHeight,
   };
+}
+
+/**
+ * Where a click on a needle goes: the click point of the first area that has one, or else the middle of the
+ * last area.
+ */
+export function clickPointOf({ areas }: NeedleMatch): { readonly x: number; readonly y: number } {
+  const said = areas.find(({ clickPoint }) => clickPoint !== undefined)?.clickPoint;
+  const last = areas.at(-1);
+  if (said !== undefined || last === undefined) return said ?? { x: 0, y: 0 };
+  return { x: last.x + last.width / 2, y: last.y + last.height / 2 };
 }
 
 /**

@@ -22,12 +22,15 @@ import { waitFor } from "../client/wait.ts";
 import type { WaitCondition, WaitMatch, WaitResult } from "../client/wait_condition.ts";
 import type { Process } from "../guest/process.ts";
 import type { Picture } from "../vgpu/picture.ts";
-import { type ClickTarget, middleOf, pointAt, type ScreenSize } from "./click_target.ts";
+import { clickPointOf, type ClickTarget, middleOf, pointAt, type ScreenSize } from "./click_target.ts";
 import { withEvidence } from "./evidence.ts";
 import { MachineConsole } from "./machine_console.ts";
 import { InputLease, type LeaseTaking, takeLease } from "./machine_lease.ts";
 import { type MachineOptions, type StepOptions, TimeBudget } from "./machine_options.ts";
 import { escaped, MachineScreen, type ScreenOwner } from "./machine_screen.ts";
+import type { Needle } from "./needle_file.ts";
+import type { NeedleMatch } from "./needle_match.ts";
+import { waitForNeedle } from "./needle_wait.ts";
 import { pictureFrom } from "./picture_file.ts";
 
 const DEFAULT_ARTIFACTS = "vmsig-artifacts";
@@ -214,6 +217,11 @@ export class Machine implements AsyncDisposable, ScreenOwner {
     });
   }
 
+  /** See {@linkcode MachineScreen.needle}. */
+  async needle(needles: readonly Needle[], options: StepOptions = {}): Promise<NeedleMatch> {
+    return await this.#attempt(() => waitForNeedle(this, needles, this.#waitOptions(options)));
+  }
+
   /** See {@linkcode MachineScreen.picture}. */
   async picture(options: StepOptions = {}): Promise<Picture> {
     return await this.#attempt(async () =>
@@ -258,11 +266,18 @@ export class Machine implements AsyncDisposable, ScreenOwner {
   /** Where a target is, in the pointer's coordinates. */
   async #find(target: ClickTarget, options: StepOptions): Promise<Point> {
     if ("x" in target) return pointAt(target.x, target.y, await this.#size(options));
+    if ("needle" in target) {
+      const { x, y } = clickPointOf(await this.screen.needle(target.needle, options));
+      return pointAt(Math.floor(x), Math.floor(y), await this.#size(options));
+    }
     const { x, y } = middleOf(await this.#seek(target, options), await this.#size(options, "text" in target));
     return pointAt(x, y, await this.#size(options));
   }
 
-  async #seek(target: Exclude<ClickTarget, { x: number }>, options: StepOptions): Promise<WaitMatch> {
+  async #seek(
+    target: Extract<ClickTarget, { text: unknown } | { image: unknown }>,
+    options: StepOptions,
+  ): Promise<WaitMatch> {
     if ("text" in target) {
       const { text } = target;
       return await this.wait({ text: typeof text === "string" ? new RegExp(escaped(text)) : text }, options);

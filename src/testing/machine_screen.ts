@@ -7,6 +7,8 @@ import type { ScreenText } from "../display/text/screen_text.ts";
 import type { WaitCondition, WaitResult } from "../client/wait_condition.ts";
 import type { Picture, Rectangle } from "../vgpu/picture.ts";
 import type { StepOptions } from "./machine_options.ts";
+import { type Needle, readNeedle } from "./needle_file.ts";
+import type { NeedleMatch } from "./needle_match.ts";
 import { pictureFrom } from "./picture_file.ts";
 
 /** How a picture is looked for. */
@@ -27,6 +29,8 @@ export interface AreaOptions extends StepOptions {
 export interface ScreenOwner {
   /** Waits for a condition, and leaves evidence when it does not come. */
   wait(condition: WaitCondition, options?: StepOptions): Promise<WaitResult>;
+  /** Waits for one of several needles. */
+  needle(needles: readonly Needle[], options?: StepOptions): Promise<NeedleMatch>;
   /** The screen as of now. */
   picture(options?: StepOptions): Promise<Picture>;
   /** The text on it as of now. */
@@ -73,6 +77,22 @@ export class MachineScreen {
       ...(tolerance === undefined ? {} : { tolerance }),
     };
     return await this.#owner.wait(condition, options) as Extract<WaitResult, { what: "image" }>;
+  }
+
+  /**
+   * Waits for one of several needles of openQA's.
+   *
+   * @param wanted needles, or the paths of their files
+   * @returns where it is, and what else was looked for
+   * @throws {MachineFault} `timed-out`, with how alike the best of them was; `bad-argument` for a broken one
+   */
+  async needle(
+    wanted: Needle | string | readonly (Needle | string)[],
+    options: StepOptions = {},
+  ): Promise<NeedleMatch> {
+    const list = Array.isArray(wanted) ? wanted as readonly (Needle | string)[] : [wanted as Needle | string];
+    const needles = await Promise.all(list.map((one) => typeof one === "string" ? readNeedle(one) : one));
+    return await this.#owner.needle(needles, options);
   }
 
   /** Waits until the screen, or a part of it, has not changed for so many ms; 1000 unless told. */

@@ -33,5 +33,8 @@ export { Machine, machine } from "./machine.ts";
 export type { MachineConsole } from "./machine_console.ts";
 export type { MachineOptions, StepOptions } from "./machine_options.ts";
 export type { AreaOptions, ImageOptions, MachineScreen } from "./machine_screen.ts";
+export type { Needle, NeedleArea } from "./needle_file.ts";
+export { readNeedle } from "./needle_file.ts";
+export { type AreaMatch, bestNeedle, matchNeedle, type NeedleMatch } from "./needle_match.ts";
 export { ScratchMachine, scratchMachine } from "./scratch.ts";
 export type { ScratchOptions } from "./scratch_options.ts";

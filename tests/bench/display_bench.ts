@@ -20,7 +20,7 @@ import { cFloor, numbersOf } from "./c_floor.ts";
 
 const ROUNDS = 31;
 const QUESTIONS = 800;
-const WINDOWS = 11;
+const WINDOWS = 15;
 
 /** A source that knows the mode by QEMU's memory, on a VM at 1280x800x32. */
 async function withSource<T>(

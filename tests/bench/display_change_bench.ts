@@ -10,7 +10,7 @@ import { MODE, ModeMachine } from "../guest/mode_disk.ts";
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";
 import { cFloor } from "./c_floor.ts";
 
-const CHANGES = 60;
+const CHANGES = 150;
 const WARM = 10;
 const MS = 1e6;
 const FLOOR = new URL("./python/dbus_floor.py", import.meta.url).pathname;

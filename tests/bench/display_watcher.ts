@@ -3,6 +3,7 @@
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
+import { yieldToWakers } from "../../ffi/scheduler.ts";
 import { SECOND } from "../../src/base/clock.ts";
 import { MemoryCanvas } from "../../src/display/canvas.ts";
 import { VideoMemory, type VideoMemoryPlace } from "../../src/display/vga/video_memory.ts";
@@ -29,6 +30,8 @@ self.onmessage = (event: MessageEvent<WatchOrder>) => {
 };
 
 function watch(order: WatchOrder): void {
+  // As perception does.
+  yieldToWakers();
   let mustAnswer = false;
   const source = new VramSource(VideoMemory.open(order.place), new MemoryCanvas(), {
     onLost: () => self.close(),

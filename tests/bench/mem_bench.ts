@@ -7,81 +7,17 @@
  * @module
  */
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
-import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
 import type { AddressSpace } from "../../src/guest/address_space.ts";
 import { searchMemory } from "../../src/guest/memory_search.ts";
 import { ScatterReader } from "../../src/guest/scatter.ts";
-import { openQemuRam, type QemuRam } from "../../src/ram/qemu_ram.ts";
+import { openQemuRam } from "../../src/ram/qemu_ram.ts";
 import { statusKib } from "../guest/mem_guest.ts";
-import { type Qemu, startGuest } from "../guest/qemu.ts";
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";
-import { type MemFloor, memFloor } from "./mem_floor.ts";
+import { memflowFloor } from "./memflow_floor.ts";
+import { interleave, makeRig, nsEach, PATTERN_BYTES, type Rig, ROUNDS, WARM } from "./mem_rig.ts";
 
 const N = 65_536;
 const MIB = 2 ** 20;
-const PATTERN_BYTES = 64 * MIB;
-const ROUNDS = 15;
-/**
- * Unmeasured rounds before: the engine takes some tens to settle on its best code (measured: 12.5 ns, then
- * 9.2).
- */
-const WARM = 40;
-
-/** What all figures are measured on. */
-interface Rig {
-  vm: Qemu;
-  ram: QemuRam;
-  os: LinuxGuest;
-  space: AddressSpace;
-  base: number;
-  floor: MemFloor;
-  /** The mapping, as the floor is given it. */
-  at: [Deno.PointerValue, bigint, bigint, bigint, number];
-}
-
-async function makeRig(): Promise<Rig> {
-  const vm = await startGuest({
-    ramMiB: 2048,
-    memory: "memfd",
-    kernel: "cloud",
-    programs: ["pattern", "procs"],
-  });
-  const pattern = await vm.agent.start("pattern", String(PATTERN_BYTES / MIB), "5");
-  const ready = /^ready (\d+) 0x([0-9a-f]+)/.exec((await pattern.line()) ?? "");
-  const procs = await vm.agent.start("procs", "160");
-  await procs.lineMatching(/^ready/);
-  const ram = openQemuRam(vm.pid);
-  ram.memory.refresh();
-  const found = findLinux(ram.memory);
-  if (!found.found || ready === null) throw new Error("the bench's guest is not what it should be");
-  const process = found.os.process(Number(ready[1]));
-  if (process === undefined) throw new Error("the pattern program is not in the process list");
-  const space = found.os.spaceOf(process);
-  const { linear } = ram.memory;
-  const pointer = Deno.UnsafePointer.of(linear as Int32Array<ArrayBuffer>);
-  const size = BigInt(linear.length * 4);
-  const at: Rig["at"] = [pointer, size, size, BigInt(space.root), space.paging.levels];
-  return { vm, ram, os: found.os, space, base: parseInt(ready[2] ?? "", 16), floor: memFloor(), at };
-}
-
-/** Rounds of both sides in turn; each gives one figure. */
-function interleave(ours: () => number, peer: () => number): { ours: number[]; peer: number[] } {
-  const out = { ours: [] as number[], peer: [] as number[] };
-  for (let round = -WARM; round < ROUNDS; round++) {
-    const a = ours();
-    const b = peer();
-    if (round < 0) continue;
-    out.ours.push(a);
-    out.peer.push(b);
-  }
-  return out;
-}
-
-function nsEach(n: number, work: () => void): number {
-  const start = performance.now();
-  work();
-  return (performance.now() - start) * 1e6 / n;
-}
 
 function randomAddresses(base: number): Float64Array<ArrayBuffer> {
   return Float64Array.from({ length: N }, () => base + Math.floor(Math.random() * PATTERN_BYTES / 8) * 8);
@@ -153,6 +89,58 @@ function benchScatter({ space, base, floor, at }: Rig): BenchResult {
     if (same[i] !== values[i]) throw new Error(`the batches disagree at ${i >> 1}`);
   }
   return resultOf("mem.scatter65536", "ns a read", "lower", ours, peer, "the same batch in C");
+}
+
+/** Eight bytes at each of some random addresses, one read after the other, as `load64` gives them. */
+function readAll(space: AddressSpace, addresses: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < addresses.length; i++) {
+    if (space.load64(addresses[i] as number)) sum = sum + space.lo | 0;
+  }
+  return sum >>> 0;
+}
+
+/** One read: against a translation of ours, against the same in C, against memflow's. */
+function benchRead8({ space, base, floor, at }: Rig): BenchResult[] {
+  const addresses = randomAddresses(base);
+  const values = new BigUint64Array(N);
+  let mine = 0;
+  const ours = (): number => nsEach(N, () => mine = readAll(space, addresses));
+  const walks = interleave(ours, () => nsEach(N, () => translateAll(space, addresses)));
+  const plain = interleave(
+    ours,
+    () => nsEach(N, () => floor.floor_scatter_plain(...at, addresses, N, values)),
+  );
+  const results = [
+    resultOf("mem.read8", "ns", "lower", walks.ours, walks.peer, "a translation of ours"),
+    resultOf("mem.read8.c", "ns", "lower", plain.ours, plain.peer, "the same walk and load in C"),
+  ];
+  const memflow = memflowFloor();
+  if (typeof memflow === "string") {
+    return [...results, resultOf("mem.read8.memflow", "ns", "lower", plain.ours, null, memflow)];
+  }
+  const [pointer, , size, root] = at;
+  let theirs = 0;
+  const against = interleave(
+    ours,
+    () => nsEach(N, () => theirs = memflow.memflow_read8(pointer, size, root, addresses, N)),
+  );
+  if (mine !== theirs) throw new Error(`the reads disagree: ${mine} ${theirs}`);
+  const into = new Uint8Array(65_536);
+  const rounds = 1024;
+  const gbps = (work: () => void): number => rounds * into.length / nsEach(1, work);
+  const large = interleave(
+    () =>
+      gbps(() => {
+        for (let i = 0; i < rounds; i++) space.read(base + (i % 16) * into.length, into);
+      }),
+    () => gbps(() => memflow.memflow_read(pointer, size, root, BigInt(base), into.length, 16, rounds, into)),
+  );
+  return [
+    ...results,
+    resultOf("mem.read8.memflow", "ns", "lower", against.ours, against.peer, "memflow 0.2.4"),
+    resultOf("mem.read64k.memflow", "GB/s", "higher", large.ours, large.peer, "memflow 0.2.4"),
+  ];
 }
 
 /** Reads of one size over 1 MiB of the program's memory, again and again: as far as caches let them. */
@@ -230,6 +218,17 @@ function benchList({ os }: Rig): BenchResult {
   return resultOf("mem.ps", "ms", "lower", times, null, null);
 }
 
+/** The list with each process's command line beside the list without. */
+function benchCommandLines({ os }: Rig): BenchResult {
+  const list = (isLong: boolean): number => {
+    const start = performance.now();
+    for (const process of os.processes().items) if (isLong && !process.kernelThread) os.commandLine(process);
+    return performance.now() - start;
+  };
+  const { ours, peer } = interleave(() => list(true), () => list(false));
+  return resultOf("mem.psLong", "ms", "lower", ours, peer, "the list without command lines");
+}
+
 /** QEMU stands still meanwhile, so that only what we do can make it grow. */
 function benchGrowth({ vm, space }: Rig): BenchResult {
   const grown: number[] = [];
@@ -260,9 +259,14 @@ export const benches: readonly Bench[] = [{
     "mem.scatter65536",
     "mem.read4k",
     "mem.read64k",
+    "mem.read8",
+    "mem.read8.c",
+    "mem.read8.memflow",
+    "mem.read64k.memflow",
     "mem.bootstrap",
     "mem.bootstrapCached",
     "mem.ps",
+    "mem.psLong",
     "mem.residentGrowth",
   ],
   async run(): Promise<BenchResult[]> {
@@ -276,12 +280,14 @@ export const benches: readonly Bench[] = [{
         benchScatter(rig),
         benchRead(rig, "mem.read4k", 4096, "walk"),
         benchRead(rig, "mem.read64k", 65_536, "memcpy"),
+        ...benchRead8(rig),
       ];
       rig.vm.kill("SIGCONT");
       return [
         ...quiet,
         ...await benchBootstrap(rig),
         benchList(rig),
+        benchCommandLines(rig),
         benchGrowth(rig),
       ];
     } finally {

@@ -10,7 +10,8 @@ import { AgentControl } from "../../src/client/agent_control.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { agentChannel, agentFiles, START_AGENT } from "./agent_payload.ts";
 import type { GuestProcess } from "./guest_process.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 const WORKER = "/bin/worker";
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -32,7 +33,7 @@ class AgentGuest implements AsyncDisposable {
   static async start(more = ""): Promise<AgentGuest> {
     const folder = await Deno.makeTempDir({ prefix: "vmsig-agent-" });
     try {
-      const vm = await startGuest({
+      const vm = await startSavedGuest({
         programs: ["worker"],
         modules: ["virtio_pci", "virtio_console"],
         files: await agentFiles(),

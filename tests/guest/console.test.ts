@@ -10,7 +10,8 @@ import { KIND } from "../../src/event/kind.ts";
 import { BODY } from "../../src/event/transfer_event.ts";
 import { type ConsoleControl, listConsoles } from "../../src/client/console_control.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
-import { type MachineOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { type MachineOptions, type Qemu, startFirmware } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 /** Two more consoles than the guest's own: COM3 on a unix socket, a virtio console on a terminal. */
 class Sockets implements AsyncDisposable {
@@ -44,7 +45,7 @@ class Sockets implements AsyncDisposable {
 }
 
 const guest = (sockets: Sockets) =>
-  startGuest({
+  startSavedGuest({
     programs: ["talker"],
     modules: ["virtio_pci", "virtio_console"],
     extraArgs: sockets.args,

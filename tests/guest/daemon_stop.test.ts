@@ -8,13 +8,14 @@ import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { takeInput } from "../../src/client/input_control.ts";
 import { keyRecord } from "../../src/client/input_record.ts";
 import { keyCode } from "../../src/client/key_codes.ts";
-import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { type Qemu, startFirmware } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 const config = (vm: Qemu) =>
   `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\nmemory = "none"\ninput = "qmp"\n`;
 
 Deno.test("held keys go up in the guest: at SIGTERM at once, after SIGKILL with the next daemon", async () => {
-  await using vm = await startGuest({ programs: ["evrec"], devices: ["virtio-input"], ramMiB: 256 });
+  await using vm = await startSavedGuest({ programs: ["evrec"], devices: ["virtio-input"], ramMiB: 256 });
   const recorder = await vm.agent.start("evrec");
   await recorder.lineMatching(/^recording/);
   const folder = await Deno.makeTempDir({ prefix: "vmsig-daemon-" });

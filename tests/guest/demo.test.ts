@@ -8,7 +8,7 @@ import { DEMO_GUEST } from "../../scripts/demo_guest.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { exists } from "./content_cache.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const decoder = new TextDecoder();
@@ -139,7 +139,7 @@ async function ownFolder(): Promise<string> {
 }
 
 Deno.test("the scripts that look at a screen, on a VM with one monitor", async () => {
-  await using vm = await startGuest({ ...DEMO_GUEST, devices: ["virtio-input"] });
+  await using vm = await startSavedGuest({ ...DEMO_GUEST, devices: ["virtio-input"] });
   await using daemon = await DaemonProcess.start({
     config: `[[endpoint]]\nname = "web"\nqmp = "${vm.qmpPath}"\n`,
   });

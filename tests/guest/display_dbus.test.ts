@@ -12,7 +12,8 @@ import { DBusSource } from "../../src/display/dbus/dbus_source.ts";
 import { QmpConversation } from "../../src/qemu/monitor/qmp_conversation.ts";
 import { SourceRig } from "../fixtures/source_rig.ts";
 import { ModeMachine } from "./mode_disk.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { assertEqualToDump, assertFollowsModes } from "./source_check.ts";
 import { TestQmp } from "./test_qmp.ts";
 
@@ -34,15 +35,13 @@ Deno.test("dbus: every mode is equal to a screendump, and 1,000 mode changes are
     await using machine = await ModeMachine.start({ qmpSockets: 2, extraArgs: DISPLAY });
     const { vm } = machine;
     await using qmp = await TestQmp.connect(vm.qmpPath);
-    const rig = new SourceRig();
-    using source = open(vm, rig);
-    await assertFollowsModes(machine, qmp, source, rig);
+    await assertFollowsModes(machine, qmp, (rig) => open(vm, rig));
   }
   assertEquals(openFdCount(), before);
 });
 
 Deno.test("dbus: a Linux console; nobody looks; the second client ends the first; a QEMU that ends", async () => {
-  await using vm = await startGuest({ append: "console=tty0", qmpSockets: 2, extraArgs: DISPLAY });
+  await using vm = await startSavedGuest({ append: "console=tty0", qmpSockets: 2, extraArgs: DISPLAY });
   await using qmp = await TestQmp.connect(vm.qmpPath);
   const rig = new SourceRig();
   using source = open(vm, rig);

@@ -19,6 +19,7 @@ Deno.test("viewer: a rate or a head that the wire has no number for is refused, 
   await using vm = await startFirmware({});
   await using daemon = await DaemonProcess.start({ config: endpoint(vm.qmpPath) });
   await using client = await daemon.connect("test");
+  await until("the VM's screen is there", () => client.roster.list()[0]?.seams.includes("frame") === true);
   for (const perSecond of [NaN, 0, 0.5, -1, 241, Infinity]) {
     const fault = await assertRejects(() => client.frames("vm", { perSecond }).next(), Fault);
     assertEquals([fault.code, fault.message], [

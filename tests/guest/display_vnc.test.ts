@@ -14,13 +14,24 @@ import type { VncAddress } from "../../src/display/vnc/vnc_address.ts";
 import { VncSource } from "../../src/display/vnc/vnc_source.ts";
 import { SourceRig } from "../fixtures/source_rig.ts";
 import { ModeMachine } from "./mode_disk.ts";
-import { startFirmware, startGuest } from "./qemu.ts";
+import { startFirmware } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { assertEqualToDump, assertFollowsModes } from "./source_check.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 function open(address: VncAddress, rig: SourceRig, password?: string): VncSource {
   const options = { address, canvas: rig.canvas, listener: rig, nowNs: monotonicClock.nowNs() };
   return new VncSource(password === undefined ? options : { ...options, password });
+}
+
+/** A VNC client on a socket that QEMU is given. */
+function joinDisplay(qmpPath: string, rig: SourceRig): VncSource {
+  const [ours, theirs] = socketPair(SOCKET.STREAM);
+  using monitor = QmpConversation.open(qmpPath);
+  monitor.execute("getfd", { fdname: "vnc" }, [theirs.fd]);
+  monitor.execute("add_client", { protocol: "vnc", fdname: "vnc", skipauth: true });
+  theirs.close();
+  return open({ kind: "descriptor", socket: ours }, rig);
 }
 
 Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are followed", async () => {
@@ -32,16 +43,9 @@ Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are 
     );
     const { vm } = machine;
     await using qmp = await TestQmp.connect(vm.qmpPath);
-    const [ours, theirs] = socketPair(SOCKET.STREAM);
-    {
-      using monitor = QmpConversation.open(vm.qmpPaths[1]!);
-      monitor.execute("getfd", { fdname: "vnc" }, [theirs.fd]);
-      monitor.execute("add_client", { protocol: "vnc", fdname: "vnc", skipauth: true });
-      theirs.close();
-    }
-    const rig = new SourceRig();
-    using source = open({ kind: "descriptor", socket: ours }, rig);
-    await assertFollowsModes(machine, qmp, source, rig);
+    // QEMU 7.2 may paint nothing more on a connection whose update a mode change met; a new one is whole.
+    const join = (rig: SourceRig) => joinDisplay(vm.qmpPaths[1]!, rig);
+    await assertFollowsModes(machine, qmp, join, "QEMU has lost an update");
   }
   assertEquals(openFdCount(), before);
 });
@@ -49,7 +53,7 @@ Deno.test("vnc: every mode is equal to a screendump, and 1,000 mode changes are 
 Deno.test("vnc: the firmware's text, over a unix socket; a Linux console; a QEMU that ends", async () => {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-vnc-" });
   try {
-    await using vm = await startGuest({ append: "console=tty0", extraArgs: ["-vnc", `unix:${dir}/v`] });
+    await using vm = await startSavedGuest({ append: "console=tty0", extraArgs: ["-vnc", `unix:${dir}/v`] });
     await using qmp = await TestQmp.connect(vm.qmpPath);
     const rig = new SourceRig();
     using source = open({ kind: "unix", path: `${dir}/v` }, rig);

@@ -10,7 +10,7 @@ import type { Client } from "../../src/client/client.ts";
 import { waitFor } from "../../src/client/wait.ts";
 import { encodePng } from "../../src/vgpu/png.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { VgaGuest } from "./vga_guest.ts";
 
 /** Reached by a hang alone. */
@@ -108,7 +108,7 @@ Deno.test("wait: pictures, a change and its place, a screen that stands still; i
 });
 
 Deno.test("wait: a process that comes, one that is there, in the epoch that holds; states of the VM", async () => {
-  await using vm = await startGuest({ programs: ["procs", "pattern"] });
+  await using vm = await startSavedGuest({ programs: ["procs", "pattern"] });
   await using daemon = await DaemonProcess.start({ config: config(vm.qmpPath) });
   const sources = ["CORE", "VMHOST", "MEMCTX"] as const;
   {

@@ -73,6 +73,13 @@ export class GuestAgent {
     }
   }
 
+  /** For a guest that goes on from a saved state: its agent said hello before that, and answers. */
+  async resume(timeoutMs = DEFAULT_TIMEOUT_MS): Promise<void> {
+    const release = await this.read("/proc/sys/kernel/osrelease", timeoutMs);
+    this.release = this.#decoder.decode(release).trim();
+    this.boots = 1;
+  }
+
   /** Starts a program; words like KEY=VALUE before it are its environment. */
   async start(...words: string[]): Promise<GuestProcess> {
     const { promise, resolve, reject } = Promise.withResolvers<GuestProcess>();

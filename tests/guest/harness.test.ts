@@ -8,6 +8,7 @@ import { GuestError } from "./guest_process.ts";
 import { startGuests } from "./guests.ts";
 import { firstPatternError, patternWord } from "./pattern.ts";
 import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 /** Whether a process with this pid exists. */
@@ -35,7 +36,7 @@ for (const machine of ["q35", "pc"] as const) {
 }
 
 Deno.test("guest: the agent carries programs' output, input, exit codes and signals", async () => {
-  await using vm = await startGuest({ programs: ["pattern", "procs"] });
+  await using vm = await startSavedGuest({ programs: ["pattern", "procs"] });
   const usage = await vm.agent.run("pattern");
   assertEquals([usage.code, usage.status], [2, "code 2"]);
   assertStringIncludes(usage.text, "usage: pattern");
@@ -55,7 +56,7 @@ Deno.test("guest: the agent carries programs' output, input, exit codes and sign
 });
 
 Deno.test("guest: pattern holds known memory in pages of every kind and tells what changes", async () => {
-  await using vm = await startGuest({ programs: ["pattern"], ramMiB: 1024 });
+  await using vm = await startSavedGuest({ programs: ["pattern"], ramMiB: 1024 });
   for (const kind of ["small", "thp", "2M", "gap", "/tmp/mapped"]) {
     const program = await vm.agent.start("pattern", "16", "99", kind);
     const ready = await program.lineMatching(/^ready (\d+) (0x[0-9a-f]+) (\d+)$/);
@@ -78,7 +79,7 @@ Deno.test("guest: pattern holds known memory in pages of every kind and tells wh
 });
 
 Deno.test("guest: procs makes processes whose names, threads and maps are known", async () => {
-  await using vm = await startGuest({ programs: ["procs"] });
+  await using vm = await startSavedGuest({ programs: ["procs"] });
   const program = await vm.agent.start("procs", "20", "2");
   await program.lineMatching(/^ready$/);
   const pid = program.text.match(/^child 7 (\d+)$/m)?.[1];
@@ -121,7 +122,7 @@ async function inputArrives(vm: Qemu): Promise<void> {
 }
 
 Deno.test("guest: evrec records keys and absolute moves that QMP sends", async () => {
-  await using vm = await startGuest({ programs: ["evrec"], devices: ["virtio-input"] });
+  await using vm = await startSavedGuest({ programs: ["evrec"], devices: ["virtio-input"] });
   await inputArrives(vm);
 });
 
@@ -141,7 +142,7 @@ Deno.test("guest: generic kernel has uinput, a framebuffer and the same input", 
 });
 
 Deno.test("guest: powers off at its power button", async () => {
-  await using vm = await startGuest();
+  await using vm = await startSavedGuest();
   await using qmp = await TestQmp.connect(vm.qmpPath);
   await qmp.execute("system_powerdown");
   await qmp.event("POWERDOWN");
@@ -151,7 +152,7 @@ Deno.test("guest: powers off at its power button", async () => {
 });
 
 Deno.test("guest: ignores its power button when asked to", async () => {
-  await using vm = await startGuest({ powerButton: false });
+  await using vm = await startSavedGuest({ powerButton: false });
   await using qmp = await TestQmp.connect(vm.qmpPath);
   await qmp.execute("system_powerdown");
   await qmp.event("POWERDOWN");
@@ -161,7 +162,7 @@ Deno.test("guest: ignores its power button when asked to", async () => {
 });
 
 Deno.test("guest: suspends and is woken, reboots and comes back", async () => {
-  await using vm = await startGuest();
+  await using vm = await startSavedGuest();
   await using qmp = await TestQmp.connect(vm.qmpPath);
   const woken = vm.agent.suspend();
   await qmp.event("SUSPEND");
@@ -177,7 +178,7 @@ Deno.test("guest: suspends and is woken, reboots and comes back", async () => {
 });
 
 Deno.test("guest: a panic is reported through pvpanic", async () => {
-  await using vm = await startGuest({ devices: ["pvpanic"] });
+  await using vm = await startSavedGuest({ devices: ["pvpanic"] });
   await using qmp = await TestQmp.connect(vm.qmpPath);
   await vm.agent.power("panic");
   await qmp.event("GUEST_PANICKED");

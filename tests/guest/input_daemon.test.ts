@@ -16,7 +16,8 @@ import { BODY } from "../../src/event/transfer_event.ts";
 import { RawControl } from "../bench/raw_control.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import type { GuestProcess } from "./guest_process.ts";
-import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { type Qemu, startFirmware } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 const { ABS, KEY } = INPUT_KIND;
 const VM = 1;
@@ -165,7 +166,7 @@ async function isUp(daemon: DaemonProcess, ...slots: number[]): Promise<void> {
 }
 
 Deno.test("bad input is refused with its code, and nothing of it arrives in the guest", async () => {
-  await using vm = await startGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
+  await using vm = await startSavedGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
   await using bare = await startFirmware();
   const log = await record(vm);
   await using daemon = await DaemonProcess.start();
@@ -259,7 +260,7 @@ async function killedOwner(daemon: DaemonProcess, log: KeyLog): Promise<void> {
 }
 
 Deno.test("whoever ends, and however, the guest's keyboard is neutral", async () => {
-  await using vm = await startGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
+  await using vm = await startSavedGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
   const log = await record(vm, "--late");
   const folder = await Deno.makeTempDir({ prefix: "vmsig-daemon-" });
   try {
@@ -308,7 +309,7 @@ Deno.test("whoever ends, and however, the guest's keyboard is neutral", async ()
 });
 
 Deno.test("an endpoint that is detached leaves its guest's keyboard neutral", async () => {
-  await using vm = await startGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
+  await using vm = await startSavedGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
   const log = await record(vm);
   await using daemon = await DaemonProcess.start();
   daemon.drop("vm", endpoint("vm", VM, vm.qmpPath));

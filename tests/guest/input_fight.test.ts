@@ -11,7 +11,7 @@ import { assertEquals, assertGreater } from "@std/assert";
 import { takeInput } from "../../src/client/input_control.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { SeededRandom } from "../fixtures/seeded_random.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 const ROUNDS = Deno.env.get("VMSIG_LONG") === "1" ? 10_000 : 2000;
 const SOURCE_FILE = new URL("./input_fight.c", import.meta.url).pathname;
@@ -79,7 +79,7 @@ function recorded(text: string): string[] {
 }
 
 async function fightInGuest(seed: number, otherUid: number): Promise<Fight> {
-  await using vm = await startGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
+  await using vm = await startSavedGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
   const recorder = await vm.agent.start("evrec", "--late");
   await recorder.lineMatching(/^recording/);
   const rule = (uid: number, prio: number) =>

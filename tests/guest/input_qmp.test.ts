@@ -12,7 +12,8 @@ import { INPUT_KIND, LEASE_CLASS } from "../../src/event/body_number.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { AdapterRig, type InputRecord } from "../fixtures/adapter_rig.ts";
 import type { GuestProcess } from "./guest_process.ts";
-import { type GuestOptions, type Qemu, startGuest } from "./qemu.ts";
+import type { GuestOptions, Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { LEGACY_INPUT_MODULES } from "./build.ts";
 
 const { ABS, REL, BTN, KEY, SCROLL } = INPUT_KIND;
@@ -32,7 +33,7 @@ async function withGuest(
   body: (recording: Recording) => Promise<void>,
   ...words: string[]
 ): Promise<void> {
-  await using vm = await startGuest({ programs: ["evrec"], ...options });
+  await using vm = await startSavedGuest({ programs: ["evrec"], ...options });
   const recorder = await vm.agent.start("evrec", ...words);
   await recorder.lineMatching(/^recording/);
   let link: QmpLink | undefined;

@@ -14,7 +14,8 @@ import { FlattenedBytes } from "../../src/ram/dumps/flattened.ts";
 import { openTarget } from "../../src/ram/open_target.ts";
 import { avmlImage, type DumpedRange, kdump, limeImage } from "../fixtures/dump_writers.ts";
 import { hostProcesses } from "./mem_guest.ts";
-import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { type Qemu, startFirmware } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 const LINUX: readonly GuestFinder[] = [(memory) => findLinux(memory)];
@@ -70,7 +71,7 @@ function unflatten(path: string): string {
 }
 
 Deno.test("the dumps of one guest that stands still show the same, in every format", async (t) => {
-  await using vm = await startGuest({ machine: "q35", ramMiB: RAM_MIB, memory: "file" });
+  await using vm = await startSavedGuest({ machine: "q35", ramMiB: RAM_MIB, memory: "file" });
   await using qmp = await TestQmp.connect(vm.qmpPath);
   await qmp.execute("stop");
   using byPid = openTarget(`pid:${vm.pid}`, LINUX);

@@ -11,9 +11,10 @@ import { openQemuRam } from "../../src/ram/qemu_ram.ts";
 import { checkInsight, insightOf, whole } from "./insight_checks.ts";
 import { found } from "./linux_checks.ts";
 import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 Deno.test("a Linux guest's log, processes, files, sockets and mounts are its own", async (t) => {
-  await using vm = await startGuest({ ramMiB: 512, programs: ["procs", "insight"] });
+  await using vm = await startSavedGuest({ ramMiB: 512, programs: ["procs", "insight"] });
   const procs = await vm.agent.start("procs", "20", "2");
   await procs.lineMatching(/^ready/);
   using ram = openQemuRam(vm.pid);

@@ -19,6 +19,7 @@ import { compiledProgram } from "./c_program.ts";
 import { MemctxRig, type Told } from "./memctx_rig.ts";
 import { TestQmp } from "./test_qmp.ts";
 import { type GuestOptions, type Qemu, startFirmware, startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 /** The guest behind a MEMCTX, read through its own descriptors. */
 function linuxOf(told: Told): { memory: PhysicalMemory; os: LinuxGuest } {
@@ -82,7 +83,7 @@ for (const { label, segments, kpti = false, levels = 4, ...options } of VARIANTS
 }
 
 Deno.test("MEMCTX: its descriptor only reads, for us and for another user", async () => {
-  await using vm = await startGuest();
+  await using vm = await startSavedGuest();
   await using rig = new MemctxRig(vm.qmpPath);
   const told = await rig.event(rig.join(), "MEMCTX");
   const [fd = -1] = told.event?.fds ?? [];
@@ -161,7 +162,7 @@ Deno.test("MEMCTX: firmware is no kernel; a kill ends the epoch before the seam"
     assertEquals(listener.of("MEMCTX"), []);
     assertEquals(listener.of("ERROR"), []);
   }
-  await using vm = await startGuest();
+  await using vm = await startSavedGuest();
   await using rig = new MemctxRig(vm.qmpPath);
   const listener = rig.join();
   await rig.event(listener, "MEMCTX");

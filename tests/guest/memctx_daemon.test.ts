@@ -13,7 +13,8 @@ import type { ClientEvent } from "../../src/client/client_event.ts";
 import { GuestView } from "../../src/client/guest_view.ts";
 import { MEMCTX } from "../../src/event/body_layout.ts";
 import { DaemonProcess, vmsig } from "../fixtures/daemon_process.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 /** The config of a daemon with one endpoint, "vm". */
 const config = (vm: Qemu, more = "") =>
@@ -23,7 +24,7 @@ const lines = (text: string) => text.trim().split("\n").map((line) => JSON.parse
 const epochOf = (event: ClientEvent) => event.view.getUint32(MEMCTX.at.epoch, true);
 
 Deno.test("mem over the daemon: context, reboot, late subscribers, and rest", async () => {
-  await using vm = await startGuest({ programs: ["procs"] });
+  await using vm = await startSavedGuest({ programs: ["procs"] });
   await using daemon = await DaemonProcess.start({ config: config(vm) });
   await using early = await daemon.connect("early");
   const stream = early.events({ kinds: ["MEMCTX", "MEMCTX_INVALIDATED", "VM_LIFECYCLE"] });
@@ -71,7 +72,7 @@ Deno.test("mem over the daemon: context, reboot, late subscribers, and rest", as
 });
 
 Deno.test("mem as a command: over the daemon and by pid, for a person and as JSON", async () => {
-  await using vm = await startGuest({ programs: ["pattern"] });
+  await using vm = await startSavedGuest({ programs: ["pattern"] });
   const program = await vm.agent.start("pattern", "1", "7");
   const [, base = ""] = await program.lineMatching(/^ready \d+ (0x[0-9a-f]+) \d+/);
   const pid = `${program.pid}`;

@@ -16,7 +16,8 @@ import type { TransferEvent } from "../../src/event/transfer_event.ts";
 import type { GuestProcess } from "./guest_process.ts";
 import { type Listener, MemctxRig, memwrite, type Told } from "./memctx_rig.ts";
 import { patternWord } from "./pattern.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 const SEED = 7;
 const PAGE = 4096;
@@ -56,10 +57,10 @@ function look(told: Told, pid: number): { root: number; banner: number; utsname:
 }
 
 async function withProgram(
-  options: Parameters<typeof startGuest>[0] & { noExtents?: boolean },
+  options: Parameters<typeof startSavedGuest>[0] & { noExtents?: boolean },
   body: (setting: Setting) => Promise<void>,
 ): Promise<void> {
-  await using vm = await startGuest({ programs: ["pattern"], ...options });
+  await using vm = await startSavedGuest({ programs: ["pattern"], ...options });
   const program = await vm.agent.start("pattern", "1", `${SEED}`);
   const [, address = ""] = await program.lineMatching(/^ready \d+ (0x[0-9a-f]+) \d+/);
   const base = Number(address);

@@ -18,7 +18,8 @@ import { READ, VgpuRegion } from "../../src/vgpu/vgpu_region.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { checkStamp } from "../fixtures/vgpu_stamp.ts";
 import type { GuestProcess } from "./guest_process.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 const WIDTH = 320;
 const HEIGHT = 200;
@@ -176,7 +177,7 @@ function workers(daemon: DaemonProcess): number {
 
 Deno.test("perception in the daemon: not without a guest to look into; stopped while it starts, it ends at once", async () => {
   await using daemon = await DaemonProcess.start({ stubs: 1 });
-  await using vm = await startGuest({ ramMiB: 256 });
+  await using vm = await startSavedGuest({ ramMiB: 256 });
   await using client = await daemon.connect("watcher");
   daemon.drop("blind", `name = "blind"\nqmp = "${vm.qmpPath}"\nmemory = "none"\ninput = "qmp"\n`);
   await until("it is up", () => client.roster.get(client.roster.find("blind") ?? -1)?.state === "up");
@@ -191,7 +192,7 @@ Deno.test("perception in the daemon: not without a guest to look into; stopped w
 });
 
 Deno.test("perception in the daemon: producers come, break their session, stand still, die and come back, the guest is reset and boots anew, and the daemon ends", async () => {
-  await using vm = await startGuest({ programs: ["vgpu_producer"] });
+  await using vm = await startSavedGuest({ programs: ["vgpu_producer"] });
   await using daemon = await DaemonProcess.start({ config: configOf(vm) });
   await using client = await daemon.connect("watcher");
   await using status = client.events({ kinds: ["VGPU_STATUS"] });
@@ -262,7 +263,7 @@ Deno.test("perception in the daemon: producers come, break their session, stand 
 });
 
 Deno.test("perception in the daemon: a config that takes its right to tell is said once, not with each frame", async () => {
-  await using vm = await startGuest({ programs: ["vgpu_producer"], ramMiB: 256 });
+  await using vm = await startSavedGuest({ programs: ["vgpu_producer"], ramMiB: 256 });
   await startProducer(vm, 1, "fps=50");
   const rule = `[[admission]]\nuid = ${Deno.uid()}\nendpoints = ["*"]\ncaps = ["MEMCTX", "ROSTER"]\n`;
   await using daemon = await DaemonProcess.start({ config: rule + configOf(vm) });
@@ -319,7 +320,7 @@ async function bootAnew(
 }
 
 Deno.test("perception in the daemon: as commands, and frames folded into one by policy", async () => {
-  await using vm = await startGuest({ programs: ["vgpu_producer"] });
+  await using vm = await startSavedGuest({ programs: ["vgpu_producer"] });
   const producer = await startProducer(vm, 5, "fps=40", "cursor=off");
   await producer.write("geometry 1280 800 110 75000\n");
   await producer.lineMatching(/^geometry/);

@@ -63,6 +63,19 @@ const ARM64_KERNEL_WORDS = "console=ttyAMA0 quiet random.trust_cpu=on agent_port
  * @throws {GuestError} when it does not come up, with its console
  */
 export async function startGuest(options: GuestOptions = {}): Promise<Qemu> {
+  const guest = await Qemu.start(options, await bootArguments(options));
+  try {
+    await guest.agent.ready(1, options.bootTimeoutMs ?? 120_000);
+    return guest;
+  } catch (error) {
+    const tail = guest.consoleText.slice(-2000);
+    await guest[Symbol.asyncDispose]();
+    throw new GuestError(`Cannot boot a guest: ${error}\nconsole: ${tail}\nQEMU: ${guest.errorText}`);
+  }
+}
+
+/** The arguments by which QEMU boots a guest's kernel; its image is built when it is not there. */
+export async function bootArguments(options: GuestOptions): Promise<string[]> {
   const devices = options.devices ?? [];
   const modules = [
     ...devices.includes("virtio-input") ? INPUT_MODULES : [],
@@ -72,16 +85,7 @@ export async function startGuest(options: GuestOptions = {}): Promise<Qemu> {
   const image = options.image ?? await buildGuest({ ...options, modules });
   const words = `${options.machine === "virt" ? ARM64_KERNEL_WORDS : KERNEL_WORDS} ${options.append ?? ""}`
     .trim();
-  const boot = ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", words];
-  const guest = await Qemu.start(options, boot);
-  try {
-    await guest.agent.ready(1, options.bootTimeoutMs ?? 120_000);
-    return guest;
-  } catch (error) {
-    const tail = guest.consoleText.slice(-2000);
-    await guest[Symbol.asyncDispose]();
-    throw new GuestError(`Cannot boot a guest: ${error}\nconsole: ${tail}\nQEMU: ${guest.errorText}`);
-  }
+  return ["-kernel", image.kernelPath, "-initrd", image.initrdPath, "-append", words];
 }
 
 /**
@@ -336,7 +340,8 @@ async function spawn(program: string, qemuArgs: readonly string[]): Promise<Deno
   return new Deno.Command(first, { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
 }
 
-async function onPath(program: string): Promise<string | undefined> {
+/** The path of a program that PATH has. */
+export async function onPath(program: string): Promise<string | undefined> {
   for (const folder of (Deno.env.get("PATH") ?? "/usr/bin").split(":")) {
     if (await exists(`${folder}/${program}`)) return `${folder}/${program}`;
   }

@@ -10,7 +10,7 @@ import { planReplay } from "../../src/daemon/replay_plan.ts";
 import { paintPicture } from "../../src/event/recorded_picture.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { VgaGuest } from "./vga_guest.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
@@ -65,7 +65,7 @@ Deno.test("record --frames --memory: the replay's picture and process list are t
     let list: string;
     {
       await using screen = await VgaGuest.start({ qmpSockets: 2 });
-      await using linux = await startGuest({ ramMiB: RAM_MIB, programs: ["procs"] });
+      await using linux = await startSavedGuest({ ramMiB: RAM_MIB, programs: ["procs"] });
       await using daemon = await DaemonProcess.start({
         config: `[[endpoint]]
 name = "screen"
@@ -160,6 +160,38 @@ display = "none"
       const { code, errors } = await end(player);
       assertEquals([code, errors], [130, ""]);
     }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("record --memory: the system of a later boot is copied, too, and stands in the recording", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/r.cbor`;
+  try {
+    await using linux = await startSavedGuest({ ramMiB: RAM_MIB });
+    await using daemon = await DaemonProcess.start({
+      config: `[[endpoint]]\nname = "linux"\nqmp = "${linux.qmpPath}"\ninput = "none"\ndisplay = "none"\n`,
+    });
+    const recorder = spawn(["record", "-o", path, "--memory", "--json", "--socket", daemon.socket]);
+    const copies = () => {
+      try {
+        return planReplay(Deno.readFileSync(path), path).steps.flatMap(({ event }) => event.memory ?? []);
+      } catch {
+        // Not begun yet, or an item is being written.
+        return [];
+      }
+    };
+    await until("the first copy", () => copies().length === 1, 60_000);
+    await linux.agent.power("reboot");
+    await linux.agent.ready(2);
+    await until("the second copy", () => copies().length === 2, 60_000);
+    const { code, text } = await end(recorder);
+    assertEquals(code, 130);
+    const files = JSON.parse(text).memory.map(({ file }: { readonly file: string }) => file);
+    assertEquals(files, [`${path}.linux.ram`, `${path}.linux.ram.2`]);
+    assertEquals(copies().map(({ file }) => `${folder}/${file}`), files);
+    for (const file of files) assertEquals(Deno.statSync(file).size, RAM_MIB * 2 ** 20);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -46,6 +46,18 @@ Deno.test("testing: a scratch VM is seen, typed into, waited for; a failing step
     const needle = crop(whole, area);
     const there = await vm.screen.image(needle, { area });
     assertEquals([there.x, there.y, there.score], [area.x, area.y, 1]);
+    const area96 = { ...area, match: 0.96, margin: 50, clickPoint: { x: 1, y: 2 } };
+    const named = { name: "one-two", tags: [], properties: [], picture: whole, excluded: [], leftOut: 0 };
+    const matched = await vm.screen.needle({ ...named, areas: [area96] });
+    assertEquals([matched.needle.name, matched.areas[0]?.x, matched.areas[0]?.y], [
+      "one-two",
+      area.x,
+      area.y,
+    ]);
+    await vm.click({ needle: { ...named, areas: [area96] } });
+    const upside = { ...named, picture: { ...whole, rgba: whole.rgba.toReversed() }, areas: [area96] };
+    const unlike = await assertRejects(() => vm.screen.needle(upside, { timeoutMs: 500 }), MachineFault);
+    assert(/alike by \d/.test(unlike.message), unlike.message);
     await vm.click({ image: needle });
     await vm.click({ text: "one two" }, { count: 2 });
     await vm.click({ x: whole.width - 1, y: whole.height - 1 }, { button: "right" });

@@ -26,7 +26,8 @@ import { GuestRegion } from "../../src/vgpu/guest_region.ts";
 import { checkStamp } from "../fixtures/vgpu_stamp.ts";
 import { FRAMEBUFFER_MODULES } from "./build.ts";
 import type { GuestProcess } from "./guest_process.ts";
-import { type Qemu, startGuest } from "./qemu.ts";
+import type { Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
@@ -103,7 +104,7 @@ function writeControl(vm: Qemu, os: GuestOs, region: VgpuRegion, intent: Control
 }
 
 Deno.test("vgpu: found among processes, 1,000 frames whole, cursor and geometry, two viewers at once", async () => {
-  await using vm = await startGuest({ programs: ["vgpu_producer", "procs"], ramMiB: 512 });
+  await using vm = await startSavedGuest({ programs: ["vgpu_producer", "procs"], ramMiB: 512 });
   const crowd = await vm.agent.start("procs", "40");
   await crowd.lineMatching(/^ready/);
   const producer = await startProducer(vm, "width=320", "height=200", "fps=0", "slots=4");
@@ -159,7 +160,7 @@ Deno.test("vgpu: found among processes, 1,000 frames whole, cursor and geometry,
 });
 
 Deno.test("vgpu: pause, frame rate, cursor drawing and a full frame are asked for and obeyed", async () => {
-  await using vm = await startGuest({ programs: ["vgpu_producer"] });
+  await using vm = await startSavedGuest({ programs: ["vgpu_producer"] });
   const producer = await startProducer(vm, "width=64", "height=64", "fps=100", "pattern=box");
   using ram = openQemuRam(vm.pid);
   const os = systemOf(ram);
@@ -217,7 +218,7 @@ Deno.test("vgpu: pause, frame rate, cursor drawing and a full frame are asked fo
 });
 
 Deno.test("vgpu: pages that the kernel moves, a fork, a dead copy and a page of a file", async () => {
-  await using vm = await startGuest({ programs: ["vgpu_producer"] });
+  await using vm = await startSavedGuest({ programs: ["vgpu_producer"] });
   const producer = await startProducer(vm, "width=256", "height=256", "fps=50");
   using ram = openQemuRam(vm.pid);
   const os = systemOf(ram);
@@ -247,7 +248,7 @@ Deno.test("vgpu: pages that the kernel moves, a fork, a dead copy and a page of 
 });
 
 Deno.test("vgpu: misbehaviour gets the right outcome, death and restart are seen, a reboot too", async () => {
-  await using vm = await startGuest({ programs: ["vgpu_producer"] });
+  await using vm = await startSavedGuest({ programs: ["vgpu_producer"] });
   let producer = await startProducer(vm, "width=64", "height=64", "fps=50", "epoch=7");
   using ram = openQemuRam(vm.pid);
   const os = systemOf(ram);
@@ -298,7 +299,7 @@ Deno.test("vgpu: misbehaviour gets the right outcome, death and restart are seen
 });
 
 Deno.test("vgpu: the guest's framebuffer by its producer and by QEMU's screendump is the same picture", async () => {
-  await using vm = await startGuest({
+  await using vm = await startSavedGuest({
     kernel: "generic",
     programs: ["vgpu_producer"],
     modules: FRAMEBUFFER_MODULES,
@@ -335,7 +336,7 @@ for (
   ] as const
 ) {
   Deno.test(`vgpu: ${name}: found, whole frames, small pages and large ones`, async () => {
-    await using vm = await startGuest({ programs: ["vgpu_producer"], ...options });
+    await using vm = await startSavedGuest({ programs: ["vgpu_producer"], ...options });
     using ram = openQemuRam(vm.pid);
     const os = systemOf(ram);
     if ("cpu" in options) assertEquals(os.levels, 5);

@@ -224,6 +224,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
     assert(seat !== null, "consoles are learnt while the adapter is open");
     return {
       loop: seat.loop,
+      rearm: () => this.#arm(),
       isAlways: this.#isAlways,
       uid: () => this.#link.monitorUid,
       lookAgain: (label, done) => {

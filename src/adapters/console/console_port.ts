@@ -10,7 +10,7 @@
  */
 import type { ControlId } from "../../base/ids.ts";
 import { assert } from "../../base/assert.ts";
-import { NEVER, SECOND } from "../../base/clock.ts";
+import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import { type ByteStream, READ_BYTES, type StreamUser } from "../../core/byte_stream.ts";
@@ -22,6 +22,13 @@ import { ConsoleWrites, type WaitingWrite } from "./console_writes.ts";
 
 /** How long a console stays open when the last control has left it. */
 const IDLE_NS = 5 * SECOND;
+/**
+ * Bytes that come within this time of an answer are gathered for the next one: a guest writes 16 bytes at a
+ * time, and would keep a processor busy with waking whoever reads. After a silence they are answered at once.
+ */
+const GATHER_NS = MS;
+/** A piece of this size is worth an answer of its own. */
+const GATHERED_BYTES = 4096;
 /** Pause before it is opened again for somebody who waits. */
 const AGAIN_NS = SECOND;
 
@@ -29,6 +36,8 @@ const AGAIN_NS = SECOND;
 export interface ConsoleHost {
   /** The loop. */
   readonly loop: LoopPort;
+  /** A port's deadline has moved. */
+  rearm(): void;
   /** Whether every console is open as long as its VM is there. */
   readonly isAlways: boolean;
   /** Who runs the VM; -1 unknown. */
@@ -75,6 +84,10 @@ export class ConsolePort implements StreamUser {
   #opening = 0;
   #lastAskedNs = 0;
   #againNs = NEVER;
+  /** When somebody was last answered with bytes that had just come. */
+  #toldNs = 0;
+  /** Until when bytes are gathered; NEVER when they are not. */
+  #gatherNs = NEVER;
   #why = "";
 
   /** Made when QEMU tells of it. */
@@ -114,7 +127,7 @@ export class ConsolePort implements StreamUser {
   get deadlineNs(): number {
     const isIdle = this.isOpen && !this.#host.isAlways && !this.#isWanted && this.#users.size === 0;
     const idleNs = isIdle ? this.#lastAskedNs + IDLE_NS : NEVER;
-    return Math.min(this.#reads.deadlineNs, idleNs, this.#againNs);
+    return Math.min(this.#reads.deadlineNs, idleNs, this.#againNs, this.#gatherNs);
   }
 
   get #isWanted(): boolean {
@@ -184,6 +197,7 @@ export class ConsolePort implements StreamUser {
 
   /** Called at {@linkcode deadlineNs}. */
   tick(nowNs: number): void {
+    if (this.#gatherNs <= nowNs) this.#tellReaders(nowNs);
     for (const read of this.#reads.takeDue(nowNs)) this.#answer(read);
     this.#balance();
     if (this.#againNs <= nowNs) {
@@ -199,15 +213,27 @@ export class ConsolePort implements StreamUser {
     const stage = this.#stage;
     this.#stage = { at: "closed" };
     if (stage.at === "open") stage.stream.close();
-    this.#againNs = NEVER;
+    this.#againNs = this.#gatherNs = NEVER;
     this.#refuse(code, why);
   }
 
   /** See {@linkcode StreamUser}. */
   onBytes(bytes: Uint8Array<ArrayBuffer>): void {
     this.#backlog.append(bytes);
-    for (const read of this.#reads.takeReady(this.#backlog.end)) this.#answer(read);
+    const nowNs = this.#host.loop.clock.nowNs();
+    if (nowNs - this.#toldNs >= GATHER_NS || bytes.length >= GATHERED_BYTES) this.#tellReaders(nowNs);
+    else if (this.#gatherNs === NEVER && this.#reads.count > 0) {
+      this.#gatherNs = this.#toldNs + GATHER_NS;
+      this.#host.rearm();
+    }
     this.#balance();
+  }
+
+  #tellReaders(nowNs: number): void {
+    this.#gatherNs = NEVER;
+    const ready = this.#reads.takeReady(this.#backlog.end);
+    if (ready.length > 0) this.#toldNs = nowNs;
+    for (const read of ready) this.#answer(read);
   }
 
   /** See {@linkcode StreamUser}. */
@@ -219,6 +245,8 @@ export class ConsolePort implements StreamUser {
   onEnd(why: string): void {
     assert(this.#stage.at === "open", "what ends was open");
     this.#stage = { at: "closed" };
+    // What came before the end is told before it.
+    this.#tellReaders(this.#host.loop.clock.nowNs());
     this.#failed({ code: CODE["seam-down"], why });
   }
 
@@ -239,7 +267,9 @@ export class ConsolePort implements StreamUser {
   #balance(): void {
     if (this.#stage.at !== "open") return;
     const lowest = this.#reads.lowestKept;
-    this.#stage.stream.pause(lowest !== NEVER && this.#backlog.roomAfter(lowest) < READ_BYTES);
+    const isBehind = lowest !== NEVER && this.#backlog.roomAfter(lowest) < READ_BYTES;
+    // What is gathered waits in the kernel: there it costs nothing.
+    this.#stage.stream.pause(isBehind || this.#gatherNs !== NEVER);
   }
 
   #open(): void {

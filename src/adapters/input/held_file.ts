@@ -88,7 +88,7 @@ export class HeldFile implements HeldStore {
   #giveUp(error: unknown): void {
     this.#file?.close();
     this.#file = null;
-    this.#log.warn("what is held in the guest cannot be kept for the next daemon", {
+    this.#log.warn("the record of held keys cannot be written for the next daemon", {
       path: this.#path,
       why: messageOf(error),
     });

@@ -72,6 +72,13 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     ],
     load: async () => (await import("./screen.ts")).screen,
   },
+  vnc: {
+    summary: "serve a VM's screen, keyboard and mouse to VNC viewers",
+    usage: [
+      "vnc ENDPOINT [--listen unix:PATH|127.0.0.1:PORT] [--password-file FILE] [--view-only] [--take key|click|connect]",
+    ],
+    load: async () => (await import("./vnc.ts")).vnc,
+  },
   console: {
     summary: "a VM's serial console, on this terminal or as a script",
     usage: [

@@ -47,7 +47,9 @@ When standard input is not a terminal it is sent, and what comes is printed unti
 tells which consoles there are.
 
 Any number of controls read a console; one writes, under the console lease, which this command takes with the first
-key. QEMU serves one client of a console's socket: while the daemon has it open another program waits.
+key. QEMU serves one client of a console's socket: while the daemon has it open another program waits. Of a terminal
+(-serial pty) QEMU looks once a second whether somebody has it open, and drops what the guest says until then:
+console = "always" in the endpoint's config keeps it open from the start.
 
 With --expect and --send it is a script, done in the order in which they stand: each --expect awaits its text in what
 came since the last one. What came is printed. A text that does not come ends it with exit code 1.`,

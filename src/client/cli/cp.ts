@@ -3,6 +3,7 @@
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
+import { MAX_AGENT_PIECE } from "../../event/agent_op.ts";
 import { AgentControl } from "../agent_control.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
@@ -56,7 +57,7 @@ async function upload(call: Call, agent: AgentControl, from: string, path: strin
 }
 
 async function* pieces(file: Deno.FsFile): AsyncGenerator<Uint8Array, void, void> {
-  const buffer = new Uint8Array(1 << 18);
+  const buffer = new Uint8Array(8 * MAX_AGENT_PIECE);
   for (;;) {
     const got = await file.read(buffer);
     if (got === null) return;

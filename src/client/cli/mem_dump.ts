@@ -8,11 +8,12 @@
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
+import { hexOfGva } from "../../base/ids.ts";
 import type { AddressSpace } from "../../guest/address_space.ts";
 import type { FindResult, GuestOs } from "../../guest/guest_os.ts";
 import { LinuxGuest } from "../../guest/linux/linux_guest.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "../../guest/physical_memory.ts";
-import type { MemoryMap, Process } from "../../guest/process.ts";
+import type { Listing, MemoryMap, Process } from "../../guest/process.ts";
 import {
   type CoreLayout,
   coreLayout,
@@ -113,12 +114,14 @@ export async function dumpProcess(
 ): Promise<void> {
   source.memory.refresh();
   const space = os.spaceOf(process);
-  const maps = os.maps(process).items;
+  const mapped = os.maps(process);
+  const maps = mapped.items;
   const loads = residentLoads(space, maps);
   if (loads.length === 0) {
     throw new Fault("not-mapped", `Cannot dump process ${process.pid}: no page of it is in RAM`);
   }
-  const facts = factsOf(os, process, maps);
+  const { facts, threads: listed } = factsOf(os, process, maps);
+  const early = earlyEnds({ mappings: mapped, threads: listed });
   const machine = machineOf(os);
   const layout = coreLayout(loads, processNotes(facts, machine), machine);
   const pieces = loads.map(({ vaddr, sizeBytes }, i) => ({
@@ -137,7 +140,16 @@ export async function dumpProcess(
   );
   if (call.json) {
     const threads = facts.threads.length;
-    call.out.json({ file: path, pid: process.pid, bytes: copied, segments: loads.length, threads, unknown });
+    call.out.json({
+      file: path,
+      pid: process.pid,
+      bytes: copied,
+      segments: loads.length,
+      threads,
+      unknown,
+      complete: early.length === 0,
+      endedEarly: early.map(({ list, count, reason, at }) => ({ list, count, reason, at: hexOfGva(at) })),
+    });
   } else {
     call.out.line(`process ${process.pid} in ${path}: ${mib(copied)}, ${facts.threads.length} threads`);
     if (unknown.length > 0) {
@@ -148,15 +160,46 @@ export async function dumpProcess(
       );
     }
   }
+  if (early.length === 0) return;
+  // What was found is in the file; that it is not all is an error all the same.
+  const lists = early.map(({ list, count, reason, at }) =>
+    `its list of ${list} ends after ${count} in a ${reason} at ${hexOfGva(at)}`
+  ).join(", ");
+  throw new Fault(
+    "refused",
+    `Cannot dump all of process ${process.pid}: ${lists}; the guest changed it meanwhile, or it is damaged: ${path} holds what was found, dump it again`,
+  );
 }
 
-function factsOf(os: GuestOs, process: Process, maps: readonly MemoryMap[]): ProcessFacts {
+/** A list that ended early. */
+interface EarlyEnd {
+  readonly list: string;
+  /** Items before it. */
+  readonly count: number;
+  readonly reason: string;
+  readonly at: number;
+}
+
+function earlyEnds(lists: Readonly<Record<string, Listing<unknown>>>): EarlyEnd[] {
+  return Object.entries(lists).flatMap(([list, { items, end }]) =>
+    end.complete ? [] : [{ list, count: items.length, reason: end.reason, at: end.at }]
+  );
+}
+
+function factsOf(
+  os: GuestOs,
+  process: Process,
+  maps: readonly MemoryMap[],
+): { readonly facts: ProcessFacts; readonly threads: Listing<unknown> } {
   const commandLine = os.commandLine(process);
   if (os instanceof LinuxGuest) {
-    return { process, threads: os.threadsOf(process).items, auxv: os.auxvOf(process), maps, commandLine };
+    const threads = os.threadsOf(process);
+    const facts = { process, threads: threads.items, auxv: os.auxvOf(process), maps, commandLine };
+    return { facts, threads };
   }
-  const only = { tid: process.pid, registers: undefined, fsBase: 0n, gsBase: 0n };
-  return { process, threads: [only], auxv: new Uint8Array(0), maps, commandLine };
+  const threads = [{ tid: process.pid, registers: undefined, fsBase: 0n, gsBase: 0n }];
+  const facts = { process, threads, auxv: new Uint8Array(0), maps, commandLine };
+  return { facts, threads: { items: threads, end: { complete: true } } };
 }
 
 function machineOf(os: GuestOs): CoreMachine {

@@ -19,7 +19,7 @@ import { usage } from "./command_line.ts";
 import { endAfter } from "./end_after.ts";
 import { note } from "./note.ts";
 import { FrameRecorder } from "./record_frames.ts";
-import { copyMemory, type MemoryCopy } from "./record_memory.ts";
+import { copyMemory, MAX_COPIES, type MemoryCopy } from "./record_memory.ts";
 import { RecordingFile } from "./recording_file.ts";
 import { visible } from "./table.ts";
 
@@ -53,7 +53,8 @@ export const record: CommandModule = {
     },
     memory: {
       takes: "nothing",
-      help: "copy each VM's memory, once, to FILE.NAME.ram: a sparse file as large as its RAM",
+      help:
+        "copy the memory of each VM, and of each system that comes up in it, to FILE.NAME.ram, FILE.NAME.ram.2, …",
     },
     keep: { takes: "number", value: "N", max: 1000, help: "keep N older files: FILE.1, FILE.2, … (1)" },
   },
@@ -81,7 +82,7 @@ to a control, and shows both.`,
     await using stream = client.events();
     await client.completeRoster();
     const bounds = { maxBytes: (call.number("max-size") ?? 256) * MIB, keep: call.number("keep") ?? 1 };
-    const copies = new Map<number, MemoryCopy>();
+    const copies = new Map<number, MemoryCopy[]>();
     // Those that hold still: after a reset a file must not begin with the memory of before.
     const valid = new Map<number, MemoryCopy>();
     using file = new RecordingFile(path, bounds, () => joinedBytes([headerOf(client), ...itemsOf(valid)]));
@@ -112,19 +113,20 @@ to a control, and shows both.`,
       const { endpoint, kind, source } = event;
       if (call.flag("frames") && kind === KIND.SEAM_UP && source === SOURCE.FRAME) frames.watch(endpoint);
       if (kind === KIND.MEMCTX_INVALIDATED || isGone(event)) valid.delete(endpoint);
-      const copied = copies.get(endpoint);
-      if (call.flag("memory") && kind === KIND.MEMCTX && copied === undefined) {
-        const copy = await copyOf(client, event, path, call.signal);
-        copies.set(endpoint, copy);
+      const copied = copies.get(endpoint) ?? [];
+      if (call.flag("memory") && kind === KIND.MEMCTX && copied.length < MAX_COPIES) {
+        const copy = await copyOf(client, event, { path, nth: copied.length + 1, signal: call.signal });
+        copies.set(endpoint, [...copied, copy]);
         valid.set(endpoint, copy);
         file.append(copy.item);
         if (copy.isMoving) {
           note(call, `${copy.path}: the VM ran meanwhile, so this is not one moment of its memory`);
         }
       } else {
-        if (copied !== undefined && kind === KIND.MEMCTX && !toldOnce.has(endpoint)) {
+        if (copied.length > 0 && kind === KIND.MEMCTX && !toldOnce.has(endpoint)) {
           toldOnce.add(endpoint);
-          note(call, `${copied.path} stays the memory of before: that of a later system is not copied`);
+          const name = client.roster.nameOf(endpoint);
+          note(call, `the memory of ${name} was copied ${MAX_COPIES} times: that of later systems is not`);
         }
         file.append(itemOf(event));
       }
@@ -135,7 +137,7 @@ to a control, and shows both.`,
       events,
       bytes: file.totalBytes,
       pictures: frames.count,
-      copies: [...copies.values()],
+      copies: [...copies.values()].flat(),
     });
   },
 };
@@ -144,8 +146,7 @@ to a control, and shows both.`,
 async function copyOf(
   client: Client,
   event: ClientEvent,
-  path: string,
-  signal: AbortSignal,
+  { path, nth, signal }: { readonly path: string; readonly nth: number; readonly signal: AbortSignal },
 ): Promise<MemoryCopy> {
   const name = client.roster.nameOf(event.endpoint);
   const hasStood = async (): Promise<boolean> => {
@@ -158,7 +159,7 @@ async function copyOf(
       throw error;
     }
   };
-  return await copyMemory(event, path, name, { signal, hasStood });
+  return await copyMemory(event, path, { name, nth, signal, hasStood });
 }
 
 function isGone(event: ClientEvent): boolean {

@@ -1,8 +1,9 @@
 /**
- * The memory of `vmsig record --memory`: when an endpoint's first memory context is told, its RAM is copied
- * into a file beside the recording, `FILE.NAME.ram`. Pages that the guest never touched, and pages of zeros,
- * are holes in it. A guest that runs meanwhile is copied while it changes, and the copy says so of itself:
- * who needs one moment stops the VM first.
+ * The memory of `vmsig record --memory`: when a memory context of an endpoint is told, its RAM is copied into
+ * a file beside the recording: `FILE.NAME.ram`, and `FILE.NAME.ram.2` and so on for the systems that come up
+ * later, up to {@linkcode MAX_COPIES} of a VM: one that reboots for ever fills no disk. Pages that the guest
+ * never touched, and pages of zeros, are holes in it. A guest that runs meanwhile is copied while it changes,
+ * and the copy says so of itself: who needs one moment stops the VM first.
  * @module
  */
 import { fchmod, ftruncate, OPEN, reopen, seekData, seekHole, statFd } from "../../../ffi/memfd.ts";
@@ -16,6 +17,8 @@ import { createPrivate } from "./private_file.ts";
 
 /** Bytes of a memseg (src/event/PROTOCOL.md). */
 const SEGMENT_BYTES = 32;
+/** Copies of one VM's memory. */
+export const MAX_COPIES = 8;
 const PIECE_BYTES = 4 << 20;
 const PAGE_BYTES = 4096;
 
@@ -35,6 +38,10 @@ export interface MemoryCopy {
 
 /** What a copy goes by. */
 export interface MemoryCopyOptions {
+  /** The endpoint's name: letters, digits and a few signs. */
+  readonly name: string;
+  /** Which copy of this endpoint it is, from 1. */
+  readonly nth: number;
   /** Ends it. */
   readonly signal: AbortSignal;
   /** Whether the VM is known to stand still now: asked before and after. */
@@ -45,16 +52,14 @@ export interface MemoryCopyOptions {
  * Copies the RAM of a MEMCTX.
  *
  * @param recording the recording's path
- * @param name the endpoint's: letters, digits and a few signs
  * @throws {Fault} `refused` when it cannot be read or written; `interrupted`; no file is left then
  */
 export async function copyMemory(
   event: ClientEvent,
   recording: string,
-  name: string,
-  { signal, hasStood }: MemoryCopyOptions,
+  { name, nth, signal, hasStood }: MemoryCopyOptions,
 ): Promise<MemoryCopy> {
-  const path = `${recording}.${name}.ram`;
+  const path = `${recording}.${name}.ram${nth === 1 ? "" : `.${nth}`}`;
   try {
     const { file, isDevice } = createPrivate(path);
     using _closing = { [Symbol.dispose]: () => file.close() };

@@ -176,7 +176,9 @@ function expressionOf(text: string): RegExp {
 
 async function readImage(path: string): Promise<Uint8Array> {
   try {
-    const { size } = await Deno.stat(path);
+    const { size, isFile } = await Deno.stat(path);
+    // Opening a FIFO would wait for who writes to it, and no signal would end that.
+    if (!isFile) throw new Fault("bad-argument", "it is not a plain file");
     if (size <= MAX_IMAGE_FILE) return await Deno.readFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;

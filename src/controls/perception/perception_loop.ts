@@ -181,7 +181,7 @@ export class PerceptionLoop implements BusListener, EventSink {
     // tells when it reads them.
     if (code === this.#refusal || code === CODE["no-endpoint"] || code === CODE["no-capability"]) return;
     this.#refusal = code;
-    this.#log.warn("what it sees is refused by the daemon", { code });
+    this.#log.warn("the daemon refuses what perception publishes", { code });
   }
 
   #watch(connection: BusConnection): void {

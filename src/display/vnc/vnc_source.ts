@@ -63,6 +63,12 @@ export const VNC_SILENCE_NS: number = 30 * SECOND;
 const ASK_AGAIN_NS = 2 * SECOND;
 /** The same for changes of a watched QEMU: a still picture looks as a request that was lost. */
 const ASK_CHANGES_AGAIN_NS = 3 * SECOND;
+/**
+ * So often a whole picture is asked for again of a QEMU that answers each time, and sends none. QEMU 7.2
+ * drops the update that it is at when the mode changes, and may hold it for under way ever after: it tells
+ * its size for each request, and paints nothing more on that connection. A new one is painted on at once.
+ */
+const ASKS_WITHOUT_PICTURE = 5;
 /** How long an update that was asked for may take while bytes keep coming. */
 export const VNC_UPDATE_TIMEOUT_NS: number = 60 * SECOND;
 /** How long a watched QEMU is left to find nothing new. */
@@ -109,6 +115,8 @@ export class VncSource implements DisplaySource, UpdateSink {
   #isQemu = false;
   #wokenNs = -NEVER;
   #againNs = -NEVER;
+  /** Requests for a whole picture, one after another, that were answered without a pixel. */
+  #answeredInVain = 0;
   #cursor: RfbCursor | undefined;
   #pointer: { readonly x: number; readonly y: number } | undefined;
 
@@ -194,6 +202,7 @@ export class VncSource implements DisplaySource, UpdateSink {
     this.#showHeld();
     this.#ask();
     if (this.#nowNs >= this.#askAgainNs()) this.#askAgain();
+    if (this.#wire.isEnded) return;
     if (this.#isWakeable() && this.#nowNs >= this.#wakeNs()) this.#wake();
     if (!this.#wire.flush()) return this.#lostServer();
     this.#checkTime();
@@ -209,6 +218,7 @@ export class VncSource implements DisplaySource, UpdateSink {
 
   onUpdate(pixels: boolean, hasProbe: boolean): void {
     if (!pixels) return;
+    this.#answeredInVain = 0;
     const { isAsked, isPicture } = this.#requests.answered(hasProbe);
     if (isAsked) this.#show();
     else this.#isHeld = true;
@@ -312,8 +322,14 @@ export class VncSource implements DisplaySource, UpdateSink {
   #askAgain(): void {
     const { stream, output } = this.#wire;
     assert(stream !== undefined, "who is asked again has a picture");
-    this.#againNs = this.#nowNs;
     const isCertain = this.#requests.certainNs !== NEVER;
+    if (!isCertain) this.#answeredInVain = 0;
+    else if (this.#isQemu && this.#heardNs > this.#againNs) this.#answeredInVain++;
+    if (this.#answeredInVain > ASKS_WITHOUT_PICTURE) {
+      const place = placeOf(this.#options.address);
+      return this.#lose(CODE["timed-out"], `${place} answers and paints no more: QEMU has lost an update`);
+    }
+    this.#againNs = this.#nowNs;
     if (isCertain) stream.probe(-1, -1);
     output.add(updateRequest(!isCertain, { x: 0, y: 0, width: stream.width, height: stream.height }));
     if (this.#isQemu) this.#wake();

@@ -54,14 +54,20 @@ export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): 
     if (result.found) return result;
   }
   memory.missedFrame = -1;
-  const { notes, seen } = findNotes(memory, isCandidate);
   let first: FindResult<LinuxGuest> | undefined;
-  for (const note of notes) {
+  let found: FindResult<LinuxGuest> | undefined;
+  const seen = findNotes(memory, (note) => {
+    if (!isCandidate(note)) return "other";
     // A note that is borne out may still be a copy that somebody has written with other lines in it.
     const result = openKernel(memory, note, options);
-    if (result.found) return result;
-    first ??= result;
-  }
+    if (!result.found) {
+      first ??= result;
+      return "wanted";
+    }
+    found = result;
+    return "enough";
+  });
+  if (found !== undefined) return found;
   if (first !== undefined) return first;
   if (refused !== undefined) return { found: false, reason: "unsupported", system: "linux", detail: refused };
   const lack = missingRam(memory);

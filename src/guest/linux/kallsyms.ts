@@ -2,8 +2,8 @@
  * kallsyms: the kernel's own symbol table, compressed by tokens.
  *
  * A name is a length (since 6.1 bit 7 says that a second byte follows) and that many token bytes; the first
- * decoded character is the symbol's type. A look-up decodes only names whose decoded length is that of a
- * wanted one: the lengths of the tokens add up faster than their letters. Addresses came in three formats
+ * decoded character is the symbol's type. A look-up decodes only names whose length, first and last token a
+ * wanted one may have. Addresses came in three formats
  * over the years; each is tried on `_stext`, whose address the VMCOREINFO note tells.
  *
  * The tables are copied out of the guest once, bounded, when the first name is asked for.
@@ -171,26 +171,30 @@ export class Kallsyms {
   #pass(wanted: readonly string[]): Map<string, number> | undefined {
     const found = new Map<string, number>();
     const names = this.#names;
-    const lengths = this.#tokens.lengths;
     const nameAt = this.#nameAt;
     const wantedSet = new Set(wanted);
+    const lengths = this.#tokens.lengths;
     const wantedLength = new Uint8Array(65_536);
     for (const name of wanted) wantedLength[name.length + 1] = 1;
+    const { firsts, lasts } = this.#tokens.filter(wanted);
     const scratch = new Uint8Array(1024);
+    const count = this.count;
+    const size = names.length;
     let at = 0;
-    for (let i = 0; i < this.count; i++) {
+    for (let i = 0; i < count; i++) {
       nameAt[i] = at;
       let length = names[at++] as number;
       if ((length & 0x80) !== 0) length = length & 0x7f | (names[at++] as number) << 7;
-      const end = at + length;
-      if (end > names.length) return undefined;
+      const first = at;
+      at += length;
+      if (at > size) return undefined;
+      if ((firsts[names[first] as number] as number) === 0 || lasts[names[at - 1] as number] === 0) continue;
       let decoded = 0;
-      while (at < end) decoded += lengths[names[at++] as number] as number;
-      if (wantedLength[decoded & 0xffff] === 1) {
-        const n = this.#decode(nameAt[i] as number, scratch);
-        const name = LATIN1.decode(scratch.subarray(1, n));
-        if (wantedSet.has(name) && !found.has(name)) found.set(name, i);
-      }
+      for (let k = first; k < at; k++) decoded += lengths[names[k] as number] as number;
+      if (wantedLength[decoded & 0xffff] === 0) continue;
+      const n = this.#decode(nameAt[i] as number, scratch);
+      const name = LATIN1.decode(scratch.subarray(1, n));
+      if (wantedSet.has(name) && !found.has(name)) found.set(name, i);
     }
     return found;
   }
@@ -250,6 +254,23 @@ class TokenTable {
       table.lengths[i] = end - start;
     }
     return table;
+  }
+
+  /**
+   * Which tokens a name among these may begin with and end with: two look-ups leave one name in a hundred to
+   * be decoded. The first character of what is stored is the symbol's type.
+   */
+  filter(names: readonly string[]): { readonly firsts: Uint8Array; readonly lasts: Uint8Array } {
+    const [firsts, lasts] = [new Uint8Array(TOKENS), new Uint8Array(TOKENS)];
+    for (let token = 0; token < TOKENS; token++) {
+      const start = this.#starts[token] as number;
+      const text = LATIN1.decode(this.#bytes.subarray(start, start + (this.lengths[token] as number)));
+      const rest = text.slice(1);
+      if (names.some((name) => name.startsWith(rest))) firsts[token] = 1;
+      // A whole name in one token has its type before it.
+      if (names.some((name) => name.endsWith(text) || name === rest)) lasts[token] = 1;
+    }
+    return { firsts, lasts };
   }
 
   append(token: number, into: Uint8Array, at: number): number {

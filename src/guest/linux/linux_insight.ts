@@ -16,7 +16,7 @@ import type {
   Unsupported,
 } from "../insight.ts";
 import type { AddressSpace } from "../address_space.ts";
-import type { Listing, Process } from "../process.ts";
+import type { ListEnd, Listing, Process } from "../process.ts";
 import { FileTable } from "./file_table.ts";
 import type { KernelTypes } from "./kernel_types.ts";
 import type { KernelView } from "./kernel_view.ts";
@@ -89,6 +89,7 @@ export class LinuxInsight implements GuestInsight {
     if (!this.#sockets.isKnown) return { unsupported: "its BTF lacks a field of sockets" };
     const processes = process === undefined ? this.#parts.processes() : undefined;
     const items: OpenSocket[] = [];
+    let early: ListEnd | undefined;
     for (const one of processes?.items ?? [process as Process]) {
       const files = this.#files.read(one.object, true);
       if ("unsupported" in files) return files;
@@ -100,9 +101,16 @@ export class LinuxInsight implements GuestInsight {
         }
         items.push({ pid: one.pid, fd, inode, ...socket });
       }
-      if (!files.end.complete && process !== undefined) return { items, end: files.end };
+      if (files.end.complete) continue;
+      if (process !== undefined) return { items, end: files.end };
+      // Of one that has ended meanwhile nothing is missing.
+      if (early === undefined && this.#isThere(one)) early = files.end;
     }
-    return { items, end: processes?.end ?? { complete: true } };
+    return { items, end: early ?? processes?.end ?? { complete: true } };
+  }
+
+  #isThere({ pid, object }: Process): boolean {
+    return this.#parts.processes().items.some((one) => one.pid === pid && one.object === object);
   }
 
   environment(process: Process): readonly string[] {

@@ -78,41 +78,34 @@ export class Vmcoreinfo {
   }
 }
 
-/** What a search for notes came to. */
-export interface FoundNotes {
-  /** The wanted ones, by address; at most {@linkcode MAX_NOTES}. */
-  readonly notes: readonly Vmcoreinfo[];
-  /** How many there were, wanted or not. */
-  readonly seen: number;
-}
+/** What a note is to who looks for notes: none of those, one of them, or the one after which all is known. */
+export type NoteVerdict = "other" | "wanted" | "enough";
 
 /**
- * Finds the notes in the RAM that the host holds. Every process in the guest can write what looks like one,
- * as many as it has pages: bounded are those that are wanted, not those that are seen.
+ * Finds the notes in the RAM that the host holds, from its end down: a kernel allocates its own early, at the
+ * top. Every process in the guest can write what looks like one, as many as it has pages: bounded are those
+ * that are wanted, not those that are seen.
  *
  * @param memory the guest's RAM, refreshed
- * @param isWanted whether a note is to be kept: it may read the memory
+ * @param judge says of each note what it is: it may read the memory
+ * @returns how many were seen
  */
-export function findNotes(
-  memory: PhysicalMemory,
-  isWanted: (note: Vmcoreinfo) => boolean = () => true,
-): FoundNotes {
-  const notes: Vmcoreinfo[] = [];
+export function findNotes(memory: PhysicalMemory, judge: (note: Vmcoreinfo) => NoteVerdict): number {
   let seen = 0;
-  memory.forEachHeldRun((words, first, count, gpa) => {
+  let wanted = 0;
+  memory.forEachHeldRunDown((words, first, count, gpa) => {
     const end = first + count;
     for (let at = first; at < end; at += PAGE_BYTES / 4) {
       if (words[at] !== NAME_BYTES || !isNote(words, at)) continue;
       const note = readNote(memory, gpa + (at - first) * 4);
       if (note === undefined) continue;
       seen++;
-      if (!isWanted(note)) continue;
-      notes.push(note);
-      if (notes.length >= MAX_NOTES) return true;
+      const verdict = judge(note);
+      if (verdict === "enough" || verdict === "wanted" && ++wanted >= MAX_NOTES) return true;
     }
     return false;
   });
-  return { notes, seen };
+  return seen;
 }
 
 /** Reads the note at a page's start; undefined when there is none (any more). */

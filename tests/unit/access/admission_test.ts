@@ -1,3 +1,4 @@
+import { ALL_SOURCES } from "../../../src/event/source.ts";
 import { assert, assertEquals } from "@std/assert";
 import { Admission, type AdmissionRule, type AdmissionSubject } from "../../../src/access/admission.ts";
 import { ALL_ENDPOINTS, maskOf, NO_ENDPOINTS } from "../../../src/access/grant.ts";
@@ -36,7 +37,7 @@ Deno.test("without rules the daemon's own uid has everything, and nobody else is
   assertEquals(admission.grant({ uid: 1000, gid: 1000 }), {
     principal: 1000,
     endpoints: ALL_ENDPOINTS,
-    sources: 511,
+    sources: ALL_SOURCES,
     caps: ALL_CAPS,
     arbPrio: 10,
   });

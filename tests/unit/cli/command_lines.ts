@@ -4,7 +4,7 @@
  * sources, and compares. Words in capitals stand for what the runner has: SOCKET a daemon with the stub
  * endpoints stub0 and stub1, FOLDER a folder to write in, RAM an image of a Linux guest's memory, RECORDING a
  * recording, TEXT the address
- * of its kernel, BUSY a socket on which somebody listens already.
+ * of its kernel, FIFO a FIFO that nobody opens, BUSY a socket on which somebody listens already.
  * @module
  */
 
@@ -42,6 +42,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     alone(usage("serve", "--stub", "many")),
     alone(usage("serve", "now")),
     alone(fails("bad-argument", 1, "serve", "--config", "FOLDER/none.toml")),
+    apart(fails("bad-argument", 1, "serve", "--config", "FIFO")),
+    apart(fails("bad-argument", 1, "serve", "--config", "/dev/zero")),
     apart(fails("refused", 1, "serve", "--stub", "1", "--socket", "/proc/x/control.sock")),
     apart(fails("busy", 1, "serve", "--stub", "1", "--socket", "BUSY")),
   ],
@@ -146,6 +148,19 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "held", "nobody"),
     alone(fails("unreachable", 4, "held", "stub0", ...NOWHERE)),
   ],
+  vnc: [
+    usage("vnc"),
+    usage("vnc", "stub0", "--listen", "0.0.0.0:5900", "--password-file", "TEXT"),
+    usage("vnc", "stub0", "--listen", "127.0.0.1:5900"),
+    usage("vnc", "stub0", "--listen", "127.0.0.1:99999"),
+    usage("vnc", "stub0", "--listen", "unix:"),
+    usage("vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--take", "glance"),
+    usage("vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--take", "key", "--view-only"),
+    fails("refused", 1, "vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--password-file", "FOLDER/none"),
+    fails("busy", 1, "vnc", "stub0", "--listen", "unix:BUSY"),
+    fails("no-endpoint", 1, "vnc", "nobody", "--listen", "unix:FOLDER/x.vnc"),
+    alone(fails("unreachable", 4, "vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", ...NOWHERE)),
+  ],
   screen: [
     usage("screen"),
     usage("screen", "stub0", "--source", "window"),
@@ -186,6 +201,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("cp", "stub0:/a", "stub1:/b"),
     fails("not-supported", 1, "cp", "stub0:/etc/passwd", "FOLDER/passwd"),
     fails("bad-argument", 1, "cp", "FOLDER", "stub0:/tmp/x"),
+    { ...fails("bad-argument", 1, "cp", "FIFO", "stub0:/tmp/x"), ownProcess: true },
+    fails("bad-argument", 1, "cp", "/dev/zero", "stub0:/tmp/x"),
     fails("bad-argument", 1, "cp", "FOLDER/none", "stub0:/tmp/x"),
     fails("no-endpoint", 1, "cp", "nobody:/etc/passwd", "-"),
     alone(fails("unreachable", 4, "cp", "stub0:/etc/passwd", "-", ...NOWHERE)),
@@ -214,6 +231,9 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("wait", "stub0", "--change", "--tolerance", "3"),
     usage("wait", "stub0", "--ready", "--timeout", "0"),
     fails("bad-argument", 1, "wait", "stub0", "--image", "FOLDER/none.png"),
+    fails("bad-argument", 1, "wait", "stub0", "--image", "FOLDER"),
+    { ...fails("bad-argument", 1, "wait", "stub0", "--image", "FIFO"), ownProcess: true },
+    fails("bad-argument", 1, "wait", "stub0", "--image", "/dev/zero"),
     fails("no-endpoint", 1, "wait", "nobody", "--state", "running"),
     // A VM that is not there yet may come.
     fails("timed-out", 1, "wait", "nobody", "--ready", "--timeout", "50"),
@@ -244,6 +264,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("record"),
     usage("record", "-o", "FOLDER/x.cbor", "--keep", "1001"),
     fails("refused", 1, "record", "-o", "FOLDER/none/x.cbor", "--for", "20"),
+    fails("refused", 1, "record", "-o", "FIFO", "--for", "20"),
+    fails("refused", 1, "record", "-o", "/dev/full", "--for", "20"),
     alone(fails("unreachable", 4, "record", "-o", "FOLDER/x.cbor", ...NOWHERE)),
   ],
   replay: [
@@ -251,6 +273,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     alone(usage("replay", "RECORDING", "--speed", "fast")),
     alone(fails("refused", 1, "replay", "FOLDER/none.cbor")),
     alone(fails("refused", 1, "replay", "FOLDER")),
+    apart(fails("refused", 1, "replay", "FIFO")),
     alone(fails("bad-argument", 1, "replay", "RAM")),
     alone(fails("busy", 1, "replay", "RECORDING", "--socket", "BUSY")),
   ],
@@ -318,6 +341,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("seam-down", 1, "mem", "stub0", "dump", "FOLDER/x.core"),
     usage("mem", "stub0", "ps", "--pid", "1"),
     alone(fails("refused", 1, "mem", "file:FOLDER/none", "ps")),
+    apart(fails("bad-argument", 1, "mem", "file:FIFO", "ps")),
+    alone(fails("bad-argument", 1, "mem", "file:/dev/zero", "ps")),
     alone(usage("mem", "pid:999999999", "ps")),
     usage("mem", "stub0"),
     usage("mem", "stub0", "nosuch"),
@@ -349,4 +374,4 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
 /** Commands whose good lines need a real VM: tests/guest has them. */
 export const NEEDS_A_VM: ReadonlySet<string> = new Set(["screen", "vgpu"]);
 /** Commands whose good lines do not end by themselves: they have tests of their own beside the table. */
-export const GOES_ON: ReadonlySet<string> = new Set(["serve", "replay", "v2v"]);
+export const GOES_ON: ReadonlySet<string> = new Set(["serve", "replay", "v2v", "vnc"]);

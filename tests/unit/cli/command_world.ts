@@ -70,6 +70,9 @@ export class CommandWorld implements Disposable {
     }] as const;
     const header = { host: { name: "h", kernel: "k" }, versions: {}, startedAt: "", startedNs: 0, roster };
     Deno.writeFileSync(this.recording, encodeRecordingHeader(header));
+    const fifo = `${this.folder}/fifo`;
+    const { success } = new Deno.Command("mkfifo", { args: [fifo] }).outputSync();
+    if (!success) throw new Error(`Cannot make ${fifo}`);
     this.#busy = listenUnix(`${this.folder}/busy.sock`, SOCKET.SEQPACKET);
   }
 
@@ -77,7 +80,10 @@ export class CommandWorld implements Disposable {
   words({ words, isWithoutSocket = false }: CommandLineRow, socket: string, json: boolean): string[] {
     const own = words.map((word) =>
       word.replace("FOLDER", this.folder).replace("BUSY", `${this.folder}/busy.sock`)
-        .replace("RECORDING", this.recording).replace(/^TEXT$/, this.#text).replace(
+        .replace("RECORDING", this.recording).replace("FIFO", `${this.folder}/fifo`).replace(
+          /^TEXT$/,
+          this.#text,
+        ).replace(
           /(^|:)RAM$/,
           `$1${this.folder}/ram`,
         )

@@ -135,7 +135,7 @@ Deno.test("a control sees what was recorded, at the speed asked for, and its com
     const stream = client.events({ kinds: ["VM_LIFECYCLE", "SEAM_DOWN"] });
     assertEquals(client.roster.nameOf(await client.endpoint("web")), "web");
     const first = (await stream.next()).value;
-    assertEquals(first.as("VM_LIFECYCLE"), { state: 1, detail: 1 });
+    assertEquals(first.as("VM_LIFECYCLE"), { state: 1, detail: 1, migration: 0 });
     assertEquals(await client.vmState("web"), { state: "paused", detail: "host-request" });
     await client.vm("web", "stop");
     {
@@ -144,7 +144,7 @@ Deno.test("a control sees what was recorded, at the speed asked for, and its com
     }
     assertEquals((await client.held("web")).entries, []);
     const second = (await stream.next()).value;
-    assertEquals(second.as("VM_LIFECYCLE"), { state: 5, detail: 4 });
+    assertEquals(second.as("VM_LIFECYCLE"), { state: 5, detail: 4, migration: 0 });
     // 200 ms at four times the speed, from the moment at which the control joined.
     assert(second.tsNs - beforeNs >= 50 * MS, `${second.tsNs - beforeNs}`);
     assertEquals((await stream.next()).value.as("SEAM_DOWN")?.reason, 5);

@@ -30,7 +30,10 @@ Deno.test("beyond its budget a seam's states fold to the newest, in order; it is
   assertEquals(states().length, SEAM_BURST);
   const errors = watcher.of("ERROR");
   assertEquals(errors.map((e) => [e.endpoint, e.source, e.words[0]]), [[0, SOURCE.VMHOST, CODE.dropped]]);
-  assertEquals(rig.lines.filter((line) => line.includes("tells more than it can mean")).length, 1);
+  assertEquals(
+    rig.lines.filter((line) => line.includes("sends more events than its budget allows")).length,
+    1,
+  );
   emit(other!, KIND.VM_LIFECYCLE, PAUSED, 7);
   rig.settle();
   assertEquals(watcher.of("VM_LIFECYCLE").at(-1)?.endpoint, 1);

@@ -247,6 +247,24 @@ Deno.test("a picture that has to come and does not is asked for again, whole", (
   assertEquals([vnc.pictures, vnc.lost, vnc.heard().length], [1, undefined, 0]);
 });
 
+Deno.test("a QEMU that answers each request for a picture and sends none is left", () => {
+  for (const [answer, isLeft] of [[update(KEYS), true], [update(KEYS, raw(0, 0, 8, 8, 1)), false]] as const) {
+    using vnc = new ScriptedVnc({ greet: [8, 8] });
+    vnc.say(update(KEYS));
+    vnc.step();
+    for (let i = 0; i < 8 && vnc.lost === undefined; i++) {
+      vnc.source.once();
+      vnc.step(SECOND);
+      vnc.say(answer);
+      vnc.step();
+      vnc.step(SECOND);
+      vnc.step(SECOND);
+    }
+    assertEquals(vnc.lost?.code, isLeft ? CODE["timed-out"] : undefined, vnc.lost?.why);
+    if (isLeft) assertStringIncludes(vnc.lost?.why ?? "", "QEMU has lost an update");
+  }
+});
+
 Deno.test("a request for changes may stand for ever", () => {
   using vnc = new ScriptedVnc({ greet: [8, 8] });
   vnc.source.demand(1);

@@ -30,3 +30,16 @@ Deno.test("a thread's processor time grows with its work, and not with its sleep
   await new Promise((resolve) => setTimeout(resolve, 100));
   assertEquals(threadCpuNs() - worked < 90_000_000, true);
 });
+
+Deno.test("a thread that stands back is nicer, and no other thread is", async () => {
+  const nice = () => Deno.readTextFileSync("/proc/self/stat").split(") ")[1]?.split(" ")[16];
+  const ours = nice();
+  const worker = new Worker(new URL("./scheduler_worker.ts", import.meta.url).href, { type: "module" });
+  const told = await new Promise<{ before: number; did: boolean; after: number }>((resolve, reject) => {
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = (event) => reject(new Error(event.message));
+  });
+  worker.terminate();
+  assertEquals(told, { before: Number(ours), did: true, after: 5 });
+  assertEquals(nice(), ours);
+});

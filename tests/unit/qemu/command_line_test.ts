@@ -61,6 +61,7 @@ Deno.test("a VM as libvirt starts it reads the same for the probe and for its RA
     // Its own monitor is a descriptor that it was given: no path.
     qmp: [{ path: "/var/lib/libvirt/qemu/web.vmsig", listens: true }],
     memory: { backend: "memfd", shared: true, path: "" },
+    remedy: "",
     keyboards: ["ps2-kbd"],
     pointers: ["usb-tablet", "ps2-mouse"],
     hasTablet: true,

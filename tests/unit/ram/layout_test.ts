@@ -106,6 +106,7 @@ Deno.test("command lines: sizes, backends, numa, JSON objects, doubled commas", 
     ramBytes: 2 * GIB,
     maxBelow: undefined,
     isNuma: false,
+    hasMemPath: false,
     devices: [],
     ramIds: ["ram0"],
     backends: [{

@@ -79,7 +79,7 @@ Deno.test("what a VM lacks is said as the option to add", async () => {
   const [vm] = await probeHost(host([{ pid: 9, exe: QEMU, line: "qemu -m 2048 -machine pc -name db" }]));
   assertEquals(vm?.missing, [
     "-qmp unix:/run/vmsig/db.qmp,server=on,wait=off",
-    "-object memory-backend-memfd,id=ram0,size=2048M,share=on -machine pc,memory-backend=ram0",
+    "-object memory-backend-memfd,id=ram0,size=2048M,share=on -machine memory-backend=ram0",
     "-device virtio-tablet-pci",
   ]);
   assertEquals([vm?.memory, vm?.ramBytes], ["private", 2 ** 31]);

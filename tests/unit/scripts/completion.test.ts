@@ -79,7 +79,10 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
         assertEquals(await says("vm", "web", "st"), ["stop"]);
         assertEquals(
           await says("vm", "web", ""),
-          COMMANDS["vm"]?.usage[0]?.match(/query\S*/)?.[0].split("|").sort(),
+          [
+            ...COMMANDS["vm"]?.usage[0]?.match(/query\S*/)?.[0].split("|") ?? [],
+            ...["delete", "load", "save", "snapshots"],
+          ].sort(),
         );
         assertEquals(await says("lease", "web", ""), ["agent", "console", "input", "memwrite", "power"]);
         assertEquals(await says("lease", "web", "power", ""), ["hold", "status"]);

@@ -48,14 +48,15 @@ Deno.test("a monitor that floods is ended with reason 3, and comes again; failed
     link!.use(counter);
     await rig.until("it to be told that it is up", () => counter.ups > 0);
     assertEquals(counter.ups, 1);
-    for (let i = 0; i < 10; i++) {
-      // Writing waits for reading, which the rig does meanwhile, however long that takes.
+    // Writing waits for reading, which the rig does meanwhile, however long that takes.
+    const say = async (text: string) => {
       let isSaid = false;
-      const saying = peer.say(line("BLOCK_IO_ERROR").repeat(1000)).finally(() => isSaid = true);
+      const saying = peer.say(text).finally(() => isSaid = true);
       await rig.until("the peer to have said it", () => isSaid);
       await saying;
-    }
-    await peer.say(line("STOP") + line("RESUME"));
+    };
+    for (let i = 0; i < 10; i++) await say(line("BLOCK_IO_ERROR").repeat(1000));
+    await say(line("STOP") + line("RESUME"));
     const has = (name: string, count: number) =>
       counter.events.filter((event) => event === name).length === count;
     await rig.until("the last event", () => has("RESUME", 1));
