@@ -87,6 +87,7 @@ export const SYMBOLS = {
   // Unix sockets
   vmsig_socket: { parameters: ["i32"], result: "i32" },
   vmsig_socketpair: { parameters: ["i32", "buffer"], result: "i32" },
+  vmsig_set_nonblocking: { parameters: ["i32"], result: "i32" },
   vmsig_bind: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_listen: { parameters: ["i32", "i32"], result: "i32" },
   vmsig_connect: { parameters: ["i32", "buffer"], result: "i32" },

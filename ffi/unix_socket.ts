@@ -140,6 +140,15 @@ export function socketPair(type: SocketType): [OwnedFd, OwnedFd] {
   return [new OwnedFd(fds[0] ?? -1), new OwnedFd(fds[1] ?? -1)];
 }
 
+/**
+ * Has reading and writing a socket never wait: of one that somebody else has made and sent.
+ *
+ * @throws {OsError} EBADF
+ */
+export function setNonblocking(fd: number): void {
+  check(shim().vmsig_set_nonblocking(fd), "fcntl F_SETFL");
+}
+
 /** Two ends of a pipe, for reading and for writing. */
 export function pipe(): [read: OwnedFd, write: OwnedFd] {
   const fds = new Int32Array(2);

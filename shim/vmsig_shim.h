@@ -94,6 +94,8 @@ VMSIG_API void vmsig_copy_out(double address, uint8_t *bytes, double offset, int
 /* Unix sockets */
 VMSIG_API int32_t vmsig_socket(int32_t type);
 VMSIG_API int32_t vmsig_socketpair(int32_t type, int32_t *out);
+/* Of a descriptor that somebody else has made: reading and writing never wait from now on. */
+VMSIG_API int32_t vmsig_set_nonblocking(int32_t fd);
 VMSIG_API int32_t vmsig_bind(int32_t fd, const char *path);
 VMSIG_API int32_t vmsig_listen(int32_t fd, int32_t backlog);
 VMSIG_API int32_t vmsig_connect(int32_t fd, const char *path);

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
@@ -27,6 +28,14 @@ int32_t vmsig_socket(int32_t type)
 int32_t vmsig_socketpair(int32_t type, int32_t *out)
 {
     return vmsig_result(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, out));
+}
+
+int32_t vmsig_set_nonblocking(int32_t fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return vmsig_result(flags);
+    return vmsig_result(fcntl(fd, F_SETFL, flags | O_NONBLOCK));
 }
 
 /* A path as a socket address; -1 with errno set when it does not fit. */

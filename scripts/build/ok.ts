@@ -120,7 +120,7 @@ function testStep(name: string, parts: readonly (readonly string[])[], limitSeco
   return { name, parts: parts.map(testArgs), limitSeconds, isTest: true };
 }
 
-function check(name: string, args: readonly string[], limitSeconds = 60): Step {
+function check(name: string, args: readonly string[], limitSeconds = 300): Step {
   return { name, parts: [args], limitSeconds };
 }
 
@@ -131,19 +131,19 @@ function allSteps(quick: boolean): Step[] {
   return [
     check("fmt", ["fmt", "--check"]),
     check("lint", ["lint"]),
-    check("check", ["check"], 120),
+    check("check", ["check"], 600),
     check("layers", ["run", "-A", "scripts/build/layers.ts"]),
     check("tables", ["run", "-A", "scripts/build/tables.ts"]),
     check("pages", ["run", "-A", "scripts/build/pages.ts"]),
     check("comments", ["run", "-A", "scripts/build/comments.ts"]),
     check("docs", ["doc", "--lint", ...documentedFiles()]),
-    check("examples", ["run", "-A", "scripts/build/examples.ts"], 300),
-    ...hasCompile ? [check("compile", ["task", "compile:check"], 600)] : [],
+    check("examples", ["run", "-A", "scripts/build/examples.ts"], 600),
+    ...hasCompile ? [check("compile", ["task", "compile:check"], 900)] : [],
     // Attacks measure what the daemon weighs, and share uids: one after another.
-    testStep("hostile", [["tests/hostile"]], 900),
+    testStep("hostile", [["tests/hostile"]], 1200),
     testStep("fuzz", dealt(testFiles("fuzz"), FUZZ_PARTS), 1500),
-    testStep("unit", dealt(unit, UNIT_PARTS), 600),
-    testStep("guest", guestFiles().map((file) => [file]), 600),
+    testStep("unit", dealt(unit, UNIT_PARTS), 1200),
+    testStep("guest", guestFiles().map((file) => [file]), 900),
   ];
 }
 

@@ -16,7 +16,7 @@ import { MAX_RUNS } from "../base/limits.ts";
 import type { Paging } from "./paging.ts";
 import { PTE_NX_HI, PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
-import type { PageWalker, SoftwarePage } from "./page_walker.ts";
+import { isRegularRoot, type PageWalker, type SoftwarePage } from "./page_walker.ts";
 import { type Access, type PhysicalRun, type RunList, sameAccess, type Translation } from "./translation.ts";
 import { walkerOf } from "./walkers.ts";
 
@@ -50,6 +50,8 @@ export class AddressSpace {
   // Plain properties, as in walker.ts: what load64 reads of the memory, without a detour.
   private readonly linear: Int32Array;
   private readonly held: Int32Array;
+  /** The walker's, unless the root lies past what its regular case can index. */
+  private readonly regularWords: number;
   /** For {@linkcode cstring}; made when the first text is read. */
   #text: Uint8Array | undefined;
 
@@ -77,6 +79,7 @@ export class AddressSpace {
     this.rootFrame = frameOf(root);
     this.root = Math.floor(root / PAGE_BYTES) * PAGE_BYTES;
     this.walker = walkerOf(memory, paging, frameOf(kernelRoot));
+    this.regularWords = isRegularRoot(this.rootFrame) ? this.walker.regularWords : 0;
     this.linear = memory.linear;
     this.held = memory.held;
     this.#software = software;
@@ -109,7 +112,7 @@ export class AddressSpace {
     // critical path. Literals, not names: a module's constant is a load and a check at each use.
     const hi = (gva * 2 ** -32 | 0) - (gva < 0 && lo !== 0 ? 1 : 0);
     const walker = this.walker;
-    const frame = walker.regular(this.rootFrame, hi, lo, walker.regularWords);
+    const frame = walker.regular(this.rootFrame, hi, lo, this.regularWords);
     return frame >= 0 ? frame * 4096 + (lo & 0xfff) : this.#translateOtherwise(hi, lo);
   }
 
@@ -201,7 +204,7 @@ export class AddressSpace {
     // As translate does; a carry out of the low half is one more.
     const hi = (gva * 2 ** -32 | 0) - (gva < 0 && base !== 0 ? 1 : 0) + (lo >>> 0 < base >>> 0 ? 1 : 0);
     const walker = this.walker;
-    const frame = walker.regular(this.rootFrame, hi, lo, walker.regularWords);
+    const frame = walker.regular(this.rootFrame, hi, lo, this.regularWords);
     if (frame >= 0 && (lo & 7) === 0) {
       // An aligned word of a page that is in the linear view and was seen to be held: nothing else is asked.
       const held = this.held;

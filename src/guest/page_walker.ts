@@ -43,6 +43,11 @@ export interface PageWalker {
   explain(rootFrame: number, hi: number, lo: number): number;
 }
 
+/** Whether the regular case can index a root table: an int32 holds word indexes below 8 GiB, others wrap. */
+export function isRegularRoot(rootFrame: number): boolean {
+  return rootFrame < 0x20_0000;
+}
+
 /**
  * What stands behind an entry that is not present: Linux keeps pages that nobody may touch, Windows pages in
  * transition and prototype entries. The level of the entry is told by its first address bit, `shift`.

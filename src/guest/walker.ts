@@ -18,7 +18,7 @@
  * @module
  */
 import type { Paging } from "./paging.ts";
-import type { PageWalker } from "./page_walker.ts";
+import { isRegularRoot, type PageWalker } from "./page_walker.ts";
 import { PTE_FRAME_HI, PTE_NX_HI, PTE_P, PTE_PS, PTE_U, PTE_W, WALK } from "./paging.ts";
 import type { PhysicalMemory } from "./physical_memory.ts";
 
@@ -113,7 +113,7 @@ export class Walker implements PageWalker {
    * @returns the frame number of the 4 KiB page, or a negative {@linkcode WALK} code
    */
   walk(rootFrame: number, hi: number, lo: number): number {
-    const frame = this.regular(rootFrame, hi, lo, this.regularWords);
+    const frame = this.regular(rootFrame, hi, lo, isRegularRoot(rootFrame) ? this.regularWords : 0);
     return frame >= 0 ? frame : this.#otherwise(rootFrame, hi, lo);
   }
 
@@ -122,7 +122,7 @@ export class Walker implements PageWalker {
    * are 8-aligned, so `| 1` finds the high half without the overflow check of `+ 1`; a frame past 8 GiB (bits
    * 33 and up of an address) is looked at once, at the end.
    *
-   * @param table frame number of the table
+   * @param table frame number of the table; past 8 GiB its index wraps: {@linkcode isRegularRoot} says no
    * @param hi the address's high half
    * @param lo the address's low half
    * @param end {@linkcode regularWords}

@@ -29,7 +29,14 @@ const QEMU_EVENT = new XdrWriter().u32(0).text("web").fixed(UUID).u32(1).text("R
 
 fuzz({
   name: "libvirt's packets",
-  corpus: () => [packet(273, 1, 0, LIST), packet(273, 1, 1, REFUSED), packet(318, 2, 0, STARTED)],
+  corpus: () => [
+    packet(273, 1, 0, LIST),
+    packet(273, 1, 1, REFUSED),
+    packet(318, 2, 0, STARTED),
+    // A reply that says that descriptors come, and brings none; bytes of a stream.
+    packet(273, 5, 0, new Uint8Array([0, 0, 0, 1, ...LIST])),
+    packet(201, 3, 2, new Uint8Array(8)),
+  ],
   largest: 4096,
   words: [[0, 0, 0, 1], [0xff, 0xff, 0xff, 0xff], [0, 0, 0, 28], [0x20, 0, 0x80, 0x86]],
   decode: (input, random) => {
@@ -37,6 +44,11 @@ fuzz({
     let events = 0;
     const client = new RpcClient({ send: () => {}, onEvent: () => events++ });
     listDomains(client, (result) => results.push(result));
+    const streamed: string[] = [];
+    client.stream(REMOTE, 201, new Uint8Array(0), {
+      onData: (bytes) => streamed.push(`${bytes.length}`),
+      onEnd: (why) => streamed.push(why),
+    }, () => {});
     let defect = "";
     for (let at = 0; at < input.length && defect === "";) {
       const piece = 1 + random.below(64);

@@ -16,6 +16,14 @@ export interface DomainOptions {
   readonly memfd?: boolean;
   /** More devices, as XML. */
   readonly devices?: string;
+  /** A system: without one the firmware finds nothing to boot. */
+  readonly boot?: { readonly kernel: string; readonly initrd: string; readonly words: string };
+  /** RAM in MiB; 64 unless said otherwise. */
+  readonly ramMiB?: number;
+  /** Its processors stand still until `virsh resume`. */
+  readonly isPaused?: boolean;
+  /** More of the domain, behind its devices: `<qemu:commandline>`. */
+  readonly more?: string;
 }
 
 /** A running libvirtd. */
@@ -75,20 +83,24 @@ export class Libvirtd implements AsyncDisposable {
   /** Starts a domain, as virt-install writes one. */
   async domain(name: string, options: DomainOptions = {}): Promise<void> {
     const shared = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>";
-    const xml = `<domain type='qemu'><name>${name}</name><memory unit='MiB'>64</memory>
-      ${options.memfd === true ? shared : ""}
-      <os><type arch='x86_64' machine='q35'>hvm</type></os>
+    const { boot, ramMiB = 64, isPaused = false, memfd = false, devices = "", more = "" } = options;
+    const system = boot === undefined
+      ? ""
+      : `<kernel>${boot.kernel}</kernel><initrd>${boot.initrd}</initrd><cmdline>${boot.words}</cmdline>`;
+    const xml = `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+      <name>${name}</name><memory unit='MiB'>${ramMiB}</memory>${memfd ? shared : ""}
+      <os><type arch='x86_64' machine='q35'>hvm</type>${system}</os>
       <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
         <serial type='pty'/><console type='pty'/>
         <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
         <video><model type='vga'/></video><input type='tablet' bus='virtio'/>
-        <input type='keyboard' bus='virtio'/>${options.devices ?? ""}
-      </devices></domain>`;
+        <input type='keyboard' bus='virtio'/>${devices}
+      </devices>${more}</domain>`;
     const path = `${this.folder}/${name}.xml`;
     await Deno.writeTextFile(path, xml);
     await this.virsh("define", path);
     this.#started.add(name);
-    await this.virsh("start", name);
+    await this.virsh("start", name, ...isPaused ? ["--paused"] : []);
   }
 
   /** libvirt's own client, as its user. */
@@ -187,6 +199,8 @@ export class Libvirtd implements AsyncDisposable {
         HOME: `${folder}/c`,
         XDG_CONFIG_HOME: `${folder}/c`,
         XDG_RUNTIME_DIR: `${folder}/run`,
+        // A client that comes too early would start a libvirtd of its own, which keeps ours from starting.
+        LIBVIRT_AUTOSTART: "0",
         LC_ALL: "C",
       },
       stdin: "null",

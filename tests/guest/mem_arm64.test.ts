@@ -215,6 +215,8 @@ async function checkContext(vm: Guest, { program, pid, base }: Pattern): Promise
   await rig.during(vm.agent.power("reboot"));
   const second = await rig.event(listener, "MEMCTX", 2);
   assertEquals(listener.of("MEMCTX_INVALIDATED").map(({ fields }) => fields), [{ epoch: 1, reason: 0 }]);
+  // The context may come while process 1 still is the kernel's own.
+  await rig.during(vm.agent.ready(2, 600_000));
   using next = openTarget(`pid:${vm.pid}`, findersFor("linux"));
   assert(next.guest.found);
   assertEquals(Number(second.fields["kcr3"]), next.guest.os.kernel.root);

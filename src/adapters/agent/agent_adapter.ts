@@ -82,6 +82,8 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#line = new AgentLine({
       loop: seat.loop,
       uid: () => this.#link.monitorUid,
+      ways: () => this.#link.ways,
+      onOpened: () => this.#arm(),
       lookAgain: (done) => {
         findChannels(this.#link, (channels) => {
           if (channels !== undefined) this.#learn(channels.find(isAgent));
@@ -190,7 +192,8 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     const seat = this.#seat;
     if (seat === null) return;
     if (channel !== undefined && !channel.isTold) this.#lookNs = seat.loop.clock.nowNs() + LOOK_NS;
-    const isThere = channel !== undefined && channel.isGuestOpen && channel.place.kind !== "other";
+    const isThere = channel !== undefined && channel.isGuestOpen &&
+      (channel.place.kind !== "other" || this.#link.ways !== undefined);
     if (isThere && !seat.isUp) seat.up(this.#pid);
     if (!isThere) this.#line?.lost("the guest's agent has ended");
     if (!isThere && seat.isUp) seat.down(SEAM_REASON.PEER_CLOSED, this.#pid);

@@ -8,9 +8,10 @@
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
-import type { ByteStream, StreamUser } from "../../core/byte_stream.ts";
+import { ByteStream, type StreamUser } from "../../core/byte_stream.ts";
 import { SendQueue } from "../../core/send_queue.ts";
 import { AgentClient, type AgentCommand } from "../../qemu/agent/agent_client.ts";
+import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
 import type { Channel } from "../channel/channel_listing.ts";
 import { openChannel } from "../channel/open_channel.ts";
 
@@ -24,8 +25,12 @@ export interface AgentLineHost {
   readonly loop: LoopPort;
   /** Who runs the VM; -1 unknown. */
   uid(): number;
+  /** What the manager of the VM opens; undefined: nobody manages it. */
+  ways(): VmWays | undefined;
   /** Asks QEMU for the agent's channel as it is now; told once, undefined when there is none. */
   lookAgain(done: (channel: Channel | undefined) => void): void;
+  /** It is open: it wants to be called at other times. */
+  onOpened(): void;
 }
 
 /** Why a command was not even tried. */
@@ -129,21 +134,37 @@ export class AgentLine implements StreamUser {
     const attempt = ++this.#attempt;
     this.#host.lookAgain((channel) => {
       if (attempt !== this.#attempt) return;
-      this.#stage = { at: "closed" };
-      const refusal = lackOf(channel);
+      const ways = this.#host.ways();
+      const refusal = lackOf(channel, ways !== undefined);
       if (refusal !== undefined || channel === undefined) {
+        this.#stage = { at: "closed" };
         return this.#refuse(refusal ?? { code: CODE["not-supported"], why: "" });
       }
       const { loop } = this.#host;
-      const stream = openChannel(channel.place, { uid: this.#host.uid(), loop, user: this });
-      if ("code" in stream) return this.#refuse(stream);
-      const client = new AgentClient((bytes) => {
-        if (!this.#unsent.send(bytes)) this.close("the agent reads nothing");
-      });
-      this.#stage = { at: "open", stream, client };
-      this.#lastNs = loop.clock.nowNs();
-      for (const { command } of this.#waiting.splice(0)) client.execute(command, this.#lastNs);
+      // What a manager of VMs holds is the channel of the agent itself, and QEMU serves one client of it.
+      if (ways !== undefined) {
+        return ways.openAgent((result) => {
+          this.#onOpened(attempt, result.ok ? new ByteStream(result.socket, loop, this, "the VM") : result);
+        });
+      }
+      this.#onOpened(attempt, openChannel(channel.place, { uid: this.#host.uid(), loop, user: this }));
     });
+  }
+
+  #onOpened(attempt: number, stream: ByteStream | LineRefusal): void {
+    if (attempt !== this.#attempt) {
+      if (!("code" in stream)) stream.close();
+      return;
+    }
+    this.#stage = { at: "closed" };
+    if ("code" in stream) return this.#refuse(stream);
+    const client = new AgentClient((bytes) => {
+      if (!this.#unsent.send(bytes)) this.close("the agent reads nothing");
+    });
+    this.#stage = { at: "open", stream, client };
+    this.#lastNs = this.#host.loop.clock.nowNs();
+    for (const { command } of this.#waiting.splice(0)) client.execute(command, this.#lastNs);
+    this.#host.onOpened();
   }
 
   #refuse(refusal: LineRefusal): void {
@@ -151,8 +172,12 @@ export class AgentLine implements StreamUser {
   }
 }
 
-/** What is in the way of using an agent's channel; undefined when nothing is. */
-export function lackOf(channel: Channel | undefined): LineRefusal | undefined {
+/**
+ * What is in the way of using an agent's channel; undefined when nothing is.
+ *
+ * @param isManaged whether a manager of the VM is asked, who may hold the channel itself
+ */
+export function lackOf(channel: Channel | undefined, isManaged = false): LineRefusal | undefined {
   if (channel === undefined) {
     return {
       code: CODE["not-supported"],
@@ -160,10 +185,12 @@ export function lackOf(channel: Channel | undefined): LineRefusal | undefined {
         "-chardev socket,id=ga,path=PATH,server=on,wait=off -device virtserialport,chardev=ga,name=org.qemu.guest_agent.0",
     };
   }
-  if (channel.place.kind === "unix" && !channel.place.isFree) {
+  if (!isManaged && channel.place.kind === "unix" && !channel.place.isFree) {
     return { code: CODE.busy, why: "another client has the agent's channel; QEMU serves one at a time" };
   }
-  if (channel.place.kind === "other") return { code: CODE["not-supported"], why: channel.place.why };
+  if (!isManaged && channel.place.kind === "other") {
+    return { code: CODE["not-supported"], why: channel.place.why };
+  }
   if (!channel.isGuestOpen) {
     return {
       code: CODE["seam-down"],

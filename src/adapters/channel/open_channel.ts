@@ -14,7 +14,8 @@ import { CODE, type Code } from "../../base/codes.ts";
 import { messageOf } from "../../base/fault.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import { ByteStream, type StreamUser } from "../../core/byte_stream.ts";
-import type { ChannelPlace } from "./channel_listing.ts";
+import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
+import type { Channel, ChannelPlace } from "./channel_listing.ts";
 
 /** An end that could not be opened. */
 export interface ChannelRefusal {
@@ -49,6 +50,27 @@ export function openChannel(
     const code = isOsError(error, "EACCES") ? CODE.refused : CODE["seam-down"];
     return { code, why: messageOf(error) };
   }
+}
+
+/**
+ * The same, and where it cannot be had so, by the manager of the VM.
+ *
+ * @param ways the manager's; undefined: there is none
+ * @param done told once, maybe before this returns
+ */
+export function openChannelOrAsk(
+  { label, place }: Channel,
+  options: Parameters<typeof openChannel>[1],
+  ways: VmWays | undefined,
+  done: (opened: ByteStream | ChannelRefusal) => void,
+): void {
+  const opened = openChannel(place, options);
+  if (!("code" in opened) || ways === undefined) return done(opened);
+  ways.openConsole(label, (result) => {
+    const { loop, user } = options;
+    if (result.ok) done(new ByteStream(result.socket, loop, user, "the VM"));
+    else done({ code: result.code, why: `${opened.why}; ${result.why}` });
+  });
 }
 
 function connectTo(path: string, uid: number): OwnedFd | ChannelRefusal {

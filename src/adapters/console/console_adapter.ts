@@ -227,6 +227,8 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
       rearm: () => this.#arm(),
       isAlways: this.#isAlways,
       uid: () => this.#link.monitorUid,
+      ways: () => this.#link.ways,
+      onOpened: () => this.#arm(),
       lookAgain: (label, done) => {
         findChannels(this.#link, (channels) => {
           done(channels?.find((channel) => channel.label === label));

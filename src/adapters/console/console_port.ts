@@ -14,8 +14,9 @@ import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import { type ByteStream, READ_BYTES, type StreamUser } from "../../core/byte_stream.ts";
+import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
 import type { Channel } from "../channel/channel_listing.ts";
-import { type ChannelRefusal, openChannel } from "../channel/open_channel.ts";
+import { type ChannelRefusal, openChannelOrAsk } from "../channel/open_channel.ts";
 import { Backlog } from "./backlog.ts";
 import { ConsoleReads, type WaitingRead } from "./console_reads.ts";
 import { ConsoleWrites, type WaitingWrite } from "./console_writes.ts";
@@ -42,6 +43,10 @@ export interface ConsoleHost {
   readonly isAlways: boolean;
   /** Who runs the VM; -1 unknown. */
   uid(): number;
+  /** What the manager of the VM opens; undefined: nobody manages it. */
+  ways(): VmWays | undefined;
+  /** It is open: it wants to be called at other times. */
+  onOpened(): void;
   /** Asks QEMU anew for this console; told once, undefined when it is gone. */
   lookAgain(label: string, done: (channel: Channel | undefined) => void): void;
   /** Whether a lease is still the live one. */
@@ -293,14 +298,26 @@ export class ConsolePort implements StreamUser {
         });
       }
       const { loop } = this.#host;
-      const opened = openChannel(place, { uid: this.#host.uid(), loop, user: this });
-      if ("code" in opened) return this.#failed(opened);
-      this.#stage = { at: "open", stream: opened };
-      this.#why = "";
-      this.#lastAskedNs = loop.clock.nowNs();
-      for (const ticket of this.#openers.splice(0)) this.#host.answer(ticket, CODE.ok, 0, "");
-      this.#writes.pump();
+      // Until the manager of the VM has answered it is being opened.
+      this.#stage = { at: "opening" };
+      const options = { uid: this.#host.uid(), loop, user: this };
+      openChannelOrAsk(channel, options, this.#host.ways(), (opened) => this.#onOpened(opening, opened));
     });
+  }
+
+  #onOpened(opening: number, opened: ByteStream | ChannelRefusal): void {
+    if (opening !== this.#opening || this.#stage.at !== "opening") {
+      if (!("code" in opened)) opened.close();
+      return;
+    }
+    this.#stage = { at: "closed" };
+    if ("code" in opened) return this.#failed(opened);
+    this.#stage = { at: "open", stream: opened };
+    this.#why = "";
+    this.#lastAskedNs = this.#host.loop.clock.nowNs();
+    for (const ticket of this.#openers.splice(0)) this.#host.answer(ticket, CODE.ok, 0, "");
+    this.#writes.pump();
+    this.#host.onOpened();
   }
 
   #failed({ code, why }: ChannelRefusal): void {

@@ -5,6 +5,7 @@
  */
 import { getSeals, SEAL } from "../../../ffi/memfd.ts";
 import { OsError } from "../../../ffi/os_error.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { CODE, type Code, isCode } from "../../base/codes.ts";
 import type { ControlId } from "../../base/ids.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
@@ -229,14 +230,28 @@ export class DisplayDesk {
     const protocol = source === FRAME_SOURCE.VNC ? "vnc" : source === FRAME_SOURCE.DBUS ? "dbus" : undefined;
     if (protocol === undefined) return seat.ack(ticket, CODE["bad-argument"]);
     if (!this.#link.isUp) return seat.ack(ticket, CODE["seam-down"]);
-    this.#try(seat, ticket, () =>
-      openViewer(this.#link, protocol, (socket, reply) => {
-        if (socket === undefined) return this.#ack(seat, ticket, reply);
-        if (this.#seat !== seat) return socket.close();
-        const answer = seat.event(KIND.DISPLAY);
-        answer.own([socket.fd], { releasePayload: () => socket.close() });
-        seat.reply(ticket, answer);
-      }));
+    const own = (): void =>
+      this.#try(seat, ticket, () =>
+        openViewer(this.#link, protocol, (socket, reply) => {
+          if (socket === undefined) this.#ack(seat, ticket, reply);
+          else this.#giveViewer(seat, ticket, socket);
+        }));
+    const { ways, passesDescriptors } = this.#link;
+    if (ways === undefined || protocol !== "vnc") return own();
+    // By its manager a VM is not spoken to past it; what that does not open may be had all the same.
+    ways.openVnc((result) => {
+      if (result.ok) this.#giveViewer(seat, ticket, result.socket);
+      else if (this.#seat !== seat) return;
+      else if (passesDescriptors) own();
+      else seat.ack(ticket, result.code, 0, 0, result.why);
+    });
+  }
+
+  #giveViewer(seat: Seat, ticket: number, socket: OwnedFd): void {
+    if (this.#seat !== seat) return socket.close();
+    const answer = seat.event(KIND.DISPLAY);
+    answer.own([socket.fd], { releasePayload: () => socket.close() });
+    seat.reply(ticket, answer);
   }
 
   /** serial 0: where the card is; 1: its registers alone. */

@@ -237,11 +237,14 @@ export class SnapshotJobs implements TimerHandler {
     work.at = "closing";
     this.#askJob(work, (job) => {
       if (this.#work !== work) return;
-      this.#dismiss(work);
-      const error = job?.error ?? "";
-      if (error === "") return this.#succeed(work, job);
-      const isLeft = work.op === SNAPSHOT_OP.LOAD && work.wasRunning;
-      this.#fail(work, CODE.refused, isLeft ? `${error}; the VM is left stopped` : error, job);
+      // Who is answered finds no job of it any more, and may begin the same one again.
+      this.#dismiss(work, () => {
+        if (this.#work !== work) return;
+        const error = job?.error ?? "";
+        if (error === "") return this.#succeed(work, job);
+        const isLeft = work.op === SNAPSHOT_OP.LOAD && work.wasRunning;
+        this.#fail(work, CODE.refused, isLeft ? `${error}; the VM is left stopped` : error, job);
+      });
     });
   }
 
@@ -334,8 +337,8 @@ export class SnapshotJobs implements TimerHandler {
     }, { timeoutNs: JOB_NS });
   }
 
-  #dismiss(work: Work): void {
-    this.#ask("job-dismiss", () => {}, { id: idOfTask(work) });
+  #dismiss(work: Work, done: () => void = () => {}): void {
+    this.#ask("job-dismiss", done, { id: idOfTask(work) });
   }
 
   #ask(command: string, done: (reply: QmpReply) => void, args?: object): void {

@@ -148,7 +148,8 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
       });
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      if (this.#owner === owner) this.#lose(owner, await this.#whyNot(error));
+      const why = await this.#whyNot(error);
+      if (this.#owner === owner) this.#lose(owner, why);
       return;
     }
     owner.viewer.note = "in control";

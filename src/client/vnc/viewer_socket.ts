@@ -19,6 +19,7 @@ export class ViewerSocket implements ViewerTransport {
   #isClosing = false;
   #isClosed = false;
   #viewer: ViewerInput | undefined;
+  #linger: ReturnType<typeof setTimeout> | undefined;
 
   /** Over a connection, which it closes. */
   constructor(conn: Deno.Conn) {
@@ -55,8 +56,7 @@ export class ViewerSocket implements ViewerTransport {
   close(): void {
     this.#isClosing = true;
     if (!this.#isWriting) return this.#end();
-    const timer = setTimeout(() => this.#end(), LINGER_MS);
-    Deno.unrefTimer(timer);
+    this.#linger = setTimeout(() => this.#end(), LINGER_MS);
   }
 
   async #write(): Promise<void> {
@@ -80,6 +80,7 @@ export class ViewerSocket implements ViewerTransport {
   #end(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    clearTimeout(this.#linger);
     this.#waiting = [];
     try {
       this.#conn.close();

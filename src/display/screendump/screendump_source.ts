@@ -3,8 +3,9 @@
  * main loop makes the picture, and the guest's devices wait meanwhile (2 to 7 ms for 720x400 to 1280x800), so
  * it is asked only on demand, never before the last one is there, and at most as often as is wanted.
  *
- * QEMU 10 and later keep a memfd of the same picture (`displaysurface`), which is not used: it can only be
- * had through QEMU's /proc entries, and a dump must refresh it all the same.
+ * QEMU 10 and later keep a memfd of some pictures (`displaysurface`), which is not used: it can only be had
+ * through QEMU's /proc entries, a dump must refresh it all the same, and of a std VGA there is one in text
+ * modes alone: in graphics modes the card's memory is the surface (seen on 10.0.13 and 11.1.3).
  * @module
  */
 import { createMemfd, ftruncate, OPEN, reopen, seekTo, statFd } from "../../../ffi/memfd.ts";

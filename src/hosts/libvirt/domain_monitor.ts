@@ -5,30 +5,48 @@
  *
  * One command of a domain is under way at a time: libvirtd carries the calls of a client out side by side,
  * and QMP has an order. libvirt numbers commands itself, so the number of the link's is put back.
+ * Descriptors that come with a command go on with it.
  * @module
  */
-import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import { LineSplitter } from "../../qemu/protocol/line_splitter.ts";
 import { isObject } from "../../qemu/protocol/qmp_message.ts";
-import { BytePipe, type BytePipeUser } from "./byte_pipe.ts";
-import { type Domain, type LibvirtEvent, monitorCommand } from "./libvirt_calls.ts";
+import { BytePipe, type BytePipeUser, closeForeign } from "./byte_pipe.ts";
+import { jsonObject } from "./json_object.ts";
+import { type CallResult, type Domain, type LibvirtEvent, monitorCommand } from "./libvirt_calls.ts";
 import type { RpcClient } from "./rpc_client.ts";
 
 /** Commands that wait; a link keeps eight under way. */
 const MAX_WAITING = 256;
 const MICROS = 1e6;
+/** The commands that take a descriptor; a link sends one with no other. */
+const TAKES_FILE = /^\{"execute":"(?:getfd|add-fd)"/;
+/** A link's number at the end of its line. */
+const LINK_ID = /^(.*),"id":(\d{1,15})\}$/s;
+/** libvirt's number at the end of QEMU's answer. */
+const LIBVIRT_ID = /^(\{.*),\s*"id":\s*"libvirt-[0-9]{1,12}"\}\s*$/s;
+
+/** What a monitor's owner is told. */
+export interface DomainMonitorHost {
+  /** The link has left it. */
+  readonly onEnd: (monitor: DomainMonitor) => void;
+  /** libvirt does not let us speak to this QEMU. */
+  readonly onRefused: (monitor: DomainMonitor, result: CallResult<unknown> & { readonly ok: false }) => void;
+}
 
 /** One monitor of a domain. */
 export class DomainMonitor implements BytePipeUser {
   readonly #client: RpcClient;
   readonly #domain: Domain;
   readonly #pipe: BytePipe;
-  readonly #onEnd: (monitor: DomainMonitor) => void;
+  readonly #host: DomainMonitorHost;
   readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder();
   readonly #waiting: string[] = [];
+  /** Descriptors that came, one group for each command that takes one. */
+  readonly #files: (readonly number[])[] = [];
   readonly #lines = new LineSplitter((bytes, from, to) => {
     this.#take(this.#decoder.decode(bytes.subarray(from, to)));
     return true;
@@ -41,33 +59,36 @@ export class DomainMonitor implements BytePipeUser {
     own: OwnedFd,
     client: RpcClient,
     domain: Domain,
-    onEnd: (monitor: DomainMonitor) => void,
+    host: DomainMonitorHost,
   ) {
     this.#client = client;
     this.#domain = domain;
-    this.#onEnd = onEnd;
+    this.#host = host;
     this.#pipe = new BytePipe(own, loop, this);
     monitorCommand(client, domain, '{"execute":"query-version"}', (result) => {
-      if (!result.ok) return this.close();
-      const version = valueOf(result.value)?.["return"];
-      this.#say({ QMP: { version: isObject(version) ? version : {}, capabilities: [] } });
+      if (this.#isClosed) return;
+      if (!result.ok) {
+        this.close();
+        return host.onRefused(this, result);
+      }
+      const version = jsonObject(result.value)?.["return"];
+      this.#say(JSON.stringify({ QMP: { version: isObject(version) ? version : {}, capabilities: [] } }));
     });
   }
 
   /**
    * Opens one.
    *
-   * @param onEnd told when the link has left it
    * @returns the monitor, and the link's end, which the caller owns
    */
   static open(
     loop: LoopPort,
     client: RpcClient,
     domain: Domain,
-    onEnd: (monitor: DomainMonitor) => void,
+    host: DomainMonitorHost,
   ): { readonly monitor: DomainMonitor; readonly socket: OwnedFd } {
     const [own, socket] = socketPair(SOCKET.STREAM);
-    return { monitor: new DomainMonitor(loop, own, client, domain, onEnd), socket };
+    return { monitor: new DomainMonitor(loop, own, client, domain, host), socket };
   }
 
   /** Whose it is. */
@@ -77,30 +98,33 @@ export class DomainMonitor implements BytePipeUser {
 
   /** An event of the domain's QEMU. */
   tell({ name, seconds, micros, details }: LibvirtEvent & { readonly kind: "qemu" }): void {
-    const data = details === undefined ? undefined : valueOf(details);
-    this.#say({
-      timestamp: { seconds, microseconds: micros % MICROS },
-      event: name,
-      ...(data === undefined ? {} : { data }),
-    });
+    const data = details === undefined ? undefined : jsonObject(details);
+    const timestamp = { seconds, microseconds: micros % MICROS };
+    this.#say(JSON.stringify({ timestamp, event: name, ...(data === undefined ? {} : { data }) }));
   }
 
   /** Ends it: the link sees its stream end. */
   close(): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
     this.#pipe.close();
+    this.#over();
   }
 
   /** See {@linkcode BytePipeUser}. */
-  onBytes(bytes: Uint8Array<ArrayBuffer>): void {
+  onBytes(bytes: Uint8Array<ArrayBuffer>, fds: readonly number[]): void {
+    if (fds.length > 0) this.#files.push(fds);
     if (!this.#lines.push(bytes, bytes.length)) this.close();
   }
 
   /** See {@linkcode BytePipeUser}. */
   onEnd(): void {
+    this.#over();
+    this.#host.onEnd(this);
+  }
+
+  #over(): void {
     this.#isClosed = true;
-    this.#onEnd(this);
+    for (const fds of this.#files.splice(0)) closeForeign(fds);
   }
 
   #take(line: string): void {
@@ -113,38 +137,51 @@ export class DomainMonitor implements BytePipeUser {
     if (this.#isUnderWay || this.#isClosed) return;
     const line = this.#waiting.shift();
     if (line === undefined) return;
-    const command = valueOf(line);
-    if (command === undefined) return this.close();
-    const { id, ...rest } = command;
-    if (rest["execute"] === "qmp_capabilities") {
-      this.#say({ return: {}, id });
+    const [, rest, id] = LINK_ID.exec(line) ?? [undefined, line.replace(/\}$/, ""), ""];
+    if (line.startsWith('{"execute":"qmp_capabilities"')) {
+      this.#answer('{"return":{}', id);
       return this.#next();
     }
     this.#isUnderWay = true;
-    monitorCommand(this.#client, this.#domain, JSON.stringify(rest), (result) => {
+    monitorCommand(this.#client, this.#domain, `${rest}}`, (result) => {
       this.#isUnderWay = false;
       if (this.#isClosed) return;
       if (!result.ok && result.isClosed) return this.close();
-      const answer = result.ok ? valueOf(result.value) : undefined;
-      if (answer === undefined) {
-        const desc = result.ok ? "libvirt's answer is not QEMU's" : result.why;
-        this.#say({ error: { class: "GenericError", desc }, id });
-      } else this.#say({ ...answer, id });
+      this.#onAnswer(result, id);
       this.#next();
-    });
+    }, TAKES_FILE.test(line) ? this.#takeFile() : undefined);
   }
 
-  #say(message: object): void {
-    if (!this.#isClosed) this.#pipe.send(this.#encoder.encode(`${JSON.stringify(message)}\r\n`));
+  #onAnswer(result: CallResult<string>, id: string | undefined): void {
+    if (!result.ok) return this.#fail(result.why, id);
+    // The answer as it is, with the link's number in place of libvirt's.
+    const rest = result.value.includes("\n") ? undefined : LIBVIRT_ID.exec(result.value)?.[1];
+    if (rest !== undefined) return this.#answer(rest, id);
+    const answer = jsonObject(result.value);
+    delete answer?.["id"];
+    if (answer === undefined || Object.keys(answer).length === 0) {
+      return this.#fail("libvirt's answer is not QEMU's", id);
+    }
+    this.#answer(JSON.stringify(answer).replace(/\}$/, ""), id);
   }
-}
 
-function valueOf(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value as Record<string, unknown> : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
+  /** The next descriptor that came; a command that has more than one leaves the others. */
+  #takeFile(): OwnedFd | undefined {
+    const [first, ...others] = this.#files.shift() ?? [];
+    closeForeign(others);
+    return first === undefined ? undefined : new OwnedFd(first);
+  }
+
+  #fail(desc: string, id: string | undefined): void {
+    this.#answer(`{"error":${JSON.stringify({ class: "GenericError", desc })}`, id);
+  }
+
+  /** @param rest the answer without its closing brace */
+  #answer(rest: string, id: string | undefined): void {
+    this.#say(id === undefined || id === "" ? `${rest}}` : `${rest},"id":${id}}`);
+  }
+
+  #say(line: string): void {
+    if (!this.#isClosed) this.#pipe.send(this.#encoder.encode(`${line}\r\n`));
   }
 }

@@ -1,25 +1,44 @@
 /**
  * libvirt's procedures that are used, with their arguments and answers: the numbers of the remote and qemu
- * programs, which are a stable ABI (measured against libvirt 9.0 with its own client's trace).
+ * programs, which are a stable ABI (measured on libvirt 9.0: its client's trace, and its server).
  * @module
  */
 import { PROGRAM } from "./rpc_packet.ts";
-import type { RpcClient, RpcReply } from "./rpc_client.ts";
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { setNonblocking } from "../../../ffi/unix_socket.ts";
+import { printable } from "../../base/printable.ts";
+import type { RpcClient, RpcReply, RpcStream, RpcStreamUser } from "./rpc_client.ts";
 import { XdrError, type XdrReader, XdrWriter } from "./xdr.ts";
 
 const REMOTE = {
   OPEN: 1,
+  GET_XML: 14,
   AUTH_LIST: 66,
   AUTH_POLKIT: 70,
+  GET_LIB_VERSION: 157,
+  OPEN_CONSOLE: 201,
   LIST_ALL_DOMAINS: 273,
   EVENT_REGISTER: 316,
   EVENT_LIFECYCLE: 318,
+  OPEN_GRAPHICS_FD: 343,
 } as const;
-const QEMU = { MONITOR_COMMAND: 1, EVENT_REGISTER: 4, EVENT: 6 } as const;
+const QEMU = {
+  MONITOR_COMMAND: 1,
+  AGENT_COMMAND: 3,
+  EVENT_REGISTER: 4,
+  EVENT: 6,
+  MONITOR_COMMAND_WITH_FILES: 7,
+} as const;
 const AUTH = { NONE: 0, POLKIT: 2 } as const;
 const ACTIVE_ONLY = 1;
 const LIFECYCLE_EVENT = 0;
 const UUID_BYTES = 16;
+/** The picture's server is to ask for no password: who may call libvirt has the domain anyway. */
+const SKIP_AUTHENTICATION = 1;
+/** From 8.2.0 on a command to QEMU may have a descriptor. */
+const VERSION_WITH_FILES = 8_002_000;
+/** libvirt's numbers of errors that say that it does not let us. */
+const DENIALS: ReadonlySet<number> = new Set([29, 45, 79, 88, 94]);
 /** Domains of one host that are told. */
 export const MAX_DOMAINS = 1024;
 
@@ -34,12 +53,31 @@ export interface Domain {
 }
 
 /** What a domain does, as its lifecycle event tells; others are not used. */
-export const LIFECYCLE = { STARTED: 2, STOPPED: 5, CRASHED: 8, UNDEFINED: 1 } as const;
+export const LIFECYCLE = { STOPPED: 5, CRASHED: 8 } as const;
+
+/** Why a domain has stopped, by the detail of its lifecycle event. */
+const STOPPED_WHY: readonly string[] = [
+  "the guest has shut down",
+  "libvirt has destroyed it",
+  "it has crashed",
+  "it was migrated to another host",
+  "libvirt has saved it (virsh start brings it back)",
+  "QEMU has failed",
+  "a snapshot that is off was loaded",
+];
 
 /** What came of a call. */
 export type CallResult<T> =
   | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly why: string; readonly isClosed: boolean };
+  | {
+    readonly ok: false;
+    /** In libvirt's words, escaped. */
+    readonly why: string;
+    /** The connection ended before an answer. */
+    readonly isClosed: boolean;
+    /** It is not allowed: what to do is another thing than for a failure. */
+    readonly isDenied: boolean;
+  };
 
 /** Told the result, once. */
 export type CallHandler<T> = (result: CallResult<T>) => void;
@@ -95,25 +133,114 @@ export function watchQemu(client: RpcClient, done: CallHandler<void>): void {
   client.call(PROGRAM.QEMU, QEMU.EVENT_REGISTER, args, (reply) => done(resultOf(reply, () => {})));
 }
 
-/** Sends one QMP command to a domain's QEMU; the answer is QEMU's line. */
+/** Whether this libvirt passes descriptors to a QEMU. */
+export function askPassesFiles(client: RpcClient, done: CallHandler<boolean>): void {
+  client.call(PROGRAM.REMOTE, REMOTE.GET_LIB_VERSION, new Uint8Array(0), (reply) => {
+    done(resultOf(reply, (body) => body.i64() >= VERSION_WITH_FILES));
+  });
+}
+
+/**
+ * Sends one QMP command to a domain's QEMU; the answer is QEMU's line.
+ *
+ * @param file goes with the command; its own from now on
+ */
 export function monitorCommand(
   client: RpcClient,
   domain: Domain,
   command: string,
   done: CallHandler<string>,
+  file?: OwnedFd,
 ): void {
   const args = writeDomain(new XdrWriter(), domain).text(command).u32(0).bytes();
+  const procedure = file === undefined ? QEMU.MONITOR_COMMAND : QEMU.MONITOR_COMMAND_WITH_FILES;
   client.call(
     PROGRAM.QEMU,
-    QEMU.MONITOR_COMMAND,
+    procedure,
     args,
     (reply) => done(resultOf(reply, (body) => body.text())),
+    file,
+  );
+}
+
+/**
+ * Sends one command to the agent in a domain's guest; the answer is the agent's line.
+ *
+ * @param seconds how long the agent may take
+ */
+export function agentCommand(
+  client: RpcClient,
+  domain: Domain,
+  command: string,
+  seconds: number,
+  done: CallHandler<string>,
+): void {
+  const args = writeDomain(new XdrWriter(), domain).text(command).u32(seconds).u32(0).bytes();
+  client.call(PROGRAM.QEMU, QEMU.AGENT_COMMAND, args, (reply) => {
+    done(resultOf(reply, (body) => body.optionalText() ?? ""));
+  });
+}
+
+/** The domain's description, as XML. */
+export function readXml(client: RpcClient, domain: Domain, done: CallHandler<string>): void {
+  const args = writeDomain(new XdrWriter(), domain).u32(0).bytes();
+  client.call(PROGRAM.REMOTE, REMOTE.GET_XML, args, (reply) => done(resultOf(reply, (body) => body.text())));
+}
+
+/**
+ * Opens a connection to a domain's display server.
+ *
+ * @param index of its `<graphics>` in the description
+ * @param done told the socket, which is its own
+ */
+export function openGraphics(
+  client: RpcClient,
+  domain: Domain,
+  index: number,
+  done: CallHandler<OwnedFd>,
+): void {
+  const args = writeDomain(new XdrWriter(), domain).u32(index).u32(SKIP_AUTHENTICATION).bytes();
+  client.call(PROGRAM.REMOTE, REMOTE.OPEN_GRAPHICS_FD, args, (reply) => {
+    done(resultOf(reply, () => {
+      const file = reply.outcome === "done" ? reply.takeFile() : undefined;
+      if (file === undefined) throw new XdrError("no descriptor came along");
+      // libvirt's pairs wait.
+      setNonblocking(file.fd);
+      return file;
+    }));
+  });
+}
+
+/**
+ * Opens a domain's console as a stream.
+ *
+ * @param alias libvirt's name of the device: "serial0"
+ */
+export function openConsole(
+  client: RpcClient,
+  domain: Domain,
+  alias: string,
+  user: RpcStreamUser,
+  done: CallHandler<void>,
+): RpcStream {
+  const args = writeDomain(new XdrWriter(), domain).optionalText(alias).u32(0).bytes();
+  return client.stream(
+    PROGRAM.REMOTE,
+    REMOTE.OPEN_CONSOLE,
+    args,
+    user,
+    (reply) => done(resultOf(reply, () => {})),
   );
 }
 
 /** Something that libvirt tells by itself. */
 export type LibvirtEvent =
-  | { readonly kind: "lifecycle"; readonly domain: Domain; readonly event: number }
+  | {
+    readonly kind: "lifecycle";
+    readonly domain: Domain;
+    /** Why it does not run any more, in words; "" when it runs, or libvirt does not say. */
+    readonly stopped: string;
+  }
   | {
     readonly kind: "qemu";
     readonly domain: Domain;
@@ -133,7 +260,14 @@ export function readEvent(program: number, procedure: number, body: XdrReader): 
   if (program === PROGRAM.REMOTE && procedure === REMOTE.EVENT_LIFECYCLE) {
     body.i32();
     const domain = readDomain(body);
-    return { kind: "lifecycle", domain, event: body.i32() };
+    const event = body.i32();
+    const detail = body.i32();
+    const stopped = event === LIFECYCLE.STOPPED
+      ? STOPPED_WHY[detail] ?? ""
+      : event === LIFECYCLE.CRASHED
+      ? "its guest has crashed"
+      : "";
+    return { kind: "lifecycle", domain, stopped };
   }
   if (program === PROGRAM.QEMU && procedure === QEMU.EVENT) {
     body.i32();
@@ -160,15 +294,21 @@ function writeDomain(writer: XdrWriter, { name, uuid, id }: Domain): XdrWriter {
 function resultOf<T>(reply: RpcReply, read: (body: XdrReader) => T): CallResult<T> {
   switch (reply.outcome) {
     case "closed":
-      return { ok: false, why: "the connection to libvirt has ended", isClosed: true };
+      return { ok: false, why: "the connection to libvirt has ended", isClosed: true, isDenied: false };
     case "error":
-      return { ok: false, why: reply.text, isClosed: false };
+      return {
+        ok: false,
+        why: printable(reply.text, 512),
+        isClosed: false,
+        isDenied: DENIALS.has(reply.code),
+      };
     case "done":
       try {
         return { ok: true, value: read(reply.body) };
       } catch (error) {
         if (!(error instanceof XdrError)) throw error;
-        return { ok: false, why: `libvirt's answer cannot be read: ${error.message}`, isClosed: false };
+        const why = `libvirt's answer cannot be read: ${error.message}`;
+        return { ok: false, why, isClosed: false, isDenied: false };
       }
   }
 }

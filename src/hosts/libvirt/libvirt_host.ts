@@ -4,8 +4,10 @@
  * which is told once.
  * @module
  */
+import { OsError } from "../../../ffi/os_error.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { CODE } from "../../base/codes.ts";
+import { messageOf } from "../../base/fault.ts";
 import type { Log } from "../../base/log.ts";
 import { printable } from "../../base/printable.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
@@ -20,9 +22,11 @@ import {
 import type { Host, HostedVm, HostParts } from "../host.ts";
 import { DomainMonitor } from "./domain_monitor.ts";
 import { domainProcess } from "./domain_process.ts";
-import type { Domain, LibvirtEvent } from "./libvirt_calls.ts";
+import { DomainWays } from "./domain_ways.ts";
+import type { CallResult, Domain, LibvirtEvent } from "./libvirt_calls.ts";
+import { type LibvirtAddress, refusalOf } from "./libvirt_connection.ts";
 import type { LibvirtConfig } from "./libvirt_declaration.ts";
-import { type LibvirtAddress, LibvirtSession, type LibvirtUser } from "./libvirt_session.ts";
+import { LibvirtSession, type LibvirtUser } from "./libvirt_session.ts";
 
 const PREFIX = "libvirt:";
 
@@ -38,6 +42,8 @@ const NO_DOMAIN: QmpLoss = {
   text: "no libvirt domain of that name runs",
   remedy: "start it, or look at the names that virsh list tells",
 };
+/** Domains of which it is remembered why they stopped. */
+const MAX_STOPPED = 64;
 
 /** Makes libvirt, at rest. */
 export function makeLibvirt(config: LibvirtConfig, { loop, log, isTrusted, onVms }: HostParts): LibvirtHost {
@@ -54,6 +60,11 @@ export class LibvirtHost implements Host, LibvirtUser {
   readonly #onVms: (vms: readonly HostedVm[]) => void;
   #domains = new Map<string, Domain>();
   readonly #monitors = new Set<DomainMonitor>();
+  readonly #ways: DomainWays;
+  /** Why domains stopped, by name; the newest last. */
+  readonly #stopped = new Map<string, string>();
+  /** What libvirt refused at the last try, by name: told at the next. */
+  readonly #refused = new Map<string, QmpLoss>();
   #hasToldTaint = false;
 
   /**
@@ -72,6 +83,12 @@ export class LibvirtHost implements Host, LibvirtUser {
     this.#log = log;
     this.#onVms = onVms;
     this.#session = new LibvirtSession(address, loop, log, this);
+    const now = (name: string) => {
+      const { client } = this.#session;
+      const domain = this.#domains.get(name);
+      return client === null || domain === undefined ? undefined : { client, domain };
+    };
+    this.#ways = new DomainWays({ address, loop, now });
   }
 
   /** Begins. */
@@ -82,15 +99,19 @@ export class LibvirtHost implements Host, LibvirtUser {
   /** Ends: monitors close, nothing more is told. */
   stop(): void {
     this.#session.stop();
-    this.#closeMonitors(() => true);
+    this.#close(() => true);
   }
 
   /** See {@linkcode Host}. */
   transport(name: string): QmpTransport {
+    const session = this.#session;
     return {
       name: `${PREFIX}${name}`,
-      passesDescriptors: false,
+      get passesDescriptors(): boolean {
+        return session.passesFiles;
+      },
       canReconnect: true,
+      ways: this.#ways.to(name),
       connect: () => this.#connect(name),
       finish: (socket: OwnedFd): QmpAttempt => ({ outcome: "connected", socket }),
       peerOf: (): QmpPeer => this.#processOf(name) ?? UNKNOWN_PEER,
@@ -101,11 +122,21 @@ export class LibvirtHost implements Host, LibvirtUser {
   onDomains(domains: readonly Domain[]): void {
     this.#domains = new Map(domains.map((domain) => [domain.name, domain]));
     // A domain that was started anew has another number.
-    this.#closeMonitors(({ domain }) => this.#domains.get(domain.name)?.id !== domain.id);
+    this.#close((domain) => this.#domains.get(domain.name)?.id !== domain.id);
+    for (const { name } of domains) this.#stopped.delete(name);
     this.#onVms(domains.map(({ name }) => {
       const { pid, uid } = this.#processOf(name) ?? UNKNOWN_PEER;
       return { name, qmp: `${PREFIX}${name}`, pid, uid };
     }));
+  }
+
+  /** See {@linkcode LibvirtUser}. */
+  onStopped({ name }: Domain, why: string): void {
+    this.#stopped.delete(name);
+    this.#stopped.set(name, why);
+    const [oldest] = this.#stopped.keys();
+    if (this.#stopped.size > MAX_STOPPED && oldest !== undefined) this.#stopped.delete(oldest);
+    this.#log.info("a domain does not run any more", { domain: printable(name, 64), why });
   }
 
   /** See {@linkcode LibvirtUser}. */
@@ -118,39 +149,75 @@ export class LibvirtHost implements Host, LibvirtUser {
   /** See {@linkcode LibvirtUser}. */
   onAway(): void {
     this.#domains = new Map();
-    this.#closeMonitors(() => true);
+    this.#close(() => true);
   }
 
   #connect(name: string): QmpAttempt {
     const { client } = this.#session;
     if (client === null) return { outcome: "failed", loss: AWAY };
     const domain = this.#domains.get(name);
-    if (domain === undefined) return { outcome: "failed", loss: NO_DOMAIN };
-    if (!this.#hasToldTaint) {
-      this.#hasToldTaint = true;
-      this.#log.info("commands to QEMU go by libvirt, which marks the domain as tainted (custom-monitor)", {
-        domain: printable(name, 64),
-      });
+    if (domain === undefined) return { outcome: "failed", loss: this.#lossOf(name) };
+    const refused = this.#refused.get(name);
+    if (refused !== undefined) {
+      this.#refused.delete(name);
+      return { outcome: "failed", loss: refused };
     }
-    const { monitor, socket } = DomainMonitor.open(
-      this.#loop,
-      client,
-      domain,
-      (ended) => this.#monitors.delete(ended),
+    this.#tellTaint(name);
+    try {
+      const { monitor, socket } = DomainMonitor.open(this.#loop, client, domain, {
+        onEnd: (ended) => this.#monitors.delete(ended),
+        onRefused: (ended, result) => this.#onRefused(ended, result),
+      });
+      this.#monitors.add(monitor);
+      return { outcome: "connected", socket };
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      return {
+        outcome: "failed",
+        loss: { ...AWAY, text: "no descriptor is left", remedy: messageOf(error) },
+      };
+    }
+  }
+
+  #lossOf(name: string): QmpLoss {
+    const why = this.#stopped.get(name);
+    return why === undefined ? NO_DOMAIN : { ...NO_DOMAIN, remedy: `${why}; start it` };
+  }
+
+  #onRefused(monitor: DomainMonitor, result: CallResult<unknown> & { readonly ok: false }): void {
+    this.#monitors.delete(monitor);
+    if (result.isClosed) return;
+    const { name } = monitor.domain;
+    if (this.#refused.size >= MAX_STOPPED) this.#refused.clear();
+    this.#refused.set(name, {
+      reason: result.isDenied ? SEAM_REASON.NO_PERMISSION : SEAM_REASON.PEER_CLOSED,
+      code: CODE.refused,
+      text: "libvirt refuses commands to this QEMU",
+      remedy: refusalOf(result),
+    });
+  }
+
+  /** What it means to speak to a QEMU by libvirt: once, not for each domain. */
+  #tellTaint(name: string): void {
+    if (this.#hasToldTaint) return;
+    this.#hasToldTaint = true;
+    this.#log.info(
+      "commands to QEMU go by libvirt, which marks the domain as tainted (custom-monitor): " +
+        "it notes that others than libvirt have spoken to QEMU, and changes nothing",
+      { domain: printable(name, 64) },
     );
-    this.#monitors.add(monitor);
-    return { outcome: "connected", socket };
   }
 
   #processOf(name: string): QmpPeer | undefined {
     return domainProcess(this.#address.socket, name);
   }
 
-  #closeMonitors(isMeant: (monitor: DomainMonitor) => boolean): void {
+  #close(isMeant: (domain: Domain) => boolean): void {
     for (const monitor of this.#monitors) {
-      if (!isMeant(monitor)) continue;
+      if (!isMeant(monitor.domain)) continue;
       this.#monitors.delete(monitor);
       monitor.close();
     }
+    this.#ways.close(isMeant);
   }
 }

@@ -2,53 +2,40 @@
  * The connection to libvirtd: made, kept, and made again with a growing pause. It is up when libvirt has let
  * us in, events are asked for, and the running domains are listed; whenever a domain starts or ends they are
  * listed anew.
- *
- * Who listens on its socket is asked of the kernel: libvirtd says which VM is which, so it must be root, the
- * daemon's own user, or a user that the config names.
  * @module
  */
-import { OsError } from "../../../ffi/os_error.ts";
-import { connectUnix, peerCredentials, SOCKET } from "../../../ffi/unix_socket.ts";
 import { assert } from "../../base/assert.ts";
 import { SECOND } from "../../base/clock.ts";
 import { messageOf } from "../../base/fault.ts";
 import type { Log } from "../../base/log.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
-import { BytePipe, type BytePipeUser } from "./byte_pipe.ts";
 import {
-  authList,
-  authPolkit,
-  type CallResult,
+  askPassesFiles,
   type Domain,
   type LibvirtEvent,
   listDomains,
-  openDriver,
   readEvent,
   watchLifecycle,
   watchQemu,
 } from "./libvirt_calls.ts";
-import { RpcClient } from "./rpc_client.ts";
+import {
+  connectFailure,
+  type ConnectionUser,
+  type LibvirtAddress,
+  LibvirtConnection,
+} from "./libvirt_connection.ts";
+import type { RpcClient } from "./rpc_client.ts";
 import { XdrError, type XdrReader } from "./xdr.ts";
 
 const FIRST_PAUSE_NS = SECOND / 2;
 const LONGEST_PAUSE_NS = 10 * SECOND;
-/** How long libvirt may take to let us in. */
-const OPEN_NS = 15 * SECOND;
-
-/** How libvirt is reached. */
-export interface LibvirtAddress {
-  /** The driver: "qemu:///system". */
-  readonly uri: string;
-  /** libvirtd's socket. */
-  readonly socket: string;
-  /** Whether a user may be libvirtd. */
-  readonly isTrusted: (uid: number) => boolean;
-}
 
 /** Told what libvirt says. */
 export interface LibvirtUser {
   /** The domains that run now; told whenever they may have changed. */
   onDomains(domains: readonly Domain[]): void;
+  /** A domain does not run any more, and libvirt says why; {@linkcode onDomains} follows. */
+  onStopped(domain: Domain, why: string): void;
   /** An event of a domain's QEMU. */
   onQemuEvent(event: LibvirtEvent & { readonly kind: "qemu" }): void;
   /** libvirt is away, until the next {@linkcode onDomains}. */
@@ -57,15 +44,11 @@ export interface LibvirtUser {
 
 type SessionStage =
   | { readonly at: "stopped" | "pausing" }
-  | {
-    readonly at: "opening" | "up";
-    readonly pipe: BytePipe;
-    readonly client: RpcClient;
-    readonly uid: number;
-  };
+  | { readonly at: "opening"; readonly connection: LibvirtConnection }
+  | { readonly at: "up"; readonly connection: LibvirtConnection; readonly passesFiles: boolean };
 
 /** The connection. */
-export class LibvirtSession implements TimerHandler, BytePipeUser {
+export class LibvirtSession implements TimerHandler, ConnectionUser {
   readonly #address: LibvirtAddress;
   readonly #loop: LoopPort;
   readonly #log: Log;
@@ -86,11 +69,11 @@ export class LibvirtSession implements TimerHandler, BytePipeUser {
 
   /** The calls of the connection; null while libvirt is away. */
   get client(): RpcClient | null {
-    return this.#stage.at === "up" ? this.#stage.client : null;
+    return this.#stage.at === "up" ? this.#stage.connection.client : null;
   }
-  /** Who runs libvirtd; -1 while it is away. */
-  get uid(): number {
-    return "uid" in this.#stage ? this.#stage.uid : -1;
+  /** Whether this libvirt passes descriptors to a QEMU. */
+  get passesFiles(): boolean {
+    return this.#stage.at === "up" && this.#stage.passesFiles;
   }
 
   /** Connects, and from then on keeps the connection. */
@@ -104,27 +87,12 @@ export class LibvirtSession implements TimerHandler, BytePipeUser {
     const stage = this.#stage;
     this.#stage = { at: "stopped" };
     this.#loop.disarm(this);
-    if (!("pipe" in stage)) return;
-    stage.pipe.close();
-    stage.client.close();
+    if ("connection" in stage) stage.connection.close();
   }
 
   /** Called by the loop. */
   onTimer(): void {
     if (this.#stage.at === "pausing") this.#connect();
-    else if (this.#stage.at === "opening") this.#lose("libvirt does not answer");
-  }
-
-  /** See {@linkcode BytePipeUser}. */
-  onBytes(bytes: Uint8Array<ArrayBuffer>): void {
-    if (!("client" in this.#stage)) return;
-    const defect = this.#stage.client.receive(bytes);
-    if (defect !== "") this.#lose(`it does not speak libvirt's protocol: ${defect}`);
-  }
-
-  /** See {@linkcode BytePipeUser}. */
-  onEnd(why: string): void {
-    this.#lose(why);
   }
 
   /** Something of its own threw: the connection is lost, and made again. */
@@ -132,68 +100,28 @@ export class LibvirtSession implements TimerHandler, BytePipeUser {
     this.#lose(messageOf(error));
   }
 
-  #connect(): void {
-    const { socket: path, isTrusted, uri } = this.#address;
-    let pipe: BytePipe;
-    let uid: number;
-    try {
-      const socket = connectUnix(path, SOCKET.STREAM);
-      ({ uid } = peerCredentials(socket.fd));
-      if (!isTrusted(uid)) {
-        socket.close();
-        return this.#fail(`uid ${uid} listens on ${path}; name it in [libvirt] users if that is meant`);
-      }
-      pipe = new BytePipe(socket, this.#loop, this);
-    } catch (error) {
-      if (!(error instanceof OsError)) throw error;
-      return this.#fail(`${messageOf(error)}; is libvirtd running?`);
-    }
-    const client = new RpcClient({
-      send: (bytes) => pipe.send(bytes),
-      onEvent: (program, procedure, body) => this.#onEvent(program, procedure, body),
-    });
-    this.#stage = { at: "opening", pipe, client, uid };
-    this.#loop.arm(this, this.#loop.clock.nowNs() + OPEN_NS);
-    /** Goes on with a call that libvirt carried out. */
-    const then = <T>(next: (value: T) => void) => (result: CallResult<T>): void => {
-      if (!("client" in this.#stage) || this.#stage.client !== client) return;
-      if (result.ok) next(result.value);
-      else if (!result.isClosed) this.#lose(`libvirt refuses: ${result.why}`);
+  /** See {@linkcode ConnectionUser}. */
+  onOpen(connection: LibvirtConnection): void {
+    const { client } = connection;
+    const up = (passesFiles: boolean): void => {
+      this.#stage = { at: "up", connection, passesFiles };
+      connection.settle();
+      this.#pauseNs = FIRST_PAUSE_NS;
+      this.#told = "";
+      const { uri, socket } = this.#address;
+      this.#log.info("libvirt is there", { uri, socket });
+      this.#list();
     };
-    const open = () =>
-      openDriver(
-        client,
-        uri,
-        then(() =>
-          watchLifecycle(
-            client,
-            then(() =>
-              watchQemu(
-                client,
-                then(() => {
-                  this.#stage = { at: "up", pipe, client, uid };
-                  this.#loop.disarm(this);
-                  this.#pauseNs = FIRST_PAUSE_NS;
-                  this.#told = "";
-                  this.#log.info("libvirt is there", { uri, socket: path });
-                  this.#list();
-                }),
-              )
-            ),
-          )
-        ),
-      );
-    authList(
+    watchLifecycle(
       client,
-      then((auth) => {
-        if (auth === "unknown") return this.#lose("libvirt wants a password (SASL), which is not supported");
-        if (auth === "none") return open();
-        authPolkit(client, then(() => open()));
-      }),
+      connection.then(() =>
+        watchQemu(client, connection.then(() => askPassesFiles(client, connection.then(up))))
+      ),
     );
   }
 
-  #onEvent(program: number, procedure: number, body: XdrReader): void {
+  /** See {@linkcode ConnectionUser}. */
+  onEvent(program: number, procedure: number, body: XdrReader): void {
     let event: LibvirtEvent | undefined;
     try {
       event = readEvent(program, procedure, body);
@@ -202,7 +130,23 @@ export class LibvirtSession implements TimerHandler, BytePipeUser {
       return this.#lose(`an event that cannot be read: ${error.message}`);
     }
     if (event?.kind === "qemu") this.#user.onQemuEvent(event);
-    else if (event?.kind === "lifecycle") this.#list();
+    else if (event?.kind === "lifecycle") {
+      if (event.stopped !== "") this.#user.onStopped(event.domain, event.stopped);
+      this.#list();
+    }
+  }
+
+  /** See {@linkcode ConnectionUser}. */
+  onEnd(why: string): void {
+    this.#fail(why);
+  }
+
+  #connect(): void {
+    try {
+      this.#stage = { at: "opening", connection: new LibvirtConnection(this.#address, this.#loop, this) };
+    } catch (error) {
+      this.#fail(connectFailure(error));
+    }
   }
 
   /** Events that come while they are listed ask for one more list, and not for one each. */
@@ -226,11 +170,7 @@ export class LibvirtSession implements TimerHandler, BytePipeUser {
   }
 
   #lose(why: string): void {
-    const stage = this.#stage;
-    if (!("pipe" in stage)) return;
-    this.#fail(why);
-    stage.pipe.close();
-    stage.client.close();
+    if ("connection" in this.#stage) this.#stage.connection.end(why);
   }
 
   #fail(why: string): void {

@@ -3,12 +3,19 @@
  * docs/kbase/internals/rpc describes them). Here: bytes to packets and back, with bounds.
  * @module
  */
-import { XdrReader, XdrWriter } from "./xdr.ts";
+import { closeForeign } from "./byte_pipe.ts";
 
 /** Programs. */
 export const PROGRAM = { REMOTE: 0x2000_8086, QEMU: 0x2000_8087 } as const;
 /** What a packet is. */
-export const PACKET = { CALL: 0, REPLY: 1, EVENT: 2 } as const;
+export const PACKET = {
+  CALL: 0,
+  REPLY: 1,
+  EVENT: 2,
+  STREAM: 3,
+  CALL_WITH_FILES: 4,
+  REPLY_WITH_FILES: 5,
+} as const;
 /** How a reply ends. */
 export const STATUS = { OK: 0, ERROR: 1, CONTINUE: 2 } as const;
 
@@ -17,6 +24,8 @@ const HEADER_BYTES = 28;
 /** Bytes of one packet: what an answer of a monitor can have, and some more. */
 export const MAX_PACKET_BYTES: number = 8 << 20;
 const FIRST_BYTES = 1 << 14;
+/** Descriptors of one packet. */
+const MAX_FILES = 8;
 
 /** One packet that came. */
 export interface Packet {
@@ -30,27 +39,32 @@ export interface Packet {
   readonly serial: number;
   /** One of {@linkcode STATUS}. */
   readonly status: number;
-  /** The rest, borrowed for the call. */
-  readonly body: Uint8Array;
+  /** The rest, a copy. */
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** Descriptors that came with it; whoever takes the packet closes them. */
+  readonly fds: readonly number[];
 }
 
-/** A call as bytes. */
-export function callPacket(
-  program: number,
-  procedure: number,
-  serial: number,
-  body: Uint8Array,
-): Uint8Array<ArrayBuffer> {
-  return new XdrWriter()
-    .u32(HEADER_BYTES + body.length)
-    .u32(program)
-    .u32(VERSION)
-    .u32(procedure)
-    .u32(PACKET.CALL)
-    .u32(serial)
-    .u32(STATUS.OK)
-    .fixed(body)
-    .bytes();
+/** What a packet that goes out says of itself. */
+export type PacketHead = Pick<Packet, "program" | "procedure" | "type" | "serial" | "status">;
+
+/**
+ * A packet as bytes.
+ *
+ * @param files descriptors that will follow, each with one byte of its own
+ */
+export function packetBytes(head: PacketHead, body: Uint8Array, files = 0): Uint8Array<ArrayBuffer> {
+  const countBytes = files > 0 ? 4 : 0;
+  const length = HEADER_BYTES + countBytes + body.length;
+  const bytes = new Uint8Array(length);
+  const view = new DataView(bytes.buffer);
+  const { program, procedure, type, serial, status } = head;
+  [length, program, VERSION, procedure, type, serial, status].forEach((word, i) =>
+    view.setUint32(4 * i, word)
+  );
+  if (files > 0) view.setUint32(HEADER_BYTES, files);
+  bytes.set(body, HEADER_BYTES + countBytes);
+  return bytes;
 }
 
 /** Cuts a stream into packets. */
@@ -58,6 +72,8 @@ export class PacketReader {
   readonly #sink: (packet: Packet) => void;
   #store: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_BYTES);
   #stored = 0;
+  /** Descriptors that came and that no packet has claimed yet: they are behind the packet's bytes. */
+  #fds: number[] = [];
 
   /** Starts at the beginning of a packet. */
   constructor(sink: (packet: Packet) => void) {
@@ -67,27 +83,21 @@ export class PacketReader {
   /**
    * Takes the next bytes.
    *
+   * @param fds descriptors that came with them, the reader's from now on
    * @returns what is wrong with them; "" when nothing is
    */
-  push(bytes: Uint8Array): string {
+  push(bytes: Uint8Array, fds: readonly number[] = []): string {
+    this.#fds.push(...fds);
+    if (this.#fds.length > 2 * MAX_FILES) return `${this.#fds.length} descriptors that nobody asked for`;
     this.#room(this.#stored + bytes.length);
     this.#store.set(bytes, this.#stored);
     this.#stored += bytes.length;
     let at = 0;
-    while (this.#stored - at >= 4) {
-      const length = new DataView(this.#store.buffer, at, 4).getUint32(0);
-      if (length < HEADER_BYTES || length > MAX_PACKET_BYTES) return `a packet of ${length} bytes`;
-      if (this.#stored - at < length) break;
-      const header = new XdrReader(this.#store.subarray(at + 4, at + HEADER_BYTES));
-      const program = header.u32();
-      header.u32();
-      const procedure = header.u32();
-      const type = header.u32();
-      const serial = header.u32();
-      const status = header.u32();
-      const body = this.#store.slice(at + HEADER_BYTES, at + length);
-      at += length;
-      this.#sink({ program, procedure, type, serial, status, body });
+    for (;;) {
+      const taken = this.#one(at);
+      if (typeof taken === "string") return taken;
+      if (taken === 0) break;
+      at += taken;
     }
     this.#store.copyWithin(0, at, this.#stored);
     this.#stored -= at;
@@ -96,6 +106,38 @@ export class PacketReader {
       this.#store = this.#store.slice(0, 1 << 16);
     }
     return "";
+  }
+
+  /** The stream has ended: what nobody has claimed is closed. */
+  close(): void {
+    closeForeign(this.#fds.splice(0));
+  }
+
+  /** Takes one packet: its bytes, 0 when it is not all there, or what is wrong with it. */
+  #one(at: number): number | string {
+    if (this.#stored - at < 4) return 0;
+    const view = new DataView(this.#store.buffer, at, this.#stored - at);
+    const length = view.getUint32(0);
+    if (length < HEADER_BYTES || length > MAX_PACKET_BYTES) return `a packet of ${length} bytes`;
+    if (view.byteLength < length) return 0;
+    const type = view.getUint32(16);
+    const hasFiles = type === PACKET.REPLY_WITH_FILES || type === PACKET.CALL_WITH_FILES;
+    if (hasFiles && length < HEADER_BYTES + 4) return "a packet without its number of descriptors";
+    const files = hasFiles ? view.getUint32(HEADER_BYTES) : 0;
+    if (files > MAX_FILES) return `a packet with ${files} descriptors`;
+    // Each descriptor comes with one byte behind the packet.
+    if (view.byteLength < length + files) return 0;
+    if (this.#fds.length < files) return "a packet without its descriptors";
+    this.#sink({
+      program: view.getUint32(4),
+      procedure: view.getUint32(12),
+      type: type === PACKET.REPLY_WITH_FILES ? PACKET.REPLY : type,
+      serial: view.getUint32(20),
+      status: view.getUint32(24),
+      body: this.#store.slice(at + HEADER_BYTES + (hasFiles ? 4 : 0), at + length),
+      fds: this.#fds.splice(0, files),
+    });
+    return length + files;
   }
 
   #room(needed: number): void {

@@ -8,9 +8,8 @@
  *   again. The same holds for a monitor that another client has: QEMU greets as soon as that one leaves, and
  *   until then nothing ticks.
  *
- * What it is made of: the way to the monitor (link_connector.ts, qmp_transport.ts), one connection
- * (qmp_session.ts), who uses it (link_users.ts), their commands (link_commands.ts), whether it lives
- * (link_pulse.ts), when it is tried again (link_pauses.ts). It gives no meaning to events: its users do.
+ * Its parts: the way to the monitor (link_connector.ts, qmp_transport.ts), one connection (qmp_session.ts),
+ * users (link_users.ts), commands (link_commands.ts), life (link_pulse.ts), pauses (link_pauses.ts).
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -43,6 +42,7 @@ import {
 import { QmpSession } from "./qmp_session.ts";
 import { type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "./qmp_transport.ts";
 import { UnixTransport } from "./unix_transport.ts";
+import type { VmWays } from "./vm_ways.ts";
 
 export type { QmpCommandOptions, QmpLinkOptions } from "./link_options.ts";
 export type { QmpLinkUser } from "./link_users.ts";
@@ -110,9 +110,13 @@ export class QmpLink implements DeadlineHandler {
   get name(): string {
     return this.#transport.name;
   }
-  /** Whether descriptors can go with a command. */
+  /** Whether descriptors go with a command. */
   get passesDescriptors(): boolean {
     return this.#transport.passesDescriptors;
+  }
+  /** What the manager of the VM opens beside its monitor; undefined: nobody manages it. */
+  get ways(): VmWays | undefined {
+    return this.#transport.ways;
   }
   /** Where it stands. */
   get state(): QmpLinkState {
@@ -134,10 +138,7 @@ export class QmpLink implements DeadlineHandler {
   get monitorUid(): number {
     return this.#peer.uid;
   }
-  /**
-   * Whether the process at the other end lives: only then is its number no other's. One that cannot be seen
-   * counts as living.
-   */
+  /** Whether the process at the other end lives (its number is no other's), or cannot be seen. */
   get processLives(): boolean {
     return this.#session?.processLives ?? true;
   }

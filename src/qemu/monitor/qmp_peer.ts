@@ -6,19 +6,21 @@
 import { isOsError, OsError } from "../../../ffi/os_error.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { pidfdOpen, signalPidfd } from "../../../ffi/signals.ts";
-import { peerPidfd } from "../../../ffi/unix_socket.ts";
+import { peerCredentials, peerPidfd } from "../../../ffi/unix_socket.ts";
 import { type ProcessIdentity, startOf } from "../process_identity.ts";
 
 /**
  * The process at the other end of a connection; null when it is gone, or the kernel is too old to tell.
  *
  * @param socket the connection, borrowed
- * @param pid as the kernel says who listens
+ * @param pid as the transport says whose it is
  */
 export function openPidfd(socket: number, pid: number): OwnedFd | null {
   if (pid === 0) return null;
   try {
-    return peerPidfd(socket) ?? pidfdOpen(pid);
+    // A host's transport is a pair of our own: the kernel would give ourselves.
+    const own = peerCredentials(socket).pid === pid ? peerPidfd(socket) : undefined;
+    return own ?? pidfdOpen(pid);
   } catch (error) {
     // Gone already, or a kernel without pidfds: the end of the stream will tell.
     if (error instanceof OsError) return null;

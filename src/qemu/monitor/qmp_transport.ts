@@ -6,6 +6,7 @@
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import type { QmpLoss } from "./qmp_loss.ts";
+import type { VmWays } from "./vm_ways.ts";
 
 /** A try to connect. */
 export type QmpAttempt =
@@ -33,6 +34,8 @@ export interface QmpTransport {
   readonly passesDescriptors: boolean;
   /** Whether it can be connected again, after a loss or by a next user. */
   readonly canReconnect: boolean;
+  /** What the manager of the VM opens beside its monitor; absent: nobody manages it. */
+  readonly ways?: VmWays;
   /** Begins to connect. It never waits and never throws for what the other end does. */
   connect(): QmpAttempt;
   /**

@@ -28,13 +28,15 @@
  * Hostile viewers: a viewer is let in within 10 s or ends; what it says is checked and bounded
  * (`viewer_messages.ts`); what waits for it is one update; one that takes nothing for a minute ends.
  *
- * Encodings: raw, ZRLE, Tight without JPEG; cursor, DesktopSize, ExtendedDesktopSize (the guest decides on
- * the size), DesktopName, QEMU's extended keys, pointer mode and lights, fence, continuous updates.
+ * Encodings: raw, CopyRect for what scrolls, ZRLE, Tight without JPEG; cursor, DesktopSize,
+ * ExtendedDesktopSize (the guest decides on the size), DesktopName, QEMU's extended keys, pointer mode and
+ * lights, fence, continuous updates.
  * @module
  */
 import { assert } from "../../base/assert.ts";
 import type { Rect } from "./dirty_tiles.ts";
 import { EncoderGroups } from "./encoder_group.ts";
+import { findScroll, type Scroll } from "./scroll_search.ts";
 import type { CursorPicture } from "./server_messages.ts";
 import { SharedPicture } from "./shared_picture.ts";
 import type { Viewer, ViewerHome, ViewerSeat } from "./viewer_home.ts";
@@ -184,16 +186,18 @@ export class RfbServer implements ViewerHome, Disposable {
    * @param part where it may differ from the frame before; of a frame of another size all of it
    */
   frame(frame: FramePixels, part: Rect): void {
-    const { width, height } = frame;
+    const { width, height, words, stride } = frame;
     const isResized = width !== this.picture.width || height !== this.picture.height;
     if (isResized) {
       this.picture.resize(width, height);
       for (const viewer of this.#viewers) viewer.resized();
     }
-    this.picture.take(frame.words, frame.stride, isResized ? { x: 0, y: 0, width, height } : part);
+    const scroll = isResized ? undefined : this.#scrolled(frame, part);
+    this.picture.take(words, stride, isResized ? { x: 0, y: 0, width, height } : part);
     const { changed } = this.picture;
     for (const viewer of this.#viewers) {
       if (!viewer.isIn) continue;
+      if (scroll !== undefined) viewer.scrolled(scroll);
       if (!isResized) viewer.dirty.add(changed);
       viewer.flush();
     }
@@ -238,6 +242,18 @@ export class RfbServer implements ViewerHome, Disposable {
       this.#timer = undefined;
     }
     this.#options.onEnded?.(viewer, why);
+  }
+
+  /** Moves what has only moved, where a viewer can be told so. */
+  #scrolled({ words, stride }: FramePixels, part: Rect): Scroll | undefined {
+    const { picture } = this;
+    let isUseful = false;
+    for (const viewer of this.#viewers) isUseful ||= viewer.takesCopies;
+    if (!isUseful) return undefined;
+    const before = { words: picture.words, stride: picture.width };
+    const scroll = findScroll(before, { words, stride }, part, picture.width * picture.height);
+    if (scroll !== undefined) picture.scroll(scroll);
+    return scroll;
   }
 
   get #most(): number {

@@ -88,6 +88,15 @@ export function nameRect(name: string): Uint8Array<ArrayBuffer> {
   return joinedBytes([tellRect(ENCODING.DESKTOP_NAME), length, text]);
 }
 
+/** CopyRect: rows that have moved up or down. @param fromY where their first one was */
+export function copyRect(to: Rect, fromY: number): Uint8Array<ArrayBuffer> {
+  const source = new Uint8Array(HEAD.COPY);
+  const view = new DataView(source.buffer);
+  view.setUint16(0, to.x);
+  view.setUint16(2, fromY);
+  return joinedBytes([rectHead(to, ENCODING.COPY_RECT), source]);
+}
+
 /** The lights of the keyboard. @param bits those of LED */
 export function ledsRect(bits: number): Uint8Array<ArrayBuffer> {
   return joinedBytes([tellRect(ENCODING.QEMU_LEDS), new Uint8Array([bits])]);

@@ -6,6 +6,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { DirtyTiles, type Rect, TILE } from "./dirty_tiles.ts";
+import type { Scroll } from "./scroll_search.ts";
 
 /** Blue, green and red of a word; what is above them means nothing. */
 const COLOUR = 0xff_ffff;
@@ -31,6 +32,18 @@ export class SharedPicture {
     this.version++;
     this.changed.resize(width, height);
     this.changed.mark({ x: 0, y: 0, width, height });
+  }
+
+  /** Rows of it are at another height from now on. */
+  scroll({ to, fromY }: Scroll): void {
+    const { words, width } = this;
+    const isDown = to.y > fromY;
+    for (let i = 0; i < to.height; i++) {
+      const row = isDown ? to.height - 1 - i : i;
+      const from = (fromY + row) * width + to.x;
+      words.copyWithin((to.y + row) * width + to.x, from, from + to.width);
+    }
+    this.version++;
   }
 
   /**

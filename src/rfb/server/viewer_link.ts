@@ -11,22 +11,21 @@ import { BGRX, type PixelFormat } from "../pixel_format.ts";
 import { ENCODING } from "../protocol.ts";
 import { DirtyTiles, type Rect } from "./dirty_tiles.ts";
 import type { Wish } from "./encoder_group.ts";
-import { PixelCodec } from "./pixel_codec.ts";
+import type { Scroll } from "./scroll_search.ts";
 import { ServerHandshake } from "./server_handshake.ts";
 import {
   bell,
   colourMap,
-  cursorRect,
+  copyRect,
   endOfContinuous,
   extendedSizeRect,
   fence,
-  ledsRect,
-  nameRect,
   rectHead,
   serverInit,
   tellRect,
   updateHead,
 } from "./server_messages.ts";
+import { type News, newsRect } from "./viewer_news.ts";
 import type { Viewer, ViewerHome } from "./viewer_home.ts";
 import { ViewerMessages, type ViewerMessageSink } from "./viewer_messages.ts";
 import type { ViewerInput, ViewerTransport } from "./viewer_transport.ts";
@@ -50,9 +49,6 @@ const FENCE_KNOWN = 7;
 /** zlib's level where a viewer says nothing of it. */
 const LEVEL = 4;
 
-/** What a viewer has still to be told, beside pixels. */
-export type News = "size" | "extended-size" | "cursor" | "name" | "leds" | "keys" | "pointer-mode";
-
 /** A viewer's connection. */
 export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   readonly label: string;
@@ -73,6 +69,8 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   /** The size that it knows. */
   #width = 0;
   #height = 0;
+  /** What it is told to move before anything else. */
+  #scroll: Scroll | undefined;
   #isAsked = false;
   #isContinuous = false;
   #isZrleBegun = false;
@@ -165,8 +163,22 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
     if (this.isIn && this.#isKnown(news)) this.#news.add(news);
   }
 
+  /** Whether it can be told now that a part of its picture has moved: it has all of it, and knows how. */
+  get takesCopies(): boolean {
+    const { width, height } = this.#home.picture;
+    const isWhole = this.isIn && this.#dirty.isEmpty && this.#scroll === undefined && this.#news.size === 0;
+    return isWhole && width === this.#width && height === this.#height && this.#knows.has(ENCODING.COPY_RECT);
+  }
+
+  /** Rows have moved: it is told to move them, or has them to get. */
+  scrolled(scroll: Scroll): void {
+    if (this.takesCopies) this.#scroll = scroll;
+    else this.#dirty.mark(scroll.to);
+  }
+
   /** The picture has another size: all of it is new. */
   resized(): void {
+    this.#scroll = undefined;
     const { width, height } = this.#home.picture;
     this.#dirty.resize(width, height);
     this.#dirty.mark({ x: 0, y: 0, width, height });
@@ -246,7 +258,7 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   /** Sends an update, if one is asked for, there is something to tell, and the viewer has taken the last. */
   flush(): void {
     if (!this.isIn || !(this.#isAsked || this.#isContinuous)) return;
-    if (this.#news.size === 0 && this.#dirty.isEmpty) return;
+    if (this.#news.size === 0 && this.#dirty.isEmpty && this.#scroll === undefined) return;
     if (this.#transport.bufferedBytes > MOST_BUFFERED || this.#fences >= MOST_FENCES) return;
     const waitMs = this.#nextMs - performance.now();
     if (waitMs > 0) {
@@ -339,8 +351,13 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
     if (this.#news.delete("size") && this.#knows.has(ENCODING.DESKTOP_SIZE)) {
       return { count: 1, pieces: [tellRect(ENCODING.DESKTOP_SIZE, 0, 0, ...this.#newSize())] };
     }
-    for (const news of this.#news) pieces.push(this.#newsRect(news));
+    for (const news of this.#news) {
+      assert(news !== "size" && news !== "extended-size", "a size is told alone");
+      pieces.push(newsRect(news, this.#home, { title: this.#title(), format: this.#wish.format }));
+    }
     this.#news.clear();
+    if (this.#scroll !== undefined) pieces.push(copyRect(this.#scroll.to, this.#scroll.fromY));
+    this.#scroll = undefined;
     let count = pieces.length;
     for (const rect of this.#dirty.take({ x: 0, y: 0, width: this.#width, height: this.#height })) {
       const encoded = this.#home.encoders.encode(this.#wish, rect);
@@ -358,29 +375,5 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
     this.#width = width;
     this.#height = height;
     return [width, height];
-  }
-
-  #newsRect(news: News): Uint8Array {
-    const { cursor, leds, isAbsolute } = this.#home;
-    switch (news) {
-      case "name":
-        return nameRect(this.#title());
-      case "keys":
-        return tellRect(ENCODING.QEMU_EXTENDED_KEY);
-      case "pointer-mode":
-        return tellRect(ENCODING.QEMU_POINTER_MODE, isAbsolute ? 1 : 0);
-      case "leds":
-        return ledsRect(leds ?? 0);
-      case "cursor": {
-        assert(cursor !== undefined, "a cursor that is told is known");
-        const codec = new PixelCodec(this.#wish.format);
-        const sink = { bytes: new Uint8Array(cursor.width * cursor.height * codec.pixelBytes), at: 0 };
-        for (const word of cursor.words) codec.pixel(sink, word & 0xff_ffff);
-        return cursorRect(cursor, sink.bytes);
-      }
-      case "size":
-      case "extended-size":
-        throw new Error("a size is told alone");
-    }
   }
 }

@@ -44,6 +44,21 @@ Deno.test("strings end at their NUL, at the bound, or nowhere when a page is mis
   assertEquals(space.cstring(0x2200, 2), "a\udcc3");
 });
 
+Deno.test("a root 16 GiB higher is another table, not this one with its index wrapped", () => {
+  for (const levels of [4, 5] as const) {
+    const { tables, space, root } = make(levels);
+    tables.map(root, 0x1000, 0x5000);
+    assertEquals(space.translate(0x1000), 0x5000);
+    for (const gib of [2, 4, 8, 16, 32, 64, 4096]) {
+      const other = space.withRoot(root + gib * 2 ** 30);
+      assert(
+        other.translate(0x1000) < 0 && other.frameAt(0, 0x1000) < 0 && !other.load64(0x1000),
+        `${gib} GiB`,
+      );
+    }
+  }
+});
+
 Deno.test("words across pages and 4 GiB borders, in both halves, signed and not", () => {
   const { ram, tables, space, root } = make();
   for (

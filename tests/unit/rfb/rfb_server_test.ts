@@ -19,6 +19,7 @@ import { HANDSHAKE_MS, STALL_MS, type ViewerLink } from "../../../src/rfb/server
 import { vncResponse } from "../../../src/rfb/vnc_auth.ts";
 import { joined, u16, u32 } from "../../fixtures/rfb_bytes.ts";
 import { MemoryTransport, SeenPicture } from "../../fixtures/rfb_viewer.ts";
+import { SeededRandom } from "../../fixtures/seeded_random.ts";
 
 const WIDTH = 100;
 const HEIGHT = 60;
@@ -106,19 +107,21 @@ class Seen {
     return this.read();
   }
 
-  /** The encodings of the update that has come. */
+  /** The encodings of the updates that have come. */
   read(): number[] {
-    const bytes = this.transport.take();
-    if (bytes.length === 0) return [];
-    const { rects, length } = this.picture.update(bytes);
-    assertEquals(length, bytes.length);
-    return rects.map(({ encoding }) => encoding);
+    const seen: number[] = [];
+    for (let bytes = this.transport.take(); bytes.length > 0;) {
+      const { rects, length } = this.picture.update(bytes);
+      seen.push(...rects.map(({ encoding }) => encoding));
+      bytes = bytes.subarray(length);
+    }
+    return seen;
   }
 }
 
 /** Waits until a viewer may get its next update. */
-function gap(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 40));
+function gap(ms = 40): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 Deno.test("versions 3.3, 3.7 and 3.8 are let in, byte by byte, and what is none of RFB 3 is not", () => {
@@ -244,6 +247,42 @@ Deno.test("a new size is told alone, first of all, in the way that a viewer know
   extended.viewer.receive(joined([251, 0], u16(800, 600), [1, 0], new Uint8Array(16)));
   const { rects } = extended.picture.update(extended.transport.take());
   assertEquals(rects.map(({ encoding, x, y }) => [encoding, x, y]), [[ENCODING.EXTENDED_DESKTOP_SIZE, 1, 1]]);
+});
+
+Deno.test("what scrolls is copied, whatever else changes, and whatever a viewer has missed", async () => {
+  const random = new SeededRandom();
+  using rig = new Rig();
+  const [width, height] = [64, 160];
+  const words = new Int32Array(width * height).map(() => random.u32() & 0xff_ffff);
+  const all = { x: 0, y: 0, width, height };
+  const show = () => rig.server.frame({ words, stride: width, width, height }, all);
+  show();
+  const encodings = [ENCODING.ZRLE, ENCODING.COPY_RECT, ENCODING.DESKTOP_SIZE];
+  const viewers = [rig.enter("one", encodings), rig.enter("two", [ENCODING.TIGHT])];
+  for (const each of viewers) [each.picture.width, each.picture.height] = [width, height];
+  for (const each of viewers) each.picture.values = new Uint32Array(width * height);
+  let copies = 0;
+  for (let round = 0; round < 120; round++) {
+    if (!random.oneIn(5)) {
+      const by = 1 + random.below(40);
+      if (random.oneIn(3)) words.copyWithin(by * width, 0, (height - by) * width);
+      else words.copyWithin(0, by * width);
+    }
+    for (let i = random.below(9); i > 0; i--) words[random.below(words.length)] = random.u32() & 0xff_ffff;
+    await gap(20);
+    show();
+    for (const each of viewers) {
+      if (random.oneIn(3)) continue;
+      each.viewer.receive(updateRequest(true, all));
+      copies += each.read().filter((encoding) => encoding === ENCODING.COPY_RECT).length;
+      assertEquals(
+        each.picture.values.findIndex((value, i) => value !== words[i]),
+        -1,
+        `round ${round} of seed ${random.seed}`,
+      );
+    }
+  }
+  assert(copies > 10, `${copies} copies`);
 });
 
 Deno.test("keys, extended keys and the pointer reach the seat; the pointer lies in the picture", () => {

@@ -1,0 +1,137 @@
+/**
+ * The guest agent of a domain, as the AGENT seam wants it: one end of a socket pair that speaks the agent's
+ * protocol, whose other end turns each line into a call of libvirt's (virDomainQemuAgentCommand). libvirt
+ * holds the agent's channel, and QEMU serves one client of it.
+ *
+ * libvirt comes into step with the agent by itself, so a guest-sync is answered here. One command is under
+ * way at a time, as the protocol has it.
+ * @module
+ */
+import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import type { LoopPort } from "../../core/adapter_port.ts";
+import { AgentLines } from "../../qemu/agent/agent_lines.ts";
+import { isObject } from "../../qemu/protocol/qmp_message.ts";
+import { BytePipe, type BytePipeUser, closeForeign } from "./byte_pipe.ts";
+import { jsonObject } from "./json_object.ts";
+import { agentCommand, type Domain } from "./libvirt_calls.ts";
+import type { RpcClient } from "./rpc_client.ts";
+
+/** How long the agent may take for a command, in seconds: no shorter than the seam itself waits. */
+const ANSWER_S = 10;
+const SLOW_S = 60;
+const SLOW = /^guest-(fsfreeze|fstrim|file-write|file-read)/;
+const MAX_WAITING = 64;
+const DELIMITER = 0xff;
+const NEWLINE = 10;
+
+/** One line to an agent. */
+export class DomainAgent implements BytePipeUser {
+  readonly #client: RpcClient;
+  readonly #domain: Domain;
+  readonly #pipe: BytePipe;
+  readonly #onEnd: (agent: DomainAgent) => void;
+  readonly #encoder = new TextEncoder();
+  readonly #decoder = new TextDecoder();
+  readonly #waiting: string[] = [];
+  readonly #lines = new AgentLines({
+    onLine: (bytes) => this.#take(this.#decoder.decode(bytes.subarray(bytes.lastIndexOf(DELIMITER) + 1))),
+    onLongLine: () => this.#give('{"error":{"class":"GenericError","desc":"the command is too long"}}'),
+  });
+  #isUnderWay = false;
+  #isClosed = false;
+
+  private constructor(
+    loop: LoopPort,
+    own: OwnedFd,
+    client: RpcClient,
+    domain: Domain,
+    onEnd: (agent: DomainAgent) => void,
+  ) {
+    this.#client = client;
+    this.#domain = domain;
+    this.#onEnd = onEnd;
+    this.#pipe = new BytePipe(own, loop, this);
+  }
+
+  /**
+   * Opens one.
+   *
+   * @param onEnd told when its user has left it
+   * @returns the line, and its user's end, which the caller owns
+   */
+  static open(
+    loop: LoopPort,
+    client: RpcClient,
+    domain: Domain,
+    onEnd: (agent: DomainAgent) => void,
+  ): { readonly agent: DomainAgent; readonly socket: OwnedFd } {
+    const [own, socket] = socketPair(SOCKET.STREAM);
+    return { agent: new DomainAgent(loop, own, client, domain, onEnd), socket };
+  }
+
+  /** Whose it is. */
+  get domain(): Domain {
+    return this.#domain;
+  }
+
+  /** Ends it: its user sees its stream end. */
+  close(): void {
+    this.#isClosed = true;
+    this.#pipe.close();
+  }
+
+  /** See {@linkcode BytePipeUser}. */
+  onBytes(bytes: Uint8Array<ArrayBuffer>, fds: readonly number[]): void {
+    closeForeign(fds);
+    this.#lines.push(bytes);
+  }
+
+  /** See {@linkcode BytePipeUser}. */
+  onEnd(): void {
+    this.#isClosed = true;
+    this.#onEnd(this);
+  }
+
+  #take(line: string): void {
+    if (this.#waiting.length >= MAX_WAITING) return this.close();
+    this.#waiting.push(line);
+    this.#next();
+  }
+
+  #next(): void {
+    if (this.#isUnderWay || this.#isClosed) return;
+    const line = this.#waiting.shift();
+    if (line === undefined) return;
+    const { execute, arguments: args } = jsonObject(line) ?? {};
+    if (execute === "guest-sync-delimited" && isObject(args)) {
+      this.#give(JSON.stringify({ return: args["id"] }), true);
+      return this.#next();
+    }
+    this.#isUnderWay = true;
+    const seconds = typeof execute === "string" && SLOW.test(execute) ? SLOW_S : ANSWER_S;
+    agentCommand(this.#client, this.#domain, line, seconds, (result) => {
+      this.#isUnderWay = false;
+      if (this.#isClosed) return;
+      if (!result.ok && result.isClosed) return this.close();
+      // libvirt's answer is one line of JSON; what is none its reader finds out.
+      this.#give(
+        result.ok
+          ? result.value.replaceAll("\n", " ")
+          : JSON.stringify({ error: { class: "GenericError", desc: result.why } }),
+      );
+      this.#next();
+    });
+  }
+
+  #give(line: string, isDelimited = false): void {
+    if (this.#isClosed) return;
+    const text = this.#encoder.encode(line);
+    const from = isDelimited ? 1 : 0;
+    const bytes = new Uint8Array(from + text.length + 1);
+    if (isDelimited) bytes[0] = DELIMITER;
+    bytes.set(text, from);
+    bytes[bytes.length - 1] = NEWLINE;
+    this.#pipe.send(bytes);
+  }
+}
