@@ -178,6 +178,8 @@ export const MAX_BTF_DEPTH = 16;
 export const MAX_BTF_MEMBERS = 20_000;
 /** Members that a look at one type goes through, nameless ones followed; lines of its text. */
 export const MAX_TYPE_MEMBERS = 4096;
+/** Virtual processors of one VM that are told of. */
+export const MAX_VCPUS = 4096;
 /** Values of guests' memory that one watch looks at. */
 export const MAX_WATCHED_VALUES = 100_000;
 /** Bytes of one of them. */
