@@ -12,11 +12,13 @@ import { bytesOfHex, hexOfBytes } from "../../base/hex.ts";
 import { MAX_GDB_PACKET } from "../../base/limits.ts";
 import { oneLine } from "../../base/printable.ts";
 import type { GdbTarget, GdbThread } from "./gdb_target.ts";
+import { hexNumber, hexText, rangeOf, xmlText } from "./packet_words.ts";
 import { bytesOf, textOfBody } from "./packets.ts";
 import type { RegisterValues } from "./x86_registers.ts";
 
 /** Bytes of memory that one answer holds: two digits each. */
 const MAX_MEMORY_BYTES = MAX_GDB_PACKET / 2 - 16;
+const THREADS_PER_PACKET = 400;
 const REFUSED = "E01";
 const UNREADABLE = "E14";
 const SIGINT = "02";
@@ -26,6 +28,9 @@ monitor cont     let it run
 monitor status   whether it runs, and what was refused last
 monitor offset   by how much the kernel was moved (KASLR)
 `;
+
+/** An answer's body; undefined for none. */
+type Answer = string | Uint8Array | undefined;
 
 /** Where a session's answers go. */
 export interface GdbPeer {
@@ -45,6 +50,9 @@ export class GdbSession {
   /** GDB waits for it to stop. */
   #isResumed = false;
   #lastRefusal = "nothing";
+  #sent: { readonly name: string; readonly bytes: Uint8Array | undefined } | undefined;
+  /** How many threads qfThreadInfo and qsThreadInfo have listed. */
+  #listed = 0;
   #registers: { readonly id: number; readonly values: RegisterValues } | undefined;
   /** Whether acknowledgements are left out from now on. */
   isWithoutAcks = false;
@@ -98,7 +106,7 @@ export class GdbSession {
     await this.#peer.send("W00");
   }
 
-  #answer(text: string, body: Uint8Array): Promise<string | Uint8Array | undefined> | string | Uint8Array {
+  #answer(text: string, body: Uint8Array): Answer | Promise<Answer> {
     switch (text[0]) {
       case "?":
         return this.#stopReply(SIGTRAP);
@@ -126,9 +134,12 @@ export class GdbSession {
       case "S":
         return this.#step();
       case "D":
-      case "k":
         this.isOver = true;
         return "OK";
+      case "k":
+        // The one packet that is not answered.
+        this.isOver = true;
+        return undefined;
       case "Z":
       case "z":
         throw new Fault("not-supported", "Cannot set breakpoints in a VM: nothing in it is stopped by one");
@@ -169,10 +180,10 @@ export class GdbSession {
     return value ?? REFUSED;
   }
 
-  #read(text: string): string {
+  async #read(text: string): Promise<string> {
     const range = rangeOf(text.slice(1));
     if (range === undefined) return REFUSED;
-    const bytes = this.#target.read(range.address, Math.min(range.length, MAX_MEMORY_BYTES));
+    const bytes = await this.#target.read(range.address, Math.min(range.length, MAX_MEMORY_BYTES));
     return bytes.length === 0 && range.length > 0 ? UNREADABLE : hexOfBytes(bytes);
   }
 
@@ -221,7 +232,8 @@ export class GdbSession {
     const fault = new Fault("not-supported", "Cannot step a VM: its monitor only stops it and lets it go on");
     this.#refuse(fault);
     await this.#say(`${fault.message}\n`);
-    return await this.#stopReply(SIGTRAP);
+    // A trap would be a step that was made: `next` would ask for ever.
+    return await this.#stopReply(SIGINT);
   }
 
   #v(text: string): Promise<string | undefined> | string {
@@ -246,9 +258,10 @@ export class GdbSession {
         return `QC${this.#chosen.toString(16)}`;
       case "qfThreadInfo":
         this.#threads = await this.#target.threads();
-        return `m${this.#threads.map(({ id }) => id.toString(16)).join(",")}`;
+        this.#listed = 0;
+        return this.#list();
       case "qsThreadInfo":
-        return "l";
+        return this.#list();
       case "qThreadExtraInfo": {
         const id = hexNumber(text.slice(name.length + 1), 8);
         const thread = this.#threads.find((one) => one.id === id);
@@ -270,8 +283,14 @@ export class GdbSession {
     return "";
   }
 
+  #list(): string {
+    const some = this.#threads.slice(this.#listed, this.#listed + THREADS_PER_PACKET);
+    this.#listed += some.length;
+    return some.length === 0 ? "l" : `m${some.map(({ id }) => id.toString(16)).join(",")}`;
+  }
+
   #supported(): string {
-    const ofProcess = this.#target.auxv() === undefined ? [] : ["qXfer:auxv:read+", "qXfer:exec-file:read+"];
+    const ofProcess = this.#target.auxv() === undefined ? [] : ["qXfer:auxv:read+"];
     return [
       `PacketSize=${(MAX_GDB_PACKET - 4).toString(16)}`,
       "QStartNoAckMode+",
@@ -286,9 +305,14 @@ export class GdbSession {
     const parts = /^qXfer:([a-z-]+):read:([^:]*):([0-9a-f]{1,8}),([0-9a-f]{1,8})$/.exec(text);
     if (parts === null) return "";
     const [, object = "", annex = "", from = "", most = ""] = parts;
-    const whole = await this.#object(object, annex);
-    if (whole === undefined) return "E00";
     const start = parseInt(from, 16);
+    const name = `${object}:${annex}`;
+    // The pieces of one transfer are of one list.
+    if (start === 0 || this.#sent?.name !== name) {
+      this.#sent = { name, bytes: await this.#object(object, annex) };
+    }
+    const whole = this.#sent.bytes;
+    if (whole === undefined) return "E00";
     const length = Math.min(parseInt(most, 16), MAX_MEMORY_BYTES);
     const piece = whole.subarray(start, start + length);
     const out = new Uint8Array(piece.length + 1);
@@ -303,10 +327,6 @@ export class GdbSession {
         return annex === "target.xml" ? bytesOf(this.#target.layout.description) : undefined;
       case "auxv":
         return this.#target.auxv();
-      case "exec-file": {
-        const path = this.#target.execFile();
-        return path === undefined ? undefined : new TextEncoder().encode(path);
-      }
       case "threads": {
         this.#threads = await this.#target.threads();
         const rows = this.#threads.map(({ id, name }) =>
@@ -318,8 +338,19 @@ export class GdbSession {
     return undefined;
   }
 
+  /** A refusal is its text: GDB 13 would show an error as digits. */
   async #monitor(hex: string): Promise<string> {
-    const line = new TextDecoder().decode(bytesOfHex(hex) ?? new Uint8Array(0)).trim();
+    try {
+      return await this.#obey(hex);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#refuse(error);
+      return `${oneLine(error.message)}\n`;
+    }
+  }
+
+  async #obey(hex: string): Promise<string> {
+    const line = new TextDecoder().decode(bytesOfHex(hex.replace(/^,/, "")) ?? new Uint8Array(0)).trim();
     switch (line) {
       case "stop":
         await this.#target.stop();
@@ -329,7 +360,9 @@ export class GdbSession {
         await this.#target.cont();
         return "the VM runs\n";
       case "status":
-        return `the VM ${await this.#target.isRunning() ? "runs" : "stands still"}\nrefused last: ${this.#lastRefusal}\n`;
+        return `the VM ${
+          await this.#target.isRunning() ? "runs" : "stands still"
+        }\nrefused last: ${this.#lastRefusal}\n`;
       case "offset": {
         const offset = this.#target.offset();
         return offset === undefined ? "not known\n" : `0x${BigInt.asUintN(64, offset).toString(16)}\n`;
@@ -348,23 +381,4 @@ export class GdbSession {
   async #say(text: string): Promise<void> {
     await this.#peer.send(`O${hexText(text)}`);
   }
-}
-
-function hexNumber(text: string, mostDigits: number): number | undefined {
-  return /^[0-9a-f]+$/i.test(text) && text.length <= mostDigits ? parseInt(text, 16) : undefined;
-}
-
-/** "ADDR,LENGTH", both hexadecimal. */
-function rangeOf(text: string): { readonly address: number; readonly length: number } | undefined {
-  const [, at = "", length = ""] = /^([0-9a-f]{1,16}),([0-9a-f]{1,8})$/i.exec(text) ?? [];
-  if (at === "") return undefined;
-  return { address: Number(BigInt.asIntN(64, BigInt(`0x${at}`))), length: parseInt(length, 16) };
-}
-
-function hexText(text: string): string {
-  return hexOfBytes(new TextEncoder().encode(text));
-}
-
-function xmlText(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }

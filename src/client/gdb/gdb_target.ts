@@ -1,6 +1,6 @@
 /**
  * What a GDB session looks at and steers: threads with registers, memory, and whether it runs. Two are made
- * of it: a VM with its processors (`vm_target.ts`), and one process of its guest (`process_target.ts`).
+ * of it: a VM with its processors, and one process of its guest (`vm_target.ts`, `process_target.ts`).
  * @module
  */
 import type { RegisterLayout, RegisterValues } from "./x86_registers.ts";
@@ -22,8 +22,8 @@ export interface GdbTarget {
   /** Registers of a thread; none that are not known. */
   registers(id: number): Promise<RegisterValues>;
   /** Bytes at an address, as far as they can be read. */
-  read(address: number, length: number): Uint8Array;
-  /** Writes all of the bytes, or none. */
+  read(address: number, length: number): Promise<Uint8Array>;
+  /** Writes bytes, up to 4 KiB all of them or none. */
   write(address: number, bytes: Uint8Array): Promise<void>;
   /** Whether the VM runs. */
   isRunning(): Promise<boolean>;
@@ -33,8 +33,6 @@ export interface GdbTarget {
   cont(): Promise<void>;
   /** The auxiliary vector of a process. */
   auxv(): Uint8Array | undefined;
-  /** Path of a process's program, in the guest. */
-  execFile(): string | undefined;
   /** By how much the kernel was moved from where it was linked; undefined when that is not known. */
   offset(): bigint | undefined;
   /** The VM runs again when this session had stopped it; leases are given back. */

@@ -36,7 +36,10 @@ const PT_REGS = [
   ...["orig_rax", "rip", "cs", "eflags", "rsp", "ss"],
 ];
 const FLAGS = `<flags id="i386_eflags" size="4">${
-  [["CF", 0], ["", 1], ["PF", 2], ["AF", 4], ["ZF", 6], ["SF", 7], ["TF", 8], ["IF", 9], ["DF", 10], ["OF", 11]]
+  [["CF", 0], ["", 1], ["PF", 2], ["AF", 4], ["ZF", 6], ["SF", 7], ["TF", 8], ["IF", 9], ["DF", 10], [
+    "OF",
+    11,
+  ]]
     .map(([name, bit]) => `<field name="${name}" start="${bit}" end="${bit}"/>`).join("")
 }</flags>`;
 
@@ -59,7 +62,8 @@ export class RegisterLayout {
     this.registers = [...CORE, ...SEGMENTS, ...isSystem ? SYSTEM : []];
     const feature = (name: string, registers: readonly Register[], head = "") =>
       `<feature name="${name}">${head}${registers.map(element).join("")}</feature>`;
-    this.description = '<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target version="1.0">' +
+    this.description =
+      '<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target version="1.0">' +
       `<architecture>i386:x86-64</architecture>${isSystem ? "" : "<osabi>GNU/Linux</osabi>"}` +
       feature("org.gnu.gdb.i386.core", CORE, FLAGS) + feature("org.gnu.gdb.i386.segments", SEGMENTS) +
       (isSystem ? feature("org.vmsig.i386.system", SYSTEM) : "") + "</target>";
