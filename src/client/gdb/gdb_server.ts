@@ -28,6 +28,8 @@ export class GdbServer implements ViewerServer, AsyncDisposable {
   readonly #target: GdbTarget;
   readonly #news: GdbServerNews;
   #link: GdbLink | undefined;
+  /** The link waits for the one before it. */
+  #isWaiting = false;
 
   /** Serves a target. */
   constructor(target: GdbTarget, news: GdbServerNews) {
@@ -35,8 +37,9 @@ export class GdbServer implements ViewerServer, AsyncDisposable {
     this.#news = news;
   }
 
+  /** One that is leaving makes room: the next one is answered when the VM is as it was. */
   get isFull(): boolean {
-    return this.#link !== undefined;
+    return this.#link !== undefined && (!this.#link.isEnded || this.#isWaiting);
   }
 
   /** Over the loopback only whoever runs the server, and root. */
@@ -49,16 +52,21 @@ export class GdbServer implements ViewerServer, AsyncDisposable {
   }
 
   accept(transport: ViewerTransport, name: string): ViewerInput {
-    assert(this.#link === undefined, "one GDB at a time");
-    this.#link = new GdbLink(this.#target, transport, {
+    assert(!this.isFull, "one GDB at a time");
+    const before = this.#link?.left;
+    this.#isWaiting = before !== undefined;
+    void before?.then(() => this.#isWaiting = false);
+    const link = new GdbLink(this.#target, transport, {
+      before,
       onNote: (text) => this.#news.onNote(text),
       onLeft: () => {
-        this.#link = undefined;
+        if (this.#link === link) this.#link = undefined;
         this.#news.onNote(`${name} has left`);
       },
     });
+    this.#link = link;
     this.#news.onNote(`${name} is attached`);
-    return this.#link;
+    return link;
   }
 
   /** The VM has stopped. */
@@ -89,6 +97,7 @@ class GdbLink implements ViewerInput, GdbPeer {
   readonly #session: GdbSession;
   readonly #left = Promise.withResolvers<void>();
   readonly #jobs: (() => Promise<void>)[] = [];
+  #before: Promise<void> | undefined;
   #isBusy = false;
   #isEnded = false;
   #last: Uint8Array<ArrayBuffer> | undefined;
@@ -96,13 +105,23 @@ class GdbLink implements ViewerInput, GdbPeer {
   constructor(
     target: GdbTarget,
     transport: ViewerTransport,
-    { onNote, onLeft }: { readonly onNote: (text: string) => void; readonly onLeft: () => void },
+    { before, onNote, onLeft }: {
+      readonly before: Promise<void> | undefined;
+      readonly onNote: (text: string) => void;
+      readonly onLeft: () => void;
+    },
   ) {
+    this.#before = before;
     this.#target = target;
     this.#transport = transport;
     this.#onNote = onNote;
     this.#onLeft = onLeft;
     this.#session = new GdbSession(target, this);
+  }
+
+  /** Whether it has gone, or is to go. */
+  get isEnded(): boolean {
+    return this.#isEnded;
   }
 
   /** Resolves when it has gone and the VM is as it was. */
@@ -188,6 +207,7 @@ class GdbLink implements ViewerInput, GdbPeer {
 
   async #work(): Promise<void> {
     this.#isBusy = true;
+    await this.#before;
     try {
       for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
         await job();
@@ -207,6 +227,7 @@ class GdbLink implements ViewerInput, GdbPeer {
   }
 
   async #leave(): Promise<void> {
+    await this.#before;
     try {
       await this.#target.leave();
     } catch (error) {
