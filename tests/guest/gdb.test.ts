@@ -123,13 +123,17 @@ async function checkVm(t: Deno.TestContext, setting: Setting): Promise<void> {
     const [, port = ""] = other.place.split(":");
     const stranger = await new Deno.Command("setpriv", {
       args: [
-        ...["--reuid", "65534", "--clear-groups", "python3", "-c"],
+        ...["--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/python3", "-c"],
         `import socket
 try: print(socket.create_connection(("127.0.0.1", ${port})).recv(1))
 except ConnectionError: print("b''")`,
       ],
     }).output();
-    assertEquals(new TextDecoder().decode(stranger.stdout), "b''\n");
+    assertEquals(
+      new TextDecoder().decode(stranger.stdout),
+      "b''\n",
+      new TextDecoder().decode(stranger.stderr),
+    );
     await until("it is told", () => other.errors.includes("a connection of uid 65534 was closed"));
   });
   await t.step("detached while the VM is stopped, it runs again", async () => {
