@@ -121,6 +121,8 @@ case "${1:-base}" in
     need_apt gdb gdb
     # A viewer for the VNC server.
     need_apt /usr/include/rfb/rfbclient.h libvncserver-dev
+    # A person's browser for the page of `vmsig web`.
+    need_apt chromium chromium
     # Guests of arm64: QEMU's machine, and what compiles their programs.
     need_apt qemu-system-aarch64 qemu-system-arm
     need_apt aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross

@@ -37,10 +37,11 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
   ["src/controls", 4],
   ["src/roster", 5],
   ["src/daemon", 6],
-  ["src/client/cli", 7],
+  ["src/client/cli", 8],
   ["src/client", 6],
   ["src/testing", 7],
-  ["main.ts", 8],
+  ["src/web", 7],
+  ["main.ts", 9],
 ];
 
 const ROOT = new URL("../../", import.meta.url);

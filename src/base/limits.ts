@@ -164,6 +164,8 @@ export const MAX_NOTES = 64;
 export const MAX_KALLSYMS = 2_000_000;
 /** Bytes of the compressed names. */
 export const MAX_KALLSYMS_BYTES: number = 32 * 1024 * 1024;
+/** Bytes of a symbol's name (KSYM_NAME_LEN is 512). */
+export const MAX_SYMBOL_BYTES = 512;
 /** Bytes of a kernel's image that are searched for what its note does not tell (Debian's have 50 MiB). */
 export const MAX_KERNEL_IMAGE_BYTES: number = 128 * 1024 * 1024;
 /** Places of the image that look like the index of kallsyms' tokens, and are looked at further. */

@@ -35,6 +35,8 @@ export interface ConsoleOptions extends CommandOptions {
   readonly port?: number;
   /** Begin with what the daemon has kept, up to a megabyte. False unless told. */
   readonly backlog?: boolean;
+  /** Begin at this place, if it is still kept; else with the oldest that is. Instead of `backlog`. */
+  readonly from?: number;
   /**
    * The guest waits rather than that bytes are lost here, for at most 10 s after the last read. False unless
    * told.
@@ -116,7 +118,8 @@ export class ConsoleControl implements AsyncDisposable {
     this.port = options.port ?? 0;
     this.#name = client.roster.nameOf(endpoint);
     this.#options = options;
-    this.#flags = (options.backlog === true ? 0 : CONSOLE_FROM_NOW) |
+    this.#offset = options.from ?? 0;
+    this.#flags = (options.backlog === true || options.from !== undefined ? 0 : CONSOLE_FROM_NOW) |
       (options.lossless === true ? CONSOLE_LOSSLESS : 0);
   }
 
@@ -134,8 +137,13 @@ export class ConsoleControl implements AsyncDisposable {
     const control = new ConsoleControl(client, await client.endpoint(ref), options);
     await control.#request(CONSOLE_OP.OPEN, `open console ${control.port} of ${control.#name}`, 0, options);
     // Says where "now" is, before anything is sent.
-    if (options.backlog !== true) await control.#read(0);
+    if ((control.#flags & CONSOLE_FROM_NOW) !== 0) await control.#read(0);
     return control;
+  }
+
+  /** Place of the next byte among all that the console ever carried. */
+  get place(): number {
+    return this.#offset;
   }
 
   /** Bytes that came too fast for this reader, or before it asked for what was kept. */

@@ -169,11 +169,11 @@ class ReplayDaemon implements Disposable, TimerHandler {
     loop.arm(this, this.#beganNs);
   }
 
-  #attach({ recorded, name, vmid, seams, heads }: ReplayEndpoint): void {
+  #attach({ recorded, name, vmid, seams, heads, consoles }: ReplayEndpoint): void {
     const { folder = "." } = this.#options;
     const makeRing = (bytes: number) => FrameRing.create(bytes, Deno.pid);
     const adapters = [...seams].map(([source, isUpAtOpen]) =>
-      new ReplaySeam({ source, isUpAtOpen, heads, makeRing, folder })
+      new ReplaySeam({ source, isUpAtOpen, heads, consoles, makeRing, folder })
     );
     const outcome = this.#bus.roster.attach({ name, vmid, make: () => adapters });
     if (!outcome.ok) return this.#options.log.error(`cannot attach ${name}: ${outcome.reason}`);

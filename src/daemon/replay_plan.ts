@@ -12,6 +12,7 @@ import { FRAME_INFO, ROSTER } from "../event/body_layout.ts";
 import { FRAME_SOURCE } from "../event/body_number.ts";
 import { readText } from "../event/inline_text.ts";
 import { KIND } from "../event/kind.ts";
+import { consolePieceOf, type RecordedConsole } from "../event/recorded_console.ts";
 import { decodeRecording, type RecordedEvent, type RecordingHeader } from "../event/recording.ts";
 import { type Source, sourceByName } from "../event/source.ts";
 
@@ -29,6 +30,8 @@ export interface ReplayEndpoint {
   readonly seams: ReadonlyMap<Source, boolean>;
   /** Heads of which the recording has pictures. */
   readonly heads: ReadonlySet<number>;
+  /** Consoles of which it has bytes, by number. */
+  readonly consoles: ReadonlyMap<number, RecordedConsole>;
 }
 
 /** One event to play. */
@@ -87,6 +90,7 @@ interface Draft {
   vmid: number;
   seams: Map<Source, boolean>;
   heads: Set<number>;
+  consoles: Map<number, RecordedConsole>;
 }
 
 /**
@@ -120,6 +124,9 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
         continue;
       }
       if (!draft.seams.has(source)) draft.seams.set(source, false);
+      if (event.console !== undefined) {
+        draft.consoles.set(consolePieceOf(event.inline).port, event.console);
+      }
       if (event.picture !== undefined) draft.heads.add(event.picture.head);
       // What was retained is older than the recording; and an urgent event overtakes: neither turns the time
       // back.
@@ -196,6 +203,7 @@ function addEndpoint(drafts: Map<number, Draft>, entry: RecordingHeader["roster"
     vmid: entry.vmid,
     seams,
     heads: new Set(),
+    consoles: new Map(),
   });
 }
 
@@ -207,5 +215,12 @@ function addLate(drafts: Map<number, Draft>, event: RecordedEvent): void {
   const isTaken = [...drafts.values()].some((draft) => draft.name === name);
   if (name === "" || isTaken) return;
   const vmid = view.getUint32(ROSTER.at.vmid, true);
-  drafts.set(event.endpoint, { recorded: event.endpoint, name, vmid, seams: new Map(), heads: new Set() });
+  drafts.set(event.endpoint, {
+    recorded: event.endpoint,
+    name,
+    vmid,
+    seams: new Map(),
+    heads: new Set(),
+    consoles: new Map(),
+  });
 }

@@ -11,6 +11,7 @@ import { decodeFirst, encode } from "cborg";
 import { INLINE_BYTES, MAX_BODY_BYTES, MAX_ENDPOINTS } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
 import { CLASS, KIND, kindClass, kindName } from "./kind.ts";
+import { consoleOf, type RecordedConsole } from "./recorded_console.ts";
 import { memoryOf, pictureOf, type RecordedMemory, type RecordedPicture } from "./recorded_picture.ts";
 import { SOURCE, SOURCE_MAX } from "./source.ts";
 
@@ -77,6 +78,8 @@ export interface RecordedEvent {
   readonly picture?: RecordedPicture;
   /** Of a MEMCTX: where its memory was kept; the body's segments lie in that one file. */
   readonly memory?: RecordedMemory;
+  /** Of a CONSOLE_OUT that the recorder read: whose bytes they are. */
+  readonly console?: RecordedConsole;
 }
 
 /** What a read item is, or what is wrong with it. */
@@ -95,11 +98,12 @@ export function encodeRecordedEvent(event: RecordedEvent): Uint8Array {
   const { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat, body, fds } = event;
   const head = { kind, name: kindName(kind), source, prio, endpoint, seq, corr, tsNs, inline };
   if (body.length === 0 && fds === 0) return encode(head);
-  const { picture, memory } = event;
+  const { picture, memory, console } = event;
   return encode({
     ...{ ...head, bodyFormat, body, fds },
     ...picture === undefined ? {} : { picture },
     ...memory === undefined ? {} : { memory },
+    ...console === undefined ? {} : { console },
   });
 }
 
@@ -196,6 +200,10 @@ function keptOf(event: RecordedEvent, value: Record<string, unknown>): Recording
   if (event.kind === KIND.MEMCTX && event.source === SOURCE.MEMCTX && value["memory"] !== undefined) {
     const memory = memoryOf(value["memory"]);
     return memory && { type: "event", event: { ...event, memory } };
+  }
+  if (event.kind === KIND.CONSOLE_OUT && event.source === SOURCE.CONSOLE && value["console"] !== undefined) {
+    const console = consoleOf(value["console"], event.inline, event.body.length);
+    return console && { type: "event", event: { ...event, console } };
   }
   return { type: "event", event };
 }

@@ -19,6 +19,8 @@ export interface NearestSymbol {
   readonly address: number;
   /** Bytes from it to the address that was asked for. */
   readonly offsetBytes: number;
+  /** Of a Linux kernel's module: its name. */
+  readonly module?: string;
 }
 
 /** A guest's system, found in its RAM. */
@@ -65,9 +67,12 @@ export interface GuestOs {
   modules(): Listing<Module>;
   /** A process's modules (Windows: the PEB's list; Linux: its mapped executables and libraries). */
   modulesOf(process: Process): Listing<Module>;
-  /** Address of a kernel symbol or export; undefined when there is none of that name. */
+  /**
+   * Address of a kernel symbol or export, or of a symbol of a loaded module of Linux ("name" or
+   * "module:name"); undefined when there is none of that name.
+   */
   symbol(name: string): number | undefined;
-  /** The last symbol at or below a kernel address; undefined outside the kernel's image. */
+  /** The last symbol at or below a kernel address; undefined outside the kernel's image and its modules. */
   nearestSymbol(address: number): NearestSymbol | undefined;
   /** What can be known beyond these lists; `unsupported` on a system or kernel that is not read that far. */
   insight(): GuestInsight | Unsupported;

@@ -19,10 +19,15 @@ export interface BackendOption {
   readonly id: string;
   /** Its size; undefined when it is not said. */
   readonly sizeBytes: number | undefined;
-  /** Whether it is shared; a memfd is unless told otherwise, POSIX shared memory always. */
+  /**
+   * Whether it is shared; a memfd is unless told otherwise, POSIX shared memory always. With whom a
+   * memory-backend-ram is shared, {@linkcode asMapped} tells.
+   */
   readonly share: boolean;
   /** `mem-path`, for a file. */
   readonly path: string | undefined;
+  /** `offset`, where in that file it begins (QEMU 8.1 and later); 0 unless told. */
+  readonly fileOffset: number;
 }
 
 /** A device that is more RAM: a DIMM, a virtio-mem. */
@@ -74,6 +79,38 @@ export function readMemoryOptions(line: CommandLine): MemoryOptions {
   };
 }
 
+/** A mapping of shared memory that no file stands behind, in /proc/PID/maps. */
+const ANONYMOUS = /^([0-9a-f]{1,16})-([0-9a-f]{1,16}) rw.s \S+ \S+ \d+ +\/dev\/zero \(deleted\)$/gm;
+
+/**
+ * The same as the process has it: a `memory-backend-ram` with share=on is a memfd since QEMU 10.0; before, it
+ * is anonymous memory, which its own children alone can share. Its mappings tell which.
+ *
+ * @param options what the command line says
+ * @param maps the text of its /proc/PID/maps; "" when it may not be read, and then the words are believed
+ */
+export function asMapped<Options extends Pick<MemoryOptions, "backends">>(
+  options: Options,
+  maps: string,
+): Options {
+  if (!options.backends.some(isSharedRam)) return options;
+  const sizes = Array.from(
+    maps.matchAll(ANONYMOUS),
+    ([, start = "", end = ""]) => Number(BigInt(`0x${end}`) - BigInt(`0x${start}`)),
+  );
+  const backends = options.backends.map((backend) =>
+    isSharedRam(backend) && sizes.some((size) => size >= (backend.sizeBytes ?? 1))
+      ? { ...backend, share: false }
+      : backend
+  );
+  return { ...options, backends };
+}
+
+/** Whether only the process's mappings tell whether another process can share a backend. */
+export function isSharedRam({ type, share }: BackendOption): boolean {
+  return share && type === "memory-backend-ram";
+}
+
 /** A DIMM has `addr`, a virtio-mem `memaddr`. */
 function deviceOf(options: Properties): MemoryDeviceOption[] {
   const driver = options.get("driver") ?? "";
@@ -107,5 +144,6 @@ function backendOf(options: Properties): BackendOption[] {
     share: type === "memory-backend-shm" ||
       (share === undefined ? type === "memory-backend-memfd" : isOn(share)),
     path: options.get("mem-path"),
+    fileOffset: readSize(options.get("offset"), 1) ?? 0,
   }];
 }

@@ -51,7 +51,10 @@ export function assignFiles<File extends AssignableFile>(
       return;
     }
     for (const file of fits[i] as File[]) {
-      if (taken.includes(file)) continue;
+      const isTaken = taken.some((each, k) =>
+        each === file && wanted[k]?.fileOffset === wanted[i]?.fileOffset
+      );
+      if (isTaken) continue;
       taken.push(file);
       place(i + 1);
       taken.pop();
@@ -62,14 +65,14 @@ export function assignFiles<File extends AssignableFile>(
   return { choices, lacking: choices.length === 0 ? lacking : undefined };
 }
 
-function isFit({ type, sizeBytes, path }: BackendOption, file: AssignableFile): boolean {
-  if (sizeBytes !== undefined && file.sizeBytes < sizeBytes) return false;
+function isFit({ type, sizeBytes, path, fileOffset }: BackendOption, file: AssignableFile): boolean {
+  if (sizeBytes !== undefined && file.sizeBytes < fileOffset + sizeBytes) return false;
   // What a file is mapped from its middle has an offset, which only a backend with a path can have.
   if (file.mapping.offset !== 0 && path === undefined) return false;
   if (type === "memory-backend-file") return !file.memfd;
   if (type === "memory-backend-shm") return file.target.startsWith("/dev/shm/");
-  // RAM that is shared by no file is in none.
-  return file.memfd;
+  // Where memfds cannot be had, QEMU takes POSIX shared memory for a memory-backend-ram.
+  return file.memfd || (type === "memory-backend-ram" && file.target.startsWith("/dev/shm/"));
 }
 
 /** Goes through backends and files in their orders at once: each backend takes the next file of its size. */

@@ -52,7 +52,7 @@ export function isArmVirt(type: string, program: string): boolean {
  * @throws {Fault} `not-supported` for a machine so large that the rule does not tell
  */
 export function lowRamBytes(family: MachineFamily, ramBytes: number, maxBelow?: number): number {
-  if (ramBytes + 4 * GIB >= AMD_LIMIT) {
+  if (isPastRule(ramBytes)) {
     throw new Fault(
       "not-supported",
       "Cannot tell where a machine of about 1 TiB has its RAM: give the daemon its QMP socket",
@@ -67,6 +67,11 @@ export function lowRamBytes(family: MachineFamily, ramBytes: number, maxBelow?: 
     low = Math.min(ramBytes >= 2816 * MIB ? 2 * GIB : 2816 * MIB, maxBelow ?? 4 * GIB);
   }
   return Math.min(low, ramBytes);
+}
+
+/** Whether a machine has so much RAM (about 1 TiB) that QEMU's rule depends on the processor as well. */
+export function isPastRule(ramBytes: number): boolean {
+  return ramBytes + 4 * GIB >= AMD_LIMIT;
 }
 
 /**

@@ -11,9 +11,9 @@ import { Fault } from "../base/fault.ts";
 import { findGuest, type GuestFinder } from "../guest/find_guest.ts";
 import type { FindResult } from "../guest/guest_os.ts";
 import { PhysicalMemory } from "../guest/physical_memory.ts";
-import { openDump } from "./dumps/formats.ts";
+import { DUMP, openDump } from "./dumps/formats.ts";
 import { type ImageFile, openImageFile } from "./image_file.ts";
-import { ARM_VIRT_BASE, lowRamBytes } from "./machine_rule.ts";
+import { ARM_VIRT_BASE, isPastRule, lowRamBytes } from "./machine_rule.ts";
 import { MappedRam } from "./mapped_ram.ts";
 import { openQemuRam, type QemuRam } from "./qemu_ram.ts";
 import { runLayout, splitLayout } from "./ram_layout.ts";
@@ -110,6 +110,14 @@ function openRaw(
     throw new Fault(
       "refused",
       `Cannot open ${path}: ${sizeBytes} bytes are not a valid RAM image: that is whole pages`,
+    );
+  }
+  if (isPastRule(sizeBytes)) {
+    throw new Fault(
+      "not-supported",
+      `Cannot open ${path}: a raw image of ${
+        Math.round(sizeBytes / 2 ** 30)
+      } GiB does not tell where its machine has its RAM; of the VM take ${DUMP}`,
     );
   }
   // VMware's hole begins at 3 GiB, however little lies above it.

@@ -14,6 +14,7 @@ import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { MAX_RAM_CANDIDATES } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
+import { asMapped } from "../qemu/memory_options.ts";
 import { assignFiles, type Assignments } from "./assignments.ts";
 import { fileOwners } from "./file_owner.ts";
 import { FilePlaces } from "./file_place.ts";
@@ -107,8 +108,9 @@ export function findQemuMemory(process: HostProcess, evidence: QemuEvidence = {}
       }, not QEMU`,
     );
   }
-  const options = parseQemuCommandLine(words);
-  const mappings = parseHostMaps(process.read("maps"));
+  const maps = process.read("maps");
+  const options = asMapped(parseQemuCommandLine(words), maps);
+  const mappings = parseHostMaps(maps);
   const { monitorUid, told, choice = 0 } = evidence;
   const owners = fileOwners(pid, process.uids(), monitorUid);
   const base = backendsOf(options, options.ramIds);
@@ -135,7 +137,7 @@ export function findQemuMemory(process: HostProcess, evidence: QemuEvidence = {}
 function backendsOf({ backends }: QemuMemoryOptions, ids: readonly string[]): BackendOption[] {
   return ids.map((id) =>
     backends.find((backend) => backend.id === id) ??
-      { type: "", id, sizeBytes: undefined, share: true, path: undefined }
+      { type: "", id, sizeBytes: undefined, share: true, path: undefined, fileOffset: 0 }
   );
 }
 
@@ -247,7 +249,10 @@ function matchFiles(
       if (file === undefined) return missing.push(backend.id);
       const fd = openCandidate(look.process, file);
       files.push(fd);
-      const { offset: fileOffset, start: hostAddress } = file.mapping;
+      // One file may be several backends, each from an offset of its own.
+      const { offset: fileOffset, start: hostAddress } = look.mappings.find((mapping) =>
+        fileName(mapping) === file.file && mapping.offset === backend.fileOffset
+      ) ?? file.mapping;
       const sizeBytes = backend.sizeBytes ?? file.sizeBytes - fileOffset;
       backends.push(backendOf(backend.id, file, { fileOffset, sizeBytes, hostAddress }, fd.fd));
     });

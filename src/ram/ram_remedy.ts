@@ -27,7 +27,7 @@ export function remedyOptions(options: RemedyOptions): string {
   const { backends, ramIds, isNuma, ramBytes, hasMemPath } = options;
   const changes = ramIds.flatMap((id) => {
     const backend = backends.find((each) => each.id === id);
-    if (backend?.share === true && backend.type !== "memory-backend-ram") return [];
+    if (backend?.share === true) return [];
     if (backend === undefined || !PLAIN_ID.test(id)) return [];
     if (backend.type === "memory-backend-file") {
       return [`share=on in the -object memory-backend-file,id=${id}`];

@@ -13,7 +13,7 @@ import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import { isQemuProgram, mapsAsQemu, saysQemu } from "../qemu/program.ts";
 import { cleanName, endpointName } from "./endpoint_name.ts";
-import { type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
+import { needsMaps, type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
 import { SocketTable } from "./socket_table.ts";
 
 /** Longest path of a unix socket, in bytes. */
@@ -163,7 +163,8 @@ export async function readProcess(view: HostView, pid: number): Promise<QemuProc
   if (program === "" ? !isQemuProgram(words[0] ?? "") : !await isQemu(view, pid, program, words)) {
     return undefined;
   }
-  const setup = readQemuCommandLine(words.slice(1));
+  const options = words.slice(1);
+  const setup = readQemuCommandLine(options, needsMaps(options) ? await view.maps(pid) : "");
   return {
     pid,
     started,

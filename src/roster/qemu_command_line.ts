@@ -7,7 +7,7 @@
  * @module
  */
 import { CommandLine } from "../qemu/command_line.ts";
-import { type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
+import { asMapped, isSharedRam, type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
 import { type QmpOffer, qmpOffersOf } from "../qemu/qmp_offers.ts";
 import { remedyOptions } from "../ram/ram_remedy.ts";
 
@@ -44,10 +44,14 @@ const MAX_DEVICE_CHARS = 64;
 /** Input devices of one kind that are told. */
 const MAX_DEVICES = 16;
 
-/** Reads a whole command line, without the program's name. */
-export function readQemuCommandLine(args: readonly string[]): QemuSetup {
+/**
+ * Reads a whole command line, without the program's name.
+ *
+ * @param maps the text of the process's /proc/PID/maps, where {@linkcode needsMaps} says that it is needed
+ */
+export function readQemuCommandLine(args: readonly string[], maps = ""): QemuSetup {
   const line = new CommandLine(args);
-  const memory = readMemoryOptions(line);
+  const memory = asMapped(readMemoryOptions(line), maps);
   const backing = memoryOf(memory, line.texts("mem-path").at(-1));
   const devices = line.lists("device", "driver").map((device) => device.get("driver") ?? "")
     .filter((driver) => driver.length <= MAX_DEVICE_CHARS);
@@ -62,6 +66,12 @@ export function readQemuCommandLine(args: readonly string[]): QemuSetup {
     ...inputOf(line, devices),
     display: displayOf(line, devices),
   };
+}
+
+/** Whether a command line alone does not tell whether the RAM is shared (see {@linkcode asMapped}). */
+export function needsMaps(args: readonly string[]): boolean {
+  return args.some((word) => word.includes("memory-backend-ram")) &&
+    readMemoryOptions(new CommandLine(args)).backends.some(isSharedRam);
 }
 
 function memoryOf({ backends, ramIds }: MemoryOptions, memPath: string | undefined): QemuSetup["memory"] {

@@ -66,7 +66,12 @@ async function dump(order: WatchOrder): Promise<void> {
   setInterval(async () => {
     if (busy) return;
     busy = true;
-    await one();
+    try {
+      await one();
+    } catch {
+      // The VM has ended before this thread.
+      return self.close();
+    }
     busy = false;
   }, 1000 / PER_SECOND);
 }

@@ -20,6 +20,7 @@ import { SyntheticRam } from "../../src/guest/synthetic_ram.ts";
 import type { TypedValue } from "../../src/guest/typed_value.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 import { kallsymsTables } from "../fixtures/synthetic_kallsyms.ts";
+import { fillInsight } from "../fixtures/synthetic_insight.ts";
 import { buildBtf, SyntheticLinux } from "../fixtures/synthetic_linux.ts";
 import { TableBuilder } from "../fixtures/table_builder.ts";
 import { fuzz } from "./harness.ts";
@@ -61,9 +62,28 @@ function knot(members: number): Uint8Array {
   return bytes;
 }
 
+/** Types that lead to themselves: typedef and qualifier, pointer, array; and a structure of them. */
+function circle(): Uint8Array {
+  const strings = "\0task_struct\0tasks\0";
+  const head = (kind: number, count: number) => ((kind << 24) | count) >>> 0;
+  const words = [
+    ...[0, head(8, 0), 2],
+    ...[0, head(10, 0), 1],
+    ...[0, head(2, 0), 3],
+    ...[0, head(3, 0), 0, 4, 1, 2 ** 31],
+    ...[1, head(4, 4), 64, 13, 1, 0, 13, 3, 64, 0, 4, 128, 0, 5, 0],
+  ];
+  const bytes = new Uint8Array(24 + 4 * words.length + strings.length);
+  const view = new DataView(bytes.buffer);
+  const header = [0x0001_eb9f, 24, 0, 4 * words.length, 4 * words.length, strings.length];
+  [...header, ...words].forEach((word, i) => view.setUint32(4 * i, word, true));
+  bytes.set(new TextEncoder().encode(strings), 24 + 4 * words.length);
+  return bytes;
+}
+
 fuzz({
   name: "BTF",
-  corpus: () => [buildBtf(), buildBtf("module"), knot(4)],
+  corpus: () => [buildBtf(), buildBtf("module"), knot(4), circle()],
   largest: 65_536,
   words: [[4, 0, 0, 4], [4, 0, 0, 0x84], [0xff, 0xff, 0, 4], [0, 0, 0, 0], [1, 0, 0, 0], [
     0xff,
@@ -273,3 +293,63 @@ for (const levels of [4, 5] as const) {
     });
   });
 }
+
+/** What a word becomes: nothing, all ones, its neighbour, its own object, another one, wild ones. */
+function wordChoices(old: bigint, own: bigint, other: bigint): bigint[] {
+  const up = BigInt.asUintN(64, old + 8n);
+  return [0n, 2n ** 64n - 1n, up, own, other, old ^ (1n << 47n), old | 0xffff_ffffn, 0xffff_8000_0000_0000n];
+}
+
+Deno.test("every field of files, sockets, mounts, log, threads and module symbols may lie", () => {
+  withSeed((random) => {
+    const kernel = new SyntheticLinux({ insight: true });
+    const { mm } = kernel.mm();
+    const [task = 0] = kernel.processes([{ pid: 1, name: "init", mm }]);
+    const { objects } = fillInsight(kernel, task, mm, kernel.symbols.get("prb") ?? 0);
+    const memory = new PhysicalMemory(kernel.ram);
+    memory.refresh();
+    const whole = findLinux(memory);
+    assert(whole.found);
+    const { os } = whole;
+    const init = os.process(1);
+    assert(init !== undefined);
+    const base = kernel.direct + 0x10_0000;
+    const met = new Set<string>();
+    const ask = (): void => {
+      askInsight(os);
+      const threads = os.threadsOf(init);
+      assert(threads.items.length >= 1 && threads.items.length <= 65_536);
+      met.add(threads.end.complete ? "threads" : `threads: ${threads.end.reason}`);
+      assert(os.auxvOf(init).length <= 1024);
+      met.add(os.symbol("e1000:e1000_open") === undefined ? "no symbol" : "symbol");
+      const nearest = os.nearestSymbol(base + 0x200);
+      assert(nearest === undefined || (nearest.offsetBytes >= 0 && nearest.name.length <= 512));
+      const modules = os.modules();
+      met.add(modules.end.complete ? "modules" : `modules: ${modules.end.reason}`);
+    };
+    ask();
+    const words = kernel.ram.bytes(0, 64 * 2 ** 20);
+    const view = new DataView(words.buffer, words.byteOffset, words.length);
+    let damaged = 0;
+    for (const [va, sizeBytes] of objects) {
+      const gpa = kernel.gpa(va);
+      for (let at = gpa; at + 8 <= gpa + sizeBytes; at += 8) {
+        const old = view.getBigUint64(at, true);
+        // What is zero and no field's is damaged now and then.
+        if (old === 0n && !random.oneIn(16)) continue;
+        const [other = 0] = objects[random.below(objects.length)] ?? [];
+        const own = BigInt.asUintN(64, BigInt(va));
+        for (const value of wordChoices(old, own, BigInt.asUintN(64, BigInt(other)))) {
+          view.setBigUint64(at, value, true);
+          ask();
+          damaged++;
+        }
+        view.setBigUint64(at, old, true);
+      }
+    }
+    assert(damaged > 500, `${damaged} words were damaged`);
+    for (const what of ["threads: wild-pointer", "no symbol", "symbol", "modules: wild-pointer"]) {
+      assert(met.has(what), `${what} was met: ${[...met]}`);
+    }
+  });
+});

@@ -4,6 +4,7 @@ import { assert } from "@std/assert";
 import { packRects, paintPicture } from "../../src/event/recorded_picture.ts";
 import { planReplay } from "../../src/daemon/replay_plan.ts";
 import { KIND } from "../../src/event/kind.ts";
+import { consolePieceOf, MAX_RECORDED_CONSOLES } from "../../src/event/recorded_console.ts";
 import {
   decodeRecording,
   encodeRecordedEvent,
@@ -87,6 +88,16 @@ const PART = {
   },
 };
 const COPY = { ...MEMCTX, memory: { file: "a.cbor.web.ram", bytes: 1 << 20, moving: true } };
+const SAID = {
+  ...EVENT,
+  kind: KIND.CONSOLE_OUT as number,
+  source: SOURCE.CONSOLE as number,
+  // Console 1, place 0x101.
+  inline: new Uint8Array(48).fill(1, 0, 1).fill(1, 8, 10),
+  bodyFormat: 1,
+  body: new TextEncoder().encode("login: "),
+  console: { label: "serial0", role: "serial" },
+};
 
 function file(...items: readonly Uint8Array[]): Bytes {
   const out = new Uint8Array(items.reduce((sum, item) => sum + item.length, 0));
@@ -100,9 +111,10 @@ function file(...items: readonly Uint8Array[]): Bytes {
 
 function made(random: SeededRandom): Bytes {
   const header: unknown = { format: "vmsig-recording", version: 1, ...HEADER };
-  const one = [ROSTER, MEMCTX, EVENT, WHOLE, PART, COPY][random.below(6)] as typeof EVENT & {
+  const one = [ROSTER, MEMCTX, EVENT, WHOLE, PART, COPY, SAID][random.below(7)] as typeof EVENT & {
     picture?: unknown;
     memory?: unknown;
+    console?: unknown;
   };
   const items: unknown[] = [header, one];
   // What was kept beside an event is where its defects do most: a name that leads elsewhere, a shape.
@@ -110,6 +122,8 @@ function made(random: SeededRandom): Bytes {
     items[1] = { ...one, picture: withDefects(random, one.picture) };
   } else if (one.memory !== undefined && random.oneIn(2)) {
     items[1] = { ...one, memory: withDefects(random, one.memory) };
+  } else if (one.console !== undefined && random.oneIn(2)) {
+    items[1] = { ...one, console: withDefects(random, one.console) };
   }
   const at = random.below(items.length);
   items[at] = withDefects(random, items[at]);
@@ -120,7 +134,13 @@ function made(random: SeededRandom): Bytes {
 const MOST_CHARACTERS = 500;
 
 /** What a replay does with what was kept: painted whole, or not at all; a name that stays in its folder. */
-function kept({ picture, memory }: RecordedEvent, end: string): string {
+function kept({ picture, memory, console, inline, body }: RecordedEvent, end: string): string {
+  if (console !== undefined) {
+    const { port, offset } = consolePieceOf(inline);
+    assert(port < MAX_RECORDED_CONSOLES && body.length > 0 && Number.isSafeInteger(offset + body.length));
+    assert(console.label.length <= 64 && ["serial", "virtio-console"].includes(console.role));
+    return end;
+  }
   if (memory !== undefined) {
     assert(memory.file !== "" && !/[/\0]/.test(memory.file) && memory.file !== "." && memory.file !== "..");
     assert(Number.isSafeInteger(memory.bytes) && memory.bytes > 0);
@@ -161,6 +181,7 @@ fuzz({
     ),
     file(encodeRecordingHeader(HEADER), encodeRecordedEvent(WHOLE), encodeRecordedEvent(PART)),
     file(encodeRecordingHeader(HEADER), encodeRecordedEvent(COPY)),
+    file(encodeRecordingHeader(HEADER), encodeRecordedEvent(SAID), encodeRecordedEvent(SAID)),
     encodeRecordingHeader(HEADER),
   ],
   make: made,
@@ -172,6 +193,8 @@ fuzz({
       ...EVENT,
       ...WHOLE.picture,
       ...COPY.memory,
+      ...SAID.console,
+      console: 0,
       picture: 0,
       memory: 0,
       format: 0,

@@ -6,11 +6,14 @@
 import "../unit/ffi/loaded_shim.ts";
 import { assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
+import { planReplay } from "../../src/daemon/replay_plan.ts";
+import { consolePieceOf } from "../../src/event/recorded_console.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { BODY } from "../../src/event/transfer_event.ts";
 import { type ConsoleControl, listConsoles } from "../../src/client/console_control.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { type MachineOptions, type Qemu, startFirmware } from "./qemu.ts";
+import { TestQmp } from "./test_qmp.ts";
 import { startSavedGuest } from "./saved_guest.ts";
 
 /** Two more consoles than the guest's own: COM3 on a unix socket, a virtio console on a terminal. */
@@ -169,7 +172,8 @@ Deno.test("consoles: another client has it; it is said, and goes by itself when 
   await using client = await daemon.connect("reader");
   const refused = await assertRejects(() => client.console("vm", { port: com3 }), Fault);
   assertEquals((refused as Fault).code, "busy");
-  assertStringIncludes(refused.message, "another client has the console");
+  assertStringIncludes(refused.message, `another client has the console`);
+  assertStringIncludes(refused.message, `lsof +E -aU ${sockets.serial}`);
   assertEquals(await codeOf(client.console("vm", { port: 30 })), "bad-argument");
   other.close();
   await until("it is free", async () => {
@@ -226,3 +230,105 @@ Deno.test("consoles: a flood reaches a reader whole when it asks for that, and i
   assertEquals(kept.lostBytes + (1 << 20), lines * 64);
   assertGreater(first.length, 0);
 });
+
+Deno.test("consoles: what was recorded of them is read from the replay when the VM is long gone", async () => {
+  await using sockets = new Sockets();
+  const path = `${sockets.folder}/r.cbor`;
+  let com3 = -1;
+  {
+    await using vm = await guest(sockets);
+    await using daemon = await DaemonProcess.start({ config: config(vm) });
+    await isUp(daemon);
+    com3 = (await numbers(daemon))["com3"] ?? -1;
+    const recorder = spawnVmsig(["record", "-o", path, "--consoles", "--json", "--socket", daemon.socket]);
+    await using client = await daemon.connect("writer");
+    await using console = await client.console("vm", { port: com3 });
+    const talker = await vm.agent.start("talker", "/dev/ttyS2", "login");
+    await talker.lineMatching(/^ready/);
+    await console.expect("login: ");
+    await console.send("alice\r");
+    await console.expect("hello alice");
+    await until("it is recorded", () => recordedText(path, com3).includes("hello alice"));
+    recorder.kill("SIGINT");
+    const { code, stdout } = await recorder.output();
+    assertEquals(code, 130);
+    assertGreater(JSON.parse(new TextDecoder().decode(stdout)).consoleBytes, 20);
+  }
+  const socket = `${sockets.folder}/replay.sock`;
+  const player = spawnVmsig(["replay", path, "--speed", "0", "--stay", "--json", "--socket", socket]);
+  try {
+    await until("the replay", () => {
+      try {
+        return Deno.lstatSync(socket).isSocket === true;
+      } catch {
+        return false;
+      }
+    });
+    const at = ["--port", `${com3}`, "--socket", socket];
+    const script = ["--expect", "login: ", "--expect", "hello (\\w+)", "--json"];
+    const { code, text, errors } = await vmsig(["console", "vm", "--backlog", ...script, ...at]);
+    assertEquals(code, 0, errors);
+    const last = text.trim().split("\n").at(-1) as string;
+    assertEquals(JSON.parse(last).groups, ["alice"]);
+    const listed = await vmsig(["console", "vm", "list", "--socket", socket]);
+    assertMatch(listed.text, /com3 +serial +open/);
+  } finally {
+    player.kill("SIGINT");
+    assertEquals((await player.output()).code, 130);
+  }
+});
+
+Deno.test("consoles: a terminal that QEMU takes away is told to who reads it, and is read again when it is back", async () => {
+  await using sockets = new Sockets();
+  const plug = ["-device", "virtio-serial-pci,id=bus", "-chardev", "pty,id=gone"];
+  const device = ["-device", "virtconsole,chardev=gone,id=plugged,bus=bus.0"];
+  await using vm = await firmware(sockets, { qmpSockets: 2, extraArgs: [...plug, ...device] });
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { gone = -1 } = await numbers(daemon);
+  await using client = await daemon.connect("reader");
+  await using console = await client.console("vm", { port: gone });
+  const read = codeOf(console.read());
+  await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
+  // A port needs no guest to let go of it.
+  await qmp.execute("device_del", { id: "plugged" });
+  await until(
+    "QEMU lets go of the terminal",
+    () =>
+      qmp.execute("chardev-remove", { id: "gone" }).then(() => true, (error) => {
+        if (/is busy/.test(error.message)) return false;
+        throw error;
+      }),
+  );
+  assertEquals(await read, "seam-down");
+  const error = await assertRejects(() => client.console("vm", { port: gone }), Fault);
+  assertEquals((error as Fault).code, "seam-down");
+  assertStringIncludes(error.message, "the VM has no such console");
+  await qmp.execute("chardev-add", { id: "gone", backend: { type: "pty", data: {} } });
+  await qmp.execute("device_add", { driver: "virtconsole", chardev: "gone", id: "plugged", bus: "bus.0" });
+  await using again = await client.console("vm", { port: gone });
+  assertEquals(again.port, gone);
+  assertEquals((await listConsoles(client, "vm"))[gone]?.open, true);
+});
+
+/** What a recording has of one console; "" while it is not begun, or an item is being written. */
+function recordedText(path: string, port: number): string {
+  try {
+    const events = planReplay(Deno.readFileSync(path), path).steps.map(({ event }) => event);
+    const pieces = events.filter((event) => event.console && consolePieceOf(event.inline).port === port);
+    return pieces.map(({ body }) => new TextDecoder().decode(body)).join("");
+  } catch {
+    return "";
+  }
+}
+
+/** Starts a command that runs until it is told to end. */
+function spawnVmsig(args: readonly string[]): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", new URL("../../main.ts", import.meta.url).pathname, ...args],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}

@@ -113,7 +113,7 @@ Deno.test("display: a VM that waits for a migration, the picture that it gets, a
   const dumped = await client.frame("other");
   assertEquals([dumped.width, dumped.height], [640, 480]);
   // The monitor tells where the card is now; what was passed over is looked at again while somebody asks.
-  await until("its memory", () => look(client, "target").then((seen) => typeof seen !== "string"), 60_000);
+  await until("its memory", () => look(client, "target").then((seen) => typeof seen !== "string"), 180_000);
   const [read, left] = [await client.frame("target"), await client.frame("source")];
   assertEquals([firstDifference(read, dumped), firstDifference(left, dumped)], [-1, -1]);
   assertEquals([read.isStopped, left.isStopped], [false, true]);

@@ -45,7 +45,7 @@ async function readsAs(
   wanted: readonly string[],
   what: string,
 ): Promise<ScreenText> {
-  const endMs = performance.now() + 60_000;
+  const endMs = performance.now() + 180_000;
   for (;;) {
     const text = await read();
     const isSame = text !== undefined && wanted.every((line, row) => text.lines[row] === line);

@@ -20,7 +20,7 @@ export class GuestError extends Error {
 }
 
 /** How long anything in a guest may take unless the caller says otherwise. */
-export const DEFAULT_TIMEOUT_MS = 60_000;
+export const DEFAULT_TIMEOUT_MS = 180_000;
 
 /** Rejects with `what` when the promise takes longer than `timeoutMs`. */
 export async function within<T>(promise: Promise<T>, timeoutMs: number, what: () => string): Promise<T> {

@@ -107,7 +107,7 @@ async function fightInGuest(seed: number, otherUid: number): Promise<Fight> {
   await until(
     "the end of the guest's log",
     () => recorded(recorder.text.slice(-200)).at(-1) === last,
-    60_000,
+    180_000,
   );
   expected.push("1:1", last);
   const seen = recorded(recorder.text);

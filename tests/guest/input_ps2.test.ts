@@ -89,7 +89,7 @@ Deno.test("a guest that reads a byte each few milliseconds gets every key down a
     for (const ticket of frames) assertEquals((await rig.answered(ticket)).code, CODE.ok);
     const startedMs = performance.now();
     let got = await read(expected.length);
-    while (got.at(-1) !== expected.at(-1) && performance.now() - startedMs < 60_000) {
+    while (got.at(-1) !== expected.at(-1) && performance.now() - startedMs < 180_000) {
       await rig.forMs(50);
       got = await read(expected.length);
     }

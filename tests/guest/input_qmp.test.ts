@@ -161,7 +161,7 @@ Deno.test("input by QMP reaches a PS/2 keyboard and mouse and a USB tablet", asy
     extraArgs: ["-device", "qemu-xhci", "-device", "usb-tablet"],
   }, async (recording) => {
     // It may have been there when the recorder began.
-    if (!/Tablet/i.test(recording.recorder.text)) await recording.recorder.lineMatching(/Tablet/i, 60_000);
+    if (!/Tablet/i.test(recording.recorder.text)) await recording.recorder.lineMatching(/Tablet/i, 180_000);
     await recording.rig.forMs(2000);
     await sent(recording, tap(30), ["1:30:1", "1:30:0"]);
     await sent(recording, [...tap(105), ...tap(28), ...tap(96)], [

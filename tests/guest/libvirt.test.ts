@@ -16,7 +16,7 @@ async function isUp(client: Client, name: string, wanted = "up"): Promise<void> 
   await until(`${name} is ${wanted}`, () => {
     const entry = client.roster.list().find((each) => each.name === name);
     return (entry?.state ?? "gone") === wanted;
-  }, 60_000);
+  }, 180_000);
 }
 
 /** The first stream of a client begins with what was told before. */

@@ -8,7 +8,7 @@ import { until } from "../fixtures/daemon_process.ts";
 
 /** Who runs it: nobody. */
 export const LIBVIRT_UID = 65_534;
-const START_MS = 60_000;
+const START_MS = 180_000;
 
 /** What of a domain differs. */
 export interface DomainOptions {

@@ -22,6 +22,37 @@ Deno.test("a Linux guest's log, processes, files, sockets and mounts are its own
   const os = found(ram);
   await checkInsight(t, vm, os);
   const insight = insightOf(os);
+  await t.step("symbols of loaded modules are those of its /proc/kallsyms", async () => {
+    const lines = (await vm.agent.cat("/proc/kallsyms")).split("\n");
+    const places = new Map<string, Set<number>>();
+    const names = new Map<number, Set<string>>();
+    let count = 0;
+    for (const line of lines) {
+      const [, hex = "", symbol = "", module] = /^([0-9a-f]{16}) \w ([^\t]+)\t\[(.+)\]$/.exec(line) ?? [];
+      // Programs that the kernel compiles for BPF stand there as well; they are no module's.
+      if (module === undefined || /^(bpf|__builtin__)/.test(module)) continue;
+      const address = Number(BigInt.asIntN(64, BigInt(`0x${hex}`)));
+      const name = `${module}:${symbol}`;
+      places.set(name, (places.get(name) ?? new Set()).add(address));
+      names.set(address, (names.get(address) ?? new Set()).add(name));
+      count++;
+    }
+    assert(count > 20, `${count} symbols of modules`);
+    const step = Math.ceil(places.size / 200);
+    const some = [...places].filter((_, i) => i % step === 0);
+    for (const [name, addresses] of some) {
+      const address = os.symbol(name);
+      assert(address !== undefined && addresses.has(address), `${name} is at ${address}`);
+      const nearest = os.nearestSymbol(address);
+      assert(nearest !== undefined && nearest.offsetBytes === 0 && nearest.module !== undefined, name);
+      assert(names.get(address)?.has(`${nearest.module}:${nearest.name}`), `${name} is ${nearest.name}`);
+    }
+    const [first = ""] = some[0] ?? [];
+    const own = first.slice(first.indexOf(":") + 1);
+    assert(os.symbol(own) !== undefined, "a module's name need not be told");
+    assertEquals(os.symbol(`no_such_module:${own}`), undefined);
+    assertEquals(os.symbol("no_such_symbol_of_a_module"), undefined);
+  });
   await t.step("values are the kernel's, and pointers lead where they should", () => {
     const init = os.symbol("init_task") as number;
     const value = insight.value("task_struct", init, { follow: ["next"] });

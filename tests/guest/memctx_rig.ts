@@ -100,7 +100,7 @@ export class MemctxRig implements AsyncDisposable {
   }
 
   /** Turns the loop until `done` says so. */
-  async until(what: string, done: () => boolean, timeoutMs = 60_000): Promise<void> {
+  async until(what: string, done: () => boolean, timeoutMs = 180_000): Promise<void> {
     const endMs = performance.now() + timeoutMs;
     while (!done()) {
       if (performance.now() > endMs) {
@@ -124,7 +124,7 @@ export class MemctxRig implements AsyncDisposable {
   }
 
   /** The n-th event (from 1) of a kind. */
-  async event(listener: Listener, kind: string, n = 1, timeoutMs = 60_000): Promise<Told> {
+  async event(listener: Listener, kind: string, n = 1, timeoutMs = 180_000): Promise<Told> {
     await this.until(`${kind} number ${n}`, () => listener.of(kind).length >= n, timeoutMs);
     const told = listener.of(kind)[n - 1];
     assert(told !== undefined, "the event is there");

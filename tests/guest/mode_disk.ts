@@ -29,7 +29,7 @@ export const MODE = {
 
 const SOURCE = new URL("./programs/modes.S", import.meta.url).pathname;
 const DISK_BYTES = 1024 * 1024;
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 180_000;
 
 /** A machine that sets the modes that it is told. */
 export class ModeMachine implements AsyncDisposable {

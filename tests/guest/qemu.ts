@@ -16,8 +16,11 @@ export type DeviceShorthand = "virtio-input" | "pvpanic" | "no-vga";
 
 /** The machine around the guest. */
 export interface MachineOptions {
-  /** Chip set; q35 unless said otherwise; `virt` is an arm64 machine, and needs the arm64 kernel. */
-  readonly machine?: "pc" | "q35" | "virt";
+  /**
+   * Chip set; q35 unless said otherwise; `virt` is an arm64 machine, and needs the arm64 kernel. microvm has
+   * one serial port, so that its agent is not heard.
+   */
+  readonly machine?: "pc" | "q35" | "virt" | "microvm";
   /** RAM in MiB; 512 unless said otherwise. */
   readonly ramMiB?: number;
   /**
@@ -230,7 +233,7 @@ export class Qemu implements AsyncDisposable {
   }
 
   /** Waits until the console's text from `from` on matches. */
-  async waitForConsole(pattern: RegExp, timeoutMs = 60_000, from = 0): Promise<RegExpMatchArray> {
+  async waitForConsole(pattern: RegExp, timeoutMs = 180_000, from = 0): Promise<RegExpMatchArray> {
     const { promise, resolve, reject } = Promise.withResolvers<RegExpMatchArray>();
     const wake = () => {
       const match = this.consoleText.slice(from).match(pattern);
@@ -320,7 +323,10 @@ function machineArgs(options: MachineOptions, layout: Layout): string[] {
   args.push("-chardev", `socket,id=console,path=${layout.consolePath}`, "-serial", "chardev:console");
   args.push("-chardev", `socket,id=agent,path=${layout.portPath}`);
   if (isArm) args.push("-device", "pci-serial,chardev=agent");
-  else args.push("-serial", "chardev:agent", "-vga", devices.includes("no-vga") ? "none" : "std");
+  else args.push("-serial", "chardev:agent");
+  if (!isArm && options.machine !== "microvm") {
+    args.push("-vga", devices.includes("no-vga") ? "none" : "std");
+  }
   if (devices.includes("virtio-input")) {
     args.push("-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci");
   }

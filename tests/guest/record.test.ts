@@ -102,11 +102,11 @@ display = "none"
           // Not begun yet, or an item is being written.
           return false;
         }
-      }, 60_000);
+      }, 180_000);
       // A few pixels change: a few bytes are kept.
       for (let i = 0; i < 8; i++) await screen.poke(4 * (640 * 100 + 50 + i), 0x80 + i);
       const frame = await client.frame("screen");
-      await until("the changed picture", () => equal(lastPicture(path).bytes, frame.bytes), 60_000);
+      await until("the changed picture", () => equal(lastPicture(path).bytes, frame.bytes), 180_000);
       wanted = frame.picture().rgba;
       await until("the copy", () => {
         try {
@@ -114,7 +114,7 @@ display = "none"
         } catch {
           return false;
         }
-      }, 60_000);
+      }, 180_000);
       await until(
         "its event",
         () => planReplay(Deno.readFileSync(path), path).steps.some(({ event }) => event.memory),
@@ -182,10 +182,10 @@ Deno.test("record --memory: the system of a later boot is copied, too, and stand
         return [];
       }
     };
-    await until("the first copy", () => copies().length === 1, 60_000);
+    await until("the first copy", () => copies().length === 1, 180_000);
     await linux.agent.power("reboot");
     await linux.agent.ready(2);
-    await until("the second copy", () => copies().length === 2, 60_000);
+    await until("the second copy", () => copies().length === 2, 180_000);
     const { code, text } = await end(recorder);
     assertEquals(code, 130);
     const files = JSON.parse(text).memory.map(({ file }: { readonly file: string }) => file);

@@ -16,7 +16,7 @@ const PROGRAM = {
     repo("shim/guest/vmsig_v2v_ivshmem.c"),
   ],
 };
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 180_000;
 const STREAM_BYTES = 100 * 1024 * 1024;
 
 function startVm(socketPath: string, name: string) {

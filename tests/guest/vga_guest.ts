@@ -164,7 +164,7 @@ export class VgaGuest implements AsyncDisposable {
   /** Waits for a command's end, or for the boot sector after a reset. */
   async answer(): Promise<void> {
     const byte = new Uint8Array(1);
-    const n = await within(this.#connection.read(byte), 60_000, () => "the VGA guest's answer");
+    const n = await within(this.#connection.read(byte), 180_000, () => "the VGA guest's answer");
     if (n !== 1 || byte[0] !== 0x6b) throw new GuestError(`the VGA guest answered ${n} ${byte[0]}`);
   }
 }

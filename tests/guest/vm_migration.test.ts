@@ -69,7 +69,7 @@ async function migrate(
     const seen = watch(client);
     const isUp = async () =>
       (await client.completeRoster()).filter(({ seams }) => seams.includes("vmhost")).length === 2;
-    await until("both VMs", isUp, 60_000);
+    await until("both VMs", isUp, 180_000);
     await using from = await TestQmp.connect(source.qmpPaths[1] ?? "");
     if (withEvents) {
       const capabilities = [{ capability: "events", state: true }];
@@ -94,8 +94,8 @@ for (const withEvents of [true, false]) {
       assertEquals(text, "paused (migration, incoming)\n");
       await go();
       const { PAUSED, RUNNING } = VM_STATE_NUMBER;
-      await until("it has left", () => ways(seen, "from").some(([, , way]) => way === LEFT), 60_000);
-      await until("it has come", () => ways(seen, "to").some(([state]) => state === RUNNING), 60_000);
+      await until("it has left", () => ways(seen, "from").some(([, , way]) => way === LEFT), 180_000);
+      await until("it has come", () => ways(seen, "to").some(([state]) => state === RUNNING), 180_000);
       assertEquals(ways(seen, "from").at(-1), [PAUSED, VM_DETAIL.MIGRATION, LEFT]);
       assertEquals(ways(seen, "to").at(-1)?.[2], NONE);
       if (withEvents) {
@@ -107,7 +107,7 @@ for (const withEvents of [true, false]) {
       // Whoever migrated it ends the process that is left: that is no end of the VM.
       await from.execute("quit").catch(() => {});
       const downs = () => seen.filter((one) => one.kind === "SEAM_DOWN" && one.endpoint === "from");
-      await until("it goes down", () => downs().some(({ fields }) => fields["source"] === "VMHOST"), 60_000);
+      await until("it goes down", () => downs().some(({ fields }) => fields["source"] === "VMHOST"), 180_000);
       for (const { fields } of downs()) assertEquals(fields["reason"], SEAM_REASON.MIGRATED);
       assert(
         !ways(seen, "from").some(([state]) => state === VM_STATE_NUMBER.SHUTDOWN),
@@ -120,7 +120,7 @@ for (const withEvents of [true, false]) {
 Deno.test("migration: one that fails is told with QEMU's words, and the VM goes on", async () => {
   await migrate({}, true, startFirmware, async ({ seen, client, from }) => {
     await from.execute("migrate", { uri: "unix:/nowhere/m.sock" }).catch(() => {});
-    await until("it fails", () => seen.some(({ fields }) => fields["status"] === "failed"), 60_000);
+    await until("it fails", () => seen.some(({ fields }) => fields["status"] === "failed"), 180_000);
     const failed = seen.find(({ fields }) => fields["status"] === "failed");
     assertEquals(failed?.fields["way"], OUTGOING);
     assertEquals((await client.vmState("from")).state, "running");
@@ -136,10 +136,10 @@ Deno.test("migration: a guest's memory is told anew where it runs", async () => 
   }, async ({ seen, go }) => {
     const contexts = (endpoint: string) =>
       seen.filter((one) => one.kind === "MEMCTX" && one.endpoint === endpoint);
-    await until("the context", () => contexts("from").length > 0, 60_000);
+    await until("the context", () => contexts("from").length > 0, 180_000);
     assertEquals(contexts("to"), [], "nothing has come yet");
     await go();
-    await until("the context where it runs", () => contexts("to").length > 0, 60_000);
+    await until("the context where it runs", () => contexts("to").length > 0, 180_000);
     assertEquals(contexts("to")[0]?.fields["kcr3"], contexts("from")[0]?.fields["kcr3"]);
     const left = seen.findIndex(({ kind, endpoint }) => kind === "MEMCTX" && endpoint === "to");
     const running = seen.findIndex(({ kind, endpoint, fields }) =>

@@ -56,7 +56,7 @@ const codeOf = async (promise: Promise<unknown>): Promise<Fault> => await assert
 
 async function ready(client: Client): Promise<void> {
   const isUp = async () => (await client.completeRoster()).some(({ seams }) => seams.includes("vmhost"));
-  await until("the VM", isUp, 60_000);
+  await until("the VM", isUp, 180_000);
 }
 
 Deno.test("snapshots: saved, listed, loaded and deleted, by the library and by the commands, and audited", async () => {
@@ -137,12 +137,22 @@ Deno.test("snapshots: a VM without a disk that keeps them gets a no that says wh
   await withFolder(async (folder) => {
     await makeDisk(`${folder}/a.qcow2`);
     await makeDisk(`${folder}/r.raw`, "raw");
+    await Deno.writeFile(`${folder}/vars.raw`, new Uint8Array(1 << 18));
+    const qcow2 = disk(`${folder}/a.qcow2`, "a");
     for (
       const [extraArgs, why] of [
         [[], /no writable qcow2 disk.*-drive file=FILE\.qcow2/],
         [
           [...disk(`${folder}/a.qcow2`, "a"), ...disk(`${folder}/r.raw`, "data", "raw")],
           /disk data \(raw\) keeps no snapshots: make it qcow2/,
+        ],
+        [
+          ["-object", "throttle-group,id=tg", ...throttled(`${folder}/a.qcow2`)],
+          /disk slow is behind a throttle filter: limit it by throttling\.\* of -drive/,
+        ],
+        [
+          [...qcow2, "-drive", `if=pflash,unit=0,format=raw,file=${folder}/vars.raw`],
+          /the firmware's variables \(pflash0, raw\) keep no snapshots: .*format=qcow2/,
         ],
       ] as const
     ) {
@@ -263,3 +273,13 @@ Deno.test("snapshots: keys are released before a load, and what is held is not s
     }
   });
 });
+
+/** A qcow2 disk behind a throttle node. */
+function throttled(path: string): string[] {
+  return [
+    "-blockdev",
+    `driver=throttle,node-name=slow,throttle-group=tg,file.driver=qcow2,file.file.driver=file,file.file.filename=${path}`,
+    "-device",
+    "virtio-blk-pci,drive=slow,id=slow",
+  ];
+}

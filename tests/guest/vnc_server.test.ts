@@ -7,6 +7,9 @@
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { LEASE_CLASS } from "../../src/event/body_number.ts";
+import { connect } from "../../src/client/connect.ts";
+import { ViewerListener } from "../../src/client/vnc/viewer_listener.ts";
+import { VncScreen } from "../../src/client/vnc/vnc_screen.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { type ViewerPicture, VncViewer } from "../fixtures/vnc_viewer.ts";
@@ -160,6 +163,54 @@ Deno.test("vnc server: viewers see each mode bit for bit by tight, zrle and raw;
   }
 });
 
+Deno.test("vnc server: a viewer stays through a restart of the daemon, and has its keys again behind it", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-seat-" });
+  try {
+    await using guest = await VgaGuest.start({ qmpSockets: 2 });
+    await guest.setMode({ width: 640, height: 480, bits: 32 });
+    await guest.fill(1, 64);
+    const config = `[[endpoint]]\nname = "vm"\nqmp = "${guest.vm.qmpPaths[0]}"\nmemory = "none"\n`;
+    const seats: string[] = [];
+    let daemon = await DaemonProcess.start({ folder, config });
+    try {
+      await using client = await connect({
+        socket: daemon.socket,
+        name: "vnc",
+        reconnect: { firstMs: 50, mostMs: 500 },
+        sub: { sources: ["CORE", "FRAME"] },
+      });
+      await using screen = new VncScreen({
+        client,
+        ref: "vm",
+        onSeat: (owner) => seats.push(owner?.label ?? "nobody"),
+      });
+      const address = { kind: "unix", path: `${folder}/vnc` } as const;
+      await using _listener = await ViewerListener.open(address, screen.server, (why) => {
+        throw new Error(why);
+      });
+      await using viewer = await VncViewer.start(address.path, "tight copyrect");
+      await showsDump(viewer, guest.vm, guest.qmp);
+      await viewer.say("key 97 1");
+      await until("the viewer has the keys", () => seats.at(-1) === "viewer 1");
+      await daemon[Symbol.asyncDispose]();
+      await until("nobody has the keys", () => seats.at(-1) === "nobody");
+      await guest.fill(5, 64);
+      daemon = await DaemonProcess.start({ folder, config });
+      await showsDump(viewer, guest.vm, guest.qmp);
+      // A key that comes before the VM's keyboard is there again is refused, and told by the bell.
+      await until("the viewer has them again", async () => {
+        await viewer.say("key 98 1");
+        await viewer.say("key 98 0");
+        return seats.at(-1) === "viewer 1";
+      });
+    } finally {
+      await daemon[Symbol.asyncDispose]();
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("vnc server: a viewer types, is refused while an automation has the keys, takes over, is pre-empted, and lets go of what it holds", async () => {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-seat-" });
   try {
@@ -178,7 +229,7 @@ Deno.test("vnc server: a viewer types, is refused while an automation has the ke
         [...recorder.text.slice(from).matchAll(/^event\d+ 1 (\d+) ([01])$/gm)].map(([, code, value]) =>
           `${code}:${value}`
         );
-      await until(`${wanted}`, () => keys().length >= wanted.length, 60_000).catch((error) => {
+      await until(`${wanted}`, () => keys().length >= wanted.length, 180_000).catch((error) => {
         throw new Error(`${error.message}; the guest saw ${keys()}`);
       });
       assertEquals(keys(), wanted);

@@ -1,7 +1,7 @@
 /**
- * `deno task nightly [SUITE…] [-- TEST-FILE…]`: the display tests on the QEMUs of other Debian suites, trixie
- * and sid unless told; a suite moves, so that this is not part of the gate. The counts that the tests take
- * smaller in the gate are full here.
+ * `deno task nightly [SUITE…] [-- TEST-FILE…]`: the tests of displays and of RAM's layouts on the QEMUs of
+ * other Debian suites, trixie and sid unless told; a suite moves, so that this is not part of the gate. The
+ * counts that the tests take smaller in the gate are full here.
  * @module
  */
 import { Fault, messageOf } from "../../src/base/fault.ts";
@@ -13,7 +13,7 @@ const named = split < 0 ? [] : Deno.args.slice(split + 1);
 const guest = new URL("../guest/", import.meta.url).pathname;
 const files = named.length > 0 ? named : [...Deno.readDirSync(guest)]
   .map(({ name }) => name)
-  .filter((name) => /^(display.*|qmp_screen)\.test\.ts$/.test(name))
+  .filter((name) => /^(display.*|qmp_screen|memctx_topology)\.test\.ts$/.test(name))
   .sort()
   .map((name) => guest + name);
 

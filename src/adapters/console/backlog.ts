@@ -21,11 +21,13 @@ export class Backlog {
    * Starts empty.
    *
    * @param most bytes that are kept, a power of two
+   * @param place of the first byte that will come
    */
-  constructor(most: number = BACKLOG_BYTES) {
+  constructor(most: number = BACKLOG_BYTES, place = 0) {
     assert((most & (most - 1)) === 0 && most > 0, "a ring's size is a power of two");
     this.#most = most;
     this.#ring = new Uint8Array(Math.min(most, FIRST_BYTES));
+    this.#start = this.#end = place;
   }
 
   /** Place of the oldest byte that is kept. */

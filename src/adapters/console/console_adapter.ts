@@ -34,9 +34,7 @@ import { isEndOfProcess, type QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { Channel } from "../channel/channel_listing.ts";
 import { findChannels } from "../channel/find_channels.ts";
 import { type ConsoleHost, ConsolePort } from "./console_port.ts";
-
-/** How long a read may wait for its first byte, ms. */
-const MAX_WAIT_MS = 60_000;
+import { MAX_CONSOLE_WAIT_MS } from "./console_reads.ts";
 
 /** The adapter. */
 export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
@@ -149,7 +147,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
     }
     const maxBytes = event.words[at.maxBytes / 4] as number;
     const waitMs = event.words[at.waitMs / 4] as number;
-    if (op !== CONSOLE_OP.READ || maxBytes < 1 || maxBytes > MAX_BODY_BYTES || waitMs > MAX_WAIT_MS) {
+    if (op !== CONSOLE_OP.READ || maxBytes < 1 || maxBytes > MAX_BODY_BYTES || waitMs > MAX_CONSOLE_WAIT_MS) {
       return seat.ack(event.ticket, CODE["bad-argument"]);
     }
     const flags = event.words[at.flags / 4] as number;

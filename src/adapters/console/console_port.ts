@@ -12,6 +12,7 @@ import type { ControlId } from "../../base/ids.ts";
 import { assert } from "../../base/assert.ts";
 import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
+import { printable } from "../../base/printable.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import { type ByteStream, READ_BYTES, type StreamUser } from "../../core/byte_stream.ts";
 import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
@@ -294,7 +295,8 @@ export class ConsolePort implements StreamUser {
       if (place.kind === "unix" && !place.isFree) {
         return this.#failed({
           code: CODE.busy,
-          why: "another client has the console; QEMU serves one at a time",
+          // Of 120 characters, with the path of the socket in them.
+          why: `another client has the console: lsof +E -aU ${printable(place.path, 108)}`,
         });
       }
       const { loop } = this.#host;

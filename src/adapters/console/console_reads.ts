@@ -8,6 +8,8 @@ import { NEVER, SECOND } from "../../base/clock.ts";
 
 /** Reads of one console that wait. */
 export const MAX_WAITING_READS = 256;
+/** How long a read may wait for its first byte, ms. */
+export const MAX_CONSOLE_WAIT_MS = 60_000;
 /** How long after its last read a reader that must lose nothing is still waited for. */
 export const PATIENCE_NS = 10 * SECOND;
 

@@ -24,7 +24,7 @@ import { SOURCE, type Source } from "../../event/source.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
-import type { QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
+import { isEndOfProcess, type QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import { DisplayDesk } from "./display_desk.ts";
 import { statusBody } from "./display_reply.ts";
 import type { DisplayChoice } from "./display_choice.ts";
@@ -34,7 +34,7 @@ import { FrameDemand, MAX_RATE } from "./frame_demand.ts";
 import { changedPlaces, keepPlaces } from "./head_places.ts";
 import { HeadStates, isProducer } from "./head_states.ts";
 
-/** Why no picture can be had while the monitor is not connected, and what to do. */
+/** Why no picture can be had before anything is known of the monitor, and what to do. */
 const MONITOR_AWAY =
   "the VM's monitor is not connected: QEMU is ending, or another client has it; vmsig probe tells which, and it is tried again by itself";
 
@@ -87,6 +87,8 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   #isUp = false;
   #isRunning = true;
   #pid = 0;
+  /** Why the monitor is not connected, and what to do. */
+  #away = MONITOR_AWAY;
 
   /** Makes it over an endpoint's monitor. */
   constructor(options: DisplayAdapterOptions) {
@@ -161,9 +163,11 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
+    this.#away = `${loss.text}: ${loss.remedy}`;
     this.#desk.lost();
     this.#look.lost();
-    this.#heads.reset([], []);
+    // A viewer of QEMU's needs no monitor: who shows a head shows it on, as long as QEMU lives.
+    if (isEndOfProcess(loss)) this.#heads.reset([], []);
     this.#down(loss.reason);
     this.#refuseAll(CODE["seam-down"], loss.text);
     this.#refuseUnknowns(CODE["seam-down"], loss.text);
@@ -196,7 +200,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
       return seat.ack(ticket, CODE["bad-argument"]);
     }
     if (!this.#options.link.isUp) {
-      return seat.ack(ticket, CODE["seam-down"], 0, 0, MONITOR_AWAY);
+      return seat.ack(ticket, CODE["seam-down"], 0, 0, this.#away);
     }
     const wish: Wish = { op, head, perSecond, ticket, control: event.origin as ControlId };
     // Right after the monitor came up nothing is known yet: it waits.

@@ -1,7 +1,7 @@
 /**
  * A seam of an endpoint that plays a recording: it emits what it is handed, and says yes to every command, so
  * that a control can be tested without its VM. A query of the VM's state is answered with the state that was
- * played last.
+ * played last. Bytes of consoles and pictures are kept, and given to who asks.
  *
  * It does not know the time: `daemon/replay_daemon.ts` hands it each event when it is due.
  * @module
@@ -10,12 +10,15 @@ import { assert } from "../../base/assert.ts";
 import type { Prio } from "../../event/priority.ts";
 import type { Kind } from "../../event/kind.ts";
 import { CODE } from "../../base/codes.ts";
+import type { ControlId } from "../../base/ids.ts";
 import type { Adapter, CloseReason, Seat } from "../../core/adapter_port.ts";
 import { VM_OP, VM_STATE_NUMBER } from "../../event/body_number.ts";
 import { KIND } from "../../event/kind.ts";
+import type { RecordedConsole } from "../../event/recorded_console.ts";
 import type { RecordedEvent } from "../../event/recording.ts";
 import { type Source, sourceName } from "../../event/source.ts";
 import { isSeam } from "../seams.ts";
+import { ReplayConsoles } from "./replay_consoles.ts";
 import { tellMemory } from "./replay_memory.ts";
 import { type MakeRing, ReplayScreen } from "./replay_screen.ts";
 
@@ -27,6 +30,8 @@ export interface ReplaySeamOptions {
   readonly isUpAtOpen: boolean;
   /** Heads of which there are pictures. */
   readonly heads: ReadonlySet<number>;
+  /** Consoles whose bytes there are, by number. */
+  readonly consoles: ReadonlyMap<number, RecordedConsole>;
   /** Makes the rings for them. */
   readonly makeRing: MakeRing;
   /** Where the recording is, with its copies of memory. */
@@ -39,6 +44,7 @@ export class ReplaySeam implements Adapter {
   readonly name: string;
   readonly #options: ReplaySeamOptions;
   readonly #screen: ReplayScreen;
+  readonly #consoles: ReplayConsoles;
   #seat: Seat | null = null;
   #state: number = VM_STATE_NUMBER.RUNNING;
   #detail = 0;
@@ -50,6 +56,7 @@ export class ReplaySeam implements Adapter {
     this.name = `${sourceName(source).toLowerCase()}/replay`;
     this.#options = options;
     this.#screen = new ReplayScreen(makeRing, heads);
+    this.#consoles = new ReplayConsoles(options.consoles);
   }
 
   /** A recording is told whole, however fast it is played. */
@@ -73,6 +80,10 @@ export class ReplaySeam implements Adapter {
     const seat = this.#seat;
     if (seat === null) return false;
     const { picture, memory } = recorded;
+    if (recorded.console !== undefined) {
+      this.#consoles.play(seat, recorded);
+      return true;
+    }
     if (picture !== undefined) return this.#screen.show(seat, recorded, picture);
     if (memory !== undefined) {
       tellMemory(seat, recorded, memory, this.#options.folder);
@@ -98,12 +109,19 @@ export class ReplaySeam implements Adapter {
       answer.words[1] = this.#detail;
       seat.reply(event.ticket, answer);
     } else if (event.kind === KIND.CMD_FRAME) this.#screen.command(seat, event);
+    else if (event.kind === KIND.CMD_CONSOLE) this.#consoles.command(seat, event);
     else if (event.kind === KIND.CMD_QUERY_INPUT) {
       seat.reply(event.ticket, seat.event(KIND.INPUT_HELD));
     } else seat.ack(event.ticket, CODE.ok);
   }
 
+  /** A control is gone: nobody waits for its bytes. */
+  controlGone(control: ControlId): void {
+    this.#consoles.forget(control);
+  }
+
   close(_reason: CloseReason, closed: () => void): void {
+    if (this.#seat !== null) this.#consoles.close(this.#seat);
     this.#seat = null;
     this.#screen[Symbol.dispose]();
     closed();
@@ -120,7 +138,7 @@ export type NotPlayed = "answer" | "descriptors" | "bus" | "endpoint" | "picture
 /** Why a recorded event cannot be played, whatever its endpoint; undefined when it can. */
 export function whyNotPlayed(event: RecordedEvent): NotPlayed | undefined {
   if (event.corr !== 0) return "answer";
-  const isKept = event.picture !== undefined || event.memory !== undefined;
+  const isKept = event.picture !== undefined || event.memory !== undefined || event.console !== undefined;
   if (isKept) return undefined;
   if (event.fds > 0) return "descriptors";
   switch (event.kind) {

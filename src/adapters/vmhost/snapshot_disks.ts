@@ -16,6 +16,16 @@ const MAX_TEXT = 256;
 const KEEPS_STATE = "qcow2";
 /** Formats that have snapshots of their own. */
 const KEEPS_SNAPSHOTS: ReadonlySet<string> = new Set([KEEPS_STATE, "rbd"]);
+/** Nodes that stand before a disk's own format and keep nothing themselves. */
+const FILTERS: ReadonlySet<string> = new Set([
+  "throttle",
+  "copy-on-read",
+  "compress",
+  "preallocate",
+  "copy-before-write",
+]);
+/** The flash of a UEFI VM's firmware: `-drive if=pflash`, or `-machine pflash1=NODE`. */
+const FLASH = /^(pflash|system\.flash)\d+$/;
 
 /** A disk that the VM writes to. */
 export interface Disk {
@@ -96,14 +106,7 @@ export function listSnapshots(disks: readonly Disk[]): Snapshot[] {
 /** What a save of a name takes in. */
 export function planSave(disks: readonly Disk[], name: string): SnapshotPlan {
   const plain = disks.find(({ format }) => !KEEPS_SNAPSHOTS.has(format));
-  if (plain !== undefined) {
-    return refused(
-      `disk ${plain.name} (${
-        plain.format || "?"
-      }) keeps no snapshots: make it qcow2 (qemu-img convert -O qcow2)`,
-      CODE["not-supported"],
-    );
-  }
+  if (plain !== undefined) return refused(whyPlain(plain), CODE["not-supported"]);
   const vmstate = disks.find(({ format }) => format === KEEPS_STATE);
   if (vmstate === undefined) {
     return refused(
@@ -132,6 +135,23 @@ export function planDelete(disks: readonly Disk[], name: string): SnapshotPlan {
   const devices = disks.filter(({ snapshots }) => snapshots.has(name)).map(({ node }) => node);
   if (devices.length === 0) return refused('there is none of that name: see "vmsig vm … snapshots"');
   return { vmstate: "", devices };
+}
+
+/** Why a disk keeps no snapshots, with what to do about it. */
+function whyPlain({ name, format }: Disk): string {
+  if (FILTERS.has(format)) {
+    const remedy = format === "throttle"
+      ? "limit it by throttling.* of -drive instead, or block_set_io_throttle"
+      : "give the VM the qcow2 disk without it";
+    return `disk ${name} is behind a ${format} filter: ${remedy}`;
+  }
+  if (FLASH.test(name)) {
+    return `the firmware's variables (${name}, ${
+      format || "?"
+    }) keep no snapshots: qemu-img convert -O qcow2, ` +
+      "and format=qcow2";
+  }
+  return `disk ${name} (${format || "?"}) keeps no snapshots: make it qcow2 (qemu-img convert -O qcow2)`;
 }
 
 function snapshotsOf(image: QmpData): ReadonlyMap<string, DiskSnapshot> {

@@ -79,6 +79,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     ],
     load: async () => (await import("./vnc.ts")).vnc,
   },
+  web: {
+    summary: "serve a page on which people see all VMs and take one over",
+    usage: ["web [--listen 127.0.0.1:PORT|unix:PATH] [--tokens FILE] [--link] [--origin ORIGIN,…]"],
+    load: async () => (await import("./web.ts")).web,
+  },
   console: {
     summary: "a VM's serial console, on this terminal or as a script",
     usage: [

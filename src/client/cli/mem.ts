@@ -100,12 +100,13 @@ export const mem: CommandModule = {
   },
   details:
     `info tells the guest's system, ps its processes, maps the mappings of one, modules the kernel's modules. read shows LEN
-bytes at GVA (an address, or a kernel's symbol as init_task+0x10), write writes HEX there, find looks for HEX, dump writes an ELF core into FILE.
+bytes at GVA (an address, or a symbol as init_task+0x10), write writes HEX there, find looks for HEX, dump writes an ELF core into FILE.
 PID or "kernel" says in whose address space; addresses are 0x… or decimal.
 dmesg tells the kernel's log, also that of a kernel that has panicked; ps --long what processes are doing (START is in seconds
-since boot); files, sockets, env and mounts what processes have open and where they look from. sym tells the address of a kernel's
-symbol or the symbol at an address, type the layout of a type with byte offsets, print a value of a type at an address (or
-symbol); --follow mm follows the pointers of that name wherever they are met, mm.exe_file only that one. These are for Linux guests.
+since boot); files, sockets, env and mounts what processes have open and where they look from. sym tells the address of a symbol
+of the kernel or of a loaded module (NAME, or MODULE:NAME), or the symbol at an address; type the layout of a type with byte
+offsets; print a value of a type at an address (or symbol), and --follow mm follows the pointers of that name wherever they are
+met, mm.exe_file only that one. These are for Linux guests.
 Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is not text or a control character, \\u{N} another
 character that cannot be shown.
 

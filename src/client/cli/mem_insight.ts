@@ -158,15 +158,23 @@ export function printSymbol(out: Output, json: boolean, os: GuestOs, word: strin
     throw new Fault(
       "bad-argument",
       address === undefined
-        ? `Cannot find symbol ${visible(word)} in the guest's kernel; symbols of its modules are not read`
-        : `Cannot find a symbol at ${hexOfGva(address)}: it is outside the image of the guest's kernel`,
+        ? `Cannot find symbol ${visible(word)} in the guest's kernel and its loaded modules`
+        : `Cannot find a symbol at ${
+          hexOfGva(address)
+        }: it is outside the image of the guest's kernel and its loaded modules`,
     );
   }
-  const { name, offsetBytes } = symbol;
-  if (json) out.json({ name: visible(name), address: hexOfGva(symbol.address), offset: offsetBytes });
-  else {
+  const { name, offsetBytes, module } = symbol;
+  if (json) {
+    const own = module === undefined ? {} : { module: visible(module) };
+    out.json({ name: visible(name), address: hexOfGva(symbol.address), offset: offsetBytes, ...own });
+  } else {
     const past = offsetBytes === 0 ? "" : `+0x${offsetBytes.toString(16)}`;
-    out.line(`${hexOfGva(symbol.address + offsetBytes)} ${visible(name)}${past}`);
+    out.line(
+      `${hexOfGva(symbol.address + offsetBytes)} ${visible(name)}${past}${
+        module === undefined ? "" : ` [${visible(module)}]`
+      }`,
+    );
   }
 }
 
@@ -183,11 +191,14 @@ export function addressOf(os: GuestOs, word: number | string): number {
   const offset = past === undefined ? 0 : parseAddress(past) ?? 0;
   const symbol = os.symbol(name);
   if (symbol !== undefined) return symbol + offset;
-  throw new Fault("bad-argument", `Cannot find symbol ${visible(name)} in the guest's kernel`);
+  throw new Fault(
+    "bad-argument",
+    `Cannot find symbol ${visible(name)} in the guest's kernel and its loaded modules`,
+  );
 }
 
-/** A symbol, and bytes past it. */
-export const SYMBOL_WORD = /^([A-Za-z_.$][\w.$]{0,511})(?:\+(0x[0-9a-fA-F]{1,8}|[0-9]{1,9}))?$/;
+/** A symbol (of a module: "name" or "module:name"), and bytes past it. */
+export const SYMBOL_WORD = /^((?:\w{1,55}:)?[A-Za-z_.$][\w.$]{0,511})(?:\+(0x[0-9a-fA-F]{1,8}|[0-9]{1,9}))?$/;
 
 /** `type`. */
 export function printType(out: Output, json: boolean, os: GuestOs, name: string): void {

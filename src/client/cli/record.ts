@@ -18,6 +18,7 @@ import type { ClientEvent } from "../client_event.ts";
 import { usage } from "./command_line.ts";
 import { endAfter } from "./end_after.ts";
 import { note } from "./note.ts";
+import { ConsoleRecorder } from "./record_consoles.ts";
 import { FrameRecorder } from "./record_frames.ts";
 import { copyMemory, MAX_COPIES, type MemoryCopy } from "./record_memory.ts";
 import { RecordingFile } from "./recording_file.ts";
@@ -51,6 +52,10 @@ export const record: CommandModule = {
       max: 60,
       help: "with --frames: pictures of a screen per second at most (10)",
     },
+    consoles: {
+      takes: "nothing",
+      help: "keep the bytes of the consoles, too; while it records no other program gets QEMU's end of them",
+    },
     memory: {
       takes: "nothing",
       help:
@@ -61,14 +66,15 @@ export const record: CommandModule = {
   details:
     `Writes every event that your grant lets through into a CBOR sequence (RFC 8742): first a header (host, versions, roster), then
 one map an event, until Ctrl-C. File descriptors (memory contexts, frame rings) cannot be recorded, only that there
-were some: --frames keeps the pictures that were in the rings, --memory a copy of the RAM as its first context is told
+were some: --frames keeps the pictures that were in the rings, --consoles what came on each serial port and virtio
+console (from what the daemon has kept on; whatever is typed and echoed is in it), --memory a copy of the RAM as its first context is told
 (of a VM that runs it is copied while it changes, which is said; stop it first for one moment of it). A system that is
 started later is not copied. vmsig replay plays such a file
 to a control, and shows both.`,
   examples: [
     "record -o session.cbor --for 60000",
     "record -o session.cbor --max-size 64 --keep 3",
-    "record -o session.cbor --frames --memory",
+    "record -o session.cbor --frames --consoles --memory",
   ],
   async run(call) {
     const path = call.text("output");
@@ -77,7 +83,7 @@ to a control, and shows both.`,
       throw usage("record", "--rate is for --frames; give both, or leave it out");
     }
     await using client = await call.connect();
-    const lacking = lackOf(client, call.flag("frames"), call.flag("memory"));
+    const lacking = lackOf(client, call);
     if (lacking !== undefined) throw lacking;
     await using stream = client.events();
     await client.completeRoster();
@@ -91,16 +97,25 @@ to a control, and shows both.`,
     }
     using _timer = endAfter(stream, call);
     let broken: unknown;
+    const telling = {
+      onLost: (text: string) => note(call, text),
+      onBroken: (error: unknown) => {
+        broken ??= error;
+        stream.end();
+      },
+    };
     await using frames = new FrameRecorder({
       client,
       file,
       perSecond: call.number("rate") ?? 10,
-      onLost: (text) => note(call, text),
-      onBroken: (error) => {
-        broken ??= error;
-        stream.end();
-      },
+      ...telling,
     });
+    await using consoles = new ConsoleRecorder({ client, file, ...telling });
+    if (call.flag("consoles")) {
+      for (const { endpoint, seams, pid } of client.roster.list()) {
+        if (seams.includes("console")) consoles.watch(endpoint, pid);
+      }
+    }
     if (call.flag("frames")) {
       for (const { endpoint, seams } of client.roster.list()) {
         if (seams.includes("frame")) frames.watch(endpoint);
@@ -112,6 +127,10 @@ to a control, and shows both.`,
       events++;
       const { endpoint, kind, source } = event;
       if (call.flag("frames") && kind === KIND.SEAM_UP && source === SOURCE.FRAME) frames.watch(endpoint);
+      if (call.flag("consoles") && source === SOURCE.CONSOLE && kind === KIND.SEAM_UP) {
+        consoles.watch(endpoint, event.as("SEAM_UP")?.pid ?? 0);
+      }
+      if (isGone(event)) consoles.leave(endpoint);
       if (kind === KIND.MEMCTX_INVALIDATED || isGone(event)) valid.delete(endpoint);
       const copied = copies.get(endpoint) ?? [];
       if (call.flag("memory") && kind === KIND.MEMCTX && copied.length < MAX_COPIES) {
@@ -133,10 +152,12 @@ to a control, and shows both.`,
     }
     if (broken !== undefined) throw broken;
     await frames[Symbol.asyncDispose]();
+    await consoles[Symbol.asyncDispose]();
     report(call, path, {
       events,
       bytes: file.totalBytes,
       pictures: frames.count,
+      consoleBytes: consoles.bytes,
       copies: [...copies.values()].flat(),
     });
   },
@@ -171,10 +192,12 @@ interface Recorded {
   readonly events: number;
   readonly bytes: number;
   readonly pictures: number;
+  readonly consoleBytes: number;
   readonly copies: readonly MemoryCopy[];
 }
 
-function report(call: Call, path: string, { events, bytes, pictures, copies }: Recorded): void {
+function report(call: Call, path: string, recorded: Recorded): void {
+  const { events, bytes, pictures, consoleBytes, copies } = recorded;
   if (call.json) {
     const memory = copies.map(({ path: file, bytes, writtenBytes, isMoving }) => ({
       file,
@@ -184,12 +207,14 @@ function report(call: Call, path: string, { events, bytes, pictures, copies }: R
     }));
     const kept = {
       ...call.flag("frames") ? { pictures } : {},
+      ...call.flag("consoles") ? { consoleBytes } : {},
       ...call.flag("memory") ? { memory } : {},
     };
     return call.out.json({ file: path, events, bytes, ...kept });
   }
   const shown = call.flag("frames") ? `, ${pictures} pictures` : "";
-  call.out.line(`${visible(path)}: ${events} events${shown}, ${bytes} bytes`);
+  const said = call.flag("consoles") ? `, ${consoleBytes} bytes of consoles` : "";
+  call.out.line(`${visible(path)}: ${events} events${shown}${said}, ${bytes} bytes`);
   for (const { path: file, bytes, writtenBytes, isMoving } of copies) {
     const moment = isMoving ? "; copied while the VM ran" : "";
     call.out.line(`${visible(file)}: ${bytes} bytes of memory, ${writtenBytes} of them on disk${moment}`);
@@ -197,13 +222,13 @@ function report(call: Call, path: string, { events, bytes, pictures, copies }: R
 }
 
 /** Why what was asked for cannot be recorded: this control would wait for it in vain. */
-function lackOf(client: Client, frames: boolean, memory: boolean): Fault | undefined {
-  const { caps } = client.grant;
-  const lacks = (option: string, cap: string): Fault =>
-    new Fault("no-capability", `Cannot record with --${option}: the daemon's config grants you no ${cap}`);
-  if (frames && (caps & CAP.FRAME) === 0) return lacks("frames", "FRAME");
-  if (memory && (caps & CAP.MEMCTX) === 0) return lacks("memory", "MEMCTX");
-  return undefined;
+function lackOf(client: Client, call: Call): Fault | undefined {
+  const needs = [["frames", "FRAME"], ["memory", "MEMCTX"], ["consoles", "CONSOLE"]] as const;
+  const lacking = needs.find(([option, cap]) => call.flag(option) && (client.grant.caps & CAP[cap]) === 0);
+  if (lacking === undefined) return undefined;
+  const [option, cap] = lacking;
+  const words = `Cannot record with --${option}: the daemon's config grants you no ${cap}`;
+  return new Fault("no-capability", words);
 }
 
 function itemOf(event: ClientEvent): Uint8Array {

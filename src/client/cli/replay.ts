@@ -44,8 +44,8 @@ export const replay: CommandModule = {
 control joins, it plays what was recorded, with the recorded pauses, and ends when all is played. Commands are answered
 with yes, a query of a VM with the state that was played last. At the end it tells what was not played, by kind and
 reason: what the bus says itself (roster, leases, audit), answers to commands, and what came with file descriptors
-(memory contexts, frame rings) where nothing was kept in their place. What record --frames and --memory kept is shown:
-vmsig screen NAME and vmsig mem NAME ps work on the replay. Exit code 0 when it played to the end.`,
+(memory contexts, frame rings) where nothing was kept in their place. What record --frames, --consoles and --memory kept is shown:
+vmsig screen NAME, vmsig console NAME and vmsig mem NAME ps work on the replay. Exit code 0 when it played to the end.`,
   examples: [
     "replay session.cbor --socket ./replay.sock",
     "replay session.cbor --speed 10",

@@ -16,8 +16,8 @@ import type { EndpointRef } from "../roster_view.ts";
 import { InputQueue } from "./input_queue.ts";
 import { ViewerKeyboard } from "./viewer_keyboard.ts";
 
-/** What makes a viewer take keyboard and mouse: "never": it only looks. */
-export type TakeBy = "key" | "click" | "connect" | "never";
+/** What makes a viewer take keyboard and mouse: "asked": `take` alone; "never": it only looks. */
+export type TakeBy = "key" | "click" | "connect" | "asked" | "never";
 
 /** How a seat is made. */
 export interface SeatOptions {
@@ -68,6 +68,11 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
     return this.#owner?.lease === undefined ? undefined : this.#owner.viewer;
   }
 
+  /** The lease of who has them, for keys that come another way than from the viewer. */
+  get lease(): Lease | undefined {
+    return this.#owner?.lease;
+  }
+
   onEnter(viewer: Viewer): void {
     this.#viewers.add(viewer);
     viewer.note = LOOKS;
@@ -75,12 +80,13 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
   }
 
   onKey(viewer: Viewer, down: boolean, keysym: number, scanCode: number | undefined): void {
-    const owner = this.#ownerFor(viewer, down && this.#options.takeBy !== "click");
+    const { takeBy } = this.#options;
+    const owner = this.#ownerFor(viewer, down && takeBy !== "click" && takeBy !== "asked");
     if (owner !== undefined) this.#add(owner, owner.keyboard.key(down, keysym, scanCode));
   }
 
   onPointer(viewer: Viewer, buttons: number, x: number, y: number): void {
-    const owner = this.#ownerFor(viewer, buttons !== 0);
+    const owner = this.#ownerFor(viewer, buttons !== 0 && this.#options.takeBy !== "asked");
     if (owner !== undefined) {
       this.#add(owner, owner.keyboard.pointer(buttons, { x, y, ...this.#options.size() }));
     }

@@ -160,8 +160,12 @@ export class ViewerListener implements AsyncDisposable {
   }
 }
 
-/** Removes the socket of a process that has ended. */
-async function removeStale(path: string): Promise<void> {
+/**
+ * Removes the socket of a process that has ended.
+ *
+ * @throws {Fault} `busy` when somebody listens there; `refused` when something else is there
+ */
+export async function removeStale(path: string): Promise<void> {
   let there: Deno.FileInfo;
   try {
     there = await Deno.lstat(path);

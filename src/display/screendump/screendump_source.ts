@@ -92,11 +92,7 @@ export class ScreendumpSource implements DisplaySource {
     this.#isServing = this.#isWanted;
     this.#isWanted = false;
     this.#state = "dumping";
-    // The descriptor's position is shared with QEMU's duplicate: it writes where the last picture ended
-    // otherwise.
-    ftruncate(this.#writeEnd.fd, 0);
-    seekTo(this.#writeEnd.fd, 0);
-    this.#port.dump(this.#isFileKnown ? -1 : this.#writeEnd.fd);
+    this.#dump();
   }
 
   /**
@@ -109,6 +105,11 @@ export class ScreendumpSource implements DisplaySource {
   onDumped(code: Code, words: string, nowNs: number): void {
     if (this.#state === "ended") return;
     assert(this.#state === "dumping", "an answer was asked for");
+    if (code === CODE["bad-argument"] && this.#isFileKnown) {
+      // QEMU's monitor was connected anew, and the file went with the former connection: once more, with it.
+      this.#isFileKnown = false;
+      return this.#dump();
+    }
     this.#state = "resting";
     if (code !== CODE.ok) return this.#lose(code, words === "" ? "QEMU makes no screendump" : words);
     this.#isFileKnown = true;
@@ -127,6 +128,14 @@ export class ScreendumpSource implements DisplaySource {
     this.#state = "ended";
     this.#writeEnd.close();
     this.#file.close();
+  }
+
+  #dump(): void {
+    // The descriptor's position is shared with QEMU's duplicate: it writes where the last picture ended
+    // otherwise.
+    ftruncate(this.#writeEnd.fd, 0);
+    seekTo(this.#writeEnd.fd, 0);
+    this.#port.dump(this.#isFileKnown ? -1 : this.#writeEnd.fd);
   }
 
   #onBroken(why: string): void {

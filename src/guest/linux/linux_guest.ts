@@ -17,6 +17,7 @@ import { KernelTypes } from "./kernel_types.ts";
 import { KernelView } from "./kernel_view.ts";
 import { LinuxInsight } from "./linux_insight.ts";
 import { findModuleList, readModules } from "./module_list.ts";
+import { ModuleSymbols } from "./module_symbols.ts";
 import { kallsymsPlaces, type KernelProfile } from "./profile.ts";
 import { TaskList } from "./task_list.ts";
 import { readAuxv, readThreads, type ThreadState } from "./thread_list.ts";
@@ -53,6 +54,8 @@ export class LinuxGuest implements GuestOs {
   #lookups = 0;
   #isolated: boolean | undefined;
   #moduleList: number | undefined;
+  #moduleSymbols: ModuleSymbols | undefined;
+  #types: KernelTypes | Unsupported | undefined;
 
   /**
    * Puts a guest together; find_linux.ts has checked all of it.
@@ -166,8 +169,27 @@ export class LinuxGuest implements GuestOs {
 
   modules(): Listing<Module> {
     this.kernel.memory.verify();
+    return readModules(this.#view, this.#moduleHead());
+  }
+
+  #moduleHead(): number | undefined {
     this.#moduleList ??= this.#view.symbol("modules") ?? this.#searchModuleList();
-    return readModules(this.#view, this.#moduleList);
+    return this.#moduleList;
+  }
+
+  /** Asks the symbols of modules, when the kernel's types tell where they are. */
+  #ofModules<Found>(ask: (symbols: ModuleSymbols, head: number) => Found | undefined): Found | undefined {
+    this.kernel.memory.verify();
+    const head = this.#moduleHead();
+    const types = this.#kernelTypes();
+    if (head === undefined || "unsupported" in types) return undefined;
+    this.#moduleSymbols ??= new ModuleSymbols(this.#view, types);
+    return ask(this.#moduleSymbols, head);
+  }
+
+  #kernelTypes(): KernelTypes | Unsupported {
+    this.#types ??= this.#readTypes();
+    return this.#types;
   }
 
   modulesOf(process: Process): Listing<Module> {
@@ -189,6 +211,11 @@ export class LinuxGuest implements GuestOs {
   }
 
   symbol(name: string): number | undefined {
+    return this.#ownSymbol(name) ?? this.#ofModules((symbols, head) => symbols.find(head, name));
+  }
+
+  /** A symbol of the kernel's own: no module's takes its place. */
+  #ownSymbol(name: string): number | undefined {
     const known = this.#view.symbol(name) ?? this.note.symbol(name);
     if (known !== undefined) return known;
     const table = this.#symbols();
@@ -198,7 +225,9 @@ export class LinuxGuest implements GuestOs {
   }
 
   nearestSymbol(address: number): NearestSymbol | undefined {
-    return this.#symbols()?.nearest(address);
+    const own = this.#symbols()?.nearest(address);
+    if (own !== undefined || address >= 0) return own;
+    return this.#ofModules((symbols, head) => symbols.nearest(head, address));
   }
 
   insight(): GuestInsight | Unsupported {
@@ -206,16 +235,21 @@ export class LinuxGuest implements GuestOs {
     return this.#insight;
   }
 
-  #readInsight(): GuestInsight | Unsupported {
+  #readTypes(): KernelTypes | Unsupported {
     const [start, stop] = [this.#view.symbol("__start_BTF"), this.#view.symbol("__stop_BTF")];
     if (start === undefined || stop === undefined) return { unsupported: "it was built without BTF" };
-    const types = KernelTypes.load(this.kernel, start, stop);
+    return KernelTypes.load(this.kernel, start, stop);
+  }
+
+  #readInsight(): GuestInsight | Unsupported {
+    const types = this.#kernelTypes();
     if ("unsupported" in types) return types;
     return new LinuxInsight({
       view: this.#view,
       types,
-      symbol: (name) => this.symbol(name),
-      nearestSymbol: (address) => this.nearestSymbol(address),
+      symbol: (name) => this.#ownSymbol(name),
+      // One value may have thousands of pointers: not each of them goes through all modules.
+      nearestSymbol: (address) => this.#symbols()?.nearest(address),
       processes: () => this.processes(),
       spaceOf: (process) => this.spaceOf(process),
       mmOf: (process) => this.#tasks.mmOf(process),

@@ -13,7 +13,8 @@ import type { ListEnd, Listing, Module } from "../process.ts";
 import { imageRuns } from "./kernel_image.ts";
 import { isKernelPointer, type KernelView } from "./kernel_view.ts";
 
-const NAME_BYTES = 56;
+/** Bytes of a module's name. */
+export const NAME_BYTES = 56;
 /** Regions of a module: text, data, rodata, ro_after_init, and three of init. */
 const REGIONS = 7;
 
@@ -30,30 +31,55 @@ export function readModules(
   limit: number = MAX_LISTING,
 ): Listing<Module> {
   const items: Module[] = [];
-  const ended = (end: ListEnd): Listing<Module> => ({ items, end });
-  const fields = view.all("module.list", "module.name");
-  if (fields === undefined) return ended({ complete: true });
+  if (view.all("module.list", "module.name") === undefined) return { items, end: { complete: true } };
   // No symbol says where they are, and none that is loaded was found.
-  if (head === undefined) return ended({ complete: false, reason: "wild-pointer", at: 0 });
-  const [listAt, nameAt] = fields;
+  if (head === undefined) return { items, end: { complete: false, reason: "wild-pointer", at: 0 } };
+  const nameAt = view.maybe("module.name") ?? 0;
+  const objects = moduleObjects(view, head, limit);
+  for (;;) {
+    const next = objects.next();
+    if (next.done === true) return { items, end: next.value };
+    const object = next.value;
+    const regions = moduleRegions(view, object);
+    const name = view.space.cstring(object + nameAt, NAME_BYTES);
+    const [first] = regions ?? [];
+    if (regions === undefined || first === undefined || name === undefined) {
+      return { items, end: { complete: false, reason: "wild-pointer", at: object } };
+    }
+    items.push({
+      base: first.base,
+      sizeBytes: regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      name,
+    });
+  }
+}
+
+/**
+ * The kernel's struct module objects, one by one; ends with how the list ended.
+ *
+ * @param view the kernel
+ * @param head address of the list
+ * @param limit how many at most
+ */
+export function* moduleObjects(
+  view: KernelView,
+  head: number,
+  limit: number = MAX_LISTING,
+): Generator<number, ListEnd> {
+  const listAt = view.maybe("module.list");
+  if (listAt === undefined) return { complete: true };
   const seen = new Set<number>();
   let link = head;
   for (;;) {
     const next = view.pointer(link, 0);
     if (next === undefined || view.space.readS64(next, 8) !== link) {
-      return ended({ complete: false, reason: "wild-pointer", at: link });
+      return { complete: false, reason: "wild-pointer", at: link };
     }
-    if (next === head) return ended({ complete: true });
-    if (seen.has(next)) return ended({ complete: false, reason: "cycle", at: next });
-    if (items.length >= limit) return ended({ complete: false, reason: "too-many", at: next });
+    if (next === head) return { complete: true };
+    if (seen.has(next)) return { complete: false, reason: "cycle", at: next };
+    if (seen.size >= limit) return { complete: false, reason: "too-many", at: next };
     seen.add(next);
-    const object = next - listAt;
-    const place = placeOf(view, object);
-    const name = view.space.cstring(object + nameAt, NAME_BYTES);
-    if (place === undefined || name === undefined) {
-      return ended({ complete: false, reason: "wild-pointer", at: object });
-    }
-    items.push({ base: place.base, sizeBytes: place.sizeBytes, name });
+    yield next - listAt;
     link = next;
   }
 }
@@ -85,17 +111,30 @@ export function findModuleList(view: KernelView, stext: number): number | undefi
   return undefined;
 }
 
-function placeOf(view: KernelView, object: number): { base: number; sizeBytes: number } | undefined {
-  const regions = view.all("module.mem", "module_memory.base", "module_memory.size");
+/** A part of a module's memory. */
+export interface ModuleRegion {
+  /** Its first address. */
+  readonly base: number;
+  /** Its size; 0 for a part that this module lacks. */
+  readonly sizeBytes: number;
+}
+
+/**
+ * The parts of a module's memory, its code first.
+ *
+ * @param view the kernel
+ * @param object address of the struct module
+ * @returns undefined when they cannot be read
+ */
+export function moduleRegions(view: KernelView, object: number): ModuleRegion[] | undefined {
+  const tables = view.all("module.mem", "module_memory.base", "module_memory.size");
   const regionBytes = view.profile.offsets["sizeof module_memory"];
-  if (regions !== undefined && regionBytes !== undefined) {
-    const [memAt, baseAt, sizeAt] = regions;
-    const base = view.space.readS64(object, memAt + baseAt);
-    let sizeBytes = 0;
-    for (let i = 0; i < REGIONS; i++) {
-      sizeBytes += view.space.readU32(object, memAt + i * regionBytes + sizeAt);
-    }
-    return Number.isNaN(base + sizeBytes) ? undefined : { base, sizeBytes };
+  if (tables !== undefined && regionBytes !== undefined) {
+    const [memAt, baseAt, sizeAt] = tables;
+    return checked(Array.from({ length: REGIONS }, (_, i) => ({
+      base: view.space.readS64(object, memAt + i * regionBytes + baseAt),
+      sizeBytes: view.space.readU32(object, memAt + i * regionBytes + sizeAt),
+    })));
   }
   const layouts = view.all(
     "module.core_layout",
@@ -105,7 +144,12 @@ function placeOf(view: KernelView, object: number): { base: number; sizeBytes: n
   );
   if (layouts === undefined) return undefined;
   const [coreAt, initAt, baseAt, sizeAt] = layouts;
-  const base = view.space.readS64(object, coreAt + baseAt);
-  const sizeBytes = view.space.readU32(object, coreAt + sizeAt) + view.space.readU32(object, initAt + sizeAt);
-  return Number.isNaN(base + sizeBytes) ? undefined : { base, sizeBytes };
+  return checked([coreAt, initAt].map((at) => ({
+    base: view.space.readS64(object, at + baseAt),
+    sizeBytes: view.space.readU32(object, at + sizeAt),
+  })));
+}
+
+function checked(regions: ModuleRegion[]): ModuleRegion[] | undefined {
+  return regions.some(({ base, sizeBytes }) => Number.isNaN(base + sizeBytes)) ? undefined : regions;
 }

@@ -65,6 +65,9 @@ class ValueReader {
   readonly #source: ValueSource;
   readonly #follow: ReadonlySet<string>;
   readonly #seen = new Set<string>();
+  /** Per type, as thousands of values are of a few: a hostile one takes a long chain to be told. */
+  readonly #declared = new Map<number, string>();
+  readonly #sizes = new Map<number, number>();
   #values = 0;
   #followed = 0;
 
@@ -89,7 +92,7 @@ class ValueReader {
     const types = this.#types;
     const plain = types.plain(type);
     const missing = this.#missing(type, plain, piece, offset, depth);
-    if (missing !== undefined) return { kind: missing, type: declare(types, type, "") };
+    if (missing !== undefined) return { kind: missing, type: this.#declare(type) };
     switch (types.kind(plain)) {
       case BTF_KIND.struct:
       case BTF_KIND.union:
@@ -137,21 +140,23 @@ class ValueReader {
       members.push({ name, bits, width, value });
     }
     const kind = types.kind(plain) === BTF_KIND.union ? "union" : "struct";
-    return { kind, type: declare(types, type, ""), address: piece.address + offset, members };
+    return { kind, type: this.#declare(type), address: piece.address + offset, members };
   }
 
   #array(type: number, plain: number, piece: Piece, offset: number, path: string, depth: number): TypedValue {
     const types = this.#types;
     const { element, count } = types.array(plain);
-    const what = declare(types, type, "");
-    const size = types.size(element);
+    const what = this.#declare(type);
+    const size = this.#size(element);
     if (types.name(types.plain(element)) === "char" && size === 1) {
       const have = Math.max(0, Math.min(count, piece.have - offset));
       if (have < count && have === 0) return { kind: "unreadable", type: what };
       return { kind: "text", type: what, text: textOf(bytesAt(piece, offset, have)) };
     }
     const elements: TypedValue[] = [];
-    for (let i = 0; i < Math.min(count, MAX_VALUE_ELEMENTS) && this.#values <= MAX_VALUES; i++) {
+    // Elements without a size (an array of itself) have no values either.
+    const shown = size === 0 ? 0 : Math.min(count, MAX_VALUE_ELEMENTS);
+    for (let i = 0; i < shown && this.#values <= MAX_VALUES; i++) {
       elements.push(this.#take(element, piece, offset + i * size, path, depth + 1));
     }
     return { kind: "array", type: what, count, elements };
@@ -175,12 +180,24 @@ class ValueReader {
     const isText = types.name(types.plain(of)) === "char" && types.size(of) === 1;
     return {
       kind: "pointer",
-      type: declare(types, type, ""),
+      type: this.#declare(type),
       address,
       symbol: nearest === undefined ? undefined : `${nearest.name}${past}`,
       text: isText && address !== 0 ? this.#space.cstring(address, TEXT_BYTES) : undefined,
       target: this.#isFollowed(path) && address !== 0 ? this.#targetOf(of, address, path, depth) : undefined,
     };
+  }
+
+  #declare(type: number): string {
+    let text = this.#declared.get(type);
+    if (text === undefined) this.#declared.set(type, text = declare(this.#types, type, ""));
+    return text;
+  }
+
+  #size(type: number): number {
+    let size = this.#sizes.get(type);
+    if (size === undefined) this.#sizes.set(type, size = this.#types.size(type));
+    return size;
   }
 
   #isFollowed(path: string): boolean {
@@ -197,9 +214,9 @@ class ValueReader {
 
   #bitField(type: number, piece: Piece, bits: number, width: number): TypedValue {
     const plain = this.#types.plain(type);
-    if (++this.#values > MAX_VALUES) return { kind: "too-many", type: declare(this.#types, type, "") };
+    if (++this.#values > MAX_VALUES) return { kind: "too-many", type: this.#declare(type) };
     if (Math.ceil((bits + width) / 8) > piece.have) {
-      return { kind: "unreadable", type: declare(this.#types, type, "") };
+      return { kind: "unreadable", type: this.#declare(type) };
     }
     return this.#scalar(type, plain, piece, bits, width);
   }
@@ -207,7 +224,7 @@ class ValueReader {
   /** A number of `width` bits; 0 is as many as its type has. */
   #scalar(type: number, plain: number, piece: Piece, bits: number, width: number): TypedValue {
     const types = this.#types;
-    const what = declare(types, type, "");
+    const what = this.#declare(type);
     const size = types.size(plain);
     const kind = types.kind(plain);
     const isNumber = kind === BTF_KIND.int || kind === BTF_KIND.enumeration || kind === BTF_KIND.enum64;

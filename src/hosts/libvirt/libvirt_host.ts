@@ -115,6 +115,7 @@ export class LibvirtHost implements Host, LibvirtUser {
       connect: () => this.#connect(name),
       finish: (socket: OwnedFd): QmpAttempt => ({ outcome: "connected", socket }),
       peerOf: (): QmpPeer => this.#processOf(name) ?? UNKNOWN_PEER,
+      lossNow: () => this.#lossNow(name),
     };
   }
 
@@ -153,14 +154,12 @@ export class LibvirtHost implements Host, LibvirtUser {
   }
 
   #connect(name: string): QmpAttempt {
+    const loss = this.#lossNow(name);
+    this.#refused.delete(name);
     const { client } = this.#session;
-    if (client === null) return { outcome: "failed", loss: AWAY };
     const domain = this.#domains.get(name);
-    if (domain === undefined) return { outcome: "failed", loss: this.#lossOf(name) };
-    const refused = this.#refused.get(name);
-    if (refused !== undefined) {
-      this.#refused.delete(name);
-      return { outcome: "failed", loss: refused };
+    if (loss !== undefined || client === null || domain === undefined) {
+      return { outcome: "failed", loss: loss ?? NO_DOMAIN };
     }
     this.#tellTaint(name);
     try {
@@ -179,7 +178,10 @@ export class LibvirtHost implements Host, LibvirtUser {
     }
   }
 
-  #lossOf(name: string): QmpLoss {
+  /** Why this domain's monitor cannot be had, as far as libvirt or its absence tells. */
+  #lossNow(name: string): QmpLoss | undefined {
+    if (this.#session.client === null) return AWAY;
+    if (this.#domains.has(name)) return this.#refused.get(name);
     const why = this.#stopped.get(name);
     return why === undefined ? NO_DOMAIN : { ...NO_DOMAIN, remedy: `${why}; start it` };
   }

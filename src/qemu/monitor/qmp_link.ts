@@ -59,9 +59,7 @@ export type QmpLinkState = "idle" | "pausing" | "connecting" | "opening" | "held
 const CONNECT_NS = 2.75 * SECOND;
 const GREETING_NS = SECOND;
 const FIRST_ANSWER_NS = 2.75 * SECOND;
-/**
- * How long an ended stream may wait for the end of its process: QEMU gives its guest's RAM back meanwhile.
- */
+/** How long an ended stream waits for the end of its process: QEMU gives its guest's RAM back meanwhile. */
 const PROCESS_END_NS = 300 * MS;
 const IDLE: LinkStage = { at: "idle" };
 const PAUSING: LinkStage = { at: "pausing" };
@@ -331,6 +329,8 @@ export class QmpLink implements DeadlineHandler {
     session.answerAll();
     // One of those who were answered may have left, or lost it.
     if (this.#stage.at !== "ending") return;
+    const why = this.#transport.lossNow?.();
+    if (why !== undefined) return this.#lose(why);
     const isWatched = session.awaitProcessEnd({
       onReady: () => this.#lose(PROCESS_GONE),
       onFault: (error) => this.onFault(error),

@@ -50,4 +50,9 @@ export interface QmpTransport {
    * @param fd a connected socket of this transport's, borrowed
    */
   peerOf(fd: number): QmpPeer;
+  /**
+   * Why a connection has ended that the other end closed, when the way itself knows; undefined: it is QEMU's
+   * own doing. Absent: it never knows.
+   */
+  lossNow?(): QmpLoss | undefined;
 }

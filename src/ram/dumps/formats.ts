@@ -34,7 +34,7 @@ export type DumpFormat =
   );
 
 /** Both ways to a dump of a VM that is there. */
-const DUMP =
+export const DUMP: string =
   `dump-guest-memory with {"paging": false, "protocol": "file:OUTPUT"} in QMP, or virsh dump --memory-only DOMAIN OUTPUT`;
 const UNPACK = "unpack it first, and name what comes out";
 

@@ -170,6 +170,17 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("seam-down", 1, "gdb", "stub0", "--listen", "unix:FOLDER/x.gdb"),
     fails("no-endpoint", 1, "gdb", "nobody", "--listen", "unix:FOLDER/x.gdb"),
     alone(fails("unreachable", 4, "gdb", "stub0", "--listen", "unix:FOLDER/x.gdb", ...NOWHERE)),
+  web: [
+    usage("web", "stub0"),
+    usage("web", "--listen", "0.0.0.0:8470"),
+    usage("web", "--listen", "127.0.0.1:99999"),
+    usage("web", "--listen", "unix:FOLDER/web"),
+    usage("web", "--origin", "https://vms.example.org/page"),
+    usage("web", "--origin", "vms.example.org"),
+    fails("refused", 1, "web", "--tokens", "FOLDER/none"),
+    fails("refused", 1, "web", "--tokens", "TEXT"),
+    fails("busy", 1, "web", "--listen", "unix:BUSY", "--origin", "https://vms.example.org"),
+    alone(fails("unreachable", 4, "web", ...NOWHERE)),
   ],
   screen: [
     usage("screen"),
@@ -384,4 +395,4 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
 /** Commands whose good lines need a real VM: tests/guest has them. */
 export const NEEDS_A_VM: ReadonlySet<string> = new Set(["screen", "vgpu"]);
 /** Commands whose good lines do not end by themselves: they have tests of their own beside the table. */
-export const GOES_ON: ReadonlySet<string> = new Set(["serve", "replay", "v2v", "vnc", "gdb"]);
+export const GOES_ON: ReadonlySet<string> = new Set(["serve", "replay", "v2v", "vnc", "gdb", "web"]);

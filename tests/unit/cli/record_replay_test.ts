@@ -7,6 +7,7 @@ import { wholeShim } from "../../../ffi/shim.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { SILENT } from "../../../src/base/log.ts";
 import { connect } from "../../../src/client/connect.ts";
+import { listConsoles } from "../../../src/client/console_control.ts";
 import { RecordingFile } from "../../../src/client/cli/recording_file.ts";
 import { replay } from "../../../src/daemon/replay_daemon.ts";
 import { planReplay } from "../../../src/daemon/replay_plan.ts";
@@ -46,7 +47,7 @@ function event(
   };
 }
 
-function recording(events: readonly RecordedEvent[]): Uint8Array {
+function recording(events: readonly RecordedEvent[], seams = ["vmhost", "input"]): Uint8Array {
   const header = encodeRecordingHeader({
     host: { name: "h", kernel: "k" },
     versions: {},
@@ -56,7 +57,7 @@ function recording(events: readonly RecordedEvent[]): Uint8Array {
       endpoint: 7 as EndpointId,
       name: "web",
       state: "up",
-      seams: ["vmhost", "input"],
+      seams,
       pid: 1,
       vmid: 0,
     }],
@@ -321,4 +322,73 @@ Deno.test("what is due on an endpoint that could not be attached is not counted 
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+/** Bytes of console 1, at a place. */
+function said(text: string, place: number, atMs = 0): RecordedEvent {
+  const body = new TextEncoder().encode(text);
+  return event(124, atMs, [1, 0, place, 0, place + body.length], {
+    source: 7,
+    bodyFormat: 1,
+    body,
+    console: { label: "serial0", role: "serial" },
+  });
+}
+
+/** Plays to a client until it is done with it. */
+async function played(
+  events: readonly RecordedEvent[],
+  use: (client: Awaited<ReturnType<typeof connect>>) => Promise<void>,
+): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  const ending = new AbortController();
+  try {
+    const socketPath = `${directory}/replay.sock`;
+    const ready = Promise.withResolvers<void>();
+    const playing = replay({
+      plan: planReplay(recording(events, ["console"]), "x"),
+      socketPath,
+      speed: 1,
+      stays: true,
+      log: SILENT,
+      signal: ending.signal,
+      onReady: ready.resolve,
+    });
+    await ready.promise;
+    {
+      await using client = await connect({ socket: socketPath, name: "tester" });
+      await use(client);
+    }
+    ending.abort();
+    assertEquals(await playing, events.length);
+  } finally {
+    ending.abort();
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+Deno.test("a console's bytes are read from a replay as from a daemon, at their places", async () => {
+  await played([said("login: ", 5000), said("alice", 5007, 1)], async (client) => {
+    await using console = await client.console("web", { port: 1, backlog: true });
+    await console.expect("login: alice");
+    assertEquals([console.lostBytes, console.place], [5000, 5012], "what was before the recording");
+    const [entry] = await listConsoles(client, "web");
+    assertEquals([entry?.number, entry?.label, entry?.role, entry?.open], [1, "serial0", "serial", true]);
+    assertEquals([entry?.start, entry?.end], [5000, 5012]);
+    await using late = await client.console("web", { port: 1, from: 5009 });
+    assertEquals(new TextDecoder().decode(await late.read()), "ice");
+    // Writing is answered with yes, as every command is.
+    await console.send("x");
+    const fault = await assertRejects(() => client.console("web", { port: 0 }), Fault);
+    assertEquals((fault as Fault).code, "not-supported");
+    assertStringIncludes(fault.message, "no bytes of console 0, but of 1");
+  });
+});
+
+Deno.test("a recording without bytes of consoles says so to who asks for them", async () => {
+  await played([], async (client) => {
+    const fault = await assertRejects(() => client.console("web"), Fault);
+    assertStringIncludes(fault.message, "vmsig record --consoles keeps them");
+    assertEquals(await listConsoles(client, "web"), []);
+  });
 });

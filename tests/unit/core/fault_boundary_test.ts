@@ -58,7 +58,7 @@ Deno.test("a descriptor's callback that throws ends that one: the others of the 
     lines.some((line) => line.includes("fault_boundary_test.ts")),
     `the place is told: ${lines.join("; ")}`,
   );
-  assert(lines.some((line) => line.includes("not watched any more")));
+  assert(lines.some((line) => line.includes("no longer watched")));
   loop.unwatch(third.fd);
 });
 
@@ -71,8 +71,9 @@ Deno.test("a timer and a deferred task that throw: the others are called, and th
   loop.defer(broken, { onFault: () => told.push("task") });
   loop.defer(broken);
   loop.defer(() => ran++);
-  loop.turn(0);
-  assertEquals([ran, told], [2, ["timer", "task"]]);
+  // The timers are due a millisecond later, and a turn of a busy machine may end after one callback.
+  for (let i = 0; i < 1000 && (ran < 2 || told.length < 2 || loop.faults.total < 3); i++) loop.turn(1);
+  assertEquals([ran, told.toSorted()], [2, ["task", "timer"]]);
   assertEquals([loop.faults.counts.get("timer"), loop.faults.counts.get("task")], [1, 2]);
   assertEquals([loop.armed, loop.faults.total], [0, 3]);
 });

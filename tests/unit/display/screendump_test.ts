@@ -138,3 +138,23 @@ Deno.test("screendump: QEMU's refusal ends it, with its words", () => {
   scene.source.onDumped(CODE.refused, "no display", scene.nowNs);
   assertEquals(scene.lost, [`${CODE.refused}: no display`]);
 });
+
+Deno.test("screendump: a file that QEMU has no more, since its monitor was connected anew, is sent once more", () => {
+  using scene = new Scene();
+  const { source } = scene;
+  const rgb = new Uint8Array(3 * 64).fill(1);
+  source.once();
+  source.step(scene.nowNs);
+  scene.answer(8, 8, rgb);
+  source.once();
+  source.step(scene.nowNs);
+  source.onDumped(CODE["bad-argument"], "no file came along", scene.nowNs);
+  const [first, again, file] = scene.asked;
+  assertEquals([again, file], [-1, first]);
+  scene.answer(8, 8, rgb);
+  assertEquals([scene.pictures, scene.lost], [2, []]);
+  source.once();
+  source.step(scene.nowNs);
+  for (let i = 0; i < 2; i++) source.onDumped(CODE["bad-argument"], "no such head", scene.nowNs);
+  assertEquals(scene.lost, [`${CODE["bad-argument"]}: no such head`]);
+});

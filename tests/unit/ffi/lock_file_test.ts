@@ -56,7 +56,7 @@ Deno.test("a link, a folder, a pipe and a missing folder are told and not touche
     for (
       const [name, why] of [["link", /symbolic link/], ["folder", /folder/], [
         "pipe",
-        /no plain file/,
+        /not a plain file/,
       ]] as const
     ) {
       const error = assertThrows(() => LockFile.take(`${folder}/${name}`, { purpose }), Fault);

@@ -75,6 +75,7 @@ Deno.test("a VM as libvirt starts it reads the same for the probe and for its RA
     sizeBytes: 1024 * MIB,
     share: true,
     path: undefined,
+    fileOffset: 0,
   }]);
 });
 

@@ -301,3 +301,37 @@ Deno.test("a writer stores runs, whole or not at all", () => {
     writer.store([{ ...access, gpa: 2 ** 32 + 256, sizeBytes: 8 }], new Uint8Array(8).fill(1));
   assertThrows(write, Fault, "its file was cut meanwhile");
 });
+
+Deno.test("a sparse file of TiB is opened without reading its holes, or named with what to take instead", () => {
+  const folder = Deno.makeTempDirSync({ prefix: "vmsig-test-" });
+  const path = `${folder}/ram`;
+  const before = openFdCount();
+  let looks = 0;
+  const count: GuestFinder = (memory) => {
+    looks++;
+    // All of it holes, told at once: a look that read them page by page would not come to an end.
+    assertEquals(memory.refresh(), { residentBytes: PAGE, runs: 1 });
+    return { found: false, reason: "no-kernel", detail: "nothing" };
+  };
+  const rss = Deno.memoryUsage().rss;
+  try {
+    for (const [gib, isOpened] of [[900, true], [1024, false], [8192, false], [12_288, false]] as const) {
+      Deno.writeFileSync(path, new Uint8Array(PAGE).fill(1));
+      Deno.truncateSync(path, gib * 2 ** 30);
+      if (isOpened) {
+        using target = openTarget(`file:${path}`, [count]);
+        assertEquals([target.guest.found, target.memory.ramBytes], [false, gib * 2 ** 30]);
+        continue;
+      }
+      const fault = assertThrows(() => openTarget(`file:${path}`, [count]), Fault);
+      assertEquals(fault.code, "not-supported");
+      assert(fault.message.includes(`a raw image of ${gib} GiB does not tell where`), fault.message);
+      assert(fault.message.includes("dump-guest-memory") && fault.message.includes("virsh dump"));
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+  assert(looks > 1, "each layout was looked at");
+  assert(Deno.memoryUsage().rss - rss < 512 * MIB, "what it takes does not grow with the file");
+  assertEquals(openFdCount(), before);
+});

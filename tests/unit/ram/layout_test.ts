@@ -115,6 +115,7 @@ Deno.test("command lines: sizes, backends, numa, JSON objects, doubled commas", 
       sizeBytes: 2 * GIB,
       share: true,
       path: undefined,
+      fileOffset: 0,
     }],
   });
   const json = parse(
@@ -127,7 +128,12 @@ Deno.test("command lines: sizes, backends, numa, JSON objects, doubled commas", 
     sizeBytes: 512 * MIB,
     share: true,
     path: "/a,b",
+    fileOffset: 0,
   });
+  const parts = parse(
+    "-m 1G -object memory-backend-file,id=a,size=512M,mem-path=/x,offset=512M,share=on -machine memory-backend=a",
+  );
+  assertEquals(parts.backends[0]?.fileOffset, 512 * MIB);
   const numa = parse(
     "-m 1024 -object memory-backend-ram,id=a,size=512M -object memory-backend-file,id=b,size=512M,mem-path=/x,,y -numa node,memdev=a -numa node,memdev=b",
   );

@@ -4,10 +4,11 @@
  * QEMU takes beside what it has.
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Fault } from "../../../src/base/fault.ts";
 import type { HostProcess } from "../../../src/ram/host_process.ts";
 import { findQemuMemory } from "../../../src/ram/qemu_backends.ts";
-import { readQemuCommandLine } from "../../../src/roster/qemu_command_line.ts";
+import { needsMaps, readQemuCommandLine } from "../../../src/roster/qemu_command_line.ts";
 
 const MEMFD = "-object memory-backend-memfd";
 /** Each command line, and its advice; "" where nothing is to be said. */
@@ -76,5 +77,37 @@ Deno.test("the host probe, pid: and the daemon give one advice for a command lin
     const { ram } = findQemuMemory(process);
     assert(!ram.shared, line);
     assert(ram.detail.endsWith(`; start QEMU with ${advice}`), `${line}: ${ram.detail}`);
+  }
+});
+
+/** Before QEMU 10.0 a memory-backend-ram with share=on is anonymous memory; since, it is a memfd. */
+const ANONYMOUS = "7f0000000000-7f0040000000 rw-s 00000000 00:01 718483    /dev/zero (deleted)\n";
+const FILE = "7f0000000000-7f0040000000 rw-s 00000000 00:01 718483    /memfd:memory-backend-ram (deleted)\n";
+
+Deno.test("whether a memory-backend-ram is shared with others, its mappings tell, to the probe and to pid:", () => {
+  const words = "-m 1G -object memory-backend-ram,id=m,size=1G,share=on -machine q35,memory-backend=m".split(
+    " ",
+  );
+  const advice = `${MEMFD},id=m,size=1073741824,share=on in place of its memory-backend-ram`;
+  assert(needsMaps(words));
+  assert(!needsMaps("-m 1G -object memory-backend-ram,id=m,size=1G -machine memory-backend=m".split(" ")));
+  const processOf = (maps: string) => ({
+    pid: 7,
+    read: (name: string) => name === "cmdline" ? ["qemu-system-x86_64", ...words, ""].join("\0") : maps,
+    uids: () => [0, 0, 0, 0],
+    descriptors: () => [],
+  } as unknown as HostProcess);
+  const anonymous = readQemuCommandLine(words, ANONYMOUS);
+  assertEquals([anonymous.memory.backend, anonymous.memory.shared, anonymous.remedy], ["ram", false, advice]);
+  const { ram } = findQemuMemory(processOf(ANONYMOUS));
+  assert(!ram.shared && ram.detail === `its memory backend m is not shared; start QEMU with ${advice}`);
+  // Another device's anonymous memory that is smaller is not the RAM.
+  const smaller = ANONYMOUS.replace("7f0040000000", "7f0000001000");
+  for (const maps of [FILE, FILE + smaller, ""]) {
+    const file = readQemuCommandLine(words, maps);
+    assertEquals([file.memory.shared, file.remedy], [true, ""], maps);
+    // It is looked for among its files.
+    const error = assertThrows(() => findQemuMemory(processOf(maps)), Fault);
+    assertEquals(error.code, "refused");
   }
 });

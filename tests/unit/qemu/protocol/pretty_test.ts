@@ -82,7 +82,7 @@ Deno.test("a message in several lines is bounded as a whole: bytes, depth, value
   assertMatch(refusal("{", '"a": [', ...many("1,", MAX_QMP_PARTS)), /values/);
   assertMatch(refusal("{", '"event": "STO', 'P"', "}"), /does not end/);
   assertMatch(refusal("{", '"event": "STOP"', "}}"), /not JSON/);
-  assertMatch(refusal("{", "}"), /no QMP message/);
+  assertMatch(refusal("{", "}"), /not a QMP message/);
 });
 
 Deno.test("a line that is neither whole nor a bare brace is refused at once, and not waited for", () => {

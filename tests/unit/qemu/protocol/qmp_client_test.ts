@@ -192,7 +192,7 @@ Deno.test("what is not QMP ends the conversation with one protocol error and ans
   const wrong: [string, RegExp][] = [
     ["garbage\n", /not JSON/],
     ["[1]\n", /not a JSON object/],
-    ["{}\n", /no QMP message/],
+    ["{}\n", /not a QMP message/],
     ['{"return": {}, "id": "x"}\n', /none of ours/],
     ['{"return": {}, "id": null}\n', /none of ours/],
     ['{"return": {}, "id": 0}\n', /none of ours/],

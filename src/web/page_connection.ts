@@ -1,0 +1,147 @@
+/**
+ * The one WebSocket between a tab's page and the server beside its pictures: what the page asks, and what it
+ * is told. Whatever the page says is checked and bounded; what is wrong ends the connection.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { Fault, messageOf } from "../base/fault.ts";
+import { oneLine } from "../base/printable.ts";
+import type { House, HouseListener } from "./house.ts";
+import { type PageMessage, parseMessage } from "./message.ts";
+import { MessageBudget } from "./message_budget.ts";
+import type { SeatTold, Tab } from "./tab.ts";
+import type { Thumbnails } from "./thumbnails.ts";
+
+/** What waits for a page at most, bytes: one that takes nothing is ended. */
+const MOST_WAITING = 8 * 2 ** 20;
+/** What one page asks at once at most. */
+const MOST_AT_WORK = 16;
+
+/** What it is made of. */
+export interface PageOptions {
+  /** The socket, open. */
+  readonly socket: WebSocket;
+  /** What it is greeted with. */
+  readonly hello: object;
+  /** Whose page it is. */
+  readonly tab: Tab;
+  /** What it is told. */
+  readonly house: House;
+  /** What it looks at. */
+  readonly thumbnails: Thumbnails;
+}
+
+/** A page. */
+export class PageConnection implements HouseListener {
+  /** Whose page it is. */
+  readonly tab: Tab;
+  readonly #options: PageOptions;
+  readonly #budget = new MessageBudget(performance.now());
+  readonly #seen = new Set<string>();
+  #atWork = 0;
+  #isEnded = false;
+
+  /** Greets the page, and tells it all from now on. */
+  constructor(options: PageOptions) {
+    this.#options = options;
+    this.tab = options.tab;
+    const { house, socket, hello } = options;
+    this.#send({ t: "hello", ...hello });
+    this.onDaemon(house.away);
+    this.onVms(house.vms);
+    this.#send({ t: "lines", lines: house.lines });
+    house.add(this);
+    socket.onmessage = ({ data }) => this.#receive(data);
+    // What goes wrong is told by the close that follows.
+    socket.onerror = (event) => event.preventDefault();
+  }
+
+  onVms(vms: HouseListener["onVms"] extends (vms: infer V) => void ? V : never): void {
+    this.#send({ t: "vms", vms });
+  }
+
+  onLine(line: Parameters<HouseListener["onLine"]>[0]): void {
+    this.#send({ t: "lines", lines: [line] });
+  }
+
+  onDaemon(why: string): void {
+    this.#send({ t: "daemon", why: oneLine(why) });
+  }
+
+  /** There is a new small picture. */
+  onThumbnail(vm: string, n: number): void {
+    if (this.#seen.has(vm)) this.#send({ t: "thumb", vm, n });
+  }
+
+  /** A VM's frames have stopped (why), or come again (""). */
+  onTrouble(vm: string, why: string): void {
+    this.#send({ t: "trouble", vm, why: oneLine(why) });
+  }
+
+  /** A seat changed. */
+  onSeat(told: SeatTold): void {
+    this.#send({ t: "seat", ...told, why: oneLine(told.why) });
+  }
+
+  /** The page has gone: nothing is watched for it any more. */
+  end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#options.house.remove(this);
+    for (const vm of this.#seen) this.#options.thumbnails.unsee(vm);
+    this.#seen.clear();
+  }
+
+  #receive(data: unknown): void {
+    if (this.#isEnded) return;
+    const { socket } = this.#options;
+    if (!this.#budget.take(performance.now())) return socket.close(1008, "too many messages");
+    if (typeof data !== "string") return socket.close(1003, "text is expected");
+    let message: PageMessage;
+    try {
+      message = parseMessage(data);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      return socket.close(1008, "what the page said is not understood");
+    }
+    if (message.op === "see") return this.#see(message.vms);
+    const { id } = message;
+    if (this.#atWork >= MOST_AT_WORK) {
+      return this.#send({ t: "answer", id, fault: "Cannot do more at once: wait for what is under way" });
+    }
+    this.#atWork++;
+    void this.tab.serve(message)
+      .then((answer) => this.#send({ t: "answer", id, ...answer }))
+      .catch((error) => {
+        if (!(error instanceof Fault)) throw error;
+        this.#send({ t: "answer", id, fault: oneLine(messageOf(error)), code: error.code });
+      })
+      .finally(() => this.#atWork--);
+  }
+
+  #see(vms: readonly string[]): void {
+    const { thumbnails, house } = this.#options;
+    // What is not there is not watched: names are the page's words.
+    const wanted = new Set(vms.filter((vm) => house.client.roster.find(vm) !== undefined));
+    for (const vm of this.#seen) {
+      if (wanted.has(vm)) continue;
+      this.#seen.delete(vm);
+      thumbnails.unsee(vm);
+    }
+    for (const vm of wanted) {
+      if (this.#seen.has(vm)) continue;
+      this.#seen.add(vm);
+      thumbnails.see(vm);
+      const there = thumbnails.of(vm);
+      if (there !== undefined) this.#send({ t: "thumb", vm, n: there.n });
+    }
+    assert(this.#seen.size === wanted.size, "what is seen is what was asked for");
+  }
+
+  #send(message: object): void {
+    const { socket } = this.#options;
+    if (this.#isEnded || socket.readyState !== WebSocket.OPEN) return;
+    if (socket.bufferedAmount > MOST_WAITING) return socket.close(1008, "the page takes nothing");
+    socket.send(JSON.stringify(message));
+  }
+}

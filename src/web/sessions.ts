@@ -1,0 +1,108 @@
+/**
+ * Who is in: sessions by their cookie, which scripts of the page cannot read and other sites' requests do not
+ * carry. Bounded in number and time.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import { hashOf, type Identity, newSecret } from "./tokens.ts";
+
+/** Sessions at most; the oldest goes for a new one. */
+export const MOST_SESSIONS = 64;
+/** How long one lasts, s. */
+export const SESSION_SECONDS = 12 * 3600;
+
+/** A session. */
+export interface Session extends Identity {
+  /** Its number, for logs and labels. */
+  readonly id: number;
+  /** Aborted when it ends. */
+  readonly signal: AbortSignal;
+}
+
+interface Entry {
+  readonly session: Session;
+  readonly ending: AbortController;
+  readonly endsMs: number;
+}
+
+/** The sessions. */
+export class Sessions {
+  readonly #cookie: string;
+  readonly #isSecure: boolean;
+  readonly #entries = new Map<string, Entry>();
+  #count = 0;
+
+  /**
+   * None yet.
+   *
+   * @param cookie its name: cookies are told apart by host and not by port, so that the port is in it
+   * @param isSecure whether browsers come by TLS
+   */
+  constructor(cookie: string, isSecure: boolean) {
+    this.#cookie = cookie;
+    this.#isSecure = isSecure;
+  }
+
+  /** How many. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Begins one. @returns what the Set-Cookie header says */
+  async begin({ name }: Identity): Promise<string> {
+    this.#forgetOld();
+    const secret = newSecret();
+    const ending = new AbortController();
+    const session = { name, id: ++this.#count, signal: ending.signal };
+    if (this.#entries.size >= MOST_SESSIONS) {
+      const [oldest] = this.#entries.keys();
+      if (oldest !== undefined) this.#end(oldest);
+    }
+    const endsMs = performance.now() + SESSION_SECONDS * 1000;
+    this.#entries.set(await hashOf(secret), { session, ending, endsMs });
+    assert(this.#entries.size <= MOST_SESSIONS, "sessions are bounded");
+    return this.#setCookie(secret, SESSION_SECONDS);
+  }
+
+  /** The session of a request; undefined for none. */
+  async of(request: Request): Promise<Session | undefined> {
+    this.#forgetOld();
+    const secret = this.#secretOf(request);
+    return secret === undefined ? undefined : this.#entries.get(await hashOf(secret))?.session;
+  }
+
+  /** Ends the session of a request. @returns what the Set-Cookie header says */
+  async end(request: Request): Promise<string> {
+    const secret = this.#secretOf(request);
+    if (secret !== undefined) this.#end(await hashOf(secret));
+    return this.#setCookie("", 0);
+  }
+
+  /** Ends all. */
+  endAll(): void {
+    for (const key of [...this.#entries.keys()]) this.#end(key);
+  }
+
+  #secretOf(request: Request): string | undefined {
+    for (const part of (request.headers.get("cookie") ?? "").slice(0, 8192).split(";")) {
+      const at = part.indexOf("=");
+      if (at > 0 && part.slice(0, at).trim() === this.#cookie) return part.slice(at + 1).trim();
+    }
+    return undefined;
+  }
+
+  #setCookie(value: string, seconds: number): string {
+    const secure = this.#isSecure ? "; Secure" : "";
+    return `${this.#cookie}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`;
+  }
+
+  #forgetOld(): void {
+    const nowMs = performance.now();
+    for (const [key, { endsMs }] of this.#entries) if (endsMs <= nowMs) this.#end(key);
+  }
+
+  #end(key: string): void {
+    this.#entries.get(key)?.ending.abort();
+    this.#entries.delete(key);
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * One VM's screen for everybody who looks at it: one feed and one encoder, and a seat of his own for each
+ * viewer, which is what his tab may do.
+ * @module
+ */
+import { assert } from "../base/assert.ts";
+import type { Client } from "../client/client.ts";
+import { ScreenFeed } from "../client/vnc/screen_feed.ts";
+import { FRAMES_PER_SECOND } from "../client/vnc/vnc_screen.ts";
+import { RfbServer, type Viewer, type ViewerInput, type ViewerSeat } from "../rfb/server/rfb_server.ts";
+import type { ViewerTransport } from "../rfb/server/rfb_server.ts";
+
+/** A screen. */
+export class SharedScreen implements AsyncDisposable {
+  readonly #server: RfbServer;
+  readonly #feed: ScreenFeed;
+  readonly #seats = new Map<string, ViewerSeat>();
+
+  /**
+   * One that rests until somebody looks.
+   *
+   * @param client receives CORE and FRAME, and reconnects
+   * @param vm the VM's name
+   * @param onTrouble told why there are no frames; "" when there are some again
+   */
+  constructor(client: Client, vm: string, onTrouble: (why: string) => void) {
+    const seatOf = (viewer: Viewer) => this.#seats.get(viewer.label);
+    this.#server = new RfbServer({
+      name: vm,
+      seat: {
+        onEnter: (viewer) => seatOf(viewer)?.onEnter(viewer),
+        onKey: (viewer, ...key) => seatOf(viewer)?.onKey(viewer, ...key),
+        onPointer: (viewer, ...pointer) => seatOf(viewer)?.onPointer(viewer, ...pointer),
+        onLeave: (viewer) => seatOf(viewer)?.onLeave(viewer),
+      },
+      onDemand: (isWanted) => this.#feed.want(isWanted),
+      onEnded: (viewer) => this.#seats.delete(viewer.label),
+    });
+    this.#feed = new ScreenFeed({
+      client,
+      ref: vm,
+      head: 0,
+      perSecond: FRAMES_PER_SECOND,
+      onFrame: (frame, part) => this.#server.frame(frame, part),
+      onTrouble,
+    });
+  }
+
+  /** Whether there is no place for one more. */
+  get isFull(): boolean {
+    return this.#server.isFull;
+  }
+
+  /** The picture's size. */
+  get size(): { readonly width: number; readonly height: number } {
+    return this.#server.picture;
+  }
+
+  /** Takes a viewer in. @param label told of nobody else */
+  accept(transport: ViewerTransport, label: string, seat: ViewerSeat): ViewerInput {
+    assert(!this.#seats.has(label), "each viewer has a label of its own");
+    this.#seats.set(label, seat);
+    return this.#server.accept(transport, label);
+  }
+
+  /** Sends everybody away. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server[Symbol.dispose]();
+    await this.#feed.close();
+  }
+}
