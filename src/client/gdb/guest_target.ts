@@ -22,7 +22,9 @@ export interface TargetSpace {
 
 /** A target in a guest. */
 export abstract class GuestTarget implements GdbTarget {
+  /** Its registers. */
   abstract readonly layout: RegisterLayout;
+  /** The guest's memory, and its VM. */
   protected readonly contexts: GuestContexts;
   readonly #run: VmRun;
 
@@ -40,9 +42,13 @@ export abstract class GuestTarget implements GdbTarget {
     this.#run = new VmRun(contexts.client, contexts.endpoint);
   }
 
+  /** Its threads. */
   abstract threads(): Promise<readonly GdbThread[]>;
+  /** Registers of a thread. */
   abstract registers(id: number): Promise<RegisterValues>;
+  /** The auxiliary vector of a process. */
   abstract auxv(): Uint8Array | undefined;
+  /** By how much the kernel was moved. */
   abstract offset(): bigint | undefined;
   /** The space that is looked at. */
   protected abstract spaceOf(os: GuestOs): TargetSpace;

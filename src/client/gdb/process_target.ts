@@ -17,6 +17,7 @@ const NOTHING_KNOWN: RegisterValues = new Map();
 
 /** A process. */
 export class ProcessTarget extends GuestTarget {
+  /** Its registers. */
   readonly layout: RegisterLayout = new RegisterLayout(false);
   readonly #pid: number;
   readonly #epoch: number;
@@ -49,11 +50,13 @@ export class ProcessTarget extends GuestTarget {
     this.#process = process;
   }
 
+  /** Its threads. */
   threads(): Promise<readonly GdbThread[]> {
     const { name } = this.#process;
     return Promise.resolve(this.#threads().map(({ tid }) => ({ id: tid, name })));
   }
 
+  /** Registers of a thread; none that are not known. */
   registers(id: number): Promise<RegisterValues> {
     const thread = this.#threads().find(({ tid }) => tid === id);
     return Promise.resolve(
@@ -63,14 +66,17 @@ export class ProcessTarget extends GuestTarget {
     );
   }
 
+  /** The auxiliary vector of a process. */
   auxv(): Uint8Array {
     return this.#linux().auxvOf(this.#process);
   }
 
+  /** By how much the kernel was moved. */
   offset(): undefined {
     return undefined;
   }
 
+  /** The space that is looked at. */
   protected spaceOf(os: GuestOs): TargetSpace {
     this.#linux();
     return { space: os.spaceOf(this.#process), root: this.#process.root };

@@ -18,14 +18,17 @@ const OP = { COUNT: 0, REGISTERS: 1 } as const;
 
 /** A VM. */
 export class VmTarget extends GuestTarget {
+  /** Its registers. */
   readonly layout: RegisterLayout = new RegisterLayout(true);
 
+  /** Its threads. */
   async threads(): Promise<readonly GdbThread[]> {
     const answer = await this.#ask(OP.COUNT, 0);
     const count = answer.view.getUint32(VCPU_STATE.at.count, true);
     return Array.from({ length: count }, (_, i) => ({ id: i + 1, name: `CPU ${i}` }));
   }
 
+  /** Registers of a thread; none that are not known. */
   async registers(id: number): Promise<RegisterValues> {
     const { body } = await this.#ask(OP.REGISTERS, id - 1);
     if (body.length !== VCPU_STATE_BYTES) {
@@ -34,15 +37,18 @@ export class VmTarget extends GuestTarget {
     return valuesOfVcpu(body);
   }
 
+  /** The auxiliary vector of a process. */
   auxv(): undefined {
     return undefined;
   }
 
+  /** By how much the kernel was moved. */
   offset(): bigint | undefined {
     const { os } = this.contexts.view();
     return os instanceof LinuxGuest ? BigInt(os.note.kernelOffset) : undefined;
   }
 
+  /** The space that is looked at. */
   protected spaceOf(os: GuestOs): TargetSpace {
     return { space: os.kernel };
   }

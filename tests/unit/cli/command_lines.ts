@@ -170,6 +170,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("seam-down", 1, "gdb", "stub0", "--listen", "unix:FOLDER/x.gdb"),
     fails("no-endpoint", 1, "gdb", "nobody", "--listen", "unix:FOLDER/x.gdb"),
     alone(fails("unreachable", 4, "gdb", "stub0", "--listen", "unix:FOLDER/x.gdb", ...NOWHERE)),
+  ],
   web: [
     usage("web", "stub0"),
     usage("web", "--listen", "0.0.0.0:8470"),
