@@ -21,6 +21,16 @@ const ENDPOINT_GONE = 1;
 /** The end of a guest's log, or why there is none. */
 export type CrashLog = { readonly records: readonly LogRecord[] } | { readonly why: string };
 
+/** So many records before the last ones the panic's own message is looked for: traces of stacks follow it. */
+const PANIC_LOOK_BACK = 256;
+
+/** The last records, and before them the panic's own message when it is not among them. */
+function withPanic(records: readonly LogRecord[], last: number): readonly LogRecord[] {
+  const tail = records.slice(-last);
+  const panic = records.slice(0, -last).findLast(({ text }) => text.startsWith("Kernel panic"));
+  return panic === undefined ? tail : [panic, ...tail];
+}
+
 /** Keeps contexts, and reads the logs of VMs that have crashed. */
 export class CrashLogs implements Disposable {
   readonly #client: Client;
@@ -31,7 +41,7 @@ export class CrashLogs implements Disposable {
    * Keeps nothing yet.
    *
    * @param client receives the source MEMCTX where it may
-   * @param last how many records a log is told with
+   * @param last how many records a log is told with, from 1 on; the panic's own message comes along
    */
   constructor(client: Client, last: number) {
     this.#client = client;
@@ -69,9 +79,9 @@ export class CrashLogs implements Disposable {
       if (!view.guest.found) return { why: `${view.guest.reason}: ${view.guest.detail}` };
       const insight = view.guest.os.insight();
       if ("unsupported" in insight) return { why: insight.unsupported };
-      const log = insight.log(this.#last);
+      const log = insight.log(this.#last + PANIC_LOOK_BACK);
       view.memory.verify();
-      return "unsupported" in log ? { why: log.unsupported } : { records: log.items };
+      return "unsupported" in log ? { why: log.unsupported } : { records: withPanic(log.items, this.#last) };
     } catch (error) {
       // The event is worth more than what stands beside it.
       return { why: messageOf(error) };

@@ -65,7 +65,7 @@ frame rings and their producers), then live ones, until Ctrl-C, or until the dae
 for a replay that was played to its end. With --follow it waits for the next daemon instead, prints RECONNECTED whatever
 the other options are, and then what that daemon tells; endpoints that are given by name are found again by name.
 With the event that a VM has crashed come the last records of its kernel's log, when you may read its memory: as lines below it,
-with --json as its field dmesg (or dmesgError, why they could not be read). --dmesg says how many; 0 is none.
+with --json as its field dmesg (or dmesgError, why they could not be read). --dmesg says how many, beside the panic's own message; 0 is none.
 With --memory it watches values in guests' memory and prints no events: ENDPOINT:PID:ADDRESS:SIZE, where PID is left empty for the
 kernel's memory and ADDRESS may be a symbol of the kernel's (jiffies, init_task+0x10). Each value is printed once, and then whenever
 a look finds another one; after a reset of the VM it begins anew. Looks that the asked rate does not leave time for are left out and told.
