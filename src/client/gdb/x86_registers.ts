@@ -9,9 +9,12 @@
 import { VCPU_REGISTERS } from "../../event/kinds/vcpu_kinds.ts";
 
 /** A register. */
-interface Register {
+export interface Register {
+  /** GDB's name for it. */
   readonly name: string;
+  /** Its size. */
   readonly bits: number;
+  /** GDB's type of it. */
   readonly type: string;
 }
 
