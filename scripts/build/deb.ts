@@ -46,6 +46,8 @@ export async function buildDeb(options: DebOptions): Promise<string> {
     const executable = options.executable ?? await compiled(staging);
     await put("usr/bin/vmsig", await Deno.readFile(executable), 0o755);
     await put("lib/systemd/system/vmsigd.service", read("config/vmsigd.service"));
+    await put("lib/systemd/system/vmsigd.service.d/libvirt.conf", read("config/deb/libvirt.conf"));
+    await put("etc/libvirt/hooks/qemu.d/vmsig", read("config/deb/libvirt-hook"), 0o755);
     await put("usr/lib/tmpfiles.d/vmsig.conf", read("config/vmsig.tmpfiles"));
     await put("etc/vmsig/vmsigd.toml", read("config/vmsigd.toml") + read("config/deb/vmsigd.toml"));
     await put("usr/share/man/man1/vmsig.1.gz", await gzip(await manPage()));
@@ -56,7 +58,7 @@ export async function buildDeb(options: DebOptions): Promise<string> {
     await put("usr/share/doc/vmsig/README.md", read("README.md"));
     await put("usr/share/doc/vmsig/SECURITY.md", read("src/SECURITY.md"));
     await put("DEBIAN/control", control(options.version ?? VERSION, sizeKib(root)));
-    await put("DEBIAN/conffiles", "/etc/vmsig/vmsigd.toml\n");
+    await put("DEBIAN/conffiles", "/etc/vmsig/vmsigd.toml\n/etc/libvirt/hooks/qemu.d/vmsig\n");
     for (const script of ["postinst", "prerm", "postrm"]) {
       await put(`DEBIAN/${script}`, read(`config/deb/${script}`), 0o755);
     }

@@ -308,6 +308,8 @@ export class HostWatch implements Disposable {
       sockets: (each) => this.#patiently(uid, slow, () => host.sockets(each), () => undefined),
       placeDefect: (path, owner) =>
         this.#patiently(uid, slow, () => host.placeDefect(path, owner), (why) => why),
+      outside: (each, path) =>
+        this.#patiently(uid, slow, async () => await host.outside?.(each, path) ?? path, () => path),
     };
     const vm = await describeVm(view, process, connected);
     known.refusal = vm.refusal;

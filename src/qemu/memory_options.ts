@@ -3,6 +3,7 @@
  * RAM, in order. It believes the words; what the process really has mapped is for `src/ram` to find out.
  * @module
  */
+import { managerOf, type VmManager } from "./vm_manager.ts";
 import { type CommandLine, isOn, type Properties, readSize } from "./command_line.ts";
 
 const MIB = 2 ** 20;
@@ -59,6 +60,8 @@ export interface MemoryOptions {
   readonly hasMemPath: boolean;
   /** Memory devices, in the order in which they are given. */
   readonly devices: readonly MemoryDeviceOption[];
+  /** Who has started it: advice is given in its form. */
+  readonly manager: VmManager;
 }
 
 /** Reads what is said about memory. */
@@ -76,6 +79,7 @@ export function readMemoryOptions(line: CommandLine): MemoryOptions {
     isNuma: nodes.length > 0,
     hasMemPath: line.has("mem-path"),
     devices: line.lists("device", "driver").flatMap(deviceOf),
+    manager: managerOf(line),
   };
 }
 

@@ -43,3 +43,13 @@ function socketOf(chardevs: ReadonlyMap<string, Properties>, id: string | undefi
   const chardev = chardevs.get(id ?? "");
   return chardev?.get("backend") === "socket" ? chardev : undefined;
 }
+
+/** Whether a monitor was given by a descriptor: whoever has started the VM has it, and nobody else can. */
+export function hasMonitorByDescriptor(line: CommandLine): boolean {
+  if ([...line.texts("qmp"), ...line.texts("qmp-pretty")].some((text) => /^unix:fd=/.test(text))) return true;
+  const control = line.lists("mon", "chardev").filter((monitor) => monitor.get("mode") === "control");
+  return line.lists("chardev", "backend").some((chardev) =>
+    chardev.get("backend") === "socket" && chardev.has("fd") &&
+    control.some((monitor) => monitor.get("chardev") === chardev.get("id"))
+  );
+}

@@ -9,21 +9,53 @@
 import type { MemoryOptions } from "../qemu/memory_options.ts";
 
 /** What the advice hangs on. */
-export type RemedyOptions = Pick<
-  MemoryOptions,
-  "backends" | "ramIds" | "isNuma" | "ramBytes" | "hasMemPath"
->;
+export type RemedyOptions =
+  & Pick<
+    MemoryOptions,
+    "backends" | "ramIds" | "isNuma" | "ramBytes" | "hasMemPath"
+  >
+  & Partial<Pick<MemoryOptions, "manager">>;
 
 /** An id that may be typed in a shell as it stands. */
 const PLAIN_ID = /^[\w.-]{1,64}$/;
 const MAX_CHANGES = 4;
 
 /**
- * The options to add or to change, as they are typed.
+ * What to add or to change, as it is typed: in the form of who has started the VM.
  *
  * @param options what the command line says
  */
 export function remedyOptions(options: RemedyOptions): string {
+  const { backends, manager = "" } = options;
+  switch (manager) {
+    case "libvirt":
+    case "kubevirt": {
+      // Huge pages are files already, and a domain has one <memoryBacking>.
+      const isFile = backends.some(({ type }) => type === "memory-backend-file");
+      const where = manager === "libvirt"
+        ? "in the domain (virsh edit)"
+        : "in the domain, by a hook sidecar (onDefineDomain)";
+      return isFile
+        ? `<access mode='shared'/> in <memoryBacking> ${where}`
+        : `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking> ${where}`;
+    }
+    case "proxmox":
+      return options.isNuma
+        ? `numa: 0 and no hugepages, and then args: ${qemuOptions({ ...options, ...PLAIN })}`
+        : `args: ${qemuOptions(options)} (qm set VMID --args)`;
+    case "incus":
+      return `raw.qemu: ${qemuOptions(options)} (incus config set)`;
+    case "kata":
+      return 'file_mem_backend = "/dev/shm" (configuration.toml)';
+    default:
+      return qemuOptions(options);
+  }
+}
+
+/** The machine's RAM without anything behind it. */
+const PLAIN = { isNuma: false, ramIds: [], backends: [] } as const;
+
+function qemuOptions(options: RemedyOptions): string {
   const { backends, ramIds, isNuma, ramBytes, hasMemPath } = options;
   const changes = ramIds.flatMap((id) => {
     const backend = backends.find((each) => each.id === id);
@@ -50,12 +82,13 @@ export function remedyOptions(options: RemedyOptions): string {
 }
 
 /**
- * The same as a sentence's part: "start QEMU with …".
+ * The same as a sentence's part: "start QEMU with …", or "add …" where a manager starts it.
  *
  * @param options what the command line says
  */
 export function remedyFor(options: RemedyOptions): string {
-  return `start QEMU with ${remedyOptions(options)}`;
+  const isQemus = (options.manager ?? "") === "";
+  return isQemus ? `start QEMU with ${remedyOptions(options)}` : `add ${remedyOptions(options)}`;
 }
 
 /** The kind of a backend: one that is none of QEMU's is not repeated. */

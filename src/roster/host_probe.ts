@@ -11,6 +11,7 @@
 import { messageOf } from "../base/fault.ts";
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
+import { isManagersOwn, MANAGER_NAME, type VmManager } from "../qemu/vm_manager.ts";
 import { isQemuProgram, mapsAsQemu, saysQemu } from "../qemu/program.ts";
 import { cleanName, endpointName } from "./endpoint_name.ts";
 import { needsMaps, type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
@@ -25,6 +26,8 @@ export interface ProbedMonitor {
   readonly path: string;
   /** Whether somebody is connected. */
   readonly busy: boolean;
+  /** The manager whose own it is, "libvirt": it is left to that one. Absent: nobody's. */
+  readonly holder?: string;
 }
 
 /** One running QEMU. */
@@ -52,6 +55,14 @@ export interface ProbedVm {
   readonly input: readonly string[];
   /** The display device and what shows it: "std/none". */
   readonly display: string;
+  /** Display servers: "vnc unix:/run/web.vnc". */
+  readonly viewers: readonly string[];
+  /** Consoles: "serial pty". */
+  readonly consoles: readonly string[];
+  /** Where the guest agent's channel ends on the host; "" without one. */
+  readonly agent: string;
+  /** Who has started it, by the shape of its words: "libvirt", "proxmox", …; "" for nobody known. */
+  readonly manager: VmManager;
   /** Whether the daemon can attach it: there is a free monitor. */
   readonly attachable: boolean;
   /** Why it is not attached though it offers a monitor; "" when nothing is in the way. */
@@ -92,10 +103,12 @@ export interface HostView {
   sockets(pid: number): Promise<ReadonlySet<string> | undefined>;
   /** Why a monitor that a process of this user names cannot be trusted; "" when it can. */
   placeDefect(path: string, uid: number): Promise<string>;
+  /** A path of a process', as it is reached from here: it may have other mounts. Absent: as it is. */
+  outside?(pid: number, path: string): Promise<string>;
 }
 
 /** What of that is asked about one QEMU. */
-export type VmView = Pick<HostView, "ownUid" | "sockets" | "placeDefect">;
+export type VmView = Pick<HostView, "ownUid" | "sockets" | "placeDefect" | "outside">;
 
 /** What of a QEMU stays the same for as long as it runs. */
 export interface QemuProcess extends ProcessIdentity {
@@ -257,15 +270,23 @@ export async function describeVm(
   for (const { path, absolute, fits } of monitorsOf(process)) {
     const claims = [...connected.get(path) ?? [], ...path === absolute ? [] : connected.get(absolute) ?? []];
     const busy = claims.length > 0 && await isOwn(view, process, claims);
+    if (isManagersOwn(absolute)) {
+      monitors.push({ path: absolute, busy: true, holder: MANAGER_NAME[setup.manager] });
+      continue;
+    }
     monitors.push({ path: absolute, busy });
     if (busy || free !== "" || processRefusal(process) !== "") continue;
-    const defect = fits
-      ? await view.placeDefect(absolute, uid)
+    const place = await view.outside?.(pid, absolute) ?? absolute;
+    const defect = fits && fitsSocket(place)
+      ? await view.placeDefect(place, uid)
       : `its monitor's path is longer than the ${MAX_SOCKET_PATH_BYTES} bytes that a socket's can have`;
-    if (defect === "") free = absolute;
+    if (defect === "") free = place;
     else if (refusal === "") refusal = defect;
   }
-  const { memory } = setup;
+  if (setup.hasMonitorByDescriptor) {
+    monitors.push({ path: "(by a descriptor)", busy: true, holder: MANAGER_NAME[setup.manager] });
+  }
+  const { memory, viewers, consoles, agent, manager } = setup;
   return {
     pid,
     uid,
@@ -273,14 +294,23 @@ export async function describeVm(
     endpoint: endpointName(setup.name, pid, uid, uid === 0 || uid === view.ownUid),
     qmp: free,
     monitors,
-    memory: memory.shared || memory.backend === "private" ? memory.backend : `${memory.backend} (private)`,
+    memory: memory.shared || !isBackend(memory.backend) ? memory.backend : `${memory.backend} (private)`,
     ramBytes: setup.ramBytes,
     input: [...setup.keyboards, ...setup.pointers],
     display: setup.display,
+    viewers,
+    consoles,
+    agent,
+    manager,
     attachable: free !== "",
     refusal: free !== "" ? "" : refusal,
     missing: missingOf(pid, setup, free !== "" || (refusal !== "" && monitors.some(({ busy }) => !busy))),
   };
+}
+
+/** Whether it is the name of a backend, which may be shared or not. */
+function isBackend(name: string): boolean {
+  return name !== "private" && !name.includes(" ");
 }
 
 /** Why no monitor of a process is used, whichever it is; "" when none stands in the way. */
@@ -302,12 +332,40 @@ async function isOwn(view: VmView, process: QemuProcess, claims: readonly string
   return own.length > 0;
 }
 
+/** What gives a VM a monitor of ours, in the form of who has started it. */
+function monitorRemedy(manager: VmManager, name: string): string {
+  const option = `-qmp unix:/run/vmsig/${name}.qmp,server=on,wait=off`;
+  switch (manager) {
+    case "libvirt":
+      return "a table [libvirt] in vmsigd.toml: vmsig speaks to it by libvirt, and the VM stays as it is";
+    case "kubevirt":
+      return "[libvirt] socket = the pod's own (/proc/PID/root/…/libvirt-sock) in vmsigd.toml";
+    case "proxmox":
+      return `args: ${option} (qm set VMID --args): its own monitor is left to Proxmox`;
+    case "incus":
+      return `raw.qemu: ${option} (incus config set): its own monitor is left to Incus`;
+    case "kata":
+      return 'enable_debug and extra_monitor_socket = "qmp" (configuration.toml): the first is left to Kata';
+    default:
+      return option;
+  }
+}
+
 function missingOf(pid: number, setup: QemuSetup, hasMonitor: boolean): string[] {
   const missing: string[] = [];
   const name = cleanName(setup.name, pid);
-  if (!hasMonitor) missing.push(`-qmp unix:/run/vmsig/${name}.qmp,server=on,wait=off`);
+  if (!hasMonitor) missing.push(monitorRemedy(setup.manager, name));
   if (setup.remedy !== "") missing.push(setup.remedy);
-  if (setup.keyboards.length === 0) missing.push("-device virtio-keyboard-pci");
-  if (!setup.hasTablet) missing.push("-device virtio-tablet-pci");
+  if (setup.keyboards.length === 0) missing.push(deviceRemedy(setup.manager, "keyboard"));
+  if (!setup.hasTablet) missing.push(deviceRemedy(setup.manager, "tablet"));
   return missing;
+}
+
+function deviceRemedy(manager: VmManager, device: "keyboard" | "tablet"): string {
+  const option = `-device virtio-${device}-pci`;
+  if (manager === "libvirt" || manager === "kubevirt") return `<input type='${device}' bus='virtio'/>`;
+  if (manager === "proxmox") {
+    return device === "tablet" ? "tablet: 1 (qm set VMID --tablet 1)" : `args: ${option}`;
+  }
+  return manager === "incus" ? `raw.qemu: ${option}` : option;
 }

@@ -8,6 +8,7 @@
  * @module
  */
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
+import { pathFromHere } from "../qemu/other_root.ts";
 import { startOf } from "../qemu/process_identity.ts";
 import type { Arguments, HostView } from "./host_probe.ts";
 import { placeDefect, type PlaceInfo, type PlaceView } from "./monitor_place.ts";
@@ -98,7 +99,19 @@ export class ProcHost implements HostView, PlaceView {
   }
 
   placeDefect(path: string, uid: number): Promise<string> {
-    return inTime(path, placeDefect(this, path, uid, this.ownUid));
+    const inside = /^(\/proc\/\d+\/root)(\/.*)$/.exec(path);
+    if (inside === null) return inTime(path, placeDefect(this, path, uid, this.ownUid));
+    // Its links are followed already; above its root nothing is its own.
+    const [, root, rest] = inside as unknown as [string, string, string];
+    const view: PlaceView = {
+      realPath: (each) => Promise.resolve(each),
+      look: (each) => this.look(`${root}${each}`),
+    };
+    return inTime(path, placeDefect(view, rest, uid, this.ownUid));
+  }
+
+  outside(pid: number, path: string): Promise<string> {
+    return inTime(path, pathFromHere(pid, path));
   }
 
   realPath(path: string): Promise<string> {

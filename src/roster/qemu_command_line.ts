@@ -8,11 +8,13 @@
  */
 import { CommandLine } from "../qemu/command_line.ts";
 import { asMapped, isSharedRam, type MemoryOptions, readMemoryOptions } from "../qemu/memory_options.ts";
-import { type QmpOffer, qmpOffersOf } from "../qemu/qmp_offers.ts";
+import { hasMonitorByDescriptor, type QmpOffer, qmpOffersOf } from "../qemu/qmp_offers.ts";
+import type { VmManager } from "../qemu/vm_manager.ts";
 import { remedyOptions } from "../ram/ram_remedy.ts";
+import { readPorts, type VmPorts } from "./vm_ports.ts";
 
 /** What a command line says. */
-export interface QemuSetup {
+export interface QemuSetup extends VmPorts {
   /** Whether all of it was read; what follows is only part of the truth when not. */
   readonly isWhole: boolean;
   /** From -name; "" without one. */
@@ -23,6 +25,10 @@ export interface QemuSetup {
   readonly ramBytes: number;
   /** Its QMP sockets, in the order given; a few dozen at most. */
   readonly qmp: readonly QmpOffer[];
+  /** Whether it has one by a descriptor, which is its manager's alone. */
+  readonly hasMonitorByDescriptor: boolean;
+  /** Who has started it, by the shape of its words. */
+  readonly manager: VmManager;
   /** What backs the RAM. `shared`: another process can read it. */
   readonly memory: { readonly backend: string; readonly shared: boolean; readonly path: string };
   /** What to start it with so that its RAM can be shared; "" when it is. */
@@ -37,6 +43,8 @@ export interface QemuSetup {
   readonly display: string;
 }
 
+/** What is known of memory that a file describes (-readconfig): its file is not read. */
+const IN_FILE = "as its config file says";
 /** Characters of a name that are looked at: an endpoint's has far fewer. */
 const MAX_NAME_CHARS = 256;
 /** Characters of a device's name; the longest of QEMU's own has half as many. */
@@ -52,7 +60,10 @@ const MAX_DEVICES = 16;
 export function readQemuCommandLine(args: readonly string[], maps = ""): QemuSetup {
   const line = new CommandLine(args);
   const memory = asMapped(readMemoryOptions(line), maps);
-  const backing = memoryOf(memory, line.texts("mem-path").at(-1));
+  const isInFile = line.has("readconfig") && memory.ramIds.length === 0;
+  const backing = isInFile
+    ? { backend: IN_FILE, shared: false, path: "" }
+    : memoryOf(memory, line.texts("mem-path").at(-1));
   const devices = line.lists("device", "driver").map((device) => device.get("driver") ?? "")
     .filter((driver) => driver.length <= MAX_DEVICE_CHARS);
   return {
@@ -61,8 +72,11 @@ export function readQemuCommandLine(args: readonly string[], maps = ""): QemuSet
     machine: memory.machine.slice(0, MAX_DEVICE_CHARS),
     ramBytes: memory.ramBytes,
     qmp: qmpOffersOf(line),
+    hasMonitorByDescriptor: hasMonitorByDescriptor(line),
+    manager: memory.manager,
     memory: backing,
-    remedy: backing.shared ? "" : remedyOptions(memory),
+    remedy: backing.shared || backing.backend === IN_FILE ? "" : remedyOptions(memory),
+    ...readPorts(line),
     ...inputOf(line, devices),
     display: displayOf(line, devices),
   };

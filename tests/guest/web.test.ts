@@ -162,3 +162,59 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+/** What a request of bytes gets: its status and headers. */
+async function asked(place: string, head: string): Promise<string> {
+  const [hostname = "", port = ""] = place.split(":");
+  using conn = await Deno.connect({ hostname, port: Number(port) });
+  await conn.write(new TextEncoder().encode(head.replaceAll("\n", "\r\n")));
+  const bytes = new Uint8Array(4096);
+  const n = await conn.read(bytes);
+  return new TextDecoder().decode(bytes.subarray(0, n ?? 0));
+}
+
+Deno.test("web: who is not in, names another host or comes from another page gets nothing", async () => {
+  await using daemon = await DaemonProcess.start({ stubs: 1 });
+  await using command = new WebCommand(daemon);
+  const { host, origin, hash } = new URL(await command.link());
+  const socket = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\n" +
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n";
+  const ours = `Host: ${host}\nOrigin: ${origin}\n`;
+  const page = await asked(host, `GET / HTTP/1.1\nHost: ${host}\n\n`);
+  assertMatch(page, /^HTTP\/1.1 200[^]*content-security-policy: default-src 'none'/i);
+  for (const header of ["x-content-type-options: nosniff", "referrer-policy: no-referrer"]) {
+    assert(page.toLowerCase().includes(header), header);
+  }
+  const secret = hash.replace("#enter=", "");
+  const enter = (headers: string, body: string) =>
+    asked(host, `POST /enter HTTP/1.1\n${headers}Content-Length: ${body.length}\n\n${body}`);
+  for (
+    const [answer, status] of [
+      [asked(host, "GET / HTTP/1.1\nHost: evil.example\n\n"), 421],
+      [asked(host, `GET /shot?vm=stub0 HTTP/1.1\nHost: ${host}\n\n`), 401],
+      [asked(host, `GET /ws HTTP/1.1\n${ours}${socket}\n`), 401],
+      [asked(host, `GET /ws HTTP/1.1\nHost: ${host}\n${socket}\n`), 403],
+      [asked(host, `GET /ws HTTP/1.1\nHost: ${host}\nOrigin: http://evil.example\n${socket}\n`), 403],
+      [asked(host, `PUT / HTTP/1.1\n${ours}Content-Length: 0\n\n`), 405],
+      [enter(`Host: ${host}\nOrigin: http://evil.example\n`, secret), 403],
+      [enter(`Host: ${host}\n`, secret), 403],
+      [enter(ours, "x".repeat(1000)), 413],
+      [enter(ours, "not the token of anybody"), 403],
+    ] as const
+  ) assertMatch(await answer, new RegExp(`^HTTP/1.1 ${status} `));
+  const inside = await enter(ours, secret);
+  assertMatch(inside, /^HTTP\/1.1 204 /);
+  const cookie = /set-cookie: ([^;]+);/i.exec(inside)?.[1] ?? "";
+  const mine = `Host: ${host}\nCookie: ${cookie}\n`;
+  for (
+    const [answer, status] of [
+      [asked(host, `GET /nothing HTTP/1.1\n${mine}\n`), 404],
+      [asked(host, `GET /thumb?vm=stub0 HTTP/1.1\n${mine}Sec-Fetch-Site: cross-site\n\n`), 403],
+      [asked(host, `GET /shot?vm=nobody HTTP/1.1\n${mine}\n`), 404],
+      [asked(host, `GET /ws HTTP/1.1\n${mine}Origin: http://evil.example\n${socket}\n`), 403],
+      [asked(host, `GET /screen?vm=stub0&tab=x HTTP/1.1\n${mine}Origin: ${origin}\n${socket}\n`), 403],
+      [asked(host, `GET /ws HTTP/1.1\n${mine}Origin: ${origin}\n${socket}\n`), 101],
+    ] as const
+  ) assertMatch(await answer, new RegExp(`^HTTP/1.1 ${status} `));
+  assertEquals(await command.end(), 130);
+});

@@ -82,6 +82,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#line = new AgentLine({
       loop: seat.loop,
       uid: () => this.#link.monitorUid,
+      pid: () => this.#link.pid,
       ways: () => this.#link.ways,
       onOpened: () => this.#arm(),
       lookAgain: (done) => {

@@ -25,6 +25,8 @@ export interface AgentLineHost {
   readonly loop: LoopPort;
   /** Who runs the VM; -1 unknown. */
   uid(): number;
+  /** Its process; 0 unknown. */
+  pid(): number;
   /** What the manager of the VM opens; undefined: nobody manages it. */
   ways(): VmWays | undefined;
   /** Asks QEMU for the agent's channel as it is now; told once, undefined when there is none. */
@@ -147,7 +149,10 @@ export class AgentLine implements StreamUser {
           this.#onOpened(attempt, result.ok ? new ByteStream(result.socket, loop, this, "the VM") : result);
         });
       }
-      this.#onOpened(attempt, openChannel(channel.place, { uid: this.#host.uid(), loop, user: this }));
+      this.#onOpened(
+        attempt,
+        openChannel(channel.place, { uid: this.#host.uid(), pid: this.#host.pid(), loop, user: this }),
+      );
     });
   }
 

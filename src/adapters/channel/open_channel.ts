@@ -14,6 +14,7 @@ import { CODE, type Code } from "../../base/codes.ts";
 import { messageOf } from "../../base/fault.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import { ByteStream, type StreamUser } from "../../core/byte_stream.ts";
+import { pathFromHereSync } from "../../qemu/other_root.ts";
 import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
 import type { Channel, ChannelPlace } from "./channel_listing.ts";
 
@@ -30,12 +31,14 @@ export interface ChannelRefusal {
  *
  * @param place where, as QEMU says
  * @param uid who runs QEMU, by the kernel's word; -1 = not known, and then nothing is opened
+ * @param pid its process, whose mounts the path is of; 0 unknown
  * @returns the refusal when it cannot be had
  */
 export function openChannel(
   place: ChannelPlace,
-  { uid, loop, user }: {
+  { uid, pid, loop, user }: {
     readonly uid: number;
+    readonly pid: number;
     readonly loop: LoopPort;
     readonly user: StreamUser;
   },
@@ -43,7 +46,9 @@ export function openChannel(
   if (place.kind === "other") return { code: CODE["not-supported"], why: place.why };
   if (uid < 0) return { code: CODE["not-supported"], why: "who runs the VM is not known" };
   try {
-    const file = place.kind === "unix" ? connectTo(place.path, uid) : openTerminal(place.path, uid);
+    const file = place.kind === "unix"
+      ? connectTo(pathFromHereSync(pid, place.path), uid)
+      : openTerminal(place.path, uid);
     return "code" in file ? file : new ByteStream(file, loop, user, "the VM");
   } catch (error) {
     if (!(error instanceof OsError)) throw error;

@@ -225,6 +225,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
       rearm: () => this.#arm(),
       isAlways: this.#isAlways,
       uid: () => this.#link.monitorUid,
+      pid: () => this.#link.pid,
       ways: () => this.#link.ways,
       onOpened: () => this.#arm(),
       lookAgain: (label, done) => {

@@ -44,6 +44,8 @@ export interface ConsoleHost {
   readonly isAlways: boolean;
   /** Who runs the VM; -1 unknown. */
   uid(): number;
+  /** Its process; 0 unknown. */
+  pid(): number;
   /** What the manager of the VM opens; undefined: nobody manages it. */
   ways(): VmWays | undefined;
   /** It is open: it wants to be called at other times. */
@@ -302,7 +304,7 @@ export class ConsolePort implements StreamUser {
       const { loop } = this.#host;
       // Until the manager of the VM has answered it is being opened.
       this.#stage = { at: "opening" };
-      const options = { uid: this.#host.uid(), loop, user: this };
+      const options = { uid: this.#host.uid(), pid: this.#host.pid(), loop, user: this };
       openChannelOrAsk(channel, options, this.#host.ways(), (opened) => this.#onOpened(opening, opened));
     });
   }

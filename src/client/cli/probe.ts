@@ -42,7 +42,7 @@ export const probe: CommandModule = {
           : vm.refusal !== ""
           ? "-"
           : vm.monitors.length > 0
-          ? "held by another client"
+          ? `held by ${vm.monitors.find(({ holder }) => holder !== undefined)?.holder ?? "another client"}`
           : "-",
         vm.memory,
         vm.input.join(" "),
@@ -58,6 +58,8 @@ export const probe: CommandModule = {
           `${name} is of uid ${vm.uid} and not attached; add to ${DEFAULT_CONFIG_PATH}: [discovery] users = [${wanted}]`,
         );
       }
+      const ends = [...vm.viewers, ...vm.consoles, ...vm.agent === "" ? [] : [`agent ${vm.agent}`]];
+      if (ends.length > 0) out.line(`${name} has: ${ends.map(visible).join(", ")}`);
       for (const option of vm.missing) out.line(`${name} lacks: ${option}`);
     }
   },

@@ -66,6 +66,11 @@ Deno.test("a VM as libvirt starts it reads the same for the probe and for its RA
     pointers: ["usb-tablet", "ps2-mouse"],
     hasTablet: true,
     display: "virtio-vga/default",
+    hasMonitorByDescriptor: true,
+    manager: "libvirt",
+    viewers: [],
+    consoles: [],
+    agent: "",
   });
   const options = parseQemuCommandLine(["/usr/bin/qemu-system-x86_64", ...LIBVIRT]);
   assertEquals([options.machine, options.ramBytes, options.ramIds], ["pc-q35-7.2", 1024 * MIB, ["pc.ram"]]);

@@ -107,6 +107,7 @@ Deno.test("command lines: sizes, backends, numa, JSON objects, doubled commas", 
     maxBelow: undefined,
     isNuma: false,
     hasMemPath: false,
+    manager: "",
     devices: [],
     ramIds: ["ram0"],
     backends: [{
