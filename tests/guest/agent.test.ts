@@ -131,6 +131,15 @@ Deno.test("agent: programs, files, what it tells; as a library and as commands",
   assertEquals(await Deno.readFile(here), large);
   assertEquals((await vmsig(["cp", here, "vm:/tmp/again", ...socket])).code, 0);
   assertEquals(await guest.vm.agent.read("/tmp/again"), large);
+  // Into a folder, there and here; a pipe is not replaced.
+  assertEquals((await vmsig(["cp", here, "vm:/tmp/", ...socket])).code, 0);
+  await Deno.mkdir(`${daemon.folder}/in`);
+  assertEquals((await vmsig(["cp", "vm:/tmp/again", `${daemon.folder}/in`, ...socket])).code, 0);
+  assertEquals(await Deno.readFile(`${daemon.folder}/in/again`), large);
+  await new Deno.Command("mkfifo", { args: [`${daemon.folder}/fifo`] }).output();
+  const pipe = await vmsig(["cp", "vm:/tmp/again", `${daemon.folder}/fifo`, ...socket]);
+  assertEquals(pipe.code, 1);
+  assertMatch(pipe.errors, /^vmsig: bad-argument: Cannot write .*fifo: it is not a plain file; - writes to/);
   const told = await vmsig(["agent", "vm", "ping", ...socket]);
   assertEquals([told.code, told.text], [0, "vm: its agent answers\n"]);
   // What was run is in the audit trail with its words.

@@ -7,6 +7,7 @@ import { MAX_AGENT_PIECE } from "../../event/agent_op.ts";
 import { AgentControl } from "../agent_control.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
+import { note } from "./note.ts";
 import { ProgressLine } from "./progress_line.ts";
 import { visible } from "./table.ts";
 
@@ -17,7 +18,8 @@ export const cp: CommandModule = {
     `Copies one file, through the QEMU guest agent in the guest: one of the two is ENDPOINT:PATH, with a path from the
 guest's root, the other a file here, or - for standard input or output. On a terminal it tells how far it is. A file
 that is there is replaced: here only when the copy is whole, in the guest as it comes. Modes and owners are not
-copied. Writing to the guest takes the agent lease.`,
+copied. A folder here, or a path in the guest that ends with a slash, gets a file of the same name. What is cut short
+stays in the guest as far as it came, which is told. Writing to the guest takes the agent lease.`,
   examples: [
     "cp install.sh web:/root/install.sh",
     "cp web:/var/log/syslog syslog",
@@ -30,12 +32,15 @@ copied. Writing to the guest takes the agent lease.`,
     if ((source === undefined) === (target === undefined)) {
       throw usage("cp", "one of the two is ENDPOINT:PATH, the other a file here");
     }
+    const here = source === undefined ? from : to;
+    if (here === "") throw usage("cp", "the name of the file here is empty");
+    if (from === "-" && to.endsWith("/")) throw usage("cp", "what comes from - needs a file's name there");
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     const [ref, path] = source ?? target as readonly [string, string];
     await using agent = await AgentControl.of(client, ref);
     const bytes = source === undefined
-      ? await upload(call, agent, from, path)
-      : await download(call, agent, path, to);
+      ? await upload(call, agent, from, inFolder(path, from))
+      : await download(call, agent, path, to === "-" ? to : await placeHere(to, path));
     if (call.json) call.out.json({ endpoint: agent.endpoint, from, to, bytes });
   },
 };
@@ -46,6 +51,30 @@ function guestPath(text: string): readonly [endpoint: string, path: string] | un
   // A name of this host's may have a colon behind a slash: ./a:/b is a file here.
   if (colon < 1 || text.slice(0, colon).includes("/")) return undefined;
   return [text.slice(0, colon), text.slice(colon + 1)];
+}
+
+/** A path that names a folder by its last slash, with the name of a file in it. */
+function inFolder(path: string, file: string): string {
+  return path.endsWith("/") ? path + baseName(file) : path;
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** Where a file from the guest goes: into a folder by its own name; never in place of a pipe or a device. */
+async function placeHere(to: string, path: string): Promise<string> {
+  let there: Deno.FileInfo;
+  try {
+    there = await Deno.stat(to);
+  } catch (error) {
+    // What is not there is made; whatever else is in the way is told when it is opened.
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return to;
+  }
+  if (there.isDirectory) return inFolder(to.endsWith("/") ? to : `${to}/`, path);
+  if (there.isFile) return to;
+  throw new Fault("bad-argument", `Cannot write ${to}: it is not a plain file; - writes to standard output`);
 }
 
 async function upload(call: Call, agent: AgentControl, from: string, path: string): Promise<number> {
@@ -75,13 +104,19 @@ async function send(
   let bytes = 0;
   using progress = new ProgressLine(call);
   const text = shown(path, size);
-  await agent.writeFile(path, source, {
-    signal: call.signal,
-    progress: (done) => {
-      bytes = done;
-      progress.show(() => text(done));
-    },
-  });
+  try {
+    await agent.writeFile(path, source, {
+      signal: call.signal,
+      progress: (done) => {
+        bytes = done;
+        progress.show(() => text(done));
+      },
+    });
+  } catch (error) {
+    progress[Symbol.dispose]();
+    if (bytes > 0) note(call, `${visible(path)} in the guest is not whole: ${bytes} bytes of it are there`);
+    throw error;
+  }
   return bytes;
 }
 
@@ -97,7 +132,7 @@ async function download(call: Call, agent: AgentControl, path: string, to: strin
     return bytes;
   }
   const staging = `${to}.${crypto.randomUUID().slice(0, 8)}.part`;
-  using file = await openHere(staging, { write: true, createNew: true, mode: 0o600 });
+  using file = await openHere(staging, { write: true, createNew: true, mode: 0o600 }, to);
   try {
     for await (const piece of agent.readFile(path, { signal: call.signal })) {
       for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
@@ -113,7 +148,7 @@ async function download(call: Call, agent: AgentControl, path: string, to: strin
   return bytes;
 }
 
-async function openHere(path: string, options: Deno.OpenOptions): Promise<Deno.FsFile> {
+async function openHere(path: string, options: Deno.OpenOptions, name = path): Promise<Deno.FsFile> {
   try {
     // A pipe of that name would make an open wait for ever.
     if (options.read === true && (await Deno.stat(path)).isFile === false) {
@@ -122,7 +157,13 @@ async function openHere(path: string, options: Deno.OpenOptions): Promise<Deno.F
     return await Deno.open(path, options);
   } catch (error) {
     if (error instanceof Fault || error instanceof Deno.errors.NotCapable) throw error;
-    throw new Fault("bad-argument", `Cannot open ${path}: ${messageOf(error)}`, { cause: error });
+    const isMissing = error instanceof Deno.errors.NotFound;
+    const why = !isMissing
+      ? messageOf(error)
+      : options.read === true
+      ? "there is no such file"
+      : "its folder is not there";
+    throw new Fault("bad-argument", `Cannot open ${name}: ${why}`, { cause: error });
   }
 }
 

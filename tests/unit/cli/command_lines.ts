@@ -211,6 +211,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("cp", "a"),
     usage("cp", "a", "b"),
     usage("cp", "stub0:/a", "stub1:/b"),
+    usage("cp", "", "stub0:/tmp/x"),
+    usage("cp", "-", "stub0:/tmp/"),
     fails("not-supported", 1, "cp", "stub0:/etc/passwd", "FOLDER/passwd"),
     fails("bad-argument", 1, "cp", "FOLDER", "stub0:/tmp/x"),
     { ...fails("bad-argument", 1, "cp", "FIFO", "stub0:/tmp/x"), ownProcess: true },
