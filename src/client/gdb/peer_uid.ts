@@ -38,7 +38,7 @@ export function uidIn(table: string, own: TcpEnd, peer: TcpEnd): number | undefi
   return undefined;
 }
 
-/** As the kernel writes an end: the address in words of the machine's order, then the port, in hexadecimal. */
+/** As the kernel writes an end: the address as a word of the machine, then the port. */
 function endOf({ hostname, port }: TcpEnd): string | undefined {
   const digits = port.toString(16).toUpperCase().padStart(4, "0");
   if (hostname === "::1") return `00000000000000000000000001000000:${digits}`;
