@@ -117,6 +117,8 @@ case "${1:-base}" in
     need_apt /usr/bin/python3 python3; need_apt setpriv util-linux; need_apt curl curl; need_apt qemu-img qemu-utils
     # A libvirtd of the tests' own, as another user; nothing starts the machine's.
     need_apt libvirtd libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+    # What vmsig gdb serves.
+    need_apt gdb gdb
     # A viewer for the VNC server.
     need_apt /usr/include/rfb/rfbclient.h libvncserver-dev
     # A person's browser for the page of `vmsig web`.

@@ -180,6 +180,10 @@ export const MAX_BTF_DEPTH = 16;
 export const MAX_BTF_MEMBERS = 20_000;
 /** Members that a look at one type goes through, nameless ones followed; lines of its text. */
 export const MAX_TYPE_MEMBERS = 4096;
+/** Virtual processors of one VM that are told of. */
+export const MAX_VCPUS = 4096;
+/** Bytes of one packet of gdb's remote protocol, unescaped: what a write of 4 KiB in hexadecimal has. */
+export const MAX_GDB_PACKET = 8448;
 /** Values of guests' memory that one watch looks at. */
 export const MAX_WATCHED_VALUES = 100_000;
 /** Bytes of one of them. */

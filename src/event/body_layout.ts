@@ -294,6 +294,16 @@ export const CONSOLE_OUT: InlineTable<{ port: "u32"; flags: "u32"; offset: "u64"
 });
 /** CMD_CONSOLE_WRITE: which console the body is for. */
 export const CONSOLE_WRITE: InlineTable<{ port: "u32" }> = inline({ port: [0, "u32"] });
+/** CMD_VCPU: `op` 0 asks how many virtual processors there are, 1 for the registers of `cpu`. */
+export const VCPU_REQUEST: InlineTable<{ op: "u32"; cpu: "u32" }> = inline({
+  op: [0, "u32"],
+  cpu: [4, "u32"],
+});
+/** VCPU_STATE: of how many processors which one's registers are the body; none of them when it is empty. */
+export const VCPU_STATE: InlineTable<{ cpu: "u32"; count: "u32" }> = inline({
+  cpu: [0, "u32"],
+  count: [4, "u32"],
+});
 /**
  * CMD_AGENT: what is asked of a guest's agent. `handle`: a file's, or a program's pid; `mode`: of a
  * shutdown, 1 to append to a file; `count`: bytes to read; the offsets: how much of a program's output is

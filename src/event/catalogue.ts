@@ -22,6 +22,7 @@ import { CONSOLE_KINDS } from "./kinds/console_kinds.ts";
 import { DOWN_KINDS } from "./kinds/down_kinds.ts";
 import { OTHER_KINDS } from "./kinds/other_kinds.ts";
 import { UP_KINDS } from "./kinds/up_kinds.ts";
+import { VCPU_KINDS } from "./kinds/vcpu_kinds.ts";
 import { VM_KINDS } from "./kinds/vm_kinds.ts";
 
 /** Every kind by its name. */
@@ -31,12 +32,14 @@ export const CATALOGUE:
   & typeof OTHER_KINDS
   & typeof CONSOLE_KINDS
   & typeof AGENT_KINDS
+  & typeof VCPU_KINDS
   & typeof VM_KINDS = {
     ...UP_KINDS,
     ...DOWN_KINDS,
     ...OTHER_KINDS,
     ...CONSOLE_KINDS,
     ...AGENT_KINDS,
+    ...VCPU_KINDS,
     ...VM_KINDS,
   };
 const FILES: readonly Readonly<Record<string, KindRow>>[] = [
@@ -45,6 +48,7 @@ const FILES: readonly Readonly<Record<string, KindRow>>[] = [
   OTHER_KINDS,
   CONSOLE_KINDS,
   AGENT_KINDS,
+  VCPU_KINDS,
   VM_KINDS,
 ];
 

@@ -36,6 +36,8 @@ export class StubVmhost implements Adapter {
 
   command(event: TransferEvent): void {
     const op = event.words[0] as number;
+    // There is no processor whose registers could be told.
+    if (event.kind === KIND.CMD_VCPU) return this.#seat?.ack(event.ticket, CODE["not-supported"]);
     if (event.kind === KIND.CMD_SNAPSHOT) {
       return this.#seat?.ack(event.ticket, CODE["not-supported"], 0, 0, "a stub endpoint has no disks");
     }

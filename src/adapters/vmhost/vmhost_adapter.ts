@@ -25,6 +25,7 @@ import { MigrationWatch } from "./migration_watch.ts";
 import { codeOf, wordsOf } from "./qmp_verdict.ts";
 import type { VmState } from "./run_state.ts";
 import { SnapshotJobs } from "./snapshot_jobs.ts";
+import { askVcpu } from "./vcpu_request.ts";
 import { TRACKED_EVENTS, VmTracker } from "./vm_tracker.ts";
 
 /** How long QEMU may take for an operation: stopping flushes the guest's disks. */
@@ -93,6 +94,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   command(event: TransferEvent): void {
     const seat = this.#seat;
     if (seat === null) return;
+    if (event.kind === KIND.CMD_VCPU) return this.#vcpu(seat, event);
     if (event.kind === KIND.CMD_SNAPSHOT) return this.#snapshots.command(seat, event);
     const op = event.view.getUint32(OPERATION.at.op, true);
     if (event.kind === KIND.CMD_VM && op === VM_OP.QUERY) return this.#query(seat, event.ticket);
@@ -182,6 +184,15 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
       },
       { timeoutNs: ANSWER_NS },
     );
+  }
+
+  #vcpu(seat: Seat, event: TransferEvent): void {
+    const { ticket } = event;
+    askVcpu(this.#link, seat, event, {
+      isOpen: () => this.#seat === seat,
+      refuse: (code, words = "") => seat.ack(ticket, code, 0, 0, words),
+      codeOf,
+    });
   }
 
   #query(seat: Seat, ticket: number): void {

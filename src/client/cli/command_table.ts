@@ -174,6 +174,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     ],
     load: async () => (await import("./mem.ts")).mem,
   },
+  gdb: {
+    summary: "serve a VM, or a process of its guest, to gdb",
+    usage: ["gdb ENDPOINT [--pid N] [--listen unix:PATH|127.0.0.1:PORT]"],
+    load: async () => (await import("./gdb.ts")).gdb,
+  },
   version: {
     summary: "tell the versions of vmsig, its protocol and its runtime",
     usage: ["version"],

@@ -8,7 +8,7 @@ import { isOsError } from "../../../ffi/os_error.ts";
 import { connectUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { printable } from "../../base/printable.ts";
-import type { RfbServer } from "../../rfb/server/rfb_server.ts";
+import type { ViewerInput, ViewerTransport } from "../../rfb/server/rfb_server.ts";
 import { pause } from "../pause.ts";
 import { ViewerSocket } from "./viewer_socket.ts";
 
@@ -16,6 +16,16 @@ import { ViewerSocket } from "./viewer_socket.ts";
 export type ListenAddress =
   | { readonly kind: "unix"; readonly path: string }
   | { readonly kind: "tcp"; readonly hostname: string; readonly port: number };
+
+/** What takes viewers in: an RFB server; gdb's as well, of which a gdb is the viewer. */
+export interface ViewerServer {
+  /** Whether there is no place for another. */
+  readonly isFull: boolean;
+  /** Whether a connection may be taken in; any may unless told. */
+  admits?(conn: Deno.Conn): boolean;
+  /** Takes one in. */
+  accept(transport: ViewerTransport, name: string): ViewerInput;
+}
 
 /** What unix sockets' names can be long. */
 const MOST_PATH_BYTES = 107;
@@ -54,7 +64,7 @@ export class ViewerListener implements AsyncDisposable {
   /** Where: as it may be typed into a viewer's command line. */
   readonly place: string;
   readonly #listener: Deno.Listener;
-  readonly #server: RfbServer;
+  readonly #server: ViewerServer;
   readonly #path: string | undefined;
   readonly #onTrouble: (why: string) => void;
   readonly #ending = new AbortController();
@@ -63,7 +73,7 @@ export class ViewerListener implements AsyncDisposable {
 
   private constructor(
     listener: Deno.Listener,
-    server: RfbServer,
+    server: ViewerServer,
     { place, path, onTrouble }: {
       readonly place: string;
       readonly path: string | undefined;
@@ -86,7 +96,7 @@ export class ViewerListener implements AsyncDisposable {
    */
   static async open(
     address: ListenAddress,
-    server: RfbServer,
+    server: ViewerServer,
     onTrouble: (why: string) => void,
   ): Promise<ViewerListener> {
     try {
@@ -144,7 +154,7 @@ export class ViewerListener implements AsyncDisposable {
   }
 
   #take(conn: Deno.Conn): void {
-    if (this.#server.isFull) return conn.close();
+    if (this.#server.isFull || this.#server.admits?.(conn) === false) return conn.close();
     const socket = new ViewerSocket(conn);
     void socket.run(this.#server.accept(socket, `viewer ${++this.#count}`));
   }

@@ -167,6 +167,16 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "vnc", "nobody", "--listen", "unix:FOLDER/x.vnc"),
     alone(fails("unreachable", 4, "vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", ...NOWHERE)),
   ],
+  gdb: [
+    usage("gdb"),
+    usage("gdb", "stub0", "--listen", "0.0.0.0:1234"),
+    usage("gdb", "stub0", "--listen", "unix:"),
+    usage("gdb", "stub0", "--pid", "0", "--listen", "unix:FOLDER/x.gdb"),
+    usage("gdb", "stub0", "--pid", "one", "--listen", "unix:FOLDER/x.gdb"),
+    fails("seam-down", 1, "gdb", "stub0", "--listen", "unix:FOLDER/x.gdb"),
+    fails("no-endpoint", 1, "gdb", "nobody", "--listen", "unix:FOLDER/x.gdb"),
+    alone(fails("unreachable", 4, "gdb", "stub0", "--listen", "unix:FOLDER/x.gdb", ...NOWHERE)),
+  ],
   web: [
     usage("web", "stub0"),
     usage("web", "--listen", "0.0.0.0:8470"),
@@ -394,4 +404,4 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
 /** Commands whose good lines need a real VM: tests/guest has them. */
 export const NEEDS_A_VM: ReadonlySet<string> = new Set(["screen", "vgpu"]);
 /** Commands whose good lines do not end by themselves: they have tests of their own beside the table. */
-export const GOES_ON: ReadonlySet<string> = new Set(["mcp", "serve", "replay", "v2v", "vnc", "web"]);
+export const GOES_ON: ReadonlySet<string> = new Set(["gdb", "mcp", "replay", "serve", "v2v", "vnc", "web"]);

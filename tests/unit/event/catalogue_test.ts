@@ -116,6 +116,7 @@ Deno.test("catalogue: who carries descriptors and bodies", () => {
     CMD_CONSOLE_WRITE: "raw",
     AGENT_REPLY: "cbor",
     CMD_AGENT: "raw-or-none",
+    VCPU_STATE: "raw-or-none",
     SNAPSHOT: "cbor",
     SNAPSHOT_LIST: "cbor",
     CMD_SNAPSHOT: "raw-or-none",

@@ -81,6 +81,8 @@ const KINDS = {
   CMD_CONSOLE_WRITE: 127,
   AGENT_REPLY: 128,
   CMD_AGENT: 129,
+  VCPU_STATE: 130,
+  CMD_VCPU: 131,
   SNAPSHOT: 140,
   SNAPSHOT_LIST: 141,
   CMD_SNAPSHOT: 142,
@@ -117,7 +119,7 @@ Deno.test("retired numbers are nobody's kind, and never will be", () => {
 });
 
 Deno.test("which way each kind travels", () => {
-  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112, 114, 116, 126, 127, 129, 142];
+  const down = [64, 65, 70, 73, 74, 75, 76, 79, 112, 114, 116, 126, 127, 129, 131, 142];
   const handshake = [96, 97, 98];
   for (let kind = 0; kind < 300; kind++) {
     const isKind = kind !== 0 && Object.values(KINDS).includes(kind);
@@ -337,6 +339,8 @@ const INLINE: Record<number, string> = {
   129: "op@0:u32 mode@4:u32 handle@8:u64 count@16:u32 outOffset@20:u32 errOffset@24:u32 limitMs@28:u32",
   126: "op@0:u32 port@4:u32 offset@8:u64 maxBytes@16:u32 waitMs@20:u32 flags@24:u32",
   127: "port@0:u32",
+  130: "cpu@0:u32 count@4:u32",
+  131: "op@0:u32 cpu@4:u32",
   140: "op@0:u32 state@4:u32 done@8:u64 total@16:u64",
   142: "op@0:u32",
   143: "way@0:u32 transferredBytes@8:u64 totalBytes@16:u64 remainingBytes@24:u64",
@@ -404,6 +408,7 @@ Deno.test("each command belongs to the seam that carries it out", () => {
     126: 7,
     127: 7,
     129: 8,
+    131: 5,
   };
   for (const [kind, source] of Object.entries(sources)) assertEquals(SOURCE_OF_KIND[Number(kind)], source);
   for (const kind of [37, 81, 82, 83, 115, 117, 118]) assertEquals(SOURCE_OF_KIND[kind], 1);

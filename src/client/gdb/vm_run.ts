@@ -1,0 +1,88 @@
+/**
+ * Stopping a VM for a GDB, and letting it go on: under the POWER lease, which is owned while this has stopped
+ * the VM. A VM that somebody else had stopped is left as it is.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { Fault } from "../../base/fault.ts";
+import type { EndpointId } from "../../base/ids.ts";
+import type { Client } from "../client.ts";
+import type { Lease } from "../lease.ts";
+
+/** Whether a VM runs. */
+export class VmRun {
+  readonly #client: Client;
+  readonly #endpoint: EndpointId;
+  /** While this has stopped the VM. */
+  #lease: Lease | undefined;
+
+  /** Asks nothing yet. */
+  constructor(client: Client, endpoint: EndpointId) {
+    this.#client = client;
+    this.#endpoint = endpoint;
+  }
+
+  /** Whether it runs, asked of it now. */
+  async isRunning(): Promise<boolean> {
+    return (await this.#client.vm(this.#endpoint).state()).state === "running";
+  }
+
+  /**
+   * Stops it, unless it stands still.
+   *
+   * @throws {Fault} `busy` when another owns the POWER lease; `no-capability`, `outside-grant`
+   */
+  async stop(): Promise<void> {
+    if (!await this.isRunning()) return;
+    await this.#release();
+    const lease = await this.#client.acquire(this.#endpoint, "power");
+    try {
+      await this.#client.vm(this.#endpoint, "stop");
+    } catch (error) {
+      await lease.release();
+      throw error;
+    }
+    assert(this.#lease === undefined, "one lease is owned at most");
+    this.#lease = lease;
+  }
+
+  /**
+   * Lets it run, unless it does.
+   *
+   * @throws {Fault} as {@linkcode VmRun.stop}; `refused` for a VM that cannot go on
+   */
+  async cont(): Promise<void> {
+    if (!await this.isRunning()) {
+      if (this.#lease?.owned !== true) {
+        await this.#release();
+        this.#lease = await this.#client.acquire(this.#endpoint, "power");
+      }
+      try {
+        await this.#client.vm(this.#endpoint, "cont");
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error;
+        throw new Fault(error.code, `${error.message}; the VM stands still`, { cause: error });
+      }
+    }
+    await this.#release();
+  }
+
+  /**
+   * It runs again when this had stopped it. Whoever took the lease away meanwhile decides that instead.
+   *
+   * @throws {Fault} when it cannot be told to
+   */
+  async leave(): Promise<void> {
+    try {
+      if (this.#lease?.owned === true) await this.cont();
+    } finally {
+      await this.#release();
+    }
+  }
+
+  async #release(): Promise<void> {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    await lease?.release();
+  }
+}
