@@ -127,14 +127,23 @@ export async function viewFor(seat: Seat, endpoint: EndpointId, signal: AbortSig
   return view;
 }
 
-interface Conditions {
+/** The arguments of `wait` that say what for. */
+export interface Conditions {
+  /** An expression on the screen. */
   readonly text?: string | undefined;
+  /** A PNG in base64. */
   readonly image?: string | undefined;
+  /** Mean difference of a colour. */
   readonly tolerance?: number | undefined;
+  /** How long without a change. */
   readonly still_ms?: number | undefined;
+  /** A change. */
   readonly change?: true | undefined;
+  /** A process's name. */
   readonly process?: string | undefined;
+  /** A state of the VM. */
   readonly state?: string | undefined;
+  /** The VM is ready. */
   readonly ready?: true | undefined;
 }
 

@@ -9,6 +9,8 @@ import { listVms, screenshot, wait } from "./screen_tools.ts";
 import type { Seat } from "./seat.ts";
 import type { Tool } from "./tool.ts";
 
+export type { McpServer };
+
 /** Every tool there is. */
 export const TOOLS: readonly Tool[] = [listVms, screenshot, wait, ...INPUT_TOOLS];
 

@@ -3,11 +3,13 @@
  * @module
  */
 import type { CallToolResult, McpServer } from "@modelcontextprotocol/server";
-import { z } from "zod";
+import { type output, z, type ZodObject, type ZodRawShape, type ZodString } from "zod";
 import type { CapName } from "../event/capability.ts";
 import { base64Of } from "./base64.ts";
 import type { Seat } from "./seat.ts";
 import { faultText } from "./tool_fault.ts";
+
+export type { CallToolResult, McpServer, output, ZodObject, ZodRawShape, ZodString };
 
 /** A tool's answer, as content for a model. */
 export type ToolContent = CallToolResult["content"];
@@ -21,7 +23,7 @@ export interface ToolCall {
 }
 
 /** A tool with the shape of its arguments. */
-export interface ToolOf<S extends z.ZodRawShape> {
+export interface ToolOf<S extends ZodRawShape> {
   /** Its name. */
   readonly name: string;
   /** What it does, and what it needs. */
@@ -33,7 +35,7 @@ export interface ToolOf<S extends z.ZodRawShape> {
   /** Its arguments. */
   readonly args: S;
   /** Does it. */
-  run(args: z.infer<z.ZodObject<S>>, call: ToolCall): Promise<ToolContent>;
+  run(args: output<ZodObject<S>>, call: ToolCall): Promise<ToolContent>;
 }
 
 /** A tool that can be offered. */
@@ -47,7 +49,7 @@ export interface Tool {
 }
 
 /** Makes a tool. */
-export function tool<S extends z.ZodRawShape>(spec: ToolOf<S>): Tool {
+export function tool<S extends ZodRawShape>(spec: ToolOf<S>): Tool {
   const { name, needs, changes, args } = spec;
   const wants = needs.length === 0 ? "" : ` Needs the capability ${needs.join(" or ")}.`;
   return {
@@ -68,7 +70,7 @@ export function tool<S extends z.ZodRawShape>(spec: ToolOf<S>): Tool {
         if (refused !== undefined) return failed(`too-fast: this call was not made: ${refused.why}.`);
         try {
           const { signal } = ctx.mcpReq;
-          return { content: await spec.run(given as z.infer<z.ZodObject<S>>, { seat, signal }) };
+          return { content: await spec.run(given as output<ZodObject<S>>, { seat, signal }) };
         } catch (error) {
           return failed(faultText(error));
         } finally {
@@ -95,7 +97,7 @@ export function picture(png: Uint8Array): ToolContent {
 }
 
 /** The argument that says which VM. */
-export const VM = z.string().min(1).max(256).describe("The VM's name, as list_vms tells it");
+export const VM: ZodString = z.string().min(1).max(256).describe("The VM's name, as list_vms tells it");
 
 function failed(what: string): CallToolResult {
   return { isError: true, content: text(what) };

@@ -41,7 +41,7 @@ Deno.test("mcp: a model's client drives a guest", async (t) => {
   }
 });
 
-/** Until the prompt is on the screen; on a busy machine a picture may come too late, and is asked for anew. */
+/** Until the prompt is on the screen; a picture that comes too late on a busy machine is asked for anew. */
 async function prompt({ machine: vm }: ScratchMachine): Promise<void> {
   for (;;) {
     try {
