@@ -3,11 +3,14 @@
  * @module
  */
 import process from "node:process";
+import { McpServer } from "@modelcontextprotocol/server";
 import { serveStdio, StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import { messageOf } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 import { type Joiner, Seat, type SeatLimits } from "./seat.ts";
-import { serverFor } from "./server.ts";
+import { INSTRUCTIONS, offerTools } from "./server.ts";
+import type { ToolHost } from "./tool.ts";
+import { VERSION } from "../base/version.ts";
 
 /** Bytes of one message: 10 MB of text to type are refused by name, and do not end the session. */
 const MOST_MESSAGE_BYTES = 32 * 1024 * 1024;
@@ -36,11 +39,17 @@ export async function serveOnStdio({ join, limits, signal, tell }: StdioOptions)
   const transport = new StdioServerTransport(process.stdin, process.stdout, {
     maxBufferSize: MOST_MESSAGE_BYTES,
   });
-  const handle = serveStdio(() => serverFor(seat), {
+  const handle = serveStdio(() => sessionOf(seat), {
     transport,
     onerror: (error) => tell(printable(messageOf(error))),
   });
   await ended.promise;
   signal.removeEventListener("abort", end);
   await handle.close();
+}
+
+function sessionOf(seat: Seat): McpServer {
+  const server = new McpServer({ name: "vmsig", version: VERSION }, { instructions: INSTRUCTIONS });
+  offerTools(server as unknown as ToolHost, seat);
+  return server;
 }

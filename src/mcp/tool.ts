@@ -2,17 +2,48 @@
  * What a tool is: its name and arguments as a model sees them, what it needs, and what it does.
  * @module
  */
-import type { CallToolResult, McpServer } from "@modelcontextprotocol/server";
-import { type output, z, type ZodObject, type ZodRawShape, type ZodString } from "zod";
+import { z } from "zod";
 import type { CapName } from "../event/capability.ts";
 import { base64Of } from "./base64.ts";
 import type { Seat } from "./seat.ts";
 import { faultText } from "./tool_fault.ts";
 
-export type { CallToolResult, McpServer, output, ZodObject, ZodRawShape, ZodString };
-
 /** A tool's answer, as content for a model. */
-export type ToolContent = CallToolResult["content"];
+export type ToolContent = (
+  | { type: "text"; text: string }
+  | { type: "image"; data: string; mimeType: string }
+)[];
+
+/** A tool's whole answer. */
+export interface ToolAnswer {
+  [name: string]: unknown;
+  /** Whether it failed. */
+  isError?: boolean;
+  /** What a model is told. */
+  content: ToolContent;
+}
+
+/** An argument: a schema of zod's, as far as its type is needed. */
+export interface Argument<T = unknown> {
+  /** Where zod keeps the type. */
+  readonly _zod: { readonly output: T };
+}
+
+/** Arguments by name. */
+export type Arguments = Readonly<Record<string, Argument>>;
+
+/** The values of arguments. */
+export type ValuesOf<S extends Arguments> = { readonly [K in keyof S]: S[K]["_zod"]["output"] };
+
+/** What offers tools: the SDK's server. */
+export interface ToolHost {
+  /** Offers one. */
+  registerTool(
+    name: string,
+    config: object,
+    run: (given: unknown, ctx: { readonly mcpReq: { readonly signal: AbortSignal } }) => Promise<ToolAnswer>,
+  ): unknown;
+}
 
 /** How a tool is called. */
 export interface ToolCall {
@@ -23,7 +54,7 @@ export interface ToolCall {
 }
 
 /** A tool with the shape of its arguments. */
-export interface ToolOf<S extends ZodRawShape> {
+export interface ToolOf<S extends Arguments> {
   /** Its name. */
   readonly name: string;
   /** What it does, and what it needs. */
@@ -35,7 +66,7 @@ export interface ToolOf<S extends ZodRawShape> {
   /** Its arguments. */
   readonly args: S;
   /** Does it. */
-  run(args: output<ZodObject<S>>, call: ToolCall): Promise<ToolContent>;
+  run(args: ValuesOf<S>, call: ToolCall): Promise<ToolContent>;
 }
 
 /** A tool that can be offered. */
@@ -45,11 +76,11 @@ export interface Tool {
   /** Whether this session is offered it. */
   isFor(seat: Seat): boolean;
   /** Offers it. */
-  register(server: McpServer, seat: Seat): void;
+  register(server: ToolHost, seat: Seat): void;
 }
 
 /** Makes a tool. */
-export function tool<S extends ZodRawShape>(spec: ToolOf<S>): Tool {
+export function tool<S extends Arguments>(spec: ToolOf<S>): Tool {
   const { name, needs, changes, args } = spec;
   const wants = needs.length === 0 ? "" : ` Needs the capability ${needs.join(" or ")}.`;
   return {
@@ -63,14 +94,14 @@ export function tool<S extends ZodRawShape>(spec: ToolOf<S>): Tool {
     register(server, seat) {
       server.registerTool(name, {
         description: spec.description + wants,
-        inputSchema: z.strictObject(args),
+        inputSchema: z.strictObject(args as never),
         annotations: { readOnlyHint: changes === "nothing", destructiveHint: changes === "power" },
       }, async (given, ctx) => {
         const refused = seat.rate.begin();
         if (refused !== undefined) return failed(`too-fast: this call was not made: ${refused.why}.`);
         try {
           const { signal } = ctx.mcpReq;
-          return { content: await spec.run(given as output<ZodObject<S>>, { seat, signal }) };
+          return { content: await spec.run(given as ValuesOf<S>, { seat, signal }) };
         } catch (error) {
           return failed(faultText(error));
         } finally {
@@ -97,8 +128,10 @@ export function picture(png: Uint8Array): ToolContent {
 }
 
 /** The argument that says which VM. */
-export const VM: ZodString = z.string().min(1).max(256).describe("The VM's name, as list_vms tells it");
+export const VM: Argument<string> = z.string().min(1).max(256).describe(
+  "The VM's name, as list_vms tells it",
+);
 
-function failed(what: string): CallToolResult {
+function failed(what: string): ToolAnswer {
   return { isError: true, content: text(what) };
 }
