@@ -16,7 +16,6 @@ export type ToolContent = (
 
 /** A tool's whole answer. */
 export interface ToolAnswer {
-  [name: string]: unknown;
   /** Whether it failed. */
   isError?: boolean;
   /** What a model is told. */
