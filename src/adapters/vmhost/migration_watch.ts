@@ -23,6 +23,8 @@ import { isObject, type QmpData } from "../../qemu/protocol/qmp_message.ts";
 const ANSWER_NS = 10 * SECOND;
 /** How often it is asked how far it is. */
 const LOOK_NS = SECOND;
+/** How long until the run state is asked for again that is behind a migration's end. */
+const SETTLE_NS = SECOND / 10;
 /** States in which nothing migrates (any more). */
 const RESTING: ReadonlySet<string> = new Set(["none", "completed", "failed", "cancelled"]);
 
@@ -63,6 +65,8 @@ export class MigrationWatch implements TimerHandler {
   #way: MigrationWay = MIGRATION_WAY.NONE;
   #told = "";
   #isAsked = false;
+  /** Whether the next thing to do is to ask for the run state once more. */
+  #isEnding = false;
 
   /**
    * Makes it over the VM's monitor.
@@ -93,6 +97,7 @@ export class MigrationWatch implements TimerHandler {
     this.#way = MIGRATION_WAY.NONE;
     this.#told = "";
     this.#isAsked = false;
+    this.#isEnding = false;
   }
 
   /** A MIGRATION event. */
@@ -102,6 +107,7 @@ export class MigrationWatch implements TimerHandler {
 
   /** Something migrates, or has: how it stands is asked and told, and again until it has ended. */
   look(): void {
+    this.#isEnding = false;
     if (this.#way === MIGRATION_WAY.NONE) {
       const way = this.#wayNow();
       this.#way = way === MIGRATION_WAY.INCOMING ? way : MIGRATION_WAY.OUTGOING;
@@ -115,9 +121,22 @@ export class MigrationWatch implements TimerHandler {
     }, { timeoutNs: ANSWER_NS });
   }
 
+  /**
+   * It has ended, and the run state says still that it goes on: QEMU tells of the end before it changes that,
+   * and not of the change. It is asked for once more in a moment.
+   */
+  endLater(): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    this.#isEnding = true;
+    seat.loop.arm(this, seat.loop.clock.nowNs() + SETTLE_NS);
+  }
+
   /** Called by the loop. */
   onTimer(): void {
-    this.look();
+    if (!this.#isEnding) return this.look();
+    this.#isEnding = false;
+    this.#onEnd();
   }
 
   /** Called by the core. */

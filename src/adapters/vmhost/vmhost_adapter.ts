@@ -229,7 +229,10 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         const isOther = now.state !== before.state || now.migration !== before.migration;
         if (askedFor === "STOP" || isOther) this.#tell(now);
         // Without events of its own this is the first sign of a migration, and its end is to be found out.
-        if (now.migration === MIGRATION_WAY.OUTGOING && askedFor !== MIGRATED) this.#migration.look();
+        if (now.migration === MIGRATION_WAY.OUTGOING) {
+          if (askedFor === MIGRATED) this.#migration.endLater();
+          else this.#migration.look();
+        }
       },
       { timeoutNs: ANSWER_NS },
     );
