@@ -14,6 +14,7 @@ import { CAP } from "../event/capability.ts";
 import { VM_DETAIL_NAMES, VM_STATE_NAMES, VM_STATE_NUMBER } from "../event/body_number.ts";
 import type { Client } from "./client.ts";
 import type { EventStream } from "./event_stream.ts";
+import { patientFrames } from "./patient_frames.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import {
   checkCondition,
@@ -215,7 +216,7 @@ async function waitForScreen(waiting: Waiting, condition: ScreenCondition): Prom
     }
   };
   const frames = async (): Promise<void> => {
-    for await (const frame of client.frames(endpoint, { head, perSecond: RATE, signal: both })) {
+    for await (const frame of patientFrames(client, endpoint, { head, perSecond: RATE, signal: both })) {
       const picture = frame.picture();
       const { frameId } = frame;
       const seen = { frameId, picture, text: wait.needsText ? await text.read(picture) : undefined };

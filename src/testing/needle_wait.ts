@@ -5,6 +5,7 @@
 import { Fault } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 import type { Client } from "../client/client.ts";
+import { patientFrames } from "../client/patient_frames.ts";
 import type { Needle } from "./needle_file.ts";
 import { bestNeedle, type NeedleMatch } from "./needle_match.ts";
 
@@ -40,7 +41,9 @@ export async function waitForNeedle(
   let best: NeedleMatch | undefined;
   let isStale = options.fresh;
   try {
-    for await (const frame of client.frames(endpoint, { head, perSecond: RATE, signal: over.signal })) {
+    for await (
+      const frame of patientFrames(client, endpoint, { head, perSecond: RATE, signal: over.signal })
+    ) {
       const seen = bestNeedle(frame.picture(), needles);
       if (seen?.isMatch === true && !isStale) return seen;
       if (seen?.isMatch !== true) isStale = false;
