@@ -48,8 +48,8 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import("./key.ts")).key,
   },
   type: {
-    summary: "type text on a US keyboard",
-    usage: ["type ENDPOINT TEXT"],
+    summary: "type text, on the layout that the guest has",
+    usage: ["type ENDPOINT TEXT [--layout NAME]"],
     load: async () => (await import("./type.ts")).type,
   },
   mouse: {
