@@ -63,6 +63,8 @@ function needOf(kind: number, word: number): Need {
     case 129: // CMD_AGENT: what asks | what changes the guest
       if (word < 16) return { caps: word < 11 ? AGENT : undefined, cls: -1 };
       return word < 23 ? { caps: AGENT_RUN, cls: 4 } : { caps: undefined, cls: -1 };
+    case 131: // CMD_VCPU
+      return { caps: MEMCTX, cls: -1 };
     case 142: // CMD_SNAPSHOT: list | save load delete
       if (word === 0) return { caps: VM, cls: -1 };
       return word < 4 ? { caps: POWER, cls: 1 } : { caps: undefined, cls: -1 };
@@ -146,7 +148,7 @@ function check(s: Situation, endpoint: number): void {
 
 const LEASES = ["free", "own", "other", "handover"] as const;
 const TOKENS = ["none", "right", "wrong"] as const;
-const DOWN = [64, 65, 70, 73, 74, 75, 76, 79, 114, 116, 126, 127, 129, 142];
+const DOWN = [64, 65, 70, 73, 74, 75, 76, 79, 114, 116, 126, 127, 129, 131, 142];
 
 Deno.test("admission: every command with every single capability, mask, lease and token", () => {
   for (const kind of [...DOWN, 0, 1, 66, 99]) {

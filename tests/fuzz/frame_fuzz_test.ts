@@ -8,7 +8,7 @@ import { BODY, EventPool } from "../../src/event/transfer_event.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 
 const FRAMES = 100_000;
-const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96, 112, 114, 116, 126, 127, 129, 142]);
+const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96, 112, 114, 116, 126, 127, 129, 131, 142]);
 const UP = new Set([
   1,
   2,
@@ -38,6 +38,7 @@ const UP = new Set([
   124,
   125,
   128,
+  130,
   140,
   141,
   143,
