@@ -27,11 +27,10 @@ import { withEvidence } from "./evidence.ts";
 import { MachineConsole } from "./machine_console.ts";
 import { InputLease, type LeaseTaking, takeLease } from "./machine_lease.ts";
 import { type MachineOptions, type StepOptions, TimeBudget } from "./machine_options.ts";
-import { escaped, MachineScreen, type ScreenOwner } from "./machine_screen.ts";
+import { MachineScreen, type ScreenOwner } from "./machine_screen.ts";
 import type { Needle } from "./needle_file.ts";
 import type { NeedleMatch } from "./needle_match.ts";
 import { waitForNeedle } from "./needle_wait.ts";
-import { pictureFrom } from "./picture_file.ts";
 
 const DEFAULT_ARTIFACTS = "vmsig-artifacts";
 /** Operations of a VM that need no lease. */
@@ -265,24 +264,24 @@ export class Machine implements AsyncDisposable, ScreenOwner {
 
   /** Where a target is, in the pointer's coordinates. */
   async #find(target: ClickTarget, options: StepOptions): Promise<Point> {
-    if ("x" in target) return pointAt(target.x, target.y, await this.#size(options));
     if ("needle" in target) {
       const { x, y } = clickPointOf(await this.screen.needle(target.needle, options));
       return pointAt(Math.floor(x), Math.floor(y), await this.#size(options));
     }
-    const { x, y } = middleOf(await this.#seek(target, options), await this.#size(options, "text" in target));
-    return pointAt(x, y, await this.#size(options));
+    if ("x" in target) return pointAt(target.x, target.y, await this.#size(options));
+    const match = await this.#seek(target, options);
+    const size = await this.#size(options, "text" in target);
+    const { x, y } = middleOf(match, size);
+    return pointAt(x, y, size);
   }
 
   async #seek(
     target: Extract<ClickTarget, { text: unknown } | { image: unknown }>,
     options: StepOptions,
   ): Promise<WaitMatch> {
-    if ("text" in target) {
-      const { text } = target;
-      return await this.wait({ text: typeof text === "string" ? new RegExp(escaped(text)) : text }, options);
-    }
-    return await this.wait({ ...target, image: await pictureFrom(target.image) }, options);
+    if ("text" in target) return await this.screen.text(target.text, options);
+    const { image, ...where } = target;
+    return await this.screen.image(image, { ...options, ...where });
   }
 
   async #size(options: StepOptions, hasCells = false): Promise<ScreenSize> {

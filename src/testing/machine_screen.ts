@@ -118,6 +118,6 @@ export class MachineScreen {
 }
 
 /** An expression that matches a text as it stands. */
-export function escaped(text: string): string {
+function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 }
