@@ -6,9 +6,9 @@
  * Two layers. {@linkcode AcceptGuard} knows no loop: it accepts one connection, and says until when to leave
  * the listener alone. {@linkcode AcceptLoop} puts it on a loop.
  *
- * Why a pace: who connects as fast as it can, only to be turned away, would keep the loop busy all the time.
- * The kernel makes it wait in its connect() while nobody accepts. A few are turned away together, then nobody
- * for a while: each time whoever is in waits for it.
+ * Why a pace: a peer that connects as fast as it can, only to be turned away, would keep the loop busy all
+ * the time. The kernel makes it wait in its connect() while nobody accepts. A few are turned away together,
+ * then nobody for a while: each time whoever is in waits for it.
  *
  * Whoever else knocks waits behind them, for a second if the backlog of 1,024 is full. One who fills it anew
  * without waiting, faster than it is emptied, would leave no place in it to others: when it has not been
@@ -36,7 +36,7 @@ const OVER_AFTER_NS = 2 * SECOND;
 /** Connections that are taken in one turn of the loop, when none of them is turned away. */
 const ACCEPTED_A_TURN = 64;
 /** Connections that are turned away in a second: what an unwelcome peer may cost the loop. */
-export const TURNED_AWAY_A_SECOND = 1000;
+const TURNED_AWAY_A_SECOND = 1000;
 /** How many may be turned away before the pace counts. */
 const TURNED_AWAY_AT_FIRST = 64;
 /** How many are turned away in one turn. */
@@ -143,7 +143,7 @@ export class AcceptGuard implements Disposable {
     try {
       return acceptUnix(listenFd);
     } catch (error) {
-      // Another thread was quicker, or it is not descriptors that there are none of.
+      // Another thread was quicker, or something else than descriptors is short.
       if (isShortage(error)) return undefined;
       throw error;
     }

@@ -1,8 +1,8 @@
 /**
- * A doorbell: an eventfd that a peer in another process holds as well. Nothing that is done to it waits,
+ * A doorbell: an eventfd that a peer in another process has open as well. Nothing that is done to it waits,
  * whatever the peer does to it meanwhile: taking O_NONBLOCK off it (the flag belongs to the open file, which
- * both share) and filling its counter make a plain write() or read() sleep for ever. How that is done stands
- * in `shim/vmsig_doorbell.c`.
+ * both share) and filling its counter make a plain write() or read() sleep for ever. `shim/vmsig_doorbell.c`
+ * says how.
  *
  * An eventfd that stays within this process is an {@linkcode EventFd} and cheaper to signal.
  * @module
@@ -52,7 +52,7 @@ export class Doorbell implements Disposable {
     return new Doorbell(new OwnedFd(fd.release()));
   }
 
-  /** The descriptor: readable while it was rung and not hushed. */
+  /** The descriptor: readable from a ring until the count is taken ({@linkcode Doorbell.hush}). */
   get fd(): number {
     return this.#owner.fd;
   }
@@ -60,8 +60,7 @@ export class Doorbell implements Disposable {
   /**
    * Rings. It never waits.
    *
-   * @returns false when the counter is full, 2^64 - 2: who holds it as well has filled it, and keeps to no
-   *   rules
+   * @returns false when the counter is full, 2^64 - 2: the peer has filled it, which breaks the protocol
    */
   ring(): boolean {
     return check(this.#shim.vmsig_bell_ring(this.fd), "ring a doorbell") === 1;

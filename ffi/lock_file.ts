@@ -1,8 +1,8 @@
 /**
- * A lock that is a file: who holds it is the only one of its kind, until it lets go or ends in whatever way
- * (the kernel releases flock with the last descriptor). The file tells the holder's pid, is its user's alone
- * (mode 0600, so that nobody else can take the lock and keep the holder out), and is removed by the holder on
- * its way out; one that a crash left is taken over.
+ * A lock that is a file: its holder is the only process of its kind, until it unlocks the file or ends in
+ * whatever way (the kernel releases flock with the last descriptor). The file tells the holder's pid, is its
+ * user's alone (mode 0600, so that nobody else can take the lock and keep the holder out), and is removed by
+ * the holder on its way out; one that a crash left is taken over.
  *
  * It is not a lock of the folder itself: everybody who may read a folder may lock it.
  * @module
@@ -78,7 +78,7 @@ export class LockFile implements Disposable {
         file.close();
       }
     }
-    throw new Fault("busy", `Cannot ${purpose}: ${path} is another file each time it has been locked`);
+    throw new Fault("busy", `Cannot ${purpose}: ${path} is replaced by another file each time it is locked`);
   }
 
   /** Whether the file is still there; without it the lock keeps nobody out. */
@@ -89,7 +89,8 @@ export class LockFile implements Disposable {
   /** Lets go, and removes the file if it is still ours. */
   [Symbol.dispose](): void {
     if (this.#file.closed) return;
-    // Removed while it is locked: who has opened it sees after locking it that it is gone, and makes another.
+    // Removed while it is locked: a process that has opened it sees after locking it that it is gone, and
+    // makes another.
     if (this.isThere) shim().vmsig_unlink(cText(this.path));
     this.#file.close();
   }

@@ -2,9 +2,9 @@
  * Memory that is not the engine's: a file mapped, or zeros of our own that C may keep the address of.
  *
  * Disposal unmaps it and detaches its ArrayBuffer, so that a stale use is an exception (or an empty array)
- * and not a crash of the process. A file that somebody cuts while it is mapped is none either: what was in it
- * reads as zeros from then on, and {@linkcode Mapping.lost} tells (see `shim/vmsig_guard.c`). What nothing
- * catches: writing to a read-only mapping (SIGSEGV). Keep its views away from writers.
+ * and not a crash of the process. A file that somebody truncates while it is mapped does not crash it either:
+ * what was in it reads as zeros from then on, and {@linkcode Mapping.lost} tells (see `shim/vmsig_guard.c`).
+ * What nothing catches: writing to a read-only mapping (SIGSEGV). Keep its views away from writers.
  * @module
  */
 import { assert } from "../src/base/assert.ts";

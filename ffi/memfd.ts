@@ -8,7 +8,7 @@ import { check, ERRNO } from "./os_error.ts";
 import { OwnedFd } from "./owned_fd.ts";
 import { shim } from "./shim.ts";
 
-/** Seals of a memfd: what nobody may do to it any more. */
+/** Seals of a memfd: each forbids one operation on the file for ever. */
 export const SEAL = { SEAL: 1, SHRINK: 2, GROW: 4, WRITE: 8, FUTURE_WRITE: 16 } as const;
 
 /** Flags of {@linkcode reopen}. */
@@ -74,7 +74,7 @@ export function createMemfd(name: string, sizeBytes: number, options: { sealable
   const flags = options.sealable === true ? MFD_ALLOW_SEALING : 0;
   const file = new OwnedFd(check(shim().vmsig_memfd_create(cText(name), flags), "memfd_create"));
   try {
-    ftruncate(file.fd, sizeBytes);
+    if (sizeBytes !== 0) ftruncate(file.fd, sizeBytes);
   } catch (error) {
     file.close();
     throw error;

@@ -1,5 +1,5 @@
 /**
- * A file descriptor with one owner: who holds it closes it, once. Borrowed descriptors are plain numbers.
+ * A file descriptor with one owner, which closes it once. Borrowed descriptors are plain numbers.
  *
  * A closed number is soon given to something else, so a use after close must be an error here and not a write
  * into a stranger's file.

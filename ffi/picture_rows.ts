@@ -28,7 +28,10 @@ export interface RowRequest {
   readonly rows: number;
 }
 
-/** Reads rows; it keeps what it needs for that. */
+/** What is read and not compared yet: one for all readers of a thread, which are at work one at a time. */
+let scratch: Uint8Array<ArrayBuffer> | undefined;
+
+/** Reads rows; it keeps what it tells of the last ones. */
 export class RowReader {
   /** Of the last {@linkcode read} that changed something: the first row that did. */
   top = 0;
@@ -38,7 +41,6 @@ export class RowReader {
   left = 0;
   /** The byte behind the last one. */
   right = 0;
-  readonly #scratch = new Uint8Array(ROW_SCRATCH_BYTES);
   readonly #request = new Float64Array(10);
 
   /**
@@ -62,7 +64,8 @@ export class RowReader {
     request[4] = rowBytes;
     request[5] = rows;
     const into = picture as Uint8Array<ArrayBuffer>;
-    const changed = shim().vmsig_read_rows(fd, into, request, this.#scratch, ROW_SCRATCH_BYTES);
+    scratch ??= new Uint8Array(ROW_SCRATCH_BYTES);
+    const changed = shim().vmsig_read_rows(fd, into, request, scratch, ROW_SCRATCH_BYTES);
     if (changed < 0 && changed !== -ERRNO.ESRCH && changed !== -ERRNO.EIO) {
       throw new OsError("pread", changed);
     }

@@ -14,8 +14,6 @@ import { shim, type ShimSymbols } from "./shim.ts";
 
 /** Readable. */
 export const IN = 0x1;
-/** Urgent data, or an exceptional state. */
-export const PRI = 0x2;
 /** Writable. */
 export const OUT = 0x4;
 /** Error; always reported. */

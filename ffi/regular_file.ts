@@ -9,6 +9,8 @@ import { OPEN, reopen, statFd } from "./memfd.ts";
 import { preadInto } from "./stream.ts";
 
 const PIECE_BYTES = 16 << 20;
+/** Rights of the group and of everybody. */
+const OTHERS = 0o077;
 
 /**
  * Reads a whole file. A symbolic link is followed.
@@ -17,11 +19,29 @@ const PIECE_BYTES = 16 << 20;
  * @param maxBytes the largest that is read
  * @throws {OsError} ENOENT, EACCES, …: it cannot be opened or read
  * @throws {Fault} `refused` when it is not a plain file, `too-large` when it is larger; the message begins
- * with   the path
+ *   with the path
  */
 export function readRegularFile(path: string, maxBytes: number): Uint8Array<ArrayBuffer> {
   using file = reopen(path, OPEN.READ_ONLY | OPEN.NONBLOCK);
-  const { isRegular, isDirectory, sizeBytes } = statFd(file.fd);
+  return readWhole(file.fd, path, maxBytes);
+}
+
+/**
+ * Reads a whole file that has a secret in it: it must be this user's, and nobody else's to read.
+ *
+ * @throws as {@linkcode readRegularFile}, and {Fault} `refused` when others may read it
+ */
+export function readSecretFile(path: string, maxBytes: number): Uint8Array<ArrayBuffer> {
+  using file = reopen(path, OPEN.READ_ONLY | OPEN.NONBLOCK);
+  const { isRegular, uid, mode } = statFd(file.fd);
+  if (isRegular && (uid !== Deno.uid() || (mode & OTHERS) !== 0)) {
+    throw new Fault("refused", "others may read it; chmod 600 it, and have it as your own");
+  }
+  return readWhole(file.fd, path, maxBytes);
+}
+
+function readWhole(fd: number, path: string, maxBytes: number): Uint8Array<ArrayBuffer> {
+  const { isRegular, isDirectory, sizeBytes } = statFd(fd);
   if (!isRegular) {
     const kind = isDirectory ? "a folder" : "a pipe, a socket or a device";
     throw new Fault("refused", `${path} is ${kind}, and must be a plain file`);
@@ -36,7 +56,7 @@ export function readRegularFile(path: string, maxBytes: number): Uint8Array<Arra
   const bytes = new Uint8Array(sizeBytes);
   let done = 0;
   while (done < sizeBytes) {
-    const length = preadInto(file.fd, bytes, done, Math.min(PIECE_BYTES, sizeBytes - done), done);
+    const length = preadInto(fd, bytes, done, Math.min(PIECE_BYTES, sizeBytes - done), done);
     if (length === 0) break;
     done += length;
   }

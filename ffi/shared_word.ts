@@ -4,7 +4,7 @@
  * 32-bit words go through Atomics on the mapping. ECMAScript promises their ordering only for a
  * SharedArrayBuffer; on V8 they are the same built-in functions for both kinds of buffer (a plain load, an
  * `xchg` for a store), which on x86-64 is enough, and a function call that the compiler moves no other access
- * across. A stress test holds it to that.
+ * across. A stress test checks that.
  *
  * 64-bit words go through the shim: Atomics would make a BigInt of each, and a Float64Array may change the
  * bits of a NaN. Values are doubles: exact below 2^53, the nearest one above.

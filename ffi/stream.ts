@@ -2,7 +2,7 @@
  * Bytes in and out of descriptors: streams, pipes, files. One system call each, into the caller's buffer.
  *
  * Would-block, the end and a peer that is gone are answers, because they are what happens; the rest is
- * thrown. Nothing here loops until all is read or written: that is its caller's business, who knows when to
+ * thrown. Nothing here loops until all is read or written: the caller does that, because it knows when to
  * wait.
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * The shim's functions in groups, each of which is bound when one of its functions is first called. Deno
  * takes about 0.15 ms for each function that it binds (the whole shim: 13 ms), on each thread: `vmsig ls` is
- * done with the first group, the daemon's main thread with two, who reads a guest's memory with three.
+ * done with the first two groups, who reads a guest's memory with three that have 16 functions.
  *
  * To bind one takes 1 to 3 ms. So that no later turn of the daemon's loop has to, it binds those that it did
  * not need for its start in its first turns, one in each (`bindNextGroup` of shim.ts).
@@ -15,11 +15,17 @@ export type SymbolName = keyof ShimSymbols & keyof typeof SYMBOLS;
 /** Some of the shim's functions, with what they take and give. */
 export type SomeSymbols = Partial<{ readonly [N in SymbolName]: (typeof SYMBOLS)[N] }>;
 
-/** With these a program joins the bus and talks to it. */
-const CLIENT = [
+/** What every use begins with. */
+const FIRST = [
   "vmsig_shim_version",
   "vmsig_close",
   "vmsig_clock_ns",
+  "vmsig_mmap",
+  "vmsig_munmap",
+] as const satisfies readonly SymbolName[];
+
+/** With these a program joins the bus and talks to it. */
+const CLIENT = [
   "vmsig_epoll_create",
   "vmsig_epoll_ctl",
   "vmsig_epoll_wait",
@@ -31,25 +37,27 @@ const CLIENT = [
   "vmsig_socket",
   "vmsig_connect",
   "vmsig_send",
-  "vmsig_mmap",
-  "vmsig_munmap",
   "vmsig_batch_bytes",
   "vmsig_batch_init",
   "vmsig_batch_receive",
+] as const satisfies readonly SymbolName[];
+
+/** Files of the host that are read. */
+const READ_FILES = [
+  "vmsig_open",
+  "vmsig_fstat",
+  "vmsig_read",
 ] as const satisfies readonly SymbolName[];
 
 /** Files of the host, and what went wrong with them. */
 const FILES = [
   "vmsig_errno_name",
   "vmsig_errno_text",
-  "vmsig_open",
   "vmsig_dup",
   "vmsig_unlink",
-  "vmsig_fstat",
   "vmsig_lstat",
   "vmsig_flock",
   "vmsig_ftruncate",
-  "vmsig_read",
   "vmsig_write",
   "vmsig_pwrite",
 ] as const satisfies readonly SymbolName[];
@@ -82,16 +90,21 @@ const SERVER = [
 
 /** The RAM of a guest. */
 const RAM = [
-  "vmsig_fstatfs",
   "vmsig_lseek",
-  "vmsig_pread",
   "vmsig_memfd_create",
   "vmsig_get_seals",
   "vmsig_mmap_over",
-  "vmsig_let_go",
   "vmsig_guard",
   "vmsig_guard_lost",
   "vmsig_unguard",
+  "vmsig_find",
+] as const satisfies readonly SymbolName[];
+
+/** What it takes besides, of a file on disk, or for longer than one look. */
+const RAM_FILES = [
+  "vmsig_fstatfs",
+  "vmsig_pread",
+  "vmsig_let_go",
   "vmsig_pidfd_open",
 ] as const satisfies readonly SymbolName[];
 
@@ -106,8 +119,21 @@ const UINPUT = [
   "vmsig_uinput_write",
 ] as const satisfies readonly SymbolName[];
 
+/** Needles on a screen. */
+const NEEDLES = ["vmsig_gray_part", "vmsig_find_area"] as const satisfies readonly SymbolName[];
+
 /** The groups, the first one first; what is in none of them above is in the last one. */
-export const SYMBOL_GROUPS: readonly SomeSymbols[] = grouped([CLIENT, FILES, SERVER, RAM, UINPUT]);
+export const SYMBOL_GROUPS: readonly SomeSymbols[] = grouped([
+  FIRST,
+  CLIENT,
+  READ_FILES,
+  FILES,
+  SERVER,
+  RAM,
+  RAM_FILES,
+  UINPUT,
+  NEEDLES,
+]);
 
 function grouped(named: readonly (readonly SymbolName[])[]): SomeSymbols[] {
   const others = new Set(Object.keys(SYMBOLS) as SymbolName[]);

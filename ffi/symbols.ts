@@ -7,7 +7,7 @@
  */
 
 /** The version that both sides must agree on (VMSIG_SHIM_VERSION). */
-export const SHIM_VERSION = 11;
+export const SHIM_VERSION = 14;
 
 /** The one symbol that every version of the shim has. */
 export const VERSION_SYMBOLS = {
@@ -43,6 +43,9 @@ export const SYMBOLS = {
   vmsig_pipe: { parameters: ["buffer"], result: "i32" },
   // Rows of a picture
   vmsig_read_rows: { parameters: ["i32", "buffer", "buffer", "buffer", "i32"], result: "i32" },
+  // Needles
+  vmsig_gray_part: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
+  vmsig_find_area: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
   // Waiting and time
   vmsig_epoll_create: { parameters: [], result: "i32" },
   vmsig_epoll_ctl: { parameters: ["i32", "i32", "i32", "u32", "u32"], result: "i32" },
@@ -84,6 +87,7 @@ export const SYMBOLS = {
   vmsig_store: { parameters: ["f64", "i32", "u32", "u32"], result: "void" },
   vmsig_copy_in: { parameters: ["f64", "buffer", "f64", "i32"], result: "void" },
   vmsig_copy_out: { parameters: ["f64", "buffer", "f64", "i32"], result: "void" },
+  vmsig_find: { parameters: ["f64", "f64", "buffer", "i32"], result: "f64" },
   // Unix sockets
   vmsig_socket: { parameters: ["i32"], result: "i32" },
   vmsig_socketpair: { parameters: ["i32", "buffer"], result: "i32" },
@@ -95,6 +99,7 @@ export const SYMBOLS = {
   vmsig_connect_inet: { parameters: ["buffer", "i32"], result: "i32" },
   vmsig_accept: { parameters: ["i32"], result: "i32" },
   vmsig_shutdown: { parameters: ["i32", "i32"], result: "i32" },
+  vmsig_unix_socket: { parameters: ["u32", "buffer"], result: "i32" },
   vmsig_peer_credentials: { parameters: ["i32", "buffer"], result: "i32" },
   vmsig_peer_pidfd: { parameters: ["i32"], result: "i32" },
   vmsig_socket_error: { parameters: ["i32"], result: "i32" },

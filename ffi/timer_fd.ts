@@ -1,6 +1,6 @@
 /**
- * timerfd: becomes readable at a given time of CLOCK_MONOTONIC. It fires once; who wants to be woken again
- * arms it again, so that nothing ticks when nothing is due.
+ * timerfd: becomes readable at a given time of CLOCK_MONOTONIC. It fires once and is armed again for each
+ * further time, so that nothing ticks when nothing is due.
  * @module
  */
 import { check, ERRNO } from "./os_error.ts";

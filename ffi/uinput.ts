@@ -24,7 +24,7 @@ const MAX_NAME_BYTES = 79;
 /** Events that one {@linkcode writeEvents} takes at most. */
 export const MAX_UINPUT_EVENTS = 520;
 /** Numbers of one event in the array for {@linkcode writeEvents}: type, code, value. */
-export const UINPUT_EVENT_WORDS = 3;
+const UINPUT_EVENT_WORDS = 3;
 
 /** What a device says it is. */
 export interface UinputIdentity {

@@ -121,8 +121,14 @@ case "${1:-base}" in
     need_apt gdb gdb
     # A viewer for the VNC server.
     need_apt /usr/include/rfb/rfbclient.h libvncserver-dev
+    # The viewer that people have, on a screen of the test's own.
+    need_apt xtigervncviewer tigervnc-viewer; need_apt Xvfb xvfb; need_apt xdotool xdotool
     # A person's browser for the page of `vmsig web`.
     need_apt chromium chromium
+    # What --ocr uses, where a user has installed it.
+    need_apt tesseract tesseract-ocr tesseract-ocr-eng
+    # A server for vmsig join.
+    need_apt nats-server nats-server; need_apt ip iproute2
     # Guests of arm64: QEMU's machine, and what compiles their programs.
     need_apt qemu-system-aarch64 qemu-system-arm
     need_apt aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross

@@ -45,6 +45,20 @@ static void widen(struct damage *damage, const uint8_t *a, const uint8_t *b, siz
         damage->right = end;
 }
 
+/* Reads all of a piece; a negative errno, -ESRCH when the file ends before. */
+static int32_t read_all(int32_t fd, uint8_t *into, size_t bytes, off_t position)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t n = pread(fd, into + done, bytes - done, position + (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -ESRCH;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
 /* How many rows differed; -ESRCH when the file ends before the picture does (its process has ended). The
  * caller has checked that the rows lie in the picture, and that a row fits the scratch. */
 int32_t vmsig_read_rows(int32_t fd, uint8_t *picture, double *request, uint8_t *scratch, int32_t scratch_bytes)
@@ -56,17 +70,13 @@ int32_t vmsig_read_rows(int32_t fd, uint8_t *picture, double *request, uint8_t *
     off_t position = (off_t)request[POSITION];
     struct damage damage = { .top = rows, .bottom = 0, .left = row_bytes, .right = 0 };
     for (int32_t row = 0; row < rows;) {
-        size_t fit = 1 + ((size_t)scratch_bytes - row_bytes) / stride;
+        /* Rows that lie far apart are read one by one: what is between them would be the most of it. */
+        size_t fit = stride >= 2 * row_bytes ? 1 : 1 + ((size_t)scratch_bytes - row_bytes) / stride;
         int32_t count = fit < (size_t)(rows - row) ? (int32_t)fit : rows - row;
         size_t bytes = (size_t)(count - 1) * stride + row_bytes;
-        for (size_t done = 0; done < bytes;) {
-            ssize_t n = pread(fd, scratch + done, bytes - done, position + (off_t)done);
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n <= 0)
-                return n < 0 ? -errno : -ESRCH;
-            done += (size_t)n;
-        }
+        int32_t failure = read_all(fd, scratch, bytes, position);
+        if (failure < 0)
+            return failure;
         for (int32_t i = 0; i < count; i++, row++, to += to_stride) {
             const uint8_t *from = scratch + (size_t)i * stride;
             if (memcmp(from, to, row_bytes) == 0)

@@ -356,3 +356,11 @@ void vmsig_copy_out(double address, uint8_t *bytes, double offset, int32_t lengt
 {
     memcpy(bytes + (size_t)offset, (const void *)(uintptr_t)address, (size_t)length);
 }
+
+/* Where the pattern first lies whole in a range that is mapped, counted from its start; -1 for nowhere. */
+double vmsig_find(double address, double length, const uint8_t *pattern, int32_t bytes)
+{
+    const char *start = (const char *)(uintptr_t)address;
+    const char *found = memmem(start, (size_t)length, pattern, (size_t)bytes);
+    return found == NULL ? -1 : (double)(found - start);
+}

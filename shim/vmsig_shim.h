@@ -1,7 +1,8 @@
 /*
  * The C shim: what Deno cannot call by itself. One function a system call, no policy, no parsing of anybody's
- * data; beside them what has to be done within a signal's handler (vmsig_signal.c, vmsig_guard.c), the
- * threads that close what a peer had a hand in (vmsig_closer.c), and the ring that no peer can make wait
+ * data; beside them libc's copies and search of mapped memory, loops over pixels (vmsig_rows.c, vmsig_gray.c,
+ * vmsig_area.c), what has to be done within a signal's handler (vmsig_signal.c, vmsig_guard.c), the threads
+ * that close what a peer had a hand in (vmsig_closer.c), and the ring that no peer can make wait
  * (vmsig_doorbell.c).
  *
  * Conventions, so that a call costs nothing on the JavaScript side:
@@ -19,7 +20,7 @@
 
 #include <stdint.h>
 
-#define VMSIG_SHIM_VERSION 11
+#define VMSIG_SHIM_VERSION 14
 #define VMSIG_API __attribute__((visibility("default")))
 
 /* A system call's result as the shim hands it back. */
@@ -53,6 +54,10 @@ VMSIG_API int32_t vmsig_pipe(int32_t *out);
 /* Rows of a picture; see vmsig_rows.c for the request's shape */
 VMSIG_API int32_t vmsig_read_rows(int32_t fd, uint8_t *picture, double *request, uint8_t *scratch,
                                   int32_t scratch_bytes);
+
+/* Needles; see vmsig_gray.c and vmsig_area.c for the requests' shapes */
+VMSIG_API int32_t vmsig_gray_part(const uint8_t *rgba, const int32_t *request, uint8_t *gray);
+VMSIG_API int32_t vmsig_find_area(const uint8_t *scene, const uint8_t *wanted, double *request);
 
 /* Waiting and time */
 VMSIG_API int32_t vmsig_epoll_create(void);
@@ -90,6 +95,7 @@ VMSIG_API double vmsig_load64(double address);
 VMSIG_API void vmsig_store(double address, int32_t size, uint32_t low, uint32_t high);
 VMSIG_API void vmsig_copy_in(double address, const uint8_t *bytes, double offset, int32_t length);
 VMSIG_API void vmsig_copy_out(double address, uint8_t *bytes, double offset, int32_t length);
+VMSIG_API double vmsig_find(double address, double length, const uint8_t *pattern, int32_t bytes);
 
 /* Unix sockets */
 VMSIG_API int32_t vmsig_socket(int32_t type);
@@ -103,6 +109,7 @@ VMSIG_API int32_t vmsig_connect_abstract(int32_t fd, const char *name, int32_t l
 VMSIG_API int32_t vmsig_connect_inet(const char *text, int32_t port);
 VMSIG_API int32_t vmsig_accept(int32_t fd);
 VMSIG_API int32_t vmsig_shutdown(int32_t fd, int32_t how);
+VMSIG_API int32_t vmsig_unix_socket(uint32_t number, double *out);
 VMSIG_API int32_t vmsig_peer_credentials(int32_t fd, uint32_t *out);
 VMSIG_API int32_t vmsig_peer_pidfd(int32_t fd);
 VMSIG_API int32_t vmsig_socket_error(int32_t fd);

@@ -78,7 +78,7 @@ export function linkFaults(
   return faults;
 }
 
-/** The comment of a line, or undefined: enough for the way this house writes them. */
+/** The comment of a line, or undefined: enough for the way they are written here. */
 export function commentOf(path: string, line: string): string | undefined {
   if (path.endsWith(".md")) return line;
   const mark = /\.(ts|c|h)$/.test(path) ? /^\s*(\/\/|\/\*|\*(\s|\/|$))|\s\/\/ / : /^\s*#(?!!)/;

@@ -8,7 +8,8 @@
  * @module
  */
 import { exitCodeOf, Fault } from "../../src/base/fault.ts";
-import { type Bundle, bundle } from "./bundle.ts";
+import { type Bundle, bundle, commandFiles } from "./bundle.ts";
+import { makeCode } from "./quick_code.ts";
 import { compileFault, findRuntimeBase } from "./runtime_base.ts";
 
 const SHIM = "shim/libvmsig_shim.so";
@@ -29,9 +30,12 @@ const PERMISSIONS = ["--allow-all"];
  */
 export const EAGER = ["--v8-flags=--no-lazy"];
 
-/** Entry points of Workers, relative to the top. */
-export function workerFiles(): string[] {
-  const found: string[] = [];
+/** Modules that are loaded by their URL when they are needed, besides the commands; relative to the top. */
+const LATE_MODULES = ["src/daemon/endpoint_maker.ts", "src/daemon/channel_server.ts"];
+
+/** What the sources load by its URL: entry points of Workers and late modules, relative to the top. */
+export function filesByUrl(): string[] {
+  const found = [...LATE_MODULES];
   const folders = ["src"];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     for (const entry of Deno.readDirSync(`${ROOT}${folder}`)) {
@@ -45,7 +49,7 @@ export function workerFiles(): string[] {
 
 /** The sources as they are, when they are not bundled. */
 function unbundled(): Bundle {
-  return { folder: ROOT, main: "main.ts", included: [SHIM, ...workerFiles()] };
+  return { folder: ROOT, main: "main.ts", included: [SHIM, ...filesByUrl(), ...commandFiles()] };
 }
 
 /** The arguments of `deno`, with the output's absolute path. */
@@ -88,18 +92,27 @@ export async function compile(
   const base = findRuntimeBase(search);
   const folder = Deno.makeTempDirSync({ prefix: "vmsig-bundle-" });
   try {
-    const what = { root: ROOT, folder, workers: workerFiles(), shim: SHIM };
+    const what = { root: ROOT, folder, byUrl: filesByUrl(), shim: SHIM };
     let obstacle = "";
     const bundled = await bundle(what, (why) => (obstacle = why));
-    const sources = bundled ?? unbundled();
-    const { code, stderr } = await new Deno.Command(deno, {
-      args: compileArguments(output.startsWith("/") ? output : `${Deno.cwd()}/${output}`, sources),
-      cwd: sources.folder,
-      env: { ...base.from === "deno" ? {} : { DENORT_BIN: base.path }, NO_COLOR: "1" },
-      stdout: "null",
-      stderr: "piped",
-    }).output();
-    if (code !== 0) throw compileFault(new TextDecoder().decode(stderr), search);
+    const make = async (file: string, sources: Bundle): Promise<void> => {
+      const { code, stderr } = await new Deno.Command(deno, {
+        args: compileArguments(file, sources),
+        cwd: sources.folder,
+        env: { ...base.from === "deno" ? {} : { DENORT_BIN: base.path }, NO_COLOR: "1" },
+        stdout: "null",
+        stderr: "piped",
+      }).output();
+      if (code !== 0) throw compileFault(new TextDecoder().decode(stderr), search);
+    };
+    let sources = bundled ?? unbundled();
+    if (sources.maker !== undefined) {
+      const maker = `${folder}/maker`;
+      await make(maker, { ...sources, main: sources.maker });
+      const code = await makeCode(maker, folder, tell);
+      if (code !== undefined) sources = { ...sources, included: [...sources.included, code] };
+    }
+    await make(output.startsWith("/") ? output : `${Deno.cwd()}/${output}`, sources);
     if (bundled === undefined) tell(`not bundled, so commands start a little later: ${obstacle}`);
   } finally {
     Deno.removeSync(folder, { recursive: true });

@@ -113,7 +113,7 @@ function posixCore({ commands, places, options, values }: CompletionRules): stri
   ].join("\n");
 }
 
-/** A pattern of which the shell takes only `*` for a sign. */
+/** A pattern in which only `*` is special to the shell. */
 function quoted(pattern: string): string {
   return pattern.split("*").map((part) => part === "" ? "" : `'${part}'`).join("*");
 }

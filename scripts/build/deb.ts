@@ -46,6 +46,8 @@ export async function buildDeb(options: DebOptions): Promise<string> {
     const executable = options.executable ?? await compiled(staging);
     await put("usr/bin/vmsig", await Deno.readFile(executable), 0o755);
     await put("lib/systemd/system/vmsigd.service", read("config/vmsigd.service"));
+    await put("lib/systemd/system/vmsig-join.service", read("config/vmsig-join.service"));
+    await put("usr/share/doc/vmsig/nats/vmsig.conf", read("config/nats/vmsig.conf"));
     await put("lib/systemd/system/vmsigd.service.d/libvirt.conf", read("config/deb/libvirt.conf"));
     await put("etc/libvirt/hooks/qemu.d/vmsig", read("config/deb/libvirt-hook"), 0o755);
     await put("usr/lib/tmpfiles.d/vmsig.conf", read("config/vmsig.tmpfiles"));

@@ -4,7 +4,7 @@
  */
 
 /**
- * The counts of a report; no report at all (the run was ended, or had no test file) is none passed and none
+ * The counts of a report; a missing report (the run was ended, or had no test file) counts as 0 passed and 0
  * failed. An ignored test counts as neither.
  */
 export async function junitCounts(path: string): Promise<{ passed: number; failed: number }> {

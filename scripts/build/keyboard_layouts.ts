@@ -101,7 +101,7 @@ function keymapOf(layout: string, variant: string): Deno.PointerValue {
   return keymap;
 }
 
-/** The one keysym of a key at a level; 0 when there is none, or are several. */
+/** The one keysym of a key at a level; 0 when it has none or several. */
 function keysymOf(keymap: Deno.PointerValue, key: number, level: number): number {
   const list = new BigUint64Array(1);
   if (symbols.xkb_keymap_key_get_syms_by_level(keymap, key, 0, level, list) !== 1) return 0;

@@ -1,5 +1,5 @@
 /**
- * Checks the house's ranks: a source file imports its own folder or a lower rank only, equal ranks do not
+ * Checks the ranks of folders: a source file imports its own folder or a lower rank only, equal ranks do not
  * know each other, and no imports (type imports included) go in a circle between files. It reads the import
  * graph from `deno info`, so what it checks is what Deno resolves.
  *
@@ -40,6 +40,9 @@ const RANKS: readonly (readonly [folder: string, rank: number])[] = [
   ["src/client/cli", 9],
   ["src/client", 6],
   ["src/testing", 7],
+  ["src/nats/wire", 3],
+  ["src/nats/reader", 5],
+  ["src/nats", 7],
   ["src/web", 7],
   ["src/mcp", 8],
   ["main.ts", 10],
@@ -66,7 +69,7 @@ function placeOf(file: string): { folder: string; rank: number } | undefined {
   return found === undefined ? undefined : { folder: found[0], rank: found[1] };
 }
 
-/** The TypeScript files of the house, relative to its top. */
+/** The TypeScript files of the checkout, relative to its top. */
 function sourceFiles(): string[] {
   const files: string[] = [];
   const folders = ["src", "ffi"];
@@ -131,7 +134,7 @@ export function rankFaults(graph: ImportGraph): string[] {
     }
     for (const target of targets) {
       const to = placeOf(target);
-      if (to === undefined) faults.push(`${file} imports ${target}, which is outside the house`);
+      if (to === undefined) faults.push(`${file} imports ${target}, which is outside the checkout`);
       else if (to.folder !== from.folder && to.rank >= from.rank) {
         faults.push(`${file} (rank ${from.rank}) imports ${target} (rank ${to.rank})`);
       }

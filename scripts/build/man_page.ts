@@ -96,7 +96,7 @@ function unbroken(usage: string): string {
     else if (c === "]") depth--;
     return c === " " && depth > 0 ? NO_BREAK : c;
   });
-  return troff(parts.join("").replace(/ (-{1,2}[a-z][a-z-]*) (?=[A-Z])/g, ` $1${NO_BREAK}`))
+  return troff(parts.join("").replace(/ (-{1,2}[a-z][a-z-]*) (?=[A-Z[])/g, ` $1${NO_BREAK}`))
     .replaceAll(NO_BREAK, "\\ ");
 }
 

@@ -12,6 +12,7 @@
 import { CODE } from "../../src/base/codes.ts";
 import type { Field, Fields } from "../../src/base/layout.ts";
 import { ROWS } from "../../src/event/catalogue.ts";
+import { AGENT_OP, AGENT_SHUTDOWN } from "../../src/event/agent_op.ts";
 import * as numbers from "../../src/event/body_number.ts";
 import { CAP, capNames, RETIRED_CAPS } from "../../src/event/capability.ts";
 import { RETIRED_KINDS } from "../../src/event/kind.ts";
@@ -84,7 +85,7 @@ function needsOf(needs: Needs, row: KindRow): string {
     case "joined":
       return "whoever has joined";
     case "nobody":
-      return row.way === "handshake" ? "the opening" : row.way === "local" ? "does not travel" : "nobody";
+      return row.way === "handshake" ? "see Joining" : row.way === "local" ? "does not travel" : "nobody";
   }
 }
 
@@ -93,12 +94,18 @@ function leaseOf(lease: number | null): string {
 }
 
 function operations(): string {
-  const names: Readonly<Record<string, Names>> = { CMD_LIFECYCLE: numbers.LIFE, CMD_VM: numbers.VM_OP };
+  const names: Readonly<Record<string, Names>> = {
+    CMD_LIFECYCLE: numbers.LIFE,
+    CMD_VM: numbers.VM_OP,
+    CMD_AGENT: AGENT_OP,
+    CMD_SNAPSHOT: numbers.SNAPSHOT_OP,
+  };
   const rows: string[][] = [];
   for (const [kind, { needs }] of ROWS) {
     if (needs.by !== "operation") continue;
     for (const [operation, need] of needs.of) {
-      const name = Object.entries(names[kind] ?? {}).find(([, number]) => number === operation)?.[0] ?? "";
+      const name = Object.entries(names[kind] ?? {}).find(([, number]) => number === operation)?.[0];
+      if (name === undefined) throw new Error(`operation ${operation} of ${kind} has no name`);
       rows.push([
         kind,
         `${operation}`,
@@ -174,6 +181,7 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, Table>>>> = {
         ["SNAPSHOT state", words(numbers.SNAPSHOT_STATE)],
         ["MIGRATION way", words(numbers.MIGRATION_WAY)],
         ["CMD_INPUT kind", words(numbers.INPUT_KIND)],
+        ["CMD_LEASE_CLAIM flags (bits)", "1 wait until it is given back"],
         ["CMD_MEMWRITE flags (bits)", words(numbers.MEMWRITE_FLAG)],
         [
           "MEMCTX guestOs",
@@ -190,6 +198,13 @@ const TABLES: Readonly<Record<string, Readonly<Record<string, Table>>>> = {
           `${numbers.DEMAND_STOPPED} the VM does not run, ${numbers.DEMAND_PICTURE} somebody waits for a picture, ${numbers.DEMAND_TEXT} somebody waits for the text, from bit ${numbers.DEMAND_DEVICE_SHIFT} on how often the head's device became another one`,
         ],
         ["CMD_DISPLAY op", words(numbers.DISPLAY_OP)],
+        ["CMD_CONSOLE op", words(numbers.CONSOLE_OP)],
+        [
+          "CMD_CONSOLE flags (bits)",
+          `${numbers.CONSOLE_FROM_NOW} from the next byte on, ${numbers.CONSOLE_LOSSLESS} lose no bytes`,
+        ],
+        ["CONSOLE_OUT flags (bits)", `${numbers.CONSOLE_CLOSED} the console is closed`],
+        ["CMD_AGENT mode of shutdown", words(AGENT_SHUTDOWN)],
       ]),
   },
   "src/vgpu/REGION.md": {

@@ -12,19 +12,37 @@ import { gzipSync } from "node:zlib";
 const ROOT = new URL("../../", import.meta.url).pathname;
 const PAGE = `${ROOT}src/web/page`;
 const ASSETS = `${ROOT}src/web/page_assets.ts`;
-const PLAIN = ["index.html", "style.css", "icon.svg"];
+const PLAIN = ["index.html", "icon.svg"];
+/** Sources that are bundled, each a file of the page. */
+const BUNDLED = ["app.js", "console.js"];
+/** Packages that are in the page. */
+const PACKAGES = ["@novnc/novnc", "@xterm/xterm"];
 
 /** SHA-256 of all that the page is made of. */
 export async function sourcesHash(): Promise<string> {
   const names = [...Deno.readDirSync(PAGE)].map(({ name }) => name).sort();
   const parts = names.map((name) => `${name}\n${Deno.readTextFileSync(`${PAGE}/${name}`)}\n`);
-  const version = /npm:@novnc\/novnc@[\d.]+/.exec(Deno.readTextFileSync(`${ROOT}deno.json`))?.[0] ?? "";
-  const bytes = new TextEncoder().encode(`${version}\n${parts.join("")}`);
+  const bytes = new TextEncoder().encode(`${PACKAGES.map(placeOf).join("\n")}\n${parts.join("")}`);
   const digest = await crypto.subtle.digest("SHA-256", bytes);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function bundled(): Promise<Uint8Array> {
+/** Where deno.json has a package from, with its version. */
+function placeOf(name: string): string {
+  const { imports } = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`)) as {
+    imports: Record<string, string>;
+  };
+  return imports[name] ?? "";
+}
+
+/** The style of the page, and that of the terminal, which is its package's. */
+async function style(): Promise<Uint8Array> {
+  const ofTerminal = new URL(import.meta.resolve(`${placeOf("@xterm/xterm")}/css/xterm.css`));
+  const texts = [Deno.readTextFile(`${PAGE}/style.css`), Deno.readTextFile(ofTerminal)];
+  return new TextEncoder().encode((await Promise.all(texts)).join("\n"));
+}
+
+async function bundled(name: string): Promise<Uint8Array> {
   const out = await Deno.makeTempFile({ prefix: "vmsig-page-", suffix: ".js" });
   try {
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -36,7 +54,7 @@ async function bundled(): Promise<Uint8Array> {
         "browser",
         "--output",
         out,
-        "src/web/page/app.js",
+        `src/web/page/${name}`,
       ],
       cwd: ROOT,
       stdout: "null",
@@ -50,12 +68,14 @@ async function bundled(): Promise<Uint8Array> {
 }
 
 if (import.meta.main) {
-  const files = new Map<string, Uint8Array>([["app.js", await bundled()]]);
+  const files = new Map<string, Uint8Array>([["style.css", await style()]]);
+  for (const name of BUNDLED) files.set(name, await bundled(name));
   for (const name of PLAIN) files.set(name, await Deno.readFile(`${PAGE}/${name}`));
   let text = `/**
  * The files of the page, packed by gzip, in base64: made by scripts/build/web_page.ts, not by hand. app.js
  * holds noVNC 1.7.0 (MPL-2.0), unchanged but for the bundling: its source is the npm package
- * \`@novnc/novnc\`.
+ * \`@novnc/novnc\`. console.js and style.css hold xterm.js 6.0.0 (MIT), likewise: the npm package
+ * \`@xterm/xterm\`.
  * @module
  */
 

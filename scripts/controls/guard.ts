@@ -33,14 +33,14 @@ await runScript("guard", async () => {
     const entry = describeBody(event);
     const isDenied = entry["kind"] === KIND.LEASE_DENIED && entry["cls"] === LEASE_CLASS.INPUT;
     if (!isDenied || entry["principal"] !== Number(uid)) continue;
-    const endpoint = Number(entry["endpoint"]);
+    const { endpoint } = event;
     const name = client.roster.nameOf(endpoint);
     try {
       const lease = await client.acquire(endpoint, "input");
       await lease.release();
       console.log(`${name}: input is free for uid ${uid}`);
     } catch (error) {
-      // Who holds it is stronger than the guard: told, and on with the watch.
+      // Its owner has a higher priority than the guard: that is printed, and the watch goes on.
       if (!(error instanceof Fault)) throw error;
       console.error(`${name}: ${error.message}`);
     }

@@ -1,30 +1,38 @@
 /**
- * Admission: which user gets which grant. Rules are tried in order and the first that matches decides; who
- * matches none is not let in, but for the daemon's own uid, which has every capability on every endpoint (it
+ * Admission: which user gets which grant. Rules are tried in order and the first that matches decides. A peer
+ * that matches none is refused, except the daemon's own uid, which has every capability on every endpoint (it
  * could change the rules anyway).
  *
  * Rules name endpoints; numbers come and go with the roster. So a rule is kept, and its grant computed anew
- * whenever the roster or the config has changed: who holds a name's number tomorrow gets nothing that was
- * granted to the name today.
+ * whenever the roster or the config has changed: the endpoint that has a name's number tomorrow is not
+ * covered by what was granted to the name today.
  *
  * Names of users and groups are looked up as the tables of users are now, so that a user who was added to a
- * group needs no reload. Which rule a user gets is remembered until the rules or those tables change: whoever
- * may connect makes this be asked as often as it likes.
+ * group needs no reload. Which rule a user gets is remembered until the rules or those tables change: a user
+ * that may connect can cause this question as often as it likes.
+ *
+ * A process may also speak for somebody who is not a user of this host ("token:alice"), when a rule of its
+ * user lists that name in `speaks_for`. Then the rule of the name alone says what may be done: nothing of
+ * what the user itself may is added, and the daemon's own user needs such a rule like any other. A rule that
+ * says nothing but whom a user speaks for leaves it to the others what the user itself may.
  *
  * Nothing fails open. While the tables were never read, a rule that depends on them can neither match nor be
- * passed over: the rules behind it may allow more. So nobody is let in by it or by one behind it, but for the
- * daemon's own user.
+ * passed over: the rules behind it may allow more. So neither it nor a rule behind it admits anybody except
+ * the daemon's own user.
  * @module
  */
 import type { EndpointMask, Grant } from "./grant.ts";
 import { ALL_ENDPOINTS, fullGrant } from "./grant.ts";
+import { speaksFor } from "../base/principal_name.ts";
 
 /** Whom a rule is for. */
 export type AdmissionSubject =
   | { readonly kind: "uid"; readonly uid: number }
   | { readonly kind: "user"; readonly name: string }
   | { readonly kind: "gid"; readonly gid: number }
-  | { readonly kind: "group"; readonly name: string };
+  | { readonly kind: "group"; readonly name: string }
+  /** A principal by name, "token:alice". */
+  | { readonly kind: "principal"; readonly name: string };
 
 /** One rule. */
 export interface AdmissionRule {
@@ -38,6 +46,12 @@ export interface AdmissionRule {
   readonly caps: number;
   /** Lease arbitration: strictly higher pre-empts. */
   readonly arbPrio: number;
+  /** How many events may wait for each of its controls; left out: as many as for any other. */
+  readonly queueEvents?: number;
+  /** Principals for whom a user may join, "token:alice" or "token:*"; left out: none. */
+  readonly speaksFor?: readonly string[];
+  /** Whether that is all it says: it decides nothing else. Left out: no. */
+  readonly onlySpeaks?: boolean;
 }
 
 /** Who asks, as the kernel tells (SO_PEERCRED). */
@@ -68,8 +82,13 @@ export type SlotsOf = (names: readonly string[]) => EndpointMask;
 /** Users whose rule is remembered; a user of many groups counts once for each. */
 const MOST_REMEMBERED = 1024;
 
-/** What is known of a peer: its rule, that there is none, or that it cannot be known now. */
-type Match = AdmissionRule | "none" | "unknown";
+/** What is known of a peer. */
+interface Match {
+  /** Its rule, that there is none, or that it cannot be known now. */
+  readonly rule: AdmissionRule | "none" | "unknown";
+  /** For whom it may speak. */
+  readonly speaksFor: readonly string[];
+}
 
 /** Which rule admits whom, and with what. */
 export class Admission {
@@ -104,6 +123,8 @@ export class Admission {
   /** Whether anybody but the daemon's own uid can be let in: then the socket has to be open to others. */
   get admitsOthers(): boolean {
     return this.#rules.some(({ subject }) => {
+      // A name opens the socket to nobody: the user that speaks for it has a rule of its own.
+      if (subject.kind === "principal") return false;
       if (subject.kind === "uid") return subject.uid !== this.#ownUid;
       return subject.kind !== "user" || this.#users.uidOf(subject.name) !== this.#ownUid;
     });
@@ -115,10 +136,36 @@ export class Admission {
    * @returns undefined when it is not let in
    */
   grant(peer: AdmissionPeer): Grant | undefined {
-    const rule = this.#ruleOf(peer);
+    const { rule } = this.#matchOf(peer);
     if (typeof rule === "string") return peer.uid === this.#ownUid ? fullGrant(peer.uid) : undefined;
+    return this.#grantBy(rule, peer.uid);
+  }
+
+  /**
+   * The grant of a principal for whom a peer speaks, as the rules and the roster are now.
+   *
+   * @param as "token:alice"
+   * @returns or why there is none: the peer may not speak for it, or no rule is for it
+   */
+  grantAs(peer: AdmissionPeer, as: string): Grant | "may-not-speak" | "no-rule" {
+    if (!speaksFor(this.#matchOf(peer).speaksFor, as)) return "may-not-speak";
+    const rule = this.#ruleOf(as);
+    return rule === undefined ? "no-rule" : { ...this.#grantBy(rule, peer.uid), as };
+  }
+
+  /** How many events may wait for a control of a peer, by its rule; undefined: as many as for any other. */
+  queueEventsOf(peer: AdmissionPeer, as: string): number | undefined {
+    const rule = as === "" ? this.#matchOf(peer).rule : this.#ruleOf(as);
+    return typeof rule === "object" ? rule.queueEvents : undefined;
+  }
+
+  #ruleOf(as: string): AdmissionRule | undefined {
+    return this.#rules.find(({ subject }) => subject.kind === "principal" && subject.name === as);
+  }
+
+  #grantBy(rule: AdmissionRule, uid: number): Grant {
     return {
-      principal: peer.uid,
+      principal: uid,
       endpoints: rule.endpoints === "all" ? ALL_ENDPOINTS : this.#slotsOf(rule.endpoints),
       sources: rule.sources,
       caps: rule.caps,
@@ -128,10 +175,11 @@ export class Admission {
 
   /** Whether any rule is for a peer, or it is the daemon's own user. Cheap, and computes no grant. */
   admits(peer: AdmissionPeer): boolean {
-    return typeof this.#ruleOf(peer) !== "string" || peer.uid === this.#ownUid;
+    const { rule, speaksFor } = this.#matchOf(peer);
+    return typeof rule !== "string" || speaksFor.length > 0 || peer.uid === this.#ownUid;
   }
 
-  #ruleOf(peer: AdmissionPeer): Match {
+  #matchOf(peer: AdmissionPeer): Match {
     const { generation } = this.#users;
     if (generation === undefined) return this.#find(peer);
     if (generation !== this.#generation) {
@@ -150,17 +198,26 @@ export class Admission {
 
   #find(peer: AdmissionPeer): Match {
     const isKnown = this.#users.isKnown ?? true;
+    let found: Match["rule"] = "none";
+    let names: readonly string[] | undefined;
     for (const rule of this.#rules) {
       const { subject } = rule;
+      if (subject.kind === "principal") continue;
+      const decides = found === "none" && rule.onlySpeaks !== true;
+      const says = names === undefined ? rule.speaksFor : undefined;
+      if (!decides && says === undefined) continue;
       if (!isKnown && !(subject.kind === "uid" || (subject.kind === "gid" && subject.gid === peer.gid))) {
-        return "unknown";
+        if (decides) found = "unknown";
+        if (says !== undefined) names = [];
+      } else if (this.#matches(subject, peer)) {
+        if (decides) found = rule;
+        if (says !== undefined) names = says;
       }
-      if (this.#matches(subject, peer)) return rule;
     }
-    return "none";
+    return { rule: found, speaksFor: names ?? [] };
   }
 
-  #matches(subject: AdmissionSubject, peer: AdmissionPeer): boolean {
+  #matches(subject: Exclude<AdmissionSubject, { readonly kind: "principal" }>, peer: AdmissionPeer): boolean {
     switch (subject.kind) {
       case "uid":
         return subject.uid === peer.uid;

@@ -6,6 +6,7 @@
 import { ALL_CAPS } from "../event/capability.ts";
 import { ALL_ENDPOINTS, type EndpointMask } from "../event/endpoint_mask.ts";
 import { ALL_SOURCES } from "../event/source.ts";
+import type { Principal } from "../base/principal_name.ts";
 
 export {
   ALL_ENDPOINTS,
@@ -20,9 +21,7 @@ export {
 } from "../event/endpoint_mask.ts";
 
 /** A control's rights. */
-export interface Grant {
-  /** Who it is, for audit: the uid. */
-  readonly principal: number;
+export interface Grant extends Principal {
   /** Which VMs. */
   readonly endpoints: EndpointMask;
   /** Which UP sources, bit 1 << source. */
@@ -41,7 +40,8 @@ export function fullGrant(principal: number, arbPrio = 10): Grant {
 /** Whether two grants are the same rights of the same user. */
 export function isSameGrant(a: Grant, b: Grant): boolean {
   return a.caps === b.caps && a.sources === b.sources && a.arbPrio === b.arbPrio &&
-    a.principal === b.principal && a.endpoints.lo === b.endpoints.lo && a.endpoints.hi === b.endpoints.hi;
+    a.principal === b.principal && a.as === b.as && a.endpoints.lo === b.endpoints.lo &&
+    a.endpoints.hi === b.endpoints.hi;
 }
 
 /** Whether a grant allows anything at all; an empty one is not let in. */

@@ -1,12 +1,13 @@
 /**
- * The lease machine: who owns what can hurt, one slot an (endpoint, class). The mechanism only; the policy
- * (deny or pre-empt) is given. Pure: it is told the time and reports what happened, it sends nothing and runs
- * no finalization itself.
+ * The lease machine: which control owns each exclusive right; one slot per (endpoint, class). The mechanism
+ * only; the policy (deny or pre-empt) is given. Pure: it is told the time and reports what happened, it sends
+ * nothing and runs no finalization itself.
  *
  * A slot is free, owned, or in handover: its owner is gone (released, pre-empted, dead, not kept alive), its
  * finalization runs, and perhaps a successor waits. No command is admitted in a handover, so there is no
- * moment with two owners; the successor is told only by {@linkcode LeaseTable.finalized}. Tokens come from
- * one counter: they grow with every grant and are never reused while the daemon runs.
+ * moment with two owners; the successor is told only by {@linkcode LeaseTable.finalized}. Behind it stand
+ * those who wait until the lease is given back (lease_waiters.ts): what is free goes to them. Tokens come
+ * from one counter: they grow with every grant and are never reused while the daemon runs.
  * @module
  */
 import { type ControlId, type EndpointId, NO_CONTROL } from "../base/ids.ts";
@@ -15,58 +16,25 @@ import { NEVER } from "../base/clock.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { LEASE_CLASS_COUNT, LEASE_DENY, type LeaseClass, type LeaseDenial } from "../event/body_number.ts";
 import type { Grant } from "./grant.ts";
+import {
+  type AcquireOutcome,
+  type ArbitrationPolicy,
+  byArbPrio,
+  type LeaseParties,
+  type LeaseParty,
+  type Successor,
+} from "./lease_claim.ts";
+import { LeaseWaiters } from "./lease_waiters.ts";
 
-/** A control as the lease machine sees it. */
-export interface LeaseParty {
-  /** Its number, from 1. */
-  readonly id: ControlId;
-  /** Its live grant. */
-  readonly grant: Grant;
-}
-
-/** What to do when a live owner's lease is wanted by another. */
-export type ArbitrationDecision = "deny" | "preempt";
-/** Called only against a live owner. */
-export type ArbitrationPolicy = (
-  endpoint: EndpointId,
-  cls: LeaseClass,
-  incumbent: Grant,
-  contender: Grant,
-) => ArbitrationDecision;
-
-/** The default: strictly higher arb_prio pre-empts, ties stay with the owner. */
-export function byArbPrio(
-  _endpoint: EndpointId,
-  _cls: LeaseClass,
-  incumbent: Grant,
-  contender: Grant,
-): ArbitrationDecision {
-  return contender.arbPrio > incumbent.arbPrio ? "preempt" : "deny";
-}
-
-/** What an acquire led to. `displaced`: a successor that waited and lost its place to a stronger one. */
-export type AcquireOutcome =
-  | { readonly kind: "granted"; readonly token: number; readonly ttlMs: number }
-  | { readonly kind: "denied"; readonly reason: LeaseDenial }
-  | {
-    readonly kind: "handover";
-    /** The owner that loses it now; NO_CONTROL when a handover was already under way. */
-    readonly revoked: ControlId;
-    /** The token that ended; 0 likewise. */
-    readonly token: number;
-    /** The waiting successor that gives way, with its corr; null for none. */
-    readonly displaced: Successor | null;
-  };
-
-/** Who wants a slot, or gets it when its finalization is done. */
-export interface Successor {
-  /** Who waits. */
-  readonly party: LeaseParty;
-  /** What its acquire is answered by; the caller chose it. */
-  readonly corr: number;
-  /** The keepalive that it promised; 0 = none. */
-  readonly ttlMs: number;
-}
+export type {
+  AcquireOutcome,
+  ArbitrationDecision,
+  ArbitrationPolicy,
+  LeaseParties,
+  LeaseParty,
+  Successor,
+} from "./lease_claim.ts";
+export { byArbPrio } from "./lease_claim.ts";
 
 interface Slot {
   owner: LeaseParty | null;
@@ -75,16 +43,30 @@ interface Slot {
   seenNs: number;
   handover: boolean;
   successor: Successor | null;
+  /** As which the owner got it, and when. */
+  claim: Successor | null;
+  grantedNs: number;
+  waiters: LeaseWaiters | null;
 }
 
 /** The leases of all endpoints. */
 export class LeaseTable {
   readonly #slots: Slot[] = Array.from(
     { length: MAX_ENDPOINTS * LEASE_CLASS_COUNT },
-    () => ({ owner: null, token: 0, ttlMs: 0, seenNs: 0, handover: false, successor: null }),
+    () => ({
+      owner: null,
+      token: 0,
+      ttlMs: 0,
+      seenNs: 0,
+      handover: false,
+      successor: null,
+      claim: null,
+      grantedNs: 0,
+      waiters: null,
+    }),
   );
   #lastToken = 0;
-  /** Held slots that have a ttl: without one, keeping alive costs nothing. */
+  /** Owned slots that have a ttl: without one, keeping alive costs nothing. */
   #withTtl = 0;
   #policy: ArbitrationPolicy;
 
@@ -148,18 +130,44 @@ export class LeaseTable {
         this.#withTtl += (ttlMs > 0 ? 1 : 0) - (slot.ttlMs > 0 ? 1 : 0);
         slot.ttlMs = ttlMs;
         slot.seenNs = nowNs;
+        if (candidate.message !== undefined) slot.claim = candidate;
         return { kind: "granted", token: slot.token, ttlMs };
       }
       if (this.#policy(endpoint, cls, slot.owner.grant, party.grant) === "deny") {
+        if (candidate.waits === true) return this.#wait(slot, candidate, nowNs);
         return { kind: "denied", reason: denialOf(slot.owner.grant, party.grant) };
       }
       const revoked = slot.owner.id;
       const token = this.#end(slot);
       slot.successor = candidate;
-      return { kind: "handover", revoked, token, displaced: null };
+      return { kind: "handover", revoked, token, displaced: this.#stopWaiting(slot, party.id) };
     }
-    if (slot.handover) return this.#queue(endpoint, cls, slot, candidate);
-    return this.#grant(slot, party, ttlMs, nowNs);
+    if (slot.handover) return this.#queue(endpoint, cls, slot, candidate, nowNs);
+    return this.#grant(slot, candidate, nowNs);
+  }
+
+  /** Which control owns a lease, and which wait for it. */
+  partiesOf(endpoint: EndpointId, cls: LeaseClass): LeaseParties {
+    const { claim, grantedNs, successor, waiters } = this.#slot(endpoint, cls);
+    const waiting = waiters?.list ?? [];
+    return {
+      owner: claim === null ? null : { ...claim, sinceNs: grantedNs },
+      waiting: successor?.waits === true ? [successor, ...waiting] : waiting,
+    };
+  }
+
+  /**
+   * Takes a control out of those who wait and returns its request, which the caller answers; null when it did
+   * not wait.
+   */
+  giveUp(endpoint: EndpointId, cls: LeaseClass, controlId: ControlId): Successor | null {
+    const slot = this.#slot(endpoint, cls);
+    const { successor } = slot;
+    if (successor?.waits === true && successor.party.id === controlId) {
+      slot.successor = null;
+      return successor;
+    }
+    return slot.waiters?.remove(controlId) ?? null;
   }
 
   /** The owner gives it up: a handover begins. False when `controlId` does not own it. */
@@ -170,12 +178,13 @@ export class LeaseTable {
     return true;
   }
 
-  /** Takes the waiting successor out of a handover: it will not get the slot. Null when none waits. */
-  dismiss(endpoint: EndpointId, cls: LeaseClass): Successor | null {
+  /** Takes out everybody who waits: the successor of a handover first, then the others. */
+  dismissAll(endpoint: EndpointId, cls: LeaseClass): Successor[] {
     const slot = this.#slot(endpoint, cls);
-    const { successor } = slot;
+    const { successor, waiters } = slot;
     slot.successor = null;
-    return successor;
+    slot.waiters = null;
+    return [...successor === null ? [] : [successor], ...waiters?.list ?? []];
   }
 
   /**
@@ -191,10 +200,10 @@ export class LeaseTable {
     const slot = this.#slot(endpoint, cls);
     assert(slot.handover && slot.owner === null, "a finalization belongs to a handover");
     slot.handover = false;
-    const successor = slot.successor;
+    const successor = slot.successor ?? slot.waiters?.shift() ?? null;
     slot.successor = null;
     if (successor === null) return null;
-    const granted = this.#grant(slot, successor.party, successor.ttlMs, nowNs);
+    const granted = this.#grant(slot, successor, nowNs);
     return { successor, token: granted.token };
   }
 
@@ -219,6 +228,10 @@ export class LeaseTable {
       if (successor !== null && successor.party.id === controlId && filter(endpoint, cls)) {
         slot.successor = null;
         dismissed(endpoint, cls, successor);
+      }
+      if (slot.waiters !== null && filter(endpoint, cls)) {
+        const waiter = slot.waiters.remove(controlId);
+        if (waiter !== null) dismissed(endpoint, cls, waiter);
       }
       if (slot.owner !== null && slot.owner.id === controlId && filter(endpoint, cls)) {
         ended(endpoint, cls, this.#end(slot));
@@ -269,6 +282,7 @@ export class LeaseTable {
   #end(slot: Slot): number {
     assert(slot.owner !== null && !slot.handover, "a lease that ends is owned");
     slot.owner = null;
+    slot.claim = null;
     slot.handover = true;
     if (slot.ttlMs > 0) this.#withTtl--;
     slot.ttlMs = 0;
@@ -277,11 +291,13 @@ export class LeaseTable {
 
   #grant(
     slot: Slot,
-    party: LeaseParty,
-    ttlMs: number,
+    claim: Successor,
     nowNs: number,
   ): { readonly kind: "granted"; readonly token: number; readonly ttlMs: number } {
+    const { party, ttlMs } = claim;
     slot.owner = party;
+    slot.claim = claim;
+    slot.grantedNs = nowNs;
     slot.token = ++this.#lastToken;
     slot.ttlMs = ttlMs;
     slot.seenNs = nowNs;
@@ -289,22 +305,45 @@ export class LeaseTable {
     return { kind: "granted", token: slot.token, ttlMs };
   }
 
-  #queue(endpoint: EndpointId, cls: LeaseClass, slot: Slot, successor: Successor): AcquireOutcome {
-    const waiting = slot.successor;
-    if (waiting === null) {
-      slot.successor = successor;
-      return { kind: "handover", revoked: NO_CONTROL, token: 0, displaced: null };
+  /** A control's own question before, which is over now. */
+  #stopWaiting(slot: Slot, control: ControlId): Successor[] {
+    const before = slot.waiters?.remove(control) ?? null;
+    return before === null ? [] : [before];
+  }
+
+  #wait(slot: Slot, candidate: Successor, nowNs: number): AcquireOutcome {
+    const waiters = slot.waiters ??= new LeaseWaiters();
+    const displaced = this.#stopWaiting(slot, candidate.party.id);
+    if (waiters.isFull) return { kind: "denied", reason: LEASE_DENY.HELD };
+    waiters.add({ ...candidate, sinceNs: displaced[0]?.sinceNs ?? candidate.sinceNs ?? nowNs });
+    return { kind: "waiting", displaced };
+  }
+
+  #queue(
+    endpoint: EndpointId,
+    cls: LeaseClass,
+    slot: Slot,
+    candidate: Successor,
+    nowNs: number,
+  ): AcquireOutcome {
+    const { party } = candidate;
+    // Whose turn it is: the successor's, or that of who waits longest; the candidate's own place does not
+    // count against it.
+    const next = slot.successor ?? slot.waiters?.list[0] ?? null;
+    const isRival = next !== null && next.party.id !== party.id;
+    if (isRival && this.#policy(endpoint, cls, next.party.grant, party.grant) === "deny") {
+      if (candidate.waits === true) return this.#wait(slot, candidate, nowNs);
+      return { kind: "denied", reason: denialOf(next.party.grant, party.grant) };
     }
-    if (waiting.party.id === successor.party.id) {
-      // Asked twice while waiting: the first question is answered now, the second one when the slot is free.
-      slot.successor = successor;
-      return { kind: "handover", revoked: NO_CONTROL, token: 0, displaced: waiting };
-    }
-    if (this.#policy(endpoint, cls, waiting.party.grant, successor.party.grant) === "deny") {
-      return { kind: "denied", reason: denialOf(waiting.party.grant, successor.party.grant) };
-    }
-    slot.successor = successor;
-    return { kind: "handover", revoked: NO_CONTROL, token: 0, displaced: waiting };
+    const before = slot.successor;
+    const displaced = this.#stopWaiting(slot, party.id);
+    slot.successor = candidate;
+    // Asked twice while waiting: the first question is answered now, the second one when the slot is free. A
+    // weaker successor waits on where it said so.
+    const waitsOn = before !== null && before.party.id !== party.id && before.waits === true &&
+      this.#wait(slot, before, nowNs).kind === "waiting";
+    if (before !== null && !waitsOn) displaced.push(before);
+    return { kind: "handover", revoked: NO_CONTROL, token: 0, displaced };
   }
 }
 

@@ -72,11 +72,15 @@ export function capsFor(command: TransferEvent): number {
   return cap === undefined ? BAD_OPERATION : cap | also;
 }
 
-/** What the commands of a source need: of each mask one bit is enough. */
-const NEEDS_OF_SOURCE: readonly (readonly number[])[] = Array.from(
-  { length: SOURCE_MAX },
-  (_, source) => ROWS.flatMap(([, row]) => row.way === "down" && row.source === source ? needsOf(row) : []),
-);
+/** What the commands of a source need: of each mask one bit is enough. Made when a grant first changes. */
+let needsOfSource: readonly (readonly number[])[] | undefined;
+
+function makeNeeds(): readonly (readonly number[])[] {
+  return Array.from(
+    { length: SOURCE_MAX },
+    (_, source) => ROWS.flatMap(([, row]) => row.way === "down" && row.source === source ? needsOf(row) : []),
+  );
+}
 
 function needsOf({ needs }: KindRow): number[] {
   switch (needs.by) {
@@ -95,7 +99,8 @@ function needsOf({ needs }: KindRow): number[] {
 
 /** Whether a change of capabilities takes away the right to some command of a source. */
 export function losesCommands(source: Source, before: number, after: number): boolean {
-  return (NEEDS_OF_SOURCE[source] ?? []).some((caps) => (before & caps) !== 0 && (after & caps) === 0);
+  needsOfSource ??= makeNeeds();
+  return (needsOfSource[source] ?? []).some((caps) => (before & caps) !== 0 && (after & caps) === 0);
 }
 
 /** The class of lease that a command must be sent under, or {@linkcode NO_LEASE_CLASS}. */

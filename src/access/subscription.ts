@@ -4,6 +4,7 @@
  * still gets its answers.
  * @module
  */
+import type { Prio } from "../event/priority.ts";
 import { ALL_SOURCES } from "../event/source.ts";
 import { ALL_ENDPOINTS, type EndpointMask } from "./grant.ts";
 
@@ -12,7 +13,7 @@ export interface Subscription {
   /** Sources, bit 1 << source. */
   readonly sources: number;
   /** Events below this priority are not wanted. */
-  readonly prioMin: number;
+  readonly prioMin: Prio;
   /** Endpoints, already widened: "0 = all" of the wire is ALL_ENDPOINTS here. */
   readonly endpoints: EndpointMask;
   /** Kinds from this one on are not wanted: the control does not know them. Left out: it knows all. */
@@ -25,7 +26,7 @@ export const SUBSCRIBE_ALL: Subscription = { sources: ALL_SOURCES, prioMin: 0, e
 /** A subscription from the wire's numbers. */
 export function subscriptionOf(
   sources: number,
-  prioMin: number,
+  prioMin: Prio,
   endpoints: EndpointMask,
   kindsBelow?: number,
 ): Subscription {

@@ -5,7 +5,7 @@
  *
  * An entry has two halves. The declaration ({@linkcode Seam}) is read by every thread and command that reads
  * a config; the maker ({@linkcode SeamMaker}) brings the adapter's code along, which only the loop's thread
- * loads: a declaration imports nothing of its adapter but types.
+ * loads, when the first VM comes: a declaration imports nothing of its adapter but types.
  * @module
  */
 import type { WriteExtent } from "../access/write_extent.ts";
@@ -15,7 +15,6 @@ import type { Source, SourceName } from "../event/source.ts";
 import type { TableReader } from "../toml/table_reader.ts";
 import type { ScanPort } from "./memctx/scan_port.ts";
 import type { QmpLink } from "../qemu/monitor/qmp_link.ts";
-import type { StubMachine } from "./stub/stub_machine.ts";
 
 /** What every endpoint's config has, whatever its seams. */
 export interface EndpointBasics {
@@ -40,7 +39,7 @@ export type NoKeys = Record<never, never>;
  * A seam's declaration.
  *
  * @typeParam N its name
- * @typeParam C the keys that it adds to an endpoint's config: plain data, fit for postMessage
+ * @typeParam C the keys that it adds to an endpoint's config: plain data that postMessage can carry
  */
 export interface Seam<N extends string, C extends object> {
   /** What the roster, the metrics and the commands call it: its source's name in lower case. */
@@ -78,22 +77,8 @@ export interface SeamParts {
   readonly onFrameWanted: () => void;
 }
 
-/** What the adapters of a stub endpoint share. */
-export interface StubParts {
-  /** The machine that is none. */
-  readonly machine: StubMachine;
-  /** CURSOR_STATE events per second; 0 = none. */
-  readonly rateHz: number;
-}
-
-/** How the adapters of a seam are made. */
-export interface SeamMaker<C extends object> {
-  /**
-   * Makes the adapter of one endpoint. Must not throw: an adapter that cannot work says so when it is opened.
-   *
-   * @returns null when the endpoint has no such seam
-   */
-  make(config: EndpointBasics & C, parts: SeamParts): Adapter | null;
-  /** Makes the adapter of an endpoint without any VM; null when it has no such seam. */
-  makeStub(parts: StubParts): Adapter | null;
-}
+/**
+ * Makes the adapter of a seam for one endpoint; null when the endpoint has no such seam. Must not throw: an
+ * adapter that cannot work says so when it is opened.
+ */
+export type SeamMaker<C extends object> = (config: EndpointBasics & C, parts: SeamParts) => Adapter | null;

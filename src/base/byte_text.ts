@@ -1,6 +1,6 @@
 /**
- * Names that are bytes to who made them (a Linux file, a process) as text, without losing one: UTF-8, and
- * each byte that is none becomes half of a surrogate pair, U+DC00 + byte, as Python's "surrogateescape" has
+ * Names that are bytes to their maker (a Linux file, a process) as text, without loss: UTF-8, and each byte
+ * that is not valid UTF-8 becomes half of a surrogate pair, U+DC00 + byte, as Python's "surrogateescape" has
  * it. So two names that differ are two texts that differ, and the bytes can be had back. A byte order mark is
  * a character like any other.
  *
@@ -23,7 +23,7 @@ export function textOfBytes(bytes: Uint8Array): string {
   try {
     return strict.decode(bytes);
   } catch {
-    // Not UTF-8: rare, and read character by character.
+    // Not UTF-8: rare.
     return bySequence(bytes);
   }
 }
@@ -35,14 +35,18 @@ function isAscii(bytes: Uint8Array): boolean {
 
 function bySequence(bytes: Uint8Array): string {
   let text = "";
+  // What is UTF-8 is decoded in runs: a command line that one byte spoils may be long.
+  let run = 0;
   for (let at = 0; at < bytes.length;) {
     const length = sequenceLength(bytes, at);
-    text += length === 0
-      ? String.fromCharCode(ESCAPE + (bytes[at] as number))
-      : strict.decode(bytes.subarray(at, at + length));
+    if (length === 0) {
+      if (run < at) text += strict.decode(bytes.subarray(run, at));
+      text += String.fromCharCode(ESCAPE + (bytes[at] as number));
+      run = at + 1;
+    }
     at += Math.max(1, length);
   }
-  return text;
+  return run < bytes.length ? text + strict.decode(bytes.subarray(run)) : text;
 }
 
 /**

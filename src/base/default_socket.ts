@@ -6,7 +6,7 @@
 import { Fault } from "./fault.ts";
 
 /** The socket's place below a runtime directory. */
-export const SOCKET_NAME = "vmsig/control.sock";
+const SOCKET_NAME = "vmsig/control.sock";
 
 /**
  * The default path of the control socket.

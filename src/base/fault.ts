@@ -17,17 +17,20 @@ export class Fault extends Error {
   override name = "Fault";
   /** The stable code. */
   readonly code: FaultCode;
+  /** The number of the command that ended so, for `Client.outcome`; 0: it was none. */
+  readonly corr: number;
 
   /**
    * Makes a fault; it is thrown by the caller.
    *
    * @param code the stable code
    * @param message what cannot be done, why, and what to do about it, in one line
-   * @param options `cause`: the error underneath
+   * @param options `cause`: the error underneath; `corr`: see {@linkcode Fault.corr}
    */
-  constructor(code: FaultCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: FaultCode, message: string, options?: { cause?: unknown; corr?: number }) {
     super(message, options);
     this.code = code;
+    this.corr = options?.corr ?? 0;
   }
 }
 

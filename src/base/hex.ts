@@ -18,7 +18,7 @@ export function hexOfBytes(bytes: Uint8Array): string {
 
 /**
  * The bytes of hexadecimal text (an optional "0x" first, spaces and colons between bytes allowed); undefined
- * when it is none.
+ * when it is not valid.
  */
 export function bytesOfHex(text: string): Uint8Array | undefined {
   const digits = text.replace(/^0x/i, "").replace(/[\s:]/g, "");

@@ -22,17 +22,8 @@ export const NO_ENDPOINT: EndpointId = 0xffffffff as EndpointId;
 export type ControlId = Branded<"ControlId">;
 /** The control's number of an event that concerns all of them, or none. */
 export const NO_CONTROL: ControlId = 0 as ControlId;
-/** Guest virtual address, signed as the module's text says. */
-export type Gva = Branded<"Gva">;
-/** Guest physical address. */
-export type Gpa = Branded<"Gpa">;
 
 const HIGH = 2 ** 32;
-
-/** A guest virtual address from its two 32-bit halves. */
-export function gvaFrom(hi: number, lo: number): Gva {
-  return ((hi | 0) * HIGH + (lo >>> 0)) as Gva;
-}
 
 /** A guest virtual address as people and JSON see it: "0x" and 16 digits at most, unsigned. */
 export function hexOfGva(gva: number): string {
@@ -44,7 +35,7 @@ export function hexOfGva(gva: number): string {
 
 /**
  * Parses an address or size as a person writes it: "0x…" (up to 64 bits) or decimal.
- * Values of 2^63 and above come back negative, as {@linkcode Gva} holds them.
+ * Values of 2^63 and above come back negative, as the text above says.
  *
  * @returns undefined when the text is not a number or has more than 64 bits
  */

@@ -65,7 +65,7 @@ export function writeU64(view: DataView, offset: number, value: number): void {
   view.setUint32(offset + 4, high, true);
 }
 
-/** Reads a u64 as a signed double, as `Gva` holds addresses. */
+/** Reads a u64 as a signed double, as guest virtual addresses are held (`ids.ts`). */
 export function readS64(view: DataView, offset: number): number {
   return view.getInt32(offset + 4, true) * HIGH + view.getUint32(offset, true);
 }

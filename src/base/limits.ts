@@ -148,6 +148,12 @@ export const MIN_VGPU_SLOTS = 2;
 export const MAX_VGPU_SLOTS = 8;
 /** Bytes of one vgpu slot (src/event/PROTOCOL.md): no frame is larger. */
 export const MAX_VGPU_SLOT_BYTES: number = 128 * 1024 * 1024;
+/**
+ * Bytes of a picture on their way from QEMU, as far as the system allows (net.core.wmem_max): with room for
+ * all of it QEMU hands it over in one go, and not in pieces, each of which waits for the one before to be
+ * read.
+ */
+export const PICTURE_SOCKET_BYTES: number = 4 * 1024 * 1024;
 /** How often one call begins to copy a frame anew before it answers "busy". */
 export const MAX_FRAME_ATTEMPTS = 8;
 /** How often one call reads a small seqlock-guarded record anew before it answers "busy". */

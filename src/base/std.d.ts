@@ -68,3 +68,30 @@ declare module "@std/toml" {
   export function parse(text: string): Record<string, unknown>;
   export function stringify(table: Record<string, unknown>): string;
 }
+
+declare module "gifenc" {
+  /** Colours of a GIF's frame. */
+  export type Palette = readonly (readonly number[])[];
+  /** A GIF that is written. */
+  export interface Encoder {
+    writeFrame(
+      index: Uint8Array,
+      width: number,
+      height: number,
+      options: { readonly palette: Palette; readonly delay: number },
+    ): void;
+    finish(): void;
+    bytes(): Uint8Array;
+  }
+  /** What it has, by itself or in its default. */
+  export interface Gifenc {
+    GIFEncoder(): Encoder;
+    quantize(rgba: Uint8Array, colours: number): Palette;
+    applyPalette(rgba: Uint8Array, palette: Palette): Uint8Array;
+  }
+  export const GIFEncoder: Gifenc["GIFEncoder"];
+  export const quantize: Gifenc["quantize"];
+  export const applyPalette: Gifenc["applyPalette"];
+  const gifenc: Gifenc;
+  export default gifenc;
+}

@@ -139,7 +139,8 @@ export class AgentControl implements AsyncDisposable {
    * Runs a program in the guest and awaits its end.
    *
    * @param path of the program in the guest; no shell is between
-   * @throws {Fault} `refused` with the agent's words when it cannot be started; `timed-out`: it goes on;
+   * @throws {Fault} `refused` with the agent's words when it cannot be started; `timed-out`, `interrupted`:
+   *   it goes on;
    *   `too-large` when it said more than a megabyte at once
    */
   async exec(path: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<ExecResult> {
@@ -151,7 +152,11 @@ export class AgentControl implements AsyncDisposable {
     const pid = numberOf(started, "pid", what);
     const endMs = performance.now() + timeoutMs;
     for (let waitMs = FIRST_LOOK_MS;; waitMs = Math.min(waitMs * 1.5, LONGEST_LOOK_MS)) {
-      const result = await this.#status(pid, what, interrupt);
+      if (signal?.aborted === true) throw goesOn(path, this.#name, pid);
+      const result = await this.#status(pid, what, interrupt).catch((error) => {
+        const isInterrupted = error instanceof Fault && error.code === "interrupted";
+        throw isInterrupted ? goesOn(path, this.#name, pid) : error;
+      });
       if (result !== undefined) return result;
       if (performance.now() >= endMs) {
         throw new Fault(
@@ -159,7 +164,6 @@ export class AgentControl implements AsyncDisposable {
           `Cannot ${what} ${this.#name} within ${timeoutMs} ms; it goes on as ${pid}`,
         );
       }
-      if (signal?.aborted === true) throw new Fault("interrupted", "Cannot await the program: interrupted");
       await pause(waitMs, signal);
     }
   }
@@ -345,6 +349,14 @@ export class AgentControl implements AsyncDisposable {
   }
 }
 
+/** The agent ends no program, so one that nobody awaits any more goes on. */
+function goesOn(path: string, vm: string, pid: number): Fault {
+  return new Fault(
+    "interrupted",
+    `Cannot await ${path} on ${vm}: interrupted; it goes on in the guest as process ${pid}`,
+  );
+}
+
 /** An answer that is awaited later: until then its failure is nobody's. */
 function watched(answer: Promise<unknown>): Promise<unknown> {
   answer.catch(() => {});
@@ -367,5 +379,5 @@ function numberOf(value: unknown, key: string, what: string): number {
 }
 
 function otherAnswer(what: string): Fault {
-  return new Fault("protocol-error", `Cannot ${what} the guest: the answer is another one`);
+  return new Fault("protocol-error", `Cannot ${what} the guest: the answer is not the one expected`);
 }

@@ -6,10 +6,9 @@
  * in `input_control.ts`.
  * @module
  */
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
-import { type EndpointId, hexOfGva } from "../base/ids.ts";
+import { type ControlId, type EndpointId, hexOfGva } from "../base/ids.ts";
 import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 import { CAP } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
@@ -24,11 +23,16 @@ import { ConsoleControl, type ConsoleOptions } from "./console_control.ts";
 import { MemoryMethods } from "./memory_methods.ts";
 import type { Welcome } from "./handshake.ts";
 import { type HeldInput, heldInputOf } from "./held_input.ts";
+import { type AcquireOptions, claimOf, isGivenUp } from "./lease_claim.ts";
+import { type LeaseParties, leasePartiesOf } from "./lease_parties.ts";
+import { holderOf, type LeaseStatus } from "./lease_holder.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
 import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
+import { openLink } from "./open_link.ts";
 import type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session, type SessionOptions } from "./session.ts";
+import type { CommandOutcome } from "./command_outcome.ts";
 import { faultOfCode, faultOfDenial, unexpectedAnswer } from "./command_fault.ts";
 import { neededFor } from "./needed_capability.ts";
 import { VmControl, type VmOperation, type VmState } from "./vm_control.ts";
@@ -44,14 +48,14 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
   }
 
   /**
-   * Joins the bus over a connected socket; programs call `connect`.
+   * Joins the bus; programs call `connect`.
    *
    * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`
    */
-  static async join(socket: OwnedFd, options: SessionOptions): Promise<Client> {
+  static async join(options: SessionOptions): Promise<Client> {
     const session = new Session(options);
     try {
-      await session.open(socket);
+      await session.open(await openLink(session, options, options.timeoutMs));
     } catch (error) {
       await session.close();
       throw error;
@@ -159,10 +163,16 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     const ack = answer.as("ACT_ACK");
     if (ack !== undefined && (ack.ok !== 1 || ack.code !== CODE.ok)) {
       const detail = ack.detail === 0 ? "" : `detail ${ack.detail}`;
-      throw faultOfCode(what, ack.code, detail, answer.words, neededFor(this.#session, kind, fill));
+      const needed = neededFor(this.#session, kind, fill);
+      const { corr } = answer;
+      throw Object.assign(faultOfCode(what, ack.code, detail, answer.words, needed), { corr });
     }
     const denied = answer.as("LEASE_DENIED");
-    if (denied !== undefined) throw faultOfDenial(what, denied.reason, neededFor(this.#session, kind, fill));
+    if (denied !== undefined) {
+      const { reason, ownerPrincipal, ownerControl, ownerAs } = denied;
+      const owner = holderOf(ownerPrincipal, ownerControl, ownerAs);
+      throw faultOfDenial(what, reason, neededFor(this.#session, kind, fill), owner);
+    }
     return answer;
   }
 
@@ -177,6 +187,11 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     return sourceNamesOf(await barrier(this.#session, options));
   }
 
+  /** What became of a command without an answer: by its fault's `corr`, or by an id that `vmsig` told. */
+  outcome(of: number | string, options: CommandOptions = {}): Promise<CommandOutcome> {
+    return this.#session.outcome(of, options);
+  }
+
   /** Whether the daemon knows a kind that was added to the protocol later: CMD_BARRIER, 112, and above. */
   knowsKind(kind: Kind): boolean {
     return this.#session.knowsKind(kind);
@@ -185,23 +200,26 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
   /**
    * Acquires a lease, or takes a further handle of one that this client owns.
    *
-   * @param options `ttlMs`: have it revoked when this client has not been heard for that long; the client
-   *   keeps it alive meanwhile
-   * @throws {Fault} `busy` when another owns it; `no-capability`; `outside-grant`
+   * @throws {Fault} `busy` when another owns it, and it does not wait; `no-capability`; `outside-grant`
    */
   async acquire(
     ref: EndpointRef,
     className: LeaseClassName,
-    options: CommandOptions & { readonly ttlMs?: number } = {},
+    options: AcquireOptions = {},
   ): Promise<Lease> {
     const endpoint = await this.endpoint(ref);
     const cls = LEASE_CLASS_NAMES.indexOf(className) as LeaseClass;
     const { linkNumber } = this.#session;
     const what = `acquire ${className} of ${this.roster.nameOf(endpoint)}`;
-    const answer = await this.command(KIND.CMD_ACQUIRE, endpoint, what, (event) => {
-      event.words[0] = cls;
-      event.words[2] = options.ttlMs ?? 0;
-    }, options);
+    const claim = claimOf(what, cls, options, this.knowsKind(KIND.CMD_LEASE_CLAIM));
+    let answer: ClientEvent;
+    try {
+      answer = await this.command(claim.kind, endpoint, what, claim.fill, claim.options);
+    } catch (error) {
+      // It would be granted when nobody wants it any more, and shown as one that waits until then.
+      if (options.wait === true && isGivenUp(error)) this.#session.withdrawClaim(endpoint, cls);
+      throw error;
+    }
     const granted = answer.as("LEASE_GRANTED");
     if (granted === undefined) throw unexpectedAnswer(what, answer.kindName);
     const lease = new Lease(this, endpoint, cls, granted.token, granted.ttlMs);
@@ -212,12 +230,12 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     return lease;
   }
 
-  /** Whether a class of an endpoint is owned, and by whom (a uid). */
+  /** Whether a class of an endpoint is owned, and by whom: a uid, and for whom that speaks. */
   async leaseStatus(
     ref: EndpointRef,
     className: LeaseClassName,
     options: CommandOptions = {},
-  ): Promise<{ readonly busy: boolean; readonly ownerPrincipal: number }> {
+  ): Promise<LeaseStatus> {
     const endpoint = await this.endpoint(ref);
     const what = `ask who owns ${className} of ${this.roster.nameOf(endpoint)}`;
     const answer = await this.command(KIND.CMD_LEASE_STATUS, endpoint, what, (event) => {
@@ -225,7 +243,32 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     }, options);
     const status = answer.as("LEASE_STATUS");
     if (status === undefined) throw unexpectedAnswer(what, answer.kindName);
-    return { busy: status.busy !== 0, ownerPrincipal: status.ownerPrincipal };
+    const { busy, ownerPrincipal, ownerControl, ownerAs } = status;
+    const owner = { principal: ownerPrincipal, control: ownerControl as ControlId, as: ownerAs };
+    return { busy: busy !== 0, ownerPrincipal, ...(busy === 0 ? {} : { owner }) };
+  }
+
+  /**
+   * Who has a class of an endpoint and who waits for it, with their reasons.
+   *
+   * @throws {Fault} `not-supported` by a daemon that is older than that
+   */
+  async leaseParties(
+    ref: EndpointRef,
+    className: LeaseClassName,
+    options: CommandOptions = {},
+  ): Promise<LeaseParties> {
+    const endpoint = await this.endpoint(ref);
+    const what = `ask who waits for ${className} of ${this.roster.nameOf(endpoint)}`;
+    if (!this.knowsKind(KIND.CMD_LEASE_WHO)) {
+      throw new Fault("not-supported", `Cannot ${what}: this daemon does not tell; update it`);
+    }
+    const answer = await this.command(KIND.CMD_LEASE_WHO, endpoint, what, (event) => {
+      event.words[0] = LEASE_CLASS_NAMES.indexOf(className);
+    }, options);
+    const parties = leasePartiesOf(answer);
+    if (parties === undefined) throw unexpectedAnswer(what, answer.kindName);
+    return parties;
   }
 
   /** The VM's state, asked of it now. */
@@ -323,9 +366,19 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
   async releaseLease(lease: Lease): Promise<void> {
     if (!this.#session.leases.remove(lease) || this.#session.ended) return;
     const what = `release ${lease.className} of ${this.roster.nameOf(lease.endpoint)}`;
-    await this.command(KIND.CMD_RELEASE, lease.endpoint, what, (event) => {
-      event.words[0] = lease.cls;
-    }, { token: lease.token });
+    try {
+      await this.command(KIND.CMD_RELEASE, lease.endpoint, what, (event) => {
+        event.words[0] = lease.cls;
+      }, { token: lease.token });
+    } catch (error) {
+      // The daemon is gone before we have read so, and the lease went with it, as when that is known.
+      if (!(error instanceof Fault && error.code === "unreachable")) throw error;
+    }
+  }
+
+  /** See {@linkcode LeaseHome}. */
+  waitForLease({ endpoint, className, ttlMs }: Lease, options: AcquireOptions): Promise<Lease> {
+    return this.acquire(endpoint, className, { ttlMs, ...options, wait: true });
   }
 
   /** See {@linkcode LeaseHome}. */

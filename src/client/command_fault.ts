@@ -6,6 +6,7 @@ import { CODE, type CodeName, codeName } from "../base/codes.ts";
 import { Fault, type FaultCode } from "../base/fault.ts";
 import { oneLine } from "../base/printable.ts";
 import { capNames } from "../event/capability.ts";
+import { holderWords, type LeaseHolder } from "./lease_holder.ts";
 import { LEASE_DENY } from "../event/body_number.ts";
 
 const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
@@ -69,8 +70,9 @@ function lackOf(needed: number): string {
  * @param what what was to be done: "acquire input of web"
  * @param reason LEASE_DENIED.reason
  * @param needed the capabilities of which one is needed, a mask; 0 when it is not known
+ * @param owner who owns it, where the daemon says
  */
-export function faultOfDenial(what: string, reason: number, needed = 0): Fault {
+export function faultOfDenial(what: string, reason: number, needed = 0, owner?: LeaseHolder): Fault {
   switch (reason) {
     case LEASE_DENY.NOCAP:
       return faultOfCode(what, CODE["no-capability"], "", "", needed);
@@ -78,13 +80,20 @@ export function faultOfDenial(what: string, reason: number, needed = 0): Fault {
       return faultOfCode(what, CODE["outside-grant"]);
     case LEASE_DENY.BADCLASS:
       return faultOfCode(what, CODE["bad-argument"]);
+    case LEASE_DENY.WITHDRAWN:
+      return new Fault("interrupted", `Cannot ${what}: this client waits for it no longer`);
     case LEASE_DENY.LOWER_PRIO:
       return new Fault(
         "busy",
-        `Cannot ${what}: one with a higher arb_prio owns it; wait until it is released, or raise yours`,
+        `Cannot ${what}: ${
+          owner === undefined
+            ? "one with a higher arb_prio owns it"
+            : `${holderWords(owner)} owns it, with a higher arb_prio`
+        }; wait until it is released, or raise yours`,
       );
     default:
-      return faultOfCode(what, CODE.busy);
+      if (owner === undefined) return faultOfCode(what, CODE.busy);
+      return new Fault("busy", `Cannot ${what}: ${holderWords(owner)} owns it; wait until it is released`);
   }
 }
 

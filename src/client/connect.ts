@@ -2,19 +2,34 @@
  * Joining the bus: what a scripted control calls first.
  * @module
  */
+import { Fault } from "../base/fault.ts";
+import { printable } from "../base/printable.ts";
 import { defaultSocketPath } from "../base/default_socket.ts";
+import type { NatsOptions } from "../nats/wire/nats_link.ts";
 import { Client } from "./client.ts";
 import type { SubscribeOptions } from "./handshake.ts";
-import { openSocket } from "./open_socket.ts";
 import { checkPace, type ReconnectOptions } from "./reconnector.ts";
+import { natsModule } from "./nats_loader.ts";
 import { DEFAULT_TIMEOUT_MS } from "./session.ts";
+import type { RemoteHost } from "./session_state.ts";
 
 /** How to join. */
 export interface ConnectOptions {
   /** The daemon's socket; unless told that of VMSIG_SOCKET, or else the default of this user. */
   readonly socket?: string;
+  /**
+   * Many hosts instead of one daemon: the NATS server that they joined (src/nats/README.md). Endpoints are
+   * called HOST/NAME then; `socket` is not used.
+   */
+  readonly nats?: NatsOptions;
   /** What the daemon's log and audit call this control. */
   readonly name: string;
+  /**
+   * For whom this process speaks: "token:alice", a name of the config's `[[admission]]` rules. Its user's
+   * rule has to allow that (`speaks_for`), and what may be done is what the name's rule says. Its user itself
+   * unless told.
+   */
+  readonly as?: string;
   /** Which broadcast events are wanted at all; everything that the grant allows unless told. */
   readonly sub?: SubscribeOptions;
   /** How long joining may take, ms. */
@@ -39,16 +54,29 @@ export interface ConnectOptions {
  * ```
  *
  * @throws {Fault} `unreachable` when no daemon is there (or this user may not open its socket: the text says
- *   which), `not-admitted` when it does not let this user in, `timed-out`
+ *   which), `not-admitted` when it does not let this user in, `timed-out`; `not-supported` when the daemon
+ *   does not know `as`, and over NATS
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
-  const socketPath = options.socket ?? defaultSocketPathHere();
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const { name, sub = {}, reconnect = false } = options;
+  const { name, as = "", sub = {}, reconnect = false } = options;
   const pace = reconnect === true ? {} : reconnect === false ? undefined : reconnect;
   if (pace !== undefined) checkPace(pace);
-  const socket = await openSocket(socketPath, timeoutMs);
-  return await Client.join(socket, { socketPath, name, sub, timeoutMs, reconnect: pace });
+  if (options.nats === undefined) {
+    const socketPath = options.socket ?? defaultSocketPathHere();
+    return await Client.join({ socketPath, name, as, sub, timeoutMs, reconnect: pace });
+  }
+  const { nats } = options;
+  if (as !== "") {
+    throw new Fault(
+      "not-supported",
+      `Cannot speak for ${printable(as)} over NATS: there the server says who asks`,
+    );
+  }
+  // The library for it is loaded by who needs it.
+  const { RemoteLink } = await natsModule("link")();
+  const makeLink = (session: RemoteHost) => new RemoteLink(nats, session);
+  return await Client.join({ socketPath: nats.url, name, sub, timeoutMs, reconnect: pace, makeLink });
 }
 
 /** The socket that VMSIG_SOCKET names; without it the default one of the user who runs this program. */

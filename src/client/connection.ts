@@ -19,6 +19,8 @@ import { receivedDefect, receivedFds } from "../protocol/received.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import { ClientEvent } from "./client_event.ts";
 
+/** Full batches that are read in one turn: timers and other sockets of the program get theirs in between. */
+const MOST_BATCHES = 16;
 const TAG_SOCKET = 1;
 const TAG_WAKE = 2;
 
@@ -48,6 +50,8 @@ export class Connection {
   #interest = IN;
   #held: PromiseWithResolvers<void> | undefined;
   #closing = false;
+  /** Frames of the last batch. */
+  #received = 0;
   #pump: Promise<void> | undefined;
 
   /**
@@ -111,6 +115,41 @@ export class Connection {
     this.#wake.signal();
   }
 
+  /**
+   * Sends, and reads at once, for at most so long, until something came: for who asks what is answered sooner
+   * than a waiting thread wakes. That thread is not woken for it either.
+   *
+   * @param mostMs a fraction of one
+   * @throws {Fault} as {@linkcode Connection.send}
+   */
+  ask(event: TransferEvent, mostMs: number): void {
+    const isIdle = !this.#closing && this.#held === undefined && this.#outgoing.length === 0;
+    if (!isIdle || this.#interest !== IN || !this.#sink.mayRead()) return this.send(event);
+    this.#poller.modify(this.#socket.fd, 0, TAG_SOCKET);
+    try {
+      this.send(event);
+      this.#readSoon(mostMs);
+    } finally {
+      // What came meanwhile is told by this as well.
+      if (!this.#closing) this.#poller.modify(this.#socket.fd, this.#interest = IN, TAG_SOCKET);
+    }
+  }
+
+  #readSoon(mostMs: number): void {
+    const untilMs = performance.now() + mostMs;
+    do {
+      if (!this.#sink.mayRead()) return;
+      try {
+        // The end is the pump's matter: it finds the same.
+        if (this.#receive() || this.#received > 0 || this.#closing) return;
+      } catch (error) {
+        return this.#end(
+          error instanceof Fault ? error : new Fault("refused", messageOf(error), { cause: error }),
+        );
+      }
+    } while (performance.now() < untilMs);
+  }
+
   /** Ends the pump and closes the socket. Called twice, it does nothing the second time. */
   async close(): Promise<void> {
     if (!this.#closing) {
@@ -130,7 +169,7 @@ export class Connection {
       while (!this.#closing) {
         if (this.#outgoing.length > 0) this.#flush();
         if (this.#sink.mayRead()) {
-          if (this.#receive()) {
+          if (this.#receiveAll()) {
             this.#end(gone());
             return;
           }
@@ -170,10 +209,23 @@ export class Connection {
     this.#outgoing.splice(0, sent);
   }
 
+  /**
+   * Reads what is there: waiting costs more than a batch, so who reads one at a time loses to a daemon that
+   * writes fast. True when the daemon has closed the connection.
+   */
+  #receiveAll(): boolean {
+    for (let i = 0; i < MOST_BATCHES; i++) {
+      if (this.#receive()) return true;
+      if (this.#closing || this.#received < RECEIVE_BATCH || !this.#sink.mayRead()) return false;
+    }
+    return false;
+  }
+
   /** Reads one batch; true when the daemon has closed the connection. */
   #receive(): boolean {
     const batch = this.#batch;
     const frames = batch.receive(this.#socket.fd);
+    this.#received = frames;
     for (let i = 0; i < frames; i++) {
       const defect = receivedDefect(batch, i);
       if (defect !== "") {

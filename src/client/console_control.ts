@@ -23,11 +23,12 @@ import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
 
 /** Characters that {@linkcode ConsoleControl.expect} looks back. */
-export const MAX_EXPECTED: number = 1 << 18;
+const MAX_EXPECTED: number = 1 << 18;
 /** How long one read waits at the daemon; then it is asked anew, so that an end is noticed. */
 const READ_WAIT_MS = 20_000;
 const SLACK_MS = 10_000;
 const DEFAULT_EXPECT_MS = 30_000;
+const NO_BYTES: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
 /** Which console, and from where. */
 export interface ConsoleOptions extends CommandOptions {
@@ -64,6 +65,14 @@ export interface ConsoleEntry {
   readonly why: string;
 }
 
+/** What one read brought. */
+interface Piece {
+  readonly offset: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** The daemon does not have the console open. */
+  readonly isClosed: boolean;
+}
+
 /** What was awaited, and came. */
 export interface Expected {
   /** The text that matched. */
@@ -91,7 +100,7 @@ export async function listConsoles(
   }, options);
   const value = decodeBounded(answer.body, EVENT_CBOR);
   if (!Array.isArray(value)) {
-    throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is another one`);
+    throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is not the one expected`);
   }
   return value as ConsoleEntry[];
 }
@@ -111,6 +120,10 @@ export class ConsoleControl implements AsyncDisposable {
   #text = "";
   #lost = 0;
   #lease: Promise<Lease> | undefined;
+  /** A read that was begun before anybody awaits it. */
+  #ahead: Promise<Piece> | undefined;
+  /** Reads under way that somebody awaits. */
+  #reading = 0;
 
   private constructor(client: ClientPort, endpoint: EndpointId, options: ConsoleOptions) {
     this.#client = client;
@@ -168,6 +181,21 @@ export class ConsoleControl implements AsyncDisposable {
     }
   }
 
+  /**
+   * The next bytes, or none when nothing came within so many ms.
+   *
+   * @param waitMs 0 for what is there
+   */
+  async readNow(waitMs: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#text !== "") return await this.read();
+    const endMs = performance.now() + waitMs;
+    for (;;) {
+      const leftMs = Math.max(0, Math.ceil(endMs - performance.now()));
+      const bytes = await this.#read(Math.min(leftMs, READ_WAIT_MS), signal);
+      if (bytes.length > 0 || performance.now() >= endMs) return bytes;
+    }
+  }
+
   /** Bytes as they come, until the VM closes its console or the loop is left. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
     for (;;) {
@@ -222,10 +250,12 @@ export class ConsoleControl implements AsyncDisposable {
     const doing = `write to console ${this.port} of ${this.#name}`;
     for (let at = 0; at < bytes.length; at += MAX_CONSOLE_WRITE) {
       const piece = bytes.slice(at, at + MAX_CONSOLE_WRITE);
-      await this.#client.command(KIND.CMD_CONSOLE_WRITE, this.endpoint, doing, (event) => {
+      const taken = this.#client.command(KIND.CMD_CONSOLE_WRITE, this.endpoint, doing, (event) => {
         event.words[CONSOLE_WRITE.at.port / 4] = this.port;
         event.setBody(BODY.RAW, piece);
       }, { ...options, token: lease.token });
+      this.#readAhead();
+      await taken;
     }
   }
 
@@ -263,26 +293,85 @@ export class ConsoleControl implements AsyncDisposable {
   }
 
   async #read(waitMs: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    const what = `read console ${this.port} of ${this.#name}`;
+    const ahead = this.#ahead;
     const asked = this.#offset;
     const fromNow = (this.#flags & CONSOLE_FROM_NOW) !== 0;
+    this.#reading++;
+    let piece: Piece | undefined;
+    try {
+      piece = ahead === undefined
+        ? await this.#ask(waitMs, signal)
+        : await this.#awaitAhead(ahead, waitMs, signal);
+    } finally {
+      this.#reading--;
+    }
+    if (piece === undefined) return NO_BYTES;
+    const { offset, bytes, isClosed } = piece;
+    this.#flags &= ~CONSOLE_FROM_NOW;
+    // The daemon counts anew for a VM that was started anew.
+    if (!fromNow && offset > asked) this.#lost += offset - asked;
+    this.#offset = offset + bytes.length;
+    if (isClosed && bytes.length === 0 && waitMs > 0) {
+      throw new Fault("seam-down", `Cannot ${this.#doing}: the VM has closed it`);
+    }
+    if (bytes.length > 0 && this.#lease !== undefined) this.#readAhead();
+    return bytes;
+  }
+
+  /**
+   * Begins to read before anybody asks: who writes then has the echo as soon as it comes, and not a round
+   * trip to the daemon later.
+   */
+  #readAhead(): void {
+    if (this.#ahead !== undefined || this.#reading > 0) return;
+    this.#ahead = this.#ask(READ_WAIT_MS);
+    // Whoever reads next is told; nobody may.
+    this.#ahead.catch(() => {});
+  }
+
+  /** The read that was begun already; undefined when it brings nothing in that time: then it goes on. */
+  async #awaitAhead(ahead: Promise<Piece>, waitMs: number, signal?: AbortSignal): Promise<Piece | undefined> {
+    // What is there already has been sent before the answer to this.
+    if (waitMs === 0) await this.#request(CONSOLE_OP.OPEN, this.#doing, 0, {});
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+    const timer = setTimeout(() => resolve(undefined), waitMs);
+    const interrupt = () => reject(new Fault("interrupted", `Cannot ${this.#doing}: interrupted`));
+    signal?.addEventListener("abort", interrupt, { once: true });
+    if (signal?.aborted === true) interrupt();
+    let isOver = true;
+    try {
+      const piece = await Promise.race([ahead, promise]);
+      isOver = piece !== undefined;
+      return piece;
+    } catch (error) {
+      isOver = !(error instanceof Fault && error.code === "interrupted");
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", interrupt);
+      if (isOver) this.#ahead = undefined;
+    }
+  }
+
+  get #doing(): string {
+    return `read console ${this.port} of ${this.#name}`;
+  }
+
+  async #ask(waitMs: number, signal?: AbortSignal): Promise<Piece> {
+    const what = this.#doing;
     const answer = await this.#request(CONSOLE_OP.READ, what, waitMs, {
       timeoutMs: waitMs + SLACK_MS,
       ...(signal === undefined ? {} : { signal }),
     });
     if (answer.kind !== KIND.CONSOLE_OUT) {
-      throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is another one`);
+      throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is not the one expected`);
     }
-    const offset = readU64(answer.view, CONSOLE_OUT.at.offset);
-    this.#flags &= ~CONSOLE_FROM_NOW;
-    // The daemon counts anew for a VM that was started anew.
-    if (!fromNow && offset > asked) this.#lost += offset - asked;
-    this.#offset = offset + answer.body.length;
-    const isClosed = (answer.view.getUint32(CONSOLE_OUT.at.flags, true) & CONSOLE_CLOSED) !== 0;
-    if (isClosed && answer.body.length === 0 && waitMs > 0) {
-      throw new Fault("seam-down", `Cannot ${what}: the VM has closed it`);
-    }
-    return answer.body;
+    const { at } = CONSOLE_OUT;
+    return {
+      offset: readU64(answer.view, at.offset),
+      bytes: answer.body,
+      isClosed: (answer.view.getUint32(at.flags, true) & CONSOLE_CLOSED) !== 0,
+    };
   }
 
   #request(op: number, what: string, waitMs: number, options: CommandOptions): Promise<ClientEvent> {

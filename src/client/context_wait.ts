@@ -31,13 +31,27 @@ export interface ContextHome {
 }
 
 /**
- * Refuses who may not read memory.
+ * Refuses who may not read memory, or is not on its host.
  *
- * @throws {Fault} `no-capability`
+ * @throws {Fault} `no-capability`, `not-supported`
  */
-export function requireMemory({ grant, roster }: ContextHome, endpoint: EndpointId): void {
+export function requireMemory({ grant, roster, memory }: ContextHome, endpoint: EndpointId): void {
+  requireHere(memory, roster.nameOf(endpoint));
   if ((grant.caps & CAP.MEMCTX) !== 0) return;
   throw faultOfCode(`look at the memory of ${roster.nameOf(endpoint)}`, CODE["no-capability"]);
+}
+
+/**
+ * Refuses what maps the memory of another host's VM: it never leaves that host.
+ *
+ * @throws {Fault} `not-supported`
+ */
+export function requireHere(memory: MemoryView, name: string): void {
+  if (memory.elsewhere === undefined) return;
+  throw new Fault(
+    "not-supported",
+    `Cannot map the memory of ${name}: it stays on its host; vmsig mem asks there (ps, maps, read, …), or do it on that host`,
+  );
 }
 
 /** Why no context will come, as far as it is known after so long; undefined while one may. */
@@ -57,6 +71,7 @@ export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
   const trouble = home.memory.trouble(endpoint);
   if (trouble !== undefined) {
     const code = trouble.code === "not-supported" ? "not-supported" : "seam-down";
+    if (trouble.isOfMonitor) return new Fault("seam-down", `${what}: ${oneLine(trouble.text)}`);
     const where = entry?.seams.includes("memctx") === true
       ? "the daemon found none that it can read, and its log has the details"
       : "its memory seam is down";

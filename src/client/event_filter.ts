@@ -5,6 +5,7 @@
  */
 import { Fault } from "../base/fault.ts";
 import { kindByName, type KindName } from "../event/kind.ts";
+import type { Prio } from "../event/priority.ts";
 import { sourceByName, type SourceName } from "../event/source.ts";
 import type { ClientEvent } from "./client_event.ts";
 
@@ -17,7 +18,7 @@ export interface EventFilter {
   /** Endpoints, by number. */
   readonly endpoints?: readonly number[];
   /** Priority class from which on events are wanted. */
-  readonly prioMin?: number;
+  readonly prioMin?: Prio;
   /** Anything else. */
   readonly where?: (event: ClientEvent) => boolean;
 }

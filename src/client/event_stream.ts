@@ -12,8 +12,8 @@
 import { Fault } from "../base/fault.ts";
 import { CLIENT_BUFFER_EVENTS, CLIENT_BUFFER_MAX_EVENTS } from "../base/limits.ts";
 import { KIND } from "../event/kind.ts";
-import { PRIO, type Prio } from "../event/priority.ts";
 import type { ClientEvent } from "./client_event.ts";
+import { EventBacklog } from "./event_backlog.ts";
 import { type EventFilter, matcherOf } from "./event_filter.ts";
 import { overrunEvent } from "./local_event.ts";
 
@@ -32,7 +32,7 @@ export interface StreamOwner {
 export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDisposable {
   readonly #owner: StreamOwner;
   readonly #matches: (event: ClientEvent) => boolean;
-  readonly #buffer: ClientEvent[] = [];
+  readonly #buffer = new EventBacklog();
   #given: ClientEvent | undefined;
   #waiter: PromiseWithResolvers<IteratorResult<ClientEvent>> | undefined;
   #ended = false;
@@ -123,7 +123,7 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
   return(): Promise<IteratorResult<ClientEvent>> {
     this.#given?.[Symbol.dispose]();
     this.#given = undefined;
-    for (const event of this.#buffer.splice(0)) event[Symbol.dispose]();
+    for (const event of this.#buffer.drain()) event[Symbol.dispose]();
     this.#fault = undefined;
     this.#lost = 0;
     const wasEnded = this.#ended;
@@ -134,7 +134,7 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
 
   /** Everything that waits, taken out: how the first stream takes over what came before it. */
   drain(): ClientEvent[] {
-    return this.#buffer.splice(0);
+    return this.#buffer.drain();
   }
 
   /** Itself: a stream is iterated once. */
@@ -155,16 +155,8 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
 
   /** Drops the lowest priority, oldest first; a stream full of URGENT alone ends with a fault. */
   #dropOne(): void {
-    let victim = 0;
-    let prio: Prio = PRIO.URGENT;
-    for (let i = 0; i < this.#buffer.length && prio > PRIO.BULK; i++) {
-      const event = this.#buffer[i] as ClientEvent;
-      if (event.prio < prio) {
-        prio = event.prio;
-        victim = i;
-      }
-    }
-    if (prio === PRIO.URGENT) {
+    const dropped = this.#buffer.shiftLowest();
+    if (dropped === undefined) {
       this.end(
         new Fault(
           "too-large",
@@ -174,10 +166,9 @@ export class EventStream implements AsyncIterableIterator<ClientEvent>, AsyncDis
       this.#owner.onStreamEnd(this);
       return;
     }
-    const [dropped] = this.#buffer.splice(victim, 1);
-    dropped?.[Symbol.dispose]();
+    dropped[Symbol.dispose]();
     this.#lost++;
-    this.#highestLost = Math.max(this.#highestLost, prio);
+    this.#highestLost = Math.max(this.#highestLost, dropped.prio);
   }
 
   #overrun(): ClientEvent | undefined {

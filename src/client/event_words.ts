@@ -12,11 +12,15 @@ import {
   VM_DETAIL_NAMES,
   VM_STATE_NAMES,
 } from "../event/body_number.ts";
+import { principalWords } from "../base/principal_name.ts";
 import { codeName } from "../base/codes.ts";
 import { KIND, kindName } from "../event/kind.ts";
+import { CURSOR_SHAPE_STATE, LED } from "../event/kinds/pointer_kinds.ts";
 import { SOURCE_MAX, sourceName } from "../event/source.ts";
 import { systemOfNumber } from "../guest/systems.ts";
 import type { ClientEvent } from "./client_event.ts";
+import { holderOf, holderWords } from "./lease_holder.ts";
+import { leasePartiesOf, partiesWords } from "./lease_parties.ts";
 import { describeBody } from "./describe_event.ts";
 
 const SEAM_REASONS = [
@@ -36,6 +40,8 @@ const INVALID_REASONS = [
   "memory map changed",
   "RAM was replaced",
 ];
+
+const LED_NAMES = [[LED.SCROLL, "scroll lock"], [LED.NUM, "num lock"], [LED.CAPS, "caps lock"]] as const;
 
 /** The words; outside text in them is as it came. */
 export function eventWords(event: ClientEvent): string {
@@ -66,7 +72,24 @@ export function eventWords(event: ClientEvent): string {
       (back.awayNs / 1e9).toFixed(3)
     } s and ${attempts}, last event ${back.lastSeq}: what came meanwhile was missed`;
   }
-  return memoryOf(event) ?? changeOf(event) ?? leaseOf(event) ?? auditOf(event) ?? fieldsOf(event);
+  return memoryOf(event) ?? changeOf(event) ?? pointerOf(event) ?? leaseOf(event) ?? auditOf(event) ??
+    fieldsOf(event);
+}
+
+function pointerOf(event: ClientEvent): string | undefined {
+  const shape = event.as("CURSOR_SHAPE");
+  if (shape !== undefined) {
+    const { head, state, width, height, hotX, hotY } = shape;
+    if (state !== CURSOR_SHAPE_STATE.KNOWN) return `head ${head}: not known`;
+    const isSeen = width > 0 && height > 0;
+    return `head ${head}: ${
+      isSeen ? `${width}x${height} pixels, points at ${hotX},${hotY}` : "none is seen"
+    }`;
+  }
+  const lights = event.as("KEYBOARD_LEDS");
+  if (lights === undefined) return undefined;
+  const names = LED_NAMES.filter(([bit]) => (lights.bits & bit) !== 0).map(([, name]) => name);
+  return `head ${lights.head}: ${lights.known === 1 ? names.join(", ") || "none is on" : "not known"}`;
 }
 
 function memoryOf(event: ClientEvent): string | undefined {
@@ -103,17 +126,28 @@ function changeOf(event: ClientEvent): string | undefined {
 }
 
 function leaseOf(event: ClientEvent): string | undefined {
+  if (event.kind === KIND.LEASE_WHO) {
+    try {
+      const parties = leasePartiesOf(event);
+      return parties === undefined ? undefined : partiesWords(parties);
+    } catch {
+      // What is not one is shown field by field.
+      return undefined;
+    }
+  }
   const revoked = event.as("LEASE_REVOKED");
   if (revoked === undefined) return undefined;
-  return `${nameOf(LEASE_CLASS_NAMES, revoked.cls)}: ${nameOf(REVOKE_REASONS, revoked.reason)}`;
+  const by = holderOf(revoked.byPrincipal, revoked.byControl, revoked.byAs);
+  const whose = by === undefined ? "" : ` by ${holderWords(by)}`;
+  return `${nameOf(LEASE_CLASS_NAMES, revoked.cls)}: ${nameOf(REVOKE_REASONS, revoked.reason)}${whose}`;
 }
 
 function auditOf(event: ClientEvent): string | undefined {
   if (event.kind !== KIND.AUDIT) return undefined;
-  const { kind, code, principal, control, cls, token, detail } = describeBody(event);
+  const { kind, code, principal, as, control, cls, token, detail } = describeBody(event);
   const parts = [
     `${kindName(Number(kind))} ${codeName(Number(code))}`,
-    `uid ${principal}`,
+    principalWords(Number(principal), as === undefined ? "" : String(as)),
     `control ${control}`,
   ];
   if (cls !== undefined) parts.push(nameOf(LEASE_CLASS_NAMES, Number(cls)));

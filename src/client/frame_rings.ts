@@ -9,6 +9,7 @@ import { Mapping } from "../../ffi/mapping.ts";
 import { getSeals, SEAL, statFd } from "../../ffi/memfd.ts";
 import { OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
+import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_HEADS, MAX_VGPU_SLOT_BYTES } from "../base/limits.ts";
 import { FRAME_RING } from "../event/body_layout.ts";
@@ -43,11 +44,16 @@ export interface SampledFrame {
 /** The rings of one client. */
 export class FrameRings {
   readonly #rings = new Map<number, Ring>();
+  /** Frames that travelled, where there is no ring to hand over. */
+  readonly #given = new Map<number, SampledFrame>();
 
   /** Takes an event in; its descriptor stays the event's. */
   update(event: ClientEvent): void {
     if (event.kind === KIND.ROSTER && event.as("ROSTER")?.state === ROSTER_STATE.GONE) {
-      for (let head = 0; head < MAX_HEADS; head++) this.#replace(keyOf(event.endpoint, head), undefined);
+      for (let head = 0; head < MAX_HEADS; head++) {
+        this.#replace(keyOf(event.endpoint, head), undefined);
+        this.#given.delete(keyOf(event.endpoint, head));
+      }
       return;
     }
     const ring = event.as("FRAME_RING");
@@ -58,9 +64,16 @@ export class FrameRings {
     this.#replace(keyOf(event.endpoint, ring.head), { fd, bytes: ring.bytes, device, open: undefined });
   }
 
-  /** Whether a head has a ring. */
+  /** Takes in a frame that travelled, the newest one of its head; its memory is this table's from now on. */
+  give(endpoint: EndpointId, head: number, frame: SampledFrame): void {
+    assert(head < MAX_HEADS && frame.bytes.length === frame.info.bytes, "a frame that is given is whole");
+    this.#given.set(keyOf(endpoint, head), frame);
+  }
+
+  /** Whether a head has a ring, or a frame. */
   has(endpoint: EndpointId, head: number): boolean {
-    return this.#rings.has(keyOf(endpoint, head));
+    const key = keyOf(endpoint, head);
+    return this.#rings.has(key) || this.#given.has(key);
   }
 
   /**
@@ -75,6 +88,8 @@ export class FrameRings {
     head: number,
     roomFor: (bytes: number) => Uint8Array<ArrayBuffer> = (bytes) => new Uint8Array(bytes),
   ): SampledFrame | undefined {
+    const given = this.#given.get(keyOf(endpoint, head));
+    if (given !== undefined) return copyOf(given, roomFor(given.bytes.length));
     const ring = this.#rings.get(keyOf(endpoint, head));
     if (ring === undefined) return undefined;
     const { region } = ring.open ??= openRing(ring);
@@ -96,9 +111,43 @@ export class FrameRings {
     throw new Fault("protocol-error", `Cannot take a frame: the ring is not valid (${region.why})`);
   }
 
+  /**
+   * Lets somebody read the newest frame of a head where it lies, without a copy of it.
+   *
+   * @param read takes what it needs: the bytes may change under it, and it is called from the start again
+   *   when they did; what it took last counts when there is a result
+   * @returns the frame's descriptor; undefined when the head has no ring, or no frame is in it yet, or it is
+   *   being replaced all the time
+   * @throws {Fault} `protocol-error` for a ring that is not one
+   */
+  read(
+    endpoint: EndpointId,
+    head: number,
+    read: (info: FrameInfo, bytes: Uint8Array<ArrayBuffer>) => void,
+  ): FrameInfo | undefined {
+    const given = this.#given.get(keyOf(endpoint, head));
+    if (given !== undefined) {
+      read(given.info, given.bytes);
+      return given.info;
+    }
+    const ring = this.#rings.get(keyOf(endpoint, head));
+    if (ring === undefined) return undefined;
+    const { region } = ring.open ??= openRing(ring);
+    const info = new FrameInfo();
+    region.forgetFrames();
+    const result = region.readFrame(info, ([view, ...others]) => {
+      assert(view !== undefined && others.length === 0, "a ring of one mapping has its frames in one run");
+      read(info, view as Uint8Array<ArrayBuffer>);
+    });
+    if (result === READ.FRESH) return info;
+    if (region.why === "none-yet" || region.why === "busy") return undefined;
+    throw new Fault("protocol-error", `Cannot read a frame: the ring is not valid (${region.why})`);
+  }
+
   /** Lets go of all. */
   clear(): void {
     for (const key of [...this.#rings.keys()]) this.#replace(key, undefined);
+    this.#given.clear();
   }
 
   #replace(key: number, ring: Ring | undefined): void {
@@ -112,6 +161,13 @@ export class FrameRings {
 
 function keyOf(endpoint: EndpointId, head: number): number {
   return endpoint * MAX_HEADS + head;
+}
+
+function copyOf({ info, bytes, device }: SampledFrame, room: Uint8Array<ArrayBuffer>): SampledFrame {
+  const copy = new FrameInfo();
+  copy.assign(info);
+  room.set(bytes);
+  return { info: copy, bytes: room.subarray(0, bytes.length), device };
 }
 
 /** Maps a ring. A file that can shrink would end this process when it does. */

@@ -22,7 +22,14 @@ import { systemOfNumber } from "../guest/systems.ts";
 import { openMemsegs } from "../ram/memseg_ram.ts";
 import type { Client } from "./client.ts";
 import type { ClientEvent } from "./client_event.ts";
-import { CONTEXT_WAIT_MS, LOOK_MS, noContext, pointless, requireMemory } from "./context_wait.ts";
+import {
+  CONTEXT_WAIT_MS,
+  LOOK_MS,
+  noContext,
+  pointless,
+  requireHere,
+  requireMemory,
+} from "./context_wait.ts";
 import type { EventStream } from "./event_stream.ts";
 import type { LeaseClassName } from "./lease.ts";
 import type { EndpointRef } from "./roster_view.ts";
@@ -55,6 +62,7 @@ export class GuestView implements AsyncDisposable {
 
   private constructor(client: Client, event: ClientEvent, ended: EventStream, name: string) {
     const { view } = event;
+    requireHere(client.memory, name);
     this.#client = client;
     this.endpoint = event.endpoint;
     this.#ended = ended;

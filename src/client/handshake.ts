@@ -4,6 +4,8 @@
  * @module
  */
 import { maskOf } from "../access/grant.ts";
+import { printable } from "../base/printable.ts";
+import { principalDefect } from "../base/principal_name.ts";
 import { codeName } from "../base/codes.ts";
 import { Fault, type FaultCode } from "../base/fault.ts";
 import { capNames } from "../event/capability.ts";
@@ -20,7 +22,7 @@ export interface SubscribeOptions {
   /** Sources, by name (any case). An empty list: no broadcast event at all, not even the roster. */
   readonly sources?: readonly (SourceName | Lowercase<SourceName>)[];
   /** Priority class from which on events are wanted (0 bulk … 3 urgent). */
-  readonly prioMin?: number;
+  readonly prioMin?: Prio;
   /** Endpoints, by number; an empty list means all. */
   readonly endpoints?: readonly number[];
 }
@@ -34,12 +36,21 @@ export interface Welcome extends WireWelcome {
 /**
  * What a control says of itself.
  *
- * @throws {Fault} `bad-argument` for a source that does not exist
+ * @param as for whom it speaks, "token:alice"; "" for its user itself
+ * @throws {Fault} `bad-argument` for a source that does not exist, or a principal that is not valid
  */
-export function helloOf(name: string, sub: SubscribeOptions): Partial<Hello> & Pick<Hello, "name"> {
+export function helloOf(
+  name: string,
+  sub: SubscribeOptions,
+  as = "",
+): Partial<Hello> & Pick<Hello, "name"> {
+  const defect = as === "" ? "" : principalDefect(as);
+  if (defect !== "") {
+    throw new Fault("bad-argument", `Cannot join as ${printable(as)}: a principal ${defect}`);
+  }
   const endpoints = maskOf(sub.endpoints ?? []);
   const prioMin = (sub.prioMin ?? 0) as Prio;
-  if (sub.sources === undefined) return { name, prioMin, endpoints };
+  if (sub.sources === undefined) return { name, prioMin, endpoints, as };
   let sources = 0;
   for (const source of sub.sources) {
     const number = sourceByName(source);
@@ -48,16 +59,24 @@ export function helloOf(name: string, sub: SubscribeOptions): Partial<Hello> & P
     }
     sources |= 1 << number;
   }
-  return { name, sources, prioMin, endpoints };
+  return { name, sources, prioMin, endpoints, as };
 }
 
 /**
  * What a WELCOME grants.
  *
- * @throws {Fault} `protocol-error` when it is not what the protocol says
+ * @param as for whom the HELLO spoke
+ * @throws {Fault} `protocol-error` when it is not what the protocol says; `not-supported` when the daemon
+ *   does not know principals by name, and took this control for its user
  */
-export function welcomeOf(body: Uint8Array): Welcome {
+export function welcomeOf(body: Uint8Array, as = ""): Welcome {
   const welcome = readWelcome(body);
+  if (welcome.as !== as) {
+    throw new Fault(
+      "not-supported",
+      `Cannot join the bus as ${as}: this daemon knows no principals by name; update it`,
+    );
+  }
   return { ...welcome, capNames: capNames(welcome.caps) };
 }
 

@@ -14,7 +14,7 @@ export interface HeldInput {
   readonly truncated: boolean;
 }
 
-/** Reads an INPUT_HELD; undefined when the event is another one. */
+/** Reads an INPUT_HELD; undefined for any other event. */
 export function heldInputOf(event: ClientEvent): HeldInput | undefined {
   const held = event.as("INPUT_HELD");
   if (held === undefined) return undefined;

@@ -13,6 +13,7 @@ import {
   type ButtonName,
   BUTTONS,
   clickFrames,
+  clickFramesAt,
   moveFrame,
   type Point,
   pointsBetween,
@@ -120,6 +121,15 @@ export class InputControl implements AsyncDisposable {
   /** Presses a button and releases it. */
   async click(button: ButtonName = "left"): Promise<void> {
     await this.frames(clickFrames(button));
+  }
+
+  /**
+   * Moves the pointer to a point and clicks there.
+   *
+   * @param count 2 for a double click
+   */
+  async clickAt(at: Point, button: ButtonName = "left", count = 1): Promise<void> {
+    await this.frames(clickFramesAt(at, button, count));
   }
 
   /** Presses a button. It is released with the lease at the latest. */

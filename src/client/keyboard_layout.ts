@@ -2,8 +2,8 @@
  * Keyboards other than the US one: how a text is typed on the layout that the guest has. AltGr and dead keys
  * are used where a layout needs them; what it cannot type is refused whole, before anything is sent.
  *
- * A guest is told keys, not characters: which layout it has is its own affair, and nothing here can ask it.
- * What is typed under another layout than the guest's comes out as other characters.
+ * A guest is told keys, not characters: which layout it has cannot be asked from here. What is typed under
+ * another layout than the guest's comes out as other characters.
  * @module
  */
 import { suggestion } from "../base/closest_name.ts";

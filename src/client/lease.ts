@@ -5,6 +5,8 @@
  */
 import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
+import type { AcquireOptions } from "./lease_claim.ts";
+import { holderWords, type LeaseHolder } from "./lease_holder.ts";
 import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 
 /** Classes of leases by their names. */
@@ -24,6 +26,8 @@ export function leaseLossOf(reason: number): LeaseLoss {
 export interface LeaseHome {
   /** Gives the lease back if this was its last handle; resolves when the daemon has confirmed. */
   releaseLease(lease: Lease): Promise<void>;
+  /** Acquires a lost lease anew, once it is given back. */
+  waitForLease(lease: Lease, options: AcquireOptions): Promise<Lease>;
   /** Tells the daemon that the owner lives. */
   keepLease(lease: Lease): Promise<void>;
 }
@@ -56,6 +60,7 @@ export class Lease implements AsyncDisposable {
   readonly #lost = Promise.withResolvers<LeaseLoss>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #owned = true;
+  #takenBy: LeaseHolder | undefined;
 
   /**
    * Made by `Client.acquire`.
@@ -91,12 +96,39 @@ export class Lease implements AsyncDisposable {
     return this.#aborter.signal;
   }
 
-  /** Called by the client: the lease is gone. */
-  lose(reason: LeaseLoss): void {
+  /** Who took it, when it was pre-empted; undefined while it was not, or when the daemon does not say. */
+  get takenBy(): LeaseHolder | undefined {
+    return this.#takenBy;
+  }
+
+  /**
+   * Waits until a lease that was taken away is given back, and acquires it anew.
+   *
+   * @param options `message`: why, for who has it; `signal`: gives up
+   * @returns the new lease
+   * @throws {Fault} `refused` while this one is not lost; `interrupted`; `unreachable`
+   * @example
+   * ```ts
+   * let lease = await client.acquire("web", "input");
+   * await lease.lost; // a person has taken it: lease.takenBy
+   * lease = await lease.untilGivenBack({ message: "the nightly tests go on" });
+   * ```
+   */
+  async untilGivenBack(options: Omit<AcquireOptions, "wait"> = {}): Promise<Lease> {
+    if (this.#owned || !this.#aborter.signal.aborted) {
+      throw new Fault("refused", `Cannot wait for the ${this.className} lease: it was not taken away`);
+    }
+    return await this.#home.waitForLease(this, options);
+  }
+
+  /** Called by the client: the lease is gone. @param by who took it, where somebody did */
+  lose(reason: LeaseLoss, by?: LeaseHolder): void {
     if (!this.#end()) return;
+    this.#takenBy = by;
     this.#lost.resolve(reason);
+    const whose = by === undefined ? "" : ` by ${holderWords(by)}`;
     this.#aborter.abort(
-      new Fault("stale-lease", `Cannot go on: the ${this.className} lease is lost (${reason})`),
+      new Fault("stale-lease", `Cannot go on: the ${this.className} lease is lost (${reason}${whose})`),
     );
   }
 

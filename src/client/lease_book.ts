@@ -7,11 +7,22 @@ import type { EndpointId } from "../base/ids.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { LEASE_CLASS_COUNT, type LeaseClass } from "../event/body_number.ts";
 import type { Lease, LeaseLoss } from "./lease.ts";
+import type { LeaseHolder } from "./lease_holder.ts";
+
+/** How a lease was taken away. */
+export interface Revocation {
+  /** The core's number of the LEASE_REVOKED. */
+  readonly seq: number;
+  /** Why. */
+  readonly reason: LeaseLoss;
+  /** Who took it, where somebody did. */
+  readonly by: LeaseHolder | undefined;
+}
 
 /** The book. */
 export class LeaseBook {
   readonly #handles = new Map<number, Set<Lease>>();
-  readonly #revocations = new Map<number, { readonly seq: number; readonly reason: LeaseLoss }>();
+  readonly #revocations = new Map<number, Revocation>();
 
   /** Leases that are owned. */
   get size(): number {
@@ -38,7 +49,7 @@ export class LeaseBook {
     const key = lease.endpoint * LEASE_CLASS_COUNT + lease.cls;
     const revocation = this.#revocations.get(key);
     if (revocation !== undefined && ((revocation.seq - grantSeq) | 0) > 0) {
-      lease.lose(revocation.reason);
+      lease.lose(revocation.reason, revocation.by);
       return;
     }
     const handles = this.#handles.get(key);
@@ -57,15 +68,15 @@ export class LeaseBook {
   /**
    * The daemon took a lease away.
    *
-   * @param seq the core's number of the LEASE_REVOKED
+   * @param revocation how, and by whom
    */
-  revoke(endpoint: EndpointId, cls: LeaseClass, reason: LeaseLoss, seq: number): void {
+  revoke(endpoint: EndpointId, cls: LeaseClass, revocation: Revocation): void {
     const key = endpoint * LEASE_CLASS_COUNT + cls;
     // Bounded: endpoints and classes are, and what is out of their range is nobody's lease.
-    if (endpoint < MAX_ENDPOINTS && cls < LEASE_CLASS_COUNT) this.#revocations.set(key, { seq, reason });
+    if (endpoint < MAX_ENDPOINTS && cls < LEASE_CLASS_COUNT) this.#revocations.set(key, revocation);
     const handles = this.#handles.get(key);
     this.#handles.delete(key);
-    for (const lease of handles ?? []) lease.lose(reason);
+    for (const lease of handles ?? []) lease.lose(revocation.reason, revocation.by);
   }
 
   /** The daemon is gone, and every lease with it; so are the numbers that it told revocations by. */

@@ -1,7 +1,7 @@
 /**
- * One connection from its HELLO to its end: the opening, the core's sequence numbers, and why it ended. Who
- * comes back to a daemon that was restarted has one after another of them; what outlives a connection is
- * `session.ts`'s.
+ * One connection from its HELLO to its end: the opening, the core's sequence numbers, and why it ended. A
+ * client that reconnects to a restarted daemon has one link after another; `session.ts` keeps what outlives a
+ * connection.
  *
  * A gap in the sequence numbers that no OVERRUN explains means lost events, and ends the connection with a
  * fault: nothing is lost in silence.
@@ -16,14 +16,37 @@ import { DIR } from "../event/defaults.ts";
 import { KIND } from "../event/kind.ts";
 import { BODY, EventPool, type TransferEvent } from "../event/transfer_event.ts";
 import { helloBody } from "../protocol/hello.ts";
+import type { CommandOutcome } from "../nats/wire/outcome.ts";
 import type { ClientEvent } from "./client_event.ts";
 import { Connection, type ConnectionSink } from "./connection.ts";
 import { helloOf, refusalOf, type SubscribeOptions, type Welcome, welcomeOf } from "./handshake.ts";
 
+/** What a session has of its way to the bus: a connection to a daemon's socket, or to those of many hosts. */
+export interface ClientLink {
+  /** The sequence number of the newest event; undefined before the first. */
+  readonly lastSeq: number | undefined;
+  /** Whether frames wait to be taken. */
+  readonly congested: boolean;
+  /** Introduces itself and awaits the answer. */
+  greet(introduction: Introduction): Promise<Welcome>;
+  /** Sends an event, borrowed. @param timeoutMs how long it is awaited, where that matters on the way */
+  send(event: TransferEvent, timeoutMs?: number): void;
+  /** Lets it look again whether it may read and what it has to send. */
+  wake(): void;
+  /** A stream was opened: from now on events are wanted, and not answers alone. */
+  wantEvents?(): void;
+  /** By what another program asks for a command's outcome; undefined where none can. */
+  outcomeId?(corr: number): string | undefined;
+  /** Asks what became of a command: by its corr, or by the id of any program's. @throws {Fault} */
+  outcome?(of: number | string, timeoutMs: number): Promise<CommandOutcome>;
+  /** Ends it, and frees what it holds. Its host is not told. */
+  close(): Promise<void>;
+}
+
 /** Who a link belongs to. */
 export interface LinkHost {
   /** The daemon let this link in: its events follow, in the same turn perhaps. */
-  onWelcome(link: Link, welcome: Welcome): void;
+  onWelcome(link: ClientLink, welcome: Welcome): void;
   /** An event, in order; it is the host's, descriptors included. */
   onEvent(event: ClientEvent): void;
   /** Whether the next frames may be read now. False: {@linkcode Link.wake} when that changes. */
@@ -33,7 +56,7 @@ export interface LinkHost {
    *
    * @param fault why; undefined when the daemon has done what it was there for (a replay that is over)
    */
-  onLinkEnd(link: Link, fault: Fault | undefined): void;
+  onLinkEnd(link: ClientLink, fault: Fault | undefined): void;
 }
 
 /** How a link introduces itself. */
@@ -42,12 +65,14 @@ export interface Introduction {
   readonly name: string;
   /** Which broadcast events it wants. */
   readonly sub: SubscribeOptions;
+  /** For whom it speaks, "token:alice"; "" or left out: its user itself. */
+  readonly as?: string;
   /** How long the daemon may take to answer, ms. */
   readonly timeoutMs: number;
 }
 
 /** A connection with its opening. */
-export class Link implements ConnectionSink {
+export class Link implements ClientLink, ConnectionSink {
   readonly #socketPath: string;
   readonly #host: LinkHost;
   readonly #connection: Connection;
@@ -58,6 +83,8 @@ export class Link implements ConnectionSink {
   /** What the daemon said of this connection as a whole. */
   #lastError = "";
   #isOver = false;
+  /** For whom the HELLO spoke. */
+  #as = "";
 
   /**
    * Takes a connected socket over.
@@ -90,14 +117,15 @@ export class Link implements ConnectionSink {
    * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`; `bad-argument` for a subscription
    *   to a source that does not exist
    */
-  async greet({ name, sub, timeoutMs }: Introduction): Promise<Welcome> {
+  async greet({ name, sub, as = "", timeoutMs }: Introduction): Promise<Welcome> {
     assert(this.#state === "opening", "a link opens once");
+    this.#as = as;
     const hello = new EventPool(0).acquire();
     hello.kind = KIND.HELLO;
     hello.dir = DIR.DOWN;
     hello.prio = 0;
     try {
-      hello.setBody(BODY.CBOR, helloBody(helloOf(name, sub)));
+      hello.setBody(BODY.CBOR, helloBody(helloOf(name, sub, as)));
       this.#connection.send(hello);
     } catch (error) {
       // A daemon that does not admit this user says so at once, and closes: its REFUSED is read all the same.
@@ -128,6 +156,15 @@ export class Link implements ConnectionSink {
    */
   send(event: TransferEvent): void {
     this.#connection.send(event);
+  }
+
+  /**
+   * Sends an event, borrowed, and reads at once, for at most so long, until something came.
+   *
+   * @throws {Fault} `busy`, `unreachable`
+   */
+  ask(event: TransferEvent, mostMs: number): void {
+    this.#connection.ask(event, mostMs);
   }
 
   /** Lets it look again whether it may read and what it has to send. */
@@ -181,7 +218,7 @@ export class Link implements ConnectionSink {
   #onGreeting(event: ClientEvent): void {
     switch (event.kind) {
       case KIND.WELCOME: {
-        const welcome = welcomeOf(event.body);
+        const welcome = welcomeOf(event.body, this.#as);
         this.#state = "open";
         this.#host.onWelcome(this, welcome);
         this.#greeting.resolve(welcome);

@@ -17,7 +17,7 @@ export abstract class MemoryMethods extends ScreenMethods {
   abstract get memory(): MemoryView;
 
   /**
-   * Watches values in guests' memory: each is told once, and then whenever it is another one, as long as the
+   * Watches values in guests' memory: each is told once, and then whenever it has changed, as long as the
    * VM's system runs; after a reset it begins anew. Looking is done on a thread of its own, for thousands of
    * values at once. The client must receive the source MEMCTX, and no earlier stream of it may have taken the
    * contexts.

@@ -20,12 +20,26 @@ export interface MemoryTrouble {
   readonly code: string;
   /** "no known guest system in RAM". */
   readonly text: string;
+  /** Whether it is that QEMU's monitor cannot be had; ERROR.detail is SEAM_DOWN's reason then. */
+  readonly isOfMonitor: boolean;
 }
+
+/** Asks a VM's host about its memory. @throws {Fault} with the host's code; `timed-out` */
+export type MemoryElsewhere = (
+  endpoint: EndpointId,
+  question: Readonly<Record<string, unknown>>,
+  timeoutMs: number,
+) => Promise<Readonly<Record<string, unknown>>>;
 
 /** The memory of all endpoints. */
 export class MemoryView {
   readonly #contexts = new Set<number>();
   readonly #troubles = new Map<number, MemoryTrouble>();
+  /** Endpoints that are up: what was said of a monitor that was not there is over. */
+  readonly #up = new Set<number>();
+
+  /** Asks the host of a VM about its memory, when that is another one: set by the way there. */
+  elsewhere: MemoryElsewhere | undefined;
 
   /** Whether an endpoint has a context: its RAM is there, and its system was found (or is not looked for). */
   hasContext(endpoint: EndpointId): boolean {
@@ -41,17 +55,26 @@ export class MemoryView {
   clear(): void {
     this.#contexts.clear();
     this.#troubles.clear();
+    this.#up.clear();
   }
 
   /** Takes an event in. */
   update(event: ClientEvent): void {
     const { endpoint, kind } = event;
-    if (kind === KIND.ROSTER) {
-      if (event.as("ROSTER")?.state === ROSTER_STATE.GONE) this.#forget(endpoint);
-    } else if (kind === KIND.VM_LIFECYCLE) {
+    if (kind === KIND.ROSTER) this.#onRoster(endpoint, event.as("ROSTER")?.state);
+    else if (kind === KIND.VM_LIFECYCLE) {
       // What runs after a reset is looked at anew.
       if (event.as("VM_LIFECYCLE")?.state === VM_STATE_NUMBER.RESET) this.#troubles.delete(endpoint);
     } else if (event.source === SOURCE.MEMCTX) this.#onMemory(event);
+  }
+
+  #onRoster(endpoint: EndpointId, state: number | undefined): void {
+    this.#up.delete(endpoint);
+    if (state === ROSTER_STATE.GONE) this.#forget(endpoint);
+    else if (state === ROSTER_STATE.UP) {
+      this.#up.add(endpoint);
+      if (this.#troubles.get(endpoint)?.isOfMonitor === true) this.#troubles.delete(endpoint);
+    }
   }
 
   #onMemory(event: ClientEvent): void {
@@ -71,7 +94,9 @@ export class MemoryView {
         const body = event.as("ERROR");
         // A flood that is folded, and the words of a refused write, say nothing of the seam.
         if (body === undefined || body.code === CODE.dropped || this.#contexts.has(endpoint)) return;
-        this.#troubles.set(endpoint, { code: codeName(body.code), text: body.text });
+        const isOfMonitor = body.detail !== 0;
+        if (isOfMonitor && this.#up.has(endpoint)) return;
+        this.#troubles.set(endpoint, { code: codeName(body.code), text: body.text, isOfMonitor });
       }
     }
   }

@@ -118,6 +118,10 @@
  * ```
  * @module
  */
+import { loadNatsBy } from "./nats_loader.ts";
+
+loadNatsBy({ link: () => import("./remote_link.ts") });
+
 export type { OwnedFd } from "../../ffi/owned_fd.ts";
 export { Fault, type FaultCode } from "../base/fault.ts";
 export { type ControlId, type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
@@ -155,6 +159,7 @@ export {
 } from "./console_control.ts";
 export type { HeldInput } from "./held_input.ts";
 export type { ClientPort } from "./client_port.ts";
+export type { CommandOutcome } from "./command_outcome.ts";
 export { connect, type ConnectOptions } from "./connect.ts";
 export { describeBody, describeEvent, type MemorySegment, memorySegments } from "./describe_event.ts";
 export type { EventFilter } from "./event_filter.ts";
@@ -172,6 +177,9 @@ export {
   scrollRecord,
 } from "./input_record.ts";
 export { keyCode, keyName } from "./key_codes.ts";
+export type { AcquireOptions } from "./lease_claim.ts";
+export type { LeaseHolder, LeaseStatus } from "./lease_holder.ts";
+export { type LeaseParties, leasePartiesOf, type LeaseParty } from "./lease_parties.ts";
 export { Lease, type LeaseClassName, type LeaseHome, type LeaseLoss } from "./lease.ts";
 export type { MemoryTrouble, MemoryView } from "./memory_view.ts";
 export type { MemoryEvent, MemoryWatchOptions, WatchedValue } from "./memory_event.ts";

@@ -45,6 +45,20 @@ export function clickFrames(button: ButtonName): InputRecord[][] {
 }
 
 /**
+ * Clicks at a point: the first frame both moves the pointer there and presses the button. It is done whole or
+ * refused whole, so that none of these frames has to wait for another's acknowledgement: no button is ever
+ * pressed where the pointer was before.
+ *
+ * @param at where; undefined: where the pointer is
+ * @param count how many clicks
+ */
+export function clickFramesAt(at: Point | undefined, button: ButtonName, count = 1): InputRecord[][] {
+  const frames = Array.from({ length: count }, () => clickFrames(button)).flat();
+  if (at !== undefined) frames[0]?.unshift(...moveFrame(at));
+  return frames;
+}
+
+/**
  * The points of a straight way, the last one included, the first one not.
  *
  * @param steps how many, at least 1

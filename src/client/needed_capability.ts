@@ -1,6 +1,6 @@
 /**
- * Which capability a refused command would have needed. The daemon answers with a code alone; what needs what
- * is the catalogue's, which the client has as well.
+ * Which capability a refused command would have needed. The daemon answers with a code alone; the catalogue,
+ * which the client has as well, says which kind needs which capability.
  * @module
  */
 import { capsFor } from "../access/requirement.ts";

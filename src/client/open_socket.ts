@@ -35,6 +35,11 @@ function unreachable(path: string, error: unknown): unknown {
   if (isOsError(error, "ENOENT")) {
     return fault("there is no such socket; start it (vmsig serve) or give --socket PATH");
   }
+  if (isOsError(error, "ECONNREFUSED") && isOther(path)) {
+    // Without its cause: no daemon will ever listen there, so that nobody waits for one.
+    const why = "it is not a socket; give the control socket's path (--socket PATH)";
+    return new Fault("unreachable", `Cannot reach the daemon at ${path}: ${why}`);
+  }
   if (isOsError(error, "ECONNREFUSED")) return fault("nobody listens there any more; start it (vmsig serve)");
   if (isOsError(error, "EACCES") || isOsError(error, "EPERM")) {
     return fault("no permission to open the socket; ask for membership in its group, or run as its user");
@@ -45,4 +50,14 @@ function unreachable(path: string, error: unknown): unknown {
   if (isOsError(error, "EAGAIN")) return fault("it accepts nobody; is it wedged?");
   if (isOsError(error, "ENOTDIR")) return fault("a part of the path is not a directory; give --socket PATH");
   return error;
+}
+
+/** Whether something that is not a socket has this path; false where a script may not look. */
+function isOther(path: string): boolean {
+  try {
+    if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return false;
+    return Deno.statSync(path).isSocket !== true;
+  } catch {
+    return false;
+  }
 }

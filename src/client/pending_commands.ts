@@ -3,10 +3,14 @@
  * its command was given up is told apart, because a lease granted too late must be given back.
  * @module
  */
+import { CODE, type Code } from "../base/codes.ts";
 import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
+import { KIND } from "../event/kind.ts";
 import type { ClientEvent } from "./client_event.ts";
 
+/** The longest that a timer can be set to. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 const MAX_ABANDONED = 1024;
 /** Characters of a refusal's words: a daemon sends three parts of 40 bytes. */
 const MOST_WORDS = 512;
@@ -31,7 +35,15 @@ export type Settled = "awaited" | "given up" | "nobody's";
 export class PendingCommands {
   readonly #pending = new Map<number, Pending>();
   readonly #abandoned = new Set<number>();
+  /** How those ended whose answer came after they were given up. */
+  readonly #late = new Map<number, Code>();
+  readonly #idOf: (corr: number) => string | undefined;
   #lastCorr = 0;
+
+  /** An empty one. @param idOf by what another program asks for a command's outcome, where it can */
+  constructor(idOf: (corr: number) => string | undefined = () => undefined) {
+    this.#idOf = idOf;
+  }
 
   /** How many await an answer. */
   get size(): number {
@@ -51,7 +63,7 @@ export class PendingCommands {
    *
    * @param endpoint whose it is
    * @param what what the command does, for the message: "reset web"
-   * @param timeoutMs after which the command counts as unanswered
+   * @param timeoutMs after which the command counts as unanswered; Infinity: never
    * @param signal gives it up early
    * @returns the answer, whatever it says
    * @throws {Fault} `timed-out`; `interrupted` when the signal aborts; what {@linkcode
@@ -69,13 +81,15 @@ export class PendingCommands {
       this.#take(corr)?.reject(fault);
       this.#abandon(corr);
     };
-    const onAbort = () => giveUp(new Fault("interrupted", `Cannot ${what}: interrupted`));
-    const timer = setTimeout(() => {
+    const onAbort = () => giveUp(new Fault("interrupted", `Cannot ${what}: interrupted`, { corr }));
+    // What may take for ever needs no timer; a timer of that length would ring at once.
+    const timer = timeoutMs > MAX_TIMER_MS ? undefined : setTimeout(() => {
+      const id = this.#idOf(corr);
+      const remedy = id === undefined
+        ? "look at the daemon's log, or allow more time"
+        : `vmsig outcome ${id} tells whether it was done`;
       giveUp(
-        new Fault(
-          "timed-out",
-          `Cannot ${what}: no answer within ${timeoutMs} ms; look at the daemon's log, or allow more time`,
-        ),
+        new Fault("timed-out", `Cannot ${what}: no answer within ${timeoutMs} ms; ${remedy}`, { corr }),
       );
     }, timeoutMs);
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -90,7 +104,12 @@ export class PendingCommands {
   /** Hands an answer to who awaits it. */
   settle(answer: ClientEvent): Settled {
     const pending = this.#take(answer.corr);
-    if (pending === undefined) return this.#abandoned.delete(answer.corr) ? "given up" : "nobody's";
+    if (pending === undefined) {
+      if (!this.#abandoned.delete(answer.corr)) return "nobody's";
+      this.#late.set(answer.corr, codeOfAnswer(answer));
+      forgetOldest(this.#late);
+      return "given up";
+    }
     const code = answer.as("ACT_ACK")?.code;
     answer.words = code === pending.wordsCode ? pending.words : "";
     pending.resolve(answer);
@@ -101,7 +120,7 @@ export class PendingCommands {
   noteWords(corr: number, endpoint: EndpointId, code: number, text: string): void {
     const pending = this.#pending.get(corr);
     if (pending?.endpoint !== endpoint) return;
-    // An ERROR that tells of the seam may happen to have such a detail: its code is another one.
+    // An ERROR about the seam may happen to have such a detail, but its code differs.
     if (pending.wordsCode !== code) pending.words = "";
     pending.wordsCode = code;
     if (pending.words.length < MOST_WORDS) pending.words += text;
@@ -110,6 +129,11 @@ export class PendingCommands {
   /** Whether an event is an answer that somebody awaited. */
   knows(corr: number): boolean {
     return this.#pending.has(corr) || this.#abandoned.has(corr);
+  }
+
+  /** What is known of a command that was given up; undefined: its answer has not come, or it was none. */
+  late(corr: number): Code | undefined {
+    return this.#late.get(corr);
   }
 
   /** Forgets one whose frame was never sent. */
@@ -121,7 +145,9 @@ export class PendingCommands {
   failAll(fault: Fault): void {
     this.#abandoned.clear();
     for (const [corr, { what }] of [...this.#pending]) {
-      this.#take(corr)?.reject(new Fault(fault.code, `Cannot ${what}: ${fault.message}`, { cause: fault }));
+      this.#take(corr)?.reject(
+        new Fault(fault.code, `Cannot ${what}: ${fault.message}`, { cause: fault, corr }),
+      );
     }
   }
 
@@ -134,10 +160,20 @@ export class PendingCommands {
 
   #abandon(corr: number): void {
     this.#abandoned.add(corr);
-    if (this.#abandoned.size <= MAX_ABANDONED) return;
-    for (const oldest of this.#abandoned) {
-      this.#abandoned.delete(oldest);
-      break;
-    }
+    forgetOldest(this.#abandoned);
   }
+}
+
+function forgetOldest(numbers: Set<number> | Map<number, Code>): void {
+  if (numbers.size <= MAX_ABANDONED) return;
+  for (const oldest of numbers.keys()) {
+    numbers.delete(oldest);
+    break;
+  }
+}
+
+/** How a command ended, by its answer. */
+function codeOfAnswer(answer: ClientEvent): Code {
+  if (answer.kind === KIND.LEASE_DENIED) return CODE.busy;
+  return (answer.as("ACT_ACK")?.code ?? CODE.ok) as Code;
 }

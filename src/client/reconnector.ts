@@ -1,6 +1,6 @@
 /**
  * Coming back to a daemon that went away: attempts at a growing distance, until one succeeds, one fails for
- * good, or it is told to stop. It knows no connection; what an attempt is it is given.
+ * good, or it is told to stop. It knows nothing of connections: the attempt is a function that it is given.
  * @module
  */
 import { assert } from "../base/assert.ts";

@@ -1,5 +1,5 @@
 /**
- * Who is there, as the retained ROSTER events tell it: one entry an endpoint.
+ * Which endpoints there are, as the retained ROSTER events tell: one entry per endpoint.
  * @module
  */
 import type { RecordedEndpoint } from "../event/recording.ts";
@@ -18,7 +18,7 @@ export type EndpointRef = string | number;
 
 /** The roster as far as it has arrived. */
 export class RosterView {
-  readonly #entries = new Map<number, RosterEntry>();
+  readonly #entries = new Map<EndpointId, RosterEntry>();
 
   /** All entries, by number. */
   list(): RosterEntry[] {
@@ -26,12 +26,12 @@ export class RosterView {
   }
 
   /** The entry of an endpoint's number. */
-  get(endpoint: number): RosterEntry | undefined {
+  get(endpoint: EndpointId): RosterEntry | undefined {
     return this.#entries.get(endpoint);
   }
 
   /** What an endpoint is called: its name, its number as text while it is not in the roster, "-" for none. */
-  nameOf(endpoint: number): string {
+  nameOf(endpoint: EndpointId): string {
     if (endpoint === NO_ENDPOINT) return "-";
     const name = this.#entries.get(endpoint)?.name;
     return name === undefined || name === "" ? String(endpoint) : name;
@@ -43,7 +43,8 @@ export class RosterView {
       for (const entry of this.#entries.values()) if (entry.name === ref) return entry.endpoint;
       if (!/^[0-9]+$/.test(ref)) return undefined;
     }
-    return this.#entries.has(Number(ref)) ? Number(ref) as EndpointId : undefined;
+    const number = Number(ref) as EndpointId;
+    return this.#entries.has(number) ? number : undefined;
   }
 
   /** Takes a ROSTER event in. */
@@ -62,6 +63,12 @@ export class RosterView {
       pid: body.pid,
       vmid: body.vmid,
     });
+  }
+
+  /** Takes an entry in as another way told it: with a name of any length. */
+  put(entry: RosterEntry): void {
+    if (entry.state === "gone") this.#entries.delete(entry.endpoint);
+    else this.#entries.set(entry.endpoint, entry);
   }
 
   /** Forgets all entries: another daemon tells its own. */

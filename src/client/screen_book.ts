@@ -9,6 +9,7 @@ import { decodeScreenText, type ScreenText } from "../display/text/screen_text.t
 import type { ClientEvent } from "./client_event.ts";
 import { FrameRings } from "./frame_rings.ts";
 import { FrameWatches } from "./frame_watches.ts";
+import { PointerBook } from "./pointer_news.ts";
 
 /** The screens of one client's VMs. */
 export class ScreenBook {
@@ -16,11 +17,14 @@ export class ScreenBook {
   readonly rings: FrameRings = new FrameRings();
   /** Which heads are watched. */
   readonly watches: FrameWatches = new FrameWatches();
+  /** Cursors, and lights of keyboards. */
+  readonly pointers: PointerBook = new PointerBook();
   readonly #texts = new Map<string, Uint8Array>();
 
   /** Takes an event in; its descriptors stay the event's. */
   update(event: ClientEvent): void {
     this.rings.update(event);
+    this.pointers.update(event);
     const text = event.as("SCREEN_TEXT");
     if (text !== undefined && text.head < MAX_HEADS) {
       this.#texts.set(`${event.endpoint}:${text.head}`, event.body);
@@ -30,7 +34,7 @@ export class ScreenBook {
   /**
    * Takes the newest text of a head out: it is read once, right after it was asked for.
    *
-   * @throws {Fault} `protocol-error` for a body that is none
+   * @throws {Fault} `protocol-error` for a body that is not valid
    */
   takeText(endpoint: EndpointId, head: number): ScreenText | undefined {
     const key = `${endpoint}:${head}`;
@@ -42,6 +46,7 @@ export class ScreenBook {
   /** Forgets what a daemon had given. */
   clear(): void {
     this.rings.clear();
+    this.pointers.clear();
     this.#texts.clear();
   }
 }

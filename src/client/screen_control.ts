@@ -251,7 +251,7 @@ export async function displayStatus(
   );
   const value = decodeBounded(answer.body, EVENT_CBOR);
   if (typeof value !== "object" || value === null || !Array.isArray((value as DisplayStatus).heads)) {
-    throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is another one`);
+    throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is not the one expected`);
   }
   return value as DisplayStatus;
 }

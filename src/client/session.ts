@@ -13,43 +13,35 @@
  * @module
  */
 import type { LeaseClass } from "../event/lease_class.ts";
-import type { EndpointId } from "../base/ids.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
-import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
-import { NO_ENDPOINT } from "../base/ids.ts";
+import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
 import { defaultPrio, DIR, type Dir, sourceOfKind } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { EventPool, type TransferEvent } from "../event/transfer_event.ts";
 import { KINDS_OF_OLD } from "../protocol/version.ts";
 import type { ClientEvent } from "./client_event.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS } from "./command_options.ts";
+import { type CommandOutcome, outcomeOf } from "./command_outcome.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import type { Welcome } from "./handshake.ts";
 import { type LeaseLoss, leaseLossOf } from "./lease.ts";
+import { holderOf } from "./lease_holder.ts";
 import { LeaseBook } from "./lease_book.ts";
-import { type Introduction, Link, type LinkHost } from "./link.ts";
+import type { ClientLink, LinkHost } from "./link.ts";
 import { reconnectedEvent } from "./local_event.ts";
 import { MemoryView } from "./memory_view.ts";
-import { openSocket } from "./open_socket.ts";
+import { openLink } from "./open_link.ts";
 import { PendingCommands } from "./pending_commands.ts";
 import { checkPace, type ReconnectOptions, Reconnector } from "./reconnector.ts";
 import { RosterView } from "./roster_view.ts";
 import { ScreenBook } from "./screen_book.ts";
-import type { SessionState } from "./session_state.ts";
+import type { SessionOptions, SessionState } from "./session_state.ts";
 import { StreamSet } from "./stream_set.ts";
 
-export { type CommandOptions, DEFAULT_TIMEOUT_MS };
-
-/** What a session is made of. */
-export interface SessionOptions extends Introduction {
-  /** The daemon's socket: for messages, and to come back to. */
-  readonly socketPath: string;
-  /** How to come back to a daemon that went away; undefined = not at all. */
-  readonly reconnect?: ReconnectOptions | undefined;
-}
+export { type CommandOptions, DEFAULT_TIMEOUT_MS, type SessionOptions };
 
 /** One client's state. */
 export class Session implements LinkHost {
@@ -63,17 +55,18 @@ export class Session implements LinkHost {
   readonly leases: LeaseBook = new LeaseBook();
   readonly #options: SessionOptions;
   readonly #pool = new EventPool(64);
-  readonly #pending = new PendingCommands();
+  readonly #pending = new PendingCommands((corr) => this.#link?.outcomeId?.(corr));
   readonly #streams = new StreamSet(() => this.#wake());
   #state: SessionState = { is: "new" };
   /** The link that says HELLO now. */
-  #opening: Link | undefined;
+  #opening: ClientLink | undefined;
   /** Links that have ended and are being put away. */
   readonly #closing = new Set<Promise<void>>();
   #welcome: Welcome | undefined;
   #links = 0;
   #rosterEvents = 0;
   #readers = 0;
+  #wantsEvents = false;
 
   /**
    * Connects nothing yet.
@@ -86,13 +79,12 @@ export class Session implements LinkHost {
   }
 
   /**
-   * Joins the bus over a connected socket.
+   * Joins the bus.
    *
-   * @param socket SEQPACKET; owned from now on
+   * @param link not yet greeted; owned from now on
    * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`
    */
-  async open(socket: OwnedFd): Promise<void> {
-    const link = new Link(socket, this.#options.socketPath, this);
+  async open(link: ClientLink): Promise<void> {
     this.#opening = link;
     try {
       await link.greet(this.#options);
@@ -137,6 +129,8 @@ export class Session implements LinkHost {
 
   /** Opens a stream; the first one takes over what came before it. */
   openStream(filter: EventFilter): EventStream {
+    this.#wantsEvents = true;
+    this.#link?.wantEvents?.();
     return this.#streams.open(filter);
   }
 
@@ -164,9 +158,9 @@ export class Session implements LinkHost {
    *
    * @throws {Fault} `unreachable` when there is no daemon (for now); `busy` when too many frames wait
    */
-  send(event: TransferEvent): void {
+  send(event: TransferEvent, timeoutMs: number = DEFAULT_TIMEOUT_MS): void {
     try {
-      this.#upLink().send(event);
+      this.#upLink().send(event, timeoutMs);
     } finally {
       event.release();
     }
@@ -200,13 +194,18 @@ export class Session implements LinkHost {
       return Promise.reject(error);
     }
     try {
-      this.send(event);
+      this.send(event, timeoutMs);
     } catch (error) {
       this.#pending.forget(corr);
       return Promise.reject(error);
     }
     this.#wake();
     return answer;
+  }
+
+  /** See {@linkcode outcomeOf}. */
+  outcome(of: number | string, { timeoutMs = DEFAULT_TIMEOUT_MS }: CommandOptions): Promise<CommandOutcome> {
+    return outcomeOf(this.#pending, this.#upLink(), of, timeoutMs);
   }
 
   /** Leaves the bus: no lease is released in order, no answer awaited any more, and it does not come back. */
@@ -232,14 +231,15 @@ export class Session implements LinkHost {
   }
 
   /** See {@linkcode LinkHost}. */
-  onWelcome(link: Link, welcome: Welcome): void {
+  onWelcome(link: ClientLink, welcome: Welcome): void {
     const before = this.#state;
     assert(before.is !== "up", "a client has one link at a time");
-    // Closed while the HELLO was on its way: who opened the link puts it away.
+    // Closed while the HELLO was on its way: the code that opened the link disposes of it.
     if (before.is === "ended") return;
     this.#welcome = welcome;
     this.#state = { is: "up", link };
     this.#links++;
+    if (this.#wantsEvents) link.wantEvents?.();
     if (before.is !== "away") return;
     const { sinceNs, lastSeq, reconnector: { attempts } } = before;
     const awayNs = monotonicClock.nowNs() - sinceNs;
@@ -257,14 +257,16 @@ export class Session implements LinkHost {
     } else if (event.kind === KIND.LEASE_REVOKED) {
       const body = event.as("LEASE_REVOKED");
       if (body !== undefined) {
-        this.leases.revoke(event.endpoint, body.cls as LeaseClass, leaseLossOf(body.reason), event.seq);
+        const by = holderOf(body.byPrincipal, body.byControl, body.byAs);
+        const loss = { seq: event.seq, reason: leaseLossOf(body.reason), by };
+        this.leases.revoke(event.endpoint, body.cls as LeaseClass, loss);
       }
     } else if (event.kind === KIND.ERROR) this.#onError(event);
     this.#streams.deliver(event);
   }
 
   /** See {@linkcode LinkHost}. */
-  onLinkEnd(link: Link, fault: Fault | undefined): void {
+  onLinkEnd(link: ClientLink, fault: Fault | undefined): void {
     assert(this.#state.is === "up" && this.#state.link === link, "the link that ends is the one that was up");
     this.#retire(link);
     if (fault === undefined) {
@@ -272,13 +274,11 @@ export class Session implements LinkHost {
       return this.#end(over, over, "disconnected", true);
     }
     const { reconnect } = this.#options;
-    if (reconnect === undefined || fault.code !== "unreachable") {
-      return this.#end(fault, fault, "disconnected");
-    }
-    this.#goAway(link, fault, reconnect);
+    if (reconnect !== undefined && fault.code === "unreachable") this.#goAway(link, fault, reconnect);
+    else this.#end(fault, fault, "disconnected");
   }
 
-  #upLink(): Link {
+  #upLink(): ClientLink {
     const state = this.#state;
     if (state.is === "up") return state.link;
     if (state.is === "ended" && state.fault !== undefined) throw state.fault;
@@ -290,12 +290,16 @@ export class Session implements LinkHost {
     );
   }
 
+  get #link(): ClientLink | undefined {
+    return this.#state.is === "up" ? this.#state.link : undefined;
+  }
+
   #wake(): void {
-    if (this.#state.is === "up") this.#state.link.wake();
+    this.#link?.wake();
   }
 
   /** Puts a link away that has ended, or is to end. */
-  #retire(link: Link): void {
+  #retire(link: ClientLink): void {
     const closing = link.close().finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
   }
@@ -317,7 +321,7 @@ export class Session implements LinkHost {
   }
 
   /** The daemon went: its leases and answers are gone, the streams stay. */
-  #goAway(link: Link, fault: Fault, options: ReconnectOptions): void {
+  #goAway(link: ClientLink, fault: Fault, options: ReconnectOptions): void {
     const reconnector = new Reconnector(() => this.#comeBack(), options);
     this.#pending.failAll(
       new Fault(
@@ -346,9 +350,9 @@ export class Session implements LinkHost {
   }
 
   async #comeBack(): Promise<void> {
-    const socket = await openSocket(this.#options.socketPath, 0);
-    if (this.#state.is !== "away") return socket.close();
-    await this.open(socket);
+    const link = await openLink(this, this.#options, 0);
+    if (this.#state.is !== "away") return await link.close();
+    await this.open(link);
   }
 
   #onError(event: ClientEvent): void {
@@ -372,6 +376,11 @@ export class Session implements LinkHost {
       event[Symbol.dispose]();
     }
     return true;
+  }
+
+  /** A claim that waits is given up; when it was granted meanwhile, the lease goes back. */
+  withdrawClaim(endpoint: EndpointId, cls: LeaseClass): void {
+    if (this.#state.is === "up" && !this.leases.owns(endpoint, cls)) this.#giveBack(endpoint, cls, 0);
   }
 
   /** A lease that was granted after its acquire was given up: nobody would ever release it. */

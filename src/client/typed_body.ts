@@ -6,7 +6,7 @@
  */
 import { type Field, type Fields, readS64, readScalar, type Scalar } from "../base/layout.ts";
 import { CATALOGUE, type KindName, type RowOf } from "../event/catalogue.ts";
-import { readText } from "../event/inline_text.ts";
+import { isTextField, readText, type TextField } from "../event/inline_text.ts";
 
 /** A kind with inline fields. */
 export type TypedKind = {
@@ -18,7 +18,7 @@ export type LayoutOf<K extends TypedKind> = Exclude<RowOf<K>["inline"], null>;
 
 /** A field's type: numbers, text for names and texts, else bytes. */
 export type ValueOf<Name, F> = F extends readonly [number, Scalar, ...unknown[]] ? number
-  : Name extends "name" | "text" ? string
+  : Name extends TextField ? string
   : Uint8Array<ArrayBuffer>;
 
 /** The inline fields of a kind by name. */
@@ -43,7 +43,7 @@ function readField(name: string, field: Field, view: DataView<ArrayBuffer>): unk
   const [offset, type, count = 1] = field;
   if (type === "bytes") {
     const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, count);
-    return name === "name" || name === "text" ? readText(bytes, 0, count) : bytes;
+    return isTextField(name) ? readText(bytes, 0, count) : bytes;
   }
   return type === "u64" && name === "gva" ? readS64(view, offset) : readScalar(view, offset, type);
 }

@@ -32,6 +32,10 @@ import { TextSource } from "./wait_text.ts";
 export interface WaitOptions {
   /** How long at most, ms; for ever unless told. */
   readonly timeoutMs?: number;
+  /**
+   * Since when that counts, and `afterMs`: `performance.now()`, by whoever began earlier. Now unless told.
+   */
+  readonly sinceMs?: number;
   /** Gives up when it is aborted. */
   readonly signal?: AbortSignal;
   /** The head that is looked at; 0 unless told. */
@@ -40,6 +44,10 @@ export interface WaitOptions {
   readonly fresh?: boolean;
   /** Told once when there is no such endpoint, and one is waited for: who there is. */
   readonly onAbsent?: (text: string) => void;
+  /**
+   * Told, each time that it is something new, why nothing can match now: the screen's size, no known system.
+   */
+  readonly onMisfit?: (text: string) => void;
 }
 
 /** The VM's state is known first; for so long its memory's seam may take to come up. */
@@ -55,6 +63,8 @@ interface Waiting {
   readonly signal: AbortSignal;
   readonly head: number;
   readonly fresh: boolean;
+  /** Told why it cannot be there now, for when time is up; "" when it can. */
+  readonly onMisfit: (why: string) => void;
 }
 
 /**
@@ -82,25 +92,38 @@ export async function waitFor(
 ): Promise<WaitResult> {
   checkCondition(condition);
   const { timeoutMs = Infinity, head = 0, fresh = false } = options;
-  const beganMs = performance.now();
-  const what = `wait for ${describeCondition(condition, printable(String(ref)))}`;
+  const beganMs = options.sinceMs ?? performance.now();
+  // Who says a number has the roster, which knows the name.
+  const said = typeof ref === "number" ? client.roster.nameOf(ref as EndpointId) : ref;
+  const what = `wait for ${describeCondition(condition, printable(said))}`;
   const over = new AbortController();
   let absent = "";
   const late = (): void => {
     over.abort(new Fault("timed-out", `Cannot ${what}: not within ${timeoutMs} ms${absent}`));
   };
+  const noteWhy = (why: string): void => {
+    absent = why === "" ? "" : `, in which ${why}`;
+  };
+  let misfit = "";
+  const onMisfit = (why: string): void => {
+    noteWhy(why);
+    if (why !== "" && why !== misfit) options.onMisfit?.(why);
+    misfit = why;
+  };
   const onAbsent = (text: string): void => {
-    absent = text === "" ? "" : `, in which ${text}`;
+    noteWhy(text);
     if (text !== "") options.onAbsent?.(text);
   };
   const interrupt = (): void => over.abort(new Fault("interrupted", `Cannot ${what}: interrupted`));
-  const timer = timeoutMs <= MAX_WAIT_MS ? setTimeout(late, timeoutMs) : undefined;
+  const leftMs = timeoutMs - (performance.now() - beganMs);
+  const timer = timeoutMs <= MAX_WAIT_MS ? setTimeout(late, Math.max(1, leftMs)) : undefined;
   options.signal?.addEventListener("abort", interrupt, { once: true });
   if (options.signal?.aborted === true) interrupt();
   try {
-    const endpoint = await endpointFor(client, ref, condition, over.signal, onAbsent);
+    const endpoint = await endpointFor({ client, ref, condition, signal: over.signal, noteWhy, onAbsent });
     const name = client.roster.nameOf(endpoint);
-    const match = await begin({ client, endpoint, name, signal: over.signal, head, fresh }, condition);
+    const waiting = { client, endpoint, name, signal: over.signal, head, fresh, onMisfit };
+    const match = await begin(waiting, condition);
     return { ...match, endpoint, name, afterMs: Math.round(performance.now() - beganMs) };
   } catch (error) {
     // Whatever ended because time was up ended for that.
@@ -114,16 +137,18 @@ export async function waitFor(
 }
 
 /** The endpoint's number; for `ready` once there is such an endpoint. */
-async function endpointFor(
-  client: Client,
-  ref: EndpointRef,
-  condition: WaitCondition,
-  signal: AbortSignal,
-  onAbsent: (text: string) => void,
-): Promise<EndpointId> {
+async function endpointFor({ client, ref, condition, signal, noteWhy, onAbsent }: {
+  readonly client: Client;
+  readonly ref: EndpointRef;
+  readonly condition: WaitCondition;
+  readonly signal: AbortSignal;
+  readonly noteWhy: (why: string) => void;
+  readonly onAbsent: (text: string) => void;
+}): Promise<EndpointId> {
   if (!("ready" in condition)) return await client.endpoint(ref);
   await using stream = client.events({ kinds: ["ROSTER"] });
   using _end = endWith(stream, signal);
+  noteWhy("the daemon did not tell which VMs it has");
   await client.completeRoster();
   let found = client.roster.find(ref);
   if (found === undefined) onAbsent(client.roster.absent(ref));
@@ -222,6 +247,14 @@ async function waitForScreen(waiting: Waiting, condition: ScreenCondition): Prom
       const seen = { frameId, picture, text: wait.needsText ? await text.read(picture) : undefined };
       const result = wait.see(seen);
       if (typeof result === "object") return resolve(result);
+      const { misfit } = wait;
+      waiting.onMisfit(misfit);
+      if (misfit !== "") {
+        // A part that is not there does not stand still.
+        clearTimeout(still);
+        still = undefined;
+        continue;
+      }
       if (wait.stillMs === undefined || (result === "same" && still !== undefined)) continue;
       clearTimeout(still);
       still = setTimeout(() => resolve(wait.stoodStill()), wait.stillMs);

@@ -36,7 +36,7 @@ export type WaitMatch =
     readonly text: string;
     /** Its line, from 0 at the top. */
     readonly row: number;
-    /** Its first cell in that line. */
+    /** Its first cell in that line, from 0. */
     readonly column: number;
     readonly frameId: number;
   }

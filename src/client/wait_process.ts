@@ -12,9 +12,13 @@ import type { Client } from "./client.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventStream } from "./event_stream.ts";
 import { GuestView } from "./guest_view.ts";
+import type { MemoryElsewhere } from "./memory_view.ts";
+import { WAIT_PROCESS_MS, waitQuestion } from "../nats/wire/memory_question.ts";
 import type { WaitMatch } from "./wait_condition.ts";
 
 const LOOK_MS = 50;
+/** How long the answer of another host may be on its way, ms. */
+const ANSWER_MS = 10_000;
 /** For so long after a fork the list is taken again. */
 const EXEC_MS = 2000;
 /** Linux keeps so many characters of a process's name. */
@@ -30,6 +34,8 @@ export interface ProcessWaiting {
   readonly name: string;
   /** Ends the wait. */
   readonly signal: AbortSignal;
+  /** Told why there is none now, for when time is up; "" when there may be. */
+  readonly onMisfit: (why: string) => void;
 }
 
 /**
@@ -40,7 +46,9 @@ export interface ProcessWaiting {
  *   signal's reason
  */
 export async function waitForProcess(waiting: ProcessWaiting, wanted: string): Promise<WaitMatch> {
-  const { client, endpoint, signal } = waiting;
+  const { client, endpoint, signal, onMisfit } = waiting;
+  const { elsewhere } = client.memory;
+  if (elsewhere !== undefined) return await waitElsewhere(elsewhere, waiting, wanted);
   await using stream = client.events({ kinds: ["MEMCTX", "MEMCTX_INVALIDATED"], endpoints: [endpoint] });
   const end = (): void => stream.end();
   signal.addEventListener("abort", end, { once: true });
@@ -48,14 +56,40 @@ export async function waitForProcess(waiting: ProcessWaiting, wanted: string): P
   try {
     await client.completeRoster();
     if (client.memory.hasContext(endpoint) && stream.buffered === 0) throw taken(waiting);
+    if (!client.memory.hasContext(endpoint)) onMisfit("no system was found in the VM's memory");
     for (;;) {
       const { done, value } = await stream.next();
       if (done) {
         throw new Fault("unreachable", "Cannot wait any longer: the connection to the daemon has ended");
       }
       if (value.kindName !== "MEMCTX") continue;
+      onMisfit("");
       const match = await inEpoch(waiting, wanted, value, stream);
       if (match !== undefined) return match;
+    }
+  } finally {
+    signal.removeEventListener("abort", end);
+  }
+}
+
+/** Has the VM's host wait, which looks at its memory there: again and again, until the process is there. */
+async function waitElsewhere(
+  ask: MemoryElsewhere,
+  { client, endpoint, signal }: ProcessWaiting,
+  wanted: string,
+): Promise<WaitMatch> {
+  await client.completeRoster();
+  const over = Promise.withResolvers<never>();
+  const end = (): void => over.reject(signal.reason);
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
+  try {
+    for (;;) {
+      const asking = ask(endpoint, waitQuestion(wanted), WAIT_PROCESS_MS + ANSWER_MS);
+      const { pid, epoch } = await Promise.race([asking, over.promise]);
+      if (typeof pid === "number" && typeof epoch === "number") {
+        return { what: "process", process: wanted, pid, epoch };
+      }
     }
   } finally {
     signal.removeEventListener("abort", end);

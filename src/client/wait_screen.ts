@@ -47,6 +47,23 @@ export class ScreenWait {
     this.#isStale = isFresh;
   }
 
+  /** Why the last frame could not match whatever it showed; "" when it could. */
+  get misfit(): string {
+    const { image, area } = this.#condition as { readonly image?: Picture; readonly area?: Rectangle };
+    if (this.#last === undefined) return "";
+    const { width, height } = this.#last;
+    const screen = `the screen of ${width}x${height}`;
+    if (area !== undefined && (area.x >= width || area.y >= height)) {
+      return `the area was outside of ${screen}`;
+    }
+    if (image === undefined) return "";
+    const right = Math.min(width, area === undefined ? Infinity : area.x + area.width);
+    const bottom = Math.min(height, area === undefined ? Infinity : area.y + area.height);
+    const fits = image.width <= right - (area?.x ?? 0) && image.height <= bottom - (area?.y ?? 0);
+    const place = area === undefined ? screen : "the area";
+    return fits ? "" : `the picture of ${image.width}x${image.height} did not fit into ${place}`;
+  }
+
   /** Whether frames have to come with their text. */
   get needsText(): boolean {
     return "text" in this.#condition;

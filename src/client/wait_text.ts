@@ -35,7 +35,7 @@ export interface TextTarget {
  * @returns undefined when it shows no text
  * @throws {Fault} `not-supported` when the daemon tells no texts; `seam-down`, `timed-out`, …
  */
-export async function askText(
+async function askText(
   client: Client,
   { endpoint, head, signal }: TextTarget,
 ): Promise<ScreenText | undefined> {

@@ -19,7 +19,7 @@ const WAKE = 3;
 const HEADER_BYTES = 16;
 const MESSAGE_HEADER_BYTES = 8;
 
-/** What a writer thread needs to attach: plain values, fit for postMessage. */
+/** What a writer thread needs to attach: plain values that postMessage can carry. */
 export interface SharedRingHandle {
   /** The ring's header and bytes. */
   readonly memory: SharedArrayBuffer;

@@ -5,6 +5,7 @@
  * seam.
  * @module
  */
+import type { Principal } from "../base/principal_name.ts";
 import type { Code } from "../base/codes.ts";
 import { assert } from "../base/assert.ts";
 import { type EndpointId, NO_CONTROL, NO_ENDPOINT } from "../base/ids.ts";
@@ -23,6 +24,9 @@ import type { EndpointSlot } from "./endpoint_slot.ts";
 import { isRetained } from "./retained.ts";
 import { SeamThrottle } from "./seam_throttle.ts";
 
+/** The principal of events that no command asked for: the VM itself. */
+const NOBODY: Principal = { principal: 0 };
+
 /** Told when a seam comes or goes. */
 export type SeamListener = (slot: EndpointSlot, source: Source, up: boolean, reason: SeamReason) => void;
 
@@ -37,7 +41,7 @@ export interface SeatParts {
   readonly bus: Bus;
   /** The loop that the adapter lives on. */
   readonly loop: LoopPort;
-  /** Whom it asks whether a lease is live. */
+  /** Says whether a lease is live. */
   readonly leases: LeaseTable;
   /** The adapter's own log. */
   readonly log: Log;
@@ -183,8 +187,10 @@ export class AdapterSeat implements Seat {
     const index = fields.ticket === undefined ? -1 : ledger.find(fields.ticket);
     const control = index < 0 ? NO_CONTROL : ledger.origin(index);
     if (index >= 0 && kind === ledger.kind(index)) ledger.noteAudited(index);
+    const { principal, as } = index < 0 ? NOBODY : ledger.whose(index);
     this.#bus.audit.write({
-      principal: index < 0 ? 0 : ledger.principal(index),
+      principal,
+      as,
       control,
       endpoint: this.#closed ? NO_ENDPOINT : this.endpoint,
       kind,

@@ -22,6 +22,7 @@ import { encode } from "cborg";
 import { CODE, type Code, codeName } from "../base/codes.ts";
 import { MS, NEVER } from "../base/clock.ts";
 import { type ControlId, type EndpointId, NO_CONTROL, NO_ENDPOINT } from "../base/ids.ts";
+import type { Principal } from "../base/principal_name.ts";
 import type { Log } from "../base/log.ts";
 import { LEASE_CLASS, LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
@@ -32,9 +33,7 @@ import type { LoopPort, TimerHandler } from "./adapter_port.ts";
 import { OTHER_PRINCIPALS, RefusalLimit } from "./refusal_limit.ts";
 
 /** One entry. `endpoint` 0xffffffff: no VM is meant. */
-export interface AuditEntry {
-  /** Who: the uid behind the control. */
-  readonly principal: number;
+export interface AuditEntry extends Principal {
   /** Which control; 0 = none, or not on the bus. */
   readonly control: ControlId;
   /** Which VM. */
@@ -62,6 +61,7 @@ export class AuditTrail implements TimerHandler {
   readonly #log: Log;
   readonly #pool: EventPool;
   readonly #emit: (event: TransferEvent) => void;
+  readonly #isHeard: () => boolean;
   readonly #limit = new RefusalLimit();
   /** Not written yet, oldest first; their details are strings. */
   #lines: AuditEntry[] = [];
@@ -74,21 +74,28 @@ export class AuditTrail implements TimerHandler {
   /** Begins the turn whose end writes lines that wait. */
   readonly #wake: TimerHandler = { onTimer: () => void (this.#isPaced = false) };
   #armedNs = NEVER;
-  #listeners = 0;
   #entries = 0;
   #leftOut = 0;
 
   /**
-   * Starts without listeners: entries are log lines only.
+   * Starts without entries.
    *
    * @param loop whose time it goes by, and which wakes it to tell what was left out
    * @param emit sends an AUDIT event up; it takes the event over
+   * @param isHeard whether any control receives the stream: with none, no event is made
    */
-  constructor(loop: LoopPort, log: Log, pool: EventPool, emit: (event: TransferEvent) => void) {
+  constructor(
+    loop: LoopPort,
+    log: Log,
+    pool: EventPool,
+    emit: (event: TransferEvent) => void,
+    isHeard: () => boolean,
+  ) {
     this.#loop = loop;
     this.#log = log;
     this.#pool = pool;
     this.#emit = emit;
+    this.#isHeard = isHeard;
   }
 
   /** How many entries there were, those included that were left out. */
@@ -101,12 +108,6 @@ export class AuditTrail implements TimerHandler {
     return this.#leftOut;
   }
 
-  /** How many controls receive the stream: with none, no event is made. */
-  setListeners(count: number): void {
-    assert(Number.isInteger(count) && count >= 0, "listeners are counted");
-    this.#listeners = count;
-  }
-
   /** Writes one entry. */
   write(entry: AuditEntry): void {
     this.#entries++;
@@ -115,6 +116,7 @@ export class AuditTrail implements TimerHandler {
       if (this.#limit.size > 0) this.#limit.sweep(nowNs, this.#tellLeftOut);
       if (!this.#limit.admits(entry.principal, nowNs)) {
         this.#leftOut++;
+        assert(this.#leftOut <= this.#entries, "what is left out is counted as an entry as well");
         this.#arm();
         return;
       }
@@ -177,7 +179,7 @@ export class AuditTrail implements TimerHandler {
 
   #put(entry: AuditEntry): void {
     this.#noteLine(entry);
-    if (this.#listeners === 0) return;
+    if (!this.#isHeard()) return;
     const nowNs = this.#loop.clock.nowNs();
     const event = this.#pool.acquire();
     event.kind = KIND.AUDIT;
@@ -200,6 +202,7 @@ export class AuditTrail implements TimerHandler {
     this.#log.record(kindName(entry.kind), {
       verdict: codeName(entry.code),
       principal: entry.principal,
+      as: entry.as,
       control: entry.control,
       endpoint: entry.endpoint === NO_ENDPOINT ? undefined : entry.endpoint,
       class: entry.cls === undefined ? undefined : LEASE_CLASS_NAMES[entry.cls] ?? entry.cls,
@@ -236,6 +239,7 @@ function mayWait({ kind }: AuditEntry): boolean {
 function auditBody(entry: AuditEntry, ns: number): Record<string, unknown> {
   const { principal, control, endpoint, kind, code } = entry;
   const body: Record<string, unknown> = { ns: Math.round(ns), principal, control, endpoint, kind, code };
+  if (entry.as !== undefined) body["as"] = entry.as;
   if (entry.cls !== undefined) body["cls"] = entry.cls;
   if (entry.token !== undefined) body["token"] = entry.token;
   if (entry.detail !== undefined) body["detail"] = detailOf(entry);

@@ -4,6 +4,7 @@
  * (command rule, route, leases); here it is only made to happen exactly once.
  * @module
  */
+import type { Principal } from "../base/principal_name.ts";
 import { assert } from "../base/assert.ts";
 import { NO_LEASE_CLASS } from "../access/requirement.ts";
 import type { ControlId, EndpointId } from "../base/ids.ts";
@@ -31,10 +32,14 @@ import { Ledger } from "./ledger.ts";
 
 /** What the bus tells the core, and asks it. */
 export interface BusPort {
-  /** The uid behind a control; undefined when it is gone. */
-  principalOf(control: ControlId): number | undefined;
+  /** Who is behind a control; undefined when it is gone. */
+  principalOf(control: ControlId): Principal | undefined;
+  /** What a control calls itself; "" when it is gone. */
+  nameOf(control: ControlId): string;
   /** A control's command is settled without an event that would tell it so. */
   onSilent(control: ControlId): void;
+  /** Whether any control receives AUDIT events. */
+  hasAuditors(): boolean;
   /** A DOWN lane has room again. */
   onRoomDown(source: Source): void;
 }
@@ -83,7 +88,13 @@ export class Bus {
     this.clock = loop.clock;
     this.log = log;
     this.port = port;
-    this.audit = new AuditTrail(loop, auditLog, this.pool, (event) => this.up(event));
+    this.audit = new AuditTrail(
+      loop,
+      auditLog,
+      this.pool,
+      (event) => this.up(event),
+      () => port.hasAuditors(),
+    );
     this.context = new TransferContext({
       onDrop: (event) => this.#onDrop(event),
       onRoom: (dir, source) => (dir === DIR.UP ? this.#unpark(source) : this.port.onRoomDown(source)),
@@ -284,8 +295,10 @@ export class Bus {
     if (code === CODE.ok && (!isAuditedKind(kind) || kind === KIND.CMD_MEMWRITE)) return;
     const cls = this.ledger.cls(index);
     const token = this.ledger.token(index);
+    const { principal, as } = this.ledger.whose(index);
     this.audit.write({
-      principal: this.ledger.principal(index),
+      principal,
+      as,
       control: this.ledger.origin(index),
       endpoint: this.ledger.endpoint(index),
       kind,

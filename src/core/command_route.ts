@@ -20,6 +20,7 @@ import type { Bus } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
 import type { Endpoints } from "./endpoints.ts";
+import { claimOf } from "./lease_claims.ts";
 import type { LeaseService } from "./lease_service.ts";
 
 /** Routes DOWN commands. */
@@ -109,9 +110,18 @@ export class CommandRoute {
   #routeLease(command: TransferEvent): void {
     const slot = this.#controls.get(command.origin);
     if (slot === undefined) return this.#bus.cancel(command.ticket);
-    if (command.kind === KIND.CMD_ACQUIRE) this.#leaseService.acquire(command, slot);
-    else if (command.kind === KIND.CMD_RELEASE) this.#leaseService.release(command, slot);
-    else this.#leaseService.status(command);
+    switch (command.kind) {
+      case KIND.CMD_ACQUIRE:
+        return this.#leaseService.acquire(command, slot);
+      case KIND.CMD_LEASE_CLAIM:
+        return this.#leaseService.acquire(command, slot, claimOf(command));
+      case KIND.CMD_RELEASE:
+        return this.#leaseService.release(command, slot);
+      case KIND.CMD_LEASE_WHO:
+        return this.#leaseService.news.answer(command);
+      default:
+        this.#leaseService.status(command);
+    }
   }
 }
 
@@ -119,7 +129,8 @@ export class CommandRoute {
 function stopsVm(command: TransferEvent): boolean {
   const op = command.words[0];
   if (command.kind === KIND.CMD_VM) return op === VM_OP.STOP || op === VM_OP.QUIT;
-  // A snapshot in which a key is down would have it down for ever; one that is loaded knows nothing of it.
+  // A key that is down while a snapshot is saved would be down in it for ever; a snapshot that is loaded does
+  // not have it down.
   if (command.kind === KIND.CMD_SNAPSHOT) return op === SNAPSHOT_OP.SAVE || op === SNAPSHOT_OP.LOAD;
   return command.kind === KIND.CMD_LIFECYCLE && op === LIFE.PAUSE;
 }

@@ -57,12 +57,13 @@ export function judgeCommand(
 }
 
 /**
- * How a refused CMD_ACQUIRE is denied.
+ * How a refused CMD_ACQUIRE or CMD_LEASE_CLAIM is denied.
  *
  * @returns a LEASE_DENIED reason; -1 when the refusal has none and is an ACT_ACK
  */
 export function denialOf(command: TransferEvent, code: Code): number {
-  if (command.kind !== KIND.CMD_ACQUIRE || command.endpoint >= MAX_ENDPOINTS) return -1;
+  const isClaim = command.kind === KIND.CMD_ACQUIRE || command.kind === KIND.CMD_LEASE_CLAIM;
+  if (!isClaim || command.endpoint >= MAX_ENDPOINTS) return -1;
   switch (code) {
     case CODE["no-capability"]:
       return LEASE_DENY.NOCAP;

@@ -6,7 +6,6 @@
  */
 import { assert } from "../base/assert.ts";
 import type { LoopPort } from "./adapter_port.ts";
-import type { AuditTrail } from "./audit_trail.ts";
 import type { Bus } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import { Departures } from "./departures.ts";
@@ -36,8 +35,6 @@ export interface ReaperParts {
   readonly endpoints: Endpoints;
   /** Its leases. */
   readonly leaseService: LeaseService;
-  /** Who is counted as an auditor. */
-  readonly audit: AuditTrail;
   /** Contains what its `close` throws. */
   readonly faults: FaultBoundary;
 }
@@ -70,7 +67,7 @@ export class ControlReaper {
   }
 
   readonly #reap = (): void => {
-    const { bus, loop, pump, fanOut, audit, leaseService, retained, faults } = this.#parts;
+    const { bus, loop, pump, fanOut, leaseService, retained, faults } = this.#parts;
     // What it sent in this turn is carried out first, and what was answered is handed over.
     pump.down();
     const leaving = this.#leaving;
@@ -80,8 +77,7 @@ export class ControlReaper {
     for (const slot of leaving.slice(0, REAPED_PER_TURN)) {
       fanOut.flushLast(slot);
       fanOut.remove(slot);
-      audit.setListeners(fanOut.auditors);
-      leaseService.ownerGone(slot.id, slot.grant.principal);
+      leaseService.ownerGone(slot.id, slot.grant);
       retained.dropOf(slot.id);
       // What still waits on its way there would be kept for good.
       bus.withdraw((event) => event.publisher === slot.id && isRetained(event.kind));

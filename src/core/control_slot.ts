@@ -10,6 +10,7 @@ import { UP_CAPS } from "../access/requirement.ts";
 import { CAP } from "../event/capability.ts";
 import { KIND_MAX } from "../event/kind.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
+import type { Prio } from "../event/priority.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Control } from "./control_port.ts";
@@ -38,7 +39,7 @@ export class ControlSlot {
   #grant: Grant;
   #endpoints: EndpointMask;
   #sources = 0;
-  #prioMin = 0;
+  #prioMin: Prio = 0;
   #kindsBelow: number = KIND_MAX;
 
   /** Makes the slot of a control with what it was granted. */
@@ -71,7 +72,8 @@ export class ControlSlot {
 
   /** Takes a changed grant. */
   regrant(grant: Grant): void {
-    assert(grant.principal === this.#grant.principal, "a control stays its user's");
+    const before = this.#grant;
+    assert(grant.principal === before.principal && grant.as === before.as, "a control stays its principal's");
     this.#grant = grant;
     const { subscription } = this.control;
     this.#endpoints = maskAnd(grant.endpoints, subscription.endpoints);

@@ -86,8 +86,10 @@ export class Core implements TurnHook {
     const log = options.log.for("core");
     this.#loop = loop;
     this.bus = new Bus(loop, log, options.log.for("audit"), {
-      principalOf: (id) => this.fanOut.controls.get(id)?.grant.principal,
+      principalOf: (id) => this.fanOut.controls.get(id)?.grant,
+      nameOf: (id) => this.fanOut.controls.get(id)?.control.name ?? "",
       onSilent: (id) => this.fanOut.settleSilently(id),
+      hasAuditors: () => this.fanOut.auditors > 0,
       onRoomDown: (source) => (this.#roomDown |= 1 << source),
     });
     const { bus } = this;
@@ -96,12 +98,13 @@ export class Core implements TurnHook {
     this.faults = options.faults ?? new FaultBoundary(log, loop.clock, (fault) => this.auditFault(fault));
     this.leases = new LeaseTable(options.arbitration);
     this.fanOut = new FanOut(this.#retained, loop.clock, (slot, error) => this.#onControlFault(slot, error));
-    const leaseService = new LeaseService(
+    const leaseService = new LeaseService({
       bus,
-      this.leases,
-      (id) => this.#endpoints.get(id),
-      this.#onSeamFault,
-    );
+      loop,
+      table: this.leases,
+      endpointOf: (id) => this.#endpoints.get(id),
+      onFault: this.#onSeamFault,
+    });
     this.#leaseService = leaseService;
     this.#endpoints = new Endpoints({
       bus,
@@ -125,7 +128,6 @@ export class Core implements TurnHook {
       retained: this.#retained,
       endpoints: this.#endpoints,
       leaseService,
-      audit: this.audit,
       faults: this.faults,
     });
     loop.everyTurn(this);
@@ -190,7 +192,6 @@ export class Core implements TurnHook {
     // order.
     this.#pump.up();
     this.fanOut.add(slot);
-    this.audit.setListeners(this.fanOut.auditors);
     try {
       control.open(handle);
     } catch (error) {
@@ -209,7 +210,6 @@ export class Core implements TurnHook {
     if (slot === undefined) return;
     const before = slot.grant;
     this.fanOut.regrant(slot, grant);
-    this.audit.setListeners(this.fanOut.auditors);
     this.#leaseService.regranted(slot);
     refuseUngranted(slot, this.bus, this.#endpoints);
     // What it may not ask for any more was answered just now: none of that is still to come.
@@ -251,7 +251,7 @@ export class Core implements TurnHook {
       command.prio = PRIO_DEFAULT;
     }
     const cls = isLease ? (command.words[0] as LeaseClass) : leaseClassFor(command);
-    command.ticket = this.bus.ledger.open(command, cls, slot.grant.principal, slot.account);
+    command.ticket = this.bus.ledger.open(command, cls, slot.grant, slot.account);
     if (command.ticket === 0) return this.#refuse(slot, command, CODE.busy);
     const { source, ticket } = command;
     slot.outstanding++;
@@ -337,6 +337,7 @@ export class Core implements TurnHook {
   /** Releases everything that waits; to be called when all controls and endpoints are gone. */
   dispose(): void {
     this.audit.close();
+    this.#leaseService.news.close();
     this.#pump.up();
     this.#deliveryBarriers.settle();
     this.fanOut.flush();
@@ -378,6 +379,7 @@ export class Core implements TurnHook {
   auditFault({ place, account, what }: ContainedFault): void {
     this.audit.write({
       principal: account.principal ?? 0,
+      as: account.as,
       control: account.control ?? NO_CONTROL,
       endpoint: account.endpoint ?? NO_ENDPOINT,
       kind: KIND.ERROR,

@@ -18,8 +18,8 @@ export interface CoreOptions {
   /** Who wins a contested lease; the higher arb_prio unless told. */
   readonly arbitration?: ArbitrationPolicy;
   /**
-   * Sources in the order in which an endpoint's adapters close; each one that is attached must be among
-   * them. Left out: who was opened last closes first.
+   * Sources in the order in which an endpoint's adapters close; each one that is attached must be among them.
+   * Left out: the adapter that was opened last closes first.
    */
   readonly closingOrder?: readonly Source[];
   /** Told when a seam comes or goes: the roster. */

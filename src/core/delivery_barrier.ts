@@ -56,7 +56,7 @@ export class DeliveryBarriers {
       if (code !== CODE.ok) return code as Code;
     }
     const { ledger } = this.#bus;
-    command.ticket = ledger.open(command, NO_LEASE_CLASS, slot.grant.principal, slot.account);
+    command.ticket = ledger.open(command, NO_LEASE_CLASS, slot.grant, slot.account);
     if (command.ticket === 0) return CODE.busy;
     slot.outstanding++;
     this.#waiting.push(command);

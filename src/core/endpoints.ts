@@ -39,7 +39,9 @@ export interface EndpointsOptions {
   readonly log: Log;
   /** Contains what an adapter throws. */
   readonly faults: FaultBoundary;
-  /** Sources in the order in which adapters close. Left out: who was opened last closes first. */
+  /**
+   * Sources in the order in which adapters close. Left out: the adapter that was opened last closes first.
+   */
   readonly closingOrder?: readonly Source[];
   /** Told when a seam comes or goes. */
   readonly onSeam: SeamListener;

@@ -3,8 +3,8 @@
  * every control whose subscription and grant admit it. Controls are listed per endpoint, so that an event
  * costs as many comparisons as its own endpoint has watchers, however many endpoints there are.
  *
- * Retained events are noted here, at delivery: who subscribed before gets the event live, who comes after
- * gets it by replay, nobody gets it twice or not at all.
+ * Retained events are noted here, at delivery: a control that has subscribed before gets the event live, one
+ * that comes after gets it by replay, and none gets it twice or not at all.
  *
  * Sending is what costs (3 us a control): a turn that has something for a thousand of them sends for a while,
  * and the rest is sent in the next turns, first come, first served.
@@ -18,6 +18,7 @@ import { MAX_ENDPOINTS } from "../base/limits.ts";
 import { KIND, KIND_MAX } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ControlSlot } from "./control_slot.ts";
+import type { Retained } from "./retained.ts";
 
 /** Told what a control's callback threw. */
 export type ControlFault = (slot: ControlSlot, error: unknown) => void;
@@ -25,7 +26,6 @@ export type ControlFault = (slot: ControlSlot, error: unknown) => void;
 function throwOn(_slot: ControlSlot, error: unknown): never {
   throw error;
 }
-import type { Retained } from "./retained.ts";
 
 /** Delivers UP events. */
 export class FanOut {

@@ -15,7 +15,7 @@
  * @module
  */
 import type { ControlId, EndpointId } from "../base/ids.ts";
-import { AssertionFault } from "../base/assert.ts";
+import { assert, AssertionFault } from "../base/assert.ts";
 import { type Clock, SECOND } from "../base/clock.ts";
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
@@ -32,6 +32,8 @@ export interface FaultAccount {
   readonly name: string;
   /** The uid behind it; 0 for none. */
   readonly principal?: number;
+  /** For whom that uid speaks, "token:alice". */
+  readonly as?: string | undefined;
   /** The control's number. */
   readonly control?: ControlId;
   /** The endpoint's number. */
@@ -39,8 +41,8 @@ export interface FaultAccount {
 }
 
 /**
- * Whoever is called back and may fail. Both parts are optional: who has none is named by its class, and is
- * not called again.
+ * A part that is called back and may fail. Both methods are optional: a part without them is named by its
+ * class, and is not called again.
  */
 export interface FaultHandler {
   /** Whom it is about; asked when something was thrown. */
@@ -108,7 +110,9 @@ export class FaultBoundary {
    */
   contain(place: FaultPlace, error: unknown, handler: FaultHandler): boolean {
     if (error instanceof AssertionFault) throw error;
-    this.#counts.set(place, (this.#counts.get(place) ?? 0) + 1);
+    const count = this.#counts.get(place);
+    assert(count !== undefined, "each place of a fault has its count");
+    this.#counts.set(place, count + 1);
     this.#tell(place, error, handler);
     if (handler.onFault === undefined) return false;
     try {

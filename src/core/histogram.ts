@@ -2,10 +2,11 @@
  * A histogram of durations in powers of two: constant memory, one increment a note.
  * @module
  */
+import { assert } from "../base/assert.ts";
 
 const BUCKETS = 40;
 /** A turn of the loop that takes longer is late, ns. */
-export const LATE_NS = 5_000_000;
+const LATE_NS = 5_000_000;
 
 /** Counts of durations: bucket i has those below 2^i ns and not below 2^(i-1). */
 export class Histogram {
@@ -20,6 +21,7 @@ export class Histogram {
 
   /** Notes one duration. */
   note(ns: number): void {
+    assert(!Number.isNaN(ns), "a duration is a number");
     const whole = ns < 1 ? 0 : ns;
     const bucket = whole >= 2 ** 31 ? 63 - Math.clz32(whole / 2 ** 31) : 32 - Math.clz32(whole);
     this.counts[bucket < BUCKETS ? bucket : BUCKETS - 1]!++;

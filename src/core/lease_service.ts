@@ -9,12 +9,14 @@ import { type ControlId, type EndpointId, NO_CONTROL, NO_ENDPOINT } from "../bas
 import { assert } from "../base/assert.ts";
 import { CODE, type Code } from "../base/codes.ts";
 import { writeU64 } from "../base/layout.ts";
+import { type Principal, principalWords } from "../base/principal_name.ts";
 import { maskHas } from "../access/grant.ts";
 import type { LeaseParty, LeaseTable, Successor } from "../access/lease_table.ts";
 import { CAP_OF_CLASS, leaseClassFor } from "../access/requirement.ts";
-import { ACQUIRE, LEASE_GRANTED } from "../event/body_layout.ts";
+import { ACQUIRE, LEASE_GRANTED, LEASE_PARTY } from "../event/body_layout.ts";
 import {
   LEASE_CLASS,
+  LEASE_CLASS_COUNT,
   LEASE_DENY,
   LEASE_REVOKE,
   type LeaseClass,
@@ -22,16 +24,23 @@ import {
   type LeaseRevocation,
 } from "../event/body_number.ts";
 import { DIR } from "../event/defaults.ts";
+import { writeText } from "../event/inline_text.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import type { Adapter } from "./adapter_port.ts";
+import type { Adapter, LoopPort } from "./adapter_port.ts";
 import type { Bus } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
+import { type ClaimWords, LeaseNews } from "./lease_claims.ts";
 
 /** Which adapter brings a class to rest; 0 = none does. */
 const FINALIZER: readonly number[] = [SOURCE.INPUT, 0, SOURCE.MEMCTX];
+
+/** Bytes of a principal's name where an inline zone has one. */
+const NAME_BYTES = 32;
+/** Who is behind a control that is gone. */
+const GONE: Principal = { principal: 0 };
 
 /** LEASE_REVOKED.reason, for audit. */
 const REVOCATIONS: readonly string[] = ["pre-empted", "owner gone", "endpoint gone", "not kept alive"];
@@ -42,6 +51,20 @@ interface LeaseOfControl {
   readonly endpoint: EndpointId;
   readonly cls: LeaseClass;
   readonly token: number;
+}
+
+/** What the service works on. */
+export interface LeaseServiceParts {
+  /** Answers and events go over it. */
+  readonly bus: Bus;
+  /** Runs its deadlines. */
+  readonly loop: LoopPort;
+  /** Who owns what. */
+  readonly table: LeaseTable;
+  /** An endpoint by its number; null when it is not attached. */
+  readonly endpointOf: (endpoint: EndpointId) => EndpointSlot | null;
+  /** Told what an adapter's finalization threw. */
+  readonly onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void;
 }
 
 /** Acquire, release, status; revocation for every reason. */
@@ -55,17 +78,16 @@ export class LeaseService {
   /** What ends a handover that its adapter did not end, by slot. */
   readonly #ending = new Map<number, () => void>();
 
+  /** Tells who has what. */
+  readonly news: LeaseNews;
+
   /** Starts with nothing under way; what is owned is the table's. */
-  constructor(
-    bus: Bus,
-    table: LeaseTable,
-    endpointOf: (endpoint: EndpointId) => EndpointSlot | null,
-    onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void,
-  ) {
+  constructor({ bus, loop, table, endpointOf, onFault }: LeaseServiceParts) {
     this.#bus = bus;
     this.#table = table;
     this.#endpointOf = endpointOf;
     this.#onFault = onFault;
+    this.news = new LeaseNews(bus, loop, table, (endpoint) => endpointOf(endpoint) !== null);
   }
 
   /** How many handovers are under way. */
@@ -78,33 +100,33 @@ export class LeaseService {
     return this.#table.deadline();
   }
 
-  /** CMD_ACQUIRE, admitted. */
-  acquire(command: TransferEvent, slot: ControlSlot): void {
+  /** CMD_ACQUIRE, admitted; or a CMD_LEASE_CLAIM, with its words. */
+  acquire(command: TransferEvent, slot: ControlSlot, words?: ClaimWords): void {
     const cls = command.words[0] as LeaseClass;
     const { endpoint, ticket } = command;
     const ttlMs = command.words[ACQUIRE.at.ttlMs / 4] as number;
-    const outcome = this.#table.acquire(
-      endpoint,
-      cls,
-      { party: slot, corr: ticket, ttlMs },
-      this.#bus.clock.nowNs(),
-    );
+    const claim = { party: slot, corr: ticket, ttlMs, ...words };
+    const outcome = this.#table.acquire(endpoint, cls, claim, this.#bus.clock.nowNs());
+    this.news.changed(endpoint, cls);
     switch (outcome.kind) {
       case "granted":
         this.#replyGranted(ticket, cls, outcome.token, ttlMs);
-        this.#auditGrant(slot, endpoint, cls, outcome.token);
+        this.#auditGrant(slot, endpoint, cls, outcome.token, words?.message);
         return;
       case "denied":
-        this.#deny({ party: slot, corr: ticket, ttlMs }, endpoint, cls, outcome.reason);
+        this.#deny(claim, endpoint, cls, outcome.reason);
+        return;
+      case "waiting":
+        for (const displaced of outcome.displaced) this.#dismiss(endpoint, cls, displaced, LEASE_DENY.HELD);
         return;
       case "handover":
-        if (outcome.displaced !== null) {
-          const again = outcome.displaced.party.id === slot.id;
-          this.#dismiss(endpoint, cls, outcome.displaced, again ? LEASE_DENY.HELD : LEASE_DENY.LOWER_PRIO);
+        for (const displaced of outcome.displaced) {
+          const again = displaced.party.id === slot.id;
+          this.#dismiss(endpoint, cls, displaced, again ? LEASE_DENY.HELD : LEASE_DENY.LOWER_PRIO);
         }
         if (outcome.revoked !== NO_CONTROL) {
           const { revoked: control, token } = outcome;
-          this.#tellRevoked({ control, endpoint, cls, token }, LEASE_REVOKE.PREEMPTED);
+          this.#tellRevoked({ control, endpoint, cls, token }, LEASE_REVOKE.PREEMPTED, undefined, slot);
           this.#handover(endpoint, cls, outcome.token);
         }
     }
@@ -115,10 +137,11 @@ export class LeaseService {
     const event = this.#bus.event(KIND.LEASE_DENIED, SOURCE.CORE, endpoint);
     event.words[0] = cls;
     event.words[1] = reason;
+    writeParty(event, this.#table.ownerOf(endpoint, cls));
     this.#bus.reply(corr, event);
     const code = codeOfDenial(reason);
-    const { principal } = party.grant;
-    this.#bus.audit.write({ principal, control: party.id, endpoint, kind: KIND.LEASE_DENIED, code, cls });
+    const { principal, as } = party.grant;
+    this.#bus.audit.write({ principal, as, control: party.id, endpoint, kind: KIND.LEASE_DENIED, code, cls });
   }
 
   /** CMD_RELEASE, admitted. Answered when the finalization is done. */
@@ -131,10 +154,15 @@ export class LeaseService {
       return this.#bus.ack(ticket, SOURCE.CORE, CODE["stale-lease"]);
     }
     if (!this.#table.release(endpoint, cls, slot.id)) {
+      const waited = this.#table.giveUp(endpoint, cls, slot.id);
+      if (waited !== null) {
+        this.#dismiss(endpoint, cls, waited, LEASE_DENY.WITHDRAWN);
+        this.news.changed(endpoint, cls);
+        return this.#replyReleased(ticket, endpoint, cls);
+      }
       return this.#bus.ack(ticket, SOURCE.CORE, CODE["no-lease"]);
     }
-    const { principal } = slot.grant;
-    this.#audit(KIND.LEASE_RELEASED, { control: slot.id, endpoint, cls, token }, principal);
+    this.#audit(KIND.LEASE_RELEASED, { control: slot.id, endpoint, cls, token }, slot.grant);
     this.#releasing.set(keyOf(endpoint, cls), ticket);
     this.#handover(endpoint, cls, token);
   }
@@ -146,21 +174,24 @@ export class LeaseService {
     const event = this.#bus.event(KIND.LEASE_STATUS, SOURCE.CORE, command.endpoint);
     event.words[0] = cls;
     event.words[1] = owner === null ? 0 : 1;
-    event.words[2] = owner === null ? 0 : owner.grant.principal;
+    writeParty(event, owner);
     this.#bus.reply(command.ticket, event);
   }
 
   /** A control is gone: what it owned is finalized, what it waited for is forgotten. */
-  ownerGone(controlId: ControlId, principal: number): void {
+  ownerGone(controlId: ControlId, whose: Principal): void {
     this.#table.withdraw(
       controlId,
       () => true,
       (endpoint, cls, token) => {
         const lease = { control: controlId, endpoint, cls, token };
-        this.#audit(KIND.LEASE_REVOKED, lease, principal, "owner gone");
+        this.#audit(KIND.LEASE_REVOKED, lease, whose, "owner gone");
         this.#handover(endpoint, cls, token);
       },
-      (_endpoint, _cls, successor) => this.#bus.cancel(successor.corr),
+      (endpoint, cls, successor) => {
+        this.#bus.cancel(successor.corr);
+        this.news.changed(endpoint, cls);
+      },
     );
   }
 
@@ -179,6 +210,7 @@ export class LeaseService {
       (endpoint, cls, successor) => {
         const reason = maskHas(grant.endpoints, endpoint) ? LEASE_DENY.NOCAP : LEASE_DENY.NOGRANT;
         this.#dismiss(endpoint, cls, successor, reason);
+        this.news.changed(endpoint, cls);
       },
     );
   }
@@ -216,6 +248,7 @@ export class LeaseService {
   }
 
   #handover(endpoint: EndpointId, cls: LeaseClass, token: number): void {
+    this.news.changed(endpoint, cls);
     const slot = this.#endpointOf(endpoint);
     this.#refuseStale(slot, endpoint, cls, token);
     let isDone = false;
@@ -263,22 +296,26 @@ export class LeaseService {
     const ticket = this.#releasing.get(key);
     if (ticket !== undefined) {
       this.#releasing.delete(key);
-      if (this.#bus.ledger.find(ticket) >= 0) {
-        const event = this.#bus.event(KIND.LEASE_RELEASED, SOURCE.CORE, endpoint);
-        event.words[0] = cls;
-        this.#bus.reply(ticket, event);
-      }
+      if (this.#bus.ledger.find(ticket) >= 0) this.#replyReleased(ticket, endpoint, cls);
     }
     const slot = this.#endpointOf(endpoint);
     if (slot === null || slot.leaving) {
-      const waiting = this.#table.dismiss(endpoint, cls);
-      if (waiting !== null) this.#bus.ack(waiting.corr, SOURCE.CORE, CODE["no-endpoint"]);
+      for (const { corr } of this.#table.dismissAll(endpoint, cls)) {
+        this.#bus.ack(corr, SOURCE.CORE, CODE["no-endpoint"]);
+      }
     }
     const granted = this.#table.finalized(endpoint, cls, this.#bus.clock.nowNs());
     if (granted === null) return;
     const { successor, token } = granted;
+    this.news.changed(endpoint, cls);
     this.#replyGranted(successor.corr, cls, token, successor.ttlMs);
-    this.#auditGrant(successor.party, endpoint, cls, token);
+    this.#auditGrant(successor.party, endpoint, cls, token, successor.message);
+  }
+
+  #replyReleased(ticket: number, endpoint: EndpointId, cls: LeaseClass): void {
+    const event = this.#bus.event(KIND.LEASE_RELEASED, SOURCE.CORE, endpoint);
+    event.words[0] = cls;
+    this.#bus.reply(ticket, event);
   }
 
   #replyGranted(ticket: number, cls: LeaseClass, token: number, ttlMs: number): void {
@@ -299,31 +336,50 @@ export class LeaseService {
     lease: LeaseOfControl,
     reason: LeaseRevocation,
     why: string = REVOCATIONS[reason] ?? "",
+    taker: LeaseParty | null = null,
   ): void {
     const event = this.#bus.event(KIND.LEASE_REVOKED, SOURCE.CORE, lease.endpoint);
     event.origin = lease.control;
     event.words[0] = lease.cls;
     event.words[1] = reason;
+    writeParty(event, taker);
     this.#bus.up(event);
-    this.#audit(KIND.LEASE_REVOKED, lease, this.#bus.port.principalOf(lease.control) ?? 0, why);
+    const by = taker === null ? "" : ` by ${principalWords(taker.grant.principal, taker.grant.as)}`;
+    this.#audit(KIND.LEASE_REVOKED, lease, this.#bus.port.principalOf(lease.control) ?? GONE, why + by);
   }
 
-  #auditGrant({ id, grant }: LeaseParty, endpoint: EndpointId, cls: LeaseClass, token: number): void {
-    this.#audit(KIND.LEASE_GRANTED, { control: id, endpoint, cls, token }, grant.principal);
+  #auditGrant(
+    { id, grant }: LeaseParty,
+    endpoint: EndpointId,
+    cls: LeaseClass,
+    token: number,
+    message = "",
+  ): void {
+    const lease = { control: id, endpoint, cls, token };
+    this.#audit(KIND.LEASE_GRANTED, lease, grant, message === "" ? undefined : message);
   }
 
   #audit(
     kind: Kind,
     { control, endpoint, cls, token }: LeaseOfControl,
-    principal: number,
+    { principal, as }: Principal,
     detail?: string,
   ): void {
-    this.#bus.audit.write({ principal, control, endpoint, kind, code: CODE.ok, cls, token, detail });
+    this.#bus.audit.write({ principal, as, control, endpoint, kind, code: CODE.ok, cls, token, detail });
   }
 }
 
 function keyOf(endpoint: EndpointId, cls: LeaseClass): number {
-  return endpoint * 4 + cls;
+  return endpoint * LEASE_CLASS_COUNT + cls;
+}
+
+/** Says who owns, or takes, a lease; nothing of nobody. */
+function writeParty(event: TransferEvent, party: LeaseParty | null): void {
+  if (party === null) return;
+  const { principal, as } = party.grant;
+  event.words[LEASE_PARTY.at.principal / 4] = principal;
+  event.words[LEASE_PARTY.at.control / 4] = party.id;
+  if (as !== undefined) writeText(event.inline, LEASE_PARTY.at.as, NAME_BYTES, as);
 }
 
 function codeOfDenial(reason: LeaseDenial): Code {

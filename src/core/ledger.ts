@@ -7,6 +7,7 @@
 import { assert } from "../base/assert.ts";
 import type { Kind } from "../event/kind.ts";
 import type { Source } from "../event/source.ts";
+import type { Principal } from "../base/principal_name.ts";
 import type { LeaseClassOrNone } from "../access/requirement.ts";
 import type { ControlId, EndpointId } from "../base/ids.ts";
 import { MAX_OUTSTANDING } from "../base/limits.ts";
@@ -18,7 +19,7 @@ const INDEX_RANGE = 65_536;
 /** Open commands. A ticket is generation × 65536 + index, never 0. */
 export class Ledger {
   readonly #origin = new Int32Array(MAX_OUTSTANDING);
-  readonly #principal = new Uint32Array(MAX_OUTSTANDING);
+  readonly #whose: (Principal | null)[] = new Array(MAX_OUTSTANDING).fill(null);
   readonly #corr = new Uint32Array(MAX_OUTSTANDING);
   readonly #kind = new Uint16Array(MAX_OUTSTANDING);
   readonly #source = new Uint8Array(MAX_OUTSTANDING);
@@ -45,14 +46,14 @@ export class Ledger {
   /**
    * Opens an entry for a command.
    *
-   * @param principal who is behind its control, for audit: the control may be gone when the answer comes
+   * @param whose who is behind its control, for audit: the control may be gone when the answer comes
    * @param account what it counts for that principal is charged to, until it is closed
    * @returns its ticket; 0 when there are too many
    */
   open(
     command: TransferEvent,
     cls: LeaseClassOrNone,
-    principal: number,
+    whose: Principal,
     account: MemoryAccount | null = null,
   ): number {
     let index: number;
@@ -60,7 +61,7 @@ export class Ledger {
     else if (this.#used < MAX_OUTSTANDING) index = this.#used++;
     else return 0;
     this.#origin[index] = command.origin;
-    this.#principal[index] = principal;
+    this.#whose[index] = whose;
     this.#corr[index] = command.corr;
     this.#kind[index] = command.kind;
     this.#source[index] = command.source;
@@ -102,8 +103,8 @@ export class Ledger {
     return this.#origin[index] as ControlId;
   }
   /** Who is behind the control that sent it. */
-  principal(index: number): number {
-    return this.#principal[index] as number;
+  whose(index: number): Principal {
+    return this.#whose[index] as Principal;
   }
   /** Its corr; 0 = no answer wanted. */
   corr(index: number): number {

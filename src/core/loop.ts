@@ -91,6 +91,7 @@ export class Loop implements LoopPort, Disposable {
   #generation = 0;
   #watched = 0;
   #stopped = false;
+  #left = false;
 
   /** Makes a loop that watches nothing yet. */
   constructor(options: LoopOptions) {
@@ -160,14 +161,20 @@ export class Loop implements LoopPort, Disposable {
     this.#stopped = true;
   }
 
+  /** Makes `run` return at the end of this turn; what it does for is done, and it is run again. */
+  leave(): void {
+    this.#left = true;
+  }
+
   /** Whether it was stopped. */
   get stopped(): boolean {
     return this.#stopped;
   }
 
-  /** Runs until {@linkcode stop}. The thread does nothing else meanwhile. */
+  /** Runs until {@linkcode stop} or {@linkcode leave}. The thread does nothing else meanwhile. */
   run(): void {
-    while (!this.#stopped) this.turn(-1);
+    this.#left = false;
+    while (!this.#stopped && !this.#left) this.turn(-1);
   }
 
   /**

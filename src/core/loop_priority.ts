@@ -11,6 +11,7 @@
  * must not lose its place for that.
  * @module
  */
+import { assert } from "../base/assert.ts";
 
 /** Over which time the load is judged, ns. */
 const WINDOW_NS = 1_000_000_000;
@@ -59,6 +60,7 @@ export class LoopPriority {
 
   #judge(nowNs: number): void {
     const cpuNs = this.#thread.cpuNs();
+    assert(cpuNs >= this.#sinceCpuNs, "the loop's own thread is asked: its processor time only grows");
     const load = (cpuNs - this.#sinceCpuNs) / (nowNs - this.#sinceNs);
     this.#sinceNs = nowNs;
     this.#sinceCpuNs = cpuNs;

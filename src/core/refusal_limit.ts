@@ -1,18 +1,19 @@
 /**
- * How many refusals of one principal are written per second, and how many were left out. A refusal costs
- * whoever asks for it nothing, so its number is a peer's choice; what was carried out is bounded by what the
- * VMs do, and is none of this file's business.
+ * How many refusals of one principal are written per second, and how many were left out. A refusal costs the
+ * peer nothing, so a peer chooses how many there are; commands that were carried out are bounded by what the
+ * VMs do, and are not limited here.
  *
- * It counts by principal (uid) and not by control: who connects anew has no new budget. The table is bounded;
- * a principal that finds it full shares one budget with all others that do. Pure: it is told the time.
+ * It counts by principal (uid) and not by control: connecting anew gives no new budget. The table is bounded;
+ * principals that find it full share one budget. Pure: it is told the time.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { NEVER, SECOND } from "../base/clock.ts";
 
 /** Refusals of one principal that are written in one second. */
-export const REFUSALS_A_SECOND = 20;
+const REFUSALS_A_SECOND = 20;
 /** Principals that have a budget of their own at a time. */
-export const MAX_PRINCIPALS = 64;
+const MAX_PRINCIPALS = 64;
 /** The principal of what was left out of those that share a budget; no uid (it is the kernel's "no user"). */
 export const OTHER_PRINCIPALS = 0xffffffff;
 
@@ -74,6 +75,7 @@ export class RefusalLimit {
     if (budget === undefined) {
       budget = { sinceNs: nowNs, written: 0, leftOut: 0 };
       this.#budgets.set(whose, budget);
+      assert(this.#budgets.size <= MAX_PRINCIPALS + 1, "only the place for all others comes on top");
     }
     return budget;
   }

@@ -4,6 +4,7 @@
  * rule, the control's own transport).
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { NO_ENDPOINT } from "../base/ids.ts";
 import { CODE, type Code } from "../base/codes.ts";
 import { leaseClassFor, NO_LEASE_CLASS } from "../access/requirement.ts";
@@ -29,6 +30,7 @@ export class Refusals {
    * Refuses a command by an ACT_ACK, or by a LEASE_DENIED where that has a reason of its own; takes it over.
    */
   command(slot: ControlSlot, command: TransferEvent, code: Code): void {
+    assert(code !== CODE.ok, "a refusal says why");
     const { kind, endpoint, corr, token, source } = command;
     slot.outstanding++;
     const reason = denialOf(command, code);
@@ -62,6 +64,7 @@ export class Refusals {
 
   /** Refuses to publish an event, by an ERROR to who sent it; takes it over. */
   publish(slot: ControlSlot, event: TransferEvent, code: Code): void {
+    assert(code !== CODE.ok, "a refusal says why");
     const { kind, endpoint, corr } = event;
     event.release();
     slot.outstanding++;
@@ -77,6 +80,7 @@ export class Refusals {
   breach(slot: ControlSlot, what: string): void {
     this.#bus.audit.write({
       principal: slot.grant.principal,
+      as: slot.grant.as,
       control: slot.id,
       endpoint: NO_ENDPOINT,
       kind: KIND.ERROR,
@@ -85,8 +89,14 @@ export class Refusals {
     });
   }
 
-  #audit(slot: ControlSlot, { token, ...entry }: Omit<AuditEntry, "principal" | "control">): void {
-    const { principal } = slot.grant;
-    this.#bus.audit.write({ ...entry, principal, control: slot.id, token: token === 0 ? undefined : token });
+  #audit(slot: ControlSlot, { token, ...entry }: Omit<AuditEntry, "principal" | "as" | "control">): void {
+    const { principal, as } = slot.grant;
+    this.#bus.audit.write({
+      ...entry,
+      principal,
+      as,
+      control: slot.id,
+      token: token === 0 ? undefined : token,
+    });
   }
 }

@@ -1,17 +1,17 @@
 /**
- * Retained state: the newest ROSTER, MEMCTX, FRAME_RING and VGPU_STATUS of each endpoint, replayed to whoever
- * comes later. It holds one reference to each event, and with it the event's file descriptors. What a control
- * has published is forgotten with that control, what an adapter has told with its seam.
+ * Retained state: the newest ROSTER, MEMCTX, FRAME_RING and VGPU_STATUS of each endpoint, replayed to
+ * controls that come later. It holds one reference to each event, and with it the event's file descriptors.
+ * What a control has published is forgotten with that control, what an adapter has told with its seam.
  *
  * Of a kind whose row in the catalogue names a field (`retainedBy`: one of several heads) the newest event
  * for each of the field's values is kept, and of those the {@linkcode MAX_KEPT_BY} that came last.
  *
  * Why an endpoint has no memory context is kept, too: the newest ERROR of its memory seam, until the seam
- * comes or goes, a context is told, or the VM is reset. Who comes later would otherwise wait for a system
+ * comes or goes, a context is told, or the VM is reset. A later control would otherwise wait for a system
  * that is known not to be supported.
  *
  * VGPU_STATUS is kept, because there is no question that a late control could ask instead. "Lost" is not
- * kept: who never heard of a producer need not hear that there is none.
+ * kept: a control that never heard of a producer need not hear that there is none.
  * @module
  */
 import { assert } from "../base/assert.ts";

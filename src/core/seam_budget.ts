@@ -1,5 +1,5 @@
 /**
- * How many events a seam may tell of its own accord: a token bucket. Whatever asks for events pays for them
+ * How many events a seam may send without being asked: a token bucket. Whatever asks for events pays for them
  * (an answered command brings a few tokens), so that a VM which is steered fast is told whole; only what
  * comes unasked for, in numbers that no sane machine has, is too much.
  *
@@ -53,6 +53,7 @@ class Bucket {
   /** Adds some, up to the burst, or takes some away. */
   add(tokens: number): void {
     this.#tokens = Math.min(this.#burst, this.#tokens + tokens);
+    assert(this.#tokens >= 0, "a bucket gives no more than it has");
   }
 }
 

@@ -8,6 +8,7 @@
  * was never told needs no end.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { MS } from "../base/clock.ts";
 import { CODE, type Code } from "../base/codes.ts";
 import { folds, mayFold } from "../event/folding.ts";
@@ -39,7 +40,7 @@ export class SeamThrottle implements TimerHandler {
   /**
    * Starts with the whole budget.
    *
-   * @param house what it shares with all other seams
+   * @param house the budget that it shares with all other seams
    */
   constructor(loop: LoopPort, house: HouseBudget, host: ThrottleHost) {
     this.#budget = new SeamBudget(house);
@@ -85,6 +86,7 @@ export class SeamThrottle implements TimerHandler {
   }
 
   #keep(event: TransferEvent): void {
+    assert(!this.#kept.includes(event), "an event is kept once");
     const isSame = event.kind === KIND.MEMCTX
       ? (kept: TransferEvent) => kept.kind === KIND.MEMCTX
       : (kept: TransferEvent) => mayFold(event) && folds(event, kept);

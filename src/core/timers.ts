@@ -4,6 +4,7 @@
  * order.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { NEVER } from "../base/clock.ts";
 import type { TimerHandler } from "./adapter_port.ts";
 
@@ -24,6 +25,7 @@ export class Timers {
 
   /** Arms or moves a handler's deadline. */
   arm(handler: TimerHandler, deadlineNs: number): void {
+    assert(!Number.isNaN(deadlineNs), "a deadline is a number");
     const before = this.#deadlines.get(handler);
     if (deadlineNs === NEVER) return this.disarm(handler);
     this.#deadlines.set(handler, deadlineNs);

@@ -22,7 +22,7 @@ import type { ChannelConfig } from "./config.ts";
 const TRY_AGAIN_NS = 5 * SECOND;
 
 /** Serves the channels that the config names. */
-export class ChannelServers implements TimerHandler {
+export class ChannelServers implements TimerHandler, Disposable {
   readonly #folder: string;
   readonly #loop: LoopPort;
   readonly #users: UserLookup;
@@ -79,7 +79,7 @@ export class ChannelServers implements TimerHandler {
   }
 
   /** Ends them all; their sockets are gone. */
-  close(): void {
+  [Symbol.dispose](): void {
     this.serve([]);
   }
 

@@ -103,7 +103,7 @@ export function compose<L extends Listening>(options: CompositionOptions<L>): Co
   const regranter: Regranter = new Regranter({
     loop,
     members: () => listener.controls.values(),
-    grantOf: (peer) => admission.grantOf(peer),
+    grantOf: (peer, as) => admission.grantOf(peer, as),
     present: (id) => core.fanOut.controls.get(id)?.grant,
     regrant: (id, grant) => core.regrant(id, grant),
   });

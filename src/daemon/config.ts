@@ -7,31 +7,27 @@
  * has it".
  * @module
  */
-import type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
+import type { AdmissionRule } from "../access/admission.ts";
 import type { WriteExtent } from "../access/write_extent.ts";
 import type { EndpointBasics } from "../adapters/seam.ts";
 import { readSeams, type SeamConfig } from "../adapters/seams.ts";
 import { Fault } from "../base/fault.ts";
 import { parseAddress } from "../base/ids.ts";
-import {
-  DEFAULT_MAX_CONTROLS,
-  DEFAULT_QUEUE_EVENTS,
-  MAX_ENDPOINTS,
-  MAX_NAME_BYTES,
-  RECEIVE_BATCH,
-} from "../base/limits.ts";
+import { DEFAULT_MAX_CONTROLS, DEFAULT_QUEUE_EVENTS, MAX_ENDPOINTS } from "../base/limits.ts";
 import { LOG_LEVEL, type LogLevel } from "../base/log.ts";
 import { DROP, type LanePolicy } from "../context/policy.ts";
-import { ALL_CAPS, CAP, capByName } from "../event/capability.ts";
-import { DIR } from "../event/defaults.ts";
+import { DIR, type Dir } from "../event/direction.ts";
 import { PRIO, PRIO_DEFAULT, type PrioChoice, type PrioName } from "../event/priority.ts";
-import { ALL_SOURCES, SOURCE, sourceByName } from "../event/source.ts";
+import type { Source } from "../event/source.ts";
 import { HOST_NAMES, type HostConfigs, readHosts } from "../hosts/hosts.ts";
 import { readQmpAddress } from "../qemu/qmp_address.ts";
 import { type TableReader, TomlSource } from "../toml/table_reader.ts";
-import { MAX_UID, readUsers } from "../toml/user_list.ts";
+import { readUsers } from "../toml/user_list.ts";
+import { LEAST_QUEUE_EVENTS, MOST_QUEUE_EVENTS, readAdmissions } from "./admission_rules.ts";
+import { nameDefect, sourceOf } from "./config_names.ts";
 
 export type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
+export { nameDefect } from "./config_names.ts";
 export type { WriteExtent } from "../access/write_extent.ts";
 
 const MAX_U32 = 0xffff_ffff;
@@ -50,9 +46,9 @@ export type EndpointConfig = EndpointBasics & SeamConfig;
 /** The policy of one lane. */
 export interface PolicyRule {
   /** Which source. */
-  readonly source: number;
+  readonly source: Source;
   /** Which direction. */
-  readonly dir: number;
+  readonly dir: Dir;
   /** What holds there. */
   readonly policy: LanePolicy;
 }
@@ -126,7 +122,7 @@ export function parseConfig(text: string, file: string): Config {
     hosts: readHosts(root),
     endpoints: readEndpoints(root.tables("endpoint")),
     channels: readChannels(root.tables("channel")),
-    admission: root.tables("admission").map(readAdmission),
+    admission: readAdmissions(root.tables("admission")),
     policy: readPolicies(root.tables("policy")),
     write: readWrite(root.table("write")),
   };
@@ -166,8 +162,7 @@ function readDaemon(table: TableReader): Config["daemon"] {
     spinUs,
     realtime,
     maxControls: table.integer("max_controls", 1, 65_536, DEFAULT_MAX_CONTROLS),
-    // A batch of commands must not fill half a queue with its answers.
-    queueEvents: table.integer("queue_events", 4 * RECEIVE_BATCH, 1 << 20, DEFAULT_QUEUE_EVENTS),
+    queueEvents: table.integer("queue_events", LEAST_QUEUE_EVENTS, MOST_QUEUE_EVENTS, DEFAULT_QUEUE_EVENTS),
   };
   table.finish();
   return daemon;
@@ -234,87 +229,6 @@ function readChannels(tables: readonly TableReader[]): ChannelConfig[] {
     table.finish();
     return channel;
   });
-}
-
-/** What is wrong with an endpoint's name; undefined when nothing is. */
-export function nameDefect(name: string): string | undefined {
-  if (new TextEncoder().encode(name).length > MAX_NAME_BYTES) {
-    return `is longer than the ${MAX_NAME_BYTES} bytes that a name may have`;
-  }
-  // A digit-only name would be taken for a number, `pid:N` and `file:PATH` have a meaning to `vmsig mem`.
-  if (/^[0-9]+$/.test(name)) return `is ${name}, and a name of digits alone would be taken for a number`;
-  if (!/^[\p{L}\p{N}_][\p{L}\p{N}_.+@-]*$/u.test(name)) {
-    return `is ${JSON.stringify(name)}, and may have letters, digits and _ . + @ - only`;
-  }
-  return undefined;
-}
-
-function readAdmission(table: TableReader): AdmissionRule {
-  const subject = readSubject(table);
-  const endpoints = table.texts("endpoints");
-  if (endpoints === undefined) {
-    throw table.fault("endpoints", 'is missing; name the endpoints, or ["*"] for all');
-  }
-  const caps = readCaps(table);
-  const sources = readSources(table);
-  const arbPrio = table.integer("arb_prio", 0, MAX_U32, 10);
-  table.finish();
-  return { subject, endpoints: readNames(table, endpoints), sources, caps, arbPrio };
-}
-
-function readSubject(table: TableReader): AdmissionSubject {
-  const uid = table.integer("uid", 0, MAX_UID, -1);
-  const user = table.text("user");
-  const gid = table.integer("gid", 0, MAX_UID, -1);
-  const group = table.text("group");
-  const given = ["uid", "user", "gid", "group"].filter((key) => table.has(key));
-  if (given.length === 0) throw table.fault("", "does not say for whom; add one of uid, user, gid, group");
-  if (given.length > 1) {
-    throw table.fault(given[1] ?? "", `stands beside ${given[0]}; a rule has one of uid, user, gid, group`);
-  }
-  if (uid >= 0) return { kind: "uid", uid };
-  if (user !== undefined) return { kind: "user", name: user };
-  if (gid >= 0) return { kind: "gid", gid };
-  return { kind: "group", name: group ?? "" };
-}
-
-function readNames(table: TableReader, names: readonly string[]): "all" | readonly string[] {
-  if (names.includes("*")) return "all";
-  names.forEach((name, i) => {
-    const defect = nameDefect(name);
-    if (defect !== undefined) throw table.fault("endpoints", `name ${i + 1} ${defect}`);
-  });
-  return names;
-}
-
-function readCaps(table: TableReader): number {
-  const names = table.texts("caps");
-  const known = Object.keys(CAP).join(", ").toLowerCase();
-  if (names === undefined) throw table.fault("caps", `is missing; give some of ${known}, or ["*"] for all`);
-  return names.reduce((mask, name) => {
-    if (name === "*") return ALL_CAPS;
-    const bit = capByName(name);
-    if (bit === undefined) throw table.fault("caps", `has ${name}, and must be of ${known}, or "*"`);
-    return mask | bit;
-  }, 0);
-}
-
-function readSources(table: TableReader): number {
-  const names = table.texts("sources");
-  if (names === undefined) return ALL_SOURCES;
-  return names.reduce(
-    (mask, name) => name === "*" ? ALL_SOURCES : mask | (1 << sourceOf(table, "sources", name)),
-    0,
-  );
-}
-
-function sourceOf(table: TableReader, key: string, name: string): number {
-  const source = sourceByName(name);
-  if (source === undefined || source === SOURCE.NONE) {
-    const known = Object.keys(SOURCE).filter((each) => each !== "NONE").join(", ").toLowerCase();
-    throw table.fault(key, `has ${name}, and must be of ${known}`);
-  }
-  return source;
 }
 
 function readPolicies(tables: readonly TableReader[]): PolicyRule[] {

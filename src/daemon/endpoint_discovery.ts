@@ -2,7 +2,8 @@
  * Where the daemon's endpoints come from: the config's `[[endpoint]]` tables, files in the trigger directory,
  * QEMUs that the host probe found, and VMs that a host integration knows (hosts/host.ts). Each of them asks
  * for endpoints under a name of its own, and the roster is kept in step with what is asked for
- * (roster/desired.ts). Whatever comes many at a time is attached and detached one per turn.
+ * (roster/desired.ts). Whatever comes many at a time is attached and detached one per turn. What VMs need is
+ * loaded when the first one is to be attached; whatever is told meanwhile waits for it, in order.
  * @module
  */
 import { seamsOfFound } from "../adapters/seams.ts";
@@ -13,11 +14,12 @@ import type { HostedVm } from "../hosts/host.ts";
 import type { HostName } from "../hosts/hosts.ts";
 import { Desired, TRUST } from "../roster/desired.ts";
 import { endpointName } from "../roster/endpoint_name.ts";
-import type { EndpointRequest, Roster } from "../roster/roster.ts";
+import type { Roster } from "../roster/roster.ts";
 import { TriggerDirectory } from "../roster/trigger_directory.ts";
-import { type EndpointConfig, parseEndpointTable } from "./config.ts";
-import type { PlannedEndpoint } from "./endpoint_maker.ts";
+import type { EndpointConfig } from "./config.ts";
+import type { EndpointMaker, PlannedEndpoint } from "./endpoint_maker.ts";
 import type { FoundVm } from "./host_watch.ts";
+import type { LatePart } from "./late_part.ts";
 import { TurnQueue } from "./turn_queue.ts";
 
 /** Which source of endpoints an asker belongs to: the first part of its name. */
@@ -31,8 +33,8 @@ export interface EndpointDiscoveryOptions {
   readonly log: Log;
   /** Where endpoints are attached. */
   readonly roster: Roster;
-  /** Makes an endpoint attachable. */
-  readonly request: (endpoint: PlannedEndpoint) => EndpointRequest;
+  /** Makes endpoints attachable. */
+  readonly vms: LatePart<EndpointMaker>;
   /** The trigger directory. */
   readonly triggerDir: string;
   /** The daemon's uid: files of this user and of root count. */
@@ -48,14 +50,20 @@ export class EndpointDiscovery implements Disposable {
   readonly #hosting = new Map<HostName, TurnQueue>();
   readonly #loop: LoopPort;
   readonly #ownUid: number;
+  readonly #vms: LatePart<EndpointMaker>;
   #state: "running" | "stopped" = "running";
 
   /** Watches the trigger directory; attaches nothing before the loop's next turn. */
-  constructor({ loop, log, roster, request, triggerDir, ownUid }: EndpointDiscoveryOptions) {
+  constructor({ loop, log, roster, vms, triggerDir, ownUid }: EndpointDiscoveryOptions) {
     this.#reloading = new TurnQueue(loop);
     this.#probing = new TurnQueue(loop);
     this.#loop = loop;
     this.#ownUid = ownUid;
+    this.#vms = vms;
+    const request = (endpoint: PlannedEndpoint) => {
+      assert(vms.present !== undefined, "an endpoint is attached when what VMs need is loaded");
+      return vms.present.request(endpoint);
+    };
     const desired = new Desired(roster, request, log);
     this.#desired = desired;
     this.#triggers = new TriggerDirectory({
@@ -64,22 +72,28 @@ export class EndpointDiscovery implements Disposable {
       log,
       ownUid,
       listener: {
-        onFile: (name, text) =>
-          desired.want(`${ASKER.FILE}${name}`, parseEndpointTable(text, `${triggerDir}/${name}`)),
-        onGone: (name) => desired.drop(`${ASKER.FILE}${name}`),
+        onFile: (name, text) => {
+          // What reads a file is loaded with the rest of what VMs need.
+          if (vms.present === undefined) return this.#soon(true, () => this.#triggers.lookAt(name));
+          const endpoint = vms.present.parse(text, `${triggerDir}/${name}`);
+          this.#soon(true, () => desired.want(`${ASKER.FILE}${name}`, endpoint));
+        },
+        onGone: (name) => this.#soon(false, () => desired.drop(`${ASKER.FILE}${name}`)),
       },
     });
   }
 
-  /** Attaches the endpoints of the first config, all of them now: nobody is served yet. */
+  /** Attaches the endpoints of the first config, all of them at once: nobody is served yet. */
   attachConfigured(endpoints: readonly EndpointConfig[]): void {
-    for (const task of this.#configured(endpoints)) task();
+    this.#soon(endpoints.length > 0, () => {
+      for (const task of this.#configured(endpoints)) task();
+    });
   }
 
   /** Attaches and detaches as a reloaded config says, one endpoint per turn. */
   reconfigure(endpoints: readonly EndpointConfig[]): void {
     assert(this.#state === "running", "a config is reloaded only while the daemon runs");
-    this.#reloading.replace(this.#configured(endpoints));
+    this.#soon(endpoints.length > 0, () => this.#reloading.replace(this.#configured(endpoints)));
   }
 
   /**
@@ -89,22 +103,7 @@ export class EndpointDiscovery implements Disposable {
    * @param onDone called when the last of them is in the roster, or gone; not when another look comes first
    */
   probed(found: readonly FoundVm[], onDone: () => void): void {
-    if (this.#state === "stopped") return;
-    const running = new Map(found.map((vm) => [askerOf(vm), vm]));
-    const tasks: (() => void)[] = [];
-    for (const asker of this.#askersOf(ASKER.PROBE)) {
-      // One that goes by another name now (it has left root's rights) is another endpoint.
-      if (running.get(asker)?.name !== this.#desired.wantedBy(asker)?.name) {
-        tasks.push(() => this.#desired.drop(asker));
-      }
-    }
-    for (const vm of found) {
-      if (vm.qmp !== "" && this.#desired.wantedBy(askerOf(vm))?.name !== vm.name) {
-        tasks.push(() => this.#wantFound(vm));
-      }
-    }
-    tasks.push(onDone);
-    this.#probing.replace(tasks);
+    this.#soon(found.some(({ qmp }) => qmp !== ""), () => this.#probed(found, onDone));
   }
 
   /**
@@ -112,17 +111,7 @@ export class EndpointDiscovery implements Disposable {
    * ended.
    */
   hosted(host: HostName, vms: readonly HostedVm[]): void {
-    if (this.#state === "stopped") return;
-    const prefix = `${ASKER.HOST}${host}:`;
-    const running = new Map(vms.map((vm) => [`${prefix}${vm.name}`, vm]));
-    const tasks: (() => void)[] = [];
-    for (const asker of this.#askersOf(prefix)) {
-      if (!running.has(asker)) tasks.push(() => this.#desired.drop(asker));
-    }
-    for (const [asker, vm] of running) tasks.push(() => this.#wantHosted(asker, vm));
-    const queue = this.#hosting.get(host) ?? new TurnQueue(this.#loop);
-    this.#hosting.set(host, queue);
-    queue.replace(tasks);
+    this.#soon(vms.length > 0, () => this.#hosted(host, vms));
   }
 
   /** Looks at the whole trigger directory anew: its folder was removed and made again. */
@@ -144,6 +133,51 @@ export class EndpointDiscovery implements Disposable {
   [Symbol.dispose](): void {
     assert(this.#state === "stopped", "discovery is stopped before it is put away");
     this.#triggers[Symbol.dispose]();
+  }
+
+  /**
+   * Does something with what is wanted: now, or when what VMs need is loaded. Nothing when discovery has
+   * stopped meanwhile.
+   *
+   * @param mayAttach whether an endpoint may come by it, which needs that
+   */
+  #soon(mayAttach: boolean, task: () => void): void {
+    const unlessStopped = () => {
+      if (this.#state === "running") task();
+    };
+    if (mayAttach || !this.#vms.isAbsent) this.#vms.do(unlessStopped);
+    else unlessStopped();
+  }
+
+  #probed(found: readonly FoundVm[], onDone: () => void): void {
+    const running = new Map(found.map((vm) => [askerOf(vm), vm]));
+    const tasks: (() => void)[] = [];
+    for (const asker of this.#askersOf(ASKER.PROBE)) {
+      // One whose name has changed (it has given up root's rights) is another endpoint.
+      if (running.get(asker)?.name !== this.#desired.wantedBy(asker)?.name) {
+        tasks.push(() => this.#desired.drop(asker));
+      }
+    }
+    for (const vm of found) {
+      if (vm.qmp !== "" && this.#desired.wantedBy(askerOf(vm))?.name !== vm.name) {
+        tasks.push(() => this.#wantFound(vm));
+      }
+    }
+    tasks.push(onDone);
+    this.#probing.replace(tasks);
+  }
+
+  #hosted(host: HostName, vms: readonly HostedVm[]): void {
+    const prefix = `${ASKER.HOST}${host}:`;
+    const running = new Map(vms.map((vm) => [`${prefix}${vm.name}`, vm]));
+    const tasks: (() => void)[] = [];
+    for (const asker of this.#askersOf(prefix)) {
+      if (!running.has(asker)) tasks.push(() => this.#desired.drop(asker));
+    }
+    for (const [asker, vm] of running) tasks.push(() => this.#wantHosted(asker, vm));
+    const queue = this.#hosting.get(host) ?? new TurnQueue(this.#loop);
+    this.#hosting.set(host, queue);
+    queue.replace(tasks);
   }
 
   /**

@@ -1,20 +1,20 @@
 /**
- * Makes the adapters of an endpoint, those of its seams (adapters/seams.ts): over one shared monitor, or as a
- * stub without any VM.
+ * Makes the adapters of an endpoint over a real VM, those of its seams (adapters/seams.ts), over one shared
+ * monitor. It brings along all that only VMs need, and is loaded when the first one comes (loop_daemon.ts).
  * @module
  */
 import type { WriteExtent } from "../access/write_extent.ts";
 import type { Log } from "../base/log.ts";
 import type { ScanPort } from "../adapters/memctx/scan_port.ts";
 import { QmpLink } from "../qemu/monitor/qmp_link.ts";
+import type { VmWays } from "../qemu/monitor/vm_ways.ts";
 import type { QmpTransport } from "../qemu/monitor/qmp_transport.ts";
-import { makeAdapters, makeStubAdapters } from "../adapters/makers.ts";
-import { StubMachine } from "../adapters/stub/stub_machine.ts";
+import { transportTo } from "../qemu/monitor/transport_to.ts";
+import { makeAdapters } from "../adapters/makers.ts";
 import type { Adapter, LoopPort } from "../core/adapter_port.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import type { EndpointRequest } from "../roster/roster.ts";
-import type { EndpointConfig } from "./config.ts";
-import type { LoopPlan } from "./plan.ts";
+import { type EndpointConfig, parseEndpointTable } from "./config.ts";
 
 /** What to attach, and how far its monitor's path is to be believed. */
 export interface PlannedEndpoint extends EndpointConfig {
@@ -24,8 +24,8 @@ export interface PlannedEndpoint extends EndpointConfig {
 
 /** What endpoints are made with. */
 export interface EndpointMakerOptions {
-  /** What to serve. */
-  readonly plan: LoopPlan;
+  /** Where small state files go. */
+  readonly runtimeDir: string;
   /** The loop on which adapters run. */
   readonly loop: LoopPort;
   /** Where they log. */
@@ -34,24 +34,21 @@ export interface EndpointMakerOptions {
   readonly scanner: ScanPort;
   /** Where MEMWRITE may land, by the newest config. */
   readonly extents: () => readonly WriteExtent[];
-  /** The way to a monitor, as the config or discovery names it. */
-  readonly transportTo: (place: string) => QmpTransport;
+  /** The way to a monitor by the host that the place names; undefined when it names none. */
+  readonly hostTransportTo: (place: string) => QmpTransport | undefined;
+  /** What a host opens of the VM of a process. */
+  readonly waysOf: (pid: number) => VmWays | undefined;
   /** Called when somebody wants pictures. */
   readonly onFrameWanted: () => void;
 }
 
-/** Turns plans into attachable endpoints. */
+/** Turns plans into adapters. */
 export class EndpointMaker {
   readonly #options: EndpointMakerOptions;
 
-  /** Makes one for a plan. */
+  /** Makes nothing yet. */
   constructor(options: EndpointMakerOptions) {
     this.#options = options;
-  }
-
-  /** The stub endpoints that the plan asks for. */
-  stubs(): EndpointRequest[] {
-    return Array.from({ length: this.#options.plan.stub.count }, (_, i) => this.#stub(i));
   }
 
   /** One endpoint over a real VM. */
@@ -59,21 +56,22 @@ export class EndpointMaker {
     return { name: plan.name, vmid: plan.vmid, make: () => this.#make(plan) };
   }
 
-  #stub(i: number): EndpointRequest {
-    const { rateHz } = this.#options.plan.stub;
-    return {
-      name: `stub${i}`,
-      vmid: 0,
-      make: () => makeStubAdapters({ machine: new StubMachine(), rateHz }),
-    };
+  /**
+   * Reads the file of an endpoint in the trigger directory.
+   *
+   * @param file its path, for messages
+   * @throws {Fault} as `parseEndpointTable`
+   */
+  parse(text: string, file: string): EndpointConfig {
+    return parseEndpointTable(text, file);
   }
 
   #make(endpoint: PlannedEndpoint): Adapter[] {
-    const { plan, loop, log, scanner, extents, onFrameWanted } = this.#options;
+    const { runtimeDir, loop, log, scanner, extents, onFrameWanted } = this.#options;
     return makeAdapters(endpoint, {
       link: endpoint.qmp === undefined ? null : this.#linkOf(endpoint, endpoint.qmp),
       log,
-      runtimeDir: plan.runtimeDir,
+      runtimeDir,
       scanner,
       extents,
       loop,
@@ -82,9 +80,10 @@ export class EndpointMaker {
   }
 
   #linkOf({ name, expected }: PlannedEndpoint, place: string): QmpLink {
-    const { loop, log, transportTo } = this.#options;
+    const { loop, log, hostTransportTo, waysOf } = this.#options;
     return new QmpLink({
-      path: transportTo(place),
+      path: hostTransportTo(place) ?? transportTo(place),
+      waysOf,
       loop,
       log: log.for(`qmp[${name}]`),
       ...expected === undefined ? {} : { expected },

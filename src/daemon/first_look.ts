@@ -4,6 +4,7 @@
  * look goes on behind.
  * @module
  */
+import { assert } from "../base/assert.ts";
 
 /** How long the first look may keep the daemon from being ready, ms. */
 export const FIRST_LOOK_MS = 2000;
@@ -28,8 +29,9 @@ export class FirstLook {
     this.#isTold = true;
   }
 
-  /** The loop has those in the roster of which it was told. */
+  /** The loop has the VMs that it was told of in the roster. */
   probed(): void {
+    assert(this.#isTold, "only what was told can be in the roster");
     this.#probed.resolve();
   }
 

@@ -13,6 +13,7 @@
  * its user starts besides waits for the next look, and nothing ends the looking.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { messageOf } from "../base/fault.ts";
 import { MAX_PROBED_A_USER, MAX_PROBED_VMS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
@@ -120,6 +121,7 @@ export class HostWatch implements Disposable {
 
   /** Looks now, and every five seconds from now on. Resolves when the first look is done. */
   start(): Promise<void> {
+    assert(this.#timer === undefined, "a watch is started once");
     this.#timer = setInterval(() => void this.tick(), PERIOD_MS);
     Deno.unrefTimer(this.#timer);
     return this.look();
@@ -166,7 +168,7 @@ export class HostWatch implements Disposable {
 
   async #look(): Promise<void> {
     const listed = this.#options.users();
-    /** Users of whom something did not let itself be read: the rest of theirs waits. */
+    /** Users of whom a process could not be read: their other processes wait for the next look. */
     const slow = new Set<number>();
     const look = this.#looks++;
     if (look % LOOKS_PER_MEMORY === 0) this.#others.clear();
@@ -348,7 +350,7 @@ export class HostWatch implements Disposable {
     }
   }
 
-  /** Root's and our own first, and of each those that run longest: who comes later displaces nobody. */
+  /** Root's and our own first, and of each those that run longest: a VM that comes later displaces none. */
   #bySeniority(): Known[] {
     const rank = ({ process: { uid } }: Known) => this.#trusts(uid) ? 0 : 1;
     return [...this.#qemus.values()].sort((a, b) =>

@@ -7,6 +7,7 @@
  * read.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { SharedRing } from "../context/shared_ring.ts";
 
 /** The loop takes its inbox every turn. */
@@ -36,7 +37,7 @@ export class InboxWriter implements Disposable {
 
   /** Puts one message behind all others. */
   send(tag: number, bytes: Uint8Array): void {
-    this.#waiting.push({ tag, bytes });
+    this.#push(tag, bytes);
     this.#flush();
   }
 
@@ -44,7 +45,7 @@ export class InboxWriter implements Disposable {
   replace(messages: readonly (readonly [tag: number, bytes: Uint8Array])[]): void {
     const tags = new Set(messages.map(([tag]) => tag));
     this.#waiting = this.#waiting.filter(({ tag }) => !tags.has(tag));
-    for (const [tag, bytes] of messages) this.#waiting.push({ tag, bytes });
+    for (const [tag, bytes] of messages) this.#push(tag, bytes);
     this.#flush();
   }
 
@@ -60,6 +61,12 @@ export class InboxWriter implements Disposable {
     this.#closed = true;
     this.#waiting = [];
     clearTimeout(this.#retry);
+  }
+
+  /** One that never fits would hold up all behind it. */
+  #push(tag: number, bytes: Uint8Array): void {
+    assert(bytes.length <= this.#ring.maxMessageBytes, "a message fits the inbox");
+    this.#waiting.push({ tag, bytes });
   }
 
   #flush(): void {

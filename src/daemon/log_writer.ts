@@ -5,6 +5,10 @@
  * lines are counted, and the number is told in their place. When the reader has gone for good, lines are
  * dropped in silence.
  *
+ * The loop is given to it late ({@linkcode LogWriter.watchOn}), because each needs the other: the loop logs
+ * from its first turn on, and its start may have something to say, while the writer needs a loop only once a
+ * line has to wait. Lines of that time are kept.
+ *
  * A line that is said again and again is counted (repeat_filter.ts). Records, the audit trail's lines, are
  * written each time, and have room of their own when others have used up theirs.
  * @module
@@ -110,7 +114,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     const bytes = bytesOf(stamp + line);
     if (this.#lost > 0) {
       const told = bytesOf(
-        `${stamp}${this.#prefix}log: ${this.#lost} lines were lost: whoever reads this log was too slow`,
+        `${stamp}${this.#prefix}log: ${this.#lost} lines were lost: the reader of this log was too slow`,
       );
       if (!this.#take(told, mostBytes - bytes.length)) {
         this.#lost++;

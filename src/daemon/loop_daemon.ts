@@ -11,21 +11,24 @@ import { bindNextGroup } from "../../ffi/shim.ts";
 import { setThreadRealtime, threadCpuNs } from "../../ffi/scheduler.ts";
 import type { UserDatabase } from "../access/user_database.ts";
 import type { WriteExtent } from "../access/write_extent.ts";
+import { makeStubAdapters } from "../adapters/stub/stub_adapters.ts";
 import { assert } from "../base/assert.ts";
 import { localTime } from "../base/local_time.ts";
 import { Log } from "../base/log.ts";
-import { ChannelServers } from "./channel_server.ts";
+import type { ChannelServers } from "./channel_server.ts";
+import type { ChannelConfig } from "./config.ts";
 import { compose, type Composition, disposeBus } from "./composition.ts";
 import { applyPolicies, ConfigReload } from "./config_reload.ts";
 import { ControlSocketFile } from "./control_socket_file.ts";
 import { ControlSocketWatch } from "./control_socket_watch.ts";
 import { type HostMakers, Hosts } from "../hosts/makers.ts";
 import { EndpointDiscovery } from "./endpoint_discovery.ts";
-import { EndpointMaker } from "./endpoint_maker.ts";
+import type { EndpointMaker } from "./endpoint_maker.ts";
 import { submitForeign } from "./foreign_event.ts";
 import { sweepHeld } from "./held_sweep.ts";
 import type { FoundVm } from "./host_watch.ts";
 import { type InboxHandlers, InboxReader } from "./inbox_reader.ts";
+import { LatePart } from "./late_part.ts";
 import { LogWriter } from "./log_writer.ts";
 import { renderMetrics } from "./metrics.ts";
 import { INBOX, type LoopPlan, type LoopReport } from "./plan.ts";
@@ -43,12 +46,16 @@ export class LoopDaemon {
   readonly #bus: Composition<ControlSocketFile>;
   readonly #socketWatch: ControlSocketWatch;
   readonly #scanner: ScanClient;
-  readonly #maker: EndpointMaker;
+  /**
+   * What only VMs need: half of the code on this thread. A daemon that has none does without it; the first
+   * one waits until it is loaded, a tenth of a second, in which the loop goes on.
+   */
+  readonly #vms: LatePart<EndpointMaker>;
   readonly #discovery: EndpointDiscovery;
   readonly #hosts: Hosts;
   /** Where MEMWRITE may land, by the newest config. */
   #extents: readonly WriteExtent[];
-  readonly #channels: ChannelServers;
+  readonly #channels: LatePart<ChannelServers>;
   readonly #reload: ConfigReload;
   readonly #shutdown: Shutdown;
   readonly #inbox: InboxReader;
@@ -108,25 +115,37 @@ export class LoopDaemon {
     });
     this.#hosts = hosts;
     this.#extents = config.write;
-    const maker = new EndpointMaker({
-      plan,
-      loop,
-      log,
-      scanner: this.#scanner,
-      extents: () => this.#extents,
-      transportTo: (place) => hosts.transportTo(place),
-      onFrameWanted: () => report({ type: "frames-wanted" }),
-    });
-    this.#maker = maker;
+    const vms = new LatePart(async () => {
+      loop.leave();
+      const { EndpointMaker } = await loadEndpointMaker();
+      return new EndpointMaker({
+        runtimeDir,
+        loop,
+        log,
+        scanner: this.#scanner,
+        extents: () => this.#extents,
+        hostTransportTo: (place) => hosts.transportTo(place),
+        waysOf: (pid) => hosts.waysOf(pid),
+        onFrameWanted: () => report({ type: "frames-wanted" }),
+      });
+    }, (why) => report({ type: "failed", code: "refused", message: `Cannot load what VMs need: ${why}` }));
+    this.#vms = vms;
     this.#discovery = new EndpointDiscovery({
       loop,
       log,
       roster,
-      request: (endpoint) => maker.request(endpoint),
+      vms,
       triggerDir: config.discovery.triggerDir ?? defaultTriggerDir(plan),
       ownUid: Deno.uid() ?? -1,
     });
-    this.#channels = new ChannelServers(runtimeDir, loop, admission.users, log);
+    this.#channels = new LatePart(
+      async () => {
+        loop.leave();
+        const { ChannelServers } = await loadChannelServers();
+        return new ChannelServers(runtimeDir, loop, admission.users, log);
+      },
+      (why) => report({ type: "failed", code: "refused", message: `Cannot load what channels need: ${why}` }),
+    );
     this.#shutdown = new Shutdown({ loop, core, roster });
     this.#reload = new ConfigReload({
       admission: (rules) => {
@@ -136,7 +155,7 @@ export class LoopDaemon {
       policy: (rules) => applyPolicies(core, rules),
       making: (next) => (this.#extents = next.write),
       endpoints: (endpoints) => this.#discovery.reconfigure(endpoints),
-      channels: (channels) => this.#channels.serve(channels),
+      channels: (channels) => this.#serveChannels(channels),
       grants: () => regranter.run(),
       done: () => report({ type: "reloaded" }),
     }, log);
@@ -151,26 +170,47 @@ export class LoopDaemon {
   }
 
   /** Attaches what the plan names, says that it is ready, and serves until it is told to stop. */
-  run(): void {
-    const { config, runtimeDir } = this.#plan;
+  async run(): Promise<void> {
+    const { config, runtimeDir, stub } = this.#plan;
     sweepHeld(runtimeDir, this.#log.for("input"));
-    for (const request of this.#maker.stubs()) {
-      const outcome = this.#bus.roster.attach(request);
-      if (!outcome.ok) this.#log.error(`cannot attach ${request.name}: ${outcome.reason}`);
+    for (let i = 0; i < stub.count; i++) {
+      const name = `stub${i}`;
+      const make = () => makeStubAdapters(stub.rateHz);
+      const outcome = this.#bus.roster.attach({ name, vmid: 0, make });
+      if (!outcome.ok) this.#log.error(`cannot attach ${name}: ${outcome.reason}`);
     }
     this.#discovery.attachConfigured(config.endpoints);
     this.#hosts.start();
-    this.#channels.serve(config.channels);
+    this.#serveChannels(config.channels);
+    await Promise.all([this.#vms.loading, this.#channels.loading]);
     this.#report({ type: "ready" });
     this.#bus.loop.defer(this.#bindShim);
     try {
-      this.#bus.loop.run();
+      await this.#serve();
     } finally {
       // What was carried out is on record, however it ends.
       this.#bus.core.audit.writeLines();
     }
     this.#dispose();
     this.#report({ type: "stopped" });
+  }
+
+  /** Runs the loop until it stops; while something is loaded, one turn after another. */
+  async #serve(): Promise<void> {
+    const { loop } = this.#bus;
+    while (!loop.stopped) {
+      loop.run();
+      while ((this.#vms.loading ?? this.#channels.loading) !== undefined && !loop.stopped) {
+        loop.turn(0);
+        await new Promise((resolve) => setTimeout(resolve, 0));
+      }
+    }
+  }
+
+  #serveChannels(channels: readonly ChannelConfig[]): void {
+    if (channels.length > 0 || !this.#channels.isAbsent) {
+      this.#channels.do((servers) => servers.serve(channels));
+    }
   }
 
   /** Binds what of the shim the start did not need, a group per turn: no VM's coming has to wait for it. */
@@ -224,7 +264,7 @@ export class LoopDaemon {
     this.#socketWatch.stop();
     this.#bus.regranter.stop();
     this.#discovery.stop();
-    this.#channels.close();
+    this.#channels[Symbol.dispose]();
     this.#shutdown.begin();
   }
 
@@ -233,11 +273,23 @@ export class LoopDaemon {
     this.#socketWatch[Symbol.dispose]();
     this.#bus.listening.close();
     this.#hosts.stop();
+    this.#vms[Symbol.dispose]();
     this.#discovery[Symbol.dispose]();
     disposeBus(this.#bus);
     this.#logWriter[Symbol.dispose]();
     this.#bus.loop[Symbol.dispose]();
   }
+}
+
+// By their URLs: what a literal `import()` names, Deno reads before the thread begins, and keeps.
+function loadEndpointMaker(): Promise<typeof import("./endpoint_maker.ts")> {
+  const { href } = new URL("./endpoint_maker.ts", import.meta.url);
+  return import(href);
+}
+
+function loadChannelServers(): Promise<typeof import("./channel_server.ts")> {
+  const { href } = new URL("./channel_server.ts", import.meta.url);
+  return import(href);
 }
 
 /** Whether a uid is that of one of these users: names or numbers. */

@@ -4,6 +4,7 @@
  * meanwhile. It does nothing until it gets its plan.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { LoopPlan, LoopReport } from "./plan.ts";
 
 /** The Worker that runs the loop. */
@@ -27,6 +28,7 @@ export class LoopThread implements Disposable {
    * @param onFailure told when the thread has failed, or failed before this was called
    */
   run(plan: LoopPlan, onReport: (report: LoopReport) => void, onFailure: (message: string) => void): void {
+    assert(this.#onFailure === undefined, "the loop's thread gets one plan");
     this.#onFailure = onFailure;
     if (this.#failure !== undefined) return onFailure(this.#failure);
     this.#worker.onmessage = ({ data }: MessageEvent<LoopReport>) => onReport(data);

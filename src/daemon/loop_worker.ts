@@ -1,6 +1,7 @@
 /**
  * The loop's thread: a Worker that gets its plan in one message, and then runs the loop until it is told to
- * stop. Nothing asynchronous happens here after that.
+ * stop. Nothing asynchronous happens here after that, except that what VMs need is loaded when the first one
+ * comes.
  * @module
  */
 import { Fault, messageOf } from "../base/fault.ts";
@@ -16,9 +17,9 @@ const worker = self as unknown as {
 
 worker.onmessage = async ({ data }) => {
   try {
-    // Once the loop runs nothing can be loaded any more: a change of hosts waits for a new start.
+    // Not while the loop runs: a change of hosts waits for a new start.
     const makers = await loadMakers(data.config.hosts);
-    new LoopDaemon(data, (report) => worker.postMessage(report), makers).run();
+    await new LoopDaemon(data, (report) => worker.postMessage(report), makers).run();
   } catch (error) {
     const code = error instanceof Fault ? error.code : "refused";
     const stack = error instanceof Fault ? "" : `\n${error instanceof Error ? error.stack : ""}`;

@@ -7,6 +7,7 @@
  * made anew a while later, until it serves again.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 
@@ -20,6 +21,8 @@ export class MetricsServer implements AsyncDisposable {
   readonly #ask: (id: number) => boolean;
   readonly #waiting = new Map<number, (text: string | null) => void>();
   #server: Deno.HttpServer | undefined;
+  /** Ends the server with its connections: shutdown() waits for a client that reads no answer. */
+  #ending = new AbortController();
   #again: ReturnType<typeof setTimeout> | undefined;
   #isTold = false;
   #lastId = 0;
@@ -37,9 +40,12 @@ export class MetricsServer implements AsyncDisposable {
 
   /** Listens; without it the daemon goes on, and says why. */
   start(log: Log): void {
+    assert(this.#server === undefined, "one server has the socket");
     try {
       removeStale(this.#path);
-      const server = Deno.serve({ path: this.#path, onListen: () => {} }, (request) => this.#answer(request));
+      this.#ending = new AbortController();
+      const options = { path: this.#path, signal: this.#ending.signal, onListen: () => {} };
+      const server = Deno.serve(options, (request) => this.#answer(request));
       this.#server = server;
       server.finished.catch((error) => this.#ended(server, error, log));
       Deno.chmodSync(this.#path, 0o600);
@@ -47,6 +53,8 @@ export class MetricsServer implements AsyncDisposable {
       if (this.#isTold) log.info("metrics are served again");
       this.#isTold = false;
     } catch (error) {
+      this.#server = undefined;
+      this.#ending.abort();
       this.#fail(error, log);
     }
   }
@@ -70,7 +78,8 @@ export class MetricsServer implements AsyncDisposable {
   /** Listens anew: the folder of its socket was removed under it. */
   async restart(log: Log): Promise<void> {
     await this.#close();
-    this.start(log);
+    // Another restart may have started one while this one waited.
+    if (this.#server === undefined) this.start(log);
   }
 
   /** A page has come. */
@@ -88,7 +97,8 @@ export class MetricsServer implements AsyncDisposable {
     clearTimeout(this.#again);
     const server = this.#server;
     this.#server = undefined;
-    await server?.shutdown();
+    this.#ending.abort();
+    await server?.finished.catch(() => {});
     return server !== undefined;
   }
 

@@ -1,9 +1,10 @@
 /**
  * Which peers are admitted to the control socket, with which rights: from the rules of the config and with
- * limits per uid, so that one user cannot take every place. Root and the daemon's own
- * user are not limited, and have places in reserve: whoever has to mend things gets in.
+ * limits per uid, so that one user cannot take every place. Root and the daemon's own user are not limited,
+ * and have places in reserve: an administrator gets in when others have filled the rest.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
 import type { Clock } from "../base/clock.ts";
 import { Admission, type AdmissionRule } from "../access/admission.ts";
@@ -73,27 +74,31 @@ export class PeerAdmission implements AdmissionPolicy {
     return peer.uid === ROOT || peer.uid === this.#options.ownUid;
   }
 
-  admit(peer: Peer): AdmissionDecision {
-    const grant = this.#admission.grant(peer);
+  admit(peer: Peer, as = ""): AdmissionDecision {
+    const grant = as === "" ? this.#admission.grant(peer) : this.#admission.grantAs(peer, as);
     if (grant === undefined) return notAdmitted(peer);
+    if (typeof grant === "string") return notSpokenFor(peer, as, grant);
     const inside = this.#inside.get(peer.uid) ?? 0;
     const limit = Math.max(1, Math.floor(this.#options.maxControls / 2));
     if (!this.isPrivileged(peer) && inside >= limit) {
       return { ok: false, code: CODE.busy, reason: `uid ${peer.uid} has ${inside} controls already` };
     }
     this.#inside.set(peer.uid, inside + 1);
-    return { ok: true, grant };
+    return { ok: true, grant, queueEvents: this.#admission.queueEventsOf(peer, as) };
   }
 
   /** The grant of a peer that is in, as the rules and the roster are now. */
-  grantOf(peer: Peer): Grant {
-    return this.#admission.grant(peer) ??
-      { principal: peer.uid, endpoints: NO_ENDPOINTS, sources: 0, caps: 0, arbPrio: 0 };
+  grantOf(peer: Peer, as = ""): Grant {
+    const nothing = { principal: peer.uid, endpoints: NO_ENDPOINTS, sources: 0, caps: 0, arbPrio: 0 };
+    if (as === "") return this.#admission.grant(peer) ?? nothing;
+    const grant = this.#admission.grantAs(peer, as);
+    return typeof grant === "string" ? { ...nothing, as } : grant;
   }
 
   left(peer: Peer): void {
     const inside = this.#inside.get(peer.uid) ?? 0;
-    if (inside <= 1) this.#inside.delete(peer.uid);
+    assert(inside >= 1, "who leaves was admitted");
+    if (inside === 1) this.#inside.delete(peer.uid);
     else this.#inside.set(peer.uid, inside - 1);
   }
 
@@ -109,5 +114,13 @@ export class PeerAdmission implements AdmissionPolicy {
 
 function notAdmitted({ uid }: Peer): Refusal {
   const reason = `uid ${uid} is not admitted; add an [[admission]] to the daemon's config`;
+  return { ok: false, code: CODE["not-admitted"], reason };
+}
+
+function notSpokenFor({ uid }: Peer, as: string, why: "may-not-speak" | "no-rule"): Refusal {
+  const [kind = "", name = ""] = as.split(":");
+  const reason = why === "no-rule"
+    ? `nothing admits ${as}; add an [[admission]] with ${kind} = "${name}" to the daemon's config`
+    : `uid ${uid} may not speak for ${as}; add speaks_for = ["${kind}:*"] to its [[admission]] in the daemon's config`;
   return { ok: false, code: CODE["not-admitted"], reason };
 }

@@ -3,11 +3,12 @@
  * when it fails or hangs, and ends it with the daemon. The Worker is a control like any other, behind the
  * control socket: a daemon without guests does not pay for it, and one whose Worker stalls does not notice.
  *
- * A Worker that hangs is one that has not said for a while that it goes round. It cannot be unwound: its
- * connection is ended from here, and the memory that it had mapped stays until the daemon ends. That is the
- * price of a defect, and it is told and counted.
+ * A Worker hangs when it has sent no heartbeat for a while. It cannot be unwound: its connection is ended
+ * from here, and the memory that it had mapped stays until the daemon ends. That is the price of a defect,
+ * and it is told and counted.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
 import { EventFd } from "../../ffi/event_fd.ts";
 import { statFd } from "../../ffi/memfd.ts";
@@ -21,7 +22,7 @@ import type { PerceptionPlan, PerceptionReport } from "./perception_worker.ts";
 import { systemUsers } from "./system_users.ts";
 
 const RESTART_MS = 5000;
-/** How often it is looked whether the Worker has said something. */
+/** How often the Worker's heartbeat is checked. */
 const CHECK_MS = 5000;
 /**
  * So many looks in a row at a silent Worker: it hangs. They are counted rather than timed, because a main
@@ -29,7 +30,7 @@ const CHECK_MS = 5000;
  * meanwhile.
  */
 const SILENT_CHECKS = 4;
-/** How long a Worker may take until it goes round for the first time, ms. */
+/** How long a Worker may take until its first heartbeat, ms. */
 const START_MS = 60_000;
 
 /** What a test sets otherwise. */
@@ -52,7 +53,7 @@ interface Running {
   readonly bell: EventFd;
   /** Its connection to the daemon, once it has one. */
   connection: { readonly fd: number; readonly ino: number } | undefined;
-  /** When it was started, ms; 0 once it has said that it goes round: its time counts from then. */
+  /** When it was started, ms; 0 after its first heartbeat, from which its time counts. */
   startedMs: number;
   silent: number;
 }
@@ -162,7 +163,7 @@ export class PerceptionHost implements Disposable {
   }
 
   #failed(running: Running, told: string): void {
-    // A Worker that throws may tell of it both ways; one that was replaced has no say.
+    // A Worker that throws may report it both ways; one that was replaced is ignored.
     if (this.#closed || this.#running !== running) return;
     this.#replaced++;
     this.#log.error(told, { replaced: this.#replaced });
@@ -170,6 +171,7 @@ export class PerceptionHost implements Disposable {
     running.bell.signal();
     running.worker.terminate();
     this.#running = null;
+    assert(this.#restart === undefined, "one Worker at a time is started again");
     this.#restart = setTimeout(() => {
       this.#restart = undefined;
       onConnection(running, closeFd);

@@ -1,6 +1,6 @@
 /**
- * What the loop's thread is started with, and what the two threads of the daemon tell each other: plain data,
- * fit for postMessage.
+ * What the loop's thread is started with, and what the two threads of the daemon tell each other: plain data
+ * that postMessage can carry.
  * @module
  */
 import type { SharedRingHandle } from "../context/shared_ring.ts";

@@ -9,6 +9,7 @@
  * stands by while there is work, and goes when there has been none for a while.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import type { RamAnswer } from "../adapters/memctx/scan_port.ts";
 import { MAX_RAM_OPENERS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
@@ -28,7 +29,7 @@ export type RamWorkerSays = "ready" | RamReturn;
 
 /** What an opener needs. */
 export interface RamOpenerOptions {
-  /** Told the answer to a request, once. Who takes it owns the descriptors. */
+  /** Told the answer to a request, once. Its receiver owns the descriptors. */
   readonly answer: (opened: RamReturn) => void;
   /** Closes descriptors that nobody wants any more. */
   readonly closeRam: (fds: readonly number[]) => void;
@@ -150,6 +151,7 @@ export class RamOpener implements Disposable {
   }
 
   #begin(opener: Opener, call: RamCall): void {
+    assert(opener.call === null && !opener.late, "an opener opens for one VM at a time");
     this.#queue = this.#queue.filter((other) => other !== call);
     opener.call = call;
     this.#limit(opener, opener.ready ? 0 : START_MS);
@@ -195,7 +197,7 @@ export class RamOpener implements Disposable {
     const { call } = opener;
     if (call === null) return;
     opener.late = true;
-    this.#fail(call, "its process does not let itself be looked at");
+    this.#fail(call, "its process cannot be inspected");
     this.#refuseHopeless();
     this.#next();
   }

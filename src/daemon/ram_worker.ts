@@ -1,6 +1,6 @@
 /**
  * A thread that opens QEMUs' RAM: a Worker that gets one request after the other and answers each. It waits
- * for that process as long as that process likes; whoever sent the request does not.
+ * for that process as long as that process likes; the sender of the request does not wait.
  * @module
  */
 import { openSharedRam } from "../adapters/memctx/open_shared_ram.ts";

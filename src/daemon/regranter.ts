@@ -18,6 +18,8 @@ const WIDENED_PER_TURN = 32;
 export interface Member {
   /** Who is behind it. */
   readonly peer: Peer;
+  /** For whom it speaks; "" for its user itself. */
+  readonly as: string;
   /** Its number on the bus. */
   readonly id: number;
 }
@@ -28,8 +30,8 @@ export interface RegranterOptions {
   readonly loop: LoopPort;
   /** Who is on the bus. */
   readonly members: () => Iterable<Member>;
-  /** The grant of a peer as the rules and the roster are now. */
-  readonly grantOf: (peer: Peer) => Grant;
+  /** The grant of a peer, or of whom it speaks for, as the rules and the roster are now. */
+  readonly grantOf: (peer: Peer, as: string) => Grant;
   /** The grant that a control has; undefined when it is gone. */
   readonly present: (id: ControlId) => Grant | undefined;
   /** Gives a control another one. */
@@ -55,10 +57,10 @@ export class Regranter {
     const { members, grantOf, present, regrant } = this.#options;
     const byUser = new Map<string, Grant>();
     const wider: [ControlId, Grant][] = [];
-    for (const { peer, id: number } of members()) {
+    for (const { peer, as, id: number } of members()) {
       const id = number as ControlId;
-      const user = `${peer.uid}:${peer.gid}`;
-      const grant = byUser.get(user) ?? grantOf(peer);
+      const user = `${peer.uid}:${peer.gid}:${as}`;
+      const grant = byUser.get(user) ?? grantOf(peer, as);
       byUser.set(user, grant);
       const before = present(id);
       if (before === undefined || isSameGrant(before, grant)) continue;
@@ -88,6 +90,7 @@ export class Regranter {
 function whatIsLeft(before: Grant, after: Grant): Grant {
   return {
     principal: after.principal,
+    ...(after.as === undefined ? {} : { as: after.as }),
     endpoints: maskAnd(before.endpoints, after.endpoints),
     sources: before.sources & after.sources,
     caps: before.caps & after.caps,

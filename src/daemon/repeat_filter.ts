@@ -5,6 +5,7 @@
  * Pure: it is told the time.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { NEVER, SECOND } from "../base/clock.ts";
 
 /** Different lines of the last second that are remembered. */
@@ -58,6 +59,7 @@ export class RepeatFilter {
           continue;
         }
         this.#counted -= count;
+        assert(this.#counted >= 0, "a repeated line is counted once");
         repeats.count = 0;
         repeats.sinceNs = nowNs;
         write(`${line} repeated=${count}`);

@@ -10,7 +10,7 @@ import { OsError } from "../../ffi/os_error.ts";
 import { Fault } from "../base/fault.ts";
 
 /** The lock's name in the directory. */
-export const RUNTIME_LOCK_NAME = "daemon.lock";
+const RUNTIME_LOCK_NAME = "daemon.lock";
 
 /** Holds a runtime directory. */
 export class RuntimeLock implements Disposable {

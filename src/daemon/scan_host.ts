@@ -8,6 +8,7 @@
  * thread wait.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { closeFdElsewhere } from "../../ffi/owned_fd.ts";
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
@@ -129,6 +130,7 @@ export class ScanHost implements Disposable {
   }
 
   #answer(answer: ScanReturn): void {
+    assert(this.#current?.id === answer.id, "what was asked is answered, once");
     clearTimeout(this.#limit);
     this.#current = null;
     this.#hand(INBOX.SCANNED, answer);

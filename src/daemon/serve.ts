@@ -24,6 +24,7 @@ import { LatePart } from "./late_part.ts";
 import type { LoopThread } from "./loop_thread.ts";
 import { RuntimeLock } from "./runtime_lock.ts";
 import { readConfig } from "./serve_plan.ts";
+import { limitStop } from "./stop_limit.ts";
 import { systemUsers } from "./system_users.ts";
 import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan.ts";
 
@@ -38,8 +39,6 @@ const FDS_PER_ENDPOINT = 24;
 /** What Deno and the daemon's own threads have open. */
 const OWN_FDS = 256;
 const LOCK_RETRY_MS = 1000;
-/** How long an orderly shutdown may take before the process ends without it. */
-const STOP_LIMIT_MS = 1900;
 
 /**
  * Serves until SIGTERM or SIGINT.
@@ -125,7 +124,7 @@ export async function serve(
     isStopping = true;
     manager.notify("STOPPING=1");
     writer.sendFirst(INBOX.STOP);
-    Deno.unrefTimer(setTimeout(() => Deno.exit(1), STOP_LIMIT_MS));
+    limitStop();
   };
   let reloads = 0;
   const reload = (): void => {

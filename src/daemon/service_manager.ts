@@ -4,6 +4,7 @@
  * What the manager has no room for just now waits, in order, and is sent when it has.
  * @module
  */
+import { assert } from "../base/assert.ts";
 import { sendOne } from "../../ffi/datagram.ts";
 import { OsError } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
@@ -51,6 +52,7 @@ export class ServiceManager {
     if (this.#waiting.at(-1) === message) return;
     if (this.#waiting.length >= MAX_WAITING) this.#waiting.shift();
     this.#waiting.push(message);
+    assert(this.#waiting.length <= MAX_WAITING, "what waits is bounded");
     this.#flush();
   }
 

@@ -5,7 +5,7 @@
 import { Fault } from "../base/fault.ts";
 
 /** Characters of a signature at most. */
-export const MAX_SIGNATURE = 255;
+const MAX_SIGNATURE = 255;
 /** Arrays within arrays, and structures within structures, at most. */
 const MAX_DEPTH = 32;
 const BASIC = "ybnqiuxtdsogh";

@@ -19,6 +19,12 @@ export interface CursorShape {
   readonly hotY: number;
 }
 
+/** What a cursor looks like. */
+export interface CursorPicture extends CursorShape {
+  /** 0xAARRGGBB, row by row, MAX_CURSOR_SHAPE_PIXELS at most; of no pixels none is to be seen. */
+  readonly words: Int32Array<ArrayBuffer>;
+}
+
 /** The picture of one head, for its source. */
 export interface Canvas {
   /** Pixels in a row; 0 before the first {@linkcode resize}. */
@@ -44,6 +50,11 @@ export interface Canvas {
   /** Says that a rectangle within the picture was painted. */
   damage(x: number, y: number, width: number, height: number): void;
   /**
+   * Says that all pixels of a rectangle within the picture are about to be painted: damage, told in advance,
+   * so that what was there need not be copied first. To be said before `pixels` or `words` are asked for.
+   */
+  repaint(x: number, y: number, width: number, height: number): void;
+  /**
    * The update is whole: shows it. Without any damage nothing is shown.
    *
    * @param nowNs when it was known, CLOCK_MONOTONIC
@@ -55,6 +66,10 @@ export interface Canvas {
    * @param shape its shape, undefined while the source does not know it
    */
   cursor(x: number, y: number, visible: boolean, shape?: CursorShape): void;
+  /** What the cursor looks like from now on; undefined: that is not known (any more). */
+  cursorPicture(picture: CursorPicture | undefined): void;
+  /** Which lights of the keyboard are on, bits as KEYBOARD_LEDS has them; undefined: that is not known. */
+  leds(bits: number | undefined): void;
 }
 
 /** A canvas in plain memory, for one picture and for tests. */
@@ -70,6 +85,10 @@ export class MemoryCanvas implements Canvas {
   lastDamage: readonly [number, number, number, number] = [0, 0, 0, 0];
   /** The cursor as told last. */
   pointer: { x: number; y: number; visible: boolean; shape: CursorShape | undefined } | undefined;
+  /** What the cursor looks like, as told last. */
+  shape: CursorPicture | undefined;
+  /** The lights, as told last. */
+  lights: number | undefined;
   #left = Infinity;
   #top = Infinity;
   #right = 0;
@@ -95,6 +114,10 @@ export class MemoryCanvas implements Canvas {
     this.#bottom = Math.max(this.#bottom, y + height);
   }
 
+  repaint(x: number, y: number, width: number, height: number): void {
+    this.damage(x, y, width, height);
+  }
+
   commit(_nowNs: number): void {
     if (this.#right === 0) return;
     this.lastDamage = [this.#left, this.#top, this.#right - this.#left, this.#bottom - this.#top];
@@ -105,5 +128,13 @@ export class MemoryCanvas implements Canvas {
 
   cursor(x: number, y: number, visible: boolean, shape?: CursorShape): void {
     this.pointer = { x, y, visible, shape: shape ?? this.pointer?.shape };
+  }
+
+  cursorPicture(picture: CursorPicture | undefined): void {
+    this.shape = picture;
+  }
+
+  leds(bits: number | undefined): void {
+    this.lights = bits;
   }
 }

@@ -37,11 +37,17 @@ export const SEAM: InlineTable<{ reason: "u32"; pid: "u32" }> = inline({
   reason: [0, "u32"],
   pid: [4, "u32"],
 });
-/** vmsig_lease_req: the lease commands and LEASE_DENIED, LEASE_RELEASED, LEASE_REVOKED. */
+/** vmsig_lease_req: the lease commands and LEASE_RELEASED. */
 export const LEASE: InlineTable<{ cls: "u32"; reason: "u32" }> = inline(LEASE_FIELDS);
 /** CMD_ACQUIRE: with the keepalive that the owner promises. */
 export const ACQUIRE: InlineTable<{ cls: "u32"; reason: "u32"; ttlMs: "u32" }> = inline({
   ...LEASE_FIELDS,
+  ttlMs: [8, "u32"],
+});
+/** CMD_LEASE_CLAIM: what a CMD_ACQUIRE says, and whether it waits. The message is the body. */
+export const LEASE_CLAIM: InlineTable<{ cls: "u32"; flags: "u32"; ttlMs: "u32" }> = inline({
+  cls: [0, "u32"],
+  flags: [4, "u32"],
   ttlMs: [8, "u32"],
 });
 /** LEASE_GRANTED: with the fencing token. */
@@ -50,11 +56,39 @@ export const LEASE_GRANTED: InlineTable<{ cls: "u32"; reason: "u32"; token: "u64
   token: [8, "u64"],
   ttlMs: [16, "u32"],
 });
-/** LEASE_STATUS. */
-export const LEASE_STATUS: InlineTable<{ cls: "u32"; busy: "u32"; ownerPrincipal: "u32" }> = inline({
+/** Where LEASE_STATUS, LEASE_DENIED and LEASE_REVOKED say who it is: one place for all three. */
+export const LEASE_PARTY: InlineTable<{ principal: "u32"; control: "u32"; as: "bytes" }> = inline({
+  principal: [8, "u32"],
+  control: [12, "u32"],
+  as: [16, "bytes", 32],
+});
+/** LEASE_STATUS: `owner…` is who has it; control 0 and no name: nobody, or the daemon is older than that. */
+export const LEASE_STATUS: InlineTable<
+  { cls: "u32"; busy: "u32"; ownerPrincipal: "u32"; ownerControl: "u32"; ownerAs: "bytes" }
+> = inline({
   cls: [0, "u32"],
   busy: [4, "u32"],
   ownerPrincipal: [8, "u32"],
+  ownerControl: [12, "u32"],
+  ownerAs: [16, "bytes", 32],
+});
+/** LEASE_DENIED: `owner…` is who has it. */
+export const LEASE_DENIED: InlineTable<
+  { cls: "u32"; reason: "u32"; ownerPrincipal: "u32"; ownerControl: "u32"; ownerAs: "bytes" }
+> = inline({
+  ...LEASE_FIELDS,
+  ownerPrincipal: [8, "u32"],
+  ownerControl: [12, "u32"],
+  ownerAs: [16, "bytes", 32],
+});
+/** LEASE_REVOKED: `by…` is who took it. */
+export const LEASE_REVOKED: InlineTable<
+  { cls: "u32"; reason: "u32"; byPrincipal: "u32"; byControl: "u32"; byAs: "bytes" }
+> = inline({
+  ...LEASE_FIELDS,
+  byPrincipal: [8, "u32"],
+  byControl: [12, "u32"],
+  byAs: [16, "bytes", 32],
 });
 /** VM_LIFECYCLE: vmsig_vm_state. */
 export const VM_STATE: InlineTable<{ state: "u32"; detail: "u32"; migration: "u32" }> = inline({

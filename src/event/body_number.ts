@@ -7,7 +7,14 @@
 export { LEASE_CLASS, LEASE_CLASS_COUNT, LEASE_CLASS_NAMES, type LeaseClass } from "./lease_class.ts";
 
 /** Why a lease is denied (LEASE_DENIED.reason). */
-export const LEASE_DENY = { HELD: 0, NOCAP: 1, NOGRANT: 2, BADCLASS: 3, LOWER_PRIO: 4 } as const;
+export const LEASE_DENY = {
+  HELD: 0,
+  NOCAP: 1,
+  NOGRANT: 2,
+  BADCLASS: 3,
+  LOWER_PRIO: 4,
+  WITHDRAWN: 5,
+} as const;
 /** LEASE_DENIED.reason. */
 export type LeaseDenial = (typeof LEASE_DENY)[keyof typeof LEASE_DENY];
 /** Why a lease was taken away (LEASE_REVOKED.reason). */
@@ -94,6 +101,8 @@ export const MEMWRITE_FLAG = { INLINE: 0x1, PAYLOAD: 0x2, CR3: 0x4, SEQLOCK: 0x8
 
 /** MEMCTX.flags: the guest separates user and kernel tables (KPTI, KVA shadow). */
 export const MEMCTX_KPTI = 0x1;
+/** MEMCTX.flags: first bit of those that tell page tables of one architecture and as many levels apart. */
+export const MEMCTX_VARIANT_SHIFT = 16;
 /** MEMCTX.flags: first bit of the eight that name the guest's architecture (src/guest/paging.ts). */
 export const MEMCTX_ARCHITECTURE_SHIFT = 8;
 /** Why an epoch ended (MEMCTX_INVALIDATED.reason). */
@@ -131,8 +140,8 @@ export const DEMAND_PICTURE = 0x2;
 /** FRAME_DEMAND.flags: somebody waits for the text. */
 export const DEMAND_TEXT = 0x4;
 /**
- * FRAME_DEMAND.flags: from this bit on, how often the head's device was removed or became another one. What
- * is known of the head's displays is not so any more when it is another number.
+ * FRAME_DEMAND.flags: from this bit on, how often the head's device was removed or became another one. When
+ * the number changes, what was known of the head's displays does not hold any more.
  */
 export const DEMAND_DEVICE_SHIFT = 16;
 /** FRAME_DEMAND.flags: the bits of that number, which wraps. */

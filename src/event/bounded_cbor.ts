@@ -16,7 +16,7 @@ import { printable } from "../base/printable.ts";
 export interface CborBounds {
   /** Its bytes. */
   readonly bytes: number;
-  /** Containers and tags within one another; an item that is none has depth 0. */
+  /** Containers and tags within one another; an item that is neither has depth 0. */
   readonly depth: number;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The catalogue: all that is known of an event kind, in one row. Who may receive or send it, how it is
- * ordered, what it carries, whether it is kept: every table of the house is made from these rows, at start
+ * ordered, what it carries, whether it is kept: every table of kinds is made from these rows, at start
  * (kind.ts, defaults.ts, kind_layout.ts, capability.ts, access/requirement.ts, core/retained.ts,
  * core/publish_rule.ts, client/typed_body.ts). The rows stand in files by the way that they travel; a new
  * kind, or a family of them, may have a file of its own, with its layout and its capability. A row that lacks
@@ -20,7 +20,9 @@ import { AGENT_KINDS } from "./kinds/agent_kinds.ts";
 import { CONSOLE_CAPS } from "./kinds/console_caps.ts";
 import { CONSOLE_KINDS } from "./kinds/console_kinds.ts";
 import { DOWN_KINDS } from "./kinds/down_kinds.ts";
+import { LEASE_KINDS } from "./kinds/lease_kinds.ts";
 import { OTHER_KINDS } from "./kinds/other_kinds.ts";
+import { POINTER_KINDS } from "./kinds/pointer_kinds.ts";
 import { UP_KINDS } from "./kinds/up_kinds.ts";
 import { VCPU_KINDS } from "./kinds/vcpu_kinds.ts";
 import { VM_KINDS } from "./kinds/vm_kinds.ts";
@@ -33,7 +35,9 @@ export const CATALOGUE:
   & typeof CONSOLE_KINDS
   & typeof AGENT_KINDS
   & typeof VCPU_KINDS
-  & typeof VM_KINDS = {
+  & typeof VM_KINDS
+  & typeof LEASE_KINDS
+  & typeof POINTER_KINDS = {
     ...UP_KINDS,
     ...DOWN_KINDS,
     ...OTHER_KINDS,
@@ -41,6 +45,8 @@ export const CATALOGUE:
     ...AGENT_KINDS,
     ...VCPU_KINDS,
     ...VM_KINDS,
+    ...LEASE_KINDS,
+    ...POINTER_KINDS,
   };
 const FILES: readonly Readonly<Record<string, KindRow>>[] = [
   UP_KINDS,
@@ -50,6 +56,8 @@ const FILES: readonly Readonly<Record<string, KindRow>>[] = [
   AGENT_KINDS,
   VCPU_KINDS,
   VM_KINDS,
+  LEASE_KINDS,
+  POINTER_KINDS,
 ];
 
 /** Every capability by its name, as bits travel. */

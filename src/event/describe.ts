@@ -7,7 +7,7 @@ import { codeName } from "../base/codes.ts";
 import { hexOfBytes } from "../base/hex.ts";
 import { type Field, readScalar } from "../base/layout.ts";
 import { INPUT_HELD_ENTRIES } from "./body_number.ts";
-import { readText } from "./inline_text.ts";
+import { isTextField, readText } from "./inline_text.ts";
 import { KIND, kindName } from "./kind.ts";
 import { LAYOUT_OF_KIND } from "./kind_layout.ts";
 
@@ -46,7 +46,7 @@ export function describeInline(kind: number, inline: Uint8Array): Record<string,
 function describeField(name: string, field: Field, view: DataView, inline: Uint8Array): Described {
   const [offset, type, count = 1] = field;
   if (type === "bytes") {
-    return name === "text" || name === "name" || name === "device"
+    return isTextField(name) || name === "device"
       ? readText(inline, offset, count)
       : hexOfBytes(inline.subarray(offset, offset + count));
   }

@@ -49,7 +49,7 @@ export function maskToBigInt(mask: EndpointMask): bigint {
   return (BigInt(mask.hi) << 32n) | BigInt(mask.lo);
 }
 
-/** From a CBOR unsigned integer; undefined when it is none of 64 bits. */
+/** From a CBOR unsigned integer; undefined when it is not one of at most 64 bits. */
 export function maskFromCbor(value: unknown): EndpointMask | undefined {
   if (typeof value !== "bigint" && !(typeof value === "number" && Number.isSafeInteger(value))) {
     return undefined;

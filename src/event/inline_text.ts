@@ -2,6 +2,17 @@
  * Fixed-width text in an inline zone: UTF-8, NUL-padded, cut at a character's border.
  * @module
  */
+/** Names of raw fields that are text, in any kind's inline zone. */
+export const TEXT_FIELDS = ["name", "text", "ownerAs", "byAs"] as const;
+/** One of them. */
+export type TextField = (typeof TEXT_FIELDS)[number];
+const TEXTS: ReadonlySet<string> = new Set(TEXT_FIELDS);
+
+/** Whether a raw field is text. */
+export function isTextField(name: string): boolean {
+  return TEXTS.has(name);
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const ELLIPSIS_BYTES = 3;

@@ -17,7 +17,8 @@ export type Kind = RowOf<KindName>["number"] | 0;
 function numbers(): { readonly [N in KindName]: RowOf<N>["number"] } & { readonly NONE: 0 } {
   const kinds: Record<string, number> = { NONE: 0 };
   for (const [name, row] of ROWS) kinds[name] = row.number;
-  return kinds as { readonly [N in KindName]: RowOf<N>["number"] } & { readonly NONE: 0 };
+  // Copied: V8 keeps an object that was filled by computed keys as a hash table, and looks each constant up.
+  return { ...kinds } as { readonly [N in KindName]: RowOf<N>["number"] } & { readonly NONE: 0 };
 }
 
 /** What a kind's number means for a table indexed by kind. */

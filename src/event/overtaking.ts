@@ -5,7 +5,7 @@
  * is no longer so.
  *
  * Everything else may overtake: that is what priority is for. (A memory context that was not told yet when
- * its epoch ends is not told at all: whoever queues it withdraws it.)
+ * its epoch ends is not told at all: the code that queues it withdraws it.)
  * @module
  */
 import { KIND } from "./kind.ts";

@@ -116,7 +116,7 @@ export function paintPicture(frame: Uint8Array, { bytes, stride, rects, data }: 
   try {
     packed = inflateSync(data, { maxOutputLength: Math.max(total, 1) });
   } catch {
-    // zlib's many ways to say that these are no such bytes.
+    // zlib's many ways to say that the bytes are not a zlib stream.
     return false;
   }
   if (packed.length !== total) return false;
@@ -153,7 +153,7 @@ export function pictureOf(value: unknown): RecordedPicture | undefined {
     if (!isWithin(row, 0, bytes / stride - 1) || !isWithin(rows, 1, bytes / stride - row)) return undefined;
     area += columns * rows;
   }
-  // Rectangles do not overlap: more than the frame is no picture.
+  // Rectangles do not overlap: more pixels than the frame has are not valid.
   return area > bytes ? undefined : picture;
 }
 

@@ -2,8 +2,9 @@
  * The format of a recording: a CBOR sequence (RFC 8742), first a header, then one map an event. Every item
  * stands by itself, so a file that was cut off is good up to its last whole item, and any CBOR tool reads it.
  *
- * It writes and reads items; files, sizes and time are others'. File descriptors cannot be recorded: an event
- * says how many it had. What was kept in their place are further fields of its map (recorded_picture.ts).
+ * It writes and reads items; other modules handle files, sizes and time. File descriptors cannot be recorded:
+ * an event says how many it had. What was kept in their place are further fields of its map
+ * (recorded_picture.ts).
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -12,13 +13,14 @@ import { INLINE_BYTES, MAX_BODY_BYTES, MAX_ENDPOINTS } from "../base/limits.ts";
 import { printable } from "../base/printable.ts";
 import { CLASS, KIND, kindClass, kindName } from "./kind.ts";
 import { consoleOf, type RecordedConsole } from "./recorded_console.ts";
+import { markOf, type RecordedMark } from "./recorded_mark.ts";
 import { memoryOf, pictureOf, type RecordedMemory, type RecordedPicture } from "./recorded_picture.ts";
 import { SOURCE, SOURCE_MAX } from "./source.ts";
 
 /** What the header's `format` says. */
-export const RECORDING_FORMAT = "vmsig-recording";
+const RECORDING_FORMAT = "vmsig-recording";
 /** The header's `version`. */
-export const RECORDING_VERSION = 1;
+const RECORDING_VERSION = 1;
 
 /** One endpoint, as it was when the file was begun. */
 export interface RecordedEndpoint {
@@ -78,6 +80,8 @@ export interface RecordedEvent {
   readonly picture?: RecordedPicture;
   /** Of a MEMCTX: where its memory was kept; the body's segments lie in that one file. */
   readonly memory?: RecordedMemory;
+  /** Of an AUDIT that a trace's recorder wrote itself: what was done. */
+  readonly mark?: RecordedMark;
   /** Of a CONSOLE_OUT that the recorder read: whose bytes they are. */
   readonly console?: RecordedConsole;
 }
@@ -97,8 +101,8 @@ export function encodeRecordingHeader(header: RecordingHeader): Uint8Array {
 export function encodeRecordedEvent(event: RecordedEvent): Uint8Array {
   const { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat, body, fds } = event;
   const head = { kind, name: kindName(kind), source, prio, endpoint, seq, corr, tsNs, inline };
-  if (body.length === 0 && fds === 0) return encode(head);
-  const { picture, memory, console } = event;
+  const { picture, memory, console, mark } = event;
+  if (body.length === 0 && fds === 0) return encode(mark === undefined ? head : { ...head, mark });
   return encode({
     ...{ ...head, bodyFormat, body, fds },
     ...picture === undefined ? {} : { picture },
@@ -141,7 +145,8 @@ function headerOf(value: unknown): RecordingItem {
   }
   const { host, versions, startedAt, startedNs, roster } = value;
   if (
-    !isRecord(host) || !isRecord(versions) || typeof startedAt !== "string" || !Array.isArray(roster) ||
+    !isRecord(host) || typeof host["name"] !== "string" || typeof host["kernel"] !== "string" ||
+    !isRecord(versions) || typeof startedAt !== "string" || !Array.isArray(roster) ||
     !isBelow(startedNs, 2 ** 53)
   ) {
     return bad("its header is incomplete");
@@ -204,6 +209,10 @@ function keptOf(event: RecordedEvent, value: Record<string, unknown>): Recording
   if (event.kind === KIND.CONSOLE_OUT && event.source === SOURCE.CONSOLE && value["console"] !== undefined) {
     const console = consoleOf(value["console"], event.inline, event.body.length);
     return console && { type: "event", event: { ...event, console } };
+  }
+  if (event.kind === KIND.AUDIT && value["mark"] !== undefined) {
+    const mark = markOf(value["mark"]);
+    return mark && { type: "event", event: { ...event, mark } };
   }
   return { type: "event", event };
 }

@@ -18,7 +18,9 @@ import { PRIO_DEFAULT, type PrioChoice } from "./priority.ts";
 /** Body formats, as they travel. */
 export const BODY = { NONE: 0, RAW: 1, CBOR: 2 } as const;
 
-/** Who owns a payload: the event (released by it), or its emitter (copied or consumed before `release`). */
+/**
+ * The owner of a payload: the event (released by it), or its emitter (copied or consumed before `release`).
+ */
 export const PAYLOAD = { NONE: 0, OWNED: 1, BORROWED: 2, INLINE: 4 } as const;
 
 /**

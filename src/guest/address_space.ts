@@ -6,7 +6,7 @@
  * read through the same walk as everything else, without a cache and without garbage: {@linkcode load64}
  * leaves two int32 halves in fields.
  *
- * It never writes. Who writes asks {@linkcode runs} for the pages and what they allow, and stores through a
+ * It never writes. A writer asks {@linkcode runs} for the pages and what they allow, and stores through a
  * mapping of its own.
  * @module
  */
@@ -14,7 +14,7 @@ import { textOfBytes } from "../base/byte_text.ts";
 import { assert } from "../base/assert.ts";
 import { MAX_RUNS } from "../base/limits.ts";
 import type { Paging } from "./paging.ts";
-import { PTE_NX_HI, PTE_U, PTE_W, WALK, walkFailure } from "./paging.ts";
+import { PTE_NX_HI, PTE_U, PTE_W, rootAlignment, WALK, walkFailure } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
 import { isRegularRoot, type PageWalker, type SoftwarePage } from "./page_walker.ts";
 import { type Access, type PhysicalRun, type RunList, sameAccess, type Translation } from "./translation.ts";
@@ -77,8 +77,10 @@ export class AddressSpace {
     this.memory = memory;
     this.paging = paging;
     this.rootFrame = frameOf(root);
-    this.root = Math.floor(root / PAGE_BYTES) * PAGE_BYTES;
+    const alignment = rootAlignment(paging);
+    this.root = Math.floor(root / alignment) * alignment;
     this.walker = walkerOf(memory, paging, frameOf(kernelRoot));
+    this.walker.rootOffset = this.root % PAGE_BYTES;
     this.regularWords = isRegularRoot(this.rootFrame) ? this.walker.regularWords : 0;
     this.linear = memory.linear;
     this.held = memory.held;
@@ -301,7 +303,7 @@ export class AddressSpace {
     return this.load32(gva, offset) ? this.lo : NAN;
   }
 
-  /** An i64 (so: a pointer as {@linkcode Gva} holds it), or NaN; exact below 2^53, else to 8 bytes. */
+  /** An i64 (a pointer, as `base/ids.ts` holds addresses), or NaN; exact below 2^53, else to 8 bytes. */
   readS64(gva: number, offset = 0): number {
     return this.load64(gva, offset) ? this.hi * HIGH + (this.lo >>> 0) : NAN;
   }
@@ -391,7 +393,7 @@ export class AddressSpace {
   }
 }
 
-/** A frame is an int32; what lies past the last one is no RAM that is indexed. */
+/** A frame is an int32; what lies past the last one is not RAM that can be indexed. */
 function frameOf(gpa: number): number {
   return Math.min(Math.floor(gpa / PAGE_BYTES), 0x7fff_ffff);
 }

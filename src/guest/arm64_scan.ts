@@ -10,6 +10,7 @@ import {
   DESC_FRAME_HI,
   DESC_TABLE,
   DESC_VALID,
+  isFrameNear,
   pageAllows,
   pageForbids,
   tableLimits,
@@ -18,7 +19,21 @@ import { PTE_U, PTE_W } from "./paging.ts";
 import { PAGE_BYTES } from "./physical_memory.ts";
 import type { ScanEnd, ScannedPage } from "./scanned_page.ts";
 
+/** Entries of a frame: a table has one, or several frames, or part of one. */
 const ENTRIES = 512;
+
+/** A table that is scanned. */
+interface Table {
+  /** Its first frame. */
+  readonly frame: number;
+  /** Where it begins in that, in bytes. */
+  readonly offset: number;
+  /** Its level, from the root down. */
+  readonly level: number;
+  /** What the tables above forbid. */
+  readonly limits: number;
+  readonly kernelHalf: boolean;
+}
 
 /** One scan in progress; see `scanPages`. */
 export class Arm64Scan {
@@ -55,38 +70,62 @@ export class Arm64Scan {
   run(): ScanEnd {
     const { rootFrame, paging, walker } = this.#space;
     const half = 2 ** (paging.addressBits - 1);
-    const kernel = this.#table(walker.kernelRootFrame, 0, -half, 0, true);
-    if (kernel !== undefined || rootFrame === walker.kernelRootFrame) return kernel ?? "complete";
-    return this.#table(rootFrame, 0, 0, 0, false) ?? "complete";
+    const [kernelRoot, offset] = [walker.kernelRootFrame, walker.rootOffset];
+    const kernel = this.#table(
+      { frame: kernelRoot, offset: 0, level: 0, limits: 0, kernelHalf: true },
+      -half,
+    );
+    if (kernel !== undefined || rootFrame === kernelRoot) return kernel ?? "complete";
+    return this.#table({ frame: rootFrame, offset, level: 0, limits: 0, kernelHalf: false }, 0) ?? "complete";
   }
 
   /** Scans a table's entries; undefined when all went through. */
-  #table(
-    frame: number,
-    level: number,
-    base: number,
-    limits: number,
-    kernelHalf: boolean,
-  ): ScanEnd | undefined {
+  #table(table: Table, base: number): ScanEnd | undefined {
+    const spec = this.#space.paging.table[table.level];
+    if (spec === undefined) return undefined;
+    const entries = 2 ** spec.indexBits;
+    for (let first = 0; first < entries; first += ENTRIES) {
+      const end = this.#entries(
+        table,
+        first,
+        Math.min(ENTRIES, entries - first),
+        base + first * 2 ** spec.shift,
+      );
+      if (end !== undefined) return end;
+    }
+    return undefined;
+  }
+
+  /** Scans `count` entries from number `first` on, which one frame has. */
+  #entries(table: Table, first: number, count: number, base: number): ScanEnd | undefined {
     const { memory, paging } = this.#space;
+    const { level, limits, kernelHalf } = table;
     const spec = paging.table[level];
-    if (spec === undefined || !memory.locate(frame)) return undefined;
+    if (spec === undefined || !memory.locate(table.frame + first / ENTRIES)) return undefined;
     const span = 2 ** spec.shift;
     const words = memory.words;
-    const at = memory.wordBase;
+    const at = memory.wordBase + table.offset / 4;
     const bottom = level === paging.table.length - 1;
-    for (let index = 0, gva = base; index < ENTRIES; index++, gva += span) {
+    const granule = -(1 << (paging.granuleShift - 12));
+    for (let index = 0, gva = base; index < count; index++, gva += span) {
       if (gva >= this.#to) return undefined;
       if (gva + span <= this.#from) continue;
       if (this.#left-- <= 0) return "too-many";
       const lo = words[at + 2 * index] as number;
       const hi = words[at + 2 * index + 1] as number;
-      if ((lo & DESC_VALID) === 0 || (hi & DESC_FRAME_HI) >= 0x800) continue;
+      if ((lo & DESC_VALID) === 0 || !isFrameNear(paging, hi, lo)) continue;
       const target = (hi & DESC_FRAME_HI) << 20 | lo >>> 12;
       const isTable = (lo & DESC_TABLE) !== 0;
       if (!isTable && (bottom || !spec.mayBePage)) continue;
       if (isTable && !bottom) {
-        const end = this.#table(target, level + 1, gva, limits | tableLimits(hi), kernelHalf);
+        const below = {
+          frame: target & granule,
+          offset: 0,
+          level: level + 1,
+          limits: limits | tableLimits(hi),
+          kernelHalf,
+        };
+        const end = this.#table(below, gva);
         if (end !== undefined) return end;
         continue;
       }

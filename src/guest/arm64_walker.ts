@@ -1,12 +1,14 @@
 /**
- * The page walk of arm64 (VMSAv8-64) with a granule of 4 KiB and addresses of 48 or 39 bits: four or three
- * levels, pages of 4 KiB, 2 MiB and 1 GiB.
+ * The page walk of arm64 (VMSAv8-64) with granules of 4, 16 and 64 KiB, in each size of address that Linux
+ * has (paging.ts). Frames stay those of 4 KiB: a table of 16 or 64 KiB has several, and a walk gives the one
+ * that was asked for.
  *
  * An address's upper bits choose the root: the user half has the process's (TTBR0), the kernel half the
  * kernel's (TTBR1, `swapper_pg_dir`). A space whose root is the kernel's own has no user half.
  *
  * As in walker.ts there are two of it, and numbers only: {@linkcode Arm64Walker.regular} is the common case
- * of four levels written out, {@linkcode Arm64Walker.explain} goes by the tables of paging.ts and tells all.
+ * of 4 KiB and four levels written out, {@linkcode Arm64Walker.explain} goes by the tables of paging.ts and
+ * tells all.
  * What an entry does not have to do with a translation is not looked at: the access flag (the next access
  * sets it), the contiguous hint (each entry of a group translates by itself), shareability, memory type.
  * Source: Arm Architecture Reference Manual, D8 "The AArch64 Virtual Memory System Architecture".
@@ -26,6 +28,11 @@ const AP_USER = 0x40;
 const AP_READ_ONLY = 0x80;
 /** Address bits 32 to 47 of an entry's high half. */
 export const DESC_FRAME_HI = 0xffff;
+/** The same with 52 bits and a granule of 4 or 16 KiB (LPA2): up to 49. */
+const LPA2_FRAME_HI = 0x3_ffff;
+/** Address bits from 48 on in an entry's low half: LPA2's 50 and 51; those of 64 KiB, 48 to 51. */
+const LPA2_HIGHEST = 0x300;
+const KIB64_HIGHEST = 0xf000;
 /**
  * Bit 51, DBM: a write makes the page writable (by the hardware, or in Linux's fault handler): Linux sets it
  * for every page that may be written.
@@ -41,6 +48,17 @@ const NO_USER_TABLE_HI = 1 << 29;
 const READ_ONLY_TABLE_HI = 1 << 30;
 /** A frame is an int32: past 8 TiB there is no RAM that is indexed. */
 const FRAME_HI_LIMIT = 0x800;
+
+/**
+ * Whether an entry's address is one that an int32 of frames holds: it is below 8 TiB.
+ *
+ * @param paging the mode, which says where an address's highest bits are kept
+ */
+export function isFrameNear(paging: Paging, entryHi: number, entryLo: number): boolean {
+  const isLarge = paging.addressBits === 53 && paging.granuleShift < 16;
+  const highest = isLarge ? LPA2_HIGHEST : paging.granuleShift === 16 ? KIB64_HIGHEST : 0;
+  return (entryHi & (isLarge ? LPA2_FRAME_HI : DESC_FRAME_HI)) < FRAME_HI_LIMIT && (entryLo & highest) === 0;
+}
 
 /** What a table's entry forbids below it, from its high half: AP[1] and AP[2] as in a page, PXN and UXN. */
 export function tableLimits(entryHi: number): number {
@@ -81,12 +99,16 @@ export class Arm64Walker implements PageWalker {
   allowLo = 0;
   forbidHi = 0;
   kernelRootFrame: number;
+  rootOffset = 0;
   readonly regularWords: number;
 
   readonly #memory: PhysicalMemory;
   readonly #shifts: Int32Array;
+  readonly #masks: Int32Array;
   readonly #blocks: Int32Array;
   readonly #canonicalShift: number;
+  /** Frames of a granule's first. */
+  readonly #granule: number;
   // A plain property, as in walker.ts: a private name costs the hot path bytecode.
   private readonly linear: Int32Array;
 
@@ -102,10 +124,12 @@ export class Arm64Walker implements PageWalker {
     this.paging = paging;
     this.kernelRootFrame = kernelRootFrame;
     this.#shifts = Int32Array.from(paging.table, (level) => level.shift);
+    this.#masks = Int32Array.from(paging.table, (level) => (1 << level.indexBits) - 1);
     this.#blocks = Int32Array.from(paging.table, (level) => level.mayBePage ? 1 : 0);
     this.#canonicalShift = paging.addressBits - 33;
+    this.#granule = -(1 << (paging.granuleShift - 12));
     this.linear = memory.linear;
-    this.regularWords = paging.levels === 4 ? memory.linear.length : 0;
+    this.regularWords = paging.levels === 4 && paging.variant === 0 ? memory.linear.length : 0;
   }
 
   walk(rootFrame: number, hi: number, lo: number): number {
@@ -114,8 +138,8 @@ export class Arm64Walker implements PageWalker {
   }
 
   /**
-   * Literals as in walker.ts: 3 is a valid table or page, 1 a valid block. A root past 8 GiB, whose index an
-   * int32 does not hold, is none of this.
+   * Literals as in walker.ts: 3 is a valid table or page, 1 a valid block. This does not cover a root past 8
+   * GiB, whose index an int32 does not hold.
    */
   regular(table: number, hi: number, lo: number, end: number): number {
     const words = this.linear;
@@ -164,11 +188,15 @@ export class Arm64Walker implements PageWalker {
     const memory = this.#memory;
     const last = this.#shifts.length - 1;
     let table = kernelHalf ? this.kernelRootFrame : rootFrame;
+    let offset = kernelHalf ? 0 : this.rootOffset;
     let limits = 0;
     for (let level = 0; level <= last; level++) {
       const shift = this.#shifts[level] as number;
+      // Of a table that is larger than a frame, the frame with the entry.
+      const byte = offset + (indexAt(shift, hi, lo) & (this.#masks[level] as number)) * 8;
+      table += byte >>> 12;
       if (!memory.locate(table)) return this.#stop(WALK.outOfRam, shift, 0, 0, table);
-      const at = memory.wordBase + (indexAt(shift, hi, lo) << 1);
+      const at = memory.wordBase + (byte >>> 2 & 0x3ff);
       const entryLo = memory.words[at] as number;
       const entryHi = memory.words[at + 1] as number;
       if ((entryLo & DESC_VALID) === 0) return this.#stop(WALK.notPresent, shift, entryLo, entryHi, table);
@@ -177,7 +205,7 @@ export class Arm64Walker implements PageWalker {
       if (!isTable && (level === last || this.#blocks[level] !== 1)) {
         return this.#stop(WALK.reserved, shift, entryLo, entryHi, table);
       }
-      if ((entryHi & DESC_FRAME_HI) >= FRAME_HI_LIMIT) {
+      if (!isFrameNear(this.paging, entryHi, entryLo)) {
         return this.#stop(WALK.outOfRam, shift, entryLo, entryHi, table);
       }
       const frame = (entryHi & DESC_FRAME_HI) << 20 | entryLo >>> 12;
@@ -186,10 +214,12 @@ export class Arm64Walker implements PageWalker {
         this.allowLo = pageAllows(entryLo, entryHi, limits);
         this.forbidHi = pageForbids(entryHi, limits, kernelHalf);
         const small = (1 << (shift - 12)) - 1;
-        return frame & ~small | (lo >>> 12 & small);
+        // A block may be larger than 4 GiB.
+        return frame & ~small | ((hi << 20 | lo >>> 12) & small);
       }
       limits |= tableLimits(entryHi);
-      table = frame;
+      table = frame & this.#granule;
+      offset = 0;
     }
     return WALK.notPresent;
   }
@@ -205,8 +235,7 @@ export class Arm64Walker implements PageWalker {
   }
 }
 
-/** Index into the table whose first address bit is `shift`. */
+/** The address from bit `shift` (12 to 63) on: its lower bits are the index of a table. */
 function indexAt(shift: number, hi: number, lo: number): number {
-  if (shift >= 39) return hi >>> (shift - 32) & 511;
-  return shift === 30 ? (hi << 2 | lo >>> 30) & 511 : lo >>> shift & 511;
+  return shift >= 32 ? hi >>> (shift - 32) : hi << (32 - shift) | lo >>> shift;
 }

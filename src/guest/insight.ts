@@ -68,7 +68,7 @@ export interface OpenSocket {
   readonly fd: number;
   /** Inode number, which tells sockets apart. */
   readonly inode: number;
-  /** "tcp", "tcp6", "udp", "udp6", "unix", or the family's number. */
+  /** "tcp", "tcp6", "udp", "udp6", "unix", another family's name ("netlink"), or its number. */
   readonly kind: string;
   /** "LISTEN", "ESTABLISHED" …; "" where the kind has none. */
   readonly state: string;
@@ -125,6 +125,13 @@ export interface GuestInsight {
   environment(process: Process): readonly string[];
   /** What is mounted where it looks from; without one, where process 1 does. */
   mounts(process?: Process): Listing<Mount> | Unsupported;
+  /** The address of each symbol of its kernel, modules left out; of one name the first. */
+  symbols(): ReadonlyMap<string, number> | Unsupported;
+  /**
+   * Its symbols and types as volatility3's symbol table (JSON), without KASLR: it serves every boot of this
+   * build.
+   */
+  symbolTable(): { readonly text: string } | Unsupported;
   /** A type by its name: "task_struct", "struct list_head", "pid_t"; undefined when there is none. */
   type(name: string): TypeLayout | Unsupported | undefined;
   /**

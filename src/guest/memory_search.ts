@@ -2,15 +2,22 @@
  * Search of an address space for a run of bytes: mapped pages only, held pages only, in order of address,
  * matches across page borders included.
  *
- * A hole reads as zeros and is not touched; a pattern of zeros alone is searched in held pages only.
+ * A hole reads as zeros and is not touched; a pattern of zeros alone is searched in held pages only. Pages
+ * that follow each other in RAM as they do in the address space are searched as one run, by libc where the
+ * source lends it (`RamPort.find`): a page by itself costs the search as much as its first kilobyte.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { MAX_SEARCH_PATTERN_BYTES } from "../base/limits.ts";
 import type { AddressSpace } from "./address_space.ts";
-import { type ScanEnd, scanPages } from "./page_scan.ts";
 import { Needle } from "./needle.ts";
-import { PAGE_BYTES } from "./physical_memory.ts";
+import { type ScanEnd, scanPages } from "./page_scan.ts";
+import { PAGE_BYTES, type PhysicalMemory } from "./physical_memory.ts";
+
+/** A run is searched before it grows beyond this: what it holds was asked for long ago otherwise. */
+const MAX_RUN_BYTES = 2 ** 21;
+/** So many bytes are copied one by one faster than as a part of an array. */
+const FEW_BYTES = 32;
 
 /** Where a pattern was found. */
 export interface SearchResult {
@@ -40,42 +47,128 @@ export function searchMemory(
     pattern.length >= 1 && pattern.length <= MAX_SEARCH_PATTERN_BYTES,
     "a search pattern has a legal size",
   );
-  const addresses: number[] = [];
-  const needle = new Needle(pattern);
-  const keep = pattern.length - 1;
-  const isFull = (first: number): boolean => {
-    if (first >= from && first + pattern.length <= to) addresses.push(first);
-    return addresses.length >= limit;
-  };
-  // The end of one page and the start of the next: a match may lie across the border.
-  const border = new Uint8Array(2 * keep);
-  let next = NaN;
-  const { memory } = space;
+  const search = new RunSearch(space.memory, pattern, from, to, limit);
   const end = scanPages(space, from, to, (page) => {
-    for (let i = 0; i < page.sizeBytes / PAGE_BYTES; i++) {
+    const pages = page.sizeBytes / PAGE_BYTES;
+    for (let i = Math.max(0, Math.floor((from - page.gva) / PAGE_BYTES)); i < pages; i++) {
       const gva = page.gva + i * PAGE_BYTES;
-      if (gva + PAGE_BYTES <= from || gva >= to) continue;
-      const frame = page.frame + i;
-      if (!memory.isHeld(frame) || !memory.locate(frame)) {
-        next = NaN;
-        continue;
-      }
-      const bytes = memory.locatedBytes(frame);
-      const start = memory.wordBase * 4;
-      const past = start + PAGE_BYTES;
-      if (gva === next && keep > 0) {
-        border.set(bytes.subarray(start, start + keep), keep);
-        let at = -1;
-        while ((at = needle.find(border, at + 1, border.length)) >= 0) {
-          if (isFull(gva - keep + at)) return true;
-        }
-      }
-      let at = start - 1;
-      while ((at = needle.find(bytes, at + 1, past)) >= 0) if (isFull(gva + at - start)) return true;
-      if (keep > 0) border.set(bytes.subarray(past - keep, past));
-      next = gva + PAGE_BYTES;
+      if (gva >= to) break;
+      if (search.add(gva, page.frame + i)) return true;
     }
     return false;
   });
-  return { addresses, end };
+  return { addresses: search.addresses, end: search.finish() ? "stopped" : end };
+}
+
+/** The run that the search is at. */
+class RunSearch {
+  readonly addresses: number[] = [];
+  readonly #memory: PhysicalMemory;
+  readonly #pattern: Uint8Array;
+  readonly #needle: Needle;
+  readonly #from: number;
+  readonly #to: number;
+  readonly #limit: number;
+  /** The end of one run and the start of the next: a match may lie across the border. */
+  readonly #border: Uint8Array;
+  /** Bytes of a match that may lie on one side of a border. */
+  readonly #keep: number;
+  /** Whether the border's first half holds the end of what lies right before the run. */
+  #isJoined = false;
+  /** The run: its words, its bytes, its first byte in them, its address, its next address. */
+  #words: Int32Array | undefined;
+  #bytes: Uint8Array = new Uint8Array(0);
+  #start = 0;
+  #gva = 0;
+  #next = NaN;
+
+  constructor(memory: PhysicalMemory, pattern: Uint8Array, from: number, to: number, limit: number) {
+    this.#memory = memory;
+    this.#pattern = pattern;
+    this.#needle = new Needle(pattern);
+    this.#from = from;
+    this.#to = to;
+    this.#limit = limit;
+    this.#keep = pattern.length - 1;
+    this.#border = new Uint8Array(2 * this.#keep);
+  }
+
+  /** One more page; true when the limit was reached. A page that is not held ends the run before it. */
+  add(gva: number, frame: number): boolean {
+    const memory = this.#memory;
+    if (!memory.isHeld(frame) || !memory.locate(frame)) return this.#close();
+    const start = memory.wordBase * 4;
+    const isNext = gva === this.#next;
+    const sizeBytes = gva - this.#gva;
+    if (
+      isNext && memory.words === this.#words && start === this.#start + sizeBytes && sizeBytes < MAX_RUN_BYTES
+    ) {
+      this.#next = gva + PAGE_BYTES;
+      return false;
+    }
+    const isFull = this.#close();
+    this.#isJoined = isNext;
+    this.#words = memory.words;
+    this.#bytes = memory.locatedBytes(frame);
+    this.#start = start;
+    this.#gva = gva;
+    this.#next = gva + PAGE_BYTES;
+    return isFull;
+  }
+
+  /** Searches the last run; true when the limit was reached. */
+  finish(): boolean {
+    return this.#close() || this.addresses.length >= this.#limit;
+  }
+
+  #close(): boolean {
+    if (this.#words === undefined) return false;
+    const isFull = this.addresses.length >= this.#limit || this.#searchBorder() || this.#searchRun();
+    const past = this.#start + (this.#next - this.#gva);
+    copy(this.#bytes, past - this.#keep, this.#border, 0, this.#keep);
+    this.#words = undefined;
+    this.#next = isFull ? NaN : this.#next;
+    return isFull;
+  }
+
+  #searchBorder(): boolean {
+    if (!this.#isJoined || this.#keep === 0) return false;
+    copy(this.#bytes, this.#start, this.#border, this.#keep, this.#keep);
+    let at = -1;
+    while ((at = this.#needle.find(this.#border, at + 1, this.#border.length)) >= 0) {
+      if (this.#isLast(this.#gva - this.#keep + at)) return true;
+    }
+    return false;
+  }
+
+  #searchRun(): boolean {
+    const past = this.#start + (this.#next - this.#gva);
+    let at = this.#start - 1;
+    while ((at = this.#find(at + 1, past)) >= 0) {
+      if (this.#isLast(this.#gva + at - this.#start)) return true;
+    }
+    return false;
+  }
+
+  /** First match of the run between two indexes of its bytes, or -1. */
+  #find(start: number, past: number): number {
+    const { buffer, byteOffset } = this.#bytes;
+    const found = this.#memory.port.find?.(buffer, byteOffset + start, past - start, this.#pattern);
+    if (found === undefined) return this.#needle.find(this.#bytes, start, past);
+    return found < 0 ? -1 : start + found;
+  }
+
+  #isLast(first: number): boolean {
+    if (first >= this.#from && first + this.#pattern.length <= this.#to) this.addresses.push(first);
+    return this.addresses.length >= this.#limit;
+  }
+}
+
+/** Copies bytes between two arrays. */
+function copy(from: Uint8Array, start: number, to: Uint8Array, at: number, length: number): void {
+  if (length > FEW_BYTES) {
+    to.set(from.subarray(start, start + length), at);
+    return;
+  }
+  for (let i = 0; i < length; i++) to[at + i] = from[start + i] as number;
 }

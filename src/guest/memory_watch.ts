@@ -3,7 +3,7 @@
  * take about half a millisecond.
  *
  * Each distinct page is translated anew at each look, in the order of virtual addresses, so that its tables
- * are near at hand; where the frame is another one, the values in it are placed anew. Then the values are
+ * are near at hand; where the frame has changed, the values in it are placed anew. Then the values are
  * compared in one pass over sorted physical addresses. A value of up to eight bytes that lies within an
  * aligned word is compared in place, and fetched by one 64-bit load when it differs, so it is never made of
  * two halves of different moments; any other is copied, and may be.
@@ -156,7 +156,7 @@ export class MemoryWatch {
   }
 
   /**
-   * Looks once at every place, and tells what is another value than was told last.
+   * Looks once at every place, and tells each value that differs from the one told last.
    *
    * @throws {Fault} `refused` when the memory is not whole any more
    */
@@ -223,7 +223,7 @@ export class MemoryWatch {
       this.#view[index] = view;
       this.#at[index] = base + (lo >>> 2 & 0x3fe);
       if (isRam) {
-        // It is told anew only when it is another value; after it could not be read, in any case.
+        // It is told anew only when it has changed; after it could not be read, in any case.
         if (this.#told[index] === TOLD.unreadable) this.#told[index] = TOLD.nothing;
       } else this.#tellUnreadable(index, frame < 0 ? walkFailure(frame) : "out-of-ram", sink);
     }

@@ -82,6 +82,8 @@ export {
   type Architecture,
   ARM64_3,
   ARM64_4,
+  ARM64_MODES,
+  arm64Paging,
   knownPaging,
   type Paging,
   type PagingLevel,

@@ -99,7 +99,10 @@ class PageScan {
     return this.#table(frame, 0, gva, first, first + 256, PTE_W | PTE_U, 0);
   }
 
-  /** Scans a table's entries; undefined when all went through. */
+  /**
+   * Scans a table's entries; undefined when all went through. Its arguments are not an object, which would be
+   * allocated per table of an address space.
+   */
   #table(
     frame: number,
     level: number,

@@ -16,7 +16,7 @@ import type { Paging } from "./paging.ts";
 export interface PageWalker {
   /** The paging mode. */
   readonly paging: Paging;
-  /** Bits of the page's size (12, 21, 30), or of the level at which it failed. */
+  /** Bits of the page's size (12, 14, 16, 21, …), or of the level at which it failed. */
   readonly shift: number;
   /** Low half of the entry at which it ended. */
   readonly entryLo: number;
@@ -33,6 +33,11 @@ export interface PageWalker {
    * both halves.
    */
   kernelRootFrame: number;
+  /**
+   * Where in its frame a root begins, in bytes: other than 0 only of the lower half of a mode whose first
+   * table is smaller than a page.
+   */
+  rootOffset: number;
   /** Words of the linear view, for {@linkcode PageWalker.regular}; 0 where there is no regular case. */
   readonly regularWords: number;
   /** Translates one address: the frame number of its 4 KiB page, or a negative WALK code. */

@@ -1,7 +1,7 @@
 /**
  * Paging as data: what a level is, which of its entries may be pages, which bits must be zero; for x86-64
- * and for arm64 with a granule of 4 KiB, both with tables of 512 entries of 8 bytes. What an entry's bits
- * mean is the walkers' (walker.ts, arm64_walker.ts); the names below are x86-64's.
+ * and for arm64 with granules of 4, 16 and 64 KiB. An entry has 8 bytes. What its bits mean is the walkers'
+ * (walker.ts, arm64_walker.ts); the names below are x86-64's.
  *
  * Addresses travel as two int32 halves; `shift` counts from bit 0 of the whole address.
  * @module
@@ -35,6 +35,8 @@ export function isArchitecture(value: unknown): value is Architecture {
 export interface PagingLevel {
   /** First address bit that indexes it. */
   readonly shift: number;
+  /** How many bits index it. */
+  readonly indexBits: number;
   /** Whether an entry with PS set is a page. */
   readonly mayBePage: boolean;
   /** Bits of an entry's low half that must be zero when it is a page (bit 12 is PAT). */
@@ -56,6 +58,14 @@ export interface Paging {
    * bits" are 49 here).
    */
   readonly addressBits: number;
+  /** The size of its smallest page, as a power of two: 12, 14, 16. */
+  readonly granuleShift: number;
+  /**
+   * What tells it from others of as many levels, as in MEMCTX.flags from bit 16 on: 0 on x86-64 and for
+   * arm64's 4 KiB with at most 48 bits, else the granule (0: 4 KiB, 1: 16, 2: 64) and, from bit 8 on, how
+   * many bits an address has.
+   */
+  readonly variant: number;
 }
 
 /** A paging mode of x86-64. */
@@ -68,11 +78,11 @@ export interface X64Paging extends Paging {
   readonly addressBits: 48 | 57;
 }
 
-const LAST: PagingLevel = { shift: 12, mayBePage: true, reservedInPage: 0 };
-const MIB2: PagingLevel = { shift: 21, mayBePage: true, reservedInPage: 0x001f_e000 };
-const GIB1: PagingLevel = { shift: 30, mayBePage: true, reservedInPage: 0x3fff_e000 };
-const TOP4: PagingLevel = { shift: 39, mayBePage: false, reservedInPage: 0 };
-const TOP5: PagingLevel = { shift: 48, mayBePage: false, reservedInPage: 0 };
+const LAST: PagingLevel = { shift: 12, indexBits: 9, mayBePage: true, reservedInPage: 0 };
+const MIB2: PagingLevel = { shift: 21, indexBits: 9, mayBePage: true, reservedInPage: 0x001f_e000 };
+const GIB1: PagingLevel = { shift: 30, indexBits: 9, mayBePage: true, reservedInPage: 0x3fff_e000 };
+const TOP4: PagingLevel = { shift: 39, indexBits: 9, mayBePage: false, reservedInPage: 0 };
+const TOP5: PagingLevel = { shift: 48, indexBits: 9, mayBePage: false, reservedInPage: 0 };
 
 /** Long mode, four levels. */
 export const X64_4: X64Paging = {
@@ -81,6 +91,8 @@ export const X64_4: X64Paging = {
   levels: 4,
   table: [TOP4, GIB1, MIB2, LAST],
   addressBits: 48,
+  granuleShift: 12,
+  variant: 0,
 };
 /** Long mode, five levels (LA57). */
 export const X64_5: X64Paging = {
@@ -89,39 +101,80 @@ export const X64_5: X64Paging = {
   levels: 5,
   table: [TOP5, TOP4, GIB1, MIB2, LAST],
   addressBits: 57,
+  granuleShift: 12,
+  variant: 0,
 };
 
-const TOP3: PagingLevel = { shift: 30, mayBePage: true, reservedInPage: 0 };
-const BLOCK2: PagingLevel = { shift: 21, mayBePage: true, reservedInPage: 0 };
+const SMALL_ROOT_BYTES = 64;
+/** The largest address bits of an arm64 block: 1 GiB, 32 MiB, 512 MiB; one level more with 52 bits. */
+const LARGEST_BLOCK: Readonly<Record<number, number>> = { 12: 30, 14: 25, 16: 29 };
+
+/** A mode of arm64: all levels but the first are indexed by as many bits as a granule has entries. */
+function arm64Mode(granuleShift: 12 | 14 | 16, bits: number): Paging {
+  const whole = granuleShift - 3;
+  const table: PagingLevel[] = [];
+  for (let shift: number = granuleShift; shift < bits; shift += whole) {
+    const mayBePage = shift <= (LARGEST_BLOCK[granuleShift] as number) + (bits === 52 ? whole : 0);
+    table.unshift({ shift, indexBits: Math.min(whole, bits - shift), mayBePage, reservedInPage: 0 });
+  }
+  const isPlain = granuleShift === 12 && bits <= 48;
+  return {
+    architecture: "aarch64",
+    name: `arm64, ${2 ** (granuleShift - 10)} KiB granule, ${bits} bits`,
+    levels: table.length,
+    table,
+    addressBits: bits + 1,
+    granuleShift,
+    variant: isPlain ? 0 : (granuleShift - 12) / 2 | bits << 8,
+  };
+}
 
 /** arm64 with a granule of 4 KiB and addresses of 48 bits. */
-export const ARM64_4: Paging = {
-  architecture: "aarch64",
-  name: "arm64, 4 KiB granule, 48 bits",
-  levels: 4,
-  table: [TOP4, TOP3, BLOCK2, LAST],
-  addressBits: 49,
-};
+export const ARM64_4: Paging = arm64Mode(12, 48);
 /** arm64 with a granule of 4 KiB and addresses of 39 bits. */
-export const ARM64_3: Paging = {
-  architecture: "aarch64",
-  name: "arm64, 4 KiB granule, 39 bits",
-  levels: 3,
-  table: [TOP3, BLOCK2, LAST],
-  addressBits: 40,
-};
+export const ARM64_3: Paging = arm64Mode(12, 39);
+
+/**
+ * The modes of arm64 that Linux has: with 4 KiB 52 (LPA2), 48 and 39 bits of address; with 16 KiB 52 (LPA2),
+ * 48, 47 and 36; with 64 KiB 52 (LVA), 48 and 42.
+ */
+export const ARM64_MODES: readonly Paging[] = [
+  ARM64_4,
+  ARM64_3,
+  arm64Mode(12, 52),
+  arm64Mode(14, 52),
+  arm64Mode(14, 48),
+  arm64Mode(14, 47),
+  arm64Mode(14, 36),
+  arm64Mode(16, 52),
+  arm64Mode(16, 48),
+  arm64Mode(16, 42),
+];
 
 /** All modes that a walker here reads. */
-const MODES: readonly Paging[] = [X64_4, X64_5, ARM64_4, ARM64_3];
+const MODES: readonly Paging[] = [X64_4, X64_5, ...ARM64_MODES];
+
+/** The mode of arm64 with that granule and so many bits of address; undefined when Linux has none such. */
+export function arm64Paging(granuleShift: number, bits: number): Paging | undefined {
+  return ARM64_MODES.find((mode) => mode.granuleShift === granuleShift && mode.addressBits === bits + 1);
+}
+
+/** What a root is a multiple of, in bytes: one that is smaller than 4 KiB lies among others. */
+export function rootAlignment(paging: Paging): number {
+  const top = paging.table[0] as PagingLevel;
+  return top.indexBits < 9 ? SMALL_ROOT_BYTES : 4096;
+}
 
 /** The paging mode of x86-64 with so many levels. */
 export function pagingOf(levels: 4 | 5): X64Paging {
   return levels === 5 ? X64_5 : X64_4;
 }
 
-/** The paging mode of that architecture with so many levels; undefined for one that no walker here reads. */
-export function knownPaging(architecture: Architecture, levels: number): Paging | undefined {
-  return MODES.find((mode) => mode.architecture === architecture && mode.levels === levels);
+/** The paging mode of that architecture, levels and variant; undefined for one that no walker here reads. */
+export function knownPaging(architecture: Architecture, levels: number, variant: number): Paging | undefined {
+  return MODES.find((mode) =>
+    mode.architecture === architecture && mode.levels === levels && mode.variant === variant
+  );
 }
 
 /**

@@ -13,6 +13,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
+import { earlyRanges } from "./early_ranges.ts";
 import { HeldPages } from "./held_pages.ts";
 import { MAX_GUEST_GPA, MAX_PAGE_CACHE } from "../base/limits.ts";
 import { linearWords } from "./linear_words.ts";
@@ -23,8 +24,6 @@ export const PAGE_BYTES = 4096;
 /** Frames of one view: 1 GiB. */
 const GIB_FRAMES = 1 << 18;
 const GIB_BYTES = 2 ** 30;
-/** Frames that {@linkcode PhysicalMemory.forEachHeldRunDown} goes through at a time: 64 MiB. */
-const DOWN_FRAMES = 1 << 14;
 const GIBS = MAX_GUEST_GPA / GIB_BYTES;
 const NO_WORDS = new Int32Array(0);
 const NO_BYTES = new Uint8Array(0);
@@ -143,6 +142,15 @@ export class PhysicalMemory implements Disposable {
     const word = frame >>> 5;
     const bits = word < this.held.length ? this.held[word] as number : this.#pages.word(word);
     return (bits >>> (frame & 31) & 1) === 1 || this.#askHeld(frame);
+  }
+
+  /** Whether the host holds all of these pages. */
+  areHeld(frame: number, pages: number): boolean {
+    const end = frame + pages;
+    for (let at = frame; (at = this.#pages.next(at, end, 0)) < end; at++) {
+      if (!this.#askHeld(at)) return false;
+    }
+    return true;
   }
 
   /**
@@ -268,19 +276,9 @@ export class PhysicalMemory implements Disposable {
     }
   }
 
-  /**
-   * The same from the end of RAM down, {@linkcode DOWN_FRAMES} at a time (upwards within these): for what a
-   * kernel allocates early in its boot, which is at the top.
-   */
-  forEachHeldRunDown(visit: RunVisitor): void {
-    const { segments } = this.port;
-    for (let i = segments.length - 1; i >= 0; i--) {
-      const { gpa, sizeBytes } = segments[i] as RamSegment;
-      const first = gpa / PAGE_BYTES;
-      for (let last = (gpa + sizeBytes) / PAGE_BYTES; last > first; last -= DOWN_FRAMES) {
-        if (this.#visitHeld(Math.max(first, last - DOWN_FRAMES), last, visit)) return;
-      }
-    }
+  /** The same in the order of {@linkcode earlyRanges}. */
+  forEachHeldRunEarly(visit: RunVisitor): void {
+    for (const { from, to } of earlyRanges(this.port.segments)) if (this.#visitHeld(from, to, visit)) return;
   }
 
   /** Visits the held runs among the frames in [from, to), which one segment has; true when it was stopped. */

@@ -41,6 +41,17 @@ export interface RamPort extends Disposable {
    */
   fetch(gpa: number, into: Uint8Array<ArrayBuffer>): boolean;
   /**
+   * Finds a pattern in bytes that are mapped in one piece, as fast as this machine can; left out where
+   * nothing is mapped from a file. Touches all of them, up to the first match: ask what is held before.
+   *
+   * @param buffer the buffer of a mapped segment
+   * @param at first byte in it
+   * @param length how many bytes
+   * @param pattern what to look for, at least one byte
+   * @returns how many bytes after `at` the first match begins; -1 for none; undefined for a buffer of others
+   */
+  find?(buffer: ArrayBufferLike, at: number, length: number, pattern: Uint8Array): number | undefined;
+  /**
    * Lets mapped pages count as the caller's memory no more, until they are touched again. Left out where
    * nothing is mapped from a file.
    */

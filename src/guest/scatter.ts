@@ -1,6 +1,6 @@
 /**
- * A batch of scattered eight-byte reads: one pass over the addresses finds the pages, a second one fetches
- * the words.
+ * A batch of scattered eight-byte reads, or of translations: one pass over the addresses finds the pages, a
+ * second one fetches the words.
  *
  * Shared tables are read once: a small direct-mapped cache keeps, for each 2 MiB that was met, its last-level
  * table (or the large page), and is forgotten when the batch ends, so that no stale translation outlives a
@@ -60,6 +60,49 @@ export class ScatterReader {
     if (this.#space.paging.architecture === "aarch64") this.#findArm64Words(addresses, n);
     else this.#findWords(addresses, n);
     return n - this.#fetchWords(addresses, n, values, status);
+  }
+
+  /**
+   * Translates each address, as `translate` of the address space does one.
+   *
+   * @param addresses which; they need not be sorted or different
+   * @param gpas receives the physical address of each, or a negative WALK code: at least as long
+   */
+  translate(addresses: Float64Array, gpas: Float64Array): void {
+    const n = addresses.length;
+    assert(gpas.length >= n, "a batch's results have room");
+    this.#tags.fill(NO_TAG);
+    const isArm = this.#space.paging.architecture === "aarch64";
+    // What the entry of a page has, and has not where the page lies in the linear view.
+    this.#translateAll(addresses, gpas, n, isArm ? 3 : 1, isArm ? 0xfffe : 0xffffe);
+  }
+
+  #translateAll(addresses: Float64Array, gpas: Float64Array, n: number, wanted: number, bad: number): void {
+    const linear = this.#space.memory.linear;
+    const tags = this.#tags;
+    const tables = this.#tables;
+    for (let i = 0; i < n; i++) {
+      const address = addresses[i] as number;
+      const lo = address | 0;
+      const hi = (address * 2 ** -32 | 0) - (address < 0 && lo !== 0 ? 1 : 0);
+      const slot = (hi << 11 | lo >>> 21) & 4095;
+      const table = tables[slot] as number;
+      const at = table + (lo >>> 11 & 1022);
+      if (tags[slot] !== hi >> 1) {
+        this.#walk(hi, lo, slot);
+        gpas[i] = this.#space.translate(address);
+        continue;
+      }
+      if (at < 0) {
+        gpas[i] = (table & 0x7fff_ffff | lo >>> 12 & 0x1ff) * 4096 + (lo & 0xfff);
+        continue;
+      }
+      const entryLo = linear[at] as number;
+      const entryHi = linear[at + 1] as number;
+      gpas[i] = entryHi & bad | ~entryLo & wanted
+        ? this.#space.translate(address)
+        : (entryHi << 20 | entryLo >>> 12) * 4096 + (lo & 0xfff);
+    }
   }
 
   /**
@@ -130,6 +173,8 @@ export class ScatterReader {
     const frame = walker.explain(rootFrame, hi, lo);
     const frames = memory.linear.length >>> 10;
     if (frame < 0 || walker.tableFrame >= frames || frame >= frames) return IRREGULAR;
+    // Only tables of 512 entries are kept.
+    if (walker.paging.variant !== 0) return (lo & 7) !== 0 ? IRREGULAR : frame << 10 | lo >>> 2 & 0x3ff;
     this.#tables[slot] = walker.shift === 12 ? walker.tableFrame << 10 : frame & ~0x1ff | LARGE;
     this.#tags[slot] = hi >> 1;
     return (lo & 7) !== 0 ? IRREGULAR : frame << 10 | lo >>> 2 & 0x3ff;

@@ -1,7 +1,7 @@
 /**
- * A value of one of the kernel's types, as it lies in a guest's memory: what `mem print` shows and
- * {@linkcode GuestInsight.value} gives. A tree of plain data; addresses are as src/base/ids.ts has them,
- * whole numbers are bigint, because a u64 is none that a double holds.
+ * A value of one of the kernel's types, as it lies in a guest's memory: what `mem print` shows and {@linkcode
+ * GuestInsight.value} gives. A tree of plain data; addresses are as src/base/ids.ts has them, whole numbers
+ * are bigint, because a double does not hold every u64.
  *
  * Every name and every byte in it is the guest's: neither is fit to be shown as it is.
  * @module

@@ -69,6 +69,8 @@ export class Walker implements PageWalker {
   forbidHi = 0;
   /** One root serves both halves. */
   kernelRootFrame: number = -1;
+  /** Roots are pages. */
+  rootOffset: number = 0;
 
   /**
    * Words of the linear view, for {@linkcode regular}; 0 where the regular case does not begin with four

@@ -9,6 +9,7 @@
 import type { Log } from "../base/log.ts";
 import type { LoopPort } from "../core/adapter_port.ts";
 import type { QmpTransport } from "../qemu/monitor/qmp_transport.ts";
+import type { VmWays } from "../qemu/monitor/vm_ways.ts";
 import type { TableReader } from "../toml/table_reader.ts";
 
 /** What every host's table of the config has. */
@@ -64,6 +65,11 @@ export interface Host {
    * @param vm what the host calls it
    */
   transport(vm: string): QmpTransport;
+  /**
+   * What it opens of one of its VMs beside the monitor, for a monitor that was found without it; undefined
+   * when no VM of its is that process.
+   */
+  waysOf(pid: number): VmWays | undefined;
 }
 
 /** Makes a host, at rest. */

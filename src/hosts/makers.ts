@@ -7,7 +7,7 @@ import { assert } from "../base/assert.ts";
 import { CODE } from "../base/codes.ts";
 import { SEAM_REASON } from "../event/body_number.ts";
 import { type QmpTransport, UNKNOWN_PEER } from "../qemu/monitor/qmp_transport.ts";
-import { transportTo } from "../qemu/monitor/transport_to.ts";
+import type { VmWays } from "../qemu/monitor/vm_ways.ts";
 import type { Host, HostConfig, HostMaker, HostParts } from "./host.ts";
 import { type ConfigOfHost, HOST_NAMES, type HostConfigs, type HostName } from "./hosts.ts";
 
@@ -58,11 +58,20 @@ export class Hosts {
     for (const host of this.#used.values()) host.stop();
   }
 
-  /** The way to a monitor, by a host where the place names one. */
-  transportTo(place: string): QmpTransport {
+  /** The way to a monitor by the host that the place names; undefined when it names none. */
+  transportTo(place: string): QmpTransport | undefined {
     const name = HOST_NAMES.find((each) => place.startsWith(`${each}:`));
-    if (name === undefined) return transportTo(place);
+    if (name === undefined) return undefined;
     return this.#used.get(name)?.transport(place.slice(name.length + 1)) ?? notUsed(name);
+  }
+
+  /** What a host opens of the VM of a process; undefined when no host has it. */
+  waysOf(pid: number): VmWays | undefined {
+    for (const host of this.#used.values()) {
+      const ways = host.waysOf(pid);
+      if (ways !== undefined) return ways;
+    }
+    return undefined;
   }
 
   /** Generic, so that each maker meets the config of its own host. */

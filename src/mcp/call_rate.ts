@@ -31,7 +31,7 @@ export class CallRate {
     this.#atMs = now();
   }
 
-  /** Begins a call, which {@linkcode end} ends; or tells why it is not made. */
+  /** Begins a call, which {@linkcode end} ends; or says why it is refused. */
   begin(): TooFast | undefined {
     const nowMs = this.#now();
     this.#left = Math.min(BURST, this.#left + (nowMs - this.#atMs) * CALLS_PER_SECOND / 1000);

@@ -8,7 +8,7 @@ import { Fault } from "../base/fault.ts";
 import type { EndpointId } from "../base/ids.ts";
 import { LAYOUT_NAMES } from "../client/keyboard_layout.ts";
 import { type InputControl, typingOn } from "../client/input_control.ts";
-import type { ButtonName, Point } from "../client/mouse_frames.ts";
+import { type ButtonName, clickFramesAt, type Point } from "../client/mouse_frames.ts";
 import { pointAt } from "../testing/click_target.ts";
 import { chordOf } from "./chord_words.ts";
 import { viewFor } from "./screen_tools.ts";
@@ -17,9 +17,9 @@ import type { Seat } from "./seat.ts";
 import { text, type Tool, tool, type ToolCall, VM } from "./tool.ts";
 
 /** Characters that one call types. */
-export const MOST_TYPED = 10_000;
+const MOST_TYPED = 10_000;
 /** Seconds that a key is held. */
-export const MOST_HELD_S = 30;
+const MOST_HELD_S = 30;
 
 const LEASE = " Takes keyboard and mouse for you when they are free.";
 const COORDINATE = z.array(z.number().int().min(0).max(65535)).length(2)
@@ -44,10 +44,7 @@ export const clicks: readonly Tool[] = ([
     run: async ({ vm, coordinate }, call) => {
       const endpoint = await call.seat.endpoint(vm);
       const at = coordinate === undefined ? undefined : await pointOf(call, endpoint, coordinate);
-      return await done(call, endpoint, async (input) => {
-        if (at !== undefined) await input.move(at.x, at.y);
-        for (let click = 0; click < count; click++) await input.click(button);
-      });
+      return await done(call, endpoint, (input) => input.frames(clickFramesAt(at, button, count)));
     },
   })
 );
@@ -125,7 +122,7 @@ export const key: Tool = tool({
 });
 
 /** `hold_key`. */
-export const holdKey: Tool = tool({
+const holdKey: Tool = tool({
   name: "hold_key",
   description: `Holds a key or a chord down for a time and releases it.${LEASE}`,
   needs: ["INPUT"],
@@ -159,12 +156,17 @@ export const type: Tool = tool({
   run: async ({ vm, text: typed, layout = "us" }, call) => {
     const endpoint = await call.seat.endpoint(vm);
     const frames = (await typingOn(layout))(typed);
-    return await done(call, endpoint, (input) => input.frames(frames), `typed ${typed.length} characters`);
+    return await done(
+      call,
+      endpoint,
+      (input) => input.frames(frames),
+      `typed ${typed.length} character${typed.length === 1 ? "" : "s"}`,
+    );
   },
 });
 
 /** Takes or gives back keyboard and mouse, or lets a person have them. */
-export const leaseTake: Tool = tool({
+const leaseTake: Tool = tool({
   name: "lease_take",
   description: "Takes a VM's keyboard and mouse, and keeps them until lease_give_back or a minute without " +
     "input. When a person or another agent has them, waits for your turn for wait_s seconds.",
@@ -178,7 +180,7 @@ export const leaseTake: Tool = tool({
 });
 
 /** `lease_give_back`. */
-export const leaseGiveBack: Tool = tool({
+const leaseGiveBack: Tool = tool({
   name: "lease_give_back",
   description: "Gives a VM's keyboard and mouse back, so that a person or another agent can use them.",
   needs: ["INPUT"],

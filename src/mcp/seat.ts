@@ -3,9 +3,9 @@
  * last screenshot of each VM was. Every session of the server has one of its own; when the session ends,
  * leases go back and what is held down is released.
  *
- * Keyboard and mouse are taken with the first input and given back when nothing was done for a minute. When
- * a person or another control takes them away, they are not taken again until the model asks for them by
- * lease_take: nobody who steps in has to fight.
+ * Keyboard and mouse are taken with the first input and given back when nothing was done for a minute. When a
+ * person or another control takes them away, they are not taken again until the model asks for them by
+ * lease_take: a person who steps in does not compete with the model.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -17,10 +17,15 @@ import type { Client } from "../client/client.ts";
 import { ConsoleControl } from "../client/console_control.ts";
 import type { SubscribeOptions } from "../client/handshake.ts";
 import { InputControl } from "../client/input_control.ts";
-import type { Lease } from "../client/lease.ts";
+import type { Lease, LeaseLoss } from "../client/lease.ts";
+import { holderWords } from "../client/lease_holder.ts";
 import type { RosterEntry } from "../client/roster_view.ts";
+import type { Asks } from "../client/asks.ts";
 import { takeLease } from "../testing/machine_lease.ts";
+import type { Picture } from "../vgpu/picture.ts";
 import { CallRate } from "./call_rate.ts";
+import type { CallTrace } from "./call_trace.ts";
+import { EventLog } from "./event_log.ts";
 import type { ScreenView } from "./screen_view.ts";
 
 /** How long keyboard and mouse are kept without input, ms. */
@@ -38,8 +43,22 @@ export interface SeatLimits {
   readonly endpoints: readonly string[];
 }
 
-/** Joins the bus; with a subscription. */
-export type Joiner = (sub: SubscribeOptions, reconnect: boolean) => Promise<Client>;
+/** Joins the bus with a subscription, for the server's own user or for a principal, "token:agent". */
+export type Joiner = (sub: SubscribeOptions, reconnect: boolean, as?: string) => Promise<Client>;
+
+/** What a seat is made of. */
+export interface SeatOptions {
+  /** Joins the bus. */
+  readonly join: Joiner;
+  /** What its model may do. */
+  readonly limits: SeatLimits;
+  /** Takes a line for a person who looks at the server. */
+  readonly tell: (line: string) => void;
+  /** Where its questions go; undefined where there is no place for them. */
+  readonly asks?: Asks | undefined;
+  /** What its calls are noted in; undefined where nobody wants a trace. */
+  readonly trace?: CallTrace | undefined;
+}
 
 /** One session's seat. */
 export class Seat implements AsyncDisposable {
@@ -51,22 +70,34 @@ export class Seat implements AsyncDisposable {
   readonly rate: CallRate = new CallRate();
   /** The last screenshot of each VM. */
   readonly views: Map<EndpointId, ScreenView> = new Map();
+  /** The whole picture of each VM's last screenshot: what the next one compares with. */
+  readonly pictures: Map<EndpointId, Picture> = new Map();
+  /** What happened since the session began. */
+  readonly events: EventLog;
+  /** Where questions to a person go. */
+  readonly asks: Asks | undefined;
   /** Joins the bus once more, for what needs a connection of its own. */
   readonly join: Joiner;
   /** Takes a line for a person who looks at the server. */
   readonly tell: (line: string) => void;
+  /** What its calls are noted in. */
+  readonly trace: CallTrace | undefined;
   readonly #leases = new Map<EndpointId, Lease>();
   readonly #taken = new Map<EndpointId, string>();
   readonly #idle = new Map<EndpointId, ReturnType<typeof setTimeout>>();
   readonly #consoles = new Map<string, Promise<ConsoleControl>>();
   readonly #turns = new Map<EndpointId, Promise<unknown>>();
+  readonly #calls = new Map<string | number, AbortController>();
   #closed = false;
 
-  private constructor(client: Client, join: Joiner, limits: SeatLimits, tell: (line: string) => void) {
+  private constructor(client: Client, { join, limits, tell, asks, trace }: SeatOptions) {
     this.client = client;
     this.join = join;
     this.limits = limits;
     this.tell = tell;
+    this.asks = asks;
+    this.trace = trace;
+    this.events = new EventLog(client, limits.endpoints);
   }
 
   /**
@@ -74,15 +105,55 @@ export class Seat implements AsyncDisposable {
    *
    * @throws {Fault} `unreachable`, `not-admitted`; `no-endpoint` for a VM of the limits that there is not
    */
-  static async open(join: Joiner, limits: SeatLimits, tell: (line: string) => void): Promise<Seat> {
+  static async open(options: SeatOptions): Promise<Seat> {
+    const { join, limits } = options;
     const client = await join({ sources: ["CORE", "FRAME", "VMHOST", "INPUT", "CONSOLE", "AGENT"] }, true);
     try {
       for (const name of limits.endpoints) await client.endpoint(name);
-      return new Seat(client, join, limits, tell);
+      return new Seat(client, options);
     } catch (error) {
       await client.close();
       throw error;
     }
+  }
+
+  /**
+   * Begins a call; its signal is aborted when the call is given up. It ends with {@linkcode Seat.endCall}.
+   *
+   * @param id the request's
+   */
+  beginCall(id: string | number): AbortSignal {
+    const ending = new AbortController();
+    this.#calls.set(id, ending);
+    if (this.#closed) ending.abort();
+    return ending.signal;
+  }
+
+  /** A call has ended. */
+  endCall(id: string | number): void {
+    this.#calls.delete(id);
+  }
+
+  /**
+   * Gives calls up, because the model's client has gone before their answer. With the last one keyboards are
+   * given back.
+   */
+  async dropCalls(ids: readonly (string | number)[]): Promise<void> {
+    let dropped = 0;
+    for (const id of ids) {
+      const call = this.#calls.get(id);
+      if (call === undefined) continue;
+      call.abort();
+      this.#calls.delete(id);
+      dropped++;
+    }
+    if (dropped > 0) await this.rest();
+  }
+
+  /** Gives all keyboards back, unless a call is under way: the session has no listener any more. */
+  async rest(): Promise<void> {
+    if (this.#calls.size > 0) return;
+    await Promise.all([...this.#leases.keys()].map((endpoint) => this.giveBack(endpoint)));
   }
 
   /** Whether the grant has a capability. */
@@ -131,7 +202,7 @@ export class Seat implements AsyncDisposable {
       try {
         return await use(new InputControl(this.client, lease, { signal }));
       } catch (error) {
-        throw lease.owned ? error : await this.#lossOf(endpoint, error);
+        throw lease.owned ? error : await this.#lossOf(endpoint, lease, error);
       } finally {
         this.#idle.set(endpoint, setTimeout(() => void this.giveBack(endpoint), IDLE_MS));
       }
@@ -188,8 +259,15 @@ export class Seat implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    for (const call of this.#calls.values()) call.abort();
     for (const timer of this.#idle.values()) clearTimeout(timer);
-    await this.client.close();
+    try {
+      await this.client.close();
+    } catch (error) {
+      // The daemon has gone, and everything was given back with it.
+      if (!(error instanceof Fault)) throw error;
+    }
+    await this.events[Symbol.asyncDispose]();
   }
 
   async #inputLease(endpoint: EndpointId): Promise<Lease> {
@@ -198,7 +276,10 @@ export class Seat implements AsyncDisposable {
     if (known?.owned === true) return known;
     const taken = this.#taken.get(endpoint);
     if (taken !== undefined) throw new Fault("stale-lease", taken);
-    if (known !== undefined && known.signal.aborted) throw await this.#lossOf(endpoint, undefined);
+    // Nobody has taken what ended with the daemon or the VM: it is acquired anew.
+    if (known !== undefined && await lossOf(known) === "preempted") {
+      throw await this.#lossOf(endpoint, known, undefined);
+    }
     return await this.#acquire(endpoint, 0);
   }
 
@@ -207,6 +288,7 @@ export class Seat implements AsyncDisposable {
       const lease = await takeLease(this.client, endpoint, "input", {
         timeoutMs: Math.max(TAKE_MS, waitMs),
         waits: waitMs > 0,
+        message: "a model",
       });
       this.#leases.set(endpoint, lease);
       return lease;
@@ -221,12 +303,20 @@ export class Seat implements AsyncDisposable {
   }
 
   /** What the model is told once its keyboard was taken away; remembered until it asks for it again. */
-  async #lossOf(endpoint: EndpointId, cause: unknown): Promise<Fault> {
+  async #lossOf(endpoint: EndpointId, lease: Lease, cause: unknown): Promise<Fault> {
     const name = this.#name(endpoint);
-    const text =
-      `Cannot go on with ${name}: ${await this.owner(endpoint)} has taken its keyboard and mouse; ` +
-      "the input of this call may have been done in part";
+    const inPart = "the input of this call may have been done in part";
     this.#leases.delete(endpoint);
+    const loss = await lossOf(lease);
+    if (loss !== undefined && loss !== "preempted") {
+      const why = loss === "endpoint-gone"
+        ? "the VM or the vmsig daemon has ended"
+        : "the vmsig daemon was restarted, or has ended";
+      const code = loss === "endpoint-gone" ? "seam-down" : "unreachable";
+      return new Fault(code, `Cannot go on with ${name}: ${why}; ${inPart}`, { cause });
+    }
+    const taker = lease.takenBy === undefined ? await this.owner(endpoint) : holderWords(lease.takenBy);
+    const text = `Cannot go on with ${name}: ${taker} has taken its keyboard and mouse; ${inPart}`;
     this.#taken.set(endpoint, `Cannot use keyboard and mouse of ${name}: they were taken away before`);
     return new Fault("stale-lease", text, { cause });
   }
@@ -234,8 +324,8 @@ export class Seat implements AsyncDisposable {
   /** Who has keyboard and mouse, in words. */
   async owner(endpoint: EndpointId): Promise<string> {
     try {
-      const { busy, ownerPrincipal } = await this.client.leaseStatus(endpoint, "input");
-      return busy ? `uid ${ownerPrincipal}` : "another control";
+      const { owner } = await this.client.leaseStatus(endpoint, "input");
+      return owner === undefined ? "another control" : holderWords(owner);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       return "another control";
@@ -245,4 +335,9 @@ export class Seat implements AsyncDisposable {
   #name(endpoint: EndpointId): string {
     return printable(this.client.roster.nameOf(endpoint));
   }
+}
+
+/** Why a lease was lost; undefined when it was not. */
+async function lossOf(lease: Lease): Promise<LeaseLoss | undefined> {
+  return lease.signal.aborted ? await lease.lost : undefined;
 }

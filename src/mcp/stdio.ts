@@ -3,53 +3,46 @@
  * @module
  */
 import process from "node:process";
-import { McpServer } from "@modelcontextprotocol/server";
-import { serveStdio, StdioServerTransport } from "@modelcontextprotocol/server/stdio";
+import type { McpServer } from "@modelcontextprotocol/server";
+import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import { messageOf } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
-import { type Joiner, Seat, type SeatLimits } from "./seat.ts";
-import { INSTRUCTIONS, offerTools } from "./server.ts";
-import type { ToolHost } from "./tool.ts";
-import { VERSION } from "../base/version.ts";
+import { Seat, type SeatOptions } from "./seat.ts";
+import { type Session, sessionOf } from "./server.ts";
+import { StdioTransport } from "./stdio_transport.ts";
 
-/** Bytes of one message: 10 MB of text to type are refused by name, and do not end the session. */
+/**
+ * Bytes of one message: a request to type 10 MB of text is refused with an answer, and does not end the
+ * session.
+ */
 const MOST_MESSAGE_BYTES = 32 * 1024 * 1024;
 
-/** How a server is run. */
-export interface StdioOptions {
-  /** Joins the bus. */
-  readonly join: Joiner;
-  /** What models may do. */
-  readonly limits: SeatLimits;
-  /** Ends it. */
-  readonly signal: AbortSignal;
-  /** Takes a line for standard error. */
-  readonly tell: (line: string) => void;
-}
-
 /** Serves until standard input ends or the signal aborts; leases are given back by then. */
-export async function serveOnStdio({ join, limits, signal, tell }: StdioOptions): Promise<void> {
-  await using seat = await Seat.open(join, limits, tell);
+export async function serveOnStdio(options: SeatOptions, signal: AbortSignal): Promise<void> {
+  const { tell } = options;
+  await using seat = await Seat.open(options);
   const ended = Promise.withResolvers<void>();
   const end = () => ended.resolve();
   signal.addEventListener("abort", end, { once: true });
   if (signal.aborted) end();
-  process.stdin.once("end", end).once("close", end).once("error", end);
   process.stdout.once("error", end);
-  const transport = new StdioServerTransport(process.stdin, process.stdout, {
-    maxBufferSize: MOST_MESSAGE_BYTES,
-  });
-  const handle = serveStdio(() => sessionOf(seat), {
-    transport,
-    onerror: (error) => tell(printable(messageOf(error))),
+  process.stdin.once("end", end).once("close", end);
+  const transport = new StdioTransport(process.stdin, process.stdout, MOST_MESSAGE_BYTES);
+  const sessions: Session[] = [];
+  const handle = serveStdio(({ era }) => {
+    const session = sessionOf(seat, era === "modern");
+    sessions.push(session);
+    return session.server as McpServer;
+  }, {
+    transport: transport as never,
+    // What the SDK's checks say of a message is pages long, and of no use to the user.
+    onerror: (error) => {
+      const isInvalid = error.name === "ZodError" || error.name === "$ZodError";
+      tell(isInvalid ? "a message of the client is not valid; it was dropped" : printable(messageOf(error)));
+    },
   });
   await ended.promise;
   signal.removeEventListener("abort", end);
+  for (const { resources } of sessions) resources.end();
   await handle.close();
-}
-
-function sessionOf(seat: Seat): McpServer {
-  const server = new McpServer({ name: "vmsig", version: VERSION }, { instructions: INSTRUCTIONS });
-  offerTools(server as unknown as ToolHost, seat);
-  return server;
 }

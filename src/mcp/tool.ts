@@ -3,10 +3,14 @@
  * @module
  */
 import { z } from "zod";
+import { Fault } from "../base/fault.ts";
 import type { CapName } from "../event/capability.ts";
 import { base64Of } from "./base64.ts";
 import type { Seat } from "./seat.ts";
 import { faultText } from "./tool_fault.ts";
+
+/** Wrong arguments that one answer tells. */
+const MOST_ISSUES = 8;
 
 /** A tool's answer, as content for a model. */
 export type ToolContent = (
@@ -34,13 +38,19 @@ export type Arguments = Readonly<Record<string, Argument>>;
 /** The values of arguments. */
 export type ValuesOf<S extends Arguments> = { readonly [K in keyof S]: S[K]["_zod"]["output"] };
 
+/** A request, as the SDK tells it. */
+export interface CallContext {
+  /** Its number, and whether it was cancelled. */
+  readonly mcpReq: { readonly id: string | number; readonly signal: AbortSignal };
+}
+
 /** What offers tools: the SDK's server. */
 export interface ToolHost {
   /** Offers one. */
   registerTool(
     name: string,
     config: object,
-    run: (given: unknown, ctx: { readonly mcpReq: { readonly signal: AbortSignal } }) => Promise<ToolAnswer>,
+    run: (given: unknown, ctx: CallContext) => Promise<ToolAnswer>,
   ): unknown;
 }
 
@@ -91,24 +101,49 @@ export function tool<S extends Arguments>(spec: ToolOf<S>): Tool {
       return needs.length === 0 || needs.some((cap) => seat.may(cap));
     },
     register(server, seat) {
+      const schema = z.strictObject(args as never);
       server.registerTool(name, {
         description: spec.description + wants,
-        inputSchema: z.strictObject(args as never),
+        inputSchema: listedAs(schema),
         annotations: { readOnlyHint: changes === "nothing", destructiveHint: changes === "power" },
       }, async (given, ctx) => {
         const refused = seat.rate.begin();
         if (refused !== undefined) return failed(`too-fast: this call was not made: ${refused.why}.`);
+        const { id, signal: cancelled } = ctx.mcpReq;
+        const action = seat.trace?.begin(seat.client.roster, name, given);
+        let answer: ToolAnswer;
         try {
-          const { signal } = ctx.mcpReq;
-          return { content: await spec.run(given as ValuesOf<S>, { seat, signal }) };
+          const values = valuesOf(name, schema, given) as ValuesOf<S>;
+          const signal = AbortSignal.any([cancelled, seat.beginCall(id)]);
+          answer = { content: await spec.run(values, { seat, signal }) };
         } catch (error) {
-          return failed(faultText(error));
+          answer = failed(faultText(error));
         } finally {
+          seat.endCall(id);
           seat.rate.end();
         }
+        if (action !== undefined) seat.trace?.end(action, answer);
+        return answer;
       });
     },
   };
+}
+
+/** A schema as the SDK lists it; what does not fit it is told in the words of every other error here. */
+function listedAs(schema: z.ZodObject): object {
+  const { jsonSchema } = schema["~standard"];
+  const validate = (value: unknown) => ({ value });
+  return { "~standard": { version: 1, vendor: "vmsig", jsonSchema, validate } };
+}
+
+/** @throws {Fault} `bad-argument` with what is wrong with each argument */
+function valuesOf(name: string, schema: z.ZodObject, given: unknown): unknown {
+  const { success, data, error } = schema.safeParse(given ?? {});
+  if (success) return data;
+  const told = error.issues.slice(0, MOST_ISSUES).map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join(".")}: ${message}`
+  );
+  throw new Fault("bad-argument", `Cannot call ${name}: ${told.join("; ")}`);
 }
 
 /** Text for a model. */

@@ -4,12 +4,13 @@
  */
 import { Fault, type FaultCode, messageOf } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
+import { forModel } from "./model_words.ts";
 
 /** Characters of a message. */
 const MOST_TEXT = 4000;
 
 const REMEDIES: Partial<Record<FaultCode, string>> = {
-  "busy": "Call lease_take with wait_s to wait for your turn, or try again later",
+  "busy": "Try again later; for keyboard and mouse, call lease_take with wait_s to wait for your turn",
   "no-lease": "Call lease_take first",
   "stale-lease":
     "Keyboard and mouse were taken by another control; call lease_take with wait_s to wait for your turn",
@@ -21,11 +22,16 @@ const REMEDIES: Partial<Record<FaultCode, string>> = {
   "seam-down": "The VM may be off, or starting: call list_vms, or wait with ready",
   "unreachable": "The vmsig daemon cannot be reached now; try again in some seconds, or tell the user",
   "too-large": "Ask for less at once",
+  "not-mapped": "Nothing is at that address in the guest; check it, and the process",
+  "not-supported": "Do without it",
+  "missing": "The host lacks that; do without it, or tell the user",
+  "shutting-down": "The daemon is ending; try again in some seconds, or tell the user",
+  "not-admitted": "Tell the user: the daemon's config does not let this server in",
 };
 
 /** A tool's failure, in words. */
 export function faultText(error: unknown): string {
-  const text = printable(messageOf(error)).slice(0, MOST_TEXT);
+  const text = forModel(printable(messageOf(error)).slice(0, MOST_TEXT));
   if (!(error instanceof Fault)) return `failed: ${text}`;
   const remedy = REMEDIES[error.code];
   return `${error.code}: ${text}${remedy === undefined ? "" : `. ${remedy}.`}`;

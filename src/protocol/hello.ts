@@ -1,5 +1,5 @@
 /**
- * HELLO, the control's part of the opening (src/event/PROTOCOL.md): a CBOR map with a version, a name and
+ * HELLO, the control's part of joining (src/event/PROTOCOL.md): a CBOR map with a version, a name and
  * what the control wants to receive. Written by the client library and by perception, read by the daemon.
  *
  * What it says is not yet a subscription: that "no endpoint named" means all of them is the daemon's to know
@@ -14,6 +14,7 @@ import { type EndpointMask, maskFromCbor, maskToBigInt, NO_ENDPOINTS } from "../
 import { KIND_MAX } from "../event/kind.ts";
 import { PRIO, type Prio, PRIO_COUNT } from "../event/priority.ts";
 import { ALL_SOURCES } from "../event/source.ts";
+import { principalDefect } from "../base/principal_name.ts";
 import { cut, isMap, isU32, quoted } from "./cbor_field.ts";
 import { PROTOCOL } from "./version.ts";
 
@@ -31,6 +32,8 @@ export interface Hello {
   readonly endpoints: EndpointMask;
   /** One past the largest kind that it knows; 0 = it does not say, and is not told the daemon's. */
   readonly kinds: number;
+  /** For whom the control's process speaks, "token:alice"; "" for its user itself. */
+  readonly as: string;
 }
 
 /** A HELLO that is in order, or what is wrong with it. */
@@ -50,12 +53,14 @@ export function helloBody(hello: Partial<Hello> & Pick<Hello, "name">): Uint8Arr
     prioMin = PRIO.BULK,
     endpoints = NO_ENDPOINTS,
     kinds = KIND_MAX,
+    as = "",
   } = hello;
   return encode({
     proto: PROTOCOL,
     name,
     sub: { sources, prio_min: prioMin, endpoints: maskToBigInt(endpoints) },
     kinds,
+    ...(as === "" ? {} : { as }),
   });
 }
 
@@ -92,12 +97,18 @@ export function readHello(body: Uint8Array): HelloReading {
   if (endpoints === undefined) return bad("HELLO: sub.endpoints is not a 64-bit mask");
   // Whatever else stands there: a peer of before this key may have used it for something of its own.
   const kinds = isU32(map["kinds"]) ? map["kinds"] : 0;
+  // Never left alone: who asks to be less than its user must not be taken for its user.
+  const as = map["as"] ?? "";
+  if (typeof as !== "string") return bad("HELLO: as is not text");
+  const defect = as === "" ? "" : principalDefect(as);
+  if (defect !== "") return bad(`HELLO: as is ${quoted(as)}, and ${defect}`);
   const hello = {
     name: cut(name, MAX_CONTROL_NAME_BYTES),
     sources,
     prioMin: prioMin as Prio,
     endpoints,
     kinds,
+    as,
   };
   return { ok: true, hello };
 }

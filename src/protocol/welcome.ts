@@ -1,5 +1,5 @@
 /**
- * WELCOME and REFUSED, the daemon's part of the opening (src/event/PROTOCOL.md). Written by the daemon, read
+ * WELCOME and REFUSED, the daemon's part of joining (src/event/PROTOCOL.md). Written by the daemon, read
  * by the client library and by perception.
  * @module
  */
@@ -35,6 +35,11 @@ export interface Welcome {
    * the question.
    */
   readonly kinds: number;
+  /**
+   * For whom the control's process speaks, as its HELLO asked; "" for its user itself. A daemon that does not
+   * say it is older than the question, and took the control for its user.
+   */
+  readonly as: string;
 }
 
 /** Why a peer is not let in, as far as the daemon says. */
@@ -47,7 +52,7 @@ export interface Refused {
 
 /** WELCOME's body. `kinds` 0 is left out: a peer that did not ask is told what it always was. */
 export function welcomeBody(welcome: Welcome): Uint8Array {
-  const { control, principal, endpoints, sources, caps, arbPrio, kinds } = welcome;
+  const { control, principal, endpoints, sources, caps, arbPrio, kinds, as } = welcome;
   return encode({
     proto: PROTOCOL,
     control,
@@ -57,6 +62,7 @@ export function welcomeBody(welcome: Welcome): Uint8Array {
     caps,
     arb_prio: arbPrio,
     ...(kinds === 0 ? {} : { kinds }),
+    ...(as === "" ? {} : { as }),
   });
 }
 
@@ -84,6 +90,7 @@ export function readWelcome(body: Uint8Array): Welcome {
     caps: uint("caps"),
     arbPrio: uint("arb_prio"),
     kinds: isUint(map["kinds"]) ? map["kinds"] : 0,
+    as: typeof map["as"] === "string" ? map["as"] : "",
   };
 }
 

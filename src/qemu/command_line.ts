@@ -40,7 +40,7 @@ export class CommandLine {
   /** Characters looked at so far: what reading it has cost. */
   looked = 0;
   readonly #options = new Map<string, string[]>();
-  /** Whether there was an object that is none. */
+  /** Whether there was an object that is not valid. */
   #isBroken = false;
   /** Those that were taken apart already. */
   readonly #lists = new Map<string, readonly Properties[]>();
@@ -111,8 +111,8 @@ export class CommandLine {
   take(text: string, implied: string): Properties {
     this.looked += text.length;
     if (!text.startsWith("{")) return readProperties(text, implied);
-    // QEMU itself does not start with an object that is none: whoever runs with one is not a QEMU, and
-    // thousands of them cost thousands of errors.
+    // QEMU itself does not start with an object that is not valid: a process that runs with one is not a
+    // QEMU, and thousands of them cost thousands of errors.
     const properties = this.#isBroken ? undefined : readObject(text);
     this.#isBroken = properties === undefined;
     return properties ?? NOTHING;
@@ -212,7 +212,7 @@ export function isOn(value: string | undefined): boolean {
 const UNITS = "BKMGTPE";
 
 /**
- * A size as QEMU reads it, in bytes; undefined when it is none.
+ * A size as QEMU reads it, in bytes; undefined when it is not valid.
  *
  * @param bare the unit of a number without one, bytes
  */

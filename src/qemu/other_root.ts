@@ -11,17 +11,21 @@
 const MAX_LINKS = 16;
 const MAX_PARTS = 128;
 
-/** A path inside of the root of which it is asked where it leads, when it is a link. */
+/** What is to be known of a path: where it leads when it is a link, or which file is there. */
 interface Look {
-  readonly link: string;
+  readonly what: "link" | "file" | "file or link";
+  readonly path: string;
 }
+
+/** Looks for a path; each look is answered by text, undefined where there is nothing. */
+type Search<T> = Generator<Look, T, string | undefined>;
 
 /**
  * Walks a path inside of a root.
  *
  * @returns the path without links, inside; undefined when it has too many
  */
-function* walk(path: string): Generator<Look, string | undefined, string | undefined> {
+function* walk(root: string, path: string): Search<string | undefined> {
   let left = path.split("/");
   let done: string[] = [];
   for (let links = 0, parts = 0; left.length > 0;) {
@@ -33,7 +37,7 @@ function* walk(path: string): Generator<Look, string | undefined, string | undef
       done.pop();
       continue;
     }
-    const target = yield { link: `/${[...done, part].join("/")}` };
+    const target = yield { what: "link", path: `${root}/${[...done, part].join("/")}` };
     if (target === undefined) done.push(part);
     else {
       if (++links > MAX_LINKS) return undefined;
@@ -42,6 +46,17 @@ function* walk(path: string): Generator<Look, string | undefined, string | undef
     }
   }
   return `/${done.join("/")}`;
+}
+
+/** A path of a process', as it is reached from here; itself where that is not known or the same. */
+function* search(pid: number, path: string): Search<string> {
+  if (!path.startsWith("/") || !isElsewhere(pid)) return path;
+  const root = `/proc/${pid}/root`;
+  const inside = yield* walk(root, path);
+  if (inside === undefined) return path;
+  const there = `${root}${inside}`;
+  const found = yield { what: "file or link", path: there };
+  return found === undefined || found === (yield { what: "file", path }) ? path : there;
 }
 
 /** Whether a process has other mounts than we; false when that may not be seen. */
@@ -57,43 +72,35 @@ function isElsewhere(pid: number): boolean {
 
 /** A path of a process', as it is reached from here; itself where that is not known or the same. */
 export async function pathFromHere(pid: number, path: string): Promise<string> {
-  if (!path.startsWith("/") || !isElsewhere(pid)) return path;
-  const root = `/proc/${pid}/root`;
-  const walking = walk(path);
-  let step = walking.next();
-  while (step.done !== true) {
-    const { link } = step.value;
-    step = walking.next(await Deno.readLink(`${root}${link}`).catch(absent));
-  }
-  if (step.value === undefined) return path;
-  const there = `${root}${step.value}`;
-  const [here, inside] = await Promise.all([Deno.stat(path).catch(absent), Deno.lstat(there).catch(absent)]);
-  return choose(path, there, here, inside);
+  const looks = search(pid, path);
+  let step = looks.next();
+  while (step.done !== true) step = looks.next(await look(step.value).catch(absent));
+  return step.value;
 }
 
 /** The same at once, for who is about to connect to it anyway. */
 export function pathFromHereSync(pid: number, path: string): string {
-  if (!path.startsWith("/") || !isElsewhere(pid)) return path;
-  const root = `/proc/${pid}/root`;
-  const walking = walk(path);
-  let step = walking.next();
+  const looks = search(pid, path);
+  let step = looks.next();
   while (step.done !== true) {
-    const { link } = step.value;
-    step = walking.next(tried(() => Deno.readLinkSync(`${root}${link}`)));
+    const { what, path } = step.value;
+    step = looks.next(tried(() => lookSync(what, path)));
   }
-  if (step.value === undefined) return path;
-  const there = `${root}${step.value}`;
-  return choose(path, there, tried(() => Deno.statSync(path)), tried(() => Deno.lstatSync(there)));
+  return step.value;
 }
 
-function choose(
-  path: string,
-  there: string,
-  here: Deno.FileInfo | undefined,
-  inside: Deno.FileInfo | undefined,
-): string {
-  if (inside === undefined) return path;
-  return here !== undefined && here.dev === inside.dev && here.ino === inside.ino ? path : there;
+function lookSync(what: Look["what"], path: string): string {
+  if (what === "link") return Deno.readLinkSync(path);
+  return identityOf(what === "file" ? Deno.statSync(path) : Deno.lstatSync(path));
+}
+
+async function look({ what, path }: Look): Promise<string> {
+  if (what === "link") return await Deno.readLink(path);
+  return identityOf(await (what === "file" ? Deno.stat(path) : Deno.lstat(path)));
+}
+
+function identityOf({ dev, ino }: Deno.FileInfo): string {
+  return `${dev}:${ino}`;
 }
 
 function tried<T>(read: () => T): T | undefined {

@@ -84,7 +84,7 @@ export class FilePlaces {
   readonly #process: HostProcess;
   #theirs: ReadonlyMap<number, Mount> | undefined;
   #ours: ReadonlyMap<number, Mount> | undefined;
-  #nameless: ReadonlySet<number> | undefined;
+  readonly #nameless = new NamelessMounts();
 
   /** Looks at nothing yet. */
   constructor(process: HostProcess) {
@@ -100,7 +100,6 @@ export class FilePlaces {
    */
   of(file: OwnedFd): FilePlace {
     const { mount: id, inode } = ownDescriptorInfo(file.fd);
-    this.#nameless ??= namelessMounts();
     if (this.#nameless.has(id)) {
       const status = statFd(file.fd);
       return { device: deviceName(status.dev), inode: status.ino, nameless: true };
@@ -140,13 +139,21 @@ export function ownDescriptorInfo(fd: number): DescriptorInfo {
 
 /**
  * Numbers of the kernel's own mounts that memfds are in: one for ordinary pages, one for each size of huge
- * ones.
+ * ones. Each is asked for when none before it was the one.
  */
-function namelessMounts(): Set<number> {
-  const mounts = new Set<number>();
-  for (const log2Bytes of [0, 21, 30]) {
-    using file = log2Bytes === 0 ? createMemfd("vmsig-mount", 0) : createHugeMemfd("vmsig-mount", log2Bytes);
-    if (file !== undefined) mounts.add(ownDescriptorInfo(file.fd).mount);
+class NamelessMounts {
+  readonly #known = new Set<number>();
+  readonly #sizes = [0, 21, 30];
+
+  has(mount: number): boolean {
+    while (!this.#known.has(mount)) {
+      const log2Bytes = this.#sizes.shift();
+      if (log2Bytes === undefined) return false;
+      using file = log2Bytes === 0
+        ? createMemfd("vmsig-mount", 0)
+        : createHugeMemfd("vmsig-mount", log2Bytes);
+      if (file !== undefined) this.#known.add(ownDescriptorInfo(file.fd).mount);
+    }
+    return true;
   }
-  return mounts;
 }

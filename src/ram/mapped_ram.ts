@@ -9,6 +9,7 @@
  */
 import { seekData, seekHole, statFd } from "../../ffi/memfd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
+import { findIn } from "../../ffi/memory_copy.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_LINEAR_BYTES } from "../base/limits.ts";
@@ -75,6 +76,11 @@ export class MappedRam implements RamPort {
   /** Never called: every segment is mapped. */
   fetch(_gpa: number, _into: Uint8Array<ArrayBuffer>): boolean {
     return false;
+  }
+
+  find(buffer: ArrayBufferLike, at: number, length: number, pattern: Uint8Array): number | undefined {
+    const mapping = this.#mappings.find((one) => one.buffer === buffer);
+    return mapping === undefined ? undefined : findIn(mapping, at, length, pattern);
   }
 
   letGo(): void {

@@ -23,7 +23,7 @@ export const MEMSEG_BYTES = 32;
  * @param fds its descriptors, borrowed: each is opened anew when this process may, else duplicated
  * @param description what a person should be told this is
  * @returns the memory; its disposal ends every mapping
- * @throws {Fault} `protocol-error` for a body that is none, `refused` for segments that do not fit their
+ * @throws {Fault} `protocol-error` for a body that is not valid, `refused` for segments that do not fit their
  *   files
  * @throws {OsError} when a file does not map
  */

@@ -47,8 +47,8 @@ export function isTarget(word: string): boolean {
  *
  * @param target `pid:N` or `file:PATH`
  * @param finders which systems to look for, the likeliest first
- * @throws {Fault} `usage` for a word that is none of both; else as {@linkcode openQemuRam}; `refused` for a
- *   file that cannot be opened or is not an image of memory
+ * @throws {Fault} `usage` for a word that is neither; else as {@linkcode openQemuRam}; `refused` for a file
+ *   that cannot be opened or is not an image of memory
  */
 export function openTarget(target: string, finders: readonly GuestFinder[]): MemoryTarget {
   const [, kind, rest = ""] = /^(pid|file):(.*)$/s.exec(target) ?? [];
@@ -76,7 +76,7 @@ function openProcess(name: string, pid: number, finders: readonly GuestFinder[])
     try {
       other = open(choice);
     } catch (error) {
-      // A file that may not be opened, such as another device's, is none of the guest's RAM.
+      // A file that may not be opened, such as another device's, is not part of the guest's RAM.
       if (error instanceof Fault) continue;
       throw error;
     }

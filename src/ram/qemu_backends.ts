@@ -274,7 +274,7 @@ function backendOf(
   return { id, kind, memfd, sealed: memfd && isSealed(fd), sizeBytes, fileOffset, hostAddress };
 }
 
-/** The files that may be RAM, by descriptor number, and why the first of those that look like it is none. */
+/** The files that may be RAM, by descriptor number, and why the first of those that look like RAM is not. */
 function takeFiles(
   look: RamLook,
   isWanted: (file: string) => boolean,

@@ -69,8 +69,8 @@ const O_ACCMODE = 3;
  * @param listed which one
  * @param isKnown told the file's device and inode: true when it need not be taken (again)
  * @returns undefined when the process does not have it mapped as its RAM, or not open any more
- * @throws {Fault} `refused`, with the reason, for one that it has mapped and that is none of its owner's
- *   files
+ * @throws {Fault} `refused`, with the reason, for one that it has mapped and that does not belong to its
+ *   owner
  */
 export function takeRamFile(
   look: RamLook,

@@ -91,7 +91,7 @@ export function remedyFor(options: RemedyOptions): string {
   return isQemus ? `start QEMU with ${remedyOptions(options)}` : `add ${remedyOptions(options)}`;
 }
 
-/** The kind of a backend: one that is none of QEMU's is not repeated. */
+/** The kind of a backend; a name that QEMU does not have is not repeated. */
 function kindOf(type: string): string {
   const kind = type.slice("memory-backend-".length);
   return ["ram", "file", "memfd", "shm", "epc"].includes(kind) ? kind : "…";

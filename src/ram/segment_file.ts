@@ -9,6 +9,7 @@
  */
 import { seekData, seekHole, statFd } from "../../ffi/memfd.ts";
 import { Mapping } from "../../ffi/mapping.ts";
+import { findIn } from "../../ffi/memory_copy.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { preadInto } from "../../ffi/stream.ts";
 import { assert } from "../base/assert.ts";
@@ -88,6 +89,11 @@ export class SegmentFile implements RamPort {
     const piece = this.#pieceAt(gpa);
     if (piece === undefined) return false;
     return preadInto(this.#fd.fd, into, 0, PAGE_BYTES, piece.fileOffset + gpa - piece.gpa) === PAGE_BYTES;
+  }
+
+  find(buffer: ArrayBufferLike, at: number, length: number, pattern: Uint8Array): number | undefined {
+    const mapping = this.#mapping;
+    return mapping?.buffer !== buffer ? undefined : findIn(mapping, at, length, pattern);
   }
 
   letGo(): void {

@@ -58,7 +58,7 @@ export function readMemoryDevices(value: unknown): string[] {
   for (const device of Array.isArray(value) ? value.slice(0, MAX_RAM_CANDIDATES) : []) {
     const { type, data } = Object(device) as { type?: unknown; data?: { memdev?: unknown } | null };
     const memdev = data?.memdev;
-    // The guest keeps files in them, not memory; nor does an enclave let itself be read.
+    // The guest keeps files in them, not memory; and an enclave cannot be read.
     if (typeof memdev !== "string" || type === "nvdimm" || type === "virtio-pmem" || type === "sgx-epc") {
       continue;
     }

@@ -2,12 +2,12 @@
  * The listening end between two processes: it holds the prefix's socket, invites who connects, and makes a
  * channel of the first that takes its place in the region.
  *
- * Each invitation has a region of its own with a generation of its own, so that who was invited and left, or
- * was too slow, can never reach the memory of the next. The prefix stays held while the channel lives: a
- * second connector is told that the listener is busy, a second listener that the prefix is in use.
+ * Each invitation has a region of its own with a generation of its own, so that a peer that was invited and
+ * left, or was too slow, can never reach the memory of the next. The prefix stays locked while the channel
+ * lives: a second connector is told that the listener is busy, a second listener that the prefix is in use.
  *
- * What goes wrong with who knocks ends that attempt only, and a lack of descriptors ends nothing: who knocks
- * is told to try again, and so is whoever waits (ffi/accept_loop.ts).
+ * A fault of a connecting peer ends that attempt only, and a shortage of descriptors ends nothing: the peer
+ * is told to try again, and so is the caller that waits (ffi/accept_loop.ts).
  * @module
  */
 import { AcceptLoop, isShortage, type Reception } from "../../ffi/accept_loop.ts";

@@ -74,9 +74,6 @@ export const ENCODING = {
 /** Security types. */
 export const SECURITY = { INVALID: 0, NONE: 1, VNC: 2 } as const;
 
-/** Bits of {@linkcode ENCODING}.QEMU_LEDS. */
-export const LED = { SCROLL: 1, NUM: 2, CAPS: 4 } as const;
-
 /** Bytes of the version line, both ways. */
 export const VERSION_BYTES = 12;
 /** Bytes of the challenge of {@linkcode SECURITY}.VNC, and of its answer. */
@@ -87,6 +84,8 @@ export const PIXEL_FORMAT_BYTES = 16;
 export const KEPT_TEXT_BYTES = 256;
 /** Pixels of a cursor's side at most; QEMU's have 512. */
 export const MAX_CURSOR_SIDE = 1024;
+/** Pixels of a cursor that are kept; of a larger one the shape alone. */
+export const MAX_CURSOR_PIXELS = 16_384;
 
 /** Bytes of what messages and rectangles begin with, and of the items that follow. */
 export const HEAD = {

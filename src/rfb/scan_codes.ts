@@ -23,7 +23,7 @@ const CODES = new Map(
   }),
 );
 
-/** evdev's code of a key; undefined for a number that is none. */
+/** evdev's code of a key; undefined for a number that no key has. */
 export function keyOfScanCode(scanCode: number): number | undefined {
   return scanCode >= 1 && scanCode <= LAST_SAME ? scanCode : CODES.get(scanCode);
 }

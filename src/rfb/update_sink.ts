@@ -12,11 +12,13 @@ export interface Picture {
   readonly pixels: Uint8Array<ArrayBufferLike>;
   /** The picture has another size from now on; both are 1 or more. */
   resize(width: number, height: number): void;
+  /** All pixels of a rectangle within it are about to be painted; {@linkcode damage} follows. */
+  repaint(x: number, y: number, width: number, height: number): void;
   /** A rectangle within it has new pixels. */
   damage(x: number, y: number, width: number, height: number): void;
 }
 
-/** A cursor's shape; its pixels are not kept. */
+/** A cursor's shape. */
 export interface RfbCursor {
   /** Pixels in a row; 0 for no cursor. */
   readonly width: number;
@@ -28,6 +30,8 @@ export interface RfbCursor {
   readonly hotY: number;
   /** Whether any pixel of it is to be seen. */
   readonly visible: boolean;
+  /** 0xAARRGGBB, row by row; undefined of one with more than MAX_CURSOR_PIXELS. */
+  readonly words: Int32Array<ArrayBuffer> | undefined;
 }
 
 /** Told what an update holds beside pixels. None of these may throw or hand in bytes. */

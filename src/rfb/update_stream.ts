@@ -2,15 +2,16 @@
  * What an RFB server says after the handshake (RFC 6143, 7.6 to 7.8), as a state machine over bytes in pieces
  * of any size. Raw pixels go row by row from the buffer in which they arrived into the picture, or are read
  * into it by whoever owns the socket ({@linkcode UpdateStream.span}): nothing else is kept, so that a server
- * can claim what it likes. Every rectangle lies in the picture, or it is a protocol error; text, colour maps
- * and a cursor's pixels are thrown away as they come.
+ * can claim what it likes. Every rectangle lies in the picture, or it is a protocol error; text and colour
+ * maps are thrown away as they come, and of cursors one is kept, up to 64 KiB.
  *
  * Copying within the picture and making a new one are work that few bytes ask for: past
  * {@linkcode TURN_WORK_BYTES} a turn, `feed` stops in the middle and is called again in the next turn.
  * @module
  */
 import { assert } from "../base/assert.ts";
-import { ENCODING, HEAD, MAX_CURSOR_SIDE, SERVER_MESSAGE } from "./protocol.ts";
+import { CursorReader } from "./cursor_reader.ts";
+import { ENCODING, HEAD, SERVER_MESSAGE } from "./protocol.ts";
 import { checkPictureSize, wrongUpdate } from "./picture_rule.ts";
 import { paintRows } from "./raw_rows.ts";
 import type { Picture, UpdateSink } from "./update_sink.ts";
@@ -52,8 +53,7 @@ export class UpdateStream {
   #sourceX = 0;
   #sourceY = 0;
   #skipLeft = 0;
-  #cursorMaskLeft = 0;
-  #cursorSeen = false;
+  readonly #cursor = new CursorReader();
 
   /**
    * Makes one; the picture gets its first size at once.
@@ -168,7 +168,7 @@ export class UpdateStream {
       case "skip":
         return this.#skipSome(there);
       case "cursor":
-        return this.#cursorMask(bytes, at, there);
+        return this.#cursorSome(bytes, at, there);
       case "leds":
         this.#sink.onLeds(view.getUint8(at));
         this.#rectEnds();
@@ -240,6 +240,7 @@ export class UpdateStream {
         this.#hasPixels = true;
         this.#step = "raw";
         if (this.#w * this.#h === 0) this.#rectEnds();
+        else this.#picture.repaint(this.#x, this.#y, this.#w, this.#h);
         return;
       case ENCODING.COPY_RECT:
         this.#checkInside(this.#x, this.#y, "a rectangle");
@@ -258,7 +259,10 @@ export class UpdateStream {
         this.#rectsLeft = 1;
         return this.#rectEnds();
       case ENCODING.CURSOR:
-        return this.#cursorBegins();
+        this.#cursor.begin(this.#w, this.#h);
+        this.#step = "cursor";
+        if (this.#cursor.isWhole) this.#cursorEnds();
+        return;
       case ENCODING.POINTER_POSITION:
         this.#sink.onPointer(this.#x, this.#y);
         return this.#rectEnds();
@@ -347,32 +351,14 @@ export class UpdateStream {
     this.#painted();
   }
 
-  #cursorBegins(): void {
-    if (this.#w > MAX_CURSOR_SIDE || this.#h > MAX_CURSOR_SIDE) {
-      throw wrongUpdate(`a cursor of ${this.#w}x${this.#h} pixels came`);
-    }
-    this.#cursorMaskLeft = Math.ceil(this.#w / 8) * this.#h;
-    this.#cursorSeen = false;
-    if (this.#cursorMaskLeft === 0) this.#cursorEnds();
-    else this.#skip(this.#w * this.#h * PIXEL);
-  }
-
-  #cursorMask(bytes: Uint8Array, at: number, there: number): number {
-    const used = Math.min(there, this.#cursorMaskLeft);
-    for (let i = at; i < at + used && !this.#cursorSeen; i++) this.#cursorSeen = bytes[i] !== 0;
-    this.#cursorMaskLeft -= used;
-    if (this.#cursorMaskLeft === 0) this.#cursorEnds();
+  #cursorSome(bytes: Uint8Array, at: number, there: number): number {
+    const used = this.#cursor.take(bytes, at, there);
+    if (this.#cursor.isWhole) this.#cursorEnds();
     return used;
   }
 
   #cursorEnds(): void {
-    this.#sink.onCursor({
-      width: this.#w,
-      height: this.#h,
-      hotX: this.#x,
-      hotY: this.#y,
-      visible: this.#cursorSeen,
-    });
+    this.#sink.onCursor(this.#cursor.end(this.#x, this.#y));
     this.#rectEnds();
   }
 
@@ -391,9 +377,8 @@ export class UpdateStream {
   }
 
   #skipEnds(): void {
-    if (this.#cursorMaskLeft > 0) this.#step = "cursor";
-    // Screens and a cursor are within an update; text and colours are messages of their own.
-    else if (this.#rectsLeft > 0) this.#rectEnds();
+    // Screens are within an update; text and colours are messages of their own.
+    if (this.#rectsLeft > 0) this.#rectEnds();
     else this.#step = "message";
   }
 }

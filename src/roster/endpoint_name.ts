@@ -2,9 +2,15 @@
  * The names of VMs that nobody named for us. A VM says itself what it is called, so its name is made one that
  * an endpoint may have; and rights are granted by name, so a VM of another user than root or the daemon's own
  * has that user's number in its name: `web@1000`. No rule that names `web` covers it, whoever starts first.
+ *
+ * A character that an endpoint's name cannot have becomes a dash, and a byte that is not UTF-8 its number
+ * (`web\xff` is `webxff`). `vmsig probe` shows beside it what the VM calls itself, without loss.
  * @module
  */
 import { MAX_NAME_BYTES } from "../base/limits.ts";
+
+/** A byte that is not UTF-8, as `base/byte_text.ts` has it. */
+const LONE_BYTE = /[\udc80-\udcff]/gu;
 
 /**
  * A VM's own name as an endpoint may have it.
@@ -15,10 +21,10 @@ import { MAX_NAME_BYTES } from "../base/limits.ts";
  */
 export function cleanName(name: string, pid: number, most: number = MAX_NAME_BYTES): string {
   // Whatever comes behind cannot be in the name: a character has a byte at least, and a few in front may go.
-  const clean = name.slice(0, 4 * MAX_NAME_BYTES).replace(/[^\p{L}\p{N}_.+@-]/gu, "-").replace(
-    /^[.+@-]+/,
-    "",
-  );
+  const clean = name.slice(0, 4 * MAX_NAME_BYTES)
+    .replace(LONE_BYTE, (half) => `x${(half.charCodeAt(0) & 0xff).toString(16)}`)
+    .replace(/[^\p{L}\p{N}_.+@-]/gu, "-")
+    .replace(/^[.+@-]+/, "");
   const cut = firstBytes(clean, most);
   return cut === "" || /^[0-9]+$/.test(cut) ? `qemu-${pid}` : cut;
 }

@@ -9,13 +9,14 @@
  * @module
  */
 import { messageOf } from "../base/fault.ts";
+import { printableName } from "../base/printable.ts";
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import { isManagersOwn, MANAGER_NAME, type VmManager } from "../qemu/vm_manager.ts";
 import { isQemuProgram, mapsAsQemu, saysQemu } from "../qemu/program.ts";
 import { cleanName, endpointName } from "./endpoint_name.ts";
 import { needsMaps, type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
-import { SocketTable } from "./socket_table.ts";
+import { SocketTable } from "../qemu/socket_table.ts";
 
 /** Longest path of a unix socket, in bytes. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -36,7 +37,7 @@ export interface ProbedVm {
   readonly pid: number;
   /** The user that runs it; -1 when it has more than one, or none that can be seen. */
   readonly uid: number;
-  /** Its -name, or `qemu-PID`. */
+  /** What it calls itself, its -name, in the reversible form of `printableName`; `qemu-PID` when nothing. */
   readonly name: string;
   /**
    * What it is called in the roster: its name; with its user behind it when that is neither root nor the
@@ -168,7 +169,7 @@ export async function probeHost(
   return found;
 }
 
-/** A process as a QEMU system emulator; undefined when it is none. */
+/** A process as a QEMU system emulator; undefined when it is not one. */
 export async function readProcess(view: HostView, pid: number): Promise<QemuProcess | undefined> {
   const program = view.exe(pid);
   const started = view.started(pid);
@@ -290,7 +291,7 @@ export async function describeVm(
   return {
     pid,
     uid,
-    name: cleanName(setup.name, pid),
+    name: printableName(setup.name) || `qemu-${pid}`,
     endpoint: endpointName(setup.name, pid, uid, uid === 0 || uid === view.ownUid),
     qmp: free,
     monitors,

@@ -7,6 +7,7 @@
  * know. Those are promises, and what does not come in time is not there.
  * @module
  */
+import { textOfBytes } from "../base/byte_text.ts";
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
 import { pathFromHere } from "../qemu/other_root.ts";
 import { startOf } from "../qemu/process_identity.ts";
@@ -124,9 +125,9 @@ export class ProcHost implements HostView, PlaceView {
   }
 }
 
-/** The words of a /proc/PID/cmdline, each of which ends with a NUL. */
+/** The words of a /proc/PID/cmdline, each of which ends with a NUL, without loss. */
 function splitWords(bytes: Uint8Array): Arguments {
-  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(0, MAX_QEMU_LINE_BYTES));
+  const text = textOfBytes(bytes.subarray(0, MAX_QEMU_LINE_BYTES));
   const words: string[] = [];
   let at = 0;
   // The program's name is one of them.

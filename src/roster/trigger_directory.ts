@@ -5,7 +5,7 @@
  * made again leads to a look at everything.
  *
  * Who may write here may steer VMs. So only plain files of the daemon's own user or root count, that nobody
- * else may write, in a directory of which the same is true; anything else is refused with a line in the log.
+ * else may write, in a directory to which the same applies; anything else is refused with a line in the log.
  * Names that begin with a dot or end in `~`, `.tmp` or `.swp` are somebody's half-done work and are passed
  * over.
  *
@@ -128,6 +128,11 @@ export class TriggerDirectory implements FdHandler, TimerHandler {
   lookAgain(): void {
     this.#rescan = true;
     this.#options.loop.arm(this, this.#options.loop.clock.nowNs());
+  }
+
+  /** Looks at one file anew, now. */
+  lookAt(name: string): void {
+    this.#look(name);
   }
 
   /** Stops watching. Files that are known stay known: their endpoints go with the daemon. */

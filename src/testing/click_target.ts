@@ -32,6 +32,14 @@ export interface ScreenSize {
   readonly rows: number;
 }
 
+/** A target in words, for a trace. */
+export function describeTarget(target: ClickTarget): string {
+  if ("text" in target) return `the text ${JSON.stringify(`${target.text}`)}`;
+  if ("x" in target) return `${target.x},${target.y}`;
+  const named = "image" in target ? target.image : target.needle;
+  return typeof named === "string" ? named : "a picture";
+}
+
 /** The pixel in the middle of what was found. */
 export function middleOf(match: WaitMatch, size: ScreenSize): { readonly x: number; readonly y: number } {
   if (match.what === "image") {

@@ -20,11 +20,20 @@ export class MachineFault extends Fault {
   readonly screenLines: readonly string[] | undefined;
   /** The picture's file; undefined when there was none. */
   readonly pictureFile: string | undefined;
+  /** The trace's file, which is whole when the machine is let go of; undefined without one. */
+  readonly traceFile: string | undefined;
 
   /** Made where a step fails. */
-  constructor(cause: Fault, lines: readonly string[] | undefined, pictureFile: string | undefined) {
-    super(cause.code, messageWith(cause, lines, pictureFile), { cause });
+  constructor(
+    cause: Fault,
+    lines: readonly string[] | undefined,
+    pictureFile: string | undefined,
+    traceFile?: string,
+    state?: string,
+  ) {
+    super(cause.code, messageWith(cause, lines, pictureFile, traceFile, state), { cause });
     this.name = "MachineFault";
+    this.traceFile = traceFile;
     this.screenLines = lines;
     this.pictureFile = pictureFile;
   }
@@ -40,22 +49,35 @@ export interface EvidenceTarget {
   readonly head: number;
   /** The folder. */
   readonly folder: string;
+  /** The file of the trace that goes along; undefined without one. */
+  readonly trace?: string | undefined;
 }
 
 let count = 0;
+/** Errors of others' that tell already where the screen is. */
+const told = new WeakSet<Error>();
 
-/** Saves what the screen shows, and makes the error that tells it. */
+/**
+ * Saves what the screen shows, and makes the error that tells it. One that is not vmsig's, such as a failed
+ * assertion, stays itself, and tells where the screen is.
+ */
 export async function withEvidence(target: EvidenceTarget, error: unknown): Promise<unknown> {
-  if (!(error instanceof Fault) || error instanceof MachineFault) return error;
+  if (!(error instanceof Error) || error instanceof MachineFault || told.has(error)) return error;
   const { client, endpoint, head } = target;
   if (client.fault !== undefined) return error;
   const look = { head, timeoutMs: LOOK_MS };
-  const [frame, text] = await Promise.allSettled([
+  const [frame, text, vm] = await Promise.allSettled([
     client.frame(endpoint, look),
     client.screenText(endpoint, look),
+    client.vmState(endpoint, { timeoutMs: LOOK_MS }),
   ]);
+  // A VM that crashed or stands still shows nothing new, however long a step waits.
+  const state = vm.status === "fulfilled" && vm.value.state !== "running" ? vm.value.state : undefined;
   const lines = text.status === "fulfilled" ? text.value.lines : undefined;
   const picture = frame.status === "fulfilled" ? frame.value.picture() : undefined;
+  if (lines === undefined && picture === undefined) {
+    return error instanceof Fault ? new MachineFault(error, lines, undefined, target.trace, state) : error;
+  }
   try {
     const base = await newBase(target);
     if (lines !== undefined) {
@@ -65,13 +87,18 @@ export async function withEvidence(target: EvidenceTarget, error: unknown): Prom
       );
     }
     if (picture !== undefined) await Deno.writeFile(`${base}.png`, encodePng(picture));
-    return new MachineFault(error, lines, picture === undefined ? undefined : `${base}.png`);
+    const file = picture === undefined ? undefined : `${base}.png`;
+    if (error instanceof Fault) return new MachineFault(error, lines, file, target.trace, state);
+    error.message = messageWith(error, lines, file, target.trace, state);
+    told.add(error);
+    return error;
   } catch (failure) {
+    if (!(error instanceof Fault)) return error;
     // The step's own failure counts; that its picture could not be kept is told beside it.
     const note = new Fault(error.code, `${error.message} (nothing was saved: ${messageOf(failure)})`, {
       cause: error,
     });
-    return new MachineFault(note, lines, undefined);
+    return new MachineFault(note, lines, undefined, target.trace, state);
   }
 }
 
@@ -85,12 +112,16 @@ async function newBase({ client, endpoint, folder }: EvidenceTarget): Promise<st
 }
 
 function messageWith(
-  { message }: Fault,
+  { message }: Error,
   lines: readonly string[] | undefined,
   file: string | undefined,
+  trace: string | undefined,
+  state: string | undefined,
 ): string {
   const parts = [message];
+  if (state !== undefined) parts.push(`the VM is ${state}`);
   if (file !== undefined) parts.push(`the screen is in ${printable(file)}`);
+  if (trace !== undefined) parts.push(`its trace is in ${printable(trace)} (vmsig trace)`);
   const shown = lines?.map((line) => printable(line)) ?? [];
   while (shown.at(-1) === "") shown.pop();
   if (shown.length === 0) return parts.join("; ");

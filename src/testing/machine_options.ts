@@ -27,6 +27,12 @@ export interface MachineOptions {
   /** Where the screen's picture and text are saved when a step fails; "vmsig-artifacts" unless told. */
   readonly artifacts?: string;
   /**
+   * When a trace of what is done is kept among the artifacts, for `vmsig trace FILE.vmsig -o FILE.html`:
+   * "on-failure" when a step failed (unless told), "always", or "off": none is made. Without this option
+   * VMSIG_TRACE decides. "always" also keeps more pictures, and the guest's processes after every step.
+   */
+  readonly trace?: "on-failure" | "always" | "off";
+  /**
    * What happens when another control owns the lease that a call needs: "fail" (unless told), or "wait" until
    * it is free, within the call's time.
    */

@@ -91,7 +91,7 @@ export async function readNeedle(path: string): Promise<Needle> {
  *
  * @param bad makes the fault that tells what is wrong
  */
-export function needleOf(
+function needleOf(
   name: string,
   value: Readonly<Record<string, unknown>>,
   picture: Picture,

@@ -2,6 +2,7 @@
  * Waiting for a needle: each new frame is looked at once.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 import type { Client } from "../client/client.ts";
@@ -17,7 +18,7 @@ export interface NeedleScreen {
   /** The machine's connection. */
   readonly client: Client;
   /** The endpoint's number. */
-  readonly endpoint: number;
+  readonly endpoint: EndpointId;
   /** Its name. */
   readonly name: string;
 }

@@ -15,7 +15,7 @@ import {
   vmsigWords,
 } from "./scratch_options.ts";
 
-/** QEMU's sockets are looked for at this pace: nothing tells that they are there. */
+/** QEMU's sockets are looked for at this interval: QEMU does not report that it has made them. */
 const LOOK_MS = 10;
 /** A QEMU that is about to end has done so by then. */
 const REFUSAL_MS = 1000;
@@ -49,6 +49,7 @@ export class ScratchMachine implements AsyncDisposable {
       return part;
     };
     let qemu: Child | undefined;
+    let taken: Machine | undefined;
     try {
       const paths = scratchPaths(folder);
       await Deno.writeTextFile(paths.config, daemonConfig(options, paths));
@@ -59,14 +60,16 @@ export class ScratchMachine implements AsyncDisposable {
       const daemon = use(Child.start(program, args));
       await daemon.says("ready", "start the daemon of a scratch VM");
       const taking = { consoleBacklog: true, ...options, socket: paths.control };
-      const machine = use(await Machine.take(options.name ?? "scratch", taking));
+      const machine = taken = use(await Machine.take(options.name ?? "scratch", taking));
       // All that it says from its first instruction on is kept.
       await machine.console.open();
       await machine.power("cont");
       return new ScratchMachine(machine, paths.control, qemu.pid, parts);
     } catch (error) {
-      // A QEMU that refuses an option has made its monitor already: its words tell more than what follows.
+      // A QEMU that refuses an option has made its monitor already: its own message says more than the lost
+      // connection.
       const why = await qemu?.wordsAtEnd(REFUSAL_MS);
+      if (why !== undefined) taken?.forgetTrace();
       await end(parts);
       throw why === undefined ? error : startFault(why, error);
     }

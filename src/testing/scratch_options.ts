@@ -29,6 +29,8 @@ export interface ScratchOptions extends Omit<MachineOptions, "socket"> {
   readonly accelerator?: "kvm" | "tcg" | "auto";
   /** Whether the guest reaches the network through this host, by QEMU's user network; false unless told. */
   readonly hasNetwork?: boolean;
+  /** More lines for the daemon's config: who else is let in, `[[admission]]`. */
+  readonly config?: string;
   /** More words for QEMU. */
   readonly args?: readonly string[];
   /** The QEMU program; "qemu-system-x86_64" unless told. */
@@ -67,7 +69,7 @@ export function scratchPaths(folder: string): ScratchPaths {
 
 /**
  * QEMU's words: RAM that the daemon can read, one monitor, a display without a window, a keyboard and a
- * tablet, a serial port and the guest agent's channel. It stands still until it is told to go on.
+ * tablet, a serial port and the guest agent's channel. It starts paused.
  *
  * @throws {Fault} `bad-argument` for sizes that are not whole numbers from 1 on
  */
@@ -103,9 +105,11 @@ export function qemuWords(options: ScratchOptions, paths: ScratchPaths): string[
 }
 
 /** The daemon's config: this one VM, and no look at others. */
-export function daemonConfig({ name = "scratch" }: ScratchOptions, paths: ScratchPaths): string {
+export function daemonConfig({ name = "scratch", config = "" }: ScratchOptions, paths: ScratchPaths): string {
   const text = JSON.stringify;
-  return `[discovery]\nprobe = false\n[[endpoint]]\nname = ${text(name)}\nqmp = ${text(paths.monitor)}\n`;
+  return `[discovery]\nprobe = false\n[[endpoint]]\nname = ${text(name)}\nqmp = ${
+    text(paths.monitor)
+  }\n${config}`;
 }
 
 /** The words that start vmsig. */

@@ -26,7 +26,7 @@ export type TomlScan =
   | { readonly ok: false; readonly defect: TomlDefect };
 
 /** What a text may have at most; none of them is near to what a config needs. */
-export const TOML_BOUNDS = {
+const TOML_BOUNDS = {
   /** Keys in one table. */
   tableKeys: 64,
   /** Characters of one key. */

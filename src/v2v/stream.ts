@@ -20,7 +20,7 @@ import { MESSAGE_HEADER_BYTES, STREAM_TYPE } from "./region_layout.ts";
 
 /** How a send ended, and how many bytes went. "closed": the other end is going or gone. */
 export interface SendResult {
-  /** Bytes sent: all of them, unless the outcome is another than "done". */
+  /** Bytes sent: all of them when the outcome is "done". */
   readonly sent: number;
   /** How it ended. */
   readonly outcome: "done" | "closed" | "timed-out";

@@ -9,6 +9,9 @@
  * Only places that the bound lets through are compared, row by row, up to the best difference so far.
  *
  * A needle's transparent pixels match anything. It neither scales nor rotates.
+ *
+ * Functions that run once per place take their arguments one by one: an object would be allocated per place,
+ * of which a screen has millions.
  * @module
  */
 import { Fault } from "../base/fault.ts";

@@ -151,7 +151,7 @@ function eachFrame(space: AddressSpace, gva: number, frames: Int32Array, compare
     const address = gva + i * PAGE_BYTES;
     const lo = address | 0;
     const hi = Math.floor(address / HIGH) | 0;
-    // Not the fast walk: what it leaves in the walker's fields is another walk's.
+    // Not the fast walk: another walk uses what it leaves in the walker's fields.
     const first = walker.explain(space.rootFrame, hi, lo);
     if (first < 0) {
       // A page that only the guest's own bookkeeping still knows (Windows: in transition).
@@ -178,7 +178,10 @@ function eachFrame(space: AddressSpace, gva: number, frames: Int32Array, compare
   return true;
 }
 
-/** The present entries of one last-level table, from `index` on: how many, or 0 when none or one differs. */
+/**
+ * The present entries of one last-level table, from `index` on: how many, or 0 when none or one differs. Its
+ * arguments are not an object, which would be allocated per table of every frame.
+ */
 function tableRun(
   memory: PhysicalMemory,
   table: number,

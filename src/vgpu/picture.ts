@@ -7,7 +7,7 @@
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
 import { MAX_PICTURE_SIDE } from "../base/limits.ts";
-import { PIXEL_FORMAT } from "./pixel_format.ts";
+import { bytesPerPixel, frameBytes, PIXEL_FORMAT } from "./pixel_format.ts";
 
 /** A picture in RGBA. */
 export interface Picture {
@@ -49,10 +49,14 @@ const OPAQUE = 0xff00_0000 | 0;
  * Converts a sampled frame.
  *
  * @param bytes the frame's bytes, as {@linkcode VgpuRegion.sampleFrame} copied them
- * @param shape the descriptor that came with them (checked there: the sizes agree)
+ * @param shape the descriptor that came with them
+ * @throws {Fault} `not-supported` for a format that does not exist, `bad-argument` for sizes that contradict
+ *   the bytes
  */
 export function toPicture(bytes: Uint8Array, shape: FrameShape): Picture {
   const { width, height, format } = shape;
+  // Before anything is allocated: a recording may say any size.
+  checkShape(bytes.length, shape);
   const rgba = new Uint8Array(width * height * 4);
   const out = new Int32Array(rgba.buffer);
   switch (format) {
@@ -69,10 +73,24 @@ export function toPicture(bytes: Uint8Array, shape: FrameShape): Picture {
     case PIXEL_FORMAT.nv12:
       fromNv12(bytes, shape, out);
       break;
-    default:
-      throw new Fault("not-supported", `Cannot convert a frame of pixel format ${format}: no such format`);
   }
   return { width, height, rgba };
+}
+
+function checkShape(length: number, { width, height, stride, format }: FrameShape): void {
+  const pixel = bytesPerPixel(format);
+  if (pixel === 0) {
+    throw new Fault("not-supported", `Cannot convert a frame of pixel format ${format}: no such format`);
+  }
+  const whole = frameBytes(format, width, height, stride);
+  // What fills a row up to its stride may be missing behind the last one.
+  const needed = format === PIXEL_FORMAT.nv12 ? whole : whole - stride + width * pixel;
+  if (whole === 0 || needed > length) {
+    throw new Fault(
+      "bad-argument",
+      `Cannot convert a frame: ${length} bytes are not ${width}x${height} pixels of format ${format}`,
+    );
+  }
 }
 
 /** A part of a picture; what lies outside is cut off, and nothing left is a Fault. */

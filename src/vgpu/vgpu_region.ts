@@ -22,6 +22,7 @@ import {
   IDENTITY_WORDS,
   type RegionHeader,
 } from "./region_header.ts";
+import { copyRuns } from "./copy_runs.ts";
 import { clipDamage } from "./damage.ts";
 import { frameBytes } from "./pixel_format.ts";
 import { READ, type ReadResult, type ReadWhy } from "./read_result.ts";
@@ -45,7 +46,7 @@ export type OpenResult =
   | { readonly ok: false; readonly defect: HeaderDefect | "not-mapped" };
 
 const HIGH = 2 ** 32;
-/** Frame ids past this are no longer exact, and no honest producer gets there. */
+/** Frame ids past this are not exact as doubles; a well-behaved producer does not get there. */
 const MAX_FRAME_ID = 2 ** 53;
 const { at: R } = REGION;
 const { at: S } = SLOT;
@@ -131,29 +132,24 @@ export class VgpuRegion {
    * @returns FRESH when a frame newer than the last one was copied whole
    */
   sampleFrame(into: Uint8Array, info: FrameInfo): ReadResult {
-    for (let attempt = 0; attempt < MAX_FRAME_ATTEMPTS; attempt++) {
-      const found = this.#describe(info);
-      if (found === READ.GONE) return READ.GONE;
-      if (this.why === "busy") continue;
-      if (found === READ.NOTHING) return READ.NOTHING;
-      if (info.bytes > into.length) return this.#nothing("too-large");
-      const seq = this.#seq;
-      const span = this.#memory.span(info.slot, this.#slotOffset(info.slot), info.bytes);
-      if (span === undefined) return this.#gone("not-mapped");
-      if (!this.#look()) return READ.GONE;
-      const copied = this.#copy(span, into, info, seq);
-      Atomics.exchange(FENCE, 0, 0);
-      if (!span.intact()) {
-        this.#memory.forget(info.slot);
-        continue;
-      }
-      if (!this.#look()) return READ.GONE;
-      if (!copied || this.#load(this.#slotAt(info.slot) + S.seq) !== seq) continue;
-      this.#lastFrameId = info.frameId;
-      this.why = "";
-      return READ.FRESH;
-    }
-    return this.#nothing("busy");
+    return this.#take(info, into.length, ({ views }, seq) => {
+      const at = this.#slotAt(info.slot) + S.seq;
+      return copyRuns(views, info.bytes, into, () => this.#load(at) === seq);
+    });
+  }
+
+  /**
+   * Lets somebody read the newest frame where it lies: who needs a small part of it is spared a copy of all.
+   *
+   * @param info receives the descriptor
+   * @param read takes what it needs out of the runs of bytes, which may change under it; called from the
+   *   start again when the frame was replaced meanwhile. What it took last counts when the result is FRESH
+   */
+  readFrame(info: FrameInfo, read: (views: readonly Uint8Array[]) => void): ReadResult {
+    return this.#take(info, Infinity, ({ views }) => {
+      read(views);
+      return true;
+    });
   }
 
   /**
@@ -316,24 +312,31 @@ export class VgpuRegion {
     return READ.FRESH;
   }
 
-  /**
-   * Copies run by run; false as soon as the slot is being written again, which makes the rest of the copy
-   * pointless.
-   */
-  #copy(span: SlotSpan, into: Uint8Array, info: FrameInfo, seq: number): boolean {
-    const views = span.views;
-    const bytes = info.bytes;
-    const { words, wordBase } = this.#memory;
-    const word = wordBase + ((this.#slotAt(info.slot) + S.seq) >>> 2);
-    let done = 0;
-    for (let i = 0; done < bytes; i++) {
-      const view = views[i] as Uint8Array;
-      const rest = bytes - done;
-      into.set(view.length > rest ? view.subarray(0, rest) : view, done);
-      done += view.length;
-      if (Atomics.load(words, word) >>> 0 !== seq) return false;
+  /** Has the newest frame taken, of `room` bytes at most, until what `take` took of it is of one frame. */
+  #take(info: FrameInfo, room: number, take: (span: SlotSpan, seq: number) => boolean): ReadResult {
+    for (let attempt = 0; attempt < MAX_FRAME_ATTEMPTS; attempt++) {
+      const found = this.#describe(info);
+      if (found === READ.GONE) return READ.GONE;
+      if (this.why === "busy") continue;
+      if (found === READ.NOTHING) return READ.NOTHING;
+      if (info.bytes > room) return this.#nothing("too-large");
+      const seq = this.#seq;
+      const span = this.#memory.span(info.slot, this.#slotOffset(info.slot), info.bytes);
+      if (span === undefined) return this.#gone("not-mapped");
+      if (!this.#look()) return READ.GONE;
+      const isTaken = take(span, seq);
+      Atomics.exchange(FENCE, 0, 0);
+      if (!span.intact()) {
+        this.#memory.forget(info.slot);
+        continue;
+      }
+      if (!this.#look()) return READ.GONE;
+      if (!isTaken || this.#load(this.#slotAt(info.slot) + S.seq) !== seq) continue;
+      this.#lastFrameId = info.frameId;
+      this.why = "";
+      return READ.FRESH;
     }
-    return true;
+    return this.#nothing("busy");
   }
 
   /**

@@ -1,8 +1,9 @@
 /**
- * What all who are in see alike: the VMs, who has which lease, and what happened. One client on the bus for
- * all of them; it watches no frames.
+ * What a person sees on the page's overview: the VMs, which control owns or awaits which lease, and the
+ * latest events, as the bus delivers them to that person's connection.
  * @module
  */
+import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { oneLine, printable } from "../base/printable.ts";
 import { LEASE_CLASS_NAMES } from "../event/body_number.ts";
@@ -11,8 +12,12 @@ import { PRIO } from "../event/priority.ts";
 import { SOURCE } from "../event/source.ts";
 import type { Client } from "../client/client.ts";
 import type { ClientEvent } from "../client/client_event.ts";
+import { EventRate } from "./event_rate.ts";
 import { eventWords } from "../client/event_words.ts";
+import { Gathering } from "../client/gathering.ts";
 import type { LeaseClassName } from "../client/lease.ts";
+import type { LeaseHolder } from "../client/lease_holder.ts";
+import { type LeaseParties, leasePartiesOf, type LeaseParty } from "../client/lease_parties.ts";
 
 /** Lines of the timeline that are kept for who comes later. */
 export const MOST_LINES = 500;
@@ -30,8 +35,18 @@ export interface VmCard {
   readonly run: string;
   /** Its seams that are up. */
   readonly seams: readonly string[];
-  /** Who has which lease: class to who. */
-  readonly leases: Readonly<Record<string, string>>;
+  /** Who has which lease, and who waits for it: class to them. */
+  readonly leases: Readonly<Record<string, LeaseCard>>;
+}
+
+/** A class of leases of a VM, as the page shows it; one that nobody has or waits for is left out. */
+export interface LeaseCard {
+  /** Who has it; "" for nobody. */
+  readonly who: string;
+  /** Why; "" when it was not said. */
+  readonly why: string;
+  /** Who waits for it, with why, who gets it next first. */
+  readonly waiting: readonly { readonly who: string; readonly why: string }[];
 }
 
 /** A line of the timeline. */
@@ -67,18 +82,25 @@ export class House implements AsyncDisposable {
   readonly #listeners = new Set<HouseListener>();
   readonly #lines: TimeLine[] = [];
   readonly #runs = new Map<number, string>();
-  readonly #leases = new Map<number, Record<string, string>>();
+  readonly #leases = new Map<number, Record<string, LeaseCard>>();
+  readonly #rate = new EventRate();
   readonly #users = new Map<number, string>();
-  readonly #stale = new Set<number>();
+  readonly #stale = new Set<EndpointId>();
   readonly #running: Promise<void>;
+  readonly #onEnded: (fault: Fault) => void;
   #count = 0;
   #away = "";
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #changes = new Gathering(GATHER_MS, () => this.#refresh());
   #isEnded = false;
 
-  /** Over a client that reconnects and receives CORE, VMHOST and INPUT. It is closed by its owner. */
-  constructor(client: Client) {
+  /**
+   * Over a client that reconnects and receives CORE, VMHOST and INPUT. It is closed by its owner.
+   *
+   * @param onEnded told when the daemon lets it in no more
+   */
+  constructor(client: Client, onEnded: (fault: Fault) => void) {
     this.client = client;
+    this.#onEnded = onEnded;
     this.#running = this.#follow();
   }
 
@@ -114,7 +136,7 @@ export class House implements AsyncDisposable {
   add(listener: HouseListener): void {
     this.#listeners.add(listener);
     for (const { endpoint } of this.client.roster.list()) this.#stale.add(endpoint);
-    this.#later();
+    this.#changes.later();
   }
 
   /** No longer. */
@@ -127,16 +149,25 @@ export class House implements AsyncDisposable {
     this.#addLine({ kind: "WEB", vm, what, tone: "plain" });
   }
 
-  /** Who has a class of a VM: "" for nobody. */
-  async ownerOf(endpoint: number, className: LeaseClassName): Promise<string> {
-    const { busy, ownerPrincipal } = await this.client.leaseStatus(endpoint, className);
-    return busy ? await this.#userOf(ownerPrincipal) : "";
+  /** A control in words for a person. */
+  async whoIs({ principal, as, control }: LeaseHolder, name = ""): Promise<string> {
+    const label = name === "" ? `control ${control}` : printable(name);
+    if (as.startsWith("token:")) return printable(as.slice("token:".length));
+    return `${as === "" ? await this.#userOf(principal) : printable(as)}, ${label}`;
+  }
+
+  /** How the bus does, as this connection sees it. */
+  async metrics(): Promise<object> {
+    const fromMs = performance.now();
+    await this.client.barrier();
+    const roundTripMs = performance.now() - fromMs;
+    return { roundTripMs, ...this.#rate.told(), vms: this.client.roster.list().length };
   }
 
   /** Follows no more; the client is closed already. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isEnded = true;
-    clearTimeout(this.#timer);
+    this.#changes[Symbol.dispose]();
     await this.#running;
   }
 
@@ -144,29 +175,39 @@ export class House implements AsyncDisposable {
     try {
       for await (const event of this.client.events()) {
         if (event.source !== SOURCE.FRAME) this.#onEvent(event);
+        else this.#rate.note(event.sourceName, 0);
       }
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      if (!this.#isEnded) this.setAway(error.message);
+      if (this.#isEnded) return;
+      this.setAway(error.message);
+      this.#onEnded(error);
     }
   }
 
   #onEvent(event: ClientEvent): void {
     const { kind, endpoint } = event;
+    this.#rate.note(event.sourceName, event.as("OVERRUN")?.lost ?? 0);
     if (kind === KIND.RECONNECTED) {
       this.#away = "";
       this.#runs.clear();
       for (const each of this.#listeners) each.onDaemon("");
     }
     const vm = event.as("VM_LIFECYCLE");
-    if (vm !== undefined) this.#runs.set(endpoint, runOf(event));
+    if (vm !== undefined) {
+      const run = runOf(event);
+      // A reset and a wish to power down are happenings: what the VM does then is asked.
+      if (run === "reset" || run === "powerdown") this.#runs.delete(endpoint);
+      else this.#runs.set(endpoint, run);
+    }
     const roster = event.as("ROSTER");
     const name = roster?.name ?? this.client.roster.nameOf(endpoint);
-    if (roster !== undefined || vm !== undefined || kind === KIND.AUDIT || kind === KIND.RECONNECTED) {
+    if (kind === KIND.LEASE_WHO) void this.#onLease(event);
+    if (roster !== undefined || vm !== undefined || kind === KIND.RECONNECTED) {
       if (kind === KIND.RECONNECTED) {
         for (const entry of this.client.roster.list()) this.#stale.add(entry.endpoint);
       } else this.#stale.add(endpoint);
-      this.#later();
+      this.#changes.later();
     }
     const isBad = kind === KIND.ERROR || kind === KIND.SEAM_DOWN || kind === KIND.OVERRUN;
     this.#addLine({
@@ -177,20 +218,37 @@ export class House implements AsyncDisposable {
     });
   }
 
+  /** A lease changed hands, or who waits for it did. */
+  async #onLease(event: ClientEvent): Promise<void> {
+    try {
+      const parties = leasePartiesOf(event);
+      if (parties === undefined) return;
+      await this.#setLease(event.endpoint, parties);
+      this.#changes.later();
+    } catch (error) {
+      // What is not one says nothing.
+      if (!(error instanceof Fault)) throw error;
+    }
+  }
+
+  async #setLease(endpoint: EndpointId, { className, owner, waiting }: LeaseParties): Promise<void> {
+    const said = async (party: LeaseParty) => ({
+      who: await this.whoIs(party, party.name),
+      why: oneLine(printable(party.message)),
+    });
+    const has = owner === undefined ? { who: "", why: "" } : await said(owner);
+    const card = { ...has, waiting: await Promise.all(waiting.map(said)) };
+    const { [className]: _, ...others } = this.#leases.get(endpoint) ?? {};
+    const isFree = owner === undefined && waiting.length === 0;
+    this.#leases.set(endpoint, isFree ? others : { ...others, [className]: card });
+  }
+
   #addLine({ kind, vm, what, tone }: Pick<TimeLine, "kind" | "vm" | "what" | "tone">): void {
     const short = what.length > MOST_WORDS ? `${what.slice(0, MOST_WORDS)}…` : what;
     const line = { n: ++this.#count, ms: Date.now(), kind, vm: printable(vm), what: oneLine(short), tone };
     this.#lines.push(line);
     if (this.#lines.length > MOST_LINES) this.#lines.shift();
     for (const each of this.#listeners) each.onLine(line);
-  }
-
-  #later(): void {
-    if (this.#isEnded) return;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      void this.#refresh();
-    }, GATHER_MS);
   }
 
   /** Asks anew who has what of the VMs that changed, and tells. */
@@ -205,12 +263,9 @@ export class House implements AsyncDisposable {
         this.#runs.delete(endpoint);
       } else {
         try {
-          const owners: Record<string, string> = {};
           for (const name of LEASE_CLASS_NAMES as readonly LeaseClassName[]) {
-            const owner = await this.ownerOf(endpoint, name);
-            if (owner !== "") owners[name] = owner;
+            await this.#setLease(endpoint, await this.client.leaseParties(endpoint, name));
           }
-          this.#leases.set(endpoint, owners);
           if (!this.#runs.has(endpoint)) {
             this.#runs.set(endpoint, (await this.client.vmState(endpoint)).state);
           }

@@ -3,11 +3,13 @@
  * @module
  */
 import { Fault } from "../base/fault.ts";
+import { MAX_LEASE_MESSAGE } from "../event/kinds/lease_kinds.ts";
 import { MAX_ENDPOINTS } from "../base/limits.ts";
+import { MOST_ANSWER } from "../client/asks.ts";
 
 /** Characters of one message at most. */
 export const MOST_MESSAGE = 65_536;
-/** Characters that can be pasted at once. */
+/** Characters of one paste at most. */
 export const MOST_PASTE = 10_000;
 const MOST_NAME = 128;
 const MOST_CHORD = 100;
@@ -22,10 +24,12 @@ export type PowerWord = (typeof POWER_WORDS)[number];
 export type PageMessage =
   | { readonly op: "see"; readonly id: number; readonly vms: readonly string[] }
   | {
-    readonly op: "take" | "give" | "text" | "processes" | "state" | "leases";
+    readonly op: "give" | "text" | "processes" | "state" | "consoles";
     readonly id: number;
     readonly vm: string;
   }
+  | { readonly op: "take"; readonly id: number; readonly vm: string; readonly why: string }
+  | { readonly op: "metrics"; readonly id: number }
   | { readonly op: "key"; readonly id: number; readonly vm: string; readonly chord: string }
   | {
     readonly op: "paste";
@@ -34,12 +38,14 @@ export type PageMessage =
     readonly text: string;
     readonly layout: string;
   }
+  | { readonly op: "asks"; readonly id: number }
+  | { readonly op: "answer"; readonly id: number; readonly ask: string; readonly text: string }
   | { readonly op: "power"; readonly id: number; readonly vm: string; readonly what: PowerWord };
 
 /**
  * Reads a message.
  *
- * @throws {Fault} `protocol-error` when it is none
+ * @throws {Fault} `protocol-error` when it is not valid
  */
 export function parseMessage(text: string): PageMessage {
   if (text.length > MOST_MESSAGE) throw wrong("it is too long");
@@ -60,13 +66,25 @@ export function parseMessage(text: string): PageMessage {
       if (!Array.isArray(vms) || vms.length > MOST_SEEN) throw wrong("it has no list of VMs");
       return { op, id, vms: vms.map((vm) => textOf(vm, MOST_NAME)) };
     }
-    case "take":
+    case "metrics":
+      return { op, id };
+    case "take": {
+      const why = fields["why"] ?? "";
+      if (typeof why !== "string" || new TextEncoder().encode(why).length > MAX_LEASE_MESSAGE) {
+        throw wrong("its reason is too long");
+      }
+      return { op, id, vm: textOf(fields["vm"], MOST_NAME), why };
+    }
     case "give":
     case "text":
     case "processes":
     case "state":
-    case "leases":
+    case "consoles":
       return { op, id, vm: textOf(fields["vm"], MOST_NAME) };
+    case "asks":
+      return { op, id };
+    case "answer":
+      return { op, id, ask: textOf(fields["ask"], MOST_NAME), text: textOf(fields["text"], MOST_ANSWER) };
     case "key":
       return { op, id, vm: textOf(fields["vm"], MOST_NAME), chord: textOf(fields["chord"], MOST_CHORD) };
     case "paste":

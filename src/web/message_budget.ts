@@ -4,24 +4,37 @@
  */
 import { assert } from "../base/assert.ts";
 
-/** Messages at once. */
+/** Messages of a page at once. */
 export const MOST_AT_ONCE = 100;
-const PER_SECOND = 50;
+const OF_A_PAGE = { atOnce: MOST_AT_ONCE, perSecond: 50 };
 
 /** A budget. */
 export class MessageBudget {
-  #left = MOST_AT_ONCE;
+  readonly #atOnce: number;
+  readonly #perSecond: number;
+  #left: number;
   #sinceMs: number;
 
-  /** A full one. @param nowMs a clock that does not jump */
-  constructor(nowMs: number) {
+  /**
+   * A full one.
+   *
+   * @param nowMs a clock that does not jump
+   * @param bounds how much at once, and how much more per second; a page's messages unless told
+   */
+  constructor(
+    nowMs: number,
+    { atOnce, perSecond }: { readonly atOnce: number; readonly perSecond: number } = OF_A_PAGE,
+  ) {
     this.#sinceMs = nowMs;
+    this.#atOnce = atOnce;
+    this.#perSecond = perSecond;
+    this.#left = atOnce;
   }
 
   /** Takes one message out; false when there is none. */
   take(nowMs: number): boolean {
     assert(nowMs >= this.#sinceMs, "time goes on");
-    this.#left = Math.min(MOST_AT_ONCE, this.#left + (nowMs - this.#sinceMs) / 1000 * PER_SECOND);
+    this.#left = Math.min(this.#atOnce, this.#left + (nowMs - this.#sinceMs) / 1000 * this.#perSecond);
     this.#sinceMs = nowMs;
     if (this.#left < 1) return false;
     this.#left--;

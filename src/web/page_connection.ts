@@ -1,6 +1,6 @@
 /**
  * The one WebSocket between a tab's page and the server beside its pictures: what the page asks, and what it
- * is told. Whatever the page says is checked and bounded; what is wrong ends the connection.
+ * is told. Every message of the page is checked and bounded; one that is not valid ends the connection.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -10,10 +10,12 @@ import type { House, HouseListener } from "./house.ts";
 import { type PageMessage, parseMessage } from "./message.ts";
 import { MessageBudget } from "./message_budget.ts";
 import type { SeatTold, Tab } from "./tab.ts";
-import type { Thumbnails } from "./thumbnails.ts";
+import type { Thumbnail, Thumbnails } from "./thumbnails.ts";
 
 /** What waits for a page at most, bytes: one that takes nothing is ended. */
 const MOST_WAITING = 8 * 2 ** 20;
+/** While so much waits there are no further small pictures, bytes. */
+const MOST_PICTURES = 2 ** 20;
 /** What one page asks at once at most. */
 const MOST_AT_WORK = 16;
 
@@ -69,8 +71,18 @@ export class PageConnection implements HouseListener {
   }
 
   /** There is a new small picture. */
-  onThumbnail(vm: string, n: number): void {
-    if (this.#seen.has(vm)) this.#send({ t: "thumb", vm, n });
+  onThumbnail(vm: string, { png }: Thumbnail): void {
+    const { socket } = this.#options;
+    // A page that takes them slowly gets fewer.
+    if (!this.#seen.has(vm) || socket.bufferedAmount > MOST_PICTURES) return;
+    if (this.#isEnded || socket.readyState !== WebSocket.OPEN) return;
+    // The name's length, the name, the picture.
+    const name = new TextEncoder().encode(vm);
+    const bytes = new Uint8Array(2 + name.length + png.length);
+    new DataView(bytes.buffer).setUint16(0, name.length);
+    bytes.set(name, 2);
+    bytes.set(png, 2 + name.length);
+    socket.send(bytes);
   }
 
   /** A VM's frames have stopped (why), or come again (""). */
@@ -133,7 +145,7 @@ export class PageConnection implements HouseListener {
       this.#seen.add(vm);
       thumbnails.see(vm);
       const there = thumbnails.of(vm);
-      if (there !== undefined) this.#send({ t: "thumb", vm, n: there.n });
+      if (there !== undefined) this.onThumbnail(vm, there);
     }
     assert(this.#seen.size === wanted.size, "what is seen is what was asked for");
   }

@@ -9,11 +9,12 @@ import { PAGE_FILES } from "./page_assets.ts";
 const TYPES: Readonly<Record<string, readonly [file: string, type: string]>> = {
   "/": ["index.html", "text/html; charset=utf-8"],
   "/app.js": ["app.js", "text/javascript; charset=utf-8"],
+  "/console.js": ["console.js", "text/javascript; charset=utf-8"],
   "/style.css": ["style.css", "text/css; charset=utf-8"],
   "/icon.svg": ["icon.svg", "image/svg+xml"],
 };
 
-/** The answer for a file of the page; undefined for what is none. */
+/** The answer for a file of the page; undefined when the page has no such file. */
 export async function pageFile(path: string, request: Request): Promise<Response | undefined> {
   const [file, type] = Object.hasOwn(TYPES, path) ? TYPES[path] ?? [] : [];
   const packed = file === undefined ? undefined : PAGE_FILES[file];

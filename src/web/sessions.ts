@@ -1,15 +1,20 @@
 /**
- * Who is in: sessions by their cookie, which scripts of the page cannot read and other sites' requests do not
- * carry. Bounded in number and time.
+ * The people who are signed in: sessions by their cookie, which scripts of the page cannot read and other
+ * sites' requests do not carry. Bounded in number and time.
  * @module
  */
 import { assert } from "../base/assert.ts";
+import { MessageBudget } from "./message_budget.ts";
 import { hashOf, type Identity, newSecret } from "./tokens.ts";
 
 /** Sessions at most; the oldest goes for a new one. */
 export const MOST_SESSIONS = 64;
+/** Of one person at most; that person's oldest goes for a new one. */
+export const MOST_OF_ONE = 16;
+/** Requests of one session at once, and so many more per second: a wall of 64 pictures each second. */
+const REQUESTS = { atOnce: 600, perSecond: 300 };
 /** How long one lasts, s. */
-export const SESSION_SECONDS = 12 * 3600;
+const SESSION_SECONDS = 12 * 3600;
 
 /** A session. */
 export interface Session extends Identity {
@@ -17,6 +22,8 @@ export interface Session extends Identity {
   readonly id: number;
   /** Aborted when it ends. */
   readonly signal: AbortSignal;
+  /** How much it may ask. */
+  readonly budget: MessageBudget;
 }
 
 interface Entry {
@@ -48,20 +55,28 @@ export class Sessions {
     return this.#entries.size;
   }
 
-  /** Begins one. @returns what the Set-Cookie header says */
-  async begin({ name }: Identity): Promise<string> {
+  /** Begins one. */
+  async begin({ name, as }: Identity): Promise<{
+    readonly session: Session;
+    /** What the Set-Cookie header says. */
+    readonly cookie: string;
+  }> {
     this.#forgetOld();
     const secret = newSecret();
     const ending = new AbortController();
-    const session = { name, id: ++this.#count, signal: ending.signal };
-    if (this.#entries.size >= MOST_SESSIONS) {
-      const [oldest] = this.#entries.keys();
-      if (oldest !== undefined) this.#end(oldest);
-    }
+    const budget = new MessageBudget(performance.now(), REQUESTS);
+    const session = { name, as, id: ++this.#count, signal: ending.signal, budget };
+    const own = this.#keysOf(as);
+    const [oldest] = own.length >= MOST_OF_ONE
+      ? own
+      : this.#entries.size >= MOST_SESSIONS
+      ? this.#entries.keys()
+      : [];
+    if (oldest !== undefined) this.#end(oldest);
     const endsMs = performance.now() + SESSION_SECONDS * 1000;
     this.#entries.set(await hashOf(secret), { session, ending, endsMs });
     assert(this.#entries.size <= MOST_SESSIONS, "sessions are bounded");
-    return this.#setCookie(secret, SESSION_SECONDS);
+    return { session, cookie: this.#setCookie(secret, SESSION_SECONDS) };
   }
 
   /** The session of a request; undefined for none. */
@@ -78,9 +93,19 @@ export class Sessions {
     return this.#setCookie("", 0);
   }
 
+  /** Ends all of a principal. */
+  endAllOf(as: string): void {
+    for (const key of this.#keysOf(as)) this.#end(key);
+  }
+
   /** Ends all. */
   endAll(): void {
     for (const key of [...this.#entries.keys()]) this.#end(key);
+  }
+
+  /** A person's sessions, oldest first. */
+  #keysOf(as: string): string[] {
+    return [...this.#entries].filter(([, { session }]) => session.as === as).map(([key]) => key);
   }
 
   #secretOf(request: Request): string | undefined {

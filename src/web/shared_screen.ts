@@ -1,6 +1,6 @@
 /**
- * One VM's screen for everybody who looks at it: one feed and one encoder, and a seat of his own for each
- * viewer, which is what his tab may do.
+ * One VM's screen for everybody who looks at it: one feed and one encoder, and for each viewer a seat of its
+ * own, which says what that viewer's tab may do.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -15,6 +15,7 @@ export class SharedScreen implements AsyncDisposable {
   readonly #server: RfbServer;
   readonly #feed: ScreenFeed;
   readonly #seats = new Map<string, ViewerSeat>();
+  #trouble = "";
 
   /**
    * One that rests until somebody looks.
@@ -41,14 +42,23 @@ export class SharedScreen implements AsyncDisposable {
       ref: vm,
       head: 0,
       perSecond: FRAMES_PER_SECOND,
-      onFrame: (frame, part) => this.#server.frame(frame, part),
-      onTrouble,
+      onPointer: (news) => this.#server.pointer(news),
+      taker: { onFrame: (frame, part) => this.#server.frame(frame, part) },
+      onTrouble: (why) => {
+        this.#trouble = why;
+        onTrouble(why);
+      },
     });
   }
 
   /** Whether there is no place for one more. */
   get isFull(): boolean {
     return this.#server.isFull;
+  }
+
+  /** Why there are no frames; "" when there are some. */
+  get trouble(): string {
+    return this.#trouble;
   }
 
   /** The picture's size. */

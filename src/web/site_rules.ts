@@ -1,7 +1,7 @@
 /**
- * Which requests are answered at all, and what browsers are told to keep: the host that they name and the
- * page that they come from must be ours, or another site could speak with this one in a person's name (and,
- * by a name of its own that leads to 127.0.0.1, read the answers).
+ * Which requests are answered at all, and which rules browsers are told to enforce: the host that they name
+ * and the page that they come from must be ours, or another site could speak with this one in a person's name
+ * (and, by a name of its own that leads to 127.0.0.1, read the answers).
  * @module
  */
 import { Fault } from "../base/fault.ts";
@@ -37,7 +37,8 @@ export class SiteRules {
 
   /** Whether a request names our host. */
   isOurHost(request: Request): boolean {
-    return this.#hosts.has((request.headers.get("host") ?? "").toLowerCase());
+    // HTTP/2 has no such header: there the host is in what is asked for.
+    return this.#hosts.has((request.headers.get("host") ?? new URL(request.url).host).toLowerCase());
   }
 
   /** Whether a request comes from a page of ours; one that does not say is not. */
@@ -45,7 +46,10 @@ export class SiteRules {
     return this.#origins.has(request.headers.get("origin") ?? "");
   }
 
-  /** Whether another site has led here: then pictures are not given. A browser that does not say is old. */
+  /**
+   * Whether a page of another site made the request: then it gets no pictures. An old browser does not say,
+   * and is not refused.
+   */
   isFromElsewhere(request: Request): boolean {
     const site = request.headers.get("sec-fetch-site");
     return site !== null && site !== "same-origin" && site !== "none";

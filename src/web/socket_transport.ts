@@ -5,7 +5,7 @@
 import type { ViewerInput, ViewerTransport } from "../rfb/server/rfb_server.ts";
 
 /** Bytes of one message of a viewer at most: keys and pointers are small. */
-export const MOST_VIEWER_BYTES = 65_536;
+const MOST_VIEWER_BYTES = 65_536;
 const LOOK_MS = 20;
 
 /** The way. */

@@ -1,20 +1,25 @@
 /**
  * One tab of one person's browser: a control of its own on the bus, so that leases are this tab's and go with
- * it. It has the seats that it looks from, and does what the page asks.
+ * it. It has one seat per VM that it looks at, and carries out what the page asks.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { Fault } from "../base/fault.ts";
-import { oneLine, printableName } from "../base/printable.ts";
+import { oneLine, printable, printableName } from "../base/printable.ts";
+import { type Asks, MOST_QUESTION } from "../client/asks.ts";
 import type { Client } from "../client/client.ts";
 import { InputControl } from "../client/input_control.ts";
-import type { LeaseClassName } from "../client/lease.ts";
+import { listConsoles } from "../client/console_control.ts";
+import type { LeaseHolder } from "../client/lease_holder.ts";
 import { InputSeat } from "../client/vnc/input_seat.ts";
 import type { Viewer, ViewerSeat } from "../rfb/server/rfb_server.ts";
+import type { ConsoleStream } from "./console_stream.ts";
 import type { PageMessage, PowerWord } from "./message.ts";
 
-/** A person who does nothing for so long gives keyboard and mouse back, ms. */
+/** After so long without input from the person, keyboard and mouse are given back, ms. */
 export const IDLE_MS = 300_000;
+/** Consoles that one tab shows at most. */
+const MOST_CONSOLES = 8;
 /** Processes that are told at most. */
 const MOST_PROCESSES = 2000;
 /** What needs no POWER lease. */
@@ -38,18 +43,21 @@ export interface SeatTold {
   readonly why: string;
 }
 
-/** What a tab needs of the server. */
+/** What a tab needs of its person's household. */
 export interface TabHome {
-  /** Everybody's client, which receives frames. */
+  /** The person's client, which receives frames. */
   readonly client: Client;
   /** A further client, for as long as it is needed; it receives MEMCTX. */
   guestClient(): Promise<Client>;
-  /** Who has a class of a VM now; "" for nobody. */
-  ownerOf(vm: string, className: LeaseClassName): Promise<string>;
-  /** Puts a line on the timeline. */
-  tell(vm: string, what: string): void;
-  /** The tab that has a VM's keyboard and mouse, of those that are here. */
-  holderOf(vm: string): Tab | undefined;
+  /** What is told of the house. */
+  readonly house: {
+    /** Puts a line on the timeline. */
+    tell(vm: string, what: string): void;
+    /** A control in words. */
+    whoIs(holder: LeaseHolder): Promise<string>;
+    /** How the bus does, as this connection sees it. */
+    metrics(): Promise<object>;
+  };
   /** The picture's size of a VM. */
   sizeOf(vm: string): { readonly width: number; readonly height: number };
 }
@@ -65,8 +73,13 @@ export class Tab implements AsyncDisposable {
   readonly name: string;
   /** Known to this tab alone: what its pictures' sockets say. */
   readonly secret: string;
-  readonly #client: Client;
+  /** Its own connection: leases are this tab's, and go with it. */
+  readonly client: Client;
+  readonly #consoles = new Set<ConsoleStream>();
+  readonly #sockets = new Set<WebSocket>();
   readonly #home: TabHome;
+  readonly #questions: Asks | undefined;
+  readonly #holderOf: (vm: string) => Tab | undefined;
   readonly #onSeat: (told: SeatTold) => void;
   readonly #seats = new Map<string, Seat>();
 
@@ -76,19 +89,42 @@ export class Tab implements AsyncDisposable {
    * @param client its own; it is closed with the tab
    */
   constructor(
-    { name, secret, client, home, onSeat }: {
+    { name, secret, client, home, asks, holderOf, onSeat }: {
       readonly name: string;
       readonly secret: string;
       readonly client: Client;
       readonly home: TabHome;
+      /** Questions of models; undefined where there is no place for them. */
+      readonly asks: Asks | undefined;
+      /** The tab of the same person that has a VM's keyboard and mouse. */
+      readonly holderOf: (vm: string) => Tab | undefined;
       readonly onSeat: (told: SeatTold) => void;
     },
   ) {
     this.name = name;
     this.secret = secret;
-    this.#client = client;
+    this.client = client;
     this.#home = home;
+    this.#questions = asks;
+    this.#holderOf = holderOf;
     this.#onSeat = onSeat;
+  }
+
+  /** A socket beside the page's own belongs to this tab, and ends with it. */
+  own(socket: WebSocket): void {
+    this.#sockets.add(socket);
+    socket.addEventListener("close", () => this.#sockets.delete(socket));
+  }
+
+  /** Whether one more console may be opened. */
+  get mayOpenConsole(): boolean {
+    return this.#consoles.size < MOST_CONSOLES;
+  }
+
+  /** A console is shown, until its socket closes. */
+  addConsole(stream: ConsoleStream, socket: WebSocket): void {
+    this.#consoles.add(stream);
+    socket.addEventListener("close", () => this.#consoles.delete(stream));
   }
 
   /** Whether this tab has a VM's keyboard and mouse. */
@@ -99,13 +135,13 @@ export class Tab implements AsyncDisposable {
   /** The seat of a viewer that is about to come. */
   seatFor(vm: string): ViewerSeat {
     const seat = new InputSeat({
-      client: this.#client,
+      client: this.client,
       ref: vm,
       takeBy: "asked",
       idleMs: IDLE_MS,
       size: () => this.#home.sizeOf(vm),
-      onChange: (owner, why) => {
-        if (this.#seats.get(vm)?.seat === seat) void this.#tellSeat(vm, owner !== undefined, why);
+      onChange: (owner, why, taker) => {
+        if (this.#seats.get(vm)?.seat === seat) void this.#tellSeat(vm, owner !== undefined, why, taker);
       },
     });
     return {
@@ -130,10 +166,12 @@ export class Tab implements AsyncDisposable {
    * @throws {Fault} what cannot be done, in words
    */
   async serve(message: Exclude<PageMessage, { op: "see" }>): Promise<object> {
+    if (message.op === "metrics") return await this.#home.house.metrics();
+    if (message.op === "asks" || message.op === "answer") return await this.#asks(message);
     const { vm } = message;
     switch (message.op) {
       case "take":
-        return await this.#take(vm);
+        return await this.#take(vm, message.why);
       case "give":
         this.#seats.get(vm)?.seat.giveBack("given back on the page");
         return {};
@@ -142,7 +180,7 @@ export class Tab implements AsyncDisposable {
         return {};
       case "paste":
         await this.#input(vm).type(message.text, message.layout);
-        this.#home.tell(vm, `${this.name} typed ${[...message.text].length} characters`);
+        this.#home.house.tell(vm, `${this.name} typed ${[...message.text].length} characters`);
         return {};
       case "power":
         return await this.#power(vm, message.what);
@@ -153,36 +191,75 @@ export class Tab implements AsyncDisposable {
       case "processes":
         return await this.#processes(vm);
       case "state":
-        return await this.#client.vmState(vm);
-      case "leases":
-        return { input: await this.#home.ownerOf(vm, "input") };
+        return await this.client.vmState(vm);
+      case "consoles":
+        return {
+          consoles: (await listConsoles(this.client, vm)).map(({ number, label, role, place }) => ({
+            number,
+            label: oneLine(label),
+            role,
+            place,
+          })),
+        };
     }
+  }
+
+  #sees(vm: string): boolean {
+    return this.#home.client.roster.find(vm) !== undefined;
+  }
+
+  /** What models ask, or an answer to one of them. */
+  async #asks(message: Extract<PageMessage, { op: "asks" | "answer" }>): Promise<object> {
+    const asks = this.#questions;
+    if (message.op === "asks") {
+      const open = (await asks?.list() ?? []).filter(({ vm }) => this.#sees(vm));
+      return {
+        asks: open.map(({ id, vm, question, choices }) => ({
+          id,
+          vm: printable(vm),
+          question: printable(question, MOST_QUESTION),
+          choices: choices.map((choice) => ({ value: choice, shown: printable(choice) })),
+        })),
+      };
+    }
+    if (asks === undefined) {
+      throw new Fault("not-supported", "Cannot answer: there is no place for questions");
+    }
+    const asked = (await asks.list()).find(({ id }) => id === message.ask);
+    if (asked !== undefined && !this.#sees(asked.vm)) {
+      throw new Fault("outside-grant", "Cannot answer: it is about a VM that you may not see");
+    }
+    await asks.answer(message.ask, { text: message.text, by: this.name });
+    this.#home.house.tell(asked?.vm ?? "", `${this.name} answered a model's question`);
+    return {};
   }
 
   /** Gives everything back, and waits until the guests are neutral. */
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const console of this.#consoles) console.end();
+    this.#consoles.clear();
+    for (const socket of this.#sockets) socket.close(1001, "the page has gone");
+    this.#sockets.clear();
     const seats = [...this.#seats.values()];
     this.#seats.clear();
     await Promise.all(seats.map(({ seat }) => seat[Symbol.asyncDispose]()));
     try {
-      await this.#client.close();
+      await this.client.close();
     } catch (error) {
       // The daemon has gone, and everything was given back with it.
       if (!(error instanceof Fault)) throw error;
     }
   }
 
-  async #take(vm: string): Promise<object> {
+  async #take(vm: string, why: string): Promise<object> {
     const mine = this.#seats.get(vm);
     if (mine === undefined) throw cannotTake(vm, "its screen is not shown yet");
-    const holder = this.#home.holderOf(vm);
+    // Between people the daemon decides, by its rules; between tabs of one person the last click decides.
+    const holder = this.#holderOf(vm);
     if (holder !== undefined && holder !== this) {
-      if (holder.name !== this.name) {
-        throw cannotTake(vm, `${holder.name} has keyboard and mouse on this page; ask for them`);
-      }
       await holder.#release(vm, "taken over in another tab of yours");
     }
-    mine.seat.take(mine.viewer);
+    mine.seat.take(mine.viewer, why);
     return {};
   }
 
@@ -199,16 +276,16 @@ export class Tab implements AsyncDisposable {
   #input(vm: string): InputControl {
     const lease = this.#seats.get(vm)?.seat.lease;
     if (lease === undefined) throw new Fault("no-lease", `Cannot press keys on ${vm}: take over first`);
-    return new InputControl(this.#client, lease);
+    return new InputControl(this.client, lease);
   }
 
   async #power(vm: string, what: PowerWord): Promise<object> {
-    if (HARMLESS.has(what)) await this.#client.vm(vm, what);
+    if (HARMLESS.has(what)) await this.client.vm(vm, what);
     else {
-      await using _lease = await this.#client.acquire(vm, "power");
-      await this.#client.vm(vm, what);
+      await using _lease = await this.client.acquire(vm, "power", { message: what });
+      await this.client.vm(vm, what);
     }
-    this.#home.tell(vm, `${this.name}: ${what}`);
+    this.#home.house.tell(vm, `${this.name}: ${what}`);
     return {};
   }
 
@@ -232,16 +309,14 @@ export class Tab implements AsyncDisposable {
   }
 
   /** Tells the page, with who has it instead. */
-  async #tellSeat(vm: string, isMine: boolean, why: string): Promise<void> {
+  async #tellSeat(vm: string, isMine: boolean, why: string, taker?: LeaseHolder): Promise<void> {
     let words = LOSSES[why] ?? why;
     if (!isMine && why.startsWith("taken away: preempted")) {
-      const owner = await this.#home.ownerOf(vm, "input").catch((error) => {
-        if (!(error instanceof Fault)) throw error;
-        return "";
-      });
-      words = `${owner === "" ? "another control" : owner} took keyboard and mouse over`;
+      words = taker === undefined
+        ? "your grant does not cover keyboard and mouse of this VM any more"
+        : `${await this.#home.house.whoIs(taker)} took keyboard and mouse over`;
     }
-    this.#home.tell(vm, isMine ? `${this.name} took keyboard and mouse` : `${this.name}: ${words}`);
+    this.#home.house.tell(vm, isMine ? `${this.name} took keyboard and mouse` : `${this.name}: ${words}`);
     this.#onSeat({ vm, isMine, why: words });
   }
 }

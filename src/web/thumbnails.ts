@@ -1,43 +1,38 @@
 /**
  * Small pictures of VMs, for those that somebody has in view: one a second at most, taken and encoded once
- * for everybody, and only when the screen has changed. When nobody looks nothing is asked of the VM.
+ * for everybody, and only when it looks different. While nobody looks, the VM is not asked for pictures.
+ * Frames are read where they lie: what a small picture needs of one is a part of the rows that changed.
  * @module
  */
 import { assert } from "../base/assert.ts";
-import { Fault } from "../base/fault.ts";
 import type { Client } from "../client/client.ts";
-import { pause } from "../client/pause.ts";
-import { encodePng } from "../vgpu/png.ts";
-import { scalePicture } from "../vgpu/scale.ts";
+import { ScreenFeed } from "../client/vnc/screen_feed.ts";
+import { ThumbnailPicture } from "./thumbnail_picture.ts";
 
 /** Pixels of a small picture's longer side, about. */
-export const THUMBNAIL_SIDE = 320;
-const REST_MS = 2000;
+const THUMBNAIL_SIDE = 320;
 
 /** A small picture. */
 export interface Thumbnail {
   /** A PNG. */
   readonly png: Uint8Array<ArrayBuffer>;
-  /** Grows by one a picture. */
-  readonly n: number;
 }
 
 interface Watch {
-  readonly ending: AbortController;
+  readonly feed: ScreenFeed;
   viewers: number;
-  running: Promise<void>;
 }
 
 /** Small pictures of all VMs. */
 export class Thumbnails implements AsyncDisposable {
   readonly #client: Client;
-  readonly #onPicture: (vm: string, n: number) => void;
+  readonly #onPicture: (vm: string, picture: Thumbnail) => void;
   readonly #watches = new Map<string, Watch>();
   readonly #pictures = new Map<string, Thumbnail>();
-  #count = 0;
+  readonly #ending = new Set<Promise<void>>();
 
   /** Asks nothing yet. @param onPicture told of each new one */
-  constructor(client: Client, onPicture: (vm: string, n: number) => void) {
+  constructor(client: Client, onPicture: (vm: string, picture: Thumbnail) => void) {
     this.#client = client;
     this.#onPicture = onPicture;
   }
@@ -59,10 +54,24 @@ export class Thumbnails implements AsyncDisposable {
       there.viewers++;
       return;
     }
-    const ending = new AbortController();
-    const watch: Watch = { ending, viewers: 1, running: Promise.resolve() };
-    this.#watches.set(vm, watch);
-    watch.running = this.#run(vm, ending.signal);
+    const picture = new ThumbnailPicture(THUMBNAIL_SIDE);
+    const feed = new ScreenFeed({
+      client: this.#client,
+      ref: vm,
+      head: 0,
+      perSecond: 1,
+      taker: {
+        read: (frame, part) => picture.read(frame, part),
+        onRead: () => {
+          const isOther = picture.update();
+          if (isOther && this.#watches.get(vm)?.feed === feed) this.#show(vm, { png: picture.png() });
+        },
+      },
+      // Its card shows the last picture, or that there is none.
+      onTrouble: () => {},
+    });
+    this.#watches.set(vm, { feed, viewers: 1 });
+    feed.want(true);
   }
 
   /** Somebody has it in view no longer. */
@@ -72,36 +81,24 @@ export class Thumbnails implements AsyncDisposable {
     if (--watch.viewers > 0) return;
     this.#watches.delete(vm);
     this.#pictures.delete(vm);
-    watch.ending.abort();
+    this.#end(watch);
   }
 
   /** Ends all. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const running = [...this.#watches.values()].map((watch) => {
-      watch.ending.abort();
-      return watch.running;
-    });
+    for (const watch of this.#watches.values()) this.#end(watch);
     this.#watches.clear();
     this.#pictures.clear();
-    await Promise.all(running);
+    await Promise.all(this.#ending);
   }
 
-  async #run(vm: string, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        for await (const frame of this.#client.frames(vm, { perSecond: 1, signal })) {
-          const picture = frame.picture();
-          const factor = Math.min(1, THUMBNAIL_SIDE / Math.max(picture.width, picture.height));
-          const png = new Uint8Array(encodePng(scalePicture(picture, factor)));
-          if (signal.aborted) return;
-          this.#pictures.set(vm, { png, n: ++this.#count });
-          this.#onPicture(vm, this.#count);
-        }
-      } catch (error) {
-        // It has no display, it is not there yet, it has gone, the daemon restarts: later again.
-        if (!(error instanceof Fault)) throw error;
-      }
-      await pause(REST_MS, signal);
-    }
+  #end({ feed }: Watch): void {
+    const ending = feed.close().finally(() => this.#ending.delete(ending));
+    this.#ending.add(ending);
+  }
+
+  #show(vm: string, picture: Thumbnail): void {
+    this.#pictures.set(vm, picture);
+    this.#onPicture(vm, picture);
   }
 }

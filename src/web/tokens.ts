@@ -1,34 +1,44 @@
 /**
- * What lets a person in: a one-time link, whose secret stands behind the `#` of its address, so that no
+ * How a person signs in: a one-time link, whose secret stands behind the `#` of its address, so that no
  * server and no log gets it with a request; and named tokens in a file, of which only hashes are kept. Wrong
- * ones are slowed down for everybody together.
+ * ones are slowed down for everybody together, and do not keep those out who have a right one.
  * @module
  */
+import { readSecretFile } from "../../ffi/regular_file.ts";
 import { assert } from "../base/assert.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 
-/** A token's characters at least: it is made by a machine, so that a plain hash of it is enough. */
-export const LEAST_TOKEN = 16;
+/**
+ * The least length of a token, in characters: it is random and not a person's password, so that a plain hash
+ * of it is enough.
+ */
+const LEAST_TOKEN = 16;
 /** A token's characters at most. */
 export const MOST_TOKEN = 256;
+/** What is told of a token that cannot be one. */
+export const TOKEN_LENGTH: string = `A token has ${LEAST_TOKEN} to ${MOST_TOKEN} characters.`;
 /** Bytes of a token file at most. */
 const MOST_FILE_BYTES = 65_536;
 /** Names in it at most. */
 const MOST_NAMES = 1000;
 const LINE = /^([A-Za-z0-9][A-Za-z0-9._-]{0,31})[ \t]+([0-9a-f]{64})$/;
-const OTHERS = 0o077;
 const SECRET_BYTES = 32;
 
 /** Wrong tokens at once, and how long until there may be one more, ms. */
 export const MOST_WRONG = 10;
 /** See {@linkcode MOST_WRONG}. */
-export const WRONG_MS = 1000;
+const WRONG_MS = 1000;
 
-/** Who somebody is: a name, and how it is known. */
+/** Who somebody is. */
 export interface Identity {
   /** The name in the token file, or "link". */
   readonly name: string;
+  /**
+   * The principal that the daemon is told: "token:NAME" of a person who came by a token, with the grant of
+   * its rule; "" of a person who came by the link, with the grant of the user who runs the server.
+   */
+  readonly as: string;
 }
 
 /** A fresh secret of 256 bits, in characters that addresses and cookies take. */
@@ -76,28 +86,15 @@ export function parseTokens(text: string): Map<string, string> {
  *
  * @throws {Fault} `refused` with why
  */
-export async function readTokens(path: string): Promise<Map<string, string>> {
-  const refuse = (why: string, cause?: unknown) =>
-    new Fault("refused", `Cannot use the tokens in ${printable(path)}: ${why}`, { cause });
+export function readTokens(path: string): Map<string, string> {
   try {
-    using file = await Deno.open(path);
-    const { isFile, mode, uid, size } = await file.stat();
-    if (!isFile) throw refuse("it is not a plain file");
-    if (uid !== Deno.uid() || ((mode ?? 0) & OTHERS) !== 0) {
-      throw refuse("others may read it; chmod 600 it, and have it as your own");
-    }
-    if (size > MOST_FILE_BYTES) throw refuse(`it has more than ${MOST_FILE_BYTES} bytes`);
-    const bytes = new Uint8Array(MOST_FILE_BYTES);
-    let length = 0;
-    for (let n: number | null; (n = await file.read(bytes.subarray(length))) !== null && n > 0;) length += n;
-    const tokens = parseTokens(new TextDecoder().decode(bytes.subarray(0, length)));
-    if (tokens.size === 0) throw refuse("there is no name in it");
+    const tokens = parseTokens(new TextDecoder().decode(readSecretFile(path, MOST_FILE_BYTES)));
+    if (tokens.size === 0) throw new Fault("refused", "there is no name in it");
     return tokens;
   } catch (error) {
-    if (error instanceof Fault) {
-      throw error.code === "refused" ? error : refuse(error.message, error);
-    }
-    throw refuse(messageOf(error), error);
+    throw new Fault("refused", `Cannot use the tokens in ${printable(path)}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -106,6 +103,8 @@ export class Tokens {
   readonly #file: string | undefined;
   readonly #onUsed: (link: string) => void;
   #linkHash: string | undefined;
+  /** The file as it was last: what tells a right token while wrong ones are not looked up. */
+  #known: ReadonlyMap<string, string> = new Map();
   #left = MOST_WRONG;
   #sinceMs = performance.now();
 
@@ -128,23 +127,33 @@ export class Tokens {
   }
 
   /**
-   * Looks who has a token. The one-time secret is worth nothing afterwards.
+   * Finds whose token it is. The one-time secret is not valid afterwards.
    *
-   * @returns undefined for nobody; "slow" when too many wrong ones came
+   * @returns undefined for nobody; "slow" when too many wrong ones came; "short" for what can be no token
    */
-  async identify(token: string): Promise<Identity | "slow" | undefined> {
-    if (!this.#mayTry()) return "slow";
-    if (token.length < LEAST_TOKEN || token.length > MOST_TOKEN) return this.#wrong();
+  async identify(token: string): Promise<Identity | "slow" | "short" | undefined> {
+    const mayTry = this.#mayTry();
+    if (token.length < LEAST_TOKEN || token.length > MOST_TOKEN) {
+      this.#wrong();
+      return mayTry ? "short" : "slow";
+    }
     const hash = await hashOf(token);
+    if (!mayTry && hash !== this.#linkHash && !this.#known.has(hash)) return "slow";
     // What is compared are hashes: how long it takes tells nothing of a token.
     if (hash === this.#linkHash) {
       this.#linkHash = undefined;
       this.#onUsed(await this.newLink());
-      return { name: "link" };
+      return { name: "link", as: "" };
     }
     if (this.#file === undefined) return this.#wrong();
-    const name = (await readTokens(this.#file)).get(hash);
-    return name === undefined ? this.#wrong() : { name };
+    this.#known = readTokens(this.#file);
+    const name = this.#known.get(hash);
+    return name === undefined ? this.#wrong() : { name, as: `token:${name}` };
+  }
+
+  /** The names in the file as it is now; none without one. */
+  names(): readonly string[] {
+    return this.#file === undefined ? [] : [...readTokens(this.#file).values()];
   }
 
   #mayTry(): boolean {

@@ -6,77 +6,66 @@
 import { assert } from "../base/assert.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
+import type { Asks } from "../client/asks.ts";
 import type { Client } from "../client/client.ts";
-import type { ConnectOptions } from "../client/connect.ts";
-import type { SubscribeOptions } from "../client/handshake.ts";
 import { LAYOUT_NAMES } from "../client/keyboard_layout.ts";
-import type { LeaseClassName } from "../client/lease.ts";
 import { encodePng } from "../vgpu/png.ts";
-import { House } from "./house.ts";
+import { ConsoleStream } from "./console_stream.ts";
+import { Household, type Join } from "./household.ts";
 import { PageConnection } from "./page_connection.ts";
 import { pageFile } from "./page_files.ts";
 import type { Session, Sessions } from "./sessions.ts";
-import { SharedScreen } from "./shared_screen.ts";
 import { HEADERS, type SiteRules } from "./site_rules.ts";
 import { SocketTransport } from "./socket_transport.ts";
-import { Tab, type TabHome } from "./tab.ts";
-import { Thumbnails } from "./thumbnails.ts";
-import { MOST_TOKEN, newSecret, type Tokens } from "./tokens.ts";
+import { Tab } from "./tab.ts";
+import { type Identity, MOST_TOKEN, newSecret, TOKEN_LENGTH, type Tokens } from "./tokens.ts";
 
 /** Tabs at most, of everybody together. */
-export const MOST_TABS = 64;
-/** After so long without an answer to a ping the other side is gone, s: a closed lid answers none. */
+const MOST_TABS = 64;
+/**
+ * After so long without an answer to a ping the other side counts as gone, s: a suspended laptop answers
+ * none.
+ */
 const PING_SECONDS = 10;
 /** Bytes of a body at most: a token. */
 const MOST_BODY = 2 * MOST_TOKEN;
 
 /** What it is made of. */
 export interface WebOptions {
-  /** Joins the bus once more, under a name. */
-  readonly connect: (
-    name: string,
-    sub: SubscribeOptions,
-    reconnect: ConnectOptions["reconnect"],
-  ) => Promise<Client>;
+  /** Joins the bus once more, for somebody. */
+  readonly join: Join;
   /** Who may come in. */
   readonly tokens: Tokens;
   /** Who is in. */
   readonly sessions: Sessions;
   /** Where it is. */
   readonly rules: SiteRules;
+  /** Questions of models to whoever is in. */
+  readonly asks?: Asks | undefined;
   /** Takes a line for who runs it. */
   readonly tell: (line: string) => void;
 }
 
-/** The server; who owns it serves its {@linkcode WebServer.handle} somewhere. */
-export class WebServer implements AsyncDisposable, TabHome {
+/** An open page, and whose. */
+interface OpenPage {
+  readonly page: PageConnection;
+  readonly household: Household;
+}
+
+/** The server; its owner passes {@linkcode WebServer.handle} to an HTTP server. */
+export class WebServer implements AsyncDisposable {
   readonly #options: WebOptions;
-  readonly #house: House;
-  readonly #thumbnails: Thumbnails;
-  readonly #screens = new Map<string, SharedScreen>();
-  readonly #pages = new Map<string, PageConnection>();
+  /** By the principal: a token with the link's name is not the link. */
+  readonly #households = new Map<string, Promise<Household>>();
+  /** By the tab's secret. */
+  readonly #pages = new Map<string, OpenPage>();
   readonly #ending = new Set<Promise<void>>();
   #joining = 0;
   #viewers = 0;
 
-  private constructor(options: WebOptions, client: Client) {
+  /** Joins the bus when the first person comes. */
+  constructor(options: WebOptions) {
     this.#options = options;
-    this.#house = new House(client);
-    this.#thumbnails = new Thumbnails(client, (vm, n) => {
-      for (const page of this.#pages.values()) page.onThumbnail(vm, n);
-    });
-  }
-
-  /** Joins the bus. */
-  static async open(options: WebOptions): Promise<WebServer> {
-    let server: WebServer | undefined;
-    const onAway = (fault: Fault) => {
-      if (server !== undefined) server.#house.setAway(fault.message);
-    };
-    const client = await options.connect("web", { sources: ["CORE", "VMHOST", "INPUT", "FRAME"] }, {
-      onAway,
-    });
-    return server = new WebServer(options, client);
   }
 
   /** Answers a request. */
@@ -94,42 +83,16 @@ export class WebServer implements AsyncDisposable, TabHome {
     return response;
   }
 
-  get client(): Client {
-    return this.#house.client;
-  }
-
-  guestClient(): Promise<Client> {
-    return this.#options.connect("web", { sources: ["CORE", "MEMCTX"] }, false);
-  }
-
-  async ownerOf(vm: string, className: LeaseClassName): Promise<string> {
-    return await this.#house.ownerOf(await this.#house.client.endpoint(vm), className);
-  }
-
-  tell(vm: string, what: string): void {
-    this.#house.tell(vm, what);
-  }
-
-  holderOf(vm: string): Tab | undefined {
-    return [...this.#pages.values()].find(({ tab }) => tab.has(vm))?.tab;
-  }
-
-  sizeOf(vm: string): { readonly width: number; readonly height: number } {
-    return this.#screens.get(vm)?.size ?? { width: 1, height: 1 };
-  }
-
   /** Sends everybody away, and gives back what they had. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#options.sessions.endAll();
-    for (const screen of this.#screens.values()) await screen[Symbol.asyncDispose]();
-    this.#screens.clear();
-    for (const [secret, page] of this.#pages) this.#endPage(secret, page);
+    for (const [secret, open] of this.#pages) this.#endPage(secret, open);
     await Promise.all(this.#ending);
-    await this.#thumbnails[Symbol.asyncDispose]();
-    await this.#house.client.close().catch((error) => {
-      if (!(error instanceof Fault)) throw error;
-    });
-    await this.#house[Symbol.asyncDispose]();
+    const opened = await Promise.allSettled(this.#households.values());
+    this.#households.clear();
+    await Promise.all(
+      opened.map((each) => each.status === "fulfilled" ? each.value[Symbol.asyncDispose]() : undefined),
+    );
   }
 
   async #route(request: Request): Promise<Response> {
@@ -149,10 +112,12 @@ export class WebServer implements AsyncDisposable, TabHome {
     if (rules.isFromElsewhere(request)) return refusal(403, "Another page may not ask this.");
     const session = await sessions.of(request);
     if (session === undefined) return refusal(401, "Log in first.");
+    if (!session.budget.take(performance.now())) return refusal(429, "Too much is asked: wait a moment.");
     if (isSocket && pathname === "/ws") return await this.#openPage(request, session);
     if (isSocket && pathname === "/screen") return this.#openScreen(request, session, searchParams);
-    if (pathname === "/thumb") return this.#thumbnail(searchParams.get("vm") ?? "");
-    if (pathname === "/shot") return await this.#shot(searchParams.get("vm") ?? "");
+    if (isSocket && pathname === "/console") return this.#openConsole(request, session, searchParams);
+    const vm = searchParams.get("vm") ?? "";
+    if (pathname === "/shot") return await shotOf(await this.#householdOf(session), vm);
     return refusal(404, "There is no such page.");
   }
 
@@ -162,12 +127,49 @@ export class WebServer implements AsyncDisposable, TabHome {
     if (token === undefined) return refusal(413, "That is too long for a token.");
     const who = await tokens.identify(token.trim());
     if (who === "slow") return refusal(429, "Too many wrong tokens came: wait some seconds.");
+    if (who === "short") return refusal(403, TOKEN_LENGTH);
     if (who === undefined) {
       tell("a wrong token was refused");
       return refusal(403, "This token is not valid, or the link was used already.");
     }
+    // The token is right; the daemon may still have no rule for its name, which is reported here.
+    const household = await this.#householdOf(who);
+    household.hold();
+    const { session, cookie } = await sessions.begin(who);
+    const letGo = () => this.#letGo(household);
+    if (session.signal.aborted) letGo();
+    else session.signal.addEventListener("abort", letGo, { once: true });
     tell(`${who.name} came in`);
-    return new Response(null, { status: 204, headers: { "set-cookie": await sessions.begin(who) } });
+    return new Response(null, { status: 204, headers: { "set-cookie": cookie } });
+  }
+
+  /** A person's household, which joins the bus when it is not there. */
+  #householdOf({ name, as }: Identity): Promise<Household> {
+    let opening = this.#households.get(as);
+    if (opening !== undefined) return opening;
+    const pagesOf = () => [...this.#pages.values()].filter(({ household }) => household.who.as === as);
+    opening = Household.open({
+      who: { name, as },
+      join: this.#options.join,
+      onThumbnail: (vm, picture) => pagesOf().forEach(({ page }) => page.onThumbnail(vm, picture)),
+      onTrouble: (vm, why) => pagesOf().forEach(({ page }) => page.onTrouble(vm, why)),
+      onEnded: (fault) => {
+        this.#options.tell(`${name} is let in no more: ${fault.message}`);
+        this.#options.sessions.endAllOf(as);
+      },
+    });
+    this.#households.set(as, opening);
+    opening.catch(() => this.#households.delete(as));
+    return opening;
+  }
+
+  /** A session has ended: with the last of a person its household goes. */
+  #letGo(household: Household): void {
+    household.letGo();
+    if (household.isHeld) return;
+    this.#households.delete(household.who.as);
+    for (const [secret, open] of this.#pages) if (open.household === household) this.#endPage(secret, open);
+    this.#later(Promise.all(this.#ending).then(() => household[Symbol.asyncDispose]()));
   }
 
   async #leave(request: Request): Promise<Response> {
@@ -181,9 +183,11 @@ export class WebServer implements AsyncDisposable, TabHome {
     if (this.#pages.size + this.#joining >= MOST_TABS) return refusal(503, "Too many pages are open.");
     this.#joining++;
     let client: Client;
+    let household: Household;
     try {
-      // No broadcast events: a tab only asks and steers. A page outlives the daemon by joining anew.
-      client = await this.#options.connect(`web ${session.name}`, { sources: ["CORE"] }, true);
+      household = await this.#householdOf(session);
+      // No broadcast events: a tab only asks and steers. When the daemon restarts, a page joins anew.
+      client = await household.join({ sources: ["CORE"] }, true);
     } finally {
       this.#joining--;
     }
@@ -202,21 +206,25 @@ export class WebServer implements AsyncDisposable, TabHome {
       name: session.name,
       secret,
       client,
-      home: this,
-      onSeat: (told) => this.#pages.get(secret)?.onSeat(told),
+      home: household,
+      asks: this.#options.asks,
+      holderOf: (vm) => this.#holderOf(household, vm),
+      onSeat: (told) => this.#pages.get(secret)?.page.onSeat(told),
     });
     let isGone = false;
     socket.onopen = () => {
       if (isGone) return;
-      const hello = { you: session.name, tab: secret, layouts: LAYOUT_NAMES };
-      const options = { socket, hello, tab, house: this.#house, thumbnails: this.#thumbnails };
-      this.#pages.set(secret, new PageConnection(options));
+      const may = client.grant.capNames.map((cap) => cap.toLowerCase());
+      const hello = { you: session.name, tab: secret, layouts: LAYOUT_NAMES, may };
+      const { house, thumbnails } = household;
+      const page = new PageConnection({ socket, hello, tab, house, thumbnails });
+      this.#pages.set(secret, { page, household });
     };
     const gone = () => {
       if (isGone) return;
       isGone = true;
-      const page = this.#pages.get(secret);
-      if (page !== undefined) this.#endPage(secret, page);
+      const open = this.#pages.get(secret);
+      if (open !== undefined) this.#endPage(secret, open);
       else this.#later(tab[Symbol.asyncDispose]());
     };
     socket.onclose = gone;
@@ -225,54 +233,69 @@ export class WebServer implements AsyncDisposable, TabHome {
     return response;
   }
 
-  #endPage(secret: string, page: PageConnection): void {
+  #endPage(secret: string, { page }: OpenPage): void {
     if (!this.#pages.delete(secret)) return;
     page.end();
     this.#later(page.tab[Symbol.asyncDispose]());
   }
 
-  #openScreen(request: Request, session: Session, query: URLSearchParams): Response {
-    const page = this.#pages.get(query.get("tab") ?? "");
-    const vm = query.get("vm") ?? "";
-    if (page === undefined || page.tab.name !== session.name) return refusal(403, "This page is not open.");
-    if (this.#house.client.roster.find(vm) === undefined) return refusal(404, "There is no such VM.");
-    let screen = this.#screens.get(vm);
-    if (screen?.isFull === true) return refusal(503, "Too many look at this VM.");
-    if (screen === undefined) {
-      screen = new SharedScreen(this.#house.client, vm, (why) => {
-        for (const each of this.#pages.values()) each.onTrouble(vm, why);
-      });
-      this.#screens.set(vm, screen);
+  /** The tab of a person that has a VM's keyboard and mouse. */
+  #holderOf(household: Household, vm: string): Tab | undefined {
+    for (const { page, household: other } of this.#pages.values()) {
+      if (other === household && page.tab.has(vm)) return page.tab;
     }
-    const shown = screen;
+    return undefined;
+  }
+
+  /** The page that a further socket says it belongs to, with the VM that it is about; or why not. */
+  #pageOf(session: Session, query: URLSearchParams): OpenPage & { readonly vm: string } | Response {
+    const open = this.#pages.get(query.get("tab") ?? "");
+    const vm = query.get("vm") ?? "";
+    if (open === undefined || open.household.who.as !== session.as) {
+      return refusal(403, "This page is not open.");
+    }
+    if (open.household.client.roster.find(vm) === undefined) return refusal(404, "There is no such VM.");
+    return { ...open, vm };
+  }
+
+  #openScreen(request: Request, session: Session, query: URLSearchParams): Response {
+    const open = this.#pageOf(session, query);
+    if (open instanceof Response) return open;
+    const { page, household, vm } = open;
+    const screen = household.screen(vm);
+    if (screen.isFull) return refusal(503, "Too many look at this VM.");
     const label = `${session.name} ${++this.#viewers}`;
     const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: PING_SECONDS });
     const transport = new SocketTransport(socket);
     socket.onopen = () => {
       // Another one may have come first, and the page may have gone.
-      if (shown.isFull || !this.#pages.has(page.tab.secret)) return socket.close(1013);
-      transport.run(shown.accept(transport, label, page.tab.seatFor(vm)));
+      if (screen.isFull || !this.#pages.has(page.tab.secret)) return socket.close(1013);
+      page.tab.own(socket);
+      transport.run(screen.accept(transport, label, page.tab.seatFor(vm)));
+      // Who comes later is told as well.
+      if (screen.trouble !== "") page.onTrouble(vm, screen.trouble);
     };
     socket.onerror = (event) => event.preventDefault();
     endWith(session, socket);
     return response;
   }
 
-  #thumbnail(vm: string): Response {
-    const there = this.#thumbnails.of(vm);
-    if (there === undefined) return refusal(404, "There is no picture of it.");
-    return new Response(there.png, { headers: { "content-type": "image/png" } });
-  }
-
-  async #shot(vm: string): Promise<Response> {
-    const frame = await this.#house.client.frame(vm);
-    const name = vm.replaceAll(/[^\w.@-]/g, "_");
-    return new Response(new Uint8Array(encodePng(frame.picture())), {
-      headers: {
-        "content-type": "image/png",
-        "content-disposition": `attachment; filename="${name}.png"`,
-      },
-    });
+  #openConsole(request: Request, session: Session, query: URLSearchParams): Response {
+    const open = this.#pageOf(session, query);
+    if (open instanceof Response) return open;
+    const port = Number(query.get("port") ?? "0");
+    if (!Number.isInteger(port) || port < 0 || port > 255) return refusal(400, "There is no such console.");
+    const { page, vm } = open;
+    if (!page.tab.mayOpenConsole) return refusal(503, "Too many consoles are open in this page.");
+    const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: PING_SECONDS });
+    socket.onopen = () => {
+      if (!this.#pages.has(page.tab.secret)) return socket.close(1013);
+      page.tab.own(socket);
+      page.tab.addConsole(new ConsoleStream({ socket, client: page.tab.client, vm, port }), socket);
+    };
+    socket.onerror = (event) => event.preventDefault();
+    endWith(session, socket);
+    return response;
   }
 
   /** Waited for before all ends. */
@@ -281,6 +304,17 @@ export class WebServer implements AsyncDisposable, TabHome {
     this.#ending.add(kept);
     assert(this.#ending.size <= 2 * MOST_TABS, "what ends is bounded");
   }
+}
+
+async function shotOf({ client }: Household, vm: string): Promise<Response> {
+  const frame = await client.frame(vm);
+  const name = vm.replaceAll(/[^\w.@-]/g, "_");
+  return new Response(new Uint8Array(encodePng(frame.picture())), {
+    headers: {
+      "content-type": "image/png",
+      "content-disposition": `attachment; filename="${name}.png"`,
+    },
+  });
 }
 
 /** Reads what nobody needs: a client whose events are not read stops. */
@@ -323,6 +357,7 @@ function statusOf({ code }: Fault): number {
       return 404;
     case "no-capability":
     case "outside-grant":
+    case "not-admitted":
       return 403;
     case "unreachable":
     case "timed-out":

@@ -1,6 +1,7 @@
 /**
  * A picture of 1280x800 by the client library through the daemon, by each source that std VGA has, beside a
- * bare QMP screendump of the same VM as PNG; and what watching one VM adds to the daemon's memory, in frames.
+ * bare QMP screendump of the same VM as PNG; what watching one VM adds to the daemon's memory, in frames; and
+ * what a display that nobody watches costs.
  * @module
  */
 import { DaemonProcess } from "../fixtures/daemon_process.ts";
@@ -10,6 +11,10 @@ import { type Bench, type BenchResult, median, resultOf } from "./bench.ts";
 const ROUNDS = 41;
 const WARM_ROUNDS = 10;
 const FRAME_BYTES = 1280 * 800 * 4;
+/** VMs of which the memory is measured. */
+const WATCHED = 5;
+/** What each of them may take, in frames. */
+const LIMIT = 3 + 1e6 / FRAME_BYTES;
 
 function config(name: string, qmp: string | undefined, display: string): string {
   return `[[endpoint]]\nname = "${name}"\nqmp = "${qmp}"\nmemory = "none"\ninput = "none"\ndisplay = "${display}"\n`;
@@ -78,44 +83,68 @@ async function resident(pid: number): Promise<number> {
   return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(text)?.[1] ?? NaN);
 }
 
-/** What the second watched VM adds: the first one has started perception. */
+/** What each watched VM adds behind the first one, which has started perception. */
 async function memory(): Promise<BenchResult[]> {
   const results: BenchResult[] = [];
   for (const display of ["vram", "screendump"]) {
-    await using first = await VgaGuest.start({ qmpSockets: 2 });
-    await using second = await VgaGuest.start({ qmpSockets: 2 });
+    await using guests = new AsyncDisposableStack();
+    const vms: VgaGuest[] = [];
+    for (let i = 0; i < WATCHED; i++) vms.push(guests.use(await VgaGuest.start({ qmpSockets: 2 })));
     await using daemon = await DaemonProcess.start({
-      config: config("first", first.vm.qmpPaths[0], display) +
-        config("second", second.vm.qmpPaths[0], display),
+      config: vms.map(({ vm }, i) => config(`vm${i}`, vm.qmpPaths[0], display)).join(""),
     });
     await using client = await daemon.connect("bench");
     const watched: AsyncGenerator[] = [];
-    const watch = async (guest: VgaGuest, name: string): Promise<number> => {
+    const seen: number[] = [];
+    for (const [i, guest] of vms.entries()) {
       await guest.setMode({ width: 1280, height: 800, bits: 32 });
-      const frames = client.frames(name, { perSecond: 30 });
+      const frames = client.frames(`vm${i}`, { perSecond: 30 });
       watched.push(frames);
       // Each slot of the ring has had its pictures, and the heap has settled.
-      for (let seen = 0; seen < 40; seen++) {
-        await guest.fill(seen, 64);
+      for (let count = 0; count < 40; count++) {
+        await guest.fill(count, 64);
         await frames.next();
       }
-      return await resident(daemon.pid);
-    };
-    const before = await watch(first, "first");
-    const grown = (await watch(second, "second") - before) / FRAME_BYTES;
+      seen.push(await resident(daemon.pid));
+    }
+    const grown = ((seen.at(-1) ?? NaN) - (seen[0] ?? NaN)) / (WATCHED - 1) / FRAME_BYTES;
     for (const frames of watched) await frames.return(undefined);
-    results.push(
-      resultOf(
-        `display.rss.${display}`,
-        "frames per watched VM",
-        "lower",
-        [grown],
-        [3.25],
-        "3 frames + 1 MB",
-      ),
-    );
+    const unit = "frames per watched VM";
+    results.push(resultOf(`display.rss.${display}`, unit, "lower", [grown], [LIMIT], "3 frames + 1 MB"));
   }
   return results;
+}
+
+/** Processor time of all threads of a process so far, ms. */
+async function processorMs(pid: number): Promise<number> {
+  let ns = 0;
+  for await (const { name } of Deno.readDir(`/proc/${pid}/task`)) {
+    const text = await Deno.readTextFile(`/proc/${pid}/task/${name}/schedstat`).catch(() => "0");
+    ns += Number(text.split(" ")[0]);
+  }
+  return ns / 1e6;
+}
+
+/** What a daemon that nobody asks costs, with a display that nobody watches any more and with none. */
+async function idle(): Promise<BenchResult> {
+  await using guest = await VgaGuest.start({ qmpSockets: 3 });
+  await guest.setMode({ width: 1280, height: 800, bits: 32 });
+  const [first, second] = guest.vm.qmpPaths;
+  await using ours = await DaemonProcess.start({ config: config("vm", first, "auto") });
+  await using theirs = await DaemonProcess.start({ config: config("vm", second, "none") });
+  {
+    await using client = await ours.connect("bench");
+    for await (const _ of client.frames("vm", { perSecond: 60 })) break;
+  }
+  const [our, their]: [number[], number[]] = [[], []];
+  for (let second = -10; second < 20; second++) {
+    const before = [await processorMs(ours.pid), await processorMs(theirs.pid)] as const;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    if (second < 0) continue;
+    our.push(await processorMs(ours.pid) - before[0]);
+    their.push(await processorMs(theirs.pid) - before[1]);
+  }
+  return resultOf("display.idle", "ms of processor time a second", "lower", our, their, "display = none");
 }
 
 /** All benchmarks of this file. */
@@ -125,6 +154,7 @@ export const benches: readonly Bench[] = [
     names: ["display.frame.vram", "display.frame.screendump"],
     run: pictures,
   },
+  { name: "display.idle", run: idle },
   { name: "display.text.vga", run: text },
   { name: "display.rss.vram", names: ["display.rss.vram", "display.rss.screendump"], run: memory },
 ];

@@ -3,8 +3,8 @@
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
+import { Poller } from "../../ffi/poller.ts";
 import { yieldToWakers } from "../../ffi/scheduler.ts";
-import { SECOND } from "../../src/base/clock.ts";
 import { MemoryCanvas } from "../../src/display/canvas.ts";
 import { VideoMemory, type VideoMemoryPlace } from "../../src/display/vga/video_memory.ts";
 import { VramSource } from "../../src/display/vga/vram_source.ts";
@@ -40,21 +40,19 @@ function watch(order: WatchOrder): void {
     onMode: () => {},
     askMode: () => mustAnswer = true,
   }, { isVga: true });
-  const turn = () => {
-    for (;;) {
-      const nowNs = monotonicClock.nowNs();
-      if (mustAnswer) {
-        mustAnswer = false;
-        source.onRegisters(order.registers, nowNs);
-      }
-      if (source.nextNs > nowNs) break;
-      source.step(nowNs);
-    }
-  };
   source.demand(PER_SECOND);
   source.once();
-  turn();
-  setInterval(turn, SECOND / PER_SECOND / 1e6);
+  // Waits as perception does, to the microsecond: a timer of JavaScript's counts milliseconds.
+  const poller = new Poller(1);
+  for (;;) {
+    const nowNs = monotonicClock.nowNs();
+    if (mustAnswer) {
+      mustAnswer = false;
+      source.onRegisters(order.registers, nowNs);
+    }
+    if (source.nextNs <= nowNs) source.step(nowNs);
+    else poller.waitNs(source.nextNs - nowNs);
+  }
 }
 
 async function dump(order: WatchOrder): Promise<void> {

@@ -18,9 +18,11 @@ import { interleave, makeRig, nsEach, PATTERN_BYTES, type Rig, ROUNDS, WARM } fr
 
 const N = 65_536;
 const MIB = 2 ** 20;
+/** So much memory, and the tables that map it, the second-level cache of a processor holds. */
+const WARM_BYTES = 256 * 1024;
 
-function randomAddresses(base: number): Float64Array<ArrayBuffer> {
-  return Float64Array.from({ length: N }, () => base + Math.floor(Math.random() * PATTERN_BYTES / 8) * 8);
+function randomAddresses(base: number, bytes = PATTERN_BYTES): Float64Array<ArrayBuffer> {
+  return Float64Array.from({ length: N }, () => base + Math.floor(Math.random() * bytes / 8) * 8);
 }
 
 function translateAll(space: AddressSpace, addresses: Float64Array): number {
@@ -73,6 +75,21 @@ function benchTranslateMany({ space, base, floor, at }: Rig): BenchResult {
   return resultOf("mem.translateMany", "ns", "lower", ours, peer, "the same walks in C");
 }
 
+/** The same addresses as a batch, which reads each last-level table's place once. */
+function benchTranslateBatch({ space, base, floor, at }: Rig): BenchResult {
+  const addresses = randomAddresses(base);
+  const reader = new ScatterReader(space);
+  const gpas = new Float64Array(N);
+  let theirs = 0;
+  const { ours, peer } = interleave(
+    () => nsEach(N, () => reader.translate(addresses, gpas)),
+    () => nsEach(N, () => theirs = Number(floor.floor_translate(...at, addresses, N))),
+  );
+  const mine = gpas.reduce((sum, gpa) => sum + gpa, 0);
+  if (Math.abs(mine - theirs) > 1) throw new Error(`the walks disagree: ${mine} ${theirs}`);
+  return resultOf("mem.translateBatch", "ns", "lower", ours, peer, "a walk each in C");
+}
+
 function benchScatter({ space, base, floor, at }: Rig): BenchResult {
   const addresses = randomAddresses(base);
   const reader = new ScatterReader(space);
@@ -98,6 +115,27 @@ function readAll(space: AddressSpace, addresses: Float64Array): number {
     if (space.load64(addresses[i] as number)) sum = sum + space.lo | 0;
   }
   return sum >>> 0;
+}
+
+/**
+ * One read of memory that the processor's caches hold: against a translation of the same addresses, and the
+ * same ratio in C, which is what a load costs there.
+ */
+function benchWarmRead8({ space, base, floor, at }: Rig): BenchResult[] {
+  const addresses = randomAddresses(base, WARM_BYTES);
+  const values = new BigUint64Array(N);
+  const mine = interleave(
+    () => nsEach(N, () => readAll(space, addresses)),
+    () => nsEach(N, () => translateAll(space, addresses)),
+  );
+  const theirs = interleave(
+    () => nsEach(N, () => floor.floor_scatter_plain(...at, addresses, N, values)),
+    () => nsEach(N, () => floor.floor_translate(...at, addresses, N)),
+  );
+  return [
+    resultOf("mem.read8.warm", "ns", "lower", mine.ours, mine.peer, "a translation of ours"),
+    resultOf("mem.read8.warmC", "ns", "lower", theirs.ours, theirs.peer, "both in C: a translation in C"),
+  ];
 }
 
 /** One read: against a translation of ours, against the same in C, against memflow's. */
@@ -256,9 +294,12 @@ export const benches: readonly Bench[] = [{
   names: [
     "mem.translate",
     "mem.translateMany",
+    "mem.translateBatch",
     "mem.scatter65536",
     "mem.read4k",
     "mem.read64k",
+    "mem.read8.warm",
+    "mem.read8.warmC",
     "mem.read8",
     "mem.read8.c",
     "mem.read8.memflow",
@@ -277,9 +318,11 @@ export const benches: readonly Bench[] = [{
       const quiet = [
         benchTranslate(rig),
         benchTranslateMany(rig),
+        benchTranslateBatch(rig),
         benchScatter(rig),
         benchRead(rig, "mem.read4k", 4096, "walk"),
         benchRead(rig, "mem.read64k", 65_536, "memcpy"),
+        ...benchWarmRead8(rig),
         ...benchRead8(rig),
       ];
       rig.vm.kill("SIGCONT");

@@ -11,8 +11,14 @@ import { type Bench, type BenchResult, resultOf } from "./bench.ts";
 const MIB = 2 ** 20;
 const SEARCHED_MIB = 1024;
 const ROUNDS = 5;
-/** None of these is in the pattern; the second is as short as what a person types. */
-const TEXTS = { "mem.find1g": "no such text here", "mem.find1g.short": "zq#8" } as const;
+/** None of these is in the pattern; of the lengths of what a person types, a pointer, a name, a line. */
+const TEXTS = {
+  "mem.find1g": "no such text here",
+  "mem.find1g.4": "zq#8",
+  "mem.find1g.6": "zq#8%W",
+  "mem.find1g.8": "zq#8%W.!",
+  "mem.find1g.32": "no such text here, and none there",
+} as const;
 
 const LIBC = {
   memmem: { parameters: ["buffer", "usize", "buffer", "usize"], result: "pointer" },

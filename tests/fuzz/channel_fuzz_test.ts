@@ -1,7 +1,9 @@
 /**
- * What QEMU's monitor says about character devices and the devices before them.
+ * What QEMU's monitor says about character devices and the devices before them, and what /proc says of a
+ * process that has one of them open.
  */
 import { assert } from "@std/assert";
+import { deviceOfMount } from "../../src/adapters/channel/channel_holder.ts";
 import { channelDevices, MAX_CHANNELS, readChannels } from "../../src/adapters/channel/channel_listing.ts";
 import { fuzz } from "./harness.ts";
 
@@ -56,4 +58,23 @@ fuzz({
     return channels.length > 0 ? "channels" : devices.length > 0 ? "devices" : "nothing";
   },
   mustMeet: ["channels", "devices", "nothing", "not JSON"],
+});
+
+const INFO = "pos:\t0\nflags:\t0100002\nmnt_id:\t27\nino:\t6\n";
+const MOUNTS = `26 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+27 26 0:24 / /dev/pts rw,nosuid,noexec,relatime shared:3 - devpts devpts rw,gid=5,mode=620,ptmxmode=000
+`;
+
+fuzz({
+  name: "/proc of a process that has a terminal open",
+  corpus: () => [`${INFO}\0${MOUNTS}`, "\0"],
+  largest: 16_384,
+  words: ["mnt_id:\t", "27", "27 26 0:24 ", "\n", "\0", ":", " "],
+  decode: (input) => {
+    const [info = "", ...mounts] = decoder.decode(input).split("\0");
+    const device = deviceOfMount(info, () => mounts.join("\0"));
+    assert(device === undefined || /^\d{1,10}:\d{1,10}$/.test(device));
+    return device === undefined ? "nothing" : "device";
+  },
+  mustMeet: ["device", "nothing"],
 });

@@ -46,12 +46,14 @@ const AUDIT = {
 fuzz({
   name: "WELCOME",
   corpus: () => [
-    welcomeFrame({ ...fullGrant(1000), control: 7 as ControlId, kinds: 113 }).subarray(HEADER_BYTES),
+    welcomeFrame({ ...fullGrant(1000), control: 7 as ControlId, kinds: 113, as: "" }).subarray(
+      HEADER_BYTES,
+    ),
     cborBytes(WELCOME),
   ],
   make: (random) => cborBytes(withDefects(random, WELCOME)),
   largest: 8192,
-  words: [...CBOR_WORDS, ...Object.keys(WELCOME).map(cborBytes)],
+  words: [...CBOR_WORDS, ...[...Object.keys(WELCOME), "as", "token:alice"].map(cborBytes)],
   openers: CBOR_OPENERS,
   decode: (body) => {
     const welcome = welcomeOf(body);

@@ -5,45 +5,16 @@
 import { assert, assertEquals } from "@std/assert";
 import { checkFrame, decodeFrame, encodeFrame } from "../../src/protocol/frame.ts";
 import { BODY, EventPool } from "../../src/event/transfer_event.ts";
+import { DOWN as COMMANDS, KINDS, LOCAL } from "../fixtures/protocol_page.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 
 const FRAMES = 100_000;
-const DOWN = new Set([64, 65, 70, 73, 74, 75, 76, 79, 96, 112, 114, 116, 126, 127, 129, 131, 142]);
-const UP = new Set([
-  1,
-  2,
-  3,
-  37,
-  48,
-  49,
-  50,
-  51,
-  52,
-  53,
-  54,
-  55,
-  77,
-  78,
-  80,
-  81,
-  82,
-  83,
-  84,
-  97,
-  98,
-  99,
-  115,
-  117,
-  118,
-  124,
-  125,
-  128,
-  130,
-  140,
-  141,
-  143,
-]);
-const KINDS = [...DOWN, ...UP];
+// A HELLO travels down, its answers up; what is local does not travel.
+const DOWN = new Set([...COMMANDS, KINDS.HELLO]);
+const UP = new Set(
+  Object.values(KINDS).filter((kind) => kind > 0 && !DOWN.has(kind) && !LOCAL.includes(kind)),
+);
+const TRAVELLING = [...DOWN, ...UP];
 
 /** What is wrong with a packet, by src/event/PROTOCOL.md; several things may be. */
 function defectsOf(bytes: Uint8Array, fdCount: number): Set<string> {
@@ -68,7 +39,7 @@ function validFrame(random: SeededRandom): Uint8Array<ArrayBuffer> {
   const bodyBytes = random.oneIn(3) ? 0 : random.oneIn(200) ? 65_536 - random.below(3) : random.below(300);
   const bytes = new Uint8Array(96 + bodyBytes);
   const view = new DataView(bytes.buffer);
-  const kind = KINDS[random.below(KINDS.length)] as number;
+  const kind = TRAVELLING[random.below(TRAVELLING.length)] as number;
   view.setUint32(0, 0x31475356, true);
   view.setUint16(4, kind, true);
   bytes[6] = random.below(256);

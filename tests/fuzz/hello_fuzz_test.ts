@@ -20,6 +20,8 @@ fuzz({
     cborBytes({ proto: 1, kinds: -1 }),
     cborBytes({ proto: 1 }),
     cborBytes({ proto: 1, name: "x".repeat(200), sub: { endpoints: 2 ** 53 } }),
+    helloBody({ name: "of somebody", as: "token:alice" }),
+    cborBytes({ proto: 1, as: "uid:0" }),
     cborBytes({ proto: 2, name: "of tomorrow" }),
   ],
   make: (random) =>
@@ -29,12 +31,14 @@ fuzz({
         name: "n",
         sub: { sources: 3, prio_min: 1, endpoints: 5 },
         kinds: 113,
+        as: "nats:bob",
       }),
     ),
   largest: MAX_BODY_BYTES,
   words: [
     ...CBOR_WORDS,
-    ...["proto", "name", "sub", "sources", "prio_min", "endpoints", "kinds"].map(cborBytes),
+    ...["proto", "name", "sub", "sources", "prio_min", "endpoints", "kinds", "as", "token:alice", "nats:*"]
+      .map(cborBytes),
   ],
   openers: CBOR_OPENERS,
   decode: (body) => {
@@ -50,10 +54,12 @@ fuzz({
     decode(body, { allowIndefinite: false });
     assert(hello.name.length <= 64);
     assert(hello.prioMin >= 0 && hello.prioMin <= 3);
+    assert(hello.as === "" || /^(token|nats):[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/.test(hello.as), hello.as);
     assert(hello.kinds >= 0 && hello.kinds <= 0xffffffff);
     // What it was read as says the same when it is said again.
     const again = readHello(helloBody(hello));
     assert(again.ok && again.hello.sources === hello.sources && again.hello.name === hello.name);
+    assert(again.hello.as === hello.as);
     return "ok";
   },
   mustMeet: ["ok", "refused", "unsupported"],

@@ -199,6 +199,11 @@ function act(world: World): void {
   const stale = random.oneIn(10) ? 1 + random.below(50) : 0;
   switch (random.below(16)) {
     case 0:
+      return world.send(player, "claim", KIND.CMD_LEASE_CLAIM, endpoint, [
+        cls,
+        random.oneIn(4) ? 0 : 1,
+        random.oneIn(3) ? 1 + random.below(9) : 0,
+      ]);
     case 1:
     case 2:
       return world.send(player, "acquire", KIND.CMD_ACQUIRE, endpoint, [
@@ -221,6 +226,7 @@ function act(world: World): void {
         random.oneIn(2) ? LIFE.PAUSE : LIFE.RESUME,
       ]);
     case 10:
+      if (random.oneIn(2)) return world.send(player, "who", KIND.CMD_LEASE_WHO, endpoint, [cls]);
       return world.send(player, "status", KIND.CMD_LEASE_STATUS, endpoint, [cls]);
     case 11: {
       if (!random.oneIn(5)) return;

@@ -1,6 +1,6 @@
 /**
  * The lease machine alone against a plain model: controls of unequal strength acquire, release, die and fall
- * silent at random.
+ * silent at random; some wait until a lease is given back.
  */
 import type { ControlId, EndpointId } from "../../src/base/ids.ts";
 import { assert, assertEquals } from "@std/assert";
@@ -10,6 +10,13 @@ import type { LeaseClass } from "../../src/event/body_number.ts";
 import { type SeededRandom, withSeed } from "../fixtures/seeded_random.ts";
 
 const MS = 1_000_000;
+
+interface Waiter {
+  readonly party: Party;
+  readonly corr: number;
+  readonly ttlMs: number;
+  readonly waits: boolean;
+}
 
 interface Party {
   readonly id: ControlId;
@@ -23,7 +30,14 @@ interface Plain {
   ttlMs: number;
   heardNs: number;
   isEnding: boolean;
-  next: { party: Party; corr: number; ttlMs: number } | undefined;
+  next: Waiter | undefined;
+  waiting: Waiter[];
+}
+
+/** An outcome with the corrs of those who do not wait any more. */
+function plainOutcome(outcome: AcquireOutcome): Record<string, unknown> {
+  if (outcome.kind !== "waiting" && outcome.kind !== "handover") return { ...outcome };
+  return { ...outcome, displaced: outcome.displaced.map(({ corr }) => corr) };
 }
 
 class Model {
@@ -34,15 +48,25 @@ class Model {
     const key = `${endpoint}/${cls}`;
     let slot = this.slots.get(key);
     if (slot === undefined) {
-      slot = { owner: undefined, token: 0, ttlMs: 0, heardNs: 0, isEnding: false, next: undefined };
+      slot = {
+        owner: undefined,
+        token: 0,
+        ttlMs: 0,
+        heardNs: 0,
+        isEnding: false,
+        next: undefined,
+        waiting: [],
+      };
       this.slots.set(key, slot);
     }
     return slot;
   }
 
-  acquire(slot: Plain, party: Party, corr: number, ttlMs: number, nowNs: number): AcquireOutcome {
-    const rival = slot.owner ?? slot.next?.party;
-    if (rival === undefined && !slot.isEnding) {
+  acquire(slot: Plain, mine: Waiter, nowNs: number): Record<string, unknown> {
+    const { party, ttlMs } = mine;
+    const rival = slot.owner ?? slot.next?.party ?? slot.waiting[0]?.party;
+    if (slot.owner === undefined && !slot.isEnding) {
+      assertEquals(slot.waiting, [], "what is free has nobody who waits");
       Object.assign(slot, { owner: party, token: ++this.lastToken, ttlMs, heardNs: nowNs });
       return { kind: "granted", token: slot.token, ttlMs };
     }
@@ -51,13 +75,29 @@ class Model {
       return { kind: "granted", token: slot.token, ttlMs };
     }
     if (rival !== undefined && rival.id !== party.id && party.grant.arbPrio <= rival.grant.arbPrio) {
+      if (mine.waits) return { kind: "waiting", displaced: this.wait(slot, mine) };
       return { kind: "denied", reason: party.grant.arbPrio < rival.grant.arbPrio ? 4 : 0 };
     }
-    const displaced = slot.next ?? null;
+    const displaced = slot.waiting.filter((each) => each.party.id === party.id).map(({ corr }) => corr);
+    slot.waiting = slot.waiting.filter((each) => each.party.id !== party.id);
+    const before = slot.next;
+    if (before !== undefined) {
+      if (before.waits && before.party.id !== party.id) this.wait(slot, before);
+      else displaced.push(before.corr);
+    }
     const revoked = slot.owner?.id ?? 0;
     const token = slot.owner === undefined ? 0 : slot.token;
-    Object.assign(slot, { owner: undefined, isEnding: true, next: { party, corr, ttlMs } });
-    return { kind: "handover", revoked: revoked as ControlId as ControlId, token, displaced };
+    Object.assign(slot, { owner: undefined, isEnding: true, next: mine });
+    return { kind: "handover", revoked, token, displaced };
+  }
+
+  /** Stands in the queue anew; gives the corr of what it asked before. */
+  wait(slot: Plain, mine: Waiter): number[] {
+    const before = slot.waiting.filter((each) => each.party.id === mine.party.id).map(({ corr }) => corr);
+    const others = slot.waiting.filter((each) => each.party.id !== mine.party.id);
+    const stronger = others.filter((each) => each.party.grant.arbPrio >= mine.party.grant.arbPrio);
+    slot.waiting = [...stronger, mine, ...others.filter((each) => !stronger.includes(each))];
+    return before;
   }
 }
 
@@ -92,12 +132,22 @@ function agrees(random: SeededRandom): void {
       case 1:
       case 2: {
         const ttlMs = random.oneIn(3) ? 1 + random.below(60) : 0;
-        const expected = model.acquire(slot, party, step, ttlMs, nowNs);
-        const outcome = table.acquire(endpoint as EndpointId, cls, { party, corr: step, ttlMs }, nowNs);
-        assertEquals(outcome, expected, `acquire at ${step}`);
+        const mine = { party, corr: step, ttlMs, waits: random.oneIn(2) };
+        const expected = model.acquire(slot, mine, nowNs);
+        const outcome = table.acquire(endpoint as EndpointId, cls, mine, nowNs);
+        assertEquals(plainOutcome(outcome), expected, `acquire at ${step}`);
         break;
       }
       case 3: {
+        if (random.oneIn(2)) {
+          const isNext = slot.next?.waits === true && slot.next.party.id === party.id;
+          const mine = isNext ? slot.next : slot.waiting.find((each) => each.party.id === party.id);
+          if (isNext) slot.next = undefined;
+          else slot.waiting = slot.waiting.filter((each) => each !== mine);
+          const given = table.giveUp(endpoint as EndpointId, cls, party.id);
+          assertEquals(given?.corr, mine?.corr, `given up at ${step}`);
+          break;
+        }
         const owns = slot.owner?.id === party.id;
         if (owns) end(slot);
         assertEquals(
@@ -124,6 +174,8 @@ function agrees(random: SeededRandom): void {
             expectedDismissed.push(plain.next.corr);
             plain.next = undefined;
           }
+          for (const each of plain.waiting) if (each.party.id === party.id) expectedDismissed.push(each.corr);
+          plain.waiting = plain.waiting.filter((each) => each.party.id !== party.id);
           if (plain.owner?.id === party.id) {
             expectedEnded.push(`${key}/${plain.token}`);
             end(plain);
@@ -135,7 +187,7 @@ function agrees(random: SeededRandom): void {
       }
       case 5: {
         if (!slot.isEnding) break;
-        const next = slot.next;
+        const next = slot.next ?? slot.waiting.shift();
         slot.isEnding = false;
         slot.next = undefined;
         const done = table.finalized(endpoint as EndpointId, cls, nowNs);
@@ -143,7 +195,7 @@ function agrees(random: SeededRandom): void {
         else {
           const token = ++model.lastToken;
           Object.assign(slot, { owner: next.party, token, ttlMs: next.ttlMs, heardNs: nowNs });
-          assertEquals(done, { successor: next, token });
+          assertEquals([done?.successor.corr, done?.token], [next.corr, token]);
         }
         break;
       }
@@ -195,6 +247,10 @@ function compare(
           slot.owner !== undefined && token === slot.token,
         );
       }
+      const { owner: told, waiting } = table.partiesOf(endpoint as EndpointId, cls as LeaseClass);
+      assertEquals(told?.party.id, slot.owner?.id);
+      const expected = slot.next?.waits === true ? [slot.next, ...slot.waiting] : slot.waiting;
+      assertEquals(waiting.map(({ corr }) => corr), expected.map(({ corr }) => corr));
       if (slot.owner === undefined) continue;
       assert(table.isLive(endpoint as EndpointId, cls as LeaseClass, slot.token));
       if (!tokens.includes(slot.token)) tokens.push(slot.token);

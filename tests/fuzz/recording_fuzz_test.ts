@@ -13,6 +13,10 @@ import {
 } from "../../src/event/recording.ts";
 import { SOURCE } from "../../src/event/source.ts";
 import type { SeededRandom } from "../fixtures/seeded_random.ts";
+import { Fault } from "../../src/base/fault.ts";
+import { readTrace } from "../../src/client/trace/trace_model.ts";
+import { TracePage } from "../../src/client/trace/trace_page.ts";
+import { eventOfMark } from "../../src/event/mark_event.ts";
 import { type Bytes, fuzz } from "./harness.ts";
 import { CBOR_OPENERS, CBOR_WORDS, cborBytes, withDefects } from "./structured.ts";
 
@@ -98,6 +102,17 @@ const SAID = {
   body: new TextEncoder().encode("login: "),
   console: { label: "serial0", role: "serial" },
 };
+const BEGUN = eventOfMark(0 as EndpointId, 1e12 + 6, { type: "begin", action: 1, what: 'type "a"' });
+const ENDED = eventOfMark(0 as EndpointId, 1e12 + 7, {
+  type: "end",
+  action: 1,
+  why: "timed-out",
+  said: "seen",
+});
+const LISTED = eventOfMark(0 as EndpointId, 1e12 + 8, {
+  type: "processes",
+  processes: [{ pid: 1, ppid: 0, name: "init" }],
+});
 
 function file(...items: readonly Uint8Array[]): Bytes {
   const out = new Uint8Array(items.reduce((sum, item) => sum + item.length, 0));
@@ -111,7 +126,10 @@ function file(...items: readonly Uint8Array[]): Bytes {
 
 function made(random: SeededRandom): Bytes {
   const header: unknown = { format: "vmsig-recording", version: 1, ...HEADER };
-  const one = [ROSTER, MEMCTX, EVENT, WHOLE, PART, COPY, SAID][random.below(7)] as typeof EVENT & {
+  const one = [ROSTER, MEMCTX, EVENT, WHOLE, PART, COPY, SAID, BEGUN, ENDED, LISTED][
+    random.below(10)
+  ] as typeof EVENT & {
+    mark?: unknown;
     picture?: unknown;
     memory?: unknown;
     console?: unknown;
@@ -122,6 +140,8 @@ function made(random: SeededRandom): Bytes {
     items[1] = { ...one, picture: withDefects(random, one.picture) };
   } else if (one.memory !== undefined && random.oneIn(2)) {
     items[1] = { ...one, memory: withDefects(random, one.memory) };
+  } else if (one.mark !== undefined && random.oneIn(2)) {
+    items[1] = { ...one, mark: withDefects(random, one.mark) };
   } else if (one.console !== undefined && random.oneIn(2)) {
     items[1] = { ...one, console: withDefects(random, one.console) };
   }
@@ -167,7 +187,32 @@ function items(input: Bytes): string {
     } else if (item.type === "event") end = kept(item.event, end);
     index++;
   }
+  trace(input);
   return end;
+}
+
+/** What `vmsig trace` makes of it: a page, or one Fault; and nothing in the page ends its data early. */
+function trace(input: Bytes): void {
+  for (const item of decodeRecording(input)) {
+    if (item.type === "event" && (item.event.picture?.bytes ?? 0) > 1 << 16) return;
+  }
+  const page = new TracePage();
+  const frames = readTrace(input);
+  try {
+    for (;;) {
+      const { done, value } = frames.next();
+      if (!done) {
+        page.add(value);
+        continue;
+      }
+      const text = [...page.parts(value, "x")].join("");
+      assert(text.split("</script>").length === 3, "the data ends where it ends");
+      return;
+    }
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    assert(error.code === "bad-argument", error.message);
+  }
 }
 
 fuzz({
@@ -181,6 +226,10 @@ fuzz({
     ),
     file(encodeRecordingHeader(HEADER), encodeRecordedEvent(WHOLE), encodeRecordedEvent(PART)),
     file(encodeRecordingHeader(HEADER), encodeRecordedEvent(COPY)),
+    file(
+      encodeRecordingHeader(HEADER),
+      ...[BEGUN, WHOLE, ENDED, PART, LISTED].map((event) => encodeRecordedEvent(event)),
+    ),
     file(encodeRecordingHeader(HEADER), encodeRecordedEvent(SAID), encodeRecordedEvent(SAID)),
     encodeRecordingHeader(HEADER),
   ],

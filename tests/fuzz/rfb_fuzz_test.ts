@@ -6,7 +6,7 @@
 import { assert } from "@std/assert";
 import { MAX_VGPU_SLOT_BYTES } from "../../src/base/limits.ts";
 import { ClientHandshake, type ServerInit } from "../../src/rfb/client_handshake.ts";
-import { ENCODING, KEPT_TEXT_BYTES, MAX_CURSOR_SIDE } from "../../src/rfb/protocol.ts";
+import { ENCODING, KEPT_TEXT_BYTES, MAX_CURSOR_PIXELS, MAX_CURSOR_SIDE } from "../../src/rfb/protocol.ts";
 import type { Picture, RfbCursor, UpdateSink } from "../../src/rfb/update_sink.ts";
 import { UpdateStream } from "../../src/rfb/update_stream.ts";
 import {
@@ -42,6 +42,10 @@ class Target implements Picture, UpdateSink {
     this.stride = width * 4;
     this.pixels = MEMORY.subarray(0, width * height * 4);
   }
+  repaint(x: number, y: number, width: number, height: number): void {
+    assert(width > 0 && height > 0, "what is painted has a size");
+    this.damage(x, y, width, height);
+  }
   damage(x: number, y: number, width: number, height: number): void {
     assert(x + width <= this.width && y + height <= this.height, "damage within the picture");
   }
@@ -51,8 +55,10 @@ class Target implements Picture, UpdateSink {
   onSize(width: number, height: number): void {
     assert(width === 0 && height === 0 || width === this.width && height === this.height);
   }
-  onCursor({ width, height }: RfbCursor): void {
+  onCursor({ width, height, words }: RfbCursor): void {
     assert(width <= MAX_CURSOR_SIDE && height <= MAX_CURSOR_SIDE);
+    assert(words === undefined ? width * height > MAX_CURSOR_PIXELS : words.length === width * height);
+    assert(words?.every((word) => word === 0 || word >>> 24 === 255) ?? true);
   }
   onPointer(): void {}
   onPointerMode(): void {}

@@ -1,6 +1,6 @@
 /** /proc/net/unix, into which every process of the host writes its sockets' paths; read in pieces. */
 import { assert } from "@std/assert";
-import { SocketTable } from "../../src/roster/socket_table.ts";
+import { SocketTable } from "../../src/qemu/socket_table.ts";
 import { fuzz } from "./harness.ts";
 
 const decoder = new TextDecoder();

@@ -74,40 +74,58 @@ export interface Arm64Roots {
   kernel: bigint;
 }
 
-/**
- * The same for arm64 with a granule of 4 KiB: `levels` 4 is 48 bits of address, 3 is 39. `va` is signed: the
- * upper half is negative.
- */
-export function modelArm64Walk(ram: ModelRam[], roots: Arm64Roots, levels: 3 | 4, va: bigint): ModelWalk {
-  const bits = 12n + 9n * BigInt(levels);
+/** A size of arm64's granule, as a power of two, and how many bits of address each half has. */
+export interface Arm64Sizes {
+  granule: number;
+  bits: number;
+}
+
+/** The same for arm64. `va` is signed: the upper half is negative. */
+export function modelArm64Walk(ram: ModelRam[], roots: Arm64Roots, sizes: Arm64Sizes, va: bigint): ModelWalk {
+  const [granule, bits] = [BigInt(sizes.granule), BigInt(sizes.bits)];
   const isUpper = va < 0n;
   const offset = isUpper ? va + (1n << bits) : va;
   if (offset < 0n || offset >> bits !== 0n) return { ok: false, why: "non-canonical" };
   if (!isUpper && roots.user === roots.kernel) return { ok: false, why: "not-present" };
+  // Blocks: of 2 MiB and 1 GiB, 32 MiB, 512 MiB; with addresses of 52 bits of 512 GiB, 64 GiB and 4 TiB too.
+  const wide = sizes.bits === 52;
+  const blocks = {
+    12: [21, 30, ...wide ? [39] : []],
+    14: [25, ...wide ? [36] : []],
+    16: [29, ...wide ? [42] : []],
+  }[
+    sizes.granule
+  ] as number[];
+  const each = granule - 3n;
+  let shift = granule;
+  while (shift + each < bits) shift += each;
   let table = isUpper ? roots.kernel : roots.user;
   let [apRead, apUser, uxn, pxn] = [false, false, false, false];
-  for (let level = levels - 1; level >= 0; level--) {
-    const shift = 12n + 9n * BigInt(level);
-    const entry = load64(ram, table + 8n * (offset >> shift & 511n));
+  for (;; shift -= each) {
+    // Above the first table's index there is nothing: the mask may be wider than it.
+    const entry = load64(ram, table + 8n * (offset >> shift & (1n << each) - 1n));
     if (entry === undefined) return { ok: false, why: "out-of-ram" };
     const bit = (n: bigint) => (entry >> n & 1n) === 1n;
     if (!bit(0n)) return { ok: false, why: "not-present" };
     const isBlock = !bit(1n);
-    if (isBlock && (level === 0 || level === 3)) return { ok: false, why: "reserved-bit" };
-    const frame = entry & 0xffff_ffff_f000n;
-    if (frame >= 1n << 43n) return { ok: false, why: "out-of-ram" };
-    if (!isBlock && level > 0) {
+    if (isBlock && !blocks.includes(Number(shift))) return { ok: false, why: "reserved-bit" };
+    const field = (from: bigint, to: bigint) => entry >> from & (1n << (to - from + 1n)) - 1n;
+    const address = wide && sizes.granule < 16
+      ? field(granule, 49n) << granule | field(8n, 9n) << 50n
+      : field(granule, 47n) << granule | (sizes.granule === 16 ? field(12n, 15n) << 48n : 0n);
+    if (address >= 1n << 43n) return { ok: false, why: "out-of-ram" };
+    if (!isBlock && shift > granule) {
       apRead ||= bit(62n);
       apUser ||= bit(61n);
       uxn ||= bit(60n);
       pxn ||= bit(59n);
-      table = frame;
+      table = address;
       continue;
     }
     const low = (1n << shift) - 1n;
     return {
       ok: true,
-      gpa: (frame & ~low) | (offset & low),
+      gpa: (address & ~low) | (offset & low),
       shift,
       // DBM: a write makes it writable.
       writable: (!bit(7n) || bit(51n)) && !apRead,
@@ -115,5 +133,4 @@ export function modelArm64Walk(ram: ModelRam[], roots: Arm64Roots, levels: 3 | 4
       executable: isUpper ? !bit(53n) && !pxn : !bit(54n) && !uxn,
     };
   }
-  throw new Error("a walk ends at its last level");
 }

@@ -5,7 +5,14 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { AddressSpace } from "../../src/guest/address_space.ts";
-import { ARM64_3, ARM64_4, type Paging, walkFailure, X64_4, X64_5 } from "../../src/guest/paging.ts";
+import {
+  ARM64_MODES,
+  type Paging,
+  rootAlignment,
+  walkFailure,
+  X64_4,
+  X64_5,
+} from "../../src/guest/paging.ts";
 import { PhysicalMemory } from "../../src/guest/physical_memory.ts";
 import { kernelHalf, scanPages, userHalf } from "../../src/guest/page_scan.ts";
 import { ScatterReader } from "../../src/guest/scatter.ts";
@@ -39,8 +46,7 @@ interface Mode {
 const MODES: Mode[] = [
   { paging: X64_4, isArm: false, bits: 48 },
   { paging: X64_5, isArm: false, bits: 57 },
-  { paging: ARM64_4, isArm: true, bits: 48 },
-  { paging: ARM64_3, isArm: true, bits: 39 },
+  ...ARM64_MODES.map((paging) => ({ paging, isArm: true, bits: paging.addressBits - 1 })),
 ];
 
 /**
@@ -56,7 +62,8 @@ const SHAPES = [
 ];
 
 function makeWorld(random: SeededRandom): World {
-  const mode = MODES[random.below(MODES.length)]!;
+  // Each architecture as often: arm64 has five times as many modes.
+  const mode = MODES[random.oneIn(2) ? random.below(4) : random.below(MODES.length)]!;
   const shape = SHAPES[random.below(SHAPES.length)]!;
   const ram = new SyntheticRam(shape);
   for (const s of ram.segments) {
@@ -65,20 +72,30 @@ function makeWorld(random: SeededRandom): World {
   }
   const frames: number[] = [];
   for (const s of shape) for (let at = 0; at < s.sizeBytes; at += 4096) frames.push(s.gpa + at);
-  const tables = Array.from({ length: TABLES }, () => frames[random.below(frames.length)]!);
-  const indices = Array.from({ length: 6 }, () => random.below(512));
+  const granule = 2 ** mode.paging.granuleShift;
+  const whole = frames.filter((frame) => frame % granule === 0);
+  const tables = Array.from({ length: TABLES }, () => whole[random.below(whole.length)]!);
+  const indices = Array.from({ length: 6 }, () => random.below(granule / 8));
+  const topMask = 2 ** mode.paging.table[0]!.indexBits - 1;
+  const put = mode.isArm ? putArm64Entry : putEntry;
   for (const table of tables) {
-    for (let i = 0; i < 512; i++) ram.put64(table + 8 * i, 0, 0);
-    const put = mode.isArm ? putArm64Entry : putEntry;
-    for (const index of indices) put(random, ram, table + 8 * index, tables, frames);
+    for (let i = 0; i < granule / 8; i++) ram.put64(table + 8 * i, 0, 0);
+    for (const index of indices) {
+      put(random, ram, table + 8 * index, tables, frames);
+      if (index > topMask) put(random, ram, table + 8 * (index & topMask), tables, frames);
+    }
   }
-  const root = tables[0]!;
-  const kernelRoot = random.oneIn(8) ? root : tables[1]!;
+  const kernelRoot = random.oneIn(8) ? tables[0]! : tables[1]!;
+  // A table that is smaller than a page may begin anywhere in one.
+  const offset = rootAlignment(mode.paging) < 4096 && kernelRoot !== tables[0] ? 64 * random.below(3) : 0;
+  const root = tables[0]! + offset;
+  if (offset > 0) {
+    for (const index of indices) put(random, ram, root + 8 * (index & topMask), tables, frames);
+  }
   const memory = new PhysicalMemory(ram);
   memory.refresh();
   const model = ram.segments.map((s) => ({ gpa: BigInt(s.gpa), bytes: new Uint8Array(s.mapped!.buffer) }));
   const roots = { user: BigInt(root), kernel: BigInt(kernelRoot) };
-  const { levels } = mode.paging;
   return {
     mode,
     root,
@@ -88,8 +105,8 @@ function makeWorld(random: SeededRandom): World {
     model,
     walk: (va) =>
       mode.isArm
-        ? modelArm64Walk(model, roots, levels as 3 | 4, va)
-        : modelWalk(model, BigInt(root), levels as 4 | 5, va),
+        ? modelArm64Walk(model, roots, { granule: mode.paging.granuleShift, bits: mode.bits }, va)
+        : modelWalk(model, BigInt(root), mode.paging.levels as 4 | 5, va),
   };
 }
 
@@ -155,11 +172,13 @@ function randomAddress(random: SeededRandom, world: World): number {
   const { isArm, bits, paging } = world.mode;
   const top = paging.levels;
   for (let level = 0; level < top; level++) {
-    const index = !random.oneIn(14) ? world.indices[random.below(world.indices.length)]! : random.below(512);
-    va = va << 9n | BigInt(index);
+    const { indexBits } = paging.table[level]!;
+    const index = random.oneIn(14) ? random.u32() : world.indices[random.below(world.indices.length)]!;
+    va = va << BigInt(indexBits) | BigInt(index & 2 ** indexBits - 1);
   }
-  const near = random.below(10) < 3 ? 4096 - 8 * (1 + random.below(3)) : random.below(512) * 8;
-  va = va << 12n | BigInt(near);
+  const granule = 2 ** paging.granuleShift;
+  const near = random.below(10) < 3 ? granule - 8 * (1 + random.below(3)) : random.below(granule / 8) * 8;
+  va = va << BigInt(paging.granuleShift) | BigInt(near);
   if (isArm) {
     if (random.oneIn(20)) va |= BigInt(random.u32() & 0xfff) << BigInt(bits);
     return Number(random.oneIn(2) ? va : va - (1n << BigInt(bits)));
@@ -237,6 +256,9 @@ forEachSeed("words at any offset, and the batch, agree with the model", (random,
   const status = new Int8Array(ADDRESSES).fill(77);
   const reader = new ScatterReader(space);
   for (let pass = 0; pass < 2; pass++) {
+    const gpas = new Float64Array(ADDRESSES);
+    reader.translate(addresses, gpas);
+    addresses.forEach((gva, i) => assertEquals(gpas[i], space.translate(gva), `batch at ${gva}`));
     const count = reader.read(addresses, values, status);
     let expectedCount = 0;
     for (let i = 0; i < ADDRESSES; i++) {

@@ -1,4 +1,5 @@
 /** What a page says to `vmsig web`, and the file of those who may come in. */
+import { MOST_ANSWER } from "../../src/client/asks.ts";
 import { assert } from "@std/assert";
 import { MOST_MESSAGE, MOST_PASTE, parseMessage } from "../../src/web/message.ts";
 import { parseTokens } from "../../src/web/tokens.ts";
@@ -12,6 +13,11 @@ fuzz({
   corpus: () => [
     '{"op":"see","id":0,"vms":["web","db"]}',
     '{"op":"take","id":1,"vm":"web"}',
+    '{"op":"take","id":1,"vm":"web","why":"a look"}',
+    '{"op":"metrics","id":8}',
+    '{"op":"asks","id":10}',
+    '{"op":"answer","id":11,"ask":"0123456789ab","text":"yes"}',
+    '{"op":"consoles","id":9,"vm":"web"}',
     '{"op":"give","id":2,"vm":"web"}',
     '{"op":"text","id":3,"vm":"web"}',
     '{"op":"processes","id":4,"vm":"web"}',
@@ -38,11 +44,31 @@ fuzz({
     const message = parseMessage(decoder.decode(input));
     assert(Number.isSafeInteger(message.id) && message.id >= 0);
     if (message.op === "see") assert(message.vms.every((vm) => typeof vm === "string" && vm.length <= 128));
-    else assert(typeof message.vm === "string" && message.vm.length > 0);
+    else if (message.op === "answer") assert(message.ask.length > 0 && message.text.length <= MOST_ANSWER);
+    else if (message.op !== "metrics" && message.op !== "asks") {
+      assert(typeof message.vm === "string" && message.vm.length > 0);
+    }
+    if (message.op === "take") assert(new TextEncoder().encode(message.why).length <= 200);
     if (message.op === "paste") assert(message.text.length <= MOST_PASTE);
     return message.op;
   },
-  mustMeet: ["see", "take", "give", "text", "processes", "key", "paste", "power", "fault:protocol-error"],
+  mustMeet: [
+    ...[
+      "see",
+      "take",
+      "give",
+      "text",
+      "processes",
+      "key",
+      "paste",
+      "power",
+      "metrics",
+      "consoles",
+      "asks",
+      "answer",
+    ],
+    "fault:protocol-error",
+  ],
 });
 
 fuzz({

@@ -7,7 +7,7 @@ import "../unit/ffi/loaded_shim.ts";
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
 import { AgentControl } from "../../src/client/agent_control.ts";
-import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, startVmsig, until, vmsig } from "../fixtures/daemon_process.ts";
 import { agentChannel, agentFiles, START_AGENT } from "./agent_payload.ts";
 import type { GuestProcess } from "./guest_process.ts";
 import type { Qemu } from "./qemu.ts";
@@ -140,11 +140,32 @@ Deno.test("agent: programs, files, what it tells; as a library and as commands",
   const pipe = await vmsig(["cp", "vm:/tmp/again", `${daemon.folder}/fifo`, ...socket]);
   assertEquals(pipe.code, 1);
   assertMatch(pipe.errors, /^vmsig: bad-argument: Cannot write .*fifo: it is not a plain file; - writes to/);
+  await interrupted(guest, socket);
+  // Without a standard input, and with one that is closed at once.
+  for (const stdin of ["<&-", "</dev/null"]) {
+    const shell = ["sh", "-c", `exec "$0" "$@" ${stdin}`];
+    const closed = await vmsig(["exec", "vm", "--stdin", ...socket, "--", WORKER, "cat"], shell);
+    assertEquals([closed.code, closed.text, closed.errors], [0, "", ""], stdin);
+  }
   const told = await vmsig(["agent", "vm", "ping", ...socket]);
   assertEquals([told.code, told.text], [0, "vm: its agent answers\n"]);
   // What was run is in the audit trail with its words.
-  assertMatch(daemon.logText, /guest-exec \/bin\/worker echo one two/);
+  await until("the log tells it", () => /guest-exec \/bin\/worker echo one two/.test(daemon.logText));
 });
+
+/** Ctrl-C ends the wait, tells what the program became, and leaves the agent to the next one. */
+async function interrupted({ vm }: AgentGuest, socket: readonly string[]): Promise<void> {
+  const waits = startVmsig(["exec", "vm", ...socket, "--", WORKER, "wait", "/tmp/go", "/tmp/started"]);
+  await until("it runs", async () => (await vm.agent.list("/tmp")).includes("started"));
+  waits.kill("SIGINT");
+  const { code, stderr } = await waits.output();
+  assertEquals(code, 130);
+  const pid =
+    /^vmsig: Cannot await \/bin\/worker on vm: interrupted; it goes on in the guest as process (\d+)\n$/
+      .exec(text(stderr))?.[1];
+  assertMatch(await vm.agent.cat(`/proc/${pid}/cmdline`), /worker/);
+  await vm.agent.write("/tmp/go", new Uint8Array());
+}
 
 Deno.test("agent: without the lease nothing is done, and what an owner leaves is brought to rest", async () => {
   await using guest = await AgentGuest.start();
@@ -192,4 +213,39 @@ Deno.test("agent: one that restarts, is stopped, or owes an old answer comes int
   await guest.agent();
   await isUp(daemon);
   await agent.ping();
+});
+
+Deno.test("agent: one that answers garbage, late or twice ends its own command, and the next one is in step", async () => {
+  await using guest = await AgentGuest.start(",id=port0");
+  await using daemon = await DaemonProcess.start({ config: config(guest.vm) });
+  await using client = await daemon.connect("asks");
+  await until("the monitor is up", async () => (await client.completeRoster())[0]?.state === "up");
+  const garbage: readonly (readonly [string, RegExp])[] = [
+    ["garbage", /something else than JSON/],
+    ["binary", /no agent answers|something else|did not answer/],
+    ["long", /larger than is read|did not answer|no agent answers/],
+    ["late", /did not answer in time/],
+  ];
+  for (const [how, words] of garbage) {
+    const liar = await guest.vm.agent.start(WORKER, "liar", "/dev/vport0p1", how);
+    await isUp(daemon);
+    await using agent = await AgentControl.of(client, "vm");
+    assertMatch((await faultOf(agent.info())).message, words, how);
+    // Then it tells the truth, to whoever comes into step with it.
+    await until(`${how}: it is in step`, async () => {
+      try {
+        return JSON.stringify(await agent.info()) === '{"version":"liar"}';
+      } catch (error) {
+        if (error instanceof Fault) return false;
+        throw error;
+      }
+    });
+    liar.kill();
+    await isUp(daemon, false);
+  }
+  const twice = await guest.vm.agent.start(WORKER, "liar", "/dev/vport0p1", "twice");
+  await isUp(daemon);
+  await using agent = await AgentControl.of(client, "vm");
+  for (let i = 0; i < 3; i++) assertEquals(await agent.info(), { version: "liar" });
+  twice.kill();
 });

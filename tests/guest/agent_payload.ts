@@ -20,6 +20,20 @@ export const START_AGENT: readonly string[] = [
 ];
 
 /**
+ * How the guest starts it where other virtio devices are before its port's, after which the port is called.
+ *
+ * @param devices what is in the guest's /dev
+ * @throws {Fault} `missing` when there is no port
+ */
+export function startAgentAt(devices: readonly string[]): string[] {
+  const port = devices.find((name) => /^vport\d+p1$/.test(name));
+  if (port === undefined) {
+    throw new Fault("missing", "Cannot start the guest's agent: its guest has no virtio port");
+  }
+  return START_AGENT.map((word) => word === "/dev/vport0p1" ? `/dev/${port}` : word);
+}
+
+/**
  * Arguments of QEMU for its channel, on a unix socket.
  *
  * @param more further properties of the port: ",id=port0"

@@ -11,7 +11,7 @@ import { consolePieceOf } from "../../src/event/recorded_console.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { BODY } from "../../src/event/transfer_event.ts";
 import { type ConsoleControl, listConsoles } from "../../src/client/console_control.ts";
-import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, startVmsig, until, vmsig, vmsigWords } from "../fixtures/daemon_process.ts";
 import { type MachineOptions, type Qemu, startFirmware } from "./qemu.ts";
 import { TestQmp } from "./test_qmp.ts";
 import { startSavedGuest } from "./saved_guest.ts";
@@ -162,7 +162,7 @@ Deno.test("consoles: without the lease, or under one that is over, nothing is wr
   assertEquals((await console.expect(/hello (.*)\r/)).groups, ["alice"]);
 });
 
-Deno.test("consoles: another client has it; it is said, and goes by itself when that one leaves", async () => {
+Deno.test("consoles: another client has it; it is said which, and goes by itself when that one leaves", async () => {
   await using sockets = new Sockets();
   await using vm = await firmware(sockets);
   const other = await Deno.connect({ transport: "unix", path: sockets.serial });
@@ -172,8 +172,7 @@ Deno.test("consoles: another client has it; it is said, and goes by itself when 
   await using client = await daemon.connect("reader");
   const refused = await assertRejects(() => client.console("vm", { port: com3 }), Fault);
   assertEquals((refused as Fault).code, "busy");
-  assertStringIncludes(refused.message, `another client has the console`);
-  assertStringIncludes(refused.message, `lsof +E -aU ${sockets.serial}`);
+  assertMatch(refused.message, new RegExp(`another client has the console: process ${Deno.pid} \\(deno`));
   assertEquals(await codeOf(client.console("vm", { port: 30 })), "bad-argument");
   other.close();
   await until("it is free", async () => {
@@ -191,6 +190,46 @@ Deno.test("consoles: another client has it; it is said, and goes by itself when 
   });
   const again = await Deno.connect({ transport: "unix", path: sockets.serial });
   again.close();
+});
+
+/** Has a file open until its input ends. */
+const HOLDER = `import os, sys
+os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+print("open", flush=True)
+sys.stdin.read()`;
+
+Deno.test("consoles: who reads a terminal already is named, and keeps all of its bytes", async () => {
+  await using sockets = new Sockets();
+  await using vm = await firmware(sockets, { qmpSockets: 2 });
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { hvc = -1 } = await numbers(daemon);
+  await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
+  const chardevs = await qmp.execute("query-chardev") as { label: string; filename: string }[];
+  const path = chardevs.find(({ label }) => label === "hvc")?.filename.replace(/^pty:/, "") ?? "";
+  const holder = new Deno.Command("python3", { args: ["-c", HOLDER, path], stdin: "piped", stdout: "piped" })
+    .spawn();
+  await using client = await daemon.connect("reader");
+  try {
+    // It is ready when it says so; the pipe stays, so that it can say all of it.
+    for await (const bytes of holder.stdout.values({ preventCancel: true })) {
+      if (bytes.includes(10)) break;
+    }
+    const refused = await assertRejects(() => client.console("vm", { port: hvc }), Fault) as Fault;
+    assertEquals(refused.code, "busy");
+    assertMatch(
+      refused.message,
+      new RegExp(`another client has the console: process ${holder.pid} \\(python3\\); leave it there`),
+    );
+    const listed = await vmsig(["console", "vm", "list", "--socket", daemon.socket]);
+    assertStringIncludes(listed.text, `process ${holder.pid} (python3)`);
+  } finally {
+    await holder.stdin.close();
+    await holder.stdout.cancel();
+    await holder.status;
+  }
+  await using console = await client.console("vm", { port: hvc });
+  assertEquals(console.port, hvc);
 });
 
 Deno.test("consoles: a VM that ends is told to who reads; the next one of its name is read again", async () => {
@@ -240,7 +279,7 @@ Deno.test("consoles: what was recorded of them is read from the replay when the 
     await using daemon = await DaemonProcess.start({ config: config(vm) });
     await isUp(daemon);
     com3 = (await numbers(daemon))["com3"] ?? -1;
-    const recorder = spawnVmsig(["record", "-o", path, "--consoles", "--json", "--socket", daemon.socket]);
+    const recorder = startVmsig(["record", "-o", path, "--consoles", "--json", "--socket", daemon.socket]);
     await using client = await daemon.connect("writer");
     await using console = await client.console("vm", { port: com3 });
     const talker = await vm.agent.start("talker", "/dev/ttyS2", "login");
@@ -255,7 +294,7 @@ Deno.test("consoles: what was recorded of them is read from the replay when the 
     assertGreater(JSON.parse(new TextDecoder().decode(stdout)).consoleBytes, 20);
   }
   const socket = `${sockets.folder}/replay.sock`;
-  const player = spawnVmsig(["replay", path, "--speed", "0", "--stay", "--json", "--socket", socket]);
+  const player = startVmsig(["replay", path, "--speed", "0", "--stay", "--json", "--socket", socket]);
   try {
     await until("the replay", () => {
       try {
@@ -311,6 +350,46 @@ Deno.test("consoles: a terminal that QEMU takes away is told to who reads it, an
   assertEquals((await listConsoles(client, "vm"))[gone]?.open, true);
 });
 
+/** A person at a terminal: runs a program there, awaits what it says, types, and tells how it ended. */
+const PERSON = `
+import os, pty, select, sys, termios
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+before = termios.tcgetattr(fd)
+said = b""
+def expect(words):
+    global said
+    while words not in said:
+        if not select.select([fd], [], [], 120)[0]:
+            sys.exit(f"no {words!r} in {said!r}")
+        said += os.read(fd, 65536)
+    said = said[said.index(words) + len(words):]
+expect(b"Enter, ~ and a dot leave")
+os.write(fd, b"\\r")
+expect(b"login: ")
+os.write(fd, b"a\\x03b\\r")
+expect(b"hello a\\x03b")
+expect(b"login: ")
+os.write(fd, b"\\r~.")
+status = os.waitpid(pid, 0)[1]
+print(os.waitstatus_to_exitcode(status), termios.tcgetattr(fd) == before)
+`;
+
+Deno.test("consoles: on a terminal Ctrl-C goes to the guest, and ~. leaves the terminal as it was", async () => {
+  await using sockets = new Sockets();
+  await using vm = await guest(sockets);
+  await using daemon = await DaemonProcess.start({ config: config(vm) });
+  await isUp(daemon);
+  const { com3 = -1 } = await numbers(daemon);
+  const talker = await vm.agent.start("talker", "/dev/ttyS2", "login");
+  await talker.lineMatching(/^ready/);
+  const command = vmsigWords(["console", "vm", "--port", `${com3}`, "--socket", daemon.socket]);
+  const { stdout, stderr } = await new Deno.Command("python3", { args: ["-c", PERSON, ...command] }).output();
+  const decoder = new TextDecoder();
+  assertEquals([decoder.decode(stdout), decoder.decode(stderr)], ["0 True\n", ""]);
+});
+
 /** What a recording has of one console; "" while it is not begun, or an item is being written. */
 function recordedText(path: string, port: number): string {
   try {
@@ -320,15 +399,4 @@ function recordedText(path: string, port: number): string {
   } catch {
     return "";
   }
-}
-
-/** Starts a command that runs until it is told to end. */
-function spawnVmsig(args: readonly string[]): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", new URL("../../main.ts", import.meta.url).pathname, ...args],
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { type EndpointId, NO_ENDPOINT } from "../../src/base/ids.ts";
 import { RawControl } from "../bench/raw_control.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import type { Client } from "../../src/client/client.ts";
@@ -58,7 +59,7 @@ class Watcher implements AsyncDisposable {
 
 /** Types at the stub without a pause until it is ended; counts what was acknowledged. */
 async function typeOn(client: Client, signal: AbortSignal): Promise<number> {
-  await using input = await takeInput(client, "stub0", { ttlMs: 2000 });
+  await using input = await takeInput(client, "stub0", { ttlMs: 30_000 });
   let typed = 0;
   while (!signal.aborted) {
     await input.type("the quick brown fox");
@@ -120,17 +121,17 @@ Deno.test("three VMs come, die, come back and go under load, and every control s
       await all("a up", "b up", "c up");
       const entry = first.client.roster.find("a");
       // Each change makes a new entry: one that is kept says what was.
-      const seams = () => first.client.roster.get(entry ?? -1)?.seams.length;
-      const roster = first.client.roster.get(entry ?? -1);
+      const seams = () => first.client.roster.get(entry ?? NO_ENDPOINT)?.seams.length;
+      const roster = first.client.roster.get(entry ?? NO_ENDPOINT);
       assertEquals([roster?.pid, roster?.vmid, roster?.endpoint], [guest.pid, 11, 11]);
-      await until("the guest's context", () => seams() === 4);
+      await until("the guest's context", () => (seams() ?? 0) >= 4);
       await killed(b, watchers, first.client.roster.find("b") ?? -1);
     }
     await all("a up", "b down", "c up");
     // It starts again, at the same place: nobody has to tell.
     await using again = await startFirmware(machine(paths[1]));
     await all("a up", "b up", "c up");
-    assertEquals(first.client.roster.get(12)?.pid, again.pid);
+    assertEquals(first.client.roster.get(12 as EndpointId)?.pid, again.pid);
     assertEquals(first.history.get("b"), ["1", "2", "3", "2"]);
 
     await detachedWhileOpen(daemon, c, first.client.roster.find("c") ?? -1);
@@ -162,7 +163,7 @@ async function killed(vm: Qemu, watchers: readonly Watcher[], id: number): Promi
   const reasons = (watcher: Watcher) =>
     watcher.downs.filter((down) => down.endpoint === id).map((down) => `${down.source} ${down.reason}`)
       .sort();
-  await until("its seams are down", () => watchers.every((watcher) => reasons(watcher).length === 4));
+  await until("its seams are down", () => watchers.every((watcher) => reasons(watcher).length >= 4));
   for (const watcher of watchers) {
     assertEquals(reasons(watcher), ["FRAME 5", "INPUT 5", "MEMCTX 5", "VMHOST 5"]);
   }

@@ -38,7 +38,7 @@ Deno.test("held keys go up in the guest: at SIGTERM at once, after SIGKILL with 
       assertEquals(code, 0);
       await recorder.lineMatching(released);
       // Two seconds are the daemon's own limit; past it, it would have ended with status 1.
-      assertLess(ms, 30_000);
+      assertLess(ms, 180_000);
     }
     {
       await using daemon = await DaemonProcess.start({ folder, config: config(vm) });
@@ -65,7 +65,7 @@ Deno.test("a VM that stands still does not keep the daemon from stopping", async
   const open = client.vmState("vm").then(() => "answered", (error: Error) => error.message);
   const { code, ms } = await daemon.stop();
   assertEquals(code, 0);
-  assertLess(ms, 30_000);
+  assertLess(ms, 180_000);
   assert(await open !== "answered");
   assert(!lease.owned);
 });

@@ -43,7 +43,7 @@ class Running {
         if (this.text.includes(text)) return true;
         if (this.#hasEnded) throw new Error(`it ended before it said ${text}`);
         return false;
-      }, 120_000);
+      }, 360_000);
     } catch (error) {
       throw new Error(`${error}\n${this.text}${this.errors}`);
     }
@@ -85,7 +85,10 @@ Deno.test("demo: one monitor; what is typed is on the screen, in the picture and
   const folder = await Deno.makeTempDir({ prefix: "vmsig-demo-test-" });
   try {
     const demo = new Running(folder, ["-A", "--no-check", `${ROOT}scripts/demo.ts`]);
-    assertEquals([await demo.ended(), demo.errors], [0, ""]);
+    const code = await demo.ended();
+    // A guest that takes long to boot has no kernel in its RAM yet when the daemon looks.
+    const errors = demo.errors.replace(/^\S+ warn +memctx\[demo\]: no guest system in RAM .*\n/gm, "");
+    assertEquals([code, errors], [0, ""]);
     for (
       const line of [
         "one monitor, booted",

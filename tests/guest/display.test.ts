@@ -11,6 +11,7 @@ import { decodePng } from "../../src/vgpu/png.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { countOf } from "../fixtures/counts.ts";
 import { startFirmware } from "./qemu.ts";
+import { TextLineStream } from "./text_lines.ts";
 import { VgaGuest } from "./vga_guest.ts";
 
 function endpoint(name: string, qmp: string | undefined, display = "auto"): string {
@@ -287,6 +288,16 @@ Deno.test("display: text, exactly, by each way to read the screen; none where th
   }
 });
 
+/** What `screen --watch --json` says of a file. */
+interface Told {
+  readonly path: string;
+  readonly source: string;
+  readonly width: number;
+  readonly frameId: number;
+  readonly timestampNs: number;
+  readonly stopped: boolean;
+}
+
 Deno.test("display: a file for each change, until Ctrl-C; several loops over one head; a viewer that does not read costs nobody", async () => {
   await using guest = await VgaGuest.start({ qmpSockets: 2 });
   await using daemon = await DaemonProcess.start({ config: endpoint("vm", guest.vm.qmpPaths[0]) });
@@ -311,13 +322,18 @@ Deno.test("display: a file for each change, until Ctrl-C; several loops over one
       "vm",
       "--watch",
       dir,
+      "--json",
       "--socket",
       daemon.socket,
     ],
     stdin: "null",
     stdout: "piped",
-    stderr: "piped",
+    stderr: "inherit",
   }).spawn();
+  const told: Told[] = [];
+  const reading = (async () => {
+    for await (const line of watching.stdout.pipeThrough(new TextLineStream())) told.push(JSON.parse(line));
+  })();
   const files = () => {
     try {
       return [...Deno.readDirSync(dir)].map(({ name }) => name).sort();
@@ -328,11 +344,27 @@ Deno.test("display: a file for each change, until Ctrl-C; several loops over one
   await until("the first file", () => files().includes("vm-000001.png"), 180_000);
   await guest.fill(42, 1);
   await until("another one", () => files().length >= 2, 180_000);
+  // A VM that stands still, and goes on, shows what it showed: that is told, and no second file made of it.
+  await guest.qmp.execute("stop");
+  await until("it stands still", () => told.some(({ stopped }) => stopped), 180_000);
+  const standing = told.length;
+  await guest.qmp.execute("cont");
+  await until("it goes on", () => told.slice(standing).some(({ stopped }) => !stopped), 180_000);
   watching.kill("SIGINT");
-  const { code, stdout } = await watching.output();
-  assertEquals([code, new TextDecoder().decode(stdout).split("\n")[0]], [
-    130,
-    `${dir}/vm-000001.png: 64x64, by vram`,
+  const { code } = await watching.status;
+  await reading;
+  const [first] = told;
+  assertEquals([code, first?.path, first?.width, first?.source], [130, `${dir}/vm-000001.png`, 64, "vram"]);
+  const places = new Map(told.map(({ frameId, timestampNs, path }) => [`${frameId} ${timestampNs}`, path]));
+  assertEquals(places.size, new Set(places.values()).size);
+  assertEquals(files().length, places.size);
+  assert(places.size < told.length, "a frame was told once more");
+  const fifo = `${dir}/nobody-reads`;
+  assertEquals((await new Deno.Command("mkfifo", { args: [fifo] }).output()).code, 0);
+  const refused = await vmsig(["screen", "vm", "-o", fifo, "--socket", daemon.socket]);
+  assertEquals([refused.code, refused.errors], [
+    1,
+    `vmsig: refused: Cannot write ${fifo}: it is a pipe that nobody reads\n`,
   ]);
   await Deno.remove(dir, { recursive: true });
 

@@ -125,4 +125,8 @@ Deno.test("viewer: the command tells the size of the file that it wrote, takes n
     "Cannot take a picture of vm: this endpoint cannot do it: its config has none for it, or the VM lacks it " +
     "(vmsig probe tells what)",
   ]);
+  const shots = `${none.folder}/shots`;
+  const refused = await vmsig(["screen", "vm", "--watch", shots, "--socket", none.socket]);
+  assertEquals([refused.code, refused.text], [1, ""], refused.errors);
+  await assertRejects(() => Deno.stat(shots), Deno.errors.NotFound);
 });

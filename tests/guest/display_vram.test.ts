@@ -4,6 +4,8 @@
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
+import { monotonicClock } from "../../ffi/clock.ts";
+import { SECOND } from "../../src/base/clock.ts";
 import { assert, assertEquals } from "@std/assert";
 import { isLinearCard } from "../../src/display/vga/monitor_texts.ts";
 import { ppmToRgba, readPpmHead } from "../../src/vgpu/ppm.ts";
@@ -157,6 +159,10 @@ Deno.test("vram: two more cards, without a mode; a reset; QEMU's end", async () 
   await rig.findRegisters();
   assertEquals(await rig.once(), "picture", "after the reset it shows text");
   assertEquals(rig.modes.at(-1)?.kind, "text");
+  // Text is looked at as often as is wanted, like any picture.
+  rig.source.demand(60);
+  assert(rig.source.nextNs <= monotonicClock.nowNs() + SECOND / 60);
+  rig.source.demand(0);
   guest.vm.kill("SIGKILL");
   await guest.vm.ended;
   assertEquals([await rig.once(), rig.lost], ["lost", "QEMU has ended"]);

@@ -4,7 +4,7 @@
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
 import type { Client } from "../../src/client/client.ts";
 import { waitFor } from "../../src/client/wait.ts";
@@ -14,7 +14,7 @@ import { startSavedGuest } from "./saved_guest.ts";
 import { VgaGuest } from "./vga_guest.ts";
 
 /** Reached by a hang alone. */
-const LONG = { timeoutMs: 120_000 };
+const LONG = { timeoutMs: 360_000 };
 
 const config = (qmpPath: string) => `[[endpoint]]\nname = "vm"\nqmp = "${qmpPath}"\ninput = "none"\n`;
 
@@ -40,6 +40,9 @@ Deno.test("wait: a text that is there, one that comes, and one that was there be
   const there = await waitFor(client, "vm", { text: /log(in)?:/ }, LONG);
   assert(there.what === "text");
   assertEquals([there.text, there.row, there.column, there.name], ["login:", 2, 6, "vm"]);
+  const told = await vmsig(["wait", "vm", "--text", "log(in)?:", "--socket", daemon.socket]);
+  assertEquals([told.code, told.errors], [0, ""]);
+  assertMatch(told.text, /^vm: login: at line 3, column 7, after \d+ ms\n$/, "a person counts from 1");
 
   const soon = waitFor(client, "vm", { text: /^password: \d+$/m }, LONG);
   await print(guest, "root\r\npassword: 42");
@@ -91,8 +94,21 @@ Deno.test("wait: pictures, a change and its place, a screen that stands still; i
   const changed = await change;
   assert(changed.what === "change");
   assertEquals([changed.x, changed.y, changed.width, changed.height], [300, 200, 1, 1]);
-  await guest.poke(4 * 3, 0x77);
-  await elsewhere;
+  for (let value = 0x77;; value ^= 0xff) {
+    await guest.poke(4 * 3, value);
+    const first = await Promise.race([elsewhere, new Promise((resolve) => setTimeout(resolve, 100))]);
+    if (first !== undefined) break;
+  }
+
+  const outside = new AbortController();
+  const why = Promise.withResolvers<string>();
+  const never = waitFor(client, "vm", { stillMs: 1, area: { x: 5000, y: 0, width: 9, height: 9 } }, {
+    signal: outside.signal,
+    onMisfit: why.resolve,
+  });
+  assertEquals(await why.promise, "the area was outside of the screen of 640x480");
+  outside.abort();
+  assertEquals((await assertRejects(() => never, Fault)).code, "interrupted");
 
   const stop = new AbortController();
   const endless = waitFor(client, "vm", { change: true }, { signal: stop.signal });

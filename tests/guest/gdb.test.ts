@@ -7,7 +7,7 @@ import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { VM_STATE_NUMBER } from "../../src/event/body_number.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
-import { gdb, GdbCommand } from "./gdb_command.ts";
+import { gdb, GdbCommand, PATIENT } from "./gdb_command.ts";
 import type { GuestProcess } from "./guest_process.ts";
 import { patternWord } from "./pattern.ts";
 import type { Qemu } from "./qemu.ts";
@@ -82,17 +82,31 @@ async function checkVm(t: Deno.TestContext, setting: Setting): Promise<void> {
     assertMatch(text, /monitor stop +stop the VM/);
     assertEquals(await isRunning(setting), true);
   });
+  await t.step("with the kernel's symbols as a file it knows names, of code and of data", async () => {
+    const file = `${daemon.folder}/kernel.elf`;
+    const said = await vmsig(["mem", "vm", "symbols", file, "--socket", daemon.socket]);
+    assertMatch(said.text, /^\d{5,6} symbols of the kernel in /, said.errors);
+    const text = await gdb(
+      server.place,
+      ...[`symbol-file ${file}`, "x/s &linux_banner", "info symbol vfs_read", "x/2i vfs_read"],
+      "info address jiffies",
+    );
+    assert(text.includes(`"Linux version ${vm.agent.release}`), text);
+    assertMatch(text, /^vfs_read in section \.text/m);
+    assertMatch(text, /<vfs_read(\+\d+)?>:\s+\w/);
+    assertMatch(text, /^Symbol "jiffies" is at 0xffff[0-9a-f]+ in a file compiled without debugging/m);
+  });
   await t.step("without the power lease it is refused in words", async () => {
     await using other = await daemon.connect("other");
     await using _power = await other.acquire("vm", "power");
-    assertMatch(await gdb(server.place, "monitor stop", "monitor status"), /another.*\nthe VM runs/s);
+    assertMatch(await gdb(server.place, "monitor stop", "monitor status"), /owns it.*\nthe VM runs/s);
   });
   await t.step("Ctrl-C stops a VM that was continued, with the processors' registers", async () => {
     await using watcher = await daemon.connect("watcher");
     await using stream = watcher.events({ kinds: ["VM_LIFECYCLE"] });
     const child = new Deno.Command("gdb", {
       args: [
-        ...["-nx", "-batch", "-ex", `target remote ${server.place}`, "-ex", "monitor stop"],
+        ...["-nx", "-batch", "-ex", PATIENT, "-ex", `target remote ${server.place}`, "-ex", "monitor stop"],
         ...["-ex", "continue", "-ex", "monitor status", "-ex", "detach"],
       ],
       stdin: "null",
@@ -115,7 +129,7 @@ async function checkVm(t: Deno.TestContext, setting: Setting): Promise<void> {
     await using other = await GdbCommand.start(daemon, "vm", "--listen", "127.0.0.1:0");
     const both = await gdb(
       other.place,
-      `shell gdb -nx -batch -ex 'target remote ${other.place}' 2>&1`,
+      `shell gdb -nx -batch -ex '${PATIENT}' -ex 'target remote ${other.place}' 2>&1`,
       "p 6*7",
     );
     assertMatch(both, /Remote connection closed|Connection reset|Target disconnected/);
@@ -147,6 +161,8 @@ except ConnectionError: print("b''")`,
       args: [
         "-nx",
         "-batch",
+        "-ex",
+        PATIENT,
         "-ex",
         `target remote ${server.place}`,
         "-ex",
@@ -196,10 +212,46 @@ async function checkProcess(t: Deno.TestContext, setting: Setting): Promise<void
     await using _lease = await other.acquire("vm", "memwrite");
     const refused = await gdb(server.place, `set {int}${base} = 1`, "monitor status");
     assertMatch(refused, /Cannot access memory/);
-    assertMatch(refused, /refused last: .*another/);
+    assertMatch(refused, /refused last: .*owns it/);
     await program.write("peek 0 4\n");
     assertEquals(await program.lineMatching(/^peek .*/).then(([line]) => line), "peek 44332211");
   });
+}
+
+/** A gdb that is attached while the VM is reset, and one that attaches afterwards. */
+async function checkReset(setting: Setting): Promise<void> {
+  const { daemon, vm } = setting;
+  await using server = await GdbCommand.start(daemon, "vm");
+  await using client = await daemon.connect("resets");
+  const stream = client.events({ kinds: ["MEMCTX"] });
+  const first = (await stream.next()).value?.as("MEMCTX")?.epoch ?? NaN;
+  const child = new Deno.Command("gdb", {
+    args: [
+      ...["-nx", "-batch", "-ex", PATIENT, "-ex", `target remote ${server.place}`, "-ex", "shell read line"],
+      ...["-ex", "monitor status", "-ex", "x/8xb 0x10", "-ex", "info threads"],
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  await until("gdb is attached", () => Promise.resolve(server.errors.trimEnd().endsWith("is attached")));
+  {
+    await using _power = await client.acquire("vm", "power");
+    await client.vm("vm", "reset");
+  }
+  while (((await stream.next()).value?.as("MEMCTX")?.epoch ?? 0) <= first);
+  await stream.return();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode("on\n"));
+  await writer.close();
+  const { stdout, stderr } = await child.output();
+  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assertMatch(text, /the VM runs/);
+  assertMatch(text, /Cannot access memory at address 0x10/);
+  assertMatch(text, /Thread 2 .*CPU 1/);
+  const banner = await vmsig(["mem", "vm", "sym", "linux_banner", "--json", "--socket", daemon.socket]);
+  const at = /0x[0-9a-f]+/.exec(banner.text)?.[0] ?? "";
+  assert((await gdb(server.place, `x/s ${at}`)).includes(`"Linux version ${vm.agent.release}`));
 }
 
 Deno.test("a real gdb over a real Linux guest", async (t) => {
@@ -216,4 +268,5 @@ Deno.test("a real gdb over a real Linux guest", async (t) => {
   const setting = { vm, daemon, program, base };
   await checkVm(t, setting);
   await checkProcess(t, setting);
+  await t.step("over a reset the same server reads the kernel that runs then", () => checkReset(setting));
 });

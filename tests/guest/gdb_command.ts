@@ -4,6 +4,8 @@
  */
 import type { DaemonProcess } from "../fixtures/daemon_process.ts";
 
+/** Without it gdb waits 2 s for an answer, and takes a later one for that of another question. */
+export const PATIENT = "set remotetimeout 120";
 const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** What gdb says to commands, after it has attached. */
@@ -11,6 +13,8 @@ export async function gdb(place: string, ...commands: readonly string[]): Promis
   const args = [
     "-nx",
     "-batch",
+    "-ex",
+    PATIENT,
     "-ex",
     `target remote ${place}`,
     ...commands.flatMap((line) => ["-ex", line]),

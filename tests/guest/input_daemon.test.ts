@@ -5,6 +5,7 @@
  * @module
  */
 import { assert, assertEquals, assertGreater, assertNotEquals } from "@std/assert";
+import type { EndpointId } from "../../src/base/ids.ts";
 import { CODE } from "../../src/base/codes.ts";
 import { readU64 } from "../../src/base/layout.ts";
 import { ACQUIRE, ACT_ACK, INPUT_HELD, LEASE, LEASE_GRANTED } from "../../src/event/body_layout.ts";
@@ -132,24 +133,35 @@ class KeyLog {
 
   /** "30:1" is key 30 going down; the guest's own repeats are left out. */
   get keys(): string[] {
-    const text = this.#recorder.text.slice(this.#from);
-    assert(!/^event\d+ 0 3 0$/m.test(text), "the recorder keeps up");
-    return [...text.matchAll(/^event\d+ 1 (\d+) ([01])$/gm)].map(([, code, value]) => `${code}:${value}`);
+    return this.#seen().map(({ key }) => key);
   }
 
-  /** Waits for exactly these keys, and forgets them. */
+  /**
+   * Waits for these keys, and forgets them. What comes behind them counts for whoever looks next: a release
+   * by a timer may be here as early as the press before it.
+   */
   async sees(expected: readonly string[], what: string): Promise<void> {
     try {
       await until(what, () => this.keys.length >= expected.length);
     } finally {
-      assertEquals(this.keys, expected, what);
+      assertEquals(this.keys.slice(0, expected.length), expected, what);
     }
-    this.forget();
+    this.#from += this.#seen()[expected.length - 1]?.end ?? 0;
   }
 
   /** What came until now does not count. */
   forget(): void {
     this.#from = this.#recorder.text.length;
+  }
+
+  #seen(): { readonly key: string; readonly end: number }[] {
+    const text = this.#recorder.text.slice(this.#from);
+    assert(!/^event\d+ 0 3 0$/m.test(text), "the recorder keeps up");
+    return [...text.matchAll(/^event\d+ 1 (\d+) ([01])\n/gm)]
+      .map(({ 0: line, 1: code, 2: value, index }) => ({
+        key: `${code}:${value}`,
+        end: index + line.length,
+      }));
   }
 }
 
@@ -161,7 +173,7 @@ async function record(vm: Qemu, ...words: string[]): Promise<KeyLog> {
 
 async function isUp(daemon: DaemonProcess, ...slots: number[]): Promise<void> {
   await using client = await daemon.connect("watch");
-  const up = (slot: number) => client.roster.get(slot)?.seams.includes("input") === true;
+  const up = (slot: number) => client.roster.get(slot as EndpointId)?.seams.includes("input") === true;
   await until("input is up", () => slots.every(up));
 }
 
@@ -273,8 +285,13 @@ Deno.test("whoever ends, and however, the guest's keyboard is neutral", async ()
       return daemon;
     };
     const hold = async (hand: Hand, ttlMs = 0): Promise<void> => {
-      hand.acquire(ttlMs);
-      assertEquals(hand.input(down(CHORD)), CODE.ok);
+      let code: number = CODE["stale-lease"];
+      // On a busy machine the lease may be over before its first key.
+      while (code === CODE["stale-lease"] || code === CODE["no-lease"]) {
+        hand.acquire(ttlMs);
+        code = hand.input(down(CHORD));
+      }
+      assertEquals(code, CODE.ok);
       await log.sees(pressed(CHORD), "the chord goes down");
     };
     {

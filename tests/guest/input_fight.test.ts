@@ -8,6 +8,7 @@
  * @module
  */
 import { assertEquals, assertGreater } from "@std/assert";
+import type { EndpointId } from "../../src/base/ids.ts";
 import { takeInput } from "../../src/client/input_control.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { SeededRandom } from "../fixtures/seeded_random.ts";
@@ -92,7 +93,7 @@ async function fightInGuest(seed: number, otherUid: number): Promise<Fight> {
   // The other user has to get to the socket.
   Deno.chmodSync(daemon.folder, 0o755);
   await using client = await daemon.connect("watch");
-  await until("input is up", () => client.roster.get(SLOT)?.seams.includes("input") === true);
+  await until("input is up", () => client.roster.get(SLOT as EndpointId)?.seams.includes("input") === true);
   const outcome = await fight(daemon, seed, otherUid);
   const held = await client.held("vm");
   assertEquals(held.entries, [], "nothing is held at the end");

@@ -146,9 +146,9 @@ Deno.test("1,000 characters typed by QMP all arrive once and in order", async ()
     for (let at = 0; at < letters.length; at += 100) {
       tickets.push(rig.input(...letters.slice(at, at + 100).flatMap(tap)));
     }
-    for (const ticket of tickets) assertEquals((await rig.answered(ticket, 30_000)).code, CODE.ok);
+    for (const ticket of tickets) assertEquals((await rig.answered(ticket, 180_000)).code, CODE.ok);
     const seconds = (performance.now() - startedMs) / 1000;
-    await rig.until("all keys", () => frames(recorder, from).length >= 2000, 30_000);
+    await rig.until("all keys", () => frames(recorder, from).length >= 2000, 180_000);
     assertEquals(frames(recorder, from), letters.flatMap((code) => [`1:${code}:1`, `1:${code}:0`]));
     console.log(`typed ${Math.round(1000 / seconds)} characters a second`);
   }, "--late");

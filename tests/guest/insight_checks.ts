@@ -4,6 +4,7 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { textOfBytes } from "../../src/base/byte_text.ts";
 import type { GuestInsight, Unsupported } from "../../src/guest/insight.ts";
 import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
 import type { Listing, Process } from "../../src/guest/process.ts";
@@ -82,6 +83,10 @@ export async function checkInsight(t: Deno.TestContext, vm: Guest, os: LinuxGues
     }
     assert(files > 5, `${files}`);
   });
+  await t.step(
+    "a process that is odd: its name, its line, 300 files, families of sockets",
+    () => checkOdd(vm, os),
+  );
   await t.step("mounts are those of /proc/1/mounts", async () => {
     const own = (await vm.agent.cat("/proc/1/mounts")).trimEnd().split("\n").map((line) => line.split(" "));
     assertEquals(
@@ -115,6 +120,44 @@ export async function checkInsight(t: Deno.TestContext, vm: Guest, os: LinuxGues
 function userProcesses(os: LinuxGuest): Process[] {
   // Not process 1, the agent: it opens descriptors to answer.
   return os.processes().items.filter((process) => !process.kernelThread && process.pid !== 1).slice(0, 6);
+}
+
+/** A name that is no text, a command line of 4,000 bytes, many files, one that is deleted. */
+async function checkOdd(vm: Guest, os: LinuxGuest): Promise<void> {
+  const insight = insightOf(os);
+  const long = "x".repeat(2000);
+  const odd = await vm.agent.start("insight", "odd", long, long);
+  const [, families = ""] = await odd.lineMatching(/^ready(.*)$/);
+  const { pid } = odd;
+  const process = os.process(pid);
+  assert(process !== undefined);
+  // Bytes that are no text, a parenthesis, a newline.
+  const comm = await vm.agent.read(`/proc/${pid}/comm`);
+  assertEquals(process.name, textOfBytes(comm.subarray(0, -1)));
+  assertEquals(comm.length, 11);
+  const line = (await vm.agent.cat(`/proc/${pid}/cmdline`)).replace(/\0$/, "").split("\0");
+  assertEquals(os.commandLine(process), line);
+  assertEquals(line.slice(1), ["odd", long, long]);
+  const files = whole(insight.files(process));
+  assertEquals(
+    files.map(({ fd }) => `${fd}`),
+    (await vm.agent.list(`/proc/${pid}/fd`)).sort((a, b) => Number(a) - Number(b)),
+  );
+  assertEquals(files.filter(({ path }) => path === "/dev/null").length >= 300, true);
+  assertEquals(files.filter(({ path }) => path.startsWith("/odd ") && path.endsWith(" (deleted)")).length, 1);
+  assert(files.some(({ path }) => path === "anon_inode:[eventfd]"));
+  const names: Record<string, RegExp> = {
+    1: /^unix$/,
+    2: /^udp$/,
+    10: /^udp6$/,
+    16: /^netlink$/,
+    17: /^packet$/,
+  };
+  const kinds = whole(insight.sockets(process)).map(({ kind }) => kind);
+  for (const family of families.trim().split(" ")) {
+    assert(kinds.some((kind) => names[family]?.test(kind)), `${family} is in ${kinds}`);
+  }
+  await odd.kill();
 }
 
 async function checkSockets(vm: Guest, insight: GuestInsight): Promise<void> {

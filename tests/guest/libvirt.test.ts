@@ -84,7 +84,7 @@ Deno.test("libvirt: it may be killed and come back; a domain that the config nam
   assertEquals(client.roster.list().map(({ name }) => name), ["web"]);
   await libvirt.kill();
   await isUp(client, "web", "down");
-  assertStringIncludes(daemon.logText, "libvirt is away");
+  await until("the log tells it", () => daemon.logText.includes("libvirt is away"));
   await libvirt.restart();
   await isUp(client, "web");
   assertEquals(await client.vmState("web"), { state: "running", detail: "none" });

@@ -4,7 +4,10 @@
  */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
+import { Kallsyms } from "../../src/guest/linux/kallsyms.ts";
+import { quickSymbols } from "../../src/guest/linux/kallsyms_quick.ts";
 import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
+import { kallsymsPlaces } from "../../src/guest/linux/profile.ts";
 import { searchMemory } from "../../src/guest/memory_search.ts";
 import { ScatterReader } from "../../src/guest/scatter.ts";
 import type { QemuRam } from "../../src/ram/qemu_ram.ts";
@@ -67,6 +70,38 @@ export function checkSymbols(os: LinuxGuest, keepsData = true): void {
   assertEquals(os.nearestSymbol(0x40_0000), undefined);
 }
 
+/**
+ * A name is found in kallsyms by its bytes, without going through the table, where the long way has it. Of
+ * several symbols of one name either may be taken: those are left out; so are types that no look-up asks for.
+ */
+export function checkQuickSymbols(os: LinuxGuest): void {
+  // Only mapped RAM is searched by libc.
+  if (os.kernel.memory.port.find === undefined) return;
+  const places = kallsymsPlaces(os.kernel, os.note);
+  assert(!("unsupported" in places));
+  const loaded = Kallsyms.load(os.kernel, places, []);
+  assert(!("unsupported" in loaded));
+  const { table } = loaded;
+  const times = new Map<string, number>();
+  for (let i = 0; i < table.count; i++) {
+    const name = table.nameAt(i);
+    times.set(name, (times.get(name) ?? 0) + 1);
+  }
+  let found = 0;
+  let looked = 0;
+  for (let i = 0; i < table.count; i += 997) {
+    const name = table.nameAt(i);
+    if (times.get(name) !== 1) continue;
+    looked++;
+    const address = quickSymbols(os.kernel, places, [name])?.get(name);
+    if (address === undefined) continue;
+    assertEquals(address, table.addressAt(i), name);
+    found++;
+  }
+  assert(looked > 20 && found > looked * 0.9, `${found} of ${looked}`);
+  assertEquals(quickSymbols(os.kernel, places, ["no_such_symbol_at_all"]), undefined);
+}
+
 /** A `pattern` program's memory reads back whole, in runs, scattered, and by a search. */
 export function checkPattern(os: LinuxGuest, pid: number, base: number): void {
   const process = os.process(pid);
@@ -83,7 +118,11 @@ export function checkPattern(os: LinuxGuest, pid: number, base: number): void {
   );
   const values = new Int32Array(2 * addresses.length);
   const status = new Int8Array(addresses.length);
-  assertEquals(new ScatterReader(space).read(addresses, values, status), addresses.length);
+  const reader = new ScatterReader(space);
+  assertEquals(reader.read(addresses, values, status), addresses.length);
+  const gpas = new Float64Array(addresses.length);
+  reader.translate(addresses, gpas);
+  assertEquals([...gpas], [...addresses].map((address) => space.translate(address)));
   addresses.forEach((address, i) => {
     assertEquals(values[2 * i]! >>> 0, patternWord(77, (address - base) / 4));
     assertEquals(values[2 * i + 1]! >>> 0, patternWord(77, (address - base) / 4 + 1));

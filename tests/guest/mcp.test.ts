@@ -4,28 +4,18 @@
  * when it was killed is released.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { DEMO_GUEST } from "../../scripts/demo_guest.ts";
-import { Fault, machine, type ScratchMachine, scratchMachine } from "../../src/testing/mod.ts";
+import { Fault, machine, type ScratchMachine } from "../../src/testing/mod.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
-import { buildGuest } from "./build.ts";
+import { scratchDemo } from "./scratch_demo.ts";
 import { McpProcess, textOf, type ToolResult } from "./mcp_client.ts";
 
 /** Reached by a hang alone. */
 const timeoutMs = 180_000;
 
 Deno.test("mcp: a model's client drives a guest", async (t) => {
-  const { kernelPath: kernel, initrdPath: initrd } = await buildGuest(DEMO_GUEST);
   const artifacts = await Deno.makeTempDir({ prefix: "vmsig-mcp-" });
   try {
-    await using scratch = await scratchMachine({
-      kernel,
-      initrd,
-      append: "console=ttyS0 console=tty0 no_timer_check random.trust_cpu=on",
-      memoryMiB: 256,
-      accelerator: "tcg",
-      timeoutMs,
-      artifacts,
-    });
+    await using scratch = await scratchDemo({ timeoutMs, artifacts });
     await scratch.machine.console.expect(/Linux version/);
     await prompt(scratch);
     await t.step("sees, types, clicks, waits over stdio", () => drives(scratch));
@@ -133,7 +123,9 @@ async function refuses({ socket }: ScratchMachine): Promise<void> {
       ["type", { vm }],
     ] as const
   ) {
-    assertEquals((await mcp.call(name, args)).isError, true, name);
+    const answer = await mcp.call(name, args);
+    assertEquals(answer.isError, true, name);
+    assertMatch(textOf(answer), new RegExp(`^bad-argument: Cannot call ${name}: .*call again`));
   }
   // A model that loops is told the rate, at once.
   const many = await Promise.all(Array.from({ length: 100 }, () => mcp.call("list_vms")));
@@ -180,7 +172,7 @@ async function killed({ socket, machine: vm }: ScratchMachine): Promise<void> {
     name: "hold_key",
     arguments: { vm: "scratch", text: "leftshift", duration: 30 },
   });
-  const heldDown = async () => (await vm.client.held("scratch")).entries.length;
+  const heldDown = async () => (await vm.client.held("scratch", { timeoutMs })).entries.length;
   while (await heldDown() === 0) await new Promise((resolve) => setTimeout(resolve, 20));
   mcp.child.kill("SIGKILL");
   await mcp.child.status;

@@ -25,6 +25,7 @@ import {
   checkPattern,
   checkProcesses,
   checkProtected,
+  checkQuickSymbols,
   checkSymbols,
   found,
   PATTERN_MIB,
@@ -86,7 +87,10 @@ Deno.test("an arm64 Linux guest from outside", async (t) => {
     await t.step("processes are the guest's own", () => checkProcesses(vm, os));
     await t.step("command lines and mappings are the guest's own", () => checkMaps(vm, os));
     await t.step("modules are the guest's own", () => checkModules(vm, os));
-    await t.step("symbols agree with the kernel's note", () => checkSymbols(os, false));
+    await t.step("symbols agree with the kernel's note, and are found by their bytes", () => {
+      checkSymbols(os, false);
+      checkQuickSymbols(os);
+    });
     await t.step("a program's 64 MiB read back whole, in runs and scattered", () => {
       checkPattern(os, pattern.pid, pattern.base);
     });
@@ -141,6 +145,7 @@ async function run(program: string, ...args: string[]): Promise<string> {
 
 async function checkDumps(vm: Guest, { pid, base }: Pattern): Promise<void> {
   const folder = Deno.makeTempDirSync({ prefix: "vmsig-dump-" });
+  await until("it waits", async () => /\) S /.test(await vm.agent.cat(`/proc/${pid}/stat`)));
   await using qmp = await TestQmp.connect(vm.qmpPaths[2]!);
   await qmp.execute("stop");
   try {

@@ -4,6 +4,7 @@
  * With VMSIG_DRGN_PYTHON (a Python that has drgn) drgn opens the whole one too.
  * @module
  */
+import { until } from "../fixtures/daemon_process.ts";
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { hexOfGva } from "../../src/base/ids.ts";
@@ -36,6 +37,8 @@ Deno.test("a stopped Linux guest is dumped whole, and one process of it for gdb"
     const ready = /^ready (\d+) 0x([0-9a-f]+) (\d+)$/.exec((await pattern.line()) ?? "")!;
     const pid = Number(ready[1]);
     const base = parseInt(ready[2]!, 16);
+    // It may still be on its way from the line that it printed to the one that it reads.
+    await until("it waits", async () => /\) S /.test(await vm.agent.cat(`/proc/${pid}/stat`)));
     await using qmp = await TestQmp.connect(vm.qmpPath);
     await qmp.execute("stop");
     using live = openTarget(`pid:${vm.pid}`, findersFor("auto"));

@@ -3,9 +3,13 @@
  * it.
  * @module
  */
+import { assertEquals } from "@std/assert";
 import type { MemoryMap, Module } from "../../src/guest/process.ts";
 import type { GuestOs } from "../../src/guest/guest_os.ts";
 import type { Qemu as Guest } from "./qemu.ts";
+
+/** How often a guest that runs is looked at before a difference counts. */
+const LOOKS = 8;
 
 /** A process as the guest itself shows it. */
 export interface OwnProcess {
@@ -34,6 +38,23 @@ export function hostProcesses(os: GuestOs): OwnProcess[] {
   return [...os.processes().items].map(({ pid, ppid, name }) => ({ pid, ppid, name })).sort((a, b) =>
     a.pid - b.pid
   );
+}
+
+/**
+ * The numbers of a guest's processes are those that its own /proc shows. A guest that runs starts and ends
+ * kernel threads: what differs is looked at again.
+ *
+ * @param seen the numbers as seen from the host, looked at anew each time
+ */
+export async function checkPids(vm: Guest, seen: () => readonly number[]): Promise<void> {
+  const sorted = (pids: readonly number[]) => pids.toSorted((a, b) => a - b);
+  let [own, host]: number[][] = [];
+  for (let look = 0; look < LOOKS; look++) {
+    own = sorted((await vm.agent.list("/proc")).filter((name) => /^\d+$/.test(name)).map(Number));
+    host = sorted(seen());
+    if (`${own}` === `${host}`) return;
+  }
+  assertEquals(host, own);
 }
 
 /** A name without what a kworker adds to it ("kworker/0:1-events"). */

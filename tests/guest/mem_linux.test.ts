@@ -21,6 +21,7 @@ import {
   checkPattern,
   checkProcesses,
   checkProtected,
+  checkQuickSymbols,
   checkSymbols,
   found,
   PATTERN_MIB,
@@ -128,6 +129,7 @@ function checkSearch(os: LinuxGuest): void {
   const told = kallsymsPlaces(kernel, note);
   assert(!("unsupported" in told));
   assertEquals(findKallsyms(kernel, stext), told);
+  checkQuickSymbols(os);
   const silent = new Vmcoreinfo(note.gpa, note.text.replaceAll(/SYMBOL\(kallsyms_.*\n/g, ""));
   assertEquals(silent.symbol("kallsyms_names"), undefined);
   const read = readProfile(kernel, silent);

@@ -4,7 +4,7 @@
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { openQemuRam } from "../../src/ram/qemu_ram.ts";
 import { findLinux } from "../../src/guest/linux/find_linux.ts";
 import { MemctxRig } from "./memctx_rig.ts";
@@ -37,19 +37,24 @@ Deno.test("MEMCTX: savevm, a reboot, loadvm: the context of the boot that was lo
       await rig.until("both to be told", () => stops() >= before + 2);
     }
     assertEquals(listener.of("MEMCTX_INVALIDATED"), []);
-    await rig.during(vm.agent.power("reboot"));
-    const second = await rig.event(listener, "MEMCTX", 2);
-    assertNotEquals(second.fields["kcr3"], first.fields["kcr3"], "KASLR moves the root");
-    assertEquals(listener.of("MEMCTX_INVALIDATED").map(({ fields }) => fields), [{ epoch: 1, reason: 0 }]);
+    // KASLR puts one boot in a hundred where the first was.
+    let boots = 1;
+    for (let root = first.fields["kcr3"]; root === first.fields["kcr3"]; boots++) {
+      assert(boots <= 8, "the kernel lies in the same place 8 times");
+      await rig.during(vm.agent.power("reboot"));
+      root = (await rig.event(listener, "MEMCTX", boots + 1)).fields["kcr3"];
+      assertEquals(listener.of("MEMCTX_INVALIDATED")[boots - 1]?.fields, { epoch: boots, reason: 0 });
+      await rig.during(vm.agent.ready(boots + 1));
+    }
     await rig.during(hmp(qmp, "loadvm one"));
-    const third = await rig.event(listener, "MEMCTX", 3);
-    assertEquals(listener.of("MEMCTX_INVALIDATED")[1]?.fields, { epoch: 2, reason: 2 });
-    assertEquals({ ...third.fields }, { ...first.fields, epoch: 3 });
+    const loaded = await rig.event(listener, "MEMCTX", boots + 1);
+    assertEquals(listener.of("MEMCTX_INVALIDATED")[boots - 1]?.fields, { epoch: boots, reason: 2 });
+    assertEquals({ ...loaded.fields }, { ...first.fields, epoch: boots + 1 });
     // The one before the loaded one, once more: the VM is the same, and so is what was saved.
     await rig.during(hmp(qmp, "loadvm one"));
     await rig.during(qmp.execute("stop"));
     await rig.during(qmp.execute("cont"));
-    assertEquals(listener.of("MEMCTX").length, 3);
+    assertEquals(listener.of("MEMCTX").length, boots + 1);
   } finally {
     await Deno.remove(dir, { recursive: true });
   }

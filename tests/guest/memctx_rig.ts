@@ -19,6 +19,7 @@ import { Loop } from "../../src/core/loop.ts";
 import { LEASE_CLASS } from "../../src/event/body_number.ts";
 import { type Described, describeInline } from "../../src/event/describe.ts";
 import { KIND, kindName } from "../../src/event/kind.ts";
+import { PRIO } from "../../src/event/priority.ts";
 import { ALL_SOURCES } from "../../src/event/source.ts";
 import { BODY, type TransferEvent } from "../../src/event/transfer_event.ts";
 
@@ -39,7 +40,7 @@ export class Listener {
 
   /** Makes it; {@linkcode MemctxRig.join} puts it on the bus. */
   constructor(name: string) {
-    const everything = { sources: ALL_SOURCES, prioMin: 0, endpoints: fullGrant(0).endpoints };
+    const everything = { sources: ALL_SOURCES, prioMin: PRIO.BULK, endpoints: fullGrant(0).endpoints };
     this.control = new InprocControl(name, everything, {
       onEvent: (event) => {
         this.told.push({
@@ -80,7 +81,9 @@ export class MemctxRig implements AsyncDisposable {
   /** Attaches one endpoint. */
   constructor(qmpPath: string, options: RigOptions = {}) {
     const { extents = [] } = options;
-    const link = new QmpLink({ path: qmpPath, loop: this.loop });
+    // Whatever ends a context here is what the test does: a machine so busy that QEMU says nothing for three
+    // seconds would end it too, and for another reason (1).
+    const link = new QmpLink({ path: qmpPath, loop: this.loop, heartbeat: false });
     const memctx = new MemctxAdapter({
       link,
       scanner: new InlineScanner(),

@@ -11,6 +11,7 @@ import { findQemuMemory } from "../../src/ram/qemu_backends.ts";
 import { openTarget } from "../../src/ram/open_target.ts";
 import { readProcess } from "../../src/roster/host_probe.ts";
 import { ProcHost } from "../../src/roster/proc_host.ts";
+import { checkPids } from "./mem_guest.ts";
 import { MemctxRig } from "./memctx_rig.ts";
 import { bootArguments, type GuestOptions, Qemu, startGuest } from "./qemu.ts";
 import { TestQmp } from "./test_qmp.ts";
@@ -137,10 +138,8 @@ for (const { label, ramMiB, files, memory, since, extraArgs } of TOPOLOGIES) {
     assert(target.guest.found, target.guest.found ? "" : target.guest.detail);
     assertEquals(target.guest.os.kernel.root, Number(kcr3));
     assertEquals(target.qemu?.ramBytes, ramMiB * MIB);
-    const names = await rig.during(vm.agent.list("/proc"));
-    const inGuest = names.filter((name) => /^\d+$/.test(name)).map(Number).sort((a, b) => a - b);
-    const seen = target.guest.os.processes().items.map(({ pid }) => pid).sort((a, b) => a - b);
-    assertEquals(seen, inGuest);
+    const { os } = target.guest;
+    await rig.during(checkPids(vm, () => os.processes().items.map(({ pid }) => pid)));
   });
 }
 
@@ -180,8 +179,22 @@ Deno.test("a DIMM that is unplugged makes a new epoch without it, and the lists 
   // Somebody who opened it before, and reads on meanwhile: what went away is no RAM of the guest's any more.
   using before = openTarget(`pid:${vm.pid}`, findersFor("linux"));
   assert(before.guest.found);
-  await rig.during(qmp.execute("device_del", { id: "dimm0" }));
-  const second = await rig.event(listener, "MEMCTX", 2);
+  const dimm = before.memory.port.segments.at(-1);
+  assertEquals(dimm?.sizeBytes, 128 * MIB);
+  let reads = 0;
+  const page = new Uint8Array(4096);
+  const read = () => {
+    // What it gives is the guest's matter; it ends, whole.
+    for (let i = 0; i < 64; i++) {
+      assertEquals(before.memory.read(dimm!.gpa + reads++ % 32_768 * 4096, page), page.length);
+    }
+    before.memory.verify();
+  };
+  read();
+  const reading = setInterval(read, 1);
+  const second = await rig.during(qmp.execute("device_del", { id: "dimm0" }))
+    .then(() => rig.event(listener, "MEMCTX", 2))
+    .finally(() => clearInterval(reading));
   assertEquals(listener.of("MEMCTX_INVALIDATED")[0]?.fields, { epoch: 1, reason: 3 });
   assertEquals([Number(second.fields["nfd"]), Number(second.fields["ramBytes"])], [1, 256 * MIB]);
   assertEquals(second.fields["kcr3"], first.fields["kcr3"]);

@@ -9,7 +9,15 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { pathFromHere, pathFromHereSync } from "../../src/qemu/other_root.ts";
 import { probeHost } from "../../src/roster/host_probe.ts";
 import { ProcHost } from "../../src/roster/proc_host.ts";
+import { agentChannel, agentFiles, START_AGENT } from "./agent_payload.ts";
+import { exists } from "./content_cache.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+
+/** Connects to a socket, and keeps it until its input ends. */
+const HOLDER = `import socket, sys
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
+print("connected", flush=True); sys.stdin.read()`;
 
 const START = `set -e
 mount -t tmpfs none "$0/inner"
@@ -39,7 +47,7 @@ Deno.test({
       const { pid } = qemu;
       const find = async () =>
         (await probeHost(new ProcHost())).find((vm) => vm.pid === pid && vm.qmp !== "");
-      await until("it is found", async () => await find() !== undefined, 60_000);
+      await until("it is found", async () => await find() !== undefined, 180_000);
       const place = `/proc/${pid}/root${folder}/inner/qmp`;
       assertEquals((await find())?.qmp, place);
       // What is the same file for both is called by its plain name.
@@ -56,7 +64,7 @@ Deno.test({
       await until("its seams are up", () => {
         const seams = client.roster.list().find(({ name }) => name === "inside")?.seams ?? [];
         return ["vmhost", "console"].every((seam) => seams.includes(seam));
-      }, 20_000);
+      }, 180_000);
       assertEquals((await client.vmState("inside")).state, "paused");
       const console = await client.console("inside", { port: 0 });
       await console[Symbol.asyncDispose]();
@@ -65,6 +73,71 @@ Deno.test({
     } finally {
       qemu.kill("SIGKILL");
       await qemu.status;
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "the guest's agent of a QEMU in another mount namespace answers, by its channel's own path",
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    const folder = await Deno.makeTempDir({ prefix: "vmsig-mounts-" });
+    try {
+      await Deno.mkdir(`${folder}/inner`);
+      const channel = `${folder}/inner/link/ga.sock`;
+      await using vm = await startSavedGuest({
+        programs: ["worker"],
+        modules: ["virtio_pci", "virtio_console"],
+        files: await agentFiles(),
+        extraArgs: agentChannel(channel),
+        wrapper: ["unshare", "-m", "sh", "-c", START, folder],
+      });
+      assertEquals(await exists(channel), false, "it is not to be seen from here");
+      await vm.agent.start(...START_AGENT);
+      const echo = async (): Promise<Awaited<ReturnType<typeof vmsig>>> => {
+        await using daemon = await DaemonProcess.start({
+          config: `[[endpoint]]\nname = "inside"\nqmp = "${vm.qmpPath}"\n`,
+        });
+        await using client = await daemon.connect("watches");
+        await until("the agent is up", () => {
+          return client.roster.list().find(({ name }) => name === "inside")?.seams.includes("agent") === true;
+        }, 180_000);
+        return await vmsig([
+          "exec",
+          "inside",
+          "--socket",
+          daemon.socket,
+          "--",
+          "/bin/worker",
+          "echo",
+          "hello",
+        ]);
+      };
+      const said = await echo();
+      assertEquals([said.code, said.text, said.errors], [0, "hello\n", ""]);
+      // Another client has its channel: it is named.
+      const holder = new Deno.Command("nsenter", {
+        args: ["-t", `${vm.pid}`, "-m", "python3", "-c", HOLDER, channel],
+        stdin: "piped",
+        stdout: "piped",
+      }).spawn();
+      try {
+        for await (const bytes of holder.stdout.values({ preventCancel: true })) {
+          if (bytes.includes(10)) break;
+        }
+        const refused = await echo();
+        assertEquals(refused.code, 1);
+        assertMatch(
+          refused.errors,
+          new RegExp(`another client has the agent's channel: process ${holder.pid} \\(python3\\); leave it`),
+        );
+      } finally {
+        await holder.stdin.close();
+        await holder.stdout.cancel();
+        await holder.status;
+      }
+    } finally {
       await Deno.remove(folder, { recursive: true });
     }
   },

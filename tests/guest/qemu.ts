@@ -39,6 +39,8 @@ export interface MachineOptions {
   readonly extraArgs?: readonly string[];
   /** QEMU's -name; "guest" unless said otherwise. */
   readonly name?: string;
+  /** Words before QEMU's, of a program that becomes QEMU. */
+  readonly wrapper?: readonly string[];
 }
 
 /** A machine and what runs in it. */
@@ -53,7 +55,7 @@ export interface GuestOptions extends MachineOptions, GuestSpec {
 
 /** The console's text is kept up to this length; then the older half is forgotten. */
 const MAX_CONSOLE_CHARS = 4 * 1024 * 1024;
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 180_000;
 /** Quiet, because each console line costs time under TCG; a panic is printed all the same. */
 const KERNEL_WORDS = "console=ttyS0 quiet random.trust_cpu=on no_timer_check";
 /** The machine has one serial port of its own; the agent's is on a PCI card, which Linux calls ttyS0. */
@@ -68,7 +70,7 @@ const ARM64_KERNEL_WORDS = "console=ttyAMA0 quiet random.trust_cpu=on agent_port
 export async function startGuest(options: GuestOptions = {}): Promise<Qemu> {
   const guest = await Qemu.start(options, await bootArguments(options));
   try {
-    await guest.agent.ready(1, options.bootTimeoutMs ?? 120_000);
+    await guest.agent.ready(1, options.bootTimeoutMs ?? 480_000);
     return guest;
   } catch (error) {
     const tail = guest.consoleText.slice(-2000);
@@ -186,7 +188,7 @@ export class Qemu implements AsyncDisposable {
         ...machineArgs(options, layout),
         ...bootArgs,
         ...options.extraArgs ?? [],
-      ]);
+      ], options.wrapper);
       const errors = readErrors(process);
       const ended = process.status;
       const early = ended.then(async () => {
@@ -335,14 +337,18 @@ function machineArgs(options: MachineOptions, layout: Layout): string[] {
 }
 
 /** setpriv makes the kernel kill QEMU when we die, however that happens. */
-async function spawn(program: string, qemuArgs: readonly string[]): Promise<Deno.ChildProcess> {
+async function spawn(
+  program: string,
+  qemuArgs: readonly string[],
+  wrapper: readonly string[] = [],
+): Promise<Deno.ChildProcess> {
   const qemu = await onPath(program);
   if (qemu === undefined) {
     throw new Fault("missing", `Cannot start a guest: no ${program}; run scripts/setup.sh guest`);
   }
   const setpriv = await onPath("setpriv");
-  const command = setpriv === undefined ? [qemu] : [setpriv, "--pdeathsig", "KILL", qemu];
-  const [first = "", ...args] = [...command, ...qemuArgs];
+  const command = setpriv === undefined ? [] : [setpriv, "--pdeathsig", "KILL"];
+  const [first = "", ...args] = [...command, ...wrapper, qemu, ...qemuArgs];
   return new Deno.Command(first, { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
 }
 

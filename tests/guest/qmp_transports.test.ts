@@ -69,7 +69,7 @@ Deno.test("a monitor over TCP: it comes up, obeys, passes no descriptors, and it
       await rig.event("SEAM_DOWN");
       // Nobody knows which process it was.
       assertEquals(rig.of("SEAM_DOWN")[0]?.fields["reason"], SEAM_REASON.PEER_CLOSED);
-      await rig.until("the refusal", () => rig.of("ERROR").length === 2);
+      await rig.until("the refusal", () => rig.of("ERROR").length >= 2);
       assertEquals(rig.of("ERROR")[1]?.fields["text"], "nobody listens on the QMP port");
       assertEquals(link.isUp, false);
     });
@@ -164,7 +164,7 @@ Deno.test("a QEMU whose program is called something else is found", async () => 
       const find = async () => (await probeHost(new ProcHost())).find(({ pid }) => pid === process.pid);
       while (isRunning && await find() === undefined) await new Promise((resolve) => setTimeout(resolve, 20));
       const vm = await find();
-      assertEquals([vm?.name, vm?.monitors.map(({ path }) => path)], ["a-b", [socket]]);
+      assertEquals([vm?.name, vm?.monitors.map(({ path }) => path)], ["a,b", [socket]]);
     } finally {
       if (isRunning) process.kill("SIGKILL");
       await process.status;

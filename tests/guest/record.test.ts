@@ -182,10 +182,10 @@ Deno.test("record --memory: the system of a later boot is copied, too, and stand
         return [];
       }
     };
-    await until("the first copy", () => copies().length === 1, 180_000);
+    await until("the first copy", () => copies().length >= 1, 180_000);
     await linux.agent.power("reboot");
     await linux.agent.ready(2);
-    await until("the second copy", () => copies().length === 2, 180_000);
+    await until("the second copy", () => copies().length >= 2, 180_000);
     const { code, text } = await end(recorder);
     assertEquals(code, 130);
     const files = JSON.parse(text).memory.map(({ file }: { readonly file: string }) => file);

@@ -40,13 +40,13 @@ export class TestQmp implements AsyncDisposable {
     if (this.#ended) throw new GuestError(`QMP ${command}: the monitor has gone`);
     const line = new TextEncoder().encode(JSON.stringify({ execute: command, arguments: args }) + "\n");
     for (let at = 0; at < line.length;) at += await this.#connection.write(line.subarray(at));
-    const reply = await within(promise, 30_000, () => `QMP ${command}`);
+    const reply = await within(promise, 180_000, () => `QMP ${command}`);
     if ("error" in reply) throw new GuestError(`QMP ${command}: ${JSON.stringify(reply.error)}`);
     return reply.return;
   }
 
   /** Waits until an event with this name has come, now or earlier. */
-  async event(name: string, timeoutMs = 30_000): Promise<QmpMessage> {
+  async event(name: string, timeoutMs = 180_000): Promise<QmpMessage> {
     const { promise, resolve } = Promise.withResolvers<QmpMessage>();
     const wake = () => {
       const found = this.events.find((message) => message.event === name);

@@ -18,7 +18,7 @@ console.log(
 // The recorder opens the devices when it hears of them; the host says when it has.
 await Deno.stdin.read(new Uint8Array(16));
 for (const records of frames) {
-  const answer = await rig.answered(rig.input(...records), 30_000);
+  const answer = await rig.answered(rig.input(...records), 180_000);
   console.log(`verdict ${answer.code}`);
 }
 let neutral = false;

@@ -69,7 +69,7 @@ export class VgaGuest implements AsyncDisposable {
           ...options.extraArgs ?? [],
         ],
       });
-      const connection = await within(listener.accept(), 30_000, () => "the VGA guest's port");
+      const connection = await within(listener.accept(), 180_000, () => "the VGA guest's port");
       const own = options.qmpSockets === undefined ? vm.qmpPath : vm.qmpPaths[options.qmpSockets - 1];
       qmp = await TestQmp.connect(own as string);
       const guest = new VgaGuest(vm, qmp, connection, dir);

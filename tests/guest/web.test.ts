@@ -5,7 +5,9 @@
  */
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { EndpointId } from "../../src/base/ids.ts";
 import type { Page } from "playwright-core";
+import { Asks } from "../../src/client/asks.ts";
 import { LEASE_CLASS } from "../../src/event/body_number.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
@@ -14,13 +16,18 @@ import { buildRelay, ForeignControl, whyNotOthers } from "../unit/daemon/foreign
 import { startGuest } from "./qemu.ts";
 
 /** Reached by a hang alone. */
-const timeout = 120_000;
+const timeout = 360_000;
 const WEAK = 65_531;
 
 /** Waits until an element says something. */
 async function says(page: Page, selector: string, pattern: RegExp): Promise<string> {
   const found = page.locator(selector, { hasText: pattern }).first();
-  await found.waitFor({ timeout });
+  try {
+    await found.waitFor({ timeout });
+  } catch (error) {
+    const all = await page.locator("main").innerText().catch(() => "");
+    throw new Error(`${selector} does not say ${pattern}; the page: ${all.slice(0, 500)}`, { cause: error });
+  }
   return await found.innerText();
 }
 
@@ -39,12 +46,13 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
     `[[admission]]\nuid = ${uid}\nendpoints = ["*"]\ncaps = ["*"]\narb_prio = ${prio}\n`;
   const dir = await Deno.makeTempDir({ prefix: "vmsig-person-" });
   const config = `[[endpoint]]\nname = "vm"\nvmid = 1\nqmp = "${vm.qmpPath}"\ninput = "qmp"\n` +
-    rule(Deno.uid() ?? 0, 20) + (others ? rule(WEAK, 5) : "");
+    `[[endpoint]]\nname = "away"\nqmp = "${dir}/nobody.qmp"\n` + rule(Deno.uid() ?? 0, 20) +
+    (others ? rule(WEAK, 5) : "");
   let daemon = await DaemonProcess.start({ config, folder: dir });
   const browser = await startBrowser();
   try {
     const client = await daemon.connect("automation");
-    await until("the VM is up", () => client.roster.get(1)?.seams.includes("frame") === true);
+    await until("the VM is up", () => client.roster.get(1 as EndpointId)?.seams.includes("frame") === true);
     await using command = new WebCommand(daemon);
     const link = await command.link();
     const page = await (await browser.newContext()).newPage();
@@ -72,7 +80,7 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
     await stranger.context().close();
 
     // It only looks, and is refused while an automation of the same rank has keyboard and mouse.
-    await page.click(".card");
+    await page.click('a[href="#/vm/vm"]');
     await says(page, "#seat", /You are looking/);
     const lease = await client.acquire("vm", "input");
     await says(page, "#vm-owner", /has input/);
@@ -94,6 +102,15 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
       assertEquals(revoked.words[1], 0, "pre-empted");
     } else await page.click("#take");
     await says(page, "#seat.mine", /You have keyboard and mouse/);
+
+    // A model asks; the person answers on the page.
+    const asks = await Asks.of(daemon.socket);
+    const question = { vm: "vm", question: "Reboot <b>it</b>?", choices: ["yes", "no"] };
+    const asked = asks.ask({ ...question, timeoutMs: timeout, signal: new AbortController().signal });
+    await says(page, "#asks .ask", /Reboot <b>it<\/b>\?/);
+    await page.click("#asks button:text-is('no')");
+    assertEquals((await asked).text, "no");
+    await page.waitForSelector("#asks", { state: "hidden" });
 
     // What is typed is there, as the page's own text of the screen says.
     await page.locator("#screen canvas").focus();
@@ -120,6 +137,20 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
       const keys = [...recorder.text.slice(from).matchAll(/^event\d+ 1 (\d+) ([01])$/gm)];
       return keys.map(([, code, value]) => `${code}:${value}`).join(" ") === "56:1 62:1 62:0 56:0";
     }, timeout);
+
+    // What it sees is recorded, and saved as a film.
+    await page.click("#record");
+    await says(page, "#record[aria-pressed=true]", /Save recording/);
+    await page.locator("#screen canvas").focus();
+    await page.keyboard.type("echo filmed\n");
+    await until("it is typed", async () => {
+      return (await client.screenText("vm")).lines.includes("filmed");
+    }, timeout);
+    const [film] = await Promise.all([page.waitForEvent("download"), page.click("#record")]);
+    assertMatch(film.suggestedFilename(), /^vm-[\dT-]+\.webm$/);
+    const bytes = await Deno.readFile(await film.path());
+    assertEquals([...bytes.subarray(0, 4)], [0x1a, 0x45, 0xdf, 0xa3], "a file of EBML");
+    await film.delete();
 
     // Given back, and taken again; the tab goes with a key down.
     await page.click("#take");
@@ -149,13 +180,17 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
     await second.click("#take");
     await says(second, "#seat.mine", /You have/);
 
+    // Another VM is not there yet: it says so instead of a picture, and asks nothing of the daemon.
+    await second.goto(`${new URL(link).origin}/#/vm/away`);
+    await says(second, "#no-picture", /^Cannot show the screen of away: the VM is (attaching|down)$/);
+
     // Out: nothing is answered any more.
     await second.click("#leave");
     await says(second, "h1", /Log in/);
     assertEquals(faults, []);
     assertEquals(elsewhere, []);
     assertEquals(await command.end(), 130);
-    assertMatch(command.text, /link came in/);
+    await until("the log tells it", () => /link came in/.test(command.text));
   } finally {
     await browser.close();
     await daemon[Symbol.asyncDispose]();
@@ -209,7 +244,7 @@ Deno.test("web: who is not in, names another host or comes from another page get
   for (
     const [answer, status] of [
       [asked(host, `GET /nothing HTTP/1.1\n${mine}\n`), 404],
-      [asked(host, `GET /thumb?vm=stub0 HTTP/1.1\n${mine}Sec-Fetch-Site: cross-site\n\n`), 403],
+      [asked(host, `GET /shot?vm=stub0 HTTP/1.1\n${mine}Sec-Fetch-Site: cross-site\n\n`), 403],
       [asked(host, `GET /shot?vm=nobody HTTP/1.1\n${mine}\n`), 404],
       [asked(host, `GET /ws HTTP/1.1\n${mine}Origin: http://evil.example\n${socket}\n`), 403],
       [asked(host, `GET /screen?vm=stub0&tab=x HTTP/1.1\n${mine}Origin: ${origin}\n${socket}\n`), 403],

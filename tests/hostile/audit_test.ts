@@ -92,7 +92,7 @@ for _ in range(${count}):
       daemon,
       new RegExp(` audit: REFUSED .*principal=${uid} .*not-admitted|not-admitted .*principal=${uid} `),
     );
-  await until("the other one is told", () => of(4344).length === 1);
+  await until("the other one is told", () => of(4344).length >= 1);
   assert(of(4343).length < 2000 && of(4343).length > 0);
   await daemon.says(/principal=4343 .*entries left out/);
 });

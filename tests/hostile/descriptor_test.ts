@@ -110,7 +110,7 @@ Deno.test("a sealed memfd is taken, and given to who watches", async () => {
   await using daemon = await DaemonProcess.start({ stubs: 1, config: CONFIG });
   openFolder(daemon);
   await using client = await daemon.connect("watcher");
-  const coming = client.next({ kinds: ["FRAME_RING"] }, { timeoutMs: 20_000 });
+  const coming = client.next({ kinds: ["FRAME_RING"] }, { timeoutMs: 360_000 });
   const attacking = attack(
     daemon,
     UID,

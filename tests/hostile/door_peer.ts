@@ -72,7 +72,7 @@ export class DoorPeer implements AsyncDisposable {
       // It ended first.
       if (!(error instanceof Deno.errors.BrokenPipe || error instanceof TypeError)) throw error;
     }
-    const late = setTimeout(() => this.#child.kill("SIGKILL"), 20_000);
+    const late = setTimeout(() => this.#child.kill("SIGKILL"), 120_000);
     await this.#child.status;
     clearTimeout(late);
     await this.#output;

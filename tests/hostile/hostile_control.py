@@ -18,12 +18,14 @@ INPUT_LEASE, POWER_LEASE = 0, 1
 
 
 def text(value):
-    return bytes([0x60 + len(value)]) + value.encode()
+    length = len(value)
+    return (bytes([0x60 + length]) if length < 24 else bytes([0x78, length])) + value.encode()
 
 
-def hello_body(name):
+def hello_body(name, speaks_for=""):
     sub = b"\xa3" + text("sources") + b"\x18\x7f" + text("prio_min") + b"\x00" + text("endpoints") + b"\x00"
-    return b"\xa3" + text("proto") + b"\x01" + text("name") + text(name) + text("sub") + sub
+    keys = text("proto") + b"\x01" + text("name") + text(name) + text("sub") + sub
+    return (b"\xa4" + keys + text("as") + text(speaks_for)) if speaks_for else (b"\xa3" + keys)
 
 
 def frame(kind, endpoint=0, words=(), body=b"", form=0, direction=DOWN, corr=0, fds=0):
@@ -32,12 +34,12 @@ def frame(kind, endpoint=0, words=(), body=b"", form=0, direction=DOWN, corr=0, 
 
 
 class Control:
-    def __init__(self, name="hostile"):
+    def __init__(self, name="hostile", speaks_for=""):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(20)
         self.socket.connect(sys.argv[1])
         self.corr = 0
-        self.socket.send(frame(HELLO, body=hello_body(name), form=2))
+        self.socket.send(frame(HELLO, body=hello_body(name, speaks_for), form=2))
         self.kind = self.receive()[0]
 
     def receive(self):

@@ -18,7 +18,7 @@ const EVE = ALICE + 10_000;
 const OBSERVER = ALICE + 20_000;
 /** A process of a VM that is there, whatever it says. */
 const QEMU_NAME = "qemu-system-x86_64";
-const WAIT_MS = 60_000;
+const WAIT_MS = 360_000;
 
 const why = whyNotOthers() || whyNoQemu();
 

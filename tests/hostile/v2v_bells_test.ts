@@ -28,13 +28,22 @@ function victim(dir: string): HostileProgram {
   return new HostileProgram([...DENO, `${ROOT}tests/hostile/v2v_victim.ts`, dir, `${OTHER_UID}`]);
 }
 
-Deno.test("a peer that fills the doorbells between processes: crashed, one error, and SIGTERM is obeyed", async () => {
-  using dir = openFolder();
-  await using listener = victim(dir.path);
+/** A listener, and a peer that has spoilt the doorbells between the two in the way named. */
+async function spoilt(how: string): Promise<AsyncDisposable & Record<"listener" | "peer", HostileProgram>> {
+  await using made = new AsyncDisposableStack();
+  const dir = made.use(openFolder());
+  const listener = made.use(victim(dir.path));
   await listener.says(/listening/);
-  await using peer = spoiler("process", `${dir.path}/v2v/spoilt.sock`, "fill");
+  const peer = made.use(spoiler("process", `${dir.path}/v2v/spoilt.sock`, how));
   await peer.says(/spoilt/);
   await listener.says(/connected/);
+  const owned = made.move();
+  return { listener, peer, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+Deno.test("a peer that fills the doorbells between processes: crashed, one error, and SIGTERM is obeyed", async () => {
+  await using scene = await spoilt("fill");
+  const { listener, peer } = scene;
   await listener.tell("go\n");
   await listener.says(/ended/);
   assertMatch(listener.text, SPOILT);
@@ -45,12 +54,8 @@ Deno.test("a peer that fills the doorbells between processes: crashed, one error
 });
 
 Deno.test("a peer that fills and empties the doorbells without pause hangs nobody", async () => {
-  using dir = openFolder();
-  await using listener = victim(dir.path);
-  await listener.says(/listening/);
-  await using peer = spoiler("process", `${dir.path}/v2v/spoilt.sock`, "race");
-  await peer.says(/spoilt/);
-  await listener.says(/connected/);
+  await using scene = await spoilt("race");
+  const { listener } = scene;
   await listener.tell("go\n");
   await listener.says(/ended/);
   assertMatch(listener.text, SPOILT);
@@ -58,12 +63,8 @@ Deno.test("a peer that fills and empties the doorbells without pause hangs nobod
 });
 
 Deno.test("SIGTERM is obeyed while a peer spoils the doorbells and nothing is sent", async () => {
-  using dir = openFolder();
-  await using listener = victim(dir.path);
-  await listener.says(/listening/);
-  await using peer = spoiler("process", `${dir.path}/v2v/spoilt.sock`, "race");
-  await peer.says(/spoilt/);
-  await listener.says(/connected/);
+  await using scene = await spoilt("race");
+  const { listener } = scene;
   assertEquals(await listener.endBy("SIGTERM"), 0);
   assertMatch(listener.text, /terminated/);
 });

@@ -62,14 +62,14 @@ Deno.test("who knocks at a channel in use, when there are no descriptors, does n
     await listener.tell("go\n");
     let received = 0;
     for (let i = 0; i < 300; i++) {
-      assertEquals(await channel.waitAsync("receive", 20_000), "ready");
+      assertEquals(await channel.waitAsync("receive", 120_000), "ready");
       for (let got = channel.receiveMessage(); got !== undefined; got = channel.receiveMessage()) received++;
     }
     assert(received >= 300);
     await leaveRoom(listener.pid, PLENTY);
     // They hear at last that the listener has somebody.
     await assertRejects(
-      () => connectProcessAsync(dir, "spoilt", { timeoutMs: 20_000 }),
+      () => connectProcessAsync(dir, "spoilt", { timeoutMs: 120_000 }),
       Fault,
       "has a connector already",
     );

@@ -18,7 +18,7 @@ Deno.addSignalListener("SIGTERM", () => {
 });
 using listener = new ProcessListener(dir, "spoilt", { rule: usersRule([Number(uid)]), socketMode: 0o666 });
 console.log("listening");
-const channel = await listener.acceptAsync(20_000);
+const channel = await listener.acceptAsync(120_000);
 console.log("connected");
 await Deno.stdin.read(new Uint8Array(16));
 const input = new ReadableStream<Uint8Array>({

@@ -9,14 +9,18 @@ import { CACHE_DIR, exists } from "../guest/content_cache.ts";
 /** Debian's own keys. */
 const KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/** apt and its like, set to a suite. */
-export class SuiteApt {
+/** apt and its like, set to a suite; until its disposal other runs that want the suite wait. */
+export class SuiteApt implements Disposable {
   /** The folder of its state; `cache/archives` has what it downloaded. */
   readonly dir: string;
   readonly #what: string;
+  readonly #lock: Deno.FsFile;
+  readonly #architecture: string;
 
-  private constructor(dir: string, what: string) {
+  private constructor(dir: string, what: string, lock: Deno.FsFile, architecture: string) {
     this.dir = dir;
+    this.#architecture = architecture;
+    this.#lock = lock;
     this.#what = what;
   }
 
@@ -25,30 +29,47 @@ export class SuiteApt {
    *
    * @param suite "trixie", "sid"
    * @param what what it is for, for messages: "the QEMU of another suite"
+   * @param architecture whose packages; another than this machine's may be downloaded alone
    * @throws {Fault} `missing` when the suite cannot be had
    */
-  static async of(suite: string, what: string): Promise<SuiteApt> {
-    const apt = new SuiteApt(`${CACHE_DIR}suites/${suite}`, what);
-    const { dir } = apt;
+  static async of(suite: string, what: string, architecture: string = "amd64"): Promise<SuiteApt> {
+    const dir = `${CACHE_DIR}suites/${suite}${architecture === "amd64" ? "" : `-${architecture}`}`;
+    await Deno.mkdir(dir, { recursive: true });
+    const lock = await Deno.open(`${dir}/lock`, { create: true, write: true });
+    await lock.lock(true);
+    const apt = new SuiteApt(dir, what, lock, architecture);
+    try {
+      await apt.#setUp(suite);
+      return apt;
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
+  }
+
+  /** Its folders and settings, and the suite's lists. */
+  async #setUp(suite: string): Promise<void> {
+    const { dir } = this;
     for (const folder of ["state/lists/partial", "cache/archives/partial", "etc"]) {
       await Deno.mkdir(`${dir}/${folder}`, { recursive: true });
     }
     await Deno.writeTextFile(`${dir}/state/status`, "");
-    const options = await exists(KEYS) ? `signed-by=${KEYS}` : "arch=amd64";
+    const options = await exists(KEYS)
+      ? `signed-by=${KEYS} arch=${this.#architecture}`
+      : `arch=${this.#architecture}`;
     await Deno.writeTextFile(
       `${dir}/etc/sources.list`,
-      `deb [${options}] ${await apt.#archiveUri()} ${suite} main\n`,
+      `deb [${options}] ${await this.#archiveUri()} ${suite} main\n`,
     );
     await Deno.writeTextFile(
       `${dir}/etc/apt.conf`,
       `Dir::State "${dir}/state"; Dir::State::status "${dir}/state/status"; Dir::Cache "${dir}/cache";
 Dir::Etc::SourceList "${dir}/etc/sources.list"; Dir::Etc::SourceParts "/dev/null";
-APT::Architecture "amd64"; APT::Architectures { "amd64"; }; Acquire::Languages "none";
+APT::Architecture "${this.#architecture}"; APT::Architectures { "${this.#architecture}"; }; Acquire::Languages "none";
 APT::Sandbox::User "";
 `,
     );
-    await apt.run("apt-get", ["-q", "update"]);
-    return apt;
+    await this.run("apt-get", ["-q", "update"]);
   }
 
   /**
@@ -69,6 +90,11 @@ APT::Sandbox::User "";
     if (success) return new TextDecoder().decode(stdout);
     const why = new TextDecoder().decode(stderr).trim().split("\n").at(-1) ?? "";
     throw this.missing(`${program} ${args[0] ?? ""} failed: ${why}`);
+  }
+
+  /** Lets the next run in. */
+  [Symbol.dispose](): void {
+    this.#lock.close();
   }
 
   /** The fault of what cannot be had, and why. */

@@ -7,6 +7,8 @@ import { cached, exists } from "../guest/content_cache.ts";
 import { SuiteApt } from "./suite_apt.ts";
 
 const META = "linux-image-cloud-amd64";
+/** The architecture is the last word of a meta-package's name, or that before a variant of it. */
+const ARCHITECTURE = /-(amd64|arm64)(-|$)/;
 
 /** A kernel for -kernel. */
 export interface SuiteKernel {
@@ -17,15 +19,16 @@ export interface SuiteKernel {
 }
 
 /**
- * Gets the newest cloud kernel of a suite.
+ * Gets the newest kernel of a suite.
  *
  * @param suite "bullseye"
+ * @param meta the meta-package that depends on it: the cloud kernel's unless told
  * @throws {Fault} `missing` when it cannot be had
  */
-export async function suiteKernel(suite: string): Promise<SuiteKernel> {
-  const apt = await SuiteApt.of(suite, `the kernel of ${suite}`);
-  const name = await dependencyOf(apt, META, "linux-image");
-  if (name === undefined) throw apt.missing(`it has no ${META}`);
+export async function suiteKernel(suite: string, meta: string = META): Promise<SuiteKernel> {
+  using apt = await SuiteApt.of(suite, `the kernel of ${suite}`, ARCHITECTURE.exec(meta)?.[1]);
+  const name = await dependencyOf(apt, meta, "linux-image");
+  if (name === undefined) throw apt.missing(`it has no ${meta}`);
   // Since 7.x the image itself is in a package of its own.
   const packages = [name, await dependencyOf(apt, name, "linux-binary")].filter((each) => each !== undefined);
   const version = /Candidate: (\S+)/.exec(await apt.run("apt-cache", ["policy", name]))?.[1] ?? "?";

@@ -1,13 +1,13 @@
 /**
- * The AGENT seam of a VM that QEMU runs: what the QEMU guest agent in the guest tells and does. Asking needs
- * a capability; what changes the guest needs the AGENT lease, is in the audit trail with its program or path,
- * and is not sent any more once the lease is over.
+ * The AGENT seam of a VM that QEMU runs: what the QEMU guest agent in the guest tells and does. A question
+ * needs a capability. A command that changes the guest needs the AGENT lease, stands in the audit trail with
+ * its program or path, and is not sent once the lease has ended.
  *
- * What an owner leaves behind is brought to rest: files that it has open are closed, file systems that it has
- * frozen are thawed.
+ * When the owner's lease ends, the files that it has open are closed and the file systems that it has frozen
+ * are thawed.
  *
- * An agent is a guest's program: what it says is checked (agent_request.ts), and that it is silent is told
- * within seconds.
+ * An agent is a guest's program: what it says is checked (agent_request.ts), and an agent that does not
+ * answer is reported within seconds.
  * @module
  */
 import { encode } from "cborg";
@@ -30,6 +30,7 @@ import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import { isEndOfProcess, type QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { Channel } from "../channel/channel_listing.ts";
+import { EarlyRequests, isFirstConnecting } from "../channel/early_requests.ts";
 import { findChannels } from "../channel/find_channels.ts";
 import { AgentLine } from "./agent_line.ts";
 import { type AgentAsk, readAgentAnswer, readAgentRequest, readProgramResult } from "./agent_request.ts";
@@ -39,7 +40,7 @@ import { pieceOf, ProgramResults } from "./program_results.ts";
 const PORT_NAME = "org.qemu.guest_agent.0";
 const CLOSE_NS = 5 * SECOND;
 const THAW_NS = 10 * SECOND;
-/** How often it is asked whether an agent runs, of a port of which QEMU does not tell by itself. */
+/** How often the adapter asks whether an agent runs, for a port of which QEMU sends no events. */
 const LOOK_NS = 5 * SECOND;
 const MAX_OPEN_FILES = 64;
 
@@ -68,6 +69,8 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   #seat: Seat | null = null;
   #isFrozen = false;
   #pid = 0;
+  /** Requests that wait until the monitor is up, or known to be down. */
+  readonly #early = new EarlyRequests();
   /** When it is asked next whether an agent runs. */
   #lookNs = NEVER;
 
@@ -85,13 +88,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
       pid: () => this.#link.pid,
       ways: () => this.#link.ways,
       onOpened: () => this.#arm(),
-      lookAgain: (done) => {
-        findChannels(this.#link, (channels) => {
-          if (channels !== undefined) this.#learn(channels.find(isAgent));
-          done(channels?.find(isAgent));
-          this.#arm();
-        });
-      },
+      lookAgain: (done) => this.#look(done),
     });
     this.#link.use(this);
   }
@@ -100,6 +97,12 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     const seat = this.#seat;
     if (seat === null) return;
     assert(event.kind === KIND.CMD_AGENT, "commands of AGENT are the agent's");
+    const isEarly = isFirstConnecting(this.#link) && this.#early.keep(event, seat.loop.clock.nowNs());
+    if (!isEarly) this.#run(seat, event);
+    this.#arm();
+  }
+
+  #run(seat: Seat, event: TransferEvent): void {
     const { at } = AGENT_REQUEST;
     const op = event.words[at.op / 4] as number;
     const asked = {
@@ -120,7 +123,6 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
       if (!(error instanceof Fault)) throw error;
       seat.ack(event.ticket, CODE["bad-argument"], 0, 0, error.message);
     }
-    this.#arm();
   }
 
   /** The owner's lease ended: nothing of it is sent any more, its files are closed, the guest is thawed. */
@@ -135,6 +137,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** A control is gone: its files are closed. */
   controlGone(control: ControlId): void {
+    this.#early.drop((event) => event.origin === control);
     this.#closeFiles((file) => file.control === control);
   }
 
@@ -143,6 +146,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#seat = null;
     this.#link.leave(this);
     seat?.loop.disarm(this);
+    this.#early.drop(() => true);
     this.#line?.close("");
     this.#line = null;
     closed();
@@ -155,6 +159,9 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** Called by the loop. */
   onTimer(nowNs: number): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    this.#early.takeDue(nowNs, (event) => this.#run(seat, event));
     this.#line?.tick(nowNs);
     if (this.#lookNs <= nowNs) this.#look();
     this.#arm();
@@ -165,13 +172,15 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     if (pid !== this.#pid) this.#forget();
     this.#pid = pid;
     this.#look();
+    this.#runEarly();
   }
 
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
     if (isEndOfProcess(loss)) this.#forget();
     this.#lookNs = NEVER;
-    // Of a VM that has none it would say nothing.
+    this.#runEarly();
+    // For a VM without an agent's port it would report nothing.
     if (this.#seat?.isUp === true) this.#seat.down(loss.reason, this.#pid);
   }
 
@@ -182,10 +191,22 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     if (event.name === "RESET") this.#forget();
   }
 
-  #look(): void {
+  #runEarly(): void {
+    const seat = this.#seat;
+    if (seat !== null) this.#early.takeAll((event) => this.#run(seat, event));
+    this.#arm();
+  }
+
+  /** Asks where the agent is, and learns it. @param done told it; "unknown": the monitor did not say */
+  #look(done?: (channel: Channel | "unknown" | undefined) => void): void {
     this.#lookNs = NEVER;
     findChannels(this.#link, (channels) => {
-      if (channels !== undefined) this.#learn(channels.find(isAgent));
+      const channel = channels === undefined ? "unknown" : channels.find(isAgent);
+      if (channel !== "unknown") this.#learn(channel);
+      // What is not known yet is asked again: an event that told of a change comes once.
+      else if (this.#seat !== null && this.#link.isUp) this.#lookNs = this.#seat.loop.clock.nowNs() + LOOK_NS;
+      done?.(channel);
+      this.#arm();
     });
   }
 
@@ -289,7 +310,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
     }
   }
 
-  /** A command of the adapter's own, whose answer interests nobody. */
+  /** A command of the adapter's own, whose answer is not used. */
   #quiet(name: string, args: object | undefined, limitNs: number, done: () => void): void {
     const line = this.#line;
     if (line === null) return done();
@@ -310,7 +331,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   #arm(): void {
     const seat = this.#seat;
     if (seat === null) return;
-    const dueNs = Math.min(this.#line?.deadlineNs ?? NEVER, this.#lookNs);
+    const dueNs = Math.min(this.#line?.deadlineNs ?? NEVER, this.#lookNs, this.#early.deadlineNs);
     if (dueNs === NEVER) seat.loop.disarm(this);
     else seat.loop.arm(this, dueNs);
   }

@@ -5,6 +5,7 @@
  *   closed --(a command)--> opening --(the channel is free)--> open --(nobody for 5 s)--> closed
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
@@ -13,6 +14,7 @@ import { SendQueue } from "../../core/send_queue.ts";
 import { AgentClient, type AgentCommand } from "../../qemu/agent/agent_client.ts";
 import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
 import type { Channel } from "../channel/channel_listing.ts";
+import { findHolder, holderWords } from "../channel/channel_holder.ts";
 import { openChannel } from "../channel/open_channel.ts";
 
 const IDLE_NS = 5 * SECOND;
@@ -29,8 +31,11 @@ export interface AgentLineHost {
   pid(): number;
   /** What the manager of the VM opens; undefined: nobody manages it. */
   ways(): VmWays | undefined;
-  /** Asks QEMU for the agent's channel as it is now; told once, undefined when there is none. */
-  lookAgain(done: (channel: Channel | undefined) => void): void;
+  /**
+   * Asks QEMU for the agent's channel as it is now; told once, undefined when there is none, "unknown" when
+   * QEMU does not say.
+   */
+  lookAgain(done: (channel: Channel | "unknown" | undefined) => void): void;
   /** It is open: it wants to be called at other times. */
   onOpened(): void;
 }
@@ -132,12 +137,20 @@ export class AgentLine implements StreamUser {
   }
 
   #open(): void {
+    assert(this.#stage.at === "closed", "a channel is opened once at a time");
     this.#stage = { at: "opening" };
     const attempt = ++this.#attempt;
     this.#host.lookAgain((channel) => {
       if (attempt !== this.#attempt) return;
+      if (channel === "unknown") {
+        this.#stage = { at: "closed" };
+        return this.#refuse({ code: CODE["seam-down"], why: "" });
+      }
       const ways = this.#host.ways();
       const refusal = lackOf(channel, ways !== undefined);
+      if (refusal?.code === CODE.busy && channel !== undefined) {
+        return this.#refuseHeld(attempt, channel, refusal);
+      }
       if (refusal !== undefined || channel === undefined) {
         this.#stage = { at: "closed" };
         return this.#refuse(refusal ?? { code: CODE["not-supported"], why: "" });
@@ -156,11 +169,23 @@ export class AgentLine implements StreamUser {
     });
   }
 
+  /** Another client has it: who that is the kernel tells, to whoever may see it. */
+  #refuseHeld(attempt: number, { place }: Channel, refusal: LineRefusal): void {
+    findHolder(this.#host.loop, place, this.#host.pid(), (holder) => {
+      if (attempt !== this.#attempt) return;
+      this.#stage = { at: "closed" };
+      this.#refuse(
+        holder === undefined ? refusal : { ...refusal, why: holderWords(holder, "the agent's channel") },
+      );
+    });
+  }
+
   #onOpened(attempt: number, stream: ByteStream | LineRefusal): void {
     if (attempt !== this.#attempt) {
       if (!("code" in stream)) stream.close();
       return;
     }
+    assert(this.#stage.at === "opening", "the newest attempt is the one that is under way");
     this.#stage = { at: "closed" };
     if ("code" in stream) return this.#refuse(stream);
     const client = new AgentClient((bytes) => {
@@ -186,8 +211,8 @@ export function lackOf(channel: Channel | undefined, isManaged = false): LineRef
   if (channel === undefined) {
     return {
       code: CODE["not-supported"],
-      why: "the VM has no channel for a guest agent; give it one with -device virtio-serial-pci " +
-        "-chardev socket,id=ga,path=PATH,server=on,wait=off -device virtserialport,chardev=ga,name=org.qemu.guest_agent.0",
+      // The options are longer than what goes with a refusal.
+      why: "the VM has no channel for a guest agent; vmsig agent --help tells how it is given one",
     };
   }
   if (!isManaged && channel.place.kind === "unix" && !channel.place.isFree) {

@@ -1,13 +1,13 @@
 /**
- * Makes the adapter of the AGENT seam over a VM's monitor. A stub endpoint has no agent.
+ * Makes the adapter of the AGENT seam over a VM's monitor.
  * @module
  */
-import type { SeamMaker } from "../seam.ts";
+import type { Adapter } from "../../core/adapter_port.ts";
+import type { SeamParts } from "../seam.ts";
 import { AgentAdapter } from "./agent_adapter.ts";
 import type { AgentConfig } from "./agent_seam.ts";
 
-/** The maker. */
-export const AGENT_MAKER: SeamMaker<AgentConfig> = {
-  make: ({ agent }, { link }) => link === null || agent === "none" ? null : new AgentAdapter(link),
-  makeStub: () => null,
-};
+/** Makes it; null when the endpoint has none. */
+export function makeAgent({ agent }: AgentConfig, { link }: SeamParts): Adapter | null {
+  return link === null || agent === "none" ? null : new AgentAdapter(link);
+}

@@ -2,6 +2,7 @@
  * What programs in a guest have said: the agent tells it once, and a reply has room for a piece.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { MAX_AGENT_PIECE } from "../../event/agent_op.ts";
 import type { ProgramResult } from "./agent_request.ts";
 
@@ -28,6 +29,7 @@ export class ProgramResults {
     this.#results.set(pid, result);
     const [oldest] = this.#results.keys();
     if (this.#results.size > MAX_RESULTS && oldest !== undefined) this.#results.delete(oldest);
+    assert(this.#results.size <= MAX_RESULTS, "the oldest result makes room for a new one");
   }
 
   /** A piece of one that is kept; with the last piece it is forgotten. */
@@ -41,7 +43,7 @@ export class ProgramResults {
     return piece;
   }
 
-  /** Forgets all: the guest is another one. */
+  /** Forgets all: another guest runs. */
   clear(): void {
     this.#results.clear();
   }

@@ -21,13 +21,13 @@ const ANSWER_NS = 10 * SECOND;
 export type ChannelListener = (channels: Channel[] | undefined) => void;
 
 /**
- * Who waits for a look of which the monitor has not answered the first question yet: what it will see is as
- * new as if they had asked themselves.
+ * Those who wait for a look whose first question the monitor has not answered yet: its result is as new as
+ * that of a look of their own.
  */
 const beginning = new WeakMap<QmpLink, ChannelListener[]>();
 
 /**
- * Asks; whoever asks together (each adapter, when the monitor comes up) is told by one look.
+ * Asks. Callers that ask together (each adapter, when the monitor comes up) share one look.
  *
  * @param link the monitor, up
  */

@@ -1,6 +1,6 @@
 /**
- * The newest bytes of a stream, by their place among all that it ever carried. Older ones are overwritten;
- * who asks for them is told where what is kept begins.
+ * The newest bytes of a stream, by their place among all that it ever carried. Older ones are overwritten; a
+ * reader that asks for them is told the place of the oldest byte kept.
  * @module
  */
 import { assert } from "../../base/assert.ts";

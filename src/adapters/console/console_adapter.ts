@@ -32,6 +32,7 @@ import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
 import type { QmpLink, QmpLinkUser } from "../../qemu/monitor/qmp_link.ts";
 import { isEndOfProcess, type QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { Channel } from "../channel/channel_listing.ts";
+import { EarlyRequests, isFirstConnecting } from "../channel/early_requests.ts";
 import { findChannels } from "../channel/find_channels.ts";
 import { type ConsoleHost, ConsolePort } from "./console_port.ts";
 import { MAX_CONSOLE_WAIT_MS } from "./console_reads.ts";
@@ -47,6 +48,8 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   #pid = 0;
   /** Whether QEMU has told of the consoles. */
   #isKnown = false;
+  /** Requests that wait for that. */
+  readonly #early = new EarlyRequests();
 
   /**
    * Makes it.
@@ -84,6 +87,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** A control is gone: nobody waits for its bytes. */
   controlGone(control: ControlId): void {
+    this.#early.drop((event) => event.origin === control);
     for (const port of this.#ports) port.forget(control);
     this.#arm();
   }
@@ -92,6 +96,8 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#seat?.loop.disarm(this);
     this.#seat = null;
     this.#link.leave(this);
+    // The core answers what is left of its commands.
+    this.#early.drop(() => true);
     for (const port of this.#ports) port.close("");
     closed();
   }
@@ -103,22 +109,28 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** Called by the loop. */
   onTimer(nowNs: number): void {
+    const seat = this.#seat;
+    if (seat === null) return;
+    this.#early.takeDue(nowNs, ({ ticket }) => this.#refuseUnknown(seat, ticket));
     for (const port of this.#ports) port.tick(nowNs);
     this.#arm();
   }
 
   /** Called by the link. */
   onLinkUp(_status: string, pid: number): void {
-    // Another process is another VM: what its predecessor said is not the newest of this one.
+    // Another process is another VM: its predecessor's output does not belong to this one.
     if (pid !== this.#pid) this.#forgetAll("the VM was started anew");
     this.#pid = pid;
     findChannels(this.#link, (channels) => {
-      if (channels === undefined || this.#seat === null) return;
+      const seat = this.#seat;
+      if (seat === null) return;
+      if (channels === undefined) return this.#refuseEarly();
       this.#isKnown = true;
       this.#learn(channels);
+      this.#early.takeAll((event) => this.#onRequest(seat, event));
       // A port that ends in QEMU itself is told in the list, and is nothing that can be used.
       const isUsable = this.#ports.some(({ channel }) => channel.place.kind !== "other");
-      if (isUsable && !this.#seat.isUp) this.#seat.up(pid);
+      if (isUsable && !seat.isUp) seat.up(pid);
     });
   }
 
@@ -126,6 +138,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   onLinkDown(loss: QmpLoss): void {
     // What is open stays open, and says itself when it ends: a console needs no monitor.
     if (isEndOfProcess(loss)) this.#forgetAll(loss.text);
+    this.#refuseEarly();
     // Of a VM that has none it would say nothing.
     if (this.#seat?.isUp === true) this.#seat.down(loss.reason, this.#pid);
   }
@@ -136,6 +149,8 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   #onRequest(seat: Seat, event: TransferEvent): void {
     const { at } = CONSOLE_REQUEST;
     const op = event.words[at.op / 4] as number;
+    const mayBecomeKnown = this.#link.isUp || isFirstConnecting(this.#link);
+    if (!this.#isKnown && mayBecomeKnown && this.#early.keep(event, seat.loop.clock.nowNs())) return;
     if (op === CONSOLE_OP.LIST) return this.#list(seat, event.ticket);
     const port = this.#portOf(seat, event.ticket, event.words[at.port / 4] as number);
     if (port === undefined) return;
@@ -173,9 +188,8 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
     const port = this.#ports[number];
     if (port !== undefined) return port;
     const count = this.#ports.length;
-    if (!this.#isKnown) {
-      seat.ack(ticket, CODE["seam-down"], 0, 0, "the VM's monitor has not told its consoles yet");
-    } else if (count === 0) {
+    if (!this.#isKnown) this.#refuseUnknown(seat, ticket);
+    else if (count === 0) {
       const words =
         "the VM has no serial port and no virtio console; give it one with -serial unix:PATH,server=on,wait=off";
       seat.ack(ticket, CODE["not-supported"], 0, 0, words);
@@ -184,6 +198,8 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   #list(seat: Seat, ticket: number): void {
+    // That it has none is not known.
+    if (!this.#isKnown) return this.#refuseUnknown(seat, ticket);
     const consoles = this.#ports.map((port) => {
       const { label, role, place } = port.channel;
       return {
@@ -200,6 +216,15 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
     const reply = seat.event(KIND.CONSOLE_LIST);
     reply.setBody(BODY.CBOR, encode(consoles));
     seat.reply(ticket, reply);
+  }
+
+  #refuseEarly(): void {
+    const seat = this.#seat;
+    if (seat !== null) this.#early.takeAll(({ ticket }) => this.#refuseUnknown(seat, ticket));
+  }
+
+  #refuseUnknown(seat: Seat, ticket: number): void {
+    seat.ack(ticket, CODE["seam-down"], 0, 0, "the VM's monitor has not told its consoles yet");
   }
 
   /** Numbers stay: one that is plugged later comes behind those that are known. */
@@ -230,7 +255,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
       onOpened: () => this.#arm(),
       lookAgain: (label, done) => {
         findChannels(this.#link, (channels) => {
-          done(channels?.find((channel) => channel.label === label));
+          done(channels === undefined ? "unknown" : channels.find((channel) => channel.label === label));
           this.#arm();
         });
       },
@@ -261,7 +286,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   #arm(): void {
     const seat = this.#seat;
     if (seat === null) return;
-    let dueNs = NEVER;
+    let dueNs = this.#early.deadlineNs;
     for (const port of this.#ports) dueNs = Math.min(dueNs, port.deadlineNs);
     if (dueNs === NEVER) seat.loop.disarm(this);
     else seat.loop.arm(this, dueNs);

@@ -17,6 +17,7 @@ import type { LoopPort } from "../../core/adapter_port.ts";
 import { type ByteStream, READ_BYTES, type StreamUser } from "../../core/byte_stream.ts";
 import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
 import type { Channel } from "../channel/channel_listing.ts";
+import { findHolder, holderWords } from "../channel/channel_holder.ts";
 import { type ChannelRefusal, openChannelOrAsk } from "../channel/open_channel.ts";
 import { Backlog } from "./backlog.ts";
 import { ConsoleReads, type WaitingRead } from "./console_reads.ts";
@@ -29,12 +30,19 @@ const IDLE_NS = 5 * SECOND;
  * time, and would keep a processor busy with waking whoever reads. After a silence they are answered at once.
  */
 const GATHER_NS = MS;
-/** A piece of this size is worth an answer of its own. */
-const GATHERED_BYTES = 4096;
+/** So many are worth an answer of their own. */
+const GATHERED_BYTES = 16_384;
+/**
+ * What is gathered waits in the kernel: there it costs nothing. Of a guest that writes so many at a time it
+ * is fetched four times as often, for the kernel keeps 4 KB of its pieces, and then the guest waits.
+ */
+const FAST_BYTES = 512;
 /** Pause before it is opened again for somebody who waits. */
 const AGAIN_NS = SECOND;
+/** The same while another client has it: whose it is is looked for each time. */
+const HELD_AGAIN_NS = 5 * SECOND;
 
-/** What a console needs of its adapter. */
+/** What a console needs from its adapter. */
 export interface ConsoleHost {
   /** The loop. */
   readonly loop: LoopPort;
@@ -50,8 +58,8 @@ export interface ConsoleHost {
   ways(): VmWays | undefined;
   /** It is open: it wants to be called at other times. */
   onOpened(): void;
-  /** Asks QEMU anew for this console; told once, undefined when it is gone. */
-  lookAgain(label: string, done: (channel: Channel | undefined) => void): void;
+  /** Asks QEMU anew for this console; told once: undefined when it is gone, "unknown" when it is silent. */
+  lookAgain(label: string, done: (channel: Channel | "unknown" | undefined) => void): void;
   /** Whether a lease is still the live one. */
   isLive(token: number): boolean;
   /**
@@ -92,10 +100,13 @@ export class ConsolePort implements StreamUser {
   #opening = 0;
   #lastAskedNs = 0;
   #againNs = NEVER;
-  /** When somebody was last answered with bytes that had just come. */
+  /** When somebody was last answered with bytes, and up to which. */
   #toldNs = 0;
-  /** Until when bytes are gathered; NEVER when they are not. */
-  #gatherNs = NEVER;
+  #toldEnd = 0;
+  /** When those who wait are answered with what was gathered; NEVER when nothing is. */
+  #tellNs = NEVER;
+  /** Until when what comes stays in the kernel; NEVER when it is read. */
+  #fetchNs = NEVER;
   #why = "";
 
   /** Made when QEMU tells of it. */
@@ -135,7 +146,7 @@ export class ConsolePort implements StreamUser {
   get deadlineNs(): number {
     const isIdle = this.isOpen && !this.#host.isAlways && !this.#isWanted && this.#users.size === 0;
     const idleNs = isIdle ? this.#lastAskedNs + IDLE_NS : NEVER;
-    return Math.min(this.#reads.deadlineNs, idleNs, this.#againNs, this.#gatherNs);
+    return Math.min(this.#reads.deadlineNs, idleNs, this.#againNs, this.#tellNs, this.#fetchNs);
   }
 
   get #isWanted(): boolean {
@@ -159,8 +170,11 @@ export class ConsolePort implements StreamUser {
     const offset = Math.max(Math.min(read.offset, this.#backlog.end), this.#backlog.start);
     if (read.isLossless) this.#reads.note(read.control, offset, nowNs);
     const clamped = { ...read, offset };
-    if (offset < this.#backlog.end || read.deadlineNs <= nowNs) this.#answer(clamped);
-    else if (!this.#reads.add(clamped)) this.#host.answer(read.ticket, CODE.busy, 0, "too many reads wait");
+    const isThere = offset < this.#backlog.end;
+    if (read.deadlineNs <= nowNs || (isThere && this.#isWorthTelling(offset, nowNs))) {
+      this.#tell(clamped, nowNs);
+    } else if (!this.#reads.add(clamped)) this.#host.answer(read.ticket, CODE.busy, 0, "too many reads wait");
+    else if (isThere) this.#tellNs = this.#toldNs + GATHER_NS;
     this.#open();
     this.#balance();
   }
@@ -176,6 +190,8 @@ export class ConsolePort implements StreamUser {
   /** A control needs it no longer. */
   leave(control: ControlId, nowNs: number): void {
     this.#lastAskedNs = nowNs;
+    // Its reads end with what there is: nobody has refused them.
+    for (const read of this.#reads.takeOf(control)) this.#answer(read);
     this.forget(control);
   }
 
@@ -205,7 +221,8 @@ export class ConsolePort implements StreamUser {
 
   /** Called at {@linkcode deadlineNs}. */
   tick(nowNs: number): void {
-    if (this.#gatherNs <= nowNs) this.#tellReaders(nowNs);
+    if (this.#fetchNs <= nowNs) this.#fetchNs = NEVER;
+    if (this.#tellNs <= nowNs) this.#tellReaders(nowNs);
     for (const read of this.#reads.takeDue(nowNs)) this.#answer(read);
     this.#balance();
     if (this.#againNs <= nowNs) {
@@ -221,7 +238,7 @@ export class ConsolePort implements StreamUser {
     const stage = this.#stage;
     this.#stage = { at: "closed" };
     if (stage.at === "open") stage.stream.close();
-    this.#againNs = this.#gatherNs = NEVER;
+    this.#againNs = this.#tellNs = this.#fetchNs = NEVER;
     this.#refuse(code, why);
   }
 
@@ -229,19 +246,32 @@ export class ConsolePort implements StreamUser {
   onBytes(bytes: Uint8Array<ArrayBuffer>): void {
     this.#backlog.append(bytes);
     const nowNs = this.#host.loop.clock.nowNs();
-    if (nowNs - this.#toldNs >= GATHER_NS || bytes.length >= GATHERED_BYTES) this.#tellReaders(nowNs);
-    else if (this.#gatherNs === NEVER && this.#reads.count > 0) {
-      this.#gatherNs = this.#toldNs + GATHER_NS;
+    const { count } = this.#reads;
+    if (count > 0 && this.#isWorthTelling(this.#toldEnd, nowNs)) this.#tellReaders(nowNs);
+    else {
+      if (count > 0) this.#tellNs = this.#toldNs + GATHER_NS;
+      this.#fetchNs = nowNs + (bytes.length >= FAST_BYTES ? GATHER_NS / 4 : GATHER_NS);
       this.#host.rearm();
     }
     this.#balance();
   }
 
+  /** Whether what came from a place on is answered now, and not gathered with what follows. */
+  #isWorthTelling(place: number, nowNs: number): boolean {
+    return nowNs - this.#toldNs >= GATHER_NS || this.#backlog.end - place >= GATHERED_BYTES;
+  }
+
   #tellReaders(nowNs: number): void {
-    this.#gatherNs = NEVER;
-    const ready = this.#reads.takeReady(this.#backlog.end);
-    if (ready.length > 0) this.#toldNs = nowNs;
-    for (const read of ready) this.#answer(read);
+    this.#tellNs = NEVER;
+    for (const read of this.#reads.takeReady(this.#backlog.end)) this.#tell(read, nowNs);
+  }
+
+  #tell(read: WaitingRead, nowNs: number): void {
+    if (read.offset < this.#backlog.end) {
+      this.#toldNs = nowNs;
+      this.#toldEnd = this.#backlog.end;
+    }
+    this.#answer(read);
   }
 
   /** See {@linkcode StreamUser}. */
@@ -276,8 +306,7 @@ export class ConsolePort implements StreamUser {
     if (this.#stage.at !== "open") return;
     const lowest = this.#reads.lowestKept;
     const isBehind = lowest !== NEVER && this.#backlog.roomAfter(lowest) < READ_BYTES;
-    // What is gathered waits in the kernel: there it costs nothing.
-    this.#stage.stream.pause(isBehind || this.#gatherNs !== NEVER);
+    this.#stage.stream.pause(isBehind || this.#fetchNs !== NEVER);
   }
 
   #open(): void {
@@ -289,23 +318,42 @@ export class ConsolePort implements StreamUser {
     this.#host.lookAgain(this.#channel.label, (channel) => {
       if (opening !== this.#opening || this.#stage.at !== "opening") return;
       this.#stage = { at: "closed" };
+      if (channel === "unknown") return this.#failed({ code: CODE["seam-down"], why: "" });
       if (channel === undefined) {
         return this.#failed({ code: CODE["seam-down"], why: "the VM has no such console" });
       }
       this.#channel = channel;
-      const { place } = channel;
-      if (place.kind === "unix" && !place.isFree) {
-        return this.#failed({
-          code: CODE.busy,
-          // Of 120 characters, with the path of the socket in them.
-          why: `another client has the console: lsof +E -aU ${printable(place.path, 108)}`,
-        });
-      }
-      const { loop } = this.#host;
-      // Until the manager of the VM has answered it is being opened.
       this.#stage = { at: "opening" };
+      this.#openUnlessHeld(opening);
+    });
+  }
+
+  /** A socket that is not free is held; of a terminal, which anybody may open, the kernel tells. */
+  #openUnlessHeld(opening: number): void {
+    const { place } = this.#channel;
+    const { loop } = this.#host;
+    const isHeld = place.kind === "unix" && !place.isFree;
+    const open = (): void => {
       const options = { uid: this.#host.uid(), pid: this.#host.pid(), loop, user: this };
-      openChannelOrAsk(channel, options, this.#host.ways(), (opened) => this.#onOpened(opening, opened));
+      openChannelOrAsk(
+        this.#channel,
+        options,
+        this.#host.ways(),
+        (opened) => this.#onOpened(opening, opened),
+      );
+    };
+    if (!isHeld && place.kind !== "pty") return open();
+    findHolder(loop, place, this.#host.pid(), (holder) => {
+      if (opening !== this.#opening || this.#stage.at !== "opening") return;
+      if (!isHeld && holder === undefined) return open();
+      const why = holder === undefined
+        // Of 120 characters, with the path of the socket in them.
+        ? `another client has the console: lsof +E -aU ${
+          place.kind === "unix" ? printable(place.path, 108) : ""
+        }`
+        : holderWords(holder, "the console");
+      this.#onOpened(opening, { code: CODE.busy, why });
+      this.#host.rearm();
     });
   }
 
@@ -326,7 +374,8 @@ export class ConsolePort implements StreamUser {
 
   #failed({ code, why }: ChannelRefusal): void {
     this.#why = why;
-    if (this.#host.isAlways) this.#againNs = this.#host.loop.clock.nowNs() + AGAIN_NS;
+    const pauseNs = code === CODE.busy ? HELD_AGAIN_NS : AGAIN_NS;
+    if (this.#host.isAlways) this.#againNs = this.#host.loop.clock.nowNs() + pauseNs;
     this.#refuse(code, why);
   }
 

@@ -127,7 +127,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   controlGone(control: ControlId): void {
     this.#unknown = this.#unknown.filter((wish) => wish.control !== control);
     for (const demand of this.#demands.values()) if (demand.unwatch(control)) this.#tell(demand);
-    if (this.#desk.controlGone(control)) this.#updateSeam("whoever made its pictures is gone");
+    if (this.#desk.controlGone(control)) this.#updateSeam("the control that made its pictures is gone");
   }
 
   close(_reason: CloseReason, closed: () => void): void {
@@ -166,7 +166,8 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#away = `${loss.text}: ${loss.remedy}`;
     this.#desk.lost();
     this.#look.lost();
-    // A viewer of QEMU's needs no monitor: who shows a head shows it on, as long as QEMU lives.
+    // A viewer connection of QEMU's needs no monitor: a source that shows a head goes on, as long as QEMU
+    // lives.
     if (isEndOfProcess(loss)) this.#heads.reset([], []);
     this.#down(loss.reason);
     this.#refuseAll(CODE["seam-down"], loss.text);
@@ -251,7 +252,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     return demand;
   }
 
-  /** Tells whoever makes pictures what is wanted now. */
+  /** Tells the control that makes pictures what is wanted now. */
   #tell(demand: FrameDemand): void {
     const seat = this.#seat;
     if (seat === null) return;
@@ -287,7 +288,10 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
     this.#updateSeam("the VM has no display");
   }
 
-  /** A head's device is gone, or there was none: who waits and who watches is told, and wants nothing now. */
+  /**
+   * A head's device is gone, or there was none: tells those who wait and those who watch, and drops their
+   * demands.
+   */
   #onRemoved(seat: Seat, demand: FrameDemand): void {
     const { head, isWatched } = demand;
     const { code, why } = this.#heads.isThere(head)
@@ -319,7 +323,8 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
       if (this.#isUp) return;
       this.#isUp = true;
       seat.up(this.#pid);
-      // What was kept of the seam went when it was lost: who makes pictures later must hear what is wanted.
+      // What was kept of the seam went when it was lost: a control that makes pictures later must be told
+      // what is wanted.
       for (const demand of this.#demands.values()) this.#tell(demand);
     } else if (this.#desk.facts !== undefined && this.#isUp) {
       this.#down(code === CODE["protocol-error"] ? SEAM_REASON.PROTOCOL_ERROR : SEAM_REASON.PEER_CLOSED);

@@ -1,6 +1,6 @@
 /**
- * Serves whoever makes a VM's pictures: CMD_DISPLAY, operation by operation. Each is answered once, by an
- * ACT_ACK or by a DISPLAY.
+ * Serves the control that makes a VM's pictures: CMD_DISPLAY, operation by operation. Each is answered once,
+ * by an ACT_ACK or by a DISPLAY.
  * @module
  */
 import { getSeals, SEAL } from "../../../ffi/memfd.ts";
@@ -179,7 +179,7 @@ export class DisplayDesk {
   }
 
   #heads(seat: Seat, ticket: number): void {
-    if (!this.#link.isUp) return seat.ack(ticket, CODE["seam-down"]);
+    if (!this.#link.isUp) return seat.ack(ticket, CODE["seam-down"], 0, 0, this.#link.outlook.away);
     if (this.#facts === undefined) this.#asking.push(ticket);
     else this.#tellHeads(seat, ticket, this.#facts);
   }
@@ -229,7 +229,7 @@ export class DisplayDesk {
     const source = event.words[DISPLAY_REQUEST.at.source / 4];
     const protocol = source === FRAME_SOURCE.VNC ? "vnc" : source === FRAME_SOURCE.DBUS ? "dbus" : undefined;
     if (protocol === undefined) return seat.ack(ticket, CODE["bad-argument"]);
-    if (!this.#link.isUp) return seat.ack(ticket, CODE["seam-down"]);
+    if (!this.#link.isUp) return seat.ack(ticket, CODE["seam-down"], 0, 0, this.#link.outlook.away);
     const own = (): void =>
       this.#try(seat, ticket, () =>
         openViewer(this.#link, protocol, (socket, reply) => {
@@ -258,7 +258,7 @@ export class DisplayDesk {
   #vga(seat: Seat, event: TransferEvent): void {
     const { ticket } = event;
     const link = this.#link;
-    if (!link.isUp) return seat.ack(ticket, CODE["seam-down"]);
+    if (!link.isUp) return seat.ack(ticket, CODE["seam-down"], 0, 0, this.#link.outlook.away);
     const answer = <T>(result: VgaAnswer<T>, write: (body: TransferEvent, value: T) => void): void => {
       if (this.#seat !== seat) return;
       if (!result.ok) return seat.ack(ticket, result.code as Code, 0, 0, result.why);
@@ -299,7 +299,7 @@ function wordsOf(event: TransferEvent): string {
 /** Whether QEMU can be given it without harm: writing to a pipe would make its main loop wait. */
 function isMemfd(fd: number): boolean {
   try {
-    // Of what is not a file in memory there are none.
+    // A file that is not in memory has none.
     return (getSeals(fd) & SEAL.SEAL) !== 0;
   } catch (error) {
     if (error instanceof OsError) return false;

@@ -1,17 +1,15 @@
 /**
- * Makes the adapter of the FRAME seam: over a VM's monitor, or a stub endpoint's cursor, which moves.
+ * Makes the adapter of the FRAME seam over a VM's monitor.
  * @module
  */
-import type { SeamMaker } from "../seam.ts";
-import { StubCursor } from "../stub/stub_cursor.ts";
+import type { Adapter } from "../../core/adapter_port.ts";
+import type { SeamParts } from "../seam.ts";
 import { DisplayAdapter } from "./display_adapter.ts";
 import type { DisplayConfig } from "./display_seam.ts";
 
-/** The maker. */
-export const FRAME_MAKER: SeamMaker<DisplayConfig> = {
-  make: ({ display }, { link, onFrameWanted }) =>
-    link === null || display === "none"
-      ? null
-      : new DisplayAdapter({ link, display, onWanted: onFrameWanted }),
-  makeStub: ({ rateHz }) => rateHz > 0 ? new StubCursor(rateHz) : null,
-};
+/** Makes it; null when the endpoint has none. */
+export function makeDisplay({ display }: DisplayConfig, { link, onFrameWanted }: SeamParts): Adapter | null {
+  return link === null || display === "none"
+    ? null
+    : new DisplayAdapter({ link, display, onWanted: onFrameWanted });
+}

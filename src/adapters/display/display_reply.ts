@@ -72,7 +72,7 @@ function listOf(registers: Uint16Array | undefined): number[] {
 }
 
 /** What a source is called. */
-export function nameOfSource(source: number): string {
+function nameOfSource(source: number): string {
   for (const [name, number] of Object.entries(FRAME_SOURCE)) if (number === source) return name.toLowerCase();
   return "";
 }

@@ -1,6 +1,6 @@
 /**
- * What is known of each head: where its pictures come from, as whoever makes them says. The seam is up while
- * some head has a source or has not been tried.
+ * What is known of each head: where its pictures come from, as the control that makes them says. The seam is
+ * up while some head has a source or has not been tried.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -64,7 +64,7 @@ export class HeadStates {
    * forgotten. What a producer shows it shows without any device.
    *
    * @param devices by head, whether its device is there
-   * @param changed the heads whose device is another one
+   * @param changed the heads whose device has changed
    */
   reset(devices: readonly boolean[], changed: readonly number[]): void {
     assert(devices.length <= MAX_HEADS, "heads are bounded");
@@ -82,7 +82,7 @@ export class HeadStates {
     this.#states.clear();
   }
 
-  /** A head's state is another one. */
+  /** A head's state has changed. */
   set(head: number, state: HeadState): void {
     this.#states.set(head, state);
   }

@@ -1,11 +1,12 @@
 /**
  * A connection to a display server inside QEMU: a pair of sockets, one end for QEMU by getfd and add_client,
- * the other for whoever asked.
+ * the other for the control that asked.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
-import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import { setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { SECOND } from "../../base/clock.ts";
+import { PICTURE_SOCKET_BYTES } from "../../base/limits.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
 
@@ -35,6 +36,8 @@ export function openViewer(
     done(undefined, reply);
   };
   try {
+    // D-Bus pictures come over a socket of their own.
+    if (protocol === "vnc") setSendBufferBytes(other.fd, PICTURE_SOCKET_BYTES);
     link.execute("getfd", { fdname }, (got) => {
       if (got.outcome !== "done") return fail(got);
       link.execute("add_client", argumentsOf(protocol, fdname), (added) => {

@@ -2,6 +2,7 @@
  * Frames that wait, first in first out, and blank ones for the next: in the steady state none is allocated.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { InputFrame } from "./input_frame.ts";
 
 const KEEP = 64;
@@ -27,6 +28,7 @@ export class FrameQueue {
 
   /** A frame is no longer needed. */
   giveBack(frame: InputFrame): void {
+    assert(this.#blank.at(-1) !== frame, "a frame is given back once");
     if (this.#blank.length < KEEP) this.#blank.push(frame);
   }
 

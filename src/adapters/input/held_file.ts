@@ -5,6 +5,7 @@
  * input works, and a killed daemon leaves keys down.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { fchmod, OPEN, reopen } from "../../../ffi/memfd.ts";
 import { isOsError } from "../../../ffi/os_error.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -46,6 +47,7 @@ export class HeldFile implements HeldStore {
   }
 
   save(bytes: Uint8Array<ArrayBuffer>, length: number): void {
+    assert(length > 0 && length <= MAX_HELD_RECORD_BYTES, "a record is as long as one that is loaded may be");
     const file = this.#open(O_CREAT);
     if (file === null) return;
     try {

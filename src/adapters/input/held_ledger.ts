@@ -1,8 +1,9 @@
 /**
  * What is down in the guest, together with the record of it for the next daemon: the set follows what the
- * guest acknowledged, the record runs ahead of it.
+ * guest has acknowledged; the record is written before a key is sent.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { Log } from "../../base/log.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
 import { hasEnded } from "../../ram/process_end.ts";
@@ -71,7 +72,7 @@ export class HeldLedger {
     this.note();
   }
 
-  /** Records are about to be sent: what they press is in the record before. */
+  /** Called before records are sent: writes what they press into the record first. */
   expect(frame: InputFrame, from: number, to: number): void {
     if (this.#store === undefined) return;
     let fresh = false;
@@ -121,7 +122,8 @@ export class HeldLedger {
   }
 
   #save(): void {
+    assert(this.#store !== undefined, "a record is saved where there is a store");
     const length = encodeHeldRecord(this.#bytes, this.#pid, this.#recorded);
-    this.#store?.save(this.#bytes, length);
+    this.#store.save(this.#bytes, length);
   }
 }

@@ -57,7 +57,7 @@ export function encodeHeldRecord(bytes: Uint8Array, pid: number, entries: Iterab
   return end + WORD;
 }
 
-/** Reads a record; undefined when the bytes are none: a file is not trusted. */
+/** Reads a record; undefined when the bytes are not one: a file is not trusted. */
 export function decodeHeldRecord(bytes: Uint8Array): HeldRecord | undefined {
   if (bytes.length < HEAD_BYTES + WORD) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

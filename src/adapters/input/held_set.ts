@@ -3,6 +3,7 @@
  * sends nothing.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { INPUT_HELD } from "../../event/body_layout.ts";
 import { INPUT_HELD_ENTRIES, INPUT_HELD_TRUNC } from "../../event/body_number.ts";
 import type { TransferEvent } from "../../event/transfer_event.ts";
@@ -49,6 +50,7 @@ export class HeldSet {
 
   /** It is down. */
   add(entry: number): void {
+    assert(isTransition(kindOfEntry(entry)), "keys and buttons are held, and nothing else");
     this.#entries.add(entry);
   }
 

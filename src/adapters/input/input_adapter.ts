@@ -48,6 +48,8 @@ export class InputAdapter implements Adapter, InputDriverHost {
   readonly #releaseFrame = new InputFrame();
   #seat: Seat | null = null;
   #phase: Phase = "down";
+  /** Why it is down, for who sends input meanwhile. */
+  #away = "the VM's input is being connected to";
   #release: Release = "nothing";
   #isClosing = false;
   /** Frames that the driver has. */
@@ -79,7 +81,9 @@ export class InputAdapter implements Adapter, InputDriverHost {
     if (seat === null) return;
     if (event.kind === KIND.CMD_QUERY_INPUT) return this.#answerHeld(seat, event.ticket);
     if (event.kind !== KIND.CMD_INPUT) return seat.ack(event.ticket, CODE["bad-argument"]);
-    if (this.#phase === "down" || this.#isClosing) return seat.ack(event.ticket, CODE["seam-down"]);
+    if (this.#phase === "down" || this.#isClosing) {
+      return seat.ack(event.ticket, CODE["seam-down"], 0, 0, this.#away);
+    }
     if (this.#queue.length >= MAX_INPUT_QUEUE) return seat.ack(event.ticket, CODE.busy);
     const frame = this.#queue.blank();
     const code = frame.read(event, this.#driver);
@@ -184,9 +188,10 @@ export class InputAdapter implements Adapter, InputDriverHost {
   }
 
   /** Called by the driver. */
-  onDriverDown(reason: SeamReason, code: Code, text: string): void {
+  onDriverDown(reason: SeamReason, code: Code, text: string, away = text): void {
     this.#phase = "down";
-    this.#answerQueued(CODE["seam-down"]);
+    this.#away = away;
+    this.#answerQueued(CODE["seam-down"], away);
     // Whoever waits is told: what is left is released when the driver is up again.
     this.#tellNeutral();
     const seat = this.#seat;
@@ -268,11 +273,11 @@ export class InputAdapter implements Adapter, InputDriverHost {
     for (const done of waiting) done();
   }
 
-  #answerQueued(code: Code): void {
+  #answerQueued(code: Code, words = ""): void {
     for (;;) {
       const frame = this.#queue.shift();
       if (frame === null) return;
-      this.#seat?.ack(frame.ticket, code);
+      this.#seat?.ack(frame.ticket, code, 0, 0, words);
       this.#queue.giveBack(frame);
     }
   }

@@ -38,8 +38,9 @@ export interface InputDriverHost {
    * @param reason SEAM_DOWN's reason
    * @param code ERROR's code
    * @param text ERROR's text, at most 40 bytes; empty when another seam tells it
+   * @param away what whoever sends input meanwhile is told; the text when it is left out
    */
-  onDriverDown(reason: SeamReason, code: Code, text: string): void;
+  onDriverDown(reason: SeamReason, code: Code, text: string, away?: string): void;
   /** The guest was reset. */
   onGuestReset(): void;
   /** The guest stands still: nothing reaches it. */

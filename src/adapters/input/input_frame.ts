@@ -7,6 +7,7 @@
  * MAX_NOTCHES} do, so that one command cannot keep a guest busy for minutes.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { INPUT_RECORD_BYTES, MAX_INPUT_RECORDS } from "../../base/limits.ts";
 import { INPUT } from "../../event/body_layout.ts";
@@ -16,9 +17,9 @@ import { BODY, type TransferEvent } from "../../event/transfer_event.ts";
 /** Greatest absolute coordinate (src/event/PROTOCOL.md). */
 export const MAX_ABSOLUTE = 0x7fff;
 /** Greatest relative motion of one record, either way. */
-export const MAX_RELATIVE = 0x7fff;
+const MAX_RELATIVE = 0x7fff;
 /** Notches that one record scrolls at most, either way. */
-export const MAX_NOTCHES = 100;
+const MAX_NOTCHES = 100;
 /** Notches that one frame scrolls at most. */
 export const MAX_FRAME_NOTCHES = 1024;
 /** Greatest evdev key code. */
@@ -105,6 +106,7 @@ export class InputFrame {
         if (!this.#readRecord(view, i * INPUT_RECORD_BYTES, repertoire)) return CODE["bad-argument"];
       }
     }
+    assert(this.count === 1 + further, "a frame has the records that its command has");
     return this.#notches() > MAX_FRAME_NOTCHES ? CODE["too-large"] : CODE.ok;
   }
 

@@ -2,6 +2,7 @@
  * How fast steps may follow each other: a token bucket. Told the time, it says when the next may go.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 
 /** A token bucket: `burst` at once, then one each `gapNs`. */
 export class Pace {
@@ -28,6 +29,7 @@ export class Pace {
 
   /** A step goes, of `weight` times the usual cost. */
   take(nowNs: number, weight = 1): void {
+    assert(weight > 0, "a step costs time");
     this.#fullNs = Math.max(this.#fullNs, nowNs) + weight * this.#gapNs;
   }
 }

@@ -26,7 +26,7 @@ import type { InputFrame } from "./input_frame.ts";
 import { QCODE_OF_KEY } from "./qmp_keys.ts";
 
 /** Bytes that the queue of QEMU's PS/2 keyboard holds (its PS2_QUEUE_SIZE). */
-export const PS2_QUEUE_BYTES = 16;
+const PS2_QUEUE_BYTES = 16;
 /** From so many bytes on it is looked whether the guest has read them. */
 const LOOK_FROM_BYTES = 6;
 /** How long to wait before a full queue is looked at again: a guest takes about 0.1 ms a byte. */
@@ -47,7 +47,7 @@ const PAUSE = 119;
 const FIRST_EXTENDED = 96;
 
 /**
- * What is known of the controller. `unknown`: nothing yet. `none`: there is none that can be looked at.
+ * What is known of the controller. `unknown`: nothing yet. `none`: the machine has none that can be read.
  * `reads`: the guest takes what it gets. `full`: steps are held back. `hung`: it has taken nothing for a
  * second.
  */
@@ -217,7 +217,7 @@ function bytesOf(frame: InputFrame, from: number, to: number): number {
  *
  * @param code evdev's
  */
-export function keyBytes(code: number, isUp: boolean): number {
+function keyBytes(code: number, isUp: boolean): number {
   if (code === PAUSE) return isUp ? 0 : 8;
   if (code === PRINT) return isUp ? 6 : 4;
   return (code >= FIRST_EXTENDED ? 2 : 1) + (isUp ? 1 : 0);

@@ -159,7 +159,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     this.#loop?.disarm(this);
     this.#endFrame(CODE["seam-down"]);
     // The host plane's seam tells the text: it is the same monitor's.
-    this.#host?.onDriverDown(loss.reason, loss.code, "");
+    this.#host?.onDriverDown(loss.reason, loss.code, "", this.#link.outlook.away);
   }
 
   /** Called by the link. */

@@ -26,7 +26,7 @@ export function tabletLack(value: unknown): string {
   const pointers = frontFirst((Array.isArray(value) ? value : []).filter(isObject).map(pointerOf));
   const places = pointers.flatMap(({ isTablet }, place) => isTablet ? [place] : []);
   if (places.length === 0) {
-    return "the VM has no tablet: start QEMU with -device virtio-tablet-pci or usb-tablet";
+    return "the VM has no tablet: start QEMU with -device virtio-tablet-pci, or -usb -device usb-tablet";
   }
   if (places.some((place) => isUsed(pointers, place))) return "";
   const current = pointers[0]?.name ?? "";

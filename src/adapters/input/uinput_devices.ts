@@ -7,6 +7,7 @@
  * virtio-input-host-pci,evdev=/dev/input/eventN`.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import {
   absSetup,
@@ -126,6 +127,7 @@ export class UinputDevice implements Disposable {
 
   /** Adds an event to the step. */
   push(type: number, code: number, value: number): void {
+    assert(this.#count < MAX_STEP_EVENTS, "a step fits its buffer");
     const at = 3 * this.#count++;
     this.#events[at] = type;
     this.#events[at + 1] = code;

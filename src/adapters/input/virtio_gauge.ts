@@ -14,6 +14,7 @@
  * nothing to gauge. Where the command is not known, or changes, steps go by {@linkcode Pace} alone.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { MS, SECOND } from "../../base/clock.ts";
 import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import { isObject } from "../../qemu/protocol/qmp_message.ts";
@@ -126,6 +127,7 @@ export class VirtioGauge {
   // not.
   #looked(reply: QmpReply, generation: number): void {
     if (generation !== this.#generation) return;
+    assert(this.#looking, "a look is answered once");
     this.#looking = false;
     const ring = ringOf(reply);
     if (ring === undefined) {

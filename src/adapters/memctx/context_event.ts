@@ -6,7 +6,7 @@
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { writeU64 } from "../../base/layout.ts";
 import { MEMCTX } from "../../event/body_layout.ts";
-import { MEMCTX_ARCHITECTURE_SHIFT, MEMCTX_KPTI } from "../../event/body_number.ts";
+import { MEMCTX_ARCHITECTURE_SHIFT, MEMCTX_KPTI, MEMCTX_VARIANT_SHIFT } from "../../event/body_number.ts";
 import { BODY, type PayloadOwner, type TransferEvent } from "../../event/transfer_event.ts";
 import { ARCHITECTURE, type Architecture } from "../../guest/paging.ts";
 import { type SystemName, systemOf } from "../../guest/systems.ts";
@@ -25,6 +25,8 @@ export interface GuestContext {
   readonly root: number;
   /** Levels of its tables; 0 without a system. */
   readonly levels: number;
+  /** What tells them from others of as many levels ({@linkcode Paging.variant}). */
+  readonly variant: number;
   /** Whether user processes have a root apart from the kernel's. */
   readonly isolated: boolean;
 }
@@ -35,6 +37,7 @@ export const NO_GUEST: GuestContext = {
   architecture: "x86-64",
   root: 0,
   levels: 0,
+  variant: 0,
   isolated: false,
 };
 
@@ -56,7 +59,7 @@ export function fillContext(
   const fds: OwnedFd[] = ram.openReadOnly();
   const { view } = event;
   const flags = ARCHITECTURE[guest.architecture] << MEMCTX_ARCHITECTURE_SHIFT |
-    (guest.isolated ? MEMCTX_KPTI : 0);
+    guest.variant << MEMCTX_VARIANT_SHIFT | (guest.isolated ? MEMCTX_KPTI : 0);
   writeU64(view, MEMCTX.at.kcr3, guest.root);
   writeU64(view, MEMCTX.at.ramBytes, ram.ramBytes);
   writeU64(view, MEMCTX.at.low, ram.lowBytes);

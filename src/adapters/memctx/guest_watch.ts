@@ -5,8 +5,8 @@
  * given other memory meanwhile (loadvm, snapshot-load, an incoming migration, none of which is told), so what
  * was found is then proved again: where it was, and by a vCPU's registers.
  *
- * Each {@linkcode start} begins anew, and what an earlier one still hears is dropped: an answer that was
- * asked for before a reset says nothing of the kernel after it.
+ * Each {@linkcode start} begins anew and drops answers to questions of an earlier one: an answer to a
+ * question from before a reset says nothing of the kernel after it.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -57,17 +57,17 @@ export interface GuestWatchListener {
 
 /** What a watch needs. */
 export interface GuestWatchOptions {
-  /** Where its timer lives. */
+  /** The loop that runs its timer. */
   readonly loop: LoopPort;
-  /** Whom it asks for registers. */
+  /** Answers the vCPUs' registers. */
   readonly link: Pick<QmpLink, "execute">;
-  /** Who looks through RAM. */
+  /** Looks through RAM. */
   readonly scanner: Pick<ScanPort, "scan">;
   /** Which systems to look for. */
   readonly guest: WantedSystem;
   /** The endpoint's name, for logs. */
   readonly name: string;
-  /** Who is told. */
+  /** Receives what is found. */
   readonly listener: GuestWatchListener;
 }
 
@@ -261,11 +261,11 @@ export class GuestWatch implements TimerHandler {
   #onAnswer(answer: ScanAnswer): void {
     const pagingNs = this.#nowNs() - this.#pagingSinceNs;
     if (answer.outcome === "found" && (answer.settled || pagingNs >= SETTLE_NS)) {
-      const { kind, architecture, root, levels, isolated, version, identity, foundAt } = answer;
+      const { kind, architecture, root, levels, variant, isolated, version, identity, foundAt } = answer;
       const ram = this.#ram;
       this.stop();
       if (ram !== null) this.#found = { ram, identity, foundAt };
-      return this.#options.listener.onGuest({ kind, architecture, root, levels, isolated }, version);
+      return this.#options.listener.onGuest({ kind, architecture, root, levels, variant, isolated }, version);
     }
     const isUnknown = answer.outcome === "none" &&
       (answer.reason === "unsupported" || pagingNs >= UNKNOWN_AFTER_NS);

@@ -47,7 +47,7 @@ import { WriteExtents } from "./write_extents.ts";
 export interface MemctxOptions {
   /** The endpoint's monitor. */
   readonly link: QmpLink;
-  /** Who opens RAM and looks through it. */
+  /** Opens RAM and looks through it. */
   readonly scanner: ScanPort;
   /** Which kind of backend the config asks for. */
   readonly memory?: "auto" | "memfd" | "file";
@@ -61,7 +61,9 @@ export interface MemctxOptions {
 
 /** When a question that found the monitor's queue full is asked again. */
 const RETRY_NS = SECOND;
-/** When a QEMU that did not let itself be looked at in time, or whose file is held, is tried again. */
+/**
+ * When a QEMU that could not be inspected in time, or on whose file its owner has a lease, is tried again.
+ */
 const BUSY_PAUSE_NS = 30 * SECOND;
 /** Events after which the memory map is read anew: it may have changed. */
 const MAP_EVENTS: ReadonlySet<string> = new Set([
@@ -83,7 +85,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   };
   readonly #describeRequest = (): string => describe(this.#request);
   #extents = new WriteExtents([], "");
-  /** What `#extents` was made of: another array is another config. */
+  /** What `#extents` was made of: another array means that the config has changed. */
   #configured: readonly WriteExtent[] = [];
   #seat: Seat | null = null;
   #watch: GuestWatch | null = null;
@@ -165,6 +167,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   /** Called by the link. */
   onLinkDown(loss: QmpLoss): void {
     this.#lose(loss.reason);
+    // Kept for who comes later: who asks for this memory is told why there is none.
+    this.#seat?.emitError(loss.code, loss.reason, loss.text);
   }
 
   /** Called by the link, before it tells its other users. */
@@ -300,7 +304,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     if (answer.outcome === "failed" && answer.code === "no-endpoint") {
       return this.#lose(SEAM_REASON.PROCESS_GONE);
     }
-    // It did not let itself be looked at, or its owner holds its file: it is asked once more later.
+    // It could not be inspected, or its owner has a lease on its file: it is tried again later.
     if (answer.outcome === "failed" && (answer.code === "timed-out" || answer.code === "busy")) {
       seat.loop.arm(this, seat.loop.clock.nowNs() + BUSY_PAUSE_NS);
     }

@@ -16,7 +16,7 @@ import { CODE, type Code } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
 import type { PageWalker } from "../../guest/page_walker.ts";
 import { walkerOf } from "../../guest/walkers.ts";
-import { knownPaging, type Paging, PTE_W, WALK } from "../../guest/paging.ts";
+import { knownPaging, type Paging, PTE_W, rootAlignment, WALK } from "../../guest/paging.ts";
 import { PAGE_BYTES, PhysicalMemory } from "../../guest/physical_memory.ts";
 import type { RamPort, RamSegment } from "../../guest/ram_port.ts";
 import { systemOf } from "../../guest/systems.ts";
@@ -44,12 +44,13 @@ export interface WriteContext {
 }
 
 /** How writes into a guest of this epoch are resolved. */
-export function writeContextOf({ kind, architecture, root, levels, isolated }: GuestContext): WriteContext {
+export function writeContextOf(guest: GuestContext): WriteContext {
+  const { kind, architecture, root, levels, variant, isolated } = guest;
   // On arm64 a process's root is a table of its own, which shares nothing with the kernel's.
   const traits = architecture === "x86-64" && kind !== undefined ? systemOf(kind).traits : undefined;
   return {
     rootFrame: root / PAGE_BYTES,
-    paging: knownPaging(architecture, levels),
+    paging: knownPaging(architecture, levels, variant),
     paired: traits?.rootsArePaired === true && isolated,
     sharesLastEntry: traits?.sharesLastEntry === true,
   };
@@ -134,6 +135,9 @@ export class MemoryWriter implements Disposable {
     }
     if (context.paging === undefined) return CODE["not-supported"];
     const walker = this.#walkerOf(context.paging, context.rootFrame);
+    walker.rootOffset = request.hasRoot && rootAlignment(context.paging) < PAGE_BYTES
+      ? request.rootOffset
+      : 0;
     const code = this.#resolve(request, walker, root, force);
     if (code !== CODE.ok) return code;
     if (request.seqlock) this.#storeUnderSequence(request);

@@ -3,6 +3,7 @@
  * (extents, pages) is not looked at here.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { MAX_MEMWRITE_BYTES } from "../../base/limits.ts";
 import { MEMWRITE } from "../../event/body_layout.ts";
@@ -34,6 +35,8 @@ export class MemwriteRequest {
   hasRoot = false;
   /** That root's frame number. */
   rootFrame = 0;
+  /** Where it begins in that frame, a multiple of 64: of page tables whose first is smaller than a page. */
+  rootOffset = 0;
   /** Where the source is. */
   source: Uint8Array = new Uint8Array(0);
   /** Its first byte in `source`. */
@@ -83,6 +86,7 @@ export class MemwriteRequest {
     const frame = (hi & 0xf_ffff) * 2 ** (32 - PAGE_SHIFT) + (lo >>> PAGE_SHIFT);
     if ((hi & ROOT_RESERVED_HI) !== 0 || frame === 0 || frame > 0x7fff_ffff) return false;
     this.rootFrame = frame;
+    this.rootOffset = lo & 0xfc0;
     return true;
   }
 
@@ -91,6 +95,7 @@ export class MemwriteRequest {
     if (this.length > TAIL_BYTES - skip) return CODE["too-large"];
     this.source = event.inline;
     this.sourceAt = MEMWRITE.at.tail + skip;
+    this.#assertInside();
     return CODE.ok;
   }
 
@@ -98,6 +103,11 @@ export class MemwriteRequest {
     if (event.bodyFormat !== BODY.RAW || event.bodyBytes !== this.length) return CODE["bad-argument"];
     this.source = event.body;
     this.sourceAt = event.bodyOffset;
+    this.#assertInside();
     return CODE.ok;
+  }
+
+  #assertInside(): void {
+    assert(this.sourceAt + this.length <= this.source.length, "the source of a write lies in its event");
   }
 }

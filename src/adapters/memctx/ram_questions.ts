@@ -20,7 +20,7 @@ import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 /** What became of the questions. */
 export type RamTold =
   | { readonly outcome: "told"; readonly told: ToldMemory }
-  /** The first answer that is none. */
+  /** The first reply that does not answer its question. */
   | { readonly outcome: "failed"; readonly reply: QmpReply };
 
 // A QEMU that answers nothing is given up by the link.

@@ -1,10 +1,11 @@
 /**
- * Notices that QEMU loads a snapshot by a job, so that RAM is another one though there is no reset and maybe
+ * Notices that QEMU loads a snapshot by a job, so that RAM is replaced without a reset, maybe with that of
  * the same kernel: what was read of it before says nothing of it. Which jobs load is told by their ids when
- * they are the daemon's own, else asked (query-jobs). HMP's loadvm is no job; what it leaves is found by
- * proving the context when the VM runs again (guest_watch.ts).
+ * they are the daemon's own, else asked (query-jobs). HMP's loadvm is not a job; the memory that it leaves is
+ * noticed when the context is proved again as the VM runs (guest_watch.ts).
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { SECOND } from "../../base/clock.ts";
 import { SNAPSHOT_OP } from "../../event/body_number.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
@@ -68,6 +69,7 @@ export class RamReplacement {
   }
 
   #settle(): void {
+    assert(this.#loading !== undefined, "what has begun is settled, once");
     this.#loading = undefined;
     this.#listener.onSettled();
   }

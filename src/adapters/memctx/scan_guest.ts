@@ -64,6 +64,7 @@ export function scanGuest(request: ScanRequest, cache: ProfileCache): ScanAnswer
       root: os.kernel.root,
       architecture: os.kernel.paging.architecture,
       levels: os.levels,
+      variant: os.kernel.paging.variant,
       isolated: os.isolated,
       settled: items.some((process) => process.root !== 0 && !process.kernelThread),
       identity: identityOf(os, items),

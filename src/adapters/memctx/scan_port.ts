@@ -4,9 +4,10 @@
  * when that process is busy with its own memory or swapped out. Behind it stand other threads in the daemon,
  * or the calling thread in a program that embeds the core.
  *
- * Requests and answers are plain data, fit for postMessage and JSON. A scan borrows descriptors: the scanner
- * opens each anew and looks whether it still is the file that was meant, so nothing is handed over and
- * nothing leaks when a scanner dies. What was opened is handed over as descriptor numbers of this process.
+ * Requests and answers are plain data that postMessage and JSON can carry. A scan borrows descriptors: the
+ * scanner opens each anew and looks whether it still is the file that was meant, so nothing is handed over
+ * and nothing leaks when a scanner dies. What was opened is handed over as descriptor numbers of this
+ * process.
  * @module
  */
 import type { FaultCode } from "../../base/fault.ts";
@@ -73,6 +74,8 @@ export type ScanAnswer =
     readonly root: number;
     /** Levels of the page tables. */
     readonly levels: number;
+    /** What tells them from others of as many levels. */
+    readonly variant: number;
     /** Whether user processes have a root apart from the kernel's. */
     readonly isolated: boolean;
     /** Whether that can be known yet: before the first user process it cannot. */
@@ -164,10 +167,12 @@ export function checkScanAnswer(value: unknown): ScanAnswer {
   if (typeof value !== "object" || value === null) return { outcome: "failed", detail: "no answer" };
   const answer = value as Record<string, unknown>;
   if (answer["outcome"] === "found") {
-    const { kind, version, architecture, root, levels, isolated, settled, identity, foundAt, ms } = answer;
+    const { kind, version, architecture, root, levels, variant, isolated, settled, identity, foundAt, ms } =
+      answer;
     const good = isSystemName(kind) && typeof version === "string" && isArchitecture(architecture) &&
       Number.isSafeInteger(root) && (root as number) >= 0 && (root as number) < 2 ** 52 &&
       Number.isInteger(levels) && (levels as number) > 0 && (levels as number) <= MAX_LEVELS &&
+      Number.isInteger(variant) && (variant as number) >= 0 && (variant as number) < 2 ** 15 &&
       typeof isolated === "boolean" && typeof settled === "boolean" &&
       typeof identity === "string" && (foundAt === undefined || Number.isSafeInteger(foundAt)) &&
       typeof ms === "number";

@@ -3,6 +3,7 @@
  * to more descriptors. Nothing is mapped here.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { OPEN, reopen, statFd } from "../../../ffi/memfd.ts";
 import { openAll, OwnedFd } from "../../../ffi/owned_fd.ts";
 import { checkSizes } from "../../ram/mapped_ram.ts";
@@ -36,6 +37,7 @@ export class SharedRam implements Disposable {
    * @throws {Fault} `refused` when it does not fit together; the files are closed then
    */
   constructor({ pid, started, backends, fds, pieces }: OpenedRam, close: ScanPort["closeRam"]) {
+    assert(fds.length === backends.length, "each backend has one file");
     this.pid = pid;
     this.started = started;
     this.#close = close;

@@ -16,7 +16,7 @@ import type { BackendSize, RamPiece } from "../../ram/ram_layout.ts";
  * @param pieces sorted by address, checked against their backends
  * @param backends the backends that the pieces index
  * @returns the pieces, sorted by address; together they are every byte of every backend that has a piece
- * @throws {Fault} `refused` when completed pieces would overlap: then the map is none that this rule knows
+ * @throws {Fault} `refused` when completed pieces would overlap: then this rule does not know the map
  */
 export function wholeRam(pieces: readonly RamPiece[], backends: readonly BackendSize[]): RamPiece[] {
   const joined: RamPiece[] = [];

@@ -3,6 +3,7 @@
  * compared as two 32-bit halves, because a double cannot tell the last three bits of a 57-bit kernel address.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { WriteExtent } from "../../access/write_extent.ts";
 
 interface Range {
@@ -38,6 +39,7 @@ export class WriteExtents {
    * @param sizeBytes how many bytes; what runs past 2^64 is nowhere
    */
   allow(kernel: boolean, hi: number, lo: number, sizeBytes: number): boolean {
+    assert(sizeBytes > 0, "a write has bytes");
     const high = hi >>> 0;
     const low = lo >>> 0;
     const last = low + sizeBytes - 1;

@@ -124,7 +124,7 @@ export class ReplayScreen implements Disposable {
     this.#waiting.push({ head, ticket });
   }
 
-  /** Lets go of all rings; who has mapped one keeps its last picture. */
+  /** Releases all rings; a reader that has mapped one keeps its last picture. */
   [Symbol.dispose](): void {
     for (const { ring } of this.#heads.values()) ring?.[Symbol.dispose]();
     this.#heads.clear();

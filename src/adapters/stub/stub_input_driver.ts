@@ -1,6 +1,6 @@
 /**
  * The input driver of a stub endpoint: every key, button and axis that the protocol knows arrives at once at
- * a machine that is none. A stopped one refuses, as QEMU does.
+ * a machine that does not exist. A stopped one refuses, as QEMU does.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -14,6 +14,7 @@ export class StubInputDriver implements InputDriver, StubMachineListener {
   readonly name = "stub";
   readonly #machine: StubMachine;
   #host: InputDriverHost | null = null;
+  #listenNoMore = () => {};
   #pumping = false;
 
   /** Makes it over the machine that the VMHOST seam steers. */
@@ -32,7 +33,7 @@ export class StubInputDriver implements InputDriver, StubMachineListener {
   open(host: InputDriverHost): void {
     assert(this.#host === null, "a driver is opened once");
     this.#host = host;
-    this.#machine.setListener(this);
+    this.#listenNoMore = this.#machine.listen(this);
     host.onDriverUp(0);
   }
 
@@ -54,11 +55,12 @@ export class StubInputDriver implements InputDriver, StubMachineListener {
   }
 
   forgetFractions(): void {
-    // Scrolling has no effect here: there are none.
+    // Scrolling has no effect here, so no fractions are kept.
   }
 
   close(): void {
-    this.#machine.setListener(null);
+    if (this.#host === null) return;
+    this.#listenNoMore();
     this.#host = null;
   }
 

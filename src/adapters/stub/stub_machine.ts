@@ -16,7 +16,7 @@ export interface StubMachineListener {
   onStubReset(): void;
 }
 
-/** The machine that is none. */
+/** The state of a stub endpoint's machine. */
 export class StubMachine {
   #state: number = VM_STATE_NUMBER.RUNNING;
   #listener: StubMachineListener | null = null;
@@ -31,10 +31,14 @@ export class StubMachine {
     return this.#state === VM_STATE_NUMBER.RUNNING;
   }
 
-  /** Sets who is told; null for nobody. */
-  setListener(listener: StubMachineListener | null): void {
-    assert(listener === null || this.#listener === null, "a machine has one listener");
+  /** Tells `listener` from now on, until what this returns is called. */
+  listen(listener: StubMachineListener): () => void {
+    assert(this.#listener === null, "a machine has one listener");
     this.#listener = listener;
+    return () => {
+      assert(this.#listener === listener, "who listens no more has listened");
+      this.#listener = null;
+    };
   }
 
   /** Enters a state. False: it was there already. */

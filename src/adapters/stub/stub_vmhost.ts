@@ -1,6 +1,6 @@
 /**
- * A VM that is none: the VMHOST seam of a stub endpoint, which answers like one. For developing a control,
- * for tests and benchmarks of the bus. It keeps the state that a VM would have.
+ * The VMHOST seam of a stub endpoint: it answers as that of a VM does, without a VM. For developing a
+ * control, for tests and benchmarks of the bus. It keeps the state that a VM would have.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -36,7 +36,7 @@ export class StubVmhost implements Adapter {
 
   command(event: TransferEvent): void {
     const op = event.words[0] as number;
-    // There is no processor whose registers could be told.
+    // It has no processor whose registers could be read.
     if (event.kind === KIND.CMD_VCPU) return this.#seat?.ack(event.ticket, CODE["not-supported"]);
     if (event.kind === KIND.CMD_SNAPSHOT) {
       return this.#seat?.ack(event.ticket, CODE["not-supported"], 0, 0, "a stub endpoint has no disks");

@@ -8,6 +8,7 @@
  * Format: MigrationInfo of QEMU's qapi/migration.json.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { encode } from "cborg";
 import { SECOND } from "../../base/clock.ts";
 import { writeU64 } from "../../base/layout.ts";
@@ -82,6 +83,7 @@ export class MigrationWatch implements TimerHandler {
 
   /** Starts. */
   open(seat: Seat): void {
+    assert(this.#seat === null, "a watch is opened once");
     this.#seat = seat;
   }
 

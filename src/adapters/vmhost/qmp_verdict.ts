@@ -20,7 +20,19 @@ export function codeOf(reply: QmpReply): Code {
   }
 }
 
-/** What QEMU says to it; empty when it says nothing. Outside text. */
-export function wordsOf(reply: QmpReply): string {
-  return reply.outcome === "error" ? reply.errorText : "";
+/**
+ * What QEMU says to it, or why QEMU cannot be asked; empty when neither is known. Outside text.
+ *
+ * @param away why the monitor is not up, when it is not (`LinkOutlook.away`)
+ */
+export function wordsOf(reply: QmpReply, away = ""): string {
+  switch (reply.outcome) {
+    case "error":
+      return reply.errorText;
+    case "closed":
+    case "unsent":
+      return away;
+    default:
+      return "";
+  }
 }

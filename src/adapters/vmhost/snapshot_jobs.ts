@@ -1,6 +1,6 @@
 /**
  * Saves, loads and deletes a VM's snapshots by QEMU's jobs, one at a time: looks up the disks and what runs
- * already, starts the job, tells how it goes, fetches what came of it, and dismisses it.
+ * already, starts the job, reports its progress, fetches its outcome, and dismisses it.
  *
  *   idle --(a command)--> asking --(disks and jobs are in order)--> running --(concluded)--> closing --> idle
  *
@@ -48,6 +48,8 @@ const ANSWER_NS = 10 * SECOND;
 /** How long a job may keep QEMU from answering: RAM goes to a disk meanwhile. */
 const JOB_NS = 3600 * SECOND;
 /** How often it is asked how far a job is. */
+/** Characters of QEMU's own words in an answer that has more to say. */
+const MOST_ERROR_CHARS = 80;
 const LOOK_NS = SECOND;
 /** Snapshots that are listed at once: a body holds them with the longest names. */
 const MAX_LISTED = 200;
@@ -183,7 +185,7 @@ export class SnapshotJobs implements TimerHandler {
     this.#work = work;
     this.#askDisks((disks, reply) => {
       if (this.#work !== work) return;
-      if (disks === undefined) return this.#fail(work, ...verdictOf(reply));
+      if (disks === undefined) return this.#fail(work, ...verdictOf(reply, this.#link.outlook.away));
       const plan = PLANS[work.op as keyof typeof PLANS](disks, work.name);
       if ("refusal" in plan) return this.#fail(work, plan.code, plan.refusal);
       this.#ask("query-jobs", (jobs) => {
@@ -237,13 +239,17 @@ export class SnapshotJobs implements TimerHandler {
     work.at = "closing";
     this.#askJob(work, (job) => {
       if (this.#work !== work) return;
-      // Who is answered finds no job of it any more, and may begin the same one again.
+      // When the answer arrives, the job is gone, so that the control may begin the same one again.
       this.#dismiss(work, () => {
         if (this.#work !== work) return;
         const error = job?.error ?? "";
         if (error === "") return this.#succeed(work, job);
         const isLeft = work.op === SNAPSHOT_OP.LOAD && work.wasRunning;
-        this.#fail(work, CODE.refused, isLeft ? `${error}; the VM is left stopped` : error, job);
+        // What becomes of the VM is told whole, whatever QEMU says; an answer has few words.
+        const words = isLeft && error.length > MOST_ERROR_CHARS
+          ? `${error.slice(0, MOST_ERROR_CHARS)}…`
+          : error;
+        this.#fail(work, CODE.refused, isLeft ? `${words}; the VM is left stopped` : error, job);
       });
     });
   }
@@ -303,7 +309,7 @@ export class SnapshotJobs implements TimerHandler {
     this.#askDisks((disks, reply) => {
       if (this.#seat !== seat) return;
       if (disks === undefined) {
-        const [code, words] = verdictOf(reply);
+        const [code, words] = verdictOf(reply, this.#link.outlook.away);
         return seat.ack(ticket, code, 0, 0, words);
       }
       const all = listSnapshots(disks);
@@ -347,8 +353,8 @@ export class SnapshotJobs implements TimerHandler {
 }
 
 /** A question about the disks that has no answer; one that was answered was answered with something else. */
-function verdictOf(reply: QmpReply): [code: Code, words: string] {
+function verdictOf(reply: QmpReply, away: string): [code: Code, words: string] {
   return reply.outcome === "done"
     ? [CODE["protocol-error"], "QEMU tells its disks in another form"]
-    : [codeOf(reply), wordsOf(reply)];
+    : [codeOf(reply), wordsOf(reply, away)];
 }

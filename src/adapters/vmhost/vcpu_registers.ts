@@ -1,6 +1,6 @@
 /**
  * The registers of one virtual processor, out of HMP's `info registers` (x86-64). QEMU says that its texts
- * change between versions: it is read strictly, and a text that lacks one register is none.
+ * change between versions: it is read strictly, and a text that lacks one register is not accepted.
  *
  * While the VM runs they are as of some moment just before (under TCG rip may be the start of the block that
  * runs); of a VM that stands still they are exact.

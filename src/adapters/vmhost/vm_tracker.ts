@@ -16,6 +16,7 @@
  * itself in a circle is told once in that time.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { MIGRATION_WAY, type MigrationWay, VM_DETAIL, VM_STATE_NUMBER } from "../../event/body_number.ts";
 import type { QmpEvent } from "../../qemu/protocol/qmp_message.ts";
@@ -29,7 +30,7 @@ export const RESET_FOLD_NS: number = SECOND;
 
 /**
  * What an event amounts to: a state to tell, nothing, or "ask QEMU for the run state to know". `verify`: tell
- * this state, and then ask; what the answer says is told if it is another.
+ * this state, and then ask; the state in the answer is told if it differs.
  */
 export type Told = VmState | "nothing" | "ask" | { readonly told: VmState; readonly verify: true };
 
@@ -89,11 +90,13 @@ export class VmTracker {
   /** A stop by the bus is on its way to QEMU (+1), or was answered (-1): a STOP meanwhile has a cause. */
   onStopAsked(change: 1 | -1): void {
     this.#stopsAsked += change;
+    assert(this.#stopsAsked >= 0, "each stop is answered once");
   }
 
   /** A resume by the bus is on its way to QEMU (+1), or was answered (-1): it loads no snapshot. */
   onResumeAsked(change: 1 | -1): void {
     this.#resumesAsked += change;
+    assert(this.#resumesAsked >= 0, "each resume is answered once");
   }
 
   /**

@@ -3,8 +3,7 @@
  * CMD_LIFECYCLE with QEMU's answer. Each command is answered once, also when QEMU ends before it answers.
  * Snapshots are snapshot_jobs.ts, migration is migration_watch.ts.
  *
- * It neither decides who may stop a VM nor releases what is held in the guest before: that is the
- * core's.
+ * The core decides who may stop a VM, and releases keys that are held in the guest beforehand.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -55,7 +54,7 @@ commands(LIFE_COMMANDS, [
   [LIFE.RESUME, "cont"],
 ]);
 
-/** What the run state is asked for at a migration's end, which is no event of QEMU's that it could be. */
+/** What the run state is asked for at a migration's end; a value that is not the name of any QEMU event. */
 const MIGRATED = "migration ended";
 
 /** The adapter of one VM's host plane. */
@@ -121,7 +120,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   onLinkUp(status: string, pid: number): void {
     const seat = this.#seat;
     if (seat === null) return;
-    // Another process is another VM: what the last one's events left behind says nothing of it.
+    // Another process is another VM: what was learnt from the last one's events does not hold for it.
     if (pid !== this.#pid) this.#tracker = new VmTracker();
     this.#asking = 0;
     this.#pid = pid;
@@ -177,13 +176,18 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
         if (command === "cont") tracker.onResumeAsked(-1);
         // Closed meanwhile: the core has answered what was left.
         if (this.#seat !== seat) return;
-        seat.ack(ticket, command === "quit" ? codeOfQuit(reply) : codeOf(reply), 0, 0, wordsOf(reply));
+        const code = command === "quit" ? codeOfQuit(reply) : codeOf(reply);
+        seat.ack(ticket, code, 0, 0, this.#wordsOf(reply));
         if (reply.outcome === "error") {
           seat.log.info("QEMU refuses", { vm: seat.endpointName, command, why: reply.errorText });
         }
       },
       { timeoutNs: ANSWER_NS },
     );
+  }
+
+  #wordsOf(reply: QmpReply): string {
+    return wordsOf(reply, this.#link.outlook.away);
   }
 
   #vcpu(seat: Seat, event: TransferEvent): void {
@@ -201,7 +205,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
       undefined,
       (reply) => {
         if (this.#seat !== seat) return;
-        if (reply.outcome !== "done") return seat.ack(ticket, codeOf(reply), 0, 0, wordsOf(reply));
+        if (reply.outcome !== "done") return seat.ack(ticket, codeOf(reply), 0, 0, this.#wordsOf(reply));
         const answer = seat.event(KIND.VM_LIFECYCLE);
         fill(answer, this.#tracker.onRunState(statusOf(reply)));
         seat.reply(ticket, answer);

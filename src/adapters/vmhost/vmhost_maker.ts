@@ -2,12 +2,11 @@
  * Makes the adapter of the VMHOST seam.
  * @module
  */
-import type { NoKeys, SeamMaker } from "../seam.ts";
-import { StubVmhost } from "../stub/stub_vmhost.ts";
+import type { Adapter } from "../../core/adapter_port.ts";
+import type { NoKeys, SeamParts } from "../seam.ts";
 import { VmhostAdapter } from "./vmhost_adapter.ts";
 
-/** The maker. */
-export const VMHOST_MAKER: SeamMaker<NoKeys> = {
-  make: (_config, { link }) => link === null ? null : new VmhostAdapter(link),
-  makeStub: ({ machine }) => new StubVmhost(machine),
-};
+/** Makes it; null when the endpoint has none. */
+export function makeVmhost(_config: NoKeys, { link }: SeamParts): Adapter | null {
+  return link === null ? null : new VmhostAdapter(link);
+}

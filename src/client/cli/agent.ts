@@ -15,10 +15,16 @@ const DOES = ["shutdown", "reboot", "halt", "suspend"];
 export const agent: CommandModule = {
   args: { min: 2, max: 2 },
   details:
-    `Asks the QEMU guest agent in the guest, or has it do something; "vmsig exec" runs programs by it, "vmsig cp" copies
-files. ping ends with 0 when it answers. info, os, network, users and filesystems print what it tells, as JSON.
-shutdown, reboot, halt and suspend have the guest do it to itself, under the agent lease: they end when the agent has
-not refused.`,
+    `Queries the QEMU guest agent in the guest, or has it change the guest's state; "vmsig exec" runs programs through
+it, "vmsig cp" copies files. ping exits with 0 if the agent answers. info, os, network, users and filesystems print
+its answer as JSON. shutdown, reboot, halt and suspend need the agent lease, which is acquired for the command; they
+are done when the agent has accepted the request, not when the guest is down.
+
+The guest needs the package qemu-guest-agent, and the VM a channel to it. QEMU's options for one:
+  -device virtio-serial-pci -chardev socket,id=ga,path=PATH,server=on,wait=off
+  -device virtserialport,chardev=ga,name=org.qemu.guest_agent.0
+For a libvirt domain, within its <devices>:
+  <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>`,
   examples: ["agent web ping", "agent web network", "agent web os --json", "agent web shutdown"],
   async run({ args, connect, json, out, signal }) {
     const [ref = "", verb = ""] = args;

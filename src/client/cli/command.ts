@@ -6,13 +6,14 @@
 import type { Client } from "../client.ts";
 import type { ConnectOptions } from "../connect.ts";
 import type { SubscribeOptions } from "../handshake.ts";
+import type { NatsOptions } from "../../nats/wire/nats_link.ts";
 import type { Output } from "./output.ts";
 
 /** An option of a command. */
 export interface OptionSpec {
   /**
    * What it takes: nothing, a text, a number, several texts separated by commas, or a text that may be given
-   * again and again.
+   * more than once.
    */
   readonly takes: "nothing" | "text" | "number" | "list" | "texts";
   /** What the usage calls its value: "MS". */
@@ -57,7 +58,7 @@ export interface CommandModule {
   run(call: Call): Promise<number | void>;
 }
 
-/** One of the options that may be given again and again. */
+/** One of the options that may be given more than once. */
 export interface OptionStep {
   /** The option's name. */
   readonly option: string;
@@ -81,13 +82,15 @@ export interface Call {
   readonly signal: AbortSignal;
   /** `--socket`, undefined when it was not given. */
   readonly socket: string | undefined;
+  /** `--nats` and what belongs to it; undefined when the command goes to a daemon. */
+  readonly nats: NatsOptions | undefined;
   /** A text option. */
   text(name: string): string | undefined;
   /** A number option. */
   number(name: string): number | undefined;
   /** A list option. */
   list(name: string): readonly string[] | undefined;
-  /** The text options that may be given again and again, with their values, as they stand on the line. */
+  /** The text options that may be given more than once, with their values, as they stand on the line. */
   readonly steps: readonly OptionStep[];
   /** Whether an option without a value was given. */
   flag(name: string): boolean;
@@ -95,8 +98,9 @@ export interface Call {
    * Joins the bus; the caller closes the client.
    *
    * @param reconnect see {@linkcode ConnectOptions}
+   * @param as see {@linkcode ConnectOptions}; this user itself unless told
    */
-  connect(sub?: SubscribeOptions, reconnect?: ConnectOptions["reconnect"]): Promise<Client>;
+  connect(sub?: SubscribeOptions, reconnect?: ConnectOptions["reconnect"], as?: string): Promise<Client>;
 }
 
 /** One line of the command table. */
@@ -105,6 +109,6 @@ export interface CommandEntry {
   readonly summary: string;
   /** How it is called, without "vmsig": one line each form. */
   readonly usage: readonly string[];
-  /** Loads it. A literal import, so that `deno compile` sees it. */
+  /** Loads it. */
   load(): Promise<CommandModule>;
 }

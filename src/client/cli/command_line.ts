@@ -7,16 +7,18 @@
 import { parseArgs } from "@std/cli";
 import { Fault } from "../../base/fault.ts";
 import { suggestion } from "../../base/closest_name.ts";
+import { NATS_OPTIONS } from "./nats_options.ts";
 import type { CommandModule, OptionSpec, OptionSpecs, OptionStep } from "./command.ts";
 
 /** Options that every command understands. */
-export const COMMON_OPTIONS: OptionSpecs = {
-  help: { takes: "nothing", letter: "h", help: "tell how it is used" },
-  json: { takes: "nothing", help: "print one JSON object a line" },
+const COMMON_OPTIONS: OptionSpecs = {
+  help: { takes: "nothing", letter: "h", help: "show this help" },
+  json: { takes: "nothing", help: "print one JSON object per line" },
 };
 /** Options that every command understands which talks to a daemon. */
 export const CLIENT_OPTIONS: OptionSpecs = {
   socket: { takes: "text", value: "PATH", help: "the daemon's control socket (or VMSIG_SOCKET)" },
+  ...NATS_OPTIONS,
 };
 
 /** A line, understood. */
@@ -27,7 +29,7 @@ export interface CommandLine {
   readonly rest: readonly string[] | undefined;
   /** Options that were given. */
   readonly options: Readonly<Record<string, string | number | readonly string[] | true>>;
-  /** Those that may be given again and again, as they stand. */
+  /** Those that may be given more than once, as they stand. */
   readonly steps: readonly OptionStep[];
 }
 
@@ -72,17 +74,21 @@ export function parseCommandLine(name: string, command: CommandModule, argv: rea
   }
   const args = parsed._.map((arg) => String(arg).replace(NEGATIVE, ""));
   const rest = split < 0 ? undefined : argv.slice(split + 1);
-  return withRest(name, command, { args, rest, options, steps: stepsOf(own, specs) });
+  return withRest(name, command, { args, rest, options, steps: stepsOf(name, own, specs) });
 }
 
-/** The options that may be given again and again, in the order in which they stand. */
-function stepsOf(words: readonly string[], specs: OptionSpecs): OptionStep[] {
+/** The options that may be given more than once, in the order in which they stand. */
+function stepsOf(name: string, words: readonly string[], specs: OptionSpecs): OptionStep[] {
   const steps: OptionStep[] = [];
   for (let i = 0; i < words.length; i++) {
     const [, option = "", equals, text = ""] = /^--([a-z-]+)(=?)(.*)$/s.exec(words[i] as string) ?? [];
     if (option === "") continue;
     const spec = specs[option];
-    if (spec === undefined || spec.takes === "nothing") continue;
+    if (spec === undefined) continue;
+    if (spec.takes === "nothing") {
+      if (equals === "=") throw usage(name, `--${option} takes no value`);
+      continue;
+    }
     // The value of another option may look like one of these.
     const value = equals === "=" ? text : words[++i] ?? "";
     if (spec.takes === "texts") steps.push({ option, text: value });

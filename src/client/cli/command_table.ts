@@ -2,21 +2,32 @@
  * The commands, in the order in which the help lists them. Each is loaded only when it is chosen, so that
  * `vmsig version` does not pay for `vmsig mem`. To add one: a file of its own in this folder, and an entry
  * here.
+ *
+ * A command's file is named by a URL that is made when it is loaded. Deno reads whatever a literal import
+ * names before the program starts, and keeps the text of it: all commands together are 500 files, which took
+ * the daemon 100 ms and 9 MB.
  * @module
  */
-import type { CommandEntry } from "./command.ts";
+import type { CommandEntry, CommandModule } from "./command.ts";
+
+/** Loads the command NAME, which NAME.ts in this folder exports under its name. */
+function moduleOf(name: string): () => Promise<CommandModule> {
+  // scripts/build/bundle.ts puts another place here.
+  const url = new URL(`./${name}.ts`, import.meta.url);
+  return async () => (await import(url.href))[name];
+}
 
 /** Command name to its entry. */
 export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   serve: {
-    summary: "run the daemon, in the foreground",
+    summary: "run the daemon in the foreground",
     usage: ["serve [--config FILE] [--socket PATH] [--stub N [--stub-rate HZ]]"],
-    load: async () => (await import("./serve.ts")).serve,
+    load: moduleOf("serve"),
   },
   ls: {
-    summary: "list the endpoints: who is there, with which seams",
-    usage: ["ls"],
-    load: async () => (await import("./ls.ts")).ls,
+    summary: "list the endpoints (VMs) and their seams",
+    usage: ["ls [--wide]"],
+    load: moduleOf("ls"),
   },
   watch: {
     summary: "print events as they come",
@@ -24,45 +35,45 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "watch [ENDPOINT…] [--source S,…] [--kind K,…] [--count N] [--for MS]",
       "watch --memory ENDPOINT:PID:ADDRESS:SIZE… [--rate HZ] [--count N] [--for MS]",
     ],
-    load: async () => (await import("./watch.ts")).watch,
+    load: moduleOf("watch"),
   },
   vm: {
-    summary: "query, stop, continue, reset, … a VM; save and load its snapshots",
+    summary: "query, stop, continue or reset a VM; save and load its snapshots",
     usage: [
       "vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]",
       "vm ENDPOINT snapshots | save NAME | load NAME | delete NAME [--timeout MS]",
     ],
-    load: async () => (await import("./vm.ts")).vm,
+    load: moduleOf("vm"),
   },
   lease: {
-    summary: "see who owns input, power, memory writes, … of a VM, or own it",
+    summary: "show who owns a VM's input, power, memory writes, …, or acquire them",
     usage: [
       "lease ENDPOINT input|power|memwrite|console|agent status",
-      "lease ENDPOINT input|power|memwrite|console|agent hold [--ttl MS] [-- COMMAND…]",
+      "lease ENDPOINT input|power|memwrite|console|agent hold [--ttl MS] [--wait] [--message WHY] [-- COMMAND…]",
     ],
-    load: async () => (await import("./lease.ts")).lease,
+    load: moduleOf("lease"),
   },
   key: {
     summary: "press keys: ctrl-alt-delete",
     usage: ["key ENDPOINT CHORD…"],
-    load: async () => (await import("./key.ts")).key,
+    load: moduleOf("key"),
   },
   type: {
-    summary: "type text, on the layout that the guest has",
+    summary: "type text, in the guest's keyboard layout",
     usage: ["type ENDPOINT TEXT [--layout NAME]"],
-    load: async () => (await import("./type.ts")).type,
+    load: moduleOf("type"),
   },
   mouse: {
     summary: "move, click, drag, scroll",
     usage: [
       "mouse ENDPOINT move X Y | click [left|middle|right] | down B | up B | drag X1 Y1 X2 Y2 | scroll N",
     ],
-    load: async () => (await import("./mouse.ts")).mouse,
+    load: moduleOf("mouse"),
   },
   held: {
-    summary: "tell which keys and buttons are down",
+    summary: "show which keys and buttons are held down",
     usage: ["held ENDPOINT"],
-    load: async () => (await import("./held.ts")).held,
+    load: moduleOf("held"),
   },
   screen: {
     summary: "take a picture of a VM's screen",
@@ -70,95 +81,121 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "screen ENDPOINT [-o FILE.png|-] [--watch DIR] [--text] [--head N] [--scale F]",
       "screen pid:N [-o FILE.png|-] [--scale F] [--source vgpu|qmp|auto]",
     ],
-    load: async () => (await import("./screen.ts")).screen,
+    load: moduleOf("screen"),
   },
   vnc: {
     summary: "serve a VM's screen, keyboard and mouse to VNC viewers",
     usage: [
       "vnc ENDPOINT [--listen unix:PATH|127.0.0.1:PORT] [--password-file FILE] [--view-only] [--take key|click|connect]",
     ],
-    load: async () => (await import("./vnc.ts")).vnc,
+    load: moduleOf("vnc"),
   },
   web: {
-    summary: "serve a page on which people see all VMs and take one over",
+    summary: "serve a web page where people watch VMs and take one over",
     usage: ["web [--listen 127.0.0.1:PORT|unix:PATH] [--tokens FILE] [--link] [--origin ORIGIN,…]"],
-    load: async () => (await import("./web.ts")).web,
+    load: moduleOf("web"),
   },
   console: {
-    summary: "a VM's serial console, on this terminal or as a script",
+    summary: "use a VM's serial console, in this terminal or from a script",
     usage: [
       "console ENDPOINT [--port N] [--read-only] [--backlog]",
       "console ENDPOINT --expect RE --send TEXT [--timeout MS] [--port N] [--backlog]",
       "console ENDPOINT list",
     ],
-    load: async () => (await import("./console.ts")).console,
+    load: moduleOf("console"),
   },
   exec: {
-    summary: "run a program in a guest, by its agent",
+    summary: "run a program in a guest, through its agent",
     usage: ["exec ENDPOINT [--timeout MS] [--env NAME=VALUE] [--stdin] -- COMMAND…"],
-    load: async () => (await import("./exec.ts")).exec,
+    load: moduleOf("exec"),
   },
   cp: {
-    summary: "copy a file to a guest or from it, by its agent",
+    summary: "copy a file to or from a guest, through its agent",
     usage: ["cp FILE|- ENDPOINT:PATH", "cp ENDPOINT:PATH FILE|-"],
-    load: async () => (await import("./cp.ts")).cp,
+    load: moduleOf("cp"),
   },
   agent: {
-    summary: "what a guest's agent tells; shut the guest down, suspend it",
+    summary: "query a guest's agent; shut down or suspend the guest",
     usage: ["agent ENDPOINT ping|info|os|network|users|filesystems|shutdown|reboot|halt|suspend"],
-    load: async () => (await import("./agent.ts")).agent,
+    load: moduleOf("agent"),
   },
   wait: {
-    summary: "wait for a text, a picture, a process, a state of a VM",
+    summary: "wait for a text, a picture, a process or a state of a VM",
     usage: [
       "wait ENDPOINT --text RE [--fresh] [--timeout MS]",
       "wait ENDPOINT --image FILE.png [--area X,Y,W,H] [--tolerance N] [--fresh] [--timeout MS]",
       "wait ENDPOINT --still MS|--change [--area X,Y,W,H] [--timeout MS]",
       "wait ENDPOINT --process NAME|--state S|--ready [--timeout MS]",
     ],
-    load: async () => (await import("./wait.ts")).wait,
+    load: moduleOf("wait"),
   },
   mcp: {
-    summary: "serve VMs to a model: tools that see, click, type and wait, by MCP",
-    usage: ["mcp [--endpoint NAME]… [--read-only] [--no-power]"],
-    load: async () => (await import("./mcp.ts")).mcp,
+    summary: "serve VMs to a language model over MCP: tools to look, click, type and wait",
+    usage: ["mcp [--listen ADDRESS --tokens FILE] [--endpoint NAME]… [--read-only] [--no-power]"],
+    load: moduleOf("mcp"),
+  },
+  ask: {
+    summary: "list and answer the questions that models ask people",
+    usage: ["ask [list]", "ask answer ID TEXT"],
+    load: moduleOf("ask"),
   },
   vgpu: {
-    summary: "ask a guest's vgpu producer, or ask something of it",
+    summary: "show and set the state of a guest's vgpu producer",
     usage: [
       "vgpu ENDPOINT|pid:N status|cursor|geometry",
       "vgpu ENDPOINT set [--state S] [--fps N] [--draw-cursor 0|1] [--full-frame] [--timeout MS]",
     ],
-    load: async () => (await import("./vgpu.ts")).vgpu,
+    load: moduleOf("vgpu"),
   },
   v2v: {
-    summary: "a record channel or byte stream over shared memory, as a pipe",
+    summary: "pipe messages or bytes through a shared-memory channel",
     usage: [
       "v2v listen PREFIX [--stream] [--order N] [--ivshmem PATH] [--wait MS]",
       "v2v connect PREFIX [--stream] [--ivshmem PATH] [--wait MS]",
       "v2v bench [NAME…]",
     ],
-    load: async () => (await import("./v2v.ts")).v2v,
+    load: moduleOf("v2v"),
   },
   record: {
-    summary: "write a session's events into a file",
-    usage: ["record -o FILE [--for MS] [--max-size MIB] [--keep N]"],
-    load: async () => (await import("./record.ts")).record,
+    summary: "record events to a file",
+    usage: [
+      "record -o FILE [--for MS] [--max-size MIB] [--keep N]",
+      "record --trace FILE [--for MS]",
+    ],
+    load: moduleOf("record"),
+  },
+  trace: {
+    summary: "make one HTML page of a recording: actions, pictures, events, consoles",
+    usage: ["trace RECORDING [-o FILE.html] [--gif FILE] [--mp4 FILE]"],
+    load: moduleOf("trace"),
   },
   replay: {
-    summary: "play a recording to a control, without the VM",
+    summary: "play a recording back to controls, without the VM",
     usage: ["replay FILE [--speed N]"],
-    load: async () => (await import("./replay.ts")).replay,
+    load: moduleOf("replay"),
   },
   probe: {
-    summary: "tell what runs on this host, and what each VM lacks to be attached",
+    summary: "list the QEMUs on this host, and what each needs to be attached",
     usage: ["probe"],
-    load: async () => (await import("./probe.ts")).probe,
+    load: moduleOf("probe"),
+  },
+  join: {
+    summary: "connect this host to a NATS server: roster, events, requests, audit",
+    usage: [
+      "join URL [--host NAME] [--creds FILE] [--events S,…] [--always S,…] [--no-requests] [--metrics FILE]",
+      "join URL --create [--creds FILE] [--audit-days N] [--replicas N]",
+    ],
+    load: moduleOf("join"),
+  },
+  outcome: {
+    summary: "what became of a command on another host whose answer did not come",
+    usage: ["outcome ID [--timeout MS]"],
+    load: moduleOf("outcome"),
   },
   doctor: {
-    summary: "look at this machine: what vmsig lacks here, with the remedy",
+    summary: "check what vmsig lacks on this machine, and how to fix it",
     usage: ["doctor [--security] [--config FILE]"],
-    load: async () => (await import("./doctor.ts")).doctor,
+    load: moduleOf("doctor"),
   },
   mem: {
     summary: "read and write a guest's memory; list its processes, mappings, modules",
@@ -171,17 +208,18 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       "mem ENDPOINT|pid:N write PID|kernel GVA HEX",
       "mem ENDPOINT|pid:N|file:PATH find PID|kernel HEX [--limit N]",
       "mem ENDPOINT|pid:N|file:PATH dump FILE [--pid N]",
+      "mem ENDPOINT|pid:N|file:PATH symbols FILE [--isf]",
     ],
-    load: async () => (await import("./mem.ts")).mem,
+    load: moduleOf("mem"),
   },
   gdb: {
-    summary: "serve a VM, or a process of its guest, to gdb",
+    summary: "serve a VM, or a process in its guest, to gdb",
     usage: ["gdb ENDPOINT [--pid N] [--listen unix:PATH|127.0.0.1:PORT]"],
-    load: async () => (await import("./gdb.ts")).gdb,
+    load: moduleOf("gdb"),
   },
   version: {
-    summary: "tell the versions of vmsig, its protocol and its runtime",
+    summary: "print the versions of vmsig, its protocol and its runtime",
     usage: ["version"],
-    load: async () => (await import("./version.ts")).version,
+    load: moduleOf("version"),
   },
 };

@@ -20,9 +20,9 @@ const MAX_TIMEOUT_MS = 86_400_000;
 export const console: CommandModule = {
   args: { min: 1, max: 2 },
   options: {
-    port: { takes: "number", value: "N", max: MAX_PORT, help: "which of the VM's consoles (0)" },
-    backlog: { takes: "nothing", help: "begin with what the daemon has kept of it" },
-    "read-only": { takes: "nothing", help: "only show what comes: no lease is taken" },
+    port: { takes: "number", value: "N", max: MAX_PORT, help: "which console of the VM (0)" },
+    backlog: { takes: "nothing", help: "begin with the output that the daemon has kept" },
+    "read-only": { takes: "nothing", help: "only print the output, without a lease" },
     expect: {
       takes: "texts",
       value: "RE",
@@ -42,17 +42,17 @@ export const console: CommandModule = {
     },
   },
   details:
-    `Without --expect and --send the console is on this terminal until you type Enter, ~ and a dot; Ctrl-C goes to the guest.
-When standard input is not a terminal it is sent, and what comes is printed until Ctrl-C. "vmsig console ENDPOINT list"
-tells which consoles there are.
+    `Without --expect and --send, this terminal is connected to the console until you type Enter, ~ and a dot; Ctrl-C
+goes to the guest. If standard input is not a terminal, it is sent to the console, and the output is printed until
+Ctrl-C. "vmsig console ENDPOINT list" lists the consoles.
 
-Any number of controls read a console; one writes, under the console lease, which this command takes with the first
-key. QEMU serves one client of a console's socket: while the daemon has it open another program waits. Of a terminal
-(-serial pty) QEMU looks once a second whether somebody has it open, and drops what the guest says until then:
-console = "always" in the endpoint's config keeps it open from the start.
+Any number of controls may read a console. Writing needs the console lease, which this command acquires with the
+first key. QEMU accepts one client on a console's socket: while the daemon has it open, other programs wait. On a
+terminal (-serial pty) QEMU checks only once a second whether somebody has opened it, and drops the guest's output
+until then; console = "always" in the endpoint's config keeps it open from the start.
 
-With --expect and --send it is a script, done in the order in which they stand: each --expect awaits its text in what
-came since the last one. What came is printed. A text that does not come ends it with exit code 1.`,
+--expect and --send make a script that is run in the given order. Each --expect waits for its text in the output
+since the one before. The output is printed. If a text does not come, the exit code is 1.`,
   examples: [
     "console web",
     "console web list",

@@ -15,11 +15,12 @@ import { visible } from "./table.ts";
 export const cp: CommandModule = {
   args: { min: 2, max: 2 },
   details:
-    `Copies one file, through the QEMU guest agent in the guest: one of the two is ENDPOINT:PATH, with a path from the
-guest's root, the other a file here, or - for standard input or output. On a terminal it tells how far it is. A file
-that is there is replaced: here only when the copy is whole, in the guest as it comes. Modes and owners are not
-copied. A folder here, or a path in the guest that ends with a slash, gets a file of the same name. What is cut short
-stays in the guest as far as it came, which is told. Writing to the guest takes the agent lease.`,
+    `Copies one file through the QEMU guest agent: one argument is ENDPOINT:PATH, with an absolute path in the guest, the
+other a file here, or - for standard input or output. On a terminal it shows the progress. An existing file is
+replaced: here only once the copy is complete, in the guest while it is written. Modes and owners are not copied. If
+the target is a folder here, or a path in the guest that ends with a slash, the file keeps its name. If copying to
+the guest is interrupted, the incomplete file stays there, and its size is reported. Writing to the guest needs the
+agent lease, which is acquired for the command.`,
   examples: [
     "cp install.sh web:/root/install.sh",
     "cp web:/var/log/syslog syslog",
@@ -27,8 +28,9 @@ stays in the guest as far as it came, which is told. Writing to the guest takes 
   ],
   async run(call) {
     const [from = "", to = ""] = call.args;
-    const source = guestPath(from);
-    const target = guestPath(to);
+    const isRemote = call.nats !== undefined;
+    const source = guestPath(from, isRemote);
+    const target = guestPath(to, isRemote);
     if ((source === undefined) === (target === undefined)) {
       throw usage("cp", "one of the two is ENDPOINT:PATH, the other a file here");
     }
@@ -46,10 +48,12 @@ stays in the guest as far as it came, which is told. Writing to the guest takes 
 };
 
 /** "web:/etc/passwd" as its two parts; undefined for a file here. */
-function guestPath(text: string): readonly [endpoint: string, path: string] | undefined {
+function guestPath(text: string, isRemote: boolean): readonly [endpoint: string, path: string] | undefined {
   const colon = text.indexOf(":/");
-  // A name of this host's may have a colon behind a slash: ./a:/b is a file here.
-  if (colon < 1 || text.slice(0, colon).includes("/")) return undefined;
+  const name = text.slice(0, colon);
+  // A file here may have a colon behind a slash: ./a:/b is one. Over NATS an endpoint is HOST/NAME.
+  const isName = isRemote ? /^[^./][^/]*(\/[^/]+)?$/.test(name) : !name.includes("/");
+  if (colon < 1 || !isName) return undefined;
   return [text.slice(0, colon), text.slice(colon + 1)];
 }
 

@@ -3,6 +3,7 @@
  * @module
  */
 import { Fault } from "../../base/fault.ts";
+import { principalWords } from "../../base/principal_name.ts";
 import { connect, defaultSocketPathHere } from "../connect.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { examineConfig, examineSocket, examineUinput, NO_PATH, socketOf } from "./daemon_check.ts";
@@ -26,18 +27,22 @@ export const doctor: CommandModule = {
   args: { min: 0, max: 0 },
   options: {
     config: { takes: "text", value: "FILE", help: "the daemon's config (/etc/vmsig/vmsigd.toml)" },
-    security: { takes: "nothing", help: "look for what weakens the daemon on this host instead" },
+    security: {
+      takes: "nothing",
+      help: "look instead for weaknesses that others could use against the daemon",
+    },
   },
   details:
-    `Looks at the kernel, the C shim, this user's rights, and at what the config asks for: /dev/uinput where an endpoint has
-input = "uinput", the place of the control socket, and whether the daemon answers there, and
-what shows each VM's screen. What is missing is told with its
-remedy, and the exit code is then 3. A note is something that only some uses need.
+    `Checks the kernel, the C shim, this user's rights, and what the config needs: /dev/uinput if an endpoint has input =
+"uinput", the folder of the control socket, whether the daemon answers there, and what shows each VM's screen.
+Everything missing is reported with a remedy, and the exit code is then 3. Notes concern features that not everybody
+needs.
 
-With --security it looks at what others could use against the daemon: who can write or replace its socket, its config, the
-trigger directory, the monitors that these name and the RAM files of QEMUs; rules that give more than is needed; overrides
-of the systemd unit; settings of the kernel; the daemon's process. Each finding is high, medium, low or a note, with its remedy. The exit code
-is 0 when nothing but notes was found, 1 otherwise. Run it as root: others cannot see everything.`,
+With --security it looks for weaknesses that others could use against the daemon: who can write to or replace its
+socket, its config, the trigger directory, the monitors that these name and the RAM files of QEMUs; rules that grant
+more than is needed; overrides of the systemd unit; kernel settings; the daemon's process. Each finding is high,
+medium, low or a note, with its remedy. The exit code is 0 if only notes were found, otherwise 1. Run it as root;
+other users cannot see everything.`,
   examples: ["doctor", "doctor --json", "doctor --config ./vmsigd.toml", "doctor --security"],
   async run(call) {
     if (call.flag("security")) return examineSecurity(call);
@@ -89,8 +94,8 @@ async function examineDaemon(socket: string): Promise<Finding[]> {
   try {
     const sub = { sources: ["CORE", "FRAME"], prioMin: 1 } as const;
     await using client = await connect({ socket, name: "vmsig doctor", sub });
-    const { capNames, principal } = client.grant;
-    const found = `it answers; uid ${principal} may ${capNames.join(", ").toLowerCase()}`;
+    const { capNames, principal, as } = client.grant;
+    const found = `it answers; ${principalWords(principal, as)} may ${capNames.join(", ").toLowerCase()}`;
     return [{ check: "daemon", state: "ok", found }, ...await examineDisplays(client)];
   } catch (error) {
     if (!(error instanceof Fault)) throw error;

@@ -6,6 +6,7 @@ import { Fault } from "../../base/fault.ts";
 import { AgentControl } from "../agent_control.ts";
 import type { CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
+import { note } from "./note.ts";
 
 /** Bytes of standard input that go along. */
 const MAX_INPUT_BYTES = 32_768;
@@ -17,23 +18,25 @@ export const exec: CommandModule = {
   args: { min: 1, max: 1 },
   takesCommand: true,
   options: {
-    env: { takes: "texts", value: "NAME=VALUE", help: "a word of its environment; may be given again" },
+    env: { takes: "texts", value: "NAME=VALUE", help: "set a variable in its environment; repeatable" },
     stdin: {
       takes: "nothing",
-      help: `give it what comes on standard input, ${MAX_INPUT_BYTES} bytes at most`,
+      help: `pass standard input to it, ${MAX_INPUT_BYTES} bytes at most`,
     },
     timeout: {
       takes: "number",
       value: "MS",
       min: 1,
       max: 86_400_000,
-      help: "give up after this time; the program goes on",
+      help: "stop waiting after this time; the program continues",
     },
   },
   details:
-    `Runs the program in the guest, through the QEMU guest agent there, and ends with its exit code; what it printed is
-printed when it has ended. No shell is between: for one say sh -c '…'. Takes the agent lease for itself, and fails
-with "busy" when another control owns it. A megabyte of output is read; more belongs in a file, and "vmsig cp".`,
+    `Runs the program in the guest through the QEMU guest agent, prints its output when it has ended, and exits with its
+exit code. It is not run by a shell; for one, write sh -c '…'. Acquires the agent lease for the command, and fails
+with "busy" if another control owns it. At most a megabyte of output is read; for more, write it to a file and copy
+that with "vmsig cp". Ctrl-C stops waiting (exit code 130) and prints the pid under which the program continues,
+because the agent cannot end it.`,
   examples: ["exec web -- uname -a", "exec web --timeout 60000 -- sh -c 'apt-get update 2>&1'"],
   async run(call) {
     const [ref = ""] = call.args;
@@ -51,6 +54,10 @@ with "busy" when another control owns it. A megabyte of output is read; more bel
       signal: call.signal,
       ...(input === undefined ? {} : { input }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    }).catch((error) => {
+      // An interrupted command says nothing else; this one leaves something behind.
+      if (error instanceof Fault && error.code === "interrupted") note(call, error.message);
+      throw error;
     });
     const decoder = new TextDecoder();
     if (call.json) {

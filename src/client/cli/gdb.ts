@@ -16,24 +16,25 @@ export const gdb: CommandModule = {
       value: "N",
       min: 1,
       max: 4_194_304,
-      help: "one process of the guest, by its number",
+      help: "a process in the guest, by its pid",
     },
     listen: {
       takes: "text",
       value: "ADDRESS",
-      help: "unix:PATH or 127.0.0.1:PORT; unless told a socket in XDG_RUNTIME_DIR",
+      help: "unix:PATH or 127.0.0.1:PORT (default: a socket in XDG_RUNTIME_DIR)",
     },
   },
   details:
-    `Serves the VM by GDB's remote protocol until Ctrl-C, to one gdb at a time, and prints the line that attaches one. A unix
-socket is open to its user and root alone; a connection to a port is taken from the same users only.
+    `Serves the VM over GDB's remote protocol until Ctrl-C, to one gdb at a time, and prints the command that attaches
+gdb. Only its user and root can connect, to a unix socket as well as to a port.
 
-Without --pid the virtual processors are the threads, and memory is as the guest's kernel sees it. With it they are the
-threads of that process: registers are known of those that are off the CPU. Guests are of x86-64; --pid takes Linux.
+Without --pid, gdb's threads are the virtual processors, and memory is the guest kernel's. With --pid, they are the
+threads of that process; registers are known only of threads that are off the CPU. Guests must be x86-64, and Linux
+for --pid.
 
-Attaching stops nothing: what is looked at goes on. Ctrl-C in gdb (after continue) and "monitor stop" stop the VM under
-the power lease, writing takes the memwrite lease for the moment. When gdb goes, a VM that it stopped runs again.
-There are no breakpoints and no steps, and registers are not written. "monitor help" lists what else there is.`,
+Attaching does not stop the VM. Ctrl-C in gdb (after continue) and "monitor stop" stop it under the power lease;
+each write acquires the memwrite lease for that moment. When gdb disconnects, a VM that it stopped is continued.
+Breakpoints, stepping and writing registers are not supported. "monitor help" lists further commands.`,
   examples: [
     "gdb web",
     "gdb web --pid 1 --listen unix:/run/user/1000/web.gdb",

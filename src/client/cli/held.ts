@@ -12,7 +12,7 @@ import { printTable } from "./table.ts";
 export const held: CommandModule = {
   args: { min: 1, max: 1 },
   details:
-    `Tells which keys and buttons the endpoint's actuator holds down now, whoever pressed them: ten at most, and whether there
+    `Shows which keys and buttons are held down in the endpoint now, whoever pressed them: at most ten, and whether there
 are more.`,
   examples: ["held web", "held web --json"],
   async run({ args, connect, json, out, signal }) {

@@ -6,42 +6,93 @@
 import { optionsOf } from "./command_line.ts";
 import type { CommandEntry, CommandModule, OptionSpec } from "./command.ts";
 
-const COLUMN = 14;
+/** Where what an option does begins. */
+const COLUMN = 21;
+/** Lines longer than this are hard to read, however wide the terminal is. */
+const MAX_WIDTH = 100;
+/** Lines shorter than this leave no room beside an option's name. */
+const MIN_WIDTH = 50;
 
-/** What `vmsig help` prints. */
-export function overview(commands: Readonly<Record<string, CommandEntry>>): string {
+const CLOSING = `ENDPOINT is a name or a number; vmsig ls lists them. Every command understands --json and
+--help, every command that talks to the daemon --socket PATH (default: /run/vmsig/control.sock for root,
+$XDG_RUNTIME_DIR/vmsig/control.sock for others).
+
+exit codes: 0 done, 1 refused or failed, 2 usage, 3 something is missing on this machine, 4 the daemon
+cannot be reached, 130 interrupted`;
+
+/**
+ * What `vmsig help` prints.
+ *
+ * @param width columns that a line of text may take
+ */
+export function overview(commands: Readonly<Record<string, CommandEntry>>, width = terminalWidth()): string {
   const lines = ["vmsig: watch and steer virtual machines over one bus", "", "usage:"];
   for (const entry of Object.values(commands)) {
     for (const usage of entry.usage) lines.push(`  vmsig ${usage}`);
   }
   lines.push("", "commands:");
   for (const [name, entry] of Object.entries(commands)) lines.push(`  ${name.padEnd(9)} ${entry.summary}`);
-  lines.push(
-    "",
-    "ENDPOINT is a name or a number; vmsig ls lists them. Every command understands --json and --help, every",
-    "command that talks to the daemon --socket PATH (default: /run/vmsig/control.sock for root,",
-    "$XDG_RUNTIME_DIR/vmsig/control.sock for others).",
-    "",
-    "exit codes: 0 done, 1 refused or failed, 2 usage, 3 something is missing on this machine, 4 the daemon cannot",
-    "be reached, 130 interrupted",
-  );
+  lines.push("", ...wrapped(CLOSING, width));
   return lines.join("\n");
 }
 
-/** What `vmsig COMMAND --help` prints. */
-export function commandHelp(name: string, entry: CommandEntry, command: CommandModule): string {
+/**
+ * What `vmsig COMMAND --help` prints.
+ *
+ * @param width columns that a line of text may take
+ */
+export function commandHelp(
+  name: string,
+  entry: CommandEntry,
+  command: CommandModule,
+  width = terminalWidth(),
+): string {
   const lines = [`vmsig ${name}: ${entry.summary}`, "", "usage:"];
   for (const usage of entry.usage) lines.push(`  vmsig ${usage}`);
-  lines.push("", command.details.trim(), "", "options:");
-  for (const [option, spec] of Object.entries(optionsOf(command))) lines.push(optionLine(option, spec));
+  lines.push("", ...wrapped(command.details.trim(), width), "", "options:");
+  for (const [option, spec] of Object.entries(optionsOf(command))) {
+    lines.push(...optionLines(option, spec, width));
+  }
   if (command.examples.length > 0) {
     lines.push("", "examples:", ...command.examples.map((example) => `  vmsig ${example}`));
   }
   return lines.join("\n");
 }
 
-function optionLine(name: string, spec: OptionSpec): string {
+function optionLines(name: string, spec: OptionSpec, width: number): string[] {
   const letter = spec.letter === undefined ? "" : `-${spec.letter}, `;
   const value = spec.takes === "nothing" ? "" : ` ${spec.value ?? "VALUE"}`;
-  return `  ${`${letter}--${name}${value}`.padEnd(COLUMN + 4)} ${spec.help}`;
+  const head = `  ${letter}--${name}${value}`;
+  const [first = "", ...others] = wrapped(spec.help, width - COLUMN);
+  const rest = others.map((line) => " ".repeat(COLUMN) + line);
+  if (head.length >= COLUMN) return [head, " ".repeat(COLUMN) + first, ...rest];
+  return [head.padEnd(COLUMN) + first, ...rest];
+}
+
+/** Paragraphs, which empty lines part, in lines of at most so many columns; an indented line stays one. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let open = false;
+  for (const line of text.split("\n")) {
+    if (line === "" || line.startsWith(" ")) {
+      lines.push(line);
+      open = false;
+      continue;
+    }
+    for (const word of line.split(" ")) {
+      const last = lines.at(-1) ?? "";
+      if (open && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+      else lines.push(word);
+      open = true;
+    }
+  }
+  return lines;
+}
+
+/** The terminal's width within what reads well; the most where no terminal is. */
+function terminalWidth(): number {
+  if (!Deno.stdout.isTerminal()) return MAX_WIDTH;
+  const { columns } = Deno.consoleSize();
+  // A terminal without a size says 0.
+  return columns === 0 ? MAX_WIDTH : Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, columns));
 }

@@ -16,9 +16,10 @@ export const key: CommandModule = {
     hold: { takes: "number", value: "MS", max: 3_600_000, help: "keep each chord down for this long (0)" },
   },
   details:
-    `Presses each chord and releases it, the last key first. Keys are joined by - or +, and named as the Linux kernel does
-(f5, leftctrl, kpenter, volumeup), as people do (ctrl, alt, shift, win, del, esc, pgup), or by the character that they
-type on a US keyboard. Takes the input lease for itself, and fails with "busy" when another control owns it.`,
+    `Presses and releases each chord; the last key is released first. Keys are joined by - or +. A key is named as in the
+Linux kernel (f5, leftctrl, kpenter, volumeup), by a common name (ctrl, alt, shift, win, del, esc, pgup), or by the
+character that it types on a US keyboard. Acquires the input lease for the command, and fails with "busy" if another
+control owns it.`,
   examples: ["key web ctrl-alt-delete", "key web esc : w q enter", "key web --hold 2000 power"],
   async run(call) {
     const [ref = "", ...chords] = call.args;

@@ -4,11 +4,17 @@
  */
 import { suggestion } from "../../base/closest_name.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
+import type { EndpointId } from "../../base/ids.ts";
+import { MAX_LEASE_MESSAGE } from "../../event/kinds/lease_kinds.ts";
+import { KIND } from "../../event/kind.ts";
 import { LEASE_CLASS_NAMES } from "../../event/body_number.ts";
 import type { Client } from "../client.ts";
-import type { Lease, LeaseClassName } from "../lease.ts";
+import type { Lease, LeaseClassName, LeaseLoss } from "../lease.ts";
+import { partyWords } from "../lease_parties.ts";
+import { holderWords, type LeaseHolder } from "../lease_holder.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
+import { note } from "./note.ts";
 import { visible } from "./table.ts";
 
 /** The command. */
@@ -21,17 +27,35 @@ export const lease: CommandModule = {
       value: "MS",
       min: 10,
       max: 86_400_000,
-      help: "hold: let the daemon take it away when this command has been silent for so long",
+      help: "hold: the daemon revokes the lease if this command is silent for this long",
+    },
+    wait: {
+      takes: "nothing",
+      help: "hold: wait while another control owns it, and again each time it is taken away",
+    },
+    message: {
+      takes: "text",
+      value: "WHY",
+      help: "hold: the reason, shown to other controls; at most 200 bytes",
     },
   },
   details:
-    `status tells whether a class is owned, and by which user. hold acquires it and keeps it until Ctrl-C, or while COMMAND
-runs, whose exit code is then this one's; when the lease is lost meanwhile, COMMAND is ended with SIGTERM and this
-command fails with "stale-lease".
+    `status shows whether a class is owned, by whom and why, and who waits for it. hold acquires it and keeps it until
+Ctrl-C, or while COMMAND runs, and then exits with COMMAND's exit code. If the lease is lost meanwhile, COMMAND gets
+SIGTERM and this command fails with "stale-lease".
 
-A lease belongs to the control that acquired it: what COMMAND does through other vmsig commands is done by other
-controls, which the lease keeps out like everybody else.`,
-  examples: ["lease web input status", "lease web power hold", "lease web input hold -- sleep 60"],
+With --wait, hold waits while another control owns the lease, and gets it when it is released. If a control with
+higher priority takes it away (such as a person on the web page), hold waits for it again. Others see that it waits,
+and its --message. COMMAND is run once, when the lease is first acquired, and is ended when the lease is lost.
+
+A lease belongs to the control that acquired it. Other vmsig commands that COMMAND runs are other controls, and the
+lease locks them out too.`,
+  examples: [
+    "lease web input status",
+    "lease web power hold",
+    "lease web input hold -- sleep 60",
+    'lease web input hold --wait --message "the nightly tests"',
+  ],
   async run(call) {
     const [ref = "", className = "", verb = ""] = call.args;
     if (!LEASE_CLASS_NAMES.includes(className)) {
@@ -44,6 +68,12 @@ controls, which the lease keeps out like everybody else.`,
       throw usage("lease", `there is no action ${visible(verb)}${suggestion(verb, ["status", "hold"])}`);
     }
     if (verb === "status" && call.rest !== undefined) throw usage("lease", "status takes no command");
+    if (verb === "status" && (call.flag("wait") || call.text("message") !== undefined)) {
+      throw usage("lease", "--wait and --message are for hold");
+    }
+    if (new TextEncoder().encode(call.text("message") ?? "").length > MAX_LEASE_MESSAGE) {
+      throw usage("lease", `--message may have ${MAX_LEASE_MESSAGE} bytes`);
+    }
     if (call.rest?.length === 0) throw usage("lease", "behind -- a command is missing");
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     if (verb === "status") await status(call, client, ref, className as LeaseClassName);
@@ -57,30 +87,114 @@ async function status(
   ref: string,
   className: LeaseClassName,
 ): Promise<void> {
-  const { busy, ownerPrincipal } = await client.leaseStatus(ref, className, { signal });
+  if (client.knowsKind(KIND.CMD_LEASE_WHO)) {
+    return await parties({ json, out, signal }, client, ref, className);
+  }
+  const { busy, owner } = await client.leaseStatus(ref, className, { signal });
   // A free lease has no owner; uid 0 is root.
-  const owner = busy ? { ownerPrincipal } : {};
-  if (json) out.json({ endpoint: await client.endpoint(ref), class: className, busy, ...owner });
-  else out.line(busy ? `${className}: owned by uid ${ownerPrincipal}` : `${className}: free`);
+  const whose = owner === undefined ? {} : { ownerPrincipal: owner.principal, ...namesOf(owner) };
+  if (json) out.json({ endpoint: await client.endpoint(ref), class: className, busy, ...whose });
+  else out.line(owner === undefined ? `${className}: free` : `${className}: owned by ${holderWords(owner)}`);
+}
+
+/** The same with who waits, and why. */
+async function parties(
+  { json, out, signal }: Pick<Call, "json" | "out" | "signal">,
+  client: Client,
+  ref: string,
+  className: LeaseClassName,
+): Promise<void> {
+  const { owner, waiting, more } = await client.leaseParties(ref, className, { signal });
+  if (json) {
+    const whose = owner === undefined ? {} : { ownerPrincipal: owner.principal, ...namesOf(owner), owner };
+    const facts = { endpoint: await client.endpoint(ref), class: className, busy: owner !== undefined };
+    return out.json({ ...facts, ...whose, ...(waiting.length === 0 ? {} : { waiting, more }) });
+  }
+  out.line(owner === undefined ? `${className}: free` : `${className}: owned by ${partyWords(owner)}`);
+  for (const each of waiting) out.line(`  waits: ${partyWords(each)}`);
+  if (more > 0) out.line(`  and ${more} more`);
+}
+
+/** A name is there only of whom a process speaks for. */
+function namesOf({ as }: LeaseHolder): { readonly ownerAs?: string } {
+  return as === "" ? {} : { ownerAs: as };
 }
 
 async function hold(call: Call, client: Client, ref: string, className: LeaseClassName): Promise<number> {
   const ttlMs = call.number("ttl") ?? 0;
-  await using mine = await client.acquire(ref, className, { ttlMs, signal: call.signal });
-  const name = visible(client.roster.nameOf(mine.endpoint));
+  const message = call.text("message") ?? "";
+  const wait = call.flag("wait");
+  const endpoint = await client.endpoint(ref);
+  const name = visible(client.roster.nameOf(endpoint));
+  if (wait) await tellWaiting(call, client, endpoint, className, name);
+  const options = { ttlMs, message, wait, signal: call.signal };
+  await using mine = await client.acquire(endpoint, className, options);
+  if (wait && call.rest === undefined) return await holdAgain(call, mine, name, message);
   const lost = mine.lost.then((reason) => {
-    throw new Fault(
-      "stale-lease",
-      `Cannot keep ${className} of ${name}: the lease was taken away (${reason}); acquire it again`,
-    );
+    throw lossOf(mine, reason, name);
   });
-  const { endpoint, token } = mine;
-  const facts = { endpoint, class: className, held: true, token, ttlMs: mine.ttlMs };
+  const facts = factsOf(mine);
   if (call.rest !== undefined) return await runUnder(call, mine, lost, facts);
-  if (call.json) call.out.json(facts);
-  else call.out.line(`${name}: ${className} is owned (token ${token}); Ctrl-C releases it`);
+  tellOwned(call, mine, name);
   await Promise.race([lost, aborted(call.signal)]);
   return 0;
+}
+
+/** Keeps it until Ctrl-C; what is taken away is waited for. */
+async function holdAgain(call: Call, first: Lease, name: string, message: string): Promise<number> {
+  let mine = first;
+  for (;;) {
+    tellOwned(call, mine, name);
+    const reason = await Promise.race([mine.lost, aborted(call.signal)]);
+    if (reason === undefined) break;
+    if (reason === "disconnected") throw lossOf(mine, reason, name);
+    note(
+      call,
+      `${name}: ${mine.className} was taken away (${reason}${byWhom(mine)}); waiting until it is given back`,
+    );
+    mine = await mine.untilGivenBack({ message, signal: call.signal });
+  }
+  await mine.release();
+  return 0;
+}
+
+function lossOf(mine: Lease, reason: LeaseLoss, name: string): Fault {
+  const what = `Cannot keep ${mine.className} of ${name}`;
+  if (reason === "disconnected") {
+    return new Fault(
+      "unreachable",
+      `${what}: the daemon closed the connection; look at its log, and acquire it again when it runs`,
+    );
+  }
+  const why = `the lease was taken away (${reason}${byWhom(mine)})`;
+  return new Fault("stale-lease", `${what}: ${why}; acquire it again`);
+}
+
+/** Says for whom it waits, where it has to. */
+async function tellWaiting(
+  call: Call,
+  client: Client,
+  endpoint: EndpointId,
+  className: LeaseClassName,
+  name: string,
+): Promise<void> {
+  const { owner } = await client.leaseStatus(endpoint, className, { signal: call.signal });
+  if (owner !== undefined) {
+    note(call, `${name}: ${holderWords(owner)} owns ${className}; waiting if it has to`);
+  }
+}
+
+function factsOf({ endpoint, className, token, ttlMs }: Lease): Readonly<Record<string, unknown>> {
+  return { endpoint, class: className, held: true, token, ttlMs };
+}
+
+function tellOwned(call: Call, mine: Lease, name: string): void {
+  if (call.json) call.out.json(factsOf(mine));
+  else call.out.line(`${name}: ${mine.className} is owned (token ${mine.token}); Ctrl-C releases it`);
+}
+
+function byWhom({ takenBy }: Lease): string {
+  return takenBy === undefined ? "" : ` by ${holderWords(takenBy)}`;
 }
 
 /** Runs a program while the lease is owned. Nothing is printed of a lease under which nothing could run. */

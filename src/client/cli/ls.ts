@@ -7,6 +7,7 @@ import { CAP } from "../../event/capability.ts";
 import { KIND } from "../../event/kind.ts";
 import { SOURCE } from "../../event/source.ts";
 import type { Client } from "../client.ts";
+import { natsModule } from "../nats_loader.ts";
 import type { RosterEntry } from "../roster_view.ts";
 import type { CommandModule } from "./command.ts";
 import { type Cell, printTable } from "./table.ts";
@@ -17,13 +18,23 @@ const TONES: Readonly<Record<string, Tone>> = { up: "good", attaching: "warn", d
 /** The command. */
 export const ls: CommandModule = {
   args: { min: 0, max: 0 },
+  options: {
+    wide: { takes: "nothing", help: "with --nats: also show leases, process, host and its version" },
+  },
   details:
-    `Lists every endpoint that your grant shows: its number, name, state (attaching, up, down), the seams that
-are up (vmhost: power and state, input: keyboard and mouse, memctx: memory, frame: screen, and what shows it), the VM's process and its vmid. A memctx
-seam in whose memory no system was found says so: "no system yet" while the daemon looks for one, "no known system" when
-what runs there is none that it can read.`,
-  examples: ["ls", "ls --json"],
-  async run({ connect, json, out }) {
+    `Lists every endpoint that your grant includes: its number, name, state (attaching, up, down), the seams that are up
+(vmhost: power and state, input: keyboard and mouse, memctx: memory, frame: screen and its source), the VM's process
+and its vmid. If no operating system was found in a VM's memory, its memctx seam says so: "no system yet" while the
+daemon looks for one, "no known system" if it cannot read the one that runs there.
+
+With --nats, lists the VMs of all hosts that joined the server, as HOST/NAME, with what their hosts report.`,
+  examples: ["ls", "ls --json", "ls --nats nats://10.0.0.5:4222 --wide"],
+  async run(call) {
+    const { connect, json, out } = call;
+    if (call.nats !== undefined) {
+      const { listHosts } = await natsModule("list")();
+      return await listHosts(call as never, call.nats as never);
+    }
     await using client = await connect({ sources: ["CORE", "MEMCTX", "FRAME"], prioMin: 1 });
     const roster = await client.completeRoster();
     const displays = new Map<number, string>();
@@ -44,7 +55,7 @@ what runs there is none that it can read.`,
       return;
     }
     if (roster.length === 0) {
-      out.line("no endpoints; vmsig probe tells what could be attached");
+      out.line("no endpoints; vmsig probe shows which VMs could be attached");
       return;
     }
     const rows = roster.map((entry): Cell[] => [

@@ -37,7 +37,9 @@ import {
 import { dumpProcess, dumpRam } from "./mem_dump.ts";
 import { type ContextFacts, printInfo, printMaps, printModules, printProcesses } from "./mem_listing.ts";
 import { printValue } from "./mem_print.ts";
+import { writeSymbols } from "./mem_symbols.ts";
 import { type Request, requestOf } from "./mem_request.ts";
+import { note } from "./note.ts";
 import { visible } from "./table.ts";
 
 /** How many words follow each action: so many, or from so many to so many. */
@@ -58,6 +60,7 @@ const ACTIONS: Readonly<Record<string, number | readonly [min: number, max: numb
   type: 1,
   print: [1, 3],
   dump: 1,
+  symbols: 1,
 };
 const CHUNK_BYTES = 65_536;
 const DEFAULT_LIMIT = 1024;
@@ -79,8 +82,8 @@ interface Opened extends AsyncDisposable {
 export const mem: CommandModule = {
   args: { min: 2, max: 5 },
   options: {
-    raw: { takes: "nothing", help: "read: the bytes as they are, for another program" },
-    long: { takes: "nothing", help: "ps: user, state, threads, start and command line, too" },
+    raw: { takes: "nothing", help: "read: write the raw bytes, for another program" },
+    long: { takes: "nothing", help: "ps: also show user, state, threads, start and command line" },
     last: {
       takes: "number",
       value: "N",
@@ -97,27 +100,32 @@ export const mem: CommandModule = {
     },
     follow: { takes: "list", value: "F,…", help: "print: follow pointers of these fields: mm, mm.exe_file" },
     pid: { takes: "number", value: "N", min: 1, max: 2 ** 31, help: "dump: one process, as a core for gdb" },
+    isf: { takes: "nothing", help: "symbols: with the kernel's types, as volatility3's symbol table" },
   },
   details:
-    `info tells the guest's system, ps its processes, maps the mappings of one, modules the kernel's modules. read shows LEN
-bytes at GVA (an address, or a symbol as init_task+0x10), write writes HEX there, find looks for HEX, dump writes an ELF core into FILE.
-PID or "kernel" says in whose address space; addresses are 0x… or decimal.
-dmesg tells the kernel's log, also that of a kernel that has panicked; ps --long what processes are doing (START is in seconds
-since boot); files, sockets, env and mounts what processes have open and where they look from. sym tells the address of a symbol
-of the kernel or of a loaded module (NAME, or MODULE:NAME), or the symbol at an address; type the layout of a type with byte
-offsets; print a value of a type at an address (or symbol), and --follow mm follows the pointers of that name wherever they are
-met, mm.exe_file only that one. These are for Linux guests.
-Names are told in one form, also under --json: \\\\ is a backslash, \\xNN a byte that is not text or a control character, \\u{N} another
-character that cannot be shown.
+    `info shows the guest's system, ps its processes, maps the mappings of a process, modules the kernel's modules. read
+shows LEN bytes at GVA (an address, or a symbol such as init_task+0x10), write writes HEX there, find searches for
+HEX, dump writes an ELF core to FILE. PID or "kernel" selects the address space; addresses are 0x… or decimal. dmesg
+shows the kernel's log, also after a panic; ps --long shows what the processes are doing (START is in seconds since
+boot); files, sockets, env and mounts show a process's open files, its sockets, its environment and the mounts that
+it sees. sym shows the address of a symbol of the kernel or of a loaded module (NAME, or MODULE:NAME), or the symbol
+at an address; type the layout of a type with byte offsets; print a value of a type at an address (or symbol).
+--follow mm follows all pointers of that name, mm.exe_file only that one. These are for Linux guests. Names are
+escaped in the same way with and without --json: \\\\ is a backslash, \\xNN a byte that is not text or a control
+character, \\u{N} another character that cannot be shown.
 
-In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image, an ELF core, or another dump (kdump, LiME,
-AVML, VMware): no daemon is needed.
-write to an endpoint takes the memwrite lease for itself and lands only where the daemon's config has an extent; write to pid:N
-needs the right to write QEMU's memory. Pages that the guest has mapped read-only are not written.
+In place of ENDPOINT, pid:N is a QEMU process and file:PATH a raw RAM image, an ELF core, or another dump (kdump,
+LiME, AVML, VMware): no daemon is needed. write to an endpoint acquires the memwrite lease for the command, and is
+allowed only where the daemon's config has a [write] extent; write to pid:N needs the right to write to QEMU's
+memory. Pages that the guest has mapped read-only are not written to.
 
-dump writes all RAM, with a Linux kernel's VMCOREINFO note, for drgn and the like; with --pid one process for gdb, with the
-registers of its threads that were off the CPU. Pages that the host does not hold stay holes of FILE; FILE appears when it is whole.
-A running guest changes while it is read: stop the VM first where one moment is wanted.`,
+dump writes all RAM, with a Linux kernel's VMCOREINFO note, for drgn and the like; with --pid one process for gdb,
+with the registers of its threads that were off the CPU. Pages that the host has not allocated are holes in FILE;
+FILE appears when it is complete. A running guest changes while it is read: stop the VM first for a consistent dump.
+symbols writes the kernel's symbols as an ELF file for gdb: gdb FILE, then "target remote" to where vmsig gdb
+listens. They are valid for this boot only. With --isf it is the symbol table that volatility3 wants of a kernel,
+made without debug information: put it as linux/NAME.json into a folder, and run vol -s FOLDER -f DUMP linux.pslist.
+It holds for every boot of this build.`,
   examples: [
     "mem web ps",
     "mem web dmesg --last 20",
@@ -126,6 +134,8 @@ A running guest changes while it is read: stop the VM first where one moment is 
     "mem web read 1 0x7ffd00001000 64",
     "mem pid:4711 info --json",
     "mem web dump web.core",
+    "mem web symbols web.elf",
+    "mem web symbols linux/web.json --isf",
     'mem file:ram.bin find kernel "4c 69 6e 75 78"',
   ],
   async run(call) {
@@ -140,7 +150,9 @@ A running guest changes while it is read: stop the VM first where one moment is 
       const many = min === max ? `${min}` : `${min} or ${max}`;
       throw usage("mem", `${action} takes ${many} more arguments, not ${rest.length}`);
     }
+    if (action !== "read" && call.flag("raw")) throw usage("mem", "--raw belongs to read");
     if (action !== "dump" && call.number("pid") !== undefined) throw usage("mem", "--pid belongs to dump");
+    if (action !== "symbols" && call.flag("isf")) throw usage("mem", "--isf belongs to symbols");
     if (action !== "print" && call.list("follow") !== undefined) {
       throw usage("mem", "--follow belongs to print");
     }
@@ -149,6 +161,10 @@ A running guest changes while it is read: stop the VM first where one moment is 
       await using opened = openHere(target, action === "dump");
       await act(call, opened, request);
       return;
+    }
+    if (call.nats !== undefined) {
+      const { askMemoryThere } = await import("./mem_remote.ts");
+      return await askMemoryThere(call, call.nats);
     }
     await using client = await call.connect({ sources: ["CORE", "MEMCTX"] });
     await using opened = await openThere(client, target, call.signal);
@@ -159,6 +175,10 @@ A running guest changes while it is read: stop the VM first where one moment is 
 async function act(call: Call, opened: Opened, request: Request): Promise<void> {
   const { out, json } = call;
   const dumped = call.number("pid");
+  if (request.action === "symbols") {
+    await writeSymbols(call, found(opened.guest, opened.name), request.path as string);
+    return await opened.check();
+  }
   if (request.path !== undefined && dumped === undefined) {
     return await dumpRam(call, request.path, opened.guest, opened);
   }
@@ -178,13 +198,13 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
       printLog(out, json, os, call.number("last"));
       break;
     case "files":
-      printFiles(out, json, os, processOf(os, request.pid as number));
+      printFiles(out, json, os, ownerOf(call, os, request.pid as number, "open files"));
       break;
     case "sockets":
       printSockets(out, json, os, request.pid === "kernel" ? undefined : processOf(os, request.pid));
       break;
     case "env":
-      printEnvironment(out, json, os, processOf(os, request.pid as number));
+      printEnvironment(out, json, os, ownerOf(call, os, request.pid as number, "environment"));
       break;
     case "mounts":
       printMounts(out, json, os, request.pid === "kernel" ? undefined : processOf(os, request.pid));
@@ -206,7 +226,7 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
       printModules(out, json, os);
       break;
     case "maps":
-      printMaps(out, json, os, processOf(os, request.pid as number));
+      printMaps(out, json, os, ownerOf(call, os, request.pid as number, "mappings"));
       break;
     case "read":
       read(call, os, request);
@@ -223,7 +243,18 @@ async function act(call: Call, opened: Opened, request: Request): Promise<void> 
 function processOf(os: GuestOs, pid: number): Process {
   const process = os.process(pid);
   if (process !== undefined) return process;
-  throw new Fault("bad-argument", `Cannot find process ${pid} in the guest; vmsig mem … ps lists them`);
+  const why = pid === 0 ? ": 0 is the kernel's idle task, which no list has" : "";
+  throw new Fault("bad-argument", `Cannot find process ${pid} in the guest${why}; vmsig mem … ps lists them`);
+}
+
+/** A process that is asked for what only a program has: why the answer is empty is said beside it. */
+function ownerOf(call: Call, os: GuestOs, pid: number, what: string): Process {
+  const process = processOf(os, pid);
+  if (process.root === 0) {
+    const state = process.kernelThread ? "is a kernel thread" : "has ended, and waits for its parent";
+    note(call, `process ${pid} (${visible(process.name)}) ${state}: it has no ${what}`);
+  }
+  return process;
 }
 
 function spaceOf(os: GuestOs, pid: number | "kernel"): AddressSpace {

@@ -2,9 +2,9 @@
  * `vmsig mem … dump FILE`: a guest's RAM, or one of its processes, as an ELF core for other programs (drgn;
  * gdb for a process).
  *
- * Only pages that the host holds are read and written, the rest stay holes of the file. It is written under
- * a name of its own and gets FILE's name when it is whole; a dump that ends early leaves nothing. A guest
- * that runs goes on changing while it is read: who needs one moment stops the VM first.
+ * Only pages that the host holds are read and written, the rest stay holes of the file. It is written under a
+ * name of its own and gets FILE's name when it is whole; a dump that ends early leaves nothing. A guest that
+ * runs goes on changing while it is read: stop the VM first to have it all of one moment.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -24,7 +24,7 @@ import {
 } from "../../ram/core_layout.ts";
 import { type ProcessFacts, processNotes } from "../../ram/process_notes.ts";
 import type { Call } from "./command.ts";
-import { checkReplaceable, createPrivate } from "./private_file.ts";
+import { replaceWhole } from "../record/private_file.ts";
 
 const CHUNK_BYTES = 2 ** 20;
 /** After so many bytes signals are heard, progress is told, and looked-at pages are given back. */
@@ -293,21 +293,12 @@ interface Core {
 }
 
 async function writeCore(call: Call, path: string, core: Core, read: Reader): Promise<number> {
-  const temporary = `${path}.part-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
   try {
-    checkReplaceable(path);
-    const { file } = createPrivate(temporary);
-    try {
+    return await replaceWhole(path, async (file) => {
       const copied = await copy(call, file, core, read);
       await core.source.check();
-      Deno.renameSync(temporary, path);
       return copied;
-    } catch (error) {
-      Deno.removeSync(temporary);
-      throw error;
-    } finally {
-      file.close();
-    }
+    });
   } catch (error) {
     if (error instanceof Fault && error.code !== "refused") throw error;
     throw new Fault("refused", `Cannot write ${path}: ${messageOf(error)}`, { cause: error });

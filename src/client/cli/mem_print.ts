@@ -37,10 +37,9 @@ export function printValue(
   const read = known(value, "read the kernel's types");
   const address = hexOfGva(addressOf(os, at));
   if (isUnreadable(read)) {
-    throw new Fault(
-      "not-mapped",
-      `Cannot read ${visible(read.type)} at ${address}: no mapped page is there`,
-    );
+    const place = os.kernel.probe(addressOf(os, at));
+    const why = place.ok ? "not in RAM" : place.reason;
+    throw new Fault("not-mapped", `Cannot read ${visible(read.type)} at ${address}: it is ${why}`);
   }
   if (json) out.json({ address, ...asJson(read) as object });
   else for (const line of linesOf(read, `${visible(type)} @ ${address}`, 0)) out.line(line);

@@ -12,6 +12,8 @@ import { visible } from "./table.ts";
 
 /** Actions whose word is a name of the kernel's and not a process. */
 const NAME_ACTIONS: readonly string[] = ["sym", "type"];
+/** Actions whose word is the file that they write. */
+const FILE_ACTIONS: readonly string[] = ["dump", "symbols"];
 /** Actions that have no answer for the kernel itself. */
 const PROCESS_ACTIONS: readonly string[] = ["maps", "files", "sockets", "env", "mounts"];
 const MAX_READ_BYTES = 2 ** 30;
@@ -28,7 +30,7 @@ export interface Request {
   readonly length: number;
   /** Bytes to write, or to find. */
   readonly bytes: Uint8Array;
-  /** For dump: where to write. */
+  /** For dump and symbols: where to write. */
   readonly path?: string;
   /** For print: the name of a type. */
   readonly type?: string;
@@ -45,8 +47,8 @@ export function requestOf(action: string, words: readonly string[]): Request {
     return { action, pid: "kernel", gva: who, length: 0, bytes: new Uint8Array(0) };
   }
   if (action === "print") return printRequest(words);
-  if (action === "dump") {
-    if (who === "") throw usage("mem", "dump takes the name of a file");
+  if (FILE_ACTIONS.includes(action)) {
+    if (who === "") throw usage("mem", `${action} takes the name of a file`);
     return { action, pid: "kernel", gva: 0, length: 0, bytes: new Uint8Array(0), path: who };
   }
   const pid = who === "kernel" ? "kernel" : Number(/^[0-9]{1,10}$/.test(who) ? who : NaN);

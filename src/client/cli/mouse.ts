@@ -23,22 +23,20 @@ export const mouse: CommandModule = {
       max: 3_600_000,
       help: "down: keep the button down for this long (0)",
     },
-    steps: { takes: "number", value: "N", min: 1, max: 10_000, help: "drag: steps on the way (16)" },
+    steps: { takes: "number", value: "N", min: 1, max: 10_000, help: "drag: number of steps (16)" },
     duration: {
       takes: "number",
       value: "MS",
       max: 3_600_000,
-      help: "drag: how long the way takes (as fast as it goes)",
+      help: "drag: how long the drag takes (as fast as possible)",
     },
     horizontal: { takes: "nothing", help: "scroll: the horizontal wheel" },
   },
   details:
-    `X and Y are from 0 to ${MAX_ABS} on each axis, whatever the screen's size, or percents of it: 50%. Buttons: ${
+    `X and Y go from 0 to ${MAX_ABS} on each axis, whatever the screen's size, or are percentages of it: 50%. Buttons: ${
       Object.keys(BUTTONS).join(", ")
     }.
-scroll turns the wheel N notches up, or down when N is negative. Takes the input lease for itself, and fails with "busy"
-when another control owns it. What is held when the command ends is released with the lease: to keep a button
-down, say for how long (--hold), or drag.`,
+scroll turns the wheel N notches up, or down when N is negative. Acquires the input lease for the command, and fails with "busy" if another control owns it. Buttons that are still held when the command ends are released with the lease: to keep one down, use --hold or drag.`,
   examples: [
     "mouse web move 16384 16384",
     "mouse web move 50% 50%",

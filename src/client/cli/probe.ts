@@ -12,6 +12,7 @@ import { systemUsers } from "../../daemon/system_users.ts";
 import { probeHost } from "../../roster/host_probe.ts";
 import { ProcHost } from "../../roster/proc_host.ts";
 import type { CommandModule } from "./command.ts";
+import { screenOf } from "./probe_display.ts";
 import { printTable, visible } from "./table.ts";
 
 /** The command. */
@@ -19,7 +20,7 @@ export const probe: CommandModule = {
   args: { min: 0, max: 0 },
   isClient: false,
   details:
-    "Reads /proc only: it connects to no monitor and disturbs no VM. A VM can be attached when it offers a QMP socket that nobody is connected to, in a place that only its own user and root may write; with a shared RAM backend its memory can be read too. VMs of other users than root and the daemon's own are attached when [discovery] users in the config has them, under a name with their number: web@1000.",
+    "Reads only /proc: it connects to no monitor and does not disturb VMs. A VM can be attached if it has a QMP socket that nobody is connected to, in a folder that only its own user and root may write to; if it has a shared RAM backend, its memory can be read too. DISPLAY is its card, and by what the daemon would show its screen (display = \"auto\"); vmsig doctor tells what does. VMs of users other than root and the daemon's own are attached if [discovery] users in the config lists the user, under a name with the uid: web@1000. If a VM's -name contains what an endpoint's name may not (a space, a comma, a byte that is not UTF-8), both names are shown; with --json, name is the VM's own name, with \\xNN for a byte and \\\\ for a backslash, and endpoint is its name in the roster.",
   examples: ["probe", "probe --json"],
   async run({ json, out }) {
     const passedOver: { readonly pid: number; readonly why: string }[] = [];
@@ -33,7 +34,7 @@ export const probe: CommandModule = {
     if (vms.length === 0) return out.line("no QEMU runs here (or none that this user may look at)");
     printTable(
       out,
-      ["PID", "NAME", "QMP", "MEMORY", "INPUT", "ATTACHABLE"],
+      ["PID", "NAME", "QMP", "MEMORY", "INPUT", "DISPLAY", "ATTACHABLE"],
       vms.map((vm) => [
         `${vm.pid}`,
         vm.endpoint,
@@ -46,11 +47,16 @@ export const probe: CommandModule = {
           : "-",
         vm.memory,
         vm.input.join(" "),
+        screenOf(vm, Deno.uid() ?? -1),
         vm.attachable && users.has(vm.uid) ? "yes" : "no",
       ]),
     );
     for (const vm of vms) {
       const name = `${vm.endpoint} (${vm.pid})`;
+      if (vm.name !== vm.endpoint && !vm.endpoint.startsWith(`${vm.name}@`)) {
+        // It is in its reversible form already.
+        out.line(`${name} calls itself "${vm.name}", which an endpoint cannot be called`);
+      }
       if (vm.refusal !== "") out.line(`${name} is not attached: ${visible(vm.refusal)}`);
       if (vm.uid >= 0 && !users.has(vm.uid)) {
         const wanted = [...users, vm.uid].map((uid) => `"${uid}"`).join(", ");

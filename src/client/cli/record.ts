@@ -2,11 +2,9 @@
  * `vmsig record`: a session's events into a file.
  * @module
  */
-import { monotonicClock } from "../../../ffi/clock.ts";
-import { VERSION } from "../../base/version.ts";
-import { encodeRecordedEvent, encodeRecordingHeader } from "../../event/recording.ts";
 import type { Client } from "../client.ts";
-import { PROTOCOL } from "../../protocol/version.ts";
+import { ProcessRecorder } from "../record/process_recorder.ts";
+import { recordedEvent, recordingHeader } from "../record/recording_head.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { CAP } from "../../event/capability.ts";
 import { Fault } from "../../base/fault.ts";
@@ -18,10 +16,10 @@ import type { ClientEvent } from "../client_event.ts";
 import { usage } from "./command_line.ts";
 import { endAfter } from "./end_after.ts";
 import { note } from "./note.ts";
-import { ConsoleRecorder } from "./record_consoles.ts";
-import { FrameRecorder } from "./record_frames.ts";
+import { ConsoleRecorder } from "../record/console_recorder.ts";
+import { FrameRecorder } from "../record/frame_recorder.ts";
 import { copyMemory, MAX_COPIES, type MemoryCopy } from "./record_memory.ts";
-import { RecordingFile } from "./recording_file.ts";
+import { RecordingFile } from "../record/recording_file.ts";
 import { visible } from "./table.ts";
 
 const MIB = 2 ** 20;
@@ -34,7 +32,7 @@ export const record: CommandModule = {
       takes: "text",
       letter: "o",
       value: "FILE",
-      help: "where to, for this user's eyes only (0600); a file of yours of this name is replaced",
+      help: "the file, readable only by you (0600); your file of this name is replaced",
     },
     for: { takes: "number", value: "MS", max: 2_147_483_647, help: "end after this time" },
     "max-size": {
@@ -42,19 +40,25 @@ export const record: CommandModule = {
       value: "MIB",
       min: 1,
       max: 1 << 20,
-      help: "begin a new file past this size (256)",
+      help: "begin a new file when this size is reached (256)",
     },
-    frames: { takes: "nothing", help: "keep the screens' pictures, too: what changed in each" },
+    trace: {
+      takes: "text",
+      value: "FILE",
+      help:
+        "record all that vmsig trace shows: the same as -o FILE --frames --consoles, and the processes whenever a lease changes hands",
+    },
+    frames: { takes: "nothing", help: "also record the screens' pictures, as changes" },
     rate: {
       takes: "number",
       value: "N",
       min: 1,
       max: 60,
-      help: "with --frames: pictures of a screen per second at most (10)",
+      help: "with --frames: at most this many pictures per screen and second (10)",
     },
     consoles: {
       takes: "nothing",
-      help: "keep the bytes of the consoles, too; while it records no other program gets QEMU's end of them",
+      help: "also record the consoles' output; meanwhile no other program can connect to their sockets",
     },
     memory: {
       takes: "nothing",
@@ -64,34 +68,51 @@ export const record: CommandModule = {
     keep: { takes: "number", value: "N", max: 1000, help: "keep N older files: FILE.1, FILE.2, … (1)" },
   },
   details:
-    `Writes every event that your grant lets through into a CBOR sequence (RFC 8742): first a header (host, versions, roster), then
-one map an event, until Ctrl-C. File descriptors (memory contexts, frame rings) cannot be recorded, only that there
-were some: --frames keeps the pictures that were in the rings, --consoles what came on each serial port and virtio
-console (from what the daemon has kept on; whatever is typed and echoed is in it), --memory a copy of the RAM as its first context is told
-(of a VM that runs it is copied while it changes, which is said; stop it first for one moment of it). A system that is
-started later is not copied. vmsig replay plays such a file
-to a control, and shows both.`,
+    `Writes every event that your grant includes to a CBOR sequence (RFC 8742) until Ctrl-C: first a header (host,
+versions, roster), then one map per event. File descriptors (memory contexts, frame rings) cannot be recorded, only
+that there were some. --frames records the pictures of the rings, --consoles the output of each serial port and
+virtio console (beginning with what the daemon has kept; it includes typed text that is echoed), and --memory copies
+the RAM when its first context is announced. The RAM of a running VM changes while it is copied, and a note says so;
+stop the VM first for a consistent copy. vmsig replay plays the file back to controls, vmsig trace makes a page of
+it.
+
+--trace leaves out what the grant does not include, and says so.`,
   examples: [
     "record -o session.cbor --for 60000",
     "record -o session.cbor --max-size 64 --keep 3",
     "record -o session.cbor --frames --consoles --memory",
+    "record --trace run.vmsig",
   ],
   async run(call) {
-    const path = call.text("output");
+    const traced = call.text("trace");
+    const path = call.text("output") ?? traced;
     if (path === undefined) throw usage("record", "-o FILE is missing");
-    if (call.number("rate") !== undefined && !call.flag("frames")) {
+    if (traced !== undefined && traced !== path) {
+      throw usage("record", "--trace names the file: leave -o out");
+    }
+    if (call.number("rate") !== undefined && !call.flag("frames") && traced === undefined) {
       throw usage("record", "--rate is for --frames; give both, or leave it out");
     }
     await using client = await call.connect();
     const lacking = lackOf(client, call);
     if (lacking !== undefined) throw lacking;
+    const may = (cap: keyof typeof CAP) => (client.grant.caps & CAP[cap]) !== 0;
+    const parts = ["FRAME", "CONSOLE", "MEMCTX", "AUDIT"] as const;
+    const without = traced === undefined ? [] : parts.filter((cap) => !may(cap));
+    if (without.length > 0) note(call, `the trace is without what needs ${without.join(", ")}`);
+    const hasFrames = call.flag("frames") || (traced !== undefined && may("FRAME"));
+    const hasConsoles = call.flag("consoles") || (traced !== undefined && may("CONSOLE"));
     await using stream = client.events();
     await client.completeRoster();
     const bounds = { maxBytes: (call.number("max-size") ?? 256) * MIB, keep: call.number("keep") ?? 1 };
     const copies = new Map<number, MemoryCopy[]>();
     // Those that hold still: after a reset a file must not begin with the memory of before.
     const valid = new Map<number, MemoryCopy>();
-    using file = new RecordingFile(path, bounds, () => joinedBytes([headerOf(client), ...itemsOf(valid)]));
+    using file = new RecordingFile(
+      path,
+      bounds,
+      () => joinedBytes([recordingHeader(client), ...itemsOf(valid)]),
+    );
     if (call.flag("memory") && file.isDevice) {
       throw usage("record", "--memory needs a plain file for -o: the copies stand beside it");
     }
@@ -111,23 +132,27 @@ to a control, and shows both.`,
       ...telling,
     });
     await using consoles = new ConsoleRecorder({ client, file, ...telling });
-    if (call.flag("consoles")) {
+    if (hasConsoles) {
       for (const { endpoint, seams, pid } of client.roster.list()) {
         if (seams.includes("console")) consoles.watch(endpoint, pid);
       }
     }
-    if (call.flag("frames")) {
+    if (hasFrames) {
       for (const { endpoint, seams } of client.roster.list()) {
         if (seams.includes("frame")) frames.watch(endpoint);
       }
     }
+    const guest = traced !== undefined && may("MEMCTX")
+      ? await call.connect({ sources: ["CORE", "MEMCTX"] })
+      : undefined;
+    await using processes = guest && new ProcessRecorder(guest, file, telling.onLost);
     const toldOnce = new Set<number>();
     let events = 0;
     for await (const event of stream) {
       events++;
       const { endpoint, kind, source } = event;
-      if (call.flag("frames") && kind === KIND.SEAM_UP && source === SOURCE.FRAME) frames.watch(endpoint);
-      if (call.flag("consoles") && source === SOURCE.CONSOLE && kind === KIND.SEAM_UP) {
+      if (hasFrames && kind === KIND.SEAM_UP && source === SOURCE.FRAME) frames.watch(endpoint);
+      if (hasConsoles && source === SOURCE.CONSOLE && kind === KIND.SEAM_UP) {
         consoles.watch(endpoint, event.as("SEAM_UP")?.pid ?? 0);
       }
       if (isGone(event)) consoles.leave(endpoint);
@@ -147,13 +172,17 @@ to a control, and shows both.`,
           const name = client.roster.nameOf(endpoint);
           note(call, `the memory of ${name} was copied ${MAX_COPIES} times: that of later systems is not`);
         }
-        file.append(itemOf(event));
+        file.append(recordedEvent(event));
       }
+      if (kind === KIND.AUDIT || kind === KIND.VM_LIFECYCLE) processes?.mark(endpoint);
     }
     if (broken !== undefined) throw broken;
     await frames[Symbol.asyncDispose]();
     await consoles[Symbol.asyncDispose]();
+    await processes?.[Symbol.asyncDispose]();
     report(call, path, {
+      hasFrames,
+      hasConsoles,
       events,
       bytes: file.totalBytes,
       pictures: frames.count,
@@ -189,6 +218,8 @@ function isGone(event: ClientEvent): boolean {
 
 /** What is told at the end. */
 interface Recorded {
+  readonly hasFrames: boolean;
+  readonly hasConsoles: boolean;
   readonly events: number;
   readonly bytes: number;
   readonly pictures: number;
@@ -206,14 +237,14 @@ function report(call: Call, path: string, recorded: Recorded): void {
       moving: isMoving,
     }));
     const kept = {
-      ...call.flag("frames") ? { pictures } : {},
-      ...call.flag("consoles") ? { consoleBytes } : {},
+      ...recorded.hasFrames ? { pictures } : {},
+      ...recorded.hasConsoles ? { consoleBytes } : {},
       ...call.flag("memory") ? { memory } : {},
     };
     return call.out.json({ file: path, events, bytes, ...kept });
   }
-  const shown = call.flag("frames") ? `, ${pictures} pictures` : "";
-  const said = call.flag("consoles") ? `, ${consoleBytes} bytes of consoles` : "";
+  const shown = recorded.hasFrames ? `, ${pictures} pictures` : "";
+  const said = recorded.hasConsoles ? `, ${consoleBytes} bytes of consoles` : "";
   call.out.line(`${visible(path)}: ${events} events${shown}${said}, ${bytes} bytes`);
   for (const { path: file, bytes, writtenBytes, isMoving } of copies) {
     const moment = isMoving ? "; copied while the VM ran" : "";
@@ -231,25 +262,7 @@ function lackOf(client: Client, call: Call): Fault | undefined {
   return new Fault("no-capability", words);
 }
 
-function itemOf(event: ClientEvent): Uint8Array {
-  return encodeRecordedEvent({ ...event, fds: event.fdCount });
-}
-
 /** Contexts come once: each file says them again. */
 function itemsOf(copies: ReadonlyMap<number, MemoryCopy>): Uint8Array[] {
   return [...copies.values()].map(({ item }) => item);
-}
-
-function headerOf(client: Client): Uint8Array {
-  return encodeRecordingHeader({
-    host: { name: kernelText("hostname"), kernel: kernelText("osrelease") },
-    versions: { vmsig: VERSION, protocol: PROTOCOL, deno: Deno.version.deno },
-    startedAt: new Date().toISOString(),
-    startedNs: Math.round(monotonicClock.nowNs()),
-    roster: client.roster.list(),
-  });
-}
-
-function kernelText(name: string): string {
-  return Deno.readTextFileSync(`/proc/sys/kernel/${name}`).trim();
 }

@@ -3,7 +3,7 @@
  * a file beside the recording: `FILE.NAME.ram`, and `FILE.NAME.ram.2` and so on for the systems that come up
  * later, up to {@linkcode MAX_COPIES} of a VM: one that reboots for ever fills no disk. Pages that the guest
  * never touched, and pages of zeros, are holes in it. A guest that runs meanwhile is copied while it changes,
- * and the copy says so of itself: who needs one moment stops the VM first.
+ * and the copy says so of itself: stop the VM first to have it all of one moment.
  * @module
  */
 import { fchmod, ftruncate, OPEN, reopen, seekData, seekHole, statFd } from "../../../ffi/memfd.ts";
@@ -13,7 +13,7 @@ import { readU64, writeU64 } from "../../base/layout.ts";
 import { MEMCTX } from "../../event/body_layout.ts";
 import { encodeRecordedEvent } from "../../event/recording.ts";
 import type { ClientEvent } from "../client_event.ts";
-import { createPrivate } from "./private_file.ts";
+import { createPrivate } from "../record/private_file.ts";
 
 /** Bytes of a memseg (src/event/PROTOCOL.md). */
 const SEGMENT_BYTES = 32;

@@ -35,17 +35,18 @@ export const replay: CommandModule = {
       value: "N",
       fraction: true,
       max: 1_000_000,
-      help: "N times as fast as recorded (1); 0 without any pause",
+      help: "N times as fast as recorded (1); 0: without pauses",
     },
-    stay: { takes: "nothing", help: "when all is played, stay as it is then, until Ctrl-C" },
+    stay: { takes: "nothing", help: "keep the final state after the end, until Ctrl-C" },
   },
   details:
-    `Listens on --socket PATH like a daemon whose endpoints are those of the recording. Prints "ready PATH"; when the first
-control joins, it plays what was recorded, with the recorded pauses, and ends when all is played. Commands are answered
-with yes, a query of a VM with the state that was played last. At the end it tells what was not played, by kind and
-reason: what the bus says itself (roster, leases, audit), answers to commands, and what came with file descriptors
-(memory contexts, frame rings) where nothing was kept in their place. What record --frames, --consoles and --memory kept is shown:
-vmsig screen NAME, vmsig console NAME and vmsig mem NAME ps work on the replay. Exit code 0 when it played to the end.`,
+    `Listens on --socket PATH like a daemon whose endpoints are those of the recording. Prints "ready PATH"; when the
+first control joins, it plays the recorded events, with the recorded pauses, and exits at the end. Commands are
+answered with success, and a query of a VM with its last played state. At the end it lists the events that were not
+played, by kind and reason: events that the bus itself makes (roster, leases, audit), answers to commands, and
+events with file descriptors (memory contexts, frame rings) whose content was not recorded. If record was run with
+--frames, --consoles or --memory, then vmsig screen NAME, vmsig console NAME and vmsig mem NAME ps work on the
+replay. The exit code is 0 if it played to the end.`,
   examples: [
     "replay session.cbor --socket ./replay.sock",
     "replay session.cbor --speed 10",

@@ -8,9 +8,10 @@ import { exitCodeOf, Fault, messageOf } from "../../base/fault.ts";
 import { oneLine } from "../../base/printable.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandEntry, CommandModule } from "./command.ts";
-import { type CommandLine, parseCommandLine } from "./command_line.ts";
+import { CLIENT_OPTIONS, type CommandLine, parseCommandLine } from "./command_line.ts";
 import { commandHelp, overview } from "./help.ts";
 import { Interrupt } from "./interrupt.ts";
+import { natsOptionsOf } from "./nats_options.ts";
 import { type Output, OutputClosed, standardOutput } from "./output.ts";
 import { ReaderWatch } from "./reader_watch.ts";
 import { visible } from "./table.ts";
@@ -74,7 +75,7 @@ async function choose(
   streams: CommandStreams,
 ): Promise<number> {
   const { out } = streams;
-  const [name, ...rest] = argv;
+  const [name, ...rest] = commandFirst(argv);
   if (name === undefined || name === "--json") return await help(commands, argv, out);
   if (name === "help" || name === "--help" || name === "-h") return await help(commands, rest, out);
   if (name === "--version" || name === "-V") return await choose(commands, ["version", ...rest], streams);
@@ -87,6 +88,18 @@ async function choose(
     return 0;
   }
   return await run(name, command, line, streams);
+}
+
+/** Options of every client may stand before the command: `vmsig --nats URL ls`. They belong to it. */
+function commandFirst(argv: readonly string[]): readonly string[] {
+  let at = 0;
+  for (;;) {
+    const [, option = "", equals] = /^--([a-z-]+)(=?)/.exec(argv[at] ?? "") ?? [];
+    if (!Object.hasOwn(CLIENT_OPTIONS, option)) break;
+    at += equals === "=" ? 1 : 2;
+  }
+  if (at === 0 || at >= argv.length) return argv;
+  return [argv[at] as string, ...argv.slice(0, at), ...argv.slice(at + 1)];
 }
 
 async function run(
@@ -116,6 +129,7 @@ async function run(
 function callOf(name: string, line: CommandLine, { out, err }: CommandStreams, signal: AbortSignal): Call {
   const { options, args, rest, steps } = line;
   const socket = options["socket"] as string | undefined;
+  const nats = natsOptionsOf((option) => options[option] as string | undefined);
   return {
     args,
     rest,
@@ -124,17 +138,19 @@ function callOf(name: string, line: CommandLine, { out, err }: CommandStreams, s
     err,
     signal,
     socket,
+    nats,
     text: (option) => options[option] as string | undefined,
     number: (option) => options[option] as number | undefined,
     list: (option) => options[option] as readonly string[] | undefined,
     steps,
     flag: (option) => options[option] === true,
-    connect: async (sub = {}, reconnect = false) => {
+    connect: async (sub = {}, reconnect = false, as = "") => {
       // The client is most of what `serve` would load for nothing: 80 modules, 30 ms and 5 MB.
       const { connect, defaultSocketPathHere } = await import("../connect.ts");
       return await connect({
-        socket: socket ?? defaultSocketPathHere(),
+        ...(nats === undefined ? { socket: socket ?? defaultSocketPathHere() } : { nats }),
         name: `vmsig ${name}`,
+        as,
         sub,
         reconnect,
       });

@@ -3,7 +3,9 @@
  * come from the daemon, whatever shows them; those of `pid:N` are taken by this process itself.
  * @module
  */
-import { Fault } from "../../base/fault.ts";
+import { OPEN, reopen } from "../../../ffi/memfd.ts";
+import { isOsError } from "../../../ffi/os_error.ts";
+import { Fault, messageOf } from "../../base/fault.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
 import { oneLine } from "../../base/printable.ts";
 import { type Picture, toPicture } from "../../vgpu/picture.ts";
@@ -43,37 +45,42 @@ export const screen: CommandModule = {
       letter: "o",
       help: "where the picture goes (screen.png); - is standard output",
     },
-    head: { takes: "number", value: "N", max: MAX_HEADS - 1, help: "which of the VM's heads (0)" },
+    head: { takes: "number", value: "N", max: MAX_HEADS - 1, help: "which head of the VM (0)" },
     scale: {
       takes: "number",
       value: "F",
       fraction: true,
       min: 0.01,
       max: 8,
-      help: "make the picture smaller or larger: 0.5 is half of each side",
+      help: "resize the picture: 0.5 halves each side",
     },
-    text: { takes: "nothing", help: "the text on the screen, and no picture" },
+    text: { takes: "nothing", help: "print the text on the screen instead" },
+    ocr: {
+      takes: "nothing",
+      help: "with --text: recognise it in the picture, with tesseract on this machine",
+    },
+    language: { takes: "text", value: "L", help: "with --ocr: tesseract's data, eng (default) or deu+eng" },
     watch: {
       takes: "text",
       value: "DIR",
-      help: "a file for each change, NAME-000001.png and on, until Ctrl-C",
+      help: "write a file for each change, NAME-000001.png and so on, until Ctrl-C",
     },
     source: {
       takes: "text",
       value: "S",
       choices: SOURCES,
-      help: "of pid:N: vgpu, the guest's producer; qmp, QEMU itself; auto (default), whichever there is",
+      help: "for pid:N: vgpu (the guest's producer), qmp (QEMU itself) or auto (default)",
     },
   },
   details:
-    `The picture of an endpoint comes from the daemon: from the guest's vgpu producer when it has one, else from
-what the endpoint's config says under display (auto: the best way that disturbs nobody; vmsig ls tells which).
-Of pid:N it is taken without a daemon. A screendump then needs a monitor that no other client uses
-(-qmp unix:PATH,server=on,wait=off).
-The picture of a VM that stands still is the last one, and is told as such.`,
+    `The picture of an endpoint comes from the daemon: from the guest's vgpu producer when it has one, else from what the
+endpoint's config says under display (auto: the best source that disturbs nobody; vmsig ls shows which). For pid:N
+no daemon is needed. A screendump then needs a monitor that no other client uses (-qmp
+unix:PATH,server=on,wait=off). Of a VM that is paused, the last picture is taken, with a note that says so.`,
   examples: [
     "screen web -o web.png",
     "screen web --text",
+    "screen web --text --ocr",
     "screen web -o - --scale 0.5",
     "screen web --watch /tmp/shots",
     "screen pid:4711 --source qmp",
@@ -94,6 +101,10 @@ The picture of a VM that stands still is the last one, and is told as such.`,
     if (call.flag("text") && call.number("scale") !== undefined) {
       throw usage("screen", "--text prints the text, and no picture to scale; leave out --scale");
     }
+    if (call.flag("ocr") && !call.flag("text")) throw usage("screen", "--ocr is for --text");
+    if (call.text("language") !== undefined && !call.flag("ocr")) {
+      throw usage("screen", "--language is for --ocr");
+    }
     if (dir !== undefined && call.text("out") !== undefined) {
       throw usage("screen", "--watch and --out say both where pictures go; give one of them");
     }
@@ -107,11 +118,22 @@ The picture of a VM that stands still is the last one, and is told as such.`,
       return await shootLocally(call, ref, source ?? "auto");
     }
     await using client = await call.connect({ sources: ["CORE", "FRAME"] });
-    if (call.flag("text")) await read(call, client, ref);
+    if (call.flag("ocr")) await guess(call, client, ref);
+    else if (call.flag("text")) await read(call, client, ref);
     else if (dir === undefined) await shoot(call, client, ref);
     else await watch(call, client, ref, dir);
   },
 };
+
+/** The text as tesseract reads it. */
+async function guess(call: Call, client: Client, ref: string): Promise<void> {
+  const { recognise } = await import("../ocr.ts");
+  const head = call.number("head");
+  const frame = await client.frame(ref, { signal: call.signal, ...(head === undefined ? {} : { head }) });
+  const lines = await recognise(frame.picture(), { language: call.text("language"), signal: call.signal });
+  if (call.json) call.out.json({ source: "ocr", lines: lines.map(oneLine) });
+  else for (const line of lines) call.out.line(visible(line));
+}
 
 async function shootLocally(call: Call, ref: string, wanted: string): Promise<void> {
   const { source, bytes, info } = await takeLocally(call, ref, wanted);
@@ -137,25 +159,40 @@ async function read(call: Call, client: Client, ref: string): Promise<void> {
 }
 
 async function watch(call: Call, client: Client, ref: string, dir: string): Promise<void> {
-  try {
-    await Deno.mkdir(dir, { recursive: true });
-  } catch (error) {
-    throw unwritable(dir, error);
-  }
   const endpoint = await client.endpoint(ref);
   // A name has letters, digits and a few signs, and no slash: see nameDefect.
   const name = client.roster.nameOf(endpoint);
   let count = 0;
+  const pathOf = () => `${dir}/${name}-${String(count).padStart(6, "0")}.png`;
+  let last: { readonly frame: Frame; readonly size: Picture } | undefined;
   try {
     for await (const frame of client.frames(ref, { ...headOf(call), signal: call.signal })) {
-      const path = `${dir}/${name}-${String(++count).padStart(6, "0")}.png`;
-      const written = await write(call, path, frame.picture());
-      report(call, toldOf(path, await sourceOf(client, ref, frame.head), frame, written));
+      // The VM stands still, or goes on: the file of this frame is there already, and only that is told.
+      const known = last !== undefined && isSameFrame(frame, last.frame) ? last.size : undefined;
+      // Not before there is something to put into it: whoever is refused is left no folder.
+      if (count === 0) await makeFolder(dir);
+      if (known === undefined) count++;
+      const size = known ?? await write(call, pathOf(), frame.picture());
+      last = { frame, size };
+      report(call, toldOf(pathOf(), await sourceOf(client, ref, frame.head), frame, size));
     }
   } catch (error) {
     // Ctrl-C is how it ends.
     if (!(error instanceof Fault && error.code === "interrupted" && count > 0)) throw error;
   }
+}
+
+async function makeFolder(dir: string): Promise<void> {
+  try {
+    await Deno.mkdir(dir, { recursive: true });
+  } catch (error) {
+    throw unwritable(dir, error);
+  }
+}
+
+/** Whether two are one frame: numbers may begin anew with another source, and times do not. */
+function isSameFrame(one: Frame, other: Frame): boolean {
+  return one.frameId === other.frameId && one.timestampNs === other.timestampNs;
 }
 
 function headOf(call: Call): { readonly head?: number } {
@@ -175,7 +212,8 @@ function toldOf(path: string, source: string, frame: Frame, { width, height }: P
 }
 
 /**
- * Writes the picture, also into a pipe: one that nobody reads is waited for until Ctrl-C.
+ * Writes the picture, also into a pipe that somebody reads: opening one that nobody reads would wait for
+ * ever, and no signal would end that.
  *
  * @returns the picture as it was written: scaled
  */
@@ -187,6 +225,7 @@ async function write(call: Call, path: string, taken: Picture): Promise<Picture>
     call.out.bytes(png);
     return picture;
   }
+  using _reader = readerOf(path);
   const { signal } = call;
   const { promise: interrupted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(new Fault("interrupted", "Cannot write the picture: interrupted"));
@@ -201,10 +240,35 @@ async function write(call: Call, path: string, taken: Picture): Promise<Picture>
   }
 }
 
+/**
+ * What keeps a named pipe's reader there while it is opened; undefined for everything else.
+ *
+ * @throws {Fault} `refused` when nobody reads from it
+ */
+function readerOf(path: string): Disposable | undefined {
+  try {
+    if (!Deno.statSync(path).isFifo) return undefined;
+    return reopen(path, OPEN.WRITE_ONLY | OPEN.NONBLOCK);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (isOsError(error, "ENXIO")) {
+      throw new Fault("refused", `Cannot write ${path}: it is a pipe that nobody reads`, { cause: error });
+    }
+    throw unwritable(path, error);
+  }
+}
+
 function unwritable(path: string, error: unknown): unknown {
   if (error instanceof Deno.errors.NotCapable || error instanceof Fault) return error;
-  const detail = error instanceof Error ? error.message : String(error);
-  return new Fault("refused", `Cannot write ${path}: ${detail}`, { cause: error });
+  return new Fault("refused", `Cannot write ${path}: ${reasonOf(error)}`, { cause: error });
+}
+
+/** Deno's words tell the call and the path once more. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.IsADirectory) return "it is a folder; name a file in it";
+  if (error instanceof Deno.errors.AlreadyExists) return "it is a file; name a folder";
+  if (error instanceof Deno.errors.NotFound) return "there is no such folder";
+  return messageOf(error).replace(/: (?:writefile|mkdir) '.*'$/s, "");
 }
 
 function report(call: Call, told: Told): void {
@@ -212,8 +276,10 @@ function report(call: Call, told: Told): void {
   if (told.path === STDOUT) return;
   if (call.json) return call.out.json(told);
   const { path, width, height, source, head, stopped } = told;
+  // The display may have gone since its picture was taken.
+  const by = source === "" ? "" : `, by ${source}`;
   const which = head === 0 ? "" : `, head ${head}`;
   call.out.line(
-    `${path}: ${width}x${height}, by ${source}${which}${stopped ? " (the VM stands still)" : ""}`,
+    `${path}: ${width}x${height}${by}${which}${stopped ? " (the VM stands still)" : ""}`,
   );
 }

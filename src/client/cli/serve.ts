@@ -13,25 +13,25 @@ export const serve: CommandModule = {
     config: {
       takes: "text",
       value: "FILE",
-      help: "the config (default /etc/vmsig/vmsigd.toml when it is there)",
+      help: "the config (default: /etc/vmsig/vmsigd.toml, if it exists)",
     },
     stub: {
       takes: "number",
       value: "N",
       min: 0,
       max: 64,
-      help: "add N built-in endpoints without any VM, which answer like one",
+      help: "add N built-in endpoints that behave like VMs",
     },
     "stub-rate": {
       takes: "number",
       value: "HZ",
       min: 0,
       max: 100_000,
-      help: "each stub endpoint also emits CURSOR_STATE HZ times a second",
+      help: "each stub endpoint also emits CURSOR_STATE HZ times per second",
     },
   },
   details:
-    "Runs until SIGTERM or Ctrl-C; SIGHUP reads the config again. Held keys are released and sockets removed on the way out.",
+    "Runs until SIGTERM or Ctrl-C; SIGHUP reloads the config. When it ends, held keys are released and its sockets are removed.",
   examples: ["serve --stub 1", "serve --config ./vmsigd.toml --socket ./control.sock"],
   async run(call) {
     const { LoopThread } = await import("../../daemon/loop_thread.ts");

@@ -15,13 +15,14 @@ export const type: CommandModule = {
     layout: {
       takes: "text",
       value: "NAME",
-      help: "the guest's keyboard layout: us (unless told), gb, de, fr, es, …",
+      help: "the guest's keyboard layout: us (default), gb, de, fr, es, …",
     },
   },
   details:
-    `Types the text as fast as the VM confirms; a line end is the enter key. A guest is sent keys, and makes characters of them by
-its own layout: --layout says which it has. A character that is not on the layout is refused before anything is sent. Takes the input lease for itself, and fails with "busy" when another
-control owns it. A text that begins with - goes behind --.`,
+    `Types the text as fast as the VM confirms it; a line end presses enter. The guest receives keys and turns them into
+characters by its own keyboard layout: --layout says which one it uses. A text with a character that is not on the
+layout is refused before anything is sent. Acquires the input lease for the command, and fails with "busy" if
+another control owns it. Put -- before a text that begins with -.`,
   examples: ["type web 'uname -a'", "type web $'root\\n'", "type web -- -v", "type web --layout de 'größer'"],
   async run(call) {
     const [ref = "", text = ""] = call.args;

@@ -14,7 +14,7 @@ import { understood, usage } from "./command_line.ts";
 export const v2v: CommandModule = {
   args: { min: 1, max: 64 },
   options: {
-    stream: { takes: "nothing", help: "bytes instead of one message a line" },
+    stream: { takes: "nothing", help: "a byte stream instead of one message per line" },
     order: {
       takes: "number",
       value: "N",
@@ -25,19 +25,20 @@ export const v2v: CommandModule = {
     ivshmem: {
       takes: "text",
       value: "PATH",
-      help: "over the socket of an ivshmem server ([[channel]] in the config), the other end is in a VM",
+      help: "use the socket of an ivshmem server ([[channel]] in the config); the other end is in a VM",
     },
     wait: {
       takes: "number",
       value: "MS",
       max: 2_147_483_647,
-      help: "how long to wait for the other end (listen: for ever; connect: not at all)",
+      help: "how long to wait for the other end (default: listen for ever, connect not at all)",
     },
   },
   details:
-    `listen and connect pipe standard input to the other end and what comes from there to standard output, like socat. PREFIX names the
-channel: its socket is v2v/PREFIX.sock in the runtime directory (the folder of the control socket). Only the same user and
-root are let in. bench measures the channel on this machine; names or prefixes of names may follow.`,
+    `listen and connect send standard input to the other end, and print what comes from there on standard output, like
+socat. PREFIX names the channel: its socket is v2v/PREFIX.sock in the runtime directory (the folder of the control
+socket). Only the same user and root can connect. bench measures the channel on this machine; names or prefixes of
+benchmarks may follow.`,
   examples: [
     "v2v listen backup --stream > copy.tar",
     "v2v connect backup --stream < copy.tar",

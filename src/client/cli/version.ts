@@ -11,7 +11,7 @@ import type { CommandModule } from "./command.ts";
 export const version: CommandModule = {
   args: { min: 0, max: 0 },
   isClient: false,
-  details: "Tells the version of vmsig, of the protocol on the control socket, of the C shim, and of Deno.",
+  details: "Prints the versions of vmsig, of the protocol on the control socket, of the C shim, and of Deno.",
   examples: ["version", "version --json"],
   run({ json, out }) {
     const deno = Deno.version.deno;

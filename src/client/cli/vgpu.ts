@@ -38,7 +38,7 @@ export const vgpu: CommandModule = {
       value: "N",
       min: 0,
       max: 1000,
-      help: "set: frames a second, 0 = as the producer likes",
+      help: "set: frames per second, 0 = the producer chooses",
     },
     "draw-cursor": {
       takes: "number",
@@ -48,19 +48,21 @@ export const vgpu: CommandModule = {
       max: 1,
       help: "set: whether the cursor is drawn into the frames",
     },
-    "full-frame": { takes: "nothing", help: "set: asks for one whole frame" },
+    "full-frame": { takes: "nothing", help: "set: request one full frame" },
     timeout: {
       takes: "number",
       value: "MS",
       min: 1,
       max: 60_000,
-      help: "set: how long to await the producer's word (2000)",
+      help: "set: how long to wait for the producer (2000)",
     },
   },
-  details: `status, cursor and geometry are read from the guest's memory; the producer is found by itself.
-set writes the producer's control block and waits until the producer has applied it. For an endpoint that goes through the daemon,
-under the memwrite lease, and its config must allow writes there ([write] extents of space "process").
-The target is an endpoint of the daemon, or pid:N for a QEMU process: then no daemon is needed, but the right to write its memory for set.`,
+  details:
+    `status, cursor and geometry are read from the guest's memory, where the producer is found automatically. set writes
+the producer's control block and waits until the producer has applied it. For an endpoint, set goes through the
+daemon under the memwrite lease, and the daemon's config must allow writes there ([write] extents of space
+"process"). For pid:N, a QEMU process, no daemon is needed, but set needs the right to write to the memory of that
+process.`,
   examples: [
     "vgpu web status",
     "vgpu pid:4711 cursor",

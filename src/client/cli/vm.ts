@@ -43,19 +43,19 @@ export const vm: CommandModule = {
       value: "MS",
       min: 1,
       max: 86_400_000,
-      help: "how long to await the VM's word (5000; 1800000 for a snapshot)",
+      help: "how long to wait for the VM's confirmation (5000; 1800000 for a snapshot)",
     },
   },
   details:
-    `query tells the VM's state and why it is in it. stop and cont pause and continue it, wakeup wakes it from suspend.
-reset, powerdown and quit take the power lease for themselves, and fail with "busy" when another control owns it.
-powerdown is a request to the guest: it is confirmed when the guest was asked, not when it is off. suspend says why it
-cannot be done from outside, and what does it: only the guest can suspend itself.
+    `query shows the VM's state and the reason for it. stop and cont pause and continue it, wakeup wakes it from suspend.
+reset, powerdown and quit acquire the power lease for the command, and fail with "busy" if another control owns it.
+powerdown is a request to the guest: the command is done when the request was sent, not when the guest is off. Only
+the guest can suspend itself; suspend explains how to have it do so.
 
-save keeps the whole VM, its RAM, devices and disks, under a name; load brings it back to that moment, and what it did
-since is lost; delete forgets one; snapshots lists them. All disks that the VM writes to must be qcow2. They take the
-power lease, too; the VM stands still meanwhile, and what is held on its keyboard is released before. One at a time: a
-second one fails with "busy". Ctrl-C ends the wait and not the job.`,
+save stores the whole VM (RAM, devices and disks) under a name; load restores that state, and everything since is
+lost; delete removes a snapshot; snapshots lists them. All disks that the VM writes to must be qcow2. save, load and
+delete also acquire the power lease. The VM is paused meanwhile, and held keys are released first. Only one of these
+can run at a time; a second one fails with "busy". Ctrl-C stops waiting but does not cancel the job.`,
   examples: [
     "vm web query",
     "vm web stop",
@@ -81,7 +81,7 @@ second one fails with "busy". Ctrl-C ends the wait and not the job.`,
     else if (operation === "suspend") await suspend(call, client, ref);
     else if (operation === "snapshots") await listSnapshots(call, client, ref, options);
     else if (name !== undefined) {
-      await changeSnapshot(call, client, ref, operation as SnapshotVerb, name, options);
+      await changeSnapshot(call, client, { ref, verb: operation as SnapshotVerb, name }, options);
     } else await operate(call, client, ref, operation as VmOperation);
   },
 };

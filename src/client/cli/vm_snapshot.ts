@@ -40,13 +40,21 @@ export async function listSnapshots(
   if (job !== null) note(call, `under way: ${visible(job.operation)} ${visible(job.name)}`);
 }
 
-/** Saves, loads or deletes one, and tells how long it is at it. */
+/** A change to one snapshot. */
+export interface SnapshotChange {
+  /** The VM's name or number. */
+  readonly ref: string;
+  /** What is done. */
+  readonly verb: SnapshotVerb;
+  /** The snapshot's name. */
+  readonly name: string;
+}
+
+/** Saves, loads or deletes a snapshot, and shows how long that has taken so far. */
 export async function changeSnapshot(
   call: Call,
   client: Client,
-  ref: string,
-  verb: SnapshotVerb,
-  name: string,
+  { ref, verb, name }: SnapshotChange,
   options: CommandOptions,
 ): Promise<void> {
   await using _lease = await client.acquire(ref, "power", { signal: call.signal });

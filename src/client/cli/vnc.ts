@@ -2,6 +2,7 @@
  * `vmsig vnc`: a VM's screen, keyboard and mouse for any VNC viewer.
  * @module
  */
+import { readSecretFile } from "../../../ffi/regular_file.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { MAX_FRAMES_PER_SECOND, MAX_HEADS } from "../../base/limits.ts";
@@ -12,10 +13,8 @@ import { note } from "./note.ts";
 import { visible } from "./table.ts";
 
 const TAKES: readonly TakeBy[] = ["key", "click", "connect"];
-/** A password is one line, of which eight bytes count. */
-const MOST_PASSWORD_BYTES = 256;
-/** Rights of others. */
-const OTHERS = 0o077;
+/** A password is the first line, of which eight bytes count. */
+const MOST_PASSWORD_BYTES = 4096;
 
 /** The command. */
 export const vnc: CommandModule = {
@@ -24,14 +23,14 @@ export const vnc: CommandModule = {
     listen: {
       takes: "text",
       value: "ADDRESS",
-      help: "unix:PATH or 127.0.0.1:PORT; unless told a socket in XDG_RUNTIME_DIR",
+      help: "unix:PATH or 127.0.0.1:PORT (default: a socket in XDG_RUNTIME_DIR)",
     },
     "password-file": {
       takes: "text",
       value: "FILE",
-      help: "viewers have to know its first line; eight bytes of it count, as VNC has it",
+      help: "the password is its first line, of which VNC uses eight bytes",
     },
-    "view-only": { takes: "nothing", help: "viewers only look" },
+    "view-only": { takes: "nothing", help: "viewers can only watch" },
     take: {
       takes: "text",
       value: "BY",
@@ -43,25 +42,26 @@ export const vnc: CommandModule = {
       value: "MS",
       min: 100,
       max: 86_400_000,
-      help: "give them back when nothing was done for so long (60000)",
+      help: "give them back after this time without input (60000)",
     },
-    head: { takes: "number", value: "N", max: MAX_HEADS - 1, help: "which of the VM's heads (0)" },
+    head: { takes: "number", value: "N", max: MAX_HEADS - 1, help: "which head of the VM (0)" },
     fps: {
       takes: "number",
       value: "N",
       min: 1,
       max: MAX_FRAMES_PER_SECOND,
-      help: "frames per second at most (30)",
+      help: "at most this many frames per second (30)",
     },
   },
   details:
-    `Serves the VM's screen by RFB 3.8 until Ctrl-C: TigerVNC, noVNC (by websockify), Remmina and others connect to ADDRESS.
-A unix socket is open to its user and root alone. A port of the loopback is open to every user of this host, so that it
-needs --password-file; other hosts come by a tunnel (ssh -L 5900:127.0.0.1:5900, or -L 5900:PATH).
+    `Serves the VM's screen over RFB 3.8 until Ctrl-C. TigerVNC, noVNC (with websockify), Remmina and others can connect
+to ADDRESS. Only its user and root can connect to a unix socket. Every user of this host can connect to a loopback
+port, so it needs --password-file; from other hosts, use a tunnel (ssh -L 5900:127.0.0.1:5900, or -L 5900:PATH).
 
-Viewers look until one takes keyboard and mouse, under the input lease, while no other control has it; their titles tell.
-What it held down is released when it goes, when it is pre-empted, and when the lease is given back. Without a viewer
-nothing is asked of the VM. It may reset, go and come, and so may the daemon.`,
+Viewers only watch until one takes keyboard and mouse, which acquires the input lease if no other control owns it;
+the viewers' window titles show who has it. Held keys are released when the viewer disconnects, is pre-empted or
+gives the lease back. While no viewer is connected, no pictures are taken. The command keeps running when the VM
+resets, ends or returns, and when the daemon restarts.`,
   examples: [
     "vnc web",
     "vnc web --listen unix:/run/user/1000/web.vnc",
@@ -82,7 +82,7 @@ nothing is asked of the VM. It may reset, go and come, and so may the daemon.`,
     if (address.kind === "tcp" && file === undefined) {
       throw usage("vnc", "every user of this host can reach a port: --password-file is needed with it");
     }
-    const password = file === undefined ? undefined : await readPassword(file);
+    const password = file === undefined ? undefined : readPassword(file);
     await using client = await call.connect({ sources: ["CORE", "FRAME"] }, true);
     const name = client.roster.nameOf(await client.endpoint(ref));
     const tell = (what: string) => note(call, what);
@@ -132,21 +132,13 @@ function defaultPath(ref: string): string {
   return `${dir}/vmsig-${ref.replaceAll(/[^\w.@-]/g, "_")}.vnc`;
 }
 
-async function readPassword(path: string): Promise<string> {
+function readPassword(path: string): string {
   const refuse = (why: string, cause?: unknown) =>
     new Fault("refused", `Cannot use the password in ${visible(path)}: ${why}`, { cause });
   let text: string;
   try {
-    using file = await Deno.open(path);
-    const { isFile, mode, uid } = await file.stat();
-    if (!isFile) throw refuse("it is not a plain file");
-    if (uid !== Deno.uid() || ((mode ?? 0) & OTHERS) !== 0) {
-      throw refuse("others may read it; chmod 600 it, and have it as your own");
-    }
-    const bytes = new Uint8Array(MOST_PASSWORD_BYTES);
-    text = new TextDecoder().decode(bytes.subarray(0, await file.read(bytes) ?? 0));
+    text = new TextDecoder().decode(readSecretFile(path, MOST_PASSWORD_BYTES));
   } catch (error) {
-    if (error instanceof Fault) throw error;
     throw refuse(messageOf(error), error);
   }
   const [password = ""] = text.split(/\r?\n/);

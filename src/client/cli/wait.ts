@@ -25,17 +25,22 @@ export const wait: CommandModule = {
   args: { min: 1, max: 1 },
   options: {
     text: { takes: "text", value: "RE", help: "text on the screen that this expression matches" },
+    ocr: {
+      takes: "nothing",
+      help: "with --text: recognise it in the picture, with tesseract on this machine",
+    },
+    language: { takes: "text", value: "L", help: "with --ocr: tesseract's data, eng (default) or deu+eng" },
     image: {
       takes: "text",
       value: "FILE.png",
-      help: "this picture on the screen; what is transparent matches anything",
+      help: "this picture on the screen; its transparent parts match anything",
     },
     still: {
       takes: "number",
       value: "MS",
       min: 1,
       max: MAX_WAIT_MS,
-      help: "a screen that has not changed for so long",
+      help: "a screen that has not changed for this long",
     },
     change: { takes: "nothing", help: "a change of the screen" },
     process: { takes: "text", value: "NAME", help: "a process of this name in the guest" },
@@ -47,7 +52,7 @@ export const wait: CommandModule = {
     },
     ready: {
       takes: "nothing",
-      help: "the VM itself: its seams, and its system's memory where the daemon knows the system",
+      help: "the VM: its seams are up, and its system is found in memory if the daemon knows the system",
     },
     area: {
       takes: "text",
@@ -61,28 +66,30 @@ export const wait: CommandModule = {
       max: 255,
       help: "with --image: mean difference of a colour, 0 (equal) to 255",
     },
-    head: { takes: "number", value: "N", max: MAX_HEADS - 1, help: "which of the VM's heads (0)" },
+    head: { takes: "number", value: "N", max: MAX_HEADS - 1, help: "which head of the VM (0)" },
     fresh: {
       takes: "nothing",
-      help: "what is on the screen at first does not count: it has to be gone once",
+      help: "ignore what is on the screen now, until it has disappeared once",
     },
     timeout: {
       takes: "number",
       value: "MS",
       min: 1,
       max: MAX_WAIT_MS,
-      help: "give up after this time: exit code 1",
+      help: "stop waiting after this time, with exit code 1",
     },
   },
   details:
-    `Ends with 0 when it is there, and tells what, where and when; with 1 when --timeout is over first. One of the
-first seven options says what for. --ready waits for a VM that is not there yet and says so, and while firmware runs or the
-system is just starting; but not for memory that the daemon cannot read or a system that it does not know.
-Text is what stands on a text screen or a console, one line below the other: exact, and never guessed from a
-picture. What was there before a reset does not count; after \`vmsig vm NAME reset\` in another call use --fresh.`,
+    `Exits with 0 when the condition holds, and prints what was found, where and when; exits with 1 if --timeout passes
+first. One of --text, --image, --still, --change, --process, --state and --ready says what to wait for. --ready also
+waits for a daemon and a VM that do not exist yet, and while firmware runs or the system is starting, and says so;
+it does not wait for memory that the daemon cannot read or a system that it does not know. --text matches the lines
+of a text screen or console, which are read exactly; only --ocr, for graphical screens, recognises text in the
+picture. Text from before a reset does not count; after \`vmsig vm NAME reset\` in another call use --fresh.`,
   examples: [
     "wait web --text 'login:' --timeout 60000",
     "wait web --image button.png --area 0,600,800,200 --tolerance 8",
+    "wait web --text Welcome --ocr",
     "wait web --still 2000",
     "wait web --process nginx",
     "wait web --state running",
@@ -93,7 +100,24 @@ picture. What was there before a reset does not count; after \`vmsig vm NAME res
     const condition = await conditionOf(call);
     const timeoutMs = call.number("timeout");
     const head = call.number("head");
-    await using client = await call.connect({ sources: sourcesOf(condition) });
+    const language = call.text("language");
+    if (call.flag("ocr") && !("text" in condition)) throw usage("wait", "--ocr is for --text");
+    if (language !== undefined && !call.flag("ocr")) throw usage("wait", "--language is for --ocr");
+    const startMs = performance.now();
+    await using client = await joined(call, condition, timeoutMs);
+    if (call.flag("ocr") && "text" in condition) {
+      const { waitForOcr } = await import("../ocr.ts");
+      const found = await waitForOcr(client, ref, condition.text, {
+        signal: call.signal,
+        fresh: call.flag("fresh"),
+        ...(language === undefined ? {} : { language }),
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+        ...(head === undefined ? {} : { head }),
+      });
+      if (call.json) call.out.json(found);
+      else call.out.line(told(found));
+      return;
+    }
     const result = await waitFor(client, ref, condition, {
       signal: call.signal,
       fresh: call.flag("fresh"),
@@ -101,15 +125,30 @@ picture. What was there before a reset does not count; after \`vmsig vm NAME res
       ...(timeoutMs === undefined
         ? {
           onAbsent: (text: string) => note(call, `${text}; waiting until it comes (--timeout MS gives up)`),
+          onMisfit: (text: string) =>
+            note(call, `so far ${text}; waiting until that changes (--timeout MS gives up)`),
         }
         : {}),
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      // What the daemon took to come is of the time, too.
+      ...(timeoutMs === undefined ? {} : { timeoutMs, sinceMs: startMs }),
       ...(head === undefined ? {} : { head }),
     });
     if (call.json) call.out.json(result);
     else call.out.line(told(result));
   },
 };
+
+/** Joins the daemon; one that is waited for with --ready may come, as its VM may. */
+async function joined(call: Call, condition: WaitCondition, timeoutMs: number | undefined) {
+  const join = () => call.connect({ sources: sourcesOf(condition) });
+  if (!("ready" in condition) || call.nats !== undefined) return await join();
+  const { whenItListens } = await import("./wait_daemon.ts");
+  const onAbsent = (why: string) => {
+    // With a time limit the error says it, and is the one line there is.
+    if (timeoutMs === undefined) note(call, `${why}; waiting until it comes (--timeout MS gives up)`);
+  };
+  return await whenItListens({ join, signal: call.signal, timeoutMs, onAbsent });
+}
 
 async function conditionOf(call: Call): Promise<WaitCondition> {
   const given = CONDITIONS.filter((name) => isGiven(call, name));
@@ -124,12 +163,14 @@ async function conditionOf(call: Call): Promise<WaitCondition> {
   switch (what) {
     case "text":
       return { text: expressionOf(call.text("text") ?? "") };
-    case "image":
+    case "image": {
+      const path = call.text("image") ?? "";
       return {
-        image: decodePng(await readImage(call.text("image") ?? "")),
+        image: decodePng(await readImage(path), path),
         ...part,
         ...(tolerance === undefined ? {} : { tolerance }),
       };
+    }
     case "still":
       return { stillMs: call.number("still") ?? 0, ...part };
     case "change":
@@ -198,7 +239,10 @@ function told(result: WaitResult): string {
   const name = visible(result.name);
   switch (result.what) {
     case "text":
-      return `${name}: ${visible(result.text)} at line ${result.row}, column ${result.column}, ${after}`;
+      // A person counts from 1, a program (--json) from 0.
+      return `${name}: ${visible(result.text)} at line ${result.row + 1}, column ${
+        result.column + 1
+      }, ${after}`;
     case "image":
       return `${name}: the picture at ${result.x},${result.y}, score ${result.score.toFixed(4)}, ${after}`;
     case "still":

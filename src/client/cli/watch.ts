@@ -34,16 +34,16 @@ export const watch: CommandModule = {
       help: `only these sources: ${sourceNames().join(", ")}`,
     },
     kind: { takes: "list", value: "K,…", choices: upKinds(), help: "only these kinds, by name or number" },
-    count: { takes: "number", value: "N", min: 1, help: "end after N events" },
+    count: { takes: "number", value: "N", min: 1, help: "stop after N events" },
     follow: {
       takes: "nothing",
-      help: "come back by itself when the daemon is restarted, and tell what may have been missed",
+      help: "reconnect when the daemon is restarted, and report what may have been missed",
     },
-    for: { takes: "number", value: "MS", min: 0, max: 2_147_483_647, help: "end after this time" },
+    for: { takes: "number", value: "MS", min: 0, max: 2_147_483_647, help: "stop after this time" },
     memory: {
       takes: "texts",
       value: "E:PID:ADDR:SIZE",
-      help: "a value in a guest's memory, when it changes; @FILE has one a line; again and again",
+      help: "print this value in a guest's memory when it changes; @FILE lists one per line; repeatable",
     },
     rate: {
       takes: "number",
@@ -51,24 +51,30 @@ export const watch: CommandModule = {
       fraction: true,
       min: 0.1,
       max: MAX_WATCH_HZ,
-      help: "how often values in memory are looked at, per second (10)",
+      help: "how often values in memory are read, per second (10)",
     },
     dmesg: {
       takes: "number",
       value: "N",
       max: 100_000,
-      help: `the last N records of its kernel's log with the event that a VM has crashed (${CRASH_RECORDS})`,
+      help: `when a VM crashes, print the last N records of its kernel's log (${CRASH_RECORDS})`,
     },
   },
-  details: `Prints the events that your grant lets through: first what is retained (roster, memory contexts,
-frame rings and their producers), then live ones, until Ctrl-C, or until the daemon ends: then the exit code is 4, but 0
-for a replay that was played to its end. With --follow it waits for the next daemon instead, prints RECONNECTED whatever
-the other options are, and then what that daemon tells; endpoints that are given by name are found again by name.
-With the event that a VM has crashed come the last records of its kernel's log, when you may read its memory: as lines below it,
-with --json as its field dmesg (or dmesgError, why they could not be read). --dmesg says how many, beside the panic's own message; 0 is none.
-With --memory it watches values in guests' memory and prints no events: ENDPOINT:PID:ADDRESS:SIZE, where PID is left empty for the
-kernel's memory and ADDRESS may be a symbol of the kernel's (jiffies, init_task+0x10). Each value is printed once, and then whenever
-a look finds another one; after a reset of the VM it begins anew. Looks that the asked rate does not leave time for are left out and told.
+  details:
+    `Prints the events that your grant lets through: first what is retained (roster, memory contexts, frame rings and
+their producers), then live ones, until Ctrl-C or until the daemon ends. The exit code is then 4, or 0 after a
+replay that was played to its end. With --follow it waits for the next daemon instead, prints RECONNECTED regardless
+of the other options, and then the events of that daemon; endpoints that are given by name are found again by name.
+
+If you may read the memory of a VM that crashes, the last records of its kernel's log are printed below the event,
+or with --json in its field dmesg (or dmesgError, if they could not be read). --dmesg sets how many, in addition to
+the panic's own message; 0 prints none.
+
+With --memory it prints values in guests' memory and no events: ENDPOINT:PID:ADDRESS:SIZE, where an empty PID means
+the kernel's memory and ADDRESS may be a kernel symbol (jiffies, init_task+0x10). Each value is printed once, and
+then whenever it has changed; after a reset of the VM this starts again. If the rate is too high, reads are skipped
+and the number of skipped reads is reported.
+
 Kinds: ${upKinds().join(", ")}.`,
   examples: [
     "watch",
@@ -157,7 +163,7 @@ function crashLines(log: CrashLog | undefined): string[] {
     : log.records.flatMap(logLines);
 }
 
-// An OVERRUN that was not asked for concerns whoever relies on what was: it goes where errors go.
+// An OVERRUN that was not asked for means that asked-for events were lost: it goes where errors go.
 function tellLoss(call: Call, event: ClientEvent): void {
   const lost = event.as("OVERRUN")?.lost ?? 0;
   note(call, `${lost} events were lost, because this watch was too slow`, "dropped");

@@ -2,6 +2,7 @@
  * `vmsig watch --memory`: values in guests' memory, printed when they change.
  * @module
  */
+import { readRegularFile } from "../../../ffi/regular_file.ts";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { hexOfBytes } from "../../base/hex.ts";
 import { hexOfGva, parseAddress } from "../../base/ids.ts";
@@ -132,16 +133,10 @@ function tellRate(call: Call, event: Extract<MemoryEvent, { what: "rate" }>): vo
 function valuesIn(path: string): WatchedValue[] {
   let text: string;
   try {
-    if (Deno.statSync(path).size > MAX_LIST_BYTES) {
-      throw new Fault(
-        "too-large",
-        `Cannot read ${visible(path)}: a list of values has ${MAX_LIST_BYTES} bytes at most`,
-      );
-    }
-    text = Deno.readTextFileSync(path);
+    text = new TextDecoder().decode(readRegularFile(path, MAX_LIST_BYTES));
   } catch (error) {
-    if (error instanceof Fault) throw error;
-    throw new Fault("bad-argument", `Cannot read the list of values: ${messageOf(error)}`, { cause: error });
+    const code = error instanceof Fault && error.code === "too-large" ? "too-large" : "bad-argument";
+    throw new Fault(code, `Cannot read the list of values: ${messageOf(error)}`, { cause: error });
   }
   const values: WatchedValue[] = [];
   for (const [i, row] of text.split("\n").entries()) {

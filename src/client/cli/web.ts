@@ -3,12 +3,13 @@
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
+import type { Join } from "../../web/household.ts";
 import type { WebServer } from "../../web/web_server.ts";
-import { connect } from "../connect.ts";
+import { Asks } from "../asks.ts";
+import { connect, defaultSocketPathHere } from "../connect.ts";
 import type { CommandModule } from "./command.ts";
 import { understood, usage } from "./command_line.ts";
 import { note } from "./note.ts";
-import { visible } from "./table.ts";
 
 const LISTEN = "127.0.0.1:0";
 
@@ -19,46 +20,65 @@ export const web: CommandModule = {
     listen: {
       takes: "text",
       value: "ADDRESS",
-      help: "127.0.0.1:PORT (a free port unless told), or unix:PATH for a proxy",
+      help: "127.0.0.1:PORT (default: a free port), unix:PATH for a proxy, or with --tls-cert any IP:PORT",
     },
+    "tls-cert": { takes: "text", value: "FILE", help: "serve HTTPS with this certificate chain (PEM)" },
+    "tls-key": { takes: "text", value: "FILE", help: "the key of --tls-cert (PEM), mode 0600" },
     tokens: {
       takes: "text",
       value: "FILE",
-      help: "who may come in by a token: lines of NAME and the token's SHA-256; mode 0600",
+      help: "people who may log in: lines of NAME and the token's SHA-256; mode 0600",
     },
-    link: { takes: "nothing", help: "print a one-time link also where there is --tokens" },
+    link: { takes: "nothing", help: "print a one-time link even with --tokens" },
     origin: {
       takes: "list",
       value: "ORIGIN,…",
-      help: "where browsers reach it when that is not the port itself: https://vms.example.org",
+      help: "the origin that browsers use, if it is not the port itself: https://vms.example.org",
     },
   },
   details:
-    `Serves one page until Ctrl-C: all VMs with live small pictures and who has which lease; one VM's screen, with
-keyboard and mouse when a person takes them over; its text, power, processes; and what happens, searchable. A browser
-opens the link that is printed; its secret is worth one use, and the next one is printed then. With --tokens FILE people
-log in by a token of their own: head -c 24 /dev/urandom | base64 makes one, printf %s TOKEN | sha256sum what the file says.
+    `Serves a web page until Ctrl-C. It shows all VMs with small live pictures and the owners of their leases; one VM's
+screen, with keyboard and mouse if a person takes them over; its text, power and processes; and a searchable list of
+events. Open the link that is printed in a browser; it can be used once, and then the next one is printed. With
+--tokens FILE, people log in with their own tokens: head -c 24 /dev/urandom | base64 makes a token, printf %s TOKEN
+| sha256sum its hash for the file.
 
-The page is a control like any other: it has the grant of the user who runs it, and each tab is on the bus as "web NAME".
-Who has a tab open only looks until they take over, which needs an arb_prio strictly above that of who has the lease. A
-tab that is closed, or not heard for 10 s, gives everything back, and nothing stays pressed. The daemon opens no port:
-this process does, on the loopback alone. Behind a proxy (which has to pass WebSockets on) say --origin.`,
+A person who logs in with the token of NAME is the principal token:NAME: the daemon's config says what that name may
+do ([[admission]] token = "NAME") and that this user may speak for it (speaks_for = ["token:*"]). A person who uses
+the link has the grant of the user who runs this. Each tab is a control of its own, "web NAME". A tab only watches
+until its person takes over, which needs an arb_prio strictly higher than that of the lease's owner. A tab that is
+closed, or silent for 10 s, releases its leases and all keys. The daemon opens no port; this process does, and only
+on the loopback, unless --tls-cert, --tokens and --origin are given. Behind a proxy, which must forward WebSockets,
+use --origin.`,
   examples: [
     "web",
     "web --listen 127.0.0.1:8470 --tokens ~/.config/vmsig/people",
+    "web --listen 0.0.0.0:8443 --tls-cert vms.pem --tls-key vms.key --origin https://vms.example.org:8443 --tokens people",
     "web --listen unix:/run/user/1000/vmsig-web --origin https://vms.example.org --tokens ~/.config/vmsig/people",
   ],
   async run(call) {
-    const { parseListenAddress, removeStale } = await import("../vnc/viewer_listener.ts");
+    const { parseListenAddress } = await import("../vnc/viewer_listener.ts");
     const { loopbackOrigins, parseOrigin, SiteRules } = await import("../../web/site_rules.ts");
+    const { readTls } = await import("./tls_files.ts");
+    const { listenOnHttp } = await import("../../web/http_listener.ts");
     const { readTokens, Tokens } = await import("../../web/tokens.ts");
-    const address = understood("web", () => parseListenAddress(call.text("listen") ?? LISTEN));
+    const [cert, key] = [call.text("tls-cert"), call.text("tls-key")];
+    if ((cert === undefined) !== (key === undefined)) {
+      throw usage("web", "--tls-cert and --tls-key go together");
+    }
+    const file = call.text("tokens");
+    const where = call.text("listen") ?? LISTEN;
+    const isOpen = cert !== undefined && file !== undefined && call.list("origin") !== undefined;
+    const address = understood("web", () => parseListenAddress(where, isOpen));
     const given = understood("web", () => (call.list("origin") ?? []).map(parseOrigin));
     if (address.kind === "unix" && given.length === 0) {
       throw usage("web", "browsers reach a unix socket by a proxy: say at which --origin");
     }
-    const file = call.text("tokens");
-    if (file !== undefined) await readTokens(file);
+    if (address.kind === "unix" && cert !== undefined) {
+      throw usage("web", "a unix socket's proxy has the certificate");
+    }
+    if (file !== undefined) readTokens(file);
+    const tls = cert === undefined || key === undefined ? undefined : await readTls(cert, key);
     const isLinked = file === undefined || call.flag("link");
     const tell = (what: string) => note(call, what);
     const home = await import("../../web/web_server.ts");
@@ -74,40 +94,23 @@ this process does, on the loopback alone. Behind a proxy (which has to pass WebS
       tell(`a request failed: ${messageOf(error)}`);
       return new Response("Something went wrong here.\n", { status: 500 });
     };
-    const onListen = () => {};
-    let http: Deno.HttpServer;
-    let port = 0;
-    try {
-      if (address.kind === "tcp") {
-        const { hostname } = address;
-        const server = Deno.serve({ hostname, port: address.port, onListen, onError }, handler);
-        port = server.addr.port;
-        http = server;
-        origins = [...given, ...loopbackOrigins("http", port)];
-      } else {
-        await removeStale(address.path);
-        const before = Deno.umask(0o177);
-        try {
-          http = Deno.serve({ path: address.path, onListen, onError }, handler) as unknown as Deno.HttpServer;
-        } finally {
-          Deno.umask(before);
-        }
-      }
-    } catch (error) {
-      if (error instanceof Fault) throw error;
-      const where = visible(call.text("listen") ?? LISTEN);
-      const code = error instanceof Deno.errors.AddrInUse ? "busy" : "refused";
-      throw new Fault(code, `Cannot listen on ${where}: ${messageOf(error)}`, { cause: error });
+    const { end, port } = await listenOnHttp(address, { handler, onError, tls });
+    if (address.kind === "tcp" && isLoopback(address.hostname)) {
+      origins = [...given, ...loopbackOrigins(tls === undefined ? "http" : "https", port)];
     }
     try {
       const isSecure = origins[0]?.startsWith("https:") === true;
-      const { socket } = call;
-      await using server = await home.WebServer.open({
-        connect: (name, sub, reconnect) =>
-          connect({ name, sub, reconnect: reconnect ?? false, ...(socket === undefined ? {} : { socket }) }),
+      const { socket, nats } = call;
+      const where = nats !== undefined ? { nats } : socket === undefined ? {} : { socket };
+      const join: Join = ({ as }, name, sub, reconnect = false) =>
+        connect({ name, as, sub, reconnect, ...where });
+      await tryToJoin(join, isLinked, isLinked ? [] : tokens.names(), tell);
+      await using server = new home.WebServer({
+        join,
         tokens,
         sessions: new Sessions(`vmsig-${port}`, isSecure),
         rules: new SiteRules(origins),
+        asks: await Asks.here(socket ?? defaultSocketPathHere()),
         tell,
       });
       ready.resolve(server);
@@ -124,8 +127,35 @@ this process does, on the loopback alone. Behind a proxy (which has to pass WebS
       throw error;
     } finally {
       // Those who are connected are sent away by now; nobody is waited for.
-      await http.shutdown().catch(() => {});
-      if (address.kind === "unix") await Deno.remove(address.path).catch(() => {});
+      await end();
     }
   },
 };
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "127.0.0.1" || hostname === "::1";
+}
+
+/** Names that are tried at the start at most. */
+const MOST_TRIED = 16;
+
+/**
+ * Joins once for each, so that what is wrong is told at the start and not to the first who logs in: without
+ * a daemon, or a rule for this user, the command ends; a name of the tokens that has no rule is a note.
+ */
+async function tryToJoin(
+  join: Join,
+  isLinked: boolean,
+  names: readonly string[],
+  tell: (what: string) => void,
+): Promise<void> {
+  const people = names.slice(0, MOST_TRIED).map((name) => ({ name, as: `token:${name}` }));
+  for (const who of isLinked ? [{ name: "link", as: "" }] : people) {
+    try {
+      await (await join(who, "web", { sources: [] }, false)).close();
+    } catch (error) {
+      if (isLinked || !(error instanceof Fault) || error.code !== "not-admitted") throw error;
+      tell(`${who.name} cannot come in yet: ${error.message}`);
+    }
+  }
+}

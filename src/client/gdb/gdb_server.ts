@@ -163,7 +163,7 @@ class GdbLink implements ViewerInput, GdbPeer {
     this.#do(() => this.#session.onEnd());
   }
 
-  /** Ends it; what it had stopped goes on. */
+  /** Ends it; a VM that it had stopped goes on. */
   end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;

@@ -1,10 +1,10 @@
 /**
- * One GDB that is attached: answers its packets, one after the other. GDB believes that what it attaches to
- * stands still; a VM does so only when it was asked for (an interrupt, `monitor stop`, or `--stop`), and is
- * looked at while it runs otherwise.
+ * One GDB that is attached: answers its packets, one after the other. GDB assumes that its target stands
+ * still. A VM is stopped only on request (an interrupt, `monitor stop`, or `--stop`); otherwise GDB reads it
+ * while it runs.
  *
- * Numbers in packets are checked, lengths bounded; what cannot be done is an error to GDB and a line to
- * whoever runs the server, since GDB 13 shows no text for most of them.
+ * Numbers in packets are checked, lengths bounded; what cannot be done is an error to GDB and a line for the
+ * person who runs the server, since GDB 13 shows no text for most errors.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -86,7 +86,7 @@ export class GdbSession {
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#refuse(error);
-      // GDB waits for a stop in any case; it is told that this is a look at a VM that goes on.
+      // GDB waits for a stop in any case: it gets one, with the note that the VM goes on.
       await this.#say(`${messageOf(error)}\nThe VM goes on; what follows is a look at it while it runs.\n`);
       await this.#stopped(SIGINT);
     }
@@ -98,7 +98,7 @@ export class GdbSession {
     if (this.#isResumed) await this.#stopped(SIGTRAP);
   }
 
-  /** The VM has ended, or its memory is another system's. */
+  /** The VM has ended, or another system runs in it. */
   async onEnd(): Promise<void> {
     this.#registers = undefined;
     if (!this.#isResumed) return;
@@ -232,7 +232,7 @@ export class GdbSession {
     const fault = new Fault("not-supported", "Cannot step a VM: its monitor only stops it and lets it go on");
     this.#refuse(fault);
     await this.#say(`${fault.message}\n`);
-    // A trap would be a step that was made: `next` would ask for ever.
+    // A trap would say that the step was made, and `next` would step for ever.
     return await this.#stopReply(SIGINT);
   }
 

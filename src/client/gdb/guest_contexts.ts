@@ -80,7 +80,7 @@ export class GuestContexts implements AsyncDisposable {
     }
   }
 
-  /** Whom to tell from now on. */
+  /** Receives events from now on. */
   tell(news: GuestNews): void {
     this.#news = news;
   }
@@ -117,7 +117,7 @@ export class GuestContexts implements AsyncDisposable {
       for await (const event of this.#stream) await this.#take(event);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      // Lost is the daemon: whoever waits for the client's end tells it.
+      // The daemon is lost: the code that waits for the client's end reports it.
       this.#fault = error;
       await this.#close();
     }
@@ -129,7 +129,9 @@ export class GuestContexts implements AsyncDisposable {
     if (invalidated !== undefined) {
       await this.#close();
       if (invalidated.reason === ENDPOINT_GONE) return this.#news?.onEnd();
-      this.#news?.onNote("the guest's memory is another one's now: it is opened again when its system runs");
+      this.#news?.onNote(
+        "another system has the guest's memory now: it is opened again when that system runs",
+      );
       return;
     }
     const state = event.as("VM_LIFECYCLE")?.state;

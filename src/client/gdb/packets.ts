@@ -1,8 +1,8 @@
 /**
  * Packets of GDB's remote serial protocol ("Debugging with GDB", appendix E): `$body#checksum`, acknowledged
  * by `+` until both sides agree to leave that out, and the byte 0x03 between them, which interrupts. In a
- * body `}` escapes the next byte. What comes in is whoever's who may connect: a packet is bounded, and one
- * that is too long ends its connection.
+ * body `}` escapes the next byte. Whoever may connect may send anything: packets are bounded, and one that is
+ * too long ends its connection.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -125,7 +125,7 @@ export function textOfBody(body: Uint8Array): string {
   return LATIN1.decode(body);
 }
 
-/** Text of one byte a character as bytes; what is none becomes "?". */
+/** Text of one byte per character as bytes; any other character becomes "?". */
 export function bytesOf(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text, (one) => {
     const code = one.codePointAt(0) as number;

@@ -68,7 +68,8 @@ export class VmRun {
   }
 
   /**
-   * It runs again when this had stopped it. Whoever took the lease away meanwhile decides that instead.
+   * Lets the VM run again when this had stopped it. If another control has taken the lease meanwhile, that
+   * control decides.
    *
    * @throws {Fault} when it cannot be told to
    */

@@ -1,6 +1,6 @@
 /**
  * Input frames on their way to a VM: a few in flight, the rest in order; a motion of the pointer that waits
- * is replaced by the next one. A frame that the VM does not take (it is paused) is told and left out.
+ * is replaced by the next one. A frame that the VM refuses (it is paused) is reported and left out.
  * @module
  */
 import { assert } from "../../base/assert.ts";

@@ -12,6 +12,7 @@ import type { Client } from "../client.ts";
 import { InputControl } from "../input_control.ts";
 import type { InputRecord } from "../input_record.ts";
 import type { Lease } from "../lease.ts";
+import { holderWords, type LeaseHolder } from "../lease_holder.ts";
 import type { EndpointRef } from "../roster_view.ts";
 import { InputQueue } from "./input_queue.ts";
 import { ViewerKeyboard } from "./viewer_keyboard.ts";
@@ -31,8 +32,8 @@ export interface SeatOptions {
   readonly idleMs: number;
   /** The picture's size, for the pointer. */
   readonly size: () => { readonly width: number; readonly height: number };
-  /** Told of each change: who has them now, and why. */
-  readonly onChange?: (owner: Viewer | undefined, why: string) => void;
+  /** Told of each change: who has them now, and why; and who took them, where somebody did. */
+  readonly onChange?: (owner: Viewer | undefined, why: string, taker?: LeaseHolder) => void;
 }
 
 /** The daemon takes the lease back when this process has been silent for so long. */
@@ -98,10 +99,12 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
   }
 
   /**
-   * Has a viewer take keyboard and mouse; what becomes of it is told by `onChange`, and in its title. Nothing
-   * when another viewer has them.
+   * Has a viewer take keyboard and mouse; `onChange` and the viewer's title tell the outcome. Nothing when
+   * another viewer has them.
+   *
+   * @param message why, for whoever has them or watches
    */
-  take(viewer: Viewer): void {
+  take(viewer: Viewer, message = ""): void {
     if (this.#owner !== undefined || this.#options.takeBy === "never") return;
     const keyboard = new ViewerKeyboard();
     const queue = new InputQueue(
@@ -110,7 +113,7 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
     );
     const owner: Owner = { viewer, keyboard, queue, lease: undefined, lastMs: performance.now() };
     this.#owner = owner;
-    void this.#acquire(owner);
+    void this.#acquire(owner, message);
   }
 
   /** Takes keyboard and mouse from whoever has them here. @param why for the log */
@@ -141,16 +144,17 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
     owner.viewer.end("it sends keys faster than the VM takes them");
   }
 
-  async #acquire(owner: Owner): Promise<void> {
+  async #acquire(owner: Owner, message: string): Promise<void> {
     const { client, ref } = this.#options;
     try {
       // What the last one held is released before the next one presses a key.
       await this.#returning;
-      const lease = await client.acquire(ref, "input", { ttlMs: TTL_MS });
+      const lease = await client.acquire(ref, "input", { ttlMs: TTL_MS, message });
       if (this.#owner !== owner) return await lease.release();
       owner.lease = lease;
       void lease.lost.then((reason) => {
-        if (this.#owner === owner) this.#lose(owner, `taken away: ${reason}`);
+        const by = lease.takenBy === undefined ? "" : ` by ${holderWords(lease.takenBy)}`;
+        if (this.#owner === owner) this.#lose(owner, `taken away: ${reason}${by}`, lease.takenBy);
       });
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
@@ -169,8 +173,8 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
     if (fault.code !== "busy") return fault.message;
     const { client, ref } = this.#options;
     try {
-      const { busy, ownerPrincipal } = await client.leaseStatus(ref, "input");
-      if (busy) return `uid ${ownerPrincipal} has keyboard and mouse`;
+      const { owner } = await client.leaseStatus(ref, "input");
+      if (owner !== undefined) return `${holderWords(owner)} has keyboard and mouse`;
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
     }
@@ -198,11 +202,11 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
   }
 
   /** The owner has nothing any more; the lease has gone already. */
-  #lose(owner: Owner, why: string): void {
+  #lose(owner: Owner, why: string, taker?: LeaseHolder): void {
     this.#clear(owner);
     owner.viewer.note = `${LOOKS}: ${why}`;
     owner.viewer.bell();
-    this.#options.onChange?.(undefined, why);
+    this.#options.onChange?.(undefined, why, taker);
   }
 
   #giveUp(why: string): void {

@@ -15,12 +15,24 @@ import { SOURCE } from "../../event/source.ts";
 import type { FramePixels, Rect } from "../../rfb/server/rfb_server.ts";
 import { toPicture } from "../../vgpu/picture.ts";
 import { PIXEL_FORMAT } from "../../vgpu/pixel_format.ts";
+import type { FrameInfo } from "../../vgpu/snapshots.ts";
 import type { Client } from "../client.ts";
 import type { ClientEvent } from "../client_event.ts";
-import type { SampledFrame } from "../frame_rings.ts";
+import type { PointerNews } from "../pointer_news.ts";
+import { DisplayPatience } from "../display_patience.ts";
 import { pause } from "../pause.ts";
 import type { EndpointRef } from "../roster_view.ts";
 import { fillRequest } from "../screen_control.ts";
+
+/** Who takes frames. `part` is where a frame may differ from the one before; its pixels are borrowed. */
+export type FrameTaker =
+  /** Of a copy, in memory of the feed's own. */
+  | { readonly onFrame: (frame: FramePixels, part: Rect) => void }
+  /**
+   * Where they lie: `read` takes what it needs of pixels that may change under it, and is called from the
+   * start again when they did; `onRead` is told that what it took last is of one frame.
+   */
+  | { readonly read: (frame: FramePixels, part: Rect) => void; readonly onRead: () => void };
 
 /** Whose frames. */
 export interface FeedOptions {
@@ -32,18 +44,22 @@ export interface FeedOptions {
   readonly head: number;
   /** Frames per second at most. */
   readonly perSecond: number;
-  /** Takes a frame, whose pixels are borrowed. @param part where it may differ from the one before */
-  readonly onFrame: (frame: FramePixels, part: Rect) => void;
+  /** Takes them. */
+  readonly taker: FrameTaker;
+  /** Told what the cursor looks like and which lights are on, as far as that is known. */
+  readonly onPointer?: (news: PointerNews) => void;
   /** Told why there are no frames; "" when there are some again. */
   readonly onTrouble: (why: string) => void;
 }
 
-/** How long it rests when there is nothing to be had. */
-const REST_MS = 1000;
 /** A picture may take long: its source may have to be opened first. */
 const PICTURE_MS = 20_000;
 /** Damages that are kept of frames that were told and not yet looked at. */
 const MOST_DAMAGES = 64;
+/** Who wants fewer frames per second than this is given no more of them, whatever others want. */
+const PACED = 10;
+/** The part of a period after which a frame is not too early. */
+const PACE = 0.9;
 
 /** The frames of one head. */
 export class ScreenFeed {
@@ -51,7 +67,9 @@ export class ScreenFeed {
   #memory = new Uint8Array(0);
   /** The frame that was taken last; 0: none of this ring. */
   #lastId = 0;
+  #takenMs = -Infinity;
   readonly #damages = new Map<number, Rect>();
+  readonly #patience: DisplayPatience;
   #ending: AbortController | undefined;
   #running: Promise<void> = Promise.resolve();
   #trouble = "";
@@ -59,6 +77,7 @@ export class ScreenFeed {
   /** A feed that rests. */
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#patience = new DisplayPatience(options.client, options.ref);
   }
 
   /** Begins, or ends when nobody looks any more. */
@@ -83,13 +102,14 @@ export class ScreenFeed {
   async #run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
-        await this.#watch(signal);
+        await this.#patience.untilThere(signal, (why) => this.#tell(why));
+        if (!signal.aborted) await this.#watch(signal);
       } catch (error) {
         if (!(error instanceof Fault)) throw error;
         if (signal.aborted) break;
         this.#tell(error.message);
       }
-      await pause(REST_MS, signal);
+      await this.#patience.rest(signal);
     }
     this.#memory = new Uint8Array(0);
   }
@@ -104,7 +124,7 @@ export class ScreenFeed {
         timeoutMs: PICTURE_MS,
       });
     await using stream = client.events({
-      kinds: ["FRAME_INFO", "FRAME_RING", "ROSTER", "SEAM_UP", "ERROR"],
+      kinds: ["FRAME_INFO", "FRAME_RING", "ROSTER", "SEAM_UP", "ERROR", "CURSOR_SHAPE", "KEYBOARD_LEDS"],
       endpoints: [endpoint],
     });
     const stop = () => stream.end();
@@ -115,15 +135,24 @@ export class ScreenFeed {
       await ask(FRAME_OP.WATCH, rate);
       await ask(FRAME_OP.ONCE, 0);
       this.#take(endpoint);
+      this.#tellPointer(endpoint);
       for await (const event of stream) {
         if (signal.aborted || isGone(event, head)) break;
         if (event.kind === KIND.RECONNECTED) {
-          throw new Fault("unreachable", "Cannot go on: the daemon is another one");
+          throw new Fault("unreachable", "Cannot go on: the daemon was replaced by another one");
         }
         // Another source begins with a picture only when something changes.
         if (event.kind === KIND.SEAM_UP && event.source === SOURCE.FRAME) await ask(FRAME_OP.ONCE, 0);
+        if (event.kind === KIND.CURSOR_SHAPE || event.kind === KIND.KEYBOARD_LEDS) {
+          this.#tellPointer(endpoint);
+        }
         this.#note(event);
-        if (stream.buffered === 0) this.#take(endpoint);
+        if (stream.buffered > 0) continue;
+        if (this.#isPaced) {
+          await this.#early(signal);
+          if (signal.aborted) break;
+        }
+        this.#take(endpoint);
       }
     } finally {
       signal.removeEventListener("abort", stop);
@@ -133,6 +162,17 @@ export class ScreenFeed {
         if (!(error instanceof Fault)) throw error;
       });
     }
+  }
+
+  /** Whether it is given no more frames than it wants, though another viewer may want more. */
+  get #isPaced(): boolean {
+    return this.#options.perSecond < PACED;
+  }
+
+  /** Waits for its own time: it takes the newest frame then. */
+  async #early(signal: AbortSignal): Promise<void> {
+    const earlyMs = this.#takenMs + PACE * 1000 / this.#options.perSecond - performance.now();
+    if (earlyMs > 0) await pause(earlyMs, signal);
   }
 
   #forget(): void {
@@ -151,16 +191,38 @@ export class ScreenFeed {
     if (width > 0 && height > 0) this.#damages.set(frameId, { x, y, width, height });
   }
 
-  /** Takes the newest frame, if it is another one. */
+  #tellPointer(endpoint: EndpointId): void {
+    const { client, head, onPointer } = this.#options;
+    onPointer?.(client.screens.pointers.of(endpoint, head));
+  }
+
+  /** Takes the newest frame, if there is a new one. */
   #take(endpoint: EndpointId): void {
-    const { client, head, onFrame } = this.#options;
-    const sampled = client.screens.rings.sample(endpoint, head, (bytes) => this.#room(bytes));
+    const { client, head, taker } = this.#options;
+    const { rings } = client.screens;
+    if ("read" in taker) {
+      const info = rings.read(endpoint, head, (found, bytes) => {
+        if (found.frameId !== this.#lastId) taker.read(pixelsOf(found, bytes), this.#partOf(found));
+      });
+      if (info === undefined || info.frameId === this.#lastId) return;
+      this.#took(info);
+      return taker.onRead();
+    }
+    const sampled = rings.sample(endpoint, head, (bytes) => this.#room(bytes));
     if (sampled === undefined || sampled.info.frameId === this.#lastId) return;
-    const part = this.#partOf(sampled);
-    this.#lastId = sampled.info.frameId;
-    for (const id of this.#damages.keys()) if (id <= this.#lastId) this.#damages.delete(id);
+    const part = this.#partOf(sampled.info);
+    this.#took(sampled.info);
+    taker.onFrame(pixelsOf(sampled.info, sampled.bytes), part);
+  }
+
+  /** A frame was taken. */
+  #took({ frameId }: FrameInfo): void {
+    assert(frameId !== this.#lastId, "a frame is taken once");
+    this.#lastId = frameId;
+    this.#takenMs = performance.now();
+    for (const id of this.#damages.keys()) if (id <= frameId) this.#damages.delete(id);
     this.#tell("");
-    onFrame(pixelsOf(sampled), part);
+    this.#patience.onPicture();
   }
 
   #room(bytes: number): Uint8Array<ArrayBuffer> {
@@ -169,7 +231,7 @@ export class ScreenFeed {
   }
 
   /** Where a frame may differ from the one before: all of it where one of those between was not told. */
-  #partOf({ info }: SampledFrame): Rect {
+  #partOf(info: FrameInfo): Rect {
     const whole = { x: 0, y: 0, width: info.width, height: info.height };
     const missed = info.frameId - this.#lastId;
     if (this.#lastId === 0 || missed < 1 || missed > MOST_DAMAGES) return whole;
@@ -202,7 +264,7 @@ function isGone(event: ClientEvent, head: number): boolean {
 }
 
 /** A frame's pixels as words: as they are where they are 32 bits with blue first. */
-function pixelsOf({ info, bytes }: SampledFrame): FramePixels {
+function pixelsOf(info: FrameInfo, bytes: Uint8Array<ArrayBuffer>): FramePixels {
   const { width, height, stride, format } = info;
   const isPlain = format === PIXEL_FORMAT.bgrx8888 || format === PIXEL_FORMAT.bgra8888;
   if (isPlain && stride % 4 === 0) {

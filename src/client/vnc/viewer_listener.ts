@@ -1,7 +1,7 @@
 /**
  * Where viewers connect: a unix socket, which only its user and root can open, or a port of the loopback,
- * which every user of the host can reach, and which therefore asks for a password. A viewer for which there
- * is no place is turned away; out of descriptors it rests a moment.
+ * which every user of the host can reach, and which therefore asks for a password. A viewer beyond the limit
+ * is turned away; when descriptors run out, the listener pauses for a moment.
  * @module
  */
 import { isOsError } from "../../../ffi/os_error.ts";
@@ -30,15 +30,18 @@ export interface ViewerServer {
 /** What unix sockets' names can be long. */
 const MOST_PATH_BYTES = 107;
 const REST_MS = 200;
+const LOOPBACK_ADDRESS = /^(127\.0\.0\.1|\[::1\]|localhost):(\d{1,5})$/;
+const ANY_ADDRESS = /^(\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]{2,45}\]|localhost):(\d{1,5})$/;
 /** Nobody but the user. */
 const PRIVATE_UMASK = 0o177;
 
 /**
  * Reads an address: unix:PATH, 127.0.0.1:PORT, [::1]:PORT.
  *
+ * @param isOpen whether any address of this host may be listened on
  * @throws {Fault} `bad-argument`
  */
-export function parseListenAddress(text: string): ListenAddress {
+export function parseListenAddress(text: string, isOpen = false): ListenAddress {
   const bad = (why: string) => new Fault("bad-argument", `Cannot listen on ${printable(text)}: ${why}`);
   if (text.startsWith("unix:")) {
     const path = text.slice(5);
@@ -47,7 +50,8 @@ export function parseListenAddress(text: string): ListenAddress {
     if (length > MOST_PATH_BYTES) throw bad(`a socket's path has ${MOST_PATH_BYTES} bytes at most`);
     return { kind: "unix", path };
   }
-  const [, hostname = "", digits = ""] = /^(127\.0\.0\.1|\[::1\]|localhost):(\d{1,5})$/.exec(text) ?? [];
+  const form = isOpen ? ANY_ADDRESS : LOOPBACK_ADDRESS;
+  const [, hostname = "", digits = ""] = form.exec(text) ?? [];
   const port = Number(digits);
   if (hostname === "" || port > 65535) {
     throw bad("it is neither unix:PATH nor 127.0.0.1:PORT; for other hosts lead a tunnel here (ssh -L)");
@@ -121,10 +125,7 @@ export class ViewerListener implements AsyncDisposable {
         Deno.umask(before);
       }
     } catch (error) {
-      if (error instanceof Fault) throw error;
-      const where = address.kind === "unix" ? `unix:${printable(address.path)}` : `port ${address.port}`;
-      const code = error instanceof Deno.errors.AddrInUse ? "busy" : "refused";
-      throw new Fault(code, `Cannot listen on ${where}: ${messageOf(error)}`, { cause: error });
+      throw listenFault(error, address);
     }
   }
 
@@ -158,6 +159,33 @@ export class ViewerListener implements AsyncDisposable {
     const socket = new ViewerSocket(conn);
     void socket.run(this.#server.accept(socket, `viewer ${++this.#count}`));
   }
+}
+
+/** Why it cannot be listened there, and what to do about it. */
+export function listenFault(error: unknown, address: ListenAddress): Fault {
+  if (error instanceof Fault) return error;
+  const isUnix = address.kind === "unix";
+  const where = isUnix ? `unix:${printable(address.path)}` : `${address.hostname}:${address.port}`;
+  const fault = (why: string, code: "busy" | "refused" = "refused") =>
+    new Fault(code, `Cannot listen on ${where}: ${why}`, { cause: error });
+  if (error instanceof Deno.errors.AddrInUse) {
+    return fault(`another program listens there; choose another ${isUnix ? "path" : "port"}`, "busy");
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return fault(
+      isUnix
+        ? "no permission to make a socket in its folder; choose a path in a folder of yours"
+        : "no permission to use this port; choose one of 1024 to 65535",
+    );
+  }
+  if (error instanceof Deno.errors.AddrNotAvailable) return fault("this host has no such address");
+  if (isUnix && error instanceof Deno.errors.NotFound) {
+    return fault("its folder does not exist; make it (mkdir -p), or choose another path");
+  }
+  if (isUnix && error instanceof Deno.errors.NotADirectory) {
+    return fault("a part of the path is not a folder; choose another path");
+  }
+  return fault(messageOf(error));
 }
 
 /**

@@ -41,7 +41,7 @@ export interface VncScreenOptions extends Pick<RfbServerOptions, "password" | "m
 
 /** As QEMU's VNC server. */
 export const FRAMES_PER_SECOND = 30;
-/** Who has done nothing for a minute is not there. */
+/** A person who has done nothing for a minute counts as absent. */
 export const IDLE_MS = 60_000;
 
 /** A screen. */
@@ -78,7 +78,8 @@ export class VncScreen implements AsyncDisposable {
       ref,
       head,
       perSecond,
-      onFrame: (frame, part) => this.server.frame(frame, part),
+      onPointer: (news) => this.server.pointer(news),
+      taker: { onFrame: (frame, part) => this.server.frame(frame, part) },
       onTrouble: (why) => onTrouble?.(why),
     });
   }

@@ -7,6 +7,7 @@
  * is given up.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { EndpointId } from "../../base/ids.ts";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
@@ -28,7 +29,7 @@ import { defaultPrio, DIR } from "../../event/defaults.ts";
 import { CLASS, KIND, type Kind, kindClass } from "../../event/kind.ts";
 import { PRIO } from "../../event/priority.ts";
 import { SOURCE } from "../../event/source.ts";
-import { EventPool, type TransferEvent } from "../../event/transfer_event.ts";
+import { BODY, EventPool, type TransferEvent } from "../../event/transfer_event.ts";
 import { encodeFrame } from "../../protocol/frame.ts";
 import { helloFrame } from "../../protocol/opening_frame.ts";
 import { type FrameListener, handOnReceived } from "../../protocol/received.ts";
@@ -124,7 +125,7 @@ export class BusConnection implements Disposable {
    * @param fd a descriptor that goes along, borrowed; -1 for none
    * @returns false when the daemon has gone
    */
-  publish(kind: Kind, endpoint: EndpointId, inline: Uint8Array, fd: number): boolean {
+  publish(kind: Kind, endpoint: EndpointId, inline: Uint8Array, fd: number, body?: Uint8Array): boolean {
     const event = this.#pool.acquire();
     event.kind = kind;
     event.source = SOURCE.FRAME;
@@ -132,8 +133,10 @@ export class BusConnection implements Disposable {
     event.prio = defaultPrio(kind, false);
     event.endpoint = endpoint as EndpointId;
     event.tsNs = monotonicClock.nowNs();
-    event.inline.set(inline.subarray(0, INLINE_BYTES));
+    assert(inline.length === INLINE_BYTES, "an inline zone is published whole");
+    event.inline.set(inline);
     if (fd >= 0) event.fds = [fd];
+    if (body !== undefined && body.length > 0) event.setBody(BODY.RAW, body);
     this.#send(event, fd >= 0 ? [fd] : undefined);
     event.release();
     return !this.#closed;
@@ -166,6 +169,7 @@ export class BusConnection implements Disposable {
    * @param events epoll's bits
    */
   watch(fd: number, events: number, onReady: () => void): DescriptorWatch {
+    assert(!this.#isDisposed, "descriptors are watched over an open connection");
     const tag = this.#nextTag++;
     this.#poller.add(fd, events, tag);
     this.#watched.set(tag, onReady);

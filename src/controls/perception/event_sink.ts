@@ -1,5 +1,5 @@
 /**
- * Where perception's events go: UP events of source FRAME. The wire is its carrier's business.
+ * Where perception's events go: UP events of source FRAME. Its implementation chooses the wire.
  * @module
  */
 import type { Code } from "../../base/codes.ts";
@@ -65,12 +65,13 @@ export interface EventSink {
   /**
    * Publishes an event.
    *
-   * @param kind a publishable kind: CURSOR_STATE, FRAME_INFO, VGPU_STATUS, FRAME_RING
+   * @param kind a publishable kind: CURSOR_STATE, CURSOR_SHAPE, FRAME_INFO, VGPU_STATUS, FRAME_RING, …
    * @param endpoint the endpoint
    * @param inline the inline zone; the caller's own again after the call
    * @param fd a descriptor that goes along, borrowed; -1 for none
+   * @param body raw bytes that go along; none unless told
    */
-  publish(kind: Kind, endpoint: EndpointId, inline: Uint8Array, fd: number): void;
+  publish(kind: Kind, endpoint: EndpointId, inline: Uint8Array, fd: number, body?: Uint8Array): void;
   /** Writes a line to the log. */
   say(endpoint: EndpointId, text: string): void;
 }

@@ -3,16 +3,25 @@
  * hands them to the sink. It keeps no pictures, and decides nothing.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { EndpointId } from "../../base/ids.ts";
 import { INLINE_BYTES } from "../../base/limits.ts";
 import { writeU64 } from "../../base/layout.ts";
 import { CURSOR, FRAME_INFO, FRAME_RING, VGPU_STATUS } from "../../event/body_layout.ts";
 import { type FrameSourceNumber, VGPU_STATE } from "../../event/body_number.ts";
 import { writeText } from "../../event/inline_text.ts";
+import {
+  CURSOR_SHAPE,
+  CURSOR_SHAPE_STATE,
+  KEYBOARD_LEDS,
+  MAX_CURSOR_SHAPE_PIXELS,
+} from "../../event/kinds/pointer_kinds.ts";
 import { KIND } from "../../event/kind.ts";
+import type { CursorPicture } from "../../display/canvas.ts";
 import type { Cursor, FrameInfo, ProducerState } from "../../vgpu/snapshots.ts";
 import type { EventSink } from "./event_sink.ts";
 import type { FrameRing } from "./frame_ring.ts";
+import type { CanvasListener } from "./ring_canvas.ts";
 
 /** VGPU_STATUS.state. */
 export type ProducerPhase = (typeof VGPU_STATE)[keyof typeof VGPU_STATE];
@@ -90,6 +99,45 @@ export class FramePublisher {
     this.#sink.publish(KIND.CURSOR_STATE, this.#endpoint, this.#inline, -1);
   }
 
+  /** Publishes what a canvas tells of a head's pointer and of the keyboard. */
+  pointerOf(head: number): Pick<CanvasListener, "onCursor" | "onCursorPicture" | "onLeds"> {
+    return {
+      onCursor: (cursor) => this.cursor(cursor, head),
+      onCursorPicture: (picture) => this.cursorShape(picture, head),
+      onLeds: (bits) => this.leds(bits, head),
+    };
+  }
+
+  /** CURSOR_SHAPE. */
+  cursorShape(picture: CursorPicture | undefined, head: number): void {
+    const view = this.#blank();
+    const { at } = CURSOR_SHAPE;
+    view.setUint32(at.head, head, true);
+    if (picture === undefined) {
+      view.setUint32(at.state, CURSOR_SHAPE_STATE.UNKNOWN, true);
+      return this.#sink.publish(KIND.CURSOR_SHAPE, this.#endpoint, this.#inline, -1);
+    }
+    const { width, height, hotX, hotY, words } = picture;
+    assert(words.length === width * height && words.length <= MAX_CURSOR_SHAPE_PIXELS, "a cursor is whole");
+    view.setUint32(at.state, CURSOR_SHAPE_STATE.KNOWN, true);
+    view.setUint16(at.width, width, true);
+    view.setUint16(at.height, height, true);
+    view.setUint16(at.hotX, hotX, true);
+    view.setUint16(at.hotY, hotY, true);
+    const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    this.#sink.publish(KIND.CURSOR_SHAPE, this.#endpoint, this.#inline, -1, bytes);
+  }
+
+  /** KEYBOARD_LEDS. */
+  leds(bits: number | undefined, head: number): void {
+    const view = this.#blank();
+    const { at } = KEYBOARD_LEDS;
+    view.setUint32(at.head, head, true);
+    view.setUint32(at.known, bits === undefined ? 0 : 1, true);
+    view.setUint32(at.bits, bits ?? 0, true);
+    this.#sink.publish(KIND.KEYBOARD_LEDS, this.#endpoint, this.#inline, -1);
+  }
+
   /** FRAME_INFO. */
   frame(info: FrameInfo, { source, head, runEpoch }: FramePlace): void {
     const view = this.#blank();
@@ -118,6 +166,7 @@ export class FramePublisher {
   ring(ring: FrameRing, { head, runEpoch, device = "" }: RingPlace): void {
     const view = this.#blank();
     const { at } = FRAME_RING;
+    assert(ring.fd >= 0, "a ring that is published is open");
     writeU64(view, at.bytes, ring.bytes);
     view.setUint32(at.slotCount, ring.slotCount, true);
     view.setUint32(at.slotStride, ring.slotStride, true);

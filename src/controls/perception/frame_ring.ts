@@ -161,7 +161,7 @@ export class FrameRing implements Disposable {
     this.#put(R.latest, slot);
   }
 
-  /** The newest frame's flags are others, and its pixels are not. */
+  /** The newest frame's flags have changed, and its pixels have not. */
   mark(flags: number): void {
     const at = SLOTS_OFFSET + this.#latest * SLOT.sizeBytes;
     const seq = this.#words.load32((at + S.seq) / 4) >>> 0;

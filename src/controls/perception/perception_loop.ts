@@ -1,6 +1,6 @@
 /**
- * The perception control: joins the bus, keeps a view of each endpoint whose memory it is given, and lets
- * them look. One thread, no promises; it ends when its bell is rung. When the daemon goes it waits for the
+ * The perception control: joins the bus, keeps a view of each endpoint whose memory it is given, and steps
+ * those views. One thread, no promises; it ends when its bell is rung. When the daemon goes it waits for the
  * next one.
  * @module
  */
@@ -129,8 +129,8 @@ export class PerceptionLoop implements BusListener, EventSink {
   }
 
   /** A view's event. */
-  publish(kind: Kind, endpoint: EndpointId, inline: Uint8Array, fd: number): void {
-    this.#connection?.publish(kind, endpoint, inline, fd);
+  publish(kind: Kind, endpoint: EndpointId, inline: Uint8Array, fd: number, body?: Uint8Array): void {
+    this.#connection?.publish(kind, endpoint, inline, fd, body);
   }
 
   publishText(endpoint: EndpointId, head: number, body: Uint8Array): void {
@@ -177,8 +177,8 @@ export class PerceptionLoop implements BusListener, EventSink {
   }
 
   #onRefused(code: Code): void {
-    // Its last words of an endpoint that has just gone are not news. What the rules take from it the daemon
-    // tells when it reads them.
+    // A refusal for an endpoint that has just gone is expected. The daemon reports a right that its rules
+    // have taken away when it reads them.
     if (code === this.#refusal || code === CODE["no-endpoint"] || code === CODE["no-capability"]) return;
     this.#refusal = code;
     this.#log.warn("the daemon refuses what perception publishes", { code });

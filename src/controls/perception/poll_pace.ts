@@ -4,6 +4,7 @@
  * and a busy one's frame is seen within a part of its interval.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { MS, SECOND } from "../../base/clock.ts";
 
 /** Shortest period. */
@@ -23,6 +24,7 @@ export class PollPace {
 
   /** A new frame was seen. */
   onFrame(nowNs: number): void {
+    assert(nowNs >= this.#lastFrameNs, "time does not go back");
     const intervalNs = nowNs - this.#lastFrameNs;
     if (this.#intervalNs === 0 || intervalNs > IDLE_NS) {
       this.#intervalNs = Math.min(intervalNs, MAX_NS * LOOKS);

@@ -8,6 +8,7 @@
  * earlier, it has nothing new.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import { createMemfd, ftruncate, OPEN, reopen, seekTo, statFd } from "../../../ffi/memfd.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -160,6 +161,7 @@ export class QmpScreen implements FrameSource, Disposable {
     }
     const length = Math.min(statFd(this.#file.fd).sizeBytes, MAX_VGPU_SLOT_BYTES);
     if (this.#picture.length < length) this.#picture = new Uint8Array((length + 3) & ~3);
+    assert(length <= this.#picture.length, "there is room for the picture");
     let done = 0;
     while (done < length) {
       const got = preadInto(this.#file.fd, this.#picture, done, length - done, done);

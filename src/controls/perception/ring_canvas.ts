@@ -8,7 +8,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { MAX_PICTURE_SIDE, MAX_VGPU_SLOT_BYTES } from "../../base/limits.ts";
-import type { Canvas, CursorShape } from "../../display/canvas.ts";
+import type { Canvas, CursorPicture, CursorShape } from "../../display/canvas.ts";
 import { PIXEL_FORMAT } from "../../vgpu/pixel_format.ts";
 import { PRODUCER_STATUS } from "../../vgpu/region_layout.ts";
 import { Cursor, FrameInfo, ProducerState } from "../../vgpu/snapshots.ts";
@@ -22,9 +22,21 @@ export interface CanvasListener {
   onFrame(info: FrameInfo): void;
   /** The cursor moved, or has another shape. @param cursor borrowed */
   onCursor(cursor: Cursor): void;
+  /** The cursor looks so; undefined: what it looks like is not known any more. */
+  onCursorPicture(picture: CursorPicture | undefined): void;
+  /** These lights of the keyboard are on; undefined: which ones is not known any more. */
+  onLeds(bits: number | undefined): void;
 }
 
-/** A rectangle; empty while `right` is 0. */
+/** Pixels of a picture. */
+interface Rectangle {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A rectangle that grows; empty while `right` is 0. */
 class Area {
   left = Infinity;
   top = Infinity;
@@ -32,6 +44,7 @@ class Area {
   bottom = 0;
 
   add(left: number, top: number, right: number, bottom: number): void {
+    assert(left < right && top < bottom, "what is added has a size");
     this.left = Math.min(this.left, left);
     this.top = Math.min(this.top, top);
     this.right = Math.max(this.right, right);
@@ -45,6 +58,12 @@ class Area {
 
   get isEmpty(): boolean {
     return this.right === 0;
+  }
+
+  /** Whether nothing of it lies outside. */
+  isWithin({ x, y, width, height }: Rectangle): boolean {
+    return this.isEmpty ||
+      this.left >= x && this.top >= y && this.right <= x + width && this.bottom <= y + height;
   }
 }
 
@@ -73,6 +92,8 @@ export class RingCanvas implements Canvas, Disposable {
   #open: Open | undefined;
   #frameId = 0;
   #flags = 0;
+  #cursorPicture: CursorPicture | undefined;
+  #leds: number | undefined;
 
   /**
    * A canvas without a picture.
@@ -110,6 +131,11 @@ export class RingCanvas implements Canvas, Disposable {
   damage(x: number, y: number, width: number, height: number): void {
     assert(x >= 0 && y >= 0 && x + width <= this.width && y + height <= this.height, "damage lies within");
     if (width > 0 && height > 0) this.#damage.add(x, y, x + width, y + height);
+  }
+
+  repaint(x: number, y: number, width: number, height: number): void {
+    this.damage(x, y, width, height);
+    if (this.#open === undefined && width > 0 && height > 0) this.#paint({ x, y, width, height });
   }
 
   commit(nowNs: number): void {
@@ -161,9 +187,21 @@ export class RingCanvas implements Canvas, Disposable {
     this.#listener.onCursor(cursor);
   }
 
+  cursorPicture(picture: CursorPicture | undefined): void {
+    if (isSamePicture(picture, this.#cursorPicture)) return;
+    this.#cursorPicture = picture;
+    this.#listener.onCursorPicture(picture);
+  }
+
+  leds(bits: number | undefined): void {
+    if (bits === this.#leds) return;
+    this.#leds = bits;
+    this.#listener.onLeds(bits);
+  }
+
   /**
-   * Frames have these flags from now on; the newest one gets them too, and is told again when they are
-   * others.
+   * Frames have these flags from now on; the newest one gets them too, and is told again when they have
+   * changed.
    */
   mark(flags: number): void {
     if (flags === this.#flags) return;
@@ -189,23 +227,30 @@ export class RingCanvas implements Canvas, Disposable {
     for (const stale of this.#stale) stale.clear();
   }
 
-  /** The slot that is painted, brought up to the newest picture first. */
-  #paint(): Open {
+  /**
+   * The slot that is painted, brought up to the newest picture first.
+   *
+   * @param repainted a rectangle that is painted in any case: what is old within it alone is left
+   */
+  #paint(repainted?: Rectangle): Open {
     if (this.#open !== undefined) return this.#open;
     const ring = this.#ring;
     assert(ring !== undefined, "a canvas has a size before it is painted");
     const before = ring.latest;
     const slot = ring.open();
     const bytes = ring.bytesOf(slot);
-    this.#refresh(slot, ring.bytesOf(before), bytes);
+    const stale = this.#stale[slot] as Area;
+    if (repainted === undefined || !stale.isWithin(repainted)) {
+      this.#refresh(stale, ring.bytesOf(before), bytes);
+    }
+    stale.clear();
     const size = this.stride * this.height;
     const pixels = new Uint8Array(bytes.buffer, bytes.byteOffset, size);
     this.#open = { slot, pixels, words: new Int32Array(bytes.buffer, bytes.byteOffset, size / 4) };
     return this.#open;
   }
 
-  #refresh(slot: number, from: Uint8Array, to: Uint8Array): void {
-    const stale = this.#stale[slot] as Area;
+  #refresh(stale: Area, from: Uint8Array, to: Uint8Array): void {
     if (stale.isEmpty) return;
     const { stride } = this;
     if (stale.left === 0 && stale.right === this.width) {
@@ -217,6 +262,12 @@ export class RingCanvas implements Canvas, Disposable {
         to.set(from.subarray(start, y * stride + stale.right * 4), start);
       }
     }
-    stale.clear();
   }
+}
+
+/** Whether two cursors look the same: guests show one again and again. */
+function isSamePicture(one: CursorPicture | undefined, two: CursorPicture | undefined): boolean {
+  if (one === undefined || two === undefined) return one === two;
+  return one.width === two.width && one.height === two.height && one.hotX === two.hotX &&
+    one.hotY === two.hotY && one.words.every((word, i) => word === two.words[i]);
 }

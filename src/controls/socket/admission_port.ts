@@ -1,5 +1,6 @@
 /**
- * The port by which the control socket's listener asks who may come in. The daemon's policy stands behind it.
+ * The port by which the control socket's listener asks which peers are admitted. The daemon's policy
+ * implements it.
  * @module
  */
 import type { Code } from "../../base/codes.ts";
@@ -25,8 +26,18 @@ export interface Refusal {
   readonly reason: string;
 }
 
+/** With what a peer is admitted. */
+export interface Admitted {
+  /** It is. */
+  readonly ok: true;
+  /** Its rights. */
+  readonly grant: Grant;
+  /** How many events may wait for it; undefined: as many as for any other. */
+  readonly queueEvents?: number | undefined;
+}
+
 /** Whether a peer is admitted: its grant, or why not. */
-export type AdmissionDecision = { readonly ok: true; readonly grant: Grant } | Refusal;
+export type AdmissionDecision = Admitted | Refusal;
 
 /** Who is let in, and with which rights. */
 export interface AdmissionPolicy {
@@ -39,8 +50,12 @@ export interface AdmissionPolicy {
   screen?(peer: Peer): Refusal | undefined;
   /** Whether a peer has a right to the places in reserve. Left out: nobody has. */
   isPrivileged?(peer: Peer): boolean;
-  /** Asked once for each HELLO. */
-  admit(peer: Peer): AdmissionDecision;
+  /**
+   * Asked once for each HELLO.
+   *
+   * @param as for whom the peer speaks, "token:alice"; "" for its user itself
+   */
+  admit(peer: Peer, as: string): AdmissionDecision;
   /** A peer with this uid has left. */
   left(peer: Peer): void;
 }

@@ -3,7 +3,7 @@
  * that one cannot take all; and there are some more for those who must always get in (root and the daemon's
  * own user).
  *
- * It counts; whom a place is for is said by its caller.
+ * It only counts; the caller says whom a place is for.
  * @module
  */
 import { assert } from "../../base/assert.ts";

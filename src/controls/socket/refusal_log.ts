@@ -1,11 +1,12 @@
 /**
  * What is told of peers that do not get in: a few lines per second and user, and then how many there were
- * more. Who is turned away chooses how often that happens, and must not fill the disk with it.
+ * more. A refused peer chooses how often that happens, and must not fill the disk with it.
  *
  * The table of users is bounded as well: those that find no room in it share one entry. It is empty again
  * when the second is over.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import { SECOND } from "../../base/clock.ts";
 import type { Log, LogFields } from "../../base/log.ts";
 import type { LoopPort, TimerHandler } from "../../core/adapter_port.ts";
@@ -68,6 +69,7 @@ export class RefusalLog implements TimerHandler {
     if (lines === undefined) {
       lines = { told: 0, untold: 0 };
       this.#byUser.set(key, lines);
+      assert(this.#byUser.size <= MOST_USERS + 1, "only the place for all others comes on top");
     }
     if (lines.told >= LINES_A_SECOND) {
       lines.untold++;

@@ -128,7 +128,7 @@ export class SocketControl implements Control, FdHandler {
   /** Called by the core with each event: it waits for the end of the turn. */
   deliver(event: TransferEvent): void {
     if (this.#closed || this.#isDeaf) return;
-    // One turn may bring more than the queue holds: who reads is not to lose its place for that.
+    // One turn may bring more than the queue holds: a peer that reads must not be disconnected for that.
     if (this.#queue.isHalfFull && !this.#wouldBlock) this.#send();
     if (this.#closed || this.#isDeaf) return;
     this.#queue.push(event);
@@ -174,7 +174,9 @@ export class SocketControl implements Control, FdHandler {
     const handle = this.#handle;
     return {
       name: this.name,
-      ...handle === null ? {} : { principal: handle.grant.principal, control: handle.id },
+      ...handle === null
+        ? {}
+        : { principal: handle.grant.principal, as: handle.grant.as, control: handle.id },
     };
   }
 

@@ -29,7 +29,8 @@ import {
 } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { printable } from "../../base/printable.ts";
-import { type Grant, isEmptyGrant, maskAnd } from "../../access/grant.ts";
+import { isEmptyGrant, maskAnd } from "../../access/grant.ts";
+import { principalWords } from "../../base/principal_name.ts";
 import { type Subscription, subscriptionOf } from "../../access/subscription.ts";
 import type { LoopPort } from "../../core/adapter_port.ts";
 import type { Core } from "../../core/core.ts";
@@ -41,7 +42,7 @@ import { KINDS_OF_OLD } from "../../protocol/version.ts";
 import { receivedDefect, receivedKind } from "../../protocol/received.ts";
 import { closeGently } from "./close_gently.ts";
 import { RefusalLog } from "./refusal_log.ts";
-import type { AdmissionPolicy, Peer } from "./admission_port.ts";
+import type { AdmissionPolicy, Admitted, Peer } from "./admission_port.ts";
 import { PendingPeer, type PendingPeerHost } from "./pending_peer.ts";
 import { PendingPlaces } from "./pending_places.ts";
 import { isHungUp } from "./hung_up.ts";
@@ -67,6 +68,16 @@ export interface SocketListenerOptions {
   readonly queueEvents: number;
 }
 
+/** A control on the bus, with who it is. */
+export interface SocketMember {
+  /** Its process. */
+  readonly peer: Peer;
+  /** For whom that speaks, "token:alice"; "" for its user itself. */
+  readonly as: string;
+  /** Its number. */
+  readonly id: ControlId;
+}
+
 /** What a peer was last told as it was turned away. */
 interface Shut {
   readonly code: Code;
@@ -85,7 +96,7 @@ export class SocketListener implements PendingPeerHost {
   readonly #refusalLog: RefusalLog;
   readonly #accepting: AcceptLoop;
   readonly #pending = new Set<PendingPeer>();
-  readonly #controls = new Map<SocketControl, { readonly peer: Peer; readonly id: ControlId }>();
+  readonly #controls = new Map<SocketControl, SocketMember>();
   #refused = 0;
 
   /** Starts to listen. */
@@ -122,7 +133,7 @@ export class SocketListener implements PendingPeerHost {
   }
 
   /** Controls on the bus by this socket, with who they are. */
-  get controls(): ReadonlyMap<SocketControl, { readonly peer: Peer; readonly id: ControlId }> {
+  get controls(): ReadonlyMap<SocketControl, SocketMember> {
     return this.#controls;
   }
 
@@ -228,7 +239,7 @@ export class SocketListener implements PendingPeerHost {
 
   #lastShut: Shut = { code: CODE.ok, reason: "", frame: new Uint8Array(0) };
 
-  /** The one before, most of the time: who is turned away comes again. */
+  /** The same as before, most of the time: a peer that is turned away comes again. */
   #shutFrame(code: Code, reason: string): FrameBytes {
     const last = this.#lastShut;
     if (last.code === code && last.reason === reason) return last.frame;
@@ -254,20 +265,23 @@ export class SocketListener implements PendingPeerHost {
       return this.#turnAway(pending, CODE.busy, `${maxControls} controls are connected already`);
     }
     // Once more, and for good: the rules may have changed since it connected.
-    const decision = admission.admit(peer);
+    const decision = admission.admit(peer, hello.as);
     if (!decision.ok || isEmptyGrant(decision.grant)) {
       if (decision.ok) admission.left(peer);
       const code = decision.ok ? CODE["not-admitted"] : decision.code;
-      const reason = decision.ok ? `uid ${peer.uid} has no rights here` : decision.reason;
+      const reason = decision.ok
+        ? `${principalWords(peer.uid, hello.as)} has no rights here`
+        : decision.reason;
       this.#auditRefusal(peer, code, reason);
       return this.#turnAway(pending, code, reason);
     }
-    this.#join(pending, hello, subscription, decision.grant);
+    this.#join(pending, hello, subscription, decision);
   }
 
   /** Welcomes a peer and puts it on the bus. */
-  #join(pending: PendingPeer, hello: Hello, subscription: Subscription, grant: Grant): void {
-    const { core, loop, log, admission, queueEvents } = this.#options;
+  #join(pending: PendingPeer, hello: Hello, subscription: Subscription, admitted: Admitted): void {
+    const { core, loop, log, admission } = this.#options;
+    const { grant, queueEvents = this.#options.queueEvents } = admitted;
     const { peer } = pending;
     const socket = this.#letGo(pending);
     const name = hello.name === "" ? `pid:${peer.pid}` : hello.name;
@@ -286,7 +300,8 @@ export class SocketListener implements PendingPeerHost {
       },
     });
     const id = core.nextControlId;
-    const { principal, endpoints, sources, caps, arbPrio } = grant;
+    const { principal, as = "", endpoints, sources, caps, arbPrio } = grant;
+    assert(as === hello.as, "a control is who it asked to be");
     const welcome = welcomeFrame({
       control: id,
       principal,
@@ -294,18 +309,20 @@ export class SocketListener implements PendingPeerHost {
       sources: sources & subscription.sources,
       caps,
       arbPrio,
-      // Only to who says its own: a peer of before this key is told what it always was.
+      // Only to a peer that says its own: one from before this key gets the answer that it always got.
       kinds: hello.kinds === 0 ? 0 : KIND_MAX,
+      as,
     });
     // Into a fresh socket's empty buffer: it cannot block.
     const sent = this.#say(socket, welcome);
-    this.#controls.set(control, { peer, id });
+    this.#controls.set(control, { peer, as, id });
     const { id: given } = core.addControl(control, grant);
     assert(given === id, "a control has the number that its WELCOME told");
     // It may have left already; what it sent behind its HELLO is carried out all the same.
     if (sent < 0) control.stopSending();
     core.audit.write({
-      principal: peer.uid,
+      principal,
+      as: grant.as,
       control: id,
       endpoint: NO_ENDPOINT,
       kind: KIND.WELCOME,

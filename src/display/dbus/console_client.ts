@@ -1,6 +1,6 @@
 /**
  * What is asked of QEMU's display over its main D-Bus connection: which consoles there are, their size, a
- * place for a listener, and whether QEMU's main loop goes round.
+ * place for a listener, and whether QEMU's main loop runs.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -10,10 +10,12 @@ import { MAX_PICTURE_SIDE } from "../../base/limits.ts";
 import { printable } from "../../base/printable.ts";
 import { MESSAGE, type MessageHead } from "../../dbus/message.ts";
 import { DBusPeer, type PeerListener } from "./dbus_peer.ts";
+import { ALL_LEDS } from "../../event/kinds/pointer_kinds.ts";
 import type { DBusValue, WireReader } from "../../dbus/wire_reader.ts";
 
 const ROOT = "/org/qemu/Display1";
 const CONSOLE = "org.qemu.Display1.Console";
+const KEYBOARD = "org.qemu.Display1.Keyboard";
 const PROPERTIES = "org.freedesktop.DBus.Properties";
 /** Consoles that are looked at. */
 const MAX_CONSOLES = 64;
@@ -28,6 +30,8 @@ export interface ConsoleOwner {
   onRegistered(isTaken: boolean): void;
   /** QEMU's main loop has gone round since it was asked. */
   onAnswered(): void;
+  /** The lights of the keyboard have changed, bits as KEYBOARD_LEDS has them: told by QEMU 7.2 and later. */
+  onLeds(bits: number): void;
 }
 
 type Reply = (body: WireReader, head: MessageHead) => void;
@@ -162,8 +166,12 @@ export class ConsoleClient implements PeerListener, Disposable {
       return;
     }
     if (head.signature !== "sa{sv}as") throw wrong("its signal PropertiesChanged has other types");
-    if (body.text() !== CONSOLE) return;
-    this.#takeProperties(body.value("a{sv}") as ReadonlyMap<unknown, DBusValue>);
+    const of = body.text();
+    if (of !== CONSOLE && of !== KEYBOARD) return;
+    const properties = body.value("a{sv}") as ReadonlyMap<unknown, DBusValue>;
+    if (of === CONSOLE) return this.#takeProperties(properties);
+    const lights = properties.get("Modifiers");
+    if (typeof lights === "number") this.#owner.onLeds(lights & ALL_LEDS);
   }
 
   #takeProperties(properties: ReadonlyMap<unknown, DBusValue>): void {

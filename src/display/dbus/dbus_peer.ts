@@ -34,11 +34,14 @@ import { WireReader } from "../../dbus/wire_reader.ts";
 export const MAX_BODY_BYTES = 65_536;
 /** Bytes that may wait to be sent; a peer that does not read is lost. */
 const MAX_OUTPUT_BYTES = 65_536;
-const RECEIVE_BYTES = 65_536;
+const RECEIVE_BYTES = 262_144;
 /** Bytes that are taken in one step at most. */
 const STEP_BYTES = 8 * 1024 * 1024;
 /** Descriptors that wait for their message. */
 const MAX_FDS = 8;
+
+/** What the sockets are read through: one for all peers of a thread, which are at work one at a time. */
+let batch: ReceiveBatch | undefined;
 
 /** Takes a body as it comes. */
 export interface BodySink {
@@ -98,7 +101,6 @@ export class DBusPeer implements Disposable {
   readonly #socket: OwnedFd;
   readonly #listener: PeerListener;
   readonly #maxSinkBytes: number;
-  readonly #batch = new ReceiveBatch(1, RECEIVE_BYTES, MAX_FDS);
   /** A message's head and, unless a sink takes it, its body. */
   #store = new Uint8Array(1024);
   #stored = 0;
@@ -155,13 +157,14 @@ export class DBusPeer implements Disposable {
    */
   run(): number | undefined {
     if (!this.flush()) return undefined;
+    const reader = batch ??= new ReceiveBatch(1, RECEIVE_BYTES, MAX_FDS);
     for (let came = 0;;) {
       if (this.#step.name === "ended" || came >= STEP_BYTES) return came;
-      const frames = this.#batch.receive(this.#socket.fd);
-      if (frames === 0) return this.#batch.closed ? undefined : came;
-      const length = this.#batch.length(0);
-      this.#takeFds();
-      this.#use(this.#batch.bytes, length);
+      const frames = reader.receive(this.#socket.fd);
+      if (frames === 0) return reader.closed ? undefined : came;
+      const length = reader.length(0);
+      this.#takeFds(reader);
+      this.#use(reader.bytes, length);
       came += length;
     }
   }
@@ -199,7 +202,6 @@ export class DBusPeer implements Disposable {
     for (const { fds } of this.#output) for (const fd of fds) fd.close();
     this.#output = [];
     this.#closeFds(this.#fds.splice(0));
-    this.#batch[Symbol.dispose]();
     if (!this.#socket.closed) closeConnection(this.#socket.release());
   }
 
@@ -211,10 +213,10 @@ export class DBusPeer implements Disposable {
     }
   }
 
-  #takeFds(): void {
-    const count = this.#batch.fdCount(0);
-    for (let k = 0; k < count; k++) this.#fds.push(new OwnedFd(this.#batch.takeFd(0, k)));
-    if (this.#batch.fdsTruncated(0) || this.#fds.length > MAX_FDS) {
+  #takeFds(reader: ReceiveBatch): void {
+    const count = reader.fdCount(0);
+    for (let k = 0; k < count; k++) this.#fds.push(new OwnedFd(reader.takeFd(0, k)));
+    if (reader.fdsTruncated(0) || this.#fds.length > MAX_FDS) {
       throw new Fault("protocol-error", "Cannot read a D-Bus message: it brings too many descriptors");
     }
   }

@@ -15,14 +15,15 @@
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { IN, Poller } from "../../../ffi/poller.ts";
-import { SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
+import { setSendBufferBytes, SOCKET, socketPair } from "../../../ffi/unix_socket.ts";
 import { assert } from "../../base/assert.ts";
 import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { CODE, type Code } from "../../base/codes.ts";
 import { Fault } from "../../base/fault.ts";
+import { PICTURE_SOCKET_BYTES } from "../../base/limits.ts";
 import type { DBusPeer } from "./dbus_peer.ts";
 import { checkPictureSize } from "../../rfb/picture_rule.ts";
-import type { Canvas, CursorShape } from "../canvas.ts";
+import type { Canvas, CursorPicture, CursorShape } from "../canvas.ts";
 import type { DisplayKind, DisplayListener, DisplaySource } from "../display_source.ts";
 import { faultCode } from "../fault_code.ts";
 import { ConsoleClient, type ConsoleOwner } from "./console_client.ts";
@@ -47,7 +48,7 @@ export interface DBusSourceOptions {
 }
 
 /** How long QEMU may take to answer, and to send its first picture. */
-export const DBUS_TIMEOUT_NS: number = 10 * SECOND;
+const DBUS_TIMEOUT_NS: number = 10 * SECOND;
 /** How long a size that the console tells may wait for its picture. */
 const SIZE_NEWS_NS = 50 * MS;
 /** How long QEMU has to notice that a listener is gone, before it gets another. */
@@ -151,6 +152,8 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     this.#poller.remove(this.#client.peer.fd);
     this.#client[Symbol.dispose]();
     this.#poller[Symbol.dispose]();
+    this.canvas.cursorPicture(undefined);
+    this.canvas.leds(undefined);
   }
 
   onConsole(): void {}
@@ -173,11 +176,13 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     if (kind === "update") {
       const fits = x + width <= canvas.width && y + height <= canvas.height;
       if (!this.#isWhole || !fits || this.#isConsoleNews) this.#isStale = true;
+      if (!this.#isStale) canvas.repaint(x, y, width, height);
       return !this.#isStale;
     }
     if (width === 0 || height === 0) return false;
     checkPictureSize(width, height);
     if (width !== canvas.width || height !== canvas.height) canvas.resize(width, height);
+    canvas.repaint(0, 0, width, height);
     return true;
   }
 
@@ -205,8 +210,13 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     this.canvas.cursor(x, y, isOn, this.#shape);
   }
 
-  cursor(shape: CursorShape | undefined): void {
+  onLeds(bits: number): void {
+    this.canvas.leds(bits);
+  }
+
+  cursor(shape: CursorShape | undefined, picture: CursorPicture | undefined): void {
     this.#shape = shape;
+    this.canvas.cursorPicture(picture);
     if (this.#mouse !== undefined) this.mouse(this.#mouse.x, this.#mouse.y, this.#mouse.isOn);
   }
 
@@ -309,6 +319,7 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
   #register(): void {
     if (!this.#isOwed()) this.#heardNs = this.#nowNs;
     const [ours, theirs] = socketPair(SOCKET.STREAM);
+    setSendBufferBytes(theirs.fd, PICTURE_SOCKET_BYTES);
     this.#service = new ListenerService(this, ours, this.#uid);
     // QEMU's main loop waits for this while it takes the listener.
     this.#service.peer.flush();

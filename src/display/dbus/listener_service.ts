@@ -10,7 +10,8 @@ import { MESSAGE, type MessageHead } from "../../dbus/message.ts";
 import { type BodySink, DBusPeer, type PeerListener } from "./dbus_peer.ts";
 import type { WireReader } from "../../dbus/wire_reader.ts";
 import type { WireWriter } from "../../dbus/wire_writer.ts";
-import type { CursorShape } from "../canvas.ts";
+import type { CursorPicture, CursorShape } from "../canvas.ts";
+import { CursorSink } from "./cursor_sink.ts";
 import { type MapArea, MappedPicture } from "./mapped_picture.ts";
 import { type PictureOwner, PictureSink } from "./picture_sink.ts";
 
@@ -20,10 +21,6 @@ const MAP = "org.qemu.Display1.Listener.Unix.Map";
 const PROPERTIES = "org.freedesktop.DBus.Properties";
 /** Bytes before the pixels of the longest body. */
 const PREFIX_BYTES = 64;
-const MAX_CURSOR_SIDE = 1024;
-/** The canvas takes cursors up to this. */
-const MAX_SHAPE_SIDE = 256;
-const CURSOR_HEAD_BYTES = 16;
 
 /** Whom it tells. */
 export interface ServiceOwner extends PictureOwner {
@@ -31,8 +28,8 @@ export interface ServiceOwner extends PictureOwner {
   disabled(): void;
   /** Where the guest has put its cursor. */
   mouse(x: number, y: number, isOn: boolean): void;
-  /** What its cursor looks like; undefined: like nothing that can be told. */
-  cursor(shape: CursorShape | undefined): void;
+  /** What its cursor looks like; undefined: like nothing that can be told. `picture`: of a small one. */
+  cursor(shape: CursorShape | undefined, picture: CursorPicture | undefined): void;
   /** Something has changed that cannot be painted: all of the picture is needed anew. */
   missed(): void;
 }
@@ -185,20 +182,11 @@ export class ListenerService implements PeerListener, Disposable {
     };
   }
 
-  /** Its pixels are thrown away as they come. */
   #cursorSink({ bodyBytes, isLittle }: MessageHead): BodySink {
-    const numbers = new Uint8Array(CURSOR_HEAD_BYTES);
-    let came = 0;
-    if (bodyBytes < numbers.length) {
-      throw new Fault("protocol-error", "Cannot follow QEMU's D-Bus display: a cursor is cut");
-    }
+    const cursor = new CursorSink(bodyBytes, isLittle);
     return {
-      take: (bytes, from, to) => {
-        const used = Math.min(numbers.length - came, to - from);
-        numbers.set(bytes.subarray(from, from + used), came);
-        came += used;
-      },
-      end: () => this.#owner.cursor(shapeOf(new DataView(numbers.buffer), isLittle)),
+      take: (bytes, from, to) => cursor.take(bytes, from, to),
+      end: () => this.#owner.cursor(cursor.shape, cursor.picture),
     };
   }
 
@@ -228,12 +216,4 @@ function checkTypes(head: MessageHead, types: string): void {
     "protocol-error",
     `Cannot follow QEMU's D-Bus display: a call's arguments are not ${types}`,
   );
-}
-
-function shapeOf(view: DataView, isLittle: boolean): CursorShape | undefined {
-  const [width = 0, height = 0, hotX = 0, hotY = 0] = [0, 4, 8, 12].map((at) => view.getInt32(at, isLittle));
-  if (width < 0 || height < 0 || width > MAX_CURSOR_SIDE || height > MAX_CURSOR_SIDE) {
-    throw new Fault("protocol-error", "Cannot follow QEMU's D-Bus display: a cursor's size is absurd");
-  }
-  return width > MAX_SHAPE_SIDE || height > MAX_SHAPE_SIDE ? undefined : { width, height, hotX, hotY };
 }

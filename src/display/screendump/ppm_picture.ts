@@ -17,10 +17,11 @@ const HEAD_BYTES = 1024;
 /** What a screendump came to. */
 export type PpmOutcome = { readonly ok: true } | { readonly ok: false; readonly why: string };
 
-/** Reads screendumps; it keeps the piece that it reads into. */
-export class PpmPainter {
-  readonly #piece = new Uint8Array(PIECE_BYTES);
+/** The piece that is read: one for all painters of a thread, which are at work one at a time. */
+let shared: Uint8Array<ArrayBuffer> | undefined;
 
+/** Reads screendumps. */
+export class PpmPainter {
   /**
    * Paints a screendump: resizes the canvas when the picture has another size, and damages what differs. The
    * commit is the caller's.
@@ -29,7 +30,7 @@ export class PpmPainter {
    * @param length its bytes
    */
   paint(fd: number, length: number, canvas: Canvas): PpmOutcome {
-    const piece = this.#piece;
+    const piece = shared ??= new Uint8Array(PIECE_BYTES);
     const got = readAt(fd, piece, Math.min(length, HEAD_BYTES), 0);
     if (got < 0) return { ok: false, why: "its file cannot be read" };
     const head = readPpmHead(piece, got, length);

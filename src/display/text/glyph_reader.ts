@@ -200,6 +200,10 @@ function inkOf({ width, height, strideWords, words }: GlyphFrame): number[] {
   return Array.from({ length: MAX_POINTS }, (_, i) => all[Math.floor(i * all.length / MAX_POINTS)] as number);
 }
 
+/**
+ * Index of the first pixel in a square that differs from its left neighbour; -1 when none does. Its arguments
+ * are not an object, which would be allocated per square of every picture.
+ */
 function inkIn(
   words: Int32Array<ArrayBufferLike>,
   strideWords: number,

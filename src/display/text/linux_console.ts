@@ -37,7 +37,7 @@ const MAX_GLYPHS = 512;
 const VGA_WINDOW = 0xa_0000;
 const VGA_WINDOW_END = 0xc_0000;
 
-/** A console, or why it is none that can be read. */
+/** A console, or why it cannot be read. */
 export type ConsoleResult =
   | { readonly state: "read"; readonly text: ScreenText }
   /** It was never opened. */

@@ -1,7 +1,7 @@
 /**
  * The mode of a std VGA, out of its dispi registers (the "Bochs VBE extensions"): eleven words, as its BAR2
  * shows them from byte 0x500 on. What they say is the guest's word: a mode whose picture does not lie in the
- * card's memory is none.
+ * card's memory is not accepted.
  *
  * QEMU shows such a mode straight out of video memory. Two things follow from how it does (7.2 to 11): a std
  * VGA's first byte is a multiple of 4, and neither a bank (which only moves the guest's window at 0xa0000)

@@ -160,7 +160,7 @@ export class VgaState {
     return this.read() === undefined ? "absent" : "found";
   }
 
-  /** The registers as they are now; undefined when what is there is none any more. */
+  /** The registers as they are now; undefined when they are not there any more. */
   read(): VgaRegisters | undefined {
     assert(this.#found === 1, "registers are read once they are found");
     this.#registers ??= new VgaRegisters(this.#block);

@@ -3,9 +3,9 @@
  * in (aux-ram-share of QEMU 10 and later). QEMU is not asked and does not notice; its main loop goes on.
  *
  * The process is known by number and start, and /proc/PID/mem stays that of the program which ran when it was
- * opened: a set-uid program that a process executes afterwards is not read through it. A process can let
- * whoever reads its memory wait (userfaultfd, a file of FUSE): open it for a user whom the reading thread
- * need not fear (see src/SECURITY.md).
+ * opened: a set-uid program that a process executes afterwards is not read through it. A process can block a
+ * reader of its memory (userfaultfd, a file of FUSE): open it only for a user that the reading thread trusts
+ * not to (see src/SECURITY.md).
  * @module
  */
 import { OPEN } from "../../../ffi/memfd.ts";
@@ -34,8 +34,36 @@ export interface VideoMemoryPlace {
   readonly address: number;
   /** Bytes: the size of BAR0. */
   readonly sizeBytes: number;
-  /** Who made its monitor listen; undefined when nobody is told what is read (see ram/file_owner.ts). */
+  /**
+   * The process that made its monitor listen; undefined when what is read is shown to nobody (see
+   * ram/file_owner.ts).
+   */
   readonly monitorUid?: number | undefined;
+}
+
+/** Addresses of a process, the last one left out. */
+export interface AddressRange {
+  /** The first one. */
+  readonly start: number;
+  /** The one behind the last one. */
+  readonly end: number;
+}
+
+/**
+ * A process's heap: the largest piece without a gap. Of a process that has forked (-daemonize) the kernel
+ * tells it in several lines that touch: what is allocated afterwards is another mapping.
+ *
+ * @returns from 0 to 0 when there is none
+ */
+export function heapOf(mappings: readonly HostMapping[]): AddressRange {
+  let largest: AddressRange = { start: 0, end: 0 };
+  let last = largest;
+  for (const { path, writable, start, sizeBytes } of mappings) {
+    if (path !== "[heap]" || !writable) continue;
+    last = { start: start === last.end ? last.start : start, end: start + sizeBytes };
+    if (last.end - last.start > largest.end - largest.start) largest = last;
+  }
+  return largest;
 }
 
 /** Video memory, open for reading. */
@@ -47,7 +75,7 @@ export class VideoMemory implements Disposable {
   /** Its first address in QEMU's memory. */
   readonly address: number;
   /** QEMU's heap, as {start, end}: what the VGA's registers are looked for in; empty where it has none. */
-  readonly heap: { readonly start: number; readonly end: number };
+  readonly heap: AddressRange;
   readonly #process: HostProcess;
   readonly #memory: OwnedFd;
   readonly #file: OwnedFd;
@@ -58,7 +86,7 @@ export class VideoMemory implements Disposable {
     memory: OwnedFd,
     file: OwnedFd | undefined,
     place: VideoMemoryPlace,
-    mappings: readonly [own: HostMapping, heap: HostMapping | undefined],
+    mappings: readonly [own: HostMapping, heap: AddressRange],
   ) {
     const [own, heap] = mappings;
     this.#process = process;
@@ -68,7 +96,7 @@ export class VideoMemory implements Disposable {
     this.#base = file === undefined ? place.address : own.offset + place.address - own.start;
     this.sizeBytes = place.sizeBytes;
     this.address = place.address;
-    this.heap = { start: heap?.start ?? 0, end: heap === undefined ? 0 : heap.start + heap.sizeBytes };
+    this.heap = heap;
   }
 
   /**
@@ -81,19 +109,21 @@ export class VideoMemory implements Disposable {
     const { pid, started, address, sizeBytes } = place;
     const isPlace = Number.isSafeInteger(address) && address > 0 && sizeBytes >= 4096 &&
       Number.isSafeInteger(sizeBytes) && sizeBytes <= MAX_VIDEO_MEMORY;
-    if (!isPlace) throw refusal(pid, `${sizeBytes} bytes at 0x${address.toString(16)} are none of a card`);
+    if (!isPlace) {
+      throw refusal(pid, `${sizeBytes} bytes at 0x${address.toString(16)} are not a card's memory`);
+    }
     const process = HostProcess.open(pid, started);
     let memory: OwnedFd | undefined;
     try {
       // Opened before anything is looked at: what runs then is what is read, and nothing after it.
       memory = process.openFile("mem", OPEN.READ_ONLY);
-      // A set-uid program, or one whose monitor is another user's: nothing of it is read.
+      // Nothing is read of a set-uid program, or of one whose monitor another user has made.
       const owners = fileOwners(pid, process.uids(), place.monitorUid);
       const mappings = parseHostMaps(process.read("maps"));
       const own = mappings.find((m) => address >= m.start && address + sizeBytes <= m.start + m.sizeBytes);
       if (own === undefined || !own.writable) throw refusal(pid, "no memory of its size is there");
-      const heap = mappings.find((m) => m.path === "[heap]" && m.writable);
-      return new VideoMemory(process, memory, sharedFile(process, owners, own), place, [own, heap]);
+      const file = sharedFile(process, owners, own);
+      return new VideoMemory(process, memory, file, place, [own, heapOf(mappings)]);
     } catch (error) {
       memory?.close();
       process[Symbol.dispose]();
@@ -164,13 +194,13 @@ function readAll(fd: number, into: Uint8Array<ArrayBuffer>, position: number): b
     }
     return true;
   } catch (error) {
-    // EIO: nothing is mapped there (any more).
+    // EIO: nothing is mapped there, or not any more.
     if (error instanceof OsError) return false;
     throw error;
   }
 }
 
-/** The memfd that the memory lies in; undefined when it is none, or may not be opened. */
+/** The memfd that the memory lies in; undefined when it is not a memfd, or may not be opened. */
 function sharedFile(process: HostProcess, owners: FileOwners, own: HostMapping): OwnedFd | undefined {
   if (!own.shared || own.inode === 0 || own.offset !== 0) return undefined;
   const look = { process, owners, places: new FilePlaces(process), mappings: [own] };

@@ -12,7 +12,6 @@
  * What is shown is what is in memory: a guest that has blanked its screen still shows its picture.
  * @module
  */
-import { RowReader } from "../../../ffi/picture_rows.ts";
 import { assert } from "../../base/assert.ts";
 import { NEVER, SECOND } from "../../base/clock.ts";
 import { CODE } from "../../base/codes.ts";
@@ -20,8 +19,11 @@ import type { Canvas } from "../canvas.ts";
 import type { DisplayListener, DisplaySource } from "../display_source.ts";
 import { type CardRule, type DispiRegisters, type LinearMode, modeOf } from "./dispi.ts";
 import { type DisplayMode, fullModeOf, isSameMode, pictureSize } from "./display_mode.ts";
-import { readPalette, rowWriterOf, type Widening } from "./pixel_rows.ts";
+import { LinearPicture } from "./linear_picture.ts";
+import type { Widening } from "./pixel_rows.ts";
 import { textColoursOf, type TextMode } from "./text_mode.ts";
+import { RowSweep } from "./row_sweep.ts";
+import { SparseReader } from "./sparse_reader.ts";
 import { TextPicture } from "./text_picture.ts";
 import { type VgaRegisters, VgaState } from "./vga_state.ts";
 import type { VideoMemory } from "./video_memory.ts";
@@ -30,6 +32,8 @@ import type { VideoMemory } from "./video_memory.ts";
 const ASK_GAP_NS = SECOND;
 /** How often a mode that cannot be shown is looked at again, where it is known without asking. */
 const OTHER_LOOK_NS = SECOND / 10;
+/** Who looks no more often than this is shown small changes some looks later. */
+const SPARSE_GAP_NS = SECOND;
 /** How often QEMU's heap is looked through before the monitor is asked for ever. */
 const MAX_SEARCHES = 8;
 /** And so often before the monitor is asked at all: a guest that sets a mode meanwhile hides them. */
@@ -82,18 +86,18 @@ export class VramSource implements DisplaySource {
   readonly #canvas: Canvas;
   readonly #port: VramPort;
   readonly #card: CardRule;
-  readonly #widening: Widening;
-  readonly #reader = new RowReader();
-  readonly #palette = new Int32Array(256);
+  readonly #linear: LinearPicture;
+  readonly #sweep = new RowSweep();
   readonly #text = new TextPicture();
+  readonly #sparse: SparseReader;
+  /** Whether the picture under way is read sparsely. */
+  #isSparse = false;
+  /** Whether some row of what is on the canvas may be older than the last looks. */
+  #mustReadAll = true;
   #state: ModeState = { kind: "unknown" };
   #mode: DisplayMode | undefined;
-  /** The picture as it lies in video memory, for modes of fewer than 32 bits. */
-  #raw = new Uint8Array(0);
   #searchesLeft: number;
   #firstSearchesLeft = 0;
-  /** Whether what is in it is not pixels yet, or those of another palette. */
-  #isRawNew = false;
   #gapNs = NEVER;
   #isWanted = false;
   #isAsking = false;
@@ -114,8 +118,9 @@ export class VramSource implements DisplaySource {
   constructor(memory: VideoMemory, canvas: Canvas, port: VramPort, options: VramOptions) {
     this.#memory = memory;
     this.#canvas = canvas;
+    this.#sparse = new SparseReader(memory, canvas);
     this.#port = port;
-    this.#widening = options.widening ?? "zeros";
+    this.#linear = new LinearPicture(memory, canvas, options.widening ?? "zeros");
     this.#card = { isVga: options.isVga, memoryBytes: memory.sizeBytes };
     const canSearch = options.isVga && options.onlyAsk !== true && memory.heap.end > 0;
     this.#searchesLeft = canSearch ? MAX_SEARCHES : 0;
@@ -147,7 +152,9 @@ export class VramSource implements DisplaySource {
 
   demand(perSecond: number): void {
     assert(perSecond >= 0 && perSecond <= 240, "a rate is 0 to 240 pictures a second");
+    if (this.#gapNs === NEVER) this.#mustReadAll = true;
     this.#gapNs = perSecond === 0 ? NEVER : SECOND / perSecond;
+    this.#sweep.end();
     this.#schedule();
   }
 
@@ -188,7 +195,7 @@ export class VramSource implements DisplaySource {
     if (nowNs < this.#nextNs || this.#isLost) return;
     if (this.#state.kind === "searching") this.#search(this.#state.state);
     if (this.#mustAsk && !this.#isAsking) this.#ask();
-    // Until the mode is known, there is no picture that could be said to be of now.
+    // Until the mode is known, no picture can be called current.
     if (!this.#isAsking && !this.#isSearchingFirst && this.#isDue(nowNs)) this.#look(nowNs);
     const isOld = this.#state.kind === "asked" && nowNs >= this.#askNs && this.#gapNs !== NEVER;
     if (isOld && !this.#isAsking) this.#mustAsk = true;
@@ -222,16 +229,22 @@ export class VramSource implements DisplaySource {
   }
 
   #isDue(nowNs: number): boolean {
-    return this.#isWanted || nowNs >= this.#lastNs + this.#gapNs;
+    return this.#isWanted || nowNs >= this.#pictureNs;
+  }
+
+  /** When the next picture is to be read, or the next piece of one. */
+  get #pictureNs(): number {
+    return this.#sweep.isUnderWay ? this.#sweep.nextNs : this.#lastNs + this.#gapNs;
   }
 
   /** When it wants to be stepped: at once while something can be done now. */
   #schedule(): void {
     const isIdle = this.#isLost || (this.#gapNs === NEVER && !this.#isWanted);
+    const kind = this.#mode?.kind;
     if (isIdle) this.#nextNs = NEVER;
     else if (this.#isAsking) this.#nextNs = NEVER;
     else if (this.#mustAsk || this.#isWanted || this.#state.kind === "searching") this.#nextNs = 0;
-    else if (this.#mode?.kind === "linear") this.#nextNs = this.#lastNs + this.#gapNs;
+    else if (kind === "linear" || kind === "text") this.#nextNs = this.#pictureNs;
     else if (this.#state.kind === "read") this.#nextNs = this.#lastNs + OTHER_LOOK_NS;
     else this.#nextNs = this.#askNs;
     if (!isIdle && this.#state.kind === "asked") this.#nextNs = Math.min(this.#nextNs, this.#askNs);
@@ -258,20 +271,29 @@ export class VramSource implements DisplaySource {
   }
 
   #look(nowNs: number): void {
-    this.#lastNs = nowNs;
-    if (!this.#readMode()) return;
+    if (this.#isWanted || !this.#sweep.isUnderWay) {
+      this.#lastNs = nowNs;
+      this.#sweep.end();
+      if (!this.#readMode()) return;
+      const mode = this.#mode;
+      // A single picture is read at once: it is as of now.
+      const isWatched = !this.#isWanted && mode?.kind === "linear" && mode.bits === 32;
+      this.#isSparse = isWatched && this.#gapNs >= SPARSE_GAP_NS && !this.#mustReadAll;
+      if (isWatched && !this.#isSparse) this.#sweep.begin(mode.height, mode.stride, nowNs, this.#gapNs);
+    }
     if (this.#mode?.kind !== "linear" && this.#mode?.kind !== "text") {
       if (this.#isWanted) this.#port.onNoPicture();
       this.#isWanted = false;
       return;
     }
-    if (!this.#paint(this.#mode)) return;
+    if (!this.#paint(this.#mode) || this.#sweep.isUnderWay) return;
     if (this.#state.kind === "read" && !this.#isStill(this.#mode)) {
       // Half of one mode and half of another: painted anew, and never shown.
       this.#readMode();
       if (this.#mode.kind !== "linear" && this.#mode.kind !== "text") return;
       if (!this.#paint(this.#mode)) return;
     }
+    this.#mustReadAll = false;
     this.#canvas.commit(nowNs);
     if (!this.#isWanted) return;
     this.#isWanted = false;
@@ -287,10 +309,7 @@ export class VramSource implements DisplaySource {
       return false;
     }
     this.#take(fullModeOf(registers, this.#card));
-    const isIndexed = this.#mode?.kind === "linear" && this.#mode.bits === 8;
-    if (isIndexed && readPalette(registers.palette, registers.isWidePalette, this.#palette)) {
-      this.#isRawNew = true;
-    }
+    if (this.#mode?.kind === "linear" && this.#mode.bits === 8) this.#linear.takePalette(registers);
     return true;
   }
 
@@ -301,7 +320,7 @@ export class VramSource implements DisplaySource {
 
   /** The card has this mode from now on. */
   #take(mode: DisplayMode): void {
-    // Without its palette a picture of indices is none.
+    // Without its palette a picture of indices cannot be shown.
     const shown: DisplayMode = mode.kind === "linear" && mode.bits === 8 && this.#state.kind !== "read"
       ? { kind: "invalid" }
       : mode;
@@ -309,9 +328,10 @@ export class VramSource implements DisplaySource {
     const [before, after] = [pictureSize(this.#mode), pictureSize(shown)];
     this.#mode = shown;
     this.#text.forget();
-    // Pixels of 32 bits are read straight into the canvas.
-    this.#raw = new Uint8Array(shown.kind === "linear" && shown.bits !== 32 ? rawBytesOf(shown) : 0);
-    this.#isRawNew = true;
+    this.#sweep.end();
+    this.#isSparse = false;
+    this.#mustReadAll = true;
+    this.#linear.begin(shown.kind === "linear" ? shown : undefined);
     if (after !== undefined) {
       const isResized = before?.width !== after.width || before.height !== after.height;
       if (isResized) this.#canvas.resize(after.width, after.height);
@@ -324,7 +344,9 @@ export class VramSource implements DisplaySource {
   /** Reads the picture; false when QEMU has gone. */
   #paint(mode: LinearMode | TextMode): boolean {
     if (mode.kind === "text") return this.#paintText();
-    const changed = mode.bits === 32 ? this.#paintWords(mode) : this.#paintRaw(mode, mode.bits);
+    const changed = this.#isSparse
+      ? this.#sparse.read(mode)
+      : this.#linear.paint(mode, this.#sweep.next(mode.height));
     if (changed < 0) this.#lose();
     return changed >= 0;
   }
@@ -341,46 +363,6 @@ export class VramSource implements DisplaySource {
     return isThere;
   }
 
-  #paintWords({ width, height, stride, offset }: LinearMode): number {
-    const canvas = this.#canvas;
-    const reader = this.#reader;
-    const changed = this.#memory.readRows(reader, {
-      position: offset,
-      stride,
-      picture: canvas.pixels,
-      to: 0,
-      toStride: canvas.stride,
-      rowBytes: 4 * width,
-      rows: height,
-    });
-    if (changed > 0) {
-      const left = reader.left >>> 2;
-      canvas.damage(left, reader.top, Math.ceil(reader.right / 4) - left, reader.bottom - reader.top);
-    }
-    return changed;
-  }
-
-  #paintRaw({ width, height, stride, offset }: LinearMode, bits: 8 | 15 | 16 | 24): number {
-    const reader = this.#reader;
-    const pixelBytes = (bits + 7) >>> 3;
-    const rowBytes = width * pixelBytes;
-    const where = { position: offset, stride, picture: this.#raw, to: 0, toStride: rowBytes };
-    const changed = this.#memory.readRows(reader, { ...where, rowBytes, rows: height });
-    if (changed < 0 || (changed === 0 && !this.#isRawNew)) return changed;
-    const canvas = this.#canvas;
-    const words = canvas.words;
-    const write = rowWriterOf(bits, this.#palette, this.#widening);
-    const [top, bottom] = this.#isRawNew ? [0, height] : [reader.top, reader.bottom];
-    for (let y = top; y < bottom; y++) {
-      write({ bytes: this.#raw, at: y * rowBytes, width }, words, y * canvas.stride / 4);
-    }
-    const left = this.#isRawNew ? 0 : Math.floor(reader.left / pixelBytes);
-    const right = this.#isRawNew ? width : Math.ceil(reader.right / pixelBytes);
-    canvas.damage(left, top, right - left, bottom - top);
-    this.#isRawNew = false;
-    return changed;
-  }
-
   #lose(): void {
     this.#isLost = true;
     this.#nextNs = NEVER;
@@ -389,9 +371,4 @@ export class VramSource implements DisplaySource {
       : "QEMU has ended";
     this.#port.onLost(CODE["seam-down"], why);
   }
-}
-
-/** Bytes of a picture as it lies in video memory, without what is between rows; 0: it is read as it is. */
-function rawBytesOf({ width, height, bits }: LinearMode): number {
-  return bits === 32 ? 0 : width * height * ((bits + 7) >>> 3);
 }

@@ -34,6 +34,7 @@ import { faultCode } from "../fault_code.ts";
 import { type Request, UpdateRequests } from "./update_requests.ts";
 import { placeOf, type VncAddress } from "./vnc_address.ts";
 import type { VncListener } from "./vnc_listener.ts";
+import { VncPointer } from "./vnc_pointer.ts";
 import { VncWire } from "./vnc_wire.ts";
 
 /** How a {@linkcode VncSource} is made. */
@@ -53,9 +54,9 @@ export interface VncSourceOptions {
 }
 
 /** How long a server may take for the handshake. */
-export const VNC_TIMEOUT_NS: number = 10 * SECOND;
+const VNC_TIMEOUT_NS: number = 10 * SECOND;
 /** How long it may be silent when it has to answer: a VM on a host that is overloaded takes its time. */
-export const VNC_SILENCE_NS: number = 30 * SECOND;
+const VNC_SILENCE_NS: number = 30 * SECOND;
 /**
  * After so much silence a picture that has to come is asked for again, whole: of some 300 changes of the mode
  * QEMU 7.2 loses the request of one on a busy host, and then says nothing more.
@@ -70,18 +71,16 @@ const ASK_CHANGES_AGAIN_NS = 3 * SECOND;
  */
 const ASKS_WITHOUT_PICTURE = 5;
 /** How long an update that was asked for may take while bytes keep coming. */
-export const VNC_UPDATE_TIMEOUT_NS: number = 60 * SECOND;
+const VNC_UPDATE_TIMEOUT_NS: number = 60 * SECOND;
 /** How long a watched QEMU is left to find nothing new. */
 const WAKE_GAP_NS = 500 * MS;
 /**
- * A release of nothing: scan code 0 is no key. The keysym counts only where QEMU has a keyboard layout of its
- * own (-k), which warns on its standard error of one that it does not know; a Pause that somebody holds is
- * nothing to lose.
+ * A release of nothing: scan code 0 is not a key. The keysym counts only where QEMU has a keyboard layout of
+ * its own (-k), which warns on its standard error of one that it does not know; a Pause that somebody holds
+ * is nothing to lose.
  */
 const NO_SCAN_CODE = 0;
 const PAUSE_KEYSYM = 0xff13;
-/** The canvas holds cursors up to this; of larger ones the shape is not told. */
-const MAX_SHAPE_SIDE = 256;
 const ENCODINGS = [
   ENCODING.COPY_RECT,
   ENCODING.RAW,
@@ -117,8 +116,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   #againNs = -NEVER;
   /** Requests for a whole picture, one after another, that were answered without a pixel. */
   #answeredInVain = 0;
-  #cursor: RfbCursor | undefined;
-  #pointer: { readonly x: number; readonly y: number } | undefined;
+  readonly #pointer: VncPointer;
 
   /**
    * Begins to connect. Whatever the server does from here on is told by `onLost`.
@@ -128,6 +126,7 @@ export class VncSource implements DisplaySource, UpdateSink {
    */
   constructor(options: VncSourceOptions) {
     this.#options = options;
+    this.#pointer = new VncPointer(options.canvas);
     this.#nowNs = this.#beganNs = this.#heardNs = options.nowNs;
     this.#wire = new VncWire({
       address: options.address,
@@ -185,6 +184,7 @@ export class VncSource implements DisplaySource, UpdateSink {
   /** Closes the connection. */
   [Symbol.dispose](): void {
     this.#wire[Symbol.dispose]();
+    this.#pointer[Symbol.dispose]();
   }
 
   /** Asks at once; that the server is gone is told by the next step, which reads it. */
@@ -231,13 +231,11 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   onCursor(cursor: RfbCursor): void {
-    this.#cursor = cursor;
-    this.#tellCursor();
+    this.#pointer.looks(cursor);
   }
 
   onPointer(x: number, y: number): void {
-    this.#pointer = { x, y };
-    this.#tellCursor();
+    this.#pointer.isAt(x, y);
   }
 
   onPointerMode(absolute: boolean): void {
@@ -251,17 +249,8 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   onLeds(bits: number): void {
+    this.#pointer.leds(bits);
     this.#options.vnc?.onLeds(bits);
-  }
-
-  /** A cursor is told when it is known where it is: few servers say so, and QEMU's does not. */
-  #tellCursor(): void {
-    if (this.#pointer === undefined) return;
-    const { x, y } = this.#pointer;
-    const { canvas } = this.#options;
-    if (this.#cursor === undefined) canvas.cursor(x, y, true);
-    else if (Math.max(this.#cursor.width, this.#cursor.height) > MAX_SHAPE_SIDE) canvas.cursor(x, y, true);
-    else canvas.cursor(x, y, this.#cursor.visible, this.#cursor);
   }
 
   #show(): void {
@@ -379,7 +368,11 @@ export class VncSource implements DisplaySource, UpdateSink {
   }
 
   #lostServer(): void {
-    this.#lose(CODE["seam-down"], `${placeOf(this.#options.address)} ended the connection`);
+    // QEMU says no word to whom it does not let in, nor to whom it ends for another's sake.
+    const why = this.#wire.stream === undefined
+      ? "lets nobody in: one viewer has it alone, or its places are taken"
+      : "ended the connection: it has ended, or a viewer wants it alone";
+    this.#lose(CODE["seam-down"], `${placeOf(this.#options.address)} ${why}`);
   }
 
   #lose(code: Code, why: string): void {

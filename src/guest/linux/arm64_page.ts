@@ -14,7 +14,9 @@ import { WALK } from "../paging.ts";
 const NOT_GLOBAL = 0x800;
 /** Bits 53 and 54: no execution. */
 const NO_EXECUTION_HI = 3 << 21;
-const SMALL_SHIFT = 12;
+/** The largest granule's; a block's is larger. */
+const LAST_SHIFT = 16;
+const FRAME_SHIFT = 12;
 /** A frame is an int32: past 8 TiB there is no RAM that we know. */
 const FRAME_HI_LIMIT = 0x800;
 
@@ -23,17 +25,17 @@ const FRAME_HI_LIMIT = 0x800;
  *
  * @param entryHi the entry's high half
  * @param entryLo its low half
- * @param _hi the address's high half
+ * @param hi the address's high half
  * @param lo the address's low half
  * @param shift first address bit of the entry's level
  */
-export function arm64Page(entryHi: number, entryLo: number, _hi: number, lo: number, shift: number): number {
+export function arm64Page(entryHi: number, entryLo: number, hi: number, lo: number, shift: number): number {
   if ((entryHi | entryLo) === 0) return WALK.notPresent;
   const isPage = (entryHi & NO_EXECUTION_HI) === NO_EXECUTION_HI && (entryLo & NOT_GLOBAL) !== 0 &&
-    (shift !== SMALL_SHIFT || (entryLo & DESC_TABLE) !== 0);
+    (shift > LAST_SHIFT || (entryLo & DESC_TABLE) !== 0);
   if (!isPage) return WALK.pagedOut;
   const high = entryHi & DESC_FRAME_HI;
   if (high >= FRAME_HI_LIMIT) return WALK.outOfRam;
-  const small = (1 << (shift - SMALL_SHIFT)) - 1;
-  return (high << 20 | entryLo >>> 12) & ~small | lo >>> 12 & small;
+  const small = (1 << (shift - FRAME_SHIFT)) - 1;
+  return (high << 20 | entryLo >>> 12) & ~small | (hi << 20 | lo >>> 12) & small;
 }

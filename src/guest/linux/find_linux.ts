@@ -18,7 +18,7 @@ import { arm64Page } from "./arm64_page.ts";
 import { type KernelMapping, kernelMapping } from "./kernel_mapping.ts";
 import { LinuxGuest } from "./linux_guest.ts";
 import { linuxPage } from "./software_page.ts";
-import { checkProfile, readProfile } from "./profile.ts";
+import { checkProfile, type KernelProfile, readListProfile, readProfile } from "./profile.ts";
 import { findNotes, NOT_IN_RAM, readNote, Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /**
@@ -88,10 +88,22 @@ function openKernel(
   memory.missedFrame = -1;
   const buildId = note.line("BUILD-ID");
   const cached = buildId === undefined ? undefined : checkProfile(cache?.get(buildId));
+  const keep = (profile: KernelProfile): KernelProfile => {
+    if (buildId !== undefined) cache?.set(buildId, profile);
+    return profile;
+  };
+  const complete = (): KernelProfile | undefined => {
+    const whole = readProfile(space, note);
+    return whole.ok ? keep(whole.profile) : undefined;
+  };
   if (typeof cached === "object" && cached.buildId === buildId) {
-    const guest = new LinuxGuest(note, space, cached, isBorneOut);
+    const guest = new LinuxGuest(note, space, cached, isBorneOut, { complete });
     // A cache that lies shows here: its init_task does not head a list.
     if (guest.processes().end.complete) return { found: true, os: guest };
+  }
+  const quick = readListProfile(space, note);
+  if (quick !== undefined) {
+    return { found: true, os: new LinuxGuest(note, space, keep(quick), isBorneOut, { complete }) };
   }
   const read = readProfile(space, note);
   if (!read.ok) {
@@ -100,9 +112,8 @@ function openKernel(
     const why = lack === "" ? read.unsupported : `${lack} (without it, ${read.unsupported})`;
     return { found: false, reason: "unsupported", system: "linux", detail: `Linux ${release}: ${why}` };
   }
-  if (buildId !== undefined) cache?.set(buildId, read.profile);
   const table = keepTable === false ? undefined : read.table;
-  return { found: true, os: new LinuxGuest(note, space, read.profile, isBorneOut, table) };
+  return { found: true, os: new LinuxGuest(note, space, keep(read.profile), isBorneOut, { table }) };
 }
 
 /** What to say when tables or data led to memory that was not opened: a DIMM that is not shared, say. */
@@ -132,9 +143,12 @@ function mapsImage(memory: PhysicalMemory, root: number, { paging }: KernelMappi
   const frame = root / PAGE_BYTES;
   const top = paging.table[0];
   assert(top !== undefined, "a paging mode has levels");
-  const entry = (Math.floor(stext / 2 ** top.shift) % 512 + 512) % 512;
-  return memory.locate(frame) && memory.isHeld(frame) &&
-    ((memory.words[memory.wordBase + 2 * entry] as number) & PTE_P) !== 0;
+  const entries = 2 ** top.indexBits;
+  const entry = (Math.floor(stext / 2 ** top.shift) % entries + entries) % entries;
+  // A table may be larger than a frame, which has 512 entries.
+  const place = frame + (entry >>> 9);
+  return memory.locate(place) && memory.isHeld(place) &&
+    ((memory.words[memory.wordBase + 2 * (entry & 511)] as number) & PTE_P) !== 0;
 }
 
 /** Whether the page tables map the image where the note says it is. */
@@ -157,7 +171,7 @@ function isLive(note: Vmcoreinfo, space: AddressSpace, evidence: GuestEvidence):
     const code = space.probe(livePc);
     return code.ok && code.executable && !code.user;
   }
-  // A program counter in place of a root is another architecture's CPU.
+  // A program counter in place of a root means that the CPU has another architecture.
   if (liveRoot === undefined) return livePc === undefined;
   // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is a flag.
   const root = Math.floor((liveRoot % 2 ** 52 + 2 ** 52) % 2 ** 52 / 4096) * 4096;

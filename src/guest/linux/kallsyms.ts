@@ -11,29 +11,14 @@
  */
 import { MAX_KALLSYMS, MAX_KALLSYMS_BYTES } from "../../base/limits.ts";
 import type { AddressSpace } from "../address_space.ts";
+import { readBulk } from "../bulk_read.ts";
 import type { NearestSymbol } from "../guest_os.ts";
+import type { KallsymsPlaces } from "./kallsyms_places.ts";
+import { TokenTable } from "./kallsyms_tokens.ts";
+
+export type { KallsymsPlaces };
 
 const LATIN1 = new TextDecoder("latin1");
-const TOKENS = 256;
-const TOKEN_TABLE_BYTES = 4096;
-
-/** Where the tables are. */
-export interface KallsymsPlaces {
-  /** kallsyms_names */
-  readonly names: number;
-  /** kallsyms_num_syms */
-  readonly count: number;
-  /** kallsyms_token_table */
-  readonly tokenTable: number;
-  /** kallsyms_token_index */
-  readonly tokenIndex: number;
-  /** kallsyms_offsets */
-  readonly offsets: number;
-  /** kallsyms_relative_base; absent from 7.0 on */
-  readonly relativeBase: number | undefined;
-  /** `_stext` as the note tells it */
-  readonly stext: number;
-}
 
 /** How an entry of the offsets table gives an address. */
 export type AddressFormat = "signed-base" | "base" | "self-relative";
@@ -88,7 +73,7 @@ export class Kallsyms {
     const offsets = new Int32Array(count);
     const tokens = TokenTable.read(space, places);
     const names = readNames(space, places);
-    const whole = space.read(places.offsets, new Uint8Array(offsets.buffer)) === count * 4;
+    const whole = readBulk(space, places.offsets, new Uint8Array(offsets.buffer)) === count * 4;
     if (!whole || Number.isNaN(base) || tokens === undefined || names.length < count) {
       return { unsupported: "kallsyms tables that cannot be read" };
     }
@@ -96,7 +81,9 @@ export class Kallsyms {
     const places_ = table.#pass(["_stext", ...wanted]);
     if (places_ === undefined) return { unsupported: "kallsyms names that run past their table" };
     const stext = places_.get("_stext");
-    const format = stext === undefined ? undefined : table.#formatBy(stext);
+    const format = stext === undefined
+      ? undefined
+      : addressFormat(places, base, stext, offsets[stext] as number);
     if (format === undefined) return { unsupported: "kallsyms addresses in a format that is not known" };
     (table as { format: AddressFormat }).format = format;
     const found = new Map<string, number>();
@@ -172,10 +159,18 @@ export class Kallsyms {
     const found = new Map<string, number>();
     const names = this.#names;
     const nameAt = this.#nameAt;
-    const wantedSet = new Set(wanted);
-    const lengths = this.#tokens.lengths;
+    const { lengths, heads, seconds, tails } = this.#tokens;
+    // Which first and last letters a wanted name has, together: of 17,000 names of a kernel that begin and
+    // end with a likely token, a hundred are left.
+    const pairs = new Uint8Array(65_536);
     const wantedLength = new Uint8Array(65_536);
-    for (const name of wanted) wantedLength[name.length + 1] = 1;
+    const left = new Map<string, Uint8Array>();
+    for (const name of wanted) {
+      if (!/^[!-~]+$/.test(name)) continue; // no symbol has such a name
+      wantedLength[name.length + 1] = 1;
+      pairs[name.charCodeAt(0) << 8 | name.charCodeAt(name.length - 1)] = 1;
+      left.set(name, Uint8Array.from(name, (letter) => letter.charCodeAt(0)));
+    }
     const { firsts, lasts } = this.#tokens.filter(wanted);
     const scratch = new Uint8Array(1024);
     const count = this.count;
@@ -189,12 +184,19 @@ export class Kallsyms {
       at += length;
       if (at > size) return undefined;
       if ((firsts[names[first] as number] as number) === 0 || lasts[names[at - 1] as number] === 0) continue;
+      const letter = (seconds[names[first] as number] as number) ||
+        (heads[names[first + 1] as number] as number);
+      if (pairs[letter << 8 | (tails[names[at - 1] as number] as number)] !== 1) continue;
       let decoded = 0;
       for (let k = first; k < at; k++) decoded += lengths[names[k] as number] as number;
       if (wantedLength[decoded & 0xffff] === 0) continue;
       const n = this.#decode(nameAt[i] as number, scratch);
-      const name = LATIN1.decode(scratch.subarray(1, n));
-      if (wantedSet.has(name) && !found.has(name)) found.set(name, i);
+      // The first of several symbols of one name counts.
+      for (const [name, letters] of left) {
+        if (letters.length !== n - 1 || !isAt(scratch, 1, letters)) continue;
+        found.set(name, i);
+        left.delete(name);
+      }
     }
     return found;
   }
@@ -210,85 +212,66 @@ export class Kallsyms {
     return n;
   }
 
-  #formatBy(stextIndex: number): AddressFormat | undefined {
-    const formats: readonly AddressFormat[] = this.#places.relativeBase === undefined
-      ? ["self-relative"]
-      : ["signed-base", "base", "self-relative"];
-    return formats.find((format) => this.#addressAs(format, stextIndex) === this.#places.stext);
-  }
-
   #addressAs(format: AddressFormat, index: number): number {
-    const offset = this.#offsets[index] as number;
-    switch (format) {
-      case "signed-base":
-        return offset >= 0 ? offset : this.#base - 1 - offset;
-      case "base":
-        return this.#base + (offset >>> 0);
-      case "self-relative":
-        return this.#places.offsets + index * 4 + offset;
-    }
+    return symbolAddress(format, this.#places, this.#base, index, this.#offsets[index] as number);
   }
 }
 
-/** The 256 tokens. */
-class TokenTable {
-  readonly lengths = new Uint8Array(TOKENS);
-  readonly #bytes: Uint8Array;
-  readonly #starts: Uint16Array;
-
-  private constructor(bytes: Uint8Array, starts: Uint16Array) {
-    this.#bytes = bytes;
-    this.#starts = starts;
+/**
+ * The address of a symbol by its entry in the offsets table.
+ *
+ * @param base what `relativeBase` points at; 0 without
+ * @param index the entry's number
+ * @param offset the entry
+ */
+export function symbolAddress(
+  format: AddressFormat,
+  places: KallsymsPlaces,
+  base: number,
+  index: number,
+  offset: number,
+): number {
+  switch (format) {
+    case "signed-base":
+      return offset >= 0 ? offset : base - 1 - offset;
+    case "base":
+      return base + (offset >>> 0);
+    case "self-relative":
+      return places.offsets + index * 4 + offset;
   }
+}
 
-  static read(space: AddressSpace, places: KallsymsPlaces): TokenTable | undefined {
-    const starts = new Uint16Array(TOKENS);
-    if (space.read(places.tokenIndex, new Uint8Array(starts.buffer)) < TOKENS * 2) return undefined;
-    const bytes = new Uint8Array(TOKEN_TABLE_BYTES);
-    const have = space.read(places.tokenTable, bytes);
-    const table = new TokenTable(bytes, starts);
-    for (let i = 0; i < TOKENS; i++) {
-      const start = starts[i] as number;
-      const end = bytes.indexOf(0, start);
-      if (start >= have || end < 0 || end - start > 255) return undefined;
-      table.lengths[i] = end - start;
-    }
-    return table;
-  }
+/** The format in which the entry of `_stext` gives the address that the note tells. */
+export function addressFormat(
+  places: KallsymsPlaces,
+  base: number,
+  index: number,
+  offset: number,
+): AddressFormat | undefined {
+  const formats: readonly AddressFormat[] = places.relativeBase === undefined
+    ? ["self-relative"]
+    : ["signed-base", "base", "self-relative"];
+  return formats.find((format) => symbolAddress(format, places, base, index, offset) === places.stext);
+}
 
-  /**
-   * Which tokens a name among these may begin with and end with: two look-ups leave one name in a hundred to
-   * be decoded. The first character of what is stored is the symbol's type.
-   */
-  filter(names: readonly string[]): { readonly firsts: Uint8Array; readonly lasts: Uint8Array } {
-    const [firsts, lasts] = [new Uint8Array(TOKENS), new Uint8Array(TOKENS)];
-    for (let token = 0; token < TOKENS; token++) {
-      const start = this.#starts[token] as number;
-      const text = LATIN1.decode(this.#bytes.subarray(start, start + (this.lengths[token] as number)));
-      const rest = text.slice(1);
-      if (names.some((name) => name.startsWith(rest))) firsts[token] = 1;
-      // A whole name in one token has its type before it.
-      if (names.some((name) => name.endsWith(text) || name === rest)) lasts[token] = 1;
-    }
-    return { firsts, lasts };
-  }
-
-  append(token: number, into: Uint8Array, at: number): number {
-    const start = this.#starts[token] as number;
-    const length = this.lengths[token] as number;
-    for (let i = 0; i < length && at < into.length; i++) into[at++] = this.#bytes[start + i] as number;
-    return at;
-  }
+/** Whether these bytes stand there. */
+function isAt(bytes: Uint8Array, at: number, wanted: Uint8Array): boolean {
+  for (let i = 0; i < wanted.length; i++) if (bytes[at + i] !== wanted[i]) return false;
+  return true;
 }
 
 /** The names lie before the next table (where the note tells of one), and are bounded in any case. */
-function readNames(space: AddressSpace, places: KallsymsPlaces): Uint8Array {
+export function boundOfNames(places: KallsymsPlaces): number {
   let bound = MAX_KALLSYMS_BYTES;
   for (const other of [places.tokenTable, places.tokenIndex, places.offsets, places.count]) {
     if (other > places.names) bound = Math.min(bound, other - places.names);
   }
-  const names = new Uint8Array(bound);
-  return names.subarray(0, space.read(places.names, names));
+  return bound;
+}
+
+function readNames(space: AddressSpace, places: KallsymsPlaces): Uint8Array {
+  const names = new Uint8Array(boundOfNames(places));
+  return names.subarray(0, readBulk(space, places.names, names));
 }
 
 /** Order of unsigned addresses held as signed doubles (adding 2^64 would round them). */

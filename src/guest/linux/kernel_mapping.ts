@@ -4,18 +4,12 @@
  * its memory (`kimage_voffset`), how large its pages are, and how many bits of an address count.
  * @module
  */
-import { ARM64_3, ARM64_4, type Paging, pagingOf } from "../paging.ts";
+import { arm64Paging, type Paging, pagingOf } from "../paging.ts";
 import type { Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** Where x86-64 maps the kernel's image: 0xffffffff80000000. */
 const X64_IMAGE_MAP = -0x8000_0000;
-const ARM64_GRANULE = 4096;
-/** Of an arm64 address, when T1SZ is not told (before 5.4), or tells of a kernel that this CPU halves. */
-const ARM64_MODES: readonly { readonly bits: number; readonly paging: Paging }[] = [
-  { bits: 48, paging: ARM64_4 },
-  { bits: 39, paging: ARM64_3 },
-];
-
+const KIB64 = 65_536;
 /** What a note says of its kernel's mapping. */
 export interface KernelMapping {
   /** How its tables are read. */
@@ -39,17 +33,16 @@ export function kernelMapping(
   const imageOffset = note.hexNumber("kimage_voffset");
   if (imageOffset === undefined) return undefined;
   const granule = Number(note.line("PAGESIZE"));
-  if (granule !== ARM64_GRANULE) {
+  const kernelBits = note.number("VA_BITS") ?? 48;
+  const t1sz = note.hexNumber("TCR_EL1_T1SZ");
+  // T1SZ (since 5.4) is what the CPU does. With 64 KiB the tables of a kernel of 52 bits stay as they are on
+  // a CPU of 48, only that nothing is in their middle.
+  const bits = t1sz === undefined || granule === KIB64 && kernelBits === 52 ? kernelBits : 64 - t1sz;
+  const paging = arm64Paging(Math.log2(granule), bits);
+  if (paging === undefined) {
     return {
-      unsupported: `its page tables have a granule of ${granule / 1024} KiB; those of 4 KiB are read`,
+      unsupported: `its page tables have a granule of ${granule / 1024} KiB and ${bits} bits of address`,
     };
   }
-  const t1sz = note.hexNumber("TCR_EL1_T1SZ");
-  const bits = t1sz === undefined ? note.number("VA_BITS") ?? 48 : 64 - t1sz;
-  const mode = ARM64_MODES.find((each) => each.bits === bits);
-  if (mode === undefined) {
-    const what = bits === 52 ? "52 bits (LPA2)" : `${bits} bits`;
-    return { unsupported: `its addresses have ${what}; those of 48 and 39 are read` };
-  }
-  return { paging: mode.paging, imageOffset };
+  return { paging, imageOffset };
 }

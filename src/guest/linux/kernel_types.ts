@@ -9,6 +9,7 @@
  */
 import { MAX_BTF_BYTES, MAX_BTF_DEPTH, MAX_TYPE_MEMBERS } from "../../base/limits.ts";
 import type { AddressSpace } from "../address_space.ts";
+import { readBulk } from "../bulk_read.ts";
 import { BTF_FIXED_WORDS, BTF_MEMBER_WORDS, btfSections } from "./btf.ts";
 
 /** BTF's kinds. */
@@ -89,7 +90,9 @@ export class KernelTypes {
     const size = stop - start;
     if (!(size >= 24 && size <= MAX_BTF_BYTES)) return { unsupported: `BTF of ${size} bytes` };
     const bytes = new Uint8Array(Math.ceil(size / 4) * 4);
-    if (space.read(start, bytes, 0, size) < size) return { unsupported: "BTF that cannot be read" };
+    if (readBulk(space, start, bytes.subarray(0, size)) < size) {
+      return { unsupported: "BTF that cannot be read" };
+    }
     return KernelTypes.parse(bytes);
   }
 
@@ -116,7 +119,7 @@ export class KernelTypes {
     return this.#typeAt.length - 1;
   }
 
-  /** The kind of a type; 0 for void and for a number that is none. */
+  /** The kind of a type; 0 for void and for a number that no type has. */
   kind(id: number): number {
     const at = this.#at(id);
     return at === undefined ? 0 : (this.#words[at + 1] as number) >>> 24 & 0x1f;

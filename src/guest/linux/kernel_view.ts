@@ -6,7 +6,7 @@
 import { assert } from "../../base/assert.ts";
 import type { AddressSpace } from "../address_space.ts";
 import { isKernelPointer } from "./kernel_pointer.ts";
-import type { KernelProfile, OptionalField, RequiredField } from "./profile.ts";
+import { isProfileSymbol, type KernelProfile, type OptionalField, type RequiredField } from "./profile.ts";
 
 export { isKernelPointer };
 
@@ -14,10 +14,10 @@ export { isKernelPointer };
 export class KernelView {
   /** The kernel's address space. */
   readonly space: AddressSpace;
-  /** Symbols and offsets of its build. */
-  readonly profile: KernelProfile;
   /** KASLR's offset of this boot. */
   readonly kernelOffset: number;
+  #profile: KernelProfile;
+  readonly #complete: () => KernelProfile | undefined;
 
   /**
    * Puts them together.
@@ -25,36 +25,54 @@ export class KernelView {
    * @param space the kernel's address space
    * @param profile symbols and offsets of its build
    * @param kernelOffset KASLR's offset of this boot
+   * @param complete reads the whole profile of a partial one, when something is asked that it lacks; called
+   *   once
    */
-  constructor(space: AddressSpace, profile: KernelProfile, kernelOffset: number) {
+  constructor(
+    space: AddressSpace,
+    profile: KernelProfile,
+    kernelOffset: number,
+    complete: () => KernelProfile | undefined = () => undefined,
+  ) {
     this.space = space;
-    this.profile = profile;
     this.kernelOffset = kernelOffset;
+    this.#profile = profile;
+    this.#complete = complete;
+  }
+
+  /** All that is known of the build. */
+  get profile(): KernelProfile {
+    if (this.#profile.partial === true) {
+      const { partial: _partial, ...known } = this.#profile;
+      this.#profile = this.#complete() ?? known;
+    }
+    return this.#profile;
   }
 
   /** Address of a symbol of the profile, KASLR included. */
   symbol(name: string): number | undefined {
-    const address = this.profile.symbols[name];
+    const address = this.#profile.symbols[name] ??
+      (isProfileSymbol(name) ? this.profile.symbols[name] : undefined);
     return address === undefined ? undefined : address + this.kernelOffset;
   }
 
   /** Offset of a field that every profile has. */
   offset(field: RequiredField): number {
-    const offset = this.profile.offsets[field];
+    const offset = this.#profile.offsets[field];
     assert(offset !== undefined, `a checked profile has ${field}`);
     return offset;
   }
 
   /** Offset of a field that this kernel may lack. */
   maybe(field: OptionalField): number | undefined {
-    return this.profile.offsets[field];
+    return this.#profile.offsets[field] ?? this.profile.offsets[field];
   }
 
   /** Offsets of several fields, or undefined as soon as one is missing. */
   all<const F extends readonly OptionalField[]>(
     ...fields: F
   ): { readonly [K in keyof F]: number } | undefined {
-    const offsets = fields.map((field) => this.profile.offsets[field]);
+    const offsets = fields.map((field) => this.maybe(field));
     return offsets.includes(undefined) ? undefined : offsets as { readonly [K in keyof F]: number };
   }
 

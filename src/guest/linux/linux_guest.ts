@@ -40,16 +40,14 @@ export class LinuxGuest implements GuestOs {
   readonly kernel: AddressSpace;
   readonly levels: number;
   readonly kernelBase: number;
-  /** The profile: keep it for the next guest of this build. */
-  readonly profile: KernelProfile;
   /** The note it was found by. */
   readonly note: Vmcoreinfo;
 
   readonly #view: KernelView;
   readonly #tasks: TaskList;
-  readonly #vmas: VmaList;
   readonly #check: NoteCheck;
   #table: Kallsyms | undefined;
+  #vmas: VmaList | undefined;
   #insight: GuestInsight | Unsupported | undefined;
   #lookups = 0;
   #isolated: boolean | undefined;
@@ -64,28 +62,31 @@ export class LinuxGuest implements GuestOs {
    * @param kernel the kernel's address space
    * @param profile symbols and offsets of its build
    * @param check looks whether the note's kernel is mapped as it says
-   * @param table the symbol table, when it was read already
+   * @param rest the symbol table, when it was read already; how a partial profile is completed
    */
   constructor(
     note: Vmcoreinfo,
     kernel: AddressSpace,
     profile: KernelProfile,
     check: NoteCheck,
-    table?: Kallsyms,
+    rest: { readonly table?: Kallsyms | undefined; readonly complete?: () => KernelProfile | undefined } = {},
   ) {
     this.note = note;
     this.kernel = kernel;
-    this.profile = profile;
     this.version = note.line("OSRELEASE") ?? "";
     this.levels = kernel.paging.levels;
     this.#check = check;
-    this.#table = table;
-    this.#view = new KernelView(kernel, profile, note.kernelOffset);
+    this.#table = rest.table;
+    this.#view = new KernelView(kernel, profile, note.kernelOffset, rest.complete);
     const base = this.#view.symbol("_text");
     assert(base !== undefined, "a checked profile has _text");
     this.kernelBase = base;
     this.#tasks = new TaskList(this.#view);
-    this.#vmas = new VmaList(this.#view);
+  }
+
+  /** The profile, whole: keep it for the next guest of this build. */
+  get profile(): KernelProfile {
+    return this.#view.profile;
   }
 
   get foundAt(): number {
@@ -99,7 +100,7 @@ export class LinuxGuest implements GuestOs {
 
   /**
    * Whether the same kernel is still in RAM and mapped as it says. Right after a reset, before the firmware
-   * or the next kernel has written over it, it still is: who knows of a reset must not ask but look anew.
+   * or the next kernel has written over it, it still is: after a reset, look anew instead.
    */
   stillThere(): boolean {
     this.kernel.memory.verify();
@@ -152,6 +153,7 @@ export class LinuxGuest implements GuestOs {
   maps(process: Process): Listing<MemoryMap> {
     const mm = this.#tasks.mmOf(process);
     if (mm === undefined) return { items: [], end: { complete: true } };
+    this.#vmas ??= new VmaList(this.#view);
     return this.#vmas.read(mm);
   }
 
@@ -248,6 +250,7 @@ export class LinuxGuest implements GuestOs {
       view: this.#view,
       types,
       symbol: (name) => this.#ownSymbol(name),
+      symbols: () => this.#symbols()?.decodeAll(),
       // One value may have thousands of pointers: not each of them goes through all modules.
       nearestSymbol: (address) => this.#symbols()?.nearest(address),
       processes: () => this.processes(),

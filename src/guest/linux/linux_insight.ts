@@ -18,6 +18,7 @@ import type {
 import type { AddressSpace } from "../address_space.ts";
 import type { ListEnd, Listing, Process } from "../process.ts";
 import { FileTable } from "./file_table.ts";
+import { isfOf } from "./isf.ts";
 import type { KernelTypes } from "./kernel_types.ts";
 import type { KernelView } from "./kernel_view.ts";
 import { MountList } from "./mount_list.ts";
@@ -29,6 +30,9 @@ import type { NearestSymbol } from "../guest_os.ts";
 import type { TypedValue, ValueOptions } from "../typed_value.ts";
 import { readValue } from "./value_reader.ts";
 
+/** A kernel's release, who built it where, by what, and when. */
+const MAX_BANNER_BYTES = 1024;
+
 /** What it asks of the guest that it belongs to. */
 export interface InsightParts {
   /** The kernel. */
@@ -37,6 +41,8 @@ export interface InsightParts {
   readonly types: KernelTypes;
   /** Address of a symbol. */
   symbol(name: string): number | undefined;
+  /** All symbols of the kernel's image; undefined without kallsyms. */
+  symbols(): ReadonlyMap<string, number> | undefined;
   /** The symbol at an address of the kernel's image. */
   nearestSymbol(address: number): NearestSymbol | undefined;
   /** All processes. */
@@ -75,6 +81,24 @@ export class LinuxInsight implements GuestInsight {
     const prb = this.#parts.symbol("prb");
     if (prb === undefined) return { unsupported: "it has no printk ring buffer (kernels before 5.10)" };
     return readLog(view.space, types, prb, last);
+  }
+
+  symbols(): ReadonlyMap<string, number> | Unsupported {
+    this.#parts.view.space.memory.verify();
+    return this.#parts.symbols() ?? { unsupported: "it has no symbol table (CONFIG_KALLSYMS)" };
+  }
+
+  symbolTable(): { readonly text: string } | Unsupported {
+    const symbols = this.symbols();
+    if ("unsupported" in symbols) return symbols;
+    const { types, view } = this.#parts;
+    const place = this.#parts.symbol("linux_banner");
+    const bytes = new Uint8Array(MAX_BANNER_BYTES);
+    const have = place === undefined ? 0 : view.space.read(place, bytes);
+    const end = bytes.subarray(0, have).indexOf(0);
+    if (end < 0) return { unsupported: "its linux_banner cannot be read" };
+    const banner = bytes.subarray(0, end + 1);
+    return { text: isfOf({ types, symbols, kernelOffset: view.kernelOffset, banner }) };
   }
 
   facts(process: Process): ProcessFacts {

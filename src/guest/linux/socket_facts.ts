@@ -9,6 +9,17 @@ import type { KernelView } from "./kernel_view.ts";
 import type { KernelTypes } from "./kernel_types.ts";
 
 const AF = { unix: 1, inet: 2, inet6: 10 } as const;
+/** Names of the other families that a Linux host has in use. */
+const FAMILIES: Readonly<Record<number, string>> = {
+  15: "key",
+  16: "netlink",
+  17: "packet",
+  29: "can",
+  31: "bluetooth",
+  38: "alg",
+  40: "vsock",
+  44: "xdp",
+};
 const PROTOCOLS: Readonly<Record<number, string>> = {
   1: "icmp",
   6: "tcp",
@@ -106,7 +117,7 @@ export class SocketFacts {
       };
     }
     if (family !== AF.inet && family !== AF.inet6) {
-      return { kind: `family ${family}`, state: "", local: "", remote: "" };
+      return { kind: FAMILIES[family] ?? `family ${family}`, state: "", local: "", remote: "" };
     }
     const { shift, mask } = this.#protocolBits;
     const protocol = space.readU32(sk, protocolAt) >>> shift & mask;

@@ -6,6 +6,7 @@
  * Length and cycles are bounded.
  * @module
  */
+import { rootAlignment } from "../paging.ts";
 import { textOfBytes } from "../../base/byte_text.ts";
 import { MAX_LISTING } from "../../base/limits.ts";
 import type { ListEnd, Listing, Process } from "../process.ts";
@@ -33,7 +34,7 @@ export class TaskList {
     this.#view = view;
   }
 
-  /** All processes in the kernel's order; `swapper` (pid 0) is none. */
+  /** All processes in the kernel's order; `swapper` (pid 0) is not one of them. */
   read(limit: number = MAX_LISTING): Listing<Process> {
     let listing = this.#once(limit);
     for (let i = 1; i < ATTEMPTS && !listing.end.complete && listing.end.reason !== "too-many"; i++) {
@@ -70,7 +71,7 @@ export class TaskList {
       const next = view.pointer(task, links);
       if (next === undefined) return ended({ complete: false, reason: "wild-pointer", at: task });
       const object = next - links;
-      // The list is doubly linked: who does not point back was unlinked, or never was a task.
+      // The list is doubly linked: an entry that does not point back was unlinked, or never was a task.
       if (view.space.readS64(object, links + 8) !== task + links) {
         return ended({ complete: false, reason: "wild-pointer", at: object });
       }
@@ -141,6 +142,6 @@ export class TaskList {
     const pgd = this.#view.pointer(mm, this.#view.offset("mm_struct.pgd"));
     if (pgd === undefined) return 0;
     const gpa = this.#view.space.translate(pgd);
-    return gpa < 0 || gpa % 4096 !== 0 ? 0 : gpa;
+    return gpa < 0 || gpa % rootAlignment(this.#view.space.paging) !== 0 ? 0 : gpa;
   }
 }

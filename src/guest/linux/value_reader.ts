@@ -43,6 +43,16 @@ interface Piece {
   readonly have: number;
 }
 
+/** Where a value lies, and how it was reached. */
+interface Place {
+  readonly piece: Piece;
+  /** Bytes into the piece. */
+  readonly offset: number;
+  /** Names of the fields on the way, with dots between them. */
+  readonly path: string;
+  readonly depth: number;
+}
+
 /**
  * Reads a value.
  *
@@ -84,33 +94,32 @@ class ValueReader {
     const size = Math.min(this.#types.size(type), MAX_VALUE_BYTES);
     const bytes = new Uint8Array(size);
     const have = this.#space.read(address, bytes);
-    return this.#take(type, { address, words: new DataView(bytes.buffer), have }, 0, path, depth);
+    const piece = { address, words: new DataView(bytes.buffer), have };
+    return this.#take(type, { piece, offset: 0, path, depth });
   }
 
-  /** The value at `offset` of a piece. */
-  #take(type: number, piece: Piece, offset: number, path: string, depth: number): TypedValue {
+  /** The value at a place. */
+  #take(type: number, place: Place): TypedValue {
     const types = this.#types;
     const plain = types.plain(type);
-    const missing = this.#missing(type, plain, piece, offset, depth);
+    const missing = this.#missing(type, plain, place);
     if (missing !== undefined) return { kind: missing, type: this.#declare(type) };
     switch (types.kind(plain)) {
       case BTF_KIND.struct:
       case BTF_KIND.union:
-        return this.#record(type, plain, piece, offset, path, depth);
+        return this.#record(type, plain, place);
       case BTF_KIND.array:
-        return this.#array(type, plain, piece, offset, path, depth);
+        return this.#array(type, plain, place);
       case BTF_KIND.pointer:
-        return this.#pointer(type, plain, piece, offset, path, depth);
+        return this.#pointer(type, plain, place);
     }
-    return this.#scalar(type, plain, piece, offset * 8, 0);
+    return this.#scalar(type, plain, place.piece, place.offset * 8, 0);
   }
 
   #missing(
     type: number,
     plain: number,
-    piece: Piece,
-    offset: number,
-    depth: number,
+    { piece, offset, depth }: Place,
   ): "too-many" | "too-deep" | "unreadable" | undefined {
     if (++this.#values > MAX_VALUES) return "too-many";
     if (depth > MAX_BTF_DEPTH) return "too-deep";
@@ -120,22 +129,15 @@ class ValueReader {
     return offset + (isWhole ? 0 : this.#types.size(type)) > piece.have ? "unreadable" : undefined;
   }
 
-  #record(
-    type: number,
-    plain: number,
-    piece: Piece,
-    offset: number,
-    path: string,
-    depth: number,
-  ): TypedValue {
+  #record(type: number, plain: number, { piece, offset, path, depth }: Place): TypedValue {
     const types = this.#types;
     const members: MemberValue[] = [];
     for (const { name, type: of, bits, width } of types.members(plain)) {
       // A structure may say that it has 65,535 members, and contain itself.
       if (this.#values > MAX_VALUES) break;
-      const place = name === "" ? path : path === "" ? name : `${path}.${name}`;
+      const member = name === "" ? path : path === "" ? name : `${path}.${name}`;
       const value = width === 0
-        ? this.#take(of, piece, offset + Math.floor(bits / 8), place, depth + 1)
+        ? this.#take(of, { piece, offset: offset + Math.floor(bits / 8), path: member, depth: depth + 1 })
         : this.#bitField(of, piece, offset * 8 + bits, width);
       members.push({ name, bits, width, value });
     }
@@ -143,7 +145,7 @@ class ValueReader {
     return { kind, type: this.#declare(type), address: piece.address + offset, members };
   }
 
-  #array(type: number, plain: number, piece: Piece, offset: number, path: string, depth: number): TypedValue {
+  #array(type: number, plain: number, { piece, offset, path, depth }: Place): TypedValue {
     const types = this.#types;
     const { element, count } = types.array(plain);
     const what = this.#declare(type);
@@ -157,19 +159,12 @@ class ValueReader {
     // Elements without a size (an array of itself) have no values either.
     const shown = size === 0 ? 0 : Math.min(count, MAX_VALUE_ELEMENTS);
     for (let i = 0; i < shown && this.#values <= MAX_VALUES; i++) {
-      elements.push(this.#take(element, piece, offset + i * size, path, depth + 1));
+      elements.push(this.#take(element, { piece, offset: offset + i * size, path, depth: depth + 1 }));
     }
     return { kind: "array", type: what, count, elements };
   }
 
-  #pointer(
-    type: number,
-    plain: number,
-    piece: Piece,
-    offset: number,
-    path: string,
-    depth: number,
-  ): PointerValue {
+  #pointer(type: number, plain: number, { piece, offset, path, depth }: Place): PointerValue {
     const types = this.#types;
     const of = types.target(plain);
     const address = Number(piece.words.getBigInt64(offset, true));

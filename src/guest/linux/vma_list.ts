@@ -16,7 +16,6 @@ const VM_READ = 1;
 const VM_WRITE = 2;
 const VM_EXEC = 4;
 const VM_MAYSHARE = 0x80;
-const PAGE_BYTES = 4096;
 const VSYSCALL_NONE = 2;
 /** MM_CONTEXT_HAS_VSYSCALL in mm_context_t.flags. */
 const HAS_VSYSCALL = 2;
@@ -126,7 +125,7 @@ export class VmaList {
       start,
       end,
       perms: perms(flags),
-      fileOffset: mapped ? space.readU64(vma, at.pageOffset) * PAGE_BYTES : 0,
+      fileOffset: mapped ? space.readU64(vma, at.pageOffset) * 2 ** space.paging.granuleShift : 0,
       name: mapped ? this.#paths.of(file) : this.#anonymousName(vma, mm, start, end),
     };
   }

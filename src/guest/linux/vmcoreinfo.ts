@@ -82,8 +82,8 @@ export class Vmcoreinfo {
 export type NoteVerdict = "other" | "wanted" | "enough";
 
 /**
- * Finds the notes in the RAM that the host holds, from its end down: a kernel allocates its own early, at the
- * top. Every process in the guest can write what looks like one, as many as it has pages: bounded are those
+ * Finds the notes in the RAM that the host holds, first where a kernel allocates its own, early in its boot.
+ * Every process in the guest can write what looks like one, as many as it has pages: bounded are those
  * that are wanted, not those that are seen.
  *
  * @param memory the guest's RAM, refreshed
@@ -93,7 +93,7 @@ export type NoteVerdict = "other" | "wanted" | "enough";
 export function findNotes(memory: PhysicalMemory, judge: (note: Vmcoreinfo) => NoteVerdict): number {
   let seen = 0;
   let wanted = 0;
-  memory.forEachHeldRunDown((words, first, count, gpa) => {
+  memory.forEachHeldRunEarly((words, first, count, gpa) => {
     const end = first + count;
     for (let at = first; at < end; at += PAGE_BYTES / 4) {
       if (words[at] !== NAME_BYTES || !isNote(words, at)) continue;

@@ -2,8 +2,8 @@
  * Windows' doubly linked lists (LIST_ENTRY), walked in a guest that runs: each step looks whether the next
  * entry points back, length and cycles are bounded, and the way it ended is told.
  *
- * The list's head is an entry like any other here: who walks says at which link it began, and skips what is
- * no element.
+ * The list's head is an entry like any other here: the caller says at which link it began, and skips what is
+ * not an element.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";

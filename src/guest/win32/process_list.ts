@@ -134,8 +134,8 @@ export class ProcessList {
   }
 
   /**
-   * Whether a link that belongs to no process is the list's head: in the kernel's image, or a number that is
-   * none.
+   * Whether a link that belongs to no process is the list's head: in the kernel's image, or its number is not
+   * a process's.
    */
   #isHead(layout: EprocessLayout, link: number): boolean {
     if (isInImage(this.#kernel, link)) return true;

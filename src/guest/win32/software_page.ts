@@ -43,7 +43,7 @@ export function windowsPages(memory: PhysicalMemory, paging: Paging, kernelRoot:
     }
     if ((entryLo & PROTOTYPE) === 0 || (entryLo & UNALIGNED) !== 0) return WALK.notPresent;
     // Its address is the entry's upper 48 bits, sign-extended; one in the user half comes out positive, and
-    // is none.
+    // is not valid.
     const address = (entryHi >> 16) * 2 ** 32 + ((entryHi << 16 | entryLo >>> 16) >>> 0);
     if (address >= ASK_THE_VAD || !kernel.load64(address)) return WALK.notPresent;
     const { hi, lo } = kernel;

@@ -106,7 +106,7 @@ export class VadShape {
     let lastEnd = -1;
     const end = visitInOrder(kernel, root, limit, (node) => {
       const range = rangeOf(kernel, node);
-      // A tree is sorted: a node that is not was torn, or is none.
+      // A tree is sorted: a node out of order was torn, or is not a node.
       if (range === undefined || range.start <= lastEnd) return false;
       lastEnd = range.end - 1;
       items.push({ ...range, ...this.#describe(kernel, node, user, range.start, range.end) });

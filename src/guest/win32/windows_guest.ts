@@ -78,8 +78,8 @@ export class WindowsGuest implements GuestOs {
   }
 
   /**
-   * Whether the same kernel is still in RAM and mapped as it was. Right after a reset it still is: who knows
-   * of a reset must not ask but look anew.
+   * Whether the same kernel is still in RAM and mapped as it was. Right after a reset it still is: after a
+   * reset, look anew instead.
    */
   /** None that is exported. */
   births(): undefined {

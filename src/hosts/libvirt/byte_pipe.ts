@@ -84,6 +84,15 @@ export class BytePipe implements FdHandler {
     this.#want(isPaused ? this.#interest & ~IN : this.#interest | IN);
   }
 
+  /**
+   * One more descriptor of the socket, which the caller owns.
+   *
+   * @throws {OsError} EMFILE
+   */
+  copy(): OwnedFd {
+    return this.#socket.dup();
+  }
+
   /** Ends it; its user is told nothing. */
   close(): void {
     if (!this.#isOpen) return;
@@ -113,7 +122,9 @@ export class BytePipe implements FdHandler {
       if ((this.#interest & IN) === 0 && !isOver) return;
       try {
         if (reader.receive(this.#socket.fd) === 0) {
-          if (!reader.wouldBlock) this.#end("the other side closed it");
+          if (!reader.wouldBlock) {
+            this.#end("libvirtd closed the connection; start it, if it does not come back");
+          }
           return;
         }
       } catch (error) {

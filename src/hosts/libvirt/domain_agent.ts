@@ -13,6 +13,7 @@ import type { LoopPort } from "../../core/adapter_port.ts";
 import { AgentLines } from "../../qemu/agent/agent_lines.ts";
 import { isObject } from "../../qemu/protocol/qmp_message.ts";
 import { BytePipe, type BytePipeUser, closeForeign } from "./byte_pipe.ts";
+import { CommandTurns } from "./command_turns.ts";
 import { jsonObject } from "./json_object.ts";
 import { agentCommand, type Domain } from "./libvirt_calls.ts";
 import type { RpcClient } from "./rpc_client.ts";
@@ -33,13 +34,11 @@ export class DomainAgent implements BytePipeUser {
   readonly #onEnd: (agent: DomainAgent) => void;
   readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder();
-  readonly #waiting: string[] = [];
+  readonly #turns = new CommandTurns(MAX_WAITING, (line) => this.#carryOut(line));
   readonly #lines = new AgentLines({
     onLine: (bytes) => this.#take(this.#decoder.decode(bytes.subarray(bytes.lastIndexOf(DELIMITER) + 1))),
     onLongLine: () => this.#give('{"error":{"class":"GenericError","desc":"the command is too long"}}'),
   });
-  #isUnderWay = false;
-  #isClosed = false;
 
   private constructor(
     loop: LoopPort,
@@ -77,7 +76,7 @@ export class DomainAgent implements BytePipeUser {
 
   /** Ends it: its user sees its stream end. */
   close(): void {
-    this.#isClosed = true;
+    this.#turns.close();
     this.#pipe.close();
   }
 
@@ -89,43 +88,38 @@ export class DomainAgent implements BytePipeUser {
 
   /** See {@linkcode BytePipeUser}. */
   onEnd(): void {
-    this.#isClosed = true;
+    this.#turns.close();
     this.#onEnd(this);
   }
 
   #take(line: string): void {
-    if (this.#waiting.length >= MAX_WAITING) return this.close();
-    this.#waiting.push(line);
-    this.#next();
+    if (!this.#turns.take(line)) this.close();
   }
 
-  #next(): void {
-    if (this.#isUnderWay || this.#isClosed) return;
-    const line = this.#waiting.shift();
-    if (line === undefined) return;
+  #carryOut(line: string): boolean {
     const { execute, arguments: args } = jsonObject(line) ?? {};
     if (execute === "guest-sync-delimited" && isObject(args)) {
       this.#give(JSON.stringify({ return: args["id"] }), true);
-      return this.#next();
+      return true;
     }
-    this.#isUnderWay = true;
     const seconds = typeof execute === "string" && SLOW.test(execute) ? SLOW_S : ANSWER_S;
     agentCommand(this.#client, this.#domain, line, seconds, (result) => {
-      this.#isUnderWay = false;
-      if (this.#isClosed) return;
+      if (this.#turns.isClosed) return;
       if (!result.ok && result.isClosed) return this.close();
-      // libvirt's answer is one line of JSON; what is none its reader finds out.
+      // libvirt's answer is one line of JSON; a line that is not JSON is for its reader to find out.
       this.#give(
         result.ok
           ? result.value.replaceAll("\n", " ")
           : JSON.stringify({ error: { class: "GenericError", desc: result.why } }),
       );
-      this.#next();
+      // Its user may have left over the answer.
+      if (!this.#turns.isClosed) this.#turns.answered();
     });
+    return false;
   }
 
   #give(line: string, isDelimited = false): void {
-    if (this.#isClosed) return;
+    if (this.#turns.isClosed) return;
     const text = this.#encoder.encode(line);
     const from = isDelimited ? 1 : 0;
     const bytes = new Uint8Array(from + text.length + 1);

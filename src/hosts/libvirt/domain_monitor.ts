@@ -3,9 +3,10 @@
  * each line into a call of libvirt's (virDomainQemuMonitorCommand) and the answer, and QEMU's events, back
  * into lines. QEMU's only monitor stays libvirt's.
  *
- * One command of a domain is under way at a time: libvirtd carries the calls of a client out side by side,
- * and QMP has an order. libvirt numbers commands itself, so the number of the link's is put back.
- * Descriptors that come with a command go on with it.
+ * One command of a domain is under way at a time (command_turns.ts). libvirt numbers commands itself, so the
+ * number of the link's is put back. Descriptors that come with a command go on with it. Where the config
+ * allows it, and QEMU can, that end goes to QEMU as a monitor of the link's own (own_monitor.ts), and nothing
+ * goes by libvirt any more.
  * @module
  */
 import { OwnedFd } from "../../../ffi/owned_fd.ts";
@@ -14,9 +15,11 @@ import type { LoopPort } from "../../core/adapter_port.ts";
 import { LineSplitter } from "../../qemu/protocol/line_splitter.ts";
 import { isObject } from "../../qemu/protocol/qmp_message.ts";
 import { BytePipe, type BytePipeUser, closeForeign } from "./byte_pipe.ts";
+import { CommandTurns } from "./command_turns.ts";
 import { jsonObject } from "./json_object.ts";
-import { type CallResult, type Domain, type LibvirtEvent, monitorCommand } from "./libvirt_calls.ts";
-import type { RpcClient } from "./rpc_client.ts";
+import type { DomainLine } from "./domain_line.ts";
+import type { CallResult, Domain, LibvirtEvent } from "./libvirt_calls.ts";
+import { canHaveMonitors, makeOwnMonitor } from "./own_monitor.ts";
 
 /** Commands that wait; a link keeps eight under way. */
 const MAX_WAITING = 256;
@@ -34,45 +37,47 @@ export interface DomainMonitorHost {
   readonly onEnd: (monitor: DomainMonitor) => void;
   /** libvirt does not let us speak to this QEMU. */
   readonly onRefused: (monitor: DomainMonitor, result: CallResult<unknown> & { readonly ok: false }) => void;
+  /** Whether QEMU may be given a monitor of the link's own, where it can have one. */
+  readonly mayOwn: boolean;
+  /** QEMU serves the link itself from now on: this one is over. */
+  readonly onOwn: (monitor: DomainMonitor) => void;
+  /** QEMU could have a monitor of the link's own and did not get one. Outside text. */
+  readonly onNoOwn: (monitor: DomainMonitor, why: string) => void;
 }
 
 /** One monitor of a domain. */
 export class DomainMonitor implements BytePipeUser {
-  readonly #client: RpcClient;
-  readonly #domain: Domain;
+  readonly #line: DomainLine;
   readonly #pipe: BytePipe;
   readonly #host: DomainMonitorHost;
   readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder();
-  readonly #waiting: string[] = [];
+  readonly #turns = new CommandTurns(MAX_WAITING, (line) => this.#carryOut(line));
   /** Descriptors that came, one group for each command that takes one. */
   readonly #files: (readonly number[])[] = [];
   readonly #lines = new LineSplitter((bytes, from, to) => {
     this.#take(this.#decoder.decode(bytes.subarray(from, to)));
     return true;
   });
-  #isUnderWay = false;
-  #isClosed = false;
 
   private constructor(
     loop: LoopPort,
     own: OwnedFd,
-    client: RpcClient,
-    domain: Domain,
+    line: DomainLine,
     host: DomainMonitorHost,
   ) {
-    this.#client = client;
-    this.#domain = domain;
+    this.#line = line;
     this.#host = host;
     this.#pipe = new BytePipe(own, loop, this);
-    monitorCommand(client, domain, '{"execute":"query-version"}', (result) => {
-      if (this.#isClosed) return;
+    line.monitor('{"execute":"query-version"}', (result) => {
+      if (this.#turns.isClosed) return;
       if (!result.ok) {
         this.close();
         return host.onRefused(this, result);
       }
       const version = jsonObject(result.value)?.["return"];
-      this.#say(JSON.stringify({ QMP: { version: isObject(version) ? version : {}, capabilities: [] } }));
+      if (host.mayOwn && canHaveMonitors(version)) this.#own(version);
+      else this.#greet(version);
     });
   }
 
@@ -83,17 +88,16 @@ export class DomainMonitor implements BytePipeUser {
    */
   static open(
     loop: LoopPort,
-    client: RpcClient,
-    domain: Domain,
+    line: DomainLine,
     host: DomainMonitorHost,
   ): { readonly monitor: DomainMonitor; readonly socket: OwnedFd } {
     const [own, socket] = socketPair(SOCKET.STREAM);
-    return { monitor: new DomainMonitor(loop, own, client, domain, host), socket };
+    return { monitor: new DomainMonitor(loop, own, line, host), socket };
   }
 
   /** Whose it is. */
   get domain(): Domain {
-    return this.#domain;
+    return this.#line.domain;
   }
 
   /** An event of the domain's QEMU. */
@@ -105,7 +109,7 @@ export class DomainMonitor implements BytePipeUser {
 
   /** Ends it: the link sees its stream end. */
   close(): void {
-    if (this.#isClosed) return;
+    if (this.#turns.isClosed) return;
     this.#pipe.close();
     this.#over();
   }
@@ -122,34 +126,49 @@ export class DomainMonitor implements BytePipeUser {
     this.#host.onEnd(this);
   }
 
+  #greet(version: unknown): void {
+    this.#say(JSON.stringify({ QMP: { version: isObject(version) ? version : {}, capabilities: [] } }));
+  }
+
+  /** Has QEMU serve the link itself; where that fails it is served here. */
+  #own(version: unknown): void {
+    // The link says nothing before it is greeted, and what it says then is QEMU's to read.
+    this.#pipe.pause(true);
+    makeOwnMonitor(this.#line, this.#pipe.copy(), (why) => {
+      if (this.#turns.isClosed) return;
+      if (why === "") {
+        this.close();
+        return this.#host.onOwn(this);
+      }
+      this.#pipe.pause(false);
+      this.#host.onNoOwn(this, why);
+      this.#greet(version);
+    });
+  }
+
   #over(): void {
-    this.#isClosed = true;
+    this.#turns.close();
     for (const fds of this.#files.splice(0)) closeForeign(fds);
   }
 
   #take(line: string): void {
-    if (this.#waiting.length >= MAX_WAITING) return this.close();
-    this.#waiting.push(line);
-    this.#next();
+    if (!this.#turns.take(line)) this.close();
   }
 
-  #next(): void {
-    if (this.#isUnderWay || this.#isClosed) return;
-    const line = this.#waiting.shift();
-    if (line === undefined) return;
+  #carryOut(line: string): boolean {
     const [, rest, id] = LINK_ID.exec(line) ?? [undefined, line.replace(/\}$/, ""), ""];
     if (line.startsWith('{"execute":"qmp_capabilities"')) {
       this.#answer('{"return":{}', id);
-      return this.#next();
+      return true;
     }
-    this.#isUnderWay = true;
-    monitorCommand(this.#client, this.#domain, `${rest}}`, (result) => {
-      this.#isUnderWay = false;
-      if (this.#isClosed) return;
+    this.#line.monitor(`${rest}}`, (result) => {
+      if (this.#turns.isClosed) return;
       if (!result.ok && result.isClosed) return this.close();
       this.#onAnswer(result, id);
-      this.#next();
+      // The link may have left over the answer.
+      if (!this.#turns.isClosed) this.#turns.answered();
     }, TAKES_FILE.test(line) ? this.#takeFile() : undefined);
+    return false;
   }
 
   #onAnswer(result: CallResult<string>, id: string | undefined): void {
@@ -182,6 +201,6 @@ export class DomainMonitor implements BytePipeUser {
   }
 
   #say(line: string): void {
-    if (!this.#isClosed) this.#pipe.send(this.#encoder.encode(`${line}\r\n`));
+    if (!this.#turns.isClosed) this.#pipe.send(this.#encoder.encode(`${line}\r\n`));
   }
 }

@@ -10,6 +10,7 @@ import type { LoopPort } from "../../core/adapter_port.ts";
 import type { VmWays, WayHandler } from "../../qemu/monitor/vm_ways.ts";
 import { ConsoleStream } from "./console_stream.ts";
 import { DomainAgent } from "./domain_agent.ts";
+import type { DomainLine } from "./domain_line.ts";
 import { type Domain, openGraphics, readXml } from "./libvirt_calls.ts";
 import { connectFailure, type LibvirtAddress, refusalOf } from "./libvirt_connection.ts";
 import type { RpcClient } from "./rpc_client.ts";
@@ -23,8 +24,8 @@ export interface WaysHost {
   readonly address: LibvirtAddress;
   /** The loop. */
   readonly loop: LoopPort;
-  /** The calls, and the domain as it runs now; undefined when libvirt or it is away. */
-  readonly now: (name: string) => { readonly client: RpcClient; readonly domain: Domain } | undefined;
+  /** The line to a domain that runs now; undefined when libvirt or it is away. */
+  readonly lineOf: (name: string) => DomainLine | undefined;
 }
 
 /** Something that ends with its domain. */
@@ -64,34 +65,33 @@ export class DomainWays {
   }
 
   #openVnc(name: string, done: WayHandler): void {
-    const now = this.#host.now(name);
-    if (now === undefined) return done(away(name));
-    const { client, domain } = now;
-    readXml(client, domain, (xml) => {
-      if (!xml.ok) return done({ ok: false, code: CODE.refused, why: refusalOf(xml) });
-      const index = vncIndex(xml.value);
-      if (index < 0) {
-        return done({
-          ok: false,
-          code: CODE["not-supported"],
-          why: "the domain has no VNC display; add <graphics type='vnc'/> to it",
+    this.#withLine(name, done, ({ domain }, client) => {
+      readXml(client, domain, (xml) => {
+        if (!xml.ok) return done({ ok: false, code: CODE.refused, why: refusalOf(xml) });
+        const index = vncIndex(xml.value);
+        if (index < 0) {
+          return done({
+            ok: false,
+            code: CODE["not-supported"],
+            why: "the domain has no VNC display; add <graphics type='vnc'/> to it",
+          });
+        }
+        openGraphics(client, domain, index, (opened) => {
+          if (opened.ok) done({ ok: true, socket: opened.value });
+          else done({ ok: false, code: CODE.refused, why: refusalOf(opened) });
         });
-      }
-      openGraphics(client, domain, index, (opened) => {
-        if (opened.ok) done({ ok: true, socket: opened.value });
-        else done({ ok: false, code: CODE.refused, why: refusalOf(opened) });
       });
     });
   }
 
   #openConsole(name: string, label: string, done: WayHandler): void {
-    const now = this.#host.now(name);
-    if (now === undefined) return done(away(name));
+    const line = this.#lineOf(name, done);
+    if (line === undefined) return;
     const { address, loop } = this.#host;
     try {
       this.#open.add(
         new ConsoleStream(address, loop, {
-          domain: now.domain,
+          domain: line.domain,
           // A character device is called after libvirt's own name of the device.
           alias: label.replace(/^char/, ""),
           done,
@@ -104,20 +104,44 @@ export class DomainWays {
   }
 
   #openAgent(name: string, done: WayHandler): void {
-    const now = this.#host.now(name);
-    if (now === undefined) return done(away(name));
+    this.#withLine(name, done, ({ domain }, client) => {
+      try {
+        const { agent, socket } = DomainAgent.open(
+          this.#host.loop,
+          client,
+          domain,
+          (ended) => this.#open.delete(ended),
+        );
+        this.#open.add(agent);
+        done({ ok: true, socket });
+      } catch (error) {
+        if (!(error instanceof OsError)) throw error;
+        done({ ok: false, code: CODE.busy, why: messageOf(error) });
+      }
+    });
+  }
+
+  #withLine(
+    name: string,
+    done: WayHandler,
+    then: (line: DomainLine, client: RpcClient) => void,
+  ): void {
+    const line = this.#lineOf(name, done);
+    line?.use((client, why) => {
+      if (client === undefined) done({ ok: false, code: CODE["seam-down"], why });
+      else then(line, client);
+    });
+  }
+
+  /** The line to a domain; without one `done` has been told. */
+  #lineOf(name: string, done: WayHandler): DomainLine | undefined {
     try {
-      const { agent, socket } = DomainAgent.open(
-        this.#host.loop,
-        now.client,
-        now.domain,
-        (ended) => this.#open.delete(ended),
-      );
-      this.#open.add(agent);
-      done({ ok: true, socket });
+      const line = this.#host.lineOf(name);
+      if (line === undefined) done(away(name));
+      return line;
     } catch (error) {
-      if (!(error instanceof OsError)) throw error;
-      done({ ok: false, code: CODE.busy, why: messageOf(error) });
+      done({ ok: false, code: CODE["seam-down"], why: connectFailure(error) });
+      return undefined;
     }
   }
 }

@@ -55,12 +55,14 @@ export interface Domain {
 /** What a domain does, as its lifecycle event tells; others are not used. */
 export const LIFECYCLE = { STOPPED: 5, CRASHED: 8 } as const;
 
+/** Why a domain has stopped that runs on another host now. */
+export const MIGRATED_AWAY = "it was migrated to another host";
 /** Why a domain has stopped, by the detail of its lifecycle event. */
 const STOPPED_WHY: readonly string[] = [
   "the guest has shut down",
   "libvirt has destroyed it",
   "it has crashed",
-  "it was migrated to another host",
+  MIGRATED_AWAY,
   "libvirt has saved it (virsh start brings it back)",
   "QEMU has failed",
   "a snapshot that is off was loaded",
@@ -75,7 +77,7 @@ export type CallResult<T> =
     readonly why: string;
     /** The connection ended before an answer. */
     readonly isClosed: boolean;
-    /** It is not allowed: what to do is another thing than for a failure. */
+    /** It is not allowed, for which the remedy is not that of a failure. */
     readonly isDenied: boolean;
   };
 

@@ -18,6 +18,8 @@ import type { XdrReader } from "./xdr.ts";
 
 /** How long libvirt may take to let us in, and to do what has to be done first. */
 const OPEN_NS = 15 * SECOND;
+/** What is told of a libvirtd that says nothing, whoever notices. */
+export const NOT_ANSWERING = "libvirtd does not answer: it is stopped (SIGSTOP) or stuck; look at it";
 const LET_IN =
   "let the daemon's user in: by the group libvirt, or a polkit rule for org.libvirt.unix.manage and, under access_drivers, org.libvirt.api.domain.write";
 
@@ -31,7 +33,7 @@ export interface LibvirtAddress {
   readonly isTrusted: (uid: number) => boolean;
 }
 
-/** Told what becomes of a connection. */
+/** Told the state of a connection. */
 export interface ConnectionUser {
   /** The driver is open: calls may be made. {@linkcode LibvirtConnection.settle} ends the time for it. */
   onOpen(connection: LibvirtConnection): void;
@@ -118,7 +120,7 @@ export class LibvirtConnection implements TimerHandler, BytePipeUser {
 
   /** Called by the loop. */
   onTimer(): void {
-    this.end("libvirt does not answer; look whether libvirtd is stopped or busy");
+    this.end(NOT_ANSWERING);
   }
 
   /** See {@linkcode BytePipeUser}. */

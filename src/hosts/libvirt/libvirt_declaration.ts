@@ -14,6 +14,8 @@ export interface LibvirtConfig extends HostConfig {
   readonly socket: string;
   /** Users besides root and the daemon's own who may run libvirtd: names or numbers. */
   readonly users: readonly string[];
+  /** Whether a QEMU that can have several monitors (11.1) gets one of the daemon's own while it is used. */
+  readonly ownMonitor: boolean;
 }
 
 /** libvirt's row. */
@@ -36,6 +38,7 @@ function readLibvirt(table: TableReader): LibvirtConfig {
     socket: socket ?? "/run/libvirt/libvirt-sock",
     users: readUsers(table),
     discover: table.boolean("discover", true),
+    ownMonitor: table.boolean("own_monitor", false),
   };
   table.finish();
   return libvirt;

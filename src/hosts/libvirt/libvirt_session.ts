@@ -23,12 +23,15 @@ import {
   type ConnectionUser,
   type LibvirtAddress,
   LibvirtConnection,
+  NOT_ANSWERING,
 } from "./libvirt_connection.ts";
 import type { RpcClient } from "./rpc_client.ts";
 import { XdrError, type XdrReader } from "./xdr.ts";
 
 const FIRST_PAUSE_NS = SECOND / 2;
 const LONGEST_PAUSE_NS = 10 * SECOND;
+/** How long libvirt may take for a question about itself, once somebody doubts that it answers at all. */
+const DOUBT_NS = 5 * SECOND;
 
 /** Told what libvirt says. */
 export interface LibvirtUser {
@@ -44,8 +47,7 @@ export interface LibvirtUser {
 
 type SessionStage =
   | { readonly at: "stopped" | "pausing" }
-  | { readonly at: "opening"; readonly connection: LibvirtConnection }
-  | { readonly at: "up"; readonly connection: LibvirtConnection; readonly passesFiles: boolean };
+  | { readonly at: "opening" | "up"; readonly connection: LibvirtConnection };
 
 /** The connection. */
 export class LibvirtSession implements TimerHandler, ConnectionUser {
@@ -56,7 +58,9 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
   #stage: SessionStage = { at: "stopped" };
   #pauseNs = FIRST_PAUSE_NS;
   #told = "";
+  #passesFiles = false;
   #isListing = false;
+  #isDoubted = false;
   #mustList = false;
 
   /** Rests until it is started. */
@@ -71,9 +75,14 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
   get client(): RpcClient | null {
     return this.#stage.at === "up" ? this.#stage.connection.client : null;
   }
-  /** Whether this libvirt passes descriptors to a QEMU. */
+  /** Whether this libvirt passes descriptors to a QEMU; while it is away, whether it did. */
   get passesFiles(): boolean {
-    return this.#stage.at === "up" && this.#stage.passesFiles;
+    return this.#passesFiles;
+  }
+
+  /** Why it is away, with what to do; "" while that is not known. */
+  get why(): string {
+    return this.#told;
   }
 
   /** Connects, and from then on keeps the connection. */
@@ -90,9 +99,23 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
     if ("connection" in stage) stage.connection.close();
   }
 
+  /** Asks whether libvirt answers at all: when it does not, it is away. */
+  suspect(): void {
+    const { client } = this;
+    if (client === null || this.#isDoubted) return;
+    this.#isDoubted = true;
+    this.#loop.arm(this, this.#loop.clock.nowNs() + DOUBT_NS);
+    askPassesFiles(client, () => {
+      if (this.client !== client) return;
+      this.#isDoubted = false;
+      this.#loop.disarm(this);
+    });
+  }
+
   /** Called by the loop. */
   onTimer(): void {
     if (this.#stage.at === "pausing") this.#connect();
+    else if (this.#stage.at === "up" && this.#isDoubted) this.#lose(NOT_ANSWERING);
   }
 
   /** Something of its own threw: the connection is lost, and made again. */
@@ -104,7 +127,8 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
   onOpen(connection: LibvirtConnection): void {
     const { client } = connection;
     const up = (passesFiles: boolean): void => {
-      this.#stage = { at: "up", connection, passesFiles };
+      this.#stage = { at: "up", connection };
+      this.#passesFiles = passesFiles;
       connection.settle();
       this.#pauseNs = FIRST_PAUSE_NS;
       this.#told = "";
@@ -175,7 +199,7 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
 
   #fail(why: string): void {
     this.#stage = { at: "pausing" };
-    this.#isListing = false;
+    this.#isListing = this.#isDoubted = false;
     this.#loop.arm(this, this.#loop.clock.nowNs() + this.#pauseNs);
     this.#pauseNs = Math.min(2 * this.#pauseNs, LONGEST_PAUSE_NS);
     // The same obstacle again and again is told once.

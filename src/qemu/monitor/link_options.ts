@@ -6,6 +6,7 @@ import type { Log } from "../../base/log.ts";
 import type { ProcessIdentity } from "../process_identity.ts";
 import type { MonitorLoop } from "./monitor_loop.ts";
 import type { QmpTransport } from "./qmp_transport.ts";
+import type { VmWays } from "./vm_ways.ts";
 
 /** How a link is made. */
 export interface QmpLinkOptions {
@@ -19,6 +20,11 @@ export interface QmpLinkOptions {
    * socket activation that is not QEMU itself.
    */
   readonly expected?: ProcessIdentity;
+  /**
+   * What a manager opens of the VM of a process, where another way than the manager's leads to its monitor.
+   * Absent: there is no manager.
+   */
+  readonly waysOf?: (pid: number) => VmWays | undefined;
   /** Where it tells what happens to it. */
   readonly log?: Log;
   /** False for a peer that need not be watched: no heartbeat, no timer while it is up. */

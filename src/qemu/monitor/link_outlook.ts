@@ -15,15 +15,25 @@ export const MIGRATED: QmpLoss = {
   remedy: "watch it on the host to which it went; it is attached again when it comes back",
 };
 
+/** Why a monitor cannot be used before it is known why. */
+const NOT_YET = "the VM's monitor has not answered yet: it is being connected to";
+
 /** What is expected of one monitor. */
 export class LinkOutlook {
   /** Until when QEMU may say nothing, and lives; 0 = as always. */
   silentUntilNs = 0;
   /** Whether the VM has left this host: what remains is a process without it. */
   hasLeft = false;
+  /** Why it cannot be used when it is down, and what to do: for whoever asks something of the VM then. */
+  away: string = NOT_YET;
 
-  /** A loss as it is told: the end of a process whose VM has left is no end of the VM. */
+  /**
+   * A loss as it is reported: when a VM has left its process, the end of that process is not the end of the
+   * VM. It is what `away` says from then on.
+   */
   explained(loss: QmpLoss): QmpLoss {
-    return this.hasLeft && loss.reason === SEAM_REASON.PROCESS_GONE ? MIGRATED : loss;
+    const told = this.hasLeft && loss.reason === SEAM_REASON.PROCESS_GONE ? MIGRATED : loss;
+    this.away = `${told.text}: ${told.remedy}`;
+    return told;
   }
 }

@@ -3,15 +3,18 @@
  * long. Pure: it is told the time and what was heard.
  *
  * A question is asked only after 1.25 to 1.5 s of quiet, on a grid of 250 ms that all monitors share, so that
- * many of them wake the loop together. Silence is told 2.75 s after the last sign of life.
+ * many of them wake the loop together. Silence is told 2.75 s after the last sign of life. A monitor that
+ * somebody else passes on (libvirt) may be asked less often.
  * @module
  */
 import { MS, SECOND } from "../../base/clock.ts";
 import { LinkOutlook } from "./link_outlook.ts";
 
-const QUIET_NS = 1.25 * SECOND;
+/** How long nothing may come from QEMU's own monitor before a sign of life is asked for. */
+export const QUIET_NS: number = 1.25 * SECOND;
 const GRID_NS = 250 * MS;
-const STALE_NS = 2.75 * SECOND;
+/** Silence is told so long after the question was due. */
+const GRACE_NS = 1.5 * SECOND;
 /** A heartbeat gets this long at least, also when the loop itself was away. */
 const ANSWER_NS = 1.25 * SECOND;
 
@@ -26,12 +29,19 @@ export type PulseVerdict =
 /** The pulse of one monitor. */
 export class LinkPulse {
   readonly #outlook: LinkOutlook;
+  readonly #quiet: () => number;
   #heardNs = 0;
   #askedNs = 0;
 
-  /** Starts; `outlook` says when silence is expected. */
-  constructor(outlook: LinkOutlook = new LinkOutlook()) {
+  /**
+   * Starts.
+   *
+   * @param outlook says when silence is expected
+   * @param quiet how long nothing may come before a question is asked, ns
+   */
+  constructor(outlook: LinkOutlook = new LinkOutlook(), quiet: () => number = () => QUIET_NS) {
     this.#outlook = outlook;
+    this.#quiet = quiet;
   }
 
   /** When something was heard last. */
@@ -46,29 +56,30 @@ export class LinkPulse {
 
   /** When to look first at a monitor that comes up now. */
   firstLookNs(nowNs: number): number {
-    return onGrid(nowNs + QUIET_NS);
+    return onGrid(nowNs + this.#quiet());
   }
 
   /** Looks. */
   check(nowNs: number): PulseVerdict {
-    if (nowNs - this.#heardNs < QUIET_NS) return { act: "wait", untilNs: onGrid(this.#heardNs + QUIET_NS) };
+    const quietNs = this.#quiet();
+    if (nowNs - this.#heardNs < quietNs) return { act: "wait", untilNs: onGrid(this.#heardNs + quietNs) };
     if (this.#askedNs <= this.#heardNs) {
       this.#askedNs = nowNs;
-      return { act: "ask", untilNs: onGrid(nowNs + QUIET_NS) };
+      return { act: "ask", untilNs: onGrid(nowNs + ANSWER_NS) };
     }
     const staleNs = Math.max(
-      this.#heardNs + STALE_NS,
+      this.#heardNs + quietNs + GRACE_NS,
       this.#askedNs + ANSWER_NS,
       this.#outlook.silentUntilNs,
     );
     return nowNs < staleNs
-      ? { act: "wait", untilNs: Math.min(staleNs, nowNs + STALE_NS) }
+      ? { act: "wait", untilNs: Math.min(staleNs, nowNs + QUIET_NS + GRACE_NS) }
       : { act: "silent" };
   }
 
   /** When to look again, if what was read since has brought a sign of life; undefined when it has not. */
   secondLookNs(): number | undefined {
-    return this.#heardNs >= this.#askedNs ? onGrid(this.#heardNs + QUIET_NS) : undefined;
+    return this.#heardNs >= this.#askedNs ? onGrid(this.#heardNs + this.#quiet()) : undefined;
   }
 }
 

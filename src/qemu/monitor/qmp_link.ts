@@ -26,7 +26,7 @@ import { LinkConnector } from "./link_connector.ts";
 import type { QmpCommandOptions, QmpLinkOptions } from "./link_options.ts";
 import { LinkOutlook } from "./link_outlook.ts";
 import { LinkPauses } from "./link_pauses.ts";
-import { LinkPulse } from "./link_pulse.ts";
+import { LinkPulse, QUIET_NS } from "./link_pulse.ts";
 import { LinkUsers, type QmpLinkUser } from "./link_users.ts";
 import type { DeadlineHandler, MonitorLoop } from "./monitor_loop.ts";
 import {
@@ -72,7 +72,7 @@ export class QmpLink implements DeadlineHandler {
   readonly #transport: QmpTransport;
   readonly #loop: MonitorLoop;
   readonly #log: Log;
-  readonly #heartbeat: boolean;
+  readonly #options: QmpLinkOptions;
   readonly #connector: LinkConnector;
   readonly #commands: LinkCommands;
   readonly #users = new LinkUsers();
@@ -90,9 +90,9 @@ export class QmpLink implements DeadlineHandler {
   constructor(options: QmpLinkOptions) {
     this.#transport = typeof options.path === "string" ? new UnixTransport(options.path) : options.path;
     this.#loop = options.loop;
-    this.#pulse = new LinkPulse(this.outlook);
+    this.#pulse = new LinkPulse(this.outlook, () => this.#transport.quietNs?.() ?? QUIET_NS);
     this.#log = options.log ?? SILENT;
-    this.#heartbeat = options.heartbeat ?? true;
+    this.#options = options;
     const onFault = (error: unknown) => this.onFault(error);
     this.#connector = new LinkConnector(this.#transport, this.#loop, options.expected, {
       onConnected: (socket, peer) => this.#open(socket, peer),
@@ -100,8 +100,8 @@ export class QmpLink implements DeadlineHandler {
       onFailed: (loss) => this.#lose(loss),
       onFault,
     });
-    const clientWhileUp = () => this.#stage.at === "up" ? this.#stage.session.client : undefined;
-    this.#commands = new LinkCommands(this.#transport, this.#loop.clock, clientWhileUp, onFault);
+    const client = () => this.#stage.at === "up" ? this.#stage.session.client : undefined;
+    this.#commands = new LinkCommands(this.#transport, this.#loop.clock, client, onFault);
   }
 
   /** The monitor's place: a path, "tcp:127.0.0.1:4444". */
@@ -114,7 +114,7 @@ export class QmpLink implements DeadlineHandler {
   }
   /** What the manager of the VM opens beside its monitor; undefined: nobody manages it. */
   get ways(): VmWays | undefined {
-    return this.#transport.ways;
+    return this.#transport.ways ?? this.#options.waysOf?.(this.pid);
   }
   /** Where it stands. */
   get state(): QmpLinkState {
@@ -231,7 +231,7 @@ export class QmpLink implements DeadlineHandler {
         return this.#lose(TCP_SILENT);
       case "opening":
         // The connection stays: QEMU greets when the other client leaves, answers when it runs again.
-        return this.#fallSilent(stage.session, stage.session.client.state === "greeting" ? HELD : STALE);
+        return this.#fallSilent(stage.session, stage.session.client.state === "greeting" ? "held" : "stale");
       case "ending":
         return this.#lose(PEER_CLOSED);
       case "up":
@@ -288,7 +288,7 @@ export class QmpLink implements DeadlineHandler {
     this.#users.forgetLoss();
     this.#upNs = this.#loop.clock.nowNs();
     this.#commands.comeUp();
-    this.#due(this.#heartbeat ? this.#pulse.firstLookNs(this.#upNs) : NEVER);
+    this.#due(this.#options.heartbeat !== false ? this.#pulse.firstLookNs(this.#upNs) : NEVER);
     this.#log.info("monitor up", { path: this.name, pid: this.pid, qemu: this.#version, status });
     this.#users.tellAll((user) => {
       this.#tellUp(user, status);
@@ -304,48 +304,51 @@ export class QmpLink implements DeadlineHandler {
   #checkPulse(session: QmpSession, nowNs: number): void {
     const finding = this.#pulse.check(nowNs);
     if (finding.act !== "silent") {
-      if (finding.act === "ask") session.client.execute("query-status", undefined, noOp);
+      if (finding.act === "ask") session.client.execute("query-status", undefined, () => {});
       return this.#due(finding.untilNs);
     }
     // What has come in since belongs to the finding: the loop itself may have been away.
     session.drain();
     if (!this.isUp) return;
     const againNs = this.#pulse.secondLookNs();
-    if (againNs === undefined) this.#fallSilent(session, STALE);
+    if (againNs === undefined) this.#fallSilent(session, "stale");
     else this.#due(againNs);
   }
 
-  #fallSilent(session: QmpSession, loss: QmpLoss): void {
+  #fallSilent(session: QmpSession, at: "held" | "stale"): void {
     // While it opens, the handshake's own commands stay: their late answer is what brings it up.
     const wasUp = this.isUp;
-    this.#stage = { at: loss === HELD ? "held" : "stale", session };
+    this.#stage = { at, session };
     this.#due(NEVER);
+    const loss = this.outlook.explained(this.#transport.silenceNow?.() ?? (at === "held" ? HELD : STALE));
     if (wasUp) session.client.abandon();
     this.#tellDown(loss);
   }
 
   #onEnd(session: QmpSession): void {
     this.#stage = { at: "ending", session };
-    session.answerAll();
-    // One of those who were answered may have left, or lost it.
-    if (this.#stage.at !== "ending") return;
     const why = this.#transport.lossNow?.();
+    this.outlook.explained(why ?? PEER_CLOSED);
+    session.answerAll();
+    // They were told why; one of them may have left, or lost it.
+    if (this.#stage.at !== "ending") return;
     if (why !== undefined) return this.#lose(why);
-    const isWatched = session.awaitProcessEnd({
+    const gone = {
       onReady: () => this.#lose(PROCESS_GONE),
-      onFault: (error) => this.onFault(error),
-    });
-    if (isWatched) this.#due(this.#loop.clock.nowNs() + PROCESS_END_NS);
+      onFault: (error: unknown) => this.onFault(error),
+    };
+    if (session.awaitProcessEnd(gone)) this.#due(this.#loop.clock.nowNs() + PROCESS_END_NS);
     else this.#lose(hasEnded(session.peer.pid) ? PROCESS_GONE : PEER_CLOSED);
   }
 
-  // Whoever listens is not the process that named the path. A VM that is just started may yet take it over.
+  // Whoever listens did not name the path. A VM that is just started may yet take it over.
   #refuse(loss: QmpLoss): void {
     this.#pause(this.#pauses.afterRefusal());
-    this.#tellDown(loss);
+    this.#tellDown(this.outlook.explained(loss));
   }
 
-  #lose(loss: QmpLoss): void {
+  #lose(found: QmpLoss): void {
+    const loss = this.outlook.explained(found);
     const upForNs = this.#upNs > 0 ? this.#loop.clock.nowNs() - this.#upNs : 0;
     this.#drop();
     this.#pause(this.#pauses.afterLoss(upForNs, loss === FLOOD));
@@ -357,8 +360,7 @@ export class QmpLink implements DeadlineHandler {
     this.#due(this.#transport.canReconnect ? this.#loop.clock.nowNs() + pauseNs : NEVER);
   }
 
-  #tellDown(found: QmpLoss): void {
-    const loss = this.outlook.explained(found);
+  #tellDown(loss: QmpLoss): void {
     if (!this.#users.noteLoss(loss)) return;
     this.#log.warn(loss.text, { path: this.name, pid: this.pid, remedy: loss.remedy });
     this.#users.tellAll((user) => {
@@ -396,5 +398,3 @@ export class QmpLink implements DeadlineHandler {
     }
   }
 }
-
-function noOp(): void {}

@@ -55,4 +55,14 @@ export interface QmpTransport {
    * own doing. Absent: it never knows.
    */
   lossNow?(): QmpLoss | undefined;
+  /**
+   * What it means that nothing comes, when the way itself knows: before the greeting and later. Absent:
+   * another client has the monitor, or QEMU is stuck.
+   */
+  silenceNow?(): QmpLoss;
+  /**
+   * How long nothing may come before a sign of life is asked for now, ns, where asking costs others more than
+   * a QEMU's own monitor. Absent: see `link_pulse.ts`.
+   */
+  quietNs?(): number;
 }

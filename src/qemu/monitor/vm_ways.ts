@@ -6,7 +6,7 @@
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import type { Code } from "../../base/codes.ts";
 
-/** What came of opening one. */
+/** The outcome of opening one. */
 export type WayResult =
   | {
     readonly ok: true;

@@ -3,9 +3,9 @@
  * pretty=on`) it is several: the first is a bare `{`, and the message ends with the line that closes it.
  * Which of the two a monitor is, each message says by itself.
  *
- * A line that is neither whole nor a bare `{` is no beginning of anything: it is handed on, and found to be
- * no JSON, at once. A message in several lines is bounded like one in one line: in bytes, depth and values.
- * What it is of is not looked at here.
+ * A line that is neither whole nor a bare `{` cannot begin a message: it is handed on at once, and found not
+ * to be JSON. A message in several lines is bounded like one in one line: in bytes, depth and values. What it
+ * is of is not looked at here.
  * @module
  */
 import { LineShape, shapeDefect } from "./line_shape.ts";

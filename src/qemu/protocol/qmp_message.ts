@@ -50,7 +50,7 @@ export function parseQmpLine(bytes: Uint8Array, from: number, to: number): QmpMe
   if ("return" in message) {
     const id = idOf(message);
     return id === undefined
-      ? garbage("a reply's id is none of ours")
+      ? garbage("a reply's id is not one of ours")
       : { kind: "return", id, value: message["return"] };
   }
   if ("event" in message) return eventOf(message);
@@ -77,7 +77,7 @@ function errorOf(message: QmpData): QmpMessage {
   if (!isObject(error)) return garbage("an error is not an object");
   const errorClass = typeof error["class"] === "string" ? error["class"] : "";
   const errorText = typeof error["desc"] === "string" ? error["desc"] : "";
-  if (id === undefined) return garbage(`an error's id is none of ours: ${errorText.slice(0, 80)}`);
+  if (id === undefined) return garbage(`an error's id is not one of ours: ${errorText.slice(0, 80)}`);
   return { kind: "error", id, errorClass, errorText };
 }
 
@@ -90,7 +90,7 @@ function versionOf(greeting: unknown): string {
   return parts.every((part) => typeof part === "number") ? parts.join(".") : "";
 }
 
-/** A reply's id; undefined when it is none that we could have sent. */
+/** A reply's id; undefined when we cannot have sent it. */
 function idOf(message: QmpData): number | undefined {
   if (!("id" in message)) return NO_ID;
   const id = message["id"];

@@ -109,8 +109,8 @@ export function readKdumpHeader(bytes: DumpBytes, name: string): KdumpHeader {
   };
 }
 
-/** As uname -m has them; "" where the dump does not say. */
-const MACHINES: readonly string[] = ["", "x86_64", "aarch64"];
+/** As uname -m has them; "" where the dump does not say, "Unknown" where QEMU found no VMCOREINFO note. */
+const MACHINES: readonly string[] = ["", "Unknown", "x86_64", "aarch64"];
 
 function checkKind(name: string, version: number, blockBytes: number, status: number, machine: string): void {
   const lacking = CODECS.find(({ flag, unpack }) => (status & flag) !== 0 && unpack === undefined);

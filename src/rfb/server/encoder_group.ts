@@ -69,7 +69,7 @@ export class EncoderGroups {
     const key = JSON.stringify(wish);
     let group = this.#groups.get(key);
     if (group === undefined) {
-      // A viewer that changes its mind again and again makes no heap of encoders.
+      // A viewer that changes its settings again and again does not pile up encoders.
       if (this.#groups.size >= MOST_GROUPS) this.#groups.clear();
       group = new EncoderGroup(wish);
       this.#groups.set(key, group);

@@ -41,6 +41,7 @@ import type { CursorPicture } from "./server_messages.ts";
 import { SharedPicture } from "./shared_picture.ts";
 import type { Viewer, ViewerHome, ViewerSeat } from "./viewer_home.ts";
 import { ViewerLink } from "./viewer_link.ts";
+import type { NewsSource } from "./viewer_news.ts";
 import type { ViewerInput, ViewerTransport } from "./viewer_transport.ts";
 
 export type { CursorPicture } from "./server_messages.ts";
@@ -77,7 +78,8 @@ export interface FramePixels {
 }
 
 /** Viewers at most, those in their handshakes included. */
-export const MOST_VIEWERS = 64;
+const MOST_VIEWERS = 64;
+const NO_CURSOR: CursorPicture = { width: 0, height: 0, hotX: 0, hotY: 0, words: new Int32Array(0) };
 /** What is shown before the first frame. */
 const FIRST_SIZE = { width: 640, height: 480 };
 const CHECK_MS = 1000;
@@ -117,7 +119,9 @@ export class RfbServer implements ViewerHome, Disposable {
     return this.#viewers.size;
   }
 
-  /** Whether there is no place for a further viewer. Those who are not in yet take nobody's. */
+  /**
+   * Whether there is no place for a further viewer. Those that have not authenticated take nobody's place.
+   */
   get isFull(): boolean {
     return this.#entered >= this.#most;
   }
@@ -136,6 +140,14 @@ export class RfbServer implements ViewerHome, Disposable {
     assert(cursor === undefined || cursor.words.length === cursor.width * cursor.height, "a cursor is whole");
     this.#cursor = cursor;
     this.#tell("cursor");
+  }
+
+  /** What is known of the cursor and of the lights, from now on; what has not changed is not told again. */
+  pointer({ cursor, leds }: Pick<NewsSource, "cursor" | "leds">): void {
+    // Viewers know no "not known": where the guest paints its cursor itself, they show none.
+    const shown = cursor ?? (this.#cursor === undefined ? undefined : NO_CURSOR);
+    if (shown !== this.#cursor) this.cursor = shown;
+    if (leds !== undefined && leds !== this.#leds) this.leds = leds;
   }
 
   get leds(): number | undefined {

@@ -74,6 +74,7 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   #isAsked = false;
   #isContinuous = false;
   #isZrleBegun = false;
+  #owesBell = false;
   #fences = 0;
   #nextMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -131,6 +132,7 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
 
   drained(): void {
     this.#movedMs = performance.now();
+    if (this.#owesBell) this.bell();
     this.flush();
   }
 
@@ -139,7 +141,10 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   }
 
   bell(): void {
-    if (this.isIn && this.#transport.bufferedBytes < MOST_BUFFERED) this.#transport.send(bell());
+    if (!this.isIn) return;
+    // Who is slow to read hears it later.
+    this.#owesBell = this.#transport.bufferedBytes >= MOST_BUFFERED;
+    if (!this.#owesBell) this.#transport.send(bell());
   }
 
   end(why: string): void {

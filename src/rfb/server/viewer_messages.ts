@@ -11,11 +11,11 @@ import { CLIENT_MESSAGE, PIXEL_FORMAT_BYTES, QEMU_EXTENDED_KEY } from "../protoc
 import type { Rect } from "./dirty_tiles.ts";
 
 /** Encodings of one message that count; no viewer has as many. */
-export const MOST_ENCODINGS = 256;
+const MOST_ENCODINGS = 256;
 /** Bytes of a text at most: what is longer is an attempt to keep the server busy. */
-export const MOST_TEXT_BYTES: number = 16 * 1024 * 1024;
+const MOST_TEXT_BYTES: number = 16 * 1024 * 1024;
 /** Bytes that a fence may carry. */
-export const MOST_FENCE_BYTES = 64;
+const MOST_FENCE_BYTES = 64;
 
 /** Takes what a viewer says. */
 export interface ViewerMessageSink {

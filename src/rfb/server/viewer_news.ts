@@ -1,5 +1,5 @@
 /**
- * What a viewer is told beside pixels, as rectangles that are none (pseudo-encodings).
+ * What a viewer is told beside pixels, as rectangles without pixels (pseudo-encodings).
  * @module
  */
 import { assert } from "../../base/assert.ts";

@@ -1,5 +1,6 @@
 // The page: logs in, connects, and shows what the address says.
 
+import { showAsks } from "./asks.js";
 import { Connection } from "./connection.js";
 import { banner, byId, show } from "./dom.js";
 import { showEvents } from "./events.js";
@@ -9,6 +10,7 @@ import { showWall } from "./wall.js";
 const main = byId("main");
 let connection;
 let leavePage = () => {};
+let leaveAsks = () => {};
 
 /** Gives a token for a session. The secret of a link leaves the address at once. */
 async function enter(token) {
@@ -19,6 +21,7 @@ async function enter(token) {
 function showLogin(why) {
   leavePage();
   leavePage = () => {};
+  leaveAsks();
   connection?.close();
   connection = undefined;
   banner("");
@@ -68,6 +71,7 @@ function start() {
   byId("leave").hidden = false;
   route();
   connection.open();
+  leaveAsks = showAsks(connection);
 }
 
 byId("leave").onclick = async () => {

@@ -7,9 +7,12 @@ const MOST_MS = 10_000;
 export class Connection extends EventTarget {
   vms = [];
   lines = [];
+  /** Addresses of the VMs' small pictures. */
   thumbs = new Map();
   layouts = ["us"];
   you = "";
+  /** Names of the capabilities that this person has somewhere. */
+  may = [];
   tab = "";
   /** Why nothing works now; "" when it does. */
   trouble = "Connecting…";
@@ -22,13 +25,17 @@ export class Connection extends EventTarget {
 
   open() {
     const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/ws`);
+    socket.binaryType = "arraybuffer";
     this.#socket = socket;
     let wasOpen = false;
     socket.onopen = () => {
       wasOpen = true;
       this.#pauseMs = FIRST_MS;
     };
-    socket.onmessage = ({ data }) => this.#on(JSON.parse(data));
+    socket.onmessage = ({ data }) => {
+      if (data instanceof ArrayBuffer) this.#onPicture(data);
+      else this.#on(JSON.parse(data));
+    };
     socket.onclose = ({ code, reason }) => {
       if (this.#isOver) return;
       for (const { reject } of this.#waiting.values()) {
@@ -81,10 +88,21 @@ export class Connection extends EventTarget {
     if (response?.ok && await response.text() === "no") this.#tell("out");
   }
 
+  /** A small picture: its VM's name and a PNG. */
+  #onPicture(data) {
+    const length = new DataView(data).getUint16(0);
+    const vm = new TextDecoder().decode(new Uint8Array(data, 2, length));
+    const before = this.thumbs.get(vm);
+    this.thumbs.set(vm, URL.createObjectURL(new Blob([data.slice(2 + length)], { type: "image/png" })));
+    this.#tell("thumb", { vm });
+    if (before !== undefined) URL.revokeObjectURL(before);
+  }
+
   #on(message) {
     switch (message.t) {
       case "hello":
         this.you = message.you;
+        this.may = message.may;
         this.tab = message.tab;
         this.layouts = message.layouts;
         this.lines = [];
@@ -102,10 +120,6 @@ export class Connection extends EventTarget {
         this.lines.push(...message.lines);
         if (this.lines.length > 2000) this.lines.splice(0, this.lines.length - 2000);
         this.#tell("lines", message.lines);
-        break;
-      case "thumb":
-        this.thumbs.set(message.vm, message.n);
-        this.#tell("thumb", message);
         break;
       case "seat":
       case "trouble":

@@ -50,6 +50,19 @@ export function showState(place, { state, run }) {
   place.className = `state ${TONES[word] ?? ""}`;
 }
 
+/** Who has which lease and who waits for it, a line each. */
+export function leaseLines(leases) {
+  const lines = [];
+  const quoted = (why) => why === "" ? "" : ` “${why}”`;
+  for (const [name, { who, why, waiting }] of Object.entries(leases)) {
+    if (who !== "") lines.push({ text: `${who} has ${name}${quoted(why)}`, name, isWaiting: false });
+    for (const each of waiting) {
+      lines.push({ text: `${each.who} waits for ${name}${quoted(each.why)}`, name, isWaiting: true });
+    }
+  }
+  return lines;
+}
+
 /** A line of the timeline. */
 export function lineItem({ ms, kind, vm, what, tone }) {
   const item = element("li", tone);

@@ -1,8 +1,25 @@
 // The timeline: what happened, live, searchable.
 
-import { byId, lineItem, show } from "./dom.js";
+import { byId, element, lineItem, say, show } from "./dom.js";
 
 const MOST_SHOWN = 500;
+const METRICS_MS = 5000;
+
+/** Shows how the bus does. */
+function showMetrics({ roundTripMs, perSecond, lost, vms }) {
+  const place = document.getElementById("metrics");
+  if (place === null) return;
+  const rates = Object.entries(perSecond).filter(([, rate]) => rate > 0);
+  const facts = [
+    ["VMs", vms],
+    ["round trip to the daemon", `${roundTripMs.toFixed(1)} ms`],
+    ["events per second", rates.map(([source, rate]) => `${source} ${rate.toFixed(1)}`).join(", ") || "none"],
+    ["events lost", lost],
+  ];
+  place.replaceChildren(
+    ...facts.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", value)]),
+  );
+}
 
 /** Whether a line has all the words. */
 export function matches(line, words) {
@@ -35,13 +52,30 @@ export function showEvents(main, connection) {
     addLines(list, detail.filter(wanted));
     byId("found").textContent = `${list.children.length} of ${connection.lines.length}`;
   };
-  byId("find").oninput = all;
-  byId("audit-only").onchange = all;
+  // Who hears the page is told what was found when it was asked for, and not with every event.
+  const find = () => {
+    all();
+    say(`${byId("found").textContent} events`);
+  };
+  byId("find").oninput = find;
+  byId("audit-only").onchange = find;
   byId("hold").onchange = all;
+  const metrics = async () => {
+    try {
+      showMetrics(await connection.ask("metrics"));
+    } catch {
+      // The connection is away: the banner says so.
+    }
+  };
+  const timer = setInterval(metrics, METRICS_MS);
   connection.addEventListener("lines", onLines);
   connection.addEventListener("hello", all);
+  connection.addEventListener("hello", metrics);
   all();
+  void metrics();
   return () => {
+    clearInterval(timer);
+    connection.removeEventListener("hello", metrics);
     connection.removeEventListener("lines", onLines);
     connection.removeEventListener("hello", all);
   };

@@ -2,6 +2,9 @@
 
 import { byId, element, say, show, sure } from "./dom.js";
 
+/** Loaded when it is needed, and only then. */
+const CONSOLE_FILE = ["", "console.js"].join("/");
+
 const HURTS = {
   powerdown: [
     "Shut down?",
@@ -20,7 +23,7 @@ const HURTS = {
   ],
 };
 
-/** Shows a panel. */
+/** Shows a panel; gives what ends it, where there is something to end. */
 export function showPanel(panel, kind, { connection, name }) {
   show(panel, `${kind}-panel`);
   const fault = panel.querySelector(".fault");
@@ -33,7 +36,7 @@ export function showPanel(panel, kind, { connection, name }) {
       return undefined;
     }
   };
-  PANELS[kind]({ panel, connection, name, attempt });
+  return PANELS[kind]({ panel, connection, name, attempt });
 }
 
 const PANELS = {
@@ -69,6 +72,55 @@ const PANELS = {
         if (done !== undefined) say(`${name}: ${what} was done.`);
       };
     }
+  },
+
+  console({ connection, name, attempt }) {
+    const port = byId("console-port");
+    const take = byId("console-take");
+    const state = byId("console-state");
+    let shown;
+    let isOver = false;
+    const onState = (mine, words, isRefused = false) => {
+      state.textContent = words;
+      state.className = `hint ${isRefused ? "refused" : ""}`;
+      take.textContent = mine ? "Give back" : "Type here";
+      take.disabled = !connection.may.includes("console_write");
+    };
+    let count = 0;
+    const open = async () => {
+      const mine = ++count;
+      shown?.close();
+      shown = undefined;
+      byId("terminal").replaceChildren();
+      const { openConsole } = await import(CONSOLE_FILE);
+      // Another one was chosen meanwhile, or the panel was closed.
+      if (isOver || mine !== count) return true;
+      const address = `${location.origin.replace(/^http/, "ws")}/console?vm=${encodeURIComponent(name)}` +
+        `&tab=${connection.tab}&port=${port.value}`;
+      shown = openConsole(byId("terminal"), address, onState);
+      return true;
+    };
+    take.onclick = () => shown?.toggle();
+    port.onchange = () => attempt(open);
+    byId("console-copy").onclick = () =>
+      attempt(async () => {
+        await navigator.clipboard.writeText(shown?.text() ?? "");
+        say("The console's text was copied.");
+        return true;
+      });
+    void attempt(async () => {
+      const { consoles } = await connection.ask("consoles", { vm: name });
+      if (isOver) return;
+      port.append(...consoles.map((each) => new Option(`${each.label} (${each.role})`, each.number)));
+      if (consoles.length === 0) throw new Error(`${name} has no console.`);
+      const first = consoles.find(({ place }) => place !== "other") ?? consoles[0];
+      port.value = String(first.number);
+      return await open();
+    });
+    return () => {
+      isOver = true;
+      shown?.close();
+    };
   },
 
   text({ connection, name, attempt }) {

@@ -1,6 +1,6 @@
 // All VMs: live small pictures of those in view, states, and who has what.
 
-import { byId, show, showState } from "./dom.js";
+import { byId, leaseLines, show, showState } from "./dom.js";
 
 /** Shows the wall; gives what takes it away. */
 export function showWall(main, connection) {
@@ -17,17 +17,20 @@ export function showWall(main, connection) {
     tellSeen();
   });
   const picture = (name) => {
-    const n = connection.thumbs.get(name);
+    const address = connection.thumbs.get(name);
     const image = cards.get(name)?.querySelector("img");
-    if (n === undefined || image == null) return;
+    if (address === undefined || image == null) return;
     image.onload = () => {
       image.hidden = false;
       image.nextElementSibling.hidden = true;
     };
-    image.src = `/thumb?vm=${encodeURIComponent(name)}&n=${n}`;
+    image.src = address;
   };
   const update = () => {
     byId("wall-empty").hidden = connection.vms.length > 0 || connection.trouble !== "";
+    if (!connection.may.includes("roster")) {
+      byId("wall-empty").textContent = "Your grant has no capability roster: you are told of no VMs.";
+    }
     for (const [name, card] of cards) {
       if (connection.vm(name) !== undefined) continue;
       observer.unobserve(card);
@@ -52,8 +55,7 @@ export function showWall(main, connection) {
       card.querySelector(".seams").textContent = vm.seams.length === 0
         ? "no seam is up"
         : vm.seams.join(" · ");
-      const owners = Object.entries(vm.leases).map(([lease, who]) => `${who} has ${lease}`);
-      card.querySelector(".leases").textContent = owners.join("; ");
+      card.querySelector(".leases").textContent = leaseLines(vm.leases).map(({ text }) => text).join("; ");
     }
   };
   const onThumb = ({ detail }) => picture(detail.vm);

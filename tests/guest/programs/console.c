@@ -5,6 +5,8 @@
  *
  * DEVICE is /dev/tty1 unless said otherwise. It shows what is typed, as any terminal does, and answers lines
  * of a few words: help, echo, ls, cat, ps, uname. It never ends. /init starts it where the image has it.
+ * Messages of the kernel below an emergency are kept off its screen ("random: crng init done" in the middle
+ * of a line that was typed).
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/klog.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <termios.h>
@@ -112,6 +115,9 @@ int main(int argc, char **argv) {
     mode.c_lflag &= ~ISIG;
     tcsetattr(0, TCSANOW, &mode);
   }
+  /* The kernel would write into what is typed: from here on its messages go to its log alone. */
+  enum { CONSOLE_LEVEL = 8 };
+  klogctl(CONSOLE_LEVEL, NULL, 1);
   struct utsname it;
   uname(&it);
   printf("\033[H\033[2JLinux %s on %s\n\n", it.release, strrchr(device, '/') + 1);

@@ -2,16 +2,21 @@
 //   insight log                   the kernel's log with levels, as dmesg -r reads it
 //   insight links PID             a line "FD TARGET" for each descriptor of a process
 //   insight sockets               opens sockets, says "ready PORT4 PORT6 PID", waits for its input's end
+//   insight odd WORD…             has a name that is no text, many files, one of them deleted, sockets of the
+//                                 families that the kernel has; says "ready FAMILY…", waits likewise
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/klog.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -73,7 +78,28 @@ static int open_sockets(void) {
   return 0;
 }
 
+static int be_odd(void) {
+  static const int families[] = {AF_NETLINK, AF_PACKET, AF_UNIX, AF_INET, AF_INET6};
+  prctl(PR_SET_NAME, "\xff\xfe) S 1 \n(", 0, 0, 0);
+  for (int i = 0; i < 300; i++) {
+    if (open("/dev/null", i & 1 ? O_RDWR : O_RDONLY | O_CLOEXEC) < 0) return 2;
+  }
+  if (open("/odd \xff\n", O_RDWR | O_CREAT | O_TRUNC, 0600) < 0 || unlink("/odd \xff\n") != 0) return 3;
+  int ends[2];
+  if (pipe(ends) != 0 || eventfd(0, 0) < 0) return 4;
+  printf("ready");
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    if (socket(families[i], families[i] == AF_PACKET ? SOCK_RAW : SOCK_DGRAM, 0) >= 0) printf(" %d", families[i]);
+  }
+  printf("\n");
+  fflush(stdout);
+  char byte;
+  while (read(0, &byte, 1) > 0) continue;
+  return 0;
+}
+
 int main(int argc, char **argv) {
+  if (argc >= 2 && strcmp(argv[1], "odd") == 0) return be_odd();
   if (argc == 2 && strcmp(argv[1], "log") == 0) return show_log();
   if (argc == 3 && strcmp(argv[1], "links") == 0) return show_links(argv[2]);
   if (argc == 2 && strcmp(argv[1], "sockets") == 0) return open_sockets();

@@ -4,13 +4,81 @@
  *   worker cat            prints its standard input
  *   worker exit N         ends with N, "sorry" on its standard error
  *   worker spam N         prints N bytes
- *   worker wait FILE      ends when there is such a file
+ *   worker wait FILE [STARTED]  ends when there is such a file; makes STARTED as it begins
  *   worker abort          ends by SIGABRT
+ *   worker liar PORT HOW  is an agent on PORT that answers its first question with HOW (garbage, binary,
+ *                         long, late), or each one twice, and the others as it should
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static void say(int fd, const char *bytes, size_t length) {
+  while (length > 0) {
+    ssize_t n = write(fd, bytes, length);
+    if (n <= 0) exit(3);
+    bytes += n;
+    length -= (size_t)n;
+  }
+}
+
+static void lie(int fd, const char *how) {
+  static char filler[65536];
+  if (strcmp(how, "garbage") == 0) say(fd, "{]\n", 3);
+  if (strcmp(how, "binary") == 0) {
+    memset(filler, 0xff, sizeof filler);
+    say(fd, filler, sizeof filler);
+    say(fd, "\n", 1);
+  }
+  if (strcmp(how, "long") == 0) {
+    memset(filler, 'a', sizeof filler);
+    say(fd, "{\"return\":\"", 11);
+    for (int i = 0; i < 512; i++) say(fd, filler, sizeof filler);
+    say(fd, "\"}\n", 3);
+  }
+  if (strcmp(how, "late") == 0) {
+    sleep(12);
+    say(fd, "{\"return\":{\"version\":\"late\"}}\n", 31);
+  }
+}
+
+/* Commands come a line each; a 0xff before one is what comes into step sends. */
+static int liar(const char *port, const char *how) {
+  int fd = open(port, O_RDWR);
+  if (fd < 0) return 1;
+  char line[4096];
+  int has_lied = strcmp(how, "twice") == 0;
+  for (;;) {
+    size_t length = 0;
+    for (;;) {
+      char c;
+      ssize_t n = read(fd, &c, 1);
+      /* 0: the host has closed its end for now. */
+      if (n == 0) { usleep(10000); continue; }
+      if (n < 0) return 3;
+      if (c == '\n') break;
+      if (length < sizeof line - 1) line[length++] = c;
+    }
+    line[length] = 0;
+    const char *id = strstr(line, "\"id\":");
+    char answer[128];
+    if (strstr(line, "guest-sync-delimited") != NULL && id != NULL) {
+      int n = snprintf(answer, sizeof answer, "\xff{\"return\":%ld}\n", atol(id + 5));
+      say(fd, answer, (size_t)n);
+      continue;
+    }
+    if (!has_lied) {
+      has_lied = 1;
+      lie(fd, how);
+      continue;
+    }
+    int n = snprintf(answer, sizeof answer, "{\"return\":{\"version\":\"liar\"}}\n");
+    say(fd, answer, (size_t)n);
+    if (strcmp(how, "twice") == 0) say(fd, answer, (size_t)n);
+  }
+}
 
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
@@ -33,7 +101,9 @@ int main(int argc, char **argv) {
     for (long i = 0, n = atol(word); i < n; i++) putchar('a' + (int)(i % 26));
     return 0;
   }
+  if (strcmp(what, "liar") == 0) return argc > 3 ? liar(word, argv[3]) : 2;
   if (strcmp(what, "wait") == 0) {
+    if (argc > 3) close(open(argv[3], O_CREAT | O_WRONLY, 0600));
     while (access(word, F_OK) != 0) usleep(20000);
     return 0;
   }

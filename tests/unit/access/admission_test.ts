@@ -101,6 +101,74 @@ Deno.test("rules can be replaced, and who may come is told", () => {
   assertEquals(admission.admitsOthers, true);
 });
 
+Deno.test("a name has what its own rule says, when the user may speak for it", () => {
+  const rules = [
+    rule({ kind: "principal", name: "token:alice" }, { caps: CAP.INPUT, endpoints: ["web"], arbPrio: 3 }),
+    rule({ kind: "user", name: "ann" }, { caps: CAP.POWER, speaksFor: ["token:*"] }),
+    rule({ kind: "uid", uid: 1001 }, { caps: CAP.POWER, speaksFor: ["nats:bob"] }),
+  ];
+  const admission = new Admission(rules, 1000, database(), () => maskOf([3]));
+  const ann = { uid: 1000, gid: 1000 };
+  assertEquals(admission.grantAs(ann, "token:alice"), {
+    principal: 1000,
+    endpoints: maskOf([3]),
+    sources: 511,
+    caps: CAP.INPUT,
+    arbPrio: 3,
+    as: "token:alice",
+  });
+  assertEquals(admission.grant(ann)?.caps, CAP.POWER, "its own right is another matter");
+  assertEquals(admission.grantAs(ann, "token:bob"), "no-rule");
+  assertEquals(admission.grantAs(ann, "nats:alice"), "may-not-speak");
+  const bob = { uid: 1001, gid: 100 };
+  assertEquals(admission.grantAs(bob, "token:alice"), "may-not-speak");
+  assertEquals(admission.grantAs(bob, "nats:bob"), "no-rule");
+  assertEquals(admission.grantAs({ uid: 7, gid: 7 }, "token:alice"), "may-not-speak");
+  // Nobody is let in by the name of a rule without saying so, not even the daemon's own user.
+  const plain = new Admission(rules.slice(0, 1), 1000, database(), noSlots);
+  assertEquals(plain.grantAs(ann, "token:alice"), "may-not-speak");
+  assertEquals(plain.grant(bob), undefined);
+  assertEquals(plain.admitsOthers, false);
+});
+
+Deno.test("a rule that says only for whom a user speaks leaves the rest to the others", () => {
+  const only = rule({ kind: "uid", uid: 1000 }, {
+    caps: 0,
+    endpoints: [],
+    speaksFor: ["token:*"],
+    onlySpeaks: true,
+  });
+  const alice = rule({ kind: "principal", name: "token:alice" });
+  const own = new Admission([only, alice], 1000, database(), noSlots);
+  const ann = { uid: 1000, gid: 1000 };
+  assertEquals(own.grant(ann)?.caps, ALL_CAPS, "the daemon's own user keeps what it has");
+  assertEquals(typeof own.grantAs(ann, "token:alice"), "object");
+  const other = new Admission([only, alice], 0, database(), noSlots);
+  assertEquals(other.grant(ann), undefined);
+  assertEquals(other.admits(ann), true, "it may say its HELLO");
+  assertEquals(other.admitsOthers, true);
+  assertEquals(other.admits({ uid: 1001, gid: 100 }), false);
+  const second = new Admission(
+    [only, rule({ kind: "uid", uid: 1000 }, { caps: CAP.VM }), alice],
+    0,
+    database(),
+    noSlots,
+  );
+  assertEquals(second.grant(ann)?.caps, CAP.VM);
+});
+
+Deno.test("while the tables of users cannot be read nobody speaks for others by a rule that needs them", () => {
+  const users = { uidOf: () => 1000, gidOf: () => 1, isMember: () => true, isKnown: false };
+  const alice = rule({ kind: "principal", name: "token:alice" });
+  const byName = rule({ kind: "user", name: "ann" }, { speaksFor: ["token:bob"], onlySpeaks: true, caps: 0 });
+  const byUid = rule({ kind: "uid", uid: 1000 }, { speaksFor: ["token:*"], onlySpeaks: true, caps: 0 });
+  const ann = { uid: 1000, gid: 1000 };
+  const behind = new Admission([byName, byUid, alice], 0, users, noSlots);
+  assertEquals(behind.grantAs(ann, "token:alice"), "may-not-speak");
+  const before = new Admission([byUid, byName, alice], 0, users, noSlots);
+  assertEquals(typeof before.grantAs(ann, "token:alice"), "object");
+});
+
 Deno.test("the user database is read again after a second, and bad lines are passed over", () => {
   let passwd = PASSWD;
   let reads = 0;

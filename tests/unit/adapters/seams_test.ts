@@ -1,8 +1,7 @@
 /** The list of seams, and what follows from it. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { makeStubAdapters } from "../../../src/adapters/makers.ts";
+import { makeStubAdapters } from "../../../src/adapters/stub/stub_adapters.ts";
 import { type AnySeam, CLOSING_ORDER, isSeam, seamFaults, SEAMS } from "../../../src/adapters/seams.ts";
-import { StubMachine } from "../../../src/adapters/stub/stub_machine.ts";
 import { parseEndpointTable } from "../../../src/daemon/config.ts";
 import { SOURCE } from "../../../src/event/source.ts";
 
@@ -78,8 +77,7 @@ Deno.test("seams: their keys are an endpoint's in the config, and the example te
 });
 
 Deno.test("seams: a stub endpoint has those that need no VM", () => {
-  const sources = (rateHz: number) =>
-    makeStubAdapters({ machine: new StubMachine(), rateHz }).map(({ source }) => source);
+  const sources = (rateHz: number) => makeStubAdapters(rateHz).map(({ source }) => source);
   assertEquals(sources(0), [SOURCE.INPUT, SOURCE.VMHOST]);
   assertEquals(sources(1), [SOURCE.INPUT, SOURCE.VMHOST, SOURCE.FRAME]);
 });

@@ -35,6 +35,15 @@ const apart = (row: CommandLineRow): CommandLineRow => ({ ...row, isWithoutSocke
 /** Socket of no daemon. */
 const NOWHERE = ["--socket", "/nowhere/x.sock"];
 
+/**
+ * The part of an error that two runs of a line have in common: numbers may differ, and what a wait had learnt
+ * when its time was up depends on how busy the machine is.
+ */
+export function commonWords(row: CommandLineRow, text: string): string {
+  const words = text.replace(/[0-9]+/g, "N");
+  return row.error === "timed-out" ? words.replace(/(?<=: not within N ms).*/g, "") : words;
+}
+
 /** The lines, by command. */
 export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> = {
   serve: [
@@ -46,6 +55,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     apart(fails("bad-argument", 1, "serve", "--config", "/dev/zero")),
     apart(fails("refused", 1, "serve", "--stub", "1", "--socket", "/proc/x/control.sock")),
     apart(fails("busy", 1, "serve", "--stub", "1", "--socket", "BUSY")),
+    alone(usage("serve", "--stub-rate", "100001")),
   ],
   ls: [
     good(/stub0/, "ls"),
@@ -53,11 +63,14 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("ls", "--nosuch"),
     alone(fails("unreachable", 4, "ls", ...NOWHERE)),
     alone(fails("unreachable", 4, "ls", "--socket", "FOLDER")),
+    good(/stub0/, "ls", "--wide"),
+    alone(fails("unreachable", 4, "ls", "--wide", "--nats", "nats://127.0.0.1:1")),
   ],
   watch: [
     good(/ROSTER|AUDIT/, "watch", "--count", "1"),
     good(/stub0/, "watch", "stub0", "--kind", "ROSTER", "--count", "1"),
-    { words: ["watch", "--for", "0"] },
+    // Of a kind that nothing is retained of: what comes within 0 ms is the race of two processes.
+    { words: ["watch", "--kind", "SNAPSHOT", "--for", "0"] },
     usage("watch", "--kind", "NOSUCH"),
     usage("watch", "--source", "nosuch"),
     usage("watch", "--count", "0"),
@@ -73,10 +86,16 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("watch", "--memory", "stub0::jiffies:257"),
     usage("watch", "--memory", "jiffies:8"),
     fails("bad-argument", 1, "watch", "--memory", "@FOLDER/none"),
+    fails("bad-argument", 1, "watch", "--memory", "@FOLDER"),
+    { ...fails("bad-argument", 1, "watch", "--memory", "@FIFO"), ownProcess: true },
+    fails("bad-argument", 1, "watch", "--memory", "@/dev/zero"),
     fails("no-endpoint", 1, "watch", "--memory", "nobody::jiffies:8"),
     fails("seam-down", 1, "watch", "--memory", "stub0::jiffies:8"),
     fails("no-endpoint", 1, "watch", "nobody"),
     alone(fails("unreachable", 4, "watch", ...NOWHERE)),
+    good(/stub0/, "watch", "stub0", "--follow", "--kind", "ROSTER", "--count", "1"),
+    alone(usage("watch", "--follow=yes")),
+    alone(fails("unreachable", 4, "watch", "--follow", ...NOWHERE)),
   ],
   vm: [
     good(/running|paused/, "vm", "stub0", "query"),
@@ -100,6 +119,9 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     good(/free|"busy":false/, "lease", "stub0", "input", "status"),
     { words: ["lease", "stub0", "power", "hold", "--ttl", "60000", "--", "true"] },
     { words: ["lease", "stub0", "power", "hold", "--", "sh", "-c", "exit 7"], code: 7 },
+    { words: ["lease", "stub0", "power", "hold", "--wait", "--message", "why", "--", "true"] },
+    usage("lease", "stub0", "power", "status", "--wait"),
+    usage("lease", "stub0", "power", "hold", "--message", "x".repeat(201), "--", "true"),
     fails("missing", 3, "lease", "stub0", "power", "hold", "--", "nosuchcommand"),
     usage("lease", "stub0", "power", "hold", "--"),
     usage("lease", "stub0", "power", "status", "--", "true"),
@@ -117,6 +139,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "key", "nobody", "a"),
     alone(fails("unreachable", 4, "key", "stub0", "a", ...NOWHERE)),
     alone(usage("key", "stub0", "nosuch", ...NOWHERE)),
+    good(/1 pressed|"chords":1/, "key", "stub0", "a", "--timeout", "60000"),
+    usage("key", "stub0", "a", "--timeout", "0"),
   ],
   type: [
     good(/2 characters|"characters":2/, "type", "stub0", "hi"),
@@ -125,6 +149,9 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("type", "stub0"),
     fails("no-endpoint", 1, "type", "nobody", "hi"),
     alone(fails("unreachable", 4, "type", "stub0", "hi", ...NOWHERE)),
+    usage("type", "stub0", "a", "--timeout", "0"),
+    usage("type", "stub0", "a", "--layout", "nosuch"),
+    good(/characters/, "type", "stub0", "zy", "--layout", "de"),
   ],
   mouse: [
     good(/move/, "mouse", "stub0", "move", "0", "32767"),
@@ -141,6 +168,12 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("mouse", "stub0", "fly"),
     fails("no-endpoint", 1, "mouse", "nobody", "click"),
     alone(fails("unreachable", 4, "mouse", "stub0", "click", ...NOWHERE)),
+    usage("mouse", "stub0", "click", "--timeout", "0"),
+    good(/click/, "mouse", "stub0", "click", "--hold", "1"),
+    usage("mouse", "stub0", "click", "--hold", "-1"),
+    good(/drag/, "mouse", "stub0", "drag", "1", "1", "5", "5", "--steps", "2", "--duration", "1"),
+    usage("mouse", "stub0", "drag", "1", "1", "5", "5", "--duration", "3600001"),
+    good(/scroll/, "mouse", "stub0", "scroll", "1", "--horizontal"),
   ],
   held: [
     { words: ["held", "stub0"] },
@@ -148,11 +181,54 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "held", "nobody"),
     alone(fails("unreachable", 4, "held", "stub0", ...NOWHERE)),
   ],
+  join: [
+    usage("join"),
+    usage("join", "http://127.0.0.1"),
+    usage("join", "nats://user:secret@127.0.0.1"),
+    usage("join", "nats://127.0.0.1:1", "--events", "nosuch"),
+    usage("join", "nats://127.0.0.1:1", "--cert", "FOLDER/none"),
+    alone(fails("unreachable", 4, "join", "nats://127.0.0.1:1", "--create")),
+    fails("missing", 3, "join", "nats://127.0.0.1:1", "--creds", "FOLDER/none.creds"),
+    alone(fails("unreachable", 4, "join", "nats://127.0.0.1:1", ...NOWHERE)),
+    alone(fails("unreachable", 4, "ls", "--nats", "nats://127.0.0.1:1")),
+    alone(usage("ls", "--nats", "127.0.0.1")),
+    usage("join", "nats://127.0.0.1:1", "--host"),
+    usage("join", "nats://127.0.0.1:1", "--always", "nosuch"),
+    alone(fails("unreachable", 4, "join", "nats://127.0.0.1:1", "--no-requests", ...NOWHERE)),
+    alone(fails("unreachable", 4, "join", "nats://127.0.0.1:1", "--trust-network", ...NOWHERE)),
+    usage("join", "nats://127.0.0.1:1", "--metrics"),
+    usage("join", "nats://127.0.0.1:1", "--create", "--audit-days", "0"),
+    usage("join", "nats://127.0.0.1:1", "--create", "--replicas", "6"),
+    usage("join", "nats://127.0.0.1:1", "--as"),
+    fails("missing", 3, "join", "nats://127.0.0.1:1", "--nats-ca", "FOLDER/none.pem"),
+    usage("join", "nats://127.0.0.1:1", "--key", "FOLDER/none"),
+  ],
+  outcome: [
+    usage("outcome"),
+    usage("outcome", "rack1/0123456789abcdef/1"),
+    usage("outcome", "rack1/0123456789abcdef/1", "--timeout", "0"),
+    alone(fails("unreachable", 4, "outcome", "rack1/0123456789abcdef/1", "--nats", "nats://127.0.0.1:1")),
+  ],
   mcp: [
     usage("mcp", "web"),
     usage("mcp", "--endpoint", ""),
     fails("no-endpoint", 1, "mcp", "--endpoint", "none"),
     alone(fails("unreachable", 4, "mcp", ...NOWHERE)),
+    usage("mcp", "--listen", "0.0.0.0:1", "--tokens", "TEXT"),
+    usage("mcp", "--listen", "127.0.0.1:0"),
+    usage("mcp", "--tokens", "TEXT"),
+    fails("refused", 1, "mcp", "--listen", "127.0.0.1:0", "--tokens", "FOLDER/none"),
+    alone(fails("unreachable", 4, "mcp", "--read-only", ...NOWHERE)),
+    alone(fails("unreachable", 4, "mcp", "--no-power", ...NOWHERE)),
+    fails("refused", 1, "mcp", "--listen", "unix:FOLDER/none/mcp"),
+    fails("refused", 1, "mcp", "--trace", "FOLDER/none/x"),
+  ],
+  ask: [
+    { words: ["ask"] },
+    usage("ask", "question"),
+    usage("ask", "answer", "0123456789ab"),
+    usage("ask", "list", "x"),
+    fails("bad-argument", 1, "ask", "answer", "0123456789ab", "yes"),
   ],
   vnc: [
     usage("vnc"),
@@ -163,9 +239,17 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--take", "glance"),
     usage("vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--take", "key", "--view-only"),
     fails("refused", 1, "vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--password-file", "FOLDER/none"),
+    {
+      ...fails("refused", 1, "vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", "--password-file", "FIFO"),
+      ownProcess: true,
+    },
     fails("busy", 1, "vnc", "stub0", "--listen", "unix:BUSY"),
     fails("no-endpoint", 1, "vnc", "nobody", "--listen", "unix:FOLDER/x.vnc"),
     alone(fails("unreachable", 4, "vnc", "stub0", "--listen", "unix:FOLDER/x.vnc", ...NOWHERE)),
+    usage("vnc", "stub0", "--idle", "99"),
+    usage("vnc", "stub0", "--head", "99"),
+    usage("vnc", "stub0", "--fps", "0"),
+    fails("refused", 1, "vnc", "stub0", "--listen", "unix:FOLDER/none/x.vnc"),
   ],
   gdb: [
     usage("gdb"),
@@ -181,21 +265,35 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("web", "stub0"),
     usage("web", "--listen", "0.0.0.0:8470"),
     usage("web", "--listen", "127.0.0.1:99999"),
+    usage("web", "--listen", "0.0.0.0:8443", "--tls-cert", "TEXT", "--tls-key", "TEXT"),
+    usage("web", "--tls-cert", "TEXT"),
+    fails("refused", 1, "web", "--tls-cert", "TEXT", "--tls-key", "TEXT"),
     usage("web", "--listen", "unix:FOLDER/web"),
     usage("web", "--origin", "https://vms.example.org/page"),
     usage("web", "--origin", "vms.example.org"),
     fails("refused", 1, "web", "--tokens", "FOLDER/none"),
+    { ...fails("refused", 1, "web", "--tokens", "FIFO"), ownProcess: true },
+    fails("refused", 1, "web", "--tokens", "/dev/zero"),
+    { ...fails("refused", 1, "web", "--tls-cert", "FIFO", "--tls-key", "FIFO"), ownProcess: true },
     fails("refused", 1, "web", "--tokens", "TEXT"),
     fails("busy", 1, "web", "--listen", "unix:BUSY", "--origin", "https://vms.example.org"),
     alone(fails("unreachable", 4, "web", ...NOWHERE)),
+    alone(fails("unreachable", 4, "web", "--link", ...NOWHERE)),
+    fails("refused", 1, "web", "--listen", "unix:FOLDER/none/web", "--origin", "https://vms.example.org"),
   ],
   screen: [
+    usage("screen", "stub0", "--ocr"),
+    usage("screen", "stub0", "--text", "--language", "eng"),
     usage("screen"),
     usage("screen", "stub0", "--source", "window"),
     usage("screen", "pid:none"),
     usage("screen", "stub0", "--out", ""),
     fails("no-endpoint", 1, "screen", "nobody", "-o", "FOLDER/x.png"),
     alone(fails("unreachable", 4, "screen", "stub0", "-o", "FOLDER/x.png", ...NOWHERE)),
+    usage("screen", "stub0", "--head", "99", "-o", "FOLDER/x.png"),
+    usage("screen", "stub0", "--scale", "0", "-o", "FOLDER/x.png"),
+    usage("screen", "stub0", "--watch"),
+    alone(fails("unreachable", 4, "screen", "stub0", "--watch", "FOLDER/pictures", ...NOWHERE)),
   ],
   console: [
     usage("console"),
@@ -212,6 +310,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("not-supported", 1, "console", "stub0", "--expect", "x"),
     fails("no-endpoint", 1, "console", "nobody"),
     alone(fails("unreachable", 4, "console", "stub0", ...NOWHERE)),
+    alone(fails("unreachable", 4, "console", "stub0", "--backlog", ...NOWHERE)),
   ],
   exec: [
     good(/exec ENDPOINT/, "exec", "--help"),
@@ -221,6 +320,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("not-supported", 1, "exec", "stub0", "--", "ls"),
     fails("no-endpoint", 1, "exec", "nobody", "--", "ls"),
     alone(fails("unreachable", 4, "exec", "stub0", ...NOWHERE, "--", "ls")),
+    apart(fails("unreachable", 4, "exec", "stub0", "--stdin", ...NOWHERE, "--", "cat")),
   ],
   cp: [
     good(/cp ENDPOINT:PATH/, "cp", "--help"),
@@ -246,6 +346,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     alone(fails("unreachable", 4, "agent", "stub0", "ping", ...NOWHERE)),
   ],
   wait: [
+    usage("wait", "stub0", "--still", "10", "--ocr"),
+    usage("wait", "stub0", "--text", "x", "--language", "eng"),
     good(/running|"state"/, "wait", "stub0", "--state", "running", "--timeout", "20000"),
     good(/ready/, "wait", "stub0", "--ready", "--timeout", "20000"),
     fails("timed-out", 1, "wait", "stub0", "--state", "crashed", "--timeout", "50"),
@@ -267,7 +369,13 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "wait", "nobody", "--state", "running"),
     // A VM that is not there yet may come.
     fails("timed-out", 1, "wait", "nobody", "--ready", "--timeout", "50"),
-    alone(fails("unreachable", 4, "wait", "stub0", "--ready", ...NOWHERE)),
+    alone(fails("unreachable", 4, "wait", "stub0", "--state", "running", ...NOWHERE)),
+    // A daemon that is not there yet may come.
+    alone(fails("unreachable", 4, "wait", "stub0", "--ready", "--timeout", "50", ...NOWHERE)),
+    alone(fails("unreachable", 4, "wait", "stub0", "--ready", "--socket", "FOLDER")),
+    usage("wait", "stub0", "--process"),
+    usage("wait", "stub0", "--change", "--head", "99"),
+    alone(fails("unreachable", 4, "wait", "stub0", "--text", "x", "--fresh", ...NOWHERE)),
   ],
   vgpu: [
     usage("vgpu", "stub0"),
@@ -278,6 +386,9 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("vgpu", "pid:none", "status"),
     fails("no-endpoint", 1, "vgpu", "nobody", "status"),
     alone(fails("unreachable", 4, "vgpu", "stub0", "status", ...NOWHERE)),
+    usage("vgpu", "stub0", "set", "--draw-cursor", "2"),
+    usage("vgpu", "stub0", "status", "--full-frame"),
+    usage("vgpu", "stub0", "status", "--timeout", "0"),
   ],
   v2v: [
     usage("v2v"),
@@ -288,15 +399,34 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("v2v", "listen", "a/b"),
     apart(fails("timed-out", 1, "v2v", "listen", "x", "--wait", "1", "--socket", "FOLDER/control.sock")),
     apart(fails("no-endpoint", 1, "v2v", "connect", "nobody", "--socket", "FOLDER/control.sock")),
+    apart(fails("no-endpoint", 1, "v2v", "connect", "nobody", "--stream", "--socket", "FOLDER/control.sock")),
+    usage("v2v", "listen", "x", "--ivshmem"),
   ],
   record: [
     good(/events/, "record", "-o", "FOLDER/session.cbor", "--for", "20"),
     usage("record"),
     usage("record", "-o", "FOLDER/x.cbor", "--keep", "1001"),
+    good(/events/, "record", "--trace", "FOLDER/run.vmsig", "--for", "20"),
+    usage("record", "--trace", "FOLDER/run.vmsig", "-o", "FOLDER/other"),
     fails("refused", 1, "record", "-o", "FOLDER/none/x.cbor", "--for", "20"),
     fails("refused", 1, "record", "-o", "FIFO", "--for", "20"),
     fails("refused", 1, "record", "-o", "/dev/full", "--for", "20"),
     alone(fails("unreachable", 4, "record", "-o", "FOLDER/x.cbor", ...NOWHERE)),
+    usage("record", "-o", "FOLDER/x.cbor", "--max-size", "0"),
+    good(/events/, "record", "-o", "FOLDER/pictures.cbor", "--frames", "--rate", "2", "--for", "20"),
+    usage("record", "-o", "FOLDER/x.cbor", "--frames", "--rate", "61"),
+    alone(fails("unreachable", 4, "record", "-o", "FOLDER/x.cbor", "--consoles", ...NOWHERE)),
+    alone(fails("unreachable", 4, "record", "-o", "FOLDER/x.cbor", "--memory", ...NOWHERE)),
+  ],
+  trace: [
+    alone(good(/actions.*events/, "trace", "RECORDING", "-o", "FOLDER/run.html")),
+    alone(usage("trace")),
+    alone(usage("trace", "RECORDING", "-o", "RECORDING")),
+    alone(fails("refused", 1, "trace", "FOLDER/none.vmsig")),
+    alone(fails("bad-argument", 1, "trace", "RAM", "-o", "FOLDER/x.html")),
+    alone(fails("bad-argument", 1, "trace", "RECORDING", "--gif", "FOLDER/x.gif")),
+    alone(fails("refused", 1, "trace", "RECORDING", "-o", "FOLDER/none/x.html")),
+    alone(fails("bad-argument", 1, "trace", "RECORDING", "--mp4", "FOLDER/x.mp4")),
   ],
   replay: [
     alone(usage("replay")),
@@ -306,6 +436,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     apart(fails("refused", 1, "replay", "FIFO")),
     alone(fails("bad-argument", 1, "replay", "RAM")),
     alone(fails("busy", 1, "replay", "RECORDING", "--socket", "BUSY")),
+    alone(fails("busy", 1, "replay", "RECORDING", "--stay", "--socket", "BUSY")),
   ],
   probe: [
     { words: ["probe"], isWithoutSocket: true },
@@ -315,9 +446,11 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
   doctor: [
     { words: ["doctor", "--config", "FOLDER/vmsigd.toml"], out: /daemon/ },
     { words: ["doctor", "--config", "FOLDER/none.toml"], code: 3, out: /config/ },
+    { words: ["doctor", "--config", "FIFO"], code: 3, out: /config/, ownProcess: true },
     alone({ words: ["doctor", ...NOWHERE], code: 3, out: /unreachable/ }),
     usage("doctor", "now"),
     usage("doctor", "--config"),
+    alone(usage("doctor", "--security", "now")),
   ],
   mem: [
     apart(good(/synthetic/, "mem", "file:RAM", "info")),
@@ -362,11 +495,19 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     apart(fails("not-supported", 1, "mem", "file:RAM", "write", "kernel", "TEXT", "00")),
     apart(fails("bad-argument", 1, "mem", "file:RAM", "maps", "4711")),
     apart(good(/MiB|"vmcoreinfo":true/, "mem", "file:RAM", "dump", "FOLDER/ram.core")),
+    apart(fails("not-supported", 1, "mem", "file:RAM", "symbols", "FOLDER/kernel.json", "--isf")),
+    usage("mem", "stub0", "ps", "--isf"),
     apart(fails("refused", 1, "mem", "file:RAM", "dump", "FOLDER")),
     apart(fails("refused", 1, "mem", "file:RAM", "dump", "FOLDER/none/ram.core")),
     apart(fails("not-mapped", 1, "mem", "file:RAM", "dump", "FOLDER/init.core", "--pid", "1")),
     apart(fails("bad-argument", 1, "mem", "file:RAM", "dump", "FOLDER/x.core", "--pid", "4711")),
     usage("mem", "stub0", "dump"),
+    apart(good(/symbols/, "mem", "file:RAM", "symbols", "FOLDER/ram.elf")),
+    apart(fails("refused", 1, "mem", "file:RAM", "symbols", "FOLDER")),
+    apart(fails("refused", 1, "mem", "file:RAM", "symbols", "FOLDER/none/ram.elf")),
+    usage("mem", "stub0", "symbols"),
+    usage("mem", "stub0", "symbols", ""),
+    fails("seam-down", 1, "mem", "stub0", "symbols", "FOLDER/x.elf"),
     usage("mem", "stub0", "dump", "FOLDER/x.core", "--pid", "0"),
     fails("seam-down", 1, "mem", "stub0", "dump", "FOLDER/x.core"),
     usage("mem", "stub0", "ps", "--pid", "1"),
@@ -385,6 +526,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("no-endpoint", 1, "mem", "nobody", "ps"),
     fails("seam-down", 1, "mem", "stub0", "ps"),
     alone(fails("unreachable", 4, "mem", "stub0", "ps", ...NOWHERE)),
+    apart({ words: ["mem", "file:RAM", "read", "kernel", "TEXT", "16", "--raw"], isRaw: true }),
+    usage("mem", "stub0", "ps", "--raw"),
   ],
   version: [
     alone(good(/0\.1\.0|"version"/, "version")),
@@ -401,7 +544,16 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
   ],
 };
 
-/** Commands whose good lines need a real VM: tests/guest has them. */
-export const NEEDS_A_VM: ReadonlySet<string> = new Set(["screen", "vgpu"]);
+/** Commands whose good lines need a real VM, or another host: tests/guest has them. */
+export const NEEDS_A_VM: ReadonlySet<string> = new Set(["outcome", "screen", "vgpu"]);
 /** Commands whose good lines do not end by themselves: they have tests of their own beside the table. */
-export const GOES_ON: ReadonlySet<string> = new Set(["gdb", "mcp", "replay", "serve", "v2v", "vnc", "web"]);
+export const GOES_ON: ReadonlySet<string> = new Set([
+  "gdb",
+  "join",
+  "mcp",
+  "replay",
+  "serve",
+  "v2v",
+  "vnc",
+  "web",
+]);

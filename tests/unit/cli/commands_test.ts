@@ -306,7 +306,7 @@ Deno.test("watch: filters, --count, --for, columns", async () => {
       stateName: "up",
     });
     assertEquals(counted.out.trim().split("\n").length, 2);
-    const named = await vmsig("watch", "beta", "--for", "50", ...at);
+    const named = await vmsig("watch", "beta", "--count", "1", ...at);
     assertEquals(named.out.split("\n").map((line) => line.trim().split(/\s{2,}/)), [
       ["SECONDS", "SOURCE", "KIND", "ENDPOINT", "WHAT"],
       ["0.000001", "CORE", "ROSTER", "beta", "beta up [input vmhost memctx] pid 4001"],
@@ -331,7 +331,8 @@ Deno.test("Ctrl-C releases the lease and exits 130, SIGTERM 143", async () => {
       await reader.cancel();
       const err = await new Response(child.stderr).text();
       assertEquals([ended.code, err], [code, ""]);
-      assertEquals(kindsOf(daemon.peers[0]).at(-1), "CMD_RELEASE");
+      // It has been sent; this process may not have read it yet.
+      while (!kindsOf(daemon.peers[0]).includes("CMD_RELEASE")) await new Promise((r) => setTimeout(r, 5));
     });
   }
 });

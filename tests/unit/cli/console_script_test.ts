@@ -64,12 +64,19 @@ Deno.test("console scripts: pairs in the order given, what came in between, time
     await t.step(
       "what came before an earlier match is not found again: exit code 1, with what came last",
       async () => {
-        const { code, text, errors } = await run("--expect", "hello", "--expect", "login", "--timeout", "50");
+        const { code, text, errors } = await run(
+          "--expect",
+          "hello",
+          "--expect",
+          "login",
+          "--timeout",
+          "4000",
+        );
         assertEquals(code, 1);
         assertMatch(text, /hello\n$/);
         assertMatch(
           errors,
-          /^vmsig: timed-out: Cannot find .*login.* on console 0 of web within 50 ms; it said last .*alice/,
+          /^vmsig: timed-out: Cannot find .*login.* on console 0 of web within 4000 ms; it said last .*alice/,
         );
         const asJson = await run("--json", "--expect", "nothing", "--timeout", "50");
         assertEquals([asJson.code, asJson.text, JSON.parse(asJson.errors).code], [1, "", "timed-out"]);

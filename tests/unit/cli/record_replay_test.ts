@@ -8,7 +8,7 @@ import { Fault } from "../../../src/base/fault.ts";
 import { SILENT } from "../../../src/base/log.ts";
 import { connect } from "../../../src/client/connect.ts";
 import { listConsoles } from "../../../src/client/console_control.ts";
-import { RecordingFile } from "../../../src/client/cli/recording_file.ts";
+import { RecordingFile } from "../../../src/client/record/recording_file.ts";
 import { replay } from "../../../src/daemon/replay_daemon.ts";
 import { planReplay } from "../../../src/daemon/replay_plan.ts";
 import {

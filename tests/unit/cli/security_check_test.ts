@@ -59,8 +59,12 @@ class Host implements Disposable {
 
   /** What is found, but for the folders above this host's own. */
   found(): Weakness[] {
-    const above = /^folder (\/tmp|\/var\/tmp|\/) /;
-    return checkSecurity(this.places).filter(({ found }) => !above.test(found));
+    const isAbove = (text: string) => {
+      const [, folder = ""] = /^folder (\/\S*) /.exec(text) ?? [];
+      return folder !== "" && `${this.folder}/`.startsWith(folder === "/" ? "/" : `${folder}/`) &&
+        folder !== this.folder;
+    };
+    return checkSecurity(this.places).filter(({ found }) => !isAbove(found));
   }
 
   /** The one finding that matches. */

@@ -2,6 +2,7 @@ import type { EndpointId } from "../../../src/base/ids.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { createMemfd } from "../../../ffi/memfd.ts";
+import { CODE } from "../../../src/base/codes.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { CLIENT_BUFFER_EVENTS, CLIENT_BUFFER_MAX_EVENTS } from "../../../src/base/limits.ts";
 import type { Client } from "../../../src/client/client.ts";
@@ -174,6 +175,26 @@ Deno.test("a command times out, and can be given up by a signal", async () => {
     aborter.abort();
     assertEquals((await running).code, "interrupted");
     assertEquals((await faultOf(client.vm(0, "stop", { signal: aborter.signal }))).code, "interrupted");
+  });
+});
+
+Deno.test("what became of a command that was given up is told when its answer has come", async () => {
+  const held: ClientEvent[] = [];
+  const script: Script = { endpoints: ["alpha"], onCommand: (command) => held.push(command) };
+  await withClient(script, async (client, _daemon, peer) => {
+    const corrs: number[] = [];
+    for (let i = 0; i < 2; i++) corrs.push((await faultOf(client.vm(0, "stop", { timeoutMs: 20 }))).corr);
+    const [first = 0, second = 0] = corrs;
+    assert(first > 0 && second > first);
+    assertEquals(await client.outcome(first), { is: "under way" });
+    while (held.length < 2) await pause(1);
+    peer.ack(held[0] as ClientEvent);
+    peer.ack(held[1] as ClientEvent, CODE.refused);
+    while ((await client.outcome(second)).is === "under way") await pause(1);
+    assertEquals(await client.outcome(first), { is: "done" });
+    assertEquals(await client.outcome(second), { is: "refused", code: "refused" });
+    assertEquals((await client.outcome(4711)).is, "unknown");
+    assertEquals((await faultOf(client.outcome("rack1/0123456789abcdef/1"))).code, "bad-argument");
   });
 });
 

@@ -5,6 +5,7 @@ import { listenUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { connect } from "../../../src/client/connect.ts";
 import { KIND_MAX } from "../../../src/event/kind.ts";
+import { ALL_SOURCES } from "../../../src/event/source.ts";
 import { FakeDaemon } from "./fake_daemon.ts";
 
 async function faultOf(promise: Promise<unknown>): Promise<Fault> {
@@ -41,7 +42,7 @@ Deno.test("without a subscription everything is wanted", async () => {
   assertEquals(decode(daemon.peer.hello?.body ?? new Uint8Array()), {
     proto: 1,
     name: "tester",
-    sub: { sources: 511, prio_min: 0, endpoints: 0 },
+    sub: { sources: ALL_SOURCES, prio_min: 0, endpoints: 0 },
     kinds: KIND_MAX,
   });
 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
-import { gvaFrom } from "../../../src/base/ids.ts";
+import { NO_CONTROL } from "../../../src/base/ids.ts";
 import { readS64, readU64 } from "../../../src/base/layout.ts";
 import type { Client } from "../../../src/client/client.ts";
 import type { ClientEvent } from "../../../src/client/client_event.ts";
@@ -43,6 +43,18 @@ function sent(peer: Peer, kind: number): ClientEvent[] {
 async function faultOf(promise: Promise<unknown>): Promise<Fault> {
   return await assertRejects(() => promise, Fault) as Fault;
 }
+
+Deno.test("a lease of a daemon that is gone is gone, also before we have read that", async () => {
+  await using daemon = new FakeDaemon(granting());
+  const client = await connect({ socket: daemon.path, name: "tester" });
+  const [first, second] = [await client.acquire("alpha", "power"), await client.acquire("alpha", "input")];
+  daemon.drop(daemon.peer);
+  // In the same turn: the client cannot know yet.
+  const released = first.release();
+  const closed = client.close();
+  await Promise.all([released, closed]);
+  assertEquals([first.owned, second.owned], [false, false]);
+});
 
 Deno.test("a lease releases itself, under its token", async () => {
   await withClient(granting(), async (client, peer) => {
@@ -162,7 +174,11 @@ Deno.test("a lease that is granted after its acquire was given up goes back", as
 
 Deno.test("who holds a lease is told", async () => {
   await withClient(granting(), async (client) => {
-    assertEquals(await client.leaseStatus("alpha", "memwrite"), { busy: true, ownerPrincipal: 1000 });
+    assertEquals(await client.leaseStatus("alpha", "memwrite"), {
+      busy: true,
+      ownerPrincipal: 1000,
+      owner: { principal: 1000, control: NO_CONTROL, as: "" },
+    });
   });
 });
 
@@ -173,7 +189,7 @@ Deno.test("memory writes travel inline while they fit, else as the body", async 
     }),
     async (client, peer) => {
       const bytes = (n: number) => Uint8Array.from({ length: n }, (_, i) => i + 1);
-      const gva = gvaFrom(0xffff8880, 0x1000);
+      const gva = -0x777ffffff000;
       await client.writeMemory("alpha", gva, bytes(32));
       await client.writeMemory("alpha", 0x7f0000001000, bytes(24), { cr3: 0x1aa000 });
       await client.writeMemory("alpha", gva, bytes(25), { cr3: 0x1aa000, seqlock: true });

@@ -9,7 +9,7 @@ import { Fault } from "../../../src/base/fault.ts";
 import type { Client } from "../../../src/client/client.ts";
 import { connect } from "../../../src/client/connect.ts";
 import { GuestView } from "../../../src/client/guest_view.ts";
-import { VM_STATE_NUMBER } from "../../../src/event/body_number.ts";
+import { ROSTER_STATE, SEAM_REASON, VM_STATE_NUMBER } from "../../../src/event/body_number.ts";
 import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { SOURCE } from "../../../src/event/source.ts";
@@ -87,6 +87,7 @@ Deno.test("a cause is over when the seam comes or goes, the VM is reset, or a co
       assertEquals(client.memory.trouble(0 as EndpointId), {
         code: "not-supported",
         text: "not supported: Linux 5.10",
+        isOfMonitor: false,
       });
       end(peer);
       await heard(client, peer);
@@ -101,5 +102,23 @@ Deno.test("a cause is over when the seam comes or goes, the VM is reset, or a co
     peer.send(KIND.MEMCTX_INVALIDATED);
     await heard(client, peer);
     assertEquals(client.memory.hasContext(0 as EndpointId), false);
+  });
+});
+
+Deno.test("a monitor that is not there is told without waiting, until the VM is up", async () => {
+  await withClient(async (client, peer) => {
+    const lost = () =>
+      peer.error(0, CODE["seam-down"], SEAM_REASON.PROCESS_GONE, "nobody listens", SOURCE.MEMCTX);
+    peer.roster(0, "alpha", ROSTER_STATE.ATTACHING);
+    lost();
+    await heard(client, peer);
+    assertEquals(await refusal(client), ["seam-down", "Cannot look at the memory of alpha: nobody listens"]);
+    peer.roster(0, "alpha", ROSTER_STATE.UP);
+    await heard(client, peer);
+    assertEquals(client.memory.trouble(0 as EndpointId), undefined);
+    // What the daemon has kept from before comes behind the roster.
+    lost();
+    await heard(client, peer);
+    assertEquals(client.memory.trouble(0 as EndpointId), undefined);
   });
 });

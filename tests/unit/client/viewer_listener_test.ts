@@ -100,9 +100,9 @@ Deno.test("a thousand connections that say nothing, half of it, or go: there is 
     const conns = await Promise.all(
       Array.from({ length: 9 }, () => Deno.connect({ transport: "unix", path })),
     );
-    await until("eight are in their handshakes", () => server.viewers === 8);
     // The ninth has taken the place of the first.
-    await until("the first has ended", () => ended.at(-1)?.startsWith("another one came") === true);
+    await until("the first has ended", () => ended.some((why) => why.startsWith("another one came")));
+    assertEquals(server.viewers <= 8, true);
     const said = await Promise.all(conns.map(async (conn) => {
       const bytes = new Uint8Array(12);
       return await conn.read(bytes).catch(() => null) ?? 0;

@@ -145,3 +145,33 @@ Deno.test("wait: processes are listed when the kernel has forked, and a while af
   births = undefined;
   assertEquals(search.look(99_000), 3, "a system that counts nothing");
 });
+
+Deno.test("wait: why a frame could not match whatever it showed", () => {
+  const misfit = (
+    condition: Exclude<WaitCondition, { process: string } | { state: string } | { ready: true }>,
+  ) => {
+    const wait = new ScreenWait(condition, false);
+    assertEquals(wait.misfit, "", "nothing was seen");
+    wait.see(frame());
+    return wait.misfit;
+  };
+  const area = (x: number, y: number, width: number, height: number) => ({ x, y, width, height });
+  assertEquals(misfit({ text: /x/u }), "");
+  assertEquals(misfit({ stillMs: 1, area: area(19, 9, 100, 100) }), "");
+  assertEquals(
+    misfit({ stillMs: 1, area: area(20, 0, 1, 1) }),
+    "the area was outside of the screen of 20x10",
+  );
+  assertEquals(
+    misfit({ change: true, area: area(0, 10, 1, 1) }),
+    "the area was outside of the screen of 20x10",
+  );
+  const image = picture(8, 4);
+  assertEquals(misfit({ image, area: area(2, 3, 8, 4) }), "");
+  assertEquals(misfit({ image, area: area(2, 3, 8, 3) }), "the picture of 8x4 did not fit into the area");
+  assertEquals(misfit({ image, area: area(13, 0, 8, 4) }), "the picture of 8x4 did not fit into the area");
+  assertEquals(
+    misfit({ image: picture(20, 11) }),
+    "the picture of 20x11 did not fit into the screen of 20x10",
+  );
+});

@@ -16,7 +16,7 @@ import type { ControlHandle } from "../../../src/core/control_port.ts";
 import { ALL_CAPS, CAP } from "../../../src/event/capability.ts";
 import { Core } from "../../../src/core/core.ts";
 import { KIND, type Kind, kindName } from "../../../src/event/kind.ts";
-import type { TransferEvent } from "../../../src/event/transfer_event.ts";
+import { BODY, type TransferEvent } from "../../../src/event/transfer_event.ts";
 import { ManualLoop } from "../../fixtures/manual_loop.ts";
 import { FakeAdapter } from "./fake_adapter.ts";
 
@@ -63,10 +63,17 @@ export class TestControl {
   }
 
   /** Sends a command whose first words are these; its corr. */
-  send(kind: number, endpoint: number, words: readonly number[] = [], token = 0): number {
+  send(
+    kind: number,
+    endpoint: number,
+    words: readonly number[] = [],
+    token = 0,
+    body?: Uint8Array,
+  ): number {
     return this.control.send(kind as Kind, endpoint as EndpointId, (event) => {
       words.forEach((word, i) => (event.words[i] = word));
       event.token = token;
+      if (body !== undefined) event.setBody(BODY.RAW, body);
     });
   }
 

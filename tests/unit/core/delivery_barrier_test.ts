@@ -224,7 +224,7 @@ function randomTraffic(random: SeededRandom): void {
   const controls = Array.from({ length: 5 }, (_, i) => {
     const endpoints = i === 0 ? [0, 1, 2, 3] : [random.below(4), random.below(4)];
     const wanted = i === 0 ? 0x7f : random.u32() & 0x7f;
-    const subscription = subscriptionOf(wanted, random.below(3), maskOf([]));
+    const subscription = subscriptionOf(wanted, random.below(3) as Prio, maskOf([]));
     const control = rig.join({ endpoints: maskOf(endpoints), caps: CAP.OBSERVE }, subscription);
     return {
       control,

@@ -178,6 +178,18 @@ Deno.test("run goes on until stop, and a deferred task that fails is not swallow
   assert(lines.some((line) => line.includes("deferred")), lines.join());
 });
 
+Deno.test("a loop that is left returns at the end of the turn, and is run again", () => {
+  using loop = new Loop({ clock: monotonicClock, log: SILENT });
+  const ran: string[] = [];
+  loop.defer(() => loop.leave());
+  loop.defer(() => ran.push("the turn's end"));
+  loop.run();
+  assertEquals([ran, loop.stopped], [["the turn's end"], false]);
+  loop.defer(() => loop.stop());
+  loop.run();
+  assert(loop.stopped);
+});
+
 Deno.test("runYielding lets promises run between turns", async () => {
   using loop = new Loop({ clock: monotonicClock, log: SILENT });
   let ticks = 0;
@@ -259,12 +271,13 @@ Deno.test("the ledger gives each command a ticket that fits once", () => {
     const pool = new EventPool();
     const open = new Map<number, number>();
     const closed: number[] = [];
+    const whose = { principal: 5, as: "token:alice" };
     for (let step = 0; step < 3000; step++) {
       if (random.oneIn(2)) {
         const command = pool.acquire();
         command.corr = step;
         command.endpoint = (step % 3) as EndpointId;
-        const ticket = ledger.open(command, -1, 5);
+        const ticket = ledger.open(command, -1, whose);
         command.release();
         assert(ticket > 0 && !open.has(ticket) && !closed.includes(ticket), "a fresh ticket");
         open.set(ticket, step);
@@ -272,7 +285,7 @@ Deno.test("the ledger gives each command a ticket that fits once", () => {
         const ticket = [...open.keys()][random.below(open.size)];
         if (ticket === undefined) continue;
         const index = ledger.find(ticket);
-        assertEquals([ledger.corr(index), ledger.principal(index)], [open.get(ticket), 5]);
+        assertEquals([ledger.corr(index), ledger.whose(index)], [open.get(ticket), whose]);
         ledger.close(index);
         open.delete(ticket);
         closed.push(ticket);

@@ -327,7 +327,16 @@ Deno.test("audit: who, what, which VM, verdict, as the protocol's CBOR", () => {
   ]);
   acquire(strong, 3, 1);
   assertEquals(entries(), [
-    { principal: 77, control: id, endpoint: 3, kind: 53, code: 0, cls: 1, token: 1, detail: "pre-empted" },
+    {
+      principal: 77,
+      control: id,
+      endpoint: 3,
+      kind: 53,
+      code: 0,
+      cls: 1,
+      token: 1,
+      detail: "pre-empted by uid 88",
+    },
     { principal: 88, control: strong.handle.id, endpoint: 3, kind: 50, code: 0, cls: 1, token: 2 },
   ]);
   acquire(control, 3, 1);

@@ -38,7 +38,7 @@ Deno.test("the default file is the defaults, and its examples are valid", async 
     .join("\n");
   const config = parseConfig(examples, "examples");
   assertEquals(config.endpoints.length, 1);
-  assertEquals(config.admission.length, 1);
+  assertEquals(config.admission.length, 3);
   assertEquals(config.policy.length, 1);
   assertEquals(config.write.length, 1);
   assertEquals(config.daemon.socket, "/run/vmsig/control.sock");
@@ -77,6 +77,14 @@ endpoints = ["web"]
 sources = ["vmhost", "CORE"]
 caps = ["*"]
 arb_prio = 20
+queue_events = 16384
+[[admission]]
+uid = 33
+speaks_for = ["token:*", "nats:bob"]
+[[admission]]
+token = "alice"
+endpoints = ["web"]
+caps = ["input"]
 [[policy]]
 source = "frame"
 dir = "up"
@@ -138,6 +146,23 @@ extents = [{ endpoint = "web", space = "kernel", from = "0xffff888000000000", to
       sources: (1 << 5) | (1 << 4),
       caps: ALL_CAPS,
       arbPrio: 20,
+      queueEvents: 16_384,
+    },
+    {
+      subject: { kind: "uid", uid: 33 },
+      endpoints: [],
+      sources: 511,
+      caps: 0,
+      arbPrio: 10,
+      speaksFor: ["token:*", "nats:bob"],
+      onlySpeaks: true,
+    },
+    {
+      subject: { kind: "principal", name: "token:alice" },
+      endpoints: ["web"],
+      sources: 511,
+      caps: CAP.INPUT,
+      arbPrio: 10,
     },
   ]);
   assertEquals(config.policy, [
@@ -230,6 +255,30 @@ Deno.test("a defect is told with file, line and key", () => {
     [
       "[[admission]]\nuid = 1\ncaps = ['*']\nendpoints = ['a',\n 5]",
       "vmsigd.toml:5: admission[0].endpoints[1]: is the number 5",
+    ],
+    [
+      "[[admission]]\ntoken = 'a b'\n",
+      'vmsigd.toml:2: admission[0].token: is "a b", and has to be 1 to 64 of',
+    ],
+    ["[[admission]]\ntoken = 'a'\nnats = 'b'", "vmsigd.toml:3: admission[0].nats: stands beside token"],
+    [
+      "[[admission]]\nuid = 1\nspeaks_for = ['token:*', 'uid:0']",
+      'vmsigd.toml:3: admission[0].speaks_for: has "uid:0", which has to be one of token:NAME, nats:NAME',
+    ],
+    ["[[admission]]\nuid = 1\nspeaks_for = ['*']", 'speaks_for: has "*", which has to be one of'],
+    ["[[admission]]\nuid = 1\nspeaks_for = []", "vmsigd.toml:1: admission[0].endpoints: is missing"],
+    ["[[admission]]\nuid = 1\nspeaks_for = ['token:a']\narb_prio = 3", "admission[0].endpoints: is missing"],
+    [
+      "[[admission]]\nuid = 1\nendpoints = []\ncaps = []\nqueue_events = 1",
+      "admission[0].queue_events: is 1, and must be from 128 to 1048576",
+    ],
+    [
+      "[[admission]]\ntoken = 'a'\nspeaks_for = ['token:b']\n",
+      "vmsigd.toml:3: admission[0].speaks_for: stands in a rule for a name",
+    ],
+    [
+      "[[admission]]\ntoken='a'\nendpoints=['*']\ncaps=['*']\n[[admission]]\ntoken='a'\nendpoints=['*']\ncaps=['*']",
+      "vmsigd.toml:5: admission[1]: is a second rule for token:a",
     ],
     ["[[policy]]\nsource = 'none'\ndir = 'up'", "policy[0].source: has none"],
     ["[[policy]]\nsource = 'core'", "policy[0].dir: is missing"],

@@ -10,6 +10,8 @@ import { KIND } from "../../../src/event/kind.ts";
 
 const SOURCE_FILE = new URL("./packet_relay.c", import.meta.url).pathname;
 const MAGIC = 0x31475356;
+/** Reached by a hang alone. */
+const LIMIT_MS = 120_000;
 
 /** Who a control is. */
 export interface Identity {
@@ -146,12 +148,12 @@ export class ForeignControl implements AsyncDisposable {
   }
 
   async #line(): Promise<string> {
-    const deadline = performance.now() + 10_000;
+    const deadline = performance.now() + LIMIT_MS;
     for (;;) {
       const line = this.#lines.shift();
       if (line !== undefined) return line;
       const left = deadline - performance.now();
-      if (left <= 0) throw new Error("nothing came within 10 s");
+      if (left <= 0) throw new Error(`nothing came within ${LIMIT_MS} ms`);
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
       const timer = setTimeout(resolve, left);

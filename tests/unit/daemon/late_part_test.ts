@@ -1,5 +1,5 @@
 /**
- * A part of the main thread that is loaded when it is needed: once, in order, and never after its end.
+ * A part of a thread that is loaded when it is needed: once, in order, and never after its end.
  * @module
  */
 import { assertEquals } from "@std/assert";
@@ -33,15 +33,18 @@ const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 
 Deno.test("it is loaded once, when it is first needed, and calls keep their order", async () => {
   const { late, seen, arrive, loads } = partOf();
-  assertEquals([loads(), late.present], [0, undefined]);
+  assertEquals([loads(), late.present, late.loading, late.isAbsent], [0, undefined, undefined, true]);
   late.do((part) => part.seen.push("a"));
   late.do((part) => {
     part.seen.push("b");
     late.do(() => seen.push("from within b"));
   });
   late.do((part) => part.seen.push("c"));
-  assertEquals([loads(), seen], [1, []]);
+  assertEquals([loads(), seen, late.isAbsent], [1, [], false]);
+  const { loading } = late;
   arrive();
+  await loading;
+  assertEquals([late.loading, late.present !== undefined], [undefined, true]);
   await settled();
   assertEquals(seen.toSorted(), ["a", "b", "c", "from within b"]);
   assertEquals(seen.filter((each) => each.length === 1), ["a", "b", "c"]);
@@ -70,7 +73,8 @@ Deno.test("what cannot be loaded is told once, and so is what a call that waited
   broken.do(() => told.push("called"));
   broken.do(() => told.push("called"));
   await settled();
-  assertEquals(told, ["no such module"]);
+  // Nobody waits for it any more.
+  assertEquals([told, broken.loading], [["no such module"], undefined]);
   const { late, seen, arrive } = partOf();
   late.do(() => {
     throw new Error("a call");

@@ -99,7 +99,7 @@ Deno.test("beyond what may wait lines are lost, counted and told in their place;
     const seen = (text + textIn(read.fd)).trimEnd().split("\n");
     assertEquals(seen.length, 6000 - lost + 2);
     assertEquals(seen.slice(-2), [
-      `warn  log: ${lost} lines were lost: whoever reads this log was too slow`,
+      `warn  log: ${lost} lines were lost: the reader of this log was too slow`,
       "info  after",
     ]);
   }
@@ -156,7 +156,7 @@ Deno.test("a log that nobody reads holds up nobody on the bus", async () => {
   // lost, too.
   await until("the loss is told", async () => {
     await using _late = await daemon.connect("late");
-    return /lines were lost: whoever reads this log was too slow/.test(daemon.logText);
+    return /lines were lost: the reader of this log was too slow/.test(daemon.logText);
   });
 });
 
@@ -212,7 +212,7 @@ Deno.test("records are never folded, and find room when other lines have used up
     assertEquals(lines.filter((line) => line === "info  audit: the same").length, 5);
     assertEquals(lines.filter((line) => line === "info  other: the same").length, 1);
     assertEquals(lines.slice(-4, -1), [
-      `warn  log: ${lost} lines were lost: whoever reads this log was too slow`,
+      `warn  log: ${lost} lines were lost: the reader of this log was too slow`,
       "info  audit: a reset",
       "info  audit: a release",
     ]);

@@ -17,7 +17,7 @@ class Members {
   readonly given: number[] = [];
   readonly regranter = new Regranter({
     loop: this.loop,
-    members: () => [...this.users].map(([id, uid]) => ({ id, peer: { uid, gid: 0, pid: 1 } })),
+    members: () => [...this.users].map(([id, uid]) => ({ id, as: "", peer: { uid, gid: 0, pid: 1 } })),
     grantOf: ({ uid }) => this.rules.get(uid) as Grant,
     present: (id) => this.grants.get(id),
     regrant: (id, grant) => {

@@ -123,7 +123,7 @@ Deno.test("the cursor is told where it is, and its shape when it fits", () => {
   const define = (width: number, height: number) =>
     qemu.call("CursorDefine", "iiiiay", (writer) => {
       for (const each of [width, height, 1, 2]) writer.u32(each);
-      writer.u32(width * height * 4).raw(new Uint8Array(width * height * 4));
+      writer.u32(width * height * 4).raw(new Uint8Array(width * height * 4).map((_, i) => i));
     });
   define(300, 300);
   qemu.call("MouseSet", "iii", (writer) => writer.u32(3).u32(2).u32(1));
@@ -132,6 +132,9 @@ Deno.test("the cursor is told where it is, and its shape when it fits", () => {
   define(16, 17);
   qemu.settle();
   assertEquals(qemu.canvas.pointer?.shape, { width: 16, height: 17, hotX: 1, hotY: 2 });
+  const shown = qemu.canvas.shape;
+  assertEquals([shown?.width, shown?.height, shown?.hotX, shown?.words.length], [16, 17, 1, 16 * 17]);
+  assertEquals(shown?.words[1], 0x07060504);
   qemu.call("Disable", "", () => {});
   qemu.call("Whatever", "", () => {});
   qemu.settle();

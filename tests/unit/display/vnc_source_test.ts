@@ -3,7 +3,7 @@
  * hostile servers, the end.
  * @module
  */
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { monotonicClock } from "../../../ffi/clock.ts";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { MS, NEVER, SECOND } from "../../../src/base/clock.ts";
@@ -181,6 +181,7 @@ Deno.test("lights, pointer and cursor are told; a cursor only where it is known"
   vnc.say(update(cursor(12, 20, [1, 2])));
   vnc.step();
   assertEquals([vnc.told, vnc.canvas.pointer], [["vm", "keys", 5, "absolute"], undefined]);
+  assertEquals([vnc.canvas.shape?.width, vnc.canvas.shape?.words.length, vnc.canvas.lights], [12, 240, 5]);
   vnc.say(update(rect(3, 4, 0, 0, ENCODING.POINTER_POSITION)));
   vnc.step();
   const { x, y, visible, shape } = vnc.canvas.pointer!;
@@ -188,6 +189,9 @@ Deno.test("lights, pointer and cursor are told; a cursor only where it is known"
   vnc.say(update(cursor(0, 0, [0, 0])));
   vnc.step();
   assertEquals(vnc.canvas.pointer?.visible, false);
+  assertEquals(vnc.canvas.shape?.words.length, 0);
+  vnc.source[Symbol.dispose]();
+  assertEquals([vnc.canvas.shape, vnc.canvas.lights], [undefined, undefined]);
 });
 
 Deno.test("a server that says nothing: without -vnc, at the handshake, and to a request that has to be answered", () => {
@@ -284,7 +288,7 @@ Deno.test("a server that ends, wherever it is, ends the source once", () => {
     vnc.server.close();
     vnc.step(SECOND);
     assertEquals(vnc.lost?.code, CODE["seam-down"], `${length}`);
-    assertStringIncludes(vnc.lost?.why ?? "", "ended the connection");
+    assertMatch(vnc.lost?.why ?? "", length < 38 ? / lets nobody in: / : / ended the connection: /);
     // Whoever still calls it does no harm.
     vnc.source.once();
     vnc.source.demand(30);
@@ -354,7 +358,7 @@ Deno.test("over TCP: a server, one that is not there, and what is not an address
     source.once();
     const connection = await listener.accept();
     await connection.write(joined(greeting(8, 8), update(raw(0, 0, 8, 8, 4))));
-    await rig.until(source, () => rig.pictures === 1, "a picture over TCP");
+    await rig.until(source, () => rig.pictures >= 1, "a picture over TCP");
     assertEquals(rig.canvas.words[63], 4);
     connection.close();
     assertEquals((await rig.untilLost(source)).code, CODE["seam-down"]);

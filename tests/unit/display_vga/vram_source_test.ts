@@ -6,7 +6,7 @@
 import "../ffi/loaded_shim.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
-import { NEVER, SECOND } from "../../../src/base/clock.ts";
+import { MS, NEVER, SECOND } from "../../../src/base/clock.ts";
 import { CODE } from "../../../src/base/codes.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { MemoryCanvas } from "../../../src/display/canvas.ts";
@@ -145,6 +145,64 @@ Deno.test("vram source: asks once, finds the registers, and asks no more; nothin
   rig.source.demand(0);
   rig.nowNs += 60 * SECOND;
   assertEquals([rig.steps(), rig.source.nextNs], [[], NEVER]);
+});
+
+Deno.test("vram source: a large picture that is watched is read in pieces; a single one at once", async () => {
+  await using vga = await FakeVga.start("private");
+  await vga.say("state 1 512 512 32 65");
+  using rig = new Rig(vga.place);
+  const { source, canvas } = rig;
+  source.once();
+  rig.steps();
+  assertEquals(rig.answer(512, 512, 32), ["linear", "picture"]);
+  assert(source.readsRegisters);
+  const at = (row: number): number => row * 2048;
+  const row = (y: number): number => canvas.words[y * 512] as number;
+  source.demand(10);
+  rig.nowNs += SECOND / 10;
+  let commits = canvas.commits;
+  await vga.say(`poke ${at(0)} 1`);
+  await vga.say(`poke ${at(511)} 1`);
+  rig.steps();
+  assertEquals([row(0), row(511), canvas.commits], [1, 0, commits], "the first piece");
+  assertEquals(source.nextNs, rig.nowNs + 2 * MS, "four pieces within 8 ms");
+  rig.nowNs += 2 * MS;
+  rig.steps();
+  assertEquals([row(511), canvas.commits], [0, commits]);
+  // Late: what is due is read, and the picture is shown once.
+  rig.nowNs += 50 * MS;
+  rig.steps();
+  assertEquals([row(511), canvas.commits, canvas.lastDamage], [1, commits + 1, [0, 0, 16, 512]]);
+  assertEquals(source.nextNs, rig.nowNs + 48 * MS, "the next one when it is due");
+
+  // Somebody wants one picture in the middle of it: as of now.
+  rig.nowNs += 48 * MS;
+  rig.steps();
+  commits = canvas.commits;
+  await vga.say(`poke ${at(1)} 2`);
+  source.once();
+  assertEquals([rig.steps(), row(1), canvas.commits], [["picture"], 2, commits + 1]);
+
+  // Nobody wants any in the middle of it, and later somebody does: all of it is as of then.
+  rig.nowNs += 100 * MS;
+  rig.steps();
+  source.demand(0);
+  assertEquals(source.nextNs, NEVER);
+  await vga.say(`poke ${at(2)} 3`);
+  source.demand(240);
+  for (let i = 0; i < 4; i++) {
+    rig.nowNs += 100 * MS;
+    rig.steps();
+  }
+  assertEquals([row(2), canvas.commits], [3, commits + 2]);
+
+  // Another mode in the middle of it: what was read of the former one is not shown.
+  rig.nowNs = source.nextNs;
+  rig.steps();
+  await vga.say("state 1 64 32 32 65");
+  rig.nowNs += 100 * MS;
+  assertEquals([rig.steps(), canvas.width, canvas.height], [["linear"], 64, 32]);
+  assertEquals(canvas.lastDamage, [0, 0, 64, 32]);
 });
 
 Deno.test("vram source: registers that are found by themselves need no question; one asks where they are not", async () => {

@@ -76,17 +76,22 @@ Deno.test("peers that are kept are taken in one turn, up to a bound", () =>
     for (const fd of [...kept, ...clients]) fd.close();
   }));
 
+/** A loop that turns everybody away, 1,000 a second. */
+function turningAway(host: Host, listener: OwnedFd, what: string): AcceptLoop {
+  return new AcceptLoop({
+    listener,
+    host,
+    log: SILENT,
+    what,
+    turnedAwayASecond: 1000,
+    onPeer: (socket) => (socket.close(), "turned-away"),
+  });
+}
+
 Deno.test("who is turned away is taken a few a turn, and no faster than the pace", () =>
   listening((listener, path) => {
     const host = new Host();
-    using loop = new AcceptLoop({
-      listener,
-      host,
-      log: SILENT,
-      what: path,
-      turnedAwayASecond: 1000,
-      onPeer: (socket) => (socket.close(), "turned-away"),
-    });
+    using loop = turningAway(host, listener, path);
     const clients = Array.from({ length: 120 }, () => connectUnix(path, SOCKET.SEQPACKET));
     for (let i = 0; i < 3; i++) host.turn();
     assertEquals(loop.turnedAway, 12, "four a turn");
@@ -107,14 +112,7 @@ Deno.test("who is turned away is taken a few a turn, and no faster than the pace
 Deno.test("a backlog that never ends is emptied faster after a second", () =>
   listening((listener, path) => {
     const host = new Host();
-    using loop = new AcceptLoop({
-      listener,
-      host,
-      log: SILENT,
-      what: path,
-      turnedAwayASecond: 1000,
-      onPeer: (socket) => (socket.close(), "turned-away"),
-    });
+    using loop = turningAway(host, listener, path);
     // As many come as are turned away: there is always one more.
     const refill = (): void => {
       for (let i = 0; i < 40; i++) connectUnix(path, SOCKET.SEQPACKET).close();

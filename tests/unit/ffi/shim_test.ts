@@ -149,9 +149,9 @@ Deno.test("a group of functions is bound when one of it is asked for, by an obje
   const { steps, bound, same, found, count } = JSON.parse(out);
   const groups = steps[0].length;
   assertEquals(steps[0], Array.from({ length: groups }, (_, i) => i === 0));
-  assertEquals(steps[1].filter(Boolean).length, 2, "the one that was asked for, and no other");
+  assertEquals(steps[1].filter(Boolean).length, 3, "the two that were asked for, and no other");
   assertEquals(steps[2], Array.from({ length: groups }, () => true));
-  assertEquals([bound, same, found], [groups - 2, true, true]);
+  assertEquals([bound, same, found], [groups - 3, true, true]);
   assertEquals(count, Array.from({ length: 3 }, () => Object.keys(SYMBOLS).length));
 });
 
@@ -194,4 +194,17 @@ Deno.test("without --allow-ffi: one clear line that says so", async () => {
   );
   assertEquals(code, 0, out);
   assertMatch(out, /^missing Cannot load .*libvmsig_shim\.so: .*run Deno with --allow-ffi\n$/);
+});
+
+Deno.test("the library stays when it is closed: threads and signal handlers of it run on", async () => {
+  const program = `
+    const library = Deno.dlopen(new URL(${JSON.stringify(LIBRARY.href)}), {
+      vmsig_shim_version: { parameters: [], result: "i32" },
+    });
+    const isMapped = () => Deno.readTextFileSync("/proc/self/maps").includes("libvmsig_shim.so");
+    console.log(library.symbols.vmsig_shim_version(), isMapped());
+    library.close();
+    console.log(isMapped());
+  `;
+  assertEquals(await run(["-A"], program), { code: 0, out: `${SHIM_VERSION} true\ntrue\n` });
 });

@@ -10,7 +10,7 @@ import { findLinux } from "../../../src/guest/linux/find_linux.ts";
 import { kernelMapping } from "../../../src/guest/linux/kernel_mapping.ts";
 import { Vmcoreinfo } from "../../../src/guest/linux/vmcoreinfo.ts";
 import { scanPages } from "../../../src/guest/page_scan.ts";
-import { ARM64_3, ARM64_4, WALK } from "../../../src/guest/paging.ts";
+import { ARM64_3, ARM64_4, arm64Paging, WALK } from "../../../src/guest/paging.ts";
 import { PhysicalMemory } from "../../../src/guest/physical_memory.ts";
 import { SyntheticRam } from "../../../src/guest/synthetic_ram.ts";
 
@@ -134,6 +134,50 @@ Deno.test("arm64: pages that nobody may touch are there, and swapped ones are no
   });
 });
 
+Deno.test("arm64: 16 and 64 KiB: tables of several frames, small roots, blocks, and addresses far away", () => {
+  const GRANULE: Record<string, { granule: number; bits: number; block: number }> = {
+    "16 KiB": { granule: 14, bits: 47, block: 25 },
+    "64 KiB": { granule: 16, bits: 48, block: 29 },
+  };
+  for (const [name, { granule, bits, block }] of Object.entries(GRANULE)) {
+    const paging = arm64Paging(granule, bits)!;
+    const size = 2 ** granule;
+    const ram = new SyntheticRam([{ gpa: GIB, sizeBytes: 8 * MIB }]);
+    const memory = new PhysicalMemory(ram);
+    memory.refresh();
+    const at = (n: number) => GIB + n * size;
+    // Of 64 KiB and 48 bits a root has 64 entries: two of them lie in one page, beside each other.
+    const small = paging.table[0]!.indexBits < 9;
+    const [user, other] = small ? [at(2) + 512, at(2) + 1024] : [at(2), at(3)];
+    const last = size / 8 - 1;
+    ram.put64(user, 0, at(5) + 3);
+    ram.put64(other, 0, at(6) + 3);
+    ram.put64(at(5) + 8 * last, 0, at(7) + 3);
+    ram.put64(at(5) + 8, 0, GIB + 0x741);
+    ram.put64(at(6) + 8 * last, 0, at(8) + 3);
+    ram.put64(at(7) + 8 * last, USER_PAGE.hi, at(20) + USER_PAGE.lo);
+    ram.put64(at(7) + 8 * (last - 1), USER_PAGE.hi, at(30) + (USER_PAGE.lo & ~1));
+    ram.put64(at(7) + 8 * (last - 2), USER_PAGE.hi + 0x800, at(30) + USER_PAGE.lo);
+    ram.put64(at(8) + 8 * last, USER_PAGE.hi, at(21) + USER_PAGE.lo);
+    const process = new AddressSpace(memory, paging, user, arm64Page, at(1));
+    const neighbour = process.withRoot(other);
+    const end = 2 ** (block + granule - 3);
+    const probe = process.probe(end - 5);
+    assertEquals(probe.ok && [probe.gpa, probe.pageBytes, probe.user], [at(21) - 5, size, true], name);
+    assertEquals(neighbour.translate(end - 5), at(22) - 5, name);
+    const large = process.probe(2 ** block + 0x12_3456);
+    assertEquals(large.ok && [large.gpa, large.pageBytes], [GIB + 0x12_3456, 2 ** block], name);
+    // PROT_NONE: the page is there. A frame that no machine has; a hole.
+    assertEquals(process.translate(end - size - 1), at(31) - 1, name);
+    assertEquals(process.probe(end - 2 * size - 1), { ok: false, reason: "out-of-ram" }, name);
+    assertEquals(process.probe(end - 3 * size - 1), { ok: false, reason: "not-present" }, name);
+    assertEquals(process.probe(2 ** bits), { ok: false, reason: "non-canonical" }, name);
+    const seen: [number, number][] = [];
+    scanPages(process, 0, 2 ** bits, ({ gva, sizeBytes }) => void seen.push([gva, sizeBytes]));
+    assertEquals(seen, [[2 ** block, 2 ** block], [end - size, size]], name);
+  }
+});
+
 const NOTE = `OSRELEASE=6.1.0-test
 PAGESIZE=4096
 SYMBOL(swapper_pg_dir)=ffff800009c00000
@@ -155,22 +199,35 @@ Deno.test("arm64: a note tells how its kernel is mapped; granules and sizes that
     const result = mapping(change);
     return result !== undefined && "unsupported" in result ? result.unsupported : "";
   };
+  const sized = (pageBytes: number, bits: number, t1sz: number) => {
+    const result = mapping((text) =>
+      text.replace("SIZE=4096", `SIZE=${pageBytes}`).replace("BITS)=48", `BITS)=${bits}`)
+        .replace("T1SZ)=0x10", `T1SZ)=0x${t1sz.toString(16)}`)
+    );
+    return result !== undefined && "paging" in result ? result.paging.name : result?.unsupported;
+  };
+  assertEquals(sized(16_384, 47, 17), "arm64, 16 KiB granule, 47 bits");
+  assertEquals(sized(16_384, 52, 12), "arm64, 16 KiB granule, 52 bits");
+  // A CPU without LPA2 leaves such a kernel a level less, and 47 bits.
+  assertEquals(sized(16_384, 52, 17), "arm64, 16 KiB granule, 47 bits");
+  assertEquals(sized(4096, 52, 12), "arm64, 4 KiB granule, 52 bits");
+  assertEquals(sized(4096, 52, 16), "arm64, 4 KiB granule, 48 bits");
+  assertEquals(sized(65_536, 48, 16), "arm64, 64 KiB granule, 48 bits");
+  assertEquals(sized(65_536, 42, 22), "arm64, 64 KiB granule, 42 bits");
+  // Without LVA the tables are those of 52 bits all the same.
+  assertEquals(sized(65_536, 52, 16), "arm64, 64 KiB granule, 52 bits");
   assertEquals(
-    refused((text) => text.replace("SIZE=4096", "SIZE=65536")),
-    "its page tables have a granule of 64 KiB; those of 4 KiB are read",
+    refused((text) => text.replace("SIZE=4096", "SIZE=65536").replace("T1SZ)=0x10", "T1SZ)=0x19")),
+    "its page tables have a granule of 64 KiB and 39 bits of address",
   );
   assertEquals(
-    refused((text) => text.replace("SIZE=4096", "SIZE=16384")),
-    "its page tables have a granule of 16 KiB; those of 4 KiB are read",
-  );
-  assertEquals(
-    refused((text) => text.replace("T1SZ)=0x10", "T1SZ)=0xc")),
-    "its addresses have 52 bits (LPA2); those of 48 and 39 are read",
+    refused((text) => text.replace("SIZE=4096", "SIZE=8192")),
+    "its page tables have a granule of 8 KiB and 48 bits of address",
   );
   assertEquals(mapping(() => "OSRELEASE=6.1.0\n"), undefined);
 });
 
-Deno.test("arm64: a kernel of another granule is refused by name, one whose tables do not fit is not found", () => {
+Deno.test("arm64: a kernel of a granule that there is not is refused by name, one whose tables do not fit is not found", () => {
   const { ram, memory, at } = world();
   const put = (text: string) => {
     ram.put32(at(100), 11);
@@ -181,11 +238,11 @@ Deno.test("arm64: a kernel of another granule is refused by name, one whose tabl
     memory.refresh();
     return findLinux(memory);
   };
-  assertEquals(put(NOTE.replace("SIZE=4096", "SIZE=65536")), {
+  assertEquals(put(NOTE.replace("SIZE=4096", "SIZE=8192")), {
     found: false,
     reason: "unsupported",
     system: "linux",
-    detail: "Linux 6.1.0-test: its page tables have a granule of 64 KiB; those of 4 KiB are read",
+    detail: "Linux 6.1.0-test: its page tables have a granule of 8 KiB and 48 bits of address",
   });
   const none = put(NOTE);
   assert(!none.found && none.reason === "no-kernel", JSON.stringify(none));

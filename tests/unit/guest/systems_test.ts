@@ -6,6 +6,7 @@ import {
   ARCHITECTURE,
   ARM64_3,
   ARM64_4,
+  ARM64_MODES,
   isArchitecture,
   knownPaging,
   X64_4,
@@ -68,13 +69,15 @@ Deno.test("a finder hears what else is known; a system that it only recognises h
 });
 
 Deno.test("an architecture and a number of levels that no walker reads can be named all the same", () => {
-  assertEquals([knownPaging("x86-64", 4), knownPaging("x86-64", 5)], [X64_4, X64_5]);
-  assertEquals([knownPaging("aarch64", 4), knownPaging("aarch64", 3)], [ARM64_4, ARM64_3]);
-  assertEquals([knownPaging("x86-64", 3), knownPaging("aarch64", 5), knownPaging("riscv64", 3)], [
+  assertEquals([knownPaging("x86-64", 4, 0), knownPaging("x86-64", 5, 0)], [X64_4, X64_5]);
+  assertEquals([knownPaging("aarch64", 4, 0), knownPaging("aarch64", 3, 0)], [ARM64_4, ARM64_3]);
+  assertEquals([knownPaging("x86-64", 3, 0), knownPaging("aarch64", 4, 1), knownPaging("riscv64", 3, 0)], [
     undefined,
     undefined,
     undefined,
   ]);
+  // As many levels, told apart by granule and address bits: 16 KiB with 48 and 52, 64 KiB with 48 and 52.
+  for (const mode of ARM64_MODES) assertEquals(knownPaging("aarch64", mode.levels, mode.variant), mode);
   assertEquals(ARCHITECTURE["x86-64"], 0);
   assert(isArchitecture("aarch64") && !isArchitecture("pdp11") && !isArchitecture("toString"));
 });

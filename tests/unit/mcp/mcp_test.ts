@@ -1,9 +1,11 @@
 /** What a model's seat is made of: the mapping of coordinates, the rate, key names, conditions, errors. */
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { CODE } from "../../../src/base/codes.ts";
 import { Fault } from "../../../src/base/fault.ts";
+import { faultOfCode } from "../../../src/client/command_fault.ts";
 import { BURST, CallRate, CALLS_PER_SECOND, MOST_AT_ONCE } from "../../../src/mcp/call_rate.ts";
 import { chordOf } from "../../../src/mcp/chord_words.ts";
-import { conditionOf } from "../../../src/mcp/screen_tools.ts";
+import { changedPart, conditionOf } from "../../../src/mcp/screen_tools.ts";
 import { toScreen, toView, viewOf } from "../../../src/mcp/screen_view.ts";
 import type { Seat } from "../../../src/mcp/seat.ts";
 import { TOOLS } from "../../../src/mcp/server.ts";
@@ -87,9 +89,34 @@ Deno.test("mcp: a tool is offered where the limits and the grant have it", () =>
     "list_vms",
     "screenshot",
     "wait",
+    "ask_person",
   ]);
+  const power = offered(seat(false, ["VM", "POWER"]));
+  for (const name of ["vm_state", "power", "snapshot_list", "snapshot_load"]) {
+    assert(power.includes(name), name);
+  }
+  const limits = { readOnly: false, noPower: true, endpoints: [] };
+  const noPower = offered({ ...seat(false, ["VM", "POWER"]), limits } as unknown as Seat);
+  assertEquals(noPower, ["vm_state", "snapshot_list"]);
   assert(offered(seat(false, ["INPUT"])).includes("type"));
   assertEquals(new Set(TOOLS.map(({ name }) => name)).size, TOOLS.length);
+});
+
+Deno.test("mcp: what changed between two screenshots", () => {
+  const picture = (width: number, height: number, lit: readonly (readonly [number, number])[]) => {
+    const rgba = new Uint8Array(width * height * 4);
+    for (const [x, y] of lit) rgba[(y * width + x) * 4] = 255;
+    return { width, height, rgba };
+  };
+  const before = picture(40, 50, [[3, 4]]);
+  assertEquals(changedPart(before, picture(40, 50, [[3, 4]])), "nothing");
+  assertEquals(changedPart(before, picture(40, 50, [[3, 4], [10, 20], [12, 40]])), {
+    x: 10,
+    y: 20,
+    width: 3,
+    height: 21,
+  });
+  assertEquals(changedPart(before, picture(39, 50, [])), { x: 0, y: 0, width: 39, height: 50 });
 });
 
 Deno.test("mcp: an error tells a code, and what to do", () => {
@@ -99,4 +126,28 @@ Deno.test("mcp: an error tells a code, and what to do", () => {
   );
   assertStringIncludes(faultText(new Fault("busy", "Cannot")), "lease_take");
   assertEquals(faultText(new Error("a\u001b[31mb")).includes("\u001b"), false);
+});
+
+Deno.test("mcp: what people are told to run is a tool for a model, or for the user to run", () => {
+  const told = (text: string) => faultText(new Fault("refused", text));
+  assertEquals(
+    told('Cannot load x: the VM refused it: there is none of that name: see "vmsig vm … snapshots"'),
+    "refused: Cannot load x: the VM refused it: there is none of that name: see snapshot_list",
+  );
+  for (
+    const [said, tool] of [
+      ["vmsig ls shows its seams, vmsig probe what the VM lacks", "list_vms shows its seams"],
+      ["is it stopped or wedged? (vmsig vm query)", "(vm_state)"],
+      ["acquire it first (vmsig lease)", "(lease_take)"],
+      ["(vmsig lease ENDPOINT CLASS status tells whose it is)", "(list_vms tells whose it is)"],
+      ["check it and the address space (vmsig mem)", "(read_memory)"],
+      ["start it (vmsig serve)", "start it (vmsig serve (a command for the user))"],
+    ] as const
+  ) assertStringIncludes(told(`Cannot: ${said}`), tool);
+  // Every code of the protocol, as the client library tells it.
+  for (const code of Object.values(CODE)) {
+    const text = faultText(faultOfCode("do it", code));
+    assertEquals(/vmsig [a-z]+(?! \(a command for the user\))\b/.test(text), false, text);
+    assertEquals(text.includes("--help"), false, text);
+  }
 });

@@ -21,6 +21,7 @@ const WELCOME = {
   caps: 0x1feb,
   arbPrio: 10,
   kinds: 114,
+  as: "",
 };
 
 Deno.test("a HELLO as the page has it, and read again", () => {
@@ -30,6 +31,7 @@ Deno.test("a HELLO as the page has it, and read again", () => {
     prioMin: 2,
     endpoints: maskOf([0, 63]),
     kinds: 114,
+    as: "",
   } as const;
   const frame = parseFrame(helloFrame(hello));
   assertEquals([frame.kind, frame.source, frame.dir, frame.prio, frame.format], [96, 0, 1, 0, 2]);
@@ -51,13 +53,47 @@ Deno.test("a HELLO as the page has it, and read again", () => {
 
 Deno.test("a HELLO of before `kinds` means the same as ever, and is told nothing of it", () => {
   const reading = readHello(encode({ proto: 1 }));
-  const plain = { name: "", sources: 511, prioMin: 0, endpoints: maskOf([]), kinds: 0 } as const;
+  const plain = { name: "", sources: 511, prioMin: 0, endpoints: maskOf([]), kinds: 0, as: "" } as const;
   assertEquals(reading, { ok: true, hello: plain });
   for (const kinds of [-1, 2 ** 32, "x", null, [], {}, 1.5, 2n ** 63n]) {
     assertEquals(readHello(encode({ proto: 1, kinds })), reading, String(kinds));
   }
   const told = decode(welcomeBody({ ...WELCOME, kinds: 0 }));
   assertEquals(Object.keys(told).includes("kinds"), false);
+});
+
+Deno.test("a HELLO that speaks for somebody: said only then, and never passed over", () => {
+  for (const as of ["token:alice", "nats:UB4I.x_y-z@host", `token:${"a".repeat(64)}`]) {
+    const body = helloBody({ name: "web", as });
+    assertEquals(decode(body).as, as);
+    const reading = readHello(body);
+    assert(reading.ok && reading.hello.as === as, as);
+  }
+  assertEquals("as" in decode(helloBody({ name: "web", as: "" })), false);
+  const bad = [
+    "alice",
+    "uid:0",
+    "token:",
+    "token:-x",
+    "token:a b",
+    "token:a\nb",
+    "TOKEN:a",
+    `nats:${"a".repeat(65)}`,
+  ];
+  for (const as of [...bad, "token:é", "token:*", 7, [], {}, true, new Uint8Array(3)]) {
+    const reading = readHello(encode({ proto: 1, as }));
+    assert(!reading.ok && !reading.unsupported, String(as));
+    assertEquals(reading.reason.startsWith("HELLO: as is "), true, reading.reason);
+    // deno-lint-ignore no-control-regex
+    assertEquals(/[\0-\x1f]/.test(reading.reason), false, "what is quoted is escaped");
+  }
+  const told = welcomeBody({ ...WELCOME, as: "token:alice" });
+  assertEquals(readWelcome(told).as, "token:alice");
+  assertEquals(
+    "as" in decode(welcomeBody(WELCOME)),
+    false,
+    "a peer that did not ask is told what it always was",
+  );
 });
 
 Deno.test("a WELCOME as the page has it, and read again; one without `kinds` is an older daemon's", () => {

@@ -130,6 +130,13 @@ Deno.test("a kdump's note is what a finder is told", () => {
   assertEquals(none.vmcoreinfo, undefined);
 });
 
+Deno.test("a kdump that does not know its machine is read: QEMU's of a guest without a note says Unknown", () => {
+  const bytes = kdump(RANGES);
+  bytes.fill(0, 272, 272 + 65);
+  bytes.set(new TextEncoder().encode("Unknown"), 272);
+  readBack(READERS["kdump"]!(bytes));
+});
+
 Deno.test("dumps that say what they are not are refused by name", () => {
   const before = openFdCount();
   const changed = (bytes: Uint8Array<ArrayBuffer>, at: number, ...values: number[]) => {

@@ -6,7 +6,7 @@ import { Stream } from "../../../src/v2v/stream.ts";
 import { webStreams } from "../../../src/v2v/web_streams.ts";
 import { consume, produce } from "../../../src/rendezvous/bench_load.ts";
 import { startCPeer } from "./c_peer.ts";
-import { connectWhenThere, runtimeDir } from "./channel_fixture.ts";
+import { connectWhenThere, HANG_MS, runtimeDir } from "./channel_fixture.ts";
 
 /** A channel with a C peer that does `what`; both are gone when it returns. */
 async function withCPeer(
@@ -24,9 +24,9 @@ async function withCPeer(
   const peer = await startCPeer([theirs, path, ...what], stdin);
   const output = new Response(peer.stdout).bytes();
   try {
-    const channel = await (listener?.acceptAsync(10_000) ?? connectWhenThere(dir.path, "c"));
+    const channel = await (listener?.acceptAsync(HANG_MS) ?? connectWhenThere(dir.path, "c"));
     await body(channel, peer);
-    await channel.disconnectAsync(10_000);
+    await channel.disconnectAsync(HANG_MS);
   } catch (error) {
     peer.kill("SIGKILL");
     throw error;

@@ -8,6 +8,9 @@ import { type ConnectOptions, connectProcessAsync } from "../../../src/rendezvou
 import { type ListenOptions, ProcessListener } from "../../../src/rendezvous/process_listener.ts";
 import type { Channel } from "../../../src/v2v/channel.ts";
 
+/** Reached by a hang alone: a busy machine takes its time. */
+export const HANG_MS = 120_000;
+
 /** A runtime directory that goes with its owner. */
 export function runtimeDir(): Disposable & { readonly path: string } {
   const path = Deno.makeTempDirSync({ prefix: "vmsig-v2v-" });
@@ -22,9 +25,9 @@ export async function connectWhenThere(
 ): Promise<Channel> {
   for (let tries = 0;; tries++) {
     try {
-      return await connectProcessAsync(path, prefix, options);
+      return await connectProcessAsync(path, prefix, { timeoutMs: HANG_MS, ...options });
     } catch (error) {
-      if (!(error instanceof Fault && error.code === "no-endpoint" && tries < 1000)) throw error;
+      if (!(error instanceof Fault && error.code === "no-endpoint" && tries < HANG_MS / 10)) throw error;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
@@ -37,6 +40,9 @@ export async function channelPair(
   prefix = "pair",
 ): Promise<{ listener: ProcessListener; left: Channel; right: Channel }> {
   const listener = new ProcessListener(path, prefix, options);
-  const [left, right] = await Promise.all([listener.acceptAsync(5000), connectProcessAsync(path, prefix)]);
+  const [left, right] = await Promise.all([
+    listener.acceptAsync(HANG_MS),
+    connectProcessAsync(path, prefix, { timeoutMs: HANG_MS }),
+  ]);
   return { listener, left, right };
 }

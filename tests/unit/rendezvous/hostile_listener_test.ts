@@ -14,7 +14,7 @@ import { connectProcessAsync } from "../../../src/rendezvous/process_connector.t
 import { ProcessListener } from "../../../src/rendezvous/process_listener.ts";
 import { RegionHeader } from "../../../src/v2v/region_header.ts";
 import { HEADER, regionBytes } from "../../../src/v2v/region_layout.ts";
-import { runtimeDir } from "./channel_fixture.ts";
+import { HANG_MS, runtimeDir } from "./channel_fixture.ts";
 
 /** What a listener does wrong. */
 interface Mischief {
@@ -69,7 +69,7 @@ async function play(mischief: Mischief): Promise<string> {
   Deno.mkdirSync(socketFolder(dir.path));
   using listener = listenUnix(socketPathOf(dir.path, "bad"), SOCKET.SEQPACKET);
   // Only who says nothing is waited for to the end: of all others the answer counts, however late it comes.
-  const timeoutMs = mischief.silent === "says-nothing" ? 200 : 60_000;
+  const timeoutMs = mischief.silent === "says-nothing" ? 200 : HANG_MS;
   const connecting = assertRejects(() => connectProcessAsync(dir.path, "bad", { timeoutMs }), Fault);
   using socket = acceptUnix(listener.fd);
   if (socket === undefined) throw new Error("nobody knocked");
@@ -127,14 +127,14 @@ Deno.test("the same listener without mischief is connected to", async () => {
 Deno.test("who is invited and leaves, or never takes its place, keeps nobody else out", async () => {
   using dir = runtimeDir();
   using listener = new ProcessListener(dir.path, "open");
-  const accepting = listener.acceptAsync(60_000);
+  const accepting = listener.acceptAsync(HANG_MS);
   {
     using shy = connectUnix(socketPathOf(dir.path, "open"), SOCKET.SEQPACKET);
     await new Promise((resolve) => setTimeout(resolve, 30));
     assertEquals(shy.closed, false);
   }
   await new Promise((resolve) => setTimeout(resolve, 30));
-  const right = await connectProcessAsync(dir.path, "open");
+  const right = await connectProcessAsync(dir.path, "open", { timeoutMs: HANG_MS });
   const left = await accepting;
   assertEquals(left.generation, 2, "a region that somebody was invited to is never used again");
   right[Symbol.dispose]();

@@ -10,7 +10,7 @@ import { type IvshmemOptions, IvshmemServer } from "../../../src/rendezvous/ivsh
 import { PollerRegistrar } from "../../../src/rendezvous/poller_registrar.ts";
 import { HEADER } from "../../../src/v2v/region_layout.ts";
 import { Stream } from "../../../src/v2v/stream.ts";
-import { runtimeDir } from "./channel_fixture.ts";
+import { HANG_MS, runtimeDir } from "./channel_fixture.ts";
 
 const bytes = (words: string): Uint8Array => new TextEncoder().encode(words);
 
@@ -39,7 +39,7 @@ async function withServer(
 
 async function until(condition: () => boolean): Promise<void> {
   for (let i = 0; !condition(); i++) {
-    assert(i < 500, "what was waited for has not come");
+    assert(i < HANG_MS / 10, "what was waited for has not come");
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
@@ -47,54 +47,54 @@ async function until(condition: () => boolean): Promise<void> {
 Deno.test("ivshmem: two processes over the server, messages both ways, and who comes and goes", async () => {
   await withServer({}, async (path, server) => {
     assertEquals(server.sizeBytes, 1 << 20);
-    using one = await IvshmemDevice.openAsync(path);
-    using two = await IvshmemDevice.openAsync(path);
+    using one = await IvshmemDevice.openAsync(path, HANG_MS);
+    using two = await IvshmemDevice.openAsync(path, HANG_MS);
     assertEquals(server.peers.map((peer) => peer.id), [one.id, two.id]);
     one.hear();
     assertEquals([one.others, two.others], [[two.id], [one.id]]);
     assertEquals(assertThrows(() => connectIvshmem(two), Fault).code, "no-endpoint");
     const listener = new IvshmemListener(one, { prodOrder: 2, consOrder: 3 });
-    const accepting = listener.acceptAsync(5000);
+    const accepting = listener.acceptAsync(HANG_MS);
     const right = connectIvshmem(two);
     const left = await accepting;
     assertEquals(assertThrows(() => connectIvshmem(two), Fault).code, "busy");
-    const woken = right.waitAsync("receive", 5000);
+    const woken = right.waitAsync("receive", HANG_MS);
     left.sendMessage(bytes("over there"), 3);
     assertEquals(await woken, "ready");
     assertEquals(right.receiveMessage(), bytes("over there"));
     right.sendMessage(bytes("and back"));
-    assertEquals(left.waitReceive(1000), "ready");
+    assertEquals(left.waitReceive(HANG_MS), "ready");
     assertEquals(left.receiveMessage(), bytes("and back"));
-    const bye = left.disconnectAsync(2000);
-    assertEquals(await right.waitAsync("control", 1000), "ready");
+    const bye = left.disconnectAsync(HANG_MS);
+    assertEquals(await right.waitAsync("control", HANG_MS), "ready");
     right.disconnect();
     assertEquals(await bye, "clean");
     // The next listen is the next generation.
     using again = new IvshmemListener(one);
     const second = connectIvshmem(two);
-    const other = await again.acceptAsync(1000);
+    const other = await again.acceptAsync(HANG_MS);
     assertEquals([other.generation, second.generation], [left.generation + 1, left.generation + 1]);
     two[Symbol.dispose](); // without a goodbye
     await until(() => other.remoteState() === "crashed");
     assertEquals(server.peers.length, 1);
-    assertEquals(other.waitReceive(1000), "closed");
+    assertEquals(other.waitReceive(HANG_MS), "closed");
     other[Symbol.dispose]();
   });
 });
 
 Deno.test("ivshmem: a stream, whole to the last byte", async () => {
   await withServer({ order: 2 }, async (path) => {
-    using one = await IvshmemDevice.openAsync(path);
-    using two = await IvshmemDevice.openAsync(path);
+    using one = await IvshmemDevice.openAsync(path, HANG_MS);
+    using two = await IvshmemDevice.openAsync(path, HANG_MS);
     using listener = new IvshmemListener(one, { prodOrder: 1, consOrder: 2 });
     const right = connectIvshmem(two);
-    const left = await listener.acceptAsync(1000);
+    const left = await listener.acceptAsync(HANG_MS);
     const sent = Uint8Array.from({ length: 1_000_003 }, (_, i) => (i * 40503) >>> 5);
     const stream = new Stream(right);
     const received = new Uint8Array(sent.length);
-    const sending = new Stream(left).sendAsync(sent, 5000);
+    const sending = new Stream(left).sendAsync(sent, HANG_MS);
     for (let at = 0; at < sent.length;) {
-      const result = await stream.receiveAsync(received.subarray(at), 5000);
+      const result = await stream.receiveAsync(received.subarray(at), HANG_MS);
       assertEquals(result.outcome, "data");
       at += result.received;
     }
@@ -107,16 +107,16 @@ Deno.test("ivshmem: a stream, whole to the last byte", async () => {
 
 Deno.test("ivshmem: an end whose heartbeat stops is crashed within its time, and hangs nobody", async () => {
   await withServer({}, async (path) => {
-    using one = await IvshmemDevice.openAsync(path);
-    using two = await IvshmemDevice.openAsync(path);
+    using one = await IvshmemDevice.openAsync(path, HANG_MS);
+    using two = await IvshmemDevice.openAsync(path, HANG_MS);
     using listener = new IvshmemListener(one);
     // A connector that took its place and never beats: only the words of the handshake.
     const words = new Int32Array(two.region.buffer, 0, 64);
     words[HEADER.at.connectorPeerId >> 2] = two.id;
     words[HEADER.at.connectorGeneration >> 2] = words[HEADER.at.generation >> 2] as number;
     words[HEADER.at.connectorState >> 2] = 0x125;
-    const left = await listener.acceptAsync(1000);
-    assertEquals(await left.waitAsync("receive", 10_000), "closed");
+    const left = await listener.acceptAsync(HANG_MS);
+    assertEquals(await left.waitAsync("receive", HANG_MS), "closed");
     assertEquals(left.remoteState(), "crashed");
     left[Symbol.dispose]();
   });
@@ -124,8 +124,8 @@ Deno.test("ivshmem: an end whose heartbeat stops is crashed within its time, and
 
 Deno.test("ivshmem: the doorbells of who leaves are emptied, so that nobody stays stuck at ringing one that was filled", async () => {
   await withServer({}, async (path, server) => {
-    using one = await IvshmemDevice.openAsync(path);
-    using two = await IvshmemDevice.openAsync(path);
+    using one = await IvshmemDevice.openAsync(path, HANG_MS);
+    using two = await IvshmemDevice.openAsync(path, HANG_MS);
     const [bell] = two.bells(one.id) ?? [];
     assert(bell !== undefined && bell.ring());
     using same = new OwnedFd(shim().vmsig_dup(bell.fd, 0));
@@ -138,8 +138,8 @@ Deno.test("ivshmem: the doorbells of who leaves are emptied, so that nobody stay
 
 Deno.test("ivshmem: a region that is just being laid out has no listener yet; one of another layout is refused", async () => {
   await withServer({}, async (path) => {
-    using one = await IvshmemDevice.openAsync(path);
-    using two = await IvshmemDevice.openAsync(path);
+    using one = await IvshmemDevice.openAsync(path, HANG_MS);
+    using two = await IvshmemDevice.openAsync(path, HANG_MS);
     const words = new Int32Array(two.region.buffer, 0, 64);
     words[HEADER.at.generation >> 2] = 7; // the magic comes last
     assertEquals(assertThrows(() => connectIvshmem(one), Fault).code, "no-endpoint");
@@ -152,8 +152,8 @@ Deno.test("ivshmem: a region that is just being laid out has no listener yet; on
 
 Deno.test("ivshmem: a stale connector is never accepted", async () => {
   await withServer({}, async (path) => {
-    using one = await IvshmemDevice.openAsync(path);
-    using _two = await IvshmemDevice.openAsync(path);
+    using one = await IvshmemDevice.openAsync(path, HANG_MS);
+    using _two = await IvshmemDevice.openAsync(path, HANG_MS);
     using listener = new IvshmemListener(one);
     const words = new Int32Array(one.region.buffer, 0, 64);
     words[HEADER.at.connectorGeneration >> 2] = (words[HEADER.at.generation >> 2] as number) - 1;
@@ -164,11 +164,11 @@ Deno.test("ivshmem: a stale connector is never accepted", async () => {
 
 Deno.test("ivshmem: strangers, speakers, and too many are dropped; the others do not notice", async () => {
   await withServer({ rule: () => false }, async (path, server) => {
-    assertEquals((await assertRejects(() => IvshmemDevice.openAsync(path, 1000), Fault)).code, "refused");
+    assertEquals((await assertRejects(() => IvshmemDevice.openAsync(path, HANG_MS), Fault)).code, "refused");
     assertEquals(server.peers.length, 0);
   });
   await withServer({}, async (path, server) => {
-    using one = await IvshmemDevice.openAsync(path);
+    using one = await IvshmemDevice.openAsync(path, HANG_MS);
     {
       using speaker = connectUnix(path, SOCKET.STREAM);
       await until(() => server.peers.length === 2);
@@ -177,8 +177,8 @@ Deno.test("ivshmem: strangers, speakers, and too many are dropped; the others do
       await until(() => server.peers.length === 1);
     }
     const others: IvshmemDevice[] = [];
-    while (server.peers.length < 8) others.push(await IvshmemDevice.openAsync(path));
-    assertEquals((await assertRejects(() => IvshmemDevice.openAsync(path, 1000), Fault)).code, "refused");
+    while (server.peers.length < 8) others.push(await IvshmemDevice.openAsync(path, HANG_MS));
+    assertEquals((await assertRejects(() => IvshmemDevice.openAsync(path, HANG_MS), Fault)).code, "refused");
     one.hear();
     assertEquals(one.others.length, 7);
     for (const other of others) other[Symbol.dispose]();

@@ -6,9 +6,7 @@ import { ProcessListener } from "../../../src/rendezvous/process_listener.ts";
 import type { Channel } from "../../../src/v2v/channel.ts";
 import { SeededRandom } from "../../fixtures/seeded_random.ts";
 import { cPeer, startCPeer } from "./c_peer.ts";
-import { runtimeDir } from "./channel_fixture.ts";
-
-const TIMEOUT_MS = 5000;
+import { HANG_MS, runtimeDir } from "./channel_fixture.ts";
 
 /** Reads until the channel ends; how many messages came. Every message must be whole. */
 function drain(channel: Channel): number {
@@ -20,7 +18,7 @@ function drain(channel: Channel): number {
       count++;
       continue;
     }
-    const outcome = channel.waitReceive(TIMEOUT_MS);
+    const outcome = channel.waitReceive(HANG_MS);
     if (outcome === "closed") return count;
     assertEquals(outcome, "ready", "a death ends the wait long before its timeout");
   }
@@ -40,14 +38,17 @@ Deno.test("an end killed at 200 random points hangs nobody, and what it sent is 
         : undefined;
       const victim = await startCPeer([listener === undefined ? "listen" : "connect", path, "flood"]);
       const output = victim.stdout.cancel();
-      const killing = new Promise((resolve) => setTimeout(resolve, random.below(8))).then(() =>
-        victim.kill("SIGKILL")
-      );
+      const killSoon = () =>
+        new Promise((resolve) => setTimeout(resolve, random.below(8))).then(() => victim.kill("SIGKILL"));
+      // Half of them while they come, if the machine is fast enough for it; the others once they are there.
+      const isEarly = i % 4 < 2;
+      let killing = isEarly ? killSoon() : Promise.resolve();
       try {
         // Synchronous waits would stop the timer: the kill must come while we wait.
         const channel = listener === undefined
-          ? await untilThere(() => connectProcess(dir.path, "victim", { timeoutMs: TIMEOUT_MS }), victim)
-          : await listener.acceptAsync(500);
+          ? await untilThere(() => connectProcess(dir.path, "victim", { timeoutMs: HANG_MS }), victim)
+          : await listener.acceptAsync(isEarly ? 500 : HANG_MS);
+        if (!isEarly) killing = killSoon();
         await killing;
         seen.messages += drain(channel);
         assertEquals(channel.remoteState(), "crashed");
@@ -89,10 +90,10 @@ Deno.test("an end killed between prepare and send: the message is not there, the
   using dir = runtimeDir();
   using listener = new ProcessListener(dir.path, "victim");
   const victim = await startCPeer(["connect", socketPathOf(dir.path, "victim"), "die"]);
-  const channel = await listener.acceptAsync(TIMEOUT_MS);
-  assertEquals(await channel.waitAsync("receive", TIMEOUT_MS), "ready");
+  const channel = await listener.acceptAsync(HANG_MS);
+  assertEquals(await channel.waitAsync("receive", HANG_MS), "ready");
   assertEquals(new TextDecoder().decode(channel.receiveMessage()), "sent");
-  assertEquals(await channel.waitAsync("receive", TIMEOUT_MS), "closed");
+  assertEquals(await channel.waitAsync("receive", HANG_MS), "closed");
   assertEquals(channel.receiveMessage(), undefined);
   assertEquals(channel.remoteState(), "crashed");
   channel.disconnect(100);

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { ProcessListener } from "../../../src/rendezvous/process_listener.ts";
 import { consume } from "../../../src/rendezvous/bench_load.ts";
-import { channelPair, runtimeDir } from "./channel_fixture.ts";
+import { channelPair, HANG_MS, runtimeDir } from "./channel_fixture.ts";
 
 /** The whole run is 100000000: VMSIG_V2V_MESSAGES says so. */
 const MESSAGES = Number(Deno.env.get("VMSIG_V2V_MESSAGES") ?? 2_000_000);
@@ -11,12 +11,23 @@ for (const [batch, order] of [[1, 0], [64, 4]] as const) {
     using dir = runtimeDir();
     using listener = new ProcessListener(dir.path, "long", { prodOrder: order, consOrder: order });
     const program = new URL("../../bench/v2v_peer.ts", import.meta.url).pathname;
-    const args = ["run", "-A", program, dir.path, "long", "produce", "64", String(MESSAGES), String(batch)];
+    const args = [
+      "run",
+      "-A",
+      "--no-check",
+      program,
+      dir.path,
+      "long",
+      "produce",
+      "64",
+      String(MESSAGES),
+      String(batch),
+    ];
     const producer = new Deno.Command(Deno.execPath(), { args, stdout: "null", stderr: "inherit" }).spawn();
-    const channel = await listener.acceptAsync(20_000);
+    const channel = await listener.acceptAsync(HANG_MS);
     consume(channel, 64, MESSAGES);
     assertEquals(channel.receiver.get(), false, "and not one more");
-    await channel.disconnectAsync(5000);
+    await channel.disconnectAsync(HANG_MS);
     assertEquals((await producer.status).code, 0);
   });
 }

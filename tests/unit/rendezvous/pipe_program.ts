@@ -13,7 +13,7 @@ const options = {
   stream: stream === "--stream",
   input: Deno.stdin.readable,
   output: Deno.stdout.writable,
-  waitMs: 20_000,
+  waitMs: 120_000,
 };
 try {
   await (what === "listen" ? v2vListen : v2vConnect)(prefix, options);

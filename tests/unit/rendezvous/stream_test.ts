@@ -3,7 +3,7 @@ import { Fault } from "../../../src/base/fault.ts";
 import { dispatchEvents, messages } from "../../../src/v2v/channel_events.ts";
 import { Stream } from "../../../src/v2v/stream.ts";
 import { webStreams } from "../../../src/v2v/web_streams.ts";
-import { channelPair, runtimeDir } from "./channel_fixture.ts";
+import { channelPair, HANG_MS, runtimeDir } from "./channel_fixture.ts";
 
 const numbers = (length: number): Uint8Array<ArrayBuffer> =>
   Uint8Array.from({ length }, (_, i) => (i * 2654435761) >>> 11);
@@ -39,11 +39,11 @@ Deno.test("two ends that both send more than all rings hold, and read only then"
   const bytes = numbers(2_000_000);
   let queued = 0;
   const exchange = async (stream: Stream): Promise<void> => {
-    assertEquals((await stream.sendAsync(bytes, 10_000)).outcome, "done");
+    assertEquals((await stream.sendAsync(bytes, HANG_MS)).outcome, "done");
     queued += stream.queuedBytes;
     const all = new Uint8Array(bytes.length);
     for (let at = 0; at < all.length;) {
-      const result = await stream.receiveAsync(all.subarray(at), 10_000);
+      const result = await stream.receiveAsync(all.subarray(at), HANG_MS);
       assertEquals(result.outcome, "data");
       at += result.received;
     }
@@ -97,7 +97,7 @@ Deno.test("Web streams: what pipes elsewhere pipes here, in both directions, wit
   using _listener = listener;
   using _left = left;
   using _right = right;
-  const near = webStreams(left, 10_000), far = webStreams(right, 10_000);
+  const near = webStreams(left, HANG_MS), far = webStreams(right, HANG_MS);
   const bytes = numbers(1_500_000);
   const echoing = far.readable.pipeTo(far.writable); // sends everything back, then closes
   const sending = new Response(bytes).body?.pipeTo(near.writable);
@@ -109,7 +109,7 @@ Deno.test("disconnect while the other end is sending: it stops, with a word", as
   using dir = runtimeDir();
   const { listener, left, right } = await channelPair(dir.path, { prodOrder: 0, consOrder: 0 });
   using _listener = listener;
-  const sending = new Stream(right).sendAsync(numbers(1_000_000), 10_000);
+  const sending = new Stream(right).sendAsync(numbers(1_000_000), HANG_MS);
   await new Promise((resolve) => setTimeout(resolve, 20));
   left[Symbol.dispose]();
   assertEquals((await sending).outcome, "closed");

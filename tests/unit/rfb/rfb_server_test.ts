@@ -381,6 +381,7 @@ Deno.test("who reads slowly has one update waiting; who reads nothing, or does n
   assertEquals(seen.transport.total, total);
   seen.transport.bufferedBytes = 0;
   seen.viewer.drained();
+  assertEquals([...seen.transport.sent.shift() ?? []], [2], "one bell of all that rang meanwhile");
   assertEquals(seen.read(), [ENCODING.RAW]);
   assertEquals(new Set(seen.picture.values), new Set([49]));
   seen.transport.bufferedBytes = 5;

@@ -38,7 +38,10 @@ class Rig implements UpdateSink {
   onSize(width: number, height: number): void {
     this.told.push(`${width}x${height}`);
   }
-  onCursor({ width, height, hotX, hotY, visible }: RfbCursor): void {
+  cursor: RfbCursor | undefined;
+  onCursor(cursor: RfbCursor): void {
+    const { width, height, hotX, hotY, visible } = cursor;
+    this.cursor = cursor;
     this.told.push(["cursor", width, height, hotX, hotY, visible]);
   }
   onPointer(x: number, y: number): void {
@@ -173,6 +176,34 @@ Deno.test("what an update tells beside pixels is told", () => {
     "update",
   ]);
   assertEquals(rig.stream.isWithinUpdate, false);
+});
+
+Deno.test("a cursor's pixels are kept where its mask shows them, of a small one, in pieces of any size", () => {
+  const seen = (x: number, y: number) => (x + y) % 3 === 0;
+  const [width, height] = [19, 5];
+  const pixels = Array.from({ length: width * height }, (_, i) => [i, 2 * i & 255, 3 * i & 255, 0x55]).flat();
+  const mask = Array.from(
+    { length: height },
+    (_, y) =>
+      Array.from(
+        { length: 3 },
+        (_, part) =>
+          Array.from({ length: 8 }, (_, bit) => seen(8 * part + bit, y) ? 0x80 >> bit : 0).reduce((a, b) =>
+            a | b
+          ),
+      ),
+  ).flat();
+  for (const size of [1, 3, 64, 10_000]) {
+    const rig = new Rig(8, 8);
+    rig.feed(update(joined(rect(1, 2, width, height, ENCODING.CURSOR), pixels, mask)), size);
+    const words = Array.from({ length: width * height }, (_, i) => {
+      const [x, y] = [i % width, Math.floor(i / width)];
+      return seen(x, y) ? 0xff00_0000 | (3 * i & 255) << 16 | (2 * i & 255) << 8 | i : 0;
+    });
+    assertEquals([...rig.cursor?.words ?? []], words, `${size} bytes at a time`);
+  }
+  const large = new Rig(8, 8).feed(update(cursor(200, 100, [0, 0])));
+  assertEquals([large.cursor?.words, large.cursor?.visible], [undefined, true]);
 });
 
 Deno.test("endless text is thrown away in the pieces that it comes in", () => {

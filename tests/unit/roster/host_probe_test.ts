@@ -1,11 +1,12 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { until } from "../../fixtures/daemon_process.ts";
+import { textOfBytes } from "../../../src/base/byte_text.ts";
 import { type HostView, probeHost } from "../../../src/roster/host_probe.ts";
 import { ProcHost } from "../../../src/roster/proc_host.ts";
 import { cleanName, endpointName } from "../../../src/roster/endpoint_name.ts";
 import { placeDefect, type PlaceInfo } from "../../../src/roster/monitor_place.ts";
 import { readQemuCommandLine } from "../../../src/roster/qemu_command_line.ts";
-import { SocketTable } from "../../../src/roster/socket_table.ts";
+import { SocketTable } from "../../../src/qemu/socket_table.ts";
 
 interface Process {
   readonly pid: number;
@@ -135,13 +136,44 @@ Deno.test("names with commas, equals signs and dashes are read as QEMU reads the
 
 Deno.test("a name becomes one that an endpoint may have", async () => {
   const named = async (name: string) =>
-    (await probeHost(host([{ pid: 12, exe: QEMU, line: `qemu -name ${name}` }])))[0]?.name ?? "";
+    (await probeHost(host([{ pid: 12, exe: QEMU, line: `qemu -name ${name}` }])))[0]?.endpoint ?? "";
   assertEquals(await named("a/b:c"), "a-b-c");
   assertEquals(await named("..x"), "x");
   assertEquals(await named("42"), "qemu-12");
   assertEquals(await named("@@"), "qemu-12");
   assertEquals(new TextEncoder().encode(await named("ä".repeat(40))).length, 30);
   assertEquals(cleanName("ä".repeat(131_000), 1).length, 15);
+});
+
+Deno.test("names that differ are told apart, whatever bytes they are", async () => {
+  const nameOf = async (...bytes: number[]) => {
+    const line = `qemu -name ${textOfBytes(new Uint8Array(bytes))}`;
+    const [vm] = await probeHost(host([{ pid: 12, exe: QEMU, line }]));
+    return [vm?.name, vm?.endpoint];
+  };
+  const text = (words: string) => nameOf(...new TextEncoder().encode(words));
+  assertEquals(await nameOf(0x77, 0xff), ["w\\xff", "wxff"]);
+  assertEquals(await nameOf(0x77, 0xfe), ["w\\xfe", "wxfe"]);
+  assertEquals(await text("w\\xff"), ["w\\\\xff", "w-xff"], "a real backslash is doubled");
+  assertEquals(await text("a,,b=c"), ["a,b=c", "a-b-c"]);
+  assertEquals(await text("web"), ["web", "web"]);
+  assertEquals(await text("42"), ["42", "qemu-12"]);
+});
+
+Deno.test("a command line of /proc is read without loss", async () => {
+  const child = new Deno.Command("bash", {
+    args: ["-c", "exec -a \"$(printf 'qemu\\377')\" sleep 60"],
+    stdin: "null",
+  }).spawn();
+  try {
+    const proc = new ProcHost();
+    const words = async () => (await proc.args(child.pid)).words;
+    await until("it is sleep", async () => (await words()).at(-1) === "60");
+    assertEquals(await words(), ["qemu\udcff", "60"]);
+  } finally {
+    child.kill("SIGKILL");
+    await child.status;
+  }
 });
 
 Deno.test("the name of another user's VM says whose it is, and no name that it gives itself is a bare one", () => {

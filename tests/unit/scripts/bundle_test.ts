@@ -1,7 +1,10 @@
-/** A bundle's URLs lead to where the shim and the Workers are, and nothing is loaded that nobody knows. */
-import { assertEquals, assertThrows } from "@std/assert";
+/**
+ * A bundle's URLs lead to where the shim and the Workers are, and nothing is loaded that nobody knows. The
+ * quick commands are a script that does what their module did.
+ */
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
-import { withPlaces } from "../../../scripts/build/bundle.ts";
+import { asScript, withCommands, withPlaces, withRequire } from "../../../scripts/build/bundle.ts";
 
 const PLACES = new Map([
   ["libvmsig_shim.so", "shim/libvmsig_shim.so"],
@@ -31,4 +34,46 @@ Deno.test("a URL of something else is refused with the file that has it", () => 
   );
   assertEquals(fault.code, "refused");
   assertEquals(/out\/a\.js loads \.\/table\.json/.test(fault.message), true);
+});
+
+Deno.test("a module without imports is a script, with its own URL and Deno's timers", () => {
+  const script = asScript(
+    "var a=()=>[import.meta.url,typeof setTimeout(()=>{},0),function(){return this}()];export{a as runCommand};\n",
+  );
+  const wrapped = (0, eval)(script) as (url: string, ...timers: unknown[]) => () => unknown;
+  assertEquals(wrapped("file:///x/quick.js", () => 7)(), ["file:///x/quick.js", "number", undefined]);
+});
+
+Deno.test("a module that imports something, or exports something else, is no script", () => {
+  for (
+    const text of [
+      'import a from"node:vm";export{a as runCommand};',
+      'var a=()=>import("./b.js");export{a as runCommand};',
+      "var a=()=>import.meta.resolve('x');export{a as runCommand};",
+      "var a=1,b=2;export{a as runCommand,b as other};",
+      "var a=1;",
+    ]
+  ) assertEquals(assertThrows(() => asScript(text), Fault).code, "refused", text);
+});
+
+Deno.test("commands are found where the bundler has put them", () => {
+  assertEquals(
+    withCommands("x(new URL(`./${name}.ts`, import.meta.url));", "out/chunk-X.js"),
+    "x(new URL(`./../out/src/client/cli/${name}.js`, import.meta.url));",
+  );
+  assertEquals(
+    withCommands("x(new URL(`./${$1}.ts`,import.meta.url));", "out/a/b.js"),
+    "x(new URL(`./../../out/src/client/cli/${$1}.js`, import.meta.url));",
+  );
+});
+
+Deno.test("CommonJS in a bundle finds Node's own modules, and is told of others; what has none stays as it is", async () => {
+  assertEquals(withRequire("export const a = 1;"), "export const a = 1;");
+  // As the bundler writes it.
+  const lookup =
+    'var r=(f=>typeof require<"u"?require:f)(function(n){throw Error(`Dynamic require of "${n}"`)});';
+  const load = (text: string) => import(`data:text/javascript,${encodeURIComponent(text)}`);
+  const found = await load(withRequire(`${lookup}export const { sep } = r("node:path");`));
+  assertEquals(found.sep, "/");
+  await assertRejects(() => load(withRequire(`${lookup}r("./lib");`)), Error, "Cannot load ./lib");
 });

@@ -32,7 +32,7 @@ Deno.test("layers: upwards, sideways, outside and unranked are each told", () =>
   assertEquals(rankFaults(imports), [
     "src/base/a.ts (rank 0) imports src/event/kinds.ts (rank 1)",
     "src/qemu/qmp.ts (rank 1) imports ffi/poller.ts (rank 1)",
-    "src/core/loop.ts imports tests/guest/qemu.ts, which is outside the house",
+    "src/core/loop.ts imports tests/guest/qemu.ts, which is outside the checkout",
     "src/stuff/x.ts: its folder has no rank; add it to scripts/build/layers.ts",
     "src/basement/x.ts: its folder has no rank; add it to scripts/build/layers.ts",
   ]);

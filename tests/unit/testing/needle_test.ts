@@ -2,18 +2,22 @@
  * Needles: what is read of their files, where they are found and how alike, compared with a search that tries
  * every place; grey values as OpenCV 5.0 gave them for the same pixels.
  */
+import "../ffi/loaded_shim.ts";
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { type GrayPixels, leastDifferent } from "../../../ffi/picture_search.ts";
 import { Fault } from "../../../src/base/fault.ts";
-import { searchArea } from "../../../src/testing/area_search.ts";
 import { clickPointOf } from "../../../src/testing/click_target.ts";
-import { type GrayPart, grayPart } from "../../../src/testing/gray_picture.ts";
+import { grayPart } from "../../../src/testing/gray_picture.ts";
 import { type Needle, readNeedle } from "../../../src/testing/needle_file.ts";
 import { bestNeedle, matchNeedle } from "../../../src/testing/needle_match.ts";
 import type { Picture, Rectangle } from "../../../src/vgpu/picture.ts";
 import { encodePng } from "../../../src/vgpu/png.ts";
+import { plainGray, plainSearch } from "../../fixtures/plain_search.ts";
 
 /** Numbers from 0 to below n, the same in every run. */
-function dice(seed: number): (n: number) => number {
+type Dice = (n: number) => number;
+
+function dice(seed: number): Dice {
   let state = seed >>> 0;
   return (n) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -83,46 +87,74 @@ Deno.test("needles: a part that was moved is found where it is, and one that was
   assert((beyond.areas[0]?.x ?? 999) <= 120, "it is looked for within its margin alone");
 });
 
-Deno.test("needles: the place is that of a search which tries every place", () => {
-  for (let seed = 1; seed <= 40; seed++) {
+Deno.test("needles: grey and blurred values are those of the rule, wherever a part lies", () => {
+  for (let seed = 1; seed <= 60; seed++) {
     const roll = dice(seed);
-    const whole = screenOf(seed, 90, 70);
-    const scene = grayPart(whole, { x: 0, y: 0, width: 90, height: 70 });
-    const [width, height] = [1 + roll(30), 1 + roll(30)];
-    const [x, y] = [roll(90 - width), roll(70 - height)];
-    const wanted = grayPart(whole, { x, y, width, height });
-    for (let i = 0; i < wanted.gray.length; i++) {
-      wanted.gray[i] = Math.max(0, Math.min(255, (wanted.gray[i] as number) + roll(seed) - (seed >> 1)));
-    }
-    const origin = { x: roll(90 - width + 1), y: roll(70 - height + 1) };
-    assertEquals(
-      searchArea(scene, wanted, origin, Infinity),
-      everywhere(scene, wanted, origin),
-      `seed ${seed}`,
-    );
+    const [width, height] = [1 + roll(seed % 3 === 0 ? 4 : 90), 1 + roll(seed % 4 === 0 ? 3 : 40)];
+    const rgba = new Uint8Array(width * height * 4).map(() => roll(256));
+    const rectangle = () => {
+      const [x, y] = [roll(width), roll(height)];
+      return { x, y, width: 1 + roll(width - x), height: 1 + roll(height - y) };
+    };
+    const part = seed % 5 === 0 ? { x: 0, y: 0, width, height } : rectangle();
+    // One of them reaches beyond the picture, and one lies beside it.
+    const excluded = [rectangle(), { ...rectangle(), width: 500, height: 500 }, { ...rectangle(), x: 600 }]
+      .slice(0, seed % 4);
+    const picture = { width, height, rgba };
+    const { gray } = grayPart(picture, part, excluded);
+    assertEquals(gray, plainGray(picture, part, excluded), `seed ${seed}`);
   }
 });
 
-function everywhere(scene: GrayPart, wanted: GrayPart, origin: { readonly x: number; readonly y: number }) {
-  const all: { x: number; y: number; sum: number }[] = [];
-  for (let y = 0; y + wanted.height <= scene.height; y++) {
-    for (let x = 0; x + wanted.width <= scene.width; x++) {
-      let sum = 0;
-      for (let row = 0; row < wanted.height; row++) {
-        for (let column = 0; column < wanted.width; column++) {
-          const a = scene.gray[(y + row) * scene.width + x + column] as number;
-          sum += (a - (wanted.gray[row * wanted.width + column] as number)) ** 2;
-        }
+/** Scenes by what is hard about them: [what, value at a place]. */
+const SCENES: readonly (readonly [what: string, pixel: (x: number, y: number, roll: Dice) => number])[] = [
+  ["noise", (_x, _y, roll) => roll(256)],
+  ["noise of few levels", (_x, _y, roll) => 100 + roll(3)],
+  ["one colour", () => 90],
+  ["one colour, and a few spots", (_x, _y, roll) => roll(200) === 0 ? 255 : 90],
+  ["a ramp", (x, y) => (2 * x + y) & 255],
+  ["stripes", (x) => x % 8 < 4 ? 0 : 255],
+  ["a chessboard", (x, y) => (x + y) % 2 === 0 ? 0 : 255],
+  ["tiles that repeat", (x, y) => ((x % 16) * 13 + (y % 8) * 29) & 255],
+  ["lines of text", (x, y, roll) => y % 10 < 7 && x % 6 < 5 && roll(2) === 0 ? 170 : 0],
+];
+
+Deno.test("needles: the place and the sum are those of a search that compares every place", () => {
+  for (const [what, pixel] of SCENES) {
+    for (let seed = 1; seed <= 12; seed++) {
+      const roll = dice(seed);
+      const [width, height] = [40 + roll(160), 20 + roll(30)];
+      const scene: GrayPixels = { width, height, gray: new Uint8Array(width * height) };
+      for (let i = 0; i < scene.gray.length; i++) {
+        scene.gray[i] = pixel(i % width, Math.floor(i / width), roll);
       }
-      all.push({ x, y, sum });
+      const [columns, rows] = [1 + roll(seed % 4 === 0 ? width : 40), 1 + roll(seed % 4 === 1 ? height : 12)];
+      const [left, top] = [roll(width - columns + 1), roll(height - rows + 1)];
+      const area: GrayPixels = { width: columns, height: rows, gray: new Uint8Array(columns * rows) };
+      for (let i = 0; i < area.gray.length; i++) {
+        const from = (top + Math.floor(i / columns)) * width + left + i % columns;
+        // As it is, a little off, off in one place, of one colour, or something else altogether.
+        const there = scene.gray[from] as number;
+        const changed = [
+          there,
+          there + roll(5) - 2,
+          i === 7 ? 255 - there : there,
+          95,
+          roll(256),
+        ][seed % 5] as number;
+        area.gray[i] = Math.max(0, Math.min(255, changed));
+      }
+      const origin = { x: roll(width - columns + 1), y: roll(height - rows + 1) };
+      const expected = plainSearch(scene, area, origin);
+      const name = `${what}, seed ${seed}: ${columns}x${rows} in ${width}x${height}`;
+      assertEquals(leastDifferent(scene, area, origin, Infinity), expected, name);
+      // A bound that the place is below changes nothing; above it, the place told is a place all the same.
+      assertEquals(leastDifferent(scene, area, origin, expected.sum), expected, name);
+      const other = leastDifferent(scene, area, origin, expected.sum / 2 - 20);
+      assert(other.sum >= expected.sum && other.x <= width - columns && other.y <= height - rows, name);
     }
   }
-  const isSame = all.find(({ x, y }) => x === origin.x && y === origin.y);
-  if (isSame?.sum === 0) return isSame;
-  const least = Math.min(...all.map(({ sum }) => sum));
-  const far = ({ x, y }: { x: number; y: number }) => (x - origin.x) ** 2 + (y - origin.y) ** 2;
-  return all.filter(({ sum }) => sum <= least + 10).sort((a, b) => far(a) - far(b))[0];
-}
+});
 
 Deno.test("needles: how alike, in numbers; excluded parts count nothing", () => {
   const picture = screenOf(2);

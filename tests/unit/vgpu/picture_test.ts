@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { crop, type Picture, pictureOf, pixelAt, toPicture } from "../../../src/vgpu/picture.ts";
+import { PIXEL_FORMAT } from "../../../src/vgpu/pixel_format.ts";
 import { decodePng, encodePng } from "../../../src/vgpu/png.ts";
 import { type SeededRandom, withSeed } from "../../fixtures/seeded_random.ts";
 
@@ -119,4 +120,25 @@ Deno.test("a red pixel is red, an orange one orange", () => {
   const bytes = frame(8, [[0, 0, 255, 255, 0, 128, 255, 255]]);
   const picture = toPicture(bytes, { width: 2, height: 1, stride: 8, format: 1 });
   assertEquals([pixelAt(picture, 0, 0), pixelAt(picture, 1, 0)], [RED, ORANGE]);
+});
+
+Deno.test("a frame whose sizes do not agree with its bytes is refused before anything is allocated", () => {
+  const shapes = [
+    { width: 4, height: 8, stride: 16, format: PIXEL_FORMAT.nv12 }, // one plane of two
+    { width: 3, height: 2, stride: 16, format: PIXEL_FORMAT.nv12 }, // odd
+    { width: 5, height: 8, stride: 16, format: PIXEL_FORMAT.bgrx8888 }, // a row past its stride
+    { width: 4, height: 9, stride: 16, format: PIXEL_FORMAT.rgba8888 }, // a row too many
+    { width: 0xffff, height: 0xffff, stride: 0xffff * 2, format: PIXEL_FORMAT.rgb565 },
+    { width: 0, height: 8, stride: 16, format: PIXEL_FORMAT.rgb565 },
+  ];
+  const bytes = new Uint8Array(128);
+  for (const shape of shapes) {
+    const fault = assertThrows(() => toPicture(bytes, shape), Fault);
+    assertEquals(fault.code, "bad-argument", JSON.stringify(shape));
+  }
+  const fault = assertThrows(() => toPicture(bytes, { width: 4, height: 8, stride: 16, format: 9 }), Fault);
+  assertEquals(fault.code, "not-supported");
+  // The last row without what would fill it.
+  const { height } = toPicture(bytes.subarray(0, 120), { width: 2, height: 8, stride: 16, format: 1 });
+  assertEquals(height, 8);
 });

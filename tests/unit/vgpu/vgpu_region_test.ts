@@ -271,3 +271,31 @@ Deno.test("a header replaced during the copy is GONE", () => {
     "replaced",
   ]);
 });
+
+Deno.test("a frame that is read where it lies: read again when it was replaced meanwhile, gone, never whole", () => {
+  const { bytes, region, info } = rig();
+  assertEquals([region.readFrame(info, () => assert(false)), region.why], [READ.NOTHING, "none-yet"]);
+  bytes.frame(0, { frameId: 5 });
+  bytes.slot(0).fill(1);
+  bytes.slot(1).fill(2);
+  let seen: number[] = [];
+  const take = (views: readonly Uint8Array[]) => seen.push(views[0]?.[0] as number);
+  assertEquals([region.readFrame(info, take), info.frameId, region.why, seen], [READ.FRESH, 5, "", [1]]);
+  assertEquals([region.readFrame(info, take), region.why], [READ.NOTHING, "same"]);
+  region.forgetFrames();
+  seen = [];
+  const replaced = region.readFrame(info, (views) => {
+    take(views);
+    // The slot is written again, and another one is the newest.
+    if (seen.length === 1) {
+      bytes.frame(0, { frameId: 8, seq: 9 });
+      bytes.frame(1, { frameId: 9 });
+    }
+  });
+  assertEquals([replaced, info.frameId, region.lastFrameId, seen], [READ.FRESH, 9, 9, [1, 2]]);
+  region.forgetFrames();
+  let seq = 10;
+  const never = region.readFrame(info, () => bytes.frame(1, { frameId: 9, seq: seq += 2 }));
+  assertEquals([never, region.why, region.lastFrameId], [READ.NOTHING, "busy", 0]);
+  assertEquals([region.readFrame(info, () => bytes.u32(0x000, 1)), region.why], [READ.GONE, "replaced"]);
+});

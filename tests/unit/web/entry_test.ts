@@ -3,9 +3,9 @@
  * asked as browsers and as others ask.
  */
 import "../ffi/loaded_shim.ts";
-import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
-import { Sessions } from "../../../src/web/sessions.ts";
+import { MOST_OF_ONE, MOST_SESSIONS, Sessions } from "../../../src/web/sessions.ts";
 import { HEADERS, loopbackOrigins, parseOrigin, SiteRules } from "../../../src/web/site_rules.ts";
 import { hashOf, MOST_WRONG, parseTokens, readTokens, Tokens } from "../../../src/web/tokens.ts";
 import { MessageBudget, MOST_AT_ONCE } from "../../../src/web/message_budget.ts";
@@ -37,21 +37,31 @@ Deno.test("token files: names and hashes, each once, for their user's eyes alone
   try {
     const path = `${dir}/people`;
     await Deno.writeTextFile(path, `ann ${hash}\n`, { mode: 0o644 });
-    await assertRejects(() => readTokens(path), Fault, "others may read it");
+    assertThrows(() => readTokens(path), Fault, "others may read it");
     await Deno.chmod(path, 0o600);
-    assertEquals((await readTokens(path)).size, 1);
-    await assertRejects(() => readTokens(dir), Fault, "plain file");
+    assertEquals(readTokens(path).size, 1);
+    assertThrows(() => readTokens(dir), Fault, "plain file");
     await Deno.writeTextFile(path, "");
-    await assertRejects(() => readTokens(path), Fault, "no name");
+    assertThrows(() => readTokens(path), Fault, "no name");
     await Deno.writeTextFile(path, "#".repeat(70_000));
-    await assertRejects(() => readTokens(path), Fault, "more than");
+    assertThrows(() => readTokens(path), Fault, "at most");
 
     // A name that was taken out of the file does not come in any more.
     await Deno.writeTextFile(path, `ann ${hash}\n`);
     const tokens = new Tokens(path);
-    assertEquals(await tokens.identify(TOKEN), { name: "ann" });
+    assertEquals(await tokens.identify(TOKEN), { name: "ann", as: "token:ann" });
+    assertEquals(tokens.names(), ["ann"]);
     await Deno.writeTextFile(path, `ann ${other}\n`);
     assertEquals(await tokens.identify(TOKEN), undefined);
+
+    // Who sends wrong ones keeps those out who guess, and not who has a right one; the file counts as it is.
+    const right = "another token of one";
+    assertEquals(await tokens.identify(right), { name: "ann", as: "token:ann" });
+    while (await tokens.identify("not a token of anybody") !== "slow");
+    assertEquals(await tokens.identify(right), { name: "ann", as: "token:ann" });
+    await Deno.writeTextFile(path, `bob ${hash}\n`);
+    assertEquals(await tokens.identify(right), undefined);
+    assertEquals(await tokens.identify("too short"), "slow");
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
@@ -63,18 +73,21 @@ Deno.test("links: worth one use, then the next one is told; wrong tokens are slo
   const first = await tokens.newLink();
   assertMatch(first, /^[\w-]{43}$/);
   assertEquals(await tokens.identify(first.slice(0, -1)), undefined);
-  assertEquals(await tokens.identify(first), { name: "link" });
+  assertEquals(await tokens.identify(first), { name: "link", as: "" });
   assertEquals(await tokens.identify(first), undefined);
   assertEquals(next.length, 1);
   assertNotEquals(next[0], first);
+  assertEquals(await tokens.identify("too short"), "short");
   const outcomes = new Set<unknown>();
   for (let i = 0; i < 3 * MOST_WRONG; i++) outcomes.add(await tokens.identify("not a token of anybody"));
   assert(outcomes.has("slow"));
+  assertEquals(await tokens.identify(next[0] ?? ""), { name: "link", as: "" });
 });
 
 Deno.test("sessions: by a cookie that scripts and other sites do not get, bounded, ended", async () => {
   const sessions = new Sessions("vmsig-1", true);
-  const set = await sessions.begin({ name: "ann" });
+  const ann = { name: "ann", as: "token:ann" };
+  const { cookie: set } = await sessions.begin(ann);
   assertMatch(set, /^vmsig-1=[\w-]{43}; Path=\/; Max-Age=\d+; HttpOnly; SameSite=Strict; Secure$/);
   const [cookie = ""] = set.split(";");
   const asked = (value: string) => new Request("http://127.0.0.1:1/", { headers: { cookie: value } });
@@ -83,8 +96,16 @@ Deno.test("sessions: by a cookie that scripts and other sites do not get, bounde
   for (const wrong of [`${cookie}x`, cookie.replace("vmsig-1", "vmsig-2"), "vmsig-1=", "", "vmsig-1"]) {
     assertEquals(await sessions.of(asked(wrong)), undefined);
   }
-  for (let i = 0; i < 64; i++) await sessions.begin({ name: "bob" });
-  assertEquals(sessions.size, 64);
+  // One person drives out no other's, but the own oldest; everybody together the oldest of all.
+  for (let i = 0; i < 64; i++) await sessions.begin({ name: "bob", as: "token:bob" });
+  assertEquals([sessions.size, session?.signal.aborted], [1 + MOST_OF_ONE, false]);
+  // A token that is called as the link is somebody else.
+  await sessions.begin({ name: "link", as: "" });
+  await sessions.begin({ name: "link", as: "token:link" });
+  sessions.endAllOf("token:link");
+  assertEquals(sessions.size, 2 + MOST_OF_ONE);
+  for (let i = 0; i < 64; i++) await sessions.begin({ name: `n${i}`, as: `token:n${i}` });
+  assertEquals(sessions.size, MOST_SESSIONS);
   assertEquals(session?.signal.aborted, true);
   assertEquals(await sessions.of(asked(cookie)), undefined);
   sessions.endAll();
@@ -115,7 +136,13 @@ Deno.test("hosts and origins: ours alone, to the letter", () => {
 });
 
 Deno.test("messages: what is none is refused; sizes and numbers are bounded", () => {
-  assertEquals(parseMessage('{"op":"take","id":1,"vm":"web","more":1}'), { op: "take", id: 1, vm: "web" });
+  assertEquals(parseMessage('{"op":"take","id":1,"vm":"web","more":1}'), {
+    op: "take",
+    id: 1,
+    vm: "web",
+    why: "",
+  });
+  assertEquals(parseMessage('{"op":"metrics","id":1}'), { op: "metrics", id: 1 });
   const long = "x".repeat(MOST_PASTE + 1);
   for (
     const wrong of [
@@ -129,6 +156,8 @@ Deno.test("messages: what is none is refused; sizes and numbers are bounded", ()
       '{"op":"take","id":1.5,"vm":"web"}',
       '{"op":"take","id":1,"vm":""}',
       '{"op":"take","id":1,"vm":["web"]}',
+      '{"op":"take","id":1,"vm":"web","why":7}',
+      JSON.stringify({ op: "take", id: 1, vm: "web", why: "é".repeat(101) }),
       '{"op":"constructor","id":1,"vm":"web"}',
       '{"op":"power","id":1,"vm":"web","what":"explode"}',
       '{"op":"see","id":1,"vms":[1]}',
@@ -162,7 +191,10 @@ Deno.test("the page: made of its sources, small, without anything inline, packed
   for (const path of ["/nothing", "/constructor", "/__proto__", "//", "/app.js/"]) {
     assertEquals(await get(path, ""), undefined, path);
   }
-  assertEquals(Object.keys(PAGE_FILES).length, 4);
+  // What a console needs is a file of its own, which is loaded with the first one.
+  assert((await (await get("/console.js", ""))?.text() ?? "").includes("documentOverride"));
+  assert(!(await (await get("/app.js", ""))?.text() ?? "").includes("documentOverride"));
+  assertEquals(Object.keys(PAGE_FILES).length, 5);
   assertMatch(HEADERS["content-security-policy"] ?? "", /default-src 'none'.*frame-ancestors 'none'/);
   assert(!/unsafe/.test(HEADERS["content-security-policy"] ?? ""));
 });

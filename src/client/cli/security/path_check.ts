@@ -1,5 +1,5 @@
 /**
- * Who can put something else in the place of a file: whoever may write it, or any folder on the way to it.
+ * Which users can replace a file by another: whoever may write it, or any folder on the way to it.
  * @module
  */
 import { octal, statOf, STICKY, type Weakness, WRITABLE_BY_GROUP, WRITABLE_BY_OTHERS } from "./finding.ts";

@@ -61,6 +61,13 @@ function checkRule(
   const unknown = unknownSubject(rule.subject, known);
   if (unknown !== "") found.push(told("medium", unknown, "remove the rule, or make the user first"));
   if (isTrusted(rule.subject, known, trusted)) return found;
+  if (rule.speaksFor !== undefined) {
+    found.push(told(
+      "low",
+      `may speak for ${rule.speaksFor.join(", ")}: its processes have what the rules of those names give`,
+      "list only the names that it is to speak for, and keep the user for that one service",
+    ));
+  }
   const strong = rule.caps & STRONG;
   if (rule.endpoints === "all" && strong !== 0) {
     const isGroup = rule.subject.kind === "gid" || rule.subject.kind === "group";
@@ -86,6 +93,8 @@ function nameOf(subject: AdmissionSubject): string {
       return `uid ${subject.uid}`;
     case "gid":
       return `gid ${subject.gid}`;
+    case "principal":
+      return subject.name;
     default:
       return `${subject.kind} ${subject.name}`;
   }
@@ -106,6 +115,9 @@ function unknownSubject(subject: AdmissionSubject, { users, groups }: KnownIds):
         : "is for a user that does not exist: whoever is given the name is let in";
     case "group":
       return groups.has(subject.name) ? "" : "is for a group that does not exist: whoever makes it is let in";
+    case "principal":
+      // Who may speak for it is what the rules of users say.
+      return "";
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * What of this host weakens the daemon: who can get at its socket, its config, the trigger directory, the
- * monitors it is told of and the RAM of the QEMUs that run here; rules that give more than is needed;
- * overrides of the unit; the kernel's settings; the daemon's process. It looks, and changes nothing. What it
- * cannot look at without being root it says.
+ * Which settings of this host weaken the daemon: who can get at its socket, its config, the trigger
+ * directory, the monitors it is told of and the RAM of the QEMUs that run here; rules that give more than is
+ * needed; overrides of the unit; the kernel's settings; the daemon's process. It looks, and changes nothing.
+ * What it cannot look at without being root it says.
  * @module
  */
 import { OsError } from "../../../../ffi/os_error.ts";
@@ -160,7 +160,7 @@ function checkMonitor(path: string | undefined, trusted: ReadonlySet<number>): W
   if (path === undefined) return [];
   const info = statOf(path);
   if (info === undefined) return [];
-  // Who owns the socket runs the QEMU, and may own its folder.
+  // The owner of the socket runs the QEMU, and may own its folder.
   const owners = new Set([...trusted, info.uid ?? 0]);
   const found = checkFolders(folderOf(path), { check: "monitor", trusted: owners });
   const mode = info.mode ?? 0;

@@ -19,7 +19,8 @@ const RULES: Readonly<Record<string, (value: string) => string>> = {
   CapabilityBoundingSet: widerCaps,
   SystemCallFilter: (value) => value === "" ? "takes the system call filter away" : widerCalls(value),
   RestrictAddressFamilies: (value) =>
-    value.split(/\s+/).every((word) => word === "AF_UNIX") && value !== ""
+    // Netlink is how the kernel tells who else has a display over D-Bus: no peer is reached by it.
+    value.split(/\s+/).every((word) => word === "AF_UNIX" || word === "AF_NETLINK") && value !== ""
       ? ""
       : "lets it use other sockets than unix ones",
   ProtectSystem: (value) => value === "strict" ? "" : "lets it write to the system's folders",

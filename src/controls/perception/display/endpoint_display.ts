@@ -3,6 +3,7 @@
  * guest's producer while it is alive, else a display source.
  * @module
  */
+import { assert } from "../../../base/assert.ts";
 import type { EndpointId } from "../../../base/ids.ts";
 import { Fault, messageOf } from "../../../base/fault.ts";
 import { NEVER } from "../../../base/clock.ts";
@@ -106,6 +107,7 @@ export class EndpointDisplay implements Disposable {
   }
 
   #headOf(number: number): HeadDisplay {
+    assert(number >= 0 && number < MAX_HEADS, "a head beyond the last is left out by who is asked for it");
     let head = this.#heads.get(number);
     if (head === undefined) {
       head = new HeadDisplay({ ...this.#options, head: number });

@@ -76,7 +76,7 @@ export class HeadDemand {
   /**
    * Takes a FRAME_DEMAND.
    *
-   * @returns whether the head's device is another one than before
+   * @returns whether the head's device has changed
    */
   take(event: TransferEvent): boolean {
     const { at } = FRAME_DEMAND;

@@ -9,6 +9,7 @@
  * VM something, which is closed a while after.
  * @module
  */
+import { assert } from "../../../base/assert.ts";
 import type { EndpointId } from "../../../base/ids.ts";
 import { monotonicClock } from "../../../../ffi/clock.ts";
 import { NEVER, SECOND } from "../../../base/clock.ts";
@@ -96,7 +97,7 @@ export class HeadDisplay implements Disposable {
     this.#canvas = new RingCanvas(options.pid, {
       onRing: (ring) => publisher.ring(ring, { head, runEpoch: 0, device: this.#facts?.heads[head] ?? "" }),
       onFrame: (info) => publisher.frame(info, { source: this.#shownBy, head, runEpoch: 0 }),
-      onCursor: (cursor) => publisher.cursor(cursor, head),
+      ...publisher.pointerOf(head),
     });
   }
 
@@ -118,7 +119,7 @@ export class HeadDisplay implements Disposable {
     return state.kind === "idle" && this.#canStart ? 0 : NEVER;
   }
 
-  /** What is wanted of it is another thing. */
+  /** Its demand has changed. */
   onDemand(nowNs: number): void {
     const { demand } = this;
     if (this.#isYielded) return;
@@ -137,7 +138,7 @@ export class HeadDisplay implements Disposable {
     if (this.#state.kind === "resting") this.#state = IDLE;
   }
 
-  /** Its device was removed, or is another one: nothing that was known of it is so any more. */
+  /** Its device was removed or replaced: forgets what was known of it. */
   replaced(): void {
     this.#stop();
     this.#facts = undefined;
@@ -272,6 +273,10 @@ export class HeadDisplay implements Disposable {
   }
 
   #start(row: SourceRow, source: DisplaySource): void {
+    assert(
+      this.#state.kind === "opening" && this.#state.row === row,
+      "the source that was opened last is started",
+    );
     const nowNs = monotonicClock.nowNs();
     const { sink } = this.#options;
     const onFailed = (code: Code, why: string) => this.#onLost(row, code, why);
@@ -282,7 +287,7 @@ export class HeadDisplay implements Disposable {
     const why = isChosen ? "the config says so" : ["the best that is there", ...this.#passed].join("; ");
     this.#reports.source(row.number, CODE.ok, why);
     this.#apply(running, nowNs);
-    // Who watches a VM that stands still already sees its last picture.
+    // A watcher of a VM that is stopped already gets its last picture.
     const { isStopped, perSecond } = this.demand;
     if (isStopped && perSecond > 0 && this.#isRunning(row)) this.#askOnce(running);
   }
@@ -354,6 +359,7 @@ export class HeadDisplay implements Disposable {
 
   /** No source works: those who wait are told, and all is tried again later. */
   #rest(code: Code, why: string): void {
+    assert(this.#state.kind !== "running", "a head that rests has no source");
     this.#reports.source(0, code, why);
     this.#state = { kind: "resting", untilNs: monotonicClock.nowNs() + this.#restNs, code, why };
     this.#restNs = Math.min(2 * this.#restNs, LONGEST_REST_NS);

@@ -3,6 +3,7 @@
  * throws is its own end.
  * @module
  */
+import { assert } from "../../../base/assert.ts";
 import type { Code } from "../../../base/codes.ts";
 import { NEVER, SECOND } from "../../../base/clock.ts";
 import type { DisplaySource } from "../../../display/display_source.ts";
@@ -117,8 +118,9 @@ export class RunningSource implements Disposable {
     }
     if (!isOuter) return;
     this.#isAtWork = false;
-    if (this.#isClosed) this.#source[Symbol.dispose]();
-    else this.#watchDescriptor();
+    if (!this.#isClosed) return this.#watchDescriptor();
+    assert(this.#watch === undefined, "the descriptor of a source that has ended is not watched");
+    this.#source[Symbol.dispose]();
   }
 
   #watchDescriptor(): void {

@@ -49,7 +49,7 @@ export class TextReader {
       const result = consoles?.read();
       return result?.state === "read" ? result.text : undefined;
     } catch (error) {
-      // Its memory was cut, or is another system's by now.
+      // Its memory was truncated, or another system runs by now.
       if (error instanceof Fault) return undefined;
       throw error;
     }

@@ -11,7 +11,7 @@ import { VNC_ROW } from "./vnc_row.ts";
 import { VRAM_ROW } from "./vram_row.ts";
 
 /** All of them. */
-export const SOURCE_ROWS: readonly SourceRow[] = [VRAM_ROW, DBUS_ROW, VNC_ROW, SCREENDUMP_ROW];
+const SOURCE_ROWS: readonly SourceRow[] = [VRAM_ROW, DBUS_ROW, VNC_ROW, SCREENDUMP_ROW];
 
 /**
  * Those that an endpoint's config allows, the best first.

@@ -1,6 +1,6 @@
 /**
  * The picture of a std VGA's head: out of its memory while that is a linear picture or text, by screendumps
- * while it is not. One source to whoever runs it; only one of its two halves paints at a time.
+ * while it is not. To the head it is one source; only one of its two halves paints at a time.
  * @module
  */
 import { assert } from "../../../base/assert.ts";

@@ -5,6 +5,8 @@
 import type { ControlId } from "../../../../src/base/ids.ts";
 import { assertEquals } from "@std/assert";
 import { Backlog } from "../../../../src/adapters/console/backlog.ts";
+import type { Channel } from "../../../../src/adapters/channel/channel_listing.ts";
+import { type ConsoleHost, ConsolePort } from "../../../../src/adapters/console/console_port.ts";
 import { ConsoleReads, PATIENCE_NS } from "../../../../src/adapters/console/console_reads.ts";
 import { ConsoleWrites, MAX_WAITING_BYTES } from "../../../../src/adapters/console/console_writes.ts";
 import { NEVER } from "../../../../src/base/clock.ts";
@@ -99,4 +101,31 @@ Deno.test("writes: in order, each answered once, and nothing under a lease that 
   assertEquals(written, "hello wo!");
   assertEquals(answers.slice(1), [[2, CODE["stale-lease"], 2], [3, CODE.ok, 1]]);
   assertEquals(writes.add({ ticket: 4, token: 2, bytes: new Uint8Array(MAX_WAITING_BYTES + 1) }), false);
+});
+
+Deno.test("port: a read that waits when its control leaves ends without bytes, and is refused by nobody", () => {
+  const read: { ticket: number; bytes: number }[] = [];
+  const refused: number[] = [];
+  const host = {
+    loop: { clock: { nowNs: () => 0 } } as unknown as ConsoleHost["loop"],
+    isAlways: false,
+    uid: () => -1,
+    pid: () => 0,
+    ways: () => undefined,
+    rearm: () => {},
+    onOpened: () => {},
+    lookAgain: () => {},
+    isLive: () => true,
+    answerRead: (_port, ticket, { bytes }) => read.push({ ticket, bytes: bytes.length }),
+    answer: (ticket) => refused.push(ticket),
+  } as Partial<ConsoleHost> as ConsoleHost;
+  const port = new ConsolePort(0, {} as Channel, host);
+  const waiting = { offset: 0, maxBytes: 100, deadlineNs: 1_000_000, isLossless: true };
+  port.read({ ...waiting, control: 1 as ControlId, ticket: 11 }, 0);
+  port.read({ ...waiting, control: 2 as ControlId, ticket: 12 }, 0);
+  port.leave(1 as ControlId, 10);
+  assertEquals([read, refused], [[{ ticket: 11, bytes: 0 }], []]);
+  // One that may not read any more is told so.
+  port.forget(2 as ControlId);
+  assertEquals([read.length, refused], [1, [12]]);
 });

@@ -21,6 +21,7 @@ const FOUND: ScanAnswer = {
   version: "6.1.0",
   root: 0x2000,
   levels: 4,
+  variant: 0,
   isolated: true,
   settled: true,
   identity: "a",
@@ -101,6 +102,7 @@ Deno.test("firmware is not scanned; the pauses grow to 2 s; a found guest is lef
     architecture: "x86-64",
     root: 0x2000,
     levels: 4,
+    variant: 0,
     isolated: true,
   }]);
   assertEquals(bench.state, [0, 0, false], "idle costs nothing");

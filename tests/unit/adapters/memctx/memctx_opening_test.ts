@@ -172,7 +172,7 @@ Deno.test("a QEMU that dies while it is asked, or while its RAM is opened: the s
     assertEquals(bench.kinds, [], outcome);
     bench.user.onLinkDown(gone);
     assertEquals(bench.rig.events[0]?.fields["reason"], SEAM_REASON.PROCESS_GONE);
-    assertEquals(bench.kinds, ["SEAM_DOWN"]);
+    assertEquals(bench.kinds, ["SEAM_DOWN", "ERROR"]);
     await bench.rig.close();
   }
   using bench = new Bench();
@@ -180,7 +180,7 @@ Deno.test("a QEMU that dies while it is asked, or while its RAM is opened: the s
   bench.asked.shift()?.done({ outcome: "failed", code: "no-endpoint", detail: "QEMU 7 has ended" });
   assertEquals(bench.rig.events[0]?.fields["reason"], SEAM_REASON.PROCESS_GONE);
   bench.user.onLinkDown(gone);
-  assertEquals(bench.kinds, ["SEAM_DOWN"]);
+  assertEquals(bench.kinds, ["SEAM_DOWN", "ERROR"]);
   await bench.rig.close();
 });
 

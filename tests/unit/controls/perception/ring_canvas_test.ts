@@ -6,6 +6,7 @@ import { Mapping } from "../../../../ffi/mapping.ts";
 import { openFdCount } from "../../../../ffi/owned_fd.ts";
 import { AssertionFault } from "../../../../src/base/assert.ts";
 import { RingCanvas } from "../../../../src/controls/perception/ring_canvas.ts";
+import type { CursorPicture } from "../../../../src/display/canvas.ts";
 import { MappedRegion } from "../../../../src/vgpu/mapped_region.ts";
 import { PIXEL_FORMAT } from "../../../../src/vgpu/pixel_format.ts";
 import { Cursor, FrameInfo } from "../../../../src/vgpu/snapshots.ts";
@@ -17,6 +18,8 @@ class Scene implements Disposable {
   readonly canvas: RingCanvas;
   readonly told: FrameInfo[] = [];
   readonly cursors: Cursor[] = [];
+  readonly pictures: (CursorPicture | undefined)[] = [];
+  readonly leds: (number | undefined)[] = [];
   rings = 0;
   #mapping: Mapping | undefined;
   #region: VgpuRegion | undefined;
@@ -33,6 +36,8 @@ class Scene implements Disposable {
       },
       onFrame: (info) => this.told.push(Object.assign(new FrameInfo(), info)),
       onCursor: (cursor) => this.cursors.push(Object.assign(new Cursor(), cursor)),
+      onCursorPicture: (picture) => this.pictures.push(picture),
+      onLeds: (bits) => this.leds.push(bits),
     });
   }
 
@@ -66,6 +71,7 @@ Deno.test("ring canvas: any rectangles in any order come out as on a plain pictu
         const [x, y] = [random.below(width), random.below(height)];
         const [w, h] = [1 + random.below(width - x), 1 + random.below(height - y)];
         const colour = random.below(1 << 24);
+        if (random.oneIn(2)) canvas.repaint(x, y, w, h);
         for (let row = y; row < y + h; row++) {
           canvas.words.fill(colour, row * width + x, row * width + x + w);
           plain.fill(colour, row * width + x, row * width + x + w);
@@ -93,6 +99,34 @@ Deno.test("ring canvas: any rectangles in any order come out as on a plain pictu
     assertEquals([scene.rings, scene.told.length], [1, 60]);
   });
   assertEquals(openFdCount(), before, "no descriptor is left");
+});
+
+Deno.test("ring canvas: what was to be painted anew and was not is told as changed, and the slots stay alike", () => {
+  using scene = new Scene();
+  const { canvas } = scene;
+  canvas.resize(8, 8);
+  for (let colour = 1; colour <= 3; colour++) {
+    canvas.repaint(0, 0, 8, 8);
+    canvas.words.fill(colour);
+    canvas.commit(colour);
+  }
+  // A source that ends in the middle of its picture, and the next one, which paints what differs.
+  canvas.repaint(0, 0, 8, 8);
+  canvas.words.fill(4, 0, 20);
+  for (let i = 0; i < 64; i++) canvas.words[i] = 5;
+  canvas.damage(0, 0, 1, 1);
+  canvas.commit(4);
+  const { info, words } = scene.view();
+  assertEquals([info.damageX, info.damageY, info.damageW, info.damageH], [0, 0, 8, 8]);
+  assertEquals(words, new Int32Array(64).fill(5));
+  for (let x = 0; x < 3; x++) {
+    canvas.words[x] = 6;
+    canvas.damage(x, 0, 1, 1);
+    canvas.commit(5 + x);
+    const expected = new Int32Array(64).fill(5);
+    expected.fill(6, 0, x + 1);
+    assertEquals(scene.view().words, expected);
+  }
 });
 
 Deno.test("ring canvas: without damage nothing is shown; a size without a picture is not told", () => {
@@ -162,4 +196,26 @@ Deno.test("ring canvas: the cursor, with and without a shape", () => {
     [3, -1, false, 5],
   ]);
   assertGreater(scene.cursors[1]!.seq, scene.cursors[0]!.seq);
+});
+
+Deno.test("ring canvas: what the cursor looks like and the lights are told when they change, and no more often", () => {
+  using scene = new Scene();
+  const { canvas } = scene;
+  const arrow = () => ({ width: 2, height: 1, hotX: 0, hotY: 0, words: new Int32Array([-1, 7]) });
+  canvas.cursorPicture(undefined);
+  canvas.leds(undefined);
+  for (
+    const picture of [arrow(), arrow(), { ...arrow(), hotX: 1 }, { ...arrow(), words: new Int32Array(2) }]
+  ) {
+    canvas.cursorPicture(picture);
+  }
+  for (const bits of [2, 2, 6, undefined, undefined]) canvas.leds(bits);
+  canvas.cursorPicture(undefined);
+  assertEquals(scene.pictures.map((each) => [each?.hotX, each?.words[0]]), [
+    [0, -1],
+    [1, -1],
+    [0, 0],
+    [undefined, undefined],
+  ]);
+  assertEquals(scene.leds, [2, 6, undefined]);
 });

@@ -3,7 +3,7 @@
  * and what comes after.
  * @module
  */
-import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertMatch } from "@std/assert";
 import { openFdCount } from "../../../../ffi/owned_fd.ts";
 import { QmpLink } from "../../../../src/qemu/monitor/qmp_link.ts";
 import { VmhostAdapter } from "../../../../src/adapters/vmhost/vmhost_adapter.ts";
@@ -102,12 +102,14 @@ Deno.test("no greeting within a second: told as held by another, then used when 
     const startedMs = performance.now();
     rig.open();
     await rig.event("SEAM_DOWN");
-    assertLess(performance.now() - startedMs, 20_000);
+    assertLess(performance.now() - startedMs, 120_000);
     assertEquals([downs(rig), texts(rig)], [
       [SEAM_REASON.HEARTBEAT_STALE],
       ["no QMP greeting: another client has it"],
     ]);
     assertEquals([link().state, rig.loop.armed], ["held", 0]);
+    // Who asks something of the VM now is told the same.
+    assertMatch(link().outlook.away, /^no QMP greeting: another client has it: give vmsig a monitor/);
     await peer.say('{"QMP": {"version": {}, "capabilities": []}}\r\n');
     await rig.event("SEAM_UP");
     assertEquals([link().generation, peer.connections], [1, 1]);
@@ -127,7 +129,7 @@ Deno.test("a peer that closes in the middle of a reply answers what was under wa
     const endedMs = performance.now();
     for (const ticket of tickets) assertEquals((await rig.answered(ticket)).code, CODE["seam-down"]);
     await rig.event("SEAM_DOWN");
-    assertLess(performance.now() - endedMs, 20_000);
+    assertLess(performance.now() - endedMs, 120_000);
     assertEquals(downs(rig), [SEAM_REASON.PEER_CLOSED], "its process lives on");
     await rig.event("SEAM_UP", 2);
     assertEquals([link().generation, peer.connections], [2, 2]);
@@ -198,10 +200,11 @@ Deno.test("silence after the greeting is told as stale within 3 s; a late answer
     const ticket = rig.operate(KIND.CMD_VM, VM_OP.POWERDOWN);
     const silentMs = performance.now();
     await rig.event("SEAM_DOWN");
-    assertLess(performance.now() - silentMs, 20_000);
+    assertLess(performance.now() - silentMs, 120_000);
     assertEquals(downs(rig), [SEAM_REASON.HEARTBEAT_STALE]);
     assertEquals((await rig.answered(ticket)).code, CODE["timed-out"]);
     assertEquals([link().state, rig.loop.armed], ["stale", 0]);
+    assertMatch(link().outlook.away, /^QEMU does not answer on QMP: it is stopped \(SIGSTOP\) or stuck/);
     peer.scriptsStatus = false;
     peer.status = "paused";
     const late = peer.commands.findLast((command) => command.execute === "system_powerdown");

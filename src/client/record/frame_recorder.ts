@@ -130,7 +130,8 @@ function encode(frame: Frame, rects: readonly ByteRect[], whole: boolean): Uint8
     inline,
     bodyFormat: 0,
     body: new Uint8Array(0),
-    // As of the ring that it was taken out of: who does not know of pictures passes it over for that.
+    // As of the ring that it was taken out of: a reader that does not know of pictures passes it over for
+    // that.
     fds: 1,
     picture: {
       ...{ head, width, height, stride, format, frameId, timestampNs, whole },

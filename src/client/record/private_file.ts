@@ -46,7 +46,7 @@ export function createPrivate(path: string): PrivateFile {
  *
  * @throws {Fault} `refused` when something else is there
  */
-export function checkReplaceable(path: string): void {
+function checkReplaceable(path: string): void {
   const there = lookAt(path);
   const why = there === undefined ? "" : defectOf(there);
   if (why !== "") throw new Fault("refused", why);
@@ -87,4 +87,27 @@ function defectOf(there: Deno.FileInfo): string {
     return `a file of uid ${there.uid} has this name; remove it, or choose another`;
   }
   return "";
+}
+
+/**
+ * Writes a private file that appears at its place when it is whole, in place of what a path names.
+ *
+ * @param fill writes it
+ * @returns what `fill` gives
+ * @throws what `fill` throws; as {@linkcode checkReplaceable} and {@linkcode createPrivate}
+ */
+export async function replaceWhole<T>(path: string, fill: (file: Deno.FsFile) => T | Promise<T>): Promise<T> {
+  const temporary = `${path}.part-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+  checkReplaceable(path);
+  const { file } = createPrivate(temporary);
+  try {
+    const result = await fill(file);
+    Deno.renameSync(temporary, path);
+    return result;
+  } catch (error) {
+    Deno.removeSync(temporary);
+    throw error;
+  } finally {
+    file.close();
+  }
 }

@@ -1,0 +1,96 @@
+/**
+ * The audit's way into the server's stream: at least once, in order. The server confirms each entry; one that
+ * is sent again carries the same number, by which the stream drops what it has. What waits is bounded: while
+ * the server is away for long the oldest goes, is counted, and told.
+ * @module
+ */
+import { jetstream, type JetStreamClient } from "@nats-io/jetstream";
+import { assert } from "../../base/assert.ts";
+import { messageOf } from "../../base/fault.ts";
+import { oneLine } from "../../base/printable.ts";
+import type { NatsLink } from "../wire/nats_link.ts";
+import type { JoinCounts } from "./counts.ts";
+
+const MOST_WAITING = 16_384;
+const TIMEOUT_MS = 3000;
+const RETRY_MS = 1000;
+
+/** The writer. */
+export class AuditWriter {
+  readonly #js: JetStreamClient;
+  readonly #subject: string;
+  readonly #run: string;
+  readonly #counts: JoinCounts;
+  readonly #tell: (line: string) => void;
+  readonly #waiting: { readonly number: number; readonly frame: Uint8Array }[] = [];
+  #number = 0;
+  #isWriting = false;
+  #isEnded = false;
+  #troubles = 0;
+
+  /**
+   * Nothing is written yet.
+   *
+   * @param run this run's number: entries are told apart by it and a number of their own
+   */
+  constructor(
+    { link, subject, run, counts, tell }: {
+      readonly link: NatsLink;
+      readonly subject: string;
+      readonly run: string;
+      readonly counts: JoinCounts;
+      readonly tell: (line: string) => void;
+    },
+  ) {
+    this.#js = jetstream(link.nc, { timeout: TIMEOUT_MS });
+    this.#subject = subject;
+    this.#run = run;
+    this.#counts = counts;
+    this.#tell = tell;
+  }
+
+  /** Entries that wait. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Takes an entry: the AUDIT event's frame, which is the writer's from now on. */
+  push(frame: Uint8Array): void {
+    assert(frame.length > 0, "an entry has a frame");
+    this.#waiting.push({ number: ++this.#number, frame });
+    if (this.#waiting.length > MOST_WAITING) {
+      this.#waiting.splice(this.#isWriting ? 1 : 0, 1);
+      this.#counts.auditDropped++;
+    }
+    if (!this.#isWriting) void this.#write();
+  }
+
+  /** Writes what waits, for as long as the server takes it. */
+  async end(): Promise<void> {
+    this.#isEnded = true;
+    for (let i = 0; i < 20 && this.#isWriting; i++) await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+
+  async #write(): Promise<void> {
+    this.#isWriting = true;
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      try {
+        await this.#js.publish(this.#subject, first.frame, { msgID: `${this.#run}-${first.number}` });
+        this.#waiting.shift();
+        this.#counts.audited++;
+        this.#troubles = 0;
+      } catch (error) {
+        if (this.#troubles++ === 0) {
+          this.#tell(
+            `the audit waits: ${
+              oneLine(messageOf(error)).slice(0, 200)
+            }; has the server the stream (--create)?`,
+          );
+        }
+        if (this.#isEnded) break;
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+    this.#isWriting = false;
+  }
+}

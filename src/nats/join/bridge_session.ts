@@ -1,0 +1,382 @@
+/**
+ * One remote user's session: a control of its own at the daemon, to which requests become commands. Each is
+ * done at most once and answered exactly once; the answer is kept for who asks again.
+ *
+ * What cannot land late: a request names its place in the session (one that comes after a later one is not
+ * done), until when it may begin (by this host's clock, see `envelope.ts`), and which life of its endpoint's
+ * number it means; the daemon looks at the lease's token. A lease has a keepalive in any case, and the
+ * session has one as well: a reader that is not heard of is an owner that died.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { CODE, type Code, type CodeName } from "../../base/codes.ts";
+import { Fault } from "../../base/fault.ts";
+import { type EndpointId, NO_ENDPOINT } from "../../base/ids.ts";
+import { MAX_FRAME_BYTES } from "../../base/limits.ts";
+import { VERSION } from "../../base/version.ts";
+import type { ClientEvent } from "../../client/client_event.ts";
+import type { ClientLink, Link, LinkHost } from "../../client/link.ts";
+import { ACQUIRE, FRAME_REQUEST } from "../../event/body_layout.ts";
+import { FRAME_OP } from "../../event/body_number.ts";
+import { CLASS, KIND, kindClass } from "../../event/kind.ts";
+import { EventPool, type TransferEvent } from "../../event/transfer_event.ts";
+import { checkFrame, decodeFrame, FRAME } from "../../protocol/frame.ts";
+import { copied, type Envelope, ENVELOPE_VERSION, OP, sealed } from "../wire/envelope.ts";
+import { type JsonObject, readJson, writeJson } from "../wire/json_body.ts";
+import { refusalFrames } from "../wire/made_frames.ts";
+import type { JoinCounts } from "./counts.ts";
+import { KeptAnswers, type Known } from "./kept_answers.ts";
+import { ScreenService } from "./screen_service.ts";
+import type { LocalBus } from "./local_bus.ts";
+import type { LocalPlace } from "./host_view.ts";
+
+/** Requests under way at most. */
+const MOST_PENDING = 256;
+/** How long a request is waited for at once, ms. */
+const SOON_MS = 0.1;
+/** The keepalive that a lease has at least and at most, ms. */
+const LEAST_LEASE_MS = 1000;
+const MOST_LEASE_MS = 30_000;
+const MOST_QUESTION_BYTES = 16 * 1024;
+
+/** A question about a guest's memory. */
+export interface MemoryQuestion {
+  /** Who asks: what the daemon's admission calls it. */
+  readonly user: string;
+  /** What log and audit call it. */
+  readonly name: string;
+  /** The VM's name on this host. */
+  readonly endpoint: string;
+  /** What is asked. */
+  readonly body: JsonObject;
+}
+
+/** What answers such questions: as lines, by a client of the user's own. */
+export type MemoryDesk = (question: MemoryQuestion) => Promise<object>;
+
+/** What a session is made of. */
+export interface BridgeSessionOptions {
+  /** Who: what the daemon's admission calls it. */
+  readonly user: string;
+  /** What log and audit call it. */
+  readonly name: string;
+  /** After how long without a word it is over, ms. */
+  readonly ttlMs: number;
+  /** Sends to the reader. */
+  readonly say: (bytes: Uint8Array) => void;
+  /** The daemon. */
+  readonly bus: LocalBus;
+  /** An endpoint, as it is called now. */
+  readonly place: (endpoint: EndpointId) => LocalPlace | undefined;
+  /** This host's clock, ms. */
+  readonly nowMs: () => number;
+  /** Questions about memory; undefined: none are answered. */
+  readonly memory: MemoryDesk | undefined;
+  /** The counters. */
+  readonly counts: JoinCounts;
+  /** It is over from this side: told once. */
+  readonly onEnd: () => void;
+}
+
+/** A session. */
+export class BridgeSession implements LinkHost {
+  readonly #options: BridgeSessionOptions;
+  readonly #kept = new KeptAnswers();
+  readonly #byCorr = new Map<number, number>();
+  readonly #pool = new EventPool(4);
+  readonly #screens: ScreenService;
+  #link: Link | undefined;
+  #welcome: Uint8Array | undefined;
+  #heardMs: number;
+  #isEnded = false;
+
+  /** Connects nothing yet. */
+  constructor(options: BridgeSessionOptions) {
+    this.#options = options;
+    this.#heardMs = options.nowMs();
+    const { bus, user, name } = options;
+    this.#screens = new ScreenService(() => bus.clientFor(user, name, { sources: ["CORE", "FRAME"] }), {
+      picturePart: (part) => {
+        options.counts.pictures++;
+        this.#say(OP.PICTURE, 0, part);
+      },
+      event: (frame) => this.#say(OP.EVENT, 0, frame),
+    });
+  }
+
+  /** Whose it is. */
+  get user(): string {
+    return this.#options.user;
+  }
+
+  /** Whether the daemon has let it in, once. */
+  get isOpen(): boolean {
+    return this.#link !== undefined;
+  }
+
+  /** What became of its requests. */
+  get kept(): KeptAnswers {
+    return this.#kept;
+  }
+
+  /** Joins the daemon for the user. @throws {Fault} */
+  async open(): Promise<void> {
+    const { bus, user, name } = this.#options;
+    // No broadcast event: what is addressed to this control comes in any case.
+    const link = await bus.link(user, name, { sources: [] }, this);
+    if (this.#isEnded) return await link.close();
+    this.#link = link;
+    assert(this.#welcome !== undefined, "who is let in is welcomed");
+    this.#say(OP.OPENED, 0, this.#welcome);
+  }
+
+  /** Whether nothing was heard of the reader for too long. */
+  isSilent(nowMs: number): boolean {
+    return nowMs - this.#heardMs > this.#options.ttlMs;
+  }
+
+  /** What became of a request; one that did not come is not done any more. */
+  ask(seq: number): Known {
+    this.#heardMs = this.#options.nowMs();
+    const known = this.#kept.look(seq);
+    if (known.is === "new") this.#kept.never(seq);
+    return known;
+  }
+
+  /** A request came, which asks for more than {@linkcode BridgeSession.ask}. */
+  receive({ op, seq, atMs, life, body }: Envelope): void {
+    this.#heardMs = this.#options.nowMs();
+    switch (op) {
+      case OP.OPEN:
+        // Told twice: the reader may not have heard.
+        if (this.#link !== undefined && this.#welcome !== undefined) this.#say(OP.OPENED, 0, this.#welcome);
+        return;
+      case OP.ALIVE:
+        return this.#say(OP.ALIVE, 0);
+      case OP.SHOWN:
+        return this.#screens.shown();
+      case OP.COMMAND:
+      case OP.MEMORY:
+        return this.#request(op, seq, atMs, life, body);
+      case OP.CLOSE:
+        return void this.end();
+      default:
+        this.#options.counts.notUnderstood++;
+    }
+  }
+
+  /**
+   * Ends it: the daemon releases what was owned and held.
+   *
+   * @param why told to the reader, if it is not its wish
+   */
+  async end(why?: Fault): Promise<void> {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    if (why !== undefined) {
+      this.#options.say(
+        sealed(OP.ENDED, { atMs: this.#options.nowMs() }, writeJson({ code: why.code, text: why.message })),
+      );
+    }
+    this.#options.onEnd();
+    await this.#link?.close();
+    await this.#screens[Symbol.asyncDispose]();
+  }
+
+  /** See {@linkcode LinkHost}. */
+  onWelcome(_link: ClientLink, _welcome: unknown): void {
+    this.#welcome = writeJson({ v: ENVELOPE_VERSION, vmsig: VERSION });
+  }
+
+  /** See {@linkcode LinkHost}. */
+  mayRead(): boolean {
+    return true;
+  }
+
+  /** See {@linkcode LinkHost}. */
+  onEvent(event: ClientEvent): void {
+    const seq = event.corr === 0 ? undefined : this.#byCorr.get(event.corr);
+    if (seq !== undefined) {
+      this.#byCorr.delete(event.corr);
+      this.#answer(seq, event.frame);
+    } else this.#say(OP.EVENT, 0, event.frame);
+    event[Symbol.dispose]();
+  }
+
+  /** See {@linkcode LinkHost}. */
+  onLinkEnd(): void {
+    void this.end(
+      new Fault("unreachable", "the daemon of this host has gone; what was under way may be done or not"),
+    );
+  }
+
+  #request(
+    op: typeof OP.COMMAND | typeof OP.MEMORY,
+    seq: number,
+    atMs: number,
+    life: number,
+    body: Uint8Array,
+  ): void {
+    const { counts } = this.#options;
+    if (seq === 0 || this.#link === undefined) return void counts.notUnderstood++;
+    const known = this.#kept.look(seq);
+    if (known.is !== "new") {
+      counts.repeated++;
+      return known.is === "answered" ? this.#say(OP.ANSWER, seq, known.answer) : this.#fate(seq, known.fate);
+    }
+    this.#kept.begin(seq);
+    if (op === OP.COMMAND) this.#command(seq, atMs, life, body);
+    else this.#question(seq, atMs, life, body);
+  }
+
+  #command(seq: number, atMs: number, life: number, body: Uint8Array): void {
+    // A copy: the library's buffer is the next message's, and the frame's view begins at its start.
+    const frame = copied(body);
+    const view = new DataView(frame.buffer);
+    const defect = checkFrame(view, 0, frame.length, 0);
+    if (frame.length > MAX_FRAME_BYTES || defect !== "") {
+      this.#options.counts.notUnderstood++;
+      const corr = frame.length < FRAME.body ? 0 : view.getUint32(FRAME.corr, true);
+      if (defect === "unknown kind") {
+        const words = `this host's vmsig ${VERSION} does not know command ${
+          view.getUint16(FRAME.kind, true)
+        }; update it`;
+        return this.#refuse(
+          seq,
+          corr,
+          view.getUint32(FRAME.endpoint, true) as EndpointId,
+          CODE["not-supported"],
+          words,
+        );
+      }
+      return this.#refuse(seq, corr, NO_ENDPOINT, CODE["protocol-error"], "the request is not a frame");
+    }
+    const kind = view.getUint16(FRAME.kind, true) as Parameters<typeof kindClass>[0];
+    const corr = view.getUint32(FRAME.corr, true);
+    const endpoint = view.getUint32(FRAME.endpoint, true) as EndpointId;
+    const refuse = (code: Code, words: string) => this.#refuse(seq, corr, endpoint, code, words);
+    if (kindClass(kind) !== CLASS.DOWN) {
+      return refuse(CODE["not-supported"], "only commands go to another host");
+    }
+    if (this.#options.nowMs() > atMs) return this.#refuseLate(seq, corr, endpoint);
+    if (this.#options.place(endpoint)?.life !== life) return refuse(CODE["no-endpoint"], "");
+    if (corr !== 0 && this.#byCorr.has(corr)) return refuse(CODE["bad-argument"], "its corr is in use");
+    if (this.#byCorr.size >= MOST_PENDING) return refuse(CODE.busy, "too many requests are under way");
+    const event = this.#pool.acquire();
+    try {
+      decodeFrame(event, frame, view, 0);
+      if (kind === KIND.CMD_FRAME && this.#picture(seq, corr, event)) return;
+      if (kind === KIND.CMD_ACQUIRE) keepAlive(event, this.#options.ttlMs);
+      if (corr !== 0) this.#byCorr.set(corr, seq);
+      // The daemon's own answers are here sooner than a thread that waits for them wakes.
+      this.#link?.ask(event, SOON_MS);
+      // Without a corr nobody awaits an answer: it went is all that there is to tell.
+      if (corr === 0) this.#kept.settle(seq, new Uint8Array(0));
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#byCorr.delete(corr);
+      refuse(codeOf(error), error.message);
+    } finally {
+      event.release();
+    }
+  }
+
+  /** Serves what wants a picture; false: the daemon answers it like any other command. */
+  #picture(seq: number, corr: number, { words, endpoint }: TransferEvent): boolean {
+    const { at } = FRAME_REQUEST;
+    const [op = 0, head = 0, rate = 0] = [at.op, at.head, at.perSecond].map((offset) => words[offset / 4]);
+    const id = endpoint as EndpointId;
+    let served: Promise<void>;
+    if (op === FRAME_OP.ONCE) served = this.#screens.once(id, head);
+    else if (op === FRAME_OP.TEXT) served = this.#screens.text(id, head);
+    else if (op === FRAME_OP.WATCH) served = this.#screens.watch(id, head, rate);
+    else if (op === FRAME_OP.UNWATCH) served = this.#screens.watch(id, head, 0);
+    else return false;
+    served.then(() => this.#refuse(seq, corr, id, CODE.ok, ""), (error) => {
+      if (!(error instanceof Fault)) throw error;
+      this.#refuse(seq, corr, id, codeOf(error), error.message.replace(/^Cannot [^:]*: /, ""));
+    });
+    return true;
+  }
+
+  #question(seq: number, atMs: number, life: number, bytes: Uint8Array): void {
+    const { memory, user, name, place, nowMs } = this.#options;
+    const body = readJson(bytes, MOST_QUESTION_BYTES);
+    const endpoint = body?.["endpoint"];
+    const told = (op: typeof OP.LINES | typeof OP.REFUSED, value: object) => {
+      const answer = writeJson(value);
+      // Not kept: who asks again asks anew, for it changes nothing.
+      this.#kept.settle(seq, new Uint8Array(0));
+      if (!this.#isEnded) this.#options.say(sealed(op, { seq, atMs: nowMs() }, answer));
+    };
+    const refuse = (code: CodeName, text: string) => told(OP.REFUSED, { code, text });
+    if (memory === undefined) return refuse("not-supported", "this host answers no questions about memory");
+    if (body === undefined || typeof endpoint !== "number") {
+      return refuse("protocol-error", "it is not understood");
+    }
+    if (nowMs() > atMs) return refuse("timed-out", "it came after its time");
+    const found = place(endpoint as EndpointId);
+    if (found?.life !== life) return refuse("no-endpoint", "the endpoint has gone");
+    memory({ user, name, endpoint: found.name, body }).then((lines) => told(OP.LINES, lines), (error) => {
+      if (!(error instanceof Fault)) throw error;
+      refuse(error.code as CodeName, error.message);
+    });
+  }
+
+  /** Answers a request here: with words, and its code. */
+  #refuse(seq: number, corr: number, endpoint: EndpointId, code: Code, words: string): void {
+    this.#answer(seq, this.#toldWhy(endpoint, corr, code, words));
+  }
+
+  /** Who gave it up may ask later: it was not done. */
+  #refuseLate(seq: number, corr: number, endpoint: EndpointId): void {
+    this.#options.counts.late++;
+    this.#kept.skip(seq);
+    const words = "it came after its time, and was not done";
+    this.#say(OP.ANSWER, seq, this.#toldWhy(endpoint, corr, CODE["timed-out"], words));
+  }
+
+  /** Says why a request is not done, and gives its answer. */
+  #toldWhy(endpoint: EndpointId, corr: number, code: Code, words: string): Uint8Array {
+    const frames = refusalFrames({ endpoint, corr, code, words });
+    const answer = frames.pop();
+    assert(answer !== undefined, "a refusal ends with its answer");
+    for (const frame of frames) this.#say(OP.EVENT, 0, frame);
+    return answer;
+  }
+
+  #answer(seq: number, frame: Uint8Array): void {
+    this.#kept.settle(seq, frame);
+    this.#say(OP.ANSWER, seq, frame);
+  }
+
+  #fate(seq: number, fate: number): void {
+    this.#say(OP.FATE, seq, Uint8Array.of(fate));
+  }
+
+  #say(
+    op:
+      | typeof OP.ANSWER
+      | typeof OP.EVENT
+      | typeof OP.PICTURE
+      | typeof OP.FATE
+      | typeof OP.OPENED
+      | typeof OP.ALIVE,
+    seq: number,
+    body?: Uint8Array,
+  ): void {
+    if (!this.#isEnded) this.#options.say(sealed(op, { seq, atMs: this.#options.nowMs() }, body));
+  }
+}
+
+/** Whatever a remote owner promised, it must be heard of. */
+function keepAlive(event: TransferEvent, ttlMs: number): void {
+  const at = ACQUIRE.at.ttlMs / 4;
+  const wanted = event.words[at] as number;
+  const most = Math.min(MOST_LEASE_MS, Math.max(ttlMs, LEAST_LEASE_MS));
+  event.words[at] = wanted === 0 ? most : Math.min(Math.max(wanted, LEAST_LEASE_MS), most);
+}
+
+function codeOf({ code }: Fault): Code {
+  return code in CODE ? CODE[code as CodeName] as Code : CODE.refused;
+}

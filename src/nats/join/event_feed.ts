@@ -1,0 +1,152 @@
+/**
+ * The daemon's events on their way to the server. While nobody wants any, none is read; when somebody does, a
+ * control of its own joins the daemon, so what the daemon keeps (memory contexts, states of seams) comes
+ * first, and what nobody wants of it stays here.
+ *
+ * A frame goes as it is, its body behind it. Its descriptors stay: the header still says how many there were,
+ * which marks it. Pictures' rings and what asks for them never go.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { Fault, type FaultCode } from "../../base/fault.ts";
+import { NO_ENDPOINT } from "../../base/ids.ts";
+import type { ClientEvent } from "../../client/client_event.ts";
+import type { ClientLink, LinkHost } from "../../client/link.ts";
+import { KIND } from "../../event/kind.ts";
+import { sourceNamesOf } from "../../event/source.ts";
+import { AUDIT_SOURCE, NOWHERE } from "../wire/subjects.ts";
+import type { EventNumbers, Outlet } from "./event_numbers.ts";
+import type { HostView } from "./host_view.ts";
+import type { LocalBus } from "./local_bus.ts";
+import type { OutQueue } from "./out_queue.ts";
+
+const NEVER: ReadonlySet<number> = new Set([KIND.FRAME_RING, KIND.FRAME_DEMAND]);
+const RETRY_MS = 1000;
+
+/** What a feed is made of. */
+export interface EventFeedOptions {
+  /** Counts what goes. */
+  readonly numbers: EventNumbers;
+  /** The daemon. */
+  readonly bus: LocalBus;
+  /** Who is there. */
+  readonly view: HostView;
+  /** Where events go. */
+  readonly queue: OutQueue;
+  /** The daemon has dropped events before they came here. */
+  readonly onOverrun: (lost: number) => void;
+  /** Sources that may go at all, bit 1 << source. */
+  readonly allowed: number;
+}
+
+/** The feed. */
+export class EventFeed implements LinkHost, AsyncDisposable {
+  readonly #options: EventFeedOptions;
+  readonly #outlets = new Map<number, Outlet>();
+  #wanted = 0;
+  #link: ClientLink | undefined;
+  #opening: Promise<void> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #isEnded = false;
+
+  /** Reads nothing yet. */
+  constructor(options: EventFeedOptions) {
+    this.#options = options;
+  }
+
+  /** Whether events are read. */
+  get isFlowing(): boolean {
+    return this.#link !== undefined;
+  }
+
+  /** From now on these sources are wanted, and no others; resolves when they flow. */
+  async want(sources: number): Promise<void> {
+    this.#wanted = sources & this.#options.allowed;
+    if (this.#wanted === 0) return await this.#close();
+    if (this.#link === undefined) await this.#open();
+  }
+
+  /** The endpoints are called otherwise now. */
+  forgetNames(): void {
+    this.#outlets.clear();
+  }
+
+  /** See {@linkcode LinkHost}. */
+  onWelcome(): void {
+    // What is granted shows in what comes.
+  }
+
+  /** See {@linkcode LinkHost}. */
+  mayRead(): boolean {
+    return this.#options.queue.hasRoom;
+  }
+
+  /** The queue has room again. */
+  wake(): void {
+    this.#link?.wake();
+  }
+
+  /** See {@linkcode LinkHost}. */
+  onEvent(event: ClientEvent): void {
+    const { kind, source, endpoint, prio, frame } = event;
+    // That the daemon has dropped events is told to whoever reads any.
+    if (((this.#wanted >>> source) & 1) === 1 && !NEVER.has(kind) || kind === KIND.OVERRUN) {
+      const key = ((endpoint & 0xff) << 16 | kind) * 16 + source;
+      let outlet = this.#outlets.get(key);
+      if (outlet === undefined) {
+        const { numbers, view } = this.#options;
+        const place = endpoint === NO_ENDPOINT ? undefined : view.place(endpoint);
+        const from = kind === KIND.AUDIT ? AUDIT_SOURCE : event.sourceName;
+        outlet = numbers.outlet(place?.token ?? NOWHERE, from, event.kindName);
+        // One that is not in the view yet has its name in a moment.
+        if (place !== undefined || endpoint === NO_ENDPOINT) this.#outlets.set(key, outlet);
+      }
+      if (kind === KIND.OVERRUN) this.#options.onOverrun(event.as("OVERRUN")?.lost ?? 0);
+      this.#options.queue.push(outlet, frame, prio);
+    }
+    if (event.fdCount > 0) event[Symbol.dispose]();
+  }
+
+  /** See {@linkcode LinkHost}. */
+  onLinkEnd(link: ClientLink): void {
+    void link.close();
+    if (this.#link === link) this.#link = undefined;
+    this.#later();
+  }
+
+  /** Reads no more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isEnded = true;
+    clearTimeout(this.#retry);
+    await this.#close();
+  }
+
+  async #open(): Promise<void> {
+    assert(this.#link === undefined, "a feed reads once");
+    const { bus, allowed } = this.#options;
+    const sources = sourceNamesOf(allowed) as never[];
+    this.#opening ??= bus.link(undefined, "vmsig join (events)", { sources }, this).then((link) => {
+      if (this.#isEnded || this.#wanted === 0) void link.close();
+      else this.#link = link;
+    }, (error) => {
+      // The daemon is away: it is tried again as long as anybody wants events.
+      if (!(error instanceof Fault) || (error.code as FaultCode) === "bad-argument") throw error;
+      this.#later();
+    }).finally(() => this.#opening = undefined);
+    await this.#opening;
+  }
+
+  #later(): void {
+    clearTimeout(this.#retry);
+    if (this.#isEnded) return;
+    this.#retry = setTimeout(() => {
+      if (this.#wanted !== 0 && this.#link === undefined) void this.#open();
+    }, RETRY_MS);
+  }
+
+  async #close(): Promise<void> {
+    const link = this.#link;
+    this.#link = undefined;
+    await link?.close();
+  }
+}

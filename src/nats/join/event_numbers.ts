@@ -1,0 +1,67 @@
+/**
+ * Where events go, each with its number: those of one subject are counted as they leave, so a reader sees
+ * what was lost between the server and itself, and what came twice. (By subject, because a user's permissions
+ * may leave out a kind or an endpoint.) A run begins anywhere: a number far from the one before is another
+ * run's.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { FRAME } from "../../protocol/frame.ts";
+import { eventSubject } from "../wire/subjects.ts";
+
+/** Names that are remembered: a host has few, unless they change all the time. */
+const MOST_COUNTED = 16_384;
+
+interface Count {
+  last: number;
+}
+
+/** Where events of one kind go. */
+export interface Outlet {
+  /** The subject. */
+  readonly subject: string;
+  /** Gives a frame that leaves now its number. */
+  stamp(frame: Uint8Array): void;
+}
+
+/** The numbers of one host's events. */
+export class EventNumbers {
+  readonly #host: string;
+  readonly #counts = new Map<string, Count>();
+
+  /** Counts nothing yet. @param host the host's name */
+  constructor(host: string) {
+    this.#host = host;
+  }
+
+  /** Where events of a kind go. @param endpoint the endpoint's token */
+  outlet(endpoint: string, source: string, kind: string): Outlet {
+    const subject = eventSubject(this.#host, endpoint, source, kind);
+    let count = this.#counts.get(subject);
+    if (count === undefined) {
+      if (this.#counts.size >= MOST_COUNTED) this.#counts.clear();
+      count = { last: crypto.getRandomValues(new Uint32Array(1))[0] as number };
+      this.#counts.set(subject, count);
+    }
+    return new CountedOutlet(subject, count);
+  }
+}
+
+class CountedOutlet implements Outlet {
+  readonly subject: string;
+  readonly #count: Count;
+
+  constructor(subject: string, count: Count) {
+    this.subject = subject;
+    this.#count = count;
+  }
+
+  stamp(frame: Uint8Array): void {
+    assert(frame.length >= FRAME.body, "what is counted is a frame");
+    const number = this.#count.last = (this.#count.last + 1) >>> 0;
+    frame[FRAME.seq] = number & 0xff;
+    frame[FRAME.seq + 1] = number >>> 8 & 0xff;
+    frame[FRAME.seq + 2] = number >>> 16 & 0xff;
+    frame[FRAME.seq + 3] = number >>> 24;
+  }
+}

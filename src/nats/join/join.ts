@@ -1,0 +1,251 @@
+/**
+ * `vmsig join`: what puts this host on a NATS server. A program like any other control: it has the grant of
+ * the user that it runs as, and a daemon does not notice whether it is there.
+ * @module
+ */
+import { Fault } from "../../base/fault.ts";
+import { oneLine } from "../../base/printable.ts";
+import type { Client } from "../../client/client.ts";
+import { auditSubject, isName, nameOfToken, NOWHERE, token, wantsTo } from "../wire/subjects.ts";
+import { NatsLink, type NatsOptions, serversOf } from "../wire/nats_link.ts";
+import { readWant } from "../wire/want.ts";
+
+import { AuditWriter } from "./audit_writer.ts";
+import type { MemoryDesk } from "./bridge_session.ts";
+import { JoinCounts } from "./counts.ts";
+import { EventFeed } from "./event_feed.ts";
+import { EventNumbers } from "./event_numbers.ts";
+import { HostView } from "./host_view.ts";
+import { LocalBus } from "./local_bus.ts";
+import { OutQueue } from "./out_queue.ts";
+import { RosterWriter } from "./roster_writer.ts";
+import { Wants } from "./wants.ts";
+import { isInboxOf, SessionDesk } from "./session_desk.ts";
+
+const TICK_MS = 1000;
+
+/** How a host joins. */
+export interface JoinOptions {
+  /** The server, and who we are there. */
+  readonly nats: NatsOptions;
+  /** What this host is called. */
+  readonly host: string;
+  /** The daemon's socket. */
+  readonly socketPath: string;
+  /** Sources whose events may go, bit 1 << source. */
+  readonly events: number;
+  /** Sources whose events go whether anybody wants them or not. */
+  readonly always: number;
+  /** Whether remote users are served. */
+  readonly serves: boolean;
+  /** Whether a server that asks nobody who he is is good enough for that. */
+  readonly trustsNetwork: boolean;
+  /** Answers questions about memory. */
+  readonly memory?: MemoryDesk | undefined;
+  /** Says a line to the operator. */
+  readonly tell: (line: string) => void;
+  /** Aborted when it is to leave. */
+  readonly signal: AbortSignal;
+  /** Told when it is there. */
+  readonly onReady?: (host: JoinedHost) => void;
+}
+
+/** A host that has joined. */
+export interface JoinedHost {
+  /** What it counts. */
+  readonly counts: JoinCounts;
+  /** The counters and what is now, as lines of Prometheus's text format. */
+  metrics(): string;
+}
+
+/**
+ * Joins, and stays until the signal.
+ *
+ * @throws {Fault} what keeps it from joining, or from staying
+ */
+export async function join(options: JoinOptions): Promise<void> {
+  const { nats, host, socketPath, tell, signal } = options;
+  if (!isName(host)) {
+    throw new Fault("usage", "Cannot join: the host's name is empty or longer than 128 bytes");
+  }
+  serversOf(nats.url);
+  await using stack = new AsyncDisposableStack();
+  const counts = new JoinCounts();
+  const over = Promise.withResolvers<Fault | undefined>();
+  signal.addEventListener("abort", () => over.resolve(undefined), { once: true });
+  const bus = new LocalBus(socketPath);
+  const parts: { view?: HostView; writer?: RosterWriter; feed?: EventFeed } = {};
+  const onAway = (fault: Fault): void => {
+    tell(`the daemon is away: ${fault.message}`);
+    parts.view?.setAway();
+  };
+  // The daemon first: without one there is nothing to tell a server.
+  const client = await bus.client("vmsig join", { sources: ["CORE", "VMHOST"] }, { onAway });
+  stack.defer(() => closed(client));
+  const link = stack.use(await NatsLink.open(nats, `vmsig join ${host}`));
+  checkServer(link, options);
+  const run = crypto.randomUUID().replaceAll("-", "");
+  const audit = new AuditWriter({ link, subject: auditSubject(host), run, counts, tell });
+  const view = parts.view = new HostView(client, { host, run, machine: await machineHash(), pid: Deno.pid }, {
+    onEntry: () => {
+      parts.feed?.forgetNames();
+      parts.writer?.change();
+    },
+    onAudit: (frame) => audit.push(frame),
+  });
+  stack.defer(async () => {
+    // The view follows the client until that is closed.
+    await closed(client);
+    await view[Symbol.asyncDispose]();
+  });
+  await client.completeRoster();
+  const numbers = new EventNumbers(host);
+  const overruns = numbers.outlet(NOWHERE, "CORE", "OVERRUN");
+  const queue = new OutQueue(link, overruns, counts, () => parts.feed?.wake());
+  const feed = parts.feed = stack.use(
+    new EventFeed({
+      ...{ numbers, bus, view, queue, allowed: options.events | options.always },
+      onOverrun: (lost) => {
+        if (counts.overrun === 0) {
+          tell(
+            `the daemon has dropped ${lost} events that this host's queue had no room for, and readers are told; ` +
+              "queue_events = 16384 in the [[admission]] of this user gives it more",
+          );
+        }
+        counts.overrun += lost;
+      },
+    }),
+  );
+  parts.writer = stack.use(
+    await RosterWriter.open({
+      link,
+      entry: () => view.entry,
+      tell,
+      onFault: (fault) => over.resolve(fault),
+    }),
+  );
+  const wants = serveWants(link, host, feed, options.always);
+  const desk = !options.serves ? undefined : stack.use(
+    new SessionDesk({
+      host,
+      link,
+      bus,
+      place: (at) => view.place(at),
+      memory: options.memory,
+      counts,
+      tell,
+    }),
+  );
+  const ticking = setInterval(() => {
+    if (desk !== undefined && desk.size > 0) desk.expire();
+    if (wants.readers > 0) wants.expire();
+  }, TICK_MS);
+  stack.defer(() => clearInterval(ticking));
+  link.listen({
+    onDown: () => {
+      counts.serverDowns++;
+      tell("the NATS server is away; events wait, as many as fit");
+    },
+    onUp: () => tell(`the NATS server is there again; ${counts.dropped} events were dropped until now`),
+    onRefusal: (text) => tell(`the server refuses something: ${text}; config/nats/ has what a host needs`),
+  });
+  // A server that lets nobody in any more closes the connection for good.
+  void link.nc.closed().then((error) => {
+    if (error !== undefined && error !== null) {
+      over.resolve(new Fault("unreachable", `Cannot stay: the server ended it (${oneLine(String(error))})`));
+    }
+  });
+  tell(`joined ${nats.url} as ${oneLine(host)}, user ${oneLine(link.user)}`);
+  options.onReady?.({
+    counts,
+    metrics: () =>
+      counts.lines({
+        endpoints: view.entry.endpoints.length,
+        server_up: link.isUp ? 1 : 0,
+        daemon_up: view.entry.isUp ? 1 : 0,
+        events_waiting: queue.waiting,
+        audit_waiting: audit.waiting,
+        open_sessions: desk?.size ?? 0,
+        readers: wants.readers,
+        events_flowing: feed.isFlowing ? 1 : 0,
+      }),
+  });
+  const fault = await over.promise;
+  await audit.end();
+  if (fault !== undefined) throw fault;
+}
+
+/** Hears what readers want, and has the feed follow. */
+function serveWants(
+  link: NatsLink,
+  host: string,
+  feed: EventFeed,
+  always: number,
+): { readonly readers: number; expire(): void } {
+  const wants = new Wants();
+  const follow = async (): Promise<void> => await feed.want(wants.sources | always);
+  for (const subject of wantsTo(host)) {
+    link.on(subject, ({ subject, data, reply }) => {
+      const userToken = subject.split(".").at(-1) ?? "";
+      const user = nameOfToken(userToken);
+      const want = readWant(data);
+      if (user === undefined || want === undefined) return;
+      wants.take(user, want, performance.now());
+      void follow().then(() => {
+        if (!isInboxOf(reply, userToken)) return;
+        link.publish(`${reply}.${token(host)}`, new Uint8Array(0));
+      });
+    });
+  }
+  void follow();
+  return {
+    get readers() {
+      return wants.readers;
+    },
+    expire: () => {
+      const before = wants.sources;
+      wants.expire(performance.now());
+      if (wants.sources !== before) void follow();
+    },
+  };
+}
+
+/** Who a requester is is the server's word: it must have asked. */
+function checkServer(link: NatsLink, { serves, trustsNetwork }: JoinOptions): void {
+  const { auth_required: asks, headers } = link.nc.info ?? {};
+  if (headers !== true) {
+    throw new Fault("not-supported", "Cannot join: this server is older than 2.9; update it");
+  }
+  if (!serves || trustsNetwork || asks === true) return;
+  throw new Fault(
+    "refused",
+    "Cannot serve remote users: this server asks nobody who he is, so anybody could come as anybody; give it accounts (config/nats/), or say --no-requests, or --trust-network where everybody may do everything",
+  );
+}
+
+async function closed(client: Client): Promise<void> {
+  try {
+    await client.close();
+  } catch (error) {
+    // The daemon has gone before.
+    if (!(error instanceof Fault)) throw error;
+  }
+}
+
+/** Which machine this is, as a hash that tells nothing of it. */
+async function machineHash(): Promise<string> {
+  let text = "";
+  for (const path of ["/etc/machine-id", "/proc/sys/kernel/random/boot_id"]) {
+    try {
+      text += Deno.readTextFileSync(path);
+    } catch (error) {
+      // Without it two hosts of one name are told apart by their runs.
+      if (!(error instanceof Error)) throw error;
+    }
+  }
+  if (text === "") return "";
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`vmsig join ${text}`));
+  return [...new Uint8Array(digest).subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join(
+    "",
+  );
+}

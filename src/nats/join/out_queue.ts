@@ -1,0 +1,203 @@
+/**
+ * What goes to the server and cannot go yet: bounded in number and bytes. What does not fit pushes out the
+ * oldest of the lowest priority, so the urgent goes last; an OVERRUN tells how many were lost. What is sent
+ * keeps the order in which it came.
+ *
+ * The library takes all that it is given and keeps it in memory until the server has it. So no more than a
+ * window goes out before the server has confirmed what went before. While half of the places are taken and
+ * the server is there, who fills the queue is asked to hold back: the daemon's own queue is behind it.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { PRIO, type Prio, PRIO_COUNT } from "../../event/priority.ts";
+import { overrunFrame } from "../wire/made_frames.ts";
+import type { NatsLink } from "../wire/nats_link.ts";
+import type { JoinCounts } from "./counts.ts";
+import type { Outlet } from "./event_numbers.ts";
+
+/** Messages that may wait. */
+export const MOST_WAITING = 8192;
+/** Bytes that may wait. */
+const MOST_WAITING_BYTES = 16 * 1024 * 1024;
+/** Bytes that may be out unconfirmed. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
+const MESSAGE_BYTES = 128;
+
+interface Waiting {
+  readonly outlet: Outlet;
+  readonly bytes: Uint8Array;
+  readonly prio: Prio;
+  isDropped: boolean;
+}
+
+/** First in, first out, without moving what waits at each step. */
+class Fifo {
+  #items: Waiting[] = [];
+  #next = 0;
+
+  get length(): number {
+    return this.#items.length - this.#next;
+  }
+
+  push(item: Waiting): void {
+    this.#items.push(item);
+  }
+
+  take(): Waiting | undefined {
+    const item = this.#items[this.#next];
+    if (item === undefined) return undefined;
+    this.#next++;
+    if (this.#next > MOST_WAITING) this.keep(() => true);
+    return item;
+  }
+
+  keep(isKept: (item: Waiting) => boolean): void {
+    this.#items = this.#items.slice(this.#next).filter(isKept);
+    this.#next = 0;
+  }
+
+  clear(): void {
+    this.#items = [];
+    this.#next = 0;
+  }
+}
+
+/** The queue. */
+export class OutQueue {
+  readonly #link: NatsLink;
+  readonly #counts: JoinCounts;
+  readonly #overruns: Outlet;
+  readonly #onRoom: () => void;
+  readonly #waiting = new Fifo();
+  readonly #byPrio: Fifo[] = Array.from({ length: PRIO_COUNT }, () => new Fifo());
+  #count = 0;
+  #bytes = 0;
+  #out = 0;
+  #isConfirming = false;
+  #lost = 0;
+  #highestLost: Prio = PRIO.BULK;
+  #isHeld = false;
+
+  /**
+   * An empty one.
+   *
+   * @param overruns where it is told that events were lost
+   * @param onRoom told when who was asked to hold back may go on
+   */
+  constructor(link: NatsLink, overruns: Outlet, counts: JoinCounts, onRoom: () => void = () => {}) {
+    this.#link = link;
+    this.#overruns = overruns;
+    this.#counts = counts;
+    this.#onRoom = onRoom;
+    link.listen({ onUp: () => this.#onUp(), onDown: () => this.#onDown() });
+  }
+
+  /** Messages that wait. */
+  get waiting(): number {
+    return this.#count;
+  }
+
+  /**
+   * Whether there is room; false: {@linkcode OutQueue.constructor}'s `onRoom` is told when there is. While
+   * the server is away there always is: the newest are kept, and the daemon's queue keeps its own.
+   */
+  get hasRoom(): boolean {
+    this.#isHeld = this.#link.isUp &&
+      (this.#count >= MOST_WAITING / 2 || this.#bytes >= MOST_WAITING_BYTES / 2);
+    return !this.#isHeld;
+  }
+
+  /** Sends a frame, or has it wait. It is the queue's from now on. */
+  push(outlet: Outlet, bytes: Uint8Array, prio: Prio): void {
+    assert(prio < PRIO_COUNT, "a message has a priority");
+    if (this.#count === 0 && this.#mayGo() && this.#lost === 0) return this.#send(outlet, bytes);
+    const waiting = { outlet, bytes, prio, isDropped: false };
+    this.#waiting.push(waiting);
+    this.#byPrio[prio]?.push(waiting);
+    this.#count++;
+    this.#bytes += bytes.length;
+    while (this.#count > MOST_WAITING || this.#bytes > MOST_WAITING_BYTES) this.#drop();
+    this.#pump();
+  }
+
+  #mayGo(): boolean {
+    return this.#link.isUp && this.#out < WINDOW_BYTES;
+  }
+
+  #send(outlet: Outlet, bytes: Uint8Array): void {
+    outlet.stamp(bytes);
+    this.#link.publish(outlet.subject, bytes);
+    this.#counts.published++;
+    this.#out += bytes.length + MESSAGE_BYTES;
+    if (this.#out >= WINDOW_BYTES / 2 && !this.#isConfirming) void this.#confirm();
+  }
+
+  /** Asks the server whether it has what went out; another window may go then. */
+  async #confirm(): Promise<void> {
+    this.#isConfirming = true;
+    const out = this.#out;
+    const isConfirmed = await this.#link.flush();
+    this.#isConfirming = false;
+    if (!isConfirmed) return;
+    this.#out -= Math.min(out, this.#out);
+    this.#pump();
+    if (this.#out >= WINDOW_BYTES / 2 && !this.#isConfirming) void this.#confirm();
+  }
+
+  #pump(): void {
+    if (this.#lost > 0 && this.#mayGo()) {
+      this.#send(this.#overruns, overrunFrame(this.#lost, this.#highestLost));
+      this.#lost = 0;
+      this.#highestLost = PRIO.BULK;
+    }
+    while (this.#count > 0 && this.#mayGo()) {
+      const first = this.#waiting.take();
+      assert(first !== undefined, "what is counted waits");
+      if (first.isDropped) continue;
+      first.isDropped = true;
+      this.#count--;
+      this.#bytes -= first.bytes.length;
+      this.#send(first.outlet, first.bytes);
+    }
+    if (this.#count === 0) {
+      this.#waiting.clear();
+      for (const queue of this.#byPrio) queue.clear();
+    }
+    this.#tellRoom();
+  }
+
+  #tellRoom(): void {
+    if (!this.#isHeld || !this.hasRoom) return;
+    assert(!this.#isHeld, "who is told that there is room is not held");
+    this.#onRoom();
+  }
+
+  /** Lets the oldest of the lowest priority go. */
+  #drop(): void {
+    for (let prio = 0; prio < PRIO_COUNT; prio++) {
+      const queue = this.#byPrio[prio] as Fifo;
+      let victim = queue.take();
+      while (victim?.isDropped === true) victim = queue.take();
+      if (victim === undefined) continue;
+      victim.isDropped = true;
+      this.#count--;
+      this.#bytes -= victim.bytes.length;
+      this.#lost++;
+      this.#counts.dropped++;
+      this.#highestLost = Math.max(this.#highestLost, prio) as Prio;
+      // Those that were dropped are not kept for ever while the server is away.
+      if (this.#waiting.length > 2 * MOST_WAITING) this.#waiting.keep(({ isDropped }) => !isDropped);
+      return;
+    }
+  }
+
+  /** What was out and did not arrive the library sends anew: a new window begins. */
+  #onDown(): void {
+    this.#out = 0;
+    this.#tellRoom();
+  }
+
+  #onUp(): void {
+    this.#pump();
+  }
+}

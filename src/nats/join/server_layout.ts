@@ -1,0 +1,72 @@
+/**
+ * What vmsig keeps on a server: the bucket of the roster, and the stream of the audit. Made once, by somebody
+ * who may (`vmsig join URL --create`); hosts and readers only use them.
+ * @module
+ */
+import { jetstreamManager, StorageType } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
+import { rosterFault } from "../reader/roster_reader.ts";
+import { DEAD_MS, MOST_ENTRY_BYTES } from "../wire/host_entry.ts";
+import type { NatsLink } from "../wire/nats_link.ts";
+import { AUDIT_STREAM, AUDIT_SUBJECTS, ROSTER_BUCKET } from "../wire/subjects.ts";
+
+const NS_PER_DAY = 86_400 * 1e9;
+/** In which a repeated entry of the audit is known as one, ns. */
+const DUPLICATES_NS = 120 * 1e9;
+
+/** How the audit is kept. */
+export interface LayoutOptions {
+  /** For how many days. */
+  readonly auditDays: number;
+  /** How many servers of a cluster have it. */
+  readonly replicas: number;
+}
+
+/**
+ * Makes both, or leaves them where they are.
+ *
+ * @returns what was done, a line each
+ * @throws {Fault} `missing` without JetStream; `refused` without the permission
+ */
+export async function createLayout(
+  link: NatsLink,
+  { auditDays, replicas }: LayoutOptions,
+): Promise<string[]> {
+  const done: string[] = [];
+  try {
+    // Entries expire by the server's clock: a host that dies is forgotten, whoever looks.
+    await new Kvm(link.nc).create(ROSTER_BUCKET, {
+      description: "vmsig: who is there, an entry a host",
+      history: 1,
+      ttl: DEAD_MS,
+      maxValueSize: MOST_ENTRY_BYTES,
+      storage: StorageType.File,
+      replicas,
+    });
+    done.push(`the bucket ${ROSTER_BUCKET} is there: entries live ${DEAD_MS / 1000} s`);
+    const manager = await jetstreamManager(link.nc);
+    const config = {
+      name: AUDIT_STREAM,
+      description: "vmsig: who did what on which VM",
+      subjects: [AUDIT_SUBJECTS],
+      storage: StorageType.File,
+      max_age: auditDays * NS_PER_DAY,
+      duplicate_window: DUPLICATES_NS,
+      num_replicas: replicas,
+      deny_delete: true,
+      deny_purge: true,
+    };
+    try {
+      await manager.streams.info(AUDIT_STREAM);
+      done.push(`the stream ${AUDIT_STREAM} was there already, and stays as it is`);
+    } catch {
+      await manager.streams.add(config);
+      done.push(
+        `the stream ${AUDIT_STREAM} is there: entries are kept ${auditDays} days, and nobody deletes one`,
+      );
+    }
+    return done;
+  } catch (error) {
+    throw rosterFault(error);
+  }
+}

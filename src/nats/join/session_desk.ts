@@ -1,0 +1,202 @@
+/**
+ * Takes in what remote users ask of this host, and hands it to their sessions. Who asks stands in the
+ * subject, and the server sees to it that nobody publishes under another's name (config/nats/). An answer
+ * goes to that user's inbox and nowhere else, whatever the message says.
+ * @module
+ */
+import { assert } from "../../base/assert.ts";
+import { Fault } from "../../base/fault.ts";
+import type { EndpointId } from "../../base/ids.ts";
+import { printable } from "../../base/printable.ts";
+import { BridgeSession, type MemoryDesk } from "./bridge_session.ts";
+import type { JoinCounts } from "./counts.ts";
+import type { LocalPlace } from "./host_view.ts";
+import type { LocalBus } from "./local_bus.ts";
+import type { Known } from "./kept_answers.ts";
+import { MemoryTurns } from "./memory_turns.ts";
+import { RetiredSessions } from "./retired_sessions.ts";
+import { ENVELOPE_VERSION, FATE, OP, opened, sealed } from "../wire/envelope.ts";
+import { countField, readJson, textField, writeJson } from "../wire/json_body.ts";
+import { isMemoryWait } from "../wire/memory_question.ts";
+import type { NatsLink, NatsMessage } from "../wire/nats_link.ts";
+import { inboxPrefix, type Requester, requesterOf, requestsTo } from "../wire/subjects.ts";
+
+const MOST_SESSIONS = 128;
+const MOST_OF_A_USER = 16;
+const MOST_OPEN_BYTES = 2048;
+const MOST_REPLY = 300;
+const LEAST_TTL_MS = 2000;
+const MOST_TTL_MS = 60_000;
+
+/** What a desk is made of. */
+export interface SessionDeskOptions {
+  /** The host's name. */
+  readonly host: string;
+  /** The server. */
+  readonly link: NatsLink;
+  /** The daemon. */
+  readonly bus: LocalBus;
+  /** An endpoint, as it is called now. */
+  readonly place: (endpoint: EndpointId) => LocalPlace | undefined;
+  /** Questions about memory. */
+  readonly memory: MemoryDesk | undefined;
+  /** The counters. */
+  readonly counts: JoinCounts;
+  /** Says a line to the operator. */
+  readonly tell: (line: string) => void;
+}
+
+/** The desk. */
+export class SessionDesk implements AsyncDisposable {
+  readonly #options: SessionDeskOptions;
+  readonly #turns = new MemoryTurns();
+  /** By the subject of their requests: one that comes again is not taken apart again. */
+  readonly #sessions = new Map<string, BridgeSession>();
+  readonly #retired = new RetiredSessions();
+  readonly #nowMs = (): number => performance.now();
+  #isEnded = false;
+
+  /** Listens from now on. */
+  constructor(options: SessionDeskOptions) {
+    this.#options = options;
+    options.link.on(requestsTo(options.host), (message) => this.#receive(message));
+  }
+
+  /** Sessions that are open. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** Ends the sessions of readers that are not heard of. */
+  expire(): void {
+    const now = this.#nowMs();
+    this.#retired.expire(now);
+    for (const session of [...this.#sessions.values()]) {
+      if (!session.isSilent(now)) continue;
+      this.#options.counts.silent++;
+      void session.end(new Fault("timed-out", "the session is over: nothing was heard of it for its ttl"));
+    }
+  }
+
+  /** Ends all sessions. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isEnded = true;
+    const why = new Fault("shutting-down", "this host leaves; connect again when it is back");
+    await Promise.all([...this.#sessions.values()].map((session) => session.end(why)));
+    assert(this.#sessions.size === 0, "a session that has ended is not kept");
+  }
+
+  #receive({ subject, data, reply }: NatsMessage): void {
+    if (this.#isEnded) return;
+    const { counts } = this.#options;
+    counts.requests++;
+    const session = this.#sessions.get(subject);
+    const envelope = opened(data);
+    // A session answers where it was opened from, whatever a later message says.
+    if (session !== undefined && envelope !== undefined && envelope.op !== OP.ASK) {
+      return session.receive(envelope);
+    }
+    const who = requesterOf(subject);
+    // A reply elsewhere would have this host publish, in its own name, where the asker may not.
+    if (who === undefined || !isInboxOf(reply, who.userToken)) return void counts.notUnderstood++;
+    if (envelope === undefined) {
+      counts.notUnderstood++;
+      return this.#refuse(
+        reply,
+        0,
+        new Fault(
+          "protocol-error",
+          `it does not speak version ${ENVELOPE_VERSION} of the requests; use vmsig of the same version on both sides`,
+        ),
+      );
+    }
+    const { op, seq, body } = envelope;
+    // Whoever of the session's user asks, from wherever.
+    if (session !== undefined) return this.#tellFate(reply, seq, session.ask(seq));
+    const retired = this.#retired.find(who.userToken, who.session);
+    if (op === OP.ASK) {
+      return this.#tellFate(reply, seq, retired?.look(seq) ?? { is: "fate", fate: FATE.NO_SESSION });
+    }
+    if (op === OP.OPEN && retired === undefined) return this.#open(subject, who, reply, body);
+    if (op === OP.CLOSE || op === OP.SHOWN) return;
+    this.#end(
+      reply,
+      new Fault("unreachable", "the session is over: it was silent for its ttl, or the host was restarted"),
+    );
+  }
+
+  /** What did not come is not done any more, now that it was asked for or its session is over. */
+  #tellFate(reply: string, seq: number, known: Known): void {
+    const head = { seq, atMs: this.#nowMs() };
+    const fate = Uint8Array.of(known.is === "fate" ? known.fate : FATE.NEVER);
+    const isAnswered = known.is === "answered";
+    const said = isAnswered ? sealed(OP.ANSWER, head, known.answer) : sealed(OP.FATE, head, fate);
+    this.#options.link.publish(reply, said);
+  }
+
+  #open(
+    subject: string,
+    { user, userToken, session: number }: Requester,
+    reply: string,
+    body: Uint8Array,
+  ): void {
+    const { link, bus, place, memory, counts, tell } = this.#options;
+    const map = readJson(body, MOST_OPEN_BYTES);
+    const name = map === undefined ? undefined : textField(map, "name", 128);
+    if (map === undefined || name === undefined) {
+      counts.notUnderstood++;
+      return this.#refuse(reply, 0, new Fault("protocol-error", "the opening is not understood"));
+    }
+    const of = [...this.#sessions.values()].filter((each) => each.user === user).length;
+    if (this.#sessions.size >= MOST_SESSIONS || of >= MOST_OF_A_USER) {
+      counts.refused++;
+      return this.#refuse(
+        reply,
+        0,
+        new Fault("busy", `it has ${this.#sessions.size} sessions already, ${of} of this user`),
+      );
+    }
+    const ttlMs = Math.max(LEAST_TTL_MS, countField(map, "ttlMs", MOST_TTL_MS) ?? MOST_TTL_MS);
+    const session = new BridgeSession({
+      ...{ user, ttlMs, bus, place, counts },
+      memory: memory && ((question) => {
+        const isWait = isMemoryWait(question.body);
+        return this.#turns.take(user, isWait, () => memory(question));
+      }),
+      name: `nats ${printable(user)}: ${printable(name)}`.slice(0, 120),
+      nowMs: this.#nowMs,
+      say: (bytes) => void link.publish(reply, bytes),
+      onEnd: () => {
+        this.#sessions.delete(subject);
+        // What was not let in has done nothing, and is let in later maybe.
+        if (session.isOpen) this.#retired.add(userToken, number, session.kept, this.#nowMs());
+      },
+    });
+    this.#sessions.set(subject, session);
+    session.open().then(() => void counts.sessions++, (error) => {
+      if (!(error instanceof Fault)) throw error;
+      counts.refused++;
+      tell(`${printable(user)} was not let in: ${error.message}`);
+      this.#refuse(reply, 0, error);
+      void session.end();
+    });
+  }
+
+  #refuse(reply: string, seq: number, { code, message }: Fault): void {
+    const head = { seq, atMs: this.#nowMs() };
+    this.#options.link.publish(reply, sealed(OP.REFUSED, head, writeJson({ code, text: message })));
+  }
+
+  #end(reply: string, { code, message }: Fault): void {
+    const head = { atMs: this.#nowMs() };
+    this.#options.link.publish(reply, sealed(OP.ENDED, head, writeJson({ code, text: message })));
+  }
+}
+
+/** Whether a subject is one of a user's inbox: plain tokens below it. */
+export function isInboxOf(reply: string | undefined, userToken: string): reply is string {
+  if (reply === undefined || reply.length > MOST_REPLY) return false;
+  const prefix = `${inboxPrefix(userToken)}.`;
+  return reply.startsWith(prefix) &&
+    /^[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]+){0,7}$/.test(reply.slice(prefix.length));
+}

@@ -1,0 +1,137 @@
+/**
+ * The events of all hosts that a reader wants: it says again and again which sources, hosts answer when they
+ * flow, and each event's number shows what was lost between its host and here.
+ * @module
+ */
+import { PRIO } from "../../event/priority.ts";
+import { SOURCE, sourceNamesOf } from "../../event/source.ts";
+import { FRAME } from "../../protocol/frame.ts";
+import type { HostEntry } from "../wire/host_entry.ts";
+import { overrunFrame } from "../wire/made_frames.ts";
+import type { NatsLink } from "../wire/nats_link.ts";
+import {
+  AUDIT_SOURCE,
+  eventsOf,
+  nameOfToken,
+  NOWHERE,
+  OVERRUNS,
+  readerInbox,
+  token,
+  wantSubject,
+} from "../wire/subjects.ts";
+import { WANT_AGAIN_MS, WANT_TTL_MS, writeWant } from "../wire/want.ts";
+import { EventGaps } from "./event_gaps.ts";
+
+/** What stands in the place of a session where hosts answer a want. */
+export const WANT_WORD = "want";
+
+/** What the events are made of. */
+export interface RemoteEventsParts {
+  /** The server. */
+  readonly link: NatsLink;
+  /** The program's number. */
+  readonly reader: string;
+  /** An event came; what it says is not checked. @param name the endpoint's; undefined for none */
+  readonly onEvent: (host: string, data: Uint8Array, name: string | undefined) => void;
+  /** Events were lost. */
+  readonly onOverrun: (frame: Uint8Array<ArrayBuffer>) => void;
+  /** Something came that is not understood, or came already. */
+  readonly onUnknown: () => void;
+}
+
+/** The events. */
+export class RemoteEvents implements Disposable {
+  readonly #parts: RemoteEventsParts;
+  readonly #answered = new Set<string>();
+  readonly #gaps = new EventGaps();
+  /** Which run of `join` each host is, whose events are numbered. */
+  readonly #runs = new Map<string, string>();
+  #sources = 0;
+  #wanting: ReturnType<typeof setInterval> | undefined;
+
+  /** Wants nothing yet. */
+  constructor(parts: RemoteEventsParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether all events that are wanted flow, of these hosts. */
+  flowFrom(hosts: readonly HostEntry[]): boolean {
+    return this.#sources === 0 || hosts.every(({ host, isUp }) => !isUp || this.#answered.has(host));
+  }
+
+  /** From now on events of these sources are wanted, bit 1 << source. */
+  want(sources: number): void {
+    const more = sources & ~this.#sources;
+    if (more === 0) return;
+    const { link } = this.#parts;
+    const names: string[] = sourceNamesOf(more);
+    if (((more >>> SOURCE.CORE) & 1) === 1) names.push(AUDIT_SOURCE);
+    for (const name of names) {
+      link.on(eventsOf(name), ({ subject, data }) => this.#onEvent(subject, data));
+    }
+    // That events were lost is told whatever is wanted.
+    if (this.#sources === 0 && (sources & 1 << SOURCE.CORE) === 0) {
+      link.on(OVERRUNS, ({ subject, data }) => this.#onEvent(subject, data));
+    }
+    this.#sources |= sources;
+    this.#sayWant();
+    this.#wanting ??= setInterval(() => this.#sayWant(), WANT_AGAIN_MS);
+  }
+
+  /** A host is there, or says something new of itself. */
+  onHost({ host, run, isNumbered }: HostEntry): void {
+    if (isNumbered === true && this.#runs.get(host) !== run) {
+      this.#runs.set(host, run);
+      this.#gaps.forget(host);
+    }
+    if (this.#sources !== 0 && !this.#answered.has(host)) this.#sayWant(host);
+  }
+
+  /** A host has gone. */
+  onHostGone(host: string): void {
+    this.#answered.delete(host);
+    this.#runs.delete(host);
+    this.#gaps.forget(host);
+  }
+
+  /** A host says that its events flow. */
+  onAnswer(host: string): void {
+    this.#answered.add(host);
+  }
+
+  /** The server is there again. */
+  onServer(): void {
+    this.#answered.clear();
+    if (this.#sources !== 0) this.#sayWant();
+  }
+
+  /** Wants nothing any more. */
+  [Symbol.dispose](): void {
+    clearInterval(this.#wanting);
+    if (this.#sources === 0) return;
+    const { link, reader } = this.#parts;
+    link.publish(wantSubject(link.user), writeWant({ reader, sources: 0, ttlMs: 0 }));
+  }
+
+  #onEvent(subject: string, data: Uint8Array): void {
+    const [, hostToken = "", endpointToken = ""] = subject.split(".");
+    const host = nameOfToken(hostToken);
+    const name = endpointToken === NOWHERE ? NOWHERE : nameOfToken(endpointToken);
+    const { onEvent, onOverrun, onUnknown } = this.#parts;
+    if (host === undefined || name === undefined) return onUnknown();
+    if (data.length >= FRAME.body && this.#runs.has(host)) {
+      const number = new DataView(data.buffer, data.byteOffset).getUint32(FRAME.seq, true);
+      const lost = this.#gaps.take(host, subject, number);
+      if (lost < 0) return onUnknown();
+      if (lost > 0) onOverrun(overrunFrame(lost, PRIO.URGENT));
+    }
+    onEvent(host, data, endpointToken === NOWHERE ? undefined : name);
+  }
+
+  #sayWant(host?: string): void {
+    const { link, reader } = this.#parts;
+    const want = writeWant({ reader, sources: this.#sources, ttlMs: WANT_TTL_MS });
+    // Each host answers by its own name in the last place.
+    link.publish(wantSubject(link.user, host), want, `${readerInbox(token(link.user), reader)}.${WANT_WORD}`);
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * What stands before the bytes of a request and of what a host tells a session: 24 bytes, little-endian.
+ *
+ * | offset | type | field                                                                                  |
+ * | ------ | ---- | -------------------------------------------------------------------------------------- |
+ * | 0      | u8   | version of this envelope: 1                                                            |
+ * | 1      | u8   | what it is, see {@linkcode OP}                                                         |
+ * | 2      | u16  | 0                                                                                      |
+ * | 4      | u32  | number: of the request in its session, or of the one that is answered; 0 = none        |
+ * | 8      | f64  | down: until when the request may be begun; up: now. Both ms, by the host's clock alone |
+ * | 16     | u32  | down: which life of the endpoint's number is meant (host entry); up: 0                 |
+ * | 20     | u32  | 0                                                                                      |
+ * | 24     | byte[] | a frame of the control protocol, JSON, or nothing                                    |
+ *
+ * No two clocks are compared: a session counts from the newest time that the host told it, which is never
+ * later than the host's clock is, so a deadline is never later than it was meant.
+ * @module
+ */
+
+/** The version of the envelope. */
+export const ENVELOPE_VERSION = 1;
+/** Bytes of an envelope. */
+export const ENVELOPE_BYTES = 24;
+
+/** What an envelope holds. */
+export const OP = {
+  /** Down: a session begins. Body: JSON {@linkcode OpenBody}. */
+  OPEN: 1,
+  /** Down: a command. Body: a frame. */
+  COMMAND: 2,
+  /** Down: the session lives. */
+  ALIVE: 3,
+  /** Down: what became of a request; also of a session that is over. */
+  ASK: 4,
+  /** Down: the session ends. */
+  CLOSE: 5,
+  /** Down: a picture of a watched screen was taken in, the next one may come. */
+  SHOWN: 6,
+  /** Down: a question about a guest's memory. Body: JSON. */
+  MEMORY: 7,
+  /** Up: the session is open. Body: the daemon's WELCOME. */
+  OPENED: 64,
+  /** Up: a command's answer. Body: a frame. */
+  ANSWER: 65,
+  /** Up: an event for this session alone. Body: a frame. */
+  EVENT: 66,
+  /** Up: a part of a picture, see `picture_parts.ts`. */
+  PICTURE: 67,
+  /** Up: what became of a request that has no answer (yet). Body: one byte, {@linkcode FATE}. */
+  FATE: 68,
+  /** Up: the session does not open, or a request is not understood. Body: JSON {@linkcode RefusalBody}. */
+  REFUSED: 69,
+  /** Up: the session is over. Body: JSON {@linkcode RefusalBody}. */
+  ENDED: 70,
+  /** Up: lines about a guest's memory. Body: JSON. */
+  LINES: 71,
+} as const;
+/** One of {@linkcode OP}. */
+export type Op = typeof OP[keyof typeof OP];
+
+/** What became of a request. */
+export const FATE = {
+  /** It is being carried out. */
+  PENDING: 1,
+  /** It never came, and will be refused if it still comes. */
+  NEVER: 2,
+  /** It was answered, so long ago that the answer is not kept. */
+  FORGOTTEN: 3,
+  /** Its session ended while it was being carried out; an older reader takes it for FORGOTTEN. */
+  LOST: 4,
+  /** Nothing is known of its session. */
+  NO_SESSION: 5,
+} as const;
+
+/** What opens a session. */
+export interface OpenBody {
+  /** The envelope's version that the reader speaks. */
+  readonly v: number;
+  /** The version of vmsig. */
+  readonly vmsig: string;
+  /** What log and audit call it. */
+  readonly name: string;
+  /** After how long without a word it is dead, ms. */
+  readonly ttlMs: number;
+}
+
+/** Why something is not done. */
+export interface RefusalBody {
+  /** A code's name. */
+  readonly code: string;
+  /** In words. */
+  readonly text: string;
+}
+
+/** An envelope, opened. */
+export interface Envelope {
+  /** What it is; a number that may be unknown. */
+  readonly op: number;
+  /** The request's number. */
+  readonly seq: number;
+  /** Deadline or now, ms of the host's clock. */
+  readonly atMs: number;
+  /** Which life of the endpoint's number. */
+  readonly life: number;
+  /** What it holds; not copied. */
+  readonly body: Uint8Array;
+}
+
+/** Makes an envelope around a body. */
+export function sealed(
+  op: Op,
+  { seq = 0, atMs = 0, life = 0 }: { readonly seq?: number; readonly atMs?: number; readonly life?: number },
+  body: Uint8Array = new Uint8Array(0),
+): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(ENVELOPE_BYTES + body.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(0, ENVELOPE_VERSION);
+  view.setUint8(1, op);
+  view.setUint32(4, seq, true);
+  view.setFloat64(8, atMs, true);
+  view.setUint32(16, life, true);
+  bytes.set(body, ENVELOPE_BYTES);
+  return bytes;
+}
+
+/** Opens an envelope; undefined, with nothing believed, when it is none of this version. */
+export function opened(bytes: Uint8Array): Envelope | undefined {
+  if (bytes.length < ENVELOPE_BYTES) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (view.getUint8(0) !== ENVELOPE_VERSION || view.getUint16(2, true) !== 0) return undefined;
+  if (view.getUint32(20, true) !== 0) return undefined;
+  const atMs = view.getFloat64(8, true);
+  if (!(atMs >= 0 && atMs <= Number.MAX_SAFE_INTEGER)) return undefined;
+  return {
+    op: view.getUint8(1),
+    seq: view.getUint32(4, true),
+    atMs,
+    life: view.getUint32(16, true),
+    body: bytes.subarray(ENVELOPE_BYTES),
+  };
+}
+
+/** A copy in memory of its own. What the library hands over may be a Buffer, whose `slice` copies nothing. */
+export function copied(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytes);
+}

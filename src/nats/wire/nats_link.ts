@@ -1,0 +1,276 @@
+/**
+ * The connection to a NATS server, as both ends of ours have it: who we are, what went wrong in words, and
+ * when it is away. The library comes back by itself, for ever; what is to be said again then is its user's
+ * matter.
+ * @module
+ */
+import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
+import { Fault, messageOf } from "../../base/fault.ts";
+import { oneLine, printable } from "../../base/printable.ts";
+import { type Credentials, readCredentials } from "./credentials.ts";
+import { connectGuarded } from "./guarded_transport.ts";
+import { inboxPrefix, isName, token } from "./subjects.ts";
+
+/** Where the server is, and who we are there. */
+export interface NatsOptions {
+  /** `nats://HOST:PORT` or `tls://HOST:PORT`; several servers of one cluster by commas. */
+  readonly url: string;
+  /** A file with credentials, see `credentials.ts`. */
+  readonly creds?: string | undefined;
+  /** Whom subjects name, where the credentials say another name or none. */
+  readonly as?: string | undefined;
+  /** A file with the authority of the server's certificate; the machine's own unless told. */
+  readonly ca?: string | undefined;
+  /** A file with our certificate, and one with its key, for a server that asks for one. */
+  readonly cert?: string | undefined;
+  /** See `cert`. */
+  readonly key?: string | undefined;
+  /** A session without a word for so long is over, ms: 2,000 to 60,000 (10,000). */
+  readonly sessionTtlMs?: number;
+}
+
+/** A message, as far as we look at it. */
+export interface NatsMessage {
+  /** Where it was published. */
+  readonly subject: string;
+  /** What it says; the library's memory. */
+  readonly data: Uint8Array;
+  /** Where an answer is to go. */
+  readonly reply?: string;
+  /** What the server says of it: 503 that nobody listens. */
+  readonly headers?: { readonly code: number };
+}
+
+/** Told of what happens to the connection. */
+export interface NatsListener {
+  /** It is there again. */
+  onUp?(): void;
+  /** It is away; the library tries to come back. */
+  onDown?(): void;
+  /** The server said no to something: a subject that we may not use, a message that is too large. */
+  onRefusal?(text: string): void;
+}
+
+const PING_MS = 4000;
+const RECONNECT_MS = 250;
+const FIRST_TIMEOUT_MS = 5000;
+
+/** A connection. */
+export class NatsLink implements AsyncDisposable {
+  /**
+   * The library's.
+   *
+   * @internal
+   */
+  readonly nc: NatsConnection;
+  /** Whom subjects name. */
+  readonly user: string;
+  readonly #listeners = new Set<NatsListener>();
+  #isUp = true;
+  #downs = 0;
+
+  private constructor(nc: NatsConnection, user: string) {
+    this.nc = nc;
+    this.user = user;
+    void this.#follow(nc.status());
+  }
+
+  /**
+   * Connects.
+   *
+   * @param name what the server's own lists call us
+   * @throws {Fault} `usage`, `missing`, `refused`; `unreachable`; `not-admitted` when the server does not
+   *   let us in
+   */
+  static async open(options: NatsOptions, name: string): Promise<NatsLink> {
+    const servers = serversOf(options.url);
+    const credentials: Credentials | undefined = options.creds === undefined
+      ? undefined
+      : readCredentials(options.creds);
+    const user = options.as ?? credentials?.user ?? Deno.env.get("USER") ?? "nobody";
+    if (!isName(user)) throw new Fault("usage", `Cannot use NATS: ${printable(user)} is not a valid name`);
+    const isTls = servers.some((each) => each.startsWith("tls://"));
+    const { ca, cert, key } = options;
+    const tls = {
+      ...(ca === undefined ? {} : { ca: pem(ca) }),
+      ...(cert === undefined ? {} : { cert: pem(cert) }),
+      ...(key === undefined ? {} : { key: pem(key) }),
+    };
+    const wanted: ConnectionOptions = {
+      servers,
+      name,
+      inboxPrefix: inboxPrefix(token(user)),
+      timeout: FIRST_TIMEOUT_MS,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_MS,
+      pingInterval: PING_MS,
+      maxPingOut: 2,
+      noEcho: true,
+      // Credentials that were taken back may be given anew: we stay away, and say so.
+      ignoreAuthErrorAbort: true,
+      ...(credentials === undefined ? {} : { authenticator: credentials.authenticator }),
+      ...(isTls || Object.keys(tls).length > 0 ? { tls } : {}),
+    };
+    try {
+      return new NatsLink(await connectGuarded(wanted), user);
+    } catch (error) {
+      throw connectFault(error, options.url, credentials?.untilMs);
+    }
+  }
+
+  /** Whether the server is there, as far as we know. */
+  get isUp(): boolean {
+    return this.#isUp && !this.nc.isClosed();
+  }
+
+  /** How often it went. */
+  get downs(): number {
+    return this.#downs;
+  }
+
+  /** Tells somebody from now on. */
+  listen(listener: NatsListener): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Subscribes; what the callback throws is a defect and goes to the process. */
+  on(subject: string, callback: (message: NatsMessage) => void): void {
+    this.nc.subscribe(subject, {
+      callback: (error, message) => {
+        if (error === null) callback(message);
+      },
+    });
+  }
+
+  /** Publishes, when the server is there. False: it is not, and nothing was said. */
+  publish(subject: string, bytes: Uint8Array, reply?: string): boolean {
+    if (!this.isUp) return false;
+    this.nc.publish(subject, bytes, reply === undefined ? {} : { reply });
+    return true;
+  }
+
+  /** Resolves when the server has all that was published until now; false when it went meanwhile. */
+  async flush(): Promise<boolean> {
+    try {
+      const downs = this.#downs;
+      await this.nc.flush();
+      return this.isUp && downs === this.#downs;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Leaves. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listeners.clear();
+    await this.nc.close();
+  }
+
+  async #follow(statuses: AsyncIterable<Status>): Promise<void> {
+    for await (const status of statuses) {
+      switch (status.type) {
+        case "disconnect":
+        case "staleConnection":
+          this.#goDown();
+          break;
+        case "reconnect":
+          this.#isUp = true;
+          for (const each of this.#listeners) each.onUp?.();
+          break;
+        case "error":
+          for (const each of this.#listeners) {
+            each.onRefusal?.(oneLine(messageOf(status.error)).slice(0, 300));
+          }
+          break;
+        case "close":
+          this.#goDown();
+      }
+    }
+  }
+
+  #goDown(): void {
+    if (!this.#isUp) return;
+    this.#isUp = false;
+    this.#downs++;
+    for (const each of this.#listeners) each.onDown?.();
+  }
+}
+
+/**
+ * The servers of an address.
+ *
+ * @throws {Fault} `usage`
+ */
+export function serversOf(url: string): string[] {
+  const servers = url.split(",").map((each) => each.trim()).filter((each) => each !== "");
+  if (servers.length === 0) throw new Fault("usage", "Cannot use NATS: the address is empty");
+  for (const each of servers) {
+    let parsed: URL;
+    try {
+      parsed = new URL(each);
+    } catch {
+      throw new Fault(
+        "usage",
+        `Cannot use NATS: ${printable(each)} is not a valid address; nats://HOST:4222 is one`,
+      );
+    }
+    if (parsed.protocol !== "nats:" && parsed.protocol !== "tls:") {
+      throw new Fault("usage", `Cannot use NATS: ${printable(each)} begins with neither nats:// nor tls://`);
+    }
+    if (parsed.username !== "" || parsed.password !== "") {
+      throw new Fault(
+        "usage",
+        "Cannot use NATS: the address holds credentials, which everybody on this machine could read; put them into a file and say --creds FILE",
+      );
+    }
+    if (parsed.hostname === "") {
+      throw new Fault("usage", `Cannot use NATS: ${printable(each)} names no host`);
+    }
+  }
+  return servers;
+}
+
+function pem(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    throw new Fault("missing", `Cannot read ${printable(path)}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function connectFault(error: unknown, url: string, untilMs = Infinity): Fault {
+  if (error instanceof Fault) return error;
+  const where = printable(url);
+  const text = oneLine(messageOf(error)).slice(0, 300);
+  const all = `${error instanceof Error ? error.name : ""} ${text}`;
+  // The server only says no: that they are too old they say themselves.
+  const isRefused = /authoriz|authentication|nkey/i.test(all);
+  if (/expired/i.test(all) || (isRefused && untilMs < Date.now())) {
+    return new Fault(
+      "not-admitted",
+      `Cannot join NATS at ${where}: the credentials have expired; have new ones made`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (isRefused) {
+    return new Fault(
+      "not-admitted",
+      `Cannot join NATS at ${where}: the server does not let these credentials in; say --creds FILE, or have them added to the server's accounts (config/nats/)`,
+      { cause: error },
+    );
+  }
+  if (/certificate|tls|ssl|handshake/i.test(all)) {
+    return new Fault(
+      "unreachable",
+      `Cannot join NATS at ${where}: no trusted encrypted connection (${text}); say --nats-ca FILE with the authority of its certificate`,
+      { cause: error },
+    );
+  }
+  return new Fault(
+    "unreachable",
+    `Cannot reach NATS at ${where}: ${text}; is a nats-server running there (Debian: apt install nats-server)?`,
+    { cause: error },
+  );
+}
