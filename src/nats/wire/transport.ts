@@ -1,7 +1,7 @@
 /**
- * The way to a NATS server: `plain_transport.ts` where it wants no TLS, which is found out by its first words,
- * and the library's own transport over Node's sockets where it does. That one is loaded only then: its
- * modules take 2 to 5 MB.
+ * The way to a NATS server: `plain_transport.ts` where it wants no TLS, which its first words tell, and the
+ * library's own transport over Node's sockets where it does. That one is loaded only then: its modules take 2
+ * to 5 MB.
  * @module
  */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
