@@ -10,8 +10,8 @@
  * line has to wait. Lines of that time are kept.
  *
  * A line that is said again and again is counted (repeat_filter.ts). Records, the audit trail's lines, are
- * written each time, and have room of their own when others have used up theirs. Those that come together are
- * written by one system call.
+ * written each time, and have room of their own when others have used up theirs. Those that come together
+ * are written by one system call.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
