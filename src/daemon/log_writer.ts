@@ -10,8 +10,8 @@
  * line has to wait. Lines of that time are kept.
  *
  * A line that is said again and again is counted (repeat_filter.ts). Records, the audit trail's lines, are
- * written each time, and have room of their own when others have used up theirs. Those that come together are
- * written by one system call.
+ * written each time, and have room of their own when others have used up theirs. Those that come together
+ * are written by one system call.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -90,7 +90,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
    * Writes a line, keeps it until there is room, counts it as the same as one before, or counts it as lost.
    *
    * @param isRecord whether it must not be counted instead of written, and be the last to be lost
-   * @param isFollowed of a record: whether the caller writes another one at once, with which it may be written
+   * @param isFollowed of a record: the caller writes another one at once, and both may be written together
    */
   write(line: string, isRecord = false, isFollowed = false): void {
     assert(isRecord || !isFollowed, "only records are written together");

@@ -1,6 +1,6 @@
 /**
- * The monitor's input driver and a reset while it asks whether the guest uses its tablet: the answer describes
- * the system before the reset, and decides nothing.
+ * The monitor's input driver and a reset while it asks whether the guest uses its tablet: the answer
+ * describes the system before the reset, and decides nothing.
  * @module
  */
 import { assertEquals, assertMatch } from "@std/assert";
