@@ -149,6 +149,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkUp(status: string, pid: number): void {
+    assert(!this.#up, "a link that is up does not come up");
     this.#up = true;
     this.#tablet = UNKNOWN_TABLET;
     this.#pace = new Pace(STEP_GAP_NS, STEP_BURST);
@@ -335,9 +336,10 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
 
   #onStep(reply: QmpReply, tag: number): void {
     const step = this.#steps[tag];
+    assert(step !== undefined, "a step is answered once");
     this.#steps[tag] = undefined;
     const host = this.#host;
-    if (step === undefined || host === null) return;
+    if (host === null) return;
     const { frame } = step;
     this.#underWay--;
     frame.stepsUnderWay--;
