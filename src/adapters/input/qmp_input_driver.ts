@@ -63,10 +63,9 @@ export interface QmpInputOptions {
 
 /** Whether the guest uses an absolute pointing device, as far as is known. */
 type TabletState =
-  | { readonly kind: "unknown" }
+  | { readonly kind: "unknown" | "used" }
   /** QEMU was asked for the sake of this frame. */
-  | { readonly kind: "asked"; readonly frame: InputFrame }
-  | { readonly kind: "used" };
+  | { readonly kind: "asked"; readonly frame: InputFrame };
 
 const UNKNOWN_TABLET: TabletState = { kind: "unknown" };
 
