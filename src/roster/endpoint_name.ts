@@ -3,11 +3,11 @@
  * an endpoint may have; and rights are granted by name, so a VM of another user than root or the daemon's own
  * has that user's number in its name: `web@1000`. No rule that names `web` covers it, whoever starts first.
  *
- * An endpoint's name has {@linkcode MAX_NAME_BYTES} bytes of UTF-8 in a ROSTER, and not every character. What
- * cannot be in it becomes a dash, a byte that is not UTF-8 its number, and what is too long is cut; behind that
- * stand a dot and six digits of a hash of the whole name, so that VMs whose own names differ are called
- * differently (`my vm` is `my-vm.0a48ca`), and a rule that names `my-vm` covers no other. `vmsig probe` shows
- * beside it what the VM calls itself, without loss.
+ * An endpoint's name has {@linkcode MAX_NAME_BYTES} bytes of UTF-8 in a ROSTER, and not every character.
+ * What cannot be in it becomes a dash, a byte that is not UTF-8 its number, and what is too long is cut;
+ * behind that stand a dot and six digits of a hash of the whole name, so that VMs whose own names differ are
+ * called differently (`my vm` is `my-vm.0a48ca`), and a rule that names `my-vm` covers no other.
+ * `vmsig probe` shows beside it what the VM calls itself, without loss.
  * @module
  */
 import { MAX_NAME_BYTES } from "../base/limits.ts";
