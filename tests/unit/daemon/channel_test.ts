@@ -28,7 +28,7 @@ Deno.test("two processes meet over a channel that the daemon's config names, and
     assertEquals(new TextDecoder().decode(value), `ready ${socket}\n`);
     await ready.cancel();
     const path = `${folder}/v2v/both.ivshmem`;
-    const ends = ["--stream", "--ivshmem", path, "--socket", socket, "--wait", "10000"];
+    const ends = ["--stream", "--ivshmem", path, "--socket", socket, "--wait", "360000"];
     const listener = vmsig(["v2v", "listen", "both", ...ends]);
     const connector = vmsig(["v2v", "connect", "both", ...ends], "piped");
     running.push(listener, connector);
