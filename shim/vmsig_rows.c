@@ -4,9 +4,9 @@
  * comparing four megabytes word by word costs JavaScript ten times what reading them costs (measured).
  *
  * The request is eleven doubles: in, position in the file, bytes from row to row there, first byte in the
- * picture, bytes from row to row there, bytes of a row, rows, and as the last one whether the picture stays as
- * it is; out, first row that differs, the row behind the
- * last one, first byte of a row that differs (a multiple of BLOCK), the byte behind the last one.
+ * picture, bytes from row to row there, bytes of a row, rows, and as the last one whether the picture stays
+ * as it is; out, first row that differs, the row behind the last one, first byte of a row that differs (a
+ * multiple of BLOCK), the byte behind the last one.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"

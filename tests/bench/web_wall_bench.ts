@@ -1,8 +1,8 @@
 /**
- * A wall of VMs: processor time of `vmsig web` and of the daemon for a page that has 64 VMs in view, each with
- * 1280x800 of grey and black pixels that change once a second: as many of them as a line of text has, or all,
- * scrolled by a line. The VMs are real QEMUs whose guests wait in between. The peer is a C program that reads and compares one row in four
- * of the same pictures once a second, and makes no picture of them.
+ * A wall of VMs: processor time of `vmsig web` and of the daemon for a page that has 64 VMs in view, each
+ * with 1280x800 of grey and black pixels that change once a second: as many of them as a line of text has, or
+ * all, scrolled by a line. The VMs are real QEMUs whose guests wait in between. The peer is a C program that
+ * reads and compares one row in four of the same pictures once a second, and makes no picture of them.
  * @module
  */
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
