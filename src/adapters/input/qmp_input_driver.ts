@@ -63,10 +63,9 @@ export interface QmpInputOptions {
 
 /** Whether the guest uses an absolute pointing device, as far as is known. */
 type TabletState =
-  | { readonly kind: "unknown" }
+  | { readonly kind: "unknown" | "used" }
   /** QEMU was asked for the sake of this frame. */
-  | { readonly kind: "asked"; readonly frame: InputFrame }
-  | { readonly kind: "used" };
+  | { readonly kind: "asked"; readonly frame: InputFrame };
 
 const UNKNOWN_TABLET: TabletState = { kind: "unknown" };
 
@@ -149,6 +148,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkUp(status: string, pid: number): void {
+    assert(!this.#up, "a link that is up does not come up");
     this.#up = true;
     this.#tablet = UNKNOWN_TABLET;
     this.#pace = new Pace(STEP_GAP_NS, STEP_BURST);
@@ -335,9 +335,10 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
 
   #onStep(reply: QmpReply, tag: number): void {
     const step = this.#steps[tag];
+    assert(step !== undefined, "a step is answered once");
     this.#steps[tag] = undefined;
     const host = this.#host;
-    if (step === undefined || host === null) return;
+    if (host === null) return;
     const { frame } = step;
     this.#underWay--;
     frame.stepsUnderWay--;

@@ -275,7 +275,8 @@ export class SocketControl implements Control, FdHandler {
       return this.#refuse("kind is not for a control to publish");
     }
     if (fdCount > 0 && fdsOfKind(kind) === 0) return this.#refuse("fds with a kind that has none");
-    const handle = this.#handle as ControlHandle;
+    const handle = this.#handle;
+    assert(handle !== null, "a control that is read is on the bus");
     const event = this.#options.pool.acquire();
     const bodyBytes = bodyBytesOf(receive.view, offset);
     let isCharged = false;
