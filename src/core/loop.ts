@@ -215,8 +215,8 @@ export class Loop implements LoopPort, Disposable {
     const startNs = this.clock.nowNs();
     this.#startNs = startNs;
     this.#dispatchReady();
-    // A deadline that passed so long ago says that this process itself was away, and a wait that a signal ended
-    // has looked at nothing. A peer that has spoken meanwhile was not silent: it is heard first.
+    // A deadline that passed so long ago says that this process itself was away, and a wait that a signal
+    // ended has looked at nothing. A peer that has spoken meanwhile was not silent: it is heard first.
     if (this.#dispatched === this.#ready && startNs - this.#timers.earliestNs > AWAY_NS) {
       this.#dispatched = 0;
       this.#ready = this.#poller.wait(0);
