@@ -30,7 +30,7 @@ import type { ScreenView } from "./screen_view.ts";
 
 /** How long keyboard and mouse are kept without input, ms. */
 const IDLE_MS = 60_000;
-/** How long a VM may take to confirm one frame of input, ms: it may be slow, and a model does nothing else. */
+/** How long a VM may take to confirm a frame of input, ms: it may be slow, and a model does nothing else. */
 const INPUT_MS = 30_000;
 /** How long a lease may take that is not waited for, ms. */
 const TAKE_MS = 10_000;

@@ -28,8 +28,8 @@ export function isSameMode(a: DisplayMode | undefined, b: DisplayMode): boolean 
 }
 
 /**
- * Whether one mode shows a picture like the other's, of 32 bits, that lies elsewhere in video memory: the guest
- * scrolls by that, or shows what it has drawn aside.
+ * Whether one mode shows a picture like the other's, of 32 bits, that lies elsewhere in video memory: the
+ * guest scrolls by that, or shows what it has drawn aside.
  */
 export function isMoved(a: DisplayMode | undefined, b: DisplayMode): boolean {
   return a?.kind === "linear" && b.kind === "linear" && a.bits === 32 && b.bits === 32 &&
