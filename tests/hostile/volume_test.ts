@@ -11,6 +11,7 @@
  */
 import { assert } from "@std/assert";
 import { whyNotOthers } from "../unit/daemon/foreign_control.ts";
+import { KEPT_OF_A_WORKER, settled } from "../fixtures/holdings.ts";
 import { attack, type AttackTotals, placeAttacker } from "./attacker.ts";
 import { OBSERVER, PUBLISHER, STRANGER, VolumeScene, type Weight } from "./volume_scene.ts";
 
@@ -23,7 +24,7 @@ if (!(SHARE >= 0 && SHARE <= 1)) {
 /** How many, and how long an attacker may take, s: an end for attackers, not a verdict. */
 const COUNT = SHARE > 0
   ? { hellos: 1_000_000 * SHARE, lines: 100_000 * SHARE, descriptors: 10_000 * SHARE, seconds: 3000 }
-  : { hellos: 20_000, lines: 10_000, descriptors: 2000, seconds: 150 };
+  : { hellos: 20_000, lines: 10_000, descriptors: 2000, seconds: 1500 };
 /** Of the attack that goes first, so that what V8 does once is not counted. */
 const WARM_SHARE = SHARE > 0 ? 0.1 : 0.3;
 
@@ -41,9 +42,8 @@ async function ordeal(
   count: number,
   run: (count: number, seed: number) => Promise<AttackTotals[]>,
 ): Promise<void> {
-  // Deno keeps an event loop's two descriptors of the first Worker that has ended, and of no further one: the
-  // threads that look at RAM come and go.
-  const fds = [...scene.daemon.fds(), "anon_inode:[eventfd]", "anon_inode:[eventpoll]"];
+  // The threads that look at RAM come and go.
+  const fds = [...await settled(() => scene.daemon.fds()), ...KEPT_OF_A_WORKER];
   const warm = Math.round(count * WARM_SHARE);
   const first = await run(warm, 1);
   await scene.untilFds(fds);
