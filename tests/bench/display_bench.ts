@@ -147,7 +147,7 @@ class Watcher implements AsyncDisposable {
   readonly #words = new Int32Array(this.#shared);
   readonly #ended = Promise.withResolvers<void>();
 
-  /** Starts it and waits until it has taken pictures for a second, with code that the engine has settled on. */
+  /** Starts it and waits until it has taken pictures for a second: by then the engine has compiled it. */
   static async start(order: Omit<WatchOrder, "words">): Promise<Watcher> {
     const watcher = new Watcher();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
