@@ -10,6 +10,7 @@ import type { Client, Frame } from "../../src/client/mod.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { countOf } from "../fixtures/counts.ts";
+import { descriptorsOf, settled, untilNoMore } from "../fixtures/holdings.ts";
 import { startFirmware } from "./qemu.ts";
 import { TextLineStream } from "./text_lines.ts";
 import { VgaGuest } from "./vga_guest.ts";
@@ -26,10 +27,6 @@ function pixelsOf(frame: Frame): Int32Array {
 
 async function sourceOf(client: Client, name: string): Promise<string> {
   return (await client.display(name)).heads[0]?.source ?? "";
-}
-
-function descriptorsOf(pid: number): number {
-  return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
 }
 
 /** Waits until a VM's screen can be had: its monitor is asked first. */
@@ -218,7 +215,10 @@ Deno.test("display: many clients take a picture each, by the library and by the 
     await hasScreen(client, "vm");
     await client.frame("vm");
   }
-  const before = [descriptorsOf(daemon.pid), descriptorsOf(vm.pid)];
+  const [daemonBefore, qemuBefore] = [
+    await settled(() => daemon.fds()),
+    await settled(() => descriptorsOf(vm.pid)),
+  ];
   const clients = countOf({ gate: 300, full: 10_000 });
   for (let i = 0; i < clients; i++) {
     await using client = await daemon.connect(`client ${i}`);
@@ -231,9 +231,9 @@ Deno.test("display: many clients take a picture each, by the library and by the 
     assertEquals([code, errors], [0, ""]);
     await Deno.remove(path);
   }
-  await until("all have left", () => descriptorsOf(daemon.pid) <= before[0]!);
+  await untilNoMore("descriptors that the daemon kept", daemonBefore, () => daemon.fds());
   // A mode that the firmware sets meanwhile is another ring, and no other set of QEMU's.
-  assert(descriptorsOf(vm.pid) <= before[1]!, `${descriptorsOf(vm.pid)} of ${before[1]}`);
+  await untilNoMore("descriptors that QEMU kept", qemuBefore, () => descriptorsOf(vm.pid));
 });
 
 Deno.test("display: a VM that ends and comes again, and one whose monitor somebody resets: pictures come again", async () => {

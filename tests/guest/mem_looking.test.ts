@@ -6,6 +6,7 @@
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { DaemonProcess, vmsig } from "../fixtures/daemon_process.ts";
+import { openFilesOf } from "../fixtures/holdings.ts";
 import { gdb, GdbCommand } from "./gdb_command.ts";
 import { startGuest } from "./qemu.ts";
 
@@ -14,11 +15,8 @@ const FOUND_NOTHING = 1;
 
 /** Blocks of the file that is a guest's RAM. */
 function ramBlocks(pid: number): number {
-  const folder = `/proc/${pid}/fd`;
-  for (const { name } of Deno.readDirSync(folder)) {
-    if (!Deno.readLinkSync(`${folder}/${name}`).includes("memory-backend-memfd")) continue;
-    return Deno.statSync(`${folder}/${name}`).blocks ?? NaN;
-  }
+  const ram = openFilesOf(pid).find(({ target }) => target.includes("memory-backend-memfd"));
+  if (ram !== undefined) return Deno.statSync(`/proc/${pid}/fd/${ram.fd}`).blocks ?? NaN;
   throw new Error("it has no memfd");
 }
 

@@ -15,6 +15,7 @@ import { findLinux } from "../../src/guest/linux/find_linux.ts";
 import type { LinuxGuest } from "../../src/guest/linux/linux_guest.ts";
 import { openMemsegs } from "../../src/ram/memseg_ram.ts";
 import type { PhysicalMemory } from "../../src/guest/physical_memory.ts";
+import { openFilesOf } from "../fixtures/holdings.ts";
 import { compiledProgram } from "./c_program.ts";
 import { checkPids } from "./mem_guest.ts";
 import { MemctxRig, type Told } from "./memctx_rig.ts";
@@ -181,9 +182,8 @@ Deno.test("MEMCTX: a paused guest is found all the same, and looking costs the h
   await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
   await qmp.execute("stop");
   const held = () => {
-    const ram = [...Deno.readDirSync(`/proc/${vm.pid}/fd`)].map(({ name }) => `/proc/${vm.pid}/fd/${name}`)
-      .find((path) => Deno.readLinkSync(path).startsWith("/memfd:"));
-    using file = reopen(ram ?? "", OPEN.READ_ONLY);
+    const ram = openFilesOf(vm.pid).find(({ target }) => target.startsWith("/memfd:"));
+    using file = reopen(`/proc/${vm.pid}/fd/${ram?.fd}`, OPEN.READ_ONLY);
     return statFd(file.fd).allocatedBytes;
   };
   const before = held();

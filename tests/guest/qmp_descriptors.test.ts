@@ -12,6 +12,7 @@ import { Fault } from "../../src/base/fault.ts";
 import { MAX_QMP_FDS, MAX_QMP_INFLIGHT } from "../../src/base/limits.ts";
 import type { QmpReply } from "../../src/qemu/protocol/qmp_client.ts";
 import { AdapterRig } from "../fixtures/adapter_rig.ts";
+import { openFilesOf } from "../fixtures/holdings.ts";
 import { VmhostAdapter } from "../../src/adapters/vmhost/vmhost_adapter.ts";
 import { startFirmware } from "./qemu.ts";
 
@@ -59,10 +60,8 @@ async function withLink(body: (bench: Bench) => Promise<void>): Promise<void> {
 }
 
 function memfdsOf(pid: number): string[] {
-  return [...Deno.readDirSync(`/proc/${pid}/fd`)].flatMap(({ name }) => {
-    const target = Deno.readLinkSync(`/proc/${pid}/fd/${name}`);
-    return /^\/memfd:(.*) \(deleted\)$/.exec(target)?.[1] ?? [];
-  }).sort();
+  return openFilesOf(pid).flatMap(({ target }) => /^\/memfd:(.*) \(deleted\)$/.exec(target)?.[1] ?? [])
+    .sort();
 }
 
 const done = (value: unknown = {}): QmpReply => ({ outcome: "done", value });

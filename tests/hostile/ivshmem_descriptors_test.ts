@@ -4,7 +4,8 @@
  * so that it is known how many are left.
  */
 import { assert, assertEquals } from "@std/assert";
-import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
+import { DaemonProcess } from "../fixtures/daemon_process.ts";
+import { settled, untilNoMore } from "../fixtures/holdings.ts";
 import { asUser, HostileProgram, leaveRoom, OTHER_UID } from "../fixtures/hostile_program.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -53,7 +54,7 @@ Deno.test("connections of another user use up the descriptors: the daemon lives,
   Deno.chmodSync(daemon.folder, 0o755);
   await using client = await daemon.connect("inside");
   const paths = ["a", "b"].map((name) => `${daemon.folder}/v2v/${name}.ivshmem`);
-  const before = daemon.fds().length;
+  const before = await settled(() => daemon.fds());
   await leaveRoom(daemon.pid, 27); // five clients, and a descriptor or two for the next
   {
     await using hostile = holder(12, paths);
@@ -67,7 +68,7 @@ Deno.test("connections of another user use up the descriptors: the daemon lives,
     await daemon.says(/cannot accept: .*LimitNOFILE/);
     assertEquals((await client.leaseStatus("stub0", "power")).busy, false, "the bus answers");
   }
-  await until("its descriptors are back", () => daemon.fds().length <= before);
+  await untilNoMore("descriptors that it kept", before, () => daemon.fds());
   await leaveRoom(daemon.pid, 27);
   await works(daemon, "a");
   await works(daemon, "b");

@@ -9,6 +9,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { statFd } from "../../ffi/memfd.ts";
 import type { Client } from "../../src/client/client.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { openFilesOf, settled, untilNoMore } from "../fixtures/holdings.ts";
 
 const OWNER = 4242;
 const ASKS = 300;
@@ -161,10 +162,9 @@ class Watcher {
   }
 }
 
-/** How many files that could be somebody's RAM the daemon has open. */
-function filesOf(daemon: DaemonProcess, place: Place): number {
-  return daemon.fds().filter((name) => /^\/memfd:|^\/proc/.test(name) || name.startsWith(place.folder))
-    .length;
+/** The files that could be somebody's RAM which the daemon has open. */
+function filesOf(daemon: DaemonProcess, place: Place): string[] {
+  return daemon.fds().filter((name) => /^\/memfd:|^\/proc/.test(name) || name.startsWith(place.folder));
 }
 
 /** The daemon answers on all its threads. */
@@ -193,7 +193,7 @@ for (const { what, swap } of SWAPS) {
     await using client = await daemon.connect("watcher");
     const watcher = new Watcher(client);
     await until("the RAM is there", () => watcher.contexts > 0);
-    const held = filesOf(daemon, place);
+    const held = await settled(() => filesOf(daemon, place));
     await fake.does("flip");
     await fake.does(`asks ${ASKS}`);
     await isWell(daemon);
@@ -202,7 +202,7 @@ for (const { what, swap } of SWAPS) {
     await until("its own RAM is up in the end", async () => {
       return (await daemon.metrics()).includes('vmsig_seam_up{endpoint="fake",seam="memctx"} 1');
     });
-    await until("no descriptor was left open", () => filesOf(daemon, place) === held);
+    await untilNoMore("files that were left open", held, () => filesOf(daemon, place));
     assertEquals([...watcher.owners], [OWNER], "only the other user's own files were given out");
     assertEquals(watcher.inodes.size, 1, "and only the one that it has mapped");
     if (before !== null) {
@@ -314,22 +314,10 @@ Deno.test("a look at the host changes and opens nothing", async () => {
   assertEquals(probed.code, 0, probed.errors);
   await fake.does("rest");
   // What QEMU's memfd is made with: nobody has taken it down.
-  const modes = [...Deno.readDirSync(`/proc/${fake.pid}/fd`)].map(({ name }) =>
-    `/proc/${fake.pid}/fd/${name}`
-  )
-    .filter((path) => linkOf(path).startsWith("/memfd:")).map((path) =>
-      (Deno.statSync(path).mode as number) & 0o777
-    );
+  const modes = openFilesOf(fake.pid).filter(({ target }) => target.startsWith("/memfd:"))
+    .map(({ fd }) => (Deno.statSync(`/proc/${fake.pid}/fd/${fd}`).mode as number) & 0o777);
   assertEquals([...new Set(modes)], [0o777]);
 });
-
-function linkOf(path: string): string {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return "";
-  }
-}
 
 Deno.test("mem on a FIFO, a device, a folder, a socket: refused at once, with what it is", async () => {
   await using place = new Place();

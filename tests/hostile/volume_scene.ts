@@ -11,7 +11,8 @@
  * @module
  */
 import type { Client } from "../../src/client/client.ts";
-import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
+import { DaemonProcess } from "../fixtures/daemon_process.ts";
+import { untilNoMore } from "../fixtures/holdings.ts";
 import { attack, type Attacker, type AttackTotals, placeAttacker } from "./attacker.ts";
 
 /** Not let in. */
@@ -139,14 +140,13 @@ export class VolumeScene implements AsyncDisposable {
 
   /**
    * Waits until there is no descriptor that was not there before, so that nothing is under way any more;
-   * throws with what is there besides. One that has gone is no leak: Deno's own threads let go of an eventfd
-   * after a while, and whether the daemon still serves is asked of it.
+   * throws with what is there besides. Whether the daemon still serves is asked of it.
    */
   async untilFds(before: readonly string[]): Promise<void> {
     try {
-      await until("descriptors as before", () => moreThan(before, this.daemon.fds()) === "", SETTLE_MS);
-    } catch {
-      throw new Error(`descriptors: ${moreThan(before, this.daemon.fds())}; ${await this.#lastWords()}`);
+      await untilNoMore("descriptors", before, () => this.daemon.fds(), SETTLE_MS);
+    } catch (error) {
+      throw new Error(`${error}; ${await this.#lastWords()}`);
     }
   }
 
@@ -191,12 +191,4 @@ export class VolumeScene implements AsyncDisposable {
     const telling = lines.filter((line) => /uncaught|error|panic|Error/.test(line)).slice(-3);
     return `the daemon's last words: ${[...telling, ...lines.slice(-3)].join(" | ").slice(0, 1200)}`;
   }
-}
-
-/** What is there more than before, with how many; "" when nothing is. */
-export function moreThan(before: readonly string[], after: readonly string[]): string {
-  const counts = new Map<string, number>();
-  for (const name of after) counts.set(name, (counts.get(name) ?? 0) + 1);
-  for (const name of before) counts.set(name, (counts.get(name) ?? 0) - 1);
-  return [...counts].filter(([, n]) => n > 0).map(([name, n]) => `+${n} ${name}`).join(", ");
 }

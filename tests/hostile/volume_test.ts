@@ -11,6 +11,7 @@
  */
 import { assert } from "@std/assert";
 import { whyNotOthers } from "../unit/daemon/foreign_control.ts";
+import { KEPT_OF_A_WORKER, settled } from "../fixtures/holdings.ts";
 import { attack, type AttackTotals, placeAttacker } from "./attacker.ts";
 import { OBSERVER, PUBLISHER, STRANGER, VolumeScene, type Weight } from "./volume_scene.ts";
 
@@ -41,9 +42,8 @@ async function ordeal(
   count: number,
   run: (count: number, seed: number) => Promise<AttackTotals[]>,
 ): Promise<void> {
-  // Deno keeps an event loop's two descriptors of the first Worker that has ended, and of no further one: the
-  // threads that look at RAM come and go.
-  const fds = [...scene.daemon.fds(), "anon_inode:[eventfd]", "anon_inode:[eventpoll]"];
+  // The threads that look at RAM come and go.
+  const fds = [...await settled(() => scene.daemon.fds()), ...KEPT_OF_A_WORKER];
   const warm = Math.round(count * WARM_SHARE);
   const first = await run(warm, 1);
   await scene.untilFds(fds);

@@ -8,11 +8,7 @@
  * @module
  */
 import type { Authenticator } from "@nats-io/nats-core";
-import {
-  credsAuthenticator,
-  nkeyAuthenticator,
-  usernamePasswordAuthenticator,
-} from "@nats-io/transport-node";
+import { credsAuthenticator, nkeyAuthenticator, usernamePasswordAuthenticator } from "@nats-io/nats-core";
 import { Fault } from "../../base/fault.ts";
 import { printable } from "../../base/printable.ts";
 import { isName } from "./subjects.ts";

@@ -1,16 +1,19 @@
 /**
- * The library's transport, with somebody who always hears of a socket's errors. The library takes its
+ * The library's transport for TLS, with somebody who always hears of a socket's errors. The library takes its
  * listeners off a socket when it gives it up; a reset that is read after that has no listener, and an error
  * event without one ends the process: a server that turned somebody away would end who was turned away.
  * @module
  */
 import type { Socket } from "node:net";
-import type { NatsConnection } from "@nats-io/nats-core";
-import { NatsConnectionImpl, type NodeConnectionOptions, setTransportFactory } from "@nats-io/transport-node";
-import { nodeResolveHost, NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
+import type { NodeConnectionOptions } from "@nats-io/transport-node";
+import { NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
 
-/** The transport. */
-class GuardedTransport extends NodeTransport {
+/**
+ * The transport.
+ *
+ * @internal
+ */
+export class GuardedTransport extends NodeTransport {
   override async connect(
     to: Parameters<NodeTransport["connect"]>[0],
     options: NodeConnectionOptions,
@@ -52,14 +55,4 @@ function guarded<S extends Socket>(socket: S): S {
 
 function ignore(): void {
   // Who still uses the socket has a listener of its own.
-}
-
-/**
- * Connects, as the library's own `connect` does.
- *
- * @internal
- */
-export async function connectGuarded(options: NodeConnectionOptions): Promise<NatsConnection> {
-  setTransportFactory({ factory: () => new GuardedTransport(), dnsResolveFn: nodeResolveHost });
-  return await NatsConnectionImpl.connect(options);
 }

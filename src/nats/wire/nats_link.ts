@@ -8,8 +8,8 @@ import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-co
 import { Fault, messageOf } from "../../base/fault.ts";
 import { oneLine, printable } from "../../base/printable.ts";
 import { type Credentials, readCredentials } from "./credentials.ts";
-import { connectGuarded } from "./guarded_transport.ts";
 import { inboxPrefix, isName, token } from "./subjects.ts";
+import { connectNats } from "./transport.ts";
 
 /** Where the server is, and who we are there. */
 export interface NatsOptions {
@@ -112,7 +112,7 @@ export class NatsLink implements AsyncDisposable {
       ...(isTls || Object.keys(tls).length > 0 ? { tls } : {}),
     };
     try {
-      return new NatsLink(await connectGuarded(wanted), user);
+      return new NatsLink(await connectNats(wanted), user);
     } catch (error) {
       throw connectFault(error, options.url, credentials?.untilMs);
     }
