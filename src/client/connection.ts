@@ -28,6 +28,12 @@ const TAG_WAKE = 2;
 export interface ConnectionSink {
   /** A checked frame. The event is the sink's, descriptors included. */
   onEvent(event: ClientEvent): void;
+  /**
+   * A checked frame without descriptors, where it was received.
+   *
+   * @returns false: it was not taken, and comes as an event
+   */
+  onFrame(view: DataView, bytes: Uint8Array, at: number, length: number): boolean;
   /** Whether the next frames may be read now. False: {@linkcode Connection.wake} when that changes. */
   mayRead(): boolean;
   /**
@@ -234,7 +240,11 @@ export class Connection {
           `Cannot understand the daemon: ${defect}; is it a vmsig daemon of this version?`,
         );
       }
-      this.#sink.onEvent(new ClientEvent(batch.view, batch.offset(i), receivedFds(batch, i)));
+      const at = batch.offset(i);
+      if (batch.fdCount(i) === 0 && this.#sink.onFrame(batch.view, batch.bytes, at, batch.length(i))) {
+        continue;
+      }
+      this.#sink.onEvent(new ClientEvent(batch.view, at, receivedFds(batch, i)));
     }
     return batch.closed;
   }
