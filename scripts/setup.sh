@@ -5,6 +5,8 @@
 #   scripts/setup.sh guest    demo, and the generic and the arm64 kernel (kernels are unpacked, not installed)
 #   scripts/setup.sh compile  base, and Deno of the oldest supported version with its runtime base
 # Debian packages come by apt when root; otherwise it says plainly what to install, and exits 3.
+# Without a network it uses what is there already: a Deno of the right version in PATH, and what a copy of
+# another checkout's .tools has.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=pins.sh
@@ -31,30 +33,47 @@ need_apt() {
     || lack "$program; apt-get install $* failed"
 }
 
-# npm_install FOLDER PACKAGE WHAT: quiet while it goes well; says npm's own words when it does not.
+# npm_install FOLDER PACKAGE WHAT REMEDY: quiet while it goes well; says npm's own words when it does not.
 npm_install() {
   local words
-  words=$(npm install --loglevel=error --no-audit --no-fund --ignore-scripts --prefix "$1" "$2" 2>&1 >/dev/null) && return 0
+  # Without a network npm would try for a minute and a half.
+  words=$(npm install --loglevel=error --no-audit --no-fund --ignore-scripts --fetch-retry-mintimeout=1000 \
+    --fetch-retry-maxtimeout=5000 --prefix "$1" "$2" 2>&1 >/dev/null) && return 0
   rm -rf "$1"
   printf '%s\n' "$words" | tail -n 20 >&2
-  lack "$3; npm install $2 failed, with the words above"
+  lack "$3; npm install $2 failed, with the words above; without a network: $4"
 }
 
-# npm_deno VERSION FOLDER: Deno's executable from its npm package, in FOLDER/bin/deno.
+# is_deno VERSION PROGRAM: whether the program is Deno of this version.
+is_deno() {
+  [ -x "$2" ] && case $("$2" --version 2>/dev/null) in "deno $1 "*) ;; *) return 1 ;; esac
+}
+
+# npm_deno VERSION FOLDER: Deno's executable, in FOLDER/bin/deno: the one in PATH where it is of this version,
+# else that of its npm package.
 npm_deno() {
-  local version=$1 folder=$2 staging
+  local version=$1 folder=$2 staging found
   [ -x "$folder/bin/deno" ] && [ "$(cat "$folder/version" 2>/dev/null)" = "$version" ] && return 0
-  need_apt npm npm
-  say "Deno $version"
-  staging=$(mktemp -d "$tools/deno.XXXXXX")
-  # The platform package holds the executable itself; the wrapper package only links to it.
-  npm_install "$staging" "@deno/linux-x64-glibc@$version" "Deno $version"
-  mkdir -p "$staging/bin"
-  mv "$staging/node_modules/@deno/linux-x64-glibc/deno" "$staging/bin/deno"
-  chmod 755 "$staging/bin/deno"
-  rm -rf "$staging/node_modules"
-  printf '%s' "$version" >"$staging/version"
-  rm -rf "$folder"; mv "$staging" "$folder"
+  if ! is_deno "$version" "$folder/bin/deno"; then
+    staging=$(mktemp -d "$tools/deno.XXXXXX")
+    mkdir -p "$staging/bin"
+    found=$(command -v deno || true)
+    if is_deno "$version" "$found"; then
+      say "Deno $version, from $found"
+      cp "$found" "$staging/bin/deno"
+    else
+      need_apt npm npm
+      say "Deno $version"
+      # The platform package holds the executable itself; the wrapper package only links to it.
+      npm_install "$staging" "@deno/linux-x64-glibc@$version" "Deno $version" \
+        "put its executable at ${folder#"$top/"}/bin/deno, or in PATH"
+      mv "$staging/node_modules/@deno/linux-x64-glibc/deno" "$staging/bin/deno"
+      chmod 755 "$staging/bin/deno"
+      rm -rf "$staging/node_modules"
+    fi
+    rm -rf "$folder"; mv "$staging" "$folder"
+  fi
+  printf '%s' "$version" >"$folder/version"
 }
 
 base() {
@@ -66,7 +85,7 @@ base() {
   npm_deno "$DENO_VERSION" "$tools/deno"
   "$top/scripts/build-shim"
   ( cd "$top" && DENO_DIR=$tools/deno_dir DENO_NO_UPDATE_CHECK=1 "$tools/deno/bin/deno" install --quiet --frozen ) \
-    || lack "npm packages; deno install --frozen failed"
+    || lack "npm packages; deno install --frozen failed; without a network: copy .tools/deno_dir from a checkout that has it"
 }
 
 # The kernels come once, here, so that no test waits for a download. "demo" needs the small one alone.
@@ -87,7 +106,8 @@ denort() {
   need_apt npm npm
   say "runtime base of Deno $DENO_OLDEST"
   staging=$(mktemp -d "$tools/denort.XXXXXX")
-  npm_install "$staging" "$DENORT_PACKAGE" "Deno's runtime base"
+  npm_install "$staging" "$DENORT_PACKAGE" "Deno's runtime base" \
+    "put denort of Deno's release v$DENO_OLDEST at ${out#"$top/"}"
   program=$(find "$staging/node_modules/${DENORT_PACKAGE%@*}" -name vlt -type f)
   head -c "$DENORT_BYTES" "$program" >"$staging/denort"
   printf '%s  %s\n' "$DENORT_SHA256" "$staging/denort" | sha256sum --check --status \

@@ -33,7 +33,7 @@ const VERSION_MARK = "Deno/";
  */
 export function findRuntimeBase({ version, given, tools }: BaseSearch): RuntimeBase {
   if (given !== undefined && given !== "") {
-    const bytes = readBase(given);
+    const bytes = readBase(given, version);
     if (!contains(bytes, `${VERSION_MARK}${version}`)) {
       throw new Fault(
         "refused",
@@ -85,16 +85,14 @@ function otherBases(version: string, tools: string): string[] {
   }
 }
 
-function readBase(path: string): Uint8Array {
+function readBase(path: string, version: string): Uint8Array {
   try {
     return Deno.readFileSync(path);
   } catch (error) {
     throw new Fault(
       "missing",
-      `Cannot compile: DENORT_BIN is ${path}, which cannot be read: ${messageOf(error)}`,
-      {
-        cause: error,
-      },
+      `Cannot compile: DENORT_BIN is ${path}, which cannot be read: ${messageOf(error)}; ${remedy(version)}`,
+      { cause: error },
     );
   }
 }

@@ -20,9 +20,9 @@ export type LogFields = Readonly<Record<string, string | number | boolean | unde
 
 /**
  * Where lines go; injected, so that tests read them. `isRecord`: each such line counts, whatever else is left
- * out.
+ * out. `isFollowed`: another record follows in the same call of the writer, so both can be written at once.
  */
-export type LogSink = (line: string, isRecord?: boolean) => void;
+export type LogSink = (line: string, isRecord?: boolean, isFollowed?: boolean) => void;
 
 /** A leveled log of one component. */
 export class Log {
@@ -72,16 +72,24 @@ export class Log {
   /**
    * What somebody will want to prove one day (the audit trail): as important as info, but never folded, and
    * the last to be lost.
+   *
+   * @param isFollowed whether another record is written right after it
    */
-  record(message: string, fields?: LogFields): void {
-    this.#write("info", message, fields, true);
+  record(message: string, fields?: LogFields, isFollowed = false): void {
+    this.#write("info", message, fields, true, isFollowed);
   }
   /** A detail for who hunts a defect. */
   debug(message: string, fields?: LogFields): void {
     this.#write("debug", message, fields);
   }
 
-  #write(level: LogLevel, message: string, fields?: LogFields, isRecord?: boolean): void {
+  #write(
+    level: LogLevel,
+    message: string,
+    fields?: LogFields,
+    isRecord?: boolean,
+    isFollowed?: boolean,
+  ): void {
     if (!this.wants(level)) return;
     let line = this.#journal ? `<${LOG_LEVEL[level]}>` : `${level.padEnd(5)} `;
     line += `${this.#component}: ${oneLine(message.slice(0, MOST_MESSAGE))}`;
@@ -89,7 +97,7 @@ export class Log {
       const value = fields[key];
       if (value !== undefined) line += ` ${key}=${shown(value)}`;
     }
-    this.#sink(line, isRecord);
+    this.#sink(line, isRecord, isFollowed);
   }
 }
 

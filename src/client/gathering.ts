@@ -9,8 +9,7 @@ export class Gathering implements Disposable {
   readonly #waitMs: number;
   readonly #work: () => Promise<void>;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #isWorking = false;
-  #isEnded = false;
+  #state: "resting" | "working" | "ended" = "resting";
 
   /**
    * Does nothing yet.
@@ -25,7 +24,7 @@ export class Gathering implements Disposable {
 
   /** Something has changed. */
   later(): void {
-    if (this.#isEnded) return;
+    if (this.#state === "ended") return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       void this.#run();
@@ -34,19 +33,23 @@ export class Gathering implements Disposable {
 
   /** Nothing is begun any more; what is under way goes on to its end. */
   [Symbol.dispose](): void {
-    this.#isEnded = true;
+    this.#state = "ended";
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
   async #run(): Promise<void> {
-    if (this.#isWorking) return this.later();
-    assert(!this.#isEnded, "work that has ended is not begun");
-    this.#isWorking = true;
+    if (this.#state === "working") return this.later();
+    assert(this.#state === "resting", "work that has ended is not begun");
+    this.#state = "working";
     try {
       await this.#work();
     } finally {
-      this.#isWorking = false;
+      if (!this.#hasEnded()) this.#state = "resting";
     }
+  }
+
+  #hasEnded(): boolean {
+    return this.#state === "ended";
   }
 }

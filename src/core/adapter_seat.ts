@@ -203,6 +203,7 @@ export class AdapterSeat implements Seat {
 
   /** Nothing passes any more: what a closed adapter still says is dropped. */
   close(): void {
+    assert(!this.#closed, "a seat is closed once");
     this.#closed = true;
     this.#throttle?.close();
   }

@@ -153,7 +153,7 @@ export class AuditTrail implements TimerHandler {
   writeLines(): void {
     const lines = this.#lines;
     this.#lines = [];
-    for (const entry of lines) this.#writeLine(entry);
+    lines.forEach((entry, i) => this.#writeLine(entry, i < lines.length - 1));
   }
 
   /** Called by the loop: the second of somebody's left-out refusals is over. */
@@ -198,8 +198,8 @@ export class AuditTrail implements TimerHandler {
     if (!mayWait(entry)) this.#isUrgent = true;
   }
 
-  #writeLine(entry: AuditEntry): void {
-    this.#log.record(kindName(entry.kind), {
+  #writeLine(entry: AuditEntry, isFollowed: boolean): void {
+    const fields = {
       verdict: codeName(entry.code),
       principal: entry.principal,
       as: entry.as,
@@ -208,7 +208,8 @@ export class AuditTrail implements TimerHandler {
       class: entry.cls === undefined ? undefined : LEASE_CLASS_NAMES[entry.cls] ?? entry.cls,
       token: entry.token,
       detail: detailOf(entry),
-    });
+    };
+    this.#log.record(kindName(entry.kind), fields, isFollowed);
   }
 
   readonly #tellLeftOut = (principal: number, count: number): void =>

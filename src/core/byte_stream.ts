@@ -97,6 +97,7 @@ export class ByteStream implements FdHandler {
 
   /** Called by the loop. */
   onReady(events: number): void {
+    assert(this.#isOpen, "a stream that has ended is not watched");
     if ((events & OUT) !== 0) this.#user.onRoom();
     if (!this.#isOpen) return;
     if ((events & IN) !== 0 || (events & (HUP | ERR)) !== 0) this.#read((events & (HUP | ERR)) !== 0);

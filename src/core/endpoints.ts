@@ -237,7 +237,8 @@ export class Endpoints {
 
   /** Takes back, in a closed adapter's name, what it had said and did not take back itself. */
   #seamClosed(slot: EndpointSlot, adapter: Adapter): void {
-    const seat = this.#seats.get(adapter) as AdapterSeat;
+    const seat = this.#seats.get(adapter);
+    assert(seat !== undefined, "an adapter that closes has a seat");
     if (adapter.source === SOURCE.MEMCTX && slot.memctxEpoch >= 0) {
       const event = seat.event(KIND.MEMCTX_INVALIDATED);
       event.words[MEMCTX_INVALIDATED.at.epoch / 4] = slot.memctxEpoch;
@@ -245,6 +246,7 @@ export class Endpoints {
       seat.emit(event);
     }
     if (seat.isUp) seat.down(SEAM_REASON.ASKED, slot.pid);
+    assert(!seat.isUp, "a seam is down before its seat is closed");
     seat.close();
     this.#seats.delete(adapter);
   }

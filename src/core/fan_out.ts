@@ -96,8 +96,12 @@ export class FanOut {
       });
     }
     this.#unindex(slot);
-    slot.regrant(grant);
-    this.#index(slot);
+    try {
+      slot.regrant(grant);
+    } finally {
+      // Also when the grant is refused: what is removed later must be in its lists.
+      this.#index(slot);
+    }
     if (!reachesMore) return;
     this.#retained.replay((event) => {
       if (!known.has(event) && slot.admits(event)) this.#give(slot, event);
@@ -215,11 +219,13 @@ export class FanOut {
       const last = slots.pop() as ControlSlot;
       if (last !== slot) {
         const place = slot.places[endpoint] as number;
+        assert(slots[place] === slot, "a control is where its place says");
         slots[place] = last;
         last.places[endpoint] = place;
       }
       this.#entries--;
     }
     if (slot.isAuditor) this.#auditors--;
+    assert(this.#entries >= 0 && this.#auditors >= 0, "a control leaves the lists that it joined");
   }
 }

@@ -60,6 +60,7 @@ export class Ledger {
     if (this.#freeCount > 0) index = this.#free[--this.#freeCount] as number;
     else if (this.#used < MAX_OUTSTANDING) index = this.#used++;
     else return 0;
+    assert(this.#open[index] === 0, "a ticket's place is free before it is used");
     this.#origin[index] = command.origin;
     this.#whose[index] = whose;
     this.#corr[index] = command.corr;

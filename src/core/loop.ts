@@ -36,6 +36,14 @@ const EVENTS_A_WAIT = 256;
 /** Callbacks of one turn may take so long, ns; a callback that has begun is not interrupted. */
 const CALLBACKS_NS = 1_500_000;
 
+/** Whether the loop runs. */
+type RunState =
+  | "running"
+  /** {@linkcode Loop.run} returns, and may be called again. */
+  | "left"
+  /** For the last time. */
+  | "stopped";
+
 interface Deferred {
   readonly task: () => void;
   readonly owner: FaultHandler | undefined;
@@ -90,8 +98,7 @@ export class Loop implements LoopPort, Disposable {
   #isDue = false;
   #generation = 0;
   #watched = 0;
-  #stopped = false;
-  #left = false;
+  #state: RunState = "running";
 
   /** Makes a loop that watches nothing yet. */
   constructor(options: LoopOptions) {
@@ -158,23 +165,23 @@ export class Loop implements LoopPort, Disposable {
 
   /** Makes `run` return at the end of this turn. */
   stop(): void {
-    this.#stopped = true;
+    this.#state = "stopped";
   }
 
-  /** Makes `run` return at the end of this turn; what it does for is done, and it is run again. */
+  /** Makes `run` return at the end of this turn; it can be called again. */
   leave(): void {
-    this.#left = true;
+    if (this.#state === "running") this.#state = "left";
   }
 
   /** Whether it was stopped. */
   get stopped(): boolean {
-    return this.#stopped;
+    return this.#state === "stopped";
   }
 
   /** Runs until {@linkcode stop} or {@linkcode leave}. The thread does nothing else meanwhile. */
   run(): void {
-    this.#left = false;
-    while (!this.#stopped && !this.#left) this.turn(-1);
+    if (this.#state === "left") this.#state = "running";
+    while (this.#isRunning) this.turn(-1);
   }
 
   /**
@@ -184,7 +191,7 @@ export class Loop implements LoopPort, Disposable {
    * @param onTurn called after each turn, for instance to look at an AbortSignal
    */
   async runYielding(onTurn?: () => void): Promise<void> {
-    while (!this.#stopped) {
+    while (!this.stopped) {
       this.#arm();
       if (!this.#goesOn) await this.#poller.waitAsync(100);
       this.turn(0);
@@ -223,6 +230,10 @@ export class Loop implements LoopPort, Disposable {
     this.#poller.remove(this.#timer.fd);
     this.#timer[Symbol.dispose]();
     this.#poller[Symbol.dispose]();
+  }
+
+  get #isRunning(): boolean {
+    return this.#state === "running";
   }
 
   /** Whether there is something to do that no descriptor tells of. */

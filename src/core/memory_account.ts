@@ -107,6 +107,7 @@ export class MemoryAccount implements PayloadOwner {
 
   #giveBack(bytes: number): void {
     this.#commandBytes -= bytes;
+    assert(this.#commandBytes >= 0, "a command's memory is given back once");
     if (this.#waiting.size > 0 && this.#commandBytes <= MAX_PRINCIPAL_COMMAND_BYTES / 2) {
       const waiting = [...this.#waiting];
       this.#waiting.clear();
@@ -118,6 +119,7 @@ export class MemoryAccount implements PayloadOwner {
   /** An event's body waits for one of its controls (above 0), or does not any more (below). */
   noteEventBytes(change: number): void {
     this.#eventBytes += change;
+    assert(this.#eventBytes >= 0, "an event's memory is given back once");
     if (this.controls === 0) this.#noteEmpty();
   }
 
@@ -136,6 +138,7 @@ export class MemoryAccount implements PayloadOwner {
 
   /** One of its controls left. */
   leave(): void {
+    assert(this.controls > 0, "a control that leaves has joined");
     this.controls--;
     if (this.controls === 0) this.#noteEmpty();
   }

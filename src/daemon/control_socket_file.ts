@@ -92,6 +92,7 @@ export class ControlSocketFile {
 
   /** Closes the socket and removes its file, if that is still ours. */
   close(): void {
+    assert(this.#inode !== null, "a socket is closed once");
     if (this.isThere) unlinkSocket(this.path);
     this.#inode = null;
     this.#socket.close();

@@ -10,7 +10,8 @@
  * line has to wait. Lines of that time are kept.
  *
  * A line that is said again and again is counted (repeat_filter.ts). Records, the audit trail's lines, are
- * written each time, and have room of their own when others have used up theirs.
+ * written each time, and have room of their own when others have used up theirs. Those that come together
+ * are written by one system call.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -50,6 +51,12 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
   #watching = false;
   #isGone = false;
   #lost = 0;
+  /** Records that are written together with the next one, and how many bytes and lines they are. */
+  readonly #joined = new Uint8Array(MAX_LINE_BYTES);
+  #joinedBytes = 0;
+  #joinedLines = 0;
+  /** The time of the first. */
+  #joinedStamp = "";
 
   /**
    * Writes nothing yet.
@@ -83,13 +90,15 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
    * Writes a line, keeps it until there is room, counts it as the same as one before, or counts it as lost.
    *
    * @param isRecord whether it must not be counted instead of written, and be the last to be lost
+   * @param isFollowed of a record: the caller writes another one at once, and both may be written together
    */
-  write(line: string, isRecord = false): void {
+  write(line: string, isRecord = false, isFollowed = false): void {
+    assert(isRecord || !isFollowed, "only records are written together");
     if (this.#isGone) return;
+    if (isRecord) return this.#join(line, isFollowed);
     const nowNs = this.#clock.nowNs();
     this.#filter.sweep(nowNs, this.#putRepeated);
-    if (isRecord) this.#putLine(line, MAX_WAITING_RECORD_BYTES);
-    else if (this.#filter.admits(line, nowNs)) this.#putLine(line, MAX_WAITING_BYTES);
+    if (this.#filter.admits(line, nowNs)) this.#putLine(line, MAX_WAITING_BYTES);
     else this.#arm();
   }
 
@@ -109,20 +118,49 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     this.#loop.arm(this, dueNs);
   }
 
-  #putLine(line: string, mostBytes: number): void {
+  /** Writes a record with those that are joined already, or joins it to them. */
+  #join(line: string, isFollowed: boolean): void {
+    if (!isFollowed && this.#joinedLines === 0) return this.#putLine(line, MAX_WAITING_RECORD_BYTES);
     const stamp = this.#stamp();
-    const bytes = bytesOf(stamp + line);
+    const text = stamp + line + "\n";
+    const encoded = encoder.encodeInto(text, this.#joined.subarray(this.#joinedBytes));
+    if (encoded.read < text.length) {
+      this.#putJoined();
+      const bytes = bytesOf(stamp + line);
+      this.#joined.set(bytes);
+      this.#joinedBytes = bytes.length;
+    } else this.#joinedBytes += encoded.written;
+    if (this.#joinedLines === 0) this.#joinedStamp = stamp;
+    this.#joinedLines++;
+    if (!isFollowed) this.#putJoined();
+  }
+
+  #putJoined(): void {
+    const lines = this.#joinedLines;
+    const bytes = this.#joined.slice(0, this.#joinedBytes);
+    this.#joinedBytes = this.#joinedLines = 0;
+    if (lines > 0) this.#putBytes(bytes, lines, MAX_WAITING_RECORD_BYTES, this.#joinedStamp);
+  }
+
+  #putLine(line: string, mostBytes: number): void {
+    // A caller that failed between two records has left some.
+    this.#putJoined();
+    const stamp = this.#stamp();
+    this.#putBytes(bytesOf(stamp + line), 1, mostBytes, stamp);
+  }
+
+  #putBytes(bytes: Uint8Array<ArrayBuffer>, lines: number, mostBytes: number, stamp: string): void {
     if (this.#lost > 0) {
       const told = bytesOf(
         `${stamp}${this.#prefix}log: ${this.#lost} lines were lost: the reader of this log was too slow`,
       );
       if (!this.#take(told, mostBytes - bytes.length)) {
-        this.#lost++;
+        this.#lost += lines;
         return;
       }
       this.#lost = 0;
     }
-    if (!this.#take(bytes, mostBytes)) this.#lost++;
+    if (!this.#take(bytes, mostBytes)) this.#lost += lines;
   }
 
   /** Called by the loop when there is room, or the reader has gone. */
@@ -133,7 +171,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
       const written = this.#put(bytes);
       if (written === LATER) break;
       this.#waitingBytes -= written === FAILED ? bytes.length : written;
-      if (written === FAILED) this.#lost++;
+      if (written === FAILED) this.#lost += linesIn(bytes);
       if (written === FAILED || written === bytes.length) this.#waiting.shift();
       else this.#waiting[0] = bytes.subarray(written);
     }
@@ -143,6 +181,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
   /** Writes what waits and still finds room, and lets go of the loop; the descriptor stays open. */
   [Symbol.dispose](): void {
     this.#filter.sweep(NEVER, this.#putRepeated);
+    this.#putJoined();
     while (this.#waiting.length > 0) {
       const before = this.#waiting.length;
       this.onReady();
@@ -199,6 +238,11 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
       return FAILED;
     }
   }
+}
+
+/** How many lines end in what could not be written. */
+function linesIn(bytes: Uint8Array): number {
+  return bytes.reduce((lines, byte) => lines + (byte === 0x0a ? 1 : 0), 0);
 }
 
 /** A line as it is written: what is longer than a pipe takes whole is cut. */

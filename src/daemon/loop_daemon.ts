@@ -83,7 +83,7 @@ export class LoopDaemon {
     const log = new Log(
       "vmsig",
       daemon.log,
-      (line, isRecord) => logWriter.write(line, isRecord),
+      (line, isRecord, isFollowed) => logWriter.write(line, isRecord, isFollowed),
       plan.journal,
     );
     this.#log = log;

@@ -136,6 +136,7 @@ export class RamOpener implements Disposable {
   }
 
   #start(): Opener {
+    assert(this.#openers.size < 2 * MAX_RAM_OPENERS, "no more threads open RAM than may");
     const { makeWorker = startWorker } = this.#options;
     const opener: Opener = { worker: makeWorker(), ready: false, call: null, late: false, timer: undefined };
     opener.worker.onmessage = ({ data }: MessageEvent<RamWorkerSays>) => {
@@ -187,6 +188,7 @@ export class RamOpener implements Disposable {
   }
 
   #rest(opener: Opener): void {
+    assert(opener.call !== null && !opener.late, "a thread rests when it has answered in time");
     clearTimeout(opener.timer);
     opener.call = null;
     opener.timer = setTimeout(() => this.#end(opener), this.#options.idleMs ?? IDLE_MS);

@@ -1,8 +1,7 @@
 /**
- * The main thread's side of the scanner: one worker for all endpoints, started with the first request, which
- * looks through guests' RAM one after the other. A worker that dies, or takes longer than any honest guest
- * makes it, is replaced; what it owed is answered as failed. One that has nothing to do for a while is ended,
- * because it keeps the memory that its last scans took.
+ * The main thread's side of the scanner: one worker for all endpoints (asked_worker.ts), which scans guests'
+ * RAM one after the other. A scan that its worker does not answer, because it fails or takes longer than any
+ * honest guest makes it, is answered as failed.
  *
  * RAM is opened on threads of their own (ram_opener.ts): it waits for no scan, and no QEMU makes the main
  * thread wait.
@@ -10,6 +9,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { closeFdElsewhere } from "../../ffi/owned_fd.ts";
+import { AskedWorker } from "../base/asked_worker.ts";
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 import type { SharedRing } from "../context/shared_ring.ts";
@@ -34,11 +34,8 @@ export class ScanHost implements Disposable {
   readonly #inbox: SharedRing;
   readonly #log: Log;
   readonly #queue: ScanCall[] = [];
-  #worker: Worker | null = null;
+  readonly #worker: AskedWorker<ScanCall, ScanReturn>;
   #current: ScanCall | null = null;
-  #limit: ReturnType<typeof setTimeout> | undefined;
-  #idle: ReturnType<typeof setTimeout> | undefined;
-  readonly #idleMs: number;
   readonly #opener: RamOpener;
   #closed = false;
 
@@ -51,7 +48,13 @@ export class ScanHost implements Disposable {
   constructor(inbox: SharedRing, log: Log, idleMs: number = IDLE_MS) {
     this.#inbox = inbox;
     this.#log = log.for("scan");
-    this.#idleMs = idleMs;
+    this.#worker = new AskedWorker({
+      start: () => new Worker(new URL("./scan_worker.ts", import.meta.url), { type: "module" }),
+      limitMs: LOOK_LIMIT_MS,
+      idleMs,
+      onAnswer: (answer) => this.#answer(answer),
+      onFailed: (_ids, why) => this.#onFailed(why),
+    });
     this.#opener = new RamOpener({
       answer: (opened) => this.#hand(INBOX.RAM, opened),
       closeRam: (fds) => this.closeRam(fds),
@@ -61,7 +64,7 @@ export class ScanHost implements Disposable {
 
   /** Whether it has a worker now. */
   get hasWorker(): boolean {
-    return this.#worker !== null;
+    return this.#worker.isRunning;
   }
 
   /** Takes a request of the loop's. */
@@ -92,46 +95,25 @@ export class ScanHost implements Disposable {
     this.#opener[Symbol.dispose]();
     this.#queue.length = 0;
     this.#current = null;
-    this.#endWorker();
+    this.#worker[Symbol.dispose]();
   }
 
   #next(): void {
     if (this.#closed || this.#current !== null) return;
-    clearTimeout(this.#idle);
     const call = this.#queue.shift();
-    if (call === undefined) {
-      this.#idle = setTimeout(() => this.#endWorker(), this.#idleMs);
-      Deno.unrefTimer(this.#idle);
-      return;
-    }
+    if (call === undefined) return;
     this.#current = call;
-    this.#worker ??= this.#startWorker();
-    this.#limit = setTimeout(() => this.#fail("it took too long"), LOOK_LIMIT_MS);
-    this.#worker.postMessage(call);
+    this.#worker.ask(call);
   }
 
-  #startWorker(): Worker {
-    const worker = new Worker(new URL("./scan_worker.ts", import.meta.url), { type: "module" });
-    worker.onmessage = ({ data }: MessageEvent<ScanReturn>) => {
-      if (worker === this.#worker && data.id === this.#current?.id) this.#answer(data);
-    };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      if (worker === this.#worker) this.#fail(event.message);
-    };
-    return worker;
-  }
-
-  #fail(why: string): void {
+  #onFailed(why: string): void {
     const call = this.#current;
     this.#log.error("the scanner is replaced", { why, vm: call?.request.name });
-    this.#endWorker();
     if (call !== null) this.#answer({ id: call.id, answer: { outcome: "failed", detail: why } });
   }
 
   #answer(answer: ScanReturn): void {
     assert(this.#current?.id === answer.id, "what was asked is answered, once");
-    clearTimeout(this.#limit);
     this.#current = null;
     this.#hand(INBOX.SCANNED, answer);
     this.#next();
@@ -140,12 +122,5 @@ export class ScanHost implements Disposable {
   #hand(tag: number, answer: ScanReturn | RamReturn): void {
     if (this.#closed || this.#inbox.push(tag, encoder.encode(JSON.stringify(answer)))) return;
     setTimeout(() => this.#hand(tag, answer), RETRY_MS);
-  }
-
-  #endWorker(): void {
-    clearTimeout(this.#limit);
-    clearTimeout(this.#idle);
-    this.#worker?.terminate();
-    this.#worker = null;
   }
 }

@@ -7,6 +7,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { DEMO_GUEST } from "../../scripts/demo_guest.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
+import { procText } from "../fixtures/holdings.ts";
 import { exists } from "./content_cache.ts";
 import { startSavedGuest } from "./saved_guest.ts";
 
@@ -65,13 +66,8 @@ async function collect(stream: ReadableStream<Uint8Array>, take: (text: string) 
 }
 
 function isThere(pid: number): boolean {
-  try {
-    // A process that has ended and was not waited for has no command line.
-    return Deno.readTextFileSync(`/proc/${pid}/cmdline`) !== "";
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  // A process that has ended and was not waited for has no command line.
+  return (procText(`/proc/${pid}/cmdline`) ?? "") !== "";
 }
 
 /** The processes and the folder that a demonstration named. */

@@ -17,6 +17,7 @@ import { MappedRegion } from "../../src/vgpu/mapped_region.ts";
 import { FrameInfo, ProducerState } from "../../src/vgpu/snapshots.ts";
 import { READ, VgpuRegion } from "../../src/vgpu/vgpu_region.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { procText } from "../fixtures/holdings.ts";
 import { checkStamp } from "../fixtures/vgpu_stamp.ts";
 import type { GuestProcess } from "./guest_process.ts";
 import type { Qemu } from "./qemu.ts";
@@ -170,9 +171,7 @@ class LatePerception implements AsyncDisposable {
 /** The threads of the daemon that run a Worker: the loop's, the scanner's, perception's. */
 function workers(daemon: DaemonProcess): number {
   return [...Deno.readDirSync(`/proc/${daemon.pid}/task`)]
-    .filter(({ name }) =>
-      Deno.readTextFileSync(`/proc/${daemon.pid}/task/${name}/comm`).startsWith("worker-")
-    )
+    .filter(({ name }) => procText(`/proc/${daemon.pid}/task/${name}/comm`)?.startsWith("worker-"))
     .length;
 }
 

@@ -71,7 +71,7 @@ BODIES = {
 def open_to(path):
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     peer.connect(path)  # waits while the backlog is full
-    peer.settimeout(20)
+    peer.settimeout(300)
     return peer
 
 

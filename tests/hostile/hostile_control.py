@@ -36,7 +36,7 @@ def frame(kind, endpoint=0, words=(), body=b"", form=0, direction=DOWN, corr=0, 
 class Control:
     def __init__(self, name="hostile", speaks_for=""):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(20)
+        self.socket.settimeout(300)
         self.socket.connect(sys.argv[1])
         self.corr = 0
         self.socket.send(frame(HELLO, body=hello_body(name, speaks_for), form=2))

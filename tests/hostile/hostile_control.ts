@@ -7,7 +7,7 @@ import type { DaemonProcess } from "../fixtures/daemon_process.ts";
 
 const COMMON = Deno.readTextFileSync(new URL("./hostile_control.py", import.meta.url));
 /** A process that hangs is a finding, not a wait for ever. */
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 600_000;
 
 /** Makes the daemon's folder passable for other users, as /run/vmsig is. */
 export function openFolder(daemon: DaemonProcess): void {

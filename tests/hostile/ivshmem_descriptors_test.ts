@@ -36,7 +36,7 @@ function holder(times: number, paths: readonly string[]): HostileProgram {
 /** Two honest ends meet over a channel, and bytes arrive. */
 async function works(daemon: DaemonProcess, channel: string): Promise<void> {
   const path = `${daemon.folder}/v2v/${channel}.ivshmem`;
-  const ends = [channel, "--stream", "--ivshmem", path, "--socket", daemon.socket, "--wait", "20000"];
+  const ends = [channel, "--stream", "--ivshmem", path, "--socket", daemon.socket, "--wait", "180000"];
   await using listener = new HostileProgram([...DENO, `${ROOT}main.ts`, "v2v", "listen", ...ends]);
   await using connector = new HostileProgram([...DENO, `${ROOT}main.ts`, "v2v", "connect", ...ends]);
   await connector.tell("from end to end");

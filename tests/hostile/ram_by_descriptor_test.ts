@@ -301,7 +301,7 @@ Deno.test({
     }
     // 124: it ended in time, by the first signal.
     const args = ["mem", `pid:${slow.pid}`, "info"];
-    const { code, errors } = await vmsig(args, ["timeout", "--kill-after=20", "5"]);
+    const { code, errors } = await vmsig(args, ["timeout", "--kill-after=300", "5"]);
     assertEquals(code, 124, errors);
   },
 });
@@ -327,7 +327,7 @@ Deno.test("mem on a FIFO, a device, a folder, a socket: refused at once, with wh
   using listener = Deno.listen({ transport: "unix", path: `${place.folder}/socket` });
   assert(listener.addr !== undefined);
   for (const path of [fifo, "/dev/zero", place.folder, `${place.folder}/socket`]) {
-    const outcome = await vmsig(["mem", `file:${path}`, "info"], ["timeout", "-s", "KILL", "60"]);
+    const outcome = await vmsig(["mem", `file:${path}`, "info"], ["timeout", "-s", "KILL", "300"]);
     assertEquals(outcome.code, 1, `${path}: ${outcome.errors}`);
     assertMatch(outcome.errors, /^vmsig: bad-argument: Cannot open .* no regular file/);
   }

@@ -13,7 +13,7 @@ const lines = (text: string, part: string) => text.split("\n").filter((line) => 
 
 /** A command that may hang where it should not: ended then. */
 function bounded(args: readonly string[], wrapper: readonly string[] = []): Promise<CommandOutcome> {
-  return vmsig(args, ["timeout", "--signal=KILL", "20", ...wrapper]);
+  return vmsig(args, ["timeout", "--signal=KILL", "300", ...wrapper]);
 }
 
 async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {

@@ -90,7 +90,7 @@ Deno.test("over ivshmem: the command ends with one error, the daemon and the cha
   Deno.chmodSync(daemon.folder, 0o755);
   const socket = `${daemon.folder}/v2v/both.ivshmem`;
   const command = [...DENO, `${ROOT}main.ts`, "v2v"];
-  const ends = ["both", "--stream", "--ivshmem", socket, "--socket", daemon.socket, "--wait", "20000"];
+  const ends = ["both", "--stream", "--ivshmem", socket, "--socket", daemon.socket, "--wait", "180000"];
   {
     await using listener = new HostileProgram([...command, "listen", ...ends]);
     await daemon.says(/clients.*count=1/);

@@ -21,8 +21,6 @@ const RATE_HZ = 500;
 const WARM_SHARE = 0.25;
 /** What is still there after so long is there for ever. */
 const LEAK_MS = 240_000;
-/** Controls that come and go between two looks. */
-const VISITS = 50;
 
 /** Controls' doings that a soak is for, at least; a slow machine takes more time to them. */
 const ENOUGH = 100;
@@ -201,10 +199,7 @@ async function rest(daemon: DaemonProcess, before?: Holdings): Promise<Holdings>
     const connected = now.fds.some((name) => name.startsWith("connected "));
     const isAtRest = !connected && (before === undefined || surplusOf(before, now).length === 0);
     if (isAtRest || performance.now() > deadline) return now;
-    // V8 collects when it allocates, and not when it is left alone.
-    for (let i = 0; i < VISITS; i++) {
-      await using _visitor = await daemon.connect("visitor");
-    }
+    await daemon.visit();
     await daemon.metrics();
   }
 }

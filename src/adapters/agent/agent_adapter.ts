@@ -142,6 +142,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   close(_reason: CloseReason, closed: () => void): void {
+    assert(this.#seat !== null, "an adapter that closes was opened, and closes once");
     const seat = this.#seat;
     this.#seat = null;
     this.#link.leave(this);
@@ -169,6 +170,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkUp(_status: string, pid: number): void {
+    assert(this.#seat !== null, "a link calls its users only");
     if (pid !== this.#pid) this.#forget();
     this.#pid = pid;
     this.#look();

@@ -93,6 +93,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   close(_reason: CloseReason, closed: () => void): void {
+    assert(this.#seat !== null, "an adapter that closes was opened, and closes once");
     this.#seat?.loop.disarm(this);
     this.#seat = null;
     this.#link.leave(this);
@@ -118,6 +119,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkUp(_status: string, pid: number): void {
+    assert(this.#seat !== null, "a link calls its users only");
     // Another process is another VM: its predecessor's output does not belong to this one.
     if (pid !== this.#pid) this.#forgetAll("the VM was started anew");
     this.#pid = pid;

@@ -131,6 +131,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   close(_reason: CloseReason, closed: () => void): void {
+    assert(this.#seat !== null, "an adapter that closes was opened, and closes once");
     this.#seat?.loop.disarm(this);
     this.#desk.close();
     this.#unknown = [];
@@ -156,6 +157,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkUp(status: string, pid: number): void {
+    assert(this.#seat !== null, "a link calls its users only");
     this.#pid = pid;
     this.#isRunning = status === "running";
     this.#look.begin();

@@ -45,6 +45,7 @@ export class HeldLedger {
   load(log: Log): void {
     const bytes = this.#store?.load();
     if (bytes === undefined || bytes.length === 0) return;
+    assert(this.#held.size === 0, "the record is loaded before anything is pressed");
     const record = decodeHeldRecord(bytes);
     if (record === undefined) {
       log.warn("the record of held keys is damaged and not used");

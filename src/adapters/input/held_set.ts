@@ -61,6 +61,7 @@ export class HeldSet {
 
   /** Follows the records `from` to `to`, which have reached the guest. */
   apply(frame: InputFrame, from: number, to: number): void {
+    assert(from <= to && to <= frame.count, "what reached the guest are records of the frame");
     for (let i = from; i < to; i++) {
       if (!isTransition(frame.kinds[i])) continue;
       const entry = heldEntry(frame.kinds[i] ?? 0, frame.codes[i] ?? 0);

@@ -61,6 +61,14 @@ export interface QmpInputOptions {
   readonly display?: string;
 }
 
+/** Whether the guest uses an absolute pointing device, as far as is known. */
+type TabletState =
+  | { readonly kind: "unknown" | "used" }
+  /** QEMU was asked for the sake of this frame. */
+  | { readonly kind: "asked"; readonly frame: InputFrame };
+
+const UNKNOWN_TABLET: TabletState = { kind: "unknown" };
+
 interface StepUnderWay {
   readonly frame: InputFrame;
   readonly from: number;
@@ -89,8 +97,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   readonly #fractions = new Float64Array(2);
   /** Notches of the scroll record under way that are still to be sent; NaN when it was not begun. */
   #notches = NaN;
-  #hasTablet = false;
-  #askingForTablet = false;
+  #tablet: TabletState = UNKNOWN_TABLET;
 
   /** Makes it over a monitor that others use, too. */
   constructor(link: QmpLink, options: QmpInputOptions = {}) {
@@ -141,8 +148,9 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
 
   /** Called by the link. */
   onLinkUp(status: string, pid: number): void {
+    assert(!this.#up, "a link that is up does not come up");
     this.#up = true;
-    this.#hasTablet = false;
+    this.#tablet = UNKNOWN_TABLET;
     this.#pace = new Pace(STEP_GAP_NS, STEP_BURST);
     this.#findVirtio();
     if (this.#loop !== null) {
@@ -167,7 +175,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     switch (event.name) {
       case "RESET":
         // The guest of after the reset may not use the tablet that the one before used.
-        this.#hasTablet = false;
+        this.#tablet = UNKNOWN_TABLET;
         for (const { gauge } of this.#gauges) gauge.reset();
         this.#ps2?.reset();
         this.#host?.onGuestReset();
@@ -197,7 +205,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       if (frame.stepsUnderWay === 0) host.onFrameDone(frame);
       return true;
     }
-    if (!this.#hasTablet && frame.nextRecord === 0 && hasAbsolute(frame)) {
+    if (this.#tablet.kind !== "used" && frame.nextRecord === 0 && hasAbsolute(frame)) {
       this.#askForTablet(frame);
       return false;
     }
@@ -211,16 +219,19 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
   // Without a tablet QEMU refuses absolute motion, in the middle of a frame if it comes there: so the whole
   // frame is refused before. To one that the guest does not use it says yes, and drops the motion.
   #askForTablet(frame: InputFrame): void {
-    if (this.#askingForTablet) return;
-    this.#askingForTablet = true;
+    if (this.#tablet.kind === "asked") return;
+    const asked: TabletState = { kind: "asked", frame };
+    this.#tablet = asked;
     this.#link.execute(
       "query-mice",
       undefined,
       (reply) => {
-        this.#askingForTablet = false;
+        // The guest was reset meanwhile: the answer may describe the system that ran before.
+        if (this.#tablet !== asked) return this.poke();
         const lack = reply.outcome === "done" ? tabletLack(reply.value) : wordsOf(reply);
-        this.#hasTablet = reply.outcome === "done" && lack === "";
-        if (!this.#hasTablet && this.#frame === frame) {
+        const isUsed = reply.outcome === "done" && lack === "";
+        this.#tablet = isUsed ? { kind: "used" } : UNKNOWN_TABLET;
+        if (!isUsed && this.#frame === frame) {
           frame.code = reply.outcome === "done" ? CODE.refused : codeOf(reply);
           frame.words = lack;
         }
@@ -324,9 +335,10 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
 
   #onStep(reply: QmpReply, tag: number): void {
     const step = this.#steps[tag];
+    assert(step !== undefined, "a step is answered once");
     this.#steps[tag] = undefined;
     const host = this.#host;
-    if (step === undefined || host === null) return;
+    if (host === null) return;
     const { frame } = step;
     this.#underWay--;
     frame.stepsUnderWay--;

@@ -40,25 +40,37 @@ const HUNG_NS = SECOND;
 const IDLE_LOOK_NS = SECOND / 2;
 const U16 = 0x1_0000;
 
+/** What is known of the ring. */
+type RingState =
+  /** The guest's driver does not run, or the ring was not looked at yet. */
+  | { readonly kind: "absent" }
+  /** There is room, as far as is known. */
+  | { readonly kind: "taking" }
+  /** Steps are held back, without any progress of the guest since then. */
+  | { readonly kind: "full"; readonly sinceNs: number }
+  /** The guest has taken nothing for {@linkcode HUNG_NS}: steps are sent all the same. */
+  | { readonly kind: "hung" };
+
+const ABSENT: RingState = { kind: "absent" };
+const TAKING: RingState = { kind: "taking" };
+const HUNG: RingState = { kind: "hung" };
+
 /** One virtio input device's ring. */
 export class VirtioGauge {
   readonly #link: QmpLink;
   readonly #path: string;
   readonly #onRoom: () => void;
   readonly #onLook = (reply: QmpReply, tag: number) => this.#looked(reply, tag);
-  #live = false;
+  #ring: RingState = ABSENT;
   /** Entries sent that the guest is not known to have taken. */
   #outstanding = 0;
   /** Entries sent after the look that is under way. */
   #sentSince = 0;
-  #looking = false;
+  #isLooking = false;
   #nextIdleLookNs = 0;
   #generation = 0;
   #size = 0;
   #available = -1;
-  /** Since when steps are held back without any progress; 0 when they are not. */
-  #fullSinceNs = 0;
-  #hung = false;
 
   /**
    * Makes it and looks at once.
@@ -75,28 +87,30 @@ export class VirtioGauge {
 
   /** Whether the guest's driver runs: input goes here. */
   get live(): boolean {
-    return this.#live;
+    return this.#ring.kind !== "absent";
   }
 
   /** Whether a step of this many entries may go, when at most `window` may be on their way. */
   hasRoom(entries: number, nowNs: number, window: number = WINDOW_ENTRIES): boolean {
-    if (!this.#live) {
+    if (!this.live) {
       if (nowNs >= this.#nextIdleLookNs) {
         this.#nextIdleLookNs = nowNs + IDLE_LOOK_NS;
         this.#look();
       }
       return true;
     }
-    if (this.#outstanding + entries <= window || this.#outstanding === 0 || this.#hung) return true;
-    if (this.#fullSinceNs === 0) this.#fullSinceNs = nowNs;
-    else if (nowNs - this.#fullSinceNs >= HUNG_NS) this.#hung = true;
+    if (this.#outstanding + entries <= window || this.#outstanding === 0) return true;
+    if (this.#ring.kind === "hung") return true;
+    if (this.#ring.kind !== "full") this.#ring = { kind: "full", sinceNs: nowNs };
+    else if (nowNs - this.#ring.sinceNs >= HUNG_NS) this.#ring = HUNG;
     this.#look();
-    return this.#hung;
+    return this.#ring.kind === "hung";
   }
 
   /** A step went; `alone` when nothing else was under way. */
   take(entries: number, alone: boolean): void {
-    if (!this.#live) return;
+    assert(entries > 0, "a step has entries");
+    if (!this.live) return;
     this.#outstanding += entries;
     this.#sentSince += entries;
     if (this.#outstanding >= (alone ? LOOK_FROM_ENTRIES_ALONE : LOOK_FROM_ENTRIES)) this.#look();
@@ -104,16 +118,16 @@ export class VirtioGauge {
 
   /** The guest was reset: its ring is gone. */
   reset(): void {
-    this.#live = false;
+    this.#ring = ABSENT;
     this.#outstanding = this.#sentSince = 0;
     // A look that is under way saw the old ring.
     this.#generation++;
-    this.#looking = false;
+    this.#isLooking = false;
   }
 
   #look(): void {
-    if (this.#looking) return;
-    this.#looking = true;
+    if (this.#isLooking) return;
+    this.#isLooking = true;
     this.#sentSince = 0;
     this.#link.execute(
       "x-query-virtio-queue-element",
@@ -127,24 +141,21 @@ export class VirtioGauge {
   // not.
   #looked(reply: QmpReply, generation: number): void {
     if (generation !== this.#generation) return;
-    assert(this.#looking, "a look is answered once");
-    this.#looking = false;
+    assert(this.#isLooking, "a look is answered once");
+    this.#isLooking = false;
     const ring = ringOf(reply);
     if (ring === undefined) {
-      this.#live = false;
+      this.#ring = ABSENT;
       this.#outstanding = 0;
       this.#onRoom();
       return;
     }
-    if (ring.available !== this.#available) {
-      this.#available = ring.available;
-      this.#fullSinceNs = 0;
-      this.#hung = false;
-    }
+    // Full and hung end when the guest makes an entry available, and only then.
+    if (ring.available !== this.#available || !this.live) this.#ring = TAKING;
+    this.#available = ring.available;
     const free = (ring.available - ring.used + U16) % U16;
     // The guest fills its ring when it starts: the most that was ever free is its size.
     this.#size = Math.max(this.#size, free);
-    this.#live = true;
     this.#outstanding = this.#size - free + this.#sentSince;
     if (this.#outstanding < WINDOW_ENTRIES) this.#onRoom();
   }

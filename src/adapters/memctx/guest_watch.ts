@@ -78,25 +78,42 @@ interface FoundGuest {
   readonly foundAt: number | undefined;
 }
 
+/** What a watch does. */
+type WatchState =
+  /** Nothing: it was not started, or was stopped. */
+  | { readonly kind: "stopped" }
+  /** QEMU was asked for the registers, or RAM is scanned. */
+  | { readonly kind: "looking"; readonly ram: SharedRam }
+  /** It looks again after a pause, which elapses only while the VM runs. */
+  | { readonly kind: "pausing"; readonly ram: SharedRam }
+  /** The system was found. */
+  | { readonly kind: "resting"; readonly found: FoundGuest }
+  /** Looks whether that system is still there; `isAskedAgain` while that was under way. */
+  | {
+    readonly kind: "proving";
+    readonly found: FoundGuest;
+    readonly failures: number;
+    readonly isAskedAgain: boolean;
+  }
+  /** It repeats the proof after a pause. */
+  | { readonly kind: "proof-due"; readonly found: FoundGuest; readonly failures: number };
+
+const STOPPED: WatchState = { kind: "stopped" };
+
 /** Looks for the system of one VM. */
 export class GuestWatch implements TimerHandler {
   readonly #options: GuestWatchOptions;
-  #ram: SharedRam | null = null;
+  #state: WatchState = STOPPED;
   /** Grows with each start and stop: what was asked under another one is stale. */
   #round = 0;
-  #running = false;
-  #waiting = false;
+  /** Whether the VM runs. */
+  #isVmRunning = false;
   #pauseNs = FIRST_PAUSE_NS;
   /** When this round began. */
   #startNs = 0;
   /** When paging was first seen in this round; 0 = not yet. */
   #pagingSinceNs = 0;
   #unknownTold = false;
-  /** What the watch rests on; null while it looks. */
-  #found: FoundGuest | null = null;
-  /** Proofs of it that failed, and whether one is under way, asked for again meanwhile, or due. */
-  #failedProofs = 0;
-  #proof: "none" | "running" | "running-and-again" | "due" = "none";
 
   /** Makes one that rests. */
   constructor(options: GuestWatchOptions) {
@@ -111,38 +128,32 @@ export class GuestWatch implements TimerHandler {
    */
   start(ram: SharedRam, lookNow: boolean): void {
     this.stop();
-    this.#ram = ram;
     this.#startNs = this.#nowNs();
     this.#pauseNs = FIRST_PAUSE_NS;
     this.#pagingSinceNs = 0;
     this.#unknownTold = false;
-    if (lookNow) this.#look();
-    else this.#lookLater();
+    if (lookNow) this.#look(ram);
+    else this.#lookLater(ram);
   }
 
   /** Rests. What is under way is forgotten. */
   stop(): void {
     this.#round++;
-    this.#ram = null;
-    this.#found = null;
-    this.#proof = "none";
-    this.#waiting = false;
+    this.#state = STOPPED;
     this.#options.loop.disarm(this);
   }
 
   /** Looks whether what was found is still there: the VM runs again. Nothing while it is looked for. */
   prove(): void {
-    if (this.#found === null) return;
-    if (this.#proof === "running") this.#proof = "running-and-again";
-    if (this.#proof !== "none") return;
-    this.#failedProofs = 0;
-    this.#askProof();
+    const state = this.#state;
+    if (state.kind === "proving") this.#state = { ...state, isAskedAgain: true };
+    else if (state.kind === "resting") this.#askProof(state.found, 0);
   }
 
   /** Tells whether the VM runs: one that is paused does not change, so it is not looked at again. */
   setRunning(running: boolean): void {
-    this.#running = running;
-    if (!this.#waiting) return;
+    this.#isVmRunning = running;
+    if (this.#state.kind !== "pausing") return;
     const { loop } = this.#options;
     if (running) loop.arm(this, loop.clock.nowNs() + FIRST_PAUSE_NS);
     else loop.disarm(this);
@@ -150,20 +161,25 @@ export class GuestWatch implements TimerHandler {
 
   /** Called by the loop. */
   onTimer(): void {
-    if (this.#proof === "due") return this.#askProof();
-    if (!this.#waiting) return;
-    this.#waiting = false;
-    this.#look();
+    const state = this.#state;
+    if (state.kind === "proof-due") this.#askProof(state.found, state.failures);
+    else if (state.kind === "pausing") this.#look(state.ram);
   }
 
   /** Called by the loop: a look threw; the next one comes. */
   onFault(): void {
-    if (this.#ram !== null) this.#lookLater();
-    else if (this.#proof !== "none") this.#proveLater();
+    const state = this.#state;
+    if (state.kind === "looking" || state.kind === "pausing") this.#lookLater(state.ram);
+    else if (state.kind === "proving") this.#proveLater(state.found, state.failures);
   }
 
-  #look(): void {
-    this.#askRegisters((vcpu) => this.#onRegisters(vcpu));
+  #look(ram: SharedRam): void {
+    assert(
+      this.#state.kind === "stopped" || this.#state.kind === "pausing",
+      "one look at a time is under way",
+    );
+    this.#state = { kind: "looking", ram };
+    this.#askRegisters((vcpu) => this.#onRegisters(ram, vcpu));
   }
 
   #askRegisters(done: (vcpu: Vcpu | undefined, isAnswer: boolean) => void): void {
@@ -180,21 +196,16 @@ export class GuestWatch implements TimerHandler {
     );
   }
 
-  #onRegisters(vcpu: Vcpu | undefined): void {
+  #onRegisters(ram: SharedRam, vcpu: Vcpu | undefined): void {
     // Without paging in long mode firmware or a boot loader runs: RAM need not be looked at.
-    if (vcpu === undefined) return this.#lookLater();
+    if (vcpu === undefined) return this.#lookLater(ram);
     if (this.#pagingSinceNs === 0) {
       // A kernel has just begun to start: it is awaited as closely as at first, however long the firmware
       // took.
       this.#pagingSinceNs = this.#nowNs();
       this.#pauseNs = FIRST_PAUSE_NS;
     }
-    this.#scan(vcpu);
-  }
-
-  #scan(vcpu: Vcpu): void {
-    const ram = this.#ram;
-    if (ram !== null) this.#askScan(ram, vcpu, undefined, (answer) => this.#onAnswer(answer));
+    this.#askScan(ram, vcpu, undefined, (answer) => this.#onAnswer(ram, answer));
   }
 
   #askScan(
@@ -216,36 +227,34 @@ export class GuestWatch implements TimerHandler {
     );
   }
 
-  #askProof(): void {
-    const found = this.#found;
-    if (found === null) return;
-    this.#proof = "running";
+  #askProof(found: FoundGuest, failures: number): void {
+    this.#state = { kind: "proving", found, failures, isAskedAgain: false };
     this.#askRegisters((vcpu, isAnswer) => {
-      if (!isAnswer) return this.#proveLater();
+      if (!isAnswer) return this.#proveLater(found, failures);
       // No vCPU has page tables: whatever runs now is not the kernel that was found.
       if (vcpu === undefined) return this.#loseGuest(found.ram, undefined);
-      this.#askScan(found.ram, vcpu, found.foundAt, (answer) => this.#onProof(found, answer));
+      this.#askScan(found.ram, vcpu, found.foundAt, (answer) => this.#onProof(answer));
     });
   }
 
-  #onProof(found: FoundGuest, answer: ScanAnswer): void {
-    assert(this.#found === found, "a proof is of what the watch rests on");
-    if (answer.outcome === "failed") return this.#proveLater();
+  #onProof(answer: ScanAnswer): void {
+    const state = this.#state;
+    assert(state.kind === "proving", "only a proof that is under way is answered");
+    const { found, failures, isAskedAgain } = state;
+    if (answer.outcome === "failed") return this.#proveLater(found, failures);
     if (answer.outcome === "found") {
       if (answer.identity !== found.identity) return this.#loseGuest(found.ram, answer);
-      const again = this.#proof === "running-and-again";
-      this.#proof = "none";
-      if (again) this.prove();
+      this.#state = { kind: "resting", found };
+      if (isAskedAgain) this.prove();
       return;
     }
-    this.#failedProofs++;
-    if (this.#failedProofs >= MOST_PROOFS) return this.#loseGuest(found.ram, undefined);
-    this.#proveLater();
+    if (failures + 1 >= MOST_PROOFS) return this.#loseGuest(found.ram, undefined);
+    this.#proveLater(found, failures + 1);
   }
 
-  #proveLater(): void {
+  #proveLater(found: FoundGuest, failures: number): void {
     const { loop } = this.#options;
-    this.#proof = "due";
+    this.#state = { kind: "proof-due", found, failures };
     loop.arm(this, loop.clock.nowNs() + FIRST_PAUSE_NS);
   }
 
@@ -255,16 +264,15 @@ export class GuestWatch implements TimerHandler {
     this.start(ram, other === undefined);
     if (other === undefined) return;
     this.#pagingSinceNs = this.#nowNs();
-    this.#onAnswer(other);
+    this.#onAnswer(ram, other);
   }
 
-  #onAnswer(answer: ScanAnswer): void {
+  #onAnswer(ram: SharedRam, answer: ScanAnswer): void {
     const pagingNs = this.#nowNs() - this.#pagingSinceNs;
     if (answer.outcome === "found" && (answer.settled || pagingNs >= SETTLE_NS)) {
       const { kind, architecture, root, levels, variant, isolated, version, identity, foundAt } = answer;
-      const ram = this.#ram;
       this.stop();
-      if (ram !== null) this.#found = { ram, identity, foundAt };
+      this.#state = { kind: "resting", found: { ram, identity, foundAt } };
       return this.#options.listener.onGuest({ kind, architecture, root, levels, variant, isolated }, version);
     }
     const isUnknown = answer.outcome === "none" &&
@@ -276,13 +284,13 @@ export class GuestWatch implements TimerHandler {
         this.#options.listener.onUnknownGuest(answer.detail, answer.system);
       }
     }
-    this.#lookLater();
+    this.#lookLater(ram);
   }
 
-  #lookLater(): void {
+  #lookLater(ram: SharedRam): void {
     const { loop } = this.#options;
-    this.#waiting = true;
-    if (this.#running) loop.arm(this, this.#nowNs() + this.#pauseNs);
+    this.#state = { kind: "pausing", ram };
+    if (this.#isVmRunning) loop.arm(this, this.#nowNs() + this.#pauseNs);
     this.#pauseNs = Math.max(this.#pauseNs, Math.min(2 * this.#pauseNs, this.#longestPauseNs()));
   }
 

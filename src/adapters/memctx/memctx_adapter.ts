@@ -143,6 +143,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   close(_reason: CloseReason, closed: () => void): void {
+    assert(this.#seat !== null, "an adapter that closes was opened, and closes once");
     // The core tells that the epoch has ended: it knows what controls still hold.
     this.#options.link.leave(this);
     this.#forget();
@@ -159,6 +160,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
 
   /** Called by the link. */
   onLinkUp(status: string, pid: number): void {
+    assert(this.#seat !== null, "a link calls its users only");
     this.#pid = pid;
     this.#watch?.setRunning(status === "running");
     this.#openRam();
@@ -206,6 +208,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     const seat = this.#seat;
     const ram = this.#ram;
     if (seat === null || ram === null) return;
+    assert(this.#context === null, "an epoch has ended before the next one begins");
     const event = seat.event(KIND.MEMCTX);
     try {
       fillContext(event, ram, guest, this.#epoch + 1, this.#closer);

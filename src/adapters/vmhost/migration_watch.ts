@@ -136,6 +136,7 @@ export class MigrationWatch implements TimerHandler {
 
   /** Called by the loop. */
   onTimer(): void {
+    assert(this.#seat !== null, "a watch that is closed has no timer");
     if (!this.#isEnding) return this.look();
     this.#isEnding = false;
     this.#onEnd();

@@ -92,6 +92,7 @@ export class SnapshotJobs implements TimerHandler {
 
   /** Starts. */
   open(seat: Seat): void {
+    assert(this.#seat === null, "its snapshots are opened once");
     this.#seat = seat;
   }
 
@@ -181,6 +182,7 @@ export class SnapshotJobs implements TimerHandler {
   }
 
   #begin(what: Pick<Work, "op" | "name" | "ticket" | "token">): void {
+    assert(this.#work === null, "one snapshot job is under way at a time");
     const work = this.#newWork(what);
     this.#work = work;
     this.#askDisks((disks, reply) => {
@@ -216,6 +218,7 @@ export class SnapshotJobs implements TimerHandler {
     if (!seat.leaseIsLive(LEASE_CLASS.POWER, work.token)) return this.#fail(work, CODE["stale-lease"], "");
     const job = { "job-id": idOfTask(work), tag: work.name, devices: plan.devices };
     const args = work.op === SNAPSHOT_OP.DELETE ? job : { ...job, vmstate: plan.vmstate };
+    assert(work.at === "asking", "a job is started once");
     work.at = "running";
     this.#watch(work);
     this.#tell(work, SNAPSHOT_STATE.RUNNING, undefined, "");
@@ -236,6 +239,7 @@ export class SnapshotJobs implements TimerHandler {
 
   /** The job has ended: what it came to is asked, then it is dismissed. */
   #close(work: Work): void {
+    assert(work === this.#work && work.at === "running", "a job that runs is concluded once");
     work.at = "closing";
     this.#askJob(work, (job) => {
       if (this.#work !== work) return;
@@ -255,6 +259,7 @@ export class SnapshotJobs implements TimerHandler {
   }
 
   #succeed(work: Work, job: Job | undefined): void {
+    assert(work === this.#work, "a job has one outcome");
     const seat = this.#seat;
     this.#end();
     this.#tell(work, SNAPSHOT_STATE.DONE, job, "");
@@ -266,6 +271,7 @@ export class SnapshotJobs implements TimerHandler {
   }
 
   #fail(work: Work, code: Code, words: string, job?: Job): void {
+    assert(work === this.#work, "a job has one outcome");
     const seat = this.#seat;
     const wasStarted = work.at !== "asking";
     this.#end();

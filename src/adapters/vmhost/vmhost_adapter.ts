@@ -104,6 +104,7 @@ export class VmhostAdapter implements Adapter, QmpLinkUser {
   }
 
   close(_reason: CloseReason, closed: () => void): void {
+    assert(this.#seat !== null, "an adapter that closes was opened, and closes once");
     this.#seat = null;
     this.#snapshots.close();
     this.#migration.close();

@@ -1,26 +1,33 @@
 /**
- * The thread on which `vmsig join` has questions about guests' memory answered: to read a large guest takes
- * seconds of a processor, and meanwhile the host must be heard of, and other people's commands done. It
- * begins with the first question and ends when none has come for a while; one that hangs is ended, and says
- * so.
+ * The thread on which `vmsig join` has questions about guests' memory answered (asked_worker.ts): to read a
+ * large guest takes seconds of a processor, and meanwhile the host's heartbeat must be sent and other users'
+ * commands carried out.
  * @module
  */
 import { assert } from "../../base/assert.ts";
+import { AskedWorker } from "../../base/asked_worker.ts";
 import { Fault, type FaultCode } from "../../base/fault.ts";
 import type { MemoryQuestion } from "../../nats/join/bridge_session.ts";
 import type { MemoryOrder, MemoryReport } from "./mem_thread_messages.ts";
 
-/** Without a question for so long it ends, ms. */
+/** How long the thread is kept without a question, ms. */
 const IDLE_MS = 60_000;
-/** Longer than any answer may take, ms. */
+/** How long an answer may take, ms. */
 const HANGS_MS = 60_000;
 
 /** The thread. */
 export class MemoryThread implements Disposable {
   readonly #socketPath: string;
   readonly #open = new Map<number, PromiseWithResolvers<object>>();
-  #worker: Worker | undefined;
-  #idle: ReturnType<typeof setTimeout> | undefined;
+  readonly #worker = new AskedWorker<MemoryOrder, MemoryReport>({
+    start: () => new Worker(new URL("./mem_thread_worker.ts", import.meta.url), { type: "module" }),
+    limitMs: HANGS_MS,
+    idleMs: IDLE_MS,
+    onAnswer: (report) => this.#answer(report),
+    onFailed: (ids, why) => this.#onFailed(ids, why),
+    // It closes its clients and unmaps what it has mapped.
+    onIdle: (worker) => worker.postMessage("stop"),
+  });
   #last = 0;
 
   /** Starts nothing yet. @param socketPath the daemon's */
@@ -30,56 +37,31 @@ export class MemoryThread implements Disposable {
 
   /** Has a question answered. @throws {Fault} */
   async ask({ user, name, endpoint, body }: MemoryQuestion): Promise<object> {
-    clearTimeout(this.#idle);
-    const worker = this.#worker ??= this.#start();
     const id = ++this.#last;
     const answer = Promise.withResolvers<object>();
     this.#open.set(id, answer);
-    const timer = setTimeout(() => this.#end(`no answer within ${HANGS_MS / 1000} s`), HANGS_MS);
-    const order: MemoryOrder = { id, socketPath: this.#socketPath, user, name, endpoint, body };
-    worker.postMessage(order);
-    try {
-      return await answer.promise;
-    } finally {
-      clearTimeout(timer);
-      assert(!this.#open.has(id), "what is answered is not open");
-      if (this.#open.size === 0) this.#idle = setTimeout(() => this.#stop(), IDLE_MS);
-    }
+    this.#worker.ask({ id, socketPath: this.#socketPath, user, name, endpoint, body });
+    return await answer.promise;
   }
 
-  /** Ends it; what is open is answered so. */
+  /** Ends the thread; open questions fail. */
   [Symbol.dispose](): void {
-    this.#end("this host leaves");
+    this.#worker.fail("this host leaves");
   }
 
-  #start(): Worker {
-    const worker = new Worker(new URL("./mem_thread_worker.ts", import.meta.url), { type: "module" });
-    worker.onmessage = ({ data }: MessageEvent<MemoryReport>) => {
-      const answer = this.#open.get(data.id);
-      this.#open.delete(data.id);
-      if (data.is === "answered") answer?.resolve(data.lines);
-      else answer?.reject(new Fault(data.code as FaultCode, data.text));
-    };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      this.#end(event.message);
-    };
-    return worker;
+  #answer(report: MemoryReport): void {
+    const answer = this.#open.get(report.id);
+    assert(answer !== undefined, "what is answered was asked");
+    this.#open.delete(report.id);
+    if (report.is === "answered") answer.resolve(report.lines);
+    else answer.reject(new Fault(report.code as FaultCode, report.text));
   }
 
-  /** Nobody asks any more: it ends in order, with what it has mapped. */
-  #stop(): void {
-    assert(this.#open.size === 0, "a thread that is asked is not idle");
-    this.#worker?.postMessage("stop");
-    this.#worker = undefined;
-  }
-
-  #end(why: string): void {
-    clearTimeout(this.#idle);
-    this.#worker?.terminate();
-    this.#worker = undefined;
+  #onFailed(ids: readonly number[], why: string): void {
     const fault = new Fault("timed-out", `Cannot read that memory: ${why}`);
-    for (const { reject } of this.#open.values()) reject(fault);
-    this.#open.clear();
+    for (const id of ids) {
+      this.#open.get(id)?.reject(fault);
+      this.#open.delete(id);
+    }
   }
 }

@@ -19,6 +19,7 @@ import { note } from "./note.ts";
 import { ConsoleRecorder } from "../record/console_recorder.ts";
 import { FrameRecorder } from "../record/frame_recorder.ts";
 import { copyMemory, MAX_COPIES, type MemoryCopy } from "./record_memory.ts";
+import { type Uncopied, UncopiedMemory } from "./uncopied_memory.ts";
 import { RecordingFile } from "../record/recording_file.ts";
 import { visible } from "./table.ts";
 
@@ -73,8 +74,8 @@ versions, roster), then one map per event. File descriptors (memory contexts, fr
 that there were some. --frames records the pictures of the rings, --consoles the output of each serial port and
 virtio console (beginning with what the daemon has kept; it includes typed text that is echoed), and --memory copies
 the RAM when its first context is announced. The RAM of a running VM changes while it is copied, and a note says so;
-stop the VM first for a consistent copy. vmsig replay plays the file back to controls, vmsig trace makes a page of
-it.
+stop the VM first for a consistent copy. When it ends, it names each VM whose memory it did not copy, and why. vmsig
+replay plays the file back to controls, vmsig trace makes a page of it.
 
 --trace leaves out what the grant does not include, and says so.`,
   examples: [
@@ -146,10 +147,14 @@ it.
       ? await call.connect({ sources: ["CORE", "MEMCTX"] })
       : undefined;
     await using processes = guest && new ProcessRecorder(guest, file, telling.onLost);
+    const uncopied = call.flag("memory")
+      ? new UncopiedMemory(client.memory, client.roster.list())
+      : undefined;
     const toldOnce = new Set<number>();
     let events = 0;
     for await (const event of stream) {
       events++;
+      uncopied?.update(event);
       const { endpoint, kind, source } = event;
       if (hasFrames && kind === KIND.SEAM_UP && source === SOURCE.FRAME) frames.watch(endpoint);
       if (hasConsoles && source === SOURCE.CONSOLE && kind === KIND.SEAM_UP) {
@@ -161,6 +166,7 @@ it.
       if (call.flag("memory") && kind === KIND.MEMCTX && copied.length < MAX_COPIES) {
         const copy = await copyOf(client, event, { path, nth: copied.length + 1, signal: call.signal });
         copies.set(endpoint, [...copied, copy]);
+        uncopied?.copied(endpoint);
         valid.set(endpoint, copy);
         file.append(copy.item);
         if (copy.isMoving) {
@@ -188,6 +194,7 @@ it.
       pictures: frames.count,
       consoleBytes: consoles.bytes,
       copies: [...copies.values()].flat(),
+      uncopied: uncopied?.list() ?? [],
     });
   },
 };
@@ -225,10 +232,11 @@ interface Recorded {
   readonly pictures: number;
   readonly consoleBytes: number;
   readonly copies: readonly MemoryCopy[];
+  readonly uncopied: readonly Uncopied[];
 }
 
 function report(call: Call, path: string, recorded: Recorded): void {
-  const { events, bytes, pictures, consoleBytes, copies } = recorded;
+  const { events, bytes, pictures, consoleBytes, copies, uncopied } = recorded;
   if (call.json) {
     const memory = copies.map(({ path: file, bytes, writtenBytes, isMoving }) => ({
       file,
@@ -239,7 +247,7 @@ function report(call: Call, path: string, recorded: Recorded): void {
     const kept = {
       ...recorded.hasFrames ? { pictures } : {},
       ...recorded.hasConsoles ? { consoleBytes } : {},
-      ...call.flag("memory") ? { memory } : {},
+      ...call.flag("memory") ? { memory, uncopied } : {},
     };
     return call.out.json({ file: path, events, bytes, ...kept });
   }
@@ -250,6 +258,7 @@ function report(call: Call, path: string, recorded: Recorded): void {
     const moment = isMoving ? "; copied while the VM ran" : "";
     call.out.line(`${visible(file)}: ${bytes} bytes of memory, ${writtenBytes} of them on disk${moment}`);
   }
+  for (const { name, why } of uncopied) note(call, `the memory of ${name} was not copied: ${why}`);
 }
 
 /** Why what was asked for cannot be recorded: this control would wait for it in vain. */

@@ -12,14 +12,16 @@ import type { InputRecord } from "../input_record.ts";
 /** Frames that wait at most: more than a person types while a VM stalls. */
 export const MOST_WAITING = 256;
 
+/** What a queue does with its frames: `waiting` until the lease is granted. */
+type QueueState = "waiting" | "sending" | "ended";
+
 /** A queue. */
 export class InputQueue {
   readonly #send: (records: readonly InputRecord[]) => Promise<void>;
   readonly #onRefused: (fault: Fault) => void;
   readonly #waiting: (readonly InputRecord[])[] = [];
   #flying = 0;
-  #isOpen = false;
-  #isEnded = false;
+  #state: QueueState = "waiting";
 
   /**
    * One that waits until it is opened.
@@ -50,25 +52,25 @@ export class InputQueue {
 
   /** The lease is there: frames may go. */
   open(): void {
-    this.#isOpen = true;
+    if (this.#state === "waiting") this.#state = "sending";
     this.#pump();
   }
 
   /** Nothing of what waits is sent any more. */
   end(): void {
-    this.#isEnded = true;
+    this.#state = "ended";
     this.#waiting.length = 0;
   }
 
   #pump(): void {
-    while (this.#isOpen && !this.#isEnded && this.#flying < FRAMES_IN_FLIGHT) {
+    while (this.#state === "sending" && this.#flying < FRAMES_IN_FLIGHT) {
       const records = this.#waiting.shift();
       if (records === undefined) return;
       this.#flying++;
       this.#send(records)
         .catch((error) => {
           if (!(error instanceof Fault)) throw error;
-          if (!this.#isEnded) this.#onRefused(error);
+          if (this.#state !== "ended") this.#onRefused(error);
         })
         .finally(() => {
           this.#flying--;

@@ -3,6 +3,7 @@
  * left.
  * @module
  */
+import { assert } from "../../base/assert.ts";
 import type { ViewerInput, ViewerTransport } from "../../rfb/server/rfb_server.ts";
 
 /** Bytes that are read at once. */
@@ -10,14 +11,16 @@ const READ_BYTES = 16 * 1024;
 /** How long what was sent may take to leave, once the viewer is to go. */
 const LINGER_MS = 1000;
 
+/** Where a socket stands: `closing` while what was sent before {@linkcode ViewerSocket.close} leaves. */
+type SocketState = "open" | "closing" | "closed";
+
 /** A socket. */
 export class ViewerSocket implements ViewerTransport {
   readonly #conn: Deno.Conn;
   #waiting: Uint8Array<ArrayBuffer>[] = [];
   #bufferedBytes = 0;
   #isWriting = false;
-  #isClosing = false;
-  #isClosed = false;
+  #state: SocketState = "open";
   #viewer: ViewerInput | undefined;
   #linger: ReturnType<typeof setTimeout> | undefined;
 
@@ -37,7 +40,7 @@ export class ViewerSocket implements ViewerTransport {
     try {
       for (;;) {
         const n = await this.#conn.read(bytes);
-        if (n === null || this.#isClosing) break;
+        if (n === null || !this.#isOpen) break;
         viewer.receive(bytes.subarray(0, n));
       }
     } catch (error) {
@@ -47,16 +50,21 @@ export class ViewerSocket implements ViewerTransport {
   }
 
   send(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.#isClosing) return;
+    if (!this.#isOpen) return;
     this.#waiting.push(bytes);
     this.#bufferedBytes += bytes.length;
     if (!this.#isWriting) void this.#write();
   }
 
   close(): void {
-    this.#isClosing = true;
+    if (!this.#isOpen) return;
+    this.#state = "closing";
     if (!this.#isWriting) return this.#end();
     this.#linger = setTimeout(() => this.#end(), LINGER_MS);
+  }
+
+  get #isOpen(): boolean {
+    return this.#state === "open";
   }
 
   async #write(): Promise<void> {
@@ -73,13 +81,14 @@ export class ViewerSocket implements ViewerTransport {
       this.#viewer?.gone();
     } finally {
       this.#isWriting = false;
-      if (this.#isClosing) this.#end();
+      if (this.#state === "closing") this.#end();
     }
   }
 
   #end(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    if (this.#state === "closed") return;
+    assert(this.#state === "closing", "a socket ends after it was asked to close");
+    this.#state = "closed";
     clearTimeout(this.#linger);
     this.#waiting = [];
     try {

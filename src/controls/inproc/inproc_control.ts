@@ -107,6 +107,7 @@ export class InprocControl implements Control {
 
   /** Called by the core: it is off the bus. */
   close(reason: string): void {
+    assert(this.#handle !== null, "a control that is closed was on the bus");
     this.#handle = null;
     while (this.#waiting.length > 0) this.#waiting.shift().release();
     this.#callbacks.onClose?.(reason);

@@ -46,6 +46,15 @@ const SOCKET_TAG = 0;
 const BELL_TAG = 1;
 const FIRST_WATCH_TAG = 2;
 
+/** Where a connection stands. */
+type ConnectionState =
+  /** HELLO is unanswered. */
+  | "joining"
+  | "joined"
+  /** The daemon ended it, broke the protocol, or takes nothing; descriptors are still watched. */
+  | "lost"
+  | "disposed";
+
 /** One connection to the daemon. */
 export class BusConnection implements Disposable {
   readonly #socket: OwnedFd;
@@ -56,9 +65,7 @@ export class BusConnection implements Disposable {
   readonly #outView = new DataView(this.#out.buffer);
   readonly #watched = new Map<number, () => void>();
   #nextTag = FIRST_WATCH_TAG;
-  #open = false;
-  #closed = false;
-  #isDisposed = false;
+  #state: ConnectionState = "joining";
 
   private constructor(socket: OwnedFd, bellFd: number) {
     this.#socket = socket;
@@ -95,7 +102,7 @@ export class BusConnection implements Disposable {
 
   /** Whether the daemon has ended the connection. */
   get closed(): boolean {
-    return this.#closed;
+    return this.#state === "lost" || this.#state === "disposed";
   }
 
   /**
@@ -107,10 +114,10 @@ export class BusConnection implements Disposable {
     const waitNs = Math.max(0, untilNs - monotonicClock.nowNs());
     const ready = this.#poller.waitNs(waitNs);
     for (let i = 0; i < ready; i++) this.#watched.get(this.#poller.tag(i))?.();
-    if (this.#closed) return;
+    if (this.closed) return;
     const count = this.#batch.receive(this.#socket.fd);
     const defect = handOnReceived(this.#batch, count, this.#pool, listener);
-    if (defect !== "" || this.#batch.closed) this.#closed = true;
+    if (defect !== "" || this.#batch.closed) this.#lose();
   }
 
   /** Its socket, borrowed. */
@@ -139,7 +146,7 @@ export class BusConnection implements Disposable {
     if (body !== undefined && body.length > 0) event.setBody(BODY.RAW, body);
     this.#send(event, fd >= 0 ? [fd] : undefined);
     event.release();
-    return !this.#closed;
+    return !this.closed;
   }
 
   /**
@@ -169,14 +176,14 @@ export class BusConnection implements Disposable {
    * @param events epoll's bits
    */
   watch(fd: number, events: number, onReady: () => void): DescriptorWatch {
-    assert(!this.#isDisposed, "descriptors are watched over an open connection");
+    assert(this.#state !== "disposed", "descriptors are watched over an open connection");
     const tag = this.#nextTag++;
     this.#poller.add(fd, events, tag);
     this.#watched.set(tag, onReady);
     return {
       wait: (others) => this.#poller.modify(fd, others, tag),
       [Symbol.dispose]: () => {
-        if (!this.#watched.delete(tag) || this.#isDisposed) return;
+        if (!this.#watched.delete(tag) || this.#state === "disposed") return;
         this.#poller.forget(fd);
       },
     };
@@ -184,7 +191,8 @@ export class BusConnection implements Disposable {
 
   /** Leaves the bus. */
   [Symbol.dispose](): void {
-    this.#closed = this.#isDisposed = true;
+    assert(this.#state !== "disposed", "a connection is disposed of once");
+    this.#state = "disposed";
     this.#watched.clear();
     this.#batch[Symbol.dispose]();
     this.#poller[Symbol.dispose]();
@@ -196,21 +204,21 @@ export class BusConnection implements Disposable {
     this.#out.set(hello);
     this.#sendOut(hello.length, undefined);
     // A daemon that does not admit this user says so at once, and closes: its REFUSED is read all the same.
-    this.#closed = false;
+    this.#state = "joining";
     let refused = "";
     const listener: BusListener = {
       onEvent: (answer, fds) => {
-        if (this.#open) return next.onEvent(answer, fds);
+        if (this.#state !== "joining") return next.onEvent(answer, fds);
         for (const fd of fds) fd.close();
-        if (answer.kind === KIND.WELCOME) this.#open = true;
+        if (answer.kind === KIND.WELCOME) this.#state = "joined";
         else if (answer.kind === KIND.REFUSED) refused = textOf(answer);
       },
     };
     const deadlineNs = monotonicClock.nowNs() + HELLO_TIMEOUT_MS * MS;
-    while (!this.#open) {
+    while (this.#state === "joining") {
       this.turn(deadlineNs, listener);
       if (refused !== "") throw new Fault("not-admitted", `Cannot join the bus at ${path}: ${refused}`);
-      if (this.#closed) {
+      if (this.closed) {
         throw new Fault("unreachable", `Cannot join the bus at ${path}: the daemon closed it`);
       }
       if (monotonicClock.nowNs() >= deadlineNs) {
@@ -220,7 +228,12 @@ export class BusConnection implements Disposable {
   }
 
   #send(event: TransferEvent, fds: readonly number[] | undefined): void {
-    if (!this.#closed) this.#sendOut(encodeFrame(event, 0, this.#outView, this.#out, 0), fds);
+    if (!this.closed) this.#sendOut(encodeFrame(event, 0, this.#outView, this.#out, 0), fds);
+  }
+
+  /** The connection has ended, but is not disposed of yet. */
+  #lose(): void {
+    if (this.#state !== "disposed") this.#state = "lost";
   }
 
   /** Sends what stands in `#out`. */
@@ -230,8 +243,7 @@ export class BusConnection implements Disposable {
       const sent = sendOne(this.#socket.fd, this.#out, 0, length, fds);
       if (sent >= 0) return;
       if (sent !== -ERRNO.EAGAIN || monotonicClock.nowNs() >= deadlineNs) {
-        this.#closed = true;
-        return;
+        return this.#lose();
       }
       this.#poller.modify(this.#socket.fd, OUT, SOCKET_TAG);
       this.#poller.waitNs(deadlineNs - monotonicClock.nowNs());

@@ -132,6 +132,7 @@ export class GuestTracker {
   }
 
   #search(nowNs: number, guest: Guest & { kind: "searching" }): void {
+    assert(guest === this.#guest, "what is searched is the RAM of this epoch");
     const { memory, liveRoot } = guest;
     memory.refresh();
     const found = this.#find(memory, liveRoot === 0 ? undefined : liveRoot);

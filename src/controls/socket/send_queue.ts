@@ -65,6 +65,7 @@ export class SendQueue {
 
   /** Whose memory the bodies take from now on; nothing waits yet. */
   chargeTo(account: MemoryAccount): void {
+    assert(this.#count === 0, "nothing waits before its account is known");
     this.#account = account;
   }
 
@@ -123,6 +124,7 @@ export class SendQueue {
   }
 
   #letGo(event: TransferEvent): void {
+    assert(this.#count > 0, "an event that is dropped has waited");
     this.#count--;
     this.#noteBytes(-event.bodyBytes);
     event.release();
@@ -131,6 +133,7 @@ export class SendQueue {
   #noteBytes(change: number): void {
     if (change === 0) return;
     this.#bytes += change;
+    assert(this.#bytes >= 0, "an event's bytes are taken off once");
     this.#account.noteEventBytes(change);
   }
 

@@ -79,6 +79,15 @@ const CLOSE_FDS: PayloadOwner = {
   },
 };
 
+/** Where a control stands. */
+type ControlState =
+  | "open"
+  /** The peer receives nothing more. What it has sent is still read, to the end. */
+  | "draining"
+  /** It has left the bus; the core closes it at the end of the turn. */
+  | "left"
+  | "closed";
+
 /** One peer on the control socket, after its HELLO was accepted. */
 export class SocketControl implements Control, FdHandler {
   readonly name: string;
@@ -93,8 +102,7 @@ export class SocketControl implements Control, FdHandler {
   #singles = 0;
   #interest = IN | RDHUP;
   #wouldBlock = false;
-  #isDeaf = false;
-  #closed = false;
+  #state: ControlState = "open";
 
   /** Makes a control; the core opens it. */
   constructor(options: SocketControlOptions) {
@@ -112,25 +120,27 @@ export class SocketControl implements Control, FdHandler {
 
   /** Called by the core: it is on the bus. */
   open(handle: ControlHandle): void {
-    assert(this.#handle === null && !this.#closed, "a control is opened once");
+    assert(this.#handle === null && this.#state === "open", "a control is opened once");
     this.#handle = handle;
     this.#queue.chargeTo(handle.account);
     this.#options.loop.watch(this.#fd, this.#interest, this);
   }
 
-  /** The peer hears nothing any more: nothing is kept for it. What it has sent is still read, to the end. */
+  /** The peer receives nothing more: its queue is dropped. What it has sent is still read, to the end. */
   stopSending(): void {
-    this.#isDeaf = true;
+    if (this.#state === "open") this.#state = "draining";
     this.#wouldBlock = false;
     this.#queue.clear();
   }
 
   /** Called by the core with each event: it waits for the end of the turn. */
   deliver(event: TransferEvent): void {
-    if (this.#closed || this.#isDeaf) return;
+    if (this.#state !== "open") return;
     // One turn may bring more than the queue holds: a peer that reads must not be disconnected for that.
-    if (this.#queue.isHalfFull && !this.#wouldBlock) this.#send();
-    if (this.#closed || this.#isDeaf) return;
+    if (this.#queue.isHalfFull && !this.#wouldBlock) {
+      this.#send();
+      if (!this.#isOpen) return;
+    }
     this.#queue.push(event);
     if (!this.#queue.overflowed) return;
     this.#options.log.warn("control closed: its queue is full of urgent events", {
@@ -143,7 +153,7 @@ export class SocketControl implements Control, FdHandler {
 
   /** Called by the core at the end of a turn. */
   flush(): void {
-    if (this.#closed) return;
+    if (this.#hasLeft) return;
     if (!this.#wouldBlock) this.#send();
     this.#updateInterest();
   }
@@ -156,17 +166,17 @@ export class SocketControl implements Control, FdHandler {
 
   /** Called by the loop: the socket can be read or written, or the peer is gone. */
   onReady(events: number): void {
-    if (this.#closed) return;
+    if (this.#hasLeft) return;
     if ((events & OUT) !== 0) {
       this.#wouldBlock = false;
       this.#send();
     }
-    if ((events & (IN | RDHUP | HUP | ERR)) !== 0 && !this.#closed) {
+    if ((events & (IN | RDHUP | HUP | ERR)) !== 0 && !this.#hasLeft) {
       // A peer that is gone waits for no answer, and can send no more: what it sent is carried out.
       if ((events & (HUP | ERR)) !== 0) this.stopSending();
       if (this.#mayRead) this.#receive();
     }
-    if (!this.#closed) this.#updateInterest();
+    if (!this.#hasLeft) this.#updateInterest();
   }
 
   /** For the log and the audit trail, when serving it threw: see `core/fault_boundary.ts`. */
@@ -183,7 +193,7 @@ export class SocketControl implements Control, FdHandler {
   /** Called by the loop and the core: serving it threw. It is told, and leaves. */
   onFault(): void {
     try {
-      if (!this.#closed) this.#refuse("fault while it was served");
+      if (!this.#hasLeft) this.#refuse("fault while it was served");
     } finally {
       this.#leave("a fault while it was served");
     }
@@ -191,7 +201,8 @@ export class SocketControl implements Control, FdHandler {
 
   /** Called by the core: it is off the bus. */
   close(_reason: string): void {
-    this.#closed = true;
+    assert(this.#state !== "closed", "a control is closed once");
+    this.#state = "closed";
     this.#handle?.account.stopWaiting(this.#wake);
     this.#options.loop.unwatch(this.#fd);
     this.#queue.clear();
@@ -200,8 +211,17 @@ export class SocketControl implements Control, FdHandler {
     this.#options.onClosed(this);
   }
 
+  get #isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  /** Whether it has left the bus, or is closed. */
+  get #hasLeft(): boolean {
+    return this.#state === "left" || this.#state === "closed";
+  }
+
   get #mayRead(): boolean {
-    if (this.#isDeaf) return true;
+    if (this.#state === "draining") return true;
     const half = this.#options.queueEvents / 2;
     const isFull = this.#handle?.account.isFull ?? false;
     return !isFull && !this.#queue.isHalfFull && this.#backlog.length === 0 &&
@@ -213,11 +233,11 @@ export class SocketControl implements Control, FdHandler {
     const count = receive.receive(this.#fd);
     if (receive.frames > 1) this.#singles = count > 1 ? BATCH_EVERY : 0;
     this.#takeAll(receive, count);
-    if (receive.closed && !this.#closed) this.#lookAgain(receive);
+    if (receive.closed && !this.#hasLeft) this.#lookAgain(receive);
   }
 
   #takeAll(receive: ReceiveBatch, count: number): void {
-    for (let i = 0; i < count && !this.#closed; i++) this.#take(receive, i);
+    for (let i = 0; i < count && !this.#hasLeft; i++) this.#take(receive, i);
     receive.closeFds();
   }
 
@@ -255,7 +275,8 @@ export class SocketControl implements Control, FdHandler {
       return this.#refuse("kind is not for a control to publish");
     }
     if (fdCount > 0 && fdsOfKind(kind) === 0) return this.#refuse("fds with a kind that has none");
-    const handle = this.#handle as ControlHandle;
+    const handle = this.#handle;
+    assert(handle !== null, "a control that is read is on the bus");
     const event = this.#options.pool.acquire();
     const bodyBytes = bodyBytesOf(receive.view, offset);
     let isCharged = false;
@@ -301,7 +322,7 @@ export class SocketControl implements Control, FdHandler {
   }
 
   #drainBacklog(): void {
-    while (this.#backlog.length > 0 && !this.#closed) {
+    while (this.#backlog.length > 0 && !this.#hasLeft) {
       const event = this.#backlog.shift();
       if ((this.#handle as ControlHandle).send(event) === "blocked") {
         this.#backlog.unshift(event);
@@ -330,7 +351,7 @@ export class SocketControl implements Control, FdHandler {
   }
 
   #send(): void {
-    if (this.#isDeaf) return;
+    if (!this.#isOpen) return;
     try {
       const outcome = this.#queue.flush(this.#fd, this.#options.scratch.send);
       if (outcome === "would-block") this.#wouldBlock = true;
@@ -343,7 +364,7 @@ export class SocketControl implements Control, FdHandler {
   }
 
   #updateInterest(): void {
-    if (this.#closed) return;
+    if (this.#hasLeft) return;
     if (this.#handle?.account.isFull === true) this.#handle.account.wait(this.#wake);
     const interest = (this.#mayRead ? IN | RDHUP : 0) | (this.#wouldBlock ? OUT : 0);
     if (interest === this.#interest) return;
@@ -355,8 +376,8 @@ export class SocketControl implements Control, FdHandler {
   readonly #wake = (): void => this.#updateInterest();
 
   #leave(reason: string): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#hasLeft) return;
+    this.#state = "left";
     // Not watched any more: a hung-up socket would wake the loop until the reap.
     this.#options.loop.unwatch(this.#fd);
     this.#handle?.leave(reason);

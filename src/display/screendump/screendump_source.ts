@@ -32,6 +32,15 @@ export interface DumpPort extends DisplayListener {
 /** Damaged pictures in a row after which it is given up: QEMU writes what it cannot mean. */
 const MAX_BROKEN = 3;
 
+/** What the source does. */
+type DumpState =
+  | { readonly kind: "resting" | "ended" }
+  /** QEMU writes a picture; `isSingle` when a single picture was asked for. */
+  | { readonly kind: "dumping"; readonly isSingle: boolean };
+
+const RESTING: DumpState = { kind: "resting" };
+const ENDED: DumpState = { kind: "ended" };
+
 /** The source. */
 export class ScreendumpSource implements DisplaySource {
   readonly kind = "screendump" as const;
@@ -42,14 +51,12 @@ export class ScreendumpSource implements DisplaySource {
   readonly #painter = new PpmPainter();
   readonly #file: OwnedFd;
   readonly #writeEnd: OwnedFd;
-  #state: "resting" | "dumping" | "ended" = "resting";
+  #state: DumpState = RESTING;
   #isFileKnown = false;
   #gapNs = NEVER;
   #lastNs = 0;
   /** Whether a single picture is wanted that no dump has begun for. */
   #isWanted = false;
-  /** Whether the dump that is under way was begun for a single picture. */
-  #isServing = false;
   #broken = 0;
 
   /**
@@ -73,7 +80,7 @@ export class ScreendumpSource implements DisplaySource {
   }
 
   get nextNs(): number {
-    if (this.#state !== "resting") return NEVER;
+    if (this.#state.kind !== "resting") return NEVER;
     return this.#isWanted ? 0 : this.#lastNs + this.#gapNs;
   }
 
@@ -89,9 +96,9 @@ export class ScreendumpSource implements DisplaySource {
   step(nowNs: number): void {
     if (nowNs < this.nextNs) return;
     this.#lastNs = nowNs;
-    this.#isServing = this.#isWanted;
+    assert(this.#state.kind === "resting", "one dump is under way at a time");
+    this.#state = { kind: "dumping", isSingle: this.#isWanted };
     this.#isWanted = false;
-    this.#state = "dumping";
     this.#dump();
   }
 
@@ -103,29 +110,28 @@ export class ScreendumpSource implements DisplaySource {
    * @param nowNs the time
    */
   onDumped(code: Code, words: string, nowNs: number): void {
-    if (this.#state === "ended") return;
-    assert(this.#state === "dumping", "an answer was asked for");
+    if (this.#state.kind === "ended") return;
+    assert(this.#state.kind === "dumping", "an answer was asked for");
+    const { isSingle } = this.#state;
     if (code === CODE["bad-argument"] && this.#isFileKnown) {
       // QEMU's monitor was connected anew, and the file went with the former connection: once more, with it.
       this.#isFileKnown = false;
       return this.#dump();
     }
-    this.#state = "resting";
+    this.#state = RESTING;
     if (code !== CODE.ok) return this.#lose(code, words === "" ? "QEMU makes no screendump" : words);
     this.#isFileKnown = true;
     const length = Math.min(statFd(this.#file.fd).sizeBytes, MAX_VGPU_SLOT_BYTES);
     const painted = this.#painter.paint(this.#file.fd, length, this.#canvas);
-    if (!painted.ok) return this.#onBroken(painted.why);
+    if (!painted.ok) return this.#onBroken(painted.why, isSingle);
     this.#broken = 0;
     this.#canvas.commit(nowNs);
-    if (!this.#isServing) return;
-    this.#isServing = false;
-    this.#port.onPicture();
+    if (isSingle) this.#port.onPicture();
   }
 
   /** Ends it, and closes its file. */
   [Symbol.dispose](): void {
-    this.#state = "ended";
+    this.#state = ENDED;
     this.#writeEnd.close();
     this.#file.close();
   }
@@ -138,15 +144,15 @@ export class ScreendumpSource implements DisplaySource {
     this.#port.dump(this.#isFileKnown ? -1 : this.#writeEnd.fd);
   }
 
-  #onBroken(why: string): void {
+  #onBroken(why: string, isSingle: boolean): void {
     if (++this.#broken >= MAX_BROKEN) {
       return this.#lose(CODE["protocol-error"], `QEMU's screendump is not valid: ${why}`);
     }
-    this.#isWanted ||= this.#isServing;
+    this.#isWanted ||= isSingle;
   }
 
   #lose(code: Code, why: string): void {
-    this.#state = "ended";
+    this.#state = ENDED;
     this.#port.onLost(code, why);
   }
 }

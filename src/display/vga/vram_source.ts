@@ -77,6 +77,9 @@ type ModeState =
   /** From QEMU's memory, with every picture. */
   | { readonly kind: "read"; readonly state: VgaState };
 
+/** The question for the mode; `asked-and-due` when what is asked is out of date already. */
+type ModeQuestion = "none" | "due" | "asked" | "asked-and-due";
+
 /** The source. */
 export class VramSource implements DisplaySource {
   readonly kind = "vram" as const;
@@ -100,9 +103,8 @@ export class VramSource implements DisplaySource {
   #firstSearchesLeft = 0;
   #gapNs = NEVER;
   #isWanted = false;
-  #isAsking = false;
+  #question: ModeQuestion = "due";
   #isLost = false;
-  #mustAsk = true;
   #askNs = 0;
   #lastNs = -Infinity;
   #nextNs = NEVER;
@@ -126,7 +128,7 @@ export class VramSource implements DisplaySource {
     this.#searchesLeft = canSearch ? MAX_SEARCHES : 0;
     if (canSearch && options.searchFirst === true) {
       this.#firstSearchesLeft = MAX_FIRST_SEARCHES;
-      this.#mustAsk = false;
+      this.#question = "none";
       this.#searchFirst();
     }
   }
@@ -161,13 +163,13 @@ export class VramSource implements DisplaySource {
   once(): void {
     this.#isWanted = true;
     // What was asked for earlier tells an earlier mode.
-    if (this.#isKnownByAsking) this.#mustAsk = true;
+    if (this.#isKnownByAsking) this.#askSoon();
     this.#schedule();
   }
 
   /** The guest was reset or went on, or its state was loaded: the mode is not what it was. */
   modeMayHaveChanged(): void {
-    if (this.#isKnownByAsking) this.#mustAsk = true;
+    if (this.#isKnownByAsking) this.#askSoon();
     this.#schedule();
   }
 
@@ -178,7 +180,7 @@ export class VramSource implements DisplaySource {
    */
   onRegisters(registers: DispiRegisters | undefined, nowNs: number): void {
     assert(this.#isAsking, "an answer was asked for");
-    this.#isAsking = false;
+    this.#question = this.#question === "asked" ? "none" : "due";
     this.#askNs = nowNs + ASK_GAP_NS;
     if (this.#isLost) return;
     if (registers === undefined) {
@@ -194,11 +196,11 @@ export class VramSource implements DisplaySource {
   step(nowNs: number): void {
     if (nowNs < this.#nextNs || this.#isLost) return;
     if (this.#state.kind === "searching") this.#search(this.#state.state);
-    if (this.#mustAsk && !this.#isAsking) this.#ask();
+    if (this.#question === "due") this.#ask();
     // Until the mode is known, no picture can be called current.
     if (!this.#isAsking && !this.#isSearchingFirst && this.#isDue(nowNs)) this.#look(nowNs);
     const isOld = this.#state.kind === "asked" && nowNs >= this.#askNs && this.#gapNs !== NEVER;
-    if (isOld && !this.#isAsking) this.#mustAsk = true;
+    if (isOld && !this.#isAsking) this.#askSoon();
     this.#schedule();
   }
 
@@ -222,9 +224,17 @@ export class VramSource implements DisplaySource {
     this.#state = { kind: "searching", state: new VgaState(this.#memory, undefined), isFirst: true };
   }
 
+  get #isAsking(): boolean {
+    return this.#question === "asked" || this.#question === "asked-and-due";
+  }
+
+  /** Asks for the mode with the next step, or once more when the answer that is awaited has come. */
+  #askSoon(): void {
+    this.#question = this.#isAsking ? "asked-and-due" : "due";
+  }
+
   #ask(): void {
-    this.#mustAsk = false;
-    this.#isAsking = true;
+    this.#question = "asked";
     this.#port.askMode();
   }
 
@@ -243,7 +253,7 @@ export class VramSource implements DisplaySource {
     const kind = this.#mode?.kind;
     if (isIdle) this.#nextNs = NEVER;
     else if (this.#isAsking) this.#nextNs = NEVER;
-    else if (this.#mustAsk || this.#isWanted || this.#state.kind === "searching") this.#nextNs = 0;
+    else if (this.#question === "due" || this.#isWanted || this.#state.kind === "searching") this.#nextNs = 0;
     else if (kind === "linear" || kind === "text") this.#nextNs = this.#pictureNs;
     else if (this.#state.kind === "read") this.#nextNs = this.#lastNs + OTHER_LOOK_NS;
     else this.#nextNs = this.#askNs;
@@ -266,7 +276,7 @@ export class VramSource implements DisplaySource {
     else if (found === "absent" && this.#isSearchingFirst) {
       if (this.#firstSearchesLeft > 0) return this.#searchFirst();
       this.#state = { kind: "unknown" };
-      this.#mustAsk = true;
+      this.#askSoon();
     } else if (found === "absent") this.#state = { kind: "asked" };
   }
 

@@ -38,10 +38,8 @@ export class UpdateRequests {
   /** When changes may be asked for again. */
   #paceNs = -NEVER;
   #once: "idle" | "wanted" | "asked" = "idle";
-  /** Whether everything of the picture was painted since it has its size. */
-  #isWhole = false;
-  /** Whether everything was asked for since then. */
-  #isWholeAsked = false;
+  /** How much of the picture was asked for and painted since it has its size. */
+  #picture: "unasked" | "asked" | "whole" = "unasked";
   /** Whether a request was sent behind the last update. */
   #isOpen = false;
   /** The most updates that what was asked may still bring. */
@@ -99,8 +97,8 @@ export class UpdateRequests {
 
   /** What is to be asked now, if anything; followed by {@linkcode UpdateRequests.asked}. */
   next(nowNs: number): Request | undefined {
-    if (!this.#isWholeAsked) return this.isWanted ? "everything" : undefined;
-    if (this.#once === "wanted" || this.#isAgain) return this.#isWhole ? "now" : "everything";
+    if (this.#picture === "unasked") return this.isWanted ? "everything" : undefined;
+    if (this.#once === "wanted" || this.#isAgain) return this.#picture === "whole" ? "now" : "everything";
     return this.isWatched && !this.#isOpen && nowNs >= this.#paceNs ? "changes" : undefined;
   }
 
@@ -113,7 +111,7 @@ export class UpdateRequests {
     if (request === "changes") return;
     this.#isAgain = false;
     this.#certainNs = this.#lastCertainNs = nowNs;
-    if (request === "everything") this.#isWholeAsked = true;
+    if (request === "everything" && this.#picture === "unasked") this.#picture = "asked";
     if (this.#once !== "wanted") return;
     this.#once = "asked";
     this.#awaited = this.#open;
@@ -129,12 +127,12 @@ export class UpdateRequests {
     this.#open = Math.max(0, this.#open - 1);
     // The request for now is still to be answered; and where the size has changed in the middle, the rest of
     // that update is not a picture.
-    if (this.#awaited > 0 && !(hasProbe && this.#isWholeAsked)) {
+    if (this.#awaited > 0 && !(hasProbe && this.#picture !== "unasked")) {
       this.#awaited = Math.max(1, this.#awaited - 1);
       return { isAsked, isPicture: false };
     }
     this.#isOpen = false;
-    this.#isWhole = this.#isWholeAsked;
+    if (this.#picture === "asked") this.#picture = "whole";
     this.#certainNs = NEVER;
     if (this.#awaited === 0) return { isAsked, isPicture: false };
     this.#awaited--;
@@ -146,8 +144,7 @@ export class UpdateRequests {
 
   /** The picture has another size: everything is to be asked for, and whatever answers it will do. */
   resized(): void {
-    this.#isWhole = false;
-    this.#isWholeAsked = false;
+    this.#picture = "unasked";
     this.#isOpen = false;
     this.#isAgain = false;
     this.#certainNs = NEVER;

@@ -47,7 +47,15 @@ export interface LibvirtUser {
 
 type SessionStage =
   | { readonly at: "stopped" | "pausing" }
-  | { readonly at: "opening" | "up"; readonly connection: LibvirtConnection };
+  | { readonly at: "opening"; readonly connection: LibvirtConnection }
+  | {
+    readonly at: "up";
+    readonly connection: LibvirtConnection;
+    /** The list of domains: `outdated` when a domain has started or stopped since it was asked for. */
+    list: "known" | "asked" | "outdated";
+    /** Whether libvirt was asked if it answers at all, and has not answered. */
+    isDoubted: boolean;
+  };
 
 /** The connection. */
 export class LibvirtSession implements TimerHandler, ConnectionUser {
@@ -59,9 +67,6 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
   #pauseNs = FIRST_PAUSE_NS;
   #told = "";
   #passesFiles = false;
-  #isListing = false;
-  #isDoubted = false;
-  #mustList = false;
 
   /** Rests until it is started. */
   constructor(address: LibvirtAddress, loop: LoopPort, log: Log, user: LibvirtUser) {
@@ -101,13 +106,13 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
 
   /** Asks whether libvirt answers at all: when it does not, it is away. */
   suspect(): void {
-    const { client } = this;
-    if (client === null || this.#isDoubted) return;
-    this.#isDoubted = true;
+    const stage = this.#stage;
+    if (stage.at !== "up" || stage.isDoubted) return;
+    stage.isDoubted = true;
     this.#loop.arm(this, this.#loop.clock.nowNs() + DOUBT_NS);
-    askPassesFiles(client, () => {
-      if (this.client !== client) return;
-      this.#isDoubted = false;
+    askPassesFiles(stage.connection.client, () => {
+      if (this.#stage !== stage) return;
+      stage.isDoubted = false;
       this.#loop.disarm(this);
     });
   }
@@ -115,7 +120,7 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
   /** Called by the loop. */
   onTimer(): void {
     if (this.#stage.at === "pausing") this.#connect();
-    else if (this.#stage.at === "up" && this.#isDoubted) this.#lose(NOT_ANSWERING);
+    else if (this.#stage.at === "up" && this.#stage.isDoubted) this.#lose(NOT_ANSWERING);
   }
 
   /** Something of its own threw: the connection is lost, and made again. */
@@ -127,7 +132,8 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
   onOpen(connection: LibvirtConnection): void {
     const { client } = connection;
     const up = (passesFiles: boolean): void => {
-      this.#stage = { at: "up", connection };
+      assert(this.#stage.at === "opening", "a connection that is up was being opened");
+      this.#stage = { at: "up", connection, list: "known", isDoubted: false };
       this.#passesFiles = passesFiles;
       connection.settle();
       this.#pauseNs = FIRST_PAUSE_NS;
@@ -175,21 +181,23 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
 
   /** Events that come while they are listed ask for one more list, and not for one each. */
   #list(): void {
-    const { client } = this;
-    if (client === null) return;
-    this.#mustList = true;
-    if (this.#isListing) return;
-    this.#isListing = true;
-    this.#mustList = false;
-    listDomains(client, (result) => {
-      this.#isListing = false;
-      if (this.client !== client) return;
+    const stage = this.#stage;
+    if (stage.at !== "up") return;
+    if (stage.list !== "known") {
+      stage.list = "outdated";
+      return;
+    }
+    stage.list = "asked";
+    listDomains(stage.connection.client, (result) => {
+      if (this.#stage !== stage) return;
+      const isOutdated = stage.list === "outdated";
+      stage.list = "known";
       if (!result.ok) {
         if (!result.isClosed) this.#lose(`libvirt does not list its domains: ${result.why}`);
         return;
       }
       this.#user.onDomains(result.value);
-      if (this.#mustList) this.#list();
+      if (isOutdated) this.#list();
     });
   }
 
@@ -199,7 +207,6 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
 
   #fail(why: string): void {
     this.#stage = { at: "pausing" };
-    this.#isListing = this.#isDoubted = false;
     this.#loop.arm(this, this.#loop.clock.nowNs() + this.#pauseNs);
     this.#pauseNs = Math.min(2 * this.#pauseNs, LONGEST_PAUSE_NS);
     // The same obstacle again and again is told once.

@@ -29,6 +29,15 @@ export interface RosterWriterOptions {
   readonly onFault: (fault: Fault) => void;
 }
 
+/** What a writer does. */
+type WriterState =
+  /** Its entry stands in the bucket as far as is known; the next put waits for its time. */
+  | "resting"
+  | "putting"
+  /** The entry has changed since the put that is under way. */
+  | "putting-old"
+  | "ended";
+
 /** The writer. */
 export class RosterWriter implements AsyncDisposable {
   readonly #options: RosterWriterOptions;
@@ -36,9 +45,7 @@ export class RosterWriter implements AsyncDisposable {
   readonly #kv: KV;
   #revision = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #isPutting = false;
-  #isDirty = false;
-  #isEnded = false;
+  #state: WriterState = "resting";
   #troubles = 0;
 
   private constructor(kv: KV, options: RosterWriterOptions) {
@@ -66,14 +73,13 @@ export class RosterWriter implements AsyncDisposable {
 
   /** The entry changed: it is put now, or right after the put that is under way. */
   change(): void {
-    if (this.#isEnded) return;
-    this.#isDirty = true;
-    if (!this.#isPutting) void this.#put();
+    if (this.#state === "putting") this.#state = "putting-old";
+    else if (this.#state === "resting") void this.#put();
   }
 
   /** Takes the entry away: readers see at once that the host has left. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isEnded = true;
+    this.#state = "ended";
     clearTimeout(this.#timer);
     if (!this.#options.link.isUp || this.#revision === 0) return;
     try {
@@ -114,15 +120,14 @@ export class RosterWriter implements AsyncDisposable {
 
   #again(ms: number): void {
     clearTimeout(this.#timer);
-    if (!this.#isEnded) this.#timer = setTimeout(() => void this.#put(), ms);
+    if (this.#state !== "ended") this.#timer = setTimeout(() => void this.#put(), ms);
   }
 
   async #put(): Promise<void> {
-    if (this.#isPutting || this.#isEnded) return;
+    if (this.#state !== "resting") return;
     // Whatever waits for the server waits for its coming back, not for a timer.
     if (!this.#options.link.isUp) return this.#again(BEAT_MS);
-    this.#isPutting = true;
-    this.#isDirty = false;
+    this.#state = "putting";
     let waitMs = BEAT_MS;
     try {
       this.#revision = await this.#kv.update(
@@ -135,12 +140,19 @@ export class RosterWriter implements AsyncDisposable {
     } catch (error) {
       waitMs = RETRY_MS;
       await this.#mend(error);
-    } finally {
-      this.#isPutting = false;
     }
-    if (this.#isEnded) return;
-    if (this.#isDirty && waitMs === BEAT_MS) void this.#put();
+    const isOld = this.#endPut();
+    if (isOld && waitMs === BEAT_MS) void this.#put();
     else this.#again(waitMs);
+  }
+
+  /** A put is over. @returns whether the entry has changed since it began */
+  #endPut(): boolean {
+    if (this.#state === "ended") return false;
+    assert(this.#state !== "resting", "a put that ends was under way");
+    const isOld = this.#state === "putting-old";
+    this.#state = "resting";
+    return isOld;
   }
 
   /** A put failed: what stands there now? */
@@ -172,7 +184,7 @@ export class RosterWriter implements AsyncDisposable {
   }
 
   #end(fault: Fault): void {
-    this.#isEnded = true;
+    this.#state = "ended";
     this.#revision = 0;
     clearTimeout(this.#timer);
     this.#options.onFault(fault);

@@ -60,8 +60,8 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   readonly #news = new Set<News>();
   readonly #knows = new Set<number>();
   readonly #beganMs = performance.now();
-  #state: "entering" | "in" | "ended" = "entering";
-  #wasIn = false;
+  /** `refused`: it has ended before it was let in. */
+  #state: "entering" | "in" | "refused" | "left" = "entering";
   /** What of a step of the handshake has come. */
   #early: number[] = [];
   #note = "";
@@ -100,7 +100,7 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
 
   /** Whether it has ever been. */
   get wasIn(): boolean {
-    return this.#wasIn;
+    return this.#state === "in" || this.#state === "left";
   }
 
   /** What it does not have. */
@@ -120,7 +120,7 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   }
 
   receive(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.#state === "ended") return;
+    if (this.#hasEnded) return;
     try {
       const from = this.#enter(bytes);
       if (this.#isEntered()) this.#messages.feed(bytes.subarray(from), () => !this.#isEntered());
@@ -148,8 +148,8 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   }
 
   end(why: string): void {
-    if (this.#state === "ended") return;
-    this.#state = "ended";
+    if (this.#hasEnded) return;
+    this.#state = this.isIn ? "left" : "refused";
     clearTimeout(this.#timer);
     this.#transport.close();
     this.#home.onEnded(this, why);
@@ -288,9 +288,13 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
 
   /** Sends what was asked for at once; whoever asks and does not read would have it kept for ever. */
   #answer(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.#state === "ended") return;
+    if (this.#hasEnded) return;
     if (this.#transport.bufferedBytes > MOST_BUFFERED) return this.end("it asks and does not read");
     this.#transport.send(bytes);
+  }
+
+  get #hasEnded(): boolean {
+    return this.#state === "refused" || this.#state === "left";
   }
 
   #isEntered(): boolean {
@@ -314,7 +318,6 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   #begin(): void {
     assert(this.#state === "entering", "a viewer is let in once");
     this.#state = "in";
-    this.#wasIn = true;
     const { width, height } = this.#home.picture;
     this.#width = width;
     this.#height = height;

@@ -3,6 +3,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import type { ClientEvent } from "../../../src/client/client_event.ts";
 import { COMMANDS } from "../../../src/client/cli/command_table.ts";
 import { parseCommandLine } from "../../../src/client/cli/command_line.ts";
+import { CODE } from "../../../src/base/codes.ts";
+import { ROSTER_STATE } from "../../../src/event/body_number.ts";
 import { CAP } from "../../../src/event/capability.ts";
 import { KIND } from "../../../src/event/kind.ts";
 import { SOURCE } from "../../../src/event/source.ts";
@@ -83,6 +85,37 @@ Deno.test("ls: columns for a person, objects for a program", async () => {
       { endpoint: 1, name: "beta", state: "up", seams: ["input", "vmhost", "memctx"], pid: 4001, vmid: 101 },
     ]);
   });
+});
+
+Deno.test("record --memory names each VM whose memory it did not copy, and why", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-record-" });
+  try {
+    const script: Script = {
+      ...agreeable(),
+      onJoin: (peer) => {
+        peer.error(0, CODE["not-supported"], 0, "its RAM is not shared", SOURCE.MEMCTX);
+        peer.roster(2, "gone");
+        peer.roster(2, "gone", ROSTER_STATE.GONE);
+      },
+    };
+    await withDaemon(script, async (_daemon, at) => {
+      const args = ["record", "--memory", "--for", "300", ...at, "-o"];
+      const text = await vmsig(...args, `${folder}/a.cbor`);
+      assertEquals([text.code, text.err.trim().split("\n")], [0, [
+        "vmsig: the memory of gone was not copied: it was detached before a memory context was announced",
+        "vmsig: the memory of alpha was not copied: its RAM is not shared",
+        "vmsig: the memory of beta was not copied: no memory context was announced",
+      ]]);
+      const json = await vmsig(...args, `${folder}/b.cbor`, "--json");
+      const { memory, uncopied } = JSON.parse(json.out);
+      assertEquals([memory, uncopied.map(({ name }: { name: string }) => name)], [
+        [],
+        ["gone", "alpha", "beta"],
+      ]);
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("ls: a memory seam that is up and has no system yet, or none that is known, says so", async () => {

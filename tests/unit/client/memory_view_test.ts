@@ -95,6 +95,7 @@ Deno.test("a cause is over when the seam comes or goes, the VM is reset, or a co
     });
   }
   await withClient(async (client, peer) => {
+    await heard(client, peer);
     assertMatch((await refusal(client, 50))[1], /may still be starting/);
     peer.send(KIND.MEMCTX);
     await heard(client, peer);

@@ -260,6 +260,8 @@ Deno.test("an orderly stop: leases end, commands are answered, files and sockets
   const { code } = await daemon.stop();
   assertEquals(code, 0);
   assertEquals(await lease.lost !== undefined, true);
+  // The lease's end is told before the connection's.
+  await until("the connection has ended", () => client.fault !== undefined);
   assertStringIncludes(`${client.fault?.message}`, "closed");
   const left = [...Deno.readDirSync(daemon.folder)].map((entry) => entry.name).sort();
   assertEquals(left, ["endpoints.d", "vmsigd.toml"]);

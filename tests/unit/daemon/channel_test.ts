@@ -24,11 +24,16 @@ Deno.test("two processes meet over a channel that the daemon's config names, and
   const running = [daemon];
   try {
     const ready = daemon.stdout.getReader();
-    const { value } = await ready.read();
-    assertEquals(new TextDecoder().decode(value), `ready ${socket}\n`);
+    let said = "";
+    while (!said.endsWith("\n")) {
+      const { value, done } = await ready.read();
+      if (done) break;
+      said += new TextDecoder().decode(value);
+    }
+    assertEquals(said, `ready ${socket}\n`);
     await ready.cancel();
     const path = `${folder}/v2v/both.ivshmem`;
-    const ends = ["--stream", "--ivshmem", path, "--socket", socket, "--wait", "10000"];
+    const ends = ["--stream", "--ivshmem", path, "--socket", socket, "--wait", "180000"];
     const listener = vmsig(["v2v", "listen", "both", ...ends]);
     const connector = vmsig(["v2v", "connect", "both", ...ends], "piped");
     running.push(listener, connector);

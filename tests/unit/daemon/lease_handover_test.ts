@@ -134,6 +134,7 @@ endpoints = ["*"]\ncaps = ["*"]\narb_prio = 5\n`,
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  const [said, problems] = [collected(holder.stdout), collected(holder.stderr)];
   const ownerIs = (control: number | undefined) => async () =>
     (await alice.leaseParties("stub0", "input")).owner?.control === control;
   await until("it has it", async () => (await alice.leaseParties("stub0", "input")).owner !== undefined);
@@ -145,12 +146,15 @@ endpoints = ["*"]\ncaps = ["*"]\narb_prio = 5\n`,
     const { owner } = await alice.leaseParties("stub0", "input");
     return owner !== undefined && owner.control !== alice.grant.control;
   });
+  // The daemon's answer has to reach the command before the signal does.
+  const owned = () => said.text.match(/input is owned/g)?.length;
+  await until("it has told it twice", () => owned() === 2);
   holder.kill("SIGINT");
-  const { stdout, stderr, code: ended } = await holder.output();
-  const decoder = new TextDecoder();
-  assertEquals(decoder.decode(stdout).match(/input is owned/g)?.length, 2);
+  const { code: ended } = await holder.status;
+  await Promise.all([said.ended, problems.ended]);
+  assertEquals(owned(), 2);
   assertStringIncludes(
-    decoder.decode(stderr),
+    problems.text,
     "taken away (preempted by token:alice (uid 0)); waiting until",
   );
   assertEquals(ended, 130);
@@ -172,3 +176,13 @@ Deno.test("lease hold: a daemon that has died took no lease away, and cannot be 
     assertStringIncludes(errors, "the daemon closed the connection");
   }
 });
+
+/** What a stream has brought so far. */
+function collected(stream: ReadableStream<Uint8Array>): { text: string; ended: Promise<void> } {
+  const so = { text: "", ended: Promise.resolve() };
+  so.ended = (async () => {
+    const decoder = new TextDecoder();
+    for await (const bytes of stream) so.text += decoder.decode(bytes, { stream: true });
+  })();
+  return so;
+}

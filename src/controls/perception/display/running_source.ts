@@ -15,6 +15,9 @@ import type { SourceRow } from "../sources/source_row.ts";
 /** How long a source that costs something is kept when nobody wants pictures. */
 const LINGER_NS = 10 * SECOND;
 
+/** Where a source stands. One that ends while it is called into is closed after that call. */
+type SourceState = "resting" | "called" | "ending" | "closed";
+
 /** A source that runs. */
 export class RunningSource implements Disposable {
   /** What it is. */
@@ -28,8 +31,7 @@ export class RunningSource implements Disposable {
   #watchedFd = -1;
   #watchedEvents = 0;
   #isReady = false;
-  #isAtWork = false;
-  #isClosed = false;
+  #state: SourceState = "resting";
   /** When it is closed, nobody wanting anything; NEVER while somebody does. */
   #lingerNs = NEVER;
 
@@ -98,18 +100,18 @@ export class RunningSource implements Disposable {
 
   /** Ends it, as soon as it is not at work. */
   [Symbol.dispose](): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    if (this.#hasEnded) return;
     this.#watch?.[Symbol.dispose]();
     this.#watch = undefined;
-    if (!this.#isAtWork) this.#source[Symbol.dispose]();
+    if (this.#state === "called") this.#state = "ending";
+    else this.#close();
   }
 
   /** Calls into the source. It may end while it is at work: it is disposed of behind that. */
   #work(act: () => void): void {
-    if (this.#isClosed) return;
-    const isOuter = !this.#isAtWork;
-    this.#isAtWork = true;
+    if (this.#hasEnded) return;
+    const isOuter = this.#state === "resting";
+    this.#state = "called";
     try {
       act();
     } catch (error) {
@@ -117,14 +119,24 @@ export class RunningSource implements Disposable {
       this.#onFailed(code, why);
     }
     if (!isOuter) return;
-    this.#isAtWork = false;
-    if (!this.#isClosed) return this.#watchDescriptor();
+    if (this.#hasEnded) return this.#close();
+    this.#state = "resting";
+    this.#watchDescriptor();
+  }
+
+  get #hasEnded(): boolean {
+    return this.#state === "ending" || this.#state === "closed";
+  }
+
+  #close(): void {
+    assert(this.#state !== "closed", "a source is closed once");
     assert(this.#watch === undefined, "the descriptor of a source that has ended is not watched");
+    this.#state = "closed";
     this.#source[Symbol.dispose]();
   }
 
   #watchDescriptor(): void {
-    if (this.#isClosed) return;
+    if (this.#hasEnded) return;
     const { fd, events } = this.#source;
     if (fd === this.#watchedFd && events === this.#watchedEvents) return;
     if (fd === this.#watchedFd && this.#watch !== undefined) this.#watch.wait(events);

@@ -1,0 +1,67 @@
+/**
+ * Which VMs `vmsig record --memory` has no copy of, and why: the daemon announces no memory context for a VM
+ * whose RAM is not shared, or in which no system was found, and then there is nothing to copy.
+ * @module
+ */
+import type { EndpointId } from "../../base/ids.ts";
+import { oneLine } from "../../base/printable.ts";
+import { ROSTER_STATE } from "../../event/body_number.ts";
+import { KIND } from "../../event/kind.ts";
+import type { ClientEvent } from "../client_event.ts";
+import type { MemoryView } from "../memory_view.ts";
+import type { RosterEntry } from "../roster_view.ts";
+
+/** A VM without a copy. */
+export interface Uncopied {
+  /** Its name. */
+  readonly name: string;
+  /** Why there is none. */
+  readonly why: string;
+}
+
+/** Follows the VMs of a recording. */
+export class UncopiedMemory {
+  readonly #memory: MemoryView;
+  readonly #names = new Map<EndpointId, string>();
+  readonly #copied = new Set<EndpointId>();
+  readonly #left: Uncopied[] = [];
+
+  /**
+   * Begins with the VMs that are there.
+   *
+   * @param memory what the daemon says of their memory
+   */
+  constructor(memory: MemoryView, roster: readonly Pick<RosterEntry, "endpoint" | "name">[]) {
+    this.#memory = memory;
+    for (const { endpoint, name } of roster) this.#names.set(endpoint, name);
+  }
+
+  /** Takes an event in: VMs come and go. */
+  update(event: ClientEvent): void {
+    if (event.kind !== KIND.ROSTER) return;
+    const { endpoint } = event;
+    const entry = event.as("ROSTER");
+    if (entry === undefined) return;
+    if (entry.state !== ROSTER_STATE.GONE) return void this.#names.set(endpoint, entry.name);
+    const name = this.#names.get(endpoint);
+    const why = "it was detached before a memory context was announced";
+    if (name !== undefined && !this.#copied.delete(endpoint)) this.#left.push({ name, why });
+    this.#names.delete(endpoint);
+  }
+
+  /** The memory of a VM was copied. */
+  copied(endpoint: EndpointId): void {
+    this.#copied.add(endpoint);
+  }
+
+  /** Those without a copy, those that were detached first. */
+  list(): Uncopied[] {
+    const rest = [...this.#names].filter(([endpoint]) => !this.#copied.has(endpoint));
+    return [...this.#left, ...rest.map(([endpoint, name]) => ({ name, why: this.#whyNot(endpoint) }))];
+  }
+
+  #whyNot(endpoint: EndpointId): string {
+    const text = this.#memory.trouble(endpoint)?.text ?? "";
+    return text === "" ? "no memory context was announced" : oneLine(text);
+  }
+}
