@@ -34,7 +34,7 @@ export interface ConnectionSink {
    *
    * @returns false: it was not taken, and comes as an event
    */
-  onFrame(view: DataView, bytes: Uint8Array, at: number, length: number): boolean;
+  onFrame?(view: DataView, bytes: Uint8Array, at: number, length: number): boolean;
   /** Whether the next frames may be read now. False: {@linkcode Connection.wake} when that changes. */
   mayRead(): boolean;
   /**
@@ -292,9 +292,9 @@ export class Connection {
         );
       }
       const at = batch.offset(i);
-      if (batch.fdCount(i) === 0 && this.#sink.onFrame(batch.view, batch.bytes, at, batch.length(i))) {
-        continue;
-      }
+      const isTaken = batch.fdCount(i) === 0 &&
+        this.#sink.onFrame?.(batch.view, batch.bytes, at, batch.length(i)) === true;
+      if (isTaken) continue;
       this.#sink.onEvent(new ClientEvent(batch.view, at, receivedFds(batch, i)));
     }
     return batch.closed;
