@@ -170,12 +170,12 @@ export class Link implements ClientLink, ConnectionSink {
   }
 
   /**
-   * Sends an event, borrowed, and reads at once, for at most so long, until something came.
+   * Sends a complete frame without descriptors, and reads at once, for at most so long, until something came.
    *
    * @throws {Fault} `busy`, `unreachable`
    */
-  ask(event: TransferEvent, mostMs: number): void {
-    this.#connection.ask(event, mostMs);
+  ask(frame: Uint8Array<ArrayBuffer>, mostMs: number): void {
+    this.#connection.ask(frame, mostMs);
   }
 
   /** Sends, and awaits answers on this thread for a moment; see {@linkcode Connection.promptly}. */
