@@ -157,7 +157,7 @@ Deno.test("web: people with rules of their own share a VM, and are told who does
       assert(await carol.locator("#console-button").isHidden());
       await carol.context().close();
       const dora = await enter(browser, place, "dora", faults);
-      await says(dora, "#login-fault", /nothing admits token:dora/);
+      await says(dora, "#login-fault", /no \[\[admission\]\] admits token:dora/);
       await dora.context().close();
     });
 
@@ -312,7 +312,7 @@ Deno.test("web: people with rules of their own share a VM, and are told who does
       await says(alice, "#login-fault", /session has ended/);
       await alice.fill("#token", tokenOf("alice"));
       await alice.click("#login-form button");
-      await says(alice, "#login-fault", /nothing admits token:alice/);
+      await says(alice, "#login-fault", /no \[\[admission\]\] admits token:alice/);
     });
     assertEquals(faults, []);
     assertEquals(await command.end(), 130);

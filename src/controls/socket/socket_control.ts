@@ -146,7 +146,7 @@ export class SocketControl implements Control, FdHandler {
     this.#options.log.warn("control closed: its queue is full of urgent events", {
       control: this.name,
       queue_events: this.#options.queueEvents,
-      remedy: "it has to read faster, or subscribe to less; more may wait with [daemon] queue_events",
+      remedy: "read faster, or subscribe to less; [daemon] queue_events makes the queue longer",
     });
     this.#leave("its queue is full of urgent events");
   }
@@ -272,9 +272,9 @@ export class SocketControl implements Control, FdHandler {
     const way = kindClass(kind);
     if (way === CLASS.HANDSHAKE) return this.#refuse("handshake frame after the handshake");
     if (way === CLASS.UP && !PUBLISHABLE.has(kind)) {
-      return this.#refuse("kind is not for a control to publish");
+      return this.#refuse("a control may not publish this kind");
     }
-    if (fdCount > 0 && fdsOfKind(kind) === 0) return this.#refuse("fds with a kind that has none");
+    if (fdCount > 0 && fdsOfKind(kind) === 0) return this.#refuse("fds with a kind that takes none");
     const handle = this.#handle;
     assert(handle !== null, "a control that is read is on the bus");
     const event = this.#options.pool.acquire();
@@ -359,7 +359,7 @@ export class SocketControl implements Control, FdHandler {
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
       this.#options.log.warn("cannot send to a control", { control: this.name, error: error.message });
-      this.#leave("cannot be sent to");
+      this.#leave("sending to it failed");
     }
   }
 

@@ -405,14 +405,14 @@ Deno.test("a console's bytes are read from a replay as from a daemon, at their p
     await console.send("x");
     const fault = await assertRejects(() => client.console("web", { port: 0 }), Fault);
     assertEquals((fault as Fault).code, "not-supported");
-    assertStringIncludes(fault.message, "no bytes of console 0, but of 1");
+    assertStringIncludes(fault.message, "no output of console 0, but of 1");
   });
 });
 
 Deno.test("a recording without bytes of consoles says so to who asks for them", async () => {
   await played([], async (client) => {
     const fault = await assertRejects(() => client.console("web"), Fault);
-    assertStringIncludes(fault.message, "vmsig record --consoles keeps them");
+    assertStringIncludes(fault.message, "record it with vmsig record --consoles");
     assertEquals(await listConsoles(client, "web"), []);
   });
 });
