@@ -11,6 +11,7 @@ import { CAP } from "../event/capability.ts";
 import { KIND } from "../event/kind.ts";
 import type { CommandOptions, Session } from "./session.ts";
 import { faultOfCode } from "./command_fault.ts";
+import type { EndpointRef } from "./roster_view.ts";
 
 const ROSTER_QUIET_MS = 50;
 
@@ -53,6 +54,24 @@ export async function rosterArrived(session: Session): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, ROSTER_QUIET_MS));
     if (session.fault !== undefined) throw session.fault;
   }
+}
+
+/**
+ * An endpoint's number by its name or number; awaits the retained roster where it has not arrived yet.
+ *
+ * @throws {Fault} `no-endpoint`, naming those that there are
+ */
+export async function endpointOf(session: Session, ref: EndpointRef): Promise<EndpointId> {
+  const known = session.roster.find(ref);
+  if (known !== undefined) return known;
+  // Who may not see the roster can still say a number; the daemon judges it.
+  if ((session.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) {
+    return Number(ref) as EndpointId;
+  }
+  await rosterArrived(session);
+  const found = session.roster.find(ref);
+  if (found === undefined) throw session.roster.unknown(ref);
+  return found;
 }
 
 function rosterProbe(session: Session): EndpointId | undefined {

@@ -10,12 +10,11 @@ import { CODE } from "../base/codes.ts";
 import { Fault } from "../base/fault.ts";
 import { type ControlId, type EndpointId, hexOfGva } from "../base/ids.ts";
 import { LEASE_CLASS_NAMES, type LeaseClass } from "../event/body_number.ts";
-import { CAP } from "../event/capability.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND, type Kind } from "../event/kind.ts";
 import { sourceNamesOf } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import { barrier, rosterArrived } from "./arrival.ts";
+import { barrier, endpointOf, rosterArrived } from "./arrival.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
@@ -124,16 +123,7 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
    * @throws {Fault} `no-endpoint`, naming those that there are
    */
   async endpoint(ref: EndpointRef): Promise<EndpointId> {
-    const known = this.roster.find(ref);
-    if (known !== undefined) return known;
-    // Who may not see the roster can still say a number; the daemon judges it.
-    if ((this.grant.caps & CAP.ROSTER) === 0 && Number.isInteger(Number(ref))) {
-      return Number(ref) as EndpointId;
-    }
-    await rosterArrived(this.#session);
-    const found = this.roster.find(ref);
-    if (found === undefined) throw this.roster.unknown(ref);
-    return found;
+    return await endpointOf(this.#session, ref);
   }
 
   /** The roster, when the retained entries have all arrived. */
@@ -174,6 +164,11 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
       throw faultOfDenial(what, reason, neededFor(this.#session, kind, fill), owner);
     }
     return answer;
+  }
+
+  /** See {@linkcode ClientPort.promptly}. */
+  promptly(send: () => void, answers: number, mostMs: number): void {
+    this.#session.promptly(send, answers, mostMs);
   }
 
   /**

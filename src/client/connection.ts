@@ -12,6 +12,7 @@ import { EventFd } from "../../ffi/event_fd.ts";
 import { ERRNO } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN, OUT, Poller } from "../../ffi/poller.ts";
+import { MS } from "../base/clock.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { CLIENT_OUTGOING_FRAMES, MAX_FRAME_BYTES, MAX_FRAME_FDS, RECEIVE_BATCH } from "../base/limits.ts";
 import { encodeFrame } from "../protocol/frame.ts";
@@ -42,6 +43,8 @@ export class Connection {
   readonly #socket: OwnedFd;
   readonly #sink: ConnectionSink;
   readonly #poller: Poller = new Poller(2);
+  /** For waits of this thread itself. */
+  #soon: Poller | undefined;
   readonly #wake: EventFd = EventFd.create();
   readonly #batch: ReceiveBatch = new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS);
   readonly #scratch: Uint8Array<ArrayBuffer> = new Uint8Array(MAX_FRAME_BYTES);
@@ -110,9 +113,15 @@ export class Connection {
   /** Lets the pump look again whether it may read and what it has to send. */
   wake(): void {
     if (this.#closing) return;
+    // A pump that waits for the socket reads already: waking its thread would cost each command two switches
+    // between threads, for nothing.
+    if (this.#held !== undefined) this.#release();
+    else if (this.#outgoing.length > 0) this.#wake.signal();
+  }
+
+  #release(): void {
     this.#held?.resolve();
     this.#held = undefined;
-    this.#wake.signal();
   }
 
   /**
@@ -123,8 +132,7 @@ export class Connection {
    * @throws {Fault} as {@linkcode Connection.send}
    */
   ask(event: TransferEvent, mostMs: number): void {
-    const isIdle = !this.#closing && this.#held === undefined && this.#outgoing.length === 0;
-    if (!isIdle || this.#interest !== IN || !this.#sink.mayRead()) return this.send(event);
+    if (!this.#isIdle) return this.send(event);
     this.#poller.modify(this.#socket.fd, 0, TAG_SOCKET);
     try {
       this.send(event);
@@ -135,31 +143,74 @@ export class Connection {
     }
   }
 
+  /**
+   * Sends, and then stops this thread for at most so long, until the answers have come: each is one switch
+   * between threads nearer than by the thread that waits otherwise. Other events that come are told as well.
+   *
+   * @param send calls {@linkcode Connection.send}
+   * @param isDone whether enough has come
+   * @param mostMs a fraction of what a person notices
+   */
+  promptly(send: () => void, isDone: () => boolean, mostMs: number): void {
+    if (!this.#isIdle) return send();
+    const soon = this.#soon ??= this.#pollerOfSocket();
+    this.#poller.modify(this.#socket.fd, 0, TAG_SOCKET);
+    try {
+      send();
+      const untilMs = performance.now() + mostMs;
+      while (!isDone() && this.#outgoing.length === 0) {
+        const leftMs = untilMs - performance.now();
+        if (leftMs <= 0 || soon.waitNs(leftMs * MS) === 0 || !this.#receiveSoon()) return;
+      }
+    } finally {
+      // What came meanwhile is told by this as well.
+      if (!this.#closing) this.#poller.modify(this.#socket.fd, this.#interest = IN, TAG_SOCKET);
+    }
+  }
+
+  /** Whether the pump waits for nothing but the next frame. */
+  get #isIdle(): boolean {
+    const isWaiting = !this.#closing && this.#held === undefined && this.#outgoing.length === 0;
+    return isWaiting && this.#interest === IN && this.#sink.mayRead();
+  }
+
+  #pollerOfSocket(): Poller {
+    const poller = new Poller(1);
+    poller.add(this.#socket.fd, IN, TAG_SOCKET);
+    return poller;
+  }
+
+  /** Reads what is there; false when that is for the pump to go on with. */
+  #receiveSoon(): boolean {
+    if (this.#closing || !this.#sink.mayRead()) return false;
+    try {
+      // The end is the pump's matter: it finds the same.
+      return !this.#receive();
+    } catch (error) {
+      this.#end(error instanceof Fault ? error : new Fault("refused", messageOf(error), { cause: error }));
+      return false;
+    }
+  }
+
   #readSoon(mostMs: number): void {
     const untilMs = performance.now() + mostMs;
     do {
-      if (!this.#sink.mayRead()) return;
-      try {
-        // The end is the pump's matter: it finds the same.
-        if (this.#receive() || this.#received > 0 || this.#closing) return;
-      } catch (error) {
-        return this.#end(
-          error instanceof Fault ? error : new Fault("refused", messageOf(error), { cause: error }),
-        );
-      }
+      if (!this.#receiveSoon() || this.#received > 0) return;
     } while (performance.now() < untilMs);
   }
 
   /** Ends the pump and closes the socket. Called twice, it does nothing the second time. */
   async close(): Promise<void> {
     if (!this.#closing) {
-      this.wake();
       this.#closing = true;
+      this.#release();
+      this.#wake.signal();
     }
     await this.#pump;
     if (this.#socket.closed) return;
     this.#batch[Symbol.dispose]();
     this.#poller[Symbol.dispose]();
+    this.#soon?.[Symbol.dispose]();
     this.#wake[Symbol.dispose]();
     this.#socket.close();
   }

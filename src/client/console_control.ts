@@ -1,34 +1,31 @@
 /**
- * A VM's console for a program: bytes as they come, a text that is awaited, text that is sent. Reading asks
- * for a piece at a time, from a place that the client knows: what is still kept is never lost, and what is
- * not is counted.
+ * A VM's console for a program: bytes as they come (console_reader.ts), a text that is awaited, text that is
+ * sent.
  *
  * Writing takes the CONSOLE lease with the first bytes and keeps it until the control is disposed of.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
-import { readU64, writeU64 } from "../base/layout.ts";
-import { MAX_BODY_BYTES } from "../base/limits.ts";
 import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
-import { CONSOLE_OUT, CONSOLE_REQUEST, CONSOLE_WRITE } from "../event/body_layout.ts";
-import { CONSOLE_CLOSED, CONSOLE_FROM_NOW, CONSOLE_LOSSLESS, CONSOLE_OP } from "../event/body_number.ts";
+import { CONSOLE_REQUEST, CONSOLE_WRITE } from "../event/body_layout.ts";
+import { CONSOLE_FROM_NOW, CONSOLE_LOSSLESS, CONSOLE_OP } from "../event/body_number.ts";
 import { KIND } from "../event/kind.ts";
 import { MAX_CONSOLE_WRITE } from "../event/kinds/console_kinds.ts";
-import { BODY } from "../event/transfer_event.ts";
+import { BODY, type TransferEvent } from "../event/transfer_event.ts";
 import type { ClientEvent } from "./client_event.ts";
 import type { ClientPort } from "./client_port.ts";
+import { ConsoleReader, READ_WAIT_MS, type ReaderHost } from "./console_reader.ts";
 import type { Lease } from "./lease.ts";
 import type { EndpointRef } from "./roster_view.ts";
 import type { CommandOptions } from "./session.ts";
 
 /** Characters that {@linkcode ConsoleControl.expect} looks back. */
 const MAX_EXPECTED: number = 1 << 18;
-/** How long one read waits at the daemon; then it is asked anew, so that an end is noticed. */
-const READ_WAIT_MS = 20_000;
-const SLACK_MS = 10_000;
 const DEFAULT_EXPECT_MS = 30_000;
-const NO_BYTES: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+/** So few bytes are typed: their answer and their echo are awaited on the spot, for at most so long. */
+const TYPED_BYTES = 64;
+const ECHO_MS = 1;
 
 /** Which console, and from where. */
 export interface ConsoleOptions extends CommandOptions {
@@ -63,14 +60,6 @@ export interface ConsoleEntry {
   readonly end: number;
   /** What was in the way last; "" when nothing is. */
   readonly why: string;
-}
-
-/** What one read brought. */
-interface Piece {
-  readonly offset: number;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** The daemon does not have the console open. */
-  readonly isClosed: boolean;
 }
 
 /** What was awaited, and came. */
@@ -115,15 +104,9 @@ export class ConsoleControl implements AsyncDisposable {
   readonly #name: string;
   readonly #options: ConsoleOptions;
   readonly #decoder = new TextDecoder();
-  #offset = 0;
-  #flags: number;
+  readonly #reader: ConsoleReader;
   #text = "";
-  #lost = 0;
   #lease: Promise<Lease> | undefined;
-  /** A read that was begun before anybody awaits it. */
-  #ahead: Promise<Piece> | undefined;
-  /** Reads under way that somebody awaits. */
-  #reading = 0;
 
   private constructor(client: ClientPort, endpoint: EndpointId, options: ConsoleOptions) {
     this.#client = client;
@@ -131,9 +114,11 @@ export class ConsoleControl implements AsyncDisposable {
     this.port = options.port ?? 0;
     this.#name = client.roster.nameOf(endpoint);
     this.#options = options;
-    this.#offset = options.from ?? 0;
-    this.#flags = (options.backlog === true || options.from !== undefined ? 0 : CONSOLE_FROM_NOW) |
+    const flags = (options.backlog === true || options.from !== undefined ? 0 : CONSOLE_FROM_NOW) |
       (options.lossless === true ? CONSOLE_LOSSLESS : 0);
+    const doing = `read console ${this.port} of ${this.#name}`;
+    const request: ReaderHost["request"] = (fill, more) => this.#request(doing, fill, more);
+    this.#reader = new ConsoleReader({ doing, request }, options.from ?? 0, flags);
   }
 
   /**
@@ -148,20 +133,20 @@ export class ConsoleControl implements AsyncDisposable {
     options: ConsoleOptions = {},
   ): Promise<ConsoleControl> {
     const control = new ConsoleControl(client, await client.endpoint(ref), options);
-    await control.#request(CONSOLE_OP.OPEN, `open console ${control.port} of ${control.#name}`, 0, options);
+    await control.#tell(CONSOLE_OP.OPEN, "open", options);
     // Says where "now" is, before anything is sent.
-    if ((control.#flags & CONSOLE_FROM_NOW) !== 0) await control.#read(0);
+    if (control.#reader.isFromNow) await control.#reader.read(0);
     return control;
   }
 
   /** Place of the next byte among all that the console ever carried. */
   get place(): number {
-    return this.#offset;
+    return this.#reader.place;
   }
 
   /** Bytes that came too fast for this reader, or before it asked for what was kept. */
   get lostBytes(): number {
-    return this.#lost;
+    return this.#reader.lostBytes;
   }
 
   /**
@@ -176,7 +161,7 @@ export class ConsoleControl implements AsyncDisposable {
       return new TextEncoder().encode(text);
     }
     for (;;) {
-      const bytes = await this.#read(READ_WAIT_MS, options.signal);
+      const bytes = await this.#reader.read(READ_WAIT_MS, options.signal);
       if (bytes.length > 0) return bytes;
     }
   }
@@ -191,7 +176,7 @@ export class ConsoleControl implements AsyncDisposable {
     const endMs = performance.now() + waitMs;
     for (;;) {
       const leftMs = Math.max(0, Math.ceil(endMs - performance.now()));
-      const bytes = await this.#read(Math.min(leftMs, READ_WAIT_MS), signal);
+      const bytes = await this.#reader.read(Math.min(leftMs, READ_WAIT_MS), signal);
       if (bytes.length > 0 || performance.now() >= endMs) return bytes;
     }
   }
@@ -226,7 +211,7 @@ export class ConsoleControl implements AsyncDisposable {
       if (found !== undefined) return found;
       const leftMs = Math.ceil(endMs - performance.now());
       if (leftMs <= 0) throw this.#missed(wanted, timeoutMs);
-      const bytes = await this.#read(Math.min(leftMs, READ_WAIT_MS), signal);
+      const bytes = await this.#reader.read(Math.min(leftMs, READ_WAIT_MS), signal);
       this.#text = (this.#text + this.#decoder.decode(bytes, { stream: true })).slice(-MAX_EXPECTED);
     }
   }
@@ -250,11 +235,16 @@ export class ConsoleControl implements AsyncDisposable {
     const doing = `write to console ${this.port} of ${this.#name}`;
     for (let at = 0; at < bytes.length; at += MAX_CONSOLE_WRITE) {
       const piece = bytes.slice(at, at + MAX_CONSOLE_WRITE);
-      const taken = this.#client.command(KIND.CMD_CONSOLE_WRITE, this.endpoint, doing, (event) => {
-        event.words[CONSOLE_WRITE.at.port / 4] = this.port;
-        event.setBody(BODY.RAW, piece);
-      }, { ...options, token: lease.token });
-      this.#readAhead();
+      let taken: Promise<ClientEvent> | undefined;
+      const write = (): void => {
+        taken = this.#client.command(KIND.CMD_CONSOLE_WRITE, this.endpoint, doing, (event) => {
+          event.words[CONSOLE_WRITE.at.port / 4] = this.port;
+          event.setBody(BODY.RAW, piece);
+        }, { ...options, token: lease.token });
+        this.#reader.readAhead();
+      };
+      if (piece.length > TYPED_BYTES || this.#client.promptly === undefined) write();
+      else this.#client.promptly(write, 2, ECHO_MS);
       await taken;
     }
   }
@@ -267,7 +257,7 @@ export class ConsoleControl implements AsyncDisposable {
     if (lease !== undefined) await (await lease.catch(() => undefined))?.release();
     if (this.#client.fault !== undefined) return;
     try {
-      await this.#request(CONSOLE_OP.CLOSE, `leave console ${this.port} of ${this.#name}`, 0, {});
+      await this.#tell(CONSOLE_OP.CLOSE, "leave", {});
     } catch (error) {
       // The VM, or the daemon, went first: there is nothing to leave.
       if (!(error instanceof Fault)) throw error;
@@ -292,97 +282,20 @@ export class ConsoleControl implements AsyncDisposable {
     return { text, groups, before };
   }
 
-  async #read(waitMs: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    const ahead = this.#ahead;
-    const asked = this.#offset;
-    const fromNow = (this.#flags & CONSOLE_FROM_NOW) !== 0;
-    this.#reading++;
-    let piece: Piece | undefined;
-    try {
-      piece = ahead === undefined
-        ? await this.#ask(waitMs, signal)
-        : await this.#awaitAhead(ahead, waitMs, signal);
-    } finally {
-      this.#reading--;
-    }
-    if (piece === undefined) return NO_BYTES;
-    const { offset, bytes, isClosed } = piece;
-    this.#flags &= ~CONSOLE_FROM_NOW;
-    // The daemon counts anew for a VM that was started anew.
-    if (!fromNow && offset > asked) this.#lost += offset - asked;
-    this.#offset = offset + bytes.length;
-    if (isClosed && bytes.length === 0 && waitMs > 0) {
-      throw new Fault("seam-down", `Cannot ${this.#doing}: the VM has closed it`);
-    }
-    if (bytes.length > 0 && this.#lease !== undefined) this.#readAhead();
-    return bytes;
+  async #tell(op: number, verb: string, options: CommandOptions): Promise<void> {
+    await this.#request(`${verb} console ${this.port} of ${this.#name}`, (event) => {
+      event.words[CONSOLE_REQUEST.at.op / 4] = op;
+    }, options);
   }
 
-  /**
-   * Begins to read before anybody asks: who writes then has the echo as soon as it comes, and not a round
-   * trip to the daemon later.
-   */
-  #readAhead(): void {
-    if (this.#ahead !== undefined || this.#reading > 0) return;
-    this.#ahead = this.#ask(READ_WAIT_MS);
-    // Whoever reads next is told; nobody may.
-    this.#ahead.catch(() => {});
-  }
-
-  /** The read that was begun already; undefined when it brings nothing in that time: then it goes on. */
-  async #awaitAhead(ahead: Promise<Piece>, waitMs: number, signal?: AbortSignal): Promise<Piece | undefined> {
-    // What is there already has been sent before the answer to this.
-    if (waitMs === 0) await this.#request(CONSOLE_OP.OPEN, this.#doing, 0, {});
-    const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-    const timer = setTimeout(() => resolve(undefined), waitMs);
-    const interrupt = () => reject(new Fault("interrupted", `Cannot ${this.#doing}: interrupted`));
-    signal?.addEventListener("abort", interrupt, { once: true });
-    if (signal?.aborted === true) interrupt();
-    let isOver = true;
-    try {
-      const piece = await Promise.race([ahead, promise]);
-      isOver = piece !== undefined;
-      return piece;
-    } catch (error) {
-      isOver = !(error instanceof Fault && error.code === "interrupted");
-      throw error;
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", interrupt);
-      if (isOver) this.#ahead = undefined;
-    }
-  }
-
-  get #doing(): string {
-    return `read console ${this.port} of ${this.#name}`;
-  }
-
-  async #ask(waitMs: number, signal?: AbortSignal): Promise<Piece> {
-    const what = this.#doing;
-    const answer = await this.#request(CONSOLE_OP.READ, what, waitMs, {
-      timeoutMs: waitMs + SLACK_MS,
-      ...(signal === undefined ? {} : { signal }),
-    });
-    if (answer.kind !== KIND.CONSOLE_OUT) {
-      throw new Fault("protocol-error", `Cannot ${what}: the daemon's answer is not the one expected`);
-    }
-    const { at } = CONSOLE_OUT;
-    return {
-      offset: readU64(answer.view, at.offset),
-      bytes: answer.body,
-      isClosed: (answer.view.getUint32(at.flags, true) & CONSOLE_CLOSED) !== 0,
-    };
-  }
-
-  #request(op: number, what: string, waitMs: number, options: CommandOptions): Promise<ClientEvent> {
-    const { at } = CONSOLE_REQUEST;
+  #request(
+    what: string,
+    fill: (event: TransferEvent) => void,
+    options: CommandOptions,
+  ): Promise<ClientEvent> {
     return this.#client.command(KIND.CMD_CONSOLE, this.endpoint, what, (event) => {
-      event.words[at.op / 4] = op;
-      event.words[at.port / 4] = this.port;
-      writeU64(event.view, at.offset, this.#offset);
-      event.words[at.maxBytes / 4] = MAX_BODY_BYTES;
-      event.words[at.waitMs / 4] = waitMs;
-      event.words[at.flags / 4] = this.#flags;
+      event.words[CONSOLE_REQUEST.at.port / 4] = this.port;
+      fill(event);
     }, options);
   }
 

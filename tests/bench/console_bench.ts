@@ -10,19 +10,19 @@ import { listConsoles } from "../../src/client/console_control.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { startGuest } from "../guest/qemu.ts";
 import { type Bench, type BenchResult, median, resultOf } from "./bench.ts";
+import { Socat } from "./socat_peer.ts";
 
 const LINE_BYTES = 64;
 const FLOOD_BYTES = Number(Deno.env.get("VMSIG_BENCH_CONSOLE_MB") ?? 5) * 1e6;
 const KEYS = 400;
-const SOCAT = "socat";
 /** After so long without a byte a flood is over. */
 const SILENCE_MS = 10_000;
 
 async function run(): Promise<BenchResult[]> {
   const folder = await Deno.makeTempDir({ prefix: "vmsig-bench-" });
   try {
-    const paths = ["flood", "echo"].map((name) => `${folder}/${name}.sock`);
-    const [flood = "", echo = ""] = paths;
+    const paths = ["flood", "ours", "theirs"].map((name) => `${folder}/${name}.sock`);
+    const [flood = "", , echo = ""] = paths;
     await using vm = await startGuest({
       programs: ["talker"],
       modules: ["virtio_pci", "virtio_console"],
@@ -68,21 +68,33 @@ async function run(): Promise<BenchResult[]> {
     };
     await isFree("c0");
     const theirs = await write(socatReads(flood, lines * LINE_BYTES));
-    const talker = await vm.agent.start("talker", "/dev/hvc1", "login");
-    await talker.lineMatching(/^ready/);
-    const ourEchoes = await (async () => {
+    for (const hvc of ["/dev/hvc1", "/dev/hvc2"]) {
+      const talker = await vm.agent.start("talker", hvc, "login");
+      await talker.lineMatching(/^ready/);
+    }
+    const [ourEchoes, theirEchoes] = await (async () => {
       await using console = await client.console("vm", { port: port("c1") });
+      await using socat = new Socat([`UNIX-CONNECT:${echo},retry=100,interval=0.1`, "STDIO"]);
+      const decoder = new TextDecoder();
       return await echoes(async (key) => {
         await console.send(key);
         await console.expect(key);
+      }, async (key) => {
+        await socat.write(key);
+        for (let text = ""; !text.includes(key);) text += decoder.decode(await socat.read());
       });
     })();
-    await isFree("c1");
-    const theirEchoes = await socatEchoes(echo);
     return [
       resultOf("console.flood", "MB/s", "higher", [ours], [theirs], "socat on the same console"),
       {
-        ...resultOf("console.echo.p50", "ms", "lower", [median(ourEchoes)], [median(theirEchoes)], SOCAT),
+        ...resultOf(
+          "console.echo.p50",
+          "ms",
+          "lower",
+          [median(ourEchoes ?? [])],
+          [median(theirEchoes ?? [])],
+          "socat",
+        ),
         n: KEYS,
       },
     ];
@@ -125,62 +137,22 @@ async function socatReads(path: string, bytes: number): Promise<number> {
   return (lastMs - startMs) * bytes / got;
 }
 
-async function socatEchoes(path: string): Promise<number[]> {
-  await using socat = new Socat([`UNIX-CONNECT:${path},retry=100,interval=0.1`, "STDIO"]);
-  const decoder = new TextDecoder();
-  return await echoes(async (key) => {
-    await socat.write(key);
-    for (let text = ""; !text.includes(key);) text += decoder.decode(await socat.read());
-  });
-}
-
-/** One key after another, each awaited; the first ones do not count. */
-async function echoes(press: (key: string) => Promise<void>): Promise<number[]> {
-  const took: number[] = [];
+/** One key after another of each in turn, each awaited; the first ones do not count. */
+async function echoes(
+  ...presses: readonly ((key: string) => Promise<void>)[]
+): Promise<number[][]> {
+  const took: number[][] = presses.map(() => []);
   for (let i = 0; i < KEYS + 20; i++) {
-    if (i % 200 === 199) await press("\r");
-    const startMs = performance.now();
-    await press("abcdefgijkmpqrstuvwxyz"[i % 22] as string);
-    if (i >= 20) took.push(performance.now() - startMs);
-    // A person's pace, nearly: both sides are asleep in between.
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const [who, press] of presses.entries()) {
+      if (i % 200 === 199) await press("\r");
+      const startMs = performance.now();
+      await press("abcdefgijkmpqrstuvwxyz"[i % 22] as string);
+      if (i >= 20) took[who]?.push(performance.now() - startMs);
+      // A person's pace, nearly: all are asleep in between.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   }
   return took;
-}
-
-class Socat implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-
-  constructor(args: string[]) {
-    try {
-      this.#child = new Deno.Command(SOCAT, { args, stdin: "piped", stdout: "piped" }).spawn();
-    } catch (error) {
-      throw new Fault("missing", "Cannot run socat: it is not installed (apt-get install socat)", {
-        cause: error,
-      });
-    }
-    this.#reader = this.#child.stdout.getReader();
-    this.#writer = this.#child.stdin.getWriter();
-  }
-
-  async read(): Promise<Uint8Array> {
-    const { value, done } = await this.#reader.read();
-    if (done) throw new Fault("refused", "socat ended");
-    return value;
-  }
-
-  async write(text: string): Promise<void> {
-    await this.#writer.write(new TextEncoder().encode(text));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#reader.cancel();
-    await this.#writer.abort().catch(() => {});
-    await this.#child.status;
-  }
 }
 
 /** The benchmarks. */

@@ -250,10 +250,17 @@ export class ConsolePort implements StreamUser {
     if (count > 0 && this.#isWorthTelling(this.#toldEnd, nowNs)) this.#tellReaders(nowNs);
     else {
       if (count > 0) this.#tellNs = this.#toldNs + GATHER_NS;
-      this.#fetchNs = nowNs + (bytes.length >= FAST_BYTES ? GATHER_NS / 4 : GATHER_NS);
+      this.#fetchNs = this.#nextFetchNs(bytes.length, nowNs);
       this.#host.rearm();
     }
     this.#balance();
+  }
+
+  /** When more is fetched; NEVER: at once, because pieces of that size are waited for, and cost nobody. */
+  #nextFetchNs(length: number, nowNs: number): number {
+    const isAwaited = this.#reads.count > 0 || this.#reads.lowestKept !== NEVER;
+    if (isAwaited && length >= GATHERED_BYTES) return NEVER;
+    return nowNs + (length >= FAST_BYTES ? GATHER_NS / 4 : GATHER_NS);
   }
 
   /** Whether what came from a place on is answered now, and not gathered with what follows. */

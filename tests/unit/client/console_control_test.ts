@@ -19,12 +19,22 @@ import { withSeed } from "../../fixtures/seeded_random.ts";
 const bytesOf = (text: string) => new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>;
 const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
+interface FakeRead {
+  readonly offset: number;
+  readonly maxBytes: number;
+  readonly answer: (event: ClientEvent) => void;
+}
+
 /** A daemon with one console; a guest that echoes what it is told to. */
 class FakeConsole {
   readonly pool = new EventPool();
   readonly asked: string[] = [];
-  readonly waiting = new Set<{ readonly offset: number; readonly answer: (event: ClientEvent) => void }>();
+  readonly waiting = new Set<FakeRead>();
+  /** Reads that are answered later, when there is such a list. */
+  late: FakeRead[] | undefined;
   said = new Uint8Array(0);
+  /** The oldest byte that is kept. */
+  start = 0;
   echoes = false;
 
   say(text: string): void {
@@ -33,7 +43,7 @@ class FakeConsole {
     grown.set(this.said);
     grown.set(bytes, this.said.length);
     this.said = grown;
-    for (const read of this.waiting) if (read.offset < grown.length) this.#answer(read);
+    for (const read of this.waiting) if (read.offset < grown.length) this.answer(read);
   }
 
   get port(): ClientPort {
@@ -50,9 +60,10 @@ class FakeConsole {
       const waitMs = event.words[CONSOLE_REQUEST.at.waitMs / 4] as number;
       const isFromNow = ((event.words[CONSOLE_REQUEST.at.flags / 4] as number) & CONSOLE_FROM_NOW) !== 0;
       const offset = isFromNow ? this.said.length : readU64(event.view, CONSOLE_REQUEST.at.offset);
+      const maxBytes = event.words[CONSOLE_REQUEST.at.maxBytes / 4] as number;
       const body = kind === KIND.CMD_CONSOLE_WRITE ? textOf(event.bodyView()) : "";
       event.release();
-      return this.#carryOut(kind, op, { offset, waitMs, body });
+      return this.#carryOut(kind, op, { offset, maxBytes, waitMs, body });
     };
     const withSignal = (...[kind, endpoint, what, fill, options]: Parameters<ClientPort["command"]>) =>
       interruptible(command(kind, endpoint, what, fill), options);
@@ -68,7 +79,10 @@ class FakeConsole {
   #carryOut(
     kind: number,
     op: number,
-    { offset, waitMs, body }: { readonly offset: number; readonly waitMs: number; readonly body: string },
+    { offset, maxBytes, waitMs, body }: Omit<FakeRead, "answer"> & {
+      readonly waitMs: number;
+      readonly body: string;
+    },
   ): Promise<ClientEvent> {
     const isRead = kind === KIND.CMD_CONSOLE && op === CONSOLE_OP.READ;
     this.asked.push(isRead ? "read" : body === "" ? `op ${op}` : `write ${body}`);
@@ -78,23 +92,24 @@ class FakeConsole {
       resolve({ kind: KIND.ACT_ACK } as unknown as ClientEvent);
       return promise;
     }
-    const read = { offset, answer: resolve };
-    if (offset < this.said.length || waitMs === 0) this.#answer(read);
+    const read = { offset: Math.min(offset, this.said.length), maxBytes, answer: resolve };
+    if (this.late !== undefined) this.late.push(read);
+    else if (offset < this.said.length || waitMs === 0) this.answer(read);
     else {
       this.waiting.add(read);
-      if (waitMs < 1000) setTimeout(() => this.waiting.has(read) && this.#answer(read), waitMs);
+      if (waitMs < 1000) setTimeout(() => this.waiting.has(read) && this.answer(read), waitMs);
     }
     return promise;
   }
 
-  #answer(read: { readonly offset: number; readonly answer: (event: ClientEvent) => void }): void {
+  answer(read: FakeRead): void {
     this.waiting.delete(read);
+    const offset = Math.max(read.offset, this.start);
     const view = new DataView(new ArrayBuffer(48));
-    writeU64(view, CONSOLE_OUT.at.offset, read.offset);
+    writeU64(view, CONSOLE_OUT.at.offset, offset);
     writeU64(view, CONSOLE_OUT.at.end, this.said.length);
-    read.answer(
-      { kind: KIND.CONSOLE_OUT, view, body: this.said.slice(read.offset) } as unknown as ClientEvent,
-    );
+    const body = this.said.slice(offset, offset + read.maxBytes);
+    read.answer({ kind: KIND.CONSOLE_OUT, view, body } as unknown as ClientEvent);
   }
 }
 
@@ -180,3 +195,55 @@ async function play(steps: readonly number[]): Promise<void> {
   assertEquals([got, console.lostBytes], [textOf(daemon.said), 0]);
   await console[Symbol.asyncDispose]();
 }
+
+/** So much that it takes several pieces of 64 KB, no two of them alike. */
+const LONG = Array.from({ length: 50_000 }, (_, i) => `${i}.`).join("");
+
+Deno.test("console: of what the daemon has the pieces are asked for at once", async () => {
+  const daemon = new FakeConsole();
+  const console = await ConsoleControl.open(daemon.port, "vm");
+  daemon.say(LONG);
+  daemon.asked.length = 0;
+  let got = textOf(await console.read());
+  assertEquals(daemon.asked, Array(Math.ceil(LONG.length / 65_536)).fill("read"));
+  while (got.length < LONG.length) got += textOf(await console.read());
+  assertEquals([got === LONG, console.place, console.lostBytes], [true, LONG.length, 0]);
+  await console[Symbol.asyncDispose]();
+});
+
+Deno.test("console: pieces that were overwritten on the way are counted, and no byte comes twice", async () => {
+  const daemon = new FakeConsole();
+  const console = await ConsoleControl.open(daemon.port, "vm");
+  daemon.say(LONG);
+  const answer = daemon.late = [] as FakeRead[];
+  const first = console.read();
+  daemon.answer(answer.shift() as FakeRead);
+  assertEquals((await first).length, 65_536);
+  // The pieces behind it were asked for; before they are answered the guest goes on.
+  assert(answer.length > 1);
+  daemon.start = 65_536 + 65_000;
+  daemon.late = undefined;
+  for (const read of answer) daemon.answer(read);
+  let got = "";
+  while (console.place < LONG.length) got += textOf(await console.read());
+  assertEquals([got === LONG.slice(daemon.start), console.lostBytes], [true, 65_000]);
+  await console[Symbol.asyncDispose]();
+});
+
+Deno.test("console: a VM that was started anew counts anew, and its bytes come once", async () => {
+  const daemon = new FakeConsole();
+  const console = await ConsoleControl.open(daemon.port, "vm");
+  daemon.say(LONG);
+  daemon.late = [];
+  const first = console.read();
+  daemon.answer(daemon.late.shift() as FakeRead);
+  await first;
+  const asked = daemon.late;
+  daemon.late = undefined;
+  daemon.said = new TextEncoder().encode("anew");
+  for (const { offset: _of, ...read } of asked) daemon.answer({ ...read, offset: 0 });
+  assertEquals([textOf(await console.read()), console.place, console.lostBytes], ["anew", 4, 0]);
+  daemon.say(", and more");
+  assertEquals(textOf(await console.read()), ", and more");
+  await console[Symbol.asyncDispose]();
+});

@@ -3,6 +3,7 @@ import { until } from "../../fixtures/daemon_process.ts";
 import { textOfBytes } from "../../../src/base/byte_text.ts";
 import { type HostView, probeHost } from "../../../src/roster/host_probe.ts";
 import { ProcHost } from "../../../src/roster/proc_host.ts";
+import { nameDefect } from "../../../src/daemon/config_names.ts";
 import { cleanName, endpointName } from "../../../src/roster/endpoint_name.ts";
 import { placeDefect, type PlaceInfo } from "../../../src/roster/monitor_place.ts";
 import { readQemuCommandLine } from "../../../src/roster/qemu_command_line.ts";
@@ -131,18 +132,23 @@ Deno.test("names with commas, equals signs and dashes are read as QEMU reads the
   assertEquals(named("-name", "-dash"), "-dash");
   assertEquals(named("-name", "guest=a,,b"), "a,b");
   assertEquals(named("-name", "guest=a,,b,debug-threads=on"), "a,b");
-  assertEquals([cleanName("a,b=c", 1), cleanName("-dash", 1), cleanName("a,b", 1)], ["a-b-c", "dash", "a-b"]);
+  assertEquals(["a,b=c", "-dash", "a,b"].map((name) => cleanName(name, 1)), [
+    "a-b-c.6f76e0",
+    "dash.6583bf",
+    "a-b.efb090",
+  ]);
 });
 
 Deno.test("a name becomes one that an endpoint may have", async () => {
   const named = async (name: string) =>
     (await probeHost(host([{ pid: 12, exe: QEMU, line: `qemu -name ${name}` }])))[0]?.endpoint ?? "";
-  assertEquals(await named("a/b:c"), "a-b-c");
-  assertEquals(await named("..x"), "x");
+  assertEquals(await named("a/b:c"), "a-b-c.d1b24a");
+  assertEquals(await named("..x"), "x.46ff14");
   assertEquals(await named("42"), "qemu-12");
   assertEquals(await named("@@"), "qemu-12");
-  assertEquals(new TextEncoder().encode(await named("ä".repeat(40))).length, 30);
-  assertEquals(cleanName("ä".repeat(131_000), 1).length, 15);
+  assertEquals(await named("ä".repeat(40)), `${"ä".repeat(12)}.9e78fc`);
+  assertEquals(cleanName("ä".repeat(131_000), 1), `${"ä".repeat(12)}.2d6043`);
+  assertEquals(await named("x".repeat(31)), "x".repeat(31), "the longest that fits");
 });
 
 Deno.test("names that differ are told apart, whatever bytes they are", async () => {
@@ -152,12 +158,26 @@ Deno.test("names that differ are told apart, whatever bytes they are", async () 
     return [vm?.name, vm?.endpoint];
   };
   const text = (words: string) => nameOf(...new TextEncoder().encode(words));
-  assertEquals(await nameOf(0x77, 0xff), ["w\\xff", "wxff"]);
-  assertEquals(await nameOf(0x77, 0xfe), ["w\\xfe", "wxfe"]);
-  assertEquals(await text("w\\xff"), ["w\\\\xff", "w-xff"], "a real backslash is doubled");
-  assertEquals(await text("a,,b=c"), ["a,b=c", "a-b-c"]);
+  assertEquals(await nameOf(0x77, 0xff), ["w\\xff", "wxff.bbd0f1"]);
+  assertEquals(await nameOf(0x77, 0xfe), ["w\\xfe", "wxfe.b85992"]);
+  assertEquals(await text("w\\xff"), ["w\\\\xff", "w-xff.7f12a5"], "a real backslash is doubled");
+  assertEquals(await text("wxff"), ["wxff", "wxff"], "who is called so has the name alone");
+  assertEquals(await text("a,,b=c"), ["a,b=c", "a-b-c.6f76e0"]);
   assertEquals(await text("web"), ["web", "web"]);
   assertEquals(await text("42"), ["42", "qemu-12"]);
+});
+
+Deno.test("VMs whose names differ have names in the roster that differ: one byte, a sign, a space, the end", () => {
+  const long = "instance-of-the-web-front-end-";
+  const names = [
+    ...["w\udcff", "w\udcfe", "wxff", "wxfe", "w\\xff", "w\ufffd", "w\x01", "w\x02", "w\n", "w "],
+    ...["a b", "a,b", "a-b", "a\tb", "-a", "--a", "a", `${long}01`, `${long}02`, `${long}03`, "\u{10ffff}"],
+  ];
+  for (const trusted of [true, false]) {
+    const called = names.map((name) => endpointName(name, 12, 1000, trusted));
+    assertEquals(new Set(called).size, names.length, called.join(" "));
+    for (const name of called) assertEquals(nameDefect(name), undefined, name);
+  }
 });
 
 Deno.test("a command line of /proc is read without loss", async () => {
@@ -185,8 +205,9 @@ Deno.test("the name of another user's VM says whose it is, and no name that it g
     "qemu-12@1000",
     "qemu-12@1000",
   ]);
-  assertEquals([name("x".repeat(40)), name("x".repeat(40)).length], [`${"x".repeat(26)}@1000`, 31]);
-  assertEquals(endpointName("ü".repeat(40), 12, 4_294_967_294, false), `${"ü".repeat(10)}@4294967294`);
+  assertEquals(name("x".repeat(26)), `${"x".repeat(26)}@1000`);
+  assertEquals(name("x".repeat(40)), `${"x".repeat(19)}.939df6@1000`);
+  assertEquals(endpointName("ü".repeat(40), 12, 4_294_967_294, false), `${"ü".repeat(6)}.9f8c82@4294967294`);
 });
 
 Deno.test("one that only calls itself QEMU, or runs as two users, or says too much, is seen and not attached", async () => {

@@ -106,19 +106,10 @@ Deno.test("writes: in order, each answered once, and nothing under a lease that 
 Deno.test("port: a read that waits when its control leaves ends without bytes, and is refused by nobody", () => {
   const read: { ticket: number; bytes: number }[] = [];
   const refused: number[] = [];
-  const host = {
-    loop: { clock: { nowNs: () => 0 } } as unknown as ConsoleHost["loop"],
-    isAlways: false,
-    uid: () => -1,
-    pid: () => 0,
-    ways: () => undefined,
-    rearm: () => {},
-    onOpened: () => {},
-    lookAgain: () => {},
-    isLive: () => true,
+  const host = hostOf({
     answerRead: (_port, ticket, { bytes }) => read.push({ ticket, bytes: bytes.length }),
     answer: (ticket) => refused.push(ticket),
-  } as Partial<ConsoleHost> as ConsoleHost;
+  });
   const port = new ConsolePort(0, {} as Channel, host);
   const waiting = { offset: 0, maxBytes: 100, deadlineNs: 1_000_000, isLossless: true };
   port.read({ ...waiting, control: 1 as ControlId, ticket: 11 }, 0);
@@ -129,3 +120,39 @@ Deno.test("port: a read that waits when its control leaves ends without bytes, a
   port.forget(2 as ControlId);
   assertEquals([read.length, refused], [1, [12]]);
 });
+
+Deno.test("port: of a guest that writes much at a time more is fetched at once for who waits for it", () => {
+  const port = new ConsolePort(0, {} as Channel, hostOf({}));
+  const reader = { control: 1 as ControlId, ticket: 1, maxBytes: 65_536, isLossless: true };
+  const fetchedAt = (length: number): number => {
+    port.onBytes(new Uint8Array(length));
+    return port.deadlineNs;
+  };
+  // Nobody waits: what comes next may stay in the kernel for a while.
+  assertEquals(fetchedAt(65_536), 250_000);
+  port.tick(250_000);
+  port.read({ ...reader, offset: 65_536, deadlineNs: 9e9 }, 0);
+  assertEquals(fetchedAt(65_536) > 250_000, true);
+  // It has had that, and will ask for the next: it must lose nothing.
+  assertEquals(fetchedAt(65_536) > 250_000, true);
+  // Of what comes by the letter it is not worth while.
+  assertEquals(fetchedAt(16), 1_000_000);
+});
+
+/** A host of a console that is never open. */
+function hostOf(more: Partial<ConsoleHost>): ConsoleHost {
+  return {
+    loop: { clock: { nowNs: () => 0 } } as unknown as ConsoleHost["loop"],
+    isAlways: false,
+    uid: () => -1,
+    pid: () => 0,
+    ways: () => undefined,
+    rearm: () => {},
+    onOpened: () => {},
+    lookAgain: () => {},
+    isLive: () => true,
+    answerRead: () => {},
+    answer: () => {},
+    ...more,
+  } as Partial<ConsoleHost> as ConsoleHost;
+}
