@@ -86,8 +86,8 @@ export class PendingCommands {
     const timer = timeoutMs > MAX_TIMER_MS ? undefined : setTimeout(() => {
       const id = this.#idOf(corr);
       const remedy = id === undefined
-        ? "look at the daemon's log, or allow more time"
-        : `vmsig outcome ${id} tells whether it was done`;
+        ? "check the daemon's log, or allow more time"
+        : `vmsig outcome ${id} says whether it was carried out`;
       giveUp(
         new Fault("timed-out", `Cannot ${what}: no answer within ${timeoutMs} ms; ${remedy}`, { corr }),
       );
