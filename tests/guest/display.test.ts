@@ -364,7 +364,7 @@ Deno.test("display: a file for each change, until Ctrl-C; several loops over one
   const refused = await vmsig(["screen", "vm", "-o", fifo, "--socket", daemon.socket]);
   assertEquals([refused.code, refused.errors], [
     1,
-    `vmsig: refused: Cannot write ${fifo}: it is a pipe that nobody reads\n`,
+    `vmsig: refused: Cannot write ${fifo}: it is a pipe without a reader\n`,
   ]);
   await Deno.remove(dir, { recursive: true });
 

@@ -6,9 +6,9 @@ import { assert, assertEquals } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
 import { type Client, connect } from "../../src/client/mod.ts";
 import { KIND } from "../../src/event/kind.ts";
-import { DaemonProcess, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
-import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
+import { NatsServer } from "../fixtures/nats_server.ts";
 
 const BURST = 20_000;
 
@@ -56,14 +56,8 @@ function follow(client: Client, first: number, count: number) {
 }
 
 Deno.test("nats: a burst within the queues comes whole; beyond them what is lost is told", async () => {
-  assert(
-    natsProgram() !== "",
-    "nats-server is missing: apt-get install nats-server (scripts/setup.sh guest)",
-  );
   await using server = await NatsServer.start();
-  const admin = ["--creds", server.creds("admin"), "--as", "admin"];
-  const made = await vmsig(["join", server.url, "--create", ...admin]);
-  assertEquals(made.code, 0, made.errors);
+  await server.create();
   for (const [queueEvents, burst] of [[2 * BURST, BURST], [128, 2 * BURST]] as const) {
     await using daemon = await DaemonProcess.start({ config: rules(queueEvents), stubs: 1 });
     await using rack = await JoinHost.start({ server, socket: daemon.socket, host: "rack1" });

@@ -219,12 +219,8 @@ export class BridgeSession implements LinkHost {
 
   /** See {@linkcode LinkHost}. */
   onLinkEnd(): void {
-    void this.end(
-      new Fault(
-        "unreachable",
-        "this host's daemon disconnected; commands under way may or may not have been carried out",
-      ),
-    );
+    const text = "this host's daemon disconnected; commands under way may or may not have been carried out";
+    void this.end(new Fault("unreachable", text));
   }
 
   #request(

@@ -301,7 +301,7 @@ Deno.test("replay to the end: exit code 0, and what was not played is told by ki
         assertEquals(told.map((line) => line.trim().replace(/ +/g, " ")), [
           `${path}: 1 events played, 4 not:`,
           "1 ACT_ACK answers to commands of the recorded session",
-          "2 MEMCTX came with file descriptors, which no file holds",
+          "2 MEMCTX came with file descriptors, which a file cannot hold",
           "1 VM_LIFECYCLE of an endpoint that could not be attached, or is not in the recording",
         ]);
       }
