@@ -9,148 +9,45 @@
  */
 import type { EndpointId } from "../base/ids.ts";
 import { monotonicClock } from "../../ffi/clock.ts";
-import { OwnedFd } from "../../ffi/owned_fd.ts";
 import { Fault, messageOf } from "../base/fault.ts";
-import { findersFor } from "../guest/finders.ts";
-import { findGuest } from "../guest/find_guest.ts";
-import type { GuestOs } from "../guest/guest_os.ts";
-import { MemoryWatch, type Place, type WatchSink } from "../guest/memory_watch.ts";
-import type { PhysicalMemory } from "../guest/physical_memory.ts";
-import { systemOfNumber } from "../guest/systems.ts";
-import { openMemsegs } from "../ram/memseg_ram.ts";
 import {
   MAX_WAITING_BATCHES,
   SHARED,
+  type WatchContext,
   type WatchOrder,
   type WatchReport,
-  type WireValue,
 } from "./memory_watch_messages.ts";
+import { WatchedGuest } from "./watched_guest.ts";
 
 /** How often processes that are not there (yet) are looked for, and rates are told. */
 const SECOND_MS = 1000;
 /** The wait is no longer than this: a message that was not counted yet is not waited for. */
 const LONGEST_WAIT_MS = 250;
 
-type Context = Extract<WatchOrder, { what: "context" }>;
+/** What the rounds need of a guest. */
+export type PolledGuest = Pick<WatchedGuest, "endpoint" | "epoch" | "look" | "findAbsent"> & Disposable;
 
-/** One guest's values. */
-class WatchedGuest implements WatchSink, Disposable {
-  readonly endpoint: EndpointId;
-  readonly epoch: number;
-  readonly #memory: PhysicalMemory;
-  readonly #os: GuestOs;
-  #groups: { readonly watch: MemoryWatch; readonly values: readonly WireValue[] }[] = [];
-  #absent: WireValue[];
-  #told = new Set<WireValue>();
-  #values: readonly WireValue[] = [];
-  readonly #ids: Int32Array<ArrayBuffer>;
-  readonly #words: BigUint64Array<ArrayBuffer>;
-  #count = 0;
-  #others: { index: number; found: Uint8Array<ArrayBuffer> | string }[] = [];
-
-  constructor(context: Context) {
-    this.endpoint = context.endpoint;
-    this.epoch = context.epoch;
-    this.#absent = [...context.values];
-    this.#ids = new Int32Array(context.values.length);
-    this.#words = new BigUint64Array(context.values.length);
-    // Borrowed: whoever sent the numbers closes them.
-    const fds = context.fds.map((fd) => new OwnedFd(fd));
-    try {
-      this.#memory = openMemsegs(context.body, fds, `RAM of ${context.name}`);
-    } finally {
-      for (const fd of fds) fd.release();
-    }
-    try {
-      this.#os = systemIn(this.#memory, context);
-      this.findAbsent();
-    } catch (error) {
-      this.#memory[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  /** Looks for the processes that were not there, or have ended; each that is there is watched then. */
-  findAbsent(): void {
-    for (const { watch, values } of this.#groups) {
-      watch.checkProcesses();
-      for (const i of watch.gone()) {
-        const value = values[i] as WireValue;
-        if (!this.#absent.includes(value)) this.#absent.push(value);
-        this.#told.add(value);
-      }
-    }
-    if (this.#absent.length === 0) return;
-    const processes = new Map(this.#os.processes().items.map((process) => [process.pid, process]));
-    const places: Place[] = [];
-    const found: WireValue[] = [];
-    this.#absent = this.#absent.filter((value) => {
-      const base = value.symbol === undefined ? 0 : this.#os.symbol(value.symbol);
-      const process = value.pid === undefined ? undefined : processes.get(value.pid);
-      const reason = base === undefined
-        ? "no-symbol"
-        : value.pid !== undefined && process === undefined
-        ? "no-process"
-        : undefined;
-      if (reason === undefined) {
-        places.push({ gva: (base as number) + value.gva, sizeBytes: value.sizeBytes, process });
-        found.push(value);
-        this.#told.delete(value);
-        return false;
-      }
-      if (!this.#told.has(value)) this.#others.push({ index: value.index, found: reason });
-      this.#told.add(value);
-      // A kernel that lacks a symbol will not get it.
-      return reason === "no-process";
-    });
-    if (found.length === 0) return;
-    this.#groups = this.#groups.filter(({ watch, values }) => watch.gone().length < values.length);
-    this.#groups.push({ watch: new MemoryWatch(this.#os, places), values: found });
-  }
-
-  /** One round; what it found, or undefined when nothing is new. */
-  look(tsNs: number): WatchReport | undefined {
-    for (const { watch, values } of this.#groups) {
-      this.#values = values;
-      watch.look(this);
-    }
-    if (this.#count === 0 && this.#others.length === 0) return undefined;
-    const batch: WatchReport = {
-      what: "batch",
-      endpoint: this.endpoint,
-      epoch: this.epoch,
-      tsNs,
-      ids: this.#ids.slice(0, this.#count),
-      words: this.#words.slice(0, this.#count),
-      others: this.#others,
-    };
-    this.#count = 0;
-    this.#others = [];
-    return batch;
-  }
-
-  onWord(index: number, value: bigint): void {
-    this.#ids[this.#count] = (this.#values[index] as WireValue).index;
-    this.#words[this.#count++] = value;
-  }
-
-  onBytes(index: number, bytes: Uint8Array<ArrayBuffer>): void {
-    this.#others.push({ index: (this.#values[index] as WireValue).index, found: bytes });
-  }
-
-  onUnreadable(index: number, reason: string): void {
-    this.#others.push({ index: (this.#values[index] as WireValue).index, found: reason });
-  }
-
-  [Symbol.dispose](): void {
-    this.#memory[Symbol.dispose]();
-  }
+/** What the rounds look at, and by which clock. */
+export interface PollerPorts {
+  /** Opens a guest's values. @throws {Fault} when nothing can be watched there */
+  open(context: WatchContext): PolledGuest;
+  /** The time, ms, from any beginning. */
+  nowMs(): number;
+  /** Sleeps so many ms, or until the word of `SHARED.posted` is not `seen` any more. */
+  sleep(shared: Int32Array<SharedArrayBuffer>, seen: number, ms: number): void;
 }
+
+const REAL: PollerPorts = {
+  open: (context) => new WatchedGuest(context),
+  nowMs: () => performance.now(),
+  sleep: (shared, seen, ms) => void Atomics.wait(shared, SHARED.posted, seen, ms),
+};
 
 /** The rounds. */
 export class MemoryPoller {
   readonly #report: (report: WatchReport) => void;
-  readonly #guests = new Map<EndpointId, WatchedGuest>();
+  readonly #ports: PollerPorts;
+  readonly #guests = new Map<EndpointId, PolledGuest>();
   readonly #shared: Int32Array<SharedArrayBuffer>;
   readonly #periodMs: number;
   #received = 0;
@@ -166,11 +63,18 @@ export class MemoryPoller {
    * Looks at nothing yet.
    *
    * @param report takes what is found; a batch is counted until the reader has taken it
+   * @param ports the real ones unless told
    */
-  constructor(shared: SharedArrayBuffer, rateHz: number, report: (report: WatchReport) => void) {
+  constructor(
+    shared: SharedArrayBuffer,
+    rateHz: number,
+    report: (report: WatchReport) => void,
+    ports: PollerPorts = REAL,
+  ) {
     this.#shared = new Int32Array(shared);
     this.#periodMs = 1000 / rateHz;
     this.#report = report;
+    this.#ports = ports;
   }
 
   /** Takes a message; what follows from it is posted. */
@@ -189,16 +93,16 @@ export class MemoryPoller {
         return this.#report({ what: "closed" });
     }
     if (!this.#isRunning) {
-      this.#nextMs = this.#secondMs = performance.now();
+      this.#nextMs = this.#secondMs = this.#ports.nowMs();
       this.#rounds = 0;
     }
     this.#schedule();
   }
 
-  #open(context: Context): void {
+  #open(context: WatchContext): void {
     const { endpoint, epoch } = context;
     try {
-      this.#guests.set(endpoint, new WatchedGuest(context));
+      this.#guests.set(endpoint, this.#ports.open(context));
       this.#report({ what: "opened", endpoint, epoch });
     } catch (error) {
       const code = error instanceof Fault ? error.code : "seam-down";
@@ -227,13 +131,13 @@ export class MemoryPoller {
       if (this.#guests.size === 0 || Atomics.load(this.#shared, SHARED.posted) !== this.#received) {
         return this.#schedule();
       }
-      const waitMs = this.#nextMs - performance.now();
+      const waitMs = this.#nextMs - this.#ports.nowMs();
       if (waitMs > 0) {
-        Atomics.wait(this.#shared, SHARED.posted, this.#received, Math.min(waitMs, LONGEST_WAIT_MS));
+        this.#ports.sleep(this.#shared, this.#received, Math.min(waitMs, LONGEST_WAIT_MS));
         continue;
       }
       this.#round();
-      const lateMs = performance.now() - this.#nextMs;
+      const lateMs = this.#ports.nowMs() - this.#nextMs;
       const skipped = Math.floor(lateMs / this.#periodMs);
       this.#missed.looking += skipped;
       this.#nextMs += (1 + skipped) * this.#periodMs;
@@ -252,7 +156,7 @@ export class MemoryPoller {
     for (const guest of this.#guests.values()) this.#look(guest, (one) => one.look(tsNs));
   }
 
-  #look(guest: WatchedGuest, how: (guest: WatchedGuest) => WatchReport | undefined): void {
+  #look(guest: PolledGuest, how: (guest: PolledGuest) => WatchReport | undefined): void {
     try {
       const batch = how(guest);
       if (batch === undefined) return;
@@ -267,7 +171,7 @@ export class MemoryPoller {
   }
 
   #everySecond(): void {
-    const nowMs = performance.now();
+    const nowMs = this.#ports.nowMs();
     const pastMs = nowMs - this.#secondMs;
     if (pastMs < SECOND_MS) return;
     for (const because of ["looking", "reader"] as const) {
@@ -286,15 +190,4 @@ export class MemoryPoller {
       });
     }
   }
-}
-
-function systemIn(memory: PhysicalMemory, { kcr3, guestOs, name }: Context): GuestOs {
-  memory.refresh();
-  const system = systemOfNumber(guestOs);
-  const found = findGuest(memory, findersFor(system?.name ?? "auto"), kcr3 === 0 ? {} : { liveRoot: kcr3 });
-  if (found.found) return found.os;
-  throw new Fault(
-    found.reason === "no-kernel" ? "seam-down" : "not-supported",
-    `Cannot watch the memory of ${name}: ${found.reason}: ${found.detail}`,
-  );
 }

@@ -32,23 +32,32 @@ export interface WireValue {
   readonly sizeBytes: number;
 }
 
+/** A guest whose values are to be watched. */
+export interface WatchContext {
+  /** Which it is. */
+  readonly what: "context";
+  /** Which VM. */
+  readonly endpoint: EndpointId;
+  /** In which epoch of it. */
+  readonly epoch: number;
+  /** For messages. */
+  readonly name: string;
+  /** Borrowed until it was answered. */
+  readonly fds: readonly number[];
+  /** Memsegs. */
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** Guest-physical address of the kernel's root table; 0: not known. */
+  readonly kcr3: number;
+  /** The system's number (guest/systems.ts). */
+  readonly guestOs: number;
+  /** What to look at. */
+  readonly values: readonly WireValue[];
+}
+
 /** To the Worker. */
 export type WatchOrder =
   | { readonly what: "start"; readonly shared: SharedArrayBuffer; readonly rateHz: number }
-  | {
-    readonly what: "context";
-    readonly endpoint: EndpointId;
-    readonly epoch: number;
-    /** For messages. */
-    readonly name: string;
-    /** Borrowed until it was answered. */
-    readonly fds: readonly number[];
-    /** Memsegs. */
-    readonly body: Uint8Array<ArrayBuffer>;
-    readonly kcr3: number;
-    readonly guestOs: number;
-    readonly values: readonly WireValue[];
-  }
+  | WatchContext
   | { readonly what: "end"; readonly endpoint: EndpointId }
   | { readonly what: "stop" };
 

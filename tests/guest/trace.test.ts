@@ -7,7 +7,8 @@ import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Browser, Page } from "playwright-core";
 import { machine, MachineFault, type ScratchMachine } from "../../src/testing/mod.ts";
-import { vmsig } from "../fixtures/daemon_process.ts";
+import { decodeRecording } from "../../src/event/recording.ts";
+import { until, vmsig } from "../fixtures/daemon_process.ts";
 import { startBrowser } from "../fixtures/web_command.ts";
 import { Model } from "./mcp_sdk.ts";
 import { scratchDemo } from "./scratch_demo.ts";
@@ -96,6 +97,17 @@ async function failing({ socket }: ScratchMachine, artifacts: string): Promise<v
   });
 }
 
+/** How many pictures a file has that is being written. */
+function picturesIn(file: string): number {
+  try {
+    return [...decodeRecording(Deno.readFileSync(file))]
+      .filter((item) => item.type === "event" && item.event.picture !== undefined).length;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
+  }
+}
+
 async function recorded({ socket }: ScratchMachine, artifacts: string): Promise<void> {
   const file = `${artifacts}/run.vmsig`;
   const child = new Deno.Command(Deno.execPath(), {
@@ -104,13 +116,12 @@ async function recorded({ socket }: ScratchMachine, artifacts: string): Promise<
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  // Its first picture is there: it looks.
-  while ((await Deno.stat(file).catch(() => ({ size: 0 }))).size < 2000) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  await until("its first picture", () => picturesIn(file) > 0);
+  const before = picturesIn(file);
   assertEquals((await vmsig(["type", "scratch", "echo recorded\n", "--socket", socket])).code, 0);
   assertEquals((await vmsig(["wait", "scratch", "--text", "^recorded$", "--socket", socket])).code, 0);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  // Another control has seen it; the recorder may be behind.
+  await until("a picture of what was typed", () => picturesIn(file) > before);
   child.kill("SIGINT");
   const { stdout, stderr } = await child.output();
   assertMatch(new TextDecoder().decode(stdout), /\d+ events, \d+ pictures/, new TextDecoder().decode(stderr));

@@ -72,11 +72,13 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
     await page.goto(link);
     await page.waitForSelector(".card img:not([hidden])");
     assertEquals(new URL(page.url()).hash, "");
+    assert(await page.locator("nav").isVisible());
     const [cookie] = await page.context().cookies();
     assertEquals([cookie?.httpOnly, cookie?.sameSite], [true, "Strict"]);
     const stranger = await browser.newContext().then((context) => context.newPage());
     await stranger.goto(link);
     await says(stranger, "#login-fault", /used already/);
+    assertEquals(await stranger.locator("nav").isVisible(), false, "there is nowhere to go yet");
     await stranger.context().close();
 
     // It only looks, and is refused while an automation of the same rank has keyboard and mouse.
@@ -155,7 +157,7 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
     // Given back, and taken again; the tab goes with a key down.
     await page.click("#take");
     await says(page, "#seat", /Given back/);
-    assertEquals((await client.leaseStatus("vm", "input")).busy, false);
+    await until("it is free", async () => !(await client.leaseStatus("vm", "input")).busy, timeout);
     await page.click("#take");
     await says(page, "#seat.mine", /You have/);
     await page.locator("#screen canvas").focus();

@@ -35,7 +35,10 @@ const WIDE = 16;
 const DONE = 64;
 const LIMIT = 96;
 const READER_HERE = 128;
+/** How long two threads that share one core go on. */
 const PATIENCE_MS = 2000;
+/** Reached by a hang alone. */
+const HANG_MS = 180_000;
 const PLAIN_AT = 2048;
 const PLAIN_WORDS = 16;
 const HALVES = 2 ** 32 + 1;
@@ -72,7 +75,7 @@ function publish(words: SharedWords, buffer: ArrayBuffer, side: number, rounds: 
 function torn(words: SharedWords, _buffer: ArrayBuffer, side: number, rounds: number): ExperimentResult {
   if (side === 0) {
     // Begun before the reader is there, on a busy machine all stores are over before its first look.
-    const untilMs = performance.now() + PATIENCE_MS;
+    const untilMs = performance.now() + HANG_MS;
     while (words.load32(READER_HERE) === 0 && performance.now() < untilMs);
     for (let i = 1; i <= rounds; i++) words.store64(WIDE / 2, (i & 0xf_ffff) * HALVES);
     words.store32(DONE, 1);

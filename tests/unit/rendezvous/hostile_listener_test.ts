@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { encode } from "cborg";
-import { sendOne } from "../../../ffi/datagram.ts";
+import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
 import { EventFd } from "../../../ffi/event_fd.ts";
 import { addSeals, createMemfd, SEAL } from "../../../ffi/memfd.ts";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
@@ -8,12 +8,14 @@ import { Poller } from "../../../ffi/poller.ts";
 import { TimerFd } from "../../../ffi/timer_fd.ts";
 import { acceptUnix, connectUnix, listenUnix, pipe, SOCKET } from "../../../ffi/unix_socket.ts";
 import { Fault } from "../../../src/base/fault.ts";
+import type { Channel } from "../../../src/v2v/channel.ts";
 import { MappedRegion } from "../../../src/rendezvous/mapped_region.ts";
 import { socketFolder, socketPathOf } from "../../../src/rendezvous/prefix.ts";
 import { connectProcessAsync } from "../../../src/rendezvous/process_connector.ts";
 import { ProcessListener } from "../../../src/rendezvous/process_listener.ts";
 import { RegionHeader } from "../../../src/v2v/region_header.ts";
 import { HEADER, regionBytes } from "../../../src/v2v/region_layout.ts";
+import { until } from "../../fixtures/daemon_process.ts";
 import { HANG_MS, runtimeDir } from "./channel_fixture.ts";
 
 /** What a listener does wrong. */
@@ -130,13 +132,21 @@ Deno.test("who is invited and leaves, or never takes its place, keeps nobody els
   const accepting = listener.acceptAsync(HANG_MS);
   {
     using shy = connectUnix(socketPathOf(dir.path, "open"), SOCKET.SEQPACKET);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    using invitation = new ReceiveBatch(1, 4096, 8);
+    await until("it is invited", () => invitation.receive(shy.fd) === 1);
     assertEquals(shy.closed, false);
   }
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  const right = await connectProcessAsync(dir.path, "open", { timeoutMs: HANG_MS });
+  let right: Channel | undefined;
+  await until("its place is free", async () => {
+    right = await connectProcessAsync(dir.path, "open", { timeoutMs: HANG_MS }).catch((error) => {
+      // The listener has not heard yet that the shy one has gone.
+      if (error instanceof Fault && error.code === "busy") return undefined;
+      throw error;
+    });
+    return right !== undefined;
+  });
   const left = await accepting;
   assertEquals(left.generation, 2, "a region that somebody was invited to is never used again");
-  right[Symbol.dispose]();
+  right?.[Symbol.dispose]();
   left[Symbol.dispose]();
 });

@@ -122,7 +122,9 @@ Deno.test("asynchronous iteration and callbacks", async () => {
   using _listener = listener;
   const got: string[] = [];
   const reading = (async () => {
-    for await (const message of messages(right, 5000)) got.push(`${message.type}:${message.payload.length}`);
+    for await (const message of messages(right, HANG_MS)) {
+      got.push(`${message.type}:${message.payload.length}`);
+    }
   })();
   let room = 0, refused = 0, sent = 0;
   const events: string[] = [];
@@ -168,12 +170,12 @@ Deno.test("iteration over the messages of an end that breaks the rules ends with
   new Int32Array(left.region.buffer)[(0x2000 + 16 + 4) >> 2] = 0x7fff_ffff;
   const got: number[] = [];
   const reading = (async () => {
-    for await (const message of messages(right, 1000)) got.push(message.payload.length);
+    for await (const message of messages(right, HANG_MS)) got.push(message.payload.length);
   })();
   assertEquals((await assertRejects(() => reading, Fault)).code, "protocol-error");
   assertEquals(got, [8]);
   assertEquals(left.remoteState(), "crashed", "the other end hears what became of the channel");
-  assertEquals(right.waitReceive(1000), "closed");
+  assertEquals(right.waitReceive(HANG_MS), "closed");
   left[Symbol.dispose]();
   right[Symbol.dispose]();
 });
