@@ -26,6 +26,8 @@ export interface RowRequest {
   readonly rowBytes: number;
   /** Rows. */
   readonly rows: number;
+  /** True: they are only compared, and the picture stays as it is. */
+  readonly onlyLooks?: boolean;
 }
 
 /** What is read and not compared yet: one for all readers of a thread, which are at work one at a time. */
@@ -41,7 +43,7 @@ export class RowReader {
   left = 0;
   /** The byte behind the last one. */
   right = 0;
-  readonly #request = new Float64Array(10);
+  readonly #request = new Float64Array(11);
 
   /**
    * Reads rows over a picture.
@@ -63,6 +65,7 @@ export class RowReader {
     request[3] = toStride;
     request[4] = rowBytes;
     request[5] = rows;
+    request[10] = what.onlyLooks === true ? 1 : 0;
     const into = picture as Uint8Array<ArrayBuffer>;
     scratch ??= new Uint8Array(ROW_SCRATCH_BYTES);
     const changed = shim().vmsig_read_rows(fd, into, request, scratch, ROW_SCRATCH_BYTES);

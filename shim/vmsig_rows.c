@@ -3,9 +3,10 @@
  * that stay in the cache, compared with the picture that is there, and copied where they differ. In C because
  * comparing four megabytes word by word costs JavaScript ten times what reading them costs (measured).
  *
- * The request is ten doubles: in, position in the file, bytes from row to row there, first byte in the
- * picture, bytes from row to row there, bytes of a row, rows; out, first row that differs, the row behind the
- * last one, first byte of a row that differs (a multiple of BLOCK), the byte behind the last one.
+ * The request is eleven doubles: in, position in the file, bytes from row to row there, first byte in the
+ * picture, bytes from row to row there, bytes of a row, rows, and as the last one whether the picture stays
+ * as it is; out, first row that differs, the row behind the last one, first byte of a row that differs (a
+ * multiple of BLOCK), the byte behind the last one.
  */
 #define _GNU_SOURCE
 #include "vmsig_shim.h"
@@ -17,7 +18,7 @@
 /* Damage is told in blocks of so many bytes of a row. */
 #define BLOCK 64
 
-enum { POSITION, STRIDE, TO, TO_STRIDE, ROW_BYTES, ROWS, TOP, BOTTOM, LEFT, RIGHT };
+enum { POSITION, STRIDE, TO, TO_STRIDE, ROW_BYTES, ROWS, TOP, BOTTOM, LEFT, RIGHT, ONLY_LOOKS };
 
 struct damage {
     int32_t top, bottom;
@@ -85,7 +86,8 @@ int32_t vmsig_read_rows(int32_t fd, uint8_t *picture, double *request, uint8_t *
                 damage.top = row;
             damage.bottom = row + 1;
             widen(&damage, from, to, row_bytes);
-            memcpy(to, from, row_bytes);
+            if (request[ONLY_LOOKS] == 0)
+                memcpy(to, from, row_bytes);
         }
         position += (off_t)((size_t)count * stride);
     }

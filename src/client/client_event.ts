@@ -19,6 +19,9 @@ import { type Prio, prioName } from "../event/priority.ts";
 import { type Source, sourceName } from "../event/source.ts";
 import { type BodyOf, readBody, type TypedKind } from "./typed_body.ts";
 
+/** Of events without any; never written. */
+const NO_FDS: (OwnedFd | undefined)[] = [];
+
 /** One received event. */
 export class ClientEvent implements Disposable {
   /** Its kind, see `event/kind.ts`. */
@@ -41,14 +44,12 @@ export class ClientEvent implements Disposable {
   readonly bodyFormat: number;
   /** The whole frame as it came, a copy: what `record` writes. */
   readonly frame: Uint8Array<ArrayBuffer>;
-  /** The inline zone, 48 bytes. */
-  readonly inline: Uint8Array<ArrayBuffer>;
-  /** The inline zone as a DataView. */
-  readonly view: DataView<ArrayBuffer>;
-  /** The body; empty when there is none. */
-  readonly body: Uint8Array<ArrayBuffer>;
   /** Of an ACT_ACK that refuses: what the VM said to it, escaped; empty when it said nothing. */
   words = "";
+  // Made when they are first looked at: of many events nobody looks at more than the header.
+  #inline: Uint8Array<ArrayBuffer> | undefined;
+  #view: DataView<ArrayBuffer> | undefined;
+  #body: Uint8Array<ArrayBuffer> | undefined;
   readonly #fds: (OwnedFd | undefined)[];
 
   /**
@@ -57,8 +58,9 @@ export class ClientEvent implements Disposable {
    * @param view over the receive buffer
    * @param offset where the frame starts
    * @param fds what came with it; owned by the event from now on
+   * @param isOwn the buffer holds this frame alone, from its beginning, and is the event's: nothing is copied
    */
-  constructor(view: DataView<ArrayBuffer>, offset: number, fds: readonly OwnedFd[] = []) {
+  constructor(view: DataView<ArrayBuffer>, offset: number, fds: readonly OwnedFd[] = [], isOwn = false) {
     this.kind = view.getUint16(offset + FRAME.kind, true) as Kind;
     this.source = view.getUint8(offset + FRAME.source) as Source;
     this.dir = view.getUint8(offset + FRAME.dir) as Dir;
@@ -70,12 +72,28 @@ export class ClientEvent implements Disposable {
     this.tsNs = readU64(view, offset + FRAME.tsNs);
     const bodyBytes = view.getUint32(offset + FRAME.bodyBytes, true);
     const first = view.byteOffset + offset;
-    const frame = view.buffer.slice(first, first + FRAME.body + bodyBytes);
-    this.frame = new Uint8Array(frame);
-    this.inline = this.frame.subarray(FRAME.inline, FRAME.body);
-    this.view = new DataView(frame, FRAME.inline, INLINE_BYTES);
-    this.body = this.frame.subarray(FRAME.body);
-    this.#fds = [...fds];
+    const length = FRAME.body + bodyBytes;
+    assert(
+      !isOwn || (first === 0 && view.buffer.byteLength === length),
+      "a buffer that is kept is one frame",
+    );
+    this.frame = new Uint8Array(isOwn ? view.buffer : view.buffer.slice(first, first + length));
+    this.#fds = fds.length === 0 ? NO_FDS : [...fds];
+  }
+
+  /** The inline zone, 48 bytes. */
+  get inline(): Uint8Array<ArrayBuffer> {
+    return this.#inline ??= this.frame.subarray(FRAME.inline, FRAME.body);
+  }
+
+  /** The inline zone as a DataView. */
+  get view(): DataView<ArrayBuffer> {
+    return this.#view ??= new DataView(this.frame.buffer, FRAME.inline, INLINE_BYTES);
+  }
+
+  /** The body; empty when there is none. */
+  get body(): Uint8Array<ArrayBuffer> {
+    return this.#body ??= this.frame.subarray(FRAME.body);
   }
 
   /** The kind's name: "VM_LIFECYCLE". */
@@ -128,6 +146,7 @@ export class ClientEvent implements Disposable {
 
   /** Takes whatever was not taken yet. */
   takeFds(): OwnedFd[] {
+    if (this.#fds.length === 0) return [];
     const fds = this.#fds.filter((fd) => fd !== undefined);
     this.#fds.fill(undefined);
     return fds;

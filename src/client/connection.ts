@@ -29,6 +29,12 @@ const TAG_WAKE = 2;
 export interface ConnectionSink {
   /** A checked frame. The event is the sink's, descriptors included. */
   onEvent(event: ClientEvent): void;
+  /**
+   * A checked frame without descriptors, where it was received.
+   *
+   * @returns false: it was not taken, and comes as an event
+   */
+  onFrame?(view: DataView, bytes: Uint8Array, at: number, length: number): boolean;
   /** Whether the next frames may be read now. False: {@linkcode Connection.wake} when that changes. */
   mayRead(): boolean;
   /**
@@ -92,12 +98,16 @@ export class Connection {
    */
   send(event: TransferEvent): void {
     const length = encodeFrame(event, 0, this.#scratchView, this.#scratch, 0);
+    this.#sendFrame(this.#scratch, length, event.fds);
+  }
+
+  #sendFrame(frame: Uint8Array<ArrayBuffer>, length: number, fds?: ArrayLike<number>): void {
     if (this.#outgoing.length === 0) {
-      const result = sendOne(this.#socket.fd, this.#scratch, 0, length, event.fds);
+      const result = sendOne(this.#socket.fd, frame, 0, length, fds);
       if (result >= 0) return;
       if (isPeerGone(result)) throw gone();
     }
-    if (event.fds.length > 0) {
+    if (fds !== undefined && fds.length > 0) {
       throw new Fault("busy", "Cannot send descriptors now: the socket is full; read events and try again");
     }
     if (this.#outgoing.length >= CLIENT_OUTGOING_FRAMES) {
@@ -106,7 +116,7 @@ export class Connection {
         `Cannot send: ${CLIENT_OUTGOING_FRAMES} frames wait for the daemon already; await answers before sending more`,
       );
     }
-    this.#outgoing.push(this.#scratch.slice(0, length));
+    this.#outgoing.push(frame.slice(0, length));
     this.wake();
   }
 
@@ -125,17 +135,17 @@ export class Connection {
   }
 
   /**
-   * Sends, and reads at once, for at most so long, until something came: for who asks what is answered sooner
-   * than a waiting thread wakes. That thread is not woken for it either.
+   * Sends a frame that is complete, and reads at once, for at most long, until something came: for who asks
+   * what is answered sooner than a waiting thread wakes. That thread is not woken for it either.
    *
    * @param mostMs a fraction of one
    * @throws {Fault} as {@linkcode Connection.send}
    */
-  ask(event: TransferEvent, mostMs: number): void {
-    if (!this.#isIdle) return this.send(event);
+  ask(frame: Uint8Array<ArrayBuffer>, mostMs: number): void {
+    if (!this.#isIdle) return this.#sendFrame(frame, frame.length);
     this.#poller.modify(this.#socket.fd, 0, TAG_SOCKET);
     try {
-      this.send(event);
+      this.#sendFrame(frame, frame.length);
       this.#readSoon(mostMs);
     } finally {
       // What came meanwhile is told by this as well.
@@ -285,7 +295,11 @@ export class Connection {
           `Cannot understand the daemon: ${defect}; is it a vmsig daemon of this version?`,
         );
       }
-      this.#sink.onEvent(new ClientEvent(batch.view, batch.offset(i), receivedFds(batch, i)));
+      const at = batch.offset(i);
+      const isTaken = batch.fdCount(i) === 0 &&
+        this.#sink.onFrame?.(batch.view, batch.bytes, at, batch.length(i)) === true;
+      if (isTaken) continue;
+      this.#sink.onEvent(new ClientEvent(batch.view, at, receivedFds(batch, i)));
     }
     return batch.closed;
   }

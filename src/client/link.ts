@@ -15,6 +15,7 @@ import { NO_ENDPOINT } from "../base/ids.ts";
 import { DIR } from "../event/defaults.ts";
 import { KIND } from "../event/kind.ts";
 import { BODY, EventPool, type TransferEvent } from "../event/transfer_event.ts";
+import { FRAME } from "../protocol/frame.ts";
 import { helloBody } from "../protocol/hello.ts";
 import type { CommandOutcome } from "../nats/wire/outcome.ts";
 import type { ClientEvent } from "./client_event.ts";
@@ -51,6 +52,14 @@ export interface LinkHost {
   onWelcome(link: ClientLink, welcome: Welcome): void;
   /** An event, in order; it is the host's, descriptors included. */
   onEvent(event: ClientEvent): void;
+  /**
+   * A frame of an event without descriptors, in order, in place of {@linkcode LinkHost.onEvent}: for who does
+   * not need an event made of it. What it lies in is read into again after the call.
+   *
+   * @param at where in both it begins
+   * @param length how long it is, body included
+   */
+  onFrame?(view: DataView, bytes: Uint8Array, at: number, length: number): void;
   /** Whether the next frames may be read now. False: {@linkcode Link.wake} when that changes. */
   mayRead(): boolean;
   /**
@@ -161,12 +170,12 @@ export class Link implements ClientLink, ConnectionSink {
   }
 
   /**
-   * Sends an event, borrowed, and reads at once, for at most so long, until something came.
+   * Sends a complete frame without descriptors, and reads at once, for at most so long, until something came.
    *
    * @throws {Fault} `busy`, `unreachable`
    */
-  ask(event: TransferEvent, mostMs: number): void {
-    this.#connection.ask(event, mostMs);
+  ask(frame: Uint8Array<ArrayBuffer>, mostMs: number): void {
+    this.#connection.ask(frame, mostMs);
   }
 
   /** Sends, and awaits answers on this thread for a moment; see {@linkcode Connection.promptly}. */
@@ -194,7 +203,12 @@ export class Link implements ClientLink, ConnectionSink {
   /** See {@linkcode ConnectionSink}. */
   onEvent(event: ClientEvent): void {
     if (this.#state === "opening") return this.#onGreeting(event);
-    this.#checkSeq(event);
+    try {
+      this.#checkSeq(event.kind, event.seq);
+    } catch (error) {
+      event[Symbol.dispose]();
+      throw error;
+    }
     // It tells of the connection, and not of a VM: its end follows.
     if (event.kind === KIND.ERROR && event.endpoint === NO_ENDPOINT && event.corr === 0) {
       this.#noteError(event);
@@ -202,6 +216,16 @@ export class Link implements ClientLink, ConnectionSink {
     // That the daemon is done is not an error for a program to see.
     if (this.#isOver && event.kind === KIND.ERROR) return event[Symbol.dispose]();
     this.#host.onEvent(event);
+  }
+
+  /** See {@linkcode ConnectionSink}. */
+  onFrame(view: DataView, bytes: Uint8Array, at: number, length: number): boolean {
+    if (this.#host.onFrame === undefined || this.#state !== "open") return false;
+    const kind = view.getUint16(at + FRAME.kind, true);
+    if (kind === KIND.ERROR) return false;
+    this.#checkSeq(kind, view.getUint32(at + FRAME.seq, true));
+    this.#host.onFrame(view, bytes, at, length);
+    return true;
   }
 
   /** See {@linkcode ConnectionSink}. */
@@ -245,17 +269,16 @@ export class Link implements ClientLink, ConnectionSink {
     }
   }
 
-  #checkSeq(event: ClientEvent): void {
-    const isOverrun = event.kind === KIND.OVERRUN;
-    const expected = this.#lastSeq === undefined ? event.seq : (this.#lastSeq + 1) >>> 0;
-    if (event.seq !== expected && !isOverrun && !this.#afterOverrun) {
-      event[Symbol.dispose]();
+  #checkSeq(kind: number, seq: number): void {
+    const isOverrun = kind === KIND.OVERRUN;
+    const expected = this.#lastSeq === undefined ? seq : (this.#lastSeq + 1) >>> 0;
+    if (seq !== expected && !isOverrun && !this.#afterOverrun) {
       throw new Fault(
         "protocol-error",
-        `Cannot trust the event stream: number ${expected} was due and ${event.seq} came, with no OVERRUN between; report it as a defect of the daemon`,
+        `Cannot trust the event stream: number ${expected} was due and ${seq} came, with no OVERRUN between; report it as a defect of the daemon`,
       );
     }
-    this.#lastSeq = event.seq;
+    this.#lastSeq = seq;
     this.#afterOverrun = isOverrun;
   }
 }

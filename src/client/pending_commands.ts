@@ -19,6 +19,9 @@ const MAX_CORR = 0xffff_ffff;
 
 interface Pending {
   readonly what: string;
+  readonly timeoutMs: number;
+  /** By performance.now(). */
+  readonly dueMs: number;
   readonly endpoint: EndpointId;
   /** What the VM has said to it so far. */
   words: string;
@@ -26,7 +29,8 @@ interface Pending {
   wordsCode: number;
   readonly resolve: (answer: ClientEvent) => void;
   readonly reject: (fault: Fault) => void;
-  readonly stop: () => void;
+  /** Stops listening to the signal, if there is one. */
+  readonly stop: (() => void) | undefined;
 }
 
 /** What an arrived answer belongs to. */
@@ -40,6 +44,9 @@ export class PendingCommands {
   readonly #late = new Map<number, Code>();
   readonly #idOf: (corr: number) => string | undefined;
   #lastCorr = 0;
+  /** One for all, at the earliest timeout: setting and clearing one for each command costs some 5 us. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerMs = Infinity;
 
   /** An empty one. @param idOf by what another program asks for a command's outcome, where it can */
   constructor(idOf: (corr: number) => string | undefined = () => undefined) {
@@ -78,27 +85,20 @@ export class PendingCommands {
     signal: AbortSignal | undefined,
   ): Promise<ClientEvent> {
     const { promise, resolve, reject } = Promise.withResolvers<ClientEvent>();
-    const giveUp = (fault: Fault) => {
-      this.#take(corr)?.reject(fault);
-      this.#abandon(corr);
-    };
-    const onAbort = () => giveUp(new Fault("interrupted", `Cannot ${what}: interrupted`, { corr }));
-    // What may take for ever needs no timer; a timer of that length would ring at once.
-    const timer = timeoutMs > MAX_TIMER_MS ? undefined : setTimeout(() => {
-      const id = this.#idOf(corr);
-      const remedy = id === undefined
-        ? "look at the daemon's log, or allow more time"
-        : `vmsig outcome ${id} tells whether it was done`;
-      giveUp(
-        new Fault("timed-out", `Cannot ${what}: no answer within ${timeoutMs} ms; ${remedy}`, { corr }),
-      );
-    }, timeoutMs);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const stop = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-    };
-    this.#pending.set(corr, { what, endpoint, words: "", wordsCode: 0, resolve, reject, stop });
+    const dueMs = performance.now() + timeoutMs;
+    const stop = signal === undefined ? undefined : this.#follow(signal, corr, what);
+    this.#pending.set(corr, {
+      what,
+      timeoutMs,
+      dueMs,
+      endpoint,
+      words: "",
+      wordsCode: 0,
+      resolve,
+      reject,
+      stop,
+    });
+    this.#setTimer(dueMs);
     return promise;
   }
 
@@ -152,14 +152,66 @@ export class PendingCommands {
     return this.#late.get(corr);
   }
 
+  #follow(signal: AbortSignal, corr: number, what: string): () => void {
+    const onAbort = (): void => {
+      this.#giveUp(corr, new Fault("interrupted", `Cannot ${what}: interrupted`, { corr }));
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    return () => signal.removeEventListener("abort", onAbort);
+  }
+
+  #setTimer(dueMs: number): void {
+    if (dueMs >= this.#timerMs) return;
+    const waitMs = dueMs - performance.now();
+    // What may take for ever needs no timer; a timer of that length would ring at once.
+    if (waitMs > MAX_TIMER_MS) return;
+    clearTimeout(this.#timer);
+    this.#timerMs = dueMs;
+    this.#timer = setTimeout(() => this.#onTimer(), waitMs);
+  }
+
+  /** Gives up what is due. Most that it was set for was answered long ago. */
+  #onTimer(): void {
+    this.#timerMs = Infinity;
+    const nowMs = performance.now();
+    let nextMs = Infinity;
+    for (const [corr, { what, timeoutMs, dueMs }] of [...this.#pending]) {
+      // A timer may ring a little before its time.
+      if (dueMs > nowMs + 1) {
+        nextMs = Math.min(nextMs, dueMs);
+        continue;
+      }
+      const id = this.#idOf(corr);
+      const remedy = id === undefined
+        ? "look at the daemon's log, or allow more time"
+        : `vmsig outcome ${id} tells whether it was done`;
+      const words = `Cannot ${what}: no answer within ${timeoutMs} ms; ${remedy}`;
+      this.#giveUp(corr, new Fault("timed-out", words, { corr }));
+    }
+    this.#setTimer(nextMs);
+  }
+
+  /** A client that is done leaves no timer, which would keep its program. */
+  #clearTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timerMs = Infinity;
+  }
+
+  #giveUp(corr: number, fault: Fault): void {
+    this.#take(corr)?.reject(fault);
+    this.#abandon(corr);
+  }
+
   /** Forgets one whose frame was never sent. */
   forget(corr: number): void {
     this.#take(corr);
+    if (this.#pending.size === 0) this.#clearTimer();
   }
 
   /** No answer will come any more, to those that were given up neither. */
   failAll(fault: Fault): void {
     this.#abandoned.clear();
+    this.#clearTimer();
     for (const [corr, { what }] of [...this.#pending]) {
       this.#take(corr)?.reject(
         new Fault(fault.code, `Cannot ${what}: ${fault.message}`, { cause: fault, corr }),
@@ -169,7 +221,7 @@ export class PendingCommands {
 
   #take(corr: number): Pending | undefined {
     const pending = this.#pending.get(corr);
-    pending?.stop();
+    pending?.stop?.();
     this.#pending.delete(corr);
     return pending;
   }

@@ -154,7 +154,7 @@ export class RemoteLink implements ClientLink, RemoteBusListener {
     if (corr === 0 && !this.#isWanted(view)) return;
     this.#seq = this.#seq === 0xffff_ffff ? 1 : this.#seq + 1;
     view.setUint32(FRAME.seq, this.#seq, true);
-    this.#host.onEvent(new ClientEvent(view, 0));
+    this.#host.onEvent(new ClientEvent(view, 0, [], frame.length === frame.buffer.byteLength));
   }
 
   /** See {@linkcode RemoteBusListener}. */

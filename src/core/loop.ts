@@ -35,6 +35,8 @@ const FD_MASK = (1 << FD_BITS) - 1;
 const EVENTS_A_WAIT = 256;
 /** Callbacks of one turn may take so long, ns; a callback that has begun is not interrupted. */
 const CALLBACKS_NS = 1_500_000;
+/** A timer that is later than this was not held up by a turn of the loop's own, ns. */
+const AWAY_NS = 50_000_000;
 
 /** Whether the loop runs. */
 type RunState =
@@ -212,10 +214,13 @@ export class Loop implements LoopPort, Disposable {
     }
     const startNs = this.clock.nowNs();
     this.#startNs = startNs;
-    while (this.#dispatched < this.#ready) {
-      const i = this.#dispatched++;
-      this.#dispatch(this.#poller.tag(i), this.#poller.events(i));
-      if (this.#dispatched < this.#ready && this.#mayStop()) break;
+    this.#dispatchReady();
+    // A deadline that passed so long ago says that this process itself was away, and a wait that a signal
+    // ended has looked at nothing. A peer that has spoken meanwhile was not silent: it is heard first.
+    if (this.#dispatched === this.#ready && startNs - this.#timers.earliestNs > AWAY_NS) {
+      this.#dispatched = 0;
+      this.#ready = this.#poller.wait(0);
+      this.#dispatchReady();
     }
     this.#timers.fire(startNs, this.#mayStop, this.#onTimerFault);
     this.#hook?.turn(startNs);
@@ -254,6 +259,14 @@ export class Loop implements LoopPort, Disposable {
       } while (this.clock.nowNs() < untilNs);
     }
     return this.#poller.wait(timeoutMs);
+  }
+
+  #dispatchReady(): void {
+    while (this.#dispatched < this.#ready) {
+      const i = this.#dispatched++;
+      this.#dispatch(this.#poller.tag(i), this.#poller.events(i));
+      if (this.#dispatched < this.#ready && this.#mayStop()) return;
+    }
   }
 
   #dispatch(tag: number, events: number): void {

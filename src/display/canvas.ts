@@ -38,6 +38,11 @@ export interface Canvas {
    * {@linkcode resize} and {@linkcode commit}: each update may lie elsewhere.
    */
   readonly pixels: Uint8Array<ArrayBufferLike>;
+  /**
+   * The picture as it was committed last, to be read alone; undefined before the first commit, and where
+   * something was painted and not committed.
+   */
+  readonly shown: Uint8Array<ArrayBufferLike> | undefined;
   /** The same memory as words, `stride / 4` to a row: 0x00RRGGBB in the low three bytes. */
   readonly words: Int32Array<ArrayBufferLike>;
   /**
@@ -79,6 +84,8 @@ export class MemoryCanvas implements Canvas {
   stride = 0;
   pixels: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   words: Int32Array<ArrayBuffer> = new Int32Array(0);
+  /** All is painted in the same memory: what was committed is not kept. */
+  readonly shown: undefined;
   /** How many updates were committed. */
   commits = 0;
   /** The damage of the last committed update: x, y, width, height around all of it. */

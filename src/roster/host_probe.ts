@@ -21,6 +21,9 @@ import { SocketTable } from "../qemu/socket_table.ts";
 /** Longest path of a unix socket, in bytes. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
+/** How the option begins that gives a VM a monitor of ours. */
+export const OWN_MONITOR = "-qmp unix:/run/vmsig/";
+
 /** A monitor of a VM. */
 export interface ProbedMonitor {
   /** Where it listens; a path that is longer than a socket's can be is cut. */
@@ -335,7 +338,7 @@ async function isOwn(view: VmView, process: QemuProcess, claims: readonly string
 
 /** What gives a VM a monitor of ours, in the form of who has started it. */
 function monitorRemedy(manager: VmManager, name: string): string {
-  const option = `-qmp unix:/run/vmsig/${name}.qmp,server=on,wait=off`;
+  const option = `${OWN_MONITOR}${name}.qmp,server=on,wait=off`;
   switch (manager) {
     case "libvirt":
       return "a table [libvirt] in vmsigd.toml: vmsig speaks to it by libvirt, and the VM stays as it is";

@@ -38,13 +38,25 @@ export function pngOfRows(
   return new Uint8Array(Buffer.concat([PNG_SIGNATURE, ...parts]));
 }
 
-/** The first chunk. @param channels samples of eight bits per pixel: RGB or RGBA */
-export function pngHeader(width: number, height: number, channels: 3 | 4): Uint8Array {
+/** The type of a picture whose pixels are indexes of a palette (the chunk PLTE). */
+const INDEXED = 3;
+
+/** What a pixel is. */
+export type PngPixel =
+  /** Samples of eight bits: RGB or RGBA. */
+  | 3
+  | 4
+  /** An index of a palette. */
+  | { readonly indexBits: 4 | 8 };
+
+/** The first chunk. */
+export function pngHeader(width: number, height: number, pixel: PngPixel): Uint8Array {
   const header = new Uint8Array(13);
   const view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
-  header.set([8, COLOUR_TYPE[channels], 0, 0, 0], 8);
+  const [bits, type] = typeof pixel === "number" ? [8, COLOUR_TYPE[pixel]] : [pixel.indexBits, INDEXED];
+  header.set([bits, type, 0, 0, 0], 8);
   return pngChunk("IHDR", header);
 }
 

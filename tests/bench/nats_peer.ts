@@ -11,7 +11,6 @@ import { IN, Poller } from "../../ffi/poller.ts";
 import { MAX_FRAME_BYTES } from "../../src/base/limits.ts";
 import { openSocket } from "../../src/client/open_socket.ts";
 import type { EndpointId } from "../../src/base/ids.ts";
-import { ClientEvent } from "../../src/client/client_event.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { ALL_SOURCES, SOURCE } from "../../src/event/source.ts";
 import { JoinCounts } from "../../src/nats/join/counts.ts";
@@ -97,7 +96,7 @@ if (what === "echo") {
   for await (const _line of Deno.stdin.readable) {
     for (let i = 0; i < count; i++) {
       received.setUint32(FRAME.inline, i + 1, true);
-      feed.onEvent(new ClientEvent(received, 0));
+      feed.onFrame(received, frame, 0, frame.length);
       // As the bare side does.
       if (i % 512 === 511) await link.flush();
       while (queue.waiting > 4096) await new Promise((resolve) => setTimeout(resolve, 0));

@@ -200,3 +200,27 @@ Deno.test("advice of commands is taken by QEMU: a console, an agent's channel, b
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("a monitor that a daemon of vmsig's holds is no lack: probe names the daemon", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-advice-" });
+  try {
+    const monitor = `${folder}/advised.qmp`;
+    await using vm = await Advised.start(["-machine", "none", "-qmp", `unix:${monitor},server=on,wait=off`]);
+    const { pid } = await vm.probed(monitor);
+    const config = `[[endpoint]]\nname = "vm"\nqmp = "${monitor}"\n`;
+    await using daemon = await DaemonProcess.start({ config });
+    await using client = await daemon.connect("watches");
+    await until("it is up", () => client.roster.list()[0]?.seams.includes("vmhost") === true, LONG_MS);
+    const plain = (await vmsig(["probe"])).text.split("\n");
+    const row = plain.find((line) => line.startsWith(`${pid} `)) ?? plain.join("\n");
+    assertMatch(row, /held by vmsig's daemon \(\d+\) .* attached$/);
+    assertEquals(plain.filter((line) => line.startsWith(`advised (${pid}) lacks: -qmp`)), []);
+    const objects = (await vmsig(["probe", "--json"])).text.trim().split("\n").map((line) =>
+      JSON.parse(line)
+    );
+    const told = objects.find((each) => each.pid === pid);
+    assertEquals([told.heldBy.pid, told.heldBy.isDaemon], [daemon.pid, true]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -140,7 +140,7 @@ Deno.test("agent: programs, files, what it tells; as a library and as commands",
   const pipe = await vmsig(["cp", "vm:/tmp/again", `${daemon.folder}/fifo`, ...socket]);
   assertEquals(pipe.code, 1);
   assertMatch(pipe.errors, /^vmsig: bad-argument: Cannot write .*fifo: it is not a plain file; - writes to/);
-  await interrupted(guest, socket);
+  await interrupted(guest, daemon);
   // Without a standard input, and with one that is closed at once.
   for (const stdin of ["<&-", "</dev/null"]) {
     const shell = ["sh", "-c", `exec "$0" "$@" ${stdin}`];
@@ -154,9 +154,14 @@ Deno.test("agent: programs, files, what it tells; as a library and as commands",
 });
 
 /** Ctrl-C ends the wait, tells what the program became, and leaves the agent to the next one. */
-async function interrupted({ vm }: AgentGuest, socket: readonly string[]): Promise<void> {
+async function interrupted({ vm }: AgentGuest, daemon: DaemonProcess): Promise<void> {
+  const socket = ["--socket", daemon.socket];
   const waits = startVmsig(["exec", "vm", ...socket, "--", WORKER, "wait", "/tmp/go", "/tmp/started"]);
   await until("it runs", async () => (await vm.agent.list("/tmp")).includes("started"));
+  // It asks how it goes once it knows what it started.
+  const answers = () => daemon.metric('vmsig_events_total{kind="AGENT_REPLY"}');
+  const before = await answers();
+  await until("the command knows its process", async () => await answers() >= before + 3);
   waits.kill("SIGINT");
   const { code, stderr } = await waits.output();
   assertEquals(code, 130);

@@ -296,13 +296,9 @@ Deno.test("consoles: what was recorded of them is read from the replay when the 
   const socket = `${sockets.folder}/replay.sock`;
   const player = startVmsig(["replay", path, "--speed", "0", "--stay", "--json", "--socket", socket]);
   try {
-    await until("the replay", () => {
-      try {
-        return Deno.lstatSync(socket).isSocket === true;
-      } catch {
-        return false;
-      }
-    });
+    // Its socket is there before anybody listens.
+    const asked = () => vmsig(["console", "vm", "list", "--socket", socket]);
+    await until("the replay", async () => (await asked()).code === 0);
     const at = ["--port", `${com3}`, "--socket", socket];
     const script = ["--expect", "login: ", "--expect", "hello (\\w+)", "--json"];
     const { code, text, errors } = await vmsig(["console", "vm", "--backlog", ...script, ...at]);

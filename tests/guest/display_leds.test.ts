@@ -1,6 +1,6 @@
 /**
- * The lights of a real guest's keyboard, by QEMU's VNC server to a VNC viewer of ours: caps lock is pressed,
- * the guest turns its light on, and the viewer is told.
+ * The lights of a real guest's keyboard, by QEMU's VNC server and by its D-Bus display, to a VNC viewer of
+ * ours: caps lock is pressed, the guest turns its light on, and the viewer is told.
  */
 import "../unit/ffi/loaded_shim.ts";
 import { assertEquals } from "@std/assert";
@@ -11,7 +11,7 @@ import { RfbServer } from "../../src/rfb/server/rfb_server.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { startGuest } from "./qemu.ts";
 
-Deno.test("vnc: the lights of the guest's keyboard are told to viewers, to those that come later as well", async () => {
+async function assertLights(display: "vnc" | "dbus"): Promise<void> {
   const dir = await Deno.makeTempDir({ prefix: "vmsig-leds-" });
   try {
     await using vm = await startGuest({
@@ -19,11 +19,14 @@ Deno.test("vnc: the lights of the guest's keyboard are told to viewers, to those
       devices: ["virtio-input"],
       programs: ["console"],
       ramMiB: 256,
-      extraArgs: ["-vga", "std", "-vnc", `unix:${dir}/vnc`],
+      extraArgs: [
+        ...["-vga", "std"],
+        ...display === "vnc" ? ["-vnc", `unix:${dir}/vnc`] : ["-display", "dbus,p2p=on"],
+      ],
     });
     await using daemon = await DaemonProcess.start({
       config:
-        `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "qmp"\ndisplay = "vnc"\nmemory = "none"\nguest = "none"\n`,
+        `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "qmp"\ndisplay = "${display}"\nmemory = "none"\nguest = "none"\n`,
     });
     await using client = await daemon.connect("viewer");
     await until("the VM is up", () => client.roster.list().some(({ seams }) => seams.includes("frame")));
@@ -57,4 +60,9 @@ Deno.test("vnc: the lights of the guest's keyboard are told to viewers, to those
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
-});
+}
+
+for (const display of ["vnc", "dbus"] as const) {
+  Deno.test(`${display}: the lights of the guest's keyboard are told to viewers, to those that come later as well`, () =>
+    assertLights(display));
+}

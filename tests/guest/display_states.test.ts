@@ -97,7 +97,9 @@ Deno.test("display: a VM that waits for a migration, the picture that it gets, a
     );
   }
   // It has not run: its card is placed by nobody, and it stands still.
-  await until("its screen", () => client.display("other").then(({ known }) => known, () => false));
+  for (const name of ["other", "target"]) {
+    await until(`${name}'s screen`, () => client.display(name).then(({ known }) => known, () => false));
+  }
   const waiting = await client.frame("other");
   assertEquals(waiting.isStopped, true);
   assert(["busy", "not-supported", "seam-down"].includes(`${await look(client, "target")}`));

@@ -82,20 +82,20 @@ Deno.test("viewer: beside a faster one it gets no more frames than it asked for,
     for await (const _frame of fast.frames("vm", { perSecond: 100 })) if (++quick === 60) break;
     stop.abort();
   })();
-  const times: number[] = [];
-  let last = 0;
+  const startMs = performance.now();
+  let [count, last] = [0, 0];
   for await (const frame of slow.frames("vm", { perSecond: 4 })) {
-    times.push(performance.now());
+    count++;
     assert(frame.frameId > last, "each is a newer one");
     last = frame.frameId;
     // At least six periods, and until the fast one has had its sixty.
-    if (times.length >= 7 && stop.signal.aborted) break;
+    if (count >= 7 && stop.signal.aborted) break;
     if (stop.signal.aborted) await machine.set(MODE.REPAINT);
   }
+  const took = performance.now() - startMs;
   await Promise.all([painted, watching]);
-  const spans = times.slice(1).map((time, i) => time - (times[i] as number));
-  // However slow the machine is, no two came closer than the rate allows.
-  assert(Math.min(...spans) >= 200, `${spans.map(Math.round)}`);
+  // Two that were sent apart may come at once on a busy machine. All together were sent after the start.
+  assert((count - 1) * 250 <= took + 50, `${count} frames in ${took} ms`);
   await using again = await daemon.connect("again");
   assert((await again.frame("vm")).frameId >= last);
 });
@@ -104,6 +104,8 @@ Deno.test("viewer: the command tells the size of the file that it wrote, takes n
   await using vm = await startFirmware({});
   await using daemon = await DaemonProcess.start({ config: endpoint(vm.qmpPath) });
   const at = ["--socket", daemon.socket];
+  await using viewer = await daemon.connect("waits");
+  await until("the VM's screen is there", () => viewer.roster.list()[0]?.seams.includes("frame") === true);
   const path = `${daemon.folder}/shot.png`;
   const half = await vmsig(["screen", "vm", "-o", path, "--scale", "0.5", "--json", ...at]);
   assertEquals(half.code, 0, half.errors);

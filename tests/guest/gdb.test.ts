@@ -168,15 +168,17 @@ except ConnectionError: print("b''")`,
         "-ex",
         "monitor stop",
         "-ex",
-        "shell sleep 600",
+        // It ends with the pipe, not with gdb, which would be by itself then.
+        "shell read line",
       ],
-      stdin: "null",
+      stdin: "piped",
       stdout: "null",
       stderr: "null",
     }).spawn();
     await until("the VM is stopped", async () => !await isRunning(setting));
     child.kill("SIGKILL");
     await child.status;
+    await child.stdin.close().catch(() => {});
     await until("the VM runs", () => isRunning(setting));
     await until("it is free", () => server.errors.trimEnd().endsWith("has left"));
   });

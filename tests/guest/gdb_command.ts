@@ -25,6 +25,21 @@ export async function gdb(place: string, ...commands: readonly string[]): Promis
   return `${decoder.decode(stdout)}${decoder.decode(stderr)}`;
 }
 
+/** What comes until it matches, or until the end: a pipe may give one message in several pieces. */
+export async function readUntil(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  pattern: RegExp,
+): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  while (!pattern.test(text)) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    text += decoder.decode(value, { stream: true });
+  }
+  return text;
+}
+
 /** `vmsig gdb` that listens on a socket of the daemon's folder. */
 export class GdbCommand implements AsyncDisposable {
   /** What it said on standard error. */
@@ -53,8 +68,7 @@ export class GdbCommand implements AsyncDisposable {
   static async start(daemon: DaemonProcess, ...words: readonly string[]): Promise<GdbCommand> {
     const listen = words.includes("--listen") ? [] : ["--listen", `unix:${daemon.folder}/gdb`];
     const command = new GdbCommand(["gdb", ...words, ...listen, "--socket", daemon.socket]);
-    const { value } = await command.#output.read();
-    const text = new TextDecoder().decode(value);
+    const text = await readUntil(command.#output, /gdb -ex 'target remote \S+'/);
     const place = /gdb -ex 'target remote (\S+)'/.exec(text)?.[1];
     if (place === undefined) {
       await command[Symbol.asyncDispose]();

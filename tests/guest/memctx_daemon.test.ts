@@ -74,6 +74,7 @@ Deno.test("mem as a command: over the daemon and by pid, for a person and as JSO
   const write =
     `[write]\nextents = [{ endpoint = "vm", space = "process", from = "${base}", to = "0x7fffffffffff" }]\n`;
   await using daemon = await DaemonProcess.start({ config: config(vm, write) });
+  await daemon.hasContext("vm");
   for (
     const [target, ...more] of [["vm", "--socket", daemon.socket], [`pid:${vm.pid}`]] as [
       string,

@@ -155,7 +155,7 @@ Deno.test({
     const { value: stopped } = await events.next();
     assertEquals(stopped?.as("VM_LIFECYCLE")?.state, VM_STATE_NUMBER.PAUSED);
     await client.vm("rack1/vm", "cont");
-    assertMatch(rack.text, /NATS server is away/);
+    await until("the host has told it", () => /NATS server is away/.test(rack.text));
 
     // The audit is kept, by name.
     await using auditor = await NatsLink.open(server.options("auditor"), "test");
@@ -163,14 +163,15 @@ Deno.test({
       AUDIT_STREAM,
       { deliver_policy: "all" } as never,
     );
-    const batch = await consumer.fetch({ max_messages: 500, expires: 2000 });
     const decoder = new TextDecoder();
-    let named = 0;
-    for await (const { data } of batch) {
-      assertEquals(new DataView(data.buffer, data.byteOffset).getUint16(FRAME.kind, true), KIND.AUDIT);
-      if (decoder.decode(data.subarray(FRAME.body)).includes("nats:alice")) named++;
-    }
-    assert(named > 0, "the audit names who did it");
+    await until("the audit names who did it", async () => {
+      let named = 0;
+      for await (const { data } of await consumer.fetch({ max_messages: 500, expires: 2000 })) {
+        assertEquals(new DataView(data.buffer, data.byteOffset).getUint16(FRAME.kind, true), KIND.AUDIT);
+        if (decoder.decode(data.subarray(FRAME.body)).includes("nats:alice")) named++;
+      }
+      return named > 0;
+    });
     await client.close();
   },
 });

@@ -210,7 +210,7 @@ Deno.test("nats: a full disk: the host stays and says so; with room again it is 
     await (await local.acquire("stub0", "power")).release();
   }
   await until("the audit waits", async () => await metric(metrics, "audit_waiting") > 0);
-  assertMatch(rack.text, /the audit waits/);
+  await until("the host has told it", () => /the audit waits/.test(rack.text));
   // Commands need no disk, as long as the host is known.
   await client.leaseStatus("rack1/stub0", "input", { timeoutMs: 10_000 }).catch((error) => {
     assert(error instanceof Fault);

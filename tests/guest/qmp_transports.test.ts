@@ -69,8 +69,8 @@ Deno.test("a monitor over TCP: it comes up, obeys, passes no descriptors, and it
       await rig.event("SEAM_DOWN");
       // Nobody knows which process it was.
       assertEquals(rig.of("SEAM_DOWN")[0]?.fields["reason"], SEAM_REASON.PEER_CLOSED);
-      await rig.until("the refusal", () => rig.of("ERROR").length >= 2);
-      assertEquals(rig.of("ERROR")[1]?.fields["text"], "nobody listens on the QMP port");
+      const refusal = "nobody listens on the QMP port";
+      await rig.until(refusal, () => rig.of("ERROR").some(({ fields }) => fields["text"] === refusal));
       assertEquals(link.isUp, false);
     });
   }

@@ -5,6 +5,7 @@
  */
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
+import type { Client } from "../../src/client/client.ts";
 import { connect } from "../../src/client/connect.ts";
 import { planReplay } from "../../src/daemon/replay_plan.ts";
 import { paintPicture } from "../../src/event/recorded_picture.ts";
@@ -134,16 +135,15 @@ display = "none"
     const socket = `${folder}/replay.sock`;
     const player = spawn(["replay", path, "--speed", "0", "--stay", "--socket", socket, "--json"]);
     try {
-      await until("the replay", () => {
-        try {
-          return Deno.lstatSync(socket).isSocket === true;
-        } catch {
-          return false;
-        }
+      // Its socket is there before anybody listens.
+      let joined: Client | undefined;
+      await until("the replay", async () => {
+        joined = await connect({ socket, name: "test" }).catch(() => undefined);
+        return joined !== undefined;
       });
       const at = ["--socket", socket];
       {
-        await using client = await connect({ socket, name: "test" });
+        await using client = joined as Client;
         await until(
           "the last picture",
           async () => equal((await client.frame("screen")).picture().rgba, wanted),

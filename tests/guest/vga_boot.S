@@ -1,6 +1,7 @@
 # A boot sector that does to the VGA what it is told over COM3, one command after another, each answered by "k":
 #   r INDEX VALUE16        writes a dispi register
 #   f SEED32 BANKS8        fills so many banks of 64 KiB with xorshift32 from that seed (0 = 256 banks)
+#   g SEED32 BANKS8        the same, but each pixel of 32 bits is black or grey, by its topmost bit
 #   i AX BX CX DX          interrupt 0x10 of the firmware
 #   p LENGTH16 BYTES       prints them as the firmware's teletype does
 #   w BANK8 OFFSET16 BYTE  writes one byte of a bank
@@ -42,8 +43,11 @@ next:
     call get
     cmpb $'r', %al
     je register
+    xorb %bh, %bh
     cmpb $'f', %al
     je fill
+    cmpb $'g', %al
+    je grey
     cmpb $'i', %al
     je video
     cmpb $'p', %al
@@ -104,6 +108,8 @@ register:
     call set
     jmp done
 
+grey:
+    incb %bh
 fill:
     call get16
     movw %ax, %si
@@ -134,8 +140,16 @@ fill:
     movl %eax, %edx
     shll $5, %edx
     xorl %edx, %eax
+    testb %bh, %bh
+    jz 7f
+    movl %eax, %edx
+    sarl $31, %eax
+    andl $0xaaaaaa, %eax
     stosl
-    loop 5b
+    movl %edx, %eax
+    jmp 8f
+7:  stosl
+8:  loop 5b
     movl %eax, %esi
     popw %di
     incw %di

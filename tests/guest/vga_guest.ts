@@ -120,6 +120,11 @@ export class VgaGuest implements AsyncDisposable {
     await this.command(0x66, ...bytesOf32(seed), banks & 0xff);
   }
 
+  /** The same, but each pixel of 32 bits is black or grey. */
+  async speckle(seed: number, banks: number): Promise<void> {
+    await this.command(0x67, ...bytesOf32(seed), banks & 0xff);
+  }
+
   /** An interrupt 0x10 of the firmware. */
   async video(ax: number, bx = 0, cx = 0, dx = 0): Promise<void> {
     await this.command(0x69, ...[ax, bx, cx, dx].flatMap((word) => [word & 0xff, word >> 8]));

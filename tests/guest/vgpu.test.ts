@@ -19,7 +19,7 @@ import {
 } from "../../src/vgpu/control_write.ts";
 import { confirmAlive, type RegionCandidate, RegionScan } from "../../src/vgpu/discovery.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
-import { crop } from "../../src/vgpu/picture.ts";
+import { crop, type Picture } from "../../src/vgpu/picture.ts";
 import { ControlState, Cursor, FrameInfo, Geometry, ProducerState } from "../../src/vgpu/snapshots.ts";
 import { READ, VgpuRegion } from "../../src/vgpu/vgpu_region.ts";
 import { GuestRegion } from "../../src/vgpu/guest_region.ts";
@@ -33,9 +33,12 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** Reached by a hang alone. */
+const LIMIT_MS = 180_000;
+
 /** Looks until a condition holds; a guest under TCG beside other tests may take its time. */
 async function until<T>(what: string, look: () => T | undefined | false): Promise<T> {
-  for (let attempt = 0; attempt < 1500; attempt++) {
+  for (const end = performance.now() + LIMIT_MS; performance.now() < end;) {
     const value = look();
     if (value !== undefined && value !== false) return value as T;
     await pause(10);
@@ -51,11 +54,23 @@ function systemOf(ram: QemuRam): GuestOs {
 }
 
 /** Two looks, some beats apart. */
-async function living(os: GuestOs): Promise<RegionCandidate[]> {
+async function twoLooks(os: GuestOs): Promise<RegionCandidate[]> {
   const scan = new RegionScan(os);
   const candidates = [...scan.run()];
   await pause(600);
   return confirmAlive(candidates, scan);
+}
+
+/** The regions that are alive, at least one: a guest that is slow just now is looked at again. */
+async function living(os: GuestOs): Promise<RegionCandidate[]> {
+  for (const end = performance.now() + LIMIT_MS;;) {
+    const alive = await twoLooks(os);
+    if (alive.length > 0 || performance.now() > end) return alive;
+  }
+}
+
+function areSame([a, b]: readonly Picture[]): boolean {
+  return a !== undefined && b !== undefined && a.rgba.every((byte, i) => byte === b.rgba[i]);
 }
 
 async function tell(producer: GuestProcess, line: string): Promise<string | undefined> {
@@ -190,10 +205,13 @@ Deno.test("vgpu: pause, frame rate, cursor drawing and a full frame are asked fo
   await applied(writeControl(vm, os, region, { desiredState: 1, targetFps: 7, drawCursor: true }));
   assertEquals([state.status, state.appliedFps], [2, 7]);
   assertEquals(await tell(producer, "control"), "control 1 7 1 1");
+  // Before the first frame, so that what it takes to see one counts as time in which frames were made.
+  const startMs = performance.now();
   const first = await until("a frame", () => region.sampleFrame(into, info) === READ.FRESH && info.frameId);
   await pause(1000);
   await until("more frames", () => region.sampleFrame(into, info) === READ.FRESH);
-  assert(info.frameId - first <= 12, `${info.frameId - first} frames in a second at 7 a second`);
+  const [made, seconds] = [info.frameId - first, (performance.now() - startMs) / 1000];
+  assert(made <= 7 * seconds + 5, `${made} frames in ${seconds} s at 7 a second`);
 
   const set = await vmsig(
     "vgpu",
@@ -268,7 +286,7 @@ Deno.test("vgpu: misbehaviour gets the right outcome, death and restart are seen
   assertEquals(await outcome("set 0x100 4 0", "set 0x140 4 9"), "0 busy");
   assertEquals(await outcome("set 0x140 4 10", "set 0x14c 4 0"), "0 malformed");
   assertEquals(await outcome("set 0x24 4 0x7ffff000", "crc"), "-1 replaced");
-  assertEquals((await living(os)).length, 0, "a header that lies is no region, its CRC right or not");
+  assertEquals((await twoLooks(os)).length, 0, "a header that lies is no region, its CRC right or not");
   assertEquals(await outcome("set 0x24 4 16384", "crc", "set 0x14c 4 256", "thaw"), "1 ");
   assertEquals(
     // Frozen first: a frame that it makes in between would end it.
@@ -279,7 +297,7 @@ Deno.test("vgpu: misbehaviour gets the right outcome, death and restart are seen
   await producer.kill(9);
   await producer.wait();
   await until("the process's end", () => region.sampleFrame(into, info) === READ.GONE);
-  assertEquals((await living(os)).length, 0);
+  assertEquals((await twoLooks(os)).length, 0);
   producer = await startProducer(vm, "width=64", "height=64", "fps=50", "epoch=8");
   ({ region } = (await living(os))[0]!);
   await until("a frame of the new run", () => region.sampleFrame(into, info) === READ.FRESH);
@@ -308,18 +326,22 @@ Deno.test("vgpu: the guest's framebuffer by its producer and by QEMU's screendum
   });
   const producer = await startProducer(vm, "source=screen", "fps=20");
   assertEquals(await tell(producer, "draw 3"), "drawn");
-  await pause(300);
   const dir = await Deno.makeTempDir();
   try {
-    const pictures = [];
-    for (const source of ["vgpu", "qmp"]) {
+    const picture = async (source: string) => {
       const path = `${dir}/${source}.png`;
       const taken = await vmsig("screen", `pid:${vm.pid}`, "-o", path, "--source", source, "--json");
       assertEquals([taken.code, taken.error], [0, ""]);
       const said = JSON.parse(taken.out);
       assertEquals([said.source, said.width, said.height], [source, 1280, 800]);
       // The console's cursor blinks in the rows above.
-      pictures.push(crop(decodePng(await Deno.readFile(path)), { x: 0, y: 64, width: 1280, height: 736 }));
+      return crop(decodePng(await Deno.readFile(path)), { x: 0, y: 64, width: 1280, height: 736 });
+    };
+    let pictures = [await picture("vgpu"), await picture("qmp")];
+    // The producer tells of what was drawn with its next frame, whenever that is.
+    for (const end = performance.now() + LIMIT_MS; !areSame(pictures);) {
+      if (performance.now() > end) break;
+      pictures = [await picture("vgpu"), await picture("qmp")];
     }
     assertEquals(pictures[0], pictures[1]);
     const colours = new Set(new Int32Array(pictures[0]!.rgba.buffer));

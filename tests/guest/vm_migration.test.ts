@@ -99,8 +99,9 @@ for (const withEvents of [true, false]) {
       assertEquals(ways(seen, "from").at(-1), [PAUSED, VM_DETAIL.MIGRATION, LEFT]);
       assertEquals(ways(seen, "to").at(-1)?.[2], NONE);
       if (withEvents) {
-        const told = seen.filter(({ kind, endpoint }) => kind === "MIGRATION" && endpoint === "from");
-        const last = told.at(-1)?.fields ?? {};
+        const told = () => seen.filter(({ kind, endpoint }) => kind === "MIGRATION" && endpoint === "from");
+        await until("its end is told", () => told().at(-1)?.fields["status"] === "completed");
+        const last = told().at(-1)?.fields ?? {};
         assertEquals([last["way"], last["status"], last["words"]], [OUTGOING, "completed", ""]);
         assert(Number(last["transferredBytes"]) > 0, "it tells how much has gone");
       }

@@ -5,7 +5,7 @@
  * @module
  */
 import "../unit/ffi/loaded_shim.ts";
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { EndpointId } from "../../src/base/ids.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { X_WIDTH, XScreen } from "../fixtures/x_screen.ts";
@@ -114,7 +114,7 @@ Deno.test("vnc server: a person with TigerVNC logs in, is refused, takes over, t
       await screen.act("key", "Return");
       await until("it is typed", () => hasText("tiger"), timeout);
       await until("the person sees it", shows, timeout);
-      assertMatch(told, /viewer \d+ has keyboard and mouse/);
+      await until("it is told", () => /viewer \d+ has keyboard and mouse/.test(told), timeout);
 
       // A reset before the person's eyes.
       {

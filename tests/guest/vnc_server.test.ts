@@ -15,6 +15,7 @@ import { KIND } from "../../src/event/kind.ts";
 import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { type ViewerPicture, VncViewer } from "../fixtures/vnc_viewer.ts";
 import { buildRelay, ForeignControl, whyNotOthers } from "../unit/daemon/foreign_control.ts";
+import { readUntil } from "./gdb_command.ts";
 import { type Qemu, startGuest } from "./qemu.ts";
 import { screendump } from "./screendump.ts";
 import type { TestQmp } from "./test_qmp.ts";
@@ -51,8 +52,7 @@ class VncCommand implements AsyncDisposable {
   /** Waits until it listens; where. */
   async place(): Promise<string> {
     // Kept open: a command whose output nobody reads ends.
-    const { value } = await this.#output.read();
-    const text = new TextDecoder().decode(value);
+    const text = await readUntil(this.#output, /Ctrl-C ends it\n/);
     const place = /^vm: VNC on (\S+); Ctrl-C ends it$/m.exec(text)?.[1];
     if (place === undefined) {
       await this.#reading;

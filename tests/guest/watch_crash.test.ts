@@ -9,6 +9,8 @@ import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { runHere } from "../unit/cli/command_world.ts";
 import { startGuest } from "./qemu.ts";
 
+const SEAMS = ["vmhost", "input", "memctx", "frame"];
+
 /** A watch that ends with the second event that it prints: the roster's entry, and the crash. */
 class Watch {
   text = "";
@@ -28,8 +30,13 @@ Deno.test("the last records of a panicked guest's log come with the event, for w
   const socket = ["--socket", daemon.socket];
   const ready = await runHere(["wait", "vm", "--ready", ...socket]);
   assertEquals(ready.code, 0, ready.err);
-  const context = await runHere(["mem", "vm", "info", ...socket]);
-  assertEquals(context.code, 0, context.err);
+  await daemon.hasContext("vm");
+  // What the roster tells of the VM changes no more.
+  {
+    await using client = await daemon.connect("looks");
+    const seams = () => client.roster.list()[0]?.seams ?? [];
+    await until("all its seams", () => SEAMS.every((seam) => seams().includes(seam)));
+  }
   const watches = {
     text: new Watch(...socket),
     json: new Watch("--json", ...socket),

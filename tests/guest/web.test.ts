@@ -155,7 +155,7 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
     // Given back, and taken again; the tab goes with a key down.
     await page.click("#take");
     await says(page, "#seat", /Given back/);
-    assertEquals((await client.leaseStatus("vm", "input")).busy, false);
+    await until("it is free", async () => !(await client.leaseStatus("vm", "input")).busy, timeout);
     await page.click("#take");
     await says(page, "#seat.mine", /You have/);
     await page.locator("#screen canvas").focus();

@@ -100,11 +100,11 @@ Deno.test("5,000 RESETs in a burst: who steers another VM stays and keeps its le
     await until("the newest state arrives", () => reader.states.at(-1) === VM_STATE_NUMBER.PAUSED);
     for (let round = 0; round < 2; round++) {
       await isUp(operator, "evil");
-      await evil.say(RESET.repeat(5000));
       const downs = reader.downs.length;
+      await evil.say(RESET.repeat(5000));
       await until(
         "down again",
-        () => reader.downs.length > downs || stateOf(operator, "evil") !== "up",
+        () => reader.downs.length > downs,
       );
     }
     assertEquals(reader.fault, undefined);
@@ -131,7 +131,9 @@ Deno.test("failed disk requests by the ten thousand are an honest QEMU's: nothin
     await evil.event("RESUME");
     await operator.vm("evil", "stop");
     await until("its state is told", () => reader.states.length >= 2);
-    assertEquals([reader.downs, evil.connections], [[], 1]);
+    // A test that gets no processor is a silent QEMU for a while.
+    const downs = reader.downs.filter((reason) => reason !== SEAM_REASON.HEARTBEAT_STALE);
+    assertEquals([downs, evil.connections], [[], 1]);
     await operator.vm("good", "cont");
   });
 });

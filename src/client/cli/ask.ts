@@ -20,17 +20,19 @@ the model is informed and waits until you give them back.`,
   examples: ["ask", "ask answer 0123456789ab 'yes, reboot it'"],
   async run(call) {
     const [verb = "list", id, words] = call.args;
+    if (verb !== "list" && verb !== "answer") {
+      throw usage("ask", `there is no action ${visible(verb)}: say list or answer`);
+    }
+    if (verb === "answer" && (id === undefined || words === undefined)) {
+      throw usage("ask", "answer takes a question's id and a text");
+    }
+    if (verb === "list" && id !== undefined) throw usage("ask", `one argument too many: ${visible(id)}`);
     const asks = await Asks.of(call.socket ?? defaultSocketPathHere());
-    if (verb === "answer") {
-      if (id === undefined || words === undefined) {
-        throw usage("ask", "answer takes a question's id and a text");
-      }
+    if (id !== undefined && words !== undefined) {
       await asks.answer(id, { text: words, by: Deno.env.get("USER") || `uid ${Deno.uid()}` });
       if (call.json) call.out.json({ id, ok: true });
       return;
     }
-    if (verb !== "list") throw usage("ask", `there is no action ${visible(verb)}: say list or answer`);
-    if (id !== undefined) throw usage("ask", `one argument too many: ${visible(id)}`);
     const open = await asks.list();
     if (call.json) { for (const each of open) call.out.json(each); }
     else if (open.length === 0) call.out.line("nobody asks anything");

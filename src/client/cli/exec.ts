@@ -41,7 +41,7 @@ because the agent cannot end it.`,
   async run(call) {
     const [ref = ""] = call.args;
     const [path, ...args] = call.rest ?? [];
-    if (path === undefined) throw usage("exec", "behind -- the program is missing");
+    if (path === undefined || path === "") throw usage("exec", "behind -- the program is missing");
     const env = call.steps.map(({ text }) => text);
     const wrong = env.find((word) => !/^[^=]+=/.test(word));
     if (wrong !== undefined) throw usage("exec", `--env ${wrong} is not NAME=VALUE`);

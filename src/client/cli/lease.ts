@@ -74,7 +74,9 @@ lease locks them out too.`,
     if (new TextEncoder().encode(call.text("message") ?? "").length > MAX_LEASE_MESSAGE) {
       throw usage("lease", `--message may have ${MAX_LEASE_MESSAGE} bytes`);
     }
-    if (call.rest?.length === 0) throw usage("lease", "behind -- a command is missing");
+    if (call.rest?.length === 0 || call.rest?.[0] === "") {
+      throw usage("lease", "behind -- a command is missing");
+    }
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     if (verb === "status") await status(call, client, ref, className as LeaseClassName);
     else return await hold(call, client, ref, className as LeaseClassName);

@@ -2,6 +2,7 @@
  * `vmsig outcome`: what became of a command on another host whose answer did not come.
  * @module
  */
+import { commandIdOf } from "../../nats/wire/outcome.ts";
 import type { CommandOutcome } from "../command_outcome.ts";
 import type { CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
@@ -30,6 +31,9 @@ still does; or "unknown": the host cannot tell, look at the VM. The exit code is
     const [id = ""] = args;
     if (nats === undefined) {
       throw usage("outcome", "only another host is asked for it: say --nats URL, or set VMSIG_NATS");
+    }
+    if (commandIdOf(id) === undefined) {
+      throw usage("outcome", `${visible(id)} is not the ID of a command, HOST/SESSION/NUMBER`);
     }
     await using client = await connect({ sources: [] });
     const timeoutMs = number("timeout");

@@ -12,6 +12,7 @@ import { systemUsers } from "../../daemon/system_users.ts";
 import { probeHost } from "../../roster/host_probe.ts";
 import { ProcHost } from "../../roster/proc_host.ts";
 import type { CommandModule } from "./command.ts";
+import { lackOf, type MonitorClient, monitorClient, monitorWords, needsListing } from "./probe_advice.ts";
 import { screenOf } from "./probe_display.ts";
 import { printTable, visible } from "./table.ts";
 
@@ -20,14 +21,23 @@ export const probe: CommandModule = {
   args: { min: 0, max: 0 },
   isClient: false,
   details:
-    "Reads only /proc: it connects to no monitor and does not disturb VMs. A VM can be attached if it has a QMP socket that nobody is connected to, in a folder that only its own user and root may write to; if it has a shared RAM backend, its memory can be read too. DISPLAY is its card, and by what the daemon would show its screen (display = \"auto\"); vmsig doctor tells what does. VMs of users other than root and the daemon's own are attached if [discovery] users in the config lists the user, under a name with the uid: web@1000. If a VM's -name contains what an endpoint's name may not (a space, a comma, a byte that is not UTF-8, more than 31 bytes), the endpoint is called by what can be of it and a hash of it (my-vm.0a48ca), and both names are shown; with --json, name is the VM's own name, with \\xNN for a byte and \\\\ for a backslash, and endpoint is its name in the roster.",
+    "Reads only /proc: it connects to no monitor and does not disturb VMs. A VM can be attached if it has a QMP socket that nobody is connected to, in a folder that only its own user and root may write to; if it has a shared RAM backend, its memory can be read too. Who holds a monitor is told where this user may see it; a VM that vmsig's daemon holds is attached already. DISPLAY is its card, and by what the daemon would show its screen (display = \"auto\"); vmsig doctor tells what does. VMs of users other than root and the daemon's own are attached if [discovery] users in the config lists the user, under a name with the uid: web@1000. If a VM's -name contains what an endpoint's name may not (a space, a comma, a byte that is not UTF-8, more than 31 bytes), the endpoint is called by what can be of it and a hash of it (my-vm.0a48ca), and both names are shown; with --json, name is the VM's own name, with \\xNN for a byte and \\\\ for a backslash, and endpoint is its name in the roster.",
   examples: ["probe", "probe --json"],
   async run({ json, out }) {
     const passedOver: { readonly pid: number; readonly why: string }[] = [];
     const vms = await probeHost(new ProcHost(), (pid, why) => passedOver.push({ pid, why }));
     const users = configuredUsers();
+    const clients = new Map<number, MonitorClient>();
+    for (const vm of vms) {
+      const client = monitorClient(vm);
+      if (client !== undefined) clients.set(vm.pid, client);
+    }
     if (json) {
-      for (const vm of vms) out.json({ ...vm, listed: users.has(vm.uid) });
+      for (const vm of vms) {
+        const client = clients.get(vm.pid);
+        const heldBy = client === undefined ? {} : { heldBy: client };
+        out.json({ ...vm, missing: lackOf(vm, client), listed: users.has(vm.uid), ...heldBy });
+      }
       return;
     }
     for (const { pid, why } of passedOver) out.line(`process ${pid} is passed over: ${visible(why)}`);
@@ -38,17 +48,15 @@ export const probe: CommandModule = {
       vms.map((vm) => [
         `${vm.pid}`,
         vm.endpoint,
-        vm.qmp !== ""
-          ? vm.qmp
-          : vm.refusal !== ""
-          ? "-"
-          : vm.monitors.length > 0
-          ? `held by ${vm.monitors.find(({ holder }) => holder !== undefined)?.holder ?? "another client"}`
-          : "-",
+        monitorWords(vm, clients.get(vm.pid)),
         vm.memory,
         vm.input.join(" "),
         screenOf(vm, Deno.uid() ?? -1),
-        vm.attachable && users.has(vm.uid) ? "yes" : "no",
+        clients.get(vm.pid)?.isDaemon === true
+          ? "attached"
+          : vm.attachable && users.has(vm.uid)
+          ? "yes"
+          : "no",
       ]),
     );
     for (const vm of vms) {
@@ -58,7 +66,8 @@ export const probe: CommandModule = {
         out.line(`${name} calls itself "${vm.name}", which an endpoint cannot be called`);
       }
       if (vm.refusal !== "") out.line(`${name} is not attached: ${visible(vm.refusal)}`);
-      if (vm.uid >= 0 && !users.has(vm.uid)) {
+      const client = clients.get(vm.pid);
+      if (vm.uid >= 0 && !users.has(vm.uid) && needsListing(vm, client)) {
         const wanted = [...users, vm.uid].map((uid) => `"${uid}"`).join(", ");
         out.line(
           `${name} is of uid ${vm.uid} and not attached; add to ${DEFAULT_CONFIG_PATH}: [discovery] users = [${wanted}]`,
@@ -66,7 +75,7 @@ export const probe: CommandModule = {
       }
       const ends = [...vm.viewers, ...vm.consoles, ...vm.agent === "" ? [] : [`agent ${vm.agent}`]];
       if (ends.length > 0) out.line(`${name} has: ${ends.map(visible).join(", ")}`);
-      for (const option of vm.missing) out.line(`${name} lacks: ${option}`);
+      for (const option of lackOf(vm, client)) out.line(`${name} lacks: ${option}`);
     }
   },
 };

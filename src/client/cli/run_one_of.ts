@@ -8,10 +8,10 @@ import { exitCodeOf, Fault, messageOf } from "../../base/fault.ts";
 import { oneLine } from "../../base/printable.ts";
 import { suggestion } from "../../base/closest_name.ts";
 import type { Call, CommandEntry, CommandModule } from "./command.ts";
-import { CLIENT_OPTIONS, type CommandLine, parseCommandLine } from "./command_line.ts";
+import { CLIENT_OPTIONS, type CommandLine, parseCommandLine, usage } from "./command_line.ts";
 import { commandHelp, overview } from "./help.ts";
 import { Interrupt } from "./interrupt.ts";
-import { natsOptionsOf } from "./nats_options.ts";
+import { NATS_OPTIONS, natsOptionsOf } from "./nats_options.ts";
 import { type Output, OutputClosed, standardOutput } from "./output.ts";
 import { ReaderWatch } from "./reader_watch.ts";
 import { visible } from "./table.ts";
@@ -87,7 +87,16 @@ async function choose(
     printHelp(name, entry, command, line.options["json"] === true, out);
     return 0;
   }
+  checkEndpoints(name, entry, line);
   return await run(name, command, line, streams);
+}
+
+/** No endpoint has an empty name: an unset variable of a script is told before anything is contacted. */
+function checkEndpoints(name: string, entry: CommandEntry, { args }: CommandLine): void {
+  const [, first = "", ...more] = entry.usage[0]?.split(" ") ?? [];
+  if (!/^\[?ENDPOINT/.test(first)) return;
+  const places = first.includes("…") || more[0]?.startsWith("…") ? args : args.slice(0, 1);
+  if (places.includes("")) throw usage(name, "the name of an endpoint is empty");
 }
 
 /** Options of every client may stand before the command: `vmsig --nats URL ls`. They belong to it. */
@@ -108,14 +117,15 @@ async function run(
   line: CommandLine,
   streams: CommandStreams,
 ): Promise<number> {
+  const isClient = command.isClient !== false;
   if (command.takesSignals === true) {
-    return await command.run(callOf(name, line, streams, new AbortController().signal)) ?? 0;
+    return await command.run(callOf(name, isClient, line, streams, new AbortController().signal)) ?? 0;
   }
   using interrupt = new Interrupt();
   using reader = streams.watchReader();
   const signal = AbortSignal.any([interrupt.signal, reader.signal]);
   try {
-    const code = await command.run(callOf(name, line, streams, signal));
+    const code = await command.run(callOf(name, isClient, line, streams, signal));
     return interrupt.exitCode ?? code ?? 0;
   } catch (error) {
     if (reader.signal.aborted && interrupt.exitCode === undefined) return 0;
@@ -126,10 +136,21 @@ async function run(
   }
 }
 
-function callOf(name: string, line: CommandLine, { out, err }: CommandStreams, signal: AbortSignal): Call {
+function callOf(
+  name: string,
+  isClient: boolean,
+  line: CommandLine,
+  { out, err }: CommandStreams,
+  signal: AbortSignal,
+): Call {
   const { options, args, rest, steps } = line;
   const socket = options["socket"] as string | undefined;
   const nats = natsOptionsOf((option) => options[option] as string | undefined);
+  if (isClient && nats === undefined) {
+    // They say nothing to a daemon: who gives them believes to be elsewhere.
+    const option = Object.keys(NATS_OPTIONS).find((each) => options[each] !== undefined);
+    if (option !== undefined) throw usage(name, `--${option} is for --nats URL (or VMSIG_NATS)`);
+  }
   return {
     args,
     rest,

@@ -3,12 +3,14 @@
  * this host; between VMs the daemon serves the memory (`--ivshmem`).
  * @module
  */
+import { suggestion } from "../../base/closest_name.ts";
 import { Log } from "../../base/log.ts";
 import { note } from "./note.ts";
 import { checkPrefix } from "../../rendezvous/prefix.ts";
 import { defaultSocketPathHere } from "../connect.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { understood, usage } from "./command_line.ts";
+import { visible } from "./table.ts";
 
 /** The command. */
 export const v2v: CommandModule = {
@@ -74,6 +76,12 @@ benchmarks may follow.`,
 
 async function bench(call: Call, names: readonly string[]): Promise<void> {
   const { v2vBench } = await import("../../rendezvous/v2v_bench_command.ts");
+  const { V2V_MEASURES } = await import("../../rendezvous/v2v_bench.ts");
+  const known = V2V_MEASURES.map(({ name }) => name);
+  const unknown = names.find((wanted) => !known.some((name) => name.startsWith(wanted)));
+  if (unknown !== undefined) {
+    throw usage("v2v", `there is no benchmark ${visible(unknown)}${suggestion(unknown, known)}`);
+  }
   for await (const figure of v2vBench({ names, signal: call.signal })) {
     if (call.json) call.out.json(figure);
     else {

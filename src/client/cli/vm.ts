@@ -3,6 +3,7 @@
  * @module
  */
 import { Fault } from "../../base/fault.ts";
+import { MAX_SNAPSHOT_NAME } from "../../event/kinds/vm_kinds.ts";
 import type { Client } from "../client.ts";
 import type { VmOperation } from "../vm_control.ts";
 import { suggestion } from "../../base/closest_name.ts";
@@ -74,6 +75,10 @@ can run at a time; a second one fails with "busy". Ctrl-C stops waiting but does
         "vm",
         isOfSnapshot ? `${operation} needs a snapshot's name` : `one argument too many: ${name}`,
       );
+    }
+    const nameBytes = new TextEncoder().encode(name ?? "-").length;
+    if (nameBytes === 0 || nameBytes > MAX_SNAPSHOT_NAME) {
+      throw usage("vm", `a snapshot's name has 1 to ${MAX_SNAPSHOT_NAME} bytes`);
     }
     const options = { ...timeoutOf(call.number("timeout")), signal: call.signal };
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });

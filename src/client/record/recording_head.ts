@@ -22,7 +22,20 @@ export function recordingHeader(client: Client): Uint8Array {
 
 /** An event as an item. */
 export function recordedEvent(event: ClientEvent): Uint8Array {
-  return encodeRecordedEvent({ ...event, fds: event.fdCount });
+  const { kind, source, prio, endpoint, seq, corr, tsNs, inline, bodyFormat, body, fdCount: fds } = event;
+  return encodeRecordedEvent({
+    kind,
+    source,
+    prio,
+    endpoint,
+    seq,
+    corr,
+    tsNs,
+    inline,
+    bodyFormat,
+    body,
+    fds,
+  });
 }
 
 function kernelText(name: string): string {

@@ -118,6 +118,12 @@ export class RingCanvas implements Canvas, Disposable {
     return this.#paint().words;
   }
 
+  get shown(): Uint8Array | undefined {
+    const ring = this.#ring;
+    if (ring === undefined || !this.#isRingTold || this.#open !== undefined) return undefined;
+    return ring.bytesOf(ring.latest).subarray(0, this.stride * this.height);
+  }
+
   resize(width: number, height: number): void {
     assert(width >= 1 && height >= 1 && width <= MAX_PICTURE_SIDE && height <= MAX_PICTURE_SIDE, "a size");
     assert(width * height * 4 <= MAX_VGPU_SLOT_BYTES, "a picture fits a slot");

@@ -30,10 +30,11 @@ export interface ConsoleOwner {
   onRegistered(isTaken: boolean): void;
   /** QEMU's main loop has gone round since it was asked. */
   onAnswered(): void;
-  /** The lights of the keyboard have changed, bits as KEYBOARD_LEDS has them: told by QEMU 7.2 and later. */
+  /** These lights of the keyboard are on, bits as KEYBOARD_LEDS has them: told by QEMU 7.2 and later. */
   onLeds(bits: number): void;
 }
 
+/** Takes an answer, which may be an error. */
 type Reply = (body: WireReader, head: MessageHead) => void;
 
 /** The client of the main connection. */
@@ -125,14 +126,7 @@ export class ConsoleClient implements PeerListener, Disposable {
     if (replyTo === undefined) return;
     const reply = this.#replies.get(replyTo);
     this.#replies.delete(replyTo);
-    if (reply === undefined) return;
-    if (head.type === MESSAGE.ERROR) {
-      throw new Fault(
-        "refused",
-        `Cannot use QEMU's D-Bus display: it says ${printable(head.error ?? "", 128)}`,
-      );
-    }
-    reply(body, head);
+    reply?.(body, head);
   }
 
   #getAll(path: string, of: string, reply: Reply): void {
@@ -157,6 +151,7 @@ export class ConsoleClient implements PeerListener, Disposable {
     if (properties.get("Type") !== "Graphic" || this.#graphic++ < this.#head) return this.#nextConsole();
     this.#path = path;
     this.#takeProperties(properties);
+    this.#askLights();
     const label = properties.get("Label");
     this.#owner.onConsole(typeof label === "string" ? label : "");
   }
@@ -169,7 +164,19 @@ export class ConsoleClient implements PeerListener, Disposable {
     const of = body.text();
     if (of !== CONSOLE && of !== KEYBOARD) return;
     const properties = body.value("a{sv}") as ReadonlyMap<unknown, DBusValue>;
-    if (of === CONSOLE) return this.#takeProperties(properties);
+    if (of === CONSOLE) this.#takeProperties(properties);
+    else this.#takeLights(properties);
+  }
+
+  /** Asks for the lights as they are: QEMU signals only that they have changed. */
+  #askLights(): void {
+    this.#getAll(this.#path, KEYBOARD, (body, head) => {
+      // A console without a keyboard has none.
+      if (head.type !== MESSAGE.ERROR) this.#takeLights(propertiesOf(body, head));
+    });
+  }
+
+  #takeLights(properties: ReadonlyMap<unknown, DBusValue>): void {
     const lights = properties.get("Modifiers");
     if (typeof lights === "number") this.#owner.onLeds(lights & ALL_LEDS);
   }

@@ -3,7 +3,7 @@
  * in so many.
  * @module
  */
-import type { RowReader } from "../../../ffi/picture_rows.ts";
+import type { RowReader, RowRequest } from "../../../ffi/picture_rows.ts";
 import { assert } from "../../base/assert.ts";
 import type { Canvas } from "../canvas.ts";
 import type { LinearMode } from "./dispi.ts";
@@ -34,24 +34,38 @@ export function paintWordRows(
     readonly canvas: Canvas;
     readonly reader: RowReader;
   },
-  { width, height, stride, offset }: LinearMode,
-  { first, count, step }: WordRows,
+  mode: LinearMode,
+  rows: WordRows,
 ): number {
-  assert(step >= 1 && first + step * (count - 1) < height, "rows are the picture's");
-  const changed = memory.readRows(reader, {
-    position: offset + first * stride,
-    stride: step * stride,
-    picture: canvas.pixels,
-    to: first * canvas.stride,
-    toStride: step * canvas.stride,
-    rowBytes: 4 * width,
-    rows: count,
-  });
+  const picture = canvas.pixels;
+  const changed = memory.readRows(reader, requestOf({ picture, stride: canvas.stride }, mode, rows));
   if (changed > 0) {
+    const { first, step } = rows;
     const left = reader.left >>> 2;
     const top = first + step * reader.top;
     const bottom = first + step * (reader.bottom - 1) + 1;
     canvas.damage(left, top, Math.ceil(reader.right / 4) - left, bottom - top);
   }
   return changed;
+}
+
+/** What is read of video memory so that rows come into a picture, with its bytes from row to row. */
+export function requestOf(
+  { picture, stride: toStride }: {
+    readonly picture: Uint8Array<ArrayBufferLike>;
+    readonly stride: number;
+  },
+  { width, height, stride, offset }: LinearMode,
+  { first, count, step }: WordRows,
+): RowRequest {
+  assert(step >= 1 && first + step * (count - 1) < height, "rows are the picture's");
+  return {
+    position: offset + first * stride,
+    stride: step * stride,
+    picture,
+    to: first * toStride,
+    toStride: step * toStride,
+    rowBytes: 4 * width,
+    rows: count,
+  };
 }

@@ -19,9 +19,16 @@ import type { ClientLink, Link, LinkHost } from "../../client/link.ts";
 import { ACQUIRE, FRAME_REQUEST } from "../../event/body_layout.ts";
 import { FRAME_OP } from "../../event/body_number.ts";
 import { CLASS, KIND, kindClass } from "../../event/kind.ts";
-import { EventPool, type TransferEvent } from "../../event/transfer_event.ts";
-import { checkFrame, decodeFrame, FRAME } from "../../protocol/frame.ts";
-import { copied, type Envelope, ENVELOPE_VERSION, OP, sealed } from "../wire/envelope.ts";
+import { checkFrame, FRAME } from "../../protocol/frame.ts";
+import {
+  copied,
+  type Envelope,
+  ENVELOPE_BYTES,
+  ENVELOPE_VERSION,
+  OP,
+  type Op,
+  sealInto,
+} from "../wire/envelope.ts";
 import { type JsonObject, readJson, writeJson } from "../wire/json_body.ts";
 import { refusalFrames } from "../wire/made_frames.ts";
 import type { JoinCounts } from "./counts.ts";
@@ -38,6 +45,7 @@ const SOON_MS = 0.1;
 const LEAST_LEASE_MS = 1000;
 const MOST_LEASE_MS = 30_000;
 const MOST_QUESTION_BYTES = 16 * 1024;
+const NO_BYTES = new Uint8Array(0);
 
 /** A question about a guest's memory. */
 export interface MemoryQuestion {
@@ -62,8 +70,8 @@ export interface BridgeSessionOptions {
   readonly name: string;
   /** After how long without a word it is over, ms. */
   readonly ttlMs: number;
-  /** Sends to the reader. */
-  readonly say: (bytes: Uint8Array) => void;
+  /** Sends to the reader. @param envelope stands before the body; both are borrowed */
+  readonly say: (envelope: Uint8Array, body: Uint8Array) => void;
   /** The daemon. */
   readonly bus: LocalBus;
   /** An endpoint, as it is called now. */
@@ -83,7 +91,8 @@ export class BridgeSession implements LinkHost {
   readonly #options: BridgeSessionOptions;
   readonly #kept = new KeptAnswers();
   readonly #byCorr = new Map<number, number>();
-  readonly #pool = new EventPool(4);
+  readonly #envelope = new Uint8Array(ENVELOPE_BYTES);
+  readonly #envelopeView = new DataView(this.#envelope.buffer);
   readonly #screens: ScreenService;
   #link: Link | undefined;
   #welcome: Uint8Array | undefined;
@@ -174,9 +183,7 @@ export class BridgeSession implements LinkHost {
     if (this.#isEnded) return;
     this.#isEnded = true;
     if (why !== undefined) {
-      this.#options.say(
-        sealed(OP.ENDED, { atMs: this.#options.nowMs() }, writeJson({ code: why.code, text: why.message })),
-      );
+      this.#write(OP.ENDED, 0, writeJson({ code: why.code, text: why.message }));
     }
     this.#options.onEnd();
     await this.#link?.close();
@@ -195,12 +202,19 @@ export class BridgeSession implements LinkHost {
 
   /** See {@linkcode LinkHost}. */
   onEvent(event: ClientEvent): void {
-    const seq = event.corr === 0 ? undefined : this.#byCorr.get(event.corr);
-    if (seq !== undefined) {
-      this.#byCorr.delete(event.corr);
-      this.#answer(seq, event.frame);
-    } else this.#say(OP.EVENT, 0, event.frame);
+    const { frame } = event;
+    this.onFrame(new DataView(frame.buffer), frame, 0, frame.length);
     event[Symbol.dispose]();
+  }
+
+  /** See {@linkcode LinkHost}. */
+  onFrame(view: DataView, bytes: Uint8Array, at: number, length: number): void {
+    const corr = view.getUint32(at + FRAME.corr, true);
+    const seq = corr === 0 ? undefined : this.#byCorr.get(corr);
+    const frame = new Uint8Array(bytes.subarray(at, at + length));
+    if (seq === undefined) return this.#say(OP.EVENT, 0, frame);
+    this.#byCorr.delete(corr);
+    this.#answer(seq, frame);
   }
 
   /** See {@linkcode LinkHost}. */
@@ -262,30 +276,27 @@ export class BridgeSession implements LinkHost {
     if (this.#options.place(endpoint)?.life !== life) return refuse(CODE["no-endpoint"], "");
     if (corr !== 0 && this.#byCorr.has(corr)) return refuse(CODE["bad-argument"], "its corr is in use");
     if (this.#byCorr.size >= MOST_PENDING) return refuse(CODE.busy, "too many requests are under way");
-    const event = this.#pool.acquire();
     try {
-      decodeFrame(event, frame, view, 0);
-      if (kind === KIND.CMD_FRAME && this.#picture(seq, corr, event)) return;
-      if (kind === KIND.CMD_ACQUIRE) keepAlive(event, this.#options.ttlMs);
+      if (kind === KIND.CMD_FRAME && this.#picture(seq, corr, endpoint, view)) return;
+      if (kind === KIND.CMD_ACQUIRE) keepAlive(view, this.#options.ttlMs);
       if (corr !== 0) this.#byCorr.set(corr, seq);
       // The daemon's own answers are here sooner than a thread that waits for them wakes.
-      this.#link?.ask(event, SOON_MS);
+      this.#link?.ask(frame, SOON_MS);
       // Without a corr nobody awaits an answer: it went is all that there is to tell.
       if (corr === 0) this.#kept.settle(seq, new Uint8Array(0));
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#byCorr.delete(corr);
       refuse(codeOf(error), error.message);
-    } finally {
-      event.release();
     }
   }
 
   /** Serves what wants a picture; false: the daemon answers it like any other command. */
-  #picture(seq: number, corr: number, { words, endpoint }: TransferEvent): boolean {
+  #picture(seq: number, corr: number, id: EndpointId, view: DataView): boolean {
     const { at } = FRAME_REQUEST;
-    const [op = 0, head = 0, rate = 0] = [at.op, at.head, at.perSecond].map((offset) => words[offset / 4]);
-    const id = endpoint as EndpointId;
+    const [op = 0, head = 0, rate = 0] = [at.op, at.head, at.perSecond].map((offset) =>
+      view.getUint32(FRAME.inline + offset, true)
+    );
     let served: Promise<void>;
     if (op === FRAME_OP.ONCE) served = this.#screens.once(id, head);
     else if (op === FRAME_OP.TEXT) served = this.#screens.text(id, head);
@@ -307,7 +318,7 @@ export class BridgeSession implements LinkHost {
       const answer = writeJson(value);
       // Not kept: who asks again asks anew, for it changes nothing.
       this.#kept.settle(seq, new Uint8Array(0));
-      if (!this.#isEnded) this.#options.say(sealed(op, { seq, atMs: nowMs() }, answer));
+      if (!this.#isEnded) this.#write(op, seq, answer);
     };
     const refuse = (code: CodeName, text: string) => told(OP.REFUSED, { code, text });
     if (memory === undefined) return refuse("not-supported", "this host answers no questions about memory");
@@ -365,16 +376,21 @@ export class BridgeSession implements LinkHost {
     seq: number,
     body?: Uint8Array,
   ): void {
-    if (!this.#isEnded) this.#options.say(sealed(op, { seq, atMs: this.#options.nowMs() }, body));
+    if (!this.#isEnded) this.#write(op, seq, body);
+  }
+
+  #write(op: Op, seq: number, body: Uint8Array = NO_BYTES): void {
+    sealInto(this.#envelopeView, op, seq, this.#options.nowMs());
+    this.#options.say(this.#envelope, body);
   }
 }
 
 /** Whatever a remote owner promised, it must be heard of. */
-function keepAlive(event: TransferEvent, ttlMs: number): void {
-  const at = ACQUIRE.at.ttlMs / 4;
-  const wanted = event.words[at] as number;
+function keepAlive(frame: DataView, ttlMs: number): void {
+  const at = FRAME.inline + ACQUIRE.at.ttlMs;
+  const wanted = frame.getUint32(at, true);
   const most = Math.min(MOST_LEASE_MS, Math.max(ttlMs, LEAST_LEASE_MS));
-  event.words[at] = wanted === 0 ? most : Math.min(Math.max(wanted, LEAST_LEASE_MS), most);
+  frame.setUint32(at, wanted === 0 ? most : Math.min(Math.max(wanted, LEAST_LEASE_MS), most), true);
 }
 
 function codeOf({ code }: Fault): Code {

@@ -9,11 +9,14 @@
  */
 import { assert } from "../../base/assert.ts";
 import { Fault, type FaultCode } from "../../base/fault.ts";
-import { NO_ENDPOINT } from "../../base/ids.ts";
+import { type EndpointId, NO_ENDPOINT } from "../../base/ids.ts";
 import type { ClientEvent } from "../../client/client_event.ts";
 import type { ClientLink, LinkHost } from "../../client/link.ts";
-import { KIND } from "../../event/kind.ts";
-import { sourceNamesOf } from "../../event/source.ts";
+import { OVERRUN } from "../../event/body_layout.ts";
+import { KIND, type Kind, kindName } from "../../event/kind.ts";
+import type { Prio } from "../../event/priority.ts";
+import { type Source, sourceName, sourceNamesOf } from "../../event/source.ts";
+import { FRAME } from "../../protocol/frame.ts";
 import { AUDIT_SOURCE, NOWHERE } from "../wire/subjects.ts";
 import type { EventNumbers, Outlet } from "./event_numbers.ts";
 import type { HostView } from "./host_view.ts";
@@ -88,23 +91,33 @@ export class EventFeed implements LinkHost, AsyncDisposable {
 
   /** See {@linkcode LinkHost}. */
   onEvent(event: ClientEvent): void {
-    const { kind, source, endpoint, prio, frame } = event;
+    const { frame } = event;
+    this.onFrame(new DataView(frame.buffer), frame, 0, frame.length);
+    if (event.fdCount > 0) event[Symbol.dispose]();
+  }
+
+  /** See {@linkcode LinkHost}: an event without descriptors goes from where it was read to the batch. */
+  onFrame(view: DataView, bytes: Uint8Array, at: number, length: number): void {
+    const kind = view.getUint16(at + FRAME.kind, true) as Kind;
+    const source = view.getUint8(at + FRAME.source) as Source;
     // That the daemon has dropped events is told to whoever reads any.
     if (((this.#wanted >>> source) & 1) === 1 && !NEVER.has(kind) || kind === KIND.OVERRUN) {
+      const endpoint = view.getUint32(at + FRAME.endpoint, true) as EndpointId;
       const key = ((endpoint & 0xff) << 16 | kind) * 16 + source;
       let outlet = this.#outlets.get(key);
       if (outlet === undefined) {
         const { numbers, view } = this.#options;
         const place = endpoint === NO_ENDPOINT ? undefined : view.place(endpoint);
-        const from = kind === KIND.AUDIT ? AUDIT_SOURCE : event.sourceName;
-        outlet = numbers.outlet(place?.token ?? NOWHERE, from, event.kindName);
+        const from = kind === KIND.AUDIT ? AUDIT_SOURCE : sourceName(source);
+        outlet = numbers.outlet(place?.token ?? NOWHERE, from, kindName(kind));
         // One that is not in the view yet has its name in a moment.
         if (place !== undefined || endpoint === NO_ENDPOINT) this.#outlets.set(key, outlet);
       }
-      if (kind === KIND.OVERRUN) this.#options.onOverrun(event.as("OVERRUN")?.lost ?? 0);
-      this.#options.queue.push(outlet, frame, prio);
+      if (kind === KIND.OVERRUN) {
+        this.#options.onOverrun(view.getUint32(at + FRAME.inline + OVERRUN.at.lost, true));
+      }
+      this.#options.queue.push(outlet, bytes, at, length, view.getUint8(at + FRAME.prio) as Prio);
     }
-    if (event.fdCount > 0) event[Symbol.dispose]();
   }
 
   /** See {@linkcode LinkHost}. */

@@ -7,6 +7,7 @@
  */
 import { assert } from "../../base/assert.ts";
 import { FRAME } from "../../protocol/frame.ts";
+import { messageHead } from "../wire/publish_batch.ts";
 import { eventSubject } from "../wire/subjects.ts";
 
 /** Names that are remembered: a host has few, unless they change all the time. */
@@ -20,8 +21,10 @@ interface Count {
 export interface Outlet {
   /** The subject. */
   readonly subject: string;
-  /** Gives a frame that leaves now its number. */
-  stamp(frame: Uint8Array): void;
+  /** What stands before each message. */
+  readonly head: Uint8Array;
+  /** Gives a frame that leaves now its number. @param at where in the bytes it begins */
+  stamp(bytes: Uint8Array, at: number): void;
 }
 
 /** The numbers of one host's events. */
@@ -49,19 +52,22 @@ export class EventNumbers {
 
 class CountedOutlet implements Outlet {
   readonly subject: string;
+  readonly head: Uint8Array;
   readonly #count: Count;
 
   constructor(subject: string, count: Count) {
     this.subject = subject;
+    this.head = messageHead(subject);
     this.#count = count;
   }
 
-  stamp(frame: Uint8Array): void {
-    assert(frame.length >= FRAME.body, "what is counted is a frame");
+  stamp(bytes: Uint8Array, at: number): void {
+    assert(bytes.length >= at + FRAME.body, "what is counted is a frame");
     const number = this.#count.last = (this.#count.last + 1) >>> 0;
-    frame[FRAME.seq] = number & 0xff;
-    frame[FRAME.seq + 1] = number >>> 8 & 0xff;
-    frame[FRAME.seq + 2] = number >>> 16 & 0xff;
-    frame[FRAME.seq + 3] = number >>> 24;
+    const seq = at + FRAME.seq;
+    bytes[seq] = number & 0xff;
+    bytes[seq + 1] = number >>> 8 & 0xff;
+    bytes[seq + 2] = number >>> 16 & 0xff;
+    bytes[seq + 3] = number >>> 24;
   }
 }

@@ -107,10 +107,17 @@ export class OutQueue {
     return !this.#isHeld;
   }
 
-  /** Sends a frame, or has it wait. It is the queue's from now on. */
-  push(outlet: Outlet, bytes: Uint8Array, prio: Prio): void {
+  /**
+   * Sends a frame, or has a copy of it wait.
+   *
+   * @param all what holds it; its number is written into it
+   * @param at where it begins
+   * @param length how long it is
+   */
+  push(outlet: Outlet, all: Uint8Array, at: number, length: number, prio: Prio): void {
     assert(prio < PRIO_COUNT, "a message has a priority");
-    if (this.#count === 0 && this.#mayGo() && this.#lost === 0) return this.#send(outlet, bytes);
+    if (this.#count === 0 && this.#lost === 0 && this.#mayGo()) return this.#send(outlet, all, at, length);
+    const bytes = new Uint8Array(all.subarray(at, at + length));
     const waiting = { outlet, bytes, prio, isDropped: false };
     this.#waiting.push(waiting);
     this.#byPrio[prio]?.push(waiting);
@@ -124,11 +131,11 @@ export class OutQueue {
     return this.#link.isUp && this.#out < WINDOW_BYTES;
   }
 
-  #send(outlet: Outlet, bytes: Uint8Array): void {
-    outlet.stamp(bytes);
-    this.#link.publish(outlet.subject, bytes);
+  #send(outlet: Outlet, bytes: Uint8Array, at: number, length: number): void {
+    outlet.stamp(bytes, at);
+    this.#link.post(outlet.head, bytes, at, length);
     this.#counts.published++;
-    this.#out += bytes.length + MESSAGE_BYTES;
+    this.#out += length + MESSAGE_BYTES;
     if (this.#out >= WINDOW_BYTES / 2 && !this.#isConfirming) void this.#confirm();
   }
 
@@ -146,7 +153,8 @@ export class OutQueue {
 
   #pump(): void {
     if (this.#lost > 0 && this.#mayGo()) {
-      this.#send(this.#overruns, overrunFrame(this.#lost, this.#highestLost));
+      const told = overrunFrame(this.#lost, this.#highestLost);
+      this.#send(this.#overruns, told, 0, told.length);
       this.#lost = 0;
       this.#highestLost = PRIO.BULK;
     }
@@ -157,7 +165,7 @@ export class OutQueue {
       first.isDropped = true;
       this.#count--;
       this.#bytes -= first.bytes.length;
-      this.#send(first.outlet, first.bytes);
+      this.#send(first.outlet, first.bytes, 0, first.bytes.length);
     }
     if (this.#count === 0) {
       this.#waiting.clear();

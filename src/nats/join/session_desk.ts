@@ -19,6 +19,7 @@ import { ENVELOPE_VERSION, FATE, OP, opened, sealed } from "../wire/envelope.ts"
 import { countField, readJson, textField, writeJson } from "../wire/json_body.ts";
 import { isMemoryWait } from "../wire/memory_question.ts";
 import type { NatsLink, NatsMessage } from "../wire/nats_link.ts";
+import { messageHead } from "../wire/publish_batch.ts";
 import { inboxPrefix, type Requester, requesterOf, requestsTo } from "../wire/subjects.ts";
 
 const MOST_SESSIONS = 128;
@@ -157,6 +158,7 @@ export class SessionDesk implements AsyncDisposable {
       );
     }
     const ttlMs = Math.max(LEAST_TTL_MS, countField(map, "ttlMs", MOST_TTL_MS) ?? MOST_TTL_MS);
+    const head = messageHead(reply);
     const session = new BridgeSession({
       ...{ user, ttlMs, bus, place, counts },
       memory: memory && ((question) => {
@@ -165,7 +167,7 @@ export class SessionDesk implements AsyncDisposable {
       }),
       name: `nats ${printable(user)}: ${printable(name)}`.slice(0, 120),
       nowMs: this.#nowMs,
-      say: (bytes) => void link.publish(reply, bytes),
+      say: (envelope, body) => void link.post(head, body, 0, body.length, envelope),
       onEnd: () => {
         this.#sessions.delete(subject);
         // What was not let in has done nothing, and is let in later maybe.

@@ -15,16 +15,18 @@ import { VERSION } from "../../base/version.ts";
 import {
   copied,
   type Envelope,
+  ENVELOPE_BYTES,
   ENVELOPE_VERSION,
   FATE,
   OP,
   type Op,
   opened,
-  sealed,
+  sealInto,
 } from "../wire/envelope.ts";
 import { type JsonObject, readJson, textField, writeJson } from "../wire/json_body.ts";
 import { otherVersion } from "../wire/host_entry.ts";
 import type { NatsLink } from "../wire/nats_link.ts";
+import { messageHead } from "../wire/publish_batch.ts";
 import { requestSubject, sessionInbox, token } from "../wire/subjects.ts";
 
 /** A session without a word for so long is over, ms. */
@@ -103,6 +105,10 @@ export class HostSession {
   readonly #link: NatsLink;
   readonly #listener: SessionListener;
   readonly #subject: string;
+  /** What stands before each message to the host. */
+  readonly #head: Uint8Array;
+  readonly #envelope = new Uint8Array(ENVELOPE_BYTES);
+  readonly #envelopeView = new DataView(this.#envelope.buffer);
   readonly #name: string;
   readonly #ttlMs: number;
   readonly #opening = Promise.withResolvers<Uint8Array>();
@@ -127,6 +133,7 @@ export class HostSession {
     this.#name = name;
     this.#subject = requestSubject(host, link.user, session);
     this.inbox = sessionInbox(token(link.user), reader, session, host);
+    this.#head = messageHead(this.#subject, this.inbox);
     this.#opening.promise.catch(() => {
       // Of a session that is closed as it opens nobody awaits the opening.
     });
@@ -328,11 +335,16 @@ export class HostSession {
 
   #say(
     op: Op,
-    head: { readonly seq?: number; readonly atMs?: number; readonly life?: number },
+    { seq = 0, atMs = 0, life = 0 }: {
+      readonly seq?: number;
+      readonly atMs?: number;
+      readonly life?: number;
+    },
     body: Uint8Array = NO_BYTES,
   ): boolean {
     this.#saidMs = performance.now();
-    return this.#link.publish(this.#subject, sealed(op, head, body), this.inbox);
+    sealInto(this.#envelopeView, op, seq, atMs, life);
+    return this.#link.post(this.#head, body, 0, body.length, this.#envelope);
   }
 
   #beat(): void {

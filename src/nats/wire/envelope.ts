@@ -123,6 +123,17 @@ export function sealed(
   return bytes;
 }
 
+/** Writes an envelope to stand before a body. @param view of ENVELOPE_BYTES */
+export function sealInto(view: DataView, op: Op, seq: number, atMs: number, life = 0): void {
+  view.setUint8(0, ENVELOPE_VERSION);
+  view.setUint8(1, op);
+  view.setUint16(2, 0);
+  view.setUint32(4, seq, true);
+  view.setFloat64(8, atMs, true);
+  view.setUint32(16, life, true);
+  view.setUint32(20, 0, true);
+}
+
 /** Opens an envelope; undefined, with nothing believed, when it is none of this version. */
 export function opened(bytes: Uint8Array): Envelope | undefined {
   if (bytes.length < ENVELOPE_BYTES) return undefined;

@@ -5,9 +5,11 @@
  * @module
  */
 import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
+import type { NatsConnectionImpl } from "@nats-io/nats-core/internal";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { oneLine, printable } from "../../base/printable.ts";
 import { type Credentials, readCredentials } from "./credentials.ts";
+import { PublishBatch } from "./publish_batch.ts";
 import { inboxPrefix, isName, token } from "./subjects.ts";
 import { connectNats } from "./transport.ts";
 
@@ -54,6 +56,7 @@ export interface NatsListener {
 const PING_MS = 4000;
 const RECONNECT_MS = 250;
 const FIRST_TIMEOUT_MS = 5000;
+const NO_BYTES = new Uint8Array(0);
 
 /** A connection. */
 export class NatsLink implements AsyncDisposable {
@@ -63,14 +66,18 @@ export class NatsLink implements AsyncDisposable {
    * @internal
    */
   readonly nc: NatsConnection;
+  readonly #impl: NatsConnectionImpl;
+  readonly #batch: PublishBatch;
   /** Whom subjects name. */
   readonly user: string;
   readonly #listeners = new Set<NatsListener>();
   #isUp = true;
   #downs = 0;
 
-  private constructor(nc: NatsConnection, user: string) {
-    this.nc = nc;
+  private constructor(nc: NatsConnectionImpl, user: string) {
+    this.nc = nc as NatsConnection;
+    this.#impl = nc;
+    this.#batch = new PublishBatch((piece) => nc.protocol.sendCommand(piece));
     this.user = user;
     void this.#follow(nc.status());
   }
@@ -145,7 +152,33 @@ export class NatsLink implements AsyncDisposable {
   /** Publishes, when the server is there. False: it is not, and nothing was said. */
   publish(subject: string, bytes: Uint8Array, reply?: string): boolean {
     if (!this.isUp) return false;
+    this.#batch.flush();
     this.nc.publish(subject, bytes, reply === undefined ? {} : { reply });
+    return true;
+  }
+
+  /**
+   * Publishes like {@linkcode NatsLink.publish}, for who has much to say to one subject.
+   *
+   * @param head from `messageHead`
+   * @param bytes what holds the message; copied
+   * @param at where it begins
+   * @param length how long it is
+   * @param before bytes that come before it; copied
+   * @throws {Fault} `too-large` for the server
+   */
+  post(
+    head: Uint8Array,
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    before: Uint8Array = NO_BYTES,
+  ): boolean {
+    const { protocol } = this.#impl;
+    if (!this.#isUp || protocol.isClosed()) return false;
+    const most = protocol.info?.max_payload;
+    if (most !== undefined && before.length + length > most) throw tooLong(most);
+    this.#batch.add(head, before, bytes, at, length);
     return true;
   }
 
@@ -153,6 +186,7 @@ export class NatsLink implements AsyncDisposable {
   async flush(): Promise<boolean> {
     try {
       const downs = this.#downs;
+      this.#batch.flush();
       await this.nc.flush();
       return this.isUp && downs === this.#downs;
     } catch {
@@ -163,6 +197,7 @@ export class NatsLink implements AsyncDisposable {
   /** Leaves. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listeners.clear();
+    if (this.isUp) this.#batch.flush();
     await this.nc.close();
   }
 
@@ -228,6 +263,10 @@ export function serversOf(url: string): string[] {
     }
   }
   return servers;
+}
+
+function tooLong(most: number): Fault {
+  return new Fault("too-large", `Cannot publish: the NATS server takes messages of at most ${most} bytes`);
 }
 
 function pem(path: string): string {

@@ -4,7 +4,7 @@
  * to 5 MB.
  * @module
  */
-import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
+import type { ConnectionOptions } from "@nats-io/nats-core";
 import {
   checkOptions,
   errors,
@@ -96,9 +96,9 @@ class ServerTransport implements Transport {
  *
  * @internal
  */
-export async function connectNats(options: ConnectionOptions): Promise<NatsConnection> {
+export async function connectNats(options: ConnectionOptions): Promise<NatsConnectionImpl> {
   setTransportFactory({ factory: () => new ServerTransport(), dnsResolveFn: addressesOf });
-  return await NatsConnectionImpl.connect(options);
+  return await NatsConnectionImpl.connect(options) as NatsConnectionImpl;
 }
 
 /** The addresses of a name, as this machine resolves names. */

@@ -22,6 +22,8 @@ export interface CommandLineRow {
   readonly ownProcess?: boolean;
   /** It is given no `--socket`: the line has one, or its command takes none. */
   readonly isWithoutSocket?: boolean;
+  /** Nothing is wrong with it but that no server is named. */
+  readonly isForNats?: boolean;
   /** Output that `--json` leaves as it is. */
   readonly isRaw?: boolean;
 }
@@ -61,6 +63,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     good(/stub0/, "ls"),
     usage("ls", "stub0"),
     usage("ls", "--nosuch"),
+    usage("ls", "--as", "me"),
+    usage("ls", "--nats-ca", "FOLDER/none"),
     alone(fails("unreachable", 4, "ls", ...NOWHERE)),
     alone(fails("unreachable", 4, "ls", "--socket", "FOLDER")),
     good(/stub0/, "ls", "--wide"),
@@ -72,6 +76,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     // Of a kind that nothing is retained of: what comes within 0 ms is the race of two processes.
     { words: ["watch", "--kind", "SNAPSHOT", "--for", "0"] },
     usage("watch", "--kind", "NOSUCH"),
+    usage("watch", ""),
+    usage("watch", "stub0", ""),
     usage("watch", "--source", "nosuch"),
     usage("watch", "--count", "0"),
     usage("watch", "--dmesg", "-1"),
@@ -107,7 +113,10 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("vm", "stub0", "stop", "now"),
     fails("not-supported", 1, "vm", "stub0", "save", "one"),
     fails("not-supported", 1, "vm", "stub0", "snapshots"),
-    fails("bad-argument", 1, "vm", "stub0", "delete", "x".repeat(200)),
+    usage("vm", "stub0", "delete", "x".repeat(200)),
+    usage("vm", "stub0", "save", ""),
+    usage("vm", "", "stop"),
+    usage("vm", "stub0", "query", "--creds", "FOLDER/none.creds"),
     fails("no-endpoint", 1, "vm", "nobody", "load", "one"),
     usage("vm", "stub0"),
     usage("vm", "stub0", "stop", "--timeout", "0"),
@@ -124,6 +133,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("lease", "stub0", "power", "hold", "--message", "x".repeat(201), "--", "true"),
     fails("missing", 3, "lease", "stub0", "power", "hold", "--", "nosuchcommand"),
     usage("lease", "stub0", "power", "hold", "--"),
+    usage("lease", "stub0", "power", "hold", "--", ""),
     usage("lease", "stub0", "power", "status", "--", "true"),
     usage("lease", "stub0", "strength", "status"),
     usage("lease", "stub0", "power", "take"),
@@ -205,8 +215,10 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
   ],
   outcome: [
     usage("outcome"),
-    usage("outcome", "rack1/0123456789abcdef/1"),
+    { ...usage("outcome", "rack1/0123456789abcdef/1"), isForNats: true },
     usage("outcome", "rack1/0123456789abcdef/1", "--timeout", "0"),
+    alone(usage("outcome", "nonsense", "--nats", "nats://127.0.0.1:1")),
+    alone(usage("outcome", "rack1/0123456789abcdef/0", "--nats", "nats://127.0.0.1:1")),
     alone(fails("unreachable", 4, "outcome", "rack1/0123456789abcdef/1", "--nats", "nats://127.0.0.1:1")),
   ],
   mcp: [
@@ -228,6 +240,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("ask", "question"),
     usage("ask", "answer", "0123456789ab"),
     usage("ask", "list", "x"),
+    usage("ask", "nosuch", "x", "y"),
     fails("bad-argument", 1, "ask", "answer", "0123456789ab", "yes"),
   ],
   vnc: [
@@ -315,6 +328,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
   exec: [
     good(/exec ENDPOINT/, "exec", "--help"),
     usage("exec", "stub0"),
+    usage("exec", "stub0", "--", ""),
+    usage("exec", "", "--", "ls"),
     usage("exec", "stub0", "--env", "x", "--", "ls"),
     usage("exec", "stub0", "--timeout", "0", "--", "ls"),
     fails("not-supported", 1, "exec", "stub0", "--", "ls"),
@@ -353,6 +368,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     fails("timed-out", 1, "wait", "stub0", "--state", "crashed", "--timeout", "50"),
     usage("wait", "stub0"),
     usage("wait", "--ready"),
+    usage("wait", "", "--ready"),
     usage("wait", "stub0", "--ready", "--change"),
     usage("wait", "stub0", "--state", "flying"),
     usage("wait", "stub0", "--text", "("),
@@ -393,6 +409,7 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
   v2v: [
     usage("v2v"),
     usage("v2v", "nosuch", "x"),
+    usage("v2v", "bench", "nosuch"),
     usage("v2v", "listen"),
     usage("v2v", "listen", "x", "y"),
     usage("v2v", "listen", "x", "--order", "9"),

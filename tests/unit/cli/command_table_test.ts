@@ -6,6 +6,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { COMMANDS } from "../../../src/client/cli/command_table.ts";
+import { NATS_OPTIONS } from "../../../src/client/cli/nats_options.ts";
 import { Output, OutputClosed } from "../../../src/client/cli/output.ts";
 import { runCommand } from "../../../src/client/cli/run_command.ts";
 import { DaemonProcess, vmsig } from "../../fixtures/daemon_process.ts";
@@ -90,6 +91,28 @@ Deno.test("every command line: the same exit code plain and with --json, and err
         const run = row.ownProcess === true ? runApart : runHere;
         const plain = await run(world.words(row, daemon.socket, false));
         checkForms(row, plain, await run(world.words(row, daemon.socket, true)));
+      }
+    });
+  }
+});
+
+Deno.test("what is wrong with a line is told before a daemon or a server is contacted", async (t) => {
+  using world = new CommandWorld();
+  const nobody = [["--socket", "/nowhere/x.sock"], ["--nats", "nats://127.0.0.1:1"]];
+  for (const [command, rows] of Object.entries(COMMAND_LINES)) {
+    const { isClient } = await COMMANDS[command]?.load() ?? { isClient: false };
+    if (isClient === false) continue;
+    await t.step(command, async () => {
+      for (const row of rows.filter(({ error, ownProcess }) => error === "usage" && ownProcess !== true)) {
+        const [name = "", ...rest] = world.words({ ...row, isWithoutSocket: true }, "", false);
+        for (const server of nobody) {
+          // It says itself whom it means, or is wrong only where no server is named.
+          const isOfNats = row.isForNats ||
+            Object.keys(NATS_OPTIONS).some((each) => rest.includes(`--${each}`));
+          if (rest.includes(server[0] as string) || isOfNats && server[0] === "--nats") continue;
+          const { code, err } = await runHere([name, ...server, ...rest]);
+          assertEquals([code, err.split(":", 2)], [2, ["vmsig", " usage"]], `${row.words.join(" ")}: ${err}`);
+        }
       }
     });
   }

@@ -77,6 +77,34 @@ Deno.test("a turn: callbacks, timers, the hook, then what was deferred; the hook
   loop.unwatch(bell.fd);
 });
 
+Deno.test("a process that was away hears what came meanwhile before it finds that nothing came in time", () => {
+  const order: string[] = [];
+  using bell = EventFd.create();
+  // It rings, and time passes, between the end of the wait and the look at the clock.
+  const clock = new ManualClock();
+  let isAway = false;
+  using loop = new Loop({
+    clock: {
+      nowNs: () => {
+        if (isAway) {
+          isAway = false;
+          bell.signal();
+          clock.advance(5000 * MS);
+        }
+        return clock.nowNs();
+      },
+    },
+    log: SILENT,
+  });
+  loop.watch(bell.fd, IN, { onReady: () => (bell.drain(), order.push("heard")) });
+  loop.arm({ onTimer: () => order.push("too late") }, clock.nowNs() + 1000 * MS);
+  loop.turn(0);
+  isAway = true;
+  loop.turn(0);
+  assertEquals(order, ["heard", "too late"]);
+  loop.unwatch(bell.fd);
+});
+
 Deno.test("a turn is short: what is ready and due beyond its time waits for the next ones, and keeps its place", () => {
   const clock = new ManualClock();
   using loop = new Loop({ clock, log: SILENT });

@@ -23,6 +23,8 @@ Deno.test("a D-Bus source finds the first graphic console, and listens only whil
       "/org/qemu/Display1/VM",
       "/org/qemu/Display1/Console_3",
       "/org/qemu/Display1/Console_5",
+      // Once more: of the keyboard's lights.
+      "/org/qemu/Display1/Console_5",
     ]);
     assertEquals([qemu.main.calls("RegisterListener").length, qemu.source.nextNs], [0, NEVER]);
     qemu.source.demand(10);
@@ -43,6 +45,27 @@ Deno.test("a D-Bus source finds the first graphic console, and listens only whil
     assertEquals(qemu.source.nextNs, NEVER);
   }
   assertEquals(openFdCount(), before);
+});
+
+Deno.test("the lights of the keyboard are known from the start, where QEMU tells them", () => {
+  for (const lights of [0, 4, undefined]) {
+    using qemu = new ScriptedDBus(false);
+    qemu.lights = lights;
+    qemu.settle();
+    assertEquals(qemu.canvas.lights, lights);
+  }
+});
+
+Deno.test("a listener that QEMU does not take, because it has not noticed the end of the last one, is registered anew", () => {
+  using qemu = new ScriptedDBus();
+  qemu.refusals = 2;
+  qemu.source.demand(10);
+  qemu.settle();
+  for (let i = 0; i < 5; i++) qemu.settle(SECOND);
+  assertEquals([qemu.lost, qemu.main.calls("RegisterListener").length], [undefined, 3]);
+  qemu.scanout(8, 4, 5);
+  qemu.settle();
+  assertEquals(qemu.canvas.commits, 1);
 });
 
 Deno.test("what comes is painted at once and shown at the pace that is wanted", () => {

@@ -20,7 +20,7 @@ Deno.test("a subject's events are numbered on, whoever asks for it; others have 
   );
   const [first = 0, second, , third] = [a, again, other, a].map((outlet) => {
     const frame = new Uint8Array(FRAME.body);
-    outlet.stamp(frame);
+    outlet.stamp(frame, 0);
     return numberOf(frame);
   });
   assertEquals([second, third], [(first + 1) >>> 0, (first + 2) >>> 0]);

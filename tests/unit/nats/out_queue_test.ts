@@ -9,7 +9,11 @@ import type { Outlet } from "../../../src/nats/join/event_numbers.ts";
 import { FRAME } from "../../../src/protocol/frame.ts";
 
 /** An outlet that counts nothing. */
-const to = (subject: string): Outlet => ({ subject, stamp: () => {} });
+const to = (subject: string): Outlet => ({
+  subject,
+  head: new TextEncoder().encode(subject),
+  stamp: () => {},
+});
 
 class FakeLink {
   isUp = true;
@@ -19,8 +23,8 @@ class FakeLink {
   listen(listener: NatsListener): void {
     this.#listener = listener;
   }
-  publish(subject: string, bytes: Uint8Array): boolean {
-    this.sent.push({ subject, bytes });
+  post(head: Uint8Array, bytes: Uint8Array, at: number, length: number): boolean {
+    this.sent.push({ subject: new TextDecoder().decode(head), bytes: bytes.slice(at, at + length) });
     return true;
   }
   flush(): Promise<boolean> {
@@ -41,11 +45,15 @@ function rig(): { link: FakeLink; queue: OutQueue; counts: JoinCounts } {
   return { link, counts, queue: new OutQueue(link as unknown as NatsLink, to("lost"), counts) };
 }
 
+function push(queue: OutQueue, outlet: Outlet, bytes: Uint8Array, prio: Prio): void {
+  queue.push(outlet, bytes, 0, bytes.length, prio);
+}
+
 Deno.test("while the server is away events wait in order, and go when it is back", () => {
   const { link, queue, counts } = rig();
-  queue.push(to("a"), Uint8Array.of(1), PRIO.NORMAL);
+  push(queue, to("a"), Uint8Array.of(1), PRIO.NORMAL);
   link.turn(false);
-  for (let i = 2; i < 6; i++) queue.push(to("a"), Uint8Array.of(i), (i % 4) as Prio);
+  for (let i = 2; i < 6; i++) push(queue, to("a"), Uint8Array.of(i), (i % 4) as Prio);
   assertEquals([queue.waiting, link.sent.length], [4, 1]);
   link.turn(true);
   assertEquals(link.sent.map(({ bytes }) => bytes[0]), [1, 2, 3, 4, 5]);
@@ -55,8 +63,8 @@ Deno.test("while the server is away events wait in order, and go when it is back
 Deno.test("what does not fit pushes out the oldest of the lowest priority; it is told how many, first", () => {
   const { link, queue, counts } = rig();
   link.turn(false);
-  for (let i = 0; i < 10; i++) queue.push(to("urgent"), Uint8Array.of(i), PRIO.URGENT);
-  for (let i = 0; i < 5 * MOST_WAITING; i++) queue.push(to("bulk"), Uint8Array.of(i & 255), PRIO.BULK);
+  for (let i = 0; i < 10; i++) push(queue, to("urgent"), Uint8Array.of(i), PRIO.URGENT);
+  for (let i = 0; i < 5 * MOST_WAITING; i++) push(queue, to("bulk"), Uint8Array.of(i & 255), PRIO.BULK);
   assertEquals(queue.waiting, MOST_WAITING);
   assertEquals(counts.dropped, 4 * MOST_WAITING + 10);
   link.turn(true);
@@ -77,7 +85,7 @@ Deno.test("what does not fit pushes out the oldest of the lowest priority; it is
 Deno.test("no more is out than a window before the server has confirmed it", async () => {
   const { link, queue } = rig();
   const large = new Uint8Array(1024 * 1024);
-  for (let i = 0; i < 10; i++) queue.push(to("x"), large, PRIO.NORMAL);
+  for (let i = 0; i < 10; i++) push(queue, to("x"), large, PRIO.NORMAL);
   assertEquals(link.sent.length, 4);
   assertEquals(queue.waiting, 6);
   while (queue.waiting > 0) {

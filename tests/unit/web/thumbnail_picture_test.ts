@@ -49,7 +49,7 @@ Deno.test("small pictures: of every size, in their colours", () => {
     const isForm = Math.min(width, height) < 10 || (ratio > 0.98 && ratio < 1.02);
     assert(isForm, `${width}x${height} keeps its form`);
     assertEquals([...picture.rgba.slice(-4)], [200, 20, 10, 255], `${width}x${height}`);
-    assertEquals(unpacked(png).length, (1 + 3 * picture.width) * picture.height);
+    assertEquals(unpacked(png).length, (1 + Math.ceil(picture.width / 2)) * picture.height);
   }
 });
 
@@ -76,15 +76,54 @@ Deno.test("small pictures: kept up to date by what changed, they are those of th
           }
         }
         picture.read(frame, part);
-        const before = picture.png();
+        const before = decodePng(picture.png()).rgba;
         const isOther = picture.update();
-        const [after, alone] = [picture.png(), pictureOf(frame, 160).png()];
-        assertEquals(after, alone, `${width}x${height} ${JSON.stringify(part)}`);
-        assertEquals(isOther, before.length !== after.length || before.some((byte, i) => byte !== after[i]));
+        const after = picture.png();
+        const { rgba } = decodePng(after);
+        const alone = decodePng(pictureOf(frame, 160).png()).rgba;
+        assertEquals(rgba, alone, `${width}x${height} ${JSON.stringify(part)}`);
+        assertEquals(isOther, before.some((byte, i) => byte !== rgba[i]));
         unpacked(after);
       }
     }
   });
+});
+
+Deno.test("small pictures: with few colours and with many, and again with few", () => {
+  const [width, height] = [37, 101];
+  const frame = frameOf(width, height, 0);
+  const picture = new ThumbnailPicture(110);
+  for (const [colours, line] of [[16, 20], [17, 38], [256, 38], [257, 112], [3, 20]] as const) {
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        frame.words[y * frame.stride + x] = 0x5000000 + (y * width + x) % colours * 0x010305;
+      }
+    }
+    picture.read(frame, wholeOf(frame));
+    assert(picture.update());
+    const png = picture.png();
+    assertEquals(unpacked(png).length, line * height, `${colours} colours`);
+    const { rgba } = decodePng(png);
+    for (let i = 0; i < width * height; i++) {
+      const word = (frame.words[Math.floor(i / width) * frame.stride + i % width] as number) & 0xffffff;
+      const told = (rgba[4 * i] as number) << 16 | (rgba[4 * i + 1] as number) << 8 |
+        (rgba[4 * i + 2] as number);
+      assertEquals(told, word, `${colours} colours, pixel ${i}`);
+    }
+  }
+});
+
+Deno.test("small pictures: one more colour than there was room for packs all of it anew", () => {
+  const frame = frameOf(60, 100, 0);
+  for (let i = 0; i < frame.words.length; i++) frame.words[i] = i % 16 * 0x0f0e0d;
+  const picture = pictureOf(frame, 100);
+  assertEquals(unpacked(picture.png()).length, 31 * 100);
+  frame.words[99 * frame.stride + 59] = 0x123456;
+  picture.read(frame, { x: 59, y: 99, width: 1, height: 1 });
+  assert(picture.update());
+  const png = picture.png();
+  assertEquals(unpacked(png).length, 61 * 100);
+  assertEquals(decodePng(png).rgba, decodePng(pictureOf(frame, 100).png()).rgba);
 });
 
 Deno.test("small pictures: what is read again instead counts, and what looks the same is not another one", () => {
