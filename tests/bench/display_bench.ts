@@ -14,7 +14,7 @@ import { VideoMemory } from "../../src/display/vga/video_memory.ts";
 import { VramSource } from "../../src/display/vga/vram_source.ts";
 import { TextDrawing } from "../fixtures/text_picture.ts";
 import { VgaGuest } from "../guest/vga_guest.ts";
-import type { WatchOrder } from "./display_watcher.ts";
+import { PER_SECOND, WATCH_WORD, type WatchOrder } from "./display_watcher.ts";
 import { type Bench, type BenchResult, resultOf } from "./bench.ts";
 import { cFloor, numbersOf } from "./c_floor.ts";
 
@@ -92,14 +92,15 @@ function pictures(): Promise<BenchResult[]> {
 }
 
 /**
- * The slowest of a hundred answers of QEMU to a bare C client: alone, with 60 pictures a second, with 60
- * screendumps.
+ * The slowest of a hundred answers of QEMU to a bare C client: alone, with 60 pictures a second, with as many
+ * bytes read as often by a plain C program, with 60 screendumps. The windows are interleaved.
  */
 async function answers(): Promise<BenchResult[]> {
   await using guest = await VgaGuest.start({ qmpSockets: 3 });
   await guest.setMode({ width: 1280, height: 800, bits: 32 });
   await guest.fill(1, 64);
   const client = cFloor("qmp_client");
+  const reader = cFloor("vram_floor");
   const [card] = await guest.cards();
   if (card?.registers === undefined) throw new Error("the VM has no VGA");
   const registers = parseRegisters(await guest.monitor(registersCommand(card.registers)));
@@ -109,42 +110,89 @@ async function answers(): Promise<BenchResult[]> {
     const [, us = NaN] = await numbersOf(client, ["status", guest.vm.qmpPaths[1] ?? "", `${QUESTIONS}`]);
     return us / 1000;
   };
-  const [quiet, watched, dumped]: [number[], number[], number[]] = [[], [], []];
+  const order = { place, registers, file };
+  const [quiet, watched, floor, dumped]: [number[], number[], number[], number[]] = [[], [], [], []];
+  const [taken, shot]: [number[], number[]] = [[], []];
   await p99();
   for (let window = 0; window < WINDOWS; window++) {
     quiet.push(await p99());
     {
-      using _watcher = await Watcher.start({ place, registers, qmpPath: "", file });
-      watched.push(await p99());
+      await using watcher = await Watcher.start({ ...order, qmpPath: "" });
+      watched.push(await watcher.during(p99, taken));
     }
-    using _dumper = await Watcher.start({ place, registers, qmpPath: guest.vm.qmpPath, file });
-    dumped.push(await p99());
+    {
+      await using _reader = await startReader(reader, [
+        `${place.pid}`,
+        `${place.address}`,
+        `${1280 * 800 * 4}`,
+      ]);
+      floor.push(await p99());
+    }
+    await using dumper = await Watcher.start({ ...order, qmpPath: guest.vm.qmpPath });
+    dumped.push(await dumper.during(p99, shot));
   }
   const peer = "query-status unwatched";
   return [
     resultOf("display.vram_answers", "ms p99", "lower", watched, quiet, peer),
+    resultOf("display.vram_answersC", "ms p99", "lower", floor, quiet, `${peer} (ours: read in C)`),
     resultOf("display.dump_answers", "ms p99", "lower", dumped, quiet, peer),
+    resultOf("display.vram_taken", "pictures/s", "higher", taken, shot, "screendumps beside those answers"),
   ];
 }
 
 /** A thread that takes 60 pictures a second. */
-class Watcher implements Disposable {
+class Watcher implements AsyncDisposable {
   readonly #worker = new Worker(new URL("./display_watcher.ts", import.meta.url).href, { type: "module" });
+  readonly #shared = new SharedArrayBuffer(WATCH_WORD.count * 4);
+  readonly #words = new Int32Array(this.#shared);
+  readonly #ended = Promise.withResolvers<void>();
 
-  /** Starts it and waits for its first picture. */
-  static async start(order: WatchOrder): Promise<Watcher> {
+  /** Starts it and waits until it has taken pictures for a second: by then the engine has compiled it. */
+  static async start(order: Omit<WatchOrder, "words">): Promise<Watcher> {
     const watcher = new Watcher();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    watcher.#worker.onmessage = () => resolve();
-    watcher.#worker.onerror = (event) => reject(new Error(event.message));
-    watcher.#worker.postMessage(order);
+    watcher.#worker.onmessage = ({ data }) => data === "ended" ? watcher.#ended.resolve() : resolve();
+    watcher.#worker.onerror = (event) => {
+      event.preventDefault();
+      reject(new Error(event.message));
+      watcher.#ended.resolve();
+    };
+    watcher.#worker.postMessage({ ...order, words: watcher.#shared });
     await promise;
+    await new Promise((warm) => setTimeout(warm, 1000));
     return watcher;
   }
 
-  [Symbol.dispose](): void {
+  /** Measures while it watches; pictures a second meanwhile go to `rates`. */
+  async during(measure: () => Promise<number>, rates: number[]): Promise<number> {
+    const [before, start] = [Atomics.load(this.#words, WATCH_WORD.pictures), performance.now()];
+    const figure = await measure();
+    const count = Atomics.load(this.#words, WATCH_WORD.pictures) - before;
+    rates.push(count * 1000 / (performance.now() - start));
+    return figure;
+  }
+
+  /** Ends it, and waits until it has. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    Atomics.store(this.#words, WATCH_WORD.stop, 1);
+    await this.#ended.promise;
     this.#worker.terminate();
   }
+}
+
+/** The same bytes as often, in C; it has read once when this returns. */
+async function startReader(path: string, args: readonly string[]): Promise<AsyncDisposable> {
+  const child = new Deno.Command(path, { args: [...args, `${PER_SECOND}`], stdout: "piped" }).spawn();
+  const lines = child.stdout.getReader();
+  const { done } = await lines.read();
+  if (done) throw new Error(`${path} ${args.join(" ")} has read nothing`);
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.status;
+      await lines.cancel();
+    },
+  };
 }
 
 /** The text of a VGA's text screen out of its memory, beside a screendump of it. */
@@ -203,5 +251,9 @@ export const benches: readonly Bench[] = [
   { name: "display.vram", names: ["display.vram", "display.vram_still"], run: pictures },
   { name: "display.vga_text", run: vgaText },
   { name: "display.glyphs", run: glyphs },
-  { name: "display.vram_answers", names: ["display.vram_answers", "display.dump_answers"], run: answers },
+  {
+    name: "display.vram_answers",
+    names: ["display.vram_answers", "display.vram_answersC", "display.dump_answers", "display.vram_taken"],
+    run: answers,
+  },
 ];

@@ -1,5 +1,8 @@
 /**
  * A thread that takes 60 pictures a second of a VM: out of its video memory, or by screendumps.
+ *
+ * It ends when it is told to, by a word that both threads see: `terminate()` does not end a Worker that goes
+ * round by itself (Deno 2.9.6), and one that was left would take its pictures beside all that come after it.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -19,9 +22,14 @@ export interface WatchOrder {
   readonly qmpPath: string;
   /** Where screendumps go. */
   readonly file: string;
+  /** Of {@linkcode WATCH_WORD}. */
+  readonly words: SharedArrayBuffer;
 }
 
-const PER_SECOND = 60;
+/** Words that both threads see: the watcher is to end; how many pictures it has taken. */
+export const WATCH_WORD = { stop: 0, pictures: 1, count: 2 } as const;
+/** Pictures and screendumps a second. */
+export const PER_SECOND = 60;
 
 self.onmessage = (event: MessageEvent<WatchOrder>) => {
   const order = event.data;
@@ -33,8 +41,10 @@ function watch(order: WatchOrder): void {
   // As perception does.
   yieldToWakers();
   let mustAnswer = false;
-  const source = new VramSource(VideoMemory.open(order.place), new MemoryCanvas(), {
-    onLost: () => self.close(),
+  const words = new Int32Array(order.words);
+  const canvas = new CountingCanvas(words);
+  using source = new VramSource(VideoMemory.open(order.place), canvas, {
+    onLost: () => Atomics.store(words, WATCH_WORD.stop, 1),
     onPicture: () => self.postMessage("ready"),
     onNoPicture: () => {},
     onMode: () => {},
@@ -43,8 +53,8 @@ function watch(order: WatchOrder): void {
   source.demand(PER_SECOND);
   source.once();
   // Waits as perception does, to the microsecond: a timer of JavaScript's counts milliseconds.
-  const poller = new Poller(1);
-  for (;;) {
+  using poller = new Poller(1);
+  while (Atomics.load(words, WATCH_WORD.stop) === 0) {
     const nowNs = monotonicClock.nowNs();
     if (mustAnswer) {
       mustAnswer = false;
@@ -53,23 +63,40 @@ function watch(order: WatchOrder): void {
     if (source.nextNs <= nowNs) source.step(nowNs);
     else poller.waitNs(source.nextNs - nowNs);
   }
+  self.postMessage("ended");
+  self.close();
+}
+
+/** Counts its pictures. */
+class CountingCanvas extends MemoryCanvas {
+  readonly #words: Int32Array;
+
+  /** A canvas of no size. */
+  constructor(words: Int32Array) {
+    super();
+    this.#words = words;
+  }
+
+  override commit(nowNs: number): void {
+    super.commit(nowNs);
+    Atomics.add(this.#words, WATCH_WORD.pictures, 1);
+  }
 }
 
 async function dump(order: WatchOrder): Promise<void> {
   const qmp = await TestQmp.connect(order.qmpPath);
-  const one = () => qmp.execute("screendump", { filename: order.file });
-  await one();
-  self.postMessage("ready");
-  let busy = false;
-  setInterval(async () => {
-    if (busy) return;
-    busy = true;
-    try {
-      await one();
-    } catch {
-      // The VM has ended before this thread.
-      return self.close();
-    }
-    busy = false;
-  }, 1000 / PER_SECOND);
+  const words = new Int32Array(order.words);
+  const gapNs = 1e9 / PER_SECOND;
+  let nextNs = monotonicClock.nowNs();
+  while (Atomics.load(words, WATCH_WORD.stop) === 0) {
+    await qmp.execute("screendump", { filename: order.file });
+    if (Atomics.add(words, WATCH_WORD.pictures, 1) === 0) self.postMessage("ready");
+    const nowNs = monotonicClock.nowNs();
+    // What was late is left out, as an interval's is.
+    nextNs = Math.max(nextNs + gapNs, nowNs);
+    await new Promise((resolve) => setTimeout(resolve, (nextNs - nowNs) / 1e6));
+  }
+  await qmp[Symbol.asyncDispose]();
+  self.postMessage("ended");
+  self.close();
 }

@@ -22,7 +22,7 @@ for (const machine of ["q35", "pc"] as const) {
       await using vm = await startGuest({ machine, memory });
       assertMatch(vm.agent.release, /^6\.\d+\..*cloud-amd64$/);
       assertStringIncludes(await vm.agent.cat("/proc/version"), vm.agent.release);
-      assertMatch(vm.consoleText, /vmsig-guest: ready/);
+      await vm.waitForConsole(/vmsig-guest: ready/);
       const total = Number((await vm.agent.cat("/proc/meminfo")).match(/MemTotal: +(\d+)/)?.[1]);
       assert(total > 400_000 && total < 512 * 1024, `MemTotal is ${total} kB`);
       await using qmp = await TestQmp.connect(vm.qmpPath);
@@ -117,7 +117,10 @@ async function inputArrives(vm: Qemu): Promise<void> {
       ...[`${tablet} 3 0 1000`, `${tablet} 3 1 32767`, `${tablet} 0 0 0`],
     ]
   ) {
-    assertEquals(await recorder.line(), expected);
+    let line = await recorder.line();
+    // A key that is down for a while on a busy machine is repeated by the guest.
+    while (line === `${keyboard} 1 30 2` || line === `${keyboard} 0 0 1`) line = await recorder.line();
+    assertEquals(line, expected);
   }
 }
 

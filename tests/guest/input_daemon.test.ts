@@ -180,7 +180,7 @@ async function isUp(daemon: DaemonProcess, ...slots: number[]): Promise<void> {
 Deno.test("bad input is refused with its code, and nothing of it arrives in the guest", async () => {
   await using vm = await startSavedGuest({ devices: ["virtio-input"], programs: ["evrec"], ramMiB: 256 });
   await using bare = await startFirmware();
-  const log = await record(vm);
+  const log = await record(vm, "--late");
   await using daemon = await DaemonProcess.start();
   daemon.drop("vm", endpoint("vm", VM, vm.qmpPath));
   daemon.drop("bare", endpoint("bare", BARE, bare.qmpPath));
