@@ -4,11 +4,11 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
-import { type Client, connect } from "../../src/client/mod.ts";
+import type { Client } from "../../src/client/mod.ts";
 import { KIND } from "../../src/event/kind.ts";
-import { DaemonProcess } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, join, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
-import { NatsServer } from "../fixtures/nats_server.ts";
+import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
 
 const BURST = 20_000;
 
@@ -56,13 +56,19 @@ function follow(client: Client, first: number, count: number) {
 }
 
 Deno.test("nats: a burst within the queues comes whole; beyond them what is lost is told", async () => {
+  assert(
+    natsProgram() !== "",
+    "nats-server is missing: apt-get install nats-server (scripts/setup.sh guest)",
+  );
   await using server = await NatsServer.start();
-  await server.create();
+  const admin = ["--creds", server.creds("admin"), "--as", "admin"];
+  const made = await vmsig(["join", server.url, "--create", ...admin]);
+  assertEquals(made.code, 0, made.errors);
   for (const [queueEvents, burst] of [[2 * BURST, BURST], [128, 2 * BURST]] as const) {
     await using daemon = await DaemonProcess.start({ config: rules(queueEvents), stubs: 1 });
     await using rack = await JoinHost.start({ server, socket: daemon.socket, host: "rack1" });
     // One that subscribes to nothing but the publisher's source hears of what was lost all the same.
-    await using far = await connect({
+    await using far = await join({
       name: "far",
       nats: server.options("alice"),
       sub: { sources: ["FRAME"] },
