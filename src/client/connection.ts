@@ -135,7 +135,7 @@ export class Connection {
   }
 
   /**
-   * Sends a frame that is complete, and reads at once, for at most long, until something came: for who asks
+   * Sends a frame that is complete, and reads at once, for at most mostMs, until something came: for who asks
    * what is answered sooner than a waiting thread wakes. That thread is not woken for it either.
    *
    * @param mostMs a fraction of one
@@ -308,6 +308,6 @@ export class Connection {
 function gone(): Fault {
   return new Fault(
     "unreachable",
-    "Cannot go on: the daemon closed the connection; look at its log, and connect again when it runs",
+    "Cannot continue: the daemon closed the connection; check its log, and connect again when it runs",
   );
 }

@@ -5,10 +5,10 @@
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
-import { connect, waitFor } from "../../src/client/mod.ts";
-import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { waitFor } from "../../src/client/mod.ts";
+import { DaemonProcess, join, until, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
-import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
+import { NatsServer } from "../fixtures/nats_server.ts";
 import { agentChannel, agentFiles, startAgentAt } from "./agent_payload.ts";
 import { McpProcess } from "./mcp_client.ts";
 import { startSavedGuest } from "./saved_guest.ts";
@@ -19,10 +19,6 @@ const rules = `[[admission]]\nuid = ${Deno.uid()}\nendpoints = ["*"]\ncaps = ["*
   `speaks_for = ["nats:*"]\n[[admission]]\nnats = "alice"\nendpoints = ["*"]\ncaps = ["*"]\narb_prio = 20\n`;
 
 Deno.test("nats: consoles, programs, files, processes, mouse, recordings, VNC and a model, from afar", async () => {
-  assert(
-    natsProgram() !== "",
-    "nats-server is missing: apt-get install nats-server (scripts/setup.sh guest)",
-  );
   const folder = await Deno.makeTempDir({ prefix: "vmsig-natsclient-" });
   await using _folder = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
   await using vm = await startSavedGuest({
@@ -41,9 +37,7 @@ Deno.test("nats: consoles, programs, files, processes, mouse, recordings, VNC an
   const config = `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "qmp"\n${rules}`;
   await using daemon = await DaemonProcess.start({ config });
   await using server = await NatsServer.start();
-  const admin = ["--creds", server.creds("admin"), "--as", "admin"];
-  const made = await vmsig(["join", server.url, "--create", ...admin]);
-  assertEquals(made.code, 0, made.errors);
+  await server.create();
   await using rack = await JoinHost.start({ server, socket: daemon.socket, host: "rack1" });
   const far = server.args("alice");
   await until("all is up", async () => {
@@ -60,7 +54,7 @@ Deno.test("nats: consoles, programs, files, processes, mouse, recordings, VNC an
   // A console: found, awaited, written, one writer at a time.
   const listed = await run(["console", "rack1/vm", "list", ...far], /com3 +serial/);
   const port = Number(/^(\d+) +com3/m.exec(listed)?.[1]);
-  await using client = await connect({ name: "far", nats: server.options("alice") });
+  await using client = await join({ name: "far", nats: server.options("alice") });
   {
     await using console = await client.console("rack1/vm", { port, backlog: true });
     await console.send("\r");
@@ -82,7 +76,7 @@ Deno.test("nats: consoles, programs, files, processes, mouse, recordings, VNC an
 
   // Processes: one that runs, one that comes while it is waited for, one that does not.
   await run(["wait", "rack1/vm", "--process", "talker", ...far], /process talker is \d+/);
-  await using asking = await connect({
+  await using asking = await join({
     name: "waits",
     nats: server.options("alice"),
     sub: { sources: ["CORE", "VMHOST", "MEMCTX"] },

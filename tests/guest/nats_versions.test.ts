@@ -2,11 +2,10 @@
  * Hosts and readers of different versions, each spoken to on the wire as an older or a newer one speaks: what
  * is added is left out, what cannot be understood is told with both versions, and nobody waits for nothing.
  */
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { CODE } from "../../src/base/codes.ts";
 import type { EndpointId } from "../../src/base/ids.ts";
 import { Fault } from "../../src/base/fault.ts";
-import { connect } from "../../src/client/mod.ts";
 import { DIR } from "../../src/event/defaults.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
@@ -15,9 +14,9 @@ import { ackFrame, madeFrame } from "../../src/nats/wire/made_frames.ts";
 import { NatsLink } from "../../src/nats/wire/nats_link.ts";
 import { requestSubject, sessionInbox } from "../../src/nats/wire/subjects.ts";
 import { FRAME } from "../../src/protocol/frame.ts";
-import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, join, until, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
-import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
+import { NatsServer } from "../fixtures/nats_server.ts";
 
 const rules = `[[admission]]\nuid = ${Deno.uid()}\nendpoints = ["*"]\ncaps = ["*"]\n` +
   `speaks_for = ["nats:*"]\n[[admission]]\nnats = "alice"\nendpoints = ["*"]\ncaps = ["*"]\n`;
@@ -28,21 +27,8 @@ const VM = 0 as EndpointId;
 const NEWER_KIND = 40_000;
 
 async function start(): Promise<NatsServer> {
-  assert(
-    natsProgram() !== "",
-    "nats-server is missing: apt-get install nats-server (scripts/setup.sh guest)",
-  );
   const server = await NatsServer.start();
-  const made = await vmsig([
-    "join",
-    server.url,
-    "--create",
-    "--creds",
-    server.creds("admin"),
-    "--as",
-    "admin",
-  ]);
-  assertEquals(made.code, 0, made.errors);
+  await server.create();
   return server;
 }
 
@@ -159,7 +145,7 @@ Deno.test("nats: a reader and hosts that are older and newer", async () => {
   const listed = await vmsig(["ls", "--wide", ...server.args("alice")]);
   assertMatch(listed.text, /^rack1\/vm +up +running +input,hologram .* 9\.9\.9$/m);
   {
-    await using client = await connect({ name: "far", nats: server.options("alice") });
+    await using client = await join({ name: "far", nats: server.options("alice") });
     await client.completeRoster();
     await client.vm("rack1/vm", "stop", { timeoutMs: 60_000 });
     // What became of one that it does not answer: a fate that is not known here.
@@ -189,7 +175,7 @@ Deno.test("nats: a reader and hosts that are older and newer", async () => {
   // One that answers in another version than its entry says.
   speaks = 7;
   {
-    await using client = await connect({ name: "far", nats: server.options("alice") });
+    await using client = await join({ name: "far", nats: server.options("alice") });
     await assertRejects(
       () => client.vm("rack1/vm", "stop", { timeoutMs: 60_000 }),
       Fault,
@@ -203,7 +189,7 @@ Deno.test("nats: a reader and hosts that are older and newer", async () => {
     await rack.flush();
     const { code, errors } = await vmsig(["vm", "rack1/vm", "stop", ...server.args("alice")]);
     assertEquals(code, 1, errors);
-    assertMatch(errors, new RegExp(`not-supported: .*its vmsig 9\\.9\\.9 speaks version ${v} .*; ${remedy}`));
+    assertMatch(errors, new RegExp(`not-supported: .*its vmsig 9\\.9\\.9 uses version ${v} .*; ${remedy}`));
     assertMatch((await vmsig(["ls", "--wide", ...server.args("alice")])).text, /^rack1\/vm +up/m);
   }
   assertEquals(frames, 0);

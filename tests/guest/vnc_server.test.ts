@@ -8,11 +8,10 @@ import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { EndpointId } from "../../src/base/ids.ts";
 import { LEASE_CLASS } from "../../src/event/body_number.ts";
-import { connect } from "../../src/client/connect.ts";
 import { ViewerListener } from "../../src/client/vnc/viewer_listener.ts";
 import { VncScreen } from "../../src/client/vnc/vnc_screen.ts";
 import { KIND } from "../../src/event/kind.ts";
-import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, join, until } from "../fixtures/daemon_process.ts";
 import { type ViewerPicture, VncViewer } from "../fixtures/vnc_viewer.ts";
 import { buildRelay, ForeignControl, whyNotOthers } from "../unit/daemon/foreign_control.ts";
 import { readUntil } from "./gdb_command.ts";
@@ -20,6 +19,7 @@ import { type Qemu, startGuest } from "./qemu.ts";
 import { screendump } from "./screendump.ts";
 import type { TestQmp } from "./test_qmp.ts";
 import { VgaGuest } from "./vga_guest.ts";
+import { endChild } from "../fixtures/end_child.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const STRONG = 65_532;
@@ -68,12 +68,7 @@ class VncCommand implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#process.kill("SIGKILL");
-    } catch (error) {
-      if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
-    }
-    await this.#process.status;
+    await endChild(this.#process, "SIGKILL");
     await this.#output.cancel();
     await this.#reading;
   }
@@ -174,7 +169,7 @@ Deno.test("vnc server: a viewer stays through a restart of the daemon, and has i
     const seats: string[] = [];
     let daemon = await DaemonProcess.start({ folder, config });
     try {
-      await using client = await connect({
+      await using client = await join({
         socket: daemon.socket,
         name: "vnc",
         reconnect: { firstMs: 50, mostMs: 500 },

@@ -200,13 +200,7 @@ hostile(
     const victim = await scene.qemu(0, "victim", "v.qmp");
     scene.pretender(EVE, ["-name", "web", "-qmp", `unix:${scene.home(EVE)}/none.qmp,server=on,wait=off`]);
     const pid = await scene.impostor(EVE, ["-name", "web", "-qmp", `unix:${victim},server=on,wait=off`]);
-    const daemon = await scene.daemon({});
     await scene.qemu(ALICE, "web", "a.qmp");
-    await isUp(daemon, `web@${ALICE}`);
-    const notAttached =
-      `a VM is not attached name=web@${EVE} pid=${pid} uid=${EVE} why="its monitor's socket belongs to uid 0, and it runs as uid ${EVE}"`;
-    await until(notAttached, () => daemon.logText.includes(notAttached));
-    assertEquals((await rows(daemon)).map(({ name }) => name), [`web@${ALICE}`]);
     // Without a daemon, whoever asks is told whose VMs would not be attached, and what to add.
     const probe = await vmsig(["probe"]);
     const says = `is of uid ${ALICE} and not attached; add to /etc/vmsig/vmsigd.toml: [discovery] users = [`;
@@ -215,6 +209,12 @@ hostile(
       probe.text,
       `web@${EVE} (${pid}) is not attached: its monitor's socket belongs to uid 0`,
     );
+    const daemon = await scene.daemon({});
+    await isUp(daemon, `web@${ALICE}`);
+    const notAttached =
+      `a VM is not attached name=web@${EVE} pid=${pid} uid=${EVE} why="its monitor's socket belongs to uid 0, and it runs as uid ${EVE}"`;
+    await until(notAttached, () => daemon.logText.includes(notAttached));
+    assertEquals((await rows(daemon)).map(({ name }) => name), [`web@${ALICE}`]);
     // What is told once is told once, however often it is looked at.
     await daemon.reload(configText("", [ALICE, EVE]));
     await scene.qemu(ALICE, "later", "b.qmp");
@@ -316,5 +316,5 @@ hostile("a dozen paths of 120 KB do not end the looking", async (scene) => {
   await scene.qemu(ALICE, "second", "b.qmp");
   await isUp(daemon, `second@${ALICE}`);
   assertEquals((await rows(daemon)).map(({ name }) => name), [`second@${ALICE}`]);
-  assertEquals(/cannot look for VMs/.test(daemon.logText), false);
+  assertEquals(/cannot scan for VMs/.test(daemon.logText), false);
 });
