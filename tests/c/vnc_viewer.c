@@ -6,6 +6,8 @@
  *
  * In: `key KEYSYM 1|0`, `code KEYSYM XT-CODE 1|0`, `pointer X Y BUTTONS`, `dump FILE` (the picture as a PPM),
  * `again` (asks for all of it). Out: `size W H`, `update N` after each update, `bell`, `dumped`;
+ * `cursor WIDTH HEIGHT HOTX HOTY SEEN SUM` when the cursor looks different: how many of its pixels are seen,
+ * and the sum of (their number + 1) * their colour modulo 2^32;
  * `refused` and exit 1 when it is not let in, `gone` when it is ended.
  */
 #include <errno.h>
@@ -42,6 +44,18 @@ static void rang(rfbClient *client)
 {
     (void)client;
     puts("bell");
+}
+
+static void got_cursor(rfbClient *client, int hot_x, int hot_y, int width, int height, int bytes)
+{
+    uint32_t seen = 0, sum = 0;
+    for (uint32_t i = 0; bytes == 4 && i < (uint32_t)width * (uint32_t)height; i++) {
+        if (client->rcMask[i] == 0)
+            continue;
+        seen++;
+        sum += (i + 1) * (((const uint32_t *)client->rcSource)[i] & 0xffffff);
+    }
+    printf("cursor %d %d %d %d %u %u\n", width, height, hot_x, hot_y, seen, sum);
 }
 
 static void dump(rfbClient *client, const char *path)
@@ -94,6 +108,7 @@ int main(int argc, char **argv)
     client->MallocFrameBuffer = resized;
     client->FinishedFrameBufferUpdate = finished;
     client->Bell = rang;
+    client->GotCursorShape = got_cursor;
     client->GetPassword = give_password;
     client->canHandleNewFBSize = TRUE;
     client->appData.encodingsString = argv[2];

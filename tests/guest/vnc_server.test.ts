@@ -12,67 +12,15 @@ import { ViewerListener } from "../../src/client/vnc/viewer_listener.ts";
 import { VncScreen } from "../../src/client/vnc/vnc_screen.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { DaemonProcess, join, until } from "../fixtures/daemon_process.ts";
+import { VncCommand } from "../fixtures/vnc_command.ts";
 import { type ViewerPicture, VncViewer } from "../fixtures/vnc_viewer.ts";
 import { buildRelay, ForeignControl, whyNotOthers } from "../unit/daemon/foreign_control.ts";
-import { readUntil } from "./gdb_command.ts";
 import { type Qemu, startGuest } from "./qemu.ts";
 import { screendump } from "./screendump.ts";
 import type { TestQmp } from "./test_qmp.ts";
 import { VgaGuest } from "./vga_guest.ts";
-import { endChild } from "../fixtures/end_child.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
 const STRONG = 65_532;
-
-/** `vmsig vnc` as a process. */
-class VncCommand implements AsyncDisposable {
-  /** What it said on standard error. */
-  errors = "";
-  readonly #process: Deno.ChildProcess;
-  readonly #output: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #reading: Promise<void>;
-
-  constructor(daemon: DaemonProcess, ...words: string[]) {
-    const process = new Deno.Command(Deno.execPath(), {
-      args: [
-        ...["run", "-A", "--no-check", "--config", `${ROOT}deno.json`, `${ROOT}main.ts`],
-        ...["vnc", "vm", "--socket", daemon.socket, ...words],
-      ],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    this.#process = process;
-    this.#output = process.stdout.getReader();
-    this.#reading = (async () => {
-      for await (const text of process.stderr.pipeThrough(new TextDecoderStream())) this.errors += text;
-    })();
-  }
-
-  /** Waits until it listens; where. */
-  async place(): Promise<string> {
-    // Kept open: a command whose output nobody reads ends.
-    const text = await readUntil(this.#output, /Ctrl-C ends it\n/);
-    const place = /^vm: VNC on (\S+); Ctrl-C ends it$/m.exec(text)?.[1];
-    if (place === undefined) {
-      await this.#reading;
-      throw new Error(`vmsig vnc does not listen: ${text}${this.errors}`);
-    }
-    return place;
-  }
-
-  /** Ctrl-C; its exit code. */
-  async end(): Promise<number> {
-    this.#process.kill("SIGINT");
-    return (await this.#process.status).code;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await endChild(this.#process, "SIGKILL");
-    await this.#output.cancel();
-    await this.#reading;
-  }
-}
 
 async function showsDump(viewer: VncViewer, vm: Qemu, qmp: TestQmp): Promise<void> {
   const dump = await screendump(vm, qmp);
