@@ -61,9 +61,15 @@ function posixCore({ commands, places, options, values }: CompletionRules): stri
     '  while [ "$#" -gt 0 ]; do',
     "    word=$1",
     "    shift",
+    "    # Options of every client may stand before the command.",
     '    if [ -z "$command" ]; then',
-    "      command=$word",
-    "      continue",
+    "      case $word in",
+    "        -*) ;;",
+    "        *)",
+    "          command=$word",
+    "          continue",
+    "          ;;",
+    "      esac",
     "    fi",
     "    case $word in",
     "      --)",
@@ -86,18 +92,18 @@ function posixCore({ commands, places, options, values }: CompletionRules): stri
     "        ;;",
     "    esac",
     "  done",
-    '  if [ -z "$command" ]; then',
-    `    candidates='${commands.join(" ")}'`,
-    "    return",
-    "  fi",
     "  case $current in",
     "    -*)",
     "      case $command in",
-    ...[...options].map(([name, list]) => `        ${name}) candidates='${list.join(" ")}' ;;`),
+    ...[...options].map(([name, list]) => `        ${name || "''"}) candidates='${list.join(" ")}' ;;`),
     "      esac",
     "      return",
     "      ;;",
     "  esac",
+    '  if [ -z "$command" ]; then',
+    `    candidates='${commands.join(" ")}'`,
+    "    return",
+    "  fi",
     '  case "$command $count$args" in',
     ...[...places].map(([pattern, place]) => `    ${quoted(pattern)}) ${set(place)} ;;`),
     "  esac",
@@ -150,8 +156,15 @@ complete -F _vmsig vmsig`;
 
 const ZSH = `_vmsig() {
   local candidates= endpoints= files= list= socket=
-  local -a names
-  _vmsig_rules "\${words[CURRENT]}" "\${(@)words[2,CURRENT-1]}"
+  local -a names before
+  local current=\${words[CURRENT]}
+  before=("\${(@)words[2,CURRENT-1]}")
+  if [[ $current == --*=* ]]; then
+    before+=("\${current%%=*}")
+    current=\${current#*=}
+    compset -P '*='
+  fi
+  _vmsig_rules "$current" "\${before[@]}"
   if [[ -n $list ]]; then compset -P '*,'; fi
   names=(\${=candidates})
   if [[ -n $endpoints ]]; then names+=("\${(@f)$(_vmsig_endpoints "\${words[1]}" "$socket")}"); fi
@@ -167,17 +180,22 @@ fi`;
 function fishCore({ commands, places, options, values }: CompletionRules): string {
   const print = ({ words, endpoints, files }: Place, list = false): string =>
     [
-      ...words.length > 0 ? [`${list ? "__vmsig_list" : "printf '%s\\n'"} ${words.join(" ")}`] : [],
-      ...endpoints ? ["__vmsig_endpoints $program $socket"] : [],
-      ...files ? ["__fish_complete_path (commandline -ct)"] : [],
+      ...words.length > 0
+        ? [`${list ? '__vmsig_list "$prefix" "$token"' : '__vmsig_each "$prefix"'} ${words.join(" ")}`]
+        : [],
+      ...endpoints ? ['__vmsig_each "$prefix" (__vmsig_endpoints $program $socket)'] : [],
+      ...files ? ['__vmsig_each "$prefix" (__fish_complete_path "$token")'] : [],
       "true",
     ].join("; ");
   return [
-    "# One of several values with commas between them.",
+    "# What stands before the cursor in the word, and what may follow: PREFIX WORD…",
+    "function __vmsig_each",
+    "  if set -q argv[2]; printf '%s\\n' $argv[1]$argv[2..-1]; end",
+    "end",
+    "# One of several values with commas between them: PREFIX TOKEN WORD…",
     "function __vmsig_list",
-    "  set -l before (string match -r '^.*,' -- (commandline -ct))",
-    "  if not set -q before[1]; set before ''; end",
-    "  printf '%s\\n' $before$argv",
+    "  set -l before (string match -r '^.*,' -- $argv[2])",
+    '  __vmsig_each "$argv[1]$before" $argv[3..-1]',
     "end",
     "# The names of endpoints, one a line: PROGRAM [SOCKET].",
     "function __vmsig_endpoints",
@@ -203,26 +221,30 @@ function fishCore({ commands, places, options, values }: CompletionRules): strin
     "  set -l args",
     "  set -l socket",
     "  set -l option",
+    "  set -l prefix",
+    "  set -l token (commandline -ct)",
     "  for word in $tokens",
-    "    if not set -q command[1]",
-    "      set command $word",
-    "    else if set -q option[1]",
+    "    if set -q option[1]",
     "      if test $option = --socket; set socket $word; end",
     "      set option",
     "    else if test $word = --",
-    "      __fish_complete_path (commandline -ct)",
+    '      __fish_complete_path "$token"',
     "      return",
     "    else if string match -q -- '--socket=*' $word",
     "      set socket (string replace -- --socket= '' $word)",
     "    else if string match -q -- '-*' $word",
     '      if __vmsig_takes_value "$command $word"; set option $word; end',
+    "    else if not set -q command[1]",
+    "      set command $word",
     "    else",
     "      set args $args $word",
     "    end",
     "  end",
-    "  if not set -q command[1]",
-    `    printf '%s\\n' ${commands.join(" ")}`,
-    "    return",
+    "  # --option=VALUE is one word.",
+    "  if not set -q option[1]; and string match -q -- '--*=*' $token",
+    "    set option (string replace -r -- '=.*' '' $token)",
+    "    set prefix $option=",
+    "    set token (string replace -- $prefix '' $token)",
     "  end",
     "  if set -q option[1]",
     '    switch "$command $option"',
@@ -230,13 +252,17 @@ function fishCore({ commands, places, options, values }: CompletionRules): strin
     "    end",
     "    return",
     "  end",
-    "  if string match -q -- '-*' (commandline -ct)",
-    "    switch $command",
-    ...[...options].map(([name, list]) => `      case ${name}; printf '%s\\n' ${list.join(" ")}`),
+    "  if string match -q -- '-*' $token",
+    '    switch "$command"',
+    ...[...options].map(([name, list]) => `      case '${name}'; printf '%s\\n' ${list.join(" ")}`),
     "    end",
     "    return",
     "  end",
-    '  switch (string join " " $command (count $args) $args)',
+    "  if not set -q command[1]",
+    `    printf '%s\\n' ${commands.join(" ")}`,
+    "    return",
+    "  end",
+    '  switch (string join -- " " $command (count $args) $args)',
     ...[...places].map(([pattern, place]) => `    case '${pattern}'; ${print(place)}`),
     "  end",
     "end",

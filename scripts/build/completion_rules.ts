@@ -4,11 +4,13 @@
  * this.
  *
  * A rule's pattern is "COMMAND COUNT ARG…" with the arguments in front of the cursor; `*` stands for any.
+ * Options of every client may stand before the command: those are the options of no command, "".
  * @module
  */
-import { optionsOf } from "../../src/client/cli/command_line.ts";
+import { CLIENT_OPTIONS, optionsOf } from "../../src/client/cli/command_line.ts";
 import type { OptionSpec } from "../../src/client/cli/command.ts";
 import { COMMANDS } from "../../src/client/cli/command_table.ts";
+import { LAYOUT_NAMES } from "../../src/client/keyboard_layout.ts";
 
 /** What may stand at one place. */
 export interface Place {
@@ -26,11 +28,14 @@ export interface CompletionRules {
   readonly commands: readonly string[];
   /** Pattern to what may stand there; the first that matches counts. */
   readonly places: ReadonlyMap<string, Place>;
-  /** Command to its options, with their dashes. */
+  /** Command to its options, with their dashes; those before a command are of "". */
   readonly options: ReadonlyMap<string, readonly string[]>;
   /** "COMMAND OPTION" to what the option's value may be; options without a value are left out. */
   readonly values: ReadonlyMap<string, Place & { readonly list: boolean }>;
 }
+
+/** What usage lines call the name of a file. */
+const FILE_WORDS: ReadonlySet<string> = new Set(["FILE", "PATH", "PREFIX", "RECORDING"]);
 
 interface Draft {
   words: Set<string>;
@@ -44,13 +49,17 @@ export async function completionRules(): Promise<CompletionRules> {
   const places = new Map<string, Draft>();
   const options = new Map<string, readonly string[]>();
   const values = new Map<string, Place & { readonly list: boolean }>();
+  options.set("", Object.keys(CLIENT_OPTIONS).map((option) => `--${option}`));
+  for (const [option, spec] of Object.entries(CLIENT_OPTIONS)) {
+    values.set(` --${option}`, valueOf(option, spec));
+  }
   for (const [name, entry] of Object.entries(COMMANDS)) {
     for (const usage of entry.usage) addUsage(places, name, usage);
     const specs = Object.entries(optionsOf(await entry.load()));
     options.set(name, specs.map(([option]) => `--${option}`));
     for (const [option, spec] of specs) {
       if (spec.takes === "nothing") continue;
-      const value = valueOf(spec);
+      const value = valueOf(option, spec);
       values.set(`${name} --${option}`, value);
       if (spec.letter !== undefined) values.set(`${name} -${spec.letter}`, value);
     }
@@ -63,9 +72,12 @@ export async function completionRules(): Promise<CompletionRules> {
   return { commands, places: new Map(plain), options, values };
 }
 
-function valueOf(spec: OptionSpec): Place & { readonly list: boolean } {
-  const { choices = [], value = "", takes } = spec;
-  return { words: choices, endpoints: false, files: /^(FILE|PATH)/.test(value), list: takes === "list" };
+function valueOf(option: string, spec: OptionSpec): Place & { readonly list: boolean } {
+  const { value = "", takes } = spec;
+  // The commands themselves load the layouts when they type.
+  const choices = spec.choices ?? (option === "layout" ? LAYOUT_NAMES : []);
+  const files = /^(FILE|PATH|DIR)/.test(value);
+  return { words: choices, endpoints: option === "endpoint", files, list: takes === "list" };
 }
 
 function addUsage(places: Map<string, Draft>, name: string, usage: string): void {
@@ -88,7 +100,7 @@ function addForm(places: Map<string, Draft>, name: string, tokens: readonly stri
       places.set(key, place);
       for (const literal of literals) place.words.add(literal);
       place.endpoints ||= words.includes("ENDPOINT");
-      place.files ||= words.some((word) => word === "FILE" || word === "PATH" || word === "PREFIX");
+      place.files ||= words.some((word) => FILE_WORDS.has(word));
     }
     // What stands here decides what may follow only where it is a word of the command's own, and nothing
     // else.

@@ -135,7 +135,7 @@ export class Connection {
   }
 
   /**
-   * Sends a frame that is complete, and reads at once, for at most long, until something came: for who asks
+   * Sends a frame that is complete, and reads at once, for at most mostMs, until something came: for who asks
    * what is answered sooner than a waiting thread wakes. That thread is not woken for it either.
    *
    * @param mostMs a fraction of one

@@ -30,6 +30,8 @@ import type { ScreenView } from "./screen_view.ts";
 
 /** How long keyboard and mouse are kept without input, ms. */
 const IDLE_MS = 60_000;
+/** How long a VM may take to confirm a frame of input, ms: it may be slow, and a model does nothing else. */
+const INPUT_MS = 30_000;
 /** How long a lease may take that is not waited for, ms. */
 const TAKE_MS = 10_000;
 
@@ -200,7 +202,7 @@ export class Seat implements AsyncDisposable {
       const lease = await this.#inputLease(endpoint);
       clearTimeout(this.#idle.get(endpoint));
       try {
-        return await use(new InputControl(this.client, lease, { signal }));
+        return await use(new InputControl(this.client, lease, { signal, timeoutMs: INPUT_MS }));
       } catch (error) {
         throw lease.owned ? error : await this.#lossOf(endpoint, lease, error);
       } finally {

@@ -3,7 +3,7 @@
  * screen stays as it is from one second to the next: only where a frame changed it is scaled (each pixel is
  * the mean of four of its box), and only what looks different is packed anew (thumbnail_png.ts).
  *
- * Measured for 1280x800: a line of text 0.1 ms, all of a screen of text 0.8 ms.
+ * Measured for 1280x800: a line of text 0.1 ms, a screen full of random letters 0.9 ms.
  * @module
  */
 import { assert } from "../base/assert.ts";

@@ -8,8 +8,8 @@ const SOURCES = new URL("./c/", import.meta.url).pathname;
 const built = new Map<string, string>();
 let folder: string | undefined;
 
-/** The path of a compiled C floor by the name of its source in tests/bench/c. */
-export function cFloor(name: string): string {
+/** The path of a compiled C floor by the name of its source in tests/bench/c, with libraries ("-lvirt"). */
+export function cFloor(name: string, libraries: readonly string[] = []): string {
   const known = built.get(name);
   if (known !== undefined) return known;
   if (folder === undefined) {
@@ -19,7 +19,17 @@ export function cFloor(name: string): string {
   }
   const path = `${folder}/${name}`;
   const { code, stderr } = new Deno.Command("cc", {
-    args: ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", path, `${SOURCES}${name}.c`],
+    args: [
+      "-O2",
+      "-std=gnu11",
+      "-Wall",
+      "-Wextra",
+      "-Werror",
+      "-o",
+      path,
+      `${SOURCES}${name}.c`,
+      ...libraries,
+    ],
   }).outputSync();
   if (code !== 0) throw new Error(`cc ${name}.c: ${new TextDecoder().decode(stderr)}`);
   built.set(name, path);

@@ -187,6 +187,25 @@ async function traffic(): Promise<BenchResult[]> {
   return [command, beside, events];
 }
 
+/** What a process has of a kind of memory, MB. */
+function memoryOf(pid: number, name: string): number {
+  const text = Deno.readTextFileSync(`/proc/${pid}/status`);
+  return Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1]) / 1024;
+}
+
+/** The memory of a Deno that does nothing: nothing that runs on it takes less. */
+async function emptyDeno(): Promise<{ readonly VmRSS: number; readonly RssAnon: number }> {
+  const program = "console.log('here'); setInterval(() => {}, 1000000)";
+  const child = new Deno.Command(Deno.execPath(), { args: ["eval", program], stdout: "piped" }).spawn();
+  await child.stdout.getReader().read();
+  try {
+    return { VmRSS: memoryOf(child.pid, "VmRSS"), RssAnon: memoryOf(child.pid, "RssAnon") };
+  } finally {
+    child.kill();
+    await child.status;
+  }
+}
+
 async function scale(): Promise<BenchResult[]> {
   await using server = await startServer();
   await using daemon = await DaemonProcess.start({ config: RULES, stubs: 16 });
@@ -214,14 +233,12 @@ async function scale(): Promise<BenchResult[]> {
     }
   }
   changes.sort((a, b) => a - b);
-  const status = (name: string) =>
-    Number(
-      new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(Deno.readTextFileSync(`/proc/${rack.pid}/status`))?.[1],
-    );
+  const status = (name: string) => memoryOf(rack.pid, name);
   const ticks = () =>
     Deno.readTextFileSync(`/proc/${rack.pid}/stat`).split(" ").slice(13, 15).map(Number).reduce((a, b) =>
       a + b
     );
+  const floor = await emptyDeno();
   const before = ticks();
   const idleMs = 20_000;
   await new Promise((resolve) => setTimeout(resolve, idleMs));
@@ -231,8 +248,15 @@ async function scale(): Promise<BenchResult[]> {
   return [
     resultOf("nats.roster.late", "ms", "lower", late, null, null),
     single("nats.change.p99", "ms", changes[Math.floor(changes.length * 0.99)] as number),
-    single("nats.join.rss", "MB", status("VmRSS") / 1024),
-    single("nats.join.anon", "MB", status("RssAnon") / 1024),
+    resultOf("nats.join.rss", "MB", "lower", [status("VmRSS")], [floor.VmRSS], "a Deno that does nothing"),
+    resultOf(
+      "nats.join.anon",
+      "MB",
+      "lower",
+      [status("RssAnon")],
+      [floor.RssAnon],
+      "a Deno that does nothing",
+    ),
     single("nats.join.idle", "% cpu", cpu),
   ];
 }

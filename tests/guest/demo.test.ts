@@ -12,7 +12,6 @@ import { exists } from "./content_cache.ts";
 import { startSavedGuest } from "./saved_guest.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
-const decoder = new TextDecoder();
 
 /** A program of Deno's in a folder, with its output collected. */
 class Running {
@@ -62,7 +61,8 @@ class Running {
 }
 
 async function collect(stream: ReadableStream<Uint8Array>, take: (text: string) => void): Promise<void> {
-  for await (const bytes of stream) take(decoder.decode(bytes));
+  const decoder = new TextDecoder();
+  for await (const bytes of stream) take(decoder.decode(bytes, { stream: true }));
 }
 
 function isThere(pid: number): boolean {

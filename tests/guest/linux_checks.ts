@@ -17,6 +17,8 @@ import { firstPatternError, patternWord } from "./pattern.ts";
 import type { Qemu as Guest } from "./qemu.ts";
 
 const MIB = 2 ** 20;
+/** How long a guest that runs is looked at again before a difference counts. */
+const LOOKS_MS = 60_000;
 /** How large the `pattern` program's memory is, in MiB. */
 export const PATTERN_MIB = 64;
 
@@ -34,7 +36,8 @@ export function found(ram: QemuRam): LinuxGuest {
  */
 export async function checkProcesses(vm: Guest, os: LinuxGuest): Promise<void> {
   let difference: unknown[] = [];
-  for (let attempt = 0; attempt < 6; attempt++) {
+  // Processes come and go between the two lists.
+  for (const endMs = performance.now() + LOOKS_MS; performance.now() < endMs;) {
     const own = (await ownProcesses(vm)).map(plainName);
     assertEquals(os.processes().end, { complete: true });
     const host = hostProcesses(os);

@@ -8,8 +8,8 @@ import type { MemoryMap, Module } from "../../src/guest/process.ts";
 import type { GuestOs } from "../../src/guest/guest_os.ts";
 import type { Qemu as Guest } from "./qemu.ts";
 
-/** How often a guest that runs is looked at before a difference counts. */
-const LOOKS = 8;
+/** How long a guest that runs is looked at again before a difference counts. */
+const LOOKS_MS = 60_000;
 
 /** A process as the guest itself shows it. */
 export interface OwnProcess {
@@ -49,7 +49,7 @@ export function hostProcesses(os: GuestOs): OwnProcess[] {
 export async function checkPids(vm: Guest, seen: () => readonly number[]): Promise<void> {
   const sorted = (pids: readonly number[]) => pids.toSorted((a, b) => a - b);
   let [own, host]: number[][] = [];
-  for (let look = 0; look < LOOKS; look++) {
+  for (const endMs = performance.now() + LOOKS_MS; performance.now() < endMs;) {
     own = sorted((await vm.agent.list("/proc")).filter((name) => /^\d+$/.test(name)).map(Number));
     host = sorted(seen());
     if (`${own}` === `${host}`) return;

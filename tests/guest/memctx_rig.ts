@@ -122,7 +122,7 @@ export class MemctxRig implements AsyncDisposable {
     let settled = false;
     const mark = () => (settled = true);
     work.then(mark, mark);
-    await this.until("the work", () => settled, 120_000);
+    await this.until("the work", () => settled, 360_000);
     return await work;
   }
 

@@ -10,11 +10,11 @@ import { Fault } from "../../src/base/fault.ts";
 import { VM_STATE_NUMBER } from "../../src/event/body_number.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { FRAME } from "../../src/protocol/frame.ts";
-import { connect, keyRecord, takeInput, waitFor } from "../../src/client/mod.ts";
+import { keyRecord, takeInput, waitFor } from "../../src/client/mod.ts";
 import { OP, opened, sealed } from "../../src/nats/wire/envelope.ts";
 import { NatsLink } from "../../src/nats/wire/nats_link.ts";
 import { AUDIT_STREAM, requestSubject } from "../../src/nats/wire/subjects.ts";
-import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, join, until, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { freePort, natsProgram, NatsServer } from "../fixtures/nats_server.ts";
 import { startGuest } from "./qemu.ts";
@@ -71,7 +71,7 @@ Deno.test({
     await until("the VM is in the roster", async () => {
       return /^rack1\/vm +up +running +\S*frame \((auto|vram)\)/m.test(await command(server, "ls", "--wide"));
     });
-    await using client = await connect({ name: "far", nats: server.options("alice") });
+    await using client = await join({ name: "far", nats: server.options("alice") });
     const [vmEntry] = await client.completeRoster();
     assertEquals([vmEntry?.name, vmEntry?.state], ["rack1/vm", "up"]);
 
@@ -93,7 +93,7 @@ Deno.test({
     await waitFor(client, "rack1/vm", { text: /^far away$/m }, { timeoutMs });
 
     // Its screen: pixels, text, each change.
-    await using watching = await connect({
+    await using watching = await join({
       name: "looks",
       nats: server.options("alice"),
       sub: { sources: ["CORE", "FRAME"] },
@@ -131,7 +131,7 @@ Deno.test({
     // A program that ends leaves nothing held.
     const mark = recorder.text.length;
     {
-      await using other = await connect({ name: "ends", nats: server.options("alice") });
+      await using other = await join({ name: "ends", nats: server.options("alice") });
       await (await takeInput(other, "rack1/vm")).frame([keyRecord(56, true)]);
       await until("alt is down", () => /^event\d+ 1 56 1$/m.test(recorder.text.slice(mark)), timeoutMs);
     }

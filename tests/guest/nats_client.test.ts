@@ -5,8 +5,8 @@
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
-import { connect, waitFor } from "../../src/client/mod.ts";
-import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { waitFor } from "../../src/client/mod.ts";
+import { DaemonProcess, join, until, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
 import { agentChannel, agentFiles, startAgentAt } from "./agent_payload.ts";
@@ -60,7 +60,7 @@ Deno.test("nats: consoles, programs, files, processes, mouse, recordings, VNC an
   // A console: found, awaited, written, one writer at a time.
   const listed = await run(["console", "rack1/vm", "list", ...far], /com3 +serial/);
   const port = Number(/^(\d+) +com3/m.exec(listed)?.[1]);
-  await using client = await connect({ name: "far", nats: server.options("alice") });
+  await using client = await join({ name: "far", nats: server.options("alice") });
   {
     await using console = await client.console("rack1/vm", { port, backlog: true });
     await console.send("\r");
@@ -82,7 +82,7 @@ Deno.test("nats: consoles, programs, files, processes, mouse, recordings, VNC an
 
   // Processes: one that runs, one that comes while it is waited for, one that does not.
   await run(["wait", "rack1/vm", "--process", "talker", ...far], /process talker is \d+/);
-  await using asking = await connect({
+  await using asking = await join({
     name: "waits",
     nats: server.options("alice"),
     sub: { sources: ["CORE", "VMHOST", "MEMCTX"] },

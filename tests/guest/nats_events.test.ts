@@ -4,9 +4,9 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { Fault } from "../../src/base/fault.ts";
-import { type Client, connect } from "../../src/client/mod.ts";
+import type { Client } from "../../src/client/mod.ts";
 import { KIND } from "../../src/event/kind.ts";
-import { DaemonProcess, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, join, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
 
@@ -68,7 +68,7 @@ Deno.test("nats: a burst within the queues comes whole; beyond them what is lost
     await using daemon = await DaemonProcess.start({ config: rules(queueEvents), stubs: 1 });
     await using rack = await JoinHost.start({ server, socket: daemon.socket, host: "rack1" });
     // One that subscribes to nothing but the publisher's source hears of what was lost all the same.
-    await using far = await connect({
+    await using far = await join({
       name: "far",
       nats: server.options("alice"),
       sub: { sources: ["FRAME"] },

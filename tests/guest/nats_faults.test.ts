@@ -10,7 +10,7 @@ import { type Client, connect } from "../../src/client/mod.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { NatsLink } from "../../src/nats/wire/nats_link.ts";
 import { AUDIT_STREAM, auditSubject } from "../../src/nats/wire/subjects.ts";
-import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, join, until, vmsig } from "../fixtures/daemon_process.ts";
 import { daemonRoot } from "../fixtures/daemon_root.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
@@ -98,7 +98,7 @@ Deno.test("nats: TLS: a host joins, people come, a page is served; an authority 
   await until("the VM is there", async () => {
     return /^rack1\/stub0 +up/m.test((await vmsig(["ls", ...server.args("alice"), ...trusted])).text);
   });
-  await using client = await connect({ name: "far", nats: { ...server.options("alice"), ca: cert } });
+  await using client = await join({ name: "far", nats: { ...server.options("alice"), ca: cert } });
   await works(client);
 
   const web = new Deno.Command(Deno.execPath(), {
@@ -190,7 +190,7 @@ Deno.test("nats: a full disk: the host stays and says so; with room again it is 
     host: "rack1",
     more: ["--metrics", metrics],
   });
-  await using client = await connect({ name: "far", nats: server.options("alice") });
+  await using client = await join({ name: "far", nats: server.options("alice") });
   await works(client);
   // What the audit's stream takes fills the store: a host's own credentials may write there.
   await using filler = await NatsLink.open(server.options("rack1"), "fills");
@@ -301,7 +301,7 @@ Deno.test("nats: a host whose clock is days ahead, and one that it meets, agree 
   await create(server);
   await using daemon = await DaemonProcess.start({ config: rules, stubs: 1 });
   await using rack = await JoinHost.start({ server, socket: daemon.socket, host: "rack1", wrapper });
-  await using client = await connect({ name: "far", nats: server.options("alice") });
+  await using client = await join({ name: "far", nats: server.options("alice") });
   await works(client);
   const lease = await client.acquire("rack1/stub0", "input");
   await client.leaseStatus("rack1/stub0", "input");

@@ -3,12 +3,11 @@
  * and nothing stays held or owned. VMSIG_TEST_COUNTS=full sends a hundred thousand (the nightly run).
  */
 import { assert, assertEquals } from "@std/assert";
-import { connect } from "../../src/client/mod.ts";
 import { OP, sealed } from "../../src/nats/wire/envelope.ts";
 import { NatsLink } from "../../src/nats/wire/nats_link.ts";
 import { requestSubject, wantSubject } from "../../src/nats/wire/subjects.ts";
 import { countOf } from "../fixtures/counts.ts";
-import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, join, until, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
 import { SeededRandom } from "../fixtures/seeded_random.ts";
@@ -45,7 +44,7 @@ Deno.test("nats: whatever is sent on whatever subject, the host goes on, and not
     host: "rack1",
     more: ["--metrics", metrics],
   });
-  await using client = await connect({ name: "far", nats: server.options("alice") });
+  await using client = await join({ name: "far", nats: server.options("alice") });
   const works = () =>
     until(
       "commands are answered",

@@ -190,7 +190,7 @@ Deno.test(`nats: three hosts, two guests, ${PARTITIONS} partitions at random poi
     await new Promise((resolve) => setTimeout(resolve, LENGTHS[random.below(LENGTHS.length)]));
     // A local person fights for the keyboard meanwhile.
     const { client } = hosts[random.below(2)] as typeof hosts[number];
-    const fight = await client.acquire("vm", "input", { ttlMs: 1000 }).catch(() => undefined);
+    const fight = await client.acquire("vm", "input", { ttlMs: 60_000 }).catch(() => undefined);
     if (fight === undefined) fights.lost++;
     else fights.won++;
     await fight?.release();

@@ -6,7 +6,6 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { CODE } from "../../src/base/codes.ts";
 import type { EndpointId } from "../../src/base/ids.ts";
 import { Fault } from "../../src/base/fault.ts";
-import { connect } from "../../src/client/mod.ts";
 import { DIR } from "../../src/event/defaults.ts";
 import { KIND } from "../../src/event/kind.ts";
 import { SOURCE } from "../../src/event/source.ts";
@@ -15,7 +14,7 @@ import { ackFrame, madeFrame } from "../../src/nats/wire/made_frames.ts";
 import { NatsLink } from "../../src/nats/wire/nats_link.ts";
 import { requestSubject, sessionInbox } from "../../src/nats/wire/subjects.ts";
 import { FRAME } from "../../src/protocol/frame.ts";
-import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, join, until, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { natsProgram, NatsServer } from "../fixtures/nats_server.ts";
 
@@ -159,7 +158,7 @@ Deno.test("nats: a reader and hosts that are older and newer", async () => {
   const listed = await vmsig(["ls", "--wide", ...server.args("alice")]);
   assertMatch(listed.text, /^rack1\/vm +up +running +input,hologram .* 9\.9\.9$/m);
   {
-    await using client = await connect({ name: "far", nats: server.options("alice") });
+    await using client = await join({ name: "far", nats: server.options("alice") });
     await client.completeRoster();
     await client.vm("rack1/vm", "stop", { timeoutMs: 60_000 });
     // What became of one that it does not answer: a fate that is not known here.
@@ -189,7 +188,7 @@ Deno.test("nats: a reader and hosts that are older and newer", async () => {
   // One that answers in another version than its entry says.
   speaks = 7;
   {
-    await using client = await connect({ name: "far", nats: server.options("alice") });
+    await using client = await join({ name: "far", nats: server.options("alice") });
     await assertRejects(
       () => client.vm("rack1/vm", "stop", { timeoutMs: 60_000 }),
       Fault,

@@ -8,11 +8,10 @@ import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { EndpointId } from "../../src/base/ids.ts";
 import { LEASE_CLASS } from "../../src/event/body_number.ts";
-import { connect } from "../../src/client/connect.ts";
 import { ViewerListener } from "../../src/client/vnc/viewer_listener.ts";
 import { VncScreen } from "../../src/client/vnc/vnc_screen.ts";
 import { KIND } from "../../src/event/kind.ts";
-import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
+import { DaemonProcess, join, until } from "../fixtures/daemon_process.ts";
 import { type ViewerPicture, VncViewer } from "../fixtures/vnc_viewer.ts";
 import { buildRelay, ForeignControl, whyNotOthers } from "../unit/daemon/foreign_control.ts";
 import { readUntil } from "./gdb_command.ts";
@@ -174,7 +173,7 @@ Deno.test("vnc server: a viewer stays through a restart of the daemon, and has i
     const seats: string[] = [];
     let daemon = await DaemonProcess.start({ folder, config });
     try {
-      await using client = await connect({
+      await using client = await join({
         socket: daemon.socket,
         name: "vnc",
         reconnect: { firstMs: 50, mostMs: 500 },

@@ -72,11 +72,13 @@ Deno.test("web: a person sees, is refused, takes over, types, gives back; a clos
     await page.goto(link);
     await page.waitForSelector(".card img:not([hidden])");
     assertEquals(new URL(page.url()).hash, "");
+    assert(await page.locator("nav").isVisible());
     const [cookie] = await page.context().cookies();
     assertEquals([cookie?.httpOnly, cookie?.sameSite], [true, "Strict"]);
     const stranger = await browser.newContext().then((context) => context.newPage());
     await stranger.goto(link);
     await says(stranger, "#login-fault", /used already/);
+    assertEquals(await stranger.locator("nav").isVisible(), false, "there is nowhere to go yet");
     await stranger.context().close();
 
     // It only looks, and is refused while an automation of the same rank has keyboard and mouse.

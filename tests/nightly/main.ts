@@ -29,7 +29,7 @@ for (const suite of suites.length > 0 ? suites : ["trixie", "sid", "nats"]) {
       const server = await newestNatsServer();
       const { success } = await new Deno.Command(Deno.execPath(), {
         args: ["test", "-A", "--no-check", ...files.filter((file) => /\/nats[^/]*$/.test(file))],
-        env: { VMSIG_NATS_SERVER: server, VMSIG_NATS_PARTITIONS: "100" },
+        env: { VMSIG_NATS_SERVER: server, VMSIG_NATS_PARTITIONS: "100", VMSIG_TEST_COUNTS: "full" },
       }).spawn().status;
       console.log(`nightly: nats, ${server}: ${success ? "passed" : "failed"}`);
       if (!success) failed++;

@@ -2,7 +2,7 @@
 tested on it where no QEMU does it (a memfd, memory that goes away, registers that are there twice).
 
 Says "ADDRESS" of the video memory; then a line a command, each answered by "ok":
-  state COPIES WIDTH HEIGHT BITS ENABLE   registers in the heap, so many times
+  state COPIES WIDTH HEIGHT BITS ENABLE [Y]   registers in the heap, so many times, with that y offset
   poke OFFSET BYTE                        a byte of video memory
   forget                                  the registers in the heap are overwritten
   unmap                                   video memory is not there any more
@@ -33,17 +33,17 @@ BLOCK = DISTANCE + 40
 blocks = []
 
 
-def state(copies, width, height, bits, enable):
+def state(copies, width, height, bits, enable, y_offset=0):
     while len(blocks) < copies:
         blocks.append(libc.malloc(BLOCK))
-    words = [0xB0C5, width, height, bits, enable, 0, width, 0, 0, 0]
+    words = [0xB0C5, width, height, bits, enable, 0, width, 0, 0, y_offset]
     behind = DISTANCE + 20 + (DISTANCE + 20) % 4
     # Piece by piece: a buffer of all of it would be one more copy in the heap.
     for place in blocks:
         ctypes.memset(place, 0, BLOCK)
         ctypes.memmove(place, struct.pack("<Q", address), 8)
         ctypes.memmove(place + DISTANCE - 2, struct.pack("<11H", 4, *words), 22)
-        ctypes.memmove(place + behind, struct.pack("<II", 0, width * bits // 8), 8)
+        ctypes.memmove(place + behind, struct.pack("<II", y_offset * width * bits // 32, width * bits // 8), 8)
 
 
 for line in sys.stdin:

@@ -4,7 +4,7 @@
  */
 import { Fault, messageOf } from "../../base/fault.ts";
 import { printable } from "../../base/printable.ts";
-import { ALL_SOURCES, SOURCE, sourceByName, type SourceName } from "../../event/source.ts";
+import { ALL_SOURCES, SOURCE, sourceByName, type SourceName, sourceNamesOf } from "../../event/source.ts";
 import { defaultSocketPathHere } from "../connect.ts";
 import type { MemoryDesk } from "../../nats/join/bridge_session.ts";
 import type { Call, CommandModule } from "./command.ts";
@@ -14,6 +14,7 @@ import { NATS_OPTIONS, natsOptionsOf } from "./nats_options.ts";
 import { note } from "./note.ts";
 
 const METRICS_MS = 5000;
+const SOURCES = sourceNamesOf(ALL_SOURCES).map((name) => name.toLowerCase());
 
 /** The command. */
 export const join: CommandModule = {
@@ -29,9 +30,15 @@ export const join: CommandModule = {
     events: {
       takes: "list",
       value: "S,…",
+      choices: SOURCES,
       help: "sources whose events are published while a reader wants them: core, vmhost, … or none (all)",
     },
-    always: { takes: "list", value: "S,…", help: "sources whose events are always published (none)" },
+    always: {
+      takes: "list",
+      value: "S,…",
+      choices: SOURCES,
+      help: "sources whose events are always published (none)",
+    },
     "no-requests": {
       takes: "nothing",
       help: "do not serve remote users: publish roster, events and audit only",

@@ -27,6 +27,15 @@ export function isSameMode(a: DisplayMode | undefined, b: DisplayMode): boolean 
     a.offset === b.offset;
 }
 
+/**
+ * Whether one mode shows a picture like the other's, of 32 bits, that lies elsewhere in video memory: the
+ * guest scrolls by that, or shows what it has drawn aside.
+ */
+export function isMoved(a: DisplayMode | undefined, b: DisplayMode): boolean {
+  return a?.kind === "linear" && b.kind === "linear" && a.bits === 32 && b.bits === 32 &&
+    a.width === b.width && a.height === b.height;
+}
+
 /** The size of a mode's picture; undefined for a mode without one. */
 export function pictureSize(
   mode: DisplayMode | undefined,

@@ -18,7 +18,7 @@ import { CODE } from "../../base/codes.ts";
 import type { Canvas } from "../canvas.ts";
 import type { DisplayListener, DisplaySource } from "../display_source.ts";
 import { type CardRule, type DispiRegisters, type LinearMode, modeOf } from "./dispi.ts";
-import { type DisplayMode, fullModeOf, isSameMode, pictureSize } from "./display_mode.ts";
+import { type DisplayMode, fullModeOf, isMoved, isSameMode, pictureSize } from "./display_mode.ts";
 import { LinearPicture } from "./linear_picture.ts";
 import type { Widening } from "./pixel_rows.ts";
 import { textColoursOf, type TextMode } from "./text_mode.ts";
@@ -336,9 +336,12 @@ export class VramSource implements DisplaySource {
       : mode;
     if (isSameMode(this.#mode, shown)) return;
     const [before, after] = [pictureSize(this.#mode), pictureSize(shown)];
+    const isElsewhere = isMoved(this.#mode, shown);
     this.#mode = shown;
-    this.#text.forget();
     this.#sweep.end();
+    // What has changed by that is seen as any change is.
+    if (isElsewhere) return this.#port.onMode(shown);
+    this.#text.forget();
     this.#isSparse = false;
     this.#mustReadAll = true;
     this.#linear.begin(shown.kind === "linear" ? shown : undefined);

@@ -6,13 +6,13 @@
 import { assert } from "../../base/assert.ts";
 
 /** Carries a command out. True: it is answered already; else {@linkcode CommandTurns.answered} follows. */
-export type CarryOut = (line: string) => boolean;
+export type CarryOut<T> = (line: T) => boolean;
 
-/** The commands of one user. */
-export class CommandTurns {
+/** The commands of one user, as texts or as bytes. */
+export class CommandTurns<T extends string | Uint8Array> {
   readonly #most: number;
-  readonly #carryOut: CarryOut;
-  readonly #waiting: string[] = [];
+  readonly #carryOut: CarryOut<T>;
+  readonly #waiting: T[] = [];
   #state: "resting" | "under way" | "closed" = "resting";
 
   /**
@@ -20,7 +20,7 @@ export class CommandTurns {
    *
    * @param most how many may wait
    */
-  constructor(most: number, carryOut: CarryOut) {
+  constructor(most: number, carryOut: CarryOut<T>) {
     this.#most = most;
     this.#carryOut = carryOut;
   }
@@ -31,7 +31,7 @@ export class CommandTurns {
   }
 
   /** Takes a command. False: too many wait. */
-  take(line: string): boolean {
+  take(line: T): boolean {
     if (this.#waiting.length >= this.#most) return false;
     this.#waiting.push(line);
     this.#next();

@@ -34,7 +34,7 @@ export class DomainAgent implements BytePipeUser {
   readonly #onEnd: (agent: DomainAgent) => void;
   readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder();
-  readonly #turns = new CommandTurns(MAX_WAITING, (line) => this.#carryOut(line));
+  readonly #turns = new CommandTurns<string>(MAX_WAITING, (line) => this.#carryOut(line));
   readonly #lines = new AgentLines({
     onLine: (bytes) => this.#take(this.#decoder.decode(bytes.subarray(bytes.lastIndexOf(DELIMITER) + 1))),
     onLongLine: () => this.#give('{"error":{"class":"GenericError","desc":"the command is too long"}}'),

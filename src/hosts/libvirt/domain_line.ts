@@ -62,7 +62,7 @@ export class DomainLine implements ConnectionUser {
    *
    * @param file goes with it; its own from now on
    */
-  monitor(command: string, done: CallHandler<string>, file?: OwnedFd): void {
+  monitor(command: Uint8Array, done: CallHandler<Uint8Array>, file?: OwnedFd): void {
     this.#commands++;
     this.use((client, why) => {
       if (client === undefined) {
@@ -76,6 +76,17 @@ export class DomainLine implements ConnectionUser {
         done(result);
       }, file);
     });
+  }
+
+  /**
+   * The same with texts.
+   *
+   * @param file goes with it; its own from now on
+   */
+  ask(command: string, done: CallHandler<string>, file?: OwnedFd): void {
+    this.monitor(new TextEncoder().encode(command), (result) => {
+      done(result.ok ? { ok: true, value: new TextDecoder().decode(result.value) } : result);
+    }, file);
   }
 
   /** Ends it: whoever waits is told. */

@@ -20,16 +20,16 @@ import { jsonObject } from "./json_object.ts";
 import type { DomainLine } from "./domain_line.ts";
 import type { CallResult, Domain, LibvirtEvent } from "./libvirt_calls.ts";
 import { canHaveMonitors, makeOwnMonitor } from "./own_monitor.ts";
+import { answerLine, beginsWith, closedCommand, cutAnswer, cutCommand } from "./qmp_bytes.ts";
 
 /** Commands that wait; a link keeps eight under way. */
 const MAX_WAITING = 256;
 const MICROS = 1e6;
+const ENCODER = new TextEncoder();
 /** The commands that take a descriptor; a link sends one with no other. */
-const TAKES_FILE = /^\{"execute":"(?:getfd|add-fd)"/;
-/** A link's number at the end of its line. */
-const LINK_ID = /^(.*),"id":(\d{1,15})\}$/s;
-/** libvirt's number at the end of QEMU's answer. */
-const LIBVIRT_ID = /^(\{.*),\s*"id":\s*"libvirt-[0-9]{1,12}"\}\s*$/s;
+const TAKES_FILE = ['{"execute":"getfd"', '{"execute":"add-fd"'].map((text) => ENCODER.encode(text));
+const CAPABILITIES = ENCODER.encode('{"execute":"qmp_capabilities"');
+const NOTHING = ENCODER.encode('{"return":{}');
 
 /** What a monitor's owner is told. */
 export interface DomainMonitorHost {
@@ -50,13 +50,11 @@ export class DomainMonitor implements BytePipeUser {
   readonly #line: DomainLine;
   readonly #pipe: BytePipe;
   readonly #host: DomainMonitorHost;
-  readonly #encoder = new TextEncoder();
-  readonly #decoder = new TextDecoder();
-  readonly #turns = new CommandTurns(MAX_WAITING, (line) => this.#carryOut(line));
+  readonly #turns = new CommandTurns<Uint8Array>(MAX_WAITING, (line) => this.#carryOut(line));
   /** Descriptors that came, one group for each command that takes one. */
   readonly #files: (readonly number[])[] = [];
   readonly #lines = new LineSplitter((bytes, from, to) => {
-    this.#take(this.#decoder.decode(bytes.subarray(from, to)));
+    if (!this.#turns.take(bytes.slice(from, to))) this.close();
     return true;
   });
 
@@ -69,7 +67,7 @@ export class DomainMonitor implements BytePipeUser {
     this.#line = line;
     this.#host = host;
     this.#pipe = new BytePipe(own, loop, this);
-    line.monitor('{"execute":"query-version"}', (result) => {
+    line.ask('{"execute":"query-version"}', (result) => {
       if (this.#turns.isClosed) return;
       if (!result.ok) {
         this.close();
@@ -151,37 +149,35 @@ export class DomainMonitor implements BytePipeUser {
     for (const fds of this.#files.splice(0)) closeForeign(fds);
   }
 
-  #take(line: string): void {
-    if (!this.#turns.take(line)) this.close();
-  }
-
-  #carryOut(line: string): boolean {
-    const [, rest, id] = LINK_ID.exec(line) ?? [undefined, line.replace(/\}$/, ""), ""];
-    if (line.startsWith('{"execute":"qmp_capabilities"')) {
-      this.#answer('{"return":{}', id);
+  #carryOut(line: Uint8Array): boolean {
+    const cut = cutCommand(line);
+    const { id } = cut;
+    if (beginsWith(line, CAPABILITIES)) {
+      this.#pipe.send(answerLine(NOTHING, id));
       return true;
     }
-    this.#line.monitor(`${rest}}`, (result) => {
+    const takesFile = TAKES_FILE.some((start) => beginsWith(line, start));
+    this.#line.monitor(closedCommand(cut), (result) => {
       if (this.#turns.isClosed) return;
       if (!result.ok && result.isClosed) return this.close();
       this.#onAnswer(result, id);
       // The link may have left over the answer.
       if (!this.#turns.isClosed) this.#turns.answered();
-    }, TAKES_FILE.test(line) ? this.#takeFile() : undefined);
+    }, takesFile ? this.#takeFile() : undefined);
     return false;
   }
 
-  #onAnswer(result: CallResult<string>, id: string | undefined): void {
+  #onAnswer(result: CallResult<Uint8Array>, id: Uint8Array): void {
     if (!result.ok) return this.#fail(result.why, id);
     // The answer as it is, with the link's number in place of libvirt's.
-    const rest = result.value.includes("\n") ? undefined : LIBVIRT_ID.exec(result.value)?.[1];
-    if (rest !== undefined) return this.#answer(rest, id);
-    const answer = jsonObject(result.value);
+    const rest = cutAnswer(result.value);
+    if (rest !== undefined) return this.#pipe.send(answerLine(rest, id));
+    const answer = jsonObject(new TextDecoder().decode(result.value));
     delete answer?.["id"];
     if (answer === undefined || Object.keys(answer).length === 0) {
       return this.#fail("libvirt's answer is not QEMU's", id);
     }
-    this.#answer(JSON.stringify(answer).replace(/\}$/, ""), id);
+    this.#answer(answer, id);
   }
 
   /** The next descriptor that came; a command that has more than one leaves the others. */
@@ -191,16 +187,15 @@ export class DomainMonitor implements BytePipeUser {
     return first === undefined ? undefined : new OwnedFd(first);
   }
 
-  #fail(desc: string, id: string | undefined): void {
-    this.#answer(`{"error":${JSON.stringify({ class: "GenericError", desc })}`, id);
+  #fail(desc: string, id: Uint8Array): void {
+    this.#answer({ error: { class: "GenericError", desc } }, id);
   }
 
-  /** @param rest the answer without its closing brace */
-  #answer(rest: string, id: string | undefined): void {
-    this.#say(id === undefined || id === "" ? `${rest}}` : `${rest},"id":${id}}`);
+  #answer(answer: object, id: Uint8Array): void {
+    this.#pipe.send(answerLine(ENCODER.encode(JSON.stringify(answer).slice(0, -1)), id));
   }
 
   #say(line: string): void {
-    if (!this.#turns.isClosed) this.#pipe.send(this.#encoder.encode(`${line}\r\n`));
+    if (!this.#turns.isClosed) this.#pipe.send(ENCODER.encode(`${line}\r\n`));
   }
 }

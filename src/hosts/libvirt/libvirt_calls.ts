@@ -143,24 +143,25 @@ export function askPassesFiles(client: RpcClient, done: CallHandler<boolean>): v
 }
 
 /**
- * Sends one QMP command to a domain's QEMU; the answer is QEMU's line.
+ * Sends one QMP command to a domain's QEMU; the answer is QEMU's line. Both are bytes, because most are only
+ * handed on.
  *
  * @param file goes with the command; its own from now on
  */
 export function monitorCommand(
   client: RpcClient,
   domain: Domain,
-  command: string,
-  done: CallHandler<string>,
+  command: Uint8Array,
+  done: CallHandler<Uint8Array>,
   file?: OwnedFd,
 ): void {
-  const args = writeDomain(new XdrWriter(), domain).text(command).u32(0).bytes();
+  const args = writeDomain(new XdrWriter(), domain).opaque(command).u32(0).bytes();
   const procedure = file === undefined ? QEMU.MONITOR_COMMAND : QEMU.MONITOR_COMMAND_WITH_FILES;
   client.call(
     PROGRAM.QEMU,
     procedure,
     args,
-    (reply) => done(resultOf(reply, (body) => body.text())),
+    (reply) => done(resultOf(reply, (body) => body.opaque())),
     file,
   );
 }

@@ -58,11 +58,11 @@ export function makeOwnMonitor(line: DomainLine, file: OwnedFd, done: (why: stri
   const step = (index: number): void => {
     const next = steps[index];
     if (next === undefined) return done("");
-    line.monitor(JSON.stringify(next[0]), (result) => {
+    line.ask(JSON.stringify(next[0]), (result) => {
       const error = result.ok ? jsonObject(result.value)?.["error"] : undefined;
       if (result.ok && error === undefined) return step(index + 1);
       const undo = steps[index - 1]?.[1];
-      if (undo !== undefined) line.monitor(JSON.stringify(undo), () => {});
+      if (undo !== undefined) line.ask(JSON.stringify(undo), () => {});
       done(result.ok ? wordsOf(error) : result.why);
     }, index === 0 ? file : undefined);
   };

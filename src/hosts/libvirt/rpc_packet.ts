@@ -59,9 +59,13 @@ export function packetBytes(head: PacketHead, body: Uint8Array, files = 0): Uint
   const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
   const { program, procedure, type, serial, status } = head;
-  [length, program, VERSION, procedure, type, serial, status].forEach((word, i) =>
-    view.setUint32(4 * i, word)
-  );
+  view.setUint32(0, length);
+  view.setUint32(4, program);
+  view.setUint32(8, VERSION);
+  view.setUint32(12, procedure);
+  view.setUint32(16, type);
+  view.setUint32(20, serial);
+  view.setUint32(24, status);
   if (files > 0) view.setUint32(HEADER_BYTES, files);
   bytes.set(body, HEADER_BYTES + countBytes);
   return bytes;

@@ -2,8 +2,6 @@
  * XDR (RFC 4506), as far as libvirt's calls need it: big-endian words, texts and bytes padded to four.
  * @module
  */
-import { joinedBytes } from "../../base/joined_bytes.ts";
-
 /** Thrown by {@linkcode XdrReader} for data that is not what it should be: the peer is not libvirt. */
 export class XdrError extends Error {
   /** The class, as for every error. */
@@ -13,23 +11,25 @@ export class XdrError extends Error {
 /** Texts are at most so long: libvirt's own bound of a text. */
 export const MAX_XDR_TEXT: number = 4 << 20;
 
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder();
+const FIRST_BYTES = 256;
+
 /** Puts values behind one another. */
 export class XdrWriter {
-  readonly #parts: Uint8Array[] = [];
-  readonly #encoder = new TextEncoder();
+  #bytes = new Uint8Array(FIRST_BYTES);
+  #view = new DataView(this.#bytes.buffer);
+  #length = 0;
 
   /** A 32-bit word, signed or not. */
   u32(value: number): this {
-    const bytes = new Uint8Array(4);
-    new DataView(bytes.buffer).setUint32(0, value);
-    this.#parts.push(bytes);
+    this.#view.setUint32(this.#room(4), value);
     return this;
   }
 
   /** A text. */
   text(value: string): this {
-    const bytes = this.#encoder.encode(value);
-    return this.u32(bytes.length).fixed(bytes);
+    return this.opaque(ENCODER.encode(value));
   }
 
   /** A text that may be absent. */
@@ -37,15 +37,34 @@ export class XdrWriter {
     return value === undefined ? this.u32(0) : this.u32(1).text(value);
   }
 
+  /** A text that is there as bytes. */
+  opaque(bytes: Uint8Array): this {
+    return this.u32(bytes.length).fixed(bytes);
+  }
+
   /** Bytes whose number both sides know. */
   fixed(bytes: Uint8Array): this {
-    this.#parts.push(bytes, new Uint8Array((4 - bytes.length % 4) % 4));
+    // The padding is zero: nothing was there before.
+    const at = this.#room((bytes.length + 3) & ~3);
+    this.#bytes.set(bytes, at);
     return this;
   }
 
-  /** All of it. */
+  /** All of it; it may be written on. */
   bytes(): Uint8Array<ArrayBuffer> {
-    return joinedBytes(this.#parts);
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #room(length: number): number {
+    const at = this.#length;
+    this.#length = at + length;
+    if (this.#length > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length));
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+      this.#view = new DataView(grown.buffer);
+    }
+    return at;
   }
 }
 
@@ -53,7 +72,6 @@ export class XdrWriter {
 export class XdrReader {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
-  readonly #decoder = new TextDecoder();
   #at = 0;
 
   /** Begins at the first byte. */
@@ -80,9 +98,14 @@ export class XdrReader {
 
   /** A text. */
   text(): string {
+    return DECODER.decode(this.opaque());
+  }
+
+  /** A text as bytes; a view. */
+  opaque(): Uint8Array {
     const length = this.u32();
     if (length > MAX_XDR_TEXT) throw new XdrError("a text is too long");
-    return this.#decoder.decode(this.fixed(length));
+    return this.fixed(length);
   }
 
   /** A text that may be absent. */

@@ -2,6 +2,20 @@
  * Takes in what remote users ask of this host, and hands it to their sessions. Who asks stands in the
  * subject, and the server sees to it that nobody publishes under another's name (config/nats/). An answer
  * goes to that user's inbox and nowhere else, whatever the message says.
+ *
+ * Where the time of one command goes (us, the best tenth and the median of 14,000 on two cores that had ten
+ * others to serve: 114 and 200 as a whole):
+ *
+ *   the reader's program until it writes                7   11
+ *   through the server to this program's callback      31   45
+ *   here until the daemon's socket is written to        4    6
+ *   the daemon: the write, its turn, its answer        20   29
+ *   here until the answer is written                    7   10
+ *   through the server to the reader's callback        31   49
+ *   the reader's program until the caller has it        9   14
+ *
+ * So what is left is the two ways through the server, which a bare request has as well, and the daemon's turn
+ * in its own process. Nothing on the way waits for another turn of the event loop.
  * @module
  */
 import { assert } from "../../base/assert.ts";

@@ -282,6 +282,14 @@ function connectFault(error: unknown, url: string, untilMs = Infinity): Fault {
   const where = printable(url);
   const text = oneLine(messageOf(error)).slice(0, 300);
   const all = `${error instanceof Error ? error.name : ""} ${text}`;
+  if (/authentication timeout/i.test(all)) {
+    // nats-server waits two seconds for them, unless its config says otherwise.
+    return new Fault(
+      "unreachable",
+      `Cannot join NATS at ${where}: the server did not get the credentials in time; try again`,
+      { cause: error },
+    );
+  }
   // The server only says no: that they are too old they say themselves.
   const isRefused = /authoriz|authentication|nkey/i.test(all);
   if (/expired/i.test(all) || (isRefused && untilMs < Date.now())) {

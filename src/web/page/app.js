@@ -26,7 +26,7 @@ function showLogin(why) {
   connection = undefined;
   banner("");
   byId("who").textContent = "";
-  byId("leave").hidden = true;
+  byId("leave").hidden = byId("pages").hidden = true;
   document.title = "Log in – vmsig";
   show(main, "login-page");
   byId("login-fault").textContent = why;
@@ -68,7 +68,7 @@ function start() {
     byId("who").textContent = connection.you;
   });
   connection.addEventListener("out", () => showLogin("Your session has ended: log in again."));
-  byId("leave").hidden = false;
+  byId("leave").hidden = byId("pages").hidden = false;
   route();
   connection.open();
   leaveAsks = showAsks(connection);

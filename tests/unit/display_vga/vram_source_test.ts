@@ -147,6 +147,33 @@ Deno.test("vram source: asks once, finds the registers, and asks no more; nothin
   assertEquals([rig.steps(), rig.source.nextNs], [[], NEVER]);
 });
 
+Deno.test("vram source: a picture that the guest moves to another place is told where it differs, and nowhere else", async () => {
+  for (const perSecond of [1, 10]) {
+    await using vga = await FakeVga.start("private");
+    await vga.say("state 1 64 32 32 65");
+    using rig = new Rig(vga.place);
+    const { source, canvas } = rig;
+    source.once();
+    rig.steps();
+    rig.answer(64, 32, 32);
+    assert(source.readsRegisters);
+    source.demand(perSecond);
+    const next = () => {
+      rig.nowNs += SECOND;
+      return rig.steps();
+    };
+    next();
+    const { commits } = canvas;
+    await vga.say("state 1 64 32 32 65 40");
+    assertEquals([next(), canvas.commits], [["linear"], commits], "the same pixels are there");
+    for (let row = 8; row < 16; row++) await vga.say(`poke ${(40 + row) * 256} 3`);
+    assertEquals([next(), canvas.commits, canvas.lastDamage], [[], commits + 1, [0, 8, 16, 8]]);
+    await vga.say("state 1 64 32 32 65 48");
+    assertEquals([next(), canvas.commits], [["linear"], commits + 2]);
+    assertEquals([0, 7, 8, 15].map((row) => canvas.words[row * 64]), [3, 3, 0, 0]);
+  }
+});
+
 Deno.test("vram source: a large picture that is watched is read in pieces; a single one at once", async () => {
   await using vga = await FakeVga.start("private");
   await vga.say("state 1 512 512 32 65");

@@ -5,7 +5,7 @@ import { CommandTurns } from "../../../src/hosts/libvirt/command_turns.ts";
 
 Deno.test("one command is under way at a time, and the next begins with the answer", () => {
   const begun: string[] = [];
-  const turns = new CommandTurns(2, (line) => begun.push(line) < 0);
+  const turns = new CommandTurns<string>(2, (line) => begun.push(line) < 0);
   assertEquals([turns.take("a"), turns.take("b"), turns.take("c")], [true, true, true]);
   assertEquals(turns.take("d"), false, "two wait");
   assertEquals(begun, ["a"]);
@@ -19,7 +19,7 @@ Deno.test("one command is under way at a time, and the next begins with the answ
 
 Deno.test("what is answered at once lets the next one begin", () => {
   const begun: string[] = [];
-  const turns = new CommandTurns(8, (line) => {
+  const turns = new CommandTurns<string>(8, (line) => {
     begun.push(line);
     return line !== "slow";
   });
@@ -30,7 +30,7 @@ Deno.test("what is answered at once lets the next one begin", () => {
 
 Deno.test("an answer that comes while the command is handed over counts, and an end as well", () => {
   const begun: string[] = [];
-  const turns: CommandTurns = new CommandTurns(8, (line) => {
+  const turns: CommandTurns<string> = new CommandTurns<string>(8, (line) => {
     begun.push(line);
     if (line === "end") turns.close();
     else turns.answered();

@@ -82,8 +82,14 @@ Deno.test("libvirt's rpc: a packet without its descriptors, with too many, or de
 
 Deno.test("libvirt's rpc: a command with a descriptor is another call, and its descriptor follows", () => {
   const { client, sent } = clientOf();
-  monitorCommand(client, WEB, '{"execute":"getfd"}', () => {}, createMemfd("rpc", 0));
-  monitorCommand(client, WEB, '{"execute":"query-status"}', () => {});
+  monitorCommand(
+    client,
+    WEB,
+    new TextEncoder().encode('{"execute":"getfd"}'),
+    () => {},
+    createMemfd("rpc", 0),
+  );
+  monitorCommand(client, WEB, new TextEncoder().encode('{"execute":"query-status"}'), () => {});
   const procedures = sent.map(({ bytes }) =>
     bytes.length > 16 ? new DataView(bytes.buffer).getUint32(12) : 0
   );
@@ -116,9 +122,9 @@ Deno.test("libvirt's rpc: a stream's bytes are its user's until one side ends it
 
 Deno.test("libvirt's rpc: what is not allowed is told apart, in words that a terminal may see", () => {
   const { client } = clientOf();
-  const results: CallResult<string>[] = [];
+  const results: CallResult<unknown>[] = [];
   agentCommand(client, WEB, "{}", 5, (result) => results.push(result));
-  monitorCommand(client, WEB, "{}", (result) => results.push(result));
+  monitorCommand(client, WEB, new TextEncoder().encode("{}"), (result) => results.push(result));
   const denied = new XdrWriter().u32(88).u32(0).optionalText("access \x1b[2Jdenied");
   client.receive(reply(1, denied.bytes(), STATUS.ERROR));
   client.receive(reply(2, new XdrWriter().u32(38).u32(0).optionalText("no").bytes(), STATUS.ERROR));

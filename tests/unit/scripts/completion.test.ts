@@ -26,7 +26,7 @@ const MODES: Readonly<Record<Shell, (words: readonly string[]) => string>> = {
   zsh: (words) =>
     `compdef() { : }; compadd() { print -l -- $names }; compset() { : }; _files() { print -l -- *(N) }
      source ./script; words=(${words.map(quoted).join(" ")}); CURRENT=${words.length}; _vmsig | grep -- '^${
-      words.at(-1)?.replace(/^.*,/, "") ?? ""
+      words.at(-1)?.replace(/^.*[,=]/, "") ?? ""
     }'`,
   fish: (words) => `source ./script; complete -C ${quoted(words.join(" "))} | string replace -r '\\t.*' ''`,
 };
@@ -109,6 +109,25 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
         assertEquals(await says("vm", "--timeout", "5", "we"), ["web"], "an option's value is no argument");
         assertEquals(await says("vm", "--socket", "file.sock", ""), ["other"], "asked of that daemon");
 
+        // Options of every client before the command.
+        assertEquals(await says("--soc"), ["--socket"]);
+        assertEquals(await says("--socket", "file"), ["file.sock"]);
+        assertEquals(await says("--socket", "file.sock", "wat"), ["watch"]);
+        assertEquals(await says("--socket", "file.sock", "vm", ""), ["other"]);
+        assertEquals(await says("--nats", "nats://host", "outc"), ["outcome"]);
+        // A value behind = is a part of the word, which fish gives back whole; bash makes words of it.
+        const [equals, given] = shell === "bash"
+          ? [["=", "file"], ""]
+          : [[], shell === "fish" ? "--socket=" : ""];
+        const line = shell === "bash" ? ["vm", "--socket", ...equals] : ["vm", "--socket=file"];
+        assertEquals(await says(...line), [`${given}file.sock`]);
+
+        assertEquals(await says("trace", "file"), ["file.sock"]);
+        assertEquals(await says("mcp", "--endpoint", "we"), ["web"]);
+        assertEquals(await says("join", "nats://host", "--events", "no"), ["none"]);
+        assertEquals(await says("join", "nats://host", "--always", "vmh"), ["vmhost"]);
+        assertEquals(await says("type", "web", "--layout", "d"), ["de", "de-nodeadkeys", "dk"]);
+
         assert((await says("vm", "wi")).length === 1, "the odd name is offered");
         await says("vm", "");
         assert(!(await says("replay", "")).includes("OWNED"), "no name is evaluated");
@@ -124,7 +143,7 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
 Deno.test("every command is completed, and every option that takes a value is known to", async () => {
   const { commands, options, values, places } = await completionRules();
   assertEquals(commands, [...Object.keys(COMMANDS), "help"]);
-  assertEquals([...options.keys()], Object.keys(COMMANDS));
+  assertEquals([...options.keys()], ["", ...Object.keys(COMMANDS)]);
   assert(options.get("key")?.includes("--socket") && values.get("key --socket")?.files);
   assert(values.get("watch --kind")?.list && values.get("screen -o")?.files);
   assert(![...values.keys()].some((key) => key.endsWith("--json")));

@@ -118,10 +118,11 @@ int main(void) {
   const char *agent_port = getenv("agent_port");
   if (agent_port == NULL) agent_port = "/dev/ttyS1";
   int port = open_port(agent_port);
-  start_console();
+  if (port < 0) printf("\nvmsig-guest: no agent: %s: %s", agent_port, strerror(errno));
   printf("\nvmsig-guest: ready %s\n", system.release);
+  /* The last thing: what is said here would come between the shell's lines, where they share a screen. */
+  start_console();
   if (port < 0) {
-    printf("vmsig-guest: no agent: %s: %s\n", agent_port, strerror(errno));
     int button = open_power_button();
     struct pollfd wait = {.fd = button, .events = POLLIN};
     for (;;) {
