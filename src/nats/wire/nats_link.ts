@@ -255,7 +255,7 @@ export function serversOf(url: string): string[] {
     if (parsed.username !== "" || parsed.password !== "") {
       throw new Fault(
         "usage",
-        "Cannot use NATS: the address holds credentials, which everybody on this machine could read; put them into a file and say --creds FILE",
+        "Cannot use NATS: the address holds credentials, which every user of this machine could read; put them into a file and pass --creds FILE",
       );
     }
     if (parsed.hostname === "") {
@@ -295,7 +295,7 @@ function connectFault(error: unknown, url: string, untilMs = Infinity): Fault {
   if (/expired/i.test(all) || (isRefused && untilMs < Date.now())) {
     return new Fault(
       "not-admitted",
-      `Cannot join NATS at ${where}: the credentials have expired; have new ones made`,
+      `Cannot join NATS at ${where}: the credentials have expired; have them renewed`,
       {
         cause: error,
       },
@@ -304,14 +304,14 @@ function connectFault(error: unknown, url: string, untilMs = Infinity): Fault {
   if (isRefused) {
     return new Fault(
       "not-admitted",
-      `Cannot join NATS at ${where}: the server does not let these credentials in; say --creds FILE, or have them added to the server's accounts (config/nats/)`,
+      `Cannot join NATS at ${where}: the server does not accept these credentials; pass --creds FILE, or have them added to the server's accounts (config/nats/)`,
       { cause: error },
     );
   }
   if (/certificate|tls|ssl|handshake/i.test(all)) {
     return new Fault(
       "unreachable",
-      `Cannot join NATS at ${where}: no trusted encrypted connection (${text}); say --nats-ca FILE with the authority of its certificate`,
+      `Cannot join NATS at ${where}: no trusted encrypted connection (${text}); pass --nats-ca FILE with the CA of its certificate`,
       { cause: error },
     );
   }
