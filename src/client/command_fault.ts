@@ -27,11 +27,10 @@ const WHY: Readonly<Record<Exclude<CodeName, "ok">, string>> = {
   "protocol-error": "the daemon did not understand it; are client and daemon of the same version?",
   "too-large": "it is too large; split it",
   "not-supported":
-    "this endpoint cannot do it: its config has none for it, or the VM lacks it (vmsig probe tells what)",
+    "this endpoint cannot do it: its config has nothing for it, or the VM lacks it (vmsig probe says what)",
   "shutting-down": "the daemon is shutting down; try again when it runs",
-  "not-admitted": "this user is not let in; add an [[admission]] rule for it to the daemon's config",
-  busy:
-    "another one owns it; wait until it is released (vmsig lease ENDPOINT CLASS status tells whose it is)",
+  "not-admitted": "this user is not admitted; add an [[admission]] rule for it to the daemon's config",
+  busy: "another control owns it; wait until it is released (vmsig lease ENDPOINT CLASS status says which)",
 };
 
 /**

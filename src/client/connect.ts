@@ -70,7 +70,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   if (as !== "") {
     throw new Fault(
       "not-supported",
-      `Cannot speak for ${printable(as)} over NATS: there the server says who asks`,
+      `Cannot act for ${printable(as)} over NATS: there the server's credentials say who asks`,
     );
   }
   // The library for it is loaded by who needs it.

@@ -308,6 +308,6 @@ export class Connection {
 function gone(): Fault {
   return new Fault(
     "unreachable",
-    "Cannot go on: the daemon closed the connection; look at its log, and connect again when it runs",
+    "Cannot continue: the daemon closed the connection; check its log, and connect again when it runs",
   );
 }

@@ -38,7 +38,7 @@ export interface ContextHome {
 export function requireMemory({ grant, roster, memory }: ContextHome, endpoint: EndpointId): void {
   requireHere(memory, roster.nameOf(endpoint));
   if ((grant.caps & CAP.MEMCTX) !== 0) return;
-  throw faultOfCode(`look at the memory of ${roster.nameOf(endpoint)}`, CODE["no-capability"]);
+  throw faultOfCode(`examine the memory of ${roster.nameOf(endpoint)}`, CODE["no-capability"]);
 }
 
 /**
@@ -67,7 +67,7 @@ export function pointless(home: ContextHome, endpoint: EndpointId, waitedMs: num
 /** Why there is no context, as far as the daemon has told. */
 export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
   const entry = home.roster.get(endpoint);
-  const what = `Cannot look at the memory of ${home.roster.nameOf(endpoint)}`;
+  const what = `Cannot examine the memory of ${home.roster.nameOf(endpoint)}`;
   const trouble = home.memory.trouble(endpoint);
   if (trouble !== undefined) {
     const code = trouble.code === "not-supported" ? "not-supported" : "seam-down";
@@ -80,7 +80,7 @@ export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
   let why = "its memory seam is up, but no known system was found in it (yet): it may still be starting";
   if (entry?.state !== "up") why = `it is ${entry?.state ?? "gone"}`;
   else if (!entry.seams.includes("memctx")) {
-    why = "its memory seam is down: vmsig probe tells what QEMU needs, the daemon's log what failed";
+    why = "its memory seam is down: vmsig probe says what QEMU needs, the daemon's log what failed";
   }
   return new Fault("seam-down", `${what}: ${why}`);
 }

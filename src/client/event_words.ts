@@ -70,7 +70,7 @@ export function eventWords(event: ClientEvent): string {
     const attempts = back.attempts === 1 ? "1 attempt" : `${back.attempts} attempts`;
     return `after ${
       (back.awayNs / 1e9).toFixed(3)
-    } s and ${attempts}, last event ${back.lastSeq}: what came meanwhile was missed`;
+    } s and ${attempts}, last event ${back.lastSeq}: the events in between were missed`;
   }
   return memoryOf(event) ?? changeOf(event) ?? pointerOf(event) ?? leaseOf(event) ?? auditOf(event) ??
     fieldsOf(event);

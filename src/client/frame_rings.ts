@@ -177,7 +177,7 @@ function openRing({ fd, bytes }: Ring): { mapping: Mapping; region: VgpuRegion }
   let mapping: Mapping;
   try {
     if ((getSeals(fd.fd) & SEAL.SHRINK) === 0) throw bad("their memory is not sealed");
-    if (statFd(fd.fd).sizeBytes < bytes) throw bad("their memory is smaller than was told");
+    if (statFd(fd.fd).sizeBytes < bytes) throw bad("their memory is smaller than announced");
     mapping = Mapping.map(fd.fd, 0, bytes, { write: false });
   } catch (error) {
     if (error instanceof OsError) throw bad(error.message, error);

@@ -141,7 +141,7 @@ export class GuestView implements AsyncDisposable {
     if (this.#ended.buffered === 0) return this.memory.verify();
     throw new Fault(
       "seam-down",
-      `Cannot trust what was read from ${this.#name}: the guest was reset or ended meanwhile; try again`,
+      `Cannot trust what was read from ${this.#name}: the guest was reset or ended while it was read; try again`,
     );
   }
 

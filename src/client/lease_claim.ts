@@ -55,7 +55,10 @@ export function claimOf(
     );
   }
   if (wait && !knowsClaims) {
-    throw new Fault("not-supported", `Cannot ${what}: this daemon lets nobody wait for a lease; update it`);
+    throw new Fault(
+      "not-supported",
+      `Cannot ${what}: this daemon does not queue requests for a lease; update it`,
+    );
   }
   if (!knowsClaims || (!wait && bytes.length === 0)) {
     const fill = (event: TransferEvent) => {

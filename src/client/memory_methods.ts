@@ -27,7 +27,7 @@ export abstract class MemoryMethods extends ScreenMethods {
    * const values = [{ endpoint: "web", address: "jiffies", sizeBytes: 8 }];
    * for await (const event of await client.watchMemory(values, { rateHz: 100 })) {
    *   if (event.what === "value") console.log(event.value);
-   *   if (event.what === "rate") console.log(`${event.missed} looks were left out`);
+   *   if (event.what === "rate") console.log(`${event.missed} rounds were skipped`);
    * }
    * ```
    *

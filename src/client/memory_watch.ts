@@ -192,7 +192,7 @@ export class MemoryWatcher implements AsyncIterableIterator<MemoryEvent>, AsyncD
             "busy",
             `Cannot watch the memory of ${
               this.#home.roster.nameOf(endpoint)
-            }: an earlier stream of this client took its context; connect anew`,
+            }: an earlier stream of this client took its context; connect again`,
           );
         }
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));

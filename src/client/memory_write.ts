@@ -46,7 +46,7 @@ export function writeMemoryCommand(
       "too-large",
       `Cannot write ${bytes.length} bytes at ${
         hexOfGva(gva)
-      }: ${MAX_MEMWRITE_BYTES} are possible at once; split them`,
+      }: the maximum is ${MAX_MEMWRITE_BYTES}; split them`,
     );
   }
   const { cr3, seqlock = false } = options;

@@ -40,14 +40,16 @@ function unreachable(path: string, error: unknown): unknown {
     const why = "it is not a socket; give the control socket's path (--socket PATH)";
     return new Fault("unreachable", `Cannot reach the daemon at ${path}: ${why}`);
   }
-  if (isOsError(error, "ECONNREFUSED")) return fault("nobody listens there any more; start it (vmsig serve)");
+  if (isOsError(error, "ECONNREFUSED")) {
+    return fault("no daemon listens there any more; start it (vmsig serve)");
+  }
   if (isOsError(error, "EACCES") || isOsError(error, "EPERM")) {
     return fault("no permission to open the socket; ask for membership in its group, or run as its user");
   }
   if (isOsError(error, "EPROTOTYPE")) {
     return fault("it is a socket of another kind; give the control socket's path");
   }
-  if (isOsError(error, "EAGAIN")) return fault("it accepts nobody; is it wedged?");
+  if (isOsError(error, "EAGAIN")) return fault("it does not accept connections; does it hang?");
   if (isOsError(error, "ENOTDIR")) return fault("a part of the path is not a directory; give --socket PATH");
   return error;
 }

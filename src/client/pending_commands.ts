@@ -183,8 +183,8 @@ export class PendingCommands {
       }
       const id = this.#idOf(corr);
       const remedy = id === undefined
-        ? "look at the daemon's log, or allow more time"
-        : `vmsig outcome ${id} tells whether it was done`;
+        ? "check the daemon's log, or allow more time"
+        : `vmsig outcome ${id} says whether it was carried out`;
       const words = `Cannot ${what}: no answer within ${timeoutMs} ms; ${remedy}`;
       this.#giveUp(corr, new Fault("timed-out", words, { corr }));
     }

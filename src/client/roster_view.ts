@@ -89,7 +89,7 @@ export class RosterView {
   #whoIsThere(): string {
     const known = this.list().map(({ endpoint, name }) => `${endpoint} ${name}`.trim());
     return known.length === 0
-      ? "the daemon has no endpoints (or your grant shows none); vmsig probe tells what could be attached"
+      ? "the daemon has no endpoints (or your grant shows none); vmsig probe says what could be attached"
       : `there are: ${known.join(", ")}`;
   }
 }

@@ -11,10 +11,10 @@ import { decodeBounded, EVENT_CBOR } from "../event/bounded_cbor.ts";
 import { FRAME_REQUEST } from "../event/body_layout.ts";
 import { FRAME_OP } from "../event/body_number.ts";
 import type { ScreenText } from "../display/text/screen_text.ts";
-import { KIND, type Kind } from "../event/kind.ts";
+import { KIND } from "../event/kind.ts";
 import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
-import type { ClientEvent } from "./client_event.ts";
+import type { ClientPort } from "./client_port.ts";
 import type { EventFilter } from "./event_filter.ts";
 import type { EventStream } from "./event_stream.ts";
 import { Frame } from "./frame.ts";
@@ -67,19 +67,11 @@ const MAX_SAMPLES = 100;
 const PACE = 0.9;
 
 /** What is needed of the client. */
-export interface ScreenHome {
+export interface ScreenHome extends Pick<ClientPort, "command"> {
   /** What it keeps of screens. */
   readonly screens: ScreenBook;
   /** Opens a stream. */
   events(filter: EventFilter): EventStream;
-  /** Sends a command; see Client. */
-  command(
-    kind: Kind,
-    endpoint: EndpointId,
-    what: string,
-    fill: (event: TransferEvent) => void,
-    options?: CommandOptions,
-  ): Promise<ClientEvent>;
 }
 
 /** Fills a CMD_FRAME. @param perSecond of a watch */

@@ -85,7 +85,7 @@ export function describeCondition(condition: WaitCondition, name: string): strin
 function subjectOf(condition: Exclude<WaitCondition, { readonly ready: true }>): string {
   if ("text" in condition) return `the text ${condition.text}`;
   if ("image" in condition) return "the picture";
-  if ("stillMs" in condition) return `a screen that stands still for ${condition.stillMs} ms`;
+  if ("stillMs" in condition) return `a screen that does not change for ${condition.stillMs} ms`;
   if ("change" in condition) return "a change of the screen";
   if ("process" in condition) return `the process ${condition.process}`;
   return `the state ${condition.state}`;

@@ -165,6 +165,6 @@ export class ProcessSearch {
 function taken({ name }: ProcessWaiting): Fault {
   return new Fault(
     "busy",
-    `Cannot wait for a process of ${name}: an earlier stream of this client took its context; connect anew`,
+    `Cannot wait for a process of ${name}: an earlier stream of this client took its context; connect again`,
   );
 }

@@ -80,7 +80,7 @@ export class ByteStream implements FdHandler {
       while (offset + done < bytes.length) {
         const taken = writeFrom(this.#file.fd, bytes, offset + done, bytes.length - offset - done);
         if (taken < 0) {
-          if (taken !== -ERRNO.EAGAIN) this.#end("the other side is gone");
+          if (taken !== -ERRNO.EAGAIN) this.#end("the other end closed the connection");
           break;
         }
         done += taken;

@@ -183,7 +183,7 @@ export class Loop implements LoopPort, Disposable {
   /** Runs until {@linkcode stop} or {@linkcode leave}. The thread does nothing else meanwhile. */
   run(): void {
     if (this.#state === "left") this.#state = "running";
-    while (this.#isRunning) this.turn(-1);
+    while (this.#isRunning()) this.turn(-1);
   }
 
   /**
@@ -195,7 +195,7 @@ export class Loop implements LoopPort, Disposable {
   async runYielding(onTurn?: () => void): Promise<void> {
     while (!this.stopped) {
       this.#arm();
-      if (!this.#goesOn) await this.#poller.waitAsync(100);
+      if (!this.#goesOn()) await this.#poller.waitAsync(100);
       this.turn(0);
       onTurn?.();
     }
@@ -210,7 +210,7 @@ export class Loop implements LoopPort, Disposable {
     this.#arm();
     if (this.#dispatched === this.#ready) {
       this.#dispatched = 0;
-      this.#ready = this.#goesOn ? this.#poller.wait(0) : this.#wait(timeoutMs);
+      this.#ready = this.#goesOn() ? this.#poller.wait(0) : this.#wait(timeoutMs);
     }
     const startNs = this.clock.nowNs();
     this.#startNs = startNs;
@@ -237,12 +237,12 @@ export class Loop implements LoopPort, Disposable {
     this.#poller[Symbol.dispose]();
   }
 
-  get #isRunning(): boolean {
+  #isRunning(): boolean {
     return this.#state === "running";
   }
 
   /** Whether there is something to do that no descriptor tells of. */
-  get #goesOn(): boolean {
+  #goesOn(): boolean {
     return this.#deferred.length > 0 || this.#dispatched < this.#ready || this.#isDue;
   }
 

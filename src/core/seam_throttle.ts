@@ -95,7 +95,7 @@ export class SeamThrottle implements TimerHandler {
     this.#kept.push(event);
     if (this.#isFlood) return;
     this.#isFlood = true;
-    this.#host.onFlood(CODE.dropped, "many events: only the newest are told");
+    this.#host.onFlood(CODE.dropped, "event flood: only the newest are sent");
   }
 
   /** Lets go of the kept event that is meant, if there is one. */

@@ -72,7 +72,7 @@ function readSpeaksFor(table: TableReader, subject: AdmissionSubject): readonly 
   if (items.length > 0 && subject.kind === "principal") {
     throw table.fault(
       "speaks_for",
-      "stands in a rule for a name; only a process of a user or group speaks for others",
+      "is in a rule for a name; only a process of a user or group speaks for others",
     );
   }
   return items;
@@ -86,9 +86,9 @@ function readSubject(table: TableReader): AdmissionSubject {
   const principals = PRINCIPAL_KINDS.map((kind) => [kind, table.text(kind)] as const);
   const given = SUBJECTS.filter((key) => table.has(key));
   const known = SUBJECTS.join(", ");
-  if (given.length === 0) throw table.fault("", `does not say for whom; add one of ${known}`);
+  if (given.length === 0) throw table.fault("", `does not say to whom it applies; add one of ${known}`);
   if (given.length > 1) {
-    throw table.fault(given[1] ?? "", `stands beside ${given[0]}; a rule has one of ${known}`);
+    throw table.fault(given[1] ?? "", `is given beside ${given[0]}; a rule has one of ${known}`);
   }
   for (const [kind, name] of principals) {
     if (name === undefined) continue;

@@ -110,7 +110,7 @@ export class ControlSocketFile {
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
       const remedy = ["EACCES", "EPERM", "EROFS"].includes(error.errnoName)
-        ? "no permission to make a socket in its folder; give --socket PATH in a folder of yours, or run as root"
+        ? "no permission to create a socket in its folder; give --socket PATH in a folder of yours, or run as root"
         : error.message;
       throw new Fault("refused", `Cannot listen on ${this.path}: ${remedy}`, { cause: error });
     }

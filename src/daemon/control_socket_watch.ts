@@ -59,7 +59,9 @@ export class ControlSocketWatch implements FdHandler, TimerHandler, Disposable {
     assert(this.#state === "watching", "a look is armed only while the path is watched");
     const { file, loop, log, onListening } = this.#options;
     if (file.isThere) return this.#watchFolder();
-    this.#tell(`the control socket ${file.path} was removed: connected controls go on, and it is made anew`);
+    this.#tell(
+      `the control socket ${file.path} was removed: connected controls continue, and it is created again`,
+    );
     try {
       file.listenAgain(onListening);
       this.#watchFolder();

@@ -32,6 +32,6 @@ export function sweepHeld(runtimeDir: string, log: Log): void {
     if (!(error instanceof Error)) throw error;
     // Not made yet: nothing was ever kept there.
     if (error instanceof Deno.errors.NotFound) return;
-    log.warn("cannot look through the records of held keys", { path: runtimeDir, why: messageOf(error) });
+    log.warn("cannot read the records of held keys", { path: runtimeDir, why: messageOf(error) });
   }
 }

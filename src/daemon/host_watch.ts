@@ -157,11 +157,11 @@ export class HostWatch implements Disposable {
       } catch (error) {
         // The next look may find what this one did not; what it meets each time is said once.
         const message = messageOf(error);
-        if (message !== this.#lastError) this.#log.error(`cannot look for VMs: ${message}`);
+        if (message !== this.#lastError) this.#log.error(`cannot scan for VMs: ${message}`);
         this.#lastError = message;
       }
       if (this.#lines > MOST_LINES) {
-        this.#log.warn("further lines of the probe are left out", { lines: this.#lines - MOST_LINES });
+        this.#log.warn("further log lines of the probe are omitted", { lines: this.#lines - MOST_LINES });
       }
     } while (this.#again && !this.#over);
   }
@@ -253,7 +253,7 @@ export class HostWatch implements Disposable {
       slow.add(uid);
       const started = this.#host.started(pid);
       if (this.#unreadable.get(pid) !== started) {
-        this.#warn("a process is passed over", { pid, uid, why: messageOf(error) });
+        this.#warn("a process is skipped", { pid, uid, why: messageOf(error) });
       }
       this.#unreadable.set(pid, started);
       return undefined;
@@ -283,7 +283,7 @@ export class HostWatch implements Disposable {
         members.push(known);
       } else if (!this.#crowds.has(uid)) {
         this.#crowds.add(uid);
-        this.#warn("more VMs of one user than are attached; name the others by an [[endpoint]]", {
+        this.#warn("a user has more VMs than are attached; configure the others as [[endpoint]]", {
           uid,
           count,
         });
@@ -318,7 +318,7 @@ export class HostWatch implements Disposable {
     known.looks++;
     if (vm.refusal !== "" && vm.refusal !== known.told && known.looks >= LOOKS_TO_BEGIN) {
       known.told = vm.refusal;
-      const remedy = "mend that, or name the VM by an [[endpoint]]";
+      const remedy = "fix that, or configure the VM as an [[endpoint]]";
       this.#warn("a VM is not attached", { name: vm.endpoint, pid, uid, why: vm.refusal, remedy });
     }
     return {
@@ -341,7 +341,7 @@ export class HostWatch implements Disposable {
     ask: () => Promise<T>,
     otherwise: (why: string) => T,
   ): Promise<T> {
-    if (slow.has(uid)) return otherwise("something else of its user's does not answer");
+    if (slow.has(uid)) return otherwise("another process of its user does not respond");
     try {
       return await ask();
     } catch (error) {

@@ -99,7 +99,7 @@ export class LoopDaemon {
     });
     const { loop, core, roster, admission, regranter, listening } = this.#bus;
     if (loop.priority?.permitted === false) {
-      log.debug("the loop is scheduled like any other thread; vmsig doctor tells the remedy");
+      log.debug("the loop's thread is not scheduled as realtime; vmsig doctor says how to allow it");
     }
     logWriter.watchOn(loop);
     this.#scanner = new ScanClient({
@@ -115,20 +115,24 @@ export class LoopDaemon {
     });
     this.#hosts = hosts;
     this.#extents = config.write;
-    const vms = new LatePart(async () => {
-      loop.leave();
-      const { EndpointMaker } = await loadEndpointMaker();
-      return new EndpointMaker({
-        runtimeDir,
-        loop,
-        log,
-        scanner: this.#scanner,
-        extents: () => this.#extents,
-        hostTransportTo: (place) => hosts.transportTo(place),
-        waysOf: (pid) => hosts.waysOf(pid),
-        onFrameWanted: () => report({ type: "frames-wanted" }),
-      });
-    }, (why) => report({ type: "failed", code: "refused", message: `Cannot load what VMs need: ${why}` }));
+    const vms = new LatePart(
+      async () => {
+        loop.leave();
+        const { EndpointMaker } = await loadEndpointMaker();
+        return new EndpointMaker({
+          runtimeDir,
+          loop,
+          log,
+          scanner: this.#scanner,
+          extents: () => this.#extents,
+          hostTransportTo: (place) => hosts.transportTo(place),
+          waysOf: (pid) => hosts.waysOf(pid),
+          onFrameWanted: () => report({ type: "frames-wanted" }),
+        });
+      },
+      (why) =>
+        report({ type: "failed", code: "refused", message: `Cannot load the modules for VMs: ${why}` }),
+    );
     this.#vms = vms;
     this.#discovery = new EndpointDiscovery({
       loop,
@@ -144,7 +148,8 @@ export class LoopDaemon {
         const { ChannelServers } = await loadChannelServers();
         return new ChannelServers(runtimeDir, loop, admission.users, log);
       },
-      (why) => report({ type: "failed", code: "refused", message: `Cannot load what channels need: ${why}` }),
+      (why) =>
+        report({ type: "failed", code: "refused", message: `Cannot load the modules for channels: ${why}` }),
     );
     this.#shutdown = new Shutdown({ loop, core, roster });
     this.#reload = new ConfigReload({

@@ -65,7 +65,11 @@ function renderEvents(page: Page, core: Core): void {
   page.value("vmsig_commands_open", {}, core.bus.ledger.count);
   page.head("vmsig_audit_entries_total", "counter", "Audit entries, those that were left out included.");
   page.value("vmsig_audit_entries_total", {}, core.audit.entries);
-  page.head("vmsig_audit_left_out_total", "counter", "Audit entries left out: refusals past a user's share.");
+  page.head(
+    "vmsig_audit_left_out_total",
+    "counter",
+    "Audit entries left out because a user's refusals exceeded its share.",
+  );
   page.value("vmsig_audit_left_out_total", {}, core.audit.leftOut);
 }
 
@@ -94,11 +98,15 @@ function renderEndpoints(page: Page, core: Core): void {
 function renderControls(page: Page, listener: SocketListener): void {
   page.head("vmsig_controls", "gauge", "Controls on the socket.");
   page.value("vmsig_controls", {}, listener.controls.size);
-  page.head("vmsig_greeting_peers", "gauge", "Peers on the socket that have not said HELLO yet.");
+  page.head("vmsig_greeting_peers", "gauge", "Peers on the socket that have not sent HELLO yet.");
   page.value("vmsig_greeting_peers", {}, listener.waiting);
   page.head("vmsig_refused_peers_total", "counter", "Peers that were refused at the socket.");
   page.value("vmsig_refused_peers_total", {}, listener.refused);
-  page.head("vmsig_accept_shortages_total", "counter", "Peers for whom there was no descriptor.");
+  page.head(
+    "vmsig_accept_shortages_total",
+    "counter",
+    "Peers that were refused because the daemon had no free descriptor.",
+  );
   page.value("vmsig_accept_shortages_total", {}, listener.shortages);
   page.head("vmsig_queue_depth_max", "gauge", "The longest queue of a control.");
   let longest = 0;
@@ -108,7 +116,7 @@ function renderControls(page: Page, listener: SocketListener): void {
 
 function renderFaults(page: Page, { faults }: Loop): void {
   const name = "vmsig_contained_faults_total";
-  page.head(name, "counter", "Faults of one peer, seam or task that were contained; none is the rule.");
+  page.head(name, "counter", "Faults that were contained to one peer, seam or task; 0 in normal operation.");
   for (const [place, count] of faults.counts) page.value(name, { place }, count);
 }
 
@@ -128,6 +136,6 @@ function renderTurns(page: Page, { turns, priority }: Loop): void {
   page.value(`${name}_max`, {}, turns.maxNs / 1e9);
   page.head("vmsig_loop_late_turns_total", "counter", "Turns of the loop that took longer than 5 ms.");
   page.value("vmsig_loop_late_turns_total", {}, turns.late);
-  page.head("vmsig_loop_realtime", "gauge", "Whether the loop's thread is scheduled before ordinary ones.");
+  page.head("vmsig_loop_realtime", "gauge", "Whether the loop's thread is scheduled as realtime.");
   page.value("vmsig_loop_realtime", {}, priority?.realtime === true ? 1 : 0);
 }

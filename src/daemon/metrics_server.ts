@@ -69,7 +69,9 @@ export class MetricsServer implements AsyncDisposable {
   #fail(error: unknown, log: Log): void {
     assert(this.#server === undefined, "a server that failed is gone before the next one starts");
     if (!this.#isTold) {
-      log.warn(`no metrics for now: cannot listen on ${this.#path}: ${messageOf(error)}; it is tried again`);
+      log.warn(
+        `metrics are unavailable: cannot listen on ${this.#path}: ${messageOf(error)}; vmsig tries again`,
+      );
     }
     this.#isTold = true;
     this.#again = setTimeout(() => this.start(log), RESTART_MS);

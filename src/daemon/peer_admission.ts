@@ -120,7 +120,7 @@ function notAdmitted({ uid }: Peer): Refusal {
 function notSpokenFor({ uid }: Peer, as: string, why: "may-not-speak" | "no-rule"): Refusal {
   const [kind = "", name = ""] = as.split(":");
   const reason = why === "no-rule"
-    ? `nothing admits ${as}; add an [[admission]] with ${kind} = "${name}" to the daemon's config`
+    ? `no [[admission]] admits ${as}; add an [[admission]] with ${kind} = "${name}" to the daemon's config`
     : `uid ${uid} may not speak for ${as}; add speaks_for = ["${kind}:*"] to its [[admission]] in the daemon's config`;
   return { ok: false, code: CODE["not-admitted"], reason };
 }

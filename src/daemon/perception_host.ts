@@ -97,8 +97,8 @@ export class PerceptionHost implements Disposable {
     const lacks = perceptionLacks(rules, { uid, gid: Deno.gid() ?? -1 }, systemUsers(monotonicClock));
     if (lacks.length === 0) return;
     this.#log.warn(
-      "it reports no frames and cursors: the first [[admission]] rule that fits the daemon's own user takes from it what it needs; " +
-        "give it there, or put a rule for that user in front",
+      "it reports no frames and cursors: the first [[admission]] rule that matches the daemon's own user does not grant what it needs; " +
+        "grant it there, or put a rule for that user first",
       { uid, lacks: lacks.join(", ") },
     );
   }

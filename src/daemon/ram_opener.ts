@@ -130,7 +130,9 @@ export class RamOpener implements Disposable {
       const own = names.has(call.request.name);
       this.#fail(
         call,
-        own ? "it still keeps an earlier look waiting" : "too many other processes keep looks waiting",
+        own
+          ? "an earlier request for it is still blocked"
+          : "too many requests for other processes are blocked",
       );
     }
   }

@@ -67,7 +67,7 @@ export async function serve(
   const ownUid = Deno.uid() ?? -1;
   const users = new DiscoveryUsers(config.discovery.users, systemUsers(monotonicClock), ownUid, log);
   const ended = Promise.withResolvers<void>();
-  const fail = (message: string): void => ended.reject(new Fault("refused", `Cannot go on: ${message}`));
+  const fail = (message: string): void => ended.reject(new Fault("refused", `Cannot continue: ${message}`));
   const firstLook = new FirstLook();
   using hostWatch = new LatePart(async () => {
     const { HostWatch } = await import("./host_watch.ts");
@@ -102,7 +102,7 @@ export async function serve(
     if (look !== undefined) reserve();
     if (!await firstLook.done(look)) {
       log.warn(
-        "the first look at the host's VMs takes long; the daemon is ready, and they come as they are found",
+        "the first scan for this host's VMs takes long; the daemon is ready, and attaches them as it finds them",
       );
     }
     if (isStopping) return;
@@ -143,7 +143,7 @@ export async function serve(
       log.error(messageOf(error));
       manager.notify(
         "READY=1",
-        `STATUS=the config was not reloaded, the old one is in force: ${oneLine(messageOf(error))}`,
+        `STATUS=the config was not reloaded, the old one stays in effect: ${oneLine(messageOf(error))}`,
       );
     }
   };

@@ -64,7 +64,7 @@ export function readConfig(path: string, mustExist: boolean): Config {
   if (part === undefined) return config;
   throw new Fault(
     "bad-argument",
-    `Cannot use the config: ${path}: an entry of ${part} is larger than 128 KiB; make several of it`,
+    `Cannot use the config: ${path}: an entry of ${part} is larger than 128 KiB; split it`,
   );
 }
 
@@ -95,11 +95,11 @@ function makeFolder(folder: string): void {
     if (error instanceof Deno.errors.PermissionDenied) {
       throw new Fault(
         "refused",
-        `Cannot make the socket's folder ${folder}: no permission; give --socket PATH in a folder of yours, or run as root`,
+        `Cannot create the socket's folder ${folder}: no permission; give --socket PATH in a folder of yours, or run as root`,
         { cause: error },
       );
     }
-    throw new Fault("refused", `Cannot make the socket's folder ${folder}: ${messageOf(error)}`, {
+    throw new Fault("refused", `Cannot create the socket's folder ${folder}: ${messageOf(error)}`, {
       cause: error,
     });
   }

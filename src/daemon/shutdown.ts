@@ -63,7 +63,7 @@ export class Shutdown {
     this.#state = "leaving";
     const { loop, core } = this.#options;
     core.turn(loop.clock.nowNs());
-    for (const slot of core.fanOut.controls.values()) core.leave(slot, "the daemon stops");
+    for (const slot of core.fanOut.controls.values()) core.leave(slot, "the daemon is stopping");
     this.#stopWhenEmpty();
   }
 

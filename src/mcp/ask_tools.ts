@@ -31,8 +31,8 @@ export const askPerson: Tool = tool({
     vm: VM,
     question: z.string().min(1).max(MOST_QUESTION),
     choices: z.array(z.string().min(1).max(100)).max(MOST_CHOICES).optional()
-      .describe("The answers that there are; any text unless told"),
-    timeout_s: z.number().min(1).max(MOST_WAIT_S).optional().describe("Seconds; 600 unless told"),
+      .describe("The possible answers (default: any text)"),
+    timeout_s: z.number().min(1).max(MOST_WAIT_S).optional().describe("Seconds (default 600)"),
   },
   run: async ({ vm, question, choices, timeout_s = 600 }, { seat, signal }) => {
     const endpoint = await seat.endpoint(vm);

@@ -37,7 +37,7 @@ export const clicks: readonly Tool[] = ([
   tool({
     name,
     description:
-      `${what} at a pixel of the screenshot; where the pointer is unless coordinate is told.${LEASE}`,
+      `${what} at a pixel of the screenshot; where the pointer is if coordinate is left out.${LEASE}`,
     needs: ["INPUT"],
     changes: "guest",
     args: { vm: VM, coordinate: COORDINATE.optional() },
@@ -73,7 +73,7 @@ export const drag: Tool = tool({
     vm: VM,
     start_coordinate: COORDINATE,
     coordinate: COORDINATE,
-    duration: z.number().min(0).max(MOST_HELD_S).optional().describe("Seconds; 0.3 unless told"),
+    duration: z.number().min(0).max(MOST_HELD_S).optional().describe("Seconds (default 0.3)"),
   },
   run: async ({ vm, start_coordinate, coordinate, duration = 0.3 }, call) => {
     const endpoint = await call.seat.endpoint(vm);
@@ -151,7 +151,7 @@ export const type: Tool = tool({
     vm: VM,
     text: z.string().min(1).max(MOST_TYPED),
     layout: z.enum(LAYOUT_NAMES as [string, ...string[]]).optional()
-      .describe("The guest's keyboard layout; us unless told"),
+      .describe("The guest's keyboard layout (default us)"),
   },
   run: async ({ vm, text: typed, layout = "us" }, call) => {
     const endpoint = await call.seat.endpoint(vm);
@@ -172,10 +172,12 @@ const leaseTake: Tool = tool({
     "input. When a person or another agent has them, waits for your turn for wait_s seconds.",
   needs: ["INPUT"],
   changes: "guest",
-  args: { vm: VM, wait_s: z.number().min(0).max(300).optional().describe("Seconds; 0 unless told") },
+  args: { vm: VM, wait_s: z.number().min(0).max(300).optional().describe("Seconds (default 0)") },
   run: async ({ vm, wait_s = 0 }, { seat }) => {
     await seat.takeInput(await seat.endpoint(vm), wait_s * 1000);
-    return text("Keyboard and mouse are yours. Take a screenshot: whoever had them may have changed things.");
+    return text(
+      "Keyboard and mouse are yours. Take a screenshot: the person who had them may have changed things.",
+    );
   },
 });
 

@@ -49,7 +49,7 @@ export const power: Tool = tool({
 /** `snapshot_list`. */
 const snapshotList: Tool = tool({
   name: "snapshot_list",
-  description: "Lists a VM's snapshots, and tells whether one can be saved.",
+  description: "Lists a VM's snapshots, and says whether one can be saved.",
   needs: ["VM"],
   changes: "nothing",
   args: { vm: VM },

@@ -55,7 +55,7 @@ export class StdioTransport {
 
   /** Sends a message; resolves when the next may come. */
   send(message: object): Promise<void> {
-    if (this.#state === "closed") return Promise.reject(new Error("the client has gone"));
+    if (this.#state === "closed") return Promise.reject(new Error("the client disconnected"));
     if (this.#output.write(`${JSON.stringify(message)}\n`)) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const drained = () => {

@@ -163,7 +163,7 @@ export function picture(png: Uint8Array): ToolContent {
 
 /** The argument that says which VM. */
 export const VM: Argument<string> = z.string().min(1).max(256).describe(
-  "The VM's name, as list_vms tells it",
+  "The VM's name, as list_vms returns it",
 );
 
 function failed(what: string): ToolAnswer {

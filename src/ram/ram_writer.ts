@@ -87,7 +87,7 @@ export class RamWriter implements Disposable {
       }
     }
     if (places.some(({ mapping }) => mapping.lost)) {
-      throw new Fault("refused", "Cannot write guest RAM: its file was cut meanwhile");
+      throw new Fault("refused", "Cannot write guest RAM: its file was truncated");
     }
     return true;
   }

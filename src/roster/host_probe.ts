@@ -144,7 +144,7 @@ export async function probeHost(
   const attempt = async <T>(pid: number, uid: number, ask: () => Promise<T>): Promise<T | undefined> => {
     try {
       if (!slow.has(uid)) return await ask();
-      passOver(pid, "something else of its user's does not answer");
+      passOver(pid, "another process of its user does not respond");
     } catch (error) {
       slow.add(uid);
       passOver(pid, messageOf(error));

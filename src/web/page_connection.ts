@@ -119,7 +119,11 @@ export class PageConnection implements HouseListener {
     if (message.op === "see") return this.#see(message.vms);
     const { id } = message;
     if (this.#atWork >= MOST_AT_WORK) {
-      return this.#send({ t: "answer", id, fault: "Cannot do more at once: wait for what is under way" });
+      return this.#send({
+        t: "answer",
+        id,
+        fault: "Cannot do more at once: wait for the calls that are under way",
+      });
     }
     this.#atWork++;
     void this.tab.serve(message)
@@ -153,7 +157,9 @@ export class PageConnection implements HouseListener {
   #send(message: object): void {
     const { socket } = this.#options;
     if (this.#isEnded || socket.readyState !== WebSocket.OPEN) return;
-    if (socket.bufferedAmount > MOST_WAITING) return socket.close(1008, "the page takes nothing");
+    if (socket.bufferedAmount > MOST_WAITING) {
+      return socket.close(1008, "the page does not read what it is sent");
+    }
     socket.send(JSON.stringify(message));
   }
 }

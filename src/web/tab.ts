@@ -29,7 +29,7 @@ const HARMLESS: ReadonlySet<PowerWord> = new Set<PowerWord>(["stop", "cont", "wa
 const LOSSES: Readonly<Record<string, string>> = {
   "taken away: owner-gone": "the daemon went away, and took keyboard and mouse back",
   "taken away: disconnected": "the daemon went away, and took keyboard and mouse back",
-  "taken away: endpoint-gone": "the VM has gone",
+  "taken away: endpoint-gone": "the VM was detached",
   "taken away: not-kept-alive": "nothing was heard of this page for 10 s",
 };
 
@@ -146,7 +146,7 @@ export class Tab implements AsyncDisposable {
     });
     return {
       onEnter: (viewer) => {
-        this.#seats.get(vm)?.seat.giveBack("the picture was opened anew");
+        this.#seats.get(vm)?.seat.giveBack("the picture was opened again");
         this.#seats.set(vm, { seat, viewer });
         seat.onEnter(viewer);
       },
@@ -223,7 +223,7 @@ export class Tab implements AsyncDisposable {
       };
     }
     if (asks === undefined) {
-      throw new Fault("not-supported", "Cannot answer: there is no place for questions");
+      throw new Fault("not-supported", "Cannot answer: there is no folder for questions");
     }
     const asked = (await asks.list()).find(({ id }) => id === message.ask);
     if (asked !== undefined && !this.#sees(asked.vm)) {
@@ -238,7 +238,7 @@ export class Tab implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const console of this.#consoles) console.end();
     this.#consoles.clear();
-    for (const socket of this.#sockets) socket.close(1001, "the page has gone");
+    for (const socket of this.#sockets) socket.close(1001, "the page disconnected");
     this.#sockets.clear();
     const seats = [...this.#seats.values()];
     this.#seats.clear();

@@ -154,7 +154,7 @@ export class WebServer implements AsyncDisposable {
       onThumbnail: (vm, picture) => pagesOf().forEach(({ page }) => page.onThumbnail(vm, picture)),
       onTrouble: (vm, why) => pagesOf().forEach(({ page }) => page.onTrouble(vm, why)),
       onEnded: (fault) => {
-        this.#options.tell(`${name} is let in no more: ${fault.message}`);
+        this.#options.tell(`${name} is no longer admitted: ${fault.message}`);
         this.#options.sessions.endAllOf(as);
       },
     });
@@ -263,7 +263,7 @@ export class WebServer implements AsyncDisposable {
     if (open instanceof Response) return open;
     const { page, household, vm } = open;
     const screen = household.screen(vm);
-    if (screen.isFull) return refusal(503, "Too many look at this VM.");
+    if (screen.isFull) return refusal(503, "Too many viewers of this VM.");
     const label = `${session.name} ${++this.#viewers}`;
     const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: PING_SECONDS });
     const transport = new SocketTransport(socket);

@@ -72,7 +72,7 @@ async function watch(): Promise<BenchResult> {
       [startedMs, startedCpu] = [nowMs, nowCpu];
       if (figures.length === ROUNDS) break;
     }
-    if (missed > RATE_HZ) console.error(`mem.watch: ${missed} looks were left out`);
+    if (missed > RATE_HZ) console.error(`mem.watch: ${missed} rounds were skipped`);
     return resultOf("mem.watch", "% of a core", "lower", figures, null, null);
   } finally {
     await Deno.remove(path);

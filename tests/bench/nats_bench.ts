@@ -6,7 +6,7 @@
 import { connect } from "../../src/client/mod.ts";
 import { NatsLink } from "../../src/nats/wire/nats_link.ts";
 import { RosterReader } from "../../src/nats/reader/roster_reader.ts";
-import { DaemonProcess, vmsig } from "../fixtures/daemon_process.ts";
+import { DaemonProcess } from "../fixtures/daemon_process.ts";
 import { daemonRoot } from "../fixtures/daemon_root.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { NatsServer } from "../fixtures/nats_server.ts";
@@ -79,16 +79,7 @@ async function startServer(): Promise<NatsServer> {
   await Deno.writeTextFile(path, text.replace("users: [", `users: [\n { nkey: "${pair.getPublicKey()}" }`));
   await server.kill();
   await server.up();
-  const { code, errors } = await vmsig([
-    "join",
-    server.url,
-    "--create",
-    "--creds",
-    server.creds("admin"),
-    "--as",
-    "admin",
-  ]);
-  if (code !== 0) throw new Error(errors);
+  await server.create();
   return server;
 }
 

@@ -84,7 +84,9 @@ function decode(input: Bytes, random: SeededRandom): string {
   viewer.gone();
   assert(transport.closed === 1 && server.viewers === 0 && !server.isWanted, "it has gone, once");
   if (ended.includes("password")) return "password";
-  if (ended !== "it has gone") return ended.startsWith("Cannot use an RFB pixel format") ? "format" : "ended";
+  if (ended !== "it disconnected") {
+    return ended.startsWith("Cannot use an RFB pixel format") ? "format" : "ended";
+  }
   return !wasIn ? "entering" : inputs > 0 ? "inputs" : "in";
 }
 

@@ -165,7 +165,7 @@ Deno.test("advice of commands is taken by QEMU: a console, an agent's channel, b
     // What is told of what it lacks, and what is told once it has that.
     const steps: readonly (readonly [args: readonly string[], advice: RegExp, then: RegExp])[] = [
       [["console", "vm", "--send", "\\n"], /give it one with (-serial unix:PATH,server=on,wait=off)/, /^$/],
-      [["exec", "vm", "--", "/bin/true"], /vmsig agent --help tells how/, /no agent runs in the guest/],
+      [["exec", "vm", "--", "/bin/true"], /vmsig agent --help says how/, /no agent runs in the guest/],
       [
         ["mouse", "vm", "move", "1", "1"],
         /start QEMU with .*or (-usb -device usb-tablet)/,

@@ -227,8 +227,8 @@ Deno.test("agent: one that answers garbage, late or twice ends its own command, 
   await until("the monitor is up", async () => (await client.completeRoster())[0]?.state === "up");
   const garbage: readonly (readonly [string, RegExp])[] = [
     ["garbage", /something else than JSON/],
-    ["binary", /no agent answers|something else|did not answer/],
-    ["long", /larger than is read|did not answer|no agent answers/],
+    ["binary", /no agent answers|malformed answer|did not answer/],
+    ["long", /larger than its limit|did not answer|no agent answers/],
     ["late", /did not answer in time/],
   ];
   for (const [how, words] of garbage) {

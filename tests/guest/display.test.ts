@@ -71,7 +71,7 @@ Deno.test("display: one monitor is enough; the command writes PNGs, scaled, to s
   await until("the VM runs", async () => !(await client.frame("vm")).isStopped);
 
   assertMatch((await vmsig(["ls", ...at])).text, /frame \(vram\),vmhost/);
-  assertMatch((await vmsig(["doctor", ...at])).text, /screen vm .*by vram: the best that is there/);
+  assertMatch((await vmsig(["doctor", ...at])).text, /screen vm .*by vram: the best available/);
 
   const none = await vmsig(["screen", "vm", "--head", "1", ...at]);
   assertEquals([none.code, none.text], [1, ""]);
@@ -364,7 +364,7 @@ Deno.test("display: a file for each change, until Ctrl-C; several loops over one
   const refused = await vmsig(["screen", "vm", "-o", fifo, "--socket", daemon.socket]);
   assertEquals([refused.code, refused.errors], [
     1,
-    `vmsig: refused: Cannot write ${fifo}: it is a pipe that nobody reads\n`,
+    `vmsig: refused: Cannot write ${fifo}: it is a pipe without a reader\n`,
   ]);
   await Deno.remove(dir, { recursive: true });
 

@@ -93,11 +93,11 @@ Deno.test("display: a VNC server whose places are taken, and one that a viewer h
     await isRefused(
       client,
       "vnc",
-      /vnc: the VNC server .* lets nobody in: .* its places are taken/,
+      /vnc: the VNC server .* refuses connections: .* its limit is reached/,
     );
     await comesBy(client, "auto", "screendump");
     const why = (await client.display("auto")).heads[0]?.why ?? "";
-    assertMatch(why, /its places are taken/);
+    assertMatch(why, /its limit is reached/);
     // It was not pushed out.
     assert(await viewer(`${dir}/v`, true) === undefined, "the one place is taken still");
     first.close();
@@ -106,7 +106,7 @@ Deno.test("display: a VNC server whose places are taken, and one that a viewer h
     // A viewer that wants it alone is let in past that limit, and ends all others.
     const alone = await viewer(`${dir}/v`, false);
     assert(alone !== undefined);
-    await isRefused(client, "vnc", /one viewer has it alone|a viewer wants it alone/);
+    await isRefused(client, "vnc", /a viewer has exclusive access|a viewer took exclusive access/);
     alone.close();
     await comesBy(client, "vnc", "vnc");
   } finally {
@@ -139,7 +139,7 @@ Deno.test("display: a D-Bus display that another client uses is never taken away
     await picture(other, rig);
     assertEquals(otherDBusPeer(vm.pid, Deno.pid), undefined, "this process itself has it");
     assert(otherDBusPeer(vm.pid, daemon.pid) !== undefined, "to the daemon it is another");
-    await isRefused(client, "bus", /another client seems to have QEMU's D-Bus display/);
+    await isRefused(client, "bus", /another client seems to be connected to QEMU's D-Bus display/);
     await picture(other, rig);
   }
   await comesBy(client, "bus", "dbus");
@@ -149,7 +149,7 @@ Deno.test("display: a D-Bus display that another client uses is never taken away
   await picture(other, rig);
   const code = await assertRejects(() => client.frame("bus"), Fault);
   assert(["busy", "seam-down", "timed-out"].includes(code.code), code.message);
-  await isRefused(client, "bus", /another client seems to have QEMU's D-Bus display/);
+  await isRefused(client, "bus", /another client seems to be connected to QEMU's D-Bus display/);
   await picture(other, rig);
 });
 

@@ -73,7 +73,7 @@ async function checkVm(t: Deno.TestContext, setting: Setting): Promise<void> {
     );
     assertMatch(
       text,
-      /^the VM stands still\nthe VM stands still\nrefused last: nothing\nthe VM runs\nthe VM runs$/m,
+      /^the VM is stopped\nthe VM is stopped\nrefused last: nothing\nthe VM runs\nthe VM runs$/m,
     );
     assertMatch(text, /^\$1 = 1$/m);
     assertMatch(text, /^0x[0-9a-f]+$/m);
@@ -151,7 +151,7 @@ except ConnectionError: print("b''")`,
     await until("it is told", () => other.errors.includes("a connection of uid 65534 was closed"));
   });
   await t.step("detached while the VM is stopped, it runs again", async () => {
-    assertMatch(await gdb(server.place, "monitor stop", "detach"), /the VM stands still/);
+    assertMatch(await gdb(server.place, "monitor stop", "detach"), /the VM is stopped/);
     await until("the VM runs", () => isRunning(setting));
     await using other = await daemon.connect("other");
     await using _power = await other.acquire("vm", "power");

@@ -3,6 +3,7 @@
  * @module
  */
 import type { DaemonProcess } from "../fixtures/daemon_process.ts";
+import { endChild } from "../fixtures/end_child.ts";
 
 /** Without it gdb waits 2 s for an answer, and takes a later one for that of another question. */
 export const PATIENT = "set remotetimeout 120";
@@ -80,12 +81,7 @@ export class GdbCommand implements AsyncDisposable {
 
   /** Ctrl-C, and the end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#process.kill("SIGINT");
-    } catch (error) {
-      if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
-    }
-    await this.#process.status;
+    await endChild(this.#process, "SIGINT");
     await this.#output.cancel();
     await this.#reading;
   }

@@ -38,7 +38,7 @@ async function prompt({ machine: vm }: ScratchMachine): Promise<void> {
       await vm.screen.text("guest#");
       return;
     } catch (error) {
-      if (!(error instanceof Fault) || !error.message.includes("nobody made the picture in time")) {
+      if (!(error instanceof Fault) || !error.message.includes("no picture was made in time")) {
         throw error;
       }
     }
@@ -49,7 +49,7 @@ async function prompt({ machine: vm }: ScratchMachine): Promise<void> {
 async function look(mcp: McpProcess, name: string, args: object): Promise<ToolResult> {
   for (;;) {
     const answer = await mcp.call(name, args);
-    if (!textOf(answer).includes("nobody made the picture in time")) return answer;
+    if (!textOf(answer).includes("no picture was made in time")) return answer;
   }
 }
 

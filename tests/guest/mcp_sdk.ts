@@ -66,7 +66,7 @@ export class Model implements AsyncDisposable {
   async good(name: string, args: object = {}): Promise<ToolResult> {
     for (;;) {
       const answer = await this.call(name, args);
-      if (textOf(answer).includes("nobody made the picture in time")) continue;
+      if (textOf(answer).includes("no picture was made in time")) continue;
       assertEquals(answer.isError ?? false, false, `${name}: ${textOf(answer)}`);
       return answer;
     }

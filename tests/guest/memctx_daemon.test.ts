@@ -56,7 +56,7 @@ Deno.test("mem over the daemon: context, reboot, late subscribers, and rest", as
     assertEquals((await next("VM_LIFECYCLE")).view.getUint32(0, true), 3, "the reset is told behind it");
     // What the late one still holds is of the past, and it is told so.
     const refused = await view.check().then(() => "fine", (error: Error) => error.message);
-    assertStringIncludes(refused, "reset or ended meanwhile");
+    assertStringIncludes(refused, "reset or ended while it was read");
   }
   await vm.agent.ready(2);
   using second = await next("MEMCTX");

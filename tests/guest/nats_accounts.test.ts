@@ -6,7 +6,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { NatsLink } from "../../src/nats/wire/nats_link.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
-import { natsProgram, NatsServer, type NatsUser } from "../fixtures/nats_server.ts";
+import { NatsServer, type NatsUser } from "../fixtures/nats_server.ts";
 
 const SESSION = "0123456789abcdef0123456789abcdef";
 const req = (host: string, user: string): string => `vmsig.${host}.req.${user}.${SESSION}.cmd`;
@@ -103,22 +103,9 @@ const RIGHTS: Readonly<Partial<Record<NatsUser, Rights>>> = {
 };
 
 Deno.test("nats: the accounts of config/nats: everybody has what it needs, and nothing else goes", async () => {
-  assert(
-    natsProgram() !== "",
-    "nats-server is missing: apt-get install nats-server (scripts/setup.sh guest)",
-  );
   await using server = await NatsServer.start();
   // As the file's head tells, word for word.
-  const made = await vmsig([
-    "join",
-    server.url,
-    "--create",
-    "--creds",
-    server.creds("admin"),
-    "--as",
-    "admin",
-  ]);
-  assertEquals(made.code, 0, made.errors);
+  await server.create();
 
   // What is tried stands under each user: published without a body, which nobody understands.
   for (const [user, { may, not }] of Object.entries(RIGHTS)) {
@@ -154,25 +141,12 @@ Deno.test("nats: the accounts of config/nats: everybody has what it needs, and n
 });
 
 Deno.test("nats: by the accounts of config/nats bob sees no audit, and asks rack1 alone", async () => {
-  assert(
-    natsProgram() !== "",
-    "nats-server is missing: apt-get install nats-server (scripts/setup.sh guest)",
-  );
   const rule = (who: string, more = "") =>
     `[[admission]]\n${who}\nendpoints = ["*"]\ncaps = ["*"]\n${more}\n`;
   const rules = rule(`uid = ${Deno.uid()}`, 'speaks_for = ["nats:*"]') + rule('nats = "alice"') +
     rule('nats = "bob"');
   await using server = await NatsServer.start();
-  const made = await vmsig([
-    "join",
-    server.url,
-    "--create",
-    "--creds",
-    server.creds("admin"),
-    "--as",
-    "admin",
-  ]);
-  assertEquals(made.code, 0, made.errors);
+  await server.create();
   await using daemon = await DaemonProcess.start({ config: rules, stubs: 1 });
   await using one = await JoinHost.start({ server, socket: daemon.socket, host: "rack1" });
   await using two = await JoinHost.start({ server, socket: daemon.socket, host: "rack2" });

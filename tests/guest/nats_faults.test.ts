@@ -147,7 +147,7 @@ Deno.test("nats: JWTs of an operator: who is let in, whose are too old, and whos
   });
   const old = await vmsig(["ls", "--nats", server.url, "--creds", await file("alice", seconds - 60)]);
   assertEquals(old.code, 1, old.errors);
-  assertMatch(old.errors, /not-admitted: .*the credentials have expired; have new ones made/);
+  assertMatch(old.errors, /not-admitted: .*the credentials have expired; have them renewed/);
   const good = await vmsig(["ls", "--nats", server.url, "--creds", await file("alice")]);
   assertMatch(good.text, /rack1\/stub0/, good.errors);
 

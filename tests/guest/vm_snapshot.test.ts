@@ -86,17 +86,17 @@ Deno.test("snapshots: saved, listed, loaded and deleted, by the library and by t
       assertEquals([audit["detail"], audit["cls"]], ["save one", 1]);
       assertEquals((await vm.state()).state, "running", "it goes on");
       // A name that is there, one that is not, names that no tool could tell apart.
-      assertMatch((await codeOf(vm.save("one"))).message, /one of that name/);
+      assertMatch((await codeOf(vm.save("one"))).message, /snapshot of that name exists/);
       for (const name of ["two", "1"]) {
         const fault = await codeOf(vm.load(name));
         assertEquals(fault.code, "bad-argument");
-        assertMatch(fault.message, /none of that name/);
+        assertMatch(fault.message, /no snapshot has that name/);
       }
       assertEquals((await vm.state()).state, "running", "QEMU was not asked for what is not there");
       for (const name of ["12", " a", "a\nb", "a\x1b[2J", "a\\b", "", "é".repeat(65)]) {
         assertEquals((await codeOf(vm.save(name))).code, "bad-argument", JSON.stringify(name));
       }
-      assertMatch((await codeOf(vm.delete("nothing"))).message, /none of that name/);
+      assertMatch((await codeOf(vm.delete("nothing"))).message, /no snapshot has that name/);
       await client.vm("vm", "stop");
       await vm.load("one");
       assertEquals((await vm.state()).state, "paused", "one that was stopped stays so");
@@ -144,7 +144,7 @@ Deno.test("snapshots: a VM without a disk that keeps them gets a no that says wh
         [[], /no writable qcow2 disk.*-drive file=FILE\.qcow2/],
         [
           [...disk(`${folder}/a.qcow2`, "a"), ...disk(`${folder}/r.raw`, "data", "raw")],
-          /disk data \(raw\) keeps no snapshots: make it qcow2/,
+          /disk data \(raw\) stores no snapshots: make it qcow2/,
         ],
         [
           ["-object", "throttle-group,id=tg", ...throttled(`${folder}/a.qcow2`)],
@@ -152,7 +152,7 @@ Deno.test("snapshots: a VM without a disk that keeps them gets a no that says wh
         ],
         [
           [...qcow2, "-drive", `if=pflash,unit=0,format=raw,file=${folder}/vars.raw`],
-          /the firmware's variables \(pflash0, raw\) keep no snapshots: .*format=qcow2/,
+          /the firmware's variables \(pflash0, raw\) store no snapshots: .*format=qcow2/,
         ],
       ] as const
     ) {

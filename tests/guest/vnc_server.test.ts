@@ -19,6 +19,7 @@ import { type Qemu, startGuest } from "./qemu.ts";
 import { screendump } from "./screendump.ts";
 import type { TestQmp } from "./test_qmp.ts";
 import { VgaGuest } from "./vga_guest.ts";
+import { endChild } from "../fixtures/end_child.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const STRONG = 65_532;
@@ -67,12 +68,7 @@ class VncCommand implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#process.kill("SIGKILL");
-    } catch (error) {
-      if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
-    }
-    await this.#process.status;
+    await endChild(this.#process, "SIGKILL");
     await this.#output.cancel();
     await this.#reading;
   }

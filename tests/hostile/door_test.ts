@@ -97,7 +97,7 @@ Deno.test("a flood of a stranger leaves a log that can be read, and it is told h
       "3",
     );
     assertEquals(seen, { "[98, 17]": count });
-    await daemon.says(/more peers were turned away within a second/, from);
+    await daemon.says(/more peers were refused within a second/, from);
     const log = daemon.logText.slice(from);
     assert(log.length < 40_000, `${log.length} bytes for ${count} connections`);
     const refused = log.split("\n").filter((line) => /socket: refused/.test(line)).length;

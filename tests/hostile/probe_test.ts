@@ -316,5 +316,5 @@ hostile("a dozen paths of 120 KB do not end the looking", async (scene) => {
   await scene.qemu(ALICE, "second", "b.qmp");
   await isUp(daemon, `second@${ALICE}`);
   assertEquals((await rows(daemon)).map(({ name }) => name), [`second@${ALICE}`]);
-  assertEquals(/cannot look for VMs/.test(daemon.logText), false);
+  assertEquals(/cannot scan for VMs/.test(daemon.logText), false);
 });

@@ -317,7 +317,7 @@ Deno.test({
           stdout: "null",
           stderr: "piped",
         }).output();
-        assertMatch(new TextDecoder().decode(stderr), /^vmsig: refused: .*it is a pipe that nobody reads\n$/);
+        assertMatch(new TextDecoder().decode(stderr), /^vmsig: refused: .*it is a pipe without a reader\n$/);
         assertEquals(code, 1);
       } finally {
         vm.kill("SIGKILL");

@@ -279,7 +279,7 @@ export class AgentAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   #garbage({ seat, ticket }: Asked): void {
-    seat.ack(ticket, CODE["protocol-error"], 0, 0, "the guest's agent answers with something else");
+    seat.ack(ticket, CODE["protocol-error"], 0, 0, "the guest's agent sent a malformed answer");
   }
 
   #reply(seat: Seat, ticket: number, op: number, body: unknown): void {
@@ -352,10 +352,10 @@ function refusalOf(reply: Exclude<AgentReply, { readonly outcome: "done" }>): { 
     case "too-long":
       return {
         code: CODE["too-large"],
-        words: "the answer is larger than is read at once; let the program write a file, and copy that",
+        words: "the answer is larger than its limit; have the program write a file, and copy that",
       };
     case "closed":
-      return { code: CODE["seam-down"], words: "the guest's agent went away before it answered" };
+      return { code: CODE["seam-down"], words: "the guest's agent disconnected before it answered" };
     case "unsent":
       return reply.why === ""
         ? { code: CODE["stale-lease"], words: "" }

@@ -189,7 +189,7 @@ export class AgentLine implements StreamUser {
     this.#stage = { at: "closed" };
     if ("code" in stream) return this.#refuse(stream);
     const client = new AgentClient((bytes) => {
-      if (!this.#unsent.send(bytes)) this.close("the agent reads nothing");
+      if (!this.#unsent.send(bytes)) this.close("the agent does not read its channel");
     });
     this.#stage = { at: "open", stream, client };
     this.#lastNs = this.#host.loop.clock.nowNs();
@@ -212,7 +212,7 @@ export function lackOf(channel: Channel | undefined, isManaged = false): LineRef
     return {
       code: CODE["not-supported"],
       // The options are longer than what goes with a refusal.
-      why: "the VM has no channel for a guest agent; vmsig agent --help tells how it is given one",
+      why: "the VM has no channel for a guest agent; vmsig agent --help says how to add one",
     };
   }
   if (!isManaged && channel.place.kind === "unix" && !channel.place.isFree) {

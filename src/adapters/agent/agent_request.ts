@@ -67,7 +67,7 @@ export function readAgentRequest(event: TransferEvent): AgentAsk {
   const count = event.words[at.count / 4] as number;
   const limitMs = event.words[at.limitMs / 4] as number;
   const handle = readU64(event.view, at.handle);
-  if (limitMs > MAX_LIMIT_MS) throw bad(`a limit is at most ${MAX_LIMIT_MS} ms`);
+  if (limitMs > MAX_LIMIT_MS) throw bad(`a limit must be at most ${MAX_LIMIT_MS} ms`);
   const limitNs = limitMs === 0 ? ANSWER_NS : limitMs * MS;
   const simple = SIMPLE.get(op);
   if (simple !== undefined) return limitMs === 0 || simple.isUnanswered ? simple : { ...simple, limitNs };
@@ -82,12 +82,12 @@ export function readAgentRequest(event: TransferEvent): AgentAsk {
       return { name: "guest-file-open", args: { path: readPath(event.bodyView()), mode: word }, limitNs };
     }
     case AGENT_OP.FILE_READ:
-      if (count < 1 || count > MAX_AGENT_PIECE) throw bad(`1 to ${MAX_AGENT_PIECE} bytes are read at once`);
+      if (count < 1 || count > MAX_AGENT_PIECE) throw bad(`a read takes 1 to ${MAX_AGENT_PIECE} bytes`);
       return { name: "guest-file-read", args: { handle, count }, limitNs };
     case AGENT_OP.FILE_WRITE: {
       const bytes = event.bodyView();
       if (bytes.length < 1 || bytes.length > MAX_AGENT_PIECE) {
-        throw bad(`1 to ${MAX_AGENT_PIECE} bytes are written at once`);
+        throw bad(`a write takes 1 to ${MAX_AGENT_PIECE} bytes`);
       }
       return { name: "guest-file-write", args: { handle, "buf-b64": base64Of(bytes) }, limitNs };
     }
@@ -95,11 +95,11 @@ export function readAgentRequest(event: TransferEvent): AgentAsk {
       return { name: "guest-file-close", args: { handle }, limitNs };
     case AGENT_OP.SHUTDOWN: {
       const word = SHUTDOWN_MODES[mode];
-      if (word === undefined) throw bad(`there is no shutdown ${mode}`);
+      if (word === undefined) throw bad(`unknown shutdown mode ${mode}`);
       return { name: "guest-shutdown", args: { mode: word }, limitNs: NO_ANSWER_NS, isUnanswered: true };
     }
     default:
-      throw bad(`there is no operation ${op}`);
+      throw bad(`unknown operation ${op}`);
   }
 }
 
@@ -161,18 +161,18 @@ export function readProgramResult(value: unknown): ProgramResult | undefined {
 
 function readProgram(body: Uint8Array): object {
   const value = decodeBounded(body, EVENT_CBOR) as Record<string, unknown> | null;
-  if (typeof value !== "object" || value === null) throw bad("a program is a map with its path");
+  if (typeof value !== "object" || value === null) throw bad("a program must be a map with a path");
   const { path, arg = [], env = [], input } = value;
   if (typeof path !== "string" || path === "" || path.includes("\0")) throw bad("a program needs a path");
   const program: Record<string, unknown> = { path, "capture-output": true };
   for (const [key, words] of [["arg", arg], ["env", env]] as const) {
     if (!Array.isArray(words) || words.length > MAX_WORDS || !words.every(isWord)) {
-      throw bad(`${key} is a list of at most ${MAX_WORDS} texts`);
+      throw bad(`${key} must be a list of at most ${MAX_WORDS} strings`);
     }
     if (words.length > 0) program[key] = words;
   }
   if (input !== undefined) {
-    if (!(input instanceof Uint8Array)) throw bad("input is bytes");
+    if (!(input instanceof Uint8Array)) throw bad("input must be bytes");
     program["input-data"] = base64Of(input);
   }
   return program;
@@ -185,7 +185,7 @@ function isWord(word: unknown): boolean {
 function readPath(body: Uint8Array): string {
   const path = new TextDecoder().decode(body);
   if (path === "" || body.length > MAX_PATH_BYTES || path.includes("\0")) {
-    throw bad(`a path has 1 to ${MAX_PATH_BYTES} bytes`);
+    throw bad(`a path must have 1 to ${MAX_PATH_BYTES} bytes`);
   }
   return path;
 }

@@ -52,7 +52,7 @@ export type HolderHandler = (holder: ChannelHolder | undefined) => void;
 export function holderWords({ pid, name }: ChannelHolder, what: string): string {
   if (pid === Deno.pid) return `another endpoint of this daemon has ${what} of the VM`;
   const forWhom = /^(?:libvirtd|virtqemud|rpc-)/.test(name) ? ", for virsh or virt-manager" : "";
-  return `another client has ${what}: process ${pid} (${name}${forWhom}); leave it there first`;
+  return `another client has ${what}: process ${pid} (${name}${forWhom}); disconnect it there first`;
 }
 
 /** The same at once, for a program that has nothing else to do meanwhile. */

@@ -149,8 +149,8 @@ function placeOf(filename: string): ChannelPlace {
   const pty = /^pty:(\/dev\/pts\/\d{1,9})$/.exec(place);
   if (pty !== null) return { kind: "pty", path: pty[1] as string };
   if (/^unix:(?:$|\/)/.test(place)) {
-    return { kind: "other", why: "QEMU is the client of a socket there, and serves none" };
+    return { kind: "other", why: "QEMU connects to a socket there, and does not listen" };
   }
   const type = /^[\w-]{1,16}/.exec(place)?.[0] ?? "unknown";
-  return { kind: "other", why: `it ends in QEMU itself or elsewhere (${type})` };
+  return { kind: "other", why: `its other end is in QEMU itself or elsewhere (${type})` };
 }

@@ -3,8 +3,8 @@
  * @module
  */
 import { assert } from "../../base/assert.ts";
-import { SECOND } from "../../base/clock.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
+import { questionsTo } from "../../qemu/monitor/qmp_questions.ts";
 import {
   type AskedDevice,
   type Channel,
@@ -14,8 +14,6 @@ import {
   MAX_CHANNELS,
   readChannels,
 } from "./channel_listing.ts";
-
-const ANSWER_NS = 10 * SECOND;
 
 /** Told once: the channels; undefined when the monitor was lost meanwhile, or does not say. */
 export type ChannelListener = (channels: Channel[] | undefined) => void;
@@ -50,20 +48,7 @@ export function findChannels(link: QmpLink, done: ChannelListener): void {
 
 /** @param begun called at each answer, before anything else */
 function look(link: QmpLink, begun: () => void, done: ChannelListener): void {
-  const { generation } = link;
-  const ask = (command: string, args: object | undefined, then: (value: unknown) => void): void =>
-    link.execute(
-      command,
-      args,
-      (reply) => {
-        begun();
-        const isAnswer = reply.outcome === "done" || reply.outcome === "error";
-        if (link.generation !== generation || !isAnswer) return done(undefined);
-        // A device that was unplugged meanwhile, a folder that this QEMU does not have.
-        then(reply.outcome === "done" ? reply.value : undefined);
-      },
-      { timeoutNs: ANSWER_NS },
-    );
+  const ask = questionsTo(link, () => done(undefined), begun);
   const devices: ChannelDevice[] = [];
   const asked: AskedDevice[] = [];
   const askDevice = (): void => {

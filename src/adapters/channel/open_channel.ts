@@ -44,7 +44,7 @@ export function openChannel(
   },
 ): ByteStream | ChannelRefusal {
   if (place.kind === "other") return { code: CODE["not-supported"], why: place.why };
-  if (uid < 0) return { code: CODE["not-supported"], why: "who runs the VM is not known" };
+  if (uid < 0) return { code: CODE["not-supported"], why: "it is not known which user runs the VM" };
   try {
     const file = place.kind === "unix"
       ? connectTo(pathFromHereSync(pid, place.path), uid)

@@ -121,7 +121,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   onLinkUp(_status: string, pid: number): void {
     assert(this.#seat !== null, "a link calls its users only");
     // Another process is another VM: its predecessor's output does not belong to this one.
-    if (pid !== this.#pid) this.#forgetAll("the VM was started anew");
+    if (pid !== this.#pid) this.#forgetAll("QEMU was restarted");
     this.#pid = pid;
     findChannels(this.#link, (channels) => {
       const seat = this.#seat;
@@ -226,7 +226,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
   }
 
   #refuseUnknown(seat: Seat, ticket: number): void {
-    seat.ack(ticket, CODE["seam-down"], 0, 0, "the VM's monitor has not told its consoles yet");
+    seat.ack(ticket, CODE["seam-down"], 0, 0, "the VM's monitor has not listed its consoles yet");
   }
 
   /** Numbers stay: one that is plugged later comes behind those that are known. */

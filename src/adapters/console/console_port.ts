@@ -199,7 +199,7 @@ export class ConsolePort implements StreamUser {
   write(control: ControlId, write: WaitingWrite, nowNs: number): void {
     this.#use(control, nowNs);
     if (!this.#writes.add(write)) {
-      return this.#host.answer(write.ticket, CODE.busy, 0, "the console takes its bytes too slowly");
+      return this.#host.answer(write.ticket, CODE.busy, 0, "the console accepts bytes too slowly");
     }
     if (this.isOpen) this.#writes.pump();
     else this.#open();

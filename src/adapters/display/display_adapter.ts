@@ -36,7 +36,7 @@ import { HeadStates, isProducer } from "./head_states.ts";
 
 /** Why no picture can be had before anything is known of the monitor, and what to do. */
 const MONITOR_AWAY =
-  "the VM's monitor is not connected: QEMU is ending, or another client has it; vmsig probe tells which, and it is tried again by itself";
+  "the VM's monitor is not connected: QEMU is ending, or another client has it; vmsig probe says which, and vmsig reconnects by itself";
 
 /** How long a request for one picture may wait until somebody makes it. */
 const SERVE_NS = 15 * SECOND;
@@ -127,7 +127,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   controlGone(control: ControlId): void {
     this.#unknown = this.#unknown.filter((wish) => wish.control !== control);
     for (const demand of this.#demands.values()) if (demand.unwatch(control)) this.#tell(demand);
-    if (this.#desk.controlGone(control)) this.#updateSeam("the control that made its pictures is gone");
+    if (this.#desk.controlGone(control)) this.#updateSeam("the control that made its pictures has left");
   }
 
   close(_reason: CloseReason, closed: () => void): void {
@@ -149,7 +149,7 @@ export class DisplayAdapter implements Adapter, QmpLinkUser, TimerHandler {
   onTimer(nowNs: number): void {
     for (const demand of this.#demands.values()) {
       for (const ticket of demand.late(nowNs - SERVE_NS)) {
-        this.#seat?.ack(ticket, CODE["timed-out"], 0, 0, "nobody made the picture in time");
+        this.#seat?.ack(ticket, CODE["timed-out"], 0, 0, "no picture was made in time");
       }
     }
     this.#armForLate();

@@ -214,7 +214,7 @@ export class DisplayDesk {
     if (fd === undefined) {
       return this.#files.has(place)
         ? dump()
-        : seat.ack(ticket, CODE["bad-argument"], 0, 0, "no file came along");
+        : seat.ack(ticket, CODE["bad-argument"], 0, 0, "it came without a file");
     }
     if (!isMemfd(fd)) return seat.ack(ticket, CODE["bad-argument"], 0, 0, "its file is not a memfd");
     this.#try(seat, ticket, () =>

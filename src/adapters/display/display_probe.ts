@@ -3,10 +3,9 @@
  * the monitor comes up, and again when something tells that they may be others (display_adapter.ts).
  * @module
  */
-import { SECOND } from "../../base/clock.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
-import type { QmpReply } from "../../qemu/protocol/qmp_client.ts";
 import type { QmpLink } from "../../qemu/monitor/qmp_link.ts";
+import { questionsTo } from "../../qemu/monitor/qmp_questions.ts";
 import {
   consolePaths,
   type DisplayHead,
@@ -27,7 +26,6 @@ export interface DisplayAnswer {
   readonly hasDbus: boolean;
 }
 
-const ANSWER_NS = 10 * SECOND;
 /** The console that a screendump without a device is of. */
 const FIRST_CONSOLE = "/backend/console[0]";
 
@@ -38,18 +36,8 @@ const FIRST_CONSOLE = "/backend/console[0]";
  * @param done told once: what was found, undefined when the monitor was lost meanwhile
  */
 export function probeDisplays(link: QmpLink, done: (answer: DisplayAnswer | undefined) => void): void {
-  const { generation } = link;
-  const ask = (command: string, args: object | undefined, then: (value: unknown) => void): void =>
-    link.execute(
-      command,
-      args,
-      (reply) => {
-        if (link.generation !== generation || !isAnswer(reply)) return done(undefined);
-        // An error means that there is no such thing: a VM without display has no /backend.
-        then(reply.outcome === "done" ? reply.value : undefined);
-      },
-      { timeoutNs: ANSWER_NS },
-    );
+  // A VM without a display has no /backend.
+  const ask = questionsTo(link, () => done(undefined));
   const heads: DisplayHead[] = [];
   const askServers = (): void =>
     ask("query-vnc", undefined, (vnc) => {
@@ -80,8 +68,4 @@ export function probeDisplays(link: QmpLink, done: (answer: DisplayAnswer | unde
       }));
   };
   ask("qom-list", { path: "/backend" }, (value) => askConsole(consolePaths(value)));
-}
-
-function isAnswer(reply: QmpReply): boolean {
-  return reply.outcome === "done" || reply.outcome === "error";
 }

@@ -45,11 +45,15 @@ export function probeVga(link: QmpLink, done: (answer: VgaAnswer<VgaPlace>) => v
     if (!isLinearCard(card)) return fail("its display card is not a std VGA");
     const { memory } = card;
     if (memory === undefined) {
-      return done({ ok: false, code: CODE.busy, why: "the guest has not placed its card's memory yet" });
+      return done({
+        ok: false,
+        code: CODE.busy,
+        why: "the guest has not mapped its display card's memory yet",
+      });
     }
     ask(link, `gpa2hva 0x${memory.gpa.toString(16)}`, done, (hostText) => {
       const place = parseHostPlace(hostText);
-      if (place === undefined) return fail("its card's memory is not in QEMU's");
+      if (place === undefined) return fail("its card's memory was not found in QEMU");
       // Its registers are not asked for with that: to read them moves the guest's own index of them.
       const { address, region } = place;
       const isVga = !region.startsWith("bochs-display");

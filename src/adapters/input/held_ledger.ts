@@ -57,7 +57,7 @@ export class HeldLedger {
       this.#recorded.add(entry);
     }
     if (record.entries.length > 0) {
-      log.info("the last daemon left keys down", { count: record.entries.length, pid: record.pid });
+      log.info("the previous daemon left keys pressed", { count: record.entries.length, pid: record.pid });
     }
   }
 

@@ -49,7 +49,7 @@ export class InputAdapter implements Adapter, InputDriverHost {
   #seat: Seat | null = null;
   #phase: Phase = "down";
   /** Why it is down, for who sends input meanwhile. */
-  #away = "the VM's input is being connected to";
+  #away = "the VM's input is still being connected";
   #release: Release = "nothing";
   #isClosing = false;
   /** Frames that the driver has. */

@@ -93,7 +93,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
       host.onDriverDown(SEAM_REASON.NO_PERMISSION, CODE.refused, remedyOf(error));
       return;
     }
-    log.info("uinput devices made", { vm: endpointName, name: `${label} keyboard, pointer, mouse` });
+    log.info("uinput devices created", { vm: endpointName, name: `${label} keyboard, pointer, mouse` });
     host.onDriverUp(0);
     this.#link?.use(this);
   }
@@ -166,7 +166,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     if (frame === null) return false;
     if (!this.#running) {
       frame.code = CODE.refused;
-      frame.words = "the VM stands still: nothing reaches its guest";
+      frame.words = "the VM is paused: no input reaches its guest";
     }
     if (frame.code !== CODE.ok) return this.#end(host, frame);
     const from = frame.nextRecord;
@@ -203,7 +203,7 @@ export class UinputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     host.onStepDone(frame, from, to, "refused");
     this.#destroy();
     this.#end(host, frame);
-    host.onDriverDown(SEAM_REASON.PEER_CLOSED, CODE["seam-down"], "the uinput devices are gone");
+    host.onDriverDown(SEAM_REASON.PEER_CLOSED, CODE["seam-down"], "the uinput devices were removed");
     return false;
   }
 
@@ -281,8 +281,8 @@ function remedyOf(error: Fault): string {
       return "no /dev/uinput; modprobe uinput";
     case ERRNO.EACCES:
     case ERRNO.EPERM:
-      return "no right to write to /dev/uinput";
+      return "no permission to write to /dev/uinput";
     default:
-      return "uinput devices cannot be made; see log";
+      return "cannot create uinput devices; see log";
   }
 }

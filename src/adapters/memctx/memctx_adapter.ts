@@ -230,7 +230,10 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
 
   /** Called by the watch. */
   onUnknownGuest(detail: string, system: string | undefined): void {
-    this.#seat?.log.warn("no guest system in RAM that can be read", { system: system ?? "unknown", detail });
+    this.#seat?.log.warn("no guest system that vmsig can read was found in RAM", {
+      system: system ?? "unknown",
+      detail,
+    });
     this.#seat?.emitError(CODE["not-supported"], 0, unknownGuestText(detail));
   }
 
@@ -324,9 +327,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     this.#ram = ram;
     if (answer.outcome === "open" && answer.ram.missing.length > 0) {
       const backends = answer.ram.missing.join(" ");
-      seat.log.warn("RAM is missing: memory devices whose backends are not shared, or too many", {
-        backends,
-      });
+      seat.log.warn("RAM is missing: memory backends that are not shared, or too many", { backends });
     }
     if (!seat.isUp) seat.up(this.#pid);
     this.#find(true);

@@ -113,7 +113,7 @@ export class MemoryWriter implements Disposable {
     this.#ram.verify();
     const code = this.#write(request, context, force);
     if (this.#files.some((mapping) => mapping.lost)) {
-      throw new Fault("refused", "Cannot write guest RAM: its file was cut meanwhile");
+      throw new Fault("refused", "Cannot write guest RAM: its file was truncated");
     }
     return code;
   }

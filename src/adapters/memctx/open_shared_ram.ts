@@ -20,7 +20,7 @@ import type { RamAnswer, RamRequest } from "./scan_port.ts";
 
 /** Of a monitor over TCP nobody says whose it is; nor of a process in another namespace of numbers. */
 const UNKNOWN_PROCESS =
-  "Cannot find the RAM of this VM: the kernel does not say which process its monitor is of; give it one on a unix socket (-qmp unix:PATH,server=on,wait=off)";
+  "Cannot find the RAM of this VM: the kernel does not say which process its monitor belongs to; give QEMU a monitor on a unix socket (-qmp unix:PATH,server=on,wait=off)";
 const PERMISSIONS = 0o777;
 const OTHERS_WRITE = 0o022;
 

@@ -73,7 +73,7 @@ export function scanGuest(request: ScanRequest, cache: ProfileCache): ScanAnswer
     };
   } catch (error) {
     // A guest's structures are hostile input: whatever a look dies of, it must not take the scanner along.
-    const detail = error instanceof Fault ? error.message : `a look failed: ${messageOf(error)}`;
+    const detail = error instanceof Fault ? error.message : `a scan failed: ${messageOf(error)}`;
     return { outcome: "failed", detail };
   }
 }
@@ -103,7 +103,7 @@ function openFile(file: ScanFile, { pid, started }: ScanRequest): RamFile {
   try {
     const status = statFd(fd.fd);
     if (status.ino !== file.ino || status.dev !== file.dev) {
-      throw new Fault("seam-down", "Cannot look through the guest's RAM: it was closed meanwhile");
+      throw new Fault("seam-down", "Cannot scan the guest's RAM: it was closed");
     }
     if (!file.huge) return { fd, sizeBytes: file.sizeBytes, huge: false };
     // Huge pages do not tell their holes: asked of the mapping that QEMU has.

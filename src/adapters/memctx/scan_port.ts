@@ -176,12 +176,12 @@ export function checkScanAnswer(value: unknown): ScanAnswer {
       typeof isolated === "boolean" && typeof settled === "boolean" &&
       typeof identity === "string" && (foundAt === undefined || Number.isSafeInteger(foundAt)) &&
       typeof ms === "number";
-    return good ? value as ScanAnswer : { outcome: "failed", detail: "a scan's answer makes no sense" };
+    return good ? value as ScanAnswer : { outcome: "failed", detail: "a scan's answer is malformed" };
   }
   if (answer["outcome"] === "none" && typeof answer["detail"] === "string") {
     const { reason, system } = answer;
     if (system !== undefined && typeof system !== "string") {
-      return { outcome: "failed", detail: "a scan's answer makes no sense" };
+      return { outcome: "failed", detail: "a scan's answer is malformed" };
     }
     if (reason === "no-kernel" || reason === "unknown-os" || reason === "unsupported") {
       return value as ScanAnswer;

@@ -53,7 +53,7 @@ export class ReplayConsoles implements TimerHandler {
     if (offset < played.backlog.end && played.isBegun) {
       // Places count from the VM's start.
       for (const { ticket } of played.reads.takeAll()) {
-        seat.ack(ticket, CODE["seam-down"], 0, 0, "the VM was started anew");
+        seat.ack(ticket, CODE["seam-down"], 0, 0, "QEMU was restarted");
       }
     }
     if (offset !== played.backlog.end) played.backlog = new Backlog(BACKLOG_BYTES, offset);
@@ -74,8 +74,8 @@ export class ReplayConsoles implements TimerHandler {
     const played = this.#consoles.get(port);
     if (played === undefined) {
       const words = this.#consoles.size === 0
-        ? "the recording has no bytes of consoles: vmsig record --consoles keeps them"
-        : `the recording has no bytes of console ${port}, but of ${[...this.#consoles.keys()].join(", ")}`;
+        ? "the recording has no console output: record it with vmsig record --consoles"
+        : `the recording has no output of console ${port}, but of ${[...this.#consoles.keys()].join(", ")}`;
       return seat.ack(ticket, CODE["not-supported"], 0, 0, words);
     }
     if (op === CONSOLE_OP.OPEN) return seat.ack(ticket, CODE.ok);

@@ -37,7 +37,7 @@ export function tellMemory(
   using file = reopen(path, OPEN.READ_ONLY | OPEN.NOFOLLOW | OPEN.NONBLOCK);
   const { isRegular, sizeBytes } = statFd(file.fd);
   if (!isRegular || sizeBytes !== memory.bytes) {
-    const is = isRegular ? `has ${sizeBytes} bytes and had ${memory.bytes}` : "is not a plain file";
+    const is = isRegular ? `has ${sizeBytes} bytes instead of ${memory.bytes}` : "is not a plain file";
     throw new Fault("refused", `${path} ${is}`);
   }
   const event = seat.event(KIND.MEMCTX);

@@ -117,7 +117,7 @@ export class ReplayScreen implements Disposable {
       return seat.ack(ticket, CODE["not-supported"], 0, 0, "a recording has pictures and no text");
     }
     if (!this.#expected.has(head)) {
-      const words = "the recording has no pictures of it: vmsig record --frames keeps them";
+      const words = "the recording has no pictures of it: record them with vmsig record --frames";
       return seat.ack(ticket, CODE["not-supported"], 0, 0, words);
     }
     if (op === FRAME_OP.WATCH || this.#heads.get(head)?.ring !== undefined) return seat.ack(ticket, CODE.ok);

@@ -131,7 +131,7 @@ export class ReplaySeam implements Adapter {
 /**
  * Why an event of a recording is not played: it is an answer to a command of the recorded session; it came
  * with descriptors, in whose place nothing was kept; the bus says it itself; nothing is known of its
- * endpoint; its picture is told in its place; or what was kept of it is damaged or gone.
+ * endpoint; its picture is told in its place; or what was recorded of it is damaged or missing.
  */
 export type NotPlayed = "answer" | "descriptors" | "bus" | "endpoint" | "picture" | "damaged";
 

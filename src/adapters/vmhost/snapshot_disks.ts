@@ -110,12 +110,12 @@ export function planSave(disks: readonly Disk[], name: string): SnapshotPlan {
   const vmstate = disks.find(({ format }) => format === KEEPS_STATE);
   if (vmstate === undefined) {
     return refused(
-      "the VM has no writable qcow2 disk, which would keep them: -drive file=FILE.qcow2",
+      "the VM has no writable qcow2 disk to store snapshots in: -drive file=FILE.qcow2",
       CODE["not-supported"],
     );
   }
   if (disks.some(({ snapshots }) => snapshots.has(name))) {
-    return refused("there is one of that name: delete it first, or take another name");
+    return refused("a snapshot of that name exists: delete it first, or choose another name");
   }
   return { vmstate: vmstate.node, devices: disks.map(({ node }) => node) };
 }
@@ -123,7 +123,7 @@ export function planSave(disks: readonly Disk[], name: string): SnapshotPlan {
 /** What a load of a name takes in. */
 export function planLoad(disks: readonly Disk[], name: string): SnapshotPlan {
   const one = listSnapshots(disks).find((snapshot) => snapshot.name === name);
-  if (one === undefined) return refused('there is none of that name: see "vmsig vm … snapshots"');
+  if (one === undefined) return refused('no snapshot has that name: see "vmsig vm … snapshots"');
   if (one.stateBytes === 0) return refused("it has disks only, not the VM's RAM (made by qemu-img)");
   if (one.missing.length > 0) return refused(`disk ${one.missing[0]} does not have it`);
   const vmstate = disks.find(({ snapshots }) => (snapshots.get(name)?.stateBytes ?? 0) > 0);
@@ -133,7 +133,7 @@ export function planLoad(disks: readonly Disk[], name: string): SnapshotPlan {
 /** What a deletion of a name takes in: each disk that has it. */
 export function planDelete(disks: readonly Disk[], name: string): SnapshotPlan {
   const devices = disks.filter(({ snapshots }) => snapshots.has(name)).map(({ node }) => node);
-  if (devices.length === 0) return refused('there is none of that name: see "vmsig vm … snapshots"');
+  if (devices.length === 0) return refused('no snapshot has that name: see "vmsig vm … snapshots"');
   return { vmstate: "", devices };
 }
 
@@ -148,10 +148,10 @@ function whyPlain({ name, format }: Disk): string {
   if (FLASH.test(name)) {
     return `the firmware's variables (${name}, ${
       format || "?"
-    }) keep no snapshots: qemu-img convert -O qcow2, ` +
+    }) store no snapshots: qemu-img convert -O qcow2, ` +
       "and format=qcow2";
   }
-  return `disk ${name} (${format || "?"}) keeps no snapshots: make it qcow2 (qemu-img convert -O qcow2)`;
+  return `disk ${name} (${format || "?"}) stores no snapshots: make it qcow2 (qemu-img convert -O qcow2)`;
 }
 
 function snapshotsOf(image: QmpData): ReadonlyMap<string, DiskSnapshot> {

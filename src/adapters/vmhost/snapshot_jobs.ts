@@ -114,7 +114,9 @@ export class SnapshotJobs implements TimerHandler {
     const { name } = read;
     if (this.#work !== null) {
       const { op: other, name: its } = this.#work;
-      const words = `the VM has one under way: ${snapshotWord(other)} ${printable(its, 40)}; try again then`;
+      const words = `a snapshot job is under way: ${snapshotWord(other)} ${
+        printable(its, 40)
+      }; try again when it is done`;
       return seat.ack(event.ticket, CODE.busy, 0, 0, words);
     }
     const { ticket, token } = event;
@@ -150,7 +152,9 @@ export class SnapshotJobs implements TimerHandler {
     if (work === null || seat === null) return;
     this.#end();
     if (work.ticket === null) return;
-    const words = work.at === "asking" ? text : `${text}; the job may go on: look at it when the VM is back`;
+    const words = work.at === "asking"
+      ? text
+      : `${text}; the job may still run: check it when the VM is back`;
     this.#answer(seat, work, code, words);
   }
 
@@ -196,7 +200,7 @@ export class SnapshotJobs implements TimerHandler {
         const list = readJobs(jobs.value);
         const other = list.find(isBusyWithSnapshot);
         if (other !== undefined) {
-          const words = `another program's job does a snapshot of it: ${printable(other.id, 40)}`;
+          const words = `a snapshot job of another program is under way: ${printable(other.id, 40)}`;
           return this.#fail(work, CODE.busy, words);
         }
         // What was concluded and not dismissed has its id for ever.
@@ -361,6 +365,6 @@ export class SnapshotJobs implements TimerHandler {
 /** A question about the disks that has no answer; one that was answered was answered with something else. */
 function verdictOf(reply: QmpReply, away: string): [code: Code, words: string] {
   return reply.outcome === "done"
-    ? [CODE["protocol-error"], "QEMU tells its disks in another form"]
+    ? [CODE["protocol-error"], "QEMU lists its disks in an unknown form"]
     : [codeOf(reply), wordsOf(reply, away)];
 }

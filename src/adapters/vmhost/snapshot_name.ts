@@ -21,18 +21,18 @@ export function readSnapshotName(bytes: Uint8Array, isNew: boolean): SnapshotNam
     name = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     // What a control sends need not be text.
-    return { refusal: "a snapshot's name is UTF-8" };
+    return { refusal: "a snapshot's name must be UTF-8" };
   }
   if (name === "" || bytes.length > MAX_SNAPSHOT_NAME || name.includes("\0")) {
-    return { refusal: `a snapshot's name has 1 to ${MAX_SNAPSHOT_NAME} bytes` };
+    return { refusal: `a snapshot's name must have 1 to ${MAX_SNAPSHOT_NAME} bytes` };
   }
   if (!isNew) return { name };
   if (printable(name) !== name) {
-    return { refusal: "a snapshot's name has printable characters, no backslash" };
+    return { refusal: "a snapshot's name must have printable characters only, and no backslash" };
   }
-  if (name.trim() !== name) return { refusal: "a snapshot's name has no space at its ends" };
+  if (name.trim() !== name) return { refusal: "a snapshot's name must not begin or end with a space" };
   if (/^\d+$/.test(name)) {
-    return { refusal: "a snapshot's name is more than digits: qemu-img takes them as its number" };
+    return { refusal: "a snapshot's name must not be digits only: qemu-img takes them as its number" };
   }
   return { name };
 }

@@ -61,7 +61,7 @@ function askRegisters(
     const told = hmpReplyOf(reply, MAX_TEXT_CHARS);
     if (told.outcome !== "text") return done(undefined, codeOf(reply), wordsOf(reply));
     const registers = parseRegisters(told.text);
-    done(registers, CODE["not-supported"], "its registers are not those of x86-64, as QEMU prints them");
+    done(registers, CODE["not-supported"], "QEMU does not print its registers in the form of x86-64");
   }, { timeoutNs: ANSWER_NS });
 }
 

@@ -30,7 +30,7 @@ still does; or "unknown": the host cannot tell, look at the VM. The exit code is
   async run({ args, nats, connect, number, json, out }) {
     const [id = ""] = args;
     if (nats === undefined) {
-      throw usage("outcome", "only another host is asked for it: say --nats URL, or set VMSIG_NATS");
+      throw usage("outcome", "it is a question to another host: pass --nats URL, or set VMSIG_NATS");
     }
     if (commandIdOf(id) === undefined) {
       throw usage("outcome", `${visible(id)} is not the ID of a command, HOST/SESSION/NUMBER`);

@@ -170,7 +170,7 @@ replay plays the file back to controls, vmsig trace makes a page of it.
         valid.set(endpoint, copy);
         file.append(copy.item);
         if (copy.isMoving) {
-          note(call, `${copy.path}: the VM ran meanwhile, so this is not one moment of its memory`);
+          note(call, `${copy.path}: the VM was running, so this is not a consistent copy of its memory`);
         }
       } else {
         if (copied.length > 0 && kind === KIND.MEMCTX && !toldOnce.has(endpoint)) {

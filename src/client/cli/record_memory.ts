@@ -116,7 +116,7 @@ class Copy {
   async segment(fd: number, from: number, bytes: number): Promise<number> {
     const placed = this.bytes;
     const end = from + bytes;
-    if (statFd(fd).sizeBytes < end) throw new Fault("protocol-error", "its file is smaller than was told");
+    if (statFd(fd).sizeBytes < end) throw new Fault("protocol-error", "its file is smaller than announced");
     // Its own position: the event's descriptor may be others' too.
     using file = reopen(fd, OPEN.READ_ONLY);
     for (let at = from; at < end;) {
@@ -125,7 +125,7 @@ class Copy {
       const hole = Math.min(seekHole(file.fd, data), end);
       for (at = data; at < hole;) {
         const length = preadInto(file.fd, this.#piece, 0, Math.min(PIECE_BYTES, hole - at), at);
-        if (length === 0) throw new Fault("protocol-error", "its file was cut meanwhile");
+        if (length === 0) throw new Fault("protocol-error", "its file was truncated");
         this.#write(length, placed + at - from);
         at += length;
         // The connection is read meanwhile, and Ctrl-C heard.

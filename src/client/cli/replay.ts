@@ -19,9 +19,9 @@ const MAX_BYTES = 2 ** 31;
 
 const WHY: Readonly<Record<NotPlayed, string>> = {
   answer: "answers to commands of the recorded session",
-  descriptors: "came with file descriptors, which no file holds",
+  descriptors: "came with file descriptors, which a file cannot hold",
   picture: "told with the picture that was kept",
-  damaged: "what was kept of it is damaged or gone",
+  damaged: "what was recorded of it is damaged or missing",
   bus: "the bus says it itself",
   endpoint: "of an endpoint that could not be attached, or is not in the recording",
 };

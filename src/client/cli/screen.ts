@@ -252,7 +252,7 @@ function readerOf(path: string): Disposable | undefined {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     if (isOsError(error, "ENXIO")) {
-      throw new Fault("refused", `Cannot write ${path}: it is a pipe that nobody reads`, { cause: error });
+      throw new Fault("refused", `Cannot write ${path}: it is a pipe without a reader`, { cause: error });
     }
     throw unwritable(path, error);
   }
@@ -280,6 +280,6 @@ function report(call: Call, told: Told): void {
   const by = source === "" ? "" : `, by ${source}`;
   const which = head === 0 ? "" : `, head ${head}`;
   call.out.line(
-    `${path}: ${width}x${height}${by}${which}${stopped ? " (the VM stands still)" : ""}`,
+    `${path}: ${width}x${height}${by}${which}${stopped ? " (the VM is paused)" : ""}`,
   );
 }

@@ -260,5 +260,5 @@ function taken(result: ReadResult, region: VgpuRegion): void {
   if (result === READ.NOTHING) {
     throw new Fault("timed-out", "Cannot read the region: its producer writes all the time");
   }
-  throw new Fault("no-endpoint", `Cannot read the region any more: its producer has gone (${region.why})`);
+  throw new Fault("no-endpoint", `Cannot read the region any more: its producer has exited (${region.why})`);
 }

@@ -127,7 +127,7 @@ function tellPlace({ json, out }: Call, name: string, place: string): void {
 function defaultPath(ref: string): string {
   const dir = Deno.env.get("XDG_RUNTIME_DIR") ?? "";
   if (dir === "") {
-    throw usage("vnc", "there is no XDG_RUNTIME_DIR to put a socket in: say where with --listen");
+    throw usage("vnc", "XDG_RUNTIME_DIR is not set, so there is no folder for the socket: pass --listen");
   }
   return `${dir}/vmsig-${ref.replaceAll(/[^\w.@-]/g, "_")}.vnc`;
 }

@@ -123,7 +123,7 @@ function tellRate(call: Call, event: Extract<MemoryEvent, { what: "rate" }>): vo
     : "looking at all values takes longer than that";
   note(
     call,
-    `${event.missed} looks were left out: ${event.askedHz} per second were asked for, ${
+    `${event.missed} rounds were skipped: ${event.askedHz} per second were requested, ${
       event.reachedHz.toFixed(1)
     } were made, because ${why}`,
     "dropped",

@@ -87,7 +87,7 @@ export class GdbSession {
       if (!(error instanceof Fault)) throw error;
       this.#refuse(error);
       // GDB waits for a stop in any case: it gets one, with the note that the VM goes on.
-      await this.#say(`${messageOf(error)}\nThe VM goes on; what follows is a look at it while it runs.\n`);
+      await this.#say(`${messageOf(error)}\nThe VM keeps running; what follows is read while it runs.\n`);
       await this.#stopped(SIGINT);
     }
   }
@@ -116,7 +116,7 @@ export class GdbSession {
         return this.#one(text);
       case "G":
       case "P":
-        throw new Fault("not-supported", "Cannot write registers: QEMU's monitor only tells them");
+        throw new Fault("not-supported", "Cannot write registers: QEMU's monitor can only read them");
       case "m":
         return this.#read(text);
       case "M":
@@ -355,13 +355,13 @@ export class GdbSession {
       case "stop":
         await this.#target.stop();
         this.#registers = undefined;
-        return "the VM stands still\n";
+        return "the VM is stopped\n";
       case "cont":
         await this.#target.cont();
         return "the VM runs\n";
       case "status":
         return `the VM ${
-          await this.#target.isRunning() ? "runs" : "stands still"
+          await this.#target.isRunning() ? "runs" : "is stopped"
         }\nrefused last: ${this.#lastRefusal}\n`;
       case "offset": {
         const offset = this.#target.offset();

@@ -93,13 +93,14 @@ export class GuestContexts implements AsyncDisposable {
   view(): { readonly view: GuestView; readonly os: GuestOs } {
     const view = this.#view;
     if (view === undefined) {
-      throw this.#fault ?? new Fault("seam-down", `Cannot look at ${this.name}: its guest starts anew; wait`);
+      throw this.#fault ??
+        new Fault("seam-down", `Cannot examine ${this.name}: its guest is restarting; wait`);
     }
     const { guest } = view;
     if (!guest.found) {
       throw new Fault(
         "not-supported",
-        `Cannot look at ${this.name}: no system is found in it: ${guest.detail}`,
+        `Cannot examine ${this.name}: no guest system was found in it: ${guest.detail}`,
       );
     }
     return { view, os: guest.os };

@@ -40,10 +40,13 @@ export class ProcessTarget extends GuestTarget {
       );
     }
     if (process.root === 0) {
-      throw new Fault("bad-argument", `Cannot look at process ${pid}: it is the kernel's; leave --pid out`);
+      throw new Fault("bad-argument", `Cannot examine process ${pid}: it is the kernel's; leave --pid out`);
     }
     if (!(os instanceof LinuxGuest)) {
-      throw new Fault("not-supported", `Cannot look at process ${pid}: its threads are known of Linux alone`);
+      throw new Fault(
+        "not-supported",
+        `Cannot examine process ${pid}: threads are supported for Linux guests only`,
+      );
     }
     this.#pid = pid;
     this.#epoch = view.epoch;
@@ -95,7 +98,7 @@ export class ProcessTarget extends GuestTarget {
     }
     throw new Fault(
       "seam-down",
-      `Cannot look at process ${this.#pid} of ${this.contexts.name}: it has ended`,
+      `Cannot examine process ${this.#pid} of ${this.contexts.name}: it has ended`,
     );
   }
 }

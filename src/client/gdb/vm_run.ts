@@ -61,7 +61,7 @@ export class VmRun {
         await this.#client.vm(this.#endpoint, "cont");
       } catch (error) {
         if (!(error instanceof Fault)) throw error;
-        throw new Fault(error.code, `${error.message}; the VM stands still`, { cause: error });
+        throw new Fault(error.code, `${error.message}; the VM stays stopped`, { cause: error });
       }
     }
     await this.#release();

@@ -95,7 +95,7 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
 
   onLeave(viewer: Viewer): void {
     this.#viewers.delete(viewer);
-    if (this.#owner?.viewer === viewer) this.#giveUp("the viewer has gone");
+    if (this.#owner?.viewer === viewer) this.#giveUp("the viewer disconnected");
   }
 
   /**

@@ -174,7 +174,7 @@ export function listenFault(error: unknown, address: ListenAddress): Fault {
   if (error instanceof Deno.errors.PermissionDenied) {
     return fault(
       isUnix
-        ? "no permission to make a socket in its folder; choose a path in a folder of yours"
+        ? "no permission to create a socket in its folder; choose a path in a folder of yours"
         : "no permission to use this port; choose one of 1024 to 65535",
     );
   }

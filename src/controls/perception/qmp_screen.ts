@@ -80,7 +80,7 @@ export class QmpScreen implements FrameSource, Disposable {
           const added = conversation.execute("add-fd", {}, [writeEnd.fd]) as Record<string, unknown> | null;
           const setId = added?.["fdset-id"];
           if (typeof setId !== "number") {
-            throw new Fault("protocol-error", "Cannot use add-fd: QEMU names no set");
+            throw new Fault("protocol-error", "Cannot use add-fd: QEMU's answer names no fd set");
           }
           return new QmpScreen(conversation, file, writeEnd, setId, options);
         } catch (error) {

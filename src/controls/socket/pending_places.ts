@@ -45,10 +45,10 @@ export class PendingPlaces {
   take(uid: number, isPrivileged: boolean): string {
     const own = this.#byUser.get(uid) ?? 0;
     if (!isPrivileged && own >= this.#aUser) {
-      return `${own} peers of uid ${uid} have not said HELLO yet; that is as many as a user may have`;
+      return `${own} peers of uid ${uid} have not sent HELLO yet, the most that a user may have`;
     }
     if (this.#taken >= this.#all + (isPrivileged ? RESERVED_PLACES : 0)) {
-      return "too many peers have not said HELLO yet";
+      return "too many peers have not sent HELLO yet";
     }
     this.#byUser.set(uid, own + 1);
     this.#taken++;

@@ -41,7 +41,7 @@ export class RefusalLog implements TimerHandler {
 
   /** A peer broke the protocol. */
   broke(uid: number, what: string): void {
-    if (this.#mayTell(uid)) this.#log.warn("peer broke the protocol before its HELLO", { uid, what });
+    if (this.#mayTell(uid)) this.#log.warn("a peer violated the protocol before its HELLO", { uid, what });
   }
 
   /** Called by the loop: the second is over. */
@@ -54,7 +54,7 @@ export class RefusalLog implements TimerHandler {
     this.#loop.disarm(this);
     for (const [uid, { untold }] of this.#byUser) {
       if (untold === 0) continue;
-      this.#log.info("more peers were turned away within a second", {
+      this.#log.info("more peers were refused within a second", {
         uid: uid === OTHERS ? "others" : uid,
         count: untold,
       });

@@ -181,7 +181,7 @@ export class SocketListener implements PendingPeerHost {
 
   /** What a peer said could not be dealt with: it is told as much, and closed. */
   fail(pending: PendingPeer): void {
-    this.#say(pending.socket, refusedFrame(CODE["protocol-error"], "the HELLO could not be dealt with"));
+    this.#say(pending.socket, refusedFrame(CODE["protocol-error"], "the HELLO could not be processed"));
     this.drop(pending);
   }
 
@@ -189,7 +189,7 @@ export class SocketListener implements PendingPeerHost {
   close(): void {
     this.#accepting[Symbol.dispose]();
     for (const pending of [...this.#pending]) {
-      this.#turnAway(pending, CODE["shutting-down"], "the daemon stops");
+      this.#turnAway(pending, CODE["shutting-down"], "the daemon is stopping");
     }
     this.#refusalLog.close();
   }

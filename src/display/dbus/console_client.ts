@@ -110,7 +110,7 @@ export class ConsoleClient implements PeerListener, Disposable {
   onReady(): void {
     this.#getAll(`${ROOT}/VM`, "org.qemu.Display1.VM", (body, head) => {
       const ids = propertiesOf(body, head).get("ConsoleIDs");
-      if (!Array.isArray(ids) || ids.length > MAX_CONSOLES) throw wrong("it does not tell its consoles");
+      if (!Array.isArray(ids) || ids.length > MAX_CONSOLES) throw wrong("it does not list its consoles");
       this.#consoles = ids.filter((id) => typeof id === "number");
       this.#nextConsole();
     });
@@ -184,7 +184,7 @@ export class ConsoleClient implements PeerListener, Disposable {
   #takeProperties(properties: ReadonlyMap<unknown, DBusValue>): void {
     const width = properties.get("Width") ?? this.#width;
     const height = properties.get("Height") ?? this.#height;
-    if (!isSide(width) || !isSide(height)) throw wrong("its console has an absurd size");
+    if (!isSide(width) || !isSide(height)) throw wrong("its console has an implausible size");
     if (width === this.#width && height === this.#height) return;
     this.#width = width;
     this.#height = height;

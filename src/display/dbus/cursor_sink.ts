@@ -35,7 +35,7 @@ export class CursorSink {
   constructor(bodyBytes: number, isLittle: boolean) {
     this.#bodyBytes = bodyBytes;
     this.#isLittle = isLittle;
-    if (bodyBytes < NUMBERS_BYTES) throw wrong("a cursor is cut");
+    if (bodyBytes < NUMBERS_BYTES) throw wrong("a cursor is truncated");
   }
 
   /** What is known of it, once all has come; undefined: it is larger than what can be told. */
@@ -73,7 +73,7 @@ export class CursorSink {
       view.getInt32(at, this.#isLittle)
     );
     if (width < 0 || height < 0 || width > MAX_CURSOR_SIDE || height > MAX_CURSOR_SIDE) {
-      throw wrong("a cursor's size is absurd");
+      throw wrong("a cursor's size is implausible");
     }
     if (Math.max(width, height) > MAX_CURSOR_SHAPE_SIDE) return;
     this.#shape = { width, height, hotX, hotY };

@@ -209,7 +209,7 @@ export class DBusPeer implements Disposable {
     this.#output.push({ bytes, fds, done: 0 });
     this.#outputBytes += bytes.length;
     if (this.#outputBytes > MAX_OUTPUT_BYTES) {
-      throw new Fault("seam-down", "Cannot answer the D-Bus peer: it does not read what it is told");
+      throw new Fault("seam-down", "Cannot answer the D-Bus peer: it does not read what it is sent");
     }
   }
 
@@ -217,7 +217,7 @@ export class DBusPeer implements Disposable {
     const count = reader.fdCount(0);
     for (let k = 0; k < count; k++) this.#fds.push(new OwnedFd(reader.takeFd(0, k)));
     if (reader.fdsTruncated(0) || this.#fds.length > MAX_FDS) {
-      throw new Fault("protocol-error", "Cannot read a D-Bus message: it brings too many descriptors");
+      throw new Fault("protocol-error", "Cannot read a D-Bus message: it carries too many descriptors");
     }
   }
 
@@ -294,7 +294,7 @@ export class DBusPeer implements Disposable {
   #headCame(fixed: FixedHead): void {
     const head = readHead(this.#store, fixed);
     if (head.fds > this.#fds.length) {
-      throw new Fault("protocol-error", "Cannot read a D-Bus message: its descriptors did not come with it");
+      throw new Fault("protocol-error", "Cannot read a D-Bus message: its descriptors are missing");
     }
     const sink = this.#listener.sinkOf(head);
     if (sink !== undefined) {

@@ -233,7 +233,10 @@ export class DBusSource implements DisplaySource, ConsoleOwner, ServiceOwner {
     if (this.#isStale) return;
     if (this.#nowNs - this.#registeredNs > SECOND) this.#drops = 0;
     if (++this.#drops > MAX_DROPS) {
-      throw new Fault("busy", "Cannot listen to QEMU's D-Bus display: it keeps no listener for this console");
+      throw new Fault(
+        "busy",
+        "Cannot listen to QEMU's D-Bus display: it drops every listener for this console",
+      );
     }
     this.#isStale = true;
   }

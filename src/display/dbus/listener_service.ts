@@ -121,7 +121,7 @@ export class ListenerService implements PeerListener, Disposable {
         this.#refuse(head, "NotSupported");
         throw new Fault(
           "not-supported",
-          "Cannot show QEMU's picture: it lies in the graphics card (gl=on); start QEMU with -display dbus,gl=off",
+          "Cannot show QEMU's picture: it is in GPU memory (gl=on); start QEMU with -display dbus,gl=off",
         );
       default:
         this.#refuse(head, "UnknownMethod");
@@ -140,7 +140,7 @@ export class ListenerService implements PeerListener, Disposable {
         body.u32(),
       ];
       if (fd === undefined) {
-        throw new Fault("protocol-error", "Cannot map a picture of QEMU's: no file came along");
+        throw new Fault("protocol-error", "Cannot map a picture of QEMU's: it came without a file");
       }
       this.#unmap();
       this.#map = MappedPicture.open(fd.fd, { offset, width, height, stride, format });

@@ -106,7 +106,7 @@ export class MappedPicture implements Disposable {
       if (convert === undefined) pixels.set(line, to);
       else convert(line, width, pixels, to);
     }
-    if (this.#mapping.lost) throw wrong("its memory was cut");
+    if (this.#mapping.lost) throw wrong("its memory was truncated");
   }
 
   /** Lets the memory go. */

@@ -101,7 +101,9 @@ export class PictureSink implements BodySink {
       format: word(first + 3),
     };
     const length = word(first + 4);
-    if (length !== this.#bodyBytes - this.#prefix.length) throw wrong("its pixels are not the rest of it");
+    if (length !== this.#bodyBytes - this.#prefix.length) {
+      throw wrong("its pixels do not fill the rest of it");
+    }
     if (head.x < 0 || head.y < 0) throw wrong(`it lies at ${head.x},${head.y}`);
     const format = pixmanFormat(head.format);
     if (format === undefined) {

@@ -152,7 +152,7 @@ export function encodeScreenText(text: ScreenText): Uint8Array<ArrayBuffer> {
   const whole = encode({ ...plain, styles: flat, runs });
   const bytes = whole.length <= MAX_BODY_BYTES ? whole : encode(plain);
   if (bytes.length > MAX_BODY_BYTES) {
-    throw new Fault("too-large", `Cannot tell a screen's text: it takes ${bytes.length} bytes`);
+    throw new Fault("too-large", `Cannot encode a screen's text: it takes ${bytes.length} bytes`);
   }
   return new Uint8Array(bytes);
 }
@@ -231,7 +231,9 @@ function isRuns(runs: readonly number[], cells: number, styles: number): boolean
 
 function placeOf(value: unknown, columns: number, rows: number): TextPlace | undefined {
   if (value === undefined) return undefined;
-  if (!isIntegers(value, MAX_TEXT_CELLS) || value.length !== 2) throw wrong("its cursor is no place");
+  if (!isIntegers(value, MAX_TEXT_CELLS) || value.length !== 2) {
+    throw wrong("its cursor is not a valid position");
+  }
   const [column, row] = value as [number, number];
   if (column >= columns || row >= rows) throw wrong("its cursor lies outside it");
   return { column, row };

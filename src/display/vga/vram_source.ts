@@ -380,7 +380,7 @@ export class VramSource implements DisplaySource {
     this.#isLost = true;
     this.#nextNs = NEVER;
     const why = this.#memory.isThere
-      ? "its video memory is not where it was: the card was removed"
+      ? "its video memory is no longer there: the card was removed"
       : "QEMU has ended";
     this.#port.onLost(CODE["seam-down"], why);
   }

@@ -316,7 +316,10 @@ export class VncSource implements DisplaySource, UpdateSink {
     else if (this.#isQemu && this.#heardNs > this.#againNs) this.#answeredInVain++;
     if (this.#answeredInVain > ASKS_WITHOUT_PICTURE) {
       const place = placeOf(this.#options.address);
-      return this.#lose(CODE["timed-out"], `${place} answers and paints no more: QEMU has lost an update`);
+      return this.#lose(
+        CODE["timed-out"],
+        `${place} answers, but sends no more pixels: QEMU has lost an update`,
+      );
     }
     this.#againNs = this.#nowNs;
     if (isCertain) stream.probe(-1, -1);
@@ -364,14 +367,14 @@ export class VncSource implements DisplaySource, UpdateSink {
       return this.#lose(CODE["timed-out"], `${place} does not answer: ${why} for 10 s`);
     }
     if (this.#nowNs < this.#deadlineNs()) return;
-    this.#lose(CODE["timed-out"], `${place} does not answer: the picture that was asked for has not come`);
+    this.#lose(CODE["timed-out"], `${place} does not answer: the requested picture did not arrive`);
   }
 
   #lostServer(): void {
     // QEMU says no word to whom it does not let in, nor to whom it ends for another's sake.
     const why = this.#wire.stream === undefined
-      ? "lets nobody in: one viewer has it alone, or its places are taken"
-      : "ended the connection: it has ended, or a viewer wants it alone";
+      ? "refuses connections: a viewer has exclusive access, or its limit is reached"
+      : "closed the connection: it exited, or a viewer took exclusive access";
     this.#lose(CODE["seam-down"], `${placeOf(this.#options.address)} ${why}`);
   }
 

@@ -45,7 +45,7 @@ export const OTHER_KINDS = {
     bodyBytes: MAX_BODY_BYTES,
   },
   RECONNECTED: {
-    // Of a client library to its own program: a daemon is there again, and what came meanwhile was missed.
+    // Of a client library to its own program: a daemon is there again, and the events in between were missed.
     number: 113,
     way: "local",
     source: SOURCE.CORE,

@@ -84,7 +84,7 @@ export class AuditWriter {
           this.#tell(
             `the audit waits: ${
               oneLine(messageOf(error)).slice(0, 200)
-            }; has the server the stream (--create)?`,
+            }; does the server have the stream (vmsig join --create)?`,
           );
         }
         if (this.#isEnded) break;

@@ -219,9 +219,8 @@ export class BridgeSession implements LinkHost {
 
   /** See {@linkcode LinkHost}. */
   onLinkEnd(): void {
-    void this.end(
-      new Fault("unreachable", "the daemon of this host has gone; what was under way may be done or not"),
-    );
+    const text = "this host's daemon disconnected; commands under way may or may not have been carried out";
+    void this.end(new Fault("unreachable", text));
   }
 
   #request(
@@ -321,13 +320,15 @@ export class BridgeSession implements LinkHost {
       if (!this.#isEnded) this.#write(op, seq, answer);
     };
     const refuse = (code: CodeName, text: string) => told(OP.REFUSED, { code, text });
-    if (memory === undefined) return refuse("not-supported", "this host answers no questions about memory");
-    if (body === undefined || typeof endpoint !== "number") {
-      return refuse("protocol-error", "it is not understood");
+    if (memory === undefined) {
+      return refuse("not-supported", "this host does not answer questions about memory");
     }
-    if (nowMs() > atMs) return refuse("timed-out", "it came after its time");
+    if (body === undefined || typeof endpoint !== "number") {
+      return refuse("protocol-error", "it cannot be decoded");
+    }
+    if (nowMs() > atMs) return refuse("timed-out", "it arrived after its deadline");
     const found = place(endpoint as EndpointId);
-    if (found?.life !== life) return refuse("no-endpoint", "the endpoint has gone");
+    if (found?.life !== life) return refuse("no-endpoint", "the endpoint was detached");
     memory({ user, name, endpoint: found.name, body }).then((lines) => told(OP.LINES, lines), (error) => {
       if (!(error instanceof Fault)) throw error;
       refuse(error.code as CodeName, error.message);
@@ -343,7 +344,7 @@ export class BridgeSession implements LinkHost {
   #refuseLate(seq: number, corr: number, endpoint: EndpointId): void {
     this.#options.counts.late++;
     this.#kept.skip(seq);
-    const words = "it came after its time, and was not done";
+    const words = "it arrived after its deadline, and was not carried out";
     this.#say(OP.ANSWER, seq, this.#toldWhy(endpoint, corr, CODE["timed-out"], words));
   }
 

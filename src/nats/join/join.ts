@@ -108,8 +108,8 @@ export async function join(options: JoinOptions): Promise<void> {
       onOverrun: (lost) => {
         if (counts.overrun === 0) {
           tell(
-            `the daemon has dropped ${lost} events that this host's queue had no room for, and readers are told; ` +
-              "queue_events = 16384 in the [[admission]] of this user gives it more",
+            `the daemon has dropped ${lost} events that this host's queue had no room for, and readers are notified; ` +
+              "queue_events = 16384 in the [[admission]] of this user makes the queue longer",
           );
         }
         counts.overrun += lost;
@@ -144,15 +144,21 @@ export async function join(options: JoinOptions): Promise<void> {
   link.listen({
     onDown: () => {
       counts.serverDowns++;
-      tell("the NATS server is away; events wait, as many as fit");
+      tell("disconnected from the NATS server; events are queued up to a limit");
     },
-    onUp: () => tell(`the NATS server is there again; ${counts.dropped} events were dropped until now`),
-    onRefusal: (text) => tell(`the server refuses something: ${text}; config/nats/ has what a host needs`),
+    onUp: () => tell(`reconnected to the NATS server; ${counts.dropped} events were dropped so far`),
+    onRefusal: (text) =>
+      tell(`the NATS server refused an operation: ${text}; config/nats/ has what a host needs`),
   });
   // A server that lets nobody in any more closes the connection for good.
   void link.nc.closed().then((error) => {
     if (error !== undefined && error !== null) {
-      over.resolve(new Fault("unreachable", `Cannot stay: the server ended it (${oneLine(String(error))})`));
+      over.resolve(
+        new Fault(
+          "unreachable",
+          `Cannot continue: the server closed the connection (${oneLine(String(error))})`,
+        ),
+      );
     }
   });
   tell(`joined ${nats.url} as ${oneLine(host)}, user ${oneLine(link.user)}`);
@@ -219,7 +225,7 @@ function checkServer(link: NatsLink, { serves, trustsNetwork }: JoinOptions): vo
   if (!serves || trustsNetwork || asks === true) return;
   throw new Fault(
     "refused",
-    "Cannot serve remote users: this server asks nobody who he is, so anybody could come as anybody; give it accounts (config/nats/), or say --no-requests, or --trust-network where everybody may do everything",
+    "Cannot serve remote users: this server does not authenticate its clients, so that anyone could act as any user; give it accounts (config/nats/), or pass --no-requests, or --trust-network where everyone may do everything",
   );
 }
 

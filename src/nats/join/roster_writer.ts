@@ -109,7 +109,11 @@ export class RosterWriter implements AsyncDisposable {
       }
       if (revision >= 0 && found.revision !== revision) throw sameName(other);
       if (revision < 0) {
-        tell(`a host called ${oneLine(other.host)} was there a moment ago; waiting whether it still lives`);
+        tell(
+          `a host named ${
+            oneLine(other.host)
+          } was seen a moment ago; waiting to see whether it is still alive`,
+        );
       }
       revision = found.revision;
       if (performance.now() > untilMs) throw sameName(other);
@@ -204,7 +208,7 @@ function isOfDeadProcess(other: HostEntry, own: HostEntry): boolean {
 function sameName({ host, machine, pid, vmsig }: HostEntry): Fault {
   return new Fault(
     "busy",
-    `Cannot join as ${oneLine(host)}: another host of this name is there (machine ${
+    `Cannot join as ${oneLine(host)}: another host of this name has joined (machine ${
       oneLine(machine)
     }, process ${pid}, vmsig ${oneLine(vmsig)}); give one of them another name by --host NAME`,
   );
@@ -213,7 +217,7 @@ function sameName({ host, machine, pid, vmsig }: HostEntry): Fault {
 function writerFault(error: unknown): Fault {
   if (error instanceof Fault) return error;
   if (/wrong last sequence/i.test(messageOf(error))) {
-    return new Fault("busy", "Cannot join: another host took this name in this very moment; start it again", {
+    return new Fault("busy", "Cannot join: another host took this name at the same moment; start it again", {
       cause: error,
     });
   }

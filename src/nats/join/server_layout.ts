@@ -36,14 +36,14 @@ export async function createLayout(
   try {
     // Entries expire by the server's clock: a host that dies is forgotten, whoever looks.
     await new Kvm(link.nc).create(ROSTER_BUCKET, {
-      description: "vmsig: who is there, an entry a host",
+      description: "vmsig: the roster, one entry per host",
       history: 1,
       ttl: DEAD_MS,
       maxValueSize: MOST_ENTRY_BYTES,
       storage: StorageType.File,
       replicas,
     });
-    done.push(`the bucket ${ROSTER_BUCKET} is there: entries live ${DEAD_MS / 1000} s`);
+    done.push(`the bucket ${ROSTER_BUCKET} exists: entries expire after ${DEAD_MS / 1000} s`);
     const manager = await jetstreamManager(link.nc);
     const config = {
       name: AUDIT_STREAM,
@@ -58,11 +58,11 @@ export async function createLayout(
     };
     try {
       await manager.streams.info(AUDIT_STREAM);
-      done.push(`the stream ${AUDIT_STREAM} was there already, and stays as it is`);
+      done.push(`the stream ${AUDIT_STREAM} existed already and is left unchanged`);
     } catch {
       await manager.streams.add(config);
       done.push(
-        `the stream ${AUDIT_STREAM} is there: entries are kept ${auditDays} days, and nobody deletes one`,
+        `the stream ${AUDIT_STREAM} exists: entries are kept for ${auditDays} days and cannot be deleted`,
       );
     }
     return done;

@@ -89,14 +89,14 @@ export class SessionDesk implements AsyncDisposable {
     for (const session of [...this.#sessions.values()]) {
       if (!session.isSilent(now)) continue;
       this.#options.counts.silent++;
-      void session.end(new Fault("timed-out", "the session is over: nothing was heard of it for its ttl"));
+      void session.end(new Fault("timed-out", "the session expired: no message came within its ttl"));
     }
   }
 
   /** Ends all sessions. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isEnded = true;
-    const why = new Fault("shutting-down", "this host leaves; connect again when it is back");
+    const why = new Fault("shutting-down", "this host is leaving; connect again when it is back");
     await Promise.all([...this.#sessions.values()].map((session) => session.end(why)));
     assert(this.#sessions.size === 0, "a session that has ended is not kept");
   }
@@ -121,7 +121,7 @@ export class SessionDesk implements AsyncDisposable {
         0,
         new Fault(
           "protocol-error",
-          `it does not speak version ${ENVELOPE_VERSION} of the requests; use vmsig of the same version on both sides`,
+          `it does not use version ${ENVELOPE_VERSION} of the requests; use the same version of vmsig on both sides`,
         ),
       );
     }
@@ -136,7 +136,7 @@ export class SessionDesk implements AsyncDisposable {
     if (op === OP.CLOSE || op === OP.SHOWN) return;
     this.#end(
       reply,
-      new Fault("unreachable", "the session is over: it was silent for its ttl, or the host was restarted"),
+      new Fault("unreachable", "the session has ended: it expired, or the host was restarted"),
     );
   }
 
@@ -160,7 +160,7 @@ export class SessionDesk implements AsyncDisposable {
     const name = map === undefined ? undefined : textField(map, "name", 128);
     if (map === undefined || name === undefined) {
       counts.notUnderstood++;
-      return this.#refuse(reply, 0, new Fault("protocol-error", "the opening is not understood"));
+      return this.#refuse(reply, 0, new Fault("protocol-error", "the opening message cannot be decoded"));
     }
     const of = [...this.#sessions.values()].filter((each) => each.user === user).length;
     if (this.#sessions.size >= MOST_SESSIONS || of >= MOST_OF_A_USER) {
@@ -192,7 +192,7 @@ export class SessionDesk implements AsyncDisposable {
     session.open().then(() => void counts.sessions++, (error) => {
       if (!(error instanceof Fault)) throw error;
       counts.refused++;
-      tell(`${printable(user)} was not let in: ${error.message}`);
+      tell(`${printable(user)} was refused: ${error.message}`);
       this.#refuse(reply, 0, error);
       void session.end();
     });

@@ -41,9 +41,9 @@ export type Fate = "never" | "forgotten" | "lost";
 
 /** The same in words. */
 export const FATE_WORDS: Readonly<Record<Fate, string>> = {
-  never: "it never reached the host, and will not be done",
-  forgotten: "it was answered, and the answer is not kept any more; look whether it was done",
-  lost: "the host went away before it answered; whether it was done tells vmsig outcome",
+  never: "it never reached the host, and will not be carried out",
+  forgotten: "it was answered, but the answer is no longer kept; check whether it was carried out",
+  lost: "the host disconnected before it answered; vmsig outcome says whether it was carried out",
 };
 
 /** Told of what a session hears. */
@@ -240,7 +240,7 @@ export class HostSession {
         `Cannot ask host ${oneLine(this.host)}: the server does not let ${
           oneLine(this.#link.user)
         } publish there ` +
-          "(config/nats/ has what a person needs; --as says another name)",
+          "(config/nats/ lists the permissions that a user needs; --as gives another name)",
       ),
     );
   }
@@ -256,7 +256,7 @@ export class HostSession {
             "unreachable",
             `Cannot reach host ${
               oneLine(this.host)
-            }: it is not there; vmsig --nats URL ls --wide lists those that are`,
+            }: it is not in the roster; vmsig --nats URL ls --wide lists the hosts that are`,
           ),
         );
       }
@@ -353,7 +353,7 @@ export class HostSession {
       this.#end(
         new Fault(
           "unreachable",
-          `Cannot go on with host ${oneLine(this.host)}: nothing was heard of it for ${this.#ttlMs / 1000} s`,
+          `Cannot go on with host ${oneLine(this.host)}: it has not responded for ${this.#ttlMs / 1000} s`,
         ),
       );
     } else if (now - this.#heardMs > this.#ttlMs / 4 - 50) this.#say(OP.ALIVE, {});
@@ -383,16 +383,14 @@ export class HostSession {
 function noServer(host: string): Fault {
   return new Fault(
     "unreachable",
-    `Cannot reach host ${
-      oneLine(host)
-    }: the NATS server is away; this program comes back by itself when it is there`,
+    `Cannot reach host ${oneLine(host)}: the NATS server is not connected; this program reconnects by itself`,
   );
 }
 
 function faultOf(host: string, body: Uint8Array): Fault {
   const map = readJson(body, 4096) ?? {};
   const code = textField(map, "code", 32) ?? "refused";
-  const text = oneLine(textField(map, "text", 1024) ?? "it did not say why");
+  const text = oneLine(textField(map, "text", 1024) ?? "no reason was given");
   const isKnown = code !== "ok" && (code in CODE || code === "unreachable");
   return new Fault(isKnown ? code as FaultCode : "refused", `Host ${oneLine(host)}: ${text}`);
 }

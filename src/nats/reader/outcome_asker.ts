@@ -73,7 +73,10 @@ export class OutcomeAsker {
     const timer = setTimeout(() => {
       const where = `host ${oneLine(id.host)} did not answer within ${timeoutMs} ms`;
       asked.reject(
-        new Fault("timed-out", `Cannot tell what became of ${key}: ${where}; ask again when it is there`),
+        new Fault(
+          "timed-out",
+          `Cannot determine the outcome of ${key}: ${where}; ask again when the host is back`,
+        ),
       );
     }, timeoutMs);
     try {
@@ -99,7 +102,7 @@ export class OutcomeAsker {
 
   /** Nobody will answer any more. */
   end(): void {
-    const fault = new Fault("unreachable", "Cannot tell what became of it: the client was closed");
+    const fault = new Fault("unreachable", "Cannot determine its outcome: the client was closed");
     for (const { reject } of this.#asked.values()) reject(fault);
   }
 }
@@ -125,10 +128,10 @@ function outcomeOfFate(fate: number | undefined): CommandOutcome {
     case FATE.NEVER:
       return { is: "never" };
     case FATE.NO_SESSION:
-      return { is: "unknown", why: "the host does not know its session any more" };
+      return { is: "unknown", why: "the host no longer knows its session" };
     case FATE.LOST:
-      return { is: "unknown", why: "its session ended while it was being done" };
+      return { is: "unknown", why: "its session ended while it was being carried out" };
     default:
-      return { is: "unknown", why: "it was answered, and the answer is not kept any more" };
+      return { is: "unknown", why: "it was answered, but the answer is no longer kept" };
   }
 }

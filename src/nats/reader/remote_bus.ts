@@ -184,7 +184,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     if (waiting === undefined) return go();
     waiting.push(() => {
       try {
-        if (session.isEnded) throw new Fault("unreachable", "the host went away");
+        if (session.isEnded) throw new Fault("unreachable", "the host disconnected");
         go();
       } catch (error) {
         if (!(error instanceof Fault)) throw error;
@@ -206,7 +206,7 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
     if (typeof of === "number") return this.#outcomes.here(of);
     throw new Fault(
       "bad-argument",
-      `Cannot tell what became of ${oneLine(of)}: it is not the id of a command`,
+      `Cannot determine the outcome of ${oneLine(of)}: it is not the id of a command`,
     );
   }
 
@@ -219,12 +219,12 @@ export class RemoteBus implements AsyncDisposable, SessionListener {
   /** Asks a host about a guest's memory. @throws {Fault} */
   async askMemory(endpoint: EndpointId, body: JsonObject, timeoutMs: number): Promise<JsonObject> {
     const place = this.#places.place(endpoint);
-    if (place === undefined) throw new Fault("no-endpoint", "Cannot read that memory: the endpoint has gone");
+    if (place === undefined) throw new Fault("no-endpoint", "Cannot read that memory: the VM was detached");
     const session = this.#sessionOf(place.host);
     const waiting = this.#waiting.get(session);
     if (waiting !== undefined) await new Promise<void>((resolve) => waiting.push(resolve));
     if (session.isEnded) {
-      throw new Fault("unreachable", `Cannot reach host ${oneLine(place.host)}: it went away`);
+      throw new Fault("unreachable", `Cannot reach host ${oneLine(place.host)}: it disconnected`);
     }
     return await session.askMemory(place.life, { ...body, endpoint: place.endpoint }, timeoutMs);
   }

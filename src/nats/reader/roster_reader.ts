@@ -183,7 +183,7 @@ export function rosterFault(error: unknown): Fault {
   if (/permission/i.test(text)) {
     return new Fault(
       "refused",
-      `Cannot read the roster: the server's permissions do not allow it (${text}); config/nats/ has what a reader needs`,
+      `Cannot read the roster: the server's permissions do not allow it (${text}); config/nats/ lists the permissions that a reader needs`,
       { cause: error },
     );
   }

@@ -46,7 +46,7 @@ export function readCredentials(path: string): Credentials {
     if (mode !== null && (mode & 0o077) !== 0) {
       throw new Fault(
         "refused",
-        `Cannot use ${shown}: others may read these credentials; chmod 600 it, and make new ones if they were seen`,
+        `Cannot use ${shown}: other users can read these credentials; chmod 600 it, and replace them if they may have been read`,
       );
     }
     text = Deno.readTextFileSync(path);
@@ -105,7 +105,7 @@ function claimsOf(jwt: string, shown: string): Pick<Credentials, "user" | "until
   } catch (error) {
     throw new Fault("bad-argument", `Cannot use ${shown}: its JWT is not valid`, { cause: error });
   }
-  throw new Fault("bad-argument", `Cannot use ${shown}: its JWT has no name; say it with --as NAME`);
+  throw new Fault("bad-argument", `Cannot use ${shown}: its JWT has no name; give one with --as NAME`);
 }
 
 function badForm(shown: string): Fault {

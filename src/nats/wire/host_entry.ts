@@ -84,7 +84,7 @@ export function otherVersion(host: string, version: number, vmsig: string): Faul
   const what = vmsig === "" ? "vmsig" : `vmsig ${oneLine(vmsig)}`;
   return new Fault(
     "not-supported",
-    `Cannot use host ${oneLine(host)}: its ${what} speaks version ${version} of the requests, this one ` +
+    `Cannot use host ${oneLine(host)}: its ${what} uses version ${version} of the requests, this one ` +
       `(${VERSION}) version ${ENVELOPE_VERSION}; update ${
         version < ENVELOPE_VERSION ? "the host" : "this one"
       }`,

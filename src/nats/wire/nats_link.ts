@@ -262,7 +262,7 @@ export function serversOf(url: string): string[] {
     if (parsed.username !== "" || parsed.password !== "") {
       throw new Fault(
         "usage",
-        "Cannot use NATS: the address holds credentials, which everybody on this machine could read; put them into a file and say --creds FILE",
+        "Cannot use NATS: the address holds credentials, which every user of this machine could read; put them into a file and pass --creds FILE",
       );
     }
     if (parsed.hostname === "") {
@@ -289,12 +289,20 @@ function connectFault(error: unknown, url: string, untilMs = Infinity): Fault {
   const where = printable(url);
   const text = oneLine(messageOf(error)).slice(0, 300);
   const all = `${error instanceof Error ? error.name : ""} ${text}`;
+  if (/authentication timeout/i.test(all)) {
+    // nats-server waits two seconds for them, unless its config says otherwise.
+    return new Fault(
+      "unreachable",
+      `Cannot join NATS at ${where}: the server did not get the credentials in time; try again`,
+      { cause: error },
+    );
+  }
   // The server only says no: that they are too old they say themselves.
   const isRefused = /authoriz|authentication|nkey/i.test(all);
   if (/expired/i.test(all) || (isRefused && untilMs < Date.now())) {
     return new Fault(
       "not-admitted",
-      `Cannot join NATS at ${where}: the credentials have expired; have new ones made`,
+      `Cannot join NATS at ${where}: the credentials have expired; have them renewed`,
       {
         cause: error,
       },
@@ -303,14 +311,14 @@ function connectFault(error: unknown, url: string, untilMs = Infinity): Fault {
   if (isRefused) {
     return new Fault(
       "not-admitted",
-      `Cannot join NATS at ${where}: the server does not let these credentials in; say --creds FILE, or have them added to the server's accounts (config/nats/)`,
+      `Cannot join NATS at ${where}: the server does not accept these credentials; pass --creds FILE, or have them added to the server's accounts (config/nats/)`,
       { cause: error },
     );
   }
   if (/certificate|tls|ssl|handshake/i.test(all)) {
     return new Fault(
       "unreachable",
-      `Cannot join NATS at ${where}: no trusted encrypted connection (${text}); say --nats-ca FILE with the authority of its certificate`,
+      `Cannot join NATS at ${where}: no trusted encrypted connection (${text}); pass --nats-ca FILE with the CA of its certificate`,
       { cause: error },
     );
   }

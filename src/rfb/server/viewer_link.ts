@@ -137,7 +137,7 @@ export class ViewerLink implements Viewer, ViewerInput, ViewerMessageSink {
   }
 
   gone(): void {
-    this.end("it has gone");
+    this.end("it disconnected");
   }
 
   bell(): void {

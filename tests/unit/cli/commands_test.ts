@@ -156,7 +156,7 @@ Deno.test("mem and screen tell a reason that is known, and do not call it a temp
     assertEquals([unknown.code, unknown.out], [1, ""]);
     assertMatch(
       unknown.err,
-      /^vmsig: not-supported: Cannot look at the memory of alpha: not supported: Linux 5.10.0 /,
+      /^vmsig: not-supported: Cannot examine the memory of alpha: not supported: Linux 5.10.0 /,
     );
     const unshared = await vmsig("mem", "beta", "ps", "--json", ...at);
     assertMatch(

@@ -301,7 +301,7 @@ Deno.test("replay to the end: exit code 0, and what was not played is told by ki
         assertEquals(told.map((line) => line.trim().replace(/ +/g, " ")), [
           `${path}: 1 events played, 4 not:`,
           "1 ACT_ACK answers to commands of the recorded session",
-          "2 MEMCTX came with file descriptors, which no file holds",
+          "2 MEMCTX came with file descriptors, which a file cannot hold",
           "1 VM_LIFECYCLE of an endpoint that could not be attached, or is not in the recording",
         ]);
       }
@@ -405,14 +405,14 @@ Deno.test("a console's bytes are read from a replay as from a daemon, at their p
     await console.send("x");
     const fault = await assertRejects(() => client.console("web", { port: 0 }), Fault);
     assertEquals((fault as Fault).code, "not-supported");
-    assertStringIncludes(fault.message, "no bytes of console 0, but of 1");
+    assertStringIncludes(fault.message, "no output of console 0, but of 1");
   });
 });
 
 Deno.test("a recording without bytes of consoles says so to who asks for them", async () => {
   await played([], async (client) => {
     const fault = await assertRejects(() => client.console("web"), Fault);
-    assertStringIncludes(fault.message, "vmsig record --consoles keeps them");
+    assertStringIncludes(fault.message, "record it with vmsig record --consoles");
     assertEquals(await listConsoles(client, "web"), []);
   });
 });

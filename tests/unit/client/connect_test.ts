@@ -104,7 +104,7 @@ Deno.test("why the daemon cannot be reached is told", async () => {
     listenUnix(`${directory}/dead.sock`, SOCKET.SEQPACKET).close();
     const dead = await at("dead.sock");
     assertEquals(dead.code, "unreachable");
-    assertStringIncludes(dead.message, "nobody listens");
+    assertStringIncludes(dead.message, "no daemon listens");
 
     using _stream = listenUnix(`${directory}/stream.sock`, SOCKET.STREAM);
     const stream = await at("stream.sock");

@@ -41,7 +41,7 @@ Deno.test("wait --ready: a daemon that was killed leaves its socket, and is wait
     const { value = "" } = await errors.read();
     assertMatch(
       value,
-      /nobody listens there any more.*; waiting until it comes \(--timeout MS gives up\)\n$/,
+      /no daemon listens there any more.*; waiting until it comes \(--timeout MS gives up\)\n$/,
     );
     await using _daemon = await DaemonProcess.start({ stubs: 1, folder });
     assertEquals((await patient.status).code, 0);

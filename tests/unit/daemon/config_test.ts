@@ -243,8 +243,11 @@ Deno.test("a defect is told with file, line and key", () => {
       'vmsigd.toml:3: endpoint[0].input: is "qmp", and there is no qmp',
     ],
     ["[[endpoint]]\nname = 'a'\nmemory = 'hugepages'", "must be one of auto, memfd, file, none"],
-    ["[[admission]]\nendpoints = ['*']\ncaps = ['*']", "vmsigd.toml:1: admission[0]: does not say for whom"],
-    ["[[admission]]\nuid = 1\nuser = 'a'", "vmsigd.toml:3: admission[0].user: stands beside uid"],
+    [
+      "[[admission]]\nendpoints = ['*']\ncaps = ['*']",
+      "vmsigd.toml:1: admission[0]: does not say to whom it applies",
+    ],
+    ["[[admission]]\nuid = 1\nuser = 'a'", "vmsigd.toml:3: admission[0].user: is given beside uid"],
     ["[[admission]]\nuid = 1\ncaps = ['*']", "vmsigd.toml:1: admission[0].endpoints: is missing"],
     ["[[admission]]\nuid = 1\nendpoints = ['*']", "vmsigd.toml:1: admission[0].caps: is missing"],
     [
@@ -260,7 +263,7 @@ Deno.test("a defect is told with file, line and key", () => {
       "[[admission]]\ntoken = 'a b'\n",
       'vmsigd.toml:2: admission[0].token: is "a b", and has to be 1 to 64 of',
     ],
-    ["[[admission]]\ntoken = 'a'\nnats = 'b'", "vmsigd.toml:3: admission[0].nats: stands beside token"],
+    ["[[admission]]\ntoken = 'a'\nnats = 'b'", "vmsigd.toml:3: admission[0].nats: is given beside token"],
     [
       "[[admission]]\nuid = 1\nspeaks_for = ['token:*', 'uid:0']",
       'vmsigd.toml:3: admission[0].speaks_for: has "uid:0", which has to be one of token:NAME, nats:NAME',
@@ -274,7 +277,7 @@ Deno.test("a defect is told with file, line and key", () => {
     ],
     [
       "[[admission]]\ntoken = 'a'\nspeaks_for = ['token:b']\n",
-      "vmsigd.toml:3: admission[0].speaks_for: stands in a rule for a name",
+      "vmsigd.toml:3: admission[0].speaks_for: is in a rule for a name",
     ],
     [
       "[[admission]]\ntoken='a'\nendpoints=['*']\ncaps=['*']\n[[admission]]\ntoken='a'\nendpoints=['*']\ncaps=['*']",

@@ -228,7 +228,7 @@ Deno.test("a process that cannot be read is passed over and told once; its user'
   await watch.look();
   assertEquals(told, ["vm40=/run/40.qmp"]);
   assertEquals(said.length, 1);
-  assertStringIncludes(`${said}`, 'a process is passed over pid=20 uid=4242 why="20 does not answer"');
+  assertStringIncludes(`${said}`, 'a process is skipped pid=20 uid=4242 why="20 does not answer"');
   for (let i = 0; i < 13; i++) await watch.tick();
   assertEquals(said.length, 1, "once");
   assertEquals(told.at(-1)?.split(" ").length, 10, "the others of its user, when it is not asked");

@@ -411,8 +411,8 @@ Deno.test("a hostile picture in shared memory ends the source: no file, no memor
     const [read, write] = pipe();
     const file = shared.file.fd;
     const cases: readonly (readonly [readonly number[], readonly number[], string])[] = [
-      [MAPPED, [], "no file came along"],
-      [[1, ...MAPPED.slice(1)], [file], "no file came along"],
+      [MAPPED, [], "it came without a file"],
+      [[1, ...MAPPED.slice(1)], [file], "it came without a file"],
       [MAPPED, [read.fd], "it is not a file in memory"],
       [[0, 4000, 8, 4, 40, 0x2002_0888], [file], "do not fit 4096"],
       [[0, 0xffff_f000, 8, 4, 40, 0x2002_0888], [file], "do not fit 4096"],
@@ -438,7 +438,7 @@ Deno.test("a hostile picture in shared memory ends the source: no file, no memor
     ftruncate(file, 0);
     qemu.callMap("UpdateMap", [0, 0, 8, 4]);
     qemu.settle();
-    assertStringIncludes(qemu.lost?.why ?? "", "its memory was cut");
+    assertStringIncludes(qemu.lost?.why ?? "", "its memory was truncated");
     read.close();
     write.close();
   }

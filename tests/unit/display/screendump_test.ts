@@ -148,7 +148,7 @@ Deno.test("screendump: a file that QEMU has no more, since its monitor was conne
   scene.answer(8, 8, rgb);
   source.once();
   source.step(scene.nowNs);
-  source.onDumped(CODE["bad-argument"], "no file came along", scene.nowNs);
+  source.onDumped(CODE["bad-argument"], "it came without a file", scene.nowNs);
   const [first, again, file] = scene.asked;
   assertEquals([again, file], [-1, first]);
   scene.answer(8, 8, rgb);

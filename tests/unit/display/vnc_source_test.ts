@@ -288,7 +288,7 @@ Deno.test("a server that ends, wherever it is, ends the source once", () => {
     vnc.server.close();
     vnc.step(SECOND);
     assertEquals(vnc.lost?.code, CODE["seam-down"], `${length}`);
-    assertMatch(vnc.lost?.why ?? "", length < 38 ? / lets nobody in: / : / ended the connection: /);
+    assertMatch(vnc.lost?.why ?? "", length < 38 ? / refuses connections: / : / closed the connection: /);
     // Whoever still calls it does no harm.
     vnc.source.once();
     vnc.source.demand(30);

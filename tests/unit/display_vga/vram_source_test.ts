@@ -287,7 +287,7 @@ Deno.test("vram source: registers that are there twice, or not at all: the monit
 });
 
 Deno.test("vram source: memory that goes away, and a process that ends, end it once", async () => {
-  for (const [how, why] of [["unmap", "its video memory is not where it was"], ["end", "QEMU has ended"]]) {
+  for (const [how, why] of [["unmap", "its video memory is no longer there"], ["end", "QEMU has ended"]]) {
     const before = openFdCount();
     await using vga = await FakeVga.start("private");
     {

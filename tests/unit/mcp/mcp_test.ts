@@ -131,8 +131,8 @@ Deno.test("mcp: an error tells a code, and what to do", () => {
 Deno.test("mcp: what people are told to run is a tool for a model, or for the user to run", () => {
   const told = (text: string) => faultText(new Fault("refused", text));
   assertEquals(
-    told('Cannot load x: the VM refused it: there is none of that name: see "vmsig vm … snapshots"'),
-    "refused: Cannot load x: the VM refused it: there is none of that name: see snapshot_list",
+    told('Cannot load x: the VM refused it: no snapshot has that name: see "vmsig vm … snapshots"'),
+    "refused: Cannot load x: the VM refused it: no snapshot has that name: see snapshot_list",
   );
   for (
     const [said, tool] of [

@@ -299,7 +299,7 @@ Deno.test("a writer stores runs, whole or not at all", () => {
   ftruncate(fd.fd, MIB);
   const write = () =>
     writer.store([{ ...access, gpa: 2 ** 32 + 256, sizeBytes: 8 }], new Uint8Array(8).fill(1));
-  assertThrows(write, Fault, "its file was cut meanwhile");
+  assertThrows(write, Fault, "its file was truncated");
 });
 
 Deno.test("a sparse file of TiB is opened without reading its holes, or named with what to take instead", () => {

@@ -257,7 +257,7 @@ Deno.test("a process that does not answer keeps nobody else from being seen", as
   const passed: string[] = [];
   const vms = await probeHost(view, (pid, why) => passed.push(`${pid} ${why}`));
   assertEquals(vms.map(({ pid }) => pid), [9]);
-  assertEquals([asked, passed], [1, ["7 no answer", "8 something else of its user's does not answer"]]);
+  assertEquals([asked, passed], [1, ["7 no answer", "8 another process of its user does not respond"]]);
 });
 
 Deno.test("who is connected: rows in pieces, and rows that a path with a line break makes up", async () => {

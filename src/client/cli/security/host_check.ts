@@ -104,8 +104,9 @@ export function checkProcess(pid: number, { proc }: HostRoots): Weakness[] {
   }
   const unit = "run it by the packaged unit (systemctl start vmsigd)";
   const caps = BigInt(`0x${field("CapEff") || "0"}`);
-  if (field("Uid") === "0") told("medium", "runs as root: whoever takes it over has the host", unit);
-  else if ((caps & ~OWN_CAPS) !== 0n) {
+  if (field("Uid") === "0") {
+    told("medium", "runs as root: an attacker who takes it over controls the host", unit);
+  } else if ((caps & ~OWN_CAPS) !== 0n) {
     told("high", `has more capabilities than the unit gives (CapEff ${caps.toString(16)})`, unit);
   }
   if (field("NoNewPrivs") === "0") told("low", "could gain privileges by a set-uid program", unit);

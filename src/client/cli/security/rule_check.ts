@@ -104,17 +104,21 @@ function unknownSubject(subject: AdmissionSubject, { users, groups }: KnownIds):
   const has = (map: ReadonlyMap<string, number>, id: number) => [...map.values()].includes(id);
   switch (subject.kind) {
     case "uid":
-      return has(users, subject.uid) ? "" : "is for a number that no user has: whoever is given it is let in";
+      return has(users, subject.uid)
+        ? ""
+        : "is for a number that no user has: the user who is given it later is admitted";
     case "gid":
       return has(groups, subject.gid)
         ? ""
-        : "is for a number that no group has: whoever is given it is let in";
+        : "is for a number that no group has: the members of a group that is given it later are admitted";
     case "user":
       return users.has(subject.name)
         ? ""
-        : "is for a user that does not exist: whoever is given the name is let in";
+        : "is for a user that does not exist: a user who is given the name later is admitted";
     case "group":
-      return groups.has(subject.name) ? "" : "is for a group that does not exist: whoever makes it is let in";
+      return groups.has(subject.name)
+        ? ""
+        : "is for a group that does not exist: the members of one that is created later are admitted";
     case "principal":
       // Who may speak for it is what the rules of users say.
       return "";

@@ -37,7 +37,7 @@ export function headsText(count: number): string {
 export function readViewFacts(body: Uint8Array): ViewFacts {
   const value = decodeBounded(body, EVENT_CBOR);
   if (!isMap(value) || !Array.isArray(value["heads"])) {
-    throw new Fault("protocol-error", "Cannot read what the daemon says of a display: it has no heads");
+    throw new Fault("protocol-error", "Cannot read the daemon's description of a display: it has no heads");
   }
   const heads = value["heads"].slice(0, MAX_HEADS).map((head: unknown) => {
     const { device, removed } = isMap(head) ? head : {};

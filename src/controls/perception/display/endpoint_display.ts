@@ -81,7 +81,7 @@ export class EndpointDisplay implements Disposable {
       this.#headOf(0).yield(isAlive);
       const { endpoint, sink } = this.#options;
       const source = isAlive ? FRAME_SOURCE.VGPU : 0;
-      const words = isAlive ? "the guest's own producer" : "the guest's producer stands still or is gone";
+      const words = isAlive ? "the guest's own producer" : "the guest's producer has stopped or exited";
       sink.ask(endpoint, {
         op: DISPLAY_OP.SOURCE,
         head: 0,

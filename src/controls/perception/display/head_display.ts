@@ -45,7 +45,7 @@ type State =
 
 const IDLE: State = { kind: "idle" };
 /** Why a head without any source to try shows nothing. */
-const NO_SOURCE = "its guest has no producer that is alive";
+const NO_SOURCE = "its guest has no live producer";
 
 /** What a head needs of its endpoint. */
 export interface HeadDisplayOptions {
@@ -150,7 +150,7 @@ export class HeadDisplay implements Disposable {
 
   /** Nothing can be known of the endpoint's displays now. */
   onNoFacts(code: Code): void {
-    if (this.needsFacts) this.#rest(code, "the VM's monitor does not tell of its displays");
+    if (this.needsFacts) this.#rest(code, "the VM's monitor does not report its displays");
   }
 
   /** Somebody else shows this head from now on, or does not any more. */
@@ -284,7 +284,7 @@ export class HeadDisplay implements Disposable {
     this.#state = { kind: "running", running };
     this.#shownBy = row.number;
     const isChosen = this.#facts?.display !== "auto";
-    const why = isChosen ? "the config says so" : ["the best that is there", ...this.#passed].join("; ");
+    const why = isChosen ? "the config says so" : ["the best available", ...this.#passed].join("; ");
     this.#reports.source(row.number, CODE.ok, why);
     this.#apply(running, nowNs);
     // A watcher of a VM that is stopped already gets its last picture.

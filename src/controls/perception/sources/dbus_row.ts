@@ -43,7 +43,8 @@ function otherPeer(pid: number): { readonly code: Code; readonly why: string } |
     if (fd === undefined) return undefined;
     return {
       code: CODE.busy,
-      why: `another client seems to have QEMU's D-Bus display (QEMU's descriptor ${fd}), and would lose it`,
+      why:
+        `another client seems to be connected to QEMU's D-Bus display (QEMU's descriptor ${fd}), and would be disconnected`,
     };
   } catch (error) {
     return failureOf(error);

@@ -25,7 +25,7 @@ export function openByAdapter(
   context.ask({ op: DISPLAY_OP.OPEN, source }, ({ code, words, fds }) => {
     const [socket] = fds;
     if (socket === undefined) {
-      const why = words === "" ? "QEMU opens no connection to its display" : words;
+      const why = words === "" ? "QEMU does not connect its display" : words;
       return opened({ ok: false, code: code === CODE.ok ? CODE.refused : code, why });
     }
     try {

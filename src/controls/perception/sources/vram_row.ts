@@ -23,13 +23,13 @@ export const VRAM_ROW: SourceRow = {
   open: (context, opened) =>
     context.ask({ op: DISPLAY_OP.VGA }, ({ code, words, body }) => {
       if (code !== CODE.ok) {
-        return opened({ ok: false, code, why: words || "QEMU does not tell of its card" });
+        return opened({ ok: false, code, why: words || "QEMU does not describe its display card" });
       }
       try {
         const place = readVgaPlace(body);
         // Whoever may let its reader wait (userfaultfd) would stop the pictures of all VMs.
         if (place.uid !== 0 && place.uid !== Deno.uid()) {
-          return opened({ ok: false, code: CODE.refused, why: "its QEMU is another user's" });
+          return opened({ ok: false, code: CODE.refused, why: "its QEMU runs as another user" });
         }
         const { pid, address, bytes, vga, uid, qemu } = place;
         const memory = VideoMemory.open({ pid, started: "", address, sizeBytes: bytes, monitorUid: uid });

@@ -93,7 +93,7 @@ Deno.test("holder: the client of a socket is named, and nobody where there is no
     assertEquals(holder?.pid, other.pid);
     assertMatch(
       holderWords(holder as ChannelHolder, "the console"),
-      /: process \d+ \(python3\); leave it there first$/,
+      /: process \d+ \(python3\); disconnect it there first$/,
     );
     assertEquals(look({ ...place, path: `${folder}/com2` }, Deno.pid), undefined, "of another path");
     assertEquals(look(place, other.pid), undefined, "it is not that process that serves it");
@@ -141,7 +141,7 @@ Deno.test("holder: words for this daemon's own, and for a manager of VMs", () =>
   const words = holderWords({ pid: 4_194_304, name: "libvirtd" }, "the console");
   assertEquals(
     words,
-    "another client has the console: process 4194304 (libvirtd, for virsh or virt-manager); leave it there first",
+    "another client has the console: process 4194304 (libvirtd, for virsh or virt-manager); disconnect it there first",
   );
   assertGreater(120, words.length);
 });

@@ -69,7 +69,7 @@ Deno.test("channels: where the host's end is, and whether somebody has it", () =
   );
   const [a, , , d] = channels;
   assertEquals(a?.place.kind === "unix" && a.place.path, "/run/vm, one.sock");
-  assertEquals(d?.place.kind === "other" && d.place.why, "it ends in QEMU itself or elsewhere (vc)");
+  assertEquals(d?.place.kind === "other" && d.place.why, "its other end is in QEMU itself or elsewhere (vc)");
   const agent = channels.at(-1);
   assertEquals([agent?.role, agent?.portName, agent?.isGuestOpen], [
     "virtio-port",

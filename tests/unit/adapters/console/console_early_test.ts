@@ -76,7 +76,7 @@ Deno.test("console: it is refused at once where no monitor is, and in the end wh
   scene.peer.greets = false;
   const { code, words } = await scene.rig.answered(scene.list(1));
   assertEquals(code, CODE["seam-down"]);
-  assertMatch(words, /has not told its consoles yet/);
+  assertMatch(words, /has not listed its consoles yet/);
 });
 
 Deno.test("agent: a question waits for the monitor, and one without a monitor says nothing of channels", async () => {

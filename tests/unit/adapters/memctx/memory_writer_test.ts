@@ -54,9 +54,9 @@ Deno.test("a write into RAM that was cut meanwhile is refused, and the next one 
   assertEquals([...there], [1, 2, 3, 0]);
   // The page goes, its tables stay: the bytes are stored, and nowhere.
   ftruncate(file.fd, 9 * PAGE);
-  assertThrows(write, Fault, "its file was cut meanwhile");
+  assertThrows(write, Fault, "its file was truncated");
   ftruncate(file.fd, PAGES * PAGE);
-  assertThrows(write, Fault, "its file was cut meanwhile");
+  assertThrows(write, Fault, "its file was truncated");
   file.close();
 });
 
@@ -64,7 +64,7 @@ Deno.test("tables that were cut are no unmapped page", () => {
   const { file, ram } = ramMapping(9);
   using writer = new MemoryWriter(ram);
   ftruncate(file.fd, 0);
-  assertThrows(() => writer.write(request(1), CONTEXT, false), Fault, "its file was cut meanwhile");
+  assertThrows(() => writer.write(request(1), CONTEXT, false), Fault, "its file was truncated");
   file.close();
 });
 

@@ -106,7 +106,7 @@ Deno.test("replayed console: a VM that was started anew counts anew, and who wai
   bench.play("old", 900);
   bench.ask(1, CONSOLE_OP.READ, { offset: 903, waitMs: 50 });
   bench.play("new", 0);
-  assertEquals(bench.take(), [`1: code ${CODE["seam-down"]} the VM was started anew`]);
+  assertEquals(bench.take(), [`1: code ${CODE["seam-down"]} QEMU was restarted`]);
   bench.ask(2, CONSOLE_OP.READ, { offset: 903 });
   bench.ask(3, CONSOLE_OP.READ);
   assertEquals(bench.take(), ['2: 3-3 ""', '3: 0-3 "new"']);
@@ -127,6 +127,6 @@ Deno.test("replayed console: who leaves or is gone is answered once or not at al
   assertEquals(bench.take(), [`4: code ${bad} `, `5: code ${bad} `, `6: code ${bad} `]);
   bench.ask(7, CONSOLE_OP.OPEN, { port: 0 });
   assertEquals(bench.take(), [
-    `7: code ${CODE["not-supported"]} the recording has no bytes of console 0, but of 1`,
+    `7: code ${CODE["not-supported"]} the recording has no output of console 0, but of 1`,
   ]);
 });

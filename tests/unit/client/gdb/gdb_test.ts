@@ -148,7 +148,7 @@ Deno.test("gdb session: writing, stopping and continuing, and their refusals", a
   assertEquals(await gdb.ask(new Uint8Array([...bytesOf("X1002,2:"), 0x7d, 0x24])), "OK");
   assertEquals([...target.memory.subarray(0, 4)], [0xaa, 0xbb, 0x7d, 0x24]);
   assertMatch(await gdb.ask(`M${(BASE + 255).toString(16)},2:0000`), /^E\.Cannot write there/);
-  assertMatch(told(await gdb.ask(`qRcmd,${hex("stop")}`)), /stands still/);
+  assertMatch(told(await gdb.ask(`qRcmd,${hex("stop")}`)), /is stopped/);
   assertEquals(target.running, false);
   gdb.input.receive(packetOf("vCont;c"));
   assertEquals([await gdb.heard(), target.running], [[], true]);
@@ -168,7 +168,7 @@ Deno.test("gdb session: writing, stopping and continuing, and their refusals", a
   target.isRefused = true;
   gdb.input.receive(new Uint8Array([3]));
   const [said = "", reply] = await gdb.heard();
-  assertMatch(told(said.slice(1)), /goes on/);
+  assertMatch(told(said.slice(1)), /keeps running/);
   assertEquals(reply, "T02thread:1;");
 });
 
