@@ -138,7 +138,7 @@ Deno.test("nats: a partition at every point of acquire, press and release: answe
   assertEquals(none.code, 1);
   assertMatch(none.text, /unknown: the host does not know its session/);
   const bad = await vmsig(["outcome", "rack1", ...server.args("alice")]);
-  assertMatch(bad.errors, /bad-argument: .* not the id of a command/);
+  assertMatch(bad.errors, /usage: .* not the ID of a command/);
   assertEquals(await rack.stop(), 0);
 });
 

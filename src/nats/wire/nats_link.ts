@@ -184,13 +184,20 @@ export class NatsLink implements AsyncDisposable {
 
   /** Resolves when the server has all that was published until now; false when it went meanwhile. */
   async flush(): Promise<boolean> {
+    if (!this.isUp) return false;
+    const downs = this.#downs;
+    // The library tells it when it dials again, which may be never.
+    const { promise: gone, resolve: onDown } = Promise.withResolvers<void>();
+    const listener = { onDown };
+    this.#listeners.add(listener);
     try {
-      const downs = this.#downs;
       this.#batch.flush();
-      await this.nc.flush();
+      await Promise.race([this.nc.flush(), gone]);
       return this.isUp && downs === this.#downs;
     } catch {
       return false;
+    } finally {
+      this.#listeners.delete(listener);
     }
   }
 
