@@ -226,8 +226,8 @@ Deno.test("agent: one that answers garbage, late or twice ends its own command, 
   await using client = await daemon.connect("asks");
   await until("the monitor is up", async () => (await client.completeRoster())[0]?.state === "up");
   const garbage: readonly (readonly [string, RegExp])[] = [
-    ["garbage", /something else than JSON/],
-    ["binary", /no agent answers|malformed answer|did not answer/],
+    ["garbage", /its answer is not JSON/],
+    ["binary", /no agent answers|malformed answer|is not JSON|did not answer/],
     ["long", /larger than its limit|did not answer|no agent answers/],
     ["late", /did not answer in time/],
   ];

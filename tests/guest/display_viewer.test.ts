@@ -124,8 +124,8 @@ Deno.test("viewer: the command tells the size of the file that it wrote, takes n
   const fault = await assertRejects(() => client.frame("vm"), Fault);
   assertEquals([fault.code, fault.message], [
     "not-supported",
-    "Cannot take a picture of vm: this endpoint cannot do it: its config has none for it, or the VM lacks it " +
-    "(vmsig probe tells what)",
+    "Cannot take a picture of vm: this endpoint cannot do it: its config has nothing for it, or the VM lacks it " +
+    "(vmsig probe says what)",
   ]);
   const shots = `${none.folder}/shots`;
   const refused = await vmsig(["screen", "vm", "--watch", shots, "--socket", none.socket]);

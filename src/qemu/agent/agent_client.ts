@@ -185,7 +185,7 @@ export class AgentClient {
     const message = this.#parse(bytes, 0);
     this.#current = null;
     if (message === undefined) {
-      return current.handler({ outcome: "error", text: "it answers with something else than JSON" });
+      return current.handler({ outcome: "error", text: "its answer is not JSON" });
     }
     const { error } = message;
     if (error !== undefined) {
