@@ -121,7 +121,10 @@ Deno.test("snapshots: saved, listed, loaded and deleted, by the library and by t
     assertEquals((await vmsig(["vm", "vm", "delete", "one", "--json", ...at])).code, 0);
     const missing = await vmsig(["vm", "vm", "load", "one", ...at]);
     assertEquals(missing.code, 1);
-    assertMatch(missing.errors, /^vmsig: bad-argument: Cannot load snapshot one of vm: no snapshot has that name/);
+    assertMatch(
+      missing.errors,
+      /^vmsig: bad-argument: Cannot load snapshot one of vm: no snapshot has that name/,
+    );
     assertEquals((await vm.snapshots()).snapshots.map(({ name }) => name), ["naïve name"]);
     // A snapshot of one disk alone is told as what it is, and QEMU is not asked to load it.
     await using qmp = await TestQmp.connect(qemu.qmpPaths[1] ?? "");
