@@ -1,19 +1,15 @@
 /**
- * The library's transport for TLS, with somebody who always hears of a socket's errors. The library takes its
+ * The library's transport, with somebody who always hears of a socket's errors. The library takes its
  * listeners off a socket when it gives it up; a reset that is read after that has no listener, and an error
  * event without one ends the process: a server that turned somebody away would end who was turned away.
  * @module
  */
 import type { Socket } from "node:net";
-import type { NodeConnectionOptions } from "@nats-io/transport-node";
-import { NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
+import { NatsConnectionImpl, type NodeConnectionOptions, setTransportFactory } from "@nats-io/transport-node";
+import { nodeResolveHost, NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
 
-/**
- * The transport.
- *
- * @internal
- */
-export class GuardedTransport extends NodeTransport {
+/** The transport. */
+class GuardedTransport extends NodeTransport {
   override async connect(
     to: Parameters<NodeTransport["connect"]>[0],
     options: NodeConnectionOptions,
@@ -55,4 +51,14 @@ function guarded<S extends Socket>(socket: S): S {
 
 function ignore(): void {
   // Who still uses the socket has a listener of its own.
+}
+
+/**
+ * Connects, as the library's own `connect` does.
+ *
+ * @internal
+ */
+export async function connectGuarded(options: NodeConnectionOptions): Promise<NatsConnectionImpl> {
+  setTransportFactory({ factory: () => new GuardedTransport(), dnsResolveFn: nodeResolveHost });
+  return await NatsConnectionImpl.connect(options) as NatsConnectionImpl;
 }

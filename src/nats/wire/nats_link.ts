@@ -5,13 +5,13 @@
  * @module
  */
 import type { ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
-import type { NatsConnectionImpl } from "@nats-io/nats-core/internal";
+import type { NatsConnectionImpl } from "@nats-io/transport-node";
 import { Fault, messageOf } from "../../base/fault.ts";
 import { oneLine, printable } from "../../base/printable.ts";
 import { type Credentials, readCredentials } from "./credentials.ts";
 import { PublishBatch } from "./publish_batch.ts";
+import { connectGuarded } from "./guarded_transport.ts";
 import { inboxPrefix, isName, token } from "./subjects.ts";
-import { connectNats } from "./transport.ts";
 
 /** Where the server is, and who we are there. */
 export interface NatsOptions {
@@ -119,7 +119,7 @@ export class NatsLink implements AsyncDisposable {
       ...(isTls || Object.keys(tls).length > 0 ? { tls } : {}),
     };
     try {
-      return new NatsLink(await connectNats(wanted), user);
+      return new NatsLink(await connectGuarded(wanted), user);
     } catch (error) {
       throw connectFault(error, options.url, credentials?.untilMs);
     }
