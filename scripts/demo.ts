@@ -130,6 +130,8 @@ class Narrator {
 
 /** Pauses, resumes and resets the guest. */
 async function steer(client: Client, vm: Qemu): Promise<void> {
+  // A daemon that has just begun to listen may not have reached the VM's monitor yet.
+  await waitFor(client, NAME, { state: "running" }, { timeoutMs: WAIT_MS });
   show("control", "pauses the guest, and lets it go on");
   await client.vm(NAME, "stop");
   show("control", `the guest is ${(await client.vmState(NAME)).state}`);

@@ -12,6 +12,8 @@ import { Fault } from "../base/fault.ts";
 import { printable } from "../base/printable.ts";
 import { CAP } from "../event/capability.ts";
 import { VM_DETAIL_NAMES, VM_STATE_NAMES, VM_STATE_NUMBER } from "../event/body_number.ts";
+import { KIND } from "../event/kind.ts";
+import { SOURCE } from "../event/source.ts";
 import type { Client } from "./client.ts";
 import type { EventStream } from "./event_stream.ts";
 import { patientFrames } from "./patient_frames.ts";
@@ -178,11 +180,23 @@ function endWith(stream: EventStream, signal: AbortSignal): Disposable {
 }
 
 async function waitForState({ client, endpoint, signal }: Waiting, wanted: string): Promise<WaitMatch> {
-  await using stream = client.events({ kinds: ["VM_LIFECYCLE"], endpoints: [endpoint] });
+  await using stream = client.events({ kinds: ["VM_LIFECYCLE", "SEAM_UP"], endpoints: [endpoint] });
   using _end = endWith(stream, signal);
-  const { state, detail } = await client.vmState(endpoint, { signal });
-  if (state === wanted) return { what: "state", state, detail };
+  const ask = async (): Promise<WaitMatch | undefined> => {
+    try {
+      const { state, detail } = await client.vmState(endpoint, { signal });
+      return state === wanted ? { what: "state", state, detail } : undefined;
+    } catch (error) {
+      // A monitor that is being connected to, or was lost, comes back: it is asked again when it is up.
+      if (error instanceof Fault && error.code === "seam-down") return undefined;
+      throw error;
+    }
+  };
+  let match = await ask();
+  if (match !== undefined) return match;
   for await (const event of stream) {
+    if (event.kind === KIND.SEAM_UP && event.source === SOURCE.VMHOST) match = await ask();
+    if (match !== undefined) return match;
     const vm = event.as("VM_LIFECYCLE");
     if (vm === undefined || VM_STATE_NAMES[vm.state] !== wanted) continue;
     return { what: "state", state: wanted, detail: VM_DETAIL_NAMES[vm.detail] ?? `detail-${vm.detail}` };

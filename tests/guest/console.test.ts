@@ -95,7 +95,7 @@ Deno.test("consoles: listed, awaited, written, read late and by several, one wri
   assertGreater(hvc, -1);
   const listed = await vmsig(["console", "vm", "list", "--socket", daemon.socket]);
   assertMatch(listed.text, /com3 +serial +closed/);
-  assertMatch(listed.text, /console +serial +QEMU is the client of a socket there/);
+  assertMatch(listed.text, /console +serial +QEMU connects to a socket there, and does not listen/);
   for (const [port, device] of [[com3, "/dev/ttyS2"], [hvc, "/dev/hvc0"]] as const) {
     await using client = await daemon.connect("writer");
     await using console = await client.console("vm", { port });
@@ -219,7 +219,7 @@ Deno.test("consoles: who reads a terminal already is named, and keeps all of its
     assertEquals(refused.code, "busy");
     assertMatch(
       refused.message,
-      new RegExp(`another client has the console: process ${holder.pid} \\(python3\\); leave it there`),
+      new RegExp(`another client has the console: process ${holder.pid} \\(python3\\); disconnect it there`),
     );
     const listed = await vmsig(["console", "vm", "list", "--socket", daemon.socket]);
     assertStringIncludes(listed.text, `process ${holder.pid} (python3)`);

@@ -178,7 +178,7 @@ Deno.test("nats: who may not, a name that is taken, an old session, a redelivere
   const twin = await JoinHost.start({ server, socket: daemon.socket, host: "rack1", waits: false });
   const ended = await twin.ended();
   assertEquals(ended.code, 1, ended.text);
-  assertMatch(ended.text, /busy: Cannot join as rack1: another host of this name is there/);
+  assertMatch(ended.text, /busy: Cannot join as rack1: another host of this name has joined/);
 
   // Bob has no rule at the daemon; eve no credentials; alice no right to speak as bob.
   const refused = await vmsig(["vm", "rack1/stub0", "query", ...server.args("bob")]);

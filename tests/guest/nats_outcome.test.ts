@@ -136,7 +136,7 @@ Deno.test("nats: a partition at every point of acquire, press and release: answe
   // What was never a command.
   const none = await vmsig(["outcome", `rack1/${"0".repeat(32)}/1`, ...server.args("alice")]);
   assertEquals(none.code, 1);
-  assertMatch(none.text, /unknown: the host does not know its session/);
+  assertMatch(none.text, /unknown: the host no longer knows its session/);
   const bad = await vmsig(["outcome", "rack1", ...server.args("alice")]);
   assertMatch(bad.errors, /usage: .* not the ID of a command/);
   assertEquals(await rack.stop(), 0);

@@ -60,7 +60,7 @@ Deno.test("nats: a host and readers that are older and newer", async () => {
     await until("it is refused", () => has(OP.REFUSED));
     assertMatch(
       text(OP.REFUSED),
-      /protocol-error.*does not speak version 1 of the requests; use vmsig of the same/,
+      /protocol-error.*does not use version 1 of the requests; use the same version of vmsig/,
     );
   }
 
@@ -179,7 +179,7 @@ Deno.test("nats: a reader and hosts that are older and newer", async () => {
     await assertRejects(
       () => client.vm("rack1/vm", "stop", { timeoutMs: 60_000 }),
       Fault,
-      "speaks version 7 of the requests",
+      "uses version 7 of the requests",
     );
   }
   // One whose entry says so, older and newer: nothing is sent.

@@ -6,7 +6,7 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { listenUnix, SOCKET } from "../../../ffi/unix_socket.ts";
 import { Fault } from "../../../src/base/fault.ts";
 import { waitFor } from "../../../src/client/wait.ts";
-import { DaemonProcess, startVmsig, vmsig } from "../../fixtures/daemon_process.ts";
+import { DaemonProcess, startVmsig, until, vmsig } from "../../fixtures/daemon_process.ts";
 import { ScriptedQmp } from "../../fixtures/scripted_qmp.ts";
 
 Deno.test("wait --ready: a daemon that is not there yet is waited for, and said", async () => {
@@ -81,4 +81,21 @@ Deno.test("ready: a VM that is not there yet is waited for; another wait says th
     `name = "late"\nqmp = "${daemon.folder}/late.qmp"\nmemory = "none"\ndisplay = "none"\n`,
   );
   assertEquals((await coming).name, "late");
+});
+
+Deno.test("state: a VM whose monitor is not up yet is waited for", async () => {
+  await using daemon = await DaemonProcess.start({});
+  await using client = await daemon.connect("waiter");
+  const path = `${daemon.folder}/late.qmp`;
+  daemon.drop("late", `name = "late"\nqmp = "${path}"\nmemory = "none"\ndisplay = "none"\n`);
+  await until("it is attaching", async () => (await client.completeRoster()).length === 1);
+  const down = await assertRejects(() => client.vmState("late"), Fault);
+  assertEquals(down.code, "seam-down");
+  const coming = waitFor(client, "late", { state: "running" }, { timeoutMs: 360_000 });
+  // A question that came behind the wait's own: that one has its answer by then.
+  await assertRejects(() => client.vmState("late"), Fault);
+  await using qemu = new ScriptedQmp(path);
+  const found = await coming;
+  assertEquals([found.what, found.what === "state" && found.state], ["state", "running"]);
+  assertEquals(qemu.connections, 1);
 });
