@@ -250,8 +250,8 @@ Deno.test("consoles: a flood reaches a reader whole when it asks for that, and i
   await using vm = await guest(sockets);
   await using daemon = await DaemonProcess.start({ config: config(vm) });
   await isUp(daemon);
-  // A serial port: there the guest waits for QEMU's reader. Of a virtio console QEMU drops what is not read at
-  // once, and tells nobody.
+  // A serial port: there the guest waits for QEMU's reader. Of a virtio console QEMU drops what is not read
+  // at once, and tells nobody.
   const { com3 = -1 } = await numbers(daemon);
   const lines = 20_000;
   await using client = await daemon.connect("reads all");
