@@ -35,7 +35,9 @@ export class WireWriter {
 
   /** A byte. */
   u8(value: number): this {
-    this.#bytes[this.#room(1)] = value;
+    // First the room, here and below: making it may exchange the bytes and the view.
+    const at = this.#room(1);
+    this.#bytes[at] = value;
     this.#length += 1;
     return this;
   }
@@ -43,7 +45,8 @@ export class WireWriter {
   /** A u32. */
   u32(value: number): this {
     this.align(4);
-    this.#view.setUint32(this.#room(4), value, true);
+    const at = this.#room(4);
+    this.#view.setUint32(at, value, true);
     this.#length += 4;
     return this;
   }

@@ -23,7 +23,9 @@ export class XdrWriter {
 
   /** A 32-bit word, signed or not. */
   u32(value: number): this {
-    this.#view.setUint32(this.#room(4), value);
+    // First the room: making it may exchange the view.
+    const at = this.#room(4);
+    this.#view.setUint32(at, value);
     return this;
   }
 

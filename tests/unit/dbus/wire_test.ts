@@ -151,3 +151,13 @@ Deno.test("what the writer writes the reader reads, however long it grows", () =
   const list = reader.value("a(u)") as number[][];
   assertEquals([list.length, list[99]], [100, [99]]);
 });
+
+Deno.test("D-Bus: a value that begins where the room ends is written whole", () => {
+  for (let length = 1; length <= 1024; length++) {
+    const before = new Uint8Array(length).fill(0x55);
+    const byte = new WireWriter().raw(before).u8(7);
+    assertEquals([byte.length, byte.bytes[length]], [length + 1, 7]);
+    const word = new WireWriter().raw(before).u32(0x01020304);
+    assertEquals([...word.bytes.subarray(word.length - 4)], [4, 3, 2, 1]);
+  }
+});
