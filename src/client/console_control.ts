@@ -37,7 +37,7 @@ export interface ConsoleOptions extends CommandOptions {
   readonly from?: number;
   /**
    * The guest waits rather than that bytes are lost here, for at most 10 s after the last read. False unless
-   * told.
+   * told. A serial port waits; of a virtio console QEMU drops what is not read at once, and tells nobody.
    */
   readonly lossless?: boolean;
 }

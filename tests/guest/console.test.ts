@@ -250,20 +250,21 @@ Deno.test("consoles: a flood reaches a reader whole when it asks for that, and i
   await using vm = await guest(sockets);
   await using daemon = await DaemonProcess.start({ config: config(vm) });
   await isUp(daemon);
-  const { flood: hvc = -1 } = await numbers(daemon);
-  const lines = 60_000;
+  // A serial port: there the guest waits for QEMU's reader. Of a virtio console QEMU drops what is not read
+  // at once, and tells nobody.
+  const { com3 = -1 } = await numbers(daemon);
+  const lines = 20_000;
   await using client = await daemon.connect("reads all");
-  await using console = await client.console("vm", { port: hvc, lossless: true });
-  // It reads before the flood begins: the guest waits 10 s for a reader that does not.
+  await using console = await client.console("vm", { port: com3, lossless: true });
   const reading = readLines(console, lines);
-  const flood = await vm.agent.start("talker", "/dev/hvc1", "flood", `${lines}`);
+  const flood = await vm.agent.start("talker", "/dev/ttyS2", "flood", `${lines}`);
   await flood.lineMatching(/^ready/);
   const got = await reading;
   assertEquals([got.length, console.lostBytes], [lines, 0]);
   got.forEach((line, i) => assertEquals(Number(line.slice(0, 10)), i));
   // Who comes later gets the last megabyte, from where it begins.
   await using late = await daemon.connect("reads late");
-  await using kept = await late.console("vm", { port: hvc, backlog: true });
+  await using kept = await late.console("vm", { port: com3, backlog: true });
   const first = await kept.read();
   assertGreater(kept.lostBytes, 0);
   assertEquals(kept.lostBytes + (1 << 20), lines * 64);

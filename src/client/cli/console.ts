@@ -49,7 +49,8 @@ Ctrl-C. "vmsig console ENDPOINT list" lists the consoles.
 Any number of controls may read a console. Writing needs the console lease, which this command acquires with the
 first key. QEMU accepts one client on a console's socket: while the daemon has it open, other programs wait. On a
 terminal (-serial pty) QEMU checks only once a second whether somebody has opened it, and drops the guest's output
-until then; console = "always" in the endpoint's config keeps it open from the start.
+until then; console = "always" in the endpoint's config keeps it open from the start. A guest that writes to a serial
+port waits for the daemon; of a virtio console, QEMU drops without notice what the daemon does not read at once.
 
 --expect and --send make a script that is run in the given order. Each --expect waits for its text in the output
 since the one before. The output is printed. If a text does not come, the exit code is 1.`,
