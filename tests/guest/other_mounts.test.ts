@@ -130,7 +130,9 @@ Deno.test({
         assertEquals(refused.code, 1);
         assertMatch(
           refused.errors,
-          new RegExp(`another client has the agent's channel: process ${holder.pid} \\(python3\\); disconnect it`),
+          new RegExp(
+            `another client has the agent's channel: process ${holder.pid} \\(python3\\); disconnect it`,
+          ),
         );
       } finally {
         await holder.stdin.close();
