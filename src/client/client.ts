@@ -166,11 +166,6 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     return answer;
   }
 
-  /** See {@linkcode ClientPort.promptly}. */
-  promptly(send: () => void, answers: number, mostMs: number): void {
-    this.#session.promptly(send, answers, mostMs);
-  }
-
   /**
    * Resolves when all that the daemon had for this client until now has arrived: retained state, events, and
    * answers that were given by then. It is in the streams when this resolves.

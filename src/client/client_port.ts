@@ -30,12 +30,4 @@ export interface ClientPort {
     fill: (event: TransferEvent) => void,
     options?: CommandOptions,
   ): Promise<ClientEvent>;
-  /**
-   * Does what sends commands, and stops this thread until so many answers have come, but for at most so long:
-   * each is then there sooner by the switch from one thread to another. Absent, or with another way to the
-   * bus: it only sends.
-   *
-   * @param mostMs a fraction of what a person notices
-   */
-  promptly?(send: () => void, answers: number, mostMs: number): void;
 }

@@ -12,7 +12,6 @@ import { EventFd } from "../../ffi/event_fd.ts";
 import { ERRNO } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN, OUT, Poller } from "../../ffi/poller.ts";
-import { MS } from "../base/clock.ts";
 import { Fault, messageOf } from "../base/fault.ts";
 import { CLIENT_OUTGOING_FRAMES, MAX_FRAME_BYTES, MAX_FRAME_FDS, RECEIVE_BATCH } from "../base/limits.ts";
 import { encodeFrame } from "../protocol/frame.ts";
@@ -49,8 +48,6 @@ export class Connection {
   readonly #socket: OwnedFd;
   readonly #sink: ConnectionSink;
   readonly #poller: Poller = new Poller(2);
-  /** For waits of this thread itself. */
-  #soon: Poller | undefined;
   readonly #wake: EventFd = EventFd.create();
   readonly #batch: ReceiveBatch = new ReceiveBatch(RECEIVE_BATCH, MAX_FRAME_BYTES, MAX_FRAME_FDS);
   readonly #scratch: Uint8Array<ArrayBuffer> = new Uint8Array(MAX_FRAME_BYTES);
@@ -153,41 +150,10 @@ export class Connection {
     }
   }
 
-  /**
-   * Sends, and then stops this thread for at most so long, until the answers have come: each is one switch
-   * between threads nearer than by the thread that waits otherwise. Other events that come are told as well.
-   *
-   * @param send calls {@linkcode Connection.send}
-   * @param isDone whether enough has come
-   * @param mostMs a fraction of what a person notices
-   */
-  promptly(send: () => void, isDone: () => boolean, mostMs: number): void {
-    if (!this.#isIdle) return send();
-    const soon = this.#soon ??= this.#pollerOfSocket();
-    this.#poller.modify(this.#socket.fd, 0, TAG_SOCKET);
-    try {
-      send();
-      const untilMs = performance.now() + mostMs;
-      while (!isDone() && this.#outgoing.length === 0) {
-        const leftMs = untilMs - performance.now();
-        if (leftMs <= 0 || soon.waitNs(leftMs * MS) === 0 || !this.#receiveSoon()) return;
-      }
-    } finally {
-      // What came meanwhile is told by this as well.
-      if (!this.#closing) this.#poller.modify(this.#socket.fd, this.#interest = IN, TAG_SOCKET);
-    }
-  }
-
   /** Whether the pump waits for nothing but the next frame. */
   get #isIdle(): boolean {
     const isWaiting = !this.#closing && this.#held === undefined && this.#outgoing.length === 0;
     return isWaiting && this.#interest === IN && this.#sink.mayRead();
-  }
-
-  #pollerOfSocket(): Poller {
-    const poller = new Poller(1);
-    poller.add(this.#socket.fd, IN, TAG_SOCKET);
-    return poller;
   }
 
   /** Reads what is there; false when that is for the pump to go on with. */
@@ -220,7 +186,6 @@ export class Connection {
     if (this.#socket.closed) return;
     this.#batch[Symbol.dispose]();
     this.#poller[Symbol.dispose]();
-    this.#soon?.[Symbol.dispose]();
     this.#wake[Symbol.dispose]();
     this.#socket.close();
   }

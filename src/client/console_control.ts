@@ -23,9 +23,6 @@ import type { CommandOptions } from "./session.ts";
 /** Characters that {@linkcode ConsoleControl.expect} looks back. */
 const MAX_EXPECTED: number = 1 << 18;
 const DEFAULT_EXPECT_MS = 30_000;
-/** So few bytes are typed: their answer and their echo are awaited on the spot, for at most so long. */
-const TYPED_BYTES = 64;
-const ECHO_MS = 1;
 
 /** Which console, and from where. */
 export interface ConsoleOptions extends CommandOptions {
@@ -235,16 +232,11 @@ export class ConsoleControl implements AsyncDisposable {
     const doing = `write to console ${this.port} of ${this.#name}`;
     for (let at = 0; at < bytes.length; at += MAX_CONSOLE_WRITE) {
       const piece = bytes.slice(at, at + MAX_CONSOLE_WRITE);
-      let taken: Promise<ClientEvent> | undefined;
-      const write = (): void => {
-        taken = this.#client.command(KIND.CMD_CONSOLE_WRITE, this.endpoint, doing, (event) => {
-          event.words[CONSOLE_WRITE.at.port / 4] = this.port;
-          event.setBody(BODY.RAW, piece);
-        }, { ...options, token: lease.token });
-        this.#reader.readAhead();
-      };
-      if (piece.length > TYPED_BYTES || this.#client.promptly === undefined) write();
-      else this.#client.promptly(write, 2, ECHO_MS);
+      const taken = this.#client.command(KIND.CMD_CONSOLE_WRITE, this.endpoint, doing, (event) => {
+        event.words[CONSOLE_WRITE.at.port / 4] = this.port;
+        event.setBody(BODY.RAW, piece);
+      }, { ...options, token: lease.token });
+      this.#reader.readAhead();
       await taken;
     }
   }

@@ -32,8 +32,6 @@ export interface ClientLink {
   greet(introduction: Introduction): Promise<Welcome>;
   /** Sends an event, borrowed. @param timeoutMs how long it is awaited, where that matters on the way */
   send(event: TransferEvent, timeoutMs?: number): void;
-  /** Sends, and awaits answers on this thread for a moment; see Connection. Absent: it has no such way. */
-  promptly?(send: () => void, isDone: () => boolean, mostMs: number): void;
   /** Lets it look again whether it may read and what it has to send. */
   wake(): void;
   /** A stream was opened: from now on events are wanted, and not answers alone. */
@@ -176,11 +174,6 @@ export class Link implements ClientLink, ConnectionSink {
    */
   ask(frame: Uint8Array<ArrayBuffer>, mostMs: number): void {
     this.#connection.ask(frame, mostMs);
-  }
-
-  /** Sends, and awaits answers on this thread for a moment; see {@linkcode Connection.promptly}. */
-  promptly(send: () => void, isDone: () => boolean, mostMs: number): void {
-    this.#connection.promptly(send, isDone, mostMs);
   }
 
   /** Lets it look again whether it may read and what it has to send. */

@@ -8,7 +8,6 @@ import type { EndpointId } from "../base/ids.ts";
 import { Fault } from "../base/fault.ts";
 import { KIND } from "../event/kind.ts";
 import type { ClientEvent } from "./client_event.ts";
-import type { ClientLink } from "./link.ts";
 
 /** The longest that a timer can be set to. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -100,21 +99,6 @@ export class PendingCommands {
     });
     this.#setTimer(dueMs);
     return promise;
-  }
-
-  /**
-   * Sends commands, and awaits some answers on this thread for a moment; see ClientPort.
-   *
-   * @param link where they go; undefined: there is none, and sending says so
-   */
-  promptly(link: ClientLink | undefined, send: () => void, answers: number, mostMs: number): void {
-    if (link?.promptly === undefined) return send();
-    let left = 0;
-    const sendAll = (): void => {
-      send();
-      left = this.#pending.size - answers;
-    };
-    link.promptly(sendAll, () => this.#pending.size <= left, mostMs);
   }
 
   /** Hands an answer to who awaits it. */

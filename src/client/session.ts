@@ -203,11 +203,6 @@ export class Session implements LinkHost {
     return answer;
   }
 
-  /** See {@linkcode ClientPort.promptly}. */
-  promptly(send: () => void, answers: number, mostMs: number): void {
-    this.#pending.promptly(this.#link, send, answers, mostMs);
-  }
-
   /** See {@linkcode outcomeOf}. */
   outcome(of: number | string, { timeoutMs = DEFAULT_TIMEOUT_MS }: CommandOptions): Promise<CommandOutcome> {
     return outcomeOf(this.#pending, this.#upLink(), of, timeoutMs);
