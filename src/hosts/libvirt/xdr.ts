@@ -2,6 +2,8 @@
  * XDR (RFC 4506), as far as libvirt's calls need it: big-endian words, texts and bytes padded to four.
  * @module
  */
+import { GrowingBytes } from "../../base/growing_bytes.ts";
+
 /** Thrown by {@linkcode XdrReader} for data that is not what it should be: the peer is not libvirt. */
 export class XdrError extends Error {
   /** The class, as for every error. */
@@ -13,19 +15,14 @@ export const MAX_XDR_TEXT: number = 4 << 20;
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
-const FIRST_BYTES = 256;
 
 /** Puts values behind one another. */
 export class XdrWriter {
-  #bytes = new Uint8Array(FIRST_BYTES);
-  #view = new DataView(this.#bytes.buffer);
-  #length = 0;
+  readonly #out = new GrowingBytes();
 
   /** A 32-bit word, signed or not. */
   u32(value: number): this {
-    // First the room: making it may exchange the view.
-    const at = this.#room(4);
-    this.#view.setUint32(at, value);
+    this.#out.u32(value, false);
     return this;
   }
 
@@ -46,27 +43,14 @@ export class XdrWriter {
 
   /** Bytes whose number both sides know. */
   fixed(bytes: Uint8Array): this {
-    // The padding is zero: nothing was there before.
-    const at = this.#room((bytes.length + 3) & ~3);
-    this.#bytes.set(bytes, at);
+    this.#out.append(bytes);
+    this.#out.zeros((4 - bytes.length % 4) % 4);
     return this;
   }
 
   /** All of it; it may be written on. */
   bytes(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(0, this.#length);
-  }
-
-  #room(length: number): number {
-    const at = this.#length;
-    this.#length = at + length;
-    if (this.#length > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length));
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-      this.#view = new DataView(grown.buffer);
-    }
-    return at;
+    return this.#out.copy();
   }
 }
 
