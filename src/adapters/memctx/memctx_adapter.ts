@@ -146,8 +146,8 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
     assert(this.#seat !== null, "an adapter that closes was opened, and closes once");
     // The core tells that the epoch has ended: it knows what controls still hold.
     this.#options.link.leave(this);
-    this.#forget();
     this.#context = null;
+    this.#forget();
     this.#watch = null;
     this.#seat = null;
     closed();
@@ -352,6 +352,7 @@ export class MemctxAdapter implements Adapter, QmpLinkUser, GuestWatchListener, 
   }
 
   #dropRam(): void {
+    assert(this.#context === null, "RAM is closed after its context has ended");
     this.#watch?.stop();
     this.#writer?.[Symbol.dispose]();
     this.#writer = null;
