@@ -232,9 +232,9 @@ const running = new Set<Deno.ChildProcess>();
 let endedBy: keyof typeof ENDING_SIGNALS | undefined;
 
 /**
- * Ends every part, each a process group of its own, which a terminal's or timeout's signal misses. Asked again
- * until their outputs are closed, since timeout, ended between its fork and the next instruction, leaves its
- * child behind (coreutils 9.1).
+ * Ends every part, each a process group of its own, which a terminal's or timeout's signal misses. Asks again
+ * until their outputs are closed: timeout (coreutils 9.1) that is ended right after its fork leaves its child
+ * running.
  */
 async function endAll(signal: keyof typeof ENDING_SIGNALS): Promise<void> {
   if (endedBy !== undefined) return;
