@@ -14,7 +14,7 @@ import { TestQmp } from "./test_qmp.ts";
 
 const KIND = "states";
 /**
- * Of all states together; one of a guest with 512 MiB takes 100 MB, and a whole gate needs some forty. Were it
+ * Of all states together; one of a guest with 512 MiB takes 100 MB, and a gate needs some forty. Were it
  * less than those take, each state would be gone before it is used again.
  */
 const MAX_STATE_BYTES = 10e9;
