@@ -1,6 +1,6 @@
 /**
- * The daemon of this host, as `vmsig join` comes to it: as itself, and for each remote user as a control of
- * that user's own.
+ * `vmsig join`'s connections to this host's daemon: for itself, and for each remote user as a control of that
+ * user.
  * @module
  */
 import { Client } from "../../client/client.ts";
@@ -11,7 +11,7 @@ import type { ReconnectOptions } from "../../client/reconnector.ts";
 
 const TIMEOUT_MS = 5000;
 
-/** The daemon. */
+/** Connects to the daemon. */
 export class LocalBus {
   /** Its control socket. */
   readonly socketPath: string;
@@ -21,7 +21,7 @@ export class LocalBus {
     this.socketPath = socketPath;
   }
 
-  /** A client of ours. @throws {Fault} */
+  /** A client for ourselves. @throws {Fault} */
   async client(name: string, sub: SubscribeOptions, reconnect?: ReconnectOptions): Promise<Client> {
     return await Client.join({ socketPath: this.socketPath, name, sub, timeoutMs: TIMEOUT_MS, reconnect });
   }
@@ -33,9 +33,9 @@ export class LocalBus {
   }
 
   /**
-   * A bare connection, for frames as they are.
+   * A bare connection that passes on frames unchanged.
    *
-   * @param user the remote user that it speaks for; undefined for ourselves
+   * @param user the remote user; undefined for ourselves
    * @throws {Fault}
    */
   async link(user: string | undefined, name: string, sub: SubscribeOptions, host: LinkHost): Promise<Link> {
@@ -51,7 +51,7 @@ export class LocalBus {
   }
 }
 
-/** What the daemon's rules call a user of the server. */
+/** The name of a server's user in the daemon's rules. */
 function principalOf(user: string): string {
   return `nats:${user}`;
 }
