@@ -3,11 +3,10 @@
  * Each request is carried out at most once and answered exactly once; the answer is kept, in case it is asked
  * for again.
  *
- * A request that arrives late has no effect: it carries its number in the session (a smaller one after a
- * larger one is not carried out), the time until which it may begin (by this host's clock, see
- * `envelope.ts`), and the life of its endpoint's number; and the daemon checks the lease's token. Every lease
- * has a keepalive, and so has the session: a reader that is no longer heard from counts as an owner that
- * died.
+ * A late request has no effect: it carries its number in the session (one below a later one is dropped), the
+ * time until which it may begin (this host's clock, see `envelope.ts`), and its endpoint's life; the daemon
+ * checks the token. Every lease has a keepalive, and so has the session: a reader that is no longer heard
+ * from counts as an owner that died.
  * @module
  */
 import { assert } from "../../base/assert.ts";
