@@ -20,7 +20,7 @@ export type Shell = typeof SHELLS[number];
 const ASK_SECONDS = 1;
 const WORD = '\\([^"\\\\]*\\)';
 
-/** What is asked: the words behind vmsig, FIRST being the line's first argument; and how sed finds the names. */
+/** What is asked: the words behind vmsig (FIRST: the line's first argument), and how sed finds the names. */
 const QUESTIONS: Readonly<Record<Asked, { readonly words: readonly string[]; readonly sed: string }>> = {
   // Over NATS an endpoint is HOST/NAME.
   endpoints: {
