@@ -28,6 +28,8 @@ export interface SessionOptions extends Introduction {
   readonly makeLink?: (session: RemoteHost) => ClientLink;
   /** How to reconnect to a daemon that was lost; undefined = not at all. */
   readonly reconnect?: ReconnectOptions | undefined;
+  /** Gives up the first joining. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The state of a session. */

@@ -97,9 +97,13 @@ export interface Call {
    * Joins the bus; the caller closes the client.
    *
    * @param reconnect see {@linkcode ConnectOptions}
-   * @param as see {@linkcode ConnectOptions}; by default this user itself
+   * @param more see {@linkcode ConnectOptions}
    */
-  connect(sub?: SubscribeOptions, reconnect?: ConnectOptions["reconnect"], as?: string): Promise<Client>;
+  connect(
+    sub?: SubscribeOptions,
+    reconnect?: ConnectOptions["reconnect"],
+    more?: Pick<ConnectOptions, "as" | "timeoutMs">,
+  ): Promise<Client>;
 }
 
 /** One entry of the command table. */
