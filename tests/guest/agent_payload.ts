@@ -5,6 +5,7 @@
  */
 import { Fault, messageOf } from "../../src/base/fault.ts";
 import { until } from "../fixtures/daemon_process.ts";
+import { aptCandidate } from "./apt_candidate.ts";
 import { cached } from "./content_cache.ts";
 import type { GuestAgent } from "./guest_agent.ts";
 import type { GuestProcess } from "./guest_process.ts";
@@ -72,8 +73,7 @@ export function agentChannel(path: string, more = ""): string[] {
  * @throws {Fault} `missing` when apt cannot bring it
  */
 export async function agentFiles(): Promise<Record<string, Uint8Array<ArrayBuffer>>> {
-  const policy = await output("apt-cache", ["policy", PACKAGE]);
-  const version = /Candidate: (\S+)/.exec(policy)?.[1] ?? "none";
+  const version = await aptCandidate(PACKAGE, (name) => output("apt-cache", ["policy", name])) ?? "none";
   const folder = await cached(
     "packages",
     `${PACKAGE}_${version.replaceAll(/[^\w.+-]/g, "_")}`,
