@@ -74,8 +74,8 @@ export function tcpMonitorOf(line: CommandLine): string {
 }
 
 /**
- * Whether a monitor was given by a descriptor, or is QEMU's standard input: whoever has started the VM has it,
- * and nobody else can.
+ * Whether a monitor was given by a descriptor, or is QEMU's standard input: whoever has started the VM has
+ * it, and nobody else can.
  */
 export function hasMonitorByDescriptor(line: CommandLine): boolean {
   if ([...line.texts("qmp"), ...line.texts("qmp-pretty")].some((text) => /^(?:unix:fd=|stdio$)/.test(text))) {
