@@ -8,7 +8,9 @@
  * @module
  */
 import { holderNow } from "../../adapters/channel/channel_holder.ts";
-import { OWN_MONITOR, type ProbedVm } from "../../roster/host_probe.ts";
+import { isLibvirts } from "../../qemu/vm_manager.ts";
+import type { ProbedVm } from "../../roster/host_probe.ts";
+import { OWN_MONITOR } from "../../roster/probe_remedy.ts";
 
 /** The user of a VM's monitor. */
 export interface MonitorClient {
@@ -71,6 +73,5 @@ export function lackOf(vm: ProbedVm, client: MonitorClient | undefined): readonl
 /** Whether a VM is not attached because its user is not in `[discovery] users`. */
 export function needsListing(vm: ProbedVm, client: MonitorClient | undefined): boolean {
   if (client?.isDaemon === true) return false;
-  const isHosted = vm.manager === "libvirt" || vm.manager === "kubevirt";
-  return !isHosted || vm.monitors.some(({ holder }) => holder === undefined);
+  return !isLibvirts(vm.manager) || vm.monitors.some(({ holder }) => holder === undefined);
 }
