@@ -1,8 +1,8 @@
 /**
  * Retained state: the newest event of each kind whose row in the catalogue has a `retained` number (ROSTER,
  * MEMCTX, FRAME_RING, VGPU_STATUS, FRAME_DEMAND, CURSOR_SHAPE, KEYBOARD_LEDS), per endpoint, replayed to
- * controls that join later. It holds one reference to each event, and thus its file descriptors. Events that a
- * control published are dropped when that control leaves, those of an adapter when its seam goes down.
+ * controls that join later. It holds one reference to each event, and thus its file descriptors. Events that
+ * a control published are dropped when that control leaves, those of an adapter when its seam goes down.
  *
  * If a kind's row in the catalogue names a field (`retainedBy`, for instance one of several heads), the
  * newest event per value of that field is kept, for the {@linkcode MAX_KEPT_BY} values that came last.
@@ -169,8 +169,8 @@ export class Retained {
   }
 
   /**
-   * Calls `take` with each retained event (borrowed), kind by kind in the catalogue's order
-   * (ROSTER first), then the ERRORs. Events of one kind and endpoint come oldest first.
+   * Calls `take` with each retained event (borrowed), kind by kind in the catalogue's order (ROSTER first),
+   * then the ERRORs. Events of one kind and endpoint come oldest first.
    */
   replay(take: (event: TransferEvent) => void): void {
     for (const kept of this.#kept) {
