@@ -132,16 +132,11 @@ export class QmpLink implements DeadlineHandler {
   get pid(): number {
     return this.#peer.pid;
   }
-  /**
-   * The uid of the process that made the monitor listen, from the kernel; -1 if unknown, or before the first
-   * connection.
-   */
+  /** The uid that made the monitor listen, from the kernel; -1 if unknown, or before a connection. */
   get monitorUid(): number {
     return this.#peer.uid;
   }
-  /**
-   * Whether the process at the other end is alive (and its pid has not been reused), or cannot be observed.
-   */
+  /** Whether the process at the other end is alive (not another with its pid), or is not visible. */
   get processLives(): boolean {
     return this.#session?.processLives ?? true;
   }
@@ -179,14 +174,12 @@ export class QmpLink implements DeadlineHandler {
   }
 
   /**
-   * Sends a command, behind all that were sent before it. The handler is told its reply exactly once, maybe
-   * before this returns (`unsent` when the link is down; an error for descriptors when the way to this
-   * monitor passes none).
+   * Sends a command, behind all earlier ones. The handler gets its reply exactly once, possibly before this
+   * returns (`unsent` if the link is down; an error for descriptors if the transport cannot send any).
    *
    * @param args plain JSON
-   * Sends a command, behind all earlier ones. The handler is called with its reply exactly once, possibly
-   *   before this returns (`unsent` if the link is down; an error for descriptors if the transport cannot
-   *   send any).
+   * @throws {Fault} `bad-argument` for more descriptors than QEMU takes; {@linkcode OsError} EMFILE if none
+   *   is left for a copy: nothing is sent, and the handler is not called
    */
   execute(
     command: string,
@@ -347,8 +340,7 @@ export class QmpLink implements DeadlineHandler {
     else this.#lose(hasEnded(session.peer.pid) ? PROCESS_GONE : PEER_CLOSED);
   }
 
-  // The listener is not the process that reported the path. A VM that has just started may still take it
-  // over.
+  // The listener did not report the path itself. A VM that has just started may still take it over.
   #refuse(loss: QmpLoss): void {
     this.#pause(this.#pauses.afterRefusal());
     this.#tellDown(this.outlook.explained(loss));
@@ -393,8 +385,7 @@ export class QmpLink implements DeadlineHandler {
     this.#rearm();
   }
 
-  // The timer is only moved to fire earlier: one that fires too early checks again, which costs less than
-  // moving it.
+  // The timer is only moved to fire earlier: one that fires too early checks again, which costs less.
   #rearm(): void {
     const wanted = Math.min(this.#dueNs, this.#session?.client.deadlineNs ?? NEVER);
     if (wanted === NEVER) {

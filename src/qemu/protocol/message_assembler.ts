@@ -42,8 +42,8 @@ export class MessageAssembler {
   /**
    * Processes one line, `bytes[from..to)`.
    *
+   * @param maxBytes length limit of a message at this time
    * @returns false to stop
-   * @returns false to be given no more
    */
   take(bytes: Uint8Array, from: number, to: number, maxBytes: number): boolean {
     if (this.#stored === 0) {
