@@ -2,7 +2,8 @@
  * The gate: every check and every test, one line a step with its time; the output of a step that failed is
  * shown whole. All steps run, whatever fails. The last line is "N passed, N failed": tests as the JUnit
  * reports count them, and each failed check (formatting, types, …) as one. Exit status 0 only when nothing
- * failed. Sets nothing up (scripts/test does).
+ * failed. Sets nothing up (scripts/test does). A signal ends what runs, removes the run's folders, and then
+ * the gate as that signal does.
  *
  *   deno run -A scripts/build/ok.ts [STEP…]      all steps, or only those named
  *   deno run -A scripts/build/ok.ts --quick      about a minute: the checks but for examples and compile, and
@@ -77,6 +78,8 @@ const LONG_GUEST_TESTS = [
 ];
 /** What a shell, and timeout, make of SIGSEGV. */
 const SIGSEGV_STATUS = 139;
+/** What ends a run by hand or from outside, with its number. */
+const ENDING_SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 /** Two more than there are processors, since most of a test is waiting. */
 const LANES = Math.min(4, navigator.hardwareConcurrency) + 2;
 
@@ -223,6 +226,40 @@ async function removeRunFolder(path: string): Promise<void> {
   console.error(`vmsig: refused: ${path} could not be removed; remove it by hand`);
 }
 
+/** The parts that run now. */
+const running = new Set<Deno.ChildProcess>();
+/** The signal that ends the run; no part begins after it. */
+let endedBy: keyof typeof ENDING_SIGNALS | undefined;
+
+/**
+ * Ends every part, each a process group of its own, which a terminal's or timeout's signal misses. Asks again
+ * until their outputs are closed: timeout (coreutils 9.1) that is ended right after its fork leaves its child
+ * running.
+ */
+async function endAll(signal: keyof typeof ENDING_SIGNALS): Promise<void> {
+  if (endedBy !== undefined) return;
+  endedBy = signal;
+  for (let attempt = 0; running.size > 0; attempt++) {
+    for (const { pid } of running) {
+      const wasSent = signalProcess(-pid, attempt < 20 ? "SIGTERM" : "SIGKILL");
+      // At first a part may have no group yet. Later its number may be another's.
+      if (!wasSent && attempt === 0) signalProcess(pid, "SIGTERM");
+    }
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
+/** Signals a process, or with a negative number a group; false when there is none. */
+function signalProcess(pid: number, signal: Deno.Signal): boolean {
+  try {
+    Deno.kill(pid, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 async function runOnce(step: Step, index: number, endMs: number, reports: string): Promise<PartOutcome> {
   const leftSeconds = (endMs - performance.now()) / 1000;
   const limitSeconds = Math.max(1, Math.min(step.limitSeconds, Math.floor(leftSeconds)));
@@ -240,12 +277,15 @@ async function runOnce(step: Step, index: number, endMs: number, reports: string
     stderr: "piped",
     env: { NO_COLOR: "1", TMPDIR: runFolder },
   });
-  const { code, stdout, stderr } = await command.output();
+  const child = command.spawn();
+  running.add(child);
+  const { code, stdout, stderr } = await child.output();
+  running.delete(child);
   const counts = step.isTest ? await junitCounts(report) : { passed: 0, failed: 0 };
   // A test file that does not load, or a run that was ended or crashed, is a failure that no report counts.
   const failed = code !== 0 && counts.failed === 0 ? 1 : counts.failed;
   let told = "";
-  if (failed > 0) {
+  if (failed > 0 && endedBy === undefined) {
     const decoder = new TextDecoder();
     told = `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trimEnd();
     if (code > 128 && code !== 137) {
@@ -279,7 +319,7 @@ async function runAll(steps: readonly Step[], reports: string): Promise<Outcome[
   const done = new Map<Step, { startedMs: number; parts: PartOutcome[] }>();
   const outcomes: Outcome[] = [];
   const lane = async () => {
-    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+    for (let job = queue.shift(); job !== undefined && endedBy === undefined; job = queue.shift()) {
       const { step, index } = job;
       const progress = done.get(step) ?? { startedMs: performance.now(), parts: [] };
       done.set(step, progress);
@@ -313,6 +353,9 @@ function chosenSteps(): Step[] {
   return known.filter((step) => Deno.args.includes(step.name));
 }
 
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.addSignalListener(signal, () => void endAll(signal));
+}
 const reports = await Deno.makeTempDir({ prefix: "vmsig-ok-" });
 const runFolder = makeRunFolder();
 let outcomes: Outcome[] = [];
@@ -324,7 +367,10 @@ try {
   await Deno.remove(reports, { recursive: true });
   await removeRunFolder(runFolder);
 }
-if (Deno.exitCode === 0) {
+if (endedBy !== undefined) {
+  console.error(`vmsig: interrupted: ${endedBy} ended the gate before all of it had run`);
+  Deno.exitCode = 128 + ENDING_SIGNALS[endedBy];
+} else if (Deno.exitCode === 0) {
   const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
   console.log(`${outcomes.reduce((sum, outcome) => sum + outcome.passed, 0)} passed, ${failed} failed`);
   Deno.exitCode = failed === 0 ? 0 : 1;

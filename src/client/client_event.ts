@@ -77,7 +77,10 @@ export class ClientEvent implements Disposable {
       !isOwn || (first === 0 && view.buffer.byteLength === length),
       "a buffer that is kept is one frame",
     );
-    this.frame = new Uint8Array(isOwn ? view.buffer : view.buffer.slice(first, first + length));
+    // A copy of an array, unlike a slice of its buffer, is not filled with zeros before.
+    this.frame = isOwn
+      ? new Uint8Array(view.buffer)
+      : new Uint8Array(new Uint8Array(view.buffer, first, length));
     this.#fds = fds.length === 0 ? NO_FDS : [...fds];
   }
 

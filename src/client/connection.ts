@@ -13,7 +13,13 @@ import { ERRNO } from "../../ffi/os_error.ts";
 import type { OwnedFd } from "../../ffi/owned_fd.ts";
 import { IN, OUT, Poller } from "../../ffi/poller.ts";
 import { Fault, messageOf } from "../base/fault.ts";
-import { CLIENT_OUTGOING_FRAMES, MAX_FRAME_BYTES, MAX_FRAME_FDS, RECEIVE_BATCH } from "../base/limits.ts";
+import {
+  CLIENT_OUTGOING_FRAMES,
+  MAX_BODY_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_FRAME_FDS,
+  RECEIVE_BATCH,
+} from "../base/limits.ts";
 import { encodeFrame } from "../protocol/frame.ts";
 import { receivedDefect, receivedFds } from "../protocol/received.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
@@ -21,6 +27,11 @@ import { ClientEvent } from "./client_event.ts";
 
 /** Full batches that are read in one turn: timers and other sockets of the program get theirs in between. */
 const MOST_BATCHES = 16;
+/**
+ * A batch of so many bytes is a full one as well: of large frames the socket holds no more than three, and
+ * while they are taken in, the daemon sends the next.
+ */
+const FULL_BYTES = 2 * MAX_BODY_BYTES;
 const TAG_SOCKET = 1;
 const TAG_WAKE = 2;
 
@@ -56,8 +67,11 @@ export class Connection {
   #interest = IN;
   #held: PromiseWithResolvers<void> | undefined;
   #closing = false;
-  /** Frames of the last batch. */
+  /** Frames of the last batch, and their bytes. */
   #received = 0;
+  #receivedBytes = 0;
+  /** The last reading found large frames one behind the other. */
+  #isFlood = false;
   #pump: Promise<void> | undefined;
 
   /**
@@ -200,6 +214,11 @@ export class Connection {
             return;
           }
           if (this.#closing) return;
+          if (this.#isFlood) {
+            // More comes while the program looks at this: to wait for it on a thread takes four switches.
+            await new Promise<void>((resolve) => setImmediate(resolve));
+            continue;
+          }
           this.#watch();
           await this.#poller.waitAsync(-1);
           this.#wake.drain();
@@ -240,9 +259,13 @@ export class Connection {
    * writes fast. True when the daemon has closed the connection.
    */
   #receiveAll(): boolean {
+    this.#isFlood = false;
     for (let i = 0; i < MOST_BATCHES; i++) {
       if (this.#receive()) return true;
-      if (this.#closing || this.#received < RECEIVE_BATCH || !this.#sink.mayRead()) return false;
+      const isFlood = this.#receivedBytes >= FULL_BYTES;
+      this.#isFlood ||= isFlood;
+      const isFull = this.#received === RECEIVE_BATCH || isFlood;
+      if (this.#closing || !isFull || !this.#sink.mayRead()) return false;
     }
     return false;
   }
@@ -252,6 +275,7 @@ export class Connection {
     const batch = this.#batch;
     const frames = batch.receive(this.#socket.fd);
     this.#received = frames;
+    this.#receivedBytes = 0;
     for (let i = 0; i < frames; i++) {
       const defect = receivedDefect(batch, i);
       if (defect !== "") {
@@ -261,6 +285,7 @@ export class Connection {
         );
       }
       const at = batch.offset(i);
+      this.#receivedBytes += batch.length(i);
       const isTaken = batch.fdCount(i) === 0 &&
         this.#sink.onFrame?.(batch.view, batch.bytes, at, batch.length(i)) === true;
       if (isTaken) continue;

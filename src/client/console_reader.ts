@@ -23,6 +23,8 @@ export const READ_WAIT_MS = 20_000;
 const SLACK_MS = 10_000;
 /** Pieces that are asked for at once. */
 const MOST_PIECES = 8;
+/** More are asked for when only so many are under way: each time wakes the daemon. */
+const FEW_PIECES = 4;
 const NO_BYTES: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
 /** What one read brought. */
@@ -149,6 +151,7 @@ export class ConsoleReader {
   #askKnown(end: number): void {
     const last = this.#asked.at(-1);
     if (last !== undefined && last.length === undefined) return;
+    if (this.#asked.length > FEW_PIECES) return;
     let next = Math.max(this.#place, (last?.offset ?? 0) + (last?.length ?? 0));
     while (next < end && this.#asked.length < MOST_PIECES) {
       const length = Math.min(end - next, MAX_BODY_BYTES);

@@ -7,7 +7,7 @@ import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Client } from "../../src/client/client.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
-import { agentFiles, startAgentAt } from "./agent_payload.ts";
+import { agentFiles, startAgent } from "./agent_payload.ts";
 import { buildGuest, INPUT_MODULES } from "./build.ts";
 import { GuestAgent } from "./guest_agent.ts";
 import { LIBVIRT_UID, Libvirtd } from "./libvirtd.ts";
@@ -114,7 +114,7 @@ for (const shape of ["plain", "memfd", "monitor"] as const) {
     try {
       await libvirt.virsh("resume", "web");
       await serial.agent.ready(1, 180_000);
-      await serial.agent.start(...startAgentAt(await serial.agent.list("/dev")));
+      await startAgent(serial.agent);
       const named = shape === "monitor"
         ? `discover = false\n[[endpoint]]\nname = "web"\nqmp = "${monitor}"\n`
         : "";

@@ -41,8 +41,7 @@ export interface SuiteQemu {
  */
 export async function suiteQemu(suite: string): Promise<SuiteQemu> {
   using apt = await SuiteApt.of(suite, "the QEMU of another suite");
-  // Its executable names its place, so that is not one that goes with a worktree whose cache is a link.
-  const dir = await Deno.realPath(apt.dir);
+  const { dir } = apt;
   await apt.run("apt-get", [
     "-qy",
     "--no-install-recommends",
@@ -55,6 +54,7 @@ export async function suiteQemu(suite: string): Promise<SuiteQemu> {
   const archives = [...Deno.readDirSync(`${dir}/cache/archives`)].map(({ name }) => name)
     .filter((name) => name.endsWith(".deb")).sort();
   // A root of its own for each set of packages: another run's may be in use.
+  // And for each place: its programs have it in them.
   const root = `${dir}/root-${(await contentHash([SCHEME, dir, ...archives])).slice(0, 12)}`;
   if (!await exists(root)) await unpack(apt, archives, root);
   await Deno.utime(root, new Date(), new Date());

@@ -134,6 +134,9 @@ export class PacketReader {
     const view = new DataView(bytes.buffer, bytes.byteOffset + at, bytes.length - at);
     const length = view.getUint32(0);
     if (length < HEADER_BYTES || length > MAX_PACKET_BYTES) return `a packet of ${length} bytes`;
+    if (view.byteLength >= 12 && view.getUint32(8) !== VERSION) {
+      return `a packet of version ${view.getUint32(8)} of its program`;
+    }
     if (view.byteLength < length) return 0;
     const type = view.getUint32(16);
     const hasFiles = type === PACKET.REPLY_WITH_FILES || type === PACKET.CALL_WITH_FILES;
