@@ -10,19 +10,10 @@ import { ERRNO } from "../../../ffi/os_error.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { readInto } from "../../../ffi/stream.ts";
 import { refuseDescriptors } from "../../../ffi/unix_socket.ts";
-import type { QmpDescriptors, QmpOutput } from "../protocol/qmp_client.ts";
+import type { QmpDescriptors } from "../protocol/qmp_client.ts";
 import type { DeadlineHandler, MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
+import type { QmpStream, QmpStreamListener } from "./qmp_stream.ts";
 import { ReadingBudget } from "./reading_budget.ts";
-
-/** The receiver of data. */
-export interface QmpConnectionListener {
-  /** Received bytes, valid during the call. */
-  onBytes(bytes: Uint8Array, length: number): void;
-  /** The stream has ended. */
-  onEnd(): void;
-  /** Processing the data threw: the connection should be closed. Omitted: it is closed. */
-  onFault?(error: unknown): void;
-}
 
 interface Unsent {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -36,11 +27,11 @@ const READ_BYTES = 16_384;
 /** Shared by all connections, because its contents are processed before anything else is read. */
 let readBuffer: Uint8Array<ArrayBuffer> | undefined;
 
-/** A connected socket watched by the loop. */
-export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
+/** A connected socket under the loop's watch. */
+export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpStream {
   readonly #socket: OwnedFd;
   readonly #loop: MonitorLoop;
-  readonly #listener: QmpConnectionListener;
+  readonly #listener: QmpStreamListener;
   #unsent: Unsent[] = [];
   readonly #budget = new ReadingBudget();
   /** The budget is used up: reading pauses until the timer fires. */
@@ -48,7 +39,7 @@ export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
   #open = true;
 
   /** Takes over a connected socket and starts watching it. */
-  constructor(socket: OwnedFd, loop: MonitorLoop, listener: QmpConnectionListener) {
+  constructor(socket: OwnedFd, loop: MonitorLoop, listener: QmpStreamListener) {
     this.#socket = socket;
     this.#loop = loop;
     this.#listener = listener;

@@ -12,14 +12,15 @@ import { type ProcessIdentity, startOf } from "../process_identity.ts";
 /**
  * The process at the other end of a connection; null if it is gone, or the kernel does not support this.
  *
- * @param socket the connection, borrowed
- * @param pid its pid, according to the transport
+ * @param socket the connection, borrowed; undefined when it has none
+ * @param pid as the transport says whose it is
  */
-export function openPidfd(socket: number, pid: number): OwnedFd | null {
+export function openPidfd(socket: number | undefined, pid: number): OwnedFd | null {
   if (pid === 0) return null;
   try {
-    // A host integration's transport is a socket pair of our own: the kernel would report this process.
-    const own = peerCredentials(socket).pid === pid ? peerPidfd(socket) : undefined;
+    // The transport may know better than the kernel, which tells who made the socket.
+    const isTold = socket !== undefined && peerCredentials(socket).pid === pid;
+    const own = isTold ? peerPidfd(socket) : undefined;
     return own ?? pidfdOpen(pid);
   } catch (error) {
     // It is gone already, or the kernel has no pidfds: the end of the stream will show it.
@@ -31,11 +32,12 @@ export function openPidfd(socket: number, pid: number): OwnedFd | null {
 /**
  * Whether the listener is that process, and not another one that had or has its pid.
  *
- * @param socket the connection, borrowed
- * @param pid the listener's pid, from the kernel
+ * @param socket the connection, borrowed; undefined when it has none
+ * @param pid as the kernel, or the manager of the VM, says who listens
  */
-export function isProcess(socket: number, pid: number, expected: ProcessIdentity): boolean {
+export function isProcess(socket: number | undefined, pid: number, expected: ProcessIdentity): boolean {
   if (pid !== expected.pid || startOf(pid) !== expected.started) return false;
+  if (socket === undefined) return true;
   try {
     // If the listener has ended and another process kept its socket, the pid may have been reused.
     using pidfd = peerPidfd(socket);
