@@ -36,9 +36,9 @@ export class AddressSpace {
   readonly root: number;
   /** Frame number of the root table. */
   readonly rootFrame: number;
-  /** The walker; its fields tell about the last access. */
-  readonly walker: PageWalker;
   /** The walker; its fields describe the last access. */
+  readonly walker: PageWalker;
+  /** After {@linkcode load64}: low half, int32. */
   lo = 0;
   /** After {@linkcode load64}: high half, int32. */
   hi = 0;
@@ -62,8 +62,8 @@ export class AddressSpace {
    * @param paging the paging mode
    * @param root guest-physical address of the root table (flag bits of a CR3 are ignored)
    * @param software decides about entries that are not present
-   * @param kernelRoot guest-physical address of the kernel half's root, if the architecture has a separate
-   *   one (arm64); omitted: `root` is the kernel's, and there is no user half
+   * @param kernelRoot guest-physical address of a separate kernel half's root (arm64); omitted: `root` is the
+   *   kernel's, without a user half
    */
   constructor(
     memory: PhysicalMemory,
@@ -88,9 +88,7 @@ export class AddressSpace {
     this.#kernelRoot = kernelRoot;
   }
 
-  /**
-   * Another root in the same memory and paging mode, with the same kernel half if that has a separate root.
-   */
+  /** Another root in the same memory and paging mode, with the same separate kernel half if any. */
   withRoot(root: number): AddressSpace {
     return new AddressSpace(this.memory, this.paging, root, this.#software, this.#kernelRoot);
   }
@@ -120,7 +118,7 @@ export class AddressSpace {
     return frame >= 0 ? frame * 4096 + (lo & 0xfff) : this.#translateOtherwise(hi, lo);
   }
 
-  /** Translates an address and returns the mapping's permissions, or why there is none. */
+  /** Translates an address; returns the mapping's permissions, or why there is none. */
   probe(gva: number): Translation {
     const gpa = this.#explain(gva);
     if (gpa < 0) return { ok: false, reason: walkFailure(gpa) };
@@ -210,8 +208,7 @@ export class AddressSpace {
     const walker = this.walker;
     const frame = walker.regular(this.rootFrame, hi, lo, this.regularWords);
     if (frame >= 0 && (lo & 7) === 0) {
-      // An aligned word of a page in the linear view that is known to be held: nothing else needs to be
-      // checked.
+      // An aligned word of a page in the linear view that is known to be held: no further check.
       const held = this.held;
       const word = frame >>> 5;
       if (word < held.length && ((held[word] as number) >>> (frame & 31) & 1) !== 0) {
@@ -377,7 +374,7 @@ export class AddressSpace {
     if (this.#software === undefined || frame !== WALK.notPresent) return frame;
     const { walker } = this;
     const behind = this.#software(walker.entryHi, walker.entryLo, hi, lo, walker.shift);
-    // The processor cannot access it: the next access faults, and the system decides then.
+    // The processor faults on it, and the system decides then.
     if (behind >= 0) walker.forbidHi = PTE_NX_HI;
     return behind;
   }
@@ -396,7 +393,7 @@ export class AddressSpace {
   }
 }
 
-/** A frame is an int32; higher frames are not RAM that can be indexed. */
+/** A frame is an int32; what lies past the last one is not RAM that can be indexed. */
 function frameOf(gpa: number): number {
   return Math.min(Math.floor(gpa / PAGE_BYTES), 0x7fff_ffff);
 }
