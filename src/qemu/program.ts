@@ -24,6 +24,22 @@ export function isQemuProgram(path: string): boolean {
   return /^\.?(qemu-system-|qemu-kvm)|^kvm$/.test(name);
 }
 
+/** Programs that run VMs and are no QEMU, by the name of their executable: how each is called in a sentence. */
+const OTHER_VMMS: ReadonlyMap<string, string> = new Map([
+  ["cloud-hypervisor", "Cloud Hypervisor"],
+  ["crosvm", "crosvm"],
+  ["firecracker", "Firecracker"],
+  ["VBoxHeadless", "VirtualBox"],
+  ["VirtualBoxVM", "VirtualBox"],
+  ["vmware-vmx", "VMware"],
+]);
+
+/** Which VMM a program is that is no QEMU, as far as its name tells; undefined for any other program. */
+export function otherVmmOf(path: string): string | undefined {
+  const name = path.slice(path.lastIndexOf("/") + 1).replace(/ \(deleted\)$/, "");
+  return OTHER_VMMS.get(name.replace(/^\.(.*)-wrapped$/, "$1"));
+}
+
 /**
  * Whether a command line begins as a QEMU's does: options that QEMU knows, one after another, until a monitor
  * and a machine have been named. Whoever starts a QEMU (timeout, sudo, a script) has other words first.
