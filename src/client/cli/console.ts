@@ -1,5 +1,5 @@
 /**
- * `vmsig console`: a VM's serial console on this terminal, or as a script: expect this, send that.
+ * `vmsig console`: a VM's serial console on this terminal, or as a script of expected and sent texts.
  * @module
  */
 import { Fault } from "../../base/fault.ts";
@@ -181,7 +181,7 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
       listenOn();
     }
   } catch (error) {
-    // The person left, or was interrupted: the console is as it was.
+    // The person left or was interrupted, which does not affect the console.
     if (!(error instanceof Fault) || error.code !== "interrupted") throw error;
   } finally {
     ending.abort();
@@ -237,7 +237,7 @@ function expressionOf(text: string): RegExp {
 
 const ESCAPES: Readonly<Record<string, string>> = { r: "\r", n: "\n", t: "\t", e: "\x1b", "\\": "\\" };
 
-/** A text as it is typed in a shell, with its escapes. */
+/** A text with the escapes that a shell's $'…' has. */
 function unescaped(text: string): string {
   return text.replaceAll(/\\(x[0-9a-fA-F]{2}|.)/gs, (all, what: string) => {
     if (what.startsWith("x") && what.length === 3) return String.fromCharCode(parseInt(what.slice(1), 16));
@@ -249,7 +249,10 @@ function unescaped(text: string): string {
   });
 }
 
-/** Lines of a guest for a person: what could steer the terminal is escaped, line ends stay. */
+/**
+ * A guest's output for a person: control characters that a terminal would obey are escaped, line ends are
+ * kept.
+ */
 function visibleLines(text: string): string {
   return text.split(/\r?\n/).map(visible).join("\n");
 }
