@@ -24,7 +24,7 @@ export function isQemuProgram(path: string): boolean {
   return /^\.?(qemu-system-|qemu-kvm)|^kvm$/.test(name);
 }
 
-/** Programs that run VMs and are no QEMU, by the name of their executable: how each is called in a sentence. */
+/** Programs that run VMs and are no QEMU, by their executable: how each is called in a sentence. */
 const OTHER_VMMS: ReadonlyMap<string, string> = new Map([
   ["cloud-hypervisor", "Cloud Hypervisor"],
   ["crosvm", "crosvm"],
