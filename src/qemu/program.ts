@@ -25,6 +25,22 @@ export function isQemuProgram(path: string): boolean {
   return /^\.?(qemu-system-|qemu-kvm)|^kvm$/.test(name);
 }
 
+/** Programs that run VMs and are no QEMU, by their executable: how each is called in a sentence. */
+const OTHER_VMMS: ReadonlyMap<string, string> = new Map([
+  ["cloud-hypervisor", "Cloud Hypervisor"],
+  ["crosvm", "crosvm"],
+  ["firecracker", "Firecracker"],
+  ["VBoxHeadless", "VirtualBox"],
+  ["VirtualBoxVM", "VirtualBox"],
+  ["vmware-vmx", "VMware"],
+]);
+
+/** Which VMM a program is that is no QEMU, as far as its name tells; undefined for any other program. */
+export function otherVmmOf(path: string): string | undefined {
+  const name = path.slice(path.lastIndexOf("/") + 1).replace(/ \(deleted\)$/, "");
+  return OTHER_VMMS.get(name.replace(/^\.(.*)-wrapped$/, "$1"));
+}
+
 /**
  * Whether a command line begins like a QEMU's: with options that QEMU knows, until a monitor and a machine
  * have been named. A launcher (timeout, sudo, a script) has other words first.
