@@ -1,10 +1,10 @@
 /**
- * What stands behind a Linux page-table entry of arm64 that is not valid: a page that is in RAM and that
- * nobody may touch (PROT_NONE, and NUMA balancing), or a note of where the page went.
+ * Decodes an invalid Linux page-table entry of arm64: either a page that is in RAM but not accessible
+ * (PROT_NONE, and NUMA balancing), or a record of where the page was moved.
  *
- * The first kind is what PAGE_NONE makes: not global, no execution in either mode, and in the last level
- * bit 1 of a page. Which bit says so changed in 6.11 (58 before, 11 since), and a swap entry of the other
- * layout may have either; none has all of these, since its offset would lie past any disk.
+ * The first kind is made by PAGE_NONE: not global, no execution in either mode, and bit 1 of a page in the
+ * last level. The bit that marks it changed in 6.11 (58 before, 11 since), and a swap entry of the other
+ * layout may have either; none has all of these, since its offset would exceed any disk.
  * @module
  */
 import { DESC_FRAME_HI, DESC_TABLE } from "../arm64_walker.ts";
@@ -21,7 +21,7 @@ const FRAME_SHIFT = 12;
 const FRAME_HI_LIMIT = 0x800;
 
 /**
- * The frame behind an entry that is not valid. As {@linkcode SoftwarePage}; it makes no garbage.
+ * The frame of an invalid entry. As {@linkcode SoftwarePage}; allocates nothing.
  *
  * @param entryHi the entry's high half
  * @param entryLo its low half

@@ -2,9 +2,9 @@
  * BTF: the kernel's own description of its types, read for the offsets of a few fields.
  *
  * A pass notes where each type's record starts and which records are wanted structures (or typedefs of
- * nameless ones); members are looked at only there, and anonymous members are followed. It goes only as far
- * as a question needs: what a process list needs is in the first seventh of a kernel's table. Records are
- * counted and bounded: a table that lies ends the pass, with an error text when nothing was found before.
+ * nameless ones); members are read only there, and anonymous members are followed. It reads only as far as a
+ * query needs: a process list's needs are in the first seventh of a kernel's table. Records are counted and
+ * bounded: an inconsistent table ends the pass, with an error text if nothing was found before.
  * @module
  */
 import { MAX_BTF_BYTES, MAX_BTF_DEPTH, MAX_BTF_MEMBERS, MAX_BTF_NAMESAKES } from "../../base/limits.ts";
@@ -21,15 +21,15 @@ const KIND = { struct: 4, union: 5, typedef: 8, enum64: 19 } as const;
 export const BTF_FIXED_WORDS: Readonly<Record<number, number>> = { 1: 1, 3: 3, 14: 1, 17: 1 };
 /** Words a member. */
 export const BTF_MEMBER_WORDS: Readonly<Record<number, number>> = { 4: 3, 5: 3, 6: 2, 13: 2, 15: 3, 19: 3 };
-/** The same by kind. */
+/** Words per member, by kind. */
 const FIXED = Uint8Array.from({ length: 32 }, (_, kind) => BTF_FIXED_WORDS[kind] ?? 0);
 const PER_MEMBER = Uint8Array.from({ length: 32 }, (_, kind) => BTF_MEMBER_WORDS[kind] ?? 0);
-/** Words that are copied out of a guest, and looked at, at a time. */
+/** Words that are copied from a guest and processed at a time. */
 const PIECE_WORDS = 65_536;
 const UNREADABLE = "BTF that cannot be read";
 const LATIN1 = new TextDecoder("latin1");
 
-/** Copies words of the table from its `from`-th byte on; false when they cannot be had. */
+/** Copies words of the table from byte `from` on; false if they cannot be read. */
 type Source = (from: number, into: Uint8Array) => boolean;
 
 /** The types of one kernel. */
@@ -39,12 +39,12 @@ export class Btf {
   readonly #typeAt: Int32Array;
   readonly #structs: Map<string, number[]> = new Map();
   readonly #wanted: NameFilter;
-  /** Structures of which a field was found: of their namesakes no more are looked for. */
+  /** Structures of which a field was found; others with the same name are ignored. */
   readonly #settled: Set<string> = new Set();
   readonly #source: Source;
-  /** So many words of the table are there. */
+  /** Number of words of the table read so far. */
   #have: number;
-  /** The record that is looked at next, and its number. */
+  /** The next record, and its type number. */
   #at = 0;
   #id = 1;
   #fault: string | undefined;
@@ -59,12 +59,12 @@ export class Btf {
   }
 
   /**
-   * Copies what is needed of the table out of the guest, a piece at a time, when it is asked for.
+   * Copies the table from the guest on demand, a piece at a time.
    *
    * @param space the kernel's address space
    * @param start `__start_BTF`
    * @param stop `__stop_BTF`
-   * @param structs names of the structures that will be asked for
+   * @param structs names of the structures that will be queried
    */
   static load(
     space: AddressSpace,
@@ -74,7 +74,7 @@ export class Btf {
   ): Btf | { readonly unsupported: string } {
     const size = stop - start;
     if (!(size >= HEADER_BYTES && size <= MAX_BTF_BYTES)) return { unsupported: `BTF of ${size} bytes` };
-    // Where it lies it is read as it is: every number in it is checked where it is used.
+    // In mapped RAM it is read in place: every number in it is checked where it is used.
     const mapped = start % 4 === 0 ? mappedBytes(space, start, size) : undefined;
     const inPlace = mapped === undefined ? undefined : btfSections(mapped);
     if (inPlace !== undefined && !("unsupported" in inPlace)) {
@@ -89,12 +89,12 @@ export class Btf {
     if ("unsupported" in sections) return sections;
     if (!read(sections.strings.byteOffset, sections.strings)) return { unsupported: UNREADABLE };
     const btf = new Btf(sections, structs, read);
-    // A table that is none shows at its first structure.
+    // An invalid table shows at its first structure.
     btf.#next();
     return btf.#fault === undefined ? btf : { unsupported: btf.#fault };
   }
 
-  /** The same for a table that is at hand, and looked through at once. */
+  /** The same for a table in memory, which is processed at once. */
   static parse(
     bytes: Uint8Array<ArrayBuffer>,
     structs: readonly string[],
@@ -131,7 +131,7 @@ export class Btf {
     return at === undefined ? undefined : this.#words[at + 2];
   }
 
-  /** Looks on until more than `known` structures of that name are known; false when there are no more. */
+  /** Continues until more than `known` structures of that name are known; false if there are no more. */
   #another(struct: string, known: number): boolean {
     if (known >= MAX_BTF_NAMESAKES || !this.#wanted.has(struct)) return false;
     for (let found = this.#next(); found !== undefined; found = this.#next()) {
@@ -140,7 +140,7 @@ export class Btf {
     return false;
   }
 
-  /** Looks on until the next wanted structure: its name, or undefined at the table's end or a fault. */
+  /** Continues to the next wanted structure: its name, or undefined at the table's end or an error. */
   #next(): string | undefined {
     const words = this.#words;
     const size = words.length;
@@ -154,7 +154,7 @@ export class Btf {
     return undefined;
   }
 
-  /** Notes records up to word `limit`, or the first that is wanted. */
+  /** Processes records up to word `limit`, or the first wanted one. */
   #pass(words: Int32Array, wanted: NameFilter, limit: number): string | undefined {
     const typeAt = this.#typeAt;
     const size = words.length;
@@ -185,7 +185,7 @@ export class Btf {
     return name !== undefined && this.#fill(at) ? name : undefined;
   }
 
-  /** Has the table up to word `end`; false, with the fault noted, when it cannot be read. */
+  /** Reads the table up to word `end`; false, with the error noted, if it cannot be read. */
   #fill(end: number): boolean {
     if (end <= this.#have) return true;
     const to = Math.min(this.#words.length, Math.max(end, this.#have + PIECE_WORDS));
@@ -196,13 +196,13 @@ export class Btf {
     return this.#fault === undefined;
   }
 
-  /** The record that a wanted one means: itself, or the structure of which it is another name. */
+  /** The structure behind a wanted record: itself, or the one for which it is another name. */
   #record(at: number): number | undefined {
     const kind = (this.#words[at + 1] as number) >>> 24 & 0x1f;
     return kind === KIND.typedef ? this.#place(this.#words[at + 2] as number) : at;
   }
 
-  /** Where the record of a structure is, if need be further on; undefined when there is none. */
+  /** The record of a structure, reading on if necessary; undefined if there is none. */
   #place(id: number): number | undefined {
     while (id >= this.#id && this.#next() !== undefined);
     if (!(id > 0 && id < this.#id)) return undefined;
@@ -214,8 +214,8 @@ export class Btf {
   }
 
   /**
-   * Bit offset of the field in the record at `at`, or undefined. A structure whose nameless members are
-   * itself would be looked at for ever: the members are counted.
+   * Bit offset of the field in the record at `at`, or undefined. The number of members is bounded, because a
+   * structure could contain itself as a nameless member.
    */
   #find(at: number, field: NameFilter, depth: number, budget: { members: number }): number | undefined {
     const record = this.#record(at);

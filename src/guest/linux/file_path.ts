@@ -1,9 +1,9 @@
 /**
- * The path of an open file, put together from dentries and mounts as the kernel's d_path does, seen from the
+ * The path of an open file, assembled from dentries and mounts like the kernel's d_path, relative to the
  * topmost root.
  *
- * Files that no directory names (memfd, shared memory, anonymous inodes) are written as /proc/PID/maps writes
- * them. Depth is bounded; whatever cannot be read makes the path "" rather than half of one.
+ * Files without a name in a directory (memfd, shared memory, anonymous inodes) are written as in
+ * /proc/PID/maps. Depth is bounded; if anything cannot be read, the path is "" rather than incomplete.
  * @module
  */
 import { MAX_PATH_DEPTH } from "../../base/limits.ts";
@@ -39,7 +39,7 @@ export class FilePath {
     );
   }
 
-  /** The path of a struct file; "" when it cannot be told. */
+  /** The path of a struct file; "" if it cannot be determined. */
   of(file: number): string {
     if (this.#offsets === undefined) return "";
     const [fPath, pathMnt, pathDentry] = this.#offsets as [number, number, number];
@@ -104,7 +104,7 @@ export class FilePath {
     return unhashed && !isRoot ? `${path} (deleted)` : path;
   }
 
-  /** A dentry that is its own parent and no mount's root: it names itself. */
+  /** A dentry that is its own parent without being a mount's root: only its own name is used. */
   #nameless(dentry: number, nameAt: number): string {
     const name = this.#name(dentry, nameAt);
     if (name === "") return "";

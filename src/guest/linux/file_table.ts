@@ -1,6 +1,6 @@
 /**
- * A process's open files, from its table of descriptors: as /proc/PID/fd and fdinfo show them. The table's
- * size is the guest's word and bounded.
+ * A process's open files, from its descriptor table, as in /proc/PID/fd and fdinfo. The table's size comes
+ * from the guest and is bounded.
  * @module
  */
 import { MAX_GUEST_DESCRIPTORS } from "../../base/limits.ts";
@@ -49,7 +49,7 @@ export class FileTable {
   readonly #at: readonly number[] | undefined;
 
   /**
-   * Looks the fields up; nothing of a process is read yet.
+   * Looks up the fields; nothing of a process is read yet.
    *
    * @param view the kernel
    * @param types its types
@@ -72,7 +72,7 @@ export class FileTable {
     const { space } = this.#view;
     const items: FoundFile[] = [];
     const files = space.readS64(task, filesAt);
-    // A process that ends, and some kernel threads, have none.
+    // A process that is ending, and some kernel threads, have none.
     if (files === 0) return { items, end: { complete: true } };
     const broken = (at: number): Listing<FoundFile> => ({
       items,

@@ -1,11 +1,11 @@
 /**
- * Finds a Linux kernel in RAM, without a profile: by its VMCOREINFO note, and only if its page tables bear
- * the note out.
+ * Finds a Linux kernel in RAM, without a profile: by its VMCOREINFO note, and only if its page tables confirm
+ * the note.
  *
- * A note is believed when walking from its `swapper_pg_dir` maps `_stext` and `swapper_pg_dir` itself to
- * where the note says that the image lies; when the caller knows the live page-table root (a vCPU's CR3),
- * that one must map `_stext` there too; of an arm64 CPU, whose monitor tells no root, what it executes must
- * be mapped for execution. The last boot's note, which survives a reset, fails this.
+ * A note is accepted if its `swapper_pg_dir` maps `_stext` and `swapper_pg_dir` itself to where the note says
+ * that the image is; if the caller knows the current page-table root (a vCPU's CR3), that one must also map
+ * `_stext` there; for an arm64 CPU, whose root no monitor reports, the address that it executes must be
+ * mapped executable. The previous boot's note, which survives a reset, fails this test.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -25,7 +25,7 @@ import { findNotes, NOT_IN_RAM, readNote, Vmcoreinfo } from "./vmcoreinfo.ts";
  * Looks for a Linux kernel.
  *
  * @param memory the guest's RAM, refreshed
- * @param options a cache of profiles (by BUILD-ID), a live root, whether to keep the symbol table (3 to 5
+ * @param options a cache of profiles (by BUILD-ID), a current root, whether to keep the symbol table (3 to 5
  *   MB), where the note was before
  */
 export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): FindResult<LinuxGuest> {
@@ -41,8 +41,8 @@ export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): 
     const space = spaceOf(memory, note);
     return space !== undefined && isBorneOut(note, space) && isLive(note, space, options);
   };
-  // A dump may tell its kernel's note in its header, which spares the search (and unpacking all of it for
-  // that); a note that was found before mostly is where it was.
+  // A dump may have its kernel's note in its header, which avoids the search (and decompressing everything
+  // for it); a note found before is mostly still at its place.
   const told = memory.port.vmcoreinfo;
   const likely = [
     told === undefined ? undefined : new Vmcoreinfo(NOT_IN_RAM, told),
@@ -58,7 +58,7 @@ export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): 
   let found: FindResult<LinuxGuest> | undefined;
   const seen = findNotes(memory, (note) => {
     if (!isCandidate(note)) return "other";
-    // A note that is borne out may still be a copy that somebody has written with other lines in it.
+    // A confirmed note may still be a copy in which somebody has changed other lines.
     const result = openKernel(memory, note, options);
     if (!result.found) {
       first ??= result;
@@ -77,7 +77,7 @@ export function findLinux(memory: PhysicalMemory, options: GuestEvidence = {}): 
   return { found: false, reason: "no-kernel", detail };
 }
 
-/** Reads what must be known of a note's kernel. */
+/** Reads the profile of a note's kernel. */
 function openKernel(
   memory: PhysicalMemory,
   note: Vmcoreinfo,
@@ -98,7 +98,7 @@ function openKernel(
   };
   if (typeof cached === "object" && cached.buildId === buildId) {
     const guest = new LinuxGuest(note, space, cached, isBorneOut, { complete });
-    // A cache that lies shows here: its init_task does not head a list.
+    // An invalid cached profile shows here: its init_task is not the head of a list.
     if (guest.processes().end.complete) return { found: true, os: guest };
   }
   const quick = readListProfile(space, note);
@@ -116,7 +116,9 @@ function openKernel(
   return { found: true, os: new LinuxGuest(note, space, keep(read.profile), isBorneOut, { table }) };
 }
 
-/** What to say when tables or data led to memory that was not opened: a DIMM that is not shared, say. */
+/**
+ * The message if tables or data are in memory that was not opened, for instance a DIMM that is not shared.
+ */
 function missingRam({ missedFrame, endGpa }: PhysicalMemory): string {
   if (missedFrame < 0) return "";
   const where = `0x${(missedFrame * PAGE_BYTES).toString(16)}`;
@@ -135,9 +137,9 @@ function spaceOf(memory: PhysicalMemory, note: Vmcoreinfo): AddressSpace | undef
 }
 
 /**
- * Whether a table may be the root of a kernel: its entry under which the image lies (on x86-64 the last one,
- * with any number of levels) is present; bit 0 says so on either architecture. A first look, which costs a
- * hundredth of an address space: decoys come in thousands.
+ * Whether a table may be the root of a kernel: its entry for the image (on x86-64 the last one, with any
+ * number of levels) is present; bit 0 means that on either architecture. A first check, which costs a
+ * hundredth of a walk, because there may be thousands of decoys.
  */
 function mapsImage(memory: PhysicalMemory, root: number, { paging }: KernelMapping, stext: number): boolean {
   const frame = root / PAGE_BYTES;
@@ -173,7 +175,7 @@ function isLive(note: Vmcoreinfo, space: AddressSpace, evidence: GuestEvidence):
   }
   // A program counter in place of a root means that the CPU has another architecture.
   if (liveRoot === undefined) return livePc === undefined;
-  // Bits 0-11 are flags or a PCID, bit 12 tells the halves of KPTI's pair apart, bit 63 is a flag.
+  // Bits 0-11 are flags or a PCID, bit 12 distinguishes the halves of KPTI's pair, bit 63 is a flag.
   const root = Math.floor((liveRoot % 2 ** 52 + 2 ** 52) % 2 ** 52 / 4096) * 4096;
   const stext = note.symbol("_stext");
   if (stext === undefined) return false;

@@ -1,19 +1,18 @@
 /**
  * A kernel's symbols and types as volatility3's symbol table (its "intermediate symbol format", ISF 6.2.0:
- * volatility3/schemas/schema-6.2.0.json), which it else has made of debug information: whoever dumps a guest
- * has both from one hand.
+ * volatility3/schemas/schema-6.2.0.json), which volatility3 otherwise needs debug information for.
  *
  * It describes the build, not the boot: addresses are without KASLR's offset, which volatility3 finds by
- * itself. BTF does not tell the types of global variables; volatility3 asks for those of a few, and they are
- * given as they have been for ever ({@linkcode VARIABLES}), where the kernel has the type. Names that BTF has
- * twice are told once, as their first one.
+ * itself. BTF does not contain the types of global variables; volatility3 needs those of a few, which have
+ * never changed ({@linkcode VARIABLES}) and are included if the kernel has the type. Of names that BTF
+ * contains twice, the first one is used.
  * @module
  */
 import { MAX_BTF_DEPTH } from "../../base/limits.ts";
 import { PAGE_BYTES } from "../physical_memory.ts";
 import { BTF_KIND, type KernelTypes } from "./kernel_types.ts";
 
-/** What a symbol table is made of. */
+/** The parts of a symbol table. */
 export interface IsfParts {
   /** The kernel's types. */
   readonly types: KernelTypes;
@@ -21,7 +20,7 @@ export interface IsfParts {
   readonly symbols: ReadonlyMap<string, number>;
   /** KASLR's offset. */
   readonly kernelOffset: number;
-  /** The text of `linux_banner`, with its newline and its NUL: volatility3 knows a kernel by it. */
+  /** The text of `linux_banner`, with its newline and its NUL, by which volatility3 recognises a kernel. */
   readonly banner: Uint8Array;
 }
 

@@ -1,12 +1,12 @@
 /**
  * kallsyms: the kernel's own symbol table, compressed by tokens.
  *
- * A name is a length (since 6.1 bit 7 says that a second byte follows) and that many token bytes; the first
- * decoded character is the symbol's type. A look-up decodes only names whose length, first and last token a
- * wanted one may have. Addresses came in three formats
- * over the years; each is tried on `_stext`, whose address the VMCOREINFO note tells.
+ * A name is a length (since 6.1 bit 7 means that a second byte follows) and that many token bytes; the first
+ * decoded character is the symbol's type. A look-up decodes only names whose length, first and last token may
+ * match. There have been three formats of addresses; each is tried with `_stext`, whose address is in the
+ * VMCOREINFO note.
  *
- * The tables are copied out of the guest once, bounded, when the first name is asked for.
+ * The tables are copied from the guest once, bounded, when the first name is looked up.
  * @module
  */
 import { MAX_KALLSYMS, MAX_KALLSYMS_BYTES } from "../../base/limits.ts";
@@ -20,12 +20,12 @@ export type { KallsymsPlaces };
 
 const LATIN1 = new TextDecoder("latin1");
 
-/** How an entry of the offsets table gives an address. */
+/** How an entry of the offsets table encodes an address. */
 export type AddressFormat = "signed-base" | "base" | "self-relative";
 
 /** The symbol table of one kernel. */
 export class Kallsyms {
-  /** How many symbols. */
+  /** Number of symbols. */
   readonly count: number;
   /** The addresses' format. */
   readonly format: AddressFormat;
@@ -60,7 +60,7 @@ export class Kallsyms {
    * @param space the kernel's address space
    * @param places where they are
    * @param wanted names to look up in the same pass
-   * @returns the table and what was found of `wanted`; or what is wrong with it
+   * @returns the table and the addresses found of `wanted`; or what is wrong with it
    */
   static load(
     space: AddressSpace,
@@ -117,7 +117,7 @@ export class Kallsyms {
     return out;
   }
 
-  /** Decodes every name: from then on a look-up is a map's. */
+  /** Decodes every name: from then on a look-up is one in a map. */
   decodeAll(): Map<string, number> {
     if (this.#known === undefined) {
       const known = new Map<string, number>();
@@ -140,28 +140,28 @@ export class Kallsyms {
       if (notAbove(this.addressAt(middle), address)) low = middle + 1;
       else high = middle;
     }
-    // Below the first symbol of the image, and past its last one, is something else: user memory, a module.
+    // Below the first symbol of the image, and after its last one, are other things: user memory, a module.
     if (low === 0 || address >= 0) return undefined;
     if (low === this.count && this.addressAt(low - 1) !== address) return undefined;
     let index = low - 1;
     const at = this.addressAt(index);
-    // Of several names of one address the first is the one that /proc/kallsyms readers print.
+    // Of several names of one address, the first one is used, as in the kernel's own messages.
     while (index > 0 && this.addressAt(index - 1) === at) index--;
     if (at >= 0) return undefined;
     return { name: this.nameAt(index), address: at, offsetBytes: address - at };
   }
 
   /**
-   * One pass over all names: notes where each starts, and decodes those that may be wanted. Undefined when it
-   * runs out.
+   * One pass over all names: notes where each starts, and decodes those that may match. Undefined if it ends
+   * too early.
    */
   #pass(wanted: readonly string[]): Map<string, number> | undefined {
     const found = new Map<string, number>();
     const names = this.#names;
     const nameAt = this.#nameAt;
     const { lengths, heads, seconds, tails } = this.#tokens;
-    // Which first and last letters a wanted name has, together: of 17,000 names of a kernel that begin and
-    // end with a likely token, a hundred are left.
+    // The combinations of first and last letters of the wanted names: of 17,000 names of a kernel with a
+    // likely first and last token, a hundred remain.
     const pairs = new Uint8Array(65_536);
     const wantedLength = new Uint8Array(65_536);
     const left = new Map<string, Uint8Array>();
@@ -241,7 +241,7 @@ export function symbolAddress(
   }
 }
 
-/** The format in which the entry of `_stext` gives the address that the note tells. */
+/** The format with which the entry of `_stext` gives the note's address. */
 export function addressFormat(
   places: KallsymsPlaces,
   base: number,
@@ -254,7 +254,7 @@ export function addressFormat(
   return formats.find((format) => symbolAddress(format, places, base, index, offset) === places.stext);
 }
 
-/** Whether these bytes stand there. */
+/** Whether these bytes are there. */
 function isAt(bytes: Uint8Array, at: number, wanted: Uint8Array): boolean {
   for (let i = 0; i < wanted.length; i++) if (bytes[at + i] !== wanted[i]) return false;
   return true;

@@ -1,11 +1,11 @@
 /**
- * A few symbols of a kernel out of its kallsyms without going through the names: a name is written there in
- * one way only (kallsyms_tokens.ts), and libc finds those bytes in a few hundredths of the time in which a
- * fresh process walks a hundred thousand names. The markers behind the names, which tell where every 256th
- * one starts, say whether what was found is a name, and which.
+ * Looks up a few symbols in kallsyms without decoding the names: a name has only one encoding there
+ * (kallsyms_tokens.ts), and libc finds those bytes in a few hundredths of the time that a new process needs
+ * to decode a hundred thousand names. The markers after the names, which give the offset of every 256th one,
+ * show whether a match is a name, and which.
  *
- * It answers where all is as it should be: the names in one piece of mapped RAM that the host holds, all that
- * are asked for among them. Otherwise it says so, and kallsyms.ts goes the long way.
+ * It works only if everything is regular: the names contiguous in mapped RAM held by the host, and all
+ * requested ones among them. Otherwise it says so, and kallsyms.ts takes the slow path.
  * @module
  */
 import { MAX_KALLSYMS } from "../../base/limits.ts";
@@ -21,7 +21,7 @@ const ALIGN = 8;
 const ORDER_BYTES = 3;
 /** The types that the symbols of a kernel's image have; those of a name that says so come first. */
 const TYPES = "DTRdtrBbA";
-/** Places that look like a name and are none, before the long way is the shorter one. */
+/** Number of false matches after which the slow path is faster. */
 const MAX_FALSE = 32;
 
 /**

@@ -1,13 +1,13 @@
 /**
- * Where kallsyms' tables are, for kernels whose VMCOREINFO does not tell (before 6.0): they are looked for in
- * the image, by what they are.
+ * Finds kallsyms' tables of kernels whose VMCOREINFO does not name them (before 6.0), by their contents in
+ * the image.
  *
- * The kernel's build writes them one behind the other, each at a multiple of eight: offsets, the base of the
- * offsets, the number of symbols, names, markers (where every 256th name starts), the tokens, and their
- * index. The index gives itself away: 256 rising numbers from 0 on, whose differences are the lengths of the
- * texts before it. From there the number of symbols is looked for backwards, and a place counts only if all
- * agree: the names, walked from the first to the last, start at every marker where it says, and the markers
- * lead to the tokens.
+ * The kernel's build writes them one after the other, each at a multiple of eight: offsets, the base of the
+ * offsets, the number of symbols, names, markers (the offset of every 256th name), tokens, and their index.
+ * The index is recognisable: 256 increasing numbers from 0 on, whose differences are the lengths of the texts
+ * before it. From there the number of symbols is searched backwards, and a place is accepted only if
+ * everything is consistent: the names, walked from the first to the last, are at the markers' offsets, and
+ * the markers are followed by the tokens.
  * @module
  */
 import { MAX_KALLSYMS_BYTES, MAX_KALLSYMS_INDEXES, MAX_KALLSYMS_STEPS } from "../../base/limits.ts";

@@ -1,10 +1,10 @@
 /**
- * kallsyms' tokens: the texts that the bytes of a name stand for, and how a name is written in them.
+ * kallsyms' tokens: the texts that the bytes of a name stand for, and the encoding of a name.
  *
- * The kernel's build (its program kallsyms) makes one token after the other, from number 255 down, each of
- * the pair of bytes that is most frequent then, and replaces that pair wherever it stands. So a name is
- * written in one way only, which can be worked out again ({@linkcode TokenTable.encode}): of the pairs in it
- * the one with the highest token first. Whoever looks for a few names need not decode a hundred thousand.
+ * The kernel's build (its program kallsyms) creates one token after the other, from number 255 down, each for
+ * the pair of bytes that is then most frequent, and replaces that pair everywhere. So a name has only one
+ * encoding, which can be computed ({@linkcode TokenTable.encode}): of its pairs, the one with the highest
+ * token is replaced first. So a few names can be found without decoding a hundred thousand.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";
@@ -34,7 +34,7 @@ export class TokenTable {
     this.#starts = starts;
   }
 
-  /** Reads them; undefined when they cannot be read, or are not what they should be. */
+  /** Parses them; undefined if they cannot be read, or are not valid. */
   static read(space: AddressSpace, places: KallsymsPlaces): TokenTable | undefined {
     const starts = new Uint16Array(TOKENS);
     if (space.read(places.tokenIndex, new Uint8Array(starts.buffer)) < TOKENS * 2) return undefined;
@@ -54,8 +54,8 @@ export class TokenTable {
   }
 
   /**
-   * Which tokens a name among these may begin with and end with: two look-ups leave one name in a hundred to
-   * be decoded. The first character of what is stored is the symbol's type.
+   * The tokens with which a name among these may begin and end: two look-ups leave one name in a hundred to
+   * be decoded. The first character that is stored is the symbol's type.
    */
   filter(names: readonly string[]): { readonly firsts: Uint8Array; readonly lasts: Uint8Array } {
     const [firsts, lasts] = [new Uint8Array(TOKENS), new Uint8Array(TOKENS)];
@@ -71,7 +71,7 @@ export class TokenTable {
     return { firsts, lasts };
   }
 
-  /** Writes a token's letters into an array; where the next one goes. */
+  /** Writes a token's letters into an array; returns the index after them. */
   append(token: number, into: Uint8Array, at: number): number {
     const start = this.#starts[token] as number;
     const length = this.lengths[token] as number;
@@ -80,7 +80,7 @@ export class TokenTable {
   }
 
   /**
-   * The bytes of a text (a symbol's type and its name) in a table of names, without the length before them.
+   * The encoding of a text (a symbol's type and its name) in a table of names, without the length before it.
    *
    * @returns undefined when the tokens are not those of a kernel's build, or lack one of its letters
    */

@@ -1,6 +1,6 @@
 /**
- * The kernel's image as it lies in memory, for what no symbol tells of: it is read from `_stext` on as far as
- * it is mapped, run by run (between its parts pages are given back at boot), and bounded.
+ * The kernel's image in memory, for what no symbol names: it is read from `_stext` on as far as it is mapped,
+ * run by run (pages between its parts are freed at boot), and bounded.
  * @module
  */
 import { MAX_KERNEL_IMAGE_BYTES } from "../../base/limits.ts";
@@ -46,7 +46,7 @@ export function* imageRuns(space: AddressSpace, stext: number): Generator<ImageR
 }
 
 /**
- * The kernel's BTF, when no symbol tells of it: the largest piece of the image that has the form of one.
+ * The kernel's BTF, if no symbol names it: the largest piece of the image that has its format.
  *
  * @param space the kernel's address space
  * @param stext the image's first address
@@ -93,8 +93,8 @@ export interface TaskFields {
 }
 
 /**
- * `init_task`, when no symbol tells of it: the task in the image that is called swapper, has number 0, and
- * heads a list whose next entry points back.
+ * `init_task`, if no symbol names it: the task in the image that is called swapper, has pid 0, and heads a
+ * list whose next entry points back.
  *
  * @param space the kernel's address space
  * @param stext the image's first address

@@ -1,7 +1,7 @@
 /**
- * How a Linux kernel's note tells where its image and its tables are, by architecture: x86-64 maps the image
- * at one address and tells where that lies (`phys_base`), arm64 tells how far the image's addresses are from
- * its memory (`kimage_voffset`), how large its pages are, and how many bits of an address count.
+ * Where a Linux kernel's image and tables are, from its note, by architecture: x86-64 maps the image at a
+ * fixed address and gives its physical place (`phys_base`); arm64 gives the offset of the image's addresses
+ * from physical ones (`kimage_voffset`), the page size, and the number of address bits.
  * @module
  */
 import { arm64Paging, type Paging, pagingOf } from "../paging.ts";
@@ -10,18 +10,15 @@ import type { Vmcoreinfo } from "./vmcoreinfo.ts";
 /** Where x86-64 maps the kernel's image: 0xffffffff80000000. */
 const X64_IMAGE_MAP = -0x8000_0000;
 const KIB64 = 65_536;
-/** What a note says of its kernel's mapping. */
+/** A kernel's mapping, from its note. */
 export interface KernelMapping {
   /** How its tables are read. */
   readonly paging: Paging;
-  /** What is taken off an address in the image for the physical one. */
+  /** What to subtract from an address in the image to get the physical one. */
   readonly imageOffset: number;
 }
 
-/**
- * The mapping of a note's kernel; undefined when the note tells of none, a text when it is one that no walker
- * here reads.
- */
+/** The mapping of a note's kernel; undefined if the note has none, a text if no walker here supports it. */
 export function kernelMapping(
   note: Vmcoreinfo,
 ): KernelMapping | { readonly unsupported: string } | undefined {

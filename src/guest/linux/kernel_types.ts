@@ -1,9 +1,9 @@
 /**
- * All types of a kernel, by its BTF: what `mem type` shows, and where the readers that are asked for seldom
- * (log, descriptors, sockets, mounts) take their offsets from.
+ * All types of a kernel, from its BTF: shown by `mem type`, and used for the offsets of the less frequent
+ * readers (log, descriptors, sockets, mounts).
  *
- * btf.ts looks up a few fields fast, for a profile; this keeps the whole table, loaded when it is first asked
- * for. The table is the guest's: every id, name and length in it is checked where it is used, and chains and
+ * btf.ts looks up a few fields fast, for a profile; this keeps the whole table, loaded at first use. The
+ * table comes from the guest: every id, name and length in it is checked where it is used, and chains and
  * depths are bounded.
  * @module
  */
@@ -175,7 +175,7 @@ export class KernelTypes {
     return 0;
   }
 
-  /** Size of a type in bytes; 0 for void, functions and what is too deep. */
+  /** Size of a type in bytes; 0 for void, functions and what is nested too deeply. */
   size(id: number): number {
     let times = 1;
     for (let i = 0; i < MAX_BTF_DEPTH; i++) {
@@ -210,7 +210,10 @@ export class KernelTypes {
     return (this.#words[at + 1] as number) & 0xffff;
   }
 
-  /** Members of a structure or union, in its order; made one by one, so that who counts them pays for few. */
+  /**
+   * Members of a structure or union, in order; generated one by one, so that a caller that stops early pays
+   * for few.
+   */
   *members(id: number): Generator<TypeMember> {
     const count = this.memberCount(id);
     const at = this.#at(id) ?? 0;

@@ -1,6 +1,5 @@
 /**
- * A kernel as its lists are read: its address space, and its profile's offsets by name. What every reader of
- * this folder starts from.
+ * A kernel, as used by all readers of this folder: its address space, and its profile's offsets by name.
  * @module
  */
 import { assert } from "../../base/assert.ts";
@@ -25,8 +24,7 @@ export class KernelView {
    * @param space the kernel's address space
    * @param profile symbols and offsets of its build
    * @param kernelOffset KASLR's offset of this boot
-   * @param complete reads the whole profile of a partial one, when something is asked that it lacks; called
-   *   once
+   * @param complete completes a partial profile when something is needed that it lacks; called once
    */
   constructor(
     space: AddressSpace,
@@ -77,7 +75,8 @@ export class KernelView {
   }
 
   /**
-   * A pointer, when it can be read and points at an aligned place in the kernel half; else undefined (0 too).
+   * A pointer, if it can be read and points at an aligned place in the kernel half; otherwise undefined (0
+   * too).
    */
   pointer(base: number, offset: number): number | undefined {
     const value = this.space.readS64(base, offset);

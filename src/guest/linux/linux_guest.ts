@@ -1,7 +1,7 @@
 /**
- * A Linux guest: the {@linkcode GuestOs} port over its kernel's own structures. Nothing but the note, the
- * profile and, once a symbol is asked for that the profile lacks, the symbol table is kept; processes,
- * mappings and modules are read anew at each call.
+ * A Linux guest: the {@linkcode GuestOs} port over its kernel's own structures. Only the note, the profile
+ * and, once a symbol is needed that the profile lacks, the symbol table are kept; processes, mappings and
+ * modules are read again at each call.
  * @module
  */
 import { textOfBytes } from "../../base/byte_text.ts";
@@ -24,13 +24,13 @@ import { readAuxv, readThreads, type ThreadState } from "./thread_list.ts";
 import { NOT_IN_RAM, readNote, type Vmcoreinfo } from "./vmcoreinfo.ts";
 import { VmaList } from "./vma_list.ts";
 
-/** Look-ups of single unknown names before the whole table is decoded into a map. */
+/** Number of look-ups of single unknown names before the whole table is decoded into a map. */
 const SINGLE_LOOKUPS = 3;
 const USER_ENTRIES = 256;
 /** Bit 11 of an entry of arm64. */
 const ARM64_NOT_GLOBAL = 0x800;
 
-/** Looks whether a note's kernel is mapped as it says; injected by find_linux.ts. */
+/** Checks whether a note's kernel is mapped as it says; injected by find_linux.ts. */
 export type NoteCheck = (note: Vmcoreinfo, space: AddressSpace) => boolean;
 
 /** A Linux kernel that runs in the guest. */
@@ -40,7 +40,7 @@ export class LinuxGuest implements GuestOs {
   readonly kernel: AddressSpace;
   readonly levels: number;
   readonly kernelBase: number;
-  /** The note it was found by. */
+  /** The note by which it was found. */
   readonly note: Vmcoreinfo;
 
   readonly #view: KernelView;
@@ -56,7 +56,7 @@ export class LinuxGuest implements GuestOs {
   #types: KernelTypes | Unsupported | undefined;
 
   /**
-   * Puts a guest together; find_linux.ts has checked all of it.
+   * Assembles a guest; find_linux.ts has checked everything.
    *
    * @param note the kernel's note
    * @param kernel the kernel's address space
@@ -84,7 +84,7 @@ export class LinuxGuest implements GuestOs {
     this.#tasks = new TaskList(this.#view);
   }
 
-  /** The profile, whole: keep it for the next guest of this build. */
+  /** The complete profile, for the next guest of this build. */
   get profile(): KernelProfile {
     return this.#view.profile;
   }
@@ -99,8 +99,8 @@ export class LinuxGuest implements GuestOs {
   }
 
   /**
-   * Whether the same kernel is still in RAM and mapped as it says. Right after a reset, before the firmware
-   * or the next kernel has written over it, it still is: after a reset, look anew instead.
+   * Whether the same kernel is still in RAM and mapped as its note says. Right after a reset, before the
+   * firmware or the next kernel has overwritten it, it still is: after a reset, search again instead.
    */
   stillThere(): boolean {
     this.kernel.memory.verify();
@@ -179,7 +179,7 @@ export class LinuxGuest implements GuestOs {
     return this.#moduleList;
   }
 
-  /** Asks the symbols of modules, when the kernel's types tell where they are. */
+  /** Looks in the symbols of modules, if the kernel's types say where they are. */
   #ofModules<Found>(ask: (symbols: ModuleSymbols, head: number) => Found | undefined): Found | undefined {
     this.kernel.memory.verify();
     const head = this.#moduleHead();
@@ -216,7 +216,7 @@ export class LinuxGuest implements GuestOs {
     return this.#ownSymbol(name) ?? this.#ofModules((symbols, head) => symbols.find(head, name));
   }
 
-  /** A symbol of the kernel's own: no module's takes its place. */
+  /** A symbol of the kernel itself takes precedence over a module's. */
   #ownSymbol(name: string): number | undefined {
     const known = this.#view.symbol(name) ?? this.note.symbol(name);
     if (known !== undefined) return known;
@@ -251,7 +251,7 @@ export class LinuxGuest implements GuestOs {
       types,
       symbol: (name) => this.#ownSymbol(name),
       symbols: () => this.#symbols()?.decodeAll(),
-      // One value may have thousands of pointers: not each of them goes through all modules.
+      // One value may have thousands of pointers, for which the modules are not searched.
       nearestSymbol: (address) => this.#symbols()?.nearest(address),
       processes: () => this.processes(),
       spaceOf: (process) => this.spaceOf(process),

@@ -1,6 +1,6 @@
 /**
- * What can be known of a Linux guest beyond its lists ({@linkcode GuestInsight}): the readers of this folder
- * behind one face. The kernel's types are read once, when the first question needs them.
+ * What is available about a Linux guest beyond its lists ({@linkcode GuestInsight}): combines the readers of
+ * this folder. The kernel's types are read once, at the first query that needs them.
  * @module
  */
 import { textOfBytes } from "../../base/byte_text.ts";
@@ -33,7 +33,7 @@ import { readValue } from "./value_reader.ts";
 /** A kernel's release, who built it where, by what, and when. */
 const MAX_BANNER_BYTES = 1024;
 
-/** What it asks of the guest that it belongs to. */
+/** What it needs of its guest. */
 export interface InsightParts {
   /** The kernel. */
   readonly view: KernelView;
@@ -127,7 +127,7 @@ export class LinuxInsight implements GuestInsight {
       }
       if (files.end.complete) continue;
       if (process !== undefined) return { items, end: files.end };
-      // Of one that has ended meanwhile nothing is missing.
+      // A process that has ended meanwhile is skipped.
       if (early === undefined && this.#isThere(one)) early = files.end;
     }
     return { items, end: early ?? processes?.end ?? { complete: true } };

@@ -1,10 +1,10 @@
 /**
  * The maple tree, in which kernels since 6.1 keep a process's mappings: entries in order of their addresses.
  *
- * A node's pointer carries its type in its low byte; under 5 levels a double does not hold such a pointer
- * exactly, so the halves are taken apart first. The walk is bounded in depth and in entries, and meets each
- * node once. It does not follow RCU: a torn tree shows as a wild pointer or as entries out of order, which
- * its reader tells.
+ * A node's pointer has its type in its low byte; under 5 levels a double cannot hold such a pointer exactly,
+ * so the halves are separated first. The walk is bounded in depth and entries, and visits each node once. It
+ * does not follow RCU: a torn tree shows as a wild pointer or as entries out of order, which the caller
+ * reports.
  * @module
  */
 import { MAX_MAPLE_DEPTH } from "../../base/limits.ts";
@@ -95,7 +95,7 @@ export class MapleTree {
   }
 
   #leaf(hi: number, lo: number, node: number, visit: (entry: number) => boolean): ListEnd | undefined {
-    // Values below 4096 with tag bits are the tree's own marks (reserved, zero), no entries.
+    // Values below 4096 with tag bits are the tree's own marks (reserved, zero), not entries.
     if (hi === 0 && (lo >>> 0) < 4096) return undefined;
     const entry = hi * HIGH + (lo >>> 0);
     if ((lo & 7) !== 0 || !isKernelPointer(entry)) {

@@ -1,11 +1,11 @@
 /**
- * The kernel's modules, as the guest's /proc/modules shows them: name, first address and size. Kernels since
- * 6.4 keep a table of regions a module, those before a core and an init layout; the size is the sum of all,
- * which is what /proc prints.
+ * The kernel's modules, as in the guest's /proc/modules: name, first address and size. Kernels since 6.4 have
+ * a table of regions per module, earlier ones a core and an init layout; the size is the sum of all, as in
+ * /proc.
  *
- * A kernel without CONFIG_KALLSYMS_ALL (Debian's for arm64) keeps no symbol of the list. It is then looked
- * for in the image: the one list whose first entry lies outside, points back, and is a module that says so
- * itself (`mkobj.mod`).
+ * A kernel without CONFIG_KALLSYMS_ALL (Debian's for arm64) has no symbol for the list. Then it is searched
+ * in the image: the only list whose first entry is outside of the image, points back, and identifies itself
+ * as a module (`mkobj.mod`).
  * @module
  */
 import { MAX_LISTING } from "../../base/limits.ts";
@@ -32,7 +32,7 @@ export function readModules(
 ): Listing<Module> {
   const items: Module[] = [];
   if (view.all("module.list", "module.name") === undefined) return { items, end: { complete: true } };
-  // No symbol says where they are, and none that is loaded was found.
+  // No symbol says where they are, and no loaded one was found.
   if (head === undefined) return { items, end: { complete: false, reason: "wild-pointer", at: 0 } };
   const nameAt = view.maybe("module.name") ?? 0;
   const objects = moduleObjects(view, head, limit);
@@ -55,7 +55,7 @@ export function readModules(
 }
 
 /**
- * The kernel's struct module objects, one by one; ends with how the list ended.
+ * The kernel's struct module objects, one by one; returns how the list ended.
  *
  * @param view the kernel
  * @param head address of the list

@@ -1,9 +1,9 @@
 /**
- * The symbols of loaded modules, as /proc/kallsyms shows them behind the kernel's own: each module keeps an
- * ELF symbol table of its own (`struct mod_kallsyms`), uncompressed, with addresses already relocated.
+ * The symbols of loaded modules, as in /proc/kallsyms after the kernel's own: each module has an ELF symbol
+ * table (`struct mod_kallsyms`), uncompressed, with relocated addresses.
  *
- * Nothing is kept: modules come and go. All of it is the guest's: how many symbols are looked at and how
- * many bytes of names are copied is bounded over all modules of one look.
+ * Nothing is cached, because modules come and go. Everything comes from the guest: the number of symbols and
+ * the bytes of names are bounded over all modules of one look-up.
  * @module
  */
 import { textOfBytes } from "../../base/byte_text.ts";
@@ -31,7 +31,7 @@ interface SymbolFields {
   readonly strings: number;
 }
 
-/** What one look may cost. */
+/** The limits of one look-up. */
 interface Budget {
   symbols: number;
   bytes: number;
@@ -92,8 +92,8 @@ export class ModuleSymbols {
   }
 
   /**
-   * The last symbol at or below an address, among those of the part of a module that holds it: a symbol of
-   * its code says nothing about its data.
+   * The last symbol at or below an address, within the part of the module that contains it: a symbol in its
+   * code says nothing about its data.
    *
    * @param head address of the kernel's list of modules
    * @param address the address
@@ -162,7 +162,10 @@ export class ModuleSymbols {
   }
 }
 
-/** Reads as far as the guest has memory there, a chunk at a time: a size that lies makes nothing large. */
+/**
+ * Reads as far as the guest has memory there, a chunk at a time, so that a false size allocates nothing
+ * large.
+ */
 function readFrom(
   { space }: KernelView,
   start: number,

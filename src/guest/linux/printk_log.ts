@@ -2,9 +2,9 @@
  * printk's ring buffer (kernels from 5.10 on), as dmesg shows it, also of
  * a guest that has panicked.
  *
- * A ring of descriptors says which records there are, a ring of text holds their words, and an array beside
- * the descriptors tells time and level. The guest writes while we read: a record counts only if its
- * descriptor names it before and after. Records and text are counted.
+ * A ring of descriptors lists the records, a ring of text has their contents, and an array beside the
+ * descriptors has time and level. The guest writes meanwhile: a record is valid only if its descriptor is the
+ * same before and after. Records and text are bounded.
  * @module
  */
 import { textOfBytes } from "../../base/byte_text.ts";
@@ -197,7 +197,7 @@ function readRecord(
     device,
     text: text ?? "",
   };
-  // Reused while it was read: what was read may be of two records.
+  // Reused while it was read, so the data may belong to two records.
   if (!isWhole(space, desc, places, id) || text === undefined || Number.isNaN(record.timeNs)) {
     return undefined;
   }
@@ -211,7 +211,7 @@ function isWhole(space: AddressSpace, desc: number, places: LogPlaces, id: numbe
   return space.lo >>> 0 === id && (state === STATE.committed || state === STATE.finalized);
 }
 
-/** A record's text; "" for an empty line, undefined when it was overwritten or never had room. */
+/** A record's text; "" for an empty line, undefined if it was overwritten or never stored. */
 function textOf(
   space: AddressSpace,
   rings: Rings,
@@ -226,7 +226,7 @@ function textOf(
   const past = next & mask;
   let at = first;
   let size = (next - begin) >>> 0;
-  // A block that would run over the ring's end lies at its start instead.
+  // A block that would cross the ring's end is at its start instead.
   if (first + size > mask + 1) {
     at = 0;
     size = past;

@@ -1,11 +1,10 @@
 /**
- * What must be known of a kernel to read its processes: the addresses of a few symbols and the offsets of a
- * few fields.
+ * What is needed of a kernel to read its processes: the addresses of a few symbols and the offsets of a few
+ * fields.
  *
- * It comes from the kernel's own tables (kallsyms and BTF), not from a file; a profile that was made once
- * serves every guest that runs the same build: it is keyed by BUILD-ID and holds addresses without KASLR. It
- * is plain data: a caller may keep it as JSON. A profile that comes from outside is checked before it is
- * believed.
+ * It is made from the kernel's own tables (kallsyms and BTF), not from a file; a profile serves every guest
+ * with the same build: it is keyed by BUILD-ID and has addresses without KASLR. It is plain data, which a
+ * caller may store as JSON. A profile from outside is checked before it is used.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";
@@ -19,13 +18,13 @@ import type { Vmcoreinfo } from "./vmcoreinfo.ts";
 
 /** A kernel's symbols and offsets. */
 export interface KernelProfile {
-  /** The build it is true for. */
+  /** The build to which it applies. */
   readonly buildId: string;
   /** Addresses without KASLR's offset. */
   readonly symbols: Readonly<Record<string, number>>;
   /** "struct.field" to byte offset, "sizeof struct" to bytes. */
   readonly offsets: Readonly<Record<string, number>>;
-  /** It has what a list of processes needs, and the rest is read when it is asked for. */
+  /** Whether it has only what a list of processes needs; the rest is read on demand. */
   readonly partial?: true;
 }
 
@@ -43,7 +42,7 @@ const OPTIONAL_SYMBOLS = [
   "anon_inodefs_dname",
 ] as const;
 
-/** Whether a profile tells of that symbol, if the kernel has it. */
+/** Whether a profile includes that symbol, if the kernel has it. */
 export function isProfileSymbol(name: string): boolean {
   return (SYMBOLS as readonly string[]).includes(name) ||
     (OPTIONAL_SYMBOLS as readonly string[]).includes(name);
@@ -69,7 +68,7 @@ const LIST_FIELDS = [
   "mm_struct.arg_end",
 ] as const satisfies readonly OptionalField[];
 
-/** Fields that some versions lack, or that only one question needs: the question says so. */
+/** Fields that some versions lack, or that only one query needs, which reports their absence. */
 export const OPTIONAL_FIELDS = [
   "task_struct.flags",
   "task_struct.worker_private",
@@ -137,8 +136,8 @@ export const OPTIONAL_FIELDS = [
 const SIZES = ["module", "pt_regs", "module_memory"] as const;
 
 /**
- * Fields whose structure only a kernel with another field has (or a processor): asked for without that, it
- * would be looked for in all of the table.
+ * Fields whose structure exists only in kernels with another field (or processor): without that they would be
+ * searched in the whole table.
  */
 const ONLY_WITH: Readonly<Partial<Record<string, OptionalField | Architecture>>> = {
   "maple_tree.ma_root": "mm_struct.mm_mt",
@@ -168,7 +167,7 @@ export type ProfileResult =
   | { readonly ok: false; readonly unsupported: string };
 
 /**
- * Where kallsyms' tables are: as the note tells, or (kernels before 6.0) as they are found in the image.
+ * Where kallsyms' tables are: from the note, or (kernels before 6.0) found in the image.
  *
  * @param space the kernel's address space
  * @param note its note
@@ -199,10 +198,10 @@ export function kallsymsPlaces(
 }
 
 /**
- * Makes what a list of processes needs of a kernel's profile, without going through all of its tables: a
- * fifth of what the whole one takes a fresh process.
+ * Makes the part of a kernel's profile that a list of processes needs, without reading all of its tables: a
+ * fifth of the time of the whole one in a new process.
  *
- * @returns undefined when that way does not lead there: {@linkcode readProfile} tells why
+ * @returns undefined if that is not possible: {@linkcode readProfile} says why
  */
 export function readListProfile(space: AddressSpace, note: Vmcoreinfo): KernelProfile | undefined {
   const places = kallsymsPlaces(space, note, false);
@@ -223,8 +222,8 @@ export function readListProfile(space: AddressSpace, note: Vmcoreinfo): KernelPr
 }
 
 /**
- * Makes a kernel's profile from its own tables. What its symbols do not tell (a kernel without
- * CONFIG_KALLSYMS_ALL has those of functions alone, one without kallsyms none) is looked for in its image.
+ * Makes a kernel's profile from its own tables. What its symbols do not name (a kernel without
+ * CONFIG_KALLSYMS_ALL has only those of functions, one without kallsyms none) is searched in its image.
  */
 export function readProfile(space: AddressSpace, note: Vmcoreinfo): ProfileResult {
   const places = kallsymsPlaces(space, note);
@@ -309,7 +308,7 @@ function readBtf(
 }
 
 /**
- * Checks a profile, wherever it comes from (a cache file is input like any other).
+ * Checks a profile from any origin (a cache file is input like any other).
  *
  * @returns the profile, or what is wrong with it
  */

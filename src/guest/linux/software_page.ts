@@ -1,7 +1,7 @@
 /**
- * What stands behind a Linux page-table entry that is not present (x86-64): a page that is in RAM and that
- * nobody may touch (PROT_NONE, and NUMA balancing, which waits for the next access), or a note of where the
- * page went.
+ * Decodes a Linux page-table entry that is not present (x86-64): either a page that is in RAM but not
+ * accessible (PROT_NONE, and NUMA balancing, which waits for the next access), or a record of where the page
+ * was moved.
  *
  * The first kind has the bit of global pages set, which no swap entry has; its frame is stored inverted since
  * 4.19, so that a processor that looks past the present bit (L1TF) finds no memory there. A swap entry is
@@ -17,7 +17,7 @@ const SMALL_SHIFT = 12;
 const FRAME_HI_LIMIT = 0x800;
 
 /**
- * The frame behind an entry that is not present. As {@linkcode SoftwarePage}; it makes no garbage.
+ * The frame of an entry that is not present. As {@linkcode SoftwarePage}; allocates nothing.
  *
  * @param entryHi the entry's high half
  * @param entryLo its low half

@@ -1,6 +1,6 @@
 /**
- * What a Linux task is doing: user, state, threads, start. Field by field, as the kernel's BTF names them;
- * what cannot be read is left out of the answer.
+ * The state of a Linux task: user, state, threads, start. Field by field, as the kernel's BTF names them;
+ * what cannot be read is omitted.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";

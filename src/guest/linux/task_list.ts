@@ -1,9 +1,9 @@
 /**
- * The process list: `init_task.tasks`, one entry a thread group, walked in a guest that runs.
+ * The process list: `init_task.tasks`, one entry per thread group, read from a running guest.
  *
- * Each step checks that the next entry points back. A link that was torn while we looked is tried again from
- * the start a few times; a list that stays broken is told as such, with what was found before it broke.
- * Length and cycles are bounded.
+ * Each step checks that the next entry points back. If a link was torn during reading, the walk starts again,
+ * a few times; a list that stays broken is reported as such, with what was found before the break. Length and
+ * cycles are bounded.
  * @module
  */
 import { rootAlignment } from "../paging.ts";
@@ -17,7 +17,7 @@ const FULL_NAME_BYTES = 256;
 const PF_KTHREAD = 0x0020_0000;
 const PF_WQ_WORKER = 0x20;
 const RESCUER = "kworker/R-";
-/** A guest that changes its list under every one of so many looks has a broken one. */
+/** If this many attempts find a changed list, it counts as broken. */
 const ATTEMPTS = 4;
 
 /** Reads the process list of one kernel. */
@@ -48,7 +48,7 @@ export class TaskList {
     return this.read().items.find((process) => process.pid === pid);
   }
 
-  /** Whether the task of a process still is that process's, and has the same address space. */
+  /** Whether the task of a process is still that process's, with the same address space. */
   lives(process: Process): boolean {
     const now = this.#describe(process.object);
     return now?.pid === process.pid && now.root === process.root;
@@ -98,8 +98,8 @@ export class TaskList {
     const flags = flagsAt === undefined ? NaN : space.readU32(object, flagsAt);
     const kernelThread = Number.isNaN(flags) ? mm === 0 : (flags & PF_KTHREAD) !== 0;
     const comm = this.#comm(object);
-    // A work queue's thread is shown by comm, with what it works on behind it: that is left to /proc. Its
-    // rescuer belongs to one queue for good, and is shown with that one's whole name.
+    // A work queue's thread is shown by comm; what it is working on is left to /proc. Its rescuer belongs to
+    // one queue for good, and is shown with that queue's full name.
     const hasFullName = kernelThread && ((flags & PF_WQ_WORKER) === 0 || comm.startsWith(RESCUER));
     return {
       pid,

@@ -4,8 +4,8 @@
  * (task_pt_regs), in the order of pt_regs. What of that goes into a core is 21 words on x86-64, and 34 on
  * arm64 (x0 to x30, sp, pc, pstate), where pt_regs is larger and changes: the kernel's types tell its size.
  *
- * How large a stack is and whether it is padded depends on the build (KASAN, FRED): each place that is
- * possible is looked at, and only one that holds what must be true of user registers is believed.
+ * The size and padding of a stack depend on the build (KASAN, FRED): each possible place is tried, and only
+ * one with plausible user registers is used.
  * @module
  */
 import type { ListEnd, Listing, Process } from "../process.ts";
@@ -44,7 +44,7 @@ export interface ThreadState {
   readonly gsBase: bigint;
 }
 
-/** The threads of a process, its leader first; the leader alone where the kernel tells of no others. */
+/** The threads of a process, its leader first; only the leader if the kernel has no list of them. */
 export function readThreads(view: KernelView, process: Process): Listing<ThreadState> {
   const leader = process.object;
   const items = [describe(view, leader, process.pid)];
@@ -93,7 +93,7 @@ function describe(view: KernelView, task: number, tid: number): ThreadState {
 
 function registersOf(view: KernelView, task: number): Uint8Array | undefined {
   const fields = view.all("task_struct.stack", "task_struct.on_cpu");
-  // What a running thread's stack holds is from its last entry into the kernel.
+  // A running thread's stack still has the registers of its last entry into the kernel, which are outdated.
   if (fields === undefined || view.space.readS32(task, fields[1]) !== 0) return undefined;
   const stack = view.pointer(task, fields[0]);
   if (stack === undefined) return undefined;

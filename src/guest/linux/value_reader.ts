@@ -1,10 +1,10 @@
 /**
- * Values of the kernel's types, read out of a guest that runs: structures, unions, arrays, enumerations, bit
- * fields, texts, and pointers, which are followed where that is asked for.
+ * Values of the kernel's types, read from a running guest: structures, unions, arrays, enumerations, bit
+ * fields, texts, and pointers, which are followed on request.
  *
- * A structure is copied out as a whole before it is taken apart, so its fields are of one moment as far as
- * copying is. Types and memory are both the guest's: nesting, values in all, followed pointers and bytes are
- * bounded, whatever a type contains; what was met before is not followed again.
+ * A structure is copied as a whole before it is decoded, so its fields are from one moment as far as copying
+ * is. Types and memory both come from the guest: nesting, the number of values, followed pointers and bytes
+ * are bounded, whatever a type contains; what was visited before is not followed again.
  * @module
  */
 import { textOfBytes } from "../../base/byte_text.ts";
@@ -75,7 +75,9 @@ class ValueReader {
   readonly #source: ValueSource;
   readonly #follow: ReadonlySet<string>;
   readonly #seen = new Set<string>();
-  /** Per type, as thousands of values are of a few: a hostile one takes a long chain to be told. */
+  /**
+   * Cached per type, since thousands of values have a few types, and a hostile type may have a long chain.
+   */
   readonly #declared = new Map<number, string>();
   readonly #sizes = new Map<number, number>();
   #values = 0;
@@ -124,7 +126,7 @@ class ValueReader {
     if (++this.#values > MAX_VALUES) return "too-many";
     if (depth > MAX_BTF_DEPTH) return "too-deep";
     const kind = this.#types.kind(plain);
-    // What has members may be there in part.
+    // A value with members may be readable in part.
     const isWhole = kind === BTF_KIND.struct || kind === BTF_KIND.union || kind === BTF_KIND.array;
     return offset + (isWhole ? 0 : this.#types.size(type)) > piece.have ? "unreadable" : undefined;
   }

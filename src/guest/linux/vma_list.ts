@@ -1,9 +1,9 @@
 /**
- * A process's mappings, as its /proc/PID/maps shows them: from the maple tree since 6.1, from the list of
- * VMAs before.
+ * A process's mappings, as in its /proc/PID/maps: from the maple tree since 6.1, from the list of VMAs
+ * before.
  *
- * The mm_struct is read anew at each call. A mapping must lie above the one before and belong to the same mm:
- * a torn tree is told.
+ * The mm_struct is read again at each call. A mapping must be above the previous one and belong to the same
+ * mm: a torn tree is reported.
  * @module
  */
 import { MAX_LISTING } from "../../base/limits.ts";
@@ -99,7 +99,7 @@ export class VmaList {
     const list = view.all("mm_struct.mmap", "vm_area_struct.vm_next");
     if (list === undefined) return { complete: false, reason: "wild-pointer", at: mm };
     const [headAt, nextAt] = list;
-    // Each visit checks that addresses grow, so that a cycle cannot go round.
+    // Each visit checks that addresses increase, so that a cycle cannot continue for ever.
     let vma = view.space.readS64(mm, headAt);
     while (vma !== 0) {
       if (!isKernelPointer(vma)) return { complete: false, reason: "wild-pointer", at: mm };
@@ -130,9 +130,7 @@ export class VmaList {
     };
   }
 
-  /**
-   * In the kernel's order: what the mapping itself says, the heap, the stack, a name that the program gave.
-   */
+  /** In the kernel's order: the mapping's own name, the heap, the stack, a name that the program gave. */
   #anonymousName(vma: number, mm: number, start: number, end: number): string {
     const view = this.#view;
     const special = view.all(

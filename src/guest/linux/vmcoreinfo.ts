@@ -1,11 +1,9 @@
 /**
- * VMCOREINFO: the note that a Linux kernel keeps in RAM about itself, for whoever looks at its memory from
- * outside.
+ * VMCOREINFO: the note that a Linux kernel keeps in RAM about itself, for readers of its memory from outside.
  *
  * It is an ELF note at a page's start: name size 11, type 0, name "VMCOREINFO", then `KEY=VALUE` lines. The
- * scan compares one word of each page that the host holds; only a page that passes is read further. A note
- * says nothing about being current: after a reset the RAM still holds that of the last boot. find_linux.ts
- * decides.
+ * scan compares one word of each page that the host holds; only a matching page is read further. A note need
+ * not be current: after a reset the RAM still has that of the previous boot. find_linux.ts decides.
  * @module
  */
 import { parseAddress } from "../../base/ids.ts";
@@ -18,10 +16,10 @@ const NAME_WORDS = [0x4f43_4d56, 0x4e49_4552, 0x0000_4f46] as const;
 const DESC_AT = 24;
 const LATIN1 = new TextDecoder("latin1");
 
-/** The address of a note that a dump's header told: it is not in RAM, and does not change. */
+/** The address of a note from a dump's header: it is not in RAM, and does not change. */
 export const NOT_IN_RAM: number = -1;
 
-/** What a note says. */
+/** The contents of a note. */
 export class Vmcoreinfo {
   /** Guest-physical address of its page, or {@linkcode NOT_IN_RAM}. */
   readonly gpa: number;
@@ -29,8 +27,8 @@ export class Vmcoreinfo {
   readonly text: string;
 
   /**
-   * Takes a note's text. It is looked through with each question, and not split: of the thousands that a
-   * guest may write, three lines are asked for.
+   * Takes a note's text. It is searched at each query instead of being split: of thousands of lines that a
+   * guest may write, three are needed.
    *
    * @param gpa where it was found
    * @param text its lines
@@ -78,17 +76,20 @@ export class Vmcoreinfo {
   }
 }
 
-/** What a note is to who looks for notes: none of those, one of them, or the one after which all is known. */
+/**
+ * The verdict of a search for notes: not a wanted one, a wanted one, or the one after which the search can
+ * end.
+ */
 export type NoteVerdict = "other" | "wanted" | "enough";
 
 /**
  * Finds the notes in the RAM that the host holds, first where a kernel allocates its own, early in its boot.
- * Every process in the guest can write what looks like one, as many as it has pages: bounded are those
- * that are wanted, not those that are seen.
+ * Every process in the guest can write imitations, as many as it has pages: the number of wanted ones is
+ * bounded, not that of those seen.
  *
  * @param memory the guest's RAM, refreshed
- * @param judge says of each note what it is: it may read the memory
- * @returns how many were seen
+ * @param judge returns the verdict on each note; it may read the memory
+ * @returns number of notes seen
  */
 export function findNotes(memory: PhysicalMemory, judge: (note: Vmcoreinfo) => NoteVerdict): number {
   let seen = 0;
