@@ -14,6 +14,7 @@ import { DaemonProcess, until } from "../fixtures/daemon_process.ts";
 import { freePort } from "../fixtures/nats_server.ts";
 import { closeLid, startBrowser, WebCommand } from "../fixtures/web_command.ts";
 import { type Qemu, startGuest } from "./qemu.ts";
+import { says } from "./web_page.ts";
 
 /** Reached by a hang alone. */
 const timeout = 120_000;
@@ -31,18 +32,6 @@ function rules(names: readonly string[]): string {
   };
   return `[[admission]]\nuid = ${Deno.uid()}\nspeaks_for = ["token:*"]\nendpoints = ["*"]\ncaps = ["*"]\narb_prio = 5\n` +
     names.map((name) => all[name] ?? "").join("");
-}
-
-/** Waits until an element says something. */
-async function says(page: Page, selector: string, pattern: RegExp): Promise<string> {
-  const found = page.locator(selector, { hasText: pattern }).first();
-  try {
-    await found.waitFor({ timeout });
-  } catch (error) {
-    const all = await page.locator("main").innerText().catch(() => "");
-    throw new Error(`${selector} does not say ${pattern}; the page: ${all.slice(0, 500)}`, { cause: error });
-  }
-  return await found.innerText();
 }
 
 /** Logs somebody in, with a browser profile of its own; what the page complains of goes to `faults`. */

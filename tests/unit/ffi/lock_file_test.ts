@@ -2,19 +2,8 @@ import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Fault } from "../../../src/base/fault.ts";
 import { LockFile } from "../../../ffi/lock_file.ts";
 import { OsError } from "../../../ffi/os_error.ts";
-import { openFdCount } from "../../../ffi/owned_fd.ts";
+import { inFolder } from "./in_folder.ts";
 import "./loaded_shim.ts";
-
-async function inFolder(use: (folder: string) => void | Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  const before = openFdCount();
-  try {
-    await use(folder);
-    assertEquals(openFdCount(), before, "every descriptor is closed again");
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 const purpose = "do it";
 

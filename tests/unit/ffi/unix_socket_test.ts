@@ -2,7 +2,6 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { Fault } from "../../../src/base/fault.ts";
 import { ReceiveBatch, sendOne } from "../../../ffi/datagram.ts";
 import { isOsError, OsError } from "../../../ffi/os_error.ts";
-import { openFdCount } from "../../../ffi/owned_fd.ts";
 import {
   acceptUnix,
   connectUnix,
@@ -16,18 +15,8 @@ import {
   socketPair,
   unlinkSocket,
 } from "../../../ffi/unix_socket.ts";
+import { inFolder } from "./in_folder.ts";
 import "./loaded_shim.ts";
-
-async function inFolder(use: (folder: string) => void | Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  const before = openFdCount();
-  try {
-    await use(folder);
-    assertEquals(openFdCount(), before, "every descriptor is closed again");
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 Deno.test("listen, connect, accept; each side knows the other", () =>
   inFolder((folder) => {
