@@ -23,6 +23,8 @@ const MAX_SOCKET_PATH_BYTES = 107;
 
 /** How the option begins that gives a VM a monitor of ours. */
 export const OWN_MONITOR = "-qmp unix:/run/vmsig/";
+/** What begins the advice to reach a VM through its manager. */
+export const HOST_TABLE = "a table [libvirt]";
 
 /** A monitor of a VM. */
 export interface ProbedMonitor {
@@ -341,7 +343,7 @@ function monitorRemedy(manager: VmManager, name: string): string {
   const option = `${OWN_MONITOR}${name}.qmp,server=on,wait=off`;
   switch (manager) {
     case "libvirt":
-      return "a table [libvirt] in vmsigd.toml: vmsig speaks to it by libvirt, and the VM stays as it is";
+      return `${HOST_TABLE} in vmsigd.toml: vmsig speaks to it by libvirt, and the VM stays as it is`;
     case "kubevirt":
       return "[libvirt] socket = the pod's own (/proc/PID/root/…/libvirt-sock) in vmsigd.toml";
     case "proxmox":

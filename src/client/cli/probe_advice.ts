@@ -8,7 +8,7 @@
  * @module
  */
 import { holderNow } from "../../adapters/channel/channel_holder.ts";
-import { OWN_MONITOR, type ProbedVm } from "../../roster/host_probe.ts";
+import { HOST_TABLE, OWN_MONITOR, type ProbedVm } from "../../roster/host_probe.ts";
 
 /** Who holds a VM's monitor. */
 export interface MonitorClient {
@@ -63,14 +63,33 @@ export function monitorWords(vm: ProbedVm, client: MonitorClient | undefined): s
   return `held by ${manager ?? other}`;
 }
 
-/** What a VM lacks: no monitor of ours where our daemon has one. */
-export function lackOf(vm: ProbedVm, client: MonitorClient | undefined): readonly string[] {
-  return client?.isDaemon === true ? vm.missing.filter((each) => !each.includes(OWN_MONITOR)) : vm.missing;
+/** Whether a daemon reaches a VM through its manager, as its config says. @param hosts the managers there */
+export function isReachedByHost(
+  { manager, monitors }: Pick<ProbedVm, "manager" | "monitors">,
+  hosts: readonly string[],
+): boolean {
+  return hosts.includes(manager) && monitors.some(({ holder }) => holder !== undefined);
+}
+
+/** What a VM lacks: no monitor of ours where our daemon has one, or reaches the VM through its manager. */
+export function lackOf(
+  vm: ProbedVm,
+  client: MonitorClient | undefined,
+  hosts: readonly string[] = [],
+): readonly string[] {
+  const isReached = isReachedByHost(vm, hosts);
+  return vm.missing.filter((each) =>
+    !(client?.isDaemon === true && each.includes(OWN_MONITOR)) && !(isReached && each.startsWith(HOST_TABLE))
+  );
 }
 
 /** Whether it is a matter of `[discovery] users` that a VM of a user who is not listed is not attached. */
-export function needsListing(vm: ProbedVm, client: MonitorClient | undefined): boolean {
-  if (client?.isDaemon === true) return false;
+export function needsListing(
+  vm: ProbedVm,
+  client: MonitorClient | undefined,
+  hosts: readonly string[] = [],
+): boolean {
+  if (client?.isDaemon === true || isReachedByHost(vm, hosts)) return false;
   const isHosted = vm.manager === "libvirt" || vm.manager === "kubevirt";
   return !isHosted || vm.monitors.some(({ holder }) => holder === undefined);
 }
