@@ -8,8 +8,8 @@ import type { Client } from "../client.ts";
 import { ConsoleControl, type ConsoleEntry, listConsoles } from "../console_control.ts";
 import type { Call, CommandModule, OptionStep } from "./command.ts";
 import { usage } from "./command_line.ts";
-import { ConsoleEscape } from "./console_escape.ts";
-import { note } from "./note.ts";
+import { ConsoleEscape, escapeHelp } from "./console_escape.ts";
+import { note, noteLine } from "./note.ts";
 import { printTable, visible } from "./table.ts";
 
 /** Consoles of one VM. */
@@ -43,7 +43,8 @@ export const console: CommandModule = {
   },
   details:
     `Without --expect and --send, this terminal is connected to the console until you type Enter, ~ and a dot; Ctrl-C
-goes to the guest. If standard input is not a terminal, it is sent to the console, and the output is printed until
+goes to the guest. Enter, ~ and ? list the escapes, and tell how to have the guest use the size of this terminal:
+a serial port has none of its own. If standard input is not a terminal, it is sent to the console, and the output is printed until
 Ctrl-C. "vmsig console ENDPOINT list" lists the consoles.
 
 Any number of controls may read a console. Writing needs the console lease, which this command acquires with the
@@ -135,11 +136,11 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
   const signal = AbortSignal.any([call.signal, ending.signal]);
   const isTerminal = Deno.stdin.isTerminal();
   if (isTerminal && !call.flag("read-only")) {
-    note(call, "connected; Enter, ~ and a dot leave");
+    note(call, "connected; Enter, ~ and a dot leave (Enter, ~ and ? show help)");
   }
   const sending = call.flag("read-only")
     ? Promise.resolve()
-    : sendInput(opened, isTerminal, signal).finally(() => isTerminal && ending.abort());
+    : sendInput(call, opened, isTerminal, signal).finally(() => isTerminal && ending.abort());
   try {
     for (;;) {
       const bytes = await opened.read({ signal });
@@ -157,8 +158,15 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
 }
 
 /** Standard input to the guest; ends at its end, or with the escape. */
-async function sendInput(opened: ConsoleControl, isTerminal: boolean, signal: AbortSignal): Promise<void> {
+async function sendInput(
+  { json }: Call,
+  opened: ConsoleControl,
+  isTerminal: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const escape = new ConsoleEscape();
+  const tell = (text: string) => Deno.stderr.writeSync(new TextEncoder().encode(text));
+  let isRefused = false;
   const reader = Deno.stdin.readable.getReader();
   const stop = () => void reader.cancel().catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
@@ -167,8 +175,21 @@ async function sendInput(opened: ConsoleControl, isTerminal: boolean, signal: Ab
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      const { bytes, isLeaving } = isTerminal ? escape.take(value) : { bytes: value, isLeaving: false };
-      if (bytes.length > 0) await opened.send(bytes, { signal });
+      const { bytes, asksHelp, isLeaving } = isTerminal
+        ? escape.take(value)
+        : { bytes: value, asksHelp: false, isLeaving: false };
+      if (bytes.length > 0) {
+        try {
+          await opened.send(bytes, { signal });
+          isRefused = false;
+        } catch (error) {
+          // A person reads on while another writes.
+          if (!isTerminal || !(error instanceof Fault) || error.code !== "busy") throw error;
+          if (!isRefused) tell(`\n${noteLine(json, `${error.message}; until then you only read`)}\n`);
+          isRefused = true;
+        }
+      }
+      if (asksHelp) tell(escapeHelp(Deno.consoleSize()));
       if (isLeaving) return;
     }
   } finally {
