@@ -26,22 +26,14 @@ import {
 import { DIR } from "../event/defaults.ts";
 import { writeText } from "../event/inline_text.ts";
 import { KIND, type Kind } from "../event/kind.ts";
-import { SOURCE, type Source } from "../event/source.ts";
+import { FINALIZER_OF_CLASS } from "../event/lease_class.ts";
+import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter, LoopPort } from "./adapter_port.ts";
 import type { Bus } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
 import { type ClaimWords, LeaseNews } from "./lease_claims.ts";
-
-/** Which adapter brings a class to rest; 0 = none does. A class without a row does not compile. */
-const FINALIZER: Readonly<Record<LeaseClass, Source | 0>> = {
-  [LEASE_CLASS.INPUT]: SOURCE.INPUT,
-  [LEASE_CLASS.POWER]: 0,
-  [LEASE_CLASS.MEMWRITE]: SOURCE.MEMCTX,
-  [LEASE_CLASS.CONSOLE]: SOURCE.CONSOLE,
-  [LEASE_CLASS.AGENT]: SOURCE.AGENT,
-};
 
 /** Bytes of a principal's name where an inline zone has one. */
 const NAME_BYTES = 32;
@@ -273,7 +265,7 @@ export class LeaseService {
       assert(!isDone, "a finalization ends once");
       end();
     };
-    const adapter = slot?.adapters[FINALIZER[cls]] ?? null;
+    const adapter = slot?.adapters[FINALIZER_OF_CLASS[cls] as number] ?? null;
     if (slot === null || adapter?.finalize === undefined) return finish();
     try {
       adapter.finalize(cls, finish);

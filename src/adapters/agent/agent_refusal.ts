@@ -6,7 +6,7 @@ import { CODE, type Code } from "../../base/codes.ts";
 import { printable } from "../../base/printable.ts";
 import type { AgentReply } from "../../qemu/agent/agent_client.ts";
 
-/** QEMU's agent around the words of the system (QERR_QGA_COMMAND_FAILED); they are few where they are shown. */
+/** QEMU's agent around the words of the system (QERR_QGA_COMMAND_FAILED), which have little room. */
 const WRAPPER = /^Guest agent command failed, error was '(.*)'$/s;
 
 /** The protocol's code, and the words that go with it. */

@@ -1,7 +1,7 @@
 /**
- * The file systems that a control has frozen in a guest, and their thaw when its lease has ended. A guest that
- * stays frozen stands still at its next write, so a thaw that has failed (its agent restarts, libvirtd is
- * away) is tried again until the agent has confirmed it.
+ * The file systems that a control has frozen in a guest, and their thaw when its lease has ended. A guest
+ * that stays frozen stands still at its next write, so a thaw that has failed (its agent restarts, libvirtd
+ * is away) is tried again until the agent has confirmed it.
  *
  *   thawed --(a freeze is answered)--> frozen --(the lease ends)--> owed --(the agent confirms)--> thawed
  *
@@ -49,7 +49,7 @@ export class GuestFreeze {
   /** A freeze is asked for. @returns to be told what became of it, once */
   freezing(): (outcome: AgentReply["outcome"]) => void {
     this.#asked++;
-    // The agent freezes nothing that is frozen: then somebody has thawed it, and this owner's freeze is another.
+    // The agent freezes nothing that is frozen: somebody has thawed it, and this owner's freeze is another.
     const isAnew = this.#stage === "owed";
     return (outcome) => {
       this.#asked--;

@@ -1,6 +1,6 @@
 /**
- * The escapes of a console on a terminal, as ssh and cu have them: at the beginning of a line `~.` leaves, `~?`
- * tells what there is, and `~~` is one tilde; anything else goes to the guest as it was typed.
+ * The escapes of a console on a terminal, as ssh and cu have them: at the beginning of a line `~.` leaves,
+ * `~?` tells what there is, and `~~` is one tilde; anything else goes to the guest as it was typed.
  * @module
  */
 

@@ -37,6 +37,6 @@ Deno.test("console: ~? asks for help at the beginning of a line, and the line st
   assertEquals(told(take("\r~")), [1, false, false]);
   assertEquals(told(take("?")), [0, true, false]);
   assertEquals(told(take("~?~.")), [0, true, true]);
-  assertMatch(escapeHelp({ columns: 120, rows: 40 }), /  ~\?  shows.*stty rows 40 cols 120\n$/s);
+  assertMatch(escapeHelp({ columns: 120, rows: 40 }), /~\? {2}shows.*stty rows 40 cols 120\n$/s);
   assertEquals(escapeHelp({ columns: 0, rows: 0 }).includes("stty"), false);
 });
