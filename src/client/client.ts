@@ -38,6 +38,7 @@ import { VmControl, type VmOperation, type VmState } from "./vm_control.ts";
 
 /** How long the daemon may take to release an agent lease: it thaws what the owner froze. */
 const THAW_MS = 30_000;
+
 /** A connected control. */
 export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome {
   readonly #session: Session;
