@@ -3,17 +3,15 @@
 # though the viewer has not had a pixel of that screen.
 #
 # Expected: after the DesktopSize rectangle the whole new screen counts as changed, so that the next request
-# of
-#   either sort brings it.
+#   of either sort brings it.
 # Found: QEMU takes a fresh copy of its own, all zero, and looks for differences to that. If the new screen
-# has
-#   one lit pixel an incremental request brings all of it; if it is all zero the request stands without an
-#   answer, and a full request is answered at once.
+#   has one lit pixel an incremental request brings all of it; if it is all zero the request stands without
+#   an answer, and a full request is answered at once.
 # Versions: QEMU 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3). Seen 2026-11-28.
 # Seen: new screen with a lit pixel: an incremental request is answered by 800x600
 #   new screen black: an incremental request is answered by None in 8 s, a full one by 800x600
-# Matters to: viewers and recorders that only ask incrementally after the start: over a mode change they keep
-#   the old picture, or garbage, until the guest draws; recordings show a screen that was not there.
+# Matters to: viewers and recorders that only ask incrementally after the start: over a mode change they
+#   keep the old picture, or garbage, until the guest draws; recordings show a screen that was not there.
 # Instead: after a DesktopSize ask for the whole screen with a non-incremental request, or clear the picture
 #   yourself. A request that stood over the change is valid, too: by timing one or two pictures come, so do
 #   not take the first for the answer to the second request.

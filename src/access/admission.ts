@@ -1,31 +1,31 @@
 /**
- * Admission: which user gets which grant. Rules are tried in order and the first that matches decides. A peer
- * that matches none is refused, except the daemon's own uid, which has every capability on every endpoint (it
- * could change the rules anyway).
+ * Admission: decides which user gets which grant. Rules are tried in order, and the first match decides. A
+ * peer that matches none is refused, except for the daemon's own uid, which gets every capability on every
+ * endpoint (it could change the rules anyway).
  *
- * Rules name endpoints; numbers come and go with the roster. So a rule is kept, and its grant computed anew
- * whenever the roster or the config has changed: the endpoint that has a name's number tomorrow is not
- * covered by what was granted to the name today.
+ * Rules name endpoints, whose numbers depend on the roster. So the rule is remembered, and its grant is
+ * computed again whenever the roster or the config changes: if another endpoint later gets the same number,
+ * the old grant does not cover it.
  *
- * Names of users and groups are looked up as the tables of users are now, so that a user who was added to a
- * group needs no reload. Which rule a user gets is remembered until the rules or those tables change: a user
- * that may connect can cause this question as often as it likes.
+ * Names of users and groups are looked up in the current user tables, so that adding a user to a group needs
+ * no reload. The rule of a user is cached until the rules or those tables change, since a user that may
+ * connect can cause the lookup as often as it likes.
  *
- * A process may also speak for somebody who is not a user of this host ("token:alice"), when a rule of its
- * user lists that name in `speaks_for`. Then the rule of the name alone says what may be done: nothing of
- * what the user itself may is added, and the daemon's own user needs such a rule like any other. A rule that
- * says nothing but whom a user speaks for leaves it to the others what the user itself may.
+ * A process may also speak for a principal that is not a user of this host ("token:alice"), if a rule of its
+ * user lists that name in `speaks_for`. Then only the rule of that name applies: none of the user's own
+ * rights are added, and the daemon's own user needs such a rule like any other. A rule that has nothing but
+ * `speaks_for` leaves the user's own rights to the rules after it.
  *
- * Nothing fails open. While the tables were never read, a rule that depends on them can neither match nor be
- * passed over: the rules behind it may allow more. So neither it nor a rule behind it admits anybody except
- * the daemon's own user.
+ * Errors never lead to admission. Until the tables have been read, a rule that depends on them can be neither
+ * applied nor skipped, because the rules after it may allow more. So such a rule, and all after it, admit
+ * only the daemon's own user.
  * @module
  */
 import type { EndpointMask, Grant } from "./grant.ts";
 import { ALL_ENDPOINTS, fullGrant } from "./grant.ts";
 import { speaksFor } from "../base/principal_name.ts";
 
-/** Whom a rule is for. */
+/** Whom a rule applies to. */
 export type AdmissionSubject =
   | { readonly kind: "uid"; readonly uid: number }
   | { readonly kind: "user"; readonly name: string }
@@ -36,25 +36,25 @@ export type AdmissionSubject =
 
 /** One rule. */
 export interface AdmissionRule {
-  /** Whom it is for. */
+  /** Whom it applies to. */
   readonly subject: AdmissionSubject;
-  /** Names of endpoints; "all" for every one, also those to come. */
+  /** Names of endpoints; "all" includes future ones. */
   readonly endpoints: "all" | readonly string[];
   /** Sources, bit 1 << source. */
   readonly sources: number;
   /** Capabilities. */
   readonly caps: number;
-  /** Lease arbitration: strictly higher pre-empts. */
+  /** Lease arbitration priority: a strictly higher one pre-empts. */
   readonly arbPrio: number;
-  /** How many events may wait for each of its controls; left out: as many as for any other. */
+  /** Queue limit of each of its controls, events; omitted: the default. */
   readonly queueEvents?: number;
-  /** Principals for whom a user may join, "token:alice" or "token:*"; left out: none. */
+  /** Principals for whom the user may speak, "token:alice" or "token:*"; omitted: none. */
   readonly speaksFor?: readonly string[];
-  /** Whether that is all it says: it decides nothing else. Left out: no. */
+  /** Whether the rule has nothing but `speaks_for` and decides nothing else. Omitted: no. */
   readonly onlySpeaks?: boolean;
 }
 
-/** Who asks, as the kernel tells (SO_PEERCRED). */
+/** A peer's credentials from the kernel (SO_PEERCRED). */
 export interface AdmissionPeer {
   /** Effective user. */
   readonly uid: number;
@@ -70,27 +70,27 @@ export interface UserLookup {
   gidOf(group: string): number | undefined;
   /** Whether a user is a member of a group, by its primary group or by the group's list. */
   isMember(uid: number, gid: number): boolean;
-  /** False while the tables could not be read at all: what the others say means nothing. Left out: true. */
+  /** False while the tables have never been read: then the other answers mean nothing. Omitted: true. */
   readonly isKnown?: boolean;
-  /** Another number when the tables have changed. Left out: what they say is never remembered. */
+  /** Changes whenever the tables change. Omitted: their answers are never cached. */
   readonly generation?: number;
 }
 
-/** Names of endpoints to their numbers, as the roster has them now. Names that are not there are left out. */
+/** The current numbers of endpoints by name. Unknown names are omitted. */
 export type SlotsOf = (names: readonly string[]) => EndpointMask;
 
-/** Users whose rule is remembered; a user of many groups counts once for each. */
+/** Size of the cache of users' rules; a user that is asked for with several groups counts once for each. */
 const MOST_REMEMBERED = 1024;
 
-/** What is known of a peer. */
+/** The cached lookup of a peer. */
 interface Match {
-  /** Its rule, that there is none, or that it cannot be known now. */
+  /** Its rule, that there is none, or that this cannot be decided now. */
   readonly rule: AdmissionRule | "none" | "unknown";
-  /** For whom it may speak. */
+  /** The principals for whom it may speak. */
   readonly speaksFor: readonly string[];
 }
 
-/** Which rule admits whom, and with what. */
+/** Decides who is admitted, and with which grant. */
 export class Admission {
   #rules: readonly AdmissionRule[];
   readonly #ownUid: number;
@@ -103,8 +103,8 @@ export class Admission {
    * Admits by rules.
    *
    * @param rules in order
-   * @param ownUid the daemon's uid, which is let in when no rule says otherwise
-   * @param users who is who
+   * @param ownUid the daemon's uid, which is admitted unless a rule says otherwise
+   * @param users the user database
    * @param slotsOf the roster
    */
   constructor(rules: readonly AdmissionRule[], ownUid: number, users: UserLookup, slotsOf: SlotsOf) {
@@ -114,16 +114,19 @@ export class Admission {
     this.#slotsOf = slotsOf;
   }
 
-  /** Replaces the rules (config reload); ask for every live peer's grant anew afterwards. */
+  /** Replaces the rules (config reload); the caller then asks for every connected peer's grant again. */
   replace(rules: readonly AdmissionRule[]): void {
     this.#rules = rules;
     this.#remembered.clear();
   }
 
-  /** Whether anybody but the daemon's own uid can be let in: then the socket has to be open to others. */
+  /**
+   * Whether anybody but the daemon's own uid can be admitted; then the socket must be accessible to others.
+   */
   get admitsOthers(): boolean {
     return this.#rules.some(({ subject }) => {
-      // A name opens the socket to nobody: the user that speaks for it has a rule of its own.
+      // A principal's name does not open the socket to anybody: the user that speaks for it has a rule of its
+      // own.
       if (subject.kind === "principal") return false;
       if (subject.kind === "uid") return subject.uid !== this.#ownUid;
       return subject.kind !== "user" || this.#users.uidOf(subject.name) !== this.#ownUid;
@@ -131,9 +134,9 @@ export class Admission {
   }
 
   /**
-   * The grant of a peer as the rules and the roster are now.
+   * The grant of a peer by the current rules and roster.
    *
-   * @returns undefined when it is not let in
+   * @returns undefined when the peer is not admitted
    */
   grant(peer: AdmissionPeer): Grant | undefined {
     const { rule } = this.#matchOf(peer);
@@ -142,10 +145,10 @@ export class Admission {
   }
 
   /**
-   * The grant of a principal for whom a peer speaks, as the rules and the roster are now.
+   * The grant of a principal for whom a peer speaks, by the current rules and roster.
    *
    * @param as "token:alice"
-   * @returns or why there is none: the peer may not speak for it, or no rule is for it
+   * @returns the grant, or why there is none: the peer may not speak for it, or no rule names it
    */
   grantAs(peer: AdmissionPeer, as: string): Grant | "may-not-speak" | "no-rule" {
     if (!speaksFor(this.#matchOf(peer).speaksFor, as)) return "may-not-speak";
@@ -153,7 +156,7 @@ export class Admission {
     return rule === undefined ? "no-rule" : { ...this.#grantBy(rule, peer.uid), as };
   }
 
-  /** How many events may wait for a control of a peer, by its rule; undefined: as many as for any other. */
+  /** Queue limit of a peer's control by its rule, events; undefined: the default. */
   queueEventsOf(peer: AdmissionPeer, as: string): number | undefined {
     const rule = as === "" ? this.#matchOf(peer).rule : this.#ruleOf(as);
     return typeof rule === "object" ? rule.queueEvents : undefined;
@@ -173,7 +176,7 @@ export class Admission {
     };
   }
 
-  /** Whether any rule is for a peer, or it is the daemon's own user. Cheap, and computes no grant. */
+  /** Whether any rule applies to a peer, or it is the daemon's own user. Cheap: computes no grant. */
   admits(peer: AdmissionPeer): boolean {
     const { rule, speaksFor } = this.#matchOf(peer);
     return typeof rule !== "string" || speaksFor.length > 0 || peer.uid === this.#ownUid;

@@ -1,6 +1,6 @@
 /**
- * A grant: the ceiling of a control's rights. Default deny: an empty grant receives nothing and may send
- * nothing.
+ * A grant: the upper limit of a control's rights. By default nothing is allowed: with an empty grant a
+ * control receives nothing and may send nothing.
  * @module
  */
 import { ALL_CAPS } from "../event/capability.ts";
@@ -22,17 +22,17 @@ export {
 
 /** A control's rights. */
 export interface Grant extends Principal {
-  /** Which VMs. */
+  /** The VMs. */
   readonly endpoints: EndpointMask;
   /** Which UP sources, bit 1 << source. */
   readonly sources: number;
   /** Capabilities, see `capability.ts`. */
   readonly caps: number;
-  /** Lease arbitration: strictly higher pre-empts. */
+  /** Lease arbitration priority: a strictly higher one pre-empts. */
   readonly arbPrio: number;
 }
 
-/** Everything, for the daemon's own uid when the config admits nobody else. */
+/** All rights, for the daemon's own uid when the config has no rule for it. */
 export function fullGrant(principal: number, arbPrio = 10): Grant {
   return { principal, endpoints: ALL_ENDPOINTS, sources: ALL_SOURCES, caps: ALL_CAPS, arbPrio };
 }
@@ -44,7 +44,7 @@ export function isSameGrant(a: Grant, b: Grant): boolean {
     a.endpoints.hi === b.endpoints.hi;
 }
 
-/** Whether a grant allows anything at all; an empty one is not let in. */
+/** Whether a grant allows anything; with an empty one a peer is refused. */
 export function isEmptyGrant(grant: Grant): boolean {
   return grant.caps === 0 || (grant.endpoints.lo === 0 && grant.endpoints.hi === 0);
 }

@@ -1,5 +1,5 @@
 /**
- * What the lease machine is asked and what it answers: a control's claim to a lease, and what came of it.
+ * Requests to the lease machine and their results: a control's claim to a lease, and what came of it.
  * @module
  */
 import type { ControlId, EndpointId } from "../base/ids.ts";
@@ -14,9 +14,9 @@ export interface LeaseParty {
   readonly grant: Grant;
 }
 
-/** What to do when a live owner's lease is wanted by another. */
+/** How to decide when another control wants a lease that is owned. */
 export type ArbitrationDecision = "deny" | "preempt";
-/** Called only against a live owner. */
+/** Called only when the lease has an owner. */
 export type ArbitrationPolicy = (
   endpoint: EndpointId,
   cls: LeaseClass,
@@ -24,7 +24,7 @@ export type ArbitrationPolicy = (
   contender: Grant,
 ) => ArbitrationDecision;
 
-/** The default: strictly higher arb_prio pre-empts, ties stay with the owner. */
+/** The default: a strictly higher arb_prio pre-empts; on a tie the owner keeps the lease. */
 export function byArbPrio(
   _endpoint: EndpointId,
   _cls: LeaseClass,
@@ -34,42 +34,42 @@ export function byArbPrio(
   return contender.arbPrio > incumbent.arbPrio ? "preempt" : "deny";
 }
 
-/** What an acquire led to. `displaced`: a successor that waited and lost its place to a stronger one. */
+/** Result of an acquire. `displaced`: a waiting successor that lost its place to a stronger control. */
 export type AcquireOutcome =
   | { readonly kind: "granted"; readonly token: number; readonly ttlMs: number }
   | { readonly kind: "denied"; readonly reason: LeaseDenial }
-  /** It waits; `displaced` has its own question before, when it waited already. */
+  /** The control waits; `displaced` holds its own earlier request, if it was waiting already. */
   | { readonly kind: "waiting"; readonly displaced: readonly Successor[] }
   | {
     readonly kind: "handover";
-    /** The owner that loses it now; NO_CONTROL when a handover was already under way. */
+    /** The owner that loses the lease now; NO_CONTROL when a handover was already under way. */
     readonly revoked: ControlId;
     /** The token that ended; 0 likewise. */
     readonly token: number;
-    /** Controls that waited and do not any more, with their corrs. */
+    /** Controls that no longer wait, with their corrs. */
     readonly displaced: readonly Successor[];
   };
 
-/** The control that wants a slot, or gets it when its finalization is done. */
+/** A control that wants a slot; it gets it when the handover's finalization is done. */
 export interface Successor {
-  /** Who waits. */
+  /** The control. */
   readonly party: LeaseParty;
-  /** What its acquire is answered by; the caller chose it. */
+  /** The corr of the answer to its acquire, chosen by the control. */
   readonly corr: number;
-  /** The keepalive that it promised; 0 = none. */
+  /** Its keepalive interval; 0 = none. */
   readonly ttlMs: number;
-  /** Why it wants it, for others; escaped. Left out: it does not say. */
+  /** Its reason, for other controls; escaped. Omitted: none given. */
   readonly message?: string;
-  /** Whether it waits where it would be denied. Left out: no. */
+  /** Whether it waits where it would be denied. Omitted: no. */
   readonly waits?: boolean;
-  /** Since when it waits, ns; left out: it does not. */
+  /** Since when it has waited, ns; omitted: it does not wait. */
   readonly sinceNs?: number;
 }
 
-/** Who has a lease, and who waits for it. */
+/** Who owns a lease, and who waits for it. */
 export interface LeaseParties {
-  /** The owner, with why and since when; null: nobody. */
+  /** The owner, with its reason and since when; null: nobody. */
   readonly owner: Successor | null;
-  /** Who waits, who gets it next first. */
+  /** The waiting controls, the next one first. */
   readonly waiting: readonly Successor[];
 }

@@ -1,13 +1,14 @@
 /**
- * The lease machine: which control owns each exclusive right; one slot per (endpoint, class). The mechanism
- * only; the policy (deny or pre-empt) is given. Pure: it is told the time and reports what happened, it sends
- * nothing and runs no finalization itself.
+ * The lease machine: which control owns each exclusive right; one slot per (endpoint, class). It is the
+ * mechanism only; the policy (deny or pre-empt) is a parameter. Pure: the time is a parameter and results are
+ * returned; it sends nothing and runs no finalization itself.
  *
- * A slot is free, owned, or in handover: its owner is gone (released, pre-empted, dead, not kept alive), its
- * finalization runs, and perhaps a successor waits. No command is admitted in a handover, so there is no
- * moment with two owners; the successor is told only by {@linkcode LeaseTable.finalized}. Behind it stand
- * those who wait until the lease is given back (lease_waiters.ts): what is free goes to them. Tokens come
- * from one counter: they grow with every grant and are never reused while the daemon runs.
+ * A slot is free, owned, or in handover. In a handover its owner is gone (released, pre-empted, dead, not
+ * kept alive), its finalization is running, and a successor may be waiting. No command is admitted in a
+ * handover, so there is never more than one owner; the successor becomes owner only in {@linkcode
+ * LeaseTable.finalized}. Behind the successor is the queue of controls that wait until the lease is given
+ * back (lease_waiters.ts); a slot that becomes free goes to the first of them. Tokens come from one counter:
+ * they grow with every grant and are never reused while the daemon runs.
  * @module
  */
 import { type ControlId, type EndpointId, NO_CONTROL } from "../base/ids.ts";
@@ -43,7 +44,7 @@ interface Slot {
   seenNs: number;
   handover: boolean;
   successor: Successor | null;
-  /** As which the owner got it, and when. */
+  /** The request with which the owner got it, and the time. */
   claim: Successor | null;
   grantedNs: number;
   waiters: LeaseWaiters | null;
@@ -66,14 +67,14 @@ export class LeaseTable {
     }),
   );
   #lastToken = 0;
-  /** Owned slots that have a ttl: without one, keeping alive costs nothing. */
+  /** Number of owned slots that have a ttl: if there are none, keepalive costs nothing. */
   #withTtl = 0;
   #policy: ArbitrationPolicy;
 
   /**
    * Starts with every slot free.
    *
-   * @param policy deny or pre-empt, asked only against a live owner
+   * @param policy deny or pre-empt; asked only when the lease has an owner
    */
   constructor(policy: ArbitrationPolicy = byArbPrio) {
     this.#policy = policy;
@@ -85,22 +86,21 @@ export class LeaseTable {
   }
 
   /**
-   * Whether `token` is the live lease of (endpoint, class): owned, not in handover. Called on the hot path.
+   * Whether `token` is the current lease of (endpoint, class): owned, not in handover. Called on the hot
+   * path.
    */
   isLive(endpoint: EndpointId, cls: LeaseClass, token: number): boolean {
     const slot = this.#slot(endpoint, cls);
     return token !== 0 && slot.token === token && slot.owner !== null;
   }
 
-  /**
-   * The token under which a control owns (endpoint, class) now; 0 when it does not. Called on the hot path.
-   */
+  /** The token with which a control owns (endpoint, class) now; 0 if it does not. Called on the hot path. */
   tokenOf(endpoint: EndpointId, cls: LeaseClass, controlId: ControlId): number {
     const slot = this.#slot(endpoint, cls);
     return slot.owner !== null && slot.owner.id === controlId ? slot.token : 0;
   }
 
-  /** The live owner, or null. */
+  /** The current owner, or null. */
   ownerOf(endpoint: EndpointId, cls: LeaseClass): LeaseParty | null {
     return this.#slot(endpoint, cls).owner;
   }
@@ -111,11 +111,12 @@ export class LeaseTable {
   }
 
   /**
-   * A control wants a lease.
+   * Requests a lease for a control.
    *
-   * @returns `granted`: it owns it now (again, with the same token, when it did already). `denied`: with the
-   *   header's reason. `handover`: it is the successor, and owns it when the finalization is done; if
-   *   `revoked` is not NO_CONTROL the caller tells that owner and starts the finalization
+   * @returns `granted`: the control owns the lease now (with the same token, if it did already). `denied`:
+   *   with the header's reason. `handover`: the control is the successor, and becomes owner when the
+   *   finalization is done; if `revoked` is not NO_CONTROL, the caller tells that owner and starts the
+   *   finalization
    */
   acquire(
     endpoint: EndpointId,
@@ -139,6 +140,7 @@ export class LeaseTable {
       }
       const revoked = slot.owner.id;
       const token = this.#end(slot);
+      assert(slot.successor === null, "a lease that is owned has no successor");
       slot.successor = candidate;
       return { kind: "handover", revoked, token, displaced: this.#stopWaiting(slot, party.id) };
     }
@@ -146,7 +148,7 @@ export class LeaseTable {
     return this.#grant(slot, candidate, nowNs);
   }
 
-  /** Which control owns a lease, and which wait for it. */
+  /** Which control owns a lease, and which ones wait for it. */
   partiesOf(endpoint: EndpointId, cls: LeaseClass): LeaseParties {
     const { claim, grantedNs, successor, waiters } = this.#slot(endpoint, cls);
     const waiting = waiters?.list ?? [];
@@ -157,8 +159,7 @@ export class LeaseTable {
   }
 
   /**
-   * Takes a control out of those who wait and returns its request, which the caller answers; null when it did
-   * not wait.
+   * Removes a waiting control and returns its request, which the caller answers; null if it was not waiting.
    */
   giveUp(endpoint: EndpointId, cls: LeaseClass, controlId: ControlId): Successor | null {
     const slot = this.#slot(endpoint, cls);
@@ -170,7 +171,7 @@ export class LeaseTable {
     return slot.waiters?.remove(controlId) ?? null;
   }
 
-  /** The owner gives it up: a handover begins. False when `controlId` does not own it. */
+  /** The owner releases the lease: a handover begins. False if `controlId` does not own it. */
   release(endpoint: EndpointId, cls: LeaseClass, controlId: ControlId): boolean {
     const slot = this.#slot(endpoint, cls);
     if (slot.owner === null || slot.owner.id !== controlId) return false;
@@ -178,7 +179,7 @@ export class LeaseTable {
     return true;
   }
 
-  /** Takes out everybody who waits: the successor of a handover first, then the others. */
+  /** Removes all waiting controls: the successor of a handover first, then the others. */
   dismissAll(endpoint: EndpointId, cls: LeaseClass): Successor[] {
     const slot = this.#slot(endpoint, cls);
     const { successor, waiters } = slot;
@@ -188,7 +189,7 @@ export class LeaseTable {
   }
 
   /**
-   * The finalization is done: the waiting successor owns the slot now, or it is free.
+   * The finalization is done: the successor owns the slot now, or the slot is free.
    *
    * @returns the new owner with its token and corr, or null
    */
@@ -208,10 +209,10 @@ export class LeaseTable {
   }
 
   /**
-   * A control is gone, or lost its right: it owns nothing any more and waits for nothing.
+   * A control is gone, or has lost its right: it no longer owns or waits for anything.
    *
-   * @param filter which slots; left out = all
-   * @param ended called for each slot that it owned; a handover has begun there
+   * @param filter selects slots; omitted = all
+   * @param ended called for each slot that it owned, where a handover has begun
    * @param dismissed called for each slot where it waited as successor
    */
   withdraw(
@@ -239,7 +240,7 @@ export class LeaseTable {
     }
   }
 
-  /** Something came from this control: its leases are kept alive. */
+  /** Something was received from this control, which keeps its leases alive. */
   touch(controlId: ControlId, nowNs: number): void {
     if (this.#withTtl === 0) return;
     for (const slot of this.#slots) {
@@ -247,7 +248,7 @@ export class LeaseTable {
     }
   }
 
-  /** When the next lease with a ttl runs out unless its owner speaks, ns; NEVER when none has one. */
+  /** When the next lease with a ttl expires unless its owner sends something, ns; NEVER if none has one. */
   deadline(): number {
     let earliest = NEVER;
     if (this.#withTtl === 0) return earliest;
@@ -259,7 +260,7 @@ export class LeaseTable {
     return earliest;
   }
 
-  /** Ends every lease whose ttl ran out; `ended` is called for each, a handover has begun there. */
+  /** Ends every lease whose ttl has expired; `ended` is called for each, a handover has begun there. */
   expire(
     nowNs: number,
     ended: (endpoint: EndpointId, cls: LeaseClass, token: number, owner: ControlId) => void,
@@ -285,6 +286,7 @@ export class LeaseTable {
     slot.claim = null;
     slot.handover = true;
     if (slot.ttlMs > 0) this.#withTtl--;
+    assert(this.#withTtl >= 0, "each lease with a ttl is counted once");
     slot.ttlMs = 0;
     return slot.token;
   }
@@ -295,6 +297,7 @@ export class LeaseTable {
     nowNs: number,
   ): { readonly kind: "granted"; readonly token: number; readonly ttlMs: number } {
     const { party, ttlMs } = claim;
+    assert(slot.owner === null && !slot.handover, "a lease that is granted is free");
     slot.owner = party;
     slot.claim = claim;
     slot.grantedNs = nowNs;
@@ -305,7 +308,7 @@ export class LeaseTable {
     return { kind: "granted", token: slot.token, ttlMs };
   }
 
-  /** A control's own question before, which is over now. */
+  /** A control's own earlier request, which is void now. */
   #stopWaiting(slot: Slot, control: ControlId): Successor[] {
     const before = slot.waiters?.remove(control) ?? null;
     return before === null ? [] : [before];
@@ -327,8 +330,8 @@ export class LeaseTable {
     nowNs: number,
   ): AcquireOutcome {
     const { party } = candidate;
-    // Whose turn it is: the successor's, or that of who waits longest; the candidate's own place does not
-    // count against it.
+    // Who is next: the successor, or the control that has waited longest; the candidate's own place is not
+    // counted against it.
     const next = slot.successor ?? slot.waiters?.list[0] ?? null;
     const isRival = next !== null && next.party.id !== party.id;
     if (isRival && this.#policy(endpoint, cls, next.party.grant, party.grant) === "deny") {
@@ -338,8 +341,8 @@ export class LeaseTable {
     const before = slot.successor;
     const displaced = this.#stopWaiting(slot, party.id);
     slot.successor = candidate;
-    // Asked twice while waiting: the first question is answered now, the second one when the slot is free. A
-    // weaker successor waits on where it said so.
+    // A second request while waiting: the first is answered now, the second when the slot is free. A weaker
+    // successor keeps waiting if it asked to wait.
     const waitsOn = before !== null && before.party.id !== party.id && before.waits === true &&
       this.#wait(slot, before, nowNs).kind === "waiting";
     if (before !== null && !waitsOn) displaced.push(before);

@@ -1,30 +1,30 @@
 /**
- * The controls that wait until a lease is given back: the strongest first, and of equals who came first.
- * Bounded; one control waits once for a lease.
+ * The controls that wait until a lease is given back, by priority, and first come, first served among equals.
+ * The queue is bounded, and a control waits at most once per lease.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import type { ControlId } from "../base/ids.ts";
 import type { Successor } from "./lease_claim.ts";
 
-/** Controls that may wait for one lease. */
+/** Maximum number of waiting controls per lease. */
 export const MAX_LEASE_WAITERS = 64;
 
 /** The queue of one lease. */
 export class LeaseWaiters {
   readonly #waiting: Successor[] = [];
 
-  /** Those who wait, who gets it next first. */
+  /** The waiting controls, the next one first. */
   get list(): readonly Successor[] {
     return this.#waiting;
   }
 
-  /** Whether there is no place for one more. */
+  /** Whether the queue is full. */
   get isFull(): boolean {
     return this.#waiting.length >= MAX_LEASE_WAITERS;
   }
 
-  /** Takes one in, behind those of its strength and above. */
+  /** Adds a control behind those of its own or a higher priority. */
   add(successor: Successor): void {
     assert(
       !this.isFull && this.#placeOf(successor.party.id) < 0,
@@ -35,12 +35,12 @@ export class LeaseWaiters {
     this.#waiting.splice(place < 0 ? this.#waiting.length : place, 0, successor);
   }
 
-  /** Takes out who gets it next; null when nobody waits. */
+  /** Takes out the next control; null when nobody waits. */
   shift(): Successor | null {
     return this.#waiting.shift() ?? null;
   }
 
-  /** Takes a control out; null when it does not wait. */
+  /** Removes a control; null if it does not wait. */
   remove(control: ControlId): Successor | null {
     const place = this.#placeOf(control);
     return place < 0 ? null : this.#waiting.splice(place, 1)[0] ?? null;

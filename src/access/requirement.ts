@@ -1,6 +1,7 @@
 /**
- * Which command needs which capability and which lease, and which UP event a grant lets through: tables made
- * from the catalogue, and two small functions over them. The code of a refusal is `core/command_rule.ts`'s.
+ * Which capability and which lease a command needs, and which grant lets an UP event through: tables made
+ * from the catalogue, and two small functions on them. The code of a refusal is chosen in
+ * `core/command_rule.ts`.
  * @module
  */
 import type { LeaseClass } from "../event/body_number.ts";
@@ -13,25 +14,25 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 
 export { CAP_OF_CLASS } from "../event/lease_class.ts";
 
-/** A command's capability when its operation is out of range: no bit, bad-argument. */
+/** Stands for the capability of an operation that is out of range: no bit; the code is bad-argument. */
 export const BAD_OPERATION = 0;
-/** "No lease needed". */
+/** Stands for "no lease needed". */
 export const NO_LEASE_CLASS: -1 = -1;
 /** A class of lease, or {@linkcode NO_LEASE_CLASS}. */
 export type LeaseClassOrNone = LeaseClass | typeof NO_LEASE_CLASS;
 
 const NOT_BY_CLASS = -1;
-/** DOWN kind to its capabilities, where they depend on the kind alone. */
+/** DOWN kind to its capabilities, if they depend on the kind alone. */
 const DOWN_CAPS = new Int32Array(KIND_MAX);
-/** DOWN kind to its lease class, where it depends on the kind alone. */
+/** DOWN kind to its lease class, if it depends on the kind alone. */
 const DOWN_LEASE = new Int8Array(KIND_MAX).fill(NO_LEASE_CLASS);
-/** DOWN kind to what each of its operations needs. */
+/** DOWN kind to the needs of each of its operations. */
 const OPERATIONS: (readonly (Need | undefined)[] | undefined)[] = new Array(KIND_MAX).fill(undefined);
-/** DOWN kind about a lease to the capabilities that are as good as the class's. */
+/** DOWN kind about a lease to the capabilities that suffice instead of the class's. */
 const ALSO = new Int32Array(KIND_MAX).fill(NOT_BY_CLASS);
 
 /**
- * UP kind to the capabilities of which any one lets it through; 0: addressed kinds, which reach their control
+ * UP kind to the capabilities any one of which lets it through; 0: addressed kinds, which reach their control
  * alone.
  */
 export const UP_CAPS: Int32Array = new Int32Array(KIND_MAX);
@@ -55,8 +56,8 @@ for (const [, { number, way, needs }] of ROWS) {
 }
 
 /**
- * The capability a command needs. For CMD_ACQUIRE, CMD_RELEASE and CMD_LEASE_STATUS it is that of the class;
- * any of the returned bits is enough (a lease's status is also for whoever may observe).
+ * The capability that a command needs. For CMD_ACQUIRE, CMD_RELEASE and CMD_LEASE_STATUS it is that of the
+ * class; any one of the returned bits suffices (a lease's status is also open to a control that may observe).
  *
  * @returns a mask of which one bit must be granted; {@linkcode BAD_OPERATION} when the operation or class is
  *   out of range
@@ -72,7 +73,10 @@ export function capsFor(command: TransferEvent): number {
   return cap === undefined ? BAD_OPERATION : cap | also;
 }
 
-/** What the commands of a source need: of each mask one bit is enough. Made when a grant first changes. */
+/**
+ * The capabilities that the commands of a source need: of each mask one bit suffices. Made when a grant first
+ * changes.
+ */
 let needsOfSource: readonly (readonly number[])[] | undefined;
 
 function makeNeeds(): readonly (readonly number[])[] {
@@ -97,7 +101,7 @@ function needsOf({ needs }: KindRow): number[] {
   }
 }
 
-/** Whether a change of capabilities takes away the right to some command of a source. */
+/** Whether a change of capabilities removes the right to some command of a source. */
 export function losesCommands(source: Source, before: number, after: number): boolean {
   needsOfSource ??= makeNeeds();
   return (needsOfSource[source] ?? []).some((caps) => (before & caps) !== 0 && (after & caps) === 0);

@@ -1,7 +1,7 @@
 /**
- * A subscription: which UP events a control wants. It only narrows; what it gets is subscription ∩ grant. An
- * endpoint mask of 0 means every VM. A source mask is taken as it stands: 0 wants no broadcast at all, and
- * still gets its answers.
+ * A subscription: which UP events a control wants. It only narrows: a control receives subscription ∩ grant.
+ * An endpoint mask of 0 means every VM. A source mask is taken as it is: with 0 a control receives no
+ * broadcast at all, but still its answers.
  * @module
  */
 import type { Prio } from "../event/priority.ts";
@@ -14,16 +14,18 @@ export interface Subscription {
   readonly sources: number;
   /** Events below this priority are not wanted. */
   readonly prioMin: Prio;
-  /** Endpoints, already widened: "0 = all" of the wire is ALL_ENDPOINTS here. */
+  /** Endpoints; the wire's "0 = all" has already been replaced by ALL_ENDPOINTS. */
   readonly endpoints: EndpointMask;
-  /** Kinds from this one on are not wanted: the control does not know them. Left out: it knows all. */
+  /**
+   * Kinds from this number on are not sent, because the control does not know them. Omitted: it knows all.
+   */
   readonly kindsBelow?: number;
 }
 
 /** Everything. */
 export const SUBSCRIBE_ALL: Subscription = { sources: ALL_SOURCES, prioMin: 0, endpoints: ALL_ENDPOINTS };
 
-/** A subscription from the wire's numbers. */
+/** A subscription from the wire's fields. */
 export function subscriptionOf(
   sources: number,
   prioMin: Prio,

@@ -1,14 +1,15 @@
 /**
- * Users and groups from the text of /etc/passwd and /etc/group. Who is a member is what these files say;
- * groups that a process was given otherwise are not seen, and neither are users of a directory service (give
- * their uid in the rule).
+ * Users and groups from the text of /etc/passwd and /etc/group. Membership is what these files say; groups
+ * that a process got in other ways are not seen, nor are users of a directory service (a rule can give their
+ * uid).
  *
- * It reads no file: the reader is injected, and asked again at each look, at most once per second.
+ * It reads no file itself: the reader is injected, and called at most once per second, when something is
+ * looked up.
  *
- * A read that failed (no descriptors, no permission) and a text that is cut off never count as "nobody": the
- * tables of the last good read stay, which is told once, and while there never was one nothing is known
- * (`isKnown`), which is not the same as that nobody is there. A text that became shorter counts when it is
- * found the same a second time: a writer that does not rename is caught in the middle of it.
+ * A failed read (no descriptors, no permission) or a truncated text never counts as "no users": the tables of
+ * the last good read remain, which is logged once, and until there was one, nothing is known (`isKnown`),
+ * which differs from knowing that there is nobody. A text that became shorter counts once it has been read
+ * twice: it may have been read while a program rewrote it in place.
  * @module
  */
 import { type Clock, SECOND } from "../base/clock.ts";
@@ -16,7 +17,7 @@ import { messageOf } from "../base/fault.ts";
 import { type Log, SILENT } from "../base/log.ts";
 import type { UserLookup } from "./admission.ts";
 
-/** Gives a file's text; an empty one when there is no such file. Throws when it cannot be read. */
+/** Returns a file's text; an empty one if there is no such file. Throws if it cannot be read. */
 export type TextReader = (path: string) => string;
 
 const PASSWD = "/etc/passwd";
@@ -31,7 +32,7 @@ interface Tables {
   readonly members: ReadonlyMap<number, ReadonlySet<string>>;
 }
 
-/** The texts that the tables were made of. */
+/** The texts from which the tables were made. */
 interface Texts {
   readonly passwd: string;
   readonly group: string;
@@ -46,18 +47,18 @@ export class UserDatabase implements UserLookup {
   readonly #log: Log;
   #tables = NOBODY;
   #texts: Texts | null = null;
-  /** A shorter text that was seen once. */
+  /** A shorter text that was read once. */
   #doubted: Texts | null = null;
   #generation = 0;
   #lookedAtNs = -SECOND;
   #isTold = false;
 
   /**
-   * Reads when it is first asked.
+   * Reads the files at the first lookup.
    *
-   * @param read gives /etc/passwd and /etc/group
-   * @param clock says when what was read is too old
-   * @param log where it is told that they cannot be read
+   * @param read returns /etc/passwd and /etc/group
+   * @param clock tells when the tables are too old
+   * @param log receives the message that they cannot be read
    */
   constructor(read: TextReader, clock: Clock, log: Log = SILENT) {
     this.#read = read;
@@ -65,13 +66,13 @@ export class UserDatabase implements UserLookup {
     this.#log = log;
   }
 
-  /** Whether the tables could be read, now or before. */
+  /** Whether the tables have been read, now or before. */
   get isKnown(): boolean {
     this.#now();
     return this.#texts !== null;
   }
 
-  /** Another number whenever the tables have changed. */
+  /** Changes whenever the tables change. */
   get generation(): number {
     this.#now();
     return this.#generation;
@@ -149,7 +150,7 @@ function isSame(a: Texts, b: Texts): boolean {
   return a.passwd === b.passwd && a.group === b.group;
 }
 
-/** A text whose last line is whole. */
+/** A text whose last line is complete. */
 function whole(path: string, text: string): string {
   if (text !== "" && !text.endsWith("\n")) throw new Error(`${path} is cut off in the middle of a line`);
   return text;
@@ -163,7 +164,7 @@ function parseTables(passwd: string, group: string): Tables {
     const uid = idOf(uidText);
     const gid = idOf(gidText);
     if (uid === undefined || gid === undefined) continue;
-    // The first entry of a name counts, as for the C library.
+    // The first entry of a name counts, as in the C library.
     if (!uids.has(name)) uids.set(name, uid);
     addTo(primary, uid, gid);
     addTo(names, uid, name);

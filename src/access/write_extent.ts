@@ -1,5 +1,5 @@
 /**
- * Where a MEMWRITE may land: ranges of guest virtual addresses that the config names. None means nowhere.
+ * Where a MEMWRITE may write: ranges of guest virtual addresses from the config. Without any, nowhere.
  * @module
  */
 
@@ -7,10 +7,13 @@
 export interface WriteExtent {
   /** The endpoint's name; "*" for every one. */
   readonly endpoint: string;
-  /** Whose addresses: the kernel's half, or a process's under the address-space root that the write names. */
+  /**
+   * The address space: the kernel's half, or that of a process, with the address-space root that the write
+   * names.
+   */
   readonly space: "kernel" | "process";
-  /** First address that may be written, signed as `base/ids.ts` holds them. */
+  /** First address that may be written, signed as in `base/ids.ts`. */
   readonly from: number;
-  /** First address behind the range that may not. */
+  /** First address after the range. */
   readonly to: number;
 }

@@ -1,15 +1,15 @@
 /**
- * One lane of the transfer context: the events of one (source, direction) that wait, in a FIFO a priority
- * class, with the lane's pacing and coalescing state. It does not choose between lanes; `transfer_context.ts`
- * does.
+ * One lane of the transfer context: the queued events of one (source, direction), with a FIFO per priority
+ * class and the lane's pacing and coalescing state. The choice between lanes is made by
+ * `transfer_context.ts`.
  *
- * A kind that only says what is newest (FRAME_INFO, see `event/defaults.ts`) is folded without any policy as
- * well, with no window: what still waits takes the newer one's content, and nothing is held back for it.
+ * Kinds of which only the newest event matters (FRAME_INFO, see `event/defaults.ts`) are folded even without
+ * a policy, with no window: a queued event takes the newer one's content, and nothing is delayed for it.
  *
- * Coalescing may only replace an event by a newer one of the same kind when nothing of another kind came to
- * this lane in between: a run is a stretch of events of one kind, and only events of the current run are
- * open. That is what keeps order between kinds. When the run ends, its windows end too: nothing more can be
- * folded in, so waiting would be for nothing.
+ * Coalescing may replace an event by a newer one of the same kind only if no event of another kind came to
+ * this lane in between. A run is a sequence of events of one kind, and only events of the current run can be
+ * replaced; this keeps the order between kinds. The end of a run also ends its windows: nothing more can be
+ * folded in, so there is nothing to wait for.
  * @module
  */
 import type { Kind } from "../event/kind.ts";
@@ -20,51 +20,51 @@ import { PRIO, type Prio, PRIO_COUNT } from "../event/priority.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import { type LanePolicy, PASS_THROUGH } from "./policy.ts";
 
-/** Waiting events of one source and direction. */
+/** The queued events of one source and direction. */
 export class Lane {
-  /** How it paces, folds and drops. */
+  /** The lane's pacing, coalescing and dropping. */
   policy: LanePolicy = PASS_THROUGH;
-  /** What waits, by priority class. */
+  /** The queues, by priority class. */
   readonly queues: readonly EventQueue[] = Array.from({ length: PRIO_COUNT }, () => new EventQueue());
-  /** How many wait, all classes together. */
+  /** Number of queued events, all classes together. */
   count = 0;
-  /** When the next delivery is allowed, ns. */
+  /** The earliest time of the next delivery, ns. */
   nextNs = 0;
-  /** A submit was answered "blocked" since the last time there was room. */
+  /** A submit was answered "blocked" since there last was room. */
   refused = false;
   #runKind = -1;
   /** Sequence number of the first event of the current run. */
   #runSeq = 0;
-  /** Endpoint to the waiting event that a newer one may replace, if it is of the current run. */
+  /** Endpoint to the queued event that a newer one may replace, if it belongs to the current run. */
   readonly #open: (TransferEvent | null)[] = new Array(MAX_ENDPOINTS).fill(null);
 
-  /** How many may wait. */
+  /** Maximum number of queued events. */
   get capacity(): number {
     return this.policy.maxInflight === 0 ? MAX_LANE_EVENTS : this.policy.maxInflight;
   }
 
-  /** The waiting event that `event` may take the place of, or null. */
+  /** The queued event that `event` may replace, or null. */
   openFor(event: TransferEvent): TransferEvent | null {
     if (event.kind !== this.#runKind || !this.#folds(event.kind)) return null;
     const older = this.#open[event.endpoint];
     if (older === null || older === undefined || older.seq < this.#runSeq) return null;
-    // A command that is owed an answer must be delivered; an urgent one is never held back.
+    // A command that needs an answer must be delivered; an urgent one is never delayed.
     if (older.ticket !== 0 || event.origin !== 0 || older.prio !== event.prio) return null;
     return isOfSameHead(older, event) ? older : null;
   }
 
-  /** Appends; takes over the reference. `event.seq` and `event.prio` are set. */
+  /** Appends an event and takes over the reference. `event.seq` and `event.prio` are set. */
   push(event: TransferEvent, nowNs: number): void {
     if (event.kind !== this.#runKind) {
       this.#runKind = event.kind;
       this.#runSeq = event.seq;
     }
-    // What has an origin is a command or an answer: each one counts, so none is held back for another to
-    // replace it.
+    // An event with an origin is a command or an answer, none of which may be replaced, so none is delayed
+    // for it.
     const mayFold = event.prio !== PRIO.URGENT && event.ticket === 0 && event.origin === 0;
     if (mayFold && this.#folds(event.kind)) {
       const { coalesceNs } = this.policy;
-      // Without a window it is due at once, however old the loop's idea of the time.
+      // Without a window it is due at once, even if the loop's time is not up to date.
       if (coalesceNs > 0) event.dueNs = nowNs + coalesceNs;
       if (event.endpoint < MAX_ENDPOINTS) this.#open[event.endpoint] = event;
     }
@@ -89,14 +89,14 @@ export class Lane {
     return event;
   }
 
-  /** An event left the lane by another way than {@linkcode shift}. */
+  /** An event left the lane other than by {@linkcode shift}. */
   forget(event: TransferEvent): void {
     if (event.endpoint < MAX_ENDPOINTS && this.#open[event.endpoint] === event) {
       this.#open[event.endpoint] = null;
     }
   }
 
-  /** When the oldest event of a class may be delivered, ns. */
+  /** When the oldest event of a class is due, ns. */
   readyNs(head: TransferEvent): number {
     const due = head.seq >= this.#runSeq ? head.dueNs : 0;
     return due > this.nextNs ? due : this.nextNs;

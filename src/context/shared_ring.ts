@@ -1,8 +1,8 @@
 /**
- * A ring of byte messages in shared memory, many writers, one reader: how other threads submit events to the
- * loop, and tell it things. A writer copies its message in under a short spin lock and rings the reader's
- * eventfd; a full ring makes it wait (on threads that may) or says so. The reader drains it on its own
- * thread.
+ * A ring of byte messages in shared memory with many writers and one reader, through which other threads
+ * submit events and messages to the loop. A writer copies its message under a short spin lock and signals the
+ * reader's eventfd; when the ring is full it waits (on threads that may block) or fails. The reader drains
+ * the ring on its own thread.
  *
  * Layout of the SharedArrayBuffer: i32 lock, i32 head (reader), i32 tail (writers), i32 wake counter; then
  * the bytes. Messages are u32 length, u32 tag, payload, padded to 8. Indices are free-running modulo 2^32.
@@ -19,24 +19,23 @@ const WAKE = 3;
 const HEADER_BYTES = 16;
 const MESSAGE_HEADER_BYTES = 8;
 
-/** What a writer thread needs to attach: plain values that postMessage can carry. */
+/** What another thread needs to attach as a writer: plain values that postMessage can carry. */
 export interface SharedRingHandle {
-  /** The ring's header and bytes. */
+  /** The ring's header and data. */
   readonly memory: SharedArrayBuffer;
-  /** The eventfd that is rung after a write; borrowed. */
+  /** The eventfd that is signalled after a write; borrowed. */
   readonly eventFd: number;
 }
 
 /**
- * Both ends of the ring; a writer uses {@linkcode SharedRing.push}, the one reader {@linkcode
- * SharedRing.drain}.
+ * A ring's ends: writers use {@linkcode SharedRing.push}, the only reader uses {@linkcode SharedRing.drain}.
  */
 export class SharedRing {
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
   readonly #size: number;
   readonly #bell: EventFd;
-  /** Pass it to other threads. */
+  /** The handle to pass to other threads. */
   readonly handle: SharedRingHandle;
 
   /**
@@ -57,25 +56,25 @@ export class SharedRing {
    * Makes a ring.
    *
    * @param sizeBytes a power of two
-   * @param eventFd rung when something was written; owned by the caller
+   * @param eventFd signalled after a write; owned by the caller
    */
   static create(sizeBytes: number, eventFd: number): SharedRing {
     assert(sizeBytes >= 4096 && (sizeBytes & (sizeBytes - 1)) === 0, "a ring's size is a power of two");
     return new SharedRing({ memory: new SharedArrayBuffer(HEADER_BYTES + sizeBytes), eventFd });
   }
 
-  /** The longest message that fits. */
+  /** Payload limit of one message, bytes. */
   get maxMessageBytes(): number {
     return this.#size / 2 - MESSAGE_HEADER_BYTES;
   }
 
   /**
-   * Writes one message and rings.
+   * Writes one message and signals the reader.
    *
-   * @param tag what kind it is, the two sides' own
+   * @param tag the message's type, defined by the two sides
    * @param waitMs how long to wait for room; 0 = not at all. Only on threads that may block (not Deno's main
    *   thread)
-   * @returns false when there was no room in time
+   * @returns false when there was no room within that time
    */
   push(tag: number, message: Uint8Array, waitMs = 0): boolean {
     const need = roundUp8(MESSAGE_HEADER_BYTES + message.length);
@@ -93,10 +92,10 @@ export class SharedRing {
   }
 
   /**
-   * Takes every message that is there.
+   * Takes out the messages.
    *
-   * @param take called with each; the bytes are a copy of its own
-   * @param most how many at most; the rest stays, and the bell is rung again for it
+   * @param take called with each message; the bytes are its own copy
+   * @param most maximum number of messages; if some are left, the eventfd is signalled again
    */
   drain(take: (tag: number, message: Uint8Array) => void, most = 1024): void {
     this.#bell.drain();

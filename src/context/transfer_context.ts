@@ -1,20 +1,20 @@
 /**
- * The transfer context: priority, sequence and protocol timing of delivery. It orders and paces what was
- * already decided; it interprets nothing, owns no timer and no clock: it is told the time and tells the next
+ * The transfer context: priority, sequence and timing of delivery. It orders and paces events without
+ * interpreting them, and owns neither a timer nor a clock: callers pass the time, and it returns the next
  * deadline.
  *
- * Order: strict priority between classes; within a class first in, first out over all lanes. A lane that is
- * paced or whose head still waits in its coalescing window stands aside without holding the others back;
- * within a lane nothing overtakes in its class.
+ * Order: strict priority between classes; within a class, first in, first out over all lanes. A lane that is
+ * paced, or whose first event is in its coalescing window, is skipped without delaying the others; within a
+ * lane, events of a class never overtake each other.
  *
- * Full lanes: see `policy.ts`. An URGENT event is never dropped or blocked, nor is an answer on its way up to
- * its control (each command gets exactly one, whatever the policy); how many answers there can be is bounded
- * by the commands that are taken. `submit` never waits: with the policy BLOCK it answers BLOCKED and leaves
- * the event with its submitter. When the submitter is the loop itself that means: a socket control keeps the
- * command and is not read until there is room; an adapter's event is parked by the core, in order, in front
- * of all later ones of that lane. A submitter on another thread sees its ring stay full, and waits there.
+ * Full lanes: see `policy.ts`. URGENT events are never dropped or blocked, nor are answers on their way up
+ * (each command gets exactly one, whatever the policy); the number of answers is bounded by that of admitted
+ * commands. `submit` never waits: with the policy BLOCK it returns BLOCKED and leaves the event with its
+ * submitter. On the loop's thread, a socket control then keeps the command and is not read from until there
+ * is room, and the core parks an adapter's event, in order, before all later ones of that lane. A submitter
+ * on another thread finds its ring full, and waits there.
  *
- * Steady state: no allocation per event (see tests/bench/context_bench.ts for the figure).
+ * No allocation per event in the steady state (figures: tests/bench/context_bench.ts).
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -27,14 +27,14 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 import { Lane } from "./lane.ts";
 import { DROP, type LanePolicy } from "./policy.ts";
 
-/** What became of a submitted event. Only BLOCKED leaves it with the submitter. */
+/** Result of submitting an event. Only BLOCKED leaves the event with its submitter. */
 export const SUBMIT = { QUEUED: 0, COALESCED: 1, DROPPED: 2, BLOCKED: 3 } as const;
-/** An outcome of {@linkcode TransferContext.submit}. */
+/** A result of {@linkcode TransferContext.submit}. */
 export type Submit = (typeof SUBMIT)[keyof typeof SUBMIT];
 
-/** Told what the context decides about events that are no longer the submitter's. */
+/** Called about events that have been accepted. */
 export interface ContextListener {
-  /** An event is dropped by policy. Borrowed; released right after. */
+  /** An event is dropped by policy. Borrowed; released right after the call. */
   onDrop(event: TransferEvent): void;
   /** A lane that answered BLOCKED has room again. */
   onRoom(dir: Dir, source: Source): void;
@@ -42,22 +42,22 @@ export interface ContextListener {
 
 /** Counters since start. */
 export interface ContextCounters {
-  /** Events that were taken in, folded ones included. */
+  /** Accepted events, including folded ones. */
   readonly submitted: number;
-  /** Events that came out by `next`. */
+  /** Events returned by `next`. */
   readonly delivered: number;
-  /** Events that took the place of an older one. */
+  /** Events folded into an older one. */
   readonly coalesced: number;
   /** Events that a full lane dropped. */
   readonly dropped: number;
-  /** Submits that were answered BLOCKED. */
+  /** Submits answered with BLOCKED. */
   readonly blocked: number;
 }
 
-/** Orders and paces transfer events in both directions. Lives on one thread. */
+/** Orders and paces transfer events in both directions. For use on one thread. */
 export class TransferContext {
   readonly #lanes: readonly Lane[] = Array.from({ length: 2 * SOURCE_MAX }, () => new Lane());
-  /** [dir * PRIO_COUNT + prio]: bit of each source whose lane has such events. */
+  /** [dir * PRIO_COUNT + prio]: bit of each source whose lane has queued events of the class. */
   readonly #occupied = new Int32Array(2 * PRIO_COUNT);
   readonly #waiting = [0, 0];
   readonly #listener: ContextListener;
@@ -69,15 +69,15 @@ export class TransferContext {
   #blocked = 0;
 
   /**
-   * Starts empty, with lanes that pass everything through.
+   * Starts empty, with lanes that neither pace nor coalesce.
    *
-   * @param listener told of drops and of room
+   * @param listener called about drops and room
    */
   constructor(listener: ContextListener) {
     this.#listener = listener;
   }
 
-  /** Sets the policy of a lane. What already waits keeps its place. */
+  /** Sets the policy of a lane. Queued events keep their place. */
   setPolicy(source: Source, dir: Dir, policy: LanePolicy): void {
     this.#lane(dir, source).policy = policy;
   }
@@ -87,12 +87,12 @@ export class TransferContext {
     return this.#lane(dir, source).policy;
   }
 
-  /** How many events wait in a direction. */
+  /** Number of queued events of a direction. */
   waiting(dir: Dir): number {
     return this.#waiting[dir] as number;
   }
 
-  /** How many events wait in one lane. */
+  /** Number of queued events of one lane. */
   depth(source: Source, dir: Dir): number {
     return this.#lane(dir, source).count;
   }
@@ -109,12 +109,12 @@ export class TransferContext {
   }
 
   /**
-   * Takes an event in.
+   * Submits an event.
    *
    * @param dir 0 up, 1 down
    * @param event its `source` chooses the lane; `seq` is set here, `prio` too when it is PRIO_DEFAULT
    * @param nowNs the time
-   * @returns one of {@linkcode SUBMIT}; the caller's reference is the context's, but for BLOCKED
+   * @returns one of {@linkcode SUBMIT}; except for BLOCKED, the reference passes to the context
    */
   submit(dir: Dir, event: TransferEvent, nowNs: number): Submit {
     const lane = this.#lane(dir, event.source);
@@ -128,7 +128,7 @@ export class TransferContext {
       older.token = event.token;
       older.ticket = event.ticket;
       older.coalesced += event.coalesced + 1;
-      // One that owes an answer closes the window: it will be delivered, not replaced.
+      // A command that needs an answer ends the window: it must be delivered, not replaced.
       if (older.ticket !== 0) lane.forget(older);
       event.ticket = 0;
       event.release();
@@ -153,10 +153,9 @@ export class TransferContext {
   }
 
   /**
-   * Takes the next event that may be delivered now.
+   * Takes the next event that is due.
    *
-   * @returns the event with its reference, or null: nothing waits, or all of it waits for {@linkcode
-   *   deadline}
+   * @returns the event with its reference, or null if nothing is due before {@linkcode deadline}
    */
   next(dir: Dir, nowNs: number): TransferEvent | null {
     if (this.#waiting[dir] === 0) return null;
@@ -181,8 +180,8 @@ export class TransferContext {
   }
 
   /**
-   * When {@linkcode next} will have something, ns; NEVER when nothing waits. May lie in the past: then it has
-   * it now.
+   * When {@linkcode next} will return an event, ns; NEVER when nothing is queued. A time in the past means
+   * now.
    */
   deadline(dir: Dir): number {
     if (this.#waiting[dir] === 0) return NEVER;
@@ -201,8 +200,8 @@ export class TransferContext {
   }
 
   /**
-   * Takes out every waiting event for which `pick` is true (a detached endpoint's, a dead control's) and
-   * hands each with its reference to `take`, oldest first within a class.
+   * Removes every queued event for which `pick` is true (of a detached endpoint, of a control that is gone)
+   * and passes each with its reference to `take`, oldest first within a class.
    */
   extract(dir: Dir, pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): void {
     for (let number = 0; number < SOURCE_MAX; number++) {
@@ -218,13 +217,14 @@ export class TransferContext {
         });
         lane.count -= taken;
         this.#waiting[dir]! -= taken;
+        assert(lane.count >= 0 && this.#waiting[dir]! >= 0, "no more events are taken than are queued");
         this.#noteEmptied(queue, dir, prio, source);
       }
       this.#noteRoom(lane, dir, source);
     }
   }
 
-  /** Whether `pick` is true of an event that waits. */
+  /** Whether `pick` is true for a queued event. */
   some(dir: Dir, pick: (event: TransferEvent) => boolean): boolean {
     if (this.#waiting[dir] === 0) return false;
     for (let source = 0; source < SOURCE_MAX; source++) {
@@ -233,7 +233,7 @@ export class TransferContext {
     return false;
   }
 
-  /** Releases everything that waits, without telling the listener: the end. */
+  /** Releases all queued events without calling the listener, at the end. */
   clear(): void {
     for (const dir of [DIR.UP, DIR.DOWN]) this.extract(dir, () => true, (event) => event.release());
     assert(this.#waiting[0] === 0 && this.#waiting[1] === 0, "a cleared context is empty");
@@ -253,7 +253,7 @@ export class TransferContext {
     return event;
   }
 
-  /** Applies OLDEST or NEWEST to a full lane. False: the arriving event itself was dropped. */
+  /** Applies OLDEST or NEWEST to a full lane. False: the arriving event was dropped. */
   #makeRoom(lane: Lane, dir: Dir, event: TransferEvent): boolean {
     this.#dropped++;
     if (lane.policy.drop === DROP.OLDEST) {
@@ -286,7 +286,7 @@ export class TransferContext {
   }
 }
 
-/** What goes up to one control alone. */
+/** Whether an event goes up to one control alone. */
 function isAnswer(dir: Dir, event: TransferEvent): boolean {
   return dir === DIR.UP && event.origin !== 0;
 }

@@ -1,13 +1,13 @@
 /**
- * The adapter port: the seam between the core and one endpoint's sensor or actuator. An adapter lives on the
- * loop's thread, never blocks it, and speaks to the bus only through its seat.
+ * The adapter port: the interface between the core and the adapter of one seam of an endpoint. An adapter
+ * runs on the loop's thread, never blocks it, and reaches the bus only through its seat.
  *
- * What an adapter keeps to:
- * - every command it is given it answers exactly once by {@linkcode Seat.ack} or {@linkcode Seat.reply}, now
- *   or later; the core answers what is left when the adapter is closed;
- * - a command's event is borrowed for the call; `retain()` keeps it, `release()` lets go;
- * - it says {@linkcode Seat.up} when it is usable, {@linkcode Seat.down} (with the reason) when it is not any
- *   more, and may come up again.
+ * The obligations of an adapter:
+ * - it answers every command exactly once, now or later, with {@linkcode Seat.ack} or {@linkcode Seat.reply};
+ *   the core answers those that are still open when the adapter is closed;
+ * - it borrows a command's event for the call; `retain()` keeps the event, `release()` gives it back;
+ * - it calls {@linkcode Seat.up} when it is usable and {@linkcode Seat.down} (with the reason) when it no
+ *   longer is; it may come up again.
  * @module
  */
 import type { Kind } from "../event/kind.ts";
@@ -21,8 +21,8 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 import type { FaultHandler } from "./fault_boundary.ts";
 
 /**
- * Told when a watched fd is ready. What it throws is contained (fault_boundary.ts); without `onFault` it is
- * not watched any more.
+ * Called when a watched fd is ready. An exception is contained (fault_boundary.ts); without `onFault` the fd
+ * is then no longer watched.
  */
 export interface FdHandler extends FaultHandler {
   /**
@@ -34,32 +34,32 @@ export interface FdHandler extends FaultHandler {
 }
 
 /**
- * Told when a deadline has come. One object, one pending deadline: arming again moves it. What it throws is
- * contained (fault_boundary.ts).
+ * Called when a deadline has passed. Each object has at most one pending deadline: arming it again moves the
+ * deadline. An exception is contained (fault_boundary.ts).
  */
 export interface TimerHandler extends FaultHandler {
   /**
-   * Called on the loop's thread, once an arming.
+   * Called on the loop's thread, once per arming.
    *
    * @param nowNs the loop's time
    */
   onTimer(nowNs: number): void;
 }
 
-/** What runs between the callbacks of a turn and the next wait. */
+/** Runs once per turn, between the callbacks and the next wait. */
 export interface TurnHook {
-  /** Moves what the callbacks left behind. */
+  /** Processes what the callbacks of this turn have queued. */
   turn(nowNs: number): void;
   /**
-   * When it must be called again at the latest, ns; NEVER = when something happens, 0 = in the next turn,
-   * which comes at once.
+   * Deadline of the next call, ns; NEVER = only after another callback, 0 = in the next turn, which starts at
+   * once.
    */
   deadlineNs(): number;
-  /** Whether the callbacks have left it as much as one turn should move. */
+  /** Whether the callbacks have queued as much as one turn should process. */
   readonly isLoaded: boolean;
 }
 
-/** What the loop offers to whoever lives on its thread. */
+/** What the loop offers to the code that runs on its thread. */
 export interface LoopPort {
   /** The loop's clock. */
   readonly clock: Clock;
@@ -74,60 +74,66 @@ export interface LoopPort {
   unwatch(fd: number): void;
   /** Calls `handler` at `deadlineNs` (CLOCK_MONOTONIC); moves an earlier arming of the same handler. */
   arm(handler: TimerHandler, deadlineNs: number): void;
-  /** Forgets a handler's deadline; harmless when there is none. */
+  /** Disarms a handler's deadline; does nothing if there is none. */
   disarm(handler: TimerHandler): void;
   /**
    * Calls `task` at the end of this turn, when no callback of an adapter or a control is on the stack.
    *
-   * @param owner whose task it is: told when it throws
+   * @param owner the owner of the task; its `onFault` is called if the task throws
    */
   defer(task: () => void, owner?: FaultHandler): void;
-  /** Has `hook` run once in each turn, from now on: the core. There is one. */
+  /** Registers the hook that runs once per turn (the core's). There is exactly one. */
   everyTurn(hook: TurnHook): void;
 }
 
-/** What the core gives an adapter: its place on the bus. Valid from `open` to `close`. */
+/** An adapter's access to the bus. Valid from `open` to `close`. */
 export interface Seat {
   /** The endpoint's number. */
   readonly endpoint: EndpointId;
   /** The endpoint's name, for logs and errors. */
   readonly endpointName: string;
-  /** The loop that it lives on. */
+  /** The loop that the adapter runs on. */
   readonly loop: LoopPort;
   /** The adapter's own log. */
   readonly log: Log;
-  /** A blank UP event of this adapter's endpoint and source, stamped now; fill it and {@linkcode emit} it. */
+  /**
+   * A blank UP event of this adapter's endpoint and source, stamped with the current time; to be filled and
+   * {@linkcode emit}ted.
+   */
   event(kind: Kind): TransferEvent;
-  /** Sends an event up. Takes it over whatever happens. Broadcast; seams are noted for the roster. */
+  /**
+   * Broadcasts an event upwards. Takes ownership of it in every case. SEAM_UP and SEAM_DOWN also update the
+   * roster.
+   */
   emit(event: TransferEvent): void;
-  /** Whether the seam is up, by what was said of it. */
+  /** Whether the seam is up, by the last SEAM_UP or SEAM_DOWN that was emitted. */
   readonly isUp: boolean;
   /**
-   * The seam can be used: SEAM_UP. Not said again before {@linkcode down}.
+   * Reports that the seam is usable: SEAM_UP. Does nothing if the seam is already up.
    *
    * @param pid the VM's process; 0 when there is none or it is unknown
    */
   up(pid?: number): void;
   /**
-   * The seam cannot be used (any more): SEAM_DOWN, told once until it is up again, whether it ever was up or
-   * not.
+   * Reports that the seam is not usable: SEAM_DOWN. Emitted once until the seam is up again, even if it never
+   * was up.
    *
    * @param reason one of SEAM_REASON
-   * @param pid the VM's process; left out: the one that came up last
+   * @param pid the VM's process; omitted: that of the last SEAM_UP
    */
   down(reason: SeamReason, pid?: number): void;
-  /** A shorthand: emits an ERROR event. `text` is cut to 40 bytes of UTF-8. */
+  /** Emits an ERROR event. `text` is cut to 40 bytes of UTF-8. */
   emitError(code: Code, detail: number, text: string): void;
   /**
-   * Answers a command with one ACT_ACK. A second answer to the same ticket is dropped and logged as our own
-   * defect.
+   * Answers a command with one ACT_ACK. A second answer to the same ticket is dropped and logged as a defect
+   * of vmsig.
    *
    * @param ticket `event.ticket` of the command
    * @param code 0 done, else one of the protocol's codes
-   * @param detail the actuator's own number, 0 for none
-   * @param doneNs when the actuator confirmed; 0 or left out = now
-   * @param words of a refusal: what the actuator said, for whoever sent the command; escaped and cut on the
-   *   way
+   * @param detail the actuator's own error number, 0 for none
+   * @param doneNs when the actuator confirmed; 0 or omitted = now
+   * @param words on a refusal, the actuator's message for the sender of the command; it is escaped and cut
+   *   before it is sent
    */
   ack(ticket: number, code: Code, detail?: number, doneNs?: number, words?: string): void;
   /**
@@ -136,26 +142,24 @@ export interface Seat {
    */
   reply(ticket: number, event: TransferEvent): void;
   /**
-   * Whether the lease under which a command was admitted is still the live one: ask again before a late step.
+   * Whether the lease under which a command was admitted is still valid; to be checked again before a delayed
+   * step.
    */
   leaseIsLive(cls: LeaseClass, token: number): boolean;
   /**
-   * Sends an audit line of this endpoint. With the ticket of a command of that kind it is that command's: the
-   * core writes none for its answer.
+   * Writes an audit entry for this endpoint. If it names the ticket of a command of the same kind, it
+   * replaces the entry that the core would write for the command's answer.
    */
   audit(kind: Kind, code: Code, fields: AuditFields): void;
 }
 
-/** What an adapter adds to an audit line. */
+/** The adapter's part of an audit entry. */
 export interface AuditFields {
-  /** The command that the line is about. */
+  /** The command that the entry is about. */
   readonly ticket?: number;
-  /** The class of lease that matters. */
+  /** The lease class concerned. */
   readonly cls?: LeaseClass;
-  /**
-   * A function is asked only when the line is written somewhere: a busy seam pays for no text that nobody
-   * reads.
-   */
+  /** A function is called only if the entry is written somewhere, so that no text is built for nothing. */
   readonly detail?: string | (() => string);
 }
 
@@ -166,48 +170,51 @@ export type CloseReason = "detached" | "shutting-down" | "replaced";
 export interface Adapter {
   /** Which seam. */
   readonly source: Source;
-  /** For logs: "vmhost", "input/qmp", …. */
+  /** Name in logs: "vmhost", "input/qmp", …. */
   readonly name: string;
   /**
-   * Whether what it tells is the daemon's own (a recording) and not a machine's: a machine has a budget of
-   * events. Absent: a machine's.
+   * Whether its events come from the daemon itself (a recording) and not from a machine, whose events are
+   * limited by a budget. Omitted: from a machine.
    */
   readonly isOwn?: boolean;
-  /** Starts. Nothing is emitted or answered before; failures are told by `down` or ERROR, not thrown. */
+  /**
+   * Starts the adapter. It emits and answers nothing before this call, and reports failures with `down` or
+   * ERROR instead of throwing.
+   */
   open(seat: Seat): void;
   /**
-   * A command that was admitted for this seam, borrowed for the call. `event.origin` is the control that sent
-   * it. File descriptors that it brings are closed with it unless the adapter takes them (`takeFds`).
+   * Handles an admitted command, borrowed for the call. `event.origin` is the control that sent it. The
+   * command's file descriptors are closed with it unless the adapter takes them (`takeFds`).
    */
   command(event: TransferEvent): void;
   /**
-   * Brings what an owner left behind to rest: queued commands that are not sent yet are answered with
-   * stale-lease, held keys and buttons are released. Absent: nothing to do for any class.
+   * Restores a neutral state after an owner has lost its lease: answers queued commands with stale-lease and
+   * releases held keys and buttons. Omitted: there is nothing to restore for any class.
    *
-   * @param cls the class of lease that ended
-   * @param done to be called exactly once, when the guest is neutral or can no longer be reached
+   * @param cls the lease class that ended
+   * @param done to be called exactly once, when the guest is in a neutral state or can no longer be reached
    */
   finalize?(cls: LeaseClass, done: () => void): void;
   /**
-   * What a control (`event.origin` of its commands) had asked for is to be forgotten: it has left the bus,
-   * and none of its commands is still to come; or its grant has shrunk by the endpoint, by the source, or by
-   * the right to some command of the seam, and it may ask anew for what it still may. Called once for each of
-   * these. Absent: nothing is kept of a control.
+   * Drops all requests of a control (`event.origin` of its commands). The core calls this once when the
+   * control has left the bus and none of its commands is pending, and once each time its grant loses the
+   * endpoint, the source, or the right to some command of the seam; the control may then repeat the requests
+   * that it is still allowed. Omitted: the adapter keeps no state per control.
    */
   controlGone?(control: ControlId): void;
   /**
-   * Called before anything that stops the VM reaches it: releases what is held, then `done` exactly once. The
-   * lease stays.
+   * Called before a command that stops the VM is handed over: releases held keys and buttons, then calls
+   * `done` exactly once. The lease is not affected.
    */
   beforeStop?(done: () => void): void;
   /**
-   * Something that it was called for threw (fault_boundary.ts). It ends what may be half done, for instance
-   * by losing its connection, says SEAM_DOWN, and may come up again. Absent: the core says SEAM_DOWN
-   * (protocol error) in its name.
+   * Called when a call into the adapter threw (fault_boundary.ts). The adapter abandons what may be half
+   * done, for instance by closing its connection, emits SEAM_DOWN, and may come up again. Omitted: the core
+   * emits SEAM_DOWN (protocol error) for it.
    */
   onFault?(error: unknown): void;
   /**
-   * Ends: fds closed, timers disarmed, payloads released. `closed` is called once nothing of it is left on
+   * Closes fds, disarms timers and releases payloads. `closed` is called once the adapter has nothing left on
    * the loop.
    */
   close(reason: CloseReason, closed: () => void): void;

@@ -1,8 +1,8 @@
 /**
- * The seat of one adapter: the narrow door through which it reaches the bus. It stamps what the adapter must
- * not choose itself (endpoint, source, direction) and closes for good when the adapter is closed. What an
- * adapter tells beyond its seam's budget is folded here: a hostile machine's flood is charged to its own
- * seam.
+ * The seat of one adapter: the only interface through which it reaches the bus. It sets the fields that an
+ * adapter must not choose (endpoint, source, direction) and drops everything once the adapter is closed. It
+ * also limits the seam's unsolicited events to a budget, so that a flood from a hostile machine affects only
+ * its own seam.
  * @module
  */
 import type { Principal } from "../base/principal_name.ts";
@@ -24,28 +24,28 @@ import type { EndpointSlot } from "./endpoint_slot.ts";
 import { isRetained } from "./retained.ts";
 import { SeamThrottle } from "./seam_throttle.ts";
 
-/** The principal of events that no command asked for: the VM itself. */
+/** The principal of events that no command caused: the VM itself. */
 const NOBODY: Principal = { principal: 0 };
 
-/** Told when a seam comes or goes. */
+/** Called when a seam comes up or goes down. */
 export type SeamListener = (slot: EndpointSlot, source: Source, up: boolean, reason: SeamReason) => void;
 
-/** What a seat joins its adapter with. */
+/** The parts of the core that a seat uses. */
 export interface SeatParts {
   /**
-   * Whether what the adapter tells is the daemon's own (a recording) and not a machine's: then it has no
-   * budget.
+   * Whether the adapter's events come from the daemon itself (a recording) and not from a machine: then no
+   * budget applies.
    */
   readonly isOwn: boolean;
   /** Where its events go. */
   readonly bus: Bus;
-  /** The loop that the adapter lives on. */
+  /** The loop that the adapter runs on. */
   readonly loop: LoopPort;
-  /** Says whether a lease is live. */
+  /** Tells whether a lease is valid. */
   readonly leases: LeaseTable;
   /** The adapter's own log. */
   readonly log: Log;
-  /** Told when the seam comes or goes. */
+  /** Called when the seam comes up or goes down. */
   readonly onSeam: SeamListener;
 }
 
@@ -54,7 +54,7 @@ export class AdapterSeat implements Seat {
   /** The endpoint's number. */
   readonly endpoint: EndpointId;
   readonly endpointName: string;
-  /** The loop that the adapter lives on. */
+  /** The loop that the adapter runs on. */
   readonly loop: LoopPort;
   /** The adapter's own log. */
   readonly log: Log;
@@ -65,9 +65,9 @@ export class AdapterSeat implements Seat {
   readonly #onSeam: SeamListener;
   readonly #throttle: SeamThrottle | null;
   #closed = false;
-  /** What was told of the seam last: that it is up, that it is down, or nothing yet. */
+  /** The last state that was emitted for the seam: up, down, or none yet. */
   #told: "nothing" | "up" | "down" = "nothing";
-  /** The VM's process, as it was when the seam came up last. */
+  /** The VM's process at the last SEAM_UP. */
   #pid = 0;
 
   /**
@@ -97,7 +97,7 @@ export class AdapterSeat implements Seat {
     return this.#bus.event(kind, this.#source, this.endpoint);
   }
 
-  /** Whether the seam is up, by what was told of it. */
+  /** Whether the seam is up, by the last event emitted for it. */
   get isUp(): boolean {
     return this.#told === "up";
   }
@@ -132,7 +132,8 @@ export class AdapterSeat implements Seat {
       this.#slot.memctxEpoch = event.words[MEMCTX.at.epoch / 4] as number;
     } else if (event.kind === KIND.MEMCTX_INVALIDATED) {
       this.#slot.memctxEpoch = -1;
-      // It is urgent and overtakes: a context that still waits would be told, and retained, after its end.
+      // It is urgent and would overtake a queued context, which would then be delivered, and retained, after
+      // its end.
       this.#withdraw((waiting) => waiting.kind === KIND.MEMCTX);
     } else if (event.kind === KIND.SEAM_DOWN) this.#withdraw((waiting) => isRetained(waiting.kind));
     const seam = event.kind === KIND.SEAM_UP ? 1 : event.kind === KIND.SEAM_DOWN ? -1 : 0;
@@ -147,7 +148,7 @@ export class AdapterSeat implements Seat {
     this.#onSeam(this.#slot, this.#source, seam > 0, reason);
   }
 
-  /** Takes back what this adapter has said and what still waits to be told. */
+  /** Withdraws the adapter's retained state and its events that are still queued. */
   #withdraw(isMeant: (waiting: TransferEvent) => boolean): void {
     const { endpoint } = this;
     const source = this.#source;
@@ -201,7 +202,7 @@ export class AdapterSeat implements Seat {
     });
   }
 
-  /** Nothing passes any more: what a closed adapter still says is dropped. */
+  /** Drops all later calls: a closed adapter can no longer emit anything. */
   close(): void {
     assert(!this.#closed, "a seat is closed once");
     this.#closed = true;

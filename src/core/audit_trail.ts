@@ -1,20 +1,19 @@
 /**
- * The audit trail: who did what to which VM, and the verdict. Each entry is a structured log line and, when
- * somebody with AUDIT listens, an AUDIT event with a CBOR body (src/event/PROTOCOL.md).
+ * The audit trail: who did what to which VM, and the result. Each entry is a structured log line and, if a
+ * control receives AUDIT, an AUDIT event with a CBOR body (src/event/PROTOCOL.md).
  *
- * What was carried out is always written: grants, releases and revocations of leases, power, memory writes. A
- * refusal (and that somebody was let in) can be had by the thousand for nothing, so refusals are limited, per
- * principal, as line and as event alike; how many were left out is an entry of its own, a second later at the
- * latest.
+ * Entries for executed operations are always written: grants, releases and revocations of leases, power,
+ * memory writes. Refusals and admissions cost a peer nothing, so their entries are limited per principal, in
+ * the log and as events; the number that was left out is written as an entry of its own within a second.
  *
- * Not audited: a command that only looks (query, status, held) and went well, and each single input that was
- * delivered: the lease under which it came is.
+ * Not audited: successful commands that only read (query, status, held), and each single input that was
+ * delivered (its lease is audited).
  *
- * A turn's lines are written when its answers have been sent. Leases can change hands 70,000 times a second,
- * and a line costs 3 us, half of what it takes to grant one; where one core serves the daemon and the control
- * it would hold up the control even behind the answer. So lines of granted and released leases that come
- * within a millisecond of others wait for its end, unless something is sent under a lease: no turn in which
- * anything was done to a VM ends before its lines, and those of the leases that allow it, are written.
+ * A turn's lines are written after its answers have been sent. Leases can change hands 70,000 times a second,
+ * and writing a line takes 3 us, half of what granting a lease takes; in a process that runs both core and
+ * control it would delay the control even after the answer. So the lines of granted and released leases
+ * within one millisecond are written together, unless a command is carried out under a lease: a turn that
+ * changed a VM never ends before its own lines, and those of the leases that permitted it, are written.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -32,27 +31,27 @@ import { BODY, type EventPool, type TransferEvent } from "../event/transfer_even
 import type { LoopPort, TimerHandler } from "./adapter_port.ts";
 import { OTHER_PRINCIPALS, RefusalLimit } from "./refusal_limit.ts";
 
-/** One entry. `endpoint` 0xffffffff: no VM is meant. */
+/** One entry. `endpoint` 0xffffffff: no VM is concerned. */
 export interface AuditEntry extends Principal {
-  /** Which control; 0 = none, or not on the bus. */
+  /** The control; 0 = none, or not on the bus. */
   readonly control: ControlId;
-  /** Which VM. */
+  /** The VM. */
   readonly endpoint: EndpointId;
-  /** What: the command's kind, or that of the event which says what happened. */
+  /** The command's kind, or the kind of the event that reports what happened. */
   readonly kind: Kind;
-  /** The verdict. */
+  /** The result code. */
   readonly code: Code;
-  /** The class of lease that mattered. */
+  /** The lease class concerned. */
   readonly cls?: LeaseClass | undefined;
-  /** The lease token that mattered. */
+  /** The lease token concerned. */
   readonly token?: number | undefined;
-  /** More about it; a function is asked only when the entry is written somewhere. */
+  /** More detail; a function is called only if the entry is written somewhere. */
   readonly detail?: string | (() => string) | undefined;
 }
 
-/** Lines of granted and released leases are written once in this time, ns. */
+/** Interval at which lines of granted and released leases are written, ns. */
 const LINES_NS = MS;
-/** So many lines are written without waiting for it. */
+/** Number of queued lines at which they are written without waiting for the interval. */
 const MAX_WAITING_LINES = 64;
 
 /** Writes audit entries. */
@@ -63,26 +62,26 @@ export class AuditTrail implements TimerHandler {
   readonly #emit: (event: TransferEvent) => void;
   readonly #isHeard: () => boolean;
   readonly #limit = new RefusalLimit();
-  /** Not written yet, oldest first; their details are strings. */
+  /** Lines not written yet, oldest first; their details are strings. */
   #lines: AuditEntry[] = [];
   /** Whether the lines are to be written at the end of this turn. */
   #isUrgent = false;
-  /** When lines were written last, ns. */
+  /** When lines were last written, ns. */
   #writtenNs = -LINES_NS;
-  /** Whether {@linkcode #wake} is armed, for lines that wait. */
+  /** Whether {@linkcode #wake} is armed for queued lines. */
   #isPaced = false;
-  /** Begins the turn whose end writes lines that wait. */
+  /** Starts the turn at whose end queued lines are written. */
   readonly #wake: TimerHandler = { onTimer: () => void (this.#isPaced = false) };
   #armedNs = NEVER;
   #entries = 0;
   #leftOut = 0;
 
   /**
-   * Starts without entries.
+   * Starts with no entries.
    *
-   * @param loop whose time it goes by, and which wakes it to tell what was left out
-   * @param emit sends an AUDIT event up; it takes the event over
-   * @param isHeard whether any control receives the stream: with none, no event is made
+   * @param loop its clock, and the timer that reports what was left out
+   * @param emit sends an AUDIT event up; takes ownership of it
+   * @param isHeard whether any control receives AUDIT; if none does, no event is made
    */
   constructor(
     loop: LoopPort,
@@ -98,12 +97,12 @@ export class AuditTrail implements TimerHandler {
     this.#isHeard = isHeard;
   }
 
-  /** How many entries there were, those included that were left out. */
+  /** Number of entries, including those left out. */
   get entries(): number {
     return this.#entries;
   }
 
-  /** How many of them were left out. */
+  /** Number of entries that were left out. */
   get leftOut(): number {
     return this.#leftOut;
   }
@@ -124,17 +123,22 @@ export class AuditTrail implements TimerHandler {
     this.#put(entry);
   }
 
-  /** A command under a lease is carried out in this turn: the lease's line is written at its end. */
+  /**
+   * Called when a command under a lease is carried out in this turn: the lease's line is then written at the
+   * end of the turn.
+   */
   noteLeaseUsed(): void {
     this.#isUrgent = true;
   }
 
-  /** When {@linkcode endTurn} is to be called though nothing happens, ns: 0 = at once. */
+  /** Deadline for {@linkcode endTurn} if nothing else happens, ns: 0 = at once. */
   get deadlineNs(): number {
     return this.#lines.length > 0 && !this.#isPaced ? 0 : NEVER;
   }
 
-  /** The answers of a turn have been sent: its lines are written, or wait a little for others. */
+  /**
+   * Called when the answers of a turn have been sent: writes its lines, or leaves them for the next interval.
+   */
   endTurn(nowNs: number): void {
     const isUrgent = this.#isUrgent;
     this.#isUrgent = false;
@@ -149,21 +153,21 @@ export class AuditTrail implements TimerHandler {
     }
   }
 
-  /** Writes the lines that wait. Called also when a turn has failed, and the process is about to end. */
+  /** Writes the queued lines. Also called when a turn has failed and the process is about to end. */
   writeLines(): void {
     const lines = this.#lines;
     this.#lines = [];
     lines.forEach((entry, i) => this.#writeLine(entry, i < lines.length - 1));
   }
 
-  /** Called by the loop: the second of somebody's left-out refusals is over. */
+  /** Called by the loop at the end of a second in which refusals were left out. */
   onTimer(nowNs: number): void {
     this.#armedNs = NEVER;
     this.#limit.sweep(nowNs, this.#tellLeftOut);
     this.#arm();
   }
 
-  /** Tells what was left out so far; nothing is written any more. */
+  /** Reports what was left out so far; nothing is written afterwards. */
   close(): void {
     this.#loop.disarm(this);
     this.#loop.disarm(this.#wake);
@@ -193,7 +197,7 @@ export class AuditTrail implements TimerHandler {
 
   #noteLine(entry: AuditEntry): void {
     if (!this.#log.wants("info")) return;
-    // What a function says is true now, and need not be later.
+    // The function describes the state now, which may change before the line is written.
     this.#lines.push(typeof entry.detail === "function" ? { ...entry, detail: entry.detail() } : entry);
     if (!mayWait(entry)) this.#isUrgent = true;
   }
@@ -223,16 +227,15 @@ export class AuditTrail implements TimerHandler {
     });
 }
 
-/** Whether an entry is one of those that a peer can cause for nothing. */
+/** Whether a peer can cause such entries at no cost. */
 function isLimited({ kind, code, cls }: AuditEntry): boolean {
   if (code === CODE.ok) return kind === KIND.WELCOME;
-  // It was sent, and nobody said that it was not done: a machine that is stopped carries it out when it goes
-  // on.
+  // Sent, but without confirmation: a stopped machine carries it out when it resumes.
   const changesVm = cls === LEASE_CLASS.POWER || cls === LEASE_CLASS.MEMWRITE;
   return !(changesVm && code === CODE["timed-out"]);
 }
 
-/** Whether an entry says of a lease alone that it changed hands: nothing was done to a VM yet. */
+/** Whether an entry only says that a lease changed hands, with no effect on a VM so far. */
 function mayWait({ kind }: AuditEntry): boolean {
   return kind === KIND.LEASE_GRANTED || kind === KIND.LEASE_RELEASED;
 }

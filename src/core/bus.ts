@@ -1,7 +1,7 @@
 /**
- * The bus inside the core: the context, the pool, the ledger, and the two ways by which anything goes up: an
- * event of a seam, or an answer to a command. What an adapter or a control may do is decided elsewhere
- * (command rule, route, leases); here it is only made to happen exactly once.
+ * The core's event path: the context, the pool, the ledger, and the two ways in which events go up: an event
+ * of a seam, and an answer to a command. What an adapter or a control may do is decided elsewhere (command
+ * rule, route, leases); this class ensures that it happens exactly once.
  * @module
  */
 import type { Principal } from "../base/principal_name.ts";
@@ -30,59 +30,61 @@ import type { LoopPort } from "./adapter_port.ts";
 import { AuditTrail } from "./audit_trail.ts";
 import { Ledger } from "./ledger.ts";
 
-/** What the bus tells the core, and asks it. */
+/** What the bus reports to the core and asks of it. */
 export interface BusPort {
-  /** Who is behind a control; undefined when it is gone. */
+  /** The principal of a control; undefined when it is gone. */
   principalOf(control: ControlId): Principal | undefined;
-  /** What a control calls itself; "" when it is gone. */
+  /** The name that a control gave itself; "" when it is gone. */
   nameOf(control: ControlId): string;
-  /** A control's command is settled without an event that would tell it so. */
+  /** A control's command was settled without an event that tells it so. */
   onSilent(control: ControlId): void;
-  /** Whether any control receives AUDIT events. */
+  /** Whether any control receives AUDIT. */
   hasAuditors(): boolean;
   /** A DOWN lane has room again. */
   onRoomDown(source: Source): void;
 }
 
 /**
- * The ticket of an answer to a command that was never admitted. An UP event with a ticket answers a command:
- * the fan-out counts the command as answered when the event has reached its control, and not before, so that
- * a control whose answers wait somewhere is not read.
+ * The ticket of an answer to a command that was never admitted. An UP event with a ticket answers a command.
+ * The fan-out counts a command as answered only when the event has reached its control, so that a control
+ * whose answers are queued is not read from.
  */
 export const REFUSAL: number = -1;
 
-/** Bytes of an ERROR's text. */
+/** Size limit of an ERROR's text, bytes. */
 const ERROR_TEXT_BYTES = 40;
-/** ERRORs in which the words of one refusal are told: QEMU's are 20 to 60 characters long. */
+/** Maximum number of ERRORs for the message of one refusal; QEMU's messages are 20 to 60 characters long. */
 const MOST_WORD_PARTS = 3;
 
-/** The shared middle of the core. */
+/** The event path shared by all parts of the core. */
 export class Bus {
-  /** What all seams share of what may be told unasked. */
+  /** The budget of unsolicited events that all seams share. */
   readonly house: HouseBudget = new HouseBudget();
-  /** Where events come from and return to. */
+  /** Pool that events come from and return to. */
   readonly pool: EventPool = new EventPool();
-  /** Commands that are not answered yet. */
+  /** Commands that have not been answered yet. */
   readonly ledger: Ledger = new Ledger();
-  /** What orders and paces. */
+  /** Orders and paces events. */
   readonly context: TransferContext;
   /** The loop's clock. */
   readonly clock: Clock;
   /** The core's log. */
   readonly log: Log;
-  /** Who did what. */
+  /** The audit trail. */
   readonly audit: AuditTrail;
-  /** The core's side. */
+  /** The core's callbacks. */
   readonly port: BusPort;
-  /** Events answered with BLOCKED, by source, in order: see `transfer_context.ts` on BLOCK. */
+  /**
+   * Events that the context answered with BLOCKED, by source, in order: see BLOCK in `transfer_context.ts`.
+   */
   readonly #parked: readonly EventQueue[] = Array.from({ length: SOURCE_MAX }, () => new EventQueue());
 
   /**
-   * Makes the context and the audit trail, and listens to the context.
+   * Makes the context and the audit trail, and becomes the context's listener.
    *
-   * @param log the core's own
+   * @param log the core's log
    * @param auditLog where the entries of the audit trail are written
-   * @param port called when the core is complete, never from here
+   * @param port called only after the core is complete, never from this constructor
    */
   constructor(loop: LoopPort, log: Log, auditLog: Log, port: BusPort) {
     this.clock = loop.clock;
@@ -101,7 +103,7 @@ export class Bus {
     });
   }
 
-  /** A blank UP event, stamped now. */
+  /** A blank UP event, stamped with the current time. */
   event(kind: Kind, source: Source, endpoint: EndpointId): TransferEvent {
     const event = this.pool.acquire();
     event.kind = kind;
@@ -112,13 +114,14 @@ export class Bus {
     return event;
   }
 
-  /** Sends an event up; takes it over whatever happens. */
+  /** Sends an event up; takes ownership of it in every case. */
   up(event: TransferEvent): void {
     if (mayTakeBack(event.kind)) this.#letGoFirst(event);
     const parked = this.#parked[event.source] as EventQueue;
-    // What waits for room is overtaken by what is never blocked, and by nothing else.
+    // Parked events may be overtaken only by events that are never blocked.
     if (parked.length === 0 || this.#isUrgent(event)) {
-      // Its stamp is its time of submission: one look at the clock less for every event.
+      // The event's time stamp serves as the time of submission, which saves reading the clock for every
+      // event.
       if (this.context.submit(DIR.UP, event, event.tsNs) !== SUBMIT.BLOCKED) return;
     }
     parked.push(event);
@@ -129,7 +132,7 @@ export class Bus {
     victim.release();
   }
 
-  /** What an event takes back must not arrive after it: it goes up now, as urgently. */
+  /** An event that this one withdraws must not arrive after it, so it is sent now, with the same urgency. */
   #letGoFirst(event: TransferEvent): void {
     const pick = (earlier: TransferEvent): boolean =>
       earlier.prio !== PRIO.URGENT && takesBack(event, earlier);
@@ -148,7 +151,10 @@ export class Bus {
     return (prio >= 0 ? prio : defaultPrio(event.kind, event.origin !== 0)) === PRIO.URGENT;
   }
 
-  /** An ERROR event to all who watch the endpoint; the caller may address it, and sends it {@linkcode up}. */
+  /**
+   * An ERROR event to all who observe the endpoint; the caller may address it to one control, and sends it
+   * with {@linkcode up}.
+   */
   errorEvent(source: Source, endpoint: EndpointId, code: Code, detail: number, text: string): TransferEvent {
     const event = this.event(KIND.ERROR, source, endpoint);
     event.view.setUint32(ERROR.at.code, code, true);
@@ -157,7 +163,7 @@ export class Bus {
     return event;
   }
 
-  /** An ACT_ACK, done now; the caller addresses it, and sends it {@linkcode up}. */
+  /** An ACT_ACK with the current time; the caller addresses it and sends it with {@linkcode up}. */
   ackEvent(source: Source, endpoint: EndpointId, kind: Kind, code: Code): TransferEvent {
     const event = this.event(KIND.ACT_ACK, source, endpoint);
     const { words } = event;
@@ -170,7 +176,7 @@ export class Bus {
   }
 
   /**
-   * Answers a ticket with an ACT_ACK. The first answer counts; another one is our own defect, found and
+   * Answers a ticket with an ACT_ACK. The first answer counts; a second one is a defect of vmsig and is
    * logged.
    *
    * @param doneNs when the actuator confirmed; 0 = now
@@ -197,12 +203,12 @@ export class Bus {
   }
 
   /**
-   * Tells what an actuator said as it refused a command, as ERRORs right before its ACT_ACK, which has no
-   * room for text. They are not an answer: their corr is 0, and `detail` is the command's, for a control that
-   * knows of it. They have the ACT_ACK's priority, so that they stay in front of it, and are bounded as it
-   * is. Nothing is told of a success, or of a ticket that was answered already.
+   * Sends an actuator's message about a refused command as ERRORs right before the ACT_ACK, which has no room
+   * for text. They are not answers: their corr is 0, and `detail` holds the command's corr, for a control
+   * that knows this. They have the ACT_ACK's priority, so that they stay in front of it, and like it are
+   * bounded by the number of commands. Nothing is sent on success, or if the ticket was already answered.
    *
-   * @param words outside text
+   * @param words text from outside
    */
   tellWords(ticket: number, source: Source, code: Code, words: string): void {
     const { ledger } = this;
@@ -233,7 +239,7 @@ export class Bus {
     this.up(event);
   }
 
-  /** Closes a ticket without an answer: its control is gone, or the command never left it. */
+  /** Closes a ticket without an answer: its control is gone, or the command never reached an adapter. */
   cancel(ticket: number): void {
     const index = this.ledger.find(ticket);
     if (index < 0) return;
@@ -241,7 +247,7 @@ export class Bus {
     this.port.onSilent(this.ledger.origin(index));
   }
 
-  /** Sources of which UP events wait for their time (pacing, a coalescing window), bit 1 << source. */
+  /** Sources that have UP events waiting for pacing or a coalescing window, bit 1 << source. */
   sourcesWaiting(): number {
     if (this.context.waiting(DIR.UP) === 0) return 0;
     let waiting = 0;
@@ -251,16 +257,16 @@ export class Bus {
     return waiting;
   }
 
-  /** Takes back waiting UP events: what overtakes them has made them untrue. */
+  /** Removes queued UP events that are no longer true because of an event that overtakes them. */
   withdraw(isMeant: (event: TransferEvent) => boolean): void {
     const release = (event: TransferEvent): void => event.release();
     for (const parked of this.#parked) if (parked.length > 0) parked.extract(isMeant, release);
     this.context.extract(DIR.UP, isMeant, release);
   }
 
-  /** Releases everything that waits. */
+  /** Releases all queued events. */
   clear(): void {
-    // Parked ones first, or the room that the context then has would let them in again.
+    // Parked events first; otherwise the room in the context would let them in again.
     for (const parked of this.#parked) {
       for (let event = parked.shift(); event !== null; event = parked.shift()) event.release();
     }
@@ -268,7 +274,7 @@ export class Bus {
     assert(this.#parked.every((parked) => parked.length === 0), "a bus that is cleared holds no event");
   }
 
-  /** Answers a DOWN event that is taken out of the context before it was routed. Borrowed. */
+  /** Answers a DOWN event that is removed from the context before it was routed. Borrowed. */
   refuseQueued(event: TransferEvent, code: Code): void {
     if (event.ticket !== 0) this.ack(event.ticket, event.source, code);
   }
@@ -290,8 +296,8 @@ export class Bus {
   #auditAnswer(index: number, code: Code): void {
     const kind = this.ledger.kind(index);
     if (this.ledger.isAudited(index)) return;
-    // Delivered input and answered questions are not news; refusals and everything that changes a VM are.
-    // A memory write's adapter writes its own.
+    // Delivered input and answered queries need no entry; refusals and everything that changes a VM do. The
+    // adapter of a memory write writes its own.
     if (code === CODE.ok && (!isAuditedKind(kind) || kind === KIND.CMD_MEMWRITE)) return;
     const cls = this.ledger.cls(index);
     const token = this.ledger.token(index);

@@ -1,8 +1,8 @@
 /**
- * A stream of bytes on the loop, a connected socket or a terminal: bytes in as they come, bytes out as far as
- * the other side takes them. What waits to be written is its user's; {@linkcode SendQueue} keeps it.
+ * A byte stream on the loop, over a connected socket or a terminal: reads as data arrives, and writes as much
+ * as the other side accepts. Its user keeps what could not be written yet; {@linkcode SendQueue} does that.
  *
- * It gives no meaning to bytes, and does not come back by itself.
+ * It does not interpret the bytes and does not reconnect.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -13,24 +13,24 @@ import { readInto, writeFrom } from "../../ffi/stream.ts";
 import { messageOf } from "../base/fault.ts";
 import type { FdHandler, LoopPort } from "./adapter_port.ts";
 
-/** Bytes of one read. */
+/** Size of one read, bytes. */
 export const READ_BYTES = 65_536;
-/** Reads of one turn, so that a flood leaves the loop to others. */
+/** Reads per turn, so that a flood leaves time for others. */
 const READS = 4;
-/** For all streams of a thread: what is read is taken at once. */
+/** Shared by all streams of a thread, because data is consumed within the call. */
 const BUFFER = new Uint8Array(READ_BYTES);
 
-/** Told what happens at a stream's end. */
+/** The user of a stream. */
 export interface StreamUser {
-  /** Bytes that came, borrowed for the call. */
+  /** Data that arrived, borrowed for the call. */
   onBytes(bytes: Uint8Array<ArrayBuffer>): void;
-  /** Room again for {@linkcode ByteStream.write}, after it took less than all. */
+  /** There is room again for {@linkcode ByteStream.write}, after it accepted less than all. */
   onRoom(): void;
-  /** It is over: the other side ended, or failed. Told once; the stream is closed already. */
+  /** The other side ended the stream, or it failed. Called once; the stream is closed already. */
   onEnd(why: string): void;
 }
 
-/** An open end. */
+/** An open stream. */
 export class ByteStream implements FdHandler {
   readonly #file: OwnedFd;
   readonly #loop: LoopPort;
@@ -40,9 +40,9 @@ export class ByteStream implements FdHandler {
   #isOpen = true;
 
   /**
-   * Takes a connected, nonblocking file over.
+   * Takes ownership of a connected, nonblocking file.
    *
-   * @param peer what the other side is called when it ends: "the VM"
+   * @param peer the other side's name in the message when it ends: "the VM"
    */
   constructor(file: OwnedFd, loop: LoopPort, user: StreamUser, peer: string) {
     this.#file = file;
@@ -52,25 +52,25 @@ export class ByteStream implements FdHandler {
     loop.watch(file.fd, IN, this);
   }
 
-  /** Whether it has not ended. */
+  /** Whether it is open. */
   get isOpen(): boolean {
     return this.#isOpen;
   }
 
-  /** Whether its bytes are read; see {@linkcode pause}. */
+  /** Whether it is read from; see {@linkcode pause}. */
   get isPaused(): boolean {
     return (this.#interest & IN) === 0;
   }
 
-  /** Stops reading, or goes on: the guest waits once the buffers between are full. */
+  /** Stops or resumes reading; while paused, the guest blocks once the buffers in between are full. */
   pause(isPaused: boolean): void {
     this.#want(isPaused ? this.#interest & ~IN : this.#interest | IN);
   }
 
   /**
-   * Writes what fits now. Told by {@linkcode StreamUser.onRoom} when there is room for the rest.
+   * Writes what fits now. {@linkcode StreamUser.onRoom} is called when there is room for the rest.
    *
-   * @returns bytes taken, 0 to all of them
+   * @returns number of bytes accepted, from 0 to all of them
    */
   write(bytes: Uint8Array<ArrayBuffer>, offset: number): number {
     assert(offset >= 0 && offset <= bytes.length, "what is written lies in its buffer");
@@ -103,12 +103,12 @@ export class ByteStream implements FdHandler {
     if ((events & IN) !== 0 || (events & (HUP | ERR)) !== 0) this.#read((events & (HUP | ERR)) !== 0);
   }
 
-  /** What its user threw: it ends, so that it is not called for ever. */
+  /** Its user threw: the stream ends, or the callback would be called for ever. */
   onFault(error: unknown): void {
     this.#end(messageOf(error));
   }
 
-  /** Ends it; its user is told nothing. */
+  /** Closes it without calling its user. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
@@ -118,14 +118,14 @@ export class ByteStream implements FdHandler {
 
   #read(isOver: boolean): void {
     for (let i = 0; i < READS && this.#isOpen; i++) {
-      // What is paused keeps what it has; that the other side has gone is told all the same.
+      // A paused stream keeps its unread data, but the end of the other side is still reported.
       if (this.isPaused && !isOver) return;
       let got: number;
       try {
         got = readInto(this.#file.fd, BUFFER, 0, READ_BYTES);
       } catch (error) {
         if (!(error instanceof OsError)) throw error;
-        // EIO is how a terminal says that its other side is closed.
+        // A terminal reports a closed other side as EIO.
         return this.#end(isOsError(error, "EIO") ? `${this.#peer} closed it` : messageOf(error));
       }
       if (got === -ERRNO.EAGAIN) return;

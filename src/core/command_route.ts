@@ -1,10 +1,9 @@
 /**
- * The route of an admitted command to its adapter. The lease machine is asked once more at the last moment:
- * what was admitted under a lease that has ended since is refused, however long it waited and for what.
+ * Routes an admitted command to its adapter. The lease is checked again immediately before the hand-over: a
+ * command whose lease has ended since admission is refused, however long and for whatever reason it waited.
  *
- * A command that stops the VM first lets the input adapter release what is held; until it is handed over, the
- * commands to the same VM that came after it wait behind it, so that neither a CONT nor a key press overtakes
- * a STOP.
+ * Before a command that stops the VM is handed over, the input adapter releases what is held. Until then,
+ * later commands to the same VM are queued, so that neither a CONT nor a key press overtakes a STOP.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -32,9 +31,9 @@ export class CommandRoute {
   readonly #controls: ReadonlyMap<number, ControlSlot>;
 
   /**
-   * Joins what it routes between.
+   * Takes the parts between which it routes.
    *
-   * @param controls those on the bus, by number: whoever asks for a lease must still be there
+   * @param controls the controls on the bus, by number: one that requests a lease must still be there
    */
   constructor(
     bus: Bus,
@@ -50,7 +49,7 @@ export class CommandRoute {
     this.#controls = controls;
   }
 
-  /** Hands a command to whom it is for, or answers it. Borrowed. */
+  /** Hands a command to its adapter, or answers it. Borrowed. */
   route(command: TransferEvent): void {
     const slot = this.#endpoints.get(command.endpoint);
     if (slot === null || slot.leaving) return this.#bus.refuseQueued(command, CODE["no-endpoint"]);
@@ -72,6 +71,7 @@ export class CommandRoute {
   }
 
   #stop(slot: EndpointSlot, input: Adapter, adapter: Adapter, command: TransferEvent): void {
+    assert(slot.stopping === null, "a VM is stopped by one command at a time");
     slot.stopping = command.retain();
     let isDone = false;
     let isForced = false;
@@ -79,7 +79,7 @@ export class CommandRoute {
       if (isForced) return;
       assert(!isDone, "what is held is released once before a stop");
       isDone = true;
-      // The endpoint was detached meanwhile, and the command answered.
+      // The endpoint was detached meanwhile, and the command was answered.
       if (slot.stopping !== command) return;
       slot.stopping = null;
       if (this.#isStillLeased(command)) this.#endpoints.command(slot, adapter, command);
@@ -91,13 +91,13 @@ export class CommandRoute {
       input.beforeStop?.(released);
     } catch (error) {
       this.#endpoints.faulted(slot, input, error);
-      // The stop is carried out all the same: what is held is released when the seam is up again.
+      // The stop is carried out all the same; what is held is released when the seam is up again.
       if (!isDone) released();
       isForced = true;
     }
   }
 
-  /** Routes what waited behind a stop; another stop among it holds back the rest again. */
+  /** Routes the commands that were queued behind a stop; another stop among them queues the rest again. */
   #resume(slot: EndpointSlot): void {
     while (slot.stopping === null) {
       const command = slot.waiting.shift();
@@ -125,19 +125,19 @@ export class CommandRoute {
   }
 }
 
-/** Whether a command stops the VM's CPUs, so that a held key could not be released any more. */
+/** Whether a command stops the VM's CPUs, after which a held key could not be released. */
 function stopsVm(command: TransferEvent): boolean {
   const op = command.words[0];
   if (command.kind === KIND.CMD_VM) return op === VM_OP.STOP || op === VM_OP.QUIT;
-  // A key that is down while a snapshot is saved would be down in it for ever; a snapshot that is loaded does
-  // not have it down.
+  // A key that is down while a snapshot is saved would stay down in it; and in a snapshot that is loaded, the
+  // key is not down.
   if (command.kind === KIND.CMD_SNAPSHOT) return op === SNAPSHOT_OP.SAVE || op === SNAPSHOT_OP.LOAD;
   return command.kind === KIND.CMD_LIFECYCLE && op === LIFE.PAUSE;
 }
 
 /**
- * Whether a command must not overtake a stop: whatever the VM would notice, and giving up the lease under
- * which the stop was sent.
+ * Whether a command must not overtake a stop: everything that has an effect on the VM, and the release of the
+ * lease under which the stop was sent.
  */
 function waitsForStop(command: TransferEvent): boolean {
   return command.source === SOURCE.VMHOST || command.source === SOURCE.INPUT ||

@@ -1,7 +1,7 @@
 /**
- * The rule of commands: may this control send this command now? The codes are the protocol's, in its order:
- * capability, endpoint mask, (what no command of its kind has), then lease. A refused command never reaches
- * the context.
+ * The command rule: may this control send this command now? Codes are checked in the protocol's order:
+ * capability, endpoint mask, arguments that no command of the kind may have, lease. A refused command never
+ * reaches the context.
  * @module
  */
 import type { ControlId } from "../base/ids.ts";
@@ -16,12 +16,12 @@ import { KIND } from "../event/kind.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
 /**
- * Judges a command. When a lease is needed and the command names none, the token that the control holds is
+ * Checks a command. If a lease is needed and the command names none, the token that the control owns is
  * filled in.
  *
  * @param command its `token` may be set here
- * @param controlId who sends it
- * @param grant the sender's live grant
+ * @param controlId its sender
+ * @param grant the sender's current grant
  * @param attached whether the endpoint is attached
  * @param leases the lease machine
  * @returns 0, or the code to refuse with
@@ -34,8 +34,8 @@ export function judgeCommand(
   leases: LeaseTable,
 ): Code {
   const caps = capsFor(command);
-  // An operation that does not exist has no capability of its own: it is told to whoever may reach the
-  // endpoint.
+  // An operation that does not exist has no capability of its own: a control that may reach the endpoint is
+  // told so.
   if (caps !== BAD_OPERATION && (grant.caps & caps) === 0) return CODE["no-capability"];
   if (!maskHas(grant.endpoints, command.endpoint)) return CODE["outside-grant"];
   if (caps === BAD_OPERATION) return CODE["bad-argument"];
@@ -57,9 +57,9 @@ export function judgeCommand(
 }
 
 /**
- * How a refused CMD_ACQUIRE or CMD_LEASE_CLAIM is denied.
+ * The LEASE_DENIED reason for a refused CMD_ACQUIRE or CMD_LEASE_CLAIM.
  *
- * @returns a LEASE_DENIED reason; -1 when the refusal has none and is an ACT_ACK
+ * @returns a LEASE_DENIED reason; -1 when the refusal has none and is answered by an ACT_ACK
  */
 export function denialOf(command: TransferEvent, code: Code): number {
   const isClaim = command.kind === KIND.CMD_ACQUIRE || command.kind === KIND.CMD_LEASE_CLAIM;

@@ -1,6 +1,6 @@
 /**
- * A control's handle: the only calls by which it reaches the core. Once the control leaves, nothing passes
- * any more.
+ * A control's handle: the only calls with which it reaches the core. Once the control leaves, all of them are
+ * ignored.
  * @module
  */
 import type { Kind } from "../event/kind.ts";
@@ -12,19 +12,19 @@ import type { ControlHandle, HandIn } from "./control_port.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { MemoryAccount } from "./memory_account.ts";
 
-/** What the core does for the holder of a handle. */
+/** The core's side of a handle. */
 export interface ControlService {
-  /** A blank event, stamped now. */
+  /** A blank event, stamped with the current time. */
   event(kind: Kind): TransferEvent;
-  /** Takes a command of a control. */
+  /** Submits a command of a control. */
   send(slot: ControlSlot, command: TransferEvent): HandIn;
-  /** Takes an UP event of a control. */
+  /** Submits an UP event of a control. */
   publish(slot: ControlSlot, event: TransferEvent): void;
-  /** Answers what a control found wanting itself. */
+  /** Answers a command that the control itself refused. */
   refuse(slot: ControlSlot, event: TransferEvent, code: Code): void;
-  /** A control broke the protocol. */
+  /** A control violated the protocol. */
   breach(slot: ControlSlot, what: string): void;
-  /** Takes a control off at the end of this turn. */
+  /** Removes a control at the end of this turn. */
   leave(slot: ControlSlot, reason: string): void;
 }
 
@@ -36,7 +36,7 @@ export class SlotHandle implements ControlHandle {
   /**
    * Makes the handle of a control.
    *
-   * @param slot whose handle it is
+   * @param slot the control's slot
    */
   constructor(core: ControlService, slot: ControlSlot) {
     this.#core = core;
@@ -48,46 +48,46 @@ export class SlotHandle implements ControlHandle {
     return this.#slot.id;
   }
 
-  /** Its live grant. */
+  /** Its current grant. */
   get grant(): Grant {
     return this.#slot.grant;
   }
 
-  /** How many of its commands are not answered yet, or the answer has not reached it. */
+  /** Number of its commands that are open or whose answer has not reached it yet. */
   get outstanding(): number {
     return this.#slot.outstanding;
   }
 
-  /** What its principal's events take. */
+  /** The memory account of its principal. */
   get account(): MemoryAccount {
     return this.#slot.account;
   }
 
-  /** A blank event, stamped now. */
+  /** A blank event, stamped with the current time. */
   event(kind: Kind): TransferEvent {
     return this.#core.event(kind);
   }
 
-  /** Hands in a command; one of a control that leaves is dropped. */
+  /** Submits a command; dropped if the control is leaving. */
   send(event: TransferEvent): HandIn {
     if (!this.#slot.leaving) return this.#core.send(this.#slot, event);
     event.release();
     return "taken";
   }
 
-  /** Hands in an event to publish; one of a control that leaves is dropped. */
+  /** Submits an event to publish; dropped if the control is leaving. */
   publish(event: TransferEvent): void {
     if (this.#slot.leaving) event.release();
     else this.#core.publish(this.#slot, event);
   }
 
-  /** Answers what the control found wanting itself; nothing is answered to one that leaves. */
+  /** Answers a command that the control itself refused; does nothing if the control is leaving. */
   refuse(event: TransferEvent, code: Code): void {
     if (this.#slot.leaving) event.release();
     else this.#core.refuse(this.#slot, event, code);
   }
 
-  /** Leaves the bus, audited, because it broke the protocol. */
+  /** Leaves the bus because of a protocol violation, with an audit entry. */
   breach(what: string): void {
     if (!this.#slot.leaving) this.#core.breach(this.#slot, what);
   }

@@ -1,6 +1,6 @@
 /**
- * The control port: the seam between the core and whoever watches and steers, in the process or on a socket.
- * The core treats both alike.
+ * The control port: the interface between the core and a control, in the same process or on a socket. The
+ * core treats both alike.
  * @module
  */
 import type { Kind } from "../event/kind.ts";
@@ -13,55 +13,59 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 import type { FaultHandler } from "./fault_boundary.ts";
 
 /**
- * What became of a command that a control handed in. `taken`: it is the core's now and will be answered.
- * `blocked`: the lane is full by policy "block"; the event stays the control's, which stops reading and
- * offers it again when {@linkcode Control.onRoom} is called.
+ * Result of submitting a command. `taken`: the core owns it and will answer it. `blocked`: the lane is full
+ * and its policy is "block"; the control keeps the event, stops reading, and submits it again when {@linkcode
+ * Control.onRoom} is called.
  */
 export type HandIn = "taken" | "blocked";
 
-/** What the core gives a control. Valid until `close`. */
+/** A control's access to the core. Valid until `close`. */
 export interface ControlHandle {
   /** Its number, from 1. */
   readonly id: ControlId;
-  /** The live grant; it may shrink while the control lives. */
+  /** The current grant; it may shrink while the control is on the bus. */
   readonly grant: Grant;
-  /** How many of its commands are not answered yet. */
+  /** Number of its commands that have not been answered yet. */
   readonly outstanding: number;
-  /** What its principal's events take. */
+  /** The memory account of its principal. */
   readonly account: MemoryAccount;
-  /** A blank event, stamped now. */
+  /** A blank event, stamped with the current time. */
   event(kind: Kind): TransferEvent;
-  /** Hands in a DOWN command. */
+  /** Submits a DOWN command. */
   send(event: TransferEvent): HandIn;
-  /** Hands in an UP event to publish (needs PUBLISH). Takes it over. */
+  /** Submits an UP event to publish (needs PUBLISH). Takes ownership of it. */
   publish(event: TransferEvent): void;
   /**
-   * Answers a command, or an event to publish, that the control itself found wanting; audited. Takes it over.
+   * Answers a command, or an event to publish, that the control itself refused; audited. Takes ownership of
+   * it.
    */
   refuse(event: TransferEvent, code: Code): void;
-  /** It broke its transport's protocol, and is told so by the control: audited, and it leaves the bus. */
+  /**
+   * Its transport's protocol was violated (the control tells the peer): audited, and the control leaves the
+   * bus.
+   */
   breach(what: string): void;
   /** Leaves the bus. The core calls `close` once no callback of this control is on the stack. */
   leave(reason: string): void;
 }
 
 /**
- * One control. What it throws is contained (fault_boundary.ts): it leaves by its `onFault`, or is taken off
- * by the core.
+ * One control. An exception in a callback is contained (fault_boundary.ts): the control leaves through its
+ * `onFault`, or the core removes it.
  */
 export interface Control extends FaultHandler {
-  /** For audit and logs. */
+  /** Name in audit entries and logs. */
   readonly name: string;
-  /** What it wants; the core narrows it by the grant. Asked at attach. */
+  /** Its subscription, which the core narrows to the grant. Read at attach. */
   readonly subscription: Subscription;
-  /** Called once, when it is on the bus; retained state follows by `deliver`, then live events. */
+  /** Called once when it is on the bus; `deliver` then passes the retained state, then live events. */
   open(handle: ControlHandle): void;
-  /** One event for it. Borrowed: `retain()` to keep it. Must not block and must not throw. */
+  /** Delivers one event. Borrowed: `retain()` keeps it. Must not block and must not throw. */
   deliver(event: TransferEvent): void;
-  /** End of the core's turn: what was delivered may be flushed now, in one batch. */
+  /** End of the core's turn: delivered events may be sent now, in one batch. */
   flush?(): void;
   /** The lane that answered `blocked` has room again. */
   onRoom?(): void;
-  /** It is off the bus: nothing is delivered after this. */
+  /** It is no longer on the bus: nothing is delivered after this. */
   close(reason: string): void;
 }

@@ -1,7 +1,7 @@
 /**
- * Takes controls off the bus: at the end of the turn in which they left, when none of their frames is on the
- * stack, and a bounded number per turn, since hundreds may leave at once. A control's commands of that turn
- * are routed before it is reaped: what was sent before a clean goodbye is carried out.
+ * Removes controls from the bus at the end of the turn in which they left, when none of their frames is on
+ * the stack. The number per turn is bounded, since hundreds may leave at once. A control's commands of that
+ * turn are routed first: what was sent before an orderly goodbye is carried out.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -16,22 +16,22 @@ import type { FaultBoundary } from "./fault_boundary.ts";
 import type { LeaseService } from "./lease_service.ts";
 import { isRetained, type Retained } from "./retained.ts";
 
-/** Controls that are taken off in one turn, at some 30 us each. */
+/** Controls that are removed per turn, at about 30 us each. */
 const REAPED_PER_TURN = 32;
 
-/** What a control that leaves is taken out of. */
+/** The parts of the core that a leaving control is removed from. */
 export interface ReaperParts {
-  /** Its events. */
+  /** Queued events. */
   readonly bus: Bus;
-  /** What runs a task at the end of a turn. */
+  /** Runs a task at the end of a turn. */
   readonly loop: LoopPort;
-  /** What carries out its last commands. */
+  /** Carries out its last commands. */
   readonly pump: EventPump;
-  /** Where it is delivered to. */
+  /** Delivers events to it. */
   readonly fanOut: FanOut;
-  /** What it published and is kept. */
+  /** Holds retained events that it published. */
   readonly retained: Retained;
-  /** Whose adapters are told. */
+  /** The adapters that are told. */
   readonly endpoints: Endpoints;
   /** Its leases. */
   readonly leaseService: LeaseService;
@@ -39,7 +39,7 @@ export interface ReaperParts {
   readonly faults: FaultBoundary;
 }
 
-/** Reaps controls. */
+/** Removes controls. */
 export class ControlReaper {
   readonly #parts: ReaperParts;
   readonly #departures: Departures;
@@ -51,24 +51,24 @@ export class ControlReaper {
     this.#departures = new Departures(parts.bus.context, parts.endpoints);
   }
 
-  /** Takes a control off at the end of this turn, or of one of the next. It gets nothing more from now on. */
+  /** Removes a control at the end of this turn or a later one. It receives nothing from now on. */
   leave(slot: ControlSlot, reason: string): void {
     if (slot.leaving) return;
     slot.leaving = true;
     slot.leaveReason = reason;
     this.#leaving.push(slot);
-    // Once for all of them; it goes on by itself.
+    // One task removes all of them; it schedules itself again while any are left.
     if (this.#leaving.length === 1) this.#parts.loop.defer(this.#reap);
   }
 
-  /** Tells adapters of controls whose last command has been handed over. */
+  /** Tells the adapters about controls whose last command has been handed over. */
   tellDepartures(): void {
     this.#departures.tell();
   }
 
   readonly #reap = (): void => {
     const { bus, loop, pump, fanOut, leaseService, retained, faults } = this.#parts;
-    // What it sent in this turn is carried out first, and what was answered is handed over.
+    // Commands that it sent in this turn are carried out first, and their answers handed over.
     pump.down();
     const leaving = this.#leaving;
     assert(leaving.length > 0, "a control that leaves is reaped once");
@@ -79,7 +79,7 @@ export class ControlReaper {
       fanOut.remove(slot);
       leaseService.ownerGone(slot.id, slot.grant);
       retained.dropOf(slot.id);
-      // What still waits on its way there would be kept for good.
+      // Events still queued for it would never be released.
       bus.withdraw((event) => event.publisher === slot.id && isRetained(event.kind));
       this.#departures.add(slot);
       try {

@@ -1,6 +1,6 @@
 /**
- * One control on the bus, from the core's side: its grant and subscription, folded into the masks that the
- * fan-out compares. Recomputed when the grant changes, never per event.
+ * The core's record of one control: its grant and subscription, combined into the masks that the fan-out
+ * compares. They are recomputed when the grant changes, never per event.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -22,17 +22,17 @@ export class ControlSlot {
   readonly id: ControlId;
   /** The control itself. */
   readonly control: Control;
-  /** What its principal's events take. */
+  /** The memory account of its principal. */
   readonly account: MemoryAccount;
-  /** It has said that it leaves; reaped at the end of the turn. */
+  /** It is leaving, and is removed at the end of the turn. */
   leaving = false;
-  /** Why it leaves. */
+  /** Why it is leaving. */
   leaveReason = "";
-  /** It is in the list of those to flush. */
+  /** It is in the list of controls to flush. */
   dirty = false;
-  /** Where it stands in the fan-out's list of each of its endpoints. */
+  /** Its index in the fan-out's list of each of its endpoints. */
   readonly places: Int32Array = new Int32Array(MAX_ENDPOINTS);
-  /** Commands of it whose answer has not reached it yet. */
+  /** Number of its commands whose answer has not reached it yet. */
   outstanding = 0;
   /** Lanes that answered "blocked" to it, bit 1 << source. */
   blockedOn = 0;
@@ -52,7 +52,7 @@ export class ControlSlot {
     this.regrant(grant);
   }
 
-  /** Its live grant. */
+  /** Its current grant. */
   get grant(): Grant {
     return this.#grant;
   }
@@ -63,14 +63,14 @@ export class ControlSlot {
   }
 
   /**
-   * Whether AUDIT reaches it: its capability, and the source in its subscription. Its priority is the
-   * policy's business.
+   * Whether it receives AUDIT: it has the capability, and the source is in its subscription. Priority is left
+   * to the lane's policy.
    */
   get isAuditor(): boolean {
     return (this.#grant.caps & CAP.AUDIT) !== 0 && ((this.#sources >>> SOURCE.CORE) & 1) === 1;
   }
 
-  /** Takes a changed grant. */
+  /** Applies a changed grant. */
   regrant(grant: Grant): void {
     const before = this.#grant;
     assert(grant.principal === before.principal && grant.as === before.as, "a control stays its principal's");
@@ -82,9 +82,7 @@ export class ControlSlot {
     this.#kindsBelow = subscription.kindsBelow ?? KIND_MAX;
   }
 
-  /**
-   * Whether a broadcast event of an endpoint that it may see is for it. Called for every event and control.
-   */
+  /** Whether it receives a broadcast event of an endpoint that it may see. Called per event and control. */
   wants(event: TransferEvent): boolean {
     return (
       ((this.#sources >>> event.source) & 1) === 1 && event.prio >= this.#prioMin &&
@@ -93,7 +91,7 @@ export class ControlSlot {
     );
   }
 
-  /** {@linkcode wants}, and the endpoint too. Events without an endpoint pass. */
+  /** {@linkcode wants}, with a check of the endpoint. Events without an endpoint pass. */
   admits(event: TransferEvent): boolean {
     if (event.endpoint < 64 && !maskHas(this.#endpoints, event.endpoint)) return false;
     return this.wants(event);

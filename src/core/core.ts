@@ -1,11 +1,11 @@
 /**
  * The core: joins endpoints and controls. Up: adapter -> context -> fan-out -> control. Down: control ->
- * command rule -> context -> route (the lease is asked again) -> adapter. It lives on the loop's thread and
- * is driven by it; it knows no transport, no driver and no policy of who may what.
+ * command rule -> context -> route (the lease is checked again) -> adapter. The loop drives it on its own
+ * thread; it knows nothing of transports, drivers or authorisation policy.
  *
- * Controls and adapters may call it from within their own callbacks; whoever leaves is reaped at the end of
- * the turn (of a later one when hundreds leave at once), when none of its frames is on the stack. A control's
- * commands of one turn are routed before it is reaped: what was sent before a clean goodbye is carried out.
+ * Controls and adapters may call it from within their own callbacks. A control that leaves is removed at the
+ * end of the turn (of a later one when hundreds leave at once), when none of its frames is on the stack. Its
+ * commands of that turn are routed before: what was sent before an orderly goodbye is carried out.
  * @module
  */
 import type { LeaseClass } from "../event/body_number.ts";
@@ -49,24 +49,26 @@ import { refuseUngranted } from "./ungranted.ts";
 
 export type { CoreOptions } from "./core_options.ts";
 
-/** After how long the flush of a turn is continued in the next one, ns: some 500 sends. */
+/** Time limit of a turn's flush before the rest is left to the next turn, ns: about 500 sends. */
 const FLUSH_NS = 1_500_000;
-/** Deliveries to queues of controls that a turn's callbacks may leave it, at some 60 ns each. */
+/**
+ * Deliveries to controls' queues that the callbacks of one turn may leave to the core, at about 60 ns each.
+ */
 const DELIVERIES_PER_TURN = 20_000;
 
 /** The core of the bus. */
 export class Core implements TurnHook {
-  /** The shared middle: context, ledger, pool. */
+  /** The event path: context, ledger, pool. */
   readonly bus: Bus;
   /** The lease machine. */
   readonly leases: LeaseTable;
-  /** The controls, and who gets what. */
+  /** The controls, and who receives what. */
   readonly fanOut: FanOut;
-  /** Who did what. */
+  /** The audit trail. */
   readonly audit: AuditTrail;
-  /** Contains what a control or an adapter throws, where it is called. */
+  /** Contains what a control or an adapter throws when called. */
   readonly faults: FaultBoundary;
-  /** What each principal's events take. */
+  /** Each principal's memory account. */
   readonly accounts: MemoryAccounts = new MemoryAccounts();
   readonly #loop: LoopPort;
   readonly #retained = new Retained();
@@ -77,10 +79,10 @@ export class Core implements TurnHook {
   readonly #pump: EventPump;
   readonly #reaper: ControlReaper;
   #lastControl = 0;
-  /** Sources of DOWN lanes that have room again: their controls are told at the end of the turn. */
+  /** Sources of DOWN lanes that have room again; blocked controls are told at the end of the turn. */
   #roomDown = 0;
 
-  /** Makes a core without endpoints and controls, and has the loop run it once a turn. */
+  /** Makes a core without endpoints and controls, and registers it as the loop's hook. */
   constructor(options: CoreOptions) {
     const { loop } = options;
     const log = options.log.for("core");
@@ -149,47 +151,47 @@ export class Core implements TurnHook {
   }
 
   /**
-   * Attaches an endpoint and opens its adapters. Each comes up by itself, or says why not; none holds the
-   * others back.
+   * Attaches an endpoint and opens its adapters. Each adapter reports by itself that it is up, or why not;
+   * none delays the others.
    */
   attach(spec: EndpointSpec): EndpointSlot {
     return this.#endpoints.attach(spec);
   }
 
   /**
-   * Detaches an endpoint: its leases end, what is held is released, every open command is answered, its
+   * Detaches an endpoint: its leases end, held keys are released, every open command is answered, its
    * adapters close, then `done` is called.
    *
    * @param reason why, for the adapters
-   * @param done called once, when the number is free again
+   * @param done called once, when the number can be used again
    */
   detach(id: EndpointId, reason: CloseReason, done: () => void): void {
     this.#endpoints.detach(id, reason, done);
   }
 
-  /** Publishes an endpoint's roster entry; retained until {@linkcode forget}. */
+  /** Publishes an endpoint's roster entry, which is retained until {@linkcode forget}. */
   publishRoster(endpoint: EndpointId, entry: RosterFields): void {
     this.bus.up(rosterEvent(this.bus, endpoint, entry));
   }
 
-  /** Forgets what is retained of an endpoint that is gone. Events that still wait are delivered first. */
+  /** Drops the retained state of an endpoint that is gone. Queued events are delivered first. */
   forget(endpoint: EndpointId): void {
     this.#pump.up();
     this.#retained.forget(endpoint);
   }
 
-  /** The number that the next control will have. */
+  /** The number of the next control. */
   get nextControlId(): ControlId {
     return (this.#lastControl + 1) as ControlId;
   }
 
-  /** Puts a control on the bus with a grant; it is opened, then gets what is retained, then live events. */
+  /** Puts a control on the bus with a grant: opens it, then delivers the retained state, then live events. */
   addControl(control: Control, grant: Grant): ControlHandle {
     const id = ++this.#lastControl as ControlId;
     const slot = new ControlSlot(id, control, grant, this.accounts.join(grant.principal));
     const handle = new SlotHandle(this, slot);
-    // Events on their way come before a control that comes now: what they leave behind is replayed to it, in
-    // order.
+    // Queued events are delivered before the control is added; what they leave as retained state is replayed
+    // to it, in order.
     this.#pump.up();
     this.fanOut.add(slot);
     try {
@@ -202,8 +204,7 @@ export class Core implements TurnHook {
   }
 
   /**
-   * Changes a control's grant: a smaller one takes effect at once, on leases and on commands that still wait,
-   * too.
+   * Changes a control's grant: a smaller grant takes effect at once, also on leases and on queued commands.
    */
   regrant(id: ControlId, grant: Grant): void {
     const slot = this.fanOut.controls.get(id);
@@ -212,11 +213,11 @@ export class Core implements TurnHook {
     this.fanOut.regrant(slot, grant);
     this.#leaseService.regranted(slot);
     refuseUngranted(slot, this.bus, this.#endpoints);
-    // What it may not ask for any more was answered just now: none of that is still to come.
+    // Queued commands that it may no longer send have just been answered, so none of them is still pending.
     this.#endpoints.controlGone(id, (endpoint, source) => hasLost(before, grant, endpoint, source));
   }
 
-  /** A blank event, stamped now. */
+  /** A blank event, stamped with the current time. */
   event(kind: Kind): TransferEvent {
     const event = this.bus.pool.acquire();
     event.kind = kind;
@@ -225,14 +226,14 @@ export class Core implements TurnHook {
   }
 
   /**
-   * Takes a control off at the end of this turn, or of one of the next when many leave at once. It gets
-   * nothing more from now on.
+   * Removes a control at the end of this turn, or of a later one when many leave at once. It receives nothing
+   * from now on.
    */
   leave(slot: ControlSlot, reason: string): void {
     this.#reaper.leave(slot, reason);
   }
 
-  /** A command of a control. */
+  /** Handles a command of a control. */
   send(slot: ControlSlot, command: TransferEvent): HandIn {
     command.dir = DIR.DOWN;
     command.origin = slot.id;
@@ -246,7 +247,7 @@ export class Core implements TurnHook {
     if (code !== CODE.ok) return this.#refuse(slot, command, code);
     const isLease = command.source === SOURCE.CORE;
     if (isLease) {
-      // A lease command is ordered behind what its control sent before: that is routed first.
+      // A lease command keeps its place behind its control's earlier commands, which are routed first.
       this.#pump.down(nowNs);
       command.prio = PRIO_DEFAULT;
     }
@@ -266,7 +267,9 @@ export class Core implements TurnHook {
     return "taken";
   }
 
-  /** What its control sent before it is routed before it; it is answered when this turn has delivered. */
+  /**
+   * The control's earlier commands are routed first; the barrier is answered when this turn has delivered.
+   */
   #sendBarrier(slot: ControlSlot, command: TransferEvent): HandIn {
     this.#pump.down();
     const code = this.#deliveryBarriers.take(slot, command);
@@ -274,15 +277,15 @@ export class Core implements TurnHook {
   }
 
   /**
-   * An UP event of a control. A kind that no control may publish is a protocol error, and the control is
-   * taken off.
+   * Handles an UP event of a control. A kind that no control may publish is a protocol error, and the control
+   * is removed.
    */
   publish(slot: ControlSlot, event: TransferEvent): void {
     this.leases.touch(slot.id, this.bus.clock.nowNs());
     const code = judgePublish(event, slot.grant, this.#endpoints.get(event.endpoint));
     if (code !== CODE.ok) {
       this.#refusals.publish(slot, event, code);
-      // Only after this turn, or it would not hear why.
+      // Only after this turn; otherwise it would not receive the reason.
       if (code === CODE["protocol-error"]) {
         this.#loop.defer(() => this.leave(slot, "protocol error: bad publish"));
       }
@@ -297,7 +300,7 @@ export class Core implements TurnHook {
     this.bus.up(event);
   }
 
-  /** Answers a command, or an event to publish, that its control found wanting; takes it over. */
+  /** Answers a command, or an event to publish, that its control refused; takes ownership of it. */
   refuse(slot: ControlSlot, event: TransferEvent, code: Code): void {
     this.leases.touch(slot.id, this.bus.clock.nowNs());
     if (event.dir === DIR.UP) return this.#refusals.publish(slot, event, code);
@@ -306,7 +309,7 @@ export class Core implements TurnHook {
     this.#refuse(slot, event, code);
   }
 
-  /** A control broke its transport's protocol; it has been told so. */
+  /** A control's transport protocol was violated; the control has been told. */
   breach(slot: ControlSlot, what: string): void {
     this.#refusals.breach(slot, what);
     this.leave(slot, `protocol error: ${what}`);
@@ -334,7 +337,7 @@ export class Core implements TurnHook {
     return Math.min(movesNs, this.#leaseService.deadlineNs, this.audit.deadlineNs);
   }
 
-  /** Releases everything that waits; to be called when all controls and endpoints are gone. */
+  /** Releases all queued events; to be called when all controls and endpoints are gone. */
   dispose(): void {
     this.audit.close();
     this.#leaseService.news.close();
@@ -343,7 +346,8 @@ export class Core implements TurnHook {
     this.fanOut.flush();
     this.#retained.clear();
     this.bus.clear();
-    // What threw may have left an event behind: that is counted as a fault, and not a second time here.
+    // A callback that threw may have left an event behind; it was counted as a fault and is not counted again
+    // here.
     assert(this.bus.pool.live === 0 || this.faults.total > 0, "every event was released");
   }
 
@@ -366,7 +370,7 @@ export class Core implements TurnHook {
     }
   }
 
-  /** A control's callback threw: it leaves, by itself or by this. */
+  /** A control's callback threw: the control leaves by itself, or is removed here. */
   #onControlFault(slot: ControlSlot, error: unknown): void {
     this.faults.contain("control", error, slot.control);
     this.leave(slot, "it failed");
@@ -375,7 +379,7 @@ export class Core implements TurnHook {
   readonly #onSeamFault = (slot: EndpointSlot, adapter: Adapter, error: unknown): void =>
     this.#endpoints.faulted(slot, adapter, error);
 
-  /** Writes the audit line of a contained fault. */
+  /** Writes the audit entry of a contained fault. */
   auditFault({ place, account, what }: ContainedFault): void {
     this.audit.write({
       principal: account.principal ?? 0,

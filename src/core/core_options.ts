@@ -1,5 +1,5 @@
 /**
- * What a core is made of.
+ * The options of a core.
  * @module
  */
 import type { Log } from "../base/log.ts";
@@ -9,24 +9,24 @@ import type { LoopPort } from "./adapter_port.ts";
 import type { SeamListener } from "./adapter_seat.ts";
 import type { FaultBoundary } from "./fault_boundary.ts";
 
-/** What a core is made of. */
+/** The options of a core. */
 export interface CoreOptions {
   /** The loop that drives it. */
   readonly loop: LoopPort;
-  /** Where its parts log. */
+  /** The log of its parts. */
   readonly log: Log;
-  /** Who wins a contested lease; the higher arb_prio unless told. */
+  /** Decides who gets a contested lease; by default the control with the higher arb_prio. */
   readonly arbitration?: ArbitrationPolicy;
   /**
-   * Sources in the order in which an endpoint's adapters close; each one that is attached must be among them.
-   * Left out: the adapter that was opened last closes first.
+   * Sources in the order in which an endpoint's adapters close; it must include each one that is attached.
+   * Omitted: the adapter that was opened last closes first.
    */
   readonly closingOrder?: readonly Source[];
-  /** Told when a seam comes or goes: the roster. */
+  /** Called when a seam comes up or goes down, for the roster. */
   readonly onSeam?: SeamListener;
   /**
-   * Contains what controls and adapters throw: the loop's own, so that there is one count; its maker has it
-   * tell {@linkcode Core.auditFault}. Left out: one of the core's own.
+   * Contains what controls and adapters throw. Normally the loop's boundary, so that there is one count; its
+   * maker connects it to {@linkcode Core.auditFault}. Omitted: the core makes its own.
    */
   readonly faults?: FaultBoundary;
 }

@@ -1,12 +1,12 @@
 /**
- * CMD_BARRIER: a control asks to be told when all that the core had for it before has been delivered. What is
- * retained was handed over as it joined; what was submitted since lies in the context. So the answer is
- * handed to the control itself, past the context, when a turn has taken out everything whose time has come,
- * and with the lowest priority: in a queue by priority it stands behind all that waits there.
+ * CMD_BARRIER: a control asks to be told when everything that the core had for it before has been delivered.
+ * Retained state was delivered when it joined; later events are in the context. So the answer bypasses the
+ * context: once a turn has delivered every event that is due, it is handed to the control with the lowest
+ * priority, and thus stands behind everything in the control's priority queue.
  *
- * It does not wait for what pacing or coalescing holds back, which may take as long as the policy likes: the
- * answer names the sources of which something waits. Nor does it wait for commands that an adapter has not
- * answered yet.
+ * The barrier does not wait for events that pacing or coalescing holds back, which may take as long as the
+ * policy says; the answer names the sources that have such events. Nor does it wait for commands that
+ * adapters have not answered.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -25,28 +25,28 @@ import type { Bus } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { FanOut } from "./fan_out.ts";
 
-/** Barriers that were taken in this turn. */
+/** Barriers received in this turn. */
 export class DeliveryBarriers {
   readonly #bus: Bus;
   readonly #fanOut: FanOut;
   readonly #waiting = new EventQueue();
 
-  /** Answers by the fan-out, past the context of the bus. */
+  /** Answers through the fan-out, bypassing the context of the bus. */
   constructor(bus: Bus, fanOut: FanOut) {
     this.#bus = bus;
     this.#fanOut = fanOut;
   }
 
-  /** Whether some are to be answered at the end of the next turn. */
+  /** Whether barriers are to be answered at the end of the next turn. */
   get isWaiting(): boolean {
     return this.#waiting.length > 0;
   }
 
   /**
-   * Takes a barrier of a control.
+   * Accepts a control's barrier.
    *
-   * @param command its origin and source are set; it is taken over when the code is ok
-   * @returns ok, or the code to refuse it with
+   * @param command its origin and source are set; owned by the barrier if the code is ok
+   * @returns ok, or the code of the refusal
    */
   take(slot: ControlSlot, command: TransferEvent): Code {
     assert(command.origin === slot.id, "a barrier is taken for the control that sent it");
@@ -63,9 +63,9 @@ export class DeliveryBarriers {
     return CODE.ok;
   }
 
-  /** Answers those that wait; the context has just been emptied of all that may be delivered now. */
+  /** Answers the barriers; the context has just delivered every event that is due. */
   settle(): void {
-    // One that is sent from within a delivery below waits for the next turn.
+    // A barrier sent from within a delivery below waits for the next turn.
     for (let left = this.#waiting.length; left > 0; left--) {
       const command = this.#waiting.shift() as TransferEvent;
       const slot = this.#fanOut.controls.get(command.origin);

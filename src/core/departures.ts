@@ -1,7 +1,7 @@
 /**
- * Which controls have left, or lost a seam, and when adapters are told that one has left: after the last
- * command that it had sent, which may still wait (paced, or behind a command that stops the VM). So what an
- * adapter forgets is not asked for again by a straggler.
+ * Controls that have left or lost a seam, and the moment at which adapters are told that one has left: after
+ * its last command, which may still be queued (paced, or behind a command that stops the VM). Otherwise a
+ * late command would renew a request that the adapter has already dropped.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -14,18 +14,18 @@ import type { Source } from "../event/source.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { Endpoints } from "./endpoints.ts";
 
-/** Whether a grant shows a seam. */
+/** Whether a grant includes a seam. */
 export function sees(grant: Grant, endpoint: EndpointId, source: Source): boolean {
   return maskHas(grant.endpoints, endpoint) && (grant.sources & (1 << source)) !== 0;
 }
 
-/** Whether a changed grant takes away a seam, or the right to some command of it. */
+/** Whether a changed grant removes a seam, or the right to some command of it. */
 export function hasLost(before: Grant, after: Grant, endpoint: EndpointId, source: Source): boolean {
   return sees(before, endpoint, source) &&
     (!sees(after, endpoint, source) || losesCommands(source, before.caps, after.caps));
 }
 
-/** Controls that have left, and of which adapters have not been told yet. */
+/** Controls that have left and about which the adapters have not been told yet. */
 export class Departures {
   readonly #context: TransferContext;
   readonly #endpoints: Endpoints;
@@ -37,13 +37,13 @@ export class Departures {
     this.#endpoints = endpoints;
   }
 
-  /** A control has left; told by {@linkcode tell}. */
+  /** Records that a control has left; {@linkcode tell} tells the adapters. */
   add(slot: ControlSlot): void {
     assert(slot.leaving, "who departs has left");
     this.#waiting.push(slot);
   }
 
-  /** Tells of those whose last command was handed over or answered. */
+  /** Tells the adapters about controls whose last command was handed over or answered. */
   tell(): void {
     if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;

@@ -1,6 +1,6 @@
 /**
- * One endpoint on the bus: its number, its name and its adapters, one a seam. It knows which seams are up and
- * which commands wait behind one that stops the VM; it routes nothing.
+ * One endpoint on the bus: its number, its name and its adapters, one per seam. It records which seams are up
+ * and which commands are queued behind one that stops the VM; it routes nothing.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -10,11 +10,11 @@ import { SOURCE_MAX } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Adapter } from "./adapter_port.ts";
 
-/** What an endpoint is made of. */
+/** The properties of an endpoint. */
 export interface EndpointSpec {
   /** Its number, 0 to 63. */
   readonly id: EndpointId;
-  /** What it is called in the roster, the log and on the command line. */
+  /** Its name in the roster, the log and on the command line. */
   readonly name: string;
   /** The VM's id; 0 = none. */
   readonly vmid: number;
@@ -36,14 +36,14 @@ export class EndpointSlot {
   readonly adapters: readonly (Adapter | null)[];
   /** Bit 1 << source of each seam that is up. */
   seams = 0;
-  /** The VM's process as a seam told it; 0 unknown. */
+  /** The VM's process as reported by a seam; 0 unknown. */
   pid = 0;
-  /** The epoch of the memory context that is told and not invalidated; -1 = none is. */
+  /** The epoch of the memory context that was announced and not invalidated; -1 = none. */
   memctxEpoch: number = -1;
-  /** It is being detached: no command reaches it any more. */
+  /** It is being detached: commands no longer reach it. */
   leaving = false;
   /**
-   * The command that will stop the VM as soon as what is held is released; the slot holds a reference to it.
+   * The command that will stop the VM as soon as what is held is released; the slot owns a reference to it.
    */
   stopping: TransferEvent | null = null;
   /** Commands that came after {@linkcode stopping} and must not overtake it. */

@@ -1,9 +1,9 @@
 /**
- * The endpoints of the core: attaching them with their adapters, and taking them off without leaving anything
- * behind. Leases end, every open command is answered, each adapter closes before the next one does, and what
- * the endpoint last said (a seam up, a memory context) is taken back.
+ * The endpoints of the core: attaches them with their adapters, and detaches them completely. Leases end,
+ * every open command is answered, adapters close one after the other, and the endpoint's last announcements
+ * (a seam up, a memory context) are withdrawn.
  *
- * Which endpoints there are is the roster's business.
+ * The roster decides which endpoints there are.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -25,25 +25,23 @@ import type { Bus } from "./bus.ts";
 import { EndpointSlot, type EndpointSpec } from "./endpoint_slot.ts";
 import type { LeaseService } from "./lease_service.ts";
 
-/** What the endpoints need of the core. */
+/** The parts of the core that the endpoints use. */
 export interface EndpointsOptions {
-  /** Where events go up and answers are given. */
+  /** Carries events up and answers commands. */
   readonly bus: Bus;
-  /** The loop on which the adapters live. */
+  /** The loop on which the adapters run. */
   readonly loop: LoopPort;
-  /** The lease machine, which adapters may ask. */
+  /** The lease machine, which adapters may query. */
   readonly leases: LeaseTable;
-  /** Ends the leases of an endpoint that goes. */
+  /** Ends the leases of an endpoint that is detached. */
   readonly leaseService: LeaseService;
-  /** Each adapter's log is made of it. */
+  /** Parent of each adapter's log. */
   readonly log: Log;
   /** Contains what an adapter throws. */
   readonly faults: FaultBoundary;
-  /**
-   * Sources in the order in which adapters close. Left out: the adapter that was opened last closes first.
-   */
+  /** Sources in the order in which adapters close. Omitted: the adapter that was opened last closes first. */
   readonly closingOrder?: readonly Source[];
-  /** Told when a seam comes or goes. */
+  /** Called when a seam comes up or goes down. */
   readonly onSeam: SeamListener;
 }
 
@@ -58,19 +56,19 @@ export class Endpoints {
     this.#options = options;
   }
 
-  /** An attached endpoint, or null; any number may be asked for. */
+  /** An attached endpoint, or null; accepts any number. */
   get(id: number): EndpointSlot | null {
     return id < MAX_ENDPOINTS ? this.#slots[id] ?? null : null;
   }
 
-  /** All that are attached, by number. */
+  /** All attached endpoints, by number. */
   list(): EndpointSlot[] {
     return this.#slots.filter((slot) => slot !== null);
   }
 
   /**
-   * Attaches an endpoint and opens its adapters. Each comes up by itself, or says why not; none holds the
-   * others back.
+   * Attaches an endpoint and opens its adapters. Each adapter reports by itself that it is up, or why not;
+   * none delays the others.
    */
   attach(spec: EndpointSpec): EndpointSlot {
     assert(this.#slots[spec.id] === null, "an endpoint's number is free");
@@ -104,8 +102,8 @@ export class Endpoints {
   }
 
   /**
-   * Hands a command to an adapter. What it throws is contained, and the command answered if it was not.
-   * Borrowed.
+   * Hands a command to an adapter. An exception is contained, and the command is answered unless the adapter
+   * has done so. Borrowed.
    */
   command(slot: EndpointSlot, adapter: Adapter, command: TransferEvent): void {
     const { ticket } = command;
@@ -119,16 +117,16 @@ export class Endpoints {
   }
 
   /**
-   * Tells adapters that a control can ask for nothing of their seam any more.
+   * Tells adapters to drop the requests of a control.
    *
-   * @param isMeant which seams of which endpoints
+   * @param isMeant selects the seams of an endpoint
    */
   controlGone(control: ControlId, isMeant: (endpoint: EndpointId, source: Source) => boolean): void {
     assert(control > 0, "who is gone was a control");
     for (const slot of this.#slots) {
       if (slot === null) continue;
       for (const adapter of slot.inOrder) {
-        // One that is closed keeps nothing.
+        // A closed adapter keeps nothing.
         if (adapter.controlGone === undefined || !this.#seats.has(adapter)) continue;
         if (!isMeant(slot.id, adapter.source)) continue;
         try {
@@ -140,7 +138,7 @@ export class Endpoints {
     }
   }
 
-  /** Whether a command of a control waits behind one that stops the VM, or is that one. */
+  /** Whether a command of a control is queued behind one that stops the VM, or is that one. */
   holds(control: ControlId): boolean {
     const isMeant = (event: TransferEvent): boolean => event.origin === control;
     return this.#slots.some((slot) =>
@@ -148,14 +146,14 @@ export class Endpoints {
     );
   }
 
-  /** Takes out the commands that wait behind one that stops the VM; each with its reference. */
+  /** Takes out the commands queued behind one that stops the VM; each with its reference. */
   extractHeld(pick: (event: TransferEvent) => boolean, take: (event: TransferEvent) => void): void {
     for (const slot of this.#slots) slot?.waiting.extract(pick, take);
   }
 
   /**
-   * An adapter threw where it was called: it ends what it does, and its seam is down unless it has brought it
-   * up anew itself.
+   * A call into an adapter threw: the adapter abandons what it was doing, and its seam is down unless it
+   * brought it up again itself.
    */
   faulted(slot: EndpointSlot, adapter: Adapter, error: unknown): void {
     const wasHandled = this.#options.faults.contain("adapter", error, {
@@ -169,10 +167,10 @@ export class Endpoints {
   }
 
   /**
-   * Takes an endpoint off.
+   * Detaches an endpoint.
    *
    * @param reason why, for the adapters
-   * @param done called once, when the number is free again
+   * @param done called once, when the number can be used again
    */
   detach(id: EndpointId, reason: CloseReason, done: () => void): void {
     const slot = this.get(id);
@@ -192,7 +190,7 @@ export class Endpoints {
     event.release();
   }
 
-  /** An endpoint's adapters, whoever closes first at the end. */
+  /** An endpoint's adapters in the order of closing. */
   #toClose(slot: EndpointSlot): Adapter[] {
     const { closingOrder } = this.#options;
     const adapters = [...slot.inOrder];
@@ -200,7 +198,7 @@ export class Endpoints {
     return adapters.sort((a, b) => closingOrder.indexOf(b.source) - closingOrder.indexOf(a.source));
   }
 
-  /** Closes one adapter after the other: the next one when the one before says that it is closed. */
+  /** Closes the adapters one after the other, each when the previous one has reported that it is closed. */
   #closeNext(slot: EndpointSlot, left: Adapter[], reason: CloseReason, done: () => void): void {
     const adapter = left.pop();
     if (adapter === undefined) return this.#allClosed(slot, done);
@@ -218,7 +216,7 @@ export class Endpoints {
       adapter.close(reason, closed);
     } catch (error) {
       this.faulted(slot, adapter, error);
-      // The others close all the same.
+      // The other adapters close all the same.
       if (!isClosed) closed();
       isForced = true;
     }
@@ -235,7 +233,7 @@ export class Endpoints {
     done();
   }
 
-  /** Takes back, in a closed adapter's name, what it had said and did not take back itself. */
+  /** Withdraws, for a closed adapter, the announcements that it did not withdraw itself. */
   #seamClosed(slot: EndpointSlot, adapter: Adapter): void {
     const seat = this.#seats.get(adapter);
     assert(seat !== undefined, "an adapter that closes has a seat");

@@ -1,6 +1,6 @@
 /**
- * Takes events out of the transfer context, in its order, until nothing is left whose time has come: commands
- * to the route, UP events to the fan-out.
+ * Takes events out of the transfer context in its order until none is due: commands to the route, UP events
+ * to the fan-out.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -15,22 +15,22 @@ export class EventPump {
   readonly #route: CommandRoute;
   readonly #fanOut: FanOut;
   #isPumpingUp = false;
-  /** UP events that the last pump left, because their time has not come. */
+  /** UP events that the last pump left because they were not due. */
   #paced = 0;
 
-  /** Joins the context of a bus with where its events go. */
+  /** Connects the context of a bus with the receivers of its events. */
   constructor(bus: Bus, route: CommandRoute, fanOut: FanOut) {
     this.#bus = bus;
     this.#route = route;
     this.#fanOut = fanOut;
   }
 
-  /** UP events that were submitted since {@linkcode up} ran last, about. */
+  /** Approximate number of UP events submitted since {@linkcode up} last ran. */
   get fresh(): number {
     return this.#bus.context.waiting(DIR.UP) - this.#paced;
   }
 
-  /** Routes the commands that wait. */
+  /** Routes the queued commands. */
   down(nowNs: number = this.#bus.clock.nowNs()): void {
     const { context } = this.#bus;
     if (context.waiting(DIR.DOWN) === 0) return;
@@ -41,10 +41,10 @@ export class EventPump {
     }
   }
 
-  /** Delivers the UP events that wait. */
+  /** Delivers the queued UP events. */
   up(nowNs: number = this.#bus.clock.nowNs()): void {
     const { context } = this.#bus;
-    // From within a delivery the events that wait must not overtake the one that is being delivered.
+    // During a delivery, queued events must not overtake the one being delivered.
     if (this.#isPumpingUp) return;
     this.#isPumpingUp = true;
     for (let event = context.next(DIR.UP, nowNs); event !== null;) {

@@ -1,13 +1,13 @@
 /**
- * Fan-out: who gets an UP event. An event with an origin reaches that control alone; any other one reaches
- * every control whose subscription and grant admit it. Controls are listed per endpoint, so that an event
- * costs as many comparisons as its own endpoint has watchers, however many endpoints there are.
+ * Fan-out: decides who receives an UP event. An event with an origin goes to that control alone; any other
+ * goes to every control whose subscription and grant admit it. Controls are listed per endpoint, so that an
+ * event costs as many comparisons as its own endpoint has observers, however many endpoints there are.
  *
- * Retained events are noted here, at delivery: a control that has subscribed before gets the event live, one
- * that comes after gets it by replay, and none gets it twice or not at all.
+ * Retained events are recorded at delivery: a control that has subscribed before receives the event live, one
+ * that joins later receives it by replay, and none receives it twice or not at all.
  *
- * Sending is what costs (3 us a control): a turn that has something for a thousand of them sends for a while,
- * and the rest is sent in the next turns, first come, first served.
+ * Sending dominates the cost (3 us per control): a turn that has events for a thousand controls sends for a
+ * limited time and leaves the rest to the next turns, first come, first served.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -20,7 +20,7 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { Retained } from "./retained.ts";
 
-/** Told what a control's callback threw. */
+/** Receives what a control's callback threw. */
 export type ControlFault = (slot: ControlSlot, error: unknown) => void;
 
 function throwOn(_slot: ControlSlot, error: unknown): never {
@@ -34,7 +34,7 @@ export class FanOut {
   readonly #retained: Retained;
   readonly #clock: Clock;
   readonly #onFault: ControlFault;
-  /** Controls that were given something and have not sent it yet. */
+  /** Controls with delivered events that they have not sent yet. */
   readonly #dirty: ControlSlot[] = [];
   /** Sum of the lengths of the lists by endpoint. */
   #entries = 0;
@@ -49,41 +49,41 @@ export class FanOut {
     this.#onFault = onFault;
   }
 
-  /** Controls on the bus. */
+  /** Number of controls on the bus. */
   get controls(): ReadonlyMap<number, ControlSlot> {
     return this.#controls;
   }
 
-  /** How many of them receive AUDIT. */
+  /** Number of controls that receive AUDIT. */
   get auditors(): number {
     return this.#auditors;
   }
 
-  /** How many controls an event reaches on average, at most. */
+  /** Upper bound of the average number of controls that an event reaches. */
   get reach(): number {
     return this.#entries / MAX_ENDPOINTS;
   }
 
-  /** Whether some control has not sent yet what it was given. */
+  /** Whether some control has not sent its delivered events yet. */
   get isDirty(): boolean {
     return this.#dirty.length > 0;
   }
 
-  /** Adds a control; what is retained follows by {@linkcode replay}. */
+  /** Adds a control; {@linkcode replay} then delivers the retained state. */
   add(slot: ControlSlot): void {
     assert(!this.#controls.has(slot.id), "a control is added once");
     this.#controls.set(slot.id, slot);
     this.#index(slot);
   }
 
-  /** Takes a control off. */
+  /** Removes a control. */
   remove(slot: ControlSlot): void {
     assert(this.#controls.get(slot.id) === slot, "a control that is removed was added");
     this.#controls.delete(slot.id);
     this.#unindex(slot);
   }
 
-  /** Changes a control's grant; what is retained and was out of its reach until now is replayed to it. */
+  /** Changes a control's grant; retained events that it could not receive before are replayed to it. */
   regrant(slot: ControlSlot, grant: Grant): void {
     const { endpoints, sources, caps } = slot.grant;
     const reachesMore = (grant.endpoints.lo & ~endpoints.lo) !== 0 ||
@@ -99,7 +99,7 @@ export class FanOut {
     try {
       slot.regrant(grant);
     } finally {
-      // Also when the grant is refused: what is removed later must be in its lists.
+      // Even if the grant is refused: the control must be in its lists to be removed later.
       this.#index(slot);
     }
     if (!reachesMore) return;
@@ -109,7 +109,7 @@ export class FanOut {
   }
 
   /**
-   * A command of a control was settled though nothing is delivered to it: it may read on, and is flushed at
+   * A control's command was settled without a delivery: the control may continue reading, and is flushed at
    * the end of this turn.
    */
   settleSilently(control: ControlId): void {
@@ -120,7 +120,7 @@ export class FanOut {
     this.#markDirty(slot);
   }
 
-  /** Gives a control what is retained and admitted, in the order of {@linkcode Retained.replay}. */
+  /** Delivers the retained events that a control may receive, in the order of {@linkcode Retained.replay}. */
   replay(slot: ControlSlot): void {
     this.#retained.replay((event) => {
       if (slot.admits(event)) this.#give(slot, event);
@@ -133,7 +133,10 @@ export class FanOut {
     if (event.origin !== 0) {
       const slot = this.#controls.get(event.origin);
       if (slot === undefined) return;
-      if (event.ticket !== 0) slot.outstanding--;
+      if (event.ticket !== 0) {
+        slot.outstanding--;
+        assert(slot.outstanding >= 0, "no more commands are answered than were sent");
+      }
       this.#give(slot, event);
       return;
     }
@@ -141,7 +144,7 @@ export class FanOut {
     if (event.kind === KIND.MEMCTX_INVALIDATED) this.#retained.drop(KIND.MEMCTX, event.endpoint);
     if (event.endpoint < MAX_ENDPOINTS) {
       const slots = this.#byEndpoint[event.endpoint] as ControlSlot[];
-      // One that is added by a callback of this very loop got the event by replay, if it is for it.
+      // A control added by a callback within this loop has received the event by replay, if at all.
       for (let i = 0, count = slots.length; i < count; i++) {
         const slot = slots[i];
         if (slot !== undefined && slot.wants(event)) this.#give(slot, event);
@@ -150,26 +153,26 @@ export class FanOut {
   }
 
   /**
-   * Lets the controls that were given something send it, in one batch each.
+   * Has the controls with delivered events send them, in one batch each.
    *
-   * @param withinNs after how long to stop; the rest stays {@linkcode isDirty}. Left out: all of them
+   * @param withinNs time after which to stop; the rest stays {@linkcode isDirty}. Omitted: no limit
    */
   flush(withinNs: number = Infinity): void {
     const dirty = this.#dirty;
     const count = dirty.length;
-    // For one control the clock is not looked at: twice is a hundredth of a ping-pong's path.
+    // For a single control the clock is not read: two reads are a hundredth of a ping-pong's path.
     const untilNs = count > 1 ? this.#clock.nowNs() + withinNs : Infinity;
     let done = 0;
     while (done < count) {
       this.#flushOne(dirty[done++] as ControlSlot);
       if (done < count && this.#clock.nowNs() >= untilNs) break;
     }
-    // In place: a busy loop makes no garbage here.
+    // In place, so that a busy loop produces no garbage here.
     dirty.copyWithin(0, done);
     dirty.length -= done;
   }
 
-  /** Lets one control send what it was given, before it goes. */
+  /** Has one control send its delivered events before it is removed. */
   flushLast(slot: ControlSlot): void {
     const index = slot.dirty ? this.#dirty.indexOf(slot) : -1;
     if (index < 0) return;
@@ -211,7 +214,7 @@ export class FanOut {
     if (slot.isAuditor) this.#auditors++;
   }
 
-  /** Takes a control out of the lists that it is in; the last one of each takes its place there. */
+  /** Removes a control from its lists; the last one of each list takes its place. */
   #unindex(slot: ControlSlot): void {
     for (let endpoint = 0; endpoint < MAX_ENDPOINTS; endpoint++) {
       if (!maskHas(slot.endpoints, endpoint)) continue;

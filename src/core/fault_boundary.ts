@@ -1,17 +1,17 @@
 /**
- * The fault boundary: what a callback throws ends its owner, and not the bus. Whoever calls the code of a
- * peer, an adapter or a timer hands what it throws to {@linkcode FaultBoundary.contain}: the boundary counts
- * it, tells it in the log and in the audit trail, and then tells the owner to end what it does (`onFault`).
+ * The fault boundary: an exception in a callback ends the owner of that callback, and not the bus. The caller
+ * of a peer's, adapter's or timer's code passes exceptions to {@linkcode FaultBoundary.contain}, which counts
+ * the fault, writes it to the log and the audit trail, and then tells the owner to abandon what it was doing
+ * (`onFault`).
  *
- * What is contained: every error but one. TypeError, RangeError (a stack that was too deep too), a system
- * call that failed unexpectedly, a Fault: all of them come from what one peer, one QEMU or one file made us
- * do, and the next one has nothing to do with it.
+ * Contained: every error but one. TypeError, RangeError (including a stack overflow), an unexpected failure
+ * of a system call, a Fault: all of them are caused by the input of one peer, one QEMU or one file, and do
+ * not affect the others.
  *
- * What is not contained, and ends the process loudly:
- * - an {@linkcode AssertionFault}, wherever it is thrown: vmsig is wrong about itself, and what everybody
- *   shares (the pool, the ledger, the leases) cannot be trusted any more;
- * - what the core's own turn throws outside of a control's or an adapter's callback: the same, in other
- *   words.
+ * Not contained; these end the process:
+ * - an {@linkcode AssertionFault}, wherever it is thrown: an assumption of vmsig does not hold, and shared
+ *   state (the pool, the ledger, the leases) can no longer be trusted;
+ * - exceptions in the core's own turn, outside of a callback of a control or an adapter, for the same reason.
  * @module
  */
 import type { ControlId, EndpointId } from "../base/ids.ts";
@@ -21,18 +21,18 @@ import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 import { printable } from "../base/printable.ts";
 
-/** Where a fault was thrown. */
+/** The place in which a fault was thrown. */
 export const FAULT_PLACES = ["descriptor", "timer", "task", "message", "control", "adapter"] as const;
 /** One of them. */
 export type FaultPlace = (typeof FAULT_PLACES)[number];
 
-/** Whom a fault is about. */
+/** The owner that a fault is attributed to. */
 export interface FaultAccount {
   /** For the log: a peer's name, "vmhost[web]", a socket's path. */
   readonly name: string;
   /** The uid behind it; 0 for none. */
   readonly principal?: number;
-  /** For whom that uid speaks, "token:alice". */
+  /** The principal that the uid speaks for, "token:alice". */
   readonly as?: string | undefined;
   /** The control's number. */
   readonly control?: ControlId;
@@ -41,30 +41,30 @@ export interface FaultAccount {
 }
 
 /**
- * A part that is called back and may fail. Both methods are optional: a part without them is named by its
+ * An object with callbacks that may fail. Both methods are optional: an object without them is named by its
  * class, and is not called again.
  */
 export interface FaultHandler {
-  /** Whom it is about; asked when something was thrown. */
+  /** The owner that faults are attributed to; called when something was thrown. */
   faultAccount?(): FaultAccount;
   /**
-   * Something that was called on its behalf threw. It ends what it does (a peer leaves, a connection is lost)
-   * or begins anew later; it is still watched, so it must not leave everything as it is.
+   * A callback of this object threw. It abandons what it was doing (a peer leaves, a connection is closed) or
+   * starts anew later. It is still watched, so it must not leave its state unchanged.
    */
   onFault?(error: unknown): void;
 }
 
 /** A fault that was contained. */
 export interface ContainedFault {
-  /** Where. */
+  /** The place. */
   readonly place: FaultPlace;
-  /** Whom it is about. */
+  /** The owner. */
   readonly account: FaultAccount;
-  /** What was thrown, as it may be shown. */
+  /** The error's text, safe to show. */
   readonly what: string;
 }
 
-/** Faults that are told in a second; the rest is counted. */
+/** Faults that are reported per second; the rest is only counted. */
 const TOLD_A_SECOND = 10;
 const MOST_TEXT = 200;
 
@@ -79,9 +79,9 @@ export class FaultBoundary {
   readonly #onContained: (fault: ContainedFault) => void;
 
   /**
-   * Has contained nothing yet.
+   * Starts with no faults.
    *
-   * @param onContained told of each fault that is told at all: writes the audit line
+   * @param onContained called for each reported fault: writes the audit entry
    */
   constructor(log: Log, clock: Clock, onContained: (fault: ContainedFault) => void = () => {}) {
     this.#log = log;
@@ -89,12 +89,12 @@ export class FaultBoundary {
     this.#onContained = onContained;
   }
 
-  /** How many faults were contained, by place. */
+  /** Number of contained faults by place. */
   get counts(): ReadonlyMap<FaultPlace, number> {
     return this.#counts;
   }
 
-  /** How many there were in all. */
+  /** Number of contained faults. */
   get total(): number {
     let sum = 0;
     for (const count of this.#counts.values()) sum += count;
@@ -102,11 +102,11 @@ export class FaultBoundary {
   }
 
   /**
-   * Deals with what a callback threw.
+   * Handles an exception from a callback.
    *
-   * @param handler whose callback it was
-   * @returns whether it took care of itself; if not, the caller ends what it would be called for
-   * @throws whatever is not to be contained
+   * @param handler the owner of the callback
+   * @returns whether the owner handled it; if not, the caller stops calling it
+   * @throws what must not be contained
    */
   contain(place: FaultPlace, error: unknown, handler: FaultHandler): boolean {
     if (error instanceof AssertionFault) throw error;
@@ -161,7 +161,7 @@ function accountOf(handler: FaultHandler): FaultAccount {
   }
 }
 
-/** The innermost frame of an error's stack: what a developer needs to find it. */
+/** The innermost frame of an error's stack, which is what a developer needs to find it. */
 function placeOf(error: unknown): string | undefined {
   const stack = error instanceof Error ? error.stack : undefined;
   const frame = stack?.split("\n", 12).find((line) => /^\s+at /.test(line));

@@ -1,14 +1,14 @@
 /**
- * A histogram of durations in powers of two: constant memory, one increment a note.
+ * A histogram of durations in powers of two: constant memory, one increment per sample.
  * @module
  */
 import { assert } from "../base/assert.ts";
 
 const BUCKETS = 40;
-/** A turn of the loop that takes longer is late, ns. */
+/** Limit above which a turn of the loop counts as late, ns. */
 const LATE_NS = 5_000_000;
 
-/** Counts of durations: bucket i has those below 2^i ns and not below 2^(i-1). */
+/** Counts of durations: bucket i has those in [2^(i-1), 2^i) ns. */
 export class Histogram {
   /** Counts by bucket. */
   readonly counts: Float64Array = new Float64Array(BUCKETS);
@@ -19,7 +19,7 @@ export class Histogram {
   /** How many were longer than {@linkcode LATE_NS}, which lies within a bucket. */
   late = 0;
 
-  /** Notes one duration. */
+  /** Adds one duration. */
   note(ns: number): void {
     assert(!Number.isNaN(ns), "a duration is a number");
     const whole = ns < 1 ? 0 : ns;
@@ -30,7 +30,7 @@ export class Histogram {
     if (whole > this.maxNs) this.maxNs = whole;
   }
 
-  /** How many were noted. */
+  /** Number of samples. */
   get count(): number {
     let count = 0;
     for (const n of this.counts) count += n;

@@ -1,9 +1,10 @@
 /**
- * What is said with a lease, and told of it: the words of a CMD_LEASE_CLAIM, and LEASE_WHO, which tells who
- * has a lease and who waits for it.
+ * The text that comes with a lease, and its announcement: the body of a CMD_LEASE_CLAIM, and LEASE_WHO, which
+ * tells who owns a lease and who waits for it.
  *
- * LEASE_WHO is told to everybody who observes when that has changed: not each time (leases can change hands
- * 70,000 times a second), but as it stands, at most ten times a second for each VM and class.
+ * When that changes, LEASE_WHO goes to every control that observes the VM: not for each change (leases can
+ * change hands 70,000 times a second), but with the current state, at most ten times a second per VM and
+ * class.
  * @module
  */
 import { encode } from "cborg";
@@ -20,35 +21,35 @@ import { BODY, type TransferEvent } from "../event/transfer_event.ts";
 import type { LoopPort, TimerHandler } from "./adapter_port.ts";
 import type { Bus } from "./bus.ts";
 
-/** Changes within this time are told at once, ns. */
+/** Changes within this time are announced together, ns. */
 const GATHER_NS = 100 * MS;
-/** Of those who wait so many are told by name. */
+/** Maximum number of waiting controls that are listed by name. */
 const MOST_TOLD = 16;
 
-/** What a CMD_LEASE_CLAIM says beside the class. */
+/** The contents of a CMD_LEASE_CLAIM besides the class. */
 export interface ClaimWords {
-  /** Why, escaped; "" for nothing. */
+  /** The reason, escaped; "" for none. */
   readonly message: string;
-  /** Whether it waits where it would be denied. */
+  /** Whether to wait where the claim would be denied. */
   readonly waits: boolean;
 }
 
-/** Reads them; outside text is escaped. */
+/** Reads them from the command; the text comes from outside and is escaped. */
 export function claimOf(command: TransferEvent): ClaimWords {
   const message = command.bodyBytes === 0 ? "" : new TextDecoder().decode(command.bodyView().slice());
   return { message: printable(message), waits: ((command.words[1] as number) & CLAIM_FLAG.WAIT) !== 0 };
 }
 
-/** Tells who has which lease. */
+/** Announces who owns which lease. */
 export class LeaseNews implements TimerHandler {
   readonly #bus: Bus;
   readonly #loop: LoopPort;
   readonly #table: LeaseTable;
   readonly #isThere: (endpoint: EndpointId) => boolean;
-  /** Leases that changed since they were told, as endpoint × classes + class. */
+  /** Leases that changed since they were last announced, as endpoint × classes + class. */
   readonly #changed = new Set<number>();
 
-  /** Tells nothing until something has changed. */
+  /** Announces nothing until something has changed. */
   constructor(bus: Bus, loop: LoopPort, table: LeaseTable, isThere: (endpoint: EndpointId) => boolean) {
     this.#bus = bus;
     this.#loop = loop;
@@ -56,7 +57,7 @@ export class LeaseNews implements TimerHandler {
     this.#isThere = isThere;
   }
 
-  /** A lease changed hands, or who waits for it did. Called for each grant: it costs next to nothing. */
+  /** Records that a lease, or its queue, has changed. Called for each grant, so it does almost nothing. */
   changed(endpoint: EndpointId, cls: LeaseClass): void {
     if (this.#changed.size === 0) this.#loop.arm(this, this.#loop.clock.nowNs() + GATHER_NS);
     this.#changed.add(endpoint * LEASE_CLASS_COUNT + cls);
@@ -67,7 +68,7 @@ export class LeaseNews implements TimerHandler {
     this.#bus.reply(command.ticket, this.#event(command.endpoint, command.words[0] as LeaseClass));
   }
 
-  /** Called by the loop: what has changed is told. */
+  /** Called by the loop: announces what has changed. */
   onTimer(): void {
     for (const key of this.#changed) {
       const endpoint = Math.floor(key / LEASE_CLASS_COUNT) as EndpointId;
@@ -78,7 +79,7 @@ export class LeaseNews implements TimerHandler {
     this.#changed.clear();
   }
 
-  /** Tells nothing any more. */
+  /** Stops announcing. */
   close(): void {
     this.#changed.clear();
     this.#loop.disarm(this);

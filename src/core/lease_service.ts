@@ -1,8 +1,8 @@
 /**
- * Leases on the bus: carries out what the lease machine decides. A lease that ends begins a handover: the
- * former owner is told, its commands that still wait are answered with stale-lease, the class's finalization
- * runs in the adapter, and only then is the successor told. A command of a former owner that slipped through
- * is caught by the route, which asks the machine again.
+ * Leases on the bus: carries out the decisions of the lease machine. The end of a lease begins a handover:
+ * the former owner is told, its queued commands are answered with stale-lease, the adapter runs the class's
+ * finalization, and only then is the successor told. The route, which checks the lease again, refuses any
+ * command of the former owner that is missed here.
  * @module
  */
 import { type ControlId, type EndpointId, NO_CONTROL, NO_ENDPOINT } from "../base/ids.ts";
@@ -35,15 +35,15 @@ import type { ControlSlot } from "./control_slot.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
 import { type ClaimWords, LeaseNews } from "./lease_claims.ts";
 
-/** Bytes of a principal's name where an inline zone has one. */
+/** Size of a principal's name in an inline zone, bytes. */
 const NAME_BYTES = 32;
-/** Who is behind a control that is gone. */
+/** Stands for the principal of a control that is gone. */
 const GONE: Principal = { principal: 0 };
 
-/** LEASE_REVOKED.reason, for audit. */
+/** LEASE_REVOKED.reason in words, for audit. */
 const REVOCATIONS: readonly string[] = ["pre-empted", "owner gone", "endpoint gone", "not kept alive"];
 
-/** A lease that a control owns, or owned. */
+/** A lease that a control owns, or has owned. */
 interface LeaseOfControl {
   readonly control: ControlId;
   readonly endpoint: EndpointId;
@@ -51,17 +51,17 @@ interface LeaseOfControl {
   readonly token: number;
 }
 
-/** What the service works on. */
+/** The parts of the core that the service uses. */
 export interface LeaseServiceParts {
-  /** Answers and events go over it. */
+  /** Carries its answers and events. */
   readonly bus: Bus;
-  /** Runs its deadlines. */
+  /** Runs its timers. */
   readonly loop: LoopPort;
-  /** Who owns what. */
+  /** The lease machine. */
   readonly table: LeaseTable;
-  /** An endpoint by its number; null when it is not attached. */
+  /** The endpoint with a number; null when it is not attached. */
   readonly endpointOf: (endpoint: EndpointId) => EndpointSlot | null;
-  /** Told what an adapter's finalization threw. */
+  /** Contains what an adapter's finalization throws. */
   readonly onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void;
 }
 
@@ -71,15 +71,15 @@ export class LeaseService {
   readonly #table: LeaseTable;
   readonly #endpointOf: (endpoint: EndpointId) => EndpointSlot | null;
   readonly #onFault: (slot: EndpointSlot, adapter: Adapter, error: unknown) => void;
-  /** Tickets of releases whose finalization runs, by slot. */
+  /** Tickets of releases whose finalization is running, by slot. */
   readonly #releasing = new Map<number, number>();
-  /** What ends a handover that its adapter did not end, by slot. */
+  /** Timers that end a handover which its adapter does not end, by slot. */
   readonly #ending = new Map<number, () => void>();
 
-  /** Tells who has what. */
+  /** Announces who owns what. */
   readonly news: LeaseNews;
 
-  /** Starts with nothing under way; what is owned is the table's. */
+  /** Starts with no handover under way; ownership is kept in the lease table. */
   constructor({ bus, loop, table, endpointOf, onFault }: LeaseServiceParts) {
     this.#bus = bus;
     this.#table = table;
@@ -88,17 +88,17 @@ export class LeaseService {
     this.news = new LeaseNews(bus, loop, table, (endpoint) => endpointOf(endpoint) !== null);
   }
 
-  /** How many handovers are under way. */
+  /** Number of handovers under way. */
   get handovers(): number {
     return this.#ending.size;
   }
 
-  /** When a lease runs out unless its owner speaks, ns. */
+  /** When the next lease expires unless its owner sends something, ns. */
   get deadlineNs(): number {
     return this.#table.deadline();
   }
 
-  /** CMD_ACQUIRE, admitted; or a CMD_LEASE_CLAIM, with its words. */
+  /** Handles an admitted CMD_ACQUIRE, or a CMD_LEASE_CLAIM with its text. */
   acquire(command: TransferEvent, slot: ControlSlot, words?: ClaimWords): void {
     const cls = command.words[0] as LeaseClass;
     const { endpoint, ticket } = command;
@@ -142,12 +142,12 @@ export class LeaseService {
     this.#bus.audit.write({ principal, as, control: party.id, endpoint, kind: KIND.LEASE_DENIED, code, cls });
   }
 
-  /** CMD_RELEASE, admitted. Answered when the finalization is done. */
+  /** Handles an admitted CMD_RELEASE. It is answered when the finalization is done. */
   release(command: TransferEvent, slot: ControlSlot): void {
     const cls = command.words[0] as LeaseClass;
     const { endpoint, ticket } = command;
     const token = this.#table.tokenOf(endpoint, cls, slot.id);
-    // A release that names the token of an earlier lease must not end the present one.
+    // A release that names the token of an earlier lease must not end the current one.
     if (command.token !== 0 && command.token !== token) {
       return this.#bus.ack(ticket, SOURCE.CORE, CODE["stale-lease"]);
     }
@@ -165,7 +165,7 @@ export class LeaseService {
     this.#handover(endpoint, cls, token);
   }
 
-  /** CMD_LEASE_STATUS, admitted. */
+  /** Handles an admitted CMD_LEASE_STATUS. */
   status(command: TransferEvent): void {
     const cls = command.words[0] as LeaseClass;
     const owner = this.#table.ownerOf(command.endpoint, cls);
@@ -176,7 +176,7 @@ export class LeaseService {
     this.#bus.reply(command.ticket, event);
   }
 
-  /** A control is gone: what it owned is finalized, what it waited for is forgotten. */
+  /** A control is gone: its leases are finalized and its pending claims dropped. */
   ownerGone(controlId: ControlId, whose: Principal): void {
     this.#table.withdraw(
       controlId,
@@ -193,7 +193,7 @@ export class LeaseService {
     );
   }
 
-  /** A control's grant shrank: leases that it may no longer hold are revoked. */
+  /** A control's grant shrank: leases that it may no longer own are revoked. */
   regranted(slot: ControlSlot): void {
     const { grant } = slot;
     const forbidden = (endpoint: EndpointId, cls: LeaseClass) =>
@@ -229,14 +229,14 @@ export class LeaseService {
   }
 
   /**
-   * All adapters of an endpoint are closed: a finalization that none of them ended is over, for nothing can
-   * be reached any more.
+   * All adapters of an endpoint are closed: a finalization that none of them completed is over, since the
+   * guest can no longer be reached.
    */
   endpointClosed(endpoint: EndpointId): void {
     for (const cls of Object.values(LEASE_CLASS)) this.#ending.get(keyOf(endpoint, cls))?.();
   }
 
-  /** Ends the leases whose owners did not keep them alive. */
+  /** Ends leases whose keepalive has expired. */
   expire(nowNs: number): void {
     if (this.#table.deadline() > nowNs) return;
     this.#table.expire(nowNs, (endpoint, cls, token, owner) => {
@@ -246,6 +246,7 @@ export class LeaseService {
   }
 
   #handover(endpoint: EndpointId, cls: LeaseClass, token: number): void {
+    assert(!this.#ending.has(keyOf(endpoint, cls)), "a lease has one handover at a time");
     this.news.changed(endpoint, cls);
     const slot = this.#endpointOf(endpoint);
     this.#refuseStale(slot, endpoint, cls, token);
@@ -271,13 +272,13 @@ export class LeaseService {
       adapter.finalize(cls, finish);
     } catch (error) {
       this.#onFault(slot, adapter, error);
-      // Nobody waits for ever for an adapter that failed.
+      // A limit, so that nobody waits for ever for an adapter that failed.
       if (!isDone) end();
       isForced = true;
     }
   }
 
-  /** Answers what a former owner sent under a lease and what is still on its way. */
+  /** Answers a former owner's commands that are still queued under the ended lease. */
   #refuseStale(slot: EndpointSlot | null, endpoint: EndpointId, cls: LeaseClass, token: number): void {
     const pick = (event: TransferEvent): boolean =>
       event.endpoint === endpoint && event.token === token && leaseClassFor(event) === cls;
@@ -324,7 +325,7 @@ export class LeaseService {
     this.#bus.reply(ticket, event);
   }
 
-  /** A waiting successor does not get the slot. */
+  /** A waiting successor will not get the slot. */
   #dismiss(endpoint: EndpointId, cls: LeaseClass, successor: Successor, reason: LeaseDenial): void {
     if (this.#bus.ledger.find(successor.corr) < 0) return;
     this.#deny(successor, endpoint, cls, reason);
@@ -371,7 +372,7 @@ function keyOf(endpoint: EndpointId, cls: LeaseClass): number {
   return endpoint * LEASE_CLASS_COUNT + cls;
 }
 
-/** Says who owns, or takes, a lease; nothing of nobody. */
+/** Announces who owns or takes a lease; announces nothing if there is nobody. */
 function writeParty(event: TransferEvent, party: LeaseParty | null): void {
   if (party === null) return;
   const { principal, as } = party.grant;

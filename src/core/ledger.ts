@@ -1,7 +1,7 @@
 /**
- * The ledger of commands under way: what makes "exactly one answer" a mechanism instead of a habit. Every
- * admitted command gets a ticket; the first answer to a ticket closes it, a second one is found out. Struct
- * of arrays: a command costs no allocation.
+ * The ledger of open commands, which enforces "exactly one answer". Every admitted command gets a ticket; the
+ * first answer to a ticket closes it, and a second one is detected. A struct of arrays: a command costs no
+ * allocation.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -29,7 +29,7 @@ export class Ledger {
   readonly #operation = new Uint32Array(MAX_OUTSTANDING);
   readonly #generation = new Uint32Array(MAX_OUTSTANDING).fill(1);
   readonly #bodyBytes = new Uint32Array(MAX_OUTSTANDING);
-  /** Who pays for it while it is open. */
+  /** The memory account charged while it is open. */
   readonly #account: (MemoryAccount | null)[] = new Array(MAX_OUTSTANDING).fill(null);
   readonly #audited = new Uint8Array(MAX_OUTSTANDING);
   readonly #open = new Uint8Array(MAX_OUTSTANDING);
@@ -38,7 +38,7 @@ export class Ledger {
   #used = 0;
   #count = 0;
 
-  /** How many commands are open. */
+  /** Number of open commands. */
   get count(): number {
     return this.#count;
   }
@@ -46,8 +46,8 @@ export class Ledger {
   /**
    * Opens an entry for a command.
    *
-   * @param whose who is behind its control, for audit: the control may be gone when the answer comes
-   * @param account what it counts for that principal is charged to, until it is closed
+   * @param whose the principal behind its control, for audit: the control may be gone when the answer comes
+   * @param account the account that is charged until the entry is closed
    * @returns its ticket; 0 when there are too many
    */
   open(
@@ -81,14 +81,14 @@ export class Ledger {
     return (this.#generation[index] as number) * INDEX_RANGE + index;
   }
 
-  /** The index of an open ticket, or -1 when it was closed already (or never was one). */
+  /** The index of an open ticket, or -1 when it is closed (or never existed). */
   find(ticket: number): number {
     const index = ticket % INDEX_RANGE;
     if (ticket <= 0 || index >= this.#used || this.#open[index] !== 1) return -1;
     return (this.#generation[index] as number) * INDEX_RANGE + index === ticket ? index : -1;
   }
 
-  /** Closes an entry; what it says stays readable until the next `open`. */
+  /** Closes an entry; its fields stay readable until the next `open`. */
   close(index: number): void {
     assert(this.#open[index] === 1, "a command is closed once");
     this.#open[index] = 0;
@@ -99,15 +99,15 @@ export class Ledger {
     this.#count--;
   }
 
-  /** Who sent it. */
+  /** The control that sent it. */
   origin(index: number): ControlId {
     return this.#origin[index] as ControlId;
   }
-  /** Who is behind the control that sent it. */
+  /** The principal behind that control. */
   whose(index: number): Principal {
     return this.#whose[index] as Principal;
   }
-  /** Its corr; 0 = no answer wanted. */
+  /** Its corr; 0 = no answer is wanted. */
   corr(index: number): number {
     return this.#corr[index] as number;
   }
@@ -115,7 +115,7 @@ export class Ledger {
   kind(index: number): Kind {
     return this.#kind[index] as Kind;
   }
-  /** Its seam. */
+  /** Its source. */
   source(index: number): Source {
     return this.#source[index] as Source;
   }
@@ -123,7 +123,7 @@ export class Ledger {
   endpoint(index: number): EndpointId {
     return this.#endpoint[index] as EndpointId;
   }
-  /** The lease token it was admitted under; 0 = none. */
+  /** The lease token under which it was admitted; 0 = none. */
   token(index: number): number {
     return this.#token[index] as number;
   }
@@ -132,17 +132,20 @@ export class Ledger {
     return this.#cls[index] as LeaseClassOrNone;
   }
 
-  /** The first word of its inline zone: the operation, where its kind has several. */
+  /** The first word of its inline zone: the operation, if its kind has several. */
   operation(index: number): number {
     return this.#operation[index] as number;
   }
 
-  /** Its adapter has written the audit entry of its answer, with what only it knows. */
+  /**
+   * Records that its adapter has written the audit entry of the answer, with details that only the adapter
+   * knows.
+   */
   noteAudited(index: number): void {
     assert(this.#open[index] === 1, "what is audited is not answered yet");
     this.#audited[index] = 1;
   }
-  /** Whether that is so. */
+  /** Whether its adapter has written that entry. */
   isAudited(index: number): boolean {
     return this.#audited[index] === 1;
   }

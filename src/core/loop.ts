@@ -1,19 +1,19 @@
 /**
- * The loop: one synchronous epoll_wait, on a thread of its own, with no promise in it. It watches
- * descriptors, keeps deadlines (one timerfd, armed only while something is due, so an idle loop does not
- * wake), and after the callbacks of a turn lets the core move its events.
+ * The event loop: one synchronous epoll_wait on a thread of its own, without promises. It watches
+ * descriptors, keeps deadlines (with one timerfd, armed only while a deadline is pending, so an idle loop
+ * does not wake), and after the callbacks of a turn has the core process its events.
  *
- * A turn is short however much there is to do: after 1.5 ms of callbacks, or when they have left the core
- * enough to move, the rest of what is ready and due waits for the next turn, in front of what becomes ready
- * meanwhile.
+ * A turn is short however much there is to do: after 1.5 ms of callbacks, or when they have queued enough for
+ * the core, the remaining ready descriptors and due timers wait for the next turn, ahead of those that become
+ * ready meanwhile.
  *
- * What a callback throws (a descriptor's, a timer's, a deferred task's) does not end the loop: the boundary
- * (fault_boundary.ts, which says what is contained and what still ends the process) counts and tells it, and
- * the handler ends what it watched. One that cannot is not watched any more, so that it does not spin. What
- * the hook throws is not contained here: the core contains what its controls and adapters throw where it
- * calls them, and the rest is a defect of its own.
+ * An exception in a callback (of a descriptor, a timer or a deferred task) does not end the loop: the
+ * boundary (fault_boundary.ts, which says what is contained) counts and reports it, and the handler's
+ * `onFault` ends what it watched. The descriptor of a handler without `onFault` is no longer watched, or the
+ * loop would spin. Exceptions in the hook are not contained here: the core contains those of its controls and
+ * adapters where it calls them, and any other is a defect of the core.
  *
- * Two runners: `run` for a thread that has nothing else to do, `runYielding` for a program that embeds the
+ * Two ways to run it: `run` for a thread that does nothing else, `runYielding` for a program that embeds the
  * core on a thread with promises.
  * @module
  */
@@ -33,17 +33,17 @@ const TIMER_TAG = 0;
 const FD_BITS = 20;
 const FD_MASK = (1 << FD_BITS) - 1;
 const EVENTS_A_WAIT = 256;
-/** Callbacks of one turn may take so long, ns; a callback that has begun is not interrupted. */
+/** Time limit for starting callbacks in one turn, ns; a running callback is not interrupted. */
 const CALLBACKS_NS = 1_500_000;
-/** A timer that is later than this was not held up by a turn of the loop's own, ns. */
+/** A timer that is later than this was not delayed by the loop's own turns, ns. */
 const AWAY_NS = 50_000_000;
 
 /** Whether the loop runs. */
 type RunState =
   | "running"
-  /** {@linkcode Loop.run} returns, and may be called again. */
+  /** {@linkcode Loop.run} returns, and can be called again. */
   | "left"
-  /** For the last time. */
+  /** The loop has ended for good. */
   | "stopped";
 
 interface Deferred {
@@ -58,30 +58,30 @@ interface Watch {
 
 /** Options of a loop. */
 export interface LoopOptions {
-  /** The time that everything on the loop goes by. */
+  /** The clock for everything on the loop. */
   readonly clock: Clock;
-  /** Where contained faults are told. */
+  /** The log for contained faults. */
   readonly log: Log;
-  /** Contains what callbacks throw. Left out: one of the loop's own. */
+  /** Contains what callbacks throw. Omitted: the loop makes its own. */
   readonly faults?: FaultBoundary;
-  /** Spin for so long before sleeping, ns: latency for those who pay a core for it. */
+  /** Time to poll before sleeping, ns: lower latency at the cost of a processor core. */
   readonly spinNs?: number;
   /**
-   * Makes the loop's thread realtime while it is mostly idle (loop_priority.ts). Left out: it is scheduled
-   * like any other. Called on the thread that makes the loop.
+   * Makes the loop's thread realtime while it is mostly idle (loop_priority.ts). Omitted: normal scheduling.
+   * Called on the thread that makes the loop.
    */
   readonly scheduling?: ThreadScheduling;
 }
 
 /** An epoll loop with timers. */
 export class Loop implements LoopPort, Disposable {
-  /** The time that everything on the loop goes by. */
+  /** The clock for everything on the loop. */
   readonly clock: Clock;
-  /** How long turns took, ns: what `loop never blocks` is judged by. */
+  /** Durations of turns, ns. */
   readonly turns: Histogram = new Histogram();
-  /** How its thread is scheduled; null when nobody asked. */
+  /** The scheduling of its thread; null if it is not managed. */
   readonly priority: LoopPriority | null;
-  /** Contains what callbacks throw, and counts it. */
+  /** Contains what callbacks throw, and counts the faults. */
   readonly faults: FaultBoundary;
   readonly #log: Log;
   readonly #spinNs: number;
@@ -92,11 +92,11 @@ export class Loop implements LoopPort, Disposable {
   #deferred: Deferred[] = [];
   #hook: TurnHook | null = null;
   #armedNs = NEVER;
-  /** Events of the last wait, and how many of them were dispatched. */
+  /** Events of the last wait, and the number of them that were dispatched. */
   #ready = 0;
   #dispatched = 0;
   #startNs = 0;
-  /** The hook wants its next turn at once. */
+  /** The hook needs another turn at once. */
   #isDue = false;
   #generation = 0;
   #watched = 0;
@@ -114,12 +114,12 @@ export class Loop implements LoopPort, Disposable {
       : new LoopPriority(options.scheduling, options.clock.nowNs());
   }
 
-  /** How many descriptors are watched. */
+  /** Number of watched descriptors. */
   get watched(): number {
     return this.#watched;
   }
 
-  /** How many deadlines are armed. */
+  /** Number of armed deadlines. */
   get armed(): number {
     return this.#timers.size;
   }
@@ -132,8 +132,8 @@ export class Loop implements LoopPort, Disposable {
   watch(fd: number, events: number, handler: FdHandler): void {
     assert(fd <= FD_MASK && this.#watches[fd] === undefined, "a descriptor is watched once");
     this.#generation = (this.#generation + 1) & 0xfff;
-    // Tag 0 is the timer's; a generation keeps an event of a closed descriptor from its successor of the same
-    // number.
+    // Tag 0 is the timer's. The generation in a tag keeps an event of a closed descriptor from reaching a new
+    // descriptor with the same number.
     const tag = ((this.#generation << FD_BITS) | fd) >>> 0;
     this.#watches[fd] = { handler, tag };
     this.#poller.add(fd, events, tag);
@@ -165,12 +165,12 @@ export class Loop implements LoopPort, Disposable {
     this.#deferred.push({ task, owner });
   }
 
-  /** Makes `run` return at the end of this turn. */
+  /** Ends the loop for good: `run` returns at the end of this turn. */
   stop(): void {
     this.#state = "stopped";
   }
 
-  /** Makes `run` return at the end of this turn; it can be called again. */
+  /** Makes `run` return at the end of this turn; `run` can be called again. */
   leave(): void {
     if (this.#state === "running") this.#state = "left";
   }
@@ -187,10 +187,10 @@ export class Loop implements LoopPort, Disposable {
   }
 
   /**
-   * Runs until {@linkcode stop} on a thread that has promises of its own: waits without blocking it and
+   * Runs until {@linkcode stop} on a thread that also has promises: waits without blocking the thread, and
    * yields after each turn.
    *
-   * @param onTurn called after each turn, for instance to look at an AbortSignal
+   * @param onTurn called after each turn, for instance to check an AbortSignal
    */
   async runYielding(onTurn?: () => void): Promise<void> {
     while (!this.stopped) {
@@ -202,9 +202,9 @@ export class Loop implements LoopPort, Disposable {
   }
 
   /**
-   * One turn: waits, calls back, moves events, runs what was deferred.
+   * One turn: waits, calls callbacks, processes events, runs deferred tasks.
    *
-   * @param timeoutMs how long it may wait at most; -1 = until something happens
+   * @param timeoutMs longest wait; -1 = until something happens
    */
   turn(timeoutMs: number): void {
     this.#arm();
@@ -215,8 +215,9 @@ export class Loop implements LoopPort, Disposable {
     const startNs = this.clock.nowNs();
     this.#startNs = startNs;
     this.#dispatchReady();
-    // A deadline that passed so long ago says that this process itself was away, and a wait that a signal
-    // ended has looked at nothing. A peer that has spoken meanwhile was not silent: it is heard first.
+    // If a deadline passed this long ago, this process itself was not running, and if a signal ended the
+    // wait, no descriptor was polled. In both cases data of a peer may be unread, so descriptors are polled
+    // before timers report the peer as silent.
     if (this.#dispatched === this.#ready && startNs - this.#timers.earliestNs > AWAY_NS) {
       this.#dispatched = 0;
       this.#ready = this.#poller.wait(0);
@@ -230,7 +231,7 @@ export class Loop implements LoopPort, Disposable {
     this.priority?.note(endNs);
   }
 
-  /** Closes the loop's own descriptors. Whoever watched something has unwatched it. */
+  /** Closes the loop's own descriptors. Everything watched must have been unwatched. */
   [Symbol.dispose](): void {
     this.#poller.remove(this.#timer.fd);
     this.#timer[Symbol.dispose]();
@@ -241,12 +242,12 @@ export class Loop implements LoopPort, Disposable {
     return this.#state === "running";
   }
 
-  /** Whether there is something to do that no descriptor tells of. */
+  /** Whether there is work that no descriptor announces. */
   #goesOn(): boolean {
     return this.#deferred.length > 0 || this.#dispatched < this.#ready || this.#isDue;
   }
 
-  /** Whether the callbacks of this turn have done enough. */
+  /** Whether the callbacks of this turn have used up their share. */
   readonly #mayStop = (): boolean =>
     this.#hook?.isLoaded === true || this.clock.nowNs() - this.#startNs > CALLBACKS_NS;
 
@@ -286,7 +287,7 @@ export class Loop implements LoopPort, Disposable {
 
   #onReadyFault(fd: number, watch: Watch, error: unknown): void {
     if (this.faults.contain("descriptor", error, watch.handler)) return;
-    // Level-triggered: it would be called, and fail, in each turn from now on.
+    // Watching is level-triggered: the callback would be called, and fail, in every turn from now on.
     if (this.#watches[fd] !== watch) return;
     this.unwatch(fd);
     this.#log.error("the descriptor is no longer watched", { fd });
@@ -298,12 +299,12 @@ export class Loop implements LoopPort, Disposable {
 
   #arm(): void {
     const hookNs = this.#hook === null ? NEVER : this.#hook.deadlineNs();
-    // What is due at once needs no alarm.
+    // A deadline that is due at once needs no timer.
     this.#isDue = hookNs === 0;
     if (this.#isDue) return;
     const dueNs = Math.min(this.#timers.earliestNs, hookNs);
-    // An earlier alarm than needed costs one empty turn; moving it later each time would cost a system call a
-    // turn.
+    // A timer that fires too early costs one empty turn; moving it later each time would cost a system call
+    // per turn.
     if (dueNs >= this.#armedNs) return;
     this.#timer.armAt(Math.max(dueNs, 1));
     this.#armedNs = dueNs;

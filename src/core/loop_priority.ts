@@ -1,41 +1,41 @@
 /**
- * The loop's place among the machine's threads. Its turns are short, but an ordinary thread that wakes
- * another one (a control, a QEMU) may be put aside for it at once, for a scheduler tick: of the turns over 2
- * ms in a soak on 2 cores, two thirds did nothing but wait so (4 ms at 250 Hz). So the loop runs as SCHED_RR
- * where it may.
+ * The scheduling priority of the loop's thread. Its turns are short, but the kernel may preempt an ordinary
+ * thread in favour of one that it wakes (a control, a QEMU), for a scheduler tick: in a soak on 2 cores, two
+ * thirds of the turns over 2 ms only waited for a processor (4 ms at 250 Hz). So the loop runs as SCHED_RR
+ * where it is allowed to.
  *
- * What is realtime must be idle most of the time. A loop that computes for more than 85 % of a second goes
- * back among the ordinary threads until it does so for less than half of one (an event for a thousand
- * controls is 5 ms of work, which comes in bursts): controls that flood it take a fair share of a core from
- * the VMs, not all of one. Its processor time counts, not how long its turns took: who waits for a processor
- * must not lose its place for that.
+ * A realtime thread must be idle most of the time. A loop that uses more than 85 % of a processor over one
+ * second returns to normal scheduling until it uses less than half (an event for a thousand controls is 5 ms
+ * of work, which comes in bursts): controls that flood it then take a fair share of a core from the VMs, and
+ * not all of one. Processor time is measured rather than the duration of turns, because a thread that waits
+ * for a processor must not lose its priority for that.
  * @module
  */
 import { assert } from "../base/assert.ts";
 
-/** Over which time the load is judged, ns. */
+/** Period over which the load is measured, ns. */
 const WINDOW_NS = 1_000_000_000;
 const YIELD_ABOVE = 0.85;
 const RETURN_BELOW = 0.5;
 
 /** The scheduling of the calling thread. */
 export interface ThreadScheduling {
-  /** Makes it realtime, or ordinary again; false when it may not. */
+  /** Makes the thread realtime, or normal again; false when it is not allowed. */
   setRealtime(realtime: boolean): boolean;
-  /** Its processor time so far, ns. */
+  /** Processor time used so far, ns. */
   cpuNs(): number;
 }
 
 /** Keeps a loop's thread realtime while it is mostly idle. */
 export class LoopPriority {
   readonly #thread: ThreadScheduling;
-  /** False once it was refused: it is not asked for again. */
+  /** False once it was refused: then it is not tried again. */
   #permitted: boolean;
   #realtime: boolean;
   #sinceNs: number;
   #sinceCpuNs: number;
 
-  /** Makes the calling thread realtime, if it may be. */
+  /** Makes the calling thread realtime, if allowed. */
   constructor(thread: ThreadScheduling, nowNs: number) {
     this.#thread = thread;
     this.#sinceNs = nowNs;
@@ -53,7 +53,7 @@ export class LoopPriority {
     return this.#realtime;
   }
 
-  /** A turn is over: called on the loop's thread. */
+  /** Called on the loop's thread at the end of a turn. */
   note(nowNs: number): void {
     if (this.#permitted && nowNs - this.#sinceNs >= WINDOW_NS) this.#judge(nowNs);
   }

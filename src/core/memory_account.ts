@@ -1,13 +1,13 @@
 /**
- * What one principal makes the bus keep: the commands that it has sent and that are not answered yet, and the
- * bodies of the events that wait for its controls. By uid, because controls are cheap: a thousand of them
- * must not take a thousand times the memory. Past its bound a principal's controls are not read (commands),
- * or lose their least important events first (events); nobody else notices either.
+ * The memory that one principal causes the bus to hold: its commands that have not been answered, and the
+ * bodies of events queued for its controls. Accounts are per uid, because controls are cheap: a thousand of
+ * them must not get a thousand times the memory. Above the limit, a principal's controls are not read from
+ * (commands), or lose their least important events (events); nobody else is affected.
  *
- * A command's body is charged where it is received and returned with the last reference to it, wherever it
- * went: the account is the payload's owner. An admitted command is charged until it is answered, too: what an
- * adapter makes of it takes as much. The descriptors that commands bring are counted likewise, until an
- * adapter has taken them or the last holder of the command lets go.
+ * A command's body is charged when it is received and credited back with its last reference, wherever that
+ * is: the account is the payload's owner. An admitted command is also charged until it is answered, because
+ * the adapter's work on it takes about as much. Descriptors that come with commands are counted likewise,
+ * until an adapter has taken them or the last holder releases the command.
  * @module
  */
 import { closeForeignFd } from "../../ffi/owned_fd.ts";
@@ -23,7 +23,7 @@ import type { PayloadOwner, TransferEvent } from "../event/transfer_event.ts";
 /** One principal's account. */
 export class MemoryAccount implements PayloadOwner {
   readonly #onEmpty: () => void;
-  /** Controls of the principal that are on the bus. */
+  /** Number of the principal's controls on the bus. */
   controls = 0;
   #commandBytes = 0;
   #commandFds = 0;
@@ -33,33 +33,35 @@ export class MemoryAccount implements PayloadOwner {
   /**
    * Starts with nothing charged.
    *
-   * @param onEmpty told when nothing is charged any more and no control is left
+   * @param onEmpty called when nothing is charged and no control is left
    */
   constructor(onEmpty: () => void = () => {}) {
     this.#onEmpty = onEmpty;
   }
 
-  /** What its commands count for that are not answered yet. */
+  /** Charge of its unanswered commands. */
   get commandBytes(): number {
     return this.#commandBytes;
   }
 
-  /** Bytes of bodies of events that wait for its controls. */
+  /** Bytes of bodies of events queued for its controls. */
   get eventBytes(): number {
     return this.#eventBytes;
   }
 
-  /** Whether no further command is to be read from its controls. */
+  /** Whether to stop reading commands from its controls. */
   get isFull(): boolean {
     return this.#commandBytes >= MAX_PRINCIPAL_COMMAND_BYTES;
   }
 
-  /** Whether so many bytes more may wait for its controls. */
+  /** Whether this many more bytes may be queued for its controls. */
   hasRoomFor(bytes: number): boolean {
     return this.#eventBytes + bytes <= MAX_PRINCIPAL_EVENT_BYTES;
   }
 
-  /** Charges a command's body until its last holder lets go. The event has no other payload owner. */
+  /**
+   * Charges a command's body until its last holder releases it. The event must have no other payload owner.
+   */
   charge(command: TransferEvent): void {
     this.#commandBytes += command.bodyBytes;
     command.own(command.fds, this);
@@ -70,14 +72,14 @@ export class MemoryAccount implements PayloadOwner {
     this.#giveBack(command.bodyBytes);
   }
 
-  /** Whether commands may bring so many descriptors more. */
+  /** Whether commands may bring this many more descriptors. */
   hasRoomForFds(count: number): boolean {
     return this.#commandFds + count <= MAX_PRINCIPAL_COMMAND_FDS;
   }
 
   /**
-   * Charges a command's body and descriptors until its last holder lets go, which closes those that nobody
-   * has taken. The event has no other payload owner.
+   * Charges a command's body and descriptors until its last holder releases it, which closes the descriptors
+   * that nobody has taken. The event must have no other payload owner.
    *
    * @param fds owned by the event from now on
    */
@@ -88,19 +90,19 @@ export class MemoryAccount implements PayloadOwner {
     command.own(fds, new CommandDescriptors(this, fds.length));
   }
 
-  /** Called by the owner of a command's descriptors: the command is gone. */
+  /** Called by the owner of a command's descriptors when the command is released. */
   giveBackFds(command: TransferEvent, count: number): void {
     assert(this.#commandFds >= count, "descriptors are given back once");
     this.#commandFds -= count;
     this.#giveBack(command.bodyBytes);
   }
 
-  /** A command with a body of so many bytes is admitted. */
+  /** A command with a body of this many bytes is admitted. */
   open(bodyBytes: number): void {
     this.#commandBytes += COMMAND_BYTES + bodyBytes;
   }
 
-  /** It is answered. */
+  /** That command is answered. */
   close(bodyBytes: number): void {
     this.#giveBack(COMMAND_BYTES + bodyBytes);
   }
@@ -116,7 +118,7 @@ export class MemoryAccount implements PayloadOwner {
     if (this.controls === 0) this.#noteEmpty();
   }
 
-  /** An event's body waits for one of its controls (above 0), or does not any more (below). */
+  /** An event's body is queued for one of its controls (positive), or no longer (negative). */
   noteEventBytes(change: number): void {
     this.#eventBytes += change;
     assert(this.#eventBytes >= 0, "an event's memory is given back once");
@@ -124,14 +126,14 @@ export class MemoryAccount implements PayloadOwner {
   }
 
   /**
-   * Calls `wake`, once, when half of what commands may take is free again. It must not call back into the
+   * Calls `wake` once, when half of the limit for commands is free again. `wake` must not call back into the
    * bus.
    */
   wait(wake: () => void): void {
     this.#waiting.add(wake);
   }
 
-  /** Forgets one that waits. */
+  /** Removes a pending `wake`. */
   stopWaiting(wake: () => void): void {
     this.#waiting.delete(wake);
   }
@@ -164,18 +166,18 @@ class CommandDescriptors implements PayloadOwner {
   }
 }
 
-/** The accounts of all principals that are on the bus, or whose commands still are. */
+/** The accounts of all principals that have controls on the bus or unanswered commands. */
 export class MemoryAccounts {
   readonly #accounts = new Map<number, MemoryAccount>();
 
-  /** How many there are. */
+  /** Number of accounts. */
   get size(): number {
     return this.#accounts.size;
   }
 
   /**
-   * A control of a principal came: its account. It is told by {@linkcode MemoryAccount.leave} when the
-   * control is gone.
+   * The account of a principal of which a control has joined. {@linkcode MemoryAccount.leave} is called when
+   * the control is gone.
    */
   join(principal: number): MemoryAccount {
     let account = this.#accounts.get(principal);

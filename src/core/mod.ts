@@ -1,9 +1,9 @@
 /**
- * The bus inside a program of one's own: the loop, the core, adapters and controls in one process, without a
- * daemon or a socket.
+ * The bus inside another program: the loop, the core, adapters and controls in one process, without a daemon
+ * or a socket.
  *
- * It stands above the folder that it is named after: an embedding program also needs the controls in the
- * process, and endpoints without a VM.
+ * It ranks above the folder that it is named after, because an embedding program also needs in-process
+ * controls, and endpoints without a VM.
  *
  * @example Embeds the core with a stub endpoint, and a control that stops it
  * ```ts

@@ -1,6 +1,7 @@
 /**
- * What a control may publish: the kinds of the FRAME seam, with the body that the kind has, with PUBLISH, for
- * the attached endpoints of its grant. The other way round from the command rule: these go up.
+ * The publish rule: a control may publish the kinds of the FRAME seam, with the body that the kind requires,
+ * if it has PUBLISH, for the attached endpoints of its grant. It is the counterpart of the command rule for
+ * events that go up.
  * @module
  */
 import { CODE, type Code } from "../base/codes.ts";
@@ -12,10 +13,10 @@ import type { TransferEvent } from "../event/transfer_event.ts";
 import type { EndpointSlot } from "./endpoint_slot.ts";
 
 /**
- * Judges an event that a control wants to publish.
+ * Checks an event that a control wants to publish.
  *
- * @param event its kind, its endpoint and how many descriptors it brings
- * @param grant the publisher's live grant
+ * @param event its kind, its endpoint and its number of descriptors
+ * @param grant the publisher's current grant
  * @param endpoint the endpoint that the event names, null when it is not attached
  * @returns 0, or the code to refuse with; protocol-error for a kind that no control may publish
  */
@@ -26,6 +27,6 @@ export function judgePublish(event: TransferEvent, grant: Grant, endpoint: Endpo
   if (endpoint === null || endpoint.leaving) return CODE["no-endpoint"];
   const body = judgeBody(event.kind, event.bodyFormat, event.bodyBytes);
   if (body !== CODE.ok) return body;
-  // Descriptors go to everybody who watches: a ring is one, and nothing else brings any.
+  // Descriptors are passed to every observer: only a frame ring has one.
   return event.fds.length === fdsOfKind(event.kind) ? CODE.ok : CODE["bad-argument"];
 }

@@ -1,20 +1,20 @@
 /**
- * How many refusals of one principal are written per second, and how many were left out. A refusal costs the
- * peer nothing, so a peer chooses how many there are; commands that were carried out are bounded by what the
- * VMs do, and are not limited here.
+ * Limits the number of refusals written per principal and second, and counts the rest. A refusal costs the
+ * peer nothing, so a peer decides how many there are. Commands that were carried out are bounded by the VMs,
+ * and are not limited here.
  *
- * It counts by principal (uid) and not by control: connecting anew gives no new budget. The table is bounded;
- * principals that find it full share one budget. Pure: it is told the time.
+ * Limits apply to principals (uids) and not to controls, so that a new connection brings no new budget. The
+ * table is bounded; principals that find it full share one budget. Pure: the time is a parameter.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { NEVER, SECOND } from "../base/clock.ts";
 
-/** Refusals of one principal that are written in one second. */
+/** Refusals of one principal that are written per second. */
 const REFUSALS_A_SECOND = 20;
-/** Principals that have a budget of their own at a time. */
+/** Principals that have a budget of their own at the same time. */
 const MAX_PRINCIPALS = 64;
-/** The principal of what was left out of those that share a budget; no uid (it is the kernel's "no user"). */
+/** The principal that stands for those that share a budget; not a uid (the kernel's "no user"). */
 export const OTHER_PRINCIPALS = 0xffffffff;
 
 interface Budget {
@@ -23,22 +23,22 @@ interface Budget {
   leftOut: number;
 }
 
-/** Told how many refusals of a principal were left out in its second. */
+/** Called with the number of a principal's refusals that were left out in its second. */
 export type LeftOut = (principal: number, count: number) => void;
 
-/** The budgets of the present second. */
+/** The budgets of the current second. */
 export class RefusalLimit {
   readonly #budgets = new Map<number, Budget>();
 
-  /** How many principals have one now: none but in the second after a refusal. */
+  /** Number of principals that have a budget now: zero except in the second after a refusal. */
   get size(): number {
     return this.#budgets.size;
   }
 
   /**
-   * Notes one refusal.
+   * Counts one refusal.
    *
-   * @returns whether it is to be written; if not it is counted, and {@linkcode sweep} tells
+   * @returns whether to write it; if not, {@linkcode sweep} reports it
    */
   admits(principal: number, nowNs: number): boolean {
     const budget = this.#budgets.get(principal) ?? this.#open(principal, nowNs);
@@ -50,7 +50,7 @@ export class RefusalLimit {
     return false;
   }
 
-  /** When the first second ends of those in which something was left out, ns; NEVER when nothing was. */
+  /** The earliest end of a second in which something was left out, ns; NEVER if nothing was. */
   deadlineNs(): number {
     let earliest = NEVER;
     for (const { sinceNs, leftOut } of this.#budgets.values()) {
@@ -59,7 +59,7 @@ export class RefusalLimit {
     return earliest;
   }
 
-  /** Ends the seconds that are over by then, and tells what was left out in each. */
+  /** Ends the seconds that are over, and reports what was left out in each. */
   sweep(nowNs: number, tell: LeftOut): void {
     for (const [principal, { sinceNs, leftOut }] of this.#budgets) {
       if (nowNs - sinceNs < SECOND) continue;
@@ -69,7 +69,7 @@ export class RefusalLimit {
   }
 
   #open(principal: number, nowNs: number): Budget {
-    // One place is kept for those that find no other.
+    // One entry is reserved for the shared budget.
     const whose = this.#budgets.size < MAX_PRINCIPALS ? principal : OTHER_PRINCIPALS;
     let budget = this.#budgets.get(whose);
     if (budget === undefined) {

@@ -1,6 +1,6 @@
 /**
- * How the core says no to a control: one answer, which counts as the answer to its command when it has
- * reached it, and one entry in the audit trail. What is refused is decided elsewhere (command rule, publish
+ * Refusals of the core: one answer, which counts as the answer to the command once it has reached the
+ * control, and one entry in the audit trail. What is refused is decided elsewhere (command rule, publish
  * rule, the control's own transport).
  * @module
  */
@@ -17,17 +17,18 @@ import type { AuditEntry } from "./audit_trail.ts";
 import { type Bus, REFUSAL } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 
-/** Answers what is not admitted. */
+/** Answers what was not admitted. */
 export class Refusals {
   readonly #bus: Bus;
 
-  /** Answers over a bus, whose audit trail notes it. */
+  /** Answers over a bus and its audit trail. */
   constructor(bus: Bus) {
     this.#bus = bus;
   }
 
   /**
-   * Refuses a command by an ACT_ACK, or by a LEASE_DENIED where that has a reason of its own; takes it over.
+   * Refuses a command by an ACT_ACK, or by a LEASE_DENIED if that has a fitting reason; takes ownership of
+   * it.
    */
   command(slot: ControlSlot, command: TransferEvent, code: Code): void {
     assert(code !== CODE.ok, "a refusal says why");
@@ -62,7 +63,7 @@ export class Refusals {
     });
   }
 
-  /** Refuses to publish an event, by an ERROR to who sent it; takes it over. */
+  /** Refuses to publish an event, by an ERROR to its sender; takes ownership of it. */
   publish(slot: ControlSlot, event: TransferEvent, code: Code): void {
     assert(code !== CODE.ok, "a refusal says why");
     const { kind, endpoint, corr } = event;
@@ -76,7 +77,7 @@ export class Refusals {
     this.#audit(slot, { kind, endpoint, code });
   }
 
-  /** Notes that a control broke its transport's protocol; the transport itself tells it so. */
+  /** Audits a violation of a control's transport protocol; the transport itself tells the peer. */
   breach(slot: ControlSlot, what: string): void {
     this.#bus.audit.write({
       principal: slot.grant.principal,

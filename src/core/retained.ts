@@ -1,17 +1,17 @@
 /**
  * Retained state: the newest ROSTER, MEMCTX, FRAME_RING and VGPU_STATUS of each endpoint, replayed to
- * controls that come later. It holds one reference to each event, and with it the event's file descriptors.
- * What a control has published is forgotten with that control, what an adapter has told with its seam.
+ * controls that join later. It holds one reference to each event, and thus its file descriptors. Events that
+ * a control published are dropped when that control leaves, those of an adapter when its seam goes down.
  *
- * Of a kind whose row in the catalogue names a field (`retainedBy`: one of several heads) the newest event
- * for each of the field's values is kept, and of those the {@linkcode MAX_KEPT_BY} that came last.
+ * If a kind's row in the catalogue names a field (`retainedBy`, for instance one of several heads), the
+ * newest event per value of that field is kept, for the {@linkcode MAX_KEPT_BY} values that came last.
  *
- * Why an endpoint has no memory context is kept, too: the newest ERROR of its memory seam, until the seam
- * comes or goes, a context is told, or the VM is reset. A later control would otherwise wait for a system
- * that is known not to be supported.
+ * The reason why an endpoint has no memory context is kept, too: the newest ERROR of its memory seam, until
+ * the seam goes up or down, a context is announced, or the VM is reset. Otherwise a control that joins later
+ * would wait for a system that is known not to be supported.
  *
- * VGPU_STATUS is kept, because there is no question that a late control could ask instead. "Lost" is not
- * kept: a control that never heard of a producer need not hear that there is none.
+ * VGPU_STATUS is kept because no query exists for it. "Lost" is not kept: a control that never heard of a
+ * producer need not hear that there is none.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -26,17 +26,17 @@ import { type KindRow, MAX_KEPT_BY } from "../event/kind_row.ts";
 import { SOURCE, type Source } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 
-/** A kind that is kept. */
+/** A retained kind. */
 export interface RetainedKind {
-  /** Which. */
+  /** The kind. */
   readonly kind: Kind;
-  /** The seam that it crosses. */
+  /** Its source. */
   readonly source: Source;
-  /** The word of its inline zone that separates several of one endpoint; -1: one is kept. */
+  /** The word of its inline zone that tells several of one endpoint apart; -1: only one is kept. */
   readonly word: number;
 }
 
-/** In the order in which a late subscriber gets them, as the catalogue says. */
+/** In the order of replay, as in the catalogue. */
 const KINDS: readonly RetainedKind[] = ROWS.map(([, row]) => row)
   .filter((row) => row.retained > 0)
   .sort((a, b) => a.retained - b.retained)
@@ -47,20 +47,20 @@ function wordOf({ retainedBy, inline }: KindRow): number {
   return field === undefined ? -1 : field[0] / 4;
 }
 
-/** Whether a kind is kept for late subscribers. */
+/** Whether a kind is retained. */
 export function isRetained(kind: Kind): boolean {
   return KINDS.some((kept) => kept.kind === kind);
 }
 
-/** The newest of each retained kind, an endpoint. */
+/** The newest event of each retained kind, per endpoint. */
 export class Retained {
   readonly #kinds: readonly RetainedKind[];
-  /** Kind to its place in {@linkcode #kinds}; -1 = it is not kept. */
+  /** Kind to its index in {@linkcode #kinds}; -1 = it is not kept. */
   readonly #rowOfKind = new Int8Array(KIND_MAX).fill(-1);
-  /** By row and endpoint: what is kept, oldest first; undefined where nothing ever was. */
+  /** By row and endpoint: the kept events, oldest first; undefined where there never was one. */
   readonly #kept: (TransferEvent[] | undefined)[];
 
-  /** Why an endpoint has no memory context. */
+  /** Per endpoint, why there is no memory context. */
   readonly #memoryErrors: (TransferEvent | null)[] = new Array(MAX_ENDPOINTS).fill(null);
   /** Whether an endpoint's memory seam is up. */
   readonly #memoryUp = new Uint8Array(MAX_ENDPOINTS);
@@ -68,7 +68,7 @@ export class Retained {
   /**
    * Starts empty.
    *
-   * @param kinds what is kept, in the order of {@linkcode replay}: the catalogue's, or a test's
+   * @param kinds the retained kinds, in the order of {@linkcode replay}: the catalogue's, or a test's
    */
   constructor(kinds: readonly RetainedKind[] = KINDS) {
     this.#kinds = kinds;
@@ -77,8 +77,8 @@ export class Retained {
   }
 
   /**
-   * Keeps an event if its kind is retained, in place of the older one. Of an endpoint that is gone nothing is
-   * kept.
+   * Keeps an event if its kind is retained, replacing the older one. Nothing is kept for an endpoint that is
+   * gone.
    */
   note(event: TransferEvent): void {
     const { endpoint, kind } = event;
@@ -108,7 +108,7 @@ export class Retained {
   #noteMemory(event: TransferEvent): void {
     const { endpoint, kind } = event;
     if (kind === KIND.ERROR) {
-      // That a flood is folded says nothing of the seam.
+      // The report that a flood is being folded says nothing about the seam.
       if (event.words[ERROR.at.code / 4] === CODE.dropped) return;
       this.#dropMemoryError(endpoint);
       this.#memoryErrors[endpoint] = event.retain();
@@ -118,7 +118,9 @@ export class Retained {
     } else if (kind === KIND.MEMCTX) this.#dropMemoryError(endpoint);
   }
 
-  /** After a reset another system may run. RAM that cannot be had is not to be had after it either. */
+  /**
+   * After a reset another system may run. RAM that could not be opened cannot be opened afterwards either.
+   */
   #noteState(event: TransferEvent): void {
     const isReset = event.words[VM_STATE.at.state / 4] === VM_STATE_NUMBER.RESET;
     if (isReset && this.#memoryUp[event.endpoint] === 1) this.#dropMemoryError(event.endpoint);
@@ -129,21 +131,21 @@ export class Retained {
     this.#memoryErrors[endpoint] = null;
   }
 
-  /** Forgets what a control that is gone has published. */
+  /** Drops what a control that is gone has published. */
   dropOf(control: ControlId): void {
     for (const kept of this.#kept) {
       if (kept !== undefined) dropFrom(kept, (event) => event.publisher === control);
     }
   }
 
-  /** A seam went down: what its adapter had told is not so any more. */
+  /** A seam went down: its adapter's retained events no longer hold. */
   #dropOfSeam(source: Source, endpoint: EndpointId): void {
     for (const { kind, source: itsSource } of this.#kinds) {
       if (itsSource === source) this.drop(kind, endpoint, (event) => event.publisher === 0);
     }
   }
 
-  /** Forgets one kind of an endpoint, or some of it. */
+  /** Drops one kind of an endpoint, or part of it. */
   drop(kind: Kind, endpoint: EndpointId, isMeant: (event: TransferEvent) => boolean = () => true): void {
     const row = this.#rowOfKind[kind] ?? -1;
     if (row < 0 || endpoint >= MAX_ENDPOINTS) return;
@@ -151,7 +153,7 @@ export class Retained {
     if (kept !== undefined) dropFrom(kept, isMeant);
   }
 
-  /** Forgets all of an endpoint. */
+  /** Drops everything of an endpoint. */
   forget(endpoint: EndpointId): void {
     for (const { kind } of this.#kinds) this.drop(kind, endpoint);
     if (endpoint >= MAX_ENDPOINTS) return;
@@ -159,19 +161,19 @@ export class Retained {
     this.#dropMemoryError(endpoint);
   }
 
-  /** What is kept of a kind, oldest first. */
+  /** The kept events of a kind, oldest first. */
   get(kind: Kind, endpoint: EndpointId): readonly TransferEvent[] {
     const row = this.#rowOfKind[kind] ?? -1;
     return row < 0 ? [] : this.#kept[row * MAX_ENDPOINTS + endpoint] ?? [];
   }
 
   /**
-   * Calls `take` with each retained event (borrowed): all ROSTER, then all MEMCTX, then all FRAME_RING, then
-   * all VGPU_STATUS, then the ERRORs. Of one kind and endpoint the oldest comes first.
+   * Calls `take` with each retained event (borrowed), kind by kind in the catalogue's order (ROSTER, MEMCTX,
+   * FRAME_RING, VGPU_STATUS), then the ERRORs. Events of one kind and endpoint come oldest first.
    */
   replay(take: (event: TransferEvent) => void): void {
     for (const kept of this.#kept) {
-      // What is kept may change while it is given out: never is one given that was let go.
+      // `take` may change what is kept; an event that has been released meanwhile is skipped.
       if (kept !== undefined) { for (let i = 0; i < kept.length; i++) take(kept[i] as TransferEvent); }
     }
     for (const event of this.#memoryErrors) if (event !== null) take(event);

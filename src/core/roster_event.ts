@@ -1,5 +1,5 @@
 /**
- * The ROSTER event of an endpoint: what everybody with ROSTER knows of it.
+ * The ROSTER event of an endpoint, which reports its state to every control with ROSTER.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -11,7 +11,7 @@ import { SOURCE } from "../event/source.ts";
 import type { TransferEvent } from "../event/transfer_event.ts";
 import type { Bus } from "./bus.ts";
 
-/** What the roster says of an endpoint. */
+/** The contents of a ROSTER event. */
 export interface RosterFields {
   /** One of `ROSTER_STATE`. */
   readonly state: number;
@@ -19,13 +19,13 @@ export interface RosterFields {
   readonly seams: number;
   /** The VM's process; 0 = none. */
   readonly pid: number;
-  /** The number that its config gives it. */
+  /** The VM's id from its config. */
   readonly vmid: number;
   /** Its name; cut to 31 bytes. */
   readonly name: string;
 }
 
-/** A new event with these fields; the caller's. */
+/** A new event with these fields; owned by the caller. */
 export function rosterEvent(bus: Bus, endpoint: EndpointId, entry: RosterFields): TransferEvent {
   assert(endpoint !== NO_ENDPOINT, "a roster entry has an endpoint");
   const event = bus.event(KIND.ROSTER, SOURCE.CORE, endpoint);

@@ -1,28 +1,30 @@
 /**
- * How many events a seam may send without being asked: a token bucket. Whatever asks for events pays for them
- * (an answered command brings a few tokens), so that a VM which is steered fast is told whole; only what
- * comes unasked for, in numbers that no sane machine has, is too much.
+ * Limits the unsolicited events of a seam with a token bucket. Each answered command adds a few tokens, so
+ * that all events of a VM that is controlled at a high rate get through; only unsolicited events in numbers
+ * that no healthy machine produces exceed the budget.
  *
- * Beside its own budget a seam shares one with all others: fifteen VMs that each stay within their own would
- * fill the queue of a control that reads all the time. A few events a seam has for itself, whatever the
- * others do. Pure: it is told the time.
+ * Besides its own budget, a seam shares one with all others: fifteen VMs that each stay within their own
+ * could otherwise fill the queue of a control that reads all the time. A few events are reserved for each
+ * seam, whatever the others do. Pure: the time is a parameter.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { SECOND } from "../base/clock.ts";
 import { DEFAULT_QUEUE_EVENTS, MAX_ENDPOINTS } from "../base/limits.ts";
 
-/** Events in one burst of one seam. */
+/** Burst of one seam, events. */
 export const SEAM_BURST = 320;
-/** Events per second for good: states of a VM change by the second, not by the millisecond. */
+/**
+ * Sustained rate of one seam, events per second: a VM's state changes by the second, not by the millisecond.
+ */
 const SEAM_EVENTS_A_SECOND = 64;
-/** Events of a burst that a seam has for itself. */
+/** Part of a burst that is reserved for the seam. */
 export const SEAM_OWN = 8;
-/** Events in one burst of all seams together, beyond what each has for itself. */
+/** Burst of all seams together, beyond the reserved parts, events. */
 export const HOUSE_BURST = 384;
-/** The same a second for good. */
+/** Sustained rate of all seams together, events per second. */
 const HOUSE_EVENTS_A_SECOND = 1024;
-/** Tokens that an answered command brings: a reset of a suspended machine is told by three events. */
+/** Tokens that an answered command adds: a reset of a suspended machine causes three events. */
 const TOKENS_A_COMMAND = 4;
 
 assert(
@@ -43,25 +45,25 @@ class Bucket {
     this.#perNs = aSecond / SECOND;
   }
 
-  /** How many are there, at a time. */
+  /** Number of tokens at a time. */
   at(nowNs: number): number {
     this.#tokens = Math.min(this.#burst, this.#tokens + Math.max(0, nowNs - this.#filledNs) * this.#perNs);
     this.#filledNs = nowNs;
     return this.#tokens;
   }
 
-  /** Adds some, up to the burst, or takes some away. */
+  /** Adds tokens, up to the burst, or removes some. */
   add(tokens: number): void {
     this.#tokens = Math.min(this.#burst, this.#tokens + tokens);
     assert(this.#tokens >= 0, "a bucket gives no more than it has");
   }
 }
 
-/** What all seams of a bus share. */
+/** The budget shared by all seams of a bus. */
 export class HouseBudget {
   readonly #bucket = new Bucket(HOUSE_BURST, HOUSE_EVENTS_A_SECOND);
 
-  /** Takes a token. False: there is none. */
+  /** Takes a token. False: there is none left. */
   take(nowNs: number): boolean {
     if (this.#bucket.at(nowNs) < 1) return false;
     this.#bucket.add(-1);
@@ -79,7 +81,7 @@ export class SeamBudget {
     this.#house = house;
   }
 
-  /** Takes a token. False: there is none, or others have used up what all share. */
+  /** Takes a token. False: there is none left, or the shared budget is used up. */
   take(nowNs: number): boolean {
     const tokens = this.#bucket.at(nowNs);
     if (tokens < 1) return false;
@@ -88,12 +90,12 @@ export class SeamBudget {
     return true;
   }
 
-  /** A command was answered: what it did may be told. */
+  /** Adds tokens for an answered command, whose effects may be reported. */
   earn(): void {
     this.#bucket.add(TOKENS_A_COMMAND);
   }
 
-  /** Whether nothing was told for so long that all tokens are there again. */
+  /** Whether all tokens are available again. */
   isFull(nowNs: number): boolean {
     return this.#bucket.at(nowNs) >= SEAM_BURST;
   }

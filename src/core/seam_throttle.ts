@@ -1,11 +1,11 @@
 /**
- * What a seam tells beyond its budget: the newest of each is kept, and told ten times per second, in order.
- * The first time in a flood that is said, in the log and by an ERROR to who watches; the flood is over when
- * the whole budget is there again.
+ * Handles a seam's events beyond its budget: keeps the newest of each kind and sends it ten times per second,
+ * in order. The start of a flood is reported in the log and by an ERROR to the observers; the flood is over
+ * when the whole budget is available again.
  *
- * Held back are VM_LIFECYCLE and ERROR (by the rule of event/folding.ts) and MEMCTX. A seam's coming and
- * going and the end of a memory context are not: what is kept is told before the former, and a context that
- * was never told needs no end.
+ * VM_LIFECYCLE and ERROR (by the rule of event/folding.ts) and MEMCTX are held back. SEAM_UP, SEAM_DOWN and
+ * the end of a memory context are not: kept events are sent before the former, and a context that was never
+ * sent needs no end.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -19,9 +19,9 @@ import { type HouseBudget, SeamBudget } from "./seam_budget.ts";
 
 const TELL_EVERY_NS = 100 * MS;
 
-/** Who uses a throttle. */
+/** The user of a throttle. */
 export interface ThrottleHost {
-  /** Sends an event up; takes it over. */
+  /** Sends an event up; takes ownership of it. */
   pass(event: TransferEvent): void;
   /** A flood begins. */
   onFlood(code: Code, text: string): void;
@@ -32,7 +32,7 @@ export class SeamThrottle implements TimerHandler {
   readonly #loop: LoopPort;
   readonly #host: ThrottleHost;
   readonly #budget: SeamBudget;
-  /** The newest of each that was not told yet, oldest first. */
+  /** The newest of each kind that has not been sent, oldest first. */
   readonly #kept: TransferEvent[] = [];
   #isFlood = false;
   #folded = 0;
@@ -40,7 +40,7 @@ export class SeamThrottle implements TimerHandler {
   /**
    * Starts with the whole budget.
    *
-   * @param house the budget that it shares with all other seams
+   * @param house the budget shared with all other seams
    */
   constructor(loop: LoopPort, house: HouseBudget, host: ThrottleHost) {
     this.#budget = new SeamBudget(house);
@@ -48,7 +48,7 @@ export class SeamThrottle implements TimerHandler {
     this.#host = host;
   }
 
-  /** How many events were replaced by newer ones since the start. */
+  /** Number of events that newer ones replaced since the start. */
   get folded(): number {
     return this.#folded;
   }
@@ -58,12 +58,12 @@ export class SeamThrottle implements TimerHandler {
     this.#budget.earn();
   }
 
-  /** Takes an event over: it passes, now or in a while, or a newer one does in its place. */
+  /** Takes ownership of an event, which is sent now or later, or replaced by a newer one. */
   take(event: TransferEvent): void {
     const { kind } = event;
     if (kind === KIND.SEAM_UP || kind === KIND.SEAM_DOWN) this.#tellKept();
     else if (kind === KIND.MEMCTX_INVALIDATED) {
-      // Of a context that was never told nobody needs to hear the end.
+      // If the context was never sent, nobody needs to hear of its end.
       if (this.#replace((kept) => kept.kind === KIND.MEMCTX)) return event.release();
     } else if (kind === KIND.VM_LIFECYCLE || kind === KIND.ERROR || kind === KIND.MEMCTX) {
       if (this.#isFlood && this.#budget.isFull(event.tsNs)) this.#isFlood = false;
@@ -73,12 +73,12 @@ export class SeamThrottle implements TimerHandler {
     this.#host.pass(event);
   }
 
-  /** Called by the loop: what was kept is told. */
+  /** Called by the loop: sends the kept events. */
   onTimer(): void {
     this.#tellKept();
   }
 
-  /** Ends; what was kept is forgotten. */
+  /** Ends the throttle; kept events are dropped. */
   close(): void {
     this.#loop.disarm(this);
     for (const event of this.#kept) event.release();
@@ -98,7 +98,7 @@ export class SeamThrottle implements TimerHandler {
     this.#host.onFlood(CODE.dropped, "event flood: only the newest are sent");
   }
 
-  /** Lets go of the kept event that is meant, if there is one. */
+  /** Releases the matching kept event, if there is one. */
   #replace(isMeant: (kept: TransferEvent) => boolean): boolean {
     const at = this.#kept.findIndex(isMeant);
     if (at < 0) return false;

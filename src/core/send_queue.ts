@@ -1,5 +1,5 @@
 /**
- * What waits to be written to a byte stream, in order, up to a bound past which the other side is given up.
+ * Data queued for a byte stream, in order, with a limit above which the connection is given up.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -10,14 +10,15 @@ export class SendQueue {
   readonly #write: (bytes: Uint8Array<ArrayBuffer>, offset: number) => number;
   #pieces: Uint8Array<ArrayBuffer>[] = [];
   #bytes = 0;
-  /** Bytes of the first piece that were taken. */
+  /** Number of bytes of the first piece that were written. */
   #done = 0;
 
   /**
    * Empty.
    *
-   * @param maxBytes bytes that may wait
-   * @param write takes what fits now of a piece from an offset on, and says how much; may clear this queue
+   * @param maxBytes limit of queued bytes
+   * @param write writes what fits now of a piece from an offset on, and returns how much; may clear this
+   *   queue
    */
   constructor(maxBytes: number, write: (bytes: Uint8Array<ArrayBuffer>, offset: number) => number) {
     this.#maxBytes = maxBytes;
@@ -25,9 +26,9 @@ export class SendQueue {
   }
 
   /**
-   * Adds bytes, which are its own from now on, and writes what fits.
+   * Adds bytes, takes ownership of them, and writes what fits.
    *
-   * @returns whether what waits is within the bound
+   * @returns whether the queue is within its limit
    */
   send(bytes: Uint8Array<ArrayBuffer>): boolean {
     this.#pieces.push(bytes);
@@ -42,7 +43,8 @@ export class SendQueue {
     for (let first = this.#pieces[0]; first !== undefined; first = this.#pieces[0]) {
       const taken = this.#write(first, this.#done);
       assert(taken >= 0 && taken <= first.length - this.#done, "no more is written than was waiting");
-      // Writing may have found the other side gone: then nothing of this piece is to be remembered.
+      // Writing may have found the other side closed, which clears the queue; then this piece must not be
+      // kept.
       if (this.#pieces[0] !== first) return;
       this.#done += taken;
       if (this.#done < first.length) return;
@@ -52,7 +54,7 @@ export class SendQueue {
     }
   }
 
-  /** Forgets what waits. */
+  /** Drops everything queued. */
   clear(): void {
     this.#pieces = [];
     this.#bytes = this.#done = 0;

@@ -1,6 +1,6 @@
 /**
- * Deadlines of the loop's thread: one object, one deadline. A map and a cached earliest: there are dozens of
- * timers, most of them never due, so a scan when the earliest one fires is cheaper than keeping a heap in
+ * Deadlines of the loop's thread, one per object. A map with a cached earliest deadline: there are dozens of
+ * timers, most of which never fire, so a scan when the earliest one fires is cheaper than keeping a heap in
  * order.
  * @module
  */
@@ -13,12 +13,12 @@ export class Timers {
   readonly #deadlines = new Map<TimerHandler, number>();
   #earliest = NEVER;
 
-  /** When the next one is due, ns; NEVER for none. */
+  /** The earliest deadline, ns; NEVER for none. */
   get earliestNs(): number {
     return this.#earliest;
   }
 
-  /** How many are armed. */
+  /** Number of armed timers. */
   get size(): number {
     return this.#deadlines.size;
   }
@@ -33,7 +33,7 @@ export class Timers {
     else if (before === this.#earliest) this.#rescan();
   }
 
-  /** Forgets a handler's deadline. */
+  /** Disarms a handler. */
   disarm(handler: TimerHandler): void {
     const before = this.#deadlines.get(handler);
     if (before === undefined) return;
@@ -42,12 +42,12 @@ export class Timers {
   }
 
   /**
-   * Calls every handler that is due, once each; one that arms itself anew for a time in the past is called
-   * next time.
+   * Calls every due handler once; one that arms itself again for a time in the past is called next time.
    *
-   * @param mayStop asked after each: when it says so, the rest is called next time, before those that were
+   * @param mayStop asked after each call: true leaves the rest to the next time, before those that were
    *   called now
-   * @param onFault told what one of them threw; the others are called all the same. Left out: it is thrown on
+   * @param onFault called with what a handler threw; the others are still called. Omitted: the exception
+   *   propagates
    */
   fire(
     nowNs: number,
@@ -58,7 +58,7 @@ export class Timers {
     const due: TimerHandler[] = [];
     for (const [handler, deadline] of this.#deadlines) if (deadline <= nowNs) due.push(handler);
     for (const handler of due) {
-      // An earlier handler of this round may have disarmed it.
+      // A handler called earlier in this round may have disarmed it.
       const deadline = this.#deadlines.get(handler);
       if (deadline === undefined || deadline > nowNs) continue;
       this.#deadlines.delete(handler);

@@ -1,6 +1,6 @@
 /**
- * What a smaller grant does to commands that were admitted under the larger one and still wait: they are
- * answered, and not carried out.
+ * Applies a smaller grant to queued commands that were admitted under the larger one: they are answered, and
+ * not carried out.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -13,7 +13,7 @@ import type { Bus } from "./bus.ts";
 import type { ControlSlot } from "./control_slot.ts";
 import type { Endpoints } from "./endpoints.ts";
 
-/** Answers those of a control's waiting commands that its grant does not cover any more. */
+/** Answers a control's queued commands that its grant no longer covers. */
 export function refuseUngranted(slot: ControlSlot, bus: Bus, endpoints: Endpoints): void {
   assert(slot.id > 0, "a grant belongs to a control");
   const { grant } = slot;

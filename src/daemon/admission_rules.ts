@@ -1,6 +1,6 @@
 /**
- * `[[admission]]` of the config: who is let in, and with what. A rule is for a user, a group, or a principal
- * that a process speaks for by name (token, nats).
+ * `[[admission]]` of the config: who is admitted, and with which rights. A rule is for a user, a group, or a
+ * principal that a process speaks for by name (token, nats).
  * @module
  */
 import type { AdmissionRule, AdmissionSubject } from "../access/admission.ts";
@@ -13,16 +13,16 @@ import { MAX_UID } from "../toml/user_list.ts";
 import { nameDefect, sourceOf } from "./config_names.ts";
 
 const MAX_U32 = 0xffff_ffff;
-/** Events that may wait for a control: a batch of commands must not fill half a queue with its answers. */
+/** Lower limit of a control's queue, events: the answers to a batch of commands must not fill half of it. */
 export const LEAST_QUEUE_EVENTS: number = 4 * RECEIVE_BATCH;
-/** The same at most. */
+/** Upper limit of a control's queue, events. */
 export const MOST_QUEUE_EVENTS: number = 1 << 20;
-/** What a rule gives the user itself. */
+/** Keys with which a rule grants something to the user itself. */
 const OWN_RIGHTS = ["endpoints", "caps", "sources", "arb_prio", "queue_events"] as const;
 const SUBJECTS = ["uid", "user", "gid", "group", ...PRINCIPAL_KINDS] as const;
 
 /**
- * Reads the rules, in order.
+ * Reads the rules, in order of priority.
  *
  * @throws {Fault} `bad-argument` with file, line and key
  */
@@ -44,7 +44,7 @@ export function readAdmissions(tables: readonly TableReader[]): AdmissionRule[] 
 function readAdmission(table: TableReader): AdmissionRule {
   const subject = readSubject(table);
   const speaksFor = readSpeaksFor(table, subject);
-  // Whom a user speaks for may be all that a rule says; what the user itself may is left to the others then.
+  // A rule may have only `speaks_for`; the user's own rights then come from the rules after it.
   const onlySpeaks = speaksFor.length > 0 && OWN_RIGHTS.every((key) => !table.has(key));
   const endpoints = onlySpeaks ? [] : table.texts("endpoints");
   if (endpoints === undefined) {

@@ -1,10 +1,10 @@
 /**
- * The daemon as an ivshmem server: one memory and one socket a `[[channel]]` of the config, at
- * `v2v/NAME.ivshmem` in the runtime directory, for QEMU's `-device ivshmem-doorbell` and for processes of the
- * host. Channels come and go with the config; one that stays the same keeps its clients through a reload.
+ * The daemon as an ivshmem server: one shared memory and one socket per `[[channel]]` of the config, at
+ * `v2v/NAME.ivshmem` in the runtime directory, for QEMU's `-device ivshmem-doorbell` and for processes on the
+ * host. A reload adds and removes channels; an unchanged channel keeps its clients.
  *
- * A channel that cannot be served is told and holds nothing else back. For lack of descriptors or memory it
- * is tried again now and then.
+ * A channel that cannot be served is logged and does not affect the others. If descriptors or memory were
+ * lacking, it is tried again periodically.
  * @module
  */
 import { isShortage } from "../../ffi/accept_loop.ts";
@@ -18,10 +18,10 @@ import { usersRule } from "../rendezvous/admission.ts";
 import { IvshmemServer } from "../rendezvous/ivshmem_server.ts";
 import type { ChannelConfig } from "./config.ts";
 
-/** When a channel is tried again that there was no room for, ns. */
+/** Interval of retries for lack of descriptors or memory, ns. */
 const TRY_AGAIN_NS = 5 * SECOND;
 
-/** Serves the channels that the config names. */
+/** Serves the channels of the config. */
 export class ChannelServers implements TimerHandler, Disposable {
   readonly #folder: string;
   readonly #loop: LoopPort;
@@ -29,13 +29,13 @@ export class ChannelServers implements TimerHandler, Disposable {
   readonly #log: Log;
   readonly #servers = new Map<string, { readonly key: string; readonly server: IvshmemServer }>();
   #channels: readonly ChannelConfig[] = [];
-  /** Channels that there was no room for: told once each. */
+  /** Channels that lacked descriptors or memory: each is logged once. */
   readonly #short = new Set<string>();
 
   /**
-   * Serves nothing yet.
+   * Starts with no channel.
    *
-   * @param runtimeDir where the sockets go, in a folder `v2v`
+   * @param runtimeDir directory of the sockets (in its folder `v2v`)
    */
   constructor(runtimeDir: string, loop: LoopPort, users: UserLookup, log: Log) {
     this.#folder = `${runtimeDir}/v2v`;
@@ -44,7 +44,7 @@ export class ChannelServers implements TimerHandler, Disposable {
     this.#log = log.for("channel");
   }
 
-  /** Serves exactly these channels. One that cannot be served says why and does not hold the others back. */
+  /** Serves exactly these channels. One that cannot be served is logged and does not affect the others. */
   serve(channels: readonly ChannelConfig[]): void {
     this.#loop.disarm(this);
     this.#channels = channels;
@@ -60,7 +60,7 @@ export class ChannelServers implements TimerHandler, Disposable {
     this.#armIfShort();
   }
 
-  /** Called by the loop: what there was no room for may be served by now. */
+  /** Called by the loop: retries the channels that lacked descriptors or memory. */
   onTimer(): void {
     for (const channel of this.#channels) if (this.#short.has(channel.name)) this.#start(channel);
     this.#armIfShort();
@@ -78,7 +78,7 @@ export class ChannelServers implements TimerHandler, Disposable {
     }
   }
 
-  /** Ends them all; their sockets are gone. */
+  /** Ends all channels and removes their sockets. */
   [Symbol.dispose](): void {
     this.serve([]);
   }
@@ -107,7 +107,7 @@ export class ChannelServers implements TimerHandler, Disposable {
       this.#short.delete(name);
       this.#log.info("serving", { channel: name, socket: server.socketPath, bytes: server.sizeBytes });
     } catch (error) {
-      // Whatever it is, it is this channel's: the bus and the other channels go on.
+      // Any error concerns this channel only: the bus and the other channels go on.
       const isTold = this.#short.delete(name);
       if (isShortage(error)) this.#short.add(name);
       if (isTold && this.#short.has(name)) return;

@@ -1,6 +1,6 @@
 /**
- * What every daemon is composed of, however its endpoints come about: the loop, the core, the roster, and the
- * control socket with its admission. `vmsig serve` adds endpoints over real VMs (loop_daemon.ts), `vmsig
+ * The parts that every daemon has, wherever its endpoints come from: the loop, the core, the roster, and the
+ * control socket with its admission. `vmsig serve` adds endpoints of real VMs (loop_daemon.ts), `vmsig
  * replay` endpoints that play a recording (replay_daemon.ts).
  * @module
  */
@@ -18,60 +18,61 @@ import { Roster } from "../roster/roster.ts";
 import { PeerAdmission } from "./peer_admission.ts";
 import { Regranter } from "./regranter.ts";
 
-/** Something that listens for controls. */
+/** A listener for controls. */
 export interface Listening {
   /** The listening socket, borrowed. */
   readonly socket: OwnedFd;
 }
 
-/** What a composition is made from. */
+/** The options of a composition. */
 export interface CompositionOptions<L extends Listening> {
   /** The admission rules, in order; without any, only the daemon's own uid is admitted. */
   readonly rules: readonly AdmissionRule[];
-  /** The time that everything goes by. */
+  /** The clock of all parts. */
   readonly clock: Clock;
-  /** Where its parts log. */
+  /** The log of all parts. */
   readonly log: Log;
-  /** Controls at once. */
+  /** Maximum number of controls. */
   readonly maxControls: number;
-  /** Events that may wait for one control. */
+  /** Queue limit of one control, events. */
   readonly queueEvents: number;
-  /** How the loop spins and is scheduled. */
+  /** Polling time and scheduling of the loop. */
   readonly loop: Omit<LoopOptions, "clock" | "log" | "faults">;
   /**
-   * Makes the listening socket. Called before anything else is touched; what it throws is the composition's.
+   * Makes the listening socket. Called before anything else is changed; exceptions propagate.
    *
-   * @param admitsOthers whether the rules admit anybody besides the daemon's own uid
+   * @param admitsOthers whether the rules admit anybody but the daemon's own uid
    */
   readonly listen: (admitsOthers: boolean) => L;
 }
 
-/** The parts, joined. */
+/** The composed parts. */
 export interface Composition<L extends Listening> {
-  /** What listens; the caller closes it. */
+  /** The listener; the caller closes it. */
   readonly listening: L;
   /** Runs everything else. */
   readonly loop: Loop;
   /** The bus. */
   readonly core: Core;
-  /** Which endpoints there are. */
+  /** The endpoints. */
   readonly roster: Roster;
-  /** Who is admitted, with which grant. */
+  /** Decides who is admitted, with which grant. */
   readonly admission: PeerAdmission;
   /** The control socket. */
   readonly listener: SocketListener;
-  /** Keeps the controls' grants as the rules and the roster have them. */
+  /** Updates the controls' grants when the rules or the roster change. */
   readonly regranter: Regranter;
 }
 
 /**
- * Makes the parts and joins them. Nothing runs yet.
+ * Makes and connects the parts. Nothing runs yet.
  *
- * @throws {Fault} when the socket cannot be had
+ * @throws {Fault} when the socket cannot be made
  */
 export function compose<L extends Listening>(options: CompositionOptions<L>): Composition<L> {
   const { rules, clock, log, maxControls, queueEvents } = options;
-  // Grants name endpoints and the roster changes grants: each asks the other, once all of them are made.
+  // Grants depend on the roster, and roster changes update grants, so the two are connected after both are
+  // made.
   const admission: PeerAdmission = new PeerAdmission({
     rules,
     ownUid: Deno.uid() ?? -1,
@@ -111,8 +112,8 @@ export function compose<L extends Listening>(options: CompositionOptions<L>): Co
 }
 
 /**
- * Puts the parts away, after the last turn and before the loop itself, which the caller disposes of last.
- * Every control has left.
+ * Disposes of the parts, after the last turn and before the loop itself, which the caller disposes of last.
+ * All controls must have left.
  */
 export function disposeBus({ core, listener }: Composition<Listening>): void {
   assert(listener.controls.size === 0 || core.faults.total > 0, "every control has left");

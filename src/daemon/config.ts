@@ -1,10 +1,10 @@
 /**
- * The daemon's configuration (config/vmsigd.toml shows it): TOML in, a checked value out. An unknown key, a
- * bad type, a number out of range or a duplicate name is refused with file, line and key, and nothing of the
- * text is used.
+ * The daemon's configuration (config/vmsigd.toml shows it): parses TOML into a checked value. An unknown key,
+ * a wrong type, a number out of range or a duplicate name is rejected with file, line and key, and then
+ * nothing of the text is used.
  *
- * It reads no file and knows no defaults that depend on the machine: `undefined` means "as the daemon's user
- * has it".
+ * It reads no file and fills in no defaults that depend on the machine: `undefined` means the default of the
+ * daemon's user.
  * @module
  */
 import type { AdmissionRule } from "../access/admission.ts";
@@ -32,36 +32,34 @@ export type { WriteExtent } from "../access/write_extent.ts";
 
 const MAX_U32 = 0xffff_ffff;
 const MAX_SOCKET_PATH = 107;
-/** Keys and items of a trigger file: it has six keys, and it is read on the loop's thread. */
+/** Limit of keys and items in a trigger file, which has six keys and is read on the loop's thread. */
 const MAX_TRIGGER_VALUES = 64;
-/** Characters of a trigger file, for the same reason. */
+/** Limit of characters in a trigger file, for the same reason. */
 const MAX_TRIGGER_CHARACTERS = 8192;
 
 /**
- * One VM to attach: an `[[endpoint]]`, or a file in the trigger directory. The keys of its seams are theirs
- * (adapters/seams.ts).
+ * One VM to attach: an `[[endpoint]]`, or a file in the trigger directory. The keys of seams are defined by
+ * the seams (adapters/seams.ts).
  */
 export type EndpointConfig = EndpointBasics & SeamConfig;
 
 /** The policy of one lane. */
 export interface PolicyRule {
-  /** Which source. */
+  /** The lane's source. */
   readonly source: Source;
-  /** Which direction. */
+  /** The lane's direction. */
   readonly dir: Dir;
-  /** What holds there. */
+  /** The policy. */
   readonly policy: LanePolicy;
 }
 
 /** One `[[channel]]`: memory between VMs (or a VM and the host) that the daemon serves over ivshmem. */
 export interface ChannelConfig {
-  /** What it is called: its socket is v2v/NAME.ivshmem in the runtime directory. */
+  /** Its name: the socket is v2v/NAME.ivshmem in the runtime directory. */
   readonly name: string;
-  /** The largest rings that fit, of 4096 << order bytes each. */
+  /** Capacity: two rings of up to 4096 << order bytes each fit. */
   readonly order: number;
-  /**
-   * Who may connect besides the daemon's own user and root: names or numbers of the users that run the QEMUs.
-   */
+  /** Users who may connect besides the daemon's own and root, by name or number: those that run the QEMUs. */
   readonly users: readonly string[];
 }
 
@@ -69,31 +67,34 @@ export interface ChannelConfig {
 export interface Config {
   /** `[daemon]`. */
   readonly daemon: {
-    /** The control socket; undefined = the user's default. */
+    /** The control socket; undefined = the default of the daemon's user. */
     readonly socket: string | undefined;
-    /** Where sockets and state files are; undefined = the control socket's folder. */
+    /** Directory of other sockets and state files; undefined = the control socket's folder. */
     readonly runtimeDir: string | undefined;
-    /** The least important level that is logged. */
+    /** The lowest level that is logged. */
     readonly log: LogLevel;
-    /** How long the loop spins before it sleeps, µs. */
+    /** Time for which the loop polls before it sleeps, µs. */
     readonly spinUs: number;
-    /** Whether the loop's thread is realtime where it may be: true unless it spins. */
+    /** Whether the loop's thread gets realtime priority where allowed: true unless it polls. */
     readonly realtime: boolean;
-    /** Controls at once. */
+    /** Maximum number of controls. */
     readonly maxControls: number;
-    /** Events that may wait for one control. */
+    /** Queue limit of one control, events. */
     readonly queueEvents: number;
   };
   /** `[discovery]`. */
   readonly discovery: {
-    /** Where endpoints are dropped as files; undefined = `endpoints.d` in the runtime directory. */
+    /**
+     * The trigger directory, in which endpoints are defined by files; undefined = `endpoints.d` in the
+     * runtime directory.
+     */
     readonly triggerDir: string | undefined;
-    /** Whether running QEMU processes with a free monitor are attached by themselves. */
+    /** Whether running QEMU processes with a free monitor are attached automatically. */
     readonly probe: boolean;
-    /** Whose: names or numbers of users; undefined = root and the daemon's own. */
+    /** The users whose VMs are attached, by name or number; undefined = root and the daemon's own. */
     readonly users: readonly string[] | undefined;
   };
-  /** The table of each host that is used: `[libvirt]`. */
+  /** The table of each host integration in use: `[libvirt]`. */
   readonly hosts: HostConfigs;
   /** `[[endpoint]]`. */
   readonly endpoints: readonly EndpointConfig[];
@@ -103,15 +104,15 @@ export interface Config {
   readonly admission: readonly AdmissionRule[];
   /** `[[policy]]`. */
   readonly policy: readonly PolicyRule[];
-  /** `[write]`: where MEMWRITE may land. */
+  /** `[write]`: where MEMWRITE may write. */
   readonly write: readonly WriteExtent[];
 }
 
 /**
- * Reads a configuration.
+ * Parses a configuration.
  *
- * @param text its TOML
- * @param file what the messages call it
+ * @param text the TOML
+ * @param file the file's name in messages
  * @throws {Fault} `bad-argument`: "…: FILE:LINE: KEY: …"
  */
 export function parseConfig(text: string, file: string): Config {
@@ -131,7 +132,7 @@ export function parseConfig(text: string, file: string): Config {
 }
 
 /**
- * Reads one endpoint: what a file in the trigger directory holds.
+ * Parses one endpoint: the contents of a file in the trigger directory.
  *
  * @throws {Fault} `bad-argument`, as {@linkcode parseConfig}
  */

@@ -1,16 +1,17 @@
 /**
- * A config on its way to the loop's thread, in pieces: its lists can be long (a rule for each of ten thousand
- * users), the ring between the threads is not, and reading one large JSON would hold the loop up. Each piece
- * is small and read by itself; the last one makes it whole, and only then does anything change.
+ * Transfers a config to the loop's thread in pieces. Its lists can be long (a rule for each of ten thousand
+ * users), the ring between the threads is not, and parsing one large JSON text would delay the loop. Each
+ * piece is small and parsed separately; the last one completes the config, and only then does anything
+ * change.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import type { Config } from "./config.ts";
 import { INBOX } from "./plan.ts";
 
-/** What a piece may hold of a list: about 0.1 ms to read. */
+/** Size limit of a piece of a list, characters: it takes about 0.1 ms to parse. */
 const PIECE_BYTES = 16 << 10;
-/** What one item may be; the ring takes four times as much. */
+/** Size limit of one item; the ring accepts four times as much. */
 const MAX_ITEM_BYTES = 128 << 10;
 
 const LISTS = ["endpoints", "channels", "admission", "policy", "write"] as const;
@@ -23,7 +24,7 @@ interface Piece {
   readonly items: readonly unknown[];
 }
 
-/** The last piece: everything but the lists, and how long those are. */
+/** The last piece: everything except the lists, and the lists' lengths. */
 interface Whole {
   readonly id: number;
   readonly rest: Omit<Config, ListName>;
@@ -34,10 +35,10 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /**
- * Takes a config apart.
+ * Splits a config into messages.
  *
- * @param id another one for each config
- * @returns messages with their tags, in order
+ * @param id different for each config
+ * @returns messages with their tags, in order of sending
  */
 export function configMessages(
   config: Config,
@@ -62,7 +63,7 @@ export function configMessages(
   return messages;
 }
 
-/** Which part of a config has an entry that is too large to be handed on; undefined when none has. */
+/** The part of a config with an entry that is too large to be transferred; undefined when there is none. */
 export function oversizedPart(config: Config): string | undefined {
   const isLarge = (item: unknown): boolean => encoder.encode(JSON.stringify(item)).length > MAX_ITEM_BYTES;
   const list = LISTS.find((name) => config[name].some(isLarge));
@@ -71,7 +72,7 @@ export function oversizedPart(config: Config): string | undefined {
   return isLarge({ daemon, discovery }) ? "daemon, discovery" : undefined;
 }
 
-/** A list's items as JSON, as many together as fit a piece. */
+/** A list's items as JSON, with as many per piece as fit. */
 function* slices(items: readonly unknown[]): Generator<string> {
   let texts: string[] = [];
   let length = 0;
@@ -88,12 +89,12 @@ function* slices(items: readonly unknown[]): Generator<string> {
   if (texts.length > 0) yield texts.join();
 }
 
-/** Puts a config together again. */
+/** Assembles a config from its pieces. */
 export class ConfigAssembler {
   #id = -1;
   #lists: Record<ListName, unknown[]> = noLists();
 
-  /** A piece has come; the first of another config ends the one before. */
+  /** Takes a piece; the first piece of another config discards the previous one. */
   piece(message: Uint8Array): void {
     const { id, list, items } = JSON.parse(decoder.decode(message)) as Piece;
     assert(LISTS.includes(list), "a piece is of a list that a config has");
@@ -102,9 +103,9 @@ export class ConfigAssembler {
   }
 
   /**
-   * The last piece has come.
+   * Takes the last piece.
    *
-   * @returns undefined when pieces of it were replaced by a newer config on their way: that one follows
+   * @returns undefined if some pieces were replaced by those of a newer config, which follows
    */
   whole(message: Uint8Array): Config | undefined {
     const { id, rest, lengths } = JSON.parse(decoder.decode(message)) as Whole;

@@ -1,6 +1,6 @@
 /**
- * A reloaded config on the loop's thread: takes its pieces, and when it is whole puts it in force. Rules,
- * policies, channels, write extents and endpoints change at once; the rest at the next start.
+ * Applies a reloaded config on the loop's thread, once all its pieces have arrived. Rules, policies,
+ * channels, write extents and endpoints change at once; the rest at the next start.
  * @module
  */
 import type { AdmissionRule } from "../access/admission.ts";
@@ -12,31 +12,31 @@ import { type Source, SOURCE_MAX } from "../event/source.ts";
 import type { ChannelConfig, Config, EndpointConfig, PolicyRule } from "./config.ts";
 import { ConfigAssembler } from "./config_messages.ts";
 
-/** Whoever follows the config. Called in this order. */
+/** The parts that a config affects, in the order in which they are called. */
 export interface ConfigFollowers {
-  /** Follows the admission rules. */
+  /** Applies the admission rules. */
   readonly admission: (rules: readonly AdmissionRule[]) => void;
-  /** Follows the policies of lanes. */
+  /** Applies the policies of lanes. */
   readonly policy: (rules: readonly PolicyRule[]) => void;
-  /** Follows whatever an endpoint is made by. */
+  /** Applies what new endpoints are made from. */
   readonly making: (config: Config) => void;
-  /** Follows the endpoints. */
+  /** Applies the endpoints. */
   readonly endpoints: (endpoints: readonly EndpointConfig[]) => void;
-  /** Follows the channels. */
+  /** Applies the channels. */
   readonly channels: (channels: readonly ChannelConfig[]) => void;
-  /** Gives every control the grant that it has now. */
+  /** Gives every control its new grant. */
   readonly grants: () => void;
-  /** Everything is in force. */
+  /** Called when everything has been applied. */
   readonly done: () => void;
 }
 
-/** Puts reloaded configs in force. */
+/** Applies reloaded configs. */
 export class ConfigReload {
   readonly #followers: ConfigFollowers;
   readonly #log: Log;
   readonly #assembler = new ConfigAssembler();
 
-  /** Waits for pieces. */
+  /** Starts with no pieces. */
   constructor(followers: ConfigFollowers, log: Log) {
     this.#followers = followers;
     this.#log = log;
@@ -47,7 +47,7 @@ export class ConfigReload {
     this.#assembler.piece(message);
   }
 
-  /** Takes the last piece, and puts the config in force when none of the others was replaced on its way. */
+  /** Takes the last piece, and applies the config unless some of its pieces were replaced by a newer one. */
   last(message: Uint8Array): void {
     const config = this.#assembler.whole(message);
     if (config === undefined) return;
@@ -63,7 +63,7 @@ export class ConfigReload {
   }
 }
 
-/** Sets the policy of every lane: that of its rule, or none. */
+/** Sets the policy of every lane: that of its rule, or the default. */
 export function applyPolicies(core: Core, rules: readonly PolicyRule[]): void {
   for (let source = 1; source < SOURCE_MAX; source++) {
     for (const dir of [DIR.UP, DIR.DOWN]) {

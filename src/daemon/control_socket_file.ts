@@ -1,6 +1,6 @@
 /**
- * The control socket in the file system: listens at its path, opens the file to other users or closes it to
- * them, and can be made anew at the same path when the file or its folder is gone.
+ * The control socket in the file system: listens at its path, sets whether other users may open the file, and
+ * can be made again at the same path when the file or its folder was removed.
  * @module
  */
 import { OsError } from "../../ffi/os_error.ts";
@@ -14,18 +14,18 @@ const BACKLOG = 1024;
 
 /** A listening socket and its path. */
 export class ControlSocketFile {
-  /** Where it listens. */
+  /** Its path. */
   readonly path: string;
   readonly #log: Log;
   #admitsOthers: boolean;
   #socket: OwnedFd;
-  /** Which file is ours; null while there is none. */
+  /** Identifies our file; null while there is none. */
   #inode: number | null = null;
 
   /**
-   * Listens.
+   * Starts listening.
    *
-   * @param admitsOthers whether any other user may connect; who may do what is decided by uid at HELLO
+   * @param admitsOthers whether other users may connect at all; rights are decided by uid at HELLO
    * @throws {Fault} `refused` when another process listens there, or the socket cannot be made
    */
   constructor(path: string, admitsOthers: boolean, log: Log) {
@@ -40,7 +40,7 @@ export class ControlSocketFile {
     return this.#socket;
   }
 
-  /** The folder that it is in. */
+  /** The folder of the socket. */
   get folder(): string {
     const slash = this.path.lastIndexOf("/");
     return slash < 0 ? "." : slash === 0 ? "/" : this.path.slice(0, slash);
@@ -51,7 +51,7 @@ export class ControlSocketFile {
     return this.path.slice(this.path.lastIndexOf("/") + 1);
   }
 
-  /** Whether the file of this path is our socket. */
+  /** Whether the file at this path is our socket. */
   get isThere(): boolean {
     try {
       return this.#inode !== null && Deno.lstatSync(this.path).ino === this.#inode;
@@ -61,14 +61,14 @@ export class ControlSocketFile {
     }
   }
 
-  /** Opens the socket file to other users, or closes it to them: the rules have changed. */
+  /** Sets whether other users may open the socket file, after the rules have changed. */
   admitOthers(admits: boolean): void {
     if (admits === this.#admitsOthers) return;
     this.#admitsOthers = admits;
     try {
       Deno.chmodSync(this.path, this.#mode);
     } catch (error) {
-      // One that is gone is made anew with the right mode.
+      // A file that is gone will be made again with the right mode.
       if (!(error instanceof Deno.errors.NotFound)) {
         this.#log.error(`cannot change who may open ${this.path}: ${messageOf(error)}`);
       }
@@ -76,7 +76,7 @@ export class ControlSocketFile {
   }
 
   /**
-   * Makes the folder and the socket anew.
+   * Makes the folder and the socket again.
    *
    * @param onListening gets the new socket, borrowed; the old one is closed when this returns
    * @throws {Fault} `refused` when the socket cannot be made; the old one stays
@@ -90,7 +90,7 @@ export class ControlSocketFile {
     before.close();
   }
 
-  /** Closes the socket and removes its file, if that is still ours. */
+  /** Closes the socket and removes its file, if it is still ours. */
   close(): void {
     assert(this.#inode !== null, "a socket is closed once");
     if (this.isThere) unlinkSocket(this.path);

@@ -1,6 +1,6 @@
 /**
- * Notices when the control socket's file or its folder is removed while the daemon runs. Connections go on
- * undisturbed (they do not need the path), one line says so, and the socket is made anew as soon as that is
+ * Notices when the control socket's file or its folder is removed while the daemon runs. Existing connections
+ * are not affected (they do not need the path); one line is logged, and the socket is made again as soon as
  * possible.
  * @module
  */
@@ -17,44 +17,44 @@ import type { ControlSocketFile } from "./control_socket_file.ts";
 
 const TAKEN_AWAY = INOTIFY.DELETE | INOTIFY.MOVED_FROM | INOTIFY.DELETE_SELF | INOTIFY.MOVE_SELF |
   INOTIFY.UNMOUNT | INOTIFY.ONLYDIR;
-/** A folder that is removed goes file by file: the first look waits for the last of them. */
+/** A folder is removed file by file, so the check waits until the last of them is gone, ns. */
 const SETTLE_NS = 50 * MS;
 const RETRY_NS = SECOND;
 
-/** What a watch is made of. */
+/** The options of a watch. */
 export interface ControlSocketWatchOptions {
   /** The socket. */
   readonly file: ControlSocketFile;
-  /** The loop that watches. */
+  /** The loop that it runs on. */
   readonly loop: LoopPort;
-  /** Where it is told. */
+  /** Its log. */
   readonly log: Log;
-  /** Another socket listens now; the one before is closed when this returns. */
+  /** Called when a new socket listens; the previous one is closed when this returns. */
   readonly onListening: (socket: OwnedFd) => void;
 }
 
-/** Watches the control socket's path, from when it is made. */
+/** Watches the control socket's path, from its construction on. */
 export class ControlSocketWatch implements FdHandler, TimerHandler, Disposable {
   readonly #options: ControlSocketWatchOptions;
   readonly #inotify: Inotify = Inotify.create();
   #told = "";
   #state: "watching" | "stopped" | "disposed" = "watching";
 
-  /** Watches from now on. */
+  /** Starts watching. */
   constructor(options: ControlSocketWatchOptions) {
     this.#options = options;
     options.loop.watch(this.#inotify.fd, IN, this);
     this.#watchFolder();
   }
 
-  /** Called by the loop: something was removed from the folder, or the folder itself was. */
+  /** Called by the loop: a file was removed from the folder, or the folder itself was. */
   onReady(): void {
     const { file: { name }, loop } = this.#options;
     const isOurs = this.#inotify.read().some((event) => event.name === "" || event.name === name);
     if (isOurs) loop.arm(this, loop.clock.nowNs() + SETTLE_NS);
   }
 
-  /** Called by the loop: looks whether the socket is still there, and makes it anew when it is not. */
+  /** Called by the loop: checks whether the socket's file is there, and makes it again if not. */
   onTimer(nowNs: number): void {
     assert(this.#state === "watching", "a look is armed only while the path is watched");
     const { file, loop, log, onListening } = this.#options;
@@ -73,14 +73,14 @@ export class ControlSocketWatch implements FdHandler, TimerHandler, Disposable {
     }
   }
 
-  /** Called by the loop: a look threw; it is tried again. */
+  /** Called by the loop: a check threw; it is repeated. */
   onFault(): void {
     if (this.#state !== "watching") return;
     const { loop } = this.#options;
     loop.arm(this, loop.clock.nowNs() + RETRY_NS);
   }
 
-  /** Stops watching: what happens to the path from now on is meant. */
+  /** Stops watching: from now on, the daemon itself removes the file. */
   stop(): void {
     if (this.#state !== "watching") return;
     this.#state = "stopped";
@@ -89,8 +89,8 @@ export class ControlSocketWatch implements FdHandler, TimerHandler, Disposable {
   }
 
   /**
-   * Gives the descriptor back. After the last turn: the kernel takes up to 15 ms to put an inotify instance
-   * away.
+   * Closes the descriptor. To be called after the last turn, because the kernel takes up to 15 ms to remove
+   * an inotify instance.
    */
   [Symbol.dispose](): void {
     this.stop();
@@ -104,7 +104,7 @@ export class ControlSocketWatch implements FdHandler, TimerHandler, Disposable {
       this.#inotify.watch(this.#options.file.folder, TAKEN_AWAY);
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
-      // Served all the same; it is only not noticed when the path goes.
+      // The daemon serves all the same, but will not notice when the path is removed.
       this.#tell(`cannot watch the control socket's folder: ${error.message}`);
     }
   }

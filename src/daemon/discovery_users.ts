@@ -1,13 +1,12 @@
 /**
- * Whose VMs the probe attaches: `[discovery] users`, names or numbers; root's and the daemon's own unless the
- * config says otherwise. Names are looked up anew at each whole look, so that a user who was added needs no
- * reload.
+ * The users whose VMs the probe attaches: `[discovery] users`, names or numbers; by default root and the
+ * daemon's own user. Names are looked up again at each probe, so that adding a user needs no reload.
  * @module
  */
 import type { Log } from "../base/log.ts";
 import type { UserLookup } from "../access/admission.ts";
 
-/** Finds the numbers of users. */
+/** Resolves users to uids. */
 export class DiscoveryUsers {
   readonly #lookup: UserLookup;
   readonly #ownUid: number;
@@ -16,11 +15,11 @@ export class DiscoveryUsers {
   #users: readonly string[] | undefined;
 
   /**
-   * Knows who counts.
+   * Takes the configured users.
    *
-   * @param users as the config has them; undefined = root and the daemon's own
-   * @param lookup who is who
-   * @param ownUid the daemon's
+   * @param users from the config; undefined = root and the daemon's own
+   * @param lookup the user database
+   * @param ownUid the daemon's uid
    */
   constructor(users: readonly string[] | undefined, lookup: UserLookup, ownUid: number, log: Log) {
     this.#users = users;
@@ -35,7 +34,7 @@ export class DiscoveryUsers {
     this.#unknown.clear();
   }
 
-  /** Their numbers as they are now; a name that nobody has is told once. */
+  /** Their current uids; a name that does not exist is logged once. */
   uids(): ReadonlySet<number> {
     if (this.#users === undefined) return new Set([0, this.#ownUid]);
     const uids = new Set<number>();

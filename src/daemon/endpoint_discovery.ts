@@ -1,9 +1,9 @@
 /**
- * Where the daemon's endpoints come from: the config's `[[endpoint]]` tables, files in the trigger directory,
- * QEMUs that the host probe found, and VMs that a host integration knows (hosts/host.ts). Each of them asks
- * for endpoints under a name of its own, and the roster is kept in step with what is asked for
- * (roster/desired.ts). Whatever comes many at a time is attached and detached one per turn. What VMs need is
- * loaded when the first one is to be attached; whatever is told meanwhile waits for it, in order.
+ * The origins of the daemon's endpoints: the config's `[[endpoint]]` tables, files in the trigger directory,
+ * QEMUs found by the host probe, and VMs reported by a host integration (hosts/host.ts). Each of them
+ * requests endpoints under its own name, and the roster is kept equal to the sum of the requests
+ * (roster/desired.ts). Endpoints that come many at a time are attached and detached one per turn. Code that
+ * only VMs need is loaded when the first one is to be attached; requests meanwhile wait for it, in order.
  * @module
  */
 import { seamsOfFound } from "../adapters/seams.ts";
@@ -22,26 +22,26 @@ import type { FoundVm } from "./host_watch.ts";
 import type { LatePart } from "./late_part.ts";
 import { TurnQueue } from "./turn_queue.ts";
 
-/** Which source of endpoints an asker belongs to: the first part of its name. */
+/** The origin that a requester belongs to: the first part of its name. */
 const ASKER = { CONFIG: "config:", FILE: "file:", PROBE: "probe:", HOST: "host:" } as const;
 
-/** What discovery works with. */
+/** The parts that discovery uses. */
 export interface EndpointDiscoveryOptions {
-  /** The loop on whose turns the work is spread. */
+  /** The loop over whose turns the work is spread. */
   readonly loop: LoopPort;
-  /** Where it is told what cannot be attached. */
+  /** Logs what cannot be attached. */
   readonly log: Log;
-  /** Where endpoints are attached. */
+  /** Attaches and detaches endpoints. */
   readonly roster: Roster;
-  /** Makes endpoints attachable. */
+  /** Makes the adapters of endpoints. */
   readonly vms: LatePart<EndpointMaker>;
   /** The trigger directory. */
   readonly triggerDir: string;
-  /** The daemon's uid: files of this user and of root count. */
+  /** The daemon's uid: only files of this user and of root are used. */
   readonly ownUid: number;
 }
 
-/** Keeps the roster as the config, the trigger directory and the host probe say. */
+/** Keeps the roster equal to what the config, the trigger directory and the host probe request. */
 export class EndpointDiscovery implements Disposable {
   readonly #desired: Desired<PlannedEndpoint>;
   readonly #triggers: TriggerDirectory;
@@ -73,7 +73,7 @@ export class EndpointDiscovery implements Disposable {
       ownUid,
       listener: {
         onFile: (name, text) => {
-          // What reads a file is loaded with the rest of what VMs need.
+          // The code that parses the files is loaded with the rest of what VMs need.
           if (vms.present === undefined) return this.#soon(true, () => this.#triggers.lookAt(name));
           const endpoint = vms.present.parse(text, `${triggerDir}/${name}`);
           this.#soon(true, () => desired.want(`${ASKER.FILE}${name}`, endpoint));
@@ -83,43 +83,44 @@ export class EndpointDiscovery implements Disposable {
     });
   }
 
-  /** Attaches the endpoints of the first config, all of them at once: nobody is served yet. */
+  /** Attaches the endpoints of the first config, all at once, since there are no controls yet. */
   attachConfigured(endpoints: readonly EndpointConfig[]): void {
     this.#soon(endpoints.length > 0, () => {
       for (const task of this.#configured(endpoints)) task();
     });
   }
 
-  /** Attaches and detaches as a reloaded config says, one endpoint per turn. */
+  /** Attaches and detaches the endpoints of a reloaded config, one per turn. */
   reconfigure(endpoints: readonly EndpointConfig[]): void {
     assert(this.#state === "running", "a config is reloaded only while the daemon runs");
     this.#soon(endpoints.length > 0, () => this.#reloading.replace(this.#configured(endpoints)));
   }
 
   /**
-   * Attaches what the host probe found, unless somebody named it already, and detaches what has ended, one VM
-   * per turn.
+   * Attaches the VMs that the host probe found, unless somebody named them already, and detaches those that
+   * have ended, one per turn.
    *
-   * @param onDone called when the last of them is in the roster, or gone; not when another look comes first
+   * @param onDone called when all of them are in the roster, or gone; not called if another result comes
+   *   before
    */
   probed(found: readonly FoundVm[], onDone: () => void): void {
     this.#soon(found.some(({ qmp }) => qmp !== ""), () => this.#probed(found, onDone));
   }
 
   /**
-   * Attaches a host's VMs that run, unless somebody named them already, and detaches those that have
-   * ended.
+   * Attaches the running VMs of a host integration, unless somebody named them already, and detaches those
+   * that have ended.
    */
   hosted(host: HostName, vms: readonly HostedVm[]): void {
     this.#soon(vms.length > 0, () => this.#hosted(host, vms));
   }
 
-  /** Looks at the whole trigger directory anew: its folder was removed and made again. */
+  /** Reads the whole trigger directory again, after its folder was removed and made again. */
   lookAgain(): void {
     if (this.#state === "running") this.#triggers.lookAgain();
   }
 
-  /** Attaches and detaches nothing from now on; what is attached stays, for whoever shuts the daemon down. */
+  /** Stops attaching and detaching; attached endpoints stay until the daemon's shutdown detaches them. */
   stop(): void {
     if (this.#state === "stopped") return;
     this.#state = "stopped";
@@ -129,17 +130,17 @@ export class EndpointDiscovery implements Disposable {
     this.#triggers.close();
   }
 
-  /** Gives the trigger directory's descriptor back, after {@linkcode stop} and the last turn. */
+  /** Closes the trigger directory's descriptor, after {@linkcode stop} and the last turn. */
   [Symbol.dispose](): void {
     assert(this.#state === "stopped", "discovery is stopped before it is put away");
     this.#triggers[Symbol.dispose]();
   }
 
   /**
-   * Does something with what is wanted: now, or when what VMs need is loaded. Nothing when discovery has
-   * stopped meanwhile.
+   * Changes the requests, now or when the code that VMs need is loaded; does nothing if discovery has stopped
+   * meanwhile.
    *
-   * @param mayAttach whether an endpoint may come by it, which needs that
+   * @param mayAttach whether the change may attach an endpoint, which needs that code
    */
   #soon(mayAttach: boolean, task: () => void): void {
     const unlessStopped = () => {
@@ -153,7 +154,7 @@ export class EndpointDiscovery implements Disposable {
     const running = new Map(found.map((vm) => [askerOf(vm), vm]));
     const tasks: (() => void)[] = [];
     for (const asker of this.#askersOf(ASKER.PROBE)) {
-      // One whose name has changed (it has given up root's rights) is another endpoint.
+      // A VM whose name has changed (it gave up root's rights) is another endpoint.
       if (running.get(asker)?.name !== this.#desired.wantedBy(asker)?.name) {
         tasks.push(() => this.#desired.drop(asker));
       }
@@ -180,10 +181,7 @@ export class EndpointDiscovery implements Disposable {
     queue.replace(tasks);
   }
 
-  /**
-   * What there is to do so that the config's endpoints are there, and none of an older config: each task
-   * attaches or detaches one.
-   */
+  /** The tasks that make the endpoints equal to those of the config; each attaches or detaches one. */
   #configured(endpoints: readonly EndpointConfig[]): (() => void)[] {
     const tasks: (() => void)[] = [];
     const wanted = new Set(endpoints.map((endpoint) => `${ASKER.CONFIG}${endpoint.name}`));
@@ -197,7 +195,7 @@ export class EndpointDiscovery implements Disposable {
   }
 
   #wantFound(vm: FoundVm): void {
-    // A VM that the config or a trigger file names has a monitor there, whichever of its monitors is free.
+    // A VM named by the config or a trigger file uses the monitor given there, whichever monitors are free.
     const isThis = (endpoint: PlannedEndpoint) => endpoint.qmp === vm.qmp || endpoint.name === vm.name;
     if (this.#desired.some(isThis, TRUST.NAMED)) return;
     const endpoint: PlannedEndpoint = {
@@ -211,7 +209,8 @@ export class EndpointDiscovery implements Disposable {
   }
 
   #wantHosted(asker: string, { name, qmp, pid, uid }: HostedVm): void {
-    // Whoever is named, or has a monitor of its own that is attached, has a better way than the host's.
+    // A VM that was named, or whose own monitor is attached, has better access than through the host
+    // integration.
     const trusted = uid === 0 || uid === this.#ownUid;
     const endpoint: PlannedEndpoint = {
       name: endpointName(name, pid, uid, trusted),
@@ -230,7 +229,7 @@ export class EndpointDiscovery implements Disposable {
   }
 }
 
-/** A process, whoever had its number before. */
+/** Identifies a process, even if its number is used again. */
 function askerOf(vm: FoundVm): string {
   return `${ASKER.PROBE}${vm.pid}:${vm.started}`;
 }

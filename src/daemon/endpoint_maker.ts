@@ -1,6 +1,6 @@
 /**
- * Makes the adapters of an endpoint over a real VM, those of its seams (adapters/seams.ts), over one shared
- * monitor. It brings along all that only VMs need, and is loaded when the first one comes (loop_daemon.ts).
+ * Makes the adapters of a real VM's endpoint, those of its seams (adapters/seams.ts), on one shared monitor.
+ * It imports all code that only VMs need, and is loaded when the first VM is attached (loop_daemon.ts).
  * @module
  */
 import type { WriteExtent } from "../access/write_extent.ts";
@@ -16,50 +16,50 @@ import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import type { EndpointRequest } from "../roster/roster.ts";
 import { type EndpointConfig, parseEndpointTable } from "./config.ts";
 
-/** What to attach, and how far its monitor's path is to be believed. */
+/** The endpoint to attach, and how far its monitor's path can be trusted. */
 export interface PlannedEndpoint extends EndpointConfig {
-  /** The process that named the path, when nobody else did: no other may listen there. */
+  /** The process that reported the path, if nobody else named it: then only that process may listen there. */
   readonly expected?: ProcessIdentity;
 }
 
-/** What endpoints are made with. */
+/** The parts that endpoints are made with. */
 export interface EndpointMakerOptions {
-  /** Where small state files go. */
+  /** Directory of small state files. */
   readonly runtimeDir: string;
   /** The loop on which adapters run. */
   readonly loop: LoopPort;
-  /** Where they log. */
+  /** The log of the adapters. */
   readonly log: Log;
-  /** Looks through guests' RAM off the loop. */
+  /** Scans guests' RAM outside the loop. */
   readonly scanner: ScanPort;
-  /** Where MEMWRITE may land, by the newest config. */
+  /** Where MEMWRITE may write, by the newest config. */
   readonly extents: () => readonly WriteExtent[];
-  /** The way to a monitor by the host that the place names; undefined when it names none. */
+  /** Access to a monitor through the host integration that the path names; undefined if it names none. */
   readonly hostTransportTo: (place: string) => QmpTransport | undefined;
-  /** What a host opens of the VM of a process. */
+  /** Access of the host integration to the VM of a process. */
   readonly waysOf: (pid: number) => VmWays | undefined;
-  /** Called when somebody wants pictures. */
+  /** Called when a control wants pictures. */
   readonly onFrameWanted: () => void;
 }
 
-/** Turns plans into adapters. */
+/** Makes adapters from plans. */
 export class EndpointMaker {
   readonly #options: EndpointMakerOptions;
 
-  /** Makes nothing yet. */
+  /** Starts without endpoints. */
   constructor(options: EndpointMakerOptions) {
     this.#options = options;
   }
 
-  /** One endpoint over a real VM. */
+  /** Makes the adapters of one real VM. */
   request(plan: PlannedEndpoint): EndpointRequest {
     return { name: plan.name, vmid: plan.vmid, make: () => this.#make(plan) };
   }
 
   /**
-   * Reads the file of an endpoint in the trigger directory.
+   * Parses an endpoint's file in the trigger directory.
    *
-   * @param file its path, for messages
+   * @param file its path in messages
    * @throws {Fault} as `parseEndpointTable`
    */
   parse(text: string, file: string): EndpointConfig {

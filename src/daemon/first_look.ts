@@ -1,45 +1,45 @@
 /**
- * The daemon is ready when the VMs that run already are in the roster: who waits for "ready", or for the
- * service, then finds them by their names. A host that cannot be looked at in good time keeps nobody: the
- * look goes on behind.
+ * Delays the daemon's "ready" until the VMs that already run are in the roster, so that a client or service
+ * started after it finds them by name. If the first probe of the host takes too long, the daemon becomes
+ * ready without it, and the probe continues in the background.
  * @module
  */
 import { assert } from "../base/assert.ts";
 
-/** How long the first look may keep the daemon from being ready, ms. */
+/** How long the first probe may delay "ready", ms. */
 export const FIRST_LOOK_MS = 2000;
 
-/** The first look at the host. */
+/** The first probe of the host. */
 export class FirstLook {
   readonly #probed = Promise.withResolvers<void>();
   readonly #limitMs: number;
   #isTold = false;
 
   /**
-   * Has looked at nothing yet.
+   * Starts before any result.
    *
-   * @param limitMs how long {@linkcode FirstLook.done} waits at most, ms
+   * @param limitMs longest wait of {@linkcode FirstLook.done}, ms
    */
   constructor(limitMs: number = FIRST_LOOK_MS) {
     this.#limitMs = limitMs;
   }
 
-  /** The loop was told of VMs. */
+  /** A list of VMs was sent to the loop. */
   told(): void {
     this.#isTold = true;
   }
 
-  /** The loop has the VMs that it was told of in the roster. */
+  /** The loop has added the VMs of a list to the roster. */
   probed(): void {
     assert(this.#isTold, "only what was told can be in the roster");
     this.#probed.resolve();
   }
 
   /**
-   * Resolves when the look is done and what it found is in the roster, or when that takes too long.
+   * Resolves when the probe is done and its VMs are in the roster, or when the limit has passed.
    *
-   * @param look the look; undefined when nobody looks
-   * @returns whether it was in time
+   * @param look the probe; undefined if there is none
+   * @returns whether it was within the limit
    */
   async done(look: Promise<void> | undefined): Promise<boolean> {
     if (look === undefined) return true;

@@ -1,6 +1,6 @@
 /**
- * Events that another thread of this process submits, as if a seam of their endpoint had emitted them: wire
- * frames, checked like a peer's.
+ * Events that another thread of this process submits as if a seam of their endpoint had emitted them: wire
+ * frames, checked like those of a peer.
  * @module
  */
 import type { Log } from "../base/log.ts";
@@ -9,7 +9,7 @@ import { checkFrame, decodeFrame } from "../protocol/frame.ts";
 import { CLASS, kindClass } from "../event/kind.ts";
 import { SOURCE, SOURCE_MAX } from "../event/source.ts";
 
-/** Submits the event of one frame, or tells why it is refused. */
+/** Submits the event of one frame, or logs why it is refused. */
 export function submitForeign(core: Core, log: Log, bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const defect = checkFrame(view, 0, bytes.length, 0);
@@ -20,7 +20,7 @@ export function submitForeign(core: Core, log: Log, bytes: Uint8Array): void {
     log.error("foreign frame refused", { kind: event.kind, source: event.source });
     return event.release();
   }
-  // Its stamp is the time of submission here: the context paces by it.
+  // Stamped with the time of submission here, which the context uses for pacing.
   event.tsNs = core.bus.clock.nowNs();
   core.bus.up(event);
 }

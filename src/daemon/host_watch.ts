@@ -1,16 +1,16 @@
 /**
- * Looks every few seconds which QEMUs run here, and tells the loop's thread of those that offer a free
- * monitor (`discovery.probe`). On the main thread, because /proc of a large host takes longer than the loop
- * may stand still; and there in slices of a few milliseconds, because that thread has signals, the watchdog
- * and the metrics to see to.
+ * Checks every few seconds which QEMUs run on this host, and tells the loop's thread about those with a free
+ * monitor (`discovery.probe`). It runs on the main thread, because reading /proc of a large host takes longer
+ * than the loop may pause; and in slices of a few milliseconds, because the main thread also handles signals,
+ * the watchdog and the metrics.
  *
- * A look costs little while nothing changes (64 QEMUs and a thousand controls: 10 ms for a whole one, 1 ms
- * for most): a QEMU is read once, and known by its number and its start; a process that was something else is
- * not looked at again for a minute; and the kernel's table of sockets, which grows with every control, is
- * read when a QEMU has come and at every third look.
+ * A probe costs little while nothing changes (with 64 QEMUs and a thousand controls: 10 ms for a full one, 1
+ * ms for most): a QEMU is read once and identified by its pid and start time; other processes are not read
+ * again for a minute; and the kernel's socket table, which grows with every control, is read when there is a
+ * new QEMU and at every third probe.
  *
- * Only VMs of users that count are read at all. One that cannot be read is passed over and told once, what
- * its user starts besides waits for the next look, and nothing ends the looking.
+ * Only VMs of the selected users are read at all. One that cannot be read is skipped and logged once; other
+ * processes that its user may have started are then left to the next probe. No error ends the probing.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -29,31 +29,29 @@ import {
 import { ProcHost } from "../roster/proc_host.ts";
 
 const PERIOD_MS = 5000;
-/** Looks until the monitors are looked at again: one that another client gives back is noticed then. */
+/** Probes after which the monitors are checked again, to notice one that another client has released. */
 const LOOKS_PER_TABLE = 3;
-/**
- * Looks until processes that were something else are looked at again: their numbers may be others' by then.
- */
+/** Probes after which other processes are read again, since their pids may have been reused. */
 const LOOKS_PER_MEMORY = 12;
-/** Looks that a new VM is given to make its socket before it is said that there is none. */
+/** Probes that a new VM has to make its socket before it is reported to have none. */
 const LOOKS_TO_BEGIN = 3;
-/** How long a look goes on before the thread's other work is let in, ms. */
+/** Longest slice of a probe before the thread's other work continues, ms. */
 const SLICE_MS = 4;
-/** Lines that one look writes at most. */
+/** Maximum number of lines that one probe logs. */
 const MOST_LINES = 16;
-// Numbers of linux/capability.h.
+// Bit numbers from linux/capability.h.
 const CAP_DAC_OVERRIDE = 1n;
 const CAP_SYS_PTRACE = 19n;
 
-/** A QEMU that the daemon could attach, or has attached. */
+/** A QEMU that the daemon can attach or has attached. */
 export interface FoundVm {
   /** Its process. */
   readonly pid: number;
-  /** When that was started: with its number it says which process it is. */
+  /** Its start time, which together with the pid identifies the process. */
   readonly started: string;
   /** Its name in the roster. */
   readonly name: string;
-  /** Whether it is root's or the daemon's own user's. */
+  /** Whether it belongs to root or the daemon's own user. */
   readonly trusted: boolean;
   /** A free monitor; "" when none is free now. */
   readonly qmp: string;
@@ -61,28 +59,28 @@ export interface FoundVm {
   readonly hasMemory: boolean;
 }
 
-/** What a watch is made of. */
+/** The options of a watch. */
 export interface HostWatchOptions {
   /**
-   * Called with every QEMU that runs, when that has changed. False: it could not be taken, and is told again
-   * at the next look.
+   * Called with all running QEMUs when the list has changed. False: it could not be taken, and is passed
+   * again at the next probe.
    */
   readonly tell: (found: readonly FoundVm[]) => boolean;
-  /** Whose VMs count, asked at each look. */
+  /** The users whose VMs are attached; called at each probe. */
   readonly users: () => ReadonlySet<number>;
-  /** Where it tells what it passes over. */
+  /** Logs what it skips. */
   readonly log: Log;
-  /** Where it looks; the real host unless a test has another. */
+  /** The host that it reads; tests replace it. */
   readonly host?: HostView;
 }
 
 interface Known {
   readonly process: QemuProcess;
-  /** Looks at its monitors so far. */
+  /** Number of checks of its monitors so far. */
   looks: number;
-  /** Why it is not attached, as it was found last. */
+  /** The last reason why it is not attached. */
   refusal: string;
-  /** What was said of it. */
+  /** The reason that was logged. */
   told: string;
 }
 
@@ -92,13 +90,13 @@ export class HostWatch implements Disposable {
   readonly #log: Log;
   readonly #host: HostView;
   readonly #qemus = new Map<number, Known>();
-  /** Processes that were something else. */
+  /** Processes that are not QEMUs. */
   readonly #others = new Set<number>();
-  /** Users of whom a process that is called something else did not answer in this look. */
+  /** Users with a process of another name that did not respond in this probe. */
   readonly #silent = new Set<number>();
-  /** Those that could not be read, by when they were started: it is said once. */
+  /** Processes that could not be read, by start time; each is logged once. */
   readonly #unreadable = new Map<number, string>();
-  /** Users that have more VMs than are attached, told once. */
+  /** Users with more VMs than are attached; each is logged once. */
   readonly #crowds = new Set<number>();
   #looks = 0;
   #lines = 0;
@@ -108,18 +106,18 @@ export class HostWatch implements Disposable {
   #again = false;
   #over = false;
   #lastError = "";
-  /** What the loop knows, as JSON. */
+  /** The list that the loop has, as JSON. */
   #told = "[]";
   #found: readonly FoundVm[] = [];
 
-  /** Looks at nothing yet. */
+  /** Starts without a probe. */
   constructor(options: HostWatchOptions) {
     this.#options = options;
     this.#log = options.log.for("probe");
     this.#host = options.host ?? new ProcHost();
   }
 
-  /** Looks now, and every five seconds from now on. Resolves when the first look is done. */
+  /** Probes now, and every five seconds from now on. Resolves when the first probe is done. */
   start(): Promise<void> {
     assert(this.#timer === undefined, "a watch is started once");
     this.#timer = setInterval(() => void this.tick(), PERIOD_MS);
@@ -127,20 +125,20 @@ export class HostWatch implements Disposable {
     return this.look();
   }
 
-  /** Looks once, at everything; resolves when that is done. It never rejects. */
+  /** Probes everything once; resolves when done. Never rejects. */
   look(): Promise<void> {
     this.#looks = 0;
-    // One that is under way may have passed already what this one is for.
+    // A probe that is under way may have passed what this one is to find.
     this.#again = this.#running !== undefined;
     return this.tick();
   }
 
-  /** One of its regular looks; one at a time. */
+  /** One regular probe; never two at the same time. */
   tick(): Promise<void> {
     return this.#running ??= this.#run().finally(() => this.#running = undefined);
   }
 
-  /** Looks no more. */
+  /** Stops probing. */
   [Symbol.dispose](): void {
     this.#over = true;
     if (this.#timer !== undefined) clearInterval(this.#timer);
@@ -155,7 +153,7 @@ export class HostWatch implements Disposable {
         await this.#look();
         this.#lastError = "";
       } catch (error) {
-        // The next look may find what this one did not; what it meets each time is said once.
+        // The next probe may succeed; an error that occurs every time is logged once.
         const message = messageOf(error);
         if (message !== this.#lastError) this.#log.error(`cannot scan for VMs: ${message}`);
         this.#lastError = message;
@@ -168,7 +166,7 @@ export class HostWatch implements Disposable {
 
   async #look(): Promise<void> {
     const listed = this.#options.users();
-    /** Users of whom a process could not be read: their other processes wait for the next look. */
+    /** Users with a process that could not be read: their other processes are left to the next probe. */
     const slow = new Set<number>();
     const look = this.#looks++;
     if (look % LOOKS_PER_MEMORY === 0) this.#others.clear();
@@ -192,42 +190,40 @@ export class HostWatch implements Disposable {
     this.#tell();
   }
 
-  /** Lets the thread do what else waits for it. */
+  /** Lets the thread do its other work. */
   async #pause(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 0));
     this.#sliceEnd = performance.now() + SLICE_MS;
   }
 
-  /**
-   * Looks at a process that is not known to be something else; whether that changes which QEMUs there are.
-   */
+  /** Reads a process that is not known to be something else; returns whether the set of QEMUs has changed. */
   async #meet(pid: number, listed: ReadonlySet<number>, slow: Set<number>): Promise<boolean> {
     const known = this.#qemus.get(pid);
     const started = known === undefined ? "" : this.#host.started(pid);
     if (known !== undefined && known.process.started === started) return false;
     this.#qemus.delete(pid);
     const path = this.#host.exe(pid);
-    // A process that is just being started may still be its parent's program: only long-lived ones are
+    // A process that has just been started may still run its parent's program, so only older ones are
     // remembered.
     const isNamed = isQemuProgram(path);
     if (!isNamed && (path === "" || !isSettled(path))) return known !== undefined;
     const uid = this.#host.uid(pid);
     if (slow.has(uid)) return known !== undefined;
-    // Under another name it is hardly a QEMU, and worth no waiting.
+    // A program with another name is hardly a QEMU, and not worth waiting for.
     if (!isNamed && !await this.#mayBeQemu(pid, uid, listed)) {
       if (!/qemu|kvm/.test(path) && !this.#silent.has(uid)) this.#others.add(pid);
       return known !== undefined;
     }
     const process = listed.has(uid) ? await this.#read(pid, slow, uid) : undefined;
-    // It is just being started: the kernel has put its program in place and not yet its arguments.
+    // It is being started: the kernel has set its program, but not its arguments.
     if (process === "later") return known !== undefined;
-    // Nothing of a user who does not count is read: neither can it say anything, nor keep anybody waiting.
+    // Nothing is read of a user who is not selected, who can then neither influence nor delay the probe.
     if (process === undefined || !listed.has(process.uid)) this.#others.add(pid);
     else this.#qemus.set(pid, { process, looks: 0, refusal: "", told: "" });
     return known !== undefined || this.#qemus.has(pid);
   }
 
-  /** Whether a process whose program is called something else says that it is a QEMU. */
+  /** Whether a process with another program name identifies itself as a QEMU. */
   async #mayBeQemu(pid: number, uid: number, listed: ReadonlySet<number>): Promise<boolean> {
     if (!listed.has(uid) || this.#silent.has(uid)) return false;
     const started = this.#host.started(pid);
@@ -235,8 +231,8 @@ export class HostWatch implements Disposable {
     try {
       return saysQemu((await this.#host.args(pid)).words);
     } catch {
-      // One that does not answer is not a reason to pass over its user's VMs. It is not asked again, and
-      // those of its user that are called something else wait for the next look.
+      // A process that does not respond must not hide its user's VMs. It is not read again in this probe, and
+      // the user's other processes with such names are left to the next one.
       this.#unreadable.set(pid, started);
       this.#silent.add(uid);
       return false;
@@ -247,7 +243,7 @@ export class HostWatch implements Disposable {
     try {
       const process = await readProcess(this.#host, pid);
       if (process?.isBlank) return "later";
-      // Another process may have the number by now: then it is met the next time.
+      // The pid may belong to another process by now, which the next probe will find.
       return process?.started === this.#host.started(pid) && process.isConfirmed ? process : undefined;
     } catch (error) {
       slow.add(uid);
@@ -260,12 +256,12 @@ export class HostWatch implements Disposable {
     }
   }
 
-  /** What there is to tell of those that are known. */
+  /** The report about the known QEMUs. */
   async #describe(listed: ReadonlySet<number>): Promise<FoundVm[]> {
     const { ownUid } = this.#host;
     const reachesOthers = ownUid === 0 || hasCapabilities();
     for (const [pid, { process }] of this.#qemus) {
-      // QEMU's -runas: it has begun as root. Nobody else can become another.
+      // With QEMU's -runas it starts as root and changes its user; nothing else can.
       const isAnother = process.uid === 0 && this.#host.uid(pid) !== 0;
       if (isAnother || !listed.has(process.uid)) this.#qemus.delete(pid);
     }
@@ -273,9 +269,9 @@ export class HostWatch implements Disposable {
     const counts = new Map<number, number>();
     for (const known of this.#bySeniority()) {
       const { uid, setup } = known.process;
-      // One without a monitor of its own cannot be attached, and takes nobody's place.
+      // Without a monitor of its own it cannot be attached, and must not take another one's place.
       if (setup.qmp.every(({ listens }) => !listens)) continue;
-      // Another user's VM is out of reach, unless we are root or have been given what it takes.
+      // Another user's VM can be accessed only as root or with certain capabilities.
       if (uid !== ownUid && !reachesOthers) continue;
       const count = (counts.get(uid) ?? 0) + 1;
       counts.set(uid, count);
@@ -332,8 +328,8 @@ export class HostWatch implements Disposable {
   }
 
   /**
-   * Asks what may not answer; what did not answer once is not asked again in this look, whichever of its
-   * user's VMs it is about.
+   * Reads something that may not respond; a process that did not respond is not read again in this probe, for
+   * any of its user's VMs.
    */
   async #patiently<T>(
     uid: number,
@@ -350,7 +346,9 @@ export class HostWatch implements Disposable {
     }
   }
 
-  /** Root's and our own first, and of each those that run longest: a VM that comes later displaces none. */
+  /**
+   * VMs of root and our own user first, and within each group the longest-running: a new VM displaces none.
+   */
   #bySeniority(): Known[] {
     const rank = ({ process: { uid } }: Known) => this.#trusts(uid) ? 0 : 1;
     return [...this.#qemus.values()].sort((a, b) =>
@@ -366,7 +364,7 @@ export class HostWatch implements Disposable {
   #tell(): void {
     const key = JSON.stringify(this.#found);
     if (this.#over || key === this.#told) return;
-    // A loop that has no room now is told at the next look.
+    // If the loop's ring is full, the list is passed at the next probe.
     if (this.#options.tell(this.#found)) this.#told = key;
   }
 
@@ -376,8 +374,8 @@ export class HostWatch implements Disposable {
 }
 
 /**
- * Whether this process may open other users' sockets and look into their processes, as the systemd unit lets
- * it.
+ * Whether this process may open other users' sockets and inspect their processes, as the systemd unit
+ * permits.
  */
 function hasCapabilities(): boolean {
   const effective = /^CapEff:\s+([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1] ?? "0";
@@ -385,7 +383,7 @@ function hasCapabilities(): boolean {
   return [CAP_DAC_OVERRIDE, CAP_SYS_PTRACE].every((bit) => ((bits >> bit) & 1n) === 1n);
 }
 
-/** Shells and wrappers execute something else in a moment. */
+/** Shells and wrappers soon execute another program. */
 function isSettled(path: string): boolean {
   return !/\/(ba|da|z|fi)?sh$|\/(env|sudo|setpriv|timeout|nice|systemd-run|unshare|python3?[\d.]*|deno|node)$/
     .test(path);

@@ -1,7 +1,7 @@
 /**
- * The loop's side of its inbox: a ring in shared memory into which the main thread (inbox_writer.ts) and
- * other threads put messages. A bounded number is taken per turn, and what handling one throws is contained:
- * it costs that message and nothing else.
+ * The loop's end of its inbox: a ring in shared memory into which the main thread (inbox_writer.ts) and other
+ * threads write messages. A bounded number is handled per turn, and an exception is contained: it loses that
+ * message and nothing else.
  * @module
  */
 import { EventFd } from "../../ffi/event_fd.ts";
@@ -12,13 +12,13 @@ import type { FdHandler } from "../core/adapter_port.ts";
 import type { Loop } from "../core/loop.ts";
 import type { InboxTag } from "./plan.ts";
 
-/** Messages that are taken in one turn: a config comes in hundreds of pieces. */
+/** Messages handled per turn: a config comes in hundreds of pieces. */
 const MESSAGES_PER_TURN = 16;
 
-/** What is done with a message, by its tag. */
+/** The handlers of messages, by tag. */
 export type InboxHandlers = Readonly<Record<InboxTag, (message: Uint8Array) => void>>;
 
-/** Takes messages out of an inbox. */
+/** Reads messages from an inbox. */
 export class InboxReader implements FdHandler, Disposable {
   readonly #handle: SharedRingHandle;
   readonly #ring: SharedRing;
@@ -26,7 +26,7 @@ export class InboxReader implements FdHandler, Disposable {
   readonly #log: Log;
   readonly #handlers: ReadonlyMap<number, (message: Uint8Array) => void>;
 
-  /** Takes messages from the loop's next turn on. */
+  /** Starts reading in the loop's next turn. */
   constructor(handle: SharedRingHandle, loop: Loop, log: Log, handlers: InboxHandlers) {
     this.#handle = handle;
     this.#ring = new SharedRing(handle);
@@ -50,15 +50,15 @@ export class InboxReader implements FdHandler, Disposable {
     }, MESSAGES_PER_TURN);
   }
 
-  /** Whose fault it is: each message is contained by itself. */
+  /** Names the owner of faults; each message is contained separately. */
   faultAccount(): { readonly name: string } {
     return { name: "the inbox" };
   }
 
-  /** Called by the loop: what failed before a message was read is tried again. */
+  /** Called by the loop: an error before a message was read is retried. */
   onFault(): void {}
 
-  /** Takes nothing more, and leaves the eventfd as if nothing had come: it is the main thread's. */
+  /** Stops reading. The eventfd belongs to the main thread, and is left unsignalled. */
   [Symbol.dispose](): void {
     this.#loop.unwatch(this.#handle.eventFd);
     EventFd.borrow(this.#handle.eventFd).drain();

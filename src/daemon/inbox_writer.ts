@@ -1,16 +1,15 @@
 /**
- * The main thread's way into the loop's inbox: what does not fit now waits here, in order, and is tried again
- * until the loop has taken it. Nothing is lost and nothing blocks.
+ * The main thread's end of the loop's inbox: messages that do not fit into the ring are queued here, in
+ * order, and retried until the loop has taken them. Nothing is lost, and nothing blocks.
  *
- * What newer news make worthless (a config, a list of VMs, a sign of life that was asked for already) takes
- * the place of the older, so what waits is bounded by what there is to say, however long the loop does not
- * read.
+ * A message that makes an older one obsolete (a config, a list of VMs, a repeated liveness check) replaces
+ * it, so that the queue is bounded even if the loop does not read for long.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import type { SharedRing } from "../context/shared_ring.ts";
 
-/** The loop takes its inbox every turn. */
+/** Retry interval; the loop reads its inbox every turn. */
 const RETRY_MS = 5;
 
 interface Waiting {
@@ -18,30 +17,30 @@ interface Waiting {
   readonly bytes: Uint8Array;
 }
 
-/** Puts messages into a ring, whenever there is room. */
+/** Writes messages into a ring whenever there is room. */
 export class InboxWriter implements Disposable {
   readonly #ring: SharedRing;
   #waiting: Waiting[] = [];
   #retry: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  /** Writes into `ring`, which the caller keeps. */
+  /** Writes into `ring`, which the caller owns. */
   constructor(ring: SharedRing) {
     this.#ring = ring;
   }
 
-  /** How many messages have found no room yet. */
+  /** Number of queued messages. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
-  /** Puts one message behind all others. */
+  /** Queues one message behind all others. */
   send(tag: number, bytes: Uint8Array): void {
     this.#push(tag, bytes);
     this.#flush();
   }
 
-  /** Puts messages behind all others, in place of those with one of their tags that still wait. */
+  /** Queues messages behind all others, replacing queued messages with any of their tags. */
   replace(messages: readonly (readonly [tag: number, bytes: Uint8Array])[]): void {
     const tags = new Set(messages.map(([tag]) => tag));
     this.#waiting = this.#waiting.filter(({ tag }) => !tags.has(tag));
@@ -49,21 +48,21 @@ export class InboxWriter implements Disposable {
     this.#flush();
   }
 
-  /** Puts a message of no bytes ahead of all others, once: the same one that still waits is enough. */
+  /** Queues an empty message ahead of all others, unless the same one is queued already. */
   sendFirst(tag: number): void {
     if (this.#waiting.some((each) => each.tag === tag)) return;
     this.#waiting.unshift({ tag, bytes: new Uint8Array(0) });
     this.#flush();
   }
 
-  /** Gives up what still waits. */
+  /** Drops all queued messages. */
   [Symbol.dispose](): void {
     this.#closed = true;
     this.#waiting = [];
     clearTimeout(this.#retry);
   }
 
-  /** One that never fits would hold up all behind it. */
+  /** A message that can never fit would block all behind it. */
   #push(tag: number, bytes: Uint8Array): void {
     assert(bytes.length <= this.#ring.maxMessageBytes, "a message fits the inbox");
     this.#waiting.push({ tag, bytes });

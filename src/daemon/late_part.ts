@@ -1,20 +1,20 @@
 /**
- * A part of a thread whose modules are loaded when it is first needed: the start does not wait for what only
- * VMs need, and a daemon without any does without it. Calls are carried out in the order in which they were
- * made, those of before once it is there.
+ * A part of a thread whose modules are loaded when it is first needed: the start is not delayed by code that
+ * only VMs need, and a daemon without VMs never loads it. Calls are carried out in order; those made while it
+ * is being loaded wait.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { messageOf } from "../base/fault.ts";
 
-/** Where a part stands. */
+/** The state of a part. */
 type State<T> =
   | { readonly name: "absent" }
   | { readonly name: "loading"; readonly calls: ((part: T) => void)[]; readonly done: Promise<void> }
   | { readonly name: "there"; readonly part: T }
   | { readonly name: "ended" };
 
-/** Such a part; one that is disposable is disposed of at its end. */
+/** A lazily loaded part; if it is disposable, it is disposed of at the end. */
 export class LatePart<T extends object> implements Disposable {
   readonly #load: () => Promise<T>;
   readonly #onFailure: (message: string) => void;
@@ -24,29 +24,32 @@ export class LatePart<T extends object> implements Disposable {
    * Loads nothing yet.
    *
    * @param load loads its modules and makes it
-   * @param onFailure told when that failed, or a call that had to wait for it
+   * @param onFailure called when loading or a waiting call failed
    */
   constructor(load: () => Promise<T>, onFailure: (message: string) => void) {
     this.#load = load;
     this.#onFailure = onFailure;
   }
 
-  /** The part, where it has been needed. */
+  /** The part, if it is loaded. */
   get present(): T | undefined {
     return this.#state.name === "there" ? this.#state.part : undefined;
   }
 
-  /** Whether nobody has needed it yet. */
+  /** Whether it has never been needed. */
   get isAbsent(): boolean {
     return this.#state.name === "absent";
   }
 
-  /** While it is being loaded: until it is there and has done what it was asked meanwhile, or has failed. */
+  /**
+   * While it is being loaded: resolves when it is loaded and has carried out the waiting calls, or has
+   * failed.
+   */
   get loading(): Promise<void> | undefined {
     return this.#state.name === "loading" ? this.#state.done : undefined;
   }
 
-  /** Has the part do something, now or once it is there; nothing when it has ended. */
+  /** Calls the part, now or once it is loaded; does nothing when it has ended. */
   do(call: (part: T) => void): void {
     const state = this.#state;
     if (state.name === "there") call(state.part);
@@ -58,7 +61,7 @@ export class LatePart<T extends object> implements Disposable {
     }
   }
 
-  /** Ends the part; it is not loaded any more. */
+  /** Ends the part, which is then not loaded any more. */
   [Symbol.dispose](): void {
     const { present } = this;
     this.#state = { name: "ended" };
@@ -66,7 +69,7 @@ export class LatePart<T extends object> implements Disposable {
   }
 
   #failed(error: unknown): void {
-    // A part that is there goes on without the call that threw.
+    // A loaded part continues after a call that threw.
     if (this.#state.name === "loading") this.#state = { name: "ended" };
     this.#onFailure(messageOf(error));
   }

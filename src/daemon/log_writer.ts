@@ -1,17 +1,17 @@
 /**
- * Log lines from the loop's thread to standard error, without ever waiting for whoever reads them: a terminal
- * that is held, a pipe that nobody empties, or a journal that is stuck must not hold up the bus. What cannot
- * be written at once waits, in order and within a bound, until the loop says that there is room; beyond that
- * lines are counted, and the number is told in their place. When the reader has gone for good, lines are
- * dropped in silence.
+ * Writes log lines from the loop's thread to standard error without ever waiting for the reader: a stopped
+ * terminal, a pipe that nobody reads, or a stuck journal must not delay the bus. Lines that cannot be written
+ * at once are queued, in order and within a limit, until the loop reports that the descriptor is writable;
+ * beyond the limit, lines are counted, and the number is written in their place. If the reader is gone for
+ * good, lines are dropped silently.
  *
- * The loop is given to it late ({@linkcode LogWriter.watchOn}), because each needs the other: the loop logs
- * from its first turn on, and its start may have something to say, while the writer needs a loop only once a
- * line has to wait. Lines of that time are kept.
+ * The writer gets its loop after construction ({@linkcode LogWriter.watchOn}), because each needs the other:
+ * the loop's start may log, and the writer needs a loop only once a line has to be queued. Lines until then
+ * are kept.
  *
- * A line that is said again and again is counted (repeat_filter.ts). Records, the audit trail's lines, are
- * written each time, and have room of their own when others have used up theirs. Those that come together
- * are written by one system call.
+ * A repeated line is counted (repeat_filter.ts). Records (the audit trail's lines) are always written, and
+ * have space of their own when others have used up theirs. Records that come together are written with one
+ * system call.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -23,16 +23,16 @@ import { type Clock, NEVER } from "../base/clock.ts";
 import type { FdHandler, LoopPort, TimerHandler } from "../core/adapter_port.ts";
 import { RepeatFilter } from "./repeat_filter.ts";
 
-/** A pipe that can be written takes this much without blocking (PIPE_BUF). */
+/** A writable pipe accepts this many bytes without blocking (PIPE_BUF). */
 const MAX_LINE_BYTES = 4096;
-/** What may wait: four times what a pipe holds, a few thousand lines. */
+/** Queue limit, bytes: four times a pipe's capacity, a few thousand lines. */
 const MAX_WAITING_BYTES = 256 << 10;
-/** What may wait when it is records that come. */
+/** Queue limit for records, bytes. */
 const MAX_WAITING_RECORD_BYTES = 1 << 20;
-/** Waiting lines that are written in one turn of the loop. */
+/** Queued lines written per turn of the loop. */
 const LINES_PER_TURN = 64;
 const EAGAIN = -11;
-/** Outcomes of a write beside a number of bytes. */
+/** Results of a write other than a number of bytes. */
 const LATER = 0;
 const FAILED = -1;
 const encoder = new TextEncoder();
@@ -51,20 +51,20 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
   #watching = false;
   #isGone = false;
   #lost = 0;
-  /** Records that are written together with the next one, and how many bytes and lines they are. */
+  /** Records to be written together with the next one, and their number of bytes and lines. */
   readonly #joined = new Uint8Array(MAX_LINE_BYTES);
   #joinedBytes = 0;
   #joinedLines = 0;
-  /** The time of the first. */
+  /** The time of the first of them. */
   #joinedStamp = "";
 
   /**
-   * Writes nothing yet.
+   * Starts with an empty queue.
    *
    * @param fd borrowed
    * @param journal whether lines begin with a syslog priority
-   * @param clock the time by which repeated lines are counted
-   * @param stamp what a line begins with when it is written: its time, where the reader gives it none
+   * @param clock the clock for repeated lines
+   * @param stamp returns the prefix of a line when it is written: the time, unless the reader adds it
    */
   constructor(fd: number, journal: boolean, clock: Clock = monotonicClock, stamp: () => string = () => "") {
     this.#fd = fd;
@@ -73,7 +73,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     this.#prefix = journal ? "<4>" : "warn  ";
   }
 
-  /** From now on `loop` tells when there is room again. */
+  /** Sets the loop that reports when the descriptor is writable. */
   watchOn(loop: LoopPort): void {
     assert(this.#loop === null, "a log is watched by one loop");
     this.#loop = loop;
@@ -81,16 +81,16 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     this.#arm();
   }
 
-  /** How many lines were lost and not told of yet. */
+  /** Number of lost lines that have not been reported yet. */
   get lost(): number {
     return this.#lost;
   }
 
   /**
-   * Writes a line, keeps it until there is room, counts it as the same as one before, or counts it as lost.
+   * Writes a line, queues it, counts it as a repetition, or counts it as lost.
    *
-   * @param isRecord whether it must not be counted instead of written, and be the last to be lost
-   * @param isFollowed of a record: the caller writes another one at once, and both may be written together
+   * @param isRecord whether the line is never counted as a repetition, and dropped last
+   * @param isFollowed for a record: the caller writes another at once, and both may be written together
    */
   write(line: string, isRecord = false, isFollowed = false): void {
     assert(isRecord || !isFollowed, "only records are written together");
@@ -102,7 +102,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     else this.#arm();
   }
 
-  /** Called by the loop: the second of a repeated line is over. */
+  /** Called by the loop at the end of the second of a repeated line. */
   onTimer(): void {
     this.#armedNs = NEVER;
     this.#filter.sweep(this.#clock.nowNs(), this.#putRepeated);
@@ -118,7 +118,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     this.#loop.arm(this, dueNs);
   }
 
-  /** Writes a record with those that are joined already, or joins it to them. */
+  /** Writes a record together with those collected before, or collects it. */
   #join(line: string, isFollowed: boolean): void {
     if (!isFollowed && this.#joinedLines === 0) return this.#putLine(line, MAX_WAITING_RECORD_BYTES);
     const stamp = this.#stamp();
@@ -143,7 +143,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
   }
 
   #putLine(line: string, mostBytes: number): void {
-    // A caller that failed between two records has left some.
+    // A caller that threw between two records has left some collected.
     this.#putJoined();
     const stamp = this.#stamp();
     this.#putBytes(bytesOf(stamp + line), 1, mostBytes, stamp);
@@ -163,7 +163,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     if (!this.#take(bytes, mostBytes)) this.#lost += lines;
   }
 
-  /** Called by the loop when there is room, or the reader has gone. */
+  /** Called by the loop when the descriptor is writable or the reader is gone. */
   onReady(): void {
     for (let i = 0; i < LINES_PER_TURN || this.#isGone; i++) {
       const [bytes] = this.#waiting;
@@ -178,7 +178,7 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     if (this.#waiting.length === 0) this.#unwatch();
   }
 
-  /** Writes what waits and still finds room, and lets go of the loop; the descriptor stays open. */
+  /** Writes as much of the queue as fits, and detaches from the loop; the descriptor stays open. */
   [Symbol.dispose](): void {
     this.#filter.sweep(NEVER, this.#putRepeated);
     this.#putJoined();
@@ -204,13 +204,13 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     this.#watching = false;
   }
 
-  /** Writes or keeps a line. False: more than `mostBytes` would wait. */
+  /** Writes or queues a line. False: more than `mostBytes` would be queued. */
   #take(bytes: Uint8Array<ArrayBuffer>, mostBytes: number): boolean {
     let rest = bytes;
     if (this.#waiting.length === 0) {
       const written = this.#put(bytes);
       if (written === FAILED || written === bytes.length) return written !== FAILED;
-      // What has begun is ended, bound or not.
+      // A line that was written in part is completed, even beyond the limit.
       if (written !== LATER) rest = bytes.subarray(written);
     }
     if (rest === bytes && this.#waitingBytes + bytes.length > mostBytes) return false;
@@ -220,11 +220,11 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
     return true;
   }
 
-  /** Writes what finds room: how many bytes, or LATER, or FAILED. */
+  /** Writes as much as fits; returns the number of bytes, LATER, or FAILED. */
   #put(bytes: Uint8Array<ArrayBuffer>): number {
     if (this.#isGone) return FAILED;
     try {
-      // A file, a closed descriptor and a pipe without a reader have something to tell, too: the write does.
+      // POLLERR, POLLHUP and POLLNVAL are left to the write, which returns the error.
       if (pollNow(this.#fd, OUT) === 0) return LATER;
       const written = writeFrom(this.#fd, bytes, 0, bytes.length);
       if (written === EAGAIN) return LATER;
@@ -232,20 +232,20 @@ export class LogWriter implements FdHandler, TimerHandler, Disposable {
       return written < 0 ? FAILED : written;
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
-      // Closed from the start (2>&-): there is nobody to tell. A disk that is full, a terminal that hung up:
-      // the bus goes on.
+      // Closed from the start (2>&-), a full disk, a terminal that hung up: nobody can be told, and the bus
+      // goes on.
       if (isOsError(error, "EBADF")) this.#isGone = true;
       return FAILED;
     }
   }
 }
 
-/** How many lines end in what could not be written. */
+/** Number of lines that end in the part that could not be written. */
 function linesIn(bytes: Uint8Array): number {
   return bytes.reduce((lines, byte) => lines + (byte === 0x0a ? 1 : 0), 0);
 }
 
-/** A line as it is written: what is longer than a pipe takes whole is cut. */
+/** A line as it is written: cut to what a pipe accepts at once. */
 function bytesOf(line: string): Uint8Array<ArrayBuffer> {
   const bytes = encoder.encode(line + "\n");
   if (bytes.length <= MAX_LINE_BYTES) return bytes;

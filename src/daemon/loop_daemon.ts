@@ -1,8 +1,8 @@
 /**
- * The daemon on the loop's thread: composes the bus (composition.ts), where its endpoints come from
- * (endpoint_discovery.ts), what a new config changes (config_reload.ts) and how it ends (shutdown.ts), and
- * takes all of it down in the right order: no new commands, endpoints detached (held keys released, epochs
- * invalidated), answers flushed, controls closed, sockets gone.
+ * The daemon on the loop's thread: composes the bus (composition.ts), the origins of its endpoints
+ * (endpoint_discovery.ts), the effects of a new config (config_reload.ts) and the shutdown (shutdown.ts), and
+ * takes everything down in the right order: no new commands, endpoints detached (held keys released, epochs
+ * invalidated), answers flushed, controls closed, sockets removed.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -37,7 +37,7 @@ import { Shutdown } from "./shutdown.ts";
 
 const STDERR = 2;
 
-/** The daemon's loop side. */
+/** The daemon's part on the loop's thread. */
 export class LoopDaemon {
   readonly #plan: LoopPlan;
   readonly #report: (report: LoopReport) => void;
@@ -47,13 +47,13 @@ export class LoopDaemon {
   readonly #socketWatch: ControlSocketWatch;
   readonly #scanner: ScanClient;
   /**
-   * What only VMs need: half of the code on this thread. A daemon that has none does without it; the first
-   * one waits until it is loaded, a tenth of a second, in which the loop goes on.
+   * The code that only VMs need, which is half of the code on this thread. It is loaded when the first VM is
+   * attached, which takes a tenth of a second, during which the loop runs on.
    */
   readonly #vms: LatePart<EndpointMaker>;
   readonly #discovery: EndpointDiscovery;
   readonly #hosts: Hosts;
-  /** Where MEMWRITE may land, by the newest config. */
+  /** Where MEMWRITE may write, by the newest config. */
   #extents: readonly WriteExtent[];
   readonly #channels: LatePart<ChannelServers>;
   readonly #reload: ConfigReload;
@@ -64,9 +64,9 @@ export class LoopDaemon {
    * Makes everything and listens; nothing runs yet.
    *
    * @param plan what to serve
-   * @param report to the main thread
-   * @param makers of the hosts that the config uses
-   * @throws {Fault} when the socket cannot be had, before anything else was touched
+   * @param report sends messages to the main thread
+   * @param makers the makers of the host integrations in use
+   * @throws {Fault} when the socket cannot be made; nothing has been changed then
    */
   constructor(
     plan: LoopPlan,
@@ -174,7 +174,7 @@ export class LoopDaemon {
     });
   }
 
-  /** Attaches what the plan names, says that it is ready, and serves until it is told to stop. */
+  /** Attaches the plan's endpoints, reports ready, and serves until it is told to stop. */
   async run(): Promise<void> {
     const { config, runtimeDir, stub } = this.#plan;
     sweepHeld(runtimeDir, this.#log.for("input"));
@@ -193,14 +193,14 @@ export class LoopDaemon {
     try {
       await this.#serve();
     } finally {
-      // What was carried out is on record, however it ends.
+      // The audit trail is written however the daemon ends.
       this.#bus.core.audit.writeLines();
     }
     this.#dispose();
     this.#report({ type: "stopped" });
   }
 
-  /** Runs the loop until it stops; while something is loaded, one turn after another. */
+  /** Runs the loop until it stops; while code is being loaded, one turn at a time. */
   async #serve(): Promise<void> {
     const { loop } = this.#bus;
     while (!loop.stopped) {
@@ -218,19 +218,19 @@ export class LoopDaemon {
     }
   }
 
-  /** Binds what of the shim the start did not need, a group per turn: no VM's coming has to wait for it. */
+  /** Binds the shim's remaining symbols, one group per turn, so that attaching a VM need not wait for it. */
   readonly #bindShim = (): void => {
     if (bindNextGroup()) this.#bus.loop.defer(this.#bindShim);
   };
 
-  /** What is done with each message of the main thread. */
+  /** The handlers of the main thread's messages. */
   #handlers(): InboxHandlers {
     const { core, loop, listener } = this.#bus;
     return {
       [INBOX.STOP]: () => this.#stop(),
       [INBOX.CONFIG_PIECE]: (message) => this.#reload.piece(message),
       [INBOX.CONFIG]: (message) => {
-        // A daemon that stops attaches nothing any more.
+        // A daemon that is stopping attaches nothing.
         if (!this.#shutdown.hasBegun) this.#reload.last(message);
       },
       [INBOX.SCANNED]: (message) => this.#scanner.onMessage(message),
@@ -249,9 +249,7 @@ export class LoopDaemon {
     };
   }
 
-  /**
-   * The socket's folder was removed and is there again: what else belongs in it is made anew, and looked at.
-   */
+  /** The sockets' folder was removed and made again: its other contents are made again, and read. */
   #listenAgain(socket: OwnedFd): void {
     assert(!this.#shutdown.hasBegun, "nothing is made anew when the daemon stops");
     this.#bus.listener.listenOn(socket);
@@ -286,7 +284,7 @@ export class LoopDaemon {
   }
 }
 
-// By their URLs: what a literal `import()` names, Deno reads before the thread begins, and keeps.
+// By their URLs, because Deno loads and keeps modules of literal `import()`s before the thread starts.
 function loadEndpointMaker(): Promise<typeof import("./endpoint_maker.ts")> {
   const { href } = new URL("./endpoint_maker.ts", import.meta.url);
   return import(href);
@@ -297,12 +295,12 @@ function loadChannelServers(): Promise<typeof import("./channel_server.ts")> {
   return import(href);
 }
 
-/** Whether a uid is that of one of these users: names or numbers. */
+/** Whether a uid is one of these users, given by name or number. */
 function isOneOf(uid: number, users: readonly string[], lookup: UserDatabase): boolean {
   return users.some((user) => uid === (/^[0-9]+$/.test(user) ? Number(user) : lookup.uidOf(user)));
 }
 
-/** Where trigger files are looked for unless the config says otherwise. */
+/** The default trigger directory. */
 function defaultTriggerDir({ runtimeDir }: LoopPlan): string {
   return `${runtimeDir}/endpoints.d`;
 }

@@ -1,7 +1,7 @@
 /**
- * The loop's thread, from the main thread's side: started before anything else, because it takes half of the
- * daemon's start to load what runs there, and the main thread has its own modules and the config to read
- * meanwhile. It does nothing until it gets its plan.
+ * The loop's thread, as seen from the main thread: it is started first, because loading its modules takes
+ * half of the daemon's start, and the main thread loads its own modules and the config in the meantime. It
+ * does nothing until it gets its plan.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -23,9 +23,9 @@ export class LoopThread implements Disposable {
   }
 
   /**
-   * Gives it its plan, and from now on takes its reports.
+   * Sends it its plan, and receives its reports from now on.
    *
-   * @param onFailure told when the thread has failed, or failed before this was called
+   * @param onFailure called when the thread has failed, also if it failed before this call
    */
   run(plan: LoopPlan, onReport: (report: LoopReport) => void, onFailure: (message: string) => void): void {
     assert(this.#onFailure === undefined, "the loop's thread gets one plan");
@@ -35,7 +35,7 @@ export class LoopThread implements Disposable {
     this.#worker.postMessage(plan);
   }
 
-  /** Ends it, whatever it does. */
+  /** Terminates it. */
   [Symbol.dispose](): void {
     this.#worker.terminate();
   }

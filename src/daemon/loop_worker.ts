@@ -1,7 +1,7 @@
 /**
- * The loop's thread: a Worker that gets its plan in one message, and then runs the loop until it is told to
- * stop. Nothing asynchronous happens here after that, except that what VMs need is loaded when the first one
- * comes.
+ * The loop's thread: a Worker that receives its plan in one message, and then runs the loop until it is told
+ * to stop. After that nothing in it is asynchronous, except that the code for VMs is loaded when the first
+ * one is attached.
  * @module
  */
 import { Fault, messageOf } from "../base/fault.ts";
@@ -17,7 +17,7 @@ const worker = self as unknown as {
 
 worker.onmessage = async ({ data }) => {
   try {
-    // Not while the loop runs: a change of hosts waits for a new start.
+    // Hosts are made only before the loop runs: a change of them takes effect at the next start.
     const makers = await loadMakers(data.config.hosts);
     await new LoopDaemon(data, (report) => worker.postMessage(report), makers).run();
   } catch (error) {

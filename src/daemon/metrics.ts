@@ -1,6 +1,6 @@
 /**
- * The daemon's metrics in Prometheus' text format (version 0.0.4): read from the core's own counters when
- * somebody asks, never kept twice.
+ * The daemon's metrics in Prometheus' text format (version 0.0.4), read from the core's own counters on
+ * request.
  * @module
  */
 import type { SocketListener } from "../controls/socket/socket_listener.ts";
@@ -11,7 +11,7 @@ import { DIR } from "../event/defaults.ts";
 import { kindName } from "../event/kind.ts";
 import { type Source, SOURCE_MAX, sourceName } from "../event/source.ts";
 
-/** Composes a page of metrics. */
+/** Makes a page of metrics. */
 class Page {
   #text = "";
 
@@ -33,7 +33,7 @@ function escaped(text: string): string {
   return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 
-/** A page of everything there is to tell. */
+/** A page with all metrics. */
 export function renderMetrics(core: Core, loop: Loop, listener: SocketListener): string {
   const page = new Page();
   renderEvents(page, core);
@@ -126,7 +126,7 @@ function renderTurns(page: Page, { turns, priority }: Loop): void {
   let seen = 0;
   turns.counts.forEach((count, bucket) => {
     seen += count;
-    // From 1 us to 4 s: what lies below and above is in the edges.
+    // From 1 us to 4 s: durations outside are counted in the outermost buckets.
     if (bucket >= 10 && bucket <= 32) page.value(`${name}_bucket`, { le: `${2 ** bucket / 1e9}` }, seen);
   });
   page.value(`${name}_bucket`, { le: "+Inf" }, seen);

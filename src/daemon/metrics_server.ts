@@ -1,10 +1,10 @@
 /**
  * Serves the metrics over HTTP on a unix socket, `metrics.sock` beside the control socket: `curl
- * --unix-socket …/metrics.sock http://vmsig/metrics`. It is on the main thread, and asks the loop's thread
- * for each page: a loop that does not answer in time shows as 503, which is news too.
+ * --unix-socket …/metrics.sock http://vmsig/metrics`. It runs on the main thread and asks the loop's thread
+ * for each page; a loop that does not answer in time gives a 503, which is itself a symptom.
  *
- * Deno's server ends when it cannot accept (no descriptors left, for instance): that is told once, and it is
- * made anew a while later, until it serves again.
+ * Deno's server ends when it cannot accept (for lack of descriptors, for instance): this is logged once, and
+ * the server is made again after a pause, until it works.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -12,7 +12,7 @@ import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 
 const ANSWER_LIMIT_MS = 1000;
-/** After how long a server that ended is made anew. */
+/** Pause before a server that ended is made again, ms. */
 const RESTART_MS = 1000;
 
 /** Serves pages of metrics. */
@@ -21,24 +21,24 @@ export class MetricsServer implements AsyncDisposable {
   readonly #ask: (id: number) => boolean;
   readonly #waiting = new Map<number, (text: string | null) => void>();
   #server: Deno.HttpServer | undefined;
-  /** Ends the server with its connections: shutdown() waits for a client that reads no answer. */
+  /** Ends the server and its connections; shutdown() alone waits for clients that do not read. */
   #ending = new AbortController();
   #again: ReturnType<typeof setTimeout> | undefined;
   #isTold = false;
   #lastId = 0;
 
   /**
-   * Serves nothing yet.
+   * Starts without listening.
    *
-   * @param path of the unix socket
-   * @param ask asks the loop's thread for a page; false when it could not be asked
+   * @param path the unix socket
+   * @param ask asks the loop's thread for a page; false if that was not possible
    */
   constructor(path: string, ask: (id: number) => boolean) {
     this.#path = path;
     this.#ask = ask;
   }
 
-  /** Listens; without it the daemon goes on, and says why. */
+  /** Listens; on failure the daemon goes on, and the reason is logged. */
   start(log: Log): void {
     assert(this.#server === undefined, "one server has the socket");
     try {
@@ -59,7 +59,7 @@ export class MetricsServer implements AsyncDisposable {
     }
   }
 
-  /** A server ended by itself. */
+  /** The server ended by itself. */
   #ended(server: Deno.HttpServer, error: unknown, log: Log): void {
     if (this.#server !== server) return;
     this.#server = undefined;
@@ -78,24 +78,24 @@ export class MetricsServer implements AsyncDisposable {
     Deno.unrefTimer(this.#again);
   }
 
-  /** Listens anew: the folder of its socket was removed under it. */
+  /** Listens again, after the folder of its socket was removed. */
   async restart(log: Log): Promise<void> {
     await this.#close();
-    // Another restart may have started one while this one waited.
+    // Another restart may have made a server while this one waited.
     if (this.#server === undefined) this.start(log);
   }
 
-  /** A page has come. */
+  /** Takes a page from the loop. */
   take(id: number, text: string): void {
     this.#waiting.get(id)?.(text);
   }
 
-  /** Listens no more; its socket is gone. */
+  /** Stops listening and removes its socket. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (await this.#close()) removeStale(this.#path);
   }
 
-  /** Ends the server, and what would begin another one. Whether there was one. */
+  /** Ends the server and a pending restart. Returns whether there was one. */
   async #close(): Promise<boolean> {
     clearTimeout(this.#again);
     const server = this.#server;

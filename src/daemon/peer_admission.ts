@@ -1,7 +1,8 @@
 /**
- * Which peers are admitted to the control socket, with which rights: from the rules of the config and with
- * limits per uid, so that one user cannot take every place. Root and the daemon's own user are not limited,
- * and have places in reserve: an administrator gets in when others have filled the rest.
+ * Decides which peers are admitted to the control socket, and with which rights: by the rules of the config,
+ * and within limits per uid, so that one user cannot take every place. Root and the daemon's own user have no
+ * such limit, and some places are reserved for them, so that an administrator gets in when others have filled
+ * the rest.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -14,22 +15,22 @@ import { type Log, SILENT } from "../base/log.ts";
 import type { AdmissionDecision, AdmissionPolicy, Peer, Refusal } from "../controls/socket/admission_port.ts";
 import { systemUsers } from "./system_users.ts";
 
-/** What admission goes by. */
+/** The options of admission. */
 export interface PeerAdmissionOptions {
   /** The rules of the config, in order. */
   readonly rules: readonly AdmissionRule[];
   /** The daemon's uid. */
   readonly ownUid: number;
-  /** Says when what is known of users is too old. */
+  /** Tells when the user tables are too old. */
   readonly clock: Clock;
-  /** Where it is told that the tables of users cannot be read. */
+  /** Logs that the user tables cannot be read. */
   readonly log?: Log;
   /**
-   * Controls at once, all users together; one user other than root and the daemon's own gets half of them at
-   * most.
+   * Maximum number of controls of all users; a user other than root and the daemon's own gets at most half of
+   * them.
    */
   readonly maxControls: number;
-  /** The number of an endpoint by its name, as the roster has it now. */
+  /** The current number of an endpoint by its name. */
   readonly idOf: (name: string) => number | undefined;
 }
 
@@ -37,14 +38,14 @@ const ROOT = 0;
 
 /** Admits peers by rules. */
 export class PeerAdmission implements AdmissionPolicy {
-  /** Who is who on this machine. */
+  /** The user database. */
   readonly users: UserDatabase;
   readonly #options: PeerAdmissionOptions;
   readonly #admission: Admission;
-  /** Controls by uid. */
+  /** Number of controls by uid. */
   readonly #inside = new Map<number, number>();
 
-  /** Makes one that admits by the rules given. */
+  /** Makes an admission with the given rules. */
   constructor(options: PeerAdmissionOptions) {
     this.#options = options;
     this.users = systemUsers(options.clock, options.log ?? SILENT);
@@ -56,12 +57,12 @@ export class PeerAdmission implements AdmissionPolicy {
     );
   }
 
-  /** Whether any rule admits somebody else than the daemon's own uid. */
+  /** Whether any rule admits anybody but the daemon's own uid. */
   get admitsOthers(): boolean {
     return this.#admission.admitsOthers;
   }
 
-  /** Takes the rules of a reloaded config; every live grant has to be asked for anew. */
+  /** Takes the rules of a reloaded config; the caller then asks for every grant again. */
   replace(rules: readonly AdmissionRule[]): void {
     this.#admission.replace(rules);
   }
@@ -87,7 +88,7 @@ export class PeerAdmission implements AdmissionPolicy {
     return { ok: true, grant, queueEvents: this.#admission.queueEventsOf(peer, as) };
   }
 
-  /** The grant of a peer that is in, as the rules and the roster are now. */
+  /** The grant of an admitted peer, by the current rules and roster. */
   grantOf(peer: Peer, as = ""): Grant {
     const nothing = { principal: peer.uid, endpoints: NO_ENDPOINTS, sources: 0, caps: 0, arbPrio: 0 };
     if (as === "") return this.#admission.grant(peer) ?? nothing;

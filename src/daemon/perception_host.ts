@@ -1,11 +1,12 @@
 /**
- * The main thread's side of perception: starts its Worker when there is a guest to look into, starts it again
- * when it fails or hangs, and ends it with the daemon. The Worker is a control like any other, behind the
- * control socket: a daemon without guests does not pay for it, and one whose Worker stalls does not notice.
+ * The main thread's side of perception: starts its Worker when there is a guest whose screen can be read,
+ * restarts it when it fails or hangs, and ends it with the daemon. The Worker is a control like any other,
+ * behind the control socket: a daemon without guests does not start it, and one whose Worker stalls is not
+ * affected.
  *
- * A Worker hangs when it has sent no heartbeat for a while. It cannot be unwound: its connection is ended
- * from here, and the memory that it had mapped stays until the daemon ends. That is the price of a defect,
- * and it is told and counted.
+ * A Worker counts as hanging when it has sent no heartbeat for some time. It cannot be terminated cleanly:
+ * its connection is shut down from here, and its mapped memory stays until the daemon ends. This happens only
+ * through a defect, and is logged and counted.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -22,38 +23,38 @@ import type { PerceptionPlan, PerceptionReport } from "./perception_worker.ts";
 import { systemUsers } from "./system_users.ts";
 
 const RESTART_MS = 5000;
-/** How often the Worker's heartbeat is checked. */
+/** Interval at which the Worker's heartbeat is checked, ms. */
 const CHECK_MS = 5000;
 /**
- * So many looks in a row at a silent Worker: it hangs. They are counted rather than timed, because a main
- * thread that was held up itself makes one look of many, and then has not yet heard what the Worker said
- * meanwhile.
+ * Checks in a row without a heartbeat after which the Worker hangs. Checks are counted and not time, because
+ * a main thread that was itself delayed makes one check instead of many, and may not have received the
+ * Worker's messages yet.
  */
 const SILENT_CHECKS = 4;
-/** How long a Worker may take until its first heartbeat, ms. */
+/** Time limit until the Worker's first heartbeat, ms. */
 const START_MS = 60_000;
 
-/** What a test sets otherwise. */
+/** Overrides for tests. */
 export interface PerceptionHostOptions {
   /** The Worker's module. */
   readonly workerUrl?: URL;
-  /** How often it is looked whether it hangs, ms. */
+  /** Interval of heartbeat checks, ms. */
   readonly checkMs?: number;
-  /** How long it rests after a failure, ms. */
+  /** Pause after a failure, ms. */
   readonly restartMs?: number;
 }
 
-/** A Worker with what ends it. */
+/** A Worker and how to end it. */
 interface Running {
   readonly worker: Worker;
   /**
-   * One of its own, so that one that hangs is rung for without its successor. It stays open: the Worker may
-   * still look at it.
+   * Each Worker has its own eventfd, so that ending a hanging one does not end its successor. It stays open,
+   * because the Worker may still use it.
    */
   readonly bell: EventFd;
-  /** Its connection to the daemon, once it has one. */
+  /** Its connection to the daemon, if it has one. */
   connection: { readonly fd: number; readonly ino: number } | undefined;
-  /** When it was started, ms; 0 after its first heartbeat, from which its time counts. */
+  /** When it was started, ms; 0 after its first heartbeat. */
   startedMs: number;
   silent: number;
 }
@@ -71,7 +72,7 @@ export class PerceptionHost implements Disposable {
   #replaced = 0;
   #closed = false;
 
-  /** Makes one; its Worker starts with {@linkcode want}. */
+  /** Makes one; its Worker is started by {@linkcode want}. */
   constructor(
     socketPath: string,
     level: LogLevel,
@@ -86,12 +87,12 @@ export class PerceptionHost implements Disposable {
     this.#options = options;
   }
 
-  /** How many Workers failed or hung, and were replaced. */
+  /** Number of Workers that failed or hung and were replaced. */
   get replaced(): number {
     return this.#replaced;
   }
 
-  /** Says once that these rules leave perception without what it needs; called with each new set of them. */
+  /** Warns once if the rules do not give perception what it needs; called with each new set of rules. */
   warnIfUnderprivileged(rules: readonly AdmissionRule[]): void {
     const uid = Deno.uid() ?? -1;
     const lacks = perceptionLacks(rules, { uid, gid: Deno.gid() ?? -1 }, systemUsers(monotonicClock));
@@ -103,7 +104,7 @@ export class PerceptionHost implements Disposable {
     );
   }
 
-  /** There is a guest to look into. Starts the Worker when it does not run. */
+  /** A guest's screen can be read: starts the Worker if it does not run. */
   want(): void {
     if (this.#closed || this.#running !== null || this.#restart !== undefined) return;
     const url = this.#options.workerUrl ?? new URL("./perception_worker.ts", import.meta.url);
@@ -138,8 +139,8 @@ export class PerceptionHost implements Disposable {
     this.#closed = true;
     clearTimeout(this.#restart);
     clearInterval(this.#check);
-    // It sits in epoll_wait, which terminate() does not end. The bell stays open: the Worker may still be
-    // looking at it.
+    // It sits in epoll_wait, which terminate() does not interrupt. The eventfd stays open, because the Worker
+    // may still use it.
     this.#running?.bell.signal();
     this.#running?.worker.terminate();
   }
@@ -153,17 +154,17 @@ export class PerceptionHost implements Disposable {
   }
 
   #look(running: Running): void {
-    // A busy machine takes its time to load a Worker; one that is ended meanwhile may have joined, and not
-    // said so yet.
+    // A busy machine is slow to load a Worker; one that is ended meanwhile may have joined without having
+    // reported it.
     if (running.startedMs > 0 && performance.now() - running.startedMs < START_MS) return;
     if (running.startedMs === 0 && ++running.silent < SILENT_CHECKS) return;
     this.#failed(running, "it hangs, and is replaced; memory that it had mapped stays until the daemon ends");
-    // The daemon takes it off the bus now. Its descriptor is closed when the thread has surely ended.
+    // The daemon removes it from the bus now. Its descriptor is closed once the thread has certainly ended.
     onConnection(running, (fd) => shutdown(fd, SHUTDOWN.BOTH));
   }
 
   #failed(running: Running, told: string): void {
-    // A Worker that throws may report it both ways; one that was replaced is ignored.
+    // A Worker that throws may be reported in two ways; one that was already replaced is ignored.
     if (this.#closed || this.#running !== running) return;
     this.#replaced++;
     this.#log.error(told, { replaced: this.#replaced });
@@ -181,7 +182,7 @@ export class PerceptionHost implements Disposable {
   }
 }
 
-/** Does something to a Worker's connection, unless there is none or its number is something else's by now. */
+/** Acts on a Worker's connection, unless it has none or the descriptor's number has been reused. */
 function onConnection({ connection }: Running, act: (fd: number) => void): void {
   if (connection === undefined) return;
   try {

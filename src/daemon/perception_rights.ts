@@ -1,7 +1,7 @@
 /**
- * What perception may do by the rules. It is a control of the daemon's own user like any other: a rule for
- * that user that leaves out what perception lives on leaves it blind or mute, and nothing else would say so
- * before somebody misses a frame.
+ * The rights of perception under the rules. It is a control of the daemon's own user like any other: a rule
+ * for that user without the rights that perception needs disables it, which otherwise nobody would notice
+ * until pictures are missing.
  * @module
  */
 import { Admission, type AdmissionPeer, type AdmissionRule, type UserLookup } from "../access/admission.ts";
@@ -9,17 +9,17 @@ import { NO_ENDPOINTS } from "../access/grant.ts";
 import { CAP, type CapName } from "../event/capability.ts";
 import { SOURCE } from "../event/source.ts";
 
-/** To be given a guest's memory, and to tell what is seen in it. */
+/** The rights to receive a guest's memory and to publish pictures. */
 const NEEDED: readonly CapName[] = ["MEMCTX", "PUBLISH"];
 
 /**
- * What perception needs and the rules do not give it. Which endpoints a rule names is not looked at: to watch
- * some and not others is a choice.
+ * The rights that perception needs and the rules do not grant. The endpoints of a rule are not checked: to
+ * exclude some is a valid choice.
  *
- * @param rules the config's, in order
- * @param own the daemon's own user and group, which perception has
- * @param users who is who on this machine
- * @returns names of capabilities, and of sources; empty when nothing is missing
+ * @param rules the config's rules, in order
+ * @param own user and group of the daemon, under which perception runs
+ * @param users the user database
+ * @returns names of capabilities and of sources; empty if nothing is missing
  */
 export function perceptionLacks(
   rules: readonly AdmissionRule[],

@@ -1,7 +1,7 @@
 /**
- * The perception control's own thread: a Worker that gets its plan in one message and then watches until its
- * bell is rung. It joins the daemon through the control socket like any other control; it can stall or end,
- * and the loop does not notice.
+ * The perception control's thread: a Worker that receives its plan in one message and runs until its eventfd
+ * is signalled. It joins the daemon through the control socket like any other control; if it stalls or ends,
+ * the loop is not affected.
  * @module
  */
 import { statFd } from "../../ffi/memfd.ts";
@@ -11,28 +11,28 @@ import { stderrSink } from "../base/local_time.ts";
 import { Log, type LogLevel } from "../base/log.ts";
 import { PerceptionLoop } from "../controls/perception/perception_loop.ts";
 
-/** What the worker is told. */
+/** The plan of the Worker. */
 export interface PerceptionPlan {
   /** The daemon's control socket. */
   readonly socketPath: string;
-  /** An eventfd of this process that ends it. */
+  /** An eventfd of this process; signalling it ends the Worker. */
   readonly bellFd: number;
-  /** Whether frames are copied into rings for consumers. */
+  /** Whether frames are copied into rings for other controls. */
   readonly ring: boolean;
-  /** Least important level that is logged. */
+  /** The lowest level that is logged. */
   readonly log: LogLevel;
-  /** Whether journald listens. */
+  /** Whether the log goes to journald. */
   readonly journal: boolean;
 }
 
-/** What the worker tells. */
+/** Messages from the Worker. */
 export type PerceptionReport =
   /**
-   * It is on the bus; its connection's descriptor and inode, so that it can be ended from outside when the
-   * worker hangs.
+   * It is on the bus; with its connection's descriptor and inode, so that the connection can be shut down
+   * from outside if the Worker hangs.
    */
   | { readonly type: "joined"; readonly fd: number; readonly ino: number }
-  /** It goes round. */
+  /** A heartbeat. */
   | { readonly type: "alive" }
   | { readonly type: "stopped" }
   | { readonly type: "failed"; readonly code: string; readonly message: string };

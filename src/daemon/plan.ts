@@ -1,39 +1,39 @@
 /**
- * What the loop's thread is started with, and what the two threads of the daemon tell each other: plain data
- * that postMessage can carry.
+ * The plan with which the loop's thread is started, and the messages between the daemon's two threads: plain
+ * data that postMessage can carry.
  * @module
  */
 import type { SharedRingHandle } from "../context/shared_ring.ts";
 import type { Config } from "./config.ts";
 import type { RamCall, ScanCall } from "./scan_client.ts";
 
-/** Built-in endpoints without any VM. */
+/** Built-in endpoints without a VM. */
 export interface StubPlan {
   /** How many. */
   readonly count: number;
-  /** CURSOR_STATE events per second of each; 0 = none. */
+  /** CURSOR_STATE events per second and endpoint; 0 = none. */
   readonly rateHz: number;
 }
 
-/** Everything the loop's thread needs. */
+/** Everything that the loop's thread needs. */
 export interface LoopPlan {
-  /** What the config says; defaults filled in. */
+  /** The config, with defaults filled in. */
   readonly config: Config;
   /** The control socket. */
   readonly socketPath: string;
-  /** Where other sockets and state files go. */
+  /** Directory of other sockets and state files. */
   readonly runtimeDir: string;
   /** Endpoints without a VM. */
   readonly stub: StubPlan;
-  /** From the main thread (and any other) to the loop. */
+  /** The inbox for messages from the main thread (and others) to the loop. */
   readonly inbox: SharedRingHandle;
-  /** Prefix log lines with syslog priorities: journald listens. */
+  /** Whether log lines start with syslog priorities, for journald. */
   readonly journal: boolean;
 }
 
-/** What to serve; the inbox is made by the main thread. */
+/** The plan without the inbox, which the main thread makes. */
 export interface ServeOptions extends Omit<LoopPlan, "inbox" | "journal"> {
-  /** Where the config came from: read again on SIGHUP. */
+  /** The config's file, read again on SIGHUP. */
   readonly configPath: string;
 }
 
@@ -45,15 +45,15 @@ export const INBOX = {
   CONFIG: 2,
   /** A wire frame, submitted as if a seam of its endpoint had emitted it. */
   FRAME: 3,
-  /** An answer of the scanner: JSON. */
+  /** The scanner's answer: JSON. */
   SCANNED: 4,
-  /** Ask for a page of metrics: u32 id. */
+  /** Request for a page of metrics: u32 id. */
   METRICS: 5,
-  /** Which QEMUs run here: JSON of FoundVm[]. */
+  /** The QEMUs that are running: JSON of FoundVm[]. */
   PROBED: 6,
-  /** Is the loop alive? No payload. */
+  /** Liveness check. No payload. */
   PING: 7,
-  /** RAM that was opened: JSON of a RamReturn. */
+  /** Opened RAM: JSON of a RamReturn. */
   RAM: 8,
   /** A piece of a config. */
   CONFIG_PIECE: 9,
@@ -69,13 +69,13 @@ export type LoopReport =
   | { readonly type: "scan"; readonly call: ScanCall }
   | { readonly type: "open-ram"; readonly call: RamCall }
   | { readonly type: "close-ram"; readonly fds: readonly number[] }
-  /** Somebody wants pictures of a VM. */
+  /** A control wants pictures of a VM. */
   | { readonly type: "frames-wanted" }
   | { readonly type: "alive" }
-  /** The VMs that the host probe told of are in the roster. */
+  /** The VMs reported by the host probe are in the roster. */
   | { readonly type: "probed" }
-  /** The config that was sent is in force. */
+  /** The config that was sent has been applied. */
   | { readonly type: "reloaded" }
-  /** The folder of the sockets was removed, and is there again. */
+  /** The folder of the sockets was removed and made again. */
   | { readonly type: "listening-again" }
   | { readonly type: "metrics"; readonly id: number; readonly text: string };

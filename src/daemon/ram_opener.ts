@@ -1,12 +1,12 @@
 /**
- * Has QEMUs' RAM opened, on threads that may wait: a QEMU's owner can make a look at its /proc entries as
- * slow as he likes, for ever even (a FUSE file under its command line).
+ * Opens QEMUs' RAM on threads that may block: the owner of a QEMU can make reading its /proc entries
+ * arbitrarily slow (with a FUSE file under its command line).
  *
- * Every request is answered exactly once: by the worker that has it, or as `timed-out` when that takes too
- * long. A worker that hangs is left to itself and another one takes its place; when it comes back after all,
- * what it has opened is closed, and it ends. A call that hangs in the kernel cannot be ended from here, so a
- * VM whose last request still hangs is not asked again, and when too many hang nobody new is. One worker
- * stands by while there is work, and goes when there has been none for a while.
+ * Every request is answered exactly once: by its worker, or as `timed-out` when that takes too long. A worker
+ * that hangs is abandoned and replaced; if it returns after all, whatever it has opened is closed, and it
+ * ends. A call that hangs in the kernel cannot be interrupted from here, so a VM whose last request still
+ * hangs gets no further request, and when too many hang, no VM does. One worker is kept while there are
+ * requests, and ends after a while without any.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -15,27 +15,27 @@ import { MAX_RAM_OPENERS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { RamCall, RamReturn } from "./scan_client.ts";
 
-/** How long one opening may take: 2 ms is usual, a QEMU that is swapped out takes a second. */
+/** Time limit of one opening, ms: 2 is usual, a QEMU that is swapped out takes a second. */
 const LIMIT_MS = 5000;
-/** How long a thread may take to start, on a machine that has much else to do. */
+/** Time limit for a thread to start on a busy machine, ms. */
 const START_MS = 30_000;
-/** How long a request waits behind others before it gets a thread of its own. */
+/** How long a request waits behind others before it gets a thread of its own, ms. */
 const PATIENCE_MS = 100;
-/** How long a worker may have nothing to do. */
+/** How long a worker may be idle before it ends, ms. */
 const IDLE_MS = 10_000;
 
-/** What a worker says: that it has started, and then an answer to each request. */
+/** Messages from a worker: it has started, then an answer per request. */
 export type RamWorkerSays = "ready" | RamReturn;
 
-/** What an opener needs. */
+/** The options of an opener. */
 export interface RamOpenerOptions {
-  /** Told the answer to a request, once. Its receiver owns the descriptors. */
+  /** Called with the answer to a request, exactly once. The receiver owns the descriptors. */
   readonly answer: (opened: RamReturn) => void;
-  /** Closes descriptors that nobody wants any more. */
+  /** Closes descriptors that are no longer wanted. */
   readonly closeRam: (fds: readonly number[]) => void;
-  /** Where it tells of a worker that hangs. */
+  /** Logs workers that hang. */
   readonly log: Log;
-  /** Makes a worker; tests have others. */
+  /** Makes a worker; replaced by tests. */
   readonly makeWorker?: () => Worker;
   /** Instead of {@linkcode LIMIT_MS}. */
   readonly limitMs?: number;
@@ -43,14 +43,14 @@ export interface RamOpenerOptions {
   readonly idleMs?: number;
 }
 
-/** A worker and what it has to do. */
+/** A worker and its requests. */
 interface Opener {
   readonly worker: Worker;
   /** Whether it has started. */
   ready: boolean;
-  /** What it is at; null while it rests. */
+  /** Its current request; null when idle. */
   call: RamCall | null;
-  /** Whether its request was answered without it. */
+  /** Whether that request has already been answered as timed-out. */
   late: boolean;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
@@ -63,12 +63,12 @@ export class RamOpener implements Disposable {
   #patience: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  /** Makes one; its worker starts with the first request. */
+  /** Makes one; its worker is started by the first request. */
   constructor(options: RamOpenerOptions) {
     this.#options = options;
   }
 
-  /** How many workers it has, those that hang included. */
+  /** Number of workers, including those that hang. */
   get workers(): number {
     return this.#openers.size;
   }
@@ -90,8 +90,8 @@ export class RamOpener implements Disposable {
   }
 
   /**
-   * Gives out what can be given out: a VM's requests one after the other, so that one VM takes one thread at
-   * most.
+   * Assigns requests to workers; the requests of one VM run one after the other, so that a VM takes at most
+   * one thread.
    */
   #next(): void {
     for (let call = this.#ready(); call !== undefined; call = this.#ready()) {
@@ -101,7 +101,7 @@ export class RamOpener implements Disposable {
       this.#begin(rests ?? this.#start(), call);
     }
     if (this.#patience !== undefined || this.#ready() === undefined) return;
-    // All are at work: most of the time for 2 ms more.
+    // All workers are busy, mostly for another 2 ms.
     this.#patience = setTimeout(() => this.#helpOut(), PATIENCE_MS);
   }
 
@@ -112,13 +112,13 @@ export class RamOpener implements Disposable {
     this.#next();
   }
 
-  /** The oldest request of a VM that has none under way. */
+  /** The oldest request of a VM that has none running. */
   #ready(): RamCall | undefined {
     const busy = new Set([...this.#openers].map((opener) => opener.call?.request.name));
     return this.#queue.find((call) => !busy.has(call.request.name));
   }
 
-  /** Requests that would wait for somebody who hangs. */
+  /** Requests of VMs whose worker hangs. */
   #refuseHopeless(): void {
     const hanging = [...this.#openers].filter((opener) => opener.late);
     const names = new Set(hanging.map((opener) => opener.call?.request.name));
@@ -174,7 +174,7 @@ export class RamOpener implements Disposable {
 
   #onAnswer(opener: Opener, { id, answer }: RamReturn): void {
     if (opener.late || this.#closed || id !== opener.call?.id) {
-      // Answered already, or nobody is there to take it.
+      // It was answered already, or its receiver is gone.
       if (answer.outcome === "open") this.#options.closeRam(answer.ram.fds);
       if (opener.late) {
         this.#options.log.info("a QEMU whose RAM was slow to open has answered", {

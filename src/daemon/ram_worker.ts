@@ -1,6 +1,6 @@
 /**
- * A thread that opens QEMUs' RAM: a Worker that gets one request after the other and answers each. It waits
- * for that process as long as that process likes; the sender of the request does not wait.
+ * A thread that opens QEMUs' RAM: a Worker that handles one request after the other. It may block on a
+ * process for any time; the sender of the request does not wait for it.
  * @module
  */
 import { openSharedRam } from "../adapters/memctx/open_shared_ram.ts";
@@ -12,6 +12,6 @@ const worker = self as unknown as {
   postMessage(says: RamWorkerSays): void;
 };
 
-// Whoever counts the time does so from here: a busy machine starts a thread slowly.
+// The sender measures the time from this message on, because a busy machine starts threads slowly.
 worker.postMessage("ready");
 worker.onmessage = ({ data }) => worker.postMessage({ id: data.id, answer: openSharedRam(data.request) });

@@ -1,8 +1,7 @@
 /**
- * Gives every control the grant that it has by the rules and the roster as they are now. What a control may
- * no longer do ends at once, for all of them in the same turn; what it may do from now on (which has the
- * retained state sent to it) follows for a few dozen controls per turn: for a thousand of them it would hold
- * the loop up for 50 ms.
+ * Gives every control the grant that follows from the current rules and roster. Removed rights end at once,
+ * for all controls in the same turn; added rights (which cause retained state to be sent) follow for a few
+ * dozen controls per turn, because for a thousand of them that would block the loop for 50 ms.
  * @module
  */
 import { type Grant, isSameGrant, maskAnd } from "../access/grant.ts";
@@ -11,47 +10,47 @@ import type { Peer } from "../controls/socket/socket_listener.ts";
 import type { LoopPort } from "../core/adapter_port.ts";
 import { TurnQueue } from "./turn_queue.ts";
 
-/** How many controls are given more in one turn. */
+/** Controls that get additional rights per turn. */
 const WIDENED_PER_TURN = 32;
 
-/** A control at the socket. */
+/** A control of the control socket. */
 export interface Member {
-  /** Who is behind it. */
+  /** Its peer's credentials. */
   readonly peer: Peer;
-  /** For whom it speaks; "" for its user itself. */
+  /** The principal that it speaks for; "" for its user itself. */
   readonly as: string;
   /** Its number on the bus. */
   readonly id: number;
 }
 
-/** What a regranter works on. */
+/** The parts that a regranter uses. */
 export interface RegranterOptions {
-  /** The loop on whose turns the work is spread. */
+  /** The loop over whose turns the work is spread. */
   readonly loop: LoopPort;
-  /** Who is on the bus. */
+  /** The controls on the bus. */
   readonly members: () => Iterable<Member>;
-  /** The grant of a peer, or of whom it speaks for, as the rules and the roster are now. */
+  /** The grant of a peer or of the principal that it speaks for, by the current rules and roster. */
   readonly grantOf: (peer: Peer, as: string) => Grant;
-  /** The grant that a control has; undefined when it is gone. */
+  /** A control's current grant; undefined when it is gone. */
   readonly present: (id: ControlId) => Grant | undefined;
-  /** Gives a control another one. */
+  /** Changes a control's grant. */
   readonly regrant: (id: ControlId, grant: Grant) => void;
 }
 
-/** Keeps grants as the rules have them. */
+/** Keeps grants equal to what the rules say. */
 export class Regranter {
   readonly #options: RegranterOptions;
   readonly #widening: TurnQueue;
 
-  /** Changes nothing yet. */
+  /** Starts without changing anything. */
   constructor(options: RegranterOptions) {
     this.#options = options;
     this.#widening = new TurnQueue(options.loop);
   }
 
   /**
-   * Looks at everybody. Most have the grant that they had: with a thousand controls it counts that nothing is
-   * done for those.
+   * Checks all controls. Most keep their grant, and with a thousand controls it matters that nothing is done
+   * for those.
    */
   run(): void {
     const { members, grantOf, present, regrant } = this.#options;
@@ -75,18 +74,18 @@ export class Regranter {
         for (const [id, grant] of some) if (present(id) !== undefined) regrant(id, grant);
       });
     }
-    // The first few at once: so an endpoint that is attached now is seen from its beginning.
+    // The first few at once, so that they observe a newly attached endpoint from its beginning.
     steps.shift()?.();
     this.#widening.replace(steps);
   }
 
-  /** Gives up what is left to do: the daemon stops. */
+  /** Drops the remaining work: the daemon is stopping. */
   stop(): void {
     this.#widening.replace([]);
   }
 }
 
-/** What of a grant another one allows, too. */
+/** The part of a grant that another one includes. */
 function whatIsLeft(before: Grant, after: Grant): Grant {
   return {
     principal: after.principal,

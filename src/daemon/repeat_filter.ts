@@ -1,17 +1,16 @@
 /**
- * The same log line again and again, told once per second: the first is written at once, those that follow
- * within a second are counted, and then the line is written again with their number. Lines that differ in
- * anything are different lines and pass; so does every line when more of them are fresh than it remembers.
- * Pure: it is told the time.
+ * Limits repeated log lines to one per second: the first is written at once, identical ones within a second
+ * are counted, and then the line is written again with their number. Lines that differ in any character pass,
+ * as do all lines when more different ones come than it remembers. Pure: the time is a parameter.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import { NEVER, SECOND } from "../base/clock.ts";
 
-/** Different lines of the last second that are remembered. */
+/** Number of different lines of the last second that are remembered. */
 const MAX_LINES = 32;
 
-/** A line, and how often it came again. */
+/** A line, and how often it was repeated. */
 interface Repeats {
   sinceNs: number;
   count: number;
@@ -23,15 +22,15 @@ export class RepeatFilter {
   #counted = 0;
   #earliestNs = NEVER;
 
-  /** When {@linkcode sweep} has something to write, ns; NEVER when nothing was counted. */
+  /** When {@linkcode sweep} has something to write, ns; NEVER if nothing was counted. */
   get deadlineNs(): number {
     return this.#counted === 0 ? NEVER : this.#earliestNs;
   }
 
   /**
-   * Takes a line; {@linkcode sweep} is called before.
+   * Takes a line; {@linkcode sweep} must be called before.
    *
-   * @returns whether it is to be written now; if not it is counted
+   * @returns whether to write it now; if not, it is counted
    */
   admits(line: string, nowNs: number): boolean {
     const repeats = this.#lines.get(line);
@@ -47,7 +46,7 @@ export class RepeatFilter {
     return true;
   }
 
-  /** Writes what was counted in the seconds that are over by then; a line that goes on is counted on. */
+  /** Writes the counts of the seconds that are over; counting continues for a line that keeps coming. */
   sweep(nowNs: number, write: (line: string) => void): void {
     if (nowNs < this.#earliestNs) return;
     this.#earliestNs = NEVER;

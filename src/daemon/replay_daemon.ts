@@ -1,9 +1,9 @@
 /**
  * A daemon for one recording: a real core with a real control socket, whose endpoints play what was recorded.
- * It begins when the first control has joined, so that this one misses nothing, and ends when all is played
- * and delivered.
+ * It starts when the first control has joined, which thus misses nothing, and ends when everything has been
+ * played and delivered.
  *
- * It runs on the program's own thread and yields between turns, for it serves a test and not a host.
+ * It runs on the program's own thread and yields between turns, since it serves a test and not a host.
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -25,36 +25,36 @@ import { ControlSocketFile } from "./control_socket_file.ts";
 import type { ReplayEndpoint, ReplayPlan } from "./replay_plan.ts";
 
 const BURST = 64;
-/** What was played last is delivered within this time, or its control does not read. */
+/** Time limit for delivering the last events, after which the control is taken not to read. */
 const LINGER_MS = 200;
 
-/** How to replay. */
+/** The options of a replay. */
 export interface ReplayOptions {
-  /** What is played. */
+  /** The recording. */
   readonly plan: ReplayPlan;
-  /** Where it listens. */
+  /** The control socket's path. */
   readonly socketPath: string;
-  /** 1: as recorded, 2: twice as fast, 0: without any pause. */
+  /** Speed: 1 = as recorded, 2 = twice as fast, 0 = without pauses. */
   readonly speed: number;
-  /** Where the recording is, with its copies of memory; the present folder when left out. */
+  /** The recording's folder, which contains its copies of memory; omitted: the current one. */
   readonly folder?: string;
-  /** Whether it stays when all is played, until the signal aborts. */
+  /** Whether to keep serving after the end, until the signal aborts. */
   readonly stays?: boolean;
-  /** For what goes wrong on the way. */
+  /** Logs what goes wrong. */
   readonly log: Log;
-  /** Ends it early. */
+  /** Aborts the replay. */
   readonly signal: AbortSignal;
-  /** The socket listens. */
+  /** Called when the socket listens. */
   readonly onReady: () => void;
-  /** An event was due that could not be played. */
+  /** Called when an event could not be played. */
   readonly onUnplayed?: (event: RecordedEvent, why: "endpoint" | "damaged") => void;
 }
 
 /**
- * Replays, and resolves when all is played or the signal aborts.
+ * Replays; resolves when everything is played or the signal aborts.
  *
- * @returns how many events were played
- * @throws {Fault} when the socket cannot be had
+ * @returns the number of events played
+ * @throws {Fault} when the socket cannot be made
  */
 export async function replay(options: ReplayOptions): Promise<number> {
   using daemon = new ReplayDaemon(options);
@@ -100,7 +100,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
     return this.#played;
   }
 
-  /** Plays what is due. */
+  /** Plays the events that are due. */
   onTimer(nowNs: number): void {
     assert(this.#state === "playing", "steps are due only while it plays");
     const { plan, speed } = this.#options;
@@ -133,7 +133,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
         return;
       }
     } catch (error) {
-      // A copy of memory that is gone, or no memory for a ring: the rest can be played all the same.
+      // A missing copy of memory, or no memory for a ring: the rest can be played all the same.
       if (!(error instanceof Fault || error instanceof OsError)) throw error;
       log.warn(`cannot play an event: ${messageOf(error)}`);
     }
@@ -144,7 +144,7 @@ class ReplayDaemon implements Disposable, TimerHandler {
     const { loop, core, roster, listener, listening } = this.#bus;
     listener.close();
     for (const name of roster.names()) roster.detach(name, "shutting-down");
-    // Why it ends, for a control that would take the end of the connection for a daemon that was lost.
+    // The reason why it ends, for controls that would otherwise report a lost daemon.
     const [code, text] = this.#state === "played"
       ? [CODE.ok, "the recording was played to its end"] as const
       : [CODE["shutting-down"], "the replay was stopped"] as const;

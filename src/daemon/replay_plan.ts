@@ -1,7 +1,7 @@
 /**
- * What a recording gives to play: its endpoints with their seams, and its events in order with the time at
- * which each is due. What cannot be played is counted: answers, leases and audit lines are the core's own to
- * say, and what came with file descriptors came with something that no file holds.
+ * The playable contents of a recording: its endpoints with their seams, and its events in order, each with
+ * the time at which it is due. What cannot be played is counted: answers, leases and audit lines come from
+ * the core itself, and the file descriptors of events are not in the file.
  * @module
  */
 import { type NotPlayed, whyNotPlayed } from "../adapters/replay/replay_seam.ts";
@@ -24,43 +24,43 @@ export interface ReplayEndpoint {
   readonly recorded: number;
   /** Its name. */
   readonly name: string;
-  /** The VM's number on its host; 0 = none. */
+  /** The VM's id on its host; 0 = none. */
   readonly vmid: number;
-  /** Sources of its seams; true: up when the recording began. */
+  /** Its seams by source; true: up when the recording began. */
   readonly seams: ReadonlyMap<Source, boolean>;
-  /** Heads of which the recording has pictures. */
+  /** Heads with recorded pictures. */
   readonly heads: ReadonlySet<number>;
-  /** Consoles of which it has bytes, by number. */
+  /** Consoles with recorded output, by number. */
   readonly consoles: ReadonlyMap<number, RecordedConsole>;
 }
 
 /** One event to play. */
 export interface ReplayStep {
-  /** After the beginning, at recorded speed, ns. */
+  /** Time from the beginning, at recorded speed, ns. */
   readonly dueNs: number;
-  /** What is emitted. */
+  /** The event to emit. */
   readonly event: RecordedEvent;
 }
 
-/** A whole recording. */
+/** The plan of a whole recording. */
 export interface ReplayPlan {
-  /** Who is there. */
+  /** Its endpoints. */
   readonly endpoints: readonly ReplayEndpoint[];
-  /** What happens, in order. */
+  /** Its events, in order. */
   readonly steps: readonly ReplayStep[];
-  /** Events that are not played. */
+  /** Number of events that are not played. */
   readonly skipped: number;
-  /** The same by kind and reason, in the order in which they first came. */
+  /** The same by kind and reason, in the order of first occurrence. */
   readonly leftOut: readonly LeftOut[];
-  /** What is wrong with the file's end; undefined when nothing is. */
+  /** What is wrong with the end of the file; undefined if nothing is. */
   readonly defect: string | undefined;
 }
 
-/** Events of one kind that are not played, for one reason. */
+/** The kind. */
 export interface LeftOut {
-  /** Their kind. */
+  /** The reason. */
   readonly kind: number;
-  /** Why. */
+  /** The number. */
   readonly reason: NotPlayed;
   /** How many. */
   readonly count: number;
@@ -70,7 +70,7 @@ export interface LeftOut {
 export class LeftOutCount {
   readonly #counts = new Map<string, { kind: number; reason: NotPlayed; count: number }>();
 
-  /** One more. */
+  /** Counts one event. */
   add(kind: number, reason: NotPlayed): void {
     const key = `${kind} ${reason}`;
     const entry = this.#counts.get(key) ?? { kind, reason, count: 0 };
@@ -78,7 +78,7 @@ export class LeftOutCount {
     this.#counts.set(key, entry);
   }
 
-  /** All of them so far. */
+  /** All counts so far. */
   list(): LeftOut[] {
     return [...this.#counts.values()];
   }
@@ -96,8 +96,8 @@ interface Draft {
 /**
  * Reads a recording.
  *
- * @param file for messages
- * @throws {Fault} `bad-argument` when it is none; a file that was cut off is played up to there
+ * @param file name in messages
+ * @throws {Fault} `bad-argument` when it is not a recording; a truncated file is played up to its end
  */
 export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
   const drafts = new Map<number, Draft>();
@@ -128,7 +128,7 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
         draft.consoles.set(consolePieceOf(event.inline).port, event.console);
       }
       if (event.picture !== undefined) draft.heads.add(event.picture.head);
-      // What was retained is older than the recording; and an urgent event overtakes: neither turns the time
+      // Retained events are older than the recording, and urgent ones overtake others; neither moves the time
       // back.
       dueNs = Math.max(dueNs, event.tsNs - (header?.startedNs ?? 0));
       steps.push({ dueNs, event });
@@ -140,7 +140,7 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
       `Cannot replay ${file}: ${defect ?? "it is empty"}; give a file that vmsig record wrote`,
     );
   }
-  // Where pictures are shown, each tells its FRAME_INFO itself.
+  // Replayed screens emit FRAME_INFO themselves with each picture.
   const played = steps.filter(({ event }) => {
     const isTold = event.kind === KIND.FRAME_INFO &&
       drafts.get(event.endpoint)?.heads.has(headOf(event)) === true;
@@ -158,8 +158,8 @@ export function planReplay(bytes: Uint8Array, file: string): ReplayPlan {
 }
 
 /**
- * The steps with what each picture came from: by the FRAME_INFO of its head that was told last before it, or
- * first after it, for a picture may be kept before its event is.
+ * The steps, with each picture's origin taken from its head's FRAME_INFO: the last one before it, or else the
+ * first one after it, since a picture may be recorded before its event.
  */
 function withSources(all: readonly ReplayStep[], played: readonly ReplayStep[]): ReplayStep[] {
   const keyOf = (event: RecordedEvent, head: number): number => event.endpoint * MAX_HEADS + head;
@@ -181,7 +181,7 @@ function withSources(all: readonly ReplayStep[], played: readonly ReplayStep[]):
   return played.map(({ dueNs, event }) => {
     const { picture } = event;
     if (picture === undefined) return { dueNs, event };
-    // Also where none is known: a file's own word for it has been checked by nobody.
+    // Also if none is known: the origin that the file claims has not been checked.
     return { dueNs, event: { ...event, picture: { ...picture, source: known.get(event) } } };
   });
 }
@@ -194,7 +194,7 @@ function addEndpoint(drafts: Map<number, Draft>, entry: RecordingHeader["roster"
   const seams = new Map<Source, boolean>();
   for (const seam of entry.seams) {
     const source = sourceByName(seam);
-    // A file may say anything: what is not a seam has no adapter.
+    // A file may contain anything: what is not a seam gets no adapter.
     if (source !== undefined && isSeam(source)) seams.set(source, true);
   }
   drafts.set(entry.endpoint, {
@@ -207,7 +207,7 @@ function addEndpoint(drafts: Map<number, Draft>, entry: RecordingHeader["roster"
   });
 }
 
-/** An endpoint that came while it was recorded. */
+/** An endpoint that was attached during the recording. */
 function addLate(drafts: Map<number, Draft>, event: RecordedEvent): void {
   if (drafts.has(event.endpoint) || event.endpoint >= MAX_ENDPOINTS) return;
   const view = new DataView(event.inline.buffer, event.inline.byteOffset, event.inline.byteLength);

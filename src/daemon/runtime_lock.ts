@@ -1,8 +1,8 @@
 /**
- * One daemon a runtime directory: its metrics socket, records of held keys and v2v sockets are there by fixed
- * names, and two daemons with different control sockets would take them from each other. The lock is taken
- * before anything else is touched, and taken anew when the directory was removed under the daemon and is made
- * again.
+ * Ensures that a runtime directory has one daemon: the metrics socket, the records of held keys and the v2v
+ * sockets have fixed names there, so that two daemons with different control sockets would take them from
+ * each other. The lock is taken before anything else is changed, and taken again after the directory was
+ * removed under the daemon and made again.
  * @module
  */
 import { LockFile } from "../../ffi/lock_file.ts";
@@ -12,16 +12,16 @@ import { Fault } from "../base/fault.ts";
 /** The lock's name in the directory. */
 const RUNTIME_LOCK_NAME = "daemon.lock";
 
-/** Holds a runtime directory. */
+/** The lock of a runtime directory. */
 export class RuntimeLock implements Disposable {
   readonly #directory: string;
   #file: LockFile;
 
   /**
-   * Takes it.
+   * Locks a directory.
    *
-   * @param directory it is there already
-   * @throws {Fault} `busy` with the pid of the daemon that has it; `refused` when the lock cannot be made
+   * @param directory must exist
+   * @throws {Fault} `busy` with the pid of the daemon that holds it; `refused` when the lock cannot be made
    */
   constructor(directory: string) {
     this.#directory = directory;
@@ -29,9 +29,10 @@ export class RuntimeLock implements Disposable {
   }
 
   /**
-   * Takes the directory again if its lock is gone, and makes it if need be; nothing when all is as it was.
+   * Locks the directory again if the lock file is gone, making the directory if necessary; otherwise does
+   * nothing.
    *
-   * @throws {Fault} when another daemon has it by now
+   * @throws {Fault} when another daemon has locked it meanwhile
    */
   renew(): void {
     if (this.#file.isThere) return;
@@ -41,7 +42,7 @@ export class RuntimeLock implements Disposable {
     before[Symbol.dispose]();
   }
 
-  /** Lets go. */
+  /** Unlocks the directory. */
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
   }

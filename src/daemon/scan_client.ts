@@ -1,7 +1,6 @@
 /**
- * The loop's side of the scanner: hands requests to the main thread, which has workers that open RAM and one
- * for scans, and takes the answers that come back through the inbox. Answers of a scanner that died come too;
- * a request that was sent is answered once.
+ * The loop's side of the scanner: passes requests to the main thread, whose workers open RAM and scan it, and
+ * takes the answers from the inbox. Each request is answered exactly once, also if its scanner died.
  * @module
  */
 import {
@@ -15,47 +14,47 @@ import {
 import { messageOf } from "../base/fault.ts";
 import type { Log } from "../base/log.ts";
 
-/** A request on its way from the loop to the scanner. */
+/** A request from the loop to the scanner. */
 export interface ScanCall {
-  /** Its number: comes back with the answer. */
+  /** Its number, repeated in the answer. */
   readonly id: number;
-  /** What to look through. */
+  /** What to scan. */
   readonly request: ScanRequest;
 }
 
-/** RAM to be opened, on its way from the loop to the main thread. */
+/** A request from the loop to the main thread to open RAM. */
 export interface RamCall {
-  /** Its number: comes back with the answer. */
+  /** Its number, repeated in the answer. */
   readonly id: number;
-  /** Whose RAM. */
+  /** The VM whose RAM to open. */
   readonly request: RamRequest;
 }
 
-/** Opened RAM on its way back, as JSON. */
+/** The answer to an opening request, as JSON. */
 export interface RamReturn {
-  /** The call's number. */
+  /** The request's number. */
   readonly id: number;
-  /** What became of it: of the same process, and not checked. */
+  /** The result, from this process and therefore not checked. */
   readonly answer: RamAnswer;
 }
 
-/** An answer of the scanner on its way back, as JSON. */
+/** The scanner's answer, as JSON. */
 export interface ScanReturn {
-  /** The call's number. */
+  /** The request's number. */
   readonly id: number;
-  /** What was found; checked by the loop. */
+  /** The result, which the loop checks. */
   readonly answer: unknown;
 }
 
 const decoder = new TextDecoder();
 
-/** Hands calls to the main thread. */
+/** Passes requests to the main thread. */
 export interface ScanSender {
   /** A scan. */
   scan(call: ScanCall): void;
-  /** RAM to be opened. */
+  /** Opening RAM. */
   openRam(call: RamCall): void;
-  /** Descriptors to be closed; the main thread's from now on. */
+  /** Closing descriptors, which the main thread then owns. */
   closeRam(fds: readonly number[]): void;
 }
 
@@ -67,7 +66,7 @@ export class ScanClient implements ScanPort {
   readonly #opening = new Map<number, (answer: RamAnswer) => void>();
   #lastId = 0;
 
-  /** Makes one with nothing under way. */
+  /** Starts without requests. */
   constructor(send: ScanSender, log: Log) {
     this.#send = send;
     this.#log = log;
@@ -83,7 +82,7 @@ export class ScanClient implements ScanPort {
     this.#send.closeRam(fds);
   }
 
-  /** Takes the answer to {@linkcode ScanClient.openRam} out of the inbox. */
+  /** Takes an answer to {@linkcode ScanClient.openRam} from the inbox. */
   onRam(message: Uint8Array): void {
     const { id, answer } = JSON.parse(decoder.decode(message)) as RamReturn;
     const done = this.#opening.get(id);
@@ -100,7 +99,7 @@ export class ScanClient implements ScanPort {
     this.#send.scan({ id, request });
   }
 
-  /** Takes an answer's message out of the inbox. */
+  /** Takes a scanner's answer from the inbox. */
   onMessage(message: Uint8Array): void {
     let id: unknown;
     let answer: unknown;

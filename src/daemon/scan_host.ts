@@ -1,10 +1,10 @@
 /**
  * The main thread's side of the scanner: one worker for all endpoints (asked_worker.ts), which scans guests'
- * RAM one after the other. A scan that its worker does not answer, because it fails or takes longer than any
- * honest guest makes it, is answered as failed.
+ * RAM one after the other. If its worker fails, or takes longer than any honest guest requires, the scan is
+ * answered as failed.
  *
- * RAM is opened on threads of their own (ram_opener.ts): it waits for no scan, and no QEMU makes the main
- * thread wait.
+ * RAM is opened on separate threads (ram_opener.ts), so that it does not wait for scans, and no QEMU can
+ * block the main thread.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -18,13 +18,12 @@ import { INBOX } from "./plan.ts";
 import { RamOpener } from "./ram_opener.ts";
 
 /**
- * How long one look may take: 16 GiB of file-backed RAM take about 2 s, and a guest chooses what is in its
- * memory.
+ * Time limit of one scan, ms: 16 GiB of file-backed RAM take about 2 s, but the guest controls the contents.
  */
 const LOOK_LIMIT_MS = 30_000;
-/** How long a worker may have nothing to do. */
+/** How long a worker may be idle before it ends, ms. */
 const IDLE_MS = 30_000;
-/** The loop takes its inbox every turn; a full one is tried again. */
+/** Retry interval when the inbox is full; the loop reads it every turn. */
 const RETRY_MS = 5;
 
 const encoder = new TextEncoder();
@@ -40,10 +39,10 @@ export class ScanHost implements Disposable {
   #closed = false;
 
   /**
-   * Makes one; its worker starts with the first request.
+   * Makes one; its worker is started by the first request.
    *
-   * @param inbox where the loop takes answers
-   * @param idleMs how long it keeps a worker that has nothing to do
+   * @param inbox the loop's inbox, for the answers
+   * @param idleMs how long to keep an idle worker
    */
   constructor(inbox: SharedRing, log: Log, idleMs: number = IDLE_MS) {
     this.#inbox = inbox;
@@ -67,19 +66,20 @@ export class ScanHost implements Disposable {
     return this.#worker.isRunning;
   }
 
-  /** Takes a request of the loop's. */
+  /** Takes a request from the loop. */
   take(call: ScanCall): void {
     this.#queue.push(call);
     this.#next();
   }
 
-  /** Has RAM opened for the loop, which owns the descriptors from then on. */
+  /** Opens RAM for the loop, which then owns the descriptors. */
   openRam(call: RamCall): void {
     this.#opener.take(call);
   }
 
   /**
-   * Closes descriptors of RAM, on yet another thread: the last one may have a guest's whole memory to free.
+   * Closes descriptors of RAM on yet another thread: closing the last one may free a guest's whole memory,
+   * which takes time.
    */
   closeRam(fds: readonly number[]): void {
     for (const fd of fds) {

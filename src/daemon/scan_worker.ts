@@ -1,6 +1,6 @@
 /**
- * The scanner's thread: a Worker that gets one request after the other and answers each. What it learns of a
- * kernel's build serves every later guest of that build.
+ * The scanner's thread: a Worker that handles one request after the other. What it learns about a kernel
+ * build is cached for later guests with the same build.
  * @module
  */
 import { scanGuest } from "../adapters/memctx/scan_guest.ts";
@@ -12,7 +12,7 @@ const worker = self as unknown as {
   postMessage(answer: ScanReturn): void;
 };
 
-/** A daemon meets few builds; a guest could invent many. */
+/** A daemon sees few builds, but a guest could invent many. */
 const MAX_PROFILES = 64;
 
 const profiles = new Map<string, KernelProfile>();

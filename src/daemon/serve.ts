@@ -1,6 +1,6 @@
 /**
- * `vmsig serve`: the main thread of the daemon. It makes the loop's thread, takes signals, and waits. What
- * the loop must not do (anything asynchronous or slow) is done here.
+ * `vmsig serve`: the main thread of the daemon. It makes the loop's thread, handles signals, and does
+ * everything that the loop must not do (asynchronous or slow work).
  * @module
  */
 import { monotonicClock } from "../../ffi/clock.ts";
@@ -29,14 +29,14 @@ import { systemUsers } from "./system_users.ts";
 import { INBOX, type LoopPlan, type LoopReport, type ServeOptions } from "./plan.ts";
 
 const INBOX_BYTES = 1 << 20;
-/** Messages that may wait for the loop before pages of metrics are refused. */
+/** Limit of messages queued for the loop, above which pages of metrics are refused. */
 const MAX_WAITING = 1024;
 /**
- * A monitor, a few files of RAM for reading and writing, the held record, three uinput devices; and the same
- * once more while it is replaced.
+ * Descriptors per VM: a monitor, a few files of RAM for reading and writing, the held record, three uinput
+ * devices; and the same again while it is replaced.
  */
 const FDS_PER_ENDPOINT = 24;
-/** What Deno and the daemon's own threads have open. */
+/** Descriptors that Deno and the daemon's own threads have open. */
 const OWN_FDS = 256;
 const LOCK_RETRY_MS = 1000;
 
@@ -44,9 +44,9 @@ const LOCK_RETRY_MS = 1000;
  * Serves until SIGTERM or SIGINT.
  *
  * @param options what to serve
- * @param onReady called when the control socket and the metrics listen, and the VMs that the first look at
- *   the host found are in the roster
- * @param thread the loop's thread, which has no plan yet; it is ended with the daemon
+ * @param onReady called when the control socket and the metrics socket listen, and the VMs found by the first
+ *   probe are in the roster
+ * @param thread the loop's thread, without a plan; it ends with the daemon
  * @throws {Fault} when it cannot start
  */
 export async function serve(
@@ -55,7 +55,7 @@ export async function serve(
   thread: LoopThread,
 ): Promise<void> {
   const { config, configPath, socketPath, runtimeDir, stub } = options;
-  // Held until everything that is in the directory has been put away.
+  // Locked until everything in the directory has been removed.
   using lock = new RuntimeLock(runtimeDir);
   using bell = EventFd.create();
   const inbox = SharedRing.create(INBOX_BYTES, bell.fd);
@@ -84,7 +84,7 @@ export async function serve(
   // The loop's thread takes longer to load.
   if (config.discovery.probe) hostWatch.do(() => {});
   await using metrics = new MetricsServer(`${runtimeDir}/metrics.sock`, (id) => {
-    // Behind so many pages that nobody got, another one would be too late as well.
+    // With this many unread pages queued, another one would come too late as well.
     if (writer.waiting >= MAX_WAITING) return false;
     writer.send(INBOX.METRICS, new Uint8Array(new Uint32Array([id]).buffer));
     return true;
@@ -94,8 +94,8 @@ export async function serve(
   let isStopping = false;
   const ready = async (): Promise<void> => {
     metrics.start(log);
-    // It takes 10 to 30 ms, which the start should not, and which the loop does not have: while the host is
-    // looked at, or else behind.
+    // It takes 10 to 30 ms, which would delay the start or the loop: so it runs while the host is probed, or
+    // afterwards.
     const reserve = () =>
       reserveDescriptors(config.daemon.maxControls + MAX_ENDPOINTS * FDS_PER_ENDPOINT + OWN_FDS);
     const look = config.discovery.probe ? looked(hostWatch) : undefined;
@@ -128,18 +128,18 @@ export async function serve(
   };
   let reloads = 0;
   const reload = (): void => {
-    // A large config takes this thread, which hands the loop's signs of life on, a while.
+    // A large config occupies this thread, which forwards the loop's heartbeats, for some time.
     if (manager.watchdogMs > 0) manager.notify("WATCHDOG=1");
     manager.notify("RELOADING=1", `MONOTONIC_USEC=${Math.round(monotonicClock.nowNs() / 1000)}`);
     try {
       const next = readConfig(configPath, true);
-      // The last piece comes back as "reloaded".
+      // The loop answers the last piece with "reloaded".
       writer.replace(configMessages(next, ++reloads));
       perception.warnIfUnderprivileged(next.admission);
       users.replace(next.discovery.users);
       if (config.discovery.probe) hostWatch.do((watch) => void watch.look());
     } catch (error) {
-      // The old one stays in force, whole.
+      // The old config stays in force as a whole.
       log.error(messageOf(error));
       manager.notify(
         "READY=1",
@@ -147,8 +147,8 @@ export async function serve(
       );
     }
   };
-  // The folder is there again: it is ours unless another daemon has come in between, and then no longer than
-  // that one has it.
+  // The folder exists again: lock it unless another daemon has done so meanwhile; in that case try again
+  // until that one ends.
   let toldOfLock = "";
   const comeBack = (): void => {
     try {
@@ -183,7 +183,7 @@ export async function serve(
       case "frames-wanted":
         return perception.want();
       case "scan":
-        // A guest whose memory is looked through may have a screen to look at, too.
+        // A guest whose memory is scanned may have a screen as well.
         perception.want();
         return scanHost.do((host) => host.take(data.call));
       case "open-ram":
@@ -210,12 +210,12 @@ export async function serve(
   }
 }
 
-/** Has the host watched from now on; resolves when the first look is done. */
+/** Starts watching the host; resolves when the first probe is done. */
 function looked(hostWatch: LatePart<HostWatch>): Promise<void> {
   return new Promise((resolve) => hostWatch.do((watch) => resolve(watch.start())));
 }
 
-/** What the loop's thread does not know, in the form of its page. */
+/** Metrics that the loop's thread does not have, in the format of its page. */
 function perceptionMetrics(replaced: number): string {
   const name = "vmsig_perception_replaced_total";
   return `# HELP ${name} Perception workers that failed or hung, and were replaced.\n# TYPE ${name} counter\n${name} ${replaced}\n`;

@@ -1,6 +1,6 @@
 /**
- * From what `vmsig serve` was called with to what the daemon serves: finds the socket's place, makes its
- * folder, reads the config. Everything that can be wrong is told here, before anything starts.
+ * Turns the options of `vmsig serve` into a plan: finds the socket's path, makes its folder, reads the
+ * config. All errors in them are reported here, before anything starts.
  * @module
  */
 import { isOsError } from "../../ffi/os_error.ts";
@@ -11,15 +11,15 @@ import { type Config, parseConfig } from "./config.ts";
 import { oversizedPart } from "./config_messages.ts";
 import type { ServeOptions, StubPlan } from "./plan.ts";
 
-/** Where the config is unless told. */
+/** The default path of the config. */
 export const DEFAULT_CONFIG_PATH = "/etc/vmsig/vmsigd.toml";
 /**
- * The largest config that is read: about 12,000 admission rules. Reading it takes half a second, and several
- * on a machine that is overloaded; the main thread answers nobody meanwhile (systemd's watchdog waits ten).
+ * Size limit of a config: about 12,000 admission rules. Parsing that takes half a second, several on an
+ * overloaded machine, during which the main thread does not respond (systemd's watchdog allows ten).
  */
 export const MAX_CONFIG_BYTES = 1 << 20;
 
-/** What the command line says. */
+/** The command line's options. */
 export interface ServeRequest {
   /** `--config`. */
   readonly configPath: string | undefined;
@@ -32,13 +32,14 @@ export interface ServeRequest {
 /**
  * Makes the plan.
  *
- * @throws {Fault} with the file, line and key of a config error, or what is wrong with the socket's folder
+ * @throws {Fault} with file, line and key of an error in the config, or what is wrong with the socket's
+ *   folder
  */
 export function planServe(request: ServeRequest): ServeOptions {
   const configPath = request.configPath ?? DEFAULT_CONFIG_PATH;
   const read = readConfig(configPath, request.configPath !== undefined);
-  // Stub endpoints without a config are for developing and testing: such a daemon must not reach for the VMs
-  // of this host.
+  // Stub endpoints without a config are for development and tests: such a daemon must not attach this host's
+  // VMs.
   const isBench = request.stub.count > 0 && request.configPath === undefined;
   const config: Config = isBench ? { ...read, discovery: { ...read.discovery, probe: false } } : read;
   const socketPath = request.socketPath ?? config.daemon.socket ??
@@ -46,7 +47,7 @@ export function planServe(request: ServeRequest): ServeOptions {
   const runtimeDir = config.daemon.runtimeDir ?? folderOf(socketPath);
   makeFolder(folderOf(socketPath));
   makeFolder(runtimeDir);
-  // A place of one's own is made ready for trigger files; one that the config names is its administrator's.
+  // The default trigger directory is made; one named by the config is managed by its administrator.
   if (config.discovery.triggerDir === undefined) makeFolder(`${runtimeDir}/endpoints.d`);
   return { config, configPath, socketPath, runtimeDir, stub: request.stub };
 }
@@ -55,8 +56,8 @@ export function planServe(request: ServeRequest): ServeOptions {
  * Reads the config file.
  *
  * @param path the file
- * @param mustExist whether its absence is an error; without it an absent file is an empty one
- * @throws {Fault} what is wrong, with file, line and key
+ * @param mustExist whether a missing file is an error; otherwise it counts as empty
+ * @throws {Fault} an error with file, line and key
  */
 export function readConfig(path: string, mustExist: boolean): Config {
   const config = parseConfig(readConfigText(path, mustExist), path);
@@ -69,9 +70,9 @@ export function readConfig(path: string, mustExist: boolean): Config {
 }
 
 /**
- * The text of a config file. Whatever is not a plain file is refused at once, without waiting for it.
+ * The text of a config file. Anything but a regular file is refused at once, without waiting for it.
  *
- * @throws {Fault} `bad-argument` when it cannot be read, is not a plain file, too large, or no UTF-8 text
+ * @throws {Fault} `bad-argument` when it cannot be read, is not a regular file, is too large, or is not UTF-8
  */
 export function readConfigText(path: string, mustExist: boolean): string {
   try {

@@ -1,7 +1,7 @@
 /**
- * Tells the service manager how the daemon is (sd_notify): a datagram to the socket in NOTIFY_SOCKET, which
- * is a path or, behind an `@`, an abstract name. Without that variable nothing is told and nothing is lost.
- * What the manager has no room for just now waits, in order, and is sent when it has.
+ * Reports the daemon's state to the service manager (sd_notify): a datagram to the socket in NOTIFY_SOCKET,
+ * which is a path or, after an `@`, an abstract name. Without that variable nothing is sent. Messages that
+ * the manager cannot take at the moment are queued, in order.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -13,21 +13,20 @@ import type { Log } from "../base/log.ts";
 
 const EAGAIN = -11;
 const RETRY_MS = 100;
-/** A manager that takes nothing is told no more than this when it reads again. */
+/** Queue limit for a manager that does not read, messages. */
 const MAX_WAITING = 64;
 
-/** Speaks to systemd, or to nobody. */
+/** Sends to the service manager, if there is one. */
 export class ServiceManager {
   readonly #address: string;
   readonly #log: Log;
   readonly #waiting: string[] = [];
   #retry: ReturnType<typeof setTimeout> | undefined;
-  /** How often the watchdog wants a sign of life, ms; 0 = it does not. */
+  /** The watchdog's interval, ms; 0 = no watchdog. */
   readonly watchdogMs: number;
 
   /**
-   * Reads NOTIFY_SOCKET and WATCHDOG_USEC. An address that cannot be one is told once, and nobody is spoken
-   * to then.
+   * Reads NOTIFY_SOCKET and WATCHDOG_USEC. An invalid address is logged once, and then nothing is sent.
    *
    * @param env the environment
    */
@@ -40,15 +39,15 @@ export class ServiceManager {
     }
     this.#address = defect === "" ? address : "";
     const wantedUs = Number(env("WATCHDOG_USEC") ?? 0);
-    // Twice in the time that it allows, as sd_watchdog_enabled(3) advises.
+    // Half of the allowed time, as sd_watchdog_enabled(3) recommends.
     this.watchdogMs = Number.isFinite(wantedUs) && wantedUs > 0 ? wantedUs / 2000 : 0;
   }
 
-  /** Sends lines such as "READY=1"; failures are logged, the daemon goes on. */
+  /** Sends lines such as "READY=1"; failures are logged, and the daemon goes on. */
   notify(...lines: readonly string[]): void {
     if (this.#address === "") return;
     const message = lines.join("\n");
-    // The same once more (WATCHDOG=1) tells nothing.
+    // Sending the same again (WATCHDOG=1) would be redundant.
     if (this.#waiting.at(-1) === message) return;
     if (this.#waiting.length >= MAX_WAITING) this.#waiting.shift();
     this.#waiting.push(message);
@@ -87,7 +86,7 @@ export class ServiceManager {
   }
 }
 
-/** What keeps a text from being the address of a unix socket; "" when nothing does, or there is none. */
+/** Why a text is not a valid address of a unix socket; "" if it is valid or empty. */
 function addressDefect(address: string): string {
   if (address === "") return "";
   if (!/^[/@]./.test(address)) return "is neither an absolute path nor @NAME";

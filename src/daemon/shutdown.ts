@@ -1,7 +1,7 @@
 /**
- * The orderly end of a daemon's loop: detaches the endpoints one per turn (held keys are released, memory
- * contexts invalidated), then takes the controls off, then stops the loop. A VM that does not answer holds it
- * up for a bounded time only: what is still pressed there is released by the next daemon.
+ * The orderly shutdown of a daemon's loop: detaches the endpoints one per turn (held keys are released,
+ * memory contexts invalidated), then removes the controls, then stops the loop. A VM that does not respond
+ * delays it only for a bounded time; keys still held there are released by the next daemon.
  * @module
  */
 import { assert } from "../base/assert.ts";
@@ -11,26 +11,26 @@ import type { Loop } from "../core/loop.ts";
 import type { Roster } from "../roster/roster.ts";
 import { TurnQueue } from "./turn_queue.ts";
 
-/** How long detaching may take before the daemon stops without it. */
+/** Time limit of detaching, after which the daemon stops without it. */
 const DETACH_LIMIT_MS = 1500;
 
-/** What is shut down. */
+/** The parts to shut down. */
 export interface ShutdownOptions {
-  /** Stopped at the end. */
+  /** Stopped last. */
   readonly loop: Loop;
-  /** Its controls are taken off. */
+  /** Its controls are removed. */
   readonly core: Core;
   /** Its endpoints are detached. */
   readonly roster: Roster;
 }
 
-/** Shuts a daemon down, once. */
+/** Shuts a daemon down once. */
 export class Shutdown {
   readonly #options: ShutdownOptions;
   readonly #detaching: TurnQueue;
   #state: "serving" | "detaching" | "leaving" = "serving";
 
-  /** Nothing happens before {@linkcode begin}. */
+  /** Does nothing before {@linkcode begin}. */
   constructor(options: ShutdownOptions) {
     this.#options = options;
     this.#detaching = new TurnQueue(options.loop);
@@ -41,7 +41,7 @@ export class Shutdown {
     return this.#state !== "serving";
   }
 
-  /** Begins; the loop stops when it is done. Nobody attaches anything from now on. */
+  /** Begins the shutdown; the loop stops when it is done. Nothing is attached from now on. */
   begin(): void {
     assert(this.#state === "serving", "a daemon is shut down once");
     this.#state = "detaching";
@@ -67,7 +67,7 @@ export class Shutdown {
     this.#stopWhenEmpty();
   }
 
-  /** The core takes a few dozen controls off per turn. */
+  /** The core removes a few dozen controls per turn. */
   #stopWhenEmpty(): void {
     const { loop, core } = this.#options;
     if (core.fanOut.controls.size === 0) loop.stop();

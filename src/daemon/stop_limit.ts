@@ -1,29 +1,29 @@
 /**
- * How long an orderly stop may take before the process ends without it: a time in which the daemon could have
- * done it. On a machine that gives its threads no processor they are waited for, since what is held in a VM
- * is released by them; what hangs is not.
+ * Limits an orderly stop to a time in which the daemon could have finished it; then the process ends without
+ * it. Time in which its threads were ready but had no processor does not count, because stopping also
+ * releases held keys in VMs; a hang counts.
  *
- * The kernel tells for each thread how long it was ready and had no processor: the second number of
- * /proc/self/task/TID/schedstat, ns (Documentation/scheduler/sched-stats.rst).
+ * The kernel reports that time per thread, ns: the second number of /proc/self/task/TID/schedstat
+ * (Documentation/scheduler/sched-stats.rst).
  * @module
  */
 import { assert } from "../base/assert.ts";
 
-/** Of time with a processor, ms. */
+/** Limit of time with a processor, ms. */
 const LIMIT_MS = 1900;
-/** Of any time, ms: well below the 90 s of systemd. */
+/** Limit of total time, ms: well below systemd's 90 s. */
 const MOST_MS = 30_000;
 const LOOK_MS = 100;
 
-/** What the limit looks at. */
+/** Inputs of the limit. */
 export interface StopLimitOptions {
   /** A monotonic clock, ms. */
   readonly nowMs: () => number;
-  /** How long each thread has waited for a processor so far, ms, by its number. */
+  /** How long each thread has waited for a processor so far, ms, by thread id. */
   readonly waits: () => ReadonlyMap<string, number>;
 }
 
-/** Counts the time of a stop. */
+/** Measures the duration of a stop. */
 export class StopLimit {
   readonly #options: StopLimitOptions;
   readonly #startMs: number;
@@ -31,14 +31,14 @@ export class StopLimit {
   #waits: ReadonlyMap<string, number>;
   #countedMs = 0;
 
-  /** Begins to count. */
+  /** Starts measuring. */
   constructor(options: StopLimitOptions) {
     this.#options = options;
     this.#startMs = this.#lastMs = options.nowMs();
     this.#waits = options.waits();
   }
 
-  /** Counts the time since the last look; whether it is over. */
+  /** Adds the time since the last call; returns whether the limit is exceeded. */
   isOver(): boolean {
     const nowMs = this.#options.nowMs();
     const waits = this.#options.waits();
@@ -61,7 +61,7 @@ export function limitStop(): void {
   }, LOOK_MS));
 }
 
-/** How long the threads of this process have waited; none where the kernel does not tell. */
+/** The waiting times of this process's threads; empty if the kernel does not report them. */
 export function threadWaits(): ReadonlyMap<string, number> {
   const waits = new Map<string, number>();
   try {
@@ -70,7 +70,7 @@ export function threadWaits(): ReadonlyMap<string, number> {
       if (ms !== undefined) waits.set(name, ms);
     }
   } catch {
-    // No /proc, or no descriptor left to look at it: then all of the time counts.
+    // No /proc, or no descriptor to read it: then all of the time counts.
   }
   return waits;
 }
@@ -81,7 +81,7 @@ function waitOf(thread: string): number | undefined {
     const ms = Number(words[1]) / 1e6;
     return Number.isFinite(ms) ? ms : undefined;
   } catch {
-    // It has ended meanwhile.
+    // The thread has ended meanwhile.
     return undefined;
   }
 }

@@ -7,11 +7,11 @@ import { type Log, SILENT } from "../base/log.ts";
 import { UserDatabase } from "../access/user_database.ts";
 
 /**
- * Users and groups by /etc/passwd and /etc/group; a file that is not there has nobody in it, and one that
- * cannot be read is a failed read, of whatever kind: see `user_database.ts`.
+ * Users and groups from /etc/passwd and /etc/group. A file that does not exist is empty; any error in reading
+ * one is a failed read: see `user_database.ts`.
  *
- * @param clock says when what is known is too old
- * @param log where a failed read is told
+ * @param clock tells when the tables are too old
+ * @param log logs a failed read
  */
 export function systemUsers(clock: Clock, log: Log = SILENT): UserDatabase {
   const seen = new Set<string>();
@@ -22,7 +22,8 @@ export function systemUsers(clock: Clock, log: Log = SILENT): UserDatabase {
         seen.add(path);
         return text;
       } catch (error) {
-        // A machine without such files has no users by name; one that had them is having them replaced.
+        // A machine that never had these files has no named users; if they existed before, they are being
+        // replaced.
         if (error instanceof Deno.errors.NotFound && !seen.has(path)) return "";
         throw error;
       }

@@ -1,15 +1,15 @@
 /**
- * Tasks that come many at a time, run one per turn of the loop: a reload that names 64 new endpoints would
- * otherwise keep everybody waiting until the last is attached.
+ * Runs many tasks, one per turn of the loop: otherwise a reload with 64 new endpoints would block the loop
+ * until the last is attached.
  * @module
  */
 import { assert } from "../base/assert.ts";
 import type { LoopPort, TimerHandler } from "../core/adapter_port.ts";
 
-/** A queue of tasks of which each turn runs one. */
+/** A queue of tasks, one of which runs per turn. */
 export class TurnQueue implements TimerHandler {
   readonly #loop: LoopPort;
-  /** The next task is the last one. */
+  /** The next task is at the end. */
   #tasks: (() => void)[] = [];
 
   /** Starts empty. */
@@ -17,14 +17,14 @@ export class TurnQueue implements TimerHandler {
     this.#loop = loop;
   }
 
-  /** Replaces whatever has not run yet by these tasks. */
+  /** Replaces all tasks that have not run yet. */
   replace(tasks: readonly (() => void)[]): void {
     this.#tasks = tasks.toReversed();
     this.#loop.disarm(this);
     if (tasks.length > 0) this.#loop.arm(this, this.#loop.clock.nowNs());
   }
 
-  /** Drops whatever has not run yet. */
+  /** Drops all tasks that have not run yet. */
   clear(): void {
     this.replace([]);
   }
@@ -33,7 +33,7 @@ export class TurnQueue implements TimerHandler {
   onTimer(nowNs: number): void {
     const task = this.#tasks.pop();
     assert(task !== undefined, "the queue's timer is armed only while a task waits");
-    // Armed before the task runs: one that throws does not keep the others from their turn.
+    // Armed before the task runs, so that a task that throws does not stop the others.
     if (this.#tasks.length > 0) this.#loop.arm(this, nowNs);
     task();
   }

@@ -3,10 +3,17 @@
  * installed; its libraries are this machine's, which has them for QEMU.
  * @module
  */
-import { Fault } from "../../src/base/fault.ts";
+import { Fault, messageOf } from "../../src/base/fault.ts";
+import { until } from "../fixtures/daemon_process.ts";
+import { aptCandidate } from "./apt_candidate.ts";
 import { cached } from "./content_cache.ts";
+import type { GuestAgent } from "./guest_agent.ts";
+import type { GuestProcess } from "./guest_process.ts";
 
 const PACKAGE = "qemu-guest-agent";
+
+/** Reached by a guest alone that has none. */
+const PORT_MS = 180_000;
 
 /** How the guest starts it, where there is no udev that would name its port. */
 export const START_AGENT: readonly string[] = [
@@ -19,18 +26,29 @@ export const START_AGENT: readonly string[] = [
   "/run",
 ];
 
+/** What starting it needs of the harness' line into the guest. */
+export type AgentStarter = Pick<GuestAgent, "list" | "start">;
+
 /**
- * How the guest starts it where other virtio devices are before its port's, after which the port is called.
+ * Starts it where other virtio devices are before its port's, after which the port is called. The guest's
+ * driver makes ports as QEMU tells it of them, which may come after its harness has said hello.
  *
- * @param devices what is in the guest's /dev
- * @throws {Fault} `missing` when there is no port
+ * @param guest the harness' line into it
+ * @throws {Error} when no port appears
  */
-export function startAgentAt(devices: readonly string[]): string[] {
-  const port = devices.find((name) => /^vport\d+p1$/.test(name));
-  if (port === undefined) {
-    throw new Fault("missing", "Cannot start the guest's agent: its guest has no virtio port");
+export async function startAgent(guest: AgentStarter): Promise<GuestProcess> {
+  let port: string | undefined;
+  let devices: readonly string[] = [];
+  try {
+    await until("the guest has a virtio port", async () => {
+      devices = await guest.list("/dev");
+      port = devices.find((name) => /^vport\d+p1$/.test(name));
+      return port !== undefined;
+    }, PORT_MS);
+  } catch (error) {
+    throw new Error(`${messageOf(error)}; its /dev has ${devices.join(" ")}`);
   }
-  return START_AGENT.map((word) => word === "/dev/vport0p1" ? `/dev/${port}` : word);
+  return await guest.start(...START_AGENT.map((word) => word === "/dev/vport0p1" ? `/dev/${port}` : word));
 }
 
 /**
@@ -55,8 +73,7 @@ export function agentChannel(path: string, more = ""): string[] {
  * @throws {Fault} `missing` when apt cannot bring it
  */
 export async function agentFiles(): Promise<Record<string, Uint8Array<ArrayBuffer>>> {
-  const policy = await output("apt-cache", ["policy", PACKAGE]);
-  const version = /Candidate: (\S+)/.exec(policy)?.[1] ?? "none";
+  const version = await aptCandidate(PACKAGE, (name) => output("apt-cache", ["policy", name])) ?? "none";
   const folder = await cached(
     "packages",
     `${PACKAGE}_${version.replaceAll(/[^\w.+-]/g, "_")}`,

@@ -26,6 +26,7 @@ export interface CompiledProgram {
   readonly path: string;
 }
 
+const ROOT = new URL("../../", import.meta.url).pathname;
 const PROGRAMS_DIR = new URL("./programs/", import.meta.url).pathname;
 const FLAGS = ["-std=gnu11", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"];
 
@@ -57,8 +58,11 @@ export async function compiledProgram(
   const flags = [...FLAGS, ...(typeof program === "string" ? [] : program.flags ?? [])];
   let version = versions.get(architecture);
   if (version === undefined) versions.set(architecture, version = ccVersion(architecture));
-  const parts = [await version, flags.join("\0")];
-  for (const file of await withHeaders(sources)) parts.push(file, await Deno.readTextFile(file));
+  // Checkouts may share the cache: where a source lies below the top is what counts.
+  const parts = [await version, flags.join("\0").replaceAll(ROOT, "")];
+  for (const file of await withHeaders(sources)) {
+    parts.push(file.replace(ROOT, ""), await Deno.readTextFile(file));
+  }
   const path = await cached("programs", `${name}-${await contentHash(parts)}`, (staging) => {
     return compile(COMPILERS[architecture].command, name, sources, flags, staging);
   });

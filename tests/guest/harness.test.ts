@@ -8,7 +8,7 @@ import { GuestError } from "./guest_process.ts";
 import { startGuests } from "./guests.ts";
 import { firstPatternError, patternWord } from "./pattern.ts";
 import { type Qemu, startFirmware, startGuest } from "./qemu.ts";
-import { startSavedGuest } from "./saved_guest.ts";
+import { startSavedGuest, withoutPlaces } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 /** Whether a process with this pid exists. */
@@ -142,6 +142,26 @@ Deno.test("guest: generic kernel has uinput, a framebuffer and the same input", 
   assertEquals((await vm.agent.list("/dev/dri")).includes("card0"), true);
   assertMatch(await vm.agent.cat("/sys/class/graphics/fb0/virtual_size"), /^\d+,\d+\n$/);
   await inputArrives(vm);
+});
+
+Deno.test("guest: a saved state is found again by another run of the gate, and from another checkout", () => {
+  const machine = (cache: string, run: string) =>
+    JSON.stringify({
+      extraArgs: ["-vnc", `unix:${run}/v`, "-drive", `file=${cache}programs/disk-1,format=raw`],
+      boot: ["-initrd", `${cache}images/1.cpio`],
+    });
+  const first = withoutPlaces(machine("/a/tests/.cache/", "/tmp/ok-1/vmsig-2"), "/a/tests/.cache/", [
+    "/tmp/ok-1",
+    "/tmp",
+  ]);
+  assertEquals(
+    withoutPlaces(machine("/tmp/b/.cache/", "/tmp/vmsig-3"), "/tmp/b/.cache/", ["/tmp", "/tmp"]),
+    first,
+  );
+  assertEquals(JSON.parse(first), {
+    extraArgs: ["-vnc", "unix:TEMPORARY/v", "-drive", "file=CACHE/programs/disk-1,format=raw"],
+    boot: ["-initrd", "CACHE/images/1.cpio"],
+  });
 });
 
 Deno.test("guest: powers off at its power button", async () => {

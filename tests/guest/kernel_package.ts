@@ -6,6 +6,7 @@
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";
+import { aptListsTime } from "./apt_candidate.ts";
 import { CACHE_DIR, cached, exists } from "./content_cache.ts";
 
 /**
@@ -29,8 +30,6 @@ const META_PACKAGES: Record<KernelFlavour, string> = {
   generic: "linux-image-amd64",
   arm64: "linux-image-cloud-arm64",
 };
-
-const APT_LISTS = "/var/lib/apt/lists";
 
 /** Of the 300 MB of the generic kernel's modules, what no test guest can have a device for. */
 const LEFT_OUT = ["sound", "drivers/net/wireless", "drivers/media", "drivers/gpu/drm/amd", "drivers/staging"];
@@ -109,8 +108,7 @@ async function unpackedPackage(
 
 /** The versioned package that a meta-package depends on; asked of apt once for each state of its lists. */
 async function packageOf(meta: string, apt: readonly string[]): Promise<ExactPackage> {
-  const lists = await exists(APT_LISTS) ? (await Deno.stat(APT_LISTS)).mtime?.getTime() : 0;
-  const answer = await cached("resolved", `${meta}-${lists}`, async (staging) => {
+  const answer = await cached("resolved", `${meta}-${await aptListsTime()}`, async (staging) => {
     const name = await dependencyOf(meta, apt);
     if (name === undefined) throw missing(meta, "apt does not know it; run apt-get update as root");
     const policy = await output("apt-cache", [...apt, "policy", name]);

@@ -10,7 +10,7 @@ import { AgentControl } from "../../src/client/agent_control.ts";
 import type { Client } from "../../src/client/client.ts";
 import { decodePng } from "../../src/vgpu/png.ts";
 import { DaemonProcess, until, vmsig } from "../fixtures/daemon_process.ts";
-import { agentFiles, startAgentAt } from "./agent_payload.ts";
+import { agentFiles, startAgent } from "./agent_payload.ts";
 import { buildGuest, INPUT_MODULES } from "./build.ts";
 import { GuestAgent } from "./guest_agent.ts";
 import { LIBVIRT_UID, Libvirtd } from "./libvirtd.ts";
@@ -119,7 +119,7 @@ async function allOf(client: Client, daemon: DaemonProcess, web: string): Promis
 Deno.test("libvirt: screen, keys, memory and agent of a guest; libvirtd started anew in between", async () => {
   await using guest = await GuestDomain.start("web");
   const { libvirt } = guest;
-  await guest.agent.start(...startAgentAt(await guest.agent.list("/dev")));
+  await startAgent(guest.agent);
   await using daemon = await DaemonProcess.start({ config: libvirt.config });
   await using client = await daemon.connect("watches");
   const web = libvirt.endpoint("web");

@@ -9,7 +9,7 @@ import { waitFor } from "../../src/client/mod.ts";
 import { DaemonProcess, join, until, vmsig } from "../fixtures/daemon_process.ts";
 import { JoinHost } from "../fixtures/joined_host.ts";
 import { NatsServer } from "../fixtures/nats_server.ts";
-import { agentChannel, agentFiles, startAgentAt } from "./agent_payload.ts";
+import { agentChannel, agentFiles, startAgent } from "./agent_payload.ts";
 import { McpProcess } from "./mcp_client.ts";
 import { startSavedGuest } from "./saved_guest.ts";
 
@@ -31,7 +31,7 @@ Deno.test("nats: consoles, programs, files, processes, mouse, recordings, VNC an
       ...["-device", "isa-serial,chardev=com3,index=2"],
     ],
   });
-  await vm.agent.start(...startAgentAt(await vm.agent.list("/dev")));
+  await startAgent(vm.agent);
   const talker = await vm.agent.start("talker", "/dev/ttyS2", "login");
   await talker.lineMatching(/^ready/);
   const config = `[[endpoint]]\nname = "vm"\nqmp = "${vm.qmpPath}"\ninput = "qmp"\n${rules}`;

@@ -7,20 +7,23 @@
  * on its console. A test of finding a kernel, of a boot or of several guests boots them (startGuest).
  * @module
  */
-import { cached, contentHash, fileHash, forgetOldest } from "./content_cache.ts";
+import { CACHE_DIR, cached, contentHash, fileHash, forgetOldest } from "./content_cache.ts";
 import { GuestError } from "./guest_process.ts";
 import { bootArguments, type GuestOptions, onPath, Qemu, startGuest } from "./qemu.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 const KIND = "states";
-/** Of all states together; one of a guest with 512 MiB takes 100 MB. */
-const MAX_STATE_BYTES = 4e9;
+/**
+ * Of all states together; one of a guest with 512 MiB takes 100 MB, and a gate needs some forty. Were it
+ * less than those take, each state would be gone before it is used again.
+ */
+const MAX_STATE_BYTES = 10e9;
 /** What tests run in a guest; all of it is in each image, so that one state does for many tests. */
 const COMMON_PROGRAMS = ["evrec", "insight", "pattern", "procs", "talker", "vgpu_producer", "worker"];
 const SAVE_MS = 480_000;
 const LOAD_MS = 480_000;
-/** Temporary folders and files in arguments: another one each time, for the same machine. */
-const TEMPORARY = /\/(tmp|dev\/shm)\/[^,\s/]+/g;
+/** Where temporary folders and files are made; each run of the gate has a folder of its own for them. */
+const TEMPORARY_FOLDERS = [Deno.env.get("TMPDIR")?.replace(/\/+$/, "") || "/tmp", "/tmp", "/dev/shm"];
 
 /**
  * Starts a guest from its saved state; boots it and saves that when there is none yet.
@@ -67,12 +70,27 @@ async function stateOf(options: GuestOptions, boot: readonly string[]): Promise<
   return path;
 }
 
-/** What a state belongs to: where this run has its files and sockets is no part of it. */
+/** What a state belongs to. */
 function machineOf(options: GuestOptions, boot: readonly string[]): string {
   const { machine, ramMiB, memory, cpu, smp, devices, extraArgs = [] } = options;
-  // The image's files are named by their content.
-  const own = extraArgs.map((arg) => arg.replace(TEMPORARY, "TEMPORARY"));
-  return JSON.stringify({ machine, ramMiB, memory, cpu, smp, devices, own, boot });
+  return withoutPlaces(JSON.stringify({ machine, ramMiB, memory, cpu, smp, devices, extraArgs, boot }));
+}
+
+/**
+ * A machine's arguments without the folders where this run and this checkout have their files: a state that
+ * was named by them would never be found again. What the cache holds is named by its content.
+ *
+ * @param temporary the folders of temporary files, the innermost first
+ */
+export function withoutPlaces(
+  words: string,
+  cache: string = CACHE_DIR,
+  temporary: readonly string[] = TEMPORARY_FOLDERS,
+): string {
+  return temporary.reduce(
+    (text, folder) => text.replaceAll(new RegExp(`${RegExp.escape(folder)}/[^,\\s/"]+`, "g"), "TEMPORARY"),
+    words.replaceAll(cache, "CACHE/"),
+  );
 }
 
 /** QEMU's own file: another version of it loads no state of this one. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";
+import { aptCandidate } from "./apt_candidate.ts";
 import { cached } from "./content_cache.ts";
 
 const PACKAGE = "libwine";
@@ -15,10 +16,8 @@ const MEMBER = "./usr/lib/x86_64-linux-gnu/wine/x86_64-windows/ntoskrnl.exe";
  * @throws {Fault} `missing` when apt cannot bring the package, or it has no such file
  */
 export async function wineKernel(): Promise<string> {
-  const version = (await output("apt-cache", ["policy", PACKAGE])).match(/Candidate: (\S+)/)?.[1];
-  if (version === undefined || version === "(none)") {
-    throw missing("apt does not know it; run apt-get update as root");
-  }
+  const version = await aptCandidate(PACKAGE, (name) => output("apt-cache", ["policy", name]));
+  if (version === undefined) throw missing("apt does not know it; run apt-get update as root");
   return await cached("wine", `ntoskrnl-${version.replaceAll(":", "%3a")}.exe`, async (staging) => {
     const download = await Deno.makeTempDir({ dir: new URL("../.cache/wine", import.meta.url).pathname });
     try {

@@ -35,9 +35,11 @@ export class SuiteApt implements Disposable {
   static async of(suite: string, what: string, architecture: string = "amd64"): Promise<SuiteApt> {
     const dir = `${CACHE_DIR}suites/${suite}${architecture === "amd64" ? "" : `-${architecture}`}`;
     await Deno.mkdir(dir, { recursive: true });
-    const lock = await Deno.open(`${dir}/lock`, { create: true, write: true });
+    // Worktrees may share a cache by a symbolic link, which goes with its worktree.
+    const place = await Deno.realPath(dir);
+    const lock = await Deno.open(`${place}/lock`, { create: true, write: true });
     await lock.lock(true);
-    const apt = new SuiteApt(dir, what, lock, architecture);
+    const apt = new SuiteApt(place, what, lock, architecture);
     try {
       await apt.#setUp(suite);
       return apt;

@@ -54,7 +54,8 @@ export async function suiteQemu(suite: string): Promise<SuiteQemu> {
   const archives = [...Deno.readDirSync(`${dir}/cache/archives`)].map(({ name }) => name)
     .filter((name) => name.endsWith(".deb")).sort();
   // A root of its own for each set of packages: another run's may be in use.
-  const root = `${dir}/root-${(await contentHash([SCHEME, ...archives])).slice(0, 12)}`;
+  // And for each place: its programs have it in them.
+  const root = `${dir}/root-${(await contentHash([SCHEME, dir, ...archives])).slice(0, 12)}`;
   if (!await exists(root)) await unpack(apt, archives, root);
   await Deno.utime(root, new Date(), new Date());
   await forgetRoots(dir, root);

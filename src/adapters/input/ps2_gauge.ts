@@ -27,8 +27,13 @@ import { QCODE_OF_KEY } from "./qmp_keys.ts";
 
 /** Bytes that the queue of QEMU's PS/2 keyboard holds (its PS2_QUEUE_SIZE). */
 const PS2_QUEUE_BYTES = 16;
-/** From so many bytes on it is looked whether the guest has read them. */
+/** From so many bytes on it is looked whether the guest has read them: more are about to come. */
 const LOOK_FROM_BYTES = 6;
+/**
+ * The same for a step that is sent alone: its sender has to wait for it before the next one, and QEMU answers
+ * that one only after the look. A key's press and release still fit meanwhile.
+ */
+const LOOK_ALONE_FROM_BYTES = 11;
 /** How long to wait before a full queue is looked at again: a guest takes about 0.1 ms a byte. */
 export const PS2_LOOK_GAP_NS: number = 1 * MS;
 const OUTPUT_FULL = 0x01;
@@ -102,8 +107,12 @@ export class Ps2Gauge implements TimerHandler {
     return this.#state.at === "hung";
   }
 
-  /** A step goes. */
-  take(frame: InputFrame, from: number, to: number): void {
+  /**
+   * A step goes.
+   *
+   * @param isAlone nothing else is under way, and nothing follows it yet
+   */
+  take(frame: InputFrame, from: number, to: number, isAlone: boolean): void {
     if (this.#state.at === "none" || !this.#isInUse()) return;
     for (let i = from; i < to; i++) {
       if (frame.kinds[i] !== INPUT_KIND.KEY) continue;
@@ -114,7 +123,7 @@ export class Ps2Gauge implements TimerHandler {
       else this.#unsure.delete(code);
       this.#count(bytes);
     }
-    if (this.#outstanding >= LOOK_FROM_BYTES) this.#look();
+    if (this.#outstanding >= (isAlone ? LOOK_ALONE_FROM_BYTES : LOOK_FROM_BYTES)) this.#look();
     if (this.#unsure.size > 0) this.#loop.arm(this, this.#loop.clock.nowNs() + AGAIN_NS);
   }
 

@@ -309,7 +309,7 @@ export class QmpInputDriver implements InputDriver, QmpLinkUser, TimerHandler {
     for (const { keyboard, gauge } of this.#gauges) {
       if (keyboard === keys) gauge.take(to - from + 1, alone);
     }
-    if (keys) this.#ps2?.take(frame, from, to);
+    if (keys) this.#ps2?.take(frame, from, to, alone);
   }
 
   // One notch of a scroll record: QEMU's wheel is a button. Null when less than a notch has come together.

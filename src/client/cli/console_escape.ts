@@ -1,6 +1,6 @@
 /**
- * The escapes of a console on a terminal, as ssh and cu have them: at the beginning of a line `~.` leaves,
- * `~?` tells what there is, and `~~` is one tilde; anything else goes to the guest as it was typed.
+ * The escape sequences of a console on a terminal, as in ssh and cu: at the beginning of a line, `~.` leaves,
+ * `~?` shows help and `~~` is one tilde; anything else goes to the guest as it was typed.
  * @module
  */
 
@@ -10,9 +10,9 @@ const QUESTION = 0x3f;
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** What of the typed bytes goes on. */
+/** The result for one piece of input. */
 export interface Taken {
-  /** For the guest. */
+  /** Bytes for the guest. */
   readonly bytes: Uint8Array;
   /** Whether the person asks what escapes there are. */
   readonly asksHelp: boolean;
@@ -20,7 +20,7 @@ export interface Taken {
   readonly isLeaving: boolean;
 }
 
-/** Looks for it in what is typed, across pieces. */
+/** Looks for the sequence in the input, across pieces. */
 export class ConsoleEscape {
   #atLineStart = true;
   #afterTilde = false;

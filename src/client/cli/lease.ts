@@ -1,5 +1,5 @@
 /**
- * `vmsig lease`: who owns what, and owning it oneself.
+ * `vmsig lease`: shows the owner of a lease, or owns one.
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
@@ -100,7 +100,7 @@ async function status(
   else out.line(owner === undefined ? `${className}: free` : `${className}: owned by ${holderWords(owner)}`);
 }
 
-/** The same with who waits, and why. */
+/** The same with the waiting controls and their reasons. */
 async function parties(
   { json, out, signal }: Pick<Call, "json" | "out" | "signal">,
   client: Client,
@@ -118,7 +118,7 @@ async function parties(
   if (more > 0) out.line(`  and ${more} more`);
 }
 
-/** A name is there only of whom a process speaks for. */
+/** There is a name only if the process speaks for a principal. */
 function namesOf({ as }: LeaseHolder): { readonly ownerAs?: string } {
   return as === "" ? {} : { ownerAs: as };
 }
@@ -145,7 +145,7 @@ async function hold(call: Call, client: Client, ref: string, className: LeaseCla
   return 0;
 }
 
-/** Keeps it until Ctrl-C; what is taken away is waited for. */
+/** Owns it until Ctrl-C; if it is taken away, waits for it to be given back. */
 async function holdAgain(call: Call, first: Lease, name: string, message: string): Promise<number> {
   let mine = first;
   for (;;) {
@@ -175,7 +175,7 @@ function lossOf(mine: Lease, reason: LeaseLoss, name: string): Fault {
   return new Fault("stale-lease", `${what}: ${why}; acquire it again`);
 }
 
-/** Says for whom it waits, where it has to. */
+/** Says whom it waits for, if it has to wait. */
 async function tellWaiting(
   call: Call,
   client: Client,

@@ -1,6 +1,7 @@
 /**
- * `vmsig probe`: what runs on this host, and what each VM lacks to be attached, with the exact QEMU option to
- * add. Needs no daemon; whose VMs a daemon attaches is read from its config, when that can be read.
+ * `vmsig probe`: the VMs that run on this host, and what each lacks to be attached, with the exact QEMU
+ * option to add. Needs no daemon; the users whose VMs a daemon attaches are read from its config, if that is
+ * readable.
  * @module
  */
 import { monotonicClock } from "../../../ffi/clock.ts";
@@ -62,7 +63,7 @@ export const probe: CommandModule = {
         clients.get(vm.pid)?.isDaemon === true
           ? "attached"
           : isReachedByHost(vm, hosts)
-          ? `by ${vm.manager}`
+          ? "by libvirt"
           : vm.attachable && users.has(vm.uid)
           ? "yes"
           : "no",
@@ -71,7 +72,7 @@ export const probe: CommandModule = {
     for (const vm of vms) {
       const name = `${vm.endpoint} (${vm.pid})`;
       if (vm.name !== vm.endpoint && !vm.endpoint.startsWith(`${vm.name}@`)) {
-        // It is in its reversible form already.
+        // It is already in reversible form.
         out.line(`${name} calls itself "${vm.name}", which an endpoint cannot be called`);
       }
       if (vm.refusal !== "") out.line(`${name} is not attached: ${visible(vm.refusal)}`);
@@ -89,16 +90,22 @@ export const probe: CommandModule = {
   },
 };
 
-/** What a daemon's config says: the numbers of the users whose VMs it attaches, the managers it asks. */
+/** What a daemon's config says: the numbers of the users whose VMs it attaches, the managers that it asks. */
 function configured(): { readonly users: ReadonlySet<number>; readonly hosts: readonly string[] } {
   const uidsOf = (users: readonly string[] | undefined) =>
     new DiscoveryUsers(users, systemUsers(monotonicClock), Deno.uid() ?? -1, SILENT).uids();
   try {
     const { discovery, hosts } = readConfig(DEFAULT_CONFIG_PATH, false);
-    return { users: uidsOf(discovery.users), hosts: Object.keys(hosts) };
+    return { users: uidsOf(discovery.users), hosts: managersOf(hosts.libvirt?.uri) };
   } catch (error) {
-    // A config that is not ours to read, or that no daemon would take: what holds without one.
+    // If the config is not readable or not valid, the defaults apply.
     if (error instanceof Fault) return { users: uidsOf(undefined), hosts: [] };
     throw error;
   }
+}
+
+/** The managers whose VMs the libvirtd of a uri runs; none without one. */
+function managersOf(uri: string | undefined): readonly string[] {
+  if (uri === undefined) return [];
+  return uri === "qemu:///session" ? ["libvirt-session"] : ["libvirt", "nova"];
 }

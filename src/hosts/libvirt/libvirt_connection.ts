@@ -20,7 +20,8 @@ import type { XdrReader } from "./xdr.ts";
 const OPEN_NS = 15 * SECOND;
 /** What is told of a libvirtd that says nothing, whoever notices. */
 export const NOT_ANSWERING = "libvirtd does not answer: it is stopped (SIGSTOP) or stuck; look at it";
-const LET_IN =
+/** What to do when it does not let us. */
+export const LET_IN =
   "let the daemon's user in: by the group libvirt, or a polkit rule for org.libvirt.unix.manage and, under access_drivers, org.libvirt.api.domain.write";
 
 /** How libvirt is reached. */
@@ -43,6 +44,11 @@ export interface ConnectionUser {
   onEnd(why: string): void;
   /** All that waited to be sent has gone. */
   onDrained?(): void;
+}
+
+/** What is told of a libvirtd that says what no libvirtd says. */
+export function nonsenseOf(defect: string): string {
+  return `it does not speak libvirt's protocol: ${defect}; is that libvirtd's socket?`;
 }
 
 /** A refusal with what to do about it. */
@@ -127,7 +133,7 @@ export class LibvirtConnection implements TimerHandler, BytePipeUser {
   onBytes(bytes: Uint8Array<ArrayBuffer>, fds: readonly number[]): void {
     const defect = this.client.receive(bytes, fds);
     if (defect !== "") {
-      this.end(`it does not speak libvirt's protocol: ${defect}; is that libvirtd's socket?`);
+      this.end(nonsenseOf(defect));
     }
   }
 

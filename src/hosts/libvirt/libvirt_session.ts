@@ -21,8 +21,10 @@ import {
 import {
   connectFailure,
   type ConnectionUser,
+  LET_IN,
   type LibvirtAddress,
   LibvirtConnection,
+  nonsenseOf,
   NOT_ANSWERING,
 } from "./libvirt_connection.ts";
 import type { RpcClient } from "./rpc_client.ts";
@@ -157,7 +159,7 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
       event = readEvent(program, procedure, body);
     } catch (error) {
       if (!(error instanceof XdrError)) throw error;
-      return this.#lose(`an event that cannot be read: ${error.message}`);
+      return this.#lose(nonsenseOf(`an event that cannot be read: ${error.message}`));
     }
     if (event?.kind === "qemu") this.#user.onQemuEvent(event);
     else if (event?.kind === "lifecycle") {
@@ -193,7 +195,8 @@ export class LibvirtSession implements TimerHandler, ConnectionUser {
       const isOutdated = stage.list === "outdated";
       stage.list = "known";
       if (!result.ok) {
-        if (!result.isClosed) this.#lose(`libvirt does not list its domains: ${result.why}`);
+        const remedy = result.isDenied ? LET_IN : "look at libvirtd, and whether that is its socket";
+        if (!result.isClosed) this.#lose(`libvirt does not list its domains: ${result.why}; ${remedy}`);
         return;
       }
       this.#user.onDomains(result.value);

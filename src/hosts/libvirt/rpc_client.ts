@@ -5,7 +5,7 @@
  */
 import { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
-import { closeForeign } from "./byte_pipe.ts";
+import { closeForeign, type SentFile } from "./byte_pipe.ts";
 import { PACKET, type Packet, packetBytes, PacketReader, STATUS } from "./rpc_packet.ts";
 import { XdrError, XdrReader } from "./xdr.ts";
 
@@ -32,7 +32,7 @@ export type RpcHandler = (reply: RpcReply) => void;
 /** What a client needs. */
 export interface RpcClientHost {
   /** Sends bytes, and maybe a descriptor with them; both are its own from then on. */
-  send(bytes: Uint8Array<ArrayBuffer>, file?: OwnedFd): void;
+  send(bytes: Uint8Array<ArrayBuffer>, file?: SentFile): void;
   /** Something that nobody asked for. */
   onEvent(program: number, procedure: number, body: XdrReader): void;
 }
@@ -53,11 +53,18 @@ export interface RpcStream {
   end(): void;
 }
 
+/** A call that is not answered yet. */
+interface OpenCall {
+  readonly program: number;
+  readonly procedure: number;
+  readonly handler: RpcHandler;
+}
+
 /** The calls of one connection. */
 export class RpcClient {
   readonly #host: RpcClientHost;
   readonly #reader = new PacketReader((packet) => this.#onPacket(packet));
-  readonly #open = new Map<number, RpcHandler>();
+  readonly #open = new Map<number, OpenCall>();
   readonly #streams = new Map<number, RpcStreamUser>();
   #serial = 0;
   #isClosed = false;
@@ -72,13 +79,13 @@ export class RpcClient {
    *
    * @param file goes with the call; its own from now on
    */
-  call(program: number, procedure: number, body: Uint8Array, handler: RpcHandler, file?: OwnedFd): void {
+  call(program: number, procedure: number, body: Uint8Array, handler: RpcHandler, file?: SentFile): void {
     if (this.#isClosed || this.#open.size >= MAX_CALLS) {
       file?.close();
       return handler({ outcome: "closed" });
     }
     const serial = ++this.#serial;
-    this.#open.set(serial, handler);
+    this.#open.set(serial, { program, procedure, handler });
     const type = file === undefined ? PACKET.CALL : PACKET.CALL_WITH_FILES;
     const head = { program, procedure, type, serial, status: STATUS.OK };
     this.#host.send(packetBytes(head, body, file === undefined ? 0 : 1));
@@ -122,7 +129,7 @@ export class RpcClient {
    *
    * @returns what is wrong with them; "" when nothing is
    */
-  receive(bytes: Uint8Array, fds?: readonly number[]): string {
+  receive(bytes: Uint8Array<ArrayBuffer>, fds?: readonly number[]): string {
     try {
       return this.#reader.push(bytes, fds);
     } catch (error) {
@@ -140,7 +147,7 @@ export class RpcClient {
     this.#open.clear();
     const streams = [...this.#streams.values()];
     this.#streams.clear();
-    for (const handler of open) handler({ outcome: "closed" });
+    for (const { handler } of open) handler({ outcome: "closed" });
     for (const user of streams) user.onEnd("the connection to libvirt has ended");
   }
 
@@ -149,9 +156,16 @@ export class RpcClient {
     if (this.#isClosed) return closeForeign(fds);
     if (type === PACKET.EVENT) this.#host.onEvent(program, procedure, new XdrReader(body));
     if (type === PACKET.STREAM) this.#onStream(serial, status, body);
-    const handler = type === PACKET.REPLY ? this.#open.get(serial) : undefined;
+    const call = type === PACKET.REPLY ? this.#open.get(serial) : undefined;
     // An answer to no call of ours.
-    if (handler === undefined) return closeForeign(fds);
+    if (call === undefined) return closeForeign(fds);
+    if (call.program !== program || call.procedure !== procedure) {
+      closeForeign(fds);
+      throw new XdrError(
+        `an answer of ${nameOf(program, procedure)} to a call of ${nameOf(call.program, call.procedure)}`,
+      );
+    }
+    const { handler } = call;
     this.#open.delete(serial);
     assert(this.#open.size < MAX_CALLS, "calls are bounded");
     if (status !== STATUS.OK) {
@@ -178,6 +192,10 @@ export class RpcClient {
     const error = status === STATUS.ERROR ? errorOf(new XdrReader(body)) : undefined;
     user.onEnd(error?.outcome === "error" ? error.text : "");
   }
+}
+
+function nameOf(program: number, procedure: number): string {
+  return `program 0x${program.toString(16)}, procedure ${procedure}`;
 }
 
 /** remote_error begins with its code, its domain and its message. */

@@ -9,13 +9,15 @@ import { assert } from "../../base/assert.ts";
 import type { ProcessIdentity } from "../process_identity.ts";
 import type { MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
 import { impostorLoss, type QmpLoss } from "./qmp_loss.ts";
+import { QmpConnection } from "./qmp_connection.ts";
 import { isProcess } from "./qmp_peer.ts";
+import type { QmpWay } from "./qmp_session.ts";
 import type { QmpAttempt, QmpPeer, QmpTransport } from "./qmp_transport.ts";
 
 /** Told how it ends, once a start; maybe before {@linkcode LinkConnector.start} returns. */
 export interface LinkConnectorListener {
-  /** There is a connection, which is the listener's from now on. */
-  onConnected(socket: OwnedFd, peer: QmpPeer): void;
+  /** There is a connection, which the listener opens during the call. */
+  onConnected(way: QmpWay, peer: QmpPeer): void;
   /** Somebody else listens there. */
   onImpostor(loss: QmpLoss): void;
   /** There is none. */
@@ -80,17 +82,24 @@ export class LinkConnector implements ReadyHandler {
         this.#pending = attempt.socket;
         return this.#loop.watch(attempt.socket.fd, OUT, this);
       case "connected":
-        return this.#check(attempt.socket);
+        return this.#takeSocket(attempt.socket);
+      case "carried":
+        return this.#check({ open: attempt.open, fd: undefined }, attempt.peer, () => {});
     }
   }
 
-  #check(socket: OwnedFd): void {
-    const peer = this.#transport.peerOf(socket.fd);
+  #takeSocket(socket: OwnedFd): void {
+    const open: QmpWay["open"] = (listener) => new QmpConnection(socket, this.#loop, listener);
+    const { fd } = socket;
+    this.#check({ open, fd }, this.#transport.peerOf(fd), () => socket.close());
+  }
+
+  #check(way: QmpWay, peer: QmpPeer, refuse: () => void): void {
     const expected = this.#expected;
-    if (expected === undefined || isProcess(socket.fd, peer.pid, expected)) {
-      return this.#listener.onConnected(socket, peer);
+    if (expected === undefined || isProcess(way.fd, peer.pid, expected)) {
+      return this.#listener.onConnected(way, peer);
     }
-    socket.close();
+    refuse();
     this.#listener.onImpostor(impostorLoss(peer.pid, expected.pid));
   }
 

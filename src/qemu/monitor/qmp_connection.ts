@@ -10,19 +10,10 @@ import { ERRNO } from "../../../ffi/os_error.ts";
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { readInto } from "../../../ffi/stream.ts";
 import { refuseDescriptors } from "../../../ffi/unix_socket.ts";
-import type { QmpDescriptors, QmpOutput } from "../protocol/qmp_client.ts";
+import type { QmpDescriptors } from "../protocol/qmp_client.ts";
 import type { DeadlineHandler, MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
+import type { QmpStream, QmpStreamListener } from "./qmp_stream.ts";
 import { ReadingBudget } from "./reading_budget.ts";
-
-/** Who takes what comes. */
-export interface QmpConnectionListener {
-  /** Bytes of the stream, valid during the call. */
-  onBytes(bytes: Uint8Array, length: number): void;
-  /** The stream has ended; nothing comes after it. */
-  onEnd(): void;
-  /** Something that was done with what came threw: the connection is to be lost. Left out: it is closed. */
-  onFault?(error: unknown): void;
-}
 
 interface Unsent {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -37,10 +28,10 @@ const READ_BYTES = 16_384;
 let readBuffer: Uint8Array<ArrayBuffer> | undefined;
 
 /** A connected socket under the loop's watch. */
-export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
+export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpStream {
   readonly #socket: OwnedFd;
   readonly #loop: MonitorLoop;
-  readonly #listener: QmpConnectionListener;
+  readonly #listener: QmpStreamListener;
   #unsent: Unsent[] = [];
   readonly #budget = new ReadingBudget();
   /** The budget is used up: nothing is read until the timer comes. */
@@ -48,7 +39,7 @@ export class QmpConnection implements ReadyHandler, DeadlineHandler, QmpOutput {
   #open = true;
 
   /** Takes over a connected socket and starts watching it. */
-  constructor(socket: OwnedFd, loop: MonitorLoop, listener: QmpConnectionListener) {
+  constructor(socket: OwnedFd, loop: MonitorLoop, listener: QmpStreamListener) {
     this.#socket = socket;
     this.#loop = loop;
     this.#listener = listener;

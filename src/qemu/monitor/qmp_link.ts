@@ -12,7 +12,6 @@
  * users (link_users.ts), commands (link_commands.ts), life (link_pulse.ts), pauses (link_pauses.ts).
  * @module
  */
-import type { OwnedFd } from "../../../ffi/owned_fd.ts";
 import { assert } from "../../base/assert.ts";
 import { MS, NEVER, SECOND } from "../../base/clock.ts";
 import { messageOf } from "../../base/fault.ts";
@@ -39,7 +38,7 @@ import {
   STALE,
   TCP_SILENT,
 } from "./qmp_loss.ts";
-import { QmpSession } from "./qmp_session.ts";
+import { QmpSession, type QmpWay } from "./qmp_session.ts";
 import { type QmpPeer, type QmpTransport, UNKNOWN_PEER } from "./qmp_transport.ts";
 import { UnixTransport } from "./unix_transport.ts";
 import type { VmWays } from "./vm_ways.ts";
@@ -95,7 +94,7 @@ export class QmpLink implements DeadlineHandler {
     this.#options = options;
     const onFault = (error: unknown) => this.onFault(error);
     this.#connector = new LinkConnector(this.#transport, this.#loop, options.expected, {
-      onConnected: (socket, peer) => this.#open(socket, peer),
+      onConnected: (way, peer) => this.#open(way, peer),
       onImpostor: (loss) => this.#refuse(loss),
       onFailed: (loss) => this.#lose(loss),
       onFault,
@@ -246,9 +245,9 @@ export class QmpLink implements DeadlineHandler {
     this.#connector.start();
   }
 
-  #open(socket: OwnedFd, peer: QmpPeer): void {
+  #open(way: QmpWay, peer: QmpPeer): void {
     this.#peer = peer;
-    const session = new QmpSession(socket, peer, this.#loop, {
+    const session = new QmpSession(way, peer, this.#loop, {
       onHeard: () => this.#pulse.heard(this.#loop.clock.nowNs()),
       onTaken: () => this.#onTaken(session),
       onGreeting: (version) => {

@@ -12,14 +12,15 @@ import { type ProcessIdentity, startOf } from "../process_identity.ts";
 /**
  * The process at the other end of a connection; null when it is gone, or the kernel is too old to tell.
  *
- * @param socket the connection, borrowed
+ * @param socket the connection, borrowed; undefined when it has none
  * @param pid as the transport says whose it is
  */
-export function openPidfd(socket: number, pid: number): OwnedFd | null {
+export function openPidfd(socket: number | undefined, pid: number): OwnedFd | null {
   if (pid === 0) return null;
   try {
-    // A host's transport is a pair of our own: the kernel would give ourselves.
-    const own = peerCredentials(socket).pid === pid ? peerPidfd(socket) : undefined;
+    // The transport may know better than the kernel, which tells who made the socket.
+    const isTold = socket !== undefined && peerCredentials(socket).pid === pid;
+    const own = isTold ? peerPidfd(socket) : undefined;
     return own ?? pidfdOpen(pid);
   } catch (error) {
     // Gone already, or a kernel without pidfds: the end of the stream will tell.
@@ -31,11 +32,12 @@ export function openPidfd(socket: number, pid: number): OwnedFd | null {
 /**
  * Whether whoever listens is that process, and not one that had its number before or has it since.
  *
- * @param socket the connection, borrowed
- * @param pid as the kernel says who listens
+ * @param socket the connection, borrowed; undefined when it has none
+ * @param pid as the kernel, or the manager of the VM, says who listens
  */
-export function isProcess(socket: number, pid: number, expected: ProcessIdentity): boolean {
+export function isProcess(socket: number | undefined, pid: number, expected: ProcessIdentity): boolean {
   if (pid !== expected.pid || startOf(pid) !== expected.started) return false;
+  if (socket === undefined) return true;
   try {
     // A listener that has ended, and whose socket somebody else keeps, is not who has its number now.
     using pidfd = peerPidfd(socket);

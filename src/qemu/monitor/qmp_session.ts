@@ -1,5 +1,5 @@
 /**
- * One connection to a monitor, from its socket to its end: the bytes, the conversation, and the process at
+ * One connection to a monitor, from its opening to its end: the bytes, the conversation, and the process at
  * the other end. It keeps no time and gives up nothing by itself: its link does.
  * @module
  */
@@ -10,9 +10,17 @@ import { QmpClient } from "../protocol/qmp_client.ts";
 import type { QmpEvent } from "../protocol/qmp_message.ts";
 import { statusOf } from "../protocol/run_status.ts";
 import type { MonitorLoop, ReadyHandler } from "./monitor_loop.ts";
-import { QmpConnection } from "./qmp_connection.ts";
+import type { OpenQmpStream, QmpStream } from "./qmp_stream.ts";
 import { openPidfd } from "./qmp_peer.ts";
 import type { QmpPeer } from "./qmp_transport.ts";
+
+/** A way to a peer that is there. */
+export interface QmpWay {
+  /** Opens the stream. */
+  readonly open: OpenQmpStream;
+  /** Its socket, borrowed until {@linkcode open}; undefined when there is none. */
+  readonly fd: number | undefined;
+}
 
 /** Told what happens on a session. */
 export interface QmpSessionListener {
@@ -44,16 +52,16 @@ export class QmpSession {
   /** The conversation. */
   readonly client: QmpClient;
   readonly #loop: MonitorLoop;
-  readonly #connection: QmpConnection;
+  readonly #stream: QmpStream;
   readonly #pidfd: OwnedFd | null;
   #stage: SessionStage = "open";
 
-  /** Takes over a connected socket, and listens for the greeting. */
-  constructor(socket: OwnedFd, peer: QmpPeer, loop: MonitorLoop, listener: QmpSessionListener) {
+  /** Opens the stream, and listens for the greeting. */
+  constructor({ open, fd }: QmpWay, peer: QmpPeer, loop: MonitorLoop, listener: QmpSessionListener) {
     this.peer = peer;
     this.#loop = loop;
-    this.#pidfd = openPidfd(socket.fd, peer.pid);
-    const connection = new QmpConnection(socket, loop, {
+    this.#pidfd = openPidfd(fd, peer.pid);
+    this.#stream = open({
       onBytes: (bytes, length) => {
         listener.onHeard();
         this.client.receive(bytes, length);
@@ -62,8 +70,7 @@ export class QmpSession {
       onEnd: () => listener.onEnd(),
       onFault: (error) => listener.onFault(error),
     });
-    this.#connection = connection;
-    this.client = new QmpClient(connection, listener);
+    this.client = new QmpClient(this.#stream, listener);
   }
 
   /** Whether the process at the other end lives; one that cannot be seen counts as living. */
@@ -80,7 +87,7 @@ export class QmpSession {
 
   /** Reads what is there. */
   drain(): void {
-    this.#connection.drain();
+    this.#stream.drain();
   }
 
   /**
@@ -101,7 +108,7 @@ export class QmpSession {
     if (this.#stage === "over") return;
     const wasWatching = this.#stage === "awaiting-end";
     this.#stage = "over";
-    this.#connection.close();
+    this.#stream.close();
     if (this.#pidfd === null) return;
     if (wasWatching) this.#loop.unwatch(this.#pidfd.fd);
     this.#pidfd.close();

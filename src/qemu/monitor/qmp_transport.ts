@@ -1,16 +1,19 @@
 /**
  * How a monitor is reached: the port between a link and the ways of getting a connection to a QEMU. A
- * transport gives connected stream sockets, one after another, and says what is known of who is at the other
- * end. It speaks no QMP.
+ * transport gives connected stream sockets, or streams that it carries itself, one after another, and says
+ * what is known of who is at the other end. It speaks no QMP.
  * @module
  */
 import type { OwnedFd } from "../../../ffi/owned_fd.ts";
+import type { OpenQmpStream } from "./qmp_stream.ts";
 import type { QmpLoss } from "./qmp_loss.ts";
 import type { VmWays } from "./vm_ways.ts";
 
 /** A try to connect. */
 export type QmpAttempt =
   | { readonly outcome: "connected"; readonly socket: OwnedFd }
+  /** There is no socket of ours in between: the transport carries the stream, and knows whose it is. */
+  | { readonly outcome: "carried"; readonly open: OpenQmpStream; readonly peer: QmpPeer }
   /** It is decided when the socket is writable: then {@linkcode QmpTransport.finish} is asked. */
   | { readonly outcome: "connecting"; readonly socket: OwnedFd }
   | { readonly outcome: "failed"; readonly loss: QmpLoss };

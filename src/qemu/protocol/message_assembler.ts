@@ -34,6 +34,11 @@ export class MessageAssembler {
     this.#sink = sink;
   }
 
+  /** Whether the next line begins a message. */
+  get isBetween(): boolean {
+    return this.#stored === 0;
+  }
+
   /** Why {@linkcode take} wants no more; empty when the sink did not want any. */
   get defect(): string {
     return this.#defect;

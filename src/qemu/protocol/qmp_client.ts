@@ -28,7 +28,14 @@ import {
 } from "../../base/limits.ts";
 import { LineSplitter } from "./line_splitter.ts";
 import { MessageAssembler } from "./message_assembler.ts";
-import { NO_ID, parseQmpLine, type QmpEvent, type QmpMessage } from "./qmp_message.ts";
+import {
+  emptyReturnId,
+  NO_ID,
+  NOTHING,
+  parseQmpLine,
+  type QmpEvent,
+  type QmpMessage,
+} from "./qmp_message.ts";
 
 /**
  * What became of a command. `done`, `error`: QEMU said so. `timed-out`: it was sent, and QEMU has not
@@ -133,6 +140,11 @@ export class QmpClient {
       return this.#state !== "closed";
     });
     this.#lines = new LineSplitter((bytes, from, to) => {
+      const id = messages.isBetween ? emptyReturnId(bytes, from, to) : undefined;
+      if (id !== undefined) {
+        this.#onReply({ kind: "return", id, value: NOTHING });
+        return this.#state !== "closed";
+      }
       const goesOn = messages.take(bytes, from, to, this.#lines.maxBytes);
       if (messages.defect !== "") this.#fail(`a line is not JSON as QEMU sends it: ${messages.defect}`);
       return goesOn;

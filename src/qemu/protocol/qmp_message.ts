@@ -34,7 +34,13 @@ export type QmpMessage =
   | { readonly kind: "event"; readonly event: QmpEvent }
   | { readonly kind: "garbage"; readonly why: string };
 
-const NOTHING: QmpData = Object.freeze({});
+/** No data, and what a command returns that returns nothing. */
+export const NOTHING: QmpData = Object.freeze({});
+const ENCODER = new TextEncoder();
+const EMPTY_RETURNS = ['{"return": {}', '{"return":{}'].map((text) => ENCODER.encode(text));
+const IDS = [', "id": ', ',"id":'].map((text) => ENCODER.encode(text));
+const MOST_EMPTY_BYTES = 24;
+const [CLOSE = 0, ZERO = 0] = ENCODER.encode("}0");
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** Reads one line: `bytes[from..to)`. */
@@ -57,6 +63,32 @@ export function parseQmpLine(bytes: Uint8Array, from: number, to: number): QmpMe
   if ("error" in message) return errorOf(message);
   if ("QMP" in message) return { kind: "greeting", version: versionOf(message["QMP"]) };
   return garbage("an object is not a QMP message");
+}
+
+/**
+ * The id of a reply that is `{"return": {}}` and no more, as most commands have it: it need not be read as
+ * JSON. Undefined for every other line, and for one that is spaced otherwise than QEMU or libvirt do it.
+ */
+export function emptyReturnId(bytes: Uint8Array, from: number, to: number): number | undefined {
+  const length = to - from;
+  if (length > MOST_EMPTY_BYTES) return undefined;
+  for (const start of EMPTY_RETURNS) {
+    if (!isAt(bytes, from, start)) continue;
+    if (length === start.length + 1) return bytes[to - 1] === CLOSE ? NO_ID : undefined;
+    for (const id of IDS) {
+      // One digit and the last brace follow.
+      const at = from + start.length;
+      if (length !== start.length + id.length + 2 || !isAt(bytes, at, id)) continue;
+      const digit = (bytes[to - 2] ?? 0) - ZERO;
+      return digit > NO_ID && digit <= 9 && bytes[to - 1] === CLOSE ? digit : undefined;
+    }
+  }
+  return undefined;
+}
+
+function isAt(bytes: Uint8Array, at: number, wanted: Uint8Array): boolean {
+  for (let i = 0; i < wanted.length; i++) if (bytes[at + i] !== wanted[i]) return false;
+  return true;
 }
 
 /** Whether a value is a JSON object. */

@@ -3,7 +3,7 @@
  * protocol.
  */
 import "../ffi/loaded_shim.ts";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createMemfd } from "../../../ffi/memfd.ts";
 import { openFdCount } from "../../../ffi/owned_fd.ts";
 import { vncIndex } from "../../../src/hosts/libvirt/domain_ways.ts";
@@ -19,11 +19,18 @@ import { PACKET, packetBytes, STATUS } from "../../../src/hosts/libvirt/rpc_pack
 import { XdrReader, XdrWriter } from "../../../src/hosts/libvirt/xdr.ts";
 
 const REMOTE = 0x2000_8086;
+const QEMU = 0x2000_8087;
 const WEB: Domain = { name: "web", uuid: "00".repeat(16), id: 1 };
 
-function reply(serial: number, body: Uint8Array, status: number = STATUS.OK, files = 0) {
+function reply(
+  serial: number,
+  body: Uint8Array,
+  status: number = STATUS.OK,
+  files = 0,
+  [program, procedure] = [REMOTE, 1],
+) {
   const type = files > 0 ? PACKET.REPLY_WITH_FILES : PACKET.REPLY;
-  return packetBytes({ program: REMOTE, procedure: 1, type, serial, status }, body, files);
+  return packetBytes({ program, procedure, type, serial, status }, body, files);
 }
 
 function clientOf(): { client: RpcClient; sent: { bytes: Uint8Array; hasFile: boolean }[] } {
@@ -80,6 +87,28 @@ Deno.test("libvirt's rpc: a packet without its descriptors, with too many, or de
   file.close();
 });
 
+Deno.test("libvirt's rpc: an answer of another program or procedure is none, and neither is another version", () => {
+  const other = (program: number, procedure: number) => {
+    const { client } = clientOf();
+    const replies: RpcReply["outcome"][] = [];
+    client.call(REMOTE, 273, new Uint8Array(0), ({ outcome }) => replies.push(outcome));
+    const defect = client.receive(reply(1, new Uint8Array(4), STATUS.OK, 0, [program, procedure]));
+    client.close();
+    assertEquals(replies.length, 1);
+    return `${replies[0]}: ${defect}`;
+  };
+  assertEquals(other(REMOTE, 273), "done: ");
+  assertEquals(
+    other(QEMU, 273),
+    "closed: an answer of program 0x20008087, procedure 273 to a call of program 0x20008086, procedure 273",
+  );
+  assertMatch(other(REMOTE, 1), /^closed: an answer of .*, procedure 1 to a call of .*, procedure 273$/);
+  const { client } = clientOf();
+  const packet = reply(1, new Uint8Array(4));
+  new DataView(packet.buffer).setUint32(8, 9);
+  assertEquals(client.receive(packet), "a packet of version 9 of its program");
+});
+
 Deno.test("libvirt's rpc: a command with a descriptor is another call, and its descriptor follows", () => {
   const { client, sent } = clientOf();
   monitorCommand(
@@ -107,7 +136,7 @@ Deno.test("libvirt's rpc: a stream's bytes are its user's until one side ends it
   }, ({ outcome }) => replies.push(outcome));
   const data = (status: number, body: Uint8Array, serial = 1) =>
     packetBytes({ program: REMOTE, procedure: 201, type: PACKET.STREAM, serial, status }, body);
-  client.receive(reply(1, new Uint8Array(0)));
+  client.receive(reply(1, new Uint8Array(0), STATUS.OK, 0, [REMOTE, 201]));
   client.receive(data(STATUS.CONTINUE, new TextEncoder().encode("login: ")));
   client.receive(data(STATUS.CONTINUE, new TextEncoder().encode("of nobody"), 7));
   stream.send(new TextEncoder().encode("abc"));
@@ -126,8 +155,9 @@ Deno.test("libvirt's rpc: what is not allowed is told apart, in words that a ter
   agentCommand(client, WEB, "{}", 5, (result) => results.push(result));
   monitorCommand(client, WEB, new TextEncoder().encode("{}"), (result) => results.push(result));
   const denied = new XdrWriter().u32(88).u32(0).optionalText("access \x1b[2Jdenied");
-  client.receive(reply(1, denied.bytes(), STATUS.ERROR));
-  client.receive(reply(2, new XdrWriter().u32(38).u32(0).optionalText("no").bytes(), STATUS.ERROR));
+  client.receive(reply(1, denied.bytes(), STATUS.ERROR, 0, [QEMU, 3]));
+  const no = new XdrWriter().u32(38).u32(0).optionalText("no").bytes();
+  client.receive(reply(2, no, STATUS.ERROR, 0, [QEMU, 1]));
   client.close();
   assertEquals(results.map((result) => !result.ok && result.isDenied), [true, false]);
   const [first] = results;

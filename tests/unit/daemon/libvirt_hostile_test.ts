@@ -1,0 +1,168 @@
+/**
+ * A libvirtd that lies: it lets the daemon in as the real one does, and then sends what is not its protocol.
+ * Each is told with what to look at, the connection is made again, and the other endpoints go on.
+ * @module
+ */
+import "../ffi/loaded_shim.ts";
+import { assert, assertEquals } from "@std/assert";
+import { PACKET, packetBytes, PROGRAM, STATUS } from "../../../src/hosts/libvirt/rpc_packet.ts";
+import { XdrWriter } from "../../../src/hosts/libvirt/xdr.ts";
+import { DaemonProcess, until, vmsig } from "../../fixtures/daemon_process.ts";
+
+const LIST_ALL_DOMAINS = 273;
+const GET_LIB_VERSION = 157;
+const AUTH_LIST = 66;
+
+/** A call as it came. */
+interface Call {
+  readonly program: number;
+  readonly procedure: number;
+  readonly serial: number;
+}
+
+/** What a libvirtd sends in place of its list of domains. */
+type Lie = (call: Call) => Uint8Array<ArrayBuffer>;
+
+const word = (value: number) => new XdrWriter().u32(value).bytes();
+
+function answer(call: Call, body: Uint8Array, type: number = PACKET.REPLY): Uint8Array<ArrayBuffer> {
+  return packetBytes({ ...call, type, status: STATUS.OK }, body);
+}
+
+/** A libvirtd up to its list of domains; each connection is told the next lie, the last one for ever. */
+class LyingLibvirtd implements AsyncDisposable {
+  readonly path: string;
+  readonly #folder: string;
+  readonly #listener: Deno.UnixListener;
+  readonly #lies: Lie[];
+  readonly #conns = new Set<Deno.Conn>();
+  readonly #serving: Promise<unknown>[] = [];
+
+  constructor(folder: string, lies: readonly Lie[]) {
+    this.#folder = folder;
+    this.path = `${folder}/libvirt-sock`;
+    this.#lies = [...lies];
+    this.#listener = Deno.listen({ transport: "unix", path: this.path }) as Deno.UnixListener;
+    this.#serving.push(this.#accept());
+  }
+
+  async #accept(): Promise<void> {
+    for await (const conn of this.#listener) {
+      this.#conns.add(conn);
+      const lie = this.#lies.length > 1 ? this.#lies.shift() as Lie : this.#lies[0] as Lie;
+      this.#serving.push(this.#serve(conn, lie));
+    }
+  }
+
+  async #serve(conn: Deno.Conn, lie: Lie): Promise<void> {
+    try {
+      for (let head = await this.#read(conn, 4); head !== undefined; head = await this.#read(conn, 4)) {
+        const rest = await this.#read(conn, new DataView(head.buffer).getUint32(0) - 4);
+        if (rest === undefined) break;
+        const view = new DataView(rest.buffer);
+        const call = { program: view.getUint32(0), procedure: view.getUint32(8), serial: view.getUint32(16) };
+        await write(conn, this.#answer(call, lie));
+      }
+    } catch (error) {
+      // The daemon has left, as it should.
+      if (!(error instanceof Deno.errors.BrokenPipe || error instanceof Deno.errors.ConnectionReset)) {
+        throw error;
+      }
+    } finally {
+      this.#conns.delete(conn);
+      conn.close();
+    }
+  }
+
+  #answer(call: Call, lie: Lie): Uint8Array<ArrayBuffer> {
+    if (call.program !== PROGRAM.REMOTE) return answer(call, word(1));
+    switch (call.procedure) {
+      case LIST_ALL_DOMAINS:
+        return lie(call);
+      case GET_LIB_VERSION:
+        return answer(call, new XdrWriter().u32(0).u32(9_000_000).bytes());
+      case AUTH_LIST:
+        return answer(call, new XdrWriter().u32(1).u32(0).bytes());
+      default:
+        return answer(call, new Uint8Array(0));
+    }
+  }
+
+  async #read(conn: Deno.Conn, length: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length;) {
+      const n = await conn.read(bytes.subarray(at));
+      if (n === null) return undefined;
+      at += n;
+    }
+    return bytes;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    await Promise.all(this.#serving);
+    assertEquals(this.#conns.size, 0);
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+async function write(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+}
+
+/** A packet with one of its header's words changed. */
+function changed(call: Call, at: number, value: number): Uint8Array<ArrayBuffer> {
+  const bytes = answer(call, new Uint8Array(64));
+  new DataView(bytes.buffer).setUint32(at, value);
+  return bytes;
+}
+
+const LIES: readonly (readonly [lie: Lie, told: RegExp])[] = [
+  [(call) => changed(call, 0, 0), /a packet of 0 bytes/],
+  [(call) => changed(call, 0, 27), /a packet of 27 bytes/],
+  [(call) => changed(call, 0, 0xffff_ffff), /a packet of 4294967295 bytes/],
+  [(call) => changed(call, 4, PROGRAM.QEMU), /an answer of program 0x20008087, procedure 273 to a call/],
+  [(call) => changed(call, 8, 7), /a packet of version 7/],
+  [(call) => changed(call, 12, 1), /procedure 1 to a call of .* procedure 273/],
+  // A number of descriptors, and a list, that nobody can have.
+  [
+    (call) => answer(call, word(0xffff_ffff), PACKET.REPLY_WITH_FILES),
+    /a packet with 4294967295 descriptors/,
+  ],
+  [
+    (call) => answer(call, word(0xffff_ffff)),
+    /does not list its domains: .*4294967295 domains; look at libvirtd/,
+  ],
+  [
+    (call) => answer(call, new XdrWriter().u32(1).u32(0x7fff_ffff).bytes()),
+    /does not list its domains: .*a text is too long; look at libvirtd/,
+  ],
+  [() => new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n"), /a packet of 1213486160 bytes/],
+  // An event that is cut, in place of the answer.
+  [
+    (call) => packetBytes({ ...call, procedure: 318, type: PACKET.EVENT, serial: 0, status: 0 }, word(0)),
+    /an event that cannot be read: /,
+  ],
+];
+
+Deno.test("a libvirtd that lies is told for each lie, and other endpoints go on", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "vmsig-lying-" });
+  const truth: Lie = (call) => answer(call, new XdrWriter().u32(0).u32(0).bytes());
+  await using liar = new LyingLibvirtd(folder, [...LIES.map(([lie]) => lie), truth]);
+  const config = `[libvirt]\nuri = "qemu:///session"\nsocket = "${liar.path}"\nusers = ["${Deno.uid()}"]\n`;
+  await using daemon = await DaemonProcess.start({ config, stubs: 1 });
+  await using client = await daemon.connect("watches");
+  let from = 0;
+  for (const [, told] of LIES) {
+    await daemon.says(/libvirt is away/, from);
+    const line = daemon.logText.slice(from).split("\n").find((each) => each.includes("libvirt is away")) ??
+      "";
+    assert(told.test(line), `${told}: ${line}`);
+    assert(/is that libvirtd's socket\?|look at libvirtd, /.test(line), line);
+    from = daemon.logText.indexOf(line, from) + line.length;
+  }
+  await until("it is there again", () => daemon.logText.slice(from).includes("libvirt is there"));
+  assertEquals(client.roster.list().map(({ name, state }) => [name, state]), [["stub0", "up"]]);
+  const { code, text } = await vmsig(["vm", "stub0", "query", "--socket", daemon.socket]);
+  assertEquals([code, /running/.test(text)], [0, true]);
+});
