@@ -10,7 +10,7 @@ import { SILENT } from "../../base/log.ts";
 import { DiscoveryUsers } from "../../daemon/discovery_users.ts";
 import { DEFAULT_CONFIG_PATH, readConfig } from "../../daemon/serve_plan.ts";
 import { systemUsers } from "../../daemon/system_users.ts";
-import { probeHost } from "../../roster/host_probe.ts";
+import { probeForeign, probeHost } from "../../roster/host_probe.ts";
 import { ProcHost } from "../../roster/proc_host.ts";
 import type { CommandModule } from "./command.ts";
 import {
@@ -49,6 +49,9 @@ export const probe: CommandModule = {
       return;
     }
     for (const { pid, why } of passedOver) out.line(`process ${pid} is passed over: ${visible(why)}`);
+    for (const { pid, vmm } of await probeForeign(new ProcHost())) {
+      out.line(`process ${pid} is a VM of ${vmm}, which is no QEMU: vmsig joins QEMU's alone`);
+    }
     if (vms.length === 0) return out.line("no QEMU runs here (or none that this user may look at)");
     printTable(
       out,
