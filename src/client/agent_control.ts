@@ -260,20 +260,12 @@ export class AgentControl implements AsyncDisposable {
    * @returns how many; 0 when there is none that can be frozen
    */
   async freeze(options: CommandOptions = {}): Promise<number> {
-    const count = await this.#ask(AGENT_OP.FREEZE, "freeze the file systems of", {}, {
-      timeoutMs: 90_000,
-      ...options,
-    });
-    return typeof count === "number" ? count : 0;
+    return await this.#counted(AGENT_OP.FREEZE, "freeze", options);
   }
 
   /** Thaws the guest's file systems, whoever froze them. @returns how many */
   async thaw(options: CommandOptions = {}): Promise<number> {
-    const count = await this.#ask(AGENT_OP.THAW, "thaw the file systems of", {}, {
-      timeoutMs: 90_000,
-      ...options,
-    });
-    return typeof count === "number" ? count : 0;
+    return await this.#counted(AGENT_OP.THAW, "thaw", options);
   }
 
   /** Asks the guest to shut down; resolves unless its agent refuses. */
@@ -307,6 +299,12 @@ export class AgentControl implements AsyncDisposable {
     const lease = this.#lease;
     this.#lease = undefined;
     if (lease !== undefined) await (await lease.catch(() => undefined))?.release();
+  }
+
+  async #counted(op: AgentOp, verb: string, options: CommandOptions): Promise<number> {
+    const patient = { timeoutMs: 90_000, ...options };
+    const count = await this.#ask(op, `${verb} the file systems of`, {}, patient);
+    return typeof count === "number" ? count : 0;
   }
 
   async #status(pid: number, what: string, options: CommandOptions): Promise<ExecResult | undefined> {
