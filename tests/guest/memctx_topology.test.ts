@@ -13,7 +13,8 @@ import { readProcess } from "../../src/roster/host_probe.ts";
 import { ProcHost } from "../../src/roster/proc_host.ts";
 import { checkPids } from "./mem_guest.ts";
 import { MemctxRig } from "./memctx_rig.ts";
-import { bootArguments, type GuestOptions, Qemu, startGuest } from "./qemu.ts";
+import { bootArguments, type GuestOptions, Qemu } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 import { TestQmp } from "./test_qmp.ts";
 
 const MIB = 2 ** 20;
@@ -129,7 +130,7 @@ for (const { label, ramMiB, files, memory, since, extraArgs } of TOPOLOGIES) {
     await using stack = new AsyncDisposableStack();
     stack.defer(() => Deno.remove(FILE).catch(() => {}));
     if (extraArgs.some((word) => word.includes(FILE))) await makeSized(FILE, ramMiB * MIB);
-    const vm = stack.use(await startGuest({ ramMiB: 256, extraArgs, ...(memory && { memory }) }));
+    const vm = stack.use(await startSavedGuest({ ramMiB: 256, extraArgs, ...(memory && { memory }) }));
     await using rig = new MemctxRig(vm.qmpPath);
     const told = await rig.event(rig.join(), "MEMCTX");
     const { ramBytes, nfd, kcr3 } = told.fields;
@@ -145,7 +146,7 @@ for (const { label, ramMiB, files, memory, since, extraArgs } of TOPOLOGIES) {
 
 Deno.test("a DIMM that is plugged while the guest runs makes a new epoch, with one file more", async () => {
   const extraArgs = ["-m", "256M,slots=4,maxmem=2G"];
-  await using vm = await startGuest({ ramMiB: 256, qmpSockets: 2, extraArgs });
+  await using vm = await startSavedGuest({ ramMiB: 256, qmpSockets: 2, extraArgs });
   await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
   await using rig = new MemctxRig(vm.qmpPath);
   const listener = rig.join();
@@ -170,7 +171,7 @@ Deno.test("a DIMM that is unplugged makes a new epoch without it, and the lists 
     "-device",
     "pc-dimm,id=dimm0,memdev=d0",
   ];
-  await using vm = await startGuest({ ramMiB: 256, qmpSockets: 2, extraArgs });
+  await using vm = await startSavedGuest({ ramMiB: 256, qmpSockets: 2, extraArgs });
   await using qmp = await TestQmp.connect(vm.qmpPaths[1] ?? "");
   await using rig = new MemctxRig(vm.qmpPath);
   const listener = rig.join();
@@ -213,7 +214,7 @@ Deno.test("virtio-mem that shrinks and grows: the same root, and the lists go on
     ...["-m", "256M,slots=4,maxmem=2G", ...memfd("v0", 256)],
     ...["-device", "virtio-mem-pci,id=vm0,memdev=v0,requested-size=192M"],
   ];
-  await using vm = await startGuest({
+  await using vm = await startSavedGuest({
     ramMiB: 256,
     qmpSockets: 2,
     extraArgs,
@@ -263,7 +264,7 @@ Deno.test("microvm by pid: its kernel and its processes", async () => {
 
 Deno.test("memory-backend-ram with share=on on a QEMU that has it anonymous: probe and pid: say the same", async () => {
   const extraArgs = ["-object", "memory-backend-ram,id=m,size=256M,share=on", "-machine", "memory-backend=m"];
-  await using vm = await startGuest({ ramMiB: 256, memory: "none", extraArgs });
+  await using vm = await startSavedGuest({ ramMiB: 256, memory: "none", extraArgs });
   const maps = await Deno.readTextFile(`/proc/${vm.pid}/maps`);
   const isAnonymous = maps.includes("/dev/zero (deleted)");
   const probed = await readProcess(new ProcHost(), vm.pid);

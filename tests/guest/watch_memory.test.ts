@@ -15,7 +15,7 @@ import type { MemoryWatcher } from "../../src/client/memory_watch.ts";
 import { DaemonProcess } from "../fixtures/daemon_process.ts";
 import { runHere } from "../unit/cli/command_world.ts";
 import { patternWord } from "./pattern.ts";
-import { startGuest } from "./qemu.ts";
+import { startSavedGuest } from "./saved_guest.ts";
 
 type Value = Extract<MemoryEvent, { what: "value" }>;
 
@@ -42,7 +42,7 @@ const isUnreadable = (index: number) =>
 
 Deno.test("values of a real guest are told when they change, across processes' ends and resets", async (t) => {
   await using daemon = await DaemonProcess.start();
-  await using vm = await startGuest({ ramMiB: 512, programs: ["pattern"] });
+  await using vm = await startSavedGuest({ ramMiB: 512, programs: ["pattern"] });
   daemon.drop("vm", `name = "vm"\nqmp = "${vm.qmpPath}"\ninput = "qmp"\n`);
   const socket = ["--socket", daemon.socket];
   const info = await runHere(["wait", "vm", "--process", "init", ...socket]);
