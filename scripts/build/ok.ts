@@ -2,7 +2,8 @@
  * The gate: every check and every test, one line a step with its time; the output of a step that failed is
  * shown whole. All steps run, whatever fails. The last line is "N passed, N failed": tests as the JUnit
  * reports count them, and each failed check (formatting, types, …) as one. Exit status 0 only when nothing
- * failed. Sets nothing up (scripts/test does).
+ * failed. Sets nothing up (scripts/test does). A signal ends what runs, removes the run's folders, and then
+ * the gate as that signal does.
  *
  *   deno run -A scripts/build/ok.ts [STEP…]      all steps, or only those named
  *   deno run -A scripts/build/ok.ts --quick      about a minute: the checks but for examples and compile, and
@@ -17,7 +18,7 @@
  * @module
  */
 import { junitCounts } from "./junit_counts.ts";
-import { runWatched } from "./watched_command.ts";
+import { endAllWatched, runWatched } from "./watched_command.ts";
 
 interface Step {
   readonly name: string;
@@ -84,6 +85,8 @@ const LONG_GUEST_TESTS = [
 ];
 /** What a shell, and timeout, make of SIGSEGV. */
 const SIGSEGV_STATUS = 139;
+/** What ends a run by hand or from outside, with its number. */
+const ENDING_SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 /** Two more than there are processors, since most of a test is waiting. */
 const LANES = Math.min(4, navigator.hardwareConcurrency) + 2;
 
@@ -230,6 +233,15 @@ async function removeRunFolder(path: string): Promise<void> {
   console.error(`vmsig: refused: ${path} could not be removed; remove it by hand`);
 }
 
+/** The signal that ends the run; no part begins after it. */
+let endedBy: keyof typeof ENDING_SIGNALS | undefined;
+
+async function endAll(signal: keyof typeof ENDING_SIGNALS): Promise<void> {
+  if (endedBy !== undefined) return;
+  endedBy = signal;
+  await endAllWatched();
+}
+
 async function runOnce(step: Step, index: number, endMs: number, reports: string): Promise<PartOutcome> {
   const name = `${reports}/${step.name}-${step.isTogether === true ? "together-" : ""}${index}`;
   const report = `${name}.xml`;
@@ -245,7 +257,7 @@ async function runOnce(step: Step, index: number, endMs: number, reports: string
   // A test file that does not load, or a run that was ended or crashed, is a failure that no report counts.
   const failed = code !== 0 && counts.failed === 0 ? 1 : counts.failed;
   let told = "";
-  if (failed > 0) {
+  if (failed > 0 && endedBy === undefined) {
     told = printed.trimEnd();
     const part = `${step.name} (${files.at(-1)})`;
     if (ended === "silent") told += `\nvmsig: timed-out: ${part} printed nothing for ${SILENCE_SECONDS} s`;
@@ -277,7 +289,7 @@ async function runAll(steps: readonly Step[], reports: string): Promise<Outcome[
   const done = new Map<Step, { startedMs: number; parts: PartOutcome[] }>();
   const outcomes: Outcome[] = [];
   const lane = async () => {
-    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+    for (let job = queue.shift(); job !== undefined && endedBy === undefined; job = queue.shift()) {
       const { step, index } = job;
       const progress = done.get(step) ?? { startedMs: performance.now(), parts: [] };
       done.set(step, progress);
@@ -315,6 +327,9 @@ function chosenSteps(): Step[] {
   return known.filter((step) => Deno.args.includes(step.name));
 }
 
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.addSignalListener(signal, () => void endAll(signal));
+}
 const reports = await Deno.makeTempDir({ prefix: "vmsig-ok-" });
 const runFolder = makeRunFolder();
 let outcomes: Outcome[] = [];
@@ -326,7 +341,10 @@ try {
   await Deno.remove(reports, { recursive: true });
   await removeRunFolder(runFolder);
 }
-if (Deno.exitCode === 0) {
+if (endedBy !== undefined) {
+  console.error(`vmsig: interrupted: ${endedBy} ended the gate before all of it had run`);
+  Deno.exitCode = 128 + ENDING_SIGNALS[endedBy];
+} else if (Deno.exitCode === 0) {
   const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
   console.log(`${outcomes.reduce((sum, outcome) => sum + outcome.passed, 0)} passed, ${failed} failed`);
   Deno.exitCode = failed === 0 ? 0 : 1;

@@ -29,20 +29,57 @@ export interface WatchedOutcome {
   readonly ended?: "silent" | "late";
 }
 
+/** Those that run now. */
+const running = new Set<Deno.ChildProcess>();
+
+/** Ends all commands that run. */
+export async function endAllWatched(): Promise<void> {
+  await end(running);
+}
+
+/**
+ * Ends commands, each a process group of its own, which a terminal's or timeout's signal misses. Asks again
+ * until their outputs are closed, which takes them off the set: timeout (coreutils 9.1) that is ended right
+ * after its fork leaves its child running.
+ */
+async function end(commands: ReadonlySet<Deno.ChildProcess>): Promise<void> {
+  for (let attempt = 0; commands.size > 0; attempt++) {
+    for (const { pid } of commands) {
+      const wasSent = signalProcess(-pid, attempt < 20 ? "SIGTERM" : "SIGKILL");
+      // At first a command may have no group yet. Later its number may be another's.
+      if (!wasSent && attempt === 0) signalProcess(pid, "SIGTERM");
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+/** Signals a process, or with a negative number a group; false when there is none. */
+function signalProcess(pid: number, signal: Deno.Signal): boolean {
+  try {
+    Deno.kill(pid, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 /** Runs it to its end, or to a limit's. */
 export async function runWatched(
   program: string,
   options: Pick<Deno.CommandOptions, "args" | "cwd" | "env">,
   { silenceMs, endMs }: CommandLimits,
 ): Promise<WatchedOutcome> {
-  // coreutils' timeout puts it into a process group of its own, and ends all of it when it is told to end.
+  // coreutils' timeout, here without a time, puts it into a process group of its own.
   const child = new Deno.Command("timeout", {
     ...options,
-    args: ["--kill-after=5", "0", program, ...options.args ?? []],
+    args: ["0", program, ...options.args ?? []],
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  const own = new Set([child]);
+  running.add(child);
   let heardMs = performance.now();
   const textOf = async (stream: ReadableStream<Uint8Array>): Promise<string> => {
     const decoder = new TextDecoder();
@@ -55,18 +92,20 @@ export async function runWatched(
     return text;
   };
   let ended: "silent" | "late" | undefined;
+  let ending: Promise<void> | undefined;
   const timer = setInterval(() => {
-    if (ended !== undefined) return;
     const nowMs = performance.now();
     if (nowMs >= endMs) ended = "late";
     else if (nowMs - heardMs >= silenceMs) ended = "silent";
-    if (ended !== undefined) child.kill("SIGTERM");
+    if (ended === undefined) return;
+    clearInterval(timer);
+    ending = end(own);
   }, LOOK_MS);
-  const [{ code }, out, errors] = await Promise.all([
-    child.status,
-    textOf(child.stdout),
-    textOf(child.stderr),
-  ]);
+  const outputs = Promise.all([child.status, textOf(child.stdout), textOf(child.stderr)]);
+  const [{ code }, out, errors] = await outputs;
   clearInterval(timer);
+  running.delete(child);
+  own.delete(child);
+  await ending;
   return { code, printed: out + errors, ...(ended !== undefined && { ended }) };
 }

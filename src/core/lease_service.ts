@@ -248,6 +248,7 @@ export class LeaseService {
   }
 
   #handover(endpoint: EndpointId, cls: LeaseClass, token: number): void {
+    assert(!this.#ending.has(keyOf(endpoint, cls)), "a lease has one handover at a time");
     this.news.changed(endpoint, cls);
     const slot = this.#endpointOf(endpoint);
     this.#refuseStale(slot, endpoint, cls, token);

@@ -55,7 +55,7 @@ export class Backlog {
     const at = (this.#end + skipped) & (size - 1);
     const first = Math.min(kept.length, size - at);
     this.#ring.set(kept.subarray(0, first), at);
-    this.#ring.set(kept.subarray(first), 0);
+    if (first < kept.length) this.#ring.set(kept.subarray(first), 0);
     this.#end += bytes.length;
     this.#start = Math.max(this.#start, this.#end - size);
     assert(this.#end - this.#start <= this.#most, "no more is kept than may be");
@@ -68,15 +68,24 @@ export class Backlog {
    * @returns a copy of as many as there are, `most` at most
    */
   read(place: number, most: number): Uint8Array<ArrayBuffer> {
-    assert(place >= this.#start && place <= this.#end, "what is read is kept");
+    const bytes = new Uint8Array(Math.min(most, this.#end - place));
+    this.copyTo(place, bytes);
+    return bytes;
+  }
+
+  /**
+   * Copies bytes out, as many as the target holds.
+   *
+   * @param place of the first that is wanted; it and all that follow are kept
+   */
+  copyTo(place: number, target: Uint8Array): void {
+    const { length } = target;
+    assert(place >= this.#start && place + length <= this.#end, "what is read is kept");
     const size = this.#ring.length;
-    const length = Math.min(most, this.#end - place);
-    const bytes = new Uint8Array(length);
     const at = place & (size - 1);
     const first = Math.min(length, size - at);
-    bytes.set(this.#ring.subarray(at, at + first));
-    bytes.set(this.#ring.subarray(0, length - first), first);
-    return bytes;
+    target.set(this.#ring.subarray(at, at + first));
+    if (first < length) target.set(this.#ring.subarray(0, length - first), first);
   }
 
   #grow(wanted: number): void {

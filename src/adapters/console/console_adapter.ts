@@ -34,8 +34,12 @@ import { isEndOfProcess, type QmpLoss } from "../../qemu/monitor/qmp_loss.ts";
 import type { Channel } from "../channel/channel_listing.ts";
 import { EarlyRequests, isFirstConnecting } from "../channel/early_requests.ts";
 import { findChannels } from "../channel/find_channels.ts";
+import { BodyPool } from "./body_pool.ts";
 import { type ConsoleHost, ConsolePort } from "./console_port.ts";
 import { MAX_CONSOLE_WAIT_MS } from "./console_reads.ts";
+
+/** Of all consoles of a thread. */
+const BODIES = new BodyPool();
 
 /** The adapter. */
 export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
@@ -262,6 +266,7 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
         });
       },
       isLive: (token) => seat.leaseIsLive(LEASE_CLASS.CONSOLE, token),
+      takeBody: (length) => BODIES.take(length),
       answerRead: (port, ticket, { offset, end, bytes }) => {
         if (this.#seat !== seat) return;
         const reply = seat.event(KIND.CONSOLE_OUT);
@@ -270,7 +275,10 @@ export class ConsoleAdapter implements Adapter, QmpLinkUser, TimerHandler {
         reply.words[at.flags / 4] = port.isOpen ? 0 : CONSOLE_CLOSED;
         writeU64(reply.view, at.offset, offset);
         writeU64(reply.view, at.end, end);
-        if (bytes.length > 0) reply.setBody(BODY.RAW, bytes);
+        if (bytes.length > 0) {
+          reply.setBody(BODY.RAW, bytes);
+          reply.own([], BODIES);
+        }
         seat.reply(ticket, reply);
         this.#arm();
       },

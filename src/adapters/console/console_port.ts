@@ -19,7 +19,7 @@ import type { VmWays } from "../../qemu/monitor/vm_ways.ts";
 import type { Channel } from "../channel/channel_listing.ts";
 import { findHolder, holderWords } from "../channel/channel_holder.ts";
 import { type ChannelRefusal, openChannelOrAsk } from "../channel/open_channel.ts";
-import { Backlog } from "./backlog.ts";
+import { Backlog, BACKLOG_BYTES } from "./backlog.ts";
 import { ConsoleReads, type WaitingRead } from "./console_reads.ts";
 import { ConsoleWrites, type WaitingWrite } from "./console_writes.ts";
 
@@ -37,6 +37,8 @@ const GATHERED_BYTES = 16_384;
  * is fetched four times as often, for the kernel keeps 4 KB of its pieces, and then the guest waits.
  */
 const FAST_BYTES = 512;
+/** Room in the backlog from which a guest that waited for its reader goes on. */
+const RESUME_BYTES = BACKLOG_BYTES / 4;
 /** Pause before it is opened again for somebody who waits. */
 const AGAIN_NS = SECOND;
 /** The same while another client has it: whose it is is looked for each time. */
@@ -62,10 +64,12 @@ export interface ConsoleHost {
   lookAgain(label: string, done: (channel: Channel | "unknown" | undefined) => void): void;
   /** Whether a lease is still the live one. */
   isLive(token: number): boolean;
+  /** Memory for the bytes of an answer. */
+  takeBody(length: number): Uint8Array<ArrayBuffer>;
   /**
    * Answers a read.
    *
-   * @param offset place of the first of `bytes`
+   * @param offset place of the first of `bytes`, which {@linkcode takeBody} gave
    * @param end one past the newest byte that there is
    */
   answerRead(
@@ -303,7 +307,8 @@ export class ConsolePort implements StreamUser {
   #answer({ control, ticket, offset, maxBytes, isLossless }: WaitingRead): void {
     // What it waited for may have been overwritten meanwhile: it is told where it goes on.
     const from = Math.max(offset, this.#backlog.start);
-    const bytes = this.#backlog.read(from, maxBytes);
+    const bytes = this.#host.takeBody(Math.min(maxBytes, this.#backlog.end - from));
+    this.#backlog.copyTo(from, bytes);
     if (isLossless) this.#reads.note(control, from + bytes.length, this.#host.loop.clock.nowNs());
     this.#host.answerRead(this, ticket, { offset: from, end: this.#backlog.end, bytes });
   }
@@ -312,8 +317,11 @@ export class ConsolePort implements StreamUser {
   #balance(): void {
     if (this.#stage.at !== "open") return;
     const lowest = this.#reads.lowestKept;
-    const isBehind = lowest !== NEVER && this.#backlog.roomAfter(lowest) < READ_BYTES;
-    this.#stage.stream.pause(isBehind || this.#fetchNs !== NEVER);
+    const { stream } = this.#stage;
+    // A backlog that was full is not filled up for each piece that leaves it: that costs two system calls.
+    const wanted = stream.isPaused ? RESUME_BYTES : READ_BYTES;
+    const isBehind = lowest !== NEVER && this.#backlog.roomAfter(lowest) < wanted;
+    stream.pause(isBehind || this.#fetchNs !== NEVER);
   }
 
   #open(): void {
@@ -342,12 +350,8 @@ export class ConsolePort implements StreamUser {
     const isHeld = place.kind === "unix" && !place.isFree;
     const open = (): void => {
       const options = { uid: this.#host.uid(), pid: this.#host.pid(), loop, user: this };
-      openChannelOrAsk(
-        this.#channel,
-        options,
-        this.#host.ways(),
-        (opened) => this.#onOpened(opening, opened),
-      );
+      const onOpened = (opened: ByteStream | ChannelRefusal): void => this.#onOpened(opening, opened);
+      openChannelOrAsk(this.#channel, options, this.#host.ways(), onOpened);
     };
     if (!isHeld && place.kind !== "pty") return open();
     findHolder(loop, place, this.#host.pid(), (holder) => {

@@ -1,5 +1,5 @@
 /**
- * `vmsig agent`: what a guest's agent tells, and does beside programs and files.
+ * `vmsig agent`: what a guest's agent reports, and what it can do besides running programs and copying files.
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
@@ -46,7 +46,7 @@ For a libvirt domain, within its <devices>:
     }
     const told = await tell(control, verb, signal);
     if (json) out.json(told);
-    // JSON escapes what could steer a terminal, but for what lies past 0x7e.
+    // JSON escapes control characters that a terminal would obey, except those above 0x7e.
     else out.line(visible(JSON.stringify(told, null, 2)).replaceAll("\\x0a", "\n"));
   },
 };

@@ -1,6 +1,6 @@
 /**
- * The escape of a console on a terminal, as ssh and cu have it: at the beginning of a line `~.` leaves and
- * `~~` is one tilde; anything else goes to the guest as it was typed.
+ * The escape sequence of a console on a terminal, as in ssh and cu: at the beginning of a line, `~.` leaves
+ * and `~~` is one tilde; anything else goes to the guest as it was typed.
  * @module
  */
 
@@ -9,15 +9,15 @@ const DOT = 0x2e;
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** What of the typed bytes goes on. */
+/** The result for one piece of input. */
 export interface Taken {
-  /** For the guest. */
+  /** Bytes for the guest. */
   readonly bytes: Uint8Array;
   /** Whether the person leaves. */
   readonly isLeaving: boolean;
 }
 
-/** Looks for it in what is typed, across pieces. */
+/** Looks for the sequence in the input, across pieces. */
 export class ConsoleEscape {
   #atLineStart = true;
   #afterTilde = false;

@@ -1,5 +1,5 @@
 /**
- * `vmsig lease`: who owns what, and owning it oneself.
+ * `vmsig lease`: shows the owner of a lease, or owns one.
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
@@ -99,7 +99,7 @@ async function status(
   else out.line(owner === undefined ? `${className}: free` : `${className}: owned by ${holderWords(owner)}`);
 }
 
-/** The same with who waits, and why. */
+/** The same with the waiting controls and their reasons. */
 async function parties(
   { json, out, signal }: Pick<Call, "json" | "out" | "signal">,
   client: Client,
@@ -117,7 +117,7 @@ async function parties(
   if (more > 0) out.line(`  and ${more} more`);
 }
 
-/** A name is there only of whom a process speaks for. */
+/** There is a name only if the process speaks for a principal. */
 function namesOf({ as }: LeaseHolder): { readonly ownerAs?: string } {
   return as === "" ? {} : { ownerAs: as };
 }
@@ -142,7 +142,7 @@ async function hold(call: Call, client: Client, ref: string, className: LeaseCla
   return 0;
 }
 
-/** Keeps it until Ctrl-C; what is taken away is waited for. */
+/** Owns it until Ctrl-C; if it is taken away, waits for it to be given back. */
 async function holdAgain(call: Call, first: Lease, name: string, message: string): Promise<number> {
   let mine = first;
   for (;;) {
@@ -172,7 +172,7 @@ function lossOf(mine: Lease, reason: LeaseLoss, name: string): Fault {
   return new Fault("stale-lease", `${what}: ${why}; acquire it again`);
 }
 
-/** Says for whom it waits, where it has to. */
+/** Says whom it waits for, if it has to wait. */
 async function tellWaiting(
   call: Call,
   client: Client,
@@ -199,7 +199,7 @@ function byWhom({ takenBy }: Lease): string {
   return takenBy === undefined ? "" : ` by ${holderWords(takenBy)}`;
 }
 
-/** Runs a program while the lease is owned. Nothing is printed of a lease under which nothing could run. */
+/** Runs a program while the lease is owned. Nothing is printed if the program could not be started. */
 async function runUnder(
   { signal, rest, json, out }: Call,
   mine: Lease,
@@ -219,7 +219,8 @@ async function runUnder(
       cause: error,
     });
   }
-  // Ctrl-C reaches the program by itself, as it is in the terminal's foreground; a SIGTERM to us does not.
+  // The terminal sends Ctrl-C to the program as well, as it is in the foreground; a SIGTERM to us it does not
+  // receive.
   const end = () => terminate(child);
   mine.signal.addEventListener("abort", end, { once: true });
   signal.addEventListener("abort", end, { once: true });
@@ -242,7 +243,7 @@ function terminate(child: Deno.ChildProcess): void {
   try {
     child.kill("SIGTERM");
   } catch (error) {
-    // It has ended by itself meanwhile.
+    // It has ended meanwhile.
     if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
   }
 }

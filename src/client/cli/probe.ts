@@ -1,6 +1,7 @@
 /**
- * `vmsig probe`: what runs on this host, and what each VM lacks to be attached, with the exact QEMU option to
- * add. Needs no daemon; whose VMs a daemon attaches is read from its config, when that can be read.
+ * `vmsig probe`: the VMs that run on this host, and what each lacks to be attached, with the exact QEMU
+ * option to add. Needs no daemon; the users whose VMs a daemon attaches are read from its config, if that is
+ * readable.
  * @module
  */
 import { monotonicClock } from "../../../ffi/clock.ts";
@@ -9,7 +10,7 @@ import { SILENT } from "../../base/log.ts";
 import { DiscoveryUsers } from "../../daemon/discovery_users.ts";
 import { DEFAULT_CONFIG_PATH, readConfig } from "../../daemon/serve_plan.ts";
 import { systemUsers } from "../../daemon/system_users.ts";
-import { probeHost } from "../../roster/host_probe.ts";
+import { probeForeign, probeHost } from "../../roster/host_probe.ts";
 import { ProcHost } from "../../roster/proc_host.ts";
 import type { CommandModule } from "./command.ts";
 import { lackOf, type MonitorClient, monitorClient, monitorWords, needsListing } from "./probe_advice.ts";
@@ -41,6 +42,9 @@ export const probe: CommandModule = {
       return;
     }
     for (const { pid, why } of passedOver) out.line(`process ${pid} is passed over: ${visible(why)}`);
+    for (const { pid, vmm } of await probeForeign(new ProcHost())) {
+      out.line(`process ${pid} is a VM of ${vmm}, which is no QEMU: vmsig joins QEMU's alone`);
+    }
     if (vms.length === 0) return out.line("no QEMU runs here (or none that this user may look at)");
     printTable(
       out,
@@ -62,7 +66,7 @@ export const probe: CommandModule = {
     for (const vm of vms) {
       const name = `${vm.endpoint} (${vm.pid})`;
       if (vm.name !== vm.endpoint && !vm.endpoint.startsWith(`${vm.name}@`)) {
-        // It is in its reversible form already.
+        // It is already in reversible form.
         out.line(`${name} calls itself "${vm.name}", which an endpoint cannot be called`);
       }
       if (vm.refusal !== "") out.line(`${name} is not attached: ${visible(vm.refusal)}`);
@@ -80,14 +84,14 @@ export const probe: CommandModule = {
   },
 };
 
-/** Numbers of the users whose VMs a daemon of this user attaches. */
+/** The uids whose VMs a daemon of this user attaches. */
 function configuredUsers(): ReadonlySet<number> {
   const uidsOf = (users: readonly string[] | undefined) =>
     new DiscoveryUsers(users, systemUsers(monotonicClock), Deno.uid() ?? -1, SILENT).uids();
   try {
     return uidsOf(readConfig(DEFAULT_CONFIG_PATH, false).discovery.users);
   } catch (error) {
-    // A config that is not ours to read, or that no daemon would take: what holds without one.
+    // If the config is not readable or not valid, the defaults apply.
     if (error instanceof Fault) return uidsOf(undefined);
     throw error;
   }

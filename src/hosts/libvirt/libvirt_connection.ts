@@ -24,6 +24,9 @@ export const NOT_ANSWERING = "libvirtd does not answer: it is stopped (SIGSTOP) 
 export const LET_IN =
   "let the daemon's user in: by the group libvirt, or a polkit rule for org.libvirt.unix.manage and, under access_drivers, org.libvirt.api.domain.write";
 
+/** And when it lets us in, and not speak to a domain's QEMU. */
+export const LET_SPEAK = "allow the daemon's user org.libvirt.api.domain.write by a polkit rule";
+
 /** How libvirt is reached. */
 export interface LibvirtAddress {
   /** The driver: "qemu:///system". */

@@ -211,6 +211,24 @@ Deno.test("console: of what the daemon has the pieces are asked for at once", as
   await console[Symbol.asyncDispose]();
 });
 
+Deno.test("console: of a flood new pieces are asked for several at once, and never more than eight", async () => {
+  const daemon = new FakeConsole();
+  const console = await ConsoleControl.open(daemon.port, "vm");
+  const text = LONG.repeat(4);
+  daemon.say(text);
+  daemon.asked.length = 0;
+  let got = "";
+  const asked: number[] = [];
+  while (got.length < text.length) {
+    got += textOf(await console.read());
+    asked.push(daemon.asked.length);
+  }
+  assertEquals([got === text, console.lostBytes], [true, 0]);
+  // The first, eight behind it, then four whenever half of them have come.
+  assertEquals(asked.slice(0, 10), [9, 9, 9, 9, 13, 13, 13, 13, 17, 17]);
+  await console[Symbol.asyncDispose]();
+});
+
 Deno.test("console: pieces that were overwritten on the way are counted, and no byte comes twice", async () => {
   const daemon = new FakeConsole();
   const console = await ConsoleControl.open(daemon.port, "vm");

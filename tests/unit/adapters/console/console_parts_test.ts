@@ -7,6 +7,8 @@ import { assertEquals } from "@std/assert";
 import { Backlog } from "../../../../src/adapters/console/backlog.ts";
 import type { Channel } from "../../../../src/adapters/channel/channel_listing.ts";
 import { type ConsoleHost, ConsolePort } from "../../../../src/adapters/console/console_port.ts";
+import { BodyPool } from "../../../../src/adapters/console/body_pool.ts";
+import { BODY, EventPool } from "../../../../src/event/transfer_event.ts";
 import { ConsoleReads, PATIENCE_NS } from "../../../../src/adapters/console/console_reads.ts";
 import { ConsoleWrites, MAX_WAITING_BYTES } from "../../../../src/adapters/console/console_writes.ts";
 import { NEVER } from "../../../../src/base/clock.ts";
@@ -139,6 +141,29 @@ Deno.test("port: of a guest that writes much at a time more is fetched at once f
   assertEquals(fetchedAt(16), 1_000_000);
 });
 
+Deno.test("bodies: memory is used again when no event has it any more, and not before", () => {
+  const bodies = new BodyPool();
+  const events = new EventPool();
+  const withBody = (length: number) => {
+    const event = events.acquire();
+    event.setBody(BODY.RAW, bodies.take(length));
+    event.own([], bodies);
+    return event;
+  };
+  const first = withBody(65_536);
+  const memory = first.body.buffer;
+  first.retain().release();
+  const second = withBody(50_000);
+  assertEquals(second.body.buffer === memory, false);
+  first.release();
+  const third = withBody(20_000);
+  assertEquals([third.body.buffer === memory, third.body.length, bodies.kept], [true, 20_000, 0]);
+  // A small body is not of the pool, and many large ones at once are not all kept.
+  const many = Array.from({ length: 20 }, () => withBody(65_536));
+  for (const event of [second, third, withBody(100), ...many]) event.release();
+  assertEquals([bodies.kept, events.live], [8, 0]);
+});
+
 /** A host of a console that is never open. */
 function hostOf(more: Partial<ConsoleHost>): ConsoleHost {
   return {
@@ -151,6 +176,7 @@ function hostOf(more: Partial<ConsoleHost>): ConsoleHost {
     onOpened: () => {},
     lookAgain: () => {},
     isLive: () => true,
+    takeBody: (length) => new Uint8Array(length),
     answerRead: () => {},
     answer: () => {},
     ...more,
