@@ -8,7 +8,7 @@ import { defectsOf, soak, type SoakReport, summaryOf } from "../soak/soak_run.ts
 
 const SECONDS = 50;
 const LONGEST = 400;
-/** A turn does little: one that took 5 ms because others had the processor waited for it this long at least. */
+/** A turn does little: one that took 5 ms because others had the processor waited for it so long at least. */
 const LATE_WAIT_MS = 4;
 
 Deno.test("a minute of everything that comes and goes leaves the daemon as it was", async () => {

@@ -57,8 +57,8 @@ export interface GuestOptions extends MachineOptions, GuestSpec {
 const MAX_CONSOLE_CHARS = 4 * 1024 * 1024;
 const START_TIMEOUT_MS = 180_000;
 /**
- * Quiet, because each console line costs time under TCG; a panic is printed all the same. Tests of ciphers and
- * patches of the kernel's own text for one processor take a fifth of a boot under TCG.
+ * Quiet, because each console line costs time under TCG; a panic is printed all the same. Tests of ciphers
+ * and patches of the kernel's own text for one processor take a fifth of a boot under TCG.
  */
 const BOOT_WORDS = "quiet random.trust_cpu=on cryptomgr.notests";
 /** A guest kernel's words, for whoever starts QEMU by other ways. */

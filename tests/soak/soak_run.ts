@@ -259,7 +259,7 @@ export function defectsOf(report: SoakReport): string[] {
   return defects;
 }
 
-/** How long a process's main thread has been ready to run without a processor, ms (the kernel's sched-stats). */
+/** How long a main thread has been ready to run without a processor, ms (the kernel's sched-stats). */
 function waitedMs(pid: number): number {
   return Number(Deno.readTextFileSync(`/proc/${pid}/schedstat`).split(" ")[1]) / 1e6;
 }
