@@ -1,6 +1,6 @@
 /**
- * The text of a screen for who waits for one: the daemon's, exact for whatever it can tell it of; where it
- * tells none, the picture's own, read glyph by glyph here.
+ * The text of a screen for a wait: the daemon's text where it has one, which is exact; otherwise the text
+ * read from the picture here, glyph by glyph.
  * @module
  */
 import type { EndpointId } from "../base/ids.ts";
@@ -16,24 +16,21 @@ import { KIND } from "../event/kind.ts";
 import type { Client } from "./client.ts";
 import type { Picture } from "../vgpu/picture.ts";
 
-/** How long the daemon may take for a text. */
-const TEXT_TIMEOUT_MS = 5000;
-
 /** Which screen. */
 export interface TextTarget {
   /** The endpoint's number. */
   readonly endpoint: EndpointId;
   /** The head. */
   readonly head: number;
-  /** Gives up when it is aborted. */
+  /** Aborts the request. */
   readonly signal: AbortSignal;
 }
 
 /**
- * The text of a head as of now, from the daemon.
+ * The current text of a head, from the daemon.
  *
  * @returns undefined when it shows no text
- * @throws {Fault} `not-supported` when the daemon tells no texts; `seam-down`, `timed-out`, …
+ * @throws {Fault} `not-supported` when the daemon reports no texts; `seam-down`, `timed-out`, …
  */
 async function askText(
   client: Client,
@@ -44,7 +41,7 @@ async function askText(
   await client.command(KIND.CMD_FRAME, endpoint, what, (event) => {
     event.words[FRAME_REQUEST.at.op / 4] = FRAME_OP.TEXT;
     event.words[FRAME_REQUEST.at.head / 4] = head;
-  }, { timeoutMs: TEXT_TIMEOUT_MS, signal });
+  }, { signal });
   // The text is sent before the answer.
   const [event] = stream.drain().slice(-1);
   if (event === undefined) throw new Fault("not-supported", `Cannot ${what}: no text came along`);
@@ -52,14 +49,14 @@ async function askText(
   return event.body.length === 0 ? undefined : decodeScreenText(event.body);
 }
 
-/** Reads the text of one head, by what serves. */
+/** Reads the text of one head by whichever way works. */
 export class TextSource {
   readonly #client: Client;
   readonly #target: TextTarget;
   readonly #glyphs = new GlyphReader(vgaFonts());
   #asksDaemon = true;
 
-  /** A reader that tries the daemon first. */
+  /** Tries the daemon first. */
   constructor(client: Client, target: TextTarget) {
     this.#client = client;
     this.#target = target;
@@ -68,7 +65,7 @@ export class TextSource {
   /**
    * The text.
    *
-   * @param picture what the screen shows, for when the daemon tells no text
+   * @param picture the screen's picture, for when the daemon has no text
    * @throws {Fault} when the daemon, the VM or its display is gone
    */
   async read(picture: Picture): Promise<ScreenText | undefined> {
@@ -84,7 +81,7 @@ export class TextSource {
   }
 }
 
-/** What says that this daemon will tell no text, now or later. */
+/** Codes that mean this daemon will never report texts. */
 const FALLS_BACK: ReadonlySet<string> = new Set<CodeName>([
   "not-supported",
   "timed-out",

@@ -1,5 +1,5 @@
 /**
- * `vmsig mcp`: VMs for a model, by the Model Context Protocol.
+ * `vmsig mcp`: VMs for a language model, by the Model Context Protocol.
  * @module
  */
 import type { CallTrace } from "../../mcp/call_trace.ts";
@@ -75,7 +75,7 @@ file of this name is replaced. "vmsig trace FILE -o FILE.html" makes a page of i
     const trace = call.text("trace");
     await using recorder = trace === undefined ? undefined : await startTrace(call, trace, endpoints);
     const options: SeatOptions = {
-      join: (sub, reconnect, as) => call.connect(sub, reconnect, as),
+      join: (sub, reconnect, as = "") => call.connect(sub, reconnect, { as }),
       limits: { readOnly: call.flag("read-only"), noPower: call.flag("no-power"), endpoints },
       tell: (line) => note(call, line),
       asks: await Asks.here(call.socket ?? defaultSocketPathHere()),
@@ -96,7 +96,7 @@ file of this name is replaced. "vmsig trace FILE -o FILE.html" makes a page of i
   },
 };
 
-/** Begins a trace of all that the model may see, by connections of the server's own user. */
+/** Starts a trace of everything that the model may see, through connections of the server's own user. */
 async function startTrace(call: Call, path: string, names: readonly string[]): Promise<TraceRecorder> {
   const { TraceRecorder } = await import("../record/trace_recorder.ts");
   return await TraceRecorder.start({

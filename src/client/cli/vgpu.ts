@@ -1,5 +1,5 @@
 /**
- * `vmsig vgpu`: what the guest's vgpu producer reports, and what is asked of it.
+ * `vmsig vgpu`: shows what the guest's vgpu producer reports, and sends it requests.
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
@@ -26,7 +26,8 @@ import { requireRegion } from "./vgpu_view.ts";
 
 const OPERATIONS = ["status", "cursor", "geometry", "set"];
 const STATES = Object.keys(COMMAND).filter((name) => name !== "none");
-const DEFAULT_TIMEOUT_MS = 2000;
+/** A guest under load takes its time, and what the daemon asks of a VM has as long, ms. */
+const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** The command. */
 export const vgpu: CommandModule = {
@@ -54,7 +55,7 @@ export const vgpu: CommandModule = {
       value: "MS",
       min: 1,
       max: 60_000,
-      help: "set: how long to wait for the producer (2000)",
+      help: "set: how long to wait for the producer (10000)",
     },
   },
   details:
@@ -230,7 +231,7 @@ async function set(
   }
 }
 
-/** The write as the daemon's memory seam does it: the sequence word odd, the source, the word even. */
+/** Writes as the daemon's memory seam does: the sequence word odd, the contents, the word even. */
 function store(qemu: QemuRam, os: GuestOs, write: ControlWrite, generation: number): void {
   const space = os.kernel.withRoot(write.root);
   const { ok, runs } = space.runs(write.gva, 4);
@@ -245,7 +246,7 @@ function store(qemu: QemuRam, os: GuestOs, write: ControlWrite, generation: numb
   if (!done) throw new Fault("not-mapped", "Cannot write the control block: it is not in QEMU's shared RAM");
 }
 
-/** A read that a writer may keep busy for a moment. */
+/** A read that a writer may disturb for a moment. */
 async function settled(read: () => ReadResult, region: VgpuRegion): Promise<void> {
   for (let attempt = 0;; attempt++) {
     const result = read();

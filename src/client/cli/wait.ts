@@ -1,15 +1,24 @@
 /**
- * `vmsig wait`: until something shows on a VM's screen, runs in its guest, or holds of the VM.
+ * `vmsig wait`: waits until something appears on a VM's screen, runs in its guest, or is true of the VM.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
+import { printable } from "../../base/printable.ts";
 import { VM_STATE_NAMES } from "../../event/body_number.ts";
 import type { SourceName } from "../../event/source.ts";
 import type { Rectangle } from "../../vgpu/picture.ts";
 import { decodePng } from "../../vgpu/png.ts";
+import type { Client } from "../client.ts";
+import { JOIN_TIMEOUT_MS } from "../command_options.ts";
 import { waitFor } from "../wait.ts";
-import { MAX_EXPRESSION, MAX_WAIT_MS, type WaitCondition, type WaitResult } from "../wait_condition.ts";
+import {
+  describeCondition,
+  MAX_EXPRESSION,
+  MAX_WAIT_MS,
+  type WaitCondition,
+  type WaitResult,
+} from "../wait_condition.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { note } from "./note.ts";
@@ -17,7 +26,7 @@ import { visible } from "./table.ts";
 
 /** Options of which exactly one is given. */
 const CONDITIONS = ["text", "image", "still", "change", "process", "state", "ready"] as const;
-/** Bytes of a PNG file that is looked for. */
+/** Size limit of a PNG file to look for, bytes. */
 const MAX_IMAGE_FILE = 64 * 1024 * 1024;
 
 /** The command. */
@@ -104,7 +113,7 @@ picture. Text from before a reset does not count; after \`vmsig vm NAME reset\` 
     if (call.flag("ocr") && !("text" in condition)) throw usage("wait", "--ocr is for --text");
     if (language !== undefined && !call.flag("ocr")) throw usage("wait", "--language is for --ocr");
     const startMs = performance.now();
-    await using client = await joined(call, condition, timeoutMs);
+    await using client = await joined(call, ref, condition, timeoutMs);
     if (call.flag("ocr") && "text" in condition) {
       const { waitForOcr } = await import("../ocr.ts");
       const found = await waitForOcr(client, ref, condition.text, {
@@ -121,7 +130,7 @@ picture. Text from before a reset does not count; after \`vmsig vm NAME reset\` 
     const result = await waitFor(client, ref, condition, {
       signal: call.signal,
       fresh: call.flag("fresh"),
-      // With a time limit the error says it, and is the one line there is.
+      // With a time limit the error reports it, and is the only line.
       ...(timeoutMs === undefined
         ? {
           onAbsent: (text: string) => note(call, `${text}; waiting until it comes (--timeout MS gives up)`),
@@ -129,7 +138,7 @@ picture. Text from before a reset does not count; after \`vmsig vm NAME reset\` 
             note(call, `so far ${text}; waiting until that changes (--timeout MS gives up)`),
         }
         : {}),
-      // What the daemon took to come is of the time, too.
+      // The time spent waiting for the daemon counts as well.
       ...(timeoutMs === undefined ? {} : { timeoutMs, sinceMs: startMs }),
       ...(head === undefined ? {} : { head }),
     });
@@ -139,12 +148,22 @@ picture. Text from before a reset does not count; after \`vmsig vm NAME reset\` 
 };
 
 /** Joins the daemon; one that is waited for with --ready may come, as its VM may. */
-async function joined(call: Call, condition: WaitCondition, timeoutMs: number | undefined) {
-  const join = () => call.connect({ sources: sourcesOf(condition) });
+async function joined(call: Call, ref: string, condition: WaitCondition, timeoutMs: number | undefined) {
+  const join = async (): Promise<Client> => {
+    // A daemon that hangs is told as that, and within the time that was given.
+    const limitMs = Math.min(timeoutMs ?? Infinity, JOIN_TIMEOUT_MS);
+    try {
+      return await call.connect({ sources: sourcesOf(condition) }, false, { timeoutMs: limitMs });
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== "timed-out" || timeoutMs !== limitMs) throw error;
+      const what = `Cannot wait for ${describeCondition(condition, printable(ref))}`;
+      throw new Fault("timed-out", `${what}: not within ${timeoutMs} ms, in which the daemon did not answer`);
+    }
+  };
   if (!("ready" in condition) || call.nats !== undefined) return await join();
   const { whenItListens } = await import("./wait_daemon.ts");
   const onAbsent = (why: string) => {
-    // With a time limit the error says it, and is the one line there is.
+    // With a time limit the error reports it, and is the only line.
     if (timeoutMs === undefined) note(call, `${why}; waiting until it comes (--timeout MS gives up)`);
   };
   return await whenItListens({ join, signal: call.signal, timeoutMs, onAbsent });
@@ -218,7 +237,7 @@ function expressionOf(text: string): RegExp {
 async function readImage(path: string): Promise<Uint8Array> {
   try {
     const { size, isFile } = await Deno.stat(path);
-    // Opening a FIFO would wait for who writes to it, and no signal would end that.
+    // Opening a FIFO would wait for a writer, and no signal would end that.
     if (!isFile) throw new Fault("bad-argument", "it is not a plain file");
     if (size <= MAX_IMAGE_FILE) return await Deno.readFile(path);
   } catch (error) {

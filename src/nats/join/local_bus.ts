@@ -1,15 +1,14 @@
 /**
- * The daemon of this host, as `vmsig join` comes to it: as itself, and for each remote user as a control of
- * that user's own.
+ * `vmsig join`'s connections to this host's daemon: for itself, and for each remote user as a control of that
+ * user.
  * @module
  */
 import { Client } from "../../client/client.ts";
+import { JOIN_TIMEOUT_MS } from "../../client/command_options.ts";
 import type { SubscribeOptions } from "../../client/handshake.ts";
 import { Link, type LinkHost } from "../../client/link.ts";
 import { openSocket } from "../../client/open_socket.ts";
 import type { ReconnectOptions } from "../../client/reconnector.ts";
-
-const TIMEOUT_MS = 5000;
 
 /** The daemon. */
 export class LocalBus {
@@ -21,28 +20,34 @@ export class LocalBus {
     this.socketPath = socketPath;
   }
 
-  /** A client of ours. @throws {Fault} */
+  /** A client for ourselves. @throws {Fault} */
   async client(name: string, sub: SubscribeOptions, reconnect?: ReconnectOptions): Promise<Client> {
-    return await Client.join({ socketPath: this.socketPath, name, sub, timeoutMs: TIMEOUT_MS, reconnect });
+    return await Client.join({
+      socketPath: this.socketPath,
+      name,
+      sub,
+      timeoutMs: JOIN_TIMEOUT_MS,
+      reconnect,
+    });
   }
 
   /** A client for a remote user. @throws {Fault} */
   async clientFor(user: string, name: string, sub: SubscribeOptions): Promise<Client> {
     const { socketPath } = this;
-    return await Client.join({ socketPath, name, as: principalOf(user), sub, timeoutMs: TIMEOUT_MS });
+    return await Client.join({ socketPath, name, as: principalOf(user), sub, timeoutMs: JOIN_TIMEOUT_MS });
   }
 
   /**
-   * A bare connection, for frames as they are.
+   * A bare connection that passes on frames unchanged.
    *
-   * @param user the remote user that it speaks for; undefined for ourselves
+   * @param user the remote user; undefined for ourselves
    * @throws {Fault}
    */
   async link(user: string | undefined, name: string, sub: SubscribeOptions, host: LinkHost): Promise<Link> {
     const as = user === undefined ? "" : principalOf(user);
-    const link = new Link(await openSocket(this.socketPath, TIMEOUT_MS), this.socketPath, host);
+    const link = new Link(await openSocket(this.socketPath, JOIN_TIMEOUT_MS), this.socketPath, host);
     try {
-      await link.greet({ name, as, sub, timeoutMs: TIMEOUT_MS });
+      await link.greet({ name, as, sub, timeoutMs: JOIN_TIMEOUT_MS });
       return link;
     } catch (error) {
       await link.close();
@@ -51,7 +56,7 @@ export class LocalBus {
   }
 }
 
-/** What the daemon's rules call a user of the server. */
+/** The name of a server's user in the daemon's rules. */
 function principalOf(user: string): string {
   return `nats:${user}`;
 }
