@@ -1,10 +1,10 @@
 /**
- * Where a Windows build keeps the fields of its process object (EPROCESS): learnt from the System process and
- * its neighbours, for no profile says so. What every build has in the same place is a constant here.
+ * The offsets of fields in a Windows build's process object (EPROCESS), learnt from the System process and
+ * its neighbours, because there is no profile. What is at the same place in every build is a constant here.
  *
- * The numbers come from the guest, so every claim is borne out by a second one: a list must lead back, a PEB
- * must look like one under its own process's tables, an address tree must hold that PEB. What is not borne
- * out is left undefined, and what needs it says so.
+ * The numbers come from the guest, so each one is confirmed by a second fact: a list must lead back, a PEB
+ * must look like one in its own process's address space, an address tree must contain that PEB. What is not
+ * confirmed stays undefined, and code that needs it says so.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";
@@ -34,7 +34,7 @@ const FIRST_NAMES: readonly string[] = ["smss.exe", "Registry"];
 const SECURE_PREFIX = "Secure S";
 const MAX_PID = 0x1000_0000;
 
-/** Offsets in EPROCESS. Those that may be undefined were not recognised. */
+/** Offsets in EPROCESS. Those that may be undefined were not found. */
 export interface EprocessLayout {
   /** UniqueProcessId. */
   readonly pid: number;
@@ -52,11 +52,11 @@ export interface EprocessLayout {
   readonly userRoot: number | undefined;
   /** KPROCESS.ProcessListEntry: the scheduler's list, which still holds what was unlinked from the other. */
   readonly scheduled: number | undefined;
-  /** VadRoot and the shape of its nodes. */
+  /** Offset of VadRoot, and the layout of its nodes. */
   readonly vad: VadShape | undefined;
 }
 
-/** The outcome of learning a layout. */
+/** The result of learning a layout. */
 export type LayoutResult =
   | { readonly ok: true; readonly layout: EprocessLayout }
   | { readonly ok: false; readonly why: string };
@@ -68,7 +68,7 @@ interface Sample {
   readonly space: AddressSpace;
 }
 
-/** Guest-physical address of a process's root table; undefined when it does not read. */
+/** Guest-physical address of a process's root table; undefined if it cannot be read. */
 export function rootOf(
   space: AddressSpace,
   object: number,
@@ -78,7 +78,7 @@ export function rootOf(
   return ((space.hi & 0xf_ffff) * 2 ** 20 + (space.lo >>> 12)) * 4096;
 }
 
-/** Whether a number can be a process's: not 0, a multiple of 4, not absurd. */
+/** Whether a number is a plausible pid: not 0, a multiple of 4, not absurdly large. */
 export function isPid(hi: number, lo: number): boolean {
   return hi === 0 && lo > 0 && lo < MAX_PID && lo % 4 === 0;
 }
@@ -157,7 +157,7 @@ export function isInImage(kernel: PeImage, address: number): boolean {
   return address >= kernel.base && address < kernel.base + kernel.sizeBytes;
 }
 
-/** The first processes of the list, System left out; those whose number or tables make no sense too. */
+/** The first processes of the list without System, including those whose pid or tables are not plausible. */
 function sampleProcesses(space: AddressSpace, kernel: PeImage, system: number, pid: number): Sample[] {
   const samples: Sample[] = [];
   walkLinks(space, system + pid + 8, KERNEL_LINKS, MAX_SAMPLE_PROCESSES, (link) => {
@@ -173,7 +173,7 @@ function sampleProcesses(space: AddressSpace, kernel: PeImage, system: number, p
   return samples;
 }
 
-/** The offset that most samples vote for; the lowest of equals; undefined when none does. */
+/** The offset that fits most samples; the lowest of several; undefined if none does. */
 function elect(from: number, to: number, votes: (offset: number) => number): number | undefined {
   let best: number | undefined;
   let most = 0;
@@ -256,7 +256,7 @@ function scheduledPlace(
       if (!isKernelPointer(next) || isInImage(kernel, next) || next === object + offset) continue;
       if (space.readS64(next, 8) === object + offset && known.has(next - offset)) votes++;
     }
-    // A neighbour may be one that has ended or was unlinked: half of them must be known all the same.
+    // A neighbour may have ended or been unlinked, but half of them must match.
     return votes * 2 >= known.size - 1 ? votes : 0;
   });
 }

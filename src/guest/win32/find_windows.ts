@@ -1,10 +1,10 @@
 /**
- * Finds a Windows x64 kernel in RAM, without a profile: its page-table root by the low stub or by the
- * self-map, its image behind the entry point or by a look through the mapped pages, its version and lists by
- * its exports, its process object's layout by what stands in it.
+ * Finds a Windows x64 kernel in RAM without a profile: its page-table root by the low stub or by the
+ * self-map, its image near the entry point or by searching the mapped pages, its version and lists by its
+ * exports, its process object's layout by its contents.
  *
- * Nothing of Windows in RAM is "no-kernel"; a Windows root without a kernel behind it is "unknown-os"; a
- * kernel whose structures are not recognised is "unsupported", with what was missed.
+ * The results: "no-kernel" without any sign of Windows; "unknown-os" for a Windows root without a kernel;
+ * "unsupported", with what was missing, for a kernel whose structures are not recognised.
  * @module
  */
 import { MAX_KERNEL_PLACES } from "../../base/limits.ts";
@@ -31,7 +31,7 @@ const VERSIONS: readonly (readonly [number, string])[] = [
   [7_600, "6.1"],
 ];
 
-/** What a caller knows. */
+/** What the caller knows. */
 export interface FindWindowsOptions {
   /** A vCPU's CR3: a kernel that it does not belong to is not the running one. */
   readonly liveRoot?: number | undefined;
@@ -65,7 +65,7 @@ export function findWindows(
       if (declined.reason === "no-kernel") declined = { found: false, reason: "unknown-os", detail: kernel };
       continue;
     }
-    // Many roots map the same kernel: what one look made of it, the next would.
+    // Many roots map the same kernel, for which one attempt suffices.
     const gpa = kernel.space.translate(kernel.image.base);
     if (tried.has(gpa)) continue;
     tried.add(gpa);
@@ -82,7 +82,7 @@ export function findWindows(
   return declined.reason === "unsupported" ? declined : stale ?? declined;
 }
 
-/** Kernels by their roots, the surest first; a text where a root has none behind it. */
+/** Kernels by their roots, the most certain first; a text for a root without one. */
 function* candidates(memory: PhysicalMemory): Generator<Kernel | string> {
   for (const stub of findLowStubs(memory)) {
     const space = spaceOver(memory, pagingOf(stub.levels), stub.root);

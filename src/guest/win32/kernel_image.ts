@@ -1,10 +1,10 @@
 /**
- * Finds ntoskrnl in an address space: backwards from the kernel's entry point, or, without one, wherever the
- * kernel half maps something.
+ * Finds ntoskrnl in an address space: backwards from the kernel's entry point, or, without one, in all mapped
+ * pages of the kernel half.
  *
- * An image is the kernel when its export directory says so; where that does not read, when its first page
- * names the section POOLCODE, which only the kernel has. Under VBS the pages after the header may not be
- * mapped: a place is judged by what reads.
+ * An image is the kernel if its export directory says so; if that cannot be read, if its first page names the
+ * section POOLCODE, which only the kernel has. Under VBS the pages after the header may not be mapped: a
+ * place is judged by what can be read.
  * @module
  */
 import { MAX_KERNEL_PLACES } from "../../base/limits.ts";
@@ -40,14 +40,14 @@ export function findKernelNear(space: AddressSpace, entry: number): PeImage | un
   return undefined;
 }
 
-/** How many more places a look may try: shared by all candidates of one look. */
+/** The number of places that may still be tried: shared by all candidates of one search. */
 export interface PlaceBudget {
   /** Places left. */
   left: number;
 }
 
 /**
- * Looks at each mapped page of the kernel half, as long as the budget lasts.
+ * Tries each mapped page of the kernel half, as long as the budget lasts.
  *
  * @param space the kernel's address space
  * @param budget what is left to try
@@ -86,7 +86,10 @@ function namesPoolCode(space: AddressSpace, at: number): boolean {
   return false;
 }
 
-/** Goes through page tables, each entry counted: tables that name each other end it early, not never. */
+/**
+ * Goes through page tables, counting each entry, so that tables that refer to each other end the search
+ * early.
+ */
 class TableSearch {
   readonly #space: AddressSpace;
   readonly #budget: PlaceBudget;

@@ -1,9 +1,9 @@
 /**
- * Windows' doubly linked lists (LIST_ENTRY), walked in a guest that runs: each step looks whether the next
- * entry points back, length and cycles are bounded, and the way it ended is told.
+ * Walks Windows' doubly linked lists (LIST_ENTRY) in a running guest: each step checks that the next entry
+ * points back, length and cycles are bounded, and the result says how it ended.
  *
- * The list's head is an entry like any other here: the caller says at which link it began, and skips what is
- * not an element.
+ * The list's head is an entry like any other here: the caller knows at which link it began, and skips entries
+ * that are not elements.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";

@@ -1,8 +1,8 @@
 /**
- * The loader's lists: PsLoadedModuleList of the kernel, and those that a process's PEB names. The entries are
- * the same structure (LDR_DATA_TABLE_ENTRY, LDR_DATA_TABLE_ENTRY32) in every build.
+ * The loader's lists: the kernel's PsLoadedModuleList, and those in a process's PEB. The entries have the
+ * same structure (LDR_DATA_TABLE_ENTRY, LDR_DATA_TABLE_ENTRY32) in every build.
  *
- * A process's lists lie in its own memory, and are its own word; they are bounded as the kernel's are.
+ * A process's lists are in its own memory and under its control; they are bounded like the kernel's.
  * @module
  */
 import { MAX_LISTING } from "../../base/limits.ts";
@@ -97,7 +97,7 @@ function readList(
     const base = shape.pointerAt === 8 ? space.readS64(entry, shape.base) : space.readU32(entry, shape.base);
     const sizeBytes = space.readU32(entry, shape.sizeOfImage);
     if (Number.isNaN(base) || Number.isNaN(sizeBytes)) return false;
-    // A name that is paged out costs the name, not the module.
+    // If a name is paged out, only the name is missing, not the module.
     const name = readUnicode(space, entry, shape[naming], NAME_BYTES, shape.pointerAt) ??
       readUnicode(space, entry, shape.baseName, NAME_BYTES, shape.pointerAt) ?? "";
     items.push({ base, sizeBytes, name });

@@ -1,7 +1,7 @@
 /**
- * The low stub: the page below 1 MiB from which Windows starts its other processors. It holds the kernel's
- * entry point and its page-table root, and stays after the boot: the quickest and surest way to a Windows
- * kernel.
+ * The low stub: the page below 1 MiB from which Windows starts its other processors. It contains the kernel's
+ * entry point and its page-table root, and stays after the boot: the fastest and most certain way to find a
+ * Windows kernel.
  *
  * The pattern is that of the published tools (MemProcFS, memflow). A stub of an earlier boot may be left in
  * RAM: find_windows.ts tries all.
@@ -14,7 +14,7 @@ const FIRST_FRAME = 1;
 const END_FRAME = 2 ** 20 / PAGE_BYTES;
 const CR4_LA57 = 0x1000;
 
-/** What a low stub says. */
+/** The contents of a low stub. */
 export interface LowStub {
   /** Guest-physical address of its page. */
   readonly gpa: number;
@@ -31,7 +31,7 @@ export function findLowStubs(memory: PhysicalMemory): LowStub[] {
   const found: LowStub[] = [];
   for (let frame = FIRST_FRAME; frame < END_FRAME && found.length < MAX_ROOT_CANDIDATES; frame++) {
     if (!memory.locate(frame) || !memory.isHeld(frame)) continue;
-    // isHeld may ask the source, but locate's result stands.
+    // isHeld may ask the source, but the result of locate stays valid.
     const stub = stubAt(memory.words, memory.wordBase, frame * PAGE_BYTES);
     if (stub !== undefined) found.push(stub);
   }

@@ -1,7 +1,7 @@
 /**
- * A process's mappings by its page tables: the pages that are present in the user half, neighbours that allow
- * the same as one run. What is used where the kernel's own tree of ranges is not understood: it shows no
- * file, and nothing that is paged out.
+ * A process's mappings from its page tables: the pages present in the user half, with adjacent pages of equal
+ * permissions merged. Used if the kernel's own tree of ranges is not understood; it shows no files, and
+ * nothing that is paged out.
  * @module
  */
 import { MAX_LISTING } from "../../base/limits.ts";

@@ -1,9 +1,9 @@
 /**
- * A PE32+ image as it lies in memory: its headers, and its export directory. Nothing in it is believed: each
- * address is held against the image's size, counts are bounded, and a page that does not read (paged out, or
- * not mapped under VBS) costs what is on it and no more.
+ * A PE32+ image in memory: its headers and its export directory. Nothing in it is trusted: each address is
+ * checked against the image's size, counts are bounded, and if a page cannot be read (paged out, or not
+ * mapped under VBS), only its contents are missing.
  *
- * It reads no relocations, imports or debug data, and no image as it lies in a file.
+ * It reads no relocations, imports or debug data, and no images in the layout of a file.
  * @module
  */
 import { MAX_PE_EXPORTS, MAX_PE_IMAGE_BYTES } from "../../base/limits.ts";
@@ -65,7 +65,7 @@ export function exportName(space: AddressSpace, image: PeImage): string | undefi
 
 /** An image's exports: read once, in bulk. */
 export class PeExports {
-  /** How many of the directory's names did not read, or lead out of the image. */
+  /** Number of the directory's names that could not be read, or point outside of the image. */
   readonly lost: number;
   readonly #addresses: Map<string, number> = new Map();
   #sorted: readonly (readonly [number, string])[] | undefined;
@@ -90,7 +90,7 @@ export class PeExports {
     for (let i = 0; i < names; i++) {
       const address = addressOf(ordinalOf(i));
       const at = nameOf(i);
-      // An address within the directory is a forwarder's text: it has no place in this image.
+      // An address within the directory is a forwarder's text, not an address in this image.
       const forwarded = address >= exportsAt && address < exportsAt + exportsBytes;
       const name = isWithin(at, 1, sizeBytes) ? nameAt(space, image, at) : undefined;
       if (name === undefined || name === "" || !isWithin(address, 1, sizeBytes)) lost++;

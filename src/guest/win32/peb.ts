@@ -1,9 +1,8 @@
 /**
- * The process environment block: what a Windows process keeps about itself in user memory. The fields read
- * here have been in the same place in every x64 build (documented by Microsoft's headers as far as they are
- * public).
+ * The process environment block: a Windows process's data about itself in user memory. The fields read here
+ * are at the same place in every x64 build (documented by Microsoft's headers as far as they are public).
  *
- * The process may write whatever it likes into it: what comes from here is the process's own word, bounded.
+ * The process can write anything into it, so its contents are not trusted, and bounded.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";
@@ -54,6 +53,6 @@ export function readCommandLine(space: AddressSpace, peb: number): string | unde
   const parameters = space.readS64(peb, PARAMETERS_AT);
   if (!isUserPointer(parameters)) return undefined;
   const pointerAt: PointerAt = 8;
-  // The structure is 8-aligned in every build; a process that says otherwise gets what stands there.
+  // The structure is 8-aligned in every build; with another address the process only affects its own results.
   return readUnicode(space, parameters, COMMAND_LINE_AT, MAX_COMMAND_LINE_BYTES, pointerAt);
 }

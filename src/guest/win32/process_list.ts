@@ -1,9 +1,10 @@
 /**
- * The process list: from the System process along ActiveProcessLinks, forward, and where that breaks also
- * backward; then along the scheduler's list, which still holds a process that was unlinked from the first.
+ * The process list: from the System process along ActiveProcessLinks forwards, and if that breaks also
+ * backwards; then along the scheduler's list, which still contains processes that were unlinked from the
+ * first.
  *
- * A process that has ended stays listed as long as someone holds a handle to it: it is told as such, without
- * a root. Length, cycles and wild links are bounded and told; a list that changed while it was read is read
+ * A process that has ended stays listed as long as a handle to it is open: it is marked as such, without a
+ * root. Length, cycles and wild links are bounded and reported; a list that changed while it was read is read
  * again a few times.
  * @module
  */
@@ -25,16 +26,16 @@ import {
 import { isKernelPointer, KERNEL_LINKS, walkLinks } from "./link_walk.ts";
 import type { PeImage } from "./pe_image.ts";
 
-/** A guest that changes its list under every one of so many looks has a broken one. */
+/** If this many attempts find a changed list, it counts as broken. */
 const ATTEMPTS = 4;
 
 /** A process of a Windows guest. */
 export interface WindowsProcess extends Process {
-  /** Whether it has ended, and is only still referred to. */
+  /** Whether it has ended, and is only still referenced. */
   readonly exited: boolean;
   /**
-   * Whether it was found on the scheduler's list only: somebody took it off the list of processes, or it is
-   * just being started or ended.
+   * Whether it is on the scheduler's list only: it was unlinked from the list of processes, or is just
+   * starting or ending.
    */
   readonly unlinked: boolean;
   /** Its PEB; 0 for none (a minimal process), or when the layout does not say where that is. */
@@ -97,7 +98,9 @@ export class ProcessList {
     return { items, end };
   }
 
-  /** From the System process along the back links, as far as they are borne out: what lies past the break. */
+  /**
+   * From the System process along the back links, as far as they are confirmed: the part beyond the break.
+   */
   #backward(
     layout: EprocessLayout,
     limit: number,

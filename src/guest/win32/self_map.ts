@@ -1,7 +1,7 @@
 /**
- * The self-map: Windows enters its root table into the table itself. Where there is no low stub, the kernel's
- * root is looked for by that, in the first 16 MiB. The pattern is that of the published tools; it does not
- * tell 4 levels from 5.
+ * The self-map: Windows' root table has an entry that refers to the table itself. Without a low stub, the
+ * kernel's root is found by that, in the first 16 MiB. The pattern is that of the published tools; it does
+ * not distinguish 4 levels from 5.
  * @module
  */
 import { MAX_ROOT_CANDIDATES } from "../../base/limits.ts";

@@ -1,10 +1,10 @@
 /**
- * What stands behind a Windows page-table entry that is not present: a page in transition is still in RAM,
- * and a prototype entry names another entry that may be. Everything else (page file, demand zero, a file not
- * read yet) is not resident, and said to be.
+ * Decodes a Windows page-table entry that is not present: a page in transition is still in RAM, and a
+ * prototype entry refers to another entry that may be. Everything else (page file, demand zero, a file not
+ * read yet) is not resident, and reported as such.
  *
- * Only last-level entries come here: a page table that is itself in transition is not followed. An entry that
- * says "ask the VAD" is not resident either.
+ * Only last-level entries are decoded: a page table that is itself in transition is not followed. An entry
+ * that refers to the VAD is not resident either.
  * @module
  */
 import { AddressSpace } from "../address_space.ts";
@@ -27,7 +27,7 @@ const UNALIGNED = 0x7_0000;
 const ASK_THE_VAD = -0x1_0000_0000;
 
 /**
- * Makes the resolver for one kernel; it makes no garbage when called.
+ * Makes the resolver for one kernel; calling it allocates nothing.
  *
  * @param memory the guest's RAM
  * @param paging the paging mode

@@ -1,6 +1,6 @@
 /**
- * UNICODE_STRING as Windows keeps it: a length in bytes, and a pointer to UTF-16 text without an end mark.
- * What reads is taken; a length that is odd, or longer than anything of its kind, is cut.
+ * UNICODE_STRING in Windows' memory: a length in bytes, and a pointer to UTF-16 text without a terminator. As
+ * much as can be read is returned; a length that is odd, or above the limit of its kind, is cut.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";
@@ -18,7 +18,7 @@ export type PointerAt = 4 | 8;
  * @param space the address space of the structure and of the text
  * @param base address of a structure, 8-aligned
  * @param offset where in it the string is
- * @param maxBytes where to cut it
+ * @param maxBytes limit of its length, bytes
  * @param pointerAt 8, or 4 for a 32-bit process's
  * @returns undefined when the structure or the text's first byte cannot be read; "" when it is empty
  */

@@ -1,12 +1,12 @@
 /**
- * A process's address ranges: the balanced tree of VADs that the kernel keeps for each process, read as
- * mappings.
+ * A process's address ranges, read as mappings from the balanced tree of VADs that the kernel keeps for each
+ * process.
  *
- * Where VadRoot lies in EPROCESS, and where a node's flags keep the protection, differs between builds: both
- * are learnt, from the node that must hold the PEB (private, read-write) and the one that must hold the image
- * (mapped copy-on-write, executable). The node's ranges and pointers have been in the same place since
- * Windows 8.1. A node's protection is the one its range was made with: what a page allows now, the page
- * tables say.
+ * The offset of VadRoot in EPROCESS, and that of the protection in a node's flags, differ between builds:
+ * both are learnt from the node that must contain the PEB (private, read-write) and the one that must contain
+ * the image (mapped copy-on-write, executable). The node's ranges and pointers have been at the same place
+ * since Windows 8.1. A node's protection is the one with which its range was created; the current permissions
+ * of a page are in the page tables.
  * @module
  */
 import { MAX_LISTING, MAX_VAD_DEPTH } from "../../base/limits.ts";
@@ -169,7 +169,7 @@ function isChild(space: AddressSpace, node: number, parent: number): boolean {
   return space.hi * 2 ** 32 + ((space.lo & ~7) >>> 0) === parent;
 }
 
-/** Visits a tree in order; a subtree that is torn is left out, and told. */
+/** Visits a tree in order; a torn subtree is skipped and reported. */
 function visitInOrder(
   space: AddressSpace,
   root: number,
@@ -221,7 +221,7 @@ function fileOf(space: AddressSpace, node: number): string {
   return readUnicode(space, file, FILE_NAME, PATH_BYTES) ?? "";
 }
 
-/** What the first pages that are present allow. */
+/** The permissions of the first pages that are present. */
 function permsOfPages(user: AddressSpace, start: number, end: number): string {
   for (let i = 0, at = start; i < PROBED_PAGES && at < end; i++, at += PAGE_BYTES) {
     const page = user.probe(at);

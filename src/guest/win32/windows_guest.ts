@@ -1,10 +1,10 @@
 /**
  * A Windows guest: the {@linkcode GuestOs} port over its kernel's own structures. The kernel's image, its
- * exports and the layout of its process object are kept; processes, mappings and modules are read anew at
+ * exports and the layout of its process object are kept; processes, mappings and modules are read again at
  * each call.
  *
- * What the layout lacks (because the guest was still starting when it was learnt) is looked for again when it
- * is asked for.
+ * If the layout is incomplete (because the guest was still starting when it was learnt), it is completed when
+ * needed.
  * @module
  */
 import type { AddressSpace } from "../address_space.ts";
@@ -78,8 +78,8 @@ export class WindowsGuest implements GuestOs {
   }
 
   /**
-   * Whether the same kernel is still in RAM and mapped as it was. Right after a reset it still is: after a
-   * reset, look anew instead.
+   * Whether the same kernel is still in RAM and mapped as before. Right after a reset it still is: after a
+   * reset, search again instead.
    */
   /** None that is exported. */
   births(): undefined {
@@ -103,7 +103,7 @@ export class WindowsGuest implements GuestOs {
 
   process(pid: number): WindowsProcess | undefined {
     const all = this.processes().items.filter((process) => process.pid === pid);
-    // A number is given anew once its process has ended: the one that lives is meant.
+    // A pid is reused once its process has ended: the living one is returned.
     return all.find((process) => !process.exited) ?? all[0];
   }
 
@@ -173,7 +173,7 @@ export class WindowsGuest implements GuestOs {
     return this.#exports.nearest(address);
   }
 
-  /** The process's PEB now: what the caller holds may be of an earlier look. */
+  /** The process's current PEB, since the caller's may be from an earlier list. */
   #pebOf(process: Process): number {
     this.kernel.memory.verify();
     this.#relearn();
