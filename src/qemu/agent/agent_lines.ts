@@ -12,8 +12,12 @@ const NEWLINE = 0x0a;
 
 /** Takes lines. */
 export interface AgentLineSink {
-  /** A whole line without its end, borrowed for the call. */
-  onLine(bytes: Uint8Array): void;
+  /**
+   * A whole line without its end, borrowed for the call.
+   *
+   * @param isLast nothing came behind it so far
+   */
+  onLine(bytes: Uint8Array, isLast: boolean): void;
   /** A line that was too long has ended. */
   onLongLine(): void;
 }
@@ -37,8 +41,8 @@ export class AgentLines {
       const end = found < 0 ? bytes.length : found;
       this.#keep(bytes.subarray(from, end));
       if (found < 0) return;
-      this.#finish();
       from = found + 1;
+      this.#finish(from === bytes.length);
     }
   }
 
@@ -64,7 +68,7 @@ export class AgentLines {
     this.#stored = needed;
   }
 
-  #finish(): void {
+  #finish(isLast: boolean): void {
     const { length } = this.#store;
     const wasTooLong = this.#isTooLong;
     const line = this.#store.subarray(0, this.#stored);
@@ -72,6 +76,6 @@ export class AgentLines {
     // What one long line needed is not kept for ever.
     if (length > KEEP_BYTES) this.#store = new Uint8Array(FIRST_BYTES);
     if (wasTooLong) this.#sink.onLongLine();
-    else if (line.length > 0) this.#sink.onLine(line);
+    else if (line.length > 0) this.#sink.onLine(line, isLast);
   }
 }
