@@ -109,7 +109,7 @@ func main() {
 	}
 }
 GO
-timeout 60 go build -o probe . || skip "go-qemu does not build here"
+timeout 80 go build -gcflags="all=-N -l" -ldflags="-s -w" -o probe . || skip "go-qemu does not build here"
 qemu-system-x86_64 -nodefaults -machine none -accel tcg -display none -qmp "unix:$T/qmp,server=on,wait=off" &
 PIDS+=($!)
 for _ in $(seq 100); do [ -S "$T/qmp" ] && break; sleep 0.1; done

@@ -1,15 +1,16 @@
 /**
  * The completions for bash, zsh and fish, made from the command table (completion_rules.ts). Everything but
- * the names of endpoints stands in the script itself; those are asked of the daemon when one is due, in
- * silence and for a second at most.
+ * the names of endpoints, snapshots, consoles and questions stands in the script itself; those are asked of
+ * the daemon (or of the NATS server that the line names) when one is due, in silence and for a second at
+ * most.
  *
- * Nothing of an endpoint's name is ever evaluated by the shell: a VM says itself what it is called.
+ * No name is ever evaluated by the shell: a VM says itself what it is called.
  *
  *   deno run -A scripts/build/man_page.ts completion [bash|zsh|fish]
  *
  * @module
  */
-import { type CompletionRules, completionRules, type Place } from "./completion_rules.ts";
+import { type Asked, type CompletionRules, completionRules, type Place } from "./completion_rules.ts";
 
 /** Shells for which there is one. */
 export const SHELLS = ["bash", "zsh", "fish"] as const;
@@ -17,8 +18,23 @@ export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = typeof SHELLS[number];
 
 const ASK_SECONDS = 1;
-/** A line of `vmsig ls --json` to its endpoint's name. */
-const NAME = '.*"name":"\\([^"\\\\]*\\)".*';
+const WORD = '\\([^"\\\\]*\\)';
+
+/** What is asked: the words behind vmsig (FIRST: the line's first argument), and how sed finds the names. */
+const QUESTIONS: Readonly<Record<Asked, { readonly words: readonly string[]; readonly sed: string }>> = {
+  // Over NATS an endpoint is HOST/NAME.
+  endpoints: {
+    words: ["ls"],
+    sed: `s/^{"host":"${WORD}",.*"name":"${WORD}".*/\\1\\/\\2/p;t;s/.*"name":"${WORD}".*/\\1/p`,
+  },
+  snapshots: { words: ["vm", "FIRST", "snapshots"], sed: `/"savedMs":/s/.*"name":"${WORD}".*/\\1/p` },
+  consoles: { words: ["console", "FIRST", "list"], sed: `s/.*"number":\\([0-9]*\\).*/\\1/p` },
+  questions: { words: ["ask", "list"], sed: `s/.*"id":"${WORD}".*/\\1/p` },
+};
+/** Each object of a list at the beginning of a line: inside a text no quotation mark stands bare. */
+const SPLIT = "tr '{' '\\n' | sed 's/^/{/'";
+/** Options of the line that say whom to ask. */
+const WHOM = ["--socket", "--nats", "--creds", "--nats-ca", "--as"];
 
 /** The script of one shell. */
 export async function completion(shell: Shell = "bash"): Promise<string> {
@@ -43,8 +59,13 @@ function script(...parts: readonly string[]): string {
 
 /** What bash and zsh have in common. The answer is in variables of the caller. */
 function posixCore({ commands, places, options, values }: CompletionRules): string {
-  const set = ({ words, endpoints, files }: Place): string =>
-    `candidates='${words.join(" ")}'${endpoints ? " endpoints=yes" : ""}${files ? " files=yes" : ""}`;
+  const set = ({ words, asked, behind, files }: Place): string =>
+    [
+      `candidates='${words.join(" ")}'`,
+      ...asked === "" ? [] : [`asked=${asked}`],
+      ...behind === "" ? [] : [`behind=${behind}`],
+      ...files ? ["files=yes"] : [],
+    ].join(" ");
   return [
     "# Whether an option takes a value, and which: COMMAND OPTION.",
     "_vmsig_value() {",
@@ -57,6 +78,7 @@ function posixCore({ commands, places, options, values }: CompletionRules): stri
     "_vmsig_rules() {",
     '  if [ -n "${ZSH_VERSION-}" ]; then emulate -L sh; fi',
     "  local current=$1 command= args= count=0 word",
+    "  whom=()",
     "  shift",
     '  while [ "$#" -gt 0 ]; do',
     "    word=$1",
@@ -76,17 +98,18 @@ function posixCore({ commands, places, options, values }: CompletionRules): stri
     "        files=yes",
     "        return",
     "        ;;",
-    "      --socket=*) socket=${word#*=} ;;",
+    `      ${WHOM.map((option) => `${option}=*`).join(" | ")}) whom+=("$word") ;;`,
     "      -*)",
     '        if _vmsig_value "$command" "$word"; then',
     '          if [ "${1-}" = = ]; then shift; fi',
     '          if [ "$#" -eq 0 ]; then return; fi',
-    '          if [ "$word" = --socket ]; then socket=$1; fi',
+    `          case $word in ${WHOM.join(" | ")}) whom+=("$word" "$1") ;; esac`,
     "          shift",
-    "          candidates= endpoints= files= list=",
+    "          candidates= asked= behind= files= list=",
     "        fi",
     "        ;;",
     "      *)",
+    '        if [ "$count" -eq 0 ]; then first=$word; fi',
     '        args="$args $word"',
     "        count=$((count + 1))",
     "        ;;",
@@ -108,13 +131,19 @@ function posixCore({ commands, places, options, values }: CompletionRules): stri
     ...[...places].map(([pattern, place]) => `    ${quoted(pattern)}) ${set(place)} ;;`),
     "  esac",
     "}",
-    "# The names of endpoints, one a line: PROGRAM SOCKET.",
-    "_vmsig_endpoints() {",
-    '  if [ -n "$2" ]; then',
-    `    timeout ${ASK_SECONDS} "$1" ls --json --socket "$2"`,
-    "  else",
-    `    timeout ${ASK_SECONDS} "$1" ls --json`,
-    `  fi </dev/null 2>/dev/null | sed -n 's/${NAME}/\\1/p'`,
+    "# What the daemon is asked, one name a line: WHAT PROGRAM FIRST [OPTION…].",
+    "_vmsig_asked() {",
+    "  local what=$1 program=$2 first=$3",
+    "  shift 3",
+    "  case $what in",
+    ...Object.entries(QUESTIONS).flatMap(([what, { words, sed }]) => [
+      `    ${what})`,
+      `      timeout ${ASK_SECONDS} "$program" ${
+        words.map((word) => word === "FIRST" ? '"$first"' : word).join(" ")
+      } --json "$@" </dev/null 2>/dev/null | ${SPLIT} | sed -n '${sed}'`,
+      "      ;;",
+    ]),
+    "  esac",
     "}",
   ].join("\n");
 }
@@ -124,12 +153,42 @@ function quoted(pattern: string): string {
   return pattern.split("*").map((part) => part === "" ? "" : `'${part}'`).join("*");
 }
 
-const BASH = `_vmsig() {
-  local candidates= endpoints= files= list= socket= prefix= word current=\${COMP_WORDS[COMP_CWORD]}
+const BASH =
+  `# bash takes a colon for a word of its own: WORD: and PATH are put together again, as they were typed.
+_vmsig_words() {
+  local i word last= rest=\${COMP_LINE-} follows
+  line=()
+  for ((i = 0; i <= COMP_CWORD; i++)); do
+    word=\${COMP_WORDS[i]} follows=
+    case $last in *:) follows=yes ;; esac
+    case $word in :*) follows=yes ;; esac
+    case $rest in '' | [[:blank:]]*) follows= ;; esac
+    if [ "$i" -gt 0 ] && [ -n "$follows" ]; then
+      line[\${#line[@]} - 1]+=$word
+    else
+      line+=("$word")
+    fi
+    rest=\${rest#"\${rest%%[![:blank:]]*}"}
+    rest=\${rest#"$word"}
+    last=$word
+  done
+}
+_vmsig() {
+  local candidates= asked= behind= files= list= first= prefix= word current
+  local -a line whom
+  _vmsig_words
+  current=\${line[\${#line[@]} - 1]}
   # bash takes the = of --option=VALUE for a word.
   if [ "$current" = = ]; then current=; fi
-  _vmsig_rules "$current" "\${COMP_WORDS[@]:1:COMP_CWORD-1}"
+  _vmsig_rules "$current" "\${line[@]:1:\${#line[@]} - 2}"
   COMPREPLY=()
+  case "$candidates $current" in
+    *file:*' file:'*)
+      compopt -o filenames 2>/dev/null
+      while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "\${current#file:}")
+      return
+      ;;
+  esac
   if [ -n "$list" ]; then
     case $current in
       *,*) prefix=\${current%,*}, current=\${current##*,} ;;
@@ -140,23 +199,30 @@ const BASH = `_vmsig() {
       "$current"*) COMPREPLY+=("$prefix$word") ;;
     esac
   done
-  if [ -n "$endpoints" ]; then
+  if [ -n "$asked" ]; then
     while IFS= read -r word; do
-      case $word in
-        "$current"*) COMPREPLY+=("$(printf '%q' "$word")") ;;
+      case $word$behind in
+        "$current"*) COMPREPLY+=("$(printf '%q' "$word")$behind") ;;
       esac
-    done < <(_vmsig_endpoints "\${COMP_WORDS[0]}" "$socket")
+    done < <(_vmsig_asked "$asked" "\${COMP_WORDS[0]}" "$first" "\${whom[@]}")
   fi
   if [ -n "$files" ]; then
-    compopt -o filenames 2>/dev/null
+    if [ \${#COMPREPLY[@]} -eq 0 ]; then compopt -o filenames 2>/dev/null; fi
     while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "$current")
   fi
+  # The line goes on behind a colon, and only what stands behind the last one is replaced.
+  case \${#COMPREPLY[@]}:\${COMPREPLY[0]-} in
+    1:*:) compopt -o nospace 2>/dev/null ;;
+  esac
+  case $current in
+    *:*) COMPREPLY=("\${COMPREPLY[@]#"\${current%"\${current##*:}"}"}") ;;
+  esac
 }
 complete -F _vmsig vmsig`;
 
 const ZSH = `_vmsig() {
-  local candidates= endpoints= files= list= socket=
-  local -a names before
+  local candidates= asked= behind= files= list= first= word
+  local -a names heads before whom
   local current=\${words[CURRENT]}
   before=("\${(@)words[2,CURRENT-1]}")
   if [[ $current == --*=* ]]; then
@@ -165,10 +231,24 @@ const ZSH = `_vmsig() {
     compset -P '*='
   fi
   _vmsig_rules "$current" "\${before[@]}"
+  if [[ $current == file:* && " $candidates " == *' file: '* ]]; then
+    compset -P 'file:'
+    _files
+    return
+  fi
   if [[ -n $list ]]; then compset -P '*,'; fi
-  names=(\${=candidates})
-  if [[ -n $endpoints ]]; then names+=("\${(@f)$(_vmsig_endpoints "\${words[1]}" "$socket")}"); fi
+  for word in \${=candidates}; do
+    if [[ $word == *: ]]; then heads+=("$word"); else names+=("$word"); fi
+  done
+  if [[ -n $asked ]]; then
+    for word in "\${(@f)$(_vmsig_asked "$asked" "\${words[1]}" "$first" "\${whom[@]}")}"; do
+      if [[ -z $word ]]; then continue; fi
+      if [[ -z $behind ]]; then names+=("$word"); else heads+=("$word$behind"); fi
+    done
+  fi
   if (( $#names )); then compadd -a names; fi
+  # The word goes on behind a colon.
+  if (( $#heads )); then compadd -S '' -a heads; fi
   if [[ -n $files ]]; then _files; fi
 }
 if [[ "\${funcstack[1]-}" == _vmsig ]]; then
@@ -178,12 +258,20 @@ else
 fi`;
 
 function fishCore({ commands, places, options, values }: CompletionRules): string {
-  const print = ({ words, endpoints, files }: Place, list = false): string =>
+  const print = ({ words, asked, behind, files }: Place, list = false): string =>
     [
       ...words.length > 0
         ? [`${list ? '__vmsig_list "$prefix" "$token"' : '__vmsig_each "$prefix"'} ${words.join(" ")}`]
         : [],
-      ...endpoints ? ['__vmsig_each "$prefix" (__vmsig_endpoints $program $socket)'] : [],
+      ...words.includes("file:")
+        ? [
+          "if string match -q 'file:*' -- $token; __vmsig_each \"$prefix\"file: " +
+          "(__fish_complete_path (string replace file: '' -- $token)); end",
+        ]
+        : [],
+      ...asked === ""
+        ? []
+        : [`__vmsig_each "$prefix" (__vmsig_asked ${asked} $program "$args[1]" $whom)${behind}`],
       ...files ? ['__vmsig_each "$prefix" (__fish_complete_path "$token")'] : [],
       "true",
     ].join("; ");
@@ -197,13 +285,18 @@ function fishCore({ commands, places, options, values }: CompletionRules): strin
     "  set -l before (string match -r '^.*,' -- $argv[2])",
     '  __vmsig_each "$argv[1]$before" $argv[3..-1]',
     "end",
-    "# The names of endpoints, one a line: PROGRAM [SOCKET].",
-    "function __vmsig_endpoints",
-    "  set -l more",
-    "  if set -q argv[2]; set more --socket $argv[2]; end",
-    `  timeout ${ASK_SECONDS} $argv[1] ls --json $more </dev/null 2>/dev/null | sed -n 's/${
-      NAME.replaceAll("\\", "\\\\")
-    }/\\\\1/p'`,
+    "# What the daemon is asked, one name a line: WHAT PROGRAM FIRST [OPTION…].",
+    "function __vmsig_asked",
+    "  set -l program $argv[2]",
+    "  set -l first $argv[3]",
+    "  set -l whom $argv[4..-1]",
+    "  switch $argv[1]",
+    ...Object.entries(QUESTIONS).map(([what, { words, sed }]) =>
+      `    case ${what}; timeout ${ASK_SECONDS} $program ${
+        words.map((word) => word === "FIRST" ? '"$first"' : word).join(" ")
+      } --json $whom </dev/null 2>/dev/null | ${SPLIT} | sed -n '${sed.replaceAll("\\", "\\\\")}'`
+    ),
+    "  end",
     "end",
     "# Whether an option takes a value: COMMAND OPTION.",
     "function __vmsig_takes_value",
@@ -219,19 +312,19 @@ function fishCore({ commands, places, options, values }: CompletionRules): strin
     "  set -e tokens[1]",
     "  set -l command",
     "  set -l args",
-    "  set -l socket",
+    "  set -l whom",
     "  set -l option",
     "  set -l prefix",
     "  set -l token (commandline -ct)",
     "  for word in $tokens",
     "    if set -q option[1]",
-    "      if test $option = --socket; set socket $word; end",
+    `      if contains -- $option ${WHOM.join(" ")}; set whom $whom $option $word; end`,
     "      set option",
     "    else if test $word = --",
     '      __fish_complete_path "$token"',
     "      return",
-    "    else if string match -q -- '--socket=*' $word",
-    "      set socket (string replace -- --socket= '' $word)",
+    `    else if string match -qr -- '^(${WHOM.join("|")})=' $word`,
+    "      set whom $whom $word",
     "    else if string match -q -- '-*' $word",
     '      if __vmsig_takes_value "$command $word"; set option $word; end',
     "    else if not set -q command[1]",

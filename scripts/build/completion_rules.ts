@@ -12,12 +12,24 @@ import type { OptionSpec } from "../../src/client/cli/command.ts";
 import { COMMANDS } from "../../src/client/cli/command_table.ts";
 import { LAYOUT_NAMES } from "../../src/client/keyboard_layout.ts";
 
+/** What only a daemon knows, and the name of it in usage lines. */
+export const ASKED = {
+  endpoints: "ENDPOINT",
+  snapshots: "SNAPSHOT",
+  consoles: "CONSOLE",
+  questions: "QUESTION-ID",
+} as const;
+/** One of them. */
+export type Asked = keyof typeof ASKED;
+
 /** What may stand at one place. */
 export interface Place {
-  /** Words that stand as they are. */
+  /** Words that stand as they are; behind one that ends with a colon, its word goes on. */
   readonly words: readonly string[];
-  /** Whether the name of an endpoint may. */
-  readonly endpoints: boolean;
+  /** What the daemon is asked for. */
+  readonly asked: Asked | "";
+  /** What stands behind each name that it gives: a colon in ENDPOINT:PATH. */
+  readonly behind: "" | ":";
   /** Whether the path of a file may. */
   readonly files: boolean;
 }
@@ -39,9 +51,12 @@ const FILE_WORDS: ReadonlySet<string> = new Set(["FILE", "PATH", "PREFIX", "RECO
 
 interface Draft {
   words: Set<string>;
-  endpoints: boolean;
+  asked: Asked | "";
+  behind: "" | ":";
   files: boolean;
 }
+
+const EMPTY = { asked: "", behind: "", files: false } as const;
 
 /** Reads the command table. */
 export async function completionRules(): Promise<CompletionRules> {
@@ -64,11 +79,14 @@ export async function completionRules(): Promise<CompletionRules> {
       if (spec.letter !== undefined) values.set(`${name} -${spec.letter}`, value);
     }
   }
-  places.set("help 0", { words: new Set(Object.keys(COMMANDS)), endpoints: false, files: false });
-  const plain = [...places].map(([pattern, { words, endpoints, files }]): [string, Place] => [
+  places.set("help 0", { ...EMPTY, words: new Set(Object.keys(COMMANDS)) });
+  const plain = [...places].map(([pattern, { words, ...rest }]): [string, Place] => [
     pattern,
-    { words: [...words], endpoints, files },
-  ]).filter(([, { words, endpoints, files }]) => words.length > 0 || endpoints || files);
+    { words: [...words], ...rest },
+  ]).filter(([, { words, asked, files }]) => words.length > 0 || asked !== "" || files);
+  // The more special pattern counts: behind ENDPOINT:PATH stands something else than behind FILE.
+  const isSpecial = ([pattern]: readonly [string, Place]) => pattern.includes(":") ? 0 : 1;
+  plain.sort((a, b) => isSpecial(a) - isSpecial(b));
   return { commands, places: new Map(plain), options, values };
 }
 
@@ -77,7 +95,10 @@ function valueOf(option: string, spec: OptionSpec): Place & { readonly list: boo
   // The commands themselves load the layouts when they type.
   const choices = spec.choices ?? (option === "layout" ? LAYOUT_NAMES : []);
   const files = /^(FILE|PATH|DIR)/.test(value);
-  return { words: choices, endpoints: option === "endpoint", files, list: takes === "list" };
+  const place = { words: choices, files, list: takes === "list" };
+  if (/^E:/.test(value)) return { ...place, asked: "endpoints", behind: ":" };
+  const asked = option === "endpoint" ? "endpoints" : option === "port" ? "consoles" : "";
+  return { ...place, asked, behind: "" };
 }
 
 function addUsage(places: Map<string, Draft>, name: string, usage: string): void {
@@ -94,17 +115,22 @@ function addForm(places: Map<string, Draft>, name: string, tokens: readonly stri
     const repeats = token.includes("…");
     const words = token.replace(/[[\]…]/g, "").split("|");
     const literals = words.filter((word) => /^[a-z][a-z0-9-]*$/.test(word));
+    const heads = words.flatMap((word) => /^([a-z]+:)[A-Z]+$/.exec(word)?.[1] ?? []);
+    const hasPath = words.includes(`${ASKED.endpoints}:PATH`);
     for (const pattern of patterns) {
       const key = repeats ? `${name} *` : `${name} ${position}${pattern}`;
-      const place = places.get(key) ?? { words: new Set(), endpoints: false, files: false };
+      const place = places.get(key) ?? { ...EMPTY, words: new Set() };
       places.set(key, place);
-      for (const literal of literals) place.words.add(literal);
-      place.endpoints ||= words.includes("ENDPOINT");
+      for (const word of [...literals, ...heads]) place.words.add(word);
+      for (const [what, word] of Object.entries(ASKED)) {
+        if (words.includes(word) || hasPath && word === ASKED.endpoints) place.asked = what as Asked;
+      }
+      if (hasPath) place.behind = ":";
       place.files ||= words.some((word) => FILE_WORDS.has(word));
     }
-    // What stands here decides what may follow only where it is a word of the command's own, and nothing
-    // else.
-    const next = literals.length === words.length ? literals : ["*"];
+    // What stands here decides what may follow only where it is a word of the command's own and nothing
+    // else, or where its form tells.
+    const next = literals.length === words.length ? literals : hasPath ? ["*:/*"] : ["*"];
     patterns = patterns.flatMap((pattern) => next.map((word) => `${pattern} ${word}`));
   });
 }

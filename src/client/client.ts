@@ -28,7 +28,7 @@ import { holderOf, type LeaseStatus } from "./lease_holder.ts";
 import { Lease, type LeaseClassName, type LeaseHome } from "./lease.ts";
 import type { MemoryView } from "./memory_view.ts";
 import { type MemoryWriteOptions, writeMemoryCommand } from "./memory_write.ts";
-import { openLink } from "./open_link.ts";
+import { openSession } from "./open_session.ts";
 import type { EndpointRef, RosterEntry, RosterView } from "./roster_view.ts";
 import { type CommandOptions, DEFAULT_TIMEOUT_MS, Session, type SessionOptions } from "./session.ts";
 import type { CommandOutcome } from "./command_outcome.ts";
@@ -49,12 +49,12 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
   /**
    * Joins the bus; programs call `connect`.
    *
-   * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`
+   * @throws {Fault} with the code of a REFUSED; `timed-out`; `unreachable`; `interrupted`
    */
   static async join(options: SessionOptions): Promise<Client> {
     const session = new Session(options);
     try {
-      await session.open(await openLink(session, options, options.timeoutMs));
+      await openSession(session, options);
     } catch (error) {
       await session.close();
       throw error;

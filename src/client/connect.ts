@@ -10,7 +10,7 @@ import { Client } from "./client.ts";
 import type { SubscribeOptions } from "./handshake.ts";
 import { checkPace, type ReconnectOptions } from "./reconnector.ts";
 import { natsModule } from "./nats_loader.ts";
-import { DEFAULT_TIMEOUT_MS } from "./session.ts";
+import { JOIN_TIMEOUT_MS } from "./command_options.ts";
 import type { RemoteHost } from "./session_state.ts";
 
 /** How to join. */
@@ -32,8 +32,10 @@ export interface ConnectOptions {
   readonly as?: string;
   /** Which broadcast events are wanted at all; everything that the grant allows unless told. */
   readonly sub?: SubscribeOptions;
-  /** How long joining may take, ms. */
+  /** How long joining may take, ms; {@linkcode JOIN_TIMEOUT_MS} unless told. */
   readonly timeoutMs?: number;
+  /** Gives up joining; nothing once it has joined. */
+  readonly signal?: AbortSignal;
   /**
    * Whether, and at what pace, to come back to a daemon that went away, with the same subscription: false
    * unless told. Meanwhile commands fail (`unreachable`), and those under way are told that they may or may
@@ -54,17 +56,17 @@ export interface ConnectOptions {
  * ```
  *
  * @throws {Fault} `unreachable` when no daemon is there (or this user may not open its socket: the text says
- *   which), `not-admitted` when it does not let this user in, `timed-out`; `not-supported` when the daemon
- *   does not know `as`, and over NATS
+ *   which), `not-admitted` when it does not let this user in, `timed-out`, `interrupted`; `not-supported`
+ *   when the daemon does not know `as`, and over NATS
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
-  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const { name, as = "", sub = {}, reconnect = false } = options;
+  const timeoutMs = options.timeoutMs ?? JOIN_TIMEOUT_MS;
+  const { name, as = "", sub = {}, reconnect = false, signal } = options;
   const pace = reconnect === true ? {} : reconnect === false ? undefined : reconnect;
   if (pace !== undefined) checkPace(pace);
   if (options.nats === undefined) {
     const socketPath = options.socket ?? defaultSocketPathHere();
-    return await Client.join({ socketPath, name, as, sub, timeoutMs, reconnect: pace });
+    return await Client.join({ socketPath, name, as, sub, timeoutMs, reconnect: pace, signal });
   }
   const { nats } = options;
   if (as !== "") {
@@ -76,7 +78,7 @@ export async function connect(options: ConnectOptions): Promise<Client> {
   // The library for it is loaded by who needs it.
   const { RemoteLink } = await natsModule("link")();
   const makeLink = (session: RemoteHost) => new RemoteLink(nats, session);
-  return await Client.join({ socketPath: nats.url, name, sub, timeoutMs, reconnect: pace, makeLink });
+  return await Client.join({ socketPath: nats.url, name, sub, timeoutMs, reconnect: pace, makeLink, signal });
 }
 
 /** The socket that VMSIG_SOCKET names; without it the default one of the user who runs this program. */

@@ -88,6 +88,8 @@ export class Session implements LinkHost {
     this.#opening = link;
     try {
       await link.greet(this.#options);
+      // Closed meanwhile: a link that came late is nobody's.
+      if (this.#state.is === "ended") throw new Fault("unreachable", "the client was closed");
     } catch (error) {
       await link.close();
       throw error;

@@ -28,6 +28,8 @@ export interface SessionOptions extends Introduction {
   readonly makeLink?: (session: RemoteHost) => ClientLink;
   /** How to come back to a daemon that went away; undefined = not at all. */
   readonly reconnect?: ReconnectOptions | undefined;
+  /** Gives up the first joining. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Where a session stands. */

@@ -16,9 +16,6 @@ import { KIND } from "../event/kind.ts";
 import type { Client } from "./client.ts";
 import type { Picture } from "../vgpu/picture.ts";
 
-/** How long the daemon may take for a text. */
-const TEXT_TIMEOUT_MS = 5000;
-
 /** Which screen. */
 export interface TextTarget {
   /** The endpoint's number. */
@@ -44,7 +41,7 @@ async function askText(
   await client.command(KIND.CMD_FRAME, endpoint, what, (event) => {
     event.words[FRAME_REQUEST.at.op / 4] = FRAME_OP.TEXT;
     event.words[FRAME_REQUEST.at.head / 4] = head;
-  }, { timeoutMs: TEXT_TIMEOUT_MS, signal });
+  }, { signal });
   // The text is sent before the answer.
   const [event] = stream.drain().slice(-1);
   if (event === undefined) throw new Fault("not-supported", `Cannot ${what}: no text came along`);

@@ -4,12 +4,12 @@
  */
 import { z } from "zod";
 import { printable } from "../base/printable.ts";
+import { DEFAULT_TIMEOUT_MS } from "../client/command_options.ts";
 import { takeLease } from "../testing/machine_lease.ts";
 import { json, text, type Tool, tool, type ToolCall, VM } from "./tool.ts";
 
 /** Operations that need the power lease. */
 const UNDER_LEASE: ReadonlySet<string> = new Set(["reset", "powerdown", "quit"]);
-const LEASE_MS = 10_000;
 /** A snapshot of much memory takes its time, ms. */
 const SNAPSHOT_MS = 1_800_000;
 
@@ -39,7 +39,7 @@ export const power: Tool = tool({
   run: async ({ vm, operation }, { seat, signal }) => {
     const endpoint = await seat.endpoint(vm);
     await using _lease = UNDER_LEASE.has(operation)
-      ? await takeLease(seat.client, endpoint, "power", { timeoutMs: LEASE_MS, waits: false })
+      ? await takeLease(seat.client, endpoint, "power", { timeoutMs: DEFAULT_TIMEOUT_MS, waits: false })
       : undefined;
     await seat.client.vm(endpoint, operation, { signal });
     return text(`${operation} done. Use wait with state, or vm_state, to see what came of it.`);
@@ -87,7 +87,7 @@ const verbs = ([
     run: async ({ vm, name: snapshot }, { seat, signal }: ToolCall) => {
       const endpoint = await seat.endpoint(vm);
       await using _lease = await takeLease(seat.client, endpoint, "power", {
-        timeoutMs: LEASE_MS,
+        timeoutMs: DEFAULT_TIMEOUT_MS,
         waits: false,
       });
       await seat.client.vm(endpoint)[verb](snapshot, { signal, timeoutMs: SNAPSHOT_MS });

@@ -14,6 +14,7 @@ import type { EndpointId } from "../base/ids.ts";
 import { printable } from "../base/printable.ts";
 import { CAP, type CapName } from "../event/capability.ts";
 import type { Client } from "../client/client.ts";
+import { DEFAULT_TIMEOUT_MS } from "../client/command_options.ts";
 import { ConsoleControl } from "../client/console_control.ts";
 import type { SubscribeOptions } from "../client/handshake.ts";
 import { InputControl } from "../client/input_control.ts";
@@ -30,10 +31,6 @@ import type { ScreenView } from "./screen_view.ts";
 
 /** How long keyboard and mouse are kept without input, ms. */
 const IDLE_MS = 60_000;
-/** How long a VM may take to confirm a frame of input, ms: it may be slow, and a model does nothing else. */
-const INPUT_MS = 30_000;
-/** How long a lease may take that is not waited for, ms. */
-const TAKE_MS = 10_000;
 
 /** What a server lets its models do. */
 export interface SeatLimits {
@@ -202,7 +199,7 @@ export class Seat implements AsyncDisposable {
       const lease = await this.#inputLease(endpoint);
       clearTimeout(this.#idle.get(endpoint));
       try {
-        return await use(new InputControl(this.client, lease, { signal, timeoutMs: INPUT_MS }));
+        return await use(new InputControl(this.client, lease, { signal }));
       } catch (error) {
         throw lease.owned ? error : await this.#lossOf(endpoint, lease, error);
       } finally {
@@ -288,7 +285,7 @@ export class Seat implements AsyncDisposable {
   async #acquire(endpoint: EndpointId, waitMs: number): Promise<Lease> {
     try {
       const lease = await takeLease(this.client, endpoint, "input", {
-        timeoutMs: Math.max(TAKE_MS, waitMs),
+        timeoutMs: Math.max(DEFAULT_TIMEOUT_MS, waitMs),
         waits: waitMs > 0,
         message: "a model",
       });

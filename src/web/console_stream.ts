@@ -10,12 +10,12 @@ import { oneLine } from "../base/printable.ts";
 import type { Client } from "../client/client.ts";
 import { ConsoleControl } from "../client/console_control.ts";
 import type { Lease } from "../client/lease.ts";
-import { holderWords } from "../client/lease_holder.ts";
 import { pause } from "../client/pause.ts";
 import { CONSOLE_WRITE } from "../event/body_layout.ts";
 import { KIND } from "../event/kind.ts";
 import { MAX_CONSOLE_WRITE } from "../event/kinds/console_kinds.ts";
 import { BODY } from "../event/transfer_event.ts";
+import type { LeaseNames } from "./lease_names.ts";
 
 /** Bytes of one message of the page at most. */
 const MOST_CONSOLE_INPUT = 16_384;
@@ -33,6 +33,8 @@ export interface ConsoleStreamOptions {
   readonly socket: WebSocket;
   /** The tab's client. */
   readonly client: Client;
+  /** Its leases, with their owners' names. */
+  readonly leases: LeaseNames;
   /** Which VM. */
   readonly vm: string;
   /** Which console of it. */
@@ -113,14 +115,14 @@ export class ConsoleStream {
 
   async #take(): Promise<void> {
     if (this.#lease?.owned === true || this.#ending.signal.aborted) return;
-    const { client, vm } = this.#options;
-    const lease = await client.acquire(vm, "console", { ttlMs: TTL_MS });
+    const { leases, vm } = this.#options;
+    const lease = await leases.acquire(vm, "console", { ttlMs: TTL_MS });
     if (this.#ending.signal.aborted) return await lease.release();
     this.#lease = lease;
     this.#say({ t: "mine" });
-    void lease.lost.then((reason) => {
-      const by = lease.takenBy === undefined ? "" : ` by ${holderWords(lease.takenBy)}`;
-      this.#say({ t: "looking", why: `the console was taken away (${reason}${by})` });
+    void lease.lost.then(async (reason) => {
+      const by = lease.takenBy === undefined ? "" : ` by ${await leases.of(vm, "console", lease.takenBy)}`;
+      this.#say({ t: "looking", why: oneLine(`the console was taken away (${reason}${by})`) });
     });
   }
 

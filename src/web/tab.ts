@@ -14,6 +14,7 @@ import type { LeaseHolder } from "../client/lease_holder.ts";
 import { InputSeat } from "../client/vnc/input_seat.ts";
 import type { Viewer, ViewerSeat } from "../rfb/server/rfb_server.ts";
 import type { ConsoleStream } from "./console_stream.ts";
+import { LeaseNames } from "./lease_names.ts";
 import type { PageMessage, PowerWord } from "./message.ts";
 
 /** After so long without input from the person, keyboard and mouse are given back, ms. */
@@ -53,8 +54,8 @@ export interface TabHome {
   readonly house: {
     /** Puts a line on the timeline. */
     tell(vm: string, what: string): void;
-    /** A control in words. */
-    whoIs(holder: LeaseHolder): Promise<string>;
+    /** A control in words; `name` is what its program calls itself. */
+    whoIs(holder: LeaseHolder, name?: string): Promise<string>;
     /** How the bus does, as this connection sees it. */
     metrics(): Promise<object>;
   };
@@ -75,6 +76,8 @@ export class Tab implements AsyncDisposable {
   readonly secret: string;
   /** Its own connection: leases are this tab's, and go with it. */
   readonly client: Client;
+  /** Its leases, and who else has one. */
+  readonly leases: LeaseNames;
   readonly #consoles = new Set<ConsoleStream>();
   readonly #sockets = new Set<WebSocket>();
   readonly #home: TabHome;
@@ -104,6 +107,7 @@ export class Tab implements AsyncDisposable {
     this.name = name;
     this.secret = secret;
     this.client = client;
+    this.leases = new LeaseNames(client, home.house);
     this.#home = home;
     this.#questions = asks;
     this.#holderOf = holderOf;
@@ -140,6 +144,7 @@ export class Tab implements AsyncDisposable {
       takeBy: "asked",
       idleMs: IDLE_MS,
       size: () => this.#home.sizeOf(vm),
+      whoIs: (holder) => this.leases.of(vm, "input", holder),
       onChange: (owner, why, taker) => {
         if (this.#seats.get(vm)?.seat === seat) void this.#tellSeat(vm, owner !== undefined, why, taker);
       },
@@ -282,7 +287,7 @@ export class Tab implements AsyncDisposable {
   async #power(vm: string, what: PowerWord): Promise<object> {
     if (HARMLESS.has(what)) await this.client.vm(vm, what);
     else {
-      await using _lease = await this.client.acquire(vm, "power", { message: what });
+      await using _lease = await this.leases.acquire(vm, "power", { message: what });
       await this.client.vm(vm, what);
     }
     this.#home.house.tell(vm, `${this.name}: ${what}`);
@@ -314,7 +319,7 @@ export class Tab implements AsyncDisposable {
     if (!isMine && why.startsWith("taken away: preempted")) {
       words = taker === undefined
         ? "your grant does not cover keyboard and mouse of this VM any more"
-        : `${await this.#home.house.whoIs(taker)} took keyboard and mouse over`;
+        : `${await this.leases.of(vm, "input", taker)} took keyboard and mouse over`;
     }
     this.#home.house.tell(vm, isMine ? `${this.name} took keyboard and mouse` : `${this.name}: ${words}`);
     this.#onSeat({ vm, isMine, why: words });

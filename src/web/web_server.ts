@@ -291,7 +291,8 @@ export class WebServer implements AsyncDisposable {
     socket.onopen = () => {
       if (!this.#pages.has(page.tab.secret)) return socket.close(1013);
       page.tab.own(socket);
-      page.tab.addConsole(new ConsoleStream({ socket, client: page.tab.client, vm, port }), socket);
+      const { client, leases } = page.tab;
+      page.tab.addConsole(new ConsoleStream({ socket, client, leases, vm, port }), socket);
     };
     socket.onerror = (event) => event.preventDefault();
     endWith(session, socket);

@@ -86,7 +86,8 @@ Deno.test("web: names, contrast, a phone's width, and everything by keyboard", a
         await says(page, "#vm-owner", /nightly tests/);
         await tabTo(page, "#take");
         await page.keyboard.press("Enter");
-        await says(page, "#seat.refused", /has keyboard and mouse/);
+        // By the name that the page's header has for them.
+        await says(page, "#seat.refused", /, automation has keyboard and mouse/);
         await look(page, "one VM, refused");
         assert(lease.owned);
       }

@@ -98,9 +98,13 @@ export interface Call {
    * Joins the bus; the caller closes the client.
    *
    * @param reconnect see {@linkcode ConnectOptions}
-   * @param as see {@linkcode ConnectOptions}; this user itself unless told
+   * @param more see {@linkcode ConnectOptions}
    */
-  connect(sub?: SubscribeOptions, reconnect?: ConnectOptions["reconnect"], as?: string): Promise<Client>;
+  connect(
+    sub?: SubscribeOptions,
+    reconnect?: ConnectOptions["reconnect"],
+    more?: Pick<ConnectOptions, "as" | "timeoutMs">,
+  ): Promise<Client>;
 }
 
 /** One line of the command table. */

@@ -41,7 +41,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "query, stop, continue or reset a VM; save and load its snapshots",
     usage: [
       "vm ENDPOINT query|stop|cont|reset|powerdown|wakeup|quit [--timeout MS]",
-      "vm ENDPOINT snapshots | save NAME | load NAME | delete NAME [--timeout MS]",
+      "vm ENDPOINT snapshots | save NAME | load SNAPSHOT | delete SNAPSHOT [--timeout MS]",
     ],
     load: moduleOf("vm"),
   },
@@ -136,7 +136,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   },
   ask: {
     summary: "list and answer the questions that models ask people",
-    usage: ["ask [list]", "ask answer ID TEXT"],
+    usage: ["ask [list]", "ask answer QUESTION-ID TEXT"],
     load: moduleOf("ask"),
   },
   vgpu: {

@@ -15,6 +15,9 @@ import { printTable, visible } from "./table.ts";
 /** Consoles of one VM. */
 const MAX_PORT = 31;
 const MAX_TIMEOUT_MS = 86_400_000;
+const LINGER_MS = 1000;
+/** The daemon keeps so much of a console; what is read before any input is sent has a bound. */
+const MOST_KEPT = 1 << 20;
 
 /** The command. */
 export const console: CommandModule = {
@@ -40,11 +43,19 @@ export const console: CommandModule = {
       max: MAX_TIMEOUT_MS,
       help: "with --expect: how long each may take (30000)",
     },
+    linger: {
+      takes: "number",
+      value: "MS",
+      max: MAX_TIMEOUT_MS,
+      help: `once standard input has ended: leave when the console was silent for this long (${LINGER_MS})`,
+    },
   },
   details:
     `Without --expect and --send, this terminal is connected to the console until you type Enter, ~ and a dot; Ctrl-C
-goes to the guest. If standard input is not a terminal, it is sent to the console, and the output is printed until
-Ctrl-C. "vmsig console ENDPOINT list" lists the consoles.
+goes to the guest. If standard input is not a terminal, it is sent to the console, the output is printed, and the
+command ends when standard input has ended and the console has been silent for a second (--linger): so
+"vmsig console web --backlog < /dev/null" prints what the daemon has kept. To follow a console until Ctrl-C, use
+--read-only. "vmsig console ENDPOINT list" lists the consoles.
 
 Any number of controls may read a console. Writing needs the console lease, which this command acquires with the
 first key. QEMU accepts one client on a console's socket: while the daemon has it open, other programs wait. On a
@@ -58,6 +69,7 @@ since the one before. The output is printed. If a text does not come, the exit c
     "console web",
     "console web list",
     "console web --read-only --backlog",
+    "console web --linger 5000",
     "console web --send '\\n' --expect 'login: ' --timeout 60000",
   ],
   async run(call) {
@@ -72,6 +84,9 @@ since the one before. The output is printed. If a text does not come, the exit c
     }
     if (!isScript && call.number("timeout") !== undefined) {
       throw usage("console", "--timeout is for --expect");
+    }
+    if (call.number("linger") !== undefined && (isScript || call.flag("read-only") || verb !== undefined)) {
+      throw usage("console", "--linger is for standard input that is sent to the console");
     }
     await using client = await call.connect({ sources: ["CORE"], prioMin: 1 });
     if (verb === "list") return await list(call, client, ref);
@@ -129,30 +144,64 @@ async function script(call: Call, opened: ConsoleControl, steps: readonly Step[]
   if (opened.lostBytes > 0) note(call, `${opened.lostBytes} bytes were lost`);
 }
 
-/** Both directions, until the other side or the person ends it. */
+/** Both directions, until the other side, the person or the end of the input ends it. */
 async function attach(call: Call, opened: ConsoleControl): Promise<void> {
   const ending = new AbortController();
   const signal = AbortSignal.any([call.signal, ending.signal]);
+  const isReadOnly = call.flag("read-only");
   const isTerminal = Deno.stdin.isTerminal();
-  if (isTerminal && !call.flag("read-only")) {
-    note(call, "connected; Enter, ~ and a dot leave");
-  }
-  const sending = call.flag("read-only")
-    ? Promise.resolve()
-    : sendInput(opened, isTerminal, signal).finally(() => isTerminal && ending.abort());
+  if (isTerminal && !isReadOnly) note(call, "connected; Enter, ~ and a dot leave");
+  const print = (bytes: Uint8Array<ArrayBuffer>): void => {
+    if (call.json) call.out.json({ text: new TextDecoder().decode(bytes) });
+    else call.out.bytes(bytes);
+  };
+  // From the end of the input on, each silence may be the one that ends it.
+  const lingerMs = call.number("linger") ?? LINGER_MS;
+  let isOver = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const listenOn = (): void => {
+    clearTimeout(timer);
+    if (isOver) timer = setTimeout(() => ending.abort(), lingerMs);
+  };
+  let sending = Promise.resolve();
   try {
+    // What is there is printed, however soon the input ends.
+    if (!isTerminal && !isReadOnly) await printKept(opened, signal, print);
+    if (!isReadOnly) {
+      sending = sendInput(opened, isTerminal, signal).then(() => {
+        if (isTerminal) return ending.abort();
+        isOver = true;
+        listenOn();
+      });
+      // What goes wrong with the input ends the output, and is told below.
+      sending.catch(() => ending.abort());
+    }
     for (;;) {
-      const bytes = await opened.read({ signal });
-      if (call.json) call.out.json({ text: new TextDecoder().decode(bytes) });
-      else call.out.bytes(bytes);
+      print(await opened.read({ signal }));
+      listenOn();
     }
   } catch (error) {
     // The person left, or was interrupted: the console is as it was.
     if (!(error instanceof Fault) || error.code !== "interrupted") throw error;
   } finally {
     ending.abort();
+    clearTimeout(timer);
     await sending;
     if (opened.lostBytes > 0) note(call, `${opened.lostBytes} bytes were lost: this terminal was too slow`);
+  }
+}
+
+/** Prints what the daemon has now. */
+async function printKept(
+  opened: ConsoleControl,
+  signal: AbortSignal,
+  print: (bytes: Uint8Array<ArrayBuffer>) => void,
+): Promise<void> {
+  for (let total = 0; total < MOST_KEPT;) {
+    const bytes = await opened.readNow(0, signal);
+    if (bytes.length === 0) return;
+    print(bytes);
+    total += bytes.length;
   }
 }
 

@@ -64,7 +64,7 @@ async function examine(call: Call): Promise<Finding[]> {
     });
   const socket = examineSocket(choose);
   const path = socket.found === NO_PATH ? undefined : choose();
-  const daemon = path === undefined ? [] : await examineDaemon(path);
+  const daemon = path === undefined ? [] : await examineDaemon(path, call.signal);
   return [...examineMachine(), examineUinput(config, path), socket, finding, ...daemon];
 }
 
@@ -90,10 +90,10 @@ function examineSecurity(call: Call): number {
   return found.some(({ severity }) => severity !== "note") ? 1 : 0;
 }
 
-async function examineDaemon(socket: string): Promise<Finding[]> {
+async function examineDaemon(socket: string, signal: AbortSignal): Promise<Finding[]> {
   try {
     const sub = { sources: ["CORE", "FRAME"], prioMin: 1 } as const;
-    await using client = await connect({ socket, name: "vmsig doctor", sub });
+    await using client = await connect({ socket, name: "vmsig doctor", sub, signal });
     const { capNames, principal, as } = client.grant;
     const found = `it answers; ${principalWords(principal, as)} may ${capNames.join(", ").toLowerCase()}`;
     return [{ check: "daemon", state: "ok", found }, ...await examineDisplays(client)];

@@ -15,7 +15,7 @@ export const TIMEOUT_OPTION: OptionSpecs = {
     value: "MS",
     min: 1,
     max: 600_000,
-    help: "how long to wait for each confirmation (5000)",
+    help: "how long to wait for each confirmation (30000)",
   },
 };
 

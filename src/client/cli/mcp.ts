@@ -75,7 +75,7 @@ file of this name is replaced. "vmsig trace FILE -o FILE.html" makes a page of i
     const trace = call.text("trace");
     await using recorder = trace === undefined ? undefined : await startTrace(call, trace, endpoints);
     const options: SeatOptions = {
-      join: (sub, reconnect, as) => call.connect(sub, reconnect, as),
+      join: (sub, reconnect, as = "") => call.connect(sub, reconnect, { as }),
       limits: { readOnly: call.flag("read-only"), noPower: call.flag("no-power"), endpoints },
       tell: (line) => note(call, line),
       asks: await Asks.here(call.socket ?? defaultSocketPathHere()),

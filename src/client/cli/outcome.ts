@@ -17,7 +17,7 @@ export const outcome: CommandModule = {
       value: "MS",
       min: 1,
       max: 3_600_000,
-      help: "how long to ask, again and again, while the host does not answer (5000)",
+      help: "how long to ask, again and again, while the host does not answer (30000)",
     },
   },
   details:

@@ -165,15 +165,16 @@ function callOf(
     list: (option) => options[option] as readonly string[] | undefined,
     steps,
     flag: (option) => options[option] === true,
-    connect: async (sub = {}, reconnect = false, as = "") => {
+    connect: async (sub = {}, reconnect = false, more = {}) => {
       // The client is most of what `serve` would load for nothing: 80 modules, 30 ms and 5 MB.
       const { connect, defaultSocketPathHere } = await import("../connect.ts");
       return await connect({
         ...(nats === undefined ? { socket: socket ?? defaultSocketPathHere() } : { nats }),
         name: `vmsig ${name}`,
-        as,
+        ...more,
         sub,
         reconnect,
+        signal,
       });
     },
   };

@@ -26,7 +26,8 @@ import { requireRegion } from "./vgpu_view.ts";
 
 const OPERATIONS = ["status", "cursor", "geometry", "set"];
 const STATES = Object.keys(COMMAND).filter((name) => name !== "none");
-const DEFAULT_TIMEOUT_MS = 2000;
+/** A guest under load takes its time, and what the daemon asks of a VM has as long, ms. */
+const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** The command. */
 export const vgpu: CommandModule = {
@@ -54,7 +55,7 @@ export const vgpu: CommandModule = {
       value: "MS",
       min: 1,
       max: 60_000,
-      help: "set: how long to wait for the producer (2000)",
+      help: "set: how long to wait for the producer (10000)",
     },
   },
   details:

@@ -44,7 +44,7 @@ export const vm: CommandModule = {
       value: "MS",
       min: 1,
       max: 86_400_000,
-      help: "how long to wait for the VM's confirmation (5000; 1800000 for a snapshot)",
+      help: "how long to wait for the VM's confirmation (30000; 1800000 for a snapshot)",
     },
   },
   details:

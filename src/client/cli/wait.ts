@@ -4,12 +4,21 @@
  */
 import { Fault, messageOf } from "../../base/fault.ts";
 import { MAX_HEADS } from "../../base/limits.ts";
+import { printable } from "../../base/printable.ts";
 import { VM_STATE_NAMES } from "../../event/body_number.ts";
 import type { SourceName } from "../../event/source.ts";
 import type { Rectangle } from "../../vgpu/picture.ts";
 import { decodePng } from "../../vgpu/png.ts";
+import type { Client } from "../client.ts";
+import { JOIN_TIMEOUT_MS } from "../command_options.ts";
 import { waitFor } from "../wait.ts";
-import { MAX_EXPRESSION, MAX_WAIT_MS, type WaitCondition, type WaitResult } from "../wait_condition.ts";
+import {
+  describeCondition,
+  MAX_EXPRESSION,
+  MAX_WAIT_MS,
+  type WaitCondition,
+  type WaitResult,
+} from "../wait_condition.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { note } from "./note.ts";
@@ -104,7 +113,7 @@ picture. Text from before a reset does not count; after \`vmsig vm NAME reset\` 
     if (call.flag("ocr") && !("text" in condition)) throw usage("wait", "--ocr is for --text");
     if (language !== undefined && !call.flag("ocr")) throw usage("wait", "--language is for --ocr");
     const startMs = performance.now();
-    await using client = await joined(call, condition, timeoutMs);
+    await using client = await joined(call, ref, condition, timeoutMs);
     if (call.flag("ocr") && "text" in condition) {
       const { waitForOcr } = await import("../ocr.ts");
       const found = await waitForOcr(client, ref, condition.text, {
@@ -139,8 +148,18 @@ picture. Text from before a reset does not count; after \`vmsig vm NAME reset\` 
 };
 
 /** Joins the daemon; one that is waited for with --ready may come, as its VM may. */
-async function joined(call: Call, condition: WaitCondition, timeoutMs: number | undefined) {
-  const join = () => call.connect({ sources: sourcesOf(condition) });
+async function joined(call: Call, ref: string, condition: WaitCondition, timeoutMs: number | undefined) {
+  const join = async (): Promise<Client> => {
+    // A daemon that hangs is told as that, and within the time that was given.
+    const limitMs = Math.min(timeoutMs ?? Infinity, JOIN_TIMEOUT_MS);
+    try {
+      return await call.connect({ sources: sourcesOf(condition) }, false, { timeoutMs: limitMs });
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== "timed-out" || timeoutMs !== limitMs) throw error;
+      const what = `Cannot wait for ${describeCondition(condition, printable(ref))}`;
+      throw new Fault("timed-out", `${what}: not within ${timeoutMs} ms, in which the daemon did not answer`);
+    }
+  };
   if (!("ready" in condition) || call.nats !== undefined) return await join();
   const { whenItListens } = await import("./wait_daemon.ts");
   const onAbsent = (why: string) => {

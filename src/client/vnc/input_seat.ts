@@ -32,6 +32,8 @@ export interface SeatOptions {
   readonly idleMs: number;
   /** The picture's size, for the pointer. */
   readonly size: () => { readonly width: number; readonly height: number };
+  /** A control in words, for who is refused: its principal's unless told. */
+  readonly whoIs?: (holder: LeaseHolder) => Promise<string>;
   /** Told of each change: who has them now, and why; and who took them, where somebody did. */
   readonly onChange?: (owner: Viewer | undefined, why: string, taker?: LeaseHolder) => void;
 }
@@ -171,10 +173,10 @@ export class InputSeat implements ViewerSeat, AsyncDisposable {
   /** Why the lease cannot be had: who has it. */
   async #whyNot(fault: Fault): Promise<string> {
     if (fault.code !== "busy") return fault.message;
-    const { client, ref } = this.#options;
+    const { client, ref, whoIs = (holder) => Promise.resolve(holderWords(holder)) } = this.#options;
     try {
       const { owner } = await client.leaseStatus(ref, "input");
-      if (owner !== undefined) return `${holderWords(owner)} has keyboard and mouse`;
+      if (owner !== undefined) return `${await whoIs(owner)} has keyboard and mouse`;
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
     }

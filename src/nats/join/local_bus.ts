@@ -4,12 +4,11 @@
  * @module
  */
 import { Client } from "../../client/client.ts";
+import { JOIN_TIMEOUT_MS } from "../../client/command_options.ts";
 import type { SubscribeOptions } from "../../client/handshake.ts";
 import { Link, type LinkHost } from "../../client/link.ts";
 import { openSocket } from "../../client/open_socket.ts";
 import type { ReconnectOptions } from "../../client/reconnector.ts";
-
-const TIMEOUT_MS = 5000;
 
 /** The daemon. */
 export class LocalBus {
@@ -23,13 +22,19 @@ export class LocalBus {
 
   /** A client of ours. @throws {Fault} */
   async client(name: string, sub: SubscribeOptions, reconnect?: ReconnectOptions): Promise<Client> {
-    return await Client.join({ socketPath: this.socketPath, name, sub, timeoutMs: TIMEOUT_MS, reconnect });
+    return await Client.join({
+      socketPath: this.socketPath,
+      name,
+      sub,
+      timeoutMs: JOIN_TIMEOUT_MS,
+      reconnect,
+    });
   }
 
   /** A client for a remote user. @throws {Fault} */
   async clientFor(user: string, name: string, sub: SubscribeOptions): Promise<Client> {
     const { socketPath } = this;
-    return await Client.join({ socketPath, name, as: principalOf(user), sub, timeoutMs: TIMEOUT_MS });
+    return await Client.join({ socketPath, name, as: principalOf(user), sub, timeoutMs: JOIN_TIMEOUT_MS });
   }
 
   /**
@@ -40,9 +45,9 @@ export class LocalBus {
    */
   async link(user: string | undefined, name: string, sub: SubscribeOptions, host: LinkHost): Promise<Link> {
     const as = user === undefined ? "" : principalOf(user);
-    const link = new Link(await openSocket(this.socketPath, TIMEOUT_MS), this.socketPath, host);
+    const link = new Link(await openSocket(this.socketPath, JOIN_TIMEOUT_MS), this.socketPath, host);
     try {
-      await link.greet({ name, as, sub, timeoutMs: TIMEOUT_MS });
+      await link.greet({ name, as, sub, timeoutMs: JOIN_TIMEOUT_MS });
       return link;
     } catch (error) {
       await link.close();

@@ -317,6 +317,8 @@ export const COMMAND_LINES: Readonly<Record<string, readonly CommandLineRow[]>> 
     usage("console", "stub0", "--read-only", "--send", "x"),
     usage("console", "stub0", "--timeout", "5"),
     usage("console", "stub0", "--port", "32"),
+    usage("console", "stub0", "--read-only", "--linger", "5"),
+    usage("console", "stub0", "list", "--linger", "5"),
     // A stub has no console; tests/guest/console.test.ts has the real ones.
     good(/console ENDPOINT/, "console", "--help"),
     fails("not-supported", 1, "console", "stub0", "list"),

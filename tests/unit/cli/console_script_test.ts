@@ -79,6 +79,17 @@ Deno.test("console scripts: pairs in the order given, what came in between, time
         assertEquals([asJson.code, asJson.text, JSON.parse(asJson.errors).code], [1, "", "timed-out"]);
       },
     );
+    await t.step(
+      "input that ends, as /dev/null does at once, ends it after what is there and a silence",
+      async () => {
+        const { code, text, errors } = await run("--linger", "1");
+        assertEquals([code, text, errors], [0, SAID, ""]);
+        const asJson = await run("--json", "--linger", "0");
+        assertEquals([asJson.code, asJson.errors], [0, ""]);
+        const objects = asJson.text.trim().split("\n").map((line) => JSON.parse(line));
+        assertEquals(objects.map(({ text }) => text).join(""), SAID);
+      },
+    );
     await t.step("^ and $ are those of a line", async () => {
       assertEquals((await run("--expect", "^hello alice\\s*$")).code, 0);
     });

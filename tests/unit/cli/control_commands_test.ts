@@ -115,6 +115,24 @@ Deno.test("Ctrl-C releases the lease and exits 130, SIGTERM 143", async () => {
   }
 });
 
+Deno.test("a daemon that hangs keeps nobody: Ctrl-C ends any command at once, --timeout a wait", async () => {
+  await withDaemon({ mute: true }, async (daemon, at) => {
+    for (const [i, line] of [["ls"], ["key", "alpha", "a"], ["watch"], ["doctor"]].entries()) {
+      const child = command([...line, ...at]).spawn();
+      while (daemon.peers[i]?.hello === undefined) await new Promise((r) => setTimeout(r, 5));
+      child.kill("SIGINT");
+      const { code, stderr } = await child.output();
+      assertEquals([code, new TextDecoder().decode(stderr)], [130, ""], line.join(" "));
+    }
+    const late = await vmsig("wait", "alpha", "--ready", "--timeout", "100", ...at);
+    assertEquals([late.code, late.out], [1, ""]);
+    assertMatch(
+      late.err,
+      /^vmsig: timed-out: Cannot wait for .*alpha.*: not within 100 ms, in which the daemon did not answer\n$/,
+    );
+  });
+});
+
 Deno.test("a lease that is lost ends hold and what runs under it", async () => {
   await withDaemon(agreeable(), async (daemon, at) => {
     const child = command(["lease", "alpha", "input", "hold", ...at, "--", "sleep", "60"]).spawn();

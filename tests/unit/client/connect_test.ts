@@ -12,6 +12,24 @@ async function faultOf(promise: Promise<unknown>): Promise<Fault> {
   return await assertRejects(() => promise, Fault) as Fault;
 }
 
+Deno.test("who gives up joining waits for no daemon, and a WELCOME that comes late is nobody's", async () => {
+  await using daemon = new FakeDaemon({ mute: true });
+  const given = new AbortController();
+  const joining = connect({
+    socket: daemon.path,
+    name: "impatient",
+    signal: given.signal,
+    timeoutMs: 3_600_000,
+  });
+  while (daemon.peers[0]?.hello === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+  given.abort();
+  assertEquals((await assertRejects(() => joining, Fault)).code, "interrupted");
+  while (daemon.peers[0]?.fd.closed === false) await new Promise((resolve) => setTimeout(resolve, 1));
+  const late = () =>
+    connect({ socket: daemon.path, name: "late", signal: given.signal, timeoutMs: 3_600_000 });
+  assertEquals((await assertRejects(late, Fault)).code, "interrupted");
+});
+
 Deno.test("connect says HELLO as the protocol has it, and tells the grant", async () => {
   const before = openFdCount();
   {

@@ -8,28 +8,46 @@ import { completionRules } from "../../../scripts/build/completion_rules.ts";
 import { COMMANDS } from "../../../src/client/cli/command_table.ts";
 
 /**
- * Two endpoints at one socket, one at another; a name that a shell must not evaluate; and nothing else than
- * ls.
+ * Two endpoints at one socket, one at another, one of a host; a name that a shell must not evaluate; and what
+ * may be asked of a VM.
  */
 const PROGRAM = `#!/bin/sh
-[ "$1" = ls ] && [ "$2" = --json ] || exit 9
 echo "noise that nobody may see" >&2
-if [ "$3" = --socket ]; then echo '{"endpoint":0,"name":"other","state":"up"}'; exit; fi
-echo '{"endpoint":0,"name":"web","state":"up"}'
-echo '{"endpoint":1,"name":"win$(touch OWNED)","state":"up"}'
+case "$*" in
+  "ls --json --nats "*) echo '{"host":"rack1","isUp":true,"endpoint":0,"name":"db","leases":{"input":"x"}}' ;;
+  "ls --json --socket "*) echo '{"endpoint":0,"name":"other","state":"up"}' ;;
+  "ls --json")
+    echo '{"endpoint":0,"name":"web","state":"up"}'
+    echo '{"endpoint":1,"name":"win$(touch OWNED)","state":"up"}'
+    ;;
+  "vm web snapshots --json")
+    echo '{"endpoint":0,"snapshots":[{"name":"one","savedMs":1,"missing":[]},{"name":"two","savedMs":2}],"disks":[{"name":"d","format":"qcow2"}],"job":null}'
+    ;;
+  "console web list --json") printf '%s\\n' '{"number":0,"label":"serial0"}' '{"number":7,"label":"x"}' ;;
+  "ask list --json") echo '{"id":"0123456789ab","vm":"web","question":"why \\"id\\":{"}' ;;
+  *) exit 9 ;;
+esac
 `;
 
 const MODES: Readonly<Record<Shell, (words: readonly string[]) => string>> = {
-  bash: (words) =>
-    `source ./script; COMP_WORDS=(${words.map(quoted).join(" ")}); COMP_CWORD=${words.length - 1}; _vmsig; ` +
-    `printf '%s\\n' "\${COMPREPLY[@]}"`,
+  bash: (words) => {
+    const broken = words.flatMap(brokenByBash);
+    return `source ./script; COMP_LINE=${quoted(words.join(" "))}; COMP_WORDS=(${
+      broken.map(quoted).join(" ")
+    }); COMP_CWORD=${broken.length - 1}; _vmsig; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  },
   zsh: (words) =>
-    `compdef() { : }; compadd() { print -l -- $names }; compset() { : }; _files() { print -l -- *(N) }
+    `compdef() { : }; compadd() { print -l -- "\${(@P)@[-1]}" }; compset() { : }; _files() { print -l -- *(N) }
      source ./script; words=(${words.map(quoted).join(" ")}); CURRENT=${words.length}; _vmsig | grep -- '^${
-      words.at(-1)?.replace(/^.*[,=]/, "") ?? ""
+      words.at(-1)?.replace(/^.*[,=]|^file:/, "") ?? ""
     }'`,
   fish: (words) => `source ./script; complete -C ${quoted(words.join(" "))} | string replace -r '\\t.*' ''`,
 };
+
+/** Colons are words of their own to bash, unless they stand side by side. */
+function brokenByBash(word: string): string[] {
+  return word === "" ? [""] : word.match(/:+|[^:]+/g) ?? [];
+}
 
 function quoted(word: string): string {
   return `'${word}'`;
@@ -128,6 +146,37 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
         assertEquals(await says("join", "nats://host", "--always", "vmh"), ["vmhost"]);
         assertEquals(await says("type", "web", "--layout", "d"), ["de", "de-nodeadkeys", "dk"]);
 
+        // Where a name is a part of a word, the word goes on behind the colon.
+        const names = (await says("vm", "")).map((name) => `${name}:`);
+        assertEquals(names.length, 2);
+        assertEquals(await says("cp", ""), [...names, "file.sock", "script", "vmsig"].sort());
+        assertEquals(await says("cp", "we"), ["web:"]);
+        assertEquals(await says("cp", "file.sock", ""), names, "to a guest");
+        assertEquals(
+          await says("cp", "web:/etc/passwd", ""),
+          ["file.sock", "script", "vmsig"],
+          "from a guest",
+        );
+        assertEquals(await says("cp", "web:/etc/passwd", "web"), []);
+        assertEquals(await says("cp", "web:/et"), [], "what is in the guest is not known");
+        assertEquals(await says("watch", "--memory", "we"), ["web:"]);
+        assertEquals(await says("watch", "--memory", "web::jiffies:8", "--ra"), ["--rate"]);
+        assertEquals(await says("watch", "--memory", "web::jiffies:8", "--memory", "we"), ["web:"]);
+        assertEquals(await says("mem", "we"), ["web"]);
+        assertEquals(await says("mem", "p"), ["pid:"]);
+        assertEquals(await says("screen", "p"), ["pid:"]);
+        assertEquals(await says("mem", "file:file"), [shell === "fish" ? "file:file.sock" : "file.sock"]);
+        assertEquals(await says("mem", "file:file.sock", "ma"), ["maps"]);
+        assertEquals(await says("mem", "pid:12", "ma"), ["maps"]);
+        // What else a daemon knows.
+        assertEquals(await says("vm", "web", "load", ""), ["one", "two"]);
+        assertEquals(await says("vm", "web", "delete", "t"), ["two"]);
+        assertEquals(await says("vm", "web", "save", ""), [], "a new name");
+        assertEquals(await says("console", "web", "--port", ""), ["0", "7"]);
+        assertEquals(await says("ask", "answer", ""), ["0123456789ab"]);
+        assertEquals(await says("vm", "--nats", "nats://host:4222", ""), ["rack1/db"], "of that server");
+        assertEquals(await says("--nats", "nats://host:4222", "cp", "ra"), ["rack1/db:"]);
+
         assert((await says("vm", "wi")).length === 1, "the odd name is offered");
         await says("vm", "");
         assert(!(await says("replay", "")).includes("OWNED"), "no name is evaluated");
@@ -147,12 +196,19 @@ Deno.test("every command is completed, and every option that takes a value is kn
   assert(options.get("key")?.includes("--socket") && values.get("key --socket")?.files);
   assert(values.get("watch --kind")?.list && values.get("screen -o")?.files);
   assert(![...values.keys()].some((key) => key.endsWith("--json")));
+  // Every place of every usage line at which an endpoint stands, as a word or as a part of one.
   const usesEndpoints = Object.entries(COMMANDS).filter(([, { usage }]) =>
-    // Of ENDPOINT:PATH the name is a part of a word.
-    usage.some((line) => /ENDPOINT(?!:)/.test(line))
+    usage.some((line) => /(^| |\||\[)ENDPOINT/.test(line.replace(/ --memory \S+/, "")))
   ).map(([name]) => name);
-  const completed = [...places].filter(([, { endpoints }]) => endpoints).map(([pattern]) =>
-    pattern.split(" ")[0]
+  const completed = [...places].filter(([, { asked }]) => asked === "endpoints").map(([pattern]) =>
+    pattern.split(" ")[0] ?? ""
   );
-  assertEquals(completed, usesEndpoints);
+  assertEquals([...new Set(completed)].sort(), usesEndpoints.sort());
+  assertEquals(values.get("watch --memory"), {
+    words: [],
+    asked: "endpoints",
+    behind: ":",
+    files: false,
+    list: false,
+  });
 });
