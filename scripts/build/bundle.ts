@@ -8,8 +8,8 @@
  * (`executable/quick_script.ts`). It has everything of its own and shares no module with the others, so that
  * no class is there twice in a process.
  *
- * All is shortened (shorten.ts): Deno reads and copies whatever is embedded at each start, 1 ms for each 2 MB.
- * Functions keep their names, for the stack of a defect.
+ * All is shortened (shorten.ts): Deno reads and copies whatever is embedded at each start, 1 ms for each
+ * 2 MB. Functions keep their names, for the stack of a defect.
  * @module
  */
 import { Fault } from "../../src/base/fault.ts";
