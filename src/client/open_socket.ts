@@ -1,5 +1,5 @@
 /**
- * The way to the daemon's socket, and in words why there is none.
+ * Connects to the daemon's socket, and explains failures.
  * @module
  */
 import { isOsError } from "../../ffi/os_error.ts";
@@ -13,8 +13,8 @@ const RETRY_MS = 20;
  * Connects to the daemon.
  *
  * @param path the control socket
- * @param timeoutMs how long it is tried again while the daemon has as many waiting as it lets wait
- * @throws {Fault} `unreachable`, saying why
+ * @param timeoutMs how long to retry while too many connections are pending at the daemon, ms
+ * @throws {Fault} `unreachable`, with the reason
  */
 export async function openSocket(path: string, timeoutMs: number): Promise<OwnedFd> {
   const deadline = performance.now() + timeoutMs;
@@ -22,7 +22,7 @@ export async function openSocket(path: string, timeoutMs: number): Promise<Owned
     try {
       return connectUnix(path, SOCKET.SEQPACKET);
     } catch (error) {
-      // EAGAIN: the daemon has as many waiting as it lets wait; it takes them one by one.
+      // EAGAIN: the listen queue is full; the daemon takes connections from it one by one.
       if (!isOsError(error, "EAGAIN") || performance.now() > deadline) throw unreachable(path, error);
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -38,7 +38,7 @@ function unreachable(path: string, error: unknown): unknown {
     return fault(`there is no such socket${nor}; start it (vmsig serve) or give --socket PATH`);
   }
   if (isOsError(error, "ECONNREFUSED") && isOther(path)) {
-    // Without its cause: no daemon will ever listen there, so that nobody waits for one.
+    // Without a cause: no daemon can ever listen there, so nobody should wait for one.
     const why = "it is not a socket; give the control socket's path (--socket PATH)";
     return new Fault("unreachable", `Cannot reach the daemon at ${path}: ${why}`);
   }
@@ -66,7 +66,7 @@ function isAbsent(path: string): boolean {
   }
 }
 
-/** Whether something that is not a socket has this path; false where a script may not look. */
+/** Whether something at this path is not a socket; false if a script may not check. */
 function isOther(path: string): boolean {
   try {
     if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return false;

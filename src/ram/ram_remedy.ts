@@ -29,16 +29,19 @@ export function remedyOptions(options: RemedyOptions): string {
   const { backends, manager = "" } = options;
   switch (manager) {
     case "libvirt":
+    case "libvirt-session":
     case "kubevirt": {
       // Huge pages are files already, and a domain has one <memoryBacking>.
       const isFile = backends.some(({ type }) => type === "memory-backend-file");
-      const where = manager === "libvirt"
-        ? "in the domain (virsh edit)"
-        : "in the domain, by a hook sidecar (onDefineDomain)";
+      const where = manager === "kubevirt"
+        ? "in the domain, by a hook sidecar (onDefineDomain)"
+        : "in the domain (virsh edit)";
       return isFile
         ? `<access mode='shared'/> in <memoryBacking> ${where}`
         : `<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking> ${where}`;
     }
+    case "nova":
+      return "file_backed_memory in [libvirt] of nova.conf: nova writes the domain anew at each start";
     case "proxmox":
       return options.isNuma
         ? `numa: 0 and no hugepages, and then args: ${qemuOptions({ ...options, ...PLAIN })}`
@@ -47,9 +50,25 @@ export function remedyOptions(options: RemedyOptions): string {
       return `raw.qemu: ${qemuOptions(options)} (incus config set)`;
     case "kata":
       return 'file_mem_backend = "/dev/shm" (configuration.toml)';
+    case "multipass":
+      return "another manager: Multipass passes QEMU no options of yours";
+    case "quickemu":
+      return quickemuOptions(qemuOptions(options));
+    case "lima":
+      return limaOptions(qemuOptions(options));
     default:
       return qemuOptions(options);
   }
+}
+
+/** Options of QEMU's as quickemu takes them. */
+export function quickemuOptions(options: string): string {
+  return `quickemu --extra_args "${options}"`;
+}
+
+/** Options of QEMU's as Lima takes them: it starts what this variable says, with its own options behind. */
+export function limaOptions(options: string): string {
+  return `QEMU_SYSTEM_X86_64="qemu-system-x86_64 ${options}" in the environment of limactl start`;
 }
 
 /** The machine's RAM without anything behind it. */

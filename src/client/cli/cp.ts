@@ -1,5 +1,5 @@
 /**
- * `vmsig cp`: copies a file to a guest or from it, by its agent.
+ * `vmsig cp`: copies a file to or from a guest through its agent.
  * @module
  */
 import { Fault, messageOf } from "../../base/fault.ts";
@@ -47,17 +47,17 @@ agent lease, which is acquired for the command.`,
   },
 };
 
-/** "web:/etc/passwd" as its two parts; undefined for a file here. */
+/** "web:/etc/passwd" as its two parts; undefined for a local file. */
 function guestPath(text: string, isRemote: boolean): readonly [endpoint: string, path: string] | undefined {
   const colon = text.indexOf(":/");
   const name = text.slice(0, colon);
-  // A file here may have a colon behind a slash: ./a:/b is one. Over NATS an endpoint is HOST/NAME.
+  // A local file may have a colon after a slash, such as ./a:/b. Over NATS an endpoint is HOST/NAME.
   const isName = isRemote ? /^[^./][^/]*(\/[^/]+)?$/.test(name) : !name.includes("/");
   if (colon < 1 || !isName) return undefined;
   return [text.slice(0, colon), text.slice(colon + 1)];
 }
 
-/** A path that names a folder by its last slash, with the name of a file in it. */
+/** A path that ends in a slash names a folder; the file's name is appended. */
 function inFolder(path: string, file: string): string {
   return path.endsWith("/") ? path + baseName(file) : path;
 }
@@ -66,13 +66,13 @@ function baseName(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Where a file from the guest goes: into a folder by its own name; never in place of a pipe or a device. */
+/** Where a file from the guest is written: in a folder under its own name; never over a pipe or a device. */
 async function placeHere(to: string, path: string): Promise<string> {
   let there: Deno.FileInfo;
   try {
     there = await Deno.stat(to);
   } catch (error) {
-    // What is not there is made; whatever else is in the way is told when it is opened.
+    // A missing file is made; other obstacles are reported when it is opened.
     if (error instanceof Deno.errors.NotCapable) throw error;
     return to;
   }
@@ -154,7 +154,7 @@ async function download(call: Call, agent: AgentControl, path: string, to: strin
 
 async function openHere(path: string, options: Deno.OpenOptions, name = path): Promise<Deno.FsFile> {
   try {
-    // A pipe of that name would make an open wait for ever.
+    // If the path is a pipe, open would wait for ever.
     if (options.read === true && (await Deno.stat(path)).isFile === false) {
       throw new Fault("bad-argument", `Cannot copy ${path}: it is not a plain file`);
     }
