@@ -23,6 +23,8 @@ const ANSWER_S = 10;
 const SLOW_S = 60;
 const SLOW = /^guest-(fsfreeze|fstrim|file-write|file-read)/;
 const MAX_WAITING = 64;
+/** What libvirt puts in front of an agent's own words (qemuAgentCheckError). */
+const PREAMBLE = /^internal error: unable to execute QEMU agent command '[^']{1,64}': /;
 const DELIMITER = 0xff;
 const NEWLINE = 10;
 
@@ -110,7 +112,7 @@ export class DomainAgent implements BytePipeUser {
       this.#give(
         result.ok
           ? result.value.replaceAll("\n", " ")
-          : JSON.stringify({ error: { class: "GenericError", desc: result.why } }),
+          : JSON.stringify({ error: { class: "GenericError", desc: result.why.replace(PREAMBLE, "") } }),
       );
       // Its user may have left over the answer.
       if (!this.#turns.isClosed) this.#turns.answered();
