@@ -271,7 +271,8 @@ export class AgentControl implements AsyncDisposable {
   /** Asks the guest to shut down; resolves unless its agent refuses. */
   async shutdown(how: GuestShutdown = "powerdown", options: CommandOptions = {}): Promise<void> {
     const mode = AGENT_SHUTDOWN[how.toUpperCase() as keyof typeof AGENT_SHUTDOWN];
-    await this.#ask(AGENT_OP.SHUTDOWN, `${how} the guest of`, { mode }, options);
+    const verb = how === "powerdown" ? "power down" : how;
+    await this.#ask(AGENT_OP.SHUTDOWN, `${verb} the guest of`, { mode }, options);
   }
 
   /** Asks the guest to suspend to RAM; resolves unless its agent refuses. */

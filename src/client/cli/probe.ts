@@ -22,6 +22,7 @@ import {
   needsListing,
 } from "./probe_advice.ts";
 import { screenOf } from "./probe_display.ts";
+import { withNames } from "./probe_names.ts";
 import { printTable, visible } from "./table.ts";
 
 /** The command. */
@@ -29,7 +30,7 @@ export const probe: CommandModule = {
   args: { min: 0, max: 0 },
   isClient: false,
   details:
-    "Reads only /proc: it connects to no monitor and does not disturb VMs. A VM can be attached if it has a QMP socket that nobody is connected to, in a folder that only its own user and root may write to; if it has a shared RAM backend, its memory can be read too. Who holds a monitor is told where this user may see it; a VM that vmsig's daemon holds is attached already. DISPLAY is its card, and by what the daemon would show its screen (display = \"auto\"); vmsig doctor tells what does. VMs of users other than root and the daemon's own are attached if [discovery] users in the config lists the user, under a name with the uid: web@1000. A domain that libvirt holds is attached by libvirt where the config has a table [libvirt]. If a VM's -name contains what an endpoint's name may not (a space, a comma, a byte that is not UTF-8, more than 31 bytes), the endpoint is called by what can be of it and a hash of it (my-vm.0a48ca), and both names are shown; with --json, name is the VM's own name, with \\xNN for a byte and \\\\ for a backslash, and endpoint is its name in the roster.",
+    "Reads only /proc: it connects to no monitor and does not disturb VMs. A VM can be attached if it has a QMP socket that nobody is connected to, in a folder that only its own user and root may write to; if it has a shared RAM backend, its memory can be read too. Who holds a monitor is told where this user may see it; a VM that vmsig's daemon holds is attached already. DISPLAY is its card, and by what the daemon would show its screen (display = \"auto\"); vmsig doctor tells what does. VMs of users other than root and the daemon's own are attached if [discovery] users in the config lists the user, under a name with the uid: web@1000. A domain that libvirt holds is attached by libvirt where the config has a table [libvirt]. If a VM's -name contains what an endpoint's name may not (a space, a comma, a byte that is not UTF-8, more than 31 bytes), the endpoint is called by what can be of it and a hash of it (my-vm.0a48ca), and both names are shown; with --json, name is the VM's own name, and endpoint is its name in the roster; names and paths have \\xNN for a byte that is not text and \\\\ for a backslash.",
   examples: ["probe", "probe --json"],
   async run({ json, out }) {
     const passedOver: { readonly pid: number; readonly why: string }[] = [];
@@ -44,7 +45,12 @@ export const probe: CommandModule = {
       for (const vm of vms) {
         const client = clients.get(vm.pid);
         const heldBy = client === undefined ? {} : { heldBy: client };
-        out.json({ ...vm, missing: lackOf(vm, client, hosts), listed: users.has(vm.uid), ...heldBy });
+        out.json({
+          ...withNames(vm),
+          missing: lackOf(vm, client, hosts),
+          listed: users.has(vm.uid),
+          ...heldBy,
+        });
       }
       return;
     }

@@ -8,6 +8,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { Fault } from "../../../src/base/fault.ts";
 import { AssertionFault } from "../../../src/base/assert.ts";
 import { Log } from "../../../src/base/log.ts";
+import { refusalWords } from "../../../src/hosts/libvirt/domain_agent.ts";
 import { connectFailure } from "../../../src/hosts/libvirt/libvirt_connection.ts";
 import { HOST_NAMES, type HostConfigs, readHosts } from "../../../src/hosts/hosts.ts";
 import { Hosts, loadMakers } from "../../../src/hosts/makers.ts";
@@ -86,4 +87,14 @@ Deno.test("libvirt: what to do when its socket cannot be connected to stands bef
     `is libvirtd running? Cannot connect to ${path}: No such file or directory (ENOENT)`,
   );
   assertStringIncludes(told(ERRNO.EACCES), "is vmsigd's user in the group libvirt? Cannot connect");
+});
+
+Deno.test("libvirt: of what it says for an agent, the agent's own words are told, and a pause as a pause", () => {
+  const preamble = "internal error: unable to execute QEMU agent command 'guest-exec': ";
+  assertEquals(refusalWords(`${preamble}no room`), "no room");
+  assertStringIncludes(
+    refusalWords("Requested operation is not valid: domain is not running"),
+    "the VM is paused",
+  );
+  assertEquals(refusalWords("access denied"), "access denied");
 });
