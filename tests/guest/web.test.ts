@@ -6,6 +6,7 @@
 import "../unit/ffi/loaded_shim.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { EndpointId } from "../../src/base/ids.ts";
+import type { Page } from "playwright-core";
 import { Asks } from "../../src/client/asks.ts";
 import { LEASE_CLASS } from "../../src/event/body_number.ts";
 import { KIND } from "../../src/event/kind.ts";
@@ -17,6 +18,18 @@ import { startSavedGuest } from "./saved_guest.ts";
 /** Reached by a hang alone. */
 const timeout = 360_000;
 const WEAK = 65_531;
+
+/** Waits until an element says something. */
+async function says(page: Page, selector: string, pattern: RegExp): Promise<string> {
+  const found = page.locator(selector, { hasText: pattern }).first();
+  try {
+    await found.waitFor({ timeout });
+  } catch (error) {
+    const all = await page.locator("main").innerText().catch(() => "");
+    throw new Error(`${selector} does not say ${pattern}; the page: ${all.slice(0, 500)}`, { cause: error });
+  }
+  return await found.innerText();
+}
 
 Deno.test("web: a person sees, is refused, takes over, types, gives back; a closed tab holds nothing", async () => {
   await using vm = await startSavedGuest({

@@ -34,6 +34,18 @@ function rules(names: readonly string[]): string {
     names.map((name) => all[name] ?? "").join("");
 }
 
+/** Waits until an element says something. */
+async function says(page: Page, selector: string, pattern: RegExp): Promise<string> {
+  const found = page.locator(selector, { hasText: pattern }).first();
+  try {
+    await found.waitFor({ timeout });
+  } catch (error) {
+    const all = await page.locator("main").innerText().catch(() => "");
+    throw new Error(`${selector} does not say ${pattern}; the page: ${all.slice(0, 500)}`, { cause: error });
+  }
+  return await found.innerText();
+}
+
 /** Logs somebody in, with a browser profile of its own; what the page complains of goes to `faults`. */
 async function enter(browser: Browser, place: string, name: string, faults: string[]): Promise<Page> {
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
