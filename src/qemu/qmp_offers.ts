@@ -1,6 +1,6 @@
 /**
- * Which monitors a QEMU's command line offers on unix sockets: `-qmp unix:PATH`, `-qmp chardev:ID`, and `-mon
- * mode=control` over a `-chardev socket`.
+ * The monitors that a QEMU's command line offers on unix sockets: `-qmp unix:PATH`, `-qmp chardev:ID`, and
+ * `-mon mode=control` with a `-chardev socket`.
  * @module
  */
 import { MAX_QEMU_MONITORS } from "../base/limits.ts";
@@ -8,13 +8,13 @@ import { type CommandLine, isOn, type Properties } from "./command_line.ts";
 
 /** A QMP socket that a VM offers. */
 export interface QmpOffer {
-  /** Path of the unix socket, as it was given. */
+  /** Path of the unix socket, as given. */
   readonly path: string;
-  /** QEMU listens there (and does not call somebody else). */
+  /** Whether QEMU listens there (rather than connects to it). */
   readonly listens: boolean;
 }
 
-/** The QMP sockets, those of -qmp first, then those of -mon. */
+/** The QMP sockets; those of -qmp first, then those of -mon. */
 export function qmpOffersOf(line: CommandLine): QmpOffer[] {
   const chardevs = new Map<string, Properties>();
   for (const chardev of line.lists("chardev", "backend")) {
@@ -25,7 +25,7 @@ export function qmpOffersOf(line: CommandLine): QmpOffer[] {
   const offer = (socket: Properties | undefined): void => {
     const path = socket?.get("path");
     if (socket === undefined || path === undefined || offers.length === MAX_QEMU_MONITORS) return;
-    // An abstract socket has no path, and no permissions either.
+    // An abstract socket has no path, and thus no permissions.
     if (isOn(socket.get("abstract"))) return;
     offers.push({ path, listens: isOn(socket.get("server")) });
   };

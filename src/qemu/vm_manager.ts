@@ -1,7 +1,6 @@
 /**
- * Who has started a QEMU, as far as its command line shows by the shapes that each manager writes: advice is
- * given in that manager's own form, and its own monitor is left to it. It is a guess that decides over words
- * alone, never over rights.
+ * Guesses which manager has started a QEMU from the patterns in its command line: advice is given in that
+ * manager's form, and its own monitor is not used. The guess affects messages only, never rights.
  * @module
  */
 import type { CommandLine } from "./command_line.ts";
@@ -23,7 +22,7 @@ export type VmManager =
   | "quickemu"
   | "";
 
-/** What each is called in a sentence. */
+/** Its name in a sentence. */
 export const MANAGER_NAME: { readonly [M in VmManager]: string } = {
   libvirt: "libvirt",
   "libvirt-session": "its user's libvirt",
@@ -38,13 +37,13 @@ export const MANAGER_NAME: { readonly [M in VmManager]: string } = {
   "": "another client",
 };
 
-/** A monitor of which a manager has the only use: `PATH` of the socket. */
+/** Pattern of the monitor that a manager needs for itself: the socket's `PATH`. */
 const MANAGERS_OWN =
   /^(?:\/var)?\/run\/(?:qemu-server\/\d+\.qmp|(?:incus|lxd)\/.*\/qemu\.monitor|vc\/.*\/qmp\.sock)$|\/domain-[^/]*\/monitor\.sock$|\/[._]lima\/[^/]+\/qmp\.sock$/;
 /** Where the libvirt of a user keeps a domain's files. */
 const SESSION_FILES = /\/\.(?:config|local\/share|cache)\/libvirt\/|^\/run\/user\/\d+\/libvirt\//;
 
-/** Recognizes who has started it. */
+/** Recognises the manager. */
 export function managerOf(line: CommandLine): VmManager {
   const monitors = line.lists("mon", "chardev").map((monitor) => monitor.get("chardev") ?? "");
   if (monitors.includes("charmonitor")) return libvirtOf(line);
@@ -88,7 +87,7 @@ export function isLibvirts(manager: VmManager): boolean {
     manager === "kubevirt";
 }
 
-/** Whether a monitor's socket is one that a manager has for itself: whoever takes it locks that one out. */
+/** Whether a monitor's socket is reserved for its manager: another client would lock that one out. */
 export function isManagersOwn(path: string): boolean {
   return path.length <= 256 && MANAGERS_OWN.test(path);
 }

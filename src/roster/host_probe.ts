@@ -13,7 +13,7 @@ import { printableName } from "../base/printable.ts";
 import { MAX_QEMU_ARGUMENTS, MAX_QEMU_LINE_BYTES } from "../base/limits.ts";
 import type { ProcessIdentity } from "../qemu/process_identity.ts";
 import { isManagersOwn, MANAGER_NAME, type VmManager } from "../qemu/vm_manager.ts";
-import { isQemuProgram, mapsAsQemu, saysQemu } from "../qemu/program.ts";
+import { isQemuProgram, mapsAsQemu, otherVmmOf, saysQemu } from "../qemu/program.ts";
 import { endpointName } from "./endpoint_name.ts";
 import { missingOf } from "./probe_remedy.ts";
 import { needsMaps, type QemuSetup, readQemuCommandLine } from "./qemu_command_line.ts";
@@ -168,6 +168,23 @@ export async function probeHost(
     if (vm !== undefined) found.push(vm);
   }
   return found;
+}
+
+/** A VM that runs under another VMM than QEMU. */
+export interface ForeignVm {
+  /** Its process. */
+  readonly pid: number;
+  /** What that is: "Cloud Hypervisor", "Firecracker". */
+  readonly vmm: string;
+}
+
+/** VMs that no QEMU runs, by pid: nothing of theirs can be joined, and a person who looks for one is told. */
+export async function probeForeign(view: Pick<HostView, "pids" | "exe">): Promise<ForeignVm[]> {
+  const pids = await view.pids();
+  return pids.sort((a, b) => a - b).flatMap((pid) => {
+    const vmm = otherVmmOf(view.exe(pid));
+    return vmm === undefined ? [] : [{ pid, vmm }];
+  });
 }
 
 /** A process as a QEMU system emulator; undefined when it is not one. */

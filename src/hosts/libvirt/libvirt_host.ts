@@ -29,7 +29,7 @@ import { DomainMonitor, type DomainMonitorHost } from "./domain_monitor.ts";
 import { domainProcess } from "./domain_process.ts";
 import { DomainWays } from "./domain_ways.ts";
 import { type CallResult, type Domain, type LibvirtEvent, MIGRATED_AWAY } from "./libvirt_calls.ts";
-import { connectFailure, type LibvirtAddress, refusalOf } from "./libvirt_connection.ts";
+import { connectFailure, LET_SPEAK, type LibvirtAddress } from "./libvirt_connection.ts";
 import type { LibvirtConfig } from "./libvirt_declaration.ts";
 import { LibvirtSession, type LibvirtUser } from "./libvirt_session.ts";
 
@@ -316,7 +316,8 @@ export class LibvirtHost implements Host, LibvirtUser, TimerHandler {
       reason: result.isDenied ? SEAM_REASON.NO_PERMISSION : SEAM_REASON.PEER_CLOSED,
       code: CODE.refused,
       text: "libvirt refuses commands to this QEMU",
-      remedy: refusalOf(result),
+      // First what to do: libvirt's words may be long, and what is told has an end.
+      remedy: `${result.isDenied ? `${LET_SPEAK}; ` : ""}libvirt says: ${result.why}`,
     });
   }
 

@@ -24,32 +24,34 @@ export interface QmpWay {
 
 /** Told what happens on a session. */
 export interface QmpSessionListener {
-  /** Bytes have come; they are taken after this call. */
+  /** Data has arrived; it is processed after this call. */
   onHeard(): void;
-  /** The bytes of {@linkcode onHeard} have been taken, and all that was in them was told. */
+  /** The data of {@linkcode onHeard} has been processed. */
   onTaken(): void;
   /** QEMU has greeted. */
   onGreeting(version: string): void;
-  /** Commands may be sent. */
+  /** Commands can be sent. */
   onReady(): void;
   /** An event. */
   onEvent(event: QmpEvent): void;
   /** The peer does not speak QMP. */
   onProtocolError(why: string): void;
-  /** The stream has ended; commands under way are not answered yet. */
+  /** The stream has ended; open commands are not answered yet. */
   onEnd(): void;
-  /** Something that was done with what came threw. */
+  /** Processing the data threw. */
   onFault(error: unknown): void;
 }
 
-/** The connection open, the stream ended and its process awaited, or nothing left. */
+/**
+ * The connection is open; or the stream has ended and the process's end is awaited; or everything is closed.
+ */
 type SessionStage = "open" | "awaiting-end" | "over";
 
 /** A connection. */
 export class QmpSession {
-  /** Who is at the other end. */
+  /** The process at the other end. */
   readonly peer: QmpPeer;
-  /** The conversation. */
+  /** The QMP conversation. */
   readonly client: QmpClient;
   readonly #loop: MonitorLoop;
   readonly #stream: QmpStream;
@@ -73,12 +75,12 @@ export class QmpSession {
     this.client = new QmpClient(this.#stream, listener);
   }
 
-  /** Whether the process at the other end lives; one that cannot be seen counts as living. */
+  /** Whether the process at the other end is alive; one that cannot be observed counts as alive. */
   get processLives(): boolean {
     return this.#pidfd === null || pollNow(this.#pidfd.fd, IN) === 0;
   }
 
-  /** Asks for QEMU's run state; nobody is told when there is no answer. */
+  /** Queries QEMU's run state; without an answer nothing is called. */
   askStatus(then: (status: string) => void): void {
     this.client.execute("query-status", undefined, (reply) => {
       if (reply.outcome === "done") then(statusOf(reply));
@@ -91,7 +93,7 @@ export class QmpSession {
   }
 
   /**
-   * The stream has ended: has its process's end told.
+   * The stream has ended: watches for the end of its process.
    *
    * @returns false when the process cannot be watched
    */
@@ -103,7 +105,7 @@ export class QmpSession {
     return true;
   }
 
-  /** Closes what it has open. Commands under way are answered by {@linkcode answerAll}, afterwards. */
+  /** Closes everything. Open commands are answered afterwards by {@linkcode answerAll}. */
   close(): void {
     if (this.#stage === "over") return;
     const wasWatching = this.#stage === "awaiting-end";
@@ -114,7 +116,7 @@ export class QmpSession {
     this.#pidfd.close();
   }
 
-  /** Answers every command that is under way or waits; no other is taken. */
+  /** Answers every open and queued command; no others are accepted. */
   answerAll(): void {
     this.client.close();
   }

@@ -1,6 +1,6 @@
 /**
- * One line of QMP as one of four messages, checked: what a peer sends is never trusted to have a shape.
- * QEMU's own docs/interop/qmp-spec describes them.
+ * Parses one line of QMP into one of four messages. The peer's data is checked, never trusted. The format is
+ * described in QEMU's docs/interop/qmp-spec.
  * @module
  */
 
@@ -12,15 +12,15 @@ export interface QmpEvent {
   readonly data: QmpData;
 }
 
-/** An object of a message, its members unchecked. */
+/** An object in a message; its members are not checked. */
 export type QmpData = Readonly<Record<string, unknown>>;
 
-/** The id of a reply that has none: to a command that was sent without. */
+/** The id of a reply without one: to a command sent without. */
 export const NO_ID = 0;
 
 /**
- * A line's meaning; `garbage` says what is wrong with one that has none. A reply's id is above 0, or
- * {@linkcode NO_ID}.
+ * A parsed line; `garbage` says what is wrong with an invalid one. A reply's id is above 0, or {@linkcode
+ * NO_ID}.
  */
 export type QmpMessage =
   | { readonly kind: "greeting"; readonly version: string }
@@ -43,7 +43,7 @@ const MOST_EMPTY_BYTES = 24;
 const [CLOSE = 0, ZERO = 0] = ENCODER.encode("}0");
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Reads one line: `bytes[from..to)`. */
+/** Parses one line: `bytes[from..to)`. */
 export function parseQmpLine(bytes: Uint8Array, from: number, to: number): QmpMessage {
   let message: unknown;
   try {
@@ -113,7 +113,7 @@ function errorOf(message: QmpData): QmpMessage {
   return { kind: "error", id, errorClass, errorText };
 }
 
-/** "7.2.22" of a greeting; empty when it does not say. */
+/** "7.2.22" from a greeting; empty if not given. */
 function versionOf(greeting: unknown): string {
   const version = isObject(greeting) ? greeting["version"] : undefined;
   const qemu = isObject(version) ? version["qemu"] : undefined;
@@ -122,7 +122,7 @@ function versionOf(greeting: unknown): string {
   return parts.every((part) => typeof part === "number") ? parts.join(".") : "";
 }
 
-/** A reply's id; undefined when we cannot have sent it. */
+/** A reply's id; undefined if we cannot have sent it. */
 function idOf(message: QmpData): number | undefined {
   if (!("id" in message)) return NO_ID;
   const id = message["id"];
