@@ -341,8 +341,8 @@ async function prepareSystem(folder: string, { config, hooks = {} }: LibvirtdOpt
     await Deno.writeTextFile(own, await Deno.readTextFile(path) + more);
     binds.push([own, path]);
   }
-  // libvirt asks a QEMU that may open everything whether there is KVM, and QEMU's user, who may not. When they
-  // say different things it forgets what this QEMU can do, and asks it anew, several times a domain.
+  // libvirt asks a QEMU that may open everything whether there is KVM, and QEMU's user, who may not. When
+  // they say different things it forgets what this QEMU can do, and asks it anew, several times a domain.
   if (await exists(KVM)) {
     const none = `${folder}/kvm`;
     const { success } = await new Deno.Command("mknod", { args: ["-m", "600", none, "c", "1", "3"] })
