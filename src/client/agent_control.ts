@@ -161,7 +161,7 @@ export class AgentControl implements AsyncDisposable {
       if (performance.now() >= endMs) {
         throw new Fault(
           "timed-out",
-          `Cannot ${what} ${this.#name} within ${timeoutMs} ms; it goes on as ${pid}`,
+          `Cannot ${what} ${this.#name} within ${timeoutMs} ms; it goes on in the guest as process ${pid}`,
         );
       }
       await pause(waitMs, signal);
@@ -246,28 +246,33 @@ export class AgentControl implements AsyncDisposable {
     }
   }
 
-  /** Freezes the guest's file systems, until {@linkcode thaw} or until the lease is released. */
-  async freeze(options: CommandOptions = {}): Promise<number> {
-    const count = await this.#ask(AGENT_OP.FREEZE, "freeze the file systems of", {}, {
-      timeoutMs: 90_000,
-      ...options,
-    });
-    return typeof count === "number" ? count : 0;
+  /** Whether file systems are frozen, by whomever (guest-fsfreeze-status): "thawed" or "frozen". */
+  async freezeStatus(options: CommandOptions = {}): Promise<string> {
+    const status = await this.#ask(AGENT_OP.FREEZE_STATUS, "ask for the frozen file systems of", {}, options);
+    if (typeof status !== "string") throw otherAnswer("ask for the frozen file systems of");
+    return status;
   }
 
-  /** Thaws the file systems that {@linkcode freeze} froze. */
+  /**
+   * Freezes the guest's file systems, until {@linkcode thaw} or until the lease ends: also when this process
+   * dies. While they are frozen the agent answers little else.
+   *
+   * @returns how many; 0 when there is none that can be frozen
+   */
+  async freeze(options: CommandOptions = {}): Promise<number> {
+    return await this.#counted(AGENT_OP.FREEZE, "freeze", options);
+  }
+
+  /** Thaws the guest's file systems, whoever froze them. @returns how many */
   async thaw(options: CommandOptions = {}): Promise<number> {
-    const count = await this.#ask(AGENT_OP.THAW, "thaw the file systems of", {}, {
-      timeoutMs: 90_000,
-      ...options,
-    });
-    return typeof count === "number" ? count : 0;
+    return await this.#counted(AGENT_OP.THAW, "thaw", options);
   }
 
   /** Asks the guest to shut down; resolves unless its agent refuses. */
   async shutdown(how: GuestShutdown = "powerdown", options: CommandOptions = {}): Promise<void> {
     const mode = AGENT_SHUTDOWN[how.toUpperCase() as keyof typeof AGENT_SHUTDOWN];
-    await this.#ask(AGENT_OP.SHUTDOWN, `${how} the guest of`, { mode }, options);
+    const verb = how === "powerdown" ? "power down" : how;
+    await this.#ask(AGENT_OP.SHUTDOWN, `${verb} the guest of`, { mode }, options);
   }
 
   /** Asks the guest to suspend to RAM; resolves unless its agent refuses. */
@@ -275,11 +280,32 @@ export class AgentControl implements AsyncDisposable {
     await this.#ask(AGENT_OP.SUSPEND, "suspend the guest of", {}, options);
   }
 
+  /**
+   * The AGENT lease: the one that this control has, or one that it takes now.
+   *
+   * @throws {Fault} `busy` when another owns it, `no-capability`
+   */
+  async lease(options: CommandOptions = {}): Promise<Lease> {
+    this.#lease ??= this.#client.acquire(this.endpoint, "agent", options);
+    try {
+      return await this.#lease;
+    } catch (error) {
+      this.#lease = undefined;
+      throw error;
+    }
+  }
+
   /** Releases the lease if it was acquired; frozen file systems are thawed first. */
   async [Symbol.asyncDispose](): Promise<void> {
     const lease = this.#lease;
     this.#lease = undefined;
     if (lease !== undefined) await (await lease.catch(() => undefined))?.release();
+  }
+
+  async #counted(op: AgentOp, verb: string, options: CommandOptions): Promise<number> {
+    const patient = { timeoutMs: 90_000, ...options };
+    const count = await this.#ask(op, `${verb} the file systems of`, {}, patient);
+    return typeof count === "number" ? count : 0;
   }
 
   async #status(pid: number, what: string, options: CommandOptions): Promise<ExecResult | undefined> {
@@ -323,7 +349,7 @@ export class AgentControl implements AsyncDisposable {
 
   async #ask(op: AgentOp, doing: string, request: Request, options: CommandOptions): Promise<unknown> {
     const what = `${doing} ${this.#name}`;
-    const token = op >= FIRST_CHANGING_OP ? (await this.#held(options)).token : 0;
+    const token = op >= FIRST_CHANGING_OP ? (await this.lease(options)).token : 0;
     const { at } = AGENT_REQUEST;
     const { mode = 0, handle = 0, count = 0, outOffset = 0, errOffset = 0, limitMs = 0, body } = request;
     const answer = await this.#client.command(KIND.CMD_AGENT, this.endpoint, what, (event) => {
@@ -337,16 +363,6 @@ export class AgentControl implements AsyncDisposable {
       if (body !== undefined) event.setBody(BODY.RAW, body);
     }, { timeoutMs: SLACK_MS, ...options, token });
     return answer.kind === KIND.AGENT_REPLY ? decodeBounded(answer.body, EVENT_CBOR) : null;
-  }
-
-  async #held(options: CommandOptions): Promise<Lease> {
-    this.#lease ??= this.#client.acquire(this.endpoint, "agent", options);
-    try {
-      return await this.#lease;
-    } catch (error) {
-      this.#lease = undefined;
-      throw error;
-    }
   }
 }
 

@@ -36,6 +36,9 @@ import { faultOfCode, faultOfDenial, unexpectedAnswer } from "./command_fault.ts
 import { neededFor } from "./needed_capability.ts";
 import { VmControl, type VmOperation, type VmState } from "./vm_control.ts";
 
+/** How long the daemon may take to release an agent lease: it thaws what the owner froze. */
+const THAW_MS = 30_000;
+
 /** A connected control. */
 export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome {
   readonly #session: Session;
@@ -364,7 +367,7 @@ export class Client extends MemoryMethods implements AsyncDisposable, LeaseHome 
     try {
       await this.command(KIND.CMD_RELEASE, lease.endpoint, what, (event) => {
         event.words[0] = lease.cls;
-      }, { token: lease.token });
+      }, { token: lease.token, ...lease.className === "agent" ? { timeoutMs: THAW_MS } : {} });
     } catch (error) {
       // The daemon is gone and the lease with it, which this client has not read yet.
       if (!(error instanceof Fault && error.code === "unreachable")) throw error;

@@ -296,7 +296,7 @@ export class ConsoleControl implements AsyncDisposable {
     return new Fault(
       "timed-out",
       `Cannot find ${
-        JSON.stringify(`${wanted}`)
+        JSON.stringify(typeof wanted === "string" ? wanted : wanted.source)
       } on console ${this.port} of ${this.#name} within ${timeoutMs} ms; ` +
         (tail === "" ? "it said nothing" : `it said last ${JSON.stringify(tail)}`),
     );

@@ -73,7 +73,7 @@ export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
     if (trouble.isOfMonitor) return new Fault("seam-down", `${what}: ${oneLine(trouble.text)}`);
     const where = entry?.seams.includes("memctx") === true
       ? "the daemon found none that it can read, and its log has the details"
-      : "its memory seam is down";
+      : `its memory seam is down${unshared(home, entry?.pid ?? 0, trouble.text)}`;
     return new Fault(code, `${what}: ${oneLine(trouble.text)} (${where})`);
   }
   let why = "its memory seam is up, but no known system was found in it (yet): it may still be starting";
@@ -82,4 +82,10 @@ export function noContext(home: ContextHome, endpoint: EndpointId): Fault {
     why = "its memory seam is down: vmsig probe says what QEMU needs, the daemon's log what failed";
   }
   return new Fault("seam-down", `${what}: ${why}`);
+}
+
+/** RAM that QEMU does not share is still its process's. */
+function unshared({ memory }: ContextHome, pid: number, text: string): string {
+  if (pid === 0 || memory.elsewhere !== undefined || !text.startsWith("RAM is not shared")) return "";
+  return `; root and QEMU's own user can read it as it is: vmsig mem pid:${pid}`;
 }

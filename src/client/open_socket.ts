@@ -33,7 +33,9 @@ function unreachable(path: string, error: unknown): unknown {
   const fault = (why: string) =>
     new Fault("unreachable", `Cannot reach the daemon at ${path}: ${why}`, { cause: error });
   if (isOsError(error, "ENOENT")) {
-    return fault("there is no such socket; start it (vmsig serve) or give --socket PATH");
+    const folder = path.slice(0, path.lastIndexOf("/")) || "/";
+    const nor = path.includes("/") && isAbsent(folder) ? `, nor the folder ${folder}` : "";
+    return fault(`there is no such socket${nor}; start it (vmsig serve) or give --socket PATH`);
   }
   if (isOsError(error, "ECONNREFUSED") && isOther(path)) {
     // Without a cause: no daemon can ever listen there, so nobody should wait for one.
@@ -52,6 +54,16 @@ function unreachable(path: string, error: unknown): unknown {
   if (isOsError(error, "EAGAIN")) return fault("it does not accept connections; does it hang?");
   if (isOsError(error, "ENOTDIR")) return fault("a part of the path is not a directory; give --socket PATH");
   return error;
+}
+
+/** Whether nothing has this path; false where a script may not look. */
+function isAbsent(path: string): boolean {
+  try {
+    if (Deno.permissions.querySync({ name: "read", path }).state === "granted") Deno.statSync(path);
+    return false;
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound;
+  }
 }
 
 /** Whether something at this path is not a socket; false if a script may not check. */

@@ -4,6 +4,7 @@
  */
 import type { RecordedEndpoint } from "../event/recording.ts";
 import { Fault } from "../base/fault.ts";
+import { suggestion } from "../base/closest_name.ts";
 import { printable } from "../base/printable.ts";
 import { type EndpointId, NO_ENDPOINT } from "../base/ids.ts";
 import { ROSTER_STATE, ROSTER_STATE_NAMES } from "../event/body_number.ts";
@@ -78,12 +79,22 @@ export class RosterView {
 
   /** The fault for an endpoint that does not exist, naming those that do. */
   unknown(ref: EndpointRef): Fault {
-    return new Fault("no-endpoint", `Cannot find endpoint ${ref}: ${this.#whoIsThere()}`);
+    return new Fault("no-endpoint", `Cannot find endpoint ${ref}: ${this.#whoIsThere()}${this.#meant(ref)}`);
   }
 
   /** The message that an endpoint does not exist yet, naming those that do. */
   absent(ref: EndpointRef): string {
     return `there was no endpoint ${printable(String(ref))}; ${this.#whoIsThere()}`;
+  }
+
+  /** A name that was meant: mistyped, or a VM of another user's by the name that its manager has for it. */
+  #meant(ref: EndpointRef): string {
+    const typed = `${ref}`;
+    if (/^[0-9]+$/.test(typed)) return "";
+    const names = this.list().map(({ name }) => name);
+    const whole = names.filter((name) => name.replace(/@[0-9]+$/, "") === typed);
+    if (whole.length > 1) return "";
+    return whole.length === 1 ? ` (did you mean ${whole[0]}?)` : suggestion(typed, names);
   }
 
   #whoIsThere(): string {

@@ -1,14 +1,14 @@
 /**
- * What to start a QEMU with so that its RAM can be shared: options that this very command line takes beside
- * what it has. QEMU refuses `memory-backend` beside a NUMA node's `memdev` and beside `-mem-path`, and a
- * second object of one id; `-machine` may be given again.
+ * The options with which to start a QEMU so that its RAM can be shared: options that are valid together with
+ * this command line. QEMU refuses `memory-backend` together with a NUMA node's `memdev` or with `-mem-path`,
+ * and a second object with the same id; `-machine` may be repeated.
  *
- * The one source of that advice: the host probe, the daemon and `pid:` all tell what stands here.
+ * The only source of that advice, used by the host probe, the daemon and `pid:`.
  * @module
  */
 import type { MemoryOptions } from "../qemu/memory_options.ts";
 
-/** What the advice hangs on. */
+/** What the advice depends on. */
 export type RemedyOptions =
   & Pick<
     MemoryOptions,
@@ -16,14 +16,14 @@ export type RemedyOptions =
   >
   & Partial<Pick<MemoryOptions, "manager">>;
 
-/** An id that may be typed in a shell as it stands. */
+/** An id that needs no quoting in a shell. */
 const PLAIN_ID = /^[\w.-]{1,64}$/;
 const MAX_CHANGES = 4;
 
 /**
- * What to add or to change, as it is typed: in the form of who has started the VM.
+ * What to add or to change, in the form of the manager that has started the VM.
  *
- * @param options what the command line says
+ * @param options the memory configuration
  */
 export function remedyOptions(options: RemedyOptions): string {
   const { backends, manager = "" } = options;

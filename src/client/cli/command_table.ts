@@ -113,8 +113,12 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: moduleOf("cp"),
   },
   agent: {
-    summary: "query a guest's agent; shut down or suspend the guest",
-    usage: ["agent ENDPOINT ping|info|os|network|users|filesystems|shutdown|reboot|halt|suspend"],
+    summary: "query a guest's agent; shut down or suspend the guest, freeze its file systems",
+    usage: [
+      "agent ENDPOINT ping|info|os|network|users|filesystems|freeze-status",
+      "agent ENDPOINT shutdown|reboot|halt|suspend|thaw",
+      "agent ENDPOINT freeze [-- COMMAND…]",
+    ],
     load: moduleOf("agent"),
   },
   wait: {

@@ -8,8 +8,8 @@ import type { Client } from "../client.ts";
 import { ConsoleControl, type ConsoleEntry, listConsoles } from "../console_control.ts";
 import type { Call, CommandModule, OptionStep } from "./command.ts";
 import { usage } from "./command_line.ts";
-import { ConsoleEscape } from "./console_escape.ts";
-import { note } from "./note.ts";
+import { ConsoleEscape, escapeHelp } from "./console_escape.ts";
+import { note, noteLine } from "./note.ts";
 import { printTable, visible } from "./table.ts";
 
 /** Consoles of one VM. */
@@ -52,8 +52,10 @@ export const console: CommandModule = {
   },
   details:
     `Without --expect and --send, this terminal is connected to the console until you type Enter, ~ and a dot; Ctrl-C
-goes to the guest. If standard input is not a terminal, it is sent to the console, the output is printed, and the
-command ends when standard input has ended and the console has been silent for a second (--linger): so
+goes to the guest. Enter, ~ and ? list the escape sequences, and show how to have the guest use the size of this
+terminal: a serial port has none of its own. If standard input is not a terminal, it is sent to the console, the
+output is printed, and the command ends when standard input has ended and the console has been silent for a second
+(--linger): so
 "vmsig console web --backlog < /dev/null" prints what the daemon has kept. To follow a console until Ctrl-C, use
 --read-only. "vmsig console ENDPOINT list" lists the consoles.
 
@@ -150,7 +152,9 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
   const signal = AbortSignal.any([call.signal, ending.signal]);
   const isReadOnly = call.flag("read-only");
   const isTerminal = Deno.stdin.isTerminal();
-  if (isTerminal && !isReadOnly) note(call, "connected; Enter, ~ and a dot leave");
+  if (isTerminal && !isReadOnly) {
+    note(call, "connected; Enter, ~ and a dot leave (Enter, ~ and ? show help)");
+  }
   const print = (bytes: Uint8Array<ArrayBuffer>): void => {
     if (call.json) call.out.json({ text: new TextDecoder().decode(bytes) });
     else call.out.bytes(bytes);
@@ -168,7 +172,7 @@ async function attach(call: Call, opened: ConsoleControl): Promise<void> {
     // What is there is printed, however soon the input ends.
     if (!isTerminal && !isReadOnly) await printKept(opened, signal, print);
     if (!isReadOnly) {
-      sending = sendInput(opened, isTerminal, signal).then(() => {
+      sending = sendInput(call, opened, isTerminal, signal).then(() => {
         if (isTerminal) return ending.abort();
         isOver = true;
         listenOn();
@@ -206,8 +210,15 @@ async function printKept(
 }
 
 /** Standard input to the guest; ends at its end, or with the escape. */
-async function sendInput(opened: ConsoleControl, isTerminal: boolean, signal: AbortSignal): Promise<void> {
+async function sendInput(
+  { json }: Call,
+  opened: ConsoleControl,
+  isTerminal: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const escape = new ConsoleEscape();
+  const tell = (text: string) => Deno.stderr.writeSync(new TextEncoder().encode(text));
+  let isRefused = false;
   const reader = Deno.stdin.readable.getReader();
   const stop = () => void reader.cancel().catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
@@ -216,8 +227,21 @@ async function sendInput(opened: ConsoleControl, isTerminal: boolean, signal: Ab
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      const { bytes, isLeaving } = isTerminal ? escape.take(value) : { bytes: value, isLeaving: false };
-      if (bytes.length > 0) await opened.send(bytes, { signal });
+      const { bytes, asksHelp, isLeaving } = isTerminal
+        ? escape.take(value)
+        : { bytes: value, asksHelp: false, isLeaving: false };
+      if (bytes.length > 0) {
+        try {
+          await opened.send(bytes, { signal });
+          isRefused = false;
+        } catch (error) {
+          // A person reads on while another writes.
+          if (!isTerminal || !(error instanceof Fault) || error.code !== "busy") throw error;
+          if (!isRefused) tell(`\n${noteLine(json, `${error.message}; until then you only read`)}\n`);
+          isRefused = true;
+        }
+      }
+      if (asksHelp) tell(escapeHelp(Deno.consoleSize()));
       if (isLeaving) return;
     }
   } finally {

@@ -32,7 +32,10 @@ agent lease, which is acquired for the command.`,
     const source = guestPath(from, isRemote);
     const target = guestPath(to, isRemote);
     if ((source === undefined) === (target === undefined)) {
-      throw usage("cp", "one of the two is ENDPOINT:PATH, the other a file here");
+      throw usage(
+        "cp",
+        "one of the two is ENDPOINT:PATH, with an absolute path in the guest, the other a file here",
+      );
     }
     const here = source === undefined ? from : to;
     if (here === "") throw usage("cp", "the name of the file here is empty");

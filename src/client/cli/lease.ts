@@ -3,7 +3,7 @@
  * @module
  */
 import { suggestion } from "../../base/closest_name.ts";
-import { Fault, messageOf } from "../../base/fault.ts";
+import { Fault } from "../../base/fault.ts";
 import type { EndpointId } from "../../base/ids.ts";
 import { MAX_LEASE_MESSAGE } from "../../event/kinds/lease_kinds.ts";
 import { KIND } from "../../event/kind.ts";
@@ -15,6 +15,7 @@ import { holderWords, type LeaseHolder } from "../lease_holder.ts";
 import type { Call, CommandModule } from "./command.ts";
 import { usage } from "./command_line.ts";
 import { note } from "./note.ts";
+import { aborted, runUnder } from "./run_under.ts";
 import { visible } from "./table.ts";
 
 /** The command. */
@@ -136,7 +137,9 @@ async function hold(call: Call, client: Client, ref: string, className: LeaseCla
     throw lossOf(mine, reason, name);
   });
   const facts = factsOf(mine);
-  if (call.rest !== undefined) return await runUnder(call, mine, lost, facts);
+  if (call.rest !== undefined) {
+    return await runUnder(call, mine, lost, () => call.json && call.out.json(facts));
+  }
   tellOwned(call, mine, name);
   await Promise.race([lost, aborted(call.signal)]);
   return 0;
@@ -197,58 +200,4 @@ function tellOwned(call: Call, mine: Lease, name: string): void {
 
 function byWhom({ takenBy }: Lease): string {
   return takenBy === undefined ? "" : ` by ${holderWords(takenBy)}`;
-}
-
-/** Runs a program while the lease is owned. Nothing is printed if the program could not be started. */
-async function runUnder(
-  { signal, rest, json, out }: Call,
-  mine: Lease,
-  lost: Promise<never>,
-  facts: Readonly<Record<string, unknown>>,
-): Promise<number> {
-  const [program = "", ...args] = rest ?? [];
-  if (!mine.owned) await lost;
-  let child: Deno.ChildProcess;
-  try {
-    child = new Deno.Command(program, { args, stdin: "inherit", stdout: "inherit", stderr: "inherit" })
-      .spawn();
-  } catch (error) {
-    const isAbsent = error instanceof Deno.errors.NotFound;
-    const why = isAbsent ? "there is no such program" : messageOf(error);
-    throw new Fault(isAbsent ? "missing" : "refused", `Cannot run ${visible(program)}: ${why}`, {
-      cause: error,
-    });
-  }
-  // The terminal sends Ctrl-C to the program as well, as it is in the foreground; a SIGTERM to us it does not
-  // receive.
-  const end = () => terminate(child);
-  mine.signal.addEventListener("abort", end, { once: true });
-  signal.addEventListener("abort", end, { once: true });
-  if (mine.signal.aborted || signal.aborted) end();
-  try {
-    if (json) out.json(facts);
-    const ended = await Promise.race([child.status, lost]);
-    return ended.code;
-  } catch (error) {
-    end();
-    throw error;
-  } finally {
-    mine.signal.removeEventListener("abort", end);
-    signal.removeEventListener("abort", end);
-    await child.status;
-  }
-}
-
-function terminate(child: Deno.ChildProcess): void {
-  try {
-    child.kill("SIGTERM");
-  } catch (error) {
-    // It has ended meanwhile.
-    if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -65,13 +65,35 @@ export function monitorWords(vm: ProbedVm, client: MonitorClient | undefined): s
   return `held by ${manager ?? other}`;
 }
 
-/** What a VM lacks; no monitor is missing if our daemon uses one. */
-export function lackOf(vm: ProbedVm, client: MonitorClient | undefined): readonly string[] {
-  return client?.isDaemon === true ? vm.missing.filter((each) => !each.includes(OWN_MONITOR)) : vm.missing;
+/** The advice to reach a VM through libvirt (probe_remedy.ts). */
+const LIBVIRT_TABLE = /^(a table )?\[libvirt\]/;
+
+/** Whether a daemon reaches a VM through its manager, as its config says. @param hosts those managers */
+export function isReachedByHost(
+  { manager, monitors }: Pick<ProbedVm, "manager" | "monitors">,
+  hosts: readonly string[],
+): boolean {
+  return hosts.includes(manager) && monitors.some(({ holder }) => holder !== undefined);
 }
 
-/** Whether a VM is not attached because its user is not in `[discovery] users`. */
-export function needsListing(vm: ProbedVm, client: MonitorClient | undefined): boolean {
-  if (client?.isDaemon === true) return false;
+/** What a VM lacks: no monitor of ours where our daemon has one, or reaches the VM through its manager. */
+export function lackOf(
+  vm: ProbedVm,
+  client: MonitorClient | undefined,
+  hosts: readonly string[] = [],
+): readonly string[] {
+  const isReached = isReachedByHost(vm, hosts);
+  return vm.missing.filter((each) =>
+    !(client?.isDaemon === true && each.includes(OWN_MONITOR)) && !(isReached && LIBVIRT_TABLE.test(each))
+  );
+}
+
+/** Whether it is a matter of `[discovery] users` that a VM of a user who is not listed is not attached. */
+export function needsListing(
+  vm: ProbedVm,
+  client: MonitorClient | undefined,
+  hosts: readonly string[] = [],
+): boolean {
+  if (client?.isDaemon === true || isReachedByHost(vm, hosts)) return false;
   return !isLibvirts(vm.manager) || vm.monitors.some(({ holder }) => holder === undefined);
 }

@@ -41,6 +41,6 @@ export async function requireRegion(view: OpenGuest, signal: AbortSignal): Promi
   if (found !== undefined) return found;
   throw new Fault(
     "no-endpoint",
-    `Cannot find a vgpu producer in ${view.name}: no process of the guest has a living region; start the producer, or use vmsig screen --source qmp`,
+    `Cannot find a vgpu producer in ${view.name}: no process of the guest has a living region; start the producer, or see the screen without one: vmsig screen ${view.name}`,
   );
 }

@@ -118,8 +118,8 @@ async function suspend(call: Call, client: Client, ref: string): Promise<void> {
   }
   throw new Fault(
     "not-supported",
-    `Cannot suspend ${name}: QEMU has no command for it, only the guest can suspend itself; run "systemctl suspend" ` +
-      `in it (or guest-suspend-ram of its QEMU guest agent), or pause it from here with "vmsig vm ${name} stop"`,
+    `Cannot suspend ${name}: QEMU has no command for it, only the guest can suspend itself; run "vmsig agent ${name} ` +
+      `suspend" (by its guest agent) or "systemctl suspend" in it, or pause it with "vmsig vm ${name} stop"`,
   );
 }
 
